@@ -1,0 +1,147 @@
+import type { Credentials } from "./engine/engine.ts";
+import { isRunId, type RunId } from "./engine/run-id.ts";
+import { Failure } from "./output/errors.ts";
+import type { Output, Progress } from "./output/output.ts";
+import type { LayerBlob } from "./registry/api.ts";
+import type { Message } from "./stdio-tunnel/control.ts";
+import type { Tunnel } from "./stdio-tunnel/session.ts";
+
+/**
+ * What the two sides say to each other on the tunnel's control stream, in this order:
+ * `ask` (receiver) · `offer` (sender) · `progress` (the spawned side, any number) · `result` (receiver).
+ * All of it is hostile input: what does not have its form ends the transfer.
+ */
+
+/** The service of the tunnel that leads to the temporary registry. */
+export const REGISTRY_SERVICE = "registry";
+
+/** The receiver is ready, and wants this. */
+export interface Ask {
+  image: string;
+  run: RunId;
+  /** When the receiver was told one. */
+  platform?: string;
+}
+
+/** The image is in the registry behind the tunnel. */
+export interface Offer {
+  repository: string;
+  tag: string;
+  credentials: Credentials;
+  /** `RootFS.Layers` of the image, bottom first: what must be there in the end. */
+  diffIds: string[];
+  /** As the registry holds them. */
+  layers: LayerBlob[];
+  platform: string;
+}
+
+/** The image is in the receiver's store under its name. */
+export interface Result {
+  image: string;
+  id: string;
+  layersSent: number;
+  layersPresent: number;
+  /** Compressed size of the layers that were there already, bytes. */
+  bytesPresent: number;
+  /** Bytes that came through the tunnel. */
+  bytesReceived: number;
+}
+
+const DIGEST = /^sha256:[0-9a-f]{64}$/;
+const REPOSITORY = /^[a-z0-9][a-z0-9._/-]{0,254}$/;
+const TAG = /^[\w][\w.-]{0,127}$/;
+const PLATFORM = /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/;
+/** No engine takes an image of more; a list without end would only fill the memory. */
+const MAX_LAYERS = 1000;
+const MAX_TEXT = 512;
+
+export function parseAsk({ image, run, platform }: Message): Ask {
+  const ask = { image: text(image), run: text(run) };
+  if (!isRunId(ask.run)) throw malformed("ask");
+  return { ...ask, ...(platform === undefined ? {} : { platform: matching(platform, PLATFORM) }) };
+}
+
+export function parseOffer(message: Message): Offer {
+  const { username, password } = (message.credentials ?? {}) as Record<string, unknown>;
+  return {
+    repository: matching(message.repository, REPOSITORY),
+    tag: matching(message.tag, TAG),
+    credentials: { username: text(username), password: text(password) },
+    diffIds: list(message.diffIds).map((id) => matching(id, DIGEST)),
+    layers: list(message.layers).map((layer) => {
+      const { digest, size } = layer as Record<string, unknown>;
+      return { digest: matching(digest, DIGEST), size: count(size) };
+    }),
+    platform: matching(message.platform, PLATFORM),
+  };
+}
+
+export function parseResult(message: Message): Result {
+  return {
+    image: text(message.image),
+    id: text(message.id),
+    layersSent: count(message.layersSent),
+    layersPresent: count(message.layersPresent),
+    bytesPresent: count(message.bytesPresent),
+    bytesReceived: count(message.bytesReceived),
+  };
+}
+
+function parseProgress(message: Message): Progress {
+  const { done, total } = (message.layers ?? {}) as Record<string, unknown>;
+  return {
+    stage: text(message.stage).slice(0, 40),
+    current: count(message.current),
+    ...(message.total === undefined ? {} : { total: count(message.total) }),
+    ...(message.layers === undefined ? {} : { layers: { done: count(done), total: count(total) } }),
+  };
+}
+
+/** ms between two progress messages of one stage. */
+const SEND_EVERY = 100;
+
+/**
+ * Where this side reports its progress. The spawner's user sees it, whichever side makes it: the spawner shows its own
+ * and what it hears, the spawned side sends.
+ */
+export function shareProgress(tunnel: Tunnel, spawner: boolean, output: Output): (progress: Progress) => void {
+  if (spawner) {
+    tunnel.on("progress", (message) => output.progress(parseProgress(message)));
+    return (progress) => output.progress(progress);
+  }
+  let last = { stage: "", at: 0 };
+  return (progress) => {
+    const at = performance.now();
+    if (progress.stage === last.stage && at - last.at < SEND_EVERY) return;
+    last = { stage: progress.stage, at };
+    void tunnel.send({ type: "progress", ...progress });
+  };
+}
+
+function malformed(what: string): Failure {
+  return new Failure("transfer-failed", `the far end broke the protocol: a malformed ${what}`, {
+    expected: "the messages of this version of docker-over-ssh",
+    hint: "Install the same version on both sides.",
+  });
+}
+
+function text(value: unknown): string {
+  if (typeof value !== "string" || value.length > MAX_TEXT) throw malformed("text");
+  return value;
+}
+
+function matching(value: unknown, form: RegExp): string {
+  const words = text(value);
+  if (!form.test(words)) throw malformed("name");
+  return words;
+}
+
+function count(value: unknown): number {
+  if (typeof value !== "number" || !Number.isFinite(value) || value < 0) throw malformed("number");
+  return value;
+}
+
+function list(value: unknown): unknown[] {
+  if (!Array.isArray(value) || value.length > MAX_LAYERS || value.includes(null)) throw malformed("list");
+  return value;
+}

@@ -1,0 +1,179 @@
+import type { IncomingMessage } from "node:http";
+import Docker from "dockerode";
+import type { EngineEndpoint } from "./endpoint.ts";
+import { openAgent } from "./engine-agent.ts";
+import { EngineError } from "./engine.ts";
+import { answerError, connectionFailure } from "./engine-errors.ts";
+
+/** Bodies that are no streams are small; this keeps memory bounded, bytes. */
+const MAX_BODY = 64 * 1024 * 1024;
+
+/** As much of an error as is shown, characters. */
+const MAX_WORDS = 4096;
+
+export interface ApiRequest {
+  /** Objects become JSON; undefined ones are left out. */
+  query?: Record<string, string | number | boolean | object | undefined>;
+  /** Sent as JSON. */
+  body?: object;
+  /** Sent as a tar archive. */
+  archive?: Buffer;
+  /** Sent as `X-Registry-Auth` and nowhere else. */
+  registryAuth?: object;
+  signal?: AbortSignal | undefined;
+}
+
+export interface ApiAnswer {
+  status: number;
+  headers: IncomingMessage["headers"];
+  body: IncomingMessage;
+}
+
+/**
+ * The Docker Engine API over one endpoint. Rejects with `Failure` `engine-unreachable` when the connection fails, with what
+ * `answerError` makes of an error status, and with the signal's reason when that is aborted, which ends the HTTP request.
+ */
+export interface DockerApi extends AsyncDisposable {
+  readonly endpoint: EngineEndpoint;
+  /** The version that requests are made with, e.g. `1.51`; undefined until it has been agreed on. */
+  version: string | undefined;
+  /** The answer as JSON; undefined when it is empty. */
+  json(method: Method, path: string, request?: ApiRequest): Promise<unknown>;
+  /** The answer's body, as it comes, for one `for await`. Ending the loop early ends the request. */
+  stream(method: Method, path: string, request?: ApiRequest): Promise<AsyncIterable<Buffer>>;
+  /** Whatever the status is. The caller owns `body` and reads it or destroys it. */
+  raw(method: Method, path: string, request?: ApiRequest): Promise<ApiAnswer>;
+}
+
+type Method = "GET" | "POST" | "PUT" | "DELETE";
+
+/**
+ * The one place that knows dockerode. Requests go through its `modem.dial`, one level below the methods that are named after
+ * API calls, because of three things in docker-modem 5.0.7 and dockerode 5.0.1:
+ * - a body that breaks off is never reported when it was asked for as JSON: the promise stays pending. As a stream it fails;
+ * - `image.inspect` drops its query, `platform` with it;
+ * - the engine's own words are buried in a message; here every status counts as expected and the body is read.
+ */
+export function openApi(endpoint: EngineEndpoint): DockerApi {
+  const connections = openAgent(endpoint.address);
+  const options = {
+    host: "http://docker", // the Host header; the agent knows where to connect, whatever that says
+    protocol: "http" as const,
+    agent: connections.agent,
+    headers: { "User-Agent": "docker-over-ssh" },
+  };
+  const { modem } = withoutDockerHost(() => new Docker(options));
+  const prefix = endpoint.address.protocol === "tcp" ? endpoint.address.pathPrefix : "";
+  let closed = false;
+
+  const api: DockerApi = {
+    endpoint,
+    version: undefined,
+    async json(method, path, request) {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      for await (const chunk of await api.stream(method, path, request)) {
+        size += chunk.length;
+        if (size > MAX_BODY) throw new EngineError(`the answer to ${method} ${path} is longer than ${MAX_BODY} bytes`);
+        chunks.push(chunk);
+      }
+      return parseBody(Buffer.concat(chunks).toString("utf8"), `${method} ${path}`);
+    },
+    async stream(method, path, request = {}) {
+      const { status, body } = await api.raw(method, path, request);
+      if (status >= 200 && status < 300) return explained(body, request.signal);
+      throw answerError(await wordsOf(explained(body, request.signal)), status);
+    },
+    async raw(method, path, request = {}) {
+      request.signal?.throwIfAborted();
+      if (closed) throw new Error("the engine has been disposed");
+      try {
+        const body = await dial(modem, method, `${prefix}${api.version === undefined ? "" : `/v${api.version}`}${path}`, request);
+        return { status: body.statusCode ?? 0, headers: body.headers, body };
+      } catch (error) {
+        request.signal?.throwIfAborted();
+        throw connectionFailure(error, endpoint);
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      closed = true;
+      await connections[Symbol.asyncDispose]();
+    },
+  };
+  return api;
+
+  async function* explained(body: IncomingMessage, signal: AbortSignal | undefined): AsyncGenerator<Buffer, void, undefined> {
+    const socket = body.socket;
+    try {
+      for await (const chunk of body) yield chunk as Buffer;
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw connectionFailure(socket.errored ?? error, endpoint); // the body only knows that it was cut off
+    } finally {
+      body.destroy();
+    }
+  }
+}
+
+/** Every status is for us to judge. */
+const ANY_STATUS: Record<number, true> = Object.fromEntries(Array.from({ length: 500 }, (_, index) => [100 + index, true]));
+
+function dial(modem: Docker["modem"], method: Method, path: string, { query = {}, body, archive, registryAuth, signal }: ApiRequest): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    modem.dial(
+      {
+        method,
+        path: `${path}?`, // without the `?` the query is dropped
+        options: { _query: defined(query), _body: body ?? {} },
+        isStream: true,
+        statusCodes: ANY_STATUS,
+        ...(archive !== undefined && { file: archive }),
+        ...(registryAuth !== undefined && { authconfig: registryAuth }),
+        ...(signal !== undefined && { abortSignal: signal }),
+      },
+      (error: Error | null, answer: unknown) => (error ? reject(error) : resolve(answer as IncomingMessage)),
+    );
+  });
+}
+
+function defined(query: NonNullable<ApiRequest["query"]>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(query).flatMap(([key, value]) => (value === undefined ? [] : [[key, typeof value === "object" ? JSON.stringify(value) : value]])),
+  );
+}
+
+/** docker-modem's constructor reads DOCKER_HOST before it looks at its options, and throws when it does not like it. */
+function withoutDockerHost<T>(construct: () => T): T {
+  const { DOCKER_HOST } = process.env;
+  delete process.env["DOCKER_HOST"];
+  try {
+    return construct();
+  } finally {
+    if (DOCKER_HOST !== undefined) process.env["DOCKER_HOST"] = DOCKER_HOST;
+  }
+}
+
+function parseBody(text: string, what: string): unknown {
+  if (text.trim() === "") return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new EngineError(`the answer to ${what} is not JSON`, undefined, { cause: error });
+  }
+}
+
+/** `{"message": …}`, or what a proxy in between says in plain text. */
+async function wordsOf(body: AsyncIterable<Buffer>): Promise<string> {
+  let text = "";
+  for await (const chunk of body) {
+    text += chunk.toString("utf8");
+    if (text.length > MAX_WORDS) break;
+  }
+  try {
+    const { message } = JSON.parse(text) as { message?: unknown };
+    if (typeof message === "string") return message;
+  } catch {
+    // plain text
+  }
+  return text.slice(0, MAX_WORDS);
+}

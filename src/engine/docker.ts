@@ -1,0 +1,55 @@
+import { agreeOnVersion } from "./api-version.ts";
+import { findContainers, removeContainer, runContainer } from "./containers.ts";
+import { type DockerApi, openApi } from "./docker-api.ts";
+import { describeEndpoint, type EngineEndpoint } from "./endpoint.ts";
+import type { Engine, EngineInfo } from "./engine.ts";
+import { inspectImage, listReferences, pullImage, pushImage, removeReference, tagImage } from "./images.ts";
+
+/**
+ * Connects to an engine and agrees on the API version. The caller owns the engine and disposes it: that closes every connection,
+ * ends requests under way, and waits for an ssh to leave. Nothing but a request under way keeps the process alive.
+ *
+ * @throws Failure `engine-unreachable`
+ */
+export async function openEngine(endpoint: EngineEndpoint): Promise<Engine> {
+  const api = openApi(endpoint);
+  try {
+    const version = await agreeOnVersion(api);
+    api.version = version;
+    return engineOver(api, version);
+  } catch (error) {
+    await api[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+function engineOver(api: DockerApi, apiVersion: string): Engine {
+  return {
+    address: describeEndpoint(api.endpoint),
+    info: () => readInfo(api, apiVersion),
+    inspectImage: (reference, platform) => inspectImage(api, reference, platform),
+    listReferences: () => listReferences(api),
+    pullImage: (reference, options = {}) => pullImage(api, reference, options),
+    pushImage: (reference, options = {}) => pushImage(api, reference, options),
+    tagImage: (source, target) => tagImage(api, source, target),
+    removeReference: (reference) => removeReference(api, reference),
+    runContainer: (spec) => runContainer(api, spec),
+    findContainers: (label) => findContainers(api, label),
+    removeContainer: (id) => removeContainer(api, id),
+    [Symbol.asyncDispose]: () => api[Symbol.asyncDispose](),
+  };
+}
+
+async function readInfo(api: DockerApi, apiVersion: string): Promise<EngineInfo> {
+  const [version, info] = await Promise.all([api.json("GET", "/version"), api.json("GET", "/info")]);
+  const { Version, Os, Arch, Components } = version as { Version: string; Os: string; Arch: string; Components?: { Name: string }[] };
+  const { DriverStatus } = info as { DriverStatus?: [string, string][] | null };
+  const isPodman = Components?.some(({ Name }) => Name === "Podman Engine");
+  const isContainerd = DriverStatus?.some(([key, value]) => key === "driver-type" && value === "io.containerd.snapshotter.v1");
+  return {
+    version: Version,
+    apiVersion,
+    store: isPodman ? "podman" : isContainerd ? "containerd" : "graphdriver",
+    platform: `${Os}/${Arch}`, // `/info` has the kernel's name of it, x86_64
+  };
+}

@@ -1,0 +1,71 @@
+import { Agent } from "node:http";
+import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import type { EngineAddress } from "./endpoint.ts";
+import { SshAgent } from "./ssh-agent.ts";
+
+/** How long a TCP connection may take, ms. docker/cli's figure. */
+const CONNECT_TIMEOUT = 30_000;
+
+/** HTTP over whatever leads to the engine: the requests above are the same for a socket, TCP, TLS and ssh. */
+export interface EngineAgent extends AsyncDisposable {
+  readonly agent: Agent;
+}
+
+/** Connects when the first request is made. Disposing closes every connection, in use or not, and waits for programs to end. */
+export function openAgent(address: EngineAddress): EngineAgent {
+  if (address.protocol === "ssh") {
+    const agent = new SshAgent(address);
+    return {
+      agent,
+      async [Symbol.asyncDispose]() {
+        agent.destroy();
+        await agent.closed();
+      },
+    };
+  }
+  const agent = new SocketAgent(() => dial(address));
+  return {
+    agent,
+    async [Symbol.asyncDispose]() {
+      agent.destroy();
+    },
+  };
+}
+
+/**
+ * No keep-alive: a connection costs nothing beside what the engine does with it, and one that a proxy in between
+ * has closed while it was idle would fail the next request.
+ */
+class SocketAgent extends Agent {
+  readonly #dial: () => Socket;
+
+  constructor(open: () => Socket) {
+    super({ keepAlive: false });
+    this.#dial = open;
+  }
+
+  override createConnection(): Socket {
+    return this.#dial();
+  }
+}
+
+function dial(address: Exclude<EngineAddress, { protocol: "ssh" }>): Socket {
+  if (address.protocol !== "tcp") return connect(address.path);
+  const { hostname: host, port, tls } = address;
+  if (tls === undefined) return limited(connect({ host, port }), "connect");
+  const { verify, ...keys } = tls;
+  return limited(connectTls({ ...keys, host, port, rejectUnauthorized: verify, ...serverName(host) }), "secureConnect");
+}
+
+/** Server names are never addresses (RFC 6066, 3); Node takes an empty one to mean none. */
+function serverName(host: string): { servername?: string } {
+  return /^[\d.]+$|:/.test(host) ? {} : { servername: host };
+}
+
+function limited<S extends Socket>(socket: S, ready: string): S {
+  const giveUp = (): unknown => socket.destroy(Object.assign(new Error(`no answer within ${CONNECT_TIMEOUT / 1000} s`), { code: "ETIMEDOUT" }));
+  socket.setTimeout(CONNECT_TIMEOUT, giveUp);
+  socket.once(ready, () => socket.setTimeout(0).off("timeout", giveUp));
+  return socket;
+}

@@ -1,0 +1,117 @@
+/** What the rest of the house may ask of a Docker engine. `docker.ts` answers it with dockerode. */
+
+/** Where images are kept: the classic graph driver, the containerd image store, or Podman's. */
+export type StoreKind = "graphdriver" | "containerd" | "podman";
+
+export interface EngineInfo {
+  /** The engine's version, e.g. `28.5.2`. */
+  version: string;
+  /** The API version that is spoken, e.g. `1.51`. */
+  apiVersion: string;
+  store: StoreKind;
+  /** The platform that containers run on, e.g. `linux/amd64` (Docker's own spelling of architectures). */
+  platform: string;
+}
+
+export interface ImageInfo {
+  /** Config digest on graphdriver and Podman; manifest or index digest on a containerd store. */
+  id: string;
+  /** `RootFS.Layers`: the uncompressed digests, bottom layer first. The same on every engine. */
+  diffIds: string[];
+  /** e.g. `linux/arm64/v8`. */
+  platform: string;
+  repoTags: string[];
+  repoDigests: string[];
+  /** Unpacked size, bytes. */
+  size: number;
+}
+
+export interface Credentials {
+  username: string;
+  password: string;
+}
+
+/** One line of the progress that the engine reports while it pushes or pulls. */
+export interface EngineProgress {
+  /** Layer, as the engine names it: the first 12 hex digits of a digest. Absent for lines about the whole image. */
+  id?: string;
+  /** In the engine's words: `Downloading`, `Already exists`, `Pushed`, … */
+  status: string;
+  /** Bytes, where the engine counts them. */
+  current?: number;
+  total?: number;
+}
+
+export interface TransferOptions {
+  credentials?: Credentials;
+  /** `os/arch[/variant]`. */
+  platform?: string;
+  signal?: AbortSignal;
+  onProgress?: (progress: EngineProgress) => void;
+}
+
+export interface ContainerSpec {
+  image: string;
+  labels: Record<string, string>;
+  env: Record<string, string>;
+  /** A TCP port of the container to be published on 127.0.0.1, on a port that the engine picks. */
+  port: number;
+  /** Files to be there before it starts: absolute path -> content. Kept out of argv, environment and labels. */
+  files: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+export interface RunningContainer {
+  id: string;
+  /** The published port on 127.0.0.1 of the engine's host. */
+  port: number;
+  /** Settles when the container stops; never rejects. */
+  exited: Promise<{ status: number }>;
+  /** The end of what it printed, stdout and stderr together, at most `maxBytes`. */
+  logs(maxBytes?: number): Promise<string>;
+  /** Stops and removes it with its anonymous volumes. Does not fail when it is gone already. */
+  remove(): Promise<void>;
+}
+
+export interface FoundContainer {
+  id: string;
+  labels: Record<string, string>;
+  /** Creation time, ms since the epoch. */
+  created: number;
+}
+
+/**
+ * A Docker-compatible engine. Every method rejects with a `Failure` whose code is
+ * `engine-unreachable` when the engine cannot be talked to, `no-space` when its disk is full,
+ * and with an `EngineError` when it answers that it will not do the thing.
+ */
+export interface Engine extends AsyncDisposable {
+  /** For messages: where it is and why that one, e.g. `unix:///var/run/docker.sock (context default)`. */
+  readonly address: string;
+  info(): Promise<EngineInfo>;
+  /** `undefined` when there is no such image (or not for that platform). */
+  inspectImage(reference: string, platform?: string): Promise<ImageInfo | undefined>;
+  /** Every reference (`repository:tag`) in the store. */
+  listReferences(): Promise<string[]>;
+  pullImage(reference: string, options?: TransferOptions): Promise<void>;
+  pushImage(reference: string, options?: TransferOptions): Promise<void>;
+  tagImage(source: string, target: string): Promise<void>;
+  /** Removes the name only, or the image with its last name. Does not fail when it is not there. */
+  removeReference(reference: string): Promise<void>;
+  runContainer(spec: ContainerSpec): Promise<RunningContainer>;
+  findContainers(label: string): Promise<FoundContainer[]>;
+  /** Stops and removes a container with its anonymous volumes. Does not fail when it is gone already. */
+  removeContainer(id: string): Promise<void>;
+}
+
+/** The engine answered with an error. */
+export class EngineError extends Error {
+  override readonly name = "EngineError";
+  /** The HTTP status, or undefined when the error came inside a progress stream that began with 200. */
+  readonly status: number | undefined;
+
+  constructor(message: string, status?: number, options?: ErrorOptions) {
+    super(message, options);
+    this.status = status;
+  }
+}

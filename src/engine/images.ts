@@ -1,0 +1,101 @@
+import { isAtLeast } from "./api-version.ts";
+import type { DockerApi } from "./docker-api.ts";
+import { EngineError, type Credentials, type ImageInfo, type TransferOptions } from "./engine.ts";
+import { registryOf, splitName } from "./names.ts";
+import { isPlatform, platformObject } from "./platform.ts";
+import { followProgress } from "./progress.ts";
+
+/** API versions that learnt about one platform of an image (moby `docs/api/version-history.md`). */
+const INSPECT_PLATFORM = "1.49";
+const PUSH_PLATFORM = "1.46";
+
+interface ImageInspect {
+  Id: string;
+  Os: string;
+  Architecture: string;
+  Variant?: string;
+  Size?: number;
+  RootFS?: { Layers?: string[] | null };
+  RepoTags?: string[] | null;
+  RepoDigests?: string[] | null;
+}
+
+/** Undefined when there is no such image, or not for that platform. */
+export async function inspectImage(api: DockerApi, reference: string, platform?: string): Promise<ImageInfo | undefined> {
+  splitName(reference);
+  const asks = platform !== undefined && isAtLeast(api.version ?? "", INSPECT_PLATFORM);
+  const query = asks ? { platform: platformObject(platform) } : {};
+  const found = await unlessMissing(api.json("GET", `/images/${reference}/json`, { query }));
+  if (found === undefined) return undefined;
+  const image = found as ImageInspect;
+  const info: ImageInfo = {
+    id: image.Id,
+    diffIds: image.RootFS?.Layers ?? [],
+    platform: [image.Os, image.Architecture, image.Variant].filter(Boolean).join("/"),
+    repoTags: image.RepoTags ?? [],
+    repoDigests: image.RepoDigests ?? [],
+    size: image.Size ?? 0,
+  };
+  return platform === undefined || isPlatform(info.platform, platform) ? info : undefined;
+}
+
+/** Every `repository:tag` in the store. */
+export async function listReferences(api: DockerApi): Promise<string[]> {
+  const images = (await api.json("GET", "/images/json")) as { RepoTags?: string[] | null }[];
+  return images.flatMap(({ RepoTags }) => RepoTags ?? []).filter((reference) => !reference.includes("<none>"));
+}
+
+export async function pullImage(api: DockerApi, reference: string, { credentials, platform, signal, onProgress }: TransferOptions): Promise<void> {
+  const { repository, tag, digest } = splitName(reference);
+  // Without either the API pulls every tag of the repository; the CLI is where `latest` comes from.
+  if (tag === undefined && digest === undefined) throw new TypeError(`a pull needs a tag or a digest: ${reference}`);
+  const body = await api.stream("POST", "/images/create", {
+    query: { fromImage: repository, tag: digest ?? tag, platform },
+    registryAuth: registryAuth(repository, credentials),
+    signal,
+  });
+  await followProgress(body, onProgress);
+}
+
+/** A platform is ignored by engines before 28 (API 1.46): they hold one platform of an image, and push what they have. */
+export async function pushImage(api: DockerApi, reference: string, { credentials, platform, signal, onProgress }: TransferOptions): Promise<void> {
+  const { repository, tag } = splitName(reference);
+  if (tag === undefined) throw new TypeError(`a push needs a tag: ${reference}`);
+  const asks = platform !== undefined && isAtLeast(api.version ?? "", PUSH_PLATFORM);
+  const body = await api.stream("POST", `/images/${repository}/push`, {
+    query: { tag, platform: asks ? platformObject(platform) : undefined },
+    registryAuth: registryAuth(repository, credentials),
+    signal,
+  });
+  await followProgress(body, onProgress);
+}
+
+export async function tagImage(api: DockerApi, source: string, target: string): Promise<void> {
+  splitName(source);
+  const { repository, tag } = splitName(target);
+  await api.json("POST", `/images/${source}/tag`, { query: { repo: repository, tag } });
+}
+
+/**
+ * `noprune` keeps what is below: without it, an image that goes with its last name takes its untagged parents along,
+ * which are the build cache of the classic builder.
+ */
+export async function removeReference(api: DockerApi, reference: string): Promise<void> {
+  splitName(reference);
+  await unlessMissing(api.json("DELETE", `/images/${reference}`, { query: { noprune: true } }));
+}
+
+/** Undefined when the engine answers 404. */
+export async function unlessMissing(answer: Promise<unknown>): Promise<unknown> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof EngineError && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
+/** The header has to be there even when it says nothing: Docker 20.10 reads the request's body for credentials when it is not. */
+function registryAuth(repository: string, credentials: Credentials | undefined): object {
+  return credentials === undefined ? {} : { ...credentials, serveraddress: registryOf(repository) };
+}

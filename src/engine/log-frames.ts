@@ -1,0 +1,30 @@
+/** A header of a container's output: stream (1 byte), three zeros, length (4 bytes, big endian). Engine API, `ContainerAttach`. */
+const HEADER = 8;
+
+/**
+ * The end of what a container without a terminal printed, stdout and stderr in the order in which they came.
+ *
+ * @param maxBytes As much is kept; memory is that and one chunk.
+ */
+export async function endOfLog(chunks: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
+  let kept = Buffer.alloc(0);
+  let header = Buffer.alloc(0);
+  let left = 0; // of the frame that is being read
+  for await (let chunk of chunks) {
+    while (chunk.length > 0) {
+      if (left === 0) {
+        const missing = HEADER - header.length;
+        header = Buffer.concat([header, chunk.subarray(0, missing)]);
+        chunk = chunk.subarray(missing);
+        if (header.length < HEADER) continue;
+        left = header.readUInt32BE(4);
+        header = Buffer.alloc(0);
+      }
+      const part = chunk.subarray(0, left);
+      kept = Buffer.concat([kept, part]).subarray(-maxBytes);
+      left -= part.length;
+      chunk = chunk.subarray(part.length);
+    }
+  }
+  return kept.toString("utf8");
+}

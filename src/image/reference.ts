@@ -1,0 +1,76 @@
+/**
+ * Image references, after the grammar of the distribution project (`reference` package) that Docker follows:
+ * `[domain/]path[:tag][@digest]`.
+ */
+
+export interface Reference {
+  /** As it was typed. */
+  given: string;
+  /** Registry host with its port, `docker.io` when none was given. */
+  domain: string;
+  /** Path with all its components, `library/app` for a bare `app` on Docker Hub. */
+  path: string;
+  /** `latest` when neither tag nor digest was given. */
+  tag?: string;
+  digest?: string;
+}
+
+/** Not a reference. The message says what is wrong with it. */
+export class InvalidReference extends Error {
+  override readonly name = "InvalidReference";
+}
+
+const DOMAIN = /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?$/;
+const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
+const TAG = /^\w[\w.-]{0,127}$/;
+const DIGEST = /^[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}$/;
+const ID = /^[0-9a-f]{64}$/;
+/** Of domain and path together. */
+const MAX_NAME = 255;
+const DEFAULT_DOMAIN = "docker.io";
+
+/** Reads a reference as the docker CLI does. Throws {@link InvalidReference}. */
+export function parseReference(given: string): Reference {
+  const fail = (why: string): never => {
+    throw new InvalidReference(`"${given}" is not an image reference: ${why}`);
+  };
+  if (given === "") fail("it is empty");
+  const [beforeDigest = "", digest, ...more] = given.split("@");
+  if (more.length > 0 || (digest !== undefined && !DIGEST.test(digest))) fail("what follows the @ is not a digest");
+  const colon = beforeDigest.lastIndexOf(":");
+  const hasTag = colon > beforeDigest.lastIndexOf("/");
+  const tag = hasTag ? beforeDigest.slice(colon + 1) : undefined;
+  const name = hasTag ? beforeDigest.slice(0, colon) : beforeDigest;
+  if (tag !== undefined && !TAG.test(tag)) fail(`"${tag}" is not a tag`);
+  if (ID.test(name) || name === "sha256") fail("it is an image ID; give the image a name with docker tag");
+  const { domain, path } = splitDomain(name);
+  if (!DOMAIN.test(domain)) fail(`"${domain}" is not a registry host`);
+  if (path === "") fail("it has no name");
+  for (const component of path.split("/")) {
+    if (COMPONENT.test(component)) continue;
+    fail(/[A-Z]/.test(component) ? `"${component}" must be in lower case` : `"${component}" is not a name`);
+  }
+  if (domain.length + 1 + path.length > MAX_NAME) fail(`its name is longer than ${MAX_NAME} characters`);
+  const chosen = tag ?? (digest === undefined ? "latest" : undefined);
+  return { given, domain, path, ...(chosen === undefined ? {} : { tag: chosen }), ...(digest === undefined ? {} : { digest }) };
+}
+
+function splitDomain(name: string): { domain: string; path: string } {
+  const slash = name.indexOf("/");
+  const first = name.slice(0, Math.max(0, slash));
+  // The first component is a host when it looks like one: with a dot or a port, "localhost", or in upper case.
+  const isHost = slash !== -1 && (/[.:]/.test(first) || first === "localhost" || first !== first.toLowerCase());
+  const domain = isHost ? first.replace(/^index\.docker\.io$/, DEFAULT_DOMAIN) : DEFAULT_DOMAIN;
+  const path = isHost ? name.slice(slash + 1) : name;
+  return { domain, path: domain === DEFAULT_DOMAIN && path !== "" && !path.includes("/") ? `library/${path}` : path };
+}
+
+/** In full, e.g. `docker.io/library/app:latest`: equal for equal references. */
+export function fullName({ domain, path, tag, digest }: Reference): string {
+  return `${domain}/${path}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
+}
+
+/** The name that an engine can give by tagging: without a digest. `undefined` when the reference has a digest alone. */
+export function taggableName({ domain, path, tag }: Reference): string | undefined {
+  return tag === undefined ? undefined : `${domain}/${path}:${tag}`;
+}

@@ -1,0 +1,79 @@
+import { constants } from "node:os";
+import { parseCommandLine, type Job } from "./cli.ts";
+import { Failure, messageOf } from "./output/errors.ts";
+import { Terminal } from "./output/terminal.ts";
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+type Signal = (typeof SIGNALS)[number];
+
+/** Told to stop by a signal. */
+class Stopped extends Error {
+  readonly signal: Signal;
+
+  constructor(signal: Signal) {
+    super(`stopped by ${signal}`);
+    this.signal = signal;
+  }
+}
+
+/**
+ * The process: reads the command line, runs the command, ends with its exit status. The only place that exits.
+ * The first SIGINT, SIGTERM or SIGHUP stops the command, which tidies up; the second ends the process at once.
+ */
+export async function main(argv: readonly string[]): Promise<void> {
+  const parsed = await parseCommandLine(argv, {
+    out: (text) => process.stdout.write(text),
+    err: (text) => process.stderr.write(text),
+  });
+  process.exitCode = "job" in parsed ? await runJob(parsed.job) : parsed.exitStatus;
+  // Helpers of libraries (a keep-alive socket, a pending timer) must not keep a finished command waiting.
+  if ("job" in parsed) process.exit();
+}
+
+async function runJob(job: Job): Promise<number> {
+  const output = new Terminal(job.choice);
+  const stop = new AbortController();
+  for (const signal of SIGNALS) process.on(signal, () => onSignal(signal, stop, output));
+  // A terminal or a far end that went away while we print to it is no reason to leave things behind.
+  process.stderr.on("error", () => {});
+  try {
+    await job.run({ output, signal: stop.signal, env: process.env });
+    output.close();
+    return 0;
+  } catch (error) {
+    // A Ctrl-C reaches the whole foreground process group: when ssh dies of it first, the reason is still the Ctrl-C.
+    const cause: unknown = stop.signal.aborted ? stop.signal.reason : error;
+    if (cause instanceof Stopped) {
+      output.close();
+      output.detail(cause.message);
+      return 128 + constants.signals[cause.signal];
+    }
+    return await report(cause, job, output);
+  }
+}
+
+function onSignal(signal: Signal, stop: AbortController, output: Terminal): void {
+  if (stop.signal.aborted) process.exit(128 + constants.signals[signal]);
+  output.close();
+  if (process.stderr.isTTY) output.warn("stopping; once more to stop without tidying up");
+  stop.abort(new Stopped(signal));
+}
+
+async function report(error: unknown, job: Job, output: Terminal): Promise<number> {
+  const { FarFailure } = await import("./stdio-tunnel/session.ts");
+  const { wasTold } = await import("./stdio-tunnel/open.ts");
+  const failure = error instanceof Failure ? error : bug(error);
+  // The spawner's user reads it: from the spawned side's words through the tunnel, or from its own.
+  const saidThere = job.spawned && (wasTold(error) || failure instanceof FarFailure);
+  if (!saidThere) output.failure(failure, failure instanceof FarFailure ? "far" : "here");
+  if (failure.code === "internal" && error instanceof Error) output.detail(error.stack ?? "");
+  return failure.exitStatus;
+}
+
+function bug(error: unknown): Failure {
+  return new Failure("internal", `a bug of docker-over-ssh: ${messageOf(error)}`, {
+    expected: "never to see this",
+    hint: "Run it again with --verbose, and report what it prints.",
+    cause: error,
+  });
+}

@@ -1,0 +1,29 @@
+import prettyBytes from "pretty-bytes";
+
+/** Bytes for people, e.g. `52.4 MB`. */
+export function bytes(count: number): string {
+  return prettyBytes(count, { maximumFractionDigits: 1 });
+}
+
+/** A duration for people, from ms: `0.8 s`, `12 s`, `3 min 5 s`. */
+export function duration(ms: number): string {
+  const seconds = ms / 1000;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+}
+
+/** `1 layer`, `3 layers`. */
+export function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/**
+ * Text from the far end, made safe for a terminal: the far end could otherwise move the cursor, retitle the window or
+ * hide what it printed. Escape sequences and control characters go; line feeds and tabs stay.
+ */
+export function printable(text: string): string {
+  return text
+    .replaceAll(/\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-_])/g, "")
+    .replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "");
+}

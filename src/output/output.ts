@@ -1,0 +1,28 @@
+import type { Failure } from "./errors.ts";
+
+/** Where a transfer is. */
+export interface Progress {
+  /** What is being done, e.g. `sending`. */
+  stage: string;
+  /** Bytes done, and to do when that is known. */
+  current: number;
+  total?: number;
+  /** Layers: done, of all. */
+  layers?: { done: number; total: number };
+}
+
+/** Where everything goes that people read. One implementation prints it, one passes it to the far end. */
+export interface Output {
+  progress(progress: Progress): void;
+  /** For --verbose. */
+  detail(text: string): void;
+  warn(text: string): void;
+  /** A line that the far end wrote. */
+  far(line: string): void;
+  /** The outcome of a transfer. */
+  summary(text: string): void;
+  /** An error; `far` when these are the far end's words. */
+  failure(failure: Failure, whose: "here" | "far"): void;
+  /** Leaves the terminal tidy. */
+  close(): void;
+}

@@ -1,0 +1,117 @@
+import { parseAsk, parseResult, REGISTRY_SERVICE, shareProgress, type Ask, type Offer } from "./conversation.ts";
+import { connectEngine } from "./engine/connect.ts";
+import type { Engine, ImageInfo } from "./engine/engine.ts";
+import { removeLeftovers } from "./engine/leftovers.ts";
+import { newRunId } from "./engine/run-id.ts";
+import { fullName, type Reference } from "./image/reference.ts";
+import { Failure } from "./output/errors.ts";
+import { chooseRegistry } from "./registry/choose.ts";
+import { fillRegistry } from "./registry/fill.ts";
+import { openRegistry } from "./registry/registry.ts";
+import { overTunnel } from "./stdio-tunnel/open.ts";
+import { ownerOf, readReference, summarize, unlessAborted, type Surroundings, type TransferRequest } from "./transfer.ts";
+import { VERSION } from "./version.ts";
+
+export interface PushRequest extends TransferRequest {
+  /** --registry */
+  registry?: string | undefined;
+}
+
+/**
+ * The sending side: makes an image available in a temporary registry, and answers for it through a tunnel until the
+ * receiver says that the image is in its store under its name. Rejects with a Failure, or with the signal's reason;
+ * nothing that it put up is left either way.
+ */
+export async function push(request: PushRequest, { output, signal, env }: Surroundings): Promise<void> {
+  const started = performance.now();
+  const image = readReference(request.image);
+  const choice = chooseRegistry(request.registry, env);
+  const spawner = request.command.length > 0;
+  const run = newRunId();
+
+  const connecting = connectEngine(request.host, env);
+  await using _engine = ownerOf(connecting);
+  const atHand = connecting.then((engine) => findImage(engine, image, request.platform));
+  if (spawner) await atHand; // an image that is not there is told before anything is started
+  else atHand.catch(() => {}); // the spawned side tells it through the tunnel
+
+  const tunnelOptions = {
+    role: "sender" as const,
+    tool: VERSION,
+    image: request.image,
+    command: request.command,
+    timeout: request.timeout,
+    signal,
+    onFarLine: (line: string) => output.far(line),
+    onNoise: (noise: string) => output.detail(`before the tunnel opened, the far end printed: ${noise.trim()}`),
+  };
+  await overTunnel(tunnelOptions, async (tunnel, stop) => {
+    const onProgress = shareProgress(tunnel, spawner, output);
+    const [engine, found] = [await connecting, await atHand];
+    const ask = parseAsk(await tunnel.next("ask"));
+    const { platform, info } = await agree(ask, engine, image, request.platform, found);
+
+    for (const leftover of await removeLeftovers(engine)) output.detail(`removed ${leftover}, left by a run that was killed`);
+    await using registry = await openRegistry(choice, engine, { run, signal: stop, onProgress });
+    const untilStopped = AbortSignal.any([stop, registry.signal]);
+    const onlyPlatform = (request.platform ?? ask.platform) !== undefined;
+    const filled = await fillRegistry(engine, registry, image, {
+      runs: [run, ask.run],
+      platform,
+      onlyPlatform,
+      signal: untilStopped,
+      onProgress,
+    });
+
+    tunnel.listen(REGISTRY_SERVICE, (stream) => registry.accept(stream));
+    const { repository, tag, layers } = filled;
+    const offer: Offer = { repository, tag, credentials: registry.credentials, diffIds: info.diffIds, layers, platform };
+    output.detail(`offering ${layers.length} layers of ${fullName(image)} for ${platform}`);
+    await tunnel.send({ type: "offer", ...offer });
+
+    const result = parseResult(await unlessAborted(tunnel.result(), untilStopped));
+    if (spawner) output.summary(summarize("pushed", result, tunnel.bytesSent, performance.now() - started));
+  });
+}
+
+/** The image in the engine's store; fails with `image-not-found` when it is not there, or not for the platform asked for. */
+async function findImage(engine: Engine, image: Reference, platform: string | undefined): Promise<ImageInfo> {
+  const info = await engine.inspectImage(image.given, platform);
+  if (info !== undefined) return info;
+  const other = platform === undefined ? undefined : await engine.inspectImage(image.given);
+  if (other !== undefined) {
+    throw new Failure("image-not-found", `${image.given} is here for ${other.platform}, not for ${platform}`, {
+      expected: `a variant for ${platform} in ${engine.address}`,
+      hint: `Build or pull it with --platform ${platform}, or leave --platform out.`,
+    });
+  }
+  throw new Failure("image-not-found", `there is no image ${image.given} in ${engine.address}`, {
+    expected: "an image that `docker images` lists",
+    hint: "Build or tag it first; another engine is chosen with -H, DOCKER_HOST or a docker context.",
+  });
+}
+
+/** Both sides must mean the same image and the same platform. */
+async function agree(
+  ask: Ask,
+  engine: Engine,
+  image: Reference,
+  platform: string | undefined,
+  info: ImageInfo,
+): Promise<{ platform: string; info: ImageInfo }> {
+  if (fullName(readReference(ask.image)) !== fullName(image)) {
+    throw new Failure("refused", `the sending side offers ${image.given}, the receiving side asks for ${ask.image}`, {
+      expected: "the same name on both sides",
+      hint: `Name ${image.given} in both, or give the image its other name first: docker tag ${image.given} ${ask.image}`,
+    });
+  }
+  if (ask.platform === undefined || ask.platform === platform) return { platform: info.platform, info };
+  if (platform === undefined) {
+    const asked = await findImage(engine, image, ask.platform);
+    return { platform: asked.platform, info: asked };
+  }
+  throw new Failure("usage", `the sending side was told --platform ${platform}, the receiving side --platform ${ask.platform}`, {
+    expected: "one platform, or none on one side",
+    hint: "Give --platform on one side only.",
+  });
+}

@@ -1,0 +1,33 @@
+import { Failure } from "../output/errors.ts";
+import type { RegistryChoice } from "./registry.ts";
+
+/** The environment variables that choose a registry; the examples are checked against these names. */
+export const REGISTRY_PORT_VARIABLE = "LOCAL_DOCKER_REGISTRY_PORT";
+export const NGROK_VARIABLE = "DOCKER_REGISTRY_NGROK";
+
+/**
+ * Which registry serves a push: `--registry container|HOST:PORT`, else LOCAL_DOCKER_REGISTRY_PORT, else a container.
+ * Throws a `usage` Failure for anything else.
+ */
+export function chooseRegistry(option: string | undefined, env: NodeJS.ProcessEnv): RegistryChoice {
+  const port = env[REGISTRY_PORT_VARIABLE] || undefined;
+  const ngrok = env[NGROK_VARIABLE] || undefined;
+  if (option === "container" || (option === undefined && port === undefined)) {
+    if (ngrok === undefined) return { kind: "container" };
+    throw new Failure("usage", `${NGROK_VARIABLE} is set, but there is no registry for it to expose`, {
+      expected: `${REGISTRY_PORT_VARIABLE}=PORT, or --registry HOST:PORT`,
+      hint: `Start a registry and name its port, or unset ${NGROK_VARIABLE}.`,
+    });
+  }
+  const place = option === undefined ? parsePlace(`127.0.0.1:${port}`, `${REGISTRY_PORT_VARIABLE}=${port}`) : parsePlace(option, `--registry ${option}`);
+  return { kind: "external", ...place, ...(ngrok === undefined ? {} : { ngrok: ngrok === "true" ? true : ngrok }) };
+}
+
+function parsePlace(place: string, source: string): { host: string; port: number } {
+  const [, host, port] = /^([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})$/.exec(place) ?? [];
+  if (host !== undefined && Number(port) > 0 && Number(port) < 65_536) return { host, port: Number(port) };
+  throw new Failure("usage", `${source} names no registry`, {
+    expected: source.startsWith("--") ? "container, or HOST:PORT" : "a port number",
+    hint: "For instance --registry localhost:5000.",
+  });
+}

@@ -1,0 +1,111 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { hash } from "bcryptjs";
+import { type Engine, type EngineProgress, type RunningContainer } from "../engine/engine.ts";
+import { RUN_LABEL } from "../engine/run-id.ts";
+import { Failure, messageOf } from "../output/errors.ts";
+import { toPort } from "../streams/join.ts";
+import { pingRegistry } from "./api.ts";
+import { newCredentials } from "./password.ts";
+import type { RegistryOptions, TemporaryRegistry } from "./registry.ts";
+
+const IMAGE = "registry:2";
+const HTPASSWD = "/docker-over-ssh/htpasswd";
+const PORT = 5000;
+/** The lowest that bcrypt knows: the password has 192 random bits, and the registry hashes it anew for each request. */
+const BCRYPT_COST = 4;
+/** ms until /v2/ must answer. */
+const READY_TIMEOUT = 30_000;
+/** ms between two looks. */
+const READY_POLL = 50;
+
+/**
+ * Starts `registry:2` on a port of 127.0.0.1 that the engine picks (no race for it), guarded by a password made for this
+ * run, and waits until it answers. The image is pulled when the engine lacks it.
+ */
+export async function startRegistryContainer(engine: Engine, options: RegistryOptions): Promise<TemporaryRegistry> {
+  const { run, signal } = options;
+  await needImage(engine, options);
+  options.onProgress({ stage: "starting a registry", current: 0 });
+  const credentials = newCredentials();
+  const container = await engine.runContainer({
+    image: IMAGE,
+    labels: { [RUN_LABEL]: run },
+    env: {
+      REGISTRY_AUTH: "htpasswd",
+      REGISTRY_AUTH_HTPASSWD_REALM: "docker-over-ssh",
+      REGISTRY_AUTH_HTPASSWD_PATH: HTPASSWD,
+      REGISTRY_LOG_LEVEL: "error",
+    },
+    port: PORT,
+    files: { [HTPASSWD]: `${credentials.username}:${await hash(credentials.password, BCRYPT_COST)}\n` },
+    signal,
+  });
+  const gone = new AbortController();
+  let leaving = false;
+  void container.exited.then(({ status }) => {
+    if (!leaving) gone.abort(died(`it stopped with status ${status}`));
+  });
+  const registry: TemporaryRegistry = {
+    pushHost: `127.0.0.1:${container.port}`,
+    pushCredentials: credentials,
+    credentials,
+    url: `http://127.0.0.1:${container.port}`,
+    signal: gone.signal,
+    accept: toPort(container.port, "127.0.0.1", (error) => gone.abort(died(error.message))),
+    complaints: () => container.logs(),
+    async [Symbol.asyncDispose]() {
+      leaving = true;
+      await container.remove();
+    },
+  };
+  try {
+    await untilReady(registry, container, engine, AbortSignal.any([signal, gone.signal]));
+    return registry;
+  } catch (error) {
+    await registry[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function needImage(engine: Engine, { signal, onProgress }: RegistryOptions): Promise<void> {
+  if ((await engine.inspectImage(IMAGE)) !== undefined) return;
+  const layers = new Map<string, { current: number; total: number }>();
+  const report = ({ id, current, total }: EngineProgress): void => {
+    if (id !== undefined && current !== undefined && total !== undefined) layers.set(id, { current, total });
+    const sum = (pick: "current" | "total"): number => [...layers.values()].reduce((all, layer) => all + layer[pick], 0);
+    onProgress({ stage: `pulling ${IMAGE}`, current: sum("current"), total: sum("total") });
+  };
+  try {
+    await engine.pullImage(`docker.io/library/${IMAGE}`, { signal, onProgress: report });
+  } catch (error) {
+    if (signal.aborted || error instanceof Failure) throw error;
+    throw new Failure("registry-unavailable", `the image ${IMAGE} is not on ${engine.address}, and pulling it failed: ${messageOf(error)}`, {
+      expected: `${IMAGE} in the engine, or a registry to pull it from`,
+      hint: `Bring it there once (docker pull ${IMAGE} on any machine, then docker save | docker load), or use a registry of yours with --registry HOST:PORT.`,
+      cause: error,
+    });
+  }
+}
+
+async function untilReady(registry: TemporaryRegistry, container: RunningContainer, engine: Engine, signal: AbortSignal): Promise<void> {
+  const deadline = performance.now() + READY_TIMEOUT;
+  for (;;) {
+    const { ping, why } = await pingRegistry(registry.url, registry.credentials, signal);
+    if (ping === "ready") return;
+    if (performance.now() > deadline) {
+      const words = (await container.logs(2000)).trim();
+      throw new Failure("registry-unavailable", `the registry container on ${engine.address} does not answer at ${registry.url}: ${why}${words && `. It printed:\n${words}`}`, {
+        expected: "an engine whose published ports can be reached on 127.0.0.1 of this machine",
+        hint: "For an engine on another machine, use a registry that both can reach: --registry HOST:PORT.",
+      });
+    }
+    await pause(READY_POLL, undefined, { signal }).catch(() => signal.throwIfAborted());
+  }
+}
+
+function died(why: string): Failure {
+  return new Failure("registry-unavailable", `the temporary registry is gone: ${why}`, {
+    expected: `the ${IMAGE} container to run until the transfer is done`,
+    hint: "Look at the engine's log and free memory, then run the same command again.",
+  });
+}

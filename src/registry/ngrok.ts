@@ -1,0 +1,40 @@
+import { Failure, messageOf } from "../output/errors.ts";
+
+/** A public address that leads to a port of this machine. */
+export interface PublicAddress extends AsyncDisposable {
+  /** Host, with port where it is not the scheme's own. */
+  readonly host: string;
+}
+
+/**
+ * Opens a public HTTPS address for a port of 127.0.0.1 through ngrok's cloud, with the optional package @ngrok/ngrok.
+ * `token`: an auth token, or `true` for an agent without one. Fails with `registry-unavailable`.
+ */
+export async function openPublicAddress(port: number, token: string | true): Promise<PublicAddress> {
+  const { forward } = await loadNgrok();
+  try {
+    const listener = await forward({ addr: port, ...(token === true ? {} : { authtoken: token }) });
+    const url = listener.url();
+    if (url === null) throw new Error("ngrok gave no address");
+    return { host: new URL(url).host, [Symbol.asyncDispose]: () => listener.close() };
+  } catch (error) {
+    // Its message may quote the token.
+    const words = token === true ? messageOf(error) : messageOf(error).replaceAll(token, "[token]");
+    throw new Failure("registry-unavailable", `ngrok would not open a public address: ${words}`, {
+      expected: "DOCKER_REGISTRY_NGROK to hold a valid auth token, and ngrok's cloud to be reachable",
+      hint: "Check the token; or, where the engine is on this machine, unset DOCKER_REGISTRY_NGROK.",
+    });
+  }
+}
+
+async function loadNgrok(): Promise<typeof import("@ngrok/ngrok")> {
+  try {
+    return await import("@ngrok/ngrok");
+  } catch (error) {
+    throw new Failure("registry-unavailable", "DOCKER_REGISTRY_NGROK is set, but the optional package @ngrok/ngrok is not installed", {
+      expected: "@ngrok/ngrok beside docker-over-ssh",
+      hint: "npm install --global @ngrok/ngrok, or unset DOCKER_REGISTRY_NGROK.",
+      cause: error,
+    });
+  }
+}

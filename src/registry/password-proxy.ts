@@ -1,0 +1,62 @@
+import { once } from "node:events";
+import { createServer, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { createProxyServer } from "http-proxy-3";
+import type { Credentials } from "../engine/engine.ts";
+import { isAuthorized } from "./password.ts";
+
+/** A door with a password before a registry that has none of its own, or one that others may know. */
+export interface PasswordProxy extends AsyncDisposable {
+  /** Answers HTTP on a stream; no port is opened for it. Owns the stream. */
+  accept(stream: Duplex): void;
+  /** Listens on a free port of 127.0.0.1, and tells which. */
+  listen(): Promise<number>;
+}
+
+/**
+ * Passes requests that show `credentials` (RFC 7617) on to `target`, a base URL, without their Authorization header, and
+ * answers the others with 401. The Host header is passed on as it came: a registry builds its upload addresses from it.
+ * `onUnreachable` hears when the registry cannot be reached.
+ */
+export function passwordProxy(target: string, credentials: Credentials, onUnreachable: (error: Error) => void): PasswordProxy {
+  const proxy = createProxyServer({ target, changeOrigin: false, xfwd: false });
+  proxy.on("error", (error: Error, _request, response) => {
+    if ((error as NodeJS.ErrnoException).code === "ECONNREFUSED") onUnreachable(error);
+    if ("headersSent" in response && !response.headersSent) answer(response, 502, "UNAVAILABLE", "the registry does not answer");
+    else response.destroy();
+  });
+  const server: Server = createServer((request, response) => {
+    if (!isAuthorized(request.headers.authorization, credentials)) {
+      response.setHeader("www-authenticate", 'Basic realm="docker-over-ssh"');
+      return answer(response, 401, "UNAUTHORIZED", "this registry asks for the password of this run");
+    }
+    delete request.headers.authorization;
+    proxy.web(request, response);
+  });
+  // A layer of many GB over a thin link takes longer than Node's five minutes for a request.
+  server.requestTimeout = 0;
+  server.keepAliveTimeout = 60_000;
+  return {
+    accept: (stream) => void server.emit("connection", stream),
+    async listen() {
+      server.listen(0, "127.0.0.1");
+      await once(server, "listening");
+      return (server.address() as AddressInfo).port;
+    },
+    async [Symbol.asyncDispose]() {
+      proxy.close();
+      server.closeAllConnections();
+      if (!server.listening) return;
+      const closed = once(server, "close");
+      server.close();
+      await closed;
+    },
+  };
+}
+
+/** An error body as the distribution spec has them. */
+function answer(response: ServerResponse, status: number, code: string, message: string): void {
+  response.writeHead(status, { "content-type": "application/json" });
+  response.end(JSON.stringify({ errors: [{ code, message }] }));
+}

@@ -1,0 +1,45 @@
+import type { Duplex } from "node:stream";
+import type { Credentials, Engine } from "../engine/engine.ts";
+import type { RunId } from "../engine/run-id.ts";
+import type { Progress } from "../output/output.ts";
+import { startRegistryContainer } from "./container.ts";
+import { useExternalRegistry } from "./external.ts";
+
+/**
+ * A registry for one transfer. The sender's engine pushes into it; the receiver reaches it through the tunnel.
+ *
+ * Disposing takes down whatever was put up for it; an external one stays as it is.
+ */
+export interface TemporaryRegistry extends AsyncDisposable {
+  /** Where the sender's engine pushes: host, with port where it has one. */
+  readonly pushHost: string;
+  /** What the sender's engine must show there, if anything. */
+  readonly pushCredentials: Credentials | undefined;
+  /** What a connection through the tunnel must show: made for this run. */
+  readonly credentials: Credentials;
+  /** Base URL for this process, without a trailing slash. */
+  readonly url: string;
+  /** Aborted, with a Failure, when the registry is there no longer. */
+  readonly signal: AbortSignal;
+  /** Answers a connection that came through the tunnel. Owns the stream. */
+  accept(stream: Duplex): void;
+  /** What the registry itself says about a push that failed: more than the engine passes on. Empty when nothing. */
+  complaints(): Promise<string>;
+}
+
+/** Which registry serves a transfer. */
+export type RegistryChoice =
+  | { kind: "container" }
+  /** One that is there already. `ngrok`: an auth token, or `true` for none; the engine is on another machine. */
+  | { kind: "external"; host: string; port: number; ngrok?: string | true };
+
+export interface RegistryOptions {
+  run: RunId;
+  signal: AbortSignal;
+  onProgress: (progress: Progress) => void;
+}
+
+/** Makes the chosen registry ready to be pushed to. Fails with `registry-unavailable`. */
+export async function openRegistry(choice: RegistryChoice, engine: Engine, options: RegistryOptions): Promise<TemporaryRegistry> {
+  return choice.kind === "container" ? await startRegistryContainer(engine, options) : await useExternalRegistry(choice, options);
+}

@@ -1,0 +1,61 @@
+import type { Duplex } from "node:stream";
+import { Failure } from "../output/errors.ts";
+import { MAX_CONTROL_LINE } from "./constants.ts";
+
+/** One object on the control stream (PROTOCOL.md, 3). */
+export interface Message {
+  type: string;
+  [field: string]: unknown;
+}
+
+/**
+ * JSON lines both ways over one stream.
+ *
+ * `onMessage` is called for each object; `onBroken` once, when the far end sends something that is not one.
+ */
+export class ControlChannel {
+  readonly #stream: Duplex;
+
+  constructor(stream: Duplex, onMessage: (message: Message) => void, onBroken: (failure: Failure) => void) {
+    this.#stream = stream;
+    let pending: Buffer[] = [];
+    let size = 0;
+    const broken = (why: string): void => {
+      stream.removeAllListeners("data").resume();
+      onBroken(new Failure("transfer-failed", `the far end broke the protocol: ${why}`, { expected: "one JSON object a line" }));
+    };
+    stream.on("data", (chunk: Buffer) => {
+      let rest = chunk;
+      for (let end = rest.indexOf(0x0a); end !== -1; end = rest.indexOf(0x0a)) {
+        const line = Buffer.concat([...pending, rest.subarray(0, end)]).toString("utf8");
+        pending = [];
+        size = 0;
+        rest = rest.subarray(end + 1);
+        const message = parseMessage(line);
+        if (message === undefined) return broken("a control line is not a message");
+        onMessage(message);
+      }
+      if (rest.length === 0) return;
+      pending.push(rest);
+      size += rest.length;
+      if (size > MAX_CONTROL_LINE) broken("a control line is longer than 1 MB");
+    });
+  }
+
+  /** Resolves when the line has been handed to the transport. Silent when the stream is gone: its end says more. */
+  send(message: Message): Promise<void> {
+    return new Promise((resolve) => {
+      if (!this.#stream.writable) return resolve();
+      this.#stream.write(`${JSON.stringify(message)}\n`, () => resolve());
+    });
+  }
+}
+
+function parseMessage(line: string): Message | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" && value !== null && typeof (value as Message).type === "string" ? (value as Message) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,204 @@
+import type { Duplex } from "node:stream";
+import { Failure } from "../output/errors.ts";
+import { HANDSHAKE_TIMEOUT, KEPT_NOISE, MAGIC_LINE, MAX_HELLO, MAX_NOISE, PROTOCOL_VERSION } from "./constants.ts";
+
+export type Role = "sender" | "receiver";
+
+/** PROTOCOL.md, 1: what each end says of itself. */
+export interface Hello {
+  protocol: number;
+  tool: string;
+  role: Role;
+  features: string[];
+  image?: string;
+}
+
+export interface HandshakeOptions {
+  /** Which end of the stream this is: the spawner waits for the magic line before it writes. */
+  end: "spawner" | "spawned";
+  hello: Hello;
+  /** ms until the far end's hello must be here. */
+  timeout?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export interface Greeting {
+  peer: Hello;
+  /** What came before the magic line, its end at most. */
+  noise: string;
+}
+
+/** The preamble failed. `noise` is what the far end printed instead. */
+export class HandshakeError extends Failure {
+  readonly noise: string;
+  /** The stream ended: its process may say why. */
+  readonly ended: boolean;
+
+  constructor(failure: Failure, noise: string, ended = false) {
+    super(failure.code, failure.message, { ...textOf(failure), cause: failure.cause });
+    this.noise = noise;
+    this.ended = ended;
+  }
+}
+
+function textOf({ expected, hint }: Failure): { expected?: string; hint?: string } {
+  return { ...(expected === undefined ? {} : { expected }), ...(hint === undefined ? {} : { hint }) };
+}
+
+/**
+ * Exchanges hellos over `stream`, which stays open and paused: what follows the far hello is left in it.
+ * Rejects with a {@link HandshakeError}, or with the signal's reason; the stream is the caller's to destroy.
+ */
+export async function shakeHands(stream: Duplex, options: HandshakeOptions): Promise<Greeting> {
+  const { end, hello, timeout = HANDSHAKE_TIMEOUT, signal } = options;
+  const mine = `${MAGIC_LINE}${JSON.stringify(hello)}\n`;
+  const preamble = new PreambleReader(stream);
+  if (end === "spawned") stream.write(mine);
+  try {
+    const line = await preamble.hello(timeout, signal);
+    if (end === "spawner") stream.write(mine);
+    const peer = parseHello(line);
+    checkHello(hello, peer);
+    return { peer, noise: preamble.noise };
+  } catch (error) {
+    if (error instanceof Failure && !(error instanceof HandshakeError)) throw new HandshakeError(error, preamble.noise);
+    throw error;
+  }
+}
+
+/** Reads up to and including the far hello; gives back to the stream what was read beyond it. */
+class PreambleReader {
+  readonly #stream: Duplex;
+  /** Bytes not decided yet: before the magic line noise, after it the hello. */
+  #pending: Buffer = Buffer.alloc(0);
+  #kept: Buffer = Buffer.alloc(0);
+  #noiseBytes = 0;
+  #inHello = false;
+
+  constructor(stream: Duplex) {
+    this.#stream = stream;
+  }
+
+  get noise(): string {
+    const tail = this.#inHello ? this.#kept : Buffer.concat([this.#kept, this.#pending]).subarray(-KEPT_NOISE);
+    return tail.toString("utf8");
+  }
+
+  hello(timeout: number, signal: AbortSignal | undefined): Promise<string> {
+    const stream = this.#stream;
+    return new Promise<string>((resolve, reject) => {
+      const settle = (act: () => void): void => {
+        clearTimeout(timer);
+        stream.off("readable", onReadable).off("end", onEnd).off("close", onEnd).off("error", onError);
+        signal?.removeEventListener("abort", onAbort);
+        act();
+      };
+      const onReadable = (): void => {
+        try {
+          for (let chunk: Buffer | null; (chunk = stream.read() as Buffer | null) !== null; ) {
+            const found = this.#take(chunk);
+            if (found === undefined) continue;
+            settle(() => {
+              if (found.rest.length > 0) stream.unshift(found.rest);
+              resolve(found.line);
+            });
+            return;
+          }
+        } catch (error) {
+          settle(() => reject(error as Error));
+        }
+      };
+      const onEnd = (): void => settle(() => reject(this.#ended()));
+      const onError = (cause: Error): void => settle(() => reject(this.#ended(cause)));
+      const onAbort = (): void => settle(() => reject(signal?.reason as Error));
+      const timer = setTimeout(() => settle(() => reject(this.#late(timeout))), timeout);
+      if (signal?.aborted) return onAbort();
+      stream.on("readable", onReadable).once("end", onEnd).once("close", onEnd).once("error", onError);
+      signal?.addEventListener("abort", onAbort);
+      onReadable();
+    });
+  }
+
+  #take(chunk: Buffer): { line: string; rest: Buffer } | undefined {
+    this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    if (!this.#inHello && !this.#skipNoise()) return undefined;
+    const end = this.#pending.indexOf(0x0a);
+    if ((end === -1 ? this.#pending.length : end) > MAX_HELLO) throw notATunnel("its hello is longer than 64 kB");
+    if (end === -1) return undefined;
+    return { line: this.#pending.toString("utf8", 0, end), rest: this.#pending.subarray(end + 1) };
+  }
+
+  /** True once the magic line has been passed. Keeps only as many bytes as a magic line could begin in. */
+  #skipNoise(): boolean {
+    const at = this.#pending.indexOf(MAGIC_LINE);
+    const noiseEnd = at === -1 ? Math.max(0, this.#pending.length - MAGIC_LINE.length + 1) : at;
+    this.#noiseBytes += noiseEnd;
+    this.#kept = Buffer.concat([this.#kept, this.#pending.subarray(0, noiseEnd)]).subarray(-KEPT_NOISE);
+    this.#pending = this.#pending.subarray(at === -1 ? noiseEnd : at + MAGIC_LINE.length);
+    this.#inHello = at !== -1;
+    if (this.#noiseBytes > MAX_NOISE) throw notATunnel("it printed more than 1 MB of something else");
+    return this.#inHello;
+  }
+
+  #ended(cause?: Error): HandshakeError {
+    const failure = new Failure("far-not-a-tunnel", "the far end closed its output before it said that it is ready", {
+      expected: EXPECTED,
+      hint: HINT,
+      cause,
+    });
+    return new HandshakeError(failure, this.noise, true);
+  }
+
+  #late(timeout: number): Failure {
+    return new Failure("far-no-answer", `the far end did not answer within ${timeout / 1000} s`, {
+      expected: EXPECTED,
+      hint: "Run the command by itself to see what it waits for; a slow start can be given more time with --timeout SECONDS.",
+    });
+  }
+}
+
+const EXPECTED = "the command to end in `docker-over-ssh pull IMAGE` (or `push IMAGE`) on the other side";
+const HINT = "Run the command by itself: it must start docker-over-ssh and leave its stdin and stdout alone (no pty, no `< /dev/null`).";
+
+function notATunnel(why: string): Failure {
+  return new Failure("far-not-a-tunnel", `the far end is not docker-over-ssh: ${why}`, { expected: EXPECTED, hint: HINT });
+}
+
+/** Hostile input: only known fields of the right type come through. */
+function parseHello(line: string): Hello {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    throw notATunnel("its hello is not JSON");
+  }
+  const { protocol, tool, role, features, image } = (value ?? {}) as Record<string, unknown>;
+  if (typeof protocol !== "number" || typeof tool !== "string") throw notATunnel("its hello lacks a version");
+  return {
+    protocol,
+    tool: tool.slice(0, 64),
+    role: role === "sender" ? "sender" : "receiver",
+    features: Array.isArray(features) ? features.filter((feature) => typeof feature === "string") : [],
+    ...(typeof image === "string" ? { image } : {}),
+  };
+}
+
+function checkHello(mine: Hello, peer: Hello): void {
+  if (peer.protocol !== PROTOCOL_VERSION) {
+    throw new Failure(
+      "far-other-protocol",
+      `the far end is docker-over-ssh ${peer.tool}, which speaks protocol ${peer.protocol}`,
+      {
+        expected: `protocol ${PROTOCOL_VERSION}, as this docker-over-ssh ${mine.tool} speaks`,
+        hint: "Install the same version on both sides.",
+      },
+    );
+  }
+  if (peer.role === mine.role) {
+    const command = mine.role === "sender" ? "push" : "pull";
+    throw new Failure("usage", `both ends run \`docker-over-ssh ${command}\``, {
+      expected: "one end to push and the other to pull",
+      hint: `Let the far command be \`docker-over-ssh ${command === "push" ? "pull" : "push"} IMAGE\`.`,
+    });
+  }
+}

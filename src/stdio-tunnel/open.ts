@@ -1,0 +1,85 @@
+import { Failure } from "../output/errors.ts";
+import { spawnFar, type FarProcess } from "./child-process.ts";
+import { MAGIC_LINE, PROTOCOL_VERSION } from "./constants.ts";
+import { shakeHands, type Role } from "./handshake.ts";
+import { Tunnel } from "./session.ts";
+import { ownStdio } from "./transport.ts";
+
+export interface TunnelOptions {
+  role: Role;
+  /** Version of this tool, for the other end's messages. */
+  tool: string;
+  /** The reference this end was asked for. */
+  image: string;
+  /** The far command, word for word; empty: this end was spawned, and speaks on its own stdin and stdout. */
+  command: readonly string[];
+  /** ms without an answer, or later without a sign of life, after which to give up. */
+  timeout?: number | undefined;
+  signal: AbortSignal;
+  /** Lines that the far command writes to its stderr. */
+  onFarLine: (line: string) => void;
+  /** What came before the magic line of a tunnel that did open. */
+  onNoise: (noise: string) => void;
+}
+
+/**
+ * Opens a tunnel, lets `use` work with it, and closes it.
+ *
+ * When `use` fails, the far end is told why before the tunnel closes; when the tunnel ends first, the failure says why it
+ * did. Either way nothing that was opened here is open when the promise settles.
+ */
+export async function overTunnel<T>(options: TunnelOptions, use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>): Promise<T> {
+  const { role, tool, image, command, timeout, signal } = options;
+  signal.throwIfAborted();
+  const spawner = command.length > 0;
+  if (!spawner) refuseTerminal(role, image);
+  await using far: FarProcess | undefined = spawner ? spawnFar(command, options.onFarLine) : undefined;
+  const transport = far?.transport ?? ownStdio();
+  transport.on("error", () => {});
+  try {
+    const hello = { protocol: PROTOCOL_VERSION, tool, role, features: [], image };
+    const end = spawner ? "spawner" : "spawned";
+    const greeting = await shakeHands(transport, { end, hello, timeout, signal });
+    if (greeting.noise !== "") options.onNoise(greeting.noise);
+    await using tunnel = new Tunnel(transport, greeting, { role, silence: timeout });
+    return await telling(tunnel, signal, use);
+  } catch (error) {
+    transport.destroy();
+    throw (await far?.explain(error)) ?? error;
+  }
+}
+
+/** Runs `use` until it is done, the process is told to stop, or the tunnel ends; the first of these is the outcome. */
+async function telling<T>(tunnel: Tunnel, signal: AbortSignal, use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>): Promise<T> {
+  const either = AbortSignal.any([signal, tunnel.signal]);
+  try {
+    return await use(tunnel, either);
+  } catch (error) {
+    // What failed because the tunnel went, or because a person pressed Ctrl-C, failed for that reason.
+    if (either.aborted) error = either.reason;
+    const told = await tunnel.fail(error instanceof Failure ? error : new Failure("transfer-failed", wordsFor(error)));
+    if (told && error instanceof Error) toldErrors.add(error);
+    throw error;
+  }
+}
+
+const toldErrors = new WeakSet<Error>();
+
+/** True when the far end has been told of this error, so that it need not be printed on both sides. */
+export function wasTold(error: unknown): boolean {
+  return error instanceof Error && toldErrors.has(error);
+}
+
+function wordsFor(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function refuseTerminal(role: string, image: string): void {
+  if (!process.stdin.isTTY && !process.stdout.isTTY) return;
+  const verb = role === "sender" ? "push" : "pull";
+  const other = role === "sender" ? "pull" : "push";
+  throw new Failure("usage", `\`docker-over-ssh ${verb} ${image}\` without a command speaks on its stdin and stdout, and one of them is a terminal`, {
+    expected: `a command that runs the other side, or to be that command: ${MAGIC_LINE.trim()} is not for people`,
+    hint: `docker-over-ssh ${verb} ${image} ssh HOST "docker-over-ssh ${other} ${image}"  (and no pty for ssh: no -t)`,
+  });
+}

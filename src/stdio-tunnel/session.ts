@@ -1,0 +1,287 @@
+import { connect as connectHttp2, constants, performServerHandshake, type Http2Session, type Http2Stream } from "node:http2";
+import type { Duplex } from "node:stream";
+import { EXIT_STATUS, Failure, type FailureCode } from "../output/errors.ts";
+import {
+  CONTROL_SERVICE,
+  FAREWELL_TIMEOUT,
+  MAX_FRAME,
+  MAX_STREAMS,
+  SESSION_WINDOW,
+  SILENCE_TIMEOUT,
+  STREAM_WINDOW,
+  TICKS_PER_SILENCE,
+} from "./constants.ts";
+import { ControlChannel, type Message } from "./control.ts";
+import { deferred } from "../streams/deferred.ts";
+import type { Greeting, Hello, Role } from "./handshake.ts";
+
+/** A stream that counts the bytes it has taken in, as {@link StdioTransport} and net.Socket do. */
+export type CountingDuplex = Duplex & { readonly bytesRead: number; readonly bytesWritten: number };
+
+export interface SessionOptions {
+  role: Role;
+  /** ms without a byte from the far end after which the link is dead. */
+  silence?: number | undefined;
+}
+
+type Accept = (stream: Duplex) => void;
+
+/**
+ * An open tunnel (PROTOCOL.md, 2 to 5).
+ *
+ * Owns the transport. Every way to end (`close`, the far end's end, a broken line, silence) runs into one idempotent
+ * close: `signal` is aborted with the reason, every stream is reset, and what waited fails with that reason.
+ */
+export class Tunnel implements AsyncDisposable {
+  readonly peer: Hello;
+  readonly noise: string;
+  readonly #transport: CountingDuplex;
+  readonly #session: Http2Session;
+  readonly #ended = new AbortController();
+  readonly #services = new Map<string, Accept>();
+  readonly #listeners = new Map<string, (message: Message) => void>();
+  /** The last message of each type that nobody was listening for yet. */
+  readonly #early = new Map<string, Message>();
+  readonly #streams = new Set<Http2Stream>();
+  readonly #control = deferred<ControlChannel>();
+  readonly #closed: Promise<void>;
+  readonly #startWritten: number;
+  readonly #startRead: number;
+  /** The last word has been said: an end of the stream is now no loss. */
+  #finished = false;
+
+  constructor(transport: CountingDuplex, greeting: Greeting, { role, silence = SILENCE_TIMEOUT }: SessionOptions) {
+    this.peer = greeting.peer;
+    this.noise = greeting.noise;
+    this.#transport = transport;
+    this.#startRead = transport.bytesRead;
+    this.#startWritten = transport.bytesWritten;
+    this.#control.promise.catch(() => {});
+    const settings = { initialWindowSize: STREAM_WINDOW, maxFrameSize: MAX_FRAME, maxConcurrentStreams: MAX_STREAMS, enablePush: false };
+    // MB that a session may hold, headers and queued frames included: Node's default of 10 is less than our windows.
+    const options = { settings, maxSessionMemory: 128 };
+    const session =
+      role === "receiver"
+        ? connectHttp2("http://tunnel", { ...options, createConnection: () => transport })
+        : performServerHandshake(transport, options);
+    this.#session = session;
+    session.setLocalWindowSize(SESSION_WINDOW);
+    session.on("error", (error) => this.#lose(error));
+    session.on("stream", (stream, headers) => this.#accept(stream, headers[":method"], headers[":authority"]));
+    this.#closed = new Promise((resolve) => transport.once("close", resolve));
+    transport.on("error", (error) => this.#lose(error));
+    transport.once("end", () => this.#lose());
+    session.once("close", () => {
+      this.#lose();
+      transport.destroy();
+    });
+    this.#listeners.set("failure", (message) => this.#end(farFailure(message)));
+    this.#keepAlive(silence);
+    if (role === "receiver") this.#openControl(this.connect(CONTROL_SERVICE));
+    else this.#services.set(CONTROL_SERVICE, (stream) => this.#openControl(stream));
+  }
+
+  /** Aborted when the tunnel ends before its time; the reason is a {@link Failure}. */
+  get signal(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** Bytes sent through the tunnel since the hellos. */
+  get bytesSent(): number {
+    return this.#transport.bytesWritten - this.#startWritten;
+  }
+
+  /** Bytes received through the tunnel since the hellos. */
+  get bytesReceived(): number {
+    return this.#transport.bytesRead - this.#startRead;
+  }
+
+  /** Resolves when the transport is closed. */
+  get closed(): Promise<void> {
+    return this.#closed;
+  }
+
+  /** Opens a stream to a service of the sender (receiver only). The caller owns it; it errors when the tunnel ends. */
+  connect(service: string): Duplex {
+    this.signal.throwIfAborted();
+    if (!("request" in this.#session)) throw new Error("only the receiver opens streams");
+    const request = this.#session.request as (headers: Record<string, string>) => Http2Stream & Duplex;
+    const stream = request.call(this.#session, { ":method": "CONNECT", ":authority": service });
+    this.#hold(stream);
+    stream.once("response", (headers: Record<string, unknown>) => {
+      if (headers[":status"] !== 200) stream.destroy(new Error(`the far end has no service ${service}`));
+    });
+    return stream;
+  }
+
+  /** Answers streams to a service (sender only). `accept` owns each stream. */
+  listen(service: string, accept: Accept): void {
+    this.#services.set(service, accept);
+  }
+
+  /** Sends a message of the program above. */
+  async send(message: Message): Promise<void> {
+    const control = await this.#control.promise;
+    await control.send(message);
+  }
+
+  /** Hears messages of one type. One listener a type. */
+  on(type: string, listener: (message: Message) => void): void {
+    this.#listeners.set(type, listener);
+    const early = this.#early.get(type);
+    if (early !== undefined) this.#hear(early);
+  }
+
+  /** The next message of one type; rejects when the tunnel ends first. */
+  next(type: string): Promise<Message> {
+    const { promise, resolve, reject } = deferred<Message>();
+    if (this.signal.aborted) reject(this.signal.reason as Error);
+    const onEnd = (): void => reject(this.signal.reason as Error);
+    this.signal.addEventListener("abort", onEnd);
+    this.on(type, (message) => {
+      this.signal.removeEventListener("abort", onEnd);
+      this.#listeners.delete(type);
+      resolve(message);
+    });
+    return promise;
+  }
+
+  /** The receiver's last word: sends the result, waits until it has arrived, and closes. True when that was confirmed. */
+  async finish(result: Record<string, unknown>): Promise<boolean> {
+    const confirmed = this.next("received").then(
+      () => true,
+      () => false,
+    );
+    await this.send({ type: "result", ...result });
+    this.#finished = true;
+    const arrived = await within(FAREWELL_TIMEOUT * 5, confirmed);
+    await this.close();
+    return arrived ?? false;
+  }
+
+  /** The sender's last wait: the receiver's result, confirmed to it. Rejects when the tunnel ends without one. */
+  async result(): Promise<Message> {
+    const result = await this.next("result");
+    this.#finished = true;
+    await this.send({ type: "received" });
+    await within(FAREWELL_TIMEOUT, this.#closed); // the receiver closes, once it has read that
+    return result;
+  }
+
+  /** Tells the far end why this end gives up, then closes. True when the words left in time. */
+  async fail({ code, message, expected, hint }: Failure): Promise<boolean> {
+    if (this.signal.aborted || this.#finished) return false;
+    const left = await within(FAREWELL_TIMEOUT, this.send({ type: "failure", code, message, expected, hint }).then(() => true));
+    this.#finished = true;
+    await this.close();
+    return left ?? false;
+  }
+
+  /** Ends the tunnel from this side: open streams are reset, what has been written leaves first. Idempotent. */
+  async close(): Promise<void> {
+    this.#finished = true;
+    if (!this.#session.closed) this.#session.close();
+    for (const stream of this.#streams) if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
+    await within(FAREWELL_TIMEOUT, this.#closed);
+    this.#session.destroy();
+    this.#transport.destroy();
+    await this.#closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #accept(stream: Http2Stream, method: string | undefined, service: string | undefined): void {
+    this.#hold(stream);
+    const respond = (stream as unknown as { respond(headers: object, options?: object): void }).respond.bind(stream);
+    const accept = method === "CONNECT" && service !== undefined ? this.#services.get(service) : undefined;
+    if (accept === undefined) return respond({ ":status": 404 }, { endStream: true });
+    respond({ ":status": 200 });
+    accept(stream);
+  }
+
+  /** A reset must never be an uncaught error, also when whoever owned the stream has let go of it. */
+  #hold(stream: Http2Stream): void {
+    this.#streams.add(stream);
+    stream.on("error", () => {});
+    stream.once("close", () => this.#streams.delete(stream));
+  }
+
+  #openControl(stream: Duplex): void {
+    const onBroken = (failure: Failure): void => this.#end(failure);
+    const channel = new ControlChannel(stream, (message) => this.#hear(message), onBroken);
+    stream.once("close", () => this.#lose());
+    this.#control.resolve(channel);
+  }
+
+  #hear(message: Message): void {
+    const listener = this.#listeners.get(message.type);
+    this.#early.delete(message.type);
+    if (listener !== undefined) listener(message);
+    else if (this.#early.size < MAX_EARLY) this.#early.set(message.type, message);
+  }
+
+  #keepAlive(silence: number): void {
+    let seen = this.#transport.bytesRead;
+    let silentTicks = 0;
+    const timer = setInterval(() => {
+      silentTicks = this.#transport.bytesRead === seen ? silentTicks + 1 : 0;
+      seen = this.#transport.bytesRead;
+      if (silentTicks > TICKS_PER_SILENCE) return this.#end(silent(silence));
+      if (!this.#session.destroyed) this.#session.ping(() => {});
+    }, silence / TICKS_PER_SILENCE);
+    const stop = (): void => clearInterval(timer);
+    this.#transport.once("close", stop);
+    this.signal.addEventListener("abort", stop);
+  }
+
+  #lose(cause?: Error): void {
+    if (this.#finished || this.signal.aborted) return;
+    this.#end(new Failure("link-lost", "the connection to the far end was lost", { ...LOST, cause }));
+  }
+
+  #end(reason: Failure): void {
+    if (this.signal.aborted || this.#finished) return;
+    this.#ended.abort(reason);
+    this.#control.reject(reason);
+    this.#session.destroy();
+    this.#transport.destroy();
+  }
+}
+
+/** Types of messages kept for a listener to come; a far end that invents more is not remembered. */
+const MAX_EARLY = 16;
+
+const LOST = {
+  expected: "it to stay open until the receiver has said that the image is in its store",
+  hint: "Nothing was changed on the receiving side. Check the link and the far side, then run the same command again.",
+};
+
+function silent(silence: number): Failure {
+  return new Failure("link-lost", `nothing has come from the far end for ${silence / 1000} s: the link is dead`, LOST);
+}
+
+/** The far end's words, which are hostile input: a known code, bounded text. */
+function farFailure({ code, message, expected, hint }: Message): Failure {
+  const words = (value: unknown): string | undefined => (typeof value === "string" ? value.slice(0, 4000) : undefined);
+  const known = typeof code === "string" && Object.hasOwn(EXIT_STATUS, code) ? (code as FailureCode) : "transfer-failed";
+  const [expectedWords, hintWords] = [words(expected), words(hint)];
+  return new FarFailure(known, words(message) ?? "gave up without a reason", {
+    ...(expectedWords === undefined ? {} : { expected: expectedWords }),
+    ...(hintWords === undefined ? {} : { hint: hintWords }),
+  });
+}
+
+/** What the far end said when it gave up. Who reads it is told whose words they are. */
+export class FarFailure extends Failure {}
+
+async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => (timer = setTimeout(resolve, ms, undefined)));
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,88 @@
+import { fstatSync } from "node:fs";
+import { Socket } from "node:net";
+import { Duplex, type Readable, type Writable } from "node:stream";
+
+type Done = (error?: Error | null) => void;
+
+/**
+ * One Duplex over a readable and a writable half, that counts what passes.
+ *
+ * Owns both halves: they are destroyed with it. Either half's error is its error; the end of the readable half is its
+ * end; ending it ends the writable half.
+ */
+export class StdioTransport extends Duplex {
+  readonly #source: Readable;
+  readonly #sink: Writable;
+  /** Bytes received so far. */
+  bytesRead = 0;
+  /** Bytes sent so far. */
+  bytesWritten = 0;
+
+  constructor(source: Readable, sink: Writable) {
+    super({ allowHalfOpen: true });
+    this.#source = source;
+    this.#sink = sink;
+    source.on("data", (chunk: Buffer) => {
+      this.bytesRead += chunk.length;
+      if (!this.push(chunk)) source.pause();
+    });
+    source.pause();
+    source.once("end", () => this.push(null));
+    for (const half of [source, sink]) {
+      half.on("error", (error) => this.destroy(error));
+      half.once("close", () => this.#halfClosed(half));
+    }
+  }
+
+  // A pipe that closes without "end" (the process at its other end was killed) is an end all the same.
+  #halfClosed(half: Readable | Writable): void {
+    if (half === this.#source && !this.readableEnded) this.push(null);
+  }
+
+  override _read(): void {
+    this.#source.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
+    this.bytesWritten += chunk.length;
+    this.#sink.write(chunk, done);
+  }
+
+  // One system call for the many small frames of a session.
+  override _writev(chunks: { chunk: Buffer }[], done: Done): void {
+    this.#sink.cork();
+    chunks.forEach(({ chunk }, index) => {
+      this.bytesWritten += chunk.length;
+      this.#sink.write(chunk, index === chunks.length - 1 ? done : undefined);
+    });
+    this.#sink.uncork();
+  }
+
+  override _final(done: Done): void {
+    if (this.#sink.destroyed || this.#sink.writableEnded) return done();
+    this.#sink.end(done);
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    this.#source.destroy();
+    this.#sink.destroy();
+    done(error);
+  }
+}
+
+/**
+ * This process's own stdin and stdout as a transport.
+ *
+ * `process.stdout` writes to pipes synchronously and would stop the whole process while the far end is not reading
+ * (Node's "Process I/O" note), so the descriptors are opened as sockets of their own. Files and devices
+ * (`< /dev/null`) cannot be sockets; there the standard streams do.
+ */
+export function ownStdio(): StdioTransport {
+  const isStream = (fd: number): boolean => {
+    const kind = fstatSync(fd);
+    return kind.isFIFO() || kind.isSocket();
+  };
+  const source = isStream(0) ? new Socket({ fd: 0, readable: true, writable: false }) : process.stdin;
+  const sink = isStream(1) ? new Socket({ fd: 1, readable: false, writable: true }) : process.stdout;
+  return new StdioTransport(source, sink);
+}

@@ -1,0 +1,39 @@
+import { connect, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+
+/**
+ * Copies both ways between two streams until both directions have ended, half-closes included.
+ * Owns both: when one breaks, the other is reset, so that a truncated answer never looks complete.
+ */
+export function join(a: Duplex, b: Duplex): void {
+  for (const [from, to] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    from.pipe(to);
+    from.on("error", () => {});
+    from.once("close", () => {
+      if (!from.readableEnded || from.errored) reset(to);
+      else if (!to.writableEnded) to.end();
+    });
+  }
+}
+
+function reset(stream: Duplex): void {
+  if (stream.destroyed) return;
+  // The end of a TCP connection says "complete" unless it is a reset.
+  if (stream instanceof Socket && stream.remotePort !== undefined) stream.resetAndDestroy();
+  else stream.destroy(new Error("the other half of the bridge is gone"));
+}
+
+/** Answers a stream with a connection to a TCP port. `onUnreachable` hears of one that could not be made. */
+export function toPort(port: number, host: string, onUnreachable: (error: Error) => void): (stream: Duplex) => void {
+  return (stream) => {
+    let connected = false;
+    const socket = connect({ port, host, allowHalfOpen: true }, () => (connected = true));
+    socket.once("error", (error) => {
+      if (!connected) onUnreachable(error);
+    });
+    join(stream, socket);
+  };
+}

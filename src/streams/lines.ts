@@ -1,0 +1,31 @@
+import type { Readable } from "node:stream";
+import { StringDecoder } from "node:string_decoder";
+
+/** Bytes of one line after which it is handed on unfinished. */
+const MAX_LINE = 16_384;
+/** ms after which an unfinished line is handed on: a prompt waits for an answer and never ends its line. */
+const PROMPT_PAUSE = 300;
+
+/** Hands on the lines of a text stream as they come, without their ends. Bounded, whatever the stream sends. */
+export function onLines(stream: Readable, onLine: (line: string) => void): void {
+  const decoder = new StringDecoder("utf8");
+  let pending = "";
+  let timer: NodeJS.Timeout | undefined;
+  const flush = (): void => {
+    if (pending !== "") onLine(pending);
+    pending = "";
+  };
+  stream.on("data", (chunk: Buffer) => {
+    clearTimeout(timer);
+    const lines = (pending + decoder.write(chunk)).split(/\r?\n|\r/);
+    pending = lines.pop() ?? "";
+    for (const line of lines) onLine(line);
+    if (pending.length > MAX_LINE) flush();
+    if (pending !== "") timer = setTimeout(flush, PROMPT_PAUSE).unref();
+  });
+  stream.once("close", () => {
+    clearTimeout(timer);
+    flush();
+  });
+  stream.on("error", () => {});
+}

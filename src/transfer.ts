@@ -1,0 +1,68 @@
+import type { Result } from "./conversation.ts";
+import { InvalidReference, parseReference, type Reference } from "./image/reference.ts";
+import { bytes, duration, plural } from "./output/describe.ts";
+import { Failure } from "./output/errors.ts";
+import type { Output } from "./output/output.ts";
+
+/** What push and pull are asked for, as the command line has it. */
+export interface TransferRequest {
+  image: string;
+  /** The far command, word for word; empty: this side is the far command. */
+  command: readonly string[];
+  /** -H */
+  host?: string | undefined;
+  /** `os/arch[/variant]` */
+  platform?: string | undefined;
+  /** ms */
+  timeout?: number | undefined;
+}
+
+/** What push and pull are given to work with. */
+export interface Surroundings {
+  output: Output;
+  /** Aborted when the process is told to stop. */
+  signal: AbortSignal;
+  env: NodeJS.ProcessEnv;
+}
+
+/** The reference that was typed. Throws a `usage` Failure. */
+export function readReference(image: string): Reference {
+  try {
+    return parseReference(image);
+  } catch (error) {
+    if (!(error instanceof InvalidReference)) throw error;
+    throw new Failure("usage", error.message, {
+      expected: "NAME[:TAG], with a registry's host before it if you like",
+      hint: "For instance app:v2 or registry.example.com/team/app:v2.",
+      cause: error,
+    });
+  }
+}
+
+/** Settles as `promise` does, or rejects with the signal's reason if that comes first. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  let onAbort!: () => void;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason as Error);
+    signal.addEventListener("abort", onAbort);
+  });
+  return await Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", onAbort));
+}
+
+/** The last line that people read. `ms` since the start of the command; `onWire`: bytes that went through the tunnel. */
+export function summarize(verb: "pushed" | "pulled", result: Result, onWire: number, ms: number): string {
+  const sent = `${bytes(onWire)} ${verb === "pushed" ? "sent" : "received"} for ${plural(result.layersSent, "layer")}`;
+  const present = `${plural(result.layersPresent, "layer")} (${bytes(result.bytesPresent)}) there already`;
+  return `${verb} ${result.image}: ${sent}, ${present}, in ${duration(ms)}`;
+}
+
+/** Disposes of what a promise brings, if it brings it. */
+export function ownerOf(promise: Promise<AsyncDisposable>): AsyncDisposable {
+  return {
+    async [Symbol.asyncDispose]() {
+      const owned = await promise.catch(() => undefined);
+      await owned?.[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,100 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { exclusively, osRelease } from "./packages.ts";
+import { cacheFolder } from "./paths.ts";
+import { run, systemPath } from "./programs.ts";
+
+/**
+ * Which engine: `host` is the one that the machine has, or gets from its own Debian or Ubuntu.
+ * The others are unpacked from the Debian release that has them (Debian only). All keep images with
+ * a graph driver, `-containerd` in the containerd image store.
+ */
+export type EngineKind = "host" | "20.10" | "26.1" | "26.1-containerd" | "28.5" | "28.5-containerd";
+
+/** Debian's releases, by the engine that they have. sid moves on: see {@link Engine.version}. */
+const releases: Record<string, { suite: string; packages: string[] }> = {
+  "20.10": { suite: "bookworm", packages: ["docker.io", "containerd"] },
+  "26.1": { suite: "trixie", packages: ["docker.io", "docker-cli", "containerd"] },
+  "28.5": { suite: "sid", packages: ["docker.io", "docker-cli", "containerd"] },
+};
+
+/** @returns a PATH on which the engine's programs come first; runc is the machine's own. */
+export async function enginePath(kind: EngineKind): Promise<string> {
+  const version = kind.replace("-containerd", "");
+  if (version === "host" || (await hostVersion()).startsWith(`${version}.`)) return systemPath();
+  const { suite, packages } = releases[version]!;
+  const folder = join(cacheFolder, `engine-${version}`);
+  if (!existsSync(folder)) {
+    await exclusively(`engine-${version}`, async () => {
+      if (!existsSync(folder)) await download(suite, packages, folder);
+    });
+  }
+  return `${folder}/usr/sbin:${folder}/usr/bin:${systemPath()}`;
+}
+
+/** The version of the engine that the machine has, e.g. `20.10.24+dfsg1`. */
+async function hostVersion(): Promise<string> {
+  const { stdout } = await run`dockerd --version`;
+  return /version ([^ ,]+)/.exec(stdout)?.[1] ?? "";
+}
+
+/** The programs need no later libc than Debian 12's, so they are run where they are unpacked. */
+async function download(suite: string, packages: string[], folder: string): Promise<void> {
+  const { mirror, keyring } = debianSource(suite);
+  const work = `${folder}.part-${process.pid}`;
+  for (const sub of ["lists/partial", "cache/archives/partial", "packages", "root"]) {
+    mkdirSync(join(work, sub), { recursive: true });
+  }
+  writeFileSync(join(work, "status"), "");
+  writeFileSync(join(work, "sources.list"), `deb [signed-by=${keyring}] ${mirror} ${suite} main\n`);
+  const settings = {
+    "Dir::Etc::sourcelist": join(work, "sources.list"),
+    "Dir::Etc::sourceparts": "/dev/null",
+    "Dir::State::lists": join(work, "lists"),
+    "Dir::State::status": join(work, "status"),
+    "Dir::Cache": join(work, "cache"),
+    // A mirror that is frozen at a date has lists that are past their time.
+    "Acquire::Check-Valid-Until": "false",
+    "APT::Sandbox::User": "root",
+  };
+  const options = Object.entries(settings).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
+  await run("apt-get", [...options, "update", "-qq"]);
+  const cwd = join(work, "packages");
+  await run("apt-get", [...options, "download", "-qq", ...packages], { cwd });
+  for (const file of readdirSync(cwd)) await run`dpkg -x ${join(cwd, file)} ${join(work, "root")}`;
+  renameSync(join(work, "root"), folder);
+  await run`rm -rf ${work}`;
+}
+
+/** The mirror that this machine takes Debian from, and the keys that it trusts for that. */
+function debianSource(suite: string): { mirror: string; keyring: string } {
+  const release = osRelease();
+  const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
+  const mirror = aptSources()
+    .filter(({ suites }) => suites.includes(release["VERSION_CODENAME"] ?? ""))
+    .map(({ uri }) => uri)[0];
+  if (release["ID"] !== "debian" || !mirror || !existsSync(keyring)) {
+    throw new Error(`this engine is unpacked from Debian ${suite}, which only Debian can reach`);
+  }
+  return { mirror, keyring };
+}
+
+/** apt's sources, in either of their two formats: sources.list(5). */
+function aptSources(): { uri: string; suites: string[] }[] {
+  const parts = "/etc/apt/sources.list.d";
+  const files = existsSync(parts) ? readdirSync(parts).map((name) => join(parts, name)) : [];
+  return ["/etc/apt/sources.list", ...files].filter(existsSync).flatMap((file) => {
+    const text = readFileSync(file, "utf8").replace(/^#.*\n/gm, "");
+    if (file.endsWith(".sources")) {
+      return text.split(/\n{2,}/).flatMap((stanza) => {
+        const field = (name: string) =>
+          new RegExp(`^${name}: *(.*)$`, "im").exec(stanza)?.[1]?.split(/\s+/) ?? [];
+        return field("URIs").map((uri) => ({ uri, suites: field("Suites") }));
+      });
+    }
+    return [...text.matchAll(/^deb (?:\[.*?\] *)?(\S+) +(\S+)/gm)].map(([, uri, suite]) => ({
+      uri: uri!,
+      suites: [suite!],
+    }));
+  });
+}

@@ -1,0 +1,22 @@
+import { execa } from "execa";
+import { askEngine } from "./engine-api.ts";
+import { Testbed } from "./testbed.ts";
+
+/**
+ * A test bed of the one engine that the docker CLI talks to: Docker Desktop, say. It is both near
+ * and far. Nothing is started, and nothing is cleaned up: the tests remove what they make.
+ * @param why what tests that need two machines say
+ */
+export async function useHostEngine(why: string): Promise<Testbed> {
+  const host =
+    process.env["DOCKER_HOST"] ??
+    (await execa`docker context inspect --format ${"{{.Endpoints.docker.Host}}"}`).stdout;
+  if (!host.startsWith("unix://")) throw new Error(`an engine on a Unix socket is needed, not ${host}`);
+  const socket = host.slice("unix://".length);
+  const { Version } = JSON.parse(await askEngine(socket, "/version")) as { Version: string };
+  const { stdout: configFolder } = await execa`sh -c ${'echo "${DOCKER_CONFIG:-$HOME/.docker}"'}`;
+  const path = process.env["PATH"] ?? "";
+  const engine = { kind: "host" as const, version: Version, socket, path, configFolder };
+  const env = { DOCKER_HOST: host, PATH: path };
+  return new Testbed({ near: engine, far: engine, env, machines: { why } });
+}

@@ -1,0 +1,135 @@
+import { spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
+import type { Socket } from "node:net";
+import { join } from "node:path";
+import { identify, type ProcessIdentity } from "./processes.ts";
+import { run, systemPath } from "./programs.ts";
+
+/**
+ * What passes for a computer: a set of namespaces with processes, mounts, a host name, a `/run`
+ * and, if wanted, a network of its own. All that happens in there ends with its first process.
+ */
+export interface Machine {
+  hostname: string;
+  /** Logs, sockets and settings. The same path within the machine and outside. */
+  folder: string;
+  /** Where its engine keeps images. */
+  dataFolder: string;
+  /** The machine's first process, as it is known outside. */
+  init: ProcessIdentity;
+}
+
+export interface MachineOptions {
+  hostname: string;
+  folder: string;
+  /** Otherwise it shares the network of the process that starts it. */
+  ownNetwork: boolean;
+  /** Gives it a disk of this size (in memory) for the engine's data. */
+  diskMB?: number | undefined;
+}
+
+/**
+ * The first process of the machine. Its stdin is a lifeline: when the process that started the
+ * machine dies, in whatever way, the pipe ends, so does this script, and the kernel then kills
+ * whatever runs in the machine and drops its mounts and network devices.
+ *
+ * - the number in /proc/self/stat is the one outside, as long as /proc is not the machine's own
+ * - a /run of its own: sshd and containerd put sockets there that would be found by other engines
+ * - an sshd without PAM refuses root when its password is locked, as it is on some systems
+ * - `wait` (not `cat` in the foreground) lets the shell reap the orphans that it inherits
+ */
+const init = `
+set -e
+read -r pid rest </proc/self/stat
+mount -t proc proc /proc
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir /run/sshd
+echo "$HOSTNAME_INSIDE" >/proc/sys/kernel/hostname
+mount --bind "$FOLDER/shadow" /etc/shadow
+if [ -n "$DISK_MB" ]; then mount -t tmpfs -o "size=\${DISK_MB}m,mode=711" tmpfs "$DATA_FOLDER"; fi
+if [ -n "$OWN_NETWORK" ]; then ip link set lo up; fi
+exec 3<&0
+cat <&3 >/dev/null &
+echo "$pid"
+exec >/dev/null 2>&1
+wait
+`;
+
+export async function startMachine(options: MachineOptions): Promise<Machine> {
+  const { hostname, folder, ownNetwork, diskMB } = options;
+  const dataFolder = join(folder, "data");
+  mkdirSync(dataFolder, { recursive: true, mode: 0o711 });
+  writeFileSync(join(folder, "shadow"), "root:*:19000:0:99999:7:::\n", { mode: 0o600 });
+  const namespaces = ["--pid", "--mount", "--uts", ...(ownNetwork ? ["--net"] : [])];
+  const child = spawn(
+    "unshare",
+    [...namespaces, "--propagation", "slave", "--fork", "--kill-child", "sh", "-c", init],
+    {
+      stdio: "pipe",
+      // Ctrl-C in a terminal goes to the whole process group: it is our owner's to handle.
+      detached: true,
+      env: {
+        PATH: systemPath(),
+        HOSTNAME_INSIDE: hostname,
+        FOLDER: folder,
+        DATA_FOLDER: dataFolder,
+        DISK_MB: diskMB === undefined ? "" : String(diskMB),
+        OWN_NETWORK: ownNetwork ? "yes" : "",
+      },
+    },
+  );
+  let errors = "";
+  child.stderr.on("data", (data: Buffer) => (errors += data.toString()));
+  const pid = await new Promise<number>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", () => reject(new Error(`no machine "${hostname}": ${errors}`)));
+    child.stdout.once("data", (data: Buffer) => resolve(Number(data.toString())));
+  });
+  // The machine must not keep its owner from exiting: the lifeline, which is left, ends it then.
+  child.stdout.destroy();
+  child.stderr.destroy();
+  child.unref();
+  (child.stdin as Socket).unref();
+  const identity = identify(pid);
+  if (!identity) throw new Error(`the machine "${hostname}" ended as soon as it had begun`);
+  const machine: Machine = { hostname, folder, dataFolder, init: identity };
+  writeFileSync(join(folder, "machine.json"), JSON.stringify(machine));
+  return machine;
+}
+
+/**
+ * The command line that runs a command within the machine.
+ * nsenter and not `ip netns exec`, which mounts another /sys and thereby hides the control groups.
+ */
+export function inside(machine: Machine, command: string, args: string[] = []): [string, string[]] {
+  const namespaces = ["--mount", "--uts", "--net", "--pid"];
+  return ["nsenter", ["--target", String(machine.init.pid), ...namespaces, "--", command, ...args]];
+}
+
+/** Runs a command within the machine until it ends. */
+export async function runInside(machine: Machine, command: string, args: string[] = []) {
+  return await run(...inside(machine, command, args));
+}
+
+/**
+ * Starts a command within the machine that goes on running when this process ends.
+ * @returns how it ended, when it has: a daemon that is still wanted should not have
+ */
+export function startInside(
+  machine: Machine,
+  { command, args, path, log }: { command: string; args: string[]; path: string; log: string },
+): { ended(): string | undefined } {
+  const output = openSync(log, "a");
+  let ended: string | undefined;
+  const child = spawn(...inside(machine, command, args), {
+    stdio: ["ignore", output, output],
+    detached: true,
+    cwd: "/",
+    env: { PATH: path, HOME: "/root", LANG: "C.UTF-8" },
+  });
+  child.once("exit", (code, signal) => (ended = `${command} ended with ${code ?? signal}`));
+  child.once("error", (error) => (ended = `${command}: ${error.message}`));
+  child.unref();
+  closeSync(output);
+  return { ended: () => ended };
+}

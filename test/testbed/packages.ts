@@ -1,0 +1,81 @@
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { cacheFolder } from "./paths.ts";
+import { findProgram, run } from "./programs.ts";
+
+/** What the test bed runs, and the package of Debian and Ubuntu that has it. */
+const needed: Record<string, string[]> = {
+  dockerd: ["docker.io"],
+  docker: ["docker.io", "docker-cli"],
+  containerd: ["containerd"],
+  runc: ["runc"],
+  iptables: ["iptables"],
+  ip: ["iproute2"],
+  tc: ["iproute2"],
+  nsenter: ["util-linux"],
+  sshd: ["openssh-server"],
+  ssh: ["openssh-client"],
+  "docker-registry": ["docker-registry"],
+  busybox: ["busybox-static"],
+};
+
+/** Installs with apt what is not on PATH yet; touches nothing when all is there. */
+export async function installPackages(): Promise<void> {
+  const missing = await missingPrograms();
+  if (missing.length === 0) return;
+  await exclusively("packages", async () => {
+    if ((await missingPrograms()).length === 0) return;
+    await run`apt-get update -qq`;
+    // Debian 12 has the docker CLI in docker.io, later ones in a package of its own.
+    const wanted = [...new Set(missing.flatMap((program) => needed[program] ?? []))];
+    const known = await Promise.all(wanted.map(isPackage));
+    const packages = wanted.filter((_, index) => known[index]);
+    await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...packages], {
+      env: { DEBIAN_FRONTEND: "noninteractive" },
+    });
+    const still = await missingPrograms();
+    if (still.length > 0) throw new Error(`apt installed no ${still.join(", no ")}`);
+  });
+}
+
+async function missingPrograms(): Promise<string[]> {
+  const programs = Object.keys(needed);
+  const found = await Promise.all(programs.map(findProgram));
+  return programs.filter((_, index) => found[index] === undefined);
+}
+
+async function isPackage(name: string): Promise<boolean> {
+  const { stdout } = await run({ reject: false })`apt-cache policy ${name}`;
+  return /Candidate: \d/.test(stdout);
+}
+
+/** One process at a time, of all the test beds on this machine. */
+export async function exclusively(name: string, task: () => Promise<void>): Promise<void> {
+  mkdirSync(cacheFolder, { recursive: true });
+  const lock = join(cacheFolder, `${name}.lock`);
+  // flock(1) holds the lock as long as its child lives, and that is as long as our pipe to it.
+  const holder = run("flock", [lock, "sh", "-c", "echo locked; cat"], { reject: false });
+  await Promise.race([
+    new Promise((resolve) => holder.stdout.once("data", resolve)),
+    holder.then(({ stderr }) => Promise.reject(new Error(`flock ${lock}: ${stderr}`))),
+  ]);
+  try {
+    await task();
+  } finally {
+    holder.stdin.end();
+    await holder;
+  }
+}
+
+/** `ID`, `ID_LIKE` and the others of os-release(5). */
+export function osRelease(): Record<string, string> {
+  let text = "";
+  try {
+    text = readFileSync("/etc/os-release", "utf8");
+  } catch {
+    // Not a Linux that knows its name.
+  }
+  return Object.fromEntries(
+    [...text.matchAll(/^(\w+)="?(.*?)"?$/gm)].map(([, key, value]) => [key!, value!]),
+  );
+}

@@ -1,0 +1,134 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { atExit } from "./at-exit.ts";
+import { builtCommand, writeCommands } from "./commands.ts";
+import { askEngine } from "./engine-api.ts";
+import { Engine, type EngineDescription } from "./engine.ts";
+import { enginePath, type EngineKind } from "./engine-packages.ts";
+import { startMachine } from "./machine.ts";
+import { addBridge, addWire, planNetwork, type Bridge } from "./network.ts";
+import { installPackages } from "./packages.ts";
+import { findProgram } from "./programs.ts";
+import { createRun, type Run } from "./run.ts";
+import { startSshd, writeSshFiles } from "./ssh.ts";
+import { removeLeftovers, removeRun } from "./teardown.ts";
+import { Testbed, type TestbedDescription } from "./testbed.ts";
+import { checkTestbed } from "./check.ts";
+import { useHostEngine } from "./host-engine.ts";
+
+export interface EngineOptions {
+  /** @default "host" */
+  kind?: EngineKind;
+  /** The size of the disk that holds its images; it is in memory. @default as large as it gets */
+  diskMB?: number;
+}
+
+export interface TestbedOptions {
+  near?: EngineOptions;
+  far?: EngineOptions;
+  /** How `docker-over-ssh` is run on either machine. @default bin/docker-over-ssh.js, with this node */
+  command?: string[];
+  /** Takes the engine that the docker CLI uses, for near and far, where no test bed can be had. */
+  useHostEngine?: boolean;
+}
+
+/**
+ * Starts two engines and an sshd, in about two seconds when all packages are there.
+ * Dispose of it at the end; what a killed process left behind is removed by the next start.
+ * @throws when the test bed cannot work here: see {@link checkTestbed}
+ */
+export async function startTestbed(options: TestbedOptions = {}): Promise<Testbed> {
+  const check = await checkTestbed();
+  if (options.useHostEngine) return await useHostEngine(check.usable ? "asked for" : check.why);
+  if (!check.usable) throw new Error(check.why);
+  await installPackages();
+  removeLeftovers();
+  const run = createRun();
+  const forget = atExit(() => removeRun(run));
+  const dispose = () => {
+    forget();
+    removeRun(run);
+  };
+  try {
+    return new Testbed(await start(run, options), dispose);
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+}
+
+/** The same test bed, in another process than the one that started it. */
+export function attachTestbed(description: TestbedDescription): Testbed {
+  return new Testbed(description);
+}
+
+async function start(run: Run, options: TestbedOptions): Promise<TestbedDescription> {
+  const network = await planNetwork(run);
+  const bin = join(run.folder, "bin");
+  const [near, far, ssh] = await Promise.all([
+    startHost(run, "near", network.near, options.near),
+    startHost(run, "far", network.far, options.far),
+    writeSshFiles(join(run.folder, "ssh"), network.wire.farAddress),
+  ]);
+  writeCommands(bin, {
+    ssh: (await findProgram("ssh")) ?? "/usr/bin/ssh",
+    sshConfig: ssh.clientConfig,
+    command: options.command ?? builtCommand,
+  });
+  await addWire(near.machine, far.machine, network.wire);
+  await Promise.all([
+    near.engine.start(),
+    far.engine.start(),
+    startSshd(far.machine, {
+      folder: ssh.folder,
+      address: network.wire.farAddress,
+      env: { PATH: `${bin}:${far.engine.env.PATH}`, HOME: far.home },
+    }),
+  ]);
+  return {
+    near: await described(near.engine),
+    far: await described(far.engine),
+    env: { ...near.engine.env, PATH: `${bin}:${near.engine.env.PATH}`, HOME: near.home },
+    machines: {
+      folder: run.folder,
+      near: near.machine,
+      far: far.machine,
+      wire: network.wire,
+      sshConfig: ssh.clientConfig,
+      bin,
+    },
+  };
+}
+
+/** A machine with a bridge, and what is to be its engine. */
+async function startHost(
+  run: Run,
+  hostname: "near" | "far",
+  bridge: Bridge,
+  { kind = "host", diskMB }: EngineOptions = {},
+) {
+  const folder = join(run.folder, hostname);
+  const home = join(folder, "home");
+  mkdirSync(home, { recursive: true });
+  const [machine, path] = await Promise.all([
+    startMachine({ hostname, folder, ownNetwork: hostname === "far", diskMB }),
+    enginePath(kind),
+  ]);
+  await addBridge(machine, bridge);
+  const engine = new Engine({
+    kind,
+    version: "",
+    socket: join(folder, "docker.sock"),
+    path,
+    configFolder: join(home, ".docker"),
+    daemon: { machine, bridge, cgroup: `/${run.name}` },
+  });
+  return { machine, engine, home };
+}
+
+async function described({ description }: Engine): Promise<EngineDescription> {
+  const { Version } = JSON.parse(await askEngine(description.socket, "/version")) as {
+    Version: string;
+  };
+  return { ...description, version: Version };
+}

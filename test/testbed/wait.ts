@@ -1,0 +1,23 @@
+import { setTimeout as delay } from "node:timers/promises";
+
+/**
+ * Asks again and again until `condition` gives something other than `false` or `undefined`.
+ * @param what for the error: "the engine answers"
+ * @param timeout ms
+ * @throws when the time is up, with `explain()` appended: the end of a log, say
+ */
+export async function until<T>(
+  what: string,
+  condition: () => T | Promise<T>,
+  { timeout = 30_000, explain = () => "" }: { timeout?: number; explain?: () => string } = {},
+): Promise<Exclude<T, false | undefined>> {
+  const deadline = Date.now() + timeout;
+  for (;;) {
+    const answer = await condition();
+    if (answer !== false && answer !== undefined) return answer as Exclude<T, false | undefined>;
+    if (Date.now() > deadline) {
+      throw new Error(`waited ${timeout / 1000} s in vain until ${what}. ${explain()}`.trim());
+    }
+    await delay(25);
+  }
+}
