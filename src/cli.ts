@@ -1,6 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { PushRequest } from "./push.ts";
-import type { Surroundings, TransferRequest } from "./transfer.ts";
+import type { Surroundings } from "./transfer.ts";
 import { VERSION } from "./version.ts";
 
 /** How a command is told to speak to people. */
@@ -13,8 +13,8 @@ export interface OutputChoice {
 /** A command line that has been understood, and is yet to run. */
 export interface Job {
   choice: OutputChoice;
-  /** This process is the far command: its stdout is the tunnel. */
-  spawned: boolean;
+  /** Without a command, this process is the far command itself: its stdout is the tunnel. */
+  request: PushRequest;
   run(around: Surroundings): Promise<void>;
 }
 
@@ -34,7 +34,10 @@ export type Parsed = { job: Job } | { exitStatus: number };
  * Reads a command line (`argv` as in process.argv). What people asked to read (help, version) or must read (what is wrong
  * with the line) is written by `write`. The command itself is imported when it runs.
  */
-export async function parseCommandLine(argv: readonly string[], write: { out(text: string): void; err(text: string): void }): Promise<Parsed> {
+export async function parseCommandLine(
+  argv: readonly string[],
+  write: { out: (text: string) => void; err: (text: string) => void },
+): Promise<Parsed> {
   let job: Job | undefined;
   const program = buildProgram((chosen) => (job = chosen));
   for (const command of [program, ...program.commands]) {
@@ -55,64 +58,69 @@ function buildProgram(choose: (job: Job) => void): Command {
     .version(VERSION, "-V, --version")
     .enablePositionalOptions()
     .showHelpAfterError("(docker-over-ssh --help shows how)")
-    .addHelpText("after", `
+    .addHelpText(
+      "after",
+      `
 Examples:
   docker-over-ssh push app:v2 ssh prod "docker-over-ssh pull app:v2"
   docker-over-ssh pull app:v2 ssh ci "docker-over-ssh push app:v2"
   docker-over-ssh push app:v2 docker exec -i other docker-over-ssh pull app:v2
 
-Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-status.md.`);
+Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-status.md.`,
+    );
 
   const push = program
     .command("push")
     .summary("send an image to the far command, or to the stdin and stdout of this process")
-    .description("Sends IMAGE. With a COMMAND, runs it and speaks with the `docker-over-ssh pull IMAGE` at its end; without, is that end.")
-    .addOption(new Option("--registry <where>", "serve the image from a registry:2 container, or from a registry of yours").argParser(checkRegistry));
-  addTransfer(push, async (image, command, options, around) => {
-    const { push: run } = await import("./push.ts");
-    const request: PushRequest = { ...requestOf(image, command, options), registry: options.registry };
-    await run(request, around);
-  }, choose);
+    .description(
+      "Sends IMAGE. With a COMMAND, runs it and speaks with the `docker-over-ssh pull IMAGE` at its end; without, is that end.",
+    )
+    .addOption(
+      new Option(
+        "--registry <where>",
+        "serve the image from a registry:2 container, or from a registry of yours",
+      ).argParser(checkRegistry),
+    );
+  addTransfer(push, async () => (await import("./push.ts")).push, choose);
 
   const pull = program
     .command("pull")
     .summary("receive an image from the far command, or from the stdin and stdout of this process")
-    .description("Receives IMAGE. With a COMMAND, runs it and speaks with the `docker-over-ssh push IMAGE` at its end; without, is that end.");
-  addTransfer(pull, async (image, command, options, around) => {
-    const { pull: run } = await import("./pull.ts");
-    await run(requestOf(image, command, options), around);
-  }, choose);
+    .description(
+      "Receives IMAGE. With a COMMAND, runs it and speaks with the `docker-over-ssh push IMAGE` at its end; without, is that end.",
+    );
+  addTransfer(pull, async () => (await import("./pull.ts")).pull, choose);
   return program;
 }
 
-type Transfer = (image: string, command: string[], options: Options, around: Surroundings) => Promise<void>;
+type Transfer = (request: PushRequest, around: Surroundings) => Promise<void>;
 
 /** The arguments and options that both commands share. */
-function addTransfer(command: Command, transfer: Transfer, choose: (job: Job) => void): void {
+function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (job: Job) => void): void {
   command
     .usage("[options] IMAGE [COMMAND...]")
     .argument("<IMAGE>", "name of the image, the same on both sides")
     .argument("[COMMAND...]", "program and arguments that start the other side; passed on untouched")
     .passThroughOptions()
-    .addOption(new Option("--platform <os/arch>", "which variant of the image, e.g. linux/arm64").argParser(checkPlatform))
+    .addOption(
+      new Option("--platform <os/arch>", "which variant of the image, e.g. linux/arm64").argParser(checkPlatform),
+    )
     .option("-H, --host <address>", "the engine, as for the docker command: unix://, tcp://, npipe:// or ssh://")
     .option("-q, --quiet", "print errors only")
     .option("--verbose", "print what is being done")
     .option("--no-progress", "do not print progress")
     .addOption(
-      new Option("--timeout <seconds>", "give up when the far end does not answer, or is silent, for this long (default: 60 to start, then 20)").argParser(checkSeconds),
+      new Option(
+        "--timeout <seconds>",
+        "give up when the far end does not answer, or is silent, for this long (default: 60 to start, then 20)",
+      ).argParser(checkSeconds),
     )
     .action((image: string, words: string[], options: Options) => {
-      choose({
-        choice: { quiet: options.quiet ?? false, verbose: options.verbose ?? false, progress: options.progress },
-        spawned: words.length === 0,
-        run: (around) => transfer(image, words, options, around),
-      });
+      const { host, platform, registry, timeout, quiet = false, verbose = false, progress } = options;
+      const ms = timeout === undefined ? undefined : timeout * 1000;
+      const request = { image, command: words, host, platform, timeout: ms, registry };
+      choose({ choice: { quiet, verbose, progress }, request, run: async (around) => (await load())(request, around) });
     });
-}
-
-function requestOf(image: string, command: string[], { host, platform, timeout }: Options): TransferRequest {
-  return { image, command, host, platform, timeout: timeout === undefined ? undefined : timeout * 1000 };
 }
 
 function checkRegistry(value: string): string {

@@ -64,7 +64,7 @@ async function report(error: unknown, job: Job, output: Terminal): Promise<numbe
   const { wasTold } = await import("./stdio-tunnel/open.ts");
   const failure = error instanceof Failure ? error : bug(error);
   // The spawner's user reads it: from the spawned side's words through the tunnel, or from its own.
-  const saidThere = job.spawned && (wasTold(error) || failure instanceof FarFailure);
+  const saidThere = job.request.command.length === 0 && (wasTold(error) || failure instanceof FarFailure);
   if (!saidThere) output.failure(failure, failure instanceof FarFailure ? "far" : "here");
   if (failure.code === "internal" && error instanceof Error) output.detail(error.stack ?? "");
   return failure.exitStatus;

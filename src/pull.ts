@@ -42,8 +42,13 @@ export async function pull(request: TransferRequest, { output, signal, env }: Su
   await overTunnel(tunnelOptions, async (tunnel, stop) => {
     const onProgress = shareProgress(tunnel, spawner, output);
     const [engine, { info, name }] = [await connecting, await atHand];
-    for (const leftover of await removeLeftovers(engine)) output.detail(`removed ${leftover}, left by a run that was killed`);
-    const ask: Ask = { image: request.image, run, ...(request.platform === undefined ? {} : { platform: request.platform }) };
+    for (const leftover of await removeLeftovers(engine))
+      output.detail(`removed ${leftover}, left by a run that was killed`);
+    const ask: Ask = {
+      image: request.image,
+      run,
+      ...(request.platform === undefined ? {} : { platform: request.platform }),
+    };
     await tunnel.send({ type: "ask", ...ask });
     const offer = parseOffer(await tunnel.next("offer"));
     warnOfPlatform(offer, info, output);
@@ -52,12 +57,12 @@ export async function pull(request: TransferRequest, { output, signal, env }: Su
     const temporary = `127.0.0.1:${door.port}/${offer.repository}:${offer.tag}`;
     let result: Result;
     try {
-      const present = await receive(engine, temporary, offer, info, stop, onProgress);
+      const moved = await receive(engine, temporary, offer, info, stop, onProgress);
       const received = await prove(engine, temporary, offer);
       stop.throwIfAborted();
       await engine.tagImage(temporary, name);
       await prove(engine, name, offer);
-      result = { image: request.image, id: received.id, ...count(offer, present), bytesReceived: tunnel.bytesReceived };
+      result = { image: request.image, id: received.id, ...count(offer, moved), bytesReceived: tunnel.bytesReceived };
     } finally {
       // An engine that is gone by now cannot remove it; the next run does.
       await engine.removeReference(temporary).catch(() => {});
@@ -74,10 +79,14 @@ async function readyFor(engine: Engine, image: Reference): Promise<{ info: Engin
   const info = await engine.info();
   const name = taggableName(image);
   if (name !== undefined) return { info, name };
-  throw new Failure("usage", `${image.given} names an image by its digest alone, and an engine takes such a name only from the registry it pulls it from`, {
-    expected: "a name with a tag, with or without a digest",
-    hint: `Add a tag: ${image.given.replace("@", ":TAG@")}`,
-  });
+  throw new Failure(
+    "usage",
+    `${image.given} names an image by its digest alone, and an engine takes such a name only from the registry it pulls it from`,
+    {
+      expected: "a name with a tag, with or without a digest",
+      hint: `Add a tag: ${image.given.replace("@", ":TAG@")}`,
+    },
+  );
 }
 
 function warnOfPlatform(offer: Offer, info: EngineInfo, output: Output): void {
@@ -86,7 +95,7 @@ function warnOfPlatform(offer: Offer, info: EngineInfo, output: Output): void {
   output.warn(`the image is for ${offer.platform}, and this engine runs ${info.platform}`);
 }
 
-/** Pulls into a temporary name. Returns the ids of the layers that were there already. */
+/** Pulls into a temporary name. Returns the ids of the layers that had to move. */
 async function receive(
   engine: Engine,
   temporary: string,
@@ -116,21 +125,28 @@ async function receive(
       cause: error,
     });
   }
-  return progress.present;
+  return progress.moved;
 }
 
 /** What is in the store under `reference` must have the sender's layers, all of them, in order. */
 async function prove(engine: Engine, reference: string, { diffIds }: Offer): Promise<ImageInfo> {
   const found = await engine.inspectImage(reference);
   if (found !== undefined && found.diffIds.join() === diffIds.join()) return found;
-  throw new Failure("not-verified", `what arrived is not the image that was sent: ${found === undefined ? "it is not in the store" : "its layers differ"}`, {
-    expected: `${diffIds.length} layers with the digests that the sender named`,
-    hint: "The image was not given its name. Run the same command again; if it happens again, please report it.",
-  });
+  throw new Failure(
+    "not-verified",
+    `what arrived is not the image that was sent: ${found === undefined ? "it is not in the store" : "its layers differ"}`,
+    {
+      expected: `${diffIds.length} layers with the digests that the sender named`,
+      hint: "The image was not given its name. Run the same command again; if it happens again, please report it.",
+    },
+  );
 }
 
-function count({ layers }: Offer, present: readonly string[]): Pick<Result, "layersSent" | "layersPresent" | "bytesPresent"> {
-  const there = layers.filter(({ digest }) => present.includes(shortId(digest)));
+function count(
+  { layers }: Offer,
+  moved: readonly string[],
+): Pick<Result, "layersSent" | "layersPresent" | "bytesPresent"> {
+  const there = layers.filter(({ digest }) => !moved.includes(shortId(digest)));
   const bytesPresent = there.reduce((all, { size }) => all + size, 0);
   return { layersSent: layers.length - there.length, layersPresent: there.length, bytesPresent };
 }

@@ -9,7 +9,14 @@ import { chooseRegistry } from "./registry/choose.ts";
 import { fillRegistry } from "./registry/fill.ts";
 import { openRegistry } from "./registry/registry.ts";
 import { overTunnel } from "./stdio-tunnel/open.ts";
-import { ownerOf, readReference, summarize, unlessAborted, type Surroundings, type TransferRequest } from "./transfer.ts";
+import {
+  ownerOf,
+  readReference,
+  summarize,
+  unlessAborted,
+  type Surroundings,
+  type TransferRequest,
+} from "./transfer.ts";
 import { VERSION } from "./version.ts";
 
 export interface PushRequest extends TransferRequest {
@@ -51,7 +58,8 @@ export async function push(request: PushRequest, { output, signal, env }: Surrou
     const ask = parseAsk(await tunnel.next("ask"));
     const { platform, info } = await agree(ask, engine, image, request.platform, found);
 
-    for (const leftover of await removeLeftovers(engine)) output.detail(`removed ${leftover}, left by a run that was killed`);
+    for (const leftover of await removeLeftovers(engine))
+      output.detail(`removed ${leftover}, left by a run that was killed`);
     await using registry = await openRegistry(choice, engine, { run, signal: stop, onProgress });
     const untilStopped = AbortSignal.any([stop, registry.signal]);
     const onlyPlatform = (request.platform ?? ask.platform) !== undefined;
@@ -65,7 +73,14 @@ export async function push(request: PushRequest, { output, signal, env }: Surrou
 
     tunnel.listen(REGISTRY_SERVICE, (stream) => registry.accept(stream));
     const { repository, tag, layers } = filled;
-    const offer: Offer = { repository, tag, credentials: registry.credentials, diffIds: info.diffIds, layers, platform };
+    const offer: Offer = {
+      repository,
+      tag,
+      credentials: registry.credentials,
+      diffIds: info.diffIds,
+      layers,
+      platform,
+    };
     output.detail(`offering ${layers.length} layers of ${fullName(image)} for ${platform}`);
     await tunnel.send({ type: "offer", ...offer });
 
@@ -110,8 +125,12 @@ async function agree(
     const asked = await findImage(engine, image, ask.platform);
     return { platform: asked.platform, info: asked };
   }
-  throw new Failure("usage", `the sending side was told --platform ${platform}, the receiving side --platform ${ask.platform}`, {
-    expected: "one platform, or none on one side",
-    hint: "Give --platform on one side only.",
-  });
+  throw new Failure(
+    "usage",
+    `the sending side was told --platform ${platform}, the receiving side --platform ${ask.platform}`,
+    {
+      expected: "one platform, or none on one side",
+      hint: "Give --platform on one side only.",
+    },
+  );
 }

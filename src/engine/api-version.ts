@@ -19,7 +19,10 @@ export async function agreeOnVersion(api: DockerApi): Promise<string> {
   for await (const chunk of body) words = (words + String(chunk)).slice(0, 200);
   const offered = headers["api-version"];
   if (typeof offered !== "string" || !/^\d+\.\d+$/.test(offered)) {
-    throw notAnEngine(api.endpoint, `GET /_ping gives HTTP status ${status} and no API version${status === 200 ? "" : `: ${words.trim()}`}`);
+    throw notAnEngine(
+      api.endpoint,
+      `GET /_ping gives HTTP status ${status} and no API version${status === 200 ? "" : `: ${words.trim()}`}`,
+    );
   }
   if (!isAtLeast(offered, OLDEST)) throw notAnEngine(api.endpoint, `it speaks API version ${offered}`);
   return isAtLeast(offered, NEWEST) ? NEWEST : offered;

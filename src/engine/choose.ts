@@ -20,7 +20,12 @@ export interface EngineChoice {
  *
  * @throws Failure `usage` for a malformed host and an unknown context; `engine-unreachable` for files that cannot be used.
  */
-export async function chooseEndpoint({ host, env, homedir, platform = process.platform }: EngineChoice): Promise<EngineEndpoint> {
+export async function chooseEndpoint({
+  host,
+  env,
+  homedir,
+  platform = process.platform,
+}: EngineChoice): Promise<EngineEndpoint> {
   const configDir = env["DOCKER_CONFIG"] || join(homedir, ".docker");
   const fallback = (source: string) => defaultEndpoint("", source, configDir, env, platform);
   if (host !== undefined) return await defaultEndpoint(host, "-H", configDir, env, platform);
@@ -29,10 +34,20 @@ export async function chooseEndpoint({ host, env, homedir, platform = process.pl
   const named = env["DOCKER_CONTEXT"];
   const name = named || (await readCurrentContext(configDir)) || DEFAULT_CONTEXT;
   if (name === DEFAULT_CONTEXT) return await fallback("context default");
-  return await readContext(configDir, name, named ? "DOCKER_CONTEXT" : `currentContext of ${join(configDir, "config.json")}`);
+  return await readContext(
+    configDir,
+    name,
+    named ? "DOCKER_CONTEXT" : `currentContext of ${join(configDir, "config.json")}`,
+  );
 }
 
-async function defaultEndpoint(host: string, source: string, configDir: string, env: NodeJS.ProcessEnv, platform: NodeJS.Platform): Promise<EngineEndpoint> {
+async function defaultEndpoint(
+  host: string,
+  source: string,
+  configDir: string,
+  env: NodeJS.ProcessEnv,
+  platform: NodeJS.Platform,
+): Promise<EngineEndpoint> {
   const useTls = Boolean(env["DOCKER_TLS_VERIFY"] || env["DOCKER_TLS"]); // any value but the empty one, `0` too
   const chosen = host.trim() || (useTls ? `tcp://localhost:${TLS_PORT}` : defaultSocket(platform));
   const endpoint = parseHost(chosen, source);

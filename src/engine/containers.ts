@@ -23,7 +23,11 @@ export async function runContainer(api: DockerApi, spec: ContainerSpec): Promise
     } catch (error) {
       if (!isPortTaken(error)) throw error;
       if (attempt === PORT_ATTEMPTS) {
-        throw new EngineError(`cannot publish port ${spec.port} of ${spec.image} on 127.0.0.1, ${PORT_ATTEMPTS} ports were taken: ${error.message}`, error.status, { cause: error });
+        throw new EngineError(
+          `cannot publish port ${spec.port} of ${spec.image} on 127.0.0.1, ${PORT_ATTEMPTS} ports were taken: ${error.message}`,
+          error.status,
+          { cause: error },
+        );
       }
     }
   }
@@ -42,6 +46,7 @@ async function runOnce(api: DockerApi, spec: ContainerSpec): Promise<RunningCont
     }
     signal?.throwIfAborted();
     await api.json("POST", `/containers/${id}/start`);
+    signal?.throwIfAborted();
     const port = await publishedPort(api, id, spec);
     signal?.throwIfAborted();
     return watch(api, id, port);
@@ -74,7 +79,9 @@ async function publishedPort(api: DockerApi, id: string, { image, port }: Contai
   const published = Number(NetworkSettings.Ports?.[`${port}/tcp`]?.[0]?.HostPort);
   if (State.Running && published > 0) return published;
   const words = (await readLog(api, id, LOG_KEPT)).trim();
-  const happened = State.Running ? `has no published port ${port}` : `stopped as soon as it was started, with status ${State.ExitCode}`;
+  const happened = State.Running
+    ? `has no published port ${port}`
+    : `stopped as soon as it was started, with status ${State.ExitCode}`;
   throw new EngineError(`the container of ${image} ${happened}${words === "" ? "" : `. It printed:\n${words}`}`);
 }
 
@@ -102,7 +109,9 @@ async function exitOf(api: DockerApi, id: string, signal: AbortSignal): Promise<
 }
 
 async function readLog(api: DockerApi, id: string, maxBytes: number): Promise<string> {
-  const frames = await api.stream("GET", `/containers/${id}/logs`, { query: { stdout: true, stderr: true, tail: 1000 } });
+  const frames = await api.stream("GET", `/containers/${id}/logs`, {
+    query: { stdout: true, stderr: true, tail: 1000 },
+  });
   return await endOfLog(frames, maxBytes);
 }
 
@@ -121,7 +130,9 @@ export async function removeContainer(api: DockerApi, id: string): Promise<void>
   try {
     await api.json("DELETE", `/containers/${id}`, { query: { force: true, v: true } });
   } catch (error) {
-    const isGone = error instanceof EngineError && (error.status === 404 || (error.status === 409 && /already in progress/i.test(error.message)));
+    const isGone =
+      error instanceof EngineError &&
+      (error.status === 404 || (error.status === 409 && /already in progress/i.test(error.message)));
     if (!isGone) throw error;
   }
 }

@@ -73,11 +73,15 @@ async function readJson(path: string, hint: string): Promise<unknown> {
     return JSON.parse(await readFile(path, "utf8"));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new Failure("engine-unreachable", `cannot read ${path}, which says where the Docker engine is: ${messageOf(error)}`, {
-      expected: "a JSON file of the docker CLI that this user may read",
-      hint,
-      cause: error,
-    });
+    throw new Failure(
+      "engine-unreachable",
+      `cannot read ${path}, which says where the Docker engine is: ${messageOf(error)}`,
+      {
+        expected: "a JSON file of the docker CLI that this user may read",
+        hint,
+        cause: error,
+      },
+    );
   }
 }
 

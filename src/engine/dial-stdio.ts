@@ -28,7 +28,7 @@ export class DialError extends Error {
   constructor(message: string, ended: Ended) {
     super(message, { cause: ended.error });
     this.status = ended.status;
-    this.missing = (ended.error as NodeJS.ErrnoException | undefined)?.code === "ENOENT";
+    this.missing = ended.error?.code === "ENOENT";
   }
 }
 
@@ -36,7 +36,7 @@ interface Ended {
   status?: number | undefined;
   signal?: string | undefined;
   /** It could not be started. */
-  error?: Error | undefined;
+  error?: NodeJS.ErrnoException | undefined;
 }
 
 /**
@@ -58,7 +58,10 @@ export class StdioConnection extends Duplex {
     this.#child = child;
     this.ended = waitFor(child);
 
-    child.stderr.on("data", (chunk: Buffer) => (this.#stderr = Buffer.concat([this.#stderr, chunk]).subarray(-STDERR_KEPT)));
+    child.stderr.on(
+      "data",
+      (chunk: Buffer) => (this.#stderr = Buffer.concat([this.#stderr, chunk]).subarray(-STDERR_KEPT)),
+    );
     child.stdout.on("data", (chunk: Buffer) => this.push(chunk) || child.stdout.pause());
     child.stdout.on("end", () => {
       const late = setTimeout(() => child.kill(), LEAVE_TIMEOUT).unref();
@@ -103,6 +106,7 @@ export class StdioConnection extends Duplex {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#child.stdin.destroy();
     this.#child.stdout.destroy();
+    this.#child.stderr.destroy(); // what the program has to say now is of no interest, nor who else holds it open
     this.#child.kill();
     done(error);
   }
@@ -148,7 +152,11 @@ export class StdioConnection extends Duplex {
 
   #failure(ended: Ended): DialError | undefined {
     if (ended.status === 0) return undefined;
-    const how = ended.error ? messageOf(ended.error) : ended.signal ? `it was ended by ${ended.signal}` : `it ended with status ${ended.status}`;
+    const how = ended.error
+      ? messageOf(ended.error)
+      : ended.signal
+        ? `it was ended by ${ended.signal}`
+        : `it ended with status ${ended.status}`;
     const words = this.#stderr.toString("utf8").trim();
     return new DialError(words === "" ? how : `${how} and printed: ${words}`, ended);
   }

@@ -88,7 +88,12 @@ export function openApi(endpoint: EngineEndpoint): DockerApi {
       request.signal?.throwIfAborted();
       if (closed) throw new Error("the engine has been disposed");
       try {
-        const body = await dial(modem, method, `${prefix}${api.version === undefined ? "" : `/v${api.version}`}${path}`, request);
+        const body = await dial(
+          modem,
+          method,
+          `${prefix}${api.version === undefined ? "" : `/v${api.version}`}${path}`,
+          request,
+        );
         return { status: body.statusCode ?? 0, headers: body.headers, body };
       } catch (error) {
         request.signal?.throwIfAborted();
@@ -102,7 +107,10 @@ export function openApi(endpoint: EngineEndpoint): DockerApi {
   };
   return api;
 
-  async function* explained(body: IncomingMessage, signal: AbortSignal | undefined): AsyncGenerator<Buffer, void, undefined> {
+  async function* explained(
+    body: IncomingMessage,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Buffer, void, undefined> {
     const socket = body.socket;
     try {
       for await (const chunk of body) yield chunk as Buffer;
@@ -116,9 +124,16 @@ export function openApi(endpoint: EngineEndpoint): DockerApi {
 }
 
 /** Every status is for us to judge. */
-const ANY_STATUS: Record<number, true> = Object.fromEntries(Array.from({ length: 500 }, (_, index) => [100 + index, true]));
+const ANY_STATUS: Record<number, true> = Object.fromEntries(
+  Array.from({ length: 500 }, (_, index) => [100 + index, true]),
+);
 
-function dial(modem: Docker["modem"], method: Method, path: string, { query = {}, body, archive, registryAuth, signal }: ApiRequest): Promise<IncomingMessage> {
+function dial(
+  modem: Docker["modem"],
+  method: Method,
+  path: string,
+  { query = {}, body, archive, registryAuth, signal }: ApiRequest,
+): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     modem.dial(
       {
@@ -138,7 +153,9 @@ function dial(modem: Docker["modem"], method: Method, path: string, { query = {}
 
 function defined(query: NonNullable<ApiRequest["query"]>): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(query).flatMap(([key, value]) => (value === undefined ? [] : [[key, typeof value === "object" ? JSON.stringify(value) : value]])),
+    Object.entries(query).flatMap(([key, value]) =>
+      value === undefined ? [] : [[key, typeof value === "object" ? JSON.stringify(value) : value]],
+    ),
   );
 }
 

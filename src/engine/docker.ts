@@ -42,10 +42,17 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
 
 async function readInfo(api: DockerApi, apiVersion: string): Promise<EngineInfo> {
   const [version, info] = await Promise.all([api.json("GET", "/version"), api.json("GET", "/info")]);
-  const { Version, Os, Arch, Components } = version as { Version: string; Os: string; Arch: string; Components?: { Name: string }[] };
+  const { Version, Os, Arch, Components } = version as {
+    Version: string;
+    Os: string;
+    Arch: string;
+    Components?: { Name: string }[];
+  };
   const { DriverStatus } = info as { DriverStatus?: [string, string][] | null };
   const isPodman = Components?.some(({ Name }) => Name === "Podman Engine");
-  const isContainerd = DriverStatus?.some(([key, value]) => key === "driver-type" && value === "io.containerd.snapshotter.v1");
+  const isContainerd = DriverStatus?.some(
+    ([key, value]) => key === "driver-type" && value === "io.containerd.snapshotter.v1",
+  );
   return {
     version: Version,
     apiVersion,

@@ -52,7 +52,8 @@ export function parseHost(host: string, source: string, tls?: TlsMaterial): Engi
   // No cause: an ERR_INVALID_URL carries its input, which may hold a password.
   const refuse = (reason: string): never => {
     throw new Failure("usage", `${withoutPassword(text)} (${source}) is not the address of an engine: ${reason}`, {
-      expected: "unix://PATH, npipe://PATH, tcp://HOST[:PORT], http(s)://HOST[:PORT] or ssh://[USER@]HOST[:PORT][/PATH/TO/SOCKET]",
+      expected:
+        "unix://PATH, npipe://PATH, tcp://HOST[:PORT], http(s)://HOST[:PORT] or ssh://[USER@]HOST[:PORT][/PATH/TO/SOCKET]",
       hint: "Correct it, or leave it out to use the current docker context.",
     });
   };
@@ -77,7 +78,13 @@ export function parseHost(host: string, source: string, tls?: TlsMaterial): Engi
 type Refuse = (reason: string) => never;
 
 /** The CLI gives `tcp://host` port 2375 even where TLS is on; only an empty host becomes `localhost:2376` (see choose.ts). */
-function parseTcp(scheme: "tcp" | "http" | "https", rest: string, source: string, tls: TlsMaterial | undefined, refuse: Refuse): EngineEndpoint {
+function parseTcp(
+  scheme: "tcp" | "http" | "https",
+  rest: string,
+  source: string,
+  tls: TlsMaterial | undefined,
+  refuse: Refuse,
+): EngineEndpoint {
   if (rest.includes("://")) refuse("it has two schemes");
   const url = parseUrl(`tcp://${/^(:|\/|$)/.test(rest) ? "localhost" : ""}${rest}`, refuse);
   if (url.username !== "" || url.password !== "") refuse("a user and a password have no meaning there");
@@ -88,7 +95,13 @@ function parseTcp(scheme: "tcp" | "http" | "https", rest: string, source: string
   return {
     host: `${scheme}://${url.hostname}:${port}${pathPrefix}`,
     source,
-    address: { protocol: "tcp", hostname: bare(url.hostname), port, pathPrefix, ...(secured && scheme !== "http" && { tls: secured }) },
+    address: {
+      protocol: "tcp",
+      hostname: bare(url.hostname),
+      port,
+      pathPrefix,
+      ...(secured && scheme !== "http" && { tls: secured }),
+    },
   };
 }
 
@@ -100,7 +113,8 @@ function parseSsh(text: string, source: string, refuse: Refuse): EngineEndpoint 
   const user = decode(url.username, refuse);
   const hostname = bare(decode(url.hostname, refuse));
   const socketPath = decode(url.pathname, refuse);
-  if (!isSafeForSsh(user) || !isSafeForSsh(hostname)) refuse("its user or host holds characters that ssh may take for an option or a command");
+  if (!isSafeForSsh(user) || !isSafeForSsh(hostname))
+    refuse("its user or host holds characters that ssh may take for an option or a command");
   return {
     host: text,
     source,

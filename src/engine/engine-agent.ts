@@ -64,7 +64,8 @@ function serverName(host: string): { servername?: string } {
 }
 
 function limited<S extends Socket>(socket: S, ready: string): S {
-  const giveUp = (): unknown => socket.destroy(Object.assign(new Error(`no answer within ${CONNECT_TIMEOUT / 1000} s`), { code: "ETIMEDOUT" }));
+  const giveUp = (): unknown =>
+    socket.destroy(Object.assign(new Error(`no answer within ${CONNECT_TIMEOUT / 1000} s`), { code: "ETIMEDOUT" }));
   socket.setTimeout(CONNECT_TIMEOUT, giveUp);
   socket.once(ready, () => socket.setTimeout(0).off("timeout", giveUp));
   return socket;

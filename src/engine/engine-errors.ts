@@ -21,16 +21,26 @@ export function answerError(words: string, status?: number): EngineError | Failu
 /** A connection that failed, in words that name the engine, say why it was that one, and what to do. */
 export function connectionFailure(error: unknown, endpoint: EngineEndpoint): Failure {
   const { reason, expected, hint } = explain(error, endpoint);
-  return new Failure("engine-unreachable", `cannot reach the Docker engine at ${describeEndpoint(endpoint)}: ${reason}`, { expected, hint, cause: error });
+  return new Failure(
+    "engine-unreachable",
+    `cannot reach the Docker engine at ${describeEndpoint(endpoint)}: ${reason}`,
+    { expected, hint, cause: error },
+  );
 }
 
 /** Something answers, and it is not an engine that can be used. */
 export function notAnEngine(endpoint: EngineEndpoint, reason: string): Failure {
   const plainToTls = /HTTP request to an HTTPS server/i.test(reason);
-  return new Failure("engine-unreachable", `what answers at ${describeEndpoint(endpoint)} is not a usable Docker engine: ${reason}`, {
-    expected: plainToTls ? "a connection over TLS" : "Docker 20.10 or later (API 1.41), or Podman's Docker-compatible API",
-    hint: plainToTls ? "Set DOCKER_TLS_VERIFY=1, with ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH." : CHOOSE,
-  });
+  return new Failure(
+    "engine-unreachable",
+    `what answers at ${describeEndpoint(endpoint)} is not a usable Docker engine: ${reason}`,
+    {
+      expected: plainToTls
+        ? "a connection over TLS"
+        : "Docker 20.10 or later (API 1.41), or Podman's Docker-compatible API",
+      hint: plainToTls ? "Set DOCKER_TLS_VERIFY=1, with ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH." : CHOOSE,
+    },
+  );
 }
 
 interface Explanation {
@@ -42,7 +52,11 @@ interface Explanation {
 function explain(error: unknown, { host, address }: EngineEndpoint): Explanation {
   const { code, message } = firstOf(error);
   if (error instanceof DialError && address.protocol === "ssh") {
-    return { reason: `ssh: ${message}`, expected: "an ssh login, and `docker system dial-stdio` to work over there (Docker 18.09 or later)", hint: sshHint(error, address) };
+    return {
+      reason: `ssh: ${message}`,
+      expected: "an ssh login, and `docker system dial-stdio` to work over there (Docker 18.09 or later)",
+      hint: sshHint(error, address),
+    };
   }
   const expected = `an engine to be listening at ${host}`;
   switch (code) {
@@ -60,11 +74,26 @@ function explain(error: unknown, { host, address }: EngineEndpoint): Explanation
       };
     case "ENOTFOUND":
     case "EAI_AGAIN":
-      return { reason: "there is no host of that name", expected, hint: "Correct the name, or choose another engine with -H, DOCKER_HOST or a docker context." };
+      return {
+        reason: "there is no host of that name",
+        expected,
+        hint: "Correct the name, or choose another engine with -H, DOCKER_HOST or a docker context.",
+      };
     case "ECONNRESET":
     case "EPIPE":
-      return { reason: `it closed the connection (${message})`, expected: "an answer to the request", hint: "See the engine's log. An engine that listens for TLS needs DOCKER_TLS_VERIFY=1." };
+      return {
+        reason: `it closed the connection (${message})`,
+        expected: "an answer to the request",
+        hint: "See the engine's log. An engine that listens for TLS needs DOCKER_TLS_VERIFY=1.",
+      };
     default:
+      if (code.startsWith("HPE_")) {
+        return {
+          reason: `what it says is not HTTP (${message})`,
+          expected: "a Docker engine, and nothing that prints before it answers",
+          hint: "For ssh: keep the shell start-up files over there silent when no terminal is attached.",
+        };
+      }
       return isTls(code)
         ? {
             reason: `TLS: ${message}`,

@@ -22,7 +22,7 @@ export interface ImageInfo {
   platform: string;
   repoTags: string[];
   repoDigests: string[];
-  /** Unpacked size, bytes. */
+  /** Bytes, as the engine counts them: unpacked on graphdriver; on a containerd store what its blobs take, often compressed. */
   size: number;
 }
 
@@ -65,7 +65,7 @@ export interface RunningContainer {
   id: string;
   /** The published port on 127.0.0.1 of the engine's host. */
   port: number;
-  /** Settles when the container stops; never rejects. */
+  /** Settles when the container stops; never rejects. The status is -1 when nobody can tell: it was removed, or the engine is gone. */
   exited: Promise<{ status: number }>;
   /** The end of what it printed, stdout and stderr together, at most `maxBytes`. */
   logs(maxBytes?: number): Promise<string>;
@@ -93,6 +93,10 @@ export interface Engine extends AsyncDisposable {
   inspectImage(reference: string, platform?: string): Promise<ImageInfo | undefined>;
   /** Every reference (`repository:tag`) in the store. */
   listReferences(): Promise<string[]>;
+  /**
+   * Takes a reference with a tag or a digest. Whether the image is of the platform that was asked for is to be looked at
+   * afterwards: 20.10 and containerd stores take a single-platform image of another one without a word.
+   */
   pullImage(reference: string, options?: TransferOptions): Promise<void>;
   pushImage(reference: string, options?: TransferOptions): Promise<void>;
   tagImage(source: string, target: string): Promise<void>;

@@ -19,7 +19,8 @@ export function archiveOf(files: Record<string, string>): Buffer {
 
 function header(path: string, size: number): Buffer {
   const name = path.slice(1);
-  if (!path.startsWith("/") || name === "" || Buffer.byteLength(name) > NAME_LENGTH) throw new TypeError(`cannot put a file at ${JSON.stringify(path)}`);
+  if (!path.startsWith("/") || name === "" || Buffer.byteLength(name) > NAME_LENGTH)
+    throw new TypeError(`cannot put a file at ${JSON.stringify(path)}`);
   const block = Buffer.alloc(BLOCK);
   block.write(name, 0);
   block.write("0000444\0", 100); // mode

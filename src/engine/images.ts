@@ -21,7 +21,11 @@ interface ImageInspect {
 }
 
 /** Undefined when there is no such image, or not for that platform. */
-export async function inspectImage(api: DockerApi, reference: string, platform?: string): Promise<ImageInfo | undefined> {
+export async function inspectImage(
+  api: DockerApi,
+  reference: string,
+  platform?: string,
+): Promise<ImageInfo | undefined> {
   splitName(reference);
   const asks = platform !== undefined && isAtLeast(api.version ?? "", INSPECT_PLATFORM);
   const query = asks ? { platform: platformObject(platform) } : {};
@@ -45,7 +49,11 @@ export async function listReferences(api: DockerApi): Promise<string[]> {
   return images.flatMap(({ RepoTags }) => RepoTags ?? []).filter((reference) => !reference.includes("<none>"));
 }
 
-export async function pullImage(api: DockerApi, reference: string, { credentials, platform, signal, onProgress }: TransferOptions): Promise<void> {
+export async function pullImage(
+  api: DockerApi,
+  reference: string,
+  { credentials, platform, signal, onProgress }: TransferOptions,
+): Promise<void> {
   const { repository, tag, digest } = splitName(reference);
   // Without either the API pulls every tag of the repository; the CLI is where `latest` comes from.
   if (tag === undefined && digest === undefined) throw new TypeError(`a pull needs a tag or a digest: ${reference}`);
@@ -58,7 +66,11 @@ export async function pullImage(api: DockerApi, reference: string, { credentials
 }
 
 /** A platform is ignored by engines before 28 (API 1.46): they hold one platform of an image, and push what they have. */
-export async function pushImage(api: DockerApi, reference: string, { credentials, platform, signal, onProgress }: TransferOptions): Promise<void> {
+export async function pushImage(
+  api: DockerApi,
+  reference: string,
+  { credentials, platform, signal, onProgress }: TransferOptions,
+): Promise<void> {
   const { repository, tag } = splitName(reference);
   if (tag === undefined) throw new TypeError(`a push needs a tag: ${reference}`);
   const asks = platform !== undefined && isAtLeast(api.version ?? "", PUSH_PLATFORM);

@@ -10,14 +10,18 @@ const MAX_LINE = 1024 * 1024;
  *
  * @throws EngineError when a line is not JSON, or longer than `maxLine`.
  */
-export async function* jsonLines(chunks: AsyncIterable<Uint8Array>, maxLine: number = MAX_LINE): AsyncGenerator<unknown, void, undefined> {
+export async function* jsonLines(
+  chunks: AsyncIterable<Uint8Array>,
+  maxLine: number = MAX_LINE,
+): AsyncGenerator<unknown, void, undefined> {
   const decoder = new StringDecoder("utf8");
   let rest = "";
   for await (const chunk of chunks) {
     const lines = (rest + decoder.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))).split("\n");
     rest = lines.pop() ?? "";
     for (const line of [...lines, rest]) {
-      if (line.length > maxLine) throw new EngineError(`the engine sent a line of more than ${maxLine} characters: ${excerpt(line)}`);
+      if (line.length > maxLine)
+        throw new EngineError(`the engine sent a line of more than ${maxLine} characters: ${excerpt(line)}`);
     }
     for (const line of lines) yield* parse(line);
   }

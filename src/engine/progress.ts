@@ -17,7 +17,10 @@ interface ProgressLine {
  *
  * @throws EngineError, or Failure `no-space`
  */
-export async function followProgress(body: AsyncIterable<Uint8Array>, onProgress?: (progress: EngineProgress) => void): Promise<void> {
+export async function followProgress(
+  body: AsyncIterable<Uint8Array>,
+  onProgress?: (progress: EngineProgress) => void,
+): Promise<void> {
   for await (const value of jsonLines(body)) {
     const line = (typeof value === "object" && value !== null ? value : {}) as ProgressLine;
     const error = line.errorDetail?.message ?? line.error;

@@ -1,5 +1,5 @@
 import { Agent } from "node:http";
-import { DialError, StdioConnection } from "./dial-stdio.ts";
+import { type DialError, StdioConnection } from "./dial-stdio.ts";
 import type { EngineAddress } from "./endpoint.ts";
 
 export type SshAddress = Extract<EngineAddress, { protocol: "ssh" }>;
@@ -66,8 +66,13 @@ export class SshAgent extends Agent {
 /** What the user can do about an ssh that failed. */
 export function sshHint(error: DialError, { user, hostname, port }: SshAddress): string {
   if (error.missing) return "Install ssh (OpenSSH's client), or put it into PATH.";
-  const login = ["ssh", ...(port === undefined ? [] : ["-p", port]), user === undefined ? hostname : `${user}@${hostname}`].join(" ");
-  if (error.status === 127 || error.status === 126) return `Install the docker CLI on ${hostname}, in the PATH of a shell that is not a login shell.`;
+  const login = [
+    "ssh",
+    ...(port === undefined ? [] : ["-p", port]),
+    user === undefined ? hostname : `${user}@${hostname}`,
+  ].join(" ");
+  if (error.status === 127 || error.status === 126)
+    return `Install the docker CLI on ${hostname}, in the PATH of a shell that is not a login shell.`;
   return `Try \`${login} docker version\`; it has to work without asking for a password.`;
 }
 

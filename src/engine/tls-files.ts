@@ -19,13 +19,22 @@ export interface TlsFileRules {
  *
  * @throws Failure `engine-unreachable` when a file that has to be there is not, cannot be read, or is not what its name says.
  */
-export async function readTlsFiles(folder: string, { requireCa, verify, source }: TlsFileRules): Promise<TlsMaterial | undefined> {
+export async function readTlsFiles(
+  folder: string,
+  { requireCa, verify, source }: TlsFileRules,
+): Promise<TlsMaterial | undefined> {
   const unusable = (path: string, error: unknown): Failure =>
-    new Failure("engine-unreachable", `cannot use ${path} for the TLS connection to the engine (${source}): ${messageOf(error)}`, {
-      expected: "ca.pem, cert.pem and key.pem in PEM, the key not encrypted, readable by this user",
-      hint: source.startsWith("context") ? "Create the context again." : "Set DOCKER_CERT_PATH to the folder that holds them, or unset DOCKER_TLS_VERIFY and DOCKER_TLS.",
-      cause: error,
-    });
+    new Failure(
+      "engine-unreachable",
+      `cannot use ${path} for the TLS connection to the engine (${source}): ${messageOf(error)}`,
+      {
+        expected: "ca.pem, cert.pem and key.pem in PEM, the key not encrypted, readable by this user",
+        hint: source.startsWith("context")
+          ? "Create the context again."
+          : "Set DOCKER_CERT_PATH to the folder that holds them, or unset DOCKER_TLS_VERIFY and DOCKER_TLS.",
+        cause: error,
+      },
+    );
   const read = async (name: string, required: boolean): Promise<Buffer | undefined> => {
     const path = join(folder, name);
     try {
@@ -35,7 +44,11 @@ export async function readTlsFiles(folder: string, { requireCa, verify, source }
       throw unusable(path, error);
     }
   };
-  const [ca, cert, key] = await Promise.all([read("ca.pem", requireCa), read("cert.pem", false), read("key.pem", false)]);
+  const [ca, cert, key] = await Promise.all([
+    read("ca.pem", requireCa),
+    read("cert.pem", false),
+    read("key.pem", false),
+  ]);
   if (ca === undefined && cert === undefined && key === undefined) return undefined;
   const pair = cert !== undefined && key !== undefined ? { cert, key } : {};
   try {

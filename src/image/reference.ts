@@ -20,7 +20,8 @@ export class InvalidReference extends Error {
   override readonly name = "InvalidReference";
 }
 
-const DOMAIN = /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?$/;
+const DOMAIN =
+  /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?$/;
 const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const TAG = /^\w[\w.-]{0,127}$/;
 const DIGEST = /^[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}$/;
@@ -52,7 +53,13 @@ export function parseReference(given: string): Reference {
   }
   if (domain.length + 1 + path.length > MAX_NAME) fail(`its name is longer than ${MAX_NAME} characters`);
   const chosen = tag ?? (digest === undefined ? "latest" : undefined);
-  return { given, domain, path, ...(chosen === undefined ? {} : { tag: chosen }), ...(digest === undefined ? {} : { digest }) };
+  return {
+    given,
+    domain,
+    path,
+    ...(chosen === undefined ? {} : { tag: chosen }),
+    ...(digest === undefined ? {} : { digest }),
+  };
 }
 
 function splitDomain(name: string): { domain: string; path: string } {

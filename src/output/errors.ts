@@ -58,5 +58,7 @@ export function messageOf(error: unknown): string {
 
 /** True for the rejections that an aborted signal causes, whatever library raised them. */
 export function isAbort(error: unknown): boolean {
-  return error instanceof Error && (error.name === "AbortError" || (error as NodeJS.ErrnoException).code === "ABORT_ERR");
+  return (
+    error instanceof Error && (error.name === "AbortError" || (error as NodeJS.ErrnoException).code === "ABORT_ERR")
+  );
 }

@@ -5,8 +5,14 @@ import { basicAuth } from "./password.ts";
 /** The little that this process itself asks of a registry (OCI distribution spec 1.1). */
 
 /** Media types of image manifests and of indexes, of both families. */
-const MANIFEST_TYPES = ["application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json"];
-const INDEX_TYPES = ["application/vnd.docker.distribution.manifest.list.v2+json", "application/vnd.oci.image.index.v1+json"];
+const MANIFEST_TYPES = [
+  "application/vnd.docker.distribution.manifest.v2+json",
+  "application/vnd.oci.image.manifest.v1+json",
+];
+const INDEX_TYPES = [
+  "application/vnd.docker.distribution.manifest.list.v2+json",
+  "application/vnd.oci.image.index.v1+json",
+];
 /** Bytes. The spec asks registries to take 4 MB; nobody needs more. */
 const MAX_MANIFEST = 4 * 1024 * 1024;
 /** ms for one small answer. */
@@ -15,21 +21,29 @@ const ANSWER_TIMEOUT = 10_000;
 export type Ping = "ready" | "asks-for-password" | "not-a-registry" | "unreachable";
 
 /** What answers at `url`/v2/ (spec, "end-1"). Never rejects but for an abort. */
-export async function pingRegistry(url: string, credentials: Credentials | undefined, signal: AbortSignal): Promise<{ ping: Ping; why: string }> {
+export async function pingRegistry(
+  url: string,
+  credentials: Credentials | undefined,
+  signal: AbortSignal,
+): Promise<{ ping: Ping; why: string }> {
   try {
     const response = await get(`${url}/v2/`, credentials, signal);
     await response.body?.cancel();
     // Distribution has sent this header since version 2; the OCI spec dropped it, so a plain 200 will do as well.
     const known = response.headers.get("docker-distribution-api-version") === "registry/2.0";
     if (response.status === 200) return { ping: "ready", why: "" };
-    if (response.status === 401 && (known || response.headers.has("www-authenticate"))) return { ping: "asks-for-password", why: "" };
+    if (response.status === 401 && (known || response.headers.has("www-authenticate")))
+      return { ping: "asks-for-password", why: "" };
     return { ping: "not-a-registry", why: `it answers /v2/ with status ${response.status}` };
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
     const code = (cause as { code?: string }).code ?? "";
     // undici's words for an answer that is not HTTP
-    return { ping: code.startsWith("HPE_") ? "not-a-registry" : "unreachable", why: isAbort(error) ? "no answer" : messageOf(cause) };
+    return {
+      ping: code.startsWith("HPE_") ? "not-a-registry" : "unreachable",
+      why: isAbort(error) ? "no answer" : messageOf(cause),
+    };
   }
 }
 
@@ -71,11 +85,19 @@ interface Manifest {
   layers?: Descriptor[];
 }
 
-async function getManifest(base: string, reference: string, credentials: Credentials | undefined, signal: AbortSignal): Promise<Manifest> {
+async function getManifest(
+  base: string,
+  reference: string,
+  credentials: Credentials | undefined,
+  signal: AbortSignal,
+): Promise<Manifest> {
   const response = await get(base + reference, credentials, signal, [...MANIFEST_TYPES, ...INDEX_TYPES].join(", "));
   const text = await response.text();
   if (!response.ok || text.length > MAX_MANIFEST) {
-    throw new Failure("registry-unavailable", `the registry did not give the manifest of ${reference}: status ${response.status}`);
+    throw new Failure(
+      "registry-unavailable",
+      `the registry did not give the manifest of ${reference}: status ${response.status}`,
+    );
   }
   return JSON.parse(text) as Manifest;
 }
@@ -86,10 +108,23 @@ function imageOf({ config, layers = [] }: Manifest): RegistryImage {
 
 function platformMatches(found: Descriptor["platform"], wanted: string): boolean {
   const [os, architecture, variant] = wanted.split("/");
-  return found?.os === os && found?.architecture === architecture && (variant === undefined || found?.variant === undefined || found.variant === variant);
+  return (
+    found?.os === os &&
+    found?.architecture === architecture &&
+    (variant === undefined || found?.variant === undefined || found.variant === variant)
+  );
 }
 
-async function get(url: string, credentials: Credentials | undefined, signal: AbortSignal, accept = "*/*"): Promise<Response> {
+async function get(
+  url: string,
+  credentials: Credentials | undefined,
+  signal: AbortSignal,
+  accept = "*/*",
+): Promise<Response> {
   const headers = { accept, ...(credentials === undefined ? {} : { authorization: basicAuth(credentials) }) };
-  return await fetch(url, { headers, redirect: "error", signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT)]) });
+  return await fetch(url, {
+    headers,
+    redirect: "error",
+    signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT)]),
+  });
 }

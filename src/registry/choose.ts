@@ -19,7 +19,10 @@ export function chooseRegistry(option: string | undefined, env: NodeJS.ProcessEn
       hint: `Start a registry and name its port, or unset ${NGROK_VARIABLE}.`,
     });
   }
-  const place = option === undefined ? parsePlace(`127.0.0.1:${port}`, `${REGISTRY_PORT_VARIABLE}=${port}`) : parsePlace(option, `--registry ${option}`);
+  const place =
+    option === undefined
+      ? parsePlace(`127.0.0.1:${port}`, `${REGISTRY_PORT_VARIABLE}=${port}`)
+      : parsePlace(option, `--registry ${option}`);
   return { kind: "external", ...place, ...(ngrok === undefined ? {} : { ngrok: ngrok === "true" ? true : ngrok }) };
 }
 

@@ -72,32 +72,46 @@ async function needImage(engine: Engine, { signal, onProgress }: RegistryOptions
   const layers = new Map<string, { current: number; total: number }>();
   const report = ({ id, current, total }: EngineProgress): void => {
     if (id !== undefined && current !== undefined && total !== undefined) layers.set(id, { current, total });
-    const sum = (pick: "current" | "total"): number => [...layers.values()].reduce((all, layer) => all + layer[pick], 0);
+    const sum = (pick: "current" | "total"): number =>
+      [...layers.values()].reduce((all, layer) => all + layer[pick], 0);
     onProgress({ stage: `pulling ${IMAGE}`, current: sum("current"), total: sum("total") });
   };
   try {
     await engine.pullImage(`docker.io/library/${IMAGE}`, { signal, onProgress: report });
   } catch (error) {
     if (signal.aborted || error instanceof Failure) throw error;
-    throw new Failure("registry-unavailable", `the image ${IMAGE} is not on ${engine.address}, and pulling it failed: ${messageOf(error)}`, {
-      expected: `${IMAGE} in the engine, or a registry to pull it from`,
-      hint: `Bring it there once (docker pull ${IMAGE} on any machine, then docker save | docker load), or use a registry of yours with --registry HOST:PORT.`,
-      cause: error,
-    });
+    throw new Failure(
+      "registry-unavailable",
+      `the image ${IMAGE} is not on ${engine.address}, and pulling it failed: ${messageOf(error)}`,
+      {
+        expected: `${IMAGE} in the engine, or a registry to pull it from`,
+        hint: `Bring it there once (docker pull ${IMAGE} on any machine, then docker save | docker load), or use a registry of yours with --registry HOST:PORT.`,
+        cause: error,
+      },
+    );
   }
 }
 
-async function untilReady(registry: TemporaryRegistry, container: RunningContainer, engine: Engine, signal: AbortSignal): Promise<void> {
+async function untilReady(
+  registry: TemporaryRegistry,
+  container: RunningContainer,
+  engine: Engine,
+  signal: AbortSignal,
+): Promise<void> {
   const deadline = performance.now() + READY_TIMEOUT;
   for (;;) {
     const { ping, why } = await pingRegistry(registry.url, registry.credentials, signal);
     if (ping === "ready") return;
     if (performance.now() > deadline) {
       const words = (await container.logs(2000)).trim();
-      throw new Failure("registry-unavailable", `the registry container on ${engine.address} does not answer at ${registry.url}: ${why}${words && `. It printed:\n${words}`}`, {
-        expected: "an engine whose published ports can be reached on 127.0.0.1 of this machine",
-        hint: "For an engine on another machine, use a registry that both can reach: --registry HOST:PORT.",
-      });
+      throw new Failure(
+        "registry-unavailable",
+        `the registry container on ${engine.address} does not answer at ${registry.url}: ${why}${words && `. It printed:\n${words}`}`,
+        {
+          expected: "an engine whose published ports can be reached on 127.0.0.1 of this machine",
+          hint: "For an engine on another machine, use a registry that both can reach: --registry HOST:PORT.",
+        },
+      );
     }
     await pause(READY_POLL, undefined, { signal }).catch(() => signal.throwIfAborted());
   }

@@ -19,9 +19,12 @@ export async function useExternalRegistry(
   await needRegistry(url, place, signal);
   const credentials = newCredentials();
   const gone = new AbortController();
-  const proxy = passwordProxy(url, credentials, (error) => gone.abort(new Failure("registry-unavailable", `the registry at ${place} is gone: ${error.message}`, EXPECTED)));
+  const proxy = passwordProxy(url, credentials, (error) =>
+    gone.abort(new Failure("registry-unavailable", `the registry at ${place} is gone: ${error.message}`, EXPECTED)),
+  );
   try {
-    const exposed = choice.ngrok === undefined ? undefined : await expose(await proxy.listen(), choice.ngrok, onProgress);
+    const exposed =
+      choice.ngrok === undefined ? undefined : await expose(await proxy.listen(), choice.ngrok, onProgress);
     return {
       pushHost: exposed?.host ?? place,
       pushCredentials: exposed === undefined ? undefined : credentials,
@@ -41,7 +44,11 @@ export async function useExternalRegistry(
   }
 }
 
-async function expose(port: number, token: string | true, onProgress: RegistryOptions["onProgress"]): ReturnType<typeof openPublicAddress> {
+async function expose(
+  port: number,
+  token: string | true,
+  onProgress: RegistryOptions["onProgress"],
+): ReturnType<typeof openPublicAddress> {
   onProgress({ stage: "opening a public address", current: 0 });
   return await openPublicAddress(port, token);
 }

@@ -28,7 +28,12 @@ export interface FilledRegistry extends RegistryImage {
  * Lets the engine push an image into the registry, under a temporary name that is gone when this settles.
  * The path of the image's own name is kept below `docker-over-ssh/`, so that a registry that stays finds its layers again.
  */
-export async function fillRegistry(engine: Engine, registry: TemporaryRegistry, image: Reference, options: FillOptions): Promise<FilledRegistry> {
+export async function fillRegistry(
+  engine: Engine,
+  registry: TemporaryRegistry,
+  image: Reference,
+  options: FillOptions,
+): Promise<FilledRegistry> {
   const { runs, platform, signal, onProgress } = options;
   const name = temporaryName(registry.pushHost, image.path, runs);
   const layers = new LayerProgress("preparing");
@@ -50,22 +55,34 @@ export async function fillRegistry(engine: Engine, registry: TemporaryRegistry, 
     await engine.removeReference(name).catch(() => {});
   }
   const [repository = "", tag = ""] = name.slice(name.indexOf("/") + 1).split(":");
-  return { repository, tag, ...(await readImage(registry.url, registry.credentials, { repository, reference: tag, platform }, signal)) };
+  return {
+    repository,
+    tag,
+    ...(await readImage(registry.url, registry.credentials, { repository, reference: tag, platform }, signal)),
+  };
 }
 
 /** An engine reports a registry's full disk as "500 Internal Server Error"; the registry knows better. */
 async function explain(error: EngineError, image: Reference, registry: TemporaryRegistry): Promise<Failure> {
   const complaints = await registry.complaints().catch(() => "");
   if (/no space left on device/i.test(complaints)) {
-    return new Failure("no-space", `the temporary registry ran out of disk space while ${image.given} was pushed into it`, {
-      expected: "room for one compressed copy of the image where the engine keeps its volumes",
-      hint: "Free some space (docker system df, docker system prune), or use a registry elsewhere with --registry HOST:PORT.",
-      cause: error,
-    });
+    return new Failure(
+      "no-space",
+      `the temporary registry ran out of disk space while ${image.given} was pushed into it`,
+      {
+        expected: "room for one compressed copy of the image where the engine keeps its volumes",
+        hint: "Free some space (docker system df, docker system prune), or use a registry elsewhere with --registry HOST:PORT.",
+        cause: error,
+      },
+    );
   }
-  return new Failure("registry-unavailable", `the engine could not push ${image.given} into the temporary registry at ${registry.pushHost}: ${messageOf(error)}`, {
-    expected: "an engine that reaches the registry under that address",
-    hint: "For an engine on another machine, name a registry that both reach: --registry HOST:PORT.",
-    cause: error,
-  });
+  return new Failure(
+    "registry-unavailable",
+    `the engine could not push ${image.given} into the temporary registry at ${registry.pushHost}: ${messageOf(error)}`,
+    {
+      expected: "an engine that reaches the registry under that address",
+      hint: "For an engine on another machine, name a registry that both reach: --registry HOST:PORT.",
+      cause: error,
+    },
+  );
 }

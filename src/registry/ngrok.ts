@@ -31,10 +31,14 @@ async function loadNgrok(): Promise<typeof import("@ngrok/ngrok")> {
   try {
     return await import("@ngrok/ngrok");
   } catch (error) {
-    throw new Failure("registry-unavailable", "DOCKER_REGISTRY_NGROK is set, but the optional package @ngrok/ngrok is not installed", {
-      expected: "@ngrok/ngrok beside docker-over-ssh",
-      hint: "npm install --global @ngrok/ngrok, or unset DOCKER_REGISTRY_NGROK.",
-      cause: error,
-    });
+    throw new Failure(
+      "registry-unavailable",
+      "DOCKER_REGISTRY_NGROK is set, but the optional package @ngrok/ngrok is not installed",
+      {
+        expected: "@ngrok/ngrok beside docker-over-ssh",
+        hint: "npm install --global @ngrok/ngrok, or unset DOCKER_REGISTRY_NGROK.",
+        cause: error,
+      },
+    );
   }
 }

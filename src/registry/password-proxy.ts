@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Duplex } from "node:stream";
+import { duplexPair, type Duplex } from "node:stream";
 import { createProxyServer } from "http-proxy-3";
 import type { Credentials } from "../engine/engine.ts";
+import { join } from "../streams/join.ts";
 import { isAuthorized } from "./password.ts";
 
 /** A door with a password before a registry that has none of its own, or one that others may know. */
@@ -19,11 +20,16 @@ export interface PasswordProxy extends AsyncDisposable {
  * answers the others with 401. The Host header is passed on as it came: a registry builds its upload addresses from it.
  * `onUnreachable` hears when the registry cannot be reached.
  */
-export function passwordProxy(target: string, credentials: Credentials, onUnreachable: (error: Error) => void): PasswordProxy {
+export function passwordProxy(
+  target: string,
+  credentials: Credentials,
+  onUnreachable: (error: Error) => void,
+): PasswordProxy {
   const proxy = createProxyServer({ target, changeOrigin: false, xfwd: false });
   proxy.on("error", (error: Error, _request, response) => {
     if ((error as NodeJS.ErrnoException).code === "ECONNREFUSED") onUnreachable(error);
-    if ("headersSent" in response && !response.headersSent) answer(response, 502, "UNAVAILABLE", "the registry does not answer");
+    if ("headersSent" in response && !response.headersSent)
+      answer(response, 502, "UNAVAILABLE", "the registry does not answer");
     else response.destroy();
   });
   const server: Server = createServer((request, response) => {
@@ -38,7 +44,13 @@ export function passwordProxy(target: string, credentials: Credentials, onUnreac
   server.requestTimeout = 0;
   server.keepAliveTimeout = 60_000;
   return {
-    accept: (stream) => void server.emit("connection", stream),
+    accept(stream) {
+      // Not on the stream itself: an HTTP server writes strings, and an HTTP/2 stream over pipes has sent other memory in
+      // their place (seen on Node 20.20: the engine got 16 stray bytes for a response). Buffers arrive as they are.
+      const [inner, outer] = duplexPair();
+      join(stream, outer);
+      server.emit("connection", inner);
+    },
     async listen() {
       server.listen(0, "127.0.0.1");
       await once(server, "listening");

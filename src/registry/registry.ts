@@ -40,6 +40,12 @@ export interface RegistryOptions {
 }
 
 /** Makes the chosen registry ready to be pushed to. Fails with `registry-unavailable`. */
-export async function openRegistry(choice: RegistryChoice, engine: Engine, options: RegistryOptions): Promise<TemporaryRegistry> {
-  return choice.kind === "container" ? await startRegistryContainer(engine, options) : await useExternalRegistry(choice, options);
+export async function openRegistry(
+  choice: RegistryChoice,
+  engine: Engine,
+  options: RegistryOptions,
+): Promise<TemporaryRegistry> {
+  return choice.kind === "container"
+    ? await startRegistryContainer(engine, options)
+    : await useExternalRegistry(choice, options);
 }

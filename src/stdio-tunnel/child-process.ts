@@ -44,7 +44,9 @@ export function spawnFar(command: readonly string[], onStderr: (line: string) =>
   transport.on("error", () => {}); // EPIPE after the child has left: its exit says more
   const exit: Promise<Exit> = child.then(
     ({ exitCode, signal, failed, cause }) =>
-      exitCode === undefined && signal === undefined && failed ? { error: cause as Error } : { status: exitCode, signal },
+      exitCode === undefined && signal === undefined && failed
+        ? { error: cause as Error }
+        : { status: exitCode, signal },
     (error: unknown) => ({ error: error as Error }),
   );
   return {
@@ -77,10 +79,13 @@ function explainExit(failure: Failure, words: string, exit: Exit | undefined): F
     const program = words.split(" ", 1)[0];
     return new Failure(
       "far-command-not-found",
-      missing ? `cannot run \`${words}\`: there is no program \`${program}\` here` : `cannot run \`${words}\`: ${messageOf(exit.error)}`,
+      missing
+        ? `cannot run \`${words}\`: there is no program \`${program}\` here`
+        : `cannot run \`${words}\`: ${messageOf(exit.error)}`,
       {
-        expected: "a command that runs docker-over-ssh on the other side, for instance ssh HOST \"docker-over-ssh pull IMAGE\"",
-        hint: "Give program and arguments as separate words, or run a whole line with sh -c \"…\".",
+        expected:
+          'a command that runs docker-over-ssh on the other side, for instance ssh HOST "docker-over-ssh pull IMAGE"',
+        hint: 'Give program and arguments as separate words, or run a whole line with sh -c "…".',
         cause: exit.error,
       },
     );
@@ -90,13 +95,22 @@ function explainExit(failure: Failure, words: string, exit: Exit | undefined): F
   }
   const noise = failure instanceof HandshakeError ? failure.noise : "";
   if (exit?.status === 127 || exit?.status === 126) {
-    return new Failure("far-command-not-found", `\`${words}\` ${ending(exit)}: the far shell found no such command${printed(noise)}`, {
-      expected: "docker-over-ssh to be installed on the other side, and in the PATH of a shell that is not a login shell",
-      hint: "Install it there (npm install --global docker-over-ssh), or name its full path in the command.",
-      cause: failure,
-    });
+    return new Failure(
+      "far-command-not-found",
+      `\`${words}\` ${ending(exit)}: the far shell found no such command${printed(noise)}`,
+      {
+        expected:
+          "docker-over-ssh to be installed on the other side, and in the PATH of a shell that is not a login shell",
+        hint: "Install it there (npm install --global docker-over-ssh), or name its full path in the command.",
+        cause: failure,
+      },
+    );
   }
-  return new Failure("far-not-a-tunnel", `\`${words}\` ${ending(exit)} before it said that it is ready${printed(noise)}`, text);
+  return new Failure(
+    "far-not-a-tunnel",
+    `\`${words}\` ${ending(exit)} before it said that it is ready${printed(noise)}`,
+    text,
+  );
 }
 
 function withNoise(failure: HandshakeError, words: string): Failure {

@@ -22,7 +22,11 @@ export class ControlChannel {
     let size = 0;
     const broken = (why: string): void => {
       stream.removeAllListeners("data").resume();
-      onBroken(new Failure("transfer-failed", `the far end broke the protocol: ${why}`, { expected: "one JSON object a line" }));
+      onBroken(
+        new Failure("transfer-failed", `the far end broke the protocol: ${why}`, {
+          expected: "one JSON object a line",
+        }),
+      );
     };
     stream.on("data", (chunk: Buffer) => {
       let rest = chunk;
@@ -46,7 +50,8 @@ export class ControlChannel {
   send(message: Message): Promise<void> {
     return new Promise((resolve) => {
       if (!this.#stream.writable) return resolve();
-      this.#stream.write(`${JSON.stringify(message)}\n`, () => resolve());
+      // A Buffer: given strings, an HTTP/2 stream over pipes has sent other memory in their place (seen on Node 20.20).
+      this.#stream.write(Buffer.from(`${JSON.stringify(message)}\n`), () => resolve());
     });
   }
 }
@@ -54,7 +59,9 @@ export class ControlChannel {
 function parseMessage(line: string): Message | undefined {
   try {
     const value: unknown = JSON.parse(line);
-    return typeof value === "object" && value !== null && typeof (value as Message).type === "string" ? (value as Message) : undefined;
+    return typeof value === "object" && value !== null && typeof (value as Message).type === "string"
+      ? (value as Message)
+      : undefined;
   } catch {
     return undefined;
   }

@@ -95,7 +95,7 @@ class PreambleReader {
       };
       const onReadable = (): void => {
         try {
-          for (let chunk: Buffer | null; (chunk = stream.read() as Buffer | null) !== null; ) {
+          for (let chunk: Buffer | null; (chunk = stream.read() as Buffer | null) !== null;) {
             const found = this.#take(chunk);
             if (found === undefined) continue;
             settle(() => {
@@ -158,10 +158,14 @@ class PreambleReader {
 }
 
 const EXPECTED = "the command to end in `docker-over-ssh pull IMAGE` (or `push IMAGE`) on the other side";
-const HINT = "Run the command by itself: it must start docker-over-ssh and leave its stdin and stdout alone (no pty, no `< /dev/null`).";
+const HINT =
+  "Run the command by itself: it must start docker-over-ssh and leave its stdin and stdout alone (no pty, no `< /dev/null`).";
 
 function notATunnel(why: string): Failure {
-  return new Failure("far-not-a-tunnel", `the far end is not docker-over-ssh: ${why}`, { expected: EXPECTED, hint: HINT });
+  return new Failure("far-not-a-tunnel", `the far end is not docker-over-ssh: ${why}`, {
+    expected: EXPECTED,
+    hint: HINT,
+  });
 }
 
 /** Hostile input: only known fields of the right type come through. */

@@ -28,7 +28,10 @@ export interface TunnelOptions {
  * When `use` fails, the far end is told why before the tunnel closes; when the tunnel ends first, the failure says why it
  * did. Either way nothing that was opened here is open when the promise settles.
  */
-export async function overTunnel<T>(options: TunnelOptions, use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function overTunnel<T>(
+  options: TunnelOptions,
+  use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const { role, tool, image, command, timeout, signal } = options;
   signal.throwIfAborted();
   const spawner = command.length > 0;
@@ -50,13 +53,17 @@ export async function overTunnel<T>(options: TunnelOptions, use: (tunnel: Tunnel
 }
 
 /** Runs `use` until it is done, the process is told to stop, or the tunnel ends; the first of these is the outcome. */
-async function telling<T>(tunnel: Tunnel, signal: AbortSignal, use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>): Promise<T> {
+async function telling<T>(
+  tunnel: Tunnel,
+  signal: AbortSignal,
+  use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const either = AbortSignal.any([signal, tunnel.signal]);
   try {
     return await use(tunnel, either);
-  } catch (error) {
+  } catch (thrown) {
     // What failed because the tunnel went, or because a person pressed Ctrl-C, failed for that reason.
-    if (either.aborted) error = either.reason;
+    const error: unknown = either.aborted ? either.reason : thrown;
     const told = await tunnel.fail(error instanceof Failure ? error : new Failure("transfer-failed", wordsFor(error)));
     if (told && error instanceof Error) toldErrors.add(error);
     throw error;
@@ -78,8 +85,12 @@ function refuseTerminal(role: string, image: string): void {
   if (!process.stdin.isTTY && !process.stdout.isTTY) return;
   const verb = role === "sender" ? "push" : "pull";
   const other = role === "sender" ? "pull" : "push";
-  throw new Failure("usage", `\`docker-over-ssh ${verb} ${image}\` without a command speaks on its stdin and stdout, and one of them is a terminal`, {
-    expected: `a command that runs the other side, or to be that command: ${MAGIC_LINE.trim()} is not for people`,
-    hint: `docker-over-ssh ${verb} ${image} ssh HOST "docker-over-ssh ${other} ${image}"  (and no pty for ssh: no -t)`,
-  });
+  throw new Failure(
+    "usage",
+    `\`docker-over-ssh ${verb} ${image}\` without a command speaks on its stdin and stdout, and one of them is a terminal`,
+    {
+      expected: `a command that runs the other side, or to be that command: ${MAGIC_LINE.trim()} is not for people`,
+      hint: `docker-over-ssh ${verb} ${image} ssh HOST "docker-over-ssh ${other} ${image}"  (and no pty for ssh: no -t)`,
+    },
+  );
 }

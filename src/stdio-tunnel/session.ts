@@ -1,4 +1,10 @@
-import { connect as connectHttp2, constants, performServerHandshake, type Http2Session, type Http2Stream } from "node:http2";
+import {
+  connect as connectHttp2,
+  constants,
+  performServerHandshake,
+  type Http2Session,
+  type Http2Stream,
+} from "node:http2";
 import type { Duplex } from "node:stream";
 import { EXIT_STATUS, Failure, type FailureCode } from "../output/errors.ts";
 import {
@@ -57,7 +63,12 @@ export class Tunnel implements AsyncDisposable {
     this.#startRead = transport.bytesRead;
     this.#startWritten = transport.bytesWritten;
     this.#control.promise.catch(() => {});
-    const settings = { initialWindowSize: STREAM_WINDOW, maxFrameSize: MAX_FRAME, maxConcurrentStreams: MAX_STREAMS, enablePush: false };
+    const settings = {
+      initialWindowSize: STREAM_WINDOW,
+      maxFrameSize: MAX_FRAME,
+      maxConcurrentStreams: MAX_STREAMS,
+      enablePush: false,
+    };
     // MB that a session may hold, headers and queued frames included: Node's default of 10 is less than our windows.
     const options = { settings, maxSessionMemory: 128 };
     const session =
@@ -171,7 +182,10 @@ export class Tunnel implements AsyncDisposable {
   /** Tells the far end why this end gives up, then closes. True when the words left in time. */
   async fail({ code, message, expected, hint }: Failure): Promise<boolean> {
     if (this.signal.aborted || this.#finished) return false;
-    const left = await within(FAREWELL_TIMEOUT, this.send({ type: "failure", code, message, expected, hint }).then(() => true));
+    const left = await within(
+      FAREWELL_TIMEOUT,
+      this.send({ type: "failure", code, message, expected, hint }).then(() => true),
+    );
     this.#finished = true;
     await this.close();
     return left ?? false;
@@ -265,7 +279,8 @@ function silent(silence: number): Failure {
 /** The far end's words, which are hostile input: a known code, bounded text. */
 function farFailure({ code, message, expected, hint }: Message): Failure {
   const words = (value: unknown): string | undefined => (typeof value === "string" ? value.slice(0, 4000) : undefined);
-  const known = typeof code === "string" && Object.hasOwn(EXIT_STATUS, code) ? (code as FailureCode) : "transfer-failed";
+  const known =
+    typeof code === "string" && Object.hasOwn(EXIT_STATUS, code) ? (code as FailureCode) : "transfer-failed";
   const [expectedWords, hintWords] = [words(expected), words(hint)];
   return new FarFailure(known, words(message) ?? "gave up without a reason", {
     ...(expectedWords === undefined ? {} : { expected: expectedWords }),

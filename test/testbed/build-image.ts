@@ -1,0 +1,87 @@
+import { makeContent, type ContentKind } from "./content.ts";
+import type { Engine } from "./engine.ts";
+import { baseFiles, folderEntry } from "./program-files.ts";
+import { fileEntry, tar, tarSize, type TarEntry } from "./tar.ts";
+
+/** A layer of generated files. The same description gives the same layer, on every engine. */
+export interface LayerSpec {
+  /** The folder, below `/`, that its files are in. */
+  name: string;
+  /** All files together. */
+  bytes: number;
+  /** How many files of equal size. @default 1 */
+  files?: number;
+  /** @default "random" */
+  content?: ContentKind;
+  /** Another seed, other content throughout. */
+  seed?: string;
+  /** So many of the files, evenly spread, differ from those of the layer without this. */
+  changedFiles?: number;
+  /** Of every file, in seconds since the epoch: a rebuild touches them all. */
+  mtime?: number;
+}
+
+/**
+ * Builds an image with the engine's classic builder: busybox, the given layers, and a small
+ * layer on top whose program prints `app v2`, if that is the reference's last part.
+ * Two images with the same `layers` share all but the top layer.
+ * @returns the image's ID
+ */
+export async function buildImage(
+  engine: Engine,
+  reference: string,
+  layers: LayerSpec[] = [],
+): Promise<string> {
+  const archives: [string, TarEntry[]][] = [
+    ["base", await baseFiles()],
+    ...layers.map((layer): [string, TarEntry[]] => [layer.name, layerFiles(layer)]),
+    ["app", appFiles(reference)],
+  ];
+  const dockerfile = [
+    "FROM scratch",
+    ...archives.map(([name], index) => `ADD ${index}-${name}.tar /`),
+    "ENV PATH=/bin",
+    'CMD ["/app/start"]',
+  ].join("\n");
+  const context = [
+    fileEntry("Dockerfile", dockerfile),
+    ...archives.map(([name, entries], index) => tarEntry(`${index}-${name}.tar`, entries)),
+  ];
+  // BuildKit would want to be installed, in some of the versions.
+  const { stdout } = await engine.dockerWithInput(
+    tar(context),
+    ["build", "--quiet", "--tag", reference, "-"],
+    { DOCKER_BUILDKIT: "0" },
+  );
+  return stdout.trim();
+}
+
+function appFiles(reference: string): TarEntry[] {
+  const greeting = reference.slice(reference.lastIndexOf("/") + 1).replace(":", " ");
+  return [folderEntry("app"), fileEntry("app/start", `#!/bin/sh\necho ${greeting}\n`, 0o755)];
+}
+
+function layerFiles(layer: LayerSpec): TarEntry[] {
+  const { name, bytes, files = 1, content = "random", seed = name, changedFiles = 0 } = layer;
+  const mtime = layer.mtime === undefined ? {} : { mtime: layer.mtime };
+  const every = changedFiles === 0 ? Infinity : files / changedFiles;
+  const entries: TarEntry[] = [folderEntry(name)];
+  for (let index = 0, used = 0; index < files; index++) {
+    const size = Math.floor(((index + 1) * bytes) / files) - used;
+    used += size;
+    const isChanged = Math.floor((index + 1) / every) > Math.floor(index / every);
+    const fileSeed = `${seed}/${index}${isChanged ? "/changed" : ""}`;
+    entries.push({
+      path: `${name}/${String(index).padStart(6, "0")}`,
+      type: "file",
+      size,
+      content: () => makeContent(content, size, fileSeed),
+      ...mtime,
+    });
+  }
+  return entries;
+}
+
+function tarEntry(path: string, entries: TarEntry[]): TarEntry {
+  return { path, type: "file", size: tarSize(entries), content: () => tar(entries) };
+}

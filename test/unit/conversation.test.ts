@@ -1,0 +1,67 @@
+import { describe, expect, test } from "vitest";
+import { parseAsk, parseOffer, parseResult } from "../../src/conversation.ts";
+import { newRunId } from "../../src/engine/run-id.ts";
+
+const DIGEST = `sha256:${"0a".repeat(32)}`;
+const run = newRunId();
+const ask = { type: "ask", image: "app", run };
+const offer = {
+  type: "offer",
+  repository: "docker-over-ssh/library/app",
+  tag: `${run}.${run}`,
+  credentials: { username: "u", password: "p" },
+  diffIds: [DIGEST],
+  layers: [{ digest: DIGEST, size: 10 }],
+  platform: "linux/arm64/v8",
+};
+const result = {
+  type: "result",
+  image: "app",
+  id: DIGEST,
+  layersSent: 1,
+  layersPresent: 2,
+  bytesPresent: 3,
+  bytesReceived: 4,
+};
+
+test("well-formed messages come through, without what was added to them", () => {
+  expect({ type: "ask", ...parseAsk({ ...ask, extra: 1 }) }).toEqual(ask);
+  expect({ type: "offer", ...parseOffer({ ...offer, extra: 1 }) }).toEqual(offer);
+  expect({ type: "result", ...parseResult({ ...result, extra: 1 }) }).toEqual(result);
+});
+
+describe("malformed ones end the transfer", () => {
+  test.each([
+    { image: 1 },
+    { image: "x".repeat(513) },
+    { run: "../../etc" },
+    { run: undefined },
+    { platform: "linux arm64" },
+  ])("ask with %j", (change) => {
+    expect(() => parseAsk({ ...ask, ...change })).toThrow("broke the protocol");
+  });
+
+  test.each([
+    { repository: "../x" },
+    { repository: "a b" },
+    { repository: "evil.example.com:80/../x?y" },
+    { repository: undefined },
+    { tag: "a/b" },
+    { tag: "" },
+    { credentials: null },
+    { credentials: { username: "u" } },
+    { diffIds: "all" },
+    { diffIds: ["sha256:short"] },
+    { diffIds: Array.from({ length: 1001 }, () => DIGEST) },
+    { layers: [null] },
+    { layers: [{ digest: DIGEST, size: -1 }] },
+    { layers: [{ digest: DIGEST, size: "10" }] },
+    { platform: "" },
+  ])("offer with %j", (change) => {
+    expect(() => parseOffer({ ...offer, ...change })).toThrow("broke the protocol");
+  });
+
+  test.each([{ layersSent: Number.NaN }, { id: {} }, { bytesPresent: -1 }])("result with %j", (change) => {
+    expect(() => parseResult({ ...result, ...change })).toThrow("broke the protocol");
+  });
+});

@@ -1,0 +1,321 @@
+import { describe, expect, test } from "vitest";
+import { openEngine } from "../../../src/engine/docker.ts";
+import type { ContainerSpec } from "../../../src/engine/engine.ts";
+import { answer, fakeEngine, gate, rejection, type Route } from "./fake-engine.ts";
+
+const json = (body: object | string, status = 200): Route => (_request, response) => answer(response, status, body);
+const credentials = { username: "me", password: "hunter2" };
+
+describe("the API version", () => {
+  test.each([
+    ["1.41", "1.41"],
+    ["1.51", "1.51"],
+    ["1.53", "1.51"],
+  ])("engine %s: %s is spoken", async (offered, spoken) => {
+    await using fake = await fakeEngine({ "GET /version": json({ Version: "1", Os: "linux", Arch: "arm64" }), "GET /info": json({ DriverStatus: null }) }, offered);
+    await using engine = await openEngine(fake.endpoint);
+    expect(await engine.info()).toEqual({ version: "1", apiVersion: spoken, store: "graphdriver", platform: "linux/arm64" });
+  });
+});
+
+describe("the kind of store", () => {
+  test.each([
+    ["graphdriver", [{ Name: "Engine" }], [["Backing Filesystem", "extfs"]]],
+    ["containerd", [{ Name: "Engine" }], [["driver-type", "io.containerd.snapshotter.v1"]]],
+    ["podman", [{ Name: "Podman Engine" }, { Name: "Conmon" }], [["Backing Filesystem", "extfs"]]],
+  ])("%s", async (store, Components, DriverStatus) => {
+    await using fake = await fakeEngine({ "GET /version": json({ Version: "1", Os: "linux", Arch: "amd64", Components }), "GET /info": json({ DriverStatus }) });
+    await using engine = await openEngine(fake.endpoint);
+    expect(await engine.info()).toMatchObject({ store });
+  });
+});
+
+describe("an image", () => {
+  const image = { Id: "sha256:1", Os: "linux", Architecture: "arm64", Variant: "v8", Size: 9, RootFS: { Layers: ["sha256:2"] }, RepoTags: ["app:v1"], RepoDigests: null };
+  const info = { id: "sha256:1", platform: "linux/arm64/v8", size: 9, diffIds: ["sha256:2"], repoTags: ["app:v1"], repoDigests: [] };
+
+  test("that is not there is undefined", async () => {
+    await using fake = await fakeEngine();
+    await using engine = await openEngine(fake.endpoint);
+    expect(await engine.inspectImage("app:v1")).toBeUndefined();
+  });
+
+  test("engines that know of platforms are asked for one", async () => {
+    await using fake = await fakeEngine({ "GET /images/localhost:5000/app:v1/json": json(image) }, "1.49");
+    await using engine = await openEngine(fake.endpoint);
+    expect(await engine.inspectImage("localhost:5000/app:v1", "linux/arm64/v8")).toEqual(info);
+    expect(fake.seen[0]?.query.get("platform")).toBe('{"os":"linux","architecture":"arm64","variant":"v8"}');
+  });
+
+  test.each([
+    ["linux/arm64", true],
+    ["linux/arm64/v8", true],
+    ["linux/arm64/v9", false],
+    ["linux/amd64", false],
+    ["windows/arm64", false],
+  ])("older ones are compared with it: %s %s", async (platform, same) => {
+    await using fake = await fakeEngine({ "GET /images/app:v1/json": json(image) }, "1.48");
+    await using engine = await openEngine(fake.endpoint);
+    expect(await engine.inspectImage("app:v1", platform)).toEqual(same ? info : undefined);
+    expect(fake.seen[0]?.query.has("platform")).toBe(false);
+  });
+
+  test("names are listed, without those that are none", async () => {
+    await using fake = await fakeEngine({ "GET /images/json": json([{ RepoTags: ["app:v1", "app:v2"] }, { RepoTags: null }, { RepoTags: ["<none>:<none>"] }]) });
+    await using engine = await openEngine(fake.endpoint);
+    expect(await engine.listReferences()).toEqual(["app:v1", "app:v2"]);
+  });
+
+  test("gets another name, and loses it without what is below", async () => {
+    await using fake = await fakeEngine({ "POST /images/app:v1/tag": json("", 201), "DELETE /images/localhost:5000/app:v2": json([]) });
+    await using engine = await openEngine(fake.endpoint);
+    await engine.tagImage("app:v1", "localhost:5000/app:v2");
+    await engine.removeReference("localhost:5000/app:v2");
+    await engine.removeReference("gone:v1");
+    expect(fake.seen.map(({ method, query }) => `${method} ${query.toString()}`)).toEqual(["POST repo=localhost%3A5000%2Fapp&tag=v2", "DELETE noprune=true", "DELETE noprune=true"]);
+  });
+
+  test.each(["../containers/json?x=", "app:v1?force=1", "a//b", "app/../b:v1", "", "ä"])("a name that is none never reaches the engine: %j", async (name) => {
+    await using fake = await fakeEngine();
+    await using engine = await openEngine(fake.endpoint);
+    for (const call of [engine.inspectImage(name), engine.tagImage(name, "a:b"), engine.tagImage("a:b", name), engine.removeReference(name), engine.pullImage(name), engine.pushImage(name)]) {
+      expect(await rejection(call)).toBeInstanceOf(TypeError);
+    }
+    expect(fake.seen).toEqual([]);
+  });
+
+  test("the engine's words and status are kept", async () => {
+    await using fake = await fakeEngine({ "DELETE /images/app:v1": json({ message: "conflict: image is in use" }, 409), "POST /images/app:v1/tag": json("<html>Bad gateway</html>", 502) });
+    await using engine = await openEngine(fake.endpoint);
+    expect(await rejection(engine.removeReference("app:v1"))).toMatchObject({ name: "EngineError", status: 409, message: "conflict: image is in use" });
+    expect(await rejection(engine.tagImage("app:v1", "app:v2"))).toMatchObject({ name: "EngineError", status: 502, message: "<html>Bad gateway</html>" });
+  });
+});
+
+describe("push and pull", () => {
+  const done = json('{"status":"done"}\n');
+
+  test("say who asks in one header, and nowhere else", async () => {
+    await using fake = await fakeEngine({ "POST /images/create": done, "POST /images/localhost:5000/app/push": done });
+    await using engine = await openEngine(fake.endpoint);
+    await engine.pullImage("localhost:5000/app:v1", { credentials, platform: "linux/arm/v7" });
+    await engine.pushImage("localhost:5000/app:v1", { credentials, platform: "linux/arm/v7" });
+    expect(fake.seen.map(({ query }) => Object.fromEntries(query))).toEqual([
+      { fromImage: "localhost:5000/app", tag: "v1", platform: "linux/arm/v7" },
+      { tag: "v1", platform: '{"os":"linux","architecture":"arm","variant":"v7"}' },
+    ]);
+    for (const { headers, body } of fake.seen) {
+      const auth = JSON.parse(Buffer.from(String(headers["x-registry-auth"]), "base64url").toString());
+      expect(auth).toEqual({ username: "me", password: "hunter2", serveraddress: "localhost:5000" });
+      expect(body).toBe("");
+    }
+  });
+
+  test("send the header without credentials too", async () => {
+    await using fake = await fakeEngine({ "POST /images/app/push": done });
+    await using engine = await openEngine(fake.endpoint);
+    await engine.pushImage("app:v1");
+    expect(Buffer.from(String(fake.seen[0]?.headers["x-registry-auth"]), "base64url").toString()).toBe("{}");
+  });
+
+  test("an old engine is not asked to push one platform", async () => {
+    await using fake = await fakeEngine({ "POST /images/app/push": done }, "1.45");
+    await using engine = await openEngine(fake.endpoint);
+    await engine.pushImage("app:v1", { platform: "linux/amd64" });
+    expect(fake.seen[0]?.query.has("platform")).toBe(false);
+  });
+
+  test("a digest is pulled by digest", async () => {
+    await using fake = await fakeEngine({ "POST /images/create": done });
+    await using engine = await openEngine(fake.endpoint);
+    const digest = `sha256:${"0".repeat(64)}`;
+    await engine.pullImage(`app:v1@${digest}`);
+    expect(Object.fromEntries(fake.seen[0]?.query ?? [])).toEqual({ fromImage: "app", tag: digest });
+  });
+
+  test("neither tag nor digest is a mistake of ours: the engine would pull every tag", async () => {
+    await using fake = await fakeEngine();
+    await using engine = await openEngine(fake.endpoint);
+    expect(await rejection(engine.pullImage("localhost:5000/app"))).toBeInstanceOf(TypeError);
+    expect(await rejection(engine.pushImage("app"))).toBeInstanceOf(TypeError);
+    expect(fake.seen).toEqual([]);
+  });
+
+  test("an error inside the stream is an error, whatever the status says", async () => {
+    await using fake = await fakeEngine({ "POST /images/create": json('{"status":"Pulling"}\n{"errorDetail":{"message":"manifest unknown"},"error":"manifest unknown"}\n') });
+    await using engine = await openEngine(fake.endpoint);
+    expect(await rejection(engine.pullImage("app:v1"))).toMatchObject({ name: "EngineError", message: "manifest unknown", status: undefined });
+  });
+
+  test("a stream that breaks off is no success", async () => {
+    await using fake = await fakeEngine({
+      "POST /images/create": (_request, response) => response.write('{"status":"Pulling"}\n', () => response.destroy()),
+    });
+    await using engine = await openEngine(fake.endpoint);
+    expect(await rejection(engine.pullImage("app:v1"))).toMatchObject({ code: "engine-unreachable", message: expect.stringContaining(fake.socketPath) });
+  });
+
+  test("an abort ends the request and gives its own reason", async () => {
+    const hungUp = gate();
+    await using fake = await fakeEngine({
+      "POST /images/app/push": (_request, response) => {
+        response.on("close", hungUp.open);
+        response.write('{"status":"Preparing"}\n');
+      },
+    });
+    await using engine = await openEngine(fake.endpoint);
+    const abort = new AbortController();
+    const reason = new Error("enough");
+    expect(await rejection(engine.pushImage("app:v1", { signal: abort.signal, onProgress: () => abort.abort(reason) }))).toBe(reason);
+    await hungUp.opened;
+    expect(await rejection(engine.pullImage("app:v1", { signal: abort.signal }))).toBe(reason);
+    expect(fake.calls()).toEqual(["POST /images/app/push"]);
+  });
+});
+
+describe("an answer that breaks off", () => {
+  test("is an error and not a promise for ever", async () => {
+    await using fake = await fakeEngine({
+      "GET /images/json": (_request, response) => {
+        response.setHeader("Content-Length", 100);
+        response.write("[", () => response.destroy());
+      },
+    });
+    await using engine = await openEngine(fake.endpoint);
+    expect(await rejection(engine.listReferences())).toMatchObject({ code: "engine-unreachable" });
+  });
+
+  test("disposing the engine ends what is under way", async () => {
+    const asked = gate();
+    await using fake = await fakeEngine({ "GET /images/json": () => asked.open() });
+    const engine = await openEngine(fake.endpoint);
+    const list = rejection(engine.listReferences());
+    await asked.opened;
+    await engine[Symbol.asyncDispose]();
+    expect(await list).toMatchObject({ code: "engine-unreachable" });
+    expect(await rejection(engine.listReferences())).toMatchObject({ message: "the engine has been disposed" });
+  });
+});
+
+describe("a container", () => {
+  const spec: ContainerSpec = { image: "registry:2", labels: { run: "1" }, env: { A: "b=c" }, port: 5000, files: { "/auth/htpasswd": "me:hash" } };
+  const running = { State: { Running: true, ExitCode: 0 }, NetworkSettings: { Ports: { "5000/tcp": [{ HostIp: "127.0.0.1", HostPort: "32768" }] } } };
+  const routes = (changes: Record<string, Route> = {}): Record<string, Route> => ({
+    "POST /containers/create": json({ Id: "c1" }, 201),
+    "PUT /containers/c1/archive": json(""),
+    "POST /containers/c1/start": json("", 204),
+    "GET /containers/c1/json": json(running),
+    "GET /containers/c1/logs": json(""),
+    "POST /containers/c1/wait": (_request, response) => response.flushHeaders(), // and says no more
+    "DELETE /containers/c1": json("", 204),
+    ...changes,
+  });
+  const life = ["POST /containers/create", "PUT /containers/c1/archive", "POST /containers/c1/start", "GET /containers/c1/json"];
+
+  test("gets its files before it starts, and its port is read from the engine", async () => {
+    await using fake = await fakeEngine(routes());
+    await using engine = await openEngine(fake.endpoint);
+    const container = await engine.runContainer(spec);
+    expect(container).toMatchObject({ id: "c1", port: 32768 });
+    await container.remove();
+    await container.exited;
+    expect(fake.calls().slice(0, 4)).toEqual(life);
+    const [create, archive] = fake.seen;
+    expect(JSON.parse(create?.body ?? "")).toEqual({
+      Image: "registry:2",
+      Labels: { run: "1" },
+      Env: ["A=b=c"],
+      ExposedPorts: { "5000/tcp": {} },
+      HostConfig: { PortBindings: { "5000/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }] } },
+    });
+    expect(archive?.query.get("path")).toBe("/");
+    expect(archive?.body).toMatch(/^auth\/htpasswd\0/);
+    expect(archive?.body).toContain("me:hash");
+    expect(fake.seen.find(({ method }) => method === "DELETE")?.query.toString()).toBe("force=true&v=true");
+  });
+
+  test("an engine that never says how it ended does not hold anybody up once it is removed", async () => {
+    await using fake = await fakeEngine(routes());
+    await using engine = await openEngine(fake.endpoint);
+    const container = await engine.runContainer(spec);
+    await container.remove();
+    expect(await container.exited).toEqual({ status: -1 });
+  });
+
+  test("its end is told with its status", async () => {
+    await using fake = await fakeEngine(routes({ "POST /containers/c1/wait": json({ StatusCode: 3 }) }));
+    await using engine = await openEngine(fake.endpoint);
+    expect(await (await engine.runContainer(spec)).exited).toEqual({ status: 3 });
+  });
+
+  test("another port is tried when somebody else was faster", async () => {
+    const answers = [500, 500, 204];
+    await using fake = await fakeEngine(
+      routes({ "POST /containers/c1/start": (_request, response) => answer(response, answers.shift() ?? 0, { message: "driver failed: Bind for 127.0.0.1:32768 failed: port is already allocated" }) }),
+    );
+    await using engine = await openEngine(fake.endpoint);
+    const container = await engine.runContainer(spec);
+    expect(container.port).toBe(32768);
+    const [create, archive, start, inspect] = life;
+    const attempt = [create, archive, start];
+    expect(fake.calls().slice(0, 12)).toEqual([...attempt, "DELETE /containers/c1", ...attempt, "DELETE /containers/c1", ...attempt, inspect]);
+    await container.remove();
+  });
+
+  test("but not for ever", async () => {
+    await using fake = await fakeEngine(routes({ "POST /containers/c1/start": json({ message: "listen tcp4 127.0.0.1:32768: bind: address already in use" }, 500) }));
+    await using engine = await openEngine(fake.endpoint);
+    expect(await rejection(engine.runContainer(spec))).toMatchObject({ name: "EngineError", message: expect.stringMatching(/3 ports were taken.*address already in use/) });
+    expect(fake.calls().filter((call) => call.startsWith("DELETE"))).toHaveLength(3);
+  });
+
+  test("that stops at once is told with what it printed, and removed", async () => {
+    const frame = "\u0002\0\0\0\0\0\0\u0007no auth";
+    await using fake = await fakeEngine(
+      routes({ "GET /containers/c1/json": json({ State: { Running: false, ExitCode: 2 }, NetworkSettings: { Ports: {} } }), "GET /containers/c1/logs": json(frame) }),
+    );
+    await using engine = await openEngine(fake.endpoint);
+    expect(await rejection(engine.runContainer(spec))).toMatchObject({ message: expect.stringMatching(/registry:2 stopped.* status 2.*\nno auth$/s) });
+    expect(fake.calls().at(-1)).toBe("DELETE /containers/c1");
+  });
+
+  test.each(life.slice(0, 4))("an abort during %s leaves none", async (call) => {
+    const abort = new AbortController();
+    const normal = routes()[call];
+    await using fake = await fakeEngine(
+      routes({
+        [call]: (request, response) => {
+          abort.abort(new Error("enough"));
+          return normal?.(request, response);
+        },
+      }),
+    );
+    await using engine = await openEngine(fake.endpoint);
+    expect(await rejection(engine.runContainer({ ...spec, signal: abort.signal }))).toMatchObject({ message: "enough" });
+    expect(fake.calls()).toEqual([...life.slice(0, life.indexOf(call) + 1), "DELETE /containers/c1"]);
+  });
+
+  test.each(["PUT /containers/c1/archive", "POST /containers/c1/start", "GET /containers/c1/json"])("a failure of %s leaves none", async (call) => {
+    await using fake = await fakeEngine(routes({ [call]: json({ message: "no" }, 500) }));
+    await using engine = await openEngine(fake.endpoint);
+    expect(await rejection(engine.runContainer(spec))).toMatchObject({ message: "no", status: 500 });
+    expect(fake.calls().at(-1)).toBe("DELETE /containers/c1");
+  });
+
+  test.each([
+    [404, "No such container: c1"],
+    [409, "removal of container c1 is already in progress"],
+  ])("one that is gone is as good as removed: %i", async (status, message) => {
+    await using fake = await fakeEngine({ "DELETE /containers/c1": json({ message }, status) });
+    await using engine = await openEngine(fake.endpoint);
+    await expect(engine.removeContainer("c1")).resolves.toBeUndefined();
+  });
+
+  test("is found by its label", async () => {
+    await using fake = await fakeEngine({ "GET /containers/json": json([{ Id: "c1", Labels: { run: "1" }, Created: 1700000000 }]) });
+    await using engine = await openEngine(fake.endpoint);
+    expect(await engine.findContainers("run")).toEqual([{ id: "c1", labels: { run: "1" }, created: 1_700_000_000_000 }]);
+    expect(fake.seen[0]?.query.get("filters")).toBe('{"label":["run"]}');
+    expect(fake.seen[0]?.query.get("all")).toBe("true");
+  });
+});

@@ -1,0 +1,25 @@
+// Stands in for `ssh HOST docker system dial-stdio`: relays its stdin and stdout to an engine's socket, or fails as ssh does.
+// FAKE_SSH_LOG     a line of JSON for each start: { pid, argv }
+// FAKE_SSH_SOCKET  the engine
+// FAKE_SSH_SAYS    printed on stderr, and then it ends with
+// FAKE_SSH_STATUS  this status: at once, or when the engine has said
+// FAKE_SSH_UNTIL   this
+import { appendFileSync, writeSync } from "node:fs";
+import { connect } from "node:net";
+
+const { FAKE_SSH_LOG, FAKE_SSH_SOCKET, FAKE_SSH_SAYS = "", FAKE_SSH_STATUS, FAKE_SSH_UNTIL } = process.env;
+appendFileSync(FAKE_SSH_LOG, `${JSON.stringify({ pid: process.pid, argv: process.argv.slice(2) })}\n`);
+
+function leave() {
+  writeSync(2, FAKE_SSH_SAYS);
+  process.exit(Number(FAKE_SSH_STATUS));
+}
+
+if (FAKE_SSH_STATUS !== undefined && FAKE_SSH_UNTIL === undefined) leave();
+const engine = connect({ path: FAKE_SSH_SOCKET, allowHalfOpen: true });
+process.stdin.pipe(engine);
+engine.pipe(process.stdout);
+engine.on("end", () => process.exit(0));
+engine.on("data", (chunk) => {
+  if (FAKE_SSH_UNTIL !== undefined && chunk.includes(FAKE_SSH_UNTIL)) process.stdout.write("", leave);
+});

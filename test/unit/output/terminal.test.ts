@@ -1,0 +1,86 @@
+import { describe, expect, test } from "vitest";
+import { Failure } from "../../../src/output/errors.ts";
+import { Terminal, type TerminalOptions } from "../../../src/output/terminal.ts";
+
+/** A terminal, or a log, that remembers; and a clock that is turned by hand. */
+function screen(isTTY: boolean, options: Partial<TerminalOptions> = {}) {
+  const seen = { text: "", isTTY, columns: 60, write: (text: string) => (seen.text += text) };
+  const clock = { ms: 0 };
+  const output = new Terminal({ quiet: false, verbose: false, progress: true, ...options }, seen, () => clock.ms);
+  return { output, seen, clock };
+}
+
+const MB = 1_000_000;
+
+describe("progress", () => {
+  test("is one line that is drawn over on a terminal, with bytes, rate and the time that is left", () => {
+    const { output, seen, clock } = screen(true);
+    output.progress({ stage: "sending", current: 0, total: 100 * MB, layers: { done: 0, total: 5 } });
+    clock.ms = 2000;
+    output.progress({ stage: "sending", current: 20 * MB, total: 100 * MB, layers: { done: 1, total: 5 } });
+    expect(seen.text).not.toContain("\n");
+    expect(seen.text.split("\r\u001b[2K").at(-1)).toBe("sending  20 MB of 100 MB  10 MB/s  eta 8.0 s  1 of 5 layers");
+  });
+
+  test("fits the terminal's width", () => {
+    const { output, seen } = screen(true);
+    output.progress({ stage: "x".repeat(100), current: 0 });
+    expect(seen.text.split("\r\u001b[2K").at(-1)).toHaveLength(59);
+  });
+
+  test("is a line now and then in a log, and at once for a new stage", () => {
+    const { output, seen, clock } = screen(false);
+    for (const ms of [0, 100, 2900, 3000, 3100]) {
+      clock.ms = ms;
+      output.progress({ stage: "preparing", current: ms * 1000 });
+    }
+    output.progress({ stage: "sending", current: 0 });
+    expect(seen.text.split("\n")).toEqual([
+      "preparing",
+      expect.stringMatching(/^preparing {2}3 MB {2}1 MB\/s/),
+      "sending",
+      "",
+    ]);
+  });
+
+  test.each([{ quiet: true }, { progress: false }])("is not shown with %j", (options) => {
+    const { output, seen } = screen(true, options);
+    output.progress({ stage: "sending", current: 1 });
+    expect(seen.text).toBe("");
+  });
+});
+
+describe("lines", () => {
+  test("stand above the progress line, which is drawn again below", () => {
+    const { output, seen } = screen(true);
+    output.progress({ stage: "sending", current: 0 });
+    output.far("hello");
+    expect(seen.text).toBe("\r\u001b[2Ksending\r\u001b[2Kfar: hello\n\r\u001b[2Ksending");
+  });
+
+  test("of the far end cannot steer the terminal", () => {
+    const { output, seen } = screen(false);
+    output.far("\u001b[31mred\u001b[0m \u001b]0;title\u0007\u001b[2Jgone\u0008\u009b1A tab\there");
+    expect(seen.text).toBe("far: red gone1A tab\there\n");
+  });
+
+  test("for --verbose are not shown without it", () => {
+    const [quiet, verbose] = [screen(false), screen(false, { verbose: true })];
+    for (const { output } of [quiet, verbose]) output.detail("the registry answers");
+    expect(quiet.seen.text).toBe("");
+    expect(verbose.seen.text).toBe("docker-over-ssh: the registry answers\n");
+  });
+
+  test("summaries are not shown with --quiet, errors are", () => {
+    const { output, seen } = screen(false, { quiet: true });
+    output.summary("pushed app");
+    output.failure(new Failure("no-space", "no space left", { expected: "room", hint: "make some" }), "here");
+    expect(seen.text).toBe("docker-over-ssh: no space left\n  expected: room\n  to do:    make some\n");
+  });
+
+  test("whose error it is can be seen", () => {
+    const { output, seen } = screen(false);
+    output.failure(new Failure("no-space", "no space left"), "far");
+    expect(seen.text).toBe("docker-over-ssh: the far end failed: no space left\n");
+  });
+});

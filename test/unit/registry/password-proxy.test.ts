@@ -1,0 +1,91 @@
+import { once } from "node:events";
+import { createServer, request, type IncomingHttpHeaders, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Duplex, PassThrough } from "node:stream";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { basicAuth, isAuthorized, newCredentials } from "../../../src/registry/password.ts";
+import { passwordProxy, type PasswordProxy } from "../../../src/registry/password-proxy.ts";
+
+const credentials = newCredentials();
+let registry: Server;
+let seen: { url: string; headers: IncomingHttpHeaders; body: string }[];
+let unreachable: Error[];
+let proxy: PasswordProxy;
+let url: string;
+
+beforeEach(async () => {
+  seen = [];
+  unreachable = [];
+  registry = createServer(async (req, response) => {
+    let body = "";
+    for await (const chunk of req) body += String(chunk);
+    seen.push({ url: req.url ?? "", headers: req.headers, body });
+    response.setHeader("location", `http://${req.headers.host}/v2/app/blobs/uploads/1`);
+    response.end("from the registry");
+  });
+  registry.listen(0, "127.0.0.1");
+  await once(registry, "listening");
+  const target = `http://127.0.0.1:${(registry.address() as AddressInfo).port}`;
+  proxy = passwordProxy(target, credentials, (error) => unreachable.push(error));
+  url = `http://127.0.0.1:${await proxy.listen()}`;
+});
+
+afterEach(async () => {
+  await proxy[Symbol.asyncDispose]();
+  registry.close();
+});
+
+describe("the password proxy", () => {
+  test("passes on who shows the password, without it, and keeps the Host that upload addresses are built from", async () => {
+    const headers = { authorization: basicAuth(credentials) };
+    const response = await fetch(`${url}/v2/app/blobs/uploads/`, { method: "POST", body: "layer", headers });
+    expect(await response.text()).toBe("from the registry");
+    expect(response.headers.get("location")).toBe(`${url}/v2/app/blobs/uploads/1`);
+    expect(seen).toMatchObject([{ url: "/v2/app/blobs/uploads/", body: "layer" }]);
+    expect(seen[0]?.headers.authorization).toBeUndefined();
+  });
+
+  test.each([
+    undefined,
+    "",
+    "Basic",
+    basicAuth({ ...credentials, password: "guess" }),
+    basicAuth({ ...credentials, username: "root" }),
+    `Bearer ${credentials.password}`,
+  ])("refuses %j with 401 and an error body, and the registry hears nothing", async (authorization) => {
+    const response = await fetch(`${url}/v2/`, authorization === undefined ? {} : { headers: { authorization } });
+    expect(response.status).toBe(401);
+    expect(response.headers.get("www-authenticate")).toMatch(/^Basic realm=/);
+    expect(await response.json()).toMatchObject({ errors: [{ code: "UNAUTHORIZED" }] });
+    expect(seen).toEqual([]);
+  });
+
+  test("answers on a stream that no port leads to", async () => {
+    const [up, down] = [new PassThrough(), new PassThrough()];
+    proxy.accept(Duplex.from({ readable: up, writable: down }));
+    const client = request({
+      path: "/v2/",
+      createConnection: () => Duplex.from({ readable: down, writable: up }),
+    } as object);
+    client.end();
+    const [response] = (await once(client, "response")) as [{ statusCode: number; resume(): void }];
+    response.resume();
+    expect(response.statusCode).toBe(401);
+  });
+
+  test("says 502 when the registry is gone, and tells its owner", async () => {
+    registry.close();
+    registry.closeAllConnections();
+    const response = await fetch(`${url}/v2/`, { headers: { authorization: basicAuth(credentials) } });
+    expect(response.status).toBe(502);
+    expect(unreachable).toHaveLength(1);
+  });
+});
+
+test("passwords differ from run to run and need no quoting", () => {
+  const other = newCredentials();
+  expect(other.password).not.toBe(credentials.password);
+  expect(other.password).toMatch(/^[\w-]{32}$/);
+  expect(isAuthorized(basicAuth(other), other)).toBe(true);
+  expect(isAuthorized(basicAuth(other), credentials)).toBe(false);
+});

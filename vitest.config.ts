@@ -1,0 +1,31 @@
+import { defineConfig } from "vitest/config";
+
+// `unit` needs Node alone. `engines` runs real Docker engines, which its files share: one file at a time.
+export default defineConfig({
+  esbuild: { target: "node20" },
+  test: {
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.ts"],
+          setupFiles: ["test/fail-on-warning.ts"],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "engines",
+          include: ["test/engines/**/*.test.ts"],
+          setupFiles: ["test/fail-on-warning.ts"],
+          globalSetup: ["test/engines/global-setup.ts"],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+        },
+      },
+    ],
+  },
+});
