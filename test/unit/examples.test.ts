@@ -1,0 +1,52 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { parseCommandLine } from "../../src/cli.ts";
+import { chooseRegistry, NGROK_VARIABLE, REGISTRY_PORT_VARIABLE } from "../../src/registry/choose.ts";
+
+const read = (name: string): string => readFileSync(new URL(`../../examples/${name}`, import.meta.url), "utf8");
+
+interface CircleJob {
+  docker: { image: string }[];
+  environment: Record<string, string>;
+  steps: (string | { run: { command: string } })[];
+}
+
+const text = read("circleci/config.yml");
+const { deploy } = (parse(text) as { jobs: { deploy: CircleJob } }).jobs;
+const commands = deploy.steps.flatMap((step) => (typeof step === "string" ? [] : [step.run.command]));
+
+describe("examples/circleci/config.yml", () => {
+  test("runs a registry beside the primary container, and names its port to the code", () => {
+    expect(deploy.docker.map(({ image }) => image.split(":")[0])).toEqual(["cimg/node", "registry"]);
+    expect(chooseRegistry(undefined, deploy.environment)).toEqual({ kind: "external", host: "127.0.0.1", port: 5000 });
+  });
+
+  test("names exactly the variables that the code reads", () => {
+    const named = new Set(text.match(/\b[A-Z]+_?DOCKER_[A-Z_]+|\bDOCKER_[A-Z_]+/g));
+    expect([...named].toSorted()).toEqual([NGROK_VARIABLE, REGISTRY_PORT_VARIABLE].toSorted());
+    expect(Object.keys(deploy.environment)).toEqual([REGISTRY_PORT_VARIABLE]);
+  });
+
+  test("installs the optional package that the ngrok variable needs", () => {
+    expect(commands.join("\n")).toMatch(/npm install .*docker-over-ssh .*@ngrok\/ngrok/);
+  });
+
+  test("names the same variables as the README beside it", () => {
+    for (const name of [NGROK_VARIABLE, REGISTRY_PORT_VARIABLE, "DEPLOY_HOST"]) expect(read("circleci/README.md")).toContain(name);
+  });
+});
+
+test.each([
+  ["circleci/config.yml", "app:${CIRCLE_SHA1}"],
+  ["dokku/deploy.sh", "$image"],
+])("%s: the command line is understood, and both sides name the same image", async (file, image) => {
+  const line = /docker-over-ssh push (.*)/.exec(read(file))?.[1] ?? "";
+  const words = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? "");
+  const ignore = { out: () => {}, err: () => {} };
+  const near = await parseCommandLine(["node", "docker-over-ssh", "push", ...words], ignore);
+  const request = "job" in near ? near.job.request : undefined;
+  expect(request?.image).toBe(image);
+  expect(request?.command.slice(0, 1)).toEqual(["ssh"]);
+  expect(request?.command.at(-1)).toBe(`docker-over-ssh pull ${image}`);
+});
