@@ -55,10 +55,3 @@ export class Failure extends Error {
 export function messageOf(error: unknown): string {
   return (error instanceof Error ? error.message || error.name : String(error)).replaceAll(/\s*\n\s*/g, " ").trim();
 }
-
-/** True for the rejections that an aborted signal causes, whatever library raised them. */
-export function isAbort(error: unknown): boolean {
-  return (
-    error instanceof Error && (error.name === "AbortError" || (error as NodeJS.ErrnoException).code === "ABORT_ERR")
-  );
-}

@@ -1,5 +1,5 @@
 import type { Credentials } from "../engine/engine.ts";
-import { Failure, isAbort, messageOf } from "../output/errors.ts";
+import { Failure, messageOf } from "../output/errors.ts";
 import { basicAuth } from "./password.ts";
 
 /** The little that this process itself asks of a registry (OCI distribution spec 1.1). */
@@ -20,14 +20,15 @@ const ANSWER_TIMEOUT = 10_000;
 
 export type Ping = "ready" | "asks-for-password" | "not-a-registry" | "unreachable";
 
-/** What answers at `url`/v2/ (spec, "end-1"). Never rejects but for an abort. */
+/** What answers at `url`/v2/ within `timeout` ms (spec, "end-1"). Never rejects but for an abort. */
 export async function pingRegistry(
   url: string,
   credentials: Credentials | undefined,
   signal: AbortSignal,
+  timeout = ANSWER_TIMEOUT,
 ): Promise<{ ping: Ping; why: string }> {
   try {
-    const response = await get(`${url}/v2/`, credentials, signal);
+    const response = await get(`${url}/v2/`, credentials, signal, { timeout });
     await response.body?.cancel();
     // Distribution has sent this header since version 2; the OCI spec dropped it, so a plain 200 will do as well.
     const known = response.headers.get("docker-distribution-api-version") === "registry/2.0";
@@ -37,13 +38,11 @@ export async function pingRegistry(
     return { ping: "not-a-registry", why: `it answers /v2/ with status ${response.status}` };
   } catch (error) {
     if (signal.aborted) throw signal.reason;
+    if (error instanceof Error && error.name === "TimeoutError") return { ping: "unreachable", why: "no answer" };
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-    const code = (cause as { code?: string }).code ?? "";
-    // undici's words for an answer that is not HTTP
-    return {
-      ping: code.startsWith("HPE_") ? "not-a-registry" : "unreachable",
-      why: isAbort(error) ? "no answer" : messageOf(cause),
-    };
+    // undici's codes for an answer that is not HTTP
+    const notHttp = String((cause as { code?: unknown }).code).startsWith("HPE_");
+    return { ping: notHttp ? "not-a-registry" : "unreachable", why: messageOf(cause) };
   }
 }
 
@@ -91,15 +90,20 @@ async function getManifest(
   credentials: Credentials | undefined,
   signal: AbortSignal,
 ): Promise<Manifest> {
-  const response = await get(base + reference, credentials, signal, [...MANIFEST_TYPES, ...INDEX_TYPES].join(", "));
-  const text = await response.text();
-  if (!response.ok || text.length > MAX_MANIFEST) {
+  const accept = [...MANIFEST_TYPES, ...INDEX_TYPES].join(", ");
+  try {
+    const response = await get(base + reference, credentials, signal, { accept });
+    const text = await response.text();
+    if (response.ok && text.length <= MAX_MANIFEST) return JSON.parse(text) as Manifest;
+    throw new Error(`status ${response.status}`);
+  } catch (error) {
+    signal.throwIfAborted();
     throw new Failure(
       "registry-unavailable",
-      `the registry did not give the manifest of ${reference}: status ${response.status}`,
+      `the registry did not give the manifest of ${reference}: ${messageOf(error)}`,
+      { expected: "the manifest that the engine has just pushed there", cause: error },
     );
   }
-  return JSON.parse(text) as Manifest;
 }
 
 function imageOf({ config, layers = [] }: Manifest): RegistryImage {
@@ -115,16 +119,19 @@ function platformMatches(found: Descriptor["platform"], wanted: string): boolean
   );
 }
 
+interface GetOptions {
+  accept?: string;
+  /** ms */
+  timeout?: number;
+}
+
 async function get(
   url: string,
   credentials: Credentials | undefined,
-  signal: AbortSignal,
-  accept = "*/*",
+  stop: AbortSignal,
+  { accept = "*/*", timeout = ANSWER_TIMEOUT }: GetOptions = {},
 ): Promise<Response> {
   const headers = { accept, ...(credentials === undefined ? {} : { authorization: basicAuth(credentials) }) };
-  return await fetch(url, {
-    headers,
-    redirect: "error",
-    signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT)]),
-  });
+  const signal = AbortSignal.any([stop, AbortSignal.timeout(timeout)]);
+  return await fetch(url, { headers, redirect: "error", signal });
 }

@@ -17,6 +17,8 @@ const BCRYPT_COST = 4;
 const READY_TIMEOUT = 30_000;
 /** ms between two looks. */
 const READY_POLL = 50;
+/** ms for one look: docker-proxy takes connections before the container's network is up, and then some hang. */
+const READY_LOOK = 1_000;
 
 /**
  * Starts `registry:2` on a port of 127.0.0.1 that the engine picks (no race for it), guarded by a password made for this
@@ -100,7 +102,7 @@ async function untilReady(
 ): Promise<void> {
   const deadline = performance.now() + READY_TIMEOUT;
   for (;;) {
-    const { ping, why } = await pingRegistry(registry.url, registry.credentials, signal);
+    const { ping, why } = await pingRegistry(registry.url, registry.credentials, signal, READY_LOOK);
     if (ping === "ready") return;
     if (performance.now() > deadline) {
       const words = (await container.logs(2000)).trim();

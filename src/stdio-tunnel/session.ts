@@ -1,10 +1,4 @@
-import {
-  connect as connectHttp2,
-  constants,
-  performServerHandshake,
-  type Http2Session,
-  type Http2Stream,
-} from "node:http2";
+import { connect as connectHttp2, performServerHandshake, type Http2Session, type Http2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import { EXIT_STATUS, Failure, type FailureCode } from "../output/errors.ts";
 import {
@@ -15,10 +9,12 @@ import {
   SESSION_WINDOW,
   SILENCE_TIMEOUT,
   STREAM_WINDOW,
-  TICKS_PER_SILENCE,
 } from "./constants.ts";
 import { ControlChannel, type Message } from "./control.ts";
+import { keepAlive } from "./keep-alive.ts";
+import { resetUnlessComplete } from "./reset.ts";
 import { deferred } from "../streams/deferred.ts";
+import { within } from "../streams/within.ts";
 import type { Greeting, Hello, Role } from "./handshake.ts";
 
 /** A stream that counts the bytes it has taken in, as {@link StdioTransport} and net.Socket do. */
@@ -48,8 +44,11 @@ export class Tunnel implements AsyncDisposable {
   readonly #listeners = new Map<string, (message: Message) => void>();
   /** The last message of each type that nobody was listening for yet. */
   readonly #early = new Map<string, Message>();
+  /** All that are open, but for the control stream. */
   readonly #streams = new Set<Http2Stream>();
   readonly #control = deferred<ControlChannel>();
+  #channel: ControlChannel | undefined;
+  readonly #role: Role;
   readonly #closed: Promise<void>;
   readonly #startWritten: number;
   readonly #startRead: number;
@@ -59,6 +58,7 @@ export class Tunnel implements AsyncDisposable {
   constructor(transport: CountingDuplex, greeting: Greeting, { role, silence = SILENCE_TIMEOUT }: SessionOptions) {
     this.peer = greeting.peer;
     this.noise = greeting.noise;
+    this.#role = role;
     this.#transport = transport;
     this.#startRead = transport.bytesRead;
     this.#startWritten = transport.bytesWritten;
@@ -71,6 +71,15 @@ export class Tunnel implements AsyncDisposable {
     };
     // MB that a session may hold, headers and queued frames included: Node's default of 10 is less than our windows.
     const options = { settings, maxSessionMemory: 128 };
+    // Before the session listens too: it would end its streams cleanly when the transport goes.
+    transport.on("error", (error) => this.#lose(error));
+    transport.once("end", () => this.#lose());
+    this.#closed = new Promise((resolve) => {
+      transport.once("close", () => {
+        this.#lose();
+        resolve();
+      });
+    });
     const session =
       role === "receiver"
         ? connectHttp2("http://tunnel", { ...options, createConnection: () => transport })
@@ -79,15 +88,14 @@ export class Tunnel implements AsyncDisposable {
     session.setLocalWindowSize(SESSION_WINDOW);
     session.on("error", (error) => this.#lose(error));
     session.on("stream", (stream, headers) => this.#accept(stream, headers[":method"], headers[":authority"]));
-    this.#closed = new Promise((resolve) => transport.once("close", resolve));
-    transport.on("error", (error) => this.#lose(error));
-    transport.once("end", () => this.#lose());
     session.once("close", () => {
       this.#lose();
       transport.destroy();
     });
     this.#listeners.set("failure", (message) => this.#end(farFailure(message)));
-    this.#keepAlive(silence);
+    const ping = (): void => void (session.destroyed || session.ping(() => {}));
+    const rest = keepAlive(transport, silence, ping, () => this.#end(silent(silence)));
+    transport.once("close", rest);
     if (role === "receiver") this.#openControl(this.connect(CONTROL_SERVICE));
     else this.#services.set(CONTROL_SERVICE, (stream) => this.#openControl(stream));
   }
@@ -112,9 +120,13 @@ export class Tunnel implements AsyncDisposable {
     return this.#closed;
   }
 
-  /** Opens a stream to a service of the sender (receiver only). The caller owns it; it errors when the tunnel ends. */
+  /**
+   * Opens a stream to a service of the sender (receiver only); throws when the tunnel has ended.
+   * The caller owns the stream, which errors when the tunnel ends. To destroy it before its end is to reset it.
+   */
   connect(service: string): Duplex {
     this.signal.throwIfAborted();
+    if (this.#session.closed) throw new Failure("link-lost", "the tunnel is closed");
     if (!("request" in this.#session)) throw new Error("only the receiver opens streams");
     const request = this.#session.request as (headers: Record<string, string>) => Http2Stream & Duplex;
     const stream = request.call(this.#session, { ":method": "CONNECT", ":authority": service });
@@ -146,14 +158,11 @@ export class Tunnel implements AsyncDisposable {
   /** The next message of one type; rejects when the tunnel ends first. */
   next(type: string): Promise<Message> {
     const { promise, resolve, reject } = deferred<Message>();
-    if (this.signal.aborted) reject(this.signal.reason as Error);
-    const onEnd = (): void => reject(this.signal.reason as Error);
-    this.signal.addEventListener("abort", onEnd);
     this.on(type, (message) => {
-      this.signal.removeEventListener("abort", onEnd);
       this.#listeners.delete(type);
       resolve(message);
     });
+    void this.#closed.then(() => reject(this.signal.aborted ? this.signal.reason : lost()));
     return promise;
   }
 
@@ -173,29 +182,25 @@ export class Tunnel implements AsyncDisposable {
   /** The sender's last wait: the receiver's result, confirmed to it. Rejects when the tunnel ends without one. */
   async result(): Promise<Message> {
     const result = await this.next("result");
-    this.#finished = true;
     await this.send({ type: "received" });
     await within(FAREWELL_TIMEOUT, this.#closed); // the receiver closes, once it has read that
     return result;
   }
 
   /** Tells the far end why this end gives up, then closes. True when the words left in time. */
-  async fail({ code, message, expected, hint }: Failure): Promise<boolean> {
+  async fail(failure: Failure): Promise<boolean> {
     if (this.signal.aborted || this.#finished) return false;
-    const left = await within(
-      FAREWELL_TIMEOUT,
-      this.send({ type: "failure", code, message, expected, hint }).then(() => true),
-    );
-    this.#finished = true;
+    const told = await this.#tell(failure);
     await this.close();
-    return left ?? false;
+    return told;
   }
 
-  /** Ends the tunnel from this side: open streams are reset, what has been written leaves first. Idempotent. */
+  /** Ends the tunnel from this side: open streams are reset, messages that were sent leave first. Idempotent. */
   async close(): Promise<void> {
     this.#finished = true;
+    for (const stream of this.#streams) if (!stream.closed) stream.destroy();
+    this.#channel?.end();
     if (!this.#session.closed) this.#session.close();
-    for (const stream of this.#streams) if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
     await within(FAREWELL_TIMEOUT, this.#closed);
     this.#session.destroy();
     this.#transport.destroy();
@@ -207,6 +212,7 @@ export class Tunnel implements AsyncDisposable {
   }
 
   #accept(stream: Http2Stream, method: string | undefined, service: string | undefined): void {
+    if (stream.closed) return; // opened and reset in one breath
     this.#hold(stream);
     const respond = (stream as unknown as { respond(headers: object, options?: object): void }).respond.bind(stream);
     const accept = method === "CONNECT" && service !== undefined ? this.#services.get(service) : undefined;
@@ -217,42 +223,38 @@ export class Tunnel implements AsyncDisposable {
 
   /** A reset must never be an uncaught error, also when whoever owned the stream has let go of it. */
   #hold(stream: Http2Stream): void {
+    resetUnlessComplete(stream);
     this.#streams.add(stream);
     stream.on("error", () => {});
     stream.once("close", () => this.#streams.delete(stream));
   }
 
   #openControl(stream: Duplex): void {
-    const onBroken = (failure: Failure): void => this.#end(failure);
-    const channel = new ControlChannel(stream, (message) => this.#hear(message), onBroken);
+    const onBroken = (failure: Failure): void => void this.#tell(failure).then(() => this.#end(failure));
+    this.#channel = new ControlChannel(stream, (message) => this.#hear(message), onBroken);
+    this.#streams.delete(stream as Http2Stream);
     stream.once("close", () => this.#lose());
-    this.#control.resolve(channel);
+    this.#control.resolve(this.#channel);
   }
 
   #hear(message: Message): void {
+    // From now on the end of the stream is no loss, whether or not somebody waits for the result yet.
+    if (message.type === "result" && this.#role === "sender") this.#finished = true;
     const listener = this.#listeners.get(message.type);
     this.#early.delete(message.type);
     if (listener !== undefined) listener(message);
     else if (this.#early.size < MAX_EARLY) this.#early.set(message.type, message);
   }
 
-  #keepAlive(silence: number): void {
-    let seen = this.#transport.bytesRead;
-    let silentTicks = 0;
-    const timer = setInterval(() => {
-      silentTicks = this.#transport.bytesRead === seen ? silentTicks + 1 : 0;
-      seen = this.#transport.bytesRead;
-      if (silentTicks > TICKS_PER_SILENCE) return this.#end(silent(silence));
-      if (!this.#session.destroyed) this.#session.ping(() => {});
-    }, silence / TICKS_PER_SILENCE);
-    const stop = (): void => clearInterval(timer);
-    this.#transport.once("close", stop);
-    this.signal.addEventListener("abort", stop);
+  async #tell({ code, message, expected, hint }: Failure): Promise<boolean> {
+    const channel = await within(FAREWELL_TIMEOUT, this.#control.promise.catch(() => undefined));
+    if (channel === undefined) return false;
+    return (await within(FAREWELL_TIMEOUT, channel.send({ type: "failure", code, message, expected, hint }))) ?? false;
   }
 
   #lose(cause?: Error): void {
     if (this.#finished || this.signal.aborted) return;
-    this.#end(new Failure("link-lost", "the connection to the far end was lost", { ...LOST, cause }));
+    this.#end(lost(cause));
   }
 
   #end(reason: Failure): void {
@@ -272,6 +274,10 @@ const LOST = {
   hint: "Nothing was changed on the receiving side. Check the link and the far side, then run the same command again.",
 };
 
+function lost(cause?: Error): Failure {
+  return new Failure("link-lost", "the connection to the far end was lost", { ...LOST, cause });
+}
+
 function silent(silence: number): Failure {
   return new Failure("link-lost", `nothing has come from the far end for ${silence / 1000} s: the link is dead`, LOST);
 }
@@ -290,13 +296,3 @@ function farFailure({ code, message, expected, hint }: Message): Failure {
 
 /** What the far end said when it gave up. Who reads it is told whose words they are. */
 export class FarFailure extends Failure {}
-
-async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => (timer = setTimeout(resolve, ms, undefined)));
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}

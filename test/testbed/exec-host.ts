@@ -29,7 +29,7 @@ export async function startExecHost(
   const volumes = [...new Set(readOnly)].filter(existsSync).map((path) => `${path}:${path}:ro`);
   volumes.push(`${to.description.socket}:/run/docker.sock`);
   const { stdout: name } = await on.docker(
-    ...["run", "--detach", "--network", "none"],
+    ...["run", "--detach", "--network", "host"],
     ...volumes.flatMap((volume) => ["--volume", volume]),
     ...["--env", `PATH=${bed.bin}:${to.env.PATH}`, "--env", "DOCKER_HOST=unix:///run/docker.sock"],
     ...[image, "sleep", "infinity"],

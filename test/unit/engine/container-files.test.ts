@@ -11,7 +11,10 @@ describe("files for a container", () => {
   test("the system's tar unpacks them", async () => {
     await using folder = await temporaryFolder();
     const big = "ü".repeat(5000);
-    await writeFile(join(folder.path, "a.tar"), archiveOf({ "/auth/htpasswd": "user:hash\n", "/empty": "", "/etc/docker/registry/config.yml": big }));
+    await writeFile(
+      join(folder.path, "a.tar"),
+      archiveOf({ "/auth/htpasswd": "user:hash\n", "/empty": "", "/etc/docker/registry/config.yml": big }),
+    );
     await promisify(execFile)("tar", ["-xf", "a.tar"], { cwd: folder.path });
     expect(await readFile(join(folder.path, "auth/htpasswd"), "utf8")).toBe("user:hash\n");
     expect(await readFile(join(folder.path, "empty"), "utf8")).toBe("");

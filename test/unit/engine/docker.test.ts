@@ -3,7 +3,10 @@ import { openEngine } from "../../../src/engine/docker.ts";
 import type { ContainerSpec } from "../../../src/engine/engine.ts";
 import { answer, fakeEngine, gate, rejection, type Route } from "./fake-engine.ts";
 
-const json = (body: object | string, status = 200): Route => (_request, response) => answer(response, status, body);
+const json =
+  (body: object | string, status = 200): Route =>
+  (_request, response) =>
+    answer(response, status, body);
 const credentials = { username: "me", password: "hunter2" };
 
 describe("the API version", () => {
@@ -12,9 +15,17 @@ describe("the API version", () => {
     ["1.51", "1.51"],
     ["1.53", "1.51"],
   ])("engine %s: %s is spoken", async (offered, spoken) => {
-    await using fake = await fakeEngine({ "GET /version": json({ Version: "1", Os: "linux", Arch: "arm64" }), "GET /info": json({ DriverStatus: null }) }, offered);
+    await using fake = await fakeEngine(
+      { "GET /version": json({ Version: "1", Os: "linux", Arch: "arm64" }), "GET /info": json({ DriverStatus: null }) },
+      offered,
+    );
     await using engine = await openEngine(fake.endpoint);
-    expect(await engine.info()).toEqual({ version: "1", apiVersion: spoken, store: "graphdriver", platform: "linux/arm64" });
+    expect(await engine.info()).toEqual({
+      version: "1",
+      apiVersion: spoken,
+      store: "graphdriver",
+      platform: "linux/arm64",
+    });
   });
 });
 
@@ -24,15 +35,34 @@ describe("the kind of store", () => {
     ["containerd", [{ Name: "Engine" }], [["driver-type", "io.containerd.snapshotter.v1"]]],
     ["podman", [{ Name: "Podman Engine" }, { Name: "Conmon" }], [["Backing Filesystem", "extfs"]]],
   ])("%s", async (store, Components, DriverStatus) => {
-    await using fake = await fakeEngine({ "GET /version": json({ Version: "1", Os: "linux", Arch: "amd64", Components }), "GET /info": json({ DriverStatus }) });
+    await using fake = await fakeEngine({
+      "GET /version": json({ Version: "1", Os: "linux", Arch: "amd64", Components }),
+      "GET /info": json({ DriverStatus }),
+    });
     await using engine = await openEngine(fake.endpoint);
     expect(await engine.info()).toMatchObject({ store });
   });
 });
 
 describe("an image", () => {
-  const image = { Id: "sha256:1", Os: "linux", Architecture: "arm64", Variant: "v8", Size: 9, RootFS: { Layers: ["sha256:2"] }, RepoTags: ["app:v1"], RepoDigests: null };
-  const info = { id: "sha256:1", platform: "linux/arm64/v8", size: 9, diffIds: ["sha256:2"], repoTags: ["app:v1"], repoDigests: [] };
+  const image = {
+    Id: "sha256:1",
+    Os: "linux",
+    Architecture: "arm64",
+    Variant: "v8",
+    Size: 9,
+    RootFS: { Layers: ["sha256:2"] },
+    RepoTags: ["app:v1"],
+    RepoDigests: null,
+  };
+  const info = {
+    id: "sha256:1",
+    platform: "linux/arm64/v8",
+    size: 9,
+    diffIds: ["sha256:2"],
+    repoTags: ["app:v1"],
+    repoDigests: [],
+  };
 
   test("that is not there is undefined", async () => {
     await using fake = await fakeEngine();
@@ -61,34 +91,68 @@ describe("an image", () => {
   });
 
   test("names are listed, without those that are none", async () => {
-    await using fake = await fakeEngine({ "GET /images/json": json([{ RepoTags: ["app:v1", "app:v2"] }, { RepoTags: null }, { RepoTags: ["<none>:<none>"] }]) });
+    await using fake = await fakeEngine({
+      "GET /images/json": json([
+        { RepoTags: ["app:v1", "app:v2"] },
+        { RepoTags: null },
+        { RepoTags: ["<none>:<none>"] },
+      ]),
+    });
     await using engine = await openEngine(fake.endpoint);
     expect(await engine.listReferences()).toEqual(["app:v1", "app:v2"]);
   });
 
   test("gets another name, and loses it without what is below", async () => {
-    await using fake = await fakeEngine({ "POST /images/app:v1/tag": json("", 201), "DELETE /images/localhost:5000/app:v2": json([]) });
+    await using fake = await fakeEngine({
+      "POST /images/app:v1/tag": json("", 201),
+      "DELETE /images/localhost:5000/app:v2": json([]),
+    });
     await using engine = await openEngine(fake.endpoint);
     await engine.tagImage("app:v1", "localhost:5000/app:v2");
     await engine.removeReference("localhost:5000/app:v2");
     await engine.removeReference("gone:v1");
-    expect(fake.seen.map(({ method, query }) => `${method} ${query.toString()}`)).toEqual(["POST repo=localhost%3A5000%2Fapp&tag=v2", "DELETE noprune=true", "DELETE noprune=true"]);
+    expect(fake.seen.map(({ method, query }) => `${method} ${query.toString()}`)).toEqual([
+      "POST repo=localhost%3A5000%2Fapp&tag=v2",
+      "DELETE noprune=true",
+      "DELETE noprune=true",
+    ]);
   });
 
-  test.each(["../containers/json?x=", "app:v1?force=1", "a//b", "app/../b:v1", "", "ä"])("a name that is none never reaches the engine: %j", async (name) => {
-    await using fake = await fakeEngine();
-    await using engine = await openEngine(fake.endpoint);
-    for (const call of [engine.inspectImage(name), engine.tagImage(name, "a:b"), engine.tagImage("a:b", name), engine.removeReference(name), engine.pullImage(name), engine.pushImage(name)]) {
-      expect(await rejection(call)).toBeInstanceOf(TypeError);
-    }
-    expect(fake.seen).toEqual([]);
-  });
+  test.each(["../containers/json?x=", "app:v1?force=1", "a//b", "app/../b:v1", "", "ä"])(
+    "a name that is none never reaches the engine: %j",
+    async (name) => {
+      await using fake = await fakeEngine();
+      await using engine = await openEngine(fake.endpoint);
+      for (const call of [
+        engine.inspectImage(name),
+        engine.tagImage(name, "a:b"),
+        engine.tagImage("a:b", name),
+        engine.removeReference(name),
+        engine.pullImage(name),
+        engine.pushImage(name),
+      ]) {
+        expect(await rejection(call)).toBeInstanceOf(TypeError);
+      }
+      expect(fake.seen).toEqual([]);
+    },
+  );
 
   test("the engine's words and status are kept", async () => {
-    await using fake = await fakeEngine({ "DELETE /images/app:v1": json({ message: "conflict: image is in use" }, 409), "POST /images/app:v1/tag": json("<html>Bad gateway</html>", 502) });
+    await using fake = await fakeEngine({
+      "DELETE /images/app:v1": json({ message: "conflict: image is in use" }, 409),
+      "POST /images/app:v1/tag": json("<html>Bad gateway</html>", 502),
+    });
     await using engine = await openEngine(fake.endpoint);
-    expect(await rejection(engine.removeReference("app:v1"))).toMatchObject({ name: "EngineError", status: 409, message: "conflict: image is in use" });
-    expect(await rejection(engine.tagImage("app:v1", "app:v2"))).toMatchObject({ name: "EngineError", status: 502, message: "<html>Bad gateway</html>" });
+    expect(await rejection(engine.removeReference("app:v1"))).toMatchObject({
+      name: "EngineError",
+      status: 409,
+      message: "conflict: image is in use",
+    });
+    expect(await rejection(engine.tagImage("app:v1", "app:v2"))).toMatchObject({
+      name: "EngineError",
+      status: 502,
+      message: "<html>Bad gateway</html>",
+    });
   });
 });
 
@@ -142,9 +206,17 @@ describe("push and pull", () => {
   });
 
   test("an error inside the stream is an error, whatever the status says", async () => {
-    await using fake = await fakeEngine({ "POST /images/create": json('{"status":"Pulling"}\n{"errorDetail":{"message":"manifest unknown"},"error":"manifest unknown"}\n') });
+    await using fake = await fakeEngine({
+      "POST /images/create": json(
+        '{"status":"Pulling"}\n{"errorDetail":{"message":"manifest unknown"},"error":"manifest unknown"}\n',
+      ),
+    });
     await using engine = await openEngine(fake.endpoint);
-    expect(await rejection(engine.pullImage("app:v1"))).toMatchObject({ name: "EngineError", message: "manifest unknown", status: undefined });
+    expect(await rejection(engine.pullImage("app:v1"))).toMatchObject({
+      name: "EngineError",
+      message: "manifest unknown",
+      status: undefined,
+    });
   });
 
   test("a stream that breaks off is no success", async () => {
@@ -152,7 +224,10 @@ describe("push and pull", () => {
       "POST /images/create": (_request, response) => response.write('{"status":"Pulling"}\n', () => response.destroy()),
     });
     await using engine = await openEngine(fake.endpoint);
-    expect(await rejection(engine.pullImage("app:v1"))).toMatchObject({ code: "engine-unreachable", message: expect.stringContaining(fake.socketPath) });
+    expect(await rejection(engine.pullImage("app:v1"))).toMatchObject({
+      code: "engine-unreachable",
+      message: expect.stringContaining(fake.socketPath),
+    });
   });
 
   test("an abort ends the request and gives its own reason", async () => {
@@ -166,7 +241,9 @@ describe("push and pull", () => {
     await using engine = await openEngine(fake.endpoint);
     const abort = new AbortController();
     const reason = new Error("enough");
-    expect(await rejection(engine.pushImage("app:v1", { signal: abort.signal, onProgress: () => abort.abort(reason) }))).toBe(reason);
+    expect(
+      await rejection(engine.pushImage("app:v1", { signal: abort.signal, onProgress: () => abort.abort(reason) })),
+    ).toBe(reason);
     await hungUp.opened;
     expect(await rejection(engine.pullImage("app:v1", { signal: abort.signal }))).toBe(reason);
     expect(fake.calls()).toEqual(["POST /images/app/push"]);
@@ -198,8 +275,17 @@ describe("an answer that breaks off", () => {
 });
 
 describe("a container", () => {
-  const spec: ContainerSpec = { image: "registry:2", labels: { run: "1" }, env: { A: "b=c" }, port: 5000, files: { "/auth/htpasswd": "me:hash" } };
-  const running = { State: { Running: true, ExitCode: 0 }, NetworkSettings: { Ports: { "5000/tcp": [{ HostIp: "127.0.0.1", HostPort: "32768" }] } } };
+  const spec: ContainerSpec = {
+    image: "registry:2",
+    labels: { run: "1" },
+    env: { A: "b=c" },
+    port: 5000,
+    files: { "/auth/htpasswd": "me:hash" },
+  };
+  const running = {
+    State: { Running: true, ExitCode: 0 },
+    NetworkSettings: { Ports: { "5000/tcp": [{ HostIp: "127.0.0.1", HostPort: "32768" }] } },
+  };
   const routes = (changes: Record<string, Route> = {}): Record<string, Route> => ({
     "POST /containers/create": json({ Id: "c1" }, 201),
     "PUT /containers/c1/archive": json(""),
@@ -210,7 +296,12 @@ describe("a container", () => {
     "DELETE /containers/c1": json("", 204),
     ...changes,
   });
-  const life = ["POST /containers/create", "PUT /containers/c1/archive", "POST /containers/c1/start", "GET /containers/c1/json"];
+  const life = [
+    "POST /containers/create",
+    "PUT /containers/c1/archive",
+    "POST /containers/c1/start",
+    "GET /containers/c1/json",
+  ];
 
   test("gets its files before it starts, and its port is read from the engine", async () => {
     await using fake = await fakeEngine(routes());
@@ -251,31 +342,58 @@ describe("a container", () => {
   test("another port is tried when somebody else was faster", async () => {
     const answers = [500, 500, 204];
     await using fake = await fakeEngine(
-      routes({ "POST /containers/c1/start": (_request, response) => answer(response, answers.shift() ?? 0, { message: "driver failed: Bind for 127.0.0.1:32768 failed: port is already allocated" }) }),
+      routes({
+        "POST /containers/c1/start": (_request, response) =>
+          answer(response, answers.shift() ?? 0, {
+            message: "driver failed: Bind for 127.0.0.1:32768 failed: port is already allocated",
+          }),
+      }),
     );
     await using engine = await openEngine(fake.endpoint);
     const container = await engine.runContainer(spec);
     expect(container.port).toBe(32768);
     const [create, archive, start, inspect] = life;
     const attempt = [create, archive, start];
-    expect(fake.calls().slice(0, 12)).toEqual([...attempt, "DELETE /containers/c1", ...attempt, "DELETE /containers/c1", ...attempt, inspect]);
+    expect(fake.calls().slice(0, 12)).toEqual([
+      ...attempt,
+      "DELETE /containers/c1",
+      ...attempt,
+      "DELETE /containers/c1",
+      ...attempt,
+      inspect,
+    ]);
     await container.remove();
   });
 
   test("but not for ever", async () => {
-    await using fake = await fakeEngine(routes({ "POST /containers/c1/start": json({ message: "listen tcp4 127.0.0.1:32768: bind: address already in use" }, 500) }));
+    await using fake = await fakeEngine(
+      routes({
+        "POST /containers/c1/start": json(
+          { message: "listen tcp4 127.0.0.1:32768: bind: address already in use" },
+          500,
+        ),
+      }),
+    );
     await using engine = await openEngine(fake.endpoint);
-    expect(await rejection(engine.runContainer(spec))).toMatchObject({ name: "EngineError", message: expect.stringMatching(/3 ports were taken.*address already in use/) });
+    expect(await rejection(engine.runContainer(spec))).toMatchObject({
+      name: "EngineError",
+      message: expect.stringMatching(/3 ports were taken.*address already in use/),
+    });
     expect(fake.calls().filter((call) => call.startsWith("DELETE"))).toHaveLength(3);
   });
 
   test("that stops at once is told with what it printed, and removed", async () => {
     const frame = "\u0002\0\0\0\0\0\0\u0007no auth";
     await using fake = await fakeEngine(
-      routes({ "GET /containers/c1/json": json({ State: { Running: false, ExitCode: 2 }, NetworkSettings: { Ports: {} } }), "GET /containers/c1/logs": json(frame) }),
+      routes({
+        "GET /containers/c1/json": json({ State: { Running: false, ExitCode: 2 }, NetworkSettings: { Ports: {} } }),
+        "GET /containers/c1/logs": json(frame),
+      }),
     );
     await using engine = await openEngine(fake.endpoint);
-    expect(await rejection(engine.runContainer(spec))).toMatchObject({ message: expect.stringMatching(/registry:2 stopped.* status 2.*\nno auth$/s) });
+    expect(await rejection(engine.runContainer(spec))).toMatchObject({
+      message: expect.stringMatching(/registry:2 stopped.* status 2.*\nno auth$/s),
+    });
     expect(fake.calls().at(-1)).toBe("DELETE /containers/c1");
   });
 
@@ -291,16 +409,21 @@ describe("a container", () => {
       }),
     );
     await using engine = await openEngine(fake.endpoint);
-    expect(await rejection(engine.runContainer({ ...spec, signal: abort.signal }))).toMatchObject({ message: "enough" });
+    expect(await rejection(engine.runContainer({ ...spec, signal: abort.signal }))).toMatchObject({
+      message: "enough",
+    });
     expect(fake.calls()).toEqual([...life.slice(0, life.indexOf(call) + 1), "DELETE /containers/c1"]);
   });
 
-  test.each(["PUT /containers/c1/archive", "POST /containers/c1/start", "GET /containers/c1/json"])("a failure of %s leaves none", async (call) => {
-    await using fake = await fakeEngine(routes({ [call]: json({ message: "no" }, 500) }));
-    await using engine = await openEngine(fake.endpoint);
-    expect(await rejection(engine.runContainer(spec))).toMatchObject({ message: "no", status: 500 });
-    expect(fake.calls().at(-1)).toBe("DELETE /containers/c1");
-  });
+  test.each(["PUT /containers/c1/archive", "POST /containers/c1/start", "GET /containers/c1/json"])(
+    "a failure of %s leaves none",
+    async (call) => {
+      await using fake = await fakeEngine(routes({ [call]: json({ message: "no" }, 500) }));
+      await using engine = await openEngine(fake.endpoint);
+      expect(await rejection(engine.runContainer(spec))).toMatchObject({ message: "no", status: 500 });
+      expect(fake.calls().at(-1)).toBe("DELETE /containers/c1");
+    },
+  );
 
   test.each([
     [404, "No such container: c1"],
@@ -312,9 +435,13 @@ describe("a container", () => {
   });
 
   test("is found by its label", async () => {
-    await using fake = await fakeEngine({ "GET /containers/json": json([{ Id: "c1", Labels: { run: "1" }, Created: 1700000000 }]) });
+    await using fake = await fakeEngine({
+      "GET /containers/json": json([{ Id: "c1", Labels: { run: "1" }, Created: 1700000000 }]),
+    });
     await using engine = await openEngine(fake.endpoint);
-    expect(await engine.findContainers("run")).toEqual([{ id: "c1", labels: { run: "1" }, created: 1_700_000_000_000 }]);
+    expect(await engine.findContainers("run")).toEqual([
+      { id: "c1", labels: { run: "1" }, created: 1_700_000_000_000 },
+    ]);
     expect(fake.seen[0]?.query.get("filters")).toBe('{"label":["run"]}');
     expect(fake.seen[0]?.query.get("all")).toBe("true");
   });

@@ -25,7 +25,10 @@ describe("the address of an engine", () => {
     ["ssh://prod", { protocol: "ssh", hostname: "prod" }],
     ["ssh://deploy@prod:2222", { protocol: "ssh", user: "deploy", hostname: "prod", port: 2222 }],
     ["ssh://prod/", { protocol: "ssh", hostname: "prod" }],
-    ["ssh://prod/run/user/1000/docker.sock", { protocol: "ssh", hostname: "prod", socketPath: "/run/user/1000/docker.sock" }],
+    [
+      "ssh://prod/run/user/1000/docker.sock",
+      { protocol: "ssh", hostname: "prod", socketPath: "/run/user/1000/docker.sock" },
+    ],
     ["ssh://me@[fe80::1]", { protocol: "ssh", user: "me", hostname: "fe80::1" }],
   ])("%s", (host, address) => {
     expect(parseHost(host, "-H").address).toEqual(address);
@@ -52,21 +55,31 @@ describe("the address of an engine", () => {
   ])("%s is refused", (host, reason) => {
     const parse = () => parseHost(host, "DOCKER_HOST");
     expect(parse).toThrow(Failure);
-    expect(parse).toThrow(expect.objectContaining({ code: "usage", message: expect.stringContaining(reason), expected: expect.any(String), hint: expect.any(String) }));
+    expect(parse).toThrow(
+      expect.objectContaining({
+        code: "usage",
+        message: expect.stringContaining(reason),
+        expected: expect.any(String),
+        hint: expect.any(String),
+      }),
+    );
     expect(parse).toThrow("DOCKER_HOST");
   });
 
-  test.each(["ssh://deploy:hunter2@prod", "tcp://me:hunter2@build:1", "me:hunter2@build", "ftp://me:hunt/er2@build"])("a password is not repeated: %s", (host) => {
-    const error = (() => {
-      try {
-        return parseHost(host, "-H");
-      } catch (thrown) {
-        return thrown as Failure;
-      }
-    })();
-    expect(error).toBeInstanceOf(Failure);
-    expect(JSON.stringify([(error as Failure).message, (error as Failure).cause ?? null])).not.toMatch(/hunter2|er2/);
-  });
+  test.each(["ssh://deploy:hunter2@prod", "tcp://me:hunter2@build:1", "me:hunter2@build", "ftp://me:hunt/er2@build"])(
+    "a password is not repeated: %s",
+    (host) => {
+      const error = (() => {
+        try {
+          return parseHost(host, "-H");
+        } catch (thrown) {
+          return thrown as Failure;
+        }
+      })();
+      expect(error).toBeInstanceOf(Failure);
+      expect(JSON.stringify([(error as Failure).message, (error as Failure).cause ?? null])).not.toMatch(/hunter2|er2/);
+    },
+  );
 
   test("is described together with the reason for it", () => {
     expect(describeEndpoint(parseHost("tcp://build", "DOCKER_HOST"))).toBe("tcp://build:2375 (DOCKER_HOST)");

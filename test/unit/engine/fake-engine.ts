@@ -33,12 +33,20 @@ export async function fakeEngine(routes: Record<string, Route> = {}, apiVersion 
   const server = createServer((incoming, response) => {
     const url = new URL(incoming.url ?? "/", "http://engine");
     void text(incoming).then((body) => {
-      const request = { method: incoming.method ?? "", path: url.pathname.replace(/^\/v[\d.]+/, ""), query: url.searchParams, headers: incoming.headers, body };
+      const request = {
+        method: incoming.method ?? "",
+        path: url.pathname.replace(/^\/v[\d.]+/, ""),
+        query: url.searchParams,
+        headers: incoming.headers,
+        body,
+      };
       response.setHeader("Api-Version", apiVersion);
       if (request.path === "/_ping") return response.end("OK");
       seen.push(request);
       const route = routes[`${request.method} ${request.path}`];
-      return route ? route(request, response) : answer(response, 404, { message: `no route for ${request.method} ${request.path}` });
+      return route
+        ? route(request, response)
+        : answer(response, 404, { message: `no route for ${request.method} ${request.path}` });
     });
   });
   await new Promise<void>((resolve) => server.listen(socketPath, resolve));
@@ -75,7 +83,9 @@ export async function closedPort(): Promise<number> {
 }
 
 /** What a promise rejects with. */
-export async function rejection(promise: Promise<unknown>): Promise<Error & { code?: string; hint?: string; expected?: string; status?: number }> {
+export async function rejection(
+  promise: Promise<unknown>,
+): Promise<Error & { code?: string; hint?: string; expected?: string; status?: number }> {
   try {
     await promise;
   } catch (error) {

@@ -19,7 +19,7 @@ describe("lines of JSON", () => {
   test.each([
     ["one chunk", ['{"a":1}\n{"a":2}\n']],
     ["carriage returns and empty lines", ['{"a":1}\r\n\r\n', '\n{"a":2}\r\n']],
-    ["cut anywhere", ['{"a"', ':1}', '\n{', '"a":2}', "\n"]],
+    ["cut anywhere", ['{"a"', ":1}", "\n{", '"a":2}', "\n"]],
     ["no newline at the end", ['{"a":1}\n{"a":2}']],
   ])("%s", async (_name, parts) => {
     expect(await all(jsonLines(chunks(...parts)))).toEqual([{ a: 1 }, { a: 2 }]);
@@ -31,7 +31,10 @@ describe("lines of JSON", () => {
   });
 
   test("a line that is not JSON", async () => {
-    expect(await rejection(all(jsonLines(chunks("<html>\n"))))).toMatchObject({ name: "EngineError", message: "the engine sent a line that is not JSON: <html>" });
+    expect(await rejection(all(jsonLines(chunks("<html>\n"))))).toMatchObject({
+      name: "EngineError",
+      message: "the engine sent a line that is not JSON: <html>",
+    });
   });
 
   test("a line that is cut off", async () => {
@@ -46,7 +49,9 @@ describe("lines of JSON", () => {
         yield Buffer.alloc(64, "x");
       }
     }
-    expect(await rejection(all(jsonLines(endless(), 1000)))).toMatchObject({ message: expect.stringContaining("more than 1000 characters") });
+    expect(await rejection(all(jsonLines(endless(), 1000)))).toMatchObject({
+      message: expect.stringContaining("more than 1000 characters"),
+    });
     expect(produced).toBeLessThan(1200);
   });
 });
@@ -81,8 +86,14 @@ describe("progress", () => {
   });
 
   test("a full disk is told apart", async () => {
-    const error = await rejection(followProgress(chunks('{"error":"write /var/lib/docker/tmp/x: no space left on device"}\n')));
+    const error = await rejection(
+      followProgress(chunks('{"error":"write /var/lib/docker/tmp/x: no space left on device"}\n')),
+    );
     expect(error).toBeInstanceOf(Failure);
-    expect(error).toMatchObject({ code: "no-space", message: expect.stringContaining("/var/lib/docker/tmp/x"), hint: expect.stringContaining("prune") });
+    expect(error).toMatchObject({
+      code: "no-space",
+      message: expect.stringContaining("/var/lib/docker/tmp/x"),
+      hint: expect.stringContaining("prune"),
+    });
   });
 });

@@ -11,8 +11,14 @@ describe("the command line of ssh", () => {
   test.each([
     ["ssh://prod", "-o ConnectTimeout=30 -T -- prod docker system dial-stdio"],
     ["ssh://deploy@prod:2222", "-l deploy -p 2222 -o ConnectTimeout=30 -T -- prod docker system dial-stdio"],
-    ["ssh://prod/run/docker.sock", "-o ConnectTimeout=30 -T -- prod docker --host=unix:///run/docker.sock system dial-stdio"],
-    ["ssh://prod/a%20b/it's", String.raw`-o ConnectTimeout=30 -T -- prod docker '--host=unix:///a b/it'\''s' system dial-stdio`],
+    [
+      "ssh://prod/run/docker.sock",
+      "-o ConnectTimeout=30 -T -- prod docker --host=unix:///run/docker.sock system dial-stdio",
+    ],
+    [
+      "ssh://prod/a%20b/it's",
+      String.raw`-o ConnectTimeout=30 -T -- prod docker '--host=unix:///a b/it'\''s' system dial-stdio`,
+    ],
   ])("%s", (host, expected) => {
     expect(sshArguments(parseHost(host, "-H").address as SshAddress).join(" ")).toBe(expected);
   });
@@ -25,7 +31,10 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
   beforeEach(async () => {
     folder = await temporaryFolder();
     const ssh = join(folder.path, "ssh");
-    await writeFile(ssh, `#!/bin/sh\nexec '${process.execPath}' '${fileURLToPath(new URL("fake-ssh.mjs", import.meta.url))}' "$@"\n`);
+    await writeFile(
+      ssh,
+      `#!/bin/sh\nexec '${process.execPath}' '${fileURLToPath(new URL("fake-ssh.mjs", import.meta.url))}' "$@"\n`,
+    );
     await chmod(ssh, 0o755);
     vi.stubEnv("PATH", `${folder.path}${delimiter}${process.env["PATH"]}`);
     vi.stubEnv("FAKE_SSH_LOG", join(folder.path, "log"));
@@ -37,7 +46,10 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
 
   async function started(): Promise<{ pid: number; argv: string[] }[]> {
     const log = await readFile(join(folder.path, "log"), "utf8");
-    return log.trim().split("\n").map((line) => JSON.parse(line) as { pid: number; argv: string[] });
+    return log
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { pid: number; argv: string[] });
   }
 
   const isAlive = (pid: number): boolean => {
@@ -49,13 +61,17 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
   };
 
   test("is spoken to through one ssh, as long as one request follows the other", async () => {
-    await using far = await fakeEngine({ "GET /images/json": (_request, response) => answer(response, 200, [{ RepoTags: ["app:v1"] }]) });
+    await using far = await fakeEngine({
+      "GET /images/json": (_request, response) => answer(response, 200, [{ RepoTags: ["app:v1"] }]),
+    });
     vi.stubEnv("FAKE_SSH_SOCKET", far.socketPath);
     {
       await using engine = await openEngine(endpoint);
       expect(engine.address).toBe("ssh://deploy@prod (DOCKER_HOST)");
       for (let round = 0; round < 3; round++) expect(await engine.listReferences()).toEqual(["app:v1"]);
-      expect(await started()).toEqual([{ pid: expect.any(Number), argv: sshArguments(endpoint.address as SshAddress) }]);
+      expect(await started()).toEqual([
+        { pid: expect.any(Number), argv: sshArguments(endpoint.address as SshAddress) },
+      ]);
     }
     expect((await started()).filter(({ pid }) => isAlive(pid))).toEqual([]);
   });
@@ -86,7 +102,8 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     const error = await rejection(openEngine(endpoint));
     expect(error).toMatchObject({
       code: "engine-unreachable",
-      message: "cannot reach the Docker engine at ssh://deploy@prod (DOCKER_HOST): ssh: it ended with status 255 and printed: ssh: Could not resolve hostname prod: Name or service not known",
+      message:
+        "cannot reach the Docker engine at ssh://deploy@prod (DOCKER_HOST): ssh: it ended with status 255 and printed: ssh: Could not resolve hostname prod: Name or service not known",
       hint: expect.stringContaining("`ssh deploy@prod docker version`"),
     });
   });
@@ -102,16 +119,24 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
   test("no docker over there", async () => {
     vi.stubEnv("FAKE_SSH_SAYS", "bash: line 1: docker: command not found\n");
     vi.stubEnv("FAKE_SSH_STATUS", "127");
-    expect(await rejection(openEngine(endpoint))).toMatchObject({ code: "engine-unreachable", hint: expect.stringContaining("Install the docker CLI on prod") });
+    expect(await rejection(openEngine(endpoint))).toMatchObject({
+      code: "engine-unreachable",
+      hint: expect.stringContaining("Install the docker CLI on prod"),
+    });
   });
 
   test("no ssh here", async () => {
     vi.stubEnv("PATH", join(folder.path, "nothing-in-here"));
-    expect(await rejection(openEngine(endpoint))).toMatchObject({ code: "engine-unreachable", hint: expect.stringContaining("Install ssh") });
+    expect(await rejection(openEngine(endpoint))).toMatchObject({
+      code: "engine-unreachable",
+      hint: expect.stringContaining("Install ssh"),
+    });
   });
 
   test("a link that is lost in the middle of an answer", async () => {
-    await using far = await fakeEngine({ "POST /images/create": (_request, response) => response.write('{"status":"half-way"}\n') });
+    await using far = await fakeEngine({
+      "POST /images/create": (_request, response) => response.write('{"status":"half-way"}\n'),
+    });
     vi.stubEnv("FAKE_SSH_SOCKET", far.socketPath);
     vi.stubEnv("FAKE_SSH_UNTIL", "half-way");
     vi.stubEnv("FAKE_SSH_SAYS", "client_loop: send disconnect: Broken pipe");
@@ -120,7 +145,10 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     const seen: string[] = [];
     const error = await rejection(engine.pullImage("app:v1", { onProgress: ({ status }) => seen.push(status) }));
     expect(seen).toEqual(["half-way"]);
-    expect(error).toMatchObject({ code: "engine-unreachable", message: expect.stringContaining("client_loop: send disconnect: Broken pipe") });
+    expect(error).toMatchObject({
+      code: "engine-unreachable",
+      message: expect.stringContaining("client_loop: send disconnect: Broken pipe"),
+    });
   });
 
   test("a request that is aborted ends its ssh", async () => {

@@ -11,8 +11,24 @@ import { rejection, temporaryFolder } from "./fake-engine.ts";
 
 /** A certificate that is its own authority, for localhost; the engine and its user share it. */
 function makeKeys(folder: string): void {
-  const options = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
-  execFileSync("openssl", ["req", "-x509", ...options, "-keyout", join(folder, "key.pem"), "-out", join(folder, "cert.pem")], { stdio: "ignore" });
+  const options = [
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:prime256v1",
+    "-nodes",
+    "-days",
+    "2",
+    "-subj",
+    "/CN=localhost",
+    "-addext",
+    "subjectAltName=DNS:localhost",
+  ];
+  execFileSync(
+    "openssl",
+    ["req", "-x509", ...options, "-keyout", join(folder, "key.pem"), "-out", join(folder, "cert.pem")],
+    { stdio: "ignore" },
+  );
 }
 
 let hasOpenssl = true;
@@ -33,7 +49,11 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
 
   beforeAll(async () => {
     root = await temporaryFolder();
-    [good, other, noKeys] = ["good", "other", "no-keys"].map((name) => join(root.path, name)) as [string, string, string];
+    [good, other, noKeys] = ["good", "other", "no-keys"].map((name) => join(root.path, name)) as [
+      string,
+      string,
+      string,
+    ];
     for (const folder of [good, other, noKeys]) await mkdir(folder);
     for (const folder of [good, other]) {
       makeKeys(folder);
@@ -41,7 +61,10 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
     }
     await cp(join(good, "ca.pem"), join(noKeys, "ca.pem"));
     const [key, cert] = await Promise.all([readFile(join(good, "key.pem")), readFile(join(good, "cert.pem"))]);
-    const server = createServer({ key, cert, ca: cert, requestCert: true, rejectUnauthorized: true }, (_request, response) => response.setHeader("Api-Version", "1.51").end("OK"));
+    const server = createServer(
+      { key, cert, ca: cert, requestCert: true, rejectUnauthorized: true },
+      (_request, response) => response.setHeader("Api-Version", "1.51").end("OK"),
+    );
     await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
     host = `tcp://localhost:${(server.address() as AddressInfo).port}`;
     close = () => new Promise((resolve) => server.close(resolve));
@@ -51,7 +74,8 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
     await root[Symbol.asyncDispose]();
   });
 
-  const open = async (env: NodeJS.ProcessEnv, homedir = root.path) => openEngine(await chooseEndpoint({ env, homedir }));
+  const open = async (env: NodeJS.ProcessEnv, homedir = root.path) =>
+    openEngine(await chooseEndpoint({ env, homedir }));
 
   test("is reached with the keys in DOCKER_CERT_PATH", async () => {
     await using engine = await open({ DOCKER_HOST: host, DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: good });
@@ -65,7 +89,11 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
 
   test("is not trusted when another authority is", async () => {
     const error = await rejection(open({ DOCKER_HOST: host, DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: other }));
-    expect(error).toMatchObject({ code: "engine-unreachable", message: expect.stringContaining("TLS: "), hint: expect.stringContaining("DOCKER_CERT_PATH") });
+    expect(error).toMatchObject({
+      code: "engine-unreachable",
+      message: expect.stringContaining("TLS: "),
+      hint: expect.stringContaining("DOCKER_CERT_PATH"),
+    });
   });
 
   test("DOCKER_TLS alone does not look at who it is", async () => {
@@ -88,7 +116,10 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
     const id = createHash("sha256").update("lab").digest("hex");
     const contexts = join(home, ".docker", "contexts");
     await mkdir(join(contexts, "meta", id), { recursive: true });
-    await writeFile(join(contexts, "meta", id, "meta.json"), JSON.stringify({ Name: "lab", Endpoints: { docker: { Host: host, SkipTLSVerify: false } } }));
+    await writeFile(
+      join(contexts, "meta", id, "meta.json"),
+      JSON.stringify({ Name: "lab", Endpoints: { docker: { Host: host, SkipTLSVerify: false } } }),
+    );
     await cp(good, join(contexts, "tls", id, "docker"), { recursive: true });
     {
       await using engine = await open({ DOCKER_CONTEXT: "lab" }, home);
@@ -98,7 +129,11 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
     expect(await rejection(open({ DOCKER_CONTEXT: "lab" }, home))).toMatchObject({ code: "engine-unreachable" }); // plain HTTP then
     await mkdir(join(contexts, "tls", id, "docker"), { recursive: true });
     await writeFile(join(contexts, "tls", id, "docker", "ca.pem"), "not a certificate");
-    expect(await rejection(open({ DOCKER_CONTEXT: "lab" }, home))).toMatchObject({ code: "engine-unreachable", message: expect.stringContaining("ca.pem"), hint: "Create the context again." });
+    expect(await rejection(open({ DOCKER_CONTEXT: "lab" }, home))).toMatchObject({
+      code: "engine-unreachable",
+      message: expect.stringContaining("ca.pem"),
+      hint: "Create the context again.",
+    });
   });
 
   test.each([
@@ -106,22 +141,42 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
     ["no ca.pem", async (folder: string) => rm(join(folder, "ca.pem")), "ca.pem"],
     ["a ca.pem that is none", async (folder: string) => writeFile(join(folder, "ca.pem"), "x"), "ca.pem"],
     ["a key that is none", async (folder: string) => writeFile(join(folder, "key.pem"), "x"), "{cert,key}.pem"],
-    ["a key of another certificate", async (folder: string) => cp(join(other, "key.pem"), join(folder, "key.pem")), "{cert,key}.pem"],
+    [
+      "a key of another certificate",
+      async (folder: string) => cp(join(other, "key.pem"), join(folder, "key.pem")),
+      "{cert,key}.pem",
+    ],
   ])("%s is told before anything is connected", async (name, spoil, file) => {
     const folder = join(root.path, name.replaceAll(" ", "-"));
     await cp(good, folder, { recursive: true });
     await spoil(folder);
-    const error = await rejection(chooseEndpoint({ env: { DOCKER_HOST: host, DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: folder }, homedir: root.path }));
-    expect(error).toMatchObject({ code: "engine-unreachable", message: expect.stringContaining(join(folder, file)), hint: expect.stringContaining("DOCKER_CERT_PATH") });
+    const error = await rejection(
+      chooseEndpoint({
+        env: { DOCKER_HOST: host, DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: folder },
+        homedir: root.path,
+      }),
+    );
+    expect(error).toMatchObject({
+      code: "engine-unreachable",
+      message: expect.stringContaining(join(folder, file)),
+      hint: expect.stringContaining("DOCKER_CERT_PATH"),
+    });
   });
 
   test("keys are not needed for a socket", async () => {
-    const endpoint = await chooseEndpoint({ host: "unix:///some.sock", env: { DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: "/nowhere" }, homedir: root.path });
+    const endpoint = await chooseEndpoint({
+      host: "unix:///some.sock",
+      env: { DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: "/nowhere" },
+      homedir: root.path,
+    });
     expect(endpoint.address).toEqual({ protocol: "unix", path: "/some.sock" });
   });
 
   test("DOCKER_TLS_VERIFY without a host means localhost:2376", async () => {
-    const endpoint = await chooseEndpoint({ env: { DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: good }, homedir: "/nowhere" });
+    const endpoint = await chooseEndpoint({
+      env: { DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: good },
+      homedir: "/nowhere",
+    });
     expect(endpoint).toMatchObject({ host: "tcp://localhost:2376", address: { tls: { verify: true } } });
   });
 });

@@ -62,9 +62,24 @@ describe("an engine that cannot be reached", () => {
   test.each([
     ["hangs up", "", "closed the connection", "engine's log"],
     ["does not speak HTTP", "SSH-2.0-OpenSSH_9.2\r\n", "not HTTP", "start-up files"],
-    ["is no engine", "HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nnot here\n", "HTTP status 404 and no API version: not here", "docker context"],
-    ["wants TLS", "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n", "HTTPS", "DOCKER_TLS_VERIFY=1"],
-    ["is too old", "HTTP/1.1 200 OK\r\nApi-Version: 1.39\r\nContent-Length: 2\r\n\r\nOK", "API version 1.39", "docker context"],
+    [
+      "is no engine",
+      "HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nnot here\n",
+      "HTTP status 404 and no API version: not here",
+      "docker context",
+    ],
+    [
+      "wants TLS",
+      "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n",
+      "HTTPS",
+      "DOCKER_TLS_VERIFY=1",
+    ],
+    [
+      "is too old",
+      "HTTP/1.1 200 OK\r\nApi-Version: 1.39\r\nContent-Length: 2\r\n\r\nOK",
+      "API version 1.39",
+      "docker context",
+    ],
   ])("something else that %s", async (_name, says, reason, hint) => {
     const server = createServer((socket) => socket.once("data", () => socket.end(says)));
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -1,0 +1,74 @@
+import { execa } from "execa";
+import { expect, inject } from "vitest";
+import type { Engine } from "../testbed/engine.ts";
+import { attachTestbed } from "../testbed/start.ts";
+import type { Testbed } from "../testbed/testbed.ts";
+
+/** What a test sees of one run of the command. */
+export interface Run {
+  exitCode: number | undefined;
+  signal: string | undefined;
+  stdout: string;
+  stderr: string;
+}
+
+/** A run that went well; on a mismatch the whole run is shown, with what it printed. */
+export const done = { exitCode: 0, signal: undefined, stdout: "", stderr: expect.any(String) as string };
+
+const shared = inject("testbed");
+
+/** Why the engine tests cannot run here; undefined when they can. Vitest prints it beside what it skips. */
+export const why = "why" in shared ? shared.why : undefined;
+
+/** The engines that all files share. */
+export const bed: Testbed = "why" in shared ? (undefined as never) : attachTestbed(shared);
+
+/** Runs `docker-over-ssh …` as a user on the near machine types it. Never rejects. */
+export async function dos(args: readonly string[], options: StartOptions = {}): Promise<Run> {
+  const { exitCode, signal, stdout, stderr } = await startDos(args, options);
+  return { exitCode, signal, stdout: String(stdout), stderr: String(stderr) };
+}
+
+interface StartOptions {
+  env?: Record<string, string>;
+  on?: Testbed;
+}
+
+/** The same, still running. */
+export function startDos(args: readonly string[], { env = {}, on = bed }: StartOptions = {}) {
+  return execa("docker-over-ssh", args, { reject: false, stdin: "ignore", env: { ...on.env, ...env } });
+}
+
+/** Resolves once the run has printed `text` on stderr; rejects when it ends without. */
+export async function untilPrinted(run: ReturnType<typeof startDos>, text: string): Promise<void> {
+  let seen = "";
+  for await (const chunk of run.stderr.iterator()) {
+    seen += String(chunk);
+    if (seen.includes(text)) return;
+  }
+  throw new Error(`ended before it printed ${JSON.stringify(text)}:\n${seen}`);
+}
+
+/** The engines' contents now; call the result later for what came and went since, `{}` when nothing did. */
+export async function rememberEngines(...engines: Engine[]): Promise<() => Promise<unknown>> {
+  const listings = async (): Promise<string[][]> =>
+    await Promise.all(
+      engines.map(async (engine) => {
+        const { containers, volumes, references } = await engine.listing();
+        return [
+          ...containers.map(({ name }) => `container ${name}`),
+          ...volumes.map((name) => `volume ${name}`),
+          ...references,
+        ];
+      }),
+    );
+  const before = await listings();
+  return async () =>
+    (await listings()).map((now, index) => ({
+      came: now.filter((name) => !before[index]?.includes(name)),
+      went: before[index]?.filter((name) => !now.includes(name)),
+    }));
+}
+
+/** What {@link rememberEngines} gives when nothing changed on so many engines. */
+export const unchanged = (engines: number): unknown => Array.from({ length: engines }, () => ({ came: [], went: [] }));

@@ -1,0 +1,87 @@
+import { execa } from "execa";
+import { beforeAll, describe, expect, test } from "vitest";
+import { connectEngine } from "../../src/engine/connect.ts";
+import { newRunId } from "../../src/engine/run-id.ts";
+import { openRegistry } from "../../src/registry/registry.ts";
+import { basicAuth } from "../../src/registry/password.ts";
+import { buildImage } from "../testbed/build-image.ts";
+import { bed, done, dos, rememberEngines, startDos, unchanged, untilPrinted, why } from "./bed.ts";
+import { startRegistry } from "./registry.ts";
+
+const options = () => ({ run: newRunId(), signal: new AbortController().signal, onProgress: () => {} });
+const push = (image: string): string[] => [image, "ssh", "far", `docker-over-ssh pull ${image}`];
+
+describe.skipIf(why)("the registry container", () => {
+  test("asks for the password of this run, which is in no place where others can read it", async () => {
+    await using engine = await connectEngine(bed.near.host, {});
+    await using registry = await openRegistry({ kind: "container" }, engine, options());
+    const status = async (authorization: string): Promise<number> =>
+      (await fetch(`${registry.url}/v2/_catalog`, { headers: { authorization } })).status;
+    expect(await status(basicAuth(registry.credentials))).toBe(200);
+    expect(await status(basicAuth({ ...registry.credentials, password: "guess" }))).toBe(401);
+    expect((await fetch(`${registry.url}/v2/_catalog`)).status).toBe(401);
+    const [container] = (await bed.near.docker("ps", "--quiet", "--filter", "label=docker-over-ssh.run")).stdout.split(
+      "\n",
+    );
+    const inspected = (await bed.near.docker("inspect", container ?? "")).stdout;
+    const processes = (await execa("ps", ["-eo", "args"])).stdout;
+    for (const text of [inspected, processes]) expect(text).not.toContain(registry.credentials.password);
+    // Published for this machine alone.
+    expect(JSON.parse(inspected)[0].NetworkSettings.Ports["5000/tcp"]).toEqual([
+      { HostIp: "127.0.0.1", HostPort: expect.any(String) },
+    ]);
+  });
+
+  test("what a killed run left behind is removed by the next one, what a living one uses is not", async () => {
+    await buildImage(bed.near, "leftover:v1", [{ name: "data", bytes: 4_000_000 }]);
+    const changes = await rememberEngines(bed.near, bed.far);
+    const killed = startDos([
+      "push",
+      "--verbose",
+      "leftover:v1",
+      "sh",
+      "-c",
+      "docker-over-ssh pull leftover:v1; sleep 1000",
+    ]);
+    await untilPrinted(killed, "preparing");
+    killed.kill("SIGKILL");
+    await killed;
+    expect(JSON.stringify(await changes())).toContain("container");
+
+    await using engine = await connectEngine(bed.near.host, {});
+    await using living = await openRegistry({ kind: "container" }, engine, options());
+    const next = await dos(["push", "--verbose", ...push("leftover:v1")]);
+    expect(next).toEqual(done);
+    expect(next.stderr).toContain("left by a run that was killed");
+    expect((await fetch(`${living.url}/v2/`)).status).toBe(401);
+    await living[Symbol.asyncDispose]();
+    expect(await changes()).toEqual([
+      { came: [], went: [] },
+      { came: ["leftover:v1"], went: [] },
+    ]);
+  });
+});
+
+describe.skipIf(why)("a registry of yours", () => {
+  beforeAll(async () => {
+    await buildImage(bed.near, "own:v1", [{ name: "data", bytes: 1_000_000 }]);
+  });
+
+  test.each([
+    ["--registry HOST:PORT", (host: string) => ({ args: ["--registry", host], env: {} })],
+    [
+      "LOCAL_DOCKER_REGISTRY_PORT",
+      (host: string) => ({ args: [], env: { LOCAL_DOCKER_REGISTRY_PORT: host.split(":")[1] ?? "" } }),
+    ],
+  ])("by %s: no container is started, and the temporary name goes", async (_, choice) => {
+    await using registry = await startRegistry(bed.near);
+    const changes = await rememberEngines(bed.near);
+    const { args, env } = choice(registry.host);
+    expect(await dos(["push", ...args, ...push("own:v1")], { env })).toEqual(done);
+    expect(await changes()).toEqual(unchanged(1));
+    const { repositories } = (await (await fetch(`http://${registry.host}/v2/_catalog`)).json()) as {
+      repositories: string[];
+    };
+    expect(repositories).toEqual(["docker-over-ssh/library/own"]);
+  });
+});
