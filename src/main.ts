@@ -56,6 +56,7 @@ function onSignal(signal: Signal, stop: AbortController, output: Terminal): void
   if (stop.signal.aborted) process.exit(128 + constants.signals[signal]);
   output.close();
   if (process.stderr.isTTY) output.warn("stopping; once more to stop without tidying up");
+  else output.detail(`stopping: ${signal}`);
   stop.abort(new Stopped(signal));
 }
 

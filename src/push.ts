@@ -50,7 +50,7 @@ export async function push(request: PushRequest, { output, signal, env }: Surrou
     timeout: request.timeout,
     signal,
     onFarLine: (line: string) => output.far(line),
-    onNoise: (noise: string) => output.detail(`before the tunnel opened, the far end printed: ${noise.trim()}`),
+    onDetail: (text: string) => output.detail(text),
   };
   await overTunnel(tunnelOptions, async (tunnel, stop) => {
     const onProgress = shareProgress(tunnel, spawner, output);

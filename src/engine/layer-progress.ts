@@ -37,7 +37,10 @@ export class LayerProgress {
     const layer = this.#layers.get(id) ?? { present: false, done: false, current: 0, total: this.#sizes.get(id) ?? 0 };
     this.#layers.set(id, layer);
     if (PRESENT.test(status)) Object.assign(layer, { present: true, done: true });
-    if (MOVING.test(status)) Object.assign(layer, { current: current ?? layer.current, total: total || layer.total });
+    if (MOVING.test(status) && current !== undefined) {
+      // A layer of a few bytes is counted with its padding, which its size leaves out.
+      Object.assign(layer, { current, total: Math.max(total ?? layer.total, current) });
+    }
     if (DONE.test(status)) Object.assign(layer, { done: true, current: layer.total });
     return !ANNOUNCED.test(status);
   }

@@ -15,8 +15,11 @@ export async function openDoor(tunnel: Tunnel, service: string): Promise<Door> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
-    if (tunnel.signal.aborted) return socket.resetAndDestroy();
-    join(socket, tunnel.connect(service));
+    try {
+      join(socket, tunnel.connect(service));
+    } catch {
+      socket.resetAndDestroy(); // the tunnel has ended
+    }
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -1,17 +1,23 @@
 import { execa } from "execa";
 import { Failure, messageOf } from "../output/errors.ts";
-import { LEAVE_TIMEOUT } from "./constants.ts";
+import { LAST_WORDS_TIMEOUT, LEAVE_TIMEOUT } from "./constants.ts";
 import { FarFailure } from "./session.ts";
 import { HandshakeError } from "./handshake.ts";
 import { onLines } from "../streams/lines.ts";
+import { within } from "../streams/within.ts";
 import { StdioTransport } from "./transport.ts";
 
 /** How a child ended, as far as it has. */
 interface Exit {
-  status?: number | undefined;
-  signal?: string | undefined;
+  status?: number | null;
+  signal?: string | null;
   /** It could not be started at all. */
   error?: Error | undefined;
+}
+
+/** Of execa's subprocess, what {@link exitOf} needs. */
+interface Child extends PromiseLike<{ cause?: unknown }> {
+  once(event: "exit" | "close", listener: (status: number | null, signal: string | null) => void): unknown;
 }
 
 /** The far command as a child of this process. */
@@ -26,9 +32,14 @@ export interface FarProcess extends AsyncDisposable {
  * Runs `command` (a program and its arguments, passed on as they are; no shell) with pipes for stdin and stdout.
  * Lines of its stderr go to `onStderr` as they come, also an unfinished one that a prompt leaves.
  *
- * Disposing closes its stdin, waits for it to leave, then sends SIGTERM and SIGKILL (PROTOCOL.md, 5).
+ * Disposing closes its stdin, waits for it to leave, then sends SIGTERM and SIGKILL (PROTOCOL.md, 5), `leaveTimeout` ms
+ * apart.
  */
-export function spawnFar(command: readonly string[], onStderr: (line: string) => void): FarProcess {
+export function spawnFar(
+  command: readonly string[],
+  onStderr: (line: string) => void,
+  leaveTimeout: number = LEAVE_TIMEOUT,
+): FarProcess {
   const [file = "", ...args] = command;
   const words = command.join(" ");
   const child = execa(file, args, {
@@ -37,43 +48,45 @@ export function spawnFar(command: readonly string[], onStderr: (line: string) =>
     stderr: "pipe",
     buffer: false,
     reject: false,
-    forceKillAfterDelay: LEAVE_TIMEOUT,
+    forceKillAfterDelay: leaveTimeout,
   });
   onLines(child.stderr, onStderr);
   const transport = new StdioTransport(child.stdout, child.stdin);
   transport.on("error", () => {}); // EPIPE after the child has left: its exit says more
-  const exit: Promise<Exit> = child.then(
-    ({ exitCode, signal, failed, cause }) =>
-      exitCode === undefined && signal === undefined && failed
-        ? { error: cause as Error }
-        : { status: exitCode, signal },
-    (error: unknown) => ({ error: error as Error }),
-  );
+  const exit = exitOf(child);
   return {
     transport,
     async explain(failure) {
       if (!(failure instanceof Failure) || failure instanceof FarFailure) return failure;
-      const early = failure instanceof HandshakeError;
-      if (early ? !failure.ended : failure.code !== "link-lost") return early ? withNoise(failure, words) : failure;
-      return explainExit(failure, words, await soon(exit));
+      if (failure instanceof HandshakeError && !failure.ended) return withNoise(failure, words);
+      if (!(failure instanceof HandshakeError) && failure.code !== "link-lost") return failure;
+      return explainExit(failure, words, await within(leaveTimeout, exit));
     },
     async [Symbol.asyncDispose]() {
       child.stdin.end();
-      if ((await soon(exit)) === undefined) child.kill("SIGTERM");
+      if ((await within(leaveTimeout, exit)) === undefined) child.kill("SIGTERM");
       await exit;
       transport.destroy();
+      child.stderr.destroy();
     },
   };
 }
 
-async function soon(exit: Promise<Exit>): Promise<Exit | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => (timer = setTimeout(resolve, LEAVE_TIMEOUT, undefined)));
-  return await Promise.race([exit, late]).finally(() => clearTimeout(timer));
+/**
+ * Resolves when the child has ended and its last words have been read. Another process may hold its stderr for as long
+ * as it likes (the master of ssh's ControlPersist does): that is waited for only briefly.
+ */
+async function exitOf(child: Child): Promise<Exit> {
+  const closed = new Promise((resolve) => child.once("close", resolve));
+  const exit = await new Promise<Exit>((resolve) => {
+    child.once("exit", (status, signal) => resolve({ status, signal }));
+    void child.then(({ cause }) => resolve({ error: cause as Error }));
+  });
+  if (exit.error === undefined) await within(LAST_WORDS_TIMEOUT, closed);
+  return exit;
 }
 
 function explainExit(failure: Failure, words: string, exit: Exit | undefined): Failure {
-  const text = { expected: failure.expected ?? "", hint: failure.hint ?? "", cause: failure };
   if (exit?.error !== undefined) {
     const missing = (exit.error as NodeJS.ErrnoException).code === "ENOENT";
     const program = words.split(" ", 1)[0];
@@ -90,6 +103,7 @@ function explainExit(failure: Failure, words: string, exit: Exit | undefined): F
       },
     );
   }
+  const text = { expected: failure.expected ?? "", hint: failure.hint ?? "", cause: failure };
   if (failure.code === "link-lost") {
     return new Failure("link-lost", `${failure.message}: \`${words}\` ${ending(exit)}`, text);
   }
@@ -108,7 +122,7 @@ function explainExit(failure: Failure, words: string, exit: Exit | undefined): F
   }
   return new Failure(
     "far-not-a-tunnel",
-    `\`${words}\` ${ending(exit)} before it said that it is ready${printed(noise)}`,
+    `\`${words}\` ${exit === undefined ? "closed its output" : ending(exit)} before it said that it is ready${printed(noise)}`,
     text,
   );
 }
@@ -122,8 +136,8 @@ function withNoise(failure: HandshakeError, words: string): Failure {
 }
 
 function ending(exit: Exit | undefined): string {
-  if (exit === undefined) return "closed its output and still runs";
-  return exit.signal === undefined ? `ended with status ${exit.status}` : `was ended by ${exit.signal}`;
+  if (exit === undefined) return "still runs";
+  return exit.signal ? `was ended by ${exit.signal}` : `ended with status ${exit.status}`;
 }
 
 function printed(noise: string): string {

@@ -39,3 +39,5 @@ export const TICKS_PER_SILENCE = 4;
 // 5. End
 /** ms between closing stdin and SIGTERM, and between SIGTERM and SIGKILL. */
 export const LEAVE_TIMEOUT = 5_000;
+/** ms that the far command's stderr may stay open after it has ended. */
+export const LAST_WORDS_TIMEOUT = 500;

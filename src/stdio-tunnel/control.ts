@@ -9,7 +9,7 @@ export interface Message {
 }
 
 /**
- * JSON lines both ways over one stream.
+ * JSON lines both ways over one stream. When the far end has said its last, so has this one.
  *
  * `onMessage` is called for each object; `onBroken` once, when the far end sends something that is not one.
  */
@@ -28,6 +28,7 @@ export class ControlChannel {
         }),
       );
     };
+    stream.once("end", () => this.end());
     stream.on("data", (chunk: Buffer) => {
       let rest = chunk;
       for (let end = rest.indexOf(0x0a); end !== -1; end = rest.indexOf(0x0a)) {
@@ -46,13 +47,17 @@ export class ControlChannel {
     });
   }
 
-  /** Resolves when the line has been handed to the transport. Silent when the stream is gone: its end says more. */
-  send(message: Message): Promise<void> {
+  /** Resolves when the line has been handed to the transport; to false when the stream is gone, whose end says more. */
+  send(message: Message): Promise<boolean> {
     return new Promise((resolve) => {
-      if (!this.#stream.writable) return resolve();
-      // A Buffer: given strings, an HTTP/2 stream over pipes has sent other memory in their place (seen on Node 20.20).
-      this.#stream.write(Buffer.from(`${JSON.stringify(message)}\n`), () => resolve());
+      if (!this.#stream.writable) return resolve(false);
+      this.#stream.write(`${JSON.stringify(message)}\n`, (error) => resolve(error === null || error === undefined));
     });
+  }
+
+  /** No more messages from this end. What was sent leaves first. */
+  end(): void {
+    if (this.#stream.writable) this.#stream.end();
   }
 }
 

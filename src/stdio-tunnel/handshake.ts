@@ -105,7 +105,7 @@ class PreambleReader {
             return;
           }
         } catch (error) {
-          settle(() => reject(error as Error));
+          settle(() => reject(error));
         }
       };
       const onEnd = (): void => settle(() => reject(this.#ended()));
@@ -113,6 +113,7 @@ class PreambleReader {
       const onAbort = (): void => settle(() => reject(signal?.reason as Error));
       const timer = setTimeout(() => settle(() => reject(this.#late(timeout))), timeout);
       if (signal?.aborted) return onAbort();
+      if (stream.destroyed || stream.readableEnded) return onEnd();
       stream.on("readable", onReadable).once("end", onEnd).once("close", onEnd).once("error", onError);
       signal?.addEventListener("abort", onAbort);
       onReadable();
@@ -178,10 +179,13 @@ function parseHello(line: string): Hello {
   }
   const { protocol, tool, role, features, image } = (value ?? {}) as Record<string, unknown>;
   if (typeof protocol !== "number" || typeof tool !== "string") throw notATunnel("its hello lacks a version");
+  const knownRole = role === "sender" || role === "receiver";
+  // Another protocol may have other roles; its error is the other one.
+  if (protocol === PROTOCOL_VERSION && !knownRole) throw notATunnel("its hello names no role");
   return {
     protocol,
     tool: tool.slice(0, 64),
-    role: role === "sender" ? "sender" : "receiver",
+    role: knownRole ? role : "receiver",
     features: Array.isArray(features) ? features.filter((feature) => typeof feature === "string") : [],
     ...(typeof image === "string" ? { image } : {}),
   };

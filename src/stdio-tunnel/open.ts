@@ -15,11 +15,13 @@ export interface TunnelOptions {
   command: readonly string[];
   /** ms without an answer, or later without a sign of life, after which to give up. */
   timeout?: number | undefined;
+  /** ms the far command is given to leave, first by itself, then after SIGTERM. */
+  leaveTimeout?: number | undefined;
   signal: AbortSignal;
   /** Lines that the far command writes to its stderr. */
   onFarLine: (line: string) => void;
-  /** What came before the magic line of a tunnel that did open. */
-  onNoise: (noise: string) => void;
+  /** What is being done, for --verbose. */
+  onDetail: (text: string) => void;
 }
 
 /**
@@ -32,18 +34,21 @@ export async function overTunnel<T>(
   options: TunnelOptions,
   use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const { role, tool, image, command, timeout, signal } = options;
+  const { role, tool, image, command, timeout, leaveTimeout, signal } = options;
   signal.throwIfAborted();
   const spawner = command.length > 0;
   if (!spawner) refuseTerminal(role, image);
-  await using far: FarProcess | undefined = spawner ? spawnFar(command, options.onFarLine) : undefined;
+  if (spawner) options.onDetail(`running ${command.join(" ")}`);
+  await using far: FarProcess | undefined = spawner ? spawnFar(command, options.onFarLine, leaveTimeout) : undefined;
   const transport = far?.transport ?? ownStdio();
   transport.on("error", () => {});
   try {
     const hello = { protocol: PROTOCOL_VERSION, tool, role, features: [], image };
     const end = spawner ? "spawner" : "spawned";
     const greeting = await shakeHands(transport, { end, hello, timeout, signal });
-    if (greeting.noise !== "") options.onNoise(greeting.noise);
+    if (greeting.noise !== "")
+      options.onDetail(`before the tunnel opened, the far end printed: ${greeting.noise.trim()}`);
+    options.onDetail(`the tunnel is open; the far end is docker-over-ssh ${greeting.peer.tool}`);
     await using tunnel = new Tunnel(transport, greeting, { role, silence: timeout });
     return await telling(tunnel, signal, use);
   } catch (error) {

@@ -74,11 +74,10 @@ export class Tunnel implements AsyncDisposable {
     // Before the session listens too: it would end its streams cleanly when the transport goes.
     transport.on("error", (error) => this.#lose(error));
     transport.once("end", () => this.#lose());
+    transport.once("close", () => this.#lose());
     this.#closed = new Promise((resolve) => {
-      transport.once("close", () => {
-        this.#lose();
-        resolve();
-      });
+      if (transport.closed) resolve();
+      else transport.once("close", resolve);
     });
     const session =
       role === "receiver"
@@ -98,6 +97,8 @@ export class Tunnel implements AsyncDisposable {
     transport.once("close", rest);
     if (role === "receiver") this.#openControl(this.connect(CONTROL_SERVICE));
     else this.#services.set(CONTROL_SERVICE, (stream) => this.#openControl(stream));
+    // The far end's hello may have been its last word.
+    if (transport.readableEnded || transport.destroyed) this.#lose();
   }
 
   /** Aborted when the tunnel ends before its time; the reason is a {@link Failure}. */
@@ -247,7 +248,10 @@ export class Tunnel implements AsyncDisposable {
   }
 
   async #tell({ code, message, expected, hint }: Failure): Promise<boolean> {
-    const channel = await within(FAREWELL_TIMEOUT, this.#control.promise.catch(() => undefined));
+    const channel = await within(
+      FAREWELL_TIMEOUT,
+      this.#control.promise.catch(() => undefined),
+    );
     if (channel === undefined) return false;
     return (await within(FAREWELL_TIMEOUT, channel.send({ type: "failure", code, message, expected, hint }))) ?? false;
   }

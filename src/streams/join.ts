@@ -13,10 +13,14 @@ export function join(a: Duplex, b: Duplex): void {
     from.pipe(to);
     from.on("error", () => {});
     from.once("close", () => {
-      if (!from.readableEnded || from.errored) reset(to);
-      else if (!to.writableEnded) to.end();
+      if (!isComplete(from)) reset(to);
     });
   }
+}
+
+/** Both directions have ended in order. (Not writableFinished: HTTP/2 may close a stream before it says "finish".) */
+function isComplete(stream: Duplex): boolean {
+  return stream.readableEnded && stream.writableEnded && stream.writableLength === 0 && !stream.errored;
 }
 
 function reset(stream: Duplex): void {

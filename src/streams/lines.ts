@@ -6,18 +6,21 @@ const MAX_LINE = 16_384;
 /** ms after which an unfinished line is handed on: a prompt waits for an answer and never ends its line. */
 const PROMPT_PAUSE = 300;
 
+/** A carriage return at the end of what has come may be half of a CR LF. */
+const LINE_END = /\r?\n|\r(?!$)/;
+
 /** Hands on the lines of a text stream as they come, without their ends. Bounded, whatever the stream sends. */
 export function onLines(stream: Readable, onLine: (line: string) => void): void {
   const decoder = new StringDecoder("utf8");
   let pending = "";
   let timer: NodeJS.Timeout | undefined;
   const flush = (): void => {
-    if (pending !== "") onLine(pending);
+    if (pending !== "") onLine(pending.replace(/\r$/, ""));
     pending = "";
   };
   stream.on("data", (chunk: Buffer) => {
     clearTimeout(timer);
-    const lines = (pending + decoder.write(chunk)).split(/\r?\n|\r/);
+    const lines = (pending + decoder.write(chunk)).split(LINE_END);
     pending = lines.pop() ?? "";
     for (const line of lines) onLine(line);
     if (pending.length > MAX_LINE) flush();

@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import { execa } from "execa";
 import { expect, inject } from "vitest";
 import type { Engine } from "../testbed/engine.ts";
@@ -23,15 +24,15 @@ export const why = "why" in shared ? shared.why : undefined;
 /** The engines that all files share. */
 export const bed: Testbed = "why" in shared ? (undefined as never) : attachTestbed(shared);
 
-/** Runs `docker-over-ssh …` as a user on the near machine types it. Never rejects. */
-export async function dos(args: readonly string[], options: StartOptions = {}): Promise<Run> {
-  const { exitCode, signal, stdout, stderr } = await startDos(args, options);
-  return { exitCode, signal, stdout: String(stdout), stderr: String(stderr) };
-}
-
 interface StartOptions {
   env?: Record<string, string>;
   on?: Testbed;
+}
+
+/** Runs `docker-over-ssh …` as a user on the near machine types it. Never rejects. */
+export async function dos(args: readonly string[], options: StartOptions = {}): Promise<Run> {
+  const { exitCode, signal, stdout, stderr } = await startDos(args, options);
+  return { exitCode, signal, stdout, stderr };
 }
 
 /** The same, still running. */
@@ -40,26 +41,26 @@ export function startDos(args: readonly string[], { env = {}, on = bed }: StartO
 }
 
 /** Resolves once the run has printed `text` on stderr; rejects when it ends without. */
-export async function untilPrinted(run: ReturnType<typeof startDos>, text: string): Promise<void> {
+export async function untilPrinted(run: { stderr: Readable }, text: string): Promise<void> {
   let seen = "";
-  for await (const chunk of run.stderr.iterator()) {
-    seen += String(chunk);
-    if (seen.includes(text)) return;
-  }
-  throw new Error(`ended before it printed ${JSON.stringify(text)}:\n${seen}`);
+  // Listeners, not an iteration: leaving that would close the pipe.
+  await new Promise<void>((resolve, reject) => {
+    run.stderr.on("data", (chunk: Buffer) => {
+      seen += chunk.toString();
+      if (seen.includes(text)) resolve();
+    });
+    run.stderr.once("end", () => reject(new Error(`ended before it printed ${JSON.stringify(text)}:\n${seen}`)));
+  });
 }
 
-/** The engines' contents now; call the result later for what came and went since, `{}` when nothing did. */
+/** The engines' contents now; call the result later for what came and went since. */
 export async function rememberEngines(...engines: Engine[]): Promise<() => Promise<unknown>> {
   const listings = async (): Promise<string[][]> =>
     await Promise.all(
       engines.map(async (engine) => {
         const { containers, volumes, references } = await engine.listing();
-        return [
-          ...containers.map(({ name }) => `container ${name}`),
-          ...volumes.map((name) => `volume ${name}`),
-          ...references,
-        ];
+        const names = containers.map(({ name }) => `container ${name}`);
+        return [...names, ...volumes.map((name) => `volume ${name}`), ...references];
       }),
     );
   const before = await listings();

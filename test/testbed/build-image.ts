@@ -3,7 +3,10 @@ import type { Engine } from "./engine.ts";
 import { baseFiles, folderEntry } from "./program-files.ts";
 import { fileEntry, tar, tarSize, type TarEntry } from "./tar.ts";
 
-/** A layer of generated files. The same description gives the same layer, on every engine. */
+/**
+ * A layer of generated files. The same description gives the same files; the same layer, by diff ID,
+ * on engines that tar alike: 20.10 does not as the later ones do.
+ */
 export interface LayerSpec {
   /** The folder, below `/`, that its files are in. */
   name: string;
@@ -27,11 +30,7 @@ export interface LayerSpec {
  * Two images with the same `layers` share all but the top layer.
  * @returns the image's ID
  */
-export async function buildImage(
-  engine: Engine,
-  reference: string,
-  layers: LayerSpec[] = [],
-): Promise<string> {
+export async function buildImage(engine: Engine, reference: string, layers: LayerSpec[] = []): Promise<string> {
   const archives: [string, TarEntry[]][] = [
     ["base", await baseFiles()],
     ...layers.map((layer): [string, TarEntry[]] => [layer.name, layerFiles(layer)]),
@@ -48,11 +47,9 @@ export async function buildImage(
     ...archives.map(([name, entries], index) => tarEntry(`${index}-${name}.tar`, entries)),
   ];
   // BuildKit would want to be installed, in some of the versions.
-  const { stdout } = await engine.dockerWithInput(
-    tar(context),
-    ["build", "--quiet", "--tag", reference, "-"],
-    { DOCKER_BUILDKIT: "0" },
-  );
+  const { stdout } = await engine.dockerWithInput(tar(context), ["build", "--quiet", "--tag", reference, "-"], {
+    DOCKER_BUILDKIT: "0",
+  });
   return stdout.trim();
 }
 

@@ -11,7 +11,7 @@ export function* makeContent(kind: ContentKind, bytes: number, seed: string): Ge
   // AES in counter mode is the fastest generator that Node has built in.
   const key = createHash("sha256").update(seed).digest();
   const cipher = createCipheriv("aes-128-ctr", key.subarray(0, 16), key.subarray(16, 32));
-  for (let left = bytes; left > 0; ) {
+  for (let left = bytes; left > 0;) {
     const random = cipher.update(zeros.subarray(0, left));
     const block = kind === "random" ? random : toText(random).subarray(0, left);
     yield block;
@@ -26,7 +26,7 @@ function toText(random: Buffer): Buffer {
   let text = "";
   for (let i = 0; i < random.length && text.length < random.length; i += 2) {
     const separator = i % 32 === 0 ? ";\n" : " ";
-    text += `${words[random[i]! % words.length]}${separator}${random[i + 1] ?? 0} `;
+    text += `${words[random.readUInt8(i) % words.length]}${separator}${random[i + 1] ?? 0} `;
   }
   return Buffer.from(text);
 }

@@ -12,17 +12,17 @@ import { run, systemPath } from "./programs.ts";
 export type EngineKind = "host" | "20.10" | "26.1" | "26.1-containerd" | "28.5" | "28.5-containerd";
 
 /** Debian's releases, by the engine that they have. sid moves on: see {@link Engine.version}. */
-const releases: Record<string, { suite: string; packages: string[] }> = {
+const releases = {
   "20.10": { suite: "bookworm", packages: ["docker.io", "containerd"] },
   "26.1": { suite: "trixie", packages: ["docker.io", "docker-cli", "containerd"] },
   "28.5": { suite: "sid", packages: ["docker.io", "docker-cli", "containerd"] },
-};
+} as const;
 
 /** @returns a PATH on which the engine's programs come first; runc is the machine's own. */
 export async function enginePath(kind: EngineKind): Promise<string> {
-  const version = kind.replace("-containerd", "");
+  const version = kind.replace("-containerd", "") as "host" | keyof typeof releases;
   if (version === "host" || (await hostVersion()).startsWith(`${version}.`)) return systemPath();
-  const { suite, packages } = releases[version]!;
+  const { suite, packages } = releases[version];
   const folder = join(cacheFolder, `engine-${version}`);
   if (!existsSync(folder)) {
     await exclusively(`engine-${version}`, async () => {
@@ -39,7 +39,7 @@ async function hostVersion(): Promise<string> {
 }
 
 /** The programs need no later libc than Debian 12's, so they are run where they are unpacked. */
-async function download(suite: string, packages: string[], folder: string): Promise<void> {
+async function download(suite: string, packages: readonly string[], folder: string): Promise<void> {
   const { mirror, keyring } = debianSource(suite);
   const work = `${folder}.part-${process.pid}`;
   for (const sub of ["lists/partial", "cache/archives/partial", "packages", "root"]) {
@@ -87,14 +87,11 @@ function aptSources(): { uri: string; suites: string[] }[] {
     const text = readFileSync(file, "utf8").replace(/^#.*\n/gm, "");
     if (file.endsWith(".sources")) {
       return text.split(/\n{2,}/).flatMap((stanza) => {
-        const field = (name: string) =>
-          new RegExp(`^${name}: *(.*)$`, "im").exec(stanza)?.[1]?.split(/\s+/) ?? [];
+        const field = (name: string) => new RegExp(`^${name}: *(.*)$`, "im").exec(stanza)?.[1]?.split(/\s+/) ?? [];
         return field("URIs").map((uri) => ({ uri, suites: field("Suites") }));
       });
     }
-    return [...text.matchAll(/^deb (?:\[.*?\] *)?(\S+) +(\S+)/gm)].map(([, uri, suite]) => ({
-      uri: uri!,
-      suites: [suite!],
-    }));
+    const lines = text.matchAll(/^deb (?:\[.*?\] *)?(\S+) +(\S+)/gm);
+    return Array.from(lines, ([, uri = "", suite = ""]) => ({ uri, suites: [suite] }));
   });
 }

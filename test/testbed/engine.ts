@@ -79,6 +79,12 @@ export class Engine {
     await runInside(machine, "sh", ["-c", script, files(machine).pid]);
   }
 
+  /** Makes it hang (`STOP`) as a machine without memory does, and go on (`CONT`). */
+  async signal(signal: "STOP" | "CONT"): Promise<void> {
+    const { machine } = this.#daemon();
+    await runInside(machine, "sh", ["-c", `kill -s ${signal} "$(cat "$0")"`, files(machine).pid]);
+  }
+
   /** Starts it (again): its images are still there. Returns when it answers. */
   async start(): Promise<void> {
     const daemon = this.#daemon();

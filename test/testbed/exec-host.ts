@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { execa } from "execa";
 import { nodeFolder } from "./commands.ts";
 import type { Engine } from "./engine.ts";
 import { cacheFolder, projectFolder } from "./paths.ts";
@@ -18,27 +17,27 @@ const image = "docker-over-ssh-test-bed/exec-host";
  * Runs a container in which `docker-over-ssh` and `docker` are found and talk to an engine:
  * `docker exec -i NAME docker-over-ssh pull app:v1`.
  * @param on the engine that runs it
- * @param to the engine that is talked to from within
+ * @param to the engine that is talked to from within. When it is the other one, what the command
+ *   offers on 127.0.0.1 is out of its reach: they are on different networks.
  */
-export async function startExecHost(
-  bed: Testbed,
-  { on, to = on }: { on: Engine; to?: Engine },
-): Promise<ExecHost> {
+export async function startExecHost(bed: Testbed, { on, to = on }: { on: Engine; to?: Engine }): Promise<ExecHost> {
   await on.dockerWithInput(tar(rootFiles()), ["import", "-", image]);
   const readOnly = ["/usr", "/etc/alternatives", nodeFolder, projectFolder, bed.bin, cacheFolder];
   const volumes = [...new Set(readOnly)].filter(existsSync).map((path) => `${path}:${path}:ro`);
   volumes.push(`${to.description.socket}:/run/docker.sock`);
-  const { stdout: name } = await on.docker(
-    ...["run", "--detach", "--network", "host"],
+  const env = [`PATH=${bed.bin}:${to.env.PATH}`, "DOCKER_HOST=unix:///run/docker.sock"];
+  const options = [
     ...volumes.flatMap((volume) => ["--volume", volume]),
-    ...["--env", `PATH=${bed.bin}:${to.env.PATH}`, "--env", "DOCKER_HOST=unix:///run/docker.sock"],
-    ...[image, "sleep", "infinity"],
-  );
+    ...env.flatMap((variable) => ["--env", variable]),
+    // The engine and the command meet on 127.0.0.1.
+    "--network=host",
+  ];
+  const { stdout: name } = await on.docker("run", "--detach", ...options, image, "sleep", "infinity");
   return {
     name,
     async [Symbol.asyncDispose]() {
-      // Not an await of the image's removal as well: other hosts may use it.
-      await execa({ env: on.env })`docker rm --force --volumes ${name}`;
+      // The image stays: another such container may use it.
+      await on.docker("rm", "--force", "--volumes", name);
     },
   };
 }

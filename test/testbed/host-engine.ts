@@ -9,8 +9,7 @@ import { Testbed } from "./testbed.ts";
  */
 export async function useHostEngine(why: string): Promise<Testbed> {
   const host =
-    process.env["DOCKER_HOST"] ??
-    (await execa`docker context inspect --format ${"{{.Endpoints.docker.Host}}"}`).stdout;
+    process.env["DOCKER_HOST"] ?? (await execa`docker context inspect --format ${"{{.Endpoints.docker.Host}}"}`).stdout;
   if (!host.startsWith("unix://")) throw new Error(`an engine on a Unix socket is needed, not ${host}`);
   const socket = host.slice("unix://".length);
   const { Version } = JSON.parse(await askEngine(socket, "/version")) as { Version: string };

@@ -29,10 +29,7 @@ export async function listEngine(socket: string): Promise<Listing> {
     ask("/volumes"),
     ask("/images/json"),
   ])) as [ApiContainer[], { Volumes: { Name: string }[] | null }, ApiImage[]];
-  const references = images.flatMap((image) => [
-    ...(image.RepoTags ?? []),
-    ...(image.RepoDigests ?? []),
-  ]);
+  const references = images.flatMap((image) => [...(image.RepoTags ?? []), ...(image.RepoDigests ?? [])]);
   return {
     containers: containers
       .map(({ Id, Names, Image, Labels }) => ({
@@ -41,9 +38,9 @@ export async function listEngine(socket: string): Promise<Listing> {
         image: Image,
         labels: Labels ?? {},
       }))
-      .sort((a, b) => (a.id < b.id ? -1 : 1)),
-    volumes: (volumes.Volumes ?? []).map(({ Name }) => Name).sort(),
-    references: references.filter((reference) => !reference.startsWith("<none>")).sort(),
-    images: images.map(({ Id }) => Id).sort(),
+      .toSorted((a, b) => (a.id < b.id ? -1 : 1)),
+    volumes: (volumes.Volumes ?? []).map(({ Name }) => Name).toSorted(),
+    references: references.filter((reference) => !reference.startsWith("<none>")).toSorted(),
+    images: images.map(({ Id }) => Id).toSorted(),
   };
 }

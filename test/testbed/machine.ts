@@ -1,9 +1,10 @@
 import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
-import type { Socket } from "node:net";
 import { join } from "node:path";
+import type { Writable } from "node:stream";
 import { identify, type ProcessIdentity } from "./processes.ts";
 import { run, systemPath } from "./programs.ts";
+import { unref } from "./lifeline.ts";
 
 /**
  * What passes for a computer: a set of namespaces with processes, mounts, a host name, a `/run`
@@ -26,6 +27,8 @@ export interface MachineOptions {
   ownNetwork: boolean;
   /** Gives it a disk of this size (in memory) for the engine's data. */
   diskMB?: number | undefined;
+  /** Where the machine's lifeline is added: the machine ends when that is ended. */
+  lifelines: Writable[];
 }
 
 /**
@@ -56,7 +59,7 @@ wait
 `;
 
 export async function startMachine(options: MachineOptions): Promise<Machine> {
-  const { hostname, folder, ownNetwork, diskMB } = options;
+  const { hostname, folder, ownNetwork, diskMB, lifelines } = options;
   const dataFolder = join(folder, "data");
   mkdirSync(dataFolder, { recursive: true, mode: 0o711 });
   writeFileSync(join(folder, "shadow"), "root:*:19000:0:99999:7:::\n", { mode: 0o600 });
@@ -78,6 +81,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
       },
     },
   );
+  lifelines.push(child.stdin);
   let errors = "";
   child.stderr.on("data", (data: Buffer) => (errors += data.toString()));
   const pid = await new Promise<number>((resolve, reject) => {
@@ -89,7 +93,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   child.stdout.destroy();
   child.stderr.destroy();
   child.unref();
-  (child.stdin as Socket).unref();
+  unref(child.stdin);
   const identity = identify(pid);
   if (!identity) throw new Error(`the machine "${hostname}" ended as soon as it had begun`);
   const machine: Machine = { hostname, folder, dataFolder, init: identity };
@@ -101,7 +105,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
  * The command line that runs a command within the machine.
  * nsenter and not `ip netns exec`, which mounts another /sys and thereby hides the control groups.
  */
-export function inside(machine: Machine, command: string, args: string[] = []): [string, string[]] {
+function inside(machine: Machine, command: string, args: string[] = []): [string, string[]] {
   const namespaces = ["--mount", "--uts", "--net", "--pid"];
   return ["nsenter", ["--target", String(machine.init.pid), ...namespaces, "--", command, ...args]];
 }
@@ -118,7 +122,7 @@ export async function runInside(machine: Machine, command: string, args: string[
 export function startInside(
   machine: Machine,
   { command, args, path, log }: { command: string; args: string[]; path: string; log: string },
-): { ended(): string | undefined } {
+): { ended: () => string | undefined } {
   const output = openSync(log, "a");
   let ended: string | undefined;
   const child = spawn(...inside(machine, command, args), {

@@ -75,7 +75,6 @@ export function osRelease(): Record<string, string> {
   } catch {
     // Not a Linux that knows its name.
   }
-  return Object.fromEntries(
-    [...text.matchAll(/^(\w+)="?(.*?)"?$/gm)].map(([, key, value]) => [key!, value!]),
-  );
+  const lines = text.matchAll(/^(\w+)="?(.*?)"?$/gm);
+  return Object.fromEntries(Array.from(lines, ([, key = "", value = ""]) => [key, value]));
 }

@@ -6,10 +6,7 @@ import { fileURLToPath } from "node:url";
 export const projectFolder = fileURLToPath(new URL("../../", import.meta.url)).replace(/\/$/, "");
 
 /** What later runs use again: downloaded engine packages. */
-export const cacheFolder = join(
-  process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"),
-  "docker-over-ssh-testbed",
-);
+export const cacheFolder = join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "docker-over-ssh-testbed");
 
 /**
  * Where each run has a folder of its own: keys, sockets, logs and the engines' data.

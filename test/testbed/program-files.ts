@@ -12,7 +12,7 @@ export async function programWithLibraries(name: string, path: string): Promise<
   if (!program) throw new Error(`there is no ${name} on this machine`);
   // ldd(1) fails for a program that is linked statically.
   const { stdout } = await run({ reject: false })`ldd ${program}`;
-  const libraries = [...stdout.matchAll(/(\/\S+) \(0x/g)].map(([, library]) => library!);
+  const libraries = Array.from(stdout.matchAll(/(\/\S+) \(0x/g), ([, library = ""]) => library);
   return [
     fileEntry(path, readFileSync(realpathSync(program)), 0o755),
     ...libraries.map((library) => fileEntry(library.slice(1), readFileSync(library), 0o755)),

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { runsFolder } from "./paths.ts";
 import { identify, isAlive, type ProcessIdentity } from "./processes.ts";
@@ -29,10 +29,12 @@ export function createRun(): Run {
   }
 }
 
-/** @returns the run that the entry of `runsFolder` belongs to, if its owner is dead. */
-export function deadRun(entry: string): Run | undefined {
-  const [, name, pid, startTime] = folderName.exec(entry) ?? [];
-  if (!name || !startTime) return undefined;
-  const owner: ProcessIdentity = { pid: Number(pid), startTime };
-  return isAlive(owner) ? undefined : { name, folder: join(runsFolder, entry) };
+/** All runs on this machine that have left a trace, with the process that each belongs to. */
+export function findRuns(): (Run & { owner: ProcessIdentity; alive: boolean })[] {
+  return readdirSync(runsFolder).flatMap((entry) => {
+    const [, name, pid, startTime] = folderName.exec(entry) ?? [];
+    if (!name || !startTime) return [];
+    const owner: ProcessIdentity = { pid: Number(pid), startTime };
+    return { name, folder: join(runsFolder, entry), owner, alive: isAlive(owner) };
+  });
 }

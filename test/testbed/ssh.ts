@@ -6,7 +6,7 @@ import { findProgram, run, systemPath } from "./programs.ts";
 import { until } from "./wait.ts";
 
 /** The hosts that `ssh` knows. All are the far machine. */
-export const sshHosts = {
+const sshHosts = {
   far: { port: 22, what: "a server like any other" },
   noisy: { port: 2222, what: "greets on stdout before it runs the command" },
   "far-again": { port: 2223, what: "a second hop: it can be reached from far only" },

@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { atExit } from "./at-exit.ts";
+import type { Writable } from "node:stream";
 import { builtCommand, writeCommands } from "./commands.ts";
 import { askEngine } from "./engine-api.ts";
 import { Engine, type EngineDescription } from "./engine.ts";
@@ -11,12 +11,12 @@ import { installPackages } from "./packages.ts";
 import { findProgram } from "./programs.ts";
 import { createRun, type Run } from "./run.ts";
 import { startSshd, writeSshFiles } from "./ssh.ts";
-import { removeLeftovers, removeRun } from "./teardown.ts";
+import { removeLeftovers, startReaper } from "./teardown.ts";
 import { Testbed, type TestbedDescription } from "./testbed.ts";
 import { checkTestbed } from "./check.ts";
 import { useHostEngine } from "./host-engine.ts";
 
-export interface EngineOptions {
+interface EngineOptions {
   /** @default "host" */
   kind?: EngineKind;
   /** The size of the disk that holds its images; it is in memory. @default as large as it gets */
@@ -42,17 +42,14 @@ export async function startTestbed(options: TestbedOptions = {}): Promise<Testbe
   if (options.useHostEngine) return await useHostEngine(check.usable ? "asked for" : check.why);
   if (!check.usable) throw new Error(check.why);
   await installPackages();
-  removeLeftovers();
+  await removeLeftovers();
   const run = createRun();
-  const forget = atExit(() => removeRun(run));
-  const dispose = () => {
-    forget();
-    removeRun(run);
-  };
+  const reaper = startReaper(run);
   try {
-    return new Testbed(await start(run, options), dispose);
+    const description = await start(run, reaper.lifelines, options);
+    return new Testbed(description, () => reaper.end());
   } catch (error) {
-    dispose();
+    await reaper.end();
     throw error;
   }
 }
@@ -62,12 +59,12 @@ export function attachTestbed(description: TestbedDescription): Testbed {
   return new Testbed(description);
 }
 
-async function start(run: Run, options: TestbedOptions): Promise<TestbedDescription> {
+async function start(run: Run, lifelines: Writable[], options: TestbedOptions): Promise<TestbedDescription> {
   const network = await planNetwork(run);
   const bin = join(run.folder, "bin");
   const [near, far, ssh] = await Promise.all([
-    startHost(run, "near", network.near, options.near),
-    startHost(run, "far", network.far, options.far),
+    startHost(run, lifelines, "near", network.near, options.near),
+    startHost(run, lifelines, "far", network.far, options.far),
     writeSshFiles(join(run.folder, "ssh"), network.wire.farAddress),
   ]);
   writeCommands(bin, {
@@ -103,6 +100,7 @@ async function start(run: Run, options: TestbedOptions): Promise<TestbedDescript
 /** A machine with a bridge, and what is to be its engine. */
 async function startHost(
   run: Run,
+  lifelines: Writable[],
   hostname: "near" | "far",
   bridge: Bridge,
   { kind = "host", diskMB }: EngineOptions = {},
@@ -111,7 +109,7 @@ async function startHost(
   const home = join(folder, "home");
   mkdirSync(home, { recursive: true });
   const [machine, path] = await Promise.all([
-    startMachine({ hostname, folder, ownNetwork: hostname === "far", diskMB }),
+    startMachine({ hostname, folder, ownNetwork: hostname === "far", diskMB, lifelines }),
     enginePath(kind),
   ]);
   await addBridge(machine, bridge);

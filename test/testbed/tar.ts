@@ -64,8 +64,11 @@ function header(entry: TarEntry): Uint8Array {
   text(148, " ".repeat(8));
   text(156, { file: "0", link: "2", folder: "5" }[entry.type]);
   if (isLink) text(157, entry.target);
-  text(257, "ustar\0" + "00");
-  octal(148, 6, bytes.reduce((sum, byte) => sum + byte, 0));
+  text(257, "ustar");
+  text(263, "00");
+  // The sum counts its own place, of eight bytes, as spaces.
+  const sum = bytes.reduce((total, byte) => total + byte, 0);
+  octal(148, 6, sum);
   bytes[154] = 0;
   return bytes;
 }

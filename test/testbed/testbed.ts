@@ -30,9 +30,9 @@ export class Testbed implements AsyncDisposable {
   readonly description: TestbedDescription;
   readonly near: Engine;
   readonly far: Engine;
-  readonly #dispose: () => void;
+  readonly #dispose: () => Promise<void>;
 
-  constructor(description: TestbedDescription, dispose: () => void = () => {}) {
+  constructor(description: TestbedDescription, dispose = async () => {}) {
     this.description = description;
     this.near = new Engine(description.near);
     this.far = new Engine(description.far);
@@ -90,7 +90,7 @@ export class Testbed implements AsyncDisposable {
 
   /** Ends both machines and removes all that was theirs; in other processes, does nothing. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#dispose();
+    await this.#dispose();
   }
 
   #machines(): TwoMachines {

@@ -15,10 +15,7 @@ export async function countBytes(near: Machine, { device }: Wire): Promise<Traff
 }
 
 /** Makes both directions no faster than so many megabits per second; `undefined`: no limit. */
-export async function limitRate(
-  ends: { machine: Machine; device: string }[],
-  mbit: number | undefined,
-): Promise<void> {
+export async function limitRate(ends: { machine: Machine; device: string }[], mbit: number | undefined): Promise<void> {
   await Promise.all(
     ends.map(async ({ machine, device }) => {
       // tbf(8): the bucket must hold at least what passes between two ticks of the clock (10 ms).

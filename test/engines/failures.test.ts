@@ -1,0 +1,272 @@
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { buildImage } from "../testbed/build-image.ts";
+import { bed, done, dos, rememberEngines, startDos, unchanged, untilPrinted, why } from "./bed.ts";
+
+/** A sleep that no other process sleeps, so that one left behind is found. */
+const SLEEP = "exec sleep 1000.753";
+const OVER_SSH = ["ssh", "far", "docker-over-ssh pull app:v1"];
+
+let folder: string;
+let changes: () => Promise<unknown>;
+
+beforeAll(async () => {
+  if (!why) await buildImage(bed.near, "app:v1", [{ name: "data", bytes: 8_000_000, files: 4 }]);
+});
+
+beforeEach(async () => {
+  if (why) return;
+  folder = mkdtempSync(join(tmpdir(), "dos-failures-"));
+  changes = await rememberEngines(bed.near, bed.far);
+});
+
+/** Whatever went wrong, neither engine holds more than before, and no process that was started is there. */
+afterEach(async () => {
+  if (why) return;
+  await bed.limitRate(undefined);
+  rmSync(folder, { recursive: true });
+  expect(await changes()).toEqual(unchanged(2));
+  expect((await execa({ reject: false })`pgrep -fa ${"sleep 1000.753|docker-over-ssh.js (push|pull)"}`).stdout).toBe(
+    "",
+  );
+});
+
+describe.skipIf(why)(`what cannot work is told before anything is started ${why ?? ""}`, () => {
+  const started = (): string => join(folder, "started");
+
+  test.each<[string, string[], number, string]>([
+    ["an unknown image", ["push", "nowhere:v1"], 3, "there is no image nowhere:v1"],
+    ["an invalid reference", ["push", "App:v1"], 2, "must be in lower case"],
+    ["an image ID", ["push", "ab".repeat(32)], 2, "it is an image ID"],
+    [
+      "a platform that is not there",
+      ["push", "--platform", "linux/s390x", "app:v1"],
+      3,
+      "is here for linux/amd64, not for linux/s390x",
+    ],
+    ["no engine", ["push", "-H", "unix:///nowhere.sock", "app:v1"], 4, "/nowhere.sock"],
+    ["no engine to receive", ["pull", "-H", "tcp://127.0.0.1:1", "app:v1"], 4, "127.0.0.1:1"],
+    ["an engine address that is none", ["push", "-H", "ftp://x", "app:v1"], 2, "ftp://x"],
+    ["a registry that is none", ["push", "--registry", "x:y", "app:v1"], 2, "--registry x:y names no registry"],
+  ])("%s", async (_, words, exitCode, message) => {
+    const run = await dos([...words, "touch", started()]);
+    expect(run).toMatchObject({ exitCode, stdout: "" });
+    expect(run.stderr).toContain(message);
+    expect(run.stderr).toMatch(/^ {2}expected: .+\n {2}to do: {4}.+/m);
+    expect(existsSync(started())).toBe(false);
+  });
+
+  test("no permission on the socket", async () => {
+    // Root may open any socket, so this root gives that up.
+    const socket = join(folder, "engine.sock");
+    const server = createServer().listen(socket);
+    await once(server, "listening");
+    await execa`chown nobody ${socket}`;
+    await execa`chmod 000 ${socket}`;
+    const run = await execa({
+      reject: false,
+      env: bed.env,
+    })`setpriv --bounding-set=-dac_override,-dac_read_search docker-over-ssh push -H unix://${socket} app:v1 touch ${started()}`;
+    server.close();
+    expect(run.exitCode).toBe(4);
+    expect(run.stderr).toContain(socket);
+    expect(run.stderr).toMatch(/group|sudo/);
+    expect(existsSync(started())).toBe(false);
+  });
+});
+
+describe.skipIf(why)("a far command that is not, or not yet, docker-over-ssh", () => {
+  const hello = (fields: object): string => `#docker-over-ssh#tunnel#\\n${JSON.stringify(fields)}\\n`;
+
+  test.each<[string, string[], number, string]>([
+    ["is not there", ["no-such-program", "x"], 5, "there is no program `no-such-program`"],
+    ["is not there, over ssh", ["ssh", "far", "no-such-program"], 5, "ended with status 127"],
+    ["may not be run", ["sh", "-c", "exit 126"], 5, "ended with status 126"],
+    ["exits at once", ["sh", "-c", "exit 3"], 7, "ended with status 3 before it said that it is ready"],
+    ["exits at once with success", ["true"], 7, "ended with status 0 before it said that it is ready"],
+    ["is killed", ["sh", "-c", "kill -9 $$"], 7, "was ended by SIGKILL"],
+    ["prints a banner and exits", ["sh", "-c", "echo Welcome to prod; exit 1"], 7, "It printed:\nWelcome to prod"],
+    ["prints garbage for ever", ["yes", "garbage"], 7, "more than 1 MB of something else"],
+    ["closes its stdout", ["sh", "-c", `exec >&-; ${SLEEP}`], 7, "closed its output before it said that it is ready"],
+    ["never answers", ["sh", "-c", SLEEP], 6, "did not answer within 1 s"],
+    [
+      "speaks another protocol",
+      ["sh", "-c", `printf '${hello({ protocol: 99, tool: "9.9.9", role: "receiver" })}'; ${SLEEP}`],
+      8,
+      "docker-over-ssh 9.9.9, which speaks protocol 99",
+    ],
+    ["sends too", ["ssh", "far", "docker-over-ssh push registry:2"], 2, "both ends run `docker-over-ssh push`"],
+    [
+      "wants another image",
+      ["ssh", "far", "docker-over-ssh pull app:v2"],
+      13,
+      "offers app:v1, the receiving side asks for app:v2",
+    ],
+    ["has no engine", ["ssh", "far", "docker-over-ssh pull -H unix:///nowhere.sock app:v1"], 4, "the far end failed:"],
+  ])("%s", async (_, command, exitCode, message) => {
+    const run = await dos(["push", ...(exitCode === 6 ? ["--timeout", "1"] : []), "app:v1", ...command]);
+    expect(run).toMatchObject({ exitCode, stdout: "" });
+    expect(run.stderr).toContain(message);
+  });
+
+  test("a banner first does no harm", async () => {
+    await bed.near.docker("tag", "app:v1", "banner:v1");
+    const command = 'echo Welcome; printf "no line feed"; exec ssh far "docker-over-ssh pull banner:v1"';
+    expect(await dos(["push", "banner:v1", "sh", "-c", command])).toEqual(done);
+    await bed.near.docker("rmi", "banner:v1");
+    await bed.far.docker("rmi", "banner:v1");
+  });
+
+  test("its stderr is shown live, each line marked", async () => {
+    const run = await dos(["push", "app:v1", "sh", "-c", "echo one >&2; printf two >&2; exit 1"]);
+    expect(run.stderr).toMatch(/^far: one\nfar: two\n/);
+  });
+
+  test("a pull or push without a command says so to a terminal, and does not hang", async () => {
+    const run = await execa({ reject: false, env: bed.env })`script -qec ${"docker-over-ssh pull app:v1"} /dev/null`;
+    expect(run.exitCode).toBe(2);
+    expect(run.stdout).toContain("one of them is a terminal");
+  });
+});
+
+describe.skipIf(why)("a registry that", () => {
+  test("cannot be had: the far engine has no registry:2 and no network", async () => {
+    const run = await dos(["pull", "app:v1", "ssh", "far", "docker-over-ssh push app:v1"]);
+    expect(run.exitCode).toBe(3);
+    await dos(["push", "app:v1", ...OVER_SSH.slice(0, 2), "docker-over-ssh pull app:v1"]);
+    const second = await dos(["pull", "app:v1", "ssh", "far", "docker-over-ssh push app:v1"]);
+    expect(second.exitCode).toBe(10);
+    expect(second.stderr).toMatch(/the image registry:2 is not on .* and pulling it failed: /);
+    expect(second.stderr).toContain("docker save | docker load");
+    await bed.far.docker("rmi", "app:v1");
+  });
+
+  test("is something else, on a port that is taken", async () => {
+    const server = createServer((socket) => socket.end("220 mail.example.com ESMTP\r\n")).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const run = await dos(["push", "app:v1", ...OVER_SSH], { env: { LOCAL_DOCKER_REGISTRY_PORT: String(port) } });
+    server.close();
+    expect(run.exitCode).toBe(10);
+    expect(run.stderr).toContain(`what listens at 127.0.0.1:${port} is not a registry`);
+  });
+
+  test("is not there", async () => {
+    const run = await dos(["push", "--registry", "127.0.0.1:1", "app:v1", ...OVER_SSH]);
+    expect(run.exitCode).toBe(10);
+    expect(run.stderr).toContain("no registry answers at 127.0.0.1:1");
+  });
+
+  test("dies in the middle", async () => {
+    await bed.limitRate(8);
+    const run = startDos(["push", "app:v1", ...OVER_SSH]);
+    await untilPrinted(run, "sending");
+    const registry = (await bed.near.docker("ps", "--quiet", "--filter", "label=docker-over-ssh.run")).stdout;
+    await bed.near.docker("kill", registry);
+    const { exitCode, stderr } = await run;
+    expect(exitCode).toBe(10);
+    expect(stderr).toContain("the temporary registry is gone: it stopped with status 137");
+  });
+});
+
+/** The far machine's process numbers are its own. */
+async function killFar(pidFile: string, signal: string): Promise<void> {
+  await execa({ env: bed.env })`ssh far ${`kill -s ${signal.slice(3)} $(cat ${pidFile})`}`;
+}
+
+describe.skipIf(why)("stopped at any stage, on either side", () => {
+  const stages: [string, string[]][] = [
+    ["running", ["sh", "-c", SLEEP]],
+    ["starting a registry", OVER_SSH],
+    ["preparing", OVER_SSH],
+    ["sending", OVER_SSH],
+  ];
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  const status = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
+
+  test.each(
+    stages.flatMap(([stage, command], index) =>
+      signals.filter((_, at) => stage === "sending" || at === index).map((signal) => ({ stage, signal, command })),
+    ),
+  )("$signal to the sender while $stage", async ({ stage, signal, command }) => {
+    await bed.limitRate(8);
+    const run = startDos(["push", "--verbose", "app:v1", ...command]);
+    await untilPrinted(run, stage);
+    run.kill(signal);
+    expect((await run).exitCode).toBe(status[signal]);
+  });
+
+  test.each(stages.slice(1).map(([stage], index) => ({ stage, signal: signals[index] ?? "SIGTERM" })))(
+    "$signal to the receiver while $stage",
+    async ({ stage, signal }) => {
+      await bed.limitRate(8);
+      const pid = join(folder, "pid");
+      const run = startDos(["push", "app:v1", "ssh", "far", `echo $$ > ${pid}; exec docker-over-ssh pull app:v1`]);
+      await untilPrinted(run, stage);
+      await killFar(pid, signal);
+      const { exitCode, stderr } = await run;
+      expect(stderr).toContain(`the far end failed: stopped by ${signal}`);
+      expect(exitCode).toBe(1);
+    },
+  );
+
+  test("Ctrl-C, which a terminal sends to ssh as well", async () => {
+    await bed.limitRate(8);
+    const run = execa("docker-over-ssh", ["push", "app:v1", ...OVER_SSH], {
+      env: bed.env,
+      reject: false,
+      detached: true,
+    });
+    await untilPrinted(run, "sending");
+    process.kill(-(run.pid ?? 0), "SIGINT");
+    expect((await run).exitCode).toBe(130);
+  });
+
+  test("the receiver is killed: the sender says that the link is lost, and how ssh ended", async () => {
+    await bed.limitRate(8);
+    const pid = join(folder, "pid");
+    const run = startDos(["push", "app:v1", "ssh", "far", `echo $$ > ${pid}; exec docker-over-ssh pull app:v1`]);
+    await untilPrinted(run, "sending");
+    await killFar(pid, "SIGKILL");
+    const { exitCode, stderr } = await run;
+    expect(exitCode).toBe(9);
+    expect(stderr).toMatch(/the connection to the far end was lost: `ssh far .*` ended with status/);
+    // What it left in its engine goes with the next run there.
+    const next = await dos(["push", "app:v1", ...OVER_SSH]);
+    expect(next).toEqual(done);
+    await bed.far.docker("rmi", "app:v1");
+  });
+
+  test("the sender is killed: the receiver ends, and leaves nothing", async () => {
+    await bed.limitRate(8);
+    const run = startDos(["push", "app:v1", ...OVER_SSH]);
+    await untilPrinted(run, "sending");
+    run.kill("SIGKILL");
+    await run;
+    // The next run removes what the sender left in its engine.
+    expect(await dos(["push", "app:v1", ...OVER_SSH])).toEqual(done);
+    await bed.far.docker("rmi", "app:v1");
+  });
+
+  test("a second Ctrl-C ends it at once, though the engine hangs; the next run tidies up", async () => {
+    const run = startDos(["push", "--verbose", "app:v1", ...OVER_SSH]);
+    await untilPrinted(run, "preparing");
+    await bed.near.signal("STOP");
+    try {
+      const stopping = untilPrinted(run, "stopping: SIGINT");
+      run.kill("SIGINT");
+      await stopping;
+      run.kill("SIGINT");
+      expect((await run).exitCode).toBe(130);
+    } finally {
+      await bed.near.signal("CONT");
+    }
+    expect(await dos(["push", "app:v1", ...OVER_SSH])).toEqual(done);
+    await bed.far.docker("rmi", "app:v1");
+  });
+});

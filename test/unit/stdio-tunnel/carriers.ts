@@ -1,0 +1,49 @@
+/** The three kinds of streams that a tunnel runs over in these tests. */
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { PassThrough } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { spawnFar, type FarProcess } from "../../../src/stdio-tunnel/child-process.ts";
+import type { Role } from "../../../src/stdio-tunnel/handshake.ts";
+import type { CountingDuplex, Tunnel } from "../../../src/stdio-tunnel/session.ts";
+import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
+import { openEnd } from "../../fixtures/far/open-end.ts";
+
+export type Pair = [CountingDuplex, CountingDuplex];
+
+/** In this process, nothing below it. */
+export function duplexPair(): Pair {
+  const [there, back] = [new PassThrough(), new PassThrough()];
+  return [new StdioTransport(there, back), new StdioTransport(back, there)];
+}
+
+export async function tcpPair(): Promise<Pair> {
+  const server = createServer({ allowHalfOpen: true }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const near = connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1", allowHalfOpen: true });
+  const [far] = (await once(server, "connection")) as [Socket];
+  await once(near, "connect");
+  server.close();
+  return [near, far];
+}
+
+/** Both ends of a tunnel, open. */
+export async function tunnelPair(pair: Pair = duplexPair(), silence?: number): Promise<{ sender: Tunnel; receiver: Tunnel }> {
+  const [sender, receiver] = await Promise.all([
+    openEnd(pair[0], "spawner", "sender", silence),
+    openEnd(pair[1], "spawned", "receiver", silence),
+  ]);
+  return { sender, receiver };
+}
+
+/** The words of a command that runs a program of test/fixtures/far. */
+export function farProgram(name: string, ...args: string[]): string[] {
+  const path = fileURLToPath(new URL(`../../fixtures/far/${name}`, import.meta.url));
+  const runner = name.endsWith(".ts") ? ["--import", "tsx"] : [];
+  return [process.execPath, ...runner, path, ...args];
+}
+
+/** The far half of a scenario in a child process. */
+export function spawnScenario(role: Role, name: string): FarProcess {
+  return spawnFar(farProgram("tunnel.ts", role, name), (line) => process.stderr.write(`far: ${line}\n`));
+}

@@ -1,0 +1,96 @@
+/** What a tunnel carries, over every kind of stream and whichever end runs the other. */
+import { createHash } from "node:crypto";
+import { describe, expect, test } from "vitest";
+import { MAX_STREAMS } from "../../../src/stdio-tunnel/constants.ts";
+import type { Role } from "../../../src/stdio-tunnel/handshake.ts";
+import { openEnd } from "../../fixtures/far/open-end.ts";
+import { play } from "../../fixtures/far/play.ts";
+import { pseudoRandom } from "../../fixtures/far/pseudo-random.ts";
+import { BULK_BYTES } from "../../fixtures/far/scenarios/bulk.ts";
+import { SCENARIOS } from "../../fixtures/far/scenarios/index.ts";
+import { duplexPair, spawnScenario, tcpPair, type Pair } from "./carriers.ts";
+
+/** Plays a scenario with `spawner` as this process's role; the receiver's report. */
+type Carrier = (name: string, spawner: Role) => Promise<unknown>;
+
+const CARRIERS: Record<string, Carrier> = {
+  "a pair of streams": (name, spawner) => overPair(duplexPair(), name, spawner),
+  "a TCP connection": async (name, spawner) => overPair(await tcpPair(), name, spawner),
+  "a child process": overChild,
+};
+
+function other(role: Role): Role {
+  return role === "sender" ? "receiver" : "sender";
+}
+
+async function overPair([near, far]: Pair, name: string, spawner: Role): Promise<unknown> {
+  const scenario = scenarioOf(name);
+  const reports = await Promise.all([
+    openEnd(near, "spawner", spawner).then((tunnel) => play(scenario, spawner, tunnel)),
+    openEnd(far, "spawned", other(spawner)).then((tunnel) => play(scenario, other(spawner), tunnel)),
+  ]);
+  expect(reports[1]).toEqual(reports[0]);
+  return reports[0];
+}
+
+async function overChild(name: string, spawner: Role): Promise<unknown> {
+  await using far = spawnScenario(other(spawner), name);
+  return await play(scenarioOf(name), spawner, await openEnd(far.transport, "spawner", spawner));
+}
+
+function scenarioOf(name: string): (typeof SCENARIOS)[string] & object {
+  const scenario = SCENARIOS[name];
+  if (scenario === undefined) throw new Error(`no scenario ${name}`);
+  return scenario;
+}
+
+async function digest(seed: number): Promise<string> {
+  const bytes = (await pseudoRandom(seed, BULK_BYTES).toArray()) as Buffer[];
+  return createHash("sha256").update(Buffer.concat(bytes)).digest("hex");
+}
+
+const cut = { ended: false, failed: true };
+
+describe.each(Object.entries(CARRIERS))("over %s", (_carrier, run) => {
+  describe.each<Role>(["sender", "receiver"])("the %s is the spawner", (spawner) => {
+    test("as many streams at once as there may be", async () => {
+      expect(await run("many", spawner)).toBe(MAX_STREAMS - 1);
+    });
+
+    test("large data both ways, byte for byte", async () => {
+      const expected = await Promise.all([digest(1), digest(2)]);
+      expect(await run("bulk", spawner)).toEqual({ down: expected, up: expected });
+    });
+
+    test("an end that has said all still hears the other", async () => {
+      expect(await run("halfClose", spawner)).toEqual({
+        youFirst: "heard this",
+        meFirst: "all I have",
+        heard: "said after your end",
+      });
+    });
+
+    test("a stream that breaks never looks complete", async () => {
+      expect(await run("resets", spawner)).toMatchObject({
+        "sender with an error": cut,
+        "sender with an error, to one that has ended": cut,
+        "sender without an error": cut,
+        "sender without an error, to one that has ended": cut,
+        "receiver with an error": cut,
+        "receiver without an error": cut,
+      });
+    });
+
+    test("a service that nobody has is a reset, and harms no other", async () => {
+      expect(await run("unknownService", spawner)).toEqual({
+        unknown: { bytes: 0, ...cut },
+        words: "the far end has no service nobody",
+        known: "at your service",
+      });
+    });
+
+    test("messages: early ones are kept, unknown ones ignored, the order stays", async () => {
+      expect(await run("messages", spawner)).toEqual({ counted: [1, 2, 3], words: "ä\nö", early: 2 });
+    });
+  });
+});
