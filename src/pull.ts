@@ -58,10 +58,10 @@ export async function pull(request: TransferRequest, { output, signal, env }: Su
     let result: Result;
     try {
       const moved = await receive(engine, temporary, offer, info, stop, onProgress);
-      const received = await prove(engine, temporary, offer);
+      const received = await prove(engine, temporary, offer, info);
       stop.throwIfAborted();
       await engine.tagImage(temporary, name);
-      await prove(engine, name, offer);
+      await prove(engine, name, offer, info);
       result = { image: request.image, id: received.id, ...count(offer, moved), bytesReceived: tunnel.bytesReceived };
     } finally {
       // An engine that is gone by now cannot remove it; the next run does.
@@ -129,15 +129,28 @@ async function receive(
 }
 
 /** What is in the store under `reference` must have the sender's layers, all of them, in order. */
-async function prove(engine: Engine, reference: string, { diffIds }: Offer): Promise<ImageInfo> {
+async function prove(engine: Engine, reference: string, { diffIds }: Offer, info: EngineInfo): Promise<ImageInfo> {
   const found = await engine.inspectImage(reference);
   if (found !== undefined && found.diffIds.join() === diffIds.join()) return found;
+  const failed = "what arrived is not the image that was sent, and was not given its name";
+  const expected = `${diffIds.length} layers with the digests that the sender named`;
+  if (info.store === "containerd" && (found === undefined || found.diffIds.length === 0)) {
+    // A containerd store does not fetch the blob of a layer that it has unpacked, whatever digest the blob had then.
+    throw new Failure(
+      "not-verified",
+      `${failed}: the engine's pull left it incomplete, because it holds some of the layers under other digests`,
+      {
+        expected,
+        hint: "Remove the images that were built or loaded there with the same layers, then run the same command again.",
+      },
+    );
+  }
   throw new Failure(
     "not-verified",
-    `what arrived is not the image that was sent: ${found === undefined ? "it is not in the store" : "its layers differ"}`,
+    `${failed}: ${found === undefined ? "it is not in the store" : "its layers differ"}`,
     {
-      expected: `${diffIds.length} layers with the digests that the sender named`,
-      hint: "The image was not given its name. Run the same command again; if it happens again, please report it.",
+      expected,
+      hint: "Run the same command again; if it happens again, please report it.",
     },
   );
 }

@@ -37,19 +37,25 @@ export async function fillRegistry(
   const { runs, platform, signal, onProgress } = options;
   const name = temporaryName(registry.pushHost, image.path, runs);
   const layers = new LayerProgress("preparing");
+  const hopeless = new AbortController();
+  const stop = AbortSignal.any([signal, hopeless.signal]);
   try {
     await engine.tagImage(image.given, name);
     await engine.pushImage(name, {
       ...(registry.pushCredentials === undefined ? {} : { credentials: registry.pushCredentials }),
       ...(options.onlyPlatform ? { platform } : {}),
-      signal,
+      signal: stop,
       onProgress: (line) => {
         if (layers.add(line)) onProgress(layers.progress);
+        // The engine tries five times, 5 to 25 s apart, also when the registry's disk is full.
+        if (line.status.startsWith("Retrying"))
+          void isFull(registry).then((full) => full && hopeless.abort(noSpace(image)));
       },
     });
   } catch (error) {
-    signal.throwIfAborted();
-    throw error instanceof EngineError ? await explain(error, image, registry) : error;
+    stop.throwIfAborted();
+    if (!(error instanceof EngineError)) throw error;
+    throw (await isFull(registry)) ? noSpace(image, error) : pushFailed(image, registry, error);
   } finally {
     // An engine that is gone by now cannot remove it; the next run does.
     await engine.removeReference(name).catch(() => {});
@@ -63,26 +69,27 @@ export async function fillRegistry(
 }
 
 /** An engine reports a registry's full disk as "500 Internal Server Error"; the registry knows better. */
-async function explain(error: EngineError, image: Reference, registry: TemporaryRegistry): Promise<Failure> {
-  const complaints = await registry.complaints().catch(() => "");
-  if (/no space left on device/i.test(complaints)) {
-    return new Failure(
-      "no-space",
-      `the temporary registry ran out of disk space while ${image.given} was pushed into it`,
-      {
-        expected: "room for one compressed copy of the image where the engine keeps its volumes",
-        hint: "Free some space (docker system df, docker system prune), or use a registry elsewhere with --registry HOST:PORT.",
-        cause: error,
-      },
-    );
-  }
+async function isFull(registry: TemporaryRegistry): Promise<boolean> {
+  return /no space left on device/i.test(await registry.complaints().catch(() => ""));
+}
+
+function noSpace(image: Reference, cause?: Error): Failure {
   return new Failure(
-    "registry-unavailable",
-    `the engine could not push ${image.given} into the temporary registry at ${registry.pushHost}: ${messageOf(error)}`,
+    "no-space",
+    `the temporary registry ran out of disk space while ${image.given} was pushed into it`,
     {
-      expected: "an engine that reaches the registry under that address",
-      hint: "For an engine on another machine, name a registry that both reach: --registry HOST:PORT.",
-      cause: error,
+      expected: "room for one compressed copy of the image where the engine keeps its volumes",
+      hint: "Free some (docker system df, docker system prune), or use a registry elsewhere with --registry HOST:PORT.",
+      cause,
     },
   );
+}
+
+function pushFailed(image: Reference, registry: TemporaryRegistry, cause: Error): Failure {
+  const message = `the engine could not push ${image.given} into the temporary registry at ${registry.pushHost}: ${messageOf(cause)}`;
+  return new Failure("registry-unavailable", message, {
+    expected: "an engine that reaches the registry under that address",
+    hint: "For an engine on another machine, name a registry that both reach: --registry HOST:PORT.",
+    cause,
+  });
 }

@@ -20,6 +20,8 @@ export const HANDSHAKE_TIMEOUT = 60_000;
 export const STREAM_WINDOW = 8 * MB;
 /** Bytes, all streams together. */
 export const SESSION_WINDOW = 32 * MB;
+/** Bytes that may wait for the far end to read them while it is heard: what the windows allow it, and control frames. */
+export const MAX_BACKLOG = 40 * MB;
 export const MAX_STREAMS = 128;
 /** Bytes in one DATA frame: fewer, larger writes to the pipe. */
 export const MAX_FRAME = 64 * 1024;

@@ -1,6 +1,7 @@
 import { fstatSync } from "node:fs";
 import { Socket } from "node:net";
 import { Duplex, type Readable, type Writable } from "node:stream";
+import { MAX_BACKLOG } from "./constants.ts";
 
 type Done = (error?: Error | null) => void;
 
@@ -9,6 +10,10 @@ type Done = (error?: Error | null) => void;
  *
  * Owns both halves: they are destroyed with it. Either half's error is its error; the end of the readable half is its
  * end; ending it ends the writable half.
+ *
+ * A write that waits does not keep the other direction waiting: while bytes have come that nobody has read, a write
+ * counts as done before the sink has taken it. Node's HTTP/2 does not read while it writes (`MaybeStopReading` in
+ * src/node_http2.cc), so that two ends with much to say would wait for each other for ever.
  */
 export class StdioTransport extends Duplex {
   readonly #source: Readable;
@@ -17,6 +22,8 @@ export class StdioTransport extends Duplex {
   bytesRead = 0;
   /** Bytes sent so far. */
   bytesWritten = 0;
+  /** Ends the write that the sink has not taken yet. */
+  #release: Done | undefined;
 
   constructor(source: Readable, sink: Writable) {
     super({ allowHalfOpen: true });
@@ -25,6 +32,7 @@ export class StdioTransport extends Duplex {
     source.on("data", (chunk: Buffer) => {
       this.bytesRead += chunk.length;
       if (!this.push(chunk)) source.pause();
+      this.#yield();
     });
     source.pause();
     source.once("end", () => this.push(null));
@@ -44,18 +52,32 @@ export class StdioTransport extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
-    this.bytesWritten += chunk.length;
-    this.#sink.write(chunk, done);
+    this.#send([{ chunk }], done);
   }
 
   // One system call for the many small frames of a session.
   override _writev(chunks: { chunk: Buffer }[], done: Done): void {
+    this.#send(chunks, done);
+  }
+
+  #send(chunks: { chunk: Buffer }[], done: Done): void {
+    const release: Done = (error) => {
+      if (this.#release !== release) return;
+      this.#release = undefined;
+      done(error);
+    };
+    this.#release = release;
     this.#sink.cork();
     chunks.forEach(({ chunk }, index) => {
       this.bytesWritten += chunk.length;
-      this.#sink.write(chunk, index === chunks.length - 1 ? done : undefined);
+      this.#sink.write(chunk, index === chunks.length - 1 ? release : undefined);
     });
     this.#sink.uncork();
+    this.#yield();
+  }
+
+  #yield(): void {
+    if (this.readableLength > 0 && this.#sink.writableLength < MAX_BACKLOG) this.#release?.();
   }
 
   override _final(done: Done): void {

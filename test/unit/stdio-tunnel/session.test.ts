@@ -72,12 +72,12 @@ describe.each(Object.entries(CARRIERS))("over %s", (_carrier, run) => {
 
     test("a stream that breaks never looks complete", async () => {
       expect(await run("resets", spawner)).toMatchObject({
-        "sender with an error": cut,
-        "sender with an error, to one that has ended": cut,
-        "sender without an error": cut,
-        "sender without an error, to one that has ended": cut,
-        "receiver with an error": cut,
-        "receiver without an error": cut,
+        "sender, with-an-error": cut,
+        "sender, with-an-error, after the receiver's end": cut,
+        "receiver, with-an-error": cut,
+        "sender, without-an-error": cut,
+        "sender, without-an-error, after the receiver's end": cut,
+        "receiver, without-an-error": cut,
       });
     });
 

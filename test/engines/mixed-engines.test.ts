@@ -1,0 +1,70 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { buildImage } from "../testbed/build-image.ts";
+import { registryImage } from "../testbed/registry-image.ts";
+import { startTestbed } from "../testbed/start.ts";
+import type { Testbed } from "../testbed/testbed.ts";
+import { done, dos, rememberEngines, unchanged, why } from "./bed.ts";
+
+/** The other engines and stores: a containerd image store on one side, a later graphdriver on the other. */
+let mixed: Testbed;
+
+beforeAll(async () => {
+  if (why) return;
+  mixed = await startTestbed({ near: { kind: "28.5-containerd" }, far: { kind: "26.1" } });
+  for (const engine of [mixed.near, mixed.far]) await registryImage(engine);
+});
+
+afterAll(async () => await mixed?.[Symbol.asyncDispose]());
+
+describe.skipIf(why)(`engines of different versions and stores ${why ?? ""}`, () => {
+  test.each([
+    ["pull", "back", "near"],
+    ["push", "there", "far"],
+  ] as const)(
+    "%s: the image runs %s, a second one sends one layer, nothing else is left",
+    async (verb, name, arrivesOn) => {
+      const [from, to] = arrivesOn === "far" ? [mixed.near, mixed.far] : [mixed.far, mixed.near];
+      for (const tag of ["v1", "v2"]) await buildImage(from, `${name}:${tag}`, [{ name: "data", bytes: 4_000_000 }]);
+      const changes = await rememberEngines(from, to);
+      const other = verb === "push" ? "pull" : "push";
+      const line = (tag: string): string[] => [
+        verb,
+        `${name}:${tag}`,
+        "ssh",
+        "far",
+        `docker-over-ssh ${other} ${name}:${tag}`,
+      ];
+      expect(await dos(line("v1"), { on: mixed })).toEqual(done);
+
+      const wire = await mixed.countWire();
+      const second = await dos(line("v2"), { on: mixed });
+      const { toFar, toNear } = await wire();
+      expect(second).toEqual(done);
+      expect(second.stderr).toMatch(/for 1 layer, 2 layers \(.*\) there already/);
+      expect(toFar).toBeLessThan(64_000);
+      expect(toNear).toBeLessThan(64_000);
+
+      expect((await to.docker("run", "--rm", `${name}:v2`)).stdout).toBe(`${name} v2`);
+      // A containerd store lists a digest for whatever it holds; both names are the image's own.
+      const own = (listed: string): boolean => listed.startsWith(`${name}:`) || listed.startsWith(`${name}@`);
+      const [source, target] = (await changes()) as { came: string[]; went: string[] }[];
+      expect(source).toEqual({ came: [], went: [] });
+      expect(target?.came.filter((listed) => !own(listed))).toEqual([]);
+      expect(target?.went).toEqual([]);
+    },
+  );
+
+  test("what a containerd store cannot pull whole is found out: it gets no name, and what had the name keeps it", async () => {
+    // Built there, its layers have other compressed digests here; the engine then takes the one for the other, and fetches nothing.
+    const image = "built-on-both:v1";
+    for (const engine of [mixed.near, mixed.far]) {
+      await buildImage(engine, image, [{ name: "both", bytes: 1_000_000 }]);
+    }
+    const changes = await rememberEngines(mixed.near, mixed.far);
+    const run = await dos(["pull", image, "ssh", "far", `docker-over-ssh push ${image}`], { on: mixed });
+    expect(run.exitCode).toBe(12);
+    expect(run.stderr).toContain("it holds some of the layers under other digests");
+    expect(await changes()).toEqual(unchanged(2));
+    expect((await mixed.near.docker("run", "--rm", image)).stdout).toBe("built-on-both v1");
+  });
+});
