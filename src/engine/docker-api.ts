@@ -11,7 +11,7 @@ const MAX_BODY = 64 * 1024 * 1024;
 /** As much of an error as is shown, characters. */
 const MAX_WORDS = 4096;
 
-export interface ApiRequest {
+interface ApiRequest {
   /** Objects become JSON; undefined ones are left out. */
   query?: Record<string, string | number | boolean | object | undefined>;
   /** Sent as JSON. */
@@ -23,7 +23,7 @@ export interface ApiRequest {
   signal?: AbortSignal | undefined;
 }
 
-export interface ApiAnswer {
+interface ApiAnswer {
   status: number;
   headers: IncomingMessage["headers"];
   body: IncomingMessage;

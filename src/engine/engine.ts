@@ -1,7 +1,7 @@
 /** What the rest of the house may ask of a Docker engine. `docker.ts` answers it with dockerode. */
 
 /** Where images are kept: the classic graph driver, the containerd image store, or Podman's. */
-export type StoreKind = "graphdriver" | "containerd" | "podman";
+type StoreKind = "graphdriver" | "containerd" | "podman";
 
 export interface EngineInfo {
   /** The engine's version, e.g. `28.5.2`. */

@@ -98,7 +98,7 @@ export async function removeReference(api: DockerApi, reference: string): Promis
 }
 
 /** Undefined when the engine answers 404. */
-export async function unlessMissing(answer: Promise<unknown>): Promise<unknown> {
+async function unlessMissing(answer: Promise<unknown>): Promise<unknown> {
   try {
     return await answer;
   } catch (error) {

@@ -12,7 +12,7 @@ const FORM = /^([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}$/;
 /** Where a container's or image's run id is found. */
 export const RUN_LABEL = "docker-over-ssh.run";
 /** The first path component of every temporary name. */
-export const TEMPORARY_PATH = "docker-over-ssh";
+const TEMPORARY_PATH = "docker-over-ssh";
 
 export function newRunId(pid = process.pid): RunId {
   return `${thisHost()}-${pid}-${randomBytes(4).toString("hex")}`;

@@ -104,7 +104,7 @@ export class Terminal implements Output {
 }
 
 /** e.g. `sending  41.2 MB of 101 MB  12.1 MB/s  eta 5.0 s  3 of 5 layers`. Rate in bytes a second. */
-export function progressLine({ stage, current, total, layers }: Progress, rate: number | undefined): string {
+function progressLine({ stage, current, total, layers }: Progress, rate: number | undefined): string {
   const parts = [stage];
   if (current > 0 || (total ?? 0) > 0)
     parts.push(total === undefined ? bytes(current) : `${bytes(current)} of ${bytes(total)}`);

@@ -16,9 +16,7 @@ import { resetUnlessComplete } from "./reset.ts";
 import { deferred } from "../streams/deferred.ts";
 import { within } from "../streams/within.ts";
 import type { Greeting, Hello, Role } from "./handshake.ts";
-
-/** A stream that counts the bytes it has taken in, as {@link StdioTransport} and net.Socket do. */
-export type CountingDuplex = Duplex & { readonly bytesRead: number; readonly bytesWritten: number };
+import type { StdioTransport } from "./transport.ts";
 
 export interface SessionOptions {
   role: Role;
@@ -37,7 +35,7 @@ type Accept = (stream: Duplex) => void;
 export class Tunnel implements AsyncDisposable {
   readonly peer: Hello;
   readonly noise: string;
-  readonly #transport: CountingDuplex;
+  readonly #transport: StdioTransport;
   readonly #session: Http2Session;
   readonly #ended = new AbortController();
   readonly #services = new Map<string, Accept>();
@@ -55,7 +53,7 @@ export class Tunnel implements AsyncDisposable {
   /** The last word has been said: an end of the stream is now no loss. */
   #finished = false;
 
-  constructor(transport: CountingDuplex, greeting: Greeting, { role, silence = SILENCE_TIMEOUT }: SessionOptions) {
+  constructor(transport: StdioTransport, greeting: Greeting, { role, silence = SILENCE_TIMEOUT }: SessionOptions) {
     this.peer = greeting.peer;
     this.noise = greeting.noise;
     this.#role = role;
@@ -149,7 +147,7 @@ export class Tunnel implements AsyncDisposable {
     await control.send(message);
   }
 
-  /** Hears messages of one type. One listener a type. */
+  /** Hears messages of one type. One listener a type; what it throws ends the tunnel. */
   on(type: string, listener: (message: Message) => void): void {
     this.#listeners.set(type, listener);
     const early = this.#early.get(type);
@@ -231,11 +229,15 @@ export class Tunnel implements AsyncDisposable {
   }
 
   #openControl(stream: Duplex): void {
-    const onBroken = (failure: Failure): void => void this.#tell(failure).then(() => this.#end(failure));
-    this.#channel = new ControlChannel(stream, (message) => this.#hear(message), onBroken);
+    const channel = new ControlChannel(
+      stream,
+      (message) => this.#hear(message),
+      (failure) => this.#refuse(failure),
+    );
+    this.#channel = channel;
     this.#streams.delete(stream as Http2Stream);
     stream.once("close", () => this.#lose());
-    this.#control.resolve(this.#channel);
+    this.#control.resolve(channel);
   }
 
   #hear(message: Message): void {
@@ -243,8 +245,21 @@ export class Tunnel implements AsyncDisposable {
     if (message.type === "result" && this.#role === "sender") this.#finished = true;
     const listener = this.#listeners.get(message.type);
     this.#early.delete(message.type);
-    if (listener !== undefined) listener(message);
-    else if (this.#early.size < MAX_EARLY) this.#early.set(message.type, message);
+    if (listener === undefined) {
+      if (this.#early.size < MAX_EARLY) this.#early.set(message.type, message);
+      return;
+    }
+    try {
+      listener(message);
+    } catch (error) {
+      this.#refuse(error);
+    }
+  }
+
+  /** What came is not to be borne: says so to the far end, then ends for that reason. */
+  #refuse(reason: unknown): void {
+    const told = reason instanceof Failure ? this.#tell(reason) : Promise.resolve(false);
+    void told.then(() => this.#end(reason));
   }
 
   async #tell({ code, message, expected, hint }: Failure): Promise<boolean> {
@@ -261,7 +276,7 @@ export class Tunnel implements AsyncDisposable {
     this.#end(lost(cause));
   }
 
-  #end(reason: Failure): void {
+  #end(reason: unknown): void {
     if (this.signal.aborted || this.#finished) return;
     this.#ended.abort(reason);
     this.#control.reject(reason);

@@ -12,8 +12,8 @@ type Done = (error?: Error | null) => void;
  * end; ending it ends the writable half.
  *
  * A write that waits does not keep the other direction waiting: while bytes have come that nobody has read, a write
- * counts as done before the sink has taken it. Node's HTTP/2 does not read while it writes (`MaybeStopReading` in
- * src/node_http2.cc), so that two ends with much to say would wait for each other for ever.
+ * counts as done before the sink has taken it. Node's HTTP/2 does not read while it writes (nodejs/node#29399), so that
+ * two ends with much to say would wait for each other for ever.
  */
 export class StdioTransport extends Duplex {
   readonly #source: Readable;

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { exclusively, osRelease } from "./packages.ts";
+import { exclusively, installWithApt, osRelease } from "./packages.ts";
 import { cacheFolder } from "./paths.ts";
 import { run, systemPath } from "./programs.ts";
 
@@ -62,6 +62,9 @@ async function download(suite: string, packages: readonly string[], folder: stri
   const cwd = join(work, "packages");
   await run("apt-get", [...options, "download", "-qq", ...packages], { cwd });
   for (const file of readdirSync(cwd)) await run`dpkg -x ${join(cwd, file)} ${join(work, "root")}`;
+  const { failed } = await run({ reject: false })`${join(work, "root/usr/sbin/dockerd")} --version`;
+  // The one library that 20.10 needs and the later ones, which the machine may have, do not.
+  if (failed) await installWithApt(["libdevmapper1.02.1"]);
   renameSync(join(work, "root"), folder);
   await run`rm -rf ${work}`;
 }

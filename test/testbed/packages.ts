@@ -30,12 +30,16 @@ export async function installPackages(): Promise<void> {
     const wanted = [...new Set(missing.flatMap((program) => needed[program] ?? []))];
     const known = await Promise.all(wanted.map(isPackage));
     const packages = wanted.filter((_, index) => known[index]);
-    await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...packages], {
-      env: { DEBIAN_FRONTEND: "noninteractive" },
-    });
+    await installWithApt(packages);
     const still = await missingPrograms();
     if (still.length > 0) throw new Error(`apt installed no ${still.join(", no ")}`);
   });
+}
+
+/** Waits its turn when somebody else is at it. */
+export async function installWithApt(packages: string[]): Promise<void> {
+  const options = ["-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"];
+  await run("apt-get", ["install", ...options, ...packages], { env: { DEBIAN_FRONTEND: "noninteractive" } });
 }
 
 async function missingPrograms(): Promise<string[]> {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { parseHost, type EngineEndpoint } from "../../../src/engine/endpoint.ts";
 
-export interface SeenRequest {
+interface SeenRequest {
   method: string;
   /** Without the version. */
   path: string;

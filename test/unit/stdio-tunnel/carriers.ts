@@ -5,11 +5,11 @@ import { PassThrough } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { spawnFar, type FarProcess } from "../../../src/stdio-tunnel/child-process.ts";
 import type { Role } from "../../../src/stdio-tunnel/handshake.ts";
-import type { CountingDuplex, Tunnel } from "../../../src/stdio-tunnel/session.ts";
+import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
 import { openEnd } from "../../fixtures/far/open-end.ts";
 
-export type Pair = [CountingDuplex, CountingDuplex];
+export type Pair = [StdioTransport, StdioTransport];
 
 /** In this process, nothing below it. */
 export function duplexPair(): Pair {
@@ -24,7 +24,7 @@ export async function tcpPair(): Promise<Pair> {
   const [far] = (await once(server, "connection")) as [Socket];
   await once(near, "connect");
   server.close();
-  return [near, far];
+  return [new StdioTransport(near, near), new StdioTransport(far, far)];
 }
 
 /** Both ends of a tunnel, open. */

@@ -1,0 +1,93 @@
+/**
+ * The main job, end to end, on real engines: `npm run demo`.
+ *
+ * The sending engine is the one that this machine has; without one, a throw-away is started. The receiving engine is
+ * always a throw-away, in a network namespace of its own, behind a real sshd. Nothing of it is left at the end.
+ */
+import { execa } from "execa";
+import { buildImage } from "../test/testbed/build-image.ts";
+import { checkTestbed } from "../test/testbed/check.ts";
+import type { Engine } from "../test/testbed/engine.ts";
+import { useHostEngine } from "../test/testbed/host-engine.ts";
+import { registryImage } from "../test/testbed/registry-image.ts";
+import { startTestbed } from "../test/testbed/start.ts";
+
+const IMAGE = "docker-over-ssh-demo";
+const MB = 1_000_000;
+/** What both versions share: 45 MB that do not compress much, in four layers with busybox below. */
+const LAYERS = [
+  { name: "libraries", bytes: 25 * MB, files: 200 },
+  { name: "node_modules", bytes: 15 * MB, files: 3000 },
+  { name: "assets", bytes: 5 * MB, files: 50 },
+];
+
+const say = (text: string): void => console.log(`\n\u001b[1m${text}\u001b[0m`);
+
+const check = await checkTestbed();
+if (check.usable) await demo();
+else {
+  console.error(`The demo needs two engines, and cannot start a second one here: ${check.why}.`);
+  console.error("Run it as root on Debian or Ubuntu, for instance in a privileged container or a virtual machine.");
+  process.exitCode = 1;
+}
+
+async function demo(): Promise<void> {
+  console.log("Starting engines (the first time, this installs what is missing) …");
+  await using bed = await startTestbed();
+  const own = await engineAtHand();
+  const near = own ?? bed.near;
+  const env = { ...bed.env, ...(own === undefined ? {} : { DOCKER_HOST: own.host }) };
+  const broughtRegistry = await needRegistryImage(near);
+  try {
+    console.log(`near: Docker ${near.version}, ${own === undefined ? "a throw-away" : "the engine of this machine"}`);
+    console.log(
+      `far:  Docker ${bed.far.version}, a throw-away on a machine of its own as far as it can tell, reached by ssh`,
+    );
+    for (const version of ["v1", "v2"]) await buildImage(near, `${IMAGE}:${version}`, LAYERS);
+
+    say("1. The far engine has nothing; the whole image goes.");
+    const first = await push("v1");
+    say("2. v2 differs in its top layer; only that goes.");
+    const second = await push("v2");
+    if (second > first / 100) throw new Error("the second push sent more than its top layer");
+    say(`Done: ${(first / MB).toFixed(1)} MB crossed the wire for v1, ${(second / MB).toFixed(3)} MB for v2.`);
+  } finally {
+    if (own !== undefined) {
+      const made = [`${IMAGE}:v1`, `${IMAGE}:v2`, ...(broughtRegistry ? ["registry:2"] : [])];
+      await own.docker("rmi", ...made).catch(() => {});
+    }
+  }
+
+  /** Runs the line as it would be typed, and shows that it did its job. Returns the bytes that crossed the wire. */
+  async function push(version: string): Promise<number> {
+    const image = `${IMAGE}:${version}`;
+    const wire = await bed.countWire();
+    console.log(`$ docker-over-ssh push ${image} ssh far "docker-over-ssh pull ${image}"`);
+    await execa({ env, stdio: "inherit" })`docker-over-ssh push ${image} ssh far ${`docker-over-ssh pull ${image}`}`;
+    const { toFar } = await wire();
+    console.log(`$ ssh far docker run --rm ${image}`);
+    await execa({ env, stdio: "inherit" })`ssh far ${`docker run --rm ${image}`}`;
+    console.log(`(${toFar} bytes went over the wire, ssh and TCP included)`);
+    return toFar;
+  }
+}
+
+/** The engine that the docker command of this machine talks to, if one answers. */
+async function engineAtHand(): Promise<Engine | undefined> {
+  try {
+    const { near } = await useHostEngine("");
+    return near;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Sees that the engine has `registry:2`; true when it had to be made of Debian's docker-registry. */
+async function needRegistryImage(engine: Engine): Promise<boolean> {
+  const has = await engine.docker("image", "inspect", "registry:2").catch(() => undefined);
+  if (has !== undefined) return false;
+  const pulled = await engine.docker("pull", "--quiet", "registry:2").catch(() => undefined);
+  if (pulled !== undefined) return false;
+  await registryImage(engine);
+  return true;
+}

@@ -1,0 +1,148 @@
+/** Far ends that are no far ends: how the preamble ends, what it says, and how little it remembers. */
+import { once } from "node:events";
+import { describe, expect, test } from "vitest";
+import { KEPT_NOISE, MAGIC_LINE, MAX_HELLO, MAX_NOISE } from "../../../src/stdio-tunnel/constants.ts";
+import type { HandshakeOptions, Role } from "../../../src/stdio-tunnel/handshake.ts";
+import { hello } from "../../fixtures/far/open-end.ts";
+import { duplexPair } from "./carriers.ts";
+import { farBytes, greet, HELLO_LINE, refusal } from "./preamble.ts";
+
+const ENDS = ["spawner", "spawned"] as const;
+
+describe.each(ENDS)("the %s", (end) => {
+  test("gives up after 1 MB of garbage, though it would go on for ever", async () => {
+    const [near, far] = duplexPair();
+    const kilobyte = "garbage\n".repeat(125);
+    const babble = (): void => void (far.destroyed || far.write(kilobyte, babble));
+    babble();
+    const error = await refusal(greet(near, { end }));
+    near.destroy();
+    expect(error).toMatchObject({ code: "far-not-a-tunnel", ended: false });
+    expect(error.message).toContain("more than 1 MB of something else");
+    expect(error.noise).toHaveLength(KEPT_NOISE);
+    expect(error.noise.endsWith("garbage\n")).toBe(true);
+    expect(near.bytesRead).toBeGreaterThan(MAX_NOISE);
+    expect(near.bytesRead).toBeLessThan(MAX_NOISE + 200_000);
+  });
+
+  test.each([
+    ["is not JSON", "hello\n", "is not JSON"],
+    ["is empty", "\n", "is not JSON"],
+    ["is longer than 64 kB", `${JSON.stringify({ ...hello("sender"), image: "x".repeat(MAX_HELLO) })}\n`, "longer than 64 kB"],
+    ["never ends", "x".repeat(MAX_HELLO + 1), "longer than 64 kB"],
+    ["is null", "null\n", "lacks a version"],
+    ["is a list", "[1]\n", "lacks a version"],
+    ["is a text", '"1"\n', "lacks a version"],
+    ["has a protocol that is no number", `${JSON.stringify({ ...hello("sender"), protocol: "1" })}\n`, "lacks a version"],
+    ["has a tool that is no text", `${JSON.stringify({ ...hello("sender"), tool: 1 })}\n`, "lacks a version"],
+    ["has no role", `${JSON.stringify({ ...hello("sender"), role: undefined })}\n`, "names no role"],
+    ["has a role that nobody has", `${JSON.stringify({ ...hello("sender"), role: "viewer" })}\n`, "names no role"],
+  ])("refuses a hello that %s", async (_what, line, words) => {
+    const error = await refusal(greet(farBytes(`banner\n${MAGIC_LINE}${line}`), { end }));
+    expect(error).toMatchObject({ code: "far-not-a-tunnel", noise: "banner\n", ended: false });
+    expect(error.message).toContain(words);
+    expect(error.expected).toContain("docker-over-ssh pull");
+  });
+
+  test("takes a hello of exactly 64 kB", async () => {
+    const rest = JSON.stringify({ ...hello("sender"), image: "" }).length;
+    const line = JSON.stringify({ ...hello("sender"), image: "x".repeat(MAX_HELLO - rest) });
+    expect(line).toHaveLength(MAX_HELLO);
+    await expect(greet(farBytes(`${MAGIC_LINE}${line}\n`), { end })).resolves.toMatchObject({ peer: { role: "sender" } });
+  });
+
+  test("says that nobody answered in time, with what came instead", async () => {
+    const error = await refusal(greet(farBytes("password: "), { end, timeout: 20 }));
+    expect(error).toMatchObject({ code: "far-no-answer", noise: "password: ", ended: false });
+    expect(error.message).toContain("0.02 s");
+    expect(error.hint).toContain("--timeout");
+  });
+
+  test("counts a hello that does not come as no answer", async () => {
+    expect(await refusal(greet(farBytes(`motd\n${MAGIC_LINE}`), { end, timeout: 20 }))).toMatchObject({
+      code: "far-no-answer",
+      noise: "motd\n",
+    });
+  });
+
+  test.each([
+    ["before the magic line", "sh: not found\n"],
+    ["within the magic line", MAGIC_LINE.slice(0, 9)],
+    ["after the magic line", MAGIC_LINE],
+    ["within the hello", `${MAGIC_LINE}${HELLO_LINE.slice(0, 9)}`],
+    ["at once", ""],
+  ])("says that the far end closed its output %s", async (_when, bytes) => {
+    const [near, far] = duplexPair();
+    far.end(bytes);
+    const error = await refusal(greet(near, { end }));
+    expect(error).toMatchObject({ code: "far-not-a-tunnel", ended: true });
+    expect(error.message).toContain("closed its output");
+    expect(error.noise).toBe(bytes.startsWith(MAGIC_LINE) ? "" : bytes);
+  });
+
+  test("says so of a stream that breaks, and keeps the cause", async () => {
+    const [near] = duplexPair();
+    const error = refusal(greet(near, { end }));
+    near.destroy(new Error("EIO"));
+    expect(await error).toMatchObject({ code: "far-not-a-tunnel", ended: true, cause: { message: "EIO" } });
+  });
+
+  test("says so of a stream that is closed already", async () => {
+    const [near] = duplexPair();
+    near.destroy();
+    await new Promise((resolve) => near.once("close", resolve));
+    expect(await refusal(greet(near, { end }))).toMatchObject({ code: "far-not-a-tunnel", ended: true });
+  });
+
+  test("stops when it is told to, with the reason it was given", async () => {
+    const stop = new AbortController();
+    const reason = new Error("Ctrl-C");
+    const greeting = greet(farBytes("motd"), { end, signal: stop.signal });
+    stop.abort(reason);
+    await expect(greeting).rejects.toBe(reason);
+    await expect(greet(farBytes(), { end, signal: stop.signal })).rejects.toBe(reason);
+  });
+
+  test("leaves no timer and no listener behind", async () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+    const before = timers();
+    const near = farBytes(`${MAGIC_LINE}{}\n`);
+    const stop = new AbortController();
+    await refusal(greet(near, { end, signal: stop.signal }));
+    expect(timers()).toBe(before);
+    expect(near.listenerCount("readable")).toBe(0);
+  });
+});
+
+/** Both ends of one preamble; what each fails with. */
+async function bothRefusals(spawner: Partial<HandshakeOptions>, spawned: Partial<HandshakeOptions>): Promise<unknown[]> {
+  const [near, far] = duplexPair();
+  return await Promise.all([refusal(greet(near, { end: "spawner", ...spawner })), refusal(greet(far, { end: "spawned", ...spawned }))]);
+}
+
+test("another protocol: each end names both protocols and both tools", async () => {
+  // This end cannot speak protocol 2. What it sees of one that does is the same at both places.
+  const line = `${MAGIC_LINE}${JSON.stringify({ protocol: 2, tool: "9.0.0", role: "relay" })}\n`;
+  for (const end of ENDS) {
+    const [near, far] = duplexPair();
+    far.write(line);
+    const error = await refusal(greet(near, { end }));
+    expect(error).toMatchObject({ code: "far-other-protocol", exitStatus: 8 });
+    expect(error.message).toMatch(/docker-over-ssh 9\.0\.0.*protocol 2/);
+    expect(error.expected).toMatch(/protocol 1.*docker-over-ssh 0\.1\.0-test/);
+    // The far end is told who is here, so that it can say the same.
+    const [heard] = (await once(far, "data")) as [Buffer];
+    expect(String(heard)).toContain('"protocol":1,"tool":"0.1.0-test"');
+  }
+});
+
+test.each<[Role, string, string]>([
+  ["sender", "push", "pull"],
+  ["receiver", "pull", "push"],
+])("two ends that are both %s", async (role, command, other) => {
+  const errors = await bothRefusals({ hello: hello(role) }, { hello: hello(role) });
+  for (const error of errors) {
+    expect(error).toMatchObject({ code: "usage", message: expect.stringContaining(`docker-over-ssh ${command}`) });
+    expect(error).toMatchObject({ hint: expect.stringContaining(`docker-over-ssh ${other}`) });
+  }
+});

@@ -1,0 +1,101 @@
+/** The preamble between two ends, however the bytes are cut and whatever stands before them. PROTOCOL.md, 1. */
+import { buffer } from "node:stream/consumers";
+import { describe, expect, test } from "vitest";
+import { KEPT_NOISE, MAGIC_LINE, MAX_NOISE } from "../../../src/stdio-tunnel/constants.ts";
+import { hello } from "../../fixtures/far/open-end.ts";
+import { duplexPair } from "./carriers.ts";
+import { farBytes, greet, HELLO_LINE } from "./preamble.ts";
+
+const FAR = `${MAGIC_LINE}${HELLO_LINE}`;
+
+describe("the magic line is found", () => {
+  test.each(Array.from({ length: FAR.length - 1 }, (_, index) => index + 1))("cut after byte %i", async (at) => {
+    const { peer, noise } = await greet(farBytes(FAR.slice(0, at), FAR.slice(at)));
+    expect({ peer, noise }).toEqual({ peer: hello("sender"), noise: "" });
+  });
+
+  test("when every byte comes alone", async () => {
+    const { peer, noise } = await greet(farBytes(..."motd\n", ...FAR));
+    expect({ peer, noise }).toEqual({ peer: hello("sender"), noise: "motd\n" });
+  });
+
+  test.each([
+    ["a banner", "Welcome to Ubuntu\n"],
+    ["a prompt without a line feed", "Last login: today $ "],
+    ["the beginning of itself", MAGIC_LINE.slice(0, 10)],
+    ["itself without the line feed", MAGIC_LINE.trim()],
+    ["its end", MAGIC_LINE.slice(5)],
+    ["itself and a carriage return", `${MAGIC_LINE.trim()}\r\n`],
+    ["its first byte, many times", "#".repeat(100)],
+    ["bytes that are no text", "\u0000\u001b[31m"],
+  ])("behind %s", async (_what, noise) => {
+    for (let at = 0; at <= noise.length; at++) {
+      const greeting = await greet(farBytes(noise.slice(0, at), noise.slice(at) + FAR));
+      expect(greeting).toEqual({ peer: hello("sender"), noise });
+    }
+  });
+
+  test("behind almost 1 MB, of which the end is kept", async () => {
+    const lines = Array.from({ length: 20 }, () => `${"x".repeat(MAX_NOISE / 20 - 2)}\n`);
+    const { noise } = await greet(farBytes(...lines, `the end${FAR}`));
+    expect(noise).toHaveLength(KEPT_NOISE);
+    expect(noise).toMatch(/x\nthe end$/);
+  });
+});
+
+describe("what follows the hello", () => {
+  test("stays in the stream, also when it came in the same chunk", async () => {
+    const [near, far] = duplexPair();
+    far.write(`${FAR}PRI * HTTP/2.0`);
+    far.end(" and more");
+    await greet(near);
+    expect(String(await buffer(near))).toBe("PRI * HTTP/2.0 and more");
+  });
+
+  test("is nothing at first: the stream is left open and quiet", async () => {
+    const [near, far] = duplexPair();
+    far.write(FAR);
+    await greet(near);
+    expect(near.listenerCount("readable") + near.listenerCount("data") + near.listenerCount("end")).toBe(0);
+    expect(near.destroyed).toBe(false);
+  });
+});
+
+describe("who speaks first", () => {
+  test("the spawned end, at once", async () => {
+    const [near, far] = duplexPair();
+    void greet(near, { end: "spawned" }).catch(() => {});
+    expect(String(await nextChunk(far))).toMatch(/^#docker-over-ssh#tunnel#\n\{.*\}\n$/);
+    near.destroy();
+  });
+
+  test("the spawner only when it has read the magic line and the hello", async () => {
+    const [near, far] = duplexPair();
+    const greeting = greet(near);
+    far.write("Password: ");
+    far.write(MAGIC_LINE);
+    await new Promise(setImmediate);
+    expect(near.bytesWritten).toBe(0);
+    far.write(HELLO_LINE);
+    await greeting;
+    expect(String(await nextChunk(far))).toBe(`${MAGIC_LINE}${JSON.stringify(hello("receiver"))}\n`);
+  });
+});
+
+describe("a hello of a newer tool", () => {
+  test("fields and features that nobody knows are ignored", async () => {
+    const words = { ...hello("sender"), features: ["delta", 7, "zstd"], compression: { level: 3 } };
+    const { peer } = await greet(farBytes(`${MAGIC_LINE}${JSON.stringify(words)}\n`));
+    expect(peer).toEqual({ ...hello("sender"), features: ["delta", "zstd"] });
+  });
+
+  test.each([["features", "all"], ["features", null], ["image", 5]])("%s of the wrong type counts as none: %j", async (field, value) => {
+    const { peer } = await greet(farBytes(`${MAGIC_LINE}${JSON.stringify({ ...hello("sender"), [field]: value })}\n`));
+    const { image: _, ...rest } = hello("sender");
+    expect(peer).toEqual(field === "image" ? rest : hello("sender"));
+  });
+});
+
+async function nextChunk(stream: ReturnType<typeof duplexPair>[0]): Promise<Buffer> {
+  return await new Promise((resolve) => stream.once("data", resolve));
+}
