@@ -73,10 +73,7 @@ export class Tunnel implements AsyncDisposable {
     transport.on("error", (error) => this.#lose(error));
     transport.once("end", () => this.#lose());
     transport.once("close", () => this.#lose());
-    this.#closed = new Promise((resolve) => {
-      if (transport.closed) resolve();
-      else transport.once("close", resolve);
-    });
+    this.#closed = new Promise((resolve) => (transport.closed ? resolve() : transport.once("close", resolve)));
     const session =
       role === "receiver"
         ? connectHttp2("http://tunnel", { ...options, createConnection: () => transport })

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -31,10 +31,20 @@ afterEach(async () => {
   await bed.limitRate(undefined);
   rmSync(folder, { recursive: true });
   expect(await changes()).toEqual(unchanged(2));
-  expect((await execa({ reject: false })`pgrep -fa ${"sleep 1000.753|docker-over-ssh.js (push|pull)"}`).stdout).toBe(
+  expect(await processesOfBed()).toEqual([]);
     "",
   );
 });
+
+/** Of all that our command lines start, what is still there; other test beds on this machine have theirs. */
+async function processesOfBed(): Promise<string[]> {
+  const { stdout } = await execa({ reject: false })`pgrep -fa ${"sleep 1000.753|docker-over-ssh.js (push|pull)"}`;
+  const isOurs = (line: string): boolean => {
+    const file = `/proc/${line.split(" ")[0]}/environ`;
+    return existsSync(file) && readFileSync(file, "utf8").includes(bed.folder);
+  };
+  return stdout.split("\n").filter((line) => line !== "" && isOurs(line));
+}
 
 describe.skipIf(why)(`what cannot work is told before anything is started ${why ?? ""}`, () => {
   const started = (): string => join(folder, "started");
@@ -131,6 +141,16 @@ describe.skipIf(why)("a far command that is not, or not yet, docker-over-ssh", (
     const run = await execa({ reject: false, env: bed.env })`script -qec ${"docker-over-ssh pull app:v1"} /dev/null`;
     expect(run.exitCode).toBe(2);
     expect(run.stdout).toContain("one of them is a terminal");
+  });
+});
+
+describe.skipIf(why)("the stdout of a side without a command", () => {
+  test.each(["push", "pull"])("%s: nothing but the tunnel, whatever goes wrong", async (verb) => {
+    for (const words of [["app:v1"], ["--verbose", "nowhere:v1"], ["-H", "unix:///nowhere.sock", "app:v1"]]) {
+      const run = await dos([verb, ...words]);
+      expect(run.stdout).toMatch(/^#docker-over-ssh#tunnel#\n\{"protocol":1,.*\}$/);
+      expect(run.exitCode).toBe(7);
+    }
   });
 });
 
@@ -234,6 +254,7 @@ describe.skipIf(why)("stopped at any stage, on either side", () => {
     await untilPrinted(run, "sending");
     await killFar(pid, "SIGKILL");
     const { exitCode, stderr } = await run;
+    await bed.limitRate(undefined);
     expect(exitCode).toBe(9);
     expect(stderr).toMatch(/the connection to the far end was lost: `ssh far .*` ended with status/);
     // What it left in its engine goes with the next run there.
@@ -248,6 +269,7 @@ describe.skipIf(why)("stopped at any stage, on either side", () => {
     await untilPrinted(run, "sending");
     run.kill("SIGKILL");
     await run;
+    await bed.limitRate(undefined);
     // The next run removes what the sender left in its engine.
     expect(await dos(["push", "app:v1", ...OVER_SSH])).toEqual(done);
     await bed.far.docker("rmi", "app:v1");

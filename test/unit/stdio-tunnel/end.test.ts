@@ -1,0 +1,160 @@
+/** How a tunnel ends when all is well, and when one end has had enough. PROTOCOL.md, 3 and 5. */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { describe, expect, test } from "vitest";
+import { Failure } from "../../../src/output/errors.ts";
+import { FarFailure } from "../../../src/stdio-tunnel/session.ts";
+import { outcomeOf } from "../../fixtures/far/outcome.ts";
+import { pseudoRandom } from "../../fixtures/far/pseudo-random.ts";
+import { farProgram, tunnelPair } from "./carriers.ts";
+
+describe("the result", () => {
+  test("reaches the sender before the receiver is done; then both are closed, and neither calls it a loss", async () => {
+    const { sender, receiver } = await tunnelPair();
+    const order: string[] = [];
+    const result = sender.result().then((message) => {
+      order.push("sender has the result");
+      return message;
+    });
+    const finished = receiver.finish({ id: "sha256:1" }).then((confirmed) => {
+      order.push("receiver is done");
+      return confirmed;
+    });
+    expect(await Promise.all([result, finished])).toEqual([{ type: "result", id: "sha256:1" }, true]);
+    await Promise.all([sender.closed, receiver.closed]);
+    expect([sender.signal.aborted, receiver.signal.aborted]).toEqual([false, false]);
+    expect(order).toContain("sender has the result");
+  });
+
+  test("counts also when the link went right after it, and before the sender asked for it", async () => {
+    const { sender, receiver } = await tunnelPair();
+    await receiver.send({ type: "result", id: "sha256:1" });
+    await receiver.close();
+    await sender.closed;
+    expect(sender.signal.aborted).toBe(false);
+    expect(await sender.result()).toEqual({ type: "result", id: "sha256:1" });
+  });
+
+  test("is not confirmed by a sender that dies; the receiver does not wait for it", async () => {
+    const { sender, receiver } = await tunnelPair();
+    sender.on("result", () => void sender.close());
+    expect(await receiver.finish({})).toBe(false);
+  }, 5_000);
+
+  test("never comes from a receiver that leaves without one", async () => {
+    const { sender, receiver } = await tunnelPair();
+    const result = sender.result();
+    await receiver.close();
+    await expect(result).rejects.toMatchObject({ code: "link-lost" });
+  });
+
+  test("is not the sender's to give", async () => {
+    const { sender, receiver } = await tunnelPair();
+    await sender.send({ type: "result" });
+    await sender.close();
+    await receiver.closed;
+    expect(receiver.signal.reason).toMatchObject({ code: "link-lost" });
+  });
+});
+
+describe("an end that gives up", () => {
+  const failure = new Failure("no-space", "the disk of build-7 is full", { expected: "4 GB", hint: "docker image prune" });
+
+  test.each(["sender", "receiver"] as const)("the %s's words arrive at the other", async (role) => {
+    const tunnels = await tunnelPair();
+    const other = role === "sender" ? tunnels.receiver : tunnels.sender;
+    const waiting = other.next("anything");
+    expect(await tunnels[role].fail(failure)).toBe(true);
+    const heard: unknown = await waiting.catch((error: unknown) => error);
+    expect(heard).toBeInstanceOf(FarFailure);
+    expect(heard).toMatchObject({ code: "no-space", message: failure.message, expected: "4 GB", hint: "docker image prune", exitStatus: 11 });
+    expect(other.signal.reason).toBe(heard);
+    expect(tunnels[role].signal.aborted).toBe(false);
+    await Promise.all([tunnels.sender.closed, tunnels.receiver.closed]);
+  });
+
+  test("has its words arrive though the tunnel has only just opened", async () => {
+    const { sender, receiver } = await tunnelPair();
+    await receiver.fail(failure);
+    await sender.closed;
+    expect(sender.signal.reason).toMatchObject({ code: "no-space" });
+  });
+
+  test("has nothing to say once the result is there, or the link is lost", async () => {
+    const done = await tunnelPair();
+    await Promise.all([done.sender.result(), done.receiver.finish({})]);
+    expect(await done.receiver.fail(failure)).toBe(false);
+    const lost = await tunnelPair();
+    await lost.sender.close();
+    await lost.receiver.closed;
+    expect(await lost.receiver.fail(failure)).toBe(false);
+  });
+
+  test("is told that its words did not leave when nobody takes them", async () => {
+    const { sender, receiver } = await tunnelPair();
+    const failed = receiver.fail(failure);
+    await sender.close();
+    await failed;
+    expect([true, false]).toContain(await failed);
+    await receiver.closed;
+  });
+
+  test.each([
+    [{ code: "toString", message: 5 }, { code: "transfer-failed", message: "gave up without a reason" }],
+    [{ code: "usage", message: "x".repeat(5000), hint: ["y"] }, { code: "usage", message: "x".repeat(4000), hint: undefined }],
+  ])("may not put anything it likes into our mouth: %#", async (words, heard) => {
+    const { sender, receiver } = await tunnelPair();
+    await sender.send({ type: "failure", ...words });
+    await receiver.closed;
+    expect(receiver.signal.reason).toMatchObject(heard);
+  });
+});
+
+describe("close", () => {
+  test("may be called as often as one likes", async () => {
+    const { sender, receiver } = await tunnelPair();
+    await Promise.all([sender.close(), receiver.close(), sender.close(), receiver[Symbol.asyncDispose]()]);
+    await Promise.all([sender.close(), receiver.close()]);
+  });
+
+  test.each(["sender", "receiver"] as const)("by the %s resets what is under way, at both ends", async (role) => {
+    const tunnels = await tunnelPair();
+    const { sender, receiver } = tunnels;
+    const served = new Promise((resolve) => {
+      sender.listen("endless", (stream) => resolve(outcomeOf(pseudoRandom(1, Infinity).pipe(stream))));
+    });
+    const stream = receiver.connect("endless");
+    const seen = outcomeOf(stream);
+    await new Promise((resolve) => stream.once("data", resolve));
+    await tunnels[role].close();
+    expect(await seen).toMatchObject({ ended: false, failed: true });
+    expect(await served).toMatchObject({ ended: false, failed: true });
+  });
+
+  test("with data queued that nobody reads", async () => {
+    const { sender, receiver } = await tunnelPair();
+    sender.listen("stuck", (stream) => pseudoRandom(1, Infinity).pipe(stream));
+    const stream = receiver.connect("stuck");
+    await new Promise((resolve) => stream.once("readable", resolve));
+    await sender.close();
+    await receiver.closed;
+    expect(stream.destroyed && !stream.readableEnded).toBe(true);
+  });
+
+  test("ends all that comes after it", async () => {
+    const { sender, receiver } = await tunnelPair();
+    const waiting = receiver.next("anything");
+    await receiver.close();
+    await expect(waiting).rejects.toMatchObject({ code: "link-lost" });
+    await expect(receiver.next("anything")).rejects.toMatchObject({ code: "link-lost" });
+    expect(() => receiver.connect("echo")).toThrow("closed");
+    await receiver.send({ type: "into the void" });
+    await sender.close();
+  });
+
+  test("leaves nothing that keeps the process alive", async () => {
+    const [file = "", ...args] = farProgram("leaves-by-itself.ts");
+    const { stdout } = await promisify(execFile)(file, args, { timeout: 15_000 });
+    expect(stdout).toBe("closed\n");
+  });
+});

@@ -1,0 +1,127 @@
+/** A link that is cut, or falls silent, while both ends have more to say. */
+import { once } from "node:events";
+import { describe, expect, test, vi } from "vitest";
+import { spawnFar } from "../../../src/stdio-tunnel/child-process.ts";
+import { PROTOCOL_VERSION } from "../../../src/stdio-tunnel/constants.ts";
+import type { Role } from "../../../src/stdio-tunnel/handshake.ts";
+import { overTunnel, type TunnelOptions } from "../../../src/stdio-tunnel/open.ts";
+import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
+import { hello, openEnd } from "../../fixtures/far/open-end.ts";
+import { outcomeOf, type Outcome } from "../../fixtures/far/outcome.ts";
+import { duplexPair, farProgram, tunnelPair } from "./carriers.ts";
+import { greet } from "./preamble.ts";
+
+const lost = { code: "link-lost", exitStatus: 9, hint: expect.stringContaining("same command again") };
+const cut = { ended: false, failed: true };
+
+/** The pid that an idle far end tells. */
+async function pidOf(tunnel: Tunnel): Promise<number> {
+  return (await tunnel.next("pid"))["pid"] as number;
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+describe.each<[Role, Role]>([
+  ["sender", "receiver"],
+  ["receiver", "sender"],
+])("this process is the %s, the far one", (role, far) => {
+  const command = farProgram("tunnel.ts", far, "idle");
+  const options: TunnelOptions = {
+    ...{ role, tool: "0.1.0", image: "app:v2", command },
+    signal: new AbortController().signal,
+    onFarLine: (line) => process.stderr.write(`far: ${line}\n`),
+    onNoise: () => {},
+  };
+
+  test("is killed: the words name its signal, and what was under way is cut", async () => {
+    let outcome: Promise<Outcome> | undefined;
+    const error: unknown = await overTunnel(options, async (tunnel, signal) => {
+      const pid = await pidOf(tunnel);
+      if (role === "receiver") {
+        const stream = tunnel.connect("endless");
+        outcome = outcomeOf(stream);
+        await once(stream, "data");
+      }
+      process.kill(pid, "SIGKILL");
+      return await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
+    }).catch((error: unknown) => error);
+    expect(error).toMatchObject({ ...lost, message: expect.stringMatching(/lost: `.*tunnel\.ts .* idle` was ended by SIGKILL$/) });
+    if (role === "receiver") expect(await outcome).toMatchObject(cut);
+  });
+
+  test("is stopped: silence is a lost link, and it is not left behind", async () => {
+    const child = spawnFar(command, () => {}, 50);
+    const tunnel = await openEnd(child.transport, "spawner", role, 1000);
+    const pid = await pidOf(tunnel);
+    process.kill(pid, "SIGSTOP");
+    const waiting = tunnel.next("anything").catch((error: unknown) => child.explain(error));
+    expect(await waiting).toMatchObject({ ...lost, message: expect.stringMatching(/nothing has come .* for 1 s.*still runs$/) });
+    await child[Symbol.asyncDispose]();
+    expect(isRunning(pid)).toBe(false);
+  });
+});
+
+test.each(["destroyed", "ended"])("a transport that is %s cuts every stream at both ends", async (how) => {
+  const pair = duplexPair();
+  const { sender, receiver } = await tunnelPair(pair);
+  const served = new Promise<Outcome>((resolve) => {
+    sender.listen("talk", (stream) => {
+      resolve(outcomeOf(stream));
+      stream.write("half of it");
+    });
+  });
+  const stream = receiver.connect("talk");
+  const seen = outcomeOf(stream);
+  await once(stream, "data");
+  if (how === "ended") pair[0].push(null);
+  else pair[0].destroy();
+  expect([await seen, await served]).toMatchObject([cut, cut]);
+  await Promise.all([sender.closed, receiver.closed]);
+  expect([sender.signal.reason, receiver.signal.reason]).toMatchObject([lost, lost]);
+});
+
+test("a far end whose hello was its last word", async () => {
+  const [near, far] = duplexPair();
+  const opening = openEnd(near, "spawner", "receiver");
+  far.end(`#docker-over-ssh#tunnel#\n${JSON.stringify(hello("sender"))}\n`);
+  const tunnel = await opening;
+  await expect(tunnel.next("anything")).rejects.toMatchObject(lost);
+  await tunnel.closed;
+});
+
+test("a far end that says hello and nothing more", async () => {
+  const [near, far] = duplexPair();
+  const [tunnel] = await Promise.all([
+    openEnd(near, "spawner", "sender", 40),
+    greet(far, { end: "spawned", hello: hello("receiver") }),
+  ]);
+  await expect(tunnel.next("anything")).rejects.toMatchObject({ ...lost, message: expect.stringContaining("0.04 s") });
+});
+
+test("two ends that have nothing to say keep each other alive", async () => {
+  const { sender, receiver } = await tunnelPair(duplexPair(), 100);
+  const PING_FRAME = 17;
+  const before = receiver.bytesReceived;
+  await vi.waitFor(() => expect(receiver.bytesReceived - before).toBeGreaterThan(2 * 10 * PING_FRAME), { timeout: 10_000 });
+  expect([sender.signal.aborted, receiver.signal.aborted]).toEqual([false, false]);
+  await Promise.all([sender.close(), receiver.close()]);
+});
+
+test("bytes are counted from the hellos on", async () => {
+  const { sender, receiver } = await tunnelPair();
+  sender.listen("echo", (stream) => stream.pipe(stream));
+  await receiver.connect("echo").end(Buffer.alloc(100_000)).toArray();
+  for (const tunnel of [sender, receiver]) {
+    expect(tunnel.bytesSent).toBeGreaterThan(100_000);
+    expect(tunnel.bytesReceived).toBeGreaterThan(100_000);
+    expect(tunnel.bytesReceived).toBeLessThan(102_000);
+  }
+  expect(sender.peer).toMatchObject({ protocol: PROTOCOL_VERSION, role: "receiver" });
+  await Promise.all([sender.close(), receiver.close()]);
+});
