@@ -32,8 +32,6 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
   expect(await changes()).toEqual(unchanged(2));
   expect(await processesOfBed()).toEqual([]);
-    "",
-  );
 });
 
 /** Of all that our command lines start, what is still there; other test beds on this machine have theirs. */
