@@ -82,12 +82,11 @@ async function engineAtHand(): Promise<Engine | undefined> {
   }
 }
 
-/** Sees that the engine has `registry:2`; true when it had to be made of Debian's docker-registry. */
+/** Sees that the engine has `registry:2`; true when it had to be brought there. */
 async function needRegistryImage(engine: Engine): Promise<boolean> {
   const has = await engine.docker("image", "inspect", "registry:2").catch(() => undefined);
   if (has !== undefined) return false;
   const pulled = await engine.docker("pull", "--quiet", "registry:2").catch(() => undefined);
-  if (pulled !== undefined) return false;
-  await registryImage(engine);
+  if (pulled === undefined) await registryImage(engine); // no hub in reach: of Debian's docker-registry
   return true;
 }

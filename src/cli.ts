@@ -1,4 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import type { PullRequest } from "./pull.ts";
 import type { PushRequest } from "./push.ts";
 import type { Surroundings } from "./transfer.ts";
 import { VERSION } from "./version.ts";
@@ -10,16 +11,20 @@ export interface OutputChoice {
   progress: boolean;
 }
 
+/** Of either command; each reads what is its own. */
+type Request = PushRequest & PullRequest;
+
 /** A command line that has been understood, and is yet to run. */
 export interface Job {
   choice: OutputChoice;
   /** Without a command, this process is the far command itself: its stdout is the tunnel. */
-  request: PushRequest;
+  request: Request;
   run(around: Surroundings): Promise<void>;
 }
 
 interface Options {
   registry?: string;
+  via?: "load" | "pull";
   platform?: string;
   host?: string;
   quiet?: true;
@@ -88,12 +93,17 @@ Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-st
     .summary("receive an image from the far command, or from the stdin and stdout of this process")
     .description(
       "Receives IMAGE. With a COMMAND, runs it and speaks with the `docker-over-ssh push IMAGE` at its end; without, is that end.",
+    )
+    .addOption(
+      new Option("--via <way>", "load what is missing into the engine, or let the engine pull by itself")
+        .choices(["load", "pull"])
+        .default("load"),
     );
   addTransfer(pull, async () => (await import("./pull.ts")).pull, choose);
   return program;
 }
 
-type Transfer = (request: PushRequest, around: Surroundings) => Promise<void>;
+type Transfer = (request: Request, around: Surroundings) => Promise<void>;
 
 /** The arguments and options that both commands share. */
 function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (job: Job) => void): void {
@@ -116,9 +126,11 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
       ).argParser(checkSeconds),
     )
     .action((image: string, words: string[], options: Options) => {
-      const { host, platform, registry, timeout, quiet = false, verbose = false, progress } = options;
+      const { host, platform, registry, via, timeout, quiet = false, verbose = false, progress } = options;
       const ms = timeout === undefined ? undefined : timeout * 1000;
-      const request = { image, command: words, host, platform, timeout: ms, registry };
+      // As after `--` anywhere: what follows is the command.
+      const command = words[0] === "--" ? words.slice(1) : words;
+      const request = { image, command, host, platform, timeout: ms, registry, via };
       choose({ choice: { quiet, verbose, progress }, request, run: async (around) => (await load())(request, around) });
     });
 }

@@ -1,8 +1,8 @@
 import type { Credentials } from "./engine/engine.ts";
 import { isRunId, type RunId } from "./engine/run-id.ts";
+import { parseReference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import type { Output, Progress } from "./output/output.ts";
-import type { LayerBlob } from "./registry/api.ts";
 import type { Message } from "./stdio-tunnel/control.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 
@@ -20,7 +20,7 @@ export interface Ask {
   image: string;
   run: RunId;
   /** When the receiver was told one. */
-  platform?: string;
+  platform?: string | undefined;
 }
 
 /** The image is in the registry behind the tunnel. */
@@ -30,8 +30,6 @@ export interface Offer {
   credentials: Credentials;
   /** `RootFS.Layers` of the image, bottom first: what must be there in the end. */
   diffIds: string[];
-  /** As the registry holds them. */
-  layers: LayerBlob[];
   platform: string;
 }
 
@@ -48,7 +46,6 @@ export interface Result {
 }
 
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
-const REPOSITORY = /^[a-z0-9][a-z0-9._/-]{0,254}$/;
 const TAG = /^[\w][\w.-]{0,127}$/;
 const PLATFORM = /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/;
 /** No engine takes an image of more; a list without end would only fill the memory. */
@@ -57,21 +54,17 @@ const MAX_TEXT = 512;
 
 export function parseAsk({ image, run, platform }: Message): Ask {
   const ask = { image: text(image), run: text(run) };
-  if (!isRunId(ask.run)) throw malformed("ask");
+  if (!isRunId(ask.run) || !isReference(ask.image)) throw malformed("ask");
   return { ...ask, ...(platform === undefined ? {} : { platform: matching(platform, PLATFORM) }) };
 }
 
 export function parseOffer(message: Message): Offer {
   const { username, password } = (message.credentials ?? {}) as Record<string, unknown>;
   return {
-    repository: matching(message.repository, REPOSITORY),
+    repository: repositoryPath(message.repository),
     tag: matching(message.tag, TAG),
     credentials: { username: text(username), password: text(password) },
     diffIds: list(message.diffIds).map((id) => matching(id, DIGEST)),
-    layers: list(message.layers).map((layer) => {
-      const { digest, size } = layer as Record<string, unknown>;
-      return { digest: matching(digest, DIGEST), size: count(size) };
-    }),
     platform: matching(message.platform, PLATFORM),
   };
 }
@@ -130,6 +123,22 @@ function text(value: unknown): string {
   return value;
 }
 
+/** A path in a registry, which goes into URLs and names: what a reference allows, and no more. */
+function repositoryPath(value: unknown): string {
+  const path = text(value);
+  if (!isReference(`localhost/${path}`) || parseReference(`localhost/${path}`).path !== path) throw malformed("name");
+  return path;
+}
+
+function isReference(given: string): boolean {
+  try {
+    parseReference(given);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function matching(value: unknown, form: RegExp): string {
   const words = text(value);
   if (!form.test(words)) throw malformed("name");
@@ -137,8 +146,8 @@ function matching(value: unknown, form: RegExp): string {
 }
 
 function count(value: unknown): number {
-  if (typeof value !== "number" || !Number.isFinite(value) || value < 0) throw malformed("number");
-  return value;
+  if (!Number.isSafeInteger(value) || Number(value) < 0) throw malformed("number");
+  return Number(value);
 }
 
 function list(value: unknown): unknown[] {

@@ -1,31 +1,42 @@
-import { parseOffer, REGISTRY_SERVICE, shareProgress, type Ask, type Offer, type Result } from "./conversation.ts";
-import { connectEngine } from "./engine/connect.ts";
-import { EngineError, type Engine, type EngineInfo, type ImageInfo } from "./engine/engine.ts";
-import { LayerProgress } from "./engine/layer-progress.ts";
+import type { Arrival } from "./arrival/arrival.ts";
+import { arriveByLoad } from "./arrival/by-load.ts";
+import { arriveByPull } from "./arrival/by-pull.ts";
+import { parseOffer, shareProgress, type Ask, type Offer, type Result } from "./conversation.ts";
+import type { Engine, EngineInfo, ImageInfo } from "./engine/engine.ts";
 import { removeLeftovers } from "./engine/leftovers.ts";
 import { newRunId } from "./engine/run-id.ts";
 import { taggableName, type Reference } from "./image/reference.ts";
-import { Failure, messageOf } from "./output/errors.ts";
-import type { Output, Progress } from "./output/output.ts";
-import { openDoor } from "./stdio-tunnel/bridge.ts";
+import { Failure } from "./output/errors.ts";
+import type { Output } from "./output/output.ts";
 import { overTunnel } from "./stdio-tunnel/open.ts";
-import { ownerOf, readReference, summarize, type Surroundings, type TransferRequest } from "./transfer.ts";
+import {
+  connecting,
+  readReference,
+  summarize,
+  unlessAborted,
+  type Surroundings,
+  type TransferRequest,
+} from "./transfer.ts";
 import { VERSION } from "./version.ts";
 
+export interface PullRequest extends TransferRequest {
+  /** --via: load what is missing through the engine's API, or let the engine pull by itself. */
+  via?: "load" | "pull" | undefined;
+}
+
 /**
- * The receiving side: lets the engine pull through a door of 127.0.0.1 that leads through the tunnel to the sender's
- * registry, proves that what came is what was sent, and only then gives it the name that was asked for.
- * Rejects with a Failure, or with the signal's reason; nothing that it put up is left either way.
+ * The receiving side: brings what the engine lacks through the tunnel into the engine, proves that what came is what was
+ * sent, and only then gives it the name that was asked for. Rejects with a Failure, or with the signal's reason; nothing
+ * that it put up is left either way.
  */
-export async function pull(request: TransferRequest, { output, signal, env }: Surroundings): Promise<void> {
+export async function pull(request: PullRequest, { output, signal, env }: Surroundings): Promise<void> {
   const started = performance.now();
   const image = readReference(request.image);
   const spawner = request.command.length > 0;
   const run = newRunId();
 
-  const connecting = connectEngine(request.host, env);
-  await using _engine = ownerOf(connecting);
-  const atHand = connecting.then((engine) => readyFor(engine, image));
+  await using connection = connecting(request.host, env, signal);
+  const atHand = connection.engine.then((engine) => readyFor(engine, image));
   if (spawner) await atHand;
   else atHand.catch(() => {}); // the spawned side tells it through the tunnel
 
@@ -41,36 +52,33 @@ export async function pull(request: TransferRequest, { output, signal, env }: Su
   };
   await overTunnel(tunnelOptions, async (tunnel, stop) => {
     const onProgress = shareProgress(tunnel, spawner, output);
-    const [engine, { info, name }] = [await connecting, await atHand];
-    for (const leftover of await removeLeftovers(engine))
+    const { info, name } = await unlessAborted(atHand, stop);
+    const engine = await connection.engine;
+    for (const leftover of await removeLeftovers(engine)) {
       output.detail(`removed ${leftover}, left by a run that was killed`);
-    const ask: Ask = {
-      image: request.image,
-      run,
-      ...(request.platform === undefined ? {} : { platform: request.platform }),
-    };
+    }
+
+    const ask: Ask = { image: request.image, run, platform: request.platform };
     await tunnel.send({ type: "ask", ...ask });
-    const offer = parseOffer(await tunnel.next("offer"));
+    const offer = parseOffer(await unlessAborted(tunnel.next("offer"), stop));
     warnOfPlatform(offer, info, output);
 
-    await using door = await openDoor(tunnel, REGISTRY_SERVICE);
-    const temporary = `127.0.0.1:${door.port}/${offer.repository}:${offer.tag}`;
+    const arrive = request.via === "pull" ? arriveByPull : arriveByLoad;
+    const options = { tunnel, offer, engine, info, image, run, env, output, signal: stop, onProgress };
     let result: Result;
-    try {
-      const moved = await receive(engine, temporary, offer, info, stop, onProgress);
-      const received = await prove(engine, temporary, offer, info);
+    {
+      await using arrival = await arrive(options);
+      await prove(engine, arrival.name, offer, info);
       stop.throwIfAborted();
-      await engine.tagImage(temporary, name);
-      await prove(engine, name, offer, info);
-      result = { image: request.image, id: received.id, ...count(offer, moved), bytesReceived: tunnel.bytesReceived };
-    } finally {
-      // An engine that is gone by now cannot remove it; the next run does.
-      await engine.removeReference(temporary).catch(() => {});
+      await engine.tagImage(arrival.name, name);
+      const { id } = await prove(engine, name, offer, info);
+      result = resultOf(request.image, id, arrival, tunnel.bytesReceived);
     }
 
     const confirmed = await tunnel.finish({ ...result });
     if (!confirmed) output.warn("the image is here under its name, but the sending side could not be told");
-    if (spawner) output.summary(summarize("pulled", result, result.bytesReceived, performance.now() - started));
+    if (spawner)
+      output.summary(summarize("pulled", request.image, result, result.bytesReceived, performance.now() - started));
   });
 }
 
@@ -93,39 +101,6 @@ function warnOfPlatform(offer: Offer, info: EngineInfo, output: Output): void {
   const [os, architecture] = offer.platform.split("/");
   if (info.platform === `${os}/${architecture}`) return;
   output.warn(`the image is for ${offer.platform}, and this engine runs ${info.platform}`);
-}
-
-/** Pulls into a temporary name. Returns the ids of the layers that had to move. */
-async function receive(
-  engine: Engine,
-  temporary: string,
-  { credentials, layers, platform }: Offer,
-  info: EngineInfo,
-  signal: AbortSignal,
-  onProgress: (progress: Progress) => void,
-): Promise<string[]> {
-  const sizes = new Map(layers.map(({ digest, size }) => [shortId(digest), size]));
-  const progress = new LayerProgress("sending", sizes);
-  const foreign = !`${platform}/`.startsWith(`${info.platform}/`);
-  try {
-    await engine.pullImage(temporary, {
-      credentials,
-      ...(foreign ? { platform } : {}),
-      signal,
-      onProgress: (line) => {
-        if (progress.add(line)) onProgress(progress.progress);
-      },
-    });
-  } catch (error) {
-    signal.throwIfAborted();
-    if (!(error instanceof EngineError)) throw error;
-    throw new Failure("transfer-failed", `the receiving engine could not pull the image: ${messageOf(error)}`, {
-      expected: `${engine.address} to reach 127.0.0.1 of the machine that docker-over-ssh runs on`,
-      hint: "Run docker-over-ssh on the engine's own machine, and look at the engine's log.",
-      cause: error,
-    });
-  }
-  return progress.moved;
 }
 
 /** What is in the store under `reference` must have the sender's layers, all of them, in order. */
@@ -155,16 +130,11 @@ async function prove(engine: Engine, reference: string, { diffIds }: Offer, info
   );
 }
 
-function count(
-  { layers }: Offer,
-  moved: readonly string[],
-): Pick<Result, "layersSent" | "layersPresent" | "bytesPresent"> {
-  const there = layers.filter(({ digest }) => !moved.includes(shortId(digest)));
-  const bytesPresent = there.reduce((all, { size }) => all + size, 0);
-  return { layersSent: layers.length - there.length, layersPresent: there.length, bytesPresent };
-}
-
-/** As engines name layers in their progress. */
-function shortId(digest: string): string {
-  return digest.slice("sha256:".length, "sha256:".length + 12);
+function resultOf(
+  image: string,
+  id: string,
+  { layersSent, layersPresent, bytesPresent }: Arrival,
+  bytesReceived: number,
+): Result {
+  return { image, id, layersSent, layersPresent, bytesPresent, bytesReceived };
 }

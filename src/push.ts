@@ -1,5 +1,4 @@
 import { parseAsk, parseResult, REGISTRY_SERVICE, shareProgress, type Ask, type Offer } from "./conversation.ts";
-import { connectEngine } from "./engine/connect.ts";
 import type { Engine, ImageInfo } from "./engine/engine.ts";
 import { removeLeftovers } from "./engine/leftovers.ts";
 import { newRunId } from "./engine/run-id.ts";
@@ -7,10 +6,11 @@ import { fullName, type Reference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import { chooseRegistry } from "./registry/choose.ts";
 import { fillRegistry } from "./registry/fill.ts";
+import { openGate } from "./registry/gate.ts";
 import { openRegistry } from "./registry/registry.ts";
 import { overTunnel } from "./stdio-tunnel/open.ts";
 import {
-  ownerOf,
+  connecting,
   readReference,
   summarize,
   unlessAborted,
@@ -18,6 +18,9 @@ import {
   type TransferRequest,
 } from "./transfer.ts";
 import { VERSION } from "./version.ts";
+
+/** ms for the receiving side to be ready, once the tunnel is open. */
+const ASK_TIMEOUT = 60_000;
 
 export interface PushRequest extends TransferRequest {
   /** --registry */
@@ -36,9 +39,8 @@ export async function push(request: PushRequest, { output, signal, env }: Surrou
   const spawner = request.command.length > 0;
   const run = newRunId();
 
-  const connecting = connectEngine(request.host, env);
-  await using _engine = ownerOf(connecting);
-  const atHand = connecting.then((engine) => findImage(engine, image, request.platform));
+  await using connection = connecting(request.host, env, signal);
+  const atHand = connection.engine.then((engine) => findImage(engine, image, request.platform));
   if (spawner) await atHand; // an image that is not there is told before anything is started
   else atHand.catch(() => {}); // the spawned side tells it through the tunnel
 
@@ -54,8 +56,9 @@ export async function push(request: PushRequest, { output, signal, env }: Surrou
   };
   await overTunnel(tunnelOptions, async (tunnel, stop) => {
     const onProgress = shareProgress(tunnel, spawner, output);
-    const [engine, found] = [await connecting, await atHand];
-    const ask = parseAsk(await tunnel.next("ask"));
+    const found = await unlessAborted(atHand, stop);
+    const engine = await connection.engine;
+    const ask = parseAsk(await heard(tunnel.next("ask"), request.timeout, stop));
     const { platform, info } = await agree(ask, engine, image, request.platform, found);
 
     for (const leftover of await removeLeftovers(engine))
@@ -71,22 +74,41 @@ export async function push(request: PushRequest, { output, signal, env }: Surrou
       onProgress,
     });
 
-    tunnel.listen(REGISTRY_SERVICE, (stream) => registry.accept(stream));
-    const { repository, tag, layers } = filled;
+    const { repository, tag } = filled;
+    await using gate = openGate(registry, repository);
+    tunnel.listen(REGISTRY_SERVICE, (stream) => gate.accept(stream));
     const offer: Offer = {
       repository,
       tag,
-      credentials: registry.credentials,
+      credentials: gate.credentials,
       diffIds: info.diffIds,
-      layers,
       platform,
     };
-    output.detail(`offering ${layers.length} layers of ${fullName(image)} for ${platform}`);
+    output.detail(`offering ${info.diffIds.length} layers of ${fullName(image)} for ${platform}`);
     await tunnel.send({ type: "offer", ...offer });
 
     const result = parseResult(await unlessAborted(tunnel.result(), untilStopped));
-    if (spawner) output.summary(summarize("pushed", result, tunnel.bytesSent, performance.now() - started));
+    if (spawner)
+      output.summary(summarize("pushed", request.image, result, tunnel.bytesSent, performance.now() - started));
   });
+}
+
+/** What the far end says first. Its keep-alive shows that it lives; this, that it gets somewhere. */
+async function heard<T>(message: Promise<T>, timeout: number | undefined, stop: AbortSignal): Promise<T> {
+  const late = AbortSignal.timeout(timeout ?? ASK_TIMEOUT);
+  try {
+    return await unlessAborted(message, AbortSignal.any([stop, late]));
+  } catch (error) {
+    if (stop.aborted || !late.aborted) throw error;
+    throw new Failure(
+      "far-no-answer",
+      `the tunnel is open, but the far end has not said for ${(timeout ?? ASK_TIMEOUT) / 1000} s what it wants`,
+      {
+        expected: "the receiving engine to answer",
+        hint: "See whether the engine there hangs (docker info); a slow one can be given more time with --timeout SECONDS.",
+      },
+    );
+  }
 }
 
 /** The image in the engine's store; fails with `image-not-found` when it is not there, or not for the platform asked for. */

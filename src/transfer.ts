@@ -1,4 +1,6 @@
 import type { Result } from "./conversation.ts";
+import { connectEngine } from "./engine/connect.ts";
+import type { Engine } from "./engine/engine.ts";
 import { InvalidReference, parseReference, type Reference } from "./image/reference.ts";
 import { bytes, duration, plural } from "./output/describe.ts";
 import { Failure } from "./output/errors.ts";
@@ -50,18 +52,37 @@ export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal)
   return await Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", onAbort));
 }
 
-/** The last line that people read. `ms` since the start of the command; `onWire`: bytes that went through the tunnel. */
-export function summarize(verb: "pushed" | "pulled", result: Result, onWire: number, ms: number): string {
+/**
+ * The last line that people read. `image`: as it was typed here; `ms` since the start of the command; `onWire`: bytes that
+ * went through the tunnel.
+ */
+export function summarize(
+  verb: "pushed" | "pulled",
+  image: string,
+  result: Result,
+  onWire: number,
+  ms: number,
+): string {
   const sent = `${bytes(onWire)} ${verb === "pushed" ? "sent" : "received"} for ${plural(result.layersSent, "layer")}`;
   const present = `${plural(result.layersPresent, "layer")} (${bytes(result.bytesPresent)}) there already`;
-  return `${verb} ${result.image}: ${sent}, ${present}, in ${duration(ms)}`;
+  return `${verb} ${image}: ${sent}, ${present}, in ${duration(ms)}`;
 }
 
-/** Disposes of what a promise brings, if it brings it. */
-export function ownerOf(promise: Promise<AsyncDisposable>): AsyncDisposable {
+/** An engine that is being connected to, and is disposed of whether that has worked or not. */
+export interface Connecting extends AsyncDisposable {
+  engine: Promise<Engine>;
+}
+
+/** Begins to connect to the engine; an abort, and disposing, end that, also when the engine does not answer. */
+export function connecting(host: string | undefined, env: NodeJS.ProcessEnv, signal: AbortSignal): Connecting {
+  const leaving = new AbortController();
+  const engine = connectEngine(host, env, AbortSignal.any([signal, leaving.signal]));
+  engine.catch(() => {}); // whoever awaits it hears of it
   return {
+    engine,
     async [Symbol.asyncDispose]() {
-      const owned = await promise.catch(() => undefined);
+      leaving.abort(new Error("the engine has been disposed of"));
+      const owned = await engine.catch(() => undefined);
       await owned?.[Symbol.asyncDispose]();
     },
   };

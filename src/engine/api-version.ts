@@ -14,9 +14,8 @@ const OLDEST = "1.41";
  */
 export async function agreeOnVersion(api: DockerApi): Promise<string> {
   const { status, headers, body } = await api.raw("GET", "/_ping");
-  body.setEncoding("utf8");
   let words = "";
-  for await (const chunk of body) words = (words + String(chunk)).slice(0, 200);
+  for await (const chunk of body) words = (words + chunk.toString("utf8")).slice(0, 200);
   const offered = headers["api-version"];
   if (typeof offered !== "string" || !/^\d+\.\d+$/.test(offered)) {
     throw notAnEngine(

@@ -3,7 +3,16 @@ import { chooseEndpoint } from "./choose.ts";
 import { openEngine } from "./docker.ts";
 import type { Engine } from "./engine.ts";
 
-/** Connects to the engine that the docker command would use: `host` (-H), the environment, or the current context. */
-export async function connectEngine(host: string | undefined, env: NodeJS.ProcessEnv): Promise<Engine> {
-  return await openEngine(await chooseEndpoint({ ...(host === undefined ? {} : { host }), env, homedir: homedir() }));
+/**
+ * Connects to the engine that the docker command would use: `host` (-H), the environment, or the current context.
+ *
+ * @param signal As for {@link openEngine}.
+ */
+export async function connectEngine(
+  host: string | undefined,
+  env: NodeJS.ProcessEnv,
+  signal?: AbortSignal,
+): Promise<Engine> {
+  const endpoint = await chooseEndpoint({ ...(host === undefined ? {} : { host }), env, homedir: homedir() });
+  return await openEngine(endpoint, signal);
 }

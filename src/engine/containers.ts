@@ -1,3 +1,4 @@
+import { exitOf } from "./container-exit.ts";
 import type { DockerApi } from "./docker-api.ts";
 import { EngineError, type ContainerSpec, type FoundContainer, type RunningContainer } from "./engine.ts";
 import { archiveOf } from "./file-archive.ts";
@@ -9,12 +10,9 @@ const PORT_ATTEMPTS = 3;
 /** What is shown of a container that failed, bytes. */
 const LOG_KEPT = 4096;
 
-/** The status of a container whose end nobody can tell. */
-const UNKNOWN_STATUS = -1;
-
 /**
  * Creates a container, puts its files in, starts it, and learns the port that the engine has published.
- * Whatever goes wrong after it was created, it is removed before this rejects.
+ * Whatever goes wrong after it was created, it is removed before this rejects, if the engine does it.
  */
 export async function runContainer(api: DockerApi, spec: ContainerSpec): Promise<RunningContainer> {
   for (let attempt = 1; ; attempt++) {
@@ -38,22 +36,24 @@ async function runOnce(api: DockerApi, spec: ContainerSpec): Promise<RunningCont
   signal?.throwIfAborted();
   // The short requests from here on are not aborted half-way, but looked at in between: an answer that is not read
   // to its end may name a container that nobody would ever remove.
-  const { Id: id } = (await api.json("POST", "/containers/create", { body: createBody(spec) })) as { Id: string };
+  const makes = { effect: "makes", signal } as const;
+  const { Id: id } = (await api.json("POST", "/containers/create", { ...makes, body: createBody(spec) })) as {
+    Id: string;
+  };
   try {
     signal?.throwIfAborted();
     if (Object.keys(spec.files).length > 0) {
-      await api.json("PUT", `/containers/${id}/archive`, { query: { path: "/" }, archive: archiveOf(spec.files) });
+      const archive = archiveOf(spec.files);
+      await api.json("PUT", `/containers/${id}/archive`, { ...makes, query: { path: "/" }, archive });
     }
     signal?.throwIfAborted();
-    await api.json("POST", `/containers/${id}/start`);
+    await api.json("POST", `/containers/${id}/start`, makes);
     signal?.throwIfAborted();
     const port = await publishedPort(api, id, spec);
     signal?.throwIfAborted();
     return watch(api, id, port);
   } catch (error) {
-    await removeContainer(api, id).catch((left: unknown) => {
-      throw new AggregateError([error, left], `a container is left over: ${id}`, { cause: error });
-    });
+    await removeContainer(api, id).catch(() => {}); // why it failed says more; the next run finds it by its label
     throw error;
   }
 }
@@ -74,11 +74,11 @@ interface ContainerInspect {
   NetworkSettings: { Ports?: Record<string, { HostPort: string }[] | null> | null };
 }
 
-async function publishedPort(api: DockerApi, id: string, { image, port }: ContainerSpec): Promise<number> {
-  const { State, NetworkSettings } = (await api.json("GET", `/containers/${id}/json`)) as ContainerInspect;
+async function publishedPort(api: DockerApi, id: string, { image, port, signal }: ContainerSpec): Promise<number> {
+  const { State, NetworkSettings } = (await api.json("GET", `/containers/${id}/json`, { signal })) as ContainerInspect;
   const published = Number(NetworkSettings.Ports?.[`${port}/tcp`]?.[0]?.HostPort);
   if (State.Running && published > 0) return published;
-  const words = (await readLog(api, id, LOG_KEPT)).trim();
+  const words = (await readLog(api, id, LOG_KEPT, signal)).trim();
   const happened = State.Running
     ? `has no published port ${port}`
     : `stopped as soon as it was started, with status ${State.ExitCode}`;
@@ -99,36 +99,27 @@ function watch(api: DockerApi, id: string, port: number): RunningContainer {
   };
 }
 
-async function exitOf(api: DockerApi, id: string, signal: AbortSignal): Promise<{ status: number }> {
-  try {
-    const { StatusCode } = (await api.json("POST", `/containers/${id}/wait`, { signal })) as { StatusCode: number };
-    return { status: StatusCode };
-  } catch {
-    return { status: UNKNOWN_STATUS };
-  }
-}
-
-async function readLog(api: DockerApi, id: string, maxBytes: number): Promise<string> {
+async function readLog(api: DockerApi, id: string, maxBytes: number, signal?: AbortSignal): Promise<string> {
   const frames = await api.stream("GET", `/containers/${id}/logs`, {
     query: { stdout: true, stderr: true, tail: 1000 },
+    signal,
   });
   return await endOfLog(frames, maxBytes);
 }
 
-/** Stopped ones too. Engines give the time in seconds. */
+/** Stopped ones too. */
 export async function findContainers(api: DockerApi, label: string): Promise<FoundContainer[]> {
   const found = (await api.json("GET", "/containers/json", { query: { all: true, filters: { label: [label] } } })) as {
     Id: string;
     Labels?: Record<string, string> | null;
-    Created: number;
   }[];
-  return found.map(({ Id, Labels, Created }) => ({ id: Id, labels: Labels ?? {}, created: Created * 1000 }));
+  return found.map(({ Id, Labels }) => ({ id: Id, labels: Labels ?? {} }));
 }
 
 /** Resolves also when it is gone (404), or when somebody else is removing it (409). */
 export async function removeContainer(api: DockerApi, id: string): Promise<void> {
   try {
-    await api.json("DELETE", `/containers/${id}`, { query: { force: true, v: true } });
+    await api.json("DELETE", `/containers/${id}`, { effect: "removes", query: { force: true, v: true } });
   } catch (error) {
     const isGone =
       error instanceof EngineError &&

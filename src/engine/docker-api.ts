@@ -1,9 +1,12 @@
 import type { IncomingMessage } from "node:http";
+import type { Readable } from "node:stream";
+import { inspect } from "node:util";
 import Docker from "dockerode";
 import type { EngineEndpoint } from "./endpoint.ts";
 import { openAgent } from "./engine-agent.ts";
 import { EngineError } from "./engine.ts";
 import { answerError, connectionFailure } from "./engine-errors.ts";
+import { abortedLater } from "./grace.ts";
 
 /** Bodies that are no streams are small; this keeps memory bounded, bytes. */
 const MAX_BODY = 64 * 1024 * 1024;
@@ -11,27 +14,37 @@ const MAX_BODY = 64 * 1024 * 1024;
 /** As much of an error as is shown, characters. */
 const MAX_WORDS = 4096;
 
+/** How long a change may take after there is no interest in it any more, and how long a removal may take, ms. */
+const GRACE = 15_000;
+
 interface ApiRequest {
   /** Objects become JSON; undefined ones are left out. */
   query?: Record<string, string | number | boolean | object | undefined>;
   /** Sent as JSON. */
   body?: object;
-  /** Sent as a tar archive. */
-  archive?: Buffer;
+  /** Sent as a tar archive. A stream is read to its end. */
+  archive?: Buffer | Readable;
   /** Sent as `X-Registry-Auth` and nowhere else. */
   registryAuth?: object;
+  /** Aborting it ends the request, like aborting the engine's own signal does. */
   signal?: AbortSignal | undefined;
+  /**
+   * What a request leaves behind says when it is ended. By default, nothing: at once.
+   * - `makes`: its answer names what has come to be, or the order of what follows counts. It may take {@link GRACE} more.
+   * - `removes`: no signal ends it, because that is when it is wanted; it may take {@link GRACE} in all.
+   */
+  effect?: "makes" | "removes";
 }
 
 interface ApiAnswer {
   status: number;
   headers: IncomingMessage["headers"];
-  body: IncomingMessage;
+  body: AsyncIterable<Buffer>;
 }
 
 /**
  * The Docker Engine API over one endpoint. Rejects with `Failure` `engine-unreachable` when the connection fails, with what
- * `answerError` makes of an error status, and with the signal's reason when that is aborted, which ends the HTTP request.
+ * `answerError` makes of an error status, and with a signal's reason when that is aborted, which ends the HTTP request.
  */
 export interface DockerApi extends AsyncDisposable {
   readonly endpoint: EngineEndpoint;
@@ -41,7 +54,7 @@ export interface DockerApi extends AsyncDisposable {
   json(method: Method, path: string, request?: ApiRequest): Promise<unknown>;
   /** The answer's body, as it comes, for one `for await`. Ending the loop early ends the request. */
   stream(method: Method, path: string, request?: ApiRequest): Promise<AsyncIterable<Buffer>>;
-  /** Whatever the status is. The caller owns `body` and reads it or destroys it. */
+  /** As `stream`, whatever the status is. */
   raw(method: Method, path: string, request?: ApiRequest): Promise<ApiAnswer>;
 }
 
@@ -53,13 +66,17 @@ type Method = "GET" | "POST" | "PUT" | "DELETE";
  * - a body that breaks off is never reported when it was asked for as JSON: the promise stays pending. As a stream it fails;
  * - `image.inspect` drops its query, `platform` with it;
  * - the engine's own words are buried in a message; here every status counts as expected and the body is read.
+ *
+ * With DEBUG=modem it prints what it sends, with all that hangs on it: hence {@link unprinted}.
+ *
+ * @param signal Of everything that is asked, see {@link ApiRequest.effect}.
  */
-export function openApi(endpoint: EngineEndpoint): DockerApi {
+export function openApi(endpoint: EngineEndpoint, signal?: AbortSignal): DockerApi {
   const connections = openAgent(endpoint.address);
   const options = {
     host: "http://docker", // the Host header; the agent knows where to connect, whatever that says
     protocol: "http" as const,
-    agent: connections.agent,
+    agent: unprinted(connections.agent), // it knows the requests that are under way, and they know their headers
     headers: { "User-Agent": "docker-over-ssh" },
   };
   const { modem } = withoutDockerHost(() => new Docker(options));
@@ -81,22 +98,19 @@ export function openApi(endpoint: EngineEndpoint): DockerApi {
     },
     async stream(method, path, request = {}) {
       const { status, body } = await api.raw(method, path, request);
-      if (status >= 200 && status < 300) return explained(body, request.signal);
-      throw answerError(await wordsOf(explained(body, request.signal)), status);
+      if (status >= 200 && status < 300) return body;
+      throw answerError(await wordsOf(body), status);
     },
     async raw(method, path, request = {}) {
-      request.signal?.throwIfAborted();
+      const stop = stopOf(request);
+      stop.throwIfAborted();
       if (closed) throw new Error("the engine has been disposed");
       try {
-        const body = await dial(
-          modem,
-          method,
-          `${prefix}${api.version === undefined ? "" : `/v${api.version}`}${path}`,
-          request,
-        );
-        return { status: body.statusCode ?? 0, headers: body.headers, body };
+        const version = api.version === undefined ? "" : `/v${api.version}`;
+        const body = await dial(modem, method, `${prefix}${version}${path}`, request, stop);
+        return { status: body.statusCode ?? 0, headers: body.headers, body: explained(body, stop) };
       } catch (error) {
-        request.signal?.throwIfAborted();
+        stop.throwIfAborted();
         throw connectionFailure(error, endpoint);
       }
     },
@@ -107,15 +121,21 @@ export function openApi(endpoint: EngineEndpoint): DockerApi {
   };
   return api;
 
-  async function* explained(
-    body: IncomingMessage,
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<Buffer, void, undefined> {
+  function stopOf(request: ApiRequest): AbortSignal {
+    if (request.effect === "removes") {
+      const late = connectionFailure(new Error(`no answer within ${GRACE / 1000} s`), endpoint);
+      return abortedLater(AbortSignal.abort(late), GRACE);
+    }
+    const stop = AbortSignal.any([signal, request.signal].filter((one) => one !== undefined));
+    return request.effect === "makes" && !stop.aborted ? abortedLater(stop, GRACE) : stop;
+  }
+
+  async function* explained(body: IncomingMessage, stop: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
     const socket = body.socket;
     try {
       for await (const chunk of body) yield chunk as Buffer;
     } catch (error) {
-      signal?.throwIfAborted();
+      stop.throwIfAborted();
       throw connectionFailure(socket.errored ?? error, endpoint); // the body only knows that it was cut off
     } finally {
       body.destroy();
@@ -132,7 +152,8 @@ function dial(
   modem: Docker["modem"],
   method: Method,
   path: string,
-  { query = {}, body, archive, registryAuth, signal }: ApiRequest,
+  { query = {}, body, archive, registryAuth }: ApiRequest,
+  stop: AbortSignal,
 ): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     modem.dial(
@@ -143,12 +164,24 @@ function dial(
         isStream: true,
         statusCodes: ANY_STATUS,
         ...(archive !== undefined && { file: archive }),
-        ...(registryAuth !== undefined && { authconfig: registryAuth }),
-        ...(signal !== undefined && { abortSignal: signal }),
+        ...(registryAuth !== undefined && { authconfig: { base64: secret(registryAuth) } }),
+        abortSignal: stop,
       },
       (error: Error | null, answer: unknown) => (error ? reject(error) : resolve(answer as IncomingMessage)),
     );
   });
+}
+
+/** The value of a header that holds a password: an object that turns into its text where Node joins the headers. */
+function secret(value: object): string {
+  // The URL's alphabet, but padded: Go's URLEncoding takes nothing else, and the engine then sees no password at all.
+  const text = Buffer.from(JSON.stringify(value)).toString("base64").replaceAll("+", "-").replaceAll("/", "_");
+  return unprinted({ toString: () => text }) as unknown as string;
+}
+
+/** A value of which nothing is shown when it is printed. */
+function unprinted<T extends object>(value: T): T {
+  return Object.defineProperty(value, inspect.custom, { value: () => "(not shown)" });
 }
 
 function defined(query: NonNullable<ApiRequest["query"]>): Record<string, unknown> {

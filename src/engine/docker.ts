@@ -3,16 +3,29 @@ import { findContainers, removeContainer, runContainer } from "./containers.ts";
 import { type DockerApi, openApi } from "./docker-api.ts";
 import { describeEndpoint, type EngineEndpoint } from "./endpoint.ts";
 import type { Engine, EngineInfo } from "./engine.ts";
-import { inspectImage, listReferences, pullImage, pushImage, removeReference, tagImage } from "./images.ts";
+import {
+  inspectImage,
+  listedSize,
+  listImageIds,
+  listReferences,
+  loadImage,
+  pullImage,
+  pushImage,
+  removeReference,
+  saveImage,
+  tagImage,
+} from "./images.ts";
 
 /**
  * Connects to an engine and agrees on the API version. The caller owns the engine and disposes it: that closes every connection,
  * ends requests under way, and waits for an ssh to leave. Nothing but a request under way keeps the process alive.
  *
- * @throws Failure `engine-unreachable`
+ * @param signal Aborting it ends what leaves nothing behind, from this call on: an engine may never answer. What removes
+ *   something works after that too.
+ * @throws Failure `engine-unreachable`, or the signal's reason
  */
-export async function openEngine(endpoint: EngineEndpoint): Promise<Engine> {
-  const api = openApi(endpoint);
+export async function openEngine(endpoint: EngineEndpoint, signal?: AbortSignal): Promise<Engine> {
+  const api = openApi(endpoint, signal);
   try {
     const version = await agreeOnVersion(api);
     api.version = version;
@@ -29,6 +42,10 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
     info: () => readInfo(api, apiVersion),
     inspectImage: (reference, platform) => inspectImage(api, reference, platform),
     listReferences: () => listReferences(api),
+    listImageIds: () => listImageIds(api),
+    listedSize: (reference) => listedSize(api, reference),
+    loadImage: (archive, platform) => loadImage(api, archive, platform),
+    saveImage: (reference, options = {}) => saveImage(api, reference, options),
     pullImage: (reference, options = {}) => pullImage(api, reference, options),
     pushImage: (reference, options = {}) => pushImage(api, reference, options),
     tagImage: (source, target) => tagImage(api, source, target),

@@ -1,3 +1,5 @@
+import type { Readable } from "node:stream";
+
 /** What the rest of the house may ask of a Docker engine. `docker.ts` answers it with dockerode. */
 
 /** Where images are kept: the classic graph driver, the containerd image store, or Podman's. */
@@ -20,8 +22,6 @@ export interface ImageInfo {
   diffIds: string[];
   /** e.g. `linux/arm64/v8`. */
   platform: string;
-  repoTags: string[];
-  repoDigests: string[];
   /** Bytes, as the engine counts them: unpacked on graphdriver; on a containerd store what its blobs take, often compressed. */
   size: number;
 }
@@ -76,23 +76,33 @@ export interface RunningContainer {
 export interface FoundContainer {
   id: string;
   labels: Record<string, string>;
-  /** Creation time, ms since the epoch. */
-  created: number;
 }
 
 /**
  * A Docker-compatible engine. Every method rejects with a `Failure` whose code is
  * `engine-unreachable` when the engine cannot be talked to, `no-space` when its disk is full,
- * and with an `EngineError` when it answers that it will not do the thing.
+ * and with an `EngineError` when it answers that it will not do the thing. When the signal that it was opened with is
+ * aborted, it rejects with its reason, but for what removes something, which works on; nothing goes on for ever then.
  */
 export interface Engine extends AsyncDisposable {
   /** For messages: where it is and why that one, e.g. `unix:///var/run/docker.sock (context default)`. */
   readonly address: string;
   info(): Promise<EngineInfo>;
-  /** `undefined` when there is no such image (or not for that platform). */
+  /** By name or ID. `undefined` when there is no such image (or not for that platform). */
   inspectImage(reference: string, platform?: string): Promise<ImageInfo | undefined>;
   /** Every reference (`repository:tag`) in the store. */
   listReferences(): Promise<string[]>;
+  /** IDs of all images, those without a name and the steps of builds included. */
+  listImageIds(): Promise<string[]>;
+  /** As the list of images has it, and not as inspect has it: a containerd store lists only what it holds whole. */
+  listedSize(reference: string): Promise<number | undefined>;
+  /**
+   * Loads an archive, which it reads to its end. The whole answer is read: a containerd store reports what it could not
+   * unpack in a line behind status 200. `platform` makes engines from API 1.48 on check that the image is complete.
+   */
+  loadImage(archive: Readable, platform?: string): Promise<void>;
+  /** An image as `docker save` writes it. The caller reads it to its end, or destroys it. */
+  saveImage(reference: string, options?: { platform?: string; signal?: AbortSignal }): Promise<Readable>;
   /**
    * Takes a reference with a tag or a digest. Whether the image is of the platform that was asked for is to be looked at
    * afterwards: 20.10 and containerd stores take a single-platform image of another one without a word.

@@ -1,13 +1,16 @@
+import { Readable } from "node:stream";
 import { isAtLeast } from "./api-version.ts";
 import type { DockerApi } from "./docker-api.ts";
 import { EngineError, type Credentials, type ImageInfo, type TransferOptions } from "./engine.ts";
-import { registryOf, splitName } from "./names.ts";
+import { inPath, splitName } from "./names.ts";
 import { isPlatform, platformObject } from "./platform.ts";
-import { followProgress } from "./progress.ts";
+import { followLoad, followProgress } from "./progress.ts";
 
 /** API versions that learnt about one platform of an image (moby `docs/api/version-history.md`). */
 const INSPECT_PLATFORM = "1.49";
 const PUSH_PLATFORM = "1.46";
+const LOAD_PLATFORM = "1.48";
+const SAVE_PLATFORM = "1.48";
 
 interface ImageInspect {
   Id: string;
@@ -16,8 +19,6 @@ interface ImageInspect {
   Variant?: string;
   Size?: number;
   RootFS?: { Layers?: string[] | null };
-  RepoTags?: string[] | null;
-  RepoDigests?: string[] | null;
 }
 
 /** Undefined when there is no such image, or not for that platform. */
@@ -26,18 +27,15 @@ export async function inspectImage(
   reference: string,
   platform?: string,
 ): Promise<ImageInfo | undefined> {
-  splitName(reference);
   const asks = platform !== undefined && isAtLeast(api.version ?? "", INSPECT_PLATFORM);
   const query = asks ? { platform: platformObject(platform) } : {};
-  const found = await unlessMissing(api.json("GET", `/images/${reference}/json`, { query }));
+  const found = await unlessMissing(api.json("GET", `/images/${inPath(reference)}/json`, { query }));
   if (found === undefined) return undefined;
   const image = found as ImageInspect;
   const info: ImageInfo = {
     id: image.Id,
     diffIds: image.RootFS?.Layers ?? [],
     platform: [image.Os, image.Architecture, image.Variant].filter(Boolean).join("/"),
-    repoTags: image.RepoTags ?? [],
-    repoDigests: image.RepoDigests ?? [],
     size: image.Size ?? 0,
   };
   return platform === undefined || isPlatform(info.platform, platform) ? info : undefined;
@@ -49,17 +47,54 @@ export async function listReferences(api: DockerApi): Promise<string[]> {
   return images.flatMap(({ RepoTags }) => RepoTags ?? []).filter((reference) => !reference.includes("<none>"));
 }
 
+/** IDs of all images, those without a name and the steps of builds included. */
+export async function listImageIds(api: DockerApi): Promise<string[]> {
+  const images = (await api.json("GET", "/images/json", { query: { all: true } })) as { Id: string }[];
+  return [...new Set(images.map(({ Id }) => Id))];
+}
+
+/** Bytes; undefined when the list does not have it. */
+export async function listedSize(api: DockerApi, reference: string): Promise<number | undefined> {
+  const query = { filters: { reference: [reference] } };
+  const images = (await api.json("GET", "/images/json", { query })) as { Size?: number }[];
+  return images[0]?.Size;
+}
+
+export async function loadImage(api: DockerApi, archive: Readable, platform?: string): Promise<void> {
+  const asks = platform !== undefined && isAtLeast(api.version ?? "", LOAD_PLATFORM);
+  const query = { quiet: true, platform: asks ? platformObject(platform) : undefined };
+  try {
+    await followLoad(await api.stream("POST", "/images/load", { query, archive }));
+  } catch (error) {
+    throw archive.errored ?? error; // an archive that cannot be read on ends the connection
+  } finally {
+    archive.destroy();
+  }
+}
+
+export async function saveImage(
+  api: DockerApi,
+  reference: string,
+  { platform, signal }: { platform?: string; signal?: AbortSignal },
+): Promise<Readable> {
+  const asks = platform !== undefined && isAtLeast(api.version ?? "", SAVE_PLATFORM);
+  const query = { platform: asks ? platformObject(platform) : undefined };
+  return Readable.from(await api.stream("GET", `/images/${inPath(reference)}/get`, { query, signal }), {
+    objectMode: false,
+  });
+}
+
 export async function pullImage(
   api: DockerApi,
   reference: string,
   { credentials, platform, signal, onProgress }: TransferOptions,
 ): Promise<void> {
-  const { repository, tag, digest } = splitName(reference);
+  const { repository, tag, digest, registry } = splitName(reference);
   // Without either the API pulls every tag of the repository; the CLI is where `latest` comes from.
   if (tag === undefined && digest === undefined) throw new TypeError(`a pull needs a tag or a digest: ${reference}`);
   const body = await api.stream("POST", "/images/create", {
     query: { fromImage: repository, tag: digest ?? tag, platform },
-    registryAuth: registryAuth(repository, credentials),
+    registryAuth: registryAuth(registry, credentials),
     signal,
   });
   await followProgress(body, onProgress);
@@ -71,21 +106,20 @@ export async function pushImage(
   reference: string,
   { credentials, platform, signal, onProgress }: TransferOptions,
 ): Promise<void> {
-  const { repository, tag } = splitName(reference);
+  const { repository, tag, registry } = splitName(reference);
   if (tag === undefined) throw new TypeError(`a push needs a tag: ${reference}`);
   const asks = platform !== undefined && isAtLeast(api.version ?? "", PUSH_PLATFORM);
   const body = await api.stream("POST", `/images/${repository}/push`, {
     query: { tag, platform: asks ? platformObject(platform) : undefined },
-    registryAuth: registryAuth(repository, credentials),
+    registryAuth: registryAuth(registry, credentials),
     signal,
   });
   await followProgress(body, onProgress);
 }
 
 export async function tagImage(api: DockerApi, source: string, target: string): Promise<void> {
-  splitName(source);
   const { repository, tag } = splitName(target);
-  await api.json("POST", `/images/${source}/tag`, { query: { repo: repository, tag } });
+  await api.json("POST", `/images/${inPath(source)}/tag`, { effect: "makes", query: { repo: repository, tag } });
 }
 
 /**
@@ -93,8 +127,9 @@ export async function tagImage(api: DockerApi, source: string, target: string): 
  * which are the build cache of the classic builder.
  */
 export async function removeReference(api: DockerApi, reference: string): Promise<void> {
-  splitName(reference);
-  await unlessMissing(api.json("DELETE", `/images/${reference}`, { query: { noprune: true } }));
+  await unlessMissing(
+    api.json("DELETE", `/images/${inPath(reference)}`, { effect: "removes", query: { noprune: true } }),
+  );
 }
 
 /** Undefined when the engine answers 404. */
@@ -108,6 +143,6 @@ async function unlessMissing(answer: Promise<unknown>): Promise<unknown> {
 }
 
 /** The header has to be there even when it says nothing: Docker 20.10 reads the request's body for credentials when it is not. */
-function registryAuth(repository: string, credentials: Credentials | undefined): object {
-  return credentials === undefined ? {} : { ...credentials, serveraddress: registryOf(repository) };
+function registryAuth(serveraddress: string, credentials: Credentials | undefined): object {
+  return credentials === undefined ? {} : { ...credentials, serveraddress };
 }

@@ -1,8 +1,5 @@
 import type { Engine } from "./engine.ts";
-import { lifeOf, RUN_LABEL, runsOfName } from "./run-id.ts";
-
-/** ms. What another host's run left cannot be told dead from here; after a day it is taken for it. */
-const FOREIGN_AGE = 24 * 3600 * 1000;
+import { isLeftBy, isRunId, RUN_LABEL, runsOfName } from "./run-id.ts";
 
 /**
  * Removes what runs that were killed left in an engine: registry containers, and temporary names of images.
@@ -12,14 +9,14 @@ const FOREIGN_AGE = 24 * 3600 * 1000;
 export async function removeLeftovers(engine: Engine, now = Date.now()): Promise<string[]> {
   const removed: string[] = [];
   try {
-    for (const { id, labels, created } of await engine.findContainers(RUN_LABEL)) {
-      const life = lifeOf(labels[RUN_LABEL] ?? "");
-      if (life === "alive" || (life === "elsewhere" && now - created < FOREIGN_AGE)) continue;
+    for (const { id, labels } of await engine.findContainers(RUN_LABEL)) {
+      const runs = [labels[RUN_LABEL] ?? ""].filter(isRunId);
+      if (!isLeftBy(runs, now)) continue;
       await engine.removeContainer(id);
       removed.push(`container ${id.slice(0, 12)}`);
     }
     for (const reference of await engine.listReferences()) {
-      if (!runsOfName(reference).some((run) => lifeOf(run) === "dead")) continue;
+      if (!isLeftBy(runsOfName(reference), now)) continue;
       await engine.removeReference(reference);
       removed.push(reference);
     }

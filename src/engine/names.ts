@@ -1,34 +1,37 @@
+import { parseReference } from "../image/reference.ts";
+
 /** An image's name, as the engine's API wants it: in parts. */
 export interface NameParts {
-  /** e.g. `localhost:5000/app`. */
+  /** As it was given, e.g. `localhost:5000/app`: an engine may have rules of its own for short names. */
   repository: string;
+  /** Only when there is one: nothing is made up. */
   tag?: string;
   digest?: string;
+  /** The registry that the name belongs to, in the spelling of the engine's credentials. */
+  registry: string;
 }
 
+const ID = /^(?:sha256:)?[0-9a-f]{64}$/;
+
 /**
- * `repository[:tag][@digest]` in its parts. Only as much of the grammar (distribution/reference) as keeps a name from being
- * anything else in the path of a request: letters, digits and `._/:@-`, no empty and no `..` segment.
+ * `repository[:tag][@digest]` in its parts.
  *
- * @throws TypeError: whoever calls has checked the name.
+ * @throws InvalidReference: whoever calls has checked the name.
  */
 export function splitName(reference: string): NameParts {
-  if (!/^[\w.:@/-]+$/.test(reference) || reference.split("/").some((segment) => /^\.{0,2}$/.test(segment))) {
-    throw new TypeError(`not an image reference: ${JSON.stringify(reference)}`);
-  }
-  const [named = "", digest] = reference.split("@");
-  const colon = named.lastIndexOf(":");
-  const hasTag = colon > named.lastIndexOf("/");
+  const { domain, tag, digest } = parseReference(reference);
+  const [named = ""] = reference.split("@");
+  const hasTag = tag !== undefined && named.endsWith(`:${tag}`); // without one, `tag` is the default
   return {
-    repository: hasTag ? named.slice(0, colon) : named,
-    ...(hasTag && { tag: named.slice(colon + 1) }),
+    repository: hasTag ? named.slice(0, -`:${tag}`.length) : named,
+    ...(hasTag && { tag }),
     ...(digest !== undefined && { digest }),
+    registry: domain === "docker.io" ? "https://index.docker.io/v1/" : domain,
   };
 }
 
-/** The registry that a name belongs to, in the spelling of the engine's credentials. */
-export function registryOf(repository: string): string {
-  const [first = "", ...path] = repository.split("/");
-  const isHost = path.length > 0 && (/[.:]/.test(first) || first === "localhost");
-  return isHost && first !== "docker.io" ? first : "https://index.docker.io/v1/";
+/** What an engine finds an image by, a name or an ID, for the path of a request. It is nothing else in there. */
+export function inPath(image: string): string {
+  if (!ID.test(image)) parseReference(image);
+  return image;
 }

@@ -2,9 +2,11 @@ import type { EngineProgress } from "./engine.ts";
 import { answerError } from "./engine-errors.ts";
 import { jsonLines } from "./json-stream.ts";
 
-/** A line of a push or a pull (moby `api/types/jsonstream`); every field may be missing. */
+/** A line of a push, a pull or a load (moby `api/types/jsonstream`); every field may be missing. */
 interface ProgressLine {
   id?: string;
+  /** What a load says. */
+  stream?: string;
   status?: string;
   progressDetail?: { current?: number; total?: number } | null;
   error?: string;
@@ -21,11 +23,29 @@ export async function followProgress(
   body: AsyncIterable<Uint8Array>,
   onProgress?: (progress: EngineProgress) => void,
 ): Promise<void> {
+  for await (const line of progressLines(body)) {
+    if (line.status !== undefined) onProgress?.(progressOf(line, line.status));
+  }
+}
+
+/**
+ * Reads what an engine says while it loads an archive. A containerd store (28.5) keeps an image that it could not unpack, says
+ * "Loaded image: …", and then "Error unpacking image …: …", which is no `error`.
+ *
+ * @throws EngineError, or Failure `no-space`
+ */
+export async function followLoad(body: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const { stream = "" } of progressLines(body)) {
+    if (/^(?:error|failed)\b/i.test(stream)) throw answerError(stream);
+  }
+}
+
+async function* progressLines(body: AsyncIterable<Uint8Array>): AsyncGenerator<ProgressLine, void, undefined> {
   for await (const value of jsonLines(body)) {
     const line = (typeof value === "object" && value !== null ? value : {}) as ProgressLine;
     const error = line.errorDetail?.message ?? line.error;
     if (error !== undefined) throw answerError(error);
-    if (line.status !== undefined) onProgress?.(progressOf(line, line.status));
+    yield line;
   }
 }
 

@@ -3,27 +3,45 @@ import { readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 
 /**
- * A name for one run that tells whether it still goes on: `HOST-PID-RANDOM`, of characters that a tag, a label and a
- * file name may have. What a killed run left behind carries it, so the next run can tell that nobody will come back.
+ * A name for one run that tells whether it still goes on: `HOST-PID-START-RANDOM`, of characters that a tag, a label and a
+ * file name may have; START is in seconds since the epoch, in base 36. What a killed run left behind carries it, so the
+ * next run can tell that nobody will come back.
  */
 export type RunId = string;
 
-const FORM = /^([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}$/;
+const FORM = /^([0-9a-f]{8})-([0-9]{1,10})-([0-9a-z]{1,8})-[0-9a-f]{8}$/;
 /** Where a container's or image's run id is found. */
 export const RUN_LABEL = "docker-over-ssh.run";
 /** The first path component of every temporary name. */
-const TEMPORARY_PATH = "docker-over-ssh";
+export const TEMPORARY_PATH = "docker-over-ssh";
+/** Of registry host and path together (distribution/reference, `NameTotalLengthMax`). */
+const MAX_NAME = 255;
+/** The longest of the hosts that a transfer's two engines may know the registry by, if none was named. */
+const LONGEST_DOOR = "127.0.0.1:65535".length;
 
-export function newRunId(pid = process.pid): RunId {
-  return `${thisHost()}-${pid}-${randomBytes(4).toString("hex")}`;
+/** ms. What another host's run left cannot be told dead from here; after a day it is taken for it. */
+const FOREIGN_AGE = 24 * 3600 * 1000;
+
+export function newRunId(pid = process.pid, now = Date.now()): RunId {
+  return `${thisHost()}-${pid}-${Math.floor(now / 1000).toString(36)}-${randomBytes(4).toString("hex")}`;
 }
 
 /**
  * The temporary name of an image in a registry at `host` (with port). The tag holds the runs of both sides, because both
- * engines see the name, and each side can tell only of its own run whether it still goes on.
+ * engines see the name, and each side can tell only of its own run whether it still goes on. The path is the image's own,
+ * as far as there is room: the same each time, so that a registry that stays finds its layers again.
  */
 export function temporaryName(host: string, path: string, runs: readonly RunId[]): string {
-  return `${host}/${TEMPORARY_PATH}/${path}:${runs.join(".")}`;
+  const room = MAX_NAME - Math.max(host.length, LONGEST_DOOR) - `/${TEMPORARY_PATH}/`.length;
+  return `${host}/${TEMPORARY_PATH}/${shortened(path, room)}:${runs.join(".")}`;
+}
+
+/** A path that is too long loses its end to a hash of it all. */
+function shortened(path: string, room: number): string {
+  if (path.length <= room) return path;
+  const hash = createHash("sha256").update(path).digest("hex").slice(0, 16);
+  const kept = path.slice(0, Math.max(0, room - hash.length - 1)).replace(/[^a-z0-9]+$/, ""); // a name ends with neither
+  return kept === "" ? hash : `${kept}-${hash}`;
 }
 
 /** The runs that a temporary name belongs to; none for anybody else's name. */
@@ -44,6 +62,21 @@ export function lifeOf(run: RunId, isRunning: (pid: number) => boolean = process
   const [, host, pid] = FORM.exec(run) ?? [];
   if (host !== thisHost()) return "elsewhere";
   return isRunning(Number(pid)) ? "alive" : "dead";
+}
+
+/**
+ * Whether nobody will come back for what carries these runs: one of them is dead, or all are other hosts' and one of those
+ * began more than a day ago.
+ */
+export function isLeftBy(runs: readonly RunId[], now = Date.now()): boolean {
+  const lives = new Set(runs.map((run) => lifeOf(run)));
+  if (lives.has("dead")) return true;
+  return !lives.has("alive") && runs.some((run) => now - startOf(run) >= FOREIGN_AGE);
+}
+
+/** ms since the epoch. */
+function startOf(run: RunId): number {
+  return Number.parseInt(FORM.exec(run)?.[3] ?? "", 36) * 1000;
 }
 
 /**

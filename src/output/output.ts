@@ -11,7 +11,7 @@ export interface Progress {
   layers?: { done: number; total: number };
 }
 
-/** Where everything goes that people read. One implementation prints it, one passes it to the far end. */
+/** Where everything goes that people read. */
 export interface Output {
   progress(progress: Progress): void;
   /** For --verbose. */

@@ -44,7 +44,7 @@ export class Terminal implements Output {
     if (newStage) this.#stageStart = { at: now, bytes: progress.current };
     const every = this.#screen.isTTY ? REDRAW : LOG_EVERY;
     if (!newStage && now - (this.#last?.at ?? 0) < every) return;
-    const line = progressLine(progress, this.#rate(progress, now));
+    const line = printable(progressLine(progress, this.#rate(progress, now)));
     this.#last = { stage: progress.stage, at: now, line };
     this.#draw();
   }
@@ -65,7 +65,8 @@ export class Terminal implements Output {
   /** A line that stays, above the progress line. */
   #print(text: string): void {
     if (this.#drawn) this.#screen.write(CLEAR_LINE);
-    this.#screen.write(`${text}\n`);
+    // Whatever it is, some of it may be the far end's words.
+    this.#screen.write(`${printable(text)}\n`);
     if (!this.#drawn) return;
     this.#drawn = false;
     this.#draw();
@@ -80,7 +81,7 @@ export class Terminal implements Output {
   }
 
   far(line: string): void {
-    this.#print(`far: ${printable(line)}`);
+    this.#print(`far: ${line}`);
   }
 
   summary(text: string): void {
@@ -90,10 +91,10 @@ export class Terminal implements Output {
 
   failure(failure: Failure, whose: "here" | "far"): void {
     this.close();
-    const message = printable(failure.message);
+    const { message, expected, hint } = failure;
     this.#print(whose === "far" ? `docker-over-ssh: the far end failed: ${message}` : `docker-over-ssh: ${message}`);
-    if (failure.expected) this.#print(`  expected: ${printable(failure.expected)}`);
-    if (failure.hint) this.#print(`  to do:    ${printable(failure.hint)}`);
+    if (expected) this.#print(`  expected: ${expected}`);
+    if (hint) this.#print(`  to do:    ${hint}`);
   }
 
   close(): void {

@@ -1,9 +1,14 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { hash } from "bcryptjs";
-import { type Engine, type EngineProgress, type RunningContainer } from "../engine/engine.ts";
+import {
+  EngineError,
+  type ContainerSpec,
+  type Engine,
+  type EngineProgress,
+  type RunningContainer,
+} from "../engine/engine.ts";
 import { RUN_LABEL } from "../engine/run-id.ts";
 import { Failure, messageOf } from "../output/errors.ts";
-import { toPort } from "../streams/join.ts";
 import { pingRegistry } from "./api.ts";
 import { newCredentials } from "./password.ts";
 import type { RegistryOptions, TemporaryRegistry } from "./registry.ts";
@@ -29,7 +34,7 @@ export async function startRegistryContainer(engine: Engine, options: RegistryOp
   await needImage(engine, options);
   options.onProgress({ stage: "starting a registry", current: 0 });
   const credentials = newCredentials();
-  const container = await engine.runContainer({
+  const container = await start(engine, {
     image: IMAGE,
     labels: { [RUN_LABEL]: run },
     env: {
@@ -45,19 +50,20 @@ export async function startRegistryContainer(engine: Engine, options: RegistryOp
   const gone = new AbortController();
   let leaving = false;
   void container.exited.then(({ status }) => {
-    if (!leaving) gone.abort(died(`it stopped with status ${status}`));
+    if (!leaving)
+      gone.abort(died(status < 0 ? "it was removed, or its engine is gone" : `it stopped with status ${status}`));
   });
   const registry: TemporaryRegistry = {
     pushHost: `127.0.0.1:${container.port}`,
     pushCredentials: credentials,
-    credentials,
     url: `http://127.0.0.1:${container.port}`,
+    ownCredentials: credentials,
     signal: gone.signal,
-    accept: toPort(container.port, "127.0.0.1", (error) => gone.abort(died(error.message))),
+    lost: (why) => gone.abort(died(why)),
     complaints: () => container.logs(),
     async [Symbol.asyncDispose]() {
       leaving = true;
-      await container.remove();
+      await container.remove().catch(() => {}); // the next run finds it by its label
     },
   };
   try {
@@ -66,6 +72,23 @@ export async function startRegistryContainer(engine: Engine, options: RegistryOp
   } catch (error) {
     await registry[Symbol.asyncDispose]();
     throw error;
+  }
+}
+
+async function start(engine: Engine, spec: ContainerSpec): Promise<RunningContainer> {
+  try {
+    return await engine.runContainer(spec);
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    throw new Failure(
+      "registry-unavailable",
+      `${engine.address} could not start a registry container from ${IMAGE}: ${error.message}`,
+      {
+        expected: `an engine that runs ${IMAGE} and publishes a port of it on 127.0.0.1`,
+        hint: `See what \`docker run --rm -p 127.0.0.1::${PORT} ${IMAGE}\` says there, or use a registry of yours with --registry HOST:PORT.`,
+        cause: error,
+      },
+    );
   }
 }
 
@@ -102,10 +125,10 @@ async function untilReady(
 ): Promise<void> {
   const deadline = performance.now() + READY_TIMEOUT;
   for (;;) {
-    const { ping, why } = await pingRegistry(registry.url, registry.credentials, signal, READY_LOOK);
+    const { ping, why } = await pingRegistry(registry.url, registry.ownCredentials, signal, READY_LOOK);
     if (ping === "ready") return;
     if (performance.now() > deadline) {
-      const words = (await container.logs(2000)).trim();
+      const words = (await container.logs(2000).catch(() => "")).trim();
       throw new Failure(
         "registry-unavailable",
         `the registry container on ${engine.address} does not answer at ${registry.url}: ${why}${words && `. It printed:\n${words}`}`,

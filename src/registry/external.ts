@@ -1,14 +1,15 @@
+import { TEMPORARY_PATH } from "../engine/run-id.ts";
 import { Failure } from "../output/errors.ts";
 import { pingRegistry } from "./api.ts";
-import { openPublicAddress } from "./ngrok.ts";
+import { openPublicAddress, type PublicAddress } from "./ngrok.ts";
 import { newCredentials } from "./password.ts";
-import { passwordProxy } from "./password-proxy.ts";
+import { passwordProxy, writesOnly } from "./password-proxy.ts";
 import type { RegistryChoice, RegistryOptions, TemporaryRegistry } from "./registry.ts";
 
 /**
  * Uses a registry that is there already, and leaves it as it is (what is pushed stays in it, under `docker-over-ssh/`).
- * Whoever comes through the tunnel or through ngrok must show a password made for this run; the engine on this machine
- * pushes to it straight.
+ * Whoever comes through the tunnel may read the one image, whoever comes through ngrok may write below `docker-over-ssh/`,
+ * each with a password made for this run; the engine on this machine pushes to it straight.
  */
 export async function useExternalRegistry(
   choice: Extract<RegistryChoice, { kind: "external" }>,
@@ -17,40 +18,54 @@ export async function useExternalRegistry(
   const place = `${choice.host}:${choice.port}`;
   const url = `http://${place}`;
   await needRegistry(url, place, signal);
-  const credentials = newCredentials();
   const gone = new AbortController();
-  const proxy = passwordProxy(url, credentials, (error) =>
-    gone.abort(new Failure("registry-unavailable", `the registry at ${place} is gone: ${error.message}`, EXPECTED)),
-  );
+  const lost = (why: string): void =>
+    gone.abort(new Failure("registry-unavailable", `the registry at ${place} is gone: ${why}`, EXPECTED));
+  const exposed = choice.ngrok === undefined ? undefined : await expose(choice.ngrok, url, lost, onProgress);
+  return {
+    pushHost: exposed?.host ?? place,
+    pushCredentials: exposed?.credentials,
+    url,
+    ownCredentials: undefined,
+    signal: gone.signal,
+    lost,
+    complaints: async () => "",
+    [Symbol.asyncDispose]: async () => await exposed?.[Symbol.asyncDispose](),
+  };
+}
+
+type Exposed = PublicAddress & { credentials: ReturnType<typeof newCredentials> };
+
+/** A public address of the registry, behind a password of its own. */
+async function expose(
+  token: string | true,
+  target: string,
+  lost: (why: string) => void,
+  onProgress: RegistryOptions["onProgress"],
+): Promise<Exposed> {
+  onProgress({ stage: "opening a public address", current: 0 });
+  const credentials = newCredentials();
+  const gate = passwordProxy({
+    target,
+    credentials,
+    allows: writesOnly(TEMPORARY_PATH),
+    onUnreachable: (error) => lost(error.message),
+  });
   try {
-    const exposed =
-      choice.ngrok === undefined ? undefined : await expose(await proxy.listen(), choice.ngrok, onProgress);
+    const address = await openPublicAddress(await gate.listen(), token);
     return {
-      pushHost: exposed?.host ?? place,
-      pushCredentials: exposed === undefined ? undefined : credentials,
+      host: address.host,
       credentials,
-      url,
-      signal: gone.signal,
-      accept: (stream) => proxy.accept(stream),
-      complaints: async () => "",
       async [Symbol.asyncDispose]() {
-        await exposed?.[Symbol.asyncDispose]();
-        await proxy[Symbol.asyncDispose]();
+        // An address that will not close leads nowhere once the gate is shut.
+        await Promise.resolve(address[Symbol.asyncDispose]()).catch(() => {});
+        await gate[Symbol.asyncDispose]();
       },
     };
   } catch (error) {
-    await proxy[Symbol.asyncDispose]();
+    await gate[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-async function expose(
-  port: number,
-  token: string | true,
-  onProgress: RegistryOptions["onProgress"],
-): ReturnType<typeof openPublicAddress> {
-  onProgress({ stage: "opening a public address", current: 0 });
-  return await openPublicAddress(port, token);
 }
 
 const EXPECTED = {

@@ -4,7 +4,6 @@ import { temporaryName, type RunId } from "../engine/run-id.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import type { Progress } from "../output/output.ts";
-import { readImage, type RegistryImage } from "./api.ts";
 import type { TemporaryRegistry } from "./registry.ts";
 
 export interface FillOptions {
@@ -18,8 +17,8 @@ export interface FillOptions {
   onProgress: (progress: Progress) => void;
 }
 
-/** Where in the registry the image is, and what it is made of. */
-export interface FilledRegistry extends RegistryImage {
+/** Where in the registry the image is. */
+export interface FilledRegistry {
   repository: string;
   tag: string;
 }
@@ -61,11 +60,7 @@ export async function fillRegistry(
     await engine.removeReference(name).catch(() => {});
   }
   const [repository = "", tag = ""] = name.slice(name.indexOf("/") + 1).split(":");
-  return {
-    repository,
-    tag,
-    ...(await readImage(registry.url, registry.credentials, { repository, reference: tag, platform }, signal)),
-  };
+  return { repository, tag };
 }
 
 /** An engine reports a registry's full disk as "500 Internal Server Error"; the registry knows better. */
@@ -87,6 +82,13 @@ function noSpace(image: Reference, cause?: Error): Failure {
 
 function pushFailed(image: Reference, registry: TemporaryRegistry, cause: Error): Failure {
   const message = `the engine could not push ${image.given} into the temporary registry at ${registry.pushHost}: ${messageOf(cause)}`;
+  if (/HTTP response to HTTPS client/i.test(messageOf(cause))) {
+    return new Failure("registry-unavailable", message, {
+      expected: "HTTPS at that address, or an engine that is told to do without",
+      hint: `Name ${registry.pushHost} in the engine's "insecure-registries" (daemon.json), or use a registry on 127.0.0.1.`,
+      cause,
+    });
+  }
   return new Failure("registry-unavailable", message, {
     expected: "an engine that reaches the registry under that address",
     hint: "For an engine on another machine, name a registry that both reach: --registry HOST:PORT.",

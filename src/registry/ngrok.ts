@@ -15,7 +15,10 @@ export async function openPublicAddress(port: number, token: string | true): Pro
   try {
     const listener = await forward({ addr: port, ...(token === true ? {} : { authtoken: token }) });
     const url = listener.url();
-    if (url === null) throw new Error("ngrok gave no address");
+    if (url === null) {
+      await listener.close();
+      throw new Error("ngrok gave no address");
+    }
     return { host: new URL(url).host, [Symbol.asyncDispose]: () => listener.close() };
   } catch (error) {
     // Its message may quote the token.
@@ -31,6 +34,7 @@ async function loadNgrok(): Promise<typeof import("@ngrok/ngrok")> {
   try {
     return await import("@ngrok/ngrok");
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
     throw new Failure(
       "registry-unavailable",
       "DOCKER_REGISTRY_NGROK is set, but the optional package @ngrok/ngrok is not installed",

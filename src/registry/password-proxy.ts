@@ -5,7 +5,7 @@ import { duplexPair, type Duplex } from "node:stream";
 import { createProxyServer } from "http-proxy-3";
 import type { Credentials } from "../engine/engine.ts";
 import { join } from "../streams/join.ts";
-import { isAuthorized } from "./password.ts";
+import { basicAuth, isAuthorized } from "./password.ts";
 
 /** A door with a password before a registry that has none of its own, or one that others may know. */
 export interface PasswordProxy extends AsyncDisposable {
@@ -15,16 +15,46 @@ export interface PasswordProxy extends AsyncDisposable {
   listen(): Promise<number>;
 }
 
+export interface PasswordProxyOptions {
+  /** Base URL of the registry. */
+  target: string;
+  credentials: Credentials;
+  /** What the registry itself asks for. */
+  upstream?: Credentials | undefined;
+  /** Which requests pass at all, by method and path; the others are answered 403. */
+  allows: (method: string, path: string) => boolean;
+  /** Hears when the registry cannot be reached. */
+  onUnreachable: (error: Error) => void;
+}
+
+/** For who reads one repository: the sender's other images are none of the receiver's business. */
+export function readsOnly(repository: string): PasswordProxyOptions["allows"] {
+  return (method, path) => (method === "GET" || method === "HEAD") && isWithin(path, repository);
+}
+
+/** For who writes into one repository (and may look at what is there already). */
+export function writesOnly(repository: string): PasswordProxyOptions["allows"] {
+  return (_, path) => isWithin(path, repository);
+}
+
+/** `/v2/`, which tells that this is a registry, or below the repository. A path that is not what it seems is not. */
+function isWithin(path: string, repository: string): boolean {
+  const [plain = ""] = path.split("?", 1);
+  if (/%|\/\.\.?(?:\/|$)|\/\//.test(plain)) return false;
+  return plain === "/v2/" || plain.startsWith(`/v2/${repository}/`);
+}
+
 /**
- * Passes requests that show `credentials` (RFC 7617) on to `target`, a base URL, without their Authorization header, and
- * answers the others with 401. The Host header is passed on as it came: a registry builds its upload addresses from it.
- * `onUnreachable` hears when the registry cannot be reached.
+ * Passes requests that show `credentials` (RFC 7617) on to the registry, without their Authorization header, and answers the
+ * others with 401. The Host header is passed on as it came: a registry builds its upload addresses from it.
  */
-export function passwordProxy(
-  target: string,
-  credentials: Credentials,
-  onUnreachable: (error: Error) => void,
-): PasswordProxy {
+export function passwordProxy({
+  target,
+  credentials,
+  upstream,
+  allows,
+  onUnreachable,
+}: PasswordProxyOptions): PasswordProxy {
   const proxy = createProxyServer({ target, changeOrigin: false, xfwd: false });
   proxy.on("error", (error: Error, _request, response) => {
     if ((error as NodeJS.ErrnoException).code === "ECONNREFUSED") onUnreachable(error);
@@ -37,7 +67,9 @@ export function passwordProxy(
       response.setHeader("www-authenticate", 'Basic realm="docker-over-ssh"');
       return answer(response, 401, "UNAUTHORIZED", "this registry asks for the password of this run");
     }
-    delete request.headers.authorization;
+    if (!allows(request.method ?? "", request.url ?? "")) return answer(response, 403, "DENIED", "not for this run");
+    if (upstream === undefined) delete request.headers.authorization;
+    else request.headers.authorization = basicAuth(upstream);
     proxy.web(request, response);
   });
   // A layer of many GB over a thin link takes longer than Node's five minutes for a request.

@@ -1,4 +1,3 @@
-import type { Duplex } from "node:stream";
 import type { Credentials, Engine } from "../engine/engine.ts";
 import type { RunId } from "../engine/run-id.ts";
 import type { Progress } from "../output/output.ts";
@@ -15,14 +14,14 @@ export interface TemporaryRegistry extends AsyncDisposable {
   readonly pushHost: string;
   /** What the sender's engine must show there, if anything. */
   readonly pushCredentials: Credentials | undefined;
-  /** What a connection through the tunnel must show: made for this run. */
-  readonly credentials: Credentials;
   /** Base URL for this process, without a trailing slash. */
   readonly url: string;
+  /** What the registry asks of this process, if anything. */
+  readonly ownCredentials: Credentials | undefined;
   /** Aborted, with a Failure, when the registry is there no longer. */
   readonly signal: AbortSignal;
-  /** Answers a connection that came through the tunnel. Owns the stream. */
-  accept(stream: Duplex): void;
+  /** Says that the registry could not be reached, and why. */
+  lost(why: string): void;
   /** What the registry itself says about a push that failed: more than the engine passes on. Empty when nothing. */
   complaints(): Promise<string>;
 }

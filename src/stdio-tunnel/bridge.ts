@@ -28,7 +28,7 @@ export async function openDoor(tunnel: Tunnel, service: string): Promise<Door> {
     async [Symbol.asyncDispose]() {
       const closed = once(server, "close");
       server.close();
-      for (const socket of sockets) socket.destroy();
+      for (const socket of sockets) socket.resetAndDestroy();
       await closed;
     },
   };

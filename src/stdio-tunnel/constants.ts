@@ -23,7 +23,7 @@ export const SESSION_WINDOW = 32 * MB;
 /** Bytes that may wait for the far end to read them while it is heard: what the windows allow it, and control frames. */
 export const MAX_BACKLOG = 40 * MB;
 export const MAX_STREAMS = 128;
-/** Bytes in one DATA frame: fewer, larger writes to the pipe. */
+/** Bytes in one DATA frame. Over a pipe 1.8 GB/s, with 16 kB 1.7, with 256 kB 1.85; a larger one makes others wait. */
 export const MAX_FRAME = 64 * 1024;
 
 // 3. Control stream

@@ -69,11 +69,10 @@ export class Tunnel implements AsyncDisposable {
     };
     // MB that a session may hold, headers and queued frames included: Node's default of 10 is less than our windows.
     const options = { settings, maxSessionMemory: 128 };
-    // Before the session listens too: it would end its streams cleanly when the transport goes.
     transport.on("error", (error) => this.#lose(error));
     transport.once("end", () => this.#lose());
-    transport.once("close", () => this.#lose());
     this.#closed = new Promise((resolve) => (transport.closed ? resolve() : transport.once("close", resolve)));
+    void this.#closed.then(() => this.#control.reject(lost()));
     const session =
       role === "receiver"
         ? connectHttp2("http://tunnel", { ...options, createConnection: () => transport })
@@ -158,7 +157,9 @@ export class Tunnel implements AsyncDisposable {
       this.#listeners.delete(type);
       resolve(message);
     });
-    void this.#closed.then(() => reject(this.signal.aborted ? this.signal.reason : lost()));
+    const onEnd = (): void => reject(this.signal.aborted ? this.signal.reason : lost());
+    this.signal.addEventListener("abort", onEnd, { once: true });
+    void this.#closed.then(onEnd);
     return promise;
   }
 
@@ -186,6 +187,7 @@ export class Tunnel implements AsyncDisposable {
   /** Tells the far end why this end gives up, then closes. True when the words left in time. */
   async fail(failure: Failure): Promise<boolean> {
     if (this.signal.aborted || this.#finished) return false;
+    this.#finished = true; // that the far end goes when it hears this is no loss
     const told = await this.#tell(failure);
     await this.close();
     return told;
@@ -208,8 +210,8 @@ export class Tunnel implements AsyncDisposable {
   }
 
   #accept(stream: Http2Stream, method: string | undefined, service: string | undefined): void {
-    if (stream.closed) return; // opened and reset in one breath
     this.#hold(stream);
+    if (stream.closed) return; // opened and reset in one breath
     const respond = (stream as unknown as { respond(headers: object, options?: object): void }).respond.bind(stream);
     const accept = method === "CONNECT" && service !== undefined ? this.#services.get(service) : undefined;
     if (accept === undefined) return respond({ ":status": 404 }, { endStream: true });
@@ -255,8 +257,10 @@ export class Tunnel implements AsyncDisposable {
 
   /** What came is not to be borne: says so to the far end, then ends for that reason. */
   #refuse(reason: unknown): void {
+    if (this.signal.aborted || this.#finished) return;
+    this.#ended.abort(reason);
     const told = reason instanceof Failure ? this.#tell(reason) : Promise.resolve(false);
-    void told.then(() => this.#end(reason));
+    void told.then(() => this.#drop());
   }
 
   async #tell({ code, message, expected, hint }: Failure): Promise<boolean> {
@@ -264,8 +268,9 @@ export class Tunnel implements AsyncDisposable {
       FAREWELL_TIMEOUT,
       this.#control.promise.catch(() => undefined),
     );
-    if (channel === undefined) return false;
-    return (await within(FAREWELL_TIMEOUT, channel.send({ type: "failure", code, message, expected, hint }))) ?? false;
+    if (channel === undefined || this.#transport.destroyed) return false;
+    const left = await within(FAREWELL_TIMEOUT, channel.send({ type: "failure", code, message, expected, hint }));
+    return left === true;
   }
 
   #lose(cause?: Error): void {
@@ -277,6 +282,10 @@ export class Tunnel implements AsyncDisposable {
     if (this.signal.aborted || this.#finished) return;
     this.#ended.abort(reason);
     this.#control.reject(reason);
+    this.#drop();
+  }
+
+  #drop(): void {
     this.#session.destroy();
     this.#transport.destroy();
   }

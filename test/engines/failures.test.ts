@@ -10,13 +10,13 @@ import { bed, done, dos, rememberEngines, startDos, unchanged, untilPrinted, why
 
 /** A sleep that no other process sleeps, so that one left behind is found. */
 const SLEEP = "exec sleep 1000.753";
-const OVER_SSH = ["ssh", "far", "docker-over-ssh pull app:v1"];
+const OVER_SSH = ["ssh", "far", "docker-over-ssh pull failing:v1"];
 
 let folder: string;
 let changes: () => Promise<unknown>;
 
 beforeAll(async () => {
-  if (!why) await buildImage(bed.near, "app:v1", [{ name: "data", bytes: 8_000_000, files: 4 }]);
+  if (!why) await buildImage(bed.near, "failing:v1", [{ name: "data", bytes: 8_000_000, files: 4 }]);
 });
 
 beforeEach(async () => {
@@ -53,14 +53,14 @@ describe.skipIf(why)(`what cannot work is told before anything is started ${why 
     ["an image ID", ["push", "ab".repeat(32)], 2, "it is an image ID"],
     [
       "a platform that is not there",
-      ["push", "--platform", "linux/s390x", "app:v1"],
+      ["push", "--platform", "linux/s390x", "failing:v1"],
       3,
       "is here for linux/amd64, not for linux/s390x",
     ],
-    ["no engine", ["push", "-H", "unix:///nowhere.sock", "app:v1"], 4, "/nowhere.sock"],
-    ["no engine to receive", ["pull", "-H", "tcp://127.0.0.1:1", "app:v1"], 4, "127.0.0.1:1"],
-    ["an engine address that is none", ["push", "-H", "ftp://x", "app:v1"], 2, "ftp://x"],
-    ["a registry that is none", ["push", "--registry", "x:y", "app:v1"], 2, "--registry x:y names no registry"],
+    ["no engine", ["push", "-H", "unix:///nowhere.sock", "failing:v1"], 4, "/nowhere.sock"],
+    ["no engine to receive", ["pull", "-H", "tcp://127.0.0.1:1", "failing:v1"], 4, "127.0.0.1:1"],
+    ["an engine address that is none", ["push", "-H", "ftp://x", "failing:v1"], 2, "ftp://x"],
+    ["a registry that is none", ["push", "--registry", "x:y", "failing:v1"], 2, "--registry x:y names no registry"],
   ])("%s", async (_, words, exitCode, message) => {
     const run = await dos([...words, "touch", started()]);
     expect(run).toMatchObject({ exitCode, stdout: "" });
@@ -79,7 +79,7 @@ describe.skipIf(why)(`what cannot work is told before anything is started ${why 
     const run = await execa({
       reject: false,
       env: bed.env,
-    })`setpriv --bounding-set=-dac_override,-dac_read_search docker-over-ssh push -H unix://${socket} app:v1 touch ${started()}`;
+    })`setpriv --bounding-set=-dac_override,-dac_read_search docker-over-ssh push -H unix://${socket} failing:v1 touch ${started()}`;
     server.close();
     expect(run.exitCode).toBe(4);
     expect(run.stderr).toContain(socket);
@@ -111,19 +111,24 @@ describe.skipIf(why)("a far command that is not, or not yet, docker-over-ssh", (
     ["sends too", ["ssh", "far", "docker-over-ssh push registry:2"], 2, "both ends run `docker-over-ssh push`"],
     [
       "wants another image",
-      ["ssh", "far", "docker-over-ssh pull app:v2"],
+      ["ssh", "far", "docker-over-ssh pull failing:v2"],
       13,
-      "offers app:v1, the receiving side asks for app:v2",
+      "offers failing:v1, the receiving side asks for failing:v2",
     ],
-    ["has no engine", ["ssh", "far", "docker-over-ssh pull -H unix:///nowhere.sock app:v1"], 4, "the far end failed:"],
+    [
+      "has no engine",
+      ["ssh", "far", "docker-over-ssh pull -H unix:///nowhere.sock failing:v1"],
+      4,
+      "the far end failed:",
+    ],
   ])("%s", async (_, command, exitCode, message) => {
-    const run = await dos(["push", ...(exitCode === 6 ? ["--timeout", "1"] : []), "app:v1", ...command]);
+    const run = await dos(["push", ...(exitCode === 6 ? ["--timeout", "1"] : []), "failing:v1", ...command]);
     expect(run).toMatchObject({ exitCode, stdout: "" });
     expect(run.stderr).toContain(message);
   });
 
   test("a banner first does no harm", async () => {
-    await bed.near.docker("tag", "app:v1", "banner:v1");
+    await bed.near.docker("tag", "failing:v1", "banner:v1");
     const command = 'echo Welcome; printf "no line feed"; exec ssh far "docker-over-ssh pull banner:v1"';
     expect(await dos(["push", "banner:v1", "sh", "-c", command])).toEqual(done);
     await bed.near.docker("rmi", "banner:v1");
@@ -131,12 +136,15 @@ describe.skipIf(why)("a far command that is not, or not yet, docker-over-ssh", (
   });
 
   test("its stderr is shown live, each line marked", async () => {
-    const run = await dos(["push", "app:v1", "sh", "-c", "echo one >&2; printf two >&2; exit 1"]);
+    const run = await dos(["push", "failing:v1", "sh", "-c", "echo one >&2; printf two >&2; exit 1"]);
     expect(run.stderr).toMatch(/^far: one\nfar: two\n/);
   });
 
   test("a pull or push without a command says so to a terminal, and does not hang", async () => {
-    const run = await execa({ reject: false, env: bed.env })`script -qec ${"docker-over-ssh pull app:v1"} /dev/null`;
+    const run = await execa({
+      reject: false,
+      env: bed.env,
+    })`script -qec ${"docker-over-ssh pull failing:v1"} /dev/null`;
     expect(run.exitCode).toBe(2);
     expect(run.stdout).toContain("one of them is a terminal");
   });
@@ -144,7 +152,7 @@ describe.skipIf(why)("a far command that is not, or not yet, docker-over-ssh", (
 
 describe.skipIf(why)("the stdout of a side without a command", () => {
   test.each(["push", "pull"])("%s: nothing but the tunnel, whatever goes wrong", async (verb) => {
-    for (const words of [["app:v1"], ["--verbose", "nowhere:v1"], ["-H", "unix:///nowhere.sock", "app:v1"]]) {
+    for (const words of [["failing:v1"], ["--verbose", "nowhere:v1"], ["-H", "unix:///nowhere.sock", "failing:v1"]]) {
       const run = await dos([verb, ...words]);
       expect(run.stdout).toMatch(/^#docker-over-ssh#tunnel#\n\{"protocol":1,.*\}$/);
       expect(run.exitCode).toBe(7);
@@ -154,35 +162,35 @@ describe.skipIf(why)("the stdout of a side without a command", () => {
 
 describe.skipIf(why)("a registry that", () => {
   test("cannot be had: the far engine has no registry:2 and no network", async () => {
-    const run = await dos(["pull", "app:v1", "ssh", "far", "docker-over-ssh push app:v1"]);
+    const run = await dos(["pull", "failing:v1", "ssh", "far", "docker-over-ssh push failing:v1"]);
     expect(run.exitCode).toBe(3);
-    await dos(["push", "app:v1", ...OVER_SSH.slice(0, 2), "docker-over-ssh pull app:v1"]);
-    const second = await dos(["pull", "app:v1", "ssh", "far", "docker-over-ssh push app:v1"]);
+    await dos(["push", "failing:v1", ...OVER_SSH.slice(0, 2), "docker-over-ssh pull failing:v1"]);
+    const second = await dos(["pull", "failing:v1", "ssh", "far", "docker-over-ssh push failing:v1"]);
     expect(second.exitCode).toBe(10);
     expect(second.stderr).toMatch(/the image registry:2 is not on .* and pulling it failed: /);
     expect(second.stderr).toContain("docker save | docker load");
-    await bed.far.docker("rmi", "app:v1");
+    await bed.far.docker("rmi", "failing:v1");
   });
 
   test("is something else, on a port that is taken", async () => {
     const server = createServer((socket) => socket.end("220 mail.example.com ESMTP\r\n")).listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;
-    const run = await dos(["push", "app:v1", ...OVER_SSH], { env: { LOCAL_DOCKER_REGISTRY_PORT: String(port) } });
+    const run = await dos(["push", "failing:v1", ...OVER_SSH], { env: { LOCAL_DOCKER_REGISTRY_PORT: String(port) } });
     server.close();
     expect(run.exitCode).toBe(10);
     expect(run.stderr).toContain(`what listens at 127.0.0.1:${port} is not a registry`);
   });
 
   test("is not there", async () => {
-    const run = await dos(["push", "--registry", "127.0.0.1:1", "app:v1", ...OVER_SSH]);
+    const run = await dos(["push", "--registry", "127.0.0.1:1", "failing:v1", ...OVER_SSH]);
     expect(run.exitCode).toBe(10);
     expect(run.stderr).toContain("no registry answers at 127.0.0.1:1");
   });
 
   test("dies in the middle", async () => {
     await bed.limitRate(8);
-    const run = startDos(["push", "app:v1", ...OVER_SSH]);
+    const run = startDos(["push", "failing:v1", ...OVER_SSH]);
     await untilPrinted(run, "sending");
     const registry = (await bed.near.docker("ps", "--quiet", "--filter", "label=docker-over-ssh.run")).stdout;
     await bed.near.docker("kill", registry);
@@ -213,7 +221,7 @@ describe.skipIf(why)("stopped at any stage, on either side", () => {
     ),
   )("$signal to the sender while $stage", async ({ stage, signal, command }) => {
     await bed.limitRate(8);
-    const run = startDos(["push", "--verbose", "app:v1", ...command]);
+    const run = startDos(["push", "--verbose", "failing:v1", ...command]);
     await untilPrinted(run, stage);
     run.kill(signal);
     expect((await run).exitCode).toBe(status[signal]);
@@ -224,7 +232,13 @@ describe.skipIf(why)("stopped at any stage, on either side", () => {
     async ({ stage, signal }) => {
       await bed.limitRate(8);
       const pid = join(folder, "pid");
-      const run = startDos(["push", "app:v1", "ssh", "far", `echo $$ > ${pid}; exec docker-over-ssh pull app:v1`]);
+      const run = startDos([
+        "push",
+        "failing:v1",
+        "ssh",
+        "far",
+        `echo $$ > ${pid}; exec docker-over-ssh pull failing:v1`,
+      ]);
       await untilPrinted(run, stage);
       await killFar(pid, signal);
       const { exitCode, stderr } = await run;
@@ -233,9 +247,36 @@ describe.skipIf(why)("stopped at any stage, on either side", () => {
     },
   );
 
+  test.each(["push", "pull"])(
+    "SIGINT to a %s that has run the other side, whose engine never answers",
+    async (verb) => {
+      const socket = join(folder, "silent.sock");
+      const server = createServer(() => {}).listen(socket);
+      await once(server, "listening");
+      const other = verb === "push" ? "pull" : "push";
+      const far = ["docker-over-ssh", other, "-H", `unix://${socket}`, "failing:v1"];
+      const run = startDos([verb, "--verbose", "failing:v1", ...far]);
+      await untilPrinted(run, "the tunnel is open");
+      run.kill("SIGINT");
+      expect((await run).exitCode).toBe(130);
+      server.close();
+    },
+  );
+
+  test("SIGTERM to a side whose own engine never answers", async () => {
+    const socket = join(folder, "silent.sock");
+    const server = createServer().listen(socket);
+    const asked = once(server, "connection");
+    const run = startDos(["push", "-H", `unix://${socket}`, "failing:v1", "true"]);
+    await asked;
+    run.kill("SIGTERM");
+    expect((await run).exitCode).toBe(143);
+    server.close();
+  });
+
   test("Ctrl-C, which a terminal sends to ssh as well", async () => {
     await bed.limitRate(8);
-    const run = execa("docker-over-ssh", ["push", "app:v1", ...OVER_SSH], {
+    const run = execa("docker-over-ssh", ["push", "failing:v1", ...OVER_SSH], {
       env: bed.env,
       reject: false,
       detached: true,
@@ -248,7 +289,13 @@ describe.skipIf(why)("stopped at any stage, on either side", () => {
   test("the receiver is killed: the sender says that the link is lost, and how ssh ended", async () => {
     await bed.limitRate(8);
     const pid = join(folder, "pid");
-    const run = startDos(["push", "app:v1", "ssh", "far", `echo $$ > ${pid}; exec docker-over-ssh pull app:v1`]);
+    const run = startDos([
+      "push",
+      "failing:v1",
+      "ssh",
+      "far",
+      `echo $$ > ${pid}; exec docker-over-ssh pull failing:v1`,
+    ]);
     await untilPrinted(run, "sending");
     await killFar(pid, "SIGKILL");
     const { exitCode, stderr } = await run;
@@ -256,25 +303,25 @@ describe.skipIf(why)("stopped at any stage, on either side", () => {
     expect(exitCode).toBe(9);
     expect(stderr).toMatch(/the connection to the far end was lost: `ssh far .*` ended with status/);
     // What it left in its engine goes with the next run there.
-    const next = await dos(["push", "app:v1", ...OVER_SSH]);
+    const next = await dos(["push", "failing:v1", ...OVER_SSH]);
     expect(next).toEqual(done);
-    await bed.far.docker("rmi", "app:v1");
+    await bed.far.docker("rmi", "failing:v1");
   });
 
   test("the sender is killed: the receiver ends, and leaves nothing", async () => {
     await bed.limitRate(8);
-    const run = startDos(["push", "app:v1", ...OVER_SSH]);
+    const run = startDos(["push", "failing:v1", ...OVER_SSH]);
     await untilPrinted(run, "sending");
     run.kill("SIGKILL");
     await run;
     await bed.limitRate(undefined);
     // The next run removes what the sender left in its engine.
-    expect(await dos(["push", "app:v1", ...OVER_SSH])).toEqual(done);
-    await bed.far.docker("rmi", "app:v1");
+    expect(await dos(["push", "failing:v1", ...OVER_SSH])).toEqual(done);
+    await bed.far.docker("rmi", "failing:v1");
   });
 
   test("a second Ctrl-C ends it at once, though the engine hangs; the next run tidies up", async () => {
-    const run = startDos(["push", "--verbose", "app:v1", ...OVER_SSH]);
+    const run = startDos(["push", "--verbose", "failing:v1", ...OVER_SSH]);
     await untilPrinted(run, "preparing");
     await bed.near.signal("STOP");
     try {
@@ -286,7 +333,7 @@ describe.skipIf(why)("stopped at any stage, on either side", () => {
     } finally {
       await bed.near.signal("CONT");
     }
-    expect(await dos(["push", "app:v1", ...OVER_SSH])).toEqual(done);
-    await bed.far.docker("rmi", "app:v1");
+    expect(await dos(["push", "failing:v1", ...OVER_SSH])).toEqual(done);
+    await bed.far.docker("rmi", "failing:v1");
   });
 });

@@ -1,4 +1,6 @@
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openOciArchive } from "../../src/image/archive/open-oci.ts";
 import { buildImage } from "../testbed/build-image.ts";
 import { registryImage } from "../testbed/registry-image.ts";
 import { startTestbed } from "../testbed/start.ts";
@@ -54,17 +56,28 @@ describe.skipIf(why)(`engines of different versions and stores ${why ?? ""}`, ()
     },
   );
 
-  test("what a containerd store cannot pull whole is found out: it gets no name, and what had the name keeps it", async () => {
-    // Built there, its layers have other compressed digests here; the engine then takes the one for the other, and fetches nothing.
+  test("a containerd store that has the layers as other blobs: they are not sent, and the image is whole", async () => {
+    // Built there, its layers have other compressed digests here: the engine's own pull would take the one for the other.
     const image = "built-on-both:v1";
     for (const engine of [mixed.near, mixed.far]) {
       await buildImage(engine, image, [{ name: "both", bytes: 1_000_000 }]);
     }
+    const line = ["ssh", "far", `docker-over-ssh push ${image}`];
     const changes = await rememberEngines(mixed.near, mixed.far);
-    const run = await dos(["pull", image, "ssh", "far", `docker-over-ssh push ${image}`], { on: mixed });
-    expect(run.exitCode).toBe(12);
-    expect(run.stderr).toContain("it holds some of the layers under other digests");
+    const byPull = await dos(["pull", "--via", "pull", image, ...line], { on: mixed });
+    expect(byPull.exitCode).toBe(12);
+    expect(byPull.stderr).toContain("it holds some of the layers under other digests");
     expect(await changes()).toEqual(unchanged(2));
     expect((await mixed.near.docker("run", "--rm", image)).stdout).toBe("built-on-both v1");
+
+    const byLoad = await dos(["pull", image, ...line], { on: mixed });
+    expect(byLoad).toEqual(done);
+    expect(byLoad.stderr).toContain("for 0 layers, 3 layers");
+    expect((await mixed.near.docker("run", "--rm", image)).stdout).toBe("built-on-both v1");
+    const saved = await mixed.near.docker("save", "--output", join(mixed.folder, "saved.tar"), image);
+    expect(saved.stderr).toBe("");
+    await using archive = await openOciArchive(join(mixed.folder, "saved.tar"));
+    const { layers } = await archive.find(image);
+    expect(layers).toHaveLength(3);
   });
 });

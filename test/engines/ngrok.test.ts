@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { newCredentials } from "../../src/registry/password.ts";
-import { passwordProxy } from "../../src/registry/password-proxy.ts";
+import { passwordProxy, writesOnly } from "../../src/registry/password-proxy.ts";
 import { buildImage } from "../testbed/build-image.ts";
 import { bed, done, dos, rememberEngines, why } from "./bed.ts";
 import { startRegistry, type OwnRegistry } from "./registry.ts";
@@ -78,7 +78,12 @@ describe.skipIf(why)(`DOCKER_REGISTRY_NGROK ${why ?? ""}`, () => {
 describe.skipIf(why)("the password proxy before a registry", () => {
   test("a real engine logs in, pushes and pulls through it; without the password it may not", async () => {
     const credentials = newCredentials();
-    await using proxy = passwordProxy(`http://${registry.host}`, credentials, () => {});
+    await using proxy = passwordProxy({
+      target: `http://${registry.host}`,
+      credentials,
+      allows: writesOnly("team/app"),
+      onUnreachable: () => {},
+    });
     const host = `127.0.0.1:${await proxy.listen()}`;
     const name = `${host}/team/app:v1`;
     const docker = execa({ env: { ...bed.near.env, DOCKER_CONFIG: folder }, reject: false });

@@ -15,17 +15,18 @@ describe.skipIf(why)("the registry container", () => {
   test("asks for the password of this run, which is in no place where others can read it", async () => {
     await using engine = await connectEngine(bed.near.host, {});
     await using registry = await openRegistry({ kind: "container" }, engine, options());
+    const credentials = registry.pushCredentials ?? expect.fail("no password");
     const status = async (authorization: string): Promise<number> =>
       (await fetch(`${registry.url}/v2/_catalog`, { headers: { authorization } })).status;
-    expect(await status(basicAuth(registry.credentials))).toBe(200);
-    expect(await status(basicAuth({ ...registry.credentials, password: "guess" }))).toBe(401);
+    expect(await status(basicAuth(credentials))).toBe(200);
+    expect(await status(basicAuth({ ...credentials, password: "guess" }))).toBe(401);
     expect((await fetch(`${registry.url}/v2/_catalog`)).status).toBe(401);
     const [container] = (await bed.near.docker("ps", "--quiet", "--filter", "label=docker-over-ssh.run")).stdout.split(
       "\n",
     );
     const inspected = (await bed.near.docker("inspect", container ?? "")).stdout;
     const processes = (await execa("ps", ["-eo", "args"])).stdout;
-    for (const text of [inspected, processes]) expect(text).not.toContain(registry.credentials.password);
+    for (const text of [inspected, processes]) expect(text).not.toContain(credentials.password);
     // Published for this machine alone.
     expect(JSON.parse(inspected)[0].NetworkSettings.Ports["5000/tcp"]).toEqual([
       { HostIp: "127.0.0.1", HostPort: expect.any(String) },

@@ -24,6 +24,7 @@ describe("everything after IMAGE is the command, dashes included", () => {
       "app",
       ["docker", "exec", "-i", "c", "docker-over-ssh", "push", "-H", "x", "app"],
     ],
+    [["push", "app", "--", "ssh", "prod", "--", "x"], "app", ["ssh", "prod", "--", "x"]],
     [["pull", "app", "sh", "-c", "a -b | c"], "app", ["sh", "-c", "a -b | c"]],
   ])("%j", async (words, image, command) => {
     const { job } = await read(...words);
@@ -65,6 +66,11 @@ describe("options", () => {
       registry: "localhost:5000",
     });
   });
+
+  test("--via chooses how a pull brings the image into the engine", async () => {
+    expect((await read("pull", "app")).job?.request.via).toBe("load");
+    expect((await read("pull", "--via", "pull", "app")).job?.request.via).toBe("pull");
+  });
 });
 
 describe("a wrong command line has status 2 and says what is wrong", () => {
@@ -75,6 +81,7 @@ describe("a wrong command line has status 2 and says what is wrong", () => {
     [["push", "--nope", "app"], "unknown option '--nope'"],
     [["pull", "--registry", "container", "app"], "unknown option '--registry'"],
     [["push", "--registry", "nonsense", "app"], "container or HOST:PORT"],
+    [["pull", "--via", "magic", "app"], "Allowed choices are load, pull"],
     [["push", "--platform", "arm64", "app"], "OS/ARCH"],
     [["push", "--timeout", "soon", "app"], "number of seconds"],
     [["push", "--timeout", "0", "app"], "number of seconds"],

@@ -11,7 +11,6 @@ const offer = {
   tag: `${run}.${run}`,
   credentials: { username: "u", password: "p" },
   diffIds: [DIGEST],
-  layers: [{ digest: DIGEST, size: 10 }],
   platform: "linux/arm64/v8",
 };
 const result = {
@@ -53,9 +52,6 @@ describe("malformed ones end the transfer", () => {
     { diffIds: "all" },
     { diffIds: ["sha256:short"] },
     { diffIds: Array.from({ length: 1001 }, () => DIGEST) },
-    { layers: [null] },
-    { layers: [{ digest: DIGEST, size: -1 }] },
-    { layers: [{ digest: DIGEST, size: "10" }] },
     { platform: "" },
   ])("offer with %j", (change) => {
     expect(() => parseOffer({ ...offer, ...change })).toThrow("broke the protocol");

@@ -33,7 +33,8 @@ describe("examples/circleci/config.yml", () => {
   });
 
   test("names the same variables as the README beside it", () => {
-    for (const name of [NGROK_VARIABLE, REGISTRY_PORT_VARIABLE, "DEPLOY_HOST"]) expect(read("circleci/README.md")).toContain(name);
+    for (const name of [NGROK_VARIABLE, REGISTRY_PORT_VARIABLE, "DEPLOY_HOST"])
+      expect(read("circleci/README.md")).toContain(name);
   });
 });
 

@@ -45,6 +45,7 @@ describe("the package, installed in an empty folder", () => {
       "README.md",
       "bin",
       "dist",
+      "docs",
       "package.json",
     ]);
   });

@@ -1,6 +1,8 @@
+import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { openEngine } from "../../../src/engine/docker.ts";
 import type { ContainerSpec } from "../../../src/engine/engine.ts";
+import { InvalidReference } from "../../../src/image/reference.ts";
 import { answer, fakeEngine, gate, rejection, type Route } from "./fake-engine.ts";
 
 const json =
@@ -52,16 +54,12 @@ describe("an image", () => {
     Variant: "v8",
     Size: 9,
     RootFS: { Layers: ["sha256:2"] },
-    RepoTags: ["app:v1"],
-    RepoDigests: null,
   };
   const info = {
     id: "sha256:1",
     platform: "linux/arm64/v8",
     size: 9,
     diffIds: ["sha256:2"],
-    repoTags: ["app:v1"],
-    repoDigests: [],
   };
 
   test("that is not there is undefined", async () => {
@@ -118,6 +116,20 @@ describe("an image", () => {
     ]);
   });
 
+  test.each([`sha256:${"ab".repeat(32)}`, "[::1]:5000/app:v1", `app@sha512+b64u:${"0".repeat(64)}`])(
+    "is found by whatever names one: %s",
+    async (name) => {
+      await using fake = await fakeEngine({
+        [`GET /images/${name}/json`]: json(image),
+        [`POST /images/${name}/tag`]: json("", 201),
+      });
+      await using engine = await openEngine(fake.endpoint);
+      expect(await engine.inspectImage(name)).toEqual(info);
+      await engine.tagImage(name, "[::1]:5000/app:v2");
+      expect(Object.fromEntries(fake.seen[1]?.query ?? [])).toEqual({ repo: "[::1]:5000/app", tag: "v2" });
+    },
+  );
+
   test.each(["../containers/json?x=", "app:v1?force=1", "a//b", "app/../b:v1", "", "ä"])(
     "a name that is none never reaches the engine: %j",
     async (name) => {
@@ -131,7 +143,7 @@ describe("an image", () => {
         engine.pullImage(name),
         engine.pushImage(name),
       ]) {
-        expect(await rejection(call)).toBeInstanceOf(TypeError);
+        expect(await rejection(call)).toBeInstanceOf(InvalidReference);
       }
       expect(fake.seen).toEqual([]);
     },
@@ -197,6 +209,20 @@ describe("push and pull", () => {
     expect(Object.fromEntries(fake.seen[0]?.query ?? [])).toEqual({ fromImage: "app", tag: digest });
   });
 
+  test.each([
+    ["[::1]:5000/app:v1", "[::1]:5000"],
+    ["Registry/app:v1", "Registry"],
+    ["app:v1", "https://index.docker.io/v1/"],
+    ["team/app:v1", "https://index.docker.io/v1/"],
+    ["docker.io/team/app:v1", "https://index.docker.io/v1/"],
+  ])("%s: the credentials are for %s", async (name, serveraddress) => {
+    await using fake = await fakeEngine({ "POST /images/create": done });
+    await using engine = await openEngine(fake.endpoint);
+    await engine.pullImage(name, { credentials });
+    const header = String(fake.seen[0]?.headers["x-registry-auth"]);
+    expect(JSON.parse(Buffer.from(header, "base64url").toString())).toMatchObject({ serveraddress });
+  });
+
   test("neither tag nor digest is a mistake of ours: the engine would pull every tag", async () => {
     await using fake = await fakeEngine();
     await using engine = await openEngine(fake.endpoint);
@@ -247,6 +273,29 @@ describe("push and pull", () => {
     await hungUp.opened;
     expect(await rejection(engine.pullImage("app:v1", { signal: abort.signal }))).toBe(reason);
     expect(fake.calls()).toEqual(["POST /images/app/push"]);
+  });
+});
+
+describe("a load", () => {
+  const loaded = '{"stream":"Loaded image: app:v1\\n"}\r\n';
+
+  test("sends the archive, and asks newer engines to look at it", async () => {
+    await using fake = await fakeEngine({ "POST /images/load": json(loaded) });
+    await using engine = await openEngine(fake.endpoint);
+    await engine.loadImage(Readable.from(["a tar ", "archive"]), "linux/amd64");
+    expect(fake.seen[0]?.body).toBe("a tar archive");
+    expect(fake.seen[0]?.query.get("platform")).toBe('{"os":"linux","architecture":"amd64"}');
+  });
+
+  test.each([
+    ["EngineError", /^Error unpacking image app:v1: .* unexpected EOF$/, "unexpected EOF"],
+    ["Failure", /disk is full/, "write /x: no space left on device"],
+  ])("an image that could not be unpacked is an error behind a success: %s", async (name, message, why) => {
+    const line = JSON.stringify({ stream: `Error unpacking image app:v1: apply layer error for "app:v1": ${why}\n` });
+    await using fake = await fakeEngine({ "POST /images/load": json(`${loaded}${line}\r\n`) });
+    await using engine = await openEngine(fake.endpoint);
+    const error = await rejection(engine.loadImage(Readable.from(["archive"])));
+    expect(error).toMatchObject({ name, message: expect.stringMatching(message) });
   });
 });
 
@@ -425,6 +474,17 @@ describe("a container", () => {
     },
   );
 
+  test("what failed first is told, also when the container cannot be removed", async () => {
+    await using fake = await fakeEngine(
+      routes({
+        "POST /containers/c1/start": json({ message: "no cgroup" }, 500),
+        "DELETE /containers/c1": (_request, response) => response.destroy(),
+      }),
+    );
+    await using engine = await openEngine(fake.endpoint);
+    expect(await rejection(engine.runContainer(spec))).toMatchObject({ name: "EngineError", message: "no cgroup" });
+  });
+
   test.each([
     [404, "No such container: c1"],
     [409, "removal of container c1 is already in progress"],
@@ -436,12 +496,10 @@ describe("a container", () => {
 
   test("is found by its label", async () => {
     await using fake = await fakeEngine({
-      "GET /containers/json": json([{ Id: "c1", Labels: { run: "1" }, Created: 1700000000 }]),
+      "GET /containers/json": json([{ Id: "c1", Labels: { run: "1" } }]),
     });
     await using engine = await openEngine(fake.endpoint);
-    expect(await engine.findContainers("run")).toEqual([
-      { id: "c1", labels: { run: "1" }, created: 1_700_000_000_000 },
-    ]);
+    expect(await engine.findContainers("run")).toEqual([{ id: "c1", labels: { run: "1" } }]);
     expect(fake.seen[0]?.query.get("filters")).toBe('{"label":["run"]}');
     expect(fake.seen[0]?.query.get("all")).toBe("true");
   });

@@ -18,7 +18,14 @@ test("a pull onto a graphdriver: what exists does not count, what downloads does
 });
 
 test("a pull onto a containerd store: layers that exist are not mentioned, small ones have no counters", () => {
-  const progress = new LayerProgress("sending", new Map([[A, 5], [B, 7], [C, 9]]));
+  const progress = new LayerProgress(
+    "sending",
+    new Map([
+      [A, 5],
+      [B, 7],
+      [C, 9],
+    ]),
+  );
   for (const id of [A, B]) progress.add({ id, status: "Pulling fs layer" });
   progress.add({ id: A, status: "Download complete" });
   expect(progress.progress).toMatchObject({ current: 5, total: 12, layers: { done: 1, total: 2 } });

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { isRunId, lifeOf, newRunId, runsOfName, temporaryName } from "../../../src/engine/run-id.ts";
+import { parseReference } from "../../../src/image/reference.ts";
 
 test("a run id tells whether its process is still there", () => {
   expect(lifeOf(newRunId())).toBe("alive");
@@ -19,9 +20,27 @@ test("a temporary name carries the runs of both sides, and fits a tag", () => {
   expect(name.split(":").at(-1)).toMatch(/^\w[\w.-]{0,127}$/);
 });
 
-test.each(["app:v1", "127.0.0.1:5000/docker-over-ssh/app:v1", "docker-over-ssh/app:latest", `localhost/app:${newRunId()}`])(
-  "%s is nobody's temporary name",
-  (name) => {
-    expect(runsOfName(name)).toEqual([]);
-  },
-);
+test.each([
+  ["127.0.0.1:1", "a".repeat(245)],
+  ["registry.example.com:5000", `${"team/".repeat(40)}${"b".repeat(40)}`],
+  ["127.0.0.1:65535", `${"a__".repeat(80)}b`],
+  [`${"h".repeat(210)}:5000`, "app/with/a/path"],
+])("a long name is cut to what engines take, and stays the same and its own: %s %s", (host, path) => {
+  const runs = [newRunId(), newRunId()];
+  const name = temporaryName(host, path, runs);
+  const { domain, path: shortened } = parseReference(name);
+  expect(domain).toBe(host);
+  expect(`127.0.0.1:65535/${shortened}`.length).toBeLessThanOrEqual(255); // as the other side's engine will name it
+  expect(runsOfName(name)).toEqual(runs);
+  expect(temporaryName(host, path, runs)).toBe(name);
+  expect(temporaryName(host, `${path}c`, runs)).not.toBe(name);
+});
+
+test.each([
+  "app:v1",
+  "127.0.0.1:5000/docker-over-ssh/app:v1",
+  "docker-over-ssh/app:latest",
+  `localhost/app:${newRunId()}`,
+])("%s is nobody's temporary name", (name) => {
+  expect(runsOfName(name)).toEqual([]);
+});

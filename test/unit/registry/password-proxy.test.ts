@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { Duplex, PassThrough } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { basicAuth, isAuthorized, newCredentials } from "../../../src/registry/password.ts";
-import { passwordProxy, type PasswordProxy } from "../../../src/registry/password-proxy.ts";
+import { passwordProxy, readsOnly, writesOnly, type PasswordProxy } from "../../../src/registry/password-proxy.ts";
 
 const credentials = newCredentials();
 let registry: Server;
@@ -26,7 +26,12 @@ beforeEach(async () => {
   registry.listen(0, "127.0.0.1");
   await once(registry, "listening");
   const target = `http://127.0.0.1:${(registry.address() as AddressInfo).port}`;
-  proxy = passwordProxy(target, credentials, (error) => unreachable.push(error));
+  proxy = passwordProxy({
+    target,
+    credentials,
+    allows: (method) => method !== "DELETE",
+    onUnreachable: (error) => unreachable.push(error),
+  });
   url = `http://127.0.0.1:${await proxy.listen()}`;
 });
 
@@ -88,4 +93,26 @@ test("passwords differ from run to run and need no quoting", () => {
   expect(other.password).toMatch(/^[\w-]{32}$/);
   expect(isAuthorized(basicAuth(other), other)).toBe(true);
   expect(isAuthorized(basicAuth(other), credentials)).toBe(false);
+});
+
+describe("who may do what", () => {
+  const [reads, writes] = [readsOnly("docker-over-ssh/app"), writesOnly("docker-over-ssh/app")];
+
+  test.each<[string, string, boolean, boolean]>([
+    ["GET", "/v2/", true, true],
+    ["HEAD", "/v2/docker-over-ssh/app/manifests/v1", true, true],
+    ["GET", "/v2/docker-over-ssh/app/blobs/sha256:00", true, true],
+    ["POST", "/v2/docker-over-ssh/app/blobs/uploads/?mount=x&from=y", false, true],
+    ["PUT", "/v2/docker-over-ssh/app/manifests/v1", false, true],
+    ["GET", "/v2/_catalog", false, false],
+    ["GET", "/v2/somebody/else/manifests/v1", false, false],
+    ["GET", "/v2/docker-over-ssh/app-2/manifests/v1", false, false],
+    ["GET", "/v2/docker-over-ssh/app/../../somebody/tags/list", false, false],
+    ["GET", "/v2/docker-over-ssh/app/%2e%2e/x", false, false],
+    ["GET", "/v2/docker-over-ssh/app//x", false, false],
+    ["GET", "/debug/vars", false, false],
+  ])("%s %s: the receiver %s, the engine %s", (method, path, mayRead, mayWrite) => {
+    expect(reads(method, path)).toBe(mayRead);
+    expect(writes(method, path)).toBe(mayWrite);
+  });
 });

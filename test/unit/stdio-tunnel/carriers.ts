@@ -28,7 +28,10 @@ export async function tcpPair(): Promise<Pair> {
 }
 
 /** Both ends of a tunnel, open. */
-export async function tunnelPair(pair: Pair = duplexPair(), silence?: number): Promise<{ sender: Tunnel; receiver: Tunnel }> {
+export async function tunnelPair(
+  pair: Pair = duplexPair(),
+  silence?: number,
+): Promise<{ sender: Tunnel; receiver: Tunnel }> {
   const [sender, receiver] = await Promise.all([
     openEnd(pair[0], "spawner", "sender", silence),
     openEnd(pair[1], "spawned", "receiver", silence),

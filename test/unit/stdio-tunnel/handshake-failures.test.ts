@@ -28,12 +28,20 @@ describe.each(ENDS)("the %s", (end) => {
   test.each([
     ["is not JSON", "hello\n", "is not JSON"],
     ["is empty", "\n", "is not JSON"],
-    ["is longer than 64 kB", `${JSON.stringify({ ...hello("sender"), image: "x".repeat(MAX_HELLO) })}\n`, "longer than 64 kB"],
+    [
+      "is longer than 64 kB",
+      `${JSON.stringify({ ...hello("sender"), image: "x".repeat(MAX_HELLO) })}\n`,
+      "longer than 64 kB",
+    ],
     ["never ends", "x".repeat(MAX_HELLO + 1), "longer than 64 kB"],
     ["is null", "null\n", "lacks a version"],
     ["is a list", "[1]\n", "lacks a version"],
     ["is a text", '"1"\n', "lacks a version"],
-    ["has a protocol that is no number", `${JSON.stringify({ ...hello("sender"), protocol: "1" })}\n`, "lacks a version"],
+    [
+      "has a protocol that is no number",
+      `${JSON.stringify({ ...hello("sender"), protocol: "1" })}\n`,
+      "lacks a version",
+    ],
     ["has a tool that is no text", `${JSON.stringify({ ...hello("sender"), tool: 1 })}\n`, "lacks a version"],
     ["has no role", `${JSON.stringify({ ...hello("sender"), role: undefined })}\n`, "names no role"],
     ["has a role that nobody has", `${JSON.stringify({ ...hello("sender"), role: "viewer" })}\n`, "names no role"],
@@ -48,7 +56,9 @@ describe.each(ENDS)("the %s", (end) => {
     const rest = JSON.stringify({ ...hello("sender"), image: "" }).length;
     const line = JSON.stringify({ ...hello("sender"), image: "x".repeat(MAX_HELLO - rest) });
     expect(line).toHaveLength(MAX_HELLO);
-    await expect(greet(farBytes(`${MAGIC_LINE}${line}\n`), { end })).resolves.toMatchObject({ peer: { role: "sender" } });
+    await expect(greet(farBytes(`${MAGIC_LINE}${line}\n`), { end })).resolves.toMatchObject({
+      peer: { role: "sender" },
+    });
   });
 
   test("says that nobody answered in time, with what came instead", async () => {
@@ -87,6 +97,13 @@ describe.each(ENDS)("the %s", (end) => {
     expect(await error).toMatchObject({ code: "far-not-a-tunnel", ended: true, cause: { message: "EIO" } });
   });
 
+  test("says so of a stream that closes without a word", async () => {
+    const [near] = duplexPair();
+    const error = refusal(greet(near, { end }));
+    near.destroy();
+    expect(await error).toMatchObject({ code: "far-not-a-tunnel", ended: true });
+  });
+
   test("says so of a stream that is closed already", async () => {
     const [near] = duplexPair();
     near.destroy();
@@ -115,9 +132,15 @@ describe.each(ENDS)("the %s", (end) => {
 });
 
 /** Both ends of one preamble; what each fails with. */
-async function bothRefusals(spawner: Partial<HandshakeOptions>, spawned: Partial<HandshakeOptions>): Promise<unknown[]> {
+async function bothRefusals(
+  spawner: Partial<HandshakeOptions>,
+  spawned: Partial<HandshakeOptions>,
+): Promise<unknown[]> {
   const [near, far] = duplexPair();
-  return await Promise.all([refusal(greet(near, { end: "spawner", ...spawner })), refusal(greet(far, { end: "spawned", ...spawned }))]);
+  return await Promise.all([
+    refusal(greet(near, { end: "spawner", ...spawner })),
+    refusal(greet(far, { end: "spawned", ...spawned })),
+  ]);
 }
 
 test("another protocol: each end names both protocols and both tools", async () => {

@@ -15,7 +15,7 @@ describe("the magic line is found", () => {
   });
 
   test("when every byte comes alone", async () => {
-    const { peer, noise } = await greet(farBytes(..."motd\n", ...FAR));
+    const { peer, noise } = await greet(farBytes(...Array.from(`motd\n${FAR}`)));
     expect({ peer, noise }).toEqual({ peer: hello("sender"), noise: "motd\n" });
   });
 
@@ -89,7 +89,11 @@ describe("a hello of a newer tool", () => {
     expect(peer).toEqual({ ...hello("sender"), features: ["delta", "zstd"] });
   });
 
-  test.each([["features", "all"], ["features", null], ["image", 5]])("%s of the wrong type counts as none: %j", async (field, value) => {
+  test.each([
+    ["features", "all"],
+    ["features", null],
+    ["image", 5],
+  ])("%s of the wrong type counts as none: %j", async (field, value) => {
     const { peer } = await greet(farBytes(`${MAGIC_LINE}${JSON.stringify({ ...hello("sender"), [field]: value })}\n`));
     const { image: _, ...rest } = hello("sender");
     expect(peer).toEqual(field === "image" ? rest : hello("sender"));

@@ -1,6 +1,11 @@
 /** Far ends made of bytes, and this end's half of the preamble. */
 import { Failure } from "../../../src/output/errors.ts";
-import { shakeHands, HandshakeError, type Greeting, type HandshakeOptions } from "../../../src/stdio-tunnel/handshake.ts";
+import {
+  shakeHands,
+  HandshakeError,
+  type Greeting,
+  type HandshakeOptions,
+} from "../../../src/stdio-tunnel/handshake.ts";
 import type { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
 import { hello } from "../../fixtures/far/open-end.ts";
 import { duplexPair } from "./carriers.ts";

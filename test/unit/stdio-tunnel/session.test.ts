@@ -70,8 +70,9 @@ describe.each(Object.entries(CARRIERS))("over %s", (_carrier, run) => {
       });
     });
 
-    test("a stream that breaks never looks complete", async () => {
+    test("a stream that breaks never looks complete, and one that is complete never looks broken", async () => {
       expect(await run("resets", spawner)).toMatchObject({
+        "nobody breaks it": { bytes: 100_000, ended: true, failed: false },
         "sender, with-an-error": cut,
         "sender, with-an-error, after the receiver's end": cut,
         "receiver, with-an-error": cut,

@@ -1,0 +1,59 @@
+/** One run of one thing: bytes through a tunnel, or without one. */
+import { execFile } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+
+export interface Usage {
+  /** Seconds. */
+  cpu: number;
+  /** Bytes. */
+  peak: number;
+}
+
+export interface TunnelRun {
+  seconds: number;
+  sender: Usage;
+  receiver: Usage;
+}
+
+/** `bytes` on each of `streams` streams, beside `stalled` more that nobody reads. Start-up is not in the seconds. */
+export async function tunnel(bytes: number, streams: number, stalled = 0): Promise<TunnelRun> {
+  const receiver = fileURLToPath(new URL("peers/receiver.mjs", import.meta.url));
+  const { stdout } = await run(process.execPath, [receiver, String(bytes), String(streams), String(stalled)]);
+  return JSON.parse(stdout) as TunnelRun;
+}
+
+/** The same bytes between the same two processes, without a tunnel. Seconds. */
+export async function bare(bytes: number): Promise<number> {
+  const program = fileURLToPath(new URL("peers/bare.mjs", import.meta.url));
+  const { stdout } = await run(process.execPath, [program, String(bytes)]);
+  return (JSON.parse(stdout) as { seconds: number }).seconds;
+}
+
+/** Bytes of the file that `cat` reads, again and again: it must come from memory, not from a disk. */
+const PIECE = 100e6;
+
+/** The same bytes over as many pipes, one: `cat FILE… | cat > /dev/null`. Seconds. */
+export async function twoCats(bytes: number): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), "bench-"));
+  const path = join(folder, "zeros");
+  await writeFile(path, Buffer.alloc(PIECE));
+  const start = performance.now();
+  await run("sh", ["-c", 'cat "$@" | cat > /dev/null', "sh", ...Array.from({ length: bytes / PIECE }, () => path)]);
+  const seconds = (performance.now() - start) / 1000;
+  await rm(folder, { recursive: true });
+  return seconds;
+}
+
+export function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1
+    ? (sorted[middle] ?? NaN)
+    : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
+}

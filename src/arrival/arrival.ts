@@ -1,0 +1,47 @@
+import type { Offer } from "../conversation.ts";
+import type { Engine, EngineInfo } from "../engine/engine.ts";
+import type { RunId } from "../engine/run-id.ts";
+import type { Reference } from "../image/reference.ts";
+import type { Output, Progress } from "../output/output.ts";
+import type { Tunnel } from "../stdio-tunnel/session.ts";
+
+/** What an image needs on its way from the tunnel into the engine. */
+export interface ArrivalOptions {
+  tunnel: Tunnel;
+  offer: Offer;
+  engine: Engine;
+  info: EngineInfo;
+  image: Reference;
+  run: RunId;
+  env: NodeJS.ProcessEnv;
+  output: Output;
+  signal: AbortSignal;
+  onProgress: (progress: Progress) => void;
+}
+
+/** An image that is in the engine, under a temporary name, which goes when this is disposed of. */
+export interface Arrival extends AsyncDisposable {
+  name: string;
+  layersSent: number;
+  layersPresent: number;
+  /** Compressed size of the layers that were there already, bytes. */
+  bytesPresent: number;
+}
+
+/** Counts for the summary. `moved`: of the layers, bottom first, those that came through the tunnel. */
+export function countLayers(
+  sizes: readonly number[],
+  moved: readonly boolean[],
+): Omit<Arrival, keyof AsyncDisposable | "name"> {
+  const present = sizes.filter((_, index) => !moved[index]);
+  return {
+    layersSent: sizes.length - present.length,
+    layersPresent: present.length,
+    bytesPresent: present.reduce((all, size) => all + size, 0),
+  };
+}
+
+/** Takes a temporary name away. An engine that is gone by now cannot do it; the next run does. */
+export async function forget(engine: Engine, name: string): Promise<void> {
+  await engine.removeReference(name).catch(() => {});
+}

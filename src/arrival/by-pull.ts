@@ -1,0 +1,51 @@
+import { REGISTRY_SERVICE } from "../conversation.ts";
+import { EngineError } from "../engine/engine.ts";
+import { LayerProgress } from "../engine/layer-progress.ts";
+import { Failure, messageOf } from "../output/errors.ts";
+import { openDoor } from "../stdio-tunnel/bridge.ts";
+import { countLayers, forget, type Arrival, type ArrivalOptions } from "./arrival.ts";
+import { openOffer } from "./open-offer.ts";
+
+/**
+ * The engine's own `docker pull`, through a door of 127.0.0.1 that leads through the tunnel to the sender's registry. It
+ * skips layers that it pulled before from blobs of the same digest, and no others.
+ */
+export async function arriveByPull(options: ArrivalOptions): Promise<Arrival> {
+  const { tunnel, offer, engine, info, signal, onProgress } = options;
+  using opened = await openOffer(options);
+  const { layers } = opened.manifest;
+  await using door = await openDoor(tunnel, REGISTRY_SERVICE);
+  const name = `127.0.0.1:${door.port}/${offer.repository}:${offer.tag}`;
+  const progress = new LayerProgress("sending", new Map(layers.map(({ digest, size }) => [shortId(digest), size])));
+  const foreign = !`${offer.platform}/`.startsWith(`${info.platform}/`);
+  try {
+    await engine.pullImage(name, {
+      credentials: offer.credentials,
+      ...(foreign ? { platform: offer.platform } : {}),
+      signal,
+      onProgress: (line) => {
+        if (progress.add(line)) onProgress(progress.progress);
+      },
+    });
+  } catch (error) {
+    await forget(engine, name);
+    signal.throwIfAborted();
+    if (!(error instanceof EngineError)) throw error;
+    throw new Failure("transfer-failed", `the receiving engine could not pull the image: ${messageOf(error)}`, {
+      expected: `${engine.address} to reach 127.0.0.1 of the machine that docker-over-ssh runs on`,
+      hint: "Leave --via pull out: the image is then loaded through the engine's API.",
+      cause: error,
+    });
+  }
+  const moved = layers.map(({ digest }) => progress.moved.includes(shortId(digest)));
+  const counts = countLayers(
+    layers.map(({ size }) => size),
+    moved,
+  );
+  return { name, ...counts, [Symbol.asyncDispose]: async () => await forget(engine, name) };
+}
+
+/** As engines name layers in their progress. */
+function shortId(digest: string): string {
+  return digest.slice("sha256:".length, "sha256:".length + 12);
+}

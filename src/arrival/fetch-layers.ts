@@ -1,0 +1,58 @@
+import { createWriteStream } from "node:fs";
+import { pipeline } from "node:stream/promises";
+import { checkLayer } from "../image/archive/check-layer.ts";
+import { hexOf, type Digest } from "../image/digest.ts";
+import type { Descriptor } from "../image/manifest.ts";
+import type { RegistryClient } from "../registry/client.ts";
+import type { Spool } from "../store/spool.ts";
+import type { LayerFile } from "../store/store.ts";
+
+/** Layers fetched at once: the wire is one, but the registry's disk, the checking and ours go on beside each other. */
+const AT_ONCE = 3;
+
+export interface MissingLayer {
+  diffId: Digest;
+  blob: Descriptor;
+}
+
+export interface FetchOptions {
+  repository: string;
+  signal: AbortSignal;
+  /** Bytes that have come, each time some have. */
+  onBytes: (count: number) => void;
+  onLayer: () => void;
+}
+
+/**
+ * Fetches layers into the spool, and proves each while it comes: the blob by its digest and size, what it unpacks to by its
+ * diff ID. Rejects with the first failure; the others are given up.
+ */
+export async function fetchLayers(
+  client: RegistryClient,
+  missing: readonly MissingLayer[],
+  spool: Spool,
+  { repository, signal, onBytes, onLayer }: FetchOptions,
+): Promise<LayerFile[]> {
+  const files: LayerFile[] = [];
+  const queue = [...missing.entries()];
+  const broken = new AbortController();
+  const stop = AbortSignal.any([signal, broken.signal]);
+  const worker = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const [index, { diffId, blob }] = next;
+      const path = spool.pathFor(hexOf(blob.digest));
+      const body = await client.stream(repository, blob.digest);
+      body.on("data", (chunk: Buffer) => onBytes(chunk.length));
+      await pipeline(body, checkLayer({ blob, diffId }), createWriteStream(path, { mode: 0o600 }), { signal: stop });
+      files[index] = { kind: "file", diffId, path, blob };
+      onLayer();
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    return files;
+  } catch (error) {
+    broken.abort(error);
+    throw error;
+  }
+}

@@ -1,0 +1,113 @@
+import { fullName, InvalidReference, parseReference, type Reference } from "../reference.ts";
+import { quoted } from "./entry-path.ts";
+import type { ListedImage } from "./image-archive.ts";
+import { bestPlatform } from "./platform.ts";
+
+/** The archive has no such image, or more than one that could be meant. The message says which there are. */
+export class ImageNotFound extends Error {
+  override readonly name = "ImageNotFound";
+}
+
+/** An image that may be meant. */
+export interface Candidate<T> extends ListedImage {
+  /** Equal for the same image under several names. */
+  id: string;
+  /** Undefined when it is no image after all. Throws `InvalidImage`. */
+  read(): Promise<T | undefined>;
+}
+
+interface Readable {
+  names: string[];
+  platform: string;
+}
+
+/** The one that is meant. Throws {@link ImageNotFound}, and what reading it throws. */
+export async function choose<T extends Readable>(
+  all: Candidate<T>[],
+  reference: string | undefined,
+  platform: string | undefined,
+): Promise<T> {
+  const named = mergeNames(reference === undefined ? all : byName(all, reference));
+  if (named.length === 0) {
+    throw new ImageNotFound(
+      reference === undefined ? "it holds no image" : `it holds no image ${reference}, but ${listOf(all)}`,
+    );
+  }
+  const read: T[] = [];
+  for (const candidate of fitting(named, platform)) {
+    const image = await candidate.read();
+    if (image !== undefined) read.push({ ...image, names: candidate.names });
+  }
+  const best = platform === undefined ? read : bestPlatform(read, platform);
+  const [image, ...others] = best;
+  const what = reference === undefined ? "image" : `image ${reference}`;
+  if (image === undefined)
+    throw new ImageNotFound(`it holds no ${what} for ${platform ?? "any platform"}${butFor(named, read)}`);
+  if (others.length === 0) return image;
+  const platforms = new Set(best.map((one) => one.platform));
+  if (platforms.size > 1)
+    throw new ImageNotFound(`it holds an ${what} for ${[...platforms].join(", ")}: say which platform`);
+  throw new ImageNotFound(`it holds ${best.length} images: say which, out of ${listOf(best)}`);
+}
+
+/** An index may name platforms that the archive does not hold: engines save what they have. */
+function butFor(named: ListedImage[], read: Readable[]): string {
+  const platforms = [...new Set([...named, ...read].map((one) => one.platform))].filter((one) => one !== undefined);
+  return platforms.length > 0 ? ` (its index names ${platforms.join(", ")})` : "";
+}
+
+/** Those that the index does not say to be of another platform. */
+function fitting<T>(candidates: Candidate<T>[], wanted: string | undefined): Candidate<T>[] {
+  if (wanted === undefined) return candidates;
+  const known = candidates.filter((one): one is Candidate<T> & { platform: string } => one.platform !== undefined);
+  const best = new Set<Candidate<T>>(bestPlatform(known, wanted));
+  return candidates.filter((one) => one.platform === undefined || best.has(one));
+}
+
+/** The closest kind of match that there is: the very name, an equal reference, the tag alone. */
+function byName<T>(all: Candidate<T>[], reference: string): Candidate<T>[] {
+  const wanted = tryReference(reference);
+  const full = wanted && fullName(wanted);
+  const kinds: ((name: string, names: string[]) => boolean)[] = [
+    (name) => name === reference,
+    (name) => full !== undefined && equals(name, full),
+    // Only where it is not part of a whole name: buildah, kaniko and skopeo annotate with a tag alone.
+    (name, names) => wanted?.tag === name && !names.some((other) => /[/:]/.test(other)),
+  ];
+  for (const isMatch of kinds) {
+    const found = all.filter(({ names }) => names.some((name) => isMatch(name, names)));
+    if (found.length > 0) return found;
+  }
+  return [];
+}
+
+function equals(name: string, full: string): boolean {
+  const reference = tryReference(name);
+  return reference !== undefined && fullName(reference) === full;
+}
+
+function tryReference(text: string): Reference | undefined {
+  try {
+    return parseReference(text);
+  } catch (error) {
+    if (error instanceof InvalidReference) return undefined;
+    throw error;
+  }
+}
+
+/** One image may be named by several entries. */
+function mergeNames<T>(candidates: Candidate<T>[]): Candidate<T>[] {
+  const byId = new Map<string, Candidate<T>>();
+  for (const candidate of candidates) {
+    const same = byId.get(candidate.id);
+    const names = [...new Set([...(same?.names ?? []), ...candidate.names])];
+    byId.set(candidate.id, { ...candidate, names });
+  }
+  return [...byId.values()];
+}
+
+function listOf(images: { names: string[] }[]): string {
+  const names = images.map(({ names: [name] }) => (name === undefined ? "one without a name" : quoted(name)));
+  const shown = [...new Set(names)];
+  return shown.length > 10 ? `${shown.slice(0, 10).join(", ")} and ${shown.length - 10} more` : shown.join(", ");
+}

@@ -1,0 +1,60 @@
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createGunzip } from "node:zlib";
+import { InvalidImage } from "../manifest.ts";
+import { compressionOf, isLayerType, MAGIC_LENGTH, type Compression } from "./compression.ts";
+import { peek } from "./peek.ts";
+import { hasZstd, unpackZstd } from "./zstd-frames.ts";
+
+/** zlib errors that speak of the data; others (out of memory) are not the image's fault. */
+const DATA_ERRORS = /^(?:Z_DATA_ERROR|Z_BUF_ERROR|Z_NEED_DICT|ZSTD_error_.*)$/;
+
+/**
+ * The plain tar of a layer that is packed with gzip (RFC 1952), zstd (RFC 8878) or not at all, told by its first bytes.
+ * Owns `source`. Nothing is kept: a zip bomb costs time only, and a maxSize (prove.ts) ends it.
+ *
+ * The stream fails with {@link InvalidImage} for what cannot be unpacked, and for a media type that is not a layer's.
+ */
+export function decodeLayer(source: Readable, mediaType?: string): Readable {
+  return Readable.from(decoded(source, mediaType), { objectMode: false });
+}
+
+async function* decoded(source: Readable, mediaType: string | undefined): AsyncGenerator<Buffer> {
+  try {
+    if (mediaType !== undefined && !isLayerType(mediaType)) {
+      throw new InvalidImage(`it has a layer of the media type ${JSON.stringify(mediaType)}, which is not a tar`);
+    }
+    const { start, all } = await peek(source, MAGIC_LENGTH);
+    yield* unpack(compressionOf(start), all);
+  } catch (error) {
+    throw isAboutData(error)
+      ? new InvalidImage(`it has a layer that cannot be unpacked: ${error.message}`, { cause: error })
+      : error;
+  } finally {
+    source.destroy();
+  }
+}
+
+function unpack(compression: Compression, packed: AsyncGenerator<Buffer>): AsyncIterable<Buffer> {
+  if (compression === "none") return packed;
+  if (compression === "gzip") return unpackGzip(packed);
+  if (compression === "zstd" && hasZstd) return unpackZstd(packed);
+  const remedy = compression === "zstd" ? "; Node 22.15 can, or save the image with gzip" : "";
+  throw new InvalidImage(
+    `it has a layer packed with ${compression}, which Node ${process.versions.node} cannot unpack${remedy}`,
+  );
+}
+
+/** However many members it has, one after the other. */
+async function* unpackGzip(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const decoder = createGunzip();
+  const fed = pipeline(packed, decoder);
+  // Heard of below, unless the reader has left before.
+  fed.catch(() => {});
+  yield* decoder as AsyncIterable<Buffer>;
+  await fed;
+}
+
+function isAboutData(error: unknown): error is Error {
+  return DATA_ERRORS.test((error as NodeJS.ErrnoException).code ?? "");
+}

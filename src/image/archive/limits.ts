@@ -1,0 +1,17 @@
+/**
+ * What an archive may ask for at most. Far more than engines write, and little enough that a hostile archive costs neither
+ * memory nor patience. Limits of manifests, configs and layer counts are in ../manifest.ts.
+ */
+
+/** Entries of a tar. A folder and three files for each layer is the most that an engine writes; 127 layers is its limit. */
+export const MAX_ENTRIES = 100_000;
+/** Images in one archive or index. */
+export const MAX_IMAGES = 1000;
+/** Bytes of manifests and configs that are kept from a stream until its end tells which of them count. */
+export const MAX_KEPT = 64 * 1024 * 1024;
+/** Indexes within indexes. Engines write one level, two for a saved name of an image for several platforms. */
+export const MAX_DEPTH = 4;
+/** Manifests that are read in search of an image, however often an index names them. */
+export const MAX_MANIFESTS = 1000;
+/** Links that are followed to a file. Engines write one. */
+export const MAX_LINKS = 4;

@@ -1,0 +1,33 @@
+import type { Readable } from "node:stream";
+import type { Digest } from "../digest.ts";
+import { hexOf } from "../digest.ts";
+import { InvalidImage } from "../manifest.ts";
+import { quoted } from "./entry-path.ts";
+
+/** An archive's files by their paths, links followed. */
+export interface Listing {
+  /** Bytes; undefined when there is no such file. */
+  sizeOf(path: string): Promise<number | undefined>;
+  /** A small file, whole. Throws `InvalidImage` when it is not there or has more than `limit` bytes. */
+  read(path: string, limit: number): Promise<Buffer>;
+}
+
+/** The same where files can be read in any order. */
+export interface Files extends Listing {
+  /** A file's bytes. Whoever opens it owns the stream. */
+  open(path: string): Readable;
+  close: () => Promise<void>;
+}
+
+/** Where an OCI layout keeps a blob (OCI image spec, image-layout.md, "Blobs"). */
+export function blobPath(digest: Digest): string {
+  return `blobs/sha256/${hexOf(digest)}`;
+}
+
+export function notThere(path: string): InvalidImage {
+  return new InvalidImage(`the archive has no file ${quoted(path)}`);
+}
+
+export function tooLarge(path: string, limit: number): InvalidImage {
+  return new InvalidImage(`${quoted(path)} in the archive is larger than ${limit} bytes`);
+}

@@ -1,0 +1,53 @@
+import { digestOf, hexOf, type Digest } from "../digest.ts";
+import { InvalidImage, parseConfig } from "../manifest.ts";
+import { writeTar, type FileToWrite, type TarStream } from "./write-tar.ts";
+
+/** A layer that the engine has already, or one that comes along in a file, packed or not. */
+export type LayerToWrite =
+  | { kind: "here"; diffId: Digest }
+  | { kind: "file"; diffId: Digest; path: string; blob: { size: number } };
+
+export interface DockerArchiveToWrite {
+  /** Byte for byte. */
+  config: Uint8Array;
+  /** Bottom first: one for each diff ID of the config. */
+  layers: readonly LayerToWrite[];
+  /** References, as the engine is to have them; may be none. */
+  names: readonly string[];
+}
+
+/**
+ * A docker archive (moby image/spec/v1.2, "Combined Image JSON + Filesystem Changeset Format") for a graph driver store or
+ * Podman, with empty files in place of the layers that are there. Docker would take an archive without them, Podman not; a
+ * containerd store must not be given one: it would take an empty file for an empty layer.
+ *
+ * Layers are named as Podman names them, by their diff ID. Throws `InvalidImage` when the layers are not those of the config.
+ */
+export function writeDockerArchive({ config, layers, names }: DockerArchiveToWrite): TarStream {
+  const { diffIds } = parseConfig(config);
+  if (layers.length !== diffIds.length || layers.some(({ diffId }, index) => diffId !== diffIds[index])) {
+    throw new InvalidImage("these are not the layers of its config");
+  }
+  const configName = `${hexOf(digestOf(config))}.json`;
+  const manifest = [{ Config: configName, RepoTags: names, Layers: diffIds.map(layerName) }];
+  return writeTar([
+    { path: "manifest.json", content: Buffer.from(JSON.stringify(manifest)) },
+    { path: configName, content: config },
+    ...layerFiles(layers),
+  ]);
+}
+
+/** One file for each diff ID. An image may have a layer twice, and the engine may have it in one of the two places only. */
+function layerFiles(layers: readonly LayerToWrite[]): FileToWrite[] {
+  const files = new Map<Digest, FileToWrite>();
+  for (const layer of layers) {
+    const path = layerName(layer.diffId);
+    if (layer.kind === "file") files.set(layer.diffId, { path, file: layer.path, size: layer.blob.size });
+    else if (!files.has(layer.diffId)) files.set(layer.diffId, { path, content: Buffer.alloc(0) });
+  }
+  return [...files.values()];
+}
+
+function layerName(diffId: Digest): string {
+  return `${hexOf(diffId)}.tar`;
+}

@@ -1,0 +1,150 @@
+import { once } from "node:events";
+import { Agent, request, type IncomingMessage } from "node:http";
+import { duplexPair, type Duplex } from "node:stream";
+import type { Credentials } from "../engine/engine.ts";
+import { digestOf, type Digest } from "../image/digest.ts";
+import {
+  InvalidImage,
+  isIndex,
+  MAX_MANIFEST,
+  MEDIA_TYPE,
+  parseManifest,
+  type Descriptor,
+  type Index,
+  type Manifest,
+} from "../image/manifest.ts";
+import { Failure, messageOf } from "../output/errors.ts";
+import { join } from "../streams/join.ts";
+import { basicAuth } from "./password.ts";
+
+const MANIFEST_TYPES = [
+  MEDIA_TYPE.ociManifest,
+  MEDIA_TYPE.ociIndex,
+  MEDIA_TYPE.dockerManifest,
+  MEDIA_TYPE.dockerIndex,
+].join(", ");
+/** Connections at a time: as many as layers are fetched at once, and one for what is small. */
+const MAX_CONNECTIONS = 8;
+/** An index may name another; no tool nests deeper than one, and a circle must end. */
+const MAX_DEPTH = 3;
+
+export interface RegistryClientOptions {
+  /** Opens a connection to the registry; the client owns it. */
+  connect: () => Duplex;
+  credentials: Credentials | undefined;
+  signal: AbortSignal;
+}
+
+/** Reads from a registry (OCI distribution spec 1.1, "Pull") over connections that somebody else makes. */
+export class RegistryClient {
+  readonly #agent: Agent;
+  readonly #options: RegistryClientOptions;
+
+  constructor(options: RegistryClientOptions) {
+    this.#options = options;
+    // A connection costs one stream of the tunnel, and Node keeps only real sockets alive.
+    this.#agent = new Agent({ keepAlive: false, maxSockets: MAX_CONNECTIONS });
+    this.#agent.createConnection = () => {
+      // Not the stream itself, which may be one of HTTP/2: see registry/password-proxy.ts.
+      const [inner, outer] = duplexPair();
+      join(options.connect(), outer);
+      return inner;
+    };
+  }
+
+  /** The manifest for a platform (`os/arch[/variant]`), through an index where there is one. Checked against its digest. */
+  async manifest(repository: string, reference: string, platform: string): Promise<Manifest> {
+    let next = reference;
+    for (let depth = 0; depth < MAX_DEPTH; depth++) {
+      const bytes = await this.#bytes(`/v2/${repository}/manifests/${next}`, MAX_MANIFEST, MANIFEST_TYPES);
+      if (next.includes(":") && digestOf(bytes) !== next) throw lying(`the manifest ${next}`);
+      const found = understood(() => parseManifest(bytes));
+      if (!isIndex(found)) return found;
+      next = entryFor(found, platform).digest;
+    }
+    throw lying("an index of indexes");
+  }
+
+  /** A small blob in memory, checked against its descriptor. */
+  async blob(repository: string, { digest, size }: Descriptor, max: number): Promise<Buffer> {
+    if (size > max) throw lying(`a blob of ${size} bytes where at most ${max} are expected`);
+    const bytes = await this.#bytes(`/v2/${repository}/blobs/${digest}`, max);
+    if (digestOf(bytes) !== digest) throw lying(`the blob ${digest}`);
+    return bytes;
+  }
+
+  /** A blob as it comes, unchecked. The caller reads it to its end, or destroys it. */
+  async stream(repository: string, digest: Digest): Promise<IncomingMessage> {
+    return await this.#get(`/v2/${repository}/blobs/${digest}`, "*/*");
+  }
+
+  async #bytes(path: string, max: number, accept = "*/*"): Promise<Buffer> {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of await this.#get(path, accept)) {
+      size += (chunk as Buffer).length;
+      if (size > max) throw lying(`an answer of more than ${max} bytes`);
+      chunks.push(chunk as Buffer);
+    }
+    return Buffer.concat(chunks);
+  }
+
+  async #get(path: string, accept: string): Promise<IncomingMessage> {
+    const { credentials, signal } = this.#options;
+    const authorization = credentials === undefined ? {} : { authorization: basicAuth(credentials) };
+    try {
+      const outgoing = request({
+        host: "registry",
+        path,
+        agent: this.#agent,
+        headers: { accept, ...authorization },
+        signal,
+      });
+      outgoing.end();
+      const [response] = (await once(outgoing, "response")) as [IncomingMessage];
+      outgoing.on("error", () => {}); // from here on, the response has it
+      if (response.statusCode === 200) return response;
+      response.destroy();
+      throw new Error(`status ${response.statusCode}`);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw new Failure("registry-unavailable", `the temporary registry did not give ${path}: ${messageOf(error)}`, {
+        expected: "what the sending side has offered",
+        hint: "Run the same command again.",
+        cause: error,
+      });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#agent.destroy();
+  }
+}
+
+function entryFor({ manifests }: Index, wanted: string): Descriptor {
+  const [os, architecture, variant] = wanted.split("/");
+  const fits = manifests.filter(({ platform }) => platform?.os === os && platform?.architecture === architecture);
+  const exact = fits.find(({ platform }) => platform?.variant === variant);
+  const found = exact ?? fits.find(({ platform }) => variant === undefined || platform?.variant === undefined);
+  if (found !== undefined) return found;
+  throw new Failure("image-not-found", `the image has no variant for ${wanted}`, {
+    expected: `one of ${manifests.map(({ platform }) => `${platform?.os}/${platform?.architecture}`).join(", ")}`,
+    hint: "Choose one with --platform.",
+  });
+}
+
+function understood<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof InvalidImage)) throw error;
+    throw new Failure("not-verified", `the image cannot be understood: ${error.message}`, { cause: error });
+  }
+}
+
+function lying(what: string): Failure {
+  return new Failure("not-verified", `the sending side's registry does not hold what it says: ${what}`, {
+    expected: "content that has the digest and the size of its descriptor",
+    hint: "Nothing was loaded. Run the same command again; if it happens again, please report it.",
+  });
+}

@@ -1,0 +1,59 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { pipeline } from "node:stream/promises";
+import type { Digest } from "../../image/digest.ts";
+import type { RegistryContent } from "./content.ts";
+import { DistributionError } from "./distribution-error.ts";
+import { exactLength } from "./exact-length.ts";
+import { readRange } from "./range.ts";
+
+/** GET and HEAD of a blob (spec, "Pulling blobs"), with a range (RFC 9110, section 14). */
+export async function sendBlob(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { repository, digest }: { repository: string; digest: Digest },
+  content: RegistryContent,
+): Promise<void> {
+  const blob = await content.blob(repository, digest);
+  if (blob === undefined) throw unknownBlob(digest);
+  if (request.method === "HEAD") return describeBlob(response, digest, blob.size);
+
+  const range = readRange(rangeOf(request, digest), blob.size);
+  if (range === "unsatisfiable") {
+    throw new DistributionError(416, "SIZE_INVALID", `the blob has ${blob.size} bytes`, {
+      "content-range": `bytes */${blob.size}`,
+    });
+  }
+  const length = range === undefined ? blob.size : range.last - range.first + 1;
+  const source = await blob.open(range);
+  response.writeHead(range === undefined ? 200 : 206, {
+    ...headersOf(digest, length),
+    ...(range !== undefined && { "content-range": `bytes ${range.first}-${range.last}/${blob.size}` }),
+  });
+  await pipeline(source, exactLength(length), response);
+}
+
+/** The answer to a HEAD of a blob that is here. */
+export function describeBlob(response: ServerResponse, digest: Digest, size: number): void {
+  response.writeHead(200, headersOf(digest, size));
+  response.end();
+}
+
+export function unknownBlob(digest: Digest): DistributionError {
+  return new DistributionError(404, "BLOB_UNKNOWN", `there is no blob ${digest} here`);
+}
+
+function headersOf(digest: Digest, length: number) {
+  return {
+    "content-type": "application/octet-stream",
+    "content-length": length,
+    "docker-content-digest": digest,
+    etag: `"${digest}"`,
+    "accept-ranges": "bytes",
+  };
+}
+
+/** A range that is asked for on condition of another version is not asked for (RFC 9110, section 13.1.5). */
+function rangeOf({ headers }: IncomingMessage, digest: Digest): string | undefined {
+  const condition = headers["if-range"];
+  return condition === undefined || condition === `"${digest}"` ? headers.range : undefined;
+}

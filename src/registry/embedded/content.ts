@@ -1,0 +1,43 @@
+import type { Readable } from "node:stream";
+import type { Digest } from "../../image/digest.ts";
+
+/** A part of a blob, both ends inclusive, in bytes; within the blob. */
+export interface ByteRange {
+  first: number;
+  last: number;
+}
+
+export interface StoredBlob {
+  /** Bytes. */
+  size: number;
+  /**
+   * Its bytes, or that part of them. Whoever opens it owns the stream and destroys it. A stream that gives more or less
+   * than was announced breaks the connection that it is sent on, so that nobody takes it for the whole.
+   */
+  open(range?: ByteRange): Readable | Promise<Readable>;
+}
+
+export interface StoredManifest {
+  mediaType: string;
+  digest: Digest;
+  bytes: Uint8Array;
+}
+
+/**
+ * What a registry has to give. Names, tags and digests have been checked when they get here (spec, "Pull"); `undefined` says
+ * that there is no such thing, and a rejection is answered with 500.
+ */
+export interface RegistryContent {
+  /** `reference`: a tag, or the digest of a manifest. */
+  manifest(repository: string, reference: string): Promise<StoredManifest | undefined>;
+  blob(repository: string, digest: Digest): Promise<StoredBlob | undefined>;
+  /** In any order; undefined for a repository that is not known. */
+  tags(repository: string): Promise<readonly string[] | undefined>;
+}
+
+/** A registry with nothing in it. */
+export const NO_CONTENT: RegistryContent = {
+  manifest: async () => undefined,
+  blob: async () => undefined,
+  tags: async () => undefined,
+};

@@ -1,0 +1,108 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Credentials } from "../../engine/engine.ts";
+import { messageOf } from "../../output/errors.ts";
+import { isAuthorized } from "../password.ts";
+import { describeBlob, sendBlob, unknownBlob } from "./blobs.ts";
+import { NO_CONTENT, type RegistryContent } from "./content.ts";
+import { DistributionError } from "./distribution-error.ts";
+import type { Landing } from "./landing.ts";
+import { sendManifest, takeManifest } from "./manifests.ts";
+import { ignoreBody } from "./request-body.ts";
+import { readRoute, type Route } from "./route.ts";
+import { sendTags } from "./tags.ts";
+import { appendToUpload, beginUpload, cancelUpload, describeUpload, endUpload } from "./uploads.ts";
+
+/** Answers one request. Never rejects: what goes wrong is the answer, or breaks the connection when an answer has begun. */
+export function listenerFor(
+  credentials: Credentials,
+  content: RegistryContent,
+  landings: ReadonlyMap<string, Landing>,
+  onDetail: (text: string) => void,
+): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
+  return async (request, response) => {
+    let landing: Landing | undefined;
+    try {
+      // Docker knows a registry of today by this.
+      response.setHeader("docker-distribution-api-version", "registry/2.0");
+      if (!isAuthorized(request.headers.authorization, credentials)) throw unauthorized();
+      const route = readRoute(request.method ?? "", request.url ?? "");
+      landing = route.kind === "base" ? undefined : landings.get(route.repository);
+      landing?.witness.active?.();
+      const seen = landing === undefined ? content : (landing.policy.content ?? NO_CONTENT);
+      await answerRoute(request, response, route, seen, landing);
+    } catch (error) {
+      if (error instanceof DistributionError) sendError(response, error);
+      else {
+        sendError(response, new DistributionError(500, "UNKNOWN", "the registry has failed"));
+        if (!isClientGone(error)) {
+          onDetail(`the embedded registry: ${messageOf(error)}`);
+          landing?.witness.broken?.(error as Error);
+        }
+      }
+    }
+    ignoreBody(request);
+  };
+}
+
+/** A client that leaves in the middle is not a fault of ours. */
+function isClientGone(error: unknown): boolean {
+  return ["ECONNRESET", "EPIPE", "ERR_STREAM_PREMATURE_CLOSE"].includes(String((error as NodeJS.ErrnoException).code));
+}
+
+async function answerRoute(
+  request: IncomingMessage,
+  response: ServerResponse,
+  route: Route,
+  content: RegistryContent,
+  landing: Landing | undefined,
+): Promise<void> {
+  switch (route.kind) {
+    case "base":
+      return sendBase(response);
+    case "tags":
+      return await sendTags(response, route, content);
+    case "blob": {
+      if (landing === undefined || request.method !== "HEAD") return await sendBlob(request, response, route, content);
+      const size = landing.policy.presentSize(route.digest, request.headers.accept ?? "");
+      if (size === undefined) throw unknownBlob(route.digest);
+      return describeBlob(response, route.digest, size);
+    }
+    case "manifest":
+      if (request.method !== "PUT") return await sendManifest(request, response, route, content);
+      return await takeManifest(request, response, route, openOnly(landing).policy);
+    case "uploads":
+      return await beginUpload(request, response, route, openOnly(landing));
+    case "upload":
+      if (request.method === "PATCH") return await appendToUpload(request, response, route, openOnly(landing));
+      if (request.method === "PUT") return await endUpload(request, response, route, openOnly(landing));
+      if (request.method === "DELETE") return await cancelUpload(response, route, openOnly(landing));
+      return describeUpload(response, route, openOnly(landing));
+  }
+}
+
+function openOnly(landing: Landing | undefined): Landing {
+  if (landing !== undefined) return landing;
+  throw new DistributionError(403, "DENIED", "nothing is taken here now");
+}
+
+function unauthorized(): DistributionError {
+  return new DistributionError(401, "UNAUTHORIZED", "this registry asks for the password of this run", {
+    "www-authenticate": 'Basic realm="docker-over-ssh"',
+  });
+}
+
+function sendBase(response: ServerResponse): void {
+  response.writeHead(200, { "content-type": "application/json", "content-length": 2 });
+  response.end("{}");
+}
+
+function sendError(response: ServerResponse, error: DistributionError): void {
+  if (response.headersSent || response.destroyed) return void response.destroy();
+  const { body, status, headers } = error;
+  response.writeHead(status, {
+    ...headers,
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(body),
+  });
+  response.end(body); // Node leaves it out of the answer to a HEAD
+}

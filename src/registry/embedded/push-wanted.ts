@@ -1,0 +1,72 @@
+import { createReadStream } from "node:fs";
+import { pipeline } from "node:stream/promises";
+import { createHash } from "node:crypto";
+import { createGunzip } from "node:zlib";
+import type { Engine } from "../../engine/engine.ts";
+import type { Digest } from "../../image/digest.ts";
+import type { Reference } from "../../image/reference.ts";
+import { Collector } from "./collector.ts";
+import { enginePush, type EnginePushOptions } from "./engine-push.ts";
+import type { ProbedImage, UploadedLayer } from "./probe.ts";
+import type { SpooledBlob } from "./spool.ts";
+
+export interface PushWantedOptions extends EnginePushOptions {
+  /** Takes a layer over, as soon as it is here: its file is the receiver's to remove. May be called for several before this resolves. */
+  onLayer: (layer: UploadedLayer) => void;
+}
+
+/**
+ * Lets an engine push an image again, of which it has been probed what it would push, and takes from it the layers whose digests
+ * are `wanted`. They come in the order in which the engine is done with them.
+ *
+ * A graph driver compresses them anew, so that a layer that it once pulled may come with **another digest** than the wanted one,
+ * and Podman's always do. They are known by their diff IDs, which have then been proven.
+ *
+ * Resolves to the wanted digests that did not come; the reason is told for --verbose. Rejects as {@link enginePush} does.
+ */
+export async function pushWanted(
+  engine: Engine,
+  image: Reference,
+  probed: ProbedImage,
+  wanted: ReadonlySet<Digest>,
+  { onLayer, ...options }: PushWantedOptions,
+): Promise<Set<Digest>> {
+  const missing = new Map(probed.layers.filter(({ digest }) => wanted.has(digest)).map((it) => [it.diffId, it.digest]));
+  const byDigest = new Map(probed.layers.map(({ digest, diffId }) => [digest, diffId]));
+  const known = new Set([...probed.skipped, probed.manifest.config.digest]);
+  const handedOver: Promise<void>[] = [];
+  const handOver = async (blob: SpooledBlob): Promise<void> => {
+    const diffId = byDigest.get(blob.digest) ?? (await diffIdOf(blob));
+    if (diffId !== undefined && missing.delete(diffId)) onLayer({ ...blob, diffId });
+    else await blob.remove();
+  };
+  const collector = new Collector({
+    // Not only what is wanted: a graph driver may know several digests for a layer, and goes on to ask for the next.
+    wants: (digest) => wanted.has(digest) || !known.has(digest),
+    layers: new Set(missing.keys()),
+    onBlob: (blob) => handedOver.push(handOver(blob)),
+  });
+  if (missing.size === 0) return new Set();
+  let why: string | undefined;
+  try {
+    why = await enginePush(engine, image, collector, options);
+  } finally {
+    await Promise.allSettled(handedOver);
+  }
+  await Promise.all(handedOver);
+  if (missing.size > 0) {
+    options.onDetail?.(`the engine did not push all that was wanted of ${image.given}: ${why ?? "it said nothing"}`);
+  }
+  return new Set(missing.values());
+}
+
+/** What a gzipped layer holds; undefined when it is none. Nothing of it is kept. */
+async function diffIdOf({ path }: SpooledBlob): Promise<Digest | undefined> {
+  const hash = createHash("sha256");
+  try {
+    await pipeline(createReadStream(path), createGunzip(), hash);
+    return `sha256:${hash.digest("hex")}`;
+  } catch {
+    return undefined;
+  }
+}

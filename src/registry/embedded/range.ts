@@ -1,0 +1,24 @@
+import type { ByteRange } from "./content.ts";
+
+/**
+ * Reads a `Range` header for a blob of `size` bytes (RFC 9110, section 14). `undefined` means the whole: no range, several of
+ * them, another unit, or none that is one, all of which a server may pass over. `"unsatisfiable"` is answered with 416.
+ */
+export function readRange(header: string | undefined, size: number): ByteRange | "unsatisfiable" | undefined {
+  const [, from = "", to = ""] = /^bytes=([0-9]*)-([0-9]*)$/i.exec(header ?? "") ?? [];
+  if (from === "" && to === "") return undefined;
+  if (from === "") {
+    const length = Math.min(Number(to), size);
+    return length === 0 ? "unsatisfiable" : { first: size - length, last: size - 1 };
+  }
+  const first = Number(from);
+  const last = to === "" ? Infinity : Number(to);
+  if (last < first) return undefined;
+  return first >= size ? "unsatisfiable" : { first, last: Math.min(last, size - 1) };
+}
+
+/** Where a chunk of an upload goes: `first-last`, inclusive, also with the unit and total that HTTP would have. */
+export function readContentRange(header: string): ByteRange | undefined {
+  const [, from, to] = /^(?:bytes[ =])?([0-9]{1,15})-([0-9]{1,15})(?:\/(?:[0-9]+|\*))?$/.exec(header) ?? [];
+  return from === undefined || Number(to) < Number(from) ? undefined : { first: Number(from), last: Number(to) };
+}

@@ -1,0 +1,138 @@
+import { once } from "node:events";
+import { createServer, type RequestListener, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { duplexPair, type Duplex } from "node:stream";
+import type { Credentials } from "../../engine/engine.ts";
+import type { RunId } from "../../engine/run-id.ts";
+import { join } from "../../streams/join.ts";
+import { newCredentials } from "../password.ts";
+import { NO_CONTENT, type RegistryContent } from "./content.ts";
+import { Landing } from "./landing.ts";
+import { listenerFor } from "./listener.ts";
+import type { PushPolicy, PushWitness } from "./push-policy.ts";
+import { openSpool } from "./spool.ts";
+
+/** Bytes of a request line and its headers. Node's own default, said here because a client may be anybody. */
+const MAX_HEADERS = 16 * 1024;
+/** TCP connections at once. An engine opens one for each blob under way, a few more while it looks around. */
+const MAX_CONNECTIONS = 128;
+
+/**
+ * An OCI distribution server in this process (spec 1.1: pull, and push as far as engines need it). Everything asks for the
+ * password of the run. Nothing listens before {@link listen}.
+ */
+export interface EmbeddedRegistry extends AsyncDisposable {
+  readonly credentials: Credentials;
+  /** Answers HTTP on a stream, and lets it pull only. Owns the stream. */
+  accept(stream: Duplex): void;
+  /** Listens on a free port of 127.0.0.1, and tells which; always the same. There may be pulled, and pushed to open repositories. */
+  listen(): Promise<number>;
+  /**
+   * Lets a repository take pushes until the result is disposed, which gives up the uploads under way. While it is open, whoever
+   * comes through the port sees of that repository what the policy has to give, and nothing else.
+   */
+  open(repository: string, policy: PushPolicy, witness?: PushWitness): AsyncDisposable;
+}
+
+export interface EmbeddedRegistryOptions {
+  run: RunId;
+  /** What there is to pull. */
+  content?: RegistryContent;
+  credentials?: Credentials;
+  /** Where the spool's folder is made. */
+  parent?: string;
+  /** Hears of faults of ours, for --verbose. */
+  onDetail?: (text: string) => void;
+}
+
+/** Makes the registry ready. Disposing ends all connections, and removes the spool with all that is in it. */
+export async function openEmbeddedRegistry({
+  run,
+  content = NO_CONTENT,
+  credentials = newCredentials(),
+  parent,
+  onDetail = () => {},
+}: EmbeddedRegistryOptions): Promise<EmbeddedRegistry> {
+  const spool = await openSpool(run, parent);
+  const landings = new Map<string, Landing>();
+  const puller = serve(listenerFor(credentials, content, new Map(), onDetail));
+  const pusher = serve(listenerFor(credentials, content, landings, onDetail));
+  let port: Promise<number> | undefined;
+  return {
+    credentials,
+    accept(stream) {
+      // Not on the stream itself, for the reason that password-proxy.ts tells.
+      const [inner, outer] = duplexPair();
+      join(stream, outer);
+      // One half of a pair does not hear that the other was destroyed (Node 20): a broken answer would stay open for ever.
+      inner.once("close", () => outer.readableEnded || outer.destroy());
+      puller.server.emit("connection", inner);
+      puller.closeWith(outer);
+    },
+    async listen() {
+      return await (port ??= listen(pusher.server));
+    },
+    open(repository, policy, witness = {}) {
+      if (landings.has(repository)) throw new TypeError(`${repository} is open already`);
+      return openLanding(repository, new Landing(policy, witness, spool), landings);
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([puller.close(), pusher.close()]);
+      for (const landing of landings.values()) await landing[Symbol.asyncDispose]();
+      await spool[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function openLanding(repository: string, landing: Landing, landings: Map<string, Landing>): AsyncDisposable {
+  landings.set(repository, landing);
+  return {
+    async [Symbol.asyncDispose]() {
+      landings.delete(repository);
+      await landing[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function listen(server: Server): Promise<number> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return (server.address() as AddressInfo).port;
+}
+
+interface Served {
+  server: Server;
+  /** Destroys a stream at the end, if it is there still. */
+  closeWith(stream: Duplex): void;
+  /** Ends every connection, and waits until no request is being answered. */
+  close(): Promise<void>;
+}
+
+function serve(listener: (...args: Parameters<RequestListener>) => Promise<void>): Served {
+  const connections = new Set<Duplex>();
+  const answering = new Set<Promise<void>>();
+  const server = createServer({ maxHeaderSize: MAX_HEADERS }, (request, response) => {
+    const answered = listener(request, response).finally(() => answering.delete(answered));
+    answering.add(answered);
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  // A layer of many GB over a thin link takes longer than Node's five minutes for a request.
+  server.requestTimeout = 0;
+  server.keepAliveTimeout = 60_000;
+  // Node itself knows only of connections that came through a port (seen on 20.20).
+  const closeWith = (stream: Duplex): void => {
+    connections.add(stream);
+    stream.once("close", () => connections.delete(stream));
+  };
+  server.on("connection", closeWith);
+  return {
+    server,
+    closeWith,
+    async close() {
+      const closed = server.listening ? once(server, "close") : undefined;
+      server.close();
+      for (const connection of connections) connection.destroy();
+      await Promise.all([...answering, closed]);
+    },
+  };
+}

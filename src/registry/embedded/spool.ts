@@ -1,0 +1,120 @@
+import { createHash, type Hash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { lstat, mkdtemp, open, readdir, rm, type FileHandle } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { lifeOf, type RunId } from "../../engine/run-id.ts";
+import type { Digest } from "../../image/digest.ts";
+import { Failure } from "../../output/errors.ts";
+import type { StoredBlob } from "./content.ts";
+
+/** A blob in a file of the spool, of which digest and size have been proven. */
+export interface SpooledBlob extends StoredBlob {
+  digest: Digest;
+  path: string;
+  /** Removes the file. Does not fail when it is gone. */
+  remove(): Promise<void>;
+}
+
+/** A folder that only this user can look into, for what comes in. Disposing removes it with all that is in it. */
+export interface Spool extends AsyncDisposable {
+  readonly folder: string;
+  /** A new, empty file. Its name is ours, never the client's. */
+  create(): Promise<SpoolFile>;
+}
+
+const PREFIX = "docker-over-ssh-spool-";
+
+/**
+ * Makes a spool in `parent`, and removes those that runs which were killed have left there.
+ * The folder's name carries the run's id.
+ */
+export async function openSpool(run: RunId, parent: string = tmpdir()): Promise<Spool> {
+  await removeDeadSpools(parent);
+  const folder = await mkdtemp(join(parent, `${PREFIX}${run}-`)); // mode 0700
+  let count = 0;
+  return {
+    folder,
+    async create() {
+      const path = join(folder, String(++count));
+      return new SpoolFile(path, await open(path, "wx", 0o600));
+    },
+    async [Symbol.asyncDispose]() {
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A file that is being written: its bytes are counted and hashed as they come. */
+export class SpoolFile {
+  readonly path: string;
+  readonly #handle: FileHandle;
+  readonly #hash: Hash = createHash("sha256");
+  #size = 0;
+
+  constructor(path: string, handle: FileHandle) {
+    this.path = path;
+    this.#handle = handle;
+  }
+
+  /** Bytes so far. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Rejects with a `no-space` Failure when the disk is full. */
+  async write(chunk: Buffer): Promise<void> {
+    this.#hash.update(chunk);
+    this.#size += chunk.length;
+    try {
+      for (let done = 0; done < chunk.length;) done += (await this.#handle.write(chunk, done)).bytesWritten;
+    } catch (error) {
+      throw isFull(error) ? noSpace(this.path, error) : error;
+    }
+  }
+
+  /** Ends it; nothing more can be written. */
+  async finish(): Promise<SpooledBlob> {
+    await this.#handle.close();
+    const { path, size } = this;
+    return {
+      digest: `sha256:${this.#hash.digest("hex")}`,
+      size,
+      path,
+      open: (range) => createReadStream(path, range === undefined ? {} : { start: range.first, end: range.last }),
+      remove: () => rm(path, { force: true }),
+    };
+  }
+
+  /** Gives it up. */
+  async remove(): Promise<void> {
+    await this.#handle.close().catch(() => {}); // closed already
+    await rm(this.path, { force: true });
+  }
+}
+
+function isFull(error: unknown): boolean {
+  return ["ENOSPC", "EDQUOT"].includes(String((error as NodeJS.ErrnoException).code));
+}
+
+function noSpace(path: string, cause: unknown): Failure {
+  return new Failure("no-space", `the disk of ${dirname(path)} is full`, {
+    expected: "room for the layers that are sent, compressed",
+    hint: "Free some, or name a folder on a larger disk with TMPDIR.",
+    cause,
+  });
+}
+
+/** Only what is this user's own: anybody may put a folder of that name into a shared /tmp. */
+async function removeDeadSpools(parent: string): Promise<void> {
+  const names = (await readdir(parent).catch(() => [])).filter((name) => name.startsWith(PREFIX));
+  for (const name of names) {
+    const run = name.slice(PREFIX.length, name.lastIndexOf("-"));
+    if (lifeOf(run) !== "dead") continue;
+    const path = join(parent, name);
+    const found = await lstat(path).catch(() => undefined);
+    if (found?.isDirectory() && found.uid === process.getuid?.()) {
+      await rm(path, { recursive: true, force: true }).catch(() => {});
+    }
+  }
+}

@@ -1,0 +1,42 @@
+import type { Engine, ImageInfo } from "../engine/engine.ts";
+import { chainIds, type Digest } from "../image/digest.ts";
+
+/** Inspections under way at once: an engine with hundreds of images answers them in milliseconds each. */
+const AT_ONCE = 8;
+
+/** An image of the engine that shares its lowest layers with the one that is wanted. */
+export interface Relative {
+  id: string;
+  /** How many of the lowest layers are the same, on the same stack. */
+  shared: number;
+}
+
+/** The images that share layers with `diffIds` from the bottom up, those that share most first. */
+export async function findRelatives(engine: Engine, diffIds: readonly Digest[]): Promise<Relative[]> {
+  const wanted = chainIds(diffIds);
+  const images = await inspectAll(engine);
+  return images
+    .map(({ id, diffIds: own }) => ({ id, shared: sharedPrefix(chainIds(own), wanted) }))
+    .filter(({ shared }) => shared > 0)
+    .toSorted((a, b) => b.shared - a.shared);
+}
+
+async function inspectAll(engine: Engine): Promise<ImageInfo[]> {
+  const ids = await engine.listImageIds();
+  const found: ImageInfo[] = [];
+  await Promise.all(
+    Array.from({ length: AT_ONCE }, async () => {
+      for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
+        // An image that went in the meantime, or whose platform is not this one's, is none of ours.
+        const info = await engine.inspectImage(id).catch(() => undefined);
+        if (info !== undefined) found.push(info);
+      }
+    }),
+  );
+  return found;
+}
+
+function sharedPrefix(own: readonly Digest[], wanted: readonly Digest[]): number {
+  const end = wanted.findIndex((chainId, index) => own[index] !== chainId);
+  return end === -1 ? wanted.length : end;
+}

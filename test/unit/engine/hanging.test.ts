@@ -1,0 +1,127 @@
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { connectEngine } from "../../../src/engine/connect.ts";
+import { openEngine } from "../../../src/engine/docker.ts";
+import type { Engine } from "../../../src/engine/engine.ts";
+import { answer, fakeEngine, gate, rejection, temporaryFolder } from "./fake-engine.ts";
+
+const reason = new Error("Ctrl-C");
+/** Nothing has an answer. */
+const silent = new Proxy({}, { get: () => () => {} });
+
+describe("an engine that never answers", () => {
+  test.skipIf(process.platform === "win32")("is no longer connected to after an abort", async () => {
+    await using folder = await temporaryFolder();
+    const path = join(folder.path, "engine.sock");
+    const asked = gate();
+    const server = createServer(asked.open);
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    const abort = new AbortController();
+    const connecting = rejection(connectEngine(`unix://${path}`, {}, abort.signal));
+    await asked.opened;
+    abort.abort(reason);
+    expect(await connecting).toBe(reason);
+    await new Promise((resolve) => server.close(resolve)); // nothing is connected any more
+  });
+
+  test("is not connected to at all after an abort", async () => {
+    await using fake = await fakeEngine();
+    expect(await rejection(openEngine(fake.endpoint, AbortSignal.abort(reason)))).toBe(reason);
+  });
+
+  test.each<[string, (engine: Engine) => Promise<unknown>]>([
+    ["info", (engine) => engine.info()],
+    ["inspectImage", (engine) => engine.inspectImage("app:v1")],
+    ["listReferences", (engine) => engine.listReferences()],
+    ["listImageIds", (engine) => engine.listImageIds()],
+    ["listedSize", (engine) => engine.listedSize("app:v1")],
+    ["findContainers", (engine) => engine.findContainers("run")],
+    ["saveImage", (engine) => engine.saveImage("app:v1")],
+    ["pullImage", (engine) => engine.pullImage("app:v1")],
+  ])("an abort ends %s", async (_name, call) => {
+    await using fake = await fakeEngine(silent);
+    const abort = new AbortController();
+    await using engine = await openEngine(fake.endpoint, abort.signal);
+    const called = rejection(call(engine));
+    await vi.waitUntil(() => fake.seen.length > 0);
+    abort.abort(reason);
+    expect(await called).toBe(reason);
+  });
+
+  test("an abort ends a load, and lets go of the archive", async () => {
+    await using fake = await fakeEngine(silent);
+    const abort = new AbortController();
+    await using engine = await openEngine(fake.endpoint, abort.signal);
+    const archive = new PassThrough();
+    const load = rejection(engine.loadImage(archive));
+    archive.write("half");
+    abort.abort(reason);
+    expect(await load).toBe(reason);
+    expect(archive.destroyed).toBe(true);
+  });
+});
+
+test("an archive that cannot be read is not the engine's fault", async () => {
+  await using fake = await fakeEngine(silent);
+  await using engine = await openEngine(fake.endpoint);
+  const archive = new PassThrough();
+  const load = rejection(engine.loadImage(archive));
+  const broken = new Error("the disk is broken");
+  archive.destroy(broken);
+  expect(await load).toBe(broken);
+});
+
+describe("after an abort", () => {
+  test("what removes something works on", async () => {
+    await using fake = await fakeEngine({
+      "DELETE /images/app:v1": (_request, response) => answer(response, 200, []),
+      "DELETE /containers/c1": (_request, response) => answer(response, 204),
+    });
+    const abort = new AbortController();
+    await using engine = await openEngine(fake.endpoint, abort.signal);
+    abort.abort(reason);
+    await engine.removeReference("app:v1");
+    await engine.removeContainer("c1");
+    expect(await rejection(engine.listReferences())).toBe(reason);
+    expect(await rejection(engine.tagImage("app:v1", "app:v2"))).toBe(reason);
+    expect(fake.calls()).toEqual(["DELETE /images/app:v1", "DELETE /containers/c1"]);
+  });
+
+  describe("time", () => {
+    beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout"] }));
+    afterEach(() => void vi.useRealTimers());
+    const untilAsked = async (fake: { seen: unknown[] }): Promise<void> => {
+      while (fake.seen.length === 0) await new Promise(setImmediate);
+    };
+
+    test.each<[string, (engine: Engine) => Promise<unknown>]>([
+      ["removeReference", (engine) => engine.removeReference("app:v1")],
+      ["removeContainer", (engine) => engine.removeContainer("c1")],
+    ])("%s has only so much of it", async (_name, call) => {
+      await using fake = await fakeEngine(silent);
+      await using engine = await openEngine(fake.endpoint);
+      const called = rejection(call(engine));
+      await untilAsked(fake);
+      await vi.advanceTimersByTimeAsync(15_000);
+      expect(await called).toMatchObject({ code: "engine-unreachable", message: /no answer within 15 s/ });
+    });
+
+    test("what makes something may be finished, for so long", async () => {
+      await using fake = await fakeEngine(silent);
+      const abort = new AbortController();
+      await using engine = await openEngine(fake.endpoint, abort.signal);
+      const settled = vi.fn<() => void>();
+      const run = rejection(engine.runContainer({ image: "registry:2", labels: {}, env: {}, port: 5000, files: {} }));
+      void run.then(settled);
+      await untilAsked(fake);
+      await vi.advanceTimersByTimeAsync(3_600_000); // as long as somebody waits for it there is no limit
+      abort.abort(reason);
+      await vi.advanceTimersByTimeAsync(14_000);
+      expect(settled).not.toHaveBeenCalled();
+      await vi.advanceTimersByTimeAsync(1_000);
+      expect(await run).toBe(reason);
+    });
+  });
+});

@@ -1,0 +1,44 @@
+import { expect, test } from "vitest";
+import type { Engine } from "../../../src/engine/engine.ts";
+import { removeLeftovers } from "../../../src/engine/leftovers.ts";
+import { newRunId, RUN_LABEL, temporaryName } from "../../../src/engine/run-id.ts";
+
+const HOUR = 3_600_000;
+const now = Date.now();
+const ago = (hours: number): number => now - hours * HOUR;
+const elsewhere = (run: string): string => run.replace(/^.{8}/, "00000000");
+const runs = {
+  mine: newRunId(process.pid, ago(48)),
+  dead: newRunId(2 ** 31 - 1, ago(0)), // no system has processes of that number
+  theirs: elsewhere(newRunId(1, ago(23))),
+  forgotten: elsewhere(newRunId(1, ago(25))),
+};
+const nameOf = (...names: (keyof typeof runs)[]): string =>
+  temporaryName(
+    "127.0.0.1:5000",
+    "library/app",
+    names.map((name) => runs[name]),
+  );
+
+async function leftovers(containers: string[], references: string[]): Promise<string[]> {
+  return await removeLeftovers(
+    {
+      findContainers: async () => containers.map((run) => ({ id: run, labels: { [RUN_LABEL]: run } })),
+      listReferences: async () => references,
+      removeContainer: async () => {},
+      removeReference: async () => {},
+    } as unknown as Engine,
+    now,
+  );
+}
+
+test("containers of dead runs go, and other hosts' after a day", async () => {
+  const removed = await leftovers([...Object.values(runs), "somebody's", ""], []);
+  expect(removed).toEqual([runs.dead, runs.forgotten].map((run) => `container ${run.slice(0, 12)}`));
+});
+
+test("so do names, unless one of their runs is alive", async () => {
+  const gone = [nameOf("dead"), nameOf("dead", "theirs"), nameOf("mine", "dead"), nameOf("forgotten")];
+  const kept = [nameOf("mine"), nameOf("theirs"), nameOf("mine", "forgotten"), nameOf("mine", "theirs"), "app:v1"];
+  expect(await leftovers([], [...kept, ...gone])).toEqual(gone);
+});

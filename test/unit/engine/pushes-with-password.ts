@@ -1,0 +1,13 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { openEngine } from "../../../src/engine/docker.ts";
+import { parseHost } from "../../../src/engine/endpoint.ts";
+
+// Run as a process of its own, with DEBUG. The pushes overlap: each finds those before it under way.
+await using engine = await openEngine(parseHost(process.argv[2] ?? "", "test"));
+const credentials = { username: "me", password: process.argv[3] ?? "" };
+await Promise.all(
+  ["a:1", "b:1", "c:1"].map(async (name, index) => {
+    await pause(200 * index);
+    await engine.pushImage(`localhost:5000/${name}`, { credentials });
+  }),
+);

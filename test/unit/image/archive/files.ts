@@ -1,0 +1,28 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll } from "vitest";
+import type { TestEntry } from "./make-tar.ts";
+
+/** Of the test file that imports this; removed after its last test. */
+export const folder = await mkdtemp(join(tmpdir(), "archive-"));
+afterAll(async () => await rm(folder, { recursive: true }));
+let files = 0;
+
+/** A new file with this content. */
+export async function file(content: Buffer): Promise<string> {
+  const path = join(folder, `${(files += 1)}`);
+  await writeFile(path, content);
+  return path;
+}
+
+/** A new folder with what a tar of these entries would hold. */
+export async function unpack(entries: TestEntry[]): Promise<string> {
+  const path = await mkdtemp(join(folder, "layout-"));
+  for (const { name, content } of entries) {
+    if (content === undefined) continue;
+    await mkdir(dirname(join(path, name)), { recursive: true });
+    await writeFile(join(path, name), content);
+  }
+  return path;
+}

@@ -1,0 +1,37 @@
+import { pack } from "tar-stream";
+
+/** A file of a test's tar; without content, a folder or a link. */
+export interface TestEntry {
+  name: string;
+  content?: Buffer | string;
+  type?: "file" | "directory" | "symlink" | "link" | "fifo";
+  linkname?: string;
+}
+
+export async function makeTar(entries: TestEntry[]): Promise<Buffer> {
+  const tar = pack();
+  for (const { name, content, type = "file", linkname } of entries) {
+    const header = { name, type, mtime: new Date(0), ...(linkname !== undefined && { linkname }) };
+    if (content === undefined) tar.entry(header, "");
+    else tar.entry(header, content);
+  }
+  tar.finalize();
+  return await bytesOf(tar as AsyncIterable<Buffer>);
+}
+
+export async function bytesOf(stream: AsyncIterable<unknown>): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+/** Changes the size in the header of the entry that begins at `offset`, and the sum that guards it. */
+export function forgeSize(tar: Buffer, offset: number, size: number): Buffer {
+  const forged = Buffer.from(tar);
+  const header = forged.subarray(offset, offset + 512);
+  header.write(`${size.toString(8).padStart(11, "0")} `, 124);
+  header.write("        ", 148);
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+  return forged;
+}

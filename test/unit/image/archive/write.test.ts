@@ -1,0 +1,308 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { openDockerArchive } from "../../../../src/image/archive/open-docker-archive.ts";
+import { openOciArchive, openOciLayout } from "../../../../src/image/archive/open-oci.ts";
+import { writeDockerArchive, type LayerToWrite } from "../../../../src/image/archive/write-docker-archive.ts";
+import { writeOciDirectory } from "../../../../src/image/archive/write-oci-directory.ts";
+import { writeOciLayout } from "../../../../src/image/archive/write-oci-layout.ts";
+import { writeTar } from "../../../../src/image/archive/write-tar.ts";
+import { digestOf, hexOf } from "../../../../src/image/digest.ts";
+import { InvalidImage } from "../../../../src/image/manifest.ts";
+import { file, folder } from "./files.ts";
+import { gzipped, makeImage, ociBlobs, type TestImage } from "./make-image.ts";
+import { bytesOf } from "./make-tar.ts";
+
+const image = await makeImage([3000, 70_000, 200, 9000]);
+
+/** All layers as files but those at `here`. */
+async function layersOf({ layers, diffIds }: TestImage, here: number[] = []): Promise<LayerToWrite[]> {
+  return await Promise.all(
+    layers.map(async (layer, at) => {
+      const diffId = diffIds[at] ?? "";
+      if (here.includes(at)) return { kind: "here" as const, diffId };
+      return { kind: "file" as const, diffId, path: await file(layer), blob: { size: layer.length } };
+    }),
+  );
+}
+
+/** What tar(1) makes of it: name and size. */
+async function listed(tar: Buffer): Promise<Record<string, number>> {
+  const { stdout } = await promisify(execFile)("tar", ["tvf", await file(tar)]);
+  return Object.fromEntries(
+    stdout
+      .trim()
+      .split("\n")
+      .map((line) => line.split(/\s+/))
+      .map((words) => [words[5] ?? "", Number(words[2])]),
+  );
+}
+
+describe("a docker archive", () => {
+  test("has empty files for the layers that are there", async () => {
+    const stream = writeDockerArchive({
+      config: image.config,
+      layers: await layersOf(image, [0, 1, 2]),
+      names: ["app:v1", "app:v2"],
+    });
+    const tar = await bytesOf(stream);
+    expect(tar).toHaveLength(stream.size);
+    const names = image.diffIds.map((diffId) => `${hexOf(diffId)}.tar`);
+    const config = `${hexOf(digestOf(image.config))}.json`;
+    expect(await listed(tar)).toEqual({
+      "manifest.json": expect.any(Number) as number,
+      [config]: image.config.length,
+      [names[0] ?? ""]: 0,
+      [names[1] ?? ""]: 0,
+      [names[2] ?? ""]: 0,
+      [names[3] ?? ""]: image.layers[3]?.length,
+    });
+    const { stdout } = await promisify(execFile)("tar", ["xOf", await file(tar), "manifest.json"]);
+    expect(JSON.parse(stdout)).toEqual([{ Config: config, RepoTags: ["app:v1", "app:v2"], Layers: names }]);
+  });
+
+  test("in full is read again", async () => {
+    const path = await file(
+      await bytesOf(writeDockerArchive({ config: image.config, layers: await layersOf(image), names: [] })),
+    );
+    await using archive = await openDockerArchive(path);
+    const found = await archive.find();
+    expect(found.config).toEqual(image.config);
+    for (const [at, layer] of found.layers.entries())
+      expect(digestOf(await bytesOf(layer.open()))).toBe(image.diffIds[at]);
+  });
+
+  test("has a layer that an image has twice once, in full if one of the two is not there", async () => {
+    const twice = await makeImage([3000, 200, 3000]);
+    for (const here of [[0], [2], [0, 2]]) {
+      const tar = await bytesOf(
+        writeDockerArchive({ config: twice.config, layers: await layersOf(twice, here), names: [] }),
+      );
+      const size = (await listed(tar))[`${hexOf(twice.diffIds[0] ?? "")}.tar`];
+      expect(size).toBe(here.length === 2 ? 0 : twice.layers[0]?.length);
+      expect(Object.keys(await listed(tar))).toHaveLength(4);
+    }
+  });
+
+  test("of layers that are not the config's is refused", async () => {
+    const layers = await layersOf(image, [0, 1, 2, 3]);
+    for (const wrong of [layers.slice(1), layers.toReversed(), []]) {
+      expect(() => writeDockerArchive({ config: image.config, layers: wrong, names: [] })).toThrow(InvalidImage);
+    }
+  });
+
+  test.each([-1, 1])("fails when a file has %i bytes more than was said", async (more) => {
+    const [layer] = await layersOf(image);
+    if (layer?.kind !== "file") throw new Error("no file");
+    const layers = [{ ...layer, blob: { size: layer.blob.size - more } }, ...(await layersOf(image)).slice(1)];
+    await expect(bytesOf(writeDockerArchive({ config: image.config, layers, names: [] }))).rejects.toThrow(
+      "Size mismatch",
+    );
+  });
+
+  test("fails when a file is not there", async () => {
+    const layers = (await layersOf(image)).map((layer) => ({ ...layer, path: join(folder, "nowhere") }));
+    await expect(bytesOf(writeDockerArchive({ config: image.config, layers, names: [] }))).rejects.toThrow("ENOENT");
+  });
+});
+
+describe("a tar", () => {
+  test("is not read before it is asked for, and no faster", async () => {
+    const path = await file(Buffer.alloc(5_000_000));
+    const stream = writeTar([{ path: "large", file: path, size: 5_000_000 }]);
+    await new Promise((resolve) => stream.once("readable", resolve));
+    for (let turn = 0; turn < 100; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(stream.readableLength).toBeLessThan(300_000);
+    expect(await bytesOf(stream)).toHaveLength(stream.size);
+  });
+
+  test("that is left early lets go of its files", async () => {
+    const path = await file(Buffer.alloc(5_000_000));
+    const stream = writeTar([{ path: "large", file: path, size: 5_000_000 }]);
+    for await (const _ of stream) break;
+    expect(stream.destroyed).toBe(true);
+  });
+
+  test("of a file larger than 8 GB says so in its header", async () => {
+    const size = 9 * 1024 ** 3;
+    const stream = writeTar([{ path: "large", file: join(folder, "nowhere"), size }]);
+    expect(stream.size).toBe(512 + size + 1024);
+    stream.destroy();
+  });
+});
+
+describe("an OCI layout", () => {
+  const { descriptors, manifest } = ociBlobs(image, gzipped);
+  const blobs = async (which: number[]) =>
+    await Promise.all(
+      which.map(async (at) => {
+        const blob = gzipSync(image.layers[at] ?? Buffer.alloc(0));
+        return { digest: digestOf(blob), path: await file(blob), size: blob.length };
+      }),
+    );
+
+  test("leaves out the blobs that are there", async () => {
+    const stream = writeOciLayout({ config: image.config, manifest, blobs: await blobs([3]), names: ["app:v1"] });
+    const tar = await bytesOf(stream);
+    expect(tar).toHaveLength(stream.size);
+    expect(Object.keys(await listed(tar)).toSorted()).toEqual(
+      [
+        `blobs/sha256/${hexOf(manifest.descriptor.digest)}`,
+        `blobs/sha256/${hexOf(digestOf(image.config))}`,
+        `blobs/sha256/${hexOf(descriptors[3]?.digest ?? "")}`,
+        "index.json",
+        "oci-layout",
+      ].toSorted(),
+    );
+    const { stdout } = await promisify(execFile)("tar", ["xOf", await file(tar), "index.json"]);
+    expect(JSON.parse(stdout)).toEqual({
+      schemaVersion: 2,
+      mediaType: "application/vnd.oci.image.index.v1+json",
+      manifests: [
+        {
+          ...manifest.descriptor,
+          annotations: {
+            "io.containerd.image.name": "docker.io/library/app:v1",
+            "org.opencontainers.image.ref.name": "v1",
+          },
+        },
+      ],
+    });
+  });
+
+  test("in full is read again by any of its names", async () => {
+    const names = ["app:v1", "registry.example.com:5000/team/app:v1"];
+    const path = await file(
+      await bytesOf(writeOciLayout({ config: image.config, manifest, blobs: await blobs([0, 1, 2, 3]), names })),
+    );
+    await using archive = await openOciArchive(path);
+    for (const name of [...names, undefined]) {
+      const found = await archive.find(name, "linux/amd64");
+      expect(found.config).toEqual(image.config);
+      expect(found.manifest).toEqual(manifest);
+      for (const [at, layer] of found.layers.entries())
+        expect(digestOf(await bytesOf(layer.open()))).toBe(descriptors[at]?.digest);
+    }
+  });
+
+  describe("in a folder", () => {
+    const all = async (path: string): Promise<string[]> =>
+      (await readdir(path, { recursive: true })).filter((name) => name.includes(".part"));
+
+    test("is made, and extended", async () => {
+      const path = join(folder, "layout");
+      const second = await makeImage([3000, 500]);
+      const secondOci = ociBlobs(second, gzipped);
+      await writeOciDirectory(path, {
+        config: image.config,
+        manifest,
+        blobs: await blobs([0, 1, 2, 3]),
+        names: ["app:v1", "app:latest"],
+      });
+      const index = JSON.parse(await readFile(join(path, "index.json"), "utf8")) as {
+        manifests: object[];
+        extra?: string;
+      };
+      // What another tool wrote, this one does not know of, and keeps.
+      index.extra = "kept";
+      index.manifests.push({
+        ...manifest.descriptor,
+        annotations: { "org.opencontainers.image.ref.name": "theirs" },
+        unknown: [1],
+      });
+      await writeFile(join(path, "index.json"), JSON.stringify(index));
+
+      const top = secondOci.manifest;
+      const secondBlobs = [
+        {
+          digest: secondOci.descriptors[1]?.digest ?? "",
+          path: await file(gzipSync(second.layers[1] ?? "")),
+          size: secondOci.descriptors[1]?.size ?? 0,
+        },
+      ];
+      await writeOciDirectory(path, {
+        config: second.config,
+        manifest: top,
+        blobs: secondBlobs,
+        names: ["app:latest"],
+      });
+
+      await using archive = await openOciLayout(path);
+      expect((await archive.find("app:v1")).configDigest).toBe(digestOf(image.config));
+      expect((await archive.find("theirs")).configDigest).toBe(digestOf(image.config));
+      const found = await archive.find("app:latest");
+      expect(found.configDigest).toBe(digestOf(second.config));
+      for (const [at, layer] of found.layers.entries())
+        expect(digestOf(await bytesOf(layer.open()))).toBe(secondOci.descriptors[at]?.digest);
+      const after = JSON.parse(await readFile(join(path, "index.json"), "utf8")) as {
+        manifests: { unknown?: number[] }[];
+        extra: string;
+      };
+      expect(after.extra).toBe("kept");
+      expect(after.manifests.map(({ unknown }) => unknown)).toEqual([undefined, [1], undefined]);
+      expect(await all(path)).toEqual([]);
+    });
+
+    test("without a name is listed once, however often it is written", async () => {
+      const path = join(folder, "nameless");
+      for (let times = 0; times < 3; times += 1) {
+        await writeOciDirectory(path, { config: image.config, manifest, blobs: await blobs([0, 1, 2, 3]), names: [] });
+      }
+      await using archive = await openOciLayout(path);
+      expect(archive.list()).toHaveLength(1);
+    });
+
+    test("stays as it was when a blob fails", async () => {
+      const path = join(folder, "failing");
+      await writeOciDirectory(path, {
+        config: image.config,
+        manifest,
+        blobs: await blobs([0, 1, 2, 3]),
+        names: ["app:v1"],
+      });
+      const before = await readFile(join(path, "index.json"));
+      const other = await makeImage([123]);
+      const { manifest: otherManifest } = ociBlobs(other, gzipped);
+      const missing = { digest: digestOf("x"), path: join(folder, "nowhere"), size: 5 };
+      const short = { digest: digestOf("x"), path: await file(Buffer.from("four")), size: 5 };
+      for (const [blob, message] of [
+        [missing, "ENOENT"],
+        [short, "has 4 bytes, not 5"],
+      ] as const) {
+        const done = writeOciDirectory(path, {
+          config: other.config,
+          manifest: otherManifest,
+          blobs: [blob],
+          names: ["app:v1"],
+        });
+        await expect(done).rejects.toThrow(message);
+      }
+      expect(await readFile(join(path, "index.json"))).toEqual(before);
+      expect(await all(path)).toEqual([]);
+    });
+
+    test("mends a blob that is there in part", async () => {
+      const path = join(folder, "mended");
+      const layout = { config: image.config, manifest, blobs: await blobs([0, 1, 2, 3]), names: ["app:v1"] };
+      await writeOciDirectory(path, layout);
+      await writeFile(join(path, "blobs", "sha256", hexOf(descriptors[1]?.digest ?? "")), "");
+      await writeOciDirectory(path, layout);
+      await using archive = await openOciLayout(path);
+      expect((await archive.find()).layers).toHaveLength(4);
+    });
+
+    test.each(["[]", "{}", "not JSON", '{"layers":[],"config":{}}'])(
+      "with an index.json of %j is refused, and left alone",
+      async (text) => {
+        const path = await mkdtemp(join(folder, "odd-"));
+        await writeFile(join(path, "index.json"), text);
+        const layout = { config: image.config, manifest, blobs: [], names: [] };
+        await expect(writeOciDirectory(path, layout)).rejects.toThrow(InvalidImage);
+        expect(await readFile(join(path, "index.json"), "utf8")).toBe(text);
+      },
+    );
+  });
+});

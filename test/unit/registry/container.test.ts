@@ -1,0 +1,71 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { describe, expect, test, vi } from "vitest";
+import { EngineError, type Engine, type RunningContainer } from "../../../src/engine/engine.ts";
+import { newRunId } from "../../../src/engine/run-id.ts";
+import { Failure } from "../../../src/output/errors.ts";
+import { startRegistryContainer } from "../../../src/registry/container.ts";
+
+const engineGone = new Failure("engine-unreachable", "the engine is gone");
+const failing = async (): Promise<never> => await Promise.reject(engineGone);
+
+/** An engine that has the image, and whose containers are `container`. */
+function engineWith(runContainer: Engine["runContainer"]): Engine {
+  return { address: "unix:///engine", inspectImage: async () => ({}), runContainer } as unknown as Engine;
+}
+
+function container(changes: Partial<RunningContainer>): RunningContainer {
+  return { id: "c1", port: 1, exited: new Promise(() => {}), logs: failing, remove: failing, ...changes };
+}
+
+const start = (engine: Engine, signal = new AbortController().signal) =>
+  startRegistryContainer(engine, { run: newRunId(), signal, onProgress: () => {} });
+
+describe("a registry container that does not start", () => {
+  test("is the engine's word, and not a bug of ours", async () => {
+    const words = "OCI runtime create failed: cgroup";
+    const engine = engineWith(async () => await Promise.reject(new EngineError(words, 500)));
+    await expect(start(engine)).rejects.toMatchObject({
+      name: "Failure",
+      code: "registry-unavailable",
+      message: `unix:///engine could not start a registry container from registry:2: ${words}`,
+      hint: expect.stringContaining("--registry HOST:PORT"),
+    });
+  });
+
+  test("other failures stay what they are", async () => {
+    await expect(start(engineWith(failing))).rejects.toBe(engineGone);
+  });
+});
+
+describe("an engine that goes away hides nothing", () => {
+  test("when the registry never got ready", async () => {
+    const exited = Promise.resolve({ status: 2 });
+    await expect(start(engineWith(async () => container({ exited })))).rejects.toMatchObject({
+      message: "the temporary registry is gone: it stopped with status 2",
+    });
+  });
+
+  test("when nobody can tell how it ended", async () => {
+    const exited = Promise.resolve({ status: -1 });
+    await expect(start(engineWith(async () => container({ exited })))).rejects.toMatchObject({
+      message: "the temporary registry is gone: it was removed, or its engine is gone",
+    });
+  });
+
+  test("when the registry is taken down", async () => {
+    const server = createServer((_request, response) => response.end("{}"));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const remove = vi.fn<() => Promise<never>>(failing);
+    const { port } = server.address() as AddressInfo;
+    const first = new Error("the first");
+    const transfer = async (): Promise<never> => {
+      await using _registry = await start(engineWith(async () => container({ port, remove })));
+      throw first;
+    };
+    await expect(transfer()).rejects.toBe(first);
+    expect(remove).toHaveBeenCalledOnce();
+    server.closeAllConnections();
+    server.close();
+  });
+});

@@ -1,0 +1,320 @@
+import { once } from "node:events";
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { request } from "node:http";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { digestOf } from "../../../../src/image/digest.ts";
+import { MAX_MANIFEST, MEDIA_TYPE } from "../../../../src/image/manifest.ts";
+import { basicAuth } from "../../../../src/registry/password.ts";
+import type { RegistryContent } from "../../../../src/registry/embedded/content.ts";
+import { KeptPush } from "../../../../src/registry/embedded/kept-push.ts";
+import type { PushPolicy } from "../../../../src/registry/embedded/push-policy.ts";
+import type { EmbeddedRegistry } from "../../../../src/registry/embedded/server.ts";
+import { ask, clientOf, closed, codeOf, endRegistry, openRegistry, type Client } from "./client.ts";
+import { blob } from "./images.ts";
+
+const LIMIT = 1_000_000;
+
+/** Takes what it gets, up to LIMIT; tells of it. */
+class Watched extends KeptPush implements PushPolicy {
+  readonly maxUpload = LIMIT;
+}
+
+let folder: string;
+let registry: EmbeddedRegistry;
+let client: Client;
+let port: number;
+let landing: AsyncDisposable;
+let broken: Error[];
+
+const content: RegistryContent = {
+  manifest: async () => undefined,
+  tags: async () => undefined,
+  async blob() {
+    return { size: 10, open: () => Readable.from([Buffer.alloc(20)]) };
+  },
+};
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "embedded-"));
+  registry = await openRegistry(folder, { content });
+  broken = [];
+  landing = registry.open("app", new Watched("app"), { broken: (error) => broken.push(error) });
+  client = await clientOf(registry);
+  port = await registry.listen();
+});
+
+afterEach(async () => {
+  await endRegistry(registry, folder);
+});
+
+/** Bytes, without end or so many. */
+function* flood(bytes = Infinity): Generator<Buffer> {
+  const chunk = Buffer.alloc(65_536);
+  for (let sent = 0; sent < bytes; sent += chunk.length) yield chunk;
+}
+
+async function spooled(): Promise<string[]> {
+  const [spool = ""] = await readdir(folder);
+  return await readdir(join(folder, spool));
+}
+
+async function beginUpload(): Promise<string> {
+  return (await client("POST", "/v2/app/blobs/uploads/")).headers.location ?? "";
+}
+
+/** A connection on which anything may be said. */
+function rawConnection(): Socket {
+  return connect(port, "127.0.0.1").on("error", () => {});
+}
+
+const authorization = (): string => `authorization: ${basicAuth(registry.credentials)}\r\n`;
+
+describe("without the password", () => {
+  test.each([
+    ["GET", "/v2/"],
+    ["GET", `/v2/app/blobs/${digestOf("")}`],
+    ["PUT", "/v2/app/manifests/v1"],
+    ["POST", "/v2/app/blobs/uploads/"],
+    ["GET", "/nowhere"],
+    ["GET", `/${"long".repeat(1000)}`],
+  ])("%s %s is answered with 401, whatever it is", async (method, path) => {
+    for (const wrong of [undefined, basicAuth({ ...registry.credentials, password: "guess" })]) {
+      const headers = wrong === undefined ? {} : { authorization: wrong };
+      const answer = await ask({ port, method, path, headers });
+      expect(answer.status).toBe(401);
+      expect(answer.headers["www-authenticate"]).toMatch(/^Basic realm=/);
+      expect(codeOf(answer)).toBe("UNAUTHORIZED");
+    }
+    expect(await spooled()).toEqual([]);
+  });
+
+  test("a body is cut off after a while, and leaves nothing", async () => {
+    const stranger = request({ port, method: "PUT", path: "/v2/app/manifests/v1" });
+    Readable.from(flood()).pipe(stranger);
+    await closed(stranger);
+    expect(await spooled()).toEqual([]);
+  });
+});
+
+describe("names", () => {
+  test.each([
+    "/v2/../app/manifests/v1",
+    "/v2/app/../../etc/passwd/manifests/v1",
+    "/v2/app%2F..%2Fother/manifests/v1",
+    "/v2/App/manifests/v1",
+    "/v2/a//b/manifests/v1",
+    "/v2/-a/manifests/v1",
+    "/v2/a%00/manifests/v1",
+    "/v2//manifests/v1",
+    "/v2/manifests/v1",
+    `/v2/${"a".repeat(256)}/manifests/v1`,
+  ])("%s is not the name of a repository", async (path) => {
+    expect(codeOf(await client("GET", path))).toMatch(/^NAME_INVALID$|^UNSUPPORTED$/);
+  });
+
+  test.each([
+    ["/v2/app/manifests/..", "MANIFEST_INVALID"],
+    ["/v2/app/manifests/..%2F..%2Fetc%2Fpasswd", "MANIFEST_INVALID"],
+    [`/v2/app/manifests/${"t".repeat(129)}`, "MANIFEST_INVALID"],
+    ["/v2/app/manifests/sha256:../../etc/passwd", "UNSUPPORTED"],
+    ["/v2/app/blobs/uploads/../../../etc/passwd", "UNSUPPORTED"],
+    ["/v2/app/blobs/uploads/..%2F..%2Fetc%2Fpasswd", "BLOB_UPLOAD_UNKNOWN"],
+    ["/v2/app/blobs/sha256:..%2F..%2Fetc%2Fpasswd", "DIGEST_INVALID"],
+    ["/v2/app/blobs/%", "UNSUPPORTED"],
+    ["/v2/__proto__/tags/list", "NAME_INVALID"],
+    ["/v2/constructor/tags/list", "NAME_UNKNOWN"],
+  ])("%s is refused with %s", async (path, code) => {
+    expect(codeOf(await client("GET", path))).toBe(code);
+  });
+
+  test("an address that is too long is refused, and headers that are too large", async () => {
+    expect((await client("GET", `/v2/app/tags/list?last=${"t".repeat(2048)}`)).status).toBe(414);
+    expect((await client("GET", "/v2/", { headers: { "x-large": "x".repeat(20_000) } })).status).toBe(431);
+  });
+
+  test("an upload of one repository is not found in another", async () => {
+    registry.open("other", new KeptPush("other"));
+    const location = await beginUpload();
+    expect((await client("GET", location.replace("/app/", "/other/"))).status).toBe(404);
+  });
+});
+
+describe("manifests", () => {
+  test("of more than 4 MB are refused: before they are sent when it is announced, else on the way", async () => {
+    const send = (headers: Record<string, string | number>, body?: Readable) =>
+      client("PUT", "/v2/app/manifests/v1", {
+        headers: { "content-type": MEDIA_TYPE.ociManifest, ...headers },
+        ...(body && { body }),
+      });
+    const announced = await send({ "content-length": MAX_MANIFEST + 1 }, new Readable({ read() {} }));
+    expect([announced.status, codeOf(announced)]).toEqual([413, "SIZE_INVALID"]);
+    const chunked = await send({ "transfer-encoding": "chunked" }, Readable.from(flood(MAX_MANIFEST + 1)));
+    expect(chunked.status).toBe(413);
+  });
+});
+
+describe("uploads", () => {
+  test("of more than the limit are refused: at once when it is announced, else on the way", async () => {
+    const announced = await client("PATCH", await beginUpload(), {
+      headers: { "content-length": LIMIT + 1 },
+      body: new Readable({ read() {} }),
+    });
+    expect([announced.status, codeOf(announced)]).toEqual([413, "SIZE_INVALID"]);
+    const chunked = await client("PATCH", await beginUpload(), { body: Readable.from(flood(LIMIT + 1)) });
+    expect(chunked.status).toBe(413);
+
+    const inParts = await beginUpload();
+    expect((await client("PATCH", inParts, { body: Buffer.alloc(LIMIT) })).status).toBe(202);
+    expect((await client("PATCH", inParts, { body: Buffer.alloc(1) })).status).toBe(413);
+    expect((await client("GET", inParts)).status).toBe(404);
+    expect(await spooled()).toEqual([]);
+  });
+
+  test.each([
+    ["more", "0-4", Buffer.alloc(10)],
+    ["less", "0-19", Buffer.alloc(10)],
+  ])("with %s bytes than their range says are given up", async (_, range, body) => {
+    for (const framing of [{ "content-length": body.length }, { "transfer-encoding": "chunked" }]) {
+      const location = await beginUpload();
+      const answer = await client("PATCH", location, { headers: { "content-range": range, ...framing }, body });
+      expect([answer.status, codeOf(answer)]).toEqual([400, "SIZE_INVALID"]);
+      expect((await client("GET", location)).status).toBe(404);
+    }
+    expect(await spooled()).toEqual([]);
+  });
+
+  test.each(["bytes 1-0/*", "5-4", "a-b", "-1-5", "0-", "99999999999999999999-99999999999999999999"])(
+    "a range of %s has no place in them",
+    async (range) => {
+      const answer = await client("PATCH", await beginUpload(), { headers: { "content-range": range }, body: "xx" });
+      expect(answer.status).toBe(416);
+    },
+  );
+
+  test("so many at once and no more; one that ends makes room", async () => {
+    const locations: string[] = [];
+    for (let count = 0; count < 32; count++) locations.push(await beginUpload());
+    const next = await client("POST", "/v2/app/blobs/uploads/");
+    expect([next.status, codeOf(next)]).toEqual([429, "TOOMANYREQUESTS"]);
+    expect((await client("POST", `/v2/app/blobs/uploads/?digest=${digestOf("")}`)).status).toBe(429);
+    await client("DELETE", locations[0] ?? "");
+    expect((await client("POST", "/v2/app/blobs/uploads/")).status).toBe(202);
+  });
+
+  test("asked for all at the same time: there are no more of them than that", async () => {
+    const answers = await Promise.all(Array.from({ length: 60 }, () => client("POST", "/v2/app/blobs/uploads/")));
+    expect(answers.filter(({ status }) => status === 202)).toHaveLength(32);
+    expect(await spooled()).toHaveLength(32);
+  });
+
+  test("take one chunk at a time", async () => {
+    const location = await beginUpload();
+    const first = request({
+      port,
+      method: "PATCH",
+      path: location,
+      headers: { authorization: basicAuth(registry.credentials), "transfer-encoding": "chunked" },
+    });
+    first.on("error", () => {});
+    first.write("the first byte");
+    await untilSize(1);
+    expect((await client("PATCH", location, { body: "another" })).status).toBe(416);
+    expect((await client("PUT", `${location}?digest=${digestOf("another")}`, { body: "another" })).status).toBe(416);
+    // Its end does not count either while a chunk is on its way.
+    expect(
+      (await client("PUT", `${location}?digest=${digestOf("the first byte")}`, { headers: { "content-length": 0 } }))
+        .status,
+    ).toBe(416);
+    first.destroy();
+  });
+
+  test("of which the client goes away in the middle are forgotten, and it is nobody's fault here", async () => {
+    const location = await beginUpload();
+    const gone = rawConnection();
+    gone.write(`PATCH ${location} HTTP/1.1\r\nhost: x\r\n${authorization()}content-length: 1000\r\n\r\npart`);
+    await untilSize(4);
+    gone.destroy();
+    while ((await spooled()).length > 0);
+    expect((await client("GET", location)).status).toBe(404);
+    expect(broken).toEqual([]);
+  });
+
+  test("under way when the repository is closed are cut off, and leave nothing", async () => {
+    const location = await beginUpload();
+    const late = rawConnection();
+    const isClosed = closed(late);
+    late.write(`PATCH ${location} HTTP/1.1\r\nhost: x\r\n${authorization()}content-length: 1000\r\n\r\npart`);
+    await untilSize(4);
+    await landing[Symbol.asyncDispose]();
+    await isClosed;
+    expect(await spooled()).toEqual([]);
+    expect((await client("GET", location)).status).toBe(403);
+    expect(broken).toEqual([]);
+  });
+
+  test("that fail for a reason of ours are told to whoever waits for them", async () => {
+    await rm(join(folder, (await readdir(folder))[0] ?? ""), { recursive: true });
+    expect((await client("POST", "/v2/app/blobs/uploads/")).status).toBe(500);
+    expect(broken).toHaveLength(1);
+  });
+
+  test("the same blob, sent over and over, is kept once", async () => {
+    const { bytes, digest } = blob("again");
+    for (let count = 0; count < 3; count++) {
+      expect((await client("POST", `/v2/app/blobs/uploads/?digest=${digest}`, { body: bytes })).status).toBe(201);
+    }
+    expect(await spooled()).toHaveLength(1);
+  });
+
+  test("a digest that lies leaves nothing", async () => {
+    const { digest } = blob("one");
+    await client("POST", `/v2/app/blobs/uploads/?digest=${digest}`, { body: "another" });
+    await client("PUT", `${await beginUpload()}?digest=${digest}`, { body: "another" });
+    expect((await client("HEAD", `/v2/app/blobs/${digest}`)).status).toBe(404);
+    expect(await spooled()).toEqual([]);
+  });
+
+  /** Until something of that size is in the spool. */
+  async function untilSize(bytes: number): Promise<void> {
+    const [spool = ""] = await readdir(folder);
+    for (;;) {
+      const sizes = await Promise.all(
+        (await spooled()).map(async (name) => (await stat(join(folder, spool, name))).size),
+      );
+      if (sizes.some((size) => size >= bytes)) return;
+    }
+  }
+});
+
+describe("what is sent", () => {
+  test("a blob that is longer than announced breaks the connection", async () => {
+    await expect(client("GET", `/v2/other/blobs/${digestOf("")}`)).rejects.toThrow(/aborted|socket hang up|ECONNRESET/);
+  });
+
+  test("nonsense is answered with 400, and the next client is served", async () => {
+    for (const nonsense of [
+      "\x16\x03\x01\x02\x00\x01 is how TLS begins\r\n\r\n",
+      "GET\r\n\r\n",
+      "GET /v2/ HTTP/9\r\n\r\n",
+    ]) {
+      const raw = rawConnection();
+      raw.end(nonsense);
+      expect(String((await once(raw, "data"))[0])).toMatch(/^HTTP\/1.1 400/);
+    }
+    expect((await client("GET", "/v2/")).status).toBe(200);
+  });
+
+  test("a connection that says nothing, or half a request, does not keep the registry from closing", async () => {
+    const [silent, half] = [rawConnection(), rawConnection()];
+    half.write("GET /v2/ HT");
+    await Promise.all([once(silent, "connect"), once(half, "connect")]);
+    const areClosed = Promise.all([closed(silent), closed(half)]);
+    await client("GET", "/v2/"); // they have been accepted by now
+    await registry[Symbol.asyncDispose]();
+    await expect(areClosed).resolves.toHaveLength(2);
+  });
+});

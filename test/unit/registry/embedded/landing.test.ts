@@ -1,0 +1,38 @@
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { newRunId } from "../../../../src/engine/run-id.ts";
+import { KeptPush } from "../../../../src/registry/embedded/kept-push.ts";
+import { Landing } from "../../../../src/registry/embedded/landing.ts";
+import { openSpool } from "../../../../src/registry/embedded/spool.ts";
+import { clientOf, endRegistry, openRegistry } from "./client.ts";
+
+test("an upload that begins while the repository is closed is refused, and leaves nothing", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "embedded-"));
+  await using spool = await openSpool(newRunId(), folder);
+  const landing = new Landing(new KeptPush("app"), {}, spool);
+  const opening = landing.open();
+  const closing = landing[Symbol.asyncDispose]();
+  await expect(opening).rejects.toMatchObject({ status: 403, code: "DENIED" });
+  await closing;
+  expect(await readdir(spool.folder)).toEqual([]);
+  await spool[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true });
+});
+
+test("who looks on hears of requests, and of the bytes of a slow upload", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "embedded-"));
+  const registry = await openRegistry(folder);
+  const client = await clientOf(registry);
+  let signs = 0;
+  registry.open("app", new KeptPush("app"), { active: () => signs++ });
+  await client("HEAD", "/v2/app/manifests/v1");
+  await client("GET", "/v2/");
+  expect(signs).toBe(1);
+  const { headers } = await client("POST", "/v2/app/blobs/uploads/");
+  expect(signs).toBe(2);
+  await client("PATCH", headers.location ?? "", { body: "x" });
+  expect(signs).toBe(4);
+  await endRegistry(registry, folder);
+});

@@ -1,0 +1,62 @@
+import { chown, mkdir, mkdtemp, open, readdir, readFile, rm, stat, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { newRunId } from "../../../../src/engine/run-id.ts";
+import { digestOf } from "../../../../src/image/digest.ts";
+import { openSpool, SpoolFile } from "../../../../src/registry/embedded/spool.ts";
+
+let folder: string;
+beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), "embedded-"))));
+afterEach(async () => await rm(folder, { recursive: true }));
+
+test("a spool is for this user's eyes, and is gone at the end with what is in it", async () => {
+  const spool = await openSpool(newRunId(), folder);
+  const file = await spool.create();
+  await file.write(Buffer.from("some bytes"));
+  expect((await stat(spool.folder)).mode & 0o777).toBe(0o700);
+  expect((await stat(file.path)).mode & 0o777).toBe(0o600);
+  const blob = await file.finish();
+  expect(blob).toMatchObject({ digest: digestOf("some bytes"), size: 10 });
+  expect(await readFile(blob.path, "utf8")).toBe("some bytes");
+  expect((await buffer(await blob.open({ first: 5, last: 7 }))).toString()).toBe("byt");
+  await blob.remove();
+  await blob.remove();
+  await (await spool.create()).remove();
+  expect(await readdir(spool.folder)).toEqual([]);
+  await (await spool.create()).finish();
+  await spool[Symbol.asyncDispose]();
+  expect(await readdir(folder)).toEqual([]);
+});
+
+test("what a run that was killed has left is removed by the next one, what a living one uses is not", async () => {
+  await using living = await openSpool(newRunId(), folder);
+  const dead = newRunId(2 ** 22 + 1); // above every process number
+  await mkdir(join(folder, `docker-over-ssh-spool-${dead}-abcdef`, "sub"), { recursive: true });
+  const others = ["docker-over-ssh-spool-x", `docker-over-ssh-spool-${newRunId()}-abcdef`, "mine"];
+  for (const name of others) await mkdir(join(folder, name));
+  await symlink(join(folder, "mine"), join(folder, `docker-over-ssh-spool-${dead}-ghijkl`));
+  await using next = await openSpool(newRunId(), folder);
+  expect((await readdir(folder)).map((name) => join(folder, name)).toSorted()).toEqual(
+    [
+      living.folder,
+      next.folder,
+      ...[...others, `docker-over-ssh-spool-${dead}-ghijkl`].map((name) => join(folder, name)),
+    ].toSorted(),
+  );
+});
+
+test.skipIf(process.platform !== "linux")("a full disk has its own failure", async () => {
+  const file = new SpoolFile(join(folder, "1"), await open("/dev/full", "w"));
+  await expect(file.write(Buffer.from("x"))).rejects.toMatchObject({ code: "no-space", cause: { code: "ENOSPC" } });
+  await file.remove();
+});
+
+test.skipIf(process.getuid?.() !== 0)("another user's folder is not touched, whatever it is called", async () => {
+  const theirs = join(folder, `docker-over-ssh-spool-${newRunId(2 ** 22 + 1)}-abcdef`);
+  await mkdir(theirs);
+  await chown(theirs, 65_534, 65_534);
+  await using _spool = await openSpool(newRunId(), folder);
+  expect((await stat(theirs)).isDirectory()).toBe(true);
+});

@@ -1,0 +1,277 @@
+/** The far command as a child: every row of PROTOCOL.md's table of failures, with a program that fails in that way. */
+import { randomUUID } from "node:crypto";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { Failure } from "../../../src/output/errors.ts";
+import { spawnFar } from "../../../src/stdio-tunnel/child-process.ts";
+import { overTunnel, wasTold, type TunnelOptions } from "../../../src/stdio-tunnel/open.ts";
+import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
+import { farProgram } from "./carriers.ts";
+
+interface Run {
+  /** What it failed with, if it did. */
+  failure: Failure | undefined;
+  /** What the far command wrote to stderr. */
+  lines: string[];
+  details: string[];
+}
+
+/** Runs a receiver of ours over a far command, until it is over. */
+async function run(
+  command: string[],
+  options: Partial<TunnelOptions> = {},
+  use: (tunnel: Tunnel) => Promise<unknown> = (tunnel) => tunnel.finish({}),
+): Promise<Run> {
+  const lines: string[] = [];
+  const details: string[] = [];
+  const failure: unknown = await overTunnel(
+    {
+      role: "receiver",
+      tool: "0.1.0",
+      image: "app:v2",
+      command,
+      signal: new AbortController().signal,
+      onFarLine: (line) => lines.push(line),
+      onDetail: (line) => details.push(line),
+      ...options,
+    },
+    use,
+  ).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  if (failure !== undefined && !(failure instanceof Failure)) throw failure;
+  return { failure, lines, details };
+}
+
+function pidOf(lines: string[]): number {
+  return Number(/pid (\d+)/.exec(lines.join("\n"))?.[1]);
+}
+
+function isRunning(pid: number): boolean {
+  expect(pid).toBeGreaterThan(1);
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+describe("a command that cannot be run", () => {
+  test("there is no such program", async () => {
+    const { failure } = await run(["no-such-program", "host", "docker-over-ssh pull"]);
+    expect(failure).toMatchObject({
+      code: "far-command-not-found",
+      exitStatus: 5,
+      message: "cannot run `no-such-program host docker-over-ssh pull`: there is no program `no-such-program` here",
+      expected: expect.stringContaining("ssh HOST"),
+      hint: expect.stringContaining("sh -c"),
+    });
+  });
+
+  test("it may not be executed", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "far-command-"));
+    const path = join(folder, randomUUID());
+    await writeFile(path, "#!/bin/sh\n");
+    await chmod(path, 0o644);
+    const { failure } = await run([path]);
+    expect(failure).toMatchObject({ code: "far-command-not-found", message: expect.stringContaining("EACCES") });
+    await rm(folder, { recursive: true });
+  });
+
+  test("it is empty", async () => {
+    expect((await run([""])).failure).toMatchObject({ code: "far-command-not-found" });
+  });
+});
+
+describe("a command that is no tunnel", () => {
+  test.each([0, 1, 255])("ends at once with %i", async (status) => {
+    const { failure } = await run(farProgram("exits.mjs", String(status)));
+    expect(failure).toMatchObject({
+      code: "far-not-a-tunnel",
+      exitStatus: 7,
+      expected: expect.stringContaining("docker-over-ssh pull"),
+    });
+    expect(failure?.message).toMatch(
+      new RegExp(`exits\\.mjs ${status}\` ended with status ${status} before it said that it is ready$`),
+    );
+  });
+
+  test.each([126, 127])("ends with %i, as a shell does that finds no such command", async (status) => {
+    const { failure } = await run(farProgram("exits.mjs", String(status)));
+    expect(failure).toMatchObject({
+      code: "far-command-not-found",
+      exitStatus: 5,
+      hint: expect.stringContaining("npm install"),
+    });
+    expect(failure?.message).toMatch(new RegExp(`ended with status ${status}: the far shell found no such command$`));
+  });
+
+  test("is killed", async () => {
+    const { failure } = await run(farProgram("kills-itself.mjs"));
+    expect(failure).toMatchObject({
+      code: "far-not-a-tunnel",
+      message: expect.stringContaining("was ended by SIGKILL before"),
+    });
+  });
+
+  test.each([
+    ["with a last line feed", "usage: docker\n"],
+    ["without one", "usage: docker"],
+  ])("prints something else, %s", async (_how, words) => {
+    const { failure } = await run(farProgram("prints.mjs", "stdout", words));
+    expect(failure).toMatchObject({ code: "far-not-a-tunnel" });
+    expect(failure?.message).toMatch(
+      /ended with status 1 before it said that it is ready\. It printed:\nusage: docker$/,
+    );
+  });
+
+  test("says why on its stderr, whose last line is not lost", async () => {
+    const { failure, lines } = await run(
+      farProgram("prints.mjs", "stderr", "Permission denied\n", "Connection closed"),
+    );
+    expect(failure).toMatchObject({ code: "far-not-a-tunnel", message: expect.stringContaining("status 1") });
+    expect(lines).toEqual(["Permission denied", "Connection closed"]);
+  });
+
+  test("has all its words on stderr heard, however many", async () => {
+    const { lines } = await run(farProgram("talks-a-lot.mjs"));
+    expect(lines).toHaveLength(20_001);
+    expect(lines.at(-1)).toBe("the last word");
+  });
+
+  test("prints escape sequences: they are passed on, for whoever prints them to make harmless", async () => {
+    const words = "\u001b]0;owned\u0007\u001b[2J";
+    expect((await run(farProgram("prints.mjs", "stdout", words, "x"))).failure?.message).toContain(
+      `It printed:\n${words}x`,
+    );
+    expect((await run(farProgram("prints.mjs", "stderr", words))).lines).toEqual([words]);
+  });
+
+  test("prints for ever", async () => {
+    const { failure } = await run(farProgram("garbage-for-ever.mjs"), { leaveTimeout: 50 });
+    expect(failure).toMatchObject({
+      code: "far-not-a-tunnel",
+      message: expect.stringContaining("more than 1 MB of something else. It printed:\n"),
+    });
+    expect(failure?.message.length).toBeLessThan(6000);
+  });
+
+  test("closes its stdout and stays: it is ended", async () => {
+    const { failure, lines } = await run(farProgram("closes-stdout.mjs"), { leaveTimeout: 50 });
+    expect(failure).toMatchObject({
+      code: "far-not-a-tunnel",
+      message: expect.stringContaining("closed its output before it said"),
+    });
+    expect(isRunning(pidOf(lines))).toBe(false);
+  });
+
+  test("never answers: what it printed is shown, and it is ended", async () => {
+    const { failure, lines } = await run(farProgram("never-answers.mjs"), { timeout: 1500 });
+    expect(failure).toMatchObject({ code: "far-no-answer", exitStatus: 6 });
+    expect(failure?.message).toMatch(
+      /never-answers\.mjs`: the far end did not answer within 1.5 s\. It printed:\npassword:$/,
+    );
+    expect(isRunning(pidOf(lines))).toBe(false);
+  });
+});
+
+describe("a command that is another docker-over-ssh", () => {
+  test("of another protocol: both are named, and it is told the same", async () => {
+    const { failure, lines } = await run(farProgram("other-protocol.mjs"));
+    expect(failure).toMatchObject({
+      code: "far-other-protocol",
+      exitStatus: 8,
+      expected: expect.stringContaining("protocol 1"),
+    });
+    expect(failure?.message).toMatch(
+      /other-protocol\.mjs`: the far end is docker-over-ssh 9\.0\.0, which speaks protocol 2$/,
+    );
+    expect(lines).toEqual(["#docker-over-ssh#tunnel#", expect.stringContaining('"protocol":1,"tool":"0.1.0"')]);
+  });
+
+  test("of the same role", async () => {
+    const { failure } = await run(farProgram("same-role.mjs"));
+    expect(failure).toMatchObject({
+      code: "usage",
+      exitStatus: 2,
+      hint: expect.stringContaining("docker-over-ssh push IMAGE"),
+    });
+  });
+
+  test("that dies in the middle: its status and its last words", async () => {
+    const { failure, lines } = await run(farProgram("dies-in-the-middle.mjs"), {}, (tunnel) => tunnel.next("offer"));
+    expect(failure).toMatchObject({ code: "link-lost", exitStatus: 9 });
+    expect(failure?.message).toMatch(/was lost: `.*dies-in-the-middle\.mjs` ended with status 3$/);
+    expect(lines).toEqual(["out of memory"]);
+  });
+
+  test.each([
+    ["a banner", "Welcome to build-7\n"],
+    ["a banner without a line feed", "Last login: today"],
+  ])("behind %s is none the worse for it", async (_what, banner) => {
+    const { failure, lines, details } = await run(farProgram("banner.ts", banner));
+    expect({ failure, lines }).toEqual({ failure: undefined, lines: [] });
+    expect(details.join("\n")).toContain(banner.trim());
+  });
+});
+
+describe("what goes wrong here", () => {
+  const failure = new Failure("no-space", "the disk of build-7 is full");
+
+  test("is told to the far end, which says it for both", async () => {
+    const { failure: seen, lines } = await run(farProgram("tunnel.ts", "sender", "idle"), {}, () =>
+      Promise.reject(failure),
+    );
+    expect(seen).toBe(failure);
+    expect(wasTold(seen)).toBe(true);
+    expect(lines.join("\n")).toContain("the disk of build-7 is full");
+  });
+
+  test("is not told to a far end that is gone", async () => {
+    const { failure: seen } = await run(farProgram("dies-in-the-middle.mjs"), {}, (tunnel) => tunnel.next("offer"));
+    expect(wasTold(seen)).toBe(false);
+  });
+});
+
+describe("the end of a far command", () => {
+  test("is waited for, when all went well", async () => {
+    const far = spawnFar(farProgram("never-answers.mjs"), () => {}, 5_000);
+    await far[Symbol.asyncDispose]();
+    await far[Symbol.asyncDispose]();
+    expect(far.transport.destroyed).toBe(true);
+  });
+
+  test("is not put off by a process that it leaves behind", async () => {
+    const { failure, lines } = await run(farProgram("leaves-a-process.mjs"));
+    const pid = pidOf(lines);
+    expect(isRunning(pid)).toBe(true);
+    process.kill(pid, "SIGKILL");
+    expect(failure?.message).toContain("ended with status 255 before");
+  });
+
+  test("comes when the user stops us, also to one that ignores SIGTERM", async () => {
+    const stop = new AbortController();
+    const reason = new Error("Ctrl-C");
+    const lines: string[] = [];
+    const onFarLine = (line: string): void => {
+      lines.push(line);
+      stop.abort(reason);
+    };
+    await expect(
+      run(farProgram("ignores-sigterm.mjs"), { signal: stop.signal, onFarLine, leaveTimeout: 50 }),
+    ).rejects.toBe(reason);
+    expect(isRunning(pidOf(lines))).toBe(false);
+  });
+
+  test("changes nothing about a failure that it has nothing to do with", async () => {
+    const far = spawnFar(farProgram("exits.mjs", "1"), () => {}, 50);
+    const failure = new Failure("no-space", "the disk is full");
+    expect(await far.explain(failure)).toBe(failure);
+    const bug = new TypeError("x is not a function");
+    expect(await far.explain(bug)).toBe(bug);
+    await far[Symbol.asyncDispose]();
+  });
+});
