@@ -43,6 +43,7 @@ export function readReference(image: string): Reference {
 
 /** Settles as `promise` does, or rejects with the signal's reason if that comes first. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  promise.catch(() => {}); // when the signal was first, nobody else hears of its rejection
   signal.throwIfAborted();
   let onAbort!: () => void;
   const aborted = new Promise<never>((_, reject) => {

@@ -67,7 +67,7 @@ export function containerdStore(engine: Engine, options: ContainerdStoreOptions)
       if (error instanceof EngineError) return false;
       throw error;
     } finally {
-      await engine.removeReference(options.trialName);
+      await engine.removeReference(options.trialName).catch(() => {}); // the next run does it
     }
   }
 }

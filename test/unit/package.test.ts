@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -12,7 +12,7 @@ beforeAll(async () => {
   await execa({ cwd: root })`npm pack --ignore-scripts --pack-destination ${folder}`;
   await execa({ cwd: folder })`npm init --yes`;
   // Without the optional ngrok: what is optional must not be needed.
-  const [archive = ""] = (await execa({ cwd: folder })`ls`).stdout.split("\n").filter((name) => name.endsWith(".tgz"));
+  const archive = readdirSync(folder).find((name) => name.endsWith(".tgz")) ?? "";
   await execa({ cwd: folder })`npm install --omit=optional --no-audit --no-fund ./${archive}`;
 }, 120_000);
 

@@ -32,7 +32,7 @@ export async function handOn(
   try {
     await use(stream);
   } catch (error) {
-    throw error;
+    throw failure ?? error;
   } finally {
     stream.destroy();
   }

@@ -16,12 +16,14 @@ let url: string;
 beforeEach(async () => {
   seen = [];
   unreachable = [];
-  registry = createServer(async (req, response) => {
+  registry = createServer((req, response) => {
     let body = "";
-    for await (const chunk of req) body += String(chunk);
-    seen.push({ url: req.url ?? "", headers: req.headers, body });
-    response.setHeader("location", `http://${req.headers.host}/v2/app/blobs/uploads/1`);
-    response.end("from the registry");
+    req.on("data", (chunk) => (body += String(chunk)));
+    req.on("end", () => {
+      seen.push({ url: req.url ?? "", headers: req.headers, body });
+      response.setHeader("location", `http://${req.headers.host}/v2/app/blobs/uploads/1`);
+      response.end("from the registry");
+    });
   });
   registry.listen(0, "127.0.0.1");
   await once(registry, "listening");

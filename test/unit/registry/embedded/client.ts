@@ -47,6 +47,7 @@ export async function clientOf(registry: EmbeddedRegistry): Promise<Client> {
 /** One exchange. Rejects when the connection breaks before the answer is complete. */
 export async function ask(options: RequestOptions, body?: Question["body"]): Promise<Answer> {
   const client = request({ agent: false, ...options });
+  client.on("error", () => {}); // the response breaks too, and it is there that this is noticed
   const answered = once(client, "response") as Promise<
     [Readable & { statusCode?: number; headers: IncomingHttpHeaders }]
   >;
