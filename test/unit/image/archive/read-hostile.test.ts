@@ -155,6 +155,14 @@ test("manifests without end are not kept", async () => {
   await expect(read(await makeTar(blobEntries(blobs)), image)).rejects.toThrow("manifests and configs have more than");
 });
 
+test("attestations, of whatever size, are no burden", async () => {
+  const blobs = Array.from({ length: 9 }, (_, at) =>
+    Buffer.from(`{"_type":"statement ${at}${" ".repeat(8_000_000)}"}`),
+  );
+  const entries = [...blobEntries(blobs), ...(await savePodman(image))];
+  await expect(read(await makeTar(entries), image)).resolves.toMatchObject({ missed: [] });
+});
+
 test("entries without end", async () => {
   const header = (await makeTar([{ name: "folder", type: "directory" }])).subarray(0, 512);
   const source = Readable.from(

@@ -199,12 +199,14 @@ describe("who takes a layer", () => {
     const source = new Readable({ read() {} });
     source.push(tar.subarray(0, 1500));
     const seen: Digest[] = [];
+    let left: Readable | undefined;
     const done = readSavedImage(source, {
       diffIds: image.diffIds,
       wanted: new Set(image.diffIds),
       onLayer: async (diffId, body) => {
         seen.push(diffId);
         if (seen.length > 1) return;
+        left = body;
         body.resume();
         await new Promise((resolve) => setImmediate(resolve));
         body.destroy();
@@ -216,6 +218,8 @@ describe("who takes a layer", () => {
     });
     expect((await done).missed).toEqual([]);
     expect(seen).toEqual(image.diffIds);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(left?.closed).toBe(true);
   });
 
   test("fails: that is the reason, and the archive is destroyed", async () => {
@@ -223,6 +227,18 @@ describe("who takes a layer", () => {
     const full = new Error("no space left on device");
     await expect(read(source, image, { onLayer: async () => await Promise.reject(full) })).rejects.toBe(full);
     expect(source.destroyed).toBe(true);
+  });
+
+  test("fails because it was wrong: the reason is what was wrong", async () => {
+    const entries = await savePodman({ ...image, layers: image.layers.with(1, image.layers[0] ?? Buffer.alloc(0)) });
+    const onLayer = async (_diffId: Digest, body: Readable): Promise<void> => {
+      for await (const _ of body);
+    };
+    const wrapped = async (diffId: Digest, body: Readable): Promise<void> =>
+      await onLayer(diffId, body).catch((cause: unknown) => {
+        throw new Error("cannot store it", { cause });
+      });
+    await expect(read(await makeTar(entries), image, { onLayer: wrapped })).rejects.toThrow(InvalidImage);
   });
 
   test("does not notice that it was wrong: it fails all the same", async () => {
