@@ -83,7 +83,7 @@ Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-st
     .addOption(
       new Option(
         "--registry <where>",
-        "serve the image from a registry:2 container, or from a registry of yours",
+        "serve the image from this process (embedded, the default), a registry:2 container (container), or a registry of yours (HOST:PORT)",
       ).argParser(checkRegistry),
     );
   addTransfer(push, async () => (await import("./push.ts")).push, choose);
@@ -136,8 +136,8 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
 }
 
 function checkRegistry(value: string): string {
-  if (value === "container" || value.includes(":")) return value;
-  throw new InvalidArgumentError("Expected container or HOST:PORT.");
+  if (value === "embedded" || value === "container" || value.includes(":")) return value;
+  throw new InvalidArgumentError("Expected embedded, container or HOST:PORT.");
 }
 
 function checkPlatform(value: string): string {

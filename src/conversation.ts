@@ -8,14 +8,15 @@ import type { Tunnel } from "./stdio-tunnel/session.ts";
 
 /**
  * What the two sides say to each other on the tunnel's control stream, in this order:
- * `ask` (receiver) · `offer` (sender) · `progress` (the spawned side, any number) · `result` (receiver).
+ * `ask` (receiver) · `about` (sender) · `want` (receiver) · `offer` (sender) · `result` (receiver); `progress` comes from the
+ * spawned side at any time.
  * All of it is hostile input: what does not have its form ends the transfer.
  */
 
 /** The service of the tunnel that leads to the temporary registry. */
 export const REGISTRY_SERVICE = "registry";
 
-/** The receiver is ready, and wants this. */
+/** The receiver is ready, and asks for this. */
 export interface Ask {
   image: string;
   run: RunId;
@@ -23,14 +24,30 @@ export interface Ask {
   platform?: string | undefined;
 }
 
-/** The image is in the registry behind the tunnel. */
+/** What the image is. */
+export interface About {
+  /** `RootFS.Layers` of the image, bottom first: what must be there in the end. */
+  diffIds: string[];
+  platform: string;
+  /** Digest of its config, where the sender's engine knows it without looking: it is then the image's ID. */
+  configDigest?: string;
+}
+
+/** What the receiver lacks. */
+export interface Want {
+  /** Of the layers that must come; empty when only manifest and config must. */
+  diffIds: string[];
+  /** The engine is to pull by itself: it needs a registry that holds the whole image. */
+  whole: boolean;
+  /** The receiver has the image: nothing needs to come at all. */
+  nothing: boolean;
+}
+
+/** What was wanted is in the registry behind the tunnel. */
 export interface Offer {
   repository: string;
   tag: string;
   credentials: Credentials;
-  /** `RootFS.Layers` of the image, bottom first: what must be there in the end. */
-  diffIds: string[];
-  platform: string;
 }
 
 /** The image is in the receiver's store under its name. */
@@ -39,7 +56,7 @@ export interface Result {
   id: string;
   layersSent: number;
   layersPresent: number;
-  /** Compressed size of the layers that were there already, bytes. */
+  /** Compressed size of the layers that were there already, bytes, as far as it is known. */
   bytesPresent: number;
   /** Bytes that came through the tunnel. */
   bytesReceived: number;
@@ -64,9 +81,19 @@ export function parseOffer(message: Message): Offer {
     repository: repositoryPath(message.repository),
     tag: matching(message.tag, TAG),
     credentials: { username: text(username), password: text(password) },
-    diffIds: list(message.diffIds).map((id) => matching(id, DIGEST)),
-    platform: matching(message.platform, PLATFORM),
   };
+}
+
+export function parseAbout({ diffIds, platform, configDigest }: Message): About {
+  return {
+    diffIds: list(diffIds).map((id) => matching(id, DIGEST)),
+    platform: matching(platform, PLATFORM),
+    ...(configDigest === undefined ? {} : { configDigest: matching(configDigest, DIGEST) }),
+  };
+}
+
+export function parseWant({ diffIds, whole, nothing }: Message): Want {
+  return { diffIds: list(diffIds).map((id) => matching(id, DIGEST)), whole: whole === true, nothing: nothing === true };
 }
 
 export function parseResult(message: Message): Result {

@@ -1,7 +1,16 @@
 import type { Arrival } from "./arrival/arrival.ts";
 import { arriveByLoad } from "./arrival/by-load.ts";
 import { arriveByPull } from "./arrival/by-pull.ts";
-import { parseOffer, shareProgress, type Ask, type Offer, type Result } from "./conversation.ts";
+import {
+  parseAbout,
+  parseOffer,
+  shareProgress,
+  type About,
+  type Ask,
+  type Offer,
+  type Result,
+  type Want,
+} from "./conversation.ts";
 import type { Engine, EngineInfo, ImageInfo } from "./engine/engine.ts";
 import { removeLeftovers } from "./engine/leftovers.ts";
 import { newRunId } from "./engine/run-id.ts";
@@ -60,18 +69,22 @@ export async function pull(request: PullRequest, { output, signal, env }: Surrou
 
     const ask: Ask = { image: request.image, run, platform: request.platform };
     await tunnel.send({ type: "ask", ...ask });
-    const offer = parseOffer(await unlessAborted(tunnel.next("offer"), stop));
-    warnOfPlatform(offer, info, output);
+    const about = parseAbout(await unlessAborted(tunnel.next("about"), stop));
+    warnOfPlatform(about, info, output);
+    const obtain = async (want: Want): Promise<Offer> => {
+      await tunnel.send({ type: "want", ...want });
+      return parseOffer(await unlessAborted(tunnel.next("offer"), stop));
+    };
 
     const arrive = request.via === "pull" ? arriveByPull : arriveByLoad;
-    const options = { tunnel, offer, engine, info, image, run, env, output, signal: stop, onProgress };
+    const options = { tunnel, about, obtain, engine, info, image, run, env, output, signal: stop, onProgress };
     let result: Result;
     {
       await using arrival = await arrive(options);
-      await prove(engine, arrival.name, offer, info);
+      await prove(engine, arrival.name, about, info);
       stop.throwIfAborted();
       await engine.tagImage(arrival.name, name);
-      const { id } = await prove(engine, name, offer, info);
+      const { id } = await prove(engine, name, about, info);
       result = resultOf(request.image, id, arrival, tunnel.bytesReceived);
     }
 
@@ -97,14 +110,14 @@ async function readyFor(engine: Engine, image: Reference): Promise<{ info: Engin
   );
 }
 
-function warnOfPlatform(offer: Offer, info: EngineInfo, output: Output): void {
-  const [os, architecture] = offer.platform.split("/");
+function warnOfPlatform(about: About, info: EngineInfo, output: Output): void {
+  const [os, architecture] = about.platform.split("/");
   if (info.platform === `${os}/${architecture}`) return;
-  output.warn(`the image is for ${offer.platform}, and this engine runs ${info.platform}`);
+  output.warn(`the image is for ${about.platform}, and this engine runs ${info.platform}`);
 }
 
 /** What is in the store under `reference` must have the sender's layers, all of them, in order. */
-async function prove(engine: Engine, reference: string, { diffIds }: Offer, info: EngineInfo): Promise<ImageInfo> {
+async function prove(engine: Engine, reference: string, { diffIds }: About, info: EngineInfo): Promise<ImageInfo> {
   const found = await engine.inspectImage(reference);
   if (found !== undefined && found.diffIds.join() === diffIds.join()) return found;
   const failed = "what arrived is not the image that was sent, and was not given its name";

@@ -1,13 +1,19 @@
-import { parseAsk, parseResult, REGISTRY_SERVICE, shareProgress, type Ask, type Offer } from "./conversation.ts";
+import {
+  parseAsk,
+  parseResult,
+  parseWant,
+  REGISTRY_SERVICE,
+  shareProgress,
+  type About,
+  type Ask,
+} from "./conversation.ts";
+import { depart } from "./departure/depart.ts";
 import type { Engine, ImageInfo } from "./engine/engine.ts";
 import { removeLeftovers } from "./engine/leftovers.ts";
 import { newRunId } from "./engine/run-id.ts";
 import { fullName, type Reference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import { chooseRegistry } from "./registry/choose.ts";
-import { fillRegistry } from "./registry/fill.ts";
-import { openGate } from "./registry/gate.ts";
-import { openRegistry } from "./registry/registry.ts";
 import { overTunnel } from "./stdio-tunnel/open.ts";
 import {
   connecting,
@@ -60,34 +66,38 @@ export async function push(request: PushRequest, { output, signal, env }: Surrou
     const engine = await connection.engine;
     const ask = parseAsk(await heard(tunnel.next("ask"), request.timeout, stop));
     const { platform, info } = await agree(ask, engine, image, request.platform, found);
+    const engineInfo = await engine.info();
+    const idIsConfig = engineInfo.store !== "containerd";
+    const about: About = { diffIds: info.diffIds, platform, ...(idIsConfig ? { configDigest: info.id } : {}) };
+    await tunnel.send({ type: "about", ...about });
+    const want = parseWant(await unlessAborted(tunnel.next("want"), stop));
 
-    for (const leftover of await removeLeftovers(engine))
+    for (const leftover of await removeLeftovers(engine)) {
       output.detail(`removed ${leftover}, left by a run that was killed`);
-    await using registry = await openRegistry(choice, engine, { run, signal: stop, onProgress });
-    const untilStopped = AbortSignal.any([stop, registry.signal]);
-    const onlyPlatform = (request.platform ?? ask.platform) !== undefined;
-    const filled = await fillRegistry(engine, registry, image, {
-      runs: [run, ask.run],
+    }
+    const options = {
+      engine,
+      engineInfo,
+      image,
+      info,
       platform,
-      onlyPlatform,
-      signal: untilStopped,
+      onlyPlatform: (request.platform ?? ask.platform) !== undefined,
+      want,
+      runs: [run, ask.run] as const,
+      env,
+      output,
+      signal: stop,
       onProgress,
-    });
-
-    const { repository, tag } = filled;
-    await using gate = openGate(registry, repository);
-    tunnel.listen(REGISTRY_SERVICE, (stream) => gate.accept(stream));
-    const offer: Offer = {
-      repository,
-      tag,
-      credentials: gate.credentials,
-      diffIds: info.diffIds,
-      platform,
     };
-    output.detail(`offering ${info.diffIds.length} layers of ${fullName(image)} for ${platform}`);
-    await tunnel.send({ type: "offer", ...offer });
+    await using departure = await depart(choice, options);
+    tunnel.listen(REGISTRY_SERVICE, (stream) => departure.accept(stream));
+    output.detail(
+      `offering ${want.diffIds.length} of ${info.diffIds.length} layers of ${fullName(image)} for ${platform}`,
+    );
+    await tunnel.send({ type: "offer", ...departure.offer });
 
-    const result = parseResult(await unlessAborted(tunnel.result(), untilStopped));
+    const untilGone = AbortSignal.any([stop, departure.signal]);
+    const result = parseResult(await unlessAborted(tunnel.result(), untilGone));
     if (spawner)
       output.summary(summarize("pushed", request.image, result, tunnel.bytesSent, performance.now() - started));
   });

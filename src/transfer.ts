@@ -65,7 +65,9 @@ export function summarize(
   ms: number,
 ): string {
   const sent = `${bytes(onWire)} ${verb === "pushed" ? "sent" : "received"} for ${plural(result.layersSent, "layer")}`;
-  const present = `${plural(result.layersPresent, "layer")} (${bytes(result.bytesPresent)}) there already`;
+  // How large a layer is that nobody looked at is not always known.
+  const size = result.bytesPresent > 0 ? ` (${bytes(result.bytesPresent)})` : "";
+  const present = `${plural(result.layersPresent, "layer")}${size} there already`;
   return `${verb} ${image}: ${sent}, ${present}, in ${duration(ms)}`;
 }
 

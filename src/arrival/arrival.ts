@@ -1,4 +1,4 @@
-import type { Offer } from "../conversation.ts";
+import type { About, Offer, Want } from "../conversation.ts";
 import type { Engine, EngineInfo } from "../engine/engine.ts";
 import type { RunId } from "../engine/run-id.ts";
 import type { Reference } from "../image/reference.ts";
@@ -8,7 +8,9 @@ import type { Tunnel } from "../stdio-tunnel/session.ts";
 /** What an image needs on its way from the tunnel into the engine. */
 export interface ArrivalOptions {
   tunnel: Tunnel;
-  offer: Offer;
+  about: About;
+  /** Tells the sender what is wanted, and resolves when that can be had. */
+  obtain: (want: Want) => Promise<Offer>;
   engine: Engine;
   info: EngineInfo;
   image: Reference;

@@ -1,4 +1,5 @@
-import { EngineError } from "../engine/engine.ts";
+import type { About } from "../conversation.ts";
+import { EngineError, type Engine } from "../engine/engine.ts";
 import { temporaryName } from "../engine/run-id.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
@@ -19,21 +20,28 @@ const NOWHERE = "localhost";
  * told by chain IDs, which are the same on every engine; nothing is loaded before all of it is here.
  */
 export async function arriveByLoad(options: ArrivalOptions): Promise<Arrival> {
-  const { offer, engine, info, image, run, env, output, signal, onProgress } = options;
+  const { about, engine, info, image, run, env, output, signal, onProgress } = options;
   const name = temporaryName(NOWHERE, image.path, [run]);
-  using opened = await openOffer(options);
-  const { client, manifest, config, diffIds } = opened;
+  if (await isHere(engine, about)) {
+    await options.obtain({ diffIds: [], whole: false, nothing: true });
+    await engine.tagImage(about.configDigest ?? "", name);
+    return arrivalOf(engine, name, { layersSent: 0, layersPresent: about.diffIds.length, bytesPresent: 0 });
+  }
+
   const onDetail = (text: string): void => output.detail(text);
   const blobsOf = async (id: string): Promise<Descriptor[] | undefined> => await learnBlobs(options, id);
-  const store = openStore(engine, info, { platform: offer.platform, path: image.path, run, blobsOf, onDetail });
+  const store = openStore(engine, info, { platform: about.platform, path: image.path, run, blobsOf, onDetail });
+  const here = await store.present(about.diffIds);
+  output.detail(`${here.length} of ${about.diffIds.length} layers are there already`);
 
-  const here = await store.present(diffIds, manifest.layers);
+  const offer = await options.obtain({ diffIds: about.diffIds.slice(here.length), whole: false, nothing: false });
+  using opened = await openOffer(options, offer);
+  const { client, manifest, config, diffIds } = opened;
   const missing = manifest.layers
     .slice(here.length)
     .map((blob, index) => ({ blob, diffId: diffIds[here.length + index] ?? "" }));
-  output.detail(`${here.length} of ${diffIds.length} layers are there already`);
 
-  await using spool = await openSpool(env);
+  await using spool = await openSpool(env, run);
   const total = missing.reduce((all, { blob }) => all + blob.size, 0);
   const progress = { stage: "sending", current: 0, total, layers: { done: 0, total: missing.length } };
   const files = await fetchLayers(client, missing, spool, {
@@ -49,7 +57,7 @@ export async function arriveByLoad(options: ArrivalOptions): Promise<Arrival> {
   signal.throwIfAborted();
   onProgress({ stage: "loading", current: 0 });
   try {
-    await store.load({ config, platform: offer.platform, layers: [...here, ...files] }, name);
+    await store.load({ config, platform: about.platform, layers: [...here, ...files] }, name);
   } catch (error) {
     await forget(engine, name);
     if (!(error instanceof EngineError)) throw error;
@@ -60,10 +68,24 @@ export async function arriveByLoad(options: ArrivalOptions): Promise<Arrival> {
     });
   }
   const moved = manifest.layers.map((_, index) => index >= here.length);
-  const counts = countLayers(
-    manifest.layers.map(({ size }) => size),
-    moved,
+  return arrivalOf(
+    engine,
+    name,
+    countLayers(
+      manifest.layers.map(({ size }) => size),
+      moved,
+    ),
   );
+}
+
+/** Whether the engine has this very image. Where an image's ID is its config's digest, one question tells. */
+async function isHere(engine: Engine, { configDigest, diffIds }: About): Promise<boolean> {
+  if (configDigest === undefined) return false;
+  const found = await engine.inspectImage(configDigest);
+  return found?.id === configDigest && found.diffIds.join() === diffIds.join();
+}
+
+function arrivalOf(engine: Engine, name: string, counts: Omit<Arrival, keyof AsyncDisposable | "name">): Arrival {
   return { name, ...counts, [Symbol.asyncDispose]: async () => await forget(engine, name) };
 }
 

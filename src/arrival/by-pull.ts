@@ -11,17 +11,18 @@ import { openOffer } from "./open-offer.ts";
  * skips layers that it pulled before from blobs of the same digest, and no others.
  */
 export async function arriveByPull(options: ArrivalOptions): Promise<Arrival> {
-  const { tunnel, offer, engine, info, signal, onProgress } = options;
-  using opened = await openOffer(options);
+  const { tunnel, about, engine, info, signal, onProgress } = options;
+  const offer = await options.obtain({ diffIds: about.diffIds, whole: true, nothing: false });
+  using opened = await openOffer(options, offer);
   const { layers } = opened.manifest;
   await using door = await openDoor(tunnel, REGISTRY_SERVICE);
   const name = `127.0.0.1:${door.port}/${offer.repository}:${offer.tag}`;
   const progress = new LayerProgress("sending", new Map(layers.map(({ digest, size }) => [shortId(digest), size])));
-  const foreign = !`${offer.platform}/`.startsWith(`${info.platform}/`);
+  const foreign = !`${about.platform}/`.startsWith(`${info.platform}/`);
   try {
     await engine.pullImage(name, {
       credentials: offer.credentials,
-      ...(foreign ? { platform: offer.platform } : {}),
+      ...(foreign ? { platform: about.platform } : {}),
       signal,
       onProgress: (line) => {
         if (progress.add(line)) onProgress(progress.progress);

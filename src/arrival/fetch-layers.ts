@@ -4,7 +4,7 @@ import { checkLayer } from "../image/archive/check-layer.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { RegistryClient } from "../registry/client.ts";
-import type { Spool } from "../store/spool.ts";
+import { spoolFailure, type Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 
 /** Layers fetched at once: the wire is one, but the registry's disk, the checking and ours go on beside each other. */
@@ -53,6 +53,6 @@ export async function fetchLayers(
     return files;
   } catch (error) {
     broken.abort(error);
-    throw error;
+    throw spoolFailure(error, "loaded");
   }
 }

@@ -1,4 +1,4 @@
-import { REGISTRY_SERVICE } from "../conversation.ts";
+import { REGISTRY_SERVICE, type Offer } from "../conversation.ts";
 import type { Digest } from "../image/digest.ts";
 import { InvalidImage, MAX_CONFIG, parseConfig, type Manifest } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
@@ -15,14 +15,14 @@ export interface OpenedOffer extends Disposable {
 }
 
 /** Reads manifest and config through the tunnel, and sees that they belong together and are what was offered. */
-export async function openOffer({ tunnel, offer, signal }: ArrivalOptions): Promise<OpenedOffer> {
+export async function openOffer({ tunnel, about, signal }: ArrivalOptions, offer: Offer): Promise<OpenedOffer> {
   const connect = (): ReturnType<typeof tunnel.connect> => tunnel.connect(REGISTRY_SERVICE);
   const client = new RegistryClient({ connect, credentials: offer.credentials, signal });
   try {
-    const manifest = await client.manifest(offer.repository, offer.tag, offer.platform);
+    const manifest = await client.manifest(offer.repository, offer.tag, about.platform);
     const config = await client.blob(offer.repository, manifest.config, MAX_CONFIG);
     const { diffIds } = parseConfig(config);
-    if (diffIds.join() !== offer.diffIds.join())
+    if (diffIds.join() !== about.diffIds.join())
       throw new InvalidImage("its config names other layers than were offered");
     if (diffIds.length !== manifest.layers.length)
       throw new InvalidImage("its manifest and its config differ in layers");

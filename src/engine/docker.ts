@@ -5,6 +5,7 @@ import { describeEndpoint, type EngineEndpoint } from "./endpoint.ts";
 import type { Engine, EngineInfo } from "./engine.ts";
 import {
   inspectImage,
+  layerSizes,
   listedSize,
   listImageIds,
   listReferences,
@@ -43,6 +44,7 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
     inspectImage: (reference, platform) => inspectImage(api, reference, platform),
     listReferences: () => listReferences(api),
     listImageIds: () => listImageIds(api),
+    layerSizes: (reference) => layerSizes(api, reference),
     listedSize: (reference) => listedSize(api, reference),
     loadImage: (archive, platform) => loadImage(api, archive, platform),
     saveImage: (reference, options = {}) => saveImage(api, reference, options),

@@ -94,6 +94,8 @@ export interface Engine extends AsyncDisposable {
   listReferences(): Promise<string[]>;
   /** IDs of all images, those without a name and the steps of builds included. */
   listImageIds(): Promise<string[]>;
+  /** Uncompressed sizes of what the steps of an image added, bytes, bottom first; steps that added nothing are left out. */
+  layerSizes(reference: string): Promise<number[]>;
   /** As the list of images has it, and not as inspect has it: a containerd store lists only what it holds whole. */
   listedSize(reference: string): Promise<number | undefined>;
   /**

@@ -53,6 +53,15 @@ export async function listImageIds(api: DockerApi): Promise<string[]> {
   return [...new Set(images.map(({ Id }) => Id))];
 }
 
+/** From the image's history, newest first there. */
+export async function layerSizes(api: DockerApi, reference: string): Promise<number[]> {
+  const steps = (await api.json("GET", `/images/${inPath(reference)}/history`)) as { Size: number }[];
+  return steps
+    .map(({ Size }) => Size)
+    .filter((size) => size > 0)
+    .toReversed();
+}
+
 /** Bytes; undefined when the list does not have it. */
 export async function listedSize(api: DockerApi, reference: string): Promise<number | undefined> {
   const query = { filters: { reference: [reference] } };

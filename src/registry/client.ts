@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { Agent, request, type IncomingMessage } from "node:http";
-import { duplexPair, type Duplex } from "node:stream";
+import { pipeline, type Duplex, type Readable } from "node:stream";
+import { createBrotliDecompress } from "node:zlib";
 import type { Credentials } from "../engine/engine.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import {
@@ -14,7 +15,7 @@ import {
   type Manifest,
 } from "../image/manifest.ts";
 import { Failure, messageOf } from "../output/errors.ts";
-import { join } from "../streams/join.ts";
+import { asSocket } from "../streams/join.ts";
 import { basicAuth } from "./password.ts";
 
 const MANIFEST_TYPES = [
@@ -44,12 +45,7 @@ export class RegistryClient {
     this.#options = options;
     // A connection costs one stream of the tunnel, and Node keeps only real sockets alive.
     this.#agent = new Agent({ keepAlive: false, maxSockets: MAX_CONNECTIONS });
-    this.#agent.createConnection = () => {
-      // Not the stream itself, which may be one of HTTP/2: see registry/password-proxy.ts.
-      const [inner, outer] = duplexPair();
-      join(options.connect(), outer);
-      return inner;
-    };
+    this.#agent.createConnection = () => asSocket(options.connect());
   }
 
   /** The manifest for a platform (`os/arch[/variant]`), through an index where there is one. Checked against its digest. */
@@ -73,9 +69,16 @@ export class RegistryClient {
     return bytes;
   }
 
-  /** A blob as it comes, unchecked. The caller reads it to its end, or destroys it. */
-  async stream(repository: string, digest: Digest): Promise<IncomingMessage> {
-    return await this.#get(`/v2/${repository}/blobs/${digest}`, "*/*");
+  /**
+   * A blob as it comes, unchecked. It may be packed for the way alone (Content-Encoding, RFC 9110, 8.4), and is unpacked here.
+   * The caller reads it to its end, or destroys it.
+   */
+  async stream(repository: string, digest: Digest): Promise<Readable> {
+    const response = await this.#get(`/v2/${repository}/blobs/${digest}`, "*/*", "br");
+    if (response.headers["content-encoding"] !== "br") return response;
+    const plain = createBrotliDecompress();
+    pipeline(response, plain, () => {}); // an error of the one is the other's
+    return plain;
   }
 
   async #bytes(path: string, max: number, accept = "*/*"): Promise<Buffer> {
@@ -89,7 +92,7 @@ export class RegistryClient {
     return Buffer.concat(chunks);
   }
 
-  async #get(path: string, accept: string): Promise<IncomingMessage> {
+  async #get(path: string, accept: string, encoding = "identity"): Promise<IncomingMessage> {
     const { credentials, signal } = this.#options;
     const authorization = credentials === undefined ? {} : { authorization: basicAuth(credentials) };
     try {
@@ -97,7 +100,7 @@ export class RegistryClient {
         host: "registry",
         path,
         agent: this.#agent,
-        headers: { accept, ...authorization },
+        headers: { accept, "accept-encoding": encoding, ...authorization },
         signal,
       });
       outgoing.end();

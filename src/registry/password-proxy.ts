@@ -1,10 +1,10 @@
 import { once } from "node:events";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { duplexPair, type Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
 import { createProxyServer } from "http-proxy-3";
 import type { Credentials } from "../engine/engine.ts";
-import { join } from "../streams/join.ts";
+import { asSocket } from "../streams/join.ts";
 import { basicAuth, isAuthorized } from "./password.ts";
 
 /** A door with a password before a registry that has none of its own, or one that others may know. */
@@ -77,11 +77,7 @@ export function passwordProxy({
   server.keepAliveTimeout = 60_000;
   return {
     accept(stream) {
-      // Not on the stream itself: an HTTP server writes strings, and an HTTP/2 stream over pipes has sent other memory in
-      // their place (seen on Node 20.20: the engine got 16 stray bytes for a response). Buffers arrive as they are.
-      const [inner, outer] = duplexPair();
-      join(stream, outer);
-      server.emit("connection", inner);
+      server.emit("connection", asSocket(stream));
     },
     async listen() {
       server.listen(0, "127.0.0.1");

@@ -62,9 +62,10 @@ export class StdioTransport extends Duplex {
 
   #send(chunks: { chunk: Buffer }[], done: Done): void {
     const release: Done = (error) => {
-      if (this.#release !== release) return;
-      this.#release = undefined;
-      done(error);
+      if (this.#release === release) {
+        this.#release = undefined;
+        done(error);
+      } else if (error) this.destroy(error); // the write was called done before this was known
     };
     this.#release = release;
     this.#sink.cork();

@@ -23,10 +23,10 @@ export interface ContainerdStoreOptions {
 export function containerdStore(engine: Engine, options: ContainerdStoreOptions): TargetStore {
   return {
     description: engine.address,
-    async present(diffIds, known) {
+    async present(diffIds) {
       const relatives = await findRelatives(engine, diffIds);
       const shared = relatives[0]?.shared ?? 0;
-      for await (const blobs of stacks(relatives, known.slice(0, shared))) {
+      for await (const blobs of stacks(relatives)) {
         for (let count = blobs.length; count > 0; count = Math.floor(count / 2)) {
           const layers = blobs
             .slice(0, count)
@@ -41,14 +41,13 @@ export function containerdStore(engine: Engine, options: ContainerdStoreOptions)
     load: async (delivery, name) => await loadComposed(engine, delivery, name),
   };
 
-  /** What the blobs of the shared layers may be: those of the nearest relatives, then the sender's own. */
-  async function* stacks(relatives: Relative[], known: Descriptor[]): AsyncGenerator<Descriptor[]> {
+  /** What the blobs of the shared layers may be: those of the nearest relatives. */
+  async function* stacks(relatives: Relative[]): AsyncGenerator<Descriptor[]> {
     const shared = relatives[0]?.shared ?? 0;
     for (const { id } of relatives.filter((relative) => relative.shared === shared).slice(0, MAX_PROBES)) {
       const blobs = await options.blobsOf(id);
       if (blobs !== undefined && blobs.length >= shared) yield blobs.slice(0, shared);
     }
-    if (known.length > 0) yield known;
   }
 
   /**

@@ -34,10 +34,9 @@ export interface TargetStore {
   /** For messages and --verbose. */
   readonly description: string;
   /**
-   * Which of an image's layers are there: the lowest ones, bottom first, as many as can be proven. `known` are the sender's
-   * blobs for the same layers, in case the store holds those.
+   * Which of an image's layers are there: the lowest ones, bottom first, as many as can be proven.
    */
-  present(diffIds: readonly Digest[], known: readonly Descriptor[]): Promise<LayerHere[]>;
+  present(diffIds: readonly Digest[]): Promise<LayerHere[]>;
   /**
    * Puts an image in, under one temporary name that is the caller's to remove. Not interrupted once it has begun
    * (moby #51623: an interrupted load can hang the next one).

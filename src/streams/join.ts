@@ -1,5 +1,5 @@
 import { connect, Socket } from "node:net";
-import type { Duplex } from "node:stream";
+import { duplexPair, type Duplex } from "node:stream";
 
 /**
  * Copies both ways between two streams until both directions have ended, half-closes included.
@@ -28,6 +28,18 @@ function reset(stream: Duplex): void {
   // The end of a TCP connection says "complete" unless it is a reset.
   if (stream instanceof Socket && stream.remotePort !== undefined) stream.resetAndDestroy();
   else stream.destroy(new Error("the other half of the bridge is gone"));
+}
+
+/**
+ * The same stream for code that expects a socket. An HTTP client or server must not speak on an HTTP/2 stream itself: it writes
+ * strings, and Node 20.20 over pipes has sent other memory in their place (an engine got 16 stray bytes for an answer).
+ */
+export function asSocket(stream: Duplex): Duplex {
+  const [inner, outer] = duplexPair();
+  join(stream, outer);
+  // One half of a pair does not hear that the other was destroyed (Node 20): a broken answer would stay open for ever.
+  inner.once("close", () => outer.readableEnded || outer.destroy());
+  return inner;
 }
 
 /** Answers a stream with a connection to a TCP port. `onUnreachable` hears of one that could not be made. */

@@ -31,11 +31,13 @@ afterAll(async () => await small?.[Symbol.asyncDispose]());
 
 describe.skipIf(why)(`a full disk ${why ?? ""}`, () => {
   test.each([
-    ["where the temporary registry is", "large:v1", "the temporary registry ran out of disk space"],
-    ["where the image arrives", "medium:v1", "the far end failed: "],
-  ])("%s: said with status 11, and what was half there is gone", async (_, image, message) => {
+    ["where the temporary registry is", "large:v1", "the temporary registry ran out of disk space", "container"],
+    ["where the image arrives", "medium:v1", "the far end failed: ", "embedded"],
+  ])("%s: said with status 11, and what was half there is gone", async (_, image, message, registry) => {
     const changes = await rememberEngines(small.near, small.far);
-    const run = await dos(["push", image, "ssh", "far", `docker-over-ssh pull ${image}`], { on: small });
+    const run = await dos(["push", "--registry", registry, image, "ssh", "far", `docker-over-ssh pull ${image}`], {
+      on: small,
+    });
     expect(run.stderr).toContain(message);
     expect(run.stderr).toMatch(/space/);
     expect(run.exitCode).toBe(11);

@@ -1,5 +1,5 @@
 import { execa } from "execa";
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { connectEngine } from "../../src/engine/connect.ts";
 import { newRunId } from "../../src/engine/run-id.ts";
 import { openRegistry } from "../../src/registry/registry.ts";
@@ -36,14 +36,8 @@ describe.skipIf(why)("the registry container", () => {
   test("what a killed run left behind is removed by the next one, what a living one uses is not", async () => {
     await buildImage(bed.near, "leftover:v1", [{ name: "data", bytes: 4_000_000 }]);
     const changes = await rememberEngines(bed.near, bed.far);
-    const killed = startDos([
-      "push",
-      "--verbose",
-      "leftover:v1",
-      "sh",
-      "-c",
-      "docker-over-ssh pull leftover:v1; sleep 1000",
-    ]);
+    const line = ["push", "--verbose", "--registry", "container", ...push("leftover:v1")];
+    const killed = startDos(line);
     await untilPrinted(killed, "preparing");
     killed.kill("SIGKILL");
     await killed;
@@ -51,7 +45,7 @@ describe.skipIf(why)("the registry container", () => {
 
     await using engine = await connectEngine(bed.near.host, {});
     await using living = await openRegistry({ kind: "container" }, engine, options());
-    const next = await dos(["push", "--verbose", ...push("leftover:v1")]);
+    const next = await dos(line);
     expect(next).toEqual(done);
     expect(next.stderr).toContain("left by a run that was killed");
     expect((await fetch(`${living.url}/v2/`)).status).toBe(401);
@@ -64,25 +58,21 @@ describe.skipIf(why)("the registry container", () => {
 });
 
 describe.skipIf(why)("a registry of yours", () => {
-  beforeAll(async () => {
-    await buildImage(bed.near, "own:v1", [{ name: "data", bytes: 1_000_000 }]);
-  });
-
   test.each([
-    ["--registry HOST:PORT", (host: string) => ({ args: ["--registry", host], env: {} })],
+    ["option", "--registry HOST:PORT", (host: string) => ({ args: ["--registry", host], env: {} })],
     [
+      "variable",
       "LOCAL_DOCKER_REGISTRY_PORT",
       (host: string) => ({ args: [], env: { LOCAL_DOCKER_REGISTRY_PORT: host.split(":")[1] ?? "" } }),
     ],
-  ])("by %s: no container is started, and the temporary name goes", async (_, choice) => {
+  ])("by %s %s: no container is started, and the temporary name goes", async (name, _, choice) => {
+    await buildImage(bed.near, `${name}:v1`, [{ name, bytes: 1_000_000 }]);
     await using registry = await startRegistry(bed.near);
     const changes = await rememberEngines(bed.near);
     const { args, env } = choice(registry.host);
-    expect(await dos(["push", ...args, ...push("own:v1")], { env })).toEqual(done);
+    expect(await dos(["push", ...args, ...push(`${name}:v1`)], { env })).toEqual(done);
     expect(await changes()).toEqual(unchanged(1));
-    const { repositories } = (await (await fetch(`http://${registry.host}/v2/_catalog`)).json()) as {
-      repositories: string[];
-    };
-    expect(repositories).toEqual(["docker-over-ssh/library/own"]);
+    const catalog = await fetch(`http://${registry.host}/v2/_catalog`);
+    expect(await catalog.json()).toEqual({ repositories: [`docker-over-ssh/library/${name}`] });
   });
 });

@@ -80,7 +80,7 @@ describe("a wrong command line has status 2 and says what is wrong", () => {
     [["shove", "app"], "unknown command"],
     [["push", "--nope", "app"], "unknown option '--nope'"],
     [["pull", "--registry", "container", "app"], "unknown option '--registry'"],
-    [["push", "--registry", "nonsense", "app"], "container or HOST:PORT"],
+    [["push", "--registry", "nonsense", "app"], "embedded, container or HOST:PORT"],
     [["pull", "--via", "magic", "app"], "Allowed choices are load, pull"],
     [["push", "--platform", "arm64", "app"], "OS/ARCH"],
     [["push", "--timeout", "soon", "app"], "number of seconds"],

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parseAsk, parseOffer, parseResult } from "../../src/conversation.ts";
+import { parseAbout, parseAsk, parseOffer, parseResult, parseWant } from "../../src/conversation.ts";
 import { newRunId } from "../../src/engine/run-id.ts";
 
 const DIGEST = `sha256:${"0a".repeat(32)}`;
@@ -10,9 +10,9 @@ const offer = {
   repository: "docker-over-ssh/library/app",
   tag: `${run}.${run}`,
   credentials: { username: "u", password: "p" },
-  diffIds: [DIGEST],
-  platform: "linux/arm64/v8",
 };
+const about = { type: "about", diffIds: [DIGEST], platform: "linux/arm64/v8", configDigest: DIGEST };
+const want = { type: "want", diffIds: [DIGEST], whole: false, nothing: false };
 const result = {
   type: "result",
   image: "app",
@@ -26,6 +26,8 @@ const result = {
 test("well-formed messages come through, without what was added to them", () => {
   expect({ type: "ask", ...parseAsk({ ...ask, extra: 1 }) }).toEqual(ask);
   expect({ type: "offer", ...parseOffer({ ...offer, extra: 1 }) }).toEqual(offer);
+  expect({ type: "about", ...parseAbout({ ...about, extra: 1 }) }).toEqual(about);
+  expect({ type: "want", ...parseWant({ ...want, extra: 1 }) }).toEqual(want);
   expect({ type: "result", ...parseResult({ ...result, extra: 1 }) }).toEqual(result);
 });
 
@@ -49,12 +51,22 @@ describe("malformed ones end the transfer", () => {
     { tag: "" },
     { credentials: null },
     { credentials: { username: "u" } },
+  ])("offer with %j", (change) => {
+    expect(() => parseOffer({ ...offer, ...change })).toThrow("broke the protocol");
+  });
+
+  test.each([
     { diffIds: "all" },
     { diffIds: ["sha256:short"] },
     { diffIds: Array.from({ length: 1001 }, () => DIGEST) },
     { platform: "" },
-  ])("offer with %j", (change) => {
-    expect(() => parseOffer({ ...offer, ...change })).toThrow("broke the protocol");
+    { configDigest: "sha256:short" },
+  ])("about with %j", (change) => {
+    expect(() => parseAbout({ ...about, ...change })).toThrow("broke the protocol");
+  });
+
+  test.each([{ diffIds: undefined }, { diffIds: [null] }, { diffIds: [7] }])("want with %j", (change) => {
+    expect(() => parseWant({ ...want, ...change })).toThrow("broke the protocol");
   });
 
   test.each([{ layersSent: Number.NaN }, { id: {} }, { bytesPresent: -1 }])("result with %j", (change) => {

@@ -11,7 +11,8 @@ const ROOMS: Record<string, string[]> = {
   engine: ["streams", "output", "image"],
   registry: ["streams", "output", "image", "engine"],
   store: ["streams", "output", "image", "engine"],
-  // A chapter of pull.ts, not a room below it: it wires the others.
+  // Chapters of push.ts and pull.ts, not rooms below them: they wire the others.
+  departure: ["conversation.ts", "engine", "image", "output", "registry", "store"],
   arrival: ["conversation.ts", "engine", "image", "output", "registry", "stdio-tunnel", "store"],
 };
 

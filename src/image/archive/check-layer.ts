@@ -1,17 +1,16 @@
 import { once } from "node:events";
 import { PassThrough, Transform, type Readable } from "node:stream";
 import type { Digest } from "../digest.ts";
-import type { Descriptor } from "../manifest.ts";
 import { decodeLayer } from "./decode-layer.ts";
-import { proof, type Proof } from "./prove.ts";
+import { proof, type Expected, type Proof } from "./prove.ts";
 
 export interface LayerToCheck {
-  /** The layer as it is stored, packed or not. Where the digest is not known it is left out. */
-  blob: { mediaType?: string; digest?: Digest; size?: Descriptor["size"] };
+  /** The layer as it is stored, packed or not. What is not known is left out. Size in bytes. */
+  blob: { mediaType?: string; digest?: Digest; size?: number };
   /** Of its plain tar. */
   diffId: Digest;
   /** Bytes of plain tar at most, against zip bombs. */
-  maxSize?: number;
+  maxSize?: number | undefined;
 }
 
 /**
@@ -19,37 +18,34 @@ export interface LayerToCheck {
  * at the end, or as soon as it is clear, with `InvalidImage`; until it has ended nothing of it may be relied on. Back-pressure
  * reaches through; memory does not grow with the layer.
  */
-export function checkLayer({ blob, diffId, maxSize }: LayerToCheck): Transform {
-  const { mediaType, digest, size } = blob;
-  const stored = proof({
-    what: `layer ${digest ?? diffId}`,
-    ...(digest && { digest }),
-    ...(size !== undefined && { size }),
+export function checkLayer({ blob: { mediaType, digest, size }, diffId, maxSize }: LayerToCheck): Transform {
+  const stored = { what: `layer ${digest ?? diffId}`, digest, size };
+  // A packed layer cannot have the digest of what is in it: this one is plain, and hashed once.
+  if (digest === diffId) return checkPlain({ ...stored, maxSize });
+  return checkPacked(stored, { what: `the plain layer ${diffId}`, digest: diffId, maxSize }, mediaType);
+}
+
+function checkPlain(expected: Expected): Transform {
+  const bytes = proof(expected);
+  return new Transform({
+    transform: (chunk: Buffer, _encoding, done) => attempt(() => bytes.take(chunk), done) && done(null, chunk),
+    flush: (done) => attempt(() => bytes.finish(), done) && done(),
   });
-  const unpacked = proof({
-    what: `the plain layer ${diffId}`,
-    digest: diffId,
-    ...(maxSize !== undefined && { maxSize }),
-  });
+}
+
+function checkPacked(expected: Expected, unpacked: Expected, mediaType: string | undefined): Transform {
+  const stored = proof(expected);
   const side = new PassThrough();
-  const checked = takeAll(decodeLayer(side, mediaType), unpacked);
+  const checked = takeAll(decodeLayer(side, mediaType), proof(unpacked));
   const check = new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      try {
-        stored.take(chunk);
-      } catch (error) {
-        return done(error as Error);
-      }
+      if (!attempt(() => stored.take(chunk), done)) return;
       if (side.write(chunk)) return done(null, chunk);
       once(side, "drain").then(() => done(null, chunk), done);
     },
     flush(done) {
-      try {
-        // First, because a layer that was cut off is better told so than by what its decoder makes of it.
-        stored.finish();
-      } catch (error) {
-        return done(error as Error);
-      }
+      // First, because a layer that was cut off is better told so than by what its decoder makes of it.
+      if (!attempt(() => stored.finish(), done)) return;
       side.end();
       checked.then(() => done(), done);
     },
@@ -59,8 +55,20 @@ export function checkLayer({ blob, diffId, maxSize }: LayerToCheck): Transform {
     },
   });
   side.on("error", () => {});
+  // Also while nothing is written, and while a write waits for a drain that will not come any more.
   checked.catch((error: Error) => check.destroy(error));
   return check;
+}
+
+/** Hands an error to a stream's callback. Whether there was none. */
+function attempt(step: () => void, done: (error: Error) => void): boolean {
+  try {
+    step();
+    return true;
+  } catch (error) {
+    done(error as Error);
+    return false;
+  }
 }
 
 async function takeAll(plain: Readable, bytes: Proof): Promise<void> {

@@ -7,11 +7,11 @@ import { InvalidImage } from "../manifest.ts";
 export interface Expected {
   /** For messages: "layer sha256:…". */
   what: string;
-  digest?: Digest;
+  digest?: Digest | undefined;
   /** Bytes, exactly. */
-  size?: number;
+  size?: number | undefined;
   /** Bytes, at most. */
-  maxSize?: number;
+  maxSize?: number | undefined;
 }
 
 /** Takes bytes as they pass, and knows at the end what they were. Memory does not grow with them. */

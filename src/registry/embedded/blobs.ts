@@ -17,6 +17,12 @@ export async function sendBlob(
   if (blob === undefined) throw unknownBlob(digest);
   if (request.method === "HEAD") return describeBlob(response, digest, blob.size);
 
+  if (blob.packed !== undefined && request.headers["accept-encoding"] === "br") {
+    const { size, open } = blob.packed;
+    response.writeHead(200, { ...headersOf(digest, size), "content-encoding": "br" });
+    return await pipeline(open(), exactLength(size), response);
+  }
+
   const range = readRange(rangeOf(request, digest), blob.size);
   if (range === "unsatisfiable") {
     throw new DistributionError(416, "SIZE_INVALID", `the blob has ${blob.size} bytes`, {

@@ -15,6 +15,8 @@ export interface StoredBlob {
    * than was announced breaks the connection that it is sent on, so that nobody takes it for the whole.
    */
   open(range?: ByteRange): Readable | Promise<Readable>;
+  /** The same, packed for the way (Content-Encoding `br`, RFC 9110, 8.4), for whoever takes that. */
+  packed?: { size: number; open(): Readable };
 }
 
 export interface StoredManifest {

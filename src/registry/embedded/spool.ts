@@ -1,9 +1,10 @@
 import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { lstat, mkdtemp, open, readdir, rm, type FileHandle } from "node:fs/promises";
+import { open, rm, type FileHandle } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { lifeOf, type RunId } from "../../engine/run-id.ts";
+import type { RunId } from "../../engine/run-id.ts";
+import { makeSpoolFolder } from "../../engine/spool-folder.ts";
 import type { Digest } from "../../image/digest.ts";
 import { Failure } from "../../output/errors.ts";
 import type { StoredBlob } from "./content.ts";
@@ -23,15 +24,12 @@ export interface Spool extends AsyncDisposable {
   create(): Promise<SpoolFile>;
 }
 
-const PREFIX = "docker-over-ssh-spool-";
-
 /**
  * Makes a spool in `parent`, and removes those that runs which were killed have left there.
  * The folder's name carries the run's id.
  */
 export async function openSpool(run: RunId, parent: string = tmpdir()): Promise<Spool> {
-  await removeDeadSpools(parent);
-  const folder = await mkdtemp(join(parent, `${PREFIX}${run}-`)); // mode 0700
+  const folder = await makeSpoolFolder(run, parent);
   let count = 0;
   return {
     folder,
@@ -103,18 +101,4 @@ function noSpace(path: string, cause: unknown): Failure {
     hint: "Free some, or name a folder on a larger disk with TMPDIR.",
     cause,
   });
-}
-
-/** Only what is this user's own: anybody may put a folder of that name into a shared /tmp. */
-async function removeDeadSpools(parent: string): Promise<void> {
-  const names = (await readdir(parent).catch(() => [])).filter((name) => name.startsWith(PREFIX));
-  for (const name of names) {
-    const run = name.slice(PREFIX.length, name.lastIndexOf("-"));
-    if (lifeOf(run) !== "dead") continue;
-    const path = join(parent, name);
-    const found = await lstat(path).catch(() => undefined);
-    if (found?.isDirectory() && found.uid === process.getuid?.()) {
-      await rm(path, { recursive: true, force: true }).catch(() => {});
-    }
-  }
 }

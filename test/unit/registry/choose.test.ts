@@ -5,9 +5,10 @@ const LOCAL = { LOCAL_DOCKER_REGISTRY_PORT: "5000" };
 
 describe("which registry", () => {
   test.each<[string | undefined, NodeJS.ProcessEnv, unknown]>([
-    [undefined, {}, { kind: "container" }],
+    [undefined, {}, { kind: "embedded" }],
     ["container", LOCAL, { kind: "container" }],
-    [undefined, { LOCAL_DOCKER_REGISTRY_PORT: "" }, { kind: "container" }],
+    [undefined, { LOCAL_DOCKER_REGISTRY_PORT: "" }, { kind: "embedded" }],
+    ["embedded", LOCAL, { kind: "embedded" }],
     [undefined, LOCAL, { kind: "external", host: "127.0.0.1", port: 5000 }],
     ["registry.lan:80", LOCAL, { kind: "external", host: "registry.lan", port: 80 }],
     ["[::1]:5000", {}, { kind: "external", host: "[::1]", port: 5000 }],

@@ -136,10 +136,8 @@ describe("a command that is no tunnel", () => {
     expect(lines).toEqual(["Permission denied", "Connection closed"]);
   });
 
-  test("has all its words on stderr heard, however many", async () => {
-    const { lines } = await run(farProgram("talks-a-lot.mjs"));
-    expect(lines).toHaveLength(20_001);
-    expect(lines.at(-1)).toBe("the last word");
+  test("has the words heard that come just after its end", async () => {
+    expect((await run(farProgram("last-words.mjs"))).lines).toEqual(["the last word"]);
   });
 
   test("prints escape sequences: they are passed on, for whoever prints them to make harmless", async () => {

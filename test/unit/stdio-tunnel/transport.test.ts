@@ -108,6 +108,18 @@ test("what may wait in this way is bounded", async () => {
   expect(sink.writableLength).toBeLessThan(MAX_BACKLOG + 2 * chunk.length);
 });
 
+test("a sink that is gone is an error, also while something waits to be read", async () => {
+  const { source, sink, transport } = halves();
+  source.write("never read");
+  transport.read(0);
+  await vi.waitFor(() => expect(transport.readableLength).toBeGreaterThan(0));
+  sink.destroy();
+  const more = (): void => void (transport.destroyed || transport.write("words", more));
+  more();
+  const [error] = (await once(transport, "error")) as [NodeJS.ErrnoException];
+  expect(error.code).toBe("ERR_STREAM_DESTROYED");
+});
+
 test.each(["source", "sink"] as const)("an error of the %s is its error, and takes both along", async (half) => {
   const all = halves();
   all[half].destroy(new Error("EIO"));

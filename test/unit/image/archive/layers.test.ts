@@ -134,6 +134,7 @@ describe("a layer is proven while it passes", () => {
       const bytes = await check(gzip, { blob, diffId: digestOf(tar) }, seed, 10 ** seed);
       expect(bytes.equals(gzip)).toBe(true);
     }
+    expect((await check(tar, { blob: { digest: digestOf(tar) }, diffId: digestOf(tar) })).equals(tar)).toBe(true);
     expect((await check(tar, { blob: {}, diffId: digestOf(tar), maxSize: tar.length })).equals(tar)).toBe(true);
   });
 
@@ -158,6 +159,19 @@ describe("a layer is proven while it passes", () => {
       `ends after ${gzip.length} of its`,
     ],
     ["cut off", gzip.subarray(0, 9000), { blob, diffId: digestOf(tar) }, "ends after 9000 of its"],
+    ["plain, another diff ID", tar, { blob: { digest: digestOf("x") }, diffId: digestOf("x") }, /is in truth sha256:/],
+    [
+      "plain, too large",
+      tar,
+      { blob: { digest: digestOf(tar) }, diffId: digestOf(tar), maxSize: 100 },
+      "is larger than 100 bytes",
+    ],
+    [
+      "packed, as if it were plain",
+      gzip,
+      { blob: { digest: digestOf(tar) }, diffId: digestOf(tar) },
+      /is in truth sha256:/,
+    ],
     ["nothing", Buffer.alloc(0), { blob: {}, diffId: digestOf(tar) }, "is in truth"],
     [
       "more plain bytes than allowed",

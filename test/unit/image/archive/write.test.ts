@@ -1,9 +1,10 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import type { ArchivedLayer } from "../../../../src/image/archive/image-archive.ts";
 import { openDockerArchive } from "../../../../src/image/archive/open-docker-archive.ts";
 import { openOciArchive, openOciLayout } from "../../../../src/image/archive/open-oci.ts";
 import { writeDockerArchive, type LayerToWrite } from "../../../../src/image/archive/write-docker-archive.ts";
@@ -29,16 +30,21 @@ async function layersOf({ layers, diffIds }: TestImage, here: number[] = []): Pr
   );
 }
 
-/** What tar(1) makes of it: name and size. */
+/** What tar(1) makes of it: path and size of each file. */
 async function listed(tar: Buffer): Promise<Record<string, number>> {
-  const { stdout } = await promisify(execFile)("tar", ["tvf", await file(tar)]);
-  return Object.fromEntries(
-    stdout
-      .trim()
-      .split("\n")
-      .map((line) => line.split(/\s+/))
-      .map((words) => [words[5] ?? "", Number(words[2])]),
-  );
+  const to = await mkdtemp(join(folder, "unpacked-"));
+  await promisify(execFile)("tar", ["-xf", await file(tar), "-C", to]);
+  const sizes: Record<string, number> = {};
+  for (const name of await readdir(to, { recursive: true })) {
+    const found = await stat(join(to, name));
+    if (found.isFile()) sizes[name] = found.size;
+  }
+  return sizes;
+}
+
+async function read(layer: ArchivedLayer | undefined): Promise<Buffer> {
+  if (layer === undefined) throw new Error("no layer");
+  return await bytesOf(layer.open());
 }
 
 describe("a docker archive", () => {
@@ -73,6 +79,14 @@ describe("a docker archive", () => {
     expect(found.config).toEqual(image.config);
     for (const [at, layer] of found.layers.entries())
       expect(digestOf(await bytesOf(layer.open()))).toBe(image.diffIds[at]);
+  });
+
+  test("in part is read again, but for the layers that are not in it", async () => {
+    const partial = writeDockerArchive({ config: image.config, layers: await layersOf(image, [0]), names: [] });
+    await using archive = await openDockerArchive(await file(await bytesOf(partial)));
+    const [absent, whole] = (await archive.find()).layers;
+    await expect(read(absent)).rejects.toThrow(/in truth/);
+    expect(digestOf(await read(whole))).toBe(image.diffIds[1]);
   });
 
   test("has a layer that an image has twice once, in full if one of the two is not there", async () => {

@@ -33,17 +33,13 @@ test("a spool is for this user's eyes, and is gone at the end with what is in it
 test("what a run that was killed has left is removed by the next one, what a living one uses is not", async () => {
   await using living = await openSpool(newRunId(), folder);
   const dead = newRunId(2 ** 22 + 1); // above every process number
-  await mkdir(join(folder, `docker-over-ssh-spool-${dead}-abcdef`, "sub"), { recursive: true });
-  const others = ["docker-over-ssh-spool-x", `docker-over-ssh-spool-${newRunId()}-abcdef`, "mine"];
+  await mkdir(join(folder, `spool-${dead}-abcdef`, "sub"), { recursive: true });
+  const others = ["spool-x", `spool-${newRunId()}-abcdef`, "mine"];
   for (const name of others) await mkdir(join(folder, name));
-  await symlink(join(folder, "mine"), join(folder, `docker-over-ssh-spool-${dead}-ghijkl`));
+  await symlink(join(folder, "mine"), join(folder, `spool-${dead}-ghijkl`));
   await using next = await openSpool(newRunId(), folder);
   expect((await readdir(folder)).map((name) => join(folder, name)).toSorted()).toEqual(
-    [
-      living.folder,
-      next.folder,
-      ...[...others, `docker-over-ssh-spool-${dead}-ghijkl`].map((name) => join(folder, name)),
-    ].toSorted(),
+    [living.folder, next.folder, ...[...others, `spool-${dead}-ghijkl`].map((name) => join(folder, name))].toSorted(),
   );
 });
 
@@ -54,7 +50,7 @@ test.skipIf(process.platform !== "linux")("a full disk has its own failure", asy
 });
 
 test.skipIf(process.getuid?.() !== 0)("another user's folder is not touched, whatever it is called", async () => {
-  const theirs = join(folder, `docker-over-ssh-spool-${newRunId(2 ** 22 + 1)}-abcdef`);
+  const theirs = join(folder, `spool-${newRunId(2 ** 22 + 1)}-abcdef`);
   await mkdir(theirs);
   await chown(theirs, 65_534, 65_534);
   await using _spool = await openSpool(newRunId(), folder);

@@ -1,0 +1,33 @@
+import { fillRegistry } from "../registry/fill.ts";
+import { openGate } from "../registry/gate.ts";
+import { openRegistry, type RegistryChoice } from "../registry/registry.ts";
+import type { Departure, DepartureOptions } from "./departure.ts";
+
+/** Lets the engine push the whole image into a registry:2 container or a registry of yours, and opens a gate to that image. */
+export async function departByRegistry(choice: RegistryChoice, options: DepartureOptions): Promise<Departure> {
+  const { engine, image, runs, platform, onlyPlatform, signal, onProgress } = options;
+  const registry = await openRegistry(choice, engine, { run: runs[0], signal, onProgress });
+  try {
+    const stop = AbortSignal.any([signal, registry.signal]);
+    const filled = await fillRegistry(engine, registry, image, {
+      runs,
+      platform,
+      onlyPlatform,
+      signal: stop,
+      onProgress,
+    });
+    const gate = openGate(registry, filled.repository);
+    return {
+      offer: { ...filled, credentials: gate.credentials },
+      accept: (stream) => gate.accept(stream),
+      signal: registry.signal,
+      async [Symbol.asyncDispose]() {
+        await gate[Symbol.asyncDispose]();
+        await registry[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await registry[Symbol.asyncDispose]();
+    throw error;
+  }
+}
