@@ -2,7 +2,6 @@ import { defineConfig } from "vitest/config";
 
 // `unit` needs Node alone. `engines` runs real Docker engines, which its files share: one file at a time.
 export default defineConfig({
-  esbuild: { target: "node20" },
   test: {
     projects: [
       {

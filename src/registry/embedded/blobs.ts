@@ -18,9 +18,9 @@ export async function sendBlob(
   if (request.method === "HEAD") return describeBlob(response, digest, blob.size);
 
   if (blob.packed !== undefined && request.headers["accept-encoding"] === "br") {
-    const { size, open } = blob.packed;
-    response.writeHead(200, { ...headersOf(digest, size), "content-encoding": "br" });
-    return await pipeline(open(), exactLength(size), response);
+    const { packed } = blob;
+    response.writeHead(200, { ...headersOf(digest, packed.size), "content-encoding": "br" });
+    return await pipeline(packed.open(), exactLength(packed.size), response);
   }
 
   const range = readRange(rangeOf(request, digest), blob.size);
