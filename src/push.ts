@@ -11,6 +11,7 @@ import { depart } from "./departure/depart.ts";
 import type { Engine, ImageInfo } from "./engine/engine.ts";
 import { removeLeftovers } from "./engine/leftovers.ts";
 import { newRunId } from "./engine/run-id.ts";
+import { isDigest } from "./image/digest.ts";
 import { fullName, type Reference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import { chooseRegistry } from "./registry/choose.ts";
@@ -68,7 +69,11 @@ export async function push(request: PushRequest, { output, signal, env }: Surrou
     const { platform, info } = await agree(ask, engine, image, request.platform, found);
     const engineInfo = await engine.info();
     const idIsConfig = engineInfo.store !== "containerd";
-    const about: About = { diffIds: info.diffIds, platform, ...(idIsConfig ? { configDigest: info.id } : {}) };
+    const about: About = {
+      diffIds: info.diffIds,
+      platform,
+      ...(idIsConfig && isDigest(info.id) ? { configDigest: info.id } : {}),
+    };
     await tunnel.send({ type: "about", ...about });
     const want = parseWant(await unlessAborted(tunnel.next("want"), stop));
 

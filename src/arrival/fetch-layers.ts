@@ -33,24 +33,25 @@ export async function fetchLayers(
   spool: Spool,
   { repository, signal, onBytes, onLayer }: FetchOptions,
 ): Promise<LayerFile[]> {
-  const files: LayerFile[] = [];
-  const queue = [...missing.entries()];
+  // A layer that stands in an image twice comes once.
+  const files = new Map<Digest, LayerFile>();
+  const queue = [...new Map(missing.map((layer) => [layer.blob.digest, layer])).values()];
   const broken = new AbortController();
   const stop = AbortSignal.any([signal, broken.signal]);
   const worker = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const [index, { diffId, blob }] = next;
+      const { diffId, blob } = next;
       const path = spool.pathFor(hexOf(blob.digest));
       const body = await client.stream(repository, blob.digest);
       body.on("data", (chunk: Buffer) => onBytes(chunk.length));
       await pipeline(body, checkLayer({ blob, diffId }), createWriteStream(path, { mode: 0o600 }), { signal: stop });
-      files[index] = { kind: "file", diffId, path, blob };
+      files.set(blob.digest, { kind: "file", diffId, path, blob });
       onLayer();
     }
   };
   try {
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
-    return files;
+    return missing.flatMap(({ blob }) => files.get(blob.digest) ?? []);
   } catch (error) {
     broken.abort(error);
     throw spoolFailure(error, "loaded");

@@ -91,6 +91,15 @@ describe.skipIf(why)(`one line moves an image from one engine to another ${why ?
     expect((await bed.far.docker("run", "--rm", "twice:v2")).stdout).toBe("twice v2");
   });
 
+  test("an image that has the same layer twice", async () => {
+    const layer = { name: "again", bytes: 1000 };
+    await buildImage(bed.near, "again:v1", [layer, { name: "between", bytes: 1000 }, layer]);
+    const diffIds = (await bed.near.docker("inspect", "--format", "{{json .RootFS.Layers}}", "again:v1")).stdout;
+    expect(new Set(JSON.parse(diffIds) as string[]).size).toBe(4);
+    expect(await dos(["push", "again:v1", "ssh", "far", "docker-over-ssh pull again:v1"])).toEqual(done);
+    expect((await bed.far.docker("run", "--rm", "again:v1")).stdout).toBe("again v1");
+  });
+
   test("a large image that was never pushed: read from docker save, whole and in place", async () => {
     await buildImage(bed.near, "saved:v1", [
       { name: "large", bytes: 70 * MB, files: 20, content: "text" },
