@@ -9,7 +9,6 @@ import { buildImage } from "../test/testbed/build-image.ts";
 import { checkTestbed } from "../test/testbed/check.ts";
 import type { Engine } from "../test/testbed/engine.ts";
 import { useHostEngine } from "../test/testbed/host-engine.ts";
-import { registryImage } from "../test/testbed/registry-image.ts";
 import { startTestbed } from "../test/testbed/start.ts";
 
 const IMAGE = "docker-over-ssh-demo";
@@ -37,7 +36,6 @@ async function demo(): Promise<void> {
   const own = await engineAtHand();
   const near = own ?? bed.near;
   const env = { ...bed.env, ...(own === undefined ? {} : { DOCKER_HOST: own.host }) };
-  const broughtRegistry = await needRegistryImage(near);
   try {
     console.log(`near: Docker ${near.version}, ${own === undefined ? "a throw-away" : "the engine of this machine"}`);
     console.log(
@@ -53,8 +51,7 @@ async function demo(): Promise<void> {
     say(`Done: ${(first / MB).toFixed(1)} MB crossed the wire for v1, ${(second / MB).toFixed(3)} MB for v2.`);
   } finally {
     if (own !== undefined) {
-      const made = [`${IMAGE}:v1`, `${IMAGE}:v2`, ...(broughtRegistry ? ["registry:2"] : [])];
-      await own.docker("rmi", ...made).catch(() => {});
+      await own.docker("rmi", `${IMAGE}:v1`, `${IMAGE}:v2`).catch(() => {});
     }
   }
 
@@ -80,13 +77,4 @@ async function engineAtHand(): Promise<Engine | undefined> {
   } catch {
     return undefined;
   }
-}
-
-/** Sees that the engine has `registry:2`; true when it had to be brought there. */
-async function needRegistryImage(engine: Engine): Promise<boolean> {
-  const has = await engine.docker("image", "inspect", "registry:2").catch(() => undefined);
-  if (has !== undefined) return false;
-  const pulled = await engine.docker("pull", "--quiet", "registry:2").catch(() => undefined);
-  if (pulled === undefined) await registryImage(engine); // no hub in reach: of Debian's docker-registry
-  return true;
 }

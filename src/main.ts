@@ -63,7 +63,9 @@ function onSignal(signal: Signal, stop: AbortController, output: Terminal): void
 async function report(error: unknown, job: Job, output: Terminal): Promise<number> {
   const { FarFailure } = await import("./stdio-tunnel/session.ts");
   const { wasTold } = await import("./stdio-tunnel/open.ts");
-  const failure = error instanceof Failure ? error : bug(error);
+  const { explained } = await import("./transfer.ts");
+  const told = explained(error);
+  const failure = told instanceof Failure ? told : bug(error);
   // The spawner's user reads it: from the spawned side's words through the tunnel, or from its own.
   const saidThere = job.request.command.length === 0 && (wasTold(error) || failure instanceof FarFailure);
   if (!saidThere) output.failure(failure, failure instanceof FarFailure ? "far" : "here");

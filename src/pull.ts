@@ -13,6 +13,7 @@ import {
 } from "./conversation.ts";
 import type { Engine, EngineInfo, ImageInfo } from "./engine/engine.ts";
 import { removeLeftovers } from "./engine/leftovers.ts";
+import { isPlatform } from "./engine/platform.ts";
 import { newRunId } from "./engine/run-id.ts";
 import { taggableName, type Reference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
@@ -20,6 +21,7 @@ import type { Output } from "./output/output.ts";
 import { overTunnel } from "./stdio-tunnel/open.ts";
 import {
   connecting,
+  explained,
   readReference,
   summarize,
   unlessAborted,
@@ -58,6 +60,7 @@ export async function pull(request: PullRequest, { output, signal, env }: Surrou
     signal,
     onFarLine: (line: string) => output.far(line),
     onDetail: (text: string) => output.detail(text),
+    explain: explained,
   };
   await overTunnel(tunnelOptions, async (tunnel, stop) => {
     const onProgress = shareProgress(tunnel, spawner, output);
@@ -70,6 +73,12 @@ export async function pull(request: PullRequest, { output, signal, env }: Surrou
     const ask: Ask = { image: request.image, run, platform: request.platform };
     await tunnel.send({ type: "ask", ...ask });
     const about = parseAbout(await unlessAborted(tunnel.next("about"), stop));
+    if (request.platform !== undefined && !isPlatform(about.platform, request.platform)) {
+      throw new Failure("refused", `the far end sends the image for ${about.platform}, not for ${request.platform}`, {
+        expected: `a variant for ${request.platform}`,
+        hint: "Leave --platform out, or build the image for that platform on the sending side.",
+      });
+    }
     warnOfPlatform(about, info, output);
     const obtain = async (want: Want): Promise<Offer> => {
       await tunnel.send({ type: "want", ...want });

@@ -18,6 +18,7 @@ import { chooseRegistry } from "./registry/choose.ts";
 import { overTunnel } from "./stdio-tunnel/open.ts";
 import {
   connecting,
+  explained,
   readReference,
   summarize,
   unlessAborted,
@@ -60,6 +61,7 @@ export async function push(request: PushRequest, { output, signal, env }: Surrou
     signal,
     onFarLine: (line: string) => output.far(line),
     onDetail: (text: string) => output.detail(text),
+    explain: explained,
   };
   await overTunnel(tunnelOptions, async (tunnel, stop) => {
     const onProgress = shareProgress(tunnel, spawner, output);
@@ -76,6 +78,12 @@ export async function push(request: PushRequest, { output, signal, env }: Surrou
     };
     await tunnel.send({ type: "about", ...about });
     const want = parseWant(await unlessAborted(tunnel.next("want"), stop));
+    if (!want.diffIds.every((diffId) => info.diffIds.includes(diffId))) {
+      throw new Failure("refused", "the far end asks for layers that are not of this image", {
+        expected: `some of the ${info.diffIds.length} layers of ${image.given}`,
+        hint: "Install the same version on both sides.",
+      });
+    }
 
     for (const leftover of await removeLeftovers(engine)) {
       output.detail(`removed ${leftover}, left by a run that was killed`);

@@ -1,9 +1,10 @@
 import type { Result } from "./conversation.ts";
 import { connectEngine } from "./engine/connect.ts";
-import type { Engine } from "./engine/engine.ts";
+import { EngineError, type Engine } from "./engine/engine.ts";
+import { InvalidImage } from "./image/manifest.ts";
 import { InvalidReference, parseReference, type Reference } from "./image/reference.ts";
 import { bytes, duration, plural } from "./output/describe.ts";
-import { Failure } from "./output/errors.ts";
+import { Failure, messageOf } from "./output/errors.ts";
 import type { Output } from "./output/output.ts";
 
 /** What push and pull are asked for, as the command line has it. */
@@ -39,6 +40,23 @@ export function readReference(image: string): Reference {
       cause: error,
     });
   }
+}
+
+/** Errors of the engine and of what was read, as a person should be told them; others as they are. */
+export function explained(error: unknown): unknown {
+  if (error instanceof EngineError) {
+    return new Failure("transfer-failed", `the engine would not go on: ${messageOf(error)}`, {
+      expected: "it to do what it was asked for; the words are its own",
+      hint: "Look at the engine's log, then run the same command again.",
+      cause: error,
+    });
+  }
+  if (!(error instanceof InvalidImage)) return error;
+  return new Failure("not-verified", `the image is not what it should be: ${error.message}`, {
+    expected: "content that has the digests that it is named by",
+    hint: "Nothing was given its name. Run the same command again; if it happens again, please report it.",
+    cause: error,
+  });
 }
 
 /** Settles as `promise` does, or rejects with the signal's reason if that comes first. */

@@ -1,13 +1,15 @@
 import type { About } from "../conversation.ts";
 import { EngineError, type Engine } from "../engine/engine.ts";
 import { temporaryName } from "../engine/run-id.ts";
+import { spoolParent } from "../engine/spool-folder.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
+import { bytes } from "../output/describe.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { probeImage } from "../registry/embedded/probe.ts";
 import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
 import { openStore } from "../store/open.ts";
-import { openSpool } from "../store/spool.ts";
+import { openSpool, spaceFor } from "../store/spool.ts";
 import { countLayers, forget, type Arrival, type ArrivalOptions } from "./arrival.ts";
 import { fetchLayers } from "./fetch-layers.ts";
 import { openOffer } from "./open-offer.ts";
@@ -42,8 +44,15 @@ export async function arriveByLoad(options: ArrivalOptions): Promise<Arrival> {
     .map((blob, index) => ({ blob, diffId: diffIds[here.length + index] ?? "" }));
 
   await using spool = await openSpool(env, run);
-  const total = missing.reduce((all, { blob }) => all + blob.size, 0);
-  const progress = { stage: "sending", current: 0, total, layers: { done: 0, total: missing.length } };
+  const different = [...new Map(missing.map(({ diffId, blob }) => [diffId, blob.size])).values()];
+  const total = different.reduce((all, size) => all + size, 0);
+  if (total > (await spaceFor(spool))) {
+    throw new Failure("no-space", `${bytes(total)} are to come, and the cache folder's disk has not that much left`, {
+      expected: "room for the layers that are missing, in the cache folder (~/.cache/docker-over-ssh)",
+      hint: "Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",
+    });
+  }
+  const progress = { stage: "sending", current: 0, total, layers: { done: 0, total: different.length } };
   const files = await fetchLayers(client, missing, spool, {
     repository: offer.repository,
     signal,
@@ -91,8 +100,8 @@ function arrivalOf(engine: Engine, name: string, counts: Omit<Arrival, keyof Asy
 
 /** What the engine would push of an image: the only way to be told which blobs a containerd store holds. */
 async function learnBlobs(options: ArrivalOptions, id: string): Promise<Descriptor[] | undefined> {
-  const { engine, run, signal, output } = options;
-  await using registry = await openEmbeddedRegistry({ run });
+  const { engine, run, env, signal, output } = options;
+  await using registry = await openEmbeddedRegistry({ run, parent: spoolParent(env) });
   const image: Reference = { given: id, domain: "docker.io", path: "relative" };
   const probed = await probeImage(engine, image, {
     registry,

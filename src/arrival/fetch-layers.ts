@@ -35,25 +35,28 @@ export async function fetchLayers(
 ): Promise<LayerFile[]> {
   // A layer that stands in an image twice comes once.
   const files = new Map<Digest, LayerFile>();
-  const queue = [...new Map(missing.map((layer) => [layer.blob.digest, layer])).values()];
+  const queue = [...new Map(missing.map((layer) => [layer.diffId, layer])).values()];
   const broken = new AbortController();
   const stop = AbortSignal.any([signal, broken.signal]);
   const worker = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const { diffId, blob } = next;
-      const path = spool.pathFor(hexOf(blob.digest));
+      const path = spool.pathFor(hexOf(diffId));
       const body = await client.stream(repository, blob.digest);
+      stop.throwIfAborted();
       body.on("data", (chunk: Buffer) => onBytes(chunk.length));
       await pipeline(body, checkLayer({ blob, diffId }), createWriteStream(path, { mode: 0o600 }), { signal: stop });
-      files.set(blob.digest, { kind: "file", diffId, path, blob });
+      files.set(diffId, { kind: "file", diffId, path, blob });
       onLayer();
     }
   };
+  const workers = Array.from({ length: AT_ONCE }, worker);
   try {
-    await Promise.all(Array.from({ length: AT_ONCE }, worker));
-    return missing.flatMap(({ blob }) => files.get(blob.digest) ?? []);
+    await Promise.all(workers);
+    return missing.flatMap(({ diffId }) => files.get(diffId) ?? []);
   } catch (error) {
     broken.abort(error);
+    await Promise.allSettled(workers); // before the folder that they write to goes
     throw spoolFailure(error, "loaded");
   }
 }

@@ -22,8 +22,11 @@ export async function departByRegistry(choice: RegistryChoice, options: Departur
       accept: (stream) => gate.accept(stream),
       signal: registry.signal,
       async [Symbol.asyncDispose]() {
-        await gate[Symbol.asyncDispose]();
-        await registry[Symbol.asyncDispose]();
+        try {
+          await gate[Symbol.asyncDispose]();
+        } finally {
+          await registry[Symbol.asyncDispose]();
+        }
       },
     };
   } catch (error) {

@@ -80,8 +80,10 @@ async function pushFew(
   const layers = new Map<Digest, CollectedLayer>();
   for (const { diffId, mediaType } of probed.layers) {
     const layer = uploaded.get(diffId);
-    if (layer !== undefined) layers.set(diffId, await folder.keep(layer, mediaType));
+    if (layer !== undefined && !layers.has(diffId)) layers.set(diffId, await folder.keep(layer, mediaType));
   }
+  // The name may have been given to another image in the meantime: what was read then is not what was wanted.
+  if (want.diffIds.some((diffId) => !layers.has(diffId))) return undefined;
   return { config: configOf(probed.config), layers };
 }
 

@@ -1,6 +1,7 @@
-import { TEMPORARY_PATH } from "../engine/run-id.ts";
+import { temporaryName } from "../engine/run-id.ts";
 import { spoolParent } from "../engine/spool-folder.ts";
 import type { Offer } from "../conversation.ts";
+import { parseReference } from "../image/reference.ts";
 import { digestOf } from "../image/digest.ts";
 import { MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
 import { NO_CONTENT, type RegistryContent, type StoredBlob } from "../registry/embedded/content.ts";
@@ -30,14 +31,15 @@ export async function departEmbedded(options: DepartureOptions): Promise<Departu
     },
     onDetail: (text) => output.detail(text),
   });
-  const offer: Offer = {
-    repository: `${TEMPORARY_PATH}/${image.path}`,
-    tag: runs.join("."),
-    credentials: registry.credentials,
-  };
+  // As the engine's temporary names have it, which shorten a long path.
+  const { path, tag = "" } = parseReference(temporaryName("127.0.0.1:65535", image.path, runs));
+  const offer: Offer = { repository: path, tag, credentials: registry.credentials };
   const close = async (): Promise<void> => {
-    await registry[Symbol.asyncDispose]();
-    await spool[Symbol.asyncDispose]();
+    try {
+      await registry[Symbol.asyncDispose]();
+    } finally {
+      await spool[Symbol.asyncDispose]();
+    }
   };
   try {
     if (want.whole) content = await pushWhole(registry, offer, options);

@@ -31,9 +31,10 @@ interface ApiRequest {
   /**
    * What a request leaves behind says when it is ended. By default, nothing: at once.
    * - `makes`: its answer names what has come to be, or the order of what follows counts. It may take {@link GRACE} more.
+   * - `completes`: nothing ends it once it has begun.
    * - `removes`: no signal ends it, because that is when it is wanted; it may take {@link GRACE} in all.
    */
-  effect?: "makes" | "removes";
+  effect?: "makes" | "removes" | "completes";
 }
 
 interface ApiAnswer {
@@ -127,6 +128,8 @@ export function openApi(endpoint: EngineEndpoint, signal?: AbortSignal): DockerA
       return abortedLater(AbortSignal.abort(late), GRACE);
     }
     const stop = AbortSignal.any([signal, request.signal].filter((one) => one !== undefined));
+    // Interrupted, a load can hang the next one until the engine restarts (moby #51623).
+    if (request.effect === "completes") return new AbortController().signal;
     return request.effect === "makes" && !stop.aborted ? abortedLater(stop, GRACE) : stop;
   }
 

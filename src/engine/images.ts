@@ -73,7 +73,7 @@ export async function loadImage(api: DockerApi, archive: Readable, platform?: st
   const asks = platform !== undefined && isAtLeast(api.version ?? "", LOAD_PLATFORM);
   const query = { quiet: true, platform: asks ? platformObject(platform) : undefined };
   try {
-    await followLoad(await api.stream("POST", "/images/load", { query, archive }));
+    await followLoad(await api.stream("POST", "/images/load", { query, archive, effect: "completes" }));
   } catch (error) {
     throw archive.errored ?? error; // an archive that cannot be read on ends the connection
   } finally {

@@ -22,6 +22,8 @@ export interface TunnelOptions {
   onFarLine: (line: string) => void;
   /** What is being done, for --verbose. */
   onDetail: (text: string) => void;
+  /** Makes errors of the program above into failures that a person, here or at the far end, can read. */
+  explain?: (error: unknown) => unknown;
 }
 
 /**
@@ -50,7 +52,7 @@ export async function overTunnel<T>(
       options.onDetail(`before the tunnel opened, the far end printed: ${greeting.noise.trim()}`);
     options.onDetail(`the tunnel is open; the far end is docker-over-ssh ${greeting.peer.tool}`);
     await using tunnel = new Tunnel(transport, greeting, { role, silence: timeout });
-    return await telling(tunnel, signal, use);
+    return await telling(tunnel, options, use);
   } catch (error) {
     transport.destroy();
     throw (await far?.explain(error)) ?? error;
@@ -60,7 +62,7 @@ export async function overTunnel<T>(
 /** Runs `use` until it is done, the process is told to stop, or the tunnel ends; the first of these is the outcome. */
 async function telling<T>(
   tunnel: Tunnel,
-  signal: AbortSignal,
+  { signal, explain = (error) => error }: TunnelOptions,
   use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const either = AbortSignal.any([signal, tunnel.signal]);
@@ -68,7 +70,7 @@ async function telling<T>(
     return await use(tunnel, either);
   } catch (thrown) {
     // What failed because the tunnel went, or because a person pressed Ctrl-C, failed for that reason.
-    const error: unknown = either.aborted ? either.reason : thrown;
+    const error: unknown = either.aborted ? either.reason : explain(thrown);
     const told = await tunnel.fail(error instanceof Failure ? error : new Failure("transfer-failed", wordsFor(error)));
     if (told && error instanceof Error) toldErrors.add(error);
     throw error;

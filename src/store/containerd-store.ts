@@ -95,11 +95,11 @@ async function loadComposed(engine: Engine, { config, platform, layers }: Delive
 function ociDescriptor(layer: LayerInHand): Descriptor {
   if (layer.blob === undefined) throw new Error("a layer of a containerd store without a blob");
   const { digest, size, mediaType } = layer.blob;
-  return { mediaType: OCI_TYPE[mediaType] ?? mediaType, digest, size };
+  return { mediaType: OCI_TYPE.get(mediaType) ?? mediaType, digest, size };
 }
 
-const OCI_TYPE: Record<string, string> = {
-  [MEDIA_TYPE.dockerLayerGzip]: MEDIA_TYPE.ociLayerGzip,
-  "application/vnd.docker.image.rootfs.diff.tar": MEDIA_TYPE.ociLayer,
-  "application/vnd.docker.image.rootfs.diff.tar.zstd": MEDIA_TYPE.ociLayerZstd,
-};
+const OCI_TYPE = new Map<string, string>([
+  [MEDIA_TYPE.dockerLayerGzip, MEDIA_TYPE.ociLayerGzip],
+  ["application/vnd.docker.image.rootfs.diff.tar", MEDIA_TYPE.ociLayer],
+  ["application/vnd.docker.image.rootfs.diff.tar.zstd", MEDIA_TYPE.ociLayerZstd],
+]);

@@ -1,9 +1,9 @@
-import { rm } from "node:fs/promises";
+import { rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunId } from "../engine/run-id.ts";
 import { makeSpoolFolder, spoolParent } from "../engine/spool-folder.ts";
 import { InvalidImage } from "../image/manifest.ts";
-import { Failure } from "../output/errors.ts";
+import { Failure, messageOf } from "../output/errors.ts";
 
 /** A folder for what is on its way, until it has been loaded or sent. */
 export interface Spool extends AsyncDisposable {
@@ -13,24 +13,59 @@ export interface Spool extends AsyncDisposable {
 
 /** Opens a folder that only this user can look into, in the user's cache; it goes when disposed of. */
 export async function openSpool(env: NodeJS.ProcessEnv, run: RunId): Promise<Spool> {
-  const folder = await makeSpoolFolder(run, spoolParent(env));
+  const parent = spoolParent(env);
+  const folder = await makeSpoolFolder(run, parent).catch((error: unknown) => {
+    throw noFolder(parent, error);
+  });
   return {
     pathFor: (name) => join(folder, name),
-    [Symbol.asyncDispose]: async () => await rm(folder, { recursive: true, force: true }),
+    // What cannot be removed now, the next run removes: it must not hide what went wrong before.
+    [Symbol.asyncDispose]: async () =>
+      await rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch(() => {}),
   };
 }
 
+/** Bytes that the spool's disk has for this user. */
+export async function spaceFor(spool: Spool): Promise<number> {
+  const { bavail, bsize } = await statfs(spool.pathFor("."));
+  return bavail * bsize;
+}
+
+function noFolder(parent: string, cause: unknown): Failure {
+  return new Failure("no-space", `there can be no folder for layers below ${parent}: ${messageOf(cause)}`, {
+    expected: "a cache folder that this user may write to, with room for the layers that are missing",
+    hint: "Name one with XDG_CACHE_HOME.",
+    cause,
+  });
+}
+
+/** Codes of Node's zlib for what is not packed as it says. */
+const BAD_PACKING = /^(?:Z_|ERR_?_)/;
+
 /** What went wrong while layers were read, proven and written, as a person should be told it. */
 export function spoolFailure(error: unknown, whose: string): unknown {
-  if (["ENOSPC", "EDQUOT"].includes(String((error as NodeJS.ErrnoException).code))) {
+  if (error instanceof Failure) return error;
+  const code = String((error as NodeJS.ErrnoException).code);
+  if (code === "ECONNRESET" || code === "ERR_STREAM_PREMATURE_CLOSE") {
+    return new Failure(
+      "registry-unavailable",
+      `the connection to the sending side's registry broke: ${messageOf(error)}`,
+      {
+        expected: "it to stay open until all layers are here",
+        hint: "Nothing was loaded. Run the same command again.",
+        cause: error,
+      },
+    );
+  }
+  if (code === "ENOSPC" || code === "EDQUOT") {
     return new Failure("no-space", `there is no space left for the layers that wait to be ${whose}`, {
       expected: "room for the layers that are missing, in the cache folder (~/.cache/docker-over-ssh)",
       hint: "Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",
       cause: error,
     });
   }
-  if (!(error instanceof InvalidImage)) return error;
-  return new Failure("not-verified", `a layer is not what it should be: ${error.message}`, {
+  if (!(error instanceof InvalidImage) && !BAD_PACKING.test(code)) return error;
+  return new Failure("not-verified", `a layer is not what it should be: ${messageOf(error)}`, {
     expected: "bytes that have the digest of their layer",
     hint: "Nothing was loaded. Run the same command again; if it happens again, please report it.",
     cause: error,
