@@ -55,7 +55,7 @@ test("an abort does not end a load that has begun: interrupted, it could hang th
   const seen: string[] = [];
   await using fake = await fakeEngine({
     "POST /images/load": (request, response) => {
-      seen.push(request.body.toString());
+      seen.push(request.body);
       response.end('{"stream":"Loaded image: app:v1"}\n');
     },
   });
