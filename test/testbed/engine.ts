@@ -6,6 +6,7 @@ import type { EngineKind } from "./engine-packages.ts";
 import { listEngine, type Listing } from "./listing.ts";
 import { runInside, startInside, type Machine } from "./machine.ts";
 import type { Bridge } from "./network.ts";
+import { run } from "./programs.ts";
 import { until } from "./wait.ts";
 
 /** What another process needs in order to talk to the engine and to stop and start it: plain data. */
@@ -79,10 +80,13 @@ export class Engine {
     await runInside(machine, "sh", ["-c", script, files(machine).pid]);
   }
 
-  /** Makes it hang (`STOP`) as a machine without memory does, and go on (`CONT`). */
+  /**
+   * Makes it hang (`STOP`) as a machine without memory does, and go on (`CONT`). The nsenter that waits for it outside stops
+   * itself along with it, and would for ever keep the machine from ending if only the engine went on.
+   */
   async signal(signal: "STOP" | "CONT"): Promise<void> {
     const { machine } = this.#daemon();
-    await runInside(machine, "sh", ["-c", `kill -s ${signal} "$(cat "$0")"`, files(machine).pid]);
+    await run`pkill -${signal} --full ${`pidfile=${files(machine).pid}`}`;
   }
 
   /** Starts it (again): its images are still there. Returns when it answers. */
