@@ -61,7 +61,7 @@ function onSignal(signal: Signal, stop: AbortController, output: Terminal): void
 }
 
 async function report(error: unknown, job: Job, output: Terminal): Promise<number> {
-  const { FarFailure } = await import("./stdio-tunnel/session.ts");
+  const { FarFailure } = await import("./stdio-tunnel/failures.ts");
   const { wasTold } = await import("./stdio-tunnel/open.ts");
   const { explained } = await import("./transfer.ts");
   const told = explained(error);

@@ -129,7 +129,7 @@ function warnOfPlatform(about: About, info: EngineInfo, output: Output): void {
 async function prove(engine: Engine, reference: string, { diffIds }: About, info: EngineInfo): Promise<ImageInfo> {
   const found = await engine.inspectImage(reference);
   if (found !== undefined && found.diffIds.join() === diffIds.join()) return found;
-  const failed = "what arrived is not the image that was sent, and was not given its name";
+  const failed = `what is in the store as ${reference} is not the image that was sent`;
   const expected = `${diffIds.length} layers with the digests that the sender named`;
   if (info.store === "containerd" && (found === undefined || found.diffIds.length === 0)) {
     // A containerd store does not fetch the blob of a layer that it has unpacked, whatever digest the blob had then.

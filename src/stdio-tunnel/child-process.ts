@@ -1,7 +1,7 @@
 import { execa } from "execa";
 import { Failure, messageOf } from "../output/errors.ts";
 import { LAST_WORDS_TIMEOUT, LEAVE_TIMEOUT } from "./constants.ts";
-import { FarFailure } from "./session.ts";
+import { FarFailure } from "./failures.ts";
 import { HandshakeError } from "./handshake.ts";
 import { onLines } from "../streams/lines.ts";
 import { within } from "../streams/within.ts";
@@ -60,7 +60,7 @@ export function spawnFar(
       if (!(failure instanceof Failure) || failure instanceof FarFailure) return failure;
       if (failure instanceof HandshakeError && !failure.ended) return withNoise(failure, words);
       if (!(failure instanceof HandshakeError) && failure.code !== "link-lost") return failure;
-      return explainExit(failure, words, await within(leaveTimeout, exit));
+      return explainExit(failure, command, await within(leaveTimeout, exit));
     },
     async [Symbol.asyncDispose]() {
       child.stdin.end();
@@ -86,10 +86,11 @@ async function exitOf(child: Child): Promise<Exit> {
   return exit;
 }
 
-function explainExit(failure: Failure, words: string, exit: Exit | undefined): Failure {
+function explainExit(failure: Failure, command: readonly string[], exit: Exit | undefined): Failure {
+  const words = command.join(" ");
   if (exit?.error !== undefined) {
     const missing = (exit.error as NodeJS.ErrnoException).code === "ENOENT";
-    const program = words.split(" ", 1)[0];
+    const [program] = command;
     return new Failure(
       "far-command-not-found",
       missing

@@ -1,6 +1,6 @@
 import { connect as connectHttp2, performServerHandshake, type Http2Session, type Http2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
-import { EXIT_STATUS, Failure, type FailureCode } from "../output/errors.ts";
+import { Failure } from "../output/errors.ts";
 import {
   CONTROL_SERVICE,
   FAREWELL_TIMEOUT,
@@ -11,6 +11,7 @@ import {
   STREAM_WINDOW,
 } from "./constants.ts";
 import { ControlChannel, type Message } from "./control.ts";
+import { farFailure, lost, silent } from "./failures.ts";
 import { keepAlive } from "./keep-alive.ts";
 import { resetUnlessComplete } from "./reset.ts";
 import { deferred } from "../streams/deferred.ts";
@@ -293,31 +294,3 @@ export class Tunnel implements AsyncDisposable {
 
 /** Types of messages kept for a listener to come; a far end that invents more is not remembered. */
 const MAX_EARLY = 16;
-
-const LOST = {
-  expected: "it to stay open until the receiver has said that the image is in its store",
-  hint: "Nothing was changed on the receiving side. Check the link and the far side, then run the same command again.",
-};
-
-function lost(cause?: Error): Failure {
-  return new Failure("link-lost", "the connection to the far end was lost", { ...LOST, cause });
-}
-
-function silent(silence: number): Failure {
-  return new Failure("link-lost", `nothing has come from the far end for ${silence / 1000} s: the link is dead`, LOST);
-}
-
-/** The far end's words, which are hostile input: a known code, bounded text. */
-function farFailure({ code, message, expected, hint }: Message): Failure {
-  const words = (value: unknown): string | undefined => (typeof value === "string" ? value.slice(0, 4000) : undefined);
-  const known =
-    typeof code === "string" && Object.hasOwn(EXIT_STATUS, code) ? (code as FailureCode) : "transfer-failed";
-  const [expectedWords, hintWords] = [words(expected), words(hint)];
-  return new FarFailure(known, words(message) ?? "gave up without a reason", {
-    ...(expectedWords === undefined ? {} : { expected: expectedWords }),
-    ...(hintWords === undefined ? {} : { hint: hintWords }),
-  });
-}
-
-/** What the far end said when it gave up. Who reads it is told whose words they are. */
-export class FarFailure extends Failure {}

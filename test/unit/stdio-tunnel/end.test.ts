@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Failure } from "../../../src/output/errors.ts";
-import { FarFailure } from "../../../src/stdio-tunnel/session.ts";
+import { FarFailure } from "../../../src/stdio-tunnel/failures.ts";
 import { hello, openEnd } from "../../fixtures/far/open-end.ts";
 import { outcomeOf } from "../../fixtures/far/outcome.ts";
 import { pseudoRandom } from "../../fixtures/far/pseudo-random.ts";
