@@ -1,11 +1,13 @@
 import type { Result } from "./conversation.ts";
-import { connectEngine } from "./engine/connect.ts";
-import { EngineError, type Engine } from "./engine/engine.ts";
+import { EngineError } from "./engine/engine.ts";
 import { InvalidImage } from "./image/manifest.ts";
 import { InvalidReference, parseReference, type Reference } from "./image/reference.ts";
 import { bytes, duration, plural } from "./output/describe.ts";
 import { Failure, messageOf } from "./output/errors.ts";
 import type { Output } from "./output/output.ts";
+import type { Role } from "./stdio-tunnel/handshake.ts";
+import type { TunnelOptions } from "./stdio-tunnel/open.ts";
+import { VERSION } from "./version.ts";
 
 /** What push and pull are asked for, as the command line has it. */
 export interface TransferRequest {
@@ -89,22 +91,41 @@ export function summarize(
   return `${verb} ${image}: ${sent}, ${present}, in ${duration(ms)}`;
 }
 
-/** An engine that is being connected to, and is disposed of whether that has worked or not. */
-export interface Connecting extends AsyncDisposable {
-  engine: Promise<Engine>;
+/** A place that is being opened, and is disposed of whether that has worked or not. */
+export interface Opening<T> extends AsyncDisposable {
+  opened: Promise<T>;
 }
 
-/** Begins to connect to the engine; an abort, and disposing, end that, also when the engine does not answer. */
-export function connecting(host: string | undefined, env: NodeJS.ProcessEnv, signal: AbortSignal): Connecting {
+/** Begins to open a place; an abort, and disposing, end that, also when the engine behind it does not answer. */
+export function opening<T extends AsyncDisposable>(
+  open: (signal: AbortSignal) => Promise<T>,
+  signal: AbortSignal,
+): Opening<T> {
   const leaving = new AbortController();
-  const engine = connectEngine(host, env, AbortSignal.any([signal, leaving.signal]));
-  engine.catch(() => {}); // whoever awaits it hears of it
+  const opened = open(AbortSignal.any([signal, leaving.signal]));
+  opened.catch(() => {}); // whoever awaits it hears of it
   return {
-    engine,
+    opened,
     async [Symbol.asyncDispose]() {
-      leaving.abort(new Error("the engine has been disposed of"));
-      const owned = await engine.catch(() => undefined);
+      leaving.abort(new Error("the place has been disposed of"));
+      const owned = await opened.catch(() => undefined);
       await owned?.[Symbol.asyncDispose]();
     },
+  };
+}
+
+/** What a tunnel needs to be opened for a side of a transfer. */
+export function tunnelFor(role: Role, request: TransferRequest, { output, signal }: Surroundings): TunnelOptions {
+  const { image, command, timeout } = request;
+  return {
+    role,
+    tool: VERSION,
+    image,
+    command,
+    timeout,
+    signal,
+    onFarLine: (line) => output.far(line),
+    onDetail: (text) => output.detail(text),
+    explain: explained,
   };
 }

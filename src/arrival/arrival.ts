@@ -5,14 +5,12 @@ import type { Reference } from "../image/reference.ts";
 import type { Output, Progress } from "../output/output.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
 
-/** What an image needs on its way from the tunnel into the engine. */
+/** What any image needs on its way from the tunnel. */
 export interface ArrivalOptions {
   tunnel: Tunnel;
   about: About;
   /** Tells the sender what is wanted, and resolves when that can be had. */
   obtain: (want: Want) => Promise<Offer>;
-  engine: Engine;
-  info: EngineInfo;
   image: Reference;
   run: RunId;
   env: NodeJS.ProcessEnv;
@@ -21,7 +19,13 @@ export interface ArrivalOptions {
   onProgress: (progress: Progress) => void;
 }
 
-/** An image that is in the engine, under a temporary name, which goes when this is disposed of. */
+/** What an image needs besides on its way into an engine. */
+export interface EngineArrivalOptions extends ArrivalOptions {
+  engine: Engine;
+  info: EngineInfo;
+}
+
+/** An image that is in its place, under a temporary name, which goes when this is disposed of. */
 export interface Arrival extends AsyncDisposable {
   name: string;
   layersSent: number;

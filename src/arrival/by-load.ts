@@ -10,7 +10,7 @@ import { probeImage } from "../registry/embedded/probe.ts";
 import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
 import { openStore } from "../store/open.ts";
 import { openSpool, spaceFor } from "../store/spool.ts";
-import { countLayers, forget, type Arrival, type ArrivalOptions } from "./arrival.ts";
+import { countLayers, forget, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
 import { fetchLayers } from "./fetch-layers.ts";
 import { openOffer } from "./open-offer.ts";
 
@@ -21,7 +21,7 @@ const NOWHERE = "localhost";
  * Fetches what the store lacks into a spool, proves it, and loads it from there as a partial archive. What the store has is
  * told by chain IDs, which are the same on every engine; nothing is loaded before all of it is here.
  */
-export async function arriveByLoad(options: ArrivalOptions): Promise<Arrival> {
+export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arrival> {
   const { about, engine, info, image, run, env, output, signal, onProgress } = options;
   const name = temporaryName(NOWHERE, image.path, [run]);
   if (await isHere(engine, about)) {
@@ -99,7 +99,7 @@ function arrivalOf(engine: Engine, name: string, counts: Omit<Arrival, keyof Asy
 }
 
 /** What the engine would push of an image: the only way to be told which blobs a containerd store holds. */
-async function learnBlobs(options: ArrivalOptions, id: string): Promise<Descriptor[] | undefined> {
+async function learnBlobs(options: EngineArrivalOptions, id: string): Promise<Descriptor[] | undefined> {
   const { engine, run, env, signal, output } = options;
   await using registry = await openEmbeddedRegistry({ run, parent: spoolParent(env) });
   const image: Reference = { given: id, domain: "docker.io", path: "relative" };

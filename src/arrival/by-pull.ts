@@ -1,16 +1,16 @@
 import { REGISTRY_SERVICE } from "../conversation.ts";
-import { EngineError } from "../engine/engine.ts";
+import { EngineError, type Engine, type EngineInfo } from "../engine/engine.ts";
 import { LayerProgress } from "../engine/layer-progress.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { openDoor } from "../stdio-tunnel/bridge.ts";
-import { countLayers, forget, type Arrival, type ArrivalOptions } from "./arrival.ts";
+import { countLayers, forget, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
 import { openOffer } from "./open-offer.ts";
 
 /**
  * The engine's own `docker pull`, through a door of 127.0.0.1 that leads through the tunnel to the sender's registry. It
  * skips layers that it pulled before from blobs of the same digest, and no others.
  */
-export async function arriveByPull(options: ArrivalOptions): Promise<Arrival> {
+export async function arriveByPull(options: EngineArrivalOptions): Promise<Arrival> {
   const { tunnel, about, engine, info, signal, onProgress } = options;
   const offer = await options.obtain({ diffIds: about.diffIds, whole: true, nothing: false });
   using opened = await openOffer(options, offer);
@@ -38,12 +38,29 @@ export async function arriveByPull(options: ArrivalOptions): Promise<Arrival> {
       cause: error,
     });
   }
+  await refuseHalf(engine, name, info);
   const moved = layers.map(({ digest }) => progress.moved.includes(shortId(digest)));
   const counts = countLayers(
     layers.map(({ size }) => size),
     moved,
   );
   return { name, ...counts, [Symbol.asyncDispose]: async () => await forget(engine, name) };
+}
+
+/** A containerd store does not fetch the blob of a layer that it has unpacked, whatever digest the blob had then. */
+async function refuseHalf(engine: Engine, name: string, info: EngineInfo): Promise<void> {
+  if (info.store !== "containerd") return;
+  const found = await engine.inspectImage(name);
+  if (found !== undefined && found.diffIds.length > 0) return;
+  await forget(engine, name);
+  throw new Failure(
+    "not-verified",
+    "the engine's pull left the image incomplete, because it holds some of the layers under other digests",
+    {
+      expected: "a store without these layers, or with just these blobs",
+      hint: "Leave --via pull out: what is missing is then loaded through the engine's API.",
+    },
+  );
 }
 
 /** As engines name layers in their progress. */

@@ -1,17 +1,17 @@
 import { fillRegistry } from "../registry/fill.ts";
 import { openGate } from "../registry/gate.ts";
 import { openRegistry, type RegistryChoice } from "../registry/registry.ts";
-import type { Departure, DepartureOptions } from "./departure.ts";
+import type { Departure, EngineDepartureOptions } from "./departure.ts";
 
 /** Lets the engine push the whole image into a registry:2 container or a registry of yours, and opens a gate to that image. */
-export async function departByRegistry(choice: RegistryChoice, options: DepartureOptions): Promise<Departure> {
-  const { engine, image, runs, platform, onlyPlatform, signal, onProgress } = options;
+export async function departByRegistry(choice: RegistryChoice, options: EngineDepartureOptions): Promise<Departure> {
+  const { engine, image, info, runs, onlyPlatform, signal, onProgress } = options;
   const registry = await openRegistry(choice, engine, { run: runs[0], signal, onProgress });
   try {
     const stop = AbortSignal.any([signal, registry.signal]);
     const filled = await fillRegistry(engine, registry, image, {
       runs,
-      platform,
+      platform: info.platform,
       onlyPlatform,
       signal: stop,
       onProgress,

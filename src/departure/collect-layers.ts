@@ -8,7 +8,7 @@ import { pushWanted } from "../registry/embedded/push-wanted.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { Failure } from "../output/errors.ts";
 import type { Spool } from "../store/spool.ts";
-import type { DepartureOptions } from "./departure.ts";
+import type { EngineDepartureOptions } from "./departure.ts";
 import { LayerFolder } from "./layer-folder.ts";
 
 /** A wanted layer, ready to be sent. */
@@ -37,7 +37,7 @@ const PUSH_AT_MOST = 64_000_000;
 export async function collectLayers(
   registry: EmbeddedRegistry,
   spool: Spool,
-  options: DepartureOptions,
+  options: EngineDepartureOptions,
 ): Promise<Collected> {
   const folder = new LayerFolder(spool);
   const { want, output, onProgress } = options;
@@ -51,9 +51,9 @@ export async function collectLayers(
 async function pushFew(
   registry: EmbeddedRegistry,
   folder: LayerFolder,
-  options: DepartureOptions,
+  options: EngineDepartureOptions,
 ): Promise<Collected | undefined> {
-  const { engine, engineInfo, image, want, runs, platform, onlyPlatform, signal, output } = options;
+  const { engine, engineInfo, image, info, want, runs, onlyPlatform, signal, output } = options;
   const wanted = new Set(want.diffIds);
   const isTooMuch = async (diffIds: readonly Digest[]): Promise<boolean> =>
     engineInfo.store !== "containerd" && (await sizeOf(options, diffIds)) > PUSH_AT_MOST;
@@ -62,7 +62,7 @@ async function pushFew(
     registry,
     runs,
     signal,
-    ...(onlyPlatform ? { platform } : {}),
+    ...(onlyPlatform && { platform: info.platform }),
     onDetail: (text: string) => output.detail(text),
   };
   const probed = await probeImage(engine, image, { ...common, wanted, maxBytes: PUSH_AT_MOST });
@@ -88,15 +88,15 @@ async function pushFew(
 }
 
 /** Uncompressed bytes of some layers: those of the image's history that made any, in its order. Infinity when it does not fit. */
-async function sizeOf({ engine, image, info }: DepartureOptions, diffIds: readonly Digest[]): Promise<number> {
+async function sizeOf({ engine, image, info }: EngineDepartureOptions, diffIds: readonly Digest[]): Promise<number> {
   const sizes = await engine.layerSizes(image.given);
   if (sizes.length !== info.diffIds.length) return Number.POSITIVE_INFINITY;
   return diffIds.reduce((all, diffId) => all + (sizes[info.diffIds.indexOf(diffId)] ?? 0), 0);
 }
 
-async function saveMany(folder: LayerFolder, options: DepartureOptions): Promise<Collected> {
-  const { engine, image, info, want, platform, onlyPlatform, signal, onProgress } = options;
-  const archive = await engine.saveImage(image.given, { ...(onlyPlatform ? { platform } : {}), signal });
+async function saveMany(folder: LayerFolder, options: EngineDepartureOptions): Promise<Collected> {
+  const { engine, image, info, want, onlyPlatform, signal, onProgress } = options;
+  const archive = await engine.saveImage(image.given, { ...(onlyPlatform && { platform: info.platform }), signal });
   const layers = new Map<Digest, CollectedLayer>();
   const progress = { stage: "preparing", current: 0, layers: { done: 0, total: want.diffIds.length } };
   const take = async (diffId: Digest, stream: Readable): Promise<void> => {

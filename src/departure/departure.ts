@@ -2,18 +2,25 @@ import type { Duplex } from "node:stream";
 import type { Offer, Want } from "../conversation.ts";
 import type { Engine, EngineInfo, ImageInfo } from "../engine/engine.ts";
 import type { RunId } from "../engine/run-id.ts";
+import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Output, Progress } from "../output/output.ts";
 
-/** What an image needs on its way out of the engine, to where the tunnel begins. */
-export interface DepartureOptions {
-  engine: Engine;
-  engineInfo: EngineInfo;
-  image: Reference;
-  info: ImageInfo;
-  /** `os/arch[/variant]` that is to be sent. */
+/** An image in a place that images are sent from. */
+export interface FoundImage {
+  /** `RootFS.Layers`, bottom first. */
+  diffIds: Digest[];
+  /** `os/arch[/variant]` */
   platform: string;
-  /** The platform was asked for, so that an engine with several must give that one only. */
+  /** Where it is known without looking further. */
+  configDigest?: Digest;
+  /** Makes what the receiver wants available. The caller owns the result. */
+  depart(options: DepartureOptions): Promise<Departure>;
+}
+
+/** What any image needs on its way to where the tunnel begins. */
+export interface DepartureOptions {
+  /** The platform was asked for, so that a place with several must give that one only. */
   onlyPlatform: boolean;
   want: Want;
   /** Of this side, then the other. */
@@ -22,6 +29,14 @@ export interface DepartureOptions {
   output: Output;
   signal: AbortSignal;
   onProgress: (progress: Progress) => void;
+}
+
+/** What an image needs besides on its way out of an engine. */
+export interface EngineDepartureOptions extends DepartureOptions {
+  engine: Engine;
+  engineInfo: EngineInfo;
+  image: Reference;
+  info: ImageInfo;
 }
 
 /** What was wanted can be had through the tunnel, until this is disposed of. */

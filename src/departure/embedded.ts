@@ -11,13 +11,13 @@ import { openEmbeddedRegistry, type EmbeddedRegistry } from "../registry/embedde
 import { Failure } from "../output/errors.ts";
 import { openSpool, spoolFailure } from "../store/spool.ts";
 import { collectLayers, type Collected } from "./collect-layers.ts";
-import type { Departure, DepartureOptions } from "./departure.ts";
+import type { Departure, EngineDepartureOptions } from "./departure.ts";
 
 /**
  * A registry in this process: no container, nothing to download, and of the image just what is wanted. It answers on the
  * tunnel's streams; a port of 127.0.0.1 is open only while the engine pushes.
  */
-export async function departEmbedded(options: DepartureOptions): Promise<Departure> {
+export async function departEmbedded(options: EngineDepartureOptions): Promise<Departure> {
   const { env, output, runs, image, want } = options;
   const spool = await openSpool(env, runs[0]);
   let content: RegistryContent = NO_CONTENT;
@@ -60,12 +60,12 @@ export async function departEmbedded(options: DepartureOptions): Promise<Departu
 async function pushWhole(
   registry: EmbeddedRegistry,
   { repository }: Offer,
-  { engine, image, runs, platform, onlyPlatform, signal, output, onProgress }: DepartureOptions,
+  { engine, image, info, runs, onlyPlatform, signal, output, onProgress }: EngineDepartureOptions,
 ): Promise<RegistryContent> {
   const kept = new KeptPush(repository);
   onProgress({ stage: "preparing", current: 0 });
   const party = { policy: kept, giveUp: new AbortController().signal };
-  const only = onlyPlatform ? { platform } : {};
+  const only = onlyPlatform ? { platform: info.platform } : {};
   const why = await enginePush(engine, image, party, {
     registry,
     runs,
@@ -84,7 +84,7 @@ async function pushWhole(
  * The collected layers as a registry. The manifest names every layer; those that nobody wanted stand there by their diff ID, and
  * cannot be had.
  */
-function contentOf(offer: Offer, { config, layers }: Collected, { info }: DepartureOptions): RegistryContent {
+function contentOf(offer: Offer, { config, layers }: Collected, { info }: EngineDepartureOptions): RegistryContent {
   const blobs = new Map<string, StoredBlob>();
   const configDigest = digestOf(config.bytes);
   blobs.set(configDigest, config.blob);

@@ -1,0 +1,37 @@
+import type { Engine } from "../engine/engine.ts";
+import { removeLeftovers } from "../engine/leftovers.ts";
+import { taggableName } from "../image/reference.ts";
+import { Failure } from "../output/errors.ts";
+import { arriveByLoad } from "./by-load.ts";
+import { arriveByPull } from "./by-pull.ts";
+import type { Target } from "./target.ts";
+
+/** `load` what is missing through the engine's API, or let the engine `pull` by itself. */
+export type Via = "load" | "pull";
+
+/** An engine to put images into. Owns the engine. */
+export async function engineTarget(engine: Engine, via: Via = "load"): Promise<Target> {
+  const info = await engine.info();
+  const arrive = via === "pull" ? arriveByPull : arriveByLoad;
+  return {
+    address: engine.address,
+    platform: info.platform,
+    nameFor(image) {
+      const name = taggableName(image);
+      if (name !== undefined) return name;
+      throw new Failure(
+        "usage",
+        `${image.given} names an image by its digest alone, and an engine takes such a name only from the registry it pulls it from`,
+        {
+          expected: "a name with a tag, with or without a digest",
+          hint: `Add a tag: ${image.given.replace("@", ":TAG@")}`,
+        },
+      );
+    },
+    tidy: async () => await removeLeftovers(engine),
+    arrive: async (options) => await arrive({ ...options, engine, info }),
+    inspect: async (name) => await engine.inspectImage(name),
+    tag: async (from, to) => await engine.tagImage(from, to),
+    [Symbol.asyncDispose]: async () => await engine[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,21 @@
+import type { Digest } from "../image/digest.ts";
+import type { Reference } from "../image/reference.ts";
+import type { Arrival, ArrivalOptions } from "./arrival.ts";
+
+/** A place that images are put into. */
+export interface Target extends AsyncDisposable {
+  /** For messages: where it is. */
+  readonly address: string;
+  /** `os/arch` of what runs there; undefined where nothing does. */
+  readonly platform?: string;
+  /** The name as this place writes it. Throws a `usage` Failure when it can hold no such name. */
+  nameFor(image: Reference): string;
+  /** Removes what runs that were killed have left; says what that was. */
+  tidy(): Promise<string[]>;
+  /** Brings what is missing, and puts the image in under a temporary name. The caller owns the result. */
+  arrive(options: ArrivalOptions): Promise<Arrival>;
+  /** What is there under a name. */
+  inspect(name: string): Promise<{ id: string; diffIds: Digest[] } | undefined>;
+  /** Gives what has arrived its name; that moves when another image has it. */
+  tag(from: string, to: string): Promise<void>;
+}
