@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-// `unit` needs Node alone. `engines` runs real Docker engines, which its files share: one file at a time.
+// `unit` needs Node alone. `engines` runs real Docker engines, which its files share: one file at a time. `matrix` runs all kinds.
 export default defineConfig({
   test: {
     projects: [
@@ -20,6 +20,17 @@ export default defineConfig({
           include: ["test/engines/**/*.test.ts"],
           setupFiles: ["test/fail-on-warning.ts"],
           globalSetup: ["test/engines/global-setup.ts"],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "matrix",
+          include: ["test/matrix/**/*.test.ts"],
+          setupFiles: ["test/fail-on-warning.ts"],
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 180_000,

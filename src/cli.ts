@@ -31,6 +31,7 @@ interface Options {
   verbose?: true;
   progress: boolean;
   timeout?: number;
+  sudo?: true;
 }
 
 export type Parsed = { job: Job } | { exitStatus: number };
@@ -70,6 +71,9 @@ Examples:
   docker-over-ssh push app:v2 ssh prod "docker-over-ssh pull app:v2"
   docker-over-ssh pull app:v2 ssh ci "docker-over-ssh push app:v2"
   docker-over-ssh push app:v2 docker exec -i other docker-over-ssh pull app:v2
+with nothing but Docker on the other side:
+  docker-over-ssh push app:v2 ssh prod docker system dial-stdio
+  docker-over-ssh push app:v2 ssh://deploy@prod
 
 Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-status.md.`,
     );
@@ -78,7 +82,7 @@ Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-st
     .command("push")
     .summary("send an image to the far command, or to the stdin and stdout of this process")
     .description(
-      "Sends IMAGE. With a COMMAND, runs it and speaks with the `docker-over-ssh pull IMAGE` at its end; without, is that end.",
+      "Sends IMAGE. With a COMMAND, runs it and speaks with the `docker-over-ssh pull IMAGE` at its end, or with the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT] is short for whichever is there. Without, is that end.",
     )
     .addOption(
       new Option(
@@ -86,20 +90,20 @@ Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-st
         "serve the image from this process (embedded, the default), a registry:2 container (container), or a registry of yours (HOST:PORT)",
       ).argParser(checkRegistry),
     );
-  addTransfer(push, async () => (await import("./push.ts")).push, choose);
+  addTransfer(push, async () => (await import("./far/transfers.ts")).pushToFar, choose);
 
   const pull = program
     .command("pull")
     .summary("receive an image from the far command, or from the stdin and stdout of this process")
     .description(
-      "Receives IMAGE. With a COMMAND, runs it and speaks with the `docker-over-ssh push IMAGE` at its end; without, is that end.",
+      "Receives IMAGE. With a COMMAND, runs it and speaks with the `docker-over-ssh push IMAGE` at its end, or with the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT] is short for whichever is there. Without, is that end.",
     )
     .addOption(
       new Option("--via <way>", "load what is missing into the engine, or let the engine pull by itself")
         .choices(["load", "pull"])
         .default("load"),
     );
-  addTransfer(pull, async () => (await import("./pull.ts")).pull, choose);
+  addTransfer(pull, async () => (await import("./far/transfers.ts")).pullFromFar, choose);
   return program;
 }
 
@@ -115,6 +119,7 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
     .addOption(
       new Option("--platform <os/arch>", "which variant of the image, e.g. linux/arm64").argParser(checkPlatform),
     )
+    .option("--sudo", "with ssh://HOST: use the engine there through sudo, which must ask for no password")
     .option("-H, --host <address>", "the engine, as for the docker command: unix://, tcp://, npipe:// or ssh://")
     .option("-q, --quiet", "print errors only")
     .option("--verbose", "print what is being done")
@@ -126,11 +131,11 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
       ).argParser(checkSeconds),
     )
     .action((image: string, words: string[], options: Options) => {
-      const { host, platform, registry, via, timeout, quiet = false, verbose = false, progress } = options;
+      const { host, platform, registry, via, timeout, sudo, quiet = false, verbose = false, progress } = options;
       const ms = timeout === undefined ? undefined : timeout * 1000;
       // As after `--` anywhere: what follows is the command.
       const command = words[0] === "--" ? words.slice(1) : words;
-      const request = { image, command, host, platform, timeout: ms, registry, via };
+      const request = { image, command, host, platform, timeout: ms, registry, via, sudo };
       choose({ choice: { quiet, verbose, progress }, request, run: async (around) => (await load())(request, around) });
     });
 }

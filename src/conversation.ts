@@ -1,15 +1,18 @@
 import type { Credentials } from "./engine/engine.ts";
 import { isRunId, type RunId } from "./engine/run-id.ts";
+import type { Digest } from "./image/digest.ts";
+import type { Descriptor } from "./image/manifest.ts";
 import { parseReference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import type { Output, Progress } from "./output/output.ts";
 import type { Message } from "./stdio-tunnel/control.ts";
+import { queue, type Queue } from "./streams/queue.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 
 /**
  * What the two sides say to each other on the tunnel's control stream, in this order:
- * `ask` (receiver) · `about` (sender) · `want` (receiver) · `offer` (sender) · `result` (receiver); `progress` comes from the
- * spawned side at any time.
+ * `ask` (receiver) · `about` (sender) · `want` (receiver) · `offer` and `layer`s (sender) · `result` (receiver); `progress`
+ * comes from the spawned side at any time.
  * All of it is hostile input: what does not have its form ends the transfer.
  */
 
@@ -22,6 +25,8 @@ export interface Ask {
   run: RunId;
   /** When the receiver was told one. */
   platform?: string | undefined;
+  /** `os/arch` of the engine there; of several variants it would have that one. */
+  runs?: string | undefined;
 }
 
 /** What the image is. */
@@ -41,13 +46,22 @@ export interface Want {
   whole: boolean;
   /** The receiver has the image: nothing needs to come at all. */
   nothing: boolean;
+  /** Names of what the receiver can unpack (packing/codecs.ts). */
+  codecs: readonly string[];
 }
 
 /** What was wanted is in the registry behind the tunnel. */
 export interface Offer {
+  /** Each wanted layer is announced when it can be fetched, manifest and config come last; else all is there already. */
+  announced?: boolean;
   repository: string;
   tag: string;
   credentials: Credentials;
+}
+
+/** A wanted layer that can be fetched from now on, by the digest of its blob; it may still be growing. */
+export interface AnnouncedLayer extends Descriptor {
+  diffId: Digest;
 }
 
 /** The image is in the receiver's store under its name. */
@@ -62,6 +76,9 @@ export interface Result {
   bytesReceived: number;
 }
 
+/** Bytes. Above it, a JavaScript number does not tell two apart; no layer comes near. */
+const MAX_SIZE = 2 ** 50;
+const MEDIA_TYPE = /^[\w.+/-]{1,128}$/;
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const TAG = /^[\w][\w.-]{0,127}$/;
 const PLATFORM = /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/;
@@ -69,10 +86,14 @@ const PLATFORM = /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/;
 const MAX_LAYERS = 1000;
 const MAX_TEXT = 512;
 
-export function parseAsk({ image, run, platform }: Message): Ask {
+export function parseAsk({ image, run, platform, runs }: Message): Ask {
   const ask = { image: text(image), run: text(run) };
   if (!isRunId(ask.run) || !isReference(ask.image)) throw malformed("ask");
-  return { ...ask, ...(platform === undefined ? {} : { platform: matching(platform, PLATFORM) }) };
+  return {
+    ...ask,
+    ...(platform === undefined ? {} : { platform: matching(platform, PLATFORM) }),
+    ...(runs === undefined ? {} : { runs: matching(runs, PLATFORM) }),
+  };
 }
 
 export function parseOffer(message: Message): Offer {
@@ -80,6 +101,7 @@ export function parseOffer(message: Message): Offer {
   return {
     repository: repositoryPath(message.repository),
     tag: matching(message.tag, TAG),
+    announced: message.announced === true,
     credentials: { username: text(username), password: text(password) },
   };
 }
@@ -92,8 +114,41 @@ export function parseAbout({ diffIds, platform, configDigest }: Message): About 
   };
 }
 
-export function parseWant({ diffIds, whole, nothing }: Message): Want {
-  return { diffIds: list(diffIds).map((id) => matching(id, DIGEST)), whole: whole === true, nothing: nothing === true };
+export function parseWant({ diffIds, whole, nothing, codecs = [] }: Message): Want {
+  return {
+    diffIds: list(diffIds).map((id) => matching(id, DIGEST)),
+    whole: whole === true,
+    nothing: nothing === true,
+    codecs: list(codecs).map((name) => text(name)),
+  };
+}
+
+export function parseLayer({ diffId, mediaType, digest, size }: Message): AnnouncedLayer {
+  const layer = {
+    diffId: matching(diffId, DIGEST),
+    mediaType: matching(mediaType, MEDIA_TYPE),
+    digest: matching(digest, DIGEST),
+    size: count(size),
+  };
+  if (layer.size > MAX_SIZE) throw malformed("number");
+  return layer;
+}
+
+/**
+ * Hears the layers that the sender announces, until all of `wanted` have been: each of them once, in any order. Begin before
+ * the sender can announce any. Another layer ends the tunnel.
+ */
+export function hearLayers(tunnel: Tunnel, wanted: readonly Digest[]): Queue<AnnouncedLayer> {
+  const open = new Set(wanted);
+  const announced = queue<AnnouncedLayer>();
+  if (open.size === 0) announced.end();
+  tunnel.on("layer", (message) => {
+    const layer = parseLayer(message);
+    if (!open.delete(layer.diffId)) throw malformed("layer, which was not asked for");
+    announced.push(layer);
+    if (open.size === 0) announced.end();
+  });
+  return announced;
 }
 
 export function parseResult(message: Message): Result {

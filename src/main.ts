@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { setFlagsFromString } from "node:v8";
 import { parseCommandLine, type Job } from "./cli.ts";
 import { Failure, messageOf } from "./output/errors.ts";
 import { Terminal } from "./output/terminal.ts";
@@ -21,6 +22,9 @@ class Stopped extends Error {
  * The first SIGINT, SIGTERM or SIGHUP stops the command, which tidies up; the second ends the process at once.
  */
 export async function main(argv: readonly string[]): Promise<void> {
+  // Buffers that come and go make V8 mark the small heap again and again, beside us: of an image of 920 MB that was a third of
+  // the sender's CPU time and 40 % of the receiver's (Node 20). Without it, it collects as often as it must, 11 times and not 182.
+  setFlagsFromString("--no-incremental-marking");
   const parsed = await parseCommandLine(argv, {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),

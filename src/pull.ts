@@ -1,4 +1,5 @@
-import { parseAbout, parseOffer, shareProgress, type Offer, type Result, type Want } from "./conversation.ts";
+import { hearLayers, parseAbout, parseOffer, shareProgress, type Result } from "./conversation.ts";
+import type { Obtained, Wish } from "./arrival/arrival.ts";
 import { engineTarget, type Via } from "./arrival/engine-target.ts";
 import type { Target } from "./arrival/target.ts";
 import { connectEngine } from "./engine/connect.ts";
@@ -7,17 +8,18 @@ import { newRunId } from "./engine/run-id.ts";
 import type { Digest } from "./image/digest.ts";
 import type { Reference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
-import { overTunnel } from "./stdio-tunnel/open.ts";
+import { CODECS } from "./packing/codecs.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import {
   opening,
   readReference,
   summarize,
-  tunnelFor,
   unlessAborted,
+  wayByCommand,
   type Opening,
   type Surroundings,
   type TransferRequest,
+  type Way,
 } from "./transfer.ts";
 
 export interface PullRequest extends TransferRequest {
@@ -29,8 +31,14 @@ export interface PullRequest extends TransferRequest {
  * The receiving side: brings what the engine lacks through the tunnel into the engine, proves that what came is what was
  * sent, and only then gives it the name that was asked for. Rejects with a Failure, or with the signal's reason; nothing
  * that it put up is left either way.
+ *
+ * @param way to the sender
  */
-export async function pull(request: PullRequest, around: Surroundings): Promise<void> {
+export async function pull(
+  request: PullRequest,
+  around: Surroundings,
+  way: Way = wayByCommand("receiver", request, around),
+): Promise<void> {
   const started = performance.now();
   const image = readReference(request.image);
   const spawner = request.command.length > 0;
@@ -40,13 +48,13 @@ export async function pull(request: PullRequest, around: Surroundings): Promise<
   if (spawner) await atHand;
   else atHand.catch(() => {}); // the spawned side tells it through the tunnel
 
-  await overTunnel(tunnelFor("receiver", request, around), async (tunnel, stop) => {
+  await way(async (tunnel, stop, wire) => {
     await unlessAborted(atHand, stop);
     const target = await place.opened;
     const result = await receive(tunnel, target, image, request, { ...around, signal: stop });
     if (!spawner) return;
     const ms = performance.now() - started;
-    around.output.summary(summarize("pulled", request.image, result, result.bytesReceived, ms));
+    around.output.summary(summarize("pulled", request.image, result, wire.bytesReceived, ms));
   });
 }
 
@@ -63,7 +71,7 @@ function openTarget(request: PullRequest, { env, signal }: Surroundings): Openin
 }
 
 /** The receiving side of the conversation. Resolves when the image is in its place under its name, and the sender knows. */
-async function receive(
+export async function receive(
   tunnel: Tunnel,
   target: Target,
   image: Reference,
@@ -79,9 +87,11 @@ async function receive(
   await tunnel.send({ type: "ask", image: request.image, run, platform: request.platform });
   const about = parseAbout(await unlessAborted(tunnel.next("about"), signal));
   checkPlatform(about.platform, request.platform, target, (text) => output.warn(text));
-  const obtain = async (want: Want): Promise<Offer> => {
-    await tunnel.send({ type: "want", ...want });
-    return parseOffer(await unlessAborted(tunnel.next("offer"), signal));
+  const obtain = async (want: Wish): Promise<Obtained> => {
+    const announced = hearLayers(tunnel, want.diffIds);
+    await tunnel.send({ type: "want", ...want, codecs: request.inProcess ? [] : CODECS.map(({ name }) => name) });
+    const offer = parseOffer(await unlessAborted(tunnel.next("offer"), signal));
+    return { offer, announced };
   };
 
   let result: Result;

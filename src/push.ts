@@ -4,29 +4,32 @@ import {
   parseWant,
   REGISTRY_SERVICE,
   shareProgress,
+  type AnnouncedLayer,
   type Ask,
   type Result,
 } from "./conversation.ts";
-import type { FoundImage } from "./departure/departure.ts";
+import { archiveSource } from "./departure/archive-source.ts";
 import { engineSource } from "./departure/engine-source.ts";
 import type { Source } from "./departure/source.ts";
 import { connectEngine } from "./engine/connect.ts";
 import { isPlatform } from "./engine/platform.ts";
 import { newRunId } from "./engine/run-id.ts";
-import { fullName, type Reference } from "./image/reference.ts";
+import type { FilePlace } from "./image/place.ts";
+import { fullName } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import { chooseRegistry } from "./registry/choose.ts";
-import { overTunnel } from "./stdio-tunnel/open.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import {
   opening,
+  readPlace,
   readReference,
   summarize,
-  tunnelFor,
   unlessAborted,
+  wayByCommand,
   type Opening,
   type Surroundings,
   type TransferRequest,
+  type Way,
 } from "./transfer.ts";
 
 /** ms for the receiving side to be ready, once the tunnel is open. */
@@ -41,43 +44,63 @@ export interface PushRequest extends TransferRequest {
  * The sending side: makes an image available in a temporary registry, and answers for it through a tunnel until the
  * receiver says that the image is in its store under its name. Rejects with a Failure, or with the signal's reason;
  * nothing that it put up is left either way.
+ *
+ * @param way to the receiver
  */
-export async function push(request: PushRequest, around: Surroundings): Promise<void> {
+export async function push(
+  request: PushRequest,
+  around: Surroundings,
+  way: Way = wayByCommand("sender", request, around),
+): Promise<void> {
   const started = performance.now();
-  const image = readReference(request.image);
   const spawner = request.command.length > 0;
   await using place = openSource(request, around);
-  const atHand = place.opened.then((source) => findImage(source, image, request.platform));
+  const atHand = place.opened.then(async (source) => await source.check(request.platform));
   if (spawner) await atHand; // an image that is not there is told before anything is started
   else atHand.catch(() => {}); // the spawned side tells it through the tunnel
 
-  await overTunnel(tunnelFor("sender", request, around), async (tunnel, stop) => {
+  await way(async (tunnel, stop, wire) => {
     await unlessAborted(atHand, stop);
     const source = await place.opened;
-    const result = await send(tunnel, source, image, request, { ...around, signal: stop });
+    const result = await send(tunnel, source, request, { ...around, signal: stop });
     if (!spawner) return;
-    around.output.summary(summarize("pushed", request.image, result, tunnel.bytesSent, performance.now() - started));
+    around.output.summary(summarize("pushed", request.image, result, wire.bytesSent, performance.now() - started));
   });
 }
 
 function openSource(request: PushRequest, { env, signal }: Surroundings): Opening<Source> {
+  const place = readPlace(request.image);
+  if (place.kind !== "docker-daemon") {
+    refuseForFiles(request, place);
+    return opening(async () => await archiveSource(place), signal);
+  }
+  const image = readReference(place.reference ?? "");
   const choice = chooseRegistry(request.registry, env);
-  return opening(async (stop) => engineSource(await connectEngine(request.host, env, stop), choice), signal);
+  return opening(async (stop) => engineSource(await connectEngine(request.host, env, stop), choice, image), signal);
+}
+
+/** What is said of an engine has no meaning where there is none. */
+function refuseForFiles({ registry = "embedded", host }: PushRequest, { given }: FilePlace): void {
+  const [option, expected] = registry !== "embedded" ? ["--registry", "an engine to push from"] : ["-H", "an engine"];
+  if (registry === "embedded" && host === undefined) return;
+  throw new Failure("usage", `${option} needs ${expected}, and ${given} is sent without one`, {
+    expected: "an image in an engine, or no such option",
+    hint: `Leave ${option} out.`,
+  });
 }
 
 /** The sending side of the conversation. Resolves when the image is in the receiver's store under its name. */
-async function send(
+export async function send(
   tunnel: Tunnel,
   source: Source,
-  image: Reference,
   request: PushRequest,
   { output, signal, env }: Surroundings,
 ): Promise<Result> {
   const run = newRunId();
   const onProgress = shareProgress(tunnel, request.command.length > 0, output);
   const ask = parseAsk(await heard(tunnel.next("ask"), request.timeout, signal));
-  const platform = agree(ask, image, request.platform);
-  const found = await findImage(source, image, platform);
+  const image = readReference(ask.image);
+  const found = await source.find({ image, platform: agree(ask, request.platform), runs: ask.runs });
   const { diffIds, configDigest } = found;
   await tunnel.send({ type: "about", diffIds, platform: found.platform, ...(configDigest && { configDigest }) });
   const want = parseWant(await unlessAborted(tunnel.next("want"), signal));
@@ -88,9 +111,9 @@ async function send(
     });
   }
 
-  const onlyPlatform = platform !== undefined;
   const runs = [run, ask.run] as const;
-  await using departure = await found.depart({ onlyPlatform, want, runs, env, output, signal, onProgress });
+  const announce = (layer: AnnouncedLayer): void => void tunnel.send({ type: "layer", ...layer });
+  await using departure = await found.depart({ want, runs, env, output, signal, onProgress, announce });
   tunnel.listen(REGISTRY_SERVICE, (stream) => departure.accept(stream));
   output.detail(
     `offering ${want.diffIds.length} of ${diffIds.length} layers of ${fullName(image)} for ${found.platform}`,
@@ -119,31 +142,8 @@ async function heard<T>(message: Promise<T>, timeout: number | undefined, stop: 
   }
 }
 
-/** The image in its place; fails with `image-not-found` when it is not there, or not for the platform asked for. */
-async function findImage(source: Source, image: Reference, platform: string | undefined): Promise<FoundImage> {
-  const found = await source.find(image, platform);
-  if (found !== undefined) return found;
-  const other = platform === undefined ? undefined : await source.find(image);
-  if (other !== undefined) {
-    throw new Failure("image-not-found", `${image.given} is here for ${other.platform}, not for ${platform}`, {
-      expected: `a variant for ${platform} in ${source.address}`,
-      hint: `Build or pull it with --platform ${platform}, or leave --platform out.`,
-    });
-  }
-  throw new Failure("image-not-found", `there is no image ${image.given} in ${source.address}`, {
-    expected: "an image that `docker images` lists",
-    hint: "Build or tag it first; another engine is chosen with -H, DOCKER_HOST or a docker context.",
-  });
-}
-
-/** Both sides must mean the same image and the same platform: which that is, if one was named. */
-function agree(ask: Ask, image: Reference, platform: string | undefined): string | undefined {
-  if (fullName(readReference(ask.image)) !== fullName(image)) {
-    throw new Failure("refused", `the sending side offers ${image.given}, the receiving side asks for ${ask.image}`, {
-      expected: "the same name on both sides",
-      hint: `Name ${image.given} in both, or give the image its other name first: docker tag ${image.given} ${ask.image}`,
-    });
-  }
+/** The platform that both sides mean, if one of them named any. */
+function agree(ask: Ask, platform: string | undefined): string | undefined {
   if (ask.platform === undefined) return platform;
   // Whichever says more: linux/arm64 and linux/arm64/v8 are no contradiction.
   if (platform === undefined || isPlatform(ask.platform, platform)) return ask.platform;

@@ -1,12 +1,14 @@
 import type { Result } from "./conversation.ts";
 import { EngineError } from "./engine/engine.ts";
 import { InvalidImage } from "./image/manifest.ts";
+import { InvalidPlace, parsePlace, type Place } from "./image/place.ts";
 import { InvalidReference, parseReference, type Reference } from "./image/reference.ts";
 import { bytes, duration, plural } from "./output/describe.ts";
 import { Failure, messageOf } from "./output/errors.ts";
 import type { Output } from "./output/output.ts";
 import type { Role } from "./stdio-tunnel/handshake.ts";
-import type { TunnelOptions } from "./stdio-tunnel/open.ts";
+import { overTunnel, type TunnelOptions } from "./stdio-tunnel/open.ts";
+import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { VERSION } from "./version.ts";
 
 /** What push and pull are asked for, as the command line has it. */
@@ -20,6 +22,10 @@ export interface TransferRequest {
   platform?: string | undefined;
   /** ms */
   timeout?: number | undefined;
+  /** --sudo */
+  sudo?: boolean | undefined;
+  /** The other side is in this process too: layers need not be packed for the way between them. */
+  inProcess?: boolean | undefined;
 }
 
 /** What push and pull are given to work with. */
@@ -39,6 +45,20 @@ export function readReference(image: string): Reference {
     throw new Failure("usage", error.message, {
       expected: "NAME[:TAG], with a registry's host before it if you like",
       hint: "For instance app:v2 or registry.example.com/team/app:v2.",
+      cause: error,
+    });
+  }
+}
+
+/** The place that was typed: in an engine unless it says otherwise. Throws a `usage` Failure. */
+export function readPlace(given: string): Place {
+  try {
+    return parsePlace(given) ?? { kind: "docker-daemon", given, reference: given };
+  } catch (error) {
+    if (!(error instanceof InvalidPlace)) throw error;
+    throw new Failure("usage", error.message, {
+      expected: "docker-archive:FILE, oci:FOLDER or oci-archive:FILE, with :NAME behind it if you like",
+      hint: "For instance docker-archive:app.tar or oci:./layout:v2.",
       cause: error,
     });
   }
@@ -128,4 +148,19 @@ export function tunnelFor(role: Role, request: TransferRequest, { output, signal
     onDetail: (text) => output.detail(text),
     explain: explained,
   };
+}
+
+/** Bytes that a transfer costs, both ways. */
+export interface Wire {
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+}
+
+/** How a side of a transfer gets to the other: opens a tunnel, lets `use` work with it, and closes it. */
+export type Way = (use: (tunnel: Tunnel, signal: AbortSignal, wire: Wire) => Promise<void>) => Promise<void>;
+
+/** The far command is the other side; without one, this side is the far command. */
+export function wayByCommand(role: Role, request: TransferRequest, around: Surroundings): Way {
+  return async (use) =>
+    await overTunnel(tunnelFor(role, request, around), async (tunnel, stop) => await use(tunnel, stop, tunnel));
 }

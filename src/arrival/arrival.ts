@@ -1,16 +1,27 @@
-import type { About, Offer, Want } from "../conversation.ts";
+import type { About, AnnouncedLayer, Offer, Want } from "../conversation.ts";
 import type { Engine, EngineInfo } from "../engine/engine.ts";
 import type { RunId } from "../engine/run-id.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Output, Progress } from "../output/output.ts";
+import type { Queue } from "../streams/queue.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
+
+/** What is wanted of an image. */
+export type Wish = Omit<Want, "codecs">;
+
+/** What was wanted can be had. */
+export interface Obtained {
+  offer: Offer;
+  /** The layers as they become available, when the offer says that they are announced. */
+  announced: Queue<AnnouncedLayer>;
+}
 
 /** What any image needs on its way from the tunnel. */
 export interface ArrivalOptions {
   tunnel: Tunnel;
   about: About;
   /** Tells the sender what is wanted, and resolves when that can be had. */
-  obtain: (want: Want) => Promise<Offer>;
+  obtain: (wish: Wish) => Promise<Obtained>;
   image: Reference;
   run: RunId;
   env: NodeJS.ProcessEnv;

@@ -4,15 +4,13 @@ import { temporaryName } from "../engine/run-id.ts";
 import { spoolParent } from "../engine/spool-folder.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
-import { bytes } from "../output/describe.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { probeImage } from "../registry/embedded/probe.ts";
 import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
 import { openStore } from "../store/open.ts";
-import { openSpool, spaceFor } from "../store/spool.ts";
+import { openSpool } from "../store/spool.ts";
 import { countLayers, forget, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
-import { fetchLayers } from "./fetch-layers.ts";
-import { openOffer } from "./open-offer.ts";
+import { receive } from "./receive.ts";
 
 /** No registry is behind this name: it is only for the time until the image has been proven. */
 const NOWHERE = "localhost";
@@ -36,32 +34,8 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   const here = await store.present(about.diffIds);
   output.detail(`${here.length} of ${about.diffIds.length} layers are there already`);
 
-  const offer = await options.obtain({ diffIds: about.diffIds.slice(here.length), whole: false, nothing: false });
-  using opened = await openOffer(options, offer);
-  const { client, manifest, config, diffIds } = opened;
-  const missing = manifest.layers
-    .slice(here.length)
-    .map((blob, index) => ({ blob, diffId: diffIds[here.length + index] ?? "" }));
-
   await using spool = await openSpool(env, run);
-  const different = [...new Map(missing.map(({ diffId, blob }) => [diffId, blob.size])).values()];
-  const total = different.reduce((all, size) => all + size, 0);
-  if (total > (await spaceFor(spool))) {
-    throw new Failure("no-space", `${bytes(total)} are to come, and the cache folder's disk has not that much left`, {
-      expected: "room for the layers that are missing, in the cache folder (~/.cache/docker-over-ssh)",
-      hint: "Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",
-    });
-  }
-  const progress = { stage: "sending", current: 0, total, layers: { done: 0, total: different.length } };
-  const files = await fetchLayers(client, missing, spool, {
-    repository: offer.repository,
-    signal,
-    onBytes: (count) => {
-      progress.current += count;
-      onProgress(progress);
-    },
-    onLayer: () => progress.layers.done++,
-  });
+  const { manifest, config, files } = await receive(options, here.length, spool);
 
   signal.throwIfAborted();
   onProgress({ stage: "loading", current: 0 });

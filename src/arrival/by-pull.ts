@@ -5,6 +5,7 @@ import { Failure, messageOf } from "../output/errors.ts";
 import { openDoor } from "../stdio-tunnel/bridge.ts";
 import { countLayers, forget, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
 import { openOffer } from "./open-offer.ts";
+import { clientFor } from "./receive.ts";
 
 /**
  * The engine's own `docker pull`, through a door of 127.0.0.1 that leads through the tunnel to the sender's registry. It
@@ -12,9 +13,10 @@ import { openOffer } from "./open-offer.ts";
  */
 export async function arriveByPull(options: EngineArrivalOptions): Promise<Arrival> {
   const { tunnel, about, engine, info, signal, onProgress } = options;
-  const offer = await options.obtain({ diffIds: about.diffIds, whole: true, nothing: false });
-  using opened = await openOffer(options, offer);
-  const { layers } = opened.manifest;
+  const { offer } = await options.obtain({ diffIds: about.diffIds, whole: true, nothing: false });
+  using client = clientFor(offer, options);
+  const { manifest } = await openOffer(client, offer, options);
+  const { layers } = manifest;
   await using door = await openDoor(tunnel, REGISTRY_SERVICE);
   const name = `127.0.0.1:${door.port}/${offer.repository}:${offer.tag}`;
   const progress = new LayerProgress("sending", new Map(layers.map(({ digest, size }) => [shortId(digest), size])));

@@ -1,27 +1,12 @@
-import { Readable } from "node:stream";
-import type { Digest } from "../image/digest.ts";
+import { createReadStream } from "node:fs";
 import { readSavedImage } from "../image/archive/read-saved-image.ts";
-import type { Descriptor } from "../image/manifest.ts";
-import type { StoredBlob } from "../registry/embedded/content.ts";
+import type { Digest } from "../image/digest.ts";
+import { Failure } from "../output/errors.ts";
 import { probeImage, type UploadedLayer } from "../registry/embedded/probe.ts";
 import { pushWanted } from "../registry/embedded/push-wanted.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
-import { Failure } from "../output/errors.ts";
-import type { Spool } from "../store/spool.ts";
 import type { EngineDepartureOptions } from "./departure.ts";
-import { LayerFolder } from "./layer-folder.ts";
-
-/** A wanted layer, ready to be sent. */
-export interface CollectedLayer {
-  /** Of the blob as the receiver gets it in hand. */
-  descriptor: Descriptor;
-  blob: StoredBlob;
-}
-
-export interface Collected {
-  config: { bytes: Buffer; blob: StoredBlob };
-  layers: Map<Digest, CollectedLayer>;
-}
+import type { Shelf } from "./shelf.ts";
 
 /**
  * Uncompressed bytes up to which a graph driver is let push. It gzips with one thread, 12 to 40 MB/s, where `docker save`
@@ -31,33 +16,28 @@ export interface Collected {
 const PUSH_AT_MOST = 64_000_000;
 
 /**
- * Takes the wanted layers out of the engine in the cheaper of two ways: the engine pushes just them (a moment, for few bytes,
- * and for any number on a containerd store, which has them as blobs), or `docker save` is read as it streams, and the others pass.
+ * Puts the wanted layers on the shelf, in the cheaper of two ways: the engine pushes just them (a moment, for few bytes, and for
+ * any number on a containerd store, which has them as blobs), or `docker save` is read as it streams, and the others pass.
  */
 export async function collectLayers(
   registry: EmbeddedRegistry,
-  spool: Spool,
+  shelf: Shelf,
   options: EngineDepartureOptions,
-): Promise<Collected> {
-  const folder = new LayerFolder(spool);
+): Promise<void> {
   const { want, output, onProgress } = options;
   onProgress({ stage: "preparing", current: 0, layers: { done: 0, total: want.diffIds.length } });
-  const pushed = await pushFew(registry, folder, options);
-  if (pushed !== undefined) return pushed;
+  if (await pushFew(registry, shelf, options)) return;
   output.detail("reading `docker save` for the layers that are wanted");
-  return await saveMany(folder, options);
+  await saveMany(shelf, options);
 }
 
-async function pushFew(
-  registry: EmbeddedRegistry,
-  folder: LayerFolder,
-  options: EngineDepartureOptions,
-): Promise<Collected | undefined> {
+/** False when not all of them came so. */
+async function pushFew(registry: EmbeddedRegistry, shelf: Shelf, options: EngineDepartureOptions): Promise<boolean> {
   const { engine, engineInfo, image, info, want, runs, onlyPlatform, signal, output } = options;
   const wanted = new Set(want.diffIds);
   const isTooMuch = async (diffIds: readonly Digest[]): Promise<boolean> =>
     engineInfo.store !== "containerd" && (await sizeOf(options, diffIds)) > PUSH_AT_MOST;
-  if (await isTooMuch(want.diffIds)) return undefined;
+  if (await isTooMuch(want.diffIds)) return false;
   const common = {
     registry,
     runs,
@@ -66,25 +46,33 @@ async function pushFew(
     onDetail: (text: string) => output.detail(text),
   };
   const probed = await probeImage(engine, image, { ...common, wanted, maxBytes: PUSH_AT_MOST });
-  if (probed === undefined) return undefined;
-  const uploaded = new Map<Digest, UploadedLayer>(probed.uploaded.map((layer) => [layer.diffId, layer]));
+  if (probed === undefined) return false;
+  const mediaTypes = new Map(probed.layers.map(({ diffId, mediaType }) => [diffId, mediaType]));
+  // One after the other: packing alone keeps all cores busy.
+  let shelved = Promise.resolve();
+  const put = (layer: UploadedLayer): void => {
+    shelved = shelved.then(async () => await shelve(shelf, layer, mediaTypes.get(layer.diffId) ?? ""));
+    shelved.catch(() => {}); // awaited below
+  };
+  for (const layer of probed.uploaded) put(layer);
+  const uploaded = new Set(probed.uploaded.map(({ diffId }) => diffId));
   const rest = probed.layers.filter(({ diffId }) => wanted.has(diffId) && !uploaded.has(diffId));
-  if (rest.length > 0) {
-    const digests = new Set(rest.map(({ digest }) => digest));
-    const missed = await pushWanted(engine, image, probed, digests, {
-      ...common,
-      onLayer: (layer) => void uploaded.set(layer.diffId, layer),
-    });
-    if (missed.size > 0) return undefined;
-  }
-  const layers = new Map<Digest, CollectedLayer>();
-  for (const { diffId, mediaType } of probed.layers) {
-    const layer = uploaded.get(diffId);
-    if (layer !== undefined && !layers.has(diffId)) layers.set(diffId, await folder.keep(layer, mediaType));
-  }
-  // The name may have been given to another image in the meantime: what was read then is not what was wanted.
-  if (want.diffIds.some((diffId) => !layers.has(diffId))) return undefined;
-  return { config: configOf(probed.config), layers };
+  const digests = new Set(rest.map(({ digest }) => digest));
+  if (digests.size > 0) await pushWanted(engine, image, probed, digests, { ...common, onLayer: put });
+  await shelved;
+  // What did not come: the engine would not, or the name was given to another image in the meantime.
+  if (want.diffIds.some((diffId) => !shelf.has(diffId))) return false;
+  shelf.finish(probed.config);
+  return true;
+}
+
+/** A layer that the engine has pushed. What it pushed plain, as a containerd store may have it, is packed for the way. */
+async function shelve(shelf: Shelf, layer: UploadedLayer, mediaType: string): Promise<void> {
+  const { diffId, digest, size } = layer;
+  if (shelf.has(diffId)) return await layer.remove();
+  if (digest !== diffId) return shelf.keep(diffId, { mediaType, digest, size }, layer);
+  await shelf.pack(diffId, size, createReadStream(layer.path));
+  await layer.remove();
 }
 
 /** Uncompressed bytes of some layers: those of the image's history that made any, in its order. Infinity when it does not fit. */
@@ -94,27 +82,17 @@ async function sizeOf({ engine, image, info }: EngineDepartureOptions, diffIds: 
   return diffIds.reduce((all, diffId) => all + (sizes[info.diffIds.indexOf(diffId)] ?? 0), 0);
 }
 
-async function saveMany(folder: LayerFolder, options: EngineDepartureOptions): Promise<Collected> {
-  const { engine, image, info, want, onlyPlatform, signal, onProgress } = options;
+async function saveMany(shelf: Shelf, options: EngineDepartureOptions): Promise<void> {
+  const { engine, image, info, want, onlyPlatform, signal } = options;
   const archive = await engine.saveImage(image.given, { ...(onlyPlatform && { platform: info.platform }), signal });
-  const layers = new Map<Digest, CollectedLayer>();
-  const progress = { stage: "preparing", current: 0, layers: { done: 0, total: want.diffIds.length } };
-  const take = async (diffId: Digest, stream: Readable): Promise<void> => {
-    stream.on("data", (chunk: Buffer) => {
-      progress.current += chunk.length;
-      onProgress(progress);
-    });
-    layers.set(diffId, await folder.pack(diffId, stream));
-    progress.layers.done++;
-  };
   const saved = await readSavedImage(archive, {
     diffIds: info.diffIds,
-    wanted: new Set(want.diffIds),
-    onLayer: take,
+    wanted: new Set(want.diffIds.filter((diffId) => !shelf.has(diffId))),
+    onLayer: async (diffId, stream, { size }) => await shelf.pack(diffId, size, stream),
     signal,
   });
-  const missing = want.diffIds.filter((diffId) => !layers.has(diffId));
-  if (missing.length === 0) return { config: configOf(saved.config), layers };
+  const missing = want.diffIds.filter((diffId) => !shelf.has(diffId));
+  if (missing.length === 0) return shelf.finish(saved.config);
   throw new Failure(
     "transfer-failed",
     `\`docker save\` of ${image.given} gave ${missing.length} layers less than the image has`,
@@ -123,8 +101,4 @@ async function saveMany(folder: LayerFolder, options: EngineDepartureOptions): P
       hint: "Serve the image from a registry:2 container instead: --registry container.",
     },
   );
-}
-
-function configOf(bytes: Buffer): Collected["config"] {
-  return { bytes, blob: { size: bytes.length, open: () => Readable.from([bytes], { objectMode: false }) } };
 }

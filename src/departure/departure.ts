@@ -1,10 +1,11 @@
 import type { Duplex } from "node:stream";
-import type { Offer, Want } from "../conversation.ts";
+import type { AnnouncedLayer, Offer, Want } from "../conversation.ts";
 import type { Engine, EngineInfo, ImageInfo } from "../engine/engine.ts";
-import type { RunId } from "../engine/run-id.ts";
+import { TEMPORARY_PATH, type RunId } from "../engine/run-id.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Output, Progress } from "../output/output.ts";
+import { newCredentials } from "../registry/password.ts";
 
 /** An image in a place that images are sent from. */
 export interface FoundImage {
@@ -20,8 +21,6 @@ export interface FoundImage {
 
 /** What any image needs on its way to where the tunnel begins. */
 export interface DepartureOptions {
-  /** The platform was asked for, so that a place with several must give that one only. */
-  onlyPlatform: boolean;
   want: Want;
   /** Of this side, then the other. */
   runs: readonly [RunId, RunId];
@@ -29,6 +28,8 @@ export interface DepartureOptions {
   output: Output;
   signal: AbortSignal;
   onProgress: (progress: Progress) => void;
+  /** Tells the receiver of a layer that it can fetch. */
+  announce: (layer: AnnouncedLayer) => void;
 }
 
 /** What an image needs besides on its way out of an engine. */
@@ -37,6 +38,8 @@ export interface EngineDepartureOptions extends DepartureOptions {
   engineInfo: EngineInfo;
   image: Reference;
   info: ImageInfo;
+  /** Of an image with several variants, just the one that `info` is of. */
+  onlyPlatform: boolean;
 }
 
 /** What was wanted can be had through the tunnel, until this is disposed of. */
@@ -47,3 +50,11 @@ export interface Departure extends AsyncDisposable {
   /** Aborted, with a Failure, when it cannot be had any longer. */
   signal: AbortSignal;
 }
+
+/** For a receiver that has the image already. */
+export const NOTHING: Departure = {
+  offer: { repository: `${TEMPORARY_PATH}/nothing`, tag: "nothing", credentials: newCredentials() },
+  accept: (stream) => void stream.destroy(),
+  signal: new AbortController().signal,
+  [Symbol.asyncDispose]: async () => {},
+};

@@ -2,20 +2,20 @@ import { temporaryName } from "../engine/run-id.ts";
 import { spoolParent } from "../engine/spool-folder.ts";
 import type { Offer } from "../conversation.ts";
 import { parseReference } from "../image/reference.ts";
-import { digestOf } from "../image/digest.ts";
-import { MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
-import { NO_CONTENT, type RegistryContent, type StoredBlob } from "../registry/embedded/content.ts";
+import { commonCodec } from "../packing/codecs.ts";
+import { NO_CONTENT, type RegistryContent } from "../registry/embedded/content.ts";
 import { enginePush } from "../registry/embedded/engine-push.ts";
 import { KeptPush } from "../registry/embedded/kept-push.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { Failure } from "../output/errors.ts";
 import { openSpool, spoolFailure } from "../store/spool.ts";
-import { collectLayers, type Collected } from "./collect-layers.ts";
+import { collectLayers } from "./collect-layers.ts";
 import type { Departure, EngineDepartureOptions } from "./departure.ts";
+import { Shelf } from "./shelf.ts";
 
 /**
- * A registry in this process: no container, nothing to download, and of the image just what is wanted. It answers on the
- * tunnel's streams; a port of 127.0.0.1 is open only while the engine pushes.
+ * A registry in this process: no container, nothing to download, and of the image just what is wanted, layer by layer as the
+ * engine gives it. It answers on the tunnel's streams; a port of 127.0.0.1 is open only while the engine pushes.
  */
 export async function departEmbedded(options: EngineDepartureOptions): Promise<Departure> {
   const { env, output, runs, image, want } = options;
@@ -33,21 +33,35 @@ export async function departEmbedded(options: EngineDepartureOptions): Promise<D
   });
   // As the engine's temporary names have it, which shorten a long path.
   const { path, tag = "" } = parseReference(temporaryName("127.0.0.1:65535", image.path, runs));
-  const offer: Offer = { repository: path, tag, credentials: registry.credentials };
+  const offer: Offer = { repository: path, tag, credentials: registry.credentials, announced: !want.whole };
+  const { diffIds } = options.info;
+  const shelf = new Shelf({ spool, offer, diffIds, codec: commonCodec(want.codecs), announce: options.announce });
+  const broken = new AbortController();
+  const leaving = new AbortController();
+  let filling: Promise<void> | undefined;
   const close = async (): Promise<void> => {
+    leaving.abort(new Error("the receiver is done"));
+    await filling;
     try {
       await registry[Symbol.asyncDispose]();
     } finally {
+      await shelf[Symbol.asyncDispose]();
       await spool[Symbol.asyncDispose]();
     }
   };
   try {
     if (want.whole) content = await pushWhole(registry, offer, options);
-    else content = contentOf(offer, await collectLayers(registry, spool, options), options);
+    else {
+      content = shelf.content;
+      const signal = AbortSignal.any([options.signal, leaving.signal]);
+      filling = collectLayers(registry, shelf, { ...options, signal }).catch((error: unknown) => {
+        broken.abort(spoolFailure(error, "sent"));
+      });
+    }
     return {
       offer,
       accept: (stream) => registry.accept(stream),
-      signal: new AbortController().signal,
+      signal: broken.signal,
       [Symbol.asyncDispose]: close,
     };
   } catch (error) {
@@ -78,34 +92,4 @@ async function pushWhole(
     expected: "an engine that reaches 127.0.0.1 of the machine that docker-over-ssh runs on",
     hint: "Leave --via pull out on the receiving side.",
   });
-}
-
-/**
- * The collected layers as a registry. The manifest names every layer; those that nobody wanted stand there by their diff ID, and
- * cannot be had.
- */
-function contentOf(offer: Offer, { config, layers }: Collected, { info }: EngineDepartureOptions): RegistryContent {
-  const blobs = new Map<string, StoredBlob>();
-  const configDigest = digestOf(config.bytes);
-  blobs.set(configDigest, config.blob);
-  const descriptors = info.diffIds.map((diffId): Descriptor => {
-    const layer = layers.get(diffId);
-    if (layer === undefined) return { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size: 0 };
-    blobs.set(layer.descriptor.digest, layer.blob);
-    return layer.descriptor;
-  });
-  const { bytes, descriptor } = writeManifest({
-    mediaType: MEDIA_TYPE.ociManifest,
-    config: { mediaType: MEDIA_TYPE.ociConfig, digest: configDigest, size: config.bytes.length },
-    layers: descriptors,
-  });
-  const isOurs = (repository: string): boolean => repository === offer.repository;
-  return {
-    manifest: async (repository, reference) =>
-      isOurs(repository) && (reference === offer.tag || reference === descriptor.digest)
-        ? { ...descriptor, bytes }
-        : undefined,
-    blob: async (repository, digest) => (isOurs(repository) ? blobs.get(digest) : undefined),
-    tags: async (repository) => (isOurs(repository) ? [offer.tag] : undefined),
-  };
 }

@@ -1,22 +1,23 @@
 import { isDigest } from "../image/digest.ts";
-import type { Engine } from "../engine/engine.ts";
+import { fullName, type Reference } from "../image/reference.ts";
+import type { Engine, EngineInfo, ImageInfo } from "../engine/engine.ts";
 import { removeLeftovers } from "../engine/leftovers.ts";
-import { TEMPORARY_PATH } from "../engine/run-id.ts";
-import { newCredentials } from "../registry/password.ts";
+import { Failure } from "../output/errors.ts";
 import type { RegistryChoice } from "../registry/registry.ts";
 import { departByRegistry } from "./by-registry.ts";
-import type { Departure } from "./departure.ts";
+import { NOTHING } from "./departure.ts";
 import { departEmbedded } from "./embedded.ts";
-import type { Source } from "./source.ts";
+import type { Asked, Source } from "./source.ts";
 
-/** An engine to send images from, by way of the chosen registry. Owns the engine. */
-export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "embedded" }): Source {
+/** An engine to send an image from, by way of the chosen registry. Owns the engine. */
+export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "embedded" }, image: Reference): Source {
   return {
     address: engine.address,
-    async find(image, platform) {
-      const info = await engine.inspectImage(image.given, platform);
-      if (info === undefined) return undefined;
+    check: async (platform) => void (await inspect(engine, image, platform)),
+    async find(asked) {
+      refuseOther(asked.image, image);
       const engineInfo = await engine.info();
+      const { info, onlyPlatform } = await chooseVariant(engine, engineInfo, image, asked);
       // On a containerd store the ID is that of a manifest or an index.
       const idIsConfig = engineInfo.store !== "containerd" && isDigest(info.id);
       return {
@@ -28,7 +29,7 @@ export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "e
           for (const leftover of await removeLeftovers(engine)) {
             options.output.detail(`removed ${leftover}, left by a run that was killed`);
           }
-          const all = { ...options, engine, engineInfo, image, info };
+          const all = { ...options, engine, engineInfo, image, info, onlyPlatform };
           return choice.kind === "embedded" ? await departEmbedded(all) : await departByRegistry(choice, all);
         },
       };
@@ -37,10 +38,43 @@ export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "e
   };
 }
 
-/** For a receiver that has the image already. */
-const NOTHING: Departure = {
-  offer: { repository: `${TEMPORARY_PATH}/nothing`, tag: "nothing", credentials: newCredentials() },
-  accept: (stream) => void stream.destroy(),
-  signal: new AbortController().signal,
-  [Symbol.asyncDispose]: async () => {},
-};
+/** Of an image with several variants, the one that was named; else the one that runs at the receiver, if it is here. */
+async function chooseVariant(
+  engine: Engine,
+  { store }: EngineInfo,
+  image: Reference,
+  { platform, runs }: Asked,
+): Promise<{ info: ImageInfo; onlyPlatform: boolean }> {
+  const info = await inspect(engine, image, platform);
+  if (platform !== undefined || runs === undefined || store !== "containerd") {
+    return { info, onlyPlatform: platform !== undefined };
+  }
+  const fitting = await engine.inspectImage(image.given, runs);
+  const isOther = fitting !== undefined && fitting.platform !== info.platform;
+  return { info: fitting ?? info, onlyPlatform: isOther };
+}
+
+async function inspect(engine: Engine, image: Reference, platform: string | undefined): Promise<ImageInfo> {
+  const found = await engine.inspectImage(image.given, platform);
+  if (found !== undefined) return found;
+  const other = platform === undefined ? undefined : await engine.inspectImage(image.given);
+  if (other !== undefined) {
+    throw new Failure("image-not-found", `${image.given} is here for ${other.platform}, not for ${platform}`, {
+      expected: `a variant for ${platform} in ${engine.address}`,
+      hint: `Build or pull it with --platform ${platform}, or leave --platform out.`,
+    });
+  }
+  throw new Failure("image-not-found", `there is no image ${image.given} in ${engine.address}`, {
+    expected: "an image that `docker images` lists",
+    hint: "Build or tag it first; another engine is chosen with -H, DOCKER_HOST or a docker context.",
+  });
+}
+
+/** An engine has many images: both sides must mean the same one. */
+function refuseOther(asked: Reference, image: Reference): void {
+  if (fullName(asked) === fullName(image)) return;
+  throw new Failure("refused", `the sending side offers ${image.given}, the receiving side asks for ${asked.given}`, {
+    expected: "the same name on both sides",
+    hint: `Name ${image.given} in both, or give the image its other name first: docker tag ${image.given} ${asked.given}`,
+  });
+}

@@ -1,10 +1,21 @@
-import type { FoundImage } from "./departure.ts";
 import type { Reference } from "../image/reference.ts";
+import type { FoundImage } from "./departure.ts";
 
-/** A place that images are sent from. */
+/** What the receiver asks for. */
+export interface Asked {
+  image: Reference;
+  /** That variant, and no other. */
+  platform?: string | undefined;
+  /** What runs over there: that variant, where there are several and none was named. */
+  runs?: string | undefined;
+}
+
+/** A place that images are sent from, and which of them is meant. */
 export interface Source extends AsyncDisposable {
   /** For messages: where it is. */
   readonly address: string;
-  /** The image of that name, for that platform if one is named; undefined when it is not there. Reads no layers. */
-  find(image: Reference, platform?: string): Promise<FoundImage | undefined>;
+  /** Fails as {@link find} would, as far as that can be told before the receiver has asked. */
+  check(platform: string | undefined): Promise<void>;
+  /** The image. Fails with `image-not-found` when it is not there, or not for that platform. Reads no layers. */
+  find(asked: Asked): Promise<FoundImage>;
 }

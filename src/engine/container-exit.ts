@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { DockerApi } from "./docker-api.ts";
+import { isOneStream } from "./endpoint.ts";
 import { EngineError } from "./engine.ts";
 
 /** The status of a container whose end nobody can tell. */
@@ -14,7 +15,7 @@ const ATTEMPTS = 10;
 /**
  * Waits for a container to stop. The request that waits is open for as long as the container runs, and whatever is in between
  * (a proxy that does not like idle connections, an ssh) may end it: that says nothing about the container, which is looked at
- * then. Never rejects.
+ * then. Where that request would keep all others waiting, it is only looked at. Never rejects.
  *
  * @param removed Aborted when somebody has removed the container, and nobody will tell any more how it ended.
  */
@@ -26,10 +27,12 @@ export async function exitOf(
 ): Promise<{ status: number }> {
   for (let failures = 0; failures < ATTEMPTS && !removed.aborted;) {
     try {
-      const { StatusCode } = (await api.json("POST", `/containers/${id}/wait`, { signal: removed })) as {
-        StatusCode: number;
-      };
-      return { status: StatusCode };
+      if (!isOneStream(api.endpoint.address)) {
+        const { StatusCode } = (await api.json("POST", `/containers/${id}/wait`, { signal: removed })) as {
+          StatusCode: number;
+        };
+        return { status: StatusCode };
+      }
     } catch (error) {
       if (isMissing(error)) return UNKNOWN;
     }

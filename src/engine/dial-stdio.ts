@@ -1,6 +1,7 @@
 import { Duplex } from "node:stream";
 import { execa } from "execa";
 import { messageOf } from "../output/errors.ts";
+import { NoiseFilter } from "./noise.ts";
 
 /** How much of what the program prints on stderr is kept, bytes. The end says why it failed. */
 const STDERR_KEPT = 4096;
@@ -45,11 +46,10 @@ interface Ended {
  * that holds the last words of its stderr; one that succeeds ends it like a peer that hangs up.
  */
 export class StdioConnection extends Duplex {
-  /** What `node:http` reads and sets on a socket; nothing here times out. */
-  timeout = 0;
   /** Resolves when the program has ended; never rejects. */
   readonly ended: Promise<Ended>;
   readonly #child: ReturnType<typeof start>;
+  readonly #noise = new NoiseFilter();
   #stderr = Buffer.alloc(0);
 
   constructor(program: string, argv: readonly string[]) {
@@ -62,7 +62,7 @@ export class StdioConnection extends Duplex {
       "data",
       (chunk: Buffer) => (this.#stderr = Buffer.concat([this.#stderr, chunk]).subarray(-STDERR_KEPT)),
     );
-    child.stdout.on("data", (chunk: Buffer) => this.push(chunk) || child.stdout.pause());
+    child.stdout.on("data", (chunk: Buffer) => this.#heard(chunk));
     child.stdout.on("end", () => {
       const late = setTimeout(() => child.kill(), LEAVE_TIMEOUT).unref();
       void this.ended.then((ended) => {
@@ -127,21 +127,18 @@ export class StdioConnection extends Duplex {
     return this;
   }
 
-  setKeepAlive(): this {
-    return this;
-  }
-
-  setNoDelay(): this {
-    return this;
-  }
-
-  setTimeout(): this {
-    return this;
-  }
-
   #parts(): { ref?: () => unknown; unref?: () => unknown }[] {
     const { stdin, stdout, stderr } = this.#child;
     return [this.#child, stdin, stdout, stderr] as { ref?: () => unknown; unref?: () => unknown }[]; // pipes are net.Sockets
+  }
+
+  #heard(chunk: Buffer): void {
+    try {
+      const answer = this.#noise.take(chunk);
+      if (answer !== undefined && !this.push(answer)) this.#child.stdout.pause();
+    } catch (error) {
+      this.destroy(error as Error);
+    }
   }
 
   #hangUp(ended: Ended): void {
@@ -157,7 +154,8 @@ export class StdioConnection extends Duplex {
       : ended.signal
         ? `it was ended by ${ended.signal}`
         : `it ended with status ${ended.status}`;
-    const words = this.#stderr.toString("utf8").trim();
+    const noise = this.#noise.passed ? "" : this.#noise.noise;
+    const words = `${noise}${this.#stderr.toString("utf8")}`.trim();
     return new DialError(words === "" ? how : `${how} and printed: ${words}`, ended);
   }
 }

@@ -49,6 +49,8 @@ interface ApiAnswer {
  */
 export interface DockerApi extends AsyncDisposable {
   readonly endpoint: EngineEndpoint;
+  /** Of everything that is asked; undefined when nothing is to end it. */
+  readonly signal: AbortSignal | undefined;
   /** The version that requests are made with, e.g. `1.51`; undefined until it has been agreed on. */
   version: string | undefined;
   /** The answer as JSON; undefined when it is empty. */
@@ -86,6 +88,7 @@ export function openApi(endpoint: EngineEndpoint, signal?: AbortSignal): DockerA
 
   const api: DockerApi = {
     endpoint,
+    signal,
     version: undefined,
     async json(method, path, request) {
       const chunks: Buffer[] = [];

@@ -1,3 +1,4 @@
+import type { Duplex } from "node:stream";
 import { Failure } from "../output/errors.ts";
 
 /** Keys for a TLS connection, in PEM, and whether the engine's certificate is checked. */
@@ -13,7 +14,17 @@ export interface TlsMaterial {
 export type EngineAddress =
   | { protocol: "unix" | "npipe"; path: string }
   | { protocol: "tcp"; hostname: string; port: number; pathPrefix: string; tls?: TlsMaterial }
-  | { protocol: "ssh"; user?: string; hostname: string; port?: number; socketPath?: string };
+  | SshAddress
+  /** A stream that somebody else opens, such as the stdin and stdout of `docker system dial-stdio`. */
+  | { protocol: "stream"; open: () => Duplex };
+
+export interface SshAddress {
+  protocol: "ssh";
+  user?: string;
+  hostname: string;
+  port?: number;
+  socketPath?: string;
+}
 
 export interface EngineEndpoint {
   /** As the user wrote it, with the parts that may be left out filled in, e.g. `tcp://build:2375`. Never holds a password. */
@@ -26,6 +37,20 @@ export interface EngineEndpoint {
 /** Where an engine is and why that one: `unix:///var/run/docker.sock (context default)`. */
 export function describeEndpoint({ host, source }: EngineEndpoint): string {
   return `${host} (${source})`;
+}
+
+/** Whether 127.0.0.1 of the engine's machine can be this process's own: only then can it be asked to push to us. */
+export function mayReachUs(address: EngineAddress): boolean {
+  if (address.protocol === "tcp") return /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/.test(address.hostname);
+  return address.protocol === "unix" || address.protocol === "npipe";
+}
+
+/**
+ * Whether there is one connection for all requests, over a program's stdin and stdout: they wait for each other, so no answer
+ * may be waited for without end. What goes through it goes over a wire, and is worth compressing.
+ */
+export function isOneStream({ protocol }: EngineAddress): boolean {
+  return protocol === "ssh" || protocol === "stream";
 }
 
 /** The socket that is used when nothing else is said. */

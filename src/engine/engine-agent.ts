@@ -3,6 +3,7 @@ import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { EngineAddress } from "./endpoint.ts";
 import { SshAgent } from "./ssh-agent.ts";
+import { StreamAgent } from "./stream-agent.ts";
 
 /** How long a TCP connection may take, ms. docker/cli's figure. */
 const CONNECT_TIMEOUT = 30_000;
@@ -24,7 +25,7 @@ export function openAgent(address: EngineAddress): EngineAgent {
       },
     };
   }
-  const agent = new SocketAgent(() => dial(address));
+  const agent = address.protocol === "stream" ? new StreamAgent(address.open) : new SocketAgent(() => dial(address));
   return {
     agent,
     async [Symbol.asyncDispose]() {
@@ -50,7 +51,7 @@ class SocketAgent extends Agent {
   }
 }
 
-function dial(address: Exclude<EngineAddress, { protocol: "ssh" }>): Socket {
+function dial(address: Exclude<EngineAddress, { protocol: "ssh" | "stream" }>): Socket {
   if (address.protocol !== "tcp") return connect(address.path);
   const { hostname: host, port, tls } = address;
   if (tls === undefined) return limited(connect({ host, port }), "connect");

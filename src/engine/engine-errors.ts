@@ -2,6 +2,7 @@ import { Failure, messageOf } from "../output/errors.ts";
 import { DialError } from "./dial-stdio.ts";
 import { describeEndpoint, type EngineEndpoint } from "./endpoint.ts";
 import { EngineError } from "./engine.ts";
+import { NotHttp } from "./noise.ts";
 import { sshHint } from "./ssh-agent.ts";
 
 const CHOOSE = "Start the engine, or choose another with -H, DOCKER_HOST or a docker context.";
@@ -18,8 +19,12 @@ export function answerError(words: string, status?: number): EngineError | Failu
   return new EngineError(words.trim() || `the engine answered with HTTP status ${status}`, status);
 }
 
-/** A connection that failed, in words that name the engine, say why it was that one, and what to do. */
+/**
+ * A connection that failed, in words that name the engine, say why it was that one, and what to do. A stream that somebody
+ * else opened fails with words of its own.
+ */
 export function connectionFailure(error: unknown, endpoint: EngineEndpoint): Failure {
+  if (error instanceof Failure) return error;
   const { reason, expected, hint } = explain(error, endpoint);
   return new Failure(
     "engine-unreachable",
@@ -87,7 +92,7 @@ function explain(error: unknown, { host, address }: EngineEndpoint): Explanation
         hint: "See the engine's log. An engine that listens for TLS needs DOCKER_TLS_VERIFY=1.",
       };
     default:
-      if (code.startsWith("HPE_")) {
+      if (code.startsWith("HPE_") || error instanceof NotHttp) {
         return {
           reason: `what it says is not HTTP (${message})`,
           expected: "a Docker engine, and nothing that prints before it answers",

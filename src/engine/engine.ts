@@ -87,6 +87,8 @@ export interface FoundContainer {
 export interface Engine extends AsyncDisposable {
   /** For messages: where it is and why that one, e.g. `unix:///var/run/docker.sock (context default)`. */
   readonly address: string;
+  /** Whether what listens on 127.0.0.1 here can be what the engine finds there. Nothing of ours is shown to another machine's. */
+  readonly reachesUs: boolean;
   info(): Promise<EngineInfo>;
   /** By name or ID. `undefined` when there is no such image (or not for that platform). */
   inspectImage(reference: string, platform?: string): Promise<ImageInfo | undefined>;
@@ -101,6 +103,8 @@ export interface Engine extends AsyncDisposable {
   /**
    * Loads an archive, which it reads to its end. The whole answer is read: a containerd store reports what it could not
    * unpack in a line behind status 200. `platform` makes engines from API 1.48 on check that the image is complete.
+   * A load that has begun ends by itself: when the signal that the engine was opened with is aborted, the rest of an archive
+   * that goes over a wire is left out, and the engine refuses what is cut short.
    */
   loadImage(archive: Readable, platform?: string): Promise<void>;
   /** An image as `docker save` writes it. The caller reads it to its end, or destroys it. */

@@ -1,6 +1,8 @@
-import { Readable } from "node:stream";
+import { pipeline, Readable } from "node:stream";
+import { gzip } from "../streams/gzip.ts";
 import { isAtLeast } from "./api-version.ts";
 import type { DockerApi } from "./docker-api.ts";
+import { isOneStream } from "./endpoint.ts";
 import { EngineError, type Credentials, type ImageInfo, type TransferOptions } from "./engine.ts";
 import { inPath, splitName } from "./names.ts";
 import { isPlatform, platformObject } from "./platform.ts";
@@ -11,6 +13,9 @@ const INSPECT_PLATFORM = "1.49";
 const PUSH_PLATFORM = "1.46";
 const LOAD_PLATFORM = "1.48";
 const SAVE_PLATFORM = "1.48";
+
+/** A registry's host that is the engine's own machine. */
+const OWN_MACHINE = /^(?:localhost|127(?:\.\d+){3})(?::\d+)?$/;
 
 interface ImageInspect {
   Id: string;
@@ -73,11 +78,33 @@ export async function loadImage(api: DockerApi, archive: Readable, platform?: st
   const asks = platform !== undefined && isAtLeast(api.version ?? "", LOAD_PLATFORM);
   const query = { quiet: true, platform: asks ? platformObject(platform) : undefined };
   try {
-    await followLoad(await api.stream("POST", "/images/load", { query, archive, effect: "completes" }));
+    const sent = isOneStream(api.endpoint.address) ? packed(archive, api.signal) : archive;
+    await followLoad(await api.stream("POST", "/images/load", { query, archive: sent, effect: "completes" }));
   } catch (error) {
+    if (isOneStream(api.endpoint.address)) api.signal?.throwIfAborted();
     throw archive.errored ?? error; // an archive that cannot be read on ends the connection
   } finally {
     archive.destroy();
+  }
+}
+
+/**
+ * An archive for the way over a wire: gzip, which every engine takes, 20.10 and Podman too. When the signal is aborted it ends
+ * in the middle of a block, in good order as far as HTTP goes: the engine says that it has been cut short, and has lost
+ * nothing. To break the connection instead would interrupt the load (moby #51623).
+ */
+function packed(archive: Readable, signal: AbortSignal | undefined): Readable {
+  const gzipped = pipeline(archive, gzip(), () => {}); // an error of the archive is looked for above
+  return Readable.from(untilAborted(gzipped, signal), { objectMode: false });
+}
+
+async function* untilAborted(chunks: AsyncIterable<Buffer>, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    if (signal?.aborted) {
+      yield chunk.subarray(0, chunk.length / 2); // between two blocks it could be taken for the end
+      return;
+    }
+    yield chunk;
   }
 }
 
@@ -118,8 +145,10 @@ export async function pushImage(
   const { repository, tag, registry } = splitName(reference);
   if (tag === undefined) throw new TypeError(`a push needs a tag: ${reference}`);
   const asks = platform !== undefined && isAtLeast(api.version ?? "", PUSH_PLATFORM);
+  // Docker takes a registry of its own machine without TLS, whatever it is told; Podman only when it is told so.
+  const tlsVerify = OWN_MACHINE.test(registry) ? false : undefined;
   const body = await api.stream("POST", `/images/${repository}/push`, {
-    query: { tag, platform: asks ? platformObject(platform) : undefined },
+    query: { tag, platform: asks ? platformObject(platform) : undefined, tlsVerify },
     registryAuth: registryAuth(registry, credentials),
     signal,
   });

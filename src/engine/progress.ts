@@ -35,18 +35,23 @@ export async function followProgress(
  * @throws EngineError, or Failure `no-space`
  */
 export async function followLoad(body: AsyncIterable<Uint8Array>): Promise<void> {
-  for await (const { stream = "" } of progressLines(body)) {
-    if (/^(?:error|failed)\b/i.test(stream)) throw answerError(stream);
-  }
+  const failed = ({ stream = "" }: ProgressLine): string | undefined =>
+    /^(?:error|failed)\b/i.test(stream) ? stream : undefined;
+  for await (const _line of progressLines(body, failed));
 }
 
-async function* progressLines(body: AsyncIterable<Uint8Array>): AsyncGenerator<ProgressLine, void, undefined> {
+/** The lines up to an error, which is thrown. All are read before: an answer that is left half-read costs the connection. */
+async function* progressLines(
+  body: AsyncIterable<Uint8Array>,
+  errorOf: (line: ProgressLine) => string | undefined = () => undefined,
+): AsyncGenerator<ProgressLine, void, undefined> {
+  let failure: string | undefined;
   for await (const value of jsonLines(body)) {
     const line = (typeof value === "object" && value !== null ? value : {}) as ProgressLine;
-    const error = line.errorDetail?.message ?? line.error;
-    if (error !== undefined) throw answerError(error);
-    yield line;
+    failure ??= line.errorDetail?.message ?? line.error ?? errorOf(line);
+    if (failure === undefined) yield line;
   }
+  if (failure !== undefined) throw answerError(failure);
 }
 
 function progressOf({ id, progressDetail }: ProgressLine, status: string): EngineProgress {

@@ -1,25 +1,30 @@
-import { Agent } from "node:http";
 import { type DialError, StdioConnection } from "./dial-stdio.ts";
-import type { EngineAddress } from "./endpoint.ts";
-
-export type SshAddress = Extract<EngineAddress, { protocol: "ssh" }>;
+import type { SshAddress } from "./endpoint.ts";
+import { StreamAgent } from "./stream-agent.ts";
 
 /** How long ssh may take to connect, s. docker/cli's figure. */
 const CONNECT_TIMEOUT = 30;
 
 /**
- * What follows `ssh` on its command line, as docker/cli has it (`cli/connhelper`). Everything else, from keys to jump hosts,
- * is in the user's own `~/.ssh/config`.
+ * What follows `ssh` on its command line up to and with the host, as docker/cli has it (`cli/connhelper`). Everything else,
+ * from keys to jump hosts, is in the user's own `~/.ssh/config`.
  */
-export function sshArguments({ user, hostname, port, socketPath }: SshAddress): string[] {
+export function sshLogin({ user, hostname, port }: SshAddress, options: readonly string[] = []): string[] {
   return [
     ...(user === undefined ? [] : ["-l", user]),
     ...(port === undefined ? [] : ["-p", String(port)]),
-    "-o",
-    `ConnectTimeout=${CONNECT_TIMEOUT}`,
+    ...[`ConnectTimeout=${CONNECT_TIMEOUT}`, ...options].flatMap((option) => ["-o", option]),
     "-T",
     "--",
     hostname,
+  ];
+}
+
+/** The same, with the command that leads to the engine over there. */
+export function sshArguments(address: SshAddress): string[] {
+  const { socketPath } = address;
+  return [
+    ...sshLogin(address),
     // ssh joins these with spaces and gives them to the shell over there
     "docker",
     ...(socketPath === undefined ? [] : [quote(`--host=unix://${socketPath}`)]),
@@ -29,31 +34,25 @@ export function sshArguments({ user, hostname, port, socketPath }: SshAddress): 
 }
 
 /**
- * Connections to a far engine, each through an ssh of its own; one that is idle is used again.
- * `destroy` ends them all; `closed` resolves when no ssh is left.
+ * A far engine through one ssh, one request after the other: an sshd drops logins when many come at once (MaxStartups).
+ * `destroy` ends it; `closed` resolves when no ssh is left.
  */
-export class SshAgent extends Agent {
-  readonly #argv: string[];
+export class SshAgent extends StreamAgent {
   readonly #connections = new Set<StdioConnection>();
   readonly #onExit = (): void => this.#connections.forEach((connection) => connection.killNow());
 
   constructor(address: SshAddress) {
-    super({ keepAlive: true });
-    this.#argv = sshArguments(address);
+    super(() => {
+      const connection = new StdioConnection("ssh", sshArguments(address));
+      this.#connections.add(connection);
+      void connection.ended.then(() => this.#connections.delete(connection));
+      return connection;
+    });
     process.once("exit", this.#onExit);
-  }
-
-  override createConnection(): StdioConnection {
-    const connection = new StdioConnection("ssh", this.#argv);
-    this.#connections.add(connection);
-    void connection.ended.then(() => this.#connections.delete(connection));
-    return connection;
   }
 
   override destroy(): void {
     super.destroy();
-    // Also those that the base class does not know: handed out but not yet given to a request.
-    for (const connection of this.#connections) connection.destroy();
     process.off("exit", this.#onExit);
   }
 

@@ -81,3 +81,9 @@ export function fullName({ domain, path, tag, digest }: Reference): string {
 export function taggableName({ domain, path, tag }: Reference): string | undefined {
   return tag === undefined ? undefined : `${domain}/${path}:${tag}`;
 }
+
+/** As people write it, e.g. `app:v2`: without what a bare name stands for, and without a digest. */
+export function familiarName({ domain, path, tag }: Reference): string {
+  const name = domain === DEFAULT_DOMAIN ? path.replace(/^library\//, "") : `${domain}/${path}`;
+  return tag === undefined ? name : `${name}:${tag}`;
+}

@@ -16,6 +16,8 @@ export interface Output {
   progress(progress: Progress): void;
   /** For --verbose. */
   detail(text: string): void;
+  /** For all but --quiet: a choice that was made. */
+  note(text: string): void;
   warn(text: string): void;
   /** A line that the far end wrote. */
   far(line: string): void;

@@ -76,6 +76,10 @@ export class Terminal implements Output {
     if (this.#options.verbose) this.#print(`docker-over-ssh: ${text}`);
   }
 
+  note(text: string): void {
+    if (!this.#options.quiet) this.#print(`docker-over-ssh: ${text}`);
+  }
+
   warn(text: string): void {
     this.#print(`docker-over-ssh: warning: ${text}`);
   }

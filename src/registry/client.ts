@@ -1,7 +1,6 @@
 import { once } from "node:events";
 import { Agent, request, type IncomingMessage } from "node:http";
-import { pipeline, type Duplex, type Readable } from "node:stream";
-import { createBrotliDecompress } from "node:zlib";
+import { Readable, type Duplex } from "node:stream";
 import type { Credentials } from "../engine/engine.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import {
@@ -15,6 +14,8 @@ import {
   type Manifest,
 } from "../image/manifest.ts";
 import { Failure, messageOf } from "../output/errors.ts";
+import { PACKED_ENCODING } from "../packing/pack.ts";
+import { unpack } from "../packing/unpack.ts";
 import { asSocket } from "../streams/join.ts";
 import { basicAuth } from "./password.ts";
 
@@ -74,11 +75,9 @@ export class RegistryClient {
    * The caller reads it to its end, or destroys it.
    */
   async stream(repository: string, digest: Digest): Promise<Readable> {
-    const response = await this.#get(`/v2/${repository}/blobs/${digest}`, "*/*", "br");
-    if (response.headers["content-encoding"] !== "br") return response;
-    const plain = createBrotliDecompress();
-    pipeline(response, plain, () => {}); // an error of the one is the other's
-    return plain;
+    const response = await this.#get(`/v2/${repository}/blobs/${digest}`, "*/*", PACKED_ENCODING);
+    if (response.headers["content-encoding"] !== PACKED_ENCODING) return response;
+    return Readable.from(unpack(response), { objectMode: false });
   }
 
   async #bytes(path: string, max: number, accept = "*/*"): Promise<Buffer> {

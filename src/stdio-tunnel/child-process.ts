@@ -8,7 +8,7 @@ import { within } from "../streams/within.ts";
 import { StdioTransport } from "./transport.ts";
 
 /** How a child ended, as far as it has. */
-interface Exit {
+export interface Exit {
   status?: number | null;
   signal?: string | null;
   /** It could not be started at all. */
@@ -24,6 +24,8 @@ interface Child extends PromiseLike<{ cause?: unknown }> {
 export interface FarProcess extends AsyncDisposable {
   /** Its stdin and stdout; owned by whoever opens a tunnel over it. */
   readonly transport: StdioTransport;
+  /** How the child ended; undefined when it still runs after a moment. */
+  exit(): Promise<Exit | undefined>;
   /** The failure in the light of how the child ended, which this waits for, briefly. */
   explain(failure: unknown): Promise<unknown>;
 }
@@ -56,6 +58,7 @@ export function spawnFar(
   const exit = exitOf(child);
   return {
     transport,
+    exit: async () => await within(leaveTimeout, exit),
     async explain(failure) {
       if (!(failure instanceof Failure) || failure instanceof FarFailure) return failure;
       if (failure instanceof HandshakeError && !failure.ended) return withNoise(failure, words);
@@ -136,7 +139,8 @@ function withNoise(failure: HandshakeError, words: string): Failure {
   });
 }
 
-function ending(exit: Exit | undefined): string {
+/** e.g. `ended with status 255`. */
+export function ending(exit: Exit | undefined): string {
   if (exit === undefined) return "still runs";
   return exit.signal ? `was ended by ${exit.signal}` : `ended with status ${exit.status}`;
 }

@@ -13,6 +13,8 @@ export interface TunnelOptions {
   image: string;
   /** The far command, word for word; empty: this end was spawned, and speaks on its own stdin and stdout. */
   command: readonly string[];
+  /** The far command, when it runs already; it is ended here all the same. */
+  far?: FarProcess | undefined;
   /** ms without an answer, or later without a sign of life, after which to give up. */
   timeout?: number | undefined;
   /** ms the far command is given to leave, first by itself, then after SIGTERM. */
@@ -40,8 +42,9 @@ export async function overTunnel<T>(
   signal.throwIfAborted();
   const spawner = command.length > 0;
   if (!spawner) refuseTerminal(role, image);
-  if (spawner) options.onDetail(`running ${command.join(" ")}`);
-  await using far: FarProcess | undefined = spawner ? spawnFar(command, options.onFarLine, leaveTimeout) : undefined;
+  if (spawner && options.far === undefined) options.onDetail(`running ${command.join(" ")}`);
+  const start = (): FarProcess => spawnFar(command, options.onFarLine, leaveTimeout);
+  await using far: FarProcess | undefined = options.far ?? (spawner ? start() : undefined);
   const transport = far?.transport ?? ownStdio();
   transport.on("error", () => {});
   try {
@@ -59,10 +62,13 @@ export async function overTunnel<T>(
   }
 }
 
-/** Runs `use` until it is done, the process is told to stop, or the tunnel ends; the first of these is the outcome. */
-async function telling<T>(
+/**
+ * Runs `use` until it is done, the process is told to stop, or the tunnel ends; the first of these is the outcome. What goes
+ * wrong here is told to the far end.
+ */
+export async function telling<T>(
   tunnel: Tunnel,
-  { signal, explain = (error) => error }: TunnelOptions,
+  { signal, explain = (error) => error }: Pick<TunnelOptions, "signal" | "explain">,
   use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const either = AbortSignal.any([signal, tunnel.signal]);

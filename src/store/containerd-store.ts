@@ -1,16 +1,19 @@
 import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine.ts";
+import { engineName } from "../image/archive/oci-layout.ts";
 import { writeOciLayout } from "../image/archive/write-oci-layout.ts";
 import { digestOf } from "../image/digest.ts";
 import { MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
+import { parseReference } from "../image/reference.ts";
 import { findRelatives, type Relative } from "./chains.ts";
 import type { Delivery, LayerInHand, TargetStore } from "./store.ts";
+import { storedManifest } from "./stored-manifest.ts";
 
 export interface ContainerdStoreOptions {
   platform: string;
   /** A name that nobody else uses, for trials; removed each time. */
   trialName: string;
-  /** The blobs of an image in this store, bottom layer first; undefined when they cannot be learnt. */
+  /** The blobs of an image in this store, bottom layer first, as a push tells them; undefined when it does not. */
   blobsOf(id: string): Promise<Descriptor[] | undefined>;
   onDetail: (text: string) => void;
 }
@@ -43,9 +46,10 @@ export function containerdStore(engine: Engine, options: ContainerdStoreOptions)
 
   /** What the blobs of the shared layers may be: those of the nearest relatives. */
   async function* stacks(relatives: Relative[]): AsyncGenerator<Descriptor[]> {
+    const { platform, trialName } = options;
     const shared = relatives[0]?.shared ?? 0;
     for (const { id } of relatives.filter((relative) => relative.shared === shared).slice(0, MAX_PROBES)) {
-      const blobs = await options.blobsOf(id);
+      const blobs = (await options.blobsOf(id)) ?? (await storedManifest(engine, id, platform, trialName))?.layers;
       if (blobs !== undefined && blobs.length >= shared) yield blobs.slice(0, shared);
     }
   }
@@ -85,7 +89,7 @@ async function loadComposed(engine: Engine, { config, platform, layers }: Delive
   const files = layers.flatMap((layer) =>
     layer.kind === "file" ? [{ digest: layer.blob.digest, path: layer.path, size: layer.blob.size }] : [],
   );
-  await engine.loadImage(writeOciLayout({ config, manifest, blobs: files, names: [name] }), platform);
+  await engine.loadImage(writeOciLayout({ config, manifest, blobs: files, names: [engineName(parseReference(name))] }), platform);
   const size = (await engine.listedSize(name)) ?? 0;
   const needed = blobs.reduce((all, blob) => all + blob.size, 0);
   if (size < needed) throw new EngineError(`the engine has ${size} bytes of the image, of ${needed}`);

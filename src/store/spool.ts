@@ -3,7 +3,9 @@ import { join } from "node:path";
 import type { RunId } from "../engine/run-id.ts";
 import { makeSpoolFolder, spoolParent } from "../engine/spool-folder.ts";
 import { InvalidImage } from "../image/manifest.ts";
+import { bytes } from "../output/describe.ts";
 import { Failure, messageOf } from "../output/errors.ts";
+import { BadPacking } from "../packing/unpack.ts";
 
 /** A folder for what is on its way, until it has been loaded or sent. */
 export interface Spool extends AsyncDisposable {
@@ -25,10 +27,18 @@ export async function openSpool(env: NodeJS.ProcessEnv, run: RunId): Promise<Spo
   };
 }
 
-/** Bytes that the spool's disk has for this user. */
-export async function spaceFor(spool: Spool): Promise<number> {
+/** Fails when so many bytes have no room, before they are fetched. */
+export async function refuseWithoutSpace(spool: Spool, size: number): Promise<void> {
   const { bavail, bsize } = await statfs(spool.pathFor("."));
-  return bavail * bsize;
+  if (size <= bavail * bsize) return;
+  throw new Failure(
+    "no-space",
+    `a layer of ${bytes(size)} is to come, and the cache folder's disk has not that much left`,
+    {
+      expected: "room for the layers that are missing, in the cache folder (~/.cache/docker-over-ssh)",
+      hint: "Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",
+    },
+  );
 }
 
 function noFolder(parent: string, cause: unknown): Failure {
@@ -40,13 +50,22 @@ function noFolder(parent: string, cause: unknown): Failure {
 }
 
 /** Codes of Node's zlib for what is not packed as it says. */
-const BAD_PACKING = /^(?:Z_|ERR_?_)/;
+const BAD_ZLIB = /^(?:Z_|ERR_?_)/;
+
+/** A connection ended before its time. */
+export function isBroken(error: unknown): boolean {
+  return ["ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"].includes(codeOf(error));
+}
+
+function codeOf(error: unknown): string {
+  return String((error as NodeJS.ErrnoException).code);
+}
 
 /** What went wrong while layers were read, proven and written, as a person should be told it. */
 export function spoolFailure(error: unknown, whose: string): unknown {
   if (error instanceof Failure) return error;
-  const code = String((error as NodeJS.ErrnoException).code);
-  if (code === "ECONNRESET" || code === "ERR_STREAM_PREMATURE_CLOSE") {
+  const code = codeOf(error);
+  if (isBroken(error)) {
     return new Failure(
       "registry-unavailable",
       `the connection to the sending side's registry broke: ${messageOf(error)}`,
@@ -64,7 +83,7 @@ export function spoolFailure(error: unknown, whose: string): unknown {
       cause: error,
     });
   }
-  if (!(error instanceof InvalidImage) && !BAD_PACKING.test(code)) return error;
+  if (!(error instanceof InvalidImage || error instanceof BadPacking) && !BAD_ZLIB.test(code)) return error;
   return new Failure("not-verified", `a layer is not what it should be: ${messageOf(error)}`, {
     expected: "bytes that have the digest of their layer",
     hint: "Nothing was loaded. Run the same command again; if it happens again, please report it.",

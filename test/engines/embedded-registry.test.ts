@@ -24,14 +24,22 @@ import type { Testbed } from "../testbed/testbed.ts";
 import { bed, rememberEngines, unchanged, why } from "./bed.ts";
 
 let containerd: Testbed;
+let podman: Testbed;
 beforeAll(async () => {
-  if (!why) containerd = await startTestbed({ near: { kind: "28.5-containerd" } });
+  if (why) return;
+  [containerd, podman] = await Promise.all([
+    startTestbed({ near: { kind: "28.5-containerd" } }),
+    startTestbed({ near: { kind: "podman" } }),
+  ]);
 });
-afterAll(async () => await containerd?.[Symbol.asyncDispose]());
+afterAll(async () => {
+  for (const own of [containerd, podman]) await own?.[Symbol.asyncDispose]();
+});
 
 const STORES = [
   ["a graph driver", () => bed.near],
   ["a containerd store", () => containerd.near],
+  ["Podman", () => podman.near],
 ] as const;
 
 const signal = new AbortController().signal;
@@ -76,7 +84,7 @@ function counting(registry: EmbeddedRegistry): { registry: EmbeddedRegistry; siz
 }
 
 describe.skipIf(why).each(STORES)(`the embedded registry and %s`, (store, near) => {
-  const name = store.replaceAll(" ", "-");
+  const name = store.toLowerCase().replaceAll(" ", "-");
 
   test("docker push and docker pull, with the password and not without", async () => {
     const image = `kept-${name}:v1`;
@@ -129,7 +137,9 @@ describe.skipIf(why).each(STORES)(`the embedded registry and %s`, (store, near) 
       onLayer,
     });
     expect(missing).toEqual(new Set());
-    expect(layers).toMatchObject([{ digest: wanted, diffId: diffIds[1], size: sizes[1] }]);
+    // Podman asks for a layer by its diff ID, and packs it when it is wanted: that is another blob.
+    const digest = store === "Podman" ? expect.any(String) : wanted;
+    expect(layers).toMatchObject([{ digest, diffId: diffIds[1], size: sizes[1] }]);
     expect(sizes).toHaveLength(2);
     expect(sizes[1]).toBeGreaterThan(3_000_000);
     expect(await changes()).toEqual(unchanged(1));
@@ -205,14 +215,18 @@ describe.skipIf(why)("other clients", () => {
     const file = join(folder, `${image.replace(":", "-")}.json`);
     await writeFile(file, JSON.stringify({ auths: { [host]: { auth } } }));
     const diffIds = (await all.engine.inspectImage(image))?.diffIds ?? [];
-    return { name, diffIds, env: { [CREDENTIALS]: file }, [Symbol.asyncDispose]: () => all[Symbol.asyncDispose]() };
+    return {
+      name,
+      diffIds,
+      env: { ...podman.near.env, [CREDENTIALS]: file },
+      [Symbol.asyncDispose]: () => all[Symbol.asyncDispose](),
+    };
   }
 
-  test("skopeo inspects, and copies out, in and from one repository to another", async ({ skip }) => {
-    await needProgram("skopeo", skip);
+  test("skopeo inspects, and copies out, in and from one repository to another", async () => {
     await using there = await serving("skopeo:v1");
     const skopeo = async (...args: string[]): Promise<string> =>
-      (await execa("skopeo", args, { env: there.env })).stdout;
+      (await execa("skopeo", ["--insecure-policy", ...args], { env: there.env })).stdout;
     const at = `docker://${there.name}`;
     const inspected = JSON.parse(await skopeo("inspect", "--tls-verify=false", at)) as {
       RepoTags: string[];
@@ -237,42 +251,27 @@ describe.skipIf(why)("other clients", () => {
       await skopeo("copy", "--src-tls-verify=false", "--dest-tls-verify=false", source ?? "", copy);
       expect((await configAt(copy)).rootfs.diff_ids).toEqual(there.diffIds);
     }
-    await expect(execa("skopeo", ["inspect", "--tls-verify=false", "--no-creds", at])).rejects.toThrow(/auth/);
+    await expect(skopeo("inspect", "--tls-verify=false", "--no-creds", at)).rejects.toThrow(/auth/);
   });
 
-  test("podman pulls and pushes", async ({ skip }) => {
-    await needProgram("podman", skip);
+  test("podman pulls and pushes", async () => {
     await using there = await serving("podman:v1");
-    const store = [
-      "--root",
-      join(folder, "podman"),
-      "--runroot",
-      join(folder, "podman-run"),
-      "--storage-driver",
-      "vfs",
-    ];
-    const podman = async (...args: string[]): Promise<string> =>
-      (await execa("podman", [...store, ...args], { env: there.env })).stdout;
+    const changes = await rememberEngines(podman.near);
+    const ask = async (...args: string[]): Promise<string> => (await execa("podman", args, { env: there.env })).stdout;
     const copy = there.name.replace("/app:v1", "/copy:v1");
-    await podman("pull", "--tls-verify=false", there.name);
     const diffIds = async (name: string): Promise<unknown> =>
-      JSON.parse(await podman("image", "inspect", "--format", "{{json .RootFS.Layers}}", name));
+      JSON.parse(await ask("image", "inspect", "--format", "{{json .RootFS.Layers}}", name));
+    await ask("pull", "--tls-verify=false", there.name);
     expect(await diffIds(there.name)).toEqual(there.diffIds);
-    await podman("push", "--tls-verify=false", there.name, copy);
-    await podman("rmi", "--all", "--force");
-    await podman("pull", "--tls-verify=false", copy);
+    await ask("push", "--tls-verify=false", there.name, copy);
+    await ask("rmi", there.name);
+    await ask("pull", "--tls-verify=false", copy);
     expect(await diffIds(copy)).toEqual(there.diffIds);
-    await podman("rmi", "--all", "--force");
+    expect(await ask("run", "--rm", copy)).toBe("podman v1");
+    await ask("rmi", copy);
+    expect(await changes()).toEqual(unchanged(1));
   });
 });
-
-/** Skips the test when a program is not installed, and says so. */
-async function needProgram(program: string, skip: (note: string) => void): Promise<void> {
-  const { failed } = await execa(program, ["--version"], { reject: false });
-  if (!failed) return;
-  console.warn(`Skipped: ${program} is not installed.`); // the reporter shows no notes of files that pass
-  skip(`${program} is not installed`);
-}
 
 /** Pushes an image to another registry, as somebody did once, so that the engine knows the digests of its layers. */
 async function pushElsewhere(engine: Engine, image: string, run: string): Promise<void> {

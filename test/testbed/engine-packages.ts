@@ -5,31 +5,40 @@ import { cacheFolder } from "./paths.ts";
 import { run, systemPath } from "./programs.ts";
 
 /**
- * Which engine: `host` is the one that the machine has, or gets from its own Debian or Ubuntu.
- * The others are unpacked from the Debian release that has them (Debian only). All keep images with
- * a graph driver, `-containerd` in the containerd image store.
+ * Which engine: `host` is the Docker engine that the machine has, or gets from its own Debian or Ubuntu.
+ * The others are unpacked from the Debian release that has them (Debian only). Docker's keep images with
+ * a graph driver, `-containerd` in the containerd image store. `podman` is Podman 4.3.
  */
-export type EngineKind = "host" | "20.10" | "26.1" | "26.1-containerd" | "28.5" | "28.5-containerd";
+export type EngineKind = "host" | "20.10" | "26.1" | "26.1-containerd" | "28.5" | "28.5-containerd" | "podman";
+
+/** Podman, what it runs, skopeo, and the libraries of all these that are not on every Debian. */
+const podman = "podman conmon crun skopeo".split(" ");
+const podmanLibraries =
+  "libassuan0 libdevmapper1.02.1 libglib2.0-0 libgpg-error0 libgpgme11 libseccomp2 libsemanage2 libsepol2 libsubid4 libyajl2".split(
+    " ",
+  );
 
 /** Debian's releases, by the engine that they have. sid moves on: see {@link Engine.version}. */
 const releases = {
+  podman: { suite: "bookworm", packages: [...podman, ...podmanLibraries] },
   "20.10": { suite: "bookworm", packages: ["docker.io", "containerd"] },
   "26.1": { suite: "trixie", packages: ["docker.io", "docker-cli", "containerd"] },
   "28.5": { suite: "sid", packages: ["docker.io", "docker-cli", "containerd"] },
 } as const;
 
-/** @returns a PATH on which the engine's programs come first; runc is the machine's own. */
+/** @returns a PATH on which the engine's programs come first; with Docker, runc is the machine's own, with Podman, docker. */
 export async function enginePath(kind: EngineKind): Promise<string> {
   const version = kind.replace("-containerd", "") as "host" | keyof typeof releases;
   if (version === "host" || (await hostVersion()).startsWith(`${version}.`)) return systemPath();
-  const { suite, packages } = releases[version];
   const folder = join(cacheFolder, `engine-${version}`);
   if (!existsSync(folder)) {
     await exclusively(`engine-${version}`, async () => {
-      if (!existsSync(folder)) await download(suite, packages, folder);
+      if (!existsSync(folder)) await download(version, folder);
     });
   }
-  return `${folder}/usr/sbin:${folder}/usr/bin:${systemPath()}`;
+  return version === "podman"
+    ? `${folder}/bin:${systemPath()}`
+    : `${folder}/usr/sbin:${folder}/usr/bin:${systemPath()}`;
 }
 
 /** The version of the engine that the machine has, e.g. `20.10.24+dfsg1`. */
@@ -39,7 +48,8 @@ async function hostVersion(): Promise<string> {
 }
 
 /** The programs need no later libc than Debian 12's, so they are run where they are unpacked. */
-async function download(suite: string, packages: readonly string[], folder: string): Promise<void> {
+async function download(version: keyof typeof releases, folder: string): Promise<void> {
+  const { suite, packages } = releases[version];
   const { mirror, keyring } = debianSource(suite);
   const work = `${folder}.part-${process.pid}`;
   for (const sub of ["lists/partial", "cache/archives/partial", "packages", "root"]) {
@@ -62,11 +72,24 @@ async function download(suite: string, packages: readonly string[], folder: stri
   const cwd = join(work, "packages");
   await run("apt-get", [...options, "download", "-qq", ...packages], { cwd });
   for (const file of readdirSync(cwd)) await run`dpkg -x ${join(cwd, file)} ${join(work, "root")}`;
-  const { failed } = await run({ reject: false })`${join(work, "root/usr/sbin/dockerd")} --version`;
-  // The one library that 20.10 needs and the later ones, which the machine may have, do not.
-  if (failed) await installWithApt(["libdevmapper1.02.1"]);
+  if (version === "podman") wrapPodman(join(work, "root"));
+  else {
+    const { failed } = await run({ reject: false })`${join(work, "root/usr/sbin/dockerd")} --version`;
+    // The one library that 20.10 needs and the later ones, which the machine may have, do not.
+    if (failed) await installWithApt(["libdevmapper1.02.1"]);
+  }
   renameSync(join(work, "root"), folder);
   await run`rm -rf ${work}`;
+}
+
+/** In `bin/`, the programs find the libraries that were unpacked with them. Installing those could replace the machine's own. */
+function wrapPodman(root: string): void {
+  const script = `#!/bin/sh
+root=\${0%/bin/*}
+LD_LIBRARY_PATH=$(echo "$root"/lib/*-linux-gnu "$root"/usr/lib/*-linux-gnu | tr ' ' :) exec "$root/usr/bin/\${0##*/}" "$@"
+`;
+  mkdirSync(join(root, "bin"));
+  for (const program of podman) writeFileSync(join(root, "bin", program), script, { mode: 0o755 });
 }
 
 /** The mirror that this machine takes Debian from, and the keys that it trusts for that. */

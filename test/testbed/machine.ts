@@ -121,7 +121,13 @@ export async function runInside(machine: Machine, command: string, args: string[
  */
 export function startInside(
   machine: Machine,
-  { command, args, path, log }: { command: string; args: string[]; path: string; log: string },
+  {
+    command,
+    args,
+    path,
+    log,
+    env = {},
+  }: { command: string; args: string[]; path: string; log: string; env?: Record<string, string> },
 ): { ended: () => string | undefined } {
   const output = openSync(log, "a");
   let ended: string | undefined;
@@ -129,7 +135,7 @@ export function startInside(
     stdio: ["ignore", output, output],
     detached: true,
     cwd: "/",
-    env: { PATH: path, HOME: "/root", LANG: "C.UTF-8" },
+    env: { PATH: path, HOME: "/root", LANG: "C.UTF-8", ...env },
   });
   child.once("exit", (code, signal) => (ended = `${command} ended with ${code ?? signal}`));
   child.once("error", (error) => (ended = `${command}: ${error.message}`));

@@ -1,4 +1,5 @@
-import { Engine, type EngineDescription } from "./engine.ts";
+import type { EngineDescription } from "./daemon.ts";
+import { Engine } from "./engine.ts";
 import type { Machine } from "./machine.ts";
 import type { Wire } from "./network.ts";
 import { countBytes, limitRate, type Traffic } from "./wire.ts";

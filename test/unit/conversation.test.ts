@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parseAbout, parseAsk, parseOffer, parseResult, parseWant } from "../../src/conversation.ts";
+import { parseAbout, parseAsk, parseLayer, parseOffer, parseResult, parseWant } from "../../src/conversation.ts";
 import { newRunId } from "../../src/engine/run-id.ts";
 
 const DIGEST = `sha256:${"0a".repeat(32)}`;
@@ -9,10 +9,12 @@ const offer = {
   type: "offer",
   repository: "docker-over-ssh/library/app",
   tag: `${run}.${run}`,
+  announced: true,
   credentials: { username: "u", password: "p" },
 };
+const layer = { type: "layer", diffId: DIGEST, digest: DIGEST, mediaType: "application/x.layer+gzip", size: 5 };
 const about = { type: "about", diffIds: [DIGEST], platform: "linux/arm64/v8", configDigest: DIGEST };
-const want = { type: "want", diffIds: [DIGEST], whole: false, nothing: false };
+const want = { type: "want", diffIds: [DIGEST], whole: false, nothing: false, codecs: ["brotli"] };
 const result = {
   type: "result",
   image: "app",
@@ -28,6 +30,7 @@ test("well-formed messages come through, without what was added to them", () => 
   expect({ type: "offer", ...parseOffer({ ...offer, extra: 1 }) }).toEqual(offer);
   expect({ type: "about", ...parseAbout({ ...about, extra: 1 }) }).toEqual(about);
   expect({ type: "want", ...parseWant({ ...want, extra: 1 }) }).toEqual(want);
+  expect({ type: "layer", ...parseLayer({ ...layer, extra: 1 }) }).toEqual(layer);
   expect({ type: "result", ...parseResult({ ...result, extra: 1 }) }).toEqual(result);
 });
 
@@ -53,6 +56,18 @@ describe("malformed ones end the transfer", () => {
     { credentials: { username: "u" } },
   ])("offer with %j", (change) => {
     expect(() => parseOffer({ ...offer, ...change })).toThrow("broke the protocol");
+  });
+
+  test.each([
+    { diffId: "sha256:short" },
+    { digest: "../x" },
+    { mediaType: "a b\r\n" },
+    { mediaType: "x".repeat(129) },
+    { size: -1 },
+    { size: 2 ** 51 },
+    { size: "5" },
+  ])("layer with %j", (change) => {
+    expect(() => parseLayer({ ...layer, ...change })).toThrow("broke the protocol");
   });
 
   test.each([

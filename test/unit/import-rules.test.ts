@@ -6,14 +6,15 @@ import { expect, test } from "vitest";
 const ROOMS: Record<string, string[]> = {
   image: [],
   streams: [],
+  packing: [],
   output: [],
   "stdio-tunnel": ["streams", "output"],
   engine: ["streams", "output", "image"],
-  registry: ["streams", "output", "image", "engine"],
-  store: ["streams", "output", "image", "engine"],
+  registry: ["streams", "output", "image", "engine", "packing"],
+  store: ["streams", "output", "image", "engine", "packing"],
   // Chapters of push.ts and pull.ts, not rooms below them: they wire the others.
-  departure: ["conversation.ts", "engine", "image", "output", "registry", "store"],
-  arrival: ["conversation.ts", "engine", "image", "output", "registry", "stdio-tunnel", "store"],
+  departure: ["conversation.ts", "engine", "image", "output", "packing", "registry", "store", "streams"],
+  arrival: ["conversation.ts", "engine", "image", "output", "registry", "stdio-tunnel", "store", "streams"],
 };
 
 /** Libraries that one file alone may know, so that a change of library is a change of one file. */

@@ -6,6 +6,13 @@ import { bestPlatform } from "./platform.ts";
 /** The archive has no such image, or more than one that could be meant. The message says which there are. */
 export class ImageNotFound extends Error {
   override readonly name = "ImageNotFound";
+  /** What would tell which one is meant, where there is more than one. */
+  readonly unclear: "name" | "platform" | undefined;
+
+  constructor(message: string, unclear?: "name" | "platform") {
+    super(message);
+    this.unclear = unclear;
+  }
 }
 
 /** An image that may be meant. */
@@ -45,9 +52,9 @@ export async function choose<T extends Readable>(
     throw new ImageNotFound(`it holds no ${what} for ${platform ?? "any platform"}${butFor(named, read)}`);
   if (others.length === 0) return image;
   const platforms = new Set(best.map((one) => one.platform));
-  if (platforms.size > 1)
-    throw new ImageNotFound(`it holds an ${what} for ${[...platforms].join(", ")}: say which platform`);
-  throw new ImageNotFound(`it holds ${best.length} images: say which, out of ${listOf(best)}`);
+  if (platforms.size > 1 && new Set(best.map(({ names }) => names.toSorted().join(" "))).size === 1)
+    throw new ImageNotFound(`it holds an ${what} for ${[...platforms].join(", ")}: say which platform`, "platform");
+  throw new ImageNotFound(`it holds ${best.length} images: say which, out of ${listOf(best)}`, "name");
 }
 
 /** An index may name platforms that the archive does not hold: engines save what they have. */

@@ -14,6 +14,7 @@ import {
 } from "../manifest.ts";
 import { MAX_DEPTH, MAX_MANIFESTS } from "./limits.ts";
 import { blobPath, type Listing } from "./listing.ts";
+import { IMAGE_NAME, isIndexType, REF_NAME } from "./oci-layout.ts";
 
 /** A manifest that an OCI layout's index leads to. */
 export interface OciEntry {
@@ -36,7 +37,7 @@ export interface OciImage extends ImageConfig {
 }
 
 /** Annotations that name an image: containerd's, which has the whole reference, and the OCI image spec's. */
-const NAME_ANNOTATIONS = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
+const NAME_ANNOTATIONS = [IMAGE_NAME, REF_NAME];
 const IMAGE_CONFIG_TYPES = new Set<string>([MEDIA_TYPE.ociConfig, MEDIA_TYPE.dockerConfig]);
 
 /**
@@ -119,10 +120,6 @@ async function readBlob(files: Listing, { digest, size }: Descriptor, limit: num
 function namesOf({ annotations = {} }: Descriptor): string[] {
   const names = NAME_ANNOTATIONS.map((key) => annotations[key]);
   return names.filter((name) => typeof name === "string");
-}
-
-function isIndexType({ mediaType }: Descriptor): boolean {
-  return mediaType === MEDIA_TYPE.ociIndex || mediaType === MEDIA_TYPE.dockerIndex;
 }
 
 /** Provenance and software lists that buildx puts beside an image (moby/buildkit docs/attestations/attestation-storage.md). */

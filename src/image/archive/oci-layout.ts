@@ -1,6 +1,6 @@
 import { type Digest } from "../digest.ts";
 import { MEDIA_TYPE, type Descriptor } from "../manifest.ts";
-import { fullName, InvalidReference, parseReference } from "../reference.ts";
+import { fullName, type Reference } from "../reference.ts";
 
 /** An image for an OCI layout. */
 export interface OciLayoutToWrite {
@@ -9,8 +9,16 @@ export interface OciLayoutToWrite {
   manifest: { bytes: Uint8Array; descriptor: Descriptor };
   /** Layers that come along, as they are stored. Those that are left out the target must have. */
   blobs: readonly BlobFile[];
-  /** References, as the target is to have them; may be none. */
-  names: readonly string[];
+  /** As the target is to have them; may be none. */
+  names: readonly LayoutName[];
+}
+
+/** What an index calls an image. */
+export interface LayoutName {
+  /** Any text: skopeo, buildah and kaniko look for it behind the folder's colon (`org.opencontainers.image.ref.name`). */
+  ref: string;
+  /** A whole reference: what containerd, Docker and Podman name an image when they load it (`io.containerd.image.name`). */
+  image: string;
 }
 
 export interface BlobFile {
@@ -24,29 +32,28 @@ export interface BlobFile {
 /** The file that says that a folder is an OCI layout (OCI image spec, image-layout.md, "oci-layout file"). */
 export const OCI_LAYOUT = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
 
-/**
- * What an index says of a manifest: one descriptor for each name, as engines write it. containerd goes by the whole reference,
- * Podman too; others by the tag (OCI image spec, annotations.md, `org.opencontainers.image.ref.name`).
- */
-export function namedDescriptors(manifest: Descriptor, names: readonly string[]): Descriptor[] {
+export const IMAGE_NAME = "io.containerd.image.name";
+export const REF_NAME = "org.opencontainers.image.ref.name";
+
+/** What an index says of a manifest: one descriptor for each name (OCI image spec, annotations.md). */
+export function namedDescriptors(manifest: Descriptor, names: readonly LayoutName[]): Descriptor[] {
   if (names.length === 0) return [manifest];
-  return names.map((name) => ({ ...manifest, annotations: { ...manifest.annotations, ...nameAnnotations(name) } }));
+  return names.map(({ image, ref }) => ({
+    ...manifest,
+    annotations: { ...manifest.annotations, [IMAGE_NAME]: image, [REF_NAME]: ref },
+  }));
+}
+
+/** A reference as engines write it into what they save: the tag alone is the short name. */
+export function engineName(reference: Reference): LayoutName {
+  const image = fullName(reference);
+  return { image, ref: reference.tag ?? image };
+}
+
+export function isIndexType({ mediaType }: Descriptor): boolean {
+  return mediaType === MEDIA_TYPE.ociIndex || mediaType === MEDIA_TYPE.dockerIndex;
 }
 
 export function writeIndex(manifests: readonly Descriptor[]): Buffer {
   return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests }));
-}
-
-function nameAnnotations(name: string): Record<string, string> {
-  try {
-    const reference = parseReference(name);
-    return {
-      "io.containerd.image.name": fullName(reference),
-      "org.opencontainers.image.ref.name": reference.tag ?? name,
-    };
-  } catch (error) {
-    if (!(error instanceof InvalidReference)) throw error;
-    // A layout may name an image with any text.
-    return { "org.opencontainers.image.ref.name": name };
-  }
 }

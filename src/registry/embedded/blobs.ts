@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
 import type { Digest } from "../../image/digest.ts";
+import { PACKED_ENCODING } from "../../packing/pack.ts";
 import type { RegistryContent } from "./content.ts";
 import { DistributionError } from "./distribution-error.ts";
 import { exactLength } from "./exact-length.ts";
@@ -17,10 +18,10 @@ export async function sendBlob(
   if (blob === undefined) throw unknownBlob(digest);
   if (request.method === "HEAD") return describeBlob(response, digest, blob.size);
 
-  if (blob.packed !== undefined && request.headers["accept-encoding"] === "br") {
-    const { packed } = blob;
-    response.writeHead(200, { ...headersOf(digest, packed.size), "content-encoding": "br" });
-    return await pipeline(packed.open(), exactLength(packed.size), response);
+  if (blob.packed !== undefined && request.headers["accept-encoding"] === PACKED_ENCODING) {
+    const { "content-length": _unknown, ...headers } = headersOf(digest, blob.size);
+    response.writeHead(200, { ...headers, "content-encoding": PACKED_ENCODING });
+    return await pipeline(blob.packed(), response);
   }
 
   const range = readRange(rangeOf(request, digest), blob.size);

@@ -15,8 +15,8 @@ export interface StoredBlob {
    * than was announced breaks the connection that it is sent on, so that nobody takes it for the whole.
    */
   open(range?: ByteRange): Readable | Promise<Readable>;
-  /** The same, packed for the way (Content-Encoding `br`, RFC 9110, 8.4), for whoever takes that. */
-  packed?: { size: number; open(): Readable };
+  /** The same, packed for the way (pack.ts), for whoever takes that content encoding (RFC 9110, 8.4). It may still be growing. */
+  packed?: () => Readable;
 }
 
 export interface StoredManifest {

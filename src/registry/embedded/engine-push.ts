@@ -45,6 +45,7 @@ export async function enginePush(
   party: PushParty,
   { registry, runs, platform, signal }: EnginePushOptions,
 ): Promise<string | undefined> {
+  if (!engine.reachesUs) return "the engine is on another machine, which does not reach this process";
   const name = temporaryName(`127.0.0.1:${await registry.listen()}`, image.path, runs);
   const stopped = new AbortController();
   const late = new AbortController();

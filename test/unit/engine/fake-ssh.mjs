@@ -4,11 +4,21 @@
 // FAKE_SSH_SAYS    printed on stderr, and then it ends with
 // FAKE_SSH_STATUS  this status: at once, or when the engine has said
 // FAKE_SSH_UNTIL   this
+// FAKE_SSH_BANNER  printed on stdout before anything else, as a login shell's profile may
 import { appendFileSync, writeSync } from "node:fs";
 import { connect } from "node:net";
 
-const { FAKE_SSH_LOG, FAKE_SSH_SOCKET, FAKE_SSH_SAYS = "", FAKE_SSH_STATUS, FAKE_SSH_UNTIL } = process.env;
+const {
+  FAKE_SSH_LOG,
+  FAKE_SSH_SOCKET,
+  FAKE_SSH_SAYS = "",
+  FAKE_SSH_STATUS,
+  FAKE_SSH_UNTIL,
+  FAKE_SSH_BANNER = "",
+} = process.env;
 appendFileSync(FAKE_SSH_LOG, `${JSON.stringify({ pid: process.pid, argv: process.argv.slice(2) })}\n`);
+
+writeSync(1, FAKE_SSH_BANNER);
 
 function leave() {
   writeSync(2, FAKE_SSH_SAYS);

@@ -3,8 +3,8 @@ import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openEngine } from "../../../src/engine/docker.ts";
-import { parseHost } from "../../../src/engine/endpoint.ts";
-import { sshArguments, type SshAddress } from "../../../src/engine/ssh-agent.ts";
+import { parseHost, type SshAddress } from "../../../src/engine/endpoint.ts";
+import { sshArguments } from "../../../src/engine/ssh-agent.ts";
 import { answer, fakeEngine, gate, rejection, temporaryFolder } from "./fake-engine.ts";
 
 describe("the command line of ssh", () => {
@@ -76,24 +76,36 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     expect((await started()).filter(({ pid }) => isAlive(pid))).toEqual([]);
   });
 
-  test("requests at the same time have an ssh each, and none outlives the engine", async () => {
-    const waiting: (() => void)[] = [];
+  test("requests at the same time wait for each other: one ssh for all, and it does not outlive the engine", async () => {
     await using far = await fakeEngine({
-      "GET /images/json": (_request, response) => {
-        waiting.push(() => answer(response, 200, []));
-        if (waiting.length === 2) for (const release of waiting) release();
-      },
+      "GET /images/json": (_request, response) => answer(response, 200, []),
       "GET /containers/json": () => {}, // never answers
     });
     vi.stubEnv("FAKE_SSH_SOCKET", far.socketPath);
     const engine = await openEngine(endpoint);
-    await Promise.all([engine.listReferences(), engine.listReferences()]);
+    await Promise.all([engine.listReferences(), engine.listReferences(), engine.listImageIds()]);
     const open = rejection(engine.findContainers("x"));
     expect((await started()).every(({ pid }) => isAlive(pid))).toBe(true);
     await engine[Symbol.asyncDispose]();
-    expect(await started()).toHaveLength(2);
+    expect(await started()).toHaveLength(1);
     expect((await started()).filter(({ pid }) => isAlive(pid))).toEqual([]);
     expect(await open).toMatchObject({ code: "engine-unreachable" });
+  });
+
+  test("what a login shell prints before the first answer is passed over", async () => {
+    await using far = await fakeEngine({ "GET /images/json": (_request, response) => answer(response, 200, []) });
+    vi.stubEnv("FAKE_SSH_SOCKET", far.socketPath);
+    vi.stubEnv("FAKE_SSH_BANNER", "Welcome to prod\nLast login: today");
+    await using engine = await openEngine(endpoint);
+    expect(await engine.listReferences()).toEqual([]);
+  });
+
+  test("and is in the error when there is no answer", async () => {
+    vi.stubEnv("FAKE_SSH_BANNER", "This account is currently not available.\n");
+    vi.stubEnv("FAKE_SSH_STATUS", "1");
+    expect((await rejection(openEngine(endpoint))).message).toMatch(
+      /it ended with status 1 and printed: This account is currently not available\.$/,
+    );
   });
 
   test("ssh's own words are in the error", async () => {

@@ -205,7 +205,7 @@ describe("an OCI layout", () => {
     for (const name of ["app:v1", "app:v2"]) expect((await archive.find(name)).diffIds).toEqual(image.diffIds);
     expect((await archive.find("example.com/other:v1")).diffIds).toEqual(arm.diffIds);
     await expect(archive.find()).rejects.toThrow(
-      "it holds an image for linux/amd64, linux/arm64/v8: say which platform",
+      'it holds 2 images: say which, out of "docker.io/library/app:v1", "example.com/other:v1"',
     );
     await expect(archive.find("v1")).rejects.toThrow("say which");
     await expect(archive.find("app:v3")).rejects.toThrow(

@@ -1,0 +1,70 @@
+import { ImageNotFound } from "../image/archive/choose.ts";
+import type { ArchivedImage, ImageArchive } from "../image/archive/image-archive.ts";
+import type { FilePlace } from "../image/place.ts";
+import { fullName, type Reference } from "../image/reference.ts";
+import { explained, openPlace } from "./archive-errors.ts";
+import { NOTHING } from "./departure.ts";
+import { departFromArchive } from "./from-archive.ts";
+import type { Source } from "./source.ts";
+
+/** A file or a folder to send an image from; no engine is needed. The caller owns it. */
+export async function archiveSource(place: FilePlace): Promise<Source> {
+  const archive = await openPlace(place);
+  return {
+    address: place.path,
+    async check(platform) {
+      try {
+        await pick(archive, place, { platform });
+      } catch (error) {
+        if (!isUnclear(error)) throw explained(error, place); // else the receiver's name or platform may tell
+      }
+    },
+    async find({ image: asked, platform, runs }) {
+      const image = await pick(archive, place, { asked, platform, runs }).catch((error: unknown) => {
+        throw explained(error, place);
+      });
+      return {
+        diffIds: image.diffIds,
+        platform: image.platform,
+        configDigest: image.configDigest,
+        depart: async (options) =>
+          options.want.nothing ? NOTHING : await departFromArchive({ place, image, asked }, options),
+      };
+    },
+    [Symbol.asyncDispose]: async () => await archive.close(),
+  };
+}
+
+interface Choice {
+  reference?: string | undefined;
+  asked?: Reference | undefined;
+  platform?: string | undefined;
+  runs?: string | undefined;
+}
+
+/**
+ * The image that the place names, or the only one in there, whatever the receiver calls it. Of several, the one of the name that
+ * the receiver asks for; of several variants, the one that runs over there.
+ */
+async function pick(
+  archive: ImageArchive,
+  place: FilePlace,
+  { reference = place.reference, asked, platform, runs }: Choice,
+): Promise<ArchivedImage> {
+  try {
+    return await archive.find(reference, platform);
+  } catch (error) {
+    if (!isUnclear(error)) throw error;
+    if (error.unclear === "name" && reference === undefined && asked !== undefined) {
+      return await pick(archive, place, { reference: fullName(asked), platform, runs });
+    }
+    if (error.unclear === "platform" && platform === undefined && runs !== undefined) {
+      return await pick(archive, place, { reference, platform: runs });
+    }
+    throw error;
+  }
+}
+
+function isUnclear(error: unknown): error is ImageNotFound {
+  return error instanceof ImageNotFound && error.unclear !== undefined;
+}

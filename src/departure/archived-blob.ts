@@ -1,0 +1,71 @@
+import { pipeline, Readable } from "node:stream";
+import { checkLayer } from "../image/archive/check-layer.ts";
+import type { ArchivedLayer } from "../image/archive/image-archive.ts";
+import { hasZstd } from "../image/archive/zstd-frames.ts";
+import type { Codec, Effort } from "../packing/codecs.ts";
+import { pack } from "../packing/pack.ts";
+import type { ByteRange, StoredBlob } from "../registry/embedded/content.ts";
+
+export interface ArchivedBlobOptions {
+  /** For a plain layer on its way to a receiver of ours. */
+  codec: Codec | undefined;
+  /** Hears when a layer cannot be read, or is not what it should be. */
+  onError: (error: Error) => void;
+}
+
+/**
+ * A layer of an archive as a registry gives it: a packed one as it is stored, a plain one packed for the way while it is read.
+ * What is read is proven, by what it unpacks to as well.
+ */
+export function archivedBlob(layer: ArchivedLayer, { codec, onError }: ArchivedBlobOptions): StoredBlob {
+  const open = (): Readable =>
+    proving(layer).on("error", (error: NodeJS.ErrnoException) => {
+      // Whoever leaves before the end has no complaint.
+      if (error.code !== "ERR_STREAM_PREMATURE_CLOSE" && error.name !== "AbortError") onError(error);
+    });
+  const packed = (): Readable => Readable.from(packAtPace(open(), codec), { objectMode: false });
+  return {
+    size: layer.blob.size,
+    open: (range) => (range === undefined ? open() : Readable.from(part(open(), range), { objectMode: false })),
+    ...(isPlain(layer) && codec !== undefined && { packed }),
+  };
+}
+
+/** A packed layer cannot have the digest of what is in it. */
+export function isPlain({ blob, diffId }: ArchivedLayer): boolean {
+  return blob.digest === diffId;
+}
+
+/** The archive proves what is stored. What that unpacks to is left to the receiver where this Node cannot unpack it. */
+function proving(layer: ArchivedLayer): Readable {
+  const { diffId, blob, open } = layer;
+  if (isPlain(layer) || (blob.mediaType.endsWith("zstd") && !hasZstd)) return open();
+  return pipeline(open(), checkLayer({ blob, diffId }), () => {});
+}
+
+/** Packs while it is read: hard when the reader is slower than that, lightly when it always waits. */
+async function* packAtPace(plain: Readable, codec: Codec | undefined): AsyncGenerator<Buffer> {
+  let [working, waiting, since] = [0, 0, performance.now()]; // ms
+  const effort = (): Effort => {
+    if (waiting > working) return "strong";
+    return waiting * 4 < working ? "light" : "medium";
+  };
+  for await (const chunk of pack(plain as AsyncIterable<Buffer>, { codec, effort })) {
+    const ready = performance.now();
+    working += ready - since;
+    yield chunk;
+    since = performance.now();
+    waiting += since - ready;
+  }
+}
+
+/** What is before it must be read too: an archive's layer can only be proven from its start. */
+async function* part(whole: Readable, { first, last }: ByteRange): AsyncGenerator<Buffer> {
+  let at = 0;
+  for await (const chunk of whole as AsyncIterable<Buffer>) {
+    const wanted = chunk.subarray(Math.max(0, first - at), Math.max(0, last + 1 - at));
+    at += chunk.length;
+    if (wanted.length > 0) yield wanted;
+    if (at > last) return;
+  }
+}

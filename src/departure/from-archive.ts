@@ -1,0 +1,147 @@
+import { createReadStream, createWriteStream } from "node:fs";
+import { addAbortSignal, Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { Offer } from "../conversation.ts";
+import type { ArchivedImage, ArchivedLayer } from "../image/archive/image-archive.ts";
+import { proof } from "../image/archive/prove.ts";
+import { hexOf, type Digest } from "../image/digest.ts";
+import { InvalidImage, MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
+import type { FilePlace } from "../image/place.ts";
+import type { Reference } from "../image/reference.ts";
+import { Failure, messageOf } from "../output/errors.ts";
+import { commonCodec } from "../packing/codecs.ts";
+import type { RegistryContent, StoredBlob } from "../registry/embedded/content.ts";
+import type { Spool } from "../store/spool.ts";
+import { gzip } from "../streams/gzip.ts";
+import { damaged } from "./archive-errors.ts";
+import { archivedBlob, isPlain } from "./archived-blob.ts";
+import type { Departure, DepartureOptions } from "./departure.ts";
+import { serve } from "./serve.ts";
+
+export interface ImageInArchive {
+  place: FilePlace;
+  image: ArchivedImage;
+  /** What the receiver calls it. */
+  asked: Reference;
+}
+
+/** Serves an image from its archive, which is read when a layer is asked for: nothing is copied. */
+export async function departFromArchive(
+  { place, image, asked }: ImageInArchive,
+  options: DepartureOptions,
+): Promise<Departure> {
+  const broken = new AbortController();
+  const onError = (error: unknown): void => broken.abort(failureOf(error, place));
+  const codec = commonCodec(options.want.codecs);
+  const blobOf = (layer: ArchivedLayer): StoredBlob => archivedBlob(layer, { codec, onError });
+  const wanted = new Set(options.want.diffIds);
+  const departure = await serve(
+    {
+      image: asked,
+      diffIds: image.diffIds,
+      async fill(shelf, _registry, signal) {
+        try {
+          for (const layer of image.layers) {
+            if (!wanted.delete(layer.diffId)) continue; // not wanted, or twice in the image
+            shelf.keep(layer.diffId, await describe(layer, signal), blobOf(layer));
+          }
+          shelf.finish(image.config);
+        } catch (error) {
+          onError(error);
+        }
+      },
+      async whole(offer, _registry, spool) {
+        return await wholeImage(image, offer, { spool, blobOf, signal: options.signal }).catch((error: unknown) => {
+          throw failureOf(error, place);
+        });
+      },
+    },
+    options,
+  );
+  return { ...departure, signal: AbortSignal.any([departure.signal, broken.signal]) };
+}
+
+function failureOf(error: unknown, place: FilePlace): unknown {
+  if (error instanceof InvalidImage) return damaged(place, error);
+  const { code } = error as NodeJS.ErrnoException;
+  if (error instanceof Failure || code === undefined || code === "ENOSPC") return error;
+  return new Failure("transfer-failed", `${place.path} cannot be read any more: ${messageOf(error)}`, {
+    expected: "it to stay as it is until the image has been sent",
+    hint: "Run the same command again.",
+    cause: error,
+  });
+}
+
+/** What a manifest says of a layer. A docker archive does not know the digest of one that is packed: it is read for that. */
+async function describe({ blob, open }: ArchivedLayer, signal: AbortSignal): Promise<Descriptor> {
+  const { mediaType, digest, size } = blob;
+  if (digest !== undefined) return { mediaType, digest, size };
+  const bytes = proof({ what: "a layer", size });
+  for await (const chunk of addAbortSignal(signal, open())) bytes.take(chunk as Buffer);
+  return { mediaType, ...bytes.finish() };
+}
+
+interface WholeOptions {
+  spool: Spool;
+  blobOf: (layer: ArchivedLayer) => StoredBlob;
+  signal: AbortSignal;
+}
+
+/**
+ * All of an image, for an engine that pulls by itself. The manifest of an OCI layout is given as it is stored, so that it keeps
+ * its digest; that of a docker archive is composed, of layers that are gzipped first, because such an engine unpacks no other
+ * packing for the way.
+ */
+async function wholeImage(
+  image: ArchivedImage,
+  { repository, tag }: Offer,
+  { spool, blobOf, signal }: WholeOptions,
+): Promise<RegistryContent> {
+  const { config, configDigest: digest } = image;
+  const blobs = new Map<Digest, StoredBlob>([[digest, { size: config.length, open: () => Readable.from([config]) }]]);
+  const layers = new Map<Digest, Descriptor>();
+  for (const layer of image.layers) {
+    const asStored = image.manifest !== undefined || !isPlain(layer);
+    if (!asStored && layers.has(layer.diffId)) continue; // twice in the image
+    const descriptor = asStored ? await describe(layer, signal) : await gzipped(layer, spool, signal);
+    layers.set(layer.diffId, descriptor);
+    blobs.set(descriptor.digest, asStored ? blobOf(layer) : fileBlob(spool.pathFor(hexOf(layer.diffId)), descriptor));
+  }
+  const { bytes, descriptor } = image.manifest ?? composed(image, layers);
+  const manifest = { mediaType: descriptor.mediaType, digest: descriptor.digest, bytes };
+  return {
+    manifest: async (name, reference) =>
+      name === repository && (reference === tag || reference === manifest.digest) ? manifest : undefined,
+    blob: async (name, wanted) => (name === repository ? blobs.get(wanted) : undefined),
+    tags: async (name) => (name === repository ? [tag] : undefined),
+  };
+}
+
+function composed({ config, configDigest, diffIds }: ArchivedImage, layers: ReadonlyMap<Digest, Descriptor>) {
+  return writeManifest({
+    mediaType: MEDIA_TYPE.ociManifest,
+    config: { mediaType: MEDIA_TYPE.ociConfig, digest: configDigest, size: config.length },
+    layers: diffIds.flatMap((diffId) => layers.get(diffId) ?? []),
+  });
+}
+
+/** A plain layer, gzipped into the spool. */
+async function gzipped({ diffId, open }: ArchivedLayer, spool: Spool, signal: AbortSignal): Promise<Descriptor> {
+  const packed = proof({ what: `layer ${diffId}` });
+  async function* counted(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const chunk of chunks) {
+      packed.take(chunk);
+      yield chunk;
+    }
+  }
+  const file = createWriteStream(spool.pathFor(hexOf(diffId)), { mode: 0o600 });
+  await pipeline(open(), gzip(), counted, file, { signal });
+  return { mediaType: MEDIA_TYPE.ociLayerGzip, ...packed.finish() };
+}
+
+function fileBlob(path: string, { size }: Descriptor): StoredBlob {
+  return {
+    size,
+    open: ({ first, last } = { first: 0, last: size - 1 }) => createReadStream(path, { start: first, end: last }),
+  };
+}

@@ -1,0 +1,77 @@
+import type { Offer } from "../conversation.ts";
+import { temporaryName } from "../engine/run-id.ts";
+import { spoolParent } from "../engine/spool-folder.ts";
+import type { Digest } from "../image/digest.ts";
+import { parseReference, type Reference } from "../image/reference.ts";
+import { commonCodec } from "../packing/codecs.ts";
+import { NO_CONTENT, type RegistryContent } from "../registry/embedded/content.ts";
+import { openEmbeddedRegistry, type EmbeddedRegistry } from "../registry/embedded/server.ts";
+import { openSpool, spoolFailure, type Spool } from "../store/spool.ts";
+import type { Departure, DepartureOptions } from "./departure.ts";
+import { Shelf } from "./shelf.ts";
+
+/** An image that is served from this process, and how it is got out of its place. */
+export interface Served {
+  /** Its repository is called after it. */
+  image: Reference;
+  /** Bottom first. */
+  diffIds: readonly Digest[];
+  /** Puts the wanted layers on the shelf, and finishes it. `signal`: nobody waits for them any more. */
+  fill(shelf: Shelf, registry: EmbeddedRegistry, signal: AbortSignal): Promise<void>;
+  /** All of it, for an engine that pulls by itself. */
+  whole(offer: Offer, registry: EmbeddedRegistry, spool: Spool): Promise<RegistryContent>;
+}
+
+/** Serves an image from a registry in this process, on the tunnel's streams. */
+export async function serve(
+  { image, diffIds, fill, whole }: Served,
+  { env, output, runs, want, announce, signal }: DepartureOptions,
+): Promise<Departure> {
+  const spool = await openSpool(env, runs[0]);
+  let content: RegistryContent = NO_CONTENT;
+  const registry = await openEmbeddedRegistry({
+    run: runs[0],
+    parent: spoolParent(env),
+    content: {
+      manifest: async (...of) => await content.manifest(...of),
+      blob: async (...of) => await content.blob(...of),
+      tags: async (...of) => await content.tags(...of),
+    },
+    onDetail: (text) => output.detail(text),
+  });
+  // As the engine's temporary names have it, which shorten a long path.
+  const { path, tag = "" } = parseReference(temporaryName("127.0.0.1:65535", image.path, runs));
+  const offer: Offer = { repository: path, tag, credentials: registry.credentials, announced: !want.whole };
+  const shelf = new Shelf({ spool, offer, diffIds, codec: commonCodec(want.codecs), announce });
+  const broken = new AbortController();
+  const leaving = new AbortController();
+  let filling: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    leaving.abort(new Error("the receiver is done"));
+    await filling;
+    try {
+      await registry[Symbol.asyncDispose]();
+    } finally {
+      await shelf[Symbol.asyncDispose]();
+      await spool[Symbol.asyncDispose]();
+    }
+  };
+  try {
+    if (want.whole) content = await whole(offer, registry, spool);
+    else {
+      content = shelf.content;
+      filling = fill(shelf, registry, AbortSignal.any([signal, leaving.signal])).catch((error: unknown) => {
+        broken.abort(spoolFailure(error, "sent"));
+      });
+    }
+    return {
+      offer,
+      accept: (stream) => registry.accept(stream),
+      signal: broken.signal,
+      [Symbol.asyncDispose]: close,
+    };
+  } catch (error) {
+    await close();
+    throw spoolFailure(error, "sent");
+  }
+}

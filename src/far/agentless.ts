@@ -1,0 +1,64 @@
+import { engineTarget } from "../arrival/engine-target.ts";
+import { engineSource } from "../departure/engine-source.ts";
+import type { Engine } from "../engine/engine.ts";
+import { Failure } from "../output/errors.ts";
+import { receive, type PullRequest } from "../pull.ts";
+import { send, type PushRequest } from "../push.ts";
+import type { Role } from "../stdio-tunnel/handshake.ts";
+import { bothHalves, type Half } from "../stdio-tunnel/in-process.ts";
+import { explained, readReference, type Surroundings, type Way } from "../transfer.ts";
+import { VERSION } from "../version.ts";
+import { openFarEngine, type FarEngineOptions } from "./far-engine.ts";
+
+/** What a transfer is asked for; each direction reads what is its own. */
+export type FarRequest = PushRequest & PullRequest;
+
+/**
+ * No docker-over-ssh at the far end, only an engine: both sides of the transfer are here, and what one of them is to an
+ * engine of its own machine, it is to the far one. `role`: of the side whose engine is here.
+ */
+export function throughEngine(
+  role: Role,
+  request: FarRequest,
+  around: Surroundings,
+  start: () => Pick<FarEngineOptions, "address" | "link" | "again">,
+): Way {
+  if (role === "receiver" && request.via === "pull") {
+    throw new Failure("usage", "--via pull needs docker-over-ssh on the other side, and there is only an engine", {
+      expected: "an engine here that loads what it lacks",
+      hint: "Leave --via pull out, or install docker-over-ssh there.",
+    });
+  }
+  return async (use) => {
+    await using far = await openFarEngine({ ...start(), request, around });
+    const signal = AbortSignal.any([around.signal, far.signal]);
+    const near: Half = async (tunnel, stop) => await use(tunnel, stop, far.wire);
+    const other: Half = async (tunnel, stop) => {
+      // No command, as with a far end that was started: the side with the person in front of it prints the progress.
+      const its = { ...request, command: [], inProcess: true };
+      await otherSide[role](far.engine, tunnel, its, { ...around, signal: stop });
+    };
+    const halves = role === "sender" ? { sender: near, receiver: other } : { sender: other, receiver: near };
+    await bothHalves(halves, { tool: VERSION, signal, explain: explained });
+  };
+}
+
+type OtherSide = (
+  engine: Engine,
+  tunnel: Parameters<Half>[0],
+  request: FarRequest,
+  around: Surroundings,
+) => Promise<void>;
+
+/** What the side at the far engine does, by the role of the one that is here. */
+const otherSide: Record<Role, OtherSide> = {
+  async sender(engine, tunnel, request, around) {
+    const target = await engineTarget(engine);
+    const image = readReference(request.image);
+    target.nameFor(image);
+    await receive(tunnel, target, image, request, around);
+  },
+  async receiver(engine, tunnel, request, around) {
+    await send(tunnel, engineSource(engine, { kind: "embedded" }, readReference(request.image)), request, around);
+  },
+};

@@ -1,0 +1,61 @@
+import { Failure } from "../output/errors.ts";
+import { spawnFar, type FarProcess } from "../stdio-tunnel/child-process.ts";
+import type { TransferRequest, Surroundings } from "../transfer.ts";
+
+/** Lines that the far command wrote to its stderr which are kept, for their meaning. */
+const KEPT_LINES = 5;
+
+/** A far command that runs, and what it has said. */
+export interface FarLink extends AsyncDisposable {
+  readonly far: FarProcess;
+  /** As it was typed. */
+  readonly words: string;
+  /** The end of what it wrote to its stderr; the user has seen it. */
+  lastWords(): string;
+}
+
+/**
+ * Runs a far command that may turn out to be an engine. Ctrl-C in a terminal goes to every program of the foreground: one that
+ * speaks to an engine must not hear it, for what we have begun over there has still to be ended. It keeps the terminal,
+ * because ssh may have to ask there for a password.
+ */
+export function runFar(command: readonly string[], words: string, { output }: Surroundings): FarLink {
+  const lines: string[] = [];
+  output.detail(`running ${command.join(" ")}`);
+  const deaf = process.platform === "win32" ? [] : ["sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh"];
+  const far = spawnFar([...deaf, ...command], (line) => {
+    lines.push(line);
+    if (lines.length > KEPT_LINES) lines.shift();
+    output.far(line);
+  });
+  return {
+    far,
+    words,
+    lastWords: () => lines.join("\n"),
+    [Symbol.asyncDispose]: async () => await far[Symbol.asyncDispose](),
+  };
+}
+
+/** ms for a far end to say its first word. A person may have to type a password or a second factor into ssh first. */
+const FIRST_WORD_TIMEOUT = 60_000;
+
+/** Runs `listen`, whose signal is aborted when the process is told to stop, or when the far end has not answered in time. */
+export async function firstWord<T>(
+  { words }: FarLink,
+  { timeout = FIRST_WORD_TIMEOUT }: TransferRequest,
+  stop: AbortSignal,
+  listen: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const late = new AbortController();
+  const failure = (): Failure =>
+    new Failure("far-no-answer", `\`${words}\` has not answered for ${timeout / 1000} s`, {
+      expected: "a login, and a Docker engine or docker-over-ssh behind it",
+      hint: "Run the command by itself to see what it waits for; a slow one can be given more time with --timeout SECONDS.",
+    });
+  const timer = setTimeout(() => late.abort(failure()), timeout);
+  try {
+    return await listen(AbortSignal.any([stop, late.signal]));
+  } finally {
+    clearTimeout(timer);
+  }
+}

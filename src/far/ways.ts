@@ -1,0 +1,82 @@
+import { Failure } from "../output/errors.ts";
+import type { Role } from "../stdio-tunnel/handshake.ts";
+import { overTunnel } from "../stdio-tunnel/open.ts";
+import { readUntil } from "../streams/read-until.ts";
+import { tunnelFor, wayByCommand, type Surroundings, type Way } from "../transfer.ts";
+import { throughEngine, type FarRequest } from "./agentless.ts";
+import { noEngine, nothingThere } from "./far-end.ts";
+import { firstWord, runFar, type FarLink } from "./far-link.ts";
+import { findMark, placeOf, sshCommand, type FarProgram, type SshPlace } from "./ssh-place.ts";
+
+/** Bytes that a login shell may print before it runs what it is told to. */
+const MAX_NOISE = 64 * 1024;
+
+/**
+ * The way to the other side, by what the command line names:
+ * - `… system dial-stdio`: an engine. Both sides of the transfer are in this process;
+ * - `ssh://[user@]host[:port]`: docker-over-ssh if it is installed there, else the engine;
+ * - any other command: docker-over-ssh.
+ */
+export function wayToFar(role: Role, request: FarRequest, around: Surroundings): Way {
+  const place = placeOf(request.command);
+  if (place !== undefined) return wayToPlace(place, role, request, around);
+  if (request.sudo) {
+    throw new Failure("usage", "--sudo is for ssh://HOST, and a command is passed on untouched", {
+      expected: "ssh://[USER@]HOST[:PORT] behind the image",
+      hint: 'Put sudo into the command: ssh HOST "sudo docker system dial-stdio"',
+    });
+  }
+  const words = request.command.join(" ");
+  if (!/\bsystem\s+dial-stdio$/.test(words)) return wayByCommand(role, request, around);
+  const start = (): FarLink => runFar(request.command, words, around);
+  return throughEngine(role, request, around, () => ({
+    address: { host: `\`${words}\``, source: "over its stdin and stdout" },
+    link: start(),
+    again: start,
+  }));
+}
+
+/** One ssh, whatever is found at its end. */
+function wayToPlace(place: SshPlace, role: Role, request: FarRequest, around: Surroundings): Way {
+  const { output, signal } = around;
+  const start = (): FarLink =>
+    runFar(sshCommand(place, farWords(role, request), request.sudo === true), place.name, around);
+  return async (use) => {
+    await using link = start();
+    const program = await whatIsThere(link, place, request, around);
+    if (program === "docker-over-ssh") {
+      output.detail(`far end: docker-over-ssh on ${place.name}`);
+      const { far } = link;
+      return await overTunnel({ ...tunnelFor(role, request, around), far }, async (tunnel, stop) => {
+        await use(tunnel, stop, tunnel);
+      });
+    }
+    const source = `${program} system dial-stdio`;
+    output.note(`far end: ${source} (docker-over-ssh is not installed on ${place.address.hostname})`);
+    const address = { host: place.name, source };
+    await throughEngine(role, request, { ...around, signal }, () => ({ address, link, again: start }))(use);
+  };
+}
+
+/** What docker-over-ssh is run with over there. The platform, if any, it hears through the tunnel. */
+function farWords(role: Role, { image, timeout }: FarRequest): string[] {
+  const patience = timeout === undefined ? [] : ["--timeout", String(timeout / 1000)];
+  return [role === "sender" ? "pull" : "push", ...patience, image];
+}
+
+/** Reads the line in which the script says which program it has found and become. */
+async function whatIsThere(
+  link: FarLink,
+  { name }: SshPlace,
+  request: FarRequest,
+  { output, signal }: Surroundings,
+): Promise<FarProgram> {
+  const { transport } = link.far;
+  const read = async (stop: AbortSignal) => await readUntil(transport, findMark, { max: MAX_NOISE, signal: stop });
+  const { found, before } = await firstWord(link, request, signal, read);
+  if (found === undefined) throw noEngine(link, await link.far.exit(), before);
+  if (before.trim() !== "") output.detail(`before the far end began, it printed: ${before.trim().slice(0, 4096)}`);
+  const [program = "", ...path] = found.words.split(" ");
+  if (program === "docker-over-ssh" || program === "docker" || program === "podman") return program;
+  throw nothingThere(name, path.join(" "));
+}

@@ -1,0 +1,75 @@
+import { promisify } from "node:util";
+import * as zlib from "node:zlib";
+
+/** How hard to compress: `light` where the link is faster than that, `strong` where packed bytes queue up before it. */
+export type Effort = "light" | "medium" | "strong";
+
+/** A way to compress a block in memory, in libuv's thread pool: several blocks at once use several cores. */
+export interface Codec {
+  /** As the two sides call it. */
+  name: string;
+  /** As a packed stream calls it (pack.ts). */
+  id: number;
+  compress(block: Buffer, effort: Effort): Promise<Buffer>;
+  /** Rejects for more than `size` bytes, and for what is not such a block. */
+  decompress(packed: Buffer, size: number): Promise<Buffer>;
+}
+
+/** Bytes that the compressor hands over at a time: its default of 16 kB makes many small pieces. */
+const CHUNK = 256 * 1024;
+
+const brotliCompress = promisify<Buffer, zlib.BrotliOptions, Buffer>(zlib.brotliCompress);
+const brotliDecompress = promisify<Buffer, zlib.BrotliOptions, Buffer>(zlib.brotliDecompress);
+
+/**
+ * node_modules and libraries, two threads, blocks of 1 to 4 MB: level 1 does 300 to 400 MB/s to 1.06 of what gzip -6 leaves at
+ * 100 MB/s; level 2, 220 to 280 MB/s to 0.95; level 5, 60 to 90 MB/s to 0.84.
+ */
+const BROTLI_LEVEL = { light: 1, medium: 2, strong: 5 };
+
+const brotli: Codec = {
+  name: "brotli",
+  id: 1,
+  compress: async (block, effort) =>
+    await brotliCompress(block, {
+      chunkSize: CHUNK,
+      params: {
+        [zlib.constants.BROTLI_PARAM_QUALITY]: BROTLI_LEVEL[effort],
+        [zlib.constants.BROTLI_PARAM_SIZE_HINT]: block.length,
+      },
+    }),
+  decompress: async (packed, size) => await brotliDecompress(packed, { chunkSize: CHUNK, maxOutputLength: size }),
+};
+
+/** Node has it from 22.15 and 23.8 on; its types here are those of Node 20. */
+interface Zstd {
+  zstdCompress: (block: Buffer, options: object, done: (error: Error | null, packed: Buffer) => void) => void;
+  zstdDecompress: (packed: Buffer, options: object, done: (error: Error | null, block: Buffer) => void) => void;
+  constants: { ZSTD_c_compressionLevel: number };
+}
+
+/** One thread: level 1 does 279 MB/s to 1.02 of what gzip -6 leaves, level 3 does 163 MB/s to 0.91, level 9 57 MB/s to 0.79. */
+const ZSTD_LEVEL = { light: 1, medium: 3, strong: 9 };
+
+function zstdOf({ zstdCompress, zstdDecompress, constants }: Zstd): Codec {
+  const compress = promisify(zstdCompress);
+  const decompress = promisify(zstdDecompress);
+  return {
+    name: "zstd",
+    id: 2,
+    compress: async (block, effort) =>
+      await compress(block, {
+        chunkSize: CHUNK,
+        params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL[effort] },
+      }),
+    decompress: async (packed, size) => await decompress(packed, { chunkSize: CHUNK, maxOutputLength: size }),
+  };
+}
+
+/** What this Node has, the best first. */
+export const CODECS: readonly Codec[] = [...("zstdCompress" in zlib ? [zstdOf(zlib as unknown as Zstd)] : []), brotli];
+
+/** The best that both sides have; undefined when there is none. */
+export function commonCodec(names: readonly string[]): Codec | undefined {
+  return CODECS.find(({ name }) => names.includes(name));
+}

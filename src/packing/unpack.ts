@@ -1,0 +1,78 @@
+import { availableParallelism } from "node:os";
+import { CODECS } from "./codecs.ts";
+import { BLOCK, END, HEADER, STORED } from "./pack.ts";
+
+/** What came is not a packed stream. */
+export class BadPacking extends Error {
+  override readonly name = "BadPacking";
+}
+
+/**
+ * The bytes that {@link pack} was given. Throws {@link BadPacking} for what is malformed, cut off, or has a block that is
+ * larger than it says: it is hostile input. Some blocks for each core are in memory.
+ */
+export async function* unpack(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const atOnce = availableParallelism() + 1;
+  const underWay: Promise<Buffer>[] = [];
+  for await (const block of blocksOf(packed)) {
+    const plain = unpackBlock(block);
+    plain.catch(() => {}); // when whoever reads this has left
+    underWay.push(plain);
+    if (underWay.length >= atOnce) yield (await underWay.shift()) ?? Buffer.alloc(0);
+  }
+  for (const plain of underWay) yield await plain;
+}
+
+interface Block {
+  codec: number;
+  packed: Buffer;
+  /** Bytes when unpacked. */
+  size: number;
+}
+
+async function unpackBlock({ codec, packed, size }: Block): Promise<Buffer> {
+  const plain = codec === STORED ? packed : await decompress(codec, packed, size);
+  if (plain.length !== size) throw new BadPacking(`a block has ${plain.length} bytes, not ${size}`);
+  return plain;
+}
+
+async function decompress(id: number, packed: Buffer, size: number): Promise<Buffer> {
+  const codec = CODECS.find((one) => one.id === id);
+  if (codec === undefined) throw new BadPacking(`a block is packed in the way ${id}, which is not known here`);
+  try {
+    return await codec.decompress(packed, size);
+  } catch (error) {
+    throw new BadPacking(`a block cannot be unpacked: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+async function* blocksOf(packed: AsyncIterable<Buffer>): AsyncGenerator<Block> {
+  const chunks = packed[Symbol.asyncIterator]();
+  let pending: Buffer[] = [];
+  let have = 0;
+  /** The next bytes, in one piece. */
+  const take = async (count: number): Promise<Buffer> => {
+    while (have < count) {
+      const next = await chunks.next();
+      if (next.done) throw new BadPacking("it ends in the middle");
+      pending.push(next.value);
+      have += next.value.length;
+    }
+    const all = pending.length === 1 ? (pending[0] ?? Buffer.alloc(0)) : Buffer.concat(pending);
+    pending = [all.subarray(count)];
+    have = all.length - count;
+    return all.subarray(0, count);
+  };
+  try {
+    for (;;) {
+      const header = await take(HEADER);
+      const [codec, length, size] = [header.readUInt8(0), header.readUInt32BE(1), header.readUInt32BE(5)];
+      if (codec === END) break;
+      if (length > BLOCK || size > BLOCK || size === 0) throw new BadPacking(`a block of ${size} bytes in ${length}`);
+      yield { codec, packed: await take(length), size };
+    }
+    if (have > 0 || !(await chunks.next()).done) throw new BadPacking("something comes behind its end");
+  } finally {
+    await chunks.return?.();
+  }
+}

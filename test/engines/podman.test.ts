@@ -1,0 +1,148 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { buildImage } from "../testbed/build-image.ts";
+import type { Engine } from "../testbed/engine.ts";
+import { startTestbed } from "../testbed/start.ts";
+import type { Testbed } from "../testbed/testbed.ts";
+import { done, dos, rememberEngines, unchanged, why, type Run } from "./bed.ts";
+
+/** Docker 20.10 here, Podman 4.3 there. */
+let mixed: Testbed;
+let docker: Engine;
+let podman: Engine;
+
+beforeAll(async () => {
+  if (why) return;
+  mixed = await startTestbed({ far: { kind: "podman" } });
+  ({ near: docker, far: podman } = mixed);
+  for (const tag of ["v1", "v2"]) await buildImage(docker, `app:${tag}`, [{ name: "data", bytes: 1_000_000 }]);
+});
+
+afterAll(async () => await mixed?.[Symbol.asyncDispose]());
+
+const run = async (...args: string[]): Promise<Run> => await dos(args, { on: mixed });
+/** From Docker to Podman, and the other way round. */
+const push = async (image: string, via = "load"): Promise<Run> =>
+  await run("push", image, "ssh", "far", `docker-over-ssh pull --via ${via} ${image}`);
+const pull = async (image: string): Promise<Run> =>
+  await run("pull", "--verbose", image, "ssh", "far", `docker-over-ssh push --verbose ${image}`);
+
+/** Config digest and diff IDs, which are the same on both. */
+async function identity(engine: Engine, image: string): Promise<unknown> {
+  const { stdout } = await engine.docker(
+    "inspect",
+    "--format",
+    '{"id":"{{.Id}}","layers":{{json .RootFS.Layers}}}',
+    image,
+  );
+  return JSON.parse(stdout);
+}
+
+/** As a person does it, who asks for it by the name that was given to docker-over-ssh. */
+async function expectToRun(image: string, greeting: string): Promise<void> {
+  expect((await podman.podman("run", "--rm", image)).stdout).toBe(greeting);
+  expect((await podman.docker("run", "--rm", image)).stdout).toBe(greeting);
+}
+
+/** The names that came, but for those that Podman makes up of a name and the digest of the manifest. */
+async function cameTo(changes: () => Promise<unknown>): Promise<string[]> {
+  const [source, target] = (await changes()) as { came: string[]; went: string[] }[];
+  const given = (names: string[] = []): string[] => names.filter((name) => !name.includes("@sha256:"));
+  expect(source).toEqual({ came: [], went: [] });
+  expect(given(target?.went)).toEqual([]);
+  return given(target?.came);
+}
+
+describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
+  test.each(["load", "pull"])("an image arrives by %s, and a second one sends one layer", async (via) => {
+    const [v1, v2] = ["v1", "v2"].map((tag) => `by-${via}:${tag}`) as [string, string];
+    for (const image of [v1, v2]) await buildImage(docker, image, [{ name: `by-${via}`, bytes: 3_000_000 }]);
+    const changes = await rememberEngines(docker, podman);
+    const first = await push(v1, via);
+    expect(first).toEqual(done);
+    expect(first.stderr).toContain("for 3 layers, 0 layers");
+    const wire = await mixed.countWire();
+    const second = await push(v2, via);
+    expect(second).toEqual(done);
+    expect(second.stderr).toMatch(/for 1 layer, 2 layers.* there already/);
+    const { toFar, toNear } = await wire();
+    expect(Math.max(toFar, toNear)).toBeLessThan(64_000);
+    expect(await cameTo(changes)).toEqual([`docker.io/library/${v1}`, `docker.io/library/${v2}`]);
+    await expectToRun(v1, `by-${via} v1`);
+    expect(await identity(podman, v2)).toEqual(await identity(docker, v2));
+
+    // What was sent as one layer stands without the image that had the others.
+    await podman.podman("rmi", v1);
+    await expectToRun(v2, `by-${via} v2`);
+    const { layers } = (await identity(podman, v2)) as { layers: string[] };
+    const saved = join(mixed.folder, `${via}.tar`);
+    await podman.podman("save", "--output", saved, v2);
+    for (const diffId of layers) {
+      const { stdout } = await execa("sh", ["-c", 'tar -xOf "$0" "$1.tar" | sha256sum', saved, diffId.slice(7)]);
+      expect(`sha256:${stdout.split(" ")[0]}`).toBe(diffId);
+    }
+  });
+
+  test.each([
+    ["name-only", "docker.io/library/name-only:latest"],
+    ["registry.example.com/team/app:v1", "registry.example.com/team/app:v1"],
+    ["localhost/app:v1", "localhost/app:v1"],
+  ])("%s is listed as %s, and runs by the name as it was typed", async (name, listed) => {
+    await docker.docker("tag", "app:v1", name);
+    const changes = await rememberEngines(docker, podman);
+    expect(await push(name)).toEqual(done);
+    expect(await cameTo(changes)).toEqual([listed]);
+    await expectToRun(name, "app v1");
+    await podman.podman("rmi", name);
+    expect(await changes()).toEqual(unchanged(2));
+  });
+
+  test("an image leaves it, by the name that Podman gives what it built, and a second one sends one layer", async () => {
+    for (const tag of ["v1", "v2"]) {
+      await buildImage(podman, `leaving:${tag}`, [{ name: "leaving", bytes: 3_000_000 }]);
+      await podman.podman("tag", `leaving:${tag}`, `localhost/built:${tag}`);
+    }
+    const changes = await rememberEngines(podman, docker);
+    expect(await pull("built:v1")).toEqual(done);
+    const wire = await mixed.countWire();
+    const second = await pull("built:v2");
+    expect(second).toEqual(done);
+    expect(second.stderr).toContain("for 1 layer, 2 layers");
+    expect((await wire()).toNear).toBeLessThan(64_000);
+    expect(await cameTo(changes)).toEqual(["built:v1", "built:v2"]);
+    expect((await docker.docker("run", "--rm", "built:v2")).stdout).toBe("leaving v2");
+    expect(await identity(docker, "built:v2")).toEqual(await identity(podman, "built:v2"));
+    await docker.docker("rmi", "built:v1");
+    expect((await docker.docker("run", "--rm", "built:v2")).stdout).toBe("leaving v2");
+  });
+
+  test("-H chooses it on either side; one that cannot reach this process is read by docker save", async () => {
+    const image = "chosen:v1";
+    await buildImage(podman, image, [{ name: "chosen", bytes: 1_000_000 }]);
+    const changes = await rememberEngines(podman, docker);
+    const there = ["sh", "-c", `docker-over-ssh pull -H ${docker.host} ${image}`];
+    const sent = await run("push", "--verbose", "-H", podman.host, image, ...there);
+    expect(sent).toEqual(done);
+    expect(sent.stderr).toContain("reading `docker save`");
+    expect(await cameTo(changes)).toEqual([image]);
+    expect(await identity(docker, image)).toEqual(await identity(podman, image));
+
+    await podman.docker("rmi", image);
+    const back = ["sh", "-c", `docker-over-ssh push -H ${docker.host} ${image}`];
+    expect(await dos(["pull", image, ...back], { on: mixed, env: { DOCKER_HOST: podman.host } })).toEqual(done);
+    await expectToRun(image, "chosen v1");
+  });
+
+  test("one that wants TLS of all registries, as it does unless told otherwise, pushes to this process", async () => {
+    await podman.stop();
+    await writeFile(join(mixed.folder, "far/podman/registries.conf"), "");
+    await podman.start();
+    await buildImage(podman, "strict:v1", [{ name: "strict", bytes: 1_000_000 }]);
+    const sent = await pull("strict:v1");
+    expect(sent).toEqual(done);
+    expect(sent.stderr).not.toContain("reading `docker save`");
+    expect((await docker.docker("run", "--rm", "strict:v1")).stdout).toBe("strict v1");
+  });
+});

@@ -1,0 +1,54 @@
+import type { EngineKind } from "../testbed/engine-packages.ts";
+import { engineDestination, engineSource } from "./engine-ends.ts";
+import { STATES, type Case, type DestinationEnd, type SourceEnd, type State } from "./ends.ts";
+
+const ENGINES: EngineKind[] = ["20.10", "26.1", "28.5", "26.1-containerd", "28.5-containerd", "podman"];
+const EVERY_STATE = Object.keys(STATES) as State[];
+const WITHOUT_BLOBS = EVERY_STATE.filter((state) => state !== "halved");
+
+/** The rows of the table. */
+export const SOURCES: readonly SourceEnd[] = ENGINES.map((kind) => ({
+  name: nameOf(kind),
+  open: async (beds) => engineSource(await beds.of(kind)),
+}));
+
+/** Its columns. */
+export const DESTINATIONS: readonly DestinationEnd[] = ENGINES.map((kind) => ({
+  name: nameOf(kind),
+  states: kind.endsWith("-containerd") ? EVERY_STATE : WITHOUT_BLOBS,
+  open: async (beds) => await engineDestination(await beds.of(kind)),
+}));
+
+export const ALL: readonly Case[] = SOURCES.flatMap((source) =>
+  DESTINATIONS.flatMap((destination) => destination.states.map((state) => ({ source, destination, state }))),
+);
+
+/**
+ * What every run of the tests takes: each source, destination and state at least once, and the pairs of state and store that
+ * the code tells apart.
+ */
+export const SPREAD: readonly Case[] = [
+  pick("20.10", "28.5 containerd", "loaded"),
+  pick("20.10", "20.10", "restacked"),
+  pick("26.1", "26.1 containerd", "pulled"),
+  pick("26.1", "Podman", "empty"),
+  pick("28.5", "20.10", "loaded"),
+  pick("28.5", "Podman", "pulled"),
+  pick("26.1 containerd", "28.5", "pulled"),
+  pick("28.5 containerd", "28.5 containerd", "complete"),
+  pick("28.5 containerd", "26.1", "empty"),
+  pick("Podman", "28.5 containerd", "halved"),
+  pick("Podman", "26.1", "loaded"),
+];
+
+function nameOf(kind: EngineKind): string {
+  return kind === "podman" ? "Podman" : kind.replace("-", " ");
+}
+
+function pick(source: string, destination: string, state: State): Case {
+  const found = ALL.find(
+    (one) => one.source.name === source && one.destination.name === destination && one.state === state,
+  );
+  if (!found) throw new Error(`there is no case ${source}, ${destination}, ${state}`);
+  return found;
+}

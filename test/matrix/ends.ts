@@ -1,0 +1,71 @@
+import type { Beds } from "./beds.ts";
+import type { CaseImages, Image } from "./case-image.ts";
+
+/** What a receiver has before the image is sent: see case-image.ts for the images. */
+export const STATES = {
+  empty: { name: "nothing", what: "no layer of it" },
+  loaded: { name: "base by load", what: "an older version on the same base, by `docker load` of plain layers" },
+  pulled: { name: "base by pull", what: "the same older version, by `docker pull` of gzip layers from a registry" },
+  halved: {
+    name: "base without its blobs",
+    what:
+      "the same older version, by `docker load` and then by `docker pull`, and the loaded one removed. A containerd store " +
+      "keeps its layers unpacked then, and none of their blobs: nothing that it can use (other stores have no such state)",
+  },
+  restacked: {
+    name: "base on another parent",
+    what: "the base, but on another lowest layer: the same diff IDs, other chain IDs, nothing that it can use",
+  },
+  complete: { name: "all", what: "the same image under another name" },
+} as const;
+
+export type State = keyof typeof STATES;
+
+/** From where images are sent. */
+export interface Source {
+  /** For people: what it is, and which version. */
+  what: string;
+  /** Puts the image there. @returns the words after `docker-over-ssh push` that name it */
+  put(image: Image): Promise<string[]>;
+  remove(image: Image): Promise<void>;
+}
+
+/** Where images are sent to. */
+export interface Destination {
+  /** For people: what it is, and which version. */
+  what: string;
+  /** For the sending command, and the receiving one below it. */
+  env: Record<string, string>;
+  /** Brings it into the state, for these images. @returns the name of what is there now, if anything is */
+  prepare(state: State, images: CaseImages): Promise<string | undefined>;
+  /** The receiving command, for a shell that has the image's name as `$1`. */
+  command(images: CaseImages): string;
+  /**
+   * What can be seen of v2 there, and again when `older` has been removed; with the names that came along and are not its own.
+   */
+  observe(images: CaseImages, older: string | undefined): Promise<unknown>;
+  /** What {@link observe} gives when the image is there as it was sent. */
+  expected(images: CaseImages, older: string | undefined): unknown;
+  /** Removes what the case has left. */
+  clear(images: CaseImages): Promise<void>;
+}
+
+/** A row of the table: opened when a case asks for it. */
+export interface SourceEnd {
+  name: string;
+  open(beds: Beds): Promise<Source>;
+}
+
+/** A column of the table. */
+export interface DestinationEnd {
+  name: string;
+  /** Those that there can be. */
+  states: readonly State[];
+  open(beds: Beds): Promise<Destination>;
+}
+
+export interface Case {
+  source: SourceEnd;
+  destination: DestinationEnd;
+  state: State;
+}

@@ -1,0 +1,90 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { checkTestbed } from "../testbed/check.ts";
+import { osRelease } from "../testbed/packages.ts";
+import { projectFolder } from "../testbed/paths.ts";
+import { Beds } from "./beds.ts";
+import { caseImages, type CaseImages } from "./case-image.ts";
+import { ALL, SPREAD } from "./cases.ts";
+import { STATES, type Case, type Destination, type Source, type State } from "./ends.ts";
+import { send } from "./send.ts";
+import { describeResults } from "./table.ts";
+
+const everything = process.env["DOS_MATRIX"] === "all";
+const wanted = everything ? ALL : SPREAD;
+const why = await whyNot();
+
+const beds = new Beds();
+const sources = new Map<string, Source>();
+const destinations = new Map<string, Destination>();
+/** Every case that has run, and whether it went well. */
+const ran = new Map<Case, boolean>();
+
+beforeAll(async () => {
+  if (why) return;
+  const open = {
+    sources: [...new Set(wanted.map(({ source }) => source))],
+    destinations: [...new Set(wanted.map(({ destination }) => destination))],
+  };
+  await Promise.all([
+    ...open.sources.map(async (end) => sources.set(end.name, await end.open(beds))),
+    ...open.destinations.map(async (end) => destinations.set(end.name, await end.open(beds))),
+  ]);
+});
+
+afterAll(async () => {
+  await beds[Symbol.asyncDispose]();
+  if (!everything || ran.size < ALL.length) return;
+  await writeFile(join(projectFolder, "docs/engines.md"), describeResults({ cases: ran, sources, destinations }));
+});
+
+test.skipIf(why).for(wanted.map((one): [string, Case] => [titleOf(one), one]))(`%s ${why ?? ""}`, async ([, one]) => {
+  ran.set(one, false);
+  const source = sources.get(one.source.name);
+  const destination = destinations.get(one.destination.name);
+  if (!source || !destination) throw new Error("the ends are not open");
+  const images = await caseImages(repositoryOf(one));
+  onTestFinished(async () => {
+    await Promise.all([source.remove(images.v2), destination.clear(images)]);
+  });
+  const [words, older] = await Promise.all([source.put(images.v2), destination.prepare(one.state, images)]);
+
+  const { env } = destination;
+  const { run, bytes } = await send(words, images.v2.name, { command: destination.command(images), env });
+  expect(run).toEqual({ exitCode: 0, stdout: "", stderr: expect.any(String) as string });
+  expect(await destination.observe(images, older)).toEqual(destination.expected(images, older));
+  const missing = missingLayers(one.state, images).reduce((all, layer) => all + layer.gzip().length, 0);
+  expect(bytes, `bytes sent for the ${missing} of the missing layers`).toBeLessThanOrEqual(1.05 * missing + 64_000);
+  ran.set(one, true);
+});
+
+test("the spread has every source, destination and state", () => {
+  const seen = (cases: readonly Case[]): Set<string> =>
+    new Set(
+      cases.flatMap(({ source, destination, state }) => [`from ${source.name}`, `to ${destination.name}`, state]),
+    );
+  expect(seen(SPREAD)).toEqual(seen(ALL));
+});
+
+function titleOf({ source, destination, state }: Case): string {
+  return `${source.name} → ${destination.name}, ${STATES[state].name}`;
+}
+
+function repositoryOf({ source, destination, state }: Case): string {
+  return `${source.name}-to-${destination.name}-${state}`.replaceAll(" ", "-").toLowerCase();
+}
+
+/** What the receiver lacks: what it holds on other layers is of no use to it. */
+function missingLayers(state: State, { v2, added }: CaseImages): CaseImages["added"] {
+  if (state === "complete") return [];
+  return state === "loaded" || state === "pulled" ? added : v2.layers;
+}
+
+/** Why the matrix cannot run here, in one line. */
+async function whyNot(): Promise<string | undefined> {
+  const check = await checkTestbed();
+  if (!check.usable) return check.why;
+  const { ID = "?" } = osRelease();
+  return ID === "debian" ? undefined : `the engines are Debian's, and this is ${ID}`;
+}

@@ -1,0 +1,87 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { startInside } from "../testbed/machine.ts";
+import { systemPath } from "../testbed/programs.ts";
+import type { Testbed } from "../testbed/testbed.ts";
+import { until } from "../testbed/wait.ts";
+import { sha256, type Image } from "./case-image.ts";
+
+const MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
+const CONFIG = "application/vnd.docker.container.image.v1+json";
+const LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
+
+/** A registry on the far machine, which ends with it: what the engine there calls `host`. */
+export interface FarRegistry {
+  /** `127.0.0.1:PORT`, which engines trust without TLS. */
+  host: string;
+  /** Puts an image there, its layers as gzip blobs. */
+  put(image: Image): Promise<void>;
+  /** Digest of the config and number of the layers of what is there, all blobs being there. */
+  look(name: string): Promise<{ configDigest: string; layers: number }>;
+}
+
+/** Debian's docker-registry, as the process that it is: the engine has no image of it. */
+export async function startFarRegistry(bed: Testbed, port: number): Promise<FarRegistry> {
+  const { machines } = bed.description;
+  if ("why" in machines) throw new Error(machines.why);
+  const folder = join(bed.folder, `registry-${port}`);
+  mkdirSync(folder);
+  const settings = join(folder, "settings.yml");
+  writeFileSync(
+    settings,
+    `version: 0.1
+log: { level: warn }
+storage: { filesystem: { rootdirectory: ${folder}/data } }
+http: { addr: "0.0.0.0:${port}" }
+`,
+  );
+  const log = join(folder, "log");
+  const args = ["serve", settings];
+  const { ended } = startInside(machines.far, { command: "docker-registry", args, path: systemPath(), log });
+  // From here it is reached through the wire.
+  const url = `http://${machines.wire.farAddress}:${port}/v2/`;
+  await until("a registry answers on the far machine", async () => {
+    const why = ended();
+    if (why) throw new Error(`${why}: see ${log}`);
+    return (await fetch(url).catch(() => undefined))?.ok ?? false;
+  });
+  return {
+    host: `127.0.0.1:${port}`,
+    put: async (image) => await put(url, image),
+    look: async (name) => await look(url, name),
+  };
+}
+
+async function put(url: string, image: Image): Promise<void> {
+  const [repository, tag] = image.name.split(":");
+  const blobs = image.layers.map((layer) => ({ mediaType: LAYER, bytes: layer.gzip() }));
+  const [config, ...layers] = await Promise.all(
+    [{ mediaType: CONFIG, bytes: image.config }, ...blobs].map(async ({ mediaType, bytes }) => {
+      const digest = sha256(bytes);
+      const { headers } = await ask(`${url}${repository}/blobs/uploads/`, { method: "POST" });
+      const location = new URL(headers.get("location") ?? "", url);
+      location.searchParams.set("digest", digest);
+      await ask(location, { method: "PUT", body: new Uint8Array(bytes) });
+      return { mediaType, digest, size: bytes.length };
+    }),
+  );
+  const manifest = JSON.stringify({ schemaVersion: 2, mediaType: MANIFEST, config, layers });
+  const headers = { "content-type": MANIFEST };
+  await ask(`${url}${repository}/manifests/${tag}`, { method: "PUT", body: manifest, headers });
+}
+
+async function look(url: string, name: string): Promise<{ configDigest: string; layers: number }> {
+  const [repository, tag] = name.split(":");
+  const headers = { accept: `${MANIFEST}, ${OCI_MANIFEST}` };
+  const answer = await ask(`${url}${repository}/manifests/${tag}`, { headers });
+  const { config, layers } = (await answer.json()) as { config: { digest: string }; layers: { digest: string }[] };
+  for (const { digest } of [config, ...layers]) await ask(`${url}${repository}/blobs/${digest}`, { method: "HEAD" });
+  return { configDigest: config.digest, layers: layers.length };
+}
+
+async function ask(url: string | URL, init: RequestInit): Promise<Response> {
+  const answer = await fetch(url, init);
+  if (!answer.ok) throw new Error(`${init.method ?? "GET"} ${url.toString()}: ${answer.status} ${await answer.text()}`);
+  return answer;
+}

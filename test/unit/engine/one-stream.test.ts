@@ -1,0 +1,165 @@
+import { randomBytes } from "node:crypto";
+import { connect } from "node:net";
+import { Duplex, Readable } from "node:stream";
+import { gunzipSync } from "node:zlib";
+import { createServer, type IncomingMessage } from "node:http";
+import { buffer } from "node:stream/consumers";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { openEngine } from "../../../src/engine/docker.ts";
+import { mayReachUs, parseHost, type EngineEndpoint } from "../../../src/engine/endpoint.ts";
+import { Failure } from "../../../src/output/errors.ts";
+import { answer, fakeEngine, gate, rejection, temporaryFolder } from "./fake-engine.ts";
+
+/** An engine behind a stream, and how often that has been opened. */
+function overStream(socketPath: string): { endpoint: EngineEndpoint; opened: Duplex[] } {
+  const opened: Duplex[] = [];
+  const open = (): Duplex => {
+    const socket = connect(socketPath);
+    opened.push(socket);
+    // No socket as far as anybody can tell.
+    return Duplex.from({ readable: socket, writable: socket });
+  };
+  return { endpoint: { host: "`far`", source: "test", address: { protocol: "stream", open } }, opened };
+}
+
+describe("an engine behind a stream", () => {
+  test("has one connection, on which requests wait for each other", async () => {
+    let underWay = 0;
+    let most = 0;
+    await using far = await fakeEngine({
+      "GET /images/json": (_request, response) => {
+        most = Math.max(most, ++underWay);
+        setImmediate(() => {
+          underWay--;
+          answer(response, 200, []);
+        });
+      },
+    });
+    const { endpoint, opened } = overStream(far.socketPath);
+    await using engine = await openEngine(endpoint);
+    await Promise.all(Array.from({ length: 20 }, () => engine.listImageIds()));
+    expect({ most, opened: opened.length, asked: far.seen.length }).toEqual({ most: 1, opened: 1, asked: 20 });
+  });
+
+  test("keeps it when it answers with errors, in a status or in a load's progress", async () => {
+    await using far = await fakeEngine({
+      "POST /images/load": (_request, response) => {
+        response.write('{"errorDetail":{"message":"no such platform"},"error":"no such platform"}\n');
+        response.end('{"stream":"and more of it"}\n');
+      },
+      "POST /images/a/tag": (_request, response) => answer(response, 500, { message: "no" }),
+    });
+    const { endpoint, opened } = overStream(far.socketPath);
+    await using engine = await openEngine(endpoint);
+    expect(await rejection(engine.loadImage(Readable.from([Buffer.from("x")])))).toMatchObject({
+      message: "no such platform",
+    });
+    expect(await rejection(engine.tagImage("a", "b:c"))).toMatchObject({ status: 500 });
+    expect(await engine.inspectImage("nothing")).toBeUndefined();
+    expect(opened).toHaveLength(1);
+  });
+
+  test("a request that is ended half-way takes it along; what is left to do gets another", async () => {
+    const asked = gate();
+    await using far = await fakeEngine({
+      "GET /images/json": () => asked.open(), // never answers
+      "DELETE /images/app:v1": (_request, response) => answer(response, 200, []),
+    });
+    const { endpoint, opened } = overStream(far.socketPath);
+    const stop = new AbortController();
+    await using engine = await openEngine(endpoint, stop.signal);
+    const listing = rejection(engine.listReferences());
+    await asked.opened;
+    stop.abort(new Error("Ctrl-C"));
+    expect((await listing).message).toBe("Ctrl-C");
+    await engine.removeReference("app:v1");
+    expect(far.calls()).toEqual(["GET /images/json", "DELETE /images/app:v1"]);
+    expect(opened).toHaveLength(2);
+  });
+
+  test("fails with the words of whoever opened the stream", async () => {
+    const failure = new Failure("link-lost", "the cable was pulled");
+    const open = (): Duplex => new Duplex({ read() {}, write: (_chunk, _encoding, done) => done(failure) });
+    const endpoint = { host: "`far`", source: "test", address: { protocol: "stream" as const, open } };
+    expect(await rejection(openEngine(endpoint))).toBe(failure);
+  });
+
+  test("is on a machine that nothing of ours can be reached from", async () => {
+    await using far = await fakeEngine();
+    await using engine = await openEngine(overStream(far.socketPath).endpoint);
+    expect(engine.reachesUs).toBe(false);
+    await using near = await openEngine(far.endpoint);
+    expect(near.reachesUs).toBe(true);
+  });
+});
+
+describe("an archive for an engine behind a stream", () => {
+  /** An engine that takes its time to read what is loaded into it; it answers when that has ended, in whatever way. */
+  async function loading(): Promise<{ socketPath: string; bodies: IncomingMessage[] } & AsyncDisposable> {
+    const folder = await temporaryFolder();
+    const socketPath = join(folder.path, "engine.sock");
+    const bodies: IncomingMessage[] = [];
+    const server = createServer((request, response) => {
+      response.setHeader("Api-Version", "1.41");
+      if (request.url?.includes("_ping")) return void response.end("OK");
+      bodies.push(request);
+      request.once("end", () => answer(response, 500, { message: "unexpected EOF" }));
+    });
+    await new Promise<void>((resolve) => server.listen(socketPath, resolve));
+    return {
+      socketPath,
+      bodies,
+      async [Symbol.asyncDispose]() {
+        server.closeAllConnections();
+        await new Promise((resolve) => server.close(resolve));
+        await folder[Symbol.asyncDispose]();
+      },
+    };
+  }
+
+  test("is packed with gzip", async () => {
+    await using far = await loading();
+    await using engine = await openEngine(overStream(far.socketPath).endpoint);
+    const content = Buffer.alloc(3_000_000, "the same again, ");
+    const load = rejection(engine.loadImage(Readable.from([content])));
+    await expect.poll(() => far.bodies.length).toBe(1);
+    const body = await buffer(far.bodies[0] as IncomingMessage);
+    expect(body.length).toBeLessThan(content.length / 20);
+    expect(gunzipSync(body).equals(content)).toBe(true);
+    await load;
+  });
+
+  test("is cut short when we are told to stop: the request ends in good order, and the connection stays", async () => {
+    await using far = await loading();
+    const stop = new AbortController();
+    const { endpoint, opened } = overStream(far.socketPath);
+    await using engine = await openEngine(endpoint, stop.signal);
+    const endless = Readable.from(
+      (function* () {
+        for (;;) yield randomBytes(256 * 1024);
+      })(),
+    );
+    const load = rejection(engine.loadImage(endless));
+    await expect.poll(() => far.bodies.length).toBe(1);
+    stop.abort(new Error("Ctrl-C"));
+    const body = await buffer(far.bodies[0] as IncomingMessage);
+    expect((await load).message).toBe("Ctrl-C");
+    expect(() => gunzipSync(body)).toThrow("unexpected end of file");
+    expect(opened).toHaveLength(1);
+    expect(endless.destroyed).toBe(true);
+  });
+});
+
+test.each([
+  ["unix:///var/run/docker.sock", true],
+  ["npipe:////./pipe/docker_engine", true],
+  ["tcp://localhost:2375", true],
+  ["tcp://127.0.0.2:2375", true],
+  ["tcp://[::1]:2375", true],
+  ["tcp://192.168.0.7:2375", false],
+  ["tcp://127.0.0.1.example.com:2375", false],
+  ["ssh://localhost", false],
+])("whether %s may reach this process: %s", (host, expected) => {
+  expect(mayReachUs(parseHost(host, "test").address)).toBe(expected);
+});

@@ -1,0 +1,82 @@
+import { createHash, randomBytes } from "node:crypto";
+import { pipeline, Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { expect, test } from "vitest";
+import { gzip } from "../../../src/streams/gzip.ts";
+
+const KB = 1024;
+
+/** Text that gzip packs some 4 to 1, as source code does. */
+function text(bytes: number): Buffer {
+  const words: string[] = [];
+  for (let length = 0, line = 0; length < bytes; line++) {
+    const word = `${createHash("md5").update(String(line)).digest("hex").slice(0, 6)} const value = require("module");\n`;
+    words.push(word);
+    length += word.length;
+  }
+  return Buffer.from(words.join("")).subarray(0, bytes);
+}
+
+function packed(...chunks: Buffer[]): Promise<Buffer> {
+  return buffer(pipeline(Readable.from(chunks), gzip(), () => {}));
+}
+
+test.each([
+  ["nothing", 0],
+  ["one byte", 1],
+  ["a block less one", 512 * KB - 1],
+  ["a block", 512 * KB],
+  ["blocks and a bit, in order", 5 * 512 * KB + 17],
+])("%s comes out again", async (_, size) => {
+  const content = text(size);
+  expect(gunzipSync(await packed(content)).equals(content)).toBe(true);
+});
+
+test("the portions that it comes in make no difference", async () => {
+  const content = text(1200 * KB);
+  const portions: Buffer[] = [];
+  for (let at = 0, step = 1; at < content.length; at += step, step = (step * 7) % 300_007) {
+    portions.push(content.subarray(at, at + step));
+  }
+  expect((await packed(...portions)).equals(await packed(content))).toBe(true);
+});
+
+test("it packs nearly as well as gzip in one piece", async () => {
+  const content = text(4000 * KB);
+  expect((await packed(content)).length).toBeLessThan(gzipSync(content).length * 1.02);
+});
+
+test("what is packed already stays as it is, and costs next to nothing", async () => {
+  const content = randomBytes(2000 * KB);
+  const result = await packed(content, text(600 * KB));
+  expect(result.length).toBeLessThan(content.length + 300 * KB);
+  expect(result.indexOf(content.subarray(0, 1000))).toBeGreaterThan(0);
+});
+
+test("it reads no further ahead than a few blocks when nobody takes what it gives", async () => {
+  let read = 0;
+  const source = Readable.from(
+    (function* () {
+      for (;;) {
+        read += 64 * KB;
+        yield randomBytes(64 * KB);
+      }
+    })(),
+  );
+  const stream = pipeline(source, gzip(), () => {});
+  await new Promise((resolve) => stream.once("readable", resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(read).toBeLessThan(8 * 512 * KB);
+  stream.destroy();
+});
+
+test("an error of the source is its error", async () => {
+  const source = Readable.from(
+    (function* () {
+      yield text(600 * KB);
+      throw new Error("the file is shorter than it was");
+    })(),
+  );
+  await expect(buffer(pipeline(source, gzip(), () => {}))).rejects.toThrow("the file is shorter");
+});

@@ -1,0 +1,31 @@
+import { expect, test } from "vitest";
+import { queue } from "../../../src/streams/queue.ts";
+
+test("several take out what one puts in, each item once, until its end", async () => {
+  const items = queue<number>();
+  items.push(1);
+  const taken: number[] = [];
+  const take = async (): Promise<void> => {
+    for await (const item of items) taken.push(item);
+  };
+  const takers = [take(), take(), take()];
+  items.push(2);
+  await Promise.resolve();
+  items.push(3);
+  items.end();
+  await Promise.all(takers);
+  expect(taken.toSorted()).toEqual([1, 2, 3]);
+});
+
+test("whoever leaves an iteration leaves the rest to others", async () => {
+  const items = queue<number>();
+  for (const item of [1, 2, 3]) items.push(item);
+  items.end();
+  for await (const item of items) {
+    expect(item).toBe(1);
+    break;
+  }
+  const rest: number[] = [];
+  for await (const item of items) rest.push(item);
+  expect(rest).toEqual([2, 3]);
+});
