@@ -25,6 +25,8 @@ export interface Job {
 interface Options {
   registry?: string;
   via?: "load" | "pull";
+  to?: string;
+  maxSize?: number;
   platform?: string;
   host?: string;
   quiet?: true;
@@ -99,9 +101,17 @@ Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-st
       "Receives IMAGE. With a COMMAND, runs it and speaks with the `docker-over-ssh push IMAGE` at its end, or with the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT] is short for whichever is there. Without, is that end.",
     )
     .addOption(
-      new Option("--via <way>", "load what is missing into the engine, or let the engine pull by itself")
-        .choices(["load", "pull"])
-        .default("load"),
+      new Option(
+        "--via <way>",
+        "load what is missing into the engine (the default), or let the engine pull by itself",
+      ).choices(["load", "pull"]),
+    )
+    .option("--to <place>", "put it into docker-archive:FILE, oci:FOLDER or oci-archive:FILE instead of an engine")
+    .addOption(
+      new Option(
+        "--max-size <size>",
+        "take no image whose missing layers, unpacked, have more bytes than that, e.g. 500m or 2g",
+      ).argParser(readSize),
     );
   addTransfer(pull, async () => (await import("./far/transfers.ts")).pullFromFar, choose);
   return program;
@@ -131,13 +141,32 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
       ).argParser(checkSeconds),
     )
     .action((image: string, words: string[], options: Options) => {
-      const { host, platform, registry, via, timeout, sudo, quiet = false, verbose = false, progress } = options;
+      const {
+        host,
+        platform,
+        registry,
+        via,
+        to,
+        maxSize,
+        timeout,
+        sudo,
+        quiet = false,
+        verbose = false,
+        progress,
+      } = options;
       const ms = timeout === undefined ? undefined : timeout * 1000;
       // As after `--` anywhere: what follows is the command.
       const command = words[0] === "--" ? words.slice(1) : words;
-      const request = { image, command, host, platform, timeout: ms, registry, via, sudo };
+      const request = { image, command, host, platform, timeout: ms, registry, via, to, maxSize, sudo };
       choose({ choice: { quiet, verbose, progress }, request, run: async (around) => (await load())(request, around) });
     });
+}
+
+/** As for docker's own options (docker/go-units): a number, and a letter for powers of 1024. */
+function readSize(value: string): number {
+  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i.exec(value) ?? [];
+  if (number === undefined) throw new InvalidArgumentError("Expected a number of bytes, or one with k, m, g or t.");
+  return Math.floor(Number(number) * 1024 ** " kmgt".indexOf(unit.toLowerCase() || " "));
 }
 
 function checkRegistry(value: string): string {

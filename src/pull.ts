@@ -1,18 +1,23 @@
 import { hearLayers, parseAbout, parseOffer, shareProgress, type Result } from "./conversation.ts";
 import type { Obtained, Wish } from "./arrival/arrival.ts";
 import { engineTarget, type Via } from "./arrival/engine-target.ts";
+import { fileTarget } from "./arrival/file-target.ts";
+import { layoutTarget } from "./arrival/layout-target.ts";
 import type { Target } from "./arrival/target.ts";
 import { connectEngine } from "./engine/connect.ts";
 import { isPlatform } from "./engine/platform.ts";
 import { newRunId } from "./engine/run-id.ts";
 import type { Digest } from "./image/digest.ts";
+import type { Place } from "./image/place.ts";
 import type { Reference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import { CODECS } from "./packing/codecs.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import {
   opening,
+  readPlace,
   readReference,
+  refuseOptions,
   summarize,
   unlessAborted,
   wayByCommand,
@@ -25,6 +30,10 @@ import {
 export interface PullRequest extends TransferRequest {
   /** --via */
   via?: Via | undefined;
+  /** --to */
+  to?: string | undefined;
+  /** --max-size, bytes */
+  maxSize?: number | undefined;
 }
 
 /**
@@ -40,7 +49,8 @@ export async function pull(
   way: Way = wayByCommand("receiver", request, around),
 ): Promise<void> {
   const started = performance.now();
-  const image = readReference(request.image);
+  refuseBlindPull(request);
+  const image = readAsked(request);
   const spawner = request.command.length > 0;
   await using place = openTarget(request, around);
   // What must be so before anything is sent: the engine answers, and can hold the name.
@@ -58,16 +68,52 @@ export async function pull(
   });
 }
 
+/** What an engine pulls by itself does not pass through our hands. */
+function refuseBlindPull({ via, maxSize }: PullRequest): void {
+  if (via !== "pull" || maxSize === undefined) return;
+  throw new Failure("usage", "--max-size cannot be watched over when the engine pulls by itself", {
+    expected: "--max-size or --via pull, not both",
+    hint: "Leave --via pull out.",
+  });
+}
+
+/** The image that is asked for. Where it is, the sending side knows. */
+function readAsked({ image }: PullRequest): Reference {
+  const place = readPlace(image);
+  if (place === undefined) return readReference(image);
+  if (place.kind === "docker-daemon") return readReference(place.reference ?? "");
+  throw new Failure("usage", `${image} is a place, and what is asked for is an image`, {
+    expected: "the image's name, and behind --to where it is to be put",
+    hint: `For instance --to ${image} IMAGE; an image of that name is docker-daemon:${image}`,
+  });
+}
+
 function openTarget(request: PullRequest, { env, signal }: Surroundings): Opening<Target> {
+  const { host, via, to } = request;
+  const place = to === undefined ? undefined : readTo(to);
+  if (place !== undefined && place.kind !== "docker-daemon") {
+    refuseOptions(place, { "--via": via, "--host": host });
+    return opening(async () => await (place.kind === "oci" ? layoutTarget(place) : fileTarget(place)), signal);
+  }
+  const called = place?.reference === undefined ? undefined : readReference(place.reference);
   return opening(async (stop) => {
-    const engine = await connectEngine(request.host, env, stop);
+    const engine = await connectEngine(host, env, stop);
     try {
-      return await engineTarget(engine, request.via);
+      return await engineTarget(engine, via, called);
     } catch (error) {
       await engine[Symbol.asyncDispose]();
       throw error;
     }
   }, signal);
+}
+
+function readTo(to: string): Place {
+  const place = readPlace(to);
+  if (place !== undefined) return place;
+  throw new Failure("usage", `--to ${to} names no place`, {
+    expected: "docker-daemon:, docker-archive:FILE, oci:FOLDER or oci-archive:FILE",
+    hint: `For instance --to oci:${to}`,
+  });
 }
 
 /** The receiving side of the conversation. Resolves when the image is in its place under its name, and the sender knows. */
@@ -84,7 +130,7 @@ export async function receive(
     output.detail(`removed ${leftover}, left by a run that was killed`);
   }
 
-  await tunnel.send({ type: "ask", image: request.image, run, platform: request.platform });
+  await tunnel.send({ type: "ask", image: image.given, run, platform: request.platform, runs: target.platform });
   const about = parseAbout(await unlessAborted(tunnel.next("about"), signal));
   checkPlatform(about.platform, request.platform, target, (text) => output.warn(text));
   const obtain = async (want: Wish): Promise<Obtained> => {
@@ -97,14 +143,16 @@ export async function receive(
   let result: Result;
   {
     // Its temporary name is gone before the sender hears that all is well.
-    await using arrival = await target.arrive({ tunnel, about, obtain, image, run, env, output, signal, onProgress });
+    const { maxSize } = request;
+    const surroundings = { image, run, env, output, signal, onProgress, maxSize };
+    await using arrival = await target.arrive({ tunnel, about, obtain, ...surroundings });
     await prove(target, arrival.name, about.diffIds);
     signal.throwIfAborted();
     const name = target.nameFor(image);
     await target.tag(arrival.name, name);
     const { id } = await prove(target, name, about.diffIds);
     const { layersSent, layersPresent, bytesPresent } = arrival;
-    result = { image: request.image, id, layersSent, layersPresent, bytesPresent, bytesReceived: tunnel.bytesReceived };
+    result = { image: image.given, id, layersSent, layersPresent, bytesPresent, bytesReceived: tunnel.bytesReceived };
   }
   const confirmed = await tunnel.finish({ ...result });
   if (!confirmed) output.warn("the image is here under its name, but the sending side could not be told");

@@ -14,7 +14,6 @@ import type { Source } from "./departure/source.ts";
 import { connectEngine } from "./engine/connect.ts";
 import { isPlatform } from "./engine/platform.ts";
 import { newRunId } from "./engine/run-id.ts";
-import type { FilePlace } from "./image/place.ts";
 import { fullName } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import { chooseRegistry } from "./registry/choose.ts";
@@ -23,6 +22,7 @@ import {
   opening,
   readPlace,
   readReference,
+  refuseOptions,
   summarize,
   unlessAborted,
   wayByCommand,
@@ -69,24 +69,15 @@ export async function push(
 }
 
 function openSource(request: PushRequest, { env, signal }: Surroundings): Opening<Source> {
-  const place = readPlace(request.image);
+  const place = readPlace(request.image) ?? { kind: "docker-daemon", reference: request.image };
   if (place.kind !== "docker-daemon") {
-    refuseForFiles(request, place);
+    const registry = request.registry === "embedded" ? undefined : request.registry;
+    refuseOptions(place, { "--registry": registry, "--host": request.host });
     return opening(async () => await archiveSource(place), signal);
   }
   const image = readReference(place.reference ?? "");
   const choice = chooseRegistry(request.registry, env);
   return opening(async (stop) => engineSource(await connectEngine(request.host, env, stop), choice, image), signal);
-}
-
-/** What is said of an engine has no meaning where there is none. */
-function refuseForFiles({ registry = "embedded", host }: PushRequest, { given }: FilePlace): void {
-  const [option, expected] = registry !== "embedded" ? ["--registry", "an engine to push from"] : ["-H", "an engine"];
-  if (registry === "embedded" && host === undefined) return;
-  throw new Failure("usage", `${option} needs ${expected}, and ${given} is sent without one`, {
-    expected: "an image in an engine, or no such option",
-    hint: `Leave ${option} out.`,
-  });
 }
 
 /** The sending side of the conversation. Resolves when the image is in the receiver's store under its name. */

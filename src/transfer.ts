@@ -50,10 +50,10 @@ export function readReference(image: string): Reference {
   }
 }
 
-/** The place that was typed: in an engine unless it says otherwise. Throws a `usage` Failure. */
-export function readPlace(given: string): Place {
+/** The place that was typed; undefined when it is an image's name alone. Throws a `usage` Failure. */
+export function readPlace(given: string): Place | undefined {
   try {
-    return parsePlace(given) ?? { kind: "docker-daemon", given, reference: given };
+    return parsePlace(given);
   } catch (error) {
     if (!(error instanceof InvalidPlace)) throw error;
     throw new Failure("usage", error.message, {
@@ -62,6 +62,16 @@ export function readPlace(given: string): Place {
       cause: error,
     });
   }
+}
+
+/** What is said of an engine has no meaning where there is none. Throws a `usage` Failure for such options. */
+export function refuseOptions({ given }: Place, options: Record<string, string | undefined>): void {
+  const [option] = Object.keys(options).filter((name) => options[name] !== undefined);
+  if (option === undefined) return;
+  throw new Failure("usage", `${option} is for an engine, and ${given} is a place without one`, {
+    expected: `an image in an engine, or no ${option}`,
+    hint: `Leave ${option} out.`,
+  });
 }
 
 /** Errors of the engine and of what was read, as a person should be told them; others as they are. */

@@ -28,6 +28,8 @@ export interface ArrivalOptions {
   output: Output;
   signal: AbortSignal;
   onProgress: (progress: Progress) => void;
+  /** Bytes that the missing layers may have, unpacked. */
+  maxSize: number | undefined;
 }
 
 /** What an image needs besides on its way into an engine. */

@@ -35,7 +35,7 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   output.detail(`${here.length} of ${about.diffIds.length} layers are there already`);
 
   await using spool = await openSpool(env, run);
-  const { manifest, config, files } = await receive(options, here.length, spool);
+  const { manifest, config, files } = await receive(options, about.diffIds.slice(here.length), spool);
 
   signal.throwIfAborted();
   onProgress({ stage: "loading", current: 0 });

@@ -1,6 +1,6 @@
 import type { Engine } from "../engine/engine.ts";
 import { removeLeftovers } from "../engine/leftovers.ts";
-import { taggableName } from "../image/reference.ts";
+import { taggableName, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { arriveByLoad } from "./by-load.ts";
 import { arriveByPull } from "./by-pull.ts";
@@ -9,14 +9,15 @@ import type { Target } from "./target.ts";
 /** `load` what is missing through the engine's API, or let the engine `pull` by itself. */
 export type Via = "load" | "pull";
 
-/** An engine to put images into. Owns the engine. */
-export async function engineTarget(engine: Engine, via: Via = "load"): Promise<Target> {
+/** An engine to put images into, under another name than they were asked for if one is given. Owns the engine. */
+export async function engineTarget(engine: Engine, via: Via = "load", called?: Reference): Promise<Target> {
   const info = await engine.info();
   const arrive = via === "pull" ? arriveByPull : arriveByLoad;
   return {
     address: engine.address,
     platform: info.platform,
-    nameFor(image) {
+    nameFor(asked) {
+      const image = called ?? asked;
       const name = taggableName(image);
       if (name !== undefined) return name;
       throw new Failure(

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { pipeline } from "node:stream/promises";
 import type { AnnouncedLayer } from "../conversation.ts";
 import { checkLayer } from "../image/archive/check-layer.ts";
+import { sizeLimit } from "../image/archive/prove.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import { isBroken, refuseWithoutSpace, spoolFailure, type Spool } from "../store/spool.ts";
@@ -22,6 +23,8 @@ export interface FetchOptions {
   /** Bytes that have come, each time some have. */
   onBytes: (count: number) => void;
   onLayer: () => void;
+  /** Bytes that all of them together may unpack to. */
+  maxSize: number | undefined;
 }
 
 /**
@@ -34,9 +37,10 @@ export async function fetchLayers(
   layers: Queue<AnnouncedLayer>,
   wanted: readonly Digest[],
   spool: Spool,
-  { repository, signal, onBytes, onLayer }: FetchOptions,
+  { repository, signal, onBytes, onLayer, maxSize }: FetchOptions,
 ): Promise<LayerFile[]> {
   const files = new Map<Digest, LayerFile>();
+  const limit = sizeLimit(maxSize);
   const broken = new AbortController();
   const stop = AbortSignal.any([signal, broken.signal]);
   const onStop = (): void => layers.end();
@@ -44,12 +48,15 @@ export async function fetchLayers(
   const worker = async (): Promise<void> => {
     for await (const { diffId, ...blob } of layers) {
       stop.throwIfAborted();
+      limit.refuse(blob.size);
       await refuseWithoutSpace(spool, blob.size);
       const path = spool.pathFor(hexOf(diffId));
       const body = await client.stream(repository, blob.digest);
       stop.throwIfAborted();
       body.on("data", (chunk: Buffer) => onBytes(chunk.length));
-      await pipeline(body, checkLayer({ blob, diffId }), createWriteStream(path, { mode: 0o600 }), { signal: stop });
+      await pipeline(body, checkLayer({ blob, diffId, limit }), createWriteStream(path, { mode: 0o600 }), {
+        signal: stop,
+      });
       files.set(diffId, { kind: "file", diffId, path, blob });
       onLayer();
     }

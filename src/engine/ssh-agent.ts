@@ -63,16 +63,17 @@ export class SshAgent extends StreamAgent {
 }
 
 /** What the user can do about an ssh that failed. */
-export function sshHint(error: DialError, { user, hostname, port }: SshAddress): string {
+export function sshHint(error: DialError, address: SshAddress): string {
   if (error.missing) return "Install ssh (OpenSSH's client), or put it into PATH.";
-  const login = [
-    "ssh",
-    ...(port === undefined ? [] : ["-p", port]),
-    user === undefined ? hostname : `${user}@${hostname}`,
-  ].join(" ");
   if (error.status === 127 || error.status === 126)
-    return `Install the docker CLI on ${hostname}, in the PATH of a shell that is not a login shell.`;
-  return `Try \`${login} docker version\`; it has to work without asking for a password.`;
+    return `Install the docker CLI on ${address.hostname}, in the PATH of a shell that is not a login shell.`;
+  return `Try \`${tryByHand(address)}\`; it has to work without asking for a password.`;
+}
+
+/** A command for a person, that shows whether the way to the engine is free. */
+export function tryByHand({ user, hostname, port }: SshAddress): string {
+  const login = user === undefined ? hostname : `${user}@${hostname}`;
+  return ["ssh", ...(port === undefined ? [] : ["-p", port]), login, "docker version"].join(" ");
 }
 
 /** For a POSIX shell. */

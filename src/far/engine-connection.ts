@@ -13,46 +13,47 @@ export class EngineConnection extends Duplex {
   readonly #link: FarLink;
   readonly #filter = new NoiseFilter();
   readonly #onLost: (failure: Failure) => void;
+  bytesRead = 0;
+  bytesWritten = 0;
 
   constructor(link: FarLink, onLost: (failure: Failure) => void) {
     super();
     this.#link = link;
     this.#onLost = onLost;
-    const { transport } = link.far;
-    transport.on("data", (chunk: Buffer) => this.#heard(chunk));
-    transport.once("end", () => void this.#ended());
-    transport.once("close", () => void this.#ended());
-  }
-
-  /** What was printed before the first answer. */
-  get noise(): string {
-    return this.#filter.noise;
+    const { stdout } = link.far;
+    stdout.on("data", (chunk: Buffer) => this.#heard(chunk));
+    for (const end of ["end", "error", "close"]) stdout.once(end, () => void this.#ended());
   }
 
   override _read(): void {
-    this.#link.far.transport.resume();
+    this.#link.far.stdout.resume();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#link.far.transport.write(chunk, (error) => {
-      if (error) void this.#ended().then(() => done(error)); // how the command ended says more than EPIPE
+    this.bytesWritten += chunk.length;
+    this.#link.far.stdin.write(chunk, (error) => {
+      // It listens no more. What it still says, and how it ends, says more than EPIPE.
+      if (error) this.#link.far.stdout.resume();
       else done();
     });
   }
 
   override _final(done: () => void): void {
-    this.#link.far.transport.end(done);
+    this.#link.far.stdin.end(done);
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#link.far.transport.destroy();
+    const { stdin, stdout } = this.#link.far;
+    stdin.destroy();
+    stdout.destroy();
     done(error);
   }
 
   #heard(chunk: Buffer): void {
+    this.bytesRead += chunk.length;
     try {
       const answer = this.#filter.take(chunk);
-      if (answer !== undefined && !this.push(answer)) this.#link.far.transport.pause();
+      if (answer !== undefined && !this.push(answer)) this.#link.far.stdout.pause();
     } catch (error) {
       this.destroy(error as Error);
     }
@@ -62,8 +63,9 @@ export class EngineConnection extends Duplex {
     if (this.destroyed) return;
     const exit = await this.#link.far.exit();
     if (this.destroyed) return;
-    if (this.#filter.passed && exit?.status === 0) return void this.push(null);
-    const failure = this.#filter.passed ? engineLost(this.#link, exit) : noEngine(this.#link, exit, this.noise);
+    const answered = this.#filter.passed;
+    if (answered && exit?.status === 0) return void this.push(null);
+    const failure = answered ? engineLost(this.#link, exit) : noEngine(this.#link, exit, this.#filter.noise);
     this.#onLost(failure);
     this.destroy(failure);
   }

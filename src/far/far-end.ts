@@ -33,7 +33,7 @@ export function noEngine(link: FarLink, exit: Exit | undefined, noise: string): 
   }
   return new Failure("engine-unreachable", `\`${words}\` ${ending(exit)} before an engine answered${printed(noise)}`, {
     expected: "a login that asks for nothing, and an engine that runs and that this user may speak to",
-    hint: hint ?? "Run the command by itself: it must log in, and then wait in silence.",
+    hint: hint ?? `Try \`${link.byHand}\`: it must log in without a question.`,
   });
 }
 
@@ -45,7 +45,11 @@ function hintFrom(words: string): string | undefined {
   if (/permission denied.*(?:docker|podman).*sock|connect: permission denied/i.test(words)) {
     return "Add the user to the group docker there, or run it with sudo (--sudo with ssh://HOST).";
   }
-  if (/Cannot connect to the Docker daemon|is the docker daemon running|unable to connect to Podman/i.test(words)) {
+  if (
+    /Cannot connect to the Docker daemon|is the docker daemon running|unable to connect to Podman|raw stream connection/i.test(
+      words,
+    )
+  ) {
     return "Start the engine over there.";
   }
   return undefined;

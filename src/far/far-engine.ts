@@ -30,18 +30,20 @@ export interface FarEngineOptions {
  * we have ended it ourselves, in the middle of an answer that is of no use any more, what is left to do gets another one.
  */
 export async function openFarEngine({ address, link, again, request, around }: FarEngineOptions): Promise<FarEngine> {
-  const links: FarLink[] = [];
+  const links = [link];
+  const connections: EngineConnection[] = [];
   const lost = new AbortController();
   const open = (): Duplex => {
-    if (lost.signal.aborted) return new Duplex().destroy(lost.signal.reason as Failure);
-    const next = links.length === 0 ? link : again();
-    links.push(next);
-    return new EngineConnection(next, (failure) => lost.abort(failure));
+    if (lost.signal.aborted) return broken(lost.signal.reason as Failure);
+    if (connections.length > 0) links.push(again());
+    const connection = new EngineConnection(links.at(-1) ?? link, (failure) => lost.abort(failure));
+    connections.push(connection);
+    return connection;
   };
   const close = async (): Promise<void> => {
-    await Promise.all([link, ...links].map(async (one) => await one[Symbol.asyncDispose]()));
+    await Promise.all(links.map(async (one) => await one[Symbol.asyncDispose]()));
   };
-  const sum = (count: (link: FarLink) => number): number => links.reduce((all, one) => all + count(one), 0);
+  const sum = (count: "bytesRead" | "bytesWritten"): number => connections.reduce((all, one) => all + one[count], 0);
   const life = new AbortController();
   const stop = AbortSignal.any([around.signal, life.signal]);
   try {
@@ -55,10 +57,10 @@ export async function openFarEngine({ address, link, again, request, around }: F
       engine,
       wire: {
         get bytesSent() {
-          return sum(({ far }) => far.transport.bytesWritten);
+          return sum("bytesWritten");
         },
         get bytesReceived() {
-          return sum(({ far }) => far.transport.bytesRead);
+          return sum("bytesRead");
         },
       },
       signal: lost.signal,
@@ -71,4 +73,9 @@ export async function openFarEngine({ address, link, again, request, around }: F
     await close();
     throw error;
   }
+}
+
+/** A connection on which nothing can be asked, for that reason. */
+function broken(failure: Failure): Duplex {
+  return new Duplex({ read() {}, write: (_chunk, _encoding, done) => done(failure) });
 }

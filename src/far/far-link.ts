@@ -10,6 +10,8 @@ export interface FarLink extends AsyncDisposable {
   readonly far: FarProcess;
   /** As it was typed. */
   readonly words: string;
+  /** What a person can try, when it fails. */
+  readonly byHand: string;
   /** The end of what it wrote to its stderr; the user has seen it. */
   lastWords(): string;
 }
@@ -19,7 +21,11 @@ export interface FarLink extends AsyncDisposable {
  * speaks to an engine must not hear it, for what we have begun over there has still to be ended. It keeps the terminal,
  * because ssh may have to ask there for a password.
  */
-export function runFar(command: readonly string[], words: string, { output }: Surroundings): FarLink {
+export function runFar(
+  command: readonly string[],
+  { words, byHand }: Pick<FarLink, "words" | "byHand">,
+  { output }: Surroundings,
+): FarLink {
   const lines: string[] = [];
   output.detail(`running ${command.join(" ")}`);
   const deaf = process.platform === "win32" ? [] : ["sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh"];
@@ -31,6 +37,7 @@ export function runFar(command: readonly string[], words: string, { output }: Su
   return {
     far,
     words,
+    byHand,
     lastWords: () => lines.join("\n"),
     [Symbol.asyncDispose]: async () => await far[Symbol.asyncDispose](),
   };

@@ -1,3 +1,4 @@
+import { tryByHand } from "../engine/ssh-agent.ts";
 import { Failure } from "../output/errors.ts";
 import type { Role } from "../stdio-tunnel/handshake.ts";
 import { overTunnel } from "../stdio-tunnel/open.ts";
@@ -28,7 +29,7 @@ export function wayToFar(role: Role, request: FarRequest, around: Surroundings):
   }
   const words = request.command.join(" ");
   if (!/\bsystem\s+dial-stdio$/.test(words)) return wayByCommand(role, request, around);
-  const start = (): FarLink => runFar(request.command, words, around);
+  const start = (): FarLink => runFar(request.command, { words, byHand: words }, around);
   return throughEngine(role, request, around, () => ({
     address: { host: `\`${words}\``, source: "over its stdin and stdout" },
     link: start(),
@@ -38,9 +39,9 @@ export function wayToFar(role: Role, request: FarRequest, around: Surroundings):
 
 /** One ssh, whatever is found at its end. */
 function wayToPlace(place: SshPlace, role: Role, request: FarRequest, around: Surroundings): Way {
-  const { output, signal } = around;
-  const start = (): FarLink =>
-    runFar(sshCommand(place, farWords(role, request), request.sudo === true), place.name, around);
+  const { output } = around;
+  const named = { words: place.name, byHand: tryByHand(place.address) };
+  const start = (): FarLink => runFar(sshCommand(place, farWords(role, request), request.sudo === true), named, around);
   return async (use) => {
     await using link = start();
     const program = await whatIsThere(link, place, request, around);
@@ -54,7 +55,7 @@ function wayToPlace(place: SshPlace, role: Role, request: FarRequest, around: Su
     const source = `${program} system dial-stdio`;
     output.note(`far end: ${source} (docker-over-ssh is not installed on ${place.address.hostname})`);
     const address = { host: place.name, source };
-    await throughEngine(role, request, { ...around, signal }, () => ({ address, link, again: start }))(use);
+    await throughEngine(role, request, around, () => ({ address, link, again: start }))(use);
   };
 }
 
@@ -71,8 +72,8 @@ async function whatIsThere(
   request: FarRequest,
   { output, signal }: Surroundings,
 ): Promise<FarProgram> {
-  const { transport } = link.far;
-  const read = async (stop: AbortSignal) => await readUntil(transport, findMark, { max: MAX_NOISE, signal: stop });
+  const read = async (stop: AbortSignal) =>
+    await readUntil(link.far.stdout, findMark, { max: MAX_NOISE, signal: stop });
   const { found, before } = await firstWord(link, request, signal, read);
   if (found === undefined) throw noEngine(link, await link.far.exit(), before);
   if (before.trim() !== "") output.detail(`before the far end began, it printed: ${before.trim().slice(0, 4096)}`);

@@ -77,9 +77,14 @@ export function fullName({ domain, path, tag, digest }: Reference): string {
   return `${domain}/${path}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
 }
 
-/** The name that an engine can give by tagging: without a digest. `undefined` when the reference has a digest alone. */
-export function taggableName({ domain, path, tag }: Reference): string | undefined {
-  return tag === undefined ? undefined : `${domain}/${path}:${tag}`;
+/**
+ * The name that an engine can give by tagging: as it was typed, but with a tag and without a digest. `undefined` when the
+ * reference has a digest alone. Not in full: to Podman, `app` is `localhost/app` when it has that, and Docker Hub's when not.
+ */
+export function taggableName({ given, tag }: Reference): string | undefined {
+  const [named = ""] = given.split("@");
+  if (tag === undefined) return undefined;
+  return named.endsWith(`:${tag}`) ? named : `${named}:${tag}`;
 }
 
 /** As people write it, e.g. `app:v2`: without what a bare name stands for, and without a digest. */

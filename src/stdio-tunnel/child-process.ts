@@ -1,3 +1,4 @@
+import type { Readable, Writable } from "node:stream";
 import { execa } from "execa";
 import { Failure, messageOf } from "../output/errors.ts";
 import { LAST_WORDS_TIMEOUT, LEAVE_TIMEOUT } from "./constants.ts";
@@ -22,7 +23,9 @@ interface Child extends PromiseLike<{ cause?: unknown }> {
 
 /** The far command as a child of this process. */
 export interface FarProcess extends AsyncDisposable {
-  /** Its stdin and stdout; owned by whoever opens a tunnel over it. */
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  /** Both of them as one, from when this is asked for; owned by whoever opens a tunnel over it. */
   readonly transport: StdioTransport;
   /** How the child ended; undefined when it still runs after a moment. */
   exit(): Promise<Exit | undefined>;
@@ -53,11 +56,16 @@ export function spawnFar(
     forceKillAfterDelay: leaveTimeout,
   });
   onLines(child.stderr, onStderr);
-  const transport = new StdioTransport(child.stdout, child.stdin);
-  transport.on("error", () => {}); // EPIPE after the child has left: its exit says more
+  const { stdin, stdout } = child;
+  stdin.on("error", () => {}); // EPIPE after the child has left: its exit says more
   const exit = exitOf(child);
+  let transport: StdioTransport | undefined;
   return {
-    transport,
+    stdin,
+    stdout,
+    get transport() {
+      return (transport ??= new StdioTransport(stdout, stdin).on("error", () => {}));
+    },
     exit: async () => await within(leaveTimeout, exit),
     async explain(failure) {
       if (!(failure instanceof Failure) || failure instanceof FarFailure) return failure;
@@ -66,11 +74,11 @@ export function spawnFar(
       return explainExit(failure, command, await within(leaveTimeout, exit));
     },
     async [Symbol.asyncDispose]() {
-      child.stdin.end();
+      stdin.end();
       if ((await within(leaveTimeout, exit)) === undefined) child.kill("SIGTERM");
       await exit;
-      transport.destroy();
-      child.stderr.destroy();
+      transport?.destroy();
+      for (const stream of [stdin, stdout, child.stderr]) stream.destroy();
     },
   };
 }

@@ -1,10 +1,8 @@
 import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine.ts";
-import { engineName } from "../image/archive/oci-layout.ts";
 import { writeOciLayout } from "../image/archive/write-oci-layout.ts";
 import { digestOf } from "../image/digest.ts";
 import { MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
-import { parseReference } from "../image/reference.ts";
 import { findRelatives, type Relative } from "./chains.ts";
 import type { Delivery, LayerInHand, TargetStore } from "./store.ts";
 import { storedManifest } from "./stored-manifest.ts";
@@ -89,7 +87,7 @@ async function loadComposed(engine: Engine, { config, platform, layers }: Delive
   const files = layers.flatMap((layer) =>
     layer.kind === "file" ? [{ digest: layer.blob.digest, path: layer.path, size: layer.blob.size }] : [],
   );
-  await engine.loadImage(writeOciLayout({ config, manifest, blobs: files, names: [engineName(parseReference(name))] }), platform);
+  await engine.loadImage(writeOciLayout({ config, manifest, blobs: files, names: [name] }), platform);
   const size = (await engine.listedSize(name)) ?? 0;
   const needed = blobs.reduce((all, blob) => all + blob.size, 0);
   if (size < needed) throw new EngineError(`the engine has ${size} bytes of the image, of ${needed}`);

@@ -2,6 +2,7 @@ import { rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunId } from "../engine/run-id.ts";
 import { makeSpoolFolder, spoolParent } from "../engine/spool-folder.ts";
+import { TooLarge } from "../image/archive/prove.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
 import { Failure, messageOf } from "../output/errors.ts";
@@ -80,6 +81,13 @@ export function spoolFailure(error: unknown, whose: string): unknown {
     return new Failure("no-space", `there is no space left for the layers that wait to be ${whose}`, {
       expected: "room for the layers that are missing, in the cache folder (~/.cache/docker-over-ssh)",
       hint: "Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",
+      cause: error,
+    });
+  }
+  if (error instanceof TooLarge) {
+    return new Failure("refused", `the receiving side does not take this image: ${error.message}`, {
+      expected: "an image whose missing layers, unpacked, stay below its --max-size",
+      hint: "Nothing was loaded. Allow more there, if the image is right.",
       cause: error,
     });
   }

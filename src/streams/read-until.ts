@@ -1,4 +1,4 @@
-import type { Duplex } from "node:stream";
+import type { Readable } from "node:stream";
 
 /**
  * Reads a paused stream until `find` has found something in what has come, from its first byte on, and gives back to it what
@@ -6,7 +6,7 @@ import type { Duplex } from "node:stream";
  * told either way. Rejects with the signal's reason.
  */
 export async function readUntil<T extends { start: number; end: number }>(
-  stream: Duplex,
+  stream: Readable,
   find: (text: string) => T | undefined,
   { max, signal }: { max: number; signal: AbortSignal },
 ): Promise<{ found: T | undefined; before: string }> {

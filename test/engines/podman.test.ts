@@ -99,6 +99,16 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     expect(await changes()).toEqual(unchanged(2));
   });
 
+  test("what Podman built under the same short name gives it to what arrives", async () => {
+    await buildImage(podman, "short:v0", [{ name: "short", bytes: 1000 }]);
+    await podman.podman("tag", "short:v0", "localhost/short:v1");
+    await docker.docker("tag", "app:v1", "short:v1");
+    const changes = await rememberEngines(docker, podman);
+    expect(await push("short:v1")).toEqual(done);
+    await expectToRun("short:v1", "app v1");
+    expect(await cameTo(changes)).toEqual([]);
+  });
+
   test("an image leaves it, by the name that Podman gives what it built, and a second one sends one layer", async () => {
     for (const tag of ["v1", "v2"]) {
       await buildImage(podman, `leaving:${tag}`, [{ name: "leaving", bytes: 3_000_000 }]);

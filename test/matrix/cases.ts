@@ -1,5 +1,6 @@
 import type { EngineKind } from "../testbed/engine-packages.ts";
 import { engineDestination, engineSource } from "./engine-ends.ts";
+import { archiveSource, layoutSource } from "./file-ends.ts";
 import { STATES, type Case, type DestinationEnd, type SourceEnd, type State } from "./ends.ts";
 
 const ENGINES: EngineKind[] = ["20.10", "26.1", "28.5", "26.1-containerd", "28.5-containerd", "podman"];
@@ -7,10 +8,14 @@ const EVERY_STATE = Object.keys(STATES) as State[];
 const WITHOUT_BLOBS = EVERY_STATE.filter((state) => state !== "halved");
 
 /** The rows of the table. */
-export const SOURCES: readonly SourceEnd[] = ENGINES.map((kind) => ({
-  name: nameOf(kind),
-  open: async (beds) => engineSource(await beds.of(kind)),
-}));
+export const SOURCES: readonly SourceEnd[] = [
+  ...ENGINES.map((kind): SourceEnd => ({
+    name: nameOf(kind),
+    open: async (beds) => engineSource(await beds.of(kind)),
+  })),
+  { name: "OCI layout", open: async (beds) => layoutSource(await beds.of("20.10")) },
+  { name: "docker archive", open: async (beds) => archiveSource(await beds.of("20.10")) },
+];
 
 /** Its columns. */
 export const DESTINATIONS: readonly DestinationEnd[] = ENGINES.map((kind) => ({
@@ -39,6 +44,8 @@ export const SPREAD: readonly Case[] = [
   pick("28.5 containerd", "26.1", "empty"),
   pick("Podman", "28.5 containerd", "halved"),
   pick("Podman", "26.1", "loaded"),
+  pick("OCI layout", "26.1 containerd", "empty"),
+  pick("docker archive", "26.1", "restacked"),
 ];
 
 function nameOf(kind: EngineKind): string {

@@ -41,6 +41,12 @@ export class Engine {
     return await execa("podman", args, { env: this.env, stdin: "ignore" });
   }
 
+  /** Runs skopeo on the machine of a Podman, in whose /var/lib its cache of blobs then is. */
+  async skopeo(...args: string[]): Promise<{ stdout: string; stderr: string }> {
+    const { machine } = this.#daemon();
+    return await runInside(machine, "env", [`PATH=${this.env.PATH}`, "skopeo", "--insecure-policy", ...args]);
+  }
+
   /** `docker`, with something to read on its stdin. */
   async dockerWithInput(
     input: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,

@@ -9,6 +9,7 @@ import { until } from "./wait.ts";
 const sshHosts = {
   far: { port: 22, what: "a server like any other" },
   noisy: { port: 2222, what: "greets on stdout before it runs the command" },
+  bare: { port: 2224, what: "has docker and no docker-over-ssh; greets too" },
   "far-again": { port: 2223, what: "a second hop: it can be reached from far only" },
 } as const;
 
@@ -58,6 +59,8 @@ export async function startSshd(
   const file = (name: string) => join(folder, name);
   const greeting = `echo "Welcome to far"; echo "Last login: yesterday"\n`;
   writeFileSync(file("noisy"), `${greeting}exec sh -c "$SSH_ORIGINAL_COMMAND"\n`);
+  // What is first in the PATH of `env` holds docker-over-ssh. In its place, a folder for programs that only this host has.
+  writeFileSync(file("bare"), `PATH=${file("bare-bin")}:\${PATH#*:}\n${readFileSync(file("noisy"), "utf8")}`);
   const options = {
     AddressFamily: "inet",
     HostKey: file("host-key"),
@@ -76,8 +79,10 @@ export async function startSshd(
       .join(" "),
   };
   const ports = Object.values(sshHosts).map(({ port }) => `Port ${port}\n`);
-  const noisy = `Match LocalPort ${sshHosts.noisy.port}\n  ForceCommand sh ${file("noisy")}\n`;
-  writeFileSync(file("sshd-config"), `${ports.join("")}${settings(options)}${noisy}`);
+  const forced = (["noisy", "bare"] as const).map(
+    (host) => `Match LocalPort ${sshHosts[host].port}\n  ForceCommand sh ${file(host)}\n`,
+  );
+  writeFileSync(file("sshd-config"), `${ports.join("")}${settings(options)}${forced.join("")}`);
   const log = join(machine.folder, "sshd.log");
   // sshd starts itself anew for each connection and therefore wants to know its whole path.
   const command = (await findProgram("sshd")) ?? "/usr/sbin/sshd";

@@ -46,7 +46,7 @@ export class Testbed implements AsyncDisposable {
     return "why" in machines ? machines.why : undefined;
   }
 
-  /** For `ssh -F`: knows `far`, `noisy` and `far-again` (see ssh.ts). */
+  /** For `ssh -F`: knows `far`, `noisy`, `bare` and `far-again` (see ssh.ts). */
   get sshConfig(): string {
     return this.#machines().sshConfig;
   }

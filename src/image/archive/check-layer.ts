@@ -2,15 +2,15 @@ import { once } from "node:events";
 import { PassThrough, Transform, type Readable } from "node:stream";
 import type { Digest } from "../digest.ts";
 import { decodeLayer } from "./decode-layer.ts";
-import { proof, type Expected, type Proof } from "./prove.ts";
+import { proof, type Expected, type Proof, type SizeLimit } from "./prove.ts";
 
 export interface LayerToCheck {
   /** The layer as it is stored, packed or not. What is not known is left out. Size in bytes. */
   blob: { mediaType?: string; digest?: Digest; size?: number };
   /** Of its plain tar. */
   diffId: Digest;
-  /** Bytes of plain tar at most, against zip bombs. */
-  maxSize?: number | undefined;
+  /** What the plain tar counts against, so that a zip bomb ends early. */
+  limit?: SizeLimit;
 }
 
 /**
@@ -18,11 +18,11 @@ export interface LayerToCheck {
  * at the end, or as soon as it is clear, with `InvalidImage`; until it has ended nothing of it may be relied on. Back-pressure
  * reaches through; memory does not grow with the layer.
  */
-export function checkLayer({ blob: { mediaType, digest, size }, diffId, maxSize }: LayerToCheck): Transform {
+export function checkLayer({ blob: { mediaType, digest, size }, diffId, limit }: LayerToCheck): Transform {
   const stored = { what: `layer ${digest ?? diffId}`, digest, size };
   // A packed layer cannot have the digest of what is in it: this one is plain, and hashed once.
-  if (digest === diffId) return checkPlain({ ...stored, maxSize });
-  return checkPacked(stored, { what: `the plain layer ${diffId}`, digest: diffId, maxSize }, mediaType);
+  if (digest === diffId) return checkPlain({ ...stored, limit });
+  return checkPacked(stored, { what: `the plain layer ${diffId}`, digest: diffId, limit }, mediaType);
 }
 
 function checkPlain(expected: Expected): Transform {

@@ -11,7 +11,7 @@ const DATA_ERRORS = /^(?:Z_DATA_ERROR|Z_BUF_ERROR|Z_NEED_DICT|ZSTD_error_.*)$/;
 
 /**
  * The plain tar of a layer that is packed with gzip (RFC 1952), zstd (RFC 8878) or not at all, told by its first bytes.
- * Owns `source`. Nothing is kept: a zip bomb costs time only, and a maxSize (prove.ts) ends it.
+ * Owns `source`. Nothing is kept: a zip bomb costs time only, and a limit (prove.ts) ends it.
  *
  * The stream fails with {@link InvalidImage} for what cannot be unpacked, and for a media type that is not a layer's.
  */

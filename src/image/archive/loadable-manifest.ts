@@ -1,42 +1,48 @@
+import type { Digest } from "../digest.ts";
 import { InvalidImage, type Descriptor } from "../manifest.ts";
 import { familiarName, InvalidReference, parseReference } from "../reference.ts";
 import { blobPath, type Listing } from "./listing.ts";
-import { readOciImage, type OciImage } from "./oci-images.ts";
+import { readOciImage } from "./oci-images.ts";
 import { IMAGE_NAME, isIndexType } from "./oci-layout.ts";
 
+/** An image of a layout. */
+export interface LoadableImage {
+  configDigest: Digest;
+  layers: readonly { blob: { digest: Digest } }[];
+  /** A whole reference, if it has one. */
+  name: string | undefined;
+}
+
 /**
- * A manifest.json that says of an OCI layout what its index says, as `docker save` writes it since Docker 25: with a graph driver,
- * Docker loads by it alone. Images without a whole reference, and those that are not there in full, are left out.
+ * A manifest.json that says of an OCI layout what its index says, as `docker save` writes it since Docker 25: an engine with a
+ * graph driver loads by it alone. Images without a name are left out: they would be loaded as well, and be found by nobody.
  */
-export async function loadableManifest(files: Listing, manifests: readonly Descriptor[]): Promise<Buffer> {
-  const items: object[] = [];
-  for (const descriptor of manifests) {
-    const tag = tagOf(descriptor.annotations?.[IMAGE_NAME]);
-    if (tag === undefined || isIndexType(descriptor)) continue;
-    const image = await read(files, descriptor);
-    if (image !== undefined) items.push(loadableItem(image, tag));
-  }
+export function writeLoadable(images: readonly LoadableImage[]): Buffer {
+  const items = images.flatMap(({ configDigest, layers, name }) => {
+    const tag = tagOf(name);
+    const Layers = layers.map(({ blob }) => blobPath(blob.digest));
+    return tag === undefined ? [] : [{ Config: blobPath(configDigest), RepoTags: [tag], Layers }];
+  });
   return Buffer.from(JSON.stringify(items));
 }
 
-/** @param tag as engines take it: `app:v2` */
-export function loadableItem({ configDigest, layers }: Pick<OciImage, "configDigest" | "layers">, tag: string): object {
-  return {
-    Config: blobPath(configDigest),
-    RepoTags: [tag],
-    Layers: layers.map(({ blob }) => blobPath(blob.digest)),
-  };
-}
-
-async function read(files: Listing, descriptor: Descriptor): Promise<OciImage | undefined> {
-  try {
-    return await readOciImage(files, { names: [], descriptor, isHere: true });
-  } catch (error) {
-    if (error instanceof InvalidImage) return undefined;
-    throw error;
+/** The images that an index leads to, as {@link writeLoadable} needs them. Those that are not what it says are left out. */
+export async function loadableImages(files: Listing, manifests: readonly Descriptor[]): Promise<LoadableImage[]> {
+  const images: LoadableImage[] = [];
+  for (const descriptor of manifests) {
+    const name = descriptor.annotations?.[IMAGE_NAME];
+    if (name === undefined || isIndexType(descriptor)) continue;
+    try {
+      const image = await readOciImage(files, { names: [], descriptor, isHere: true });
+      if (image !== undefined) images.push({ ...image, name });
+    } catch (error) {
+      if (!(error instanceof InvalidImage)) throw error;
+    }
   }
+  return images;
 }
 
+/** As engines take it: `app:v2`. */
 function tagOf(name: string | undefined): string | undefined {
   try {
     const reference = parseReference(name ?? "");

@@ -10,8 +10,35 @@ export interface Expected {
   digest?: Digest | undefined;
   /** Bytes, exactly. */
   size?: number | undefined;
-  /** Bytes, at most. */
-  maxSize?: number | undefined;
+  /** They count against it. */
+  limit?: SizeLimit | undefined;
+}
+
+/** Bytes that several layers may have together. */
+export interface SizeLimit {
+  /** Throws {@link TooLarge} when so many are too many now. */
+  refuse(bytes: number): void;
+  /** The same, and they are gone. */
+  spend(bytes: number): void;
+}
+
+/** More than whoever receives it allows. */
+export class TooLarge extends Error {
+  override readonly name = "TooLarge";
+}
+
+export function sizeLimit(maxSize = Number.POSITIVE_INFINITY): SizeLimit {
+  let left = maxSize;
+  const refuse = (bytes: number): void => {
+    if (bytes > left) throw new TooLarge(`its layers are larger than the ${maxSize} bytes that are allowed`);
+  };
+  return {
+    refuse,
+    spend(bytes) {
+      refuse(bytes);
+      left -= bytes;
+    },
+  };
 }
 
 /** Takes bytes as they pass, and knows at the end what they were. Memory does not grow with them. */
@@ -22,13 +49,13 @@ export interface Proof {
   finish(): { digest: Digest; size: number };
 }
 
-export function proof({ what, digest, size, maxSize }: Expected): Proof {
+export function proof({ what, digest, size, limit }: Expected): Proof {
   const hash = createHash("sha256");
   let taken = 0;
   return {
     take(chunk) {
       taken += chunk.length;
-      if (maxSize !== undefined && taken > maxSize) throw new InvalidImage(`${what} is larger than ${maxSize} bytes`);
+      limit?.spend(chunk.length);
       if (size !== undefined && taken > size)
         throw new InvalidImage(`${what} is larger than the ${size} bytes it should have`);
       hash.update(chunk);

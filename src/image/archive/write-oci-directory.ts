@@ -5,16 +5,8 @@ import { digestOf } from "../digest.ts";
 import { InvalidImage, isIndex, parseManifest, type Descriptor } from "../manifest.ts";
 import { openFolderFiles } from "./folder-files.ts";
 import { blobPath } from "./listing.ts";
-import {
-  IMAGE_NAME,
-  isIndexType,
-  namedDescriptors,
-  OCI_LAYOUT,
-  REF_NAME,
-  type LayoutName,
-  type OciLayoutToWrite,
-} from "./oci-layout.ts";
-import { loadableManifest } from "./loadable-manifest.ts";
+import { loadableImages, writeLoadable } from "./loadable-manifest.ts";
+import { IMAGE_NAME, namedDescriptors, OCI_LAYOUT, REF_NAME, type OciLayoutToWrite } from "./oci-layout.ts";
 
 /**
  * Puts an image's blobs into a folder that is, or becomes, an OCI layout (OCI image spec, image-layout.md). Each appears whole or
@@ -46,12 +38,12 @@ export async function putOciImage(
 export async function listOciImage(
   folder: string,
   manifest: Descriptor,
-  names: readonly LayoutName[],
+  names: OciLayoutToWrite["names"],
   run: string,
 ): Promise<void> {
   const before = await readIndex(folder);
   const manifests = extend(before.manifests, namedDescriptors(manifest, names));
-  const loadable = await loadableManifest(openFolderFiles(folder), manifests);
+  const loadable = writeLoadable(await loadableImages(openFolderFiles(folder), manifests));
   await putBytes(join(folder, "oci-layout"), OCI_LAYOUT, run);
   await replace(join(folder, "manifest.json"), loadable, run);
   await replace(join(folder, "index.json"), Buffer.from(JSON.stringify({ ...before, manifests })), run);
@@ -83,7 +75,8 @@ function extend(before: readonly RawEntry[], added: readonly Descriptor[]): Desc
 /** What is left of an entry when others take its names over. The same image without a name is not listed twice. */
 function giveWay(entry: RawEntry, added: readonly Descriptor[]): RawEntry[] {
   const taken = (key: string): boolean =>
-    entry.annotations?.[key] !== undefined && added.some(({ annotations }) => annotations?.[key] === entry.annotations?.[key]);
+    entry.annotations?.[key] !== undefined &&
+    added.some(({ annotations }) => annotations?.[key] === entry.annotations?.[key]);
   const { [REF_NAME]: ref, ...others } = entry.annotations ?? {};
   if (ref === undefined && others[IMAGE_NAME] === undefined) {
     return added.some(({ digest }) => digest === entry.digest) ? [] : [entry];

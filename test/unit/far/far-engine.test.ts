@@ -36,7 +36,7 @@ afterEach(async () => {
 async function open(timeout = 10_000, line: readonly string[] = command): Promise<FarEngine> {
   const output = { far: (text: string) => shown.push(text), detail: () => {} } as unknown as Output;
   const around = { output, signal: stop.signal, env: process.env };
-  const again = () => runFar(line, words, around);
+  const again = () => runFar(line, { words, byHand: words }, around);
   const address = { host: `\`${words}\``, source: "over its stdin and stdout" };
   return await openFarEngine({
     address,
@@ -120,6 +120,13 @@ describe.skipIf(process.platform === "win32")("an engine behind a far command", 
     expect((await rejection(open())).message).toMatch(
       /status 1 before an engine answered\. It printed:\nThis account is currently not available\.$/,
     );
+  });
+
+  test("also when it leaves before we have asked anything", async () => {
+    const failure = await rejection(
+      open(10_000, ["sh", "-c", "echo Go away; exec <&-; exit 3", "system", "dial-stdio"]),
+    );
+    expect(failure.message).toMatch(/status 3 before an engine answered\. It printed:\nGo away$/);
   });
 
   test("that is something else altogether", async () => {

@@ -56,7 +56,9 @@ describe("what is no reference is refused, with the reason", () => {
 });
 
 test("a tag can be given by an engine, a digest alone cannot", () => {
-  expect(taggableName(parseReference("app"))).toBe("docker.io/library/app:latest");
-  expect(taggableName(parseReference(`app:v1@${SHA}`))).toBe("docker.io/library/app:v1");
+  expect(taggableName(parseReference("app"))).toBe("app:latest");
+  expect(taggableName(parseReference("localhost:5000/app"))).toBe("localhost:5000/app:latest");
+  expect(taggableName(parseReference("docker.io/library/app:v1"))).toBe("docker.io/library/app:v1");
+  expect(taggableName(parseReference(`app:v1@${SHA}`))).toBe("app:v1");
   expect(taggableName(parseReference(`app@${SHA}`))).toBeUndefined();
 });

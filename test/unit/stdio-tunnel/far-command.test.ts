@@ -239,7 +239,7 @@ describe("the end of a far command", () => {
     const far = spawnFar(farProgram("never-answers.mjs"), () => {}, 5_000);
     await far[Symbol.asyncDispose]();
     await far[Symbol.asyncDispose]();
-    expect(far.transport.destroyed).toBe(true);
+    expect([far.stdin, far.stdout].map(({ destroyed }) => destroyed)).toEqual([true, true]);
   });
 
   test("is not put off by a process that it leaves behind", async () => {

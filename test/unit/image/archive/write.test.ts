@@ -8,7 +8,8 @@ import type { ArchivedLayer } from "../../../../src/image/archive/image-archive.
 import { openDockerArchive } from "../../../../src/image/archive/open-docker-archive.ts";
 import { openOciArchive, openOciLayout } from "../../../../src/image/archive/open-oci.ts";
 import { writeDockerArchive, type LayerToWrite } from "../../../../src/image/archive/write-docker-archive.ts";
-import { writeOciDirectory } from "../../../../src/image/archive/write-oci-directory.ts";
+import type { OciLayoutToWrite } from "../../../../src/image/archive/oci-layout.ts";
+import { listOciImage, putOciImage } from "../../../../src/image/archive/write-oci-directory.ts";
 import { writeOciLayout } from "../../../../src/image/archive/write-oci-layout.ts";
 import { writeTar } from "../../../../src/image/archive/write-tar.ts";
 import { digestOf, hexOf } from "../../../../src/image/digest.ts";
@@ -28,6 +29,12 @@ async function layersOf({ layers, diffIds }: TestImage, here: number[] = []): Pr
       return { kind: "file" as const, diffId, path: await file(layer), blob: { size: layer.length } };
     }),
   );
+}
+
+/** Puts an image into a folder, and lists it there. */
+async function writeOciDirectory(path: string, layout: OciLayoutToWrite): Promise<void> {
+  await putOciImage(path, layout, "run");
+  await listOciImage(path, layout.manifest.descriptor, layout.names, "run");
 }
 
 /** What tar(1) makes of it: path and size of each file. */
@@ -300,10 +307,15 @@ describe("an OCI layout", () => {
 
     test("mends a blob that is there in part", async () => {
       const path = join(folder, "mended");
-      const layout = { config: image.config, manifest, blobs: await blobs([0, 1, 2, 3]), names: ["app:v1"] };
-      await writeOciDirectory(path, layout);
+      const layout = async () => ({
+        config: image.config,
+        manifest,
+        blobs: await blobs([0, 1, 2, 3]),
+        names: ["app:v1"],
+      });
+      await writeOciDirectory(path, await layout());
       await writeFile(join(path, "blobs", "sha256", hexOf(descriptors[1]?.digest ?? "")), "");
-      await writeOciDirectory(path, layout);
+      await writeOciDirectory(path, await layout());
       await using archive = await openOciLayout(path);
       expect((await archive.find()).layers).toHaveLength(4);
     });

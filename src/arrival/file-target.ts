@@ -1,0 +1,144 @@
+import { createReadStream, createWriteStream } from "node:fs";
+import { open, readdir, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { isLeftBy, isRunId } from "../engine/run-id.ts";
+import { decodeLayer } from "../image/archive/decode-layer.ts";
+import { writeLoadable } from "../image/archive/loadable-manifest.ts";
+import type { LayoutName } from "../image/archive/oci-layout.ts";
+import { openArchive } from "../image/archive/open.ts";
+import { proof } from "../image/archive/prove.ts";
+import { writeDockerArchive } from "../image/archive/write-docker-archive.ts";
+import { writeOciLayout } from "../image/archive/write-oci-layout.ts";
+import { digestOf, hexOf, type Digest } from "../image/digest.ts";
+import type { FilePlace } from "../image/place.ts";
+import { composeManifest } from "../store/compose.ts";
+import { openSpool, type Spool } from "../store/spool.ts";
+import type { LayerFile } from "../store/store.ts";
+import { countLayers, type Arrival, type ArrivalOptions } from "./arrival.ts";
+import { nameInFile } from "./file-name.ts";
+import { placeFailure, refusePlace } from "./place-errors.ts";
+import { receive, type Received } from "./receive.ts";
+import type { Target } from "./target.ts";
+
+/**
+ * A file to be written as `docker save` does, or as a tar of an OCI layout; no engine is needed. It is written beside the one
+ * that may be there, and takes its place when it has been proven.
+ */
+export async function fileTarget(place: FilePlace): Promise<Target> {
+  const { kind, path } = place;
+  await refusePlace(place);
+  const parts = new Set<string>();
+  const explaining = async <T>(work: Promise<T>): Promise<T> =>
+    await work.catch((error: unknown) => {
+      throw placeFailure(error, place);
+    });
+  return {
+    address: path,
+    nameFor: (image) => nameInFile(place, image).ref,
+    tidy: async () => await removeParts(path),
+    async arrive(options) {
+      parts.add(partOf(path, options.run));
+      return await explaining(arrive(place, options));
+    },
+    async inspect(name) {
+      return await explaining(
+        (async () => {
+          await using archive = await openArchive(kind, parts.has(name) ? name : path);
+          const { configDigest: id, diffIds } = await archive.find();
+          return { id, diffIds };
+        })(),
+      );
+    },
+    tag: async (from) => await explaining(rename(from, path)),
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+function partOf(path: string, run: string): string {
+  return `${path}.${run}.part`;
+}
+
+async function arrive(place: FilePlace, options: ArrivalOptions): Promise<Arrival> {
+  const { about, image, env, run, signal, onProgress } = options;
+  await using spool = await openSpool(env, run);
+  const received = await receive(options, about.diffIds, spool);
+  onProgress({ stage: "storing", current: 0 });
+  const part = partOf(place.path, run);
+  const remove = async (): Promise<void> => await rm(part, { force: true });
+  try {
+    const tar = await TAR[place.kind](received, nameInFile(place, image), spool);
+    await pipeline(tar, createWriteStream(part), { signal });
+    await sync(part);
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+  const sizes = received.files.map(({ blob }) => blob.size);
+  const counts = countLayers(
+    sizes,
+    sizes.map(() => true),
+  );
+  return { name: part, ...counts, [Symbol.asyncDispose]: remove };
+}
+
+type Written = (received: Received, name: LayoutName, spool: Spool) => Promise<Readable>;
+
+const TAR: Record<FilePlace["kind"], Written> = {
+  async "docker-archive"({ config, files }, { ref }, spool) {
+    const layers = new Map<Digest, LayerFile>(); // one may stand in an image twice
+    for (const file of files) {
+      if (!layers.has(file.diffId)) layers.set(file.diffId, await unpacked(file, spool));
+    }
+    return writeDockerArchive({ config, layers: files.map((file) => layers.get(file.diffId) ?? file), names: [ref] });
+  },
+  async "oci-archive"({ config, files }, name) {
+    const manifest = composeManifest(config, files);
+    const blobs = files.map(({ path, blob }) => ({ path, digest: blob.digest, size: blob.size }));
+    const loadable = writeLoadable([{ configDigest: digestOf(config), layers: files, name: name.image }]);
+    return writeOciLayout({ config, manifest, blobs, names: [name], loadable });
+  },
+  async oci() {
+    throw new Error("a folder is no file");
+  },
+};
+
+/** Plain, as `docker save` has it: not every reader of such archives takes packed layers, or some of each. */
+async function unpacked(file: LayerFile, spool: Spool): Promise<LayerFile> {
+  const { diffId, path, blob } = file;
+  if (blob.digest === diffId) return file;
+  const to = spool.pathFor(`${hexOf(diffId)}.tar`);
+  const bytes = proof({ what: `the plain layer ${diffId}`, digest: diffId });
+  async function* taken(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const chunk of chunks) {
+      bytes.take(chunk);
+      yield chunk;
+    }
+  }
+  await pipeline(decodeLayer(createReadStream(path), blob.mediaType), taken, createWriteStream(to, { mode: 0o600 }));
+  const { size } = bytes.finish();
+  await rm(path);
+  return { ...file, path: to, blob: { ...blob, digest: diffId, size } };
+}
+
+async function sync(path: string): Promise<void> {
+  const file = await open(path, "r+");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** What killed runs have left beside the file. */
+async function removeParts(path: string): Promise<string[]> {
+  const removed: string[] = [];
+  for (const name of await readdir(dirname(path)).catch(() => [])) {
+    const run = name.startsWith(`${basename(path)}.`) ? (/\.([^.]+)\.part$/.exec(name)?.[1] ?? "") : "";
+    if (!isRunId(run) || !isLeftBy([run])) continue;
+    await rm(join(dirname(path), name), { force: true });
+    removed.push(join(dirname(path), name));
+  }
+  return removed;
+}

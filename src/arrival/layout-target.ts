@@ -1,0 +1,73 @@
+import { newRunId } from "../engine/run-id.ts";
+import type { Descriptor } from "../image/manifest.ts";
+import type { FilePlace } from "../image/place.ts";
+import type { Reference } from "../image/reference.ts";
+import { LayoutStore } from "../store/layout-store.ts";
+import { openSpool } from "../store/spool.ts";
+import type { LayerInHand } from "../store/store.ts";
+import { countLayers, type Arrival, type ArrivalOptions } from "./arrival.ts";
+import { nameInFile } from "./file-name.ts";
+import { placeFailure, refusePlace } from "./place-errors.ts";
+import { receive } from "./receive.ts";
+import type { Target } from "./target.ts";
+
+/** A folder that is, or becomes, an OCI layout; no engine is needed. Its images go by their manifests until they are listed. */
+export async function layoutTarget(place: FilePlace): Promise<Target> {
+  await refusePlace(place);
+  const store = new LayoutStore(place.path, newRunId());
+  const arrived = new Map<string, { manifest: Descriptor; image: Reference }>();
+  const explaining = async <T>(work: Promise<T>): Promise<T> =>
+    await work.catch((error: unknown) => {
+      throw placeFailure(error, place);
+    });
+  return {
+    address: place.path,
+    nameFor: (image) => nameInFile(place, image).ref,
+    tidy: async () => await store.tidy(),
+    async arrive(options) {
+      const { manifest, arrival } = await explaining(arrive(store, options));
+      arrived.set(arrival.name, { manifest, image: options.image });
+      return arrival;
+    },
+    async inspect(name) {
+      const manifest = arrived.get(name)?.manifest;
+      const found = await explaining(manifest === undefined ? store.find(name) : store.read(manifest));
+      return found && { id: found.configDigest, diffIds: found.diffIds };
+    },
+    async tag(from) {
+      const found = arrived.get(from);
+      if (found === undefined) throw new Error(`${from} has not arrived`);
+      await explaining(store.list(found.manifest, nameInFile(place, found.image)));
+    },
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+/** Brings the layers that no image of the folder has, and puts them in. */
+async function arrive(
+  store: LayoutStore,
+  options: ArrivalOptions,
+): Promise<{ manifest: Descriptor; arrival: Arrival }> {
+  const { about, env, run, output, signal, onProgress } = options;
+  const here = await store.layers();
+  const wanted = about.diffIds.filter((diffId) => !here.has(diffId));
+  output.detail(`${about.diffIds.length - wanted.length} of ${about.diffIds.length} layers are there already`);
+  await using spool = await openSpool(env, run);
+  const { config, files } = await receive(options, wanted, spool);
+
+  signal.throwIfAborted();
+  onProgress({ stage: "storing", current: 0 });
+  const come = new Map(files.map((file) => [file.diffId, file]));
+  const layers = about.diffIds.map((diffId): LayerInHand => {
+    const layer = come.get(diffId) ?? { kind: "here" as const, diffId, blob: here.get(diffId) };
+    if (layer.blob === undefined) throw new Error(`${diffId} has not come`);
+    return layer as LayerInHand;
+  });
+  const manifest = await store.put({ config, platform: about.platform, layers });
+  const counts = countLayers(
+    layers.map(({ blob }) => blob?.size ?? 0),
+    layers.map(({ kind }) => kind === "file"),
+  );
+  // Blobs that nothing lists are no harm, and of use to the next run.
+  return { manifest, arrival: { name: manifest.digest, ...counts, [Symbol.asyncDispose]: async () => {} } };
+}

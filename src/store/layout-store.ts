@@ -1,0 +1,101 @@
+import { readdir, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { isLeftBy, isRunId, type RunId } from "../engine/run-id.ts";
+import { openFolderFiles } from "../image/archive/folder-files.ts";
+import { blobPath } from "../image/archive/listing.ts";
+import { ociEntries, readOciImage, type OciImage } from "../image/archive/oci-images.ts";
+import type { LayoutName } from "../image/archive/oci-layout.ts";
+import { openOciLayout } from "../image/archive/open-oci.ts";
+import { listOciImage, putOciImage } from "../image/archive/write-oci-directory.ts";
+import type { Digest } from "../image/digest.ts";
+import { InvalidImage, type Descriptor } from "../image/manifest.ts";
+import { composeManifest } from "./compose.ts";
+import { withLock } from "./lock.ts";
+import type { Delivery } from "./store.ts";
+
+/** A folder that is, or becomes, an OCI layout, as a place to put images into. */
+export class LayoutStore {
+  readonly #folder: string;
+  readonly #run: RunId;
+
+  constructor(folder: string, run: RunId) {
+    this.#folder = folder;
+    this.#run = run;
+  }
+
+  /**
+   * The layers of all images in the folder, by what they hold, whatever they stand on there: a layout has no stacks. Those whose
+   * blobs are not there in their size are left out, and so is an image that is not what its descriptor says.
+   */
+  async layers(): Promise<Map<Digest, Descriptor>> {
+    const found = new Map<Digest, Descriptor>();
+    const files = openFolderFiles(this.#folder);
+    if ((await files.sizeOf("index.json")) === undefined) return found;
+    for (const entry of await ociEntries(files)) {
+      const image = entry.isHere ? await understood(readOciImage(files, entry)) : undefined;
+      for (const { diffId, blob } of image?.layers ?? []) {
+        if (!found.has(diffId) && (await this.#holds(blob))) found.set(diffId, blob);
+      }
+    }
+    return found;
+  }
+
+  /** Puts an image in, which is not listed yet. The files of its layers are moved. Returns what describes its manifest. */
+  async put({ config, layers }: Delivery): Promise<Descriptor> {
+    const manifest = composeManifest(config, layers);
+    const blobs = layers.flatMap((layer) =>
+      layer.kind === "file" ? [{ digest: layer.blob.digest, path: layer.path, size: layer.blob.size }] : [],
+    );
+    await putOciImage(this.#folder, { config, manifest, blobs }, this.#run);
+    return manifest.descriptor;
+  }
+
+  /** Lists an image that has been put in; the name moves when another image has it. */
+  async list(manifest: Descriptor, name: LayoutName): Promise<void> {
+    await withLock(join(this.#folder, "index.json"), this.#run, async () => {
+      await listOciImage(this.#folder, manifest, [name], this.#run);
+    });
+  }
+
+  /** An image by its manifest, listed or not, read from the disk; undefined when a part of it is not there. */
+  async read(manifest: Descriptor): Promise<OciImage | undefined> {
+    const entry = { names: [], descriptor: manifest, isHere: true };
+    const image = await understood(readOciImage(openFolderFiles(this.#folder), entry));
+    for (const { blob } of image?.layers ?? []) if (!(await this.#holds(blob))) return undefined;
+    return image;
+  }
+
+  /** An image by a name that the index has. */
+  async find(name: string): Promise<{ configDigest: Digest; diffIds: Digest[] }> {
+    await using layout = await openOciLayout(this.#folder);
+    return await layout.find(name);
+  }
+
+  /** Removes the files that runs which were killed had not finished; says which. */
+  async tidy(): Promise<string[]> {
+    const removed: string[] = [];
+    for (const folder of [this.#folder, join(this.#folder, "blobs", "sha256")]) {
+      for (const name of await readdir(folder).catch(() => [])) {
+        const run = /\.([^.]+)\.part$/.exec(name)?.[1] ?? "";
+        if (!isRunId(run) || !isLeftBy([run])) continue;
+        await rm(join(folder, name), { force: true });
+        removed.push(join(folder, name));
+      }
+    }
+    return removed;
+  }
+
+  async #holds({ digest, size }: Descriptor): Promise<boolean> {
+    const found = await stat(join(this.#folder, blobPath(digest))).catch(() => undefined);
+    return found?.isFile() === true && found.size === size;
+  }
+}
+
+async function understood<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof InvalidImage) return undefined;
+    throw error;
+  }
+}
