@@ -2,25 +2,27 @@ import type { About } from "../conversation.ts";
 import { EngineError, type Engine } from "../engine/engine.ts";
 import { temporaryName } from "../engine/run-id.ts";
 import { spoolParent } from "../engine/spool-folder.ts";
-import type { Descriptor } from "../image/manifest.ts";
+import type { Descriptor, Manifest } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { probeImage } from "../registry/embedded/probe.ts";
 import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
 import { openStore } from "../store/open.ts";
 import { openSpool } from "../store/spool.ts";
+import type { FileStore, LayerHere, StreamStore } from "../store/store.ts";
 import { countLayers, forget, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
-import { receive } from "./receive.ts";
+import { fetchFailure, streamLayers } from "./fetch-layers.ts";
+import { ask, receive } from "./receive.ts";
 
 /** No registry is behind this name: it is only for the time until the image has been proven. */
 const NOWHERE = "localhost";
 
 /**
- * Fetches what the store lacks into a spool, proves it, and loads it from there as a partial archive. What the store has is
- * told by chain IDs, which are the same on every engine; nothing is loaded before all of it is here.
+ * Fetches what the store lacks, proves it, and loads it as a partial archive. What the store has is told by chain IDs, which are
+ * the same on every engine.
  */
 export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arrival> {
-  const { about, engine, info, image, run, env, output, signal, onProgress } = options;
+  const { about, engine, info, image, run, output } = options;
   const name = temporaryName(NOWHERE, image.path, [run]);
   if (await isHere(engine, about)) {
     await options.obtain({ diffIds: [], whole: false, nothing: true });
@@ -34,13 +36,12 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   const here = await store.present(about.diffIds);
   output.detail(`${here.length} of ${about.diffIds.length} layers are there already`);
 
-  await using spool = await openSpool(env, run);
-  const { manifest, config, files } = await receive(options, about.diffIds.slice(here.length), spool);
-
-  signal.throwIfAborted();
-  onProgress({ stage: "loading", current: 0 });
+  let manifest: Manifest;
   try {
-    await store.load({ config, platform: about.platform, layers: [...here, ...files] }, name);
+    manifest =
+      store.takes === "streams"
+        ? await loadAsItComes(store, here, name, options)
+        : await loadFromSpool(store, here, name, options);
   } catch (error) {
     await forget(engine, name);
     if (!(error instanceof EngineError)) throw error;
@@ -59,6 +60,45 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
       moved,
     ),
   );
+}
+
+/** Layers go into the load as they come, proven on the way: what is not right breaks it off before the engine looks at it. */
+async function loadAsItComes(
+  store: StreamStore,
+  here: readonly LayerHere[],
+  name: string,
+  options: EngineArrivalOptions,
+): Promise<Manifest> {
+  const { about, signal, onProgress } = options;
+  using incoming = await ask(options, about.diffIds.slice(here.length));
+  const config = async (): Promise<Buffer> => {
+    const opened = await incoming.opened();
+    signal.throwIfAborted(); // from here on, it is not interrupted
+    onProgress({ stage: "loading", current: 0 });
+    return opened.config;
+  };
+  try {
+    await store.load({ here, layers: streamLayers(incoming.layers, incoming.fetching), config }, name);
+  } catch (error) {
+    throw error instanceof EngineError ? error : await fetchFailure(error, signal);
+  }
+  return (await incoming.opened()).manifest;
+}
+
+/** All of it is here, and proven, before the engine is given any. */
+async function loadFromSpool(
+  store: FileStore,
+  here: readonly LayerHere[],
+  name: string,
+  options: EngineArrivalOptions,
+): Promise<Manifest> {
+  const { about, env, run, signal, onProgress } = options;
+  await using spool = await openSpool(env, run);
+  const { manifest, config, files } = await receive(options, about.diffIds.slice(here.length), spool);
+  signal.throwIfAborted();
+  onProgress({ stage: "loading", current: 0 });
+  await store.load({ config, platform: about.platform, layers: [...here, ...files] }, name);
+  return manifest;
 }
 
 /** Whether the engine has this very image. Where an image's ID is its config's digest, one question tells. */

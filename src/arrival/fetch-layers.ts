@@ -1,10 +1,13 @@
 import { createWriteStream } from "node:fs";
 import { once } from "node:events";
+import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { AnnouncedLayer } from "../conversation.ts";
 import { checkLayer } from "../image/archive/check-layer.ts";
-import { sizeLimit } from "../image/archive/prove.ts";
+import type { SizeLimit } from "../image/archive/prove.ts";
+import type { LayerToStream } from "../image/archive/write-docker-archive.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
+import type { Descriptor } from "../image/manifest.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import { isBroken, refuseWithoutSpace, spoolFailure, type Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
@@ -18,13 +21,14 @@ const AT_ONCE = 3;
 const LAST_WORDS = 1000;
 
 export interface FetchOptions {
+  client: RegistryClient;
   repository: string;
   signal: AbortSignal;
   /** Bytes that have come, each time some have. */
   onBytes: (count: number) => void;
   onLayer: () => void;
-  /** Bytes that all of them together may unpack to. */
-  maxSize: number | undefined;
+  /** What all of them together may unpack to. */
+  limit: SizeLimit;
 }
 
 /**
@@ -33,51 +37,69 @@ export interface FetchOptions {
  * twice comes once. Rejects with the first failure; the others are given up.
  */
 export async function fetchLayers(
-  client: RegistryClient,
   layers: Queue<AnnouncedLayer>,
   wanted: readonly Digest[],
   spool: Spool,
-  { repository, signal, onBytes, onLayer, maxSize }: FetchOptions,
+  options: FetchOptions,
 ): Promise<LayerFile[]> {
   const files = new Map<Digest, LayerFile>();
-  const limit = sizeLimit(maxSize);
   const broken = new AbortController();
-  const stop = AbortSignal.any([signal, broken.signal]);
-  const onStop = (): void => layers.end();
-  stop.addEventListener("abort", onStop);
+  const stop = AbortSignal.any([options.signal, broken.signal]);
   const worker = async (): Promise<void> => {
-    for await (const { diffId, ...blob } of layers) {
-      stop.throwIfAborted();
-      limit.refuse(blob.size);
-      await refuseWithoutSpace(spool, blob.size);
+    for await (const { diffId, size, open, blob } of streamLayers(layers, { ...options, signal: stop })) {
+      await refuseWithoutSpace(spool, size);
       const path = spool.pathFor(hexOf(diffId));
-      const body = await client.stream(repository, blob.digest);
-      stop.throwIfAborted();
-      body.on("data", (chunk: Buffer) => onBytes(chunk.length));
-      await pipeline(body, checkLayer({ blob, diffId, limit }), createWriteStream(path, { mode: 0o600 }), {
-        signal: stop,
-      });
+      await pipeline(await open(), createWriteStream(path, { mode: 0o600 }), { signal: stop });
       files.set(diffId, { kind: "file", diffId, path, blob });
-      onLayer();
     }
   };
   const workers = Array.from({ length: AT_ONCE }, worker);
   try {
     await Promise.all(workers);
-    stop.throwIfAborted();
     return wanted.flatMap((diffId) => files.get(diffId) ?? []);
   } catch (error) {
     broken.abort(error);
     await Promise.allSettled(workers); // before the folder that they write to goes
-    // A broken connection is often the first sign of what the sender is about to say.
-    if (isBroken(error)) await aborted(signal, LAST_WORDS);
-    throw spoolFailure(error, "loaded");
-  } finally {
-    stop.removeEventListener("abort", onStop);
+    throw await fetchFailure(error, options.signal);
   }
 }
 
-/** Resolves when the signal is aborted, or after so many ms. */
-async function aborted(signal: AbortSignal, ms: number): Promise<void> {
-  if (!signal.aborted) await within(ms, once(signal, "abort"));
+/** A layer that can be fetched. */
+export interface ComingLayer extends LayerToStream {
+  /** What is fetched. */
+  blob: Descriptor;
+}
+
+/** The layers as they can be fetched, until the last, or until the signal is aborted, whose reason it throws then. */
+export async function* streamLayers(
+  layers: Queue<AnnouncedLayer>,
+  { client, repository, signal, onBytes, onLayer, limit }: FetchOptions,
+): AsyncGenerator<ComingLayer> {
+  const onStop = (): void => layers.end();
+  signal.addEventListener("abort", onStop);
+  try {
+    for await (const { diffId, ...blob } of layers) {
+      signal.throwIfAborted();
+      limit.refuse(blob.size);
+      const open = async (): Promise<Readable> => {
+        const body = await client.stream(repository, blob.digest);
+        body.on("data", (chunk: Buffer) => onBytes(chunk.length));
+        const checked = checkLayer({ blob, diffId, limit });
+        checked.once("end", onLayer);
+        pipeline(body, checked, { signal }).catch(() => {}); // whoever reads it hears of it
+        return checked;
+      };
+      yield { diffId, size: blob.size, blob, open };
+    }
+    signal.throwIfAborted();
+  } finally {
+    signal.removeEventListener("abort", onStop);
+  }
+}
+
+/** What went wrong while layers were fetched, as a person should be told it. */
+export async function fetchFailure(error: unknown, signal: AbortSignal): Promise<unknown> {
+  // A broken connection is often the first sign of what the sender is about to say.
+  if (isBroken(error) && !signal.aborted) await within(LAST_WORDS, once(signal, "abort"));
+  return signal.aborted ? signal.reason : spoolFailure(error, "loaded");
 }

@@ -1,6 +1,6 @@
 import type { LayoutName } from "../image/archive/oci-layout.ts";
 import type { FilePlace } from "../image/place.ts";
-import { familiarName, InvalidReference, parseReference, taggableName, type Reference } from "../image/reference.ts";
+import { fullName, InvalidReference, parseReference, taggableName, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 
 /** What an index may call an image (OCI image spec, annotations.md, the grammar of `org.opencontainers.image.ref.name`). */
@@ -13,13 +13,16 @@ const REF = /^[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*(?:\/[A-Za-z0-9]+(?:(?
  */
 export function nameInFile({ kind, given, reference }: FilePlace, asked: Reference): LayoutName {
   const image = kind === "docker-archive" && reference !== undefined ? parsed(reference, given) : asked;
-  const whole = taggableName(image);
+  const name = taggableName(image);
+  const whole = name === undefined ? undefined : fullName(parseReference(name));
   if (kind !== "docker-archive" && reference !== undefined) {
     if (!REF.test(reference)) throw noName(reference, given, "it is not a name for an image in a layout");
     return { ref: reference, ...(whole !== undefined && { image: whole }) };
   }
-  if (whole === undefined) throw noName(image.given, given, "it names an image by its digest alone");
-  return { ref: familiarName(image), image: whole };
+  if (name === undefined || whole === undefined) {
+    throw noName(image.given, given, "it names an image by its digest alone");
+  }
+  return { ref: name, image: whole };
 }
 
 function parsed(reference: string, given: string): Reference {

@@ -13,7 +13,7 @@ import { writeDockerArchive } from "../image/archive/write-docker-archive.ts";
 import { writeOciLayout } from "../image/archive/write-oci-layout.ts";
 import { digestOf, hexOf, type Digest } from "../image/digest.ts";
 import type { FilePlace } from "../image/place.ts";
-import { composeManifest } from "../store/compose.ts";
+import { manifestFor } from "../store/compose.ts";
 import { openSpool, type Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { countLayers, type Arrival, type ArrivalOptions } from "./arrival.ts";
@@ -93,8 +93,8 @@ const TAR: Record<FilePlace["kind"], Written> = {
     }
     return writeDockerArchive({ config, layers: files.map((file) => layers.get(file.diffId) ?? file), names: [ref] });
   },
-  async "oci-archive"({ config, files }, name) {
-    const manifest = composeManifest(config, files);
+  async "oci-archive"({ config, files, manifest: sent }, name) {
+    const manifest = manifestFor(config, files, sent);
     const blobs = files.map(({ path, blob }) => ({ path, digest: blob.digest, size: blob.size }));
     const loadable = writeLoadable([{ configDigest: digestOf(config), layers: files, name: name.image }]);
     return writeOciLayout({ config, manifest, blobs, names: [name], loadable });

@@ -53,7 +53,7 @@ async function arrive(
   const wanted = about.diffIds.filter((diffId) => !here.has(diffId));
   output.detail(`${about.diffIds.length - wanted.length} of ${about.diffIds.length} layers are there already`);
   await using spool = await openSpool(env, run);
-  const { config, files } = await receive(options, wanted, spool);
+  const { config, files, manifest: sent } = await receive(options, wanted, spool);
 
   signal.throwIfAborted();
   onProgress({ stage: "storing", current: 0 });
@@ -63,7 +63,7 @@ async function arrive(
     if (layer.blob === undefined) throw new Error(`${diffId} has not come`);
     return layer as LayerInHand;
   });
-  const manifest = await store.put({ config, platform: about.platform, layers });
+  const manifest = await store.put(config, layers, sent);
   const counts = countLayers(
     layers.map(({ blob }) => blob?.size ?? 0),
     layers.map(({ kind }) => kind === "file"),

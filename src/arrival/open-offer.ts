@@ -1,12 +1,12 @@
 import type { Offer } from "../conversation.ts";
-import { InvalidImage, MAX_CONFIG, parseConfig, type Manifest } from "../image/manifest.ts";
+import { InvalidImage, MAX_CONFIG, parseConfig, type SentManifest } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import type { ArrivalOptions } from "./arrival.ts";
 
 /** The sender's image, as its registry describes it. */
 export interface OpenedOffer {
-  manifest: Manifest;
+  manifest: SentManifest;
   /** Byte for byte. */
   config: Buffer;
 }

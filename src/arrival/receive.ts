@@ -1,4 +1,5 @@
 import { REGISTRY_SERVICE, type AnnouncedLayer, type Offer } from "../conversation.ts";
+import { sizeLimit } from "../image/archive/prove.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Manifest } from "../image/manifest.ts";
 import { RegistryClient } from "../registry/client.ts";
@@ -6,7 +7,7 @@ import type { Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { queue, type Queue } from "../streams/queue.ts";
 import type { ArrivalOptions } from "./arrival.ts";
-import { fetchLayers } from "./fetch-layers.ts";
+import { fetchLayers, type FetchOptions } from "./fetch-layers.ts";
 import { openOffer, type OpenedOffer } from "./open-offer.ts";
 
 /** An image of which all is here that was missing. */
@@ -20,16 +21,26 @@ export function clientFor({ credentials }: Offer, { tunnel, signal }: ArrivalOpt
   return new RegistryClient({ connect: () => tunnel.connect(REGISTRY_SERVICE), credentials, signal });
 }
 
+/** What is coming. Dispose of it when all has come. */
+export interface Incoming extends Disposable {
+  /** Each wanted layer once, when it can be fetched. */
+  layers: Queue<AnnouncedLayer>;
+  fetching: FetchOptions;
+  /** Manifest and config: they may be there only when all layers have been fetched. */
+  opened: () => Promise<OpenedOffer>;
+}
+
 /**
- * Asks for the layers `wanted`, bottom first, and brings them into the spool, proven. Those that the sender announces are
- * fetched while it still takes others out of its store; a registry that has everything says in its manifest what there is.
+ * Asks for the layers `wanted`. Those that the sender announces can be fetched while it still takes others out of its
+ * store; a registry that has everything says in its manifest what there is.
  */
-export async function receive(options: ArrivalOptions, wanted: readonly Digest[], spool: Spool): Promise<Received> {
+export async function ask(options: ArrivalOptions, wanted: readonly Digest[]): Promise<Incoming> {
   const { about, signal, onProgress, maxSize } = options;
   const { offer, announced } = await options.obtain({ diffIds: [...wanted], whole: false, nothing: false });
-  using client = clientFor(offer, options);
+  const client = clientFor(offer, options);
   const progress = { stage: "sending", current: 0, layers: { done: 0, total: new Set(wanted).size } };
   const fetching = {
+    client,
     repository: offer.repository,
     signal,
     onBytes: (count: number) => {
@@ -37,15 +48,27 @@ export async function receive(options: ArrivalOptions, wanted: readonly Digest[]
       onProgress(progress);
     },
     onLayer: () => progress.layers.done++,
-    maxSize,
+    limit: sizeLimit(maxSize),
   };
-  if (offer.announced) {
-    const files = await fetchLayers(client, announced, wanted, spool, fetching);
-    return { files, ...(await openOffer(client, offer, options)) };
+  let opening: Promise<OpenedOffer> | undefined;
+  const open = async (): Promise<OpenedOffer> => await (opening ??= openOffer(client, offer, options));
+  const close = (): void => client[Symbol.dispose]();
+  if (offer.announced) return { layers: announced, fetching, opened: open, [Symbol.dispose]: close };
+  try {
+    const opened = await open();
+    const layers = layersOf(opened.manifest, about.diffIds, wanted);
+    return { layers, fetching, opened: async () => opened, [Symbol.dispose]: close };
+  } catch (error) {
+    close();
+    throw error;
   }
-  const opened = await openOffer(client, offer, options);
-  const layers = layersOf(opened.manifest, about.diffIds, wanted);
-  return { files: await fetchLayers(client, layers, wanted, spool, fetching), ...opened };
+}
+
+/** Brings the layers `wanted`, bottom first, into the spool, proven. */
+export async function receive(options: ArrivalOptions, wanted: readonly Digest[], spool: Spool): Promise<Received> {
+  using incoming = await ask(options, wanted);
+  const files = await fetchLayers(incoming.layers, wanted, spool, incoming.fetching);
+  return { files, ...(await incoming.opened()) };
 }
 
 /** The blobs of an image's wanted layers, each once. */

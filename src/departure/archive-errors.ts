@@ -32,17 +32,21 @@ function unreadable({ kind, path, given }: FilePlace, error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException;
   const expected = WHAT[kind];
   if (code === "ENOENT") {
+    // `oci:v2` may be meant for the tag of an image.
+    const otherwise = /^oci:[\w.-]+$/.test(given)
+      ? ` An image of that name in an engine is docker-daemon:${given}`
+      : "";
     return new Failure("image-not-found", `there is no ${kind === "oci" ? "folder" : "file"} ${path}`, {
       expected,
-      hint: `See whether the path is right. An image of that name in an engine is docker-daemon:${given}`,
+      hint: `See whether the path is right.${otherwise}`,
       cause: error,
     });
   }
   if (error instanceof InvalidImage) {
-    const [packed] = / is packed with \w+ as a whole/.exec(error.message) ?? [];
+    const isGzip = error.message.includes("packed with gzip as a whole");
     return new Failure("image-not-found", `${path} is not ${expected}: ${error.message}`, {
-      expected: packed === undefined ? "docker-archive:FILE, oci:FOLDER or oci-archive:FILE, as it is" : "it unpacked",
-      hint: packed === undefined ? "See which of them it is, and name it so." : `gunzip ${path}`,
+      expected: "docker-archive:FILE, oci:FOLDER or oci-archive:FILE, as it is",
+      hint: isGzip ? `gunzip ${path}` : "See which of them it is, and name it so.",
       cause: error,
     });
   }
@@ -51,13 +55,15 @@ function unreadable({ kind, path, given }: FilePlace, error: unknown): unknown {
 }
 
 /** What is wrong with the image that is meant, or that there is none. */
-export function explained(error: unknown, place: FilePlace): unknown {
+export function explained(error: unknown, place: FilePlace, platform: string | undefined): unknown {
   if (error instanceof InvalidImage) return damaged(place, error);
   if (!(error instanceof ImageNotFound)) return error;
-  const [before, path] = [place.kind, place.path];
+  const { kind, path } = place;
+  const name = `Name one that it holds: ${kind}:${path}:NAME`;
   return new Failure("image-not-found", `${path}: ${error.message}`, {
-    expected: error.unclear === undefined ? "an image that it holds" : `a choice of the ${error.unclear}`,
-    hint: error.unclear === "platform" ? "Choose one with --platform." : `Name one: ${before}:${path}:NAME`,
+    expected:
+      error.unclear === undefined ? "an image that it holds" : `one image; the ${error.unclear} would tell which`,
+    hint: error.unclear === "platform" || platform !== undefined ? "Choose another with --platform." : name,
     cause: error,
   });
 }

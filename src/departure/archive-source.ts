@@ -16,12 +16,12 @@ export async function archiveSource(place: FilePlace): Promise<Source> {
       try {
         await pick(archive, place, { platform });
       } catch (error) {
-        if (!isUnclear(error)) throw explained(error, place); // else the receiver's name or platform may tell
+        if (!isUnclear(error)) throw explained(error, place, platform); // else the receiver's name or platform may tell
       }
     },
     async find({ image: asked, platform, runs }) {
       const image = await pick(archive, place, { asked, platform, runs }).catch((error: unknown) => {
-        throw explained(error, place);
+        throw explained(error, place, platform);
       });
       return {
         diffIds: image.diffIds,
@@ -58,10 +58,10 @@ async function pick(
     if (error.unclear === "name" && reference === undefined && asked !== undefined) {
       return await pick(archive, place, { reference: fullName(asked), platform, runs });
     }
-    if (error.unclear === "platform" && platform === undefined && runs !== undefined) {
-      return await pick(archive, place, { reference, platform: runs });
-    }
-    throw error;
+    if (error.unclear !== "platform" || platform !== undefined || runs === undefined) throw error;
+    return await pick(archive, place, { reference, platform: runs }).catch(() => {
+      throw error; // none of its variants runs there: which, is for a person to say
+    });
   }
 }
 

@@ -7,6 +7,7 @@ import { pushWanted } from "../registry/embedded/push-wanted.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import type { EngineDepartureOptions } from "./departure.ts";
 import type { Shelf } from "./shelf.ts";
+import { takeStored } from "./take-stored.ts";
 
 /**
  * Uncompressed bytes up to which a graph driver is let push. It gzips with one thread, 12 to 40 MB/s, where `docker save`
@@ -18,15 +19,17 @@ const PUSH_AT_MOST = 64_000_000;
 /**
  * Puts the wanted layers on the shelf, in the cheaper of two ways: the engine pushes just them (a moment, for few bytes, and for
  * any number on a containerd store, which has them as blobs), or `docker save` is read as it streams, and the others pass.
+ * A containerd store that cannot push to us gives just them, too.
  */
 export async function collectLayers(
   registry: EmbeddedRegistry,
   shelf: Shelf,
   options: EngineDepartureOptions,
 ): Promise<void> {
-  const { want, output, onProgress } = options;
+  const { engineInfo, want, output, onProgress } = options;
   onProgress({ stage: "preparing", current: 0, layers: { done: 0, total: want.diffIds.length } });
   if (await pushFew(registry, shelf, options)) return;
+  if (engineInfo.store === "containerd" && (await takeStored(shelf, options))) return;
   output.detail("reading `docker save` for the layers that are wanted");
   await saveMany(shelf, options);
 }

@@ -45,7 +45,7 @@ export async function departFromArchive(
             if (!wanted.delete(layer.diffId)) continue; // not wanted, or twice in the image
             shelf.keep(layer.diffId, await describe(layer, signal), blobOf(layer));
           }
-          shelf.finish(image.config);
+          shelf.finish(image.config, image.manifest);
         } catch (error) {
           onError(error);
         }

@@ -61,35 +61,54 @@ export class Shelf implements AsyncDisposable {
     this.#put(diffId, descriptor, blob);
   }
 
+  /** The same, while it comes. `bytes` is to fail, at its end at the latest, when they are not the blob's. */
+  async take(diffId: Digest, descriptor: Descriptor, bytes: AsyncIterable<Buffer>): Promise<void> {
+    const file = await this.#fileFor(diffId);
+    this.#put(diffId, descriptor, { size: descriptor.size, open: () => file.read() });
+    await file.writeAll(bytes);
+  }
+
   /**
    * A plain layer of `size` bytes, packed while it comes. The receiver gets it plain again. `plain` is to fail, at its end at the
    * latest, when its bytes are not the layer's: they are not hashed here once more.
    */
   async pack(diffId: Digest, size: number, plain: AsyncIterable<Buffer>): Promise<void> {
-    const { spool, codec } = this.#options;
-    const file = await GrowingFile.create(spool.pathFor(hexOf(diffId)));
-    this.#files.push(file);
+    const { codec } = this.#options;
+    const file = await this.#fileFor(diffId);
     const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size };
     const open = (): Promise<Readable> => Promise.reject(new Error("only packed"));
     this.#put(diffId, descriptor, { size, open, packed: () => file.read() });
     await file.writeAll(pack(plain, { codec, effort: () => this.#effort() }));
   }
 
-  /** All wanted layers are there: the manifest names them; the others stand there by their diff ID, and cannot be had. */
-  finish(config: Buffer): void {
+  /**
+   * All wanted layers are there. The manifest is the image's own where it has one; else it names them, and the others stand there
+   * by their diff ID, and cannot be had.
+   */
+  finish(config: Buffer, stored?: { bytes: Buffer; descriptor: Descriptor }): void {
     const digest = digestOf(config);
     this.#blobs.set(digest, {
       size: config.length,
       open: () => Readable.from([config], { objectMode: false }),
     });
-    const { bytes, descriptor } = writeManifest({
+    const { bytes, descriptor } = stored ?? this.#compose({ digest, size: config.length });
+    this.#manifest.resolve({ ...descriptor, bytes });
+  }
+
+  #compose(config: { digest: Digest; size: number }): { bytes: Buffer; descriptor: Descriptor } {
+    return writeManifest({
       mediaType: MEDIA_TYPE.ociManifest,
-      config: { mediaType: MEDIA_TYPE.ociConfig, digest, size: config.length },
+      config: { mediaType: MEDIA_TYPE.ociConfig, ...config },
       layers: this.#options.diffIds.map(
         (diffId) => this.#layers.get(diffId) ?? { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size: 0 },
       ),
     });
-    this.#manifest.resolve({ ...descriptor, bytes });
+  }
+
+  async #fileFor(diffId: Digest): Promise<GrowingFile> {
+    const file = await GrowingFile.create(this.#options.spool.pathFor(hexOf(diffId)));
+    this.#files.push(file);
+    return file;
   }
 
   #put(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): void {

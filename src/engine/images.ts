@@ -89,22 +89,34 @@ export async function loadImage(api: DockerApi, archive: Readable, platform?: st
 }
 
 /**
- * An archive for the way over a wire: gzip, which every engine takes, 20.10 and Podman too. When the signal is aborted it ends
- * in the middle of a block, in good order as far as HTTP goes: the engine says that it has been cut short, and has lost
- * nothing. To break the connection instead would interrupt the load (moby #51623).
+ * An archive for the way over a wire: gzip, which every engine takes, 20.10 and Podman too. When we are told to stop, or it
+ * cannot be read on, it is cut short in good order as far as HTTP goes: the engine refuses it and tidies up. To break the
+ * connection instead would interrupt the load (moby #51623), and cost the only connection there is.
  */
 function packed(archive: Readable, signal: AbortSignal | undefined): Readable {
-  const gzipped = pipeline(archive, gzip(), () => {}); // an error of the archive is looked for above
-  return Readable.from(untilAborted(gzipped, signal), { objectMode: false });
+  return Readable.from(
+    untilItBreaksOff(
+      pipeline(archive, gzip(), () => {}),
+      signal,
+    ),
+    { objectMode: false },
+  );
 }
 
-async function* untilAborted(chunks: AsyncIterable<Buffer>, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
-  for await (const chunk of chunks) {
-    if (signal?.aborted) {
-      yield chunk.subarray(0, chunk.length / 2); // between two blocks it could be taken for the end
-      return;
+/** How a block of gzip begins (RFC 1952, 2.3.1). With nothing behind it, nobody takes what came before for all there is. */
+const BLOCK_BEGINS = Buffer.from([0x1f, 0x8b]);
+
+async function* untilItBreaksOff(
+  chunks: AsyncIterable<Buffer>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of chunks) {
+      signal?.throwIfAborted();
+      yield chunk;
     }
-    yield chunk;
+  } catch {
+    yield BLOCK_BEGINS; // why, whoever loads it looks at
   }
 }
 

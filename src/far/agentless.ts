@@ -1,12 +1,13 @@
 import { engineTarget } from "../arrival/engine-target.ts";
 import { engineSource } from "../departure/engine-source.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { receive, type PullRequest } from "../pull.ts";
 import { send, type PushRequest } from "../push.ts";
 import type { Role } from "../stdio-tunnel/handshake.ts";
 import { bothHalves, type Half } from "../stdio-tunnel/in-process.ts";
-import { explained, readReference, type Surroundings, type Way } from "../transfer.ts";
+import { explained, readPlace, readReference, type Surroundings, type Way } from "../transfer.ts";
 import { VERSION } from "../version.ts";
 import { openFarEngine, type FarEngineOptions } from "./far-engine.ts";
 
@@ -29,6 +30,7 @@ export function throughEngine(
       hint: "Leave --via pull out, or install docker-over-ssh there.",
     });
   }
+  const image = readReference(nameThere(request.image));
   return async (use) => {
     await using far = await openFarEngine({ ...start(), request, around });
     const signal = AbortSignal.any([around.signal, far.signal]);
@@ -36,7 +38,7 @@ export function throughEngine(
     const other: Half = async (tunnel, stop) => {
       // No command, as with a far end that was started: the side with the person in front of it prints the progress.
       const its = { ...request, command: [], inProcess: true };
-      await otherSide[role](far.engine, tunnel, its, { ...around, signal: stop });
+      await otherSide[role](far.engine, tunnel, image, its, { ...around, signal: stop });
     };
     const halves = role === "sender" ? { sender: near, receiver: other } : { sender: other, receiver: near };
     await bothHalves(halves, { tool: VERSION, signal, explain: explained });
@@ -46,19 +48,30 @@ export function throughEngine(
 type OtherSide = (
   engine: Engine,
   tunnel: Parameters<Half>[0],
+  image: Reference,
   request: FarRequest,
   around: Surroundings,
 ) => Promise<void>;
 
 /** What the side at the far engine does, by the role of the one that is here. */
 const otherSide: Record<Role, OtherSide> = {
-  async sender(engine, tunnel, request, around) {
+  async sender(engine, tunnel, image, request, around) {
     const target = await engineTarget(engine);
-    const image = readReference(request.image);
     target.nameFor(image);
     await receive(tunnel, target, image, request, around);
   },
-  async receiver(engine, tunnel, request, around) {
-    await send(tunnel, engineSource(engine, { kind: "embedded" }, readReference(request.image)), request, around);
+  async receiver(engine, tunnel, image, request, around) {
+    await send(tunnel, engineSource(engine, { kind: "embedded" }, image), request, around);
   },
 };
+
+/** What the image is called at the far end: where it is here, if that was said, is of no interest there. */
+export function nameThere(given: string): string {
+  const place = readPlace(given);
+  const name = place === undefined ? given : place.reference;
+  if (name !== undefined) return readReference(name).given;
+  throw new Failure("usage", `${given} does not say what the image is called, and the far end must call it something`, {
+    expected: "a name behind the path",
+    hint: `For instance ${given}:app:v2.`,
+  });
+}

@@ -37,20 +37,23 @@ export function noEngine(link: FarLink, exit: Exit | undefined, noise: string): 
   });
 }
 
+/** docker-over-ssh was begun over there, and has not come so far as to speak. */
+export function noTunnel(link: FarLink, failure: unknown): unknown {
+  const hint = hintFrom(link.lastWords());
+  if (!(failure instanceof Failure) || failure.code !== "far-not-a-tunnel" || hint === undefined) return failure;
+  return new Failure(failure.code, failure.message, { expected: failure.expected ?? "", hint, cause: failure });
+}
+
 /** What its last words on stderr mean, where that is known. They have been shown as they came. */
 function hintFrom(words: string): string | undefined {
-  if (/^sudo: /m.test(words)) {
-    return "Let sudo run it without a password there (NOPASSWD in sudoers), or use a user who needs no sudo.";
-  }
   if (/permission denied.*(?:docker|podman).*sock|connect: permission denied/i.test(words)) {
     return "Add the user to the group docker there, or run it with sudo (--sudo with ssh://HOST).";
   }
-  if (
-    /Cannot connect to the Docker daemon|is the docker daemon running|unable to connect to Podman|raw stream connection/i.test(
-      words,
-    )
-  ) {
+  if (/Cannot connect to the Docker daemon|unable to connect to Podman|raw stream connection/i.test(words)) {
     return "Start the engine over there.";
+  }
+  if (/^sudo: /m.test(words)) {
+    return "Let sudo run it without a password there (NOPASSWD in sudoers), or use a user who needs no sudo.";
   }
   return undefined;
 }

@@ -1,4 +1,5 @@
 import { Failure } from "../output/errors.ts";
+import { LEAVE_TIMEOUT } from "../stdio-tunnel/constants.ts";
 import { spawnFar, type FarProcess } from "../stdio-tunnel/child-process.ts";
 import type { TransferRequest, Surroundings } from "../transfer.ts";
 
@@ -29,11 +30,12 @@ export function runFar(
   const lines: string[] = [];
   output.detail(`running ${command.join(" ")}`);
   const deaf = process.platform === "win32" ? [] : ["sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh"];
-  const far = spawnFar([...deaf, ...command], (line) => {
+  const onLine = (line: string): void => {
     lines.push(line);
     if (lines.length > KEPT_LINES) lines.shift();
     output.far(line);
-  });
+  };
+  const far = spawnFar([...deaf, ...command], onLine, LEAVE_TIMEOUT, words);
   return {
     far,
     words,

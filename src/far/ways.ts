@@ -4,8 +4,8 @@ import type { Role } from "../stdio-tunnel/handshake.ts";
 import { overTunnel } from "../stdio-tunnel/open.ts";
 import { readUntil } from "../streams/read-until.ts";
 import { tunnelFor, wayByCommand, type Surroundings, type Way } from "../transfer.ts";
-import { throughEngine, type FarRequest } from "./agentless.ts";
-import { noEngine, nothingThere } from "./far-end.ts";
+import { nameThere, throughEngine, type FarRequest } from "./agentless.ts";
+import { noEngine, noTunnel, nothingThere } from "./far-end.ts";
 import { firstWord, runFar, type FarLink } from "./far-link.ts";
 import { findMark, placeOf, sshCommand, type FarProgram, type SshPlace } from "./ssh-place.ts";
 
@@ -48,9 +48,13 @@ function wayToPlace(place: SshPlace, role: Role, request: FarRequest, around: Su
     if (program === "docker-over-ssh") {
       output.detail(`far end: docker-over-ssh on ${place.name}`);
       const { far } = link;
-      return await overTunnel({ ...tunnelFor(role, request, around), far }, async (tunnel, stop) => {
-        await use(tunnel, stop, tunnel);
-      });
+      try {
+        return await overTunnel({ ...tunnelFor(role, request, around), far }, async (tunnel, stop) => {
+          await use(tunnel, stop, tunnel);
+        });
+      } catch (error) {
+        throw noTunnel(link, error);
+      }
     }
     const source = `${program} system dial-stdio`;
     output.note(`far end: ${source} (docker-over-ssh is not installed on ${place.address.hostname})`);
@@ -62,7 +66,7 @@ function wayToPlace(place: SshPlace, role: Role, request: FarRequest, around: Su
 /** What docker-over-ssh is run with over there. The platform, if any, it hears through the tunnel. */
 function farWords(role: Role, { image, timeout }: FarRequest): string[] {
   const patience = timeout === undefined ? [] : ["--timeout", String(timeout / 1000)];
-  return [role === "sender" ? "pull" : "push", ...patience, image];
+  return [role === "sender" ? "pull" : "push", ...patience, nameThere(image)];
 }
 
 /** Reads the line in which the script says which program it has found and become. */

@@ -17,6 +17,12 @@ export interface Manifest {
   layers: Descriptor[];
 }
 
+/** One that somebody else wrote. */
+export interface SentManifest extends Manifest {
+  /** As it came. */
+  bytes: Buffer;
+}
+
 /** Several manifests: one for each platform, and what comes with them (attestations). */
 export interface Index {
   mediaType: string;

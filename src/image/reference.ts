@@ -86,9 +86,3 @@ export function taggableName({ given, tag }: Reference): string | undefined {
   if (tag === undefined) return undefined;
   return named.endsWith(`:${tag}`) ? named : `${named}:${tag}`;
 }
-
-/** As people write it, e.g. `app:v2`: without what a bare name stands for, and without a digest. */
-export function familiarName({ domain, path, tag }: Reference): string {
-  const name = domain === DEFAULT_DOMAIN ? path.replace(/^library\//, "") : `${domain}/${path}`;
-  return tag === undefined ? name : `${name}:${tag}`;
-}

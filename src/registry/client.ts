@@ -11,7 +11,7 @@ import {
   parseManifest,
   type Descriptor,
   type Index,
-  type Manifest,
+  type SentManifest,
 } from "../image/manifest.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { PACKED_ENCODING } from "../packing/pack.ts";
@@ -50,13 +50,13 @@ export class RegistryClient {
   }
 
   /** The manifest for a platform (`os/arch[/variant]`), through an index where there is one. Checked against its digest. */
-  async manifest(repository: string, reference: string, platform: string): Promise<Manifest> {
+  async manifest(repository: string, reference: string, platform: string): Promise<SentManifest> {
     let next = reference;
     for (let depth = 0; depth < MAX_DEPTH; depth++) {
       const bytes = await this.#bytes(`/v2/${repository}/manifests/${next}`, MAX_MANIFEST, MANIFEST_TYPES);
       if (next.includes(":") && digestOf(bytes) !== next) throw lying(`the manifest ${next}`);
       const found = understood(() => parseManifest(bytes));
-      if (!isIndex(found)) return found;
+      if (!isIndex(found)) return { ...found, bytes };
       next = entryFor(found, platform).digest;
     }
     throw lying("an index of indexes");

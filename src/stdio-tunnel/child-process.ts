@@ -39,14 +39,16 @@ export interface FarProcess extends AsyncDisposable {
  *
  * Disposing closes its stdin, waits for it to leave, then sends SIGTERM and SIGKILL (PROTOCOL.md, 5), `leaveTimeout` ms
  * apart.
+ *
+ * @param words what messages call it
  */
 export function spawnFar(
   command: readonly string[],
   onStderr: (line: string) => void,
   leaveTimeout: number = LEAVE_TIMEOUT,
+  words: string = command.join(" "),
 ): FarProcess {
   const [file = "", ...args] = command;
-  const words = command.join(" ");
   const child = execa(file, args, {
     stdin: "pipe",
     stdout: "pipe",
@@ -71,7 +73,7 @@ export function spawnFar(
       if (!(failure instanceof Failure) || failure instanceof FarFailure) return failure;
       if (failure instanceof HandshakeError && !failure.ended) return withNoise(failure, words);
       if (!(failure instanceof HandshakeError) && failure.code !== "link-lost") return failure;
-      return explainExit(failure, command, await within(leaveTimeout, exit));
+      return explainExit(failure, file, words, await within(leaveTimeout, exit));
     },
     async [Symbol.asyncDispose]() {
       stdin.end();
@@ -97,11 +99,9 @@ async function exitOf(child: Child): Promise<Exit> {
   return exit;
 }
 
-function explainExit(failure: Failure, command: readonly string[], exit: Exit | undefined): Failure {
-  const words = command.join(" ");
+function explainExit(failure: Failure, program: string, words: string, exit: Exit | undefined): Failure {
   if (exit?.error !== undefined) {
     const missing = (exit.error as NodeJS.ErrnoException).code === "ENOENT";
-    const [program] = command;
     return new Failure(
       "far-command-not-found",
       missing

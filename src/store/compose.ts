@@ -1,14 +1,31 @@
+import { isLayerType } from "../image/archive/compression.ts";
 import { digestOf } from "../image/digest.ts";
-import { MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
+import { MEDIA_TYPE, writeManifest, type Descriptor, type SentManifest } from "../image/manifest.ts";
 import type { LayerInHand } from "./store.ts";
 
-/** An OCI manifest of layers as they are here: it names the blob of each, whatever the sender's manifest did. */
-export function composeManifest(config: Buffer, layers: readonly LayerInHand[]) {
+/**
+ * A manifest of layers as they are here. The one that was sent, if it names just these blobs, so that the image keeps its digest;
+ * else one that is composed of them.
+ */
+export function manifestFor(config: Buffer, layers: readonly LayerInHand[], sent: SentManifest): WrittenManifest {
+  if (sent.layers.every((blob, index) => isLayerType(blob.mediaType) && isSame(blob, layers[index]?.blob))) {
+    const { bytes, mediaType } = sent;
+    return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
+  }
   return writeManifest({
     mediaType: MEDIA_TYPE.ociManifest,
     config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
     layers: layers.map(ociDescriptor),
   });
+}
+
+interface WrittenManifest {
+  bytes: Buffer;
+  descriptor: Descriptor;
+}
+
+function isSame({ digest, size }: Descriptor, blob: Descriptor | undefined): boolean {
+  return blob?.digest === digest && blob.size === size;
 }
 
 /** An OCI manifest names OCI media types; the bytes are the same. */

@@ -4,8 +4,8 @@ import { writeOciLayout } from "../image/archive/write-oci-layout.ts";
 import { digestOf } from "../image/digest.ts";
 import { MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
 import { findRelatives, type Relative } from "./chains.ts";
-import type { Delivery, LayerInHand, TargetStore } from "./store.ts";
-import { storedManifest } from "./stored-manifest.ts";
+import type { Delivery, LayerInHand, FileStore } from "./store.ts";
+import { storedManifest } from "./stored-blobs.ts";
 
 export interface ContainerdStoreOptions {
   platform: string;
@@ -21,9 +21,9 @@ export interface ContainerdStoreOptions {
  * takes an OCI layout that leaves out blobs, if the manifest names the digests that it really holds: such a manifest is
  * composed here, of its own blobs and of those that have arrived.
  */
-export function containerdStore(engine: Engine, options: ContainerdStoreOptions): TargetStore {
+export function containerdStore(engine: Engine, options: ContainerdStoreOptions): FileStore {
   return {
-    description: engine.address,
+    takes: "files",
     async present(diffIds) {
       const relatives = await findRelatives(engine, diffIds);
       const shared = relatives[0]?.shared ?? 0;

@@ -8,10 +8,10 @@ import type { LayoutName } from "../image/archive/oci-layout.ts";
 import { openOciLayout } from "../image/archive/open-oci.ts";
 import { listOciImage, putOciImage } from "../image/archive/write-oci-directory.ts";
 import type { Digest } from "../image/digest.ts";
-import { InvalidImage, type Descriptor } from "../image/manifest.ts";
-import { composeManifest } from "./compose.ts";
+import { InvalidImage, type Descriptor, type SentManifest } from "../image/manifest.ts";
+import { manifestFor } from "./compose.ts";
 import { withLock } from "./lock.ts";
-import type { Delivery } from "./store.ts";
+import type { LayerInHand } from "./store.ts";
 
 /** A folder that is, or becomes, an OCI layout, as a place to put images into. */
 export class LayoutStore {
@@ -41,8 +41,8 @@ export class LayoutStore {
   }
 
   /** Puts an image in, which is not listed yet. The files of its layers are moved. Returns what describes its manifest. */
-  async put({ config, layers }: Delivery): Promise<Descriptor> {
-    const manifest = composeManifest(config, layers);
+  async put(config: Buffer, layers: readonly LayerInHand[], sent: SentManifest): Promise<Descriptor> {
+    const manifest = manifestFor(config, layers, sent);
     const blobs = layers.flatMap((layer) =>
       layer.kind === "file" ? [{ digest: layer.blob.digest, path: layer.path, size: layer.blob.size }] : [],
     );

@@ -1,3 +1,4 @@
+import type { LayerToStream } from "../image/archive/write-docker-archive.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { Digest } from "../image/digest.ts";
 
@@ -29,17 +30,37 @@ export interface Delivery {
   layers: LayerInHand[];
 }
 
-/** A place that images can be put into. */
-export interface TargetStore {
-  /** For messages and --verbose. */
-  readonly description: string;
+/** An image of which layers are still coming. */
+export interface StreamedDelivery {
+  here: readonly LayerHere[];
+  /** The others, in any order, each once. */
+  layers: AsyncIterable<LayerToStream>;
+  /** Asked for when all layers have passed. */
+  config: () => Promise<Buffer>;
+}
+
+interface Presence {
   /**
    * Which of an image's layers are there: the lowest ones, bottom first, as many as can be proven.
    */
   present(diffIds: readonly Digest[]): Promise<LayerHere[]>;
+}
+
+/** A store that looks at an image when all of it is there. */
+export interface StreamStore extends Presence {
+  takes: "streams";
+  /** Puts an image in, under one temporary name that is the caller's to remove. What breaks off leaves nothing. */
+  load(delivery: StreamedDelivery, name: string): Promise<void>;
+}
+
+/** A store that takes in each layer as it comes: it must be given nothing that could break off. */
+export interface FileStore extends Presence {
+  takes: "files";
   /**
-   * Puts an image in, under one temporary name that is the caller's to remove. Not interrupted once it has begun
-   * (moby #51623: an interrupted load can hang the next one).
+   * The same. Not interrupted once it has begun (moby #51623: an interrupted load can hang the next one).
    */
   load(delivery: Delivery, name: string): Promise<void>;
 }
+
+/** An engine's store as a place that images can be put into. */
+export type TargetStore = StreamStore | FileStore;

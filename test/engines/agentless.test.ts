@@ -97,6 +97,15 @@ describe.skipIf(why)(`with nothing but Docker at the far end ${why ?? ""}`, () =
     expect(run).toEqual(done);
   });
 
+  test("from an archive, which no engine here has", async () => {
+    const file = join(folder, "agentless.tar");
+    await bed.near.docker("save", "--output", file, "agentless:v2");
+    const run = await dos(["push", `docker-archive:${file}:agentless:v2`, ...DIAL], { env });
+    expect(run).toEqual(done);
+    expect(run.stderr).toContain("3 layers there already");
+    expect(connections()).toBe(1);
+  });
+
   test("through docker exec -i", async () => {
     await using host = await startExecHost(bed, { on: bed.far });
     await bed.near.docker("tag", "agentless:v1", "agentless-exec:v1");
@@ -145,9 +154,9 @@ describe.skipIf(why)("ssh://HOST", () => {
     });
 
     test("the far command is run with it", async () => {
-      sudo(`echo "$@" > ${join(folder, "sudo")}; [ "$1" = -n ] && shift; exec "$@"`);
+      sudo(`printf '%s ' "$@" > ${join(folder, "sudo")}; [ "$1" = -n ] && shift; exec "$@"`);
       expect(await dos(["push", "--sudo", "agentless:v1", "ssh://bare"], { env })).toEqual(done);
-      expect(readFileSync(join(folder, "sudo"), "utf8")).toMatch(/^-n \/.*\/docker system dial-stdio\n$/);
+      expect(readFileSync(join(folder, "sudo"), "utf8")).toMatch(/^-n \/.*\/docker system dial-stdio $/);
     });
 
     test("one that asks for a password ends it, with what to do", async () => {
@@ -203,17 +212,17 @@ describe.skipIf(why)("what goes wrong with an engine alone, and what is left: no
   });
 
   /** Runs a push whose load has begun: on a slow wire, it takes seconds. */
-  async function whileLoading(): Promise<ReturnType<typeof startDos>> {
+  async function whileLoading(): Promise<{ run: ReturnType<typeof startDos> }> {
     await bed.limitRate(8);
     const pid = join(folder, "pid");
     const ssh = `echo $$ > ${pid}; exec ssh far docker system dial-stdio`;
     const run = startDos(["push", "--verbose", "agentless-failing:v1", "sh", "-c", ssh, "system", "dial-stdio"]);
     await untilPrinted(run, "loading");
-    return run;
+    return { run };
   }
 
   test("the link is lost in the middle of a load", async () => {
-    const run = await whileLoading();
+    const { run } = await whileLoading();
     await execa`kill -9 ${readFileSync(join(folder, "pid"), "utf8").trim()}`;
     const { exitCode, stderr } = await run;
     expect(exitCode).toBe(9);
@@ -224,9 +233,20 @@ describe.skipIf(why)("what goes wrong with an engine alone, and what is left: no
     ["SIGINT", 130],
     ["SIGTERM", 143],
   ] as const)("%s in the middle of a load", async (signal, status) => {
-    const run = await whileLoading();
+    const { run } = await whileLoading();
     run.kill(signal);
     expect((await run).exitCode).toBe(status);
+  });
+
+  test("Ctrl-C, which a terminal sends to ssh as well", async () => {
+    await bed.limitRate(8);
+    const line = ["push", "--verbose", "agentless-failing:v1", ...DIAL];
+    const run = execa("docker-over-ssh", line, { env: bed.env, stdin: "ignore", reject: false, detached: true });
+    await untilPrinted(run, "loading");
+    process.kill(-(run.pid ?? 0), "SIGINT");
+    const { exitCode, stderr } = await run;
+    expect(exitCode).toBe(130);
+    expect(stderr).not.toContain("lost");
   });
 
   test("and the engine loads the next image as ever", async () => {
@@ -258,9 +278,13 @@ describe.skipIf(why).each(["26.1-containerd", "28.5-containerd"] as const)("a fa
     expect((await other.far.listing()).references.filter((name) => name.includes("docker-over-ssh"))).toEqual([]);
   });
 
-  test("and it comes back whole", async () => {
+  test("nor is more fetched from it than what is missing", async () => {
     await other.near.docker("rmi", "app:v2");
+    const changes = await rememberEngines(other.far);
+    const wire = await other.countWire();
     expect(await dos(["pull", "app:v2", ...DIAL], { on: other })).toEqual(done);
+    expect((await wire()).toNear).toBeLessThan(64_000);
     expect((await other.near.docker("run", "--rm", "app:v2")).stdout).toBe("app v2");
+    expect(await changes()).toEqual(unchanged(1));
   });
 });

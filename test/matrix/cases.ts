@@ -1,9 +1,10 @@
 import type { EngineKind } from "../testbed/engine-packages.ts";
 import { engineDestination, engineSource } from "./engine-ends.ts";
-import { archiveSource, layoutSource } from "./file-ends.ts";
+import { archiveSource, LAYOUT_STATES, layoutDestination, layoutSource } from "./file-ends.ts";
 import { STATES, type Case, type DestinationEnd, type SourceEnd, type State } from "./ends.ts";
 
 const ENGINES: EngineKind[] = ["20.10", "26.1", "28.5", "26.1-containerd", "28.5-containerd", "podman"];
+const LAYOUT = "OCI layout";
 const EVERY_STATE = Object.keys(STATES) as State[];
 const WITHOUT_BLOBS = EVERY_STATE.filter((state) => state !== "halved");
 
@@ -13,16 +14,19 @@ export const SOURCES: readonly SourceEnd[] = [
     name: nameOf(kind),
     open: async (beds) => engineSource(await beds.of(kind)),
   })),
-  { name: "OCI layout", open: async (beds) => layoutSource(await beds.of("20.10")) },
+  { name: LAYOUT, open: async (beds) => layoutSource(await beds.of("20.10")) },
   { name: "docker archive", open: async (beds) => archiveSource(await beds.of("20.10")) },
 ];
 
 /** Its columns. */
-export const DESTINATIONS: readonly DestinationEnd[] = ENGINES.map((kind) => ({
-  name: nameOf(kind),
-  states: kind.endsWith("-containerd") ? EVERY_STATE : WITHOUT_BLOBS,
-  open: async (beds) => await engineDestination(await beds.of(kind)),
-}));
+export const DESTINATIONS: readonly DestinationEnd[] = [
+  ...ENGINES.map((kind): DestinationEnd => ({
+    name: nameOf(kind),
+    states: kind.endsWith("-containerd") ? EVERY_STATE : WITHOUT_BLOBS,
+    open: async (beds) => await engineDestination(await beds.of(kind)),
+  })),
+  { name: LAYOUT, states: LAYOUT_STATES, open: async (beds) => layoutDestination(await beds.of("20.10")) },
+];
 
 export const ALL: readonly Case[] = SOURCES.flatMap((source) =>
   DESTINATIONS.flatMap((destination) => destination.states.map((state) => ({ source, destination, state }))),
@@ -44,8 +48,9 @@ export const SPREAD: readonly Case[] = [
   pick("28.5 containerd", "26.1", "empty"),
   pick("Podman", "28.5 containerd", "halved"),
   pick("Podman", "26.1", "loaded"),
-  pick("OCI layout", "26.1 containerd", "empty"),
+  pick(LAYOUT, "26.1 containerd", "empty"),
   pick("docker archive", "26.1", "restacked"),
+  pick("28.5 containerd", LAYOUT, "pulled"),
 ];
 
 function nameOf(kind: EngineKind): string {

@@ -36,6 +36,8 @@ export interface Destination {
   what: string;
   /** For the sending command, and the receiving one below it. */
   env: Record<string, string>;
+  /** For files that are to go with the test bed, however that ends. */
+  folder: string;
   /** Brings it into the state, for these images. @returns the name of what is there now, if anything is */
   prepare(state: State, images: CaseImages): Promise<string | undefined>;
   /** The receiving command, for a shell that has the image's name as `$1`. */

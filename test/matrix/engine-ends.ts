@@ -78,6 +78,7 @@ export async function engineDestination(bed: Testbed): Promise<Destination> {
   return {
     what: whatIs(engine),
     env: bed.env,
+    folder: bed.folder,
     prepare,
     command: () => 'ssh far "docker-over-ssh pull $1"',
 

@@ -6,11 +6,13 @@ import { dockerArchive, renamed, sha256, type CaseImages, type Image, type Layer
 import type { Destination, Source, State } from "./ends.ts";
 import { checkLayout } from "./saved-image.ts";
 
+const LAYOUT = "a folder (OCI image layout 1.0.0), with gzip layers where it sends";
+
 /** A folder that is an OCI layout, with gzip layers. */
 export function layoutSource(bed: Testbed): Source {
   const folderOf = ({ name }: Image): string => join(bed.folder, `layout-from-${name.replace(":", "-")}`);
   return {
-    what: "a folder with gzip layers (OCI image layout 1.0.0)",
+    what: LAYOUT,
     async put(image) {
       await writeLayout(folderOf(image), image, (layer) => layer.gzip());
       return [`oci:${folderOf(image)}:${image.name}`];
@@ -46,8 +48,9 @@ export function layoutDestination(bed: Testbed): Destination {
   };
 
   return {
-    what: "a folder (OCI image layout 1.0.0)",
+    what: LAYOUT,
     env: bed.env,
+    folder: bed.folder,
     prepare,
     command: (images) => `docker-over-ssh pull --to oci:${folderOf(images)} "$1"`,
     async observe(images, older) {

@@ -50,8 +50,8 @@ test.skipIf(why).for(wanted.map((one): [string, Case] => [titleOf(one), one]))(`
   });
   const [words, older] = await Promise.all([source.put(images.v2), destination.prepare(one.state, images)]);
 
-  const { env } = destination;
-  const { run, bytes } = await send(words, images.v2.name, { command: destination.command(images), env });
+  const { env, folder } = destination;
+  const { run, bytes } = await send(words, images.v2.name, { command: destination.command(images), env, folder });
   expect(run).toEqual({ exitCode: 0, stdout: "", stderr: expect.any(String) as string });
   expect(await destination.observe(images, older)).toEqual(destination.expected(images, older));
   const missing = missingLayers(one.state, images).reduce((all, layer) => all + layer.gzip().length, 0);

@@ -1,5 +1,4 @@
-import { mkdtemp, rm, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 
@@ -11,17 +10,13 @@ import { execa } from "execa";
 export async function send(
   words: string[],
   name: string,
-  { command, env }: { command: string; env: Record<string, string> },
+  { command, env, folder }: { command: string; env: Record<string, string>; folder: string },
 ): Promise<{ run: { exitCode: number | undefined; stdout: string; stderr: string }; bytes: number }> {
-  const folder = await mkdtemp(join(tmpdir(), "docker-over-ssh-matrix-"));
-  try {
-    const copy = join(folder, "sent");
-    const args = ["push", ...words, "sh", "-c", `tee "$0" | ${command}`, copy, name];
-    const { exitCode, stdout, stderr } = await execa("docker-over-ssh", args, { env, reject: false, stdin: "ignore" });
-    // Not there when the image was not, and nothing was started.
-    const { size = 0 } = (await stat(copy).catch(() => undefined)) ?? {};
-    return { run: { exitCode, stdout, stderr }, bytes: size };
-  } finally {
-    await rm(folder, { recursive: true });
-  }
+  const copy = join(folder, "sent");
+  const args = ["push", ...words, "sh", "-c", `tee "$0" | ${command}`, copy, name];
+  const { exitCode, stdout, stderr } = await execa("docker-over-ssh", args, { env, reject: false, stdin: "ignore" });
+  // Not there when the image was not, and nothing was started.
+  const { size = 0 } = (await stat(copy).catch(() => undefined)) ?? {};
+  await rm(copy, { force: true });
+  return { run: { exitCode, stdout, stderr }, bytes: size };
 }

@@ -45,6 +45,10 @@ ${Object.values(STATES)
 - \`docker save\` of it has every layer, with its diff ID, and every blob, with its digest.
 - \`docker push\` of it to a registry that has nothing of it succeeds, and the registry has all of it then.
 - When the older image has been removed, it still runs, and is saved whole.
+
+Nothing runs in an OCI layout: there, the config, the layers, all blobs and the entries of the index are looked at, and that the
+older image is whole, too. The base is there as plain blobs for \`docker load\`, and as gzip blobs for \`docker pull\`; a layout
+knows no parents and unpacks nothing, so two of the states are not to be had.
 `;
 }
 

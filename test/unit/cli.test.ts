@@ -67,6 +67,13 @@ describe("options", () => {
     });
   });
 
+  test("--sudo is for the engine at the far end", async () => {
+    expect((await read("push", "--sudo", "app", "ssh://prod")).job?.request).toMatchObject({
+      sudo: true,
+      command: ["ssh://prod"],
+    });
+  });
+
   test("--via chooses how a pull brings the image into the engine", async () => {
     expect((await read("pull", "app")).job?.request.via).toBe("load");
     expect((await read("pull", "--via", "pull", "app")).job?.request.via).toBe("pull");

@@ -15,6 +15,11 @@ const ROOMS: Record<string, string[]> = {
   // Chapters of push.ts and pull.ts, not rooms below them: they wire the others.
   departure: ["conversation.ts", "engine", "image", "output", "packing", "registry", "store", "streams"],
   arrival: ["conversation.ts", "engine", "image", "output", "registry", "stdio-tunnel", "store", "streams"],
+  // Above them: it runs either of them, or both.
+  far: [
+    ...["arrival", "departure", "engine", "image", "output", "stdio-tunnel", "streams"],
+    ...["pull.ts", "push.ts", "transfer.ts", "version.ts"],
+  ],
 };
 
 /** Libraries that one file alone may know, so that a change of library is a change of one file. */
@@ -52,7 +57,10 @@ test("every room has a rule", () => {
 
 test("the command line knows the two commands and nothing behind them", () => {
   const own = importsOf("cli.ts").filter((name) => name.startsWith("."));
-  expect(own.toSorted()).toEqual(["./pull.ts", "./pull.ts", "./push.ts", "./push.ts", "./transfer.ts", "./version.ts"]);
+  expect(own.toSorted()).toEqual([
+    ...["./far/transfers.ts", "./far/transfers.ts"], // when they run
+    ...["./pull.ts", "./push.ts", "./transfer.ts", "./version.ts"],
+  ]);
 });
 
 test.each(Object.entries(SOLE_IMPORTERS))("only one file imports %s: %s", (library, importer) => {

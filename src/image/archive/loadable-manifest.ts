@@ -1,6 +1,6 @@
 import type { Digest } from "../digest.ts";
 import { InvalidImage, type Descriptor } from "../manifest.ts";
-import { familiarName, InvalidReference, parseReference } from "../reference.ts";
+import { InvalidReference, parseReference } from "../reference.ts";
 import { blobPath, type Listing } from "./listing.ts";
 import { readOciImage } from "./oci-images.ts";
 import { IMAGE_NAME, isIndexType } from "./oci-layout.ts";
@@ -19,9 +19,8 @@ export interface LoadableImage {
  */
 export function writeLoadable(images: readonly LoadableImage[]): Buffer {
   const items = images.flatMap(({ configDigest, layers, name }) => {
-    const tag = tagOf(name);
     const Layers = layers.map(({ blob }) => blobPath(blob.digest));
-    return tag === undefined ? [] : [{ Config: blobPath(configDigest), RepoTags: [tag], Layers }];
+    return isTag(name) ? [{ Config: blobPath(configDigest), RepoTags: [name], Layers }] : [];
   });
   return Buffer.from(JSON.stringify(items));
 }
@@ -42,13 +41,11 @@ export async function loadableImages(files: Listing, manifests: readonly Descrip
   return images;
 }
 
-/** As engines take it: `app:v2`. */
-function tagOf(name: string | undefined): string | undefined {
+function isTag(name: string | undefined): boolean {
   try {
-    const reference = parseReference(name ?? "");
-    return reference.tag === undefined ? undefined : familiarName(reference);
+    return parseReference(name ?? "").tag !== undefined;
   } catch (error) {
-    if (error instanceof InvalidReference) return undefined;
+    if (error instanceof InvalidReference) return false;
     throw error;
   }
 }

@@ -1,6 +1,7 @@
+import type { Readable } from "node:stream";
 import { digestOf, hexOf, type Digest } from "../digest.ts";
 import { InvalidImage, parseConfig } from "../manifest.ts";
-import { writeTar, type FileToWrite, type TarStream } from "./write-tar.ts";
+import { streamTar, writeTar, type FileToWrite, type TarStream } from "./write-tar.ts";
 
 /** A layer that the engine has already, or one that comes along in a file, packed or not. */
 export type LayerToWrite =
@@ -28,13 +29,59 @@ export function writeDockerArchive({ config, layers, names }: DockerArchiveToWri
   if (layers.length !== diffIds.length || layers.some(({ diffId }, index) => diffId !== diffIds[index])) {
     throw new InvalidImage("these are not the layers of its config");
   }
-  const configName = `${hexOf(digestOf(config))}.json`;
-  const manifest = [{ Config: configName, RepoTags: names, Layers: diffIds.map(layerName) }];
-  return writeTar([
+  return writeTar([...describing(config, names), ...layerFiles(layers)]);
+}
+
+/** A layer on its way. */
+export interface LayerToStream {
+  diffId: Digest;
+  /** Bytes, packed or not. */
+  size: number;
+  /** Its bytes, which fail at their end when they are not what they should be. */
+  open: () => Promise<Readable>;
+}
+
+export interface DockerArchiveToStream {
+  /** Diff IDs of the layers that the engine has already. */
+  here: readonly Digest[];
+  /** The others, in any order, each once. */
+  layers: AsyncIterable<LayerToStream>;
+  /** Asked for when all layers have passed. */
+  config: () => Promise<Uint8Array>;
+  names: readonly string[];
+}
+
+/**
+ * The same archive, of layers that are still coming. An engine unpacks an archive to its end before it looks at it, and what says
+ * which image it holds comes last: one that breaks off holds none. Fails with what a layer fails with.
+ */
+export function streamDockerArchive({ here, layers, config, names }: DockerArchiveToStream): Readable {
+  return streamTar(
+    (async function* (): AsyncGenerator<FileToWrite> {
+      const passed = new Set<Digest>();
+      for await (const { diffId, size, open } of layers) {
+        passed.add(diffId);
+        yield { path: layerName(diffId), size, open };
+      }
+      for (const diffId of new Set(here)) {
+        if (!passed.has(diffId)) yield { path: layerName(diffId), content: Buffer.alloc(0) };
+      }
+      const bytes = await config();
+      if (!parseConfig(bytes).diffIds.every((diffId) => passed.has(diffId) || here.includes(diffId))) {
+        throw new InvalidImage("these are not the layers of its config");
+      }
+      yield* describing(bytes, names);
+    })(),
+  );
+}
+
+function describing(config: Uint8Array, names: readonly string[]): FileToWrite[] {
+  const path = `${hexOf(digestOf(config))}.json`;
+  const manifest = [{ Config: path, RepoTags: names, Layers: parseConfig(config).diffIds.map(layerName) }];
+  return [
     { path: "manifest.json", content: Buffer.from(JSON.stringify(manifest)) },
-    { path: configName, content: config },
-    ...layerFiles(layers),
-  ]);
+    { path, content: config },
+  ];
 }
 
 /** One file for each diff ID. An image may have a layer twice, and the engine may have it in one of the two places only. */

@@ -8,6 +8,8 @@ export type FileToWrite = { path: string } & (
   | { content: Uint8Array }
   /** Of the file system; `size` bytes, no more and no fewer when it is read. */
   | { file: string; size: number }
+  /** As it comes, the same. Opened when its turn has come; it is read to its end, or destroyed. */
+  | { open: () => Promise<Readable>; size: number }
 );
 
 /** A tar on its way out. */
@@ -26,10 +28,15 @@ const END = 2 * BLOCK;
  */
 export function writeTar(files: readonly FileToWrite[]): TarStream {
   const size = files.reduce((sum, file) => sum + BLOCK + padded(sizeOf(file)), END);
-  return Object.assign(Readable.from(chunksOf(files), { objectMode: false }), { size });
+  return Object.assign(streamTar(files), { size });
 }
 
-async function* chunksOf(files: readonly FileToWrite[]): AsyncGenerator<Buffer> {
+/** The same, of files that come one after the other. */
+export function streamTar(files: Iterable<FileToWrite> | AsyncIterable<FileToWrite>): Readable {
+  return Readable.from(chunksOf(files), { objectMode: false });
+}
+
+async function* chunksOf(files: Iterable<FileToWrite> | AsyncIterable<FileToWrite>): AsyncGenerator<Buffer> {
   const tar = pack();
   const filled = fill(tar, files);
   // Heard of below, unless the reader has left before.
@@ -42,18 +49,22 @@ async function* chunksOf(files: readonly FileToWrite[]): AsyncGenerator<Buffer> 
   }
 }
 
-async function fill(tar: Pack, files: readonly FileToWrite[]): Promise<void> {
+async function fill(tar: Pack, files: Iterable<FileToWrite> | AsyncIterable<FileToWrite>): Promise<void> {
   try {
-    for (const file of files) {
+    for await (const file of files) {
       const entry = tar.entry({ name: file.path, size: sizeOf(file), mode: 0o644, mtime: new Date(0) });
-      const source = "content" in file ? Readable.from([file.content]) : createReadStream(file.file);
-      await pipeline(source, entry as unknown as Writable);
+      await pipeline(await sourceOf(file), entry as unknown as Writable);
     }
     tar.finalize();
   } catch (error) {
     tar.destroy(error as Error);
     throw error;
   }
+}
+
+async function sourceOf(file: FileToWrite): Promise<Readable> {
+  if ("content" in file) return Readable.from([file.content]);
+  return "open" in file ? await file.open() : createReadStream(file.file);
 }
 
 function sizeOf(file: FileToWrite): number {

@@ -149,6 +149,24 @@ describe("an archive for an engine behind a stream", () => {
     expect(opened).toHaveLength(1);
     expect(endless.destroyed).toBe(true);
   });
+
+  test("is cut short in the same way when it cannot be read on", async () => {
+    await using far = await loading();
+    const { endpoint, opened } = overStream(far.socketPath);
+    await using engine = await openEngine(endpoint);
+    const broken = Readable.from(
+      (function* () {
+        yield randomBytes(600_000);
+        throw new Error("the disk is gone");
+      })(),
+    );
+    const load = rejection(engine.loadImage(broken));
+    await expect.poll(() => far.bodies.length).toBe(1);
+    const body = await buffer(far.bodies[0] as IncomingMessage);
+    expect((await load).message).toBe("the disk is gone");
+    expect(() => gunzipSync(body)).toThrow("unexpected end of file");
+    expect(opened).toHaveLength(1);
+  });
 });
 
 test.each([

@@ -65,26 +65,26 @@ describe.each(have)("what %s over there makes of it", (shell) => {
     const env = { PATH: bin, HOME: folder.path };
     const { stdout, exitCode } = await execa(file, ["-c", line(words, sudo)], { env, extendEnv: false, reject: false });
     const mark = findMark(`${stdout}\n`);
-    return { said: mark?.words, then: `${stdout}\n`.slice(mark?.end).trim().replaceAll(folder.path, ""), exitCode };
+    return { said: mark?.words, ran: `${stdout}\n`.slice(mark?.end).trim().replaceAll(folder.path, ""), exitCode };
   }
 
   test("docker-over-ssh is taken, if it is there", async () => {
     expect(await run(["docker-over-ssh", "docker", "podman"])).toEqual({
       said: "docker-over-ssh",
-      then: "[docker-over-ssh] pull --timeout 5 app:v2",
+      ran: "[docker-over-ssh] pull --timeout 5 app:v2",
       exitCode: 0,
     });
   });
 
   test("else docker, else podman", async () => {
-    expect(await run(["docker", "podman"])).toMatchObject({ said: "docker", then: "[docker] system dial-stdio" });
-    expect(await run(["podman"])).toMatchObject({ said: "podman", then: "[podman] system dial-stdio" });
+    expect(await run(["docker", "podman"])).toMatchObject({ said: "docker", ran: "[docker] system dial-stdio" });
+    expect(await run(["podman"])).toMatchObject({ said: "podman", ran: "[podman] system dial-stdio" });
   });
 
   test("with sudo, which never asks", async () => {
     expect(await run(["docker", "sudo"], { sudo: true })).toMatchObject({
       said: "docker",
-      then: "[sudo] -n /bin/docker system dial-stdio",
+      ran: "[sudo] -n /bin/docker system dial-stdio",
     });
   });
 
@@ -95,7 +95,7 @@ describe.each(have)("what %s over there makes of it", (shell) => {
 
   test("an image's name arrives as it is", async () => {
     const name = "registry.example.com:8443/team/a__b/app-x:1.0_x-y@sha256:0123";
-    expect((await run(["docker-over-ssh"], { words: ["push", name] })).then).toBe(`[docker-over-ssh] push ${name}`);
+    expect((await run(["docker-over-ssh"], { words: ["push", name] })).ran).toBe(`[docker-over-ssh] push ${name}`);
   });
 });
 

@@ -1,0 +1,52 @@
+import { temporaryName } from "../engine/run-id.ts";
+import { handOn } from "../image/archive/hand-on.ts";
+import { digestOf, type Digest } from "../image/digest.ts";
+import { MAX_CONFIG, type Descriptor } from "../image/manifest.ts";
+import { storedBlobs, storedManifest, type PassingBlob } from "../store/stored-blobs.ts";
+import type { EngineDepartureOptions } from "./departure.ts";
+import type { Shelf } from "./shelf.ts";
+
+/**
+ * Takes just the wanted layers out of a containerd store, as they are stored there, by its API alone: for an engine that cannot
+ * push to this process. False when it does not give them all.
+ */
+export async function takeStored(shelf: Shelf, options: EngineDepartureOptions): Promise<boolean> {
+  const { engine, image, info, want, runs } = options;
+  const name = temporaryName("localhost", `${image.path}/blobs`, runs);
+  const manifest = await storedManifest(engine, info.id, info.platform, name);
+  if (manifest?.layers.length !== info.diffIds.length || manifest.config.size > MAX_CONFIG) return false;
+  const wanted = new Map<Digest, { diffId: Digest; blob: Descriptor }>();
+  for (const [index, blob] of manifest.layers.entries()) {
+    const diffId = info.diffIds[index] ?? "";
+    if (want.diffIds.includes(diffId) && !shelf.has(diffId)) wanted.set(blob.digest, { diffId, blob });
+  }
+  let config: Buffer | undefined;
+  const blobs = [manifest.config, ...[...wanted.values()].map(({ blob }) => blob)];
+  for await (const passing of storedBlobs(engine, blobs, name)) {
+    const layer = wanted.get(passing.digest);
+    if (layer !== undefined) await shelve(shelf, layer, passing);
+    else if (passing.digest === manifest.config.digest) config = await whole(passing);
+  }
+  if (config === undefined || want.diffIds.some((diffId) => !shelf.has(diffId))) return false;
+  shelf.finish(config);
+  return true;
+}
+
+async function shelve(
+  shelf: Shelf,
+  { diffId, blob }: { diffId: Digest; blob: Descriptor },
+  { digest, chunks }: PassingBlob,
+): Promise<void> {
+  const { size } = blob;
+  await handOn(chunks(), { what: `layer ${diffId}`, digest, size }, async (stream) => {
+    if (digest === diffId) await shelf.pack(diffId, size, stream);
+    else await shelf.take(diffId, blob, stream);
+  });
+}
+
+async function whole({ digest, chunks }: PassingBlob): Promise<Buffer | undefined> {
+  const parts: Buffer[] = [];
+  for await (const chunk of chunks()) parts.push(chunk);
+  const bytes = Buffer.concat(parts);
+  return digestOf(bytes) === digest ? bytes : undefined;
+}

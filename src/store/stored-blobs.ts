@@ -1,0 +1,112 @@
+import type { Engine } from "../engine/engine.ts";
+import { isPlatform } from "../engine/platform.ts";
+import { blobPath } from "../image/archive/listing.ts";
+import { tarEntries } from "../image/archive/tar-entries.ts";
+import { writeOciLayout } from "../image/archive/write-oci-layout.ts";
+import { digestOf, isDigest, type Digest } from "../image/digest.ts";
+import {
+  InvalidImage,
+  isIndex,
+  MAX_MANIFEST,
+  MEDIA_TYPE,
+  parseManifest,
+  writeManifest,
+  type Descriptor,
+  type Index,
+  type Manifest,
+} from "../image/manifest.ts";
+
+/** A blob that is passing. */
+export interface PassingBlob {
+  digest: Digest;
+  chunks: () => AsyncGenerator<Buffer>;
+}
+
+/**
+ * Some blobs of a containerd store, and nothing else, in any order; none at all when one of them is not there. No call of the
+ * API gives them. But `docker save` gives every blob that a manifest names, whatever it is: so an image is loaded that names
+ * these blobs where others have their layers (1 kB), saved, and removed. Their media type is no layer's, so that nobody
+ * tries to unpack them: 26.1 and 28.5 take such an image for an attestation.
+ *
+ * @param name a name that nobody else uses; gone when this is done
+ */
+export async function* storedBlobs(
+  engine: Engine,
+  blobs: readonly Pick<Descriptor, "digest" | "size">[],
+  name: string,
+): AsyncGenerator<PassingBlob> {
+  const rootfs = { type: "layers", diff_ids: blobs.map(({ digest }) => digest) };
+  const config = Buffer.from(JSON.stringify({ architecture: "unknown", os: "unknown", rootfs }));
+  const manifest = writeManifest({
+    mediaType: MEDIA_TYPE.ociManifest,
+    config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
+    layers: blobs.map(({ digest, size }) => ({ mediaType: "application/octet-stream", digest, size })),
+  });
+  const paths = new Map(blobs.map(({ digest }) => [blobPath(digest), digest]));
+  try {
+    await engine.loadImage(writeOciLayout({ config, manifest, blobs: [], names: [name] }));
+    for await (const entry of tarEntries(await engine.saveImage(name))) {
+      const digest = paths.get(entry.path);
+      if (digest !== undefined) yield { digest, chunks: () => entry.chunks() };
+    }
+  } finally {
+    await engine.removeReference(name).catch(() => {}); // the next run does it
+  }
+}
+
+/**
+ * The manifest of an image in a containerd store, as the blob that it is. Some 100 ms and 5 kB, wherever the API reaches.
+ *
+ * @param id the image's ID: there, it is the digest of its manifest, or of an index that leads to it
+ * @param name a name that nobody else uses; gone when this settles
+ * @returns undefined when the engine does not give it
+ */
+export async function storedManifest(
+  engine: Engine,
+  id: string,
+  platform: string,
+  name: string,
+): Promise<Manifest | undefined> {
+  if (!isDigest(id)) return undefined;
+  const root = await readManifest(engine, id, name);
+  if (root === undefined || !isIndex(root)) return root;
+  const entry = root.manifests.find((one) => isFor(one, platform));
+  const found = entry === undefined ? undefined : await readManifest(engine, entry.digest, name);
+  return found === undefined || isIndex(found) ? undefined : found;
+}
+
+function isFor({ platform }: Index["manifests"][number], wanted: string): boolean {
+  if (platform === undefined) return false;
+  const { os, architecture, variant } = platform;
+  return isPlatform([os, architecture, variant].filter(Boolean).join("/"), wanted);
+}
+
+/** Undefined when it is not there, or no manifest. */
+async function readManifest(engine: Engine, digest: Digest, name: string): Promise<Manifest | Index | undefined> {
+  const parts: Buffer[] = [];
+  try {
+    // How large it is, nobody has told us; the engine finds out, see `withoutWords`.
+    for await (const { chunks } of storedBlobs(engine, [{ digest, size: MAX_MANIFEST }], name)) {
+      for await (const chunk of chunks()) parts.push(chunk);
+    }
+  } catch (error) {
+    if (!(error instanceof InvalidImage)) throw error; // the archive ends in the middle
+  }
+  const bytes = withoutWords(Buffer.concat(parts));
+  if (digestOf(bytes) !== digest) return undefined;
+  try {
+    return parseManifest(bytes);
+  } catch (error) {
+    if (error instanceof InvalidImage) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * A blob that is smaller than its descriptor says, an engine writes whole, and then breaks off with what is wrong, as JSON, in
+ * the middle of the archive ("unexpected copy size").
+ */
+function withoutWords(bytes: Buffer): Buffer {
+  const words = bytes.lastIndexOf('{"errorDetail"');
+  return words === -1 ? bytes : bytes.subarray(0, words);
+}

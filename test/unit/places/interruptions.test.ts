@@ -1,0 +1,70 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { makeImage } from "../image/archive/make-image.ts";
+import { folder, program, run, start } from "./cli.ts";
+import { layoutOf, look, whole, writeTree } from "./images.ts";
+
+const at = (name: string): string => join(folder, name);
+const image = await makeImage([3000, 700]);
+const large = await makeImage([3000, 8_000_000]);
+await writeTree(at("first"), layoutOf([{ image }]));
+await writeTree(at("second"), layoutOf([{ image: large }]));
+
+/** Resolves once a process has written the text to its stderr, or has ended. */
+async function untilPrinted(process: ReturnType<typeof start>, text: string): Promise<void> {
+  let seen = "";
+  await new Promise<void>((resolve) => {
+    process.stderr.on("data", (chunk: Buffer) => {
+      seen += chunk.toString();
+      if (seen.includes(text)) resolve();
+    });
+    process.stderr.once("end", resolve);
+  });
+}
+
+test.each(["the tunnel is open", "of 2 layers are there already", "sending", "storing"])(
+  "killed after %j: the layout holds what it held, and the next run is told of nothing",
+  async (moment) => {
+    const name = `killed-${moment.replace(/\W/g, "")}`;
+    const pull = ["pull", "--verbose", "--to", `oci:${name}`];
+    expect((await run(...pull, "app:v1", ...program, "push", "oci:first")).exitCode).toBe(0);
+    const killed = start(...pull, "app:v2", ...program, "push", "oci:second");
+    await untilPrinted(killed, moment);
+    killed.kill("SIGKILL");
+    await killed;
+    expect(await look("oci", at(name), "app:v1")).toEqual(whole(image));
+
+    expect((await run(...pull, "app:v2", ...program, "push", "oci:second")).exitCode).toBe(0);
+    expect(await look("oci", at(name), "app:v1")).toEqual(whole(image));
+    expect(await look("oci", at(name), "app:v2")).toEqual(whole(large));
+    expect((await readdir(at(name), { recursive: true })).filter((file) => /part|lock/.test(file))).toEqual([]);
+  },
+);
+
+test.each(["docker-archive", "oci-archive"] as const)(
+  "a %s is the old one until the new one is whole, and what a killed run left beside it goes",
+  async (kind) => {
+    const pull = ["pull", "--to", `${kind}:${kind}.tar`, "app:v1", ...program, "push"];
+    expect((await run(...pull, "oci:first")).exitCode).toBe(0);
+    const killed = start(...pull, "oci:second");
+    await untilPrinted(killed, "storing");
+    killed.kill("SIGKILL");
+    await killed;
+    expect([whole(image), whole(large)]).toContainEqual(await look(kind, at(`${kind}.tar`)));
+    expect((await run(...pull, "oci:second")).exitCode).toBe(0);
+    expect(await look(kind, at(`${kind}.tar`))).toEqual(whole(large));
+    expect((await readdir(folder)).filter((file) => file.endsWith(".part"))).toEqual([]);
+  },
+);
+
+test("several runs put images into one new layout at once: all are there", async () => {
+  const names = ["a:v1", "b:v1", "c:v1", "d:v1"];
+  const source = (index: number): string => (index % 2 === 0 ? "oci:first" : "oci:second");
+  const runs = await Promise.all(
+    names.map(async (name, index) => await run("pull", "--to", "oci:shared", name, ...program, "push", source(index))),
+  );
+  expect(runs.map(({ exitCode }) => exitCode)).toEqual([0, 0, 0, 0]);
+  for (const [index, name] of names.entries())
+    expect(await look("oci", at("shared"), name)).toEqual(whole(index % 2 === 0 ? image : large));
+});
