@@ -1,13 +1,19 @@
 import { execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import type { ArchivedLayer } from "../../../../src/image/archive/image-archive.ts";
 import { openDockerArchive } from "../../../../src/image/archive/open-docker-archive.ts";
 import { openOciArchive, openOciLayout } from "../../../../src/image/archive/open-oci.ts";
-import { writeDockerArchive, type LayerToWrite } from "../../../../src/image/archive/write-docker-archive.ts";
+import {
+  streamDockerArchive,
+  writeDockerArchive,
+  type LayerToStream,
+  type LayerToWrite,
+} from "../../../../src/image/archive/write-docker-archive.ts";
 import type { OciLayoutToWrite } from "../../../../src/image/archive/oci-layout.ts";
 import { listOciImage, putOciImage } from "../../../../src/image/archive/write-oci-directory.ts";
 import { writeOciLayout } from "../../../../src/image/archive/write-oci-layout.ts";
@@ -122,6 +128,60 @@ describe("a docker archive", () => {
     await expect(bytesOf(writeDockerArchive({ config: image.config, layers, names: [] }))).rejects.toThrow(
       "Size mismatch",
     );
+  });
+
+  describe("of layers that are still coming", () => {
+    /** Those at `indices`, in that order. */
+    async function* coming(indices: number[], change: Partial<LayerToStream> = {}): AsyncGenerator<LayerToStream> {
+      for (const at of indices) {
+        const bytes = image.layers[at] ?? Buffer.alloc(0);
+        const open = async (): Promise<Readable> => Readable.from([bytes], { objectMode: false });
+        yield { diffId: image.diffIds[at] ?? "", size: bytes.length, open, ...change };
+      }
+    }
+    const config = async (): Promise<Buffer> => image.config;
+
+    test("holds the same as one of files, whatever their order", async () => {
+      const here = image.diffIds.slice(0, 2);
+      const streamed = streamDockerArchive({ here, layers: coming([3, 2]), config, names: ["app:v1"] });
+      const layers = await layersOf(image, [0, 1]);
+      const written = writeDockerArchive({ config: image.config, layers, names: ["app:v1"] });
+      expect(await listed(await bytesOf(streamed))).toEqual(await listed(await bytesOf(written)));
+      const whole = streamDockerArchive({ here: [], layers: coming([2, 0, 3, 1]), config, names: [] });
+      await using archive = await openDockerArchive(await file(await bytesOf(whole)));
+      for (const [at, layer] of (await archive.find()).layers.entries()) {
+        expect(digestOf(await bytesOf(layer.open()))).toBe(image.diffIds[at]);
+      }
+    });
+
+    test("says what it holds behind all layers, so that one that breaks off holds nothing", async () => {
+      const order: string[] = [];
+      async function* layers(): AsyncGenerator<LayerToStream> {
+        for await (const layer of coming([0, 1, 2, 3])) yield ((order.push("layer"), layer));
+      }
+      const last = async (): Promise<Buffer> => (order.push("config"), image.config);
+      const tar = await bytesOf(streamDockerArchive({ here: [], layers: layers(), config: last, names: [] }));
+      expect(order).toEqual(["layer", "layer", "layer", "layer", "config"]);
+      const { stdout } = await promisify(execFile)("tar", ["tf", await file(tar)]);
+      expect(stdout.split("\n").findIndex((name) => name.endsWith(".json"))).toBe(4);
+    });
+
+    test.each<[string, AsyncIterable<LayerToStream>, string]>([
+      ["a layer is missing", coming([0, 1, 2]), "not the layers of its config"],
+      ["a layer is larger than was said", coming([0, 1, 2, 3], { size: 10 }), "Size mismatch"],
+      [
+        "a layer breaks off",
+        coming([0], { open: async () => Readable.from(failing(), { objectMode: false }) }),
+        "it broke off",
+      ],
+    ])("fails when %s", async (_name, layers, words) => {
+      await expect(bytesOf(streamDockerArchive({ here: [], layers, config, names: [] }))).rejects.toThrow(words);
+    });
+
+    async function* failing(): AsyncGenerator<Buffer> {
+      yield Buffer.alloc(100);
+      throw new Error("it broke off");
+    }
   });
 
   test("fails when a file is not there", async () => {
