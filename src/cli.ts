@@ -76,6 +76,9 @@ Examples:
 with nothing but Docker on the other side:
   docker-over-ssh push app:v2 ssh prod docker system dial-stdio
   docker-over-ssh push app:v2 ssh://deploy@prod
+with no engine on this side, but docker-archive:FILE, oci:FOLDER or oci-archive:FILE, [:NAME] behind it:
+  docker-over-ssh push oci:./layout:v2 ssh prod "docker-over-ssh pull app:v2"
+  docker-over-ssh pull --to docker-archive:app.tar app:v2 ssh ci "docker-over-ssh push app:v2"
 
 Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-status.md.`,
     );
@@ -106,7 +109,7 @@ Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-st
         "load what is missing into the engine (the default), or let the engine pull by itself",
       ).choices(["load", "pull"]),
     )
-    .option("--to <place>", "put it into docker-archive:FILE, oci:FOLDER or oci-archive:FILE instead of an engine")
+    .option("--to <place>", "put it into docker-archive:FILE, oci:FOLDER or oci-archive:FILE, not into an engine")
     .addOption(
       new Option(
         "--max-size <size>",
@@ -123,7 +126,10 @@ type Transfer = (request: Request, around: Surroundings) => Promise<void>;
 function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (job: Job) => void): void {
   command
     .usage("[options] IMAGE [COMMAND...]")
-    .argument("<IMAGE>", "name of the image, the same on both sides")
+    .argument(
+      "<IMAGE>",
+      "name of the image, the same on both sides; or, to push, docker-archive:FILE, oci:FOLDER or oci-archive:FILE, [:NAME] behind it",
+    )
     .argument("[COMMAND...]", "program and arguments that start the other side; passed on untouched")
     .passThroughOptions()
     .addOption(

@@ -66,7 +66,7 @@ export function readPlace(given: string): Place | undefined {
 
 /** What is said of an engine has no meaning where there is none. Throws a `usage` Failure for such options. */
 export function refuseOptions({ given }: Place, options: Record<string, string | undefined>): void {
-  const [option] = Object.keys(options).filter((name) => options[name] !== undefined);
+  const option = Object.keys(options).find((name) => options[name] !== undefined);
   if (option === undefined) return;
   throw new Failure("usage", `${option} is for an engine, and ${given} is a place without one`, {
     expected: `an image in an engine, or no ${option}`,

@@ -34,7 +34,8 @@ async function refuseOtherFolder(path: string): Promise<void> {
 /** Where the file is to be, or the lowest of a layout's folders that is there already. */
 async function nearestFolder({ kind, path }: FilePlace): Promise<string> {
   let folder = dirname(path);
-  while (kind === "oci" && folder !== dirname(folder) && !(await exists(folder))) folder = dirname(folder);
+  if (kind !== "oci") return folder;
+  while (folder !== dirname(folder) && !(await exists(folder))) folder = dirname(folder);
   return folder;
 }
 

@@ -17,9 +17,9 @@ export interface Served {
   /** Bottom first. */
   diffIds: readonly Digest[];
   /** Puts the wanted layers on the shelf, and finishes it. `signal`: nobody waits for them any more. */
-  fill(shelf: Shelf, registry: EmbeddedRegistry, signal: AbortSignal): Promise<void>;
+  fill: (shelf: Shelf, registry: EmbeddedRegistry, signal: AbortSignal) => Promise<void>;
   /** All of it, for an engine that pulls by itself. */
-  whole(offer: Offer, registry: EmbeddedRegistry, spool: Spool): Promise<RegistryContent>;
+  whole: (offer: Offer, registry: EmbeddedRegistry, spool: Spool) => Promise<RegistryContent>;
 }
 
 /** Serves an image from a registry in this process, on the tunnel's streams. */

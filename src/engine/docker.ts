@@ -47,7 +47,8 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
     listImageIds: () => listImageIds(api),
     layerSizes: (reference) => layerSizes(api, reference),
     listedSize: (reference) => listedSize(api, reference),
-    loadImage: (archive, platform) => loadImage(api, archive, platform),
+    // Every Docker takes gzip; Podman (4.3) knows a docker archive as a plain tar only.
+    loadImage: (archive, platform) => loadImage(api, archive, platform, async () => !(await isPodman(api))),
     saveImage: (reference, options = {}) => saveImage(api, reference, options),
     pullImage: (reference, options = {}) => pullImage(api, reference, options),
     pushImage: (reference, options = {}) => pushImage(api, reference, options),
@@ -60,23 +61,32 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
   };
 }
 
+interface VersionAnswer {
+  Version: string;
+  Os: string;
+  Arch: string;
+  Components?: { Name: string }[];
+}
+
+async function isPodman(api: DockerApi): Promise<boolean> {
+  return namesPodman((await api.json("GET", "/version")) as VersionAnswer);
+}
+
+function namesPodman({ Components }: VersionAnswer): boolean {
+  return Components?.some(({ Name }) => Name === "Podman Engine") ?? false;
+}
+
 async function readInfo(api: DockerApi, apiVersion: string): Promise<EngineInfo> {
   const [version, info] = await Promise.all([api.json("GET", "/version"), api.json("GET", "/info")]);
-  const { Version, Os, Arch, Components } = version as {
-    Version: string;
-    Os: string;
-    Arch: string;
-    Components?: { Name: string }[];
-  };
+  const { Version, Os, Arch } = version as VersionAnswer;
   const { DriverStatus } = info as { DriverStatus?: [string, string][] | null };
-  const isPodman = Components?.some(({ Name }) => Name === "Podman Engine");
   const isContainerd = DriverStatus?.some(
     ([key, value]) => key === "driver-type" && value === "io.containerd.snapshotter.v1",
   );
   return {
     version: Version,
     apiVersion,
-    store: isPodman ? "podman" : isContainerd ? "containerd" : "graphdriver",
+    store: namesPodman(version as VersionAnswer) ? "podman" : isContainerd ? "containerd" : "graphdriver",
     platform: `${Os}/${Arch}`, // `/info` has the kernel's name of it, x86_64
   };
 }

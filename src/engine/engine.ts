@@ -104,7 +104,7 @@ export interface Engine extends AsyncDisposable {
    * Loads an archive, which it reads to its end. The whole answer is read: a containerd store reports what it could not
    * unpack in a line behind status 200. `platform` makes engines from API 1.48 on check that the image is complete.
    * A load that has begun ends by itself: when the signal that the engine was opened with is aborted, the rest of an archive
-   * that goes over a wire is left out, and the engine refuses what is cut short.
+   * that goes over an engine's only connection is left out, and the engine refuses what is cut short.
    */
   loadImage(archive: Readable, platform?: string): Promise<void>;
   /** An image as `docker save` writes it. The caller reads it to its end, or destroys it. */

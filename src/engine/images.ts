@@ -74,14 +74,21 @@ export async function listedSize(api: DockerApi, reference: string): Promise<num
   return images[0]?.Size;
 }
 
-export async function loadImage(api: DockerApi, archive: Readable, platform?: string): Promise<void> {
+/** `takesGzip` is asked where the archive goes over a wire. */
+export async function loadImage(
+  api: DockerApi,
+  archive: Readable,
+  platform: string | undefined,
+  takesGzip: () => Promise<boolean>,
+): Promise<void> {
   const asks = platform !== undefined && isAtLeast(api.version ?? "", LOAD_PLATFORM);
   const query = { quiet: true, platform: asks ? platformObject(platform) : undefined };
+  const alone = isOneStream(api.endpoint.address);
   try {
-    const sent = isOneStream(api.endpoint.address) ? packed(archive, api.signal) : archive;
+    const sent = alone ? overOneStream(archive, await takesGzip(), api.signal) : archive;
     await followLoad(await api.stream("POST", "/images/load", { query, archive: sent, effect: "completes" }));
   } catch (error) {
-    if (isOneStream(api.endpoint.address)) api.signal?.throwIfAborted();
+    if (alone) api.signal?.throwIfAborted();
     throw archive.errored ?? error; // an archive that cannot be read on ends the connection
   } finally {
     archive.destroy();
@@ -89,22 +96,17 @@ export async function loadImage(api: DockerApi, archive: Readable, platform?: st
 }
 
 /**
- * An archive for the way over a wire: gzip, which every engine takes, 20.10 and Podman too. When we are told to stop, or it
- * cannot be read on, it is cut short in good order as far as HTTP goes: the engine refuses it and tidies up. To break the
- * connection instead would interrupt the load (moby #51623), and cost the only connection there is.
+ * An archive for an engine with one connection. When we are told to stop, or the archive cannot be read on, it is cut short in
+ * good order as far as HTTP goes: the engine refuses it and tidies up. To break the connection instead would interrupt the
+ * load (moby #51623), and cost the only one there is.
  */
-function packed(archive: Readable, signal: AbortSignal | undefined): Readable {
-  return Readable.from(
-    untilItBreaksOff(
-      pipeline(archive, gzip(), () => {}),
-      signal,
-    ),
-    { objectMode: false },
-  );
+function overOneStream(archive: Readable, packed: boolean, signal: AbortSignal | undefined): Readable {
+  const chunks = packed ? pipeline(archive, gzip(), () => {}) : archive;
+  return Readable.from(untilItBreaksOff(chunks, signal), { objectMode: false });
 }
 
-/** How a block of gzip begins (RFC 1952, 2.3.1). With nothing behind it, nobody takes what came before for all there is. */
-const BLOCK_BEGINS = Buffer.from([0x1f, 0x8b]);
+/** The beginning of a block of gzip (RFC 1952, 2.3.1), or of no tar header: nobody takes what came before for all there is. */
+const BROKEN_OFF = Buffer.from([0x1f, 0x8b]);
 
 async function* untilItBreaksOff(
   chunks: AsyncIterable<Buffer>,
@@ -116,7 +118,7 @@ async function* untilItBreaksOff(
       yield chunk;
     }
   } catch {
-    yield BLOCK_BEGINS; // why, whoever loads it looks at
+    yield BROKEN_OFF; // why, whoever loads it looks at
   }
 }
 

@@ -42,12 +42,14 @@ export async function* storedBlobs(
     config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
     layers: blobs.map(({ digest, size }) => ({ mediaType: "application/octet-stream", digest, size })),
   });
-  const paths = new Map(blobs.map(({ digest }) => [blobPath(digest), digest]));
+  const paths = new Map(blobs.map((blob) => [blobPath(blob.digest), blob]));
   try {
     await engine.loadImage(writeOciLayout({ config, manifest, blobs: [], names: [name] }));
     for await (const entry of tarEntries(await engine.saveImage(name))) {
-      const digest = paths.get(entry.path);
-      if (digest !== undefined) yield { digest, chunks: () => entry.chunks() };
+      const blob = paths.get(entry.path);
+      if (blob === undefined) continue;
+      if (entry.size > blob.size) throw new InvalidImage(`${entry.path} in the archive is larger than it should be`);
+      yield { digest: blob.digest, chunks: () => entry.chunks() };
     }
   } finally {
     await engine.removeReference(name).catch(() => {}); // the next run does it

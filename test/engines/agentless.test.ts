@@ -211,13 +211,13 @@ describe.skipIf(why)("what goes wrong with an engine alone, and what is left: no
     expect(await dos(line)).toMatchObject({ exitCode: 2 });
   });
 
-  /** Runs a push whose load has begun: on a slow wire, it takes seconds. */
+  /** Runs a push whose load has begun: it takes the layers as they come, for seconds on a slow wire. */
   async function whileLoading(): Promise<{ run: ReturnType<typeof startDos> }> {
     await bed.limitRate(8);
     const pid = join(folder, "pid");
     const ssh = `echo $$ > ${pid}; exec ssh far docker system dial-stdio`;
     const run = startDos(["push", "--verbose", "agentless-failing:v1", "sh", "-c", ssh, "system", "dial-stdio"]);
-    await untilPrinted(run, "loading");
+    await untilPrinted(run, "sending");
     return { run };
   }
 
@@ -242,7 +242,7 @@ describe.skipIf(why)("what goes wrong with an engine alone, and what is left: no
     await bed.limitRate(8);
     const line = ["push", "--verbose", "agentless-failing:v1", ...DIAL];
     const run = execa("docker-over-ssh", line, { env: bed.env, stdin: "ignore", reject: false, detached: true });
-    await untilPrinted(run, "loading");
+    await untilPrinted(run, "sending");
     process.kill(-(run.pid ?? 0), "SIGINT");
     const { exitCode, stderr } = await run;
     expect(exitCode).toBe(130);

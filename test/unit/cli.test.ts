@@ -75,9 +75,13 @@ describe("options", () => {
   });
 
   test("--via chooses how a pull brings the image into the engine", async () => {
-    expect((await read("pull", "app")).job?.request.via).toBe("load");
+    expect((await read("pull", "app")).job?.request.via).toBeUndefined();
     expect((await read("pull", "--via", "pull", "app")).job?.request.via).toBe("pull");
   });
+});
+
+test("--to names where a pull puts the image", async () => {
+  expect((await read("pull", "--to", "oci:layout:v2", "app")).job?.request.to).toBe("oci:layout:v2");
 });
 
 describe("a wrong command line has status 2 and says what is wrong", () => {

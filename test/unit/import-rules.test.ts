@@ -16,10 +16,7 @@ const ROOMS: Record<string, string[]> = {
   departure: ["conversation.ts", "engine", "image", "output", "packing", "registry", "store", "streams"],
   arrival: ["conversation.ts", "engine", "image", "output", "registry", "stdio-tunnel", "store", "streams"],
   // Above them: it runs either of them, or both.
-  far: [
-    ...["arrival", "departure", "engine", "image", "output", "stdio-tunnel", "streams"],
-    ...["pull.ts", "push.ts", "transfer.ts", "version.ts"],
-  ],
+  far: "arrival departure engine image output stdio-tunnel streams pull.ts push.ts transfer.ts version.ts".split(" "),
 };
 
 /** Libraries that one file alone may know, so that a change of library is a change of one file. */
@@ -57,9 +54,12 @@ test("every room has a rule", () => {
 
 test("the command line knows the two commands and nothing behind them", () => {
   const own = importsOf("cli.ts").filter((name) => name.startsWith("."));
-  expect(own.toSorted()).toEqual([
-    ...["./far/transfers.ts", "./far/transfers.ts"], // when they run
-    ...["./pull.ts", "./push.ts", "./transfer.ts", "./version.ts"],
+  expect([...new Set(own)].toSorted()).toEqual([
+    "./far/transfers.ts",
+    "./pull.ts",
+    "./push.ts",
+    "./transfer.ts",
+    "./version.ts",
   ]);
 });
 

@@ -14,7 +14,7 @@ export interface ArchivedLayer {
    * The stored bytes. Fails with `InvalidImage` at their end when they are not of that digest and size. Whoever opens it
    * owns the stream; it may be opened several times, also at once.
    */
-  open(): Readable;
+  open: () => Readable;
 }
 
 /** An image in an archive: proven but for its layers, which are when they are read. */

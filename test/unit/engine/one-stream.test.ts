@@ -44,6 +44,7 @@ describe("an engine behind a stream", () => {
 
   test("keeps it when it answers with errors, in a status or in a load's progress", async () => {
     await using far = await fakeEngine({
+      "GET /version": (_request, response) => answer(response, 200, {}),
       "POST /images/load": (_request, response) => {
         response.write('{"errorDetail":{"message":"no such platform"},"error":"no such platform"}\n');
         response.end('{"stream":"and more of it"}\n');
@@ -96,13 +97,16 @@ describe("an engine behind a stream", () => {
 
 describe("an archive for an engine behind a stream", () => {
   /** An engine that takes its time to read what is loaded into it; it answers when that has ended, in whatever way. */
-  async function loading(): Promise<{ socketPath: string; bodies: IncomingMessage[] } & AsyncDisposable> {
+  async function loading(
+    name = "Engine",
+  ): Promise<{ socketPath: string; bodies: IncomingMessage[] } & AsyncDisposable> {
     const folder = await temporaryFolder();
     const socketPath = join(folder.path, "engine.sock");
     const bodies: IncomingMessage[] = [];
     const server = createServer((request, response) => {
       response.setHeader("Api-Version", "1.41");
       if (request.url?.includes("_ping")) return void response.end("OK");
+      if (request.url?.includes("/version")) return answer(response, 200, { Components: [{ Name: name }] });
       bodies.push(request);
       request.once("end", () => answer(response, 500, { message: "unexpected EOF" }));
     });
@@ -127,6 +131,15 @@ describe("an archive for an engine behind a stream", () => {
     const body = await buffer(far.bodies[0] as IncomingMessage);
     expect(body.length).toBeLessThan(content.length / 20);
     expect(gunzipSync(body).equals(content)).toBe(true);
+    await load;
+  });
+
+  test("stays as it is for Podman", async () => {
+    await using far = await loading("Podman Engine");
+    await using engine = await openEngine(overStream(far.socketPath).endpoint);
+    const load = rejection(engine.loadImage(Readable.from([Buffer.from("a tar")])));
+    await expect.poll(() => far.bodies.length).toBe(1);
+    expect((await buffer(far.bodies[0] as IncomingMessage)).toString()).toBe("a tar");
     await load;
   });
 

@@ -176,6 +176,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a far command", 
   });
 
   test("an engine that hangs up in order has not been lost", async () => {
+    routes["GET /version"] = (_request, response) => answer(response, 200, {});
     routes["POST /images/load"] = (_request, response) => {
       response.setHeader("Connection", "close");
       answer(response, 500, { message: "no" });

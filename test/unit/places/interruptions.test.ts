@@ -24,7 +24,7 @@ async function untilPrinted(process: ReturnType<typeof start>, text: string): Pr
 }
 
 test.each(["the tunnel is open", "of 2 layers are there already", "sending", "storing"])(
-  "killed after %j: the layout holds what it held, and the next run is told of nothing",
+  "killed after %j: the layout holds what it held, and the next run brings the rest",
   async (moment) => {
     const name = `killed-${moment.replace(/\W/g, "")}`;
     const pull = ["pull", "--verbose", "--to", `oci:${name}`];

@@ -120,7 +120,8 @@ describe("what is not what it says is not sent on, and nothing that was there ch
         await writeTree(at("lies-1"), entries);
       },
       "oci:lies-1",
-      /in lies-1 is not what it should be: .*(?:in truth|cannot be unpacked)/,
+      // Whichever end has read to the end first.
+      /(?:in lies-1|a layer) is not what it should be: .*(?:in truth|cannot be unpacked)/,
     ],
     [
       "a blob is of its digest, and unpacks to another layer than the config says",
@@ -132,7 +133,7 @@ describe("what is not what it says is not sent on, and nothing that was there ch
         await writeFile(at("lies-2/index.json"), JSON.stringify(index));
       },
       "oci:lies-2",
-      /in lies-2 is not what it should be: the plain layer .* is in truth/,
+      /(?:in lies-2|a layer) is not what it should be: the plain layer .* is in truth/,
     ],
     [
       "a plain layer is another one than the config says",

@@ -18,6 +18,8 @@ await writeTar(at("podman.tar"), await savePodman(image));
 await writeTar(at("legacy.tar"), await saveLegacy(image));
 await writeTar(at("saved.tar"), saveOci(image, plain));
 await writeTar(at("packed.tar"), saveOci(image, gzipped));
+await writeTree(at("next"), layoutOf([{ image: next, ref: "v2" }]));
+await writeTar(at("next.tar"), await savePodman(next));
 
 const kinds = ["oci", "oci-archive", "docker-archive"] as const;
 const forms = [
@@ -51,23 +53,28 @@ describe.concurrent("without an engine on either side", () => {
   );
 });
 
-test("a second version: only its new layers are sent, counted on the wire, and both images are whole", async () => {
-  const push = async (source: string, name: string, sent: string) =>
-    await run("push", source, "sh", "-c", `tee "$0" | "$@"`, at(sent), ...program, "pull", "--to", "oci:grown", name);
-  await writeTree(at("next"), layoutOf([{ image: next, ref: "v2" }]));
-  expect((await push("docker-archive:podman.tar", "app:v1", "sent-1")).exitCode).toBe(0);
-  const second = await push("oci:next", "app:v2", "sent-2");
-  expect(second.stderr).toContain("for 2 layers, 2 layers");
-  expect((await stat(at("sent-1"))).size).toBeGreaterThan(240_000);
-  expect((await stat(at("sent-2"))).size).toBeLessThan(80_000);
-  for (const [name, sent] of [["app:v1", image] as const, ["app:v2", next] as const])
-    expect(await look("oci", at("grown"), name)).toEqual(whole(sent));
-  // A name moves, and what it led to before stays under its others.
-  expect((await push("oci:next", "app:v1", "sent-3")).stderr).toContain("for 0 layers, 4 layers");
-  expect(await look("oci", at("grown"), "app:v1")).toEqual(whole(next));
-  const { manifests } = JSON.parse(await readFile(at("grown/index.json"), "utf8")) as { manifests: object[] };
-  expect(manifests).toHaveLength(2);
-});
+test.each([
+  ["oci:next", "grown"],
+  ["docker-archive:next.tar", "grown-plain"],
+])(
+  "a second version, from %s: only its new layers are sent, counted on the wire, and both are whole",
+  async (source, to) => {
+    const push = async (from: string, name: string, sent: string) =>
+      await run("push", from, "sh", "-c", `tee "$0" | "$@"`, at(sent), ...program, "pull", "--to", `oci:${to}`, name);
+    expect((await push("docker-archive:podman.tar", "app:v1", "sent-1")).exitCode).toBe(0);
+    const second = await push(source, "app:v2", "sent-2");
+    expect(second.stderr).toContain("for 2 layers, 2 layers");
+    expect((await stat(at("sent-1"))).size).toBeGreaterThan(240_000);
+    expect((await stat(at("sent-2"))).size).toBeLessThan(80_000);
+    for (const [name, sent] of [["app:v1", image] as const, ["app:v2", next] as const])
+      expect(await look("oci", at(to), name)).toEqual(whole(sent));
+    // A name moves, and leads to one image.
+    expect((await push(source, "app:v1", "sent-3")).stderr).toContain("for 0 layers, 4 layers");
+    expect(await look("oci", at(to), "app:v1")).toEqual(whole(next));
+    const { manifests } = JSON.parse(await readFile(join(at(to), "index.json"), "utf8")) as { manifests: object[] };
+    expect(manifests).toHaveLength(2);
+  },
+);
 
 test("from layout to layout the manifest keeps its digest", async () => {
   for (const to of ["oci:kept:v9", "oci-archive:kept.tar:v9"])

@@ -1,0 +1,127 @@
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { describe, expect, test } from "vitest";
+import type { Engine } from "../../../src/engine/engine.ts";
+import { blobPath } from "../../../src/image/archive/listing.ts";
+import { writeTar, type FileToWrite } from "../../../src/image/archive/write-tar.ts";
+import { digestOf } from "../../../src/image/digest.ts";
+import { InvalidImage, MAX_MANIFEST, MEDIA_TYPE, writeManifest } from "../../../src/image/manifest.ts";
+import { storedBlobs, storedManifest } from "../../../src/store/stored-blobs.ts";
+
+const descriptor = (text: string) => ({ mediaType: MEDIA_TYPE.ociLayer, digest: digestOf(text), size: text.length });
+const image = writeManifest({
+  mediaType: MEDIA_TYPE.ociManifest,
+  config: descriptor("config"),
+  layers: [descriptor("one"), descriptor("another")],
+});
+const index = Buffer.from(
+  JSON.stringify({
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPE.ociIndex,
+    manifests: [
+      { ...descriptor("arm"), platform: { os: "linux", architecture: "arm64" } },
+      { ...image.descriptor, platform: { os: "linux", architecture: "amd64" } },
+    ],
+  }),
+);
+
+/** A containerd store with these blobs, which saves of the image that was loaded last as 26.1 and 28.5 do. */
+function engineWith(blobs: readonly Buffer[], save?: (asked: string[]) => Readable) {
+  const held = new Map(blobs.map((blob) => [digestOf(blob), blob]));
+  const removed: string[] = [];
+  let asked: { digest: string; size: number }[] = [];
+  const engine = {
+    async loadImage(archive: Readable) {
+      const text = (await buffer(archive)).toString();
+      const manifest = /\{"schemaVersion":2,"mediaType":"[^"]*manifest[^"]*","config".*?\]\}/.exec(text)?.[0] ?? "";
+      asked = (JSON.parse(manifest) as { layers: typeof asked }).layers;
+    },
+    async saveImage() {
+      if (save !== undefined) return save(asked.map(({ digest }) => digest));
+      const files: FileToWrite[] = [];
+      for (const { digest, size } of asked) {
+        const content = held.get(digest);
+        if (content === undefined) return writeTar([]); // one that is missing takes the others along
+        if (content.length === size) files.push({ path: blobPath(digest), content });
+        else return brokenOff(digest, size, content);
+      }
+      return writeTar(files);
+    },
+    async removeReference(name: string) {
+      removed.push(name);
+    },
+  };
+  return { engine: engine as unknown as Engine, removed };
+}
+
+/** "unexpected copy size": the blob, and then the reason, where a larger one should be. */
+function brokenOff(digest: string, size: number, content: Buffer): Readable {
+  const words = `{"errorDetail":{"message":"unexpected copy size for ${blobPath(digest)}"},"error":"…"}\r\n`;
+  const header = writeTar([{ path: blobPath(digest), file: "/dev/null", size }]);
+  return Readable.from(
+    (async function* () {
+      const { value } = (await (header as AsyncIterable<Buffer>)[Symbol.asyncIterator]().next()) as { value: Buffer };
+      yield Buffer.concat([value.subarray(0, 512), content, Buffer.from(words)]);
+    })(),
+  );
+}
+
+describe("the manifest of an image in a containerd store", () => {
+  test("is read as the blob that it is", async () => {
+    const { engine, removed } = engineWith([image.bytes]);
+    const found = await storedManifest(engine, image.descriptor.digest, "linux/amd64", "localhost/x:trial");
+    expect(found?.layers.map(({ digest }) => digest)).toEqual([digestOf("one"), digestOf("another")]);
+    expect(removed).toEqual(["localhost/x:trial"]);
+  });
+
+  test("is found through an index", async () => {
+    const { engine } = engineWith([image.bytes, index]);
+    const found = await storedManifest(engine, digestOf(index), "linux/amd64", "t");
+    expect(found?.config.digest).toBe(digestOf("config"));
+  });
+
+  test.each<[string, string, string]>([
+    ["is not there for that platform", digestOf(index), "linux/s390x"],
+    ["is not there", digestOf("nowhere"), "linux/amd64"],
+    ["is something else", digestOf("no manifest"), "linux/amd64"],
+    ["has no digest for an ID", "app:v1", "linux/amd64"],
+  ])("%s", async (_, id, platform) => {
+    const { engine } = engineWith([image.bytes, index, Buffer.from("no manifest")]);
+    expect(await storedManifest(engine, id, platform, "t")).toBeUndefined();
+  });
+
+  test("that is not what its digest says is none", async () => {
+    const lying = ([digest = ""]: string[]): Readable => brokenOff(digest, MAX_MANIFEST, Buffer.from('{"layers":[]}'));
+    const { engine, removed } = engineWith([], lying);
+    expect(await storedManifest(engine, image.descriptor.digest, "linux/amd64", "t")).toBeUndefined();
+    expect(removed).toEqual(["t"]);
+  });
+});
+
+describe("blobs of a containerd store", () => {
+  const take = async (engine: Engine, ...texts: string[]): Promise<string[]> => {
+    const taken: string[] = [];
+    for await (const { chunks } of storedBlobs(engine, texts.map(descriptor), "t")) {
+      for await (const chunk of chunks()) taken.push(chunk.toString());
+    }
+    return taken;
+  };
+
+  test("come, those that were asked for and no others", async () => {
+    const { engine, removed } = engineWith(["one", "another", "a third"].map((text) => Buffer.from(text)));
+    expect(await take(engine, "another", "one")).toEqual(["another", "one"]);
+    expect(removed).toEqual(["t"]);
+  });
+
+  test("one that is not there takes the others along", async () => {
+    const { engine } = engineWith([Buffer.from("one")]);
+    expect(await take(engine, "one", "nowhere")).toEqual([]);
+  });
+
+  test("one that is larger than its descriptor says is not read", async () => {
+    const large = ([digest = ""]: string[]): Readable => brokenOff(digest, 2 ** 40, Buffer.from("x"));
+    const { engine, removed } = engineWith([], large);
+    await expect(take(engine, "one")).rejects.toThrow(InvalidImage);
+    expect(removed).toEqual(["t"]);
+  });
+});
