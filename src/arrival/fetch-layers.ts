@@ -4,10 +4,12 @@ import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { AnnouncedLayer } from "../conversation.ts";
 import { checkLayer } from "../image/archive/check-layer.ts";
+import { refuseOtherType } from "../image/archive/compression.ts";
 import type { SizeLimit } from "../image/archive/prove.ts";
 import type { LayerToStream } from "../image/archive/write-docker-archive.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
+import { Failure } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import { isBroken, refuseWithoutSpace, spoolFailure, type Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
@@ -75,11 +77,13 @@ export async function* streamLayers(
   layers: Queue<AnnouncedLayer>,
   { client, repository, signal, onBytes, onLayer, limit }: FetchOptions,
 ): AsyncGenerator<ComingLayer> {
+  signal.throwIfAborted(); // one that has been aborted says so no more
   const onStop = (): void => layers.end();
   signal.addEventListener("abort", onStop);
   try {
     for await (const { diffId, ...blob } of layers) {
       signal.throwIfAborted();
+      refuseOtherType(blob.mediaType);
       limit.refuse(blob.size);
       const open = async (): Promise<Readable> => {
         const body = await client.stream(repository, blob.digest);
@@ -99,7 +103,8 @@ export async function* streamLayers(
 
 /** What went wrong while layers were fetched, as a person should be told it. */
 export async function fetchFailure(error: unknown, signal: AbortSignal): Promise<unknown> {
-  // A broken connection is often the first sign of what the sender is about to say.
-  if (isBroken(error) && !signal.aborted) await within(LAST_WORDS, once(signal, "abort"));
+  // A connection that breaks, before an answer or in it, is often the first sign of what the sender is about to say.
+  const isSign = isBroken(error) || (error instanceof Failure && error.code === "registry-unavailable");
+  if (isSign && !signal.aborted) await within(LAST_WORDS, once(signal, "abort"));
   return signal.aborted ? signal.reason : spoolFailure(error, "loaded");
 }

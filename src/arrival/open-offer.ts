@@ -1,4 +1,6 @@
 import type { Offer } from "../conversation.ts";
+import { isPlatform } from "../engine/platform.ts";
+import { refuseOtherType } from "../image/archive/compression.ts";
 import { InvalidImage, MAX_CONFIG, parseConfig, type SentManifest } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
@@ -20,11 +22,15 @@ export async function openOffer(
   try {
     const manifest = await client.manifest(repository, tag, about.platform);
     const config = await client.blob(repository, manifest.config, MAX_CONFIG);
-    const { diffIds } = parseConfig(config);
+    const { diffIds, platform } = parseConfig(config);
+    // One of the two may leave the variant out: engines do.
+    if (!isPlatform(platform, about.platform) && !isPlatform(about.platform, platform))
+      throw new InvalidImage(`its config is for ${platform}, offered was ${about.platform}`);
     if (diffIds.join() !== about.diffIds.join())
       throw new InvalidImage("its config names other layers than were offered");
     if (diffIds.length !== manifest.layers.length)
       throw new InvalidImage("its manifest and its config differ in layers");
+    for (const { mediaType } of manifest.layers) refuseOtherType(mediaType);
     return { manifest, config };
   } catch (error) {
     if (!(error instanceof InvalidImage)) throw error;

@@ -29,6 +29,8 @@ const MANIFEST_TYPES = [
 const MAX_CONNECTIONS = 8;
 /** An index may name another; no tool nests deeper than one, and a circle must end. */
 const MAX_DEPTH = 3;
+/** Platforms that a person is told of. */
+const MAX_LISTED = 10;
 
 export interface RegistryClientOptions {
   /** Opens a connection to the registry; the client owns it. */
@@ -66,7 +68,7 @@ export class RegistryClient {
   async blob(repository: string, { digest, size }: Descriptor, max: number): Promise<Buffer> {
     if (size > max) throw lying(`a blob of ${size} bytes where at most ${max} are expected`);
     const bytes = await this.#bytes(`/v2/${repository}/blobs/${digest}`, max);
-    if (digestOf(bytes) !== digest) throw lying(`the blob ${digest}`);
+    if (bytes.length !== size || digestOf(bytes) !== digest) throw lying(`the blob ${digest}`);
     return bytes;
   }
 
@@ -83,10 +85,16 @@ export class RegistryClient {
   async #bytes(path: string, max: number, accept = "*/*"): Promise<Buffer> {
     const chunks: Buffer[] = [];
     let size = 0;
-    for await (const chunk of await this.#get(path, accept)) {
-      size += (chunk as Buffer).length;
-      if (size > max) throw lying(`an answer of more than ${max} bytes`);
-      chunks.push(chunk as Buffer);
+    const response = await this.#get(path, accept);
+    try {
+      for await (const chunk of response) {
+        size += (chunk as Buffer).length;
+        if (size > max) throw lying(`an answer of more than ${max} bytes`);
+        chunks.push(chunk as Buffer);
+      }
+    } catch (error) {
+      this.#options.signal.throwIfAborted();
+      throw error instanceof Failure ? error : notGiven(path, error);
     }
     return Buffer.concat(chunks);
   }
@@ -110,11 +118,7 @@ export class RegistryClient {
       throw new Error(`status ${response.statusCode}`);
     } catch (error) {
       signal.throwIfAborted();
-      throw new Failure("registry-unavailable", `the temporary registry did not give ${path}: ${messageOf(error)}`, {
-        expected: "what the sending side has offered",
-        hint: "Run the same command again.",
-        cause: error,
-      });
+      throw notGiven(path, error);
     }
   }
 
@@ -129,9 +133,21 @@ function entryFor({ manifests }: Index, wanted: string): Descriptor {
   const exact = fits.find(({ platform }) => platform?.variant === variant);
   const found = exact ?? fits.find(({ platform }) => variant === undefined || platform?.variant === undefined);
   if (found !== undefined) return found;
+  const known = manifests.flatMap(({ platform }) =>
+    platform === undefined ? [] : [`${platform.os}/${platform.architecture}`.slice(0, 40)],
+  );
   throw new Failure("image-not-found", `the image has no variant for ${wanted}`, {
-    expected: `one of ${manifests.map(({ platform }) => `${platform?.os}/${platform?.architecture}`).join(", ")}`,
+    expected:
+      known.length > 0 ? `one of ${known.slice(0, MAX_LISTED).join(", ")}` : "an index that says for which platforms",
     hint: "Choose one with --platform.",
+  });
+}
+
+function notGiven(path: string, error: unknown): Failure {
+  return new Failure("registry-unavailable", `the temporary registry did not give ${path}: ${messageOf(error)}`, {
+    expected: "what the sending side has offered",
+    hint: "Run the same command again.",
+    cause: error,
   });
 }
 
@@ -140,7 +156,11 @@ function understood<T>(parse: () => T): T {
     return parse();
   } catch (error) {
     if (!(error instanceof InvalidImage)) throw error;
-    throw new Failure("not-verified", `the image cannot be understood: ${error.message}`, { cause: error });
+    throw new Failure("not-verified", `the image cannot be understood: ${error.message}`, {
+      expected: "the manifest of an image, or an index of such",
+      hint: "Nothing was loaded. Run the same command again; if it happens again, please report it.",
+      cause: error,
+    });
   }
 }
 

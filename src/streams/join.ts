@@ -39,6 +39,9 @@ export function asSocket(stream: Duplex): Duplex {
   join(stream, outer);
   // One half of a pair does not hear that the other was destroyed (Node 20): a broken answer would stay open for ever.
   inner.once("close", () => outer.readableEnded || outer.destroy());
+  // Nor the other way: whoever waits for an answer would not hear that the stream was reset.
+  outer.once("error", (error) => inner.destroy(error));
+  inner.on("error", () => {});
   return inner;
 }
 

@@ -56,6 +56,16 @@ describe.skipIf(why)(`from a file or a folder into an engine ${why ?? ""}`, () =
     expect((await on.far.docker("run", "--rm", "placed:v2")).stdout).toBe(images.prints);
   });
 
+  test("an engine alone: the place says what the image is called", async () => {
+    const { v2, prints } = await caseImages("alone");
+    await writeTree(at("alone"), layoutOf([{ image: asTest(v2), ref: "v2" }]));
+    const push = async (source: string) =>
+      await dos(["push", source, "ssh", "far", "docker", "system", "dial-stdio"], { env: none });
+    expect(await push(`oci:${at("alone")}:alone:v2`)).toEqual(done);
+    expect((await bed.far.docker("run", "--rm", "alone:v2")).stdout).toBe(prints);
+    expect(await push(`oci:${at("alone")}`)).toMatchObject({ exitCode: 2 });
+  });
+
   test("by the engine's own pull: from a layout the manifest keeps its digest, from an archive one is made", async () => {
     const push = async (source: string, name: string) =>
       await dos(["push", source, "ssh", "far", `docker-over-ssh pull --via pull ${name}`], {

@@ -14,10 +14,10 @@ export function describeResults({ cases, sources, destinations }: Results): stri
     `**${source.name}**`,
     ...DESTINATIONS.map((destination) => cellOf(cases, source, destination)),
   ]);
-  const ends = [...new Map<string, { what: string }>([...sources, ...destinations])].map(([name, { what }]) => [
-    name,
-    what,
-  ]);
+  // In the order of the table: the maps are in the order in which the engines happened to answer.
+  const opened = new Map<string, { what: string }>([...sources, ...destinations]);
+  const names = new Set([...SOURCES, ...DESTINATIONS].map(({ name }) => name));
+  const ends = [...names].map((name) => [name, opened.get(name)?.what ?? ""]);
   return `# Which engines, from which to which
 
 <!-- Written by \`npm run test:matrix\`: test/matrix/table.ts -->

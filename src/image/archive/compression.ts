@@ -1,4 +1,4 @@
-import { MEDIA_TYPE } from "../manifest.ts";
+import { InvalidImage, MEDIA_TYPE } from "../manifest.ts";
 
 /** How a layer is packed. Engines write the first three; the others can be told, and no more. */
 export type Compression = "none" | "gzip" | "zstd" | "bzip2" | "xz";
@@ -32,4 +32,11 @@ export function isLayerType(mediaType: string): boolean {
   return /^application\/vnd\.(?:oci\.image\.layer(?:\.nondistributable)?\.v1|docker\.image\.rootfs(?:\.foreign)?\.diff)\.tar(?:[+.](?:gzip|zstd))?$/.test(
     mediaType,
   );
+}
+
+/** Throws `InvalidImage` for a layer of another media type. */
+export function refuseOtherType(mediaType: string): void {
+  if (isLayerType(mediaType)) return;
+  const shown = JSON.stringify(mediaType.slice(0, 120));
+  throw new InvalidImage(`it has a layer of the media type ${shown}, which is not a tar`);
 }

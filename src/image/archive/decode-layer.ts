@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { InvalidImage } from "../manifest.ts";
-import { compressionOf, isLayerType, MAGIC_LENGTH, type Compression } from "./compression.ts";
+import { compressionOf, MAGIC_LENGTH, refuseOtherType, type Compression } from "./compression.ts";
 import { peek } from "./peek.ts";
 import { hasZstd, unpackZstd } from "./zstd-frames.ts";
 
@@ -21,9 +21,7 @@ export function decodeLayer(source: Readable, mediaType?: string): Readable {
 
 async function* decoded(source: Readable, mediaType: string | undefined): AsyncGenerator<Buffer> {
   try {
-    if (mediaType !== undefined && !isLayerType(mediaType)) {
-      throw new InvalidImage(`it has a layer of the media type ${JSON.stringify(mediaType)}, which is not a tar`);
-    }
+    if (mediaType !== undefined) refuseOtherType(mediaType);
     const { start, all } = await peek(source, MAGIC_LENGTH);
     yield* unpack(compressionOf(start), all);
   } catch (error) {

@@ -1,10 +1,10 @@
 import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { duplexPair, type Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
 import type { Credentials } from "../../engine/engine.ts";
 import type { RunId } from "../../engine/run-id.ts";
-import { join } from "../../streams/join.ts";
+import { asSocket } from "../../streams/join.ts";
 import { newCredentials } from "../password.ts";
 import { NO_CONTENT, type RegistryContent } from "./content.ts";
 import { Landing } from "./landing.ts";
@@ -61,13 +61,8 @@ export async function openEmbeddedRegistry({
   return {
     credentials,
     accept(stream) {
-      // Not on the stream itself, for the reason that password-proxy.ts tells.
-      const [inner, outer] = duplexPair();
-      join(stream, outer);
-      // One half of a pair does not hear that the other was destroyed (Node 20): a broken answer would stay open for ever.
-      inner.once("close", () => outer.readableEnded || outer.destroy());
-      puller.server.emit("connection", inner);
-      puller.closeWith(outer);
+      puller.server.emit("connection", asSocket(stream));
+      puller.closeWith(stream);
     },
     async listen() {
       return await (port ??= listen(pusher.server));

@@ -1,6 +1,7 @@
-import { readdir } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { newRunId } from "../../../src/engine/run-id.ts";
 import { makeImage } from "../image/archive/make-image.ts";
 import { folder, program, run, start } from "./cli.ts";
 import { layoutOf, look, whole, writeTree } from "./images.ts";
@@ -57,6 +58,25 @@ test.each(["docker-archive", "oci-archive"] as const)(
     expect((await readdir(folder)).filter((file) => file.endsWith(".part"))).toEqual([]);
   },
 );
+
+test("the halves that killed runs have left go, those of living ones stay", async () => {
+  await writeTree(at("left"), layoutOf([{ image, ref: "app:v1" }]));
+  // No process has that number: Linux ends at 4 million.
+  const [dead, alive] = [newRunId(999_999_999), newRunId()];
+  for (const run of [dead, alive])
+    for (const path of [`left/blobs/sha256/x.${run}.part`, `left/index.json.${run}.part`, `left.tar.${run}.part`])
+      await writeFile(at(path), "");
+  await writeFile(at("left/index.json.lock"), dead);
+  for (const to of ["oci:left", "docker-archive:left.tar"])
+    expect((await run("pull", "--to", to, "app:v2", ...program, "push", "oci:second")).exitCode).toBe(0);
+  const files = [...(await readdir(at("left"), { recursive: true })), ...(await readdir(folder))];
+  const left = files.filter((file) => /\.(?:part|lock)$/.test(file));
+  expect(left.toSorted()).toEqual([
+    `blobs/sha256/x.${alive}.part`,
+    `index.json.${alive}.part`,
+    `left.tar.${alive}.part`,
+  ]);
+});
 
 test("several runs put images into one new layout at once: all are there", async () => {
   const names = ["a:v1", "b:v1", "c:v1", "d:v1"];

@@ -1,7 +1,19 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, describe, test } from "vitest";
-import { gzipped, makeImage, ociBlobs, plain, saveLegacy, saveOci, savePodman } from "../image/archive/make-image.ts";
+import { digestOf } from "../../../src/image/digest.ts";
+import {
+  blobEntries,
+  gzipped,
+  index,
+  LAYOUT,
+  makeImage,
+  ociBlobs,
+  plain,
+  saveLegacy,
+  saveOci,
+  savePodman,
+} from "../image/archive/make-image.ts";
 import { readTar } from "../../matrix/saved-image.ts";
 import { folder, program, run } from "./cli.ts";
 import { layoutOf, look, readTree, whole, writeTar, writeTree } from "./images.ts";
@@ -35,20 +47,26 @@ const forms = [
 describe.concurrent("without an engine on either side", () => {
   test.each(forms.map(([source, kind], index) => [source, kind, index] as const))(
     "from %s to %s",
-    async (source, kind, index) => {
+    async (source, kind, number) => {
       const [push, pull] = [
         ["push", source],
-        ["pull", "--to", `${kind}:to-${index}`, "app:v2"],
+        ["pull", "--to", `${kind}:to-${number}`, "app:v2"],
       ];
-      const line = index % 2 === 0 ? [...push, ...program, ...pull] : [...pull, ...program, ...push];
+      const line = number % 2 === 0 ? [...push, ...program, ...pull] : [...pull, ...program, ...push];
       expect(await run(...line)).toEqual({
         exitCode: 0,
         stderr: expect.stringContaining("4 layers, 0 layers there already") as string,
       });
-      expect(await look(kind, at(`to-${index}`), "app:v2")).toEqual(whole(image));
+      expect(await look(kind, at(`to-${number}`), "app:v2")).toEqual(whole(image));
       if (kind !== "docker-archive") return;
-      const manifest = (await readTar(await readFile(at(`to-${index}`)))).get("manifest.json");
-      expect(JSON.parse(manifest?.toString() ?? "")).toMatchObject([{ RepoTags: ["app:v2"] }]);
+      const files = await readTar(await readFile(at(`to-${number}`)));
+      const [item] = JSON.parse(files.get("manifest.json")?.toString() ?? "") as {
+        RepoTags: string[];
+        Layers: string[];
+      }[];
+      expect(item?.RepoTags).toEqual(["app:v2"]);
+      // Plain, as from `docker save`.
+      expect(item?.Layers.map((path) => digestOf(files.get(path) ?? ""))).toEqual(image.diffIds);
     },
   );
 });
@@ -76,11 +94,16 @@ test.each([
   },
 );
 
-test("from layout to layout the manifest keeps its digest", async () => {
+test("from layout to layout the manifest keeps its digest, whatever it says besides", async () => {
+  const { blobs, manifest } = ociBlobs(image, gzipped);
+  const annotated = { ...(JSON.parse(manifest.bytes.toString()) as object), annotations: { made: "by hand" } };
+  const bytes = Buffer.from(JSON.stringify(annotated, undefined, 2));
+  const descriptor = { ...manifest.descriptor, digest: digestOf(bytes), size: bytes.length };
+  await writeTree(at("annotated"), [...blobEntries([bytes, ...blobs]), index([descriptor]), LAYOUT]);
   for (const to of ["oci:kept:v9", "oci-archive:kept.tar:v9"])
-    expect((await run("pull", "--to", to, "app:v1", ...program, "push", "oci:gzip")).exitCode).toBe(0);
+    expect((await run("pull", "--to", to, "app:v1", ...program, "push", "oci:annotated")).exitCode).toBe(0);
   const entry = {
-    ...ociBlobs(image, gzipped).manifest.descriptor,
+    ...descriptor,
     annotations: {
       "io.containerd.image.name": "docker.io/library/app:v1",
       "org.opencontainers.image.ref.name": "v9",

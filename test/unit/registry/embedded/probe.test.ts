@@ -57,6 +57,13 @@ const graphdriverEngine = (layers: Parameters<typeof graphdriver>[0], packed = l
   pushingEngine(graphdriver(layers, packed), { id: image(layers).config.digest });
 
 describe("a probe", () => {
+  test("shows nothing, and no password, to an engine of another machine", async () => {
+    const engine = Object.assign(pushingEngine(containerd([amd64])), { reachesUs: false });
+    expect(await probeImage(engine, app, options)).toBeUndefined();
+    expect(engine.sent).toEqual([]);
+    expect(told.join()).toContain("the engine is on another machine");
+  });
+
   test("of a containerd store uploads the config and nothing else", async () => {
     const engine = pushingEngine(containerd([amd64]));
     const probed = await probeImage(engine, app, options);

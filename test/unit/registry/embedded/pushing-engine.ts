@@ -24,6 +24,7 @@ export function pushingEngine(way: Way, info: Partial<ImageInfo> = {}): PushingE
   const engine: Partial<PushingEngine> = {
     sent,
     names,
+    reachesUs: true,
     inspectImage: async () => ({
       id: "",
       diffIds: [],

@@ -1,0 +1,53 @@
+import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { newRunId } from "../../../src/engine/run-id.ts";
+import { hexOf } from "../../../src/image/digest.ts";
+import { LayoutStore } from "../../../src/store/layout-store.ts";
+import { gzipped, makeImage, ociBlobs, plain } from "../image/archive/make-image.ts";
+import { layoutOf, writeTree } from "../places/images.ts";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "layout-store-"));
+});
+afterAll(async () => await rm(folder, { recursive: true }));
+
+const image = await makeImage([3000, 700]);
+const other = await makeImage([700, 90]);
+
+test("its layers are those of all its images, by what they hold, as far as their blobs are there", async () => {
+  const path = join(folder, "layers");
+  await writeTree(path, layoutOf([{ image, ref: "v1" }, { image: other }]));
+  const store = new LayoutStore(path, newRunId());
+  const [one, two] = [ociBlobs(image, gzipped).descriptors, ociBlobs(other, gzipped).descriptors];
+  expect(await store.layers()).toEqual(
+    new Map([
+      [image.diffIds[0], one[0]],
+      [image.diffIds[1], one[1]],
+      [other.diffIds[1], two[1]],
+    ]),
+  );
+  await truncate(join(path, "blobs/sha256", hexOf(one[0]?.digest ?? "")), 10);
+  await rm(join(path, "blobs/sha256", hexOf(two[1]?.digest ?? "")));
+  expect([...(await store.layers()).keys()]).toEqual([image.diffIds[1]]);
+  expect(await new LayoutStore(join(folder, "nowhere"), newRunId()).layers()).toEqual(new Map());
+});
+
+test("an image that is not what its descriptor says has no layers", async () => {
+  const path = join(folder, "damaged");
+  await writeTree(path, layoutOf([{ image }, { image: other }], plain));
+  await writeFile(join(path, "blobs/sha256", hexOf(ociBlobs(image, plain).manifest.descriptor.digest)), "{}");
+  expect([...(await new LayoutStore(path, newRunId()).layers()).keys()]).toEqual(other.diffIds);
+});
+
+test("several runs list images at once: none is lost", async () => {
+  const path = join(folder, "listed");
+  await writeTree(path, layoutOf([{ image }]));
+  const names = Array.from({ length: 12 }, (_, index) => `app:v${index}`);
+  const { descriptor } = ociBlobs(image, gzipped).manifest;
+  await Promise.all(names.map(async (ref) => await new LayoutStore(path, newRunId()).list(descriptor, { ref })));
+  const store = new LayoutStore(path, newRunId());
+  for (const name of names) expect((await store.find(name)).diffIds).toEqual(image.diffIds);
+});
