@@ -178,7 +178,7 @@ describe("push and pull", () => {
     await engine.pushImage("localhost:5000/app:v1", { credentials, platform: "linux/arm/v7" });
     expect(fake.seen.map(({ query }) => Object.fromEntries(query))).toEqual([
       { fromImage: "localhost:5000/app", tag: "v1", platform: "linux/arm/v7" },
-      { tag: "v1", platform: '{"os":"linux","architecture":"arm","variant":"v7"}' },
+      { tag: "v1", tlsVerify: "false", platform: '{"os":"linux","architecture":"arm","variant":"v7"}' },
     ]);
     for (const { headers, body } of fake.seen) {
       const auth = JSON.parse(Buffer.from(String(headers["x-registry-auth"]), "base64url").toString());
