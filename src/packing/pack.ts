@@ -17,8 +17,8 @@ export const STORED = 0;
 /** The codec's number of the header that ends the stream: one without it has been cut off. */
 export const END = 255;
 
-/** Bytes from the middle of a block that tell whether it can be compressed. */
-const SAMPLE = 32 * 1024;
+/** Bytes that tell whether a block can be compressed: so many, from each of so many places all over it. */
+const SAMPLE = { bytes: 8 * 1024, places: 8 };
 /** What is left of a sample that is not worth it: photographs, archives, and what is encrypted. */
 const WORTH_IT = 0.95;
 
@@ -36,7 +36,7 @@ export interface PackOptions {
 export async function* pack(plain: AsyncIterable<Buffer>, { codec, effort }: PackOptions): AsyncGenerator<Buffer> {
   const atOnce = availableParallelism() + 1;
   const underWay: Promise<Buffer[]>[] = [];
-  const suspicion = { isDense: true };
+  const suspicion = { isDense: false };
   for await (const block of blocksOf(plain)) {
     const packed = packBlock(block, codec, effort(), suspicion);
     packed.catch(() => {}); // when whoever reads this has left
@@ -68,10 +68,12 @@ async function packBlock(
 }
 
 async function isWorthIt(block: Buffer, codec: Codec): Promise<boolean> {
-  if (block.length < SAMPLE * 4) return true;
-  const middle = Math.floor(block.length / 2);
-  const sample = block.subarray(middle, middle + SAMPLE);
-  return (await codec.compress(sample, "light")).length < SAMPLE * WORTH_IT;
+  const { bytes, places } = SAMPLE;
+  const step = Math.floor(block.length / places);
+  if (step < 2 * bytes) return true;
+  const pieces = Array.from({ length: places }, (_, place) => block.subarray(place * step, place * step + bytes));
+  const sample = Buffer.concat(pieces);
+  return (await codec.compress(sample, "light")).length < sample.length * WORTH_IT;
 }
 
 function header(codec: number, packed: number, plain: number): Buffer {

@@ -52,6 +52,14 @@ test("text becomes small, noise hardly larger, and text behind noise is compress
   expect(mixed.length).toBeLessThan(BLOCK + text.length / 100);
 });
 
+test("a block of text with noise in its middle is compressed, also behind noise", async () => {
+  const half = text.subarray(0, BLOCK / 4);
+  const mixed = Buffer.concat([half, half, noise.subarray(0, BLOCK / 4), half]);
+  expect((await packed(mixed)).length).toBeLessThan(BLOCK / 3);
+  const behind = await packed(Buffer.concat([noise.subarray(0, BLOCK), mixed]));
+  expect(behind.length).toBeLessThan(BLOCK + BLOCK / 3);
+});
+
 test("without a codec in common, bytes are only framed", async () => {
   expect(commonCodec(["zip", "rot13"])).toBeUndefined();
   const framed = await all(pack(inPieces(text.subarray(0, 1000), 10), { codec: undefined, effort: () => "strong" }));
