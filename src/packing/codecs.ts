@@ -15,8 +15,10 @@ export interface Codec {
   decompress(packed: Buffer, size: number): Promise<Buffer>;
 }
 
-/** Bytes that the compressor hands over at a time: its default of 16 kB makes many small pieces. */
-const CHUNK = 256 * 1024;
+/** Bytes that a compressor hands over at a time: its default of 16 kB makes many small pieces, which are then put together. */
+const CHUNK = 1024 * 1024;
+/** More than a block has, so that it comes in one piece, and the decompressor sees that it is at its end. */
+const BEYOND = 1024;
 
 const brotliCompress = promisify<Buffer, zlib.BrotliOptions, Buffer>(zlib.brotliCompress);
 const brotliDecompress = promisify<Buffer, zlib.BrotliOptions, Buffer>(zlib.brotliDecompress);
@@ -38,7 +40,7 @@ const brotli: Codec = {
         [zlib.constants.BROTLI_PARAM_SIZE_HINT]: block.length,
       },
     }),
-  decompress: async (packed, size) => await brotliDecompress(packed, { chunkSize: CHUNK, maxOutputLength: size }),
+  decompress: async (packed, size) => await brotliDecompress(packed, { chunkSize: size + BEYOND, maxOutputLength: size }),
 };
 
 /** Node has it from 22.15 and 23.8 on; its types here are those of Node 20. */
@@ -62,7 +64,7 @@ function zstdOf({ zstdCompress, zstdDecompress, constants }: Zstd): Codec {
         chunkSize: CHUNK,
         params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL[effort] },
       }),
-    decompress: async (packed, size) => await decompress(packed, { chunkSize: CHUNK, maxOutputLength: size }),
+    decompress: async (packed, size) => await decompress(packed, { chunkSize: size + BEYOND, maxOutputLength: size }),
   };
 }
 
