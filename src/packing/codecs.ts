@@ -40,7 +40,8 @@ const brotli: Codec = {
         [zlib.constants.BROTLI_PARAM_SIZE_HINT]: block.length,
       },
     }),
-  decompress: async (packed, size) => await brotliDecompress(packed, { chunkSize: size + BEYOND, maxOutputLength: size }),
+  decompress: async (packed, size) =>
+    await brotliDecompress(packed, { chunkSize: size + BEYOND, maxOutputLength: size }),
 };
 
 /** Node has it from 22.15 and 23.8 on; its types here are those of Node 20. */

@@ -12,6 +12,11 @@ export function manifestFor(config: Buffer, layers: readonly LayerInHand[], sent
     const { bytes, mediaType } = sent;
     return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
   }
+  return composeManifest(config, layers);
+}
+
+/** A manifest that names, for each layer, the blob that is here or the one that comes along. */
+export function composeManifest(config: Buffer, layers: readonly LayerInHand[]): WrittenManifest {
   return writeManifest({
     mediaType: MEDIA_TYPE.ociManifest,
     config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },

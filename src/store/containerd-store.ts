@@ -1,8 +1,8 @@
 import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine.ts";
 import { writeOciLayout } from "../image/archive/write-oci-layout.ts";
-import { digestOf } from "../image/digest.ts";
-import { MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
+import type { Descriptor } from "../image/manifest.ts";
+import { composeManifest } from "./compose.ts";
 import { findRelatives, type Relative } from "./chains.ts";
 import type { Delivery, LayerInHand, FileStore } from "./store.ts";
 import { storedManifest } from "./stored-blobs.ts";
@@ -78,30 +78,12 @@ const MAX_PROBES = 2;
 
 /** Loads an image whose manifest names, for each layer, the blob that is here or the one that comes along. */
 async function loadComposed(engine: Engine, { config, platform, layers }: Delivery, name: string): Promise<void> {
-  const blobs = layers.map((layer) => ociDescriptor(layer));
-  const manifest = writeManifest({
-    mediaType: MEDIA_TYPE.ociManifest,
-    config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
-    layers: blobs,
-  });
+  const manifest = composeManifest(config, layers);
   const files = layers.flatMap((layer) =>
     layer.kind === "file" ? [{ digest: layer.blob.digest, path: layer.path, size: layer.blob.size }] : [],
   );
   await engine.loadImage(writeOciLayout({ config, manifest, blobs: files, names: [name] }), platform);
   const size = (await engine.listedSize(name)) ?? 0;
-  const needed = blobs.reduce((all, blob) => all + blob.size, 0);
+  const needed = layers.reduce((all, { blob }) => all + (blob?.size ?? 0), 0);
   if (size < needed) throw new EngineError(`the engine has ${size} bytes of the image, of ${needed}`);
 }
-
-/** An OCI manifest names OCI media types; the bytes are the same. */
-function ociDescriptor(layer: LayerInHand): Descriptor {
-  if (layer.blob === undefined) throw new Error("a layer of a containerd store without a blob");
-  const { digest, size, mediaType } = layer.blob;
-  return { mediaType: OCI_TYPE.get(mediaType) ?? mediaType, digest, size };
-}
-
-const OCI_TYPE = new Map<string, string>([
-  [MEDIA_TYPE.dockerLayerGzip, MEDIA_TYPE.ociLayerGzip],
-  ["application/vnd.docker.image.rootfs.diff.tar", MEDIA_TYPE.ociLayer],
-  ["application/vnd.docker.image.rootfs.diff.tar.zstd", MEDIA_TYPE.ociLayerZstd],
-]);
