@@ -53,6 +53,7 @@ async function fill(tar: Pack, files: Iterable<FileToWrite> | AsyncIterable<File
   try {
     for await (const file of files) {
       const entry = tar.entry({ name: file.path, size: sizeOf(file), mode: 0o644, mtime: new Date(0) });
+      entry.on("error", () => {}); // it has none of its own: what fails is the source, the file that is not there, or the tar
       await pipeline(await sourceOf(file), entry as unknown as Writable);
     }
     tar.finalize();

@@ -178,6 +178,19 @@ describe("a docker archive", () => {
       await expect(bytesOf(streamDockerArchive({ here: [], layers, config, names: [] }))).rejects.toThrow(words);
     });
 
+    test("fails, and no more than that, when a layer cannot be opened or its reader leaves", async () => {
+      const layers = coming([0], { open: async () => await Promise.reject(new Error("it is not to be had")) });
+      await expect(bytesOf(streamDockerArchive({ here: [], layers, config, names: [] }))).rejects.toThrow("to be had");
+      let opened!: () => void;
+      const isOpen = new Promise<void>((resolve) => (opened = resolve));
+      const never = async (): Promise<Readable> => (opened(), new Readable({ read() {} }));
+      const left = streamDockerArchive({ here: [], layers: coming([0], { open: never }), config, names: [] });
+      left.resume();
+      await isOpen;
+      left.destroy();
+      await new Promise((resolve) => left.once("close", resolve));
+    });
+
     async function* failing(): AsyncGenerator<Buffer> {
       yield Buffer.alloc(100);
       throw new Error("it broke off");
