@@ -46,7 +46,9 @@ function unreadable({ kind, path, given }: FilePlace, error: unknown): unknown {
     const isGzip = error.message.includes("packed with gzip as a whole");
     return new Failure("image-not-found", `${path} is not ${expected}: ${error.message}`, {
       expected: "docker-archive:FILE, oci:FOLDER or oci-archive:FILE, as it is",
-      hint: isGzip ? `gunzip ${path}` : "See which of them it is, and name it so.",
+      hint: isGzip
+        ? `gunzip ${path}`
+        : "See which of them it is, and name it so; if it is that, it is damaged: save or build it again.",
       cause: error,
     });
   }
