@@ -135,7 +135,7 @@ async function gzipped({ diffId, open }: ArchivedLayer, spool: Spool, signal: Ab
     }
   }
   const file = createWriteStream(spool.pathFor(hexOf(diffId)), { mode: 0o600 });
-  await pipeline(open(), gzip(), counted, file, { signal });
+  await pipeline(gzip(open()), counted, file, { signal });
   return { mediaType: MEDIA_TYPE.ociLayerGzip, ...packed.finish() };
 }
 

@@ -1,4 +1,4 @@
-import { pipeline, Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { gzip } from "../streams/gzip.ts";
 import { isAtLeast } from "./api-version.ts";
 import type { DockerApi } from "./docker-api.ts";
@@ -101,8 +101,7 @@ export async function loadImage(
  * load (moby #51623), and cost the only one there is.
  */
 function overOneStream(archive: Readable, packed: boolean, signal: AbortSignal | undefined): Readable {
-  const chunks = packed ? pipeline(archive, gzip(), () => {}) : archive;
-  return Readable.from(untilItBreaksOff(chunks, signal), { objectMode: false });
+  return Readable.from(untilItBreaksOff(packed ? gzip(archive) : archive, signal), { objectMode: false });
 }
 
 /** The beginning of a block of gzip (RFC 1952, 2.3.1), or of no tar header: nobody takes what came before for all there is. */

@@ -1,3 +1,5 @@
+import type { Descriptor } from "../image/manifest.ts";
+
 /** A platform in the engine API's JSON (OCI image spec, image index, `platform`). */
 export interface PlatformObject {
   os: string;
@@ -23,4 +25,11 @@ export function isPlatform(actual: string, wanted: string): boolean {
 
 function usualVariant(architecture: string): string | undefined {
   return { arm64: "v8", arm: "v7" }[architecture];
+}
+
+/** The same of an entry of an index (OCI image spec, image-index.md): one that names no platform is for none. */
+export function isFor({ platform }: Pick<Descriptor, "platform">, wanted: string): boolean {
+  if (platform === undefined) return false;
+  const { os, architecture, variant } = platform;
+  return isPlatform([os, architecture, variant].filter(Boolean).join("/"), wanted);
 }

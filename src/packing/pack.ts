@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { blocksOf, inOrder, sampleOf } from "../streams/blocks.ts";
 import type { Codec, Effort } from "./codecs.ts";
 
 /** What a packed answer's Content-Encoding is called; nobody but the two sides of a transfer knows it. */
@@ -17,8 +18,6 @@ export const STORED = 0;
 /** The codec's number of the header that ends the stream: one without it has been cut off. */
 export const END = 255;
 
-/** Bytes that tell whether a block can be compressed: so many, from each of so many places all over it. */
-const SAMPLE = { bytes: 8 * 1024, places: 8 };
 /** What is left of a sample that is not worth it: photographs, archives, and what is encrypted. */
 const WORTH_IT = 0.95;
 
@@ -34,16 +33,9 @@ export interface PackOptions {
  * for each core are in memory, whatever the length.
  */
 export async function* pack(plain: AsyncIterable<Buffer>, { codec, effort }: PackOptions): AsyncGenerator<Buffer> {
-  const atOnce = availableParallelism() + 1;
-  const underWay: Promise<Buffer[]>[] = [];
   const suspicion = { isDense: false };
-  for await (const block of blocksOf(plain)) {
-    const packed = packBlock(block, codec, effort(), suspicion);
-    packed.catch(() => {}); // when whoever reads this has left
-    underWay.push(packed);
-    if (underWay.length >= atOnce) yield* (await underWay.shift()) ?? [];
-  }
-  for (const packed of underWay) yield* await packed;
+  const work = async (block: Buffer): Promise<Buffer[]> => await packBlock(block, codec, effort(), suspicion);
+  for await (const packed of inOrder(blocksOf(plain, BLOCK), work, availableParallelism() + 1)) yield* packed;
   yield header(END, 0, 0);
 }
 
@@ -68,12 +60,8 @@ async function packBlock(
 }
 
 async function isWorthIt(block: Buffer, codec: Codec): Promise<boolean> {
-  const { bytes, places } = SAMPLE;
-  const step = Math.floor(block.length / places);
-  if (step < 2 * bytes) return true;
-  const pieces = Array.from({ length: places }, (_, place) => block.subarray(place * step, place * step + bytes));
-  const sample = Buffer.concat(pieces);
-  return (await codec.compress(sample, "light")).length < sample.length * WORTH_IT;
+  const sample = sampleOf(block);
+  return sample === undefined || (await codec.compress(sample, "light")).length < sample.length * WORTH_IT;
 }
 
 function header(codec: number, packed: number, plain: number): Buffer {
@@ -82,22 +70,4 @@ function header(codec: number, packed: number, plain: number): Buffer {
   bytes.writeUInt32BE(packed, 1);
   bytes.writeUInt32BE(plain, 5);
   return bytes;
-}
-
-async function* blocksOf(plain: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  let pending: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of plain) {
-    let rest = chunk;
-    while (size + rest.length >= BLOCK) {
-      const end = BLOCK - size;
-      yield Buffer.concat([...pending, rest.subarray(0, end)]);
-      rest = rest.subarray(end);
-      pending = [];
-      size = 0;
-    }
-    if (rest.length > 0) pending.push(rest);
-    size += rest.length;
-  }
-  if (size > 0) yield Buffer.concat(pending);
 }

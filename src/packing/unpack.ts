@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { inOrder } from "../streams/blocks.ts";
 import { CODECS } from "./codecs.ts";
 import { BLOCK, END, HEADER, STORED } from "./pack.ts";
 
@@ -12,15 +13,7 @@ export class BadPacking extends Error {
  * larger than it says: it is hostile input. Some blocks for each core are in memory.
  */
 export async function* unpack(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const atOnce = availableParallelism() + 1;
-  const underWay: Promise<Buffer>[] = [];
-  for await (const block of blocksOf(packed)) {
-    const plain = unpackBlock(block);
-    plain.catch(() => {}); // when whoever reads this has left
-    underWay.push(plain);
-    if (underWay.length >= atOnce) yield (await underWay.shift()) ?? Buffer.alloc(0);
-  }
-  for (const plain of underWay) yield await plain;
+  yield* inOrder(framedBlocks(packed), unpackBlock, availableParallelism() + 1);
 }
 
 interface Block {
@@ -46,7 +39,7 @@ async function decompress(id: number, packed: Buffer, size: number): Promise<Buf
   }
 }
 
-async function* blocksOf(packed: AsyncIterable<Buffer>): AsyncGenerator<Block> {
+async function* framedBlocks(packed: AsyncIterable<Buffer>): AsyncGenerator<Block> {
   const chunks = packed[Symbol.asyncIterator]();
   let pending: Buffer[] = [];
   let have = 0;

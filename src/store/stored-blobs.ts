@@ -1,5 +1,5 @@
 import type { Engine } from "../engine/engine.ts";
-import { isPlatform } from "../engine/platform.ts";
+import { isFor } from "../engine/platform.ts";
 import { blobPath } from "../image/archive/listing.ts";
 import { tarEntries } from "../image/archive/tar-entries.ts";
 import { writeOciLayout } from "../image/archive/write-oci-layout.ts";
@@ -75,12 +75,6 @@ export async function storedManifest(
   const entry = root.manifests.find((one) => isFor(one, platform));
   const found = entry === undefined ? undefined : await readManifest(engine, entry.digest, name);
   return found === undefined || isIndex(found) ? undefined : found;
-}
-
-function isFor({ platform }: Index["manifests"][number], wanted: string): boolean {
-  if (platform === undefined) return false;
-  const { os, architecture, variant } = platform;
-  return isPlatform([os, architecture, variant].filter(Boolean).join("/"), wanted);
 }
 
 /** Undefined when it is not there, or no manifest. */

@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 const ROOMS: Record<string, string[]> = {
   image: [],
   streams: [],
-  packing: [],
+  packing: ["streams"],
   output: [],
   "stdio-tunnel": ["streams", "output"],
   engine: ["streams", "output", "image"],

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import type { Engine } from "../../engine/engine.ts";
-import { isPlatform } from "../../engine/platform.ts";
+import { isFor } from "../../engine/platform.ts";
 import type { Digest } from "../../image/digest.ts";
 import {
   InvalidImage,
@@ -141,12 +141,6 @@ function choose({ root, manifests }: Collector, platform: string | undefined): C
     return { pushed, manifest: pushed.parsed, index: { descriptor: descriptorOf(root), bytes: root.bytes } };
   }
   throw new Unlearnt(`the engine pushed no manifest for ${platform ?? "a platform that it would tell"}`);
-}
-
-function isFor({ platform }: Descriptor, wanted: string): boolean {
-  if (platform === undefined) return false;
-  const { os, architecture, variant } = platform;
-  return isPlatform([os, architecture, variant].filter(Boolean).join("/"), wanted);
 }
 
 async function describe(
