@@ -1,27 +1,19 @@
 import { hearLayers, parseAbout, parseOffer, shareProgress, type Result } from "./conversation.ts";
 import type { Obtained, Wish } from "./arrival/arrival.ts";
-import { engineTarget, type Via } from "./arrival/engine-target.ts";
-import { fileTarget } from "./arrival/file-target.ts";
-import { layoutTarget } from "./arrival/layout-target.ts";
+import type { Via } from "./arrival/engine-target.ts";
 import type { Target } from "./arrival/target.ts";
-import { connectEngine } from "./engine/connect.ts";
 import { isPlatform } from "./engine/platform.ts";
 import { newRunId } from "./engine/run-id.ts";
 import type { Digest } from "./image/digest.ts";
-import type { Place } from "./image/place.ts";
 import type { Reference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import { CODECS } from "./packing/codecs.ts";
+import { openTarget, readAsked } from "./places.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import {
-  opening,
-  readPlace,
-  readReference,
-  refuseOptions,
   summarize,
   unlessAborted,
   wayByCommand,
-  type Opening,
   type Surroundings,
   type TransferRequest,
   type Way,
@@ -74,45 +66,6 @@ function refuseBlindPull({ via, maxSize }: PullRequest): void {
   throw new Failure("usage", "--max-size cannot be watched over when the engine pulls by itself", {
     expected: "--max-size or --via pull, not both",
     hint: "Leave --via pull out.",
-  });
-}
-
-/** The image that is asked for. Where it is, the sending side knows. */
-function readAsked({ image }: PullRequest): Reference {
-  const place = readPlace(image);
-  if (place === undefined) return readReference(image);
-  if (place.kind === "docker-daemon") return readReference(place.reference ?? "");
-  throw new Failure("usage", `${image} is a place, and what is asked for is an image`, {
-    expected: "the image's name, and behind --to where it is to be put",
-    hint: `For instance --to ${image} IMAGE; an image of that name is docker-daemon:${image}`,
-  });
-}
-
-function openTarget(request: PullRequest, { env, signal }: Surroundings): Opening<Target> {
-  const { host, via, to } = request;
-  const place = to === undefined ? undefined : readTo(to);
-  if (place !== undefined && place.kind !== "docker-daemon") {
-    refuseOptions(place, { "--via": via, "--host": host });
-    return opening(async () => await (place.kind === "oci" ? layoutTarget(place) : fileTarget(place)), signal);
-  }
-  const called = place?.reference === undefined ? undefined : readReference(place.reference);
-  return opening(async (stop) => {
-    const engine = await connectEngine(host, env, stop);
-    try {
-      return await engineTarget(engine, via, called);
-    } catch (error) {
-      await engine[Symbol.asyncDispose]();
-      throw error;
-    }
-  }, signal);
-}
-
-function readTo(to: string): Place {
-  const place = readPlace(to);
-  if (place !== undefined) return place;
-  throw new Failure("usage", `--to ${to} names no place`, {
-    expected: "docker-daemon:, docker-archive:FILE, oci:FOLDER or oci-archive:FILE",
-    hint: `For instance --to oci:${to}`,
   });
 }
 

@@ -8,25 +8,17 @@ import {
   type Ask,
   type Result,
 } from "./conversation.ts";
-import { archiveSource } from "./departure/archive-source.ts";
-import { engineSource } from "./departure/engine-source.ts";
 import type { Source } from "./departure/source.ts";
-import { connectEngine } from "./engine/connect.ts";
 import { isPlatform } from "./engine/platform.ts";
 import { newRunId } from "./engine/run-id.ts";
 import { fullName } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
-import { chooseRegistry } from "./registry/choose.ts";
+import { openSource, readReference } from "./places.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import {
-  opening,
-  readPlace,
-  readReference,
-  refuseOptions,
   summarize,
   unlessAborted,
   wayByCommand,
-  type Opening,
   type Surroundings,
   type TransferRequest,
   type Way,
@@ -66,18 +58,6 @@ export async function push(
     if (!spawner) return;
     around.output.summary(summarize("pushed", request.image, result, wire.bytesSent, performance.now() - started));
   });
-}
-
-function openSource(request: PushRequest, { env, signal }: Surroundings): Opening<Source> {
-  const place = readPlace(request.image) ?? { kind: "docker-daemon", reference: request.image };
-  if (place.kind !== "docker-daemon") {
-    const registry = request.registry === "embedded" ? undefined : request.registry;
-    refuseOptions(place, { "--registry": registry, "--host": request.host });
-    return opening(async () => await archiveSource(place), signal);
-  }
-  const image = readReference(place.reference ?? "");
-  const choice = chooseRegistry(request.registry, env);
-  return opening(async (stop) => engineSource(await connectEngine(request.host, env, stop), choice, image), signal);
 }
 
 /** The sending side of the conversation. Resolves when the image is in the receiver's store under its name. */

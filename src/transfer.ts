@@ -1,8 +1,6 @@
 import type { Result } from "./conversation.ts";
 import { EngineError } from "./engine/engine.ts";
 import { InvalidImage } from "./image/manifest.ts";
-import { InvalidPlace, parsePlace, type Place } from "./image/place.ts";
-import { InvalidReference, parseReference, type Reference } from "./image/reference.ts";
 import { bytes, duration, plural } from "./output/describe.ts";
 import { Failure, messageOf } from "./output/errors.ts";
 import type { Output } from "./output/output.ts";
@@ -34,44 +32,6 @@ export interface Surroundings {
   /** Aborted when the process is told to stop. */
   signal: AbortSignal;
   env: NodeJS.ProcessEnv;
-}
-
-/** The reference that was typed. Throws a `usage` Failure. */
-export function readReference(image: string): Reference {
-  try {
-    return parseReference(image);
-  } catch (error) {
-    if (!(error instanceof InvalidReference)) throw error;
-    throw new Failure("usage", error.message, {
-      expected: "NAME[:TAG], with a registry's host before it if you like",
-      hint: "For instance app:v2 or registry.example.com/team/app:v2.",
-      cause: error,
-    });
-  }
-}
-
-/** The place that was typed; undefined when it is an image's name alone. Throws a `usage` Failure. */
-export function readPlace(given: string): Place | undefined {
-  try {
-    return parsePlace(given);
-  } catch (error) {
-    if (!(error instanceof InvalidPlace)) throw error;
-    throw new Failure("usage", error.message, {
-      expected: "docker-archive:FILE, oci:FOLDER or oci-archive:FILE, with :NAME behind it if you like",
-      hint: "For instance docker-archive:app.tar or oci:./layout:v2.",
-      cause: error,
-    });
-  }
-}
-
-/** What is said of an engine has no meaning where there is none. Throws a `usage` Failure for such options. */
-export function refuseOptions({ given }: Place, options: Record<string, string | undefined>): void {
-  const option = Object.keys(options).find((name) => options[name] !== undefined);
-  if (option === undefined) return;
-  throw new Failure("usage", `${option} is for an engine, and ${given} is a place without one`, {
-    expected: `an image in an engine, or no ${option}`,
-    hint: `Leave ${option} out.`,
-  });
 }
 
 /** Errors of the engine and of what was read, as a person should be told them; others as they are. */
@@ -119,29 +79,6 @@ export function summarize(
   const size = result.bytesPresent > 0 ? ` (${bytes(result.bytesPresent)})` : "";
   const present = `${plural(result.layersPresent, "layer")}${size} there already`;
   return `${verb} ${image}: ${sent}, ${present}, in ${duration(ms)}`;
-}
-
-/** A place that is being opened, and is disposed of whether that has worked or not. */
-export interface Opening<T> extends AsyncDisposable {
-  opened: Promise<T>;
-}
-
-/** Begins to open a place; an abort, and disposing, end that, also when the engine behind it does not answer. */
-export function opening<T extends AsyncDisposable>(
-  open: (signal: AbortSignal) => Promise<T>,
-  signal: AbortSignal,
-): Opening<T> {
-  const leaving = new AbortController();
-  const opened = open(AbortSignal.any([signal, leaving.signal]));
-  opened.catch(() => {}); // whoever awaits it hears of it
-  return {
-    opened,
-    async [Symbol.asyncDispose]() {
-      leaving.abort(new Error("the place has been disposed of"));
-      const owned = await opened.catch(() => undefined);
-      await owned?.[Symbol.asyncDispose]();
-    },
-  };
 }
 
 /** What a tunnel needs to be opened for a side of a transfer. */

@@ -1,24 +1,24 @@
 import { createReadStream, createWriteStream } from "node:fs";
-import { open, readdir, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { rename, rm } from "node:fs/promises";
+import { basename, dirname } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { isLeftBy, isRunId } from "../engine/run-id.ts";
 import { decodeLayer } from "../image/archive/decode-layer.ts";
 import { writeLoadable } from "../image/archive/loadable-manifest.ts";
 import type { LayoutName } from "../image/archive/oci-layout.ts";
 import { openArchive } from "../image/archive/open.ts";
-import { proof } from "../image/archive/prove.ts";
+import { passOn, proof } from "../image/archive/prove.ts";
 import { writeDockerArchive } from "../image/archive/write-docker-archive.ts";
 import { writeOciLayout } from "../image/archive/write-oci-layout.ts";
 import { digestOf, hexOf, type Digest } from "../image/digest.ts";
 import type { FilePlace } from "../image/place.ts";
 import { manifestFor } from "../store/compose.ts";
+import { partOf, removeParts } from "../store/parts.ts";
 import { openSpool, type Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { countLayers, type Arrival, type ArrivalOptions } from "./arrival.ts";
 import { nameInFile } from "./file-name.ts";
-import { placeFailure, refusePlace } from "./place-errors.ts";
+import { explainingFor, refusePlace } from "./place-errors.ts";
 import { receive, type Received } from "./receive.ts";
 import type { Target } from "./target.ts";
 
@@ -30,14 +30,11 @@ export async function fileTarget(place: FilePlace): Promise<Target> {
   const { kind, path } = place;
   await refusePlace(place);
   const parts = new Set<string>();
-  const explaining = async <T>(work: Promise<T>): Promise<T> =>
-    await work.catch((error: unknown) => {
-      throw placeFailure(error, place);
-    });
+  const explaining = explainingFor(place);
   return {
     address: path,
     nameFor: (image) => nameInFile(place, image).ref,
-    tidy: async () => await removeParts(path),
+    tidy: async () => await removeParts(dirname(path), `${basename(path)}.`),
     async arrive(options) {
       parts.add(partOf(path, options.run));
       return await explaining(arrive(place, options));
@@ -56,10 +53,6 @@ export async function fileTarget(place: FilePlace): Promise<Target> {
   };
 }
 
-function partOf(path: string, run: string): string {
-  return `${path}.${run}.part`;
-}
-
 async function arrive(place: FilePlace, options: ArrivalOptions): Promise<Arrival> {
   const { about, image, env, run, signal, onProgress } = options;
   await using spool = await openSpool(env, run);
@@ -69,8 +62,7 @@ async function arrive(place: FilePlace, options: ArrivalOptions): Promise<Arriva
   const remove = async (): Promise<void> => await rm(part, { force: true });
   try {
     const tar = await TAR[place.kind](received, nameInFile(place, image), spool);
-    await pipeline(tar, createWriteStream(part), { signal });
-    await sync(part);
+    await pipeline(tar, createWriteStream(part, { flush: true }), { signal });
   } catch (error) {
     await remove();
     throw error;
@@ -110,35 +102,9 @@ async function unpacked(file: LayerFile, spool: Spool): Promise<LayerFile> {
   if (blob.digest === diffId) return file;
   const to = spool.pathFor(`${hexOf(diffId)}.tar`);
   const bytes = proof({ what: `the plain layer ${diffId}`, digest: diffId });
-  async function* taken(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const chunk of chunks) {
-      bytes.take(chunk);
-      yield chunk;
-    }
-  }
-  await pipeline(decodeLayer(createReadStream(path), blob.mediaType), taken, createWriteStream(to, { mode: 0o600 }));
+  const plain = decodeLayer(createReadStream(path), blob.mediaType);
+  await pipeline(passOn(plain, bytes), createWriteStream(to, { mode: 0o600 }));
   const { size } = bytes.finish();
   await rm(path);
   return { ...file, path: to, blob: { ...blob, digest: diffId, size } };
-}
-
-async function sync(path: string): Promise<void> {
-  const file = await open(path, "r+");
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-/** What killed runs have left beside the file. */
-async function removeParts(path: string): Promise<string[]> {
-  const removed: string[] = [];
-  for (const name of await readdir(dirname(path)).catch(() => [])) {
-    const run = name.startsWith(`${basename(path)}.`) ? (/\.([^.]+)\.part$/.exec(name)?.[1] ?? "") : "";
-    if (!isRunId(run) || !isLeftBy([run])) continue;
-    await rm(join(dirname(path), name), { force: true });
-    removed.push(join(dirname(path), name));
-  }
-  return removed;
 }

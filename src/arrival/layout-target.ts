@@ -7,7 +7,7 @@ import { openSpool } from "../store/spool.ts";
 import type { LayerInHand } from "../store/store.ts";
 import { countLayers, type Arrival, type ArrivalOptions } from "./arrival.ts";
 import { nameInFile } from "./file-name.ts";
-import { placeFailure, refusePlace } from "./place-errors.ts";
+import { explainingFor, refusePlace } from "./place-errors.ts";
 import { receive } from "./receive.ts";
 import type { Target } from "./target.ts";
 
@@ -16,10 +16,7 @@ export async function layoutTarget(place: FilePlace): Promise<Target> {
   await refusePlace(place);
   const store = new LayoutStore(place.path, newRunId());
   const arrived = new Map<string, { manifest: Descriptor; image: Reference }>();
-  const explaining = async <T>(work: Promise<T>): Promise<T> =>
-    await work.catch((error: unknown) => {
-      throw placeFailure(error, place);
-    });
+  const explaining = explainingFor(place);
   return {
     address: place.path,
     nameFor: (image) => nameInFile(place, image).ref,

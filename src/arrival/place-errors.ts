@@ -59,8 +59,16 @@ async function refuseUnwritable({ given }: FilePlace, folder: string): Promise<v
   }
 }
 
-/** What went wrong while the place was read or written, as a person should be told it; others as they are. */
-export function placeFailure(error: unknown, { path, kind }: FilePlace): unknown {
+/** Lets work with a place fail as a person should be told it. */
+export function explainingFor(place: FilePlace): <T>(work: Promise<T>) => Promise<T> {
+  return async (work) =>
+    await work.catch((error: unknown) => {
+      throw placeFailure(error, place);
+    });
+}
+
+/** What went wrong while the place was read or written; others as they are. */
+function placeFailure(error: unknown, { path, kind }: FilePlace): unknown {
   if (error instanceof Failure) return error;
   if (error instanceof InvalidImage) {
     return new Failure("not-verified", `${path} is not as it should be: ${error.message}`, {

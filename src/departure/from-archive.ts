@@ -3,7 +3,7 @@ import { addAbortSignal, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Offer } from "../conversation.ts";
 import type { ArchivedImage, ArchivedLayer } from "../image/archive/image-archive.ts";
-import { proof } from "../image/archive/prove.ts";
+import { passOn, proof } from "../image/archive/prove.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import { InvalidImage, MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
 import type { FilePlace } from "../image/place.ts";
@@ -128,14 +128,8 @@ function composed({ config, configDigest, diffIds }: ArchivedImage, layers: Read
 /** A plain layer, gzipped into the spool. */
 async function gzipped({ diffId, open }: ArchivedLayer, spool: Spool, signal: AbortSignal): Promise<Descriptor> {
   const packed = proof({ what: `layer ${diffId}` });
-  async function* counted(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const chunk of chunks) {
-      packed.take(chunk);
-      yield chunk;
-    }
-  }
   const file = createWriteStream(spool.pathFor(hexOf(diffId)), { mode: 0o600 });
-  await pipeline(gzip(open()), counted, file, { signal });
+  await pipeline(passOn(gzip(open()), packed), file, { signal });
   return { mediaType: MEDIA_TYPE.ociLayerGzip, ...packed.finish() };
 }
 

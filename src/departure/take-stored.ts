@@ -1,3 +1,4 @@
+import { buffer } from "node:stream/consumers";
 import { temporaryName } from "../engine/run-id.ts";
 import { handOn } from "../image/archive/hand-on.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
@@ -45,8 +46,6 @@ async function shelve(
 }
 
 async function whole({ digest, chunks }: PassingBlob): Promise<Buffer | undefined> {
-  const parts: Buffer[] = [];
-  for await (const chunk of chunks()) parts.push(chunk);
-  const bytes = Buffer.concat(parts);
+  const bytes = await buffer(chunks());
   return digestOf(bytes) === digest ? bytes : undefined;
 }

@@ -7,7 +7,8 @@ import { receive, type PullRequest } from "../pull.ts";
 import { send, type PushRequest } from "../push.ts";
 import type { Role } from "../stdio-tunnel/handshake.ts";
 import { bothHalves, type Half } from "../stdio-tunnel/in-process.ts";
-import { explained, readPlace, readReference, type Surroundings, type Way } from "../transfer.ts";
+import { readPlace, readReference } from "../places.ts";
+import { explained, type Surroundings, type Way } from "../transfer.ts";
 import { VERSION } from "../version.ts";
 import { openFarEngine, type FarEngineOptions } from "./far-engine.ts";
 

@@ -1,6 +1,6 @@
-import { readdir, rm, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { isLeftBy, isRunId, type RunId } from "../engine/run-id.ts";
+import type { RunId } from "../engine/run-id.ts";
 import { openFolderFiles } from "../image/archive/folder-files.ts";
 import { blobPath } from "../image/archive/listing.ts";
 import { ociEntries, readOciImage, type OciImage } from "../image/archive/oci-images.ts";
@@ -11,6 +11,7 @@ import type { Digest } from "../image/digest.ts";
 import { InvalidImage, type Descriptor, type SentManifest } from "../image/manifest.ts";
 import { manifestFor } from "./compose.ts";
 import { withLock } from "./lock.ts";
+import { removeParts } from "./parts.ts";
 import type { LayerInHand } from "./store.ts";
 
 /** A folder that is, or becomes, an OCI layout, as a place to put images into. */
@@ -73,16 +74,8 @@ export class LayoutStore {
 
   /** Removes the files that runs which were killed had not finished; says which. */
   async tidy(): Promise<string[]> {
-    const removed: string[] = [];
-    for (const folder of [this.#folder, join(this.#folder, "blobs", "sha256")]) {
-      for (const name of await readdir(folder).catch(() => [])) {
-        const run = /\.([^.]+)\.part$/.exec(name)?.[1] ?? "";
-        if (!isRunId(run) || !isLeftBy([run])) continue;
-        await rm(join(folder, name), { force: true });
-        removed.push(join(folder, name));
-      }
-    }
-    return removed;
+    const blobs = join(this.#folder, "blobs", "sha256");
+    return [...(await removeParts(this.#folder)), ...(await removeParts(blobs))];
   }
 
   async #holds({ digest, size }: Descriptor): Promise<boolean> {

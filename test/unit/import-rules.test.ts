@@ -16,7 +16,9 @@ const ROOMS: Record<string, string[]> = {
   departure: ["conversation.ts", "engine", "image", "output", "packing", "registry", "store", "streams"],
   arrival: ["conversation.ts", "engine", "image", "output", "registry", "stdio-tunnel", "store", "streams"],
   // Above them: it runs either of them, or both.
-  far: "arrival departure engine image output stdio-tunnel streams pull.ts push.ts transfer.ts version.ts".split(" "),
+  far: "arrival departure engine image output stdio-tunnel streams places.ts pull.ts push.ts transfer.ts version.ts".split(
+    " ",
+  ),
 };
 
 /** Libraries that one file alone may know, so that a change of library is a change of one file. */

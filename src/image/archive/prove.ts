@@ -76,13 +76,20 @@ export function proof({ what, digest, size, limit }: Expected): Proof {
  * reached without an error, nothing of it may be relied on. Owns `source`.
  */
 export function proven(source: AsyncIterable<Uint8Array>, expected: Expected): Readable {
-  return Readable.from(passOn(source, proof(expected)), { objectMode: false });
+  const bytes = proof(expected);
+  return Readable.from(
+    (async function* () {
+      yield* passOn(source, bytes);
+      bytes.finish();
+    })(),
+    { objectMode: false },
+  );
 }
 
-async function* passOn(source: AsyncIterable<Uint8Array>, bytes: Proof): AsyncGenerator<Uint8Array> {
+/** Passes bytes on, and has each counted. To finish the proof is the caller's. */
+export async function* passOn<T extends Uint8Array>(source: AsyncIterable<T>, bytes: Proof): AsyncGenerator<T> {
   for await (const chunk of source) {
     bytes.take(chunk);
     yield chunk;
   }
-  bytes.finish();
 }

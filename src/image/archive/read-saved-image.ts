@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import type { Digest } from "../digest.ts";
 import { InvalidImage, MAX_CONFIG, type Descriptor } from "../manifest.ts";
 import { compressionOf, layerMediaType, MAGIC_LENGTH } from "./compression.ts";
@@ -86,7 +87,7 @@ export async function readSavedImage(archive: Readable, options: ReadSavedImageO
     if (diffId !== undefined) {
       if (open.delete(diffId)) await handOnLayer(entry, diffId, options);
     } else if (/^[0-9a-f]{64}\/json$/.test(entry.path)) {
-      if (entry.size <= MAX_CONFIG) recogniser.learn(entry.path, await whole(entry.chunks()));
+      if (entry.size <= MAX_CONFIG) recogniser.learn(entry.path, await buffer(entry.chunks()));
     } else {
       const stored = await takeOther(entry, files, open.size > 0 ? options.onUnknown : undefined);
       if (stored !== undefined) unknown.set(entry.path, stored);
@@ -124,7 +125,7 @@ async function takeOther(
   const { start, all } = await peek(entry.chunks(), MAGIC_LENGTH);
   const isBlob = entry.path.startsWith("blobs/sha256/");
   if ((isBlob || entry.path.endsWith(".json")) && isJson(start) && entry.size <= MAX_CONFIG) {
-    const content = await whole(all);
+    const content = await buffer(all);
     if (!isBlob || mayMatter(content)) files.keep(entry.path, content);
     return undefined;
   }
@@ -159,10 +160,4 @@ function mayMatter(content: Buffer): boolean {
   } catch {
     return false;
   }
-}
-
-async function whole(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
-  const all: Buffer[] = [];
-  for await (const chunk of chunks) all.push(chunk);
-  return Buffer.concat(all);
 }

@@ -1,12 +1,12 @@
 import { constants } from "node:fs";
-import { chmod, copyFile, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { chmod, copyFile, mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { digestOf } from "../digest.ts";
 import { InvalidImage, isIndex, parseManifest, type Descriptor } from "../manifest.ts";
 import { openFolderFiles } from "./folder-files.ts";
 import { blobPath } from "./listing.ts";
 import { loadableImages, writeLoadable } from "./loadable-manifest.ts";
-import { IMAGE_NAME, namedDescriptors, OCI_LAYOUT, REF_NAME, type OciLayoutToWrite } from "./oci-layout.ts";
+import { IMAGE_NAME, namedDescriptors, OCI_LAYOUT, REF_NAME, writeIndex, type OciLayoutToWrite } from "./oci-layout.ts";
 
 /**
  * Puts an image's blobs into a folder that is, or becomes, an OCI layout (OCI image spec, image-layout.md). Each appears whole or
@@ -62,7 +62,7 @@ async function readIndex(folder: string): Promise<RawIndex> {
     bytes = await readFile(join(folder, "index.json"));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    bytes = Buffer.from('{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}');
+    bytes = writeIndex([]);
   }
   if (!isIndex(parseManifest(bytes))) throw new InvalidImage(`${join(folder, "index.json")} is not an index`);
   return JSON.parse(bytes.toString("utf8")) as RawIndex;
@@ -98,14 +98,7 @@ async function isThere(path: string, size: number): Promise<boolean> {
 }
 
 async function replace(path: string, bytes: Uint8Array, run: string): Promise<void> {
-  await viaPart(path, run, async (part) => {
-    const file = await open(part, "w");
-    try {
-      await file.writeFile(bytes);
-    } finally {
-      await file.close();
-    }
-  });
+  await viaPart(path, run, async (part) => await writeFile(part, bytes));
 }
 
 async function moveFile(from: string, to: string, size: number, run: string): Promise<void> {

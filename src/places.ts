@@ -1,0 +1,129 @@
+import { engineTarget } from "./arrival/engine-target.ts";
+import { fileTarget } from "./arrival/file-target.ts";
+import { layoutTarget } from "./arrival/layout-target.ts";
+import type { Target } from "./arrival/target.ts";
+import { archiveSource } from "./departure/archive-source.ts";
+import { engineSource } from "./departure/engine-source.ts";
+import type { Source } from "./departure/source.ts";
+import { connectEngine } from "./engine/connect.ts";
+import { InvalidPlace, parsePlace, type Place } from "./image/place.ts";
+import { InvalidReference, parseReference, type Reference } from "./image/reference.ts";
+import { Failure } from "./output/errors.ts";
+import type { PullRequest } from "./pull.ts";
+import type { PushRequest } from "./push.ts";
+import { chooseRegistry } from "./registry/choose.ts";
+import type { Surroundings } from "./transfer.ts";
+
+/** Begins to open the place that an image is sent from: the engine, unless its name begins with another place. */
+export function openSource(request: PushRequest, { env, signal }: Surroundings): Opening<Source> {
+  const place = readPlace(request.image) ?? { kind: "docker-daemon", reference: request.image };
+  if (place.kind !== "docker-daemon") {
+    const registry = request.registry === "embedded" ? undefined : request.registry;
+    refuseOptions(place, { "--registry": registry, "--host": request.host });
+    return opening(async () => await archiveSource(place), signal);
+  }
+  const image = readReference(place.reference ?? "");
+  const choice = chooseRegistry(request.registry, env);
+  return opening(async (stop) => engineSource(await connectEngine(request.host, env, stop), choice, image), signal);
+}
+
+/** Begins to open the place that an image is put into: the engine, unless --to names another. */
+export function openTarget(request: PullRequest, { env, signal }: Surroundings): Opening<Target> {
+  const { host, via, to } = request;
+  const place = to === undefined ? undefined : readTo(to);
+  if (place !== undefined && place.kind !== "docker-daemon") {
+    refuseOptions(place, { "--via": via, "--host": host });
+    return opening(async () => await (place.kind === "oci" ? layoutTarget(place) : fileTarget(place)), signal);
+  }
+  const called = place?.reference === undefined ? undefined : readReference(place.reference);
+  return opening(async (stop) => {
+    const engine = await connectEngine(host, env, stop);
+    try {
+      return await engineTarget(engine, via, called);
+    } catch (error) {
+      await engine[Symbol.asyncDispose]();
+      throw error;
+    }
+  }, signal);
+}
+
+function readTo(to: string): Place {
+  const place = readPlace(to);
+  if (place !== undefined) return place;
+  throw new Failure("usage", `--to ${to} names no place`, {
+    expected: "docker-daemon:, docker-archive:FILE, oci:FOLDER or oci-archive:FILE",
+    hint: `For instance --to oci:${to}`,
+  });
+}
+
+/** The image that is asked for. Where it is, the sending side knows. */
+export function readAsked({ image }: PullRequest): Reference {
+  const place = readPlace(image);
+  if (place === undefined) return readReference(image);
+  if (place.kind === "docker-daemon") return readReference(place.reference ?? "");
+  throw new Failure("usage", `${image} is a place, and what is asked for is an image`, {
+    expected: "the image's name, and behind --to where it is to be put",
+    hint: `For instance --to ${image} IMAGE; an image of that name is docker-daemon:${image}`,
+  });
+}
+
+/** The reference that was typed. Throws a `usage` Failure. */
+export function readReference(image: string): Reference {
+  try {
+    return parseReference(image);
+  } catch (error) {
+    if (!(error instanceof InvalidReference)) throw error;
+    throw new Failure("usage", error.message, {
+      expected: "NAME[:TAG], with a registry's host before it if you like",
+      hint: "For instance app:v2 or registry.example.com/team/app:v2.",
+      cause: error,
+    });
+  }
+}
+
+/** The place that was typed; undefined when it is an image's name alone. Throws a `usage` Failure. */
+export function readPlace(given: string): Place | undefined {
+  try {
+    return parsePlace(given);
+  } catch (error) {
+    if (!(error instanceof InvalidPlace)) throw error;
+    throw new Failure("usage", error.message, {
+      expected: "docker-archive:FILE, oci:FOLDER or oci-archive:FILE, with :NAME behind it if you like",
+      hint: "For instance docker-archive:app.tar or oci:./layout:v2.",
+      cause: error,
+    });
+  }
+}
+
+/** What is said of an engine has no meaning where there is none. Throws a `usage` Failure for such options. */
+function refuseOptions({ given }: Place, options: Record<string, string | undefined>): void {
+  const option = Object.keys(options).find((name) => options[name] !== undefined);
+  if (option === undefined) return;
+  throw new Failure("usage", `${option} is for an engine, and ${given} is a place without one`, {
+    expected: `an image in an engine, or no ${option}`,
+    hint: `Leave ${option} out.`,
+  });
+}
+
+/** A place that is being opened, and is disposed of whether that has worked or not. */
+export interface Opening<T> extends AsyncDisposable {
+  opened: Promise<T>;
+}
+
+/** Begins to open a place; an abort, and disposing, end that, also when the engine behind it does not answer. */
+function opening<T extends AsyncDisposable>(
+  open: (signal: AbortSignal) => Promise<T>,
+  signal: AbortSignal,
+): Opening<T> {
+  const leaving = new AbortController();
+  const opened = open(AbortSignal.any([signal, leaving.signal]));
+  opened.catch(() => {}); // whoever awaits it hears of it
+  return {
+    opened,
+    async [Symbol.asyncDispose]() {
+      leaving.abort(new Error("the place has been disposed of"));
+      const owned = await opened.catch(() => undefined);
+      await owned?.[Symbol.asyncDispose]();
+    },
+  };
+}
