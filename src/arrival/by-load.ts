@@ -78,7 +78,8 @@ async function loadAsItComes(
     return opened.config;
   };
   try {
-    await store.load({ here, layers: streamLayers(incoming.layers, incoming.fetching), config }, name);
+    const layers = streamLayers(incoming.layers, incoming.fetching);
+    await store.load({ platform: about.platform, diffIds: about.diffIds, here, layers, config }, name);
   } catch (error) {
     throw error instanceof EngineError ? error : await fetchFailure(error, signal);
   }

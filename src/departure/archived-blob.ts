@@ -2,8 +2,8 @@ import { pipeline, Readable } from "node:stream";
 import { checkLayer } from "../image/archive/check-layer.ts";
 import type { ArchivedLayer } from "../image/archive/image-archive.ts";
 import { hasZstd } from "../image/archive/zstd-frames.ts";
-import type { Codec, Effort } from "../packing/codecs.ts";
-import { pack } from "../packing/pack.ts";
+import type { Codec } from "../packing/codecs.ts";
+import { packAtPace } from "../packing/pace.ts";
 import type { ByteRange, StoredBlob } from "../registry/embedded/content.ts";
 
 export interface ArchivedBlobOptions {
@@ -41,22 +41,6 @@ function proving(layer: ArchivedLayer): Readable {
   const { diffId, blob, open } = layer;
   if (isPlain(layer) || (blob.mediaType.endsWith("zstd") && !hasZstd)) return open();
   return pipeline(open(), checkLayer({ blob, diffId }), () => {});
-}
-
-/** Packs while it is read: hard when the reader is slower than that, lightly when it always waits. */
-async function* packAtPace(plain: Readable, codec: Codec | undefined): AsyncGenerator<Buffer> {
-  let [working, waiting, since] = [0, 0, performance.now()]; // ms
-  const effort = (): Effort => {
-    if (waiting > working) return "strong";
-    return waiting * 4 < working ? "light" : "medium";
-  };
-  for await (const chunk of pack(plain as AsyncIterable<Buffer>, { codec, effort })) {
-    const ready = performance.now();
-    working += ready - since;
-    yield chunk;
-    since = performance.now();
-    waiting += since - ready;
-  }
 }
 
 /** What is before it must be read too: an archive's layer can only be proven from its start. */

@@ -1,21 +1,14 @@
 import { Readable } from "node:stream";
 import type { AnnouncedLayer, Offer } from "../conversation.ts";
-import { digestOf, hexOf, type Digest } from "../image/digest.ts";
+import { digestOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
-import type { Codec, Effort } from "../packing/codecs.ts";
-import { pack } from "../packing/pack.ts";
+import type { Codec } from "../packing/codecs.ts";
+import { packAtPace } from "../packing/pace.ts";
 import type { RegistryContent, StoredBlob, StoredManifest } from "../registry/embedded/content.ts";
-import type { Spool } from "../store/spool.ts";
 import { deferred } from "../streams/deferred.ts";
-import { GrowingFile } from "./growing-file.ts";
-
-/** Packed bytes that wait for the link from which on it is the link that is slow: packing gets more effort then. */
-const LINK_IS_SLOW = 16_000_000;
-/** Packed bytes that a link must have taken as fast as they came, to be known as one that packing should not slow down. */
-const LINK_IS_FAST = 32_000_000;
+import { HandOver } from "./hand-over.ts";
 
 export interface ShelfOptions {
-  spool: Spool;
   offer: Offer;
   /** Of the image, bottom first. */
   diffIds: readonly Digest[];
@@ -29,12 +22,12 @@ export interface ShelfOptions {
  * What the receiver wants of an image, put there layer by layer, and given from there as a registry. A layer can be fetched
  * from the moment that it is begun: who reads it is given what there is, and waits for more. Manifest and config come last.
  */
-export class Shelf implements AsyncDisposable {
+export class Shelf implements Disposable {
   readonly content: RegistryContent;
   readonly #options: ShelfOptions;
   readonly #layers = new Map<Digest, Descriptor>();
   readonly #blobs = new Map<Digest, StoredBlob>();
-  readonly #files: GrowingFile[] = [];
+  readonly #passing = new Set<HandOver>();
   readonly #manifest = deferred<StoredManifest>();
 
   constructor(options: ShelfOptions) {
@@ -61,24 +54,21 @@ export class Shelf implements AsyncDisposable {
     this.#put(diffId, descriptor, blob);
   }
 
-  /** The same, while it comes. `bytes` is to fail, at its end at the latest, when they are not the blob's. */
+  /** The same, while it comes: resolves when the receiver has taken it. `bytes` is to fail when they are not the blob's. */
   async take(diffId: Digest, descriptor: Descriptor, bytes: AsyncIterable<Buffer>): Promise<void> {
-    const file = await this.#fileFor(diffId);
-    this.#put(diffId, descriptor, { size: descriptor.size, open: () => file.read() });
-    await file.writeAll(bytes);
+    await this.#handOver(bytes, (open) => this.#put(diffId, descriptor, { size: descriptor.size, open }));
   }
 
   /**
-   * A plain layer of `size` bytes, packed while it comes. The receiver gets it plain again. `plain` is to fail, at its end at the
-   * latest, when its bytes are not the layer's: they are not hashed here once more.
+   * A plain layer of `size` bytes, packed while it comes: resolves when the receiver has taken it, who gets it plain again.
+   * `plain` is to fail, at its end at the latest, when its bytes are not the layer's: they are not hashed here once more.
    */
   async pack(diffId: Digest, size: number, plain: AsyncIterable<Buffer>): Promise<void> {
-    const { codec } = this.#options;
-    const file = await this.#fileFor(diffId);
     const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size };
     const open = (): Promise<Readable> => Promise.reject(new Error("only packed"));
-    this.#put(diffId, descriptor, { size, open, packed: () => file.read() });
-    await file.writeAll(pack(plain, { codec, effort: () => this.#effort() }));
+    await this.#handOver(packAtPace(plain, this.#options.codec), (packed) =>
+      this.#put(diffId, descriptor, { size, open, packed }),
+    );
   }
 
   /**
@@ -105,10 +95,12 @@ export class Shelf implements AsyncDisposable {
     });
   }
 
-  async #fileFor(diffId: Digest): Promise<GrowingFile> {
-    const file = await GrowingFile.create(this.#options.spool.pathFor(hexOf(diffId)));
-    this.#files.push(file);
-    return file;
+  async #handOver(bytes: AsyncIterable<Buffer>, put: (read: () => Readable) => void): Promise<void> {
+    const passing = new HandOver(bytes);
+    this.#passing.add(passing);
+    put(() => passing.read());
+    await passing.done();
+    this.#passing.delete(passing);
   }
 
   #put(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): void {
@@ -117,15 +109,8 @@ export class Shelf implements AsyncDisposable {
     this.#options.announce({ diffId, ...descriptor });
   }
 
-  #effort(): Effort {
-    const waiting = this.#files.reduce((all, file) => all + file.unread, 0);
-    if (waiting > LINK_IS_SLOW) return "strong";
-    const taken = this.#files.reduce((all, file) => all + file.size, 0) - waiting;
-    return taken > LINK_IS_FAST && waiting < LINK_IS_SLOW / 4 ? "light" : "medium";
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.dispose](): void {
     this.#manifest.reject(new Error("it is not being sent any more"));
-    for (const file of this.#files) await file[Symbol.asyncDispose]();
+    for (const passing of this.#passing) passing.giveUp(new Error("it is not being sent any more"));
   }
 }

@@ -1,7 +1,7 @@
 import { agreeOnVersion } from "./api-version.ts";
 import { findContainers, removeContainer, runContainer } from "./containers.ts";
 import { type DockerApi, openApi } from "./docker-api.ts";
-import { describeEndpoint, mayReachUs, type EngineEndpoint } from "./endpoint.ts";
+import { describeEndpoint, isOneStream, mayReachUs, type EngineEndpoint } from "./endpoint.ts";
 import type { Engine, EngineInfo } from "./engine.ts";
 import {
   inspectImage,
@@ -41,6 +41,7 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
   return {
     address: describeEndpoint(api.endpoint),
     reachesUs: mayReachUs(api.endpoint.address),
+    takesManyAtOnce: !isOneStream(api.endpoint.address),
     info: () => readInfo(api, apiVersion),
     inspectImage: (reference, platform) => inspectImage(api, reference, platform),
     listReferences: () => listReferences(api),

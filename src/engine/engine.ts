@@ -89,6 +89,8 @@ export interface Engine extends AsyncDisposable {
   readonly address: string;
   /** Whether what listens on 127.0.0.1 here can be what the engine finds there. Nothing of ours is shown to another machine's. */
   readonly reachesUs: boolean;
+  /** False where all requests go through one connection, and wait for each other. */
+  readonly takesManyAtOnce: boolean;
   info(): Promise<EngineInfo>;
   /** By name or ID. `undefined` when there is no such image (or not for that platform). */
   inspectImage(reference: string, platform?: string): Promise<ImageInfo | undefined>;

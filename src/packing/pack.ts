@@ -50,12 +50,12 @@ async function packBlock(
   effort: Effort,
   suspicion: Suspicion,
 ): Promise<Buffer[]> {
-  if (codec !== undefined && (!suspicion.isDense || (await isWorthIt(block, codec)))) {
+  if (codec !== undefined && effort !== "none" && (!suspicion.isDense || (await isWorthIt(block, codec)))) {
     const packed = await codec.compress(block, effort);
     suspicion.isDense = packed.length > block.length * WORTH_IT;
     if (packed.length < block.length) return [header(codec.id, packed.length, block.length), packed];
+    suspicion.isDense = true;
   }
-  suspicion.isDense = true;
   return [header(STORED, block.length, block.length), block];
 }
 

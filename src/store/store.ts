@@ -32,6 +32,9 @@ export interface Delivery {
 
 /** An image of which layers are still coming. */
 export interface StreamedDelivery {
+  platform: string;
+  /** All of the image, bottom first. */
+  diffIds: readonly Digest[];
   here: readonly LayerHere[];
   /** The others, in any order, each once. */
   layers: AsyncIterable<LayerToStream>;

@@ -42,20 +42,17 @@ export interface LayerToStream {
 }
 
 export interface DockerArchiveToStream {
-  /** Diff IDs of the layers that the engine has already. */
-  here: readonly Digest[];
-  /** The others, in any order, each once. */
+  /** In any order, each once. */
   layers: AsyncIterable<LayerToStream>;
-  /** Asked for when all layers have passed. */
-  config: () => Promise<Uint8Array>;
-  names: readonly string[];
+  /** Asked for when all layers have passed. `here`: diff IDs of the config's other layers, which the engine has already. */
+  finish: () => Promise<{ config: Uint8Array; here: readonly Digest[]; names: readonly string[] }>;
 }
 
 /**
  * The same archive, of layers that are still coming. An engine unpacks an archive to its end before it looks at it, and what says
  * which image it holds comes last: one that breaks off holds none. Fails with what a layer fails with.
  */
-export function streamDockerArchive({ here, layers, config, names }: DockerArchiveToStream): Readable {
+export function streamDockerArchive({ layers, finish }: DockerArchiveToStream): Readable {
   return streamTar(
     (async function* (): AsyncGenerator<FileToWrite> {
       const passed = new Set<Digest>();
@@ -63,14 +60,13 @@ export function streamDockerArchive({ here, layers, config, names }: DockerArchi
         passed.add(diffId);
         yield { path: layerName(diffId), size, open };
       }
-      for (const diffId of new Set(here)) {
-        if (!passed.has(diffId)) yield { path: layerName(diffId), content: Buffer.alloc(0) };
+      const { config, here, names } = await finish();
+      const missing = new Set(parseConfig(config).diffIds.filter((diffId) => !passed.has(diffId)));
+      for (const diffId of missing) {
+        if (!here.includes(diffId)) throw new InvalidImage("these are not the layers of its config");
+        yield { path: layerName(diffId), content: Buffer.alloc(0) };
       }
-      const bytes = await config();
-      if (!parseConfig(bytes).diffIds.every((diffId) => passed.has(diffId) || here.includes(diffId))) {
-        throw new InvalidImage("these are not the layers of its config");
-      }
-      yield* describing(bytes, names);
+      yield* describing(config, names);
     })(),
   );
 }

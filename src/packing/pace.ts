@@ -1,0 +1,94 @@
+import { EFFORTS, type Codec, type Effort } from "./codecs.ts";
+import { pack } from "./pack.ts";
+
+/** Bytes that are packed with one effort before it is judged by what it led to. */
+const TRIAL = 16 * 1024 * 1024;
+/** Trials in a row that must ask for less effort: what is short is to be small, what is long to be fast. */
+const TRIALS_FOR_LESS = 4;
+
+/** What of the time must be spent on waiting for the link, before it is the link that is slow; and until it is fast. */
+const LINK = { slow: 1 / 2, fast: 1 / 8 };
+/** What of the time must be spent on waiting for packing, before it is that which is slow. */
+const PACKING_IS_SLOW = 1 / 2;
+
+/**
+ * Packs bytes while they are read, as hard as it costs no time: harder when whoever reads them, the link, is what all wait for;
+ * lighter, and in the end not at all, when it waits for packing.
+ */
+export async function* packAtPace(plain: AsyncIterable<Buffer>, codec: Codec | undefined): AsyncGenerator<Buffer> {
+  const pace = new Pace();
+  const source = clocked(plain, pace);
+  pace.start();
+  for await (const chunk of pack(source, { codec, effort: () => pace.effort })) {
+    pace.packed();
+    yield chunk;
+    pace.taken();
+  }
+}
+
+/** Tells the pace how long the source was waited for, and how much came. */
+async function* clocked(plain: AsyncIterable<Buffer>, pace: Pace): AsyncGenerator<Buffer> {
+  let since = performance.now();
+  for await (const chunk of plain) {
+    pace.read(performance.now() - since, chunk.length);
+    yield chunk;
+    since = performance.now();
+  }
+}
+
+/** Which of the three, the source, packing or the link, is the one that the others wait for. */
+class Pace {
+  #effort = EFFORTS.indexOf("medium");
+  /** ms; what was spent in the source is a part of what was spent until a chunk was packed. */
+  #clocks = { source: 0, untilPacked: 0, link: 0 };
+  #bytes = 0;
+  #trialsForLess = 0;
+  #since = 0;
+
+  get effort(): Effort {
+    return EFFORTS[this.#effort] ?? "medium";
+  }
+
+  start(): void {
+    this.#since = performance.now();
+  }
+
+  read(waited: number, bytes: number): void {
+    this.#clocks.source += waited;
+    this.#bytes += bytes;
+  }
+
+  packed(): void {
+    this.#clocks.untilPacked += this.#lap();
+  }
+
+  taken(): void {
+    this.#clocks.link += this.#lap();
+    if (this.#bytes >= TRIAL) this.#judge();
+  }
+
+  #lap(): number {
+    const now = performance.now();
+    const lap = now - this.#since;
+    this.#since = now;
+    return lap;
+  }
+
+  #judge(): void {
+    const { source, untilPacked, link } = this.#clocks;
+    const all = untilPacked + link;
+    const packing = untilPacked - source;
+    const wantsMore = link > all * LINK.slow || (this.effort === "none" && link > all * LINK.fast);
+    const wantsLess = packing > all * PACKING_IS_SLOW && link < all * LINK.fast;
+    this.#trialsForLess = wantsLess ? this.#trialsForLess + 1 : 0;
+    if (wantsMore) this.#step(1);
+    else if (this.#trialsForLess === TRIALS_FOR_LESS) this.#step(-1);
+    this.#clocks = { source: 0, untilPacked: 0, link: 0 };
+    this.#bytes = 0;
+  }
+
+  #step(by: -1 | 1): void {
+    this.#effort = Math.min(EFFORTS.length - 1, Math.max(0, this.#effort + by));
+    this.#trialsForLess = 0;
+  }
+}
