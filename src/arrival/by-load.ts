@@ -9,10 +9,10 @@ import { probeImage } from "../registry/embedded/probe.ts";
 import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
 import { openStore } from "../store/open.ts";
 import { openSpool } from "../store/spool.ts";
-import type { FileStore, LayerHere, StreamStore } from "../store/store.ts";
+import type { LayerHere, TargetStore } from "../store/store.ts";
 import { countLayers, forget, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
-import { fetchFailure, streamLayers } from "./fetch-layers.ts";
-import { ask, receive } from "./receive.ts";
+import { fetchFailure, fetchLayers, streamLayers } from "./fetch-layers.ts";
+import { ask } from "./receive.ts";
 
 /** No registry is behind this name: it is only for the time until the image has been proven. */
 const NOWHERE = "localhost";
@@ -38,10 +38,7 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
 
   let manifest: Manifest;
   try {
-    manifest =
-      store.takes === "streams"
-        ? await loadAsItComes(store, here, name, options)
-        : await loadFromSpool(store, here, name, options);
+    manifest = await load(store, here, name, options);
   } catch (error) {
     await forget(engine, name);
     if (!(error instanceof EngineError)) throw error;
@@ -62,14 +59,14 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   );
 }
 
-/** Layers go into the load as they come, proven on the way: what is not right breaks it off before the engine looks at it. */
-async function loadAsItComes(
-  store: StreamStore,
+/** Puts the image in while its layers come, proven on the way: what is not right breaks it off before the engine looks at it. */
+async function load(
+  store: TargetStore,
   here: readonly LayerHere[],
   name: string,
   options: EngineArrivalOptions,
 ): Promise<Manifest> {
-  const { about, signal, onProgress } = options;
+  const { about, env, run, signal, onProgress } = options;
   using incoming = await ask(options, about.diffIds.slice(here.length));
   const config = async (): Promise<Buffer> => {
     const opened = await incoming.opened();
@@ -77,29 +74,18 @@ async function loadAsItComes(
     onProgress({ stage: "loading", current: 0 });
     return opened.config;
   };
+  const delivery = { platform: about.platform, diffIds: about.diffIds, here, config };
   try {
-    const layers = streamLayers(incoming.layers, incoming.fetching);
-    await store.load({ platform: about.platform, diffIds: about.diffIds, here, layers, config }, name);
+    if (store.takes === "streams") {
+      await store.load({ ...delivery, layers: streamLayers(incoming.layers, incoming.fetching) }, name);
+    } else {
+      await using spool = await openSpool(env, run);
+      await store.load({ ...delivery, layers: fetchLayers(incoming.layers, spool, incoming.fetching) }, name);
+    }
   } catch (error) {
     throw error instanceof EngineError ? error : await fetchFailure(error, signal);
   }
   return (await incoming.opened()).manifest;
-}
-
-/** All of it is here, and proven, before the engine is given any. */
-async function loadFromSpool(
-  store: FileStore,
-  here: readonly LayerHere[],
-  name: string,
-  options: EngineArrivalOptions,
-): Promise<Manifest> {
-  const { about, env, run, signal, onProgress } = options;
-  await using spool = await openSpool(env, run);
-  const { manifest, config, files } = await receive(options, about.diffIds.slice(here.length), spool);
-  signal.throwIfAborted();
-  onProgress({ stage: "loading", current: 0 });
-  await store.load({ config, platform: about.platform, layers: [...here, ...files] }, name);
-  return manifest;
 }
 
 /** Whether the engine has this very image. Where an image's ID is its config's digest, one question tells. */

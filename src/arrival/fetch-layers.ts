@@ -7,17 +7,17 @@ import { checkLayer } from "../image/archive/check-layer.ts";
 import { refuseOtherType } from "../image/archive/compression.ts";
 import type { SizeLimit } from "../image/archive/prove.ts";
 import type { LayerToStream } from "../image/archive/write-docker-archive.ts";
-import { hexOf, type Digest } from "../image/digest.ts";
+import { hexOf } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import { isBroken, refuseWithoutSpace, spoolFailure, type Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
-import type { Queue } from "../streams/queue.ts";
+import { queue, type Queue } from "../streams/queue.ts";
 import { within } from "../streams/within.ts";
 
 /** Layers fetched at once: the wire is one, but the registry's disk, the checking and ours go on beside each other. */
-const AT_ONCE = 3;
+const AT_ONCE = 2;
 
 /** ms */
 const LAST_WORDS = 1000;
@@ -35,16 +35,14 @@ export interface FetchOptions {
 
 /**
  * Fetches layers into the spool, and proves each while it comes: the blob by its digest and size, what it unpacks to by its
- * diff ID. Resolves to a file for each of `wanted`, in that order, when `layers` has ended; a layer that stands in an image
- * twice comes once. Rejects with the first failure; the others are given up.
+ * diff ID. Yields each when it is there, until `layers` has ended. Throws the first failure; the others are given up.
  */
-export async function fetchLayers(
+export async function* fetchLayers(
   layers: Queue<AnnouncedLayer>,
-  wanted: readonly Digest[],
   spool: Spool,
   options: FetchOptions,
-): Promise<LayerFile[]> {
-  const files = new Map<Digest, LayerFile>();
+): AsyncGenerator<LayerFile> {
+  const files = queue<LayerFile>();
   const broken = new AbortController();
   const stop = AbortSignal.any([options.signal, broken.signal]);
   const worker = async (): Promise<void> => {
@@ -52,17 +50,20 @@ export async function fetchLayers(
       await refuseWithoutSpace(spool, size);
       const path = spool.pathFor(hexOf(diffId));
       await pipeline(await open(), createWriteStream(path, { mode: 0o600 }), { signal: stop });
-      files.set(diffId, { kind: "file", diffId, path, blob });
+      files.push({ kind: "file", diffId, path, size, blob });
     }
   };
   const workers = Array.from({ length: AT_ONCE }, worker);
+  const all = Promise.all(workers).finally(() => files.end());
+  all.catch(() => {}); // thrown below
   try {
-    await Promise.all(workers);
-    return wanted.flatMap((diffId) => files.get(diffId) ?? []);
+    yield* files;
+    await all;
   } catch (error) {
-    broken.abort(error);
-    await Promise.allSettled(workers); // before the folder that they write to goes
     throw await fetchFailure(error, options.signal);
+  } finally {
+    broken.abort();
+    await Promise.allSettled(workers); // before the folder that they write to goes
   }
 }
 

@@ -67,8 +67,9 @@ export async function ask(options: ArrivalOptions, wanted: readonly Digest[]): P
 /** Brings the layers `wanted`, bottom first, into the spool, proven. */
 export async function receive(options: ArrivalOptions, wanted: readonly Digest[], spool: Spool): Promise<Received> {
   using incoming = await ask(options, wanted);
-  const files = await fetchLayers(incoming.layers, wanted, spool, incoming.fetching);
-  return { files, ...(await incoming.opened()) };
+  const come = new Map<Digest, LayerFile>();
+  for await (const file of fetchLayers(incoming.layers, spool, incoming.fetching)) come.set(file.diffId, file);
+  return { files: wanted.flatMap((diffId) => come.get(diffId) ?? []), ...(await incoming.opened()) };
 }
 
 /** The blobs of an image's wanted layers, each once. */

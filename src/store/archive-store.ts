@@ -1,9 +1,11 @@
-import type { Readable } from "node:stream";
 import type { Engine } from "../engine/engine.ts";
 import { streamDockerArchive } from "../image/archive/write-docker-archive.ts";
 import { findRelatives } from "./chains.ts";
 import { loadAhead } from "./load-ahead.ts";
 import type { StreamStore } from "./store.ts";
+
+/** Bytes: the engine takes 100 to 200 MB/s in, with one core, and an image more costs it some ten milliseconds. */
+const WORTH_IT = 64_000_000;
 
 /**
  * The classic graph driver store of Docker, and Podman's: they know a layer by its place on a stack, whatever blob it came
@@ -20,16 +22,25 @@ export function archiveStore(engine: Engine, nameForLowest?: (count: number) => 
       return diffIds.slice(0, nearest?.shared ?? 0).map((diffId) => ({ kind: "here", diffId }));
     },
     async load(delivery, name) {
-      const { diffIds, here, layers, config } = delivery;
-      const load = async (archive: Readable): Promise<void> => await engine.loadImage(archive);
+      const { diffIds } = delivery;
       // A layer that stands in an image twice is one file for both places, and the store may have it in one of them only.
-      if (nameForLowest !== undefined && engine.takesManyAtOnce && new Set(diffIds).size === diffIds.length) {
-        const forget = async (lowest: string): Promise<void> => await engine.removeReference(lowest).catch(() => {});
-        return await loadAhead(delivery, name, { load, nameFor: nameForLowest, forget });
-      }
-      const present = here.map(({ diffId }) => diffId);
-      const finish = async () => ({ config: await config(), here: present, names: [name] });
-      await load(streamDockerArchive({ layers, finish }));
+      const isSimple = new Set(diffIds).size === diffIds.length;
+      await loadAhead(delivery, name, {
+        load(layers, finish) {
+          const archive = streamDockerArchive({
+            layers,
+            async finish() {
+              const { config, name: called, inStore } = await finish();
+              return { config, here: diffIds.slice(0, inStore), names: [called] };
+            },
+          });
+          // One that breaks off leaves nothing: the engine has not looked at it yet.
+          return { loaded: engine.loadImage(archive), breakOff: (error) => archive.destroy(error) };
+        },
+        nameForLowest: engine.takesManyAtOnce && isSimple ? nameForLowest : undefined,
+        worthIt: WORTH_IT,
+        forget: async (lowest) => await engine.removeReference(lowest).catch(() => {}), // the next run does it
+      });
     },
   };
 }

@@ -1,5 +1,5 @@
 import { isLayerType } from "../image/archive/compression.ts";
-import { digestOf } from "../image/digest.ts";
+import { digestOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE, writeManifest, type Descriptor, type SentManifest } from "../image/manifest.ts";
 import type { LayerInHand } from "./store.ts";
 
@@ -22,6 +22,14 @@ export function composeManifest(config: Buffer, layers: readonly LayerInHand[]):
     config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
     layers: layers.map(ociDescriptor),
   });
+}
+
+/** The config of an image that is nothing but layers: the lowest of another's, of which it proves or holds them. */
+export function stackConfig(platform: string, diffIds: readonly Digest[]): Buffer {
+  const [os, architecture, variant] = platform.split("/");
+  return Buffer.from(
+    JSON.stringify({ architecture, os, variant, config: {}, rootfs: { type: "layers", diff_ids: diffIds } }),
+  );
 }
 
 interface WrittenManifest {

@@ -1,16 +1,21 @@
 import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine.ts";
-import { writeOciLayout } from "../image/archive/write-oci-layout.ts";
-import type { Descriptor } from "../image/manifest.ts";
-import { composeManifest } from "./compose.ts";
+import type { BlobFile } from "../image/archive/oci-layout.ts";
+import { streamOciLayout, writeOciLayout } from "../image/archive/write-oci-layout.ts";
+import type { Digest } from "../image/digest.ts";
+import { InvalidImage, parseConfig, type Descriptor } from "../image/manifest.ts";
+import { composeManifest, stackConfig } from "./compose.ts";
 import { findRelatives, type Relative } from "./chains.ts";
-import type { Delivery, LayerInHand, FileStore } from "./store.ts";
+import { loadAhead } from "./load-ahead.ts";
+import type { Delivery, FileStore, LayerFile, LayerInHand } from "./store.ts";
 import { storedManifest } from "./stored-blobs.ts";
 
 export interface ContainerdStoreOptions {
   platform: string;
   /** A name that nobody else uses, for trials; removed each time. */
   trialName: string;
+  /** A temporary name for an image of so many of the lowest layers. */
+  nameForLowest: (count: number) => string;
   /** The blobs of an image in this store, bottom layer first, as a push tells them; undefined when it does not. */
   blobsOf(id: string): Promise<Descriptor[] | undefined>;
   onDetail: (text: string) => void;
@@ -39,7 +44,7 @@ export function containerdStore(engine: Engine, options: ContainerdStoreOptions)
         options.onDetail("layers are unpacked here whose blobs cannot be proven to be here: they are sent");
       return [];
     },
-    load: async (delivery, name) => await loadComposed(engine, delivery, name),
+    load: async (delivery, name) => await loadLayers(engine, delivery, name, options),
   };
 
   /** What the blobs of the shared layers may be: those of the nearest relatives. */
@@ -58,11 +63,13 @@ export function containerdStore(engine: Engine, options: ContainerdStoreOptions)
    * an incomplete image fails, 26.1 leaves it out of the list, and others list it without the size of what is not there.
    */
   async function holds(layers: LayerInHand[]): Promise<boolean> {
-    const [os, architecture, variant] = options.platform.split("/");
-    const rootfs = { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) };
-    const config = Buffer.from(JSON.stringify({ architecture, os, ...(variant && { variant }), config: {}, rootfs }));
+    const { platform, trialName } = options;
+    const config = stackConfig(
+      platform,
+      layers.map(({ diffId }) => diffId),
+    );
     try {
-      await loadComposed(engine, { config, platform: options.platform, layers }, options.trialName);
+      await loadComposed(engine, platform, { config, layers, name: trialName });
       return true;
     } catch (error) {
       if (error instanceof EngineError) return false;
@@ -76,13 +83,77 @@ export function containerdStore(engine: Engine, options: ContainerdStoreOptions)
 /** Images with the same shared layers that are asked for their blobs: more only repeat the answer. */
 const MAX_PROBES = 2;
 
-/** Loads an image whose manifest names, for each layer, the blob that is here or the one that comes along. */
-async function loadComposed(engine: Engine, { config, platform, layers }: Delivery, name: string): Promise<void> {
+/** Bytes, as they are stored: the engine unpacks some 60 MB/s of them, with one core, and an image more costs it 0.1 s. */
+const WORTH_IT = 32_000_000;
+
+async function loadLayers(
+  engine: Engine,
+  delivery: Delivery<LayerFile>,
+  name: string,
+  { platform, nameForLowest }: ContainerdStoreOptions,
+): Promise<void> {
+  const known = new Map<Digest, LayerInHand>(delivery.here.map((layer) => [layer.diffId, layer]));
+  const inHand = (config: Buffer): LayerInHand[] =>
+    parseConfig(config).diffIds.map((diffId) => {
+      const layer = known.get(diffId);
+      if (layer === undefined) throw new InvalidImage("these are not the layers of its config");
+      return layer;
+    });
+  async function* blobsOf(layers: AsyncIterable<LayerFile>): AsyncGenerator<BlobFile> {
+    for await (const layer of layers) {
+      known.set(layer.diffId, layer);
+      yield { digest: layer.blob.digest, path: layer.path, size: layer.size };
+    }
+  }
+  await loadAhead(delivery, name, {
+    load(layers, finish) {
+      let failure: { error: unknown } | undefined;
+      let image: ComposedImage | undefined;
+      const archive = streamOciLayout({
+        blobs: blobsOf(layers),
+        async finish() {
+          const { config, name: called } = await finish();
+          image = { config, layers: inHand(config), name: called };
+          return { config, manifest: composeManifest(config, image.layers), names: [called] };
+        },
+        onError: (error) => (failure ??= { error }),
+      });
+      const loaded = async (): Promise<void> => {
+        try {
+          await engine.loadImage(archive, platform);
+          if (image !== undefined) await refuseIncomplete(engine, image);
+        } catch (error) {
+          throw failure === undefined ? error : failure.error;
+        }
+        if (failure !== undefined) throw failure.error;
+      };
+      // What the engine has begun to take in is not interrupted: the archive ends without an image in it.
+      return { loaded: loaded(), breakOff: () => {} };
+    },
+    nameForLowest: engine.takesManyAtOnce ? nameForLowest : undefined,
+    worthIt: WORTH_IT,
+    forget: async (lowest) => await engine.removeReference(lowest).catch(() => {}), // the next run does it
+  });
+}
+
+/** An image whose manifest names, for each layer, the blob that the store has. */
+interface ComposedImage {
+  /** Byte for byte. */
+  config: Buffer;
+  /** Bottom first: one for each diff ID of the config. */
+  layers: readonly LayerInHand[];
+  name: string;
+}
+
+/** Loads an image of which nothing is sent but config and manifest. */
+async function loadComposed(engine: Engine, platform: string, image: ComposedImage): Promise<void> {
+  const { config, layers, name } = image;
   const manifest = composeManifest(config, layers);
-  const files = layers.flatMap((layer) =>
-    layer.kind === "file" ? [{ digest: layer.blob.digest, path: layer.path, size: layer.blob.size }] : [],
-  );
-  await engine.loadImage(writeOciLayout({ config, manifest, blobs: files, names: [name] }), platform);
+  await engine.loadImage(writeOciLayout({ config, manifest, blobs: [], names: [name] }), platform);
+  await refuseIncomplete(engine, image);
+}
+
+async function refuseIncomplete(engine: Engine, { layers, name }: ComposedImage): Promise<void> {
   const size = (await engine.listedSize(name)) ?? 0;
   const needed = layers.reduce((all, { blob }) => all + (blob?.size ?? 0), 0);
   if (size < needed) throw new EngineError(`the engine has ${size} bytes of the image, of ${needed}`);

@@ -1,33 +1,54 @@
-import type { Readable } from "node:stream";
-import { streamDockerArchive, type LayerToStream } from "../image/archive/write-docker-archive.ts";
 import type { Digest } from "../image/digest.ts";
+import { deferred, type Deferred } from "../streams/deferred.ts";
 import { queue, type Queue } from "../streams/queue.ts";
-import type { StreamedDelivery } from "./store.ts";
+import { stackConfig } from "./compose.ts";
+import type { Delivery } from "./store.ts";
 
-/**
- * Bytes, plain or packed, from which on layers are put in before the others have come. An engine takes 100 to 200 MB/s in, with
- * one core, which it would else begin with after the last byte; an image more costs it some ten milliseconds.
- */
-const WORTH_IT = 64_000_000;
+/** An image that an archive is finished with. */
+export interface StackedImage {
+  /** Byte for byte. */
+  config: Buffer;
+  name: string;
+  /** Of its layers, bottom first, how many the store has by now; the others are in the archive. */
+  inStore: number;
+}
 
-export interface LoadAheadOptions {
-  load: (archive: Readable) => Promise<void>;
-  /** A temporary name for an image of the lowest layers, so many of them. */
-  nameFor: (count: number) => string;
-  /** Takes such a name away again, and the image that has no other. */
+/** A load that goes on while layers are put into its archive. */
+export interface OpenLoad {
+  /** Settles when the store has the image, or will not. Rejects, too, with what `layers` or `finish` reject with. */
+  loaded: Promise<void>;
+  /** Ends it where a layer is only half there. */
+  breakOff: (error: Error) => void;
+}
+
+export interface LoadAheadOptions<Layer> {
+  /** `finish` is asked for when all layers have passed. */
+  load: (layers: AsyncIterable<Layer>, finish: () => Promise<StackedImage>) => OpenLoad;
+  /**
+   * A temporary name for an image of the lowest layers, so many of them. Left out: there is one archive, for an engine that
+   * does not take two at a time.
+   */
+  nameForLowest: ((count: number) => string) | undefined;
+  /** Bytes from which on layers are put in before the others have come. */
+  worthIt: number;
+  /** Takes a name away again, and the image that has no other. */
   forget: (name: string) => Promise<void>;
 }
 
 /**
- * Loads an image while its layers come: as soon as the lowest of those that are missing are there, an image of them and of what
- * is below is loaded, so that the engine takes them in while the others are on their way. Layers that come before one below
- * them wait in the engine's temporary folder, in the archive that is finished last. The images of lower layers are gone at the
- * end, however it ends.
+ * Loads an image while its layers come. An engine begins to take an image in when its archive is complete; so, as soon as the
+ * lowest of the missing layers are there, they are loaded as an image of their own, while the others are on their way. Layers
+ * that come before one below them go into the archive that is finished last. The images of lower layers are gone at the end,
+ * however it ends.
  */
-export async function loadAhead(delivery: StreamedDelivery, name: string, options: LoadAheadOptions): Promise<void> {
+export async function loadAhead<Layer extends { diffId: Digest; size: number }>(
+  delivery: Delivery<Layer>,
+  name: string,
+  options: LoadAheadOptions<Layer>,
+): Promise<void> {
   const loading = new Loading(delivery, options);
   try {
-    await Promise.race([loading.all(name), loading.failed]);
+    await Promise.race([loading.all(name), loading.failed.promise]);
   } catch (error) {
     loading.breakOff(error as Error);
     throw error;
@@ -36,103 +57,89 @@ export async function loadAhead(delivery: StreamedDelivery, name: string, option
   }
 }
 
-/** An archive that is being loaded while layers are put into it. */
-interface OpenArchive {
-  layers: Queue<LayerToStream>;
+interface OpenArchive<Layer> extends OpenLoad {
+  layers: Queue<Layer>;
   /** Bytes of its layers. */
   size: number;
-  stream: Readable;
-  /** Says what image it is of, when all its layers are in it. */
-  close: (image: () => Promise<{ config: Uint8Array; name: string }>) => void;
-  loaded: Promise<void>;
+  image: Deferred<StackedImage>;
 }
 
-class Loading {
-  readonly #delivery: StreamedDelivery;
-  readonly #options: LoadAheadOptions;
+class Loading<Layer extends { diffId: Digest; size: number }> {
+  readonly #delivery: Delivery<Layer>;
+  readonly #options: LoadAheadOptions<Layer>;
   /** Of the image's layers, bottom first, how many are in the store, or in a stack that is on its way into it. */
   #inStore: number;
-  /** The same, and those in a stack that is still open. */
-  #stacked: number;
-  #archives: OpenArchive[] = [];
-  #names: string[] = [];
-  /** The stacks so far are in the store. */
+  /** Settles when they are. */
   #below: Promise<unknown> = Promise.resolve();
-  #fail!: (error: unknown) => void;
-  readonly failed: Promise<never>;
+  readonly #archives: OpenArchive<Layer>[] = [];
+  readonly #names: string[] = [];
+  /** Rejects as soon as a load fails. */
+  readonly failed = deferred<never>();
 
-  constructor(delivery: StreamedDelivery, options: LoadAheadOptions) {
+  constructor(delivery: Delivery<Layer>, options: LoadAheadOptions<Layer>) {
     this.#delivery = delivery;
     this.#options = options;
     this.#inStore = delivery.here.length;
-    this.#stacked = this.#inStore;
-    this.failed = new Promise((_, reject) => (this.#fail = reject));
-    this.failed.catch(() => {});
+    this.failed.promise.catch(() => {});
   }
 
   async all(name: string): Promise<void> {
     const { diffIds, layers, config } = this.#delivery;
-    let missing = new Set(diffIds.slice(this.#stacked)).size;
-    let stack: OpenArchive | undefined;
-    let rest: OpenArchive | undefined;
+    const { nameForLowest, worthIt } = this.#options;
+    let missing = new Set(diffIds.slice(this.#inStore)).size;
+    let stacked = this.#inStore;
+    let stack: OpenArchive<Layer> | undefined;
+    let rest: OpenArchive<Layer> | undefined;
     for await (const layer of layers) {
       missing -= 1;
-      if (layer.diffId === diffIds[this.#stacked]) {
-        stack ??= this.#open();
-        put(stack, layer);
-        this.#stacked += 1;
-        if (stack.size < WORTH_IT || missing <= 0) continue;
-        this.#closeStack(stack);
+      if (nameForLowest !== undefined && layer.diffId === diffIds[stacked]) {
+        put((stack ??= this.#open()), layer);
+        stacked += 1;
+        if (stack.size < worthIt || missing <= 0) continue;
+        this.#closeStack(stack, stacked, nameForLowest(stacked));
         stack = undefined;
       } else put((rest ??= this.#open()), layer);
     }
-    if (stack !== undefined && rest !== undefined) this.#closeStack(stack);
+    if (stack !== undefined && rest !== undefined && nameForLowest !== undefined) {
+      this.#closeStack(stack, stacked, nameForLowest(stacked));
+    }
     const last = rest ?? stack ?? this.#open();
     last.layers.end();
-    const below = this.#below;
-    last.close(async () => {
-      await below;
-      return { config: await config(), name };
-    });
+    await this.#below;
+    last.image.resolve({ config: await config(), name, inStore: this.#inStore });
     await last.loaded;
   }
 
-  #open(): OpenArchive {
-    const layers = queue<LayerToStream>();
-      let close!: OpenArchive["close"];
-    const image = new Promise<() => Promise<{ config: Uint8Array; name: string }>>((resolve) => (close = resolve));
-    const stream = streamDockerArchive({
-      layers,
-      finish: async () => {
-        const { config, name } = await (await image)();
-        return { config, here: this.#delivery.diffIds.slice(0, this.#inStore), names: [name] };
-      },
-    });
-    const loaded = this.#options.load(stream);
-    loaded.catch((error: unknown) => this.#fail(error));
-    const archive = { layers, size: 0, stream, close, loaded };
+  #open(): OpenArchive<Layer> {
+    const layers = queue<Layer>();
+    const image = deferred<StackedImage>();
+    image.promise.catch(() => {});
+    const load = this.#options.load(layers, async () => await image.promise);
+    load.loaded.catch((error: unknown) => this.failed.reject(error));
+    const archive = { ...load, layers, size: 0, image };
     this.#archives.push(archive);
     return archive;
   }
 
-  #closeStack(stack: OpenArchive): void {
-    const name = this.#options.nameFor(this.#stacked);
-    const config = stackConfig(this.#delivery.platform, this.#delivery.diffIds.slice(0, this.#stacked));
-    const below = this.#below;
+  /** Gives the engine an image of what is in the stack, and of what is below. */
+  #closeStack({ layers, image, loaded }: OpenArchive<Layer>, count: number, name: string): void {
+    const config = stackConfig(this.#delivery.platform, this.#delivery.diffIds.slice(0, count));
+    const inStore = this.#inStore;
+    this.#below.then(
+      () => image.resolve({ config, name, inStore }),
+      (error: unknown) => image.reject(error),
+    );
+    layers.end();
     this.#names.push(name);
-    this.#below = stack.loaded;
-    this.#inStore = this.#stacked;
-    stack.close(async () => {
-      await below;
-      return { config, name };
-    });
-    stack.layers.end();
+    this.#below = loaded;
+    this.#inStore = count;
   }
 
   breakOff(error: Error): void {
-    for (const { layers, stream } of this.#archives) {
-      stream.destroy(error);
-      layers.end();
+    for (const archive of this.#archives) {
+      archive.breakOff(error);
+      archive.layers.end();
+      archive.image.reject(error);
     }
   }
 
@@ -142,15 +149,7 @@ class Loading {
   }
 }
 
-function put(archive: OpenArchive, layer: LayerToStream): void {
+function put<Layer extends { size: number }>(archive: OpenArchive<Layer>, layer: Layer): void {
   archive.size += layer.size;
   archive.layers.push(layer);
-}
-
-/** Of an image that is nothing but layers. */
-function stackConfig(platform: string, diffIds: readonly Digest[]): Buffer {
-  const [os, architecture, variant] = platform.split("/");
-  return Buffer.from(
-    JSON.stringify({ architecture, os, variant, config: {}, rootfs: { type: "layers", diff_ids: diffIds } }),
-  );
 }

@@ -21,13 +21,13 @@ export function openStore(
   info: EngineInfo,
   { platform, path, run, blobsOf, onDetail }: OpenOptions,
 ): TargetStore {
-  if (info.store !== "containerd") {
-    const nameFor = (count: number): string => temporaryName("localhost", `${path}/lowest-${count}`, [run]);
-    return archiveStore(engine, info.store === "graphdriver" ? nameFor : undefined);
-  }
+  const nameForLowest = (count: number): string => temporaryName("localhost", `${path}/lowest-${count}`, [run]);
+  if (info.store !== "containerd")
+    return archiveStore(engine, info.store === "graphdriver" ? nameForLowest : undefined);
   return containerdStore(engine, {
     platform,
     trialName: temporaryName("localhost", `${path}/trial`, [run]),
+    nameForLowest,
     blobsOf,
     onDetail,
   });

@@ -15,30 +15,24 @@ export interface LayerFile {
   kind: "file";
   diffId: Digest;
   path: string;
+  /** Bytes of the file. */
+  size: number;
   /** Of the file as it is: digest, size in bytes, media type (plain or compressed). */
   blob: Descriptor;
 }
 
 export type LayerInHand = LayerHere | LayerFile;
 
-/** An image whose parts are all here, in the store or in files. */
-export interface Delivery {
-  /** The config, byte for byte. */
-  config: Buffer;
-  platform: string;
-  /** Bottom first: one for each diff ID of the config. */
-  layers: LayerInHand[];
-}
-
 /** An image of which layers are still coming. */
-export interface StreamedDelivery {
+export interface Delivery<Layer> {
   platform: string;
   /** All of the image, bottom first. */
   diffIds: readonly Digest[];
+  /** The lowest ones. */
   here: readonly LayerHere[];
   /** The others, in any order, each once. */
-  layers: AsyncIterable<LayerToStream>;
-  /** Asked for when all layers have passed. */
+  layers: AsyncIterable<Layer>;
+  /** Byte for byte. Asked for when all layers have come. */
   config: () => Promise<Buffer>;
 }
 
@@ -53,16 +47,16 @@ interface Presence {
 export interface StreamStore extends Presence {
   takes: "streams";
   /** Puts an image in, under one temporary name that is the caller's to remove. What breaks off leaves nothing. */
-  load(delivery: StreamedDelivery, name: string): Promise<void>;
+  load(delivery: Delivery<LayerToStream>, name: string): Promise<void>;
 }
 
 /** A store that takes in each layer as it comes: it must be given nothing that could break off. */
 export interface FileStore extends Presence {
   takes: "files";
   /**
-   * The same. Not interrupted once it has begun (moby #51623: an interrupted load can hang the next one).
+   * The same. What the engine has begun to load is not interrupted (moby #51623: that can hang the next load).
    */
-  load(delivery: Delivery, name: string): Promise<void>;
+  load(delivery: Delivery<LayerFile>, name: string): Promise<void>;
 }
 
 /** An engine's store as a place that images can be put into. */
