@@ -140,7 +140,7 @@ export function parseLayer({ diffId, mediaType, digest, size }: Message): Announ
  */
 export function hearLayers(tunnel: Tunnel, wanted: readonly Digest[]): Queue<AnnouncedLayer> {
   const open = new Set(wanted);
-  const announced = queue<AnnouncedLayer>(({ diffId }) => wanted.indexOf(diffId));
+  const announced = queue<AnnouncedLayer>();
   if (open.size === 0) announced.end();
   tunnel.on("layer", (message) => {
     const layer = parseLayer(message);

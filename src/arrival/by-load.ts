@@ -67,7 +67,8 @@ async function load(
   options: EngineArrivalOptions,
 ): Promise<Manifest> {
   const { about, env, run, signal, onProgress } = options;
-  using incoming = await ask(options, about.diffIds.slice(here.length));
+  const wanted = about.diffIds.slice(here.length);
+  using incoming = await ask(options, wanted);
   const config = async (): Promise<Buffer> => {
     const opened = await incoming.opened();
     signal.throwIfAborted(); // from here on, it is not interrupted
@@ -80,7 +81,7 @@ async function load(
       await store.load({ ...delivery, layers: streamLayers(incoming.layers, incoming.fetching) }, name);
     } else {
       await using spool = await openSpool(env, run);
-      await store.load({ ...delivery, layers: fetchLayers(incoming.layers, spool, incoming.fetching) }, name);
+      await store.load({ ...delivery, layers: fetchLayers(incoming.layers, wanted, spool, incoming.fetching) }, name);
     }
   } catch (error) {
     throw error instanceof EngineError ? error : await fetchFailure(error, signal);

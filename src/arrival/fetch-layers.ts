@@ -7,7 +7,7 @@ import { checkLayer } from "../image/archive/check-layer.ts";
 import { refuseOtherType } from "../image/archive/compression.ts";
 import type { SizeLimit } from "../image/archive/prove.ts";
 import type { LayerToStream } from "../image/archive/write-docker-archive.ts";
-import { hexOf } from "../image/digest.ts";
+import { hexOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
@@ -16,8 +16,12 @@ import type { LayerFile } from "../store/store.ts";
 import { queue, type Queue } from "../streams/queue.ts";
 import { within } from "../streams/within.ts";
 
-/** Layers fetched at once: the wire is one, but the registry's disk, the checking and ours go on beside each other. */
-const AT_ONCE = 2;
+/**
+ * Bytes from which on a layer has the wire for itself, so that the lowest is there early and can be loaded while the others come.
+ * Beside it small ones are fetched, so many at once, which would else wait for a round trip each.
+ */
+const LARGE = 8_000_000;
+const SMALL_AT_ONCE = 2;
 
 /** ms */
 const LAST_WORDS = 1000;
@@ -35,25 +39,39 @@ export interface FetchOptions {
 
 /**
  * Fetches layers into the spool, and proves each while it comes: the blob by its digest and size, what it unpacks to by its
- * diff ID. Yields each when it is there, until `layers` has ended. Throws the first failure; the others are given up.
+ * diff ID. Of large ones, the first of `wanted` comes first. Yields each when it is there, until `layers` has ended. Throws the first failure; the others are given up.
  */
 export async function* fetchLayers(
   layers: Queue<AnnouncedLayer>,
+  wanted: readonly Digest[],
   spool: Spool,
   options: FetchOptions,
 ): AsyncGenerator<LayerFile> {
   const files = queue<LayerFile>();
+  const byRank = (): Queue<ComingLayer> => queue<ComingLayer>(({ diffId }) => wanted.indexOf(diffId));
+  const [large, small] = [byRank(), byRank()];
   const broken = new AbortController();
   const stop = AbortSignal.any([options.signal, broken.signal]);
-  const worker = async (): Promise<void> => {
-    for await (const { diffId, size, open, blob } of streamLayers(layers, { ...options, signal: stop })) {
+  const sort = async (): Promise<void> => {
+    try {
+      for await (const layer of streamLayers(layers, { ...options, signal: stop })) {
+        (layer.size < LARGE ? small : large).push(layer);
+      }
+    } finally {
+      large.end();
+      small.end();
+    }
+  };
+  const worker = async (coming: Queue<ComingLayer>): Promise<void> => {
+    for await (const { diffId, size, open, blob } of coming) {
+      stop.throwIfAborted();
       await refuseWithoutSpace(spool, size);
       const path = spool.pathFor(hexOf(diffId));
       await pipeline(await open(), createWriteStream(path, { mode: 0o600 }), { signal: stop });
       files.push({ kind: "file", diffId, path, size, blob });
     }
   };
-  const workers = Array.from({ length: AT_ONCE }, worker);
+  const workers = [sort(), worker(large), ...Array.from({ length: SMALL_AT_ONCE }, () => worker(small))];
   const all = Promise.all(workers).finally(() => files.end());
   all.catch(() => {}); // thrown below
   try {

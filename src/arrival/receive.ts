@@ -68,7 +68,7 @@ export async function ask(options: ArrivalOptions, wanted: readonly Digest[]): P
 export async function receive(options: ArrivalOptions, wanted: readonly Digest[], spool: Spool): Promise<Received> {
   using incoming = await ask(options, wanted);
   const come = new Map<Digest, LayerFile>();
-  for await (const file of fetchLayers(incoming.layers, spool, incoming.fetching)) come.set(file.diffId, file);
+  for await (const file of fetchLayers(incoming.layers, wanted, spool, incoming.fetching)) come.set(file.diffId, file);
   return { files: wanted.flatMap((diffId) => come.get(diffId) ?? []), ...(await incoming.opened()) };
 }
 

@@ -1,10 +1,12 @@
-import { createReadStream } from "node:fs";
 import { readSavedImage } from "../image/archive/read-saved-image.ts";
 import type { Digest } from "../image/digest.ts";
+import type { Descriptor } from "../image/manifest.ts";
+import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { probeImage, type UploadedLayer } from "../registry/embedded/probe.ts";
 import { pushWanted } from "../registry/embedded/push-wanted.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
+import { deferred, type Deferred } from "../streams/deferred.ts";
 import type { EngineDepartureOptions } from "./departure.ts";
 import type { Shelf } from "./shelf.ts";
 import { takeStored } from "./take-stored.ts";
@@ -51,22 +53,54 @@ async function pushFew(registry: EmbeddedRegistry, shelf: Shelf, options: Engine
   const probed = await probeImage(engine, image, { ...common, wanted, maxBytes: PUSH_AT_MOST });
   if (probed === undefined) return false;
   const mediaTypes = new Map(probed.layers.map(({ diffId, mediaType }) => [diffId, mediaType]));
+  const promised = new Map<Digest, Deferred<UploadedLayer>>();
   // One after the other: packing alone keeps all cores busy.
   let shelved = Promise.resolve();
   const put = (layer: UploadedLayer): void => {
+    const awaited = promised.get(layer.diffId);
+    if (awaited !== undefined) return awaited.resolve(layer);
     shelved = shelved.then(async () => await shelve(shelf, layer, mediaTypes.get(layer.diffId) ?? ""));
     shelved.catch(() => {}); // awaited below
   };
   for (const layer of probed.uploaded) put(layer);
   const uploaded = new Set(probed.uploaded.map(({ diffId }) => diffId));
   const rest = probed.layers.filter(({ diffId }) => wanted.has(diffId) && !uploaded.has(diffId));
+  // A containerd store's blobs are known before they come: the receiver is told of all, and fetches the lowest first.
+  for (const layer of rest) {
+    if (layer.size !== undefined && layer.digest !== layer.diffId)
+      promise(shelf, promised, { ...layer, size: layer.size });
+  }
   const digests = new Set(rest.map(({ digest }) => digest));
-  if (digests.size > 0) await pushWanted(engine, image, probed, digests, { ...common, onLayer: put });
+  try {
+    if (digests.size > 0) await pushWanted(engine, image, probed, digests, { ...common, onLayer: put });
+  } finally {
+    for (const { reject } of promised.values()) reject(brokenPromise(image));
+  }
   await shelved;
+  for (const { promise: layer } of promised.values()) await layer;
   // What did not come: the engine would not, or the name was given to another image in the meantime.
   if (want.diffIds.some((diffId) => !shelf.has(diffId))) return false;
   shelf.finish(probed.config);
   return true;
+}
+
+function promise(
+  shelf: Shelf,
+  promised: Map<Digest, Deferred<UploadedLayer>>,
+  { diffId, mediaType, digest, size }: Descriptor & { diffId: Digest },
+): void {
+  if (shelf.has(diffId)) return;
+  const layer = deferred<UploadedLayer>();
+  layer.promise.catch(() => {}); // heard by whoever reads it, and at the end
+  promised.set(diffId, layer);
+  shelf.keep(diffId, { mediaType, digest, size }, { size, open: async (range) => (await layer.promise).open(range) });
+}
+
+function brokenPromise(image: Reference): Failure {
+  return new Failure("transfer-failed", `the engine did not push all layers of ${image.given} that it said it has`, {
+    expected: "the layers that its manifest names",
+    hint: "Run the same command again; if it happens again, serve the image from a registry:2 container: --registry container.",
+  });
 }
 
 /** A layer that the engine has pushed. What it pushed plain, as a containerd store may have it, is packed for the way. */
@@ -74,7 +108,7 @@ async function shelve(shelf: Shelf, layer: UploadedLayer, mediaType: string): Pr
   const { diffId, digest, size } = layer;
   if (shelf.has(diffId)) return await layer.remove();
   if (digest !== diffId) return shelf.keep(diffId, { mediaType, digest, size }, layer);
-  await shelf.pack(diffId, size, createReadStream(layer.path));
+  await shelf.pack(diffId, size, await layer.open());
   await layer.remove();
 }
 

@@ -4,6 +4,9 @@ import type { Digest } from "../digest.ts";
 import { decodeLayer } from "./decode-layer.ts";
 import { proof, type Expected, type Proof, type SizeLimit } from "./prove.ts";
 
+/** Packed bytes that may wait to be unpacked, so that what is stored is passed on meanwhile. */
+const AHEAD = 1024 * 1024;
+
 export interface LayerToCheck {
   /** The layer as it is stored, packed or not. What is not known is left out. Size in bytes. */
   blob: { mediaType?: string; digest?: Digest; size?: number };
@@ -35,7 +38,7 @@ function checkPlain(expected: Expected): Transform {
 
 function checkPacked(expected: Expected, unpacked: Expected, mediaType: string | undefined): Transform {
   const stored = proof(expected);
-  const side = new PassThrough();
+  const side = new PassThrough({ highWaterMark: AHEAD });
   const checked = takeAll(decodeLayer(side, mediaType), proof(unpacked));
   const check = new Transform({
     transform(chunk: Buffer, _encoding, done) {

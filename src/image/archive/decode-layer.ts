@@ -6,6 +6,9 @@ import { compressionOf, MAGIC_LENGTH, refuseOtherType, type Compression } from "
 import { peek } from "./peek.ts";
 import { hasZstd, unpackZstd } from "./zstd-frames.ts";
 
+/** Bytes that are unpacked at a time: with the default, 16 kB, going to another thread and back takes most of the time. */
+const CHUNK = 256 * 1024;
+
 /** zlib errors that speak of the data; others (out of memory) are not the image's fault. */
 const DATA_ERRORS = /^(?:Z_DATA_ERROR|Z_BUF_ERROR|Z_NEED_DICT|ZSTD_error_.*)$/;
 
@@ -45,7 +48,7 @@ function unpack(compression: Compression, packed: AsyncGenerator<Buffer>): Async
 
 /** However many members it has, one after the other. */
 async function* unpackGzip(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const decoder = createGunzip();
+  const decoder = createGunzip({ chunkSize: CHUNK });
   const fed = pipeline(packed, decoder);
   // Heard of below, unless the reader has left before.
   fed.catch(() => {});

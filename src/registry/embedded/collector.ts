@@ -1,5 +1,6 @@
 import type { EngineProgress } from "../../engine/engine.ts";
 import { hexOf, type Digest } from "../../image/digest.ts";
+import type { StoredBlob } from "./content.ts";
 import { DistributionError } from "./distribution-error.ts";
 import type { PushParty } from "./engine-push.ts";
 import { UNKNOWN_SIZE, type PushedManifest, type PushPolicy } from "./push-policy.ts";
@@ -14,6 +15,8 @@ export interface CollectorOptions {
   maxBytes?: number;
   /** Bytes of one upload. */
   maxUpload?: number;
+  /** Hears of a wanted blob when it begins to come. */
+  onArriving?: (blob: StoredBlob & { digest: Digest }) => void;
   /** Takes a blob over. */
   onBlob: (blob: SpooledBlob) => void;
 }
@@ -52,6 +55,9 @@ export class Collector implements PushParty {
     this.policy = {
       presentSize: (digest, accept) => this.#presentSize(digest, accept),
       uploadBegins: (digest) => this.#uploadBegins(digest),
+      arriving: (blob) => {
+        if (this.#wanted.has(blob.digest)) options.onArriving?.(blob);
+      },
       received: (blob) => this.#take(blob),
       manifest: (pushed) => this.#read(pushed),
       ...(options.maxUpload !== undefined && { maxUpload: options.maxUpload }),

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { buffer } from "node:stream/consumers";
 import type { Engine } from "../../engine/engine.ts";
 import { isFor } from "../../engine/platform.ts";
 import type { Digest } from "../../image/digest.ts";
@@ -151,7 +151,7 @@ async function describe(
   const blob = blobs.get(manifest.config.digest);
   if (blob === undefined) throw new Unlearnt("the engine did not upload its config");
   if (blob.size > MAX_CONFIG) throw new InvalidImage("its config is larger than 8 MB");
-  const config = await readFile(blob.path);
+  const config = await buffer(await blob.open());
   const { diffIds, platform } = parseConfig(config);
   if (diffIds.length !== manifest.layers.length) {
     throw new InvalidImage(`its manifest has ${manifest.layers.length} layers, its config ${diffIds.length}`);

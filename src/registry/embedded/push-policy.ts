@@ -1,6 +1,6 @@
 import type { Digest } from "../../image/digest.ts";
 import type { Manifest, Index } from "../../image/manifest.ts";
-import type { RegistryContent, StoredManifest } from "./content.ts";
+import type { RegistryContent, StoredBlob, StoredManifest } from "./content.ts";
 import type { SpooledBlob } from "./spool.ts";
 
 /** A manifest or index that was pushed. Its bytes are those that came. */
@@ -27,6 +27,8 @@ export interface PushPolicy {
   presentSize(digest: Digest, accept: string): number | undefined;
   /** An upload begins; nobody knows yet of what. `digest` where the client names it. */
   uploadBegins?(digest: Digest | undefined): void;
+  /** All of a blob is about to come, of so many bytes, that is called by that digest; it can be read from now on, unproven. */
+  arriving?(blob: StoredBlob & { digest: Digest }): void;
   /** An upload has come in full and has the digest that its client named. The blob is the policy's from here. */
   received(blob: SpooledBlob): void | Promise<void>;
   /** A manifest has come. Throwing refuses it, which does not keep the policy from having read it. */

@@ -1,18 +1,21 @@
 import { createHash, type Hash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { open, rm, type FileHandle } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { Readable } from "node:stream";
 import type { RunId } from "../../engine/run-id.ts";
 import { makeSpoolFolder } from "../../engine/spool-folder.ts";
 import type { Digest } from "../../image/digest.ts";
 import { Failure } from "../../output/errors.ts";
-import type { StoredBlob } from "./content.ts";
+import { deferred } from "../../streams/deferred.ts";
+import type { ByteRange, StoredBlob } from "./content.ts";
+
+/** Bytes that are read at a time. */
+const CHUNK = 256 * 1024;
 
 /** A blob in a file of the spool, of which digest and size have been proven. */
 export interface SpooledBlob extends StoredBlob {
   digest: Digest;
-  path: string;
   /** Removes the file. Does not fail when it is gone. */
   remove(): Promise<void>;
 }
@@ -49,6 +52,10 @@ export class SpoolFile {
   readonly #handle: FileHandle;
   readonly #hash: Hash = createHash("sha256");
   #size = 0;
+  /** Bytes that are in the file. */
+  #written = 0;
+  #state: "growing" | "whole" | "gone" = "growing";
+  #changed = deferred<void>();
 
   constructor(path: string, handle: FileHandle) {
     this.path = path;
@@ -69,23 +76,55 @@ export class SpoolFile {
     } catch (error) {
       throw isFull(error) ? noSpace(this.path, error) : error;
     }
+    this.#written += chunk.length;
+    this.#wake();
+  }
+
+  /**
+   * Its bytes, or that part of them, which may still be coming: whoever reads them waits for more. Fails when it is given up.
+   * Nothing has been proven of them before the end of {@link finish}.
+   */
+  read(range?: ByteRange): Readable {
+    return Readable.from(this.#follow(range ?? { first: 0, last: Infinity }), { objectMode: false });
+  }
+
+  async *#follow({ first, last }: ByteRange): AsyncGenerator<Buffer> {
+    await using file = await open(this.path, "r");
+    for (let at = first; at <= last;) {
+      const { promise } = this.#changed;
+      const [state, end] = [this.#state, Math.min(this.#written, last + 1)];
+      if (state === "gone") throw new Error("the upload has been given up");
+      if (at < end) {
+        const buffer = Buffer.allocUnsafe(Math.min(CHUNK, end - at));
+        const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
+        at += bytesRead;
+        yield buffer.subarray(0, bytesRead);
+      } else if (state === "whole") return;
+      else await promise;
+    }
+  }
+
+  #wake(state = this.#state): void {
+    this.#state = state;
+    this.#changed.resolve();
+    this.#changed = deferred();
   }
 
   /** Ends it; nothing more can be written. */
   async finish(): Promise<SpooledBlob> {
     await this.#handle.close();
-    const { path, size } = this;
+    this.#wake("whole");
     return {
       digest: `sha256:${this.#hash.digest("hex")}`,
-      size,
-      path,
-      open: (range) => createReadStream(path, range === undefined ? {} : { start: range.first, end: range.last }),
-      remove: () => rm(path, { force: true }),
+      size: this.#size,
+      open: (range) => this.read(range),
+      remove: () => rm(this.path, { force: true }),
     };
   }
 
   /** Gives it up. */
   async remove(): Promise<void> {
+    this.#wake("gone");
     await this.#handle.close().catch(() => {}); // closed already
     await rm(this.path, { force: true });
   }

@@ -54,8 +54,12 @@ export async function endUpload(
 ): Promise<void> {
   const upload = landing.find(id);
   const digest = readDigest(query.get("digest"));
+  const size = announcedLength(request);
+  if (size !== undefined && size > 0 && upload.file.size === 0) {
+    landing.policy.arriving?.({ digest, size, open: (range) => upload.file.read(range) });
+  }
   // Some clients say of what they have sent before where it was: there is nothing to be placed in an empty body.
-  if (announcedLength(request) !== 0) await receive(request, repository, upload, landing);
+  if (size !== 0) await receive(request, repository, upload, landing);
   await landing.finish(upload, digest);
   answer(response, 201, blobHeaders(repository, digest));
 }
