@@ -99,11 +99,11 @@ export async function receive(
     const { maxSize } = request;
     const surroundings = { image, run, env, output, signal, onProgress, maxSize };
     await using arrival = await target.arrive({ tunnel, about, obtain, ...surroundings });
-    await prove(target, arrival.name, about.diffIds);
+    await prove(target, arrival.name, arrival.id, about.diffIds);
     signal.throwIfAborted();
     const name = target.nameFor(image);
     await target.tag(arrival.name, name);
-    const { id } = await prove(target, name, about.diffIds);
+    const { id } = await prove(target, name, arrival.id, about.diffIds);
     const { layersSent, layersPresent, bytesPresent } = arrival;
     result = { image: image.given, id, layersSent, layersPresent, bytesPresent, bytesReceived: tunnel.bytesReceived };
   }
@@ -125,16 +125,20 @@ function checkPlatform(offered: string, asked: string | undefined, target: Targe
   }
 }
 
-/** What is in its place under `name` must have the sender's layers, all of them, in order. */
-async function prove(target: Target, name: string, diffIds: readonly Digest[]): Promise<{ id: string }> {
+/** What is in its place under `name` must have the sender's config and layers, all of them, in order. */
+async function prove(
+  target: Target,
+  name: string,
+  id: Digest | undefined,
+  diffIds: readonly Digest[],
+): Promise<{ id: string }> {
   const found = await target.inspect(name);
-  if (found !== undefined && found.diffIds.join() === diffIds.join()) return found;
-  throw new Failure(
-    "not-verified",
-    `what is in the store as ${name} is not the image that was sent: ${found === undefined ? "it is not in the store" : "its layers differ"}`,
-    {
-      expected: `${diffIds.length} layers with the digests that the sender named`,
-      hint: "Run the same command again; if it happens again, please report it.",
-    },
-  );
+  const isSame = found?.diffIds.join() === diffIds.join();
+  if (found !== undefined && isSame && (id === undefined || found.id === id)) return found;
+  const difference =
+    found === undefined ? "it is not in the store" : isSame ? `its ID is ${found.id}` : "its layers differ";
+  throw new Failure("not-verified", `what is in the store as ${name} is not the image that was sent: ${difference}`, {
+    expected: `${id === undefined ? "an image" : id}, with the ${diffIds.length} layers that the sender named`,
+    hint: "Run the same command again; if it happens again, please report it.",
+  });
 }

@@ -1,5 +1,6 @@
 import type { About, AnnouncedLayer, Offer, Want } from "../conversation.ts";
 import type { Engine, EngineInfo } from "../engine/engine.ts";
+import type { Digest } from "../image/digest.ts";
 import type { RunId } from "../engine/run-id.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Output, Progress } from "../output/output.ts";
@@ -41,17 +42,21 @@ export interface EngineArrivalOptions extends ArrivalOptions {
 /** An image that is in its place, under a temporary name, which goes when this is disposed of. */
 export interface Arrival extends AsyncDisposable {
   name: string;
+  /**
+   * What the place must call it: the digest of its config, or of its manifest on a containerd store. Left out where a containerd
+   * store has pulled it by itself: it may have been an index.
+   */
+  id?: Digest;
   layersSent: number;
   layersPresent: number;
   /** Compressed size of the layers that were there already, bytes. */
   bytesPresent: number;
 }
 
+export type Counts = Pick<Arrival, "layersSent" | "layersPresent" | "bytesPresent">;
+
 /** Counts for the summary. `moved`: of the layers, bottom first, those that came through the tunnel. */
-export function countLayers(
-  sizes: readonly number[],
-  moved: readonly boolean[],
-): Omit<Arrival, keyof AsyncDisposable | "name"> {
+export function countLayers(sizes: readonly number[], moved: readonly boolean[]): Counts {
   const present = sizes.filter((_, index) => !moved[index]);
   return {
     layersSent: sizes.length - present.length,

@@ -1,7 +1,7 @@
-import type { About } from "../conversation.ts";
 import { EngineError, type Engine } from "../engine/engine.ts";
 import { temporaryName } from "../engine/run-id.ts";
 import { spoolParent } from "../engine/spool-folder.ts";
+import type { Digest } from "../image/digest.ts";
 import type { Descriptor, Manifest } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
@@ -24,10 +24,12 @@ const NOWHERE = "localhost";
 export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arrival> {
   const { about, engine, info, image, run, output } = options;
   const name = temporaryName(NOWHERE, image.path, [run]);
-  if (await isHere(engine, about)) {
+  const { configDigest } = about;
+  if (configDigest !== undefined && (await isHere(engine, configDigest, about.diffIds))) {
     await options.obtain({ diffIds: [], whole: false, nothing: true });
-    await engine.tagImage(about.configDigest ?? "", name);
-    return arrivalOf(engine, name, { layersSent: 0, layersPresent: about.diffIds.length, bytesPresent: 0 });
+    await engine.tagImage(configDigest, name);
+    const counts = { layersSent: 0, layersPresent: about.diffIds.length, bytesPresent: 0 };
+    return arrivalOf(engine, { name, id: configDigest, ...counts });
   }
 
   const onDetail = (text: string): void => output.detail(text);
@@ -36,9 +38,9 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   const here = await store.present(about.diffIds);
   output.detail(`${here.length} of ${about.diffIds.length} layers are there already`);
 
-  let manifest: Manifest;
+  let loaded: { id: Digest; manifest: Manifest };
   try {
-    manifest = await load(store, here, name, options);
+    loaded = await load(store, here, name, options);
   } catch (error) {
     await forget(engine, name);
     if (!(error instanceof EngineError)) throw error;
@@ -48,15 +50,12 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
       cause: error,
     });
   }
-  const moved = manifest.layers.map((_, index) => index >= here.length);
-  return arrivalOf(
-    engine,
-    name,
-    countLayers(
-      manifest.layers.map(({ size }) => size),
-      moved,
-    ),
+  const { id, manifest } = loaded;
+  const counts = countLayers(
+    manifest.layers.map(({ size }) => size),
+    manifest.layers.map((_, index) => index >= here.length),
   );
+  return arrivalOf(engine, { name, id, ...counts });
 }
 
 /** Puts the image in while its layers come, proven on the way: what is not right breaks it off before the engine looks at it. */
@@ -65,7 +64,7 @@ async function load(
   here: readonly LayerHere[],
   name: string,
   options: EngineArrivalOptions,
-): Promise<Manifest> {
+): Promise<{ id: Digest; manifest: Manifest }> {
   const { about, env, run, signal, onProgress } = options;
   const wanted = about.diffIds.slice(here.length);
   using incoming = await ask(options, wanted);
@@ -76,28 +75,31 @@ async function load(
     return opened.config;
   };
   const delivery = { platform: about.platform, diffIds: about.diffIds, here, config };
+  let id: Digest;
   try {
     if (store.takes === "streams") {
-      await store.load({ ...delivery, layers: streamLayers(incoming.layers, incoming.fetching) }, name);
+      id = await store.load({ ...delivery, layers: streamLayers(incoming.layers, incoming.fetching) }, name);
     } else {
       await using spool = await openSpool(env, run);
-      await store.load({ ...delivery, layers: fetchLayers(incoming.layers, wanted, spool, incoming.fetching) }, name);
+      id = await store.load(
+        { ...delivery, layers: fetchLayers(incoming.layers, wanted, spool, incoming.fetching) },
+        name,
+      );
     }
   } catch (error) {
     throw error instanceof EngineError ? error : await fetchFailure(error, signal);
   }
-  return (await incoming.opened()).manifest;
+  return { id, manifest: (await incoming.opened()).manifest };
 }
 
 /** Whether the engine has this very image. Where an image's ID is its config's digest, one question tells. */
-async function isHere(engine: Engine, { configDigest, diffIds }: About): Promise<boolean> {
-  if (configDigest === undefined) return false;
+async function isHere(engine: Engine, configDigest: Digest, diffIds: readonly Digest[]): Promise<boolean> {
   const found = await engine.inspectImage(configDigest);
   return found?.id === configDigest && found.diffIds.join() === diffIds.join();
 }
 
-function arrivalOf(engine: Engine, name: string, counts: Omit<Arrival, keyof AsyncDisposable | "name">): Arrival {
-  return { name, ...counts, [Symbol.asyncDispose]: async () => await forget(engine, name) };
+function arrivalOf(engine: Engine, arrived: Omit<Arrival, keyof AsyncDisposable>): Arrival {
+  return { ...arrived, [Symbol.asyncDispose]: async () => await forget(engine, arrived.name) };
 }
 
 /** What the engine would push of an image: the only way to be told which blobs a containerd store holds. */

@@ -46,7 +46,8 @@ export async function arriveByPull(options: EngineArrivalOptions): Promise<Arriv
     layers.map(({ size }) => size),
     moved,
   );
-  return { name, ...counts, [Symbol.asyncDispose]: async () => await forget(engine, name) };
+  const id = info.store === "containerd" ? {} : { id: manifest.config.digest };
+  return { name, ...id, ...counts, [Symbol.asyncDispose]: async () => await forget(engine, name) };
 }
 
 /** A containerd store does not fetch the blob of a layer that it has unpacked, whatever digest the blob had then. */

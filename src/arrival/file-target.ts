@@ -72,7 +72,7 @@ async function arrive(place: FilePlace, options: ArrivalOptions): Promise<Arriva
     sizes,
     sizes.map(() => true),
   );
-  return { name: part, ...counts, [Symbol.asyncDispose]: remove };
+  return { name: part, id: digestOf(received.config), ...counts, [Symbol.asyncDispose]: remove };
 }
 
 type Written = (received: Received, name: LayoutName, spool: Spool) => Promise<Readable>;
@@ -106,5 +106,5 @@ async function unpacked(file: LayerFile, spool: Spool): Promise<LayerFile> {
   await pipeline(passOn(plain, bytes), createWriteStream(to, { mode: 0o600 }));
   const { size } = bytes.finish();
   await rm(path);
-  return { ...file, path: to, blob: { ...blob, digest: diffId, size } };
+  return { ...file, path: to, size, blob: { ...blob, digest: diffId, size } };
 }

@@ -1,4 +1,5 @@
 import { newRunId } from "../engine/run-id.ts";
+import { digestOf } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { FilePlace } from "../image/place.ts";
 import type { Reference } from "../image/reference.ts";
@@ -66,5 +67,8 @@ async function arrive(
     layers.map(({ kind }) => kind === "file"),
   );
   // Blobs that nothing lists are no harm, and of use to the next run.
-  return { manifest, arrival: { name: manifest.digest, ...counts, [Symbol.asyncDispose]: async () => {} } };
+  return {
+    manifest,
+    arrival: { name: manifest.digest, id: digestOf(config), ...counts, [Symbol.asyncDispose]: async () => {} },
+  };
 }

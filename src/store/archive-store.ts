@@ -1,5 +1,6 @@
 import type { Engine } from "../engine/engine.ts";
 import { streamDockerArchive } from "../image/archive/write-docker-archive.ts";
+import { digestOf } from "../image/digest.ts";
 import { findRelatives } from "./chains.ts";
 import { loadAhead } from "./load-ahead.ts";
 import type { StreamStore } from "./store.ts";
@@ -25,7 +26,7 @@ export function archiveStore(engine: Engine, nameForLowest?: (count: number) => 
       const { diffIds } = delivery;
       // A layer that stands in an image twice is one file for both places, and the store may have it in one of them only.
       const isSimple = new Set(diffIds).size === diffIds.length;
-      await loadAhead(delivery, name, {
+      const loaded = await loadAhead(delivery, name, {
         load(layers, finish) {
           const archive = streamDockerArchive({
             layers,
@@ -41,6 +42,7 @@ export function archiveStore(engine: Engine, nameForLowest?: (count: number) => 
         worthIt: WORTH_IT,
         forget: async (lowest) => await engine.removeReference(lowest).catch(() => {}), // the next run does it
       });
+      return digestOf(loaded);
     },
   };
 }

@@ -91,7 +91,7 @@ async function loadLayers(
   delivery: Delivery<LayerFile>,
   name: string,
   { platform, nameForLowest }: ContainerdStoreOptions,
-): Promise<void> {
+): Promise<Digest> {
   const known = new Map<Digest, LayerInHand>(delivery.here.map((layer) => [layer.diffId, layer]));
   const inHand = (config: Buffer): LayerInHand[] =>
     parseConfig(config).diffIds.map((diffId) => {
@@ -105,7 +105,7 @@ async function loadLayers(
       yield { digest: layer.blob.digest, path: layer.path, size: layer.size };
     }
   }
-  await loadAhead(delivery, name, {
+  const loaded = await loadAhead(delivery, name, {
     load(layers, finish) {
       let failure: { error: unknown } | undefined;
       let image: ComposedImage | undefined;
@@ -134,6 +134,7 @@ async function loadLayers(
     worthIt: WORTH_IT,
     forget: async (lowest) => await engine.removeReference(lowest).catch(() => {}), // the next run does it
   });
+  return composeManifest(loaded, inHand(loaded)).descriptor.digest;
 }
 
 /** An image whose manifest names, for each layer, the blob that the store has. */

@@ -39,16 +39,16 @@ export interface LoadAheadOptions<Layer> {
  * Loads an image while its layers come. An engine begins to take an image in when its archive is complete; so, as soon as the
  * lowest of the missing layers are there, they are loaded as an image of their own, while the others are on their way. Layers
  * that come before one below them go into the archive that is finished last. The images of lower layers are gone at the end,
- * however it ends.
+ * however it ends. Resolves to the config.
  */
 export async function loadAhead<Layer extends { diffId: Digest; size: number }>(
   delivery: Delivery<Layer>,
   name: string,
   options: LoadAheadOptions<Layer>,
-): Promise<void> {
+): Promise<Buffer> {
   const loading = new Loading(delivery, options);
   try {
-    await Promise.race([loading.all(name), loading.failed.promise]);
+    return await Promise.race([loading.all(name), loading.failed.promise]);
   } catch (error) {
     loading.breakOff(error as Error);
     throw error;
@@ -83,7 +83,7 @@ class Loading<Layer extends { diffId: Digest; size: number }> {
     this.failed.promise.catch(() => {});
   }
 
-  async all(name: string): Promise<void> {
+  async all(name: string): Promise<Buffer> {
     const { diffIds, layers, config } = this.#delivery;
     const { nameForLowest, worthIt } = this.#options;
     let missing = new Set(diffIds.slice(this.#inStore)).size;
@@ -106,8 +106,10 @@ class Loading<Layer extends { diffId: Digest; size: number }> {
     const last = rest ?? stack ?? this.#open();
     last.layers.end();
     await this.#below;
-    last.image.resolve({ config: await config(), name, inStore: this.#inStore });
+    const bytes = await config();
+    last.image.resolve({ config: bytes, name, inStore: this.#inStore });
     await last.loaded;
+    return bytes;
   }
 
   #open(): OpenArchive<Layer> {

@@ -46,8 +46,11 @@ interface Presence {
 /** A store that looks at an image when all of it is there. */
 export interface StreamStore extends Presence {
   takes: "streams";
-  /** Puts an image in, under one temporary name that is the caller's to remove. What breaks off leaves nothing. */
-  load(delivery: Delivery<LayerToStream>, name: string): Promise<void>;
+  /**
+   * Puts an image in, under one temporary name that is the caller's to remove. What breaks off leaves nothing. Resolves to the ID
+   * that the store must know it by: the digest of its config, or of the manifest where the store goes by manifests.
+   */
+  load(delivery: Delivery<LayerToStream>, name: string): Promise<Digest>;
 }
 
 /** A store that takes in each layer as it comes: it must be given nothing that could break off. */
@@ -56,7 +59,7 @@ export interface FileStore extends Presence {
   /**
    * The same. What the engine has begun to load is not interrupted (moby #51623: that can hang the next load).
    */
-  load(delivery: Delivery<LayerFile>, name: string): Promise<void>;
+  load(delivery: Delivery<LayerFile>, name: string): Promise<Digest>;
 }
 
 /** An engine's store as a place that images can be put into. */

@@ -1,6 +1,8 @@
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { EngineError } from "../../../../src/engine/engine.ts";
 import { newRunId } from "../../../../src/engine/run-id.ts";
@@ -130,7 +132,7 @@ describe("a probe", () => {
     const probed = await probeImage(engine, app, { ...options, wanted: new Set([top.diffId]) });
     expect(probed?.layers[2]).toMatchObject({ digest: top.digest, diffId: top.diffId, size: top.bytes.length });
     expect(probed?.uploaded).toMatchObject([{ digest: top.digest, diffId: top.diffId, size: top.bytes.length }]);
-    expect(await readFile(probed?.uploaded[0]?.path ?? "")).toEqual(top.bytes);
+    expect(await contentOf(probed?.uploaded[0])).toEqual(top.bytes);
     expect(await spooled()).toHaveLength(1);
   });
 
@@ -273,9 +275,27 @@ describe("a push of what is wanted", () => {
     expect(await want(engine, probed, [top.digest])).toEqual(new Set());
     expect(uploads(engine) - before).toBe(1);
     expect(layers).toMatchObject([{ digest: top.digest, diffId: top.diffId, size: top.bytes.length }]);
-    expect(await readFile(layers[0]?.path ?? "")).toEqual(top.bytes);
+    expect(await contentOf(layers[0])).toEqual(top.bytes);
     expect([...engine.names]).toEqual([]);
     expect(await spooled()).toHaveLength(1);
+  });
+
+  test("gives a layer away that is still coming, and says so when it breaks off", async () => {
+    const probed = await probeImage(pushingEngine(containerd([amd64])), app, options);
+    const half = pushingEngine(async (ask) => {
+      await ask("HEAD", `blobs/${top.digest}`, { headers: { accept: MEDIA_TYPE.ociLayerGzip } });
+      const { location = "" } = (await ask("POST", "blobs/uploads/")).headers;
+      const put = ask("PUT", `${location}?digest=${top.digest}`, {
+        headers: { "content-length": top.bytes.length },
+        body: Readable.from([top.bytes.subarray(0, 20)]),
+      });
+      put.catch(() => {});
+      await vi.waitFor(() => expect(layers).toHaveLength(1));
+      throw new EngineError("out of breath");
+    });
+    await expect(want(half, probed, [top.digest])).rejects.toThrow("broke off when it pushed");
+    expect(layers).toMatchObject([{ digest: top.digest, diffId: top.diffId, size: top.bytes.length }]);
+    await expect(contentOf(layers[0])).rejects.toThrow();
   });
 
   test("of nothing does not trouble the engine", async () => {
@@ -335,3 +355,7 @@ describe("a push of what is wanted", () => {
     expect(told.join()).toContain("no such image");
   });
 });
+
+async function contentOf(layer: UploadedLayer | undefined): Promise<Buffer | undefined> {
+  return layer && (await buffer(await layer.open()));
+}

@@ -1,4 +1,4 @@
-import { chown, mkdir, mkdtemp, open, readdir, readFile, rm, stat, symlink } from "node:fs/promises";
+import { chown, mkdir, mkdtemp, open, readdir, rm, stat, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
@@ -19,7 +19,7 @@ test("a spool is for this user's eyes, and is gone at the end with what is in it
   expect((await stat(file.path)).mode & 0o777).toBe(0o600);
   const blob = await file.finish();
   expect(blob).toMatchObject({ digest: digestOf("some bytes"), size: 10 });
-  expect(await readFile(blob.path, "utf8")).toBe("some bytes");
+  expect((await buffer(await blob.open())).toString()).toBe("some bytes");
   expect((await buffer(await blob.open({ first: 5, last: 7 }))).toString()).toBe("byt");
   await blob.remove();
   await blob.remove();
@@ -28,6 +28,33 @@ test("a spool is for this user's eyes, and is gone at the end with what is in it
   await (await spool.create()).finish();
   await spool[Symbol.asyncDispose]();
   expect(await readdir(folder)).toEqual([]);
+});
+
+test("a file is read while it is still being written, to its end", async () => {
+  await using spool = await openSpool(newRunId(), folder);
+  const file = await spool.create();
+  const reader = file.read()[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  const part = buffer(file.read({ first: 2, last: 5 }));
+  await file.write(Buffer.from("one "));
+  expect((await reader.next()).value?.toString()).toBe("one ");
+  const waiting = reader.next();
+  await file.write(Buffer.from("two"));
+  expect((await waiting).value?.toString()).toBe("two");
+  expect((await part).toString()).toBe("e tw");
+  const end = reader.next();
+  const blob = await file.finish();
+  expect((await end).done).toBe(true);
+  expect((await buffer(await blob.open())).toString()).toBe("one two");
+});
+
+test("whoever reads a file that is given up is told", async () => {
+  await using spool = await openSpool(newRunId(), folder);
+  const file = await spool.create();
+  const read = buffer(file.read());
+  read.catch(() => {});
+  await file.write(Buffer.from("one "));
+  await file.remove();
+  await expect(read).rejects.toThrow("given up");
 });
 
 test("what a run that was killed has left is removed by the next one, what a living one uses is not", async () => {
