@@ -9,10 +9,11 @@ import { probeImage } from "../registry/embedded/probe.ts";
 import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
 import { openStore } from "../store/open.ts";
 import { openSpool } from "../store/spool.ts";
-import type { LayerHere, TargetStore } from "../store/store.ts";
+import type { Delivery, LayerHere, TargetStore } from "../store/store.ts";
 import { countLayers, forget, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
 import { fetchFailure, fetchLayers, streamLayers } from "./fetch-layers.ts";
 import { ask } from "./receive.ts";
+import { withoutZstd } from "./without-zstd.ts";
 
 /** No registry is behind this name: it is only for the time until the image has been proven. */
 const NOWHERE = "localhost";
@@ -75,21 +76,34 @@ async function load(
     return opened.config;
   };
   const delivery = { platform: about.platform, diffIds: about.diffIds, here, config };
-  let id: Digest;
-  try {
-    if (store.takes === "streams") {
-      id = await store.load({ ...delivery, layers: streamLayers(incoming.layers, incoming.fetching) }, name);
-    } else {
-      await using spool = await openSpool(env, run);
-      id = await store.load(
-        { ...delivery, layers: fetchLayers(incoming.layers, wanted, spool, incoming.fetching) },
-        name,
-      );
+  const over = new AbortController();
+  const fetching = { ...incoming.fetching, signal: AbortSignal.any([signal, over.signal]) };
+  /** Those that the store has no use for any more are not fetched. */
+  const giving = async <Layer>(
+    layers: AsyncGenerator<Layer>,
+    load: (whole: Delivery<Layer>) => Promise<Digest>,
+  ): Promise<Digest> => {
+    try {
+      return await load({ ...delivery, layers });
+    } finally {
+      over.abort();
+      await layers.return(undefined).catch(() => {});
     }
+  };
+  try {
+    await using spool = await openSpool(env, run);
+    let id: Digest;
+    if (store.takes === "streams") {
+      const layers = withoutZstd(streamLayers(incoming.layers, fetching), spool);
+      id = await giving(layers, async (whole) => await store.load(whole, name));
+    } else {
+      const layers = fetchLayers(incoming.layers, wanted, spool, fetching);
+      id = await giving(layers, async (whole) => await store.load(whole, name));
+    }
+    return { id, manifest: (await incoming.opened()).manifest };
   } catch (error) {
     throw error instanceof EngineError ? error : await fetchFailure(error, signal);
   }
-  return { id, manifest: (await incoming.opened()).manifest };
 }
 
 /** Whether the engine has this very image. Where an image's ID is its config's digest, one question tells. */

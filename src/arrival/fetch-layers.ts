@@ -5,6 +5,7 @@ import { pipeline } from "node:stream/promises";
 import type { AnnouncedLayer } from "../conversation.ts";
 import { checkLayer } from "../image/archive/check-layer.ts";
 import { refuseOtherType } from "../image/archive/compression.ts";
+import { refuseUnknownPacking } from "../image/archive/decode-layer.ts";
 import type { SizeLimit } from "../image/archive/prove.ts";
 import type { LayerToStream } from "../image/archive/write-docker-archive.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
@@ -103,6 +104,7 @@ export async function* streamLayers(
     for await (const { diffId, ...blob } of layers) {
       signal.throwIfAborted();
       refuseOtherType(blob.mediaType);
+      refuseUnknownPacking(blob.mediaType);
       limit.refuse(blob.size);
       const open = async (): Promise<Readable> => {
         const body = await client.stream(repository, blob.digest);

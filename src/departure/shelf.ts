@@ -28,6 +28,7 @@ export class Shelf implements Disposable {
   readonly #layers = new Map<Digest, Descriptor>();
   readonly #blobs = new Map<Digest, StoredBlob>();
   readonly #passing = new Set<HandOver>();
+  #isClosed = false;
   readonly #manifest = deferred<StoredManifest>();
 
   constructor(options: ShelfOptions) {
@@ -96,6 +97,7 @@ export class Shelf implements Disposable {
   }
 
   async #handOver(bytes: AsyncIterable<Buffer>, put: (read: () => Readable) => void): Promise<void> {
+    if (this.#isClosed) throw notSent();
     const passing = new HandOver(bytes);
     this.#passing.add(passing);
     put(() => passing.read());
@@ -110,7 +112,12 @@ export class Shelf implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#manifest.reject(new Error("it is not being sent any more"));
-    for (const passing of this.#passing) passing.giveUp(new Error("it is not being sent any more"));
+    this.#isClosed = true;
+    this.#manifest.reject(notSent());
+    for (const passing of this.#passing) passing.giveUp(notSent());
   }
+}
+
+function notSent(): Error {
+  return new Error("it is not being sent any more");
 }

@@ -39,7 +39,7 @@ export interface LoadAheadOptions<Layer> {
  * Loads an image while its layers come. An engine begins to take an image in when its archive is complete; so, as soon as the
  * lowest of the missing layers are there, they are loaded as an image of their own, while the others are on their way. Layers
  * that come before one below them go into the archive that is finished last. The images of lower layers are gone at the end,
- * however it ends. Resolves to the config.
+ * however it ends. Resolves to the config. When a load fails, no more layers are waited for.
  */
 export async function loadAhead<Layer extends { diffId: Digest; size: number }>(
   delivery: Delivery<Layer>,
@@ -90,7 +90,7 @@ class Loading<Layer extends { diffId: Digest; size: number }> {
     let stacked = this.#inStore;
     let stack: OpenArchive<Layer> | undefined;
     let rest: OpenArchive<Layer> | undefined;
-    for await (const layer of layers) {
+    for await (const layer of this.#untilFailed(layers)) {
       missing -= 1;
       if (nameForLowest !== undefined && layer.diffId === diffIds[stacked]) {
         put((stack ??= this.#open()), layer);
@@ -110,6 +110,19 @@ class Loading<Layer extends { diffId: Digest; size: number }> {
     last.image.resolve({ config: bytes, name, inStore: this.#inStore });
     await last.loaded;
     return bytes;
+  }
+
+  async *#untilFailed(layers: AsyncIterable<Layer>): AsyncGenerator<Layer> {
+    const coming = layers[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const { done, value } = await Promise.race([coming.next(), this.failed.promise]);
+        if (done) return;
+        yield value;
+      }
+    } finally {
+      void coming.return?.().catch(() => {}); // it may be waiting for a layer: whoever gave it ends that
+    }
   }
 
   #open(): OpenArchive<Layer> {

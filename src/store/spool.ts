@@ -2,6 +2,7 @@ import { rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunId } from "../engine/run-id.ts";
 import { makeSpoolFolder, spoolParent } from "../engine/spool-folder.ts";
+import { CannotUnpack } from "../image/archive/decode-layer.ts";
 import { TooLarge } from "../image/archive/prove.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
@@ -88,6 +89,13 @@ export function spoolFailure(error: unknown, whose: string): unknown {
     return new Failure("refused", `the receiving side does not take this image: ${error.message}`, {
       expected: "an image whose missing layers, unpacked, stay below its --max-size",
       hint: "Nothing was loaded. Allow more there, if the image is right.",
+      cause: error,
+    });
+  }
+  if (error instanceof CannotUnpack) {
+    return new Failure("refused", `the image cannot be proven here: ${error.message}`, {
+      expected: "layers packed with gzip, or not at all, or Node 22.15 or later on the receiving side",
+      hint: "Nothing was loaded. An engine that pulls by itself needs no Node for that: --via pull.",
       cause: error,
     });
   }

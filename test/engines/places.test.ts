@@ -2,13 +2,13 @@ import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { caseImages, type CaseImages, type Image } from "../matrix/case-image.ts";
+import { caseImages, type CaseImages } from "../matrix/case-image.ts";
 import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
-import type { TestImage } from "../unit/image/archive/make-image.ts";
 import { ociBlobs, gzipped, savePodman } from "../unit/image/archive/make-image.ts";
 import { layoutOf, look, whole, writeTar, writeTree } from "../unit/places/images.ts";
 import { bed, done, dos, why } from "./bed.ts";
+import { asTest } from "./layouts.ts";
 
 /** Engines with containerd stores, which go by manifests. */
 let containerd: Testbed;
@@ -36,10 +36,6 @@ afterAll(async () => {
   await podman?.[Symbol.asyncDispose]();
   if (!why) await rm(folder, { recursive: true });
 });
-
-function asTest({ config, layers }: Image): TestImage {
-  return { config, diffIds: layers.map(({ diffId }) => diffId), layers: layers.map(({ plain }) => plain) };
-}
 
 /** No engine on the sending side: the one of the environment is not there. */
 const none = { DOCKER_HOST: "unix:///nowhere.sock" };

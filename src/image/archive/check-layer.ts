@@ -5,7 +5,7 @@ import { decodeLayer } from "./decode-layer.ts";
 import { proof, type Expected, type Proof, type SizeLimit } from "./prove.ts";
 
 /** Packed bytes that may wait to be unpacked, so that what is stored is passed on meanwhile. */
-const AHEAD = 1024 * 1024;
+const AHEAD = 128 * 1024;
 
 export interface LayerToCheck {
   /** The layer as it is stored, packed or not. What is not known is left out. Size in bytes. */

@@ -40,10 +40,20 @@ function unpack(compression: Compression, packed: AsyncGenerator<Buffer>): Async
   if (compression === "none") return packed;
   if (compression === "gzip") return unpackGzip(packed);
   if (compression === "zstd" && hasZstd) return unpackZstd(packed);
-  const remedy = compression === "zstd" ? "; Node 22.15 can, or save the image with gzip" : "";
-  throw new InvalidImage(
-    `it has a layer packed with ${compression}, which Node ${process.versions.node} cannot unpack${remedy}`,
-  );
+  throw new CannotUnpack(compression);
+}
+
+/** Throws {@link CannotUnpack} where a media type tells it before anything has come. */
+export function refuseUnknownPacking(mediaType: string): void {
+  if (mediaType.endsWith("zstd") && !hasZstd) throw new CannotUnpack("zstd");
+}
+
+/** A layer may be right, but nobody here can look into it. */
+export class CannotUnpack extends InvalidImage {
+  constructor(compression: Compression) {
+    const remedy = compression === "zstd" ? "; Node 22.15 can, or save the image with gzip" : "";
+    super(`it has a layer packed with ${compression}, which Node ${process.versions.node} cannot unpack${remedy}`);
+  }
 }
 
 /** However many members it has, one after the other. */

@@ -89,12 +89,12 @@ export class SpoolFile {
   }
 
   async *#follow({ first, last }: ByteRange): AsyncGenerator<Buffer> {
-    if (this.#state === "gone") throw givenUp();
+    this.#refuseGone();
     await using file = await open(this.path, "r");
     for (let at = first; at <= last;) {
       const { promise } = this.#changed;
       const [state, end] = [this.#state, Math.min(this.#written, last + 1)];
-      if (state === "gone") throw givenUp();
+      this.#refuseGone();
       if (at < end) {
         const buffer = Buffer.allocUnsafe(Math.min(CHUNK, end - at));
         const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
@@ -103,6 +103,10 @@ export class SpoolFile {
       } else if (state === "whole") return;
       else await promise;
     }
+  }
+
+  #refuseGone(): void {
+    if (this.#state === "gone") throw new Error("the upload has been given up");
   }
 
   #wake(state = this.#state): void {
@@ -129,10 +133,6 @@ export class SpoolFile {
     await this.#handle.close().catch(() => {}); // closed already
     await rm(this.path, { force: true });
   }
-}
-
-function givenUp(): Error {
-  return new Error("the upload has been given up");
 }
 
 function isFull(error: unknown): boolean {

@@ -1,6 +1,5 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { AnnouncedLayer } from "../../../src/conversation.ts";
 import { Shelf } from "../../../src/departure/shelf.ts";
@@ -10,33 +9,21 @@ import { commonCodec } from "../../../src/packing/codecs.ts";
 import { BLOCK } from "../../../src/packing/pack.ts";
 import { unpack } from "../../../src/packing/unpack.ts";
 import { queue } from "../../../src/streams/queue.ts";
-import { buffer } from "node:stream/consumers";
 
-let folder: string;
 let shelf: Shelf;
 const announced: AnnouncedLayer[] = [];
 const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
 const [bottom, top, unwanted] = [Buffer.alloc(3 * BLOCK, "bottom"), Buffer.from("top"), Buffer.from("unwanted")];
 const diffIds = [digestOf(bottom), digestOf(unwanted), digestOf(top)];
 
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "shelf-"));
+beforeEach(() => {
   announced.length = 0;
-  const spool = { pathFor: (name: string) => join(folder, name), [Symbol.asyncDispose]: async () => {} };
-  shelf = new Shelf({
-    spool,
-    offer,
-    diffIds,
-    codec: commonCodec(["brotli"]),
-    announce: (layer) => announced.push(layer),
-  });
+  shelf = new Shelf({ offer, diffIds, codec: commonCodec(["brotli"]), announce: (layer) => announced.push(layer) });
 });
-afterEach(async () => {
-  await shelf[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true });
-});
+afterEach(() => shelf[Symbol.dispose]());
 
-const packedBlob = async (diffId: string | undefined) => (await shelf.content.blob("r", diffId ?? ""))?.packed?.();
+const blob = async (digest: string | undefined) => await shelf.content.blob("r", digest ?? "");
+const packedBlob = async (diffId: string | undefined) => (await blob(diffId))?.packed?.() as Readable;
 
 test("a layer is announced and read while it is still being packed", async () => {
   const plain = queue<Buffer>();
@@ -47,11 +34,39 @@ test("a layer is announced and read while it is still being packed", async () =>
   expect(announced).toEqual([
     { diffId: diffIds[0], digest: diffIds[0], size: bottom.length, mediaType: MEDIA_TYPE.ociLayer },
   ]);
-  const reading = buffer(unpack((await packedBlob(diffIds[0])) as AsyncIterable<Buffer>));
+  const reading = buffer(unpack(await packedBlob(diffIds[0])));
   plain.push(bottom.subarray(2 * BLOCK));
   plain.end();
-  await packing;
   expect((await reading).equals(bottom)).toBe(true);
+  await packing;
+});
+
+test("a layer is done with when the receiver has taken it, packed here or as it is stored, and not kept", async () => {
+  const gzipped = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf("gzipped"), size: 7 };
+  const done: string[] = [];
+  const packing = shelf.pack(diffIds[2] ?? "", top.length, queueOf(top)).then(() => done.push("packed"));
+  const taking = shelf.take(diffIds[0] ?? "", gzipped, queueOf(Buffer.from("gzipped"))).then(() => done.push("taken"));
+  expect(announced.map(({ digest }) => digest)).toEqual([diffIds[2], gzipped.digest]);
+  for (let turn = 0; turn < 100; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  expect(done).toEqual([]);
+  const stored = await blob(gzipped.digest);
+  expect(stored?.size).toBe(7);
+  expect((await buffer((await stored?.open()) as Readable)).toString()).toBe("gzipped");
+  await taking;
+  expect(done).toEqual(["taken"]);
+  await buffer(unpack(await packedBlob(diffIds[2])));
+  await packing;
+  await expect(async () => await packedBlob(diffIds[2])).rejects.toThrow("not kept");
+});
+
+test("a layer that fails fails for who reads it and for who gives it", async () => {
+  async function* broken(): AsyncGenerator<Buffer> {
+    yield top;
+    throw new Error("it is another layer");
+  }
+  const packing = shelf.pack(diffIds[2] ?? "", top.length, broken());
+  const reading = packedBlob(diffIds[2]).then(buffer);
+  await Promise.all([expect(packing).rejects.toThrow("another"), expect(reading).rejects.toThrow("another")]);
 });
 
 test("manifest and config come when all is there; the others stand in it by their diff ID, and cannot be had", async () => {
@@ -61,7 +76,9 @@ test("manifest and config come when all is there; the others stand in it by thei
     throw new Error("not opened here");
   };
   shelf.keep(diffIds[2] ?? "", gzipped, { size: 7, open: none });
-  await shelf.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom));
+  const packing = shelf.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom));
+  await buffer(await packedBlob(diffIds[0]));
+  await packing;
   const config = Buffer.from("{}");
   shelf.finish(config);
   const manifest = JSON.parse(Buffer.from((await asked)?.bytes ?? []).toString()) as { layers: object[] };
@@ -79,8 +96,15 @@ test("manifest and config come when all is there; the others stand in it by thei
 test("who waits for the manifest is told when it will not come", async () => {
   const asked = shelf.content.manifest("r", "t");
   asked.catch(() => {});
-  await shelf[Symbol.asyncDispose]();
+  shelf[Symbol.dispose]();
   await expect(asked).rejects.toThrow("not being sent any more");
+});
+
+test("a layer that nobody has fetched by then does not hold up the end", async () => {
+  const packing = shelf.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom));
+  shelf[Symbol.dispose]();
+  await expect(packing).rejects.toThrow("not being sent any more");
+  await expect(packedBlob(diffIds[0]).then(buffer)).rejects.toThrow("not being sent any more");
 });
 
 function queueOf(bytes: Buffer): AsyncIterable<Buffer> {
@@ -89,3 +113,8 @@ function queueOf(bytes: Buffer): AsyncIterable<Buffer> {
   all.end();
   return all;
 }
+
+test("what is put on the shelf after its end is not waited for", async () => {
+  shelf[Symbol.dispose]();
+  await expect(shelf.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom))).rejects.toThrow("not being sent any more");
+});

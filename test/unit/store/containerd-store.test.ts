@@ -1,10 +1,16 @@
+import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import { expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { EngineError, type Engine } from "../../../src/engine/engine.ts";
-import { digestOf } from "../../../src/image/digest.ts";
-import { MEDIA_TYPE, type Descriptor } from "../../../src/image/manifest.ts";
+import { tarEntries } from "../../../src/image/archive/tar-entries.ts";
+import { digestOf, type Digest } from "../../../src/image/digest.ts";
+import { MEDIA_TYPE, type Descriptor, type Index, type Manifest } from "../../../src/image/manifest.ts";
 import { containerdStore } from "../../../src/store/containerd-store.ts";
+import type { Delivery, LayerFile } from "../../../src/store/store.ts";
+import { queue } from "../../../src/streams/queue.ts";
 
 const diffIds = ["one", "two", "three"].map(digestOf);
 const blobs = ["gzip one", "gzip two"].map((bytes): Descriptor => ({
@@ -40,6 +46,7 @@ const details: string[] = [];
 const optionsWith = (known: Descriptor[] | undefined) => ({
   platform: "linux/amd64",
   trialName: "localhost/trial:1",
+  nameForLowest: (count: number) => `localhost/lowest-${count}:1`,
   blobsOf: async () => known,
   onDetail: (text: string) => details.push(text),
 });
@@ -66,4 +73,138 @@ test("an engine that refuses the trial has none of them; one that is gone is tol
     throw new Error("it is gone");
   });
   await expect(containerdStore(gone.engine, optionsWith(blobs)).present(diffIds)).rejects.toThrow("it is gone");
+});
+
+describe("an image is loaded while its layers come", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "containerd-store-"));
+  afterAll(async () => await rm(folder, { recursive: true }));
+
+  /** One that is large enough to be loaded ahead is all zeros, which take no room on the disk. */
+  async function layer(index: number, size = 10): Promise<LayerFile> {
+    const path = join(folder, `${index}-${size}`);
+    await writeFile(path, `blob ${index}`);
+    await truncate(path, size);
+    const blob = { mediaType: MEDIA_TYPE.dockerLayerGzip, digest: digestOf(path), size };
+    return { kind: "file", diffId: diffIds[index] ?? "", path, size, blob };
+  }
+
+  const config = Buffer.from(
+    JSON.stringify({ os: "linux", architecture: "amd64", rootfs: { type: "layers", diff_ids: diffIds } }),
+  );
+  const [lowest] = blobs;
+  const here = [{ kind: "here" as const, diffId: diffIds[0] ?? "", ...(lowest && { blob: lowest }) }];
+  const deliveryOf = (layers: AsyncIterable<LayerFile>, some = here): Delivery<LayerFile> => {
+    return { platform: "linux/amd64", diffIds, here: some, layers, config: async () => config };
+  };
+  async function* coming(layers: LayerFile[], error?: Error): AsyncGenerator<LayerFile> {
+    yield* layers;
+    if (error !== undefined) throw error;
+  }
+
+  /** An engine that keeps blobs and images, one of which may be lost, and refuses an archive that holds none. */
+  function takingEngine({ lost = "", takesManyAtOnce = true, refusal = "no index.json" } = {}) {
+    const held = new Map<Digest, number>(blobs.map(({ digest, size }) => [digest, size]));
+    const images = new Map<string, Manifest>();
+    const archives: string[][] = [];
+    const removed: string[] = [];
+    const engine = {
+      takesManyAtOnce,
+      async loadImage(archive: Readable, platform: string) {
+        const paths: string[] = [];
+        archives.push(paths);
+        const contents = new Map<string, Buffer>();
+        for await (const entry of tarEntries(archive)) {
+          paths.push(entry.path);
+          contents.set(entry.path, await buffer(entry.chunks()));
+        }
+        const read = (path: string): unknown => JSON.parse(contents.get(path)?.toString() ?? "null");
+        const [found] = (read("index.json") as Index | null)?.manifests ?? [];
+        if (refusal !== "" && found === undefined) throw new EngineError(refusal);
+        if (found === undefined) return;
+        expect(platform).toBe("linux/amd64");
+        for (const [path, { length }] of contents) held.set(path.replace("blobs/sha256/", "sha256:"), length);
+        const name = found.annotations?.["io.containerd.image.name"] ?? "";
+        images.set(name, read(found.digest.replace("sha256:", "blobs/sha256/")) as Manifest);
+      },
+      async listedSize(name: string) {
+        const layers = images.get(name)?.layers.filter(({ digest }) => digest !== lost);
+        return layers?.reduce((all, { digest }) => all + (held.get(digest) ?? 0), 500);
+      },
+      async removeReference(name: string) {
+        removed.push(name);
+        throw new Error("the next run does it");
+      },
+    };
+    return { engine: engine as unknown as Engine, images, archives, removed };
+  }
+
+  const blobsIn = (paths: string[] | undefined, layers: LayerFile[]): number[] =>
+    layers.flatMap(({ blob, diffId }) =>
+      paths?.includes(blob.digest.replace("sha256:", "blobs/sha256/")) ? [diffIds.indexOf(diffId)] : [],
+    );
+
+  test("its manifest names the blobs that came and those that are here", async () => {
+    const { engine, images, archives, removed } = takingEngine();
+    const layers = [await layer(1), await layer(2)];
+    const store = containerdStore(engine, optionsWith(blobs));
+    const id = await store.load(deliveryOf(coming(layers)), "localhost/app:1");
+    expect([...images.keys()]).toEqual(["localhost/app:1"]);
+    expect(id).toBe(digestOf(JSON.stringify(images.get("localhost/app:1"))));
+    const { config: named, layers: found } = images.get("localhost/app:1") ?? {};
+    expect(named).toMatchObject({ digest: digestOf(config), size: config.length });
+    expect(found).toEqual([lowest, ...layers.map(({ blob }) => ({ ...blob, mediaType: MEDIA_TYPE.ociLayerGzip }))]);
+    expect(archives.map((paths) => blobsIn(paths, layers))).toEqual([[1, 2]]);
+    expect(removed).toEqual([]);
+  });
+
+  const LARGE = 32_000_000;
+  test.each([
+    [true, [[0], [1, 2]], ["localhost/lowest-1:1"]],
+    [false, [[0, 1, 2]], []],
+  ])("the lowest are loaded ahead, if the engine takes many at once: %s", async (takesManyAtOnce, held, names) => {
+    const { engine, images, archives, removed } = takingEngine({ takesManyAtOnce });
+    const layers = [await layer(0, LARGE), await layer(1), await layer(2)];
+    const come = queue<LayerFile>();
+    const loading = containerdStore(engine, optionsWith(undefined)).load(deliveryOf(come, []), "localhost/app:1");
+    for (const one of layers.slice(0, 1)) come.push(one);
+    while (images.size < names.length) await new Promise((resolve) => setImmediate(resolve));
+    for (const one of layers.slice(1)) come.push(one);
+    come.end();
+    await loading;
+    expect(archives.map((paths) => blobsIn(paths, layers))).toEqual(held);
+    expect([...images.keys()]).toEqual([...names, "localhost/app:1"]);
+    expect(images.get("localhost/app:1")?.layers.map(({ digest }) => digest)).toEqual(
+      layers.map(({ blob }) => blob.digest),
+    );
+    expect(removed).toEqual(names);
+  });
+
+  const broken = new Error("it broke off");
+  describe.each(["no index.json", ""])("an engine that says of an archive without an image: %j", (refusal) => {
+    test("is given one when the layers stop coming, and what they failed with is told", async () => {
+      const { engine, images, archives } = takingEngine({ refusal });
+      const layers = [await layer(1)];
+      const loading = containerdStore(engine, optionsWith(blobs)).load(deliveryOf(coming(layers, broken)), "app:1");
+      await expect(loading).rejects.toBe(broken);
+      expect(archives.map((paths) => [paths.length, blobsIn(paths, layers)])).toEqual([[1, [1]]]);
+      expect(images.size).toBe(0);
+    });
+
+    test("the same when its layers are not those of its config", async () => {
+      const { engine, archives } = takingEngine({ refusal });
+      const layers = [await layer(1)];
+      const loading = containerdStore(engine, optionsWith(blobs)).load(deliveryOf(coming(layers)), "app:1");
+      await expect(loading).rejects.toThrow("these are not the layers of its config");
+      expect(archives.flat()).toHaveLength(1);
+    });
+  });
+
+  test("one that the engine lists as smaller than its blobs is not there, nor is what stands on it", async () => {
+    const layers = [await layer(0, LARGE), await layer(1, 1000), await layer(2, 1000)];
+    for (const { blob } of layers.slice(0, 2)) {
+      const { engine } = takingEngine({ lost: blob.digest });
+      const loading = containerdStore(engine, optionsWith(undefined)).load(deliveryOf(coming(layers), []), "app:1");
+      await expect(loading).rejects.toThrow(EngineError);
+    }
+  });
 });

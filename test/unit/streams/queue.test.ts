@@ -29,3 +29,22 @@ test("whoever leaves an iteration leaves the rest to others", async () => {
   for await (const item of items) rest.push(item);
   expect(rest).toEqual([2, 3]);
 });
+
+test("of those that wait, the one of the lowest rank comes first, of several such the one that was put in first", async () => {
+  const items = queue<string>((item) => item.length);
+  for (const item of ["ccc", "b", "dd", "a"]) items.push(item);
+  const taken: string[] = [];
+  for await (const item of items) {
+    taken.push(item);
+    if (item === "dd") items.push("e");
+    if (item === "e") items.end();
+  }
+  expect(taken).toEqual(["b", "a", "dd", "e", "ccc"]);
+});
+
+test("who waits already gets what is put in next, whatever its rank", async () => {
+  const items = queue<number>((item) => item);
+  const first = items[Symbol.asyncIterator]().next();
+  items.push(7);
+  expect(await first).toEqual({ done: false, value: 7 });
+});

@@ -14,11 +14,11 @@ import {
   type LayerToStream,
   type LayerToWrite,
 } from "../../../../src/image/archive/write-docker-archive.ts";
-import type { OciLayoutToWrite } from "../../../../src/image/archive/oci-layout.ts";
+import type { BlobFile, OciLayoutToWrite } from "../../../../src/image/archive/oci-layout.ts";
 import { listOciImage, putOciImage } from "../../../../src/image/archive/write-oci-directory.ts";
-import { writeOciLayout } from "../../../../src/image/archive/write-oci-layout.ts";
+import { streamOciLayout, writeOciLayout } from "../../../../src/image/archive/write-oci-layout.ts";
 import { writeTar } from "../../../../src/image/archive/write-tar.ts";
-import { digestOf, hexOf } from "../../../../src/image/digest.ts";
+import { digestOf, hexOf, type Digest } from "../../../../src/image/digest.ts";
 import { InvalidImage } from "../../../../src/image/manifest.ts";
 import { file, folder } from "./files.ts";
 import { gzipped, makeImage, ociBlobs, type TestImage } from "./make-image.ts";
@@ -139,15 +139,17 @@ describe("a docker archive", () => {
         yield { diffId: image.diffIds[at] ?? "", size: bytes.length, open, ...change };
       }
     }
-    const config = async (): Promise<Buffer> => image.config;
+    const finish = (here: Digest[] = [], names: string[] = []) => {
+      return async () => ({ config: image.config, here, names });
+    };
 
     test("holds the same as one of files, whatever their order", async () => {
       const here = image.diffIds.slice(0, 2);
-      const streamed = streamDockerArchive({ here, layers: coming([3, 2]), config, names: ["app:v1"] });
+      const streamed = streamDockerArchive({ layers: coming([3, 2]), finish: finish(here, ["app:v1"]) });
       const layers = await layersOf(image, [0, 1]);
       const written = writeDockerArchive({ config: image.config, layers, names: ["app:v1"] });
       expect(await listed(await bytesOf(streamed))).toEqual(await listed(await bytesOf(written)));
-      const whole = streamDockerArchive({ here: [], layers: coming([2, 0, 3, 1]), config, names: [] });
+      const whole = streamDockerArchive({ layers: coming([2, 0, 3, 1]), finish: finish() });
       await using archive = await openDockerArchive(await file(await bytesOf(whole)));
       for (const [at, layer] of (await archive.find()).layers.entries()) {
         expect(digestOf(await bytesOf(layer.open()))).toBe(image.diffIds[at]);
@@ -159,9 +161,9 @@ describe("a docker archive", () => {
       async function* layers(): AsyncGenerator<LayerToStream> {
         for await (const layer of coming([0, 1, 2, 3])) yield ((order.push("layer"), layer));
       }
-      const last = async (): Promise<Buffer> => (order.push("config"), image.config);
-      const tar = await bytesOf(streamDockerArchive({ here: [], layers: layers(), config: last, names: [] }));
-      expect(order).toEqual(["layer", "layer", "layer", "layer", "config"]);
+      const last = async () => (order.push("finish"), await finish()());
+      const tar = await bytesOf(streamDockerArchive({ layers: layers(), finish: last }));
+      expect(order).toEqual(["layer", "layer", "layer", "layer", "finish"]);
       const { stdout } = await promisify(execFile)("tar", ["tf", await file(tar)]);
       expect(stdout.split("\n").findIndex((name) => name.endsWith(".json"))).toBe(4);
     });
@@ -175,16 +177,22 @@ describe("a docker archive", () => {
         "it broke off",
       ],
     ])("fails when %s", async (_name, layers, words) => {
-      await expect(bytesOf(streamDockerArchive({ here: [], layers, config, names: [] }))).rejects.toThrow(words);
+      await expect(bytesOf(streamDockerArchive({ layers, finish: finish() }))).rejects.toThrow(words);
+    });
+
+    test("fails when there is no image after all", async () => {
+      const none = async () => await Promise.reject(new Error("it is not to come"));
+      const archive = streamDockerArchive({ layers: coming([0, 1, 2, 3]), finish: none });
+      await expect(bytesOf(archive)).rejects.toThrow("it is not to come");
     });
 
     test("fails, and no more than that, when a layer cannot be opened or its reader leaves", async () => {
       const layers = coming([0], { open: async () => await Promise.reject(new Error("it is not to be had")) });
-      await expect(bytesOf(streamDockerArchive({ here: [], layers, config, names: [] }))).rejects.toThrow("to be had");
+      await expect(bytesOf(streamDockerArchive({ layers, finish: finish() }))).rejects.toThrow("to be had");
       let opened!: () => void;
       const isOpen = new Promise<void>((resolve) => (opened = resolve));
       const never = async (): Promise<Readable> => (opened(), new Readable({ read() {} }));
-      const left = streamDockerArchive({ here: [], layers: coming([0], { open: never }), config, names: [] });
+      const left = streamDockerArchive({ layers: coming([0], { open: never }), finish: finish() });
       left.resume();
       await isOpen;
       left.destroy();
@@ -280,6 +288,56 @@ describe("an OCI layout", () => {
       for (const [at, layer] of found.layers.entries())
         expect(digestOf(await bytesOf(layer.open()))).toBe(descriptors[at]?.digest);
     }
+  });
+
+  describe("of blobs that are still coming", () => {
+    const never = (error: unknown): void => expect.unreachable(String(error));
+    const last = async () => ({ config: image.config, manifest, names: ["app:v1"] });
+    async function* coming(which: number[], error?: Error): AsyncGenerator<BlobFile> {
+      yield* await blobs(which);
+      if (error !== undefined) throw error;
+    }
+
+    test("holds the same as one of files, whatever their order, each once", async () => {
+      const streamed = streamOciLayout({ blobs: coming([3, 0, 3, 2, 0, 1]), finish: last, onError: never });
+      const layout = { config: image.config, manifest, blobs: await blobs([0, 1, 2, 3]), names: ["app:v1"] };
+      const tar = await bytesOf(streamed);
+      expect(await listed(tar)).toEqual(await listed(await bytesOf(writeOciLayout(layout))));
+      const { stdout } = await promisify(execFile)("tar", ["tf", await file(tar)]);
+      expect(stdout.trim().split("\n")).toHaveLength(8);
+      await using archive = await openOciArchive(await file(tar));
+      const { layers } = await archive.find("app:v1");
+      for (const [at, layer] of layers.entries()) {
+        expect(digestOf(await bytesOf(layer.open()))).toBe(descriptors[at]?.digest);
+      }
+    });
+
+    test("says what it holds behind all blobs", async () => {
+      const order: string[] = [];
+      async function* watched(): AsyncGenerator<BlobFile> {
+        for await (const blob of coming([0, 1, 2, 3])) yield ((order.push("blob"), blob));
+      }
+      const finish = async () => (order.push("finish"), await last());
+      const tar = await bytesOf(streamOciLayout({ blobs: watched(), finish, onError: never }));
+      expect(order).toEqual(["blob", "blob", "blob", "blob", "finish"]);
+      const { stdout } = await promisify(execFile)("tar", ["tf", await file(tar)]);
+      expect(stdout.trim().split("\n").at(-1)).toBe("index.json");
+    });
+
+    const broken = new Error("there is no more");
+    test.each<[string, AsyncIterable<BlobFile>, () => ReturnType<typeof last>]>([
+      ["the blobs fail", coming([0, 1], broken), last],
+      ["there is no image after all", coming([0, 1]), async () => await Promise.reject(broken)],
+    ])("ends in good order and holds no image when %s", async (_name, some, finish) => {
+      const heard: unknown[] = [];
+      const archive = streamOciLayout({ blobs: some, finish, onError: (error) => heard.push(error) });
+      const tar = await bytesOf(archive);
+      expect(heard).toEqual([broken]);
+      expect(Object.keys(await listed(tar)).toSorted()).toEqual(
+        [0, 1].map((at) => `blobs/sha256/${hexOf(descriptors[at]?.digest ?? "")}`).toSorted(),
+      );
+      expect(tar.subarray(-1024).equals(Buffer.alloc(1024))).toBe(true); // tar(1) does without
+    });
   });
 
   describe("in a folder", () => {

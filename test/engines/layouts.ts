@@ -1,0 +1,63 @@
+import { digestOf } from "../../src/image/digest.ts";
+import { MEDIA_TYPE, writeManifest } from "../../src/image/manifest.ts";
+import type { Image } from "../matrix/case-image.ts";
+import { blobEntries, gzipped, index, LAYOUT, ociBlobs, type TestImage } from "../unit/image/archive/make-image.ts";
+import type { TestEntry } from "../unit/image/archive/make-tar.ts";
+
+/** An image that runs, in the form that layouts are made of. */
+export function asTest({ config, layers }: Image): TestImage {
+  return { config, diffIds: layers.map(({ diffId }) => diffId), layers: layers.map(({ plain }) => plain) };
+}
+
+/**
+ * One image for several platforms as buildx gives it: an index of their manifests, and of one more for each that says how it was
+ * built (moby/buildkit docs/attestations/attestation-storage.md). Named so that `docker load` gives it its name.
+ *
+ * @param images by `os/arch`
+ * @param absent named by the index, and not there, as `docker pull` leaves what does not run on the machine
+ */
+export function attestedLayout(
+  images: Record<string, TestImage>,
+  name: string,
+  absent: readonly string[] = [],
+): TestEntry[] {
+  const variants = Object.entries(images).map(([platform, image]) => {
+    const [os, architecture] = platform.split("/");
+    const { blobs, manifest } = ociBlobs(image, gzipped);
+    const entry = { ...manifest.descriptor, platform: { os, architecture } };
+    return [{ blobs, entry }, attestationOf(entry.digest)].map((one) =>
+      absent.includes(platform) ? { ...one, blobs: [] } : one,
+    );
+  });
+  const [tag] = name.split(":").slice(-1);
+  const all = [...variants.map(([image]) => image), ...variants.map(([, attestation]) => attestation)].flatMap(
+    (one) => one ?? [],
+  );
+  const nested = Buffer.from(index(all.map(({ entry }) => entry)).content ?? "");
+  const annotations = {
+    "io.containerd.image.name": `docker.io/library/${name}`,
+    "org.opencontainers.image.ref.name": tag,
+  };
+  const descriptor = { mediaType: MEDIA_TYPE.ociIndex, digest: digestOf(nested), size: nested.length, annotations };
+  return [...blobEntries([nested, ...all.flatMap(({ blobs }) => blobs)]), index([descriptor]), LAYOUT];
+}
+
+function attestationOf(digest: string) {
+  const statement = Buffer.from(JSON.stringify({ predicateType: "https://slsa.dev/provenance/v1", subject: digest }));
+  const unknown = { os: "unknown", architecture: "unknown" };
+  const rootfs = { type: "layers", diff_ids: [digestOf(statement)] };
+  const config = Buffer.from(JSON.stringify({ ...unknown, config: {}, rootfs }));
+  const manifest = writeManifest({
+    mediaType: MEDIA_TYPE.ociManifest,
+    config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
+    layers: [{ mediaType: "application/vnd.in-toto+json", digest: digestOf(statement), size: statement.length }],
+  });
+  const annotations = {
+    "vnd.docker.reference.type": "attestation-manifest",
+    "vnd.docker.reference.digest": digest,
+  };
+  return {
+    blobs: [statement, config, manifest.bytes],
+    entry: { ...manifest.descriptor, platform: unknown, annotations },
+  };
+}
