@@ -2,13 +2,12 @@ import { pipeline, Readable } from "node:stream";
 import { checkLayer } from "../image/archive/check-layer.ts";
 import type { ArchivedLayer } from "../image/archive/image-archive.ts";
 import { hasZstd } from "../image/archive/zstd-frames.ts";
-import type { Codec } from "../packing/codecs.ts";
-import { packAtPace } from "../packing/pace.ts";
+import type { PacedPacker } from "../packing/pace.ts";
 import type { ByteRange, StoredBlob } from "../registry/embedded/content.ts";
 
 export interface ArchivedBlobOptions {
   /** For a plain layer on its way to a receiver of ours. */
-  codec: Codec | undefined;
+  packer: PacedPacker | undefined;
   /** Hears when a layer cannot be read, or is not what it should be. */
   onError: (error: Error) => void;
 }
@@ -17,17 +16,16 @@ export interface ArchivedBlobOptions {
  * A layer of an archive as a registry gives it: a packed one as it is stored, a plain one packed for the way while it is read.
  * What is read is proven, by what it unpacks to as well.
  */
-export function archivedBlob(layer: ArchivedLayer, { codec, onError }: ArchivedBlobOptions): StoredBlob {
+export function archivedBlob(layer: ArchivedLayer, { packer, onError }: ArchivedBlobOptions): StoredBlob {
   const open = (): Readable =>
     proving(layer).on("error", (error: NodeJS.ErrnoException) => {
       // Whoever leaves before the end has no complaint.
       if (error.code !== "ERR_STREAM_PREMATURE_CLOSE" && error.name !== "AbortError") onError(error);
     });
-  const packed = (): Readable => Readable.from(packAtPace(open(), codec), { objectMode: false });
   return {
     size: layer.blob.size,
     open: (range) => (range === undefined ? open() : Readable.from(part(open(), range), { objectMode: false })),
-    ...(isPlain(layer) && codec !== undefined && { packed }),
+    ...(isPlain(layer) && packer && { packed: () => Readable.from(packer.pack(open()), { objectMode: false }) }),
   };
 }
 

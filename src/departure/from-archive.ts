@@ -10,6 +10,7 @@ import type { FilePlace } from "../image/place.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { commonCodec } from "../packing/codecs.ts";
+import { PacedPacker } from "../packing/pace.ts";
 import type { RegistryContent, StoredBlob } from "../registry/embedded/content.ts";
 import type { Spool } from "../store/spool.ts";
 import { gzip } from "../streams/gzip.ts";
@@ -33,7 +34,8 @@ export async function departFromArchive(
   const broken = new AbortController();
   const onError = (error: unknown): void => broken.abort(failureOf(error, place));
   const codec = commonCodec(options.want.codecs);
-  const blobOf = (layer: ArchivedLayer): StoredBlob => archivedBlob(layer, { codec, onError });
+  const packer = codec && new PacedPacker(codec);
+  const blobOf = (layer: ArchivedLayer): StoredBlob => archivedBlob(layer, { packer, onError });
   const wanted = new Set(options.want.diffIds);
   const departure = await serve(
     {

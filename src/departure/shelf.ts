@@ -3,7 +3,7 @@ import type { AnnouncedLayer, Offer } from "../conversation.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
 import type { Codec } from "../packing/codecs.ts";
-import { packAtPace } from "../packing/pace.ts";
+import { PacedPacker } from "../packing/pace.ts";
 import type { RegistryContent, StoredBlob, StoredManifest } from "../registry/embedded/content.ts";
 import { deferred } from "../streams/deferred.ts";
 import { HandOver } from "./hand-over.ts";
@@ -25,6 +25,7 @@ export interface ShelfOptions {
 export class Shelf implements Disposable {
   readonly content: RegistryContent;
   readonly #options: ShelfOptions;
+  readonly #packer: PacedPacker;
   readonly #layers = new Map<Digest, Descriptor>();
   readonly #blobs = new Map<Digest, StoredBlob>();
   readonly #passing = new Set<HandOver>();
@@ -33,6 +34,7 @@ export class Shelf implements Disposable {
 
   constructor(options: ShelfOptions) {
     this.#options = options;
+    this.#packer = new PacedPacker(options.codec);
     this.#manifest.promise.catch(() => {});
     const { offer } = options;
     this.content = {
@@ -67,9 +69,7 @@ export class Shelf implements Disposable {
   async pack(diffId: Digest, size: number, plain: AsyncIterable<Buffer>): Promise<void> {
     const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size };
     const open = (): Promise<Readable> => Promise.reject(new Error("only packed"));
-    await this.#handOver(packAtPace(plain, this.#options.codec), (packed) =>
-      this.#put(diffId, descriptor, { size, open, packed }),
-    );
+    await this.#handOver(this.#packer.pack(plain), (packed) => this.#put(diffId, descriptor, { size, open, packed }));
   }
 
   /**

@@ -12,73 +12,57 @@ const LINK = { slow: 1 / 2, fast: 1 / 8 };
 const PACKING_IS_SLOW = 1 / 2;
 
 /**
- * Packs bytes while they are read, as hard as it costs no time: harder when whoever reads them, the link, is what all wait for;
- * lighter, and in the end not at all, when it waits for packing.
+ * Packs a transfer's layers while they are read, as hard as it costs no time: harder when whoever reads them, the link, is what
+ * all wait for; lighter, and in the end not at all, when it waits for packing. What one layer has shown, the next begins with.
  */
-export async function* packAtPace(plain: AsyncIterable<Buffer>, codec: Codec | undefined): AsyncGenerator<Buffer> {
-  const pace = new Pace();
-  const source = clocked(plain, pace);
-  pace.start();
-  for await (const chunk of pack(source, { codec, effort: () => pace.effort })) {
-    pace.packed();
-    yield chunk;
-    pace.taken();
-  }
-}
-
-/** Tells the pace how long the source was waited for, and how much came. */
-async function* clocked(plain: AsyncIterable<Buffer>, pace: Pace): AsyncGenerator<Buffer> {
-  let since = performance.now();
-  for await (const chunk of plain) {
-    pace.read(performance.now() - since, chunk.length);
-    yield chunk;
-    since = performance.now();
-  }
-}
-
-/** Which of the three, the source, packing or the link, is the one that the others wait for. */
-class Pace {
+export class PacedPacker {
+  readonly #codec: Codec | undefined;
   #effort = EFFORTS.indexOf("medium");
   /** ms; what was spent in the source is a part of what was spent until a chunk was packed. */
   #clocks = { source: 0, untilPacked: 0, link: 0 };
+  /** Since it was last judged. */
   #bytes = 0;
   #trialsForLess = 0;
-  #since = 0;
 
-  get effort(): Effort {
+  /** Left out: blocks are only framed. */
+  constructor(codec: Codec | undefined) {
+    this.#codec = codec;
+  }
+
+  async *pack(plain: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    let since = performance.now();
+    const lap = (): number => {
+      const before = since;
+      since = performance.now();
+      return since - before;
+    };
+    for await (const chunk of pack(this.#clocked(plain), { codec: this.#codec, effort: () => this.#now })) {
+      this.#clocks.untilPacked += lap();
+      yield chunk;
+      this.#clocks.link += lap();
+      if (this.#bytes >= TRIAL) this.#judge();
+    }
+  }
+
+  get #now(): Effort {
     return EFFORTS[this.#effort] ?? "medium";
   }
 
-  start(): void {
-    this.#since = performance.now();
-  }
-
-  read(waited: number, bytes: number): void {
-    this.#clocks.source += waited;
-    this.#bytes += bytes;
-  }
-
-  packed(): void {
-    this.#clocks.untilPacked += this.#lap();
-  }
-
-  taken(): void {
-    this.#clocks.link += this.#lap();
-    if (this.#bytes >= TRIAL) this.#judge();
-  }
-
-  #lap(): number {
-    const now = performance.now();
-    const lap = now - this.#since;
-    this.#since = now;
-    return lap;
+  async *#clocked(plain: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    let since = performance.now();
+    for await (const chunk of plain) {
+      this.#clocks.source += performance.now() - since;
+      this.#bytes += chunk.length;
+      yield chunk;
+      since = performance.now();
+    }
   }
 
   #judge(): void {
     const { source, untilPacked, link } = this.#clocks;
     const all = untilPacked + link;
     const packing = untilPacked - source;
-    const wantsMore = link > all * LINK.slow || (this.effort === "none" && link > all * LINK.fast);
+    const wantsMore = link > all * LINK.slow || (this.#now === "none" && link > all * LINK.fast);
     const wantsLess = packing > all * PACKING_IS_SLOW && link < all * LINK.fast;
     this.#trialsForLess = wantsLess ? this.#trialsForLess + 1 : 0;
     if (wantsMore) this.#step(1);

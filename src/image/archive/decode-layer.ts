@@ -40,19 +40,24 @@ function unpack(compression: Compression, packed: AsyncGenerator<Buffer>): Async
   if (compression === "none") return packed;
   if (compression === "gzip") return unpackGzip(packed);
   if (compression === "zstd" && hasZstd) return unpackZstd(packed);
-  throw new CannotUnpack(compression);
+  if (compression === "zstd") throw new CannotUnpack();
+  throw new InvalidImage(
+    `it has a layer packed with ${compression}, which Node ${process.versions.node} cannot unpack`,
+  );
 }
 
 /** Throws {@link CannotUnpack} where a media type tells it before anything has come. */
 export function refuseUnknownPacking(mediaType: string): void {
-  if (mediaType.endsWith("zstd") && !hasZstd) throw new CannotUnpack("zstd");
+  if (mediaType.endsWith("zstd") && !hasZstd) throw new CannotUnpack();
 }
 
 /** A layer may be right, but nobody here can look into it. */
 export class CannotUnpack extends InvalidImage {
-  constructor(compression: Compression) {
-    const remedy = compression === "zstd" ? "; Node 22.15 can, or save the image with gzip" : "";
-    super(`it has a layer packed with ${compression}, which Node ${process.versions.node} cannot unpack${remedy}`);
+  constructor() {
+    const { node } = process.versions;
+    super(
+      `it has a layer packed with zstd, which Node ${node} cannot unpack; Node 22.15 can, or save the image with gzip`,
+    );
   }
 }
 

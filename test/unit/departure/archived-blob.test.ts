@@ -6,11 +6,12 @@ import type { ArchivedLayer } from "../../../src/image/archive/image-archive.ts"
 import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { CODECS } from "../../../src/packing/codecs.ts";
+import { PacedPacker } from "../../../src/packing/pace.ts";
 import { unpack } from "../../../src/packing/unpack.ts";
 import { pseudoRandomBytes } from "../image/archive/pseudo-random.ts";
 import { bytesOf } from "../image/archive/make-tar.ts";
 
-const [codec] = CODECS;
+const packer = new PacedPacker(CODECS[0]);
 const bytes = Buffer.concat([pseudoRandomBytes(300_000, 1), Buffer.alloc(300_000, "text ")]);
 const gzipped = gzipSync(bytes);
 
@@ -29,14 +30,14 @@ function layer(stored: Buffer, diffId = digestOf(bytes)): ArchivedLayer {
 const never = (error: Error): void => expect.unreachable(String(error));
 
 test("a plain layer can be had packed for the way, a packed one only as it is stored", async () => {
-  const plain = archivedBlob(layer(bytes), { codec, onError: never });
+  const plain = archivedBlob(layer(bytes), { packer, onError: never });
   const packed = await bytesOf(plain.packed?.() ?? Readable.from([]));
   expect(packed.length).toBeLessThan(350_000);
   expect((await bytesOf(unpack(Readable.from([packed], { objectMode: false })))).equals(bytes)).toBe(true);
   expect((await bytesOf(await plain.open())).equals(bytes)).toBe(true);
-  expect(archivedBlob(layer(bytes), { codec: undefined, onError: never }).packed).toBeUndefined();
+  expect(archivedBlob(layer(bytes), { packer: undefined, onError: never }).packed).toBeUndefined();
 
-  const stored = archivedBlob(layer(gzipped), { codec, onError: never });
+  const stored = archivedBlob(layer(gzipped), { packer, onError: never });
   expect(stored.packed).toBeUndefined();
   expect((await bytesOf(await stored.open())).equals(gzipped)).toBe(true);
 });
@@ -47,7 +48,7 @@ test.each([
   [1500, 250_000],
   [599_000, 599_999],
 ])("the part from %i to %i", async (first, last) => {
-  const blob = archivedBlob(layer(bytes), { codec, onError: never });
+  const blob = archivedBlob(layer(bytes), { packer, onError: never });
   expect((await bytesOf(await blob.open({ first, last }))).equals(bytes.subarray(first, last + 1))).toBe(true);
 });
 
@@ -55,7 +56,7 @@ describe("what is wrong is heard of", () => {
   test("a layer that unpacks to another one than it should", async () => {
     const heard: Error[] = [];
     const other = digestOf("another");
-    const blob = archivedBlob(layer(gzipped, other), { codec, onError: (error) => heard.push(error) });
+    const blob = archivedBlob(layer(gzipped, other), { packer, onError: (error) => heard.push(error) });
     await expect(bytesOf(await blob.open())).rejects.toThrow(`the plain layer ${other} is in truth ${digestOf(bytes)}`);
     expect(heard).toHaveLength(1);
   });
@@ -63,7 +64,7 @@ describe("what is wrong is heard of", () => {
   test("not that whoever reads it leaves", async () => {
     const heard: Error[] = [];
     for (const stored of [bytes, gzipped]) {
-      const blob = archivedBlob(layer(stored), { codec, onError: (error) => heard.push(error) });
+      const blob = archivedBlob(layer(stored), { packer, onError: (error) => heard.push(error) });
       for await (const _ of await blob.open()) break;
       for await (const _ of blob.packed?.() ?? []) break;
     }

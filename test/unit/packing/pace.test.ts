@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Codec } from "../../../src/packing/codecs.ts";
 import { BLOCK, HEADER } from "../../../src/packing/pack.ts";
-import { packAtPace } from "../../../src/packing/pace.ts";
+import { PacedPacker } from "../../../src/packing/pace.ts";
 
 vi.mock("node:os", async (original) => ({ ...(await original<object>()), availableParallelism: () => 2 }));
 
@@ -32,6 +32,7 @@ const codec = (ms: number): Codec => ({
 async function efforts(
   blocks: number,
   { source = 0, packing = 0, link = () => 0 }: Costs,
+  packer = new PacedPacker(codec(packing)),
 ): Promise<[string, number][]> {
   const block = Buffer.alloc(BLOCK);
   async function* plain(): AsyncGenerator<Buffer> {
@@ -42,7 +43,7 @@ async function efforts(
   }
   const found: [string, number][] = [];
   let seen = 0;
-  for await (const chunk of packAtPace(plain(), codec(packing))) {
+  for await (const chunk of packer.pack(plain())) {
     if (chunk.length === HEADER) continue;
     now += link(seen);
     seen += 1;
@@ -72,6 +73,13 @@ test("lighter, and in the end not at all, when packing is what is waited for", a
     "light",
     "none",
   ]);
+});
+
+test("what one layer has shown, the next begins with", async () => {
+  const packer = new PacedPacker(codec(10));
+  const slowPacking = { source: 2, link: always(0.25) };
+  expect(names(await efforts(LONG, slowPacking, packer)).at(-1)).toBe("none");
+  expect(names(await efforts(1, slowPacking, packer))).toEqual(["none"]);
 });
 
 test("as it is when neither is slower than the other, and when all wait for the source", async () => {
@@ -114,9 +122,9 @@ test("the source fails, or the reader leaves: so it ends", async () => {
     }
   }
   const reading = async (): Promise<void> => {
-    for await (const _ of packAtPace(plain(new Error("it broke off")), undefined));
+    for await (const _ of new PacedPacker(undefined).pack(plain(new Error("it broke off"))));
   };
   await expect(reading()).rejects.toThrow("it broke off");
-  for await (const _ of packAtPace(plain(), undefined)) break;
+  for await (const _ of new PacedPacker(undefined).pack(plain())) break;
   expect(closed).toEqual(["closed", "closed"]);
 });
