@@ -8,11 +8,12 @@ import { Failure, messageOf } from "../output/errors.ts";
 import { probeImage } from "../registry/embedded/probe.ts";
 import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
 import { openStore } from "../store/open.ts";
-import { openSpool } from "../store/spool.ts";
+import { lazySpool } from "../store/spool.ts";
 import type { Delivery, LayerHere, TargetStore } from "../store/store.ts";
 import { countLayers, forget, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
 import { fetchFailure, fetchLayers, streamLayers } from "./fetch-layers.ts";
 import { ask } from "./receive.ts";
+import { oneAfterTheOther } from "./one-after-the-other.ts";
 import { withoutZstd } from "./without-zstd.ts";
 
 /** No registry is behind this name: it is only for the time until the image has been proven. */
@@ -59,7 +60,7 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   return arrivalOf(engine, { name, id, ...counts });
 }
 
-/** Puts the image in while its layers come, proven on the way: what is not right breaks it off before the engine looks at it. */
+/** Puts the image in while its layers come, proven on the way: an archive with one that is not right breaks off before its end. */
 async function load(
   store: TargetStore,
   here: readonly LayerHere[],
@@ -75,8 +76,8 @@ async function load(
     onProgress({ stage: "loading", current: 0 });
     return opened.config;
   };
-  const delivery = { platform: about.platform, diffIds: about.diffIds, here, config };
   const over = new AbortController();
+  const delivery = { platform: about.platform, diffIds: about.diffIds, here, config, abandon: () => over.abort() };
   const fetching = { ...incoming.fetching, signal: AbortSignal.any([signal, over.signal]) };
   /** Those that the store has no use for any more are not fetched. */
   const giving = async <Layer>(
@@ -91,13 +92,13 @@ async function load(
     }
   };
   try {
-    await using spool = await openSpool(env, run);
+    await using spool = lazySpool(env, run);
     let id: Digest;
     if (store.takes === "streams") {
-      const layers = withoutZstd(streamLayers(incoming.layers, fetching), spool);
+      const layers = oneAfterTheOther(withoutZstd(streamLayers(incoming.layers, fetching), spool), fetching.signal);
       id = await giving(layers, async (whole) => await store.load(whole, name));
     } else {
-      const layers = fetchLayers(incoming.layers, wanted, spool, fetching);
+      const layers = fetchLayers(incoming.layers, wanted, await spool.open(), fetching);
       id = await giving(layers, async (whole) => await store.load(whole, name));
     }
     return { id, manifest: (await incoming.opened()).manifest };

@@ -107,7 +107,7 @@ export async function* streamLayers(
       refuseUnknownPacking(blob.mediaType);
       limit.refuse(blob.size);
       const open = async (): Promise<Readable> => {
-        const body = await client.stream(repository, blob.digest);
+        const body = await client.stream(repository, blob.digest, signal);
         body.on("data", (chunk: Buffer) => onBytes(chunk.length));
         const checked = checkLayer({ blob, diffId, limit });
         checked.once("end", onLayer);

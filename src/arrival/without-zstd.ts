@@ -3,20 +3,22 @@ import { rm, stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { decodeLayer } from "../image/archive/decode-layer.ts";
 import { hexOf } from "../image/digest.ts";
-import type { Spool } from "../store/spool.ts";
+import { refuseWithoutSpace, type LazySpool } from "../store/spool.ts";
 import type { ComingLayer } from "./fetch-layers.ts";
 
 /**
  * Unpacks the layers that are packed with zstd, which engines up to Docker 20.10 do not know. A tar says of a file how large it
  * is before its bytes: so such a layer goes through the spool. Others pass as they are.
  */
-export async function* withoutZstd(layers: AsyncGenerator<ComingLayer>, spool: Spool): AsyncGenerator<ComingLayer> {
+export async function* withoutZstd(layers: AsyncGenerator<ComingLayer>, spool: LazySpool): AsyncGenerator<ComingLayer> {
   for await (const layer of layers) {
     if (!layer.blob.mediaType.endsWith("zstd")) {
       yield layer;
       continue;
     }
-    const path = spool.pathFor(`${hexOf(layer.diffId)}.tar`);
+    const folder = await spool.open();
+    await refuseWithoutSpace(folder, layer.size);
+    const path = folder.pathFor(`${hexOf(layer.diffId)}.tar`);
     await pipeline(decodeLayer(await layer.open()), createWriteStream(path, { mode: 0o600 }));
     const { size } = await stat(path);
     const open = async () => createReadStream(path).once("close", () => void rm(path, { force: true }));

@@ -29,12 +29,16 @@ export async function pushFew(
   const { engine, engineInfo, image, info, want, runs, onlyPlatform, signal, output } = options;
   const wanted = new Set(want.diffIds);
   if (engineInfo.store !== "containerd" && (await sizeOf(options, want.diffIds)) > PUSH_AT_MOST) return false;
+  let said = "it said nothing";
   const common = {
     registry,
     runs,
     signal,
     ...(onlyPlatform && { platform: info.platform }),
-    onDetail: (text: string) => output.detail(text),
+    onDetail: (text: string) => {
+      said = text;
+      output.detail(text);
+    },
   };
   const probed = await probeImage(engine, image, { ...common, wanted, maxBytes: PUSH_AT_MOST });
   if (probed === undefined) return false;
@@ -60,7 +64,7 @@ export async function pushFew(
   try {
     if (digests.size > 0) await pushWanted(engine, image, probed, digests, { ...common, onLayer: put });
   } finally {
-    for (const { reject } of promised.values()) reject(brokenPromise(image));
+    for (const { reject } of promised.values()) reject(brokenPromise(image, said));
   }
   await shelved;
   for (const { promise: layer } of promised.values()) await layer;
@@ -82,11 +86,15 @@ function promise(
   shelf.keep(diffId, { mediaType, digest, size }, { size, open: async (range) => (await layer.promise).open(range) });
 }
 
-function brokenPromise(image: Reference): Failure {
-  return new Failure("transfer-failed", `the engine did not push all layers of ${image.given} that it said it has`, {
-    expected: "the layers that its manifest names",
-    hint: "Run the same command again; if it happens again, serve the image from a registry:2 container: --registry container.",
-  });
+function brokenPromise(image: Reference, why: string): Failure {
+  return new Failure(
+    "transfer-failed",
+    `the engine did not push all layers of ${image.given} that it said it has (${why})`,
+    {
+      expected: "the layers that its manifest names",
+      hint: "Run the same command again; if it happens again, serve the image from a registry:2 container: --registry container.",
+    },
+  );
 }
 
 /** A layer that the engine has pushed. What it pushed plain, as a containerd store may have it, is packed for the way. */

@@ -6,7 +6,7 @@ import { parseReference, type Reference } from "../image/reference.ts";
 import { commonCodec } from "../packing/codecs.ts";
 import { NO_CONTENT, type RegistryContent } from "../registry/embedded/content.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../registry/embedded/server.ts";
-import { openSpool, spoolFailure, type Spool } from "../store/spool.ts";
+import { lazySpool, spoolFailure, type Spool } from "../store/spool.ts";
 import type { Departure, DepartureOptions } from "./departure.ts";
 import { Shelf } from "./shelf.ts";
 
@@ -27,7 +27,7 @@ export async function serve(
   { image, diffIds, fill, whole }: Served,
   { env, output, runs, want, announce, signal }: DepartureOptions,
 ): Promise<Departure> {
-  const spool = await openSpool(env, runs[0]);
+  const spool = lazySpool(env, runs[0]);
   let content: RegistryContent = NO_CONTENT;
   const registry = await openEmbeddedRegistry({
     run: runs[0],
@@ -57,7 +57,7 @@ export async function serve(
     }
   };
   try {
-    if (want.whole) content = await whole(offer, registry, spool);
+    if (want.whole) content = await whole(offer, registry, await spool.open());
     else {
       content = shelf.content;
       filling = fill(shelf, registry, AbortSignal.any([signal, leaving.signal])).catch((error: unknown) => {

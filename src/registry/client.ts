@@ -74,10 +74,10 @@ export class RegistryClient {
 
   /**
    * A blob as it comes, unchecked. It may be packed for the way alone (Content-Encoding, RFC 9110, 8.4), and is unpacked here.
-   * The caller reads it to its end, or destroys it.
+   * The caller reads it to its end, or destroys it. `signal`: nobody waits for it any more, not for its beginning either.
    */
-  async stream(repository: string, digest: Digest): Promise<Readable> {
-    const response = await this.#get(`/v2/${repository}/blobs/${digest}`, "*/*", PACKED_ENCODING);
+  async stream(repository: string, digest: Digest, signal?: AbortSignal): Promise<Readable> {
+    const response = await this.#get(`/v2/${repository}/blobs/${digest}`, "*/*", PACKED_ENCODING, signal);
     if (response.headers["content-encoding"] !== PACKED_ENCODING) return response;
     return Readable.from(unpack(response), { objectMode: false });
   }
@@ -99,8 +99,9 @@ export class RegistryClient {
     return Buffer.concat(chunks);
   }
 
-  async #get(path: string, accept: string, encoding = "identity"): Promise<IncomingMessage> {
-    const { credentials, signal } = this.#options;
+  async #get(path: string, accept: string, encoding = "identity", stop?: AbortSignal): Promise<IncomingMessage> {
+    const { credentials } = this.#options;
+    const signal = stop === undefined ? this.#options.signal : AbortSignal.any([this.#options.signal, stop]);
     const authorization = credentials === undefined ? {} : { authorization: basicAuth(credentials) };
     try {
       const outgoing = request({

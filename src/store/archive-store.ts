@@ -35,6 +35,7 @@ export function archiveStore(engine: Engine, nameForLowest?: (count: number) => 
               return { config, here: diffIds.slice(0, inStore), names: [called] };
             },
           });
+          archive.on("error", () => {}); // it may fail before the engine is asked; `loaded` tells
           // One that breaks off leaves nothing: the engine has not looked at it yet.
           return { loaded: engine.loadImage(archive), breakOff: (error) => archive.destroy(error) };
         },

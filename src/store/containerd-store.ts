@@ -101,11 +101,12 @@ async function loadLayers(
     });
   async function* blobsOf(layers: AsyncIterable<LayerFile>): AsyncGenerator<BlobFile> {
     for await (const layer of layers) {
-      known.set(layer.diffId, layer);
+      // It may be here already, where an image has it twice: then that blob is the one that has been proven.
+      if (!known.has(layer.diffId)) known.set(layer.diffId, layer);
       yield { digest: layer.blob.digest, path: layer.path, size: layer.size };
     }
   }
-  const loaded = await loadAhead(delivery, name, {
+  const image = await loadAhead(delivery, name, {
     load(layers, finish) {
       let failure: { error: unknown } | undefined;
       let image: ComposedImage | undefined;
@@ -134,7 +135,7 @@ async function loadLayers(
     worthIt: WORTH_IT,
     forget: async (lowest) => await engine.removeReference(lowest).catch(() => {}), // the next run does it
   });
-  return composeManifest(loaded, inHand(loaded)).descriptor.digest;
+  return composeManifest(image, inHand(image)).descriptor.digest;
 }
 
 /** An image whose manifest names, for each layer, the blob that the store has. */

@@ -67,7 +67,7 @@ interface OpenArchive<Layer> extends OpenLoad {
 class Loading<Layer extends { diffId: Digest; size: number }> {
   readonly #delivery: Delivery<Layer>;
   readonly #options: LoadAheadOptions<Layer>;
-  /** Of the image's layers, bottom first, how many are in the store, or in a stack that is on its way into it. */
+  /** Of the image's layers, bottom first, how many are in the store, or in a closed stack that is on its way into it. */
   #inStore: number;
   /** Settles when they are. */
   #below: Promise<unknown> = Promise.resolve();
@@ -88,6 +88,7 @@ class Loading<Layer extends { diffId: Digest; size: number }> {
     const { nameForLowest, worthIt } = this.#options;
     let missing = new Set(diffIds.slice(this.#inStore)).size;
     let stacked = this.#inStore;
+    // `stack` takes the layer that comes next from the bottom, `rest` those that come before it; the last archive is the image's.
     let stack: OpenArchive<Layer> | undefined;
     let rest: OpenArchive<Layer> | undefined;
     for await (const layer of this.#untilFailed(layers)) {
@@ -151,6 +152,7 @@ class Loading<Layer extends { diffId: Digest; size: number }> {
   }
 
   breakOff(error: Error): void {
+    this.#delivery.abandon(); // an archive ends only when the layer that it waits for does
     for (const archive of this.#archives) {
       archive.breakOff(error);
       archive.layers.end();

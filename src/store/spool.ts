@@ -15,6 +15,22 @@ export interface Spool extends AsyncDisposable {
   pathFor(name: string): string;
 }
 
+/** The same, opened when it is first asked for. */
+export interface LazySpool extends AsyncDisposable {
+  open(): Promise<Spool>;
+}
+
+export function lazySpool(env: NodeJS.ProcessEnv, run: RunId): LazySpool {
+  let opened: Promise<Spool> | undefined;
+  return {
+    open: async () => await (opened ??= openSpool(env, run)),
+    async [Symbol.asyncDispose]() {
+      const spool = await opened?.catch(() => {});
+      await spool?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
 /** Opens a folder that only this user can look into, in the user's cache; it goes when disposed of. */
 export async function openSpool(env: NodeJS.ProcessEnv, run: RunId): Promise<Spool> {
   const parent = spoolParent(env);
@@ -95,7 +111,7 @@ export function spoolFailure(error: unknown, whose: string): unknown {
   if (error instanceof CannotUnpack) {
     return new Failure("refused", `the image cannot be proven here: ${error.message}`, {
       expected: "layers packed with gzip, or not at all, or Node 22.15 or later on the receiving side",
-      hint: "Nothing was loaded. An engine that pulls by itself needs no Node for that: --via pull.",
+      hint: "Nothing was loaded. Install that Node there, or build the image with gzip.",
       cause: error,
     });
   }

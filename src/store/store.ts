@@ -34,6 +34,8 @@ export interface Delivery<Layer> {
   layers: AsyncIterable<Layer>;
   /** Byte for byte. Asked for when all layers have come. */
   config: () => Promise<Buffer>;
+  /** The store wants no more of it: layers that are on their way break off. */
+  abandon: () => void;
 }
 
 interface Presence {
@@ -43,7 +45,7 @@ interface Presence {
   present(diffIds: readonly Digest[]): Promise<LayerHere[]>;
 }
 
-/** A store that looks at an image when all of it is there. */
+/** A store that looks at an archive when all of it is there. */
 export interface StreamStore extends Presence {
   takes: "streams";
   /**

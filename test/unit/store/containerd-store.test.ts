@@ -94,7 +94,7 @@ describe("an image is loaded while its layers come", async () => {
   const [lowest] = blobs;
   const here = [{ kind: "here" as const, diffId: diffIds[0] ?? "", ...(lowest && { blob: lowest }) }];
   const deliveryOf = (layers: AsyncIterable<LayerFile>, some = here): Delivery<LayerFile> => {
-    return { platform: "linux/amd64", diffIds, here: some, layers, config: async () => config };
+    return { platform: "linux/amd64", diffIds, here: some, layers, config: async () => config, abandon: () => {} };
   };
   async function* coming(layers: LayerFile[], error?: Error): AsyncGenerator<LayerFile> {
     yield* layers;

@@ -26,6 +26,7 @@ function deliveryOf(all: string, here: string, layers: AsyncIterable<Layer>): De
     here: here.split("").map((name) => ({ kind: "here", diffId: digestOf(name) })),
     layers,
     config: async () => CONFIG,
+    abandon: () => {},
   };
 }
 
@@ -253,7 +254,8 @@ test("no load is begun, and none left open, after one has failed", async () => {
   let open = 0;
   const diffIds = ["a", "b", "c"].map(digestOf);
   const here: [] = [];
-  const delivery = { platform: "linux/amd64", diffIds, here, layers: coming(), config: async () => Buffer.from("{}") };
+  const config = async (): Promise<Buffer> => Buffer.from("{}");
+  const delivery = { platform: "linux/amd64", diffIds, here, layers: coming(), config, abandon: () => {} };
   const loading = loadAhead(delivery, "app", {
     load(some, finish) {
       const isFirst = begun === 0;
@@ -275,4 +277,26 @@ test("no load is begun, and none left open, after one has failed", async () => {
   layers.end();
   await rest();
   expect({ begun, open, isLetGoOf }).toEqual({ begun: 1, open: 0, isLetGoOf: true });
+});
+
+test("when a load fails, the layer that another archive waits for is given up before that is waited for", async () => {
+  const givenUp = deferred<void>();
+  const layers = queue<Layer>();
+  const diffIds = ["a", "b"].map(digestOf);
+  const config = async (): Promise<Buffer> => CONFIG;
+  const delivery = { platform: "linux/amd64", diffIds, here: [], layers, config, abandon: () => givenUp.resolve() };
+  const refused = deferred<void>();
+  let begun = 0;
+  const loading = loadAhead(delivery, "app", {
+    load: () => ({ loaded: (begun++ === 0 ? refused : givenUp).promise, breakOff: () => {} }),
+    nameForLowest: (count) => `lowest-${count}`,
+    worthIt: WORTH_IT,
+    forget: async () => {},
+  });
+  layers.push(large("a"));
+  layers.push(large("b"));
+  await rest();
+  expect(begun).toBe(2);
+  refused.reject(new Error("the disk is full"));
+  await expect(loading).rejects.toThrow("the disk is full");
 });
