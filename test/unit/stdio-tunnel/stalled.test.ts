@@ -38,7 +38,8 @@ test.each([1, 8])("%i of them, down", async (count) => {
   for (let round = 0; round < 3; round++) expect(await sha256(receiver.connect("random").end())).toBe(expected);
   expect(Math.max(...stalled.map((stream) => stream.readableLength))).toBeLessThanOrEqual(STREAM_WINDOW);
   expect(Math.max(...given.slice(0, count))).toBeLessThan(STREAM_WINDOW + 1_000_000);
-  expect(held() - before).toBeLessThan(count * STREAM_WINDOW * 2 + 30_000_000);
+  // What has been collected is given back by a thread of its own, a moment later.
+  await vi.waitFor(() => expect(held() - before).toBeLessThan(count * STREAM_WINDOW * 2 + 30_000_000), 15_000);
   // Read at last, they say all they had to say.
   expect(await Promise.all(stalled.map((stream) => sha256(stream.end())))).toEqual(stalled.map(() => expected));
   await Promise.all([sender.close(), receiver.close()]);
