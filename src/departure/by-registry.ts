@@ -1,3 +1,5 @@
+import { removeBrokenOffName } from "../engine/pushed-name.ts";
+import { temporaryName } from "../engine/run-id.ts";
 import { fillRegistry } from "../registry/fill.ts";
 import { openGate } from "../registry/gate.ts";
 import { openRegistry, type RegistryChoice } from "../registry/registry.ts";
@@ -7,18 +9,21 @@ import type { Departure, EngineDepartureOptions } from "./departure.ts";
 export async function departByRegistry(choice: RegistryChoice, options: EngineDepartureOptions): Promise<Departure> {
   const { engine, image, info, runs, onlyPlatform, signal, onProgress } = options;
   const registry = await openRegistry(choice, engine, { run: runs[0], signal, onProgress });
+  // The path of the image's own name is kept, so that a registry that stays finds its layers again.
+  const name = temporaryName(registry.pushHost, image.path, runs);
+  const [repository = "", tag = ""] = name.slice(name.indexOf("/") + 1).split(":");
   try {
     const stop = AbortSignal.any([signal, registry.signal]);
-    const filled = await fillRegistry(engine, registry, image, {
-      runs,
+    await fillRegistry(engine, registry, image, {
+      name,
       platform: info.platform,
       onlyPlatform,
       signal: stop,
       onProgress,
     });
-    const gate = openGate(registry, filled.repository);
+    const gate = openGate(registry, repository);
     return {
-      offer: { ...filled, credentials: gate.credentials },
+      offer: { repository, tag, credentials: gate.credentials },
       accept: (stream) => gate.accept(stream),
       signal: registry.signal,
       async [Symbol.asyncDispose]() {
@@ -31,6 +36,7 @@ export async function departByRegistry(choice: RegistryChoice, options: EngineDe
     };
   } catch (error) {
     await registry[Symbol.asyncDispose]();
+    await removeBrokenOffName(engine, name);
     throw error;
   }
 }

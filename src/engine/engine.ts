@@ -120,6 +120,8 @@ export interface Engine extends AsyncDisposable {
   tagImage(source: string, target: string): Promise<void>;
   /** Removes the name only, or the image with its last name. Does not fail when it is not there. */
   removeReference(reference: string): Promise<void>;
+  /** Removes every `repository@digest` of a repository (named with its host): a graph driver keeps such beside the tags. */
+  removeDigestReferences(repository: string): Promise<void>;
   runContainer(spec: ContainerSpec): Promise<RunningContainer>;
   findContainers(label: string): Promise<FoundContainer[]>;
   /** Stops and removes a container with its anonymous volumes. Does not fail when it is gone already. */

@@ -183,6 +183,16 @@ export async function removeReference(api: DockerApi, reference: string): Promis
   );
 }
 
+/** Removes what a graph driver has noted as `repository@digest`; `repository` with its host. */
+export async function removeDigestReferences(api: DockerApi, repository: string): Promise<void> {
+  const query = { filters: { reference: [repository] } };
+  const listed = await api.json("GET", "/images/json", { effect: "removes", query });
+  const digests = (listed as { RepoDigests?: string[] | null }[]).flatMap(({ RepoDigests }) => RepoDigests ?? []);
+  for (const digest of digests) {
+    if (digest.startsWith(`${repository}@`)) await removeReference(api, digest);
+  }
+}
+
 /** Undefined when the engine answers 404. */
 async function unlessMissing(answer: Promise<unknown>): Promise<unknown> {
   try {

@@ -1,14 +1,14 @@
 import { EngineError, type Engine } from "../engine/engine.ts";
 import { LayerProgress } from "../engine/layer-progress.ts";
-import { temporaryName, type RunId } from "../engine/run-id.ts";
+import { removePushedName } from "../engine/pushed-name.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import type { Progress } from "../output/output.ts";
 import type { TemporaryRegistry } from "./registry.ts";
 
 export interface FillOptions {
-  /** Of both sides. */
-  runs: readonly RunId[];
+  /** Temporary, at the registry's host; gone when this settles. */
+  name: string;
   /** `os/arch[/variant]` that is to be sent. */
   platform: string;
   /** The platform was asked for, so that an engine with several must push that one only. */
@@ -17,24 +17,14 @@ export interface FillOptions {
   onProgress: (progress: Progress) => void;
 }
 
-/** Where in the registry the image is. */
-export interface FilledRegistry {
-  repository: string;
-  tag: string;
-}
-
-/**
- * Lets the engine push an image into the registry, under a temporary name that is gone when this settles.
- * The path of the image's own name is kept below `docker-over-ssh/`, so that a registry that stays finds its layers again.
- */
+/** Lets the engine push an image into the registry. After a failure, see {@link removeBrokenOffName}. */
 export async function fillRegistry(
   engine: Engine,
   registry: TemporaryRegistry,
   image: Reference,
   options: FillOptions,
-): Promise<FilledRegistry> {
-  const { runs, platform, signal, onProgress } = options;
-  const name = temporaryName(registry.pushHost, image.path, runs);
+): Promise<void> {
+  const { name, platform, signal, onProgress } = options;
   const layers = new LayerProgress("preparing");
   const hopeless = new AbortController();
   const stop = AbortSignal.any([signal, hopeless.signal]);
@@ -56,11 +46,8 @@ export async function fillRegistry(
     if (!(error instanceof EngineError)) throw error;
     throw (await isFull(registry)) ? noSpace(image, error) : pushFailed(image, registry, error);
   } finally {
-    // An engine that is gone by now cannot remove it; the next run does.
-    await engine.removeReference(name).catch(() => {});
+    await removePushedName(engine, name);
   }
-  const [repository = "", tag = ""] = name.slice(name.indexOf("/") + 1).split(":");
-  return { repository, tag };
 }
 
 /** An engine reports a registry's full disk as "500 Internal Server Error"; the registry knows better. */

@@ -1,6 +1,7 @@
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import { connectEngine } from "../../src/engine/connect.ts";
+import { removeBrokenOffName } from "../../src/engine/pushed-name.ts";
 import { newRunId } from "../../src/engine/run-id.ts";
 import { openRegistry } from "../../src/registry/registry.ts";
 import { basicAuth } from "../../src/registry/password.ts";
@@ -74,5 +75,21 @@ describe.skipIf(why)("a registry of yours", () => {
     expect(await changes()).toEqual(unchanged(1));
     const catalog = await fetch(`http://${registry.host}/v2/_catalog`);
     expect(await catalog.json()).toEqual({ repositories: [`docker-over-ssh/library/${name}`] });
+  });
+
+  test("what the engine notes of a push that is broken off at its last moment is removed", async () => {
+    await buildImage(bed.near, "noted:v1", [{ name: "data", bytes: 1000 }]);
+    await using registry = await startRegistry(bed.near);
+    const repository = `${registry.host}/docker-over-ssh/library/noted`;
+    const changes = await rememberEngines(bed.near);
+    await bed.near.docker("tag", "noted:v1", `${repository}:run`);
+    const { stdout } = await bed.near.docker("push", `${repository}:run`);
+    await bed.near.docker("rmi", `${repository}:run`);
+    // The same note as an engine makes that has lost the name meanwhile.
+    await bed.near.docker("pull", `${repository}@${/sha256:[0-9a-f]{64}/.exec(stdout)?.[0]}`);
+    expect(JSON.stringify(await changes())).toContain(repository);
+    await using engine = await connectEngine(bed.near.host, {});
+    await removeBrokenOffName(engine, `${repository}:run`);
+    expect(await changes()).toEqual(unchanged(1));
   });
 });

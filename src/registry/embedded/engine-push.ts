@@ -1,4 +1,5 @@
 import { EngineError, type Engine, type EngineProgress } from "../../engine/engine.ts";
+import { removeBrokenOffName, removePushedName } from "../../engine/pushed-name.ts";
 import { temporaryName, type RunId } from "../../engine/run-id.ts";
 import { parseReference, type Reference } from "../../image/reference.ts";
 import { messageOf } from "../../output/errors.ts";
@@ -50,6 +51,7 @@ export async function enginePush(
   const stopped = new AbortController();
   const late = new AbortController();
   let reached = false;
+  let finished = false;
   using watchdog = new Watchdog(
     { ms: REACH_TIMEOUT, onLate: () => late.abort("the engine does not reach this process") },
     { ms: QUIET_TIMEOUT, onLate: () => late.abort("the engine does not go on with it") },
@@ -75,6 +77,7 @@ export async function enginePush(
         party.onProgress?.(line);
       },
     });
+    finished = true;
     return undefined;
   } catch (error) {
     signal.throwIfAborted();
@@ -84,7 +87,8 @@ export async function enginePush(
     if (error instanceof EngineError) return `the engine says: ${messageOf(error)}`;
     throw error;
   } finally {
-    // An engine that is gone by now cannot remove it; the next run does.
-    await engine.removeReference(name).catch(() => {});
+    // What is given up was about to send a layer, and so far from its end.
+    const isSettled = finished || party.giveUp.aborted;
+    await (isSettled ? removePushedName(engine, name) : removeBrokenOffName(engine, name));
   }
 }

@@ -36,6 +36,7 @@ export function pushingEngine(way: Way, info: Partial<ImageInfo> = {}): PushingE
     }),
     tagImage: async (_, target) => void names.add(target),
     removeReference: async (name) => void names.delete(name),
+    removeDigestReferences: async () => {},
     async pushImage(name, options = {}) {
       const [, port, repository, tag = ""] = /^127\.0\.0\.1:([0-9]+)\/(.+):(.+)$/.exec(name) ?? [];
       const authorization = options.credentials && basicAuth(options.credentials);

@@ -1,0 +1,40 @@
+import { expect, test } from "vitest";
+import { openEngine } from "../../../src/engine/docker.ts";
+import { removeBrokenOffName } from "../../../src/engine/pushed-name.ts";
+import { answer, fakeEngine, type Route } from "./fake-engine.ts";
+
+const REPOSITORY = "127.0.0.1:5000/docker-over-ssh/library/app";
+const digest = (repository: string): string => `${repository}@sha256:${"ab".repeat(32)}`;
+
+test("what an engine notes about a push that was broken off goes with its name, also when all is to stop", async () => {
+  const images = [
+    { RepoDigests: [digest("app"), digest(`${REPOSITORY}/other`), digest(REPOSITORY)] },
+    { RepoDigests: null },
+  ];
+  const says =
+    (body: object): Route =>
+    (_request, response) =>
+      answer(response, 200, body);
+  await using fake = await fakeEngine({
+    "GET /images/json": says(images),
+    [`DELETE /images/${REPOSITORY}:run`]: says([]),
+    [`DELETE /images/${digest(REPOSITORY)}`]: says([]),
+  });
+  const abort = new AbortController();
+  await using engine = await openEngine(fake.endpoint, abort.signal);
+  abort.abort();
+  await removeBrokenOffName(engine, `${REPOSITORY}:run`);
+  expect(fake.calls()).toEqual([
+    `DELETE /images/${REPOSITORY}:run`,
+    "GET /images/json",
+    `DELETE /images/${digest(REPOSITORY)}`,
+  ]);
+  expect(fake.seen[1]?.query.get("filters")).toBe(JSON.stringify({ reference: [REPOSITORY] }));
+});
+
+test("an engine that is gone fails nothing", async () => {
+  const fake = await fakeEngine();
+  await using engine = await openEngine(fake.endpoint);
+  await fake[Symbol.asyncDispose]();
+  expect(await removeBrokenOffName(engine, `${REPOSITORY}:run`)).toBeUndefined();
+});
