@@ -79,11 +79,10 @@ export async function receive(
 ): Promise<Result> {
   const run = newRunId();
   const onProgress = shareProgress(tunnel, request.command.length > 0, output);
+  await tunnel.send({ type: "ask", image: image.given, run, platform: request.platform, runs: target.platform });
   for (const leftover of await target.tidy()) {
     output.detail(`removed ${leftover}, left by a run that was killed`);
   }
-
-  await tunnel.send({ type: "ask", image: image.given, run, platform: request.platform, runs: target.platform });
   const about = parseAbout(await unlessAborted(tunnel.next("about"), signal));
   checkPlatform(about.platform, request.platform, target, (text) => output.warn(text));
   const obtain = async (want: Wish): Promise<Obtained> => {

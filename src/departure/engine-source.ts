@@ -4,20 +4,23 @@ import type { Engine, EngineInfo, ImageInfo } from "../engine/engine.ts";
 import { removeLeftovers } from "../engine/leftovers.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryChoice } from "../registry/registry.ts";
-import { departByRegistry } from "./by-registry.ts";
 import { NOTHING } from "./departure.ts";
 import { departEmbedded } from "./embedded.ts";
 import type { Asked, Source } from "./source.ts";
 
 /** An engine to send an image from, by way of the chosen registry. Owns the engine. */
 export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "embedded" }, image: Reference): Source {
+  const asked = { info: once(() => engine.info()), leftovers: once(() => removeLeftovers(engine)) };
   return {
     address: engine.address,
-    check: async (platform) => void (await inspect(engine, image, platform)),
-    async find(asked) {
-      refuseOther(asked.image, image);
-      const engineInfo = await engine.info();
-      const { info, onlyPlatform } = await chooseVariant(engine, engineInfo, image, asked);
+    async check(platform) {
+      await inspect(engine, image, platform);
+      for (const ask of Object.values(asked)) ask().catch(() => {}); // for later, while the far end starts
+    },
+    async find(wanted) {
+      refuseOther(wanted.image, image);
+      const engineInfo = await asked.info();
+      const { info, onlyPlatform } = await chooseVariant(engine, engineInfo, image, wanted);
       // On a containerd store the ID is that of a manifest or an index.
       const idIsConfig = engineInfo.store !== "containerd" && isDigest(info.id);
       return {
@@ -26,11 +29,13 @@ export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "e
         ...(idIsConfig && { configDigest: info.id }),
         async depart(options) {
           if (options.want.nothing) return NOTHING;
-          for (const leftover of await removeLeftovers(engine)) {
+          for (const leftover of await asked.leftovers()) {
             options.output.detail(`removed ${leftover}, left by a run that was killed`);
           }
           const all = { ...options, engine, engineInfo, image, info, onlyPlatform };
-          return choice.kind === "embedded" ? await departEmbedded(all) : await departByRegistry(choice, all);
+          if (choice.kind === "embedded") return await departEmbedded(all);
+          const { departByRegistry } = await import("./by-registry.ts");
+          return await departByRegistry(choice, all);
         },
       };
     },
@@ -77,4 +82,10 @@ function refuseOther(asked: Reference, image: Reference): void {
     expected: "the same name on both sides",
     hint: `Name ${image.given} in both, or give the image its other name first: docker tag ${image.given} ${asked.given}`,
   });
+}
+
+/** Does it when it is first asked for, and never again. */
+function once<T>(start: () => Promise<T>): () => Promise<T> {
+  let started: Promise<T> | undefined;
+  return () => (started ??= start());
 }

@@ -40,7 +40,7 @@ export async function pushFew(
       output.detail(text);
     },
   };
-  const probed = await probeImage(engine, image, { ...common, wanted, maxBytes: PUSH_AT_MOST });
+  const probed = await probeImage(engine, image, { ...common, info, wanted, maxBytes: PUSH_AT_MOST });
   if (probed === undefined) return false;
   const mediaTypes = new Map(probed.layers.map(({ diffId, mediaType }) => [diffId, mediaType]));
   const promised = new Map<Digest, Deferred<UploadedLayer>>();

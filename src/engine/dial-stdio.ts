@@ -1,6 +1,7 @@
 import { Duplex } from "node:stream";
 import { execa } from "execa";
 import { messageOf } from "../output/errors.ts";
+import { DialError, type Ended } from "./dial-error.ts";
 import { NoiseFilter } from "./noise.ts";
 
 /** How much of what the program prints on stderr is kept, bytes. The end says why it failed. */
@@ -17,28 +18,6 @@ const STDERR_TIMEOUT = 500;
 
 /** How long the program may stay after it has closed its stdout, ms. docker/cli's figure. */
 const LEAVE_TIMEOUT = 10_000;
-
-/** The program behind a connection could not be started, or ended with anything but success. */
-export class DialError extends Error {
-  override readonly name = "DialError";
-  /** Its exit status; undefined when a signal ended it or it never started. */
-  readonly status: number | undefined;
-  /** It is not installed. */
-  readonly missing: boolean;
-
-  constructor(message: string, ended: Ended) {
-    super(message, { cause: ended.error });
-    this.status = ended.status;
-    this.missing = ended.error?.code === "ENOENT";
-  }
-}
-
-interface Ended {
-  status?: number | undefined;
-  signal?: string | undefined;
-  /** It could not be started. */
-  error?: NodeJS.ErrnoException | undefined;
-}
 
 /**
  * A program's stdin and stdout as one connection that `node:http` takes for a socket.

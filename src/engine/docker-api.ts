@@ -74,8 +74,8 @@ type Method = "GET" | "POST" | "PUT" | "DELETE";
  *
  * @param signal Of everything that is asked, see {@link ApiRequest.effect}.
  */
-export function openApi(endpoint: EngineEndpoint, signal?: AbortSignal): DockerApi {
-  const connections = openAgent(endpoint.address);
+export async function openApi(endpoint: EngineEndpoint, signal?: AbortSignal): Promise<DockerApi> {
+  const connections = await openAgent(endpoint.address);
   const options = {
     host: "http://docker", // the Host header; the agent knows where to connect, whatever that says
     protocol: "http" as const,

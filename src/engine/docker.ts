@@ -27,7 +27,7 @@ import {
  * @throws Failure `engine-unreachable`, or the signal's reason
  */
 export async function openEngine(endpoint: EngineEndpoint, signal?: AbortSignal): Promise<Engine> {
-  const api = openApi(endpoint, signal);
+  const api = await openApi(endpoint, signal);
   try {
     const version = await agreeOnVersion(api);
     api.version = version;

@@ -2,7 +2,6 @@ import { Agent } from "node:http";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { EngineAddress } from "./endpoint.ts";
-import { SshAgent } from "./ssh-agent.ts";
 import { StreamAgent } from "./stream-agent.ts";
 
 /** How long a TCP connection may take, ms. docker/cli's figure. */
@@ -14,8 +13,9 @@ export interface EngineAgent extends AsyncDisposable {
 }
 
 /** Connects when the first request is made. Disposing closes every connection, in use or not, and waits for programs to end. */
-export function openAgent(address: EngineAddress): EngineAgent {
+export async function openAgent(address: EngineAddress): Promise<EngineAgent> {
   if (address.protocol === "ssh") {
+    const { SshAgent } = await import("./ssh-agent.ts"); // with the library that starts programs, 50 ms
     const agent = new SshAgent(address);
     return {
       agent,

@@ -1,9 +1,9 @@
 import { Failure, messageOf } from "../output/errors.ts";
-import { DialError } from "./dial-stdio.ts";
+import { DialError } from "./dial-error.ts";
 import { describeEndpoint, type EngineEndpoint } from "./endpoint.ts";
 import { EngineError } from "./engine.ts";
 import { NotHttp } from "./noise.ts";
-import { sshHint } from "./ssh-agent.ts";
+import { sshHint } from "./ssh-command.ts";
 
 const CHOOSE = "Start the engine, or choose another with -H, DOCKER_HOST or a docker context.";
 

@@ -1,5 +1,5 @@
 import { parseHost, type SshAddress } from "../engine/endpoint.ts";
-import { sshLogin } from "../engine/ssh-agent.ts";
+import { sshLogin } from "../engine/ssh-command.ts";
 import { Failure } from "../output/errors.ts";
 
 /** s between two questions of ssh whether the far machine is there, and how many may go unanswered: 20 s, as a tunnel's own. */

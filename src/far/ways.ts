@@ -1,4 +1,4 @@
-import { tryByHand } from "../engine/ssh-agent.ts";
+import { tryByHand } from "../engine/ssh-command.ts";
 import { Failure } from "../output/errors.ts";
 import type { Role } from "../stdio-tunnel/handshake.ts";
 import { overTunnel } from "../stdio-tunnel/open.ts";

@@ -1,5 +1,5 @@
 import { Failure } from "../output/errors.ts";
-import { spawnFar, type FarProcess } from "./child-process.ts";
+import type { FarProcess } from "./child-process.ts";
 import { MAGIC_LINE, PROTOCOL_VERSION } from "./constants.ts";
 import { shakeHands, type Role } from "./handshake.ts";
 import { Tunnel } from "./session.ts";
@@ -43,8 +43,11 @@ export async function overTunnel<T>(
   const spawner = command.length > 0;
   if (!spawner) refuseTerminal(role, image);
   if (spawner && options.far === undefined) options.onDetail(`running ${command.join(" ")}`);
-  const start = (): FarProcess => spawnFar(command, options.onFarLine, leaveTimeout);
-  await using far: FarProcess | undefined = options.far ?? (spawner ? start() : undefined);
+  const start = async (): Promise<FarProcess> => {
+    const { spawnFar } = await import("./child-process.ts"); // with its library: 50 ms that a spawned end need not spend
+    return spawnFar(command, options.onFarLine, leaveTimeout);
+  };
+  await using far: FarProcess | undefined = options.far ?? (spawner ? await start() : undefined);
   const transport = far?.transport ?? ownStdio();
   transport.on("error", () => {});
   try {

@@ -1,5 +1,5 @@
 import { buffer } from "node:stream/consumers";
-import type { Engine } from "../../engine/engine.ts";
+import type { Engine, ImageInfo } from "../../engine/engine.ts";
 import { isFor } from "../../engine/platform.ts";
 import type { Digest } from "../../image/digest.ts";
 import {
@@ -62,6 +62,8 @@ export interface ProbeOptions extends EnginePushOptions {
    * driver does of a layer that was built and never pushed. Without them such a layer ends the probe.
    */
   wanted?: ReadonlySet<Digest>;
+  /** What the engine has said of the image, where that is known. */
+  info?: Pick<ImageInfo, "id" | "platform">;
   /** Bytes, uncompressed, of such layers. More than that ends the probe: the engine compresses them with one thread. */
   maxBytes?: number;
 }
@@ -82,7 +84,7 @@ export async function probeImage(
   image: Reference,
   options: ProbeOptions,
 ): Promise<ProbedImage | undefined> {
-  const info = await engine.inspectImage(image.given);
+  const info = options.info ?? (await engine.inspectImage(image.given));
   const platform = options.platform ?? info?.platform;
   // On a graph driver the image's ID is the config's digest, which it does not say when it asks.
   const configs = new Set<Digest>(info === undefined ? [] : [info.id]);

@@ -18,7 +18,7 @@ const inTurn =
     (routes.length > 1 ? routes.shift() : routes[0])?.(request, response);
 
 async function exitAt(fake: FakeEngine): Promise<{ status: number }> {
-  await using api = openApi(fake.endpoint);
+  await using api = await openApi(fake.endpoint);
   return await exitOf(api, "c1", new AbortController().signal, 1);
 }
 

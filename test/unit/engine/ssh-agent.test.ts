@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openEngine } from "../../../src/engine/docker.ts";
 import { parseHost, type SshAddress } from "../../../src/engine/endpoint.ts";
-import { sshArguments } from "../../../src/engine/ssh-agent.ts";
+import { sshArguments } from "../../../src/engine/ssh-command.ts";
 import { answer, fakeEngine, gate, rejection, temporaryFolder } from "./fake-engine.ts";
 
 describe("the command line of ssh", () => {
