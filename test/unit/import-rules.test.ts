@@ -7,6 +7,7 @@ const ROOMS: Record<string, string[]> = {
   image: [],
   streams: [],
   packing: ["streams"],
+  delta: ["streams", "image"],
   output: [],
   "stdio-tunnel": ["streams", "output"],
   engine: ["streams", "output", "image"],

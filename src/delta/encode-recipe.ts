@@ -1,0 +1,124 @@
+import { ColumnWriter } from "./columns.ts";
+import type { Segment } from "./cut.ts";
+import { HeaderCode } from "./header-code.ts";
+import { keyOf } from "./key.ts";
+import { MAX_EMPTY, MAX_PIECES, OP, OP_VALUES } from "./recipe.ts";
+import { Roots } from "./roots.ts";
+import { BLOCK, isEmpty, isHeader } from "./tar-block.ts";
+
+/** Hears of each piece of a recipe, in order. */
+export interface PieceListener {
+  /** In bytes, from the tar's beginning. */
+  add(offset: number, length: number): void;
+}
+
+/**
+ * The recipe of a tar that has been cut, as it comes. Made to be compressed as one stream: of a tar of node_modules,
+ * brotli's level 5 leaves 8 bytes for each piece and 9 for each header (15 where long paths have one of their own), of 235 MB 195 kB.
+ * Memory does not grow with the tar.
+ */
+export async function* encodeRecipe(
+  segments: AsyncIterable<readonly Segment[]>,
+  pieces?: PieceListener,
+): AsyncGenerator<Buffer> {
+  const encoder = new Encoder(pieces);
+  for await (const batch of segments) {
+    for (const segment of batch) {
+      encoder.add(segment);
+      if (encoder.columns.isFull) yield encoder.columns.frame();
+    }
+  }
+  encoder.end();
+  yield encoder.columns.frame();
+}
+
+class Encoder {
+  readonly columns = new ColumnWriter();
+  readonly #headers = new HeaderCode();
+  readonly #roots = new Roots();
+  readonly #pieces: PieceListener | undefined;
+  #count = 0;
+  /** Bytes of the tar that are told. */
+  #offset = 0;
+  /** Of a literal, what does not reach the end of its block yet. */
+  #pending: Buffer = Buffer.alloc(0);
+
+  constructor(pieces: PieceListener | undefined) {
+    this.#pieces = pieces;
+  }
+
+  add(segment: Segment): void {
+    if (segment.kind === "content") this.#roots.add(segment.path);
+    if (segment.kind === "literal" || this.#count === MAX_PIECES) this.#literal(segment.bytes);
+    else this.#piece(segment.bytes);
+  }
+
+  end(): void {
+    this.#text(this.#pending);
+    const roots = this.#roots.list().map((root) => Buffer.from(root));
+    this.#op(OP.end, 0);
+    for (const number of [this.#offset, roots.length]) this.columns.number("numbers", number);
+    for (const root of roots) {
+      this.columns.number("numbers", root.length);
+      this.columns.bytes("texts", root);
+    }
+  }
+
+  #piece(bytes: Buffer): void {
+    this.#text(this.#pending);
+    this.#pending = bytes.subarray(0, 0);
+    this.#pieces?.add(this.#offset, bytes.length);
+    this.#op(OP.piece, bytes.length === this.#headers.size ? 0 : bytes.length);
+    this.columns.bytes("keys", Buffer.from(keyOf(bytes), "latin1"));
+    this.#count += 1;
+    this.#offset += bytes.length;
+  }
+
+  #literal(bytes: Buffer): void {
+    let rest = this.#pending.length === 0 ? bytes : Buffer.concat([this.#pending, bytes]);
+    while (rest.length >= this.#toBlocksEnd) rest = rest.subarray(this.#block(rest));
+    this.#pending = rest;
+  }
+
+  /** Tells what the next block is, or a part of it, and how many bytes that was. */
+  #block(bytes: Buffer): number {
+    const room = this.#toBlocksEnd;
+    if (isEmpty(bytes, 0, room)) return this.#zeros(bytes, room);
+    if (room < BLOCK || !isHeader(bytes, 0)) return this.#text(bytes.subarray(0, withoutZeros(bytes, room)));
+    this.#op(OP.header, this.#headers.write(bytes.subarray(0, BLOCK), this.columns));
+    this.#offset += BLOCK;
+    return BLOCK;
+  }
+
+  #zeros(bytes: Buffer, room: number): number {
+    let end = room;
+    let blocks = 0;
+    for (; blocks < MAX_EMPTY && end + BLOCK <= bytes.length && isEmpty(bytes, end, end + BLOCK); blocks += 1)
+      end += BLOCK;
+    this.#op(OP.zeros, blocks);
+    this.#offset += end;
+    return end;
+  }
+
+  #text(bytes: Buffer): number {
+    if (bytes.length === 0) return 0;
+    this.#op(OP.text, bytes.length);
+    this.columns.bytes("texts", bytes);
+    this.#offset += bytes.length;
+    return bytes.length;
+  }
+
+  #op(op: number, value: number): void {
+    this.columns.number("ops", value * OP_VALUES + op);
+  }
+
+  get #toBlocksEnd(): number {
+    return BLOCK - (this.#offset % BLOCK);
+  }
+}
+
+function withoutZeros(bytes: Buffer, length: number): number {
+  let end = length;
+  while (end > 0 && bytes[end - 1] === 0) end -= 1;
+  return end;
+}

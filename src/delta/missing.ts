@@ -1,0 +1,68 @@
+import { BadRecipe } from "./bad-recipe.ts";
+
+/**
+ * Which of a recipe's pieces are missing, for the way: by turns, how many are there and how many are missing behind them, in 7
+ * bits a byte, the lowest first. Nothing for none. Ordinals are those of the recipe, from 0, ascending.
+ */
+export function encodeMissing(missing: Uint32Array): Buffer {
+  const bytes: number[] = [];
+  let told = 0;
+  for (let at = 0; at < missing.length;) {
+    const first = missing[at] as number;
+    let run = 1;
+    while (missing[at + run] === first + run) run += 1;
+    putNumber(bytes, first - told);
+    putNumber(bytes, run);
+    told = first + run;
+    at += run;
+  }
+  return Buffer.from(bytes);
+}
+
+/** Bytes of the longest list of so many pieces that is well-formed. */
+export function maxMissingBytes(pieces: number): number {
+  // A number that is told takes as many pieces, and no more bytes than that. Only the first may be 0.
+  return pieces + 1;
+}
+
+/** Throws {@link BadRecipe} for what is malformed, cut off, or has ordinals of more than so many pieces: it is hostile input. */
+export function decodeMissing(bytes: Uint8Array, pieces: number): Uint32Array {
+  if (bytes.length > maxMissingBytes(pieces)) throw new BadRecipe("the list of missing pieces is too long");
+  const runs = [...runsOf(bytes, pieces)];
+  const missing = new Uint32Array(runs.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const { first, length } of runs) for (let i = 0; i < length; i += 1) missing[at++] = first + i;
+  return missing;
+}
+
+function* runsOf(bytes: Uint8Array, pieces: number): Generator<{ first: number; length: number }> {
+  let told = 0;
+  for (let at = 0; at < bytes.length;) {
+    const here = takeNumber(bytes, at);
+    const run = takeNumber(bytes, here.end);
+    const first = told + here.value;
+    if (run.value === 0 || (here.value === 0 && at > 0) || first + run.value > pieces)
+      throw new BadRecipe("the list of missing pieces has some that cannot be");
+    yield { first, length: run.value };
+    told = first + run.value;
+    at = run.end;
+  }
+}
+
+function putNumber(bytes: number[], value: number): void {
+  let rest = value;
+  for (; rest > 127; rest >>>= 7) bytes.push((rest & 127) | 128);
+  bytes.push(rest);
+}
+
+/** One of at most 28 bits: more than a recipe has pieces. */
+function takeNumber(bytes: Uint8Array, start: number): { value: number; end: number } {
+  let value = 0;
+  for (let at = start; at < start + 4; at += 1) {
+    const byte = bytes[at];
+    if (byte === undefined) break;
+    value |= (byte & 127) << (7 * (at - start));
+    if (byte < 128) return { value, end: at + 1 };
+  }
+  throw new BadRecipe("the list of missing pieces is malformed");
+}

@@ -1,0 +1,63 @@
+import { writeSync } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
+import { setImmediate } from "node:timers/promises";
+
+/** Bytes up to which a write is done at once: 5 µs, where a way through the thread pool and back takes 30. */
+const SMALL = 64 * 1024;
+/** Bytes of small writes after which others get their turn: about a millisecond, if the disk keeps up. */
+const TURN = 1024 * 1024;
+
+interface Write {
+  offset: number;
+  parts: Uint8Array[];
+  length: number;
+}
+
+/** Writes many small parts into a file, here and there. Does not own it. */
+export class ScatteredWrites {
+  readonly #file: FileHandle;
+  #pending: Write[] = [];
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  /** Holds on to `bytes` until it is flushed. */
+  add(bytes: Uint8Array, offset: number): void {
+    const last = this.#pending.at(-1);
+    if (last !== undefined && last.offset + last.length === offset) {
+      last.parts.push(bytes);
+      last.length += bytes.length;
+    } else this.#pending.push({ offset, parts: [bytes], length: bytes.length });
+  }
+
+  /** Writes what was added; call it for each megabyte or so. Rejects with the file system's errors. */
+  async flush(): Promise<void> {
+    const pending = this.#pending;
+    this.#pending = [];
+    let turn = 0;
+    for (const { offset, parts, length } of pending) {
+      const bytes = parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+      if (length > SMALL) await this.#write(bytes, offset);
+      else writeNow(this.#file.fd, bytes, offset);
+      turn += length;
+      if (turn < TURN) continue;
+      turn = 0;
+      await setImmediate();
+    }
+    if (pending.length > 0) await setImmediate();
+  }
+
+  async #write(bytes: Uint8Array, offset: number): Promise<void> {
+    for (let written = 0; written < bytes.length;) {
+      const { bytesWritten } = await this.#file.write(bytes, written, bytes.length - written, offset + written);
+      written += bytesWritten;
+    }
+  }
+}
+
+function writeNow(fd: number, bytes: Uint8Array, offset: number): void {
+  for (let written = 0; written < bytes.length;) {
+    written += writeSync(fd, bytes, written, bytes.length - written, offset + written);
+  }
+}

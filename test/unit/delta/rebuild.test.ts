@@ -1,0 +1,183 @@
+import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { BadRecipe } from "../../../src/delta/bad-recipe.ts";
+import { cut } from "../../../src/delta/cut.ts";
+import { decodeRecipe } from "../../../src/delta/decode-recipe.ts";
+import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
+import { digestOfFile } from "../../../src/delta/file-digest.ts";
+import { decodeMissing, encodeMissing } from "../../../src/delta/missing.ts";
+import { Rebuild, takePieces } from "../../../src/delta/rebuild.ts";
+import type { Instruction } from "../../../src/delta/recipe.ts";
+import { SentPieces } from "../../../src/delta/sent-pieces.ts";
+import { digestOf } from "../../../src/image/digest.ts";
+import { bytesOf } from "../image/archive/make-tar.ts";
+import { chopped, pseudoRandom } from "../image/archive/pseudo-random.ts";
+import { damaged, END, entry, madeUp, noise, ODD, streamOf } from "./odd-tars.ts";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "delta-"));
+});
+afterAll(async () => await rm(folder, { recursive: true }));
+
+/** What the other end does to what passes. */
+interface Harm {
+  recipe?: (bytes: Buffer) => Buffer;
+  missing?: (bytes: Buffer) => Buffer;
+  pieces?: (bytes: Buffer) => Buffer;
+}
+
+/** Sends a tar to somebody who has `seeds`; both ends, in memory but for the two files. */
+async function send(
+  tar: Buffer,
+  seeds: Buffer[],
+  harm: Harm = {},
+): Promise<{ made: Buffer; sent: number; missing: Buffer }> {
+  const [from, to] = [join(folder, "from"), join(folder, "to")];
+  await writeFile(from, tar);
+  await using source = await open(from);
+  await using target = await open(to, "w");
+  const table = new SentPieces();
+  const recipe = await bytesOf(encodeRecipe(cut(streamOf([tar])), table));
+  const there = streamOf(chopped(harm.recipe?.(recipe) ?? recipe, 1, 5000));
+  const rebuild = await Rebuild.begin(target, decodeRecipe(there, { maxSize: 20_000_000 }));
+  for (const seed of seeds) await takePieces(streamOf(chopped(seed, 2, 200_000)), [rebuild]);
+  const list = encodeMissing(rebuild.missing());
+  const missing = decodeMissing(harm.missing?.(list) ?? list, table.count);
+  const pieces = await bytesOf(table.read(source, missing));
+  expect(pieces.length).toBe(table.sizeOf(missing));
+  if (harm.recipe === undefined && harm.missing === undefined) expect(rebuild.left.bytes).toBe(pieces.length);
+  await rebuild.fill(streamOf(chopped(harm.pieces?.(pieces) ?? pieces, 3, 50_000)));
+  expect(rebuild.left).toEqual({ pieces: 0, bytes: 0 });
+  const made = await readFile(to);
+  expect(made.length).toBe(rebuild.size);
+  return { made, sent: pieces.length, missing: list };
+}
+
+test.each(Object.entries(ODD))("%s: sent whole, and not at all to somebody who has it", async (_name, make) => {
+  const tar = make();
+  const whole = await send(tar, []);
+  expect(whole.made.equals(tar)).toBe(true);
+  const again = await send(tar, [tar]);
+  expect(again.made.equals(tar)).toBe(true);
+  expect(again.sent).toBe(0);
+  expect(again.missing).toHaveLength(0);
+});
+
+test("a newer version is made of older ones and what is new", async () => {
+  for (let seed = 0; seed < 15; seed += 1) {
+    const [old, older, now] = [madeUp(seed), madeUp(seed, 1), madeUp(seed, 2)];
+    const { made, sent } = await send(now, [old, older]);
+    expect(made.equals(now)).toBe(true);
+    expect(sent).toBeLessThan(now.length);
+    expect((await send(now, [damaged(now, pseudoRandom(seed))])).made.equals(now)).toBe(true);
+  }
+});
+
+test("another time on every file costs no content", async () => {
+  const files = (mtime: number): Buffer =>
+    Buffer.concat([
+      ...Array.from({ length: 50 }, (_, at) => entry({ name: `app/${at}`, content: noise(at * 999, at), mtime })),
+      END,
+    ]);
+  expect((await send(files(2_000_000_000), [files(1_000_000_000)])).sent).toBe(0);
+});
+
+test("a small edit in a large file costs a few pieces of it", async () => {
+  const content = noise(3_000_000, 1);
+  const edited = Buffer.concat([content.subarray(0, 1_234_567), Buffer.from("an edit"), content.subarray(1_234_567)]);
+  const tar = (content: Buffer): Buffer => Buffer.concat([entry({ name: "lib/large.so", content }), END]);
+  const { made, sent } = await send(tar(edited), [tar(content)]);
+  expect(made.equals(tar(edited))).toBe(true);
+  expect(sent).toBeLessThan(300_000);
+});
+
+test("what is in a tar several times is sent once, and goes to all its places", async () => {
+  const content = noise(40_000, 1);
+  const tar = Buffer.concat(Array.from({ length: 8 }, (_, at) => entry({ name: `${at}`, content })));
+  const { made, sent, missing } = await send(tar, []);
+  expect(made.equals(tar)).toBe(true);
+  expect(sent).toBe(40_000);
+  expect(missing).toEqual(Buffer.from([0, 1]));
+});
+
+test("one reading of a tar serves several layers, and ends when they have all", async () => {
+  const tars = [madeUp(1), madeUp(2)];
+  const rebuilds: Rebuild[] = [];
+  const paths = tars.map((_, at) => join(folder, `layer${at}`));
+  const files = await Promise.all(paths.map(async (path) => await open(path, "w")));
+  for (const [at, tar] of tars.entries()) {
+    const recipe = decodeRecipe(encodeRecipe(cut(streamOf([tar]))), { maxSize: tar.length });
+    rebuilds.push(await Rebuild.begin(files[at] as (typeof files)[0], recipe));
+  }
+  const needed = rebuilds.reduce((sum, { left }) => sum + left.bytes, 0);
+  let given = 0;
+  async function* endless(): AsyncGenerator<Buffer> {
+    yield* tars;
+    for (;;) {
+      given += 1;
+      yield noise(200_000, given);
+    }
+  }
+  expect(await takePieces(endless(), rebuilds)).toBe(needed);
+  expect(given).toBeLessThan(20);
+  await Promise.all(files.map(async (file) => await file.close()));
+  for (const [at, tar] of tars.entries()) expect(await digestOfFile(paths[at] as string)).toBe(digestOf(tar));
+});
+
+test("too few pieces, or too many, are noticed", async () => {
+  const tar = madeUp(3);
+  await expect(send(tar, [], { pieces: (bytes) => bytes.subarray(0, -1) })).rejects.toThrow(BadRecipe);
+  await expect(send(tar, [], { pieces: (bytes) => Buffer.concat([bytes, Buffer.from("x")]) })).rejects.toThrow(
+    BadRecipe,
+  );
+  await expect(send(tar, [tar], { pieces: () => Buffer.from("x") })).rejects.toThrow(BadRecipe);
+});
+
+test("a piece of two lengths is refused", async () => {
+  const piece = (length: number): Instruction => ({ kind: "piece", key: "12345678", length });
+  async function* recipe(): AsyncGenerator<Instruction[]> {
+    yield [piece(100), piece(101), { kind: "end", size: 201, roots: [] }];
+  }
+  await using file = await open(join(folder, "two"), "w");
+  await expect(Rebuild.begin(file, recipe())).rejects.toThrow(BadRecipe);
+});
+
+test("a source that has become shorter is noticed", async () => {
+  const table = new SentPieces();
+  table.add(0, 100);
+  const path = join(folder, "short");
+  await writeFile(path, "only this");
+  await using file = await open(path);
+  await expect(bytesOf(table.read(file, Uint32Array.of(0)))).rejects.toThrow("shorter");
+});
+
+test("whatever is done to what passes, the file is right, or is seen to be wrong", async () => {
+  const random = pseudoRandom(9);
+  const outcomes = { refused: 0, wrong: 0, right: 0 };
+  const tars = [3, 4, 5].map((seed) => [madeUp(seed, 1), madeUp(seed)] as const);
+  for (let times = 0; times < 150; times += 1) {
+    const [tar, seed] = tars[Math.floor(times / 3) % 3] as (typeof tars)[0];
+    const kind = (["recipe", "missing", "pieces"] as const)[times % 3] as keyof Harm;
+    try {
+      const { made } = await send(tar, [seed], { [kind]: (bytes: Buffer) => damaged(bytes, random) });
+      outcomes[made.equals(tar) ? "right" : "wrong"] += 1;
+      expect(digestOf(made) === digestOf(tar)).toBe(made.equals(tar));
+    } catch (error) {
+      expect(error).toBeInstanceOf(BadRecipe);
+      outcomes.refused += 1;
+    }
+  }
+  expect(outcomes.refused).toBeGreaterThan(20);
+  expect(outcomes.wrong).toBeGreaterThan(5);
+});
+
+test("the digest of a file is that of its bytes, unless it is told to stop", async () => {
+  const path = join(folder, "file");
+  await writeFile(path, noise(3_000_000, 1));
+  expect(await digestOfFile(path)).toBe(digestOf(noise(3_000_000, 1)));
+  await expect(digestOfFile(path, AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
+  await expect(digestOfFile(join(folder, "none"))).rejects.toThrow("ENOENT");
+});

@@ -1,0 +1,215 @@
+import { brotliCompressSync, constants } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { BadRecipe } from "../../../src/delta/bad-recipe.ts";
+import { ColumnWriter } from "../../../src/delta/columns.ts";
+import { cut } from "../../../src/delta/cut.ts";
+import { decodeRecipe } from "../../../src/delta/decode-recipe.ts";
+import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
+import { keyOf } from "../../../src/delta/key.ts";
+import { OP, OP_VALUES, type Instruction } from "../../../src/delta/recipe.ts";
+import { bytesOf } from "../image/archive/make-tar.ts";
+import { chopped, pseudoRandom } from "../image/archive/pseudo-random.ts";
+import { damaged, END, entry, madeUp, noise, ODD, streamOf } from "./odd-tars.ts";
+
+const LIMIT = { maxSize: 2 ** 40 };
+
+async function recipeOf(tar: Buffer): Promise<Buffer> {
+  return await bytesOf(encodeRecipe(cut(streamOf([tar]))));
+}
+
+async function read(recipe: Iterable<Buffer>, limit = LIMIT): Promise<Instruction[]> {
+  const instructions: Instruction[] = [];
+  for await (const batch of decodeRecipe(streamOf(recipe), limit)) {
+    expect(batch).not.toEqual([]);
+    instructions.push(...batch);
+  }
+  return instructions;
+}
+
+/** The tar that instructions say, its pieces taken out of the tar itself, at their places. */
+function follow(instructions: Instruction[], tar: Buffer): Buffer {
+  const parts: Buffer[] = [];
+  let at = 0;
+  for (const one of instructions) {
+    if (one.kind === "end") {
+      expect(one.size).toBe(at);
+      continue;
+    }
+    const bytes = one.kind === "literal" ? one.bytes : tar.subarray(at, at + one.length);
+    if (one.kind === "piece") expect(one.key).toBe(keyOf(bytes));
+    parts.push(bytes);
+    at += bytes.length;
+  }
+  expect(instructions.findIndex(({ kind }) => kind === "end")).toBe(instructions.length - 1);
+  return Buffer.concat(parts);
+}
+
+describe.each(Object.entries(ODD))("%s", (_name, make) => {
+  test("its recipe gives it back, however that comes", async () => {
+    const tar = make();
+    const recipe = await recipeOf(tar);
+    const whole = await read([recipe]);
+    expect(follow(whole, tar).equals(tar)).toBe(true);
+    const again = await read(chopped(recipe, 1, 50));
+    expect(follow(again, tar).equals(tar)).toBe(true);
+    expect(again.at(-1)).toEqual(whole.at(-1));
+  });
+});
+
+test("made-up tars, whole and damaged, come back", async () => {
+  const random = pseudoRandom(2);
+  for (let seed = 0; seed < 20; seed += 1) {
+    for (const tar of [madeUp(seed), damaged(madeUp(seed), random), damaged(madeUp(seed), random)]) {
+      expect(follow(await read([await recipeOf(tar)]), tar).equals(tar)).toBe(true);
+    }
+  }
+});
+
+test("a header costs little, a piece 8 bytes", async () => {
+  const random = pseudoRandom(3);
+  const count = 3000;
+  const files = Array.from({ length: count }, (_, at) =>
+    entry({
+      name: `app/node_modules/package-${Math.floor(at / 20)}/lib/${(at * at).toString(36)}.js`,
+      content: noise(100 + Math.floor(random() * 3000), at),
+      mtime: 1_700_000_000 + Math.floor(random() * 1000),
+    }),
+  );
+  const recipe = await recipeOf(Buffer.concat([...files, END]));
+  const packed = brotliCompressSync(recipe, { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } }).length;
+  expect(packed / count).toBeLessThan(8 + 12);
+});
+
+test("its end tells the size and where files lie", async () => {
+  const tar = Buffer.concat([entry({ name: "app/node_modules/a/b.js", content: noise(500, 1) }), END]);
+  expect((await read([await recipeOf(tar)])).at(-1)).toEqual({
+    kind: "end",
+    size: tar.length,
+    roots: ["/app/node_modules/a"],
+  });
+  expect((await read([await recipeOf(END)])).at(-1)).toEqual({ kind: "end", size: 1024, roots: [] });
+  expect((await read([await recipeOf(noise(500, 1))])).at(-1)).toEqual({ kind: "end", size: 500, roots: ["/"] });
+});
+
+test("whoever lists the pieces hears of all, in order", async () => {
+  const tar = madeUp(4);
+  const heard: [number, number][] = [];
+  const listener = { add: (offset: number, length: number) => heard.push([offset, length]) };
+  const recipe = await bytesOf(encodeRecipe(cut(streamOf([tar])), listener));
+  const told: [number, number][] = [];
+  let offset = 0;
+  for (const one of await read([recipe])) {
+    if (one.kind === "piece") told.push([offset, one.length]);
+    if (one.kind !== "end") offset += one.kind === "piece" ? one.length : one.bytes.length;
+  }
+  expect(heard).toEqual(told);
+  expect(heard.length).toBeGreaterThan(10);
+});
+
+test("a tar of very many headers is told frame by frame", async () => {
+  const folders = Array.from({ length: 30_000 }, (_, at) =>
+    entry({ name: `${noise(40, at).toString("hex")}/`, type: "5" }),
+  );
+  const frames: number[] = [];
+  for await (const frame of encodeRecipe(cut(streamOf(folders)))) frames.push(frame.length);
+  expect(frames.length).toBeGreaterThan(8);
+  expect(Math.max(...frames)).toBeLessThan(600_000);
+});
+
+test("one that makes more than is allowed is refused", async () => {
+  const tar = madeUp(5);
+  const recipe = await recipeOf(tar);
+  await expect(read([recipe], { maxSize: tar.length })).resolves.toBeDefined();
+  await expect(read([recipe], { maxSize: tar.length - 1 })).rejects.toThrow(BadRecipe);
+});
+
+test("one that is cut off, or followed by something, is refused", async () => {
+  const recipe = await recipeOf(madeUp(6));
+  for (const length of [0, 1, 23, 24, 25, recipe.length - 1]) {
+    await expect(read([recipe.subarray(0, length)])).rejects.toThrow(BadRecipe);
+  }
+  await expect(read([recipe, Buffer.from("x")])).rejects.toThrow(BadRecipe);
+  await expect(read([recipe, recipe])).rejects.toThrow(BadRecipe);
+});
+
+/** A frame of one op that is not a whole recipe, and the end. */
+function forged(op: number, value: number, fill: (columns: ColumnWriter) => void = () => {}): Buffer {
+  const columns = new ColumnWriter();
+  columns.number("ops", value * OP_VALUES + op);
+  fill(columns);
+  return columns.frame();
+}
+
+const key = (columns: ColumnWriter): void => columns.bytes("keys", noise(8, 1));
+const numbers =
+  (...values: number[]) =>
+  (columns: ColumnWriter): void =>
+    values.forEach((value) => columns.number("numbers", value));
+
+test.each<[string, Buffer]>([
+  ["an op that is not known", forged(7, 0)],
+  ["an empty frame", new ColumnWriter().frame()],
+  ["a frame of gigabytes", Buffer.alloc(24, 0x7f)],
+  ["a header with unknown fields", forged(OP.header, 2 ** 14)],
+  ["a header of no type", forged(OP.header, 8, (columns) => columns.number("texts", 256))],
+  ["a size that does not fit", forged(OP.header, 1, numbers(8 ** 11))],
+  ["a time that does not fit", forged(OP.header, 2, numbers(1))],
+  [
+    "a name that is too long",
+    forged(OP.header, 4, (columns) => {
+      columns.number("lengths", 60);
+      columns.number("lengths", 41);
+      columns.bytes("names", Buffer.alloc(41));
+    }),
+  ],
+  ["a name that is not there", forged(OP.header, 4)],
+  [
+    "a header in the middle of a block",
+    Buffer.concat([forged(OP.text, 1, (columns) => columns.bytes("texts", Buffer.from("x"))), forged(OP.header, 0)]),
+  ],
+  ["too many zeros", forged(OP.zeros, 128)],
+  ["a text of nothing", forged(OP.text, 0)],
+  ["a text beyond its block", forged(OP.text, 513, (columns) => columns.bytes("texts", Buffer.alloc(513)))],
+  ["a piece that is too large", forged(OP.piece, 128 * 1024 + 1, key)],
+  ["a piece of a size that no header gives", forged(OP.piece, 0, key)],
+  ["a piece without a whole key", forged(OP.piece, 5, (columns) => columns.bytes("keys", Buffer.alloc(7)))],
+  ["more than it should have", forged(OP.zeros, 0, key)],
+  ["a number of more than 2^53", forged(OP.end, 0, (columns) => columns.bytes("numbers", Buffer.alloc(8, 0xff)))],
+  ["a number without end", forged(OP.end, 0, (columns) => columns.bytes("numbers", Buffer.alloc(1000, 0x80)))],
+  ["another size", forged(OP.end, 0, numbers(1, 0))],
+  ["too many roots", forged(OP.end, 0, numbers(0, 33))],
+  ["roots without end", forged(OP.end, 0, numbers(0, 2 ** 50))],
+  [
+    "a root that leads elsewhere",
+    forged(OP.end, 0, (columns) => {
+      numbers(0, 1, 3)(columns);
+      columns.bytes("texts", Buffer.from("/.."));
+    }),
+  ],
+  ["an end that is none", forged(OP.end, 1, numbers(0, 0))],
+])("%s is refused", async (_name, frame) => {
+  await expect(read([frame, forged(OP.end, 0, numbers(0, 0))])).rejects.toThrow(BadRecipe);
+});
+
+test("whatever is done to a recipe, it is refused or makes what it says", async () => {
+  const random = pseudoRandom(7);
+  const recipes = await Promise.all(
+    [madeUp(7), madeUp(8), ODD["pax, long names, prefixes, GNU's names"]?.() ?? END].map(recipeOf),
+  );
+  let refused = 0;
+  for (let times = 0; times < 600; times += 1) {
+    const recipe = damaged(recipes[times % recipes.length] as Buffer, random);
+    try {
+      const instructions = await read([recipe], { maxSize: 50_000_000 });
+      const made = instructions.reduce(
+        (sum, one) => sum + (one.kind === "literal" ? one.bytes.length : one.kind === "piece" ? one.length : 0),
+        0,
+      );
+      expect(instructions.at(-1)).toMatchObject({ kind: "end", size: made });
+    } catch (error) {
+      expect(error).toBeInstanceOf(BadRecipe);
+      refused += 1;
+    }
+  }
+  expect(refused).toBeGreaterThan(100);
+});
