@@ -6,7 +6,7 @@
  * image, with next to nothing in common.
  */
 
-/** Bytes of a piece. Below `normal` a boundary is four times as rare as one in 32 kB, above it four times as frequent. */
+/** Bytes of a piece. Up to `NORMAL`, boundaries are four times as rare as one in 32 kB, beyond it four times as frequent. */
 const MIN = 8 * 1024;
 const NORMAL = 32 * 1024;
 export const MAX_PIECE = 128 * 1024;
@@ -17,7 +17,7 @@ const FREQUENT = ~0 << (32 - 13);
 
 /**
  * The length of the first piece of `bytes` from `start` to `end`, exclusive; at most {@link MAX_PIECE}. It depends on no more
- * bytes than that. 900 MB/s on one core of 2.5 GHz.
+ * bytes than that. 560 MB/s with one core; 400 MB/s with the tar around it and the keys.
  */
 export function pieceLength(bytes: Uint8Array, start: number, end: number): number {
   const limit = Math.min(end, start + MAX_PIECE);

@@ -10,16 +10,22 @@ import { BLOCK } from "./tar-block.ts";
 /** Bytes of literals, or pieces, after which a batch is handed over: empty blocks take little room in a frame. */
 const BATCH = { bytes: 1024 * 1024, instructions: 4096 };
 
+export interface RecipeLimits {
+  /** Bytes of the tar that it makes. */
+  maxSize: number;
+  maxPieces?: number;
+}
+
 /**
  * Reads a recipe, which is hostile input: throws {@link BadRecipe} for what is malformed, cut off, followed by something, or
- * makes more than `maxSize` bytes. The last instruction, and only that one, is the end. Batches are never empty; what is in
+ * makes more than is allowed. The last instruction, and only that one, is the end. Batches are never empty; what is in
  * memory does not grow with the recipe. Leaves `chunks`' iterator when it is left.
  */
 export async function* decodeRecipe(
   chunks: AsyncIterable<Uint8Array>,
-  { maxSize }: { maxSize: number },
+  limits: RecipeLimits,
 ): AsyncGenerator<Instruction[]> {
-  const decoder = new Decoder(maxSize);
+  const decoder = new Decoder(limits);
   for await (const columns of framesOf(chunks)) yield* decoder.read(columns);
   if (!decoder.isEnded) throw new BadRecipe("it ends in the middle");
 }
@@ -55,13 +61,15 @@ const ZEROS = Buffer.alloc((1 + MAX_EMPTY) * BLOCK);
 class Decoder {
   isEnded = false;
   readonly #maxSize: number;
+  readonly #maxPieces: number;
   readonly #headers = new HeaderCode();
   #pieces = 0;
   /** Bytes of the tar so far. */
   #offset = 0;
 
-  constructor(maxSize: number) {
+  constructor({ maxSize, maxPieces = MAX_PIECES }: RecipeLimits) {
     this.#maxSize = maxSize;
+    this.#maxPieces = maxPieces;
   }
 
   *read(columns: ColumnReader): Generator<Instruction[]> {
@@ -113,7 +121,7 @@ class Decoder {
   #piece(length: number | undefined, columns: ColumnReader): Instruction {
     if (length === undefined || length === 0 || length > MAX_PIECE) throw new BadRecipe("a piece has a wrong length");
     this.#pieces += 1;
-    this.#refuseUnless(this.#pieces <= MAX_PIECES, "it has too many pieces");
+    this.#refuseUnless(this.#pieces <= this.#maxPieces, "it has too many pieces");
     this.#offset += length;
     return { kind: "piece", key: columns.bytes("keys", KEY_BYTES).toString("latin1"), length };
   }

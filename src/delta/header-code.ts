@@ -2,29 +2,29 @@ import type { ColumnReader, ColumnWriter, Column } from "./columns.ts";
 import { BadRecipe } from "./bad-recipe.ts";
 import { BLOCK, checksum, FIELD, readSize } from "./tar-block.ts";
 
-/** Fields that are told as what they do not have in common with the last header of their type, the most frequent first. */
-const TEXTS = [
-  ["name", "names"],
-  ["mode", "texts"],
-  ["ids", "texts"],
-  ["link", "names"],
-  ["owner", "texts"],
-  ["prefix", "names"],
-  ["rest", "texts"],
-  // As text, where they are not written as the numbers below are.
-  ["size", "texts"],
-  ["mtime", "texts"],
-  ["checksum", "texts"],
-] as const satisfies [keyof typeof FIELD, Column][];
+type Field = keyof typeof FIELD;
 
-/** The bits that say which fields differ. Those that differ often come first: 4 bits fit into an op of one byte. */
+/** The bits that say which fields differ. Those that differ often come first: four of them fit into an op of one byte. */
 const SIZE = 1;
 const MTIME = 2;
 const NAME = 4;
 const TYPE = 8;
-const OTHERS = 16;
-/** Bits of all. */
-const BITS = 14;
+
+/** Fields that are told by what they do not have in common with the last header of their type: in which column, and their bits. */
+const TEXTS = [
+  ["name", "names", NAME],
+  ["mode", "texts", 1 << 4],
+  ["ids", "texts", 1 << 5],
+  ["link", "names", 1 << 6],
+  ["owner", "texts", 1 << 7],
+  ["prefix", "names", 1 << 8],
+  ["rest", "texts", 1 << 9],
+  // Where they are not the numbers that are expected, or written in another way.
+  ["size", "texts", 1 << 10],
+  ["mtime", "texts", 1 << 11],
+  ["checksum", "texts", 1 << 12],
+] as const satisfies [Field, Column, number][];
+const ALL = 2 ** 13 - 1;
 
 const DIGITS = 11;
 const [SIZE_AT] = FIELD.size;
@@ -47,57 +47,48 @@ export class HeaderCode {
     return last === undefined ? undefined : readSize(last, 0);
   }
 
-  /** Tells which fields of a header differ, and writes these. Any block of 512 bytes can be told, one with a wrong checksum as well. */
+  /** Tells which fields of a block differ, and writes these. It need be no header; one that is not costs more. */
   write(header: Buffer, columns: ColumnWriter): number {
     const type = header[TYPE_AT] as number;
     let mask = type === this.#type ? 0 : TYPE;
     if (mask === TYPE) columns.number("texts", type);
-    const before = this.#before(type);
-    const size = readDigits(header, SIZE_AT);
-    const mtime = readDigits(header, MTIME_AT);
-    if (
-      !sameField(header, before, "size") &&
-      size !== undefined &&
-      header[SIZE_AT + DIGITS] === before[SIZE_AT + DIGITS]
-    ) {
+    // What the reader makes of the numbers, and of the checksum: what is like it needs no text.
+    const expected = this.#before(type);
+    const size = newNumber(header, expected, SIZE_AT);
+    if (size !== undefined) {
       mask |= SIZE;
       columns.number("numbers", size);
-      writeDigits(before, SIZE_AT, size);
+      writeDigits(expected, SIZE_AT, size);
     }
-    if (
-      !sameField(header, before, "mtime") &&
-      mtime !== undefined &&
-      header[MTIME_AT + DIGITS] === before[MTIME_AT + DIGITS]
-    ) {
+    const mtime = newNumber(header, expected, MTIME_AT);
+    if (mtime !== undefined) {
       mask |= MTIME;
       columns.signed("numbers", mtime - this.#mtime);
-      writeDigits(before, MTIME_AT, mtime);
+      writeDigits(expected, MTIME_AT, mtime);
     }
-    TEXTS.forEach(([name, column], at) => {
-      if (name === "checksum") writeChecksum(before, checksum(header, 0));
-      if (sameField(header, before, name)) return;
-      mask |= at === 0 ? NAME : OTHERS << (at - 1);
-      const [offset, length] = FIELD[name];
-      writeText(columns, column, before.subarray(offset, offset + length), header.subarray(offset, offset + length));
-    });
+    writeChecksum(expected, checksum(header, 0));
+    for (const [name, column, bit] of TEXTS) {
+      const [before, now] = [fieldOf(expected, name), fieldOf(header, name)];
+      if (now.equals(before)) continue;
+      mask |= bit;
+      writeText(columns, column, before, now);
+    }
     this.#remember(type, header);
     return mask;
   }
 
-  /** The header of which these fields differ. Throws {@link BadRecipe}. The buffer is the caller's. */
+  /** The block of which these fields differ. Throws {@link BadRecipe}. The buffer is the caller's. */
   read(mask: number, columns: ColumnReader): Buffer {
-    if (mask >= 2 ** BITS) throw new BadRecipe("it has a header with fields that are not known");
+    if (mask > ALL) throw new BadRecipe("it has a header with fields that are not known");
     const type = mask & TYPE ? columns.number("texts") : this.#type;
     if (type > 255) throw new BadRecipe("it has a header of no type");
     const header = this.#before(type);
     if (mask & SIZE) writeDigits(header, SIZE_AT, columns.number("numbers"));
     if (mask & MTIME) writeDigits(header, MTIME_AT, this.#mtime + columns.signed("numbers"));
-    TEXTS.forEach(([name, column], at) => {
+    for (const [name, column, bit] of TEXTS) {
       if (name === "checksum") writeChecksum(header, checksum(header, 0));
-      if ((mask & (at === 0 ? NAME : OTHERS << (at - 1))) === 0) return;
-      const [offset, length] = FIELD[name];
-      readText(columns, column, header.subarray(offset, offset + length));
-    });
+      if (mask & bit) readText(columns, column, fieldOf(header, name));
+    }
     this.#remember(type, header);
     return header;
   }
@@ -117,9 +108,16 @@ export class HeaderCode {
   }
 }
 
-function sameField(a: Buffer, b: Buffer, name: keyof typeof FIELD): boolean {
+function fieldOf(header: Buffer, name: Field): Buffer {
   const [offset, length] = FIELD[name];
-  return a.compare(b, offset, offset + length, offset, offset + length) === 0;
+  return header.subarray(offset, offset + length);
+}
+
+/** A number that is not the one before, if it is written in the same way. */
+function newNumber(header: Buffer, before: Buffer, start: number): number | undefined {
+  const number = readDigits(header, start);
+  if (number === readDigits(before, start)) return undefined;
+  return header[start + DIGITS] === before[start + DIGITS] ? number : undefined;
 }
 
 /** A number as it is mostly written: eleven octal digits. */

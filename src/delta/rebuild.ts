@@ -118,7 +118,8 @@ export class Rebuild {
 
 /**
  * Cuts a tar, a layer's or a part of an image, and gives its contents to all rebuilds that miss them. Returns when it is at its end,
- * or none misses anything; then it leaves the tar's iterator.
+ * or none misses anything; then it leaves the tar's iterator. When the tar's source fails, so does this, and the rebuilds are as
+ * good as before: what was found until then is in.
  *
  * @returns Bytes of the pieces that were found, each counted once.
  */

@@ -15,7 +15,7 @@ export class SentPieces implements PieceListener {
     return this.#count;
   }
 
-  /** Given to `encodeRecipe`, which calls it. */
+  /** `encodeRecipe` calls it. */
   add(offset: number, length: number): void {
     if (this.#count === this.#offsets.length) {
       this.#offsets = doubled(this.#offsets, new Float64Array(2 * this.#count));

@@ -5,7 +5,7 @@ import type { Key } from "./key.ts";
 /** No piece. */
 const NONE = -1;
 
-/** Which pieces a recipe needs, and where they go: about 90 bytes for each, until it is found. */
+/** Which pieces a recipe needs, and where they go: about 100 bytes for each, most of which go when it is found. */
 export class Wanted {
   /** The ordinal of a key's first piece. In the order of the recipe: a Map keeps that in which keys came. */
   readonly #first = new Map<Key, number>();

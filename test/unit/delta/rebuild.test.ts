@@ -40,7 +40,7 @@ async function send(
   await using source = await open(from);
   await using target = await open(to, "w");
   const table = new SentPieces();
-  const recipe = await bytesOf(encodeRecipe(cut(streamOf([tar])), table));
+  const recipe = await bytesOf(encodeRecipe(cut(streamOf([tar])), { pieces: table }));
   const there = streamOf(chopped(harm.recipe?.(recipe) ?? recipe, 1, 5000));
   const rebuild = await Rebuild.begin(target, decodeRecipe(there, { maxSize: 20_000_000 }));
   for (const seed of seeds) await takePieces(streamOf(chopped(seed, 2, 200_000)), [rebuild]);

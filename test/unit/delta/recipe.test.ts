@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { BadRecipe } from "../../../src/delta/bad-recipe.ts";
 import { ColumnWriter } from "../../../src/delta/columns.ts";
 import { cut } from "../../../src/delta/cut.ts";
-import { decodeRecipe } from "../../../src/delta/decode-recipe.ts";
+import { decodeRecipe, type RecipeLimits } from "../../../src/delta/decode-recipe.ts";
 import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
 import { keyOf } from "../../../src/delta/key.ts";
 import { OP, OP_VALUES, type Instruction } from "../../../src/delta/recipe.ts";
@@ -13,11 +13,11 @@ import { damaged, END, entry, madeUp, noise, ODD, streamOf } from "./odd-tars.ts
 
 const LIMIT = { maxSize: 2 ** 40 };
 
-async function recipeOf(tar: Buffer): Promise<Buffer> {
-  return await bytesOf(encodeRecipe(cut(streamOf([tar]))));
+async function recipeOf(tar: Buffer, options = {}): Promise<Buffer> {
+  return await bytesOf(encodeRecipe(cut(streamOf([tar])), options));
 }
 
-async function read(recipe: Iterable<Buffer>, limit = LIMIT): Promise<Instruction[]> {
+async function read(recipe: Iterable<Buffer>, limit: RecipeLimits = LIMIT): Promise<Instruction[]> {
   const instructions: Instruction[] = [];
   for await (const batch of decodeRecipe(streamOf(recipe), limit)) {
     expect(batch).not.toEqual([]);
@@ -95,7 +95,7 @@ test("whoever lists the pieces hears of all, in order", async () => {
   const tar = madeUp(4);
   const heard: [number, number][] = [];
   const listener = { add: (offset: number, length: number) => heard.push([offset, length]) };
-  const recipe = await bytesOf(encodeRecipe(cut(streamOf([tar])), listener));
+  const recipe = await bytesOf(encodeRecipe(cut(streamOf([tar])), { pieces: listener }));
   const told: [number, number][] = [];
   let offset = 0;
   for (const one of await read([recipe])) {
@@ -121,6 +121,16 @@ test("one that makes more than is allowed is refused", async () => {
   const recipe = await recipeOf(tar);
   await expect(read([recipe], { maxSize: tar.length })).resolves.toBeDefined();
   await expect(read([recipe], { maxSize: tar.length - 1 })).rejects.toThrow(BadRecipe);
+});
+
+test("contents behind the last piece that may be are told as they are; a piece more is refused", async () => {
+  const tar = madeUp(5);
+  const all = await read([await recipeOf(tar)]);
+  const count = all.filter(({ kind }) => kind === "piece").length;
+  const some = await read([await recipeOf(tar, { maxPieces: count - 2 })], { ...LIMIT, maxPieces: count - 2 });
+  expect(some.filter(({ kind }) => kind === "piece")).toHaveLength(count - 2);
+  expect(follow(some, tar).equals(tar)).toBe(true);
+  await expect(read([await recipeOf(tar)], { ...LIMIT, maxPieces: count - 1 })).rejects.toThrow(BadRecipe);
 });
 
 test("one that is cut off, or followed by something, is refused", async () => {
@@ -150,7 +160,7 @@ test.each<[string, Buffer]>([
   ["an op that is not known", forged(7, 0)],
   ["an empty frame", new ColumnWriter().frame()],
   ["a frame of gigabytes", Buffer.alloc(24, 0x7f)],
-  ["a header with unknown fields", forged(OP.header, 2 ** 14)],
+  ["a header with unknown fields", forged(OP.header, 2 ** 13)],
   ["a header of no type", forged(OP.header, 8, (columns) => columns.number("texts", 256))],
   ["a size that does not fit", forged(OP.header, 1, numbers(8 ** 11))],
   ["a time that does not fit", forged(OP.header, 2, numbers(1))],
