@@ -34,6 +34,7 @@ interface Options {
   progress: boolean;
   timeout?: number;
   sudo?: true;
+  delta: boolean;
 }
 
 export type Parsed = { job: Job } | { exitStatus: number };
@@ -135,6 +136,7 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
     .addOption(
       new Option("--platform <os/arch>", "which variant of the image, e.g. linux/arm64").argParser(checkPlatform),
     )
+    .option("--no-delta", "send missing layers whole, whatever files the receiver has")
     .option("--sudo", "with ssh://HOST: use the engine there through sudo, which must ask for no password")
     .option("-H, --host <address>", "the engine, as for the docker command: unix://, tcp://, npipe:// or ssh://")
     .option("-q, --quiet", "print errors only")
@@ -156,6 +158,7 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
         maxSize,
         timeout,
         sudo,
+        delta,
         quiet = false,
         verbose = false,
         progress,
@@ -163,7 +166,7 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
       const ms = timeout === undefined ? undefined : timeout * 1000;
       // As after `--` anywhere: what follows is the command.
       const command = words[0] === "--" ? words.slice(1) : words;
-      const request = { image, command, host, platform, timeout: ms, registry, via, to, maxSize, sudo };
+      const request = { image, command, host, platform, timeout: ms, registry, via, to, maxSize, sudo, delta };
       choose({ choice: { quiet, verbose, progress }, request, run: async (around) => (await load())(request, around) });
     });
 }

@@ -48,6 +48,8 @@ export interface Want {
   nothing: boolean;
   /** Names of what the receiver can unpack (packing/codecs.ts). */
   codecs: readonly string[];
+  /** The receiver has images with files that may be in these layers: they can be sent in pieces (delta/). */
+  delta: boolean;
 }
 
 /** What was wanted is in the registry behind the tunnel. */
@@ -62,6 +64,8 @@ export interface Offer {
 /** A wanted layer that can be fetched from now on, by the digest of its blob; it may still be growing. */
 export interface AnnouncedLayer extends Descriptor {
   diffId: Digest;
+  /** It can be had in pieces, too. */
+  isCut?: boolean;
 }
 
 /** The image is in the receiver's store under its name. */
@@ -72,6 +76,8 @@ export interface Result {
   layersPresent: number;
   /** Compressed size of the layers that were there already, bytes, as far as it is known. */
   bytesPresent: number;
+  /** Plain bytes of the others that were found in files of images that were there. */
+  bytesFound: number;
   /** Bytes that came through the tunnel. */
   bytesReceived: number;
 }
@@ -114,21 +120,23 @@ export function parseAbout({ diffIds, platform, configDigest }: Message): About 
   };
 }
 
-export function parseWant({ diffIds, whole, nothing, codecs = [] }: Message): Want {
+export function parseWant({ diffIds, whole, nothing, codecs = [], delta }: Message): Want {
   return {
     diffIds: list(diffIds).map((id) => matching(id, DIGEST)),
     whole: whole === true,
     nothing: nothing === true,
     codecs: list(codecs).map((name) => text(name)),
+    delta: delta === true,
   };
 }
 
-export function parseLayer({ diffId, mediaType, digest, size }: Message): AnnouncedLayer {
+export function parseLayer({ diffId, mediaType, digest, size, isCut }: Message): AnnouncedLayer {
   const layer = {
     diffId: matching(diffId, DIGEST),
     mediaType: matching(mediaType, MEDIA_TYPE),
     digest: matching(digest, DIGEST),
     size: count(size),
+    ...(isCut === true && { isCut }),
   };
   if (layer.size > MAX_SIZE) throw malformed("number");
   return layer;
@@ -158,6 +166,7 @@ export function parseResult(message: Message): Result {
     layersSent: count(message.layersSent),
     layersPresent: count(message.layersPresent),
     bytesPresent: count(message.bytesPresent),
+    bytesFound: count(message.bytesFound ?? 0),
     bytesReceived: count(message.bytesReceived),
   };
 }

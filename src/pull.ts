@@ -96,15 +96,17 @@ export async function receive(
   {
     // Its temporary name is gone before the sender hears that all is well.
     const { maxSize } = request;
-    const surroundings = { image, run, env, output, signal, onProgress, maxSize };
+    const delta = request.delta !== false && !request.inProcess;
+    const surroundings = { image, run, env, output, signal, onProgress, maxSize, delta };
     await using arrival = await target.arrive({ tunnel, about, obtain, ...surroundings });
     await prove(target, arrival.name, arrival.id, about.diffIds);
     signal.throwIfAborted();
     const name = target.nameFor(image);
     await target.tag(arrival.name, name);
     const { id } = await prove(target, name, arrival.id, about.diffIds);
-    const { layersSent, layersPresent, bytesPresent } = arrival;
-    result = { image: image.given, id, layersSent, layersPresent, bytesPresent, bytesReceived: tunnel.bytesReceived };
+    const { layersSent, layersPresent, bytesPresent, bytesFound = 0 } = arrival;
+    const counts = { layersSent, layersPresent, bytesPresent, bytesFound };
+    result = { image: image.given, id, ...counts, bytesReceived: tunnel.bytesReceived };
   }
   const confirmed = await tunnel.finish({ ...result });
   if (!confirmed) output.warn("the image is here under its name, but the sending side could not be told");

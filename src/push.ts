@@ -74,7 +74,8 @@ export async function send(
   const found = await source.find({ image, platform: agree(ask, request.platform), runs: ask.runs });
   const { diffIds, configDigest } = found;
   await tunnel.send({ type: "about", diffIds, platform: found.platform, ...(configDigest && { configDigest }) });
-  const want = parseWant(await unlessAborted(tunnel.next("want"), signal));
+  const asked = parseWant(await unlessAborted(tunnel.next("want"), signal));
+  const want = { ...asked, delta: asked.delta && request.delta !== false };
   if (!want.diffIds.every((diffId) => diffIds.includes(diffId))) {
     throw new Failure("refused", "the far end asks for layers that are not of this image", {
       expected: `some of the ${diffIds.length} layers of ${image.given}`,

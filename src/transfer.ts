@@ -22,6 +22,8 @@ export interface TransferRequest {
   timeout?: number | undefined;
   /** --sudo */
   sudo?: boolean | undefined;
+  /** --no-delta is false */
+  delta?: boolean | undefined;
   /** The other side is in this process too: layers need not be packed for the way between them. */
   inProcess?: boolean | undefined;
 }
@@ -74,7 +76,8 @@ export function summarize(
   onWire: number,
   ms: number,
 ): string {
-  const sent = `${bytes(onWire)} ${verb === "pushed" ? "sent" : "received"} for ${plural(result.layersSent, "layer")}`;
+  const found = result.bytesFound > 0 ? ` (${bytes(result.bytesFound)} made of files there)` : "";
+  const sent = `${bytes(onWire)} ${verb === "pushed" ? "sent" : "received"} for ${plural(result.layersSent, "layer")}${found}`;
   // How large a layer is that nobody looked at is not always known.
   const size = result.bytesPresent > 0 ? ` (${bytes(result.bytesPresent)})` : "";
   const present = `${plural(result.layersPresent, "layer")}${size} there already`;

@@ -31,6 +31,8 @@ export interface ArrivalOptions {
   onProgress: (progress: Progress) => void;
   /** Bytes that the missing layers may have, unpacked. */
   maxSize: number | undefined;
+  /** Layers may be made of the files that are here already. */
+  delta: boolean;
 }
 
 /** What an image needs besides on its way into an engine. */
@@ -51,6 +53,8 @@ export interface Arrival extends AsyncDisposable {
   layersPresent: number;
   /** Compressed size of the layers that were there already, bytes. */
   bytesPresent: number;
+  /** Of the layers that were not, what was found in files that were; plain bytes. */
+  bytesFound?: number;
 }
 
 export type Counts = Pick<Arrival, "layersSent" | "layersPresent" | "bytesPresent">;

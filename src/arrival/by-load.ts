@@ -11,9 +11,11 @@ import { openStore } from "../store/open.ts";
 import { lazySpool } from "../store/spool.ts";
 import type { Delivery, LayerHere, TargetStore } from "../store/store.ts";
 import { countLayers, forget, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
-import { fetchFailure, fetchLayers, streamLayers } from "./fetch-layers.ts";
+import { fetchFailure, fetchLayers, streamLayers, type FetchOptions } from "./fetch-layers.ts";
 import { ask } from "./receive.ts";
 import { oneAfterTheOther } from "./one-after-the-other.ts";
+import { Rebuilder } from "./rebuilder.ts";
+import { findSeeds, type Seeds } from "./seeds.ts";
 import { withoutZstd } from "./without-zstd.ts";
 
 /** No registry is behind this name: it is only for the time until the image has been proven. */
@@ -28,7 +30,7 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   const name = temporaryName(NOWHERE, image.path, [run]);
   const { configDigest } = about;
   if (configDigest !== undefined && (await isHere(engine, configDigest, about.diffIds))) {
-    await options.obtain({ diffIds: [], whole: false, nothing: true });
+    await options.obtain({ diffIds: [], whole: false, nothing: true, delta: false });
     await engine.tagImage(configDigest, name);
     const counts = { layersSent: 0, layersPresent: about.diffIds.length, bytesPresent: 0 };
     return arrivalOf(engine, { name, id: configDigest, ...counts });
@@ -40,7 +42,7 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   const here = await store.present(about.diffIds);
   output.detail(`${here.length} of ${about.diffIds.length} layers are there already`);
 
-  let loaded: { id: Digest; manifest: Manifest };
+  let loaded: Loaded;
   try {
     loaded = await load(store, here, name, options);
   } catch (error) {
@@ -52,12 +54,19 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
       cause: error,
     });
   }
-  const { id, manifest } = loaded;
+  const { id, manifest, bytesFound } = loaded;
   const counts = countLayers(
     manifest.layers.map(({ size }) => size),
     manifest.layers.map((_, index) => index >= here.length),
   );
-  return arrivalOf(engine, { name, id, ...counts });
+  return arrivalOf(engine, { name, id, ...counts, bytesFound });
+}
+
+interface Loaded {
+  id: Digest;
+  manifest: Manifest;
+  /** Of the layers that were missing, in files that were here. */
+  bytesFound: number;
 }
 
 /** Puts the image in while its layers come, proven on the way: an archive with one that is not right breaks off before its end. */
@@ -66,10 +75,11 @@ async function load(
   here: readonly LayerHere[],
   name: string,
   options: EngineArrivalOptions,
-): Promise<{ id: Digest; manifest: Manifest }> {
-  const { about, env, run, signal, onProgress } = options;
+): Promise<Loaded> {
+  const { about, env, run, output, signal, onProgress } = options;
   const wanted = about.diffIds.slice(here.length);
-  using incoming = await ask(options, wanted);
+  await using seeds = await seedsFor(wanted, options);
+  using incoming = await ask(options, wanted, seeds !== undefined);
   const config = async (): Promise<Buffer> => {
     const opened = await incoming.opened();
     signal.throwIfAborted(); // from here on, it is not interrupted
@@ -78,7 +88,7 @@ async function load(
   };
   const over = new AbortController();
   const delivery = { platform: about.platform, diffIds: about.diffIds, here, config, abandon: () => over.abort() };
-  const fetching = { ...incoming.fetching, signal: AbortSignal.any([signal, over.signal]) };
+  const fetching: FetchOptions = { ...incoming.fetching, signal: AbortSignal.any([signal, over.signal]) };
   /** Those that the store has no use for any more are not fetched. */
   const giving = async <Layer>(
     layers: AsyncGenerator<Layer>,
@@ -93,6 +103,11 @@ async function load(
   };
   try {
     await using spool = lazySpool(env, run);
+    const { client, repository, onBytes, limit } = incoming.fetching;
+    const onDetail = (text: string): void => output.detail(text);
+    const rebuilder =
+      seeds && new Rebuilder({ client, repository, seeds, spool, limit, signal: fetching.signal, onBytes, onDetail });
+    if (rebuilder !== undefined) fetching.rebuild = async (layer) => await rebuilder.rebuild(layer);
     let id: Digest;
     if (store.takes === "streams") {
       const layers = oneAfterTheOther(withoutZstd(streamLayers(incoming.layers, fetching), spool), fetching.signal);
@@ -101,10 +116,19 @@ async function load(
       const layers = fetchLayers(incoming.layers, wanted, await spool.open(), fetching);
       id = await giving(layers, async (whole) => await store.load(whole, name));
     }
-    return { id, manifest: (await incoming.opened()).manifest };
+    return { id, bytesFound: rebuilder?.bytesFound ?? 0, manifest: (await incoming.opened()).manifest };
   } catch (error) {
     throw error instanceof EngineError ? error : await fetchFailure(error, signal);
   }
+}
+
+/** Images whose files may be in the wanted layers; where reading them goes through one connection with all else, none. */
+async function seedsFor(
+  wanted: readonly Digest[],
+  { delta, engine, image, about, run, signal }: EngineArrivalOptions,
+): Promise<Seeds | undefined> {
+  if (!delta || wanted.length === 0 || !engine.takesManyAtOnce) return undefined;
+  return await findSeeds(engine, { image, diffIds: about.diffIds, run, signal });
 }
 
 /** Whether the engine has this very image. Where an image's ID is its config's digest, one question tells. */

@@ -13,7 +13,7 @@ import { clientFor } from "./receive.ts";
  */
 export async function arriveByPull(options: EngineArrivalOptions): Promise<Arrival> {
   const { tunnel, about, engine, info, signal, onProgress } = options;
-  const { offer } = await options.obtain({ diffIds: about.diffIds, whole: true, nothing: false });
+  const { offer } = await options.obtain({ diffIds: about.diffIds, whole: true, nothing: false, delta: false });
   using client = clientFor(offer, options);
   const { manifest } = await openOffer(client, offer, options);
   const { layers } = manifest;

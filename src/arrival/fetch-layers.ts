@@ -1,4 +1,5 @@
-import { createWriteStream } from "node:fs";
+import { createReadStream, createWriteStream } from "node:fs";
+import { rm } from "node:fs/promises";
 import { once } from "node:events";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -36,6 +37,8 @@ export interface FetchOptions {
   onLayer: () => void;
   /** What all of them together may unpack to. */
   limit: SizeLimit;
+  /** Makes a layer of what is here and the pieces that are not: the path of its proven file, or undefined where it must come whole. */
+  rebuild?: (layer: AnnouncedLayer) => Promise<string | undefined>;
 }
 
 /**
@@ -64,11 +67,14 @@ export async function* fetchLayers(
     }
   };
   const worker = async (coming: Queue<ComingLayer>): Promise<void> => {
-    for await (const { diffId, size, open, blob } of coming) {
+    for await (const { diffId, size, rebuild, fetch, blob } of coming) {
       stop.throwIfAborted();
       await refuseWithoutSpace(spool, size);
-      const path = spool.pathFor(hexOf(diffId));
-      await pipeline(await open(), createWriteStream(path, { mode: 0o600 }), { signal: stop });
+      let path = await rebuild();
+      if (path === undefined) {
+        path = spool.pathFor(hexOf(diffId));
+        await pipeline(await fetch(), createWriteStream(path, { mode: 0o600 }), { signal: stop });
+      }
       files.push({ kind: "file", diffId, path, size, blob });
     }
   };
@@ -90,23 +96,28 @@ export async function* fetchLayers(
 export interface ComingLayer extends LayerToStream {
   /** What is fetched. */
   blob: Descriptor;
+  /** The path of its proven file, when it can be made of what is here. */
+  rebuild: () => Promise<string | undefined>;
+  /** All of it, through the tunnel. */
+  fetch: () => Promise<Readable>;
 }
 
 /** The layers as they can be fetched, until the last, or until the signal is aborted, whose reason it throws then. */
 export async function* streamLayers(
   layers: Queue<AnnouncedLayer>,
-  { client, repository, signal, onBytes, onLayer, limit }: FetchOptions,
+  { client, repository, signal, onBytes, onLayer, limit, rebuild: make }: FetchOptions,
 ): AsyncGenerator<ComingLayer> {
   signal.throwIfAborted(); // one that has been aborted says so no more
   const onStop = (): void => layers.end();
   signal.addEventListener("abort", onStop);
   try {
-    for await (const { diffId, ...blob } of layers) {
+    for await (const layer of layers) {
+      const { diffId, isCut, ...blob } = layer;
       signal.throwIfAborted();
       refuseOtherType(blob.mediaType);
       refuseUnknownPacking(blob.mediaType);
       limit.refuse(blob.size);
-      const open = async (): Promise<Readable> => {
+      const fetch = async (): Promise<Readable> => {
         const body = await client.stream(repository, blob.digest, signal);
         body.on("data", (chunk: Buffer) => onBytes(chunk.length));
         const checked = checkLayer({ blob, diffId, limit });
@@ -114,7 +125,18 @@ export async function* streamLayers(
         pipeline(body, checked, { signal }).catch(() => {}); // whoever reads it hears of it
         return checked;
       };
-      yield { diffId, size: blob.size, blob, open };
+      const rebuild = async (): Promise<string | undefined> => {
+        const path = isCut === true ? await make?.(layer) : undefined;
+        if (path !== undefined) onLayer();
+        return path;
+      };
+      const open = async (): Promise<Readable> => {
+        const path = await rebuild();
+        return path === undefined
+          ? await fetch()
+          : createReadStream(path).once("close", () => void rm(path, { force: true }));
+      };
+      yield { diffId, size: blob.size, blob, rebuild, fetch, open };
     }
     signal.throwIfAborted();
   } finally {

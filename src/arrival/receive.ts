@@ -34,9 +34,9 @@ export interface Incoming extends Disposable {
  * Asks for the layers `wanted`. Those that the sender announces can be fetched while it still takes others out of its
  * store; a registry that has everything says in its manifest what there is.
  */
-export async function ask(options: ArrivalOptions, wanted: readonly Digest[]): Promise<Incoming> {
+export async function ask(options: ArrivalOptions, wanted: readonly Digest[], delta = false): Promise<Incoming> {
   const { about, signal, onProgress, maxSize } = options;
-  const { offer, announced } = await options.obtain({ diffIds: [...wanted], whole: false, nothing: false });
+  const { offer, announced } = await options.obtain({ diffIds: [...wanted], whole: false, nothing: false, delta });
   const client = clientFor(offer, options);
   const progress = { stage: "sending", current: 0, layers: { done: 0, total: new Set(wanted).size } };
   const fetching = {

@@ -2,6 +2,7 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { addAbortSignal, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Offer } from "../conversation.ts";
+import { decodeLayer } from "../image/archive/decode-layer.ts";
 import type { ArchivedImage, ArchivedLayer } from "../image/archive/image-archive.ts";
 import { passOn, proof } from "../image/archive/prove.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
@@ -45,7 +46,8 @@ export async function departFromArchive(
         try {
           for (const layer of image.layers) {
             if (!wanted.delete(layer.diffId)) continue; // not wanted, or twice in the image
-            shelf.keep(layer.diffId, await describe(layer, signal), blobOf(layer));
+            if (shelf.cuts(layer.blob)) await shelf.cut(layer.diffId, decodeLayer(layer.open(), layer.blob.mediaType));
+            else shelf.keep(layer.diffId, await describe(layer, signal), blobOf(layer));
           }
           shelf.finish(image.config, image.manifest);
         } catch (error) {

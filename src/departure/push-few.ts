@@ -1,3 +1,4 @@
+import { decodeLayer } from "../image/archive/decode-layer.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
@@ -57,7 +58,7 @@ export async function pushFew(
   const rest = probed.layers.filter(({ diffId }) => wanted.has(diffId) && !uploaded.has(diffId));
   // A containerd store's blobs are known before they come: the receiver is told of all, and fetches the lowest first.
   for (const layer of rest) {
-    if (layer.size !== undefined && layer.digest !== layer.diffId)
+    if (layer.size !== undefined && layer.digest !== layer.diffId && !shelf.cuts({ ...layer, size: layer.size }))
       promise(shelf, promised, { ...layer, size: layer.size });
   }
   const digests = new Set(rest.map(({ digest }) => digest));
@@ -101,6 +102,10 @@ function brokenPromise(image: Reference, why: string): Failure {
 async function shelve(shelf: Shelf, layer: UploadedLayer, mediaType: string): Promise<void> {
   const { diffId, digest, size } = layer;
   if (shelf.has(diffId)) return await layer.remove();
+  if (shelf.cuts({ size, mediaType }) && digest !== diffId) {
+    await shelf.cut(diffId, decodeLayer(await layer.open(), mediaType));
+    return await layer.remove();
+  }
   if (digest !== diffId) return shelf.keep(diffId, { mediaType, digest, size }, layer);
   await shelf.pack(diffId, size, await layer.open());
   await layer.remove();

@@ -42,7 +42,13 @@ export async function serve(
   // As the engine's temporary names have it, which shorten a long path.
   const { path, tag = "" } = parseReference(temporaryName("127.0.0.1:65535", image.path, runs));
   const offer: Offer = { repository: path, tag, credentials: registry.credentials, announced: !want.whole };
-  const shelf = new Shelf({ offer, diffIds, codec: commonCodec(want.codecs), announce });
+  const shelf = new Shelf({
+    offer,
+    diffIds,
+    codec: commonCodec(want.codecs),
+    cutInto: want.delta ? spool : undefined,
+    announce,
+  });
   const broken = new AbortController();
   const leaving = new AbortController();
   let filling: Promise<void> | undefined;

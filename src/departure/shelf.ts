@@ -1,12 +1,16 @@
 import { Readable } from "node:stream";
 import type { AnnouncedLayer, Offer } from "../conversation.ts";
+import { decodeLayer } from "../image/archive/decode-layer.ts";
+import { hasZstd } from "../image/archive/zstd-frames.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
 import type { Codec } from "../packing/codecs.ts";
 import { PacedPacker } from "../packing/pace.ts";
 import type { RegistryContent, StoredBlob, StoredManifest } from "../registry/embedded/content.ts";
 import { deferred } from "../streams/deferred.ts";
+import type { LazySpool } from "../store/spool.ts";
 import { HandOver } from "./hand-over.ts";
+import { LayerCutter } from "./layer-cutter.ts";
 
 export interface ShelfOptions {
   offer: Offer;
@@ -14,6 +18,8 @@ export interface ShelfOptions {
   diffIds: readonly Digest[];
   /** Left out: the receiver unpacks nothing. */
   codec: Codec | undefined;
+  /** Where layers that are cut into pieces wait. Left out: none are. */
+  cutInto?: LazySpool | undefined;
   /** Hears of each layer once: from then on it can be fetched. */
   announce: (layer: AnnouncedLayer) => void;
 }
@@ -26,6 +32,7 @@ export class Shelf implements Disposable {
   readonly content: RegistryContent;
   readonly #options: ShelfOptions;
   readonly #packer: PacedPacker;
+  readonly #cutter: LayerCutter | undefined;
   readonly #layers = new Map<Digest, Descriptor>();
   readonly #blobs = new Map<Digest, StoredBlob>();
   readonly #passing = new Set<HandOver>();
@@ -35,6 +42,7 @@ export class Shelf implements Disposable {
   constructor(options: ShelfOptions) {
     this.#options = options;
     this.#packer = new PacedPacker(options.codec);
+    this.#cutter = options.cutInto && new LayerCutter(options.cutInto, this.#packer);
     this.#manifest.promise.catch(() => {});
     const { offer } = options;
     this.content = {
@@ -52,6 +60,23 @@ export class Shelf implements Disposable {
     return this.#layers.has(diffId);
   }
 
+  /** Is a layer, as it is stored, to be cut into pieces? */
+  cuts({ size, mediaType }: Pick<Descriptor, "size" | "mediaType">): boolean {
+    if (mediaType.endsWith("zstd") && !hasZstd) return false;
+    return this.#cutter?.isWorthIt(size) ?? false;
+  }
+
+  /**
+   * A plain layer, of which the receiver may have pieces; resolves when it has been read. Else the receiver gets it whole, plain.
+   * `plain` is to fail when it is not what it should be, or the receiver finds out.
+   */
+  async cut(diffId: Digest, plain: AsyncIterable<Buffer>): Promise<void> {
+    if (this.#cutter === undefined) throw new Error("nothing is to be cut");
+    const blob = await this.#cutter.cut(diffId, plain);
+    if (this.#isClosed) throw notSent();
+    this.#put(diffId, { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size: blob.size }, blob);
+  }
+
   /** A layer as it is stored, which the receiver gets so. The blob is the caller's, and stays until this is disposed of. */
   keep(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): void {
     this.#put(diffId, descriptor, blob);
@@ -59,6 +84,9 @@ export class Shelf implements Disposable {
 
   /** The same, while it comes: resolves when the receiver has taken it. `bytes` is to fail when they are not the blob's. */
   async take(diffId: Digest, descriptor: Descriptor, bytes: AsyncIterable<Buffer>): Promise<void> {
+    if (this.cuts(descriptor)) {
+      return await this.cut(diffId, decodeLayer(Readable.from(bytes, { objectMode: false }), descriptor.mediaType));
+    }
     await this.#handOver(bytes, (open) => this.#put(diffId, descriptor, { size: descriptor.size, open }));
   }
 
@@ -68,6 +96,7 @@ export class Shelf implements Disposable {
    */
   async pack(diffId: Digest, size: number, plain: AsyncIterable<Buffer>): Promise<void> {
     const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size };
+    if (this.cuts(descriptor)) return await this.cut(diffId, plain);
     const open = (): Promise<Readable> => Promise.reject(new Error("only packed"));
     await this.#handOver(this.#packer.pack(plain), (packed) => this.#put(diffId, descriptor, { size, open, packed }));
   }
@@ -108,7 +137,7 @@ export class Shelf implements Disposable {
   #put(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): void {
     this.#layers.set(diffId, descriptor);
     this.#blobs.set(descriptor.digest, blob);
-    this.#options.announce({ diffId, ...descriptor });
+    this.#options.announce({ diffId, ...descriptor, ...(blob.cut !== undefined && { isCut: true }) });
   }
 
   [Symbol.dispose](): void {

@@ -3,6 +3,7 @@ import { findContainers, removeContainer, runContainer } from "./containers.ts";
 import { type DockerApi, openApi } from "./docker-api.ts";
 import { describeEndpoint, isOneStream, mayReachUs, type EngineEndpoint } from "./endpoint.ts";
 import type { Engine, EngineInfo } from "./engine.ts";
+import { openImageFiles } from "./image-files.ts";
 import {
   inspectImage,
   layerSizes,
@@ -10,6 +11,7 @@ import {
   listImageIds,
   listReferences,
   loadImage,
+  newestOf,
   pullImage,
   pushImage,
   removeDigestReferences,
@@ -47,6 +49,7 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
     inspectImage: (reference, platform) => inspectImage(api, reference, platform),
     listReferences: () => listReferences(api),
     listImageIds: () => listImageIds(api),
+    newestOf: (repository) => newestOf(api, repository),
     layerSizes: (reference) => layerSizes(api, reference),
     listedSize: (reference) => listedSize(api, reference),
     // Every Docker takes gzip; Podman (4.3) knows a docker archive as a plain tar only.
@@ -58,6 +61,7 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
     removeReference: (reference) => removeReference(api, reference),
     removeDigestReferences: (repository) => removeDigestReferences(api, repository),
     runContainer: (spec) => runContainer(api, spec),
+    openFiles: (image, labels, signal) => openImageFiles(api, image, labels, signal),
     findContainers: (label) => findContainers(api, label),
     removeContainer: (id) => removeContainer(api, id),
     [Symbol.asyncDispose]: () => api[Symbol.asyncDispose](),

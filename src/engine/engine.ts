@@ -78,6 +78,12 @@ export interface FoundContainer {
   labels: Record<string, string>;
 }
 
+/** The files of an image, readable until this is disposed of. */
+export interface ImageFiles extends AsyncDisposable {
+  /** A tar of all that is in a folder (an absolute path), for one `for await`; undefined when there is no such folder. */
+  read(folder: string): Promise<AsyncIterable<Buffer> | undefined>;
+}
+
 /**
  * A Docker-compatible engine. Every method rejects with a `Failure` whose code is
  * `engine-unreachable` when the engine cannot be talked to, `no-space` when its disk is full,
@@ -96,6 +102,8 @@ export interface Engine extends AsyncDisposable {
   inspectImage(reference: string, platform?: string): Promise<ImageInfo | undefined>;
   /** Every reference (`repository:tag`) in the store. */
   listReferences(): Promise<string[]>;
+  /** ID of the youngest image that has a name in a repository (without a tag); undefined when none has. */
+  newestOf(repository: string): Promise<string | undefined>;
   /** IDs of all images, those without a name and the steps of builds included. */
   listImageIds(): Promise<string[]>;
   /** Uncompressed sizes of what the steps of an image added, bytes, bottom first; steps that added nothing are left out. */
@@ -123,6 +131,8 @@ export interface Engine extends AsyncDisposable {
   /** Removes every `repository@digest` of a repository (named with its host): a graph driver keeps such beside the tags. */
   removeDigestReferences(repository: string): Promise<void>;
   runContainer(spec: ContainerSpec): Promise<RunningContainer>;
+  /** Opens an image's files, without running anything of it. `labels` are what it is found by if this process is killed. */
+  openFiles(image: string, labels: Record<string, string>, signal?: AbortSignal): Promise<ImageFiles>;
   findContainers(label: string): Promise<FoundContainer[]>;
   /** Stops and removes a container with its anonymous volumes. Does not fail when it is gone already. */
   removeContainer(id: string): Promise<void>;

@@ -58,6 +58,13 @@ export async function listImageIds(api: DockerApi): Promise<string[]> {
   return [...new Set(images.map(({ Id }) => Id))];
 }
 
+/** ID of the youngest image of a repository. */
+export async function newestOf(api: DockerApi, repository: string): Promise<string | undefined> {
+  const query = { filters: { reference: [repository] } };
+  const images = (await api.json("GET", "/images/json", { query })) as { Id: string; Created: number }[];
+  return images.toSorted((a, b) => b.Created - a.Created)[0]?.Id;
+}
+
 /** From the image's history, newest first there. */
 export async function layerSizes(api: DockerApi, reference: string): Promise<number[]> {
   const steps = (await api.json("GET", `/images/${inPath(reference)}/history`)) as { Size: number }[];

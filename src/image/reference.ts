@@ -72,6 +72,12 @@ function splitDomain(name: string): { domain: string; path: string } {
   return { domain, path: domain === DEFAULT_DOMAIN && path !== "" && !path.includes("/") ? `library/${path}` : path };
 }
 
+/** Domain and path as people write them, without what is understood: what engines list a name by. */
+export function familiarName({ domain, path }: Reference): string {
+  if (domain !== DEFAULT_DOMAIN) return `${domain}/${path}`;
+  return path.startsWith("library/") ? path.slice("library/".length) : path;
+}
+
 /** In full, e.g. `docker.io/library/app:latest`: equal for equal references. */
 export function fullName({ domain, path, tag, digest }: Reference): string {
   return `${domain}/${path}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;

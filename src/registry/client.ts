@@ -82,6 +82,19 @@ export class RegistryClient {
     return Readable.from(unpack(response), { objectMode: false });
   }
 
+  /** What a layer is made of, as the sender has cut it (delta/); otherwise as {@link stream}. */
+  async recipe(repository: string, digest: Digest, signal?: AbortSignal): Promise<Readable> {
+    const response = await this.#get(`/v2/${repository}/_delta/recipe/${digest}`, "*/*", PACKED_ENCODING, signal);
+    return Readable.from(unpack(response), { objectMode: false });
+  }
+
+  /** The pieces of it that `missing` names, one behind the other. */
+  async pieces(repository: string, digest: Digest, missing: Buffer, signal?: AbortSignal): Promise<Readable> {
+    const path = `/v2/${repository}/_delta/pieces/${digest}`;
+    const response = await this.#get(path, "*/*", PACKED_ENCODING, signal, missing);
+    return Readable.from(unpack(response), { objectMode: false });
+  }
+
   async #bytes(path: string, max: number, accept = "*/*"): Promise<Buffer> {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -99,19 +112,26 @@ export class RegistryClient {
     return Buffer.concat(chunks);
   }
 
-  async #get(path: string, accept: string, encoding = "identity", stop?: AbortSignal): Promise<IncomingMessage> {
+  async #get(
+    path: string,
+    accept: string,
+    encoding = "identity",
+    stop?: AbortSignal,
+    body?: Buffer,
+  ): Promise<IncomingMessage> {
     const { credentials } = this.#options;
     const signal = stop === undefined ? this.#options.signal : AbortSignal.any([this.#options.signal, stop]);
     const authorization = credentials === undefined ? {} : { authorization: basicAuth(credentials) };
     try {
       const outgoing = request({
         host: "registry",
+        method: body === undefined ? "GET" : "POST",
         path,
         agent: this.#agent,
         headers: { accept, "accept-encoding": encoding, ...authorization },
         signal,
       });
-      outgoing.end();
+      outgoing.end(body);
       const [response] = (await once(outgoing, "response")) as [IncomingMessage];
       outgoing.on("error", () => {}); // from here on, the response has it
       if (response.statusCode === 200) return response;

@@ -14,8 +14,8 @@ const ROOMS: Record<string, string[]> = {
   registry: ["streams", "output", "image", "engine", "packing"],
   store: ["streams", "output", "image", "engine", "packing"],
   // Chapters of push.ts and pull.ts, not rooms below them: they wire the others.
-  departure: ["conversation.ts", "engine", "image", "output", "packing", "registry", "store", "streams"],
-  arrival: ["conversation.ts", "engine", "image", "output", "registry", "stdio-tunnel", "store", "streams"],
+  departure: ["conversation.ts", "delta", "engine", "image", "output", "packing", "registry", "store", "streams"],
+  arrival: ["conversation.ts", "delta", "engine", "image", "output", "registry", "stdio-tunnel", "store", "streams"],
   // Above them: it runs either of them, or both.
   far: "arrival departure engine image output stdio-tunnel streams places.ts pull.ts push.ts transfer.ts version.ts".split(
     " ",

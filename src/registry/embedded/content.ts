@@ -17,6 +17,16 @@ export interface StoredBlob {
   open(range?: ByteRange): Readable | Promise<Readable>;
   /** The same, packed for the way (pack.ts), for whoever takes that content encoding (RFC 9110, 8.4). It may still be growing. */
   packed?: () => Readable;
+  /** Of a layer that can be sent in pieces: what it is made of. */
+  cut?: CutBlob;
+}
+
+/** A layer that has been cut into pieces (delta/). Both answers are packed for the way. */
+export interface CutBlob {
+  /** What it is made of, and how it is put together again. */
+  recipe(): Readable;
+  /** The pieces that are named in the list that comes with the request, one behind the other. */
+  pieces(missing: AsyncIterable<Buffer>): Promise<Readable>;
 }
 
 export interface StoredManifest {

@@ -9,6 +9,7 @@ import type { Landing } from "./landing.ts";
 import { sendManifest, takeManifest } from "./manifests.ts";
 import { ignoreBody } from "./request-body.ts";
 import { readRoute, type Route } from "./route.ts";
+import { sendCut } from "./cut.ts";
 import { sendTags } from "./tags.ts";
 import { appendToUpload, beginUpload, cancelUpload, describeUpload, endUpload } from "./uploads.ts";
 
@@ -67,6 +68,9 @@ async function answerRoute(
       if (size === undefined) throw unknownBlob(route.digest);
       return describeBlob(response, route.digest, size);
     }
+    case "recipe":
+    case "pieces":
+      return await sendCut(request, response, route, content);
     case "manifest":
       if (request.method !== "PUT") return await sendManifest(request, response, route, content);
       return await takeManifest(request, response, route, openOnly(landing).policy);

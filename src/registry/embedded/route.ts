@@ -6,6 +6,7 @@ export type Route =
   | { kind: "base" }
   | { kind: "manifest"; repository: string; reference: string }
   | { kind: "blob"; repository: string; digest: Digest }
+  | { kind: "recipe" | "pieces"; repository: string; digest: Digest }
   | { kind: "tags"; repository: string; query: URLSearchParams }
   | { kind: "uploads"; repository: string; query: URLSearchParams }
   | { kind: "upload"; repository: string; id: string; query: URLSearchParams };
@@ -22,6 +23,8 @@ const METHODS: Record<Route["kind"], readonly string[]> = {
   base: ["GET", "HEAD"],
   manifest: ["GET", "HEAD", "PUT"],
   blob: ["GET", "HEAD"],
+  recipe: ["GET"],
+  pieces: ["POST"],
   tags: ["GET"],
   uploads: ["POST"],
   upload: ["GET", "PATCH", "PUT", "DELETE"],
@@ -52,6 +55,9 @@ function readPath(path: string, query: URLSearchParams): Route {
   }
   if (second === "blobs" && last === "uploads") return { kind: "uploads", repository: repository(2), query };
   if (second === "blobs") return { kind: "blob", repository: repository(2), digest: readDigest(last) };
+  // An extension, as the spec has them: what no client but ours asks for.
+  if (third === "_delta" && (second === "recipe" || second === "pieces"))
+    return { kind: second, repository: repository(3), digest: readDigest(last) };
   if (second === "tags" && last === "list") return { kind: "tags", repository: repository(2), query };
   if (second === "manifests") return { kind: "manifest", repository: repository(2), reference: readReference(last) };
   throw notHere();

@@ -1,0 +1,116 @@
+import { createReadStream } from "node:fs";
+import { open, rm } from "node:fs/promises";
+import { Writable, type Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { AnnouncedLayer } from "../conversation.ts";
+import { BadRecipe } from "../delta/bad-recipe.ts";
+import { decodeRecipe } from "../delta/decode-recipe.ts";
+import { encodeMissing } from "../delta/missing.ts";
+import { Rebuild, takePieces } from "../delta/rebuild.ts";
+import { EngineError } from "../engine/engine.ts";
+import { checkLayer } from "../image/archive/check-layer.ts";
+import type { SizeLimit } from "../image/archive/prove.ts";
+import { hexOf } from "../image/digest.ts";
+import { InvalidImage } from "../image/manifest.ts";
+import { bytes } from "../output/describe.ts";
+import { messageOf } from "../output/errors.ts";
+import type { RegistryClient } from "../registry/client.ts";
+import { refuseWithoutSpace, type LazySpool } from "../store/spool.ts";
+import type { Seeds } from "./seeds.ts";
+
+export interface RebuilderOptions {
+  client: Pick<RegistryClient, "recipe" | "pieces">;
+  repository: string;
+  seeds: Seeds;
+  spool: LazySpool;
+  limit: SizeLimit;
+  signal: AbortSignal;
+  /** Bytes that have come, each time some have. */
+  onBytes: (count: number) => void;
+  /** For --verbose. */
+  onDetail: (text: string) => void;
+}
+
+/** Makes layers of the files of images that are here, and of those pieces that are not (delta/). */
+export class Rebuilder {
+  readonly #options: RebuilderOptions;
+  #bytesFound = 0;
+
+  constructor(options: RebuilderOptions) {
+    this.#options = options;
+  }
+
+  /** Of the layers that came out right, what was here; plain bytes. */
+  get bytesFound(): number {
+    return this.#bytesFound;
+  }
+
+  /**
+   * Makes a layer in a file of the spool. Resolves to its path when it has been proven; to undefined when it must come whole,
+   * because it did not come out right.
+   */
+  async rebuild(layer: AnnouncedLayer): Promise<string | undefined> {
+    const { spool, limit, signal, onDetail } = this.#options;
+    const { diffId, digest, size, mediaType } = layer;
+    const folder = await spool.open();
+    await refuseWithoutSpace(folder, size);
+    const path = folder.pathFor(`${hexOf(diffId)}.made`);
+    try {
+      const found = await this.#make(layer, path);
+      const checked = checkLayer({ blob: { mediaType, digest, size }, diffId, limit });
+      await pipeline(createReadStream(path, { highWaterMark: 1024 * 1024 }), checked, nowhere(), { signal });
+      this.#bytesFound += found;
+      return path;
+    } catch (error) {
+      await rm(path, { force: true });
+      if (!(error instanceof BadRecipe || error instanceof InvalidImage)) throw error;
+      onDetail(`layer ${nameOf(layer)} comes whole: what was made of its pieces is wrong (${messageOf(error)})`);
+      return undefined;
+    }
+  }
+
+  /** Resolves to the bytes of it that were here. */
+  async #make(layer: AnnouncedLayer, path: string): Promise<number> {
+    const { client, repository, signal, onDetail } = this.#options;
+    await using file = await open(path, "w", 0o600);
+    const recipe = this.#counted(await client.recipe(repository, layer.digest, signal));
+    const rebuild = await Rebuild.begin(file, decodeRecipe(recipe, { maxSize: layer.size }));
+    const wanted = rebuild.left.bytes;
+    await this.#takeWhatIsHere(rebuild);
+    const { pieces, bytes: missing } = rebuild.left;
+    onDetail(`of layer ${nameOf(layer)}, ${bytes(wanted - missing)} of ${bytes(wanted)} are in files that are here`);
+    if (pieces > 0) {
+      const list = encodeMissing(rebuild.missing());
+      await rebuild.fill(this.#counted(await client.pieces(repository, layer.digest, list, signal)));
+    }
+    return wanted - missing;
+  }
+
+  /** An engine that does not give its files only makes the layer cost more. */
+  async #takeWhatIsHere(rebuild: Rebuild): Promise<void> {
+    const { seeds, signal, onDetail } = this.#options;
+    if (rebuild.left.pieces === 0) return;
+    try {
+      for await (const tar of seeds.tars(rebuild.roots)) {
+        signal.throwIfAborted();
+        await takePieces(tar, [rebuild]);
+        if (rebuild.left.pieces === 0) return;
+      }
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      onDetail(`the files of images that are here cannot be read: ${messageOf(error)}`);
+    }
+  }
+
+  #counted(body: Readable): Readable {
+    return body.on("data", (chunk: Buffer) => this.#options.onBytes(chunk.length));
+  }
+}
+
+function nameOf({ diffId }: AnnouncedLayer): string {
+  return hexOf(diffId).slice(0, 12);
+}
+
+function nowhere(): Writable {
+  return new Writable({ write: (_chunk, _encoding, done) => done() });
+}

@@ -1,0 +1,21 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { pipeline } from "node:stream/promises";
+import type { Digest } from "../../image/digest.ts";
+import { PACKED_ENCODING } from "../../packing/pack.ts";
+import { unknownBlob } from "./blobs.ts";
+import type { RegistryContent } from "./content.ts";
+import { bodyOf } from "./request-body.ts";
+
+/** An extension of ours: GET of what a layer is made of, and POST of a list of the pieces that are missing. */
+export async function sendCut(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { kind, repository, digest }: { kind: "recipe" | "pieces"; repository: string; digest: Digest },
+  content: RegistryContent,
+): Promise<void> {
+  const cut = (await content.blob(repository, digest))?.cut;
+  if (cut === undefined) throw unknownBlob(digest);
+  const answer = kind === "recipe" ? cut.recipe() : await cut.pieces(bodyOf(request));
+  response.writeHead(200, { "content-type": "application/octet-stream", "content-encoding": PACKED_ENCODING });
+  await pipeline(answer, response);
+}

@@ -1,0 +1,81 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { buildImage, type LayerSpec } from "../testbed/build-image.ts";
+import { startTestbed } from "../testbed/start.ts";
+import type { Testbed } from "../testbed/testbed.ts";
+import { bed, done, dos, rememberEngines, why, type Run } from "./bed.ts";
+
+const FILES = 1000;
+const BYTES = 16_000_000;
+/** Random, so that what is sent of it is as large as it is. */
+const packages: LayerSpec = { name: "packages", bytes: BYTES, files: FILES };
+const base: LayerSpec = { name: "system", bytes: 2_000_000, files: 20 };
+const later = { mtime: 1_700_000_000 };
+
+let containerd: Testbed;
+
+beforeAll(async () => {
+  if (why) return;
+  containerd = await startTestbed({ near: { kind: "28.5-containerd" }, far: { kind: "28.5-containerd" } });
+});
+
+afterAll(async () => await containerd?.[Symbol.asyncDispose]());
+
+describe.skipIf(why).each([
+  ["classic stores", () => bed],
+  ["containerd stores", () => containerd],
+])(`of a layer that is not there, what other images' files have is not sent: %s ${why ?? ""}`, (_, beds) => {
+  let changes: () => Promise<unknown>;
+
+  async function push(image: string, ...options: string[]): Promise<{ run: Run; sent: number }> {
+    const wire = await beds().countWire();
+    const run = await dos(["push", ...options, image, "ssh", "far", `docker-over-ssh pull ${image}`], { on: beds() });
+    return { run, sent: (await wire()).toFar };
+  }
+
+  /** Pushes v1, builds v2 of other layers, pushes that, and sees that it is right and nothing else is there. */
+  async function pushNext(name: string, v1: LayerSpec[], v2: LayerSpec[], ...options: string[]): Promise<number> {
+    const { near, far } = beds();
+    await buildImage(near, `${name}:v1`, v1);
+    expect((await push(`${name}:v1`)).run).toEqual(done);
+    const id = await buildImage(near, `${name}:v2`, v2);
+    changes = await rememberEngines(near, far);
+    const { run, sent } = await push(`${name}:v2`, ...options);
+    expect(run).toEqual(done);
+    expect((await far.docker("run", "--rm", `${name}:v2`)).stdout).toBe(`${name} v2`);
+    if (beds() === bed)
+      expect((await far.docker("image", "inspect", "--format", "{{.Id}}", `${name}:v2`)).stdout).toBe(id);
+    const [here, there] = (await changes()) as { came: string[]; went: string[] }[];
+    expect(here).toEqual({ came: [], went: [] });
+    expect(there?.came.filter((listed) => !listed.startsWith(`${name}:`) && !listed.startsWith(`${name}@`))).toEqual(
+      [],
+    );
+    return sent;
+  }
+
+  test("some files changed", async () => {
+    const sent = await pushNext("some-files", [base, packages], [base, { ...packages, changedFiles: 10 }]);
+    expect(sent).toBeLessThan((10 / FILES) * BYTES + 64_000);
+  });
+
+  test("all rebuilt, with other times", async () => {
+    const sent = await pushNext(
+      "rebuilt",
+      [base, packages],
+      [
+        { ...base, ...later },
+        { ...packages, ...later },
+      ],
+    );
+    expect(sent).toBeLessThan(0.01 * BYTES);
+  });
+
+  test("another base below the same files", async () => {
+    const sent = await pushNext("upgraded", [base, packages], [{ ...base, seed: "next" }, packages]);
+    expect(sent).toBeLessThan(1.05 * base.bytes + 64_000);
+  });
+
+  test("all of a layer goes where it was told so", async () => {
+    const [v1, v2] = [packages, { ...packages, ...later }];
+    expect(await pushNext("whole", [v1], [v2], "--no-delta")).toBeGreaterThan(BYTES);
+  });
+});

@@ -1,0 +1,159 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { Rebuilder } from "../../../src/arrival/rebuilder.ts";
+import type { Seeds } from "../../../src/arrival/seeds.ts";
+import { LayerCutter } from "../../../src/departure/layer-cutter.ts";
+import { BadRecipe } from "../../../src/delta/bad-recipe.ts";
+import { EngineError } from "../../../src/engine/engine.ts";
+import { newRunId } from "../../../src/engine/run-id.ts";
+import { sizeLimit } from "../../../src/image/archive/prove.ts";
+import { digestOf } from "../../../src/image/digest.ts";
+import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
+import { CODECS } from "../../../src/packing/codecs.ts";
+import { PacedPacker } from "../../../src/packing/pace.ts";
+import { unpack } from "../../../src/packing/unpack.ts";
+import type { StoredBlob } from "../../../src/registry/embedded/content.ts";
+import { lazySpool, type LazySpool } from "../../../src/store/spool.ts";
+import { makeTar } from "../image/archive/make-tar.ts";
+import { pseudoRandomBytes } from "../image/archive/pseudo-random.ts";
+
+const FILE = 40_000;
+let folder: string;
+let sending: LazySpool;
+let receiving: LazySpool;
+let v1: Buffer;
+let v2: Buffer;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), "dos-rebuilder-"));
+  const env = { XDG_CACHE_HOME: folder };
+  [sending, receiving] = [lazySpool(env, newRunId()), lazySpool(env, newRunId())];
+  const file = (index: number, seed: number) => ({ name: `app/${index}`, content: pseudoRandomBytes(FILE, seed) });
+  const files = Array.from({ length: 20 }, (_, index) => file(index, index));
+  v1 = await makeTar(files);
+  v2 = await makeTar([...files.slice(0, 19), file(19, 1000)]);
+});
+
+afterEach(async () => {
+  await sending[Symbol.asyncDispose]();
+  await receiving[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true });
+});
+
+async function cutLayer(plain: Buffer): Promise<StoredBlob> {
+  const cutter = new LayerCutter(sending, new PacedPacker(CODECS[0]));
+  return await cutter.cut(digestOf(plain), Readable.from(chunksOf(plain)));
+}
+
+function* chunksOf(bytes: Buffer): Generator<Buffer> {
+  for (let at = 0; at < bytes.length; at += 65_000) yield bytes.subarray(at, at + 65_000);
+}
+
+const seedsOf = (...tars: Buffer[]): Seeds => ({
+  async *tars() {
+    for (const tar of tars) yield Readable.from(chunksOf(tar));
+  },
+  [Symbol.asyncDispose]: async () => {},
+});
+
+/** What has come of a layer, over a way that may change what passes. */
+async function rebuild(
+  plain: Buffer,
+  { cut }: StoredBlob,
+  seeds: Seeds,
+  spoil: { recipe?: (bytes: Buffer) => Buffer; pieces?: (bytes: Buffer) => Buffer } = {},
+) {
+  const details: string[] = [];
+  let pieceBytes = 0;
+  const whole = async (packed: Readable | undefined) => await buffer(unpack(packed ?? Readable.from([])));
+  const rebuilder = new Rebuilder({
+    client: {
+      recipe: async () => {
+        const bytes = await whole(cut?.recipe());
+        return Readable.from([spoil.recipe?.(bytes) ?? bytes]);
+      },
+      async pieces(_repository, _digest, missing) {
+        const bytes = await whole(await cut?.pieces(Readable.from([missing])));
+        pieceBytes += bytes.length;
+        return Readable.from([spoil.pieces?.(bytes) ?? bytes]);
+      },
+    },
+    repository: "app",
+    seeds,
+    spool: receiving,
+    limit: sizeLimit(),
+    signal: new AbortController().signal,
+    onBytes: () => {},
+    onDetail: (text) => details.push(text),
+  });
+  const digest = digestOf(plain);
+  const layer = { diffId: digest, digest, mediaType: MEDIA_TYPE.ociLayer, size: plain.length, isCut: true };
+  const path = await rebuilder.rebuild(layer);
+  return { path, pieceBytes, details, bytesFound: rebuilder.bytesFound };
+}
+
+test("a layer is made of another one's files, and of those that have changed", async () => {
+  const { path, pieceBytes, bytesFound } = await rebuild(v2, await cutLayer(v2), seedsOf(v1));
+  expect(readFileSync(path ?? "").equals(v2)).toBe(true);
+  expect(pieceBytes).toBe(FILE);
+  expect(bytesFound).toBe(19 * FILE);
+});
+
+test("of what is all here, nothing is asked for", async () => {
+  const blob = await cutLayer(v2);
+  const { path, pieceBytes } = await rebuild(v2, blob, seedsOf(v1.subarray(0, 5000), v2));
+  expect(readFileSync(path ?? "").equals(v2)).toBe(true);
+  expect(pieceBytes).toBe(0);
+});
+
+test("an engine that does not give its files only makes it cost more", async () => {
+  const seeds: Seeds = {
+    // oxlint-disable-next-line require-yield
+    async *tars() {
+      throw new EngineError("no container can be made");
+    },
+    [Symbol.asyncDispose]: async () => {},
+  };
+  const { path, pieceBytes, details } = await rebuild(v2, await cutLayer(v2), seeds);
+  expect(readFileSync(path ?? "").equals(v2)).toBe(true);
+  expect(pieceBytes).toBe(20 * FILE);
+  expect(details[0]).toContain("no container can be made");
+});
+
+const flipped = (bytes: Buffer): Buffer => Buffer.from(bytes).fill((bytes[100] ?? 0) ^ 1, 100, 101);
+
+test.each([
+  ["a recipe of another layer", { recipe: flipped }],
+  ["a recipe that is cut off", { recipe: (bytes: Buffer) => bytes.subarray(0, -1) }],
+  ["other pieces than were asked for", { pieces: flipped }],
+  ["a piece too few", { pieces: (bytes: Buffer) => bytes.subarray(0, -1) }],
+  ["a piece too many", { pieces: (bytes: Buffer) => Buffer.concat([bytes, bytes]) }],
+])("%s: the layer must come whole, and nothing is left of it", async (_, spoil) => {
+  const { path, details, bytesFound } = await rebuild(v2, await cutLayer(v2), seedsOf(v1), spoil);
+  expect(path).toBeUndefined();
+  expect(bytesFound).toBe(0);
+  expect(details.at(-1)).toContain("comes whole");
+  const spool = await receiving.open();
+  expect(existsSync(spool.pathFor(`${digestOf(v2).slice(7)}.made`))).toBe(false);
+});
+
+test("all of a layer can be had as well, also in part", async () => {
+  const blob = await cutLayer(v2);
+  expect(blob.size).toBe(v2.length);
+  expect((await buffer(await blob.open())).equals(v2)).toBe(true);
+  expect((await buffer(await blob.open({ first: 10, last: 700 }))).equals(v2.subarray(10, 701))).toBe(true);
+  expect((await buffer(unpack(blob.packed?.() ?? Readable.from([])))).equals(v2)).toBe(true);
+});
+
+test.each([
+  ["too long", Buffer.alloc(1000, 1)],
+  ["of pieces that are not there", Buffer.from([50, 1])],
+  ["cut off", Buffer.from([128])],
+])("a list of missing pieces that is %s is refused", async (_, list) => {
+  const { cut } = await cutLayer(v2);
+  await expect(cut?.pieces(Readable.from([list]))).rejects.toBeInstanceOf(BadRecipe);
+});
