@@ -20,6 +20,8 @@ export interface TransferRequest {
   platform?: string | undefined;
   /** ms */
   timeout?: number | undefined;
+  /** --bwlimit, bytes a second, each way; 0 is no limit */
+  bwlimit?: number | undefined;
   /** --sudo */
   sudo?: boolean | undefined;
   /** --no-delta is false */
@@ -86,13 +88,14 @@ export function summarize(
 
 /** What a tunnel needs to be opened for a side of a transfer. */
 export function tunnelFor(role: Role, request: TransferRequest, { output, signal }: Surroundings): TunnelOptions {
-  const { image, command, timeout } = request;
+  const { image, command, timeout, bwlimit } = request;
   return {
     role,
     tool: VERSION,
     image,
     command,
     timeout,
+    rate: bwlimit,
     signal,
     onFarLine: (line) => output.far(line),
     onDetail: (text) => output.detail(text),

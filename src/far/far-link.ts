@@ -1,5 +1,4 @@
 import { Failure } from "../output/errors.ts";
-import { LEAVE_TIMEOUT } from "../stdio-tunnel/constants.ts";
 import { spawnFar, type FarProcess } from "../stdio-tunnel/child-process.ts";
 import type { TransferRequest, Surroundings } from "../transfer.ts";
 
@@ -25,6 +24,7 @@ export interface FarLink extends AsyncDisposable {
 export function runFar(
   command: readonly string[],
   { words, byHand }: Pick<FarLink, "words" | "byHand">,
+  { bwlimit }: TransferRequest,
   { output }: Surroundings,
 ): FarLink {
   const lines: string[] = [];
@@ -35,7 +35,7 @@ export function runFar(
     if (lines.length > KEPT_LINES) lines.shift();
     output.far(line);
   };
-  const far = spawnFar([...deaf, ...command], onLine, LEAVE_TIMEOUT, words);
+  const far = spawnFar([...deaf, ...command], onLine, { words, rate: bwlimit });
   return {
     far,
     words,

@@ -29,7 +29,7 @@ export function wayToFar(role: Role, request: FarRequest, around: Surroundings):
   }
   const words = request.command.join(" ");
   if (!/\bsystem\s+dial-stdio$/.test(words)) return wayByCommand(role, request, around);
-  const start = (): FarLink => runFar(request.command, { words, byHand: words }, around);
+  const start = (): FarLink => runFar(request.command, { words, byHand: words }, request, around);
   return throughEngine(role, request, around, () => ({
     address: { host: `\`${words}\``, source: "over its stdin and stdout" },
     link: start(),
@@ -41,7 +41,8 @@ export function wayToFar(role: Role, request: FarRequest, around: Surroundings):
 function wayToPlace(place: SshPlace, role: Role, request: FarRequest, around: Surroundings): Way {
   const { output } = around;
   const named = { words: place.name, byHand: tryByHand(place.address) };
-  const start = (): FarLink => runFar(sshCommand(place, farWords(role, request), request.sudo === true), named, around);
+  const command = sshCommand(place, farWords(role, request), request.sudo === true);
+  const start = (): FarLink => runFar(command, named, request, around);
   return async (use) => {
     await using link = start();
     const program = await whatIsThere(link, place, request, around);

@@ -5,6 +5,7 @@ import { LAST_WORDS_TIMEOUT, LEAVE_TIMEOUT } from "./constants.ts";
 import { FarFailure } from "./failures.ts";
 import { HandshakeError } from "./handshake.ts";
 import { onLines } from "../streams/lines.ts";
+import { readAtRate, writeAtRate } from "../streams/rate.ts";
 import { within } from "../streams/within.ts";
 import { StdioTransport } from "./transport.ts";
 
@@ -33,20 +34,26 @@ export interface FarProcess extends AsyncDisposable {
   explain(failure: unknown): Promise<unknown>;
 }
 
+export interface SpawnOptions {
+  /** ms the child is given to leave, first by itself, then after SIGTERM. */
+  leaveTimeout?: number | undefined;
+  /** What messages call it. */
+  words?: string | undefined;
+  /** Bytes a second that may go into it, and as many that may come out of it. */
+  rate?: number | undefined;
+}
+
 /**
  * Runs `command` (a program and its arguments, passed on as they are; no shell) with pipes for stdin and stdout.
  * Lines of its stderr go to `onStderr` as they come, also an unfinished one that a prompt leaves.
  *
  * Disposing closes its stdin, waits for it to leave, then sends SIGTERM and SIGKILL (PROTOCOL.md, 5), `leaveTimeout` ms
  * apart.
- *
- * @param words what messages call it
  */
 export function spawnFar(
   command: readonly string[],
   onStderr: (line: string) => void,
-  leaveTimeout: number = LEAVE_TIMEOUT,
-  words: string = command.join(" "),
+  { leaveTimeout = LEAVE_TIMEOUT, words = command.join(" "), rate }: SpawnOptions = {},
 ): FarProcess {
   const [file = "", ...args] = command;
   const child = execa(file, args, {
@@ -58,7 +65,8 @@ export function spawnFar(
     forceKillAfterDelay: leaveTimeout,
   });
   onLines(child.stderr, onStderr);
-  const { stdin, stdout } = child;
+  const stdin = writeAtRate(child.stdin, rate);
+  const stdout = readAtRate(child.stdout, rate);
   stdin.on("error", () => {}); // EPIPE after the child has left: its exit says more
   const exit = exitOf(child);
   let transport: StdioTransport | undefined;

@@ -37,6 +37,11 @@ export const FAREWELL_TIMEOUT = 2_000;
 /** ms without a byte from the far end after which the link is called dead. */
 export const SILENCE_TIMEOUT = 20_000;
 export const TICKS_PER_SILENCE = 4;
+/**
+ * PINGs that may be unanswered, of which each end sends the next all the same: on a slow link, an answer waits behind minutes of
+ * data. Node's default of 10 makes an end fall silent that has only to listen, after two silence limits and a half.
+ */
+export const MAX_UNANSWERED_PINGS = 10_000;
 
 // 5. End
 /** ms between closing stdin and SIGTERM, and between SIGTERM and SIGKILL. */

@@ -19,6 +19,8 @@ export interface TunnelOptions {
   timeout?: number | undefined;
   /** ms the far command is given to leave, first by itself, then after SIGTERM. */
   leaveTimeout?: number | undefined;
+  /** Bytes a second that may go to the far end, and as many that may come from it. One that runs already has its own. */
+  rate?: number | undefined;
   signal: AbortSignal;
   /** Lines that the far command writes to its stderr. */
   onFarLine: (line: string) => void;
@@ -38,17 +40,17 @@ export async function overTunnel<T>(
   options: TunnelOptions,
   use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const { role, tool, image, command, timeout, leaveTimeout, signal } = options;
+  const { role, tool, image, command, timeout, leaveTimeout, rate, signal } = options;
   signal.throwIfAborted();
   const spawner = command.length > 0;
   if (!spawner) refuseTerminal(role, image);
   if (spawner && options.far === undefined) options.onDetail(`running ${command.join(" ")}`);
   const start = async (): Promise<FarProcess> => {
     const { spawnFar } = await import("./child-process.ts"); // with its library: 50 ms that a spawned end need not spend
-    return spawnFar(command, options.onFarLine, leaveTimeout);
+    return spawnFar(command, options.onFarLine, { leaveTimeout, rate });
   };
   await using far: FarProcess | undefined = options.far ?? (spawner ? await start() : undefined);
-  const transport = far?.transport ?? ownStdio();
+  const transport = far?.transport ?? ownStdio(rate);
   transport.on("error", () => {});
   try {
     const hello = { protocol: PROTOCOL_VERSION, tool, role, features: [], image };

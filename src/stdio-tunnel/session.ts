@@ -6,6 +6,7 @@ import {
   FAREWELL_TIMEOUT,
   MAX_FRAME,
   MAX_STREAMS,
+  MAX_UNANSWERED_PINGS,
   SESSION_WINDOW,
   SILENCE_TIMEOUT,
   STREAM_WINDOW,
@@ -69,7 +70,7 @@ export class Tunnel implements AsyncDisposable {
       enablePush: false,
     };
     // MB that a session may hold, headers and queued frames included: Node's default of 10 is less than our windows.
-    const options = { settings, maxSessionMemory: 128 };
+    const options = { settings, maxSessionMemory: 128, maxOutstandingPings: MAX_UNANSWERED_PINGS };
     transport.on("error", (error) => this.#lose(error));
     transport.once("end", () => this.#lose());
     this.#closed = new Promise((resolve) => (transport.closed ? resolve() : transport.once("close", resolve)));

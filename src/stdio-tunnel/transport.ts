@@ -1,6 +1,7 @@
 import { fstatSync } from "node:fs";
 import { Socket } from "node:net";
 import { Duplex, type Readable, type Writable } from "node:stream";
+import { readAtRate, writeAtRate } from "../streams/rate.ts";
 import { MAX_BACKLOG } from "./constants.ts";
 
 type Done = (error?: Error | null) => void;
@@ -99,13 +100,15 @@ export class StdioTransport extends Duplex {
  * `process.stdout` writes to pipes synchronously and would stop the whole process while the far end is not reading
  * (Node's "Process I/O" note), so the descriptors are opened as sockets of their own. Files and devices
  * (`< /dev/null`) cannot be sockets; there the standard streams do.
+ *
+ * @param rate bytes a second that may come in, and as many that may go out
  */
-export function ownStdio(): StdioTransport {
+export function ownStdio(rate?: number): StdioTransport {
   const isStream = (fd: number): boolean => {
     const kind = fstatSync(fd);
     return kind.isFIFO() || kind.isSocket();
   };
   const source = isStream(0) ? new Socket({ fd: 0, readable: true, writable: false }) : process.stdin;
   const sink = isStream(1) ? new Socket({ fd: 1, readable: false, writable: true }) : process.stdout;
-  return new StdioTransport(source, sink);
+  return new StdioTransport(readAtRate(source, rate), writeAtRate(sink, rate));
 }

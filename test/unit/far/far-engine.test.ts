@@ -36,13 +36,14 @@ afterEach(async () => {
 async function open(timeout = 10_000, line: readonly string[] = command): Promise<FarEngine> {
   const output = { far: (text: string) => shown.push(text), detail: () => {} } as unknown as Output;
   const around = { output, signal: stop.signal, env: process.env };
-  const again = () => runFar(line, { words, byHand: words }, around);
+  const request = { image: "app:v1", command: line, timeout };
+  const again = () => runFar(line, { words, byHand: words }, request, around);
   const address = { host: `\`${words}\``, source: "over its stdin and stdout" };
   return await openFarEngine({
     address,
     link: again(),
     again,
-    request: { image: "app:v1", command: line, timeout },
+    request,
     around,
   });
 }

@@ -236,7 +236,7 @@ describe("what goes wrong here", () => {
 
 describe("the end of a far command", () => {
   test("is waited for, when all went well", async () => {
-    const far = spawnFar(farProgram("never-answers.mjs"), () => {}, 5_000);
+    const far = spawnFar(farProgram("never-answers.mjs"), () => {}, { leaveTimeout: 5_000 });
     await far[Symbol.asyncDispose]();
     await far[Symbol.asyncDispose]();
     expect([far.stdin, far.stdout].map(({ destroyed }) => destroyed)).toEqual([true, true]);
@@ -265,7 +265,7 @@ describe("the end of a far command", () => {
   });
 
   test("changes nothing about a failure that it has nothing to do with", async () => {
-    const far = spawnFar(farProgram("exits.mjs", "1"), () => {}, 50);
+    const far = spawnFar(farProgram("exits.mjs", "1"), () => {}, { leaveTimeout: 50 });
     const failure = new Failure("no-space", "the disk is full");
     expect(await far.explain(failure)).toBe(failure);
     const bug = new TypeError("x is not a function");

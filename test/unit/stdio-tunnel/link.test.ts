@@ -65,7 +65,7 @@ describe.each<[Role, Role]>([
   });
 
   test("is stopped: silence is a lost link, and it is not left behind", async () => {
-    const child = spawnFar(command, () => {}, 50);
+    const child = spawnFar(command, () => {}, { leaveTimeout: 50 });
     const tunnel = await openEnd(child.transport, "spawner", role, 1000);
     const pid = await pidOf(tunnel);
     process.kill(pid, "SIGSTOP");

@@ -1,0 +1,32 @@
+/** A line that takes far longer than the silence limit to carry what has been written is alive. PROTOCOL.md, 4. */
+import { PassThrough } from "node:stream";
+import { expect, test } from "vitest";
+import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
+import { readAtRate, writeAtRate } from "../../../src/streams/rate.ts";
+import { pseudoRandom, sha256 } from "../../fixtures/far/pseudo-random.ts";
+import { tunnelPair } from "./carriers.ts";
+
+const RATE = 40_000;
+/** ms; four ticks, and ten of them are far less than the bytes take. */
+const SILENCE = 400;
+const BYTES = 120_000;
+
+test.each(["the end that sends", "the end that receives", "both"])(
+  "held back by %s: answers wait behind the data, signs of life do not",
+  async (who) => {
+    const [there, back] = [new PassThrough(), new PassThrough()];
+    const sends = who === "the end that receives" ? undefined : RATE;
+    const receives = who === "the end that sends" ? undefined : RATE;
+    const { sender, receiver } = await tunnelPair(
+      [
+        new StdioTransport(readAtRate(there, sends), writeAtRate(back, sends)),
+        new StdioTransport(readAtRate(back, receives), writeAtRate(there, receives)),
+      ],
+      SILENCE,
+    );
+    sender.listen("random", (stream) => void pseudoRandom(1, BYTES).pipe(stream.resume()));
+    expect(await sha256(receiver.connect("random").end())).toBe(await sha256(pseudoRandom(1, BYTES)));
+    expect([sender.signal.aborted, receiver.signal.aborted]).toEqual([false, false]);
+    await Promise.all([sender.close(), receiver.close()]);
+  },
+);

@@ -1,0 +1,262 @@
+/** Bytes at a rate: time is counted, never waited for. */
+import { PassThrough, Readable, Writable } from "node:stream";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { readAtRate, writeAtRate } from "../../../src/streams/rate.ts";
+import { TokenBucket } from "../../../src/streams/token-bucket.ts";
+import { text } from "../../fixtures/far/contents.ts";
+
+beforeEach(() => vi.useFakeTimers());
+afterEach(() => vi.useRealTimers());
+
+const kB = 1024;
+/** Bytes that may pass at once, at rates of up to 160 kB/s. */
+const BURST = 16 * kB;
+
+/** Each byte is its place in the whole. */
+const numbered = (length: number): Buffer => Buffer.from(Array.from({ length }, (_, at) => at % 251));
+
+/** Is done with a chunk when it is told to. */
+class Slow extends Writable {
+  readonly taken: Buffer[] = [];
+  go: () => void = () => {};
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.taken.push(chunk);
+    this.go = done;
+  }
+}
+
+/** The two ways, with what has passed on them: bytes are put in at one end and counted at the other. */
+const ways = {
+  read(rate: number, all: Buffer) {
+    const source = Readable.from(pieces(all), { objectMode: false });
+    return collect(readAtRate(source, rate));
+  },
+  write(rate: number, all: Buffer) {
+    const sink = new PassThrough();
+    Readable.from(pieces(all), { objectMode: false }).pipe(writeAtRate(sink, rate));
+    return collect(sink);
+  },
+};
+
+function* pieces(all: Buffer): Generator<Buffer> {
+  for (let at = 0; at < all.length; at += 50_000) yield all.subarray(at, at + 50_000);
+}
+
+function collect(stream: Readable) {
+  const passed: Buffer[] = [];
+  stream.on("data", (chunk: Buffer) => passed.push(chunk));
+  return { stream, bytes: () => Buffer.concat(passed) };
+}
+
+describe.each(["read", "write"] as const)("to %s", (way) => {
+  test.each([512, 3 * kB, 100 * kB, 50_000 * kB])("at %i bytes a second: never more, hardly less", async (rate) => {
+    const seconds = 20;
+    const all = numbered(Math.min(rate * seconds * 2, 8_000_000));
+    const { stream, bytes } = ways[way](rate, all);
+    const burst = Math.max(BURST, rate / 10);
+    for (let ms = 0; ms < seconds * 1000 && bytes().length < all.length; ms += 50) {
+      await vi.advanceTimersByTimeAsync(ms === 0 ? 0 : 50);
+      const { length } = bytes();
+      expect(length).toBeLessThanOrEqual(burst + (rate * ms) / 1000);
+      expect(length).toBeGreaterThanOrEqual(Math.min(all.length, burst / 2 + (rate * ms) / 1000) * 0.95);
+    }
+    stream.destroy();
+    expect(bytes().equals(all.subarray(0, bytes().length))).toBe(true);
+  });
+
+  test("all comes, in order, and its end", async () => {
+    const all = numbered(300 * kB);
+    const { stream, bytes } = ways[way](100 * kB, all);
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(stream.readableEnded).toBe(false);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(stream.readableEnded).toBe(true);
+    expect(bytes().equals(all)).toBe(true);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("a pause is made good by one burst, and no more", async () => {
+    const through = new PassThrough();
+    const sink = new PassThrough();
+    const rated = way === "read" ? readAtRate(through, 10 * kB) : writeAtRate(sink, 10 * kB);
+    const { bytes } = collect(way === "read" ? (rated as Readable) : sink);
+    const into = way === "read" ? through : (rated as Writable);
+    into.write(numbered(BURST));
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(bytes().length).toBe(BURST);
+    into.write(numbered(100 * kB));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(bytes().length).toBe(2 * BURST);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(bytes().length).toBe(2 * BURST + 10 * kB);
+  });
+});
+
+test("pieces are neither crumbs nor jolts", async () => {
+  const sizes: number[] = [];
+  readAtRate(Readable.from([numbered(500 * kB)], { objectMode: false }), 100 * kB).on("data", (chunk: Buffer) =>
+    sizes.push(chunk.length),
+  );
+  await vi.advanceTimersByTimeAsync(3000);
+  const [first = 0, ...others] = sizes;
+  expect(first).toBe(BURST);
+  expect(Math.min(...others)).toBeGreaterThanOrEqual(5 * kB);
+  expect(Math.max(...others)).toBeLessThanOrEqual(6 * kB);
+});
+
+test("a timer that is late loses nothing, one that is very late no more than a burst holds", () => {
+  const bucket = new TokenBucket(1000 * kB);
+  expect(bucket.take(1_000_000)).toBe(100 * kB);
+  expect(bucket.take(1_000_000)).toBe(0);
+  expect(bucket.wait(1_000_000)).toBe(50);
+  expect(bucket.wait(kB)).toBe(1);
+  vi.advanceTimersByTime(90);
+  expect(bucket.take(1_000_000)).toBe(90 * kB);
+  vi.advanceTimersByTime(5000);
+  expect(bucket.take(1_000_000)).toBe(100 * kB);
+});
+
+test("without a rate, or with none, a stream is itself", () => {
+  const stream = new PassThrough();
+  for (const rate of [undefined, 0]) {
+    expect(readAtRate(stream, rate)).toBe(stream);
+    expect(writeAtRate(stream, rate)).toBe(stream);
+  }
+});
+
+describe("who does not take what comes holds it back", () => {
+  test("a reader: of an endless source, a little waits", async () => {
+    let given = 0;
+    const source = new Readable({
+      read() {
+        given += 10_000;
+        this.push(Buffer.alloc(10_000));
+      },
+    });
+    const rated = readAtRate(source, 1000 * kB);
+    rated.read(0);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(given).toBeLessThan(200_000);
+    rated.destroy();
+  });
+
+  test("a sink: a write is done when it has taken all of it", async () => {
+    const sink = new Slow({ highWaterMark: 1 });
+    const rated = writeAtRate(sink, 1000 * kB);
+    const done = vi.fn<() => void>();
+    expect(rated.write(numbered(150 * kB), done)).toBe(false);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(sink.taken.map(({ length }) => length)).toEqual([100 * kB]);
+    sink.go();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(sink.taken.map(({ length }) => length)).toEqual([100 * kB, 50 * kB]);
+    expect(done).not.toHaveBeenCalled();
+    sink.go();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(done).toHaveBeenCalledOnce();
+  });
+
+  test("the rate: what is written waits to be counted, and drains", async () => {
+    const rated = writeAtRate(new PassThrough().resume(), 10 * kB);
+    expect(rated.write(numbered(BURST + 5 * kB))).toBe(false);
+    expect(rated.writableLength).toBe(BURST + 5 * kB);
+    const drained = vi.fn<() => void>();
+    rated.once("drain", drained);
+    await vi.advanceTimersByTimeAsync(499);
+    expect(drained).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(drained).toHaveBeenCalledOnce();
+  });
+});
+
+describe("errors and ends", () => {
+  test("what a source fails with, its reader hears at once", async () => {
+    const source = new PassThrough();
+    const rated = readAtRate(source, kB);
+    source.write(numbered(100 * kB));
+    const failed = vi.fn<(error: Error) => void>();
+    rated.once("error", failed).resume();
+    await vi.advanceTimersByTimeAsync(1000);
+    source.destroy(new Error("EIO"));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(failed).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ message: "EIO" }));
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("a source that closes without an end has ended, when all of it has passed", async () => {
+    const source = new PassThrough();
+    const rated = readAtRate(source, 10 * kB);
+    const { bytes } = collect(rated);
+    source.write(numbered(BURST + 10 * kB));
+    await vi.advanceTimersByTimeAsync(0);
+    source.destroy();
+    await vi.advanceTimersByTimeAsync(500);
+    expect(rated.readableEnded).toBe(false);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(rated.readableEnded).toBe(true);
+    expect(bytes()).toHaveLength(BURST + 10 * kB);
+  });
+
+  test("a source that somebody else resumes, as Node does with an ended child's, loses nothing", async () => {
+    const source = new PassThrough();
+    const { bytes } = collect(readAtRate(source, 10 * kB));
+    const all = numbered(BURST + 20 * kB);
+    for (const piece of [all.subarray(0, BURST), all.subarray(BURST, -kB), all.subarray(-kB)]) {
+      source.write(piece);
+      source.resume();
+      await vi.advanceTimersByTimeAsync(0);
+    }
+    source.end();
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(bytes().equals(all)).toBe(true);
+  });
+
+  test("what a sink fails with, its writer hears", async () => {
+    const sink = new PassThrough();
+    const rated = writeAtRate(sink, kB);
+    const failed = vi.fn<(error: Error) => void>();
+    rated.once("error", failed);
+    rated.write(numbered(100 * kB));
+    sink.destroy(Object.assign(new Error("EPIPE")));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(failed).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ message: "EPIPE" }));
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("a sink that is gone takes no more", async () => {
+    const sink = new PassThrough();
+    const rated = writeAtRate(sink, kB).on("error", () => {});
+    sink.destroy();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(rated.destroyed).toBe(true);
+    const refused = vi.fn<(error?: Error | null) => void>();
+    rated.write("words", refused);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(refused).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ code: "ERR_STREAM_DESTROYED" }));
+  });
+
+  test("the end of what is written comes behind it", async () => {
+    const sink = new PassThrough();
+    const said = text(sink);
+    const rated = writeAtRate(sink, kB);
+    rated.write("");
+    rated.end("good-bye");
+    await vi.advanceTimersByTimeAsync(0);
+    expect(await said).toBe("good-bye");
+  });
+
+  test("destroying either destroys what is behind it, and leaves no timer", async () => {
+    const [source, sink] = [new PassThrough(), new PassThrough().resume()];
+    const [reading, writing] = [readAtRate(source, kB), writeAtRate(sink, kB)];
+    source.write(numbered(100 * kB));
+    writing.write(numbered(100 * kB));
+    reading.resume();
+    await vi.advanceTimersByTimeAsync(100);
+    expect(vi.getTimerCount()).toBe(2);
+    reading.destroy();
+    writing.destroy();
+    await vi.advanceTimersByTimeAsync(0);
+    expect([source.destroyed, sink.destroyed]).toEqual([true, true]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
