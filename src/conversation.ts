@@ -3,6 +3,7 @@ import { isRunId, type RunId } from "./engine/run-id.ts";
 import type { Digest } from "./image/digest.ts";
 import type { Descriptor } from "./image/manifest.ts";
 import { parseReference } from "./image/reference.ts";
+import { InvalidChoice, parseChoice, type Choice } from "./packing/choice.ts";
 import { Failure } from "./output/errors.ts";
 import type { Output, Progress } from "./output/output.ts";
 import type { Message } from "./stdio-tunnel/control.ts";
@@ -50,6 +51,8 @@ export interface Want {
   codecs: readonly string[];
   /** The receiver has images with files that may be in these layers: they can be sent in pieces (delta/). */
   delta: boolean;
+  /** How layers are to be packed, when the receiver was told; the sender may have been told something else. */
+  compress?: Choice;
 }
 
 /** What was wanted is in the registry behind the tunnel. */
@@ -120,13 +123,14 @@ export function parseAbout({ diffIds, platform, configDigest }: Message): About 
   };
 }
 
-export function parseWant({ diffIds, whole, nothing, codecs = [], delta }: Message): Want {
+export function parseWant({ diffIds, whole, nothing, codecs = [], delta, compress }: Message): Want {
   return {
     diffIds: list(diffIds).map((id) => matching(id, DIGEST)),
     whole: whole === true,
     nothing: nothing === true,
     codecs: list(codecs).map((name) => text(name)),
     delta: delta === true,
+    ...(compress === undefined ? {} : { compress: choice(compress) }),
   };
 }
 
@@ -234,6 +238,14 @@ function matching(value: unknown, form: RegExp): string {
   const words = text(value);
   if (!form.test(words)) throw malformed("name");
   return words;
+}
+
+function choice(value: unknown): Choice {
+  try {
+    return parseChoice(text(value));
+  } catch (error) {
+    throw error instanceof InvalidChoice ? malformed("choice") : error;
+  }
 }
 
 function count(value: unknown): number {

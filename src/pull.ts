@@ -7,6 +7,8 @@ import { newRunId } from "./engine/run-id.ts";
 import type { Digest } from "./image/digest.ts";
 import type { Reference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
+import { refuseLacking } from "./packing/agree.ts";
+import { choiceText } from "./packing/choice.ts";
 import { CODECS } from "./packing/codecs.ts";
 import { openTarget, readAsked } from "./places.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
@@ -44,6 +46,7 @@ export async function pull(
   refuseBlindPull(request);
   const image = readAsked(request);
   const spawner = request.command.length > 0;
+  if (spawner) refuseLacking(request.compress, "receiving"); // what the spawned side lacks, the sending side sees
   await using place = openTarget(request, around);
   // What must be so before anything is sent: the engine answers, and can hold the name.
   const atHand = place.opened.then((target) => target.nameFor(image));
@@ -61,8 +64,19 @@ export async function pull(
 }
 
 /** What an engine pulls by itself does not pass through our hands. */
-function refuseBlindPull({ via, maxSize }: PullRequest): void {
-  if (via !== "pull" || maxSize === undefined) return;
+function refuseBlindPull({ via, maxSize, compress }: PullRequest): void {
+  if (via !== "pull") return;
+  if (compress !== undefined && compress.how !== "auto") {
+    throw new Failure(
+      "usage",
+      "--compress has no meaning when the engine pulls by itself: it takes blobs as they are",
+      {
+        expected: "--compress or --via pull, not both",
+        hint: "Leave one of them out.",
+      },
+    );
+  }
+  if (maxSize === undefined) return;
   throw new Failure("usage", "--max-size cannot be watched over when the engine pulls by itself", {
     expected: "--max-size or --via pull, not both",
     hint: "Leave --via pull out.",
@@ -87,7 +101,8 @@ export async function receive(
   checkPlatform(about.platform, request.platform, target, (text) => output.warn(text));
   const obtain = async (want: Wish): Promise<Obtained> => {
     const announced = hearLayers(tunnel, want.diffIds);
-    await tunnel.send({ type: "want", ...want, codecs: request.inProcess ? [] : CODECS.map(({ name }) => name) });
+    const codecs = request.inProcess ? [] : CODECS.map(({ name }) => name);
+    await tunnel.send({ type: "want", ...want, codecs, compress: request.compress && choiceText(request.compress) });
     const offer = parseOffer(await unlessAborted(tunnel.next("offer"), signal));
     return { offer, announced };
   };

@@ -13,6 +13,7 @@ import { isPlatform } from "./engine/platform.ts";
 import { newRunId } from "./engine/run-id.ts";
 import { fullName } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
+import { agreeOnPacking, refuseLacking } from "./packing/agree.ts";
 import { openSource, readReference } from "./places.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import {
@@ -46,10 +47,11 @@ export async function push(
 ): Promise<void> {
   const started = performance.now();
   const spawner = request.command.length > 0;
+  if (spawner) refuseLacking(request.compress, "sending"); // the spawned side tells it through the tunnel
   await using place = openSource(request, around);
   const atHand = place.opened.then(async (source) => await source.check(request.platform));
   if (spawner) await atHand; // an image that is not there is told before anything is started
-  else atHand.catch(() => {}); // the spawned side tells it through the tunnel
+  else atHand.catch(() => {}); // as above
 
   await way(async (tunnel, stop, wire) => {
     await unlessAborted(atHand, stop);
@@ -83,9 +85,11 @@ export async function send(
     });
   }
 
+  const { compress: theirs, codecs } = want;
+  const packing = agreeOnPacking({ own: request.compress, theirs, codecs: request.inProcess ? [] : codecs });
   const runs = [run, ask.run] as const;
   const announce = (layer: AnnouncedLayer): void => void tunnel.send({ type: "layer", ...layer });
-  await using departure = await found.depart({ want, runs, env, output, signal, onProgress, announce });
+  await using departure = await found.depart({ want, packing, runs, env, output, signal, onProgress, announce });
   tunnel.listen(REGISTRY_SERVICE, (stream) => departure.accept(stream));
   output.detail(
     `offering ${want.diffIds.length} of ${diffIds.length} layers of ${fullName(image)} for ${found.platform}`,

@@ -7,6 +7,7 @@ import type { Output } from "./output/output.ts";
 import type { Role } from "./stdio-tunnel/handshake.ts";
 import { overTunnel, type TunnelOptions } from "./stdio-tunnel/open.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
+import type { Choice } from "./packing/choice.ts";
 import { VERSION } from "./version.ts";
 
 /** What push and pull are asked for, as the command line has it. */
@@ -20,6 +21,8 @@ export interface TransferRequest {
   platform?: string | undefined;
   /** ms */
   timeout?: number | undefined;
+  /** --compress; of both sides, the sending one decides */
+  compress?: Choice | undefined;
   /** --bwlimit, bytes a second, each way; 0 is no limit */
   bwlimit?: number | undefined;
   /** --sudo */

@@ -8,7 +8,7 @@ import type { Queue } from "../streams/queue.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
 
 /** What is wanted of an image. */
-export type Wish = Omit<Want, "codecs">;
+export type Wish = Omit<Want, "codecs" | "compress">;
 
 /** What was wanted can be had. */
 export interface Obtained {

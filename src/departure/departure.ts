@@ -5,6 +5,7 @@ import { TEMPORARY_PATH, type RunId } from "../engine/run-id.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Output, Progress } from "../output/output.ts";
+import type { Packing } from "../packing/pace.ts";
 import { newCredentials } from "../registry/password.ts";
 
 /** An image in a place that images are sent from. */
@@ -22,6 +23,8 @@ export interface FoundImage {
 /** What any image needs on its way to where the tunnel begins. */
 export interface DepartureOptions {
   want: Want;
+  /** Of plain layers. */
+  packing: Packing;
   /** Of this side, then the other. */
   runs: readonly [RunId, RunId];
   env: NodeJS.ProcessEnv;

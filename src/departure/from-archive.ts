@@ -10,7 +10,6 @@ import { InvalidImage, MEDIA_TYPE, writeManifest, type Descriptor } from "../ima
 import type { FilePlace } from "../image/place.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
-import { commonCodec } from "../packing/codecs.ts";
 import { PacedPacker } from "../packing/pace.ts";
 import type { RegistryContent, StoredBlob } from "../registry/embedded/content.ts";
 import type { Spool } from "../store/spool.ts";
@@ -34,8 +33,7 @@ export async function departFromArchive(
 ): Promise<Departure> {
   const broken = new AbortController();
   const onError = (error: unknown): void => broken.abort(failureOf(error, place));
-  const codec = commonCodec(options.want.codecs);
-  const packer = codec && new PacedPacker(codec);
+  const packer = options.packing.codec && new PacedPacker(options.packing);
   const blobOf = (layer: ArchivedLayer): StoredBlob => archivedBlob(layer, { packer, onError });
   const wanted = new Set(options.want.diffIds);
   const departure = await serve(

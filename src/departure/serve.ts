@@ -3,7 +3,6 @@ import { temporaryName } from "../engine/run-id.ts";
 import { spoolParent } from "../engine/spool-folder.ts";
 import type { Digest } from "../image/digest.ts";
 import { parseReference, type Reference } from "../image/reference.ts";
-import { commonCodec } from "../packing/codecs.ts";
 import { NO_CONTENT, type RegistryContent } from "../registry/embedded/content.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { lazySpool, spoolFailure, type Spool } from "../store/spool.ts";
@@ -25,7 +24,7 @@ export interface Served {
 /** Serves an image from a registry in this process, on the tunnel's streams. */
 export async function serve(
   { image, diffIds, fill, whole }: Served,
-  { env, output, runs, want, announce, signal }: DepartureOptions,
+  { env, output, runs, want, packing, announce, signal }: DepartureOptions,
 ): Promise<Departure> {
   const spool = lazySpool(env, runs[0]);
   let content: RegistryContent = NO_CONTENT;
@@ -45,7 +44,7 @@ export async function serve(
   const shelf = new Shelf({
     offer,
     diffIds,
-    codec: commonCodec(want.codecs),
+    packing,
     cutInto: want.delta ? spool : undefined,
     announce,
   });

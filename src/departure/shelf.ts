@@ -4,8 +4,7 @@ import { decodeLayer } from "../image/archive/decode-layer.ts";
 import { hasZstd } from "../image/archive/zstd-frames.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
-import type { Codec } from "../packing/codecs.ts";
-import { PacedPacker } from "../packing/pace.ts";
+import { PacedPacker, type Packing } from "../packing/pace.ts";
 import type { RegistryContent, StoredBlob, StoredManifest } from "../registry/embedded/content.ts";
 import { deferred } from "../streams/deferred.ts";
 import type { LazySpool } from "../store/spool.ts";
@@ -16,8 +15,7 @@ export interface ShelfOptions {
   offer: Offer;
   /** Of the image, bottom first. */
   diffIds: readonly Digest[];
-  /** Left out: the receiver unpacks nothing. */
-  codec: Codec | undefined;
+  packing: Packing;
   /** Where layers that are cut into pieces wait. Left out: none are. */
   cutInto?: LazySpool | undefined;
   /** Hears of each layer once: from then on it can be fetched. */
@@ -41,7 +39,7 @@ export class Shelf implements Disposable {
 
   constructor(options: ShelfOptions) {
     this.#options = options;
-    this.#packer = new PacedPacker(options.codec);
+    this.#packer = new PacedPacker(options.packing);
     this.#cutter = options.cutInto && new LayerCutter(options.cutInto, this.#packer);
     this.#manifest.promise.catch(() => {});
     const { offer } = options;

@@ -11,12 +11,21 @@ const LINK = { slow: 1 / 2, fast: 1 / 8 };
 /** What of the time must be spent on waiting for packing, before it is that which is slow. */
 const PACKING_IS_SLOW = 1 / 2;
 
+/** How plain layers are packed for the way. */
+export interface Packing {
+  /** Left out: blocks are only framed. */
+  codec?: Codec | undefined;
+  /** Of the codec; left out: as hard as the link leaves time for. */
+  level?: number | undefined;
+}
+
 /**
  * Packs a transfer's layers while they are read, as hard as it costs no time: harder when whoever reads them, the link, is what
  * all wait for; lighter, and in the end not at all, when it waits for packing. What one layer has shown, the next begins with.
+ * Where a level was asked for, it is that one.
  */
 export class PacedPacker {
-  readonly #codec: Codec | undefined;
+  readonly #packing: Packing;
   #effort = EFFORTS.indexOf("medium");
   /** ms; what was spent in the source is a part of what was spent until a chunk was packed. */
   #clocks = { source: 0, untilPacked: 0, link: 0 };
@@ -24,9 +33,8 @@ export class PacedPacker {
   #bytes = 0;
   #trialsForLess = 0;
 
-  /** Left out: blocks are only framed. */
-  constructor(codec: Codec | undefined) {
-    this.#codec = codec;
+  constructor(packing: Packing) {
+    this.#packing = packing;
   }
 
   async *pack(plain: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
@@ -36,12 +44,18 @@ export class PacedPacker {
       since = performance.now();
       return since - before;
     };
-    for await (const chunk of pack(this.#clocked(plain), { codec: this.#codec, effort: () => this.#now })) {
+    for await (const chunk of pack(this.#clocked(plain), { codec: this.#packing.codec, level: () => this.#level })) {
       this.#clocks.untilPacked += lap();
       yield chunk;
       this.#clocks.link += lap();
       if (this.#bytes >= TRIAL) this.#judge();
     }
+  }
+
+  get #level(): number | undefined {
+    const { codec, level } = this.#packing;
+    const effort = this.#now;
+    return level ?? (effort === "none" ? undefined : codec?.levels[effort]);
   }
 
   get #now(): Effort {

@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { blocksOf, inOrder, sampleOf } from "../streams/blocks.ts";
-import type { Codec, Effort } from "./codecs.ts";
+import type { Codec } from "./codecs.ts";
 
 /** What a packed answer's Content-Encoding is called; nobody but the two sides of a transfer knows it. */
 export const PACKED_ENCODING = "docker-over-ssh-blocks";
@@ -24,17 +24,17 @@ const WORTH_IT = 0.95;
 export interface PackOptions {
   /** Left out: blocks are only framed. */
   codec: Codec | undefined;
-  /** Asked for each block. */
-  effort: () => Effort;
+  /** Of the codec, asked for each block; undefined: it is not compressed. */
+  level: () => number | undefined;
 }
 
 /**
  * Packs bytes for the way: blocks, each behind its {@link HEADER}, and an end. What cannot be compressed is not. Some blocks
  * for each core are in memory, whatever the length.
  */
-export async function* pack(plain: AsyncIterable<Buffer>, { codec, effort }: PackOptions): AsyncGenerator<Buffer> {
+export async function* pack(plain: AsyncIterable<Buffer>, { codec, level }: PackOptions): AsyncGenerator<Buffer> {
   const suspicion = { isDense: false };
-  const work = async (block: Buffer): Promise<Buffer[]> => await packBlock(block, codec, effort(), suspicion);
+  const work = async (block: Buffer): Promise<Buffer[]> => await packBlock(block, codec, level(), suspicion);
   for await (const packed of inOrder(blocksOf(plain, BLOCK), work, availableParallelism() + 1)) yield* packed;
   yield header(END, 0, 0);
 }
@@ -47,11 +47,11 @@ interface Suspicion {
 async function packBlock(
   block: Buffer,
   codec: Codec | undefined,
-  effort: Effort,
+  level: number | undefined,
   suspicion: Suspicion,
 ): Promise<Buffer[]> {
-  if (codec !== undefined && effort !== "none" && (!suspicion.isDense || (await isWorthIt(block, codec)))) {
-    const packed = await codec.compress(block, effort);
+  if (codec !== undefined && level !== undefined && (!suspicion.isDense || (await isWorthIt(block, codec)))) {
+    const packed = await codec.compress(block, level);
     suspicion.isDense = packed.length > block.length * WORTH_IT;
     if (packed.length < block.length) return [header(codec.id, packed.length, block.length), packed];
     suspicion.isDense = true;
@@ -61,7 +61,7 @@ async function packBlock(
 
 async function isWorthIt(block: Buffer, codec: Codec): Promise<boolean> {
   const sample = sampleOf(block);
-  return sample === undefined || (await codec.compress(sample, "light")).length < sample.length * WORTH_IT;
+  return sample === undefined || (await codec.compress(sample, codec.levels.light)).length < sample.length * WORTH_IT;
 }
 
 function header(codec: number, packed: number, plain: number): Buffer {

@@ -30,6 +30,10 @@ test("well-formed messages come through, without what was added to them", () => 
   expect({ type: "offer", ...parseOffer({ ...offer, extra: 1 }) }).toEqual(offer);
   expect({ type: "about", ...parseAbout({ ...about, extra: 1 }) }).toEqual(about);
   expect({ type: "want", ...parseWant({ ...want, extra: 1 }) }).toEqual(want);
+  expect({ type: "want", ...parseWant({ ...want, compress: "gzip:9" }) }).toEqual({
+    ...want,
+    compress: { how: "gzip", level: 9 },
+  });
   expect({ type: "layer", ...parseLayer({ ...layer, extra: 1 }) }).toEqual(layer);
   expect({ type: "result", ...parseResult({ ...result, extra: 1 }) }).toEqual(result);
 });
@@ -80,7 +84,18 @@ describe("malformed ones end the transfer", () => {
     expect(() => parseAbout({ ...about, ...change })).toThrow("broke the protocol");
   });
 
-  test.each([{ diffIds: undefined }, { diffIds: [null] }, { diffIds: [7] }])("want with %j", (change) => {
+  test.each([
+    { diffIds: undefined },
+    { diffIds: [null] },
+    { diffIds: [7] },
+    { compress: "lz4" },
+    { compress: "gzip:99" },
+    { compress: "gzip:9; rm" },
+    { compress: "x".repeat(513) },
+    { compress: { how: "gzip" } },
+    { compress: null },
+    { compress: 9 },
+  ])("want with %j", (change) => {
     expect(() => parseWant({ ...want, ...change })).toThrow("broke the protocol");
   });
 

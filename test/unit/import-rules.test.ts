@@ -6,8 +6,8 @@ import { expect, test } from "vitest";
 const ROOMS: Record<string, string[]> = {
   image: [],
   streams: [],
-  packing: ["streams"],
   delta: ["streams", "image"],
+  packing: ["streams", "output"],
   output: [],
   "stdio-tunnel": ["streams", "output"],
   engine: ["streams", "output", "image"],
@@ -17,7 +17,7 @@ const ROOMS: Record<string, string[]> = {
   departure: ["conversation.ts", "delta", "engine", "image", "output", "packing", "registry", "store", "streams"],
   arrival: ["conversation.ts", "delta", "engine", "image", "output", "registry", "stdio-tunnel", "store", "streams"],
   // Above them: it runs either of them, or both.
-  far: "arrival departure engine image output stdio-tunnel streams places.ts pull.ts push.ts transfer.ts version.ts".split(
+  far: "arrival departure engine image output packing stdio-tunnel streams places.ts pull.ts push.ts transfer.ts version.ts".split(
     " ",
   ),
 };
@@ -59,6 +59,7 @@ test("the command line knows the two commands and nothing behind them", () => {
   const own = importsOf("cli.ts").filter((name) => name.startsWith("."));
   expect([...new Set(own)].toSorted()).toEqual([
     "./far/transfers.ts",
+    "./packing/choice.ts",
     "./pull.ts",
     "./push.ts",
     "./transfer.ts",

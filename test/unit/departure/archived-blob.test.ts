@@ -11,7 +11,7 @@ import { unpack } from "../../../src/packing/unpack.ts";
 import { pseudoRandomBytes } from "../image/archive/pseudo-random.ts";
 import { bytesOf } from "../image/archive/make-tar.ts";
 
-const packer = new PacedPacker(CODECS[0]);
+const packer = new PacedPacker({ codec: CODECS[0] });
 const bytes = Buffer.concat([pseudoRandomBytes(300_000, 1), Buffer.alloc(300_000, "text ")]);
 const gzipped = gzipSync(bytes);
 

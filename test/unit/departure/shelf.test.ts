@@ -18,7 +18,8 @@ const diffIds = [digestOf(bottom), digestOf(unwanted), digestOf(top)];
 
 beforeEach(() => {
   announced.length = 0;
-  shelf = new Shelf({ offer, diffIds, codec: commonCodec(["brotli"]), announce: (layer) => announced.push(layer) });
+  const packing = { codec: commonCodec(["brotli"]) };
+  shelf = new Shelf({ offer, diffIds, packing, announce: (layer) => announced.push(layer) });
 });
 afterEach(() => shelf[Symbol.dispose]());
 

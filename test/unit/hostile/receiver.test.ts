@@ -77,6 +77,13 @@ describe.concurrent("a receiver that breaks the protocol", () => {
     ["wants 10,000 layers", { want: { diffIds: Array.from({ length: 10_000 }, () => first) } }, 1, /a malformed list/],
     ["wants a layer that is a path", { want: { diffIds: ["sha256:../../../etc/passwd"] } }, 1, /a malformed name/],
     ["has codecs that are none", { want: { codecs: [{}] } }, 1, /a malformed text/],
+    ["wishes for what is no compression", { want: { compress: "gzip:9; rm" } }, 1, /a malformed choice/],
+    [
+      "wishes for zstd, and cannot unpack it",
+      { want: { codecs: ["gzip"], compress: "zstd" } },
+      2,
+      /receiving side has no zstd/,
+    ],
     ["has 10,000 codecs", { want: { codecs: Array.from({ length: 10_000 }, () => "brotli") } }, 1, /a malformed list/],
     [
       "has a result that is none",

@@ -20,11 +20,16 @@ interface Costs {
   link?: (block: number) => number;
 }
 
+const LEVELS = { light: 1, medium: 2, strong: 3 };
+const nameOf = (level: number): string =>
+  Object.entries(LEVELS).find(([, one]) => one === level)?.[0] ?? `level ${level}`;
+
 /** A block of 2 MB becomes the word for the effort that it was packed with. */
 const codec = (ms: number): Codec => ({
   name: "a fake",
   id: 1,
-  compress: async (_block, strength) => ((now += ms), Buffer.from(strength)),
+  levels: LEVELS,
+  compress: async (_block, level) => ((now += ms), Buffer.from(nameOf(level))),
   decompress: async () => await Promise.reject(new Error("not here")),
 });
 
@@ -32,7 +37,7 @@ const codec = (ms: number): Codec => ({
 async function efforts(
   blocks: number,
   { source = 0, packing = 0, link = () => 0 }: Costs,
-  packer = new PacedPacker(codec(packing)),
+  packer = new PacedPacker({ codec: codec(packing) }),
 ): Promise<[string, number][]> {
   const block = Buffer.alloc(BLOCK);
   async function* plain(): AsyncGenerator<Buffer> {
@@ -76,7 +81,7 @@ test("lighter, and in the end not at all, when packing is what is waited for", a
 });
 
 test("what one layer has shown, the next begins with", async () => {
-  const packer = new PacedPacker(codec(10));
+  const packer = new PacedPacker({ codec: codec(10) });
   const slowPacking = { source: 2, link: always(0.25) };
   expect(names(await efforts(LONG, slowPacking, packer)).at(-1)).toBe("none");
   expect(names(await efforts(1, slowPacking, packer))).toEqual(["none"]);
@@ -111,6 +116,12 @@ test("what counts is how it is now", async () => {
   expect(names(await efforts(LONG, { packing: 6, link }))).toEqual(["medium", "strong"]);
 });
 
+test("the level that was asked for, whatever is waited for", async () => {
+  const told = () => new PacedPacker({ codec: codec(10), level: 7 });
+  expect(await efforts(LONG, { source: 2, link: always(0.25) }, told())).toEqual([["level 7", LONG]]);
+  expect(await efforts(LONG, { link: always(100) }, told())).toEqual([["level 7", LONG]]);
+});
+
 test("the source fails, or the reader leaves: so it ends", async () => {
   const closed: string[] = [];
   async function* plain(error?: Error): AsyncGenerator<Buffer> {
@@ -122,9 +133,9 @@ test("the source fails, or the reader leaves: so it ends", async () => {
     }
   }
   const reading = async (): Promise<void> => {
-    for await (const _ of new PacedPacker(undefined).pack(plain(new Error("it broke off"))));
+    for await (const _ of new PacedPacker({}).pack(plain(new Error("it broke off"))));
   };
   await expect(reading()).rejects.toThrow("it broke off");
-  for await (const _ of new PacedPacker(undefined).pack(plain())) break;
+  for await (const _ of new PacedPacker({}).pack(plain())) break;
   expect(closed).toEqual(["closed", "closed"]);
 });
