@@ -1,4 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { InvalidChoice, parseChoice, type Choice } from "./packing/choice.ts";
 import type { PullRequest } from "./pull.ts";
 import type { PushRequest } from "./push.ts";
 import type { Surroundings } from "./transfer.ts";
@@ -33,6 +34,8 @@ interface Options {
   verbose?: true;
   progress: boolean;
   timeout?: number;
+  compress?: Choice;
+  bwlimit?: number;
   sudo?: true;
   delta: boolean;
 }
@@ -137,6 +140,18 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
       new Option("--platform <os/arch>", "which variant of the image, e.g. linux/arm64").argParser(checkPlatform),
     )
     .option("--no-delta", "send missing layers whole, whatever files the receiver has")
+    .addOption(
+      new Option(
+        "--compress <how>",
+        "how to compress layers that are stored plain: none, gzip, brotli or zstd, with a level if you like (gzip:9); default: auto, the best that both sides have, as hard as the link leaves time for. Layers that are stored compressed go as they are",
+      ).argParser(readChoice),
+    )
+    .addOption(
+      new Option(
+        "--bwlimit <rate>",
+        "send and receive no faster, in KiB a second or with a unit, as for rsync: 500, 1.5m, 2mb; 0 is no limit",
+      ).argParser(readRate),
+    )
     .option("--sudo", "with ssh://HOST: use the engine there through sudo, which must ask for no password")
     .option("-H, --host <address>", "the engine, as for the docker command: unix://, tcp://, npipe:// or ssh://")
     .option("-q, --quiet", "print errors only")
@@ -149,26 +164,21 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
       ).argParser(checkSeconds),
     )
     .action((image: string, words: string[], options: Options) => {
-      const {
-        host,
-        platform,
-        registry,
-        via,
-        to,
-        maxSize,
-        timeout,
-        sudo,
-        delta,
-        quiet = false,
-        verbose = false,
-        progress,
-      } = options;
+      const { quiet = false, verbose = false, progress, timeout, ...own } = options;
       const ms = timeout === undefined ? undefined : timeout * 1000;
       // As after `--` anywhere: what follows is the command.
       const command = words[0] === "--" ? words.slice(1) : words;
-      const request = { image, command, host, platform, timeout: ms, registry, via, to, maxSize, sudo, delta };
+      const request = { image, command, timeout: ms, ...own };
       choose({ choice: { quiet, verbose, progress }, request, run: async (around) => (await load())(request, around) });
     });
+}
+
+function readChoice(value: string): Choice {
+  try {
+    return parseChoice(value);
+  } catch (error) {
+    throw error instanceof InvalidChoice ? new InvalidArgumentError(error.message) : error;
+  }
 }
 
 /** As for docker's own options (docker/go-units): a number, and a letter for powers of 1024. */
@@ -176,6 +186,20 @@ function readSize(value: string): number {
   const [, number, unit = ""] = /^(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i.exec(value) ?? [];
   if (number === undefined) throw new InvalidArgumentError("Expected a number of bytes, or one with k, m, g or t.");
   return Math.floor(Number(number) * 1024 ** " kmgt".indexOf(unit.toLowerCase() || " "));
+}
+
+/** Bytes a second below which rsync takes no limit, and a tunnel could not show that it lives. */
+const LEAST_RATE = 512;
+
+/** As for rsync's --bwlimit: KiB, or a number with a unit: powers of 1024 (`m`, `mib`), powers of 1000 (`mb`), or bytes (`b`). */
+function readRate(value: string): number {
+  const [, number, unit = "k"] = /^(\d+(?:\.\d+)?)(b|[kmgtp](?:i?b)?)?$/.exec(value.toLowerCase()) ?? [];
+  if (number === undefined)
+    throw new InvalidArgumentError("Expected KiB a second, or a number with a unit, e.g. 1.5m.");
+  const base = unit.length === 2 ? 1000 : 1024;
+  const rate = Math.floor(Number(number) * base ** "bkmgtp".indexOf(unit.charAt(0)));
+  if (Number(number) === 0 || (rate >= LEAST_RATE && Number.isSafeInteger(rate))) return rate;
+  throw new InvalidArgumentError(`Expected at least ${LEAST_RATE} bytes a second, or 0 for no limit.`);
 }
 
 function checkRegistry(value: string): string {

@@ -24,7 +24,21 @@ export function openSource(request: PushRequest, { env, signal }: Surroundings):
   }
   const image = readReference(place.reference ?? "");
   const choice = chooseRegistry(request.registry, env);
+  if (choice.kind !== "embedded") refuseCompress(request);
   return opening(async (stop) => engineSource(await connectEngine(request.host, env, stop), choice, image), signal);
+}
+
+/** What an engine pushes into a registry is served as it is. */
+function refuseCompress({ compress }: PushRequest): void {
+  if (compress === undefined || compress.how === "auto") return;
+  throw new Failure(
+    "usage",
+    "--compress has no meaning with a registry that the engine pushes into: it gives blobs as they are",
+    {
+      expected: "--compress, or such a registry, not both",
+      hint: "Leave --compress out, or serve the image from this process: --registry embedded.",
+    },
+  );
 }
 
 /** Begins to open the place that an image is put into: the engine, unless --to names another. */

@@ -15,8 +15,15 @@ export type EngineAddress =
   | { protocol: "unix" | "npipe"; path: string }
   | { protocol: "tcp"; hostname: string; port: number; pathPrefix: string; tls?: TlsMaterial }
   | SshAddress
-  /** A stream that somebody else opens, such as the stdin and stdout of `docker system dial-stdio`. */
-  | { protocol: "stream"; open: () => Duplex };
+  | StreamAddress;
+
+/** A stream that somebody else opens, such as the stdin and stdout of `docker system dial-stdio`. */
+export interface StreamAddress {
+  protocol: "stream";
+  open: () => Duplex;
+  /** Of archives that go through it, 1 to 9; 0: they stay plain. What takes no gzip gets them plain anyhow. */
+  gzipLevel?: number | undefined;
+}
 
 export interface SshAddress {
   protocol: "ssh";

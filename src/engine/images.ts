@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import { gzip } from "../streams/gzip.ts";
 import { isAtLeast } from "./api-version.ts";
 import type { DockerApi } from "./docker-api.ts";
-import { isOneStream } from "./endpoint.ts";
+import { isOneStream, type EngineAddress } from "./endpoint.ts";
 import { EngineError, type Credentials, type ImageInfo, type TransferOptions } from "./engine.ts";
 import { inPath, splitName } from "./names.ts";
 import { isPlatform, platformObject } from "./platform.ts";
@@ -90,9 +90,10 @@ export async function loadImage(
 ): Promise<void> {
   const asks = platform !== undefined && isAtLeast(api.version ?? "", LOAD_PLATFORM);
   const query = { quiet: true, platform: asks ? platformObject(platform) : undefined };
-  const alone = isOneStream(api.endpoint.address);
+  const { address } = api.endpoint;
+  const alone = isOneStream(address);
   try {
-    const sent = alone ? overOneStream(archive, await takesGzip(), api.signal) : archive;
+    const sent = alone ? overOneStream(archive, await gzipLevelFor(address, takesGzip), api.signal) : archive;
     await followLoad(await api.stream("POST", "/images/load", { query, archive: sent, effect: "completes" }));
   } catch (error) {
     if (alone) api.signal?.throwIfAborted();
@@ -102,13 +103,19 @@ export async function loadImage(
   }
 }
 
+/** Undefined: the usual one. 0: the archive stays plain. */
+async function gzipLevelFor(address: EngineAddress, takesGzip: () => Promise<boolean>): Promise<number | undefined> {
+  const asked = address.protocol === "stream" ? address.gzipLevel : undefined;
+  return asked === 0 || (await takesGzip()) ? asked : 0;
+}
+
 /**
  * An archive for an engine with one connection. When we are told to stop, or the archive cannot be read on, it is cut short in
  * good order as far as HTTP goes: the engine refuses it and tidies up. To break the connection instead would interrupt the
  * load (moby #51623), and cost the only one there is.
  */
-function overOneStream(archive: Readable, packed: boolean, signal: AbortSignal | undefined): Readable {
-  return Readable.from(untilItBreaksOff(packed ? gzip(archive) : archive, signal), { objectMode: false });
+function overOneStream(archive: Readable, level: number | undefined, signal: AbortSignal | undefined): Readable {
+  return Readable.from(untilItBreaksOff(level === 0 ? archive : gzip(archive, level), signal), { objectMode: false });
 }
 
 /** The beginning of a block of gzip (RFC 1952, 2.3.1), or of no tar header: nobody takes what came before for all there is. */

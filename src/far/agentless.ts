@@ -3,6 +3,7 @@ import { engineSource } from "../departure/engine-source.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
+import { choiceText, type Choice } from "../packing/choice.ts";
 import { receive, type PullRequest } from "../pull.ts";
 import { send, type PushRequest } from "../push.ts";
 import type { Role } from "../stdio-tunnel/handshake.ts";
@@ -31,6 +32,7 @@ export function throughEngine(
       hint: "Leave --via pull out, or install docker-over-ssh there.",
     });
   }
+  refuseCodec(role, request.compress);
   const image = readReference(nameThere(request.image));
   return async (use) => {
     await using far = await openFarEngine({ ...start(), request, around });
@@ -46,6 +48,36 @@ export function throughEngine(
   };
 }
 
+/** Between the two sides nothing is packed; what goes to the engine is, by gzip or not at all. */
+function refuseCodec(role: Role, choice: Choice | undefined): void {
+  if (choice === undefined || choice.how === "auto" || choice.how === "none") return;
+  if (role === "sender" && choice.how === "gzip") return;
+  const words = `--compress ${choiceText(choice)} needs docker-over-ssh on the other side, and there is only an engine`;
+  if (role === "sender") {
+    throw new Failure("usage", `${words}, which takes gzip and no other`, {
+      expected: "auto, none, gzip or gzip:LEVEL",
+      hint: "Choose one of these, or install docker-over-ssh there.",
+    });
+  }
+  throw new Failure("usage", `${words}, which gives layers as it has them`, {
+    expected: "auto or none",
+    hint: "Leave --compress out, or install docker-over-ssh there; `ssh -C` compresses whatever passes.",
+  });
+}
+
+/** Podman takes archives plain, whatever was asked for. */
+async function refusePodman(engine: Engine, choice: Choice | undefined): Promise<void> {
+  if (choice?.how !== "gzip" || (await engine.info()).store !== "podman") return;
+  throw new Failure(
+    "usage",
+    `--compress ${choiceText(choice)}: the engine on the other side is Podman, which takes archives only plain`,
+    {
+      expected: "auto or none",
+      hint: "Leave --compress out, or install docker-over-ssh there; `ssh -C` compresses whatever passes.",
+    },
+  );
+}
+
 type OtherSide = (
   engine: Engine,
   tunnel: Parameters<Half>[0],
@@ -57,6 +89,7 @@ type OtherSide = (
 /** What the side at the far engine does, by the role of the one that is here. */
 const otherSide: Record<Role, OtherSide> = {
   async sender(engine, tunnel, image, request, around) {
+    await refusePodman(engine, request.compress);
     const target = await engineTarget(engine);
     target.nameFor(image);
     await receive(tunnel, target, image, request, around);

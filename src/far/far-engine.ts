@@ -1,4 +1,5 @@
 import { Duplex } from "node:stream";
+import type { StreamAddress } from "../engine/endpoint.ts";
 import { openEngine } from "../engine/docker.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Failure } from "../output/errors.ts";
@@ -47,7 +48,10 @@ export async function openFarEngine({ address, link, again, request, around }: F
   const life = new AbortController();
   const stop = AbortSignal.any([around.signal, life.signal]);
   try {
-    const endpoint = { ...address, address: { protocol: "stream" as const, open } };
+    const { compress } = request;
+    const gzipLevel = compress?.how === "none" ? 0 : compress?.level;
+    const stream: StreamAddress = { protocol: "stream", open, gzipLevel };
+    const endpoint = { ...address, address: stream };
     const engine = await firstWord(link, request, around.signal, async (signal) => {
       const onAbort = (): void => life.abort(signal.reason);
       signal.addEventListener("abort", onAbort);

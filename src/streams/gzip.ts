@@ -18,18 +18,21 @@ const TOO_DENSE = 0.97;
 /**
  * Gzip (RFC 1952) on several cores: blocks are packed at the same time and follow each other as members of one file, which
  * every gunzip takes for one. Blocks of what is packed already are stored as they are.
+ *
+ * @param level 1 to 9
  */
-export async function* gzip(plain: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+export async function* gzip(plain: AsyncIterable<Buffer>, level: number = LEVEL): AsyncGenerator<Buffer> {
+  const work = async (block: Buffer): Promise<Buffer> => await packBlock(block, level);
   let isEmpty = true;
-  for await (const member of inOrder(blocksOf(plain, BLOCK), packBlock, AT_ONCE)) {
+  for await (const member of inOrder(blocksOf(plain, BLOCK), work, AT_ONCE)) {
     isEmpty = false;
     yield member;
   }
-  if (isEmpty) yield await packBlock(Buffer.alloc(0)); // an empty file is one member
+  if (isEmpty) yield await work(Buffer.alloc(0)); // an empty file is one member
 }
 
-async function packBlock(block: Buffer): Promise<Buffer> {
-  return await gzipBlock(block, { level: (await isDense(block)) ? constants.Z_NO_COMPRESSION : LEVEL });
+async function packBlock(block: Buffer, level: number): Promise<Buffer> {
+  return await gzipBlock(block, { level: (await isDense(block)) ? constants.Z_NO_COMPRESSION : level });
 }
 
 async function isDense(block: Buffer): Promise<boolean> {

@@ -80,6 +80,43 @@ describe("options", () => {
   });
 });
 
+describe("--compress", () => {
+  test.each(["push", "pull"])("%s --compress", async (verb) => {
+    expect((await read(verb, "app")).job?.request.compress).toBeUndefined();
+    for (const [given, how, level] of [
+      ["auto", "auto"],
+      ["none", "none"],
+      ["brotli", "brotli"],
+      ["gzip:9", "gzip", 9],
+    ] as const)
+      expect((await read(verb, "--compress", given, "app")).job?.request.compress).toEqual({ how, level });
+  });
+});
+
+describe("--bwlimit, in bytes a second, has rsync's units", () => {
+  test.each([
+    ["0", 0],
+    ["1", 1024],
+    ["500", 500 * 1024],
+    ["0.5", 512],
+    ["1.5", 1536],
+    ["1k", 1024],
+    ["1KiB", 1024],
+    ["1kb", 1000],
+    ["1.5M", 1.5 * 1024 ** 2],
+    ["1.5MiB", 1.5 * 1024 ** 2],
+    ["2mb", 2_000_000],
+    ["1g", 1024 ** 3],
+    ["1GB", 1_000_000_000],
+    ["1t", 1024 ** 4],
+    ["512b", 512],
+    ["1500.9B", 1500],
+  ])("%s is %i", async (given, bytes) => {
+    for (const verb of ["push", "pull"])
+      expect((await read(verb, "--bwlimit", given, "app")).job?.request.bwlimit).toBe(bytes);
+  });
+});
+
 test("--to names where a pull puts the image", async () => {
   expect((await read("pull", "--to", "oci:layout:v2", "app")).job?.request.to).toBe("oci:layout:v2");
 });
@@ -97,6 +134,19 @@ describe("a wrong command line has status 2 and says what is wrong", () => {
     [["push", "--timeout", "soon", "app"], "number of seconds"],
     [["push", "--timeout", "0", "app"], "number of seconds"],
     [["push", "--timeout"], "argument missing"],
+    [["push", "--compress", "lz4", "app"], "Expected auto, none, gzip, brotli or zstd"],
+    [["push", "--compress", "gzip:10", "app"], "The levels of gzip are 1 to 9."],
+    [["pull", "--compress", "brotli:12", "app"], "The levels of brotli are 0 to 11."],
+    [["pull", "--compress", "zstd:0", "app"], "The levels of zstd are 1 to 19."],
+    [["push", "--compress", "none:1", "app"], "none has no levels."],
+    [["push", "--bwlimit", "fast", "app"], "KiB a second"],
+    [["push", "--bwlimit", "-1", "app"], "KiB a second"],
+    [["push", "--bwlimit", "1.m", "app"], "KiB a second"],
+    [["push", "--bwlimit", "10ib", "app"], "KiB a second"],
+    [["pull", "--bwlimit", "1e3", "app"], "KiB a second"],
+    [["pull", "--bwlimit", "100b", "app"], "at least 512 bytes a second"],
+    [["pull", "--bwlimit", "0.1", "app"], "at least 512 bytes a second"],
+    [["pull", "--bwlimit", "9999999p", "app"], "bytes a second"],
   ])("%j: %s", async (words, message) => {
     const { err, status } = await read(...words);
     expect(status).toBe(2);
@@ -108,7 +158,17 @@ test("--version and --help are written to stdout, with status 0", async () => {
   expect(await read("--version")).toMatchObject({ out: `${VERSION}\n`, status: 0 });
   const help = await read("push", "--help");
   expect(help).toMatchObject({ err: "", status: 0 });
-  for (const option of ["--registry", "--platform", "--host", "--quiet", "--verbose", "--no-progress", "--timeout"]) {
+  for (const option of [
+    "--registry",
+    "--platform",
+    "--host",
+    "--quiet",
+    "--verbose",
+    "--no-progress",
+    "--timeout",
+    "--compress",
+    "--bwlimit",
+  ]) {
     expect(help.out).toContain(option);
   }
 });

@@ -12,7 +12,7 @@ import { Failure } from "../../../src/output/errors.ts";
 import { answer, fakeEngine, gate, rejection, temporaryFolder } from "./fake-engine.ts";
 
 /** An engine behind a stream, and how often that has been opened. */
-function overStream(socketPath: string): { endpoint: EngineEndpoint; opened: Duplex[] } {
+function overStream(socketPath: string, gzipLevel?: number): { endpoint: EngineEndpoint; opened: Duplex[] } {
   const opened: Duplex[] = [];
   const open = (): Duplex => {
     const socket = connect(socketPath);
@@ -20,7 +20,7 @@ function overStream(socketPath: string): { endpoint: EngineEndpoint; opened: Dup
     // No socket as far as anybody can tell.
     return Duplex.from({ readable: socket, writable: socket });
   };
-  return { endpoint: { host: "`far`", source: "test", address: { protocol: "stream", open } }, opened };
+  return { endpoint: { host: "`far`", source: "test", address: { protocol: "stream", open, gzipLevel } }, opened };
 }
 
 describe("an engine behind a stream", () => {
@@ -134,9 +134,30 @@ describe("an archive for an engine behind a stream", () => {
     await load;
   });
 
-  test("stays as it is for Podman", async () => {
-    await using far = await loading("Podman Engine");
-    await using engine = await openEngine(overStream(far.socketPath).endpoint);
+  test("as hard as was asked for", async () => {
+    const content = Buffer.from(Array.from({ length: 50_000 }, (_, at) => `${at * at} said twice`).join(""));
+    const sizes: number[] = [];
+    for (const level of [1, 9]) {
+      await using far = await loading();
+      await using engine = await openEngine(overStream(far.socketPath, level).endpoint);
+      const load = rejection(engine.loadImage(Readable.from([content])));
+      await expect.poll(() => far.bodies.length).toBe(1);
+      const body = await buffer(far.bodies[0] as IncomingMessage);
+      expect(gunzipSync(body).equals(content)).toBe(true);
+      sizes.push(body.length);
+      await load;
+    }
+    expect(sizes).toEqual(sizes.toSorted((a, b) => b - a));
+    expect(sizes[0]).not.toBe(sizes[1]);
+  });
+
+  test.each<[string, string, number | undefined]>([
+    ["for Podman", "Podman Engine", undefined],
+    ["for Podman, whatever was asked for", "Podman Engine", 9],
+    ["when it was asked not to be packed", "Engine", 0],
+  ])("stays as it is %s", async (_, name, level) => {
+    await using far = await loading(name);
+    await using engine = await openEngine(overStream(far.socketPath, level).endpoint);
     const load = rejection(engine.loadImage(Readable.from([Buffer.from("a tar")])));
     await expect.poll(() => far.bodies.length).toBe(1);
     expect((await buffer(far.bodies[0] as IncomingMessage)).toString()).toBe("a tar");
