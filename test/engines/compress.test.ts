@@ -1,0 +1,77 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { buildImage } from "../testbed/build-image.ts";
+import { bed, done, dos, why } from "./bed.ts";
+
+const MB = 1_000_000;
+/** More than a graph driver is let push, which gzips it: `docker save` gives it plain, and it is packed here. */
+const LARGE = "compress-large:v1";
+const SMALL = "compress-small:v1";
+const ENGINE = ["ssh", "far", "docker", "system", "dial-stdio"];
+
+beforeAll(async () => {
+  if (why) return;
+  await buildImage(bed.near, LARGE, [{ name: "compress-large", bytes: 70 * MB, files: 20, content: "text" }]);
+  await buildImage(bed.near, SMALL, [{ name: "compress-small", bytes: 4 * MB, files: 20, content: "text" }]);
+});
+
+/** Other files count layers that no engine has seen before. */
+afterAll(async () => {
+  if (!why) await bed.near.docker("rmi", "--force", LARGE, SMALL);
+});
+
+/** Bytes that a push costs on the wire. The image runs there, and is gone again afterwards. */
+async function push(image: string, options: string[], to: string[]): Promise<number> {
+  const wire = await bed.countWire();
+  expect(await dos(["push", ...options, image, ...to])).toEqual(done);
+  const { toFar } = await wire();
+  expect((await bed.far.docker("run", "--rm", image)).stdout).toBe(image.replace(":", " "));
+  await bed.far.docker("rmi", image);
+  return toFar;
+}
+
+describe.skipIf(why)(`--compress ${why ?? ""}`, () => {
+  test("what it costs on the wire goes by what was asked for, here or there", async () => {
+    const far = (...options: string[]): string[] => [
+      "ssh",
+      "far",
+      ["docker-over-ssh pull", ...options, LARGE].join(" "),
+    ];
+    const plain = await push(LARGE, ["--compress", "none"], far());
+    const gzip = await push(LARGE, ["--compress", "gzip:9"], far());
+    const brotli = await push(LARGE, [], far("--compress", "brotli:5"));
+    expect(plain).toBeGreaterThan(70 * MB);
+    expect(gzip).toBeLessThan(plain / 2);
+    expect(brotli).toBeLessThan(gzip);
+  });
+
+  test("with an engine alone, by what that takes: gzip, or nothing", async () => {
+    const plain = await push(SMALL, ["--compress", "none"], ENGINE);
+    const light = await push(SMALL, ["--compress", "gzip:1"], ENGINE);
+    const strong = await push(SMALL, ["--compress", "gzip:9"], ENGINE);
+    expect(plain).toBeGreaterThan(4 * MB);
+    expect(light).toBeLessThan(plain / 2);
+    expect(strong).toBeLessThan(light);
+  });
+});
+
+describe.skipIf(why)("--bwlimit", () => {
+  test.each([
+    ["docker-over-ssh", ["ssh", "far", `docker-over-ssh pull ${SMALL}`]],
+    ["docker-over-ssh that limits itself", ["ssh", "far", `docker-over-ssh pull --bwlimit 4m ${SMALL}`]],
+    ["an engine alone", ENGINE],
+    ["whichever is there", ["ssh://far"]],
+  ])("a push to %s is whole", async (_, to) => {
+    expect(await push(SMALL, ["--bwlimit", "2mb"], to)).toBeGreaterThan(MB);
+  });
+
+  test.each([
+    ["docker-over-ssh", ["ssh", "far", `docker-over-ssh push ${SMALL}`]],
+    ["an engine alone", ENGINE],
+  ])("so is a pull from %s", async (_, from) => {
+    expect(await dos(["push", SMALL, ...ENGINE])).toEqual(done);
+    await bed.near.docker("rmi", SMALL);
+    expect(await dos(["pull", "--bwlimit", "2mb", SMALL, ...from])).toEqual(done);
+    expect((await bed.near.docker("run", "--rm", SMALL)).stdout).toBe(SMALL.replace(":", " "));
+    await bed.far.docker("rmi", SMALL);
+  });
+});
