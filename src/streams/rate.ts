@@ -61,7 +61,7 @@ class RatedReadable extends Readable {
     }
     if (this.#pending.length > 0) return;
     if (this.#hasEnded) this.push(null);
-    else if (this.#isWanted) this.#source.resume();
+    else this.#source.resume();
   }
 
   #later(ms: number): void {

@@ -66,7 +66,7 @@ describe("an end without zstd", () => {
     ["zstd", undefined],
     [undefined, "zstd"],
   ])("told %s here and %s there, and the receiving side is that end", (own, theirs) => {
-    expect(() => agree(own, theirs, OLDER)).toThrow(lacking("receiving", "zstd") as Error);
+    expect(() => agree(own, theirs, OLDER)).toThrow(lacking("receiving", "zstd"));
   });
 
   test.each([
@@ -74,7 +74,7 @@ describe("an end without zstd", () => {
     [undefined, "zstd:3"],
   ])("told %s here and %s there, and the sending side is that end", (own, theirs) => {
     here.names = OLDER;
-    expect(() => agree(own, theirs)).toThrow(lacking("sending", "zstd:3") as Error);
+    expect(() => agree(own, theirs)).toThrow(lacking("sending", "zstd:3"));
   });
 
   test("is either of them", () => {
@@ -85,7 +85,7 @@ describe("an end without zstd", () => {
   test("knows that by itself", () => {
     expect(() => refuseLacking(choice("zstd"), "receiving")).not.toThrow();
     here.names = OLDER;
-    expect(() => refuseLacking(choice("zstd"), "receiving")).toThrow(lacking("receiving", "zstd") as Error);
+    expect(() => refuseLacking(choice("zstd"), "receiving")).toThrow(lacking("receiving", "zstd"));
     for (const fine of [undefined, "auto", "none", "gzip:9"])
       expect(() => refuseLacking(choice(fine), "sending")).not.toThrow();
   });
