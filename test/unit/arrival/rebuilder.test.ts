@@ -45,7 +45,7 @@ afterEach(async () => {
 });
 
 async function cutLayer(plain: Buffer): Promise<StoredBlob> {
-  const cutter = new LayerCutter(sending, new PacedPacker(CODECS[0]));
+  const cutter = new LayerCutter(sending, new PacedPacker({ codec: CODECS[0] }));
   return await cutter.cut(digestOf(plain), Readable.from(chunksOf(plain)));
 }
 
