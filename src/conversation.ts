@@ -53,6 +53,8 @@ export interface Want {
   delta: boolean;
   /** How layers are to be packed, when the receiver was told; the sender may have been told something else. */
   compress?: Choice;
+  /** Those of the layers of which an earlier run has left it the beginning, if they are the blobs that it had then. */
+  begun?: readonly string[];
 }
 
 /** What was wanted is in the registry behind the tunnel. */
@@ -123,7 +125,7 @@ export function parseAbout({ diffIds, platform, configDigest }: Message): About 
   };
 }
 
-export function parseWant({ diffIds, whole, nothing, codecs = [], delta, compress }: Message): Want {
+export function parseWant({ diffIds, whole, nothing, codecs = [], begun = [], delta, compress }: Message): Want {
   return {
     diffIds: list(diffIds).map((id) => matching(id, DIGEST)),
     whole: whole === true,
@@ -131,6 +133,7 @@ export function parseWant({ diffIds, whole, nothing, codecs = [], delta, compres
     codecs: list(codecs).map((name) => text(name)),
     delta: delta === true,
     ...(compress === undefined ? {} : { compress: choice(compress) }),
+    begun: list(begun).map((id) => matching(id, DIGEST)),
   };
 }
 

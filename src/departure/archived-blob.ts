@@ -3,7 +3,8 @@ import { checkLayer } from "../image/archive/check-layer.ts";
 import type { ArchivedLayer } from "../image/archive/image-archive.ts";
 import { hasZstd } from "../image/archive/zstd-frames.ts";
 import type { PacedPacker } from "../packing/pace.ts";
-import type { ByteRange, StoredBlob } from "../registry/embedded/content.ts";
+import type { StoredBlob } from "../registry/embedded/content.ts";
+import { part } from "../streams/part.ts";
 
 export interface ArchivedBlobOptions {
   /** For a plain layer on its way to a receiver of ours. */
@@ -24,8 +25,15 @@ export function archivedBlob(layer: ArchivedLayer, { packer, onError }: Archived
     });
   return {
     size: layer.blob.size,
+    // What is before a part must be read too: an archive's layer can only be proven from its start.
     open: (range) => (range === undefined ? open() : Readable.from(part(open(), range), { objectMode: false })),
-    ...(isPlain(layer) && packer && { packed: () => Readable.from(packer.pack(open()), { objectMode: false }) }),
+    ...(isPlain(layer) &&
+      packer && {
+        packed: (first: number) => ({
+          first,
+          stream: Readable.from(packer.pack(part(open(), { first })), { objectMode: false }),
+        }),
+      }),
   };
 }
 
@@ -39,15 +47,4 @@ function proving(layer: ArchivedLayer): Readable {
   const { diffId, blob, open } = layer;
   if (isPlain(layer) || (blob.mediaType.endsWith("zstd") && !hasZstd)) return open();
   return pipeline(open(), checkLayer({ blob, diffId }), () => {});
-}
-
-/** What is before it must be read too: an archive's layer can only be proven from its start. */
-async function* part(whole: Readable, { first, last }: ByteRange): AsyncGenerator<Buffer> {
-  let at = 0;
-  for await (const chunk of whole as AsyncIterable<Buffer>) {
-    const wanted = chunk.subarray(Math.max(0, first - at), Math.max(0, last + 1 - at));
-    at += chunk.length;
-    if (wanted.length > 0) yield wanted;
-    if (at > last) return;
-  }
 }

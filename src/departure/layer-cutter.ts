@@ -46,7 +46,7 @@ export class LayerCutter {
     return {
       size,
       open: ({ first, last } = { first: 0, last: size - 1 }) => createReadStream(path, { start: first, end: last }),
-      packed: () => packed(createReadStream(path)),
+      packed: (first) => ({ first, stream: packed(createReadStream(path, { start: first })) }),
       cut: {
         recipe: () => packed(createReadStream(recipePath)),
         pieces: async (list) => {

@@ -45,6 +45,7 @@ export async function serve(
     offer,
     diffIds,
     packing,
+    begun: new Set(want.begun),
     cutInto: want.delta ? spool : undefined,
     announce,
   });

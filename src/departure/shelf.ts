@@ -5,8 +5,9 @@ import { hasZstd } from "../image/archive/zstd-frames.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
 import { PacedPacker, type Packing } from "../packing/pace.ts";
-import type { RegistryContent, StoredBlob, StoredManifest } from "../registry/embedded/content.ts";
+import type { ByteRange, RegistryContent, StoredBlob, StoredManifest } from "../registry/embedded/content.ts";
 import { deferred } from "../streams/deferred.ts";
+import { part } from "../streams/part.ts";
 import type { LazySpool } from "../store/spool.ts";
 import { HandOver } from "./hand-over.ts";
 import { LayerCutter } from "./layer-cutter.ts";
@@ -18,6 +19,8 @@ export interface ShelfOptions {
   packing: Packing;
   /** Where layers that are cut into pieces wait. Left out: none are. */
   cutInto?: LazySpool | undefined;
+  /** Layers that the receiver has the beginning of: it says from where it wants them. */
+  begun?: ReadonlySet<Digest>;
   /** Hears of each layer once: from then on it can be fetched. */
   announce: (layer: AnnouncedLayer) => void;
 }
@@ -82,10 +85,17 @@ export class Shelf implements Disposable {
 
   /** The same, while it comes: resolves when the receiver has taken it. `bytes` is to fail when they are not the blob's. */
   async take(diffId: Digest, descriptor: Descriptor, bytes: AsyncIterable<Buffer>): Promise<void> {
+    this.#refuseClosed();
     if (this.cuts(descriptor)) {
       return await this.cut(diffId, decodeLayer(Readable.from(bytes, { objectMode: false }), descriptor.mediaType));
     }
-    await this.#handOver(bytes, (open) => this.#put(diffId, descriptor, { size: descriptor.size, open }));
+    const passing = this.#pass(new HandOver(() => bytes));
+    const open = (range?: ByteRange): Readable => {
+      const { stream } = passing.read();
+      return range === undefined ? stream : Readable.from(part(stream, range), { objectMode: false });
+    };
+    this.#put(diffId, descriptor, { size: descriptor.size, open });
+    await this.#taken(passing);
   }
 
   /**
@@ -93,10 +103,15 @@ export class Shelf implements Disposable {
    * `plain` is to fail, at its end at the latest, when its bytes are not the layer's: they are not hashed here once more.
    */
   async pack(diffId: Digest, size: number, plain: AsyncIterable<Buffer>): Promise<void> {
+    this.#refuseClosed();
     const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size };
     if (this.cuts(descriptor)) return await this.cut(diffId, plain);
     const open = (): Promise<Readable> => Promise.reject(new Error("only packed"));
-    await this.#handOver(this.#packer.pack(plain), (packed) => this.#put(diffId, descriptor, { size, open, packed }));
+    const from = (first: number): AsyncIterable<Buffer> =>
+      this.#packer.pack(first > 0 ? part(plain, { first }) : plain);
+    const passing = this.#pass(new HandOver(from, { waits: this.#options.begun?.has(diffId) === true }));
+    this.#put(diffId, descriptor, { size, open, packed: (first) => passing.read(first) });
+    await this.#taken(passing);
   }
 
   /**
@@ -123,13 +138,18 @@ export class Shelf implements Disposable {
     });
   }
 
-  async #handOver(bytes: AsyncIterable<Buffer>, put: (read: () => Readable) => void): Promise<void> {
-    if (this.#isClosed) throw notSent();
-    const passing = new HandOver(bytes);
+  #pass(passing: HandOver): HandOver {
     this.#passing.add(passing);
-    put(() => passing.read());
+    return passing;
+  }
+
+  async #taken(passing: HandOver): Promise<void> {
     await passing.done();
     this.#passing.delete(passing);
+  }
+
+  #refuseClosed(): void {
+    if (this.#isClosed) throw notSent();
   }
 
   #put(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): void {

@@ -14,7 +14,7 @@ const offer = {
 };
 const layer = { type: "layer", diffId: DIGEST, digest: DIGEST, mediaType: "application/x.layer+gzip", size: 5 };
 const about = { type: "about", diffIds: [DIGEST], platform: "linux/arm64/v8", configDigest: DIGEST };
-const want = { type: "want", diffIds: [DIGEST], whole: false, nothing: false, codecs: ["brotli"] };
+const want = { type: "want", diffIds: [DIGEST], whole: false, nothing: false, codecs: ["brotli"], begun: [DIGEST] };
 const result = {
   type: "result",
   image: "app",

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
 import type { Digest } from "../../image/digest.ts";
 import { PACKED_ENCODING } from "../../packing/pack.ts";
-import type { RegistryContent } from "./content.ts";
+import type { PackedPart, RegistryContent } from "./content.ts";
 import { DistributionError } from "./distribution-error.ts";
 import { exactLength } from "./exact-length.ts";
 import { readRange } from "./range.ts";
@@ -18,17 +18,14 @@ export async function sendBlob(
   if (blob === undefined) throw unknownBlob(digest);
   if (request.method === "HEAD") return describeBlob(response, digest, blob.size);
 
-  if (blob.packed !== undefined && request.headers["accept-encoding"] === PACKED_ENCODING) {
-    const { "content-length": _unknown, ...headers } = headersOf(digest, blob.size);
-    response.writeHead(200, { ...headers, "content-encoding": PACKED_ENCODING });
-    return await pipeline(blob.packed(), response);
-  }
-
   const range = readRange(rangeOf(request, digest), blob.size);
   if (range === "unsatisfiable") {
     throw new DistributionError(416, "SIZE_INVALID", `the blob has ${blob.size} bytes`, {
       "content-range": `bytes */${blob.size}`,
     });
+  }
+  if (blob.packed !== undefined && request.headers["accept-encoding"] === PACKED_ENCODING) {
+    return await sendPacked(response, digest, blob.size, blob.packed(range?.first ?? 0));
   }
   const length = range === undefined ? blob.size : range.last - range.first + 1;
   const source = await blob.open(range);
@@ -37,6 +34,25 @@ export async function sendBlob(
     ...(range !== undefined && { "content-range": `bytes ${range.first}-${range.last}/${blob.size}` }),
   });
   await pipeline(source, exactLength(length), response);
+}
+
+/**
+ * The range is one of the plain bytes, not of the packed ones (as RFC 9110, section 14.4, has it): how long those are, nobody knows
+ * before, and they are not the same the next time. It goes to the end of the blob, whatever was asked for.
+ */
+async function sendPacked(
+  response: ServerResponse,
+  digest: Digest,
+  size: number,
+  { first, stream }: PackedPart,
+): Promise<void> {
+  const { "content-length": _unknown, ...headers } = headersOf(digest, size);
+  response.writeHead(first === 0 ? 200 : 206, {
+    ...headers,
+    "content-encoding": PACKED_ENCODING,
+    ...(first > 0 && { "content-range": `bytes ${first}-${size - 1}/${size}` }),
+  });
+  await pipeline(stream, response);
 }
 
 /** The answer to a HEAD of a blob that is here. */

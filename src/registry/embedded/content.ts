@@ -7,6 +7,12 @@ export interface ByteRange {
   last: number;
 }
 
+/** A blob's plain bytes from `first` on, packed. Whoever is given it owns the stream. */
+export interface PackedPart {
+  first: number;
+  stream: Readable;
+}
+
 export interface StoredBlob {
   /** Bytes. */
   size: number;
@@ -15,8 +21,11 @@ export interface StoredBlob {
    * than was announced breaks the connection that it is sent on, so that nobody takes it for the whole.
    */
   open(range?: ByteRange): Readable | Promise<Readable>;
-  /** The same, packed for the way (pack.ts), for whoever takes that content encoding (RFC 9110, 8.4). It may still be growing. */
-  packed?: () => Readable;
+  /**
+   * The same, packed for the way (pack.ts), for whoever takes that content encoding (RFC 9110, 8.4). It may still be growing.
+   * Of its plain bytes those from `from` on; or from an earlier one, `first`, when it has been begun already.
+   */
+  packed?: (from: number) => PackedPart;
   /** Of a layer that can be sent in pieces: what it is made of. */
   cut?: CutBlob;
 }

@@ -31,7 +31,7 @@ const never = (error: Error): void => expect.unreachable(String(error));
 
 test("a plain layer can be had packed for the way, a packed one only as it is stored", async () => {
   const plain = archivedBlob(layer(bytes), { packer, onError: never });
-  const packed = await bytesOf(plain.packed?.() ?? Readable.from([]));
+  const packed = await bytesOf(plain.packed?.(0).stream ?? Readable.from([]));
   expect(packed.length).toBeLessThan(350_000);
   expect((await bytesOf(unpack(Readable.from([packed], { objectMode: false })))).equals(bytes)).toBe(true);
   expect((await bytesOf(await plain.open())).equals(bytes)).toBe(true);
@@ -52,6 +52,12 @@ test.each([
   expect((await bytesOf(await blob.open({ first, last }))).equals(bytes.subarray(first, last + 1))).toBe(true);
 });
 
+test("a plain layer is packed from any place on", async () => {
+  const { first, stream } = archivedBlob(layer(bytes), { packer, onError: never }).packed?.(1234) ?? {};
+  expect(first).toBe(1234);
+  expect((await bytesOf(Readable.from(unpack(stream ?? Readable.from([]))))).equals(bytes.subarray(1234))).toBe(true);
+});
+
 describe("what is wrong is heard of", () => {
   test("a layer that unpacks to another one than it should", async () => {
     const heard: Error[] = [];
@@ -66,7 +72,7 @@ describe("what is wrong is heard of", () => {
     for (const stored of [bytes, gzipped]) {
       const blob = archivedBlob(layer(stored), { packer, onError: (error) => heard.push(error) });
       for await (const _ of await blob.open()) break;
-      for await (const _ of blob.packed?.() ?? []) break;
+      for await (const _ of blob.packed?.(0).stream ?? []) break;
     }
     expect(heard).toEqual([]);
   });

@@ -24,7 +24,8 @@ beforeEach(() => {
 afterEach(() => shelf[Symbol.dispose]());
 
 const blob = async (digest: string | undefined) => await shelf.content.blob("r", digest ?? "");
-const packedBlob = async (diffId: string | undefined) => (await blob(diffId))?.packed?.() as Readable;
+const packedBlob = async (diffId: string | undefined, from = 0) =>
+  (await blob(diffId))?.packed?.(from).stream as Readable;
 
 test("a layer is announced and read while it is still being packed", async () => {
   const plain = queue<Buffer>();
@@ -118,4 +119,23 @@ function queueOf(bytes: Buffer): AsyncIterable<Buffer> {
 test("what is put on the shelf after its end is not waited for", async () => {
   shelf[Symbol.dispose]();
   await expect(shelf.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom))).rejects.toThrow("not being sent any more");
+});
+
+test("a layer that the receiver has the beginning of is packed from where it says", async () => {
+  const begun = new Set(diffIds.slice(0, 1));
+  using other = new Shelf({ offer, diffIds, packing: { codec: commonCodec(["brotli"]) }, begun, announce: () => {} });
+  const packing = other.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom));
+  const from = 2 * BLOCK + 5;
+  const part = (await other.content.blob("r", diffIds[0] ?? ""))?.packed?.(from);
+  expect(part?.first).toBe(from);
+  expect((await buffer(unpack(part?.stream as Readable))).equals(bottom.subarray(from))).toBe(true);
+  await packing;
+});
+
+test("of one that is handed on as it is stored, a part can be had", async () => {
+  const gzipped = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf("gzipped"), size: 7 };
+  const taking = shelf.take(diffIds[0] ?? "", gzipped, queueOf(Buffer.from("gzipped")));
+  const part = await (await blob(gzipped.digest))?.open({ first: 4, last: 6 });
+  expect((await buffer(part as Readable)).toString()).toBe("ped");
+  await taking;
 });
