@@ -25,6 +25,7 @@ const MANIFEST_TYPES = [
   MEDIA_TYPE.dockerManifest,
   MEDIA_TYPE.dockerIndex,
 ].join(", ");
+const PACKED = { "accept-encoding": PACKED_ENCODING };
 /** Connections at a time: as many as layers are fetched at once, and one for what is small. */
 const MAX_CONNECTIONS = 8;
 /** An index may name another; no tool nests deeper than one, and a circle must end. */
@@ -37,6 +38,19 @@ export interface RegistryClientOptions {
   connect: () => Duplex;
   credentials: Credentials | undefined;
   signal: AbortSignal;
+}
+
+export interface StreamOptions {
+  /** Bytes at its beginning that the caller has. */
+  from?: number | undefined;
+  /** Nobody waits for it any more, not for its beginning either. */
+  signal?: AbortSignal | undefined;
+}
+
+/** A blob's bytes from `first` on, which is no later than was asked for. */
+export interface BlobStream {
+  first: number;
+  bytes: Readable;
 }
 
 /** Reads from a registry (OCI distribution spec 1.1, "Pull") over connections that somebody else makes. */
@@ -74,31 +88,38 @@ export class RegistryClient {
 
   /**
    * A blob as it comes, unchecked. It may be packed for the way alone (Content-Encoding, RFC 9110, 8.4), and is unpacked here.
-   * The caller reads it to its end, or destroys it. `signal`: nobody waits for it any more, not for its beginning either.
+   * The caller reads it to its end, or destroys it.
    */
-  async stream(repository: string, digest: Digest, signal?: AbortSignal): Promise<Readable> {
-    const response = await this.#get(`/v2/${repository}/blobs/${digest}`, "*/*", PACKED_ENCODING, signal);
-    if (response.headers["content-encoding"] !== PACKED_ENCODING) return response;
-    return Readable.from(unpack(response), { objectMode: false });
+  async stream(repository: string, digest: Digest, { from = 0, signal }: StreamOptions = {}): Promise<BlobStream> {
+    const path = `/v2/${repository}/blobs/${digest}`;
+    const range = from > 0 ? { range: `bytes=${from}-` } : {};
+    const response = await this.#get(path, { ...PACKED, ...range }, signal);
+    const first = response.statusCode === 206 ? firstOf(response) : 0; // a server may pass a range over
+    if (first > from) {
+      response.destroy();
+      throw lying(`another part of the blob ${digest} than was asked for`);
+    }
+    if (response.headers["content-encoding"] !== PACKED_ENCODING) return { first, bytes: response };
+    return { first, bytes: Readable.from(unpack(response), { objectMode: false }) };
   }
 
   /** What a layer is made of, as the sender has cut it (delta/); otherwise as {@link stream}. */
   async recipe(repository: string, digest: Digest, signal?: AbortSignal): Promise<Readable> {
-    const response = await this.#get(`/v2/${repository}/_delta/recipe/${digest}`, "*/*", PACKED_ENCODING, signal);
+    const response = await this.#get(`/v2/${repository}/_delta/recipe/${digest}`, PACKED, signal);
     return Readable.from(unpack(response), { objectMode: false });
   }
 
   /** The pieces of it that `missing` names, one behind the other. */
   async pieces(repository: string, digest: Digest, missing: Buffer, signal?: AbortSignal): Promise<Readable> {
     const path = `/v2/${repository}/_delta/pieces/${digest}`;
-    const response = await this.#get(path, "*/*", PACKED_ENCODING, signal, missing);
+    const response = await this.#get(path, PACKED, signal, missing);
     return Readable.from(unpack(response), { objectMode: false });
   }
 
   async #bytes(path: string, max: number, accept = "*/*"): Promise<Buffer> {
     const chunks: Buffer[] = [];
     let size = 0;
-    const response = await this.#get(path, accept);
+    const response = await this.#get(path, { accept });
     try {
       for await (const chunk of response) {
         size += (chunk as Buffer).length;
@@ -114,8 +135,7 @@ export class RegistryClient {
 
   async #get(
     path: string,
-    accept: string,
-    encoding = "identity",
+    headers: Record<string, string>,
     stop?: AbortSignal,
     body?: Buffer,
   ): Promise<IncomingMessage> {
@@ -128,13 +148,13 @@ export class RegistryClient {
         method: body === undefined ? "GET" : "POST",
         path,
         agent: this.#agent,
-        headers: { accept, "accept-encoding": encoding, ...authorization },
+        headers: { accept: "*/*", "accept-encoding": "identity", ...headers, ...authorization },
         signal,
       });
       outgoing.end(body);
       const [response] = (await once(outgoing, "response")) as [IncomingMessage];
       outgoing.on("error", () => {}); // from here on, the response has it
-      if (response.statusCode === 200) return response;
+      if (response.statusCode === 200 || (response.statusCode === 206 && "range" in headers)) return response;
       response.destroy();
       throw new Error(`status ${response.statusCode}`);
     } catch (error) {
@@ -146,6 +166,12 @@ export class RegistryClient {
   [Symbol.dispose](): void {
     this.#agent.destroy();
   }
+}
+
+/** Where a part begins (Content-Range, RFC 9110, 14.4); Infinity when it does not say. */
+function firstOf({ headers }: IncomingMessage): number {
+  const [, first] = /^bytes ([0-9]{1,15})-/.exec(headers["content-range"] ?? "") ?? [];
+  return first === undefined ? Infinity : Number(first);
 }
 
 function entryFor({ manifests }: Index, wanted: string): Descriptor {
