@@ -6,13 +6,16 @@ import { isPlatform } from "./engine/platform.ts";
 import { newRunId } from "./engine/run-id.ts";
 import type { Digest } from "./image/digest.ts";
 import type { Reference } from "./image/reference.ts";
+import { bytes } from "./output/describe.ts";
 import { Failure } from "./output/errors.ts";
 import { refuseLacking } from "./packing/agree.ts";
 import { choiceText } from "./packing/choice.ts";
 import { CODECS } from "./packing/codecs.ts";
 import { openTarget, readAsked } from "./places.ts";
+import { KeptLayers } from "./store/kept-layers.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import {
+  explained,
   summarize,
   unlessAborted,
   wayByCommand,
@@ -107,18 +110,28 @@ export async function receive(
     return { offer, announced };
   };
 
+  // Between two sides in one process layers cross no link.
+  const onKept = (size: number): void =>
+    output.note(`${bytes(size)} of layers that have arrived are kept: the next run continues there`);
+  await using kept = request.inProcess ? undefined : new KeptLayers({ env, run, onKept });
   let result: Result;
   {
     // Its temporary name is gone before the sender hears that all is well.
     const { maxSize } = request;
     const delta = request.delta !== false && !request.inProcess;
-    const surroundings = { image, run, env, output, signal, onProgress, maxSize, delta };
-    await using arrival = await target.arrive({ tunnel, about, obtain, ...surroundings });
+    const surroundings = { image, run, env, kept, output, signal, onProgress, maxSize, delta };
+    await using arrival = await target
+      .arrive({ tunnel, about, obtain, ...surroundings })
+      .catch(async (error: unknown) => {
+        if (!mayBeContinued(error)) await kept?.forget();
+        throw error;
+      });
     await prove(target, arrival.name, arrival.id, about.diffIds);
     signal.throwIfAborted();
     const name = target.nameFor(image);
     await target.tag(arrival.name, name);
     const { id } = await prove(target, name, arrival.id, about.diffIds);
+    await kept?.forget();
     const { layersSent, layersPresent, bytesPresent, bytesFound = 0 } = arrival;
     const counts = { layersSent, layersPresent, bytesPresent, bytesFound };
     result = { image: image.given, id, ...counts, bytesReceived: tunnel.bytesReceived };
@@ -126,6 +139,12 @@ export async function receive(
   const confirmed = await tunnel.finish({ ...result });
   if (!confirmed) output.warn("the image is here under its name, but the sending side could not be told");
   return result;
+}
+
+/** Of an image that is not right, or has no room, nothing is kept. */
+function mayBeContinued(error: unknown): boolean {
+  const failure = explained(error);
+  return !(failure instanceof Failure && ["not-verified", "refused", "no-space"].includes(failure.code));
 }
 
 /** What was asked for must come; what merely does not run here is worth a word, before anything is sent. */

@@ -4,6 +4,7 @@ import type { Digest } from "../image/digest.ts";
 import type { RunId } from "../engine/run-id.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Output, Progress } from "../output/output.ts";
+import type { KeptLayers } from "../store/kept-layers.ts";
 import type { Queue } from "../streams/queue.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
 
@@ -26,6 +27,8 @@ export interface ArrivalOptions {
   image: Reference;
   run: RunId;
   env: NodeJS.ProcessEnv;
+  /** What has arrived of layers, also of earlier runs; left out where that would save nothing. */
+  kept: KeptLayers | undefined;
   output: Output;
   signal: AbortSignal;
   onProgress: (progress: Progress) => void;

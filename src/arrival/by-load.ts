@@ -11,7 +11,7 @@ import { openStore } from "../store/open.ts";
 import { lazySpool } from "../store/spool.ts";
 import type { Delivery, LayerHere, TargetStore } from "../store/store.ts";
 import { countLayers, forget, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
-import { fetchFailure, fetchLayers, streamLayers, type FetchOptions } from "./fetch-layers.ts";
+import { fetchFailure, fetchLayers, misled, streamLayers, type FetchOptions } from "./fetch-layers.ts";
 import { ask } from "./receive.ts";
 import { oneAfterTheOther } from "./one-after-the-other.ts";
 import { Rebuilder } from "./rebuilder.ts";
@@ -76,7 +76,7 @@ async function load(
   name: string,
   options: EngineArrivalOptions,
 ): Promise<Loaded> {
-  const { about, env, run, output, signal, onProgress } = options;
+  const { about, env, run, output, signal, kept, onProgress } = options;
   const wanted = about.diffIds.slice(here.length);
   await using seeds = await seedsFor(wanted, options);
   using incoming = await ask(options, wanted, seeds !== undefined);
@@ -106,7 +106,8 @@ async function load(
     const { client, repository, onBytes, limit } = incoming.fetching;
     const onDetail = (text: string): void => output.detail(text);
     const rebuilder =
-      seeds && new Rebuilder({ client, repository, seeds, spool, limit, signal: fetching.signal, onBytes, onDetail });
+      seeds &&
+      new Rebuilder({ client, repository, seeds, spool, kept, limit, signal: fetching.signal, onBytes, onDetail });
     if (rebuilder !== undefined) fetching.rebuild = async (layer) => await rebuilder.rebuild(layer);
     let id: Digest;
     if (store.takes === "streams") {
@@ -118,6 +119,7 @@ async function load(
     }
     return { id, bytesFound: rebuilder?.bytesFound ?? 0, manifest: (await incoming.opened()).manifest };
   } catch (error) {
+    if (kept?.hasMisled && !signal.aborted) throw misled(error);
     throw error instanceof EngineError ? error : await fetchFailure(error, signal);
   }
 }

@@ -105,6 +105,5 @@ async function unpacked(file: LayerFile, spool: Spool): Promise<LayerFile> {
   const plain = decodeLayer(createReadStream(path), blob.mediaType);
   await pipeline(passOn(plain, bytes), createWriteStream(to, { mode: 0o600 }));
   const { size } = bytes.finish();
-  await rm(path);
   return { ...file, path: to, size, blob: { ...blob, digest: diffId, size } };
 }

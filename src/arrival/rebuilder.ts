@@ -1,6 +1,6 @@
 import { createReadStream } from "node:fs";
-import { open, rm } from "node:fs/promises";
-import { Writable, type Readable } from "node:stream";
+import { open, rm, writeFile } from "node:fs/promises";
+import { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { AnnouncedLayer } from "../conversation.ts";
 import { BadRecipe } from "../delta/bad-recipe.ts";
@@ -10,19 +10,24 @@ import { Rebuild, takePieces } from "../delta/rebuild.ts";
 import { EngineError } from "../engine/engine.ts";
 import { checkLayer } from "../image/archive/check-layer.ts";
 import type { SizeLimit } from "../image/archive/prove.ts";
-import { hexOf } from "../image/digest.ts";
+import { digestOf, hexOf } from "../image/digest.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
 import { messageOf } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
+import type { KeptLayers } from "../store/kept-layers.ts";
 import { refuseWithoutSpace, type LazySpool } from "../store/spool.ts";
 import type { Seeds } from "./seeds.ts";
 
 export interface RebuilderOptions {
-  client: Pick<RegistryClient, "recipe" | "pieces">;
+  client: {
+    [Part in "recipe" | "pieces"]: (...of: Parameters<RegistryClient[Part]>) => Promise<AsyncIterable<Buffer>>;
+  };
   repository: string;
   seeds: Seeds;
   spool: LazySpool;
+  /** Where a layer that is half made stays for the next run; left out: nowhere. */
+  kept: KeptLayers | undefined;
   limit: SizeLimit;
   signal: AbortSignal;
   /** Bytes that have come, each time some have. */
@@ -46,15 +51,13 @@ export class Rebuilder {
   }
 
   /**
-   * Makes a layer in a file of the spool. Resolves to its path when it has been proven; to undefined when it must come whole,
-   * because it did not come out right.
+   * Makes a layer in a file. Resolves to its path when it has been proven; to undefined when it must come whole, because it did
+   * not come out right.
    */
   async rebuild(layer: AnnouncedLayer): Promise<string | undefined> {
-    const { spool, limit, signal, onDetail } = this.#options;
+    const { limit, signal, onDetail } = this.#options;
     const { diffId, digest, size, mediaType } = layer;
-    const folder = await spool.open();
-    await refuseWithoutSpace(folder, size);
-    const path = folder.pathFor(`${hexOf(diffId)}.made`);
+    const path = await this.#fileFor(layer);
     try {
       const found = await this.#make(layer, path);
       const checked = checkLayer({ blob: { mediaType, digest, size }, diffId, limit });
@@ -62,20 +65,35 @@ export class Rebuilder {
       this.#bytesFound += found;
       return path;
     } catch (error) {
-      await rm(path, { force: true });
       if (!(error instanceof BadRecipe || error instanceof InvalidImage)) throw error;
+      await rm(path, { force: true });
       onDetail(`layer ${nameOf(layer)} comes whole: what was made of its pieces is wrong (${messageOf(error)})`);
       return undefined;
     }
   }
 
+  /** A file for it, which may be half made. */
+  async #fileFor({ diffId, size }: AnnouncedLayer): Promise<string> {
+    const { spool, kept } = this.#options;
+    const half = await kept?.take({ mediaType: "", digest: digestOf(Buffer.from(`half made ${diffId}`)), size });
+    const folder = await spool.open();
+    await refuseWithoutSpace(folder, size);
+    if (half !== undefined) return half.path;
+    const path = folder.pathFor(`${hexOf(diffId)}.made`);
+    await writeFile(path, "", { mode: 0o600 });
+    return path;
+  }
+
   /** Resolves to the bytes of it that were here. */
   async #make(layer: AnnouncedLayer, path: string): Promise<number> {
     const { client, repository, signal, onDetail } = this.#options;
-    await using file = await open(path, "w", 0o600);
+    await using file = await open(path, "r+");
+    const { size: before } = await file.stat();
     const recipe = this.#counted(await client.recipe(repository, layer.digest, signal));
     const rebuild = await Rebuild.begin(file, decodeRecipe(recipe, { maxSize: layer.size }));
     const wanted = rebuild.left.bytes;
+    // What an earlier run has put in is found where it belongs, by what it is, like everything else.
+    if (before > 0) await takePieces(createReadStream(path), [rebuild]);
     await this.#takeWhatIsHere(rebuild);
     const { pieces, bytes: missing } = rebuild.left;
     onDetail(`of layer ${nameOf(layer)}, ${bytes(wanted - missing)} of ${bytes(wanted)} are in files that are here`);
@@ -102,8 +120,11 @@ export class Rebuilder {
     }
   }
 
-  #counted(body: Readable): Readable {
-    return body.on("data", (chunk: Buffer) => this.#options.onBytes(chunk.length));
+  async *#counted(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const chunk of bytes) {
+      this.#options.onBytes(chunk.length);
+      yield chunk;
+    }
   }
 }
 

@@ -2,6 +2,7 @@ import { REGISTRY_SERVICE, type AnnouncedLayer, type Offer } from "../conversati
 import { sizeLimit } from "../image/archive/prove.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Manifest } from "../image/manifest.ts";
+import { bytes } from "../output/describe.ts";
 import { RegistryClient } from "../registry/client.ts";
 import type { Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
@@ -35,18 +36,23 @@ export interface Incoming extends Disposable {
  * store; a registry that has everything says in its manifest what there is.
  */
 export async function ask(options: ArrivalOptions, wanted: readonly Digest[], delta = false): Promise<Incoming> {
-  const { about, signal, onProgress, maxSize } = options;
-  const { offer, announced } = await options.obtain({ diffIds: [...wanted], whole: false, nothing: false, delta });
+  const { about, signal, kept, output, onProgress, maxSize } = options;
+  const begun = (await kept?.begun(wanted)) ?? [];
+  const wish = { diffIds: [...wanted], whole: false, nothing: false, begun, delta };
+  const { offer, announced } = await options.obtain(wish);
   const client = clientFor(offer, options);
   const progress = { stage: "sending", current: 0, layers: { done: 0, total: new Set(wanted).size } };
   const fetching = {
     client,
     repository: offer.repository,
     signal,
+    kept,
     onBytes: (count: number) => {
       progress.current += count;
       onProgress(progress);
     },
+    onContinued: ({ digest, size }: AnnouncedLayer, there: number) =>
+      output.detail(`the layer ${digest} is continued: ${bytes(there)} of ${bytes(size)} are here`),
     onLayer: () => progress.layers.done++,
     limit: sizeLimit(maxSize),
   };

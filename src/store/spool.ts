@@ -70,6 +70,11 @@ function noFolder(parent: string, cause: unknown): Failure {
 /** Codes of Node's zlib for what is not packed as it says. */
 const BAD_ZLIB = /^(?:Z_|ERR_?_)/;
 
+/** The bytes of a layer are not its own. */
+export function isOtherContent(error: unknown): boolean {
+  return error instanceof InvalidImage || BAD_ZLIB.test(codeOf(error));
+}
+
 /** A connection ended before its time. */
 export function isBroken(error: unknown): boolean {
   return ["ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"].includes(codeOf(error));
@@ -115,7 +120,7 @@ export function spoolFailure(error: unknown, whose: string): unknown {
       cause: error,
     });
   }
-  if (!(error instanceof InvalidImage || error instanceof BadPacking) && !BAD_ZLIB.test(code)) return error;
+  if (!isOtherContent(error) && !(error instanceof BadPacking)) return error;
   return new Failure("not-verified", `a layer is not what it should be: ${messageOf(error)}`, {
     expected: "bytes that have the digest of their layer",
     hint: "Nothing was loaded. Run the same command again; if it happens again, please report it.",

@@ -12,9 +12,24 @@ const offer = {
   announced: true,
   credentials: { username: "u", password: "p" },
 };
-const layer = { type: "layer", diffId: DIGEST, digest: DIGEST, mediaType: "application/x.layer+gzip", size: 5 };
+const layer = {
+  type: "layer",
+  diffId: DIGEST,
+  digest: DIGEST,
+  mediaType: "application/x.layer+gzip",
+  size: 5,
+  isCut: true,
+};
 const about = { type: "about", diffIds: [DIGEST], platform: "linux/arm64/v8", configDigest: DIGEST };
-const want = { type: "want", diffIds: [DIGEST], whole: false, nothing: false, codecs: ["brotli"], begun: [DIGEST] };
+const want = {
+  type: "want",
+  diffIds: [DIGEST],
+  whole: false,
+  nothing: false,
+  codecs: ["brotli"],
+  delta: true,
+  begun: [DIGEST],
+};
 const result = {
   type: "result",
   image: "app",
@@ -22,6 +37,7 @@ const result = {
   layersSent: 1,
   layersPresent: 2,
   bytesPresent: 3,
+  bytesFound: 5,
   bytesReceived: 4,
 };
 

@@ -17,6 +17,7 @@ import { CODECS } from "../../../src/packing/codecs.ts";
 import { PacedPacker } from "../../../src/packing/pace.ts";
 import { unpack } from "../../../src/packing/unpack.ts";
 import type { StoredBlob } from "../../../src/registry/embedded/content.ts";
+import { KeptLayers } from "../../../src/store/kept-layers.ts";
 import { lazySpool, type LazySpool } from "../../../src/store/spool.ts";
 import { makeTar } from "../image/archive/make-tar.ts";
 import { pseudoRandomBytes } from "../image/archive/pseudo-random.ts";
@@ -65,7 +66,8 @@ async function rebuild(
   plain: Buffer,
   { cut }: StoredBlob,
   seeds: Seeds,
-  spoil: { recipe?: (bytes: Buffer) => Buffer; pieces?: (bytes: Buffer) => Buffer } = {},
+  spoil: { recipe?: (bytes: Buffer) => Buffer; pieces?: (bytes: Buffer) => Buffer | AsyncIterable<Buffer> } = {},
+  kept?: KeptLayers,
 ) {
   const details: string[] = [];
   let pieceBytes = 0;
@@ -79,12 +81,14 @@ async function rebuild(
       async pieces(_repository, _digest, missing) {
         const bytes = await whole(await cut?.pieces(Readable.from([missing])));
         pieceBytes += bytes.length;
-        return Readable.from([spoil.pieces?.(bytes) ?? bytes]);
+        const come = spoil.pieces?.(bytes) ?? bytes;
+        return Buffer.isBuffer(come) ? Readable.from([come]) : come;
       },
     },
     repository: "app",
     seeds,
     spool: receiving,
+    kept,
     limit: sizeLimit(),
     signal: new AbortController().signal,
     onBytes: () => {},
@@ -139,6 +143,23 @@ test.each([
   expect(details.at(-1)).toContain("comes whole");
   const spool = await receiving.open();
   expect(existsSync(spool.pathFor(`${digestOf(v2).slice(7)}.made`))).toBe(false);
+});
+
+test("a layer that was cut off half made is continued", async () => {
+  const env = { XDG_CACHE_HOME: folder };
+  const blob = await cutLayer(v2);
+  {
+    await using kept = new KeptLayers({ env, run: newRunId() });
+    const cutOff = async function* (bytes: Buffer): AsyncGenerator<Buffer> {
+      yield bytes.subarray(0, 10.5 * FILE);
+      throw new Error("the link is dead");
+    };
+    await expect(rebuild(v2, blob, seedsOf(), { pieces: cutOff }, kept)).rejects.toThrow("the link is dead");
+  }
+  await using kept = new KeptLayers({ env, run: newRunId() });
+  const { path, pieceBytes } = await rebuild(v2, blob, seedsOf(), {}, kept);
+  expect(readFileSync(path ?? "").equals(v2)).toBe(true);
+  expect(pieceBytes).toBe(10 * FILE);
 });
 
 test("all of a layer can be had as well, also in part", async () => {

@@ -74,12 +74,17 @@ export async function workplace(): Promise<{ run: (...words: string[]) => Promis
   };
 }
 
+const KEPT = "cache/docker-over-ssh/kept";
+
 /** How a command ended, as {@link refused} has it. */
 export function told({ exitCode, stderr, peak, changed }: Ended): object {
   // As people know it: what failed, what was expected, what to do.
   const inForm = /^docker-over-ssh: .+\n {2}expected: .+\n {2}to do: {4}.+/m.test(stderr);
   const isModest = peak > 0 && peak < MODEST ? true : `${peak} MB`;
-  return { exitCode, stderr, isClear: inForm && !stderr.includes("undefined"), isModest, changed };
+  // What has come of layers before a link broke, or a message was wrong, is kept for the next run.
+  const isKept = (path: string): boolean => [1, 10].includes(exitCode ?? 0) && path.startsWith(KEPT);
+  const others = changed.filter((path) => !isKept(path));
+  return { exitCode, stderr, isClear: inForm && !stderr.includes("undefined"), isModest, changed: others };
 }
 
 /** Refused with that status and those words, in the form that people know; nothing has changed, little memory was used. */

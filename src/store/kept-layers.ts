@@ -1,0 +1,239 @@
+import { constants } from "node:fs";
+import { copyFile, lstat, mkdir, readdir, rename, rm, rmdir, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import { isLeftBy, isRunId, type RunId } from "../engine/run-id.ts";
+import { spoolParent } from "../engine/spool-folder.ts";
+import { hexOf, type Digest } from "../image/digest.ts";
+import type { Descriptor } from "../image/manifest.ts";
+import { within } from "../streams/within.ts";
+import { ArrivingFile } from "./arriving-file.ts";
+
+const GB = 1_000_000_000;
+
+/** Of all that waits to be continued. The oldest goes first. */
+export const LIMITS = {
+  /** Bytes. */
+  size: 10 * GB,
+  /** ms since it was last written to: who has not come back in a week has found another way. */
+  age: 7 * 24 * 3600 * 1000,
+};
+
+/** What an engine needs of a disk that this file may be on, too: its copy of the archive, the layer, and both of another one. */
+const SHARE_OF_FREE = 1 / 4;
+
+/** `DIGEST` where nobody is at it, `DIGEST.RUN` while a run is. */
+const NAME = /^([0-9a-f]{64})(?:\.(.+))?$/;
+
+/** ms for a file to be closed that is not read any more. */
+const LAST_WRITES = 1000;
+
+export interface KeptLayersOptions {
+  env: NodeJS.ProcessEnv;
+  run: RunId;
+  limits?: typeof LIMITS;
+  /** Hears, when this is disposed of, of so many bytes that the next run need not fetch. */
+  onKept?: (bytes: number) => void;
+}
+
+interface KeptFile {
+  path: string;
+  digest: Digest;
+  /** Nobody is at it: it was let go of, or its run is gone. */
+  isFree: boolean;
+  size: number;
+  /** ms since the epoch. */
+  at: number;
+}
+
+/**
+ * What has arrived of layers, so that a run that is stopped, killed or cut off is continued by the next, whatever command that is.
+ * A file for each blob, in a folder of the user's cache. A run takes one over by giving it its own name, which only one can
+ * do; what another run is at, it leaves alone, and takes a copy of. Nothing in here is relied on: who continues a
+ * layer proves all of it. No trouble with the folder is ever a transfer's: what cannot be kept is not.
+ */
+export class KeptLayers implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #options: KeptLayersOptions;
+  readonly #limits: typeof LIMITS;
+  readonly #taken = new Map<Digest, ArrivingFile>();
+  /** Bytes that this run's files may come to have. */
+  #promised = 0;
+  #opened: Promise<boolean> | undefined;
+
+  constructor(options: KeptLayersOptions) {
+    this.#options = options;
+    this.#limits = options.limits ?? LIMITS;
+    this.#folder = join(spoolParent(options.env), "kept");
+  }
+
+  /** Which of these blobs have been begun. What is too old, or too much, goes before. */
+  async begun(digests: readonly Digest[]): Promise<Digest[]> {
+    if (!(await this.#isSafe())) return [];
+    await this.#trim();
+    const there = new Set((await this.#files()).filter(({ size }) => size > 0).map(({ digest }) => digest));
+    return digests.filter((digest) => there.has(digest));
+  }
+
+  /** The file of a blob, for this run alone until it is disposed of; undefined where there can be none. */
+  async take({ digest, size }: Descriptor): Promise<ArrivingFile | undefined> {
+    if (this.#taken.has(digest) || !(await this.#isOpen())) return undefined;
+    try {
+      const file = (await this.#takeOver(digest, size)) ?? (await ArrivingFile.create(this.#ownPath(digest)));
+      this.#taken.set(digest, file);
+      this.#promised += size;
+      return file;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The same, where it would only be there for the next run: undefined where it might take room that is needed. */
+  async takeIfRoom(blob: Descriptor): Promise<ArrivingFile | undefined> {
+    if (this.#promised + blob.size > this.#limits.size || !(await this.#isOpen())) return undefined;
+    const free = await this.#freeBytes();
+    const [there = 0] = (await this.#filesOf(blob.digest)).map(({ size }) => size);
+    return blob.size - there > free * SHARE_OF_FREE ? undefined : await this.take(blob);
+  }
+
+  /** Gives up a file that this run has. */
+  async drop(file: ArrivingFile): Promise<void> {
+    for (const [digest, one] of this.#taken) if (one === file) this.#taken.delete(digest);
+    await file.remove();
+  }
+
+  /** Makes room for so many bytes, as far as it can be made of what nobody is at. */
+  async makeRoom(bytes: number): Promise<void> {
+    if (!(await this.#isSafe())) return;
+    for (const { path } of (await this.#files()).filter(({ isFree }) => isFree).toSorted(byAge)) {
+      if ((await this.#freeBytes()) >= bytes) return;
+      await rm(path, { force: true }).catch(() => {});
+    }
+  }
+
+  /** A layer was continued that turned out to be wrong. */
+  get hasMisled(): boolean {
+    return [...this.#taken.values()].some(({ before, isWrong }) => before > 0 && isWrong);
+  }
+
+  /** The image is in its place, or is not to be had: what came of it is not to be continued. */
+  async forget(): Promise<void> {
+    for (const file of this.#taken.values()) await file.remove();
+    this.#taken.clear();
+    await rmdir(this.#folder).catch(() => {}); // there is more in it
+  }
+
+  /** Lets go of what it has, so that the next run finds it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#taken.size === 0) return;
+    let kept = 0;
+    for (const [digest, file] of this.#taken) {
+      await within(LAST_WRITES, file.close());
+      const { size } = (await stated(file.path)) ?? { size: 0 };
+      if (size === 0 || file.isWrong) await file.remove();
+      else kept += await this.#letGo(digest, file.path, size);
+    }
+    await rmdir(this.#folder).catch(() => {}); // there is more in it
+    this.#taken.clear();
+    await this.#trim();
+    if (kept > 0) this.#options.onKept?.(kept);
+  }
+
+  /** Another run may have let go of one of the same blob in the meantime: the longer one stays. */
+  async #letGo(digest: Digest, path: string, size: number): Promise<number> {
+    const to = join(this.#folder, hexOf(digest));
+    const other = (await stated(to))?.size ?? 0;
+    try {
+      await (other >= size ? rm(path, { force: true }) : rename(path, to));
+      return Math.max(size, other);
+    } catch {
+      return 0;
+    }
+  }
+
+  /**
+   * The longest file of the blob, or a copy of it where another run is at it, which may have lost its link and not know of that
+   * yet. The shorter ones that nobody is at go.
+   */
+  async #takeOver(digest: Digest, size: number): Promise<ArrivingFile | undefined> {
+    const path = this.#ownPath(digest);
+    let taken: ArrivingFile | undefined;
+    for (const file of await this.#filesOf(digest)) {
+      if (taken === undefined && file.size <= size) {
+        try {
+          if (file.isFree) await rename(file.path, path); // of two runs, one finds it
+          else await copyFile(file.path, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+          taken = await ArrivingFile.reopen(path, size);
+        } catch {
+          await rm(path, { force: true }); // it is gone, or is no file that could be continued
+        }
+      } else if (file.isFree) await rm(file.path, { force: true });
+    }
+    return taken;
+  }
+
+  /** The longest first. */
+  async #filesOf(digest: Digest): Promise<KeptFile[]> {
+    return (await this.#files())
+      .filter((file) => file.digest === digest && file.size > 0)
+      .toSorted((one, other) => other.size - one.size);
+  }
+
+  #ownPath(digest: Digest): string {
+    return join(this.#folder, `${hexOf(digest)}.${this.#options.run}`);
+  }
+
+  async #freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.#folder);
+    return bavail * bsize;
+  }
+
+  /** Whether there is now a folder that only this user can look into. */
+  async #isOpen(): Promise<boolean> {
+    return await (this.#opened ??= mkdir(this.#folder, { recursive: true, mode: 0o700 }).then(
+      async () => await this.#isSafe(),
+      () => false,
+    ));
+  }
+
+  async #isSafe(): Promise<boolean> {
+    const found = await lstat(this.#folder).catch(() => undefined);
+    return found?.isDirectory() === true && found.uid === process.getuid?.() && (found.mode & 0o077) === 0;
+  }
+
+  async #trim(): Promise<void> {
+    let size = 0;
+    for (const file of (await this.#files())
+      .filter(({ isFree }) => isFree)
+      .toSorted(byAge)
+      .toReversed()) {
+      size += file.size;
+      if (Date.now() - file.at <= this.#limits.age && size <= this.#limits.size) continue;
+      size -= file.size;
+      await rm(file.path, { force: true }).catch(() => {});
+    }
+  }
+
+  /** This user's own files: anything else is left alone. */
+  async #files(): Promise<KeptFile[]> {
+    const files: KeptFile[] = [];
+    for (const name of await readdir(this.#folder).catch(() => [])) {
+      const [, hex, run] = NAME.exec(name) ?? [];
+      if (hex === undefined || (run !== undefined && !isRunId(run))) continue;
+      const path = join(this.#folder, name);
+      const found = await stated(path);
+      if (found === undefined) continue;
+      const isFree = run === undefined || isLeftBy([run]);
+      files.push({ path, digest: `sha256:${hex}`, isFree, size: found.size, at: found.mtimeMs });
+    }
+    return files;
+  }
+}
+
+function byAge(one: KeptFile, other: KeptFile): number {
+  return one.at - other.at;
+}
+
+async function stated(path: string): Promise<{ size: number; mtimeMs: number } | undefined> {
+  const found = await lstat(path).catch(() => undefined);
+  return found?.isFile() && found.uid === process.getuid?.() ? found : undefined;
+}
