@@ -104,7 +104,7 @@ export class HeaderCode {
   #remember(type: number, header: Buffer): void {
     this.#type = type;
     this.#last.set(type, Buffer.from(header));
-    this.#mtime = readDigits(header, MTIME_AT) ?? this.#mtime;
+    this.#mtime = readDigits(header, MTIME_AT) ?? 0;
   }
 }
 
@@ -113,11 +113,10 @@ function fieldOf(header: Buffer, name: Field): Buffer {
   return header.subarray(offset, offset + length);
 }
 
-/** A number that is not the one before, if it is written in the same way. */
+/** A number that is not the one before. What is written in another way is told as a text as well. */
 function newNumber(header: Buffer, before: Buffer, start: number): number | undefined {
   const number = readDigits(header, start);
-  if (number === readDigits(before, start)) return undefined;
-  return header[start + DIGITS] === before[start + DIGITS] ? number : undefined;
+  return number === readDigits(before, start) ? undefined : number;
 }
 
 /** A number as it is mostly written: eleven octal digits. */

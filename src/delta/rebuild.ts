@@ -50,7 +50,6 @@ export class Rebuild {
       await writes.flush();
     }
     if (roots === undefined) throw new BadRecipe("it has no end");
-    await file.truncate(offset);
     return new Rebuild(offset, roots, wanted, writes);
   }
 

@@ -42,7 +42,7 @@ export class SentPieces implements PieceListener {
       let next = at;
       for (; next < missing.length; next += 1) {
         const begin = this.#startOf(missing, next);
-        if (begin < end || begin - end > READ.gap || begin + MAX_PIECE - start > READ.bytes) break;
+        if (begin - end > READ.gap || begin + MAX_PIECE - start > READ.bytes) break;
         end = begin + this.#lengthOf(missing, next);
       }
       const bytes = await readAll(tar, start, end - start);

@@ -57,14 +57,14 @@ function highBytes(bytes: Uint8Array, start: number): number {
   return count;
 }
 
-/** The size that a header gives: octal, or GNU's base 256. Undefined for what is none, or beyond 2^53. */
+/** The size that a header gives: octal, or GNU's base 256. Undefined for what is none; beyond 2^53, about so many. */
 export function readSize(bytes: Buffer, start: number): number | undefined {
   const [offset, length] = FIELD.size;
   const at = start + offset;
   if ((bytes[at] as number) < 0x80) return readOctal(bytes, at, length);
   let size = (bytes[at] as number) & 0x7f;
   for (let i = 1; i < length; i += 1) size = size * 256 + (bytes[at + i] as number);
-  return Number.isSafeInteger(size) ? size : undefined;
+  return size;
 }
 
 /** Digits between spaces before, and a space, a NUL or the field's end behind; none are 0, as in a v7 header. */

@@ -101,6 +101,31 @@ test("what another library writes is understood to its end", async () => {
   expect(await contentsOf(tar)).toEqual(names.map((name, at) => [name, 100 * at + 40]));
 });
 
+test.each<[string, (string | undefined)[]]>([
+  ["all types", ["app/a", "app/v7", "app/contiguous", "app/unknown"]],
+  ["sparse files", ["app/sparse", "app/real"]],
+  ["checksums in other ways", ["app/a", "app/b", "app/ü", "app/d", "app/e", "app/f"]],
+  ["a size that is no number", [undefined]],
+  ["a size of 2^53", [undefined]],
+  ["a negative size", [undefined]],
+  ["a malformed extension", ["app/a"]],
+  ["an extension that gives a size beyond all", [undefined]],
+  ["numbers in other ways", ["app/a", "app/b", "app/c", "app/d"]],
+  ["two tars, one behind the other", ["app/a", "app/b"]],
+  ["files of all sizes", "33 511 512 513 65535 65536 65537 300000 1500000".split(" ").map((name) => `app/${name}`)],
+])("%s: whose contents they are", async (name, paths) => {
+  const contents = await contentsOf(ODD[name]?.() ?? END);
+  expect([...new Set(contents.map(([path]) => path))]).toEqual(paths);
+});
+
+test("an extension of more than a megabyte is passed over", async () => {
+  const file = entry({ name: "app/a", content: noise(50, 1) });
+  const names = async (comment: number): Promise<unknown> =>
+    await contentsOf(Buffer.concat([pax({ path: "app/b", comment: "x".repeat(comment) }), file, END]));
+  expect(await names(1_000_000)).toEqual([["app/b", 50]]);
+  expect(await names(1_100_000)).toEqual([["app/a", 50]]);
+});
+
 test("a file of up to 64 kB is one piece, a larger one several, one of up to 32 bytes none", async () => {
   const file = (size: number): Buffer => Buffer.concat([entry({ name: "a", content: noise(size, 1) }), END]);
   expect(await contentsOf(file(32))).toEqual([]);

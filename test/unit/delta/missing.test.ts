@@ -42,7 +42,7 @@ test.each([
   ["half a pair", [0, 1, 2], 10],
   ["half a number", [0x80], 10],
   ["a number that is too long", [0x80, 0x80, 0x80, 0x80, 0x80, 0], 2 ** 21],
-  ["more bytes than it can have", [0, 1, 1, 1], 2],
+  ["more bytes than it can have", [0x80, 0x80, 0, 1], 1],
 ])("%s is refused", (_name, bytes, pieces) => {
   expect(() => decodeMissing(Buffer.from(bytes), pieces)).toThrow(BadRecipe);
 });

@@ -179,6 +179,9 @@ export const ODD: Record<string, () => Buffer> = {
       entry({ name: "app/b", content: text(15, 40), sum: (sum) => `${sum.toString(8).padStart(6)}\0 ` }),
       entry({ name: "app/ü", content: text(16, 40), sum: (sum) => `${(sum - 512).toString(8).padStart(6, "0")}\0 ` }),
       entry({ name: "app/d", content: text(17, 40) }),
+      ...["e", "e", "f"].map((name) =>
+        entry({ name: `app/${name}`, content: text(18, 40), sum: (sum) => `${sum.toString(8).padStart(7, "0")}\0` }),
+      ),
       END,
     ]),
   "numbers in other ways": () =>

@@ -145,6 +145,42 @@ test("a piece of two lengths is refused", async () => {
   await expect(Rebuild.begin(file, recipe())).rejects.toThrow(BadRecipe);
 });
 
+test("a content of another length is not taken, whatever its key", async () => {
+  async function* recipe(): AsyncGenerator<Instruction[]> {
+    yield [
+      { kind: "piece", key: "12345678", length: 100 },
+      { kind: "piece", key: "87654321", length: 99 },
+      { kind: "end", size: 199, roots: [] },
+    ];
+  }
+  await using file = await open(join(folder, "lengths"), "w");
+  const rebuild = await Rebuild.begin(file, recipe());
+  expect(rebuild.offer("12345678", Buffer.alloc(99))).toBe(false);
+  expect(rebuild.left).toEqual({ pieces: 2, bytes: 199 });
+  expect(rebuild.offer("12345678", Buffer.alloc(100))).toBe(true);
+  expect(rebuild.offer("12345678", Buffer.alloc(100))).toBe(false);
+  expect(rebuild.left).toEqual({ pieces: 1, bytes: 99 });
+});
+
+test("thousands of pieces, some of them several times, are read and written some at a time", async () => {
+  const files = Array.from({ length: 5000 }, (_, at) =>
+    entry({ name: `app/${at}`, content: noise(40 + (at % 2000), at % 1900) }),
+  );
+  const tar = Buffer.concat([...files, END]);
+  const { made, sent } = await send(tar, [Buffer.concat(files.slice(0, 100))]);
+  expect(made.equals(tar)).toBe(true);
+  expect(sent).toBeLessThan(tar.length);
+  await using file = await open(join(folder, "from"));
+  const table = new SentPieces();
+  for (let at = 0; at < 2000; at += 1) table.add(at * 2000, 1900);
+  for await (const piece of table.read(
+    file,
+    Uint32Array.from({ length: 2000 }, (_, at) => at),
+  )) {
+    expect(piece.buffer.byteLength).toBeLessThanOrEqual(1024 * 1024);
+  }
+});
+
 test("a source that has become shorter is noticed", async () => {
   const table = new SentPieces();
   table.add(0, 100);

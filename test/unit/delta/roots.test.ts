@@ -28,6 +28,7 @@ test("everywhere, where files lie at the top, in many folders, or nobody knows w
   expect(rootsOf("file", "app/a")).toEqual(["/"]);
   expect(rootsOf(...many(9, (at) => `${at}/a/b`))).toEqual(["/"]);
   expect(rootsOf("app/a", undefined)).toEqual(["/"]);
+  expect(rootsOf(undefined)).toEqual(["/"]);
   expect(rootsOf("app/../../etc/passwd")).toEqual(["/"]);
 });
 
