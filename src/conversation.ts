@@ -47,7 +47,7 @@ export interface Want {
   whole: boolean;
   /** The receiver has the image: nothing needs to come at all. */
   nothing: boolean;
-  /** Names of what the receiver can unpack (packing/codecs.ts). */
+  /** Names of what the receiver can unpack (packing/codecs.ts). None: nothing is to be packed. */
   codecs: readonly string[];
   /** The receiver has images with files that may be in these layers: they can be sent in pieces (delta/). */
   delta: boolean;

@@ -9,7 +9,7 @@ export interface Wishes {
   own: Choice | undefined;
   /** What the receiving side was told. */
   theirs: Choice | undefined;
-  /** Names of what the receiving side can unpack. None: both sides are in one process. */
+  /** Names of what the receiving side can unpack. None, as between two sides in one process: nothing is packed. */
   codecs: readonly string[];
 }
 

@@ -157,9 +157,9 @@ describe("who does not take what comes holds it back", () => {
   });
 
   test("the rate: what is written waits to be counted, and drains", async () => {
-    const rated = writeAtRate(new PassThrough().resume(), 10 * kB);
-    expect(rated.write(numbered(BURST + 5 * kB))).toBe(false);
-    expect(rated.writableLength).toBe(BURST + 5 * kB);
+    const rated = writeAtRate(new PassThrough().resume(), 100 * kB);
+    expect(rated.write(numbered(BURST + 50 * kB))).toBe(false);
+    expect(rated.writableLength).toBe(BURST + 50 * kB);
     const drained = vi.fn<() => void>();
     rated.once("drain", drained);
     await vi.advanceTimersByTimeAsync(499);
