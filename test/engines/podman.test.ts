@@ -128,6 +128,15 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     expect((await docker.docker("run", "--rm", "built:v2")).stdout).toBe("leaving v2");
   });
 
+  test("alone at the far end, it is sent no gzip: asked for, that is refused, and nothing changes", async () => {
+    const changes = await rememberEngines(docker, podman);
+    const push = ["push", "--compress", "gzip:9", "app:v1", "ssh", "far", "docker", "system", "dial-stdio"];
+    const refused = await run(...push);
+    expect(refused).toMatchObject({ exitCode: 2, stdout: "" });
+    expect(refused.stderr).toContain("--compress gzip:9: the engine on the other side is Podman");
+    expect(await changes()).toEqual(unchanged(2));
+  });
+
   test("-H chooses it on either side; one that cannot reach this process is read by docker save", async () => {
     const image = "chosen:v1";
     await buildImage(podman, image, [{ name: "chosen", bytes: 1_000_000 }]);
