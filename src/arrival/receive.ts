@@ -8,7 +8,8 @@ import type { Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { queue, type Queue } from "../streams/queue.ts";
 import type { ArrivalOptions } from "./arrival.ts";
-import { fetchLayers, type FetchOptions } from "./fetch-layers.ts";
+import type { FetchOptions } from "./coming-layer.ts";
+import { fetchLayers } from "./fetch-layers.ts";
 import { openOffer, type OpenedOffer } from "./open-offer.ts";
 
 /** An image of which all is here that was missing. */

@@ -4,7 +4,7 @@ import { pipeline } from "node:stream/promises";
 import { decodeLayer } from "../image/archive/decode-layer.ts";
 import { hexOf } from "../image/digest.ts";
 import { refuseWithoutSpace, type LazySpool } from "../store/spool.ts";
-import type { ComingLayer } from "./fetch-layers.ts";
+import type { ComingLayer } from "./coming-layer.ts";
 
 /**
  * Unpacks the layers that are packed with zstd, which engines up to Docker 20.10 do not know. A tar says of a file how large it

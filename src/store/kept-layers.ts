@@ -1,12 +1,13 @@
 import { constants } from "node:fs";
-import { copyFile, lstat, mkdir, readdir, rename, rm, rmdir, statfs } from "node:fs/promises";
+import { copyFile, lstat, mkdir, rename, rm, rmdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
-import { isLeftBy, isRunId, type RunId } from "../engine/run-id.ts";
+import type { RunId } from "../engine/run-id.ts";
 import { spoolParent } from "../engine/spool-folder.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { within } from "../streams/within.ts";
 import { ArrivingFile } from "./arriving-file.ts";
+import { keptFiles, ownFile, type KeptFile } from "./kept-files.ts";
 
 const GB = 1_000_000_000;
 
@@ -21,9 +22,6 @@ export const LIMITS = {
 /** What an engine needs of a disk that this file may be on, too: its copy of the archive, the layer, and both of another one. */
 const SHARE_OF_FREE = 1 / 4;
 
-/** `DIGEST` where nobody is at it, `DIGEST.RUN` while a run is. */
-const NAME = /^([0-9a-f]{64})(?:\.(.+))?$/;
-
 /** ms for a file to be closed that is not read any more. */
 const LAST_WRITES = 1000;
 
@@ -33,16 +31,6 @@ export interface KeptLayersOptions {
   limits?: typeof LIMITS;
   /** Hears, when this is disposed of, of so many bytes that the next run need not fetch. */
   onKept?: (bytes: number) => void;
-}
-
-interface KeptFile {
-  path: string;
-  digest: Digest;
-  /** Nobody is at it: it was let go of, or its run is gone. */
-  isFree: boolean;
-  size: number;
-  /** ms since the epoch. */
-  at: number;
 }
 
 /**
@@ -70,7 +58,7 @@ export class KeptLayers implements AsyncDisposable {
   async begun(digests: readonly Digest[]): Promise<Digest[]> {
     if (!(await this.#isSafe())) return [];
     await this.#trim();
-    const there = new Set((await this.#files()).filter(({ size }) => size > 0).map(({ digest }) => digest));
+    const there = new Set((await keptFiles(this.#folder)).filter(({ size }) => size > 0).map(({ digest }) => digest));
     return digests.filter((digest) => there.has(digest));
   }
 
@@ -104,7 +92,7 @@ export class KeptLayers implements AsyncDisposable {
   /** Makes room for so many bytes, as far as it can be made of what nobody is at. */
   async makeRoom(bytes: number): Promise<void> {
     if (!(await this.#isSafe())) return;
-    for (const { path } of (await this.#files()).filter(({ isFree }) => isFree).toSorted(byAge)) {
+    for (const { path } of (await keptFiles(this.#folder)).filter(({ isFree }) => isFree).toSorted(byAge)) {
       if ((await this.#freeBytes()) >= bytes) return;
       await rm(path, { force: true }).catch(() => {});
     }
@@ -128,7 +116,7 @@ export class KeptLayers implements AsyncDisposable {
     let kept = 0;
     for (const [digest, file] of this.#taken) {
       await within(LAST_WRITES, file.close());
-      const { size } = (await stated(file.path)) ?? { size: 0 };
+      const { size } = (await ownFile(file.path)) ?? { size: 0 };
       if (size === 0 || file.isWrong) await file.remove();
       else kept += await this.#letGo(digest, file.path, size);
     }
@@ -141,7 +129,7 @@ export class KeptLayers implements AsyncDisposable {
   /** Another run may have let go of one of the same blob in the meantime: the longer one stays. */
   async #letGo(digest: Digest, path: string, size: number): Promise<number> {
     const to = join(this.#folder, hexOf(digest));
-    const other = (await stated(to))?.size ?? 0;
+    const other = (await ownFile(to))?.size ?? 0;
     try {
       await (other >= size ? rm(path, { force: true }) : rename(path, to));
       return Math.max(size, other);
@@ -173,7 +161,7 @@ export class KeptLayers implements AsyncDisposable {
 
   /** The longest first. */
   async #filesOf(digest: Digest): Promise<KeptFile[]> {
-    return (await this.#files())
+    return (await keptFiles(this.#folder))
       .filter((file) => file.digest === digest && file.size > 0)
       .toSorted((one, other) => other.size - one.size);
   }
@@ -202,7 +190,7 @@ export class KeptLayers implements AsyncDisposable {
 
   async #trim(): Promise<void> {
     let size = 0;
-    for (const file of (await this.#files())
+    for (const file of (await keptFiles(this.#folder))
       .filter(({ isFree }) => isFree)
       .toSorted(byAge)
       .toReversed()) {
@@ -212,28 +200,8 @@ export class KeptLayers implements AsyncDisposable {
       await rm(file.path, { force: true }).catch(() => {});
     }
   }
-
-  /** This user's own files: anything else is left alone. */
-  async #files(): Promise<KeptFile[]> {
-    const files: KeptFile[] = [];
-    for (const name of await readdir(this.#folder).catch(() => [])) {
-      const [, hex, run] = NAME.exec(name) ?? [];
-      if (hex === undefined || (run !== undefined && !isRunId(run))) continue;
-      const path = join(this.#folder, name);
-      const found = await stated(path);
-      if (found === undefined) continue;
-      const isFree = run === undefined || isLeftBy([run]);
-      files.push({ path, digest: `sha256:${hex}`, isFree, size: found.size, at: found.mtimeMs });
-    }
-    return files;
-  }
 }
 
 function byAge(one: KeptFile, other: KeptFile): number {
   return one.at - other.at;
-}
-
-async function stated(path: string): Promise<{ size: number; mtimeMs: number } | undefined> {
-  const found = await lstat(path).catch(() => undefined);
-  return found?.isFile() && found.uid === process.getuid?.() ? found : undefined;
 }

@@ -1,0 +1,39 @@
+import { lstat, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { isLeftBy, isRunId } from "../engine/run-id.ts";
+import type { Digest } from "../image/digest.ts";
+
+/** `DIGEST` where nobody is at it, `DIGEST.RUN` while a run is. */
+const NAME = /^([0-9a-f]{64})(?:\.(.+))?$/;
+
+/** What there is of a blob. */
+export interface KeptFile {
+  path: string;
+  digest: Digest;
+  /** Nobody is at it: it was let go of, or its run is gone. */
+  isFree: boolean;
+  size: number;
+  /** ms since the epoch. */
+  at: number;
+}
+
+/** This user's own files: anything else is left alone. */
+export async function keptFiles(folder: string): Promise<KeptFile[]> {
+  const files: KeptFile[] = [];
+  for (const name of await readdir(folder).catch(() => [])) {
+    const [, hex, run] = NAME.exec(name) ?? [];
+    if (hex === undefined || (run !== undefined && !isRunId(run))) continue;
+    const path = join(folder, name);
+    const found = await ownFile(path);
+    if (found === undefined) continue;
+    const isFree = run === undefined || isLeftBy([run]);
+    files.push({ path, digest: `sha256:${hex}`, isFree, size: found.size, at: found.mtimeMs });
+  }
+  return files;
+}
+
+/** Undefined for what is no file, or another user's. A link is not followed. */
+export async function ownFile(path: string): Promise<{ size: number; mtimeMs: number } | undefined> {
+  const found = await lstat(path).catch(() => undefined);
+  return found?.isFile() && found.uid === process.getuid?.() ? found : undefined;
+}

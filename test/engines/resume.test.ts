@@ -1,0 +1,164 @@
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { buildImage } from "../testbed/build-image.ts";
+import type { Engine } from "../testbed/engine.ts";
+import { startTestbed } from "../testbed/start.ts";
+import type { Testbed } from "../testbed/testbed.ts";
+import { bed, done, dos, startDos, why } from "./bed.ts";
+
+const MB = 1_000_000;
+const IMAGE = "resumed:v1";
+const TO_FAR = ["push", IMAGE, "ssh", "far", `docker-over-ssh pull ${IMAGE}`];
+const KILLS = 20;
+/** Bytes that have arrived, and may have to come again. */
+const LOSS = 8 * MB;
+/** Bytes that a run costs besides: ssh, handshakes, small layers. */
+const BESIDES = 0.5 * MB;
+/** Megabits a second. */
+const SLOW = 60;
+
+/** Which beds there are, and how large the image's layer is there, which cannot be compressed. */
+interface Row {
+  on: () => Testbed;
+  size: number;
+}
+let containerd: Testbed;
+const rows: [string, Row][] = [
+  // More than a graph driver is let push: it is read out of `docker save`, and packed while it passes.
+  ["a classic store, of what is packed on the way", { on: () => bed, size: 70 * MB }],
+  ["a containerd store, of what the engine pushes", { on: () => containerd, size: 40 * MB }],
+];
+
+beforeAll(async () => {
+  if (why) return;
+  containerd = await startTestbed({ far: { kind: "28.5-containerd" } });
+  for (const [, { on, size }] of rows) await buildImage(on().near, IMAGE, [{ name: "data", bytes: size }]);
+});
+
+/** Nothing is left to be continued, and nobody is at it. */
+afterEach(async () => {
+  if (why) return;
+  for (const [, { on }] of rows) {
+    await on().limitRate(undefined);
+    await expect.poll(async () => await receivers(on()), { timeout: 25_000 }).toEqual([]);
+    expect(filesOf(on())).toEqual([]);
+    await on().far.docker("rmi", "--force", IMAGE);
+  }
+});
+
+afterAll(async () => {
+  if (why) return;
+  await bed.near.docker("rmi", IMAGE);
+  await containerd[Symbol.asyncDispose]();
+});
+
+/** What is in the far machine's cache. */
+function filesOf(on: Testbed): string[] {
+  const cache = join(on.folder, "far/home/.cache/docker-over-ssh");
+  return existsSync(cache)
+    ? readdirSync(cache, { recursive: true, encoding: "utf8" }).map((name) => join(cache, name))
+    : [];
+}
+
+/** Bytes of the large layer that are on the far machine's disk. */
+function arrived(on: Testbed): number {
+  const sizes = filesOf(on).map((path) => {
+    const found = statSync(path, { throwIfNoEntry: false });
+    return found?.isFile() ? found.size : 0;
+  });
+  return Math.max(0, ...sizes);
+}
+
+/** Process numbers, as they are known here, of those who receive on the far machine. */
+async function receivers(on: Testbed): Promise<number[]> {
+  const { stdout } = await execa({ reject: false })`pgrep -f ${"docker-over-ssh.js pull"}`;
+  const isOfBed = (pid: string): boolean => {
+    try {
+      return readFileSync(`/proc/${pid}/environ`, "utf8").includes(join(on.folder, "far/home"));
+    } catch {
+      return false; // it has just ended
+    }
+  };
+  return stdout.split("\n").filter(isOfBed).map(Number);
+}
+
+/** Resolves when so many bytes are there, or the run has ended. */
+async function untilArrived(on: Testbed, bytes: number, run: ReturnType<typeof startDos>): Promise<void> {
+  const isThere = (): boolean => arrived(on) >= bytes || run.exitCode !== null || run.signalCode !== null;
+  await expect.poll(isThere, { interval: 5, timeout: 60_000 }).toBe(true);
+}
+
+/** What a program of the image reads of its large layer. */
+async function contentOf(engine: Engine): Promise<string> {
+  return (await engine.docker("run", "--rm", IMAGE, "/bin/busybox", "sh", "-c", "sha256sum /data/*")).stdout;
+}
+
+describe.skipIf(why).each(rows)(`a layer on its way into %s ${why ?? ""}`, (_, { on: of, size }) => {
+  test("is continued, however often either side is killed", async () => {
+    const on = of();
+    await on.limitRate(SLOW);
+    const lost: number[] = [];
+    while (lost.length < KILLS && arrived(on) < size - MB) {
+      const before = arrived(on);
+      const wire = await on.countWire();
+      const run = startDos(TO_FAR, { on });
+      await untilArrived(on, before + (size - before) / (KILLS + 1 - lost.length), run);
+      if (lost.length % 2 === 0) for (const pid of await receivers(on)) process.kill(pid, "SIGKILL");
+      else run.kill("SIGKILL");
+      expect((await run).exitCode).not.toBe(0);
+      await expect.poll(async () => await receivers(on), { timeout: 25_000, interval: 20 }).toEqual([]);
+      lost.push((await wire()).toFar - (arrived(on) - before));
+    }
+    console.log(lost.map((n) => (n / MB).toFixed(1)).join(" "));
+    expect(lost.length).toBe(KILLS);
+    for (const bytes of lost) expect(bytes).toBeLessThan(LOSS + BESIDES);
+
+    await on.limitRate(undefined);
+    const before = arrived(on);
+    const wire = await on.countWire();
+    expect(await dos(TO_FAR, { on })).toEqual(done);
+    expect((await wire()).toFar).toBeLessThan(size - before + BESIDES);
+    expect(await contentOf(on.far)).toBe(await contentOf(on.near));
+  }, 240_000);
+
+  test("is continued after Ctrl-C, by a pull as well, and both runs say so", async () => {
+    const on = of();
+    await on.limitRate(SLOW);
+    const stopped = startDos(TO_FAR, { on });
+    await untilArrived(on, 10 * MB, stopped);
+    stopped.kill("SIGINT");
+    expect((await stopped).exitCode).toBe(130);
+    await expect.poll(async () => await receivers(on), { timeout: 25_000, interval: 20 }).toEqual([]);
+    await on.limitRate(undefined);
+    const before = arrived(on);
+    expect(before).toBeGreaterThan(10 * MB);
+    const run = await dos(["push", IMAGE, "ssh", "far", `docker-over-ssh pull --verbose ${IMAGE}`], { on });
+    expect(run).toEqual(done);
+    expect(run.stderr).toMatch(/the layer sha256:\w+ is continued: .+ MB of .+ MB are here/);
+  });
+
+  test("is sent anew when what was there of it is not right", async () => {
+    const on = of();
+    await on.limitRate(SLOW);
+    const stopped = startDos(TO_FAR, { on });
+    await untilArrived(on, 10 * MB, stopped);
+    stopped.kill("SIGKILL");
+    await stopped;
+    await expect.poll(async () => await receivers(on), { timeout: 25_000, interval: 20 }).toEqual([]);
+    await on.limitRate(undefined);
+    for (const path of filesOf(on)) {
+      if (statSync(path).isFile() && statSync(path).size > MB)
+        await execa`dd if=/dev/urandom of=${path} bs=1M seek=5 count=1 conv=notrunc`;
+    }
+    const first = await dos(TO_FAR, { on });
+    if (first.exitCode !== 0) {
+      expect(first).toMatchObject({ exitCode: 12 });
+      expect(first.stderr).toContain("what an earlier run had received of a layer is not right");
+      expect(filesOf(on)).toEqual([]);
+      expect(await dos(TO_FAR, { on })).toEqual(done);
+    }
+    expect(await contentOf(on.far)).toBe(await contentOf(on.near));
+  });
+});
