@@ -53,17 +53,20 @@ interface Fetched {
   continued: number[];
 }
 
-/** Fetches the layer into a file, or as a stream. `breakAfter`: bytes after which the connection does. */
+/**
+ * Fetches the layer into a file, or as a stream. `breakAfter`: bytes after which the connection does. `isTold`: the sender hears that
+ * a part of it is here.
+ */
 async function fetch(
   way: Way,
   how: "file" | "stream",
-  { breakAfter = Infinity, limit = Infinity } = {},
+  { breakAfter = Infinity, limit = Infinity, isTold = true } = {},
 ): Promise<Fetched> {
   const stored = way === "passing, plain" ? plain : zipped;
   const mediaType = way === "passing, plain" ? MEDIA_TYPE.ociLayer : MEDIA_TYPE.ociLayerGzip;
   const blob = { mediaType, digest: digestOf(stored), size: stored.length };
   const layers = queue<AnnouncedLayer>();
-  const begun = new Set(await kept.begun([diffId]));
+  const begun = new Set(isTold ? await kept.begun([diffId]) : []);
   using shelf = new Shelf({
     offer,
     diffIds: [diffId],
@@ -186,6 +189,16 @@ describe("what an earlier run has left is not right", () => {
     expect((await fetch(way, "stream")).bytes.equals(whole(way))).toBe(true);
   });
 });
+
+test.each(["file", "stream"] as const)(
+  "where all of it comes again, into a %s, what is here is read over",
+  async (how) => {
+    await put(diffId, plain.subarray(0, MB));
+    const { bytes, ...counts } = await fetch("passing, plain", how, { isTold: false });
+    expect(bytes.equals(plain)).toBe(true);
+    expect(counts).toEqual({ come: plain.length, continued: [MB] });
+  },
+);
 
 test("two runs at once do not disturb each other", async () => {
   await put(diffId, plain.subarray(0, MB));
