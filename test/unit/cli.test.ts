@@ -64,7 +64,13 @@ describe("options", () => {
       platform: "linux/arm64/v8",
       timeout: 2500,
       registry: "localhost:5000",
+      delta: true,
     });
+  });
+
+  test("--no-delta is for either side", async () => {
+    expect((await read("push", "--no-delta", "app", "cat")).job?.request).toMatchObject({ delta: false });
+    expect((await read("pull", "--no-delta", "app", "cat")).job?.request).toMatchObject({ delta: false });
   });
 
   test("--sudo is for the engine at the far end", async () => {

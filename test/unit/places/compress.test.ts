@@ -31,7 +31,9 @@ let count = 0;
 async function push(source: string, own: string[], theirs: string[] = []): Promise<number> {
   count += 1;
   const [wire, to] = [at(`sent-${count}`), `to-${count}`];
-  const line = [...program, "pull", ...theirs, "--to", `oci:${to}`, "app:v1"];
+  // Of its own: what one run has received, another one that goes on beside it need not fetch.
+  const cache = `XDG_CACHE_HOME=${at(`cache-${count}`)}`;
+  const line = ["env", cache, ...program, "pull", ...theirs, "--to", `oci:${to}`, "app:v1"];
   const { exitCode, stderr } = await run("push", ...own, source, "sh", "-c", `tee "$0" | "$@"`, wire, ...line);
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
   expect(await look("oci", at(to), "app:v1")).toEqual(whole(image));
