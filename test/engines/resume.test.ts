@@ -11,13 +11,14 @@ import { bed, done, dos, startDos, why } from "./bed.ts";
 const MB = 1_000_000;
 const IMAGE = "resumed:v1";
 const TO_FAR = ["push", IMAGE, "ssh", "far", `docker-over-ssh pull ${IMAGE}`];
-const KILLS = 20;
+/** Of each of the two transfers: twenty points in all. */
+const KILLS = 10;
 /** Bytes that have arrived, and may have to come again. */
 const LOSS = 8 * MB;
-/** Bytes that a run costs besides: ssh, handshakes, small layers. */
-const BESIDES = 0.5 * MB;
+/** Bytes that a run costs besides: ssh, handshakes, the small layers, which may come last. */
+const BESIDES = 1.5 * MB;
 /** Megabits a second. */
-const SLOW = 60;
+const SLOW = 40;
 
 /** Which beds there are, and how large the image's layer is there, which cannot be compressed. */
 interface Row {
@@ -27,7 +28,7 @@ interface Row {
 let containerd: Testbed;
 const rows: [string, Row][] = [
   // More than a graph driver is let push: it is read out of `docker save`, and packed while it passes.
-  ["a classic store, of what is packed on the way", { on: () => bed, size: 70 * MB }],
+  ["a classic store, of what is packed on the way", { on: () => bed, size: 66 * MB }],
   ["a containerd store, of what the engine pushes", { on: () => containerd, size: 40 * MB }],
 ];
 
@@ -111,7 +112,6 @@ describe.skipIf(why).each(rows)(`a layer on its way into %s ${why ?? ""}`, (_, {
       await expect.poll(async () => await receivers(on), { timeout: 25_000, interval: 20 }).toEqual([]);
       lost.push((await wire()).toFar - (arrived(on) - before));
     }
-    console.log(lost.map((n) => (n / MB).toFixed(1)).join(" "));
     expect(lost.length).toBe(KILLS);
     for (const bytes of lost) expect(bytes).toBeLessThan(LOSS + BESIDES);
 
