@@ -124,7 +124,7 @@ describe.skipIf(why).each(rows)(`a layer on its way into %s ${why ?? ""}`, (_, {
     expect(await contentOf(on.far)).toBe(await contentOf(on.near));
   }, 240_000);
 
-  test("is continued after Ctrl-C, by a pull as well, and both runs say so", async () => {
+  test("is continued after Ctrl-C, and --verbose says from where", async () => {
     const on = of();
     await on.limitRate(SLOW);
     const stopped = startDos(TO_FAR, { on });
