@@ -44,6 +44,8 @@ export class KeptLayers implements AsyncDisposable {
   readonly #options: KeptLayersOptions;
   readonly #limits: typeof LIMITS;
   readonly #taken = new Map<Digest, ArrivingFile>();
+  /** What was asked after. */
+  readonly #asked = new Set<Digest>();
   /** Bytes that this run's files may come to have. */
   #promised = 0;
   #opened: Promise<boolean> | undefined;
@@ -57,6 +59,7 @@ export class KeptLayers implements AsyncDisposable {
   /** Which of these blobs have been begun. What is too old, or too much, goes before. */
   async begun(digests: readonly Digest[]): Promise<Digest[]> {
     if (!(await this.#isSafe())) return [];
+    for (const digest of digests) this.#asked.add(digest);
     await this.#trim();
     const there = new Set((await keptFiles(this.#folder)).filter(({ size }) => size > 0).map(({ digest }) => digest));
     return digests.filter((digest) => there.has(digest));
@@ -107,6 +110,11 @@ export class KeptLayers implements AsyncDisposable {
   async forget(): Promise<void> {
     for (const file of this.#taken.values()) await file.remove();
     this.#taken.clear();
+    // What another run has left of the same layers, which then came in another way.
+    const others = this.#asked.size === 0 ? [] : await keptFiles(this.#folder);
+    for (const { path } of others.filter(({ digest, isFree }) => isFree && this.#asked.has(digest))) {
+      await rm(path, { force: true }).catch(() => {});
+    }
     await rmdir(this.#folder).catch(() => {}); // there is more in it
   }
 

@@ -135,7 +135,9 @@ describe.skipIf(why).each(rows)(`a layer on its way into %s ${why ?? ""}`, (_, {
     await on.limitRate(undefined);
     const before = arrived(on);
     expect(before).toBeGreaterThan(10 * MB);
-    const run = await dos(["push", "--no-delta", IMAGE, "ssh", "far", `docker-over-ssh pull --verbose ${IMAGE}`], { on });
+    const run = await dos(["push", "--no-delta", IMAGE, "ssh", "far", `docker-over-ssh pull --verbose ${IMAGE}`], {
+      on,
+    });
     expect(run).toEqual(done);
     expect(run.stderr).toMatch(/the layer sha256:\w+ is continued: .+ MB of .+ MB are here/);
   });

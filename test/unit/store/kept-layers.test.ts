@@ -271,3 +271,12 @@ test("a layer that is no longer worth it goes on without being kept", async () =
   expect(asked).toBe(2);
   expect(await readdir(folder)).toEqual([]);
 });
+
+test("what is there of a layer that has come in another way goes as well", async () => {
+  await put(nameOf("layer"), "some of it");
+  await put(nameOf("other"), "of another image");
+  await using kept = open();
+  expect(await kept.begun([blob("layer").digest])).toEqual([blob("layer").digest]);
+  await kept.forget();
+  expect(await readdir(folder)).toEqual([nameOf("other")]);
+});
