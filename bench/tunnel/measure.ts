@@ -23,14 +23,14 @@ export interface TunnelRun {
 
 /** `bytes` on each of `streams` streams, beside `stalled` more that nobody reads. Start-up is not in the seconds. */
 export async function tunnel(bytes: number, streams: number, stalled = 0): Promise<TunnelRun> {
-  const receiver = fileURLToPath(new URL("peers/receiver.mjs", import.meta.url));
+  const receiver = fileURLToPath(new URL("receiver.mjs", import.meta.url));
   const { stdout } = await run(process.execPath, [receiver, String(bytes), String(streams), String(stalled)]);
   return JSON.parse(stdout) as TunnelRun;
 }
 
 /** The same bytes between the same two processes, without a tunnel. Seconds. */
 export async function bare(bytes: number): Promise<number> {
-  const program = fileURLToPath(new URL("peers/bare.mjs", import.meta.url));
+  const program = fileURLToPath(new URL("bare.mjs", import.meta.url));
   const { stdout } = await run(process.execPath, [program, String(bytes)]);
   return (JSON.parse(stdout) as { seconds: number }).seconds;
 }
@@ -48,12 +48,4 @@ export async function twoCats(bytes: number): Promise<number> {
   const seconds = (performance.now() - start) / 1000;
   await rm(folder, { recursive: true });
   return seconds;
-}
-
-export function median(values: number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? (sorted[middle] ?? NaN)
-    : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
 }

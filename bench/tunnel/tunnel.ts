@@ -1,10 +1,11 @@
 /**
- * How fast the tunnel is, and how much memory it takes: `npm run bench`, with `--quick` for less data and `--json FILE`.
+ * How fast the tunnel is, and how much memory it takes: `npm run bench:tunnel`, with `--quick` for less data and `--json FILE`.
  * Measures dist/ (`npm run build`). What is compared runs in turns, in one run; medians; both sides of each ratio.
  */
 import { existsSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { bare, median, tunnel, twoCats, type TunnelRun } from "./measure.ts";
+import { median } from "../statistics.ts";
+import { bare, tunnel, twoCats, type TunnelRun } from "./measure.ts";
 
 const { values: flags } = parseArgs({
   options: { quick: { type: "boolean", default: false }, json: { type: "string" } },
@@ -98,7 +99,7 @@ function print(title: string, rows: object[]): void {
   console.table(words);
 }
 
-if (!existsSync(new URL("../dist/stdio-tunnel/session.js", import.meta.url))) {
+if (!existsSync(new URL("../../dist/stdio-tunnel/session.js", import.meta.url))) {
   throw new Error("there is no dist/ to measure: npm run build");
 }
 const speeds = await compare();
