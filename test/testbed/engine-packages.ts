@@ -93,7 +93,7 @@ LD_LIBRARY_PATH=$(echo "$root"/lib/*-linux-gnu "$root"/usr/lib/*-linux-gnu | tr 
 }
 
 /** The mirror that this machine takes Debian from, and the keys that it trusts for that. */
-function debianSource(suite: string): { mirror: string; keyring: string } {
+export function debianSource(suite: string): { mirror: string; keyring: string } {
   const release = osRelease();
   const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
   const mirror = aptSources()
@@ -106,7 +106,7 @@ function debianSource(suite: string): { mirror: string; keyring: string } {
 }
 
 /** apt's sources, in either of their two formats: sources.list(5). */
-function aptSources(): { uri: string; suites: string[] }[] {
+export function aptSources(): { uri: string; suites: string[] }[] {
   const parts = "/etc/apt/sources.list.d";
   const files = existsSync(parts) ? readdirSync(parts).map((name) => join(parts, name)) : [];
   return ["/etc/apt/sources.list", ...files].filter(existsSync).flatMap((file) => {

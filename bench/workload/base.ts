@@ -1,0 +1,68 @@
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { aptSources, debianSource } from "../../test/testbed/engine-packages.ts";
+import { osRelease } from "../../test/testbed/packages.ts";
+import { run } from "../../test/testbed/programs.ts";
+
+/** Something like the image that most start from: Debian's userland, a compiler, libraries to build against. */
+export const BASE_PACKAGES = (
+  "?essential apt ca-certificates curl wget git gnupg openssh-client procps python3 " +
+  "build-essential libssl-dev libpq-dev libxml2-dev libxslt1-dev libcurl4-openssl-dev"
+).split(" ");
+
+/** As the release was last put together; or with what has been corrected since, as a newer base image has it. */
+export type BaseState = "released" | "upgraded";
+
+/**
+ * Unpacks Debian packages into `root`, with all that they depend on; nothing is configured. Which versions these are is the
+ * matter of the machine's own apt sources: they are written down beside, in packages.txt.
+ */
+export async function plantBase(root: string, state: BaseState): Promise<void> {
+  const work = join(root, "../apt");
+  for (const sub of ["lists/partial", "cache/archives/partial"]) mkdirSync(join(work, sub), { recursive: true });
+  writeFileSync(join(work, "status"), "");
+  writeFileSync(join(work, "sources.list"), sources(state));
+  const settings = {
+    "Dir::Etc::sourcelist": join(work, "sources.list"),
+    "Dir::Etc::sourceparts": "/dev/null",
+    "Dir::State::lists": join(work, "lists"),
+    "Dir::State::status": join(work, "status"),
+    "Dir::Cache": join(work, "cache"),
+    "Acquire::Check-Valid-Until": "false",
+    "APT::Sandbox::User": "root",
+    "APT::Install-Recommends": "false",
+  };
+  const options = Object.entries(settings).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
+  await run("apt-get", [...options, "update", "-qq"]);
+  await run("apt-get", [...options, "install", "-qq", "-y", "--download-only", ...BASE_PACKAGES]);
+  mergeUsr(root);
+  const archives = join(work, "cache/archives");
+  const packages = readdirSync(archives)
+    .filter((file) => file.endsWith(".deb"))
+    .toSorted();
+  const unpack = `for file; do dpkg-deb --fsys-tarfile "$file" | tar -x --keep-directory-symlink -C "$ROOT"; done`;
+  const files = packages.map((file) => join(archives, file));
+  await run("sh", ["-ec", unpack, "sh", ...files], { env: { ROOT: root } });
+  writeFileSync(join(root, "../packages.txt"), `${packages.join("\n")}\n`);
+  await run`rm -rf ${work}`;
+}
+
+/** Debian's release, and for an upgraded base what its security team has added. */
+function sources(state: BaseState): string {
+  const codename = osRelease()["VERSION_CODENAME"] ?? "";
+  const { mirror, keyring } = debianSource(codename);
+  const line = (uri: string, suite: string): string => `deb [signed-by=${keyring}] ${uri} ${suite} main\n`;
+  if (state === "released") return line(mirror, codename);
+  const suite = `${codename}-security`;
+  const security = aptSources().find(({ suites }) => suites.includes(suite));
+  if (!security) throw new Error(`an upgraded base is made of ${suite}, which is not among apt's sources here`);
+  return line(mirror, codename) + line(security.uri, suite);
+}
+
+/** As debootstrap does first: packages of this release still put files below /bin and /lib. */
+function mergeUsr(root: string): void {
+  for (const name of ["bin", "sbin", "lib", "lib64"]) {
+    mkdirSync(join(root, "usr", name), { recursive: true });
+    symlinkSync(`usr/${name}`, join(root, name));
+  }
+}

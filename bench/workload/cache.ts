@@ -1,0 +1,33 @@
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { exclusively } from "../../test/testbed/packages.ts";
+
+/** Outside of the repository: what is made once, of 5 GB in all, and used by every later run. */
+export const cacheFolder = join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "docker-over-ssh-bench");
+
+/**
+ * The folder that `make` has filled for this recipe, now or in an earlier run.
+ * @param recipe all that decides the contents, so that another recipe is another folder
+ */
+export async function cached(name: string, recipe: unknown, make: (folder: string) => Promise<void>): Promise<string> {
+  const hash = createHash("sha256").update(JSON.stringify(recipe)).digest("hex").slice(0, 12);
+  const folder = join(cacheFolder, `${name}-${hash}`);
+  if (existsSync(folder)) return folder;
+  await exclusively("bench", async () => {
+    if (existsSync(folder)) return;
+    const part = join(cacheFolder, "part");
+    rmSync(part, { recursive: true, force: true }); // of a run that was killed
+    mkdirSync(part, { recursive: true });
+    await make(part);
+    // The same workload, made of another recipe.
+    for (const other of readdirSync(cacheFolder).filter((entry) => isOf(entry, name))) {
+      rmSync(join(cacheFolder, other), { recursive: true });
+    }
+    renameSync(part, folder);
+  });
+  return folder;
+}
+
+const isOf = (entry: string, name: string): boolean => /^(.*)-[0-9a-f]{12}$/.exec(entry)?.[1] === name;
