@@ -29,7 +29,7 @@ export const BUMPED = {
   },
 };
 
-/** /app/node_modules, by `npm ci`: some 30,000 files. */
+/** /app/node_modules, by `npm ci`: some 40,000 files. */
 export async function plantModules(root: string, bumped: Partial<typeof BUMPED> = {}): Promise<void> {
   const app = join(root, "app");
   mkdirSync(app);

@@ -1,0 +1,72 @@
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execa } from "execa";
+import { run } from "../test/testbed/programs.ts";
+import { layersOf } from "./images.ts";
+import type { Peer } from "./peers/peer.ts";
+import type { Stage } from "./stage.ts";
+
+/** One transfer. */
+export interface Measured {
+  seconds: number;
+  /** Bytes on the wire, headers of Ethernet, IP and TCP among them. */
+  toFar: number;
+  toNear: number;
+  /** Bytes of resident memory at most, of our processes; none ran with a peer. */
+  peakNear?: number;
+  peakFar?: number;
+}
+
+/** Runs the peer's line as it would be typed. @throws when it fails, or the image that came is not the one that was sent */
+export async function transfer(stage: Stage, peer: Peer, image: string, signal: AbortSignal): Promise<Measured> {
+  const { bed, peaks } = stage;
+  for (const path of [...Object.values(peaks), ...stage.caches]) rmSync(path, { recursive: true, force: true });
+  await dropCaches();
+  const wire = await bed.countWire();
+  const start = performance.now();
+  await typed(peer.line(image, stage), stage, signal);
+  const seconds = (performance.now() - start) / 1000;
+  const { toFar, toNear } = await wire();
+  const [sent, came] = [await layersOf(bed.near, image), await layersOf(bed.far, image)];
+  if (sent !== came) throw new Error(`${peer.name} brought other layers than were sent`);
+  const [peakNear, peakFar] = [readPeak(peaks.near), readPeak(peaks.far)];
+  return { seconds, toFar, toNear, ...(peakNear && peakFar ? { peakNear, peakFar } : {}) };
+}
+
+/** In a process group of its own, which ends as a whole when it is told to. */
+async function typed(line: string, { env, bed }: Stage, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const child = execa("bash", ["-o", "pipefail", "-c", line], {
+    env,
+    detached: true,
+    stdin: "ignore",
+    stdout: "ignore",
+    reject: false,
+    cwd: bed.folder,
+  });
+  const kill = (): void => {
+    if (child.pid !== undefined) process.kill(-child.pid, "SIGTERM");
+  };
+  signal.addEventListener("abort", kill, { once: true });
+  process.once("exit", kill);
+  const { failed, exitCode, stderr } = await child;
+  process.off("exit", kill);
+  signal.removeEventListener("abort", kill);
+  signal.throwIfAborted();
+  if (failed) throw new Error(`status ${exitCode}: ${lastLine(stderr)}`);
+}
+
+/** What the last one has read or written helps the next one no more. */
+async function dropCaches(): Promise<void> {
+  await run`sync`;
+  writeFileSync("/proc/sys/vm/drop_caches", "3");
+}
+
+function readPeak(file: string): number | undefined {
+  if (!existsSync(file)) return undefined;
+  const kB = readFileSync(file, "utf8").trim().split("\n").map(Number);
+  return Math.max(...kB) * 1024;
+}
+
+function lastLine(text: string): string {
+  return text.trim().split("\n").at(-1) ?? "";
+}

@@ -1,0 +1,12 @@
+import type { Stage } from "../stage.ts";
+
+/** One way to bring an image from one engine to the other. */
+export interface Peer {
+  name: string;
+  /** Is it what all this is about? Its memory is measured, and others are what it is compared with. */
+  ours?: true;
+  /** As it is typed on the near machine, in bash, where a pipe that fails fails as a whole. */
+  line(image: string, stage: Stage): string;
+  /** Why it is not run. */
+  whyNot?: string;
+}

@@ -1,0 +1,19 @@
+import { ours, oursOf2019 } from "./ours.ts";
+import type { Peer } from "./peer.ts";
+import { gzipPipe, zstdPipe } from "./pipe.ts";
+import { registryPull, skopeo } from "./registry.ts";
+
+/** For `--peer`, by the word that is typed there. */
+export const PEERS: Record<string, Peer> = {
+  ours,
+  zstd: zstdPipe,
+  gzip: gzipPipe,
+  registry: registryPull,
+  container: oursOf2019,
+  skopeo,
+  podman: {
+    name: "podman image scp",
+    line: () => "",
+    whyNot: "not run: it copies from Podman's own store to Podman's own store, and these engines are Docker's",
+  },
+};

@@ -1,0 +1,35 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { startInside, type Machine } from "../../test/testbed/machine.ts";
+import { systemPath } from "../../test/testbed/programs.ts";
+import { until } from "../../test/testbed/wait.ts";
+
+export interface RegistryProcess {
+  /** On 127.0.0.1, which engines trust without TLS. */
+  port: number;
+  /** What was pushed to it. It can be exchanged while the registry runs, which remembers nothing. */
+  data: string;
+}
+
+/** Debian's docker-registry beside the machine's engine, as a process of its own: it ends with the machine. */
+export async function startRegistry(machine: Machine, folder: string): Promise<RegistryProcess> {
+  const data = join(folder, "data");
+  mkdirSync(data, { recursive: true });
+  const settings = join(folder, "settings.yml");
+  writeFileSync(
+    settings,
+    `version: 0.1
+log: { level: info }
+storage: { filesystem: { rootdirectory: ${data} } }
+http: { addr: "127.0.0.1:0" }
+`,
+  );
+  const log = join(folder, "log");
+  const args = ["serve", settings];
+  const { ended } = startInside(machine, { command: "docker-registry", args, path: systemPath(), log });
+  const port = await until("the registry listens", () => {
+    if (ended()) throw new Error(`${ended()}: ${readFileSync(log, "utf8")}`);
+    return /listening on 127\.0\.0\.1:(\d+)/.exec(readFileSync(log, "utf8"))?.[1];
+  });
+  return { port: Number(port), data };
+}

@@ -1,0 +1,58 @@
+import type { LayerName } from "./workload/layers.ts";
+
+/** What the receiver has, and what it is sent; layers from the lowest up. */
+export interface Scenario {
+  name: string;
+  title: string;
+  /** Of app:v1, which is there. None: the receiver has nothing. */
+  before: LayerName[];
+  /** Of app:v2, which is sent. */
+  after: LayerName[];
+}
+
+const V1: LayerName[] = ["base", "runtime", "modules", "app"];
+
+export const SCENARIOS: Scenario[] = [
+  { name: "cold", title: "the receiver has nothing", before: [], after: V1 },
+  { name: "nothing", title: "nothing changed", before: V1, after: V1 },
+  {
+    name: "app",
+    title: "app layer changed, 0.2 MB",
+    before: V1,
+    after: ["base", "runtime", "modules", "app-changed again"],
+  },
+  {
+    name: "deps",
+    title: "3 dependencies bumped",
+    before: V1,
+    after: ["base", "runtime", "modules-bumped again", "app"],
+  },
+  {
+    name: "rebuilt",
+    title: "all rebuilt, same contents",
+    before: V1,
+    after: ["base again", "runtime again", "modules again", "app again"],
+  },
+  {
+    name: "base",
+    title: "base upgraded below the same app",
+    before: V1,
+    after: ["base-upgraded", "runtime", "modules", "app"],
+  },
+  {
+    name: "file",
+    title: "1 MB changed in a file of 300 MB",
+    before: ["base", "file"],
+    after: ["base", "file-changed again"],
+  },
+];
+
+/** Those that want the same of the receiver, in one group. */
+export function byBefore(scenarios: Scenario[]): Scenario[][] {
+  const groups = new Map<string, Scenario[]>();
+  for (const scenario of scenarios) {
+    const key = scenario.before.join();
+    groups.set(key, [...(groups.get(key) ?? []), scenario]);
+  }
+  return [...groups.values()];
+}

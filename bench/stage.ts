@@ -1,0 +1,65 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { projectFolder } from "../test/testbed/paths.ts";
+import { enginePath } from "../test/testbed/engine-packages.ts";
+import type { Machine } from "../test/testbed/machine.ts";
+import { registryImage } from "../test/testbed/registry-image.ts";
+import { startTestbed } from "../test/testbed/start.ts";
+import type { Testbed } from "../test/testbed/testbed.ts";
+import { startRegistry, type RegistryProcess } from "./peers/registry-process.ts";
+import { digestsFolder, type Store } from "./stores.ts";
+
+/** Two engines, and all that any of those who are compared may use beside them. */
+export interface Stage extends AsyncDisposable {
+  store: Store;
+  bed: Testbed;
+  /** Of a user on the near machine. */
+  env: Record<string, string>;
+  registry: RegistryProcess;
+  /** The path of the program, which is unpacked beside Podman. */
+  skopeo: string;
+  /** Where skopeo keeps what it learns of layers. */
+  skopeoMemory: string;
+  /** A file in either home, one line for each process of ours that has ended: its peak, in kB. */
+  peaks: { near: string; far: string };
+  /** Our own folders, where layers wait on their way. */
+  caches: string[];
+  /** All folders on the near machine that an earlier transfer changes, and a later one reads. */
+  memories: string[];
+}
+
+export async function openStage(store: Store): Promise<Stage> {
+  const peak = fileURLToPath(new URL("peak.mjs", import.meta.url));
+  const command = [process.execPath, "--import", peak, join(projectFolder, "bin/docker-over-ssh.js")];
+  const bed = await startTestbed({ near: { kind: store.near }, far: { kind: store.far }, command });
+  try {
+    const { near, far } = machinesOf(bed);
+    await registryImage(bed.near);
+    const registry = await startRegistry(near, join(bed.folder, "registry"));
+    const skopeoMemory = join(bed.folder, "skopeo");
+    mkdirSync(skopeoMemory);
+    const caches = [near, far].map(({ folder }) => join(folder, "home/.cache/docker-over-ssh"));
+    const digests = store.name === "graphdriver" ? [join(near.dataFolder, digestsFolder)] : [];
+    return {
+      store,
+      bed,
+      env: { ...bed.env, XDG_CACHE_HOME: join(near.folder, "home/.cache") },
+      registry,
+      skopeo: join((await enginePath("podman")).split(":")[0] ?? "", "skopeo"),
+      skopeoMemory,
+      peaks: { near: join(near.folder, "home/peaks"), far: join(far.folder, "home/peaks") },
+      caches,
+      memories: [registry.data, skopeoMemory, ...digests],
+      [Symbol.asyncDispose]: async () => await bed[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await bed[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+export function machinesOf({ description: { machines } }: Testbed): { near: Machine; far: Machine } {
+  if ("why" in machines) throw new Error(machines.why);
+  return machines;
+}

@@ -1,0 +1,34 @@
+import type { EngineKind } from "../test/testbed/engine-packages.ts";
+
+/** A pair of engines that keep images in the same way. */
+export interface Store {
+  name: string;
+  near: EngineKind;
+  far: EngineKind;
+  /** What the sending engine knows of layers that it has built. */
+  knows: string;
+}
+
+export const STORES: Store[] = [
+  { name: "containerd", near: "28.5-containerd", far: "26.1-containerd", knows: "the digest of every layer" },
+  { name: "graphdriver", near: "20.10", far: "26.1", knows: "no digest of a layer that was only built here" },
+];
+
+/**
+ * The folders below the engine's data whose entries are what it holds: a layer, a blob, an image each. Two equal listings are two
+ * equal engines.
+ */
+export function contentFolders(store: Store): string[] {
+  const containerd = [
+    "content.v1.content/blobs/sha256",
+    "content.v1.content/ingest",
+    "snapshotter.v1.overlayfs/snapshots",
+  ];
+  const overlay = ["overlay2", "image/overlay2/imagedb/content/sha256", "image/overlay2/layerdb/sha256"];
+  return store.name === "containerd"
+    ? containerd.map((path) => `containerd/io.containerd.${path}`)
+    : overlay.map((path) => `docker/${path}`);
+}
+
+/** Where a graph driver notes the digests that it has learnt from a push or pull; the engine reads it anew each time. */
+export const digestsFolder = "docker/image/overlay2/distribution";

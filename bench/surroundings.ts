@@ -1,0 +1,67 @@
+import { cpus, release, totalmem } from "node:os";
+import { run } from "../test/testbed/programs.ts";
+import { type Scenario } from "./scenarios.ts";
+import { prepareLayer } from "./workload/layers.ts";
+import type { Stage } from "./stage.ts";
+
+/** What the figures depend on. */
+export interface Surroundings {
+  cores: number;
+  processor: string;
+  memoryGB: number;
+  kernel: string;
+  node: string;
+  ssh: string;
+  zstd: string;
+  /** By store: the sending engine's version, and the receiving one's. */
+  engines: Record<string, string>;
+  workload: Record<string, { MB: number; files: number }>;
+}
+
+/** @param before of the results that are added to */
+export async function surroundings(before?: Surroundings): Promise<Surroundings> {
+  const { stderr: ssh } = await run`ssh -V`;
+  const { stdout: zstd } = await run`zstd --version`;
+  return {
+    cores: cpus().length,
+    processor: cpus()[0]?.model ?? "?",
+    memoryGB: Math.round(totalmem() / 1e9),
+    kernel: release(),
+    node: process.version,
+    ssh: ssh.split(",")[0] ?? "",
+    zstd: /v[\d.]+/.exec(zstd)?.[0] ?? "",
+    engines: before?.engines ?? {},
+    workload: before?.workload ?? {},
+  };
+}
+
+export function addEngines({ engines }: Surroundings, { store, bed }: Stage): void {
+  engines[store.name] = `${bed.near.version} to ${bed.far.version}`;
+}
+
+/** Makes what is not there yet. */
+export async function describeWorkload(
+  { workload }: Surroundings,
+  scenarios: Scenario[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const name of new Set(scenarios.flatMap(({ before, after }) => [...before, ...after]))) {
+    signal.throwIfAborted();
+    const { bytes, files } = await prepareLayer(name);
+    workload[name] = { MB: Math.round(bytes / 1e5) / 10, files };
+  }
+}
+
+/** What a reader must know before comparing. */
+export function notes({ cores, processor, memoryGB, kernel, node, ssh, zstd, engines }: Surroundings): string[] {
+  return [
+    `${cores} cores (${processor}), ${memoryGB} GB, Linux ${kernel}, Node ${node}, ${ssh}, zstd ${zstd}; both machines are network namespaces of this one and share its cores.`,
+    ...Object.entries(engines).map(([store, versions]) => `${store}: Docker ${versions}.`),
+    "Seconds: from starting the line to its end, the image being there under its name, with the layers that were sent. Caches of the system are dropped before each.",
+    "MB: what crossed the interface between the machines, headers included. No delay is added to the link. × : to the best of the others, 1 being that one.",
+    "Peak: VmHWM of our own processes; the engines' and other programs' memory is not in it.",
+    "Each receiver has app:v1 by the same way as it then gets app:v2, so that the registry's ways find their own digests again. What a registry, skopeo and a graph driver remember of v1 they know; of v2, nothing.",
+    "A containerd store's `docker save` holds the layers as gzip: zstd gains nothing there. Other than docker save, docker-over-ssh and skopeo, docker push needs the registry beside the engine, which keeps all images a second time; starting it is not in the seconds, but it is with --registry container.",
+    "zstd --patch-from needs both images on one machine, not packed; it is a size, not a way.",
+  ];
+}
