@@ -35,7 +35,7 @@ export async function transfer(stage: Stage, peer: Peer, image: string, signal: 
 /** In a process group of its own, which ends as a whole when it is told to. */
 async function typed(line: string, { env, bed }: Stage, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
-  const child = execa("bash", ["-o", "pipefail", "-c", line], {
+  const child = execa("bash", ["-e", "-o", "pipefail", "-c", line], {
     env,
     detached: true,
     stdin: "ignore",

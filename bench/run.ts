@@ -158,5 +158,6 @@ function medians(all: Measured[]): Partial<Row> {
 }
 
 function wordsOf(error: unknown): string {
-  return error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
+  const words = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
+  return words.length > 120 ? `${words.slice(0, 119)}…` : words;
 }

@@ -61,7 +61,7 @@ export function notes({ cores, processor, memoryGB, kernel, node, ssh, zstd, eng
     "MB: what crossed the interface between the machines, headers included. No delay is added to the link. × : to the best of the others, 1 being that one.",
     "Peak: VmHWM of our own processes; the engines' and other programs' memory is not in it.",
     "Each receiver has app:v1 by the same way as it then gets app:v2, so that the registry's ways find their own digests again. What a registry, skopeo and a graph driver remember of v1 they know; of v2, nothing.",
-    "A containerd store's `docker save` holds the layers as gzip: zstd gains nothing there. Other than docker save, docker-over-ssh and skopeo, docker push needs the registry beside the engine, which keeps all images a second time; starting it is not in the seconds, but it is with --registry container.",
+    "A containerd store's `docker save` holds the layers as gzip: zstd gains nothing there. docker push and skopeo copy go to a registry that is kept beside the sending engine, has v1 and runs all the time; docker-over-ssh has none, and --registry container starts one each time.",
     "zstd --patch-from needs both images on one machine, not packed; it is a size, not a way.",
   ];
 }

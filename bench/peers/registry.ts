@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { Stage } from "../stage.ts";
 import type { Peer } from "./peer.ts";
 
@@ -9,19 +10,26 @@ export const registryPull: Peer = {
   name: "docker push, ssh -R, docker pull",
   line: (image, stage) => {
     const there = inRegistry(image, stage);
-    return `docker tag ${image} ${there} && docker push -q ${there} && ${pullThroughSsh(image, stage)}`;
+    return `docker tag ${image} ${there}\ndocker push -q ${there}\n${pullThroughSsh(image, stage)}`;
   },
 };
 
-/** skopeo takes the image out of the engine in docker's place, and knows from its own notes which layers the registry has. */
+/**
+ * skopeo packs the image in docker's place, and knows from its own notes which layers the registry has. It gets what
+ * `docker save` writes: the API version that its docker-daemon: asks for (1.22) is too old for Docker 25 and later. In a file, because it reads the archive more than once.
+ */
 export const skopeo: Peer = {
-  name: "skopeo copy, ssh -R, docker pull",
+  name: "docker save, skopeo copy, ssh -R, docker pull",
   line: (image, stage) => {
-    const from = `--src-daemon-host ${stage.bed.near.host} docker-daemon:${image}`;
     const to = `--dest-tls-verify=false docker://${inRegistry(image, stage)}`;
+    const archive = join(stage.bed.folder, "saved.tar");
     // Its notes are in /var/lib/containers, whatever it is told: there it gets a folder of its own.
-    const copy = `mount --bind ${stage.skopeoMemory} /var/lib && ${stage.skopeo} --insecure-policy copy -q ${from} ${to}`;
-    return `unshare --mount sh -ec '${copy}' && ${pullThroughSsh(image, stage)}`;
+    const mount = `mount --bind ${stage.skopeoMemory} /var/lib`;
+    const copy = `${stage.skopeo} --insecure-policy copy -q docker-archive:${archive} ${to}`;
+    return `docker save -o ${archive} ${image}
+unshare --mount sh -ec '${mount}; ${copy}'
+rm ${archive}
+${pullThroughSsh(image, stage)}`;
   },
 };
 
@@ -29,8 +37,15 @@ function inRegistry(image: string, { registry }: Stage): string {
   return `127.0.0.1:${registry.port}/${image}`;
 }
 
-function pullThroughSsh(image: string, { registry }: Stage): string {
+/**
+ * One login; the forwarding is ended with the pull. By itself `ssh -R … docker pull` would end two minutes later: it waits for
+ * the connections that the engine keeps for another pull.
+ */
+function pullThroughSsh(image: string, { registry, bed }: Stage): string {
   const there = `127.0.0.1:${FAR_PORT}/${image}`;
+  const ssh = `ssh -S ${bed.folder}/registry.ssh`;
   const forward = `-o ExitOnForwardFailure=yes -R 127.0.0.1:${FAR_PORT}:127.0.0.1:${registry.port}`;
-  return `ssh ${forward} far "docker pull -q ${there} && docker tag ${there} ${image}"`;
+  return `${ssh} -M -N ${forward} far & trap "kill $!" EXIT
+until ${ssh} -O check far 2>/dev/null; do kill -0 $!; sleep 0.02; done
+${ssh} far "docker pull -q ${there} && docker tag ${there} ${image}"`;
 }
