@@ -16,6 +16,7 @@ import { KeptLayers } from "./store/kept-layers.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import {
   explained,
+  mayCut,
   summarize,
   unlessAborted,
   wayByCommand,
@@ -118,7 +119,7 @@ export async function receive(
   {
     // Its temporary name is gone before the sender hears that all is well.
     const { maxSize } = request;
-    const delta = request.delta !== false && !request.inProcess;
+    const delta = mayCut(request);
     const surroundings = { image, run, env, kept, output, signal, onProgress, maxSize, delta };
     await using arrival = await target
       .arrive({ tunnel, about, obtain, ...surroundings })

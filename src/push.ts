@@ -17,6 +17,7 @@ import { agreeOnPacking, refuseLacking } from "./packing/agree.ts";
 import { openSource, readReference } from "./places.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import {
+  mayCut,
   summarize,
   unlessAborted,
   wayByCommand,
@@ -77,7 +78,7 @@ export async function send(
   const { diffIds, configDigest } = found;
   await tunnel.send({ type: "about", diffIds, platform: found.platform, ...(configDigest && { configDigest }) });
   const asked = parseWant(await unlessAborted(tunnel.next("want"), signal));
-  const want = { ...asked, delta: asked.delta && request.delta !== false };
+  const want = { ...asked, delta: asked.delta && mayCut(request) };
   if (!want.diffIds.every((diffId) => diffIds.includes(diffId))) {
     throw new Failure("refused", "the far end asks for layers that are not of this image", {
       expected: `some of the ${diffIds.length} layers of ${image.given}`,

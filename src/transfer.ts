@@ -41,6 +41,11 @@ export interface Surroundings {
   env: NodeJS.ProcessEnv;
 }
 
+/** May layers be sent in pieces? Not between two sides in one process: what could be spared has crossed the link by then. */
+export function mayCut({ delta, inProcess }: TransferRequest): boolean {
+  return delta !== false && !inProcess;
+}
+
 /** Errors of the engine and of what was read, as a person should be told them; others as they are. */
 export function explained(error: unknown): unknown {
   if (error instanceof EngineError) {

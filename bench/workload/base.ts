@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { aptFolder } from "../../test/testbed/apt-folder.ts";
 import { aptSources, debianSource } from "../../test/testbed/engine-packages.ts";
 import { osRelease } from "../../test/testbed/packages.ts";
 import { run } from "../../test/testbed/programs.ts";
@@ -19,20 +20,7 @@ export type BaseState = "released" | "upgraded";
  */
 export async function plantBase(root: string, state: BaseState): Promise<void> {
   const work = join(root, "../apt");
-  for (const sub of ["lists/partial", "cache/archives/partial"]) mkdirSync(join(work, sub), { recursive: true });
-  writeFileSync(join(work, "status"), "");
-  writeFileSync(join(work, "sources.list"), sources(state));
-  const settings = {
-    "Dir::Etc::sourcelist": join(work, "sources.list"),
-    "Dir::Etc::sourceparts": "/dev/null",
-    "Dir::State::lists": join(work, "lists"),
-    "Dir::State::status": join(work, "status"),
-    "Dir::Cache": join(work, "cache"),
-    "Acquire::Check-Valid-Until": "false",
-    "APT::Sandbox::User": "root",
-    "APT::Install-Recommends": "false",
-  };
-  const options = Object.entries(settings).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
+  const options = aptFolder(work, sources(state), { "APT::Install-Recommends": "false" });
   await run("apt-get", [...options, "update", "-qq"]);
   await run("apt-get", [...options, "install", "-qq", "-y", "--download-only", ...BASE_PACKAGES]);
   mergeUsr(root);

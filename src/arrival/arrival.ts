@@ -71,8 +71,3 @@ export function countLayers(sizes: readonly number[], moved: readonly boolean[])
     bytesPresent: present.reduce((all, size) => all + size, 0),
   };
 }
-
-/** Takes a temporary name away. An engine that is gone by now cannot do it; the next run does. */
-export async function forget(engine: Engine, name: string): Promise<void> {
-  await engine.removeReference(name).catch(() => {});
-}

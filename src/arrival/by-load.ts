@@ -1,16 +1,18 @@
 import { EngineError, type Engine } from "../engine/engine.ts";
 import { temporaryName } from "../engine/run-id.ts";
 import { spoolParent } from "../engine/spool-folder.ts";
+import { forgetName } from "../engine/temporary-name.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Descriptor, Manifest } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { probeImage } from "../registry/embedded/probe.ts";
 import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
+import { findRelatives } from "../store/chains.ts";
 import { openStore } from "../store/open.ts";
 import { lazySpool } from "../store/spool.ts";
 import type { Delivery, LayerHere, TargetStore } from "../store/store.ts";
-import { countLayers, forget, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
+import { countLayers, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
 import { misled, type FetchOptions } from "./coming-layer.ts";
 import { fetchFailure, fetchLayers, streamLayers } from "./fetch-layers.ts";
 import { ask } from "./receive.ts";
@@ -40,14 +42,20 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   const onDetail = (text: string): void => output.detail(text);
   const blobsOf = async (id: string): Promise<Descriptor[] | undefined> => await learnBlobs(options, id);
   const store = openStore(engine, info, { platform: about.platform, path: image.path, run, blobsOf, onDetail });
-  const here = await store.present(about.diffIds);
+  const relatives = await findRelatives(engine, about.diffIds);
+  const [here, found] = await Promise.all([
+    store.present(about.diffIds, relatives),
+    // The files of an engine behind one connection would have to come over it, between all else.
+    options.delta && engine.takesManyAtOnce ? findSeeds(engine, { ...options, relatives }) : undefined,
+  ]);
+  await using seeds = found;
   output.detail(`${here.length} of ${about.diffIds.length} layers are there already`);
 
   let loaded: Loaded;
   try {
-    loaded = await load(store, here, name, options);
+    loaded = await load(store, { here, seeds }, name, options);
   } catch (error) {
-    await forget(engine, name);
+    await forgetName(engine, name);
     if (!(error instanceof EngineError)) throw error;
     throw new Failure("transfer-failed", `the receiving engine would not load the image: ${messageOf(error)}`, {
       expected: `${engine.address} to take an archive of the layers that it lacks`,
@@ -73,13 +81,12 @@ interface Loaded {
 /** Puts the image in while its layers come, proven on the way: an archive with one that is not right breaks off before its end. */
 async function load(
   store: TargetStore,
-  here: readonly LayerHere[],
+  { here, seeds }: { here: readonly LayerHere[]; seeds: Seeds | undefined },
   name: string,
   options: EngineArrivalOptions,
 ): Promise<Loaded> {
   const { about, env, run, output, signal, kept, onProgress } = options;
   const wanted = about.diffIds.slice(here.length);
-  await using seeds = await seedsFor(wanted, options);
   using incoming = await ask(options, wanted, seeds !== undefined);
   const config = async (): Promise<Buffer> => {
     const opened = await incoming.opened();
@@ -125,15 +132,6 @@ async function load(
   }
 }
 
-/** Images whose files may be in the wanted layers; where reading them goes through one connection with all else, none. */
-async function seedsFor(
-  wanted: readonly Digest[],
-  { delta, engine, image, about, run, signal }: EngineArrivalOptions,
-): Promise<Seeds | undefined> {
-  if (!delta || wanted.length === 0 || !engine.takesManyAtOnce) return undefined;
-  return await findSeeds(engine, { image, diffIds: about.diffIds, run, signal });
-}
-
 /** Whether the engine has this very image. Where an image's ID is its config's digest, one question tells. */
 async function isHere(engine: Engine, configDigest: Digest, diffIds: readonly Digest[]): Promise<boolean> {
   const found = await engine.inspectImage(configDigest);
@@ -141,7 +139,7 @@ async function isHere(engine: Engine, configDigest: Digest, diffIds: readonly Di
 }
 
 function arrivalOf(engine: Engine, arrived: Omit<Arrival, keyof AsyncDisposable>): Arrival {
-  return { ...arrived, [Symbol.asyncDispose]: async () => await forget(engine, arrived.name) };
+  return { ...arrived, [Symbol.asyncDispose]: async () => await forgetName(engine, arrived.name) };
 }
 
 /** What the engine would push of an image: the only way to be told which blobs a containerd store holds. */

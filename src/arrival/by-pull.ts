@@ -1,9 +1,10 @@
 import { REGISTRY_SERVICE } from "../conversation.ts";
 import { EngineError, type Engine, type EngineInfo } from "../engine/engine.ts";
 import { LayerProgress } from "../engine/layer-progress.ts";
+import { forgetName } from "../engine/temporary-name.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { openDoor } from "../stdio-tunnel/bridge.ts";
-import { countLayers, forget, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
+import { countLayers, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
 import { openOffer } from "./open-offer.ts";
 import { clientFor } from "./receive.ts";
 
@@ -31,7 +32,7 @@ export async function arriveByPull(options: EngineArrivalOptions): Promise<Arriv
       },
     });
   } catch (error) {
-    await forget(engine, name);
+    await forgetName(engine, name);
     signal.throwIfAborted();
     if (!(error instanceof EngineError)) throw error;
     throw new Failure("transfer-failed", `the receiving engine could not pull the image: ${messageOf(error)}`, {
@@ -47,7 +48,7 @@ export async function arriveByPull(options: EngineArrivalOptions): Promise<Arriv
     moved,
   );
   const id = info.store === "containerd" ? {} : { id: manifest.config.digest };
-  return { name, ...id, ...counts, [Symbol.asyncDispose]: async () => await forget(engine, name) };
+  return { name, ...id, ...counts, [Symbol.asyncDispose]: async () => await forgetName(engine, name) };
 }
 
 /** A containerd store does not fetch the blob of a layer that it has unpacked, whatever digest the blob had then. */
@@ -55,7 +56,7 @@ async function refuseHalf(engine: Engine, name: string, info: EngineInfo): Promi
   if (info.store !== "containerd") return;
   const found = await engine.inspectImage(name);
   if (found !== undefined && found.diffIds.length > 0) return;
-  await forget(engine, name);
+  await forgetName(engine, name);
   throw new Failure(
     "not-verified",
     "the engine's pull left the image incomplete, because it holds some of the layers under other digests",

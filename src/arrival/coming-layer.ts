@@ -125,7 +125,8 @@ async function openLayer(
   return checked;
 }
 
-async function* counted(bytes: AsyncIterable<Buffer>, onBytes: (count: number) => void): AsyncGenerator<Buffer> {
+/** Passes bytes on, and tells of each chunk. */
+export async function* counted(bytes: AsyncIterable<Buffer>, onBytes: (count: number) => void): AsyncGenerator<Buffer> {
   for await (const chunk of bytes) {
     onBytes(chunk.length);
     yield chunk;

@@ -17,6 +17,7 @@ import { messageOf } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import type { KeptLayers } from "../store/kept-layers.ts";
 import { refuseWithoutSpace, type LazySpool } from "../store/spool.ts";
+import { counted } from "./coming-layer.ts";
 import type { Seeds } from "./seeds.ts";
 
 export interface RebuilderOptions {
@@ -86,20 +87,20 @@ export class Rebuilder {
 
   /** Resolves to the bytes of it that were here. */
   async #make(layer: AnnouncedLayer, path: string): Promise<number> {
-    const { client, repository, signal, onDetail } = this.#options;
+    const { client, repository, signal, onBytes, onDetail } = this.#options;
     await using file = await open(path, "r+");
     const { size: before } = await file.stat();
-    const recipe = this.#counted(await client.recipe(repository, layer.digest, signal));
+    const recipe = counted(await client.recipe(repository, layer.digest, signal), onBytes);
     const rebuild = await Rebuild.begin(file, decodeRecipe(recipe, { maxSize: layer.size }));
     const wanted = rebuild.left.bytes;
     // What an earlier run has put in is found where it belongs, by what it is, like everything else.
-    if (before > 0) await takePieces(createReadStream(path), [rebuild]);
+    if (before > 0) await takePieces(createReadStream(path), rebuild);
     await this.#takeWhatIsHere(rebuild);
     const { pieces, bytes: missing } = rebuild.left;
     onDetail(`of layer ${nameOf(layer)}, ${bytes(wanted - missing)} of ${bytes(wanted)} are in files that are here`);
     if (pieces > 0) {
       const list = encodeMissing(rebuild.missing());
-      await rebuild.fill(this.#counted(await client.pieces(repository, layer.digest, list, signal)));
+      await rebuild.fill(counted(await client.pieces(repository, layer.digest, list, signal), onBytes));
     }
     return wanted - missing;
   }
@@ -111,19 +112,12 @@ export class Rebuilder {
     try {
       for await (const tar of seeds.tars(rebuild.roots)) {
         signal.throwIfAborted();
-        await takePieces(tar, [rebuild]);
+        await takePieces(tar, rebuild);
         if (rebuild.left.pieces === 0) return;
       }
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
       onDetail(`the files of images that are here cannot be read: ${messageOf(error)}`);
-    }
-  }
-
-  async *#counted(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const chunk of bytes) {
-      this.#options.onBytes(chunk.length);
-      yield chunk;
     }
   }
 }

@@ -1,8 +1,7 @@
 import type { Engine, ImageFiles } from "../engine/engine.ts";
 import { RUN_LABEL, type RunId } from "../engine/run-id.ts";
-import type { Digest } from "../image/digest.ts";
 import { familiarName, type Reference } from "../image/reference.ts";
-import { findRelatives } from "../store/chains.ts";
+import type { Relative } from "../store/chains.ts";
 
 /** What is here already, in whose files pieces of the missing layers may be found. */
 export interface Seeds extends AsyncDisposable {
@@ -12,8 +11,8 @@ export interface Seeds extends AsyncDisposable {
 
 export interface SeedOptions {
   image: Reference;
-  /** Of the image that is coming, bottom first. */
-  diffIds: readonly Digest[];
+  /** Images that share layers with the one that is coming, those that share most first. */
+  relatives: readonly Relative[];
   run: RunId;
   signal: AbortSignal;
 }
@@ -24,15 +23,11 @@ export interface SeedOptions {
  */
 export async function findSeeds(
   engine: Engine,
-  { image, diffIds, run, signal }: SeedOptions,
+  { image, relatives, run, signal }: SeedOptions,
 ): Promise<Seeds | undefined> {
-  const [sameName, relatives] = await Promise.all([
-    engine.newestOf(familiarName(image)),
-    findRelatives(engine, diffIds),
-  ]);
+  const sameName = await engine.newestOf(familiarName(image));
   const ids = new Set([sameName, relatives[0]?.id].filter((id) => id !== undefined));
-  if (ids.size === 0) return undefined;
-  return new EngineSeeds(engine, [...ids], run, signal);
+  return ids.size === 0 ? undefined : new EngineSeeds(engine, [...ids], run, signal);
 }
 
 class EngineSeeds implements Seeds {

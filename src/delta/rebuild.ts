@@ -116,25 +116,16 @@ export class Rebuild {
 }
 
 /**
- * Cuts a tar, a layer's or a part of an image, and gives its contents to all rebuilds that miss them. Returns when it is at its end,
- * or none misses anything; then it leaves the tar's iterator. When the tar's source fails, so does this, and the rebuilds are as
- * good as before: what was found until then is in.
- *
- * @returns Bytes of the pieces that were found, each counted once.
+ * Cuts a tar, a layer's or a part of an image, and gives its contents to a rebuild that misses them. Returns when it is at its end,
+ * or nothing is missing; then it leaves the tar's iterator.
  */
-export async function takePieces(tar: AsyncIterable<Uint8Array>, rebuilds: readonly Rebuild[]): Promise<number> {
-  let found = 0;
-  const isComplete = (): boolean => rebuilds.every(({ left }) => left.pieces === 0);
-  if (isComplete()) return found;
+export async function takePieces(tar: AsyncIterable<Uint8Array>, rebuild: Rebuild): Promise<void> {
+  if (rebuild.left.pieces === 0) return;
   for await (const batch of cut(tar)) {
     for (const { kind, bytes } of batch) {
-      if (kind === "literal" || !rebuilds.some((rebuild) => rebuild.mayWant(bytes.length))) continue;
-      const key = keyOf(bytes);
-      const taken = rebuilds.filter((rebuild) => rebuild.offer(key, bytes));
-      if (taken.length > 0) found += bytes.length;
+      if (kind === "content" && rebuild.mayWant(bytes.length)) rebuild.offer(keyOf(bytes), bytes);
     }
-    await Promise.all(rebuilds.map(async (rebuild) => await rebuild.flush()));
-    if (isComplete()) break;
+    await rebuild.flush();
+    if (rebuild.left.pieces === 0) return;
   }
-  return found;
 }

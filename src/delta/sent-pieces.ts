@@ -26,13 +26,8 @@ export class SentPieces implements PieceListener {
     this.#count += 1;
   }
 
-  /** Bytes of these pieces. Ordinals from `decodeMissing`. */
-  sizeOf(missing: Uint32Array): number {
-    return missing.reduce((sum, ordinal) => sum + (this.#lengths[ordinal] ?? 0), 0);
-  }
-
   /**
-   * The pieces' bytes, one after the other, out of the tar's file, which has to be as it was cut: throws for a shorter one. The
+   * The bytes of these pieces (ordinals from `decodeMissing`), one after the other, out of the tar's file, which has to be as it was cut: throws for a shorter one. The
    * file stays the caller's.
    */
   async *read(tar: FileHandle, missing: Uint32Array): AsyncGenerator<Buffer> {

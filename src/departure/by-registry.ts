@@ -1,4 +1,4 @@
-import { removeBrokenOffName } from "../engine/pushed-name.ts";
+import { forgetBrokenOffName } from "../engine/temporary-name.ts";
 import { temporaryName } from "../engine/run-id.ts";
 import { fillRegistry } from "../registry/fill.ts";
 import { openGate } from "../registry/gate.ts";
@@ -36,7 +36,7 @@ export async function departByRegistry(choice: RegistryChoice, options: EngineDe
     };
   } catch (error) {
     await registry[Symbol.asyncDispose]();
-    await removeBrokenOffName(engine, name);
+    await forgetBrokenOffName(engine, name);
     throw error;
   }
 }

@@ -26,6 +26,21 @@ interface ImageInspect {
   RootFS?: { Layers?: string[] | null };
 }
 
+/** An image in a list of them. */
+interface ImageSummary {
+  Id: string;
+  /** Seconds since the epoch. */
+  Created: number;
+  Size: number;
+  RepoTags?: string[] | null;
+  RepoDigests?: string[] | null;
+}
+
+/** Of a list, the images of that name, with a tag or without. */
+function named(reference: string) {
+  return { query: { filters: { reference: [reference] } } };
+}
+
 /** Undefined when there is no such image, or not for that platform. */
 export async function inspectImage(
   api: DockerApi,
@@ -48,20 +63,19 @@ export async function inspectImage(
 
 /** Every `repository:tag` in the store. */
 export async function listReferences(api: DockerApi): Promise<string[]> {
-  const images = (await api.json("GET", "/images/json")) as { RepoTags?: string[] | null }[];
+  const images = (await api.json("GET", "/images/json")) as ImageSummary[];
   return images.flatMap(({ RepoTags }) => RepoTags ?? []).filter((reference) => !reference.includes("<none>"));
 }
 
 /** IDs of all images, those without a name and the steps of builds included. */
 export async function listImageIds(api: DockerApi): Promise<string[]> {
-  const images = (await api.json("GET", "/images/json", { query: { all: true } })) as { Id: string }[];
+  const images = (await api.json("GET", "/images/json", { query: { all: true } })) as ImageSummary[];
   return [...new Set(images.map(({ Id }) => Id))];
 }
 
 /** ID of the youngest image of a repository. */
 export async function newestOf(api: DockerApi, repository: string): Promise<string | undefined> {
-  const query = { filters: { reference: [repository] } };
-  const images = (await api.json("GET", "/images/json", { query })) as { Id: string; Created: number }[];
+  const images = (await api.json("GET", "/images/json", named(repository))) as ImageSummary[];
   return images.toSorted((a, b) => b.Created - a.Created)[0]?.Id;
 }
 
@@ -76,8 +90,7 @@ export async function layerSizes(api: DockerApi, reference: string): Promise<num
 
 /** Bytes; undefined when the list does not have it. */
 export async function listedSize(api: DockerApi, reference: string): Promise<number | undefined> {
-  const query = { filters: { reference: [reference] } };
-  const images = (await api.json("GET", "/images/json", { query })) as { Size?: number }[];
+  const images = (await api.json("GET", "/images/json", named(reference))) as ImageSummary[];
   return images[0]?.Size;
 }
 
@@ -199,9 +212,8 @@ export async function removeReference(api: DockerApi, reference: string): Promis
 
 /** Removes what a graph driver has noted as `repository@digest`; `repository` with its host. */
 export async function removeDigestReferences(api: DockerApi, repository: string): Promise<void> {
-  const query = { filters: { reference: [repository] } };
-  const listed = await api.json("GET", "/images/json", { effect: "removes", query });
-  const digests = (listed as { RepoDigests?: string[] | null }[]).flatMap(({ RepoDigests }) => RepoDigests ?? []);
+  const listed = await api.json("GET", "/images/json", { effect: "removes", ...named(repository) });
+  const digests = (listed as ImageSummary[]).flatMap(({ RepoDigests }) => RepoDigests ?? []);
   for (const digest of digests) {
     if (digest.startsWith(`${repository}@`)) await removeReference(api, digest);
   }

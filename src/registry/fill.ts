@@ -1,6 +1,6 @@
 import { EngineError, type Engine } from "../engine/engine.ts";
 import { LayerProgress } from "../engine/layer-progress.ts";
-import { removePushedName } from "../engine/pushed-name.ts";
+import { forgetName } from "../engine/temporary-name.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import type { Progress } from "../output/output.ts";
@@ -17,7 +17,7 @@ export interface FillOptions {
   onProgress: (progress: Progress) => void;
 }
 
-/** Lets the engine push an image into the registry. After a failure, see {@link removeBrokenOffName}. */
+/** Lets the engine push an image into the registry. After a failure, see {@link forgetBrokenOffName}. */
 export async function fillRegistry(
   engine: Engine,
   registry: TemporaryRegistry,
@@ -46,7 +46,7 @@ export async function fillRegistry(
     if (!(error instanceof EngineError)) throw error;
     throw (await isFull(registry)) ? noSpace(image, error) : pushFailed(image, registry, error);
   } finally {
-    await removePushedName(engine, name);
+    await forgetName(engine, name);
   }
 }
 

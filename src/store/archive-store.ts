@@ -1,7 +1,7 @@
 import type { Engine } from "../engine/engine.ts";
+import { forgetName } from "../engine/temporary-name.ts";
 import { streamDockerArchive } from "../image/archive/write-docker-archive.ts";
 import { digestOf } from "../image/digest.ts";
-import { findRelatives } from "./chains.ts";
 import { loadAhead } from "./load-ahead.ts";
 import type { StreamStore } from "./store.ts";
 
@@ -18,8 +18,7 @@ const WORTH_IT = 64_000_000;
 export function archiveStore(engine: Engine, nameForLowest?: (count: number) => string): StreamStore {
   return {
     takes: "streams",
-    async present(diffIds) {
-      const [nearest] = await findRelatives(engine, diffIds);
+    async present(diffIds, [nearest]) {
       return diffIds.slice(0, nearest?.shared ?? 0).map((diffId) => ({ kind: "here", diffId }));
     },
     async load(delivery, name) {
@@ -41,7 +40,7 @@ export function archiveStore(engine: Engine, nameForLowest?: (count: number) => 
         },
         nameForLowest: engine.takesManyAtOnce && isSimple ? nameForLowest : undefined,
         worthIt: WORTH_IT,
-        forget: async (lowest) => await engine.removeReference(lowest).catch(() => {}), // the next run does it
+        forget: async (lowest) => await forgetName(engine, lowest),
       });
       return digestOf(loaded);
     },

@@ -1,11 +1,12 @@
 import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine.ts";
+import { forgetName } from "../engine/temporary-name.ts";
 import type { BlobFile } from "../image/archive/oci-layout.ts";
 import { streamOciLayout, writeOciLayout } from "../image/archive/write-oci-layout.ts";
 import type { Digest } from "../image/digest.ts";
 import { InvalidImage, parseConfig, type Descriptor } from "../image/manifest.ts";
 import { composeManifest, stackConfig } from "./compose.ts";
-import { findRelatives, type Relative } from "./chains.ts";
+import type { Relative } from "./chains.ts";
 import { loadAhead } from "./load-ahead.ts";
 import type { Delivery, FileStore, LayerFile, LayerInHand } from "./store.ts";
 import { storedManifest } from "./stored-blobs.ts";
@@ -29,8 +30,7 @@ export interface ContainerdStoreOptions {
 export function containerdStore(engine: Engine, options: ContainerdStoreOptions): FileStore {
   return {
     takes: "files",
-    async present(diffIds) {
-      const relatives = await findRelatives(engine, diffIds);
+    async present(diffIds, relatives) {
       const shared = relatives[0]?.shared ?? 0;
       for await (const blobs of stacks(relatives)) {
         for (let count = blobs.length; count > 0; count = Math.floor(count / 2)) {
@@ -48,7 +48,7 @@ export function containerdStore(engine: Engine, options: ContainerdStoreOptions)
   };
 
   /** What the blobs of the shared layers may be: those of the nearest relatives. */
-  async function* stacks(relatives: Relative[]): AsyncGenerator<Descriptor[]> {
+  async function* stacks(relatives: readonly Relative[]): AsyncGenerator<Descriptor[]> {
     const { platform, trialName } = options;
     const shared = relatives[0]?.shared ?? 0;
     for (const { id } of relatives.filter((relative) => relative.shared === shared).slice(0, MAX_PROBES)) {
@@ -75,7 +75,7 @@ export function containerdStore(engine: Engine, options: ContainerdStoreOptions)
       if (error instanceof EngineError) return false;
       throw error;
     } finally {
-      await engine.removeReference(options.trialName).catch(() => {}); // the next run does it
+      await forgetName(engine, options.trialName);
     }
   }
 }
@@ -133,7 +133,7 @@ async function loadLayers(
     },
     nameForLowest: engine.takesManyAtOnce ? nameForLowest : undefined,
     worthIt: WORTH_IT,
-    forget: async (lowest) => await engine.removeReference(lowest).catch(() => {}), // the next run does it
+    forget: async (lowest) => await forgetName(engine, lowest),
   });
   return composeManifest(image, inHand(image)).descriptor.digest;
 }

@@ -1,6 +1,7 @@
 import type { LayerToStream } from "../image/archive/write-docker-archive.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { Digest } from "../image/digest.ts";
+import type { Relative } from "./chains.ts";
 
 /** A layer that the store has already, on exactly the layers below it. */
 export interface LayerHere {
@@ -40,9 +41,10 @@ export interface Delivery<Layer> {
 
 interface Presence {
   /**
-   * Which of an image's layers are there: the lowest ones, bottom first, as many as can be proven.
+   * Which of an image's layers are there: the lowest ones, bottom first, as many as can be proven. `relatives`: the images there
+   * that share layers with it, those that share most first.
    */
-  present(diffIds: readonly Digest[]): Promise<LayerHere[]>;
+  present(diffIds: readonly Digest[], relatives: readonly Relative[]): Promise<LayerHere[]>;
 }
 
 /** A store that looks at an archive when all of it is there. */

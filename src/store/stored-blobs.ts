@@ -1,5 +1,6 @@
 import type { Engine } from "../engine/engine.ts";
 import { isFor } from "../engine/platform.ts";
+import { forgetName } from "../engine/temporary-name.ts";
 import { blobPath } from "../image/archive/listing.ts";
 import { tarEntries } from "../image/archive/tar-entries.ts";
 import { writeOciLayout } from "../image/archive/write-oci-layout.ts";
@@ -52,7 +53,7 @@ export async function* storedBlobs(
       yield { digest: blob.digest, chunks: () => entry.chunks() };
     }
   } finally {
-    await engine.removeReference(name).catch(() => {}); // the next run does it
+    await forgetName(engine, name);
   }
 }
 

@@ -1,7 +1,7 @@
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import { connectEngine } from "../../src/engine/connect.ts";
-import { removeBrokenOffName } from "../../src/engine/pushed-name.ts";
+import { forgetBrokenOffName } from "../../src/engine/temporary-name.ts";
 import { newRunId } from "../../src/engine/run-id.ts";
 import { openRegistry } from "../../src/registry/registry.ts";
 import { basicAuth } from "../../src/registry/password.ts";
@@ -89,7 +89,7 @@ describe.skipIf(why)("a registry of yours", () => {
     await bed.near.docker("pull", `${repository}@${/sha256:[0-9a-f]{64}/.exec(stdout)?.[0]}`);
     expect(JSON.stringify(await changes())).toContain(repository);
     await using engine = await connectEngine(bed.near.host, {});
-    await removeBrokenOffName(engine, `${repository}:run`);
+    await forgetBrokenOffName(engine, `${repository}:run`);
     expect(await changes()).toEqual(unchanged(1));
   });
 });

@@ -92,6 +92,22 @@ async function untilArrived(on: Testbed, bytes: number, run: ReturnType<typeof s
   await expect.poll(isThere, { interval: 5, timeout: 60_000 }).toBe(true);
 }
 
+async function untilNobodyReceives(on: Testbed): Promise<void> {
+  await expect.poll(async () => await receivers(on), { timeout: 25_000, interval: 20 }).toEqual([]);
+}
+
+/** How a run ended to which a signal was sent when 10 MB had arrived. */
+async function stoppedBy(signal: NodeJS.Signals, on: Testbed): Promise<{ exitCode?: number | undefined }> {
+  await on.limitRate(SLOW);
+  const run = startDos(TO_FAR, { on });
+  await untilArrived(on, 10 * MB, run);
+  run.kill(signal);
+  const ended = await run;
+  await untilNobodyReceives(on);
+  await on.limitRate(undefined);
+  return ended;
+}
+
 /** What a program of the image reads of its large layer. */
 async function contentOf(engine: Engine): Promise<string> {
   return (await engine.docker("run", "--rm", IMAGE, "/bin/busybox", "sh", "-c", "sha256sum /data/*")).stdout;
@@ -110,7 +126,7 @@ describe.skipIf(why).each(rows)(`a layer on its way into %s ${why ?? ""}`, (_, {
       if (lost.length % 2 === 0) for (const pid of await receivers(on)) process.kill(pid, "SIGKILL");
       else run.kill("SIGKILL");
       expect((await run).exitCode).not.toBe(0);
-      await expect.poll(async () => await receivers(on), { timeout: 25_000, interval: 20 }).toEqual([]);
+      await untilNobodyReceives(on);
       lost.push((await wire()).toFar - (arrived(on) - before));
     }
     expect(lost.length).toBe(KILLS);
@@ -126,13 +142,7 @@ describe.skipIf(why).each(rows)(`a layer on its way into %s ${why ?? ""}`, (_, {
 
   test("is continued after Ctrl-C, and --verbose says from where", async () => {
     const on = of();
-    await on.limitRate(SLOW);
-    const stopped = startDos(TO_FAR, { on });
-    await untilArrived(on, 10 * MB, stopped);
-    stopped.kill("SIGINT");
-    expect((await stopped).exitCode).toBe(130);
-    await expect.poll(async () => await receivers(on), { timeout: 25_000, interval: 20 }).toEqual([]);
-    await on.limitRate(undefined);
+    expect((await stoppedBy("SIGINT", on)).exitCode).toBe(130);
     const before = arrived(on);
     expect(before).toBeGreaterThan(10 * MB);
     const run = await dos(["push", "--no-delta", IMAGE, "ssh", "far", `docker-over-ssh pull --verbose ${IMAGE}`], {
@@ -144,13 +154,7 @@ describe.skipIf(why).each(rows)(`a layer on its way into %s ${why ?? ""}`, (_, {
 
   test("is sent anew when what was there of it is not right", async () => {
     const on = of();
-    await on.limitRate(SLOW);
-    const stopped = startDos(TO_FAR, { on });
-    await untilArrived(on, 10 * MB, stopped);
-    stopped.kill("SIGKILL");
-    await stopped;
-    await expect.poll(async () => await receivers(on), { timeout: 25_000, interval: 20 }).toEqual([]);
-    await on.limitRate(undefined);
+    await stoppedBy("SIGKILL", on);
     for (const path of filesOf(on)) {
       if (statSync(path).isFile() && statSync(path).size > MB)
         await execa`dd if=/dev/urandom of=${path} bs=1M seek=5 count=1 conv=notrunc`;

@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { aptFolder } from "./apt-folder.ts";
 import { exclusively, installWithApt, osRelease } from "./packages.ts";
 import { cacheFolder } from "./paths.ts";
 import { run, systemPath } from "./programs.ts";
@@ -52,22 +53,8 @@ async function download(version: keyof typeof releases, folder: string): Promise
   const { suite, packages } = releases[version];
   const { mirror, keyring } = debianSource(suite);
   const work = `${folder}.part-${process.pid}`;
-  for (const sub of ["lists/partial", "cache/archives/partial", "packages", "root"]) {
-    mkdirSync(join(work, sub), { recursive: true });
-  }
-  writeFileSync(join(work, "status"), "");
-  writeFileSync(join(work, "sources.list"), `deb [signed-by=${keyring}] ${mirror} ${suite} main\n`);
-  const settings = {
-    "Dir::Etc::sourcelist": join(work, "sources.list"),
-    "Dir::Etc::sourceparts": "/dev/null",
-    "Dir::State::lists": join(work, "lists"),
-    "Dir::State::status": join(work, "status"),
-    "Dir::Cache": join(work, "cache"),
-    // A mirror that is frozen at a date has lists that are past their time.
-    "Acquire::Check-Valid-Until": "false",
-    "APT::Sandbox::User": "root",
-  };
-  const options = Object.entries(settings).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
+  for (const sub of ["packages", "root"]) mkdirSync(join(work, sub), { recursive: true });
+  const options = aptFolder(work, `deb [signed-by=${keyring}] ${mirror} ${suite} main\n`);
   await run("apt-get", [...options, "update", "-qq"]);
   const cwd = join(work, "packages");
   await run("apt-get", [...options, "download", "-qq", ...packages], { cwd });

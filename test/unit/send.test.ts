@@ -1,27 +1,26 @@
 import { expect, test } from "vitest";
-import { NOTHING } from "../../src/departure/departure.ts";
+import { NOTHING, type DepartureOptions } from "../../src/departure/departure.ts";
 import type { Source } from "../../src/departure/source.ts";
 import { newRunId } from "../../src/engine/run-id.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import type { Output } from "../../src/output/output.ts";
 import { parseChoice } from "../../src/packing/choice.ts";
-import type { Packing } from "../../src/packing/pace.ts";
 import { send, type PushRequest } from "../../src/push.ts";
 import { bothHalves } from "../../src/stdio-tunnel/in-process.ts";
 
 const output = { detail: () => {}, progress: () => {} } as unknown as Output;
 const diffIds = [digestOf("layer")];
 
-/** How layers are packed for a receiver that says this of it, as `CODEC[:LEVEL]`. */
-async function packingFor(request: Partial<PushRequest>, want: object): Promise<string> {
-  let packing: Packing = {};
+/** With what an image departs for a receiver that wants this. */
+async function departureFor(request: Partial<PushRequest>, want: object): Promise<DepartureOptions> {
+  let departed: DepartureOptions | undefined;
   const source: Source = {
     address: "a fake",
     check: async () => {},
     find: async () => ({
       diffIds,
       platform: "linux/amd64",
-      depart: async (options) => ((packing = options.packing), NOTHING),
+      depart: async (options) => ((departed = options), NOTHING),
     }),
     [Symbol.asyncDispose]: async () => {},
   };
@@ -40,7 +39,13 @@ async function packingFor(request: Partial<PushRequest>, want: object): Promise<
     },
     { tool: "0.1.0-test", signal: new AbortController().signal },
   );
-  return [packing.codec?.name ?? "plain", packing.level].filter((word) => word !== undefined).join(":");
+  return departed ?? expect.fail("nothing has departed");
+}
+
+/** How layers are packed for a receiver that says this of it, as `CODEC[:LEVEL]`. */
+async function packingFor(request: Partial<PushRequest>, want: object): Promise<string> {
+  const { codec, level } = (await departureFor(request, want)).packing;
+  return [codec?.name ?? "plain", level].filter((word) => word !== undefined).join(":");
 }
 
 const codecs = ["brotli", "gzip"];
@@ -62,4 +67,13 @@ test("what the receiver lacks is said before anything departs", async () => {
     code: "usage",
     message: "--compress gzip: the receiving side has no gzip",
   });
+});
+
+test("layers are cut into pieces where both sides would, and there is a link between them", async () => {
+  const cuts = async (request: Partial<PushRequest>, delta: boolean): Promise<boolean> =>
+    (await departureFor(request, { codecs, delta })).want.delta;
+  expect(await cuts({}, true)).toBe(true);
+  expect(await cuts({}, false)).toBe(false);
+  expect(await cuts({ delta: false }, true)).toBe(false);
+  expect(await cuts({ inProcess: true }, true)).toBe(false);
 });

@@ -1,5 +1,5 @@
 import { EngineError, type Engine, type EngineProgress } from "../../engine/engine.ts";
-import { removeBrokenOffName, removePushedName } from "../../engine/pushed-name.ts";
+import { forgetBrokenOffName, forgetName } from "../../engine/temporary-name.ts";
 import { temporaryName, type RunId } from "../../engine/run-id.ts";
 import { parseReference, type Reference } from "../../image/reference.ts";
 import { messageOf } from "../../output/errors.ts";
@@ -89,6 +89,6 @@ export async function enginePush(
   } finally {
     // What is given up was about to send a layer, and so far from its end.
     const isSettled = finished || party.giveUp.aborted;
-    await (isSettled ? removePushedName(engine, name) : removeBrokenOffName(engine, name));
+    await (isSettled ? forgetName(engine, name) : forgetBrokenOffName(engine, name));
   }
 }

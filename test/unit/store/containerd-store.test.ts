@@ -8,6 +8,7 @@ import { EngineError, type Engine } from "../../../src/engine/engine.ts";
 import { tarEntries } from "../../../src/image/archive/tar-entries.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE, type Descriptor, type Index, type Manifest } from "../../../src/image/manifest.ts";
+import { findRelatives } from "../../../src/store/chains.ts";
 import { containerdStore } from "../../../src/store/containerd-store.ts";
 import type { Delivery, LayerFile } from "../../../src/store/store.ts";
 import { queue } from "../../../src/streams/queue.ts";
@@ -51,16 +52,21 @@ const optionsWith = (known: Descriptor[] | undefined) => ({
   onDetail: (text: string) => details.push(text),
 });
 
+async function presentIn(engine: Engine) {
+  const relatives = await findRelatives(engine, diffIds);
+  return await containerdStore(engine, optionsWith(blobs)).present(diffIds, relatives);
+}
+
 test("layers are there whose blobs the engine counts in an image of just them", async () => {
   const { engine, trials } = engineWith(2);
-  const here = await containerdStore(engine, optionsWith(blobs)).present(diffIds);
+  const here = await presentIn(engine);
   expect(here).toEqual(blobs.map((blob, index) => ({ kind: "here", diffId: diffIds[index], blob })));
   expect(trials).toEqual(["localhost/trial:1"]);
 });
 
 test("one whose blob it does not count is sent, and so is what stands on it", async () => {
-  expect(await containerdStore(engineWith(1).engine, optionsWith(blobs)).present(diffIds)).toHaveLength(1);
-  expect(await containerdStore(engineWith(0).engine, optionsWith(blobs)).present(diffIds)).toEqual([]);
+  expect(await presentIn(engineWith(1).engine)).toHaveLength(1);
+  expect(await presentIn(engineWith(0).engine)).toEqual([]);
   expect(details).toEqual(["layers are unpacked here whose blobs cannot be proven to be here: they are sent"]);
 });
 
@@ -68,11 +74,11 @@ test("an engine that refuses the trial has none of them; one that is gone is tol
   const refusing = engineWith(2, () => {
     throw new EngineError("content digest: not found");
   });
-  expect(await containerdStore(refusing.engine, optionsWith(blobs)).present(diffIds)).toEqual([]);
+  expect(await presentIn(refusing.engine)).toEqual([]);
   const gone = engineWith(2, () => {
     throw new Error("it is gone");
   });
-  await expect(containerdStore(gone.engine, optionsWith(blobs)).present(diffIds)).rejects.toThrow("it is gone");
+  await expect(presentIn(gone.engine)).rejects.toThrow("it is gone");
 });
 
 describe("an image is loaded while its layers come", async () => {

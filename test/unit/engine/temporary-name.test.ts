@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { openEngine } from "../../../src/engine/docker.ts";
-import { removeBrokenOffName } from "../../../src/engine/pushed-name.ts";
+import { forgetBrokenOffName } from "../../../src/engine/temporary-name.ts";
 import { answer, fakeEngine, type Route } from "./fake-engine.ts";
 
 const REPOSITORY = "127.0.0.1:5000/docker-over-ssh/library/app";
@@ -23,7 +23,7 @@ test("what an engine notes about a push that was broken off goes with its name, 
   const abort = new AbortController();
   await using engine = await openEngine(fake.endpoint, abort.signal);
   abort.abort();
-  await removeBrokenOffName(engine, `${REPOSITORY}:run`);
+  await forgetBrokenOffName(engine, `${REPOSITORY}:run`);
   expect(fake.calls()).toEqual([
     `DELETE /images/${REPOSITORY}:run`,
     "GET /images/json",
@@ -36,5 +36,5 @@ test("an engine that is gone fails nothing", async () => {
   const fake = await fakeEngine();
   await using engine = await openEngine(fake.endpoint);
   await fake[Symbol.asyncDispose]();
-  expect(await removeBrokenOffName(engine, `${REPOSITORY}:run`)).toBeUndefined();
+  expect(await forgetBrokenOffName(engine, `${REPOSITORY}:run`)).toBeUndefined();
 });
