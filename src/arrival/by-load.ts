@@ -13,11 +13,11 @@ import { openStore } from "../store/open.ts";
 import { lazySpool } from "../store/spool.ts";
 import type { Delivery, LayerHere, TargetStore } from "../store/store.ts";
 import { countLayers, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
-import { misled, type FetchOptions } from "./coming-layer.ts";
+import { misled } from "./coming-layer.ts";
 import { fetchFailure, fetchLayers, streamLayers } from "./fetch-layers.ts";
 import { ask } from "./receive.ts";
 import { oneAfterTheOther } from "./one-after-the-other.ts";
-import { Rebuilder } from "./rebuilder.ts";
+import { rebuilding } from "./rebuilder.ts";
 import { findSeeds, type Seeds } from "./seeds.ts";
 import { withoutZstd } from "./without-zstd.ts";
 
@@ -96,7 +96,7 @@ async function load(
   };
   const over = new AbortController();
   const delivery = { platform: about.platform, diffIds: about.diffIds, here, config, abandon: () => over.abort() };
-  const fetching: FetchOptions = { ...incoming.fetching, signal: AbortSignal.any([signal, over.signal]) };
+  const wanting = AbortSignal.any([signal, over.signal]);
   /** Those that the store has no use for any more are not fetched. */
   const giving = async <Layer>(
     layers: AsyncGenerator<Layer>,
@@ -111,12 +111,8 @@ async function load(
   };
   try {
     await using spool = lazySpool(env, run);
-    const { client, repository, onBytes, limit } = incoming.fetching;
     const onDetail = (text: string): void => output.detail(text);
-    const rebuilder =
-      seeds &&
-      new Rebuilder({ client, repository, seeds, spool, kept, limit, signal: fetching.signal, onBytes, onDetail });
-    if (rebuilder !== undefined) fetching.rebuild = async (layer) => await rebuilder.rebuild(layer);
+    const { fetching, bytesFound } = rebuilding({ ...incoming.fetching, signal: wanting }, seeds, spool, onDetail);
     let id: Digest;
     if (store.takes === "streams") {
       const layers = oneAfterTheOther(withoutZstd(streamLayers(incoming.layers, fetching), spool), fetching.signal);
@@ -125,7 +121,7 @@ async function load(
       const layers = fetchLayers(incoming.layers, wanted, await spool.open(), fetching);
       id = await giving(layers, async (whole) => await store.load(whole, name));
     }
-    return { id, bytesFound: rebuilder?.bytesFound ?? 0, manifest: (await incoming.opened()).manifest };
+    return { id, bytesFound: bytesFound(), manifest: (await incoming.opened()).manifest };
   } catch (error) {
     if (kept?.hasMisled && !signal.aborted) throw misled(error);
     throw error instanceof EngineError ? error : await fetchFailure(error, signal);

@@ -1,5 +1,4 @@
 import { createReadStream } from "node:fs";
-import { rm } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { AnnouncedLayer } from "../conversation.ts";
@@ -58,7 +57,7 @@ export function comingLayer(layer: AnnouncedLayer, options: FetchOptions): Comin
     rebuild,
     async open() {
       const path = await rebuild();
-      if (path !== undefined) return createReadStream(path).once("close", () => void rm(path, { force: true }));
+      if (path !== undefined) return createReadStream(path);
       // The engine is given it as it comes; the file is for the next run alone.
       return await openLayer(layer, options, await options.kept?.takeIfRoom(blob), keepWhileSlow());
     },

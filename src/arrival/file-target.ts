@@ -20,6 +20,7 @@ import { countLayers, type Arrival, type ArrivalOptions } from "./arrival.ts";
 import { nameInFile } from "./file-name.ts";
 import { explainingFor, refusePlace } from "./place-errors.ts";
 import { receive, type Received } from "./receive.ts";
+import { findSeedsInFile } from "./seeds-in-file.ts";
 import type { Target } from "./target.ts";
 
 /**
@@ -55,8 +56,10 @@ export async function fileTarget(place: FilePlace): Promise<Target> {
 
 async function arrive(place: FilePlace, options: ArrivalOptions): Promise<Arrival> {
   const { about, image, env, run, signal, onProgress } = options;
+  // The file that is to be replaced.
+  await using seeds = options.delta ? await findSeedsInFile(place, about) : undefined;
   await using spool = await openSpool(env, run);
-  const received = await receive(options, about.diffIds, spool);
+  const received = await receive(options, about.diffIds, spool, seeds);
   onProgress({ stage: "storing", current: 0 });
   const part = partOf(place.path, run);
   const remove = async (): Promise<void> => await rm(part, { force: true });
@@ -72,7 +75,8 @@ async function arrive(place: FilePlace, options: ArrivalOptions): Promise<Arriva
     sizes,
     sizes.map(() => true),
   );
-  return { name: part, id: digestOf(received.config), ...counts, [Symbol.asyncDispose]: remove };
+  const { bytesFound } = received;
+  return { name: part, id: digestOf(received.config), ...counts, bytesFound, [Symbol.asyncDispose]: remove };
 }
 
 type Written = (received: Received, name: LayoutName, spool: Spool) => Promise<Readable>;

@@ -10,6 +10,7 @@ import { countLayers, type Arrival, type ArrivalOptions } from "./arrival.ts";
 import { nameInFile } from "./file-name.ts";
 import { explainingFor, refusePlace } from "./place-errors.ts";
 import { receive } from "./receive.ts";
+import { findSeedsInFile } from "./seeds-in-file.ts";
 import type { Target } from "./target.ts";
 
 /** A folder that is, or becomes, an OCI layout; no engine is needed. Its images go by their manifests until they are listed. */
@@ -23,7 +24,7 @@ export async function layoutTarget(place: FilePlace): Promise<Target> {
     nameFor: (image) => nameInFile(place, image).ref,
     tidy: async () => await store.tidy(),
     async arrive(options) {
-      const { manifest, arrival } = await explaining(arrive(store, options));
+      const { manifest, arrival } = await explaining(arrive(place, store, options));
       arrived.set(arrival.name, { manifest, image: options.image });
       return arrival;
     },
@@ -43,6 +44,7 @@ export async function layoutTarget(place: FilePlace): Promise<Target> {
 
 /** Brings the layers that no image of the folder has, and puts them in. */
 async function arrive(
+  place: FilePlace,
   store: LayoutStore,
   options: ArrivalOptions,
 ): Promise<{ manifest: Descriptor; arrival: Arrival }> {
@@ -50,8 +52,9 @@ async function arrive(
   const here = await store.layers();
   const wanted = about.diffIds.filter((diffId) => !here.has(diffId));
   output.detail(`${about.diffIds.length - wanted.length} of ${about.diffIds.length} layers are there already`);
+  await using seeds = options.delta && wanted.length > 0 ? await findSeedsInFile(place, about) : undefined;
   await using spool = await openSpool(env, run);
-  const { config, files, manifest: sent } = await receive(options, wanted, spool);
+  const { config, files, manifest: sent, bytesFound } = await receive(options, wanted, spool, seeds);
 
   signal.throwIfAborted();
   onProgress({ stage: "storing", current: 0 });
@@ -69,6 +72,12 @@ async function arrive(
   // Blobs that nothing lists are no harm, and of use to the next run.
   return {
     manifest,
-    arrival: { name: manifest.digest, id: digestOf(config), ...counts, [Symbol.asyncDispose]: async () => {} },
+    arrival: {
+      name: manifest.digest,
+      id: digestOf(config),
+      ...counts,
+      bytesFound,
+      [Symbol.asyncDispose]: async () => {},
+    },
   };
 }

@@ -5,9 +5,9 @@ import { pipeline } from "node:stream/promises";
 import type { AnnouncedLayer } from "../conversation.ts";
 import { BadRecipe } from "../delta/bad-recipe.ts";
 import { decodeRecipe } from "../delta/decode-recipe.ts";
+import { KeyFilter } from "../delta/key-filter.ts";
 import { encodeMissing } from "../delta/missing.ts";
 import { Rebuild, takePieces } from "../delta/rebuild.ts";
-import { EngineError } from "../engine/engine.ts";
 import { checkLayer } from "../image/archive/check-layer.ts";
 import type { SizeLimit } from "../image/archive/prove.ts";
 import { digestOf, hexOf } from "../image/digest.ts";
@@ -17,7 +17,7 @@ import { messageOf } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import type { KeptLayers } from "../store/kept-layers.ts";
 import { refuseWithoutSpace, type LazySpool } from "../store/spool.ts";
-import { counted } from "./coming-layer.ts";
+import { counted, type FetchOptions } from "./coming-layer.ts";
 import type { Seeds } from "./seeds.ts";
 
 export interface RebuilderOptions {
@@ -26,7 +26,7 @@ export interface RebuilderOptions {
   };
   repository: string;
   seeds: Seeds;
-  spool: LazySpool;
+  spool: Pick<LazySpool, "open">;
   /** Where a layer that is half made stays for the next run; left out: nowhere. */
   kept: KeptLayers | undefined;
   limit: SizeLimit;
@@ -37,9 +37,25 @@ export interface RebuilderOptions {
   onDetail: (text: string) => void;
 }
 
+/** Layers are fetched as told, and those that can be are made of the seeds; told nothing, none are. */
+export function rebuilding(
+  fetching: FetchOptions,
+  seeds: Seeds | undefined,
+  spool: Pick<LazySpool, "open">,
+  onDetail: (text: string) => void,
+): { fetching: FetchOptions; bytesFound: () => number } {
+  if (seeds === undefined) return { fetching, bytesFound: () => 0 };
+  const rebuilder = new Rebuilder({ ...fetching, seeds, spool, onDetail });
+  const rebuild = async (layer: AnnouncedLayer): Promise<string | undefined> => await rebuilder.rebuild(layer);
+  return { fetching: { ...fetching, rebuild }, bytesFound: () => rebuilder.bytesFound };
+}
+
 /** Makes layers of the files of images that are here, and of those pieces that are not (delta/). */
 export class Rebuilder {
   readonly #options: RebuilderOptions;
+  /** The files of the layers that were made, the last one last. */
+  readonly #made: string[] = [];
+  readonly #keysOfMade = new KeyFilter();
   #bytesFound = 0;
 
   constructor(options: RebuilderOptions) {
@@ -53,7 +69,7 @@ export class Rebuilder {
 
   /**
    * Makes a layer in a file. Resolves to its path when it has been proven; to undefined when it must come whole, because it did
-   * not come out right.
+   * not come out right. The file stays in the spool: the next layer may be of the same files, with another owner.
    */
   async rebuild(layer: AnnouncedLayer): Promise<string | undefined> {
     const { limit, signal, onDetail } = this.#options;
@@ -64,6 +80,7 @@ export class Rebuilder {
       const checked = checkLayer({ blob: { mediaType, digest, size }, diffId, limit });
       await pipeline(createReadStream(path, { highWaterMark: 1024 * 1024 }), checked, nowhere(), { signal });
       this.#bytesFound += found;
+      this.#made.push(path);
       return path;
     } catch (error) {
       if (!(error instanceof BadRecipe || error instanceof InvalidImage)) throw error;
@@ -91,11 +108,14 @@ export class Rebuilder {
     await using file = await open(path, "r+");
     const { size: before } = await file.stat();
     const recipe = counted(await client.recipe(repository, layer.digest, signal), onBytes);
-    const rebuild = await Rebuild.begin(file, decodeRecipe(recipe, { maxSize: layer.size }));
+    const keys = new KeyFilter();
+    const rebuild = await Rebuild.begin(file, keys.noting(decodeRecipe(recipe, { maxSize: layer.size })));
     const wanted = rebuild.left.bytes;
     // What an earlier run has put in is found where it belongs, by what it is, like everything else.
     if (before > 0) await takePieces(createReadStream(path), rebuild);
     await this.#takeWhatIsHere(rebuild);
+    await this.#takeWhatWasMade(rebuild);
+    this.#keysOfMade.add(keys);
     const { pieces, bytes: missing } = rebuild.left;
     onDetail(`of layer ${nameOf(layer)}, ${bytes(wanted - missing)} of ${bytes(wanted)} are in files that are here`);
     if (pieces > 0) {
@@ -105,20 +125,46 @@ export class Rebuilder {
     return wanted - missing;
   }
 
-  /** An engine that does not give its files only makes the layer cost more. */
+  /** Images that cannot be read only make the layer cost more. */
   async #takeWhatIsHere(rebuild: Rebuild): Promise<void> {
     const { seeds, signal, onDetail } = this.#options;
     if (rebuild.left.pieces === 0) return;
     try {
-      for await (const tar of seeds.tars(rebuild.roots)) {
+      for await (const tar of readable(seeds.tars(rebuild.roots))) {
         signal.throwIfAborted();
-        await takePieces(tar, rebuild);
+        await takePieces(readable(tar), rebuild);
         if (rebuild.left.pieces === 0) return;
       }
     } catch (error) {
-      if (!(error instanceof EngineError)) throw error;
-      onDetail(`the files of images that are here cannot be read: ${messageOf(error)}`);
+      signal.throwIfAborted();
+      if (!(error instanceof Unreadable)) throw error;
+      onDetail(`the files of images that are here cannot be read: ${error.message}`);
     }
+  }
+
+  /** `RUN chown -R` and the like make a layer of files that the one below has. */
+  async #takeWhatWasMade(rebuild: Rebuild): Promise<void> {
+    if (rebuild.missingBytes((key) => this.#keysOfMade.mayHave(key)) < WORTH_READING) return;
+    for (const path of this.#made.toReversed()) {
+      await takePieces(createReadStream(path, { highWaterMark: 1024 * 1024 }), rebuild);
+      if (rebuild.left.pieces === 0) return;
+    }
+  }
+}
+
+/** Bytes that make it worth while to read the layers that were made, at 400 MB/s. */
+const WORTH_READING = 1_000_000;
+
+class Unreadable extends Error {
+  override readonly name = "Unreadable";
+}
+
+/** Tells what a source fails with from what its reader does. */
+async function* readable<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* source;
+  } catch (error) {
+    throw new Unreadable(messageOf(error), { cause: error });
   }
 }
 

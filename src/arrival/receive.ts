@@ -11,11 +11,15 @@ import type { ArrivalOptions } from "./arrival.ts";
 import type { FetchOptions } from "./coming-layer.ts";
 import { fetchLayers } from "./fetch-layers.ts";
 import { openOffer, type OpenedOffer } from "./open-offer.ts";
+import { rebuilding } from "./rebuilder.ts";
+import type { Seeds } from "./seeds.ts";
 
 /** An image of which all is here that was missing. */
 export interface Received extends OpenedOffer {
   /** The layers that have come, bottom first. */
   files: LayerFile[];
+  /** Of them, what was in the seeds; plain bytes. */
+  bytesFound: number;
 }
 
 /** A client of the registry that the offer is in. Dispose of it. */
@@ -71,12 +75,20 @@ export async function ask(options: ArrivalOptions, wanted: readonly Digest[], de
   }
 }
 
-/** Brings the layers `wanted`, bottom first, into the spool, proven. */
-export async function receive(options: ArrivalOptions, wanted: readonly Digest[], spool: Spool): Promise<Received> {
-  using incoming = await ask(options, wanted);
+/** Brings the layers `wanted`, bottom first, into the spool, proven; those that can be are made of the `seeds`. */
+export async function receive(
+  options: ArrivalOptions,
+  wanted: readonly Digest[],
+  spool: Spool,
+  seeds: Seeds | undefined,
+): Promise<Received> {
+  using incoming = await ask(options, wanted, seeds !== undefined);
+  const onDetail = (text: string): void => options.output.detail(text);
+  const { fetching, bytesFound } = rebuilding(incoming.fetching, seeds, { open: async () => spool }, onDetail);
   const come = new Map<Digest, LayerFile>();
-  for await (const file of fetchLayers(incoming.layers, wanted, spool, incoming.fetching)) come.set(file.diffId, file);
-  return { files: wanted.flatMap((diffId) => come.get(diffId) ?? []), ...(await incoming.opened()) };
+  for await (const file of fetchLayers(incoming.layers, wanted, spool, fetching)) come.set(file.diffId, file);
+  const files = wanted.flatMap((diffId) => come.get(diffId) ?? []);
+  return { files, bytesFound: bytesFound(), ...(await incoming.opened()) };
 }
 
 /** The blobs of an image's wanted layers, each once. */

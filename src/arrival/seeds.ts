@@ -5,7 +5,10 @@ import type { Relative } from "../store/chains.ts";
 
 /** What is here already, in whose files pieces of the missing layers may be found. */
 export interface Seeds extends AsyncDisposable {
-  /** Tars of what is in these folders, the likeliest first. Each is read to its end, or left. */
+  /**
+   * Tars of what is in these folders, and maybe more, the likeliest first. Each is read to its end, or left. One that cannot be
+   * read fails with whatever its store fails with.
+   */
   tars(folders: readonly string[]): AsyncGenerator<AsyncIterable<Buffer>>;
 }
 

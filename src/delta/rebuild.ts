@@ -1,7 +1,7 @@
 import type { FileHandle } from "node:fs/promises";
 import { BadRecipe } from "./bad-recipe.ts";
 import { cut } from "./cut.ts";
-import { keyOf } from "./key.ts";
+import { keyOf, type Key } from "./key.ts";
 import type { Instruction } from "./recipe.ts";
 import { ScatteredWrites } from "./scattered-writes.ts";
 import { Wanted } from "./wanted.ts";
@@ -58,13 +58,18 @@ export class Rebuild {
     return this.#wanted.left;
   }
 
+  /** Bytes of those missing pieces whose key is `among` some. */
+  missingBytes(among: (key: Key) => boolean): number {
+    return this.#wanted.bytesLeft(among);
+  }
+
   /** Could a content of so many bytes be one that is missing? */
   mayWant(length: number): boolean {
     return this.#wanted.mayWant(length);
   }
 
   /** Takes a content if it is missing, and tells whether. Holds on to its bytes until {@link flush}. */
-  offer(key: string, bytes: Uint8Array): boolean {
+  offer(key: Key, bytes: Uint8Array): boolean {
     const offsets = this.#wanted.take(key, bytes.length);
     for (const offset of offsets) this.#writes.add(bytes, offset);
     return offsets.length > 0;

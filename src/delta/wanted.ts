@@ -28,6 +28,13 @@ export class Wanted {
     return { pieces: this.#first.size, bytes: this.#bytes };
   }
 
+  /** Bytes of those of them whose key is `among` some. */
+  bytesLeft(among: (key: Key) => boolean): number {
+    let bytes = 0;
+    for (const [key, ordinal] of this.#first) if (among(key)) bytes += this.lengthOf(ordinal);
+    return bytes;
+  }
+
   /** Throws {@link BadRecipe} when the same key had another length. */
   add(key: Key, length: number, offset: number): void {
     const ordinal = this.#count;

@@ -6,12 +6,15 @@ export interface TestEntry {
   content?: Buffer | string;
   type?: "file" | "directory" | "symlink" | "link" | "fifo";
   linkname?: string;
+  /** Seconds. */
+  mtime?: number;
+  uid?: number;
 }
 
 export async function makeTar(entries: TestEntry[]): Promise<Buffer> {
   const tar = pack();
-  for (const { name, content, type = "file", linkname } of entries) {
-    const header = { name, type, mtime: new Date(0), ...(linkname !== undefined && { linkname }) };
+  for (const { name, content, type = "file", linkname, mtime = 0, uid = 0 } of entries) {
+    const header = { name, type, uid, mtime: new Date(1000 * mtime), ...(linkname !== undefined && { linkname }) };
     if (content === undefined) tar.entry(header, "");
     else tar.entry(header, content);
   }

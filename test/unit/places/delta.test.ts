@@ -1,0 +1,114 @@
+/** Layers that are made of files that are here already, where places stand in for engines. */
+import { rename, stat, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { configFor, plain, type TestImage } from "../image/archive/make-image.ts";
+import { makeTar, type TestEntry } from "../image/archive/make-tar.ts";
+import { pseudoRandomBytes } from "../image/archive/pseudo-random.ts";
+import { folder, program, run } from "./cli.ts";
+import { layoutOf, look, readTree, whole, writeTar, writeTree } from "./images.ts";
+
+const at = (name: string): string => join(folder, name);
+const FILE = 30_000;
+const FILES = 40;
+/** Bytes of a file in a layer that has the wire for itself. */
+const LARGE = 220_000;
+
+/** A base, and a layer of files that nothing compresses: built at some time, some of them in another version, of some owner. */
+async function build({ time = 1, changed = 0, size = FILE, chown = false } = {}): Promise<TestImage> {
+  const files = (uid: number): TestEntry[] =>
+    Array.from({ length: FILES }, (_, index) => {
+      const content = pseudoRandomBytes(size, index < changed ? 1000 + index : index);
+      return { name: `app/files/${index}`, content, mtime: time, uid };
+    });
+  const base = { name: "base", content: pseudoRandomBytes(50_000, 5000), mtime: time };
+  const layers = [await makeTar([base]), await makeTar(files(0)), ...(chown ? [await makeTar(files(7))] : [])];
+  return { layers, ...configFor(layers) };
+}
+
+let v1: TestImage;
+let v2: TestImage;
+let owned: TestImage;
+
+beforeAll(async () => {
+  [v1, v2, owned] = [
+    await build(),
+    await build({ time: 2, changed: 2 }),
+    await build({ changed: FILES, size: LARGE, chown: true }),
+  ];
+  await writeTree(at("v1"), layoutOf([{ image: v1, ref: "app:v1" }]));
+  await writeTree(at("v2"), layoutOf([{ image: v2, ref: "app:v2" }]));
+  await writeTree(at("owned"), layoutOf([{ image: owned, ref: "app:v3" }], plain));
+  await writeTar(at("v1.tar"), layoutOf([{ image: v1 }], plain));
+});
+
+/** What went over the wire, in bytes. */
+async function push(
+  from: string,
+  to: string,
+  name: string,
+  ...options: string[]
+): Promise<{ sent: number; stderr: string }> {
+  const wire = at(`wire-${to.replaceAll(/\W/g, "-")}-${name}`);
+  const cache = `XDG_CACHE_HOME=${wire}-cache`;
+  const line = ["env", cache, ...program, "pull", ...options, "--to", to, `app:${name}`];
+  const { exitCode, stderr } = await run("push", from, "sh", "-c", `tee "$0" | "$@"`, wire, ...line);
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+  return { sent: (await stat(wire)).size, stderr };
+}
+
+/** Two files have changed, and headers and keys of the others. */
+const FEW = 3 * FILE;
+
+describe.concurrent("of a new version only what has changed is sent", () => {
+  test.each(["oci", "oci-archive", "docker-archive"] as const)("into an %s that has the old one", async (kind) => {
+    const to = `${kind}:kept-${kind}`;
+    await push("oci:v1", to, "v1");
+    const { sent, stderr } = await push("oci:v2", to, "v2");
+    expect(sent).toBeLessThan(FEW + 50_000);
+    expect(stderr).toMatch(/made of files there/);
+    expect(await look(kind, at(`kept-${kind}`), "app:v2")).toEqual(whole(v2));
+    if (kind === "oci") expect(await look(kind, at(`kept-${kind}`), "app:v1")).toEqual(whole(v1));
+  });
+
+  test("all of it, where it was told so", async () => {
+    await push("oci:v1", "oci:told", "v1");
+    const { sent } = await push("oci:v2", "oci:told", "v2", "--no-delta");
+    expect(sent).toBeGreaterThan(FILES * FILE);
+  });
+
+  test("and of a layer of the same files with another owner, in the same transfer, nothing", async () => {
+    await push("oci:v1", "oci:owned-to", "v1");
+    const { sent } = await push("oci:owned", "oci:owned-to", "v3");
+    expect(sent).toBeGreaterThan(FILES * LARGE);
+    expect(sent).toBeLessThan(FILES * LARGE * 1.1);
+    expect(await look("oci", at("owned-to"), "app:v3")).toEqual(whole(owned));
+  });
+});
+
+describe.concurrent("what is there is of no use", () => {
+  test("a layout with a layer that is damaged: the new one comes, with what is missing", async () => {
+    await push("oci:v1", "oci:damaged", "v1");
+    const blobs = await readTree(at("damaged"));
+    const [largest] = [...blobs].toSorted(([, a], [, b]) => b.length - a.length);
+    const path = join(at("damaged"), largest?.[0] ?? "");
+    await writeFile(path, Buffer.alloc(largest?.[1].length ?? 0, 1));
+    await push("oci:v2", "oci:damaged", "v2");
+    const { configDigest, diffIds } = whole(v2);
+    const faults = [expect.stringContaining(path.slice(-64)) as string];
+    expect(await look("oci", at("damaged"), "app:v2")).toEqual({ configDigest, diffIds, faults });
+  });
+
+  test("a file that is no archive is replaced", async () => {
+    await writeFile(at("no.tar"), "no archive");
+    await push("oci:v2", "docker-archive:no.tar", "v2");
+    expect(await look("docker-archive", at("no.tar"), "app:v2")).toEqual(whole(v2));
+  });
+
+  test("an archive that is cut off is replaced", async () => {
+    await rename(at("v1.tar"), at("short.tar"));
+    await truncate(at("short.tar"), 600_000);
+    await push("oci:v2", "oci-archive:short.tar", "v2");
+    expect(await look("oci-archive", at("short.tar"), "app:v2")).toEqual(whole(v2));
+  });
+});
