@@ -12,7 +12,8 @@ import type { Tunnel } from "./stdio-tunnel/session.ts";
 
 /**
  * What the two sides say to each other on the tunnel's control stream, in this order:
- * `ask` (receiver) · `about` (sender) · `want` (receiver) · `offer` and `layer`s (sender) · `result` (receiver); `progress`
+ * `ask` (receiver) · `about` (sender) · `want` (receiver) · `offer`, and for each layer that is cut into pieces `cutting`, for each
+ * one `layer` (sender) · `result` (receiver); `progress`
  * comes from the spawned side at any time.
  * All of it is hostile input: what does not have its form ends the transfer.
  */
@@ -149,21 +150,41 @@ export function parseLayer({ diffId, mediaType, digest, size, isCut }: Message):
   return layer;
 }
 
+/** What the sender tells of the layers that were asked for. */
+export interface Announcements {
+  /** Those that can be fetched, until all have been told, in any order. */
+  layers: Queue<AnnouncedLayer>;
+  /** Before that, those that are being cut: of what they are made can be read already. Ends with the others. */
+  cutting: Queue<Digest>;
+}
+
 /**
- * Hears the layers that the sender announces, until all of `wanted` have been: each of them once, in any order. Begin before
- * the sender can announce any. Another layer ends the tunnel.
+ * Hears what the sender announces, until all of `wanted` can be fetched: each of them once. Begin before the sender can announce
+ * any. Another layer ends the tunnel.
  */
-export function hearLayers(tunnel: Tunnel, wanted: readonly Digest[]): Queue<AnnouncedLayer> {
+export function hearLayers(tunnel: Tunnel, wanted: readonly Digest[]): Announcements {
   const open = new Set(wanted);
-  const announced = queue<AnnouncedLayer>();
-  if (open.size === 0) announced.end();
+  const begun = new Set<Digest>();
+  const [layers, cutting] = [queue<AnnouncedLayer>(), queue<Digest>()];
+  const endIfAll = (): void => {
+    if (open.size > 0) return;
+    layers.end();
+    cutting.end();
+  };
+  endIfAll();
+  tunnel.on("cutting", ({ diffId }) => {
+    const digest = matching(diffId, DIGEST);
+    if (!open.has(digest) || begun.has(digest)) throw malformed("cutting, of a layer which was not asked for");
+    begun.add(digest);
+    cutting.push(digest);
+  });
   tunnel.on("layer", (message) => {
     const layer = parseLayer(message);
     if (!open.delete(layer.diffId)) throw malformed("layer, which was not asked for");
-    announced.push(layer);
-    if (open.size === 0) announced.end();
+    layers.push(layer);
+    endIfAll();
   });
-  return announced;
+  return { layers, cutting };
 }
 
 export function parseResult(message: Message): Result {

@@ -108,7 +108,7 @@ export async function receive(
     const codecs = request.inProcess ? [] : CODECS.map(({ name }) => name);
     await tunnel.send({ type: "want", ...want, codecs, compress: request.compress && choiceText(request.compress) });
     const offer = parseOffer(await unlessAborted(tunnel.next("offer"), signal));
-    return { offer, announced };
+    return { offer, ...announced };
   };
 
   // Between two sides in one process layers cross no link.

@@ -11,6 +11,7 @@ import {
 import type { Source } from "./departure/source.ts";
 import { isPlatform } from "./engine/platform.ts";
 import { newRunId } from "./engine/run-id.ts";
+import type { Digest } from "./image/digest.ts";
 import { fullName } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import { agreeOnPacking, refuseLacking } from "./packing/agree.ts";
@@ -90,7 +91,9 @@ export async function send(
   const packing = agreeOnPacking({ own: request.compress, theirs, codecs: request.inProcess ? [] : codecs });
   const runs = [run, ask.run] as const;
   const announce = (layer: AnnouncedLayer): void => void tunnel.send({ type: "layer", ...layer });
-  await using departure = await found.depart({ want, packing, runs, env, output, signal, onProgress, announce });
+  const announceCut = (diffId: Digest): void => void tunnel.send({ type: "cutting", diffId });
+  const telling = { output, onProgress, announce, announceCut };
+  await using departure = await found.depart({ want, packing, runs, env, signal, ...telling });
   tunnel.listen(REGISTRY_SERVICE, (stream) => departure.accept(stream));
   output.detail(
     `offering ${want.diffIds.length} of ${diffIds.length} layers of ${fullName(image)} for ${found.platform}`,

@@ -1,21 +1,19 @@
-import type { About, AnnouncedLayer, Offer, Want } from "../conversation.ts";
+import type { About, Announcements, Offer, Want } from "../conversation.ts";
 import type { Engine, EngineInfo } from "../engine/engine.ts";
 import type { Digest } from "../image/digest.ts";
 import type { RunId } from "../engine/run-id.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Output, Progress } from "../output/output.ts";
 import type { KeptLayers } from "../store/kept-layers.ts";
-import type { Queue } from "../streams/queue.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
 
 /** What is wanted of an image. */
 export type Wish = Omit<Want, "codecs" | "compress">;
 
 /** What was wanted can be had. */
-export interface Obtained {
+export interface Obtained extends Announcements {
+  /** It says whether the layers are announced. */
   offer: Offer;
-  /** The layers as they become available, when the offer says that they are announced. */
-  announced: Queue<AnnouncedLayer>;
 }
 
 /** What any image needs on its way from the tunnel. */

@@ -112,7 +112,9 @@ async function load(
   try {
     await using spool = lazySpool(env, run);
     const onDetail = (text: string): void => output.detail(text);
-    const { fetching, bytesFound } = rebuilding({ ...incoming.fetching, signal: wanting }, seeds, spool, onDetail);
+    const { cutting } = incoming;
+    await using rebuilt = rebuilding({ ...incoming.fetching, signal: wanting }, cutting, { seeds, spool, onDetail });
+    const { fetching, bytesFound } = rebuilt;
     let id: Digest;
     if (store.takes === "streams") {
       const layers = oneAfterTheOther(withoutZstd(streamLayers(incoming.layers, fetching), spool), fetching.signal);

@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { open, rm, writeFile } from "node:fs/promises";
+import { open, rm, statfs, writeFile } from "node:fs/promises";
 import { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { AnnouncedLayer } from "../conversation.ts";
@@ -7,18 +7,18 @@ import { BadRecipe } from "../delta/bad-recipe.ts";
 import { decodeRecipe } from "../delta/decode-recipe.ts";
 import { KeyFilter } from "../delta/key-filter.ts";
 import { encodeMissing } from "../delta/missing.ts";
-import { Rebuild, takePieces } from "../delta/rebuild.ts";
+import { Rebuild, takePieces, takePiecesAlong } from "../delta/rebuild.ts";
 import { checkLayer } from "../image/archive/check-layer.ts";
 import type { SizeLimit } from "../image/archive/prove.ts";
-import { digestOf, hexOf } from "../image/digest.ts";
+import { hexOf, type Digest } from "../image/digest.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
 import { messageOf } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import type { KeptLayers } from "../store/kept-layers.ts";
-import { refuseWithoutSpace, type LazySpool } from "../store/spool.ts";
+import type { LazySpool } from "../store/spool.ts";
 import { counted, type FetchOptions } from "./coming-layer.ts";
-import type { Seeds } from "./seeds.ts";
+import type { SeedImage, Seeds } from "./seeds.ts";
 
 export interface RebuilderOptions {
   client: {
@@ -37,29 +37,49 @@ export interface RebuilderOptions {
   onDetail: (text: string) => void;
 }
 
-/** Layers are fetched as told, and those that can be are made of the seeds; told nothing, none are. */
+/** How layers are fetched: those that are cut are made of the seeds; where there are none, none are. */
 export function rebuilding(
   fetching: FetchOptions,
-  seeds: Seeds | undefined,
-  spool: Pick<LazySpool, "open">,
-  onDetail: (text: string) => void,
-): { fetching: FetchOptions; bytesFound: () => number } {
-  if (seeds === undefined) return { fetching, bytesFound: () => 0 };
-  const rebuilder = new Rebuilder({ ...fetching, seeds, spool, onDetail });
-  const rebuild = async (layer: AnnouncedLayer): Promise<string | undefined> => await rebuilder.rebuild(layer);
-  return { fetching: { ...fetching, rebuild }, bytesFound: () => rebuilder.bytesFound };
+  cutting: AsyncIterable<Digest>,
+  { seeds, ...options }: { seeds: Seeds | undefined } & Pick<RebuilderOptions, "spool" | "onDetail">,
+): { fetching: FetchOptions; bytesFound: () => number } & AsyncDisposable {
+  if (seeds === undefined) return { fetching, bytesFound: () => 0, [Symbol.asyncDispose]: async () => {} };
+  const rebuilder = new Rebuilder({ ...fetching, ...options, seeds });
+  void rebuilder.makeAll(cutting);
+  return {
+    fetching: { ...fetching, rebuild: async (layer) => await rebuilder.rebuild(layer) },
+    bytesFound: () => rebuilder.bytesFound,
+    [Symbol.asyncDispose]: async () => await rebuilder[Symbol.asyncDispose](),
+  };
 }
 
-/** Makes layers of the files of images that are here, and of those pieces that are not (delta/). */
-export class Rebuilder {
+interface Made {
+  path: string;
+  /** Bytes. */
+  size: number;
+  /** Bytes of it that were here. */
+  found: number;
+}
+
+/**
+ * Makes layers of the files of images that are here, and of those pieces that are not (delta/). A layer is begun while the sender is
+ * still cutting it, one at a time, in the order in which that begins. Dispose of it before the seeds and the spool.
+ */
+export class Rebuilder implements AsyncDisposable {
   readonly #options: RebuilderOptions;
+  readonly #making = new Map<Digest, Promise<Made>>();
+  #last: Promise<unknown> = Promise.resolve();
   /** The files of the layers that were made, the last one last. */
   readonly #made: string[] = [];
-  readonly #keysOfMade = new KeyFilter();
+  /** The keys of all layers whose recipes have been read. */
+  readonly #keys: KeyFilter[] = [];
+  readonly #leaving = new AbortController();
+  readonly #signal: AbortSignal;
   #bytesFound = 0;
 
   constructor(options: RebuilderOptions) {
     this.#options = options;
+    this.#signal = AbortSignal.any([options.signal, this.#leaving.signal]);
   }
 
   /** Of the layers that came out right, what was here; plain bytes. */
@@ -67,92 +87,170 @@ export class Rebuilder {
     return this.#bytesFound;
   }
 
+  /** Begins with those that the sender is cutting. */
+  async makeAll(cutting: AsyncIterable<Digest>): Promise<void> {
+    for await (const diffId of cutting) if (!this.#signal.aborted) this.#begin(diffId);
+  }
+
   /**
    * Makes a layer in a file. Resolves to its path when it has been proven; to undefined when it must come whole, because it did
    * not come out right. The file stays in the spool: the next layer may be of the same files, with another owner.
    */
   async rebuild(layer: AnnouncedLayer): Promise<string | undefined> {
-    const { limit, signal, onDetail } = this.#options;
+    const { limit, onDetail } = this.#options;
     const { diffId, digest, size, mediaType } = layer;
-    const path = await this.#fileFor(layer);
+    const making = this.#making.get(diffId) ?? this.#begin(diffId);
     try {
-      const found = await this.#make(layer, path);
+      const { path, found } = await making;
       const checked = checkLayer({ blob: { mediaType, digest, size }, diffId, limit });
-      await pipeline(createReadStream(path, { highWaterMark: 1024 * 1024 }), checked, nowhere(), { signal });
+      await pipeline(createReadStream(path, { highWaterMark: 1024 * 1024 }), checked, nowhere(), {
+        signal: this.#signal,
+      });
       this.#bytesFound += found;
       this.#made.push(path);
       return path;
     } catch (error) {
       if (!(error instanceof BadRecipe || error instanceof InvalidImage)) throw error;
-      await rm(path, { force: true });
-      onDetail(`layer ${nameOf(layer)} comes whole: what was made of its pieces is wrong (${messageOf(error)})`);
+      const spool = await this.#options.spool.open();
+      await rm(spool.pathFor(fileName(diffId)), { force: true });
+      onDetail(`layer ${nameOf(diffId)} comes whole: what was made of its pieces is wrong (${messageOf(error)})`);
       return undefined;
     }
   }
 
+  #begin(diffId: Digest): Promise<Made> {
+    const making = this.#last.then(async () => {
+      this.#signal.throwIfAborted();
+      return await this.#make(diffId);
+    });
+    this.#making.set(diffId, making);
+    this.#last = making.catch(() => {}); // told to who wants the layer
+    return making;
+  }
+
   /** A file for it, which may be half made. */
-  async #fileFor({ diffId, size }: AnnouncedLayer): Promise<string> {
+  async #fileFor(diffId: Digest): Promise<string> {
     const { spool, kept } = this.#options;
-    const half = await kept?.take({ mediaType: "", digest: digestOf(Buffer.from(`half made ${diffId}`)), size });
-    const folder = await spool.open();
-    await refuseWithoutSpace(folder, size);
+    const half = await kept?.takeHalfMade(diffId);
     if (half !== undefined) return half.path;
-    const path = folder.pathFor(`${hexOf(diffId)}.made`);
+    const path = (await spool.open()).pathFor(fileName(diffId));
     await writeFile(path, "", { mode: 0o600 });
     return path;
   }
 
-  /** Resolves to the bytes of it that were here. */
-  async #make(layer: AnnouncedLayer, path: string): Promise<number> {
-    const { client, repository, signal, onBytes, onDetail } = this.#options;
+  async #make(diffId: Digest): Promise<Made> {
+    const { client, repository, onBytes, onDetail, limit } = this.#options;
+    const signal = this.#signal;
+    const path = await this.#fileFor(diffId);
     await using file = await open(path, "r+");
     const { size: before } = await file.stat();
-    const recipe = counted(await client.recipe(repository, layer.digest, signal), onBytes);
     const keys = new KeyFilter();
-    const rebuild = await Rebuild.begin(file, keys.noting(decodeRecipe(recipe, { maxSize: layer.size })));
-    const wanted = rebuild.left.bytes;
-    // What an earlier run has put in is found where it belongs, by what it is, like everything else.
-    if (before > 0) await takePieces(createReadStream(path), rebuild);
-    await this.#takeWhatIsHere(rebuild);
-    await this.#takeWhatWasMade(rebuild);
-    this.#keysOfMade.add(keys);
-    const { pieces, bytes: missing } = rebuild.left;
-    onDetail(`of layer ${nameOf(layer)}, ${bytes(wanted - missing)} of ${bytes(wanted)} are in files that are here`);
-    if (pieces > 0) {
-      const list = encodeMissing(rebuild.missing());
-      await rebuild.fill(counted(await client.pieces(repository, layer.digest, list, signal), onBytes));
+    // How large it is, the sender does not know yet.
+    const maxSize = Math.min(limit.left, await bytesFree(path));
+    const recipe = decodeRecipe(counted(await client.recipe(repository, diffId, signal), onBytes), { maxSize });
+    const rebuild = Rebuild.start(file, keys.noting(recipe));
+    try {
+      const along = await this.#takeAlong(rebuild);
+      await rebuild.read;
+      const wanted = rebuild.wanted;
+      // What an earlier run has put in is found where it belongs, by what it is, like everything else.
+      if (before > 0) await takePieces(createReadStream(path), rebuild);
+      await this.#takeWhatIsHere(rebuild, along);
+      await this.#takeWhatWasMade(rebuild);
+      this.#keys.push(keys);
+      const { pieces, bytes: missing } = rebuild.left;
+      onDetail(`of layer ${nameOf(diffId)}, ${bytes(wanted - missing)} of ${bytes(wanted)} are in files that are here`);
+      if (pieces > 0) {
+        const list = encodeMissing(rebuild.missing());
+        await rebuild.fill(counted(await client.pieces(repository, diffId, list, signal), onBytes));
+      }
+      return { path, size: rebuild.size, found: wanted - missing };
+    } finally {
+      await rebuild.read.catch(() => {}); // the file is closed then
     }
-    return wanted - missing;
+  }
+
+  /** Reads the nearest image's folder in which the layer's first files lie, behind the recipe as it comes. */
+  async #takeAlong(rebuild: Rebuild): Promise<Along | undefined> {
+    const [nearest] = this.#options.seeds.images;
+    const folder = await rebuild.firstFolder();
+    if (nearest === undefined || folder === undefined) return undefined;
+    return await this.#unlessUnreadable(async () => {
+      for await (const { covers, tar } of readable(nearest.tars([folder]), this.#signal)) {
+        return { covers, passed: await takePiecesAlong(readable(tar, this.#signal), rebuild) };
+      }
+      return undefined;
+    });
+  }
+
+  /** Reads what else may have pieces that are missing, where there are enough of them to make it worth while. */
+  async #takeWhatIsHere(rebuild: Rebuild, along: Along | undefined): Promise<void> {
+    const [nearest, ...others] = this.#options.seeds.images;
+    if (nearest !== undefined) await this.#take(nearest, foldersLeft(rebuild, along), rebuild);
+    for (const image of others) {
+      if (rebuild.left.bytes < Math.max(WORTH_READING, rebuild.wanted * WORTH_ANOTHER)) return;
+      await this.#take(image, rebuild.roots, rebuild);
+    }
+  }
+
+  async #take(image: SeedImage, folders: readonly string[], rebuild: Rebuild): Promise<void> {
+    if (rebuild.left.pieces === 0 || folders.length === 0) return;
+    await this.#unlessUnreadable(async () => {
+      for await (const { tar } of readable(image.tars(folders), this.#signal)) {
+        await takePieces(readable(tar, this.#signal), rebuild);
+        if (rebuild.left.pieces === 0) return;
+      }
+    });
   }
 
   /** Images that cannot be read only make the layer cost more. */
-  async #takeWhatIsHere(rebuild: Rebuild): Promise<void> {
-    const { seeds, signal, onDetail } = this.#options;
-    if (rebuild.left.pieces === 0) return;
+  async #unlessUnreadable<T>(read: () => Promise<T>): Promise<T | undefined> {
     try {
-      for await (const tar of readable(seeds.tars(rebuild.roots))) {
-        signal.throwIfAborted();
-        await takePieces(readable(tar), rebuild);
-        if (rebuild.left.pieces === 0) return;
-      }
+      return await read();
     } catch (error) {
-      signal.throwIfAborted();
+      this.#signal.throwIfAborted();
       if (!(error instanceof Unreadable)) throw error;
-      onDetail(`the files of images that are here cannot be read: ${error.message}`);
+      this.#options.onDetail(`the files of images that are here cannot be read: ${error.message}`);
+      return undefined;
     }
   }
 
   /** `RUN chown -R` and the like make a layer of files that the one below has. */
   async #takeWhatWasMade(rebuild: Rebuild): Promise<void> {
-    if (rebuild.missingBytes((key) => this.#keysOfMade.mayHave(key)) < WORTH_READING) return;
+    if (rebuild.missingBytes((key) => this.#keys.some((keys) => keys.mayHave(key))) < WORTH_READING) return;
     for (const path of this.#made.toReversed()) {
       await takePieces(createReadStream(path, { highWaterMark: 1024 * 1024 }), rebuild);
       if (rebuild.left.pieces === 0) return;
     }
   }
+
+  /** What is under way ends first. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#leaving.abort(new Error("the layers are not needed any more"));
+    await this.#last;
+  }
 }
 
-/** Bytes that make it worth while to read the layers that were made, at 400 MB/s. */
+/** What was read while the recipe came. */
+interface Along {
+  covers: string;
+  /** The keys of what went by before it was wanted. */
+  passed: KeyFilter;
+}
+
+/** What has to be read of an image that was read along, because it may have more. */
+function foldersLeft(rebuild: Rebuild, along: Along | undefined): readonly string[] {
+  if (along === undefined) return rebuild.roots;
+  if (rebuild.missingBytes((key) => along.passed.mayHave(key)) >= WORTH_READING) return rebuild.roots;
+  return along.covers === "/" || rebuild.outside < WORTH_READING
+    ? []
+    : rebuild.roots.filter((root) => root !== along.covers);
+}
+
+/** What must be missing before one more image is read; of all that is wanted. */
+const WORTH_ANOTHER = 1 / 16;
+
+/** Bytes that make it worth while to read what may have them, at some 100 MB/s. */
 const WORTH_READING = 1_000_000;
 
 class Unreadable extends Error {
@@ -160,16 +258,28 @@ class Unreadable extends Error {
 }
 
 /** Tells what a source fails with from what its reader does. */
-async function* readable<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
+async function* readable<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
   try {
-    yield* source;
+    for await (const item of source) {
+      signal.throwIfAborted();
+      yield item;
+    }
   } catch (error) {
     throw new Unreadable(messageOf(error), { cause: error });
   }
 }
 
-function nameOf({ diffId }: AnnouncedLayer): string {
+function nameOf(diffId: Digest): string {
   return hexOf(diffId).slice(0, 12);
+}
+
+function fileName(diffId: Digest): string {
+  return `${hexOf(diffId)}.made`;
+}
+
+async function bytesFree(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize;
 }
 
 function nowhere(): Writable {

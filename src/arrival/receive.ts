@@ -31,6 +31,8 @@ export function clientFor({ credentials }: Offer, { tunnel, signal }: ArrivalOpt
 export interface Incoming extends Disposable {
   /** Each wanted layer once, when it can be fetched. */
   layers: Queue<AnnouncedLayer>;
+  /** Those of them that the sender is cutting. */
+  cutting: Queue<Digest>;
   fetching: FetchOptions;
   /** Manifest and config: they may be there only when all layers have been fetched. */
   opened: () => Promise<OpenedOffer>;
@@ -44,7 +46,7 @@ export async function ask(options: ArrivalOptions, wanted: readonly Digest[], de
   const { about, signal, kept, output, onProgress, maxSize } = options;
   const begun = (await kept?.begun(wanted)) ?? [];
   const wish = { diffIds: [...wanted], whole: false, nothing: false, begun, delta };
-  const { offer, announced } = await options.obtain(wish);
+  const { offer, layers: announced, cutting } = await options.obtain(wish);
   const client = clientFor(offer, options);
   const progress = { stage: "sending", current: 0, layers: { done: 0, total: new Set(wanted).size } };
   const fetching = {
@@ -64,11 +66,11 @@ export async function ask(options: ArrivalOptions, wanted: readonly Digest[], de
   let opening: Promise<OpenedOffer> | undefined;
   const open = async (): Promise<OpenedOffer> => await (opening ??= openOffer(client, offer, options));
   const close = (): void => client[Symbol.dispose]();
-  if (offer.announced) return { layers: announced, fetching, opened: open, [Symbol.dispose]: close };
+  if (offer.announced) return { layers: announced, cutting, fetching, opened: open, [Symbol.dispose]: close };
   try {
     const opened = await open();
     const layers = layersOf(opened.manifest, about.diffIds, wanted);
-    return { layers, fetching, opened: async () => opened, [Symbol.dispose]: close };
+    return { layers, cutting, fetching, opened: async () => opened, [Symbol.dispose]: close };
   } catch (error) {
     close();
     throw error;
@@ -84,7 +86,9 @@ export async function receive(
 ): Promise<Received> {
   using incoming = await ask(options, wanted, seeds !== undefined);
   const onDetail = (text: string): void => options.output.detail(text);
-  const { fetching, bytesFound } = rebuilding(incoming.fetching, seeds, { open: async () => spool }, onDetail);
+  const makings = { seeds, spool: { open: async () => spool }, onDetail };
+  await using rebuilt = rebuilding(incoming.fetching, incoming.cutting, makings);
+  const { fetching, bytesFound } = rebuilt;
   const come = new Map<Digest, LayerFile>();
   for await (const file of fetchLayers(incoming.layers, wanted, spool, fetching)) come.set(file.diffId, file);
   const files = wanted.flatMap((diffId) => come.get(diffId) ?? []);

@@ -3,7 +3,7 @@ import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../image/archiv
 import { openArchive } from "../image/archive/open.ts";
 import type { Digest } from "../image/digest.ts";
 import type { FilePlace } from "../image/place.ts";
-import type { Seeds } from "./seeds.ts";
+import type { SeedImage, Seeds } from "./seeds.ts";
 
 /** Images whose layers are read: the nearest has nearly all that any has. */
 const MAX_IMAGES = 2;
@@ -24,7 +24,8 @@ export async function findSeedsInFile(
   const images = await imagesOf(archive, platform);
   const shares = ({ diffIds: own }: ArchivedImage): number => own.filter((diffId) => diffIds.includes(diffId)).length;
   const nearest = images.toSorted((a, b) => shares(b) - shares(a)).slice(0, MAX_IMAGES);
-  if (nearest.length > 0) return new FileSeeds(archive, nearest, new Set(diffIds));
+  const seeds = layersOf(nearest, new Set(diffIds)).map(seedOf);
+  if (seeds.length > 0) return { images: seeds, [Symbol.asyncDispose]: async () => await archive.close() };
   await archive.close();
   return undefined;
 }
@@ -39,28 +40,19 @@ async function imagesOf(archive: ImageArchive, platform: string): Promise<Archiv
   return found;
 }
 
-class FileSeeds implements Seeds {
-  readonly #archive: ImageArchive;
-  readonly #images: readonly ArchivedImage[];
-  readonly #coming: ReadonlySet<Digest>;
+/** First those that the image that is coming has others for. */
+function layersOf(images: readonly ArchivedImage[], coming: ReadonlySet<Digest>): ArchivedLayer[] {
+  const layers = new Map<Digest, ArchivedLayer>();
+  for (const image of images) for (const layer of image.layers) layers.set(layer.diffId, layer);
+  const isShared = ({ diffId }: ArchivedLayer): number => (coming.has(diffId) ? 1 : 0);
+  return [...layers.values()].toSorted((a, b) => isShared(a) - isShared(b));
+}
 
-  constructor(archive: ImageArchive, images: readonly ArchivedImage[], coming: ReadonlySet<Digest>) {
-    this.#archive = archive;
-    this.#images = images;
-    this.#coming = coming;
-  }
-
-  /** Whole layers, in whatever folders: first those that the new image has others for. */
-  async *tars(): AsyncGenerator<AsyncIterable<Buffer>> {
-    const layers = new Map<Digest, ArchivedLayer>();
-    for (const image of this.#images) for (const layer of image.layers) layers.set(layer.diffId, layer);
-    const isShared = ({ diffId }: ArchivedLayer): number => (this.#coming.has(diffId) ? 1 : 0);
-    for (const { open, blob } of [...layers.values()].toSorted((a, b) => isShared(a) - isShared(b))) {
-      yield decodeLayer(open(), blob.mediaType);
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#archive.close();
-  }
+/** An archive's layer has to be read from its beginning to its end, whatever folders are asked for. */
+function seedOf({ open, blob }: ArchivedLayer): SeedImage {
+  return {
+    async *tars() {
+      yield { covers: "/", tar: decodeLayer(open(), blob.mediaType) };
+    },
+  };
 }

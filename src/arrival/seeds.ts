@@ -5,11 +5,16 @@ import type { Relative } from "../store/chains.ts";
 
 /** What is here already, in whose files pieces of the missing layers may be found. */
 export interface Seeds extends AsyncDisposable {
+  /** The likeliest first. */
+  images: readonly SeedImage[];
+}
+
+export interface SeedImage {
   /**
-   * Tars of what is in these folders, and maybe more, the likeliest first. Each is read to its end, or left. One that cannot be
-   * read fails with whatever its store fails with.
+   * Tars of what is in these folders, one for each that is there; or of all that it has, where there is no other way (`covers` is
+   * "/" then). Each is read to its end, or left. What cannot be read fails with whatever its store fails with.
    */
-  tars(folders: readonly string[]): AsyncGenerator<AsyncIterable<Buffer>>;
+  tars(folders: readonly string[]): AsyncGenerator<{ covers: string; tar: AsyncIterable<Buffer> }>;
 }
 
 export interface SeedOptions {
@@ -30,45 +35,35 @@ export async function findSeeds(
 ): Promise<Seeds | undefined> {
   const sameName = await engine.newestOf(familiarName(image));
   const ids = new Set([sameName, relatives[0]?.id].filter((id) => id !== undefined));
-  return ids.size === 0 ? undefined : new EngineSeeds(engine, [...ids], run, signal);
+  if (ids.size === 0) return undefined;
+  const images = [...ids].map((id) => new EngineImage(engine, id, run, signal));
+  return {
+    images,
+    async [Symbol.asyncDispose]() {
+      for (const image of images) await image.close();
+    },
+  };
 }
 
-class EngineSeeds implements Seeds {
-  readonly #engine: Engine;
-  readonly #ids: readonly string[];
-  readonly #run: RunId;
-  readonly #signal: AbortSignal;
-  readonly #opened = new Map<string, Promise<ImageFiles>>();
+class EngineImage implements SeedImage {
+  readonly #open: () => Promise<ImageFiles>;
+  #opened: Promise<ImageFiles> | undefined;
 
-  constructor(engine: Engine, ids: readonly string[], run: RunId, signal: AbortSignal) {
-    this.#engine = engine;
-    this.#ids = ids;
-    this.#run = run;
-    this.#signal = signal;
+  constructor(engine: Engine, id: string, run: RunId, signal: AbortSignal) {
+    this.#open = async () => await engine.openFiles(id, { [RUN_LABEL]: run }, signal);
   }
 
-  async *tars(folders: readonly string[]): AsyncGenerator<AsyncIterable<Buffer>> {
-    for (const id of this.#ids) {
-      const files = await this.#open(id);
-      for (const folder of folders) {
-        const tar = await files.read(folder);
-        if (tar !== undefined) yield tar;
-      }
+  async *tars(folders: readonly string[]): AsyncGenerator<{ covers: string; tar: AsyncIterable<Buffer> }> {
+    this.#opened ??= this.#open();
+    const files = await this.#opened;
+    for (const folder of folders) {
+      const tar = await files.read(folder);
+      if (tar !== undefined) yield { covers: folder, tar };
     }
   }
 
-  async #open(id: string): Promise<ImageFiles> {
-    const open = async () => await this.#engine.openFiles(id, { [RUN_LABEL]: this.#run }, this.#signal);
-    const opened = this.#opened.get(id) ?? open();
-    this.#opened.set(id, opened);
-    opened.catch(() => {}); // awaited here, and at the end
-    return await opened;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const opened of this.#opened.values()) {
-      const files = await opened.catch(() => undefined);
-      await files?.[Symbol.asyncDispose]();
-    }
+  async close(): Promise<void> {
+    const files = await this.#opened?.catch(() => undefined);
+    await files?.[Symbol.asyncDispose]();
   }
 }

@@ -14,19 +14,15 @@ export class KeyFilter {
     return ((this.#bits[bit >>> 5] as number) & (1 << (bit & 31))) !== 0;
   }
 
-  /** Takes all that the other has. */
-  add(other: KeyFilter): void {
-    for (const [at, bits] of other.#bits.entries()) (this.#bits[at] as number) |= bits;
+  note(key: Key): void {
+    const bit = bitOf(key);
+    (this.#bits[bit >>> 5] as number) |= 1 << (bit & 31);
   }
 
-  /** Passes a recipe on, and remembers its pieces' keys. */
+  /** Passes a recipe on, and notes its pieces' keys. */
   async *noting(recipe: AsyncIterable<Instruction[]>): AsyncGenerator<Instruction[]> {
     for await (const batch of recipe) {
-      for (const instruction of batch) {
-        if (instruction.kind !== "piece") continue;
-        const bit = bitOf(instruction.key);
-        (this.#bits[bit >>> 5] as number) |= 1 << (bit & 31);
-      }
+      for (const instruction of batch) if (instruction.kind === "piece") this.note(instruction.key);
       yield batch;
     }
   }

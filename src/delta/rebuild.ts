@@ -1,10 +1,17 @@
 import type { FileHandle } from "node:fs/promises";
+import { deferred } from "../streams/deferred.ts";
 import { BadRecipe } from "./bad-recipe.ts";
 import { cut } from "./cut.ts";
+import { KeyFilter } from "./key-filter.ts";
 import { keyOf, type Key } from "./key.ts";
 import type { Instruction } from "./recipe.ts";
+import { isWithin, Roots } from "./roots.ts";
 import { ScatteredWrites } from "./scattered-writes.ts";
+import { BLOCK, isHeader, readPath } from "./tar-block.ts";
 import { Wanted } from "./wanted.ts";
+
+/** Bytes of the tar after which its first files tell where the others lie. */
+const FIRST = 8 * 1024 * 1024;
 
 /**
  * A layer's tar that is put together in a file: {@link Rebuild.begin}, then {@link takePieces} of what is there already, then
@@ -12,45 +19,122 @@ import { Wanted } from "./wanted.ts";
  * are short, and a hostile sender says what it likes.
  */
 export class Rebuild {
-  /** Bytes of the tar. */
-  readonly size: number;
-  /** Absolute paths, in an image, of the folders in which the layer's files lie: there an older version has what it needs. */
-  readonly roots: readonly string[];
-  readonly #wanted: Wanted;
+  /** Resolves when the recipe has been read to its end. Rejects with what it throws, and then the file is half written. */
+  readonly read: Promise<void>;
+  readonly #wanted = new Wanted();
   readonly #writes: ScatteredWrites;
+  /** Bytes of the tar that the recipe has told of. */
+  #told = 0;
+  #progress = deferred<void>();
+  /** What the recipe says at its end. */
+  #end: { size: number; roots: string[] } | undefined;
+  /** Of the file that the recipe is telling of. */
+  #path: string | undefined;
+  readonly #first = new Roots();
+  #isDecided = false;
+  #firstFolder: string | undefined;
+  #outside = 0;
 
-  private constructor(size: number, roots: string[], wanted: Wanted, writes: ScatteredWrites) {
-    this.size = size;
-    this.roots = roots;
-    this.#wanted = wanted;
+  private constructor(writes: ScatteredWrites, recipe: AsyncIterable<readonly Instruction[]>) {
     this.#writes = writes;
+    this.read = this.#read(recipe);
+    this.read.catch(() => {}); // the caller's
   }
 
   /**
-   * Reads a recipe to its end, and writes all but the pieces.
+   * Begins to read a recipe, and writes all but the pieces. What is there already can be taken meanwhile ({@link takePiecesAlong}).
    *
    * @param file Empty, open for writing. It stays the caller's, who closes it after the last piece is in.
-   * @param recipe As `decodeRecipe` gives it. What it throws is passed on, and leaves the file half written.
+   * @param recipe As `decodeRecipe` gives it.
    */
+  static start(file: FileHandle, recipe: AsyncIterable<readonly Instruction[]>): Rebuild {
+    return new Rebuild(new ScatteredWrites(file), recipe);
+  }
+
+  /** The same, and reads it to its end. */
   static async begin(file: FileHandle, recipe: AsyncIterable<readonly Instruction[]>): Promise<Rebuild> {
-    const wanted = new Wanted();
-    const writes = new ScatteredWrites(file);
-    let offset = 0;
-    let roots: string[] | undefined;
+    const rebuild = Rebuild.start(file, recipe);
+    await rebuild.read;
+    return rebuild;
+  }
+
+  async #read(recipe: AsyncIterable<readonly Instruction[]>): Promise<void> {
+    let end: { size: number; roots: string[] } | undefined;
     for await (const batch of recipe) {
       for (const instruction of batch) {
-        if (instruction.kind === "literal") {
-          writes.add(instruction.bytes, offset);
-          offset += instruction.bytes.length;
-        } else if (instruction.kind === "piece") {
-          wanted.add(instruction.key, instruction.length, offset);
-          offset += instruction.length;
-        } else roots = instruction.roots;
+        if (instruction.kind === "literal") this.#literal(instruction.bytes);
+        else if (instruction.kind === "piece") this.#piece(instruction.key, instruction.length);
+        else end = instruction;
       }
-      await writes.flush();
+      await this.#writes.flush();
+      if (this.#told >= FIRST) this.#decide();
+      this.#progress.resolve();
+      this.#progress = deferred();
     }
-    if (roots === undefined) throw new BadRecipe("it has no end");
-    return new Rebuild(offset, roots, wanted, writes);
+    if (end === undefined) throw new BadRecipe("it has no end");
+    this.#decide();
+    this.#end = end;
+  }
+
+  #literal(bytes: Buffer): void {
+    if (bytes.length === BLOCK && isHeader(bytes, 0)) this.#path = readPath(bytes, 0);
+    this.#writes.add(bytes, this.#told);
+    this.#told += bytes.length;
+  }
+
+  #piece(key: Key, length: number): void {
+    this.#wanted.add(key, length, this.#told);
+    this.#told += length;
+    if (!this.#isDecided) this.#first.add(this.#path);
+    else if (!isWithin(this.#path, this.#firstFolder)) this.#outside += length;
+  }
+
+  #decide(): void {
+    if (this.#isDecided) return;
+    this.#isDecided = true;
+    const [folder, ...others] = this.#first.list();
+    if (others.length === 0 && folder !== "/") this.#firstFolder = folder;
+  }
+
+  /** Bytes of the tar, when the recipe has been read. */
+  get size(): number {
+    return this.#end?.size ?? 0;
+  }
+
+  /** Absolute paths, in an image, of the folders in which the layer's files lie: there an older version has what it needs. */
+  get roots(): readonly string[] {
+    return this.#end?.roots ?? [];
+  }
+
+  /** Has the recipe been read to its end? */
+  get isRead(): boolean {
+    return this.#end !== undefined;
+  }
+
+  /**
+   * The one folder in which all of the first files lie, as soon as that is known. Undefined when they lie in several, or the recipe
+   * ends badly.
+   */
+  async firstFolder(): Promise<string | undefined> {
+    await this.told(FIRST);
+    return this.#firstFolder;
+  }
+
+  /** Resolves when the recipe has told of so many bytes of the tar, or ends. */
+  async told(bytes: number): Promise<void> {
+    let isOver = false;
+    const over = this.read.catch(() => {}).then(() => void (isOver = true));
+    while (!isOver && this.#told < bytes) await Promise.race([this.#progress.promise, over]);
+  }
+
+  /** Bytes of pieces that are not in {@link firstFolder}. */
+  get outside(): number {
+    return this.#outside;
+  }
+
+  /** Bytes of different pieces that the recipe has told of. */
+  get wanted(): number {
+    return this.#wanted.bytes;
   }
 
   /** How many different pieces are missing, and their bytes. */
@@ -118,6 +202,30 @@ export class Rebuild {
     if (at < missing.length) throw new BadRecipe("the pieces end before the last that was asked for");
     this.#wanted.clear();
   }
+}
+
+/** Bytes that the recipe is to be ahead of what is taken along: versions differ, and so do the places of the same file in them. */
+const AHEAD = 16 * 1024 * 1024;
+
+/**
+ * The same as {@link takePieces}, while the recipe is still being read: the tar is read behind it, for much the same files stand in
+ * it in the same order. What passes before it is wanted is noted, and can be had by reading the tar again.
+ */
+export async function takePiecesAlong(tar: AsyncIterable<Uint8Array>, rebuild: Rebuild): Promise<KeyFilter> {
+  const passed = new KeyFilter();
+  let at = 0;
+  for await (const batch of cut(tar)) {
+    for (const { kind, bytes } of batch) {
+      at += bytes.length;
+      if (kind !== "content") continue;
+      const key = keyOf(bytes);
+      if (!rebuild.offer(key, bytes)) passed.note(key);
+    }
+    await rebuild.flush();
+    if (rebuild.isRead && rebuild.left.pieces === 0) break;
+    await rebuild.told(at + AHEAD);
+  }
+  return passed;
 }
 
 /**

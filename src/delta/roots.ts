@@ -64,6 +64,12 @@ export class Roots {
   }
 }
 
+/** Does a file, by its path as a tar has it, lie in that root? */
+export function isWithin(path: string | undefined, root: string | undefined): boolean {
+  if (path === undefined || root === undefined) return false;
+  return `/${path.replace(/^[./]*\//, "")}`.startsWith(`${root}/`);
+}
+
 /** Can this be one, from the other end? */
 export function isRoot(path: string): boolean {
   if (Buffer.byteLength(path) > MAX_PATH || path.includes("\0")) return false;

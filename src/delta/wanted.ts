@@ -17,10 +17,16 @@ export class Wanted {
   /** Is a piece of so many bytes wanted? Most contents that are not are told by that alone, and need no key. */
   readonly #isLength = new Uint8Array(MAX_PIECE + 1);
   #bytes = 0;
+  #allBytes = 0;
 
   /** Pieces that were added. */
   get count(): number {
     return this.#count;
+  }
+
+  /** Bytes of the different ones that were added. */
+  get bytes(): number {
+    return this.#allBytes;
   }
 
   /** Different ones that are not found yet, and their bytes. */
@@ -48,6 +54,7 @@ export class Wanted {
       this.#first.set(key, ordinal);
       this.#isLength[length] = 1;
       this.#bytes += length;
+      this.#allBytes += length;
       return;
     }
     if (this.#lengths[first] !== length) throw new BadRecipe("it has two lengths for the same piece");

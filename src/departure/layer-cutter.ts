@@ -1,18 +1,21 @@
-import { createReadStream, createWriteStream } from "node:fs";
+import { createReadStream } from "node:fs";
 import { open, stat, type FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { cut } from "../delta/cut.ts";
 import { encodeRecipe } from "../delta/encode-recipe.ts";
 import { decodeMissing, maxMissingBytes } from "../delta/missing.ts";
 import { SentPieces } from "../delta/sent-pieces.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
-import type { PacedPacker } from "../packing/pace.ts";
-import type { StoredBlob } from "../registry/embedded/content.ts";
+import type { PacedPacker, PackOptions } from "../packing/pace.ts";
+import type { CutBlob, StoredBlob } from "../registry/embedded/content.ts";
 import type { LazySpool } from "../store/spool.ts";
+import { GrowingFile } from "../streams/growing-file.ts";
 
 /** Bytes, stored, from which on a layer is cut: the recipe of a smaller one, and a round trip more, cost as much as it does. */
 const WORTH_IT = 512 * 1024;
+
+/** Bytes of a recipe that are packed at a time: about a frame, so that the receiver can begin while the layer is being cut. */
+const RECIPE_BLOCK = 256 * 1024;
 
 /** Cuts plain layers into pieces, of which the receiver may have some (delta/). Layer and recipe wait in files of the spool. */
 export class LayerCutter {
@@ -29,31 +32,38 @@ export class LayerCutter {
     return size >= WORTH_IT;
   }
 
-  /** The layer as a blob, plain, that can be had in pieces. Rejects with what `plain` fails with. */
-  async cut(diffId: Digest, plain: AsyncIterable<Buffer>): Promise<StoredBlob> {
+  /**
+   * The layer as a blob, plain. `onBegun` is given its pieces, before there are any: the recipe can be read as it grows. Rejects,
+   * and so does whoever reads the recipe, with what `plain` fails with.
+   */
+  async cut(diffId: Digest, plain: AsyncIterable<Buffer>, onBegun: (cut: CutBlob) => void): Promise<StoredBlob> {
     const spool = await this.#spool.open();
     const path = spool.pathFor(hexOf(diffId));
     const recipePath = spool.pathFor(`${hexOf(diffId)}.recipe`);
+    const recipe = new GrowingFile(recipePath, await open(recipePath, "w", 0o600));
     const pieces = new SentPieces();
-    {
+    const packed = (bytes: AsyncIterable<Buffer>, options?: PackOptions): Readable =>
+      Readable.from(this.#packer.pack(bytes, options), { objectMode: false });
+    try {
       await using file = await open(path, "w", 0o600);
-      const recipe = encodeRecipe(cut(kept(plain, file)), { pieces });
-      await pipeline(recipe, createWriteStream(recipePath, { mode: 0o600 }));
-    }
-    const { size } = await stat(path);
-    const packed = (bytes: AsyncIterable<Buffer>): Readable =>
-      Readable.from(this.#packer.pack(bytes), { objectMode: false });
-    return {
-      size,
-      open: ({ first, last } = { first: 0, last: size - 1 }) => createReadStream(path, { start: first, end: last }),
-      packed: (first) => ({ first, stream: packed(createReadStream(path, { start: first })) }),
-      cut: {
-        recipe: () => packed(createReadStream(recipePath)),
+      onBegun({
+        recipe: () => packed(recipe.read(), { block: RECIPE_BLOCK }),
         pieces: async (list) => {
           const missing = decodeMissing(await atMost(list, maxMissingBytes(pieces.count)), pieces.count);
           return packed(piecesIn(path, pieces, missing));
         },
-      },
+      });
+      for await (const frame of encodeRecipe(cut(kept(plain, file)), { pieces })) await recipe.write(frame);
+      await recipe.finish();
+    } catch (error) {
+      await recipe.giveUp(error as Error);
+      throw error;
+    }
+    const { size } = await stat(path);
+    return {
+      size,
+      open: ({ first, last } = { first: 0, last: size - 1 }) => createReadStream(path, { start: first, end: last }),
+      packed: (first) => ({ first, stream: packed(createReadStream(path, { start: first })) }),
     };
   }
 }

@@ -24,7 +24,7 @@ export interface Served {
 /** Serves an image from a registry in this process, on the tunnel's streams. */
 export async function serve(
   { image, diffIds, fill, whole }: Served,
-  { env, output, runs, want, packing, announce, signal }: DepartureOptions,
+  { env, output, runs, want, packing, announce, announceCut, signal }: DepartureOptions,
 ): Promise<Departure> {
   const spool = lazySpool(env, runs[0]);
   let content: RegistryContent = NO_CONTENT;
@@ -34,6 +34,7 @@ export async function serve(
     content: {
       manifest: async (...of) => await content.manifest(...of),
       blob: async (...of) => await content.blob(...of),
+      cut: async (...of) => await content.cut?.(...of),
       tags: async (...of) => await content.tags(...of),
     },
     onDetail: (text) => output.detail(text),
@@ -48,6 +49,7 @@ export async function serve(
     begun: new Set(want.begun),
     cutInto: want.delta ? spool : undefined,
     announce,
+    announceCut,
   });
   const broken = new AbortController();
   const leaving = new AbortController();

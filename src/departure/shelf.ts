@@ -5,7 +5,7 @@ import { hasZstd } from "../image/archive/zstd-frames.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
 import { PacedPacker, type Packing } from "../packing/pace.ts";
-import type { ByteRange, RegistryContent, StoredBlob, StoredManifest } from "../registry/embedded/content.ts";
+import type { ByteRange, CutBlob, RegistryContent, StoredBlob, StoredManifest } from "../registry/embedded/content.ts";
 import { deferred } from "../streams/deferred.ts";
 import { part } from "../streams/part.ts";
 import type { LazySpool } from "../store/spool.ts";
@@ -23,6 +23,8 @@ export interface ShelfOptions {
   begun?: ReadonlySet<Digest>;
   /** Hears of each layer once: from then on it can be fetched. */
   announce: (layer: AnnouncedLayer) => void;
+  /** Hears before that of each that is being cut: from then on its recipe can be read. */
+  announceCut?: (diffId: Digest) => void;
 }
 
 /**
@@ -36,6 +38,7 @@ export class Shelf implements Disposable {
   readonly #cutter: LayerCutter | undefined;
   readonly #layers = new Map<Digest, Descriptor>();
   readonly #blobs = new Map<Digest, StoredBlob>();
+  readonly #cuts = new Map<Digest, CutBlob>();
   readonly #passing = new Set<HandOver>();
   #isClosed = false;
   readonly #manifest = deferred<StoredManifest>();
@@ -53,6 +56,7 @@ export class Shelf implements Disposable {
         return reference === offer.tag || reference === manifest.digest ? manifest : undefined;
       },
       blob: async (repository, digest) => (repository === offer.repository ? this.#blobs.get(digest) : undefined),
+      cut: async (repository, digest) => (repository === offer.repository ? this.#cuts.get(digest) : undefined),
       tags: async (repository) => (repository === offer.repository ? [offer.tag] : undefined),
     };
   }
@@ -73,7 +77,10 @@ export class Shelf implements Disposable {
    */
   async cut(diffId: Digest, plain: AsyncIterable<Buffer>): Promise<void> {
     if (this.#cutter === undefined) throw new Error("nothing is to be cut");
-    const blob = await this.#cutter.cut(diffId, plain);
+    const blob = await this.#cutter.cut(diffId, plain, (begun) => {
+      this.#cuts.set(diffId, begun);
+      this.#options.announceCut?.(diffId);
+    });
     if (this.#isClosed) throw notSent();
     this.#put(diffId, { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size: blob.size }, blob);
   }
@@ -155,7 +162,7 @@ export class Shelf implements Disposable {
   #put(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): void {
     this.#layers.set(diffId, descriptor);
     this.#blobs.set(descriptor.digest, blob);
-    this.#options.announce({ diffId, ...descriptor, ...(blob.cut !== undefined && { isCut: true }) });
+    this.#options.announce({ diffId, ...descriptor, ...(this.#cuts.has(diffId) && { isCut: true }) });
   }
 
   [Symbol.dispose](): void {

@@ -1,5 +1,5 @@
 import { EFFORTS, type Codec, type Effort } from "./codecs.ts";
-import { pack } from "./pack.ts";
+import { pack, type BLOCK } from "./pack.ts";
 
 /** Bytes that are packed with one effort before it is judged by what it led to. */
 const TRIAL = 16 * 1024 * 1024;
@@ -17,6 +17,11 @@ export interface Packing {
   codec?: Codec | undefined;
   /** Of the codec; left out: as hard as the link leaves time for. */
   level?: number | undefined;
+}
+
+export interface PackOptions {
+  /** Bytes that are packed at a time, at most {@link BLOCK}, which it is when left out. */
+  block?: number;
 }
 
 /**
@@ -37,14 +42,15 @@ export class PacedPacker {
     this.#packing = packing;
   }
 
-  async *pack(plain: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  async *pack(plain: AsyncIterable<Buffer>, { block }: PackOptions = {}): AsyncGenerator<Buffer> {
     let since = performance.now();
     const lap = (): number => {
       const before = since;
       since = performance.now();
       return since - before;
     };
-    for await (const chunk of pack(this.#clocked(plain), { codec: this.#packing.codec, level: () => this.#level })) {
+    const { codec } = this.#packing;
+    for await (const chunk of pack(this.#clocked(plain), { codec, level: () => this.#level, block })) {
       this.#clocks.untilPacked += lap();
       yield chunk;
       this.#clocks.link += lap();

@@ -26,16 +26,21 @@ export interface PackOptions {
   codec: Codec | undefined;
   /** Of the codec, asked for each block; undefined: it is not compressed. */
   level: () => number | undefined;
+  /** Bytes, at most {@link BLOCK}, which it is when left out. Who reads while the source still grows wants them smaller. */
+  block?: number | undefined;
 }
 
 /**
  * Packs bytes for the way: blocks, each behind its {@link HEADER}, and an end. What cannot be compressed is not. Some blocks
  * for each core are in memory, whatever the length.
  */
-export async function* pack(plain: AsyncIterable<Buffer>, { codec, level }: PackOptions): AsyncGenerator<Buffer> {
+export async function* pack(
+  plain: AsyncIterable<Buffer>,
+  { codec, level, block: size = BLOCK }: PackOptions,
+): AsyncGenerator<Buffer> {
   const suspicion = { isDense: false };
   const work = async (block: Buffer): Promise<Buffer[]> => await packBlock(block, codec, level(), suspicion);
-  for await (const packed of inOrder(blocksOf(plain, BLOCK), work, availableParallelism() + 1)) yield* packed;
+  for await (const packed of inOrder(blocksOf(plain, size), work, availableParallelism() + 1)) yield* packed;
   yield header(END, 0, 0);
 }
 

@@ -3,7 +3,7 @@ import { copyFile, lstat, mkdir, rename, rm, rmdir, statfs } from "node:fs/promi
 import { join } from "node:path";
 import type { RunId } from "../engine/run-id.ts";
 import { spoolParent } from "../engine/spool-folder.ts";
-import { hexOf, type Digest } from "../image/digest.ts";
+import { digestOf, hexOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { within } from "../streams/within.ts";
 import { ArrivingFile } from "./arriving-file.ts";
@@ -67,11 +67,21 @@ export class KeptLayers implements AsyncDisposable {
 
   /** The file of a blob, for this run alone until it is disposed of; undefined where there can be none. */
   async take({ digest, size }: Descriptor): Promise<ArrivingFile | undefined> {
+    const file = await this.#take(digest, size);
+    if (file !== undefined) this.#promised += size;
+    return file;
+  }
+
+  /** The file of a layer that is made of pieces, with holes in it; how large it is to be, nobody knows yet. */
+  async takeHalfMade(diffId: Digest): Promise<ArrivingFile | undefined> {
+    return await this.#take(digestOf(Buffer.from(`half made ${diffId}`)), Infinity);
+  }
+
+  async #take(digest: Digest, size: number): Promise<ArrivingFile | undefined> {
     if (this.#taken.has(digest) || !(await this.#isOpen())) return undefined;
     try {
       const file = (await this.#takeOver(digest, size)) ?? (await ArrivingFile.create(this.#ownPath(digest)));
       this.#taken.set(digest, file);
-      this.#promised += size;
       return file;
     } catch {
       return undefined;

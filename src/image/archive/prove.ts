@@ -16,6 +16,8 @@ export interface Expected {
 
 /** Bytes that several layers may have together. */
 export interface SizeLimit {
+  /** Infinity where there is none. */
+  readonly left: number;
   /** Throws {@link TooLarge} when so many are too many now. */
   refuse(bytes: number): void;
   /** The same, and they are gone. */
@@ -33,6 +35,9 @@ export function sizeLimit(maxSize = Number.POSITIVE_INFINITY): SizeLimit {
     if (bytes > left) throw new TooLarge(`its layers are larger than the ${maxSize} bytes that are allowed`);
   };
   return {
+    get left() {
+      return left;
+    },
     refuse,
     spend(bytes) {
       refuse(bytes);

@@ -26,15 +26,13 @@ export interface StoredBlob {
    * Of its plain bytes those from `from` on; or from an earlier one, `first`, when it has been begun already.
    */
   packed?: (from: number) => PackedPart;
-  /** Of a layer that can be sent in pieces: what it is made of. */
-  cut?: CutBlob;
 }
 
-/** A layer that has been cut into pieces (delta/). Both answers are packed for the way. */
+/** A layer that is cut into pieces (delta/). Both answers are packed for the way. */
 export interface CutBlob {
-  /** What it is made of, and how it is put together again. */
+  /** What it is made of, and how it is put together again. It may still be growing. */
   recipe(): Readable;
-  /** The pieces that are named in the list that comes with the request, one behind the other. */
+  /** To be asked for behind the recipe's end: the pieces that are named in the list that comes with the request, one behind the other. */
   pieces(missing: AsyncIterable<Buffer>): Promise<Readable>;
 }
 
@@ -52,6 +50,8 @@ export interface RegistryContent {
   /** `reference`: a tag, or the digest of a manifest. */
   manifest(repository: string, reference: string): Promise<StoredManifest | undefined>;
   blob(repository: string, digest: Digest): Promise<StoredBlob | undefined>;
+  /** A layer that can be had in pieces, from the moment that it is being cut. */
+  cut?(repository: string, digest: Digest): Promise<CutBlob | undefined>;
   /** In any order; undefined for a repository that is not known. */
   tags(repository: string): Promise<readonly string[] | undefined>;
 }

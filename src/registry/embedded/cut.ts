@@ -13,7 +13,7 @@ export async function sendCut(
   { kind, repository, digest }: { kind: "recipe" | "pieces"; repository: string; digest: Digest },
   content: RegistryContent,
 ): Promise<void> {
-  const cut = (await content.blob(repository, digest))?.cut;
+  const cut = await content.cut?.(repository, digest);
   if (cut === undefined) throw unknownBlob(digest);
   const answer = kind === "recipe" ? cut.recipe() : await cut.pieces(bodyOf(request));
   response.writeHead(200, { "content-type": "application/octet-stream", "content-encoding": PACKED_ENCODING });

@@ -7,11 +7,8 @@ import type { RunId } from "../../engine/run-id.ts";
 import { makeSpoolFolder } from "../../engine/spool-folder.ts";
 import type { Digest } from "../../image/digest.ts";
 import { Failure } from "../../output/errors.ts";
-import { deferred } from "../../streams/deferred.ts";
+import { GrowingFile } from "../../streams/growing-file.ts";
 import type { ByteRange, StoredBlob } from "./content.ts";
-
-/** Bytes that are read at a time. */
-const CHUNK = 256 * 1024;
 
 /** A blob in a file of the spool, of which digest and size have been proven. */
 export interface SpooledBlob extends StoredBlob {
@@ -49,17 +46,13 @@ export async function openSpool(run: RunId, parent: string = tmpdir()): Promise<
 /** A file that is being written: its bytes are counted and hashed as they come. */
 export class SpoolFile {
   readonly path: string;
-  readonly #handle: FileHandle;
+  readonly #file: GrowingFile;
   readonly #hash: Hash = createHash("sha256");
   #size = 0;
-  /** Bytes that are in the file. */
-  #written = 0;
-  #state: "growing" | "whole" | "gone" = "growing";
-  #changed = deferred<void>();
 
   constructor(path: string, handle: FileHandle) {
     this.path = path;
-    this.#handle = handle;
+    this.#file = new GrowingFile(path, handle);
   }
 
   /** Bytes so far. */
@@ -72,12 +65,10 @@ export class SpoolFile {
     this.#hash.update(chunk);
     this.#size += chunk.length;
     try {
-      for (let done = 0; done < chunk.length;) done += (await this.#handle.write(chunk, done)).bytesWritten;
+      await this.#file.write(chunk);
     } catch (error) {
       throw isFull(error) ? noSpace(this.path, error) : error;
     }
-    this.#written += chunk.length;
-    this.#wake();
   }
 
   /**
@@ -85,40 +76,12 @@ export class SpoolFile {
    * Nothing has been proven of them before the end of {@link finish}.
    */
   read(range?: ByteRange): Readable {
-    return Readable.from(this.#follow(range ?? { first: 0, last: Infinity }), { objectMode: false });
-  }
-
-  async *#follow({ first, last }: ByteRange): AsyncGenerator<Buffer> {
-    this.#refuseGone();
-    await using file = await open(this.path, "r");
-    for (let at = first; at <= last;) {
-      const { promise } = this.#changed;
-      const [state, end] = [this.#state, Math.min(this.#written, last + 1)];
-      this.#refuseGone();
-      if (at < end) {
-        const buffer = Buffer.allocUnsafe(Math.min(CHUNK, end - at));
-        const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
-        at += bytesRead;
-        yield buffer.subarray(0, bytesRead);
-      } else if (state === "whole") return;
-      else await promise;
-    }
-  }
-
-  #refuseGone(): void {
-    if (this.#state === "gone") throw new Error("the upload has been given up");
-  }
-
-  #wake(state = this.#state): void {
-    this.#state = state;
-    this.#changed.resolve();
-    this.#changed = deferred();
+    return Readable.from(this.#file.read(range?.first, range?.last), { objectMode: false });
   }
 
   /** Ends it; nothing more can be written. */
   async finish(): Promise<SpooledBlob> {
-    await this.#handle.close();
-    this.#wake("whole");
+    await this.#file.finish();
     return {
       digest: `sha256:${this.#hash.digest("hex")}`,
       size: this.#size,
@@ -129,8 +92,7 @@ export class SpoolFile {
 
   /** Gives it up. */
   async remove(): Promise<void> {
-    this.#wake("gone");
-    await this.#handle.close().catch(() => {}); // closed already
+    await this.#file.giveUp(new Error("the upload has been given up"));
     await rm(this.path, { force: true });
   }
 }

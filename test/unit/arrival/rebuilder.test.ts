@@ -16,13 +16,13 @@ import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { CODECS } from "../../../src/packing/codecs.ts";
 import { PacedPacker } from "../../../src/packing/pace.ts";
 import { unpack } from "../../../src/packing/unpack.ts";
-import type { StoredBlob } from "../../../src/registry/embedded/content.ts";
+import type { CutBlob, StoredBlob } from "../../../src/registry/embedded/content.ts";
 import { KeptLayers } from "../../../src/store/kept-layers.ts";
 import { lazySpool, type LazySpool } from "../../../src/store/spool.ts";
 import { makeTar } from "../image/archive/make-tar.ts";
 import { pseudoRandomBytes } from "../image/archive/pseudo-random.ts";
 
-const FILE = 40_000;
+const FILE = 60_000;
 let folder: string;
 let sending: LazySpool;
 let receiving: LazySpool;
@@ -45,9 +45,11 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function cutLayer(plain: Buffer): Promise<StoredBlob> {
+async function cutLayer(plain: Buffer): Promise<StoredBlob & { cut: CutBlob | undefined }> {
   const cutter = new LayerCutter(sending, new PacedPacker({ codec: CODECS[0] }));
-  return await cutter.cut(digestOf(plain), Readable.from(chunksOf(plain)));
+  let cut: CutBlob | undefined;
+  const blob = await cutter.cut(digestOf(plain), Readable.from(chunksOf(plain)), (begun) => (cut = begun));
+  return { ...blob, cut };
 }
 
 function* chunksOf(bytes: Buffer): Generator<Buffer> {
@@ -55,16 +57,18 @@ function* chunksOf(bytes: Buffer): Generator<Buffer> {
 }
 
 const seedsOf = (...tars: Buffer[]): Seeds => ({
-  async *tars() {
-    for (const tar of tars) yield Readable.from(chunksOf(tar));
-  },
+  images: tars.map((tar) => ({
+    async *tars() {
+      yield { covers: "/", tar: Readable.from(chunksOf(tar)) };
+    },
+  })),
   [Symbol.asyncDispose]: async () => {},
 });
 
 /** What has come of a layer, over a way that may change what passes. */
 async function rebuild(
   plain: Buffer,
-  { cut }: StoredBlob,
+  { cut }: { cut: CutBlob | undefined },
   seeds: Seeds,
   spoil: { recipe?: (bytes: Buffer) => Buffer; pieces?: (bytes: Buffer) => Buffer | AsyncIterable<Buffer> } = {},
   kept?: KeptLayers,
@@ -116,10 +120,14 @@ test("of what is all here, nothing is asked for", async () => {
 
 test("an engine that does not give its files only makes it cost more", async () => {
   const seeds: Seeds = {
-    // oxlint-disable-next-line require-yield
-    async *tars() {
-      throw new EngineError("no container can be made");
-    },
+    images: [
+      {
+        // oxlint-disable-next-line require-yield
+        async *tars() {
+          throw new EngineError("no container can be made");
+        },
+      },
+    ],
     [Symbol.asyncDispose]: async () => {},
   };
   const { path, pieceBytes, details } = await rebuild(v2, await cutLayer(v2), seeds);

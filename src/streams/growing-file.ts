@@ -1,0 +1,67 @@
+import { open, type FileHandle } from "node:fs/promises";
+import { deferred } from "./deferred.ts";
+
+/** Bytes that are read at a time. */
+const CHUNK = 256 * 1024;
+
+/** A file that is read while it is written: whoever reads it waits for more. Owns the handle, until it ends. */
+export class GrowingFile {
+  readonly path: string;
+  readonly #handle: FileHandle;
+  #written = 0;
+  #end: "none" | "whole" | { error: Error } = "none";
+  #changed = deferred<void>();
+
+  /** @param handle Open for writing, on a new file at `path`. */
+  constructor(path: string, handle: FileHandle) {
+    this.path = path;
+    this.#handle = handle;
+  }
+
+  /** Rejects with the file system's errors. One call at a time. */
+  async write(chunk: Buffer): Promise<void> {
+    for (let done = 0; done < chunk.length;) done += (await this.#handle.write(chunk, done)).bytesWritten;
+    this.#written += chunk.length;
+    this.#wake();
+  }
+
+  /** Its bytes from `first` to `last`, both inclusive, to its end at most. Fails with what it was given up for. */
+  async *read(first = 0, last = Infinity): AsyncGenerator<Buffer> {
+    this.#refuseGone();
+    await using file = await open(this.path, "r");
+    for (let at = first; at <= last;) {
+      const { promise } = this.#changed;
+      const [ended, end] = [this.#end, Math.min(this.#written, last + 1)];
+      this.#refuseGone();
+      if (at < end) {
+        const buffer = Buffer.allocUnsafe(Math.min(CHUNK, end - at));
+        const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
+        at += bytesRead;
+        yield buffer.subarray(0, bytesRead);
+      } else if (ended === "whole") return;
+      else await promise;
+    }
+  }
+
+  /** Nothing more will be written. */
+  async finish(): Promise<void> {
+    await this.#handle.close();
+    this.#wake("whole");
+  }
+
+  /** Nothing more will be written, and nothing of it is of use. The file stays. */
+  async giveUp(error: Error): Promise<void> {
+    this.#wake({ error });
+    await this.#handle.close().catch(() => {}); // closed already
+  }
+
+  #refuseGone(): void {
+    if (typeof this.#end === "object") throw this.#end.error;
+  }
+
+  #wake(end = this.#end): void {
+    this.#end = end;
+    this.#changed.resolve();
+    this.#changed = deferred();
+  }
+}
