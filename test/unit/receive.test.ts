@@ -1,8 +1,10 @@
+import { once } from "node:events";
 import { expect, test } from "vitest";
 import type { Arrival } from "../../src/arrival/arrival.ts";
 import type { Target } from "../../src/arrival/target.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { parseReference } from "../../src/image/reference.ts";
+import { hearLayers } from "../../src/conversation.ts";
 import type { Output } from "../../src/output/output.ts";
 import { receive } from "../../src/pull.ts";
 import { bothHalves } from "../../src/stdio-tunnel/in-process.ts";
@@ -75,4 +77,29 @@ test.each([
     code: "not-verified",
     message: expect.stringContaining(words) as string,
   });
+});
+
+test.each([
+  ["a layer that was not asked for", [digestOf("three")]],
+  ["the same layer twice", [diffIds[0], diffIds[0]]],
+  ["what is no layer", ["one"]],
+])("a sender that cuts %s breaks the protocol", async (_, cut) => {
+  const { signal } = new AbortController();
+  const both = bothHalves(
+    {
+      async sender(tunnel, stop) {
+        await tunnel.next("want");
+        for (const diffId of cut) await tunnel.send({ type: "cutting", diffId });
+        await once(stop, "abort");
+      },
+      async receiver(tunnel, stop) {
+        hearLayers(tunnel, diffIds);
+        await tunnel.send({ type: "want" });
+        await once(stop, "abort");
+        throw stop.reason;
+      },
+    },
+    { tool: "0", signal, explain: (error) => error },
+  );
+  await expect(both).rejects.toThrow(/broke the protocol: a malformed \w+/);
 });
