@@ -89,7 +89,7 @@ export class Rebuilder implements AsyncDisposable {
 
   /** Begins with those that the sender is cutting. */
   async makeAll(cutting: AsyncIterable<Digest>): Promise<void> {
-    for await (const diffId of cutting) if (!this.#signal.aborted) this.#begin(diffId);
+    for await (const diffId of cutting) if (!this.#signal.aborted) void this.#begin(diffId);
   }
 
   /**

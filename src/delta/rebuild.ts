@@ -26,6 +26,8 @@ export class Rebuild {
   /** Bytes of the tar that the recipe has told of. */
   #told = 0;
   #progress = deferred<void>();
+  /** Nothing more will be told. */
+  #isOver = false;
   /** What the recipe says at its end. */
   #end: { size: number; roots: string[] } | undefined;
   /** Of the file that the recipe is telling of. */
@@ -37,7 +39,10 @@ export class Rebuild {
 
   private constructor(writes: ScatteredWrites, recipe: AsyncIterable<readonly Instruction[]>) {
     this.#writes = writes;
-    this.read = this.#read(recipe);
+    this.read = this.#read(recipe).finally(() => {
+      this.#isOver = true;
+      this.#progress.resolve();
+    });
     this.read.catch(() => {}); // the caller's
   }
 
@@ -122,9 +127,7 @@ export class Rebuild {
 
   /** Resolves when the recipe has told of so many bytes of the tar, or ends. */
   async told(bytes: number): Promise<void> {
-    let isOver = false;
-    const over = this.read.catch(() => {}).then(() => void (isOver = true));
-    while (!isOver && this.#told < bytes) await Promise.race([this.#progress.promise, over]);
+    while (!this.#isOver && this.#told < bytes) await this.#progress.promise;
   }
 
   /** Bytes of pieces that are not in {@link firstFolder}. */

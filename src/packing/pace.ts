@@ -1,5 +1,5 @@
 import { EFFORTS, type Codec, type Effort } from "./codecs.ts";
-import { pack, type BLOCK } from "./pack.ts";
+import { pack } from "./pack.ts";
 
 /** Bytes that are packed with one effort before it is judged by what it led to. */
 const TRIAL = 16 * 1024 * 1024;
@@ -20,7 +20,7 @@ export interface Packing {
 }
 
 export interface PackOptions {
-  /** Bytes that are packed at a time, at most {@link BLOCK}, which it is when left out. */
+  /** Bytes that are packed at a time, at most pack.ts's BLOCK, which it is when left out. */
   block?: number;
 }
 

@@ -60,7 +60,10 @@ function counting(tar: Buffer): {
     }
   }
   const stopped = async (at: number): Promise<void> => {
-    while (read < at) await changed.promise;
+    for (;;) {
+      if (read >= at) return;
+      await changed.promise;
+    }
   };
   return { stream: stream(), read: () => read, stopped };
 }
