@@ -38,6 +38,7 @@ interface Options {
   bwlimit?: number;
   sudo?: true;
   delta: boolean;
+  preserveDigest?: true;
 }
 
 export type Parsed = { job: Job } | { exitStatus: number };
@@ -140,6 +141,10 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
       new Option("--platform <os/arch>", "which variant of the image, e.g. linux/arm64").argParser(checkPlatform),
     )
     .option("--no-delta", "send missing layers whole, whatever files the receiver has")
+    .option(
+      "--preserve-digest",
+      "send layers as the source stores them, and keep its manifest: where both sides keep manifests, its digest is the same on both",
+    )
     .addOption(
       new Option(
         "--compress <how>",

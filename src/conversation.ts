@@ -1,7 +1,7 @@
 import type { Credentials } from "./engine/engine.ts";
 import { isRunId, type RunId } from "./engine/run-id.ts";
 import type { Digest } from "./image/digest.ts";
-import type { Descriptor } from "./image/manifest.ts";
+import { InvalidImage, parseSentManifest, type Descriptor, type SentManifest } from "./image/manifest.ts";
 import { parseReference } from "./image/reference.ts";
 import { InvalidChoice, parseChoice, type Choice } from "./packing/choice.ts";
 import { Failure } from "./output/errors.ts";
@@ -29,6 +29,10 @@ export interface Ask {
   platform?: string | undefined;
   /** `os/arch` of the engine there; of several variants it would have that one. */
   runs?: string | undefined;
+  /** The place there keeps an image's manifest. */
+  keepsManifests?: boolean;
+  /** The manifest is to be the same there, so it was told. */
+  preserve?: boolean;
 }
 
 /** What the image is. */
@@ -38,6 +42,10 @@ export interface About {
   platform: string;
   /** Digest of its config, where the sender's engine knows it without looking: it is then the image's ID. */
   configDigest?: string;
+  /** One side was told that the manifest is to be the same. */
+  preserve?: boolean;
+  /** Then, where both sides keep manifests: the sender's own, which names a blob for each diff ID, and layers come as it names them. */
+  manifest?: SentManifest;
 }
 
 /** What the receiver lacks. */
@@ -98,13 +106,15 @@ const PLATFORM = /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/;
 const MAX_LAYERS = 1000;
 const MAX_TEXT = 512;
 
-export function parseAsk({ image, run, platform, runs }: Message): Ask {
+export function parseAsk({ image, run, platform, runs, keepsManifests, preserve }: Message): Ask {
   const ask = { image: text(image), run: text(run) };
   if (!isRunId(ask.run) || !isReference(ask.image)) throw malformed("ask");
   return {
     ...ask,
     ...(platform === undefined ? {} : { platform: matching(platform, PLATFORM) }),
     ...(runs === undefined ? {} : { runs: matching(runs, PLATFORM) }),
+    ...(keepsManifests === true && { keepsManifests }),
+    ...(preserve === true && { preserve }),
   };
 }
 
@@ -118,12 +128,19 @@ export function parseOffer(message: Message): Offer {
   };
 }
 
-export function parseAbout({ diffIds, platform, configDigest }: Message): About {
-  return {
+export function parseAbout({ diffIds, platform, configDigest, preserve, manifest }: Message): About {
+  const about = {
     diffIds: list(diffIds).map((id) => matching(id, DIGEST)),
     platform: matching(platform, PLATFORM),
     ...(configDigest === undefined ? {} : { configDigest: matching(configDigest, DIGEST) }),
+    ...(preserve === true && { preserve }),
   };
+  return manifest === undefined ? about : { ...about, manifest: manifestOf(manifest, about.diffIds.length) };
+}
+
+/** A manifest's bytes, as they go into a message. */
+export function manifestText({ bytes }: SentManifest): string {
+  return bytes.toString("base64");
 }
 
 export function parseWant({ diffIds, whole, nothing, codecs = [], begun = [], delta, compress }: Message): Want {
@@ -262,6 +279,18 @@ function matching(value: unknown, form: RegExp): string {
   const words = text(value);
   if (!form.test(words)) throw malformed("name");
   return words;
+}
+
+/** An image's manifest with so many layers; its bytes are those of {@link manifestText}. */
+function manifestOf(value: unknown, layers: number): SentManifest {
+  if (typeof value !== "string") throw malformed("manifest");
+  try {
+    const manifest = parseSentManifest(Buffer.from(value, "base64"));
+    if (manifest.layers.length === layers) return manifest;
+  } catch (error) {
+    if (!(error instanceof InvalidImage)) throw error;
+  }
+  throw malformed("manifest");
 }
 
 function choice(value: unknown): Choice {

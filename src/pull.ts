@@ -1,10 +1,10 @@
-import { hearLayers, parseAbout, parseOffer, shareProgress, type Result } from "./conversation.ts";
+import { hearLayers, parseAbout, parseOffer, shareProgress, type About, type Result } from "./conversation.ts";
 import type { Obtained, Wish } from "./arrival/arrival.ts";
 import type { Via } from "./arrival/engine-target.ts";
 import type { Target } from "./arrival/target.ts";
 import { isPlatform } from "./engine/platform.ts";
-import { newRunId } from "./engine/run-id.ts";
-import type { Digest } from "./image/digest.ts";
+import { newRunId, type RunId } from "./engine/run-id.ts";
+import { digestOf, type Digest } from "./image/digest.ts";
 import type { Reference } from "./image/reference.ts";
 import { bytes } from "./output/describe.ts";
 import { Failure } from "./output/errors.ts";
@@ -97,12 +97,19 @@ export async function receive(
 ): Promise<Result> {
   const run = newRunId();
   const onProgress = shareProgress(tunnel, request.command.length > 0, output);
-  await tunnel.send({ type: "ask", image: image.given, run, platform: request.platform, runs: target.platform });
+  const { platform, preserveDigest: preserve } = request;
+  const keepsManifests = target.manifestOf !== undefined;
+  const asked = { image: image.given, run, platform, runs: target.platform };
+  await tunnel.send({ type: "ask", ...asked, keepsManifests, preserve });
   for (const leftover of await target.tidy()) {
     output.detail(`removed ${leftover}, left by a run that was killed`);
   }
   const about = parseAbout(await unlessAborted(tunnel.next("about"), signal));
-  checkPlatform(about.platform, request.platform, target, (text) => output.warn(text));
+  checkPlatform(about.platform, platform, target, (text) => output.warn(text));
+  if ((preserve || about.preserve) && about.manifest === undefined) {
+    const whose = keepsManifests ? "where the image comes from" : target.address;
+    output.note(`no manifest digest can be preserved: ${whose} keeps no manifests; config and layers will be the same`);
+  }
   const obtain = async (want: Wish): Promise<Obtained> => {
     const announced = hearLayers(tunnel, want.diffIds);
     const codecs = request.inProcess ? [] : CODECS.map(({ name }) => name);
@@ -119,7 +126,7 @@ export async function receive(
   {
     // Its temporary name is gone before the sender hears that all is well.
     const { maxSize } = request;
-    const delta = mayCut(request);
+    const delta = mayCut(request) && about.manifest === undefined;
     const surroundings = { image, run, env, kept, output, signal, onProgress, maxSize, delta };
     await using arrival = await target
       .arrive({ tunnel, about, obtain, ...surroundings })
@@ -128,6 +135,7 @@ export async function receive(
         throw error;
       });
     await prove(target, arrival.name, arrival.id, about.diffIds);
+    await proveManifest(target, arrival.name, about, run);
     signal.throwIfAborted();
     const name = target.nameFor(image);
     await target.tag(arrival.name, name);
@@ -177,4 +185,19 @@ async function prove(
     expected: `${id === undefined ? "an image" : id}, with the ${diffIds.length} layers that the sender named`,
     hint: "Run the same command again; if it happens again, please report it.",
   });
+}
+
+/** What is in its place must have the sender's manifest, where that is to be the same. */
+async function proveManifest(target: Target, name: string, { manifest, platform }: About, run: RunId): Promise<void> {
+  if (manifest === undefined) return;
+  const [digest, found] = [digestOf(manifest.bytes), await target.manifestOf?.(name, { platform, run })];
+  if (found === digest) return;
+  throw new Failure(
+    "not-verified",
+    `the image's manifest in the store is ${found ?? "not to be had"}, and not the sender's`,
+    {
+      expected: `${digest}, because of --preserve-digest`,
+      hint: "Leave --preserve-digest out: the image has the same config and layers then, and a manifest of its own.",
+    },
+  );
 }

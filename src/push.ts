@@ -1,4 +1,5 @@
 import {
+  manifestText,
   parseAsk,
   parseResult,
   parseWant,
@@ -8,6 +9,7 @@ import {
   type Ask,
   type Result,
 } from "./conversation.ts";
+import { manifestToKeep } from "./departure/manifest-to-keep.ts";
 import type { Source } from "./departure/source.ts";
 import { isPlatform } from "./engine/platform.ts";
 import { newRunId } from "./engine/run-id.ts";
@@ -76,10 +78,14 @@ export async function send(
   const ask = parseAsk(await heard(tunnel.next("ask"), request.timeout, signal));
   const image = readReference(ask.image);
   const found = await source.find({ image, platform: agree(ask, request.platform), runs: ask.runs });
-  const { diffIds, configDigest } = found;
-  await tunnel.send({ type: "about", diffIds, platform: found.platform, ...(configDigest && { configDigest }) });
+  const { diffIds, platform, configDigest } = found;
+  const runs = [run, ask.run] as const;
+  const preserve = ask.preserve || request.preserveDigest;
+  const manifest = preserve && ask.keepsManifests ? await manifestToKeep(found, runs) : undefined;
+  const kept = manifest && manifestText(manifest);
+  await tunnel.send({ type: "about", diffIds, platform, configDigest, preserve, manifest: kept });
   const asked = parseWant(await unlessAborted(tunnel.next("want"), signal));
-  const want = { ...asked, delta: asked.delta && mayCut(request) };
+  const want = { ...asked, delta: asked.delta && mayCut(request) && manifest === undefined };
   if (!want.diffIds.every((diffId) => diffIds.includes(diffId))) {
     throw new Failure("refused", "the far end asks for layers that are not of this image", {
       expected: `some of the ${diffIds.length} layers of ${image.given}`,
@@ -89,15 +95,12 @@ export async function send(
 
   const { compress: theirs, codecs } = want;
   const packing = agreeOnPacking({ own: request.compress, theirs, codecs: request.inProcess ? [] : codecs });
-  const runs = [run, ask.run] as const;
   const announce = (layer: AnnouncedLayer): void => void tunnel.send({ type: "layer", ...layer });
   const announceCut = (diffId: Digest): void => void tunnel.send({ type: "cutting", diffId });
-  const telling = { output, onProgress, announce, announceCut };
-  await using departure = await found.depart({ want, packing, runs, env, signal, ...telling });
+  const surroundings = { runs, env, output, signal, onProgress, announce, announceCut };
+  await using departure = await found.depart({ want, packing, manifest, ...surroundings });
   tunnel.listen(REGISTRY_SERVICE, (stream) => departure.accept(stream));
-  output.detail(
-    `offering ${want.diffIds.length} of ${diffIds.length} layers of ${fullName(image)} for ${found.platform}`,
-  );
+  output.detail(`offering ${want.diffIds.length} of ${diffIds.length} layers of ${fullName(image)} for ${platform}`);
   await tunnel.send({ type: "offer", ...departure.offer });
 
   const untilGone = AbortSignal.any([signal, departure.signal]);

@@ -29,6 +29,8 @@ export interface TransferRequest {
   sudo?: boolean | undefined;
   /** --no-delta is false */
   delta?: boolean | undefined;
+  /** --preserve-digest; it is enough that one side was told */
+  preserveDigest?: boolean | undefined;
   /** The other side is in this process too: layers need not be packed for the way between them. */
   inProcess?: boolean | undefined;
 }

@@ -44,7 +44,7 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   const store = openStore(engine, info, { platform: about.platform, path: image.path, run, blobsOf, onDetail });
   const relatives = await findRelatives(engine, about.diffIds);
   const [here, found] = await Promise.all([
-    store.present(about.diffIds, relatives),
+    store.present(about.diffIds, relatives, about.manifest?.layers),
     // The files of an engine behind one connection would have to come over it, between all else.
     options.delta && engine.takesManyAtOnce ? findSeeds(engine, { ...options, relatives }) : undefined,
   ]);
@@ -95,7 +95,8 @@ async function load(
     return opened.config;
   };
   const over = new AbortController();
-  const delivery = { platform: about.platform, diffIds: about.diffIds, here, config, abandon: () => over.abort() };
+  const { platform, diffIds, manifest } = about;
+  const delivery = { platform, diffIds, here, config, manifest, abandon: () => over.abort() };
   const wanting = AbortSignal.any([signal, over.signal]);
   /** Those that the store has no use for any more are not fetched. */
   const giving = async <Layer>(

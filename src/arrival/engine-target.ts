@@ -1,7 +1,10 @@
 import type { Engine } from "../engine/engine.ts";
 import { removeLeftovers } from "../engine/leftovers.ts";
+import { temporaryName } from "../engine/run-id.ts";
+import { digestOf } from "../image/digest.ts";
 import { taggableName, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
+import { storedManifest } from "../store/stored-blobs.ts";
 import { arriveByLoad } from "./by-load.ts";
 import { arriveByPull } from "./by-pull.ts";
 import type { Target } from "./target.ts";
@@ -32,6 +35,13 @@ export async function engineTarget(engine: Engine, via: Via = "load", called?: R
     tidy: async () => await removeLeftovers(engine),
     arrive: async (options) => await arrive({ ...options, engine, info }),
     inspect: async (name) => await engine.inspectImage(name),
+    ...(info.store === "containerd" && {
+      async manifestOf(name, { platform, run }) {
+        const { id = "" } = (await engine.inspectImage(name)) ?? {};
+        const found = await storedManifest(engine, id, platform, temporaryName("localhost", "manifest", [run]));
+        return found && digestOf(found.bytes);
+      },
+    }),
     tag: async (from, to) => await engine.tagImage(from, to),
     [Symbol.asyncDispose]: async () => await engine[Symbol.asyncDispose](),
   };

@@ -4,6 +4,7 @@ import { basename, dirname } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { decodeLayer } from "../image/archive/decode-layer.ts";
+import type { ArchivedImage } from "../image/archive/image-archive.ts";
 import { writeLoadable } from "../image/archive/loadable-manifest.ts";
 import type { LayoutName } from "../image/archive/oci-layout.ts";
 import { openArchive } from "../image/archive/open.ts";
@@ -32,6 +33,10 @@ export async function fileTarget(place: FilePlace): Promise<Target> {
   await refusePlace(place);
   const parts = new Set<string>();
   const explaining = explainingFor(place);
+  const written = async (name: string): Promise<ArchivedImage> => {
+    await using archive = await openArchive(kind, parts.has(name) ? name : path);
+    return await archive.find();
+  };
   return {
     address: path,
     nameFor: (image) => nameInFile(place, image).ref,
@@ -41,14 +46,12 @@ export async function fileTarget(place: FilePlace): Promise<Target> {
       return await explaining(arrive(place, options));
     },
     async inspect(name) {
-      return await explaining(
-        (async () => {
-          await using archive = await openArchive(kind, parts.has(name) ? name : path);
-          const { configDigest: id, diffIds } = await archive.find();
-          return { id, diffIds };
-        })(),
-      );
+      const { configDigest: id, diffIds } = await explaining(written(name));
+      return { id, diffIds };
     },
+    ...(kind !== "docker-archive" && {
+      manifestOf: async (name) => (await explaining(written(name))).manifest?.descriptor.digest,
+    }),
     tag: async (from) => await explaining(rename(from, path)),
     [Symbol.asyncDispose]: async () => {},
   };

@@ -1,5 +1,5 @@
 import { newRunId } from "../engine/run-id.ts";
-import { digestOf } from "../image/digest.ts";
+import { digestOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { FilePlace } from "../image/place.ts";
 import type { Reference } from "../image/reference.ts";
@@ -7,6 +7,7 @@ import { LayoutStore } from "../store/layout-store.ts";
 import { openSpool } from "../store/spool.ts";
 import type { LayerInHand } from "../store/store.ts";
 import { countLayers, type Arrival, type ArrivalOptions } from "./arrival.ts";
+import type { About } from "../conversation.ts";
 import { nameInFile } from "./file-name.ts";
 import { explainingFor, refusePlace } from "./place-errors.ts";
 import { receive } from "./receive.ts";
@@ -33,6 +34,10 @@ export async function layoutTarget(place: FilePlace): Promise<Target> {
       const found = await explaining(manifest === undefined ? store.find(name) : store.read(manifest));
       return found && { id: found.configDigest, diffIds: found.diffIds };
     },
+    async manifestOf(name) {
+      const manifest = arrived.get(name)?.manifest;
+      return manifest && (await explaining(store.read(manifest)))?.manifest.descriptor.digest;
+    },
     async tag(from) {
       const found = arrived.get(from);
       if (found === undefined) throw new Error(`${from} has not arrived`);
@@ -42,6 +47,11 @@ export async function layoutTarget(place: FilePlace): Promise<Target> {
   };
 }
 
+/** The blobs, by what they hold, that the sender's manifest names, where that is to be kept. */
+function namedBlobs({ diffIds, manifest }: About): ReadonlyMap<Digest, Digest> | undefined {
+  return manifest && new Map(manifest.layers.map(({ digest }, index) => [diffIds[index] ?? "", digest]));
+}
+
 /** Brings the layers that no image of the folder has, and puts them in. */
 async function arrive(
   place: FilePlace,
@@ -49,7 +59,7 @@ async function arrive(
   options: ArrivalOptions,
 ): Promise<{ manifest: Descriptor; arrival: Arrival }> {
   const { about, env, run, output, signal, onProgress } = options;
-  const here = await store.layers();
+  const here = await store.layers(namedBlobs(about));
   const wanted = about.diffIds.filter((diffId) => !here.has(diffId));
   output.detail(`${about.diffIds.length - wanted.length} of ${about.diffIds.length} layers are there already`);
   await using seeds = options.delta && wanted.length > 0 ? await findSeedsInFile(place, about) : undefined;

@@ -21,6 +21,8 @@ export async function openOffer(
 ): Promise<OpenedOffer> {
   try {
     const manifest = await client.manifest(repository, tag, about.platform);
+    if (about.manifest !== undefined && !about.manifest.bytes.equals(manifest.bytes))
+      throw new InvalidImage("its manifest is not the one that was announced");
     const config = await client.blob(repository, manifest.config, MAX_CONFIG);
     const { diffIds, platform } = parseConfig(config);
     // One of the two may leave the variant out: engines do.

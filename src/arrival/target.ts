@@ -1,3 +1,4 @@
+import type { RunId } from "../engine/run-id.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Arrival, ArrivalOptions } from "./arrival.ts";
@@ -16,6 +17,8 @@ export interface Target extends AsyncDisposable {
   arrive(options: ArrivalOptions): Promise<Arrival>;
   /** What is there under a name. */
   inspect(name: string): Promise<{ id: string; diffIds: Digest[] } | undefined>;
+  /** Digest of the manifest that is there under a name, as it was read there. Left out where no manifests are kept. */
+  manifestOf?(name: string, of: { platform: string; run: RunId }): Promise<Digest | undefined>;
   /** Gives what has arrived its name; that moves when another image has it. */
   tag(from: string, to: string): Promise<void>;
 }

@@ -1,5 +1,6 @@
 import { ImageNotFound } from "../image/archive/choose.ts";
 import type { ArchivedImage, ImageArchive } from "../image/archive/image-archive.ts";
+import { parseSentManifest } from "../image/manifest.ts";
 import type { FilePlace } from "../image/place.ts";
 import { fullName, type Reference } from "../image/reference.ts";
 import { explained, openPlace } from "./archive-errors.ts";
@@ -23,10 +24,12 @@ export async function archiveSource(place: FilePlace): Promise<Source> {
       const image = await pick(archive, place, { asked, platform, runs }).catch((error: unknown) => {
         throw explained(error, place, platform);
       });
+      const { diffIds, platform: found, configDigest, manifest } = image;
       return {
-        diffIds: image.diffIds,
-        platform: image.platform,
-        configDigest: image.configDigest,
+        diffIds,
+        platform: found,
+        configDigest,
+        ...(manifest && { manifest: async () => parseSentManifest(manifest.bytes) }),
         depart: async (options) =>
           options.want.nothing ? NOTHING : await departFromArchive({ place, image, asked }, options),
       };

@@ -16,12 +16,21 @@ export async function collectLayers(
   shelf: Shelf,
   options: EngineDepartureOptions,
 ): Promise<void> {
-  const { engineInfo, want, output, onProgress } = options;
+  const { engineInfo, image, manifest, want, output, onProgress } = options;
   onProgress({ stage: "preparing", current: 0, layers: { done: 0, total: want.diffIds.length } });
   if (await pushFew(registry, shelf, options)) return;
   if (engineInfo.store === "containerd" && (await takeStored(shelf, options))) return;
+  if (manifest !== undefined) throw notAsStored(image.given);
   output.detail("reading `docker save` for the layers that are wanted");
   await saveMany(shelf, options);
+}
+
+/** What `docker save` gives would be packed anew. */
+function notAsStored(image: string): Failure {
+  return new Failure("not-verified", `the engine does not give the layers of ${image} as it stores them`, {
+    expected: "the blobs that its manifest names, because of --preserve-digest",
+    hint: "Leave --preserve-digest out, or serve the image from a registry:2 container: --registry container.",
+  });
 }
 
 async function saveMany(shelf: Shelf, options: EngineDepartureOptions): Promise<void> {

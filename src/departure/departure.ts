@@ -3,6 +3,7 @@ import type { AnnouncedLayer, Offer, Want } from "../conversation.ts";
 import type { Engine, EngineInfo, ImageInfo } from "../engine/engine.ts";
 import { TEMPORARY_PATH, type RunId } from "../engine/run-id.ts";
 import type { Digest } from "../image/digest.ts";
+import type { SentManifest } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Output, Progress } from "../output/output.ts";
 import type { Packing } from "../packing/pace.ts";
@@ -16,17 +17,23 @@ export interface FoundImage {
   platform: string;
   /** Where it is known without looking further. */
   configDigest?: Digest;
+  /** Its manifest as the place keeps it; undefined when that cannot be learnt. Left out where the place keeps none. */
+  manifest?(runs: Runs): Promise<SentManifest | undefined>;
   /** Makes what the receiver wants available. The caller owns the result. */
   depart(options: DepartureOptions): Promise<Departure>;
 }
+
+/** Of this side, then the other. */
+type Runs = readonly [RunId, RunId];
 
 /** What any image needs on its way to where the tunnel begins. */
 export interface DepartureOptions {
   want: Want;
   /** Of plain layers. */
   packing: Packing;
-  /** Of this side, then the other. */
-  runs: readonly [RunId, RunId];
+  runs: Runs;
+  /** The receiver is to keep this one, and gets layers as it names them. Left out: any manifest of the same layers will do. */
+  manifest?: SentManifest | undefined;
   env: NodeJS.ProcessEnv;
   output: Output;
   signal: AbortSignal;

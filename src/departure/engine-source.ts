@@ -1,9 +1,11 @@
+import { temporaryName } from "../engine/run-id.ts";
 import { isDigest } from "../image/digest.ts";
 import { fullName, type Reference } from "../image/reference.ts";
 import type { Engine, EngineInfo, ImageInfo } from "../engine/engine.ts";
 import { removeLeftovers } from "../engine/leftovers.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryChoice } from "../registry/registry.ts";
+import { storedManifest } from "../store/stored-blobs.ts";
 import { NOTHING } from "./departure.ts";
 import { departEmbedded } from "./embedded.ts";
 import type { Asked, Source } from "./source.ts";
@@ -27,6 +29,12 @@ export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "e
         diffIds: info.diffIds,
         platform: info.platform,
         ...(idIsConfig && { configDigest: info.id }),
+        ...(engineInfo.store === "containerd" && {
+          async manifest(runs) {
+            const name = temporaryName("localhost", `${image.path}/manifest`, runs);
+            return await storedManifest(engine, info.id, info.platform, name);
+          },
+        }),
         async depart(options) {
           if (options.want.nothing) return NOTHING;
           for (const leftover of await asked.leftovers()) {

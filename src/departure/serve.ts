@@ -2,6 +2,7 @@ import type { Offer } from "../conversation.ts";
 import { temporaryName } from "../engine/run-id.ts";
 import { spoolParent } from "../engine/spool-folder.ts";
 import type { Digest } from "../image/digest.ts";
+import { asWritten } from "../image/manifest.ts";
 import { parseReference, type Reference } from "../image/reference.ts";
 import { NO_CONTENT, type RegistryContent } from "../registry/embedded/content.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../registry/embedded/server.ts";
@@ -24,7 +25,7 @@ export interface Served {
 /** Serves an image from a registry in this process, on the tunnel's streams. */
 export async function serve(
   { image, diffIds, fill, whole }: Served,
-  { env, output, runs, want, packing, announce, announceCut, signal }: DepartureOptions,
+  { env, output, runs, want, packing, manifest, announce, announceCut, signal }: DepartureOptions,
 ): Promise<Departure> {
   const spool = lazySpool(env, runs[0]);
   let content: RegistryContent = NO_CONTENT;
@@ -45,6 +46,7 @@ export async function serve(
   const shelf = new Shelf({
     offer,
     diffIds,
+    manifest: manifest && asWritten(manifest),
     packing,
     begun: new Set(want.begun),
     cutInto: want.delta ? spool : undefined,

@@ -3,7 +3,7 @@ import type { AnnouncedLayer, Offer } from "../conversation.ts";
 import { decodeLayer } from "../image/archive/decode-layer.ts";
 import { hasZstd } from "../image/archive/zstd-frames.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
-import { MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
+import { MEDIA_TYPE, writeManifest, type Descriptor, type WrittenManifest } from "../image/manifest.ts";
 import { PacedPacker, type Packing } from "../packing/pace.ts";
 import type { ByteRange, CutBlob, RegistryContent, StoredBlob, StoredManifest } from "../registry/embedded/content.ts";
 import { deferred } from "../streams/deferred.ts";
@@ -16,6 +16,8 @@ export interface ShelfOptions {
   offer: Offer;
   /** Of the image, bottom first. */
   diffIds: readonly Digest[];
+  /** The image's own, which the receiver is to keep. */
+  manifest?: WrittenManifest | undefined;
   packing: Packing;
   /** Where layers that are cut into pieces wait. Left out: none are. */
   cutInto?: LazySpool | undefined;
@@ -122,10 +124,10 @@ export class Shelf implements Disposable {
   }
 
   /**
-   * All wanted layers are there. The manifest is the image's own where it has one; else it names them, and the others stand there
-   * by their diff ID, and cannot be had.
+   * All wanted layers are there. The manifest is the image's own where it has one or is to keep it; else it names them, and the
+   * others stand there by their diff ID, and cannot be had.
    */
-  finish(config: Buffer, stored?: { bytes: Buffer; descriptor: Descriptor }): void {
+  finish(config: Buffer, stored = this.#options.manifest): void {
     const digest = digestOf(config);
     this.#blobs.set(digest, {
       size: config.length,
@@ -135,7 +137,7 @@ export class Shelf implements Disposable {
     this.#manifest.resolve({ ...descriptor, bytes });
   }
 
-  #compose(config: { digest: Digest; size: number }): { bytes: Buffer; descriptor: Descriptor } {
+  #compose(config: { digest: Digest; size: number }): WrittenManifest {
     return writeManifest({
       mediaType: MEDIA_TYPE.ociManifest,
       config: { mediaType: MEDIA_TYPE.ociConfig, ...config },

@@ -77,6 +77,13 @@ export function parseManifest(bytes: Uint8Array): Manifest | Index {
   };
 }
 
+/** Reads the manifest of one image, as somebody wrote it. Throws {@link InvalidImage}, also for an index. */
+export function parseSentManifest(bytes: Buffer): SentManifest {
+  const manifest = parseManifest(bytes);
+  if (isIndex(manifest)) throw new InvalidImage("its manifest is an index");
+  return { ...manifest, bytes };
+}
+
 export function isIndex(manifest: Manifest | Index): manifest is Index {
   return "manifests" in manifest;
 }
@@ -97,9 +104,21 @@ export function parseConfig(bytes: Uint8Array): ImageConfig {
 }
 
 /** A manifest as bytes, and what describes it. */
-export function writeManifest(manifest: Manifest): { bytes: Buffer; descriptor: Descriptor } {
-  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, ...manifest }));
-  return { bytes, descriptor: { mediaType: manifest.mediaType, digest: digestOf(bytes), size: bytes.length } };
+export interface WrittenManifest {
+  bytes: Buffer;
+  descriptor: Descriptor;
+}
+
+export function writeManifest(manifest: Manifest): WrittenManifest {
+  return asWritten({
+    mediaType: manifest.mediaType,
+    bytes: Buffer.from(JSON.stringify({ schemaVersion: 2, ...manifest })),
+  });
+}
+
+/** One that somebody else wrote, byte for byte. */
+export function asWritten({ mediaType, bytes }: Pick<SentManifest, "mediaType" | "bytes">): WrittenManifest {
+  return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
 }
 
 function parseObject(bytes: Uint8Array, what: string): Record<string, unknown> {

@@ -1,18 +1,24 @@
 import { isLayerType } from "../image/archive/compression.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
-import { MEDIA_TYPE, writeManifest, type Descriptor, type SentManifest } from "../image/manifest.ts";
+import {
+  asWritten,
+  MEDIA_TYPE,
+  writeManifest,
+  type Descriptor,
+  type SentManifest,
+  type WrittenManifest,
+} from "../image/manifest.ts";
 import type { LayerInHand } from "./store.ts";
 
 /**
- * A manifest of layers as they are here. The one that was sent, if it names just these blobs, so that the image keeps its digest;
- * else one that is composed of them.
+ * A manifest of layers as they are here. The one that was sent, if it names just these blobs and this config, so that the image
+ * keeps its digest; else one that is composed of them.
  */
 export function manifestFor(config: Buffer, layers: readonly LayerInHand[], sent: SentManifest): WrittenManifest {
-  if (sent.layers.every((blob, index) => isLayerType(blob.mediaType) && isSame(blob, layers[index]?.blob))) {
-    const { bytes, mediaType } = sent;
-    return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
-  }
-  return composeManifest(config, layers);
+  const isOfThese =
+    sent.layers.length === layers.length &&
+    sent.layers.every((blob, index) => isLayerType(blob.mediaType) && isSame(blob, layers[index]?.blob));
+  return isOfThese && sent.config.digest === digestOf(config) ? asWritten(sent) : composeManifest(config, layers);
 }
 
 /** A manifest that names, for each layer, the blob that is here or the one that comes along. */
@@ -30,11 +36,6 @@ export function stackConfig(platform: string, diffIds: readonly Digest[]): Buffe
   return Buffer.from(
     JSON.stringify({ architecture, os, variant, config: {}, rootfs: { type: "layers", diff_ids: diffIds } }),
   );
-}
-
-interface WrittenManifest {
-  bytes: Buffer;
-  descriptor: Descriptor;
 }
 
 function isSame({ digest, size }: Descriptor, blob: Descriptor | undefined): boolean {

@@ -4,8 +4,8 @@ import { forgetName } from "../engine/temporary-name.ts";
 import type { BlobFile } from "../image/archive/oci-layout.ts";
 import { streamOciLayout, writeOciLayout } from "../image/archive/write-oci-layout.ts";
 import type { Digest } from "../image/digest.ts";
-import { InvalidImage, parseConfig, type Descriptor } from "../image/manifest.ts";
-import { composeManifest, stackConfig } from "./compose.ts";
+import { InvalidImage, parseConfig, type Descriptor, type WrittenManifest } from "../image/manifest.ts";
+import { composeManifest, manifestFor, stackConfig } from "./compose.ts";
 import type { Relative } from "./chains.ts";
 import { loadAhead } from "./load-ahead.ts";
 import type { Delivery, FileStore, LayerFile, LayerInHand } from "./store.ts";
@@ -30,9 +30,9 @@ export interface ContainerdStoreOptions {
 export function containerdStore(engine: Engine, options: ContainerdStoreOptions): FileStore {
   return {
     takes: "files",
-    async present(diffIds, relatives) {
+    async present(diffIds, relatives, named) {
       const shared = relatives[0]?.shared ?? 0;
-      for await (const blobs of stacks(relatives)) {
+      for await (const blobs of named === undefined ? stacks(relatives) : stacksOf(named, relatives)) {
         for (let count = blobs.length; count > 0; count = Math.floor(count / 2)) {
           const layers = blobs
             .slice(0, count)
@@ -40,21 +40,44 @@ export function containerdStore(engine: Engine, options: ContainerdStoreOptions)
           if (await holds(layers)) return layers;
         }
       }
-      if (shared > 0)
-        options.onDetail("layers are unpacked here whose blobs cannot be proven to be here: they are sent");
+      if (shared > 0) {
+        const what = named === undefined ? "blobs" : "blobs of the same digests";
+        options.onDetail(`layers are unpacked here whose ${what} cannot be proven to be here: they are sent`);
+      }
       return [];
     },
     load: async (delivery, name) => await loadLayers(engine, delivery, name, options),
   };
 
+  /** The blobs of an image here, bottom layer first. */
+  async function blobsOf(id: string): Promise<readonly Descriptor[]> {
+    const { platform, trialName } = options;
+    return (await options.blobsOf(id)) ?? (await storedManifest(engine, id, platform, trialName))?.layers ?? [];
+  }
+
   /** What the blobs of the shared layers may be: those of the nearest relatives. */
   async function* stacks(relatives: readonly Relative[]): AsyncGenerator<Descriptor[]> {
-    const { platform, trialName } = options;
     const shared = relatives[0]?.shared ?? 0;
     for (const { id } of relatives.filter((relative) => relative.shared === shared).slice(0, MAX_PROBES)) {
-      const blobs = (await options.blobsOf(id)) ?? (await storedManifest(engine, id, platform, trialName))?.layers;
-      if (blobs !== undefined && blobs.length >= shared) yield blobs.slice(0, shared);
+      const blobs = await blobsOf(id);
+      if (blobs.length >= shared) yield blobs.slice(0, shared);
     }
+  }
+
+  /**
+   * The longest of the stacks that relatives have of just these blobs: one that shares fewer layers may have more of them. That a
+   * blob holds a layer is taken from an image here, and not from the sender's manifest: it could name any blob of this store.
+   */
+  async function* stacksOf(named: readonly Descriptor[], relatives: readonly Relative[]): AsyncGenerator<Descriptor[]> {
+    let longest: Descriptor[] = [];
+    for (const { id, shared } of relatives.slice(0, MAX_NAMED_PROBES)) {
+      if (shared <= longest.length) break;
+      const blobs = await blobsOf(id);
+      const other = named.slice(0, shared).findIndex(({ digest }, index) => blobs[index]?.digest !== digest);
+      const same = named.slice(0, other === -1 ? shared : other);
+      if (same.length > longest.length) longest = same;
+    }
+    if (longest.length > 0) yield longest;
   }
 
   /**
@@ -82,6 +105,8 @@ export function containerdStore(engine: Engine, options: ContainerdStoreOptions)
 
 /** Images with the same shared layers that are asked for their blobs: more only repeat the answer. */
 const MAX_PROBES = 2;
+/** The same, where it is about the very blobs: here answers differ. Each takes some 50 ms. */
+const MAX_NAMED_PROBES = 4;
 
 /** Bytes, as they are stored: the engine unpacks some 60 MB/s of them, with one core, and an image more costs it 0.1 s. */
 const WORTH_IT = 32_000_000;
@@ -99,6 +124,13 @@ async function loadLayers(
       if (layer === undefined) throw new InvalidImage("these are not the layers of its config");
       return layer;
     });
+  /** Of the image itself, and not of one of its lowest layers, the manifest may be told. */
+  const writtenFor = (config: Buffer): WrittenManifest => {
+    const { manifest } = delivery;
+    return manifest === undefined
+      ? composeManifest(config, inHand(config))
+      : manifestFor(config, inHand(config), manifest);
+  };
   async function* blobsOf(layers: AsyncIterable<LayerFile>): AsyncGenerator<BlobFile> {
     for await (const layer of layers) {
       // It may be here already, where an image has it twice: then that blob is the one that has been proven.
@@ -115,7 +147,7 @@ async function loadLayers(
         async finish() {
           const { config, name: called } = await finish();
           image = { config, layers: inHand(config), name: called };
-          return { config, manifest: composeManifest(config, image.layers), names: [called] };
+          return { config, manifest: writtenFor(config), names: [called] };
         },
         onError: (error) => (failure ??= { error }),
       });
@@ -135,7 +167,7 @@ async function loadLayers(
     worthIt: WORTH_IT,
     forget: async (lowest) => await forgetName(engine, lowest),
   });
-  return composeManifest(image, inHand(image)).descriptor.digest;
+  return writtenFor(image).descriptor.digest;
 }
 
 /** An image whose manifest names, for each layer, the blob that the store has. */

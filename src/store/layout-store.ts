@@ -27,15 +27,18 @@ export class LayoutStore {
   /**
    * The layers of all images in the folder, by what they hold, whatever they stand on there: a layout has no stacks. Those whose
    * blobs are not there in their size are left out, and so is an image that is not what its descriptor says.
+   *
+   * @param named by diff ID, which blobs are of use. Left out: any.
    */
-  async layers(): Promise<Map<Digest, Descriptor>> {
+  async layers(named?: ReadonlyMap<Digest, Digest>): Promise<Map<Digest, Descriptor>> {
     const found = new Map<Digest, Descriptor>();
     const files = openFolderFiles(this.#folder);
     if ((await files.sizeOf("index.json")) === undefined) return found;
     for (const entry of await ociEntries(files)) {
       const image = entry.isHere ? await understood(readOciImage(files, entry)) : undefined;
       for (const { diffId, blob } of image?.layers ?? []) {
-        if (!found.has(diffId) && (await this.#holds(blob))) found.set(diffId, blob);
+        if (found.has(diffId) || (named !== undefined && named.get(diffId) !== blob.digest)) continue;
+        if (await this.#holds(blob)) found.set(diffId, blob);
       }
     }
     return found;

@@ -1,5 +1,5 @@
 import type { LayerToStream } from "../image/archive/write-docker-archive.ts";
-import type { Descriptor } from "../image/manifest.ts";
+import type { Descriptor, SentManifest } from "../image/manifest.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Relative } from "./chains.ts";
 
@@ -35,6 +35,8 @@ export interface Delivery<Layer> {
   layers: AsyncIterable<Layer>;
   /** Byte for byte. Asked for when all layers have come. */
   config: () => Promise<Buffer>;
+  /** The image's own, which the store is to have as it is, if it has any. Left out: one of these layers, whichever. */
+  manifest?: SentManifest | undefined;
   /** The store wants no more of it: layers that are on their way break off. */
   abandon: () => void;
 }
@@ -42,9 +44,14 @@ export interface Delivery<Layer> {
 interface Presence {
   /**
    * Which of an image's layers are there: the lowest ones, bottom first, as many as can be proven. `relatives`: the images there
-   * that share layers with it, those that share most first.
+   * that share layers with it, those that share most first. `named`: the blobs, one for each diff ID, that a manifest to be kept
+   * names: where the store goes by manifests, a layer is there only as that blob.
    */
-  present(diffIds: readonly Digest[], relatives: readonly Relative[]): Promise<LayerHere[]>;
+  present(
+    diffIds: readonly Digest[],
+    relatives: readonly Relative[],
+    named?: readonly Descriptor[],
+  ): Promise<LayerHere[]>;
 }
 
 /** A store that looks at an archive when all of it is there. */

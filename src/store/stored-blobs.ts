@@ -11,10 +11,10 @@ import {
   MAX_MANIFEST,
   MEDIA_TYPE,
   parseManifest,
+  parseSentManifest,
   writeManifest,
   type Descriptor,
-  type Index,
-  type Manifest,
+  type SentManifest,
 } from "../image/manifest.ts";
 
 /** A blob that is passing. */
@@ -69,17 +69,24 @@ export async function storedManifest(
   id: string,
   platform: string,
   name: string,
-): Promise<Manifest | undefined> {
+): Promise<SentManifest | undefined> {
   if (!isDigest(id)) return undefined;
-  const root = await readManifest(engine, id, name);
-  if (root === undefined || !isIndex(root)) return root;
-  const entry = root.manifests.find((one) => isFor(one, platform));
-  const found = entry === undefined ? undefined : await readManifest(engine, entry.digest, name);
-  return found === undefined || isIndex(found) ? undefined : found;
+  const root = await readBlob(engine, id, name);
+  if (root === undefined) return undefined;
+  try {
+    const found = parseManifest(root);
+    if (!isIndex(found)) return { ...found, bytes: root };
+    const entry = found.manifests.find((one) => isFor(one, platform));
+    const bytes = entry === undefined ? undefined : await readBlob(engine, entry.digest, name);
+    return bytes && parseSentManifest(bytes);
+  } catch (error) {
+    if (error instanceof InvalidImage) return undefined;
+    throw error;
+  }
 }
 
-/** Undefined when it is not there, or no manifest. */
-async function readManifest(engine: Engine, digest: Digest, name: string): Promise<Manifest | Index | undefined> {
+/** A blob of which only the digest is known, no larger than a manifest; undefined when it is not there. */
+async function readBlob(engine: Engine, digest: Digest, name: string): Promise<Buffer | undefined> {
   const parts: Buffer[] = [];
   try {
     // How large it is, nobody has told us; the engine finds out, see `withoutWords`.
@@ -90,13 +97,7 @@ async function readManifest(engine: Engine, digest: Digest, name: string): Promi
     if (!(error instanceof InvalidImage)) throw error; // the archive ends in the middle
   }
   const bytes = withoutWords(Buffer.concat(parts));
-  if (digestOf(bytes) !== digest) return undefined;
-  try {
-    return parseManifest(bytes);
-  } catch (error) {
-    if (error instanceof InvalidImage) return undefined;
-    throw error;
-  }
+  return digestOf(bytes) === digest ? bytes : undefined;
 }
 
 /**
