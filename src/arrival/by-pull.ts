@@ -51,11 +51,15 @@ export async function arriveByPull(options: EngineArrivalOptions): Promise<Arriv
   return { name, ...id, ...counts, [Symbol.asyncDispose]: async () => await forgetName(engine, name) };
 }
 
-/** A containerd store does not fetch the blob of a layer that it has unpacked, whatever digest the blob had then. */
+/**
+ * A containerd store does not fetch the blob of a layer that it has unpacked, whatever digest the blob had then. Of an image
+ * without it, 28.5 tells no layers; 26.1 tells them all, and leaves the image out of its list.
+ */
 async function refuseHalf(engine: Engine, name: string, info: EngineInfo): Promise<void> {
   if (info.store !== "containerd") return;
   const found = await engine.inspectImage(name);
-  if (found !== undefined && found.diffIds.length > 0) return;
+  const isListed = (await engine.listedSize(name)) !== undefined;
+  if (found !== undefined && found.diffIds.length > 0 && isListed) return;
   await forgetName(engine, name);
   throw new Failure(
     "not-verified",
