@@ -58,6 +58,11 @@ export interface Arrival extends AsyncDisposable {
   bytesFound?: number;
 }
 
+/** By diff ID, the digests of the blobs that the sender's manifest names, where that is to be kept. */
+export function namedBlobs({ diffIds, manifest }: About): ReadonlyMap<Digest, Digest> | undefined {
+  return manifest && new Map(manifest.layers.map(({ digest }, index) => [diffIds[index] ?? "", digest]));
+}
+
 export type Counts = Pick<Arrival, "layersSent" | "layersPresent" | "bytesPresent">;
 
 /** Counts for the summary. `moved`: of the layers, bottom first, those that came through the tunnel. */

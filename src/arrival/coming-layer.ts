@@ -5,7 +5,7 @@ import type { AnnouncedLayer } from "../conversation.ts";
 import { checkLayer } from "../image/archive/check-layer.ts";
 import type { SizeLimit } from "../image/archive/prove.ts";
 import type { LayerToStream } from "../image/archive/write-docker-archive.ts";
-import { hexOf } from "../image/digest.ts";
+import { hexOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
@@ -19,6 +19,8 @@ export interface FetchOptions {
   client: RegistryClient;
   repository: string;
   signal: AbortSignal;
+  /** By diff ID, the digests of the only blobs that will do. Left out: any. */
+  named?: ReadonlyMap<Digest, Digest> | undefined;
   /** What earlier runs have left, and this one will; left out: nothing. */
   kept: KeptLayers | undefined;
   /** Bytes that have come, each time some have; not what was here. */

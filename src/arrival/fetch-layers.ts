@@ -3,6 +3,7 @@ import type { AnnouncedLayer } from "../conversation.ts";
 import { refuseOtherType } from "../image/archive/compression.ts";
 import { refuseUnknownPacking } from "../image/archive/decode-layer.ts";
 import type { Digest } from "../image/digest.ts";
+import { InvalidImage } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import { isBroken, spoolFailure, type Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
@@ -78,6 +79,8 @@ export async function* streamLayers(layers: Queue<AnnouncedLayer>, options: Fetc
       signal.throwIfAborted();
       refuseOtherType(layer.mediaType);
       refuseUnknownPacking(layer.mediaType);
+      if (options.named !== undefined && options.named.get(layer.diffId) !== layer.digest)
+        throw new InvalidImage(`the layer ${layer.diffId} is sent as another blob than its manifest names`);
       options.limit.refuse(layer.size);
       yield comingLayer(layer, options);
     }

@@ -1,13 +1,12 @@
 import { newRunId } from "../engine/run-id.ts";
-import { digestOf, type Digest } from "../image/digest.ts";
+import { digestOf } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { FilePlace } from "../image/place.ts";
 import type { Reference } from "../image/reference.ts";
 import { LayoutStore } from "../store/layout-store.ts";
 import { openSpool } from "../store/spool.ts";
 import type { LayerInHand } from "../store/store.ts";
-import { countLayers, type Arrival, type ArrivalOptions } from "./arrival.ts";
-import type { About } from "../conversation.ts";
+import { countLayers, namedBlobs, type Arrival, type ArrivalOptions } from "./arrival.ts";
 import { nameInFile } from "./file-name.ts";
 import { explainingFor, refusePlace } from "./place-errors.ts";
 import { receive } from "./receive.ts";
@@ -45,11 +44,6 @@ export async function layoutTarget(place: FilePlace): Promise<Target> {
     },
     [Symbol.asyncDispose]: async () => {},
   };
-}
-
-/** The blobs, by what they hold, that the sender's manifest names, where that is to be kept. */
-function namedBlobs({ diffIds, manifest }: About): ReadonlyMap<Digest, Digest> | undefined {
-  return manifest && new Map(manifest.layers.map(({ digest }, index) => [diffIds[index] ?? "", digest]));
 }
 
 /** Brings the layers that no image of the folder has, and puts them in. */

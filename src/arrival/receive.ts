@@ -7,7 +7,7 @@ import { RegistryClient } from "../registry/client.ts";
 import type { Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { queue, type Queue } from "../streams/queue.ts";
-import type { ArrivalOptions } from "./arrival.ts";
+import { namedBlobs, type ArrivalOptions } from "./arrival.ts";
 import type { FetchOptions } from "./coming-layer.ts";
 import { fetchLayers } from "./fetch-layers.ts";
 import { openOffer, type OpenedOffer } from "./open-offer.ts";
@@ -54,6 +54,7 @@ export async function ask(options: ArrivalOptions, wanted: readonly Digest[], de
     repository: offer.repository,
     signal,
     kept,
+    named: namedBlobs(about),
     onBytes: (count: number) => {
       progress.current += count;
       onProgress(progress);

@@ -73,6 +73,11 @@ describe("options", () => {
     expect((await read("pull", "--no-delta", "app", "cat")).job?.request).toMatchObject({ delta: false });
   });
 
+  test("--preserve-digest is for either side", async () => {
+    expect((await read("push", "--preserve-digest", "app")).job?.request).toMatchObject({ preserveDigest: true });
+    expect((await read("pull", "--preserve-digest", "app")).job?.request).toMatchObject({ preserveDigest: true });
+  });
+
   test("--sudo is for the engine at the far end", async () => {
     expect((await read("push", "--sudo", "app", "ssh://prod")).job?.request).toMatchObject({
       sudo: true,

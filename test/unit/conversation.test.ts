@@ -1,10 +1,19 @@
 import { describe, expect, test } from "vitest";
-import { parseAbout, parseAsk, parseLayer, parseOffer, parseResult, parseWant } from "../../src/conversation.ts";
+import {
+  manifestText,
+  parseAbout,
+  parseAsk,
+  parseLayer,
+  parseOffer,
+  parseResult,
+  parseWant,
+} from "../../src/conversation.ts";
 import { newRunId } from "../../src/engine/run-id.ts";
+import { MEDIA_TYPE, parseSentManifest } from "../../src/image/manifest.ts";
 
 const DIGEST = `sha256:${"0a".repeat(32)}`;
 const run = newRunId();
-const ask = { type: "ask", image: "app", run };
+const ask = { type: "ask", image: "app", run, keepsManifests: true, preserve: true };
 const offer = {
   type: "offer",
   repository: "docker-over-ssh/library/app",
@@ -21,6 +30,9 @@ const layer = {
   isCut: true,
 };
 const about = { type: "about", diffIds: [DIGEST], platform: "linux/arm64/v8", configDigest: DIGEST };
+const blob = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: DIGEST, size: 5 };
+const manifest = { mediaType: MEDIA_TYPE.dockerManifest, config: blob, layers: [blob] };
+const asText = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64");
 const want = {
   type: "want",
   diffIds: [DIGEST],
@@ -45,6 +57,9 @@ test("well-formed messages come through, without what was added to them", () => 
   expect({ type: "ask", ...parseAsk({ ...ask, extra: 1 }) }).toEqual(ask);
   expect({ type: "offer", ...parseOffer({ ...offer, extra: 1 }) }).toEqual(offer);
   expect({ type: "about", ...parseAbout({ ...about, extra: 1 }) }).toEqual(about);
+  const kept = parseSentManifest(Buffer.from(` ${JSON.stringify(manifest)}\n`));
+  const keeping = { ...about, preserve: true, manifest: manifestText(kept) };
+  expect({ type: "about", ...parseAbout({ ...keeping, extra: 1 }) }).toEqual({ ...keeping, manifest: kept });
   expect({ type: "want", ...parseWant({ ...want, extra: 1 }) }).toEqual(want);
   expect({ type: "want", ...parseWant({ ...want, compress: "gzip:9" }) }).toEqual({
     ...want,
@@ -96,6 +111,16 @@ describe("malformed ones end the transfer", () => {
     { diffIds: Array.from({ length: 1001 }, () => DIGEST) },
     { platform: "" },
     { configDigest: "sha256:short" },
+    { manifest },
+    { manifest: null },
+    { manifest: "" },
+    { manifest: asText(manifest).slice(0, 80) },
+    { manifest: asText({ ...manifest, layers: [] }) },
+    { manifest: asText({ ...manifest, layers: [blob, blob] }) },
+    { manifest: asText({ ...manifest, layers: [{ ...blob, digest: "sha256:short" }] }) },
+    { manifest: asText({ ...manifest, layers: [{ ...blob, size: -1 }] }) },
+    { manifest: asText({ ...manifest, config: undefined }) },
+    { manifest: asText({ ...manifest, manifests: [blob] }) },
   ])("about with %j", (change) => {
     expect(() => parseAbout({ ...about, ...change })).toThrow("broke the protocol");
   });

@@ -1,21 +1,24 @@
 import { once } from "node:events";
-import { expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
+import { hearLayers, manifestText, parseAsk, type Ask } from "../../src/conversation.ts";
 import type { Arrival } from "../../src/arrival/arrival.ts";
 import type { Target } from "../../src/arrival/target.ts";
 import { digestOf } from "../../src/image/digest.ts";
+import { MEDIA_TYPE, parseSentManifest, writeManifest } from "../../src/image/manifest.ts";
 import { parseReference } from "../../src/image/reference.ts";
-import { hearLayers } from "../../src/conversation.ts";
 import type { Output } from "../../src/output/output.ts";
 import { receive } from "../../src/pull.ts";
 import { bothHalves } from "../../src/stdio-tunnel/in-process.ts";
 
 const diffIds = ["one", "two"].map(digestOf);
 const id = digestOf("config");
+let asked: Ask | undefined;
+const notes: string[] = [];
 const nothing = (): void => {};
 const output: Output = {
   progress: nothing,
   detail: nothing,
-  note: nothing,
+  note: (text) => notes.push(text),
   warn: nothing,
   far: nothing,
   summary: nothing,
@@ -24,7 +27,11 @@ const output: Output = {
 };
 
 /** Receives an image that was put in its place in a moment, and is found there as `found`. Resolves to the names it got. */
-async function receiveInto(found: { id: string; diffIds: string[] } | undefined, arrived: Partial<Arrival>) {
+async function receiveInto(
+  found: { id: string; diffIds: string[] } | undefined,
+  arrived: Partial<Arrival>,
+  { manifestOf, about, preserveDigest }: { manifestOf?: string; about?: object; preserveDigest?: true } = {},
+) {
   const names: string[] = [];
   const target: Target = {
     address: "a fake",
@@ -39,6 +46,7 @@ async function receiveInto(found: { id: string; diffIds: string[] } | undefined,
       [Symbol.asyncDispose]: async () => {},
     }),
     inspect: async () => found,
+    ...(manifestOf !== undefined && { manifestOf: async () => manifestOf }),
     tag: async (_, name) => void names.push(name),
     [Symbol.asyncDispose]: async () => {},
   };
@@ -46,12 +54,12 @@ async function receiveInto(found: { id: string; diffIds: string[] } | undefined,
   await bothHalves(
     {
       async sender(tunnel) {
-        await tunnel.next("ask");
-        await tunnel.send({ type: "about", diffIds, platform: "linux/amd64", configDigest: id });
+        asked = parseAsk(await tunnel.next("ask"));
+        await tunnel.send({ type: "about", diffIds, platform: "linux/amd64", configDigest: id, ...about });
         await tunnel.next("result");
       },
       async receiver(tunnel, stop) {
-        const request = { image: "app:v1", command: [] };
+        const request = { image: "app:v1", command: [], preserveDigest };
         await receive(tunnel, target, parseReference("app:v1"), request, { output, env: {}, signal: stop });
       },
     },
@@ -102,4 +110,44 @@ test.each([
     { tool: "0", signal, explain: (error) => error },
   );
   await expect(both).rejects.toThrow(/broke the protocol: a malformed \w+/);
+});
+
+describe("--preserve-digest", () => {
+  const blobs = ["config", "one", "two"].map((text) => ({
+    mediaType: MEDIA_TYPE.ociLayer,
+    digest: digestOf(text),
+    size: 3,
+  }));
+  const [config = expect.fail(), ...layers] = blobs;
+  const { bytes, descriptor } = writeManifest({ mediaType: MEDIA_TYPE.ociManifest, config, layers });
+  const about = { preserve: true, manifest: manifestText(parseSentManifest(bytes)) };
+  beforeEach(() => notes.splice(0));
+
+  test("an image with the sender's manifest gets its name", async () => {
+    const manifestOf = descriptor.digest;
+    expect(await receiveInto({ id, diffIds }, {}, { manifestOf, about, preserveDigest: true })).toEqual(["app:v1"]);
+    expect(asked).toMatchObject({ keepsManifests: true, preserve: true });
+    expect(notes).toEqual([]);
+  });
+
+  test("one with another manifest gets none", async () => {
+    await expect(receiveInto({ id, diffIds }, {}, { manifestOf: digestOf("other"), about })).rejects.toMatchObject({
+      code: "not-verified",
+      message: `the image's manifest in the store is ${digestOf("other")}, and not the sender's`,
+    });
+  });
+
+  const none = (whose: string) => [
+    `no manifest digest can be preserved: ${whose} keeps no manifests; config and layers will be the same`,
+  ];
+
+  test("where one side keeps no manifests, that is said, whichever side was told", async () => {
+    expect(await receiveInto({ id, diffIds }, {}, { preserveDigest: true })).toEqual(["app:v1"]);
+    expect(asked).not.toHaveProperty("keepsManifests");
+    expect(notes.splice(0)).toEqual(none("a fake"));
+    await receiveInto({ id, diffIds }, {}, { manifestOf: descriptor.digest, about: { preserve: true } });
+    expect(notes.splice(0)).toEqual(none("where the image comes from"));
+    await receiveInto({ id, diffIds }, {}, { manifestOf: descriptor.digest });
+    expect(notes).toEqual([]);
+  });
 });

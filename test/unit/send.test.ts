@@ -1,8 +1,10 @@
-import { expect, test } from "vitest";
-import { NOTHING, type DepartureOptions } from "../../src/departure/departure.ts";
+import { describe, expect, test } from "vitest";
+import { parseAbout, type About } from "../../src/conversation.ts";
+import { NOTHING, type DepartureOptions, type FoundImage } from "../../src/departure/departure.ts";
 import type { Source } from "../../src/departure/source.ts";
 import { newRunId } from "../../src/engine/run-id.ts";
 import { digestOf } from "../../src/image/digest.ts";
+import { MEDIA_TYPE, parseSentManifest, writeManifest } from "../../src/image/manifest.ts";
 import type { Output } from "../../src/output/output.ts";
 import { parseChoice } from "../../src/packing/choice.ts";
 import { send, type PushRequest } from "../../src/push.ts";
@@ -12,7 +14,12 @@ const output = { detail: () => {}, progress: () => {} } as unknown as Output;
 const diffIds = [digestOf("layer")];
 
 /** With what an image departs for a receiver that wants this. */
-async function departureFor(request: Partial<PushRequest>, want: object): Promise<DepartureOptions> {
+async function departureFor(
+  request: Partial<PushRequest>,
+  want: object,
+  { ask, found }: { ask?: object; found?: Partial<FoundImage> } = {},
+): Promise<DepartureOptions & { about: About }> {
+  let about: About | undefined;
   let departed: DepartureOptions | undefined;
   const source: Source = {
     address: "a fake",
@@ -20,6 +27,7 @@ async function departureFor(request: Partial<PushRequest>, want: object): Promis
     find: async () => ({
       diffIds,
       platform: "linux/amd64",
+      ...found,
       depart: async (options) => ((departed = options), NOTHING),
     }),
     [Symbol.asyncDispose]: async () => {},
@@ -30,7 +38,8 @@ async function departureFor(request: Partial<PushRequest>, want: object): Promis
         await send(tunnel, source, { image: "app", command: [], ...request }, { output, signal, env: {} });
       },
       async receiver(tunnel) {
-        await tunnel.send({ type: "ask", image: "app", run: newRunId() });
+        await tunnel.send({ type: "ask", image: "app", run: newRunId(), ...ask });
+        about = parseAbout(await tunnel.next("about"));
         await tunnel.send({ type: "want", diffIds, whole: false, nothing: false, ...want });
         await tunnel.next("offer");
         const counts = { layersSent: 1, layersPresent: 0, bytesPresent: 0, bytesReceived: 0 };
@@ -39,7 +48,8 @@ async function departureFor(request: Partial<PushRequest>, want: object): Promis
     },
     { tool: "0.1.0-test", signal: new AbortController().signal },
   );
-  return departed ?? expect.fail("nothing has departed");
+  if (departed === undefined || about === undefined) expect.fail("nothing has departed");
+  return { ...departed, about };
 }
 
 /** How layers are packed for a receiver that says this of it, as `CODEC[:LEVEL]`. */
@@ -76,4 +86,64 @@ test("layers are cut into pieces where both sides would, and there is a link bet
   expect(await cuts({}, false)).toBe(false);
   expect(await cuts({ delta: false }, true)).toBe(false);
   expect(await cuts({ inProcess: true }, true)).toBe(false);
+});
+
+describe("a manifest that is to be kept", () => {
+  const blob = (text: string) => ({ mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf(text), size: 3 });
+  const manifestOf = (layers: string[], annotations = {}) => {
+    const manifest = {
+      mediaType: MEDIA_TYPE.ociManifest,
+      config: blob("config"),
+      layers: layers.map(blob),
+      annotations,
+    };
+    return parseSentManifest(writeManifest(manifest).bytes);
+  };
+  const manifest = manifestOf(["packed"]);
+  const found = { manifest: async () => manifest };
+  const keepsManifests = true;
+
+  test.each<[string, Partial<PushRequest>, object]>([
+    ["this side", { preserveDigest: true }, { keepsManifests }],
+    ["the receiver", {}, { keepsManifests, preserve: true }],
+  ])("is told before anything is asked for, and layers go as it names them: %s was told", async (_, request, ask) => {
+    const { about, ...departed } = await departureFor(request, { codecs, delta: true }, { ask, found });
+    expect(about).toMatchObject({ preserve: true, manifest });
+    expect(departed).toMatchObject({ manifest, want: { delta: false } });
+  });
+
+  test("is not asked for where nobody wants it, or one side keeps none; then layers go as they would without", async () => {
+    const unasked = { manifest: () => expect.fail("it is not to be asked for") };
+    const plain = await departureFor({}, { delta: true }, { ask: { keepsManifests }, found: unasked });
+    expect(plain.about).not.toHaveProperty("preserve");
+    const kept = { preserveDigest: true };
+    const there = await departureFor(kept, { delta: true }, { found: unasked });
+    const here = await departureFor(kept, { delta: true }, { ask: { keepsManifests } });
+    for (const { about, manifest: none, want } of [there, here]) {
+      expect(about).toMatchObject({ preserve: true });
+      expect([about.manifest, none, want.delta]).toEqual([undefined, undefined, true]);
+    }
+  });
+
+  test.each<[string, Partial<FoundImage>]>([
+    ["the engine does not give it", { manifest: async () => undefined }],
+    ["it does not name a blob for each layer", { manifest: async () => manifestOf(["one", "two"]) }],
+    ["it is larger than 512 kB", { manifest: async () => manifestOf(["one"], { long: "x".repeat(512_000) }) }],
+    [
+      `it names the layer ${diffIds[0]} twice, as different blobs`,
+      { diffIds: [...diffIds, ...diffIds], manifest: async () => manifestOf(["one", "two"]) },
+    ],
+  ])("that cannot be is an error: %s", async (why, image) => {
+    const sent = departureFor({ preserveDigest: true }, {}, { ask: { keepsManifests }, found: image });
+    await expect(sent).rejects.toMatchObject({
+      code: "not-verified",
+      message: `the manifest of the image cannot be kept as it is: ${why}`,
+    });
+  });
+
+  test("one that names a layer twice, as the same blob, can", async () => {
+    const twice = { diffIds: [...diffIds, ...diffIds], manifest: async () => manifestOf(["one", "one"]) };
+    const { about } = await departureFor({ preserveDigest: true }, {}, { ask: { keepsManifests }, found: twice });
+    expect(about.manifest?.layers).toHaveLength(2);
+  });
 });

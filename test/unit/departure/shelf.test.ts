@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { AnnouncedLayer } from "../../../src/conversation.ts";
 import { Shelf } from "../../../src/departure/shelf.ts";
 import { digestOf } from "../../../src/image/digest.ts";
-import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
+import { asWritten, MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { commonCodec } from "../../../src/packing/codecs.ts";
 import { BLOCK } from "../../../src/packing/pack.ts";
 import { unpack } from "../../../src/packing/unpack.ts";
@@ -93,6 +93,16 @@ test("manifest and config come when all is there; the others stand in it by thei
   expect(await shelf.content.blob("r", diffIds[1] ?? "")).toBeUndefined();
   expect(await shelf.content.blob("other", diffIds[0] ?? "")).toBeUndefined();
   expect([shelf.has(diffIds[0] ?? ""), shelf.has(diffIds[1] ?? "")]).toEqual([true, false]);
+});
+
+test("a manifest that is to be kept is given as it is, unless the image comes with its own", async () => {
+  for (const own of [undefined, asWritten({ mediaType: MEDIA_TYPE.ociManifest, bytes: Buffer.from("own") })]) {
+    const manifest = asWritten({ mediaType: MEDIA_TYPE.dockerManifest, bytes: Buffer.from(" {}") });
+    using other = new Shelf({ offer, diffIds, manifest, packing: { codec: undefined }, announce: () => {} });
+    other.finish(Buffer.from("{}"), own);
+    const { bytes, descriptor } = own ?? manifest;
+    expect(await other.content.manifest("r", "t")).toEqual({ ...descriptor, bytes });
+  }
 });
 
 test("who waits for the manifest is told when it will not come", async () => {

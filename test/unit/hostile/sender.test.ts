@@ -3,7 +3,7 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
-import { makeImage, plain, type Pack } from "../image/archive/make-image.ts";
+import { gzipped, makeImage, ociBlobs, plain, type Pack } from "../image/archive/make-image.ts";
 import { always, bytes, cutOff, endless, inBlocks, pullFrom, status, type Attack } from "./hostile-sender.ts";
 import { refused, told } from "./runs.ts";
 
@@ -11,6 +11,8 @@ const image = await makeImage([3000, 70_000]);
 const other = await makeImage([50, 600]);
 const config = JSON.parse(image.config.toString()) as { rootfs: object };
 const [first = "", second = ""] = image.diffIds;
+/** Of the image with its layers so packed, as it goes into a message. */
+const manifestIn = (pack: Pack): string => ociBlobs(image, pack).manifest.bytes.toString("base64");
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 const GB = 2 ** 30;
 
@@ -392,6 +394,22 @@ describe.concurrent("messages that lie", () => {
       { options: ["--platform", "linux/arm64"], about: { platform: "linux/arm64" } },
       12,
       /its config is for linux\/amd64, offered was linux\/arm64/,
+    ],
+    ["about: no manifest", { about: { manifest: "e30=" } }, 1, /a malformed manifest/],
+    [
+      "about: another manifest than is offered",
+      {
+        about: { manifest: manifestIn(gzipped) },
+        manifest: (honest) => ({ ...honest, annotations: { another: "1" } }),
+      },
+      12,
+      /its manifest is not the one that was announced/,
+    ],
+    [
+      "about: a manifest, and layers that are not as it names them",
+      { about: { manifest: manifestIn(plain) }, manifest: () => ociBlobs(image, plain).manifest.bytes },
+      12,
+      /the layer sha256:[0-9a-f]{64} is sent as another blob than its manifest names/,
     ],
     ["offer: a repository that is a path", { offer: { repository: "../../etc" } }, 1, /a malformed name/],
     ["offer: no password", { offer: { credentials: null } }, 1, /a malformed text/],

@@ -7,7 +7,13 @@ import { afterAll, describe, expect, test } from "vitest";
 import { EngineError, type Engine } from "../../../src/engine/engine.ts";
 import { tarEntries } from "../../../src/image/archive/tar-entries.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
-import { MEDIA_TYPE, type Descriptor, type Index, type Manifest } from "../../../src/image/manifest.ts";
+import {
+  MEDIA_TYPE,
+  parseSentManifest,
+  type Descriptor,
+  type Index,
+  type Manifest,
+} from "../../../src/image/manifest.ts";
 import { findRelatives } from "../../../src/store/chains.ts";
 import { containerdStore } from "../../../src/store/containerd-store.ts";
 import type { Delivery, LayerFile } from "../../../src/store/store.ts";
@@ -68,6 +74,38 @@ test("one whose blob it does not count is sent, and so is what stands on it", as
   expect(await presentIn(engineWith(1).engine)).toHaveLength(1);
   expect(await presentIn(engineWith(0).engine)).toEqual([]);
   expect(details).toEqual(["layers are unpacked here whose blobs cannot be proven to be here: they are sent"]);
+});
+
+describe("of a manifest that is to be kept", () => {
+  const other = { ...blobs[1], digest: digestOf("packed otherwise") } as Descriptor;
+  const [one, two] = blobs as [Descriptor, Descriptor];
+
+  /** Which layers are there, where images have these blobs, those that share most first. */
+  async function presentOf(images: Descriptor[][], held = 2) {
+    const known = new Map(images.map((stack, index) => [`image ${index}`, stack]));
+    const asked: string[] = [];
+    const blobsOf = async (id: string) => (asked.push(id), known.get(id));
+    const relatives = images.map(({ length: shared }, index) => ({ id: `image ${index}`, shared }));
+    const { engine } = engineWith(held);
+    const store = containerdStore(engine, { ...optionsWith(undefined), blobsOf });
+    const third = { ...one, digest: digestOf("gzip three") };
+    return { here: await store.present(diffIds, relatives, [one, two, third]), asked };
+  }
+
+  test("a layer is there only as the blob that it names", async () => {
+    const { here } = await presentOf([[one, other]]);
+    expect(here).toEqual([{ kind: "here", diffId: diffIds[0], blob: one }]);
+    expect((await presentOf([[other, two]])).here).toEqual([]);
+    expect((await presentOf([[one, two]], 1)).here).toHaveLength(1);
+  });
+
+  test("the relative counts that has most of them; once all are found, no other is asked", async () => {
+    expect(await presentOf([[other, two], [one, two], [one]])).toMatchObject({
+      here: [{ blob: one }, { blob: two }],
+      asked: ["image 0", "image 1"],
+    });
+    expect((await presentOf([[other, two], [one]])).here).toHaveLength(1);
+  });
 });
 
 test("an engine that refuses the trial has none of them; one that is gone is told", async () => {
@@ -164,6 +202,32 @@ describe("an image is loaded while its layers come", async () => {
   });
 
   const LARGE = 32_000_000;
+
+  test("a manifest that is to be kept is, when it names these blobs; images of lower layers have their own", async () => {
+    const layers = [await layer(0, LARGE), await layer(1), await layer(2)];
+    const write = (named: LayerFile[]) =>
+      parseSentManifest(
+        Buffer.from(
+          ` ${JSON.stringify({
+            mediaType: MEDIA_TYPE.dockerManifest,
+            config: { mediaType: MEDIA_TYPE.dockerConfig, digest: digestOf(config), size: config.length },
+            layers: named.map(({ blob }) => blob),
+          })}`,
+        ),
+      );
+    for (const [manifest, isKept] of [
+      [write(layers), true],
+      [write(layers.toReversed()), false],
+    ] as const) {
+      const { engine, images } = takingEngine();
+      const store = containerdStore(engine, optionsWith(undefined));
+      const id = await store.load({ ...deliveryOf(coming(layers), []), manifest }, "localhost/app:1");
+      expect(id === digestOf(manifest.bytes)).toBe(isKept);
+      expect(images.get("localhost/app:1")?.mediaType === MEDIA_TYPE.dockerManifest).toBe(isKept);
+      expect(images.get("localhost/lowest-1:1")?.layers).toHaveLength(1);
+    }
+  });
+
   test.each([
     [true, [[0], [1, 2]], ["localhost/lowest-1:1"]],
     [false, [[0, 1, 2]], []],

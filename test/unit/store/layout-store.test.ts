@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { newRunId } from "../../../src/engine/run-id.ts";
 import { hexOf } from "../../../src/image/digest.ts";
 import { LayoutStore } from "../../../src/store/layout-store.ts";
-import { gzipped, makeImage, ociBlobs, plain } from "../image/archive/make-image.ts";
+import { blobEntries, gzipped, index, LAYOUT, makeImage, ociBlobs, plain } from "../image/archive/make-image.ts";
 import { layoutOf, writeTree } from "../places/images.ts";
 
 let folder: string;
@@ -33,6 +33,20 @@ test("its layers are those of all its images, by what they hold, as far as their
   await rm(join(path, "blobs/sha256", hexOf(two[1]?.digest ?? "")));
   expect([...(await store.layers()).keys()]).toEqual([image.diffIds[1]]);
   expect(await new LayoutStore(join(folder, "nowhere"), newRunId()).layers()).toEqual(new Map());
+});
+
+test("of a layer that it has as several blobs, the one that is named is of use, and no other", async () => {
+  const path = join(folder, "named");
+  const [packed, asItIs] = [gzipped, plain].map((pack) => ociBlobs(image, pack));
+  const entries = [packed, asItIs].flatMap((one) => blobEntries(one?.blobs ?? []));
+  const both = index([packed, asItIs].map((one) => one?.manifest.descriptor));
+  await writeTree(path, [...entries, both, LAYOUT]);
+  const store = new LayoutStore(path, newRunId());
+  const [bottom = "", top = ""] = image.diffIds;
+  expect(await store.layers(new Map([[bottom, bottom]]))).toEqual(new Map([[bottom, asItIs?.descriptors[0]]]));
+  const digest = packed?.descriptors[1]?.digest ?? "";
+  expect(await store.layers(new Map([[top, digest]]))).toEqual(new Map([[top, packed?.descriptors[1]]]));
+  expect(await store.layers(new Map([[top, packed?.descriptors[0]?.digest ?? ""]]))).toEqual(new Map());
 });
 
 test("an image that is not what its descriptor says has no layers", async () => {

@@ -1,0 +1,136 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { buildImage, type LayerSpec } from "../testbed/build-image.ts";
+import type { Engine } from "../testbed/engine.ts";
+import { startTestbed } from "../testbed/start.ts";
+import type { Testbed } from "../testbed/testbed.ts";
+import { bed, done, dos, rememberEngines, unchanged, why, type Run } from "./bed.ts";
+
+const base: LayerSpec = { name: "system", bytes: 800_000, files: 20 };
+const packages: LayerSpec = { name: "packages", bytes: 4_000_000, files: 200 };
+
+const FLAG = "--preserve-digest";
+const NOTE = "no manifest digest can be preserved";
+
+let containerd: Testbed;
+let folder: string;
+const at = (name: string): string => join(folder, name);
+
+beforeAll(async () => {
+  if (why) return;
+  containerd = await startTestbed({ near: { kind: "28.5-containerd" }, far: { kind: "26.1-containerd" } });
+  folder = mkdtempSync(join(tmpdir(), "dos-preserve-"));
+});
+
+afterAll(async () => {
+  await containerd?.[Symbol.asyncDispose]();
+  if (!why) rmSync(folder, { recursive: true });
+});
+
+/** On a containerd store an image of one platform is called after its manifest. */
+async function idOf(engine: Engine, image: string): Promise<string> {
+  return (await engine.docker("image", "inspect", "--format", "{{.Id}}", image)).stdout;
+}
+
+async function runsOn(engine: Engine, image: string): Promise<void> {
+  expect((await engine.docker("run", "--rm", image)).stdout).toBe(image.replace(":", " "));
+}
+
+/** The digest of the only manifest in a layout. */
+function inLayout(path: string): string | undefined {
+  const { manifests } = JSON.parse(readFileSync(join(path, "index.json"), "utf8")) as {
+    manifests: { digest: string }[];
+  };
+  return manifests[0]?.digest;
+}
+
+async function push(image: string, ...options: string[]): Promise<Run> {
+  return await dos(["push", ...options, image, "ssh", "far", "docker-over-ssh", "pull", image], { on: containerd });
+}
+
+describe.skipIf(why)(`--preserve-digest from a containerd store ${why ?? ""}`, () => {
+  let source: string;
+
+  // v2 is at the far side afterwards, under its name, and with one layer in other bytes: it was put together of v1's files.
+  beforeAll(async () => {
+    if (why) return;
+    const { near } = containerd;
+    await buildImage(near, "kept:v1", [base, packages]);
+    expect(await push("kept:v1")).toEqual(done);
+    source = await buildImage(near, "kept:v2", [base, { ...packages, changedFiles: 3 }]);
+    expect(await push("kept:v2")).toEqual(done);
+  });
+
+  test("without it, the image has a manifest of its own there", async () => {
+    expect(await idOf(containerd.near, "kept:v2")).toBe(source);
+    expect(await idOf(containerd.far, "kept:v2")).not.toBe(source);
+  });
+
+  test("an engine's own pull, which does not fetch such a layer, is refused, and nothing changes", async () => {
+    const changes = await rememberEngines(containerd.near, containerd.far);
+    const line = ["push", "kept:v2", "ssh", "far", `docker-over-ssh pull --via pull ${FLAG} kept:v2`];
+    const run = await dos(line, { on: containerd });
+    expect(run).toMatchObject({ exitCode: 12, stdout: "" });
+    expect(run.stderr).toContain("it holds some of the layers under other digests");
+    expect(await changes()).toEqual(unchanged(2));
+  });
+
+  test("to another one, which has the layers in other bytes: the manifest is the source's, and only those are sent", async () => {
+    const changes = await rememberEngines(containerd.near);
+    const run = await push("kept:v2", FLAG, "--verbose");
+    expect(run).toEqual(done);
+    expect(run.stderr).not.toContain(NOTE);
+    expect(run.stderr).toContain("offering 2 of 4 layers");
+    expect(await idOf(containerd.far, "kept:v2")).toBe(source);
+    await runsOn(containerd.far, "kept:v2");
+    expect(await changes()).toEqual(unchanged(1));
+    const again = await push("kept:v2", FLAG);
+    expect(again.stderr).toContain("for 0 layers");
+  });
+
+  test("to a layout and a layout's tar, and from there to an engine that has the image in other bytes", async () => {
+    const [layout, archive] = [`oci:${at("layout")}`, `oci-archive:${at("archive.tar")}`];
+    for (const to of [layout, archive]) {
+      const pull = ["pull", FLAG, "--to", to, "kept:v2", "docker-over-ssh", "push", "kept:v2"];
+      expect(await dos(pull, { on: containerd })).toEqual(done);
+    }
+    expect(inLayout(at("layout"))).toBe(source);
+    await containerd.far.docker("rmi", "kept:v2");
+    expect(await push("kept:v2")).toEqual(done);
+    expect(await idOf(containerd.far, "kept:v2")).not.toBe(source);
+    const fromArchive = ["push", archive, "ssh", "far", `docker-over-ssh pull ${FLAG} kept:v2`];
+    expect(await dos(fromArchive, { on: containerd })).toEqual(done);
+    expect(await idOf(containerd.far, "kept:v2")).toBe(source);
+  });
+
+  test("with nothing but an engine at the far end, both ways", async () => {
+    await containerd.far.docker("rmi", "kept:v1", "kept:v2");
+    const far = ["ssh", "far", "docker", "system", "dial-stdio"];
+    expect(await dos(["push", FLAG, "kept:v2", ...far], { on: containerd })).toEqual(done);
+    expect(await idOf(containerd.far, "kept:v2")).toBe(source);
+    await runsOn(containerd.far, "kept:v2");
+    expect(await dos(["pull", FLAG, "--to", `oci:${at("pulled")}`, "kept:v2", ...far], { on: containerd })).toEqual(
+      done,
+    );
+    expect(inLayout(at("pulled"))).toBe(source);
+  });
+
+  test("where one side keeps no manifests, that is said once, and the image is as without it", async () => {
+    const [{ host }, { near }] = [bed.near, containerd];
+    const to = ["push", FLAG, "kept:v2", "docker-over-ssh", "pull", "-H", host, "kept:v2"];
+    const from = ["push", FLAG, "-H", host, "kept:v2", "docker-over-ssh", "pull", FLAG, "-H", near.host, "kept:v2"];
+    for (const [args, whose] of [
+      [to, host],
+      [from, "where the image comes from"],
+    ] as const) {
+      const run = await dos(args, { on: containerd });
+      expect(run).toEqual(done);
+      expect(run.stderr.split(NOTE)).toHaveLength(2);
+      expect(run.stderr).toContain(whose);
+    }
+    await runsOn(bed.near, "kept:v2");
+    await bed.near.docker("rmi", "kept:v2");
+  });
+});
