@@ -1,5 +1,5 @@
 import { digestOf } from "../../src/image/digest.ts";
-import { MEDIA_TYPE, writeManifest } from "../../src/image/manifest.ts";
+import { asWritten, MEDIA_TYPE, writeManifest } from "../../src/image/manifest.ts";
 import type { Image } from "../matrix/case-image.ts";
 import { blobEntries, gzipped, index, LAYOUT, ociBlobs, type TestImage } from "../unit/image/archive/make-image.ts";
 import type { TestEntry } from "../unit/image/archive/make-tar.ts";
@@ -23,8 +23,8 @@ export function attestedLayout(
 ): TestEntry[] {
   const variants = Object.entries(images).map(([platform, image]) => {
     const [os, architecture] = platform.split("/");
-    const { blobs, manifest } = ociBlobs(image, gzipped);
-    const entry = { ...manifest.descriptor, platform: { os, architecture } };
+    const { blobs, descriptor } = asBuildx(image);
+    const entry = { ...descriptor, platform: { os, architecture } };
     return [{ blobs, entry }, attestationOf(entry.digest)].map((one) =>
       absent.includes(platform) ? { ...one, blobs: [] } : one,
     );
@@ -40,6 +40,14 @@ export function attestedLayout(
   };
   const descriptor = { mediaType: MEDIA_TYPE.ociIndex, digest: digestOf(nested), size: nested.length, annotations };
   return [...blobEntries([nested, ...all.flatMap(({ blobs }) => blobs)]), index([descriptor]), LAYOUT];
+}
+
+/** The blobs of one of them. Its manifest is not written as this program would. */
+export function asBuildx(image: TestImage) {
+  const { blobs, manifest } = ociBlobs(image, gzipped);
+  const bytes = Buffer.from(JSON.stringify(JSON.parse(manifest.bytes.toString()), null, 2));
+  const { descriptor } = asWritten({ mediaType: manifest.descriptor.mediaType, bytes });
+  return { blobs: [...blobs.filter((blob) => blob !== manifest.bytes), bytes], descriptor };
 }
 
 function attestationOf(digest: string) {

@@ -1,7 +1,8 @@
 import { join } from "node:path";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Index } from "../../src/image/manifest.ts";
 import { caseImages } from "../matrix/case-image.ts";
 import type { Engine } from "../testbed/engine.ts";
 import { startTestbed } from "../testbed/start.ts";
@@ -9,7 +10,7 @@ import type { Testbed } from "../testbed/testbed.ts";
 import { configFor, type TestImage } from "../unit/image/archive/make-image.ts";
 import { look, whole, writeTar } from "../unit/places/images.ts";
 import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
-import { asTest, attestedLayout } from "./layouts.ts";
+import { asBuildx, asTest, attestedLayout } from "./layouts.ts";
 
 /** The platform that runs here, and one that does not. */
 const [RUNS, OTHER] = process.arch === "arm64" ? (["arm64", "amd64"] as const) : (["amd64", "arm64"] as const);
@@ -93,6 +94,14 @@ describe.skipIf(why).each([
     const path = at(name.replace(":", "-"));
     expect(await send(name, ["--to", `oci:${path}`])).toEqual(done);
     expect(await look("oci", path, name)).toEqual(whole(runs));
+  });
+
+  test("--preserve-digest: the manifest that arrives is that variant's, byte for byte", async () => {
+    const { name, runs } = image;
+    const path = at(`kept-${version}`);
+    expect(await send(name, ["--preserve-digest", "--to", `oci:${path}`])).toEqual(done);
+    const index = JSON.parse(readFileSync(join(path, "index.json"), "utf8")) as Index;
+    expect(index.manifests[0]?.digest).toBe(asBuildx(runs).descriptor.digest);
   });
 
   test.runIf(version === "28.5")(
