@@ -31,15 +31,18 @@ const releases = {
 export async function enginePath(kind: EngineKind): Promise<string> {
   const version = kind.replace("-containerd", "") as "host" | keyof typeof releases;
   if (version === "host" || (await hostVersion()).startsWith(`${version}.`)) return systemPath();
-  const folder = join(cacheFolder, `engine-${version}`);
-  if (!existsSync(folder)) {
-    await exclusively(`engine-${version}`, async () => {
-      if (!existsSync(folder)) await download(version, folder);
-    });
-  }
+  const { suite, packages } = releases[version];
+  const finish = version === "podman" ? wrapPodman : addLibrary;
+  const folder = await unpackPackages(`engine-${version}`, { suite, packages, finish });
   return version === "podman"
     ? `${folder}/bin:${systemPath()}`
     : `${folder}/usr/sbin:${folder}/usr/bin:${systemPath()}`;
+}
+
+/** @returns the folder with the plugin of the docker CLI that builds with BuildKit: for its `cliPluginsExtraDirs` */
+export async function buildxFolder(): Promise<string> {
+  const folder = await unpackPackages("buildx", { suite: "trixie", packages: ["docker-buildx"] });
+  return join(folder, "usr/libexec/docker/cli-plugins");
 }
 
 /** The version of the engine that the machine has, e.g. `20.10.24+dfsg1`. */
@@ -48,9 +51,29 @@ async function hostVersion(): Promise<string> {
   return /version ([^ ,]+)/.exec(stdout)?.[1] ?? "";
 }
 
-/** The programs need no later libc than Debian 12's, so they are run where they are unpacked. */
-async function download(version: keyof typeof releases, folder: string): Promise<void> {
-  const { suite, packages } = releases[version];
+interface Unpacked {
+  suite: string;
+  packages: readonly string[];
+  /** What is done to the folder before it counts. */
+  finish?: (root: string) => void | Promise<void>;
+}
+
+/**
+ * Unpacks packages of a Debian release into a folder of the cache, once for all runs. Their programs need no later libc than
+ * Debian 12's, so they are run there.
+ * @returns the folder
+ */
+async function unpackPackages(name: string, unpacked: Unpacked): Promise<string> {
+  const folder = join(cacheFolder, name);
+  if (!existsSync(folder)) {
+    await exclusively(name, async () => {
+      if (!existsSync(folder)) await download(folder, unpacked);
+    });
+  }
+  return folder;
+}
+
+async function download(folder: string, { suite, packages, finish }: Unpacked): Promise<void> {
   const { mirror, keyring } = debianSource(suite);
   const work = `${folder}.part-${process.pid}`;
   for (const sub of ["packages", "root"]) mkdirSync(join(work, sub), { recursive: true });
@@ -59,14 +82,15 @@ async function download(version: keyof typeof releases, folder: string): Promise
   const cwd = join(work, "packages");
   await run("apt-get", [...options, "download", "-qq", ...packages], { cwd });
   for (const file of readdirSync(cwd)) await run`dpkg -x ${join(cwd, file)} ${join(work, "root")}`;
-  if (version === "podman") wrapPodman(join(work, "root"));
-  else {
-    const { failed } = await run({ reject: false })`${join(work, "root/usr/sbin/dockerd")} --version`;
-    // The one library that 20.10 needs and the later ones, which the machine may have, do not.
-    if (failed) await installWithApt(["libdevmapper1.02.1"]);
-  }
+  await finish?.(join(work, "root"));
   renameSync(join(work, "root"), folder);
   await run`rm -rf ${work}`;
+}
+
+/** Installs the one library that 20.10 needs and the later ones, which the machine may have, do not. */
+async function addLibrary(root: string): Promise<void> {
+  const { failed } = await run({ reject: false })`${join(root, "usr/sbin/dockerd")} --version`;
+  if (failed) await installWithApt(["libdevmapper1.02.1"]);
 }
 
 /** In `bin/`, the programs find the libraries that were unpacked with them. Installing those could replace the machine's own. */

@@ -73,6 +73,25 @@ export function base256(size: bigint): Buffer {
   return bytes;
 }
 
+/** A file with holes, of pax's kind (GNU tar's manual, "Storing Sparse Files"): its map comes first in its content. */
+export function paxSparse(name: string, parts: { offset: number; bytes: Buffer }[], size: number): Buffer {
+  const map = [parts.length, ...parts.flatMap(({ offset, bytes }) => [offset, bytes.length])];
+  const padded = Buffer.alloc(Math.ceil((map.join("\n").length + 1) / 512) * 512);
+  padded.write(`${map.join("\n")}\n`);
+  return Buffer.concat([
+    pax({
+      "GNU.sparse.major": "1",
+      "GNU.sparse.minor": "0",
+      "GNU.sparse.name": name,
+      "GNU.sparse.realsize": `${size}`,
+    }),
+    entry({
+      name: `GNUSparseFile.0/${name}`.slice(0, 100),
+      content: Buffer.concat([padded, ...parts.map(({ bytes }) => bytes)]),
+    }),
+  ]);
+}
+
 const text = (seed: number, lines: number): Buffer =>
   Buffer.from(Array.from({ length: lines }, (_, at) => `line ${at} of ${seed}: ${at * seed}\n`).join(""));
 
@@ -152,8 +171,14 @@ export const ODD: Record<string, () => Buffer> = {
   "sparse files": () =>
     Buffer.concat([
       sparse(),
-      pax({ "GNU.sparse.major": "1", "GNU.sparse.name": "app/real", "GNU.sparse.realsize": "100000" }),
-      entry({ name: "app/GNUSparseFile.1/real", content: Buffer.concat([Buffer.from("1\n0\n512\n"), noise(3000, 3)]) }),
+      paxSparse(
+        "app/real",
+        [
+          { offset: 0, bytes: noise(3000, 3) },
+          { offset: 500_000, bytes: noise(70_000, 4) },
+        ],
+        600_000,
+      ),
       END,
     ]),
   "a sparse map without end": () => Buffer.concat([sparse().subarray(0, 1024), Buffer.alloc(100_000, 1)]),

@@ -6,14 +6,14 @@ import { BadRecipe } from "../../../src/delta/bad-recipe.ts";
 import { cut } from "../../../src/delta/cut.ts";
 import { decodeRecipe } from "../../../src/delta/decode-recipe.ts";
 import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
-import { decodeMissing, encodeMissing } from "../../../src/delta/missing.ts";
 import { Rebuild, takePieces } from "../../../src/delta/rebuild.ts";
 import type { Instruction } from "../../../src/delta/recipe.ts";
 import { SentPieces } from "../../../src/delta/sent-pieces.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { bytesOf } from "../image/archive/make-tar.ts";
-import { chopped, pseudoRandom } from "../image/archive/pseudo-random.ts";
+import { pseudoRandom } from "../image/archive/pseudo-random.ts";
 import { damaged, END, entry, madeUp, noise, ODD, streamOf } from "./odd-tars.ts";
+import { sendTar, type Harm, type SentTar } from "./send-tar.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -21,44 +21,8 @@ beforeAll(async () => {
 });
 afterAll(async () => await rm(folder, { recursive: true }));
 
-/** What the other end does to what passes. */
-interface Harm {
-  recipe?: (bytes: Buffer) => Buffer;
-  missing?: (bytes: Buffer) => Buffer;
-  pieces?: (bytes: Buffer) => Buffer;
-}
-
-/** Sends a tar to somebody who has `seeds`; both ends, in memory but for the two files. */
-async function send(
-  tar: Buffer,
-  seeds: Buffer[],
-  harm: Harm = {},
-): Promise<{ made: Buffer; sent: number; missing: Buffer }> {
-  const [from, to] = [join(folder, "from"), join(folder, "to")];
-  await writeFile(from, tar);
-  await using source = await open(from);
-  await using target = await open(to, "w");
-  const table = new SentPieces();
-  const lengths: number[] = [];
-  const pieceTold = (offset: number, length: number): void => {
-    lengths.push(length);
-    table.add(offset, length);
-  };
-  const recipe = await bytesOf(encodeRecipe(cut(streamOf([tar])), { pieces: { add: pieceTold } }));
-  const there = streamOf(chopped(harm.recipe?.(recipe) ?? recipe, 1, 5000));
-  const rebuild = await Rebuild.begin(target, decodeRecipe(there, { maxSize: 20_000_000 }));
-  for (const seed of seeds) await takePieces(streamOf(chopped(seed, 2, 200_000)), rebuild);
-  const list = encodeMissing(rebuild.missing());
-  const missing = decodeMissing(harm.missing?.(list) ?? list, table.count);
-  const pieces = await bytesOf(table.read(source, missing));
-  expect(pieces.length).toBe(missing.reduce((sum, ordinal) => sum + (lengths[ordinal] ?? 0), 0));
-  if (harm.recipe === undefined && harm.missing === undefined) expect(rebuild.left.bytes).toBe(pieces.length);
-  await rebuild.fill(streamOf(chopped(harm.pieces?.(pieces) ?? pieces, 3, 50_000)));
-  expect(rebuild.left).toEqual({ pieces: 0, bytes: 0 });
-  const made = await readFile(to);
-  expect(made.length).toBe(rebuild.size);
-  return { made, sent: pieces.length, missing: list };
-}
+const send = async (tar: Buffer, seeds: Buffer[], harm: Harm = {}): Promise<SentTar> =>
+  await sendTar(folder, tar, seeds, harm);
 
 test.each(Object.entries(ODD))("%s: sent whole, and not at all to somebody who has it", async (_name, make) => {
   const tar = make();
