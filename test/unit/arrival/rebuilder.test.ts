@@ -15,12 +15,14 @@ import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { CODECS } from "../../../src/packing/codecs.ts";
 import { PacedPacker } from "../../../src/packing/pace.ts";
-import { unpack } from "../../../src/packing/unpack.ts";
+import { BadPacking, unpack } from "../../../src/packing/unpack.ts";
 import type { CutBlob, StoredBlob } from "../../../src/registry/embedded/content.ts";
 import { KeptLayers } from "../../../src/store/kept-layers.ts";
 import { lazySpool, type LazySpool } from "../../../src/store/spool.ts";
+import { generatedTar } from "../delta/generated-tars.ts";
+import { damaged } from "../delta/odd-tars.ts";
 import { makeTar } from "../image/archive/make-tar.ts";
-import { pseudoRandomBytes } from "../image/archive/pseudo-random.ts";
+import { pseudoRandom, pseudoRandomBytes } from "../image/archive/pseudo-random.ts";
 
 const FILE = 60_000;
 let folder: string;
@@ -65,17 +67,20 @@ const seedsOf = (...tars: Buffer[]): Seeds => ({
   [Symbol.asyncDispose]: async () => {},
 });
 
+/** What is done to what passes: to either, and to both as they are packed. */
+interface Spoil {
+  recipe?: (bytes: Buffer) => Buffer;
+  pieces?: (bytes: Buffer) => Buffer | AsyncIterable<Buffer>;
+  packed?: (bytes: Buffer) => Buffer;
+}
+
 /** What has come of a layer, over a way that may change what passes. */
-async function rebuild(
-  plain: Buffer,
-  { cut }: { cut: CutBlob | undefined },
-  seeds: Seeds,
-  spoil: { recipe?: (bytes: Buffer) => Buffer; pieces?: (bytes: Buffer) => Buffer | AsyncIterable<Buffer> } = {},
-  kept?: KeptLayers,
-) {
+type Cut = { cut: CutBlob | undefined };
+async function rebuild(plain: Buffer, { cut }: Cut, seeds: Seeds, spoil: Spoil = {}, kept?: KeptLayers) {
   const details: string[] = [];
   let pieceBytes = 0;
-  const whole = async (packed: Readable | undefined) => await buffer(unpack(packed ?? Readable.from([])));
+  const whole = async (packed: Readable = Readable.from([])): Promise<Buffer> =>
+    await buffer(unpack(spoil.packed === undefined ? packed : Readable.from([spoil.packed(await buffer(packed))])));
   const rebuilder = new Rebuilder({
     client: {
       recipe: async () => {
@@ -151,6 +156,27 @@ test.each([
   expect(details.at(-1)).toContain("comes whole");
   const spool = await receiving.open();
   expect(existsSync(spool.pathFor(`${digestOf(v2).slice(7)}.made`))).toBe(false);
+});
+
+test("whatever is done to what passes, a layer is right, comes whole, or is an error; it is never wrong", async () => {
+  const random = pseudoRandom(1);
+  const outcomes = { right: 0, whole: 0, failed: 0 };
+  for (let seed = 0; seed < 90; seed += 1) {
+    const tar = generatedTar(seed, { parts: 6 });
+    const seeds = seedsOf(generatedTar(seed, { parts: 6, version: 1 }));
+    const spoil = (bytes: Buffer): Buffer => (bytes.length === 0 ? bytes : damaged(bytes, random));
+    const what = (["recipe", "pieces", "packed"] as const)[seed % 3] as keyof Spoil;
+    try {
+      const { path } = await rebuild(tar, await cutLayer(tar), seeds, { [what]: spoil });
+      outcomes[path === undefined ? "whole" : "right"] += 1;
+      if (path !== undefined) expect(readFileSync(path).equals(tar), `seed ${seed}`).toBe(true);
+    } catch (error) {
+      if (what !== "packed") throw error;
+      expect(error, `seed ${seed}`).toBeInstanceOf(BadPacking);
+      outcomes.failed += 1;
+    }
+  }
+  for (const count of Object.values(outcomes)) expect(count).toBeGreaterThan(5);
 });
 
 test("a layer that was cut off half made is continued", async () => {

@@ -102,8 +102,10 @@ test("what another library writes is understood to its end", async () => {
 });
 
 test.each<[string, (string | undefined)[]]>([
-  ["all types", ["app/a", "app/v7", "app/contiguous", "app/unknown"]],
-  ["sparse files", ["app/sparse", "app/real"]],
+  ["all types", ["app/a", "app/v7", "app/contiguous", "app/continued", "app/names", "app/unknown"]],
+  ["what gives a size and has no content", ["app/b"]],
+  ["an extension about all entries, which gives none of them a size", ["app/a", "app/b"]],
+  ["sparse files", ["app/sparse", "app/real", "app/real-0.1", "app/real-0.0"]],
   ["checksums in other ways", ["app/a", "app/b", "app/ü", "app/d", "app/e", "app/f"]],
   ["a size that is no number", [undefined]],
   ["a size of 2^53", [undefined]],

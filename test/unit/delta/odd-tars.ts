@@ -130,13 +130,23 @@ export const ODD: Record<string, () => Buffer> = {
       entry({ name: "app/block", type: "4" }),
       entry({ name: "app/fifo", type: "6" }),
       entry({ name: "app/contiguous", type: "7", content: text(3, 50) }),
+      entry({ name: "a label", type: "V" }),
+      entry({ name: "app/continued", type: "M", content: text(4, 50) }),
+      entry({ name: "app/names", type: "D", content: text(4, 50) }),
       entry({ name: "app/unknown", type: "Z", content: text(4, 50) }),
       END,
     ]),
-  "a link that gives a size and has no content": () =>
+  "what gives a size and has no content": () =>
     Buffer.concat([
-      entry({ name: "app/link", type: "1", link: "app/a", size: "00000010000\0" }),
+      ...[..."123456"].map((type) => entry({ name: `app/${type}`, type, link: "app/a", size: "00000010000\0" })),
       entry({ name: "app/b", content: text(5, 40) }),
+      END,
+    ]),
+  "an extension about all entries, which gives none of them a size": () =>
+    Buffer.concat([
+      pax({ size: "3", path: "app/all" }, "g"),
+      entry({ name: "app/a", content: text(5, 40) }),
+      entry({ name: "app/b", content: text(6, 40) }),
       END,
     ]),
   "pax, long names, prefixes, GNU's names": () =>
@@ -179,6 +189,11 @@ export const ODD: Record<string, () => Buffer> = {
         ],
         600_000,
       ),
+      // Of the two kinds that went before, which have the map in the extension.
+      pax({ "GNU.sparse.name": "app/real-0.1", "GNU.sparse.map": "0,1000,9000,1000" }),
+      entry({ name: "app/GNUSparseFile.1/real", content: noise(2000, 5) }),
+      pax({ "GNU.sparse.numblocks": "1", "GNU.sparse.offset": "9000", "GNU.sparse.numbytes": "1000" }),
+      entry({ name: "app/real-0.0", content: noise(1000, 6) }),
       END,
     ]),
   "a sparse map without end": () => Buffer.concat([sparse().subarray(0, 1024), Buffer.alloc(100_000, 1)]),
