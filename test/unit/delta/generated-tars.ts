@@ -106,7 +106,7 @@ function part(seed: number, mtime: number): Buffer {
   const random = pseudoRandom(seed);
   const size = below(random, oneOf(random, [1, 40, 513, 5000, 5000, 5000, 70_000, 200_000]));
   const common = { name: `app/${seed % 5}/${seed}`, content: noise(size, seed), mtime };
-  return oneOf(random, random() < 0.02 ? BROKEN : KINDS)(random, common);
+  return oneOf(random, random() < 0.01 ? BROKEN : KINDS)(random, common);
 }
 
 function end(random: Random): Buffer {

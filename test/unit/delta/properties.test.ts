@@ -33,7 +33,7 @@ function seedsFor(tar: Buffer, seed: number, random: () => number): Buffer[] {
 
 test("whatever is there already, a tar is made to the byte, and of what it has itself nothing is sent", async () => {
   const random = pseudoRandom(1);
-  for (let seed = 0; seed < 120; seed += 1) {
+  for (let seed = 0; seed < 80; seed += 1) {
     const whole = generatedTar(seed);
     const tar = random() < 0.2 ? whole.subarray(0, random() * whole.length) : whole;
     const seeds = seedsFor(tar, seed, random);
@@ -60,8 +60,9 @@ test("the segments are the bytes, and the same however these come", async () => 
     const all = Buffer.concat(segments.map(({ bytes }) => bytes));
     return [all, segments.map(({ bytes, ...rest }) => ({ ...rest, length: bytes.length }))];
   };
-  for (let seed = 0; seed < 50; seed += 1) {
-    const tar = generatedTar(seed);
+  for (let seed = 0; seed < 40; seed += 1) {
+    // More than is cut at a time, now and then.
+    const tar = seed % 8 === 0 ? generatedTar(seed, { parts: 150 }) : generatedTar(seed);
     const [bytes, segments] = await told([tar]);
     expect(bytes.equals(tar), `seed ${seed}`).toBe(true);
     const [again, same] = await told(chopped(tar, seed, seed % 2 === 0 ? 700 : 70_000));
