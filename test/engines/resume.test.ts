@@ -12,8 +12,10 @@ const MB = 1_000_000;
 const IMAGE = "resumed:v1";
 /** Whole layers: of one that is made of pieces, its file's size does not tell what has come. */
 const TO_FAR = ["push", "--no-delta", IMAGE, "ssh", "far", `docker-over-ssh pull ${IMAGE}`];
-/** Of each of the two transfers: twenty points in all. */
-const KILLS = 10;
+/** Of each of the two transfers: either side by turns, from the first bytes to the last, as far apart as what still comes allows. */
+const KILLS = 20;
+/** Bytes before the layer's end at which it is killed for the last time. */
+const LAST = 100_000;
 /** Bytes that have arrived, and may have to come again. */
 const LOSS = 8 * MB;
 /** Bytes that a run costs besides: ssh, handshakes, the small layers, which may come last. */
@@ -29,8 +31,8 @@ interface Row {
 let containerd: Testbed;
 const rows: [string, Row][] = [
   // More than a graph driver is let push: it is read out of `docker save`, and packed while it passes.
-  ["a classic store, of what is packed on the way", { on: () => bed, size: 66 * MB }],
-  ["a containerd store, of what the engine pushes", { on: () => containerd, size: 40 * MB }],
+  ["a classic store, of what is packed on the way", { on: () => bed, size: 96 * MB }],
+  ["a containerd store, of what the engine pushes", { on: () => containerd, size: 50 * MB }],
 ];
 
 beforeAll(async () => {
@@ -118,15 +120,21 @@ describe.skipIf(why).each(rows)(`a layer on its way into %s ${why ?? ""}`, (_, {
     const on = of();
     await on.limitRate(SLOW);
     const lost: number[] = [];
-    while (lost.length < KILLS && arrived(on) < size - MB) {
+    /** Bytes that arrive although the sender is killed: they are in ssh, in TCP, or being unpacked. */
+    let underway = 0;
+    while (lost.length < KILLS && arrived(on) < size - LAST) {
       const before = arrived(on);
+      const killsLeft = KILLS - lost.length;
+      const rest = size - LAST - before - underway * Math.floor((killsLeft - 1) / 2);
       const wire = await on.countWire();
       const run = startDos(TO_FAR, { on });
-      await untilArrived(on, before + (size - before) / (KILLS + 1 - lost.length), run);
+      await untilArrived(on, before === 0 ? 1 : before + Math.max(1, rest / killsLeft), run);
+      const point = arrived(on);
       if (lost.length % 2 === 0) for (const pid of await receivers(on)) process.kill(pid, "SIGKILL");
       else run.kill("SIGKILL");
       expect((await run).exitCode).not.toBe(0);
       await untilNobodyReceives(on);
+      underway = Math.max(underway, arrived(on) - point);
       lost.push((await wire()).toFar - (arrived(on) - before));
     }
     expect(lost.length).toBe(KILLS);
