@@ -111,7 +111,7 @@ async function formsOf(tar: Buffer): Promise<string[]> {
   const parser = extract();
   parser.end(tar);
   for await (const entry of parser) {
-    const { name, type = "none", mode = 0, size, pax } = entry.header;
+    const { name, type, mode, size, pax } = entry.header;
     forms.push(type, ...Object.keys(pax ?? {}));
     if (name.endsWith("/.wh..wh..opq")) forms.push("an opaque folder");
     else if (name.includes("/.wh.")) forms.push("a whiteout");
@@ -131,8 +131,19 @@ async function formsOfAll(layers: Layer[]): Promise<string[]> {
 }
 
 const EVERYWHERE = [
-  ...["file", "directory", "link", "symlink", "fifo", "character-device", "SCHILY.xattr.security.capability"],
-  ...["a whiteout", "a long name", "another alphabet", "a name that is not UTF-8", "setuid", "an empty file"],
+  "file",
+  "directory",
+  "link",
+  "symlink",
+  "fifo",
+  "character-device",
+  "SCHILY.xattr.security.capability",
+  "a whiteout",
+  "a long name",
+  "another alphabet",
+  "a name that is not UTF-8",
+  "setuid",
+  "an empty file",
 ];
 
 /** Sends a layer to somebody who has `seeds`, and sees that it comes out right. @returns bytes of pieces that were sent */

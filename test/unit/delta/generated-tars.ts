@@ -4,7 +4,8 @@ import { base256, END, entry, longName, noise, pax, paxSparse, type Entry } from
 type Random = () => number;
 
 const below = (random: Random, limit: number): number => Math.floor(random() * limit);
-const oneOf = <T>(random: Random, all: readonly T[]): T => all[below(random, all.length)] as T;
+/** Of an array, or of a string's characters. */
+const oneOf = <T>(random: Random, all: ArrayLike<T>): T => all[below(random, all.length)] as T;
 
 /** What may stand in a tar, one after the other: the same for the same seed, but for the time. */
 const KINDS: ((random: Random, common: Entry) => Buffer)[] = [
@@ -14,10 +15,10 @@ const KINDS: ((random: Random, common: Entry) => Buffer)[] = [
   (random, common) => entry({ ...common, padding: below(random, 256) }),
   // All types that are known, and some that are not; also those without content, and with a size all the same.
   (random, common) =>
-    entry({ ...common, type: oneOf(random, [..."\x007ADMNVZ", "\xFF"]), magic: oneOf(random, ["", "ustar  \0"]) }),
+    entry({ ...common, type: oneOf(random, "\x007ADMNVZ\xFF"), magic: oneOf(random, ["", "ustar  \0"]) }),
   (random, { content: _none, ...common }) =>
-    entry({ ...common, type: oneOf(random, [..."123456"]), link: "app/0", size: octal(below(random, 5000)) }),
-  (random, { content: _none, ...common }) => entry({ ...common, type: oneOf(random, [..."V123456"]), link: "app/0" }),
+    entry({ ...common, type: oneOf(random, "123456"), link: "app/0", size: octal(below(random, 5000)) }),
+  (random, { content: _none, ...common }) => entry({ ...common, type: oneOf(random, "V123456"), link: "app/0" }),
   // Names and links that are too long for a header.
   (random, common) => {
     const path = `${common.name}/${"deep/".repeat(1 + below(random, 80))}file`;
@@ -78,7 +79,7 @@ const BROKEN: ((random: Random, common: Entry) => Buffer)[] = [
   (random, common) => entry({ ...common, size: base256(2n ** BigInt(30 + below(random, 34))) }),
   (_random, common) => entry({ ...common, size: "77777777777\0" }),
   (_random, common) => Buffer.concat([pax({ size: "9".repeat(15) }), entry(common)]),
-  (random) => entry({ name: "x", type: oneOf(random, [..."xgLK"]), size: "77777777777\0" }),
+  (random) => entry({ name: "x", type: oneOf(random, "xgLK"), size: "77777777777\0" }),
   (random) => noise(1 + below(random, 3000), below(random, 1000)),
 ];
 

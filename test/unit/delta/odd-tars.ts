@@ -138,7 +138,9 @@ export const ODD: Record<string, () => Buffer> = {
     ]),
   "what gives a size and has no content": () =>
     Buffer.concat([
-      ...[..."123456"].map((type) => entry({ name: `app/${type}`, type, link: "app/a", size: "00000010000\0" })),
+      ...["1", "2", "3", "4", "5", "6"].map((type) =>
+        entry({ name: `app/${type}`, type, link: "app/a", size: "00000010000\0" }),
+      ),
       entry({ name: "app/b", content: text(5, 40) }),
       END,
     ]),
