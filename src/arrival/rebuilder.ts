@@ -55,8 +55,6 @@ export function rebuilding(
 
 interface Made {
   path: string;
-  /** Bytes. */
-  size: number;
   /** Bytes of it that were here. */
   found: number;
 }
@@ -69,8 +67,8 @@ export class Rebuilder implements AsyncDisposable {
   readonly #options: RebuilderOptions;
   readonly #making = new Map<Digest, Promise<Made>>();
   #last: Promise<unknown> = Promise.resolve();
-  /** The files of the layers that were made, the last one last. */
-  readonly #made: string[] = [];
+  /** The files that layers are made in, in their order. */
+  readonly #files = new Map<Digest, string>();
   /** The keys of all layers whose recipes have been read. */
   readonly #keys: KeyFilter[] = [];
   readonly #leaving = new AbortController();
@@ -107,12 +105,12 @@ export class Rebuilder implements AsyncDisposable {
         signal: this.#signal,
       });
       this.#bytesFound += found;
-      this.#made.push(path);
       return path;
     } catch (error) {
       if (!(error instanceof BadRecipe || error instanceof InvalidImage)) throw error;
-      const spool = await this.#options.spool.open();
-      await rm(spool.pathFor(fileName(diffId)), { force: true });
+      const path = this.#files.get(diffId);
+      if (path !== undefined) await rm(path, { force: true });
+      this.#files.delete(diffId);
       onDetail(`layer ${nameOf(diffId)} comes whole: what was made of its pieces is wrong (${messageOf(error)})`);
       return undefined;
     }
@@ -133,7 +131,7 @@ export class Rebuilder implements AsyncDisposable {
     const { spool, kept } = this.#options;
     const half = await kept?.takeHalfMade(diffId);
     if (half !== undefined) return half.path;
-    const path = (await spool.open()).pathFor(fileName(diffId));
+    const path = (await spool.open()).pathFor(`${hexOf(diffId)}.made`);
     await writeFile(path, "", { mode: 0o600 });
     return path;
   }
@@ -142,8 +140,10 @@ export class Rebuilder implements AsyncDisposable {
     const { client, repository, onBytes, onDetail, limit } = this.#options;
     const signal = this.#signal;
     const path = await this.#fileFor(diffId);
+    const others = [...this.#files.values()];
+    this.#files.set(diffId, path);
     await using file = await open(path, "r+");
-    const { size: before } = await file.stat();
+    const { size: halfMade } = await file.stat();
     const keys = new KeyFilter();
     // How large it is, the sender does not know yet.
     const maxSize = Math.min(limit.left, await bytesFree(path));
@@ -154,9 +154,9 @@ export class Rebuilder implements AsyncDisposable {
       await rebuild.read;
       const wanted = rebuild.wanted;
       // What an earlier run has put in is found where it belongs, by what it is, like everything else.
-      if (before > 0) await takePieces(createReadStream(path), rebuild);
+      if (halfMade > 0) await takePieces(createReadStream(path), rebuild);
       await this.#takeWhatIsHere(rebuild, along);
-      await this.#takeWhatWasMade(rebuild);
+      await this.#takeWhatWasMade(others, rebuild);
       this.#keys.push(keys);
       const { pieces, bytes: missing } = rebuild.left;
       onDetail(`of layer ${nameOf(diffId)}, ${bytes(wanted - missing)} of ${bytes(wanted)} are in files that are here`);
@@ -164,7 +164,7 @@ export class Rebuilder implements AsyncDisposable {
         const list = encodeMissing(rebuild.missing());
         await rebuild.fill(counted(await client.pieces(repository, diffId, list, signal), onBytes));
       }
-      return { path, size: rebuild.size, found: wanted - missing };
+      return { path, found: wanted - missing };
     } finally {
       await rebuild.read.catch(() => {}); // the file is closed then
     }
@@ -216,10 +216,12 @@ export class Rebuilder implements AsyncDisposable {
   }
 
   /** `RUN chown -R` and the like make a layer of files that the one below has. */
-  async #takeWhatWasMade(rebuild: Rebuild): Promise<void> {
+  async #takeWhatWasMade(files: readonly string[], rebuild: Rebuild): Promise<void> {
     if (rebuild.missingBytes((key) => this.#keys.some((keys) => keys.mayHave(key))) < WORTH_READING) return;
-    for (const path of this.#made.toReversed()) {
-      await takePieces(createReadStream(path, { highWaterMark: 1024 * 1024 }), rebuild);
+    for (const path of files.toReversed()) {
+      // One that came out wrong goes meanwhile.
+      const tar = readable(createReadStream(path, { highWaterMark: 1024 * 1024 }), this.#signal);
+      await this.#unlessUnreadable(async () => await takePieces(tar, rebuild));
       if (rebuild.left.pieces === 0) return;
     }
   }
@@ -271,10 +273,6 @@ async function* readable<T>(source: AsyncIterable<T>, signal: AbortSignal): Asyn
 
 function nameOf(diffId: Digest): string {
   return hexOf(diffId).slice(0, 12);
-}
-
-function fileName(diffId: Digest): string {
-  return `${hexOf(diffId)}.made`;
 }
 
 async function bytesFree(path: string): Promise<number> {
