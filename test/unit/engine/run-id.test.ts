@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { expect, test } from "vitest";
 import { isRunId, lifeOf, newRunId, runsOfName, temporaryName } from "../../../src/engine/run-id.ts";
 import { parseReference } from "../../../src/image/reference.ts";
@@ -6,6 +8,25 @@ test("a run id tells whether its process is still there", () => {
   expect(lifeOf(newRunId())).toBe("alive");
   expect(lifeOf(newRunId(4242), (pid) => pid !== 4242)).toBe("dead");
 });
+
+test.skipIf(process.platform !== "linux")(
+  "a run that was killed is over, also while nobody has asked how it ended",
+  async () => {
+    // `sleep` takes the shell's place, and does not know of its child.
+    const parent = spawn("sh", ["-c", "sh -c 'read _' <&0 & echo $!; exec sleep 60 </dev/null"], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    try {
+      const [line] = (await once(parent.stdout, "data")) as [Buffer];
+      const run = newRunId(Number(line.toString()));
+      expect(lifeOf(run)).toBe("alive");
+      process.kill(Number(line.toString()), "SIGKILL");
+      await expect.poll(() => lifeOf(run)).toBe("dead");
+    } finally {
+      parent.kill("SIGKILL");
+    }
+  },
+);
 
 test("another host's run cannot be told from here", () => {
   const foreign = newRunId().replace(/^.{8}/, "00000000");
