@@ -1,6 +1,6 @@
 /**
  * How long it takes to move an image, and how many bytes, beside other ways to do it: `npm run bench`. Real engines, a real
- * ssh, an image of 1.3 GB made of Debian's and npm's packages. All of it takes hours; options.ts has the parts.
+ * ssh, an image of 1.4 GB made of Debian's and npm's packages. All of it takes hours; options.ts has the parts.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { checkTestbed } from "../test/testbed/check.ts";

@@ -17,7 +17,7 @@ export function chart(rows: Row[]): string | undefined {
     title,
     rows: measured.filter((row) => row.store === store.name && row.link === link.name && row.scenario === name),
   }));
-  const title = `Moving an image of 1.3 GB: seconds, and megabytes sent; ${link.title}, ${store.name}`;
+  const title = `Moving an image of 1.4 GB: seconds, and megabytes sent; ${link.title}, ${store.name}`;
   return svg(
     title,
     groups.filter(({ rows }) => rows.length > 0),

@@ -26,7 +26,7 @@ export async function surroundings(before?: Surroundings): Promise<Surroundings>
     cores: cpus().length,
     processor: cpus()[0]?.model ?? "?",
     memoryGB: Math.round(totalmem() / 1e9),
-    kernel: release(),
+    kernel: release().replace(/-.*/, ""),
     node: process.version,
     ssh: ssh.split(",")[0] ?? "",
     zstd: /v[\d.]+/.exec(zstd)?.[0] ?? "",
