@@ -1,4 +1,6 @@
-import { hearLayers, parseAbout, parseOffer, shareProgress, type About, type Result } from "./conversation.ts";
+import { hearLayers } from "./conversation/hear-layers.ts";
+import { parseAbout, parseOffer, type About, type Result } from "./conversation/messages.ts";
+import { shareProgress } from "./conversation/share-progress.ts";
 import type { Obtained, Wish } from "./arrival/arrival.ts";
 import type { Via } from "./arrival/engine-target.ts";
 import type { Target } from "./arrival/target.ts";

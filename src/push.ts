@@ -1,14 +1,14 @@
+import { manifestText } from "./conversation/fields.ts";
 import {
-  manifestText,
   parseAsk,
   parseResult,
   parseWant,
   REGISTRY_SERVICE,
-  shareProgress,
   type AnnouncedLayer,
   type Ask,
   type Result,
-} from "./conversation.ts";
+} from "./conversation/messages.ts";
+import { shareProgress } from "./conversation/share-progress.ts";
 import { manifestToKeep } from "./departure/manifest-to-keep.ts";
 import type { Source } from "./departure/source.ts";
 import { isPlatform } from "./engine/platform.ts";

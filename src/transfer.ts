@@ -1,4 +1,4 @@
-import type { Result } from "./conversation.ts";
+import type { Result } from "./conversation/messages.ts";
 import { EngineError } from "./engine/engine.ts";
 import { InvalidImage } from "./image/manifest.ts";
 import { bytes, duration, plural } from "./output/describe.ts";

@@ -1,4 +1,5 @@
-import type { About, Announcements, Offer, Want } from "../conversation.ts";
+import type { Announcements } from "../conversation/hear-layers.ts";
+import type { About, Offer, Want } from "../conversation/messages.ts";
 import type { Engine, EngineInfo } from "../engine/engine.ts";
 import type { Digest } from "../image/digest.ts";
 import type { RunId } from "../engine/run-id.ts";

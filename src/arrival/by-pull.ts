@@ -1,4 +1,4 @@
-import { REGISTRY_SERVICE } from "../conversation.ts";
+import { REGISTRY_SERVICE } from "../conversation/messages.ts";
 import { EngineError, type Engine, type EngineInfo } from "../engine/engine.ts";
 import { LayerProgress } from "../engine/layer-progress.ts";
 import { forgetName } from "../engine/temporary-name.ts";

@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { AnnouncedLayer } from "../conversation.ts";
+import type { AnnouncedLayer } from "../conversation/messages.ts";
 import { checkLayer } from "../image/archive/check-layer.ts";
 import type { SizeLimit } from "../image/archive/prove.ts";
 import type { LayerToStream } from "../image/archive/write-docker-archive.ts";

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import type { AnnouncedLayer } from "../conversation.ts";
+import type { AnnouncedLayer } from "../conversation/messages.ts";
 import { refuseOtherType } from "../image/archive/compression.ts";
 import { refuseUnknownPacking } from "../image/archive/decode-layer.ts";
 import type { Digest } from "../image/digest.ts";

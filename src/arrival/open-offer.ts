@@ -1,4 +1,4 @@
-import type { Offer } from "../conversation.ts";
+import type { Offer } from "../conversation/messages.ts";
 import { isPlatform } from "../engine/platform.ts";
 import { refuseOtherType } from "../image/archive/compression.ts";
 import { InvalidImage, MAX_CONFIG, parseConfig, type SentManifest } from "../image/manifest.ts";

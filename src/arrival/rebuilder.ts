@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { open, rm, statfs, writeFile } from "node:fs/promises";
 import { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { AnnouncedLayer } from "../conversation.ts";
+import type { AnnouncedLayer } from "../conversation/messages.ts";
 import { BadRecipe } from "../delta/bad-recipe.ts";
 import { decodeRecipe } from "../delta/decode-recipe.ts";
 import { KeyFilter } from "../delta/key-filter.ts";

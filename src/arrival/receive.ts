@@ -1,4 +1,4 @@
-import { REGISTRY_SERVICE, type AnnouncedLayer, type Offer } from "../conversation.ts";
+import { REGISTRY_SERVICE, type AnnouncedLayer, type Offer } from "../conversation/messages.ts";
 import { sizeLimit } from "../image/archive/prove.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Manifest } from "../image/manifest.ts";

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import type { AnnouncedLayer, Offer, Want } from "../conversation.ts";
+import type { AnnouncedLayer, Offer, Want } from "../conversation/messages.ts";
 import type { Engine, EngineInfo, ImageInfo } from "../engine/engine.ts";
 import { TEMPORARY_PATH, type RunId } from "../engine/run-id.ts";
 import type { Digest } from "../image/digest.ts";

@@ -1,4 +1,4 @@
-import type { Offer } from "../conversation.ts";
+import type { Offer } from "../conversation/messages.ts";
 import type { RegistryContent } from "../registry/embedded/content.ts";
 import { enginePush } from "../registry/embedded/engine-push.ts";
 import { KeptPush } from "../registry/embedded/kept-push.ts";

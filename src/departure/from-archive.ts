@@ -1,7 +1,7 @@
 import { createReadStream, createWriteStream } from "node:fs";
 import { addAbortSignal, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { Offer } from "../conversation.ts";
+import type { Offer } from "../conversation/messages.ts";
 import { decodeLayer } from "../image/archive/decode-layer.ts";
 import type { ArchivedImage, ArchivedLayer } from "../image/archive/image-archive.ts";
 import { passOn, proof } from "../image/archive/prove.ts";

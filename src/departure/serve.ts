@@ -1,4 +1,4 @@
-import type { Offer } from "../conversation.ts";
+import type { Offer } from "../conversation/messages.ts";
 import { temporaryName } from "../engine/run-id.ts";
 import { spoolParent } from "../engine/spool-folder.ts";
 import type { Digest } from "../image/digest.ts";

@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import type { AnnouncedLayer, Offer } from "../conversation.ts";
+import type { AnnouncedLayer, Offer } from "../conversation/messages.ts";
 import { decodeLayer } from "../image/archive/decode-layer.ts";
 import { hasZstd } from "../image/archive/zstd-frames.ts";
 import { digestOf, type Digest } from "../image/digest.ts";

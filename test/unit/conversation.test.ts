@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
+import { manifestText } from "../../src/conversation/fields.ts";
 import {
-  manifestText,
   parseAbout,
   parseAsk,
   parseLayer,
   parseOffer,
   parseResult,
   parseWant,
-} from "../../src/conversation.ts";
+} from "../../src/conversation/messages.ts";
 import { newRunId } from "../../src/engine/run-id.ts";
 import { MEDIA_TYPE, parseSentManifest } from "../../src/image/manifest.ts";
 

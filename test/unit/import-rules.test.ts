@@ -13,9 +13,10 @@ const ROOMS: Record<string, string[]> = {
   engine: ["streams", "output", "image"],
   registry: ["streams", "output", "image", "engine", "packing"],
   store: ["streams", "output", "image", "engine", "packing"],
+  conversation: ["engine", "image", "output", "packing", "stdio-tunnel", "streams"],
   // Chapters of push.ts and pull.ts, not rooms below them: they wire the others.
-  departure: ["conversation.ts", "delta", "engine", "image", "output", "packing", "registry", "store", "streams"],
-  arrival: ["conversation.ts", "delta", "engine", "image", "output", "registry", "stdio-tunnel", "store", "streams"],
+  departure: ["conversation", "delta", "engine", "image", "output", "packing", "registry", "store", "streams"],
+  arrival: ["conversation", "delta", "engine", "image", "output", "registry", "stdio-tunnel", "store", "streams"],
   // Above them: it runs either of them, or both.
   far: "arrival departure engine image output packing stdio-tunnel streams places.ts pull.ts push.ts transfer.ts version.ts".split(
     " ",

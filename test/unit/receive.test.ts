@@ -1,6 +1,8 @@
 import { once } from "node:events";
 import { beforeEach, describe, expect, test } from "vitest";
-import { hearLayers, manifestText, parseAsk, type Ask } from "../../src/conversation.ts";
+import { manifestText } from "../../src/conversation/fields.ts";
+import { hearLayers } from "../../src/conversation/hear-layers.ts";
+import { parseAsk, type Ask } from "../../src/conversation/messages.ts";
 import type { Arrival } from "../../src/arrival/arrival.ts";
 import type { Target } from "../../src/arrival/target.ts";
 import { digestOf } from "../../src/image/digest.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parseAbout, type About } from "../../src/conversation.ts";
+import { parseAbout, type About } from "../../src/conversation/messages.ts";
 import { NOTHING, type DepartureOptions, type FoundImage } from "../../src/departure/departure.ts";
 import type { Source } from "../../src/departure/source.ts";
 import { newRunId } from "../../src/engine/run-id.ts";

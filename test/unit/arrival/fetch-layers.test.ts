@@ -8,7 +8,7 @@ import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { FetchOptions } from "../../../src/arrival/coming-layer.ts";
 import { fetchLayers, streamLayers } from "../../../src/arrival/fetch-layers.ts";
-import type { AnnouncedLayer } from "../../../src/conversation.ts";
+import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
 import { Shelf } from "../../../src/departure/shelf.ts";
 import { newRunId } from "../../../src/engine/run-id.ts";
 import { sizeLimit } from "../../../src/image/archive/prove.ts";

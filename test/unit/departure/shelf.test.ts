@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { AnnouncedLayer } from "../../../src/conversation.ts";
+import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
 import { Shelf } from "../../../src/departure/shelf.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { asWritten, MEDIA_TYPE } from "../../../src/image/manifest.ts";
