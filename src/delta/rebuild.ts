@@ -1,11 +1,9 @@
 import type { FileHandle } from "node:fs/promises";
 import { deferred } from "../streams/deferred.ts";
 import { BadRecipe } from "./bad-recipe.ts";
-import { cut } from "./cut.ts";
-import { KeyFilter } from "./key-filter.ts";
-import { keyOf, type Key } from "./key.ts";
+import { FirstFolder } from "./first-folder.ts";
+import type { Key } from "./key.ts";
 import type { Instruction } from "./recipe.ts";
-import { isWithin, Roots } from "./roots.ts";
 import { ScatteredWrites } from "./scattered-writes.ts";
 import { BLOCK, isHeader, readPath } from "./tar-block.ts";
 import { Wanted } from "./wanted.ts";
@@ -14,7 +12,7 @@ import { Wanted } from "./wanted.ts";
 const FIRST = 8 * 1024 * 1024;
 
 /**
- * A layer's tar that is put together in a file: {@link Rebuild.begin}, then {@link takePieces} of what is there already, then
+ * A layer's tar that is put together in a file: {@link Rebuild.begin}, then `takePieces` (take-pieces.ts) of what is there already, then
  * {@link Rebuild.fill} with what is missing. That the right bytes have come is for the caller to see, by the layer's diff ID: keys
  * are short, and a hostile sender says what it likes.
  */
@@ -32,10 +30,7 @@ export class Rebuild {
   #end: { size: number; roots: string[] } | undefined;
   /** Of the file that the recipe is telling of. */
   #path: string | undefined;
-  readonly #first = new Roots();
-  #isDecided = false;
-  #firstFolder: string | undefined;
-  #outside = 0;
+  readonly #first = new FirstFolder();
 
   private constructor(writes: ScatteredWrites, recipe: AsyncIterable<readonly Instruction[]>) {
     this.#writes = writes;
@@ -47,7 +42,7 @@ export class Rebuild {
   }
 
   /**
-   * Begins to read a recipe, and writes all but the pieces. What is there already can be taken meanwhile ({@link takePiecesAlong}).
+   * Begins to read a recipe, and writes all but the pieces. What is there already can be taken meanwhile (`takePiecesAlong`).
    *
    * @param file Empty, open for writing. It stays the caller's, who closes it after the last piece is in.
    * @param recipe As `decodeRecipe` gives it.
@@ -72,12 +67,12 @@ export class Rebuild {
         else end = instruction;
       }
       await this.#writes.flush();
-      if (this.#told >= FIRST) this.#decide();
+      if (this.#told >= FIRST) this.#first.decide();
       this.#progress.resolve();
       this.#progress = deferred();
     }
     if (end === undefined) throw new BadRecipe("it has no end");
-    this.#decide();
+    this.#first.decide();
     this.#end = end;
   }
 
@@ -90,15 +85,7 @@ export class Rebuild {
   #piece(key: Key, length: number): void {
     this.#wanted.add(key, length, this.#told);
     this.#told += length;
-    if (!this.#isDecided) this.#first.add(this.#path);
-    else if (!isWithin(this.#path, this.#firstFolder)) this.#outside += length;
-  }
-
-  #decide(): void {
-    if (this.#isDecided) return;
-    this.#isDecided = true;
-    const [folder, ...others] = this.#first.list();
-    if (others.length === 0 && folder !== "/") this.#firstFolder = folder;
+    this.#first.add(this.#path, length);
   }
 
   /** Bytes of the tar, when the recipe has been read. */
@@ -122,7 +109,7 @@ export class Rebuild {
    */
   async firstFolder(): Promise<string | undefined> {
     await this.told(FIRST);
-    return this.#firstFolder;
+    return this.#first.folder;
   }
 
   /** Resolves when the recipe has told of so many bytes of the tar, or ends. */
@@ -132,7 +119,7 @@ export class Rebuild {
 
   /** Bytes of pieces that are not in {@link firstFolder}. */
   get outside(): number {
-    return this.#outside;
+    return this.#first.outside;
   }
 
   /** Bytes of different pieces that the recipe has told of. */
@@ -204,44 +191,5 @@ export class Rebuild {
     }
     if (at < missing.length) throw new BadRecipe("the pieces end before the last that was asked for");
     this.#wanted.clear();
-  }
-}
-
-/** Bytes that the recipe is to be ahead of what is taken along: versions differ, and so do the places of the same file in them. */
-const AHEAD = 16 * 1024 * 1024;
-
-/**
- * The same as {@link takePieces}, while the recipe is still being read: the tar is read behind it, for much the same files stand in
- * it in the same order. What passes before it is wanted is noted, and can be had by reading the tar again.
- */
-export async function takePiecesAlong(tar: AsyncIterable<Uint8Array>, rebuild: Rebuild): Promise<KeyFilter> {
-  const passed = new KeyFilter();
-  let at = 0;
-  for await (const batch of cut(tar)) {
-    for (const { kind, bytes } of batch) {
-      at += bytes.length;
-      if (kind !== "content") continue;
-      const key = keyOf(bytes);
-      if (!rebuild.offer(key, bytes)) passed.note(key);
-    }
-    await rebuild.flush();
-    if (rebuild.isRead && rebuild.left.pieces === 0) break;
-    await rebuild.told(at + AHEAD);
-  }
-  return passed;
-}
-
-/**
- * Cuts a tar, a layer's or a part of an image, and gives its contents to a rebuild that misses them. Returns when it is at its end,
- * or nothing is missing; then it leaves the tar's iterator.
- */
-export async function takePieces(tar: AsyncIterable<Uint8Array>, rebuild: Rebuild): Promise<void> {
-  if (rebuild.left.pieces === 0) return;
-  for await (const batch of cut(tar)) {
-    for (const { kind, bytes } of batch) {
-      if (kind === "content" && rebuild.mayWant(bytes.length)) rebuild.offer(keyOf(bytes), bytes);
-    }
-    await rebuild.flush();
-    if (rebuild.left.pieces === 0) return;
   }
 }

@@ -8,10 +8,9 @@ import type { Testbed } from "../testbed/testbed.ts";
 import { ociBlobs, gzipped, savePodman } from "../unit/image/archive/make-image.ts";
 import { layoutOf, look, whole, writeTar, writeTree } from "../unit/places/images.ts";
 import { bed, done, dos, why } from "./bed.ts";
+import { containerd } from "./containerd-pair.ts";
 import { asTest } from "./layouts.ts";
 
-/** Engines with containerd stores, which go by manifests. */
-let containerd: Testbed;
 /** The near one has Podman, and skopeo. */
 let podman: Testbed;
 let images: CaseImages;
@@ -20,7 +19,6 @@ const at = (name: string): string => join(folder, name);
 
 beforeAll(async () => {
   if (why) return;
-  containerd = await startTestbed({ near: { kind: "28.5-containerd" }, far: { kind: "26.1-containerd" } });
   podman = await startTestbed({ near: { kind: "podman" } });
   images = await caseImages("placed");
   folder = join(bed.folder, "places");
@@ -32,7 +30,6 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await containerd?.[Symbol.asyncDispose]();
   await podman?.[Symbol.asyncDispose]();
   if (!why) await rm(folder, { recursive: true });
 });

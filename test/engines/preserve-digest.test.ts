@@ -1,33 +1,16 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { buildImage, type LayerSpec } from "../testbed/build-image.ts";
 import type { Engine } from "../testbed/engine.ts";
-import { startTestbed } from "../testbed/start.ts";
-import type { Testbed } from "../testbed/testbed.ts";
 import { bed, done, dos, rememberEngines, unchanged, why, type Run } from "./bed.ts";
+import { at, containerd } from "./containerd-pair.ts";
 
 const base: LayerSpec = { name: "system", bytes: 800_000, files: 20 };
 const packages: LayerSpec = { name: "packages", bytes: 4_000_000, files: 200 };
 
 const FLAG = "--preserve-digest";
 const NOTE = "no manifest digest can be preserved";
-
-let containerd: Testbed;
-let folder: string;
-const at = (name: string): string => join(folder, name);
-
-beforeAll(async () => {
-  if (why) return;
-  containerd = await startTestbed({ near: { kind: "28.5-containerd" }, far: { kind: "26.1-containerd" } });
-  folder = mkdtempSync(join(tmpdir(), "dos-preserve-"));
-});
-
-afterAll(async () => {
-  await containerd?.[Symbol.asyncDispose]();
-  if (!why) rmSync(folder, { recursive: true });
-});
 
 /** On a containerd store an image of one platform is called after its manifest. */
 async function idOf(engine: Engine, image: string): Promise<string> {

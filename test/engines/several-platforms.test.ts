@@ -1,35 +1,17 @@
 import { join } from "node:path";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readFileSync } from "node:fs";
+import { beforeAll, describe, expect, test } from "vitest";
 import type { Index } from "../../src/image/manifest.ts";
 import { caseImages } from "../matrix/case-image.ts";
 import type { Engine } from "../testbed/engine.ts";
-import { startTestbed } from "../testbed/start.ts";
-import type { Testbed } from "../testbed/testbed.ts";
 import { configFor, type TestImage } from "../unit/image/archive/make-image.ts";
 import { look, whole, writeTar } from "../unit/places/images.ts";
 import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
+import { at, containerd } from "./containerd-pair.ts";
 import { asBuildx, asTest, attestedLayout } from "./layouts.ts";
 
 /** The platform that runs here, and one that does not. */
 const [RUNS, OTHER] = process.arch === "arm64" ? (["arm64", "amd64"] as const) : (["amd64", "arm64"] as const);
-
-/** Both sides have containerd stores, in which alone an image has several variants. */
-let containerd: Testbed;
-let folder: string;
-const at = (name: string): string => join(folder, name);
-
-beforeAll(async () => {
-  if (why) return;
-  containerd = await startTestbed({ near: { kind: "28.5-containerd" }, far: { kind: "26.1-containerd" } });
-  folder = mkdtempSync(join(tmpdir(), "dos-platforms-"));
-});
-
-afterAll(async () => {
-  await containerd?.[Symbol.asyncDispose]();
-  if (!why) rmSync(folder, { recursive: true });
-});
 
 /** What is in an index, by what runs where. */
 interface Variants {

@@ -1,0 +1,43 @@
+import { cut } from "./cut.ts";
+import { KeyFilter } from "./key-filter.ts";
+import { keyOf } from "./key.ts";
+import type { Rebuild } from "./rebuild.ts";
+
+/** Bytes that the recipe is to be ahead of what is taken along: versions differ, and so do the places of the same file in them. */
+const AHEAD = 16 * 1024 * 1024;
+
+/**
+ * The same as {@link takePieces}, while the recipe is still being read: the tar is read behind it, for much the same files stand in
+ * it in the same order. What passes before it is wanted is noted, and can be had by reading the tar again.
+ */
+export async function takePiecesAlong(tar: AsyncIterable<Uint8Array>, rebuild: Rebuild): Promise<KeyFilter> {
+  const passed = new KeyFilter();
+  let at = 0;
+  for await (const batch of cut(tar)) {
+    for (const { kind, bytes } of batch) {
+      at += bytes.length;
+      if (kind !== "content") continue;
+      const key = keyOf(bytes);
+      if (!rebuild.offer(key, bytes)) passed.note(key);
+    }
+    await rebuild.flush();
+    if (rebuild.isRead && rebuild.left.pieces === 0) break;
+    await rebuild.told(at + AHEAD);
+  }
+  return passed;
+}
+
+/**
+ * Cuts a tar, a layer's or a part of an image, and gives its contents to a rebuild that misses them. Returns when it is at its end,
+ * or nothing is missing; then it leaves the tar's iterator.
+ */
+export async function takePieces(tar: AsyncIterable<Uint8Array>, rebuild: Rebuild): Promise<void> {
+  if (rebuild.left.pieces === 0) return;
+  for await (const batch of cut(tar)) {
+    for (const { kind, bytes } of batch) {
+      if (kind === "content" && rebuild.mayWant(bytes.length)) rebuild.offer(keyOf(bytes), bytes);
+    }
+    await rebuild.flush();
+    if (rebuild.left.pieces === 0) return;
+  }
+}
