@@ -44,7 +44,7 @@ export class KeptLayers implements AsyncDisposable {
   readonly #options: KeptLayersOptions;
   readonly #limits: typeof LIMITS;
   readonly #taken = new Map<Digest, ArrivingFile>();
-  /** What was asked after. */
+  /** What was asked after, or taken. */
   readonly #asked = new Set<Digest>();
   /** Bytes that this run's files may come to have. */
   #promised = 0;
@@ -79,6 +79,7 @@ export class KeptLayers implements AsyncDisposable {
 
   async #take(digest: Digest, size: number): Promise<ArrivingFile | undefined> {
     if (this.#taken.has(digest) || !(await this.#isOpen())) return undefined;
+    this.#asked.add(digest);
     try {
       const file = (await this.#takeOver(digest, size)) ?? (await ArrivingFile.create(this.#ownPath(digest)));
       this.#taken.set(digest, file);
@@ -177,10 +178,10 @@ export class KeptLayers implements AsyncDisposable {
     return taken;
   }
 
-  /** The longest first. */
+  /** The longest first; that of a run that was killed before any of the blob had come is empty. */
   async #filesOf(digest: Digest): Promise<KeptFile[]> {
     return (await keptFiles(this.#folder))
-      .filter((file) => file.digest === digest && file.size > 0)
+      .filter((file) => file.digest === digest)
       .toSorted((one, other) => other.size - one.size);
   }
 

@@ -47,8 +47,8 @@ afterEach(async () => {
   for (const [, { on }] of rows) {
     await on().limitRate(undefined);
     await expect.poll(async () => await receivers(on()), { timeout: 25_000 }).toEqual([]);
-    expect(filesOf(on())).toEqual([]);
     await on().far.docker("rmi", "--force", IMAGE);
+    expect(filesOf(on())).toEqual([]);
   }
 });
 

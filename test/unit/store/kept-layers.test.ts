@@ -280,3 +280,15 @@ test("what is there of a layer that has come in another way goes as well", async
   await kept.forget();
   expect(await readdir(folder)).toEqual([nameOf("other")]);
 });
+
+test("what a run that was killed before anything came has left of a blob goes with it", async () => {
+  await put(nameOf("layer", deadRun()), "");
+  await using kept = open();
+  expect(await kept.begun([digestOf("the same layer, unpacked")])).toEqual([]);
+  const file = await kept.take(blob());
+  expect(await read(file?.pass(coming("abcdefghij")) ?? coming())).toBe("abcdefghij");
+  expect(await readdir(folder)).toHaveLength(1);
+  await put(nameOf("layer", deadRun()), "");
+  await kept.forget();
+  expect(await readdir(join(folder, ".."))).toEqual([]);
+});
