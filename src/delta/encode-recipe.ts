@@ -12,6 +12,9 @@ export interface PieceListener {
   add(offset: number, length: number): void;
 }
 
+/** Bytes of the tar that a frame tells of at most, or little more: whoever reads goes on with what has been told. */
+const FRAME_SPAN = 16 * 1024 * 1024;
+
 export interface RecipeOptions {
   pieces?: PieceListener;
   /** Left out: as many as whoever reads it takes. Contents that come later are told as they are. */
@@ -28,10 +31,13 @@ export async function* encodeRecipe(
   options: RecipeOptions = {},
 ): AsyncGenerator<Buffer> {
   const encoder = new Encoder(options);
+  let told = 0;
   for await (const batch of segments) {
     for (const segment of batch) {
       encoder.add(segment);
-      if (encoder.columns.isFull) yield encoder.columns.frame();
+      if (!encoder.columns.isFull && encoder.told < told + FRAME_SPAN) continue;
+      yield encoder.columns.frame();
+      told = encoder.told;
     }
   }
   encoder.end();
@@ -59,6 +65,11 @@ class Encoder {
     if (segment.kind === "content") this.#roots.add(segment.path);
     if (segment.kind === "literal" || this.#count >= this.#maxPieces) this.#literal(segment.bytes);
     else this.#piece(segment.bytes);
+  }
+
+  /** Bytes of the tar. */
+  get told(): number {
+    return this.#offset;
   }
 
   end(): void {

@@ -14,9 +14,6 @@ import { GrowingFile } from "../streams/growing-file.ts";
 /** Bytes, stored, from which on a layer is cut: the recipe of a smaller one, and a round trip more, cost as much as it does. */
 const WORTH_IT = 512 * 1024;
 
-/** Bytes of a recipe that are packed at a time: about a frame, so that the receiver can begin while the layer is being cut. */
-const RECIPE_BLOCK = 256 * 1024;
-
 /** Cuts plain layers into pieces, of which the receiver may have some (delta/). Layer and recipe wait in files of the spool. */
 export class LayerCutter {
   readonly #spool: LazySpool;
@@ -47,7 +44,8 @@ export class LayerCutter {
     try {
       await using file = await open(path, "w", 0o600);
       onBegun({
-        recipe: () => packed(recipe.read(), { block: RECIPE_BLOCK }),
+        // Frame by frame, so that the receiver can begin while the layer is being cut.
+        recipe: () => packed(recipe.read(), { asTheyCome: true }),
         pieces: async (list) => {
           const missing = decodeMissing(await atMost(list, maxMissingBytes(pieces.count)), pieces.count);
           return packed(piecesIn(path, pieces, missing));

@@ -1,5 +1,5 @@
 import { EFFORTS, type Codec, type Effort } from "./codecs.ts";
-import { pack } from "./pack.ts";
+import { pack, type PackOptions as PackingOptions } from "./pack.ts";
 
 /** Bytes that are packed with one effort before it is judged by what it led to. */
 const TRIAL = 16 * 1024 * 1024;
@@ -19,10 +19,8 @@ export interface Packing {
   level?: number | undefined;
 }
 
-export interface PackOptions {
-  /** Bytes that are packed at a time, at most pack.ts's BLOCK, which it is when left out. */
-  block?: number;
-}
+/** See pack.ts. */
+export type PackOptions = Pick<PackingOptions, "asTheyCome">;
 
 /**
  * Packs a transfer's layers while they are read, as hard as it costs no time: harder when whoever reads them, the link, is what
@@ -42,7 +40,7 @@ export class PacedPacker {
     this.#packing = packing;
   }
 
-  async *pack(plain: AsyncIterable<Buffer>, { block }: PackOptions = {}): AsyncGenerator<Buffer> {
+  async *pack(plain: AsyncIterable<Buffer>, { asTheyCome }: PackOptions = {}): AsyncGenerator<Buffer> {
     let since = performance.now();
     const lap = (): number => {
       const before = since;
@@ -50,7 +48,7 @@ export class PacedPacker {
       return since - before;
     };
     const { codec } = this.#packing;
-    for await (const chunk of pack(this.#clocked(plain), { codec, level: () => this.#level, block })) {
+    for await (const chunk of pack(this.#clocked(plain), { codec, level: () => this.#level, asTheyCome })) {
       this.#clocks.untilPacked += lap();
       yield chunk;
       this.#clocks.link += lap();

@@ -26,8 +26,8 @@ export interface PackOptions {
   codec: Codec | undefined;
   /** Of the codec, asked for each block; undefined: it is not compressed. */
   level: () => number | undefined;
-  /** Bytes, at most {@link BLOCK}, which it is when left out. Who reads while the source still grows wants them smaller. */
-  block?: number | undefined;
+  /** Each chunk is a block, and has at most {@link BLOCK} bytes: for who reads while the source still grows. */
+  asTheyCome?: boolean | undefined;
 }
 
 /**
@@ -36,11 +36,12 @@ export interface PackOptions {
  */
 export async function* pack(
   plain: AsyncIterable<Buffer>,
-  { codec, level, block: size = BLOCK }: PackOptions,
+  { codec, level, asTheyCome = false }: PackOptions,
 ): AsyncGenerator<Buffer> {
   const suspicion = { isDense: false };
   const work = async (block: Buffer): Promise<Buffer[]> => await packBlock(block, codec, level(), suspicion);
-  for await (const packed of inOrder(blocksOf(plain, size), work, availableParallelism() + 1)) yield* packed;
+  const blocks = asTheyCome ? plain : blocksOf(plain, BLOCK);
+  for await (const packed of inOrder(blocks, work, availableParallelism() + 1)) yield* packed;
   yield header(END, 0, 0);
 }
 
