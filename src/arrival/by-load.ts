@@ -32,7 +32,7 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   const { about, engine, info, image, run, output } = options;
   const name = temporaryName(NOWHERE, image.path, [run]);
   const { configDigest } = about;
-  if (configDigest !== undefined && (await isHere(engine, configDigest, about.diffIds))) {
+  if (configDigest !== undefined && (await hasImage(engine, configDigest, about.diffIds))) {
     await options.obtain({ diffIds: [], whole: false, nothing: true, delta: false });
     await engine.tagImage(configDigest, name);
     const counts = { layersSent: 0, layersPresent: about.diffIds.length, bytesPresent: 0 };
@@ -40,20 +40,33 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   }
 
   const onDetail = (text: string): void => output.detail(text);
-  const blobsOf = async (id: string): Promise<Descriptor[] | undefined> => await learnBlobs(options, id);
+  const blobsOf = onceEach(async (id: string): Promise<Descriptor[] | undefined> => await learnBlobs(options, id));
   const store = openStore(engine, info, { platform: about.platform, path: image.path, run, blobsOf, onDetail });
   const relatives = await findRelatives(engine, about.diffIds);
   const [here, found] = await Promise.all([
     store.present(about.diffIds, relatives, about.manifest?.layers),
     // The files of an engine behind one connection would have to come over it, between all else.
-    options.delta && engine.takesManyAtOnce ? findSeeds(engine, { ...options, relatives }) : undefined,
+    options.delta && engine.takesManyAtOnce
+      ? findSeeds(engine, {
+          ...options,
+          diffIds: about.diffIds,
+          relatives,
+          ...(info.store === "containerd" && { blobsOf }),
+        })
+      : undefined,
   ]);
   await using seeds = found;
-  output.detail(`${here.length} of ${about.diffIds.length} layers are there already`);
+  const stored =
+    store.takes === "files" ? await store.alsoStored(about.diffIds, here, relatives, about.manifest?.layers) : [];
+  const above = new Set(stored.map(({ diffId }) => diffId));
+  const isHere = about.diffIds.map((diffId, index) => index < here.length || above.has(diffId));
+  const count = isHere.filter(Boolean).length;
+  output.detail(`${count} of ${isHere.length} layers are there already`);
 
   let loaded: Loaded;
   try {
-    loaded = await load(store, { here, seeds }, name, options);
+    const wanted = about.diffIds.filter((_, index) => isHere[index] === false);
+    loaded = await load(store, { here, stored, wanted, seeds }, name, options);
   } catch (error) {
     await forgetName(engine, name);
     if (!(error instanceof EngineError)) throw error;
@@ -66,7 +79,7 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   const { id, manifest, bytesFound } = loaded;
   const counts = countLayers(
     manifest.layers.map(({ size }) => size),
-    manifest.layers.map((_, index) => index >= here.length),
+    isHere.map((one) => !one),
   );
   return arrivalOf(engine, { name, id, ...counts, bytesFound });
 }
@@ -78,15 +91,24 @@ interface Loaded {
   bytesFound: number;
 }
 
+interface AtHand {
+  /** The lowest layers. */
+  here: readonly LayerHere[];
+  /** Others, not on that stack. */
+  stored: readonly LayerHere[];
+  /** The rest, bottom first. */
+  wanted: readonly Digest[];
+  seeds: Seeds | undefined;
+}
+
 /** Puts the image in while its layers come, proven on the way: an archive with one that is not right breaks off before its end. */
 async function load(
   store: TargetStore,
-  { here, seeds }: { here: readonly LayerHere[]; seeds: Seeds | undefined },
+  { here, stored, wanted, seeds }: AtHand,
   name: string,
   options: EngineArrivalOptions,
 ): Promise<Loaded> {
   const { about, env, run, output, signal, kept, onProgress } = options;
-  const wanted = about.diffIds.slice(here.length);
   using incoming = await ask(options, wanted, seeds !== undefined);
   const config = async (): Promise<Buffer> => {
     const opened = await incoming.opened();
@@ -96,7 +118,7 @@ async function load(
   };
   const over = new AbortController();
   const { platform, diffIds, manifest } = about;
-  const delivery = { platform, diffIds, here, config, manifest, abandon: () => over.abort() };
+  const delivery = { platform, diffIds, here, stored, config, manifest, abandon: () => over.abort() };
   const wanting = AbortSignal.any([signal, over.signal]);
   /** Those that the store has no use for any more are not fetched. */
   const giving = async <Layer>(
@@ -132,13 +154,23 @@ async function load(
 }
 
 /** Whether the engine has this very image. Where an image's ID is its config's digest, one question tells. */
-async function isHere(engine: Engine, configDigest: Digest, diffIds: readonly Digest[]): Promise<boolean> {
+async function hasImage(engine: Engine, configDigest: Digest, diffIds: readonly Digest[]): Promise<boolean> {
   const found = await engine.inspectImage(configDigest);
   return found?.id === configDigest && found.diffIds.join() === diffIds.join();
 }
 
 function arrivalOf(engine: Engine, arrived: Omit<Arrival, keyof AsyncDisposable>): Arrival {
   return { ...arrived, [Symbol.asyncDispose]: async () => await forgetName(engine, arrived.name) };
+}
+
+/** Asks once for each. */
+function onceEach<T>(ask: (id: string) => Promise<T>): (id: string) => Promise<T> {
+  const answers = new Map<string, Promise<T>>();
+  return async (id) => {
+    const answer = answers.get(id) ?? ask(id);
+    answers.set(id, answer);
+    return await answer;
+  };
 }
 
 /** What the engine would push of an image: the only way to be told which blobs a containerd store holds. */

@@ -1,15 +1,12 @@
 import { createReadStream } from "node:fs";
 import { open, rm, statfs, writeFile } from "node:fs/promises";
-import { Writable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import type { AnnouncedLayer } from "../conversation/messages.ts";
 import { BadRecipe } from "../delta/bad-recipe.ts";
 import { decodeRecipe } from "../delta/decode-recipe.ts";
 import { KeyFilter } from "../delta/key-filter.ts";
 import { encodeMissing } from "../delta/missing.ts";
 import { Rebuild } from "../delta/rebuild.ts";
-import { takePieces, takePiecesAlong } from "../delta/take-pieces.ts";
-import { checkLayer } from "../image/archive/check-layer.ts";
+import { takePieces } from "../delta/take-pieces.ts";
 import type { SizeLimit } from "../image/archive/prove.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import { InvalidImage } from "../image/manifest.ts";
@@ -19,7 +16,9 @@ import type { RegistryClient } from "../registry/client.ts";
 import type { KeptLayers } from "../store/kept-layers.ts";
 import type { LazySpool } from "../store/spool.ts";
 import { counted, type FetchOptions } from "./coming-layer.ts";
-import type { SeedImage, Seeds } from "./seeds.ts";
+import { proveBehind } from "./prove-behind.ts";
+import { SeedReader } from "./seed-reader.ts";
+import type { Seeds } from "./seeds.ts";
 
 export interface RebuilderOptions {
   client: {
@@ -54,8 +53,11 @@ export function rebuilding(
   };
 }
 
+/** A layer's plain tar, which has been proven. */
 interface Made {
   path: string;
+  /** Bytes. */
+  size: number;
   /** Bytes of it that were here. */
   found: number;
 }
@@ -74,11 +76,13 @@ export class Rebuilder implements AsyncDisposable {
   readonly #keys: KeyFilter[] = [];
   readonly #leaving = new AbortController();
   readonly #signal: AbortSignal;
+  readonly #reader: SeedReader;
   #bytesFound = 0;
 
   constructor(options: RebuilderOptions) {
     this.#options = options;
     this.#signal = AbortSignal.any([options.signal, this.#leaving.signal]);
+    this.#reader = new SeedReader({ ...options, signal: this.#signal });
   }
 
   /** Of the layers that came out right, what was here; plain bytes. */
@@ -97,14 +101,12 @@ export class Rebuilder implements AsyncDisposable {
    */
   async rebuild(layer: AnnouncedLayer): Promise<string | undefined> {
     const { limit, onDetail } = this.#options;
-    const { diffId, digest, size, mediaType } = layer;
+    const { diffId, digest, size } = layer;
     const making = this.#making.get(diffId) ?? this.#begin(diffId);
     try {
-      const { path, found } = await making;
-      const checked = checkLayer({ blob: { mediaType, digest, size }, diffId, limit });
-      await pipeline(createReadStream(path, { highWaterMark: 1024 * 1024 }), checked, nowhere(), {
-        signal: this.#signal,
-      });
+      const { path, size: made, found } = await making;
+      if (digest !== diffId || size !== made) throw new InvalidImage(`it was told as ${digest} with ${size} bytes`);
+      limit.spend(size);
       this.#bytesFound += found;
       return path;
     } catch (error) {
@@ -150,13 +152,15 @@ export class Rebuilder implements AsyncDisposable {
     const maxSize = Math.min(limit.left, await bytesFree(path));
     const recipe = decodeRecipe(counted(await client.recipe(repository, diffId, signal), onBytes), { maxSize });
     const rebuild = Rebuild.start(file, keys.noting(recipe));
+    const proving = proveBehind(file, rebuild, diffId);
+    proving.catch(() => {}); // awaited below
     try {
-      const along = await this.#takeAlong(rebuild);
+      const along = await this.#reader.takeAlong(rebuild, diffId);
       await rebuild.read;
       const wanted = rebuild.wanted;
       // What an earlier run has put in is found where it belongs, by what it is, like everything else.
       if (halfMade > 0) await takePieces(createReadStream(path), rebuild);
-      await this.#takeWhatIsHere(rebuild, along);
+      await this.#reader.takeRest(rebuild, along, diffId);
       await this.#takeWhatWasMade(others, rebuild);
       this.#keys.push(keys);
       const { pieces, bytes: missing } = rebuild.left;
@@ -165,54 +169,11 @@ export class Rebuilder implements AsyncDisposable {
         const list = encodeMissing(rebuild.missing());
         await rebuild.fill(counted(await client.pieces(repository, diffId, list, signal), onBytes));
       }
-      return { path, found: wanted - missing };
+      return { path, size: await proving, found: wanted - missing };
     } finally {
-      await rebuild.read.catch(() => {}); // the file is closed then
-    }
-  }
-
-  /** Reads the nearest image's folder in which the layer's first files lie, behind the recipe as it comes. */
-  async #takeAlong(rebuild: Rebuild): Promise<Along | undefined> {
-    const [nearest] = this.#options.seeds.images;
-    const folder = await rebuild.firstFolder();
-    if (nearest === undefined || folder === undefined) return undefined;
-    return await this.#unlessUnreadable(async () => {
-      for await (const { covers, tar } of readable(nearest.tars([folder]), this.#signal)) {
-        return { covers, passed: await takePiecesAlong(readable(tar, this.#signal), rebuild) };
-      }
-      return undefined;
-    });
-  }
-
-  /** Reads what else may have pieces that are missing, where there are enough of them to make it worth while. */
-  async #takeWhatIsHere(rebuild: Rebuild, along: Along | undefined): Promise<void> {
-    const [nearest, ...others] = this.#options.seeds.images;
-    if (nearest !== undefined) await this.#take(nearest, foldersLeft(rebuild, along), rebuild);
-    for (const image of others) {
-      if (rebuild.left.bytes < Math.max(WORTH_READING, rebuild.wanted * WORTH_ANOTHER)) return;
-      await this.#take(image, rebuild.roots, rebuild);
-    }
-  }
-
-  async #take(image: SeedImage, folders: readonly string[], rebuild: Rebuild): Promise<void> {
-    if (rebuild.left.pieces === 0 || folders.length === 0) return;
-    await this.#unlessUnreadable(async () => {
-      for await (const { tar } of readable(image.tars(folders), this.#signal)) {
-        await takePieces(readable(tar, this.#signal), rebuild);
-        if (rebuild.left.pieces === 0) return;
-      }
-    });
-  }
-
-  /** Images that cannot be read only make the layer cost more. */
-  async #unlessUnreadable<T>(read: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await read();
-    } catch (error) {
-      this.#signal.throwIfAborted();
-      if (!(error instanceof Unreadable)) throw error;
-      this.#options.onDetail(`the files of images that are here cannot be read: ${error.message}`);
-      return undefined;
+      // The file is closed then.
+      await rebuild.leave();
+      await proving.catch(() => {});
     }
   }
 
@@ -221,8 +182,8 @@ export class Rebuilder implements AsyncDisposable {
     if (rebuild.missingBytes((key) => this.#keys.some((keys) => keys.mayHave(key))) < WORTH_READING) return;
     for (const path of files.toReversed()) {
       // One that came out wrong goes meanwhile.
-      const tar = readable(createReadStream(path, { highWaterMark: 1024 * 1024 }), this.#signal);
-      await this.#unlessUnreadable(async () => await takePieces(tar, rebuild));
+      const tar = this.#reader.readable(createReadStream(path, { highWaterMark: 1024 * 1024 }));
+      await this.#reader.unlessUnreadable(async () => await takePieces(tar, rebuild));
       if (rebuild.left.pieces === 0) return;
     }
   }
@@ -234,43 +195,8 @@ export class Rebuilder implements AsyncDisposable {
   }
 }
 
-/** What was read while the recipe came. */
-interface Along {
-  covers: string;
-  /** The keys of what went by before it was wanted. */
-  passed: KeyFilter;
-}
-
-/** What has to be read of an image that was read along, because it may have more. */
-function foldersLeft(rebuild: Rebuild, along: Along | undefined): readonly string[] {
-  if (along === undefined) return rebuild.roots;
-  if (rebuild.missingBytes((key) => along.passed.mayHave(key)) >= WORTH_READING) return rebuild.roots;
-  return along.covers === "/" || rebuild.outside < WORTH_READING
-    ? []
-    : rebuild.roots.filter((root) => root !== along.covers);
-}
-
-/** What must be missing before one more image is read; of all that is wanted. */
-const WORTH_ANOTHER = 1 / 16;
-
-/** Bytes that make it worth while to read what may have them, at some 100 MB/s. */
+/** Bytes that make it worth while to read a layer that was made before. */
 const WORTH_READING = 1_000_000;
-
-class Unreadable extends Error {
-  override readonly name = "Unreadable";
-}
-
-/** Tells what a source fails with from what its reader does. */
-async function* readable<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
-  try {
-    for await (const item of source) {
-      signal.throwIfAborted();
-      yield item;
-    }
-  } catch (error) {
-    throw new Unreadable(messageOf(error), { cause: error });
-  }
-}
 
 function nameOf(diffId: Digest): string {
   return hexOf(diffId).slice(0, 12);
@@ -279,8 +205,4 @@ function nameOf(diffId: Digest): string {
 async function bytesFree(path: string): Promise<number> {
   const { bavail, bsize } = await statfs(path);
   return bavail * bsize;
-}
-
-function nowhere(): Writable {
-  return new Writable({ write: (_chunk, _encoding, done) => done() });
 }

@@ -1,8 +1,10 @@
+import type { Readable } from "node:stream";
 import { decodeLayer } from "../image/archive/decode-layer.ts";
 import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../image/archive/image-archive.ts";
 import { openArchive } from "../image/archive/open.ts";
 import type { Digest } from "../image/digest.ts";
 import type { FilePlace } from "../image/place.ts";
+import { likeLayer } from "./like-layers.ts";
 import type { SeedImage, Seeds } from "./seeds.ts";
 
 /** Images whose layers are read: the nearest has nearly all that any has. */
@@ -24,7 +26,7 @@ export async function findSeedsInFile(
   const images = await imagesOf(archive, platform);
   const shares = ({ diffIds: own }: ArchivedImage): number => own.filter((diffId) => diffIds.includes(diffId)).length;
   const nearest = images.toSorted((a, b) => shares(b) - shares(a)).slice(0, MAX_IMAGES);
-  const seeds = layersOf(nearest, new Set(diffIds)).map(seedOf);
+  const seeds = nearest.map((image) => seedOf(image, diffIds));
   if (seeds.length > 0) return { images: seeds, [Symbol.asyncDispose]: async () => await archive.close() };
   await archive.close();
   return undefined;
@@ -40,19 +42,19 @@ async function imagesOf(archive: ImageArchive, platform: string): Promise<Archiv
   return found;
 }
 
-/** First those that the image that is coming has others for. */
-function layersOf(images: readonly ArchivedImage[], coming: ReadonlySet<Digest>): ArchivedLayer[] {
-  const layers = new Map<Digest, ArchivedLayer>();
-  for (const image of images) for (const layer of image.layers) layers.set(layer.diffId, layer);
-  const isShared = ({ diffId }: ArchivedLayer): number => (coming.has(diffId) ? 1 : 0);
-  return [...layers.values()].toSorted((a, b) => isShared(a) - isShared(b));
-}
-
 /** An archive's layer has to be read from its beginning to its end, whatever folders are asked for. */
-function seedOf({ open, blob }: ArchivedLayer): SeedImage {
+function seedOf({ layers, diffIds }: ArchivedImage, coming: readonly Digest[]): SeedImage {
+  const isShared = ({ diffId }: ArchivedLayer): number => (coming.includes(diffId) ? 1 : 0);
+  const plain = ({ open, blob }: ArchivedLayer): Readable => decodeLayer(open(), blob.mediaType);
   return {
+    async layerLike(diffId) {
+      const layer = layers[likeLayer(coming, diffIds, diffId) ?? -1];
+      return layer && plain(layer);
+    },
     async *tars() {
-      yield { covers: "/", tar: decodeLayer(open(), blob.mediaType) };
+      // First those that the image that is coming has others for.
+      for (const layer of layers.toSorted((a, b) => isShared(a) - isShared(b)))
+        yield { covers: "/", tar: plain(layer) };
     },
   };
 }

@@ -1,7 +1,13 @@
+import { Readable } from "node:stream";
 import type { Engine, ImageFiles } from "../engine/engine.ts";
-import { RUN_LABEL, type RunId } from "../engine/run-id.ts";
+import { RUN_LABEL, temporaryName, type RunId } from "../engine/run-id.ts";
+import { decodeLayer } from "../image/archive/decode-layer.ts";
+import type { Digest } from "../image/digest.ts";
+import type { Descriptor } from "../image/manifest.ts";
 import { familiarName, type Reference } from "../image/reference.ts";
 import type { Relative } from "../store/chains.ts";
+import { storedBlobs } from "../store/stored-blobs.ts";
+import { likeLayer } from "./like-layers.ts";
 
 /** What is here already, in whose files pieces of the missing layers may be found. */
 export interface Seeds extends AsyncDisposable {
@@ -11,6 +17,11 @@ export interface Seeds extends AsyncDisposable {
 
 export interface SeedImage {
   /**
+   * The plain tar of that layer of it which a coming one was most likely made after, where its store gives layers as they are;
+   * undefined where it does not, or there is none. Read to its end, or left.
+   */
+  layerLike(diffId: Digest): Promise<AsyncIterable<Buffer> | undefined>;
+  /**
    * Tars of what is in these folders, one for each that is there; or of all that it has, where there is no other way (`covers` is
    * "/" then). Each is read to its end, or left. What cannot be read fails with whatever its store fails with.
    */
@@ -19,8 +30,12 @@ export interface SeedImage {
 
 export interface SeedOptions {
   image: Reference;
+  /** Of the image that is coming, bottom first. */
+  diffIds: readonly Digest[];
   /** Images that share layers with the one that is coming, those that share most first. */
   relatives: readonly Relative[];
+  /** The blobs of one of the engine's images, bottom layer first, where its store keeps blobs; undefined when they cannot be learnt. */
+  blobsOf?: ((id: string) => Promise<readonly Descriptor[] | undefined>) | undefined;
   run: RunId;
   signal: AbortSignal;
 }
@@ -29,14 +44,12 @@ export interface SeedOptions {
  * The images of an engine that are most like the one that is coming: the youngest of the same repository, which a rebuild is
  * mostly of, and the one that shares most layers with it. Undefined when there is neither.
  */
-export async function findSeeds(
-  engine: Engine,
-  { image, relatives, run, signal }: SeedOptions,
-): Promise<Seeds | undefined> {
+export async function findSeeds(engine: Engine, options: SeedOptions): Promise<Seeds | undefined> {
+  const { image, relatives } = options;
   const sameName = await engine.newestOf(familiarName(image));
   const ids = new Set([sameName, relatives[0]?.id].filter((id) => id !== undefined));
   if (ids.size === 0) return undefined;
-  const images = [...ids].map((id) => new EngineImage(engine, id, run, signal));
+  const images = [...ids].map((id) => new EngineImage(engine, id, options));
   return {
     images,
     async [Symbol.asyncDispose]() {
@@ -46,15 +59,34 @@ export async function findSeeds(
 }
 
 class EngineImage implements SeedImage {
-  readonly #open: () => Promise<ImageFiles>;
+  readonly #engine: Engine;
+  readonly #id: string;
+  readonly #options: SeedOptions;
   #opened: Promise<ImageFiles> | undefined;
 
-  constructor(engine: Engine, id: string, run: RunId, signal: AbortSignal) {
-    this.#open = async () => await engine.openFiles(id, { [RUN_LABEL]: run }, signal);
+  constructor(engine: Engine, id: string, options: SeedOptions) {
+    this.#engine = engine;
+    this.#id = id;
+    this.#options = options;
+  }
+
+  /**
+   * A blob is read in one go: of 474 MB of node_modules, 32,000 files out of a folder took 7 s from a disk that had not been read,
+   * and their layer's blob 2.
+   */
+  async layerLike(diffId: Digest): Promise<AsyncIterable<Buffer> | undefined> {
+    const { diffIds, blobsOf, image, run } = this.#options;
+    if (blobsOf === undefined) return undefined;
+    const [info, blobs] = await Promise.all([this.#engine.inspectImage(this.#id), blobsOf(this.#id)]);
+    const own = info?.diffIds ?? [];
+    const place = likeLayer(diffIds, own, diffId);
+    const blob = place === undefined || blobs?.length !== own.length ? undefined : blobs[place];
+    return blob && storedLayer(this.#engine, blob, temporaryName("localhost", `${image.path}/seed-${place}`, [run]));
   }
 
   async *tars(folders: readonly string[]): AsyncGenerator<{ covers: string; tar: AsyncIterable<Buffer> }> {
-    this.#opened ??= this.#open();
+    const { run, signal } = this.#options;
+    this.#opened ??= this.#engine.openFiles(this.#id, { [RUN_LABEL]: run }, signal);
     const files = await this.#opened;
     for (const folder of folders) {
       const tar = await files.read(folder);
@@ -66,4 +98,10 @@ class EngineImage implements SeedImage {
     const files = await this.#opened?.catch(() => undefined);
     await files?.[Symbol.asyncDispose]();
   }
+}
+
+/** A layer of a containerd store, unpacked. */
+async function* storedLayer(engine: Engine, blob: Descriptor, name: string): AsyncGenerator<Buffer> {
+  for await (const { chunks } of storedBlobs(engine, [blob], name))
+    yield* decodeLayer(Readable.from(chunks(), { objectMode: false }));
 }

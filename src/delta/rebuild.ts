@@ -24,8 +24,13 @@ export class Rebuild {
   /** Bytes of the tar that the recipe has told of. */
   #told = 0;
   #progress = deferred<void>();
+  /** Bytes of the file's beginning that are what they will be. */
+  #filled = 0;
+  #moved = deferred<void>();
+  #flushed: Promise<void> = Promise.resolve();
   /** Nothing more will be told. */
   #isOver = false;
+  #isLeft = false;
   /** What the recipe says at its end. */
   #end: { size: number; roots: string[] } | undefined;
   /** Of the file that the recipe is telling of. */
@@ -37,6 +42,7 @@ export class Rebuild {
     this.read = this.#read(recipe).finally(() => {
       this.#isOver = true;
       this.#progress.resolve();
+      this.#wake();
     });
     this.read.catch(() => {}); // the caller's
   }
@@ -66,7 +72,7 @@ export class Rebuild {
         else if (instruction.kind === "piece") this.#piece(instruction.key, instruction.length);
         else end = instruction;
       }
-      await this.#writes.flush();
+      await this.flush();
       if (this.#told >= FIRST) this.#first.decide();
       this.#progress.resolve();
       this.#progress = deferred();
@@ -74,6 +80,7 @@ export class Rebuild {
     if (end === undefined) throw new BadRecipe("it has no end");
     this.#first.decide();
     this.#end = end;
+    await this.flush(); // of a tar of nothing, none was needed
   }
 
   #literal(bytes: Buffer): void {
@@ -151,12 +158,44 @@ export class Rebuild {
 
   /** Writes what was taken; call it for each megabyte or so. */
   async flush(): Promise<void> {
-    await this.#writes.flush();
+    await (this.#flushed = this.#flushed.then(async () => {
+      // With what waits now, and what was written before, all is there up to the first piece that is missing.
+      const filled = Math.min(this.#wanted.firstOffset, this.#told);
+      await this.#writes.flush();
+      if (filled === this.#filled && !this.isRead) return;
+      this.#filled = filled;
+      this.#wake();
+    }));
+  }
+
+  #wake(): void {
+    this.#moved.resolve();
+    this.#moved = deferred();
+  }
+
+  /**
+   * How much of the file's beginning is what it will be, in bytes, as soon as that is more than `bytes`; or all of it, however
+   * little. Rejects with what the recipe ends with, when it ends badly, and when this is left. While nothing is taken or filled, it waits.
+   */
+  async filled(bytes: number): Promise<number> {
+    while (this.#filled <= bytes && !(this.isRead && this.#filled === this.size)) {
+      if (this.#isOver && !this.isRead) await this.read;
+      else if (this.#isLeft) throw new Error("the layer is not made any more");
+      else await this.#moved.promise;
+    }
+    return this.#filled;
   }
 
   /** The ordinals of the missing pieces in the recipe, ascending; of those that are the same, the first. */
   missing(): Uint32Array {
     return this.#wanted.missing();
+  }
+
+  /** Nothing more is taken or filled. Resolves when nothing more is written: the file can be closed then. */
+  async leave(): Promise<void> {
+    this.#isLeft = true;
+    this.#wake();
+    await Promise.allSettled([this.read, this.#flushed]);
   }
 
   /**
@@ -182,6 +221,7 @@ export class Rebuild {
         }
         filled += part.length;
         if (filled < length) continue;
+        this.#wanted.takeFirst();
         for (const offset of this.#wanted.offsetsOf(ordinal)) this.#writes.add(begun ?? part, offset);
         begun = undefined;
         filled = 0;
@@ -190,6 +230,5 @@ export class Rebuild {
       await this.flush();
     }
     if (at < missing.length) throw new BadRecipe("the pieces end before the last that was asked for");
-    this.#wanted.clear();
   }
 }

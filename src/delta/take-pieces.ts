@@ -14,6 +14,7 @@ export async function takePiecesAlong(tar: AsyncIterable<Uint8Array>, rebuild: R
   const passed = new KeyFilter();
   let at = 0;
   for await (const batch of cut(tar)) {
+    await rebuild.told(at + AHEAD);
     for (const { kind, bytes } of batch) {
       at += bytes.length;
       if (kind !== "content") continue;
@@ -22,7 +23,6 @@ export async function takePiecesAlong(tar: AsyncIterable<Uint8Array>, rebuild: R
     }
     await rebuild.flush();
     if (rebuild.isRead && rebuild.left.pieces === 0) break;
-    await rebuild.told(at + AHEAD);
   }
   return passed;
 }

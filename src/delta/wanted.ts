@@ -9,6 +9,9 @@ const NONE = -1;
 export class Wanted {
   /** The ordinal of a key's first piece. In the order of the recipe: a Map keeps that in which keys came. */
   readonly #first = new Map<Key, number>();
+  /** Goes on where it was: what has been taken from the Map's beginning is not looked at again. */
+  #from = this.#first.entries();
+  #lowest: [Key, number] | undefined;
   #offsets = new Float64Array(1024);
   #lengths = new Uint32Array(1024);
   /** The ordinal of another piece of the same key. */
@@ -32,6 +35,34 @@ export class Wanted {
   /** Different ones that are not found yet, and their bytes. */
   get left(): { pieces: number; bytes: number } {
     return { pieces: this.#first.size, bytes: this.#bytes };
+  }
+
+  /** Where the lowest of them begins; Infinity when all have been found. */
+  get firstOffset(): number {
+    const lowest = this.#lowestLeft();
+    return lowest === undefined ? Infinity : (this.#offsets[lowest[1]] as number);
+  }
+
+  /** Takes the lowest of them: its ordinal. */
+  takeFirst(): number | undefined {
+    const lowest = this.#lowestLeft();
+    if (lowest === undefined) return undefined;
+    const [key, ordinal] = lowest;
+    this.take(key, this.lengthOf(ordinal));
+    return ordinal;
+  }
+
+  #lowestLeft(): [Key, number] | undefined {
+    const isLeft = ([key, ordinal]: [Key, number]): boolean => this.#first.get(key) === ordinal;
+    if (this.#lowest !== undefined && isLeft(this.#lowest)) return this.#lowest;
+    let found = this.#from.next();
+    if (found.done === true && this.#first.size > 0) {
+      // An iterator that has come to an end stays there.
+      this.#from = this.#first.entries();
+      found = this.#from.next();
+    }
+    this.#lowest = found.value;
+    return this.#lowest;
   }
 
   /** Bytes of those of them whose key is `among` some. */
@@ -89,12 +120,6 @@ export class Wanted {
   /** The pieces that are not found yet: of each that is needed several times, the first. */
   missing(): Uint32Array {
     return Uint32Array.from(this.#first.values());
-  }
-
-  /** None is wanted any more. */
-  clear(): void {
-    this.#first.clear();
-    this.#bytes = 0;
   }
 
   #grow(): void {

@@ -4,21 +4,27 @@ import { chainIds, type Digest } from "../image/digest.ts";
 /** Inspections under way at once: an engine with hundreds of images answers them in milliseconds each. */
 const AT_ONCE = 8;
 
-/** An image of the engine that shares its lowest layers with the one that is wanted. */
+/** An image of the engine that shares layers with the one that is wanted. */
 export interface Relative {
   id: string;
-  /** How many of the lowest layers are the same, on the same stack. */
+  /** Its own, bottom first. */
+  diffIds: readonly Digest[];
+  /** How many of the lowest layers are the same, on the same stack; none where others stand on another base. */
   shared: number;
 }
 
-/** The images that share layers with `diffIds` from the bottom up, those that share most first. */
+/** The images that share layers with `diffIds`: those first that share most from the bottom up, then those that share most. */
 export async function findRelatives(engine: Engine, diffIds: readonly Digest[]): Promise<Relative[]> {
   const wanted = chainIds(diffIds);
   const images = await inspectAll(engine);
   return images
-    .map(({ id, diffIds: own }) => ({ id, shared: sharedPrefix(chainIds(own), wanted) }))
-    .filter(({ shared }) => shared > 0)
-    .toSorted((a, b) => b.shared - a.shared);
+    .map(({ id, diffIds: own }) => ({
+      relative: { id, diffIds: own, shared: sharedPrefix(chainIds(own), wanted) },
+      same: own.filter((diffId) => diffIds.includes(diffId)).length,
+    }))
+    .filter(({ same }) => same > 0)
+    .toSorted((a, b) => b.relative.shared - a.relative.shared || b.same - a.same)
+    .map(({ relative }) => relative);
 }
 
 async function inspectAll(engine: Engine): Promise<ImageInfo[]> {

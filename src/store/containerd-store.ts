@@ -8,7 +8,7 @@ import { InvalidImage, parseConfig, type Descriptor, type WrittenManifest } from
 import { composeManifest, manifestFor, stackConfig } from "./compose.ts";
 import type { Relative } from "./chains.ts";
 import { loadAhead } from "./load-ahead.ts";
-import type { Delivery, FileStore, LayerFile, LayerInHand } from "./store.ts";
+import type { Delivery, FileStore, LayerFile, LayerHere, LayerInHand } from "./store.ts";
 import { storedManifest } from "./stored-blobs.ts";
 
 export interface ContainerdStoreOptions {
@@ -46,6 +46,20 @@ export function containerdStore(engine: Engine, options: ContainerdStoreOptions)
       }
       return [];
     },
+    async alsoStored(diffIds, present, relatives, named) {
+      const missing = new Set(diffIds.slice(present.length));
+      const found = new Map<Digest, LayerHere>();
+      const has = (relative: Relative): boolean => relative.diffIds.some((diffId) => missing.has(diffId));
+      for (const relative of relatives.filter(has).slice(0, MAX_PROBES)) {
+        for (const layer of await layersOf(relative, missing)) {
+          const place = diffIds.indexOf(layer.diffId);
+          if (named !== undefined && named[place]?.digest !== layer.blob?.digest) continue;
+          found.set(layer.diffId, layer);
+          missing.delete(layer.diffId);
+        }
+      }
+      return [...found.values()];
+    },
     load: async (delivery, name) => await loadLayers(engine, delivery, name, options),
   };
 
@@ -55,9 +69,20 @@ export function containerdStore(engine: Engine, options: ContainerdStoreOptions)
     return (await options.blobsOf(id)) ?? (await storedManifest(engine, id, platform, trialName))?.layers ?? [];
   }
 
+  /** Those of an image's layers that are among some, with their blobs, if its own stack shows that these are there. */
+  async function layersOf({ id, diffIds }: Relative, among: ReadonlySet<Digest>): Promise<LayerHere[]> {
+    const blobs = await blobsOf(id);
+    if (blobs.length !== diffIds.length) return [];
+    const stack = diffIds
+      .slice(0, diffIds.findLastIndex((diffId) => among.has(diffId)) + 1)
+      .map((diffId, index) => ({ kind: "here" as const, diffId, blob: blobs[index] as Descriptor }));
+    return (await holds(stack)) ? stack.filter(({ diffId }) => among.has(diffId)) : [];
+  }
+
   /** What the blobs of the shared layers may be: those of the nearest relatives. */
   async function* stacks(relatives: readonly Relative[]): AsyncGenerator<Descriptor[]> {
     const shared = relatives[0]?.shared ?? 0;
+    if (shared === 0) return;
     for (const { id } of relatives.filter((relative) => relative.shared === shared).slice(0, MAX_PROBES)) {
       const blobs = await blobsOf(id);
       if (blobs.length >= shared) yield blobs.slice(0, shared);
@@ -117,7 +142,9 @@ async function loadLayers(
   name: string,
   { platform, nameForLowest }: ContainerdStoreOptions,
 ): Promise<Digest> {
-  const known = new Map<Digest, LayerInHand>(delivery.here.map((layer) => [layer.diffId, layer]));
+  const known = new Map<Digest, LayerInHand>(
+    [...delivery.here, ...(delivery.stored ?? [])].map((layer) => [layer.diffId, layer]),
+  );
   const inHand = (config: Buffer): LayerInHand[] =>
     parseConfig(config).diffIds.map((diffId) => {
       const layer = known.get(diffId);

@@ -86,8 +86,13 @@ class Loading<Layer extends { diffId: Digest; size: number }> {
   async all(name: string): Promise<Buffer> {
     const { diffIds, layers, config } = this.#delivery;
     const { nameForLowest, worthIt } = this.#options;
-    let missing = new Set(diffIds.slice(this.#inStore)).size;
+    const stored = new Set((this.#delivery.stored ?? []).map(({ diffId }) => diffId));
+    let missing = new Set(diffIds.slice(this.#inStore).filter((diffId) => !stored.has(diffId))).size;
     let stacked = this.#inStore;
+    const passStored = (): void => {
+      while (stored.has(diffIds[stacked] ?? "")) stacked += 1;
+    };
+    passStored();
     // `stack` takes the layer that comes next from the bottom, `rest` those that come before it; the last archive is the image's.
     let stack: OpenArchive<Layer> | undefined;
     let rest: OpenArchive<Layer> | undefined;
@@ -96,6 +101,7 @@ class Loading<Layer extends { diffId: Digest; size: number }> {
       if (nameForLowest !== undefined && layer.diffId === diffIds[stacked]) {
         put((stack ??= this.#open()), layer);
         stacked += 1;
+        passStored();
         if (stack.size < worthIt || missing <= 0) continue;
         this.#closeStack(stack, stacked, nameForLowest(stacked));
         stack = undefined;

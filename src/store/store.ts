@@ -31,7 +31,9 @@ export interface Delivery<Layer> {
   diffIds: readonly Digest[];
   /** The lowest ones. */
   here: readonly LayerHere[];
-  /** The others, in any order, each once. */
+  /** Others that the store has, but not on that stack; left out: none. */
+  stored?: readonly LayerHere[];
+  /** All others, in any order, each once. */
   layers: AsyncIterable<Layer>;
   /** Byte for byte. Asked for when all layers have come. */
   config: () => Promise<Buffer>;
@@ -67,6 +69,16 @@ export interface StreamStore extends Presence {
 /** A store that takes in each layer as it comes: it must be given nothing that could break off. */
 export interface FileStore extends Presence {
   takes: "files";
+  /**
+   * Which others of the layers are there although not on that stack, as they are below an image on a new base: they need not come, and are
+   * unpacked once more. `present`: the lowest ones, which are there on it.
+   */
+  alsoStored(
+    diffIds: readonly Digest[],
+    present: readonly LayerHere[],
+    relatives: readonly Relative[],
+    named?: readonly Descriptor[],
+  ): Promise<LayerHere[]>;
   /**
    * The same. What the engine has begun to load is not interrupted (moby #51623: that can hang the next load).
    */

@@ -60,6 +60,7 @@ function* chunksOf(bytes: Buffer): Generator<Buffer> {
 
 const seedsOf = (...tars: Buffer[]): Seeds => ({
   images: tars.map((tar) => ({
+    layerLike: async () => undefined,
     async *tars() {
       yield { covers: "/", tar: Readable.from(chunksOf(tar)) };
     },
@@ -72,6 +73,8 @@ interface Spoil {
   recipe?: (bytes: Buffer) => Buffer;
   pieces?: (bytes: Buffer) => Buffer | AsyncIterable<Buffer>;
   packed?: (bytes: Buffer) => Buffer;
+  /** What the sender says of the layer when it has been cut. */
+  told?: { size?: number };
 }
 
 /** What has come of a layer, over a way that may change what passes. */
@@ -104,7 +107,14 @@ async function rebuild(plain: Buffer, { cut }: Cut, seeds: Seeds, spoil: Spoil =
     onDetail: (text) => details.push(text),
   });
   const digest = digestOf(plain);
-  const layer = { diffId: digest, digest, mediaType: MEDIA_TYPE.ociLayer, size: plain.length, isCut: true };
+  const layer = {
+    diffId: digest,
+    digest,
+    mediaType: MEDIA_TYPE.ociLayer,
+    size: plain.length,
+    isCut: true,
+    ...spoil.told,
+  };
   const path = await rebuilder.rebuild(layer);
   return { path, pieceBytes, details, bytesFound: rebuilder.bytesFound };
 }
@@ -123,10 +133,49 @@ test("of what is all here, nothing is asked for", async () => {
   expect(pieceBytes).toBe(0);
 });
 
+/** Its images give layers as they are, and note which of their folders are read. */
+function seedsOfLayers(...layers: (Buffer | undefined)[]): { seeds: Seeds; folders: string[] } {
+  const folders: string[] = [];
+  const images = layers.map((layer) => ({
+    layerLike: async () => layer && Readable.from(chunksOf(layer)),
+    async *tars(wanted: readonly string[]) {
+      folders.push(...wanted);
+      yield { covers: "/app", tar: Readable.from(chunksOf(v1)) };
+    },
+  }));
+  return { seeds: { images, [Symbol.asyncDispose]: async () => {} }, folders };
+}
+
+test("an image's layer that is like it is read in place of the folders", async () => {
+  const { seeds, folders } = seedsOfLayers(v1);
+  const { path, pieceBytes, bytesFound } = await rebuild(v2, await cutLayer(v2), seeds);
+  expect(readFileSync(path ?? "").equals(v2)).toBe(true);
+  expect([pieceBytes, bytesFound]).toEqual([FILE, 19 * FILE]);
+  expect(folders).toEqual([]);
+});
+
+test("where that has little of it, the folders are read as well; where there is none, they alone", async () => {
+  for (const layer of [await makeTar([{ name: "app/other", content: pseudoRandomBytes(FILE, 5000) }]), undefined]) {
+    const { seeds, folders } = seedsOfLayers(layer);
+    const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), seeds);
+    expect(readFileSync(path ?? "").equals(v2)).toBe(true);
+    expect(pieceBytes).toBe(FILE);
+    expect(folders).toEqual(["/app"]);
+  }
+});
+
+test("one that is told as another layer than it is made to comes whole", async () => {
+  const blob = await cutLayer(v2);
+  const { path, details } = await rebuild(v2, blob, seedsOf(v1), { told: { size: v2.length + 1 } });
+  expect(path).toBeUndefined();
+  expect(details.at(-1)).toContain("comes whole");
+});
+
 test("an engine that does not give its files only makes it cost more", async () => {
   const seeds: Seeds = {
     images: [
       {
+        layerLike: async () => await Promise.reject(new EngineError("no blob can be had")),
         // oxlint-disable-next-line require-yield
         async *tars() {
           throw new EngineError("no container can be made");
@@ -138,7 +187,8 @@ test("an engine that does not give its files only makes it cost more", async () 
   const { path, pieceBytes, details } = await rebuild(v2, await cutLayer(v2), seeds);
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(20 * FILE);
-  expect(details[0]).toContain("no container can be made");
+  expect(details[0]).toContain("no blob can be had");
+  expect(details[1]).toContain("no container can be made");
 });
 
 const flipped = (bytes: Buffer): Buffer => Buffer.from(bytes).fill((bytes[100] ?? 0) ^ 1, 100, 101);

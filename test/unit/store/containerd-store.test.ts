@@ -85,7 +85,11 @@ describe("of a manifest that is to be kept", () => {
     const known = new Map(images.map((stack, index) => [`image ${index}`, stack]));
     const asked: string[] = [];
     const blobsOf = async (id: string) => (asked.push(id), known.get(id));
-    const relatives = images.map(({ length: shared }, index) => ({ id: `image ${index}`, shared }));
+    const relatives = images.map(({ length: shared }, index) => ({
+      id: `image ${index}`,
+      diffIds: diffIds.slice(0, shared),
+      shared,
+    }));
     const { engine } = engineWith(held);
     const store = containerdStore(engine, { ...optionsWith(undefined), blobsOf });
     const third = { ...one, digest: digestOf("gzip three") };
@@ -276,5 +280,28 @@ describe("an image is loaded while its layers come", async () => {
       const loading = containerdStore(engine, optionsWith(undefined)).load(deliveryOf(coming(layers), []), "app:1");
       await expect(loading).rejects.toThrow(EngineError);
     }
+  });
+});
+
+describe("on another base", () => {
+  const coming = [digestOf("new base"), ...diffIds.slice(1)];
+  const stored = async (held: number, known: Descriptor[] | undefined = blobs, named?: Descriptor[]) => {
+    const { engine } = engineWith(held);
+    const relatives = await findRelatives(engine, coming);
+    const store = containerdStore(engine, optionsWith(known));
+    const present = await store.present(coming, relatives);
+    return { present, also: await store.alsoStored(coming, present, relatives, named) };
+  };
+
+  test("a layer is there whose blob an image's own stack proves", async () => {
+    expect(await stored(2)).toEqual({ present: [], also: [{ kind: "here", diffId: diffIds[1], blob: blobs[1] }] });
+  });
+
+  test("one is sent whose blob is gone, or is not the one that the manifest to be kept names", async () => {
+    expect((await stored(1)).also).toEqual([]);
+    expect((await stored(2, blobs.slice(1))).also).toEqual([]);
+    const named = ["a", "b", "c"].map((name) => ({ ...blobs[0], digest: digestOf(name) }) as Descriptor);
+    expect((await stored(2, blobs, named)).also).toEqual([]);
+    expect((await stored(2, blobs, [named[0], blobs[1], named[2]] as Descriptor[])).also).toHaveLength(1);
   });
 });

@@ -300,3 +300,20 @@ test("when a load fails, the layer that another archive waits for is given up be
   refused.reject(new Error("the disk is full"));
   await expect(loading).rejects.toThrow("the disk is full");
 });
+
+test("layers that the store has without their stack are passed over: what stands between is loaded with them", async () => {
+  const { loads, options } = fakeStore();
+  const layers = queue<Layer>();
+  const stored = ["c", "d", "f"].map((name) => ({ kind: "here" as const, diffId: digestOf(name) }));
+  const loading = loadAhead({ ...deliveryOf("abcdef", "a", layers), stored }, "app", options);
+  layers.push(large("b"));
+  await rest();
+  expect(loads.map(imageOf)).toEqual([["b", "lowest-4", 1]]);
+  layers.push(large("e"));
+  layers.end();
+  expect(await loading).toBe(CONFIG);
+  expect(loads.map(imageOf)).toEqual([
+    ["b", "lowest-4", 1],
+    ["e", "app", 4],
+  ]);
+});

@@ -1,0 +1,27 @@
+import type { FileHandle } from "node:fs/promises";
+import type { Rebuild } from "../delta/rebuild.ts";
+import { proof } from "../image/archive/prove.ts";
+import type { Digest } from "../image/digest.ts";
+
+/** Bytes that are read at a time. */
+const CHUNK = 1024 * 1024;
+
+/**
+ * Proves a layer's tar while it is put together, behind what is there of it: to read 500 MB of it again at the end takes a second
+ * in which nothing else is done. Resolves to its size in bytes when all of it is there. Rejects with `InvalidImage` when it has
+ * another diff ID, and with what the recipe ends with. The file stays the caller's.
+ */
+export async function proveBehind(file: FileHandle, rebuild: Rebuild, diffId: Digest): Promise<number> {
+  const bytes = proof({ what: `the plain layer ${diffId}`, digest: diffId });
+  const buffer = Buffer.allocUnsafeSlow(CHUNK);
+  for (let at = 0; ;) {
+    const filled = await rebuild.filled(at);
+    if (filled === at) return bytes.finish().size;
+    while (at < filled) {
+      const { bytesRead } = await file.read(buffer, 0, Math.min(CHUNK, filled - at), at);
+      if (bytesRead === 0) throw new Error("a layer's file has become shorter while it was made");
+      bytes.take(buffer.subarray(0, bytesRead));
+      at += bytesRead;
+    }
+  }
+}
