@@ -14,6 +14,12 @@ const V1: LayerName[] = ["base", "runtime", "modules", "app"];
 
 export const SCENARIOS: Scenario[] = [
   { name: "cold", title: "the receiver has nothing", before: [], after: V1 },
+  {
+    name: "twice",
+    title: "the receiver has nothing, and the image is twice as large",
+    before: [],
+    after: [...V1, "base-upgraded", "modules-bumped again"],
+  },
   { name: "nothing", title: "nothing changed", before: V1, after: V1 },
   {
     name: "app",

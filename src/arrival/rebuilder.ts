@@ -17,7 +17,7 @@ import type { KeptLayers } from "../store/kept-layers.ts";
 import type { LazySpool } from "../store/spool.ts";
 import { counted, type FetchOptions } from "./coming-layer.ts";
 import { proveBehind } from "./prove-behind.ts";
-import { SeedReader } from "./seed-reader.ts";
+import { SeedReader, WORTH_READING } from "./seed-reader.ts";
 import type { Seeds } from "./seeds.ts";
 
 export interface RebuilderOptions {
@@ -152,7 +152,7 @@ export class Rebuilder implements AsyncDisposable {
     const maxSize = Math.min(limit.left, await bytesFree(path));
     const recipe = decodeRecipe(counted(await client.recipe(repository, diffId, signal), onBytes), { maxSize });
     const rebuild = Rebuild.start(file, keys.noting(recipe));
-    const proving = proveBehind(file, rebuild, diffId);
+    const proving = proveBehind(file, rebuild, { diffId, signal });
     proving.catch(() => {}); // awaited below
     try {
       const along = await this.#reader.takeAlong(rebuild, diffId);
@@ -169,6 +169,7 @@ export class Rebuilder implements AsyncDisposable {
         const list = encodeMissing(rebuild.missing());
         await rebuild.fill(counted(await client.pieces(repository, diffId, list, signal), onBytes));
       }
+      await file.truncate(rebuild.size); // what was half made may have been longer
       return { path, size: await proving, found: wanted - missing };
     } finally {
       // The file is closed then.
@@ -194,9 +195,6 @@ export class Rebuilder implements AsyncDisposable {
     await this.#last;
   }
 }
-
-/** Bytes that make it worth while to read a layer that was made before. */
-const WORTH_READING = 1_000_000;
 
 function nameOf(diffId: Digest): string {
   return hexOf(diffId).slice(0, 12);

@@ -3,10 +3,10 @@ import type { Rebuild } from "../delta/rebuild.ts";
 import { takePieces, takePiecesAlong } from "../delta/take-pieces.ts";
 import type { Digest } from "../image/digest.ts";
 import { messageOf } from "../output/errors.ts";
-import type { SeedImage, Seeds } from "./seeds.ts";
+import { WHOLE_LAYER, type SeedImage, type Seeds } from "./seeds.ts";
 
 /** Bytes that make it worth while to read what may have them, at some 100 MB/s. */
-const WORTH_READING = 1_000_000;
+export const WORTH_READING = 1_000_000;
 /** What must be missing, of all that is wanted, before one more image is read, or the folders of the one whose like layer has been. */
 const WORTH_MORE = 1 / 16;
 
@@ -76,9 +76,9 @@ export class SeedReader {
   async #take(image: SeedImage, folders: readonly string[], rebuild: Rebuild): Promise<void> {
     if (rebuild.left.pieces === 0 || folders.length === 0) return;
     await this.unlessUnreadable(async () => {
-      for await (const { tar } of this.readable(image.tars(folders))) {
+      for await (const { covers, tar } of this.readable(image.tars(folders))) {
         await takePieces(this.readable(tar), rebuild);
-        if (rebuild.left.pieces === 0) return;
+        if (rebuild.left.pieces === 0 || (covers === WHOLE_LAYER && !missesMuch(rebuild))) return;
       }
     });
   }
@@ -130,7 +130,7 @@ function missesMuch({ left, wanted }: Rebuild): boolean {
 function foldersLeft(rebuild: Rebuild, along: Along | undefined): readonly string[] {
   if (along === undefined) return rebuild.roots;
   const { folder, passed } = along;
-  if (folder === undefined) return missesMuch(rebuild) ? rebuild.roots : [];
+  if (folder === undefined || folder === WHOLE_LAYER) return missesMuch(rebuild) ? rebuild.roots : [];
   if (rebuild.missingBytes((key) => passed.mayHave(key)) >= WORTH_READING) return rebuild.roots;
-  return folder === "/" || rebuild.outside < WORTH_READING ? [] : rebuild.roots.filter((root) => root !== folder);
+  return rebuild.outside < WORTH_READING ? [] : rebuild.roots.filter((root) => root !== folder);
 }

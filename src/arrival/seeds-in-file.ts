@@ -5,7 +5,7 @@ import { openArchive } from "../image/archive/open.ts";
 import type { Digest } from "../image/digest.ts";
 import type { FilePlace } from "../image/place.ts";
 import { likeLayer } from "./like-layers.ts";
-import type { SeedImage, Seeds } from "./seeds.ts";
+import { WHOLE_LAYER, type SeedImage, type Seeds } from "./seeds.ts";
 
 /** Images whose layers are read: the nearest has nearly all that any has. */
 const MAX_IMAGES = 2;
@@ -54,7 +54,7 @@ function seedOf({ layers, diffIds }: ArchivedImage, coming: readonly Digest[]): 
     async *tars() {
       // First those that the image that is coming has others for.
       for (const layer of layers.toSorted((a, b) => isShared(a) - isShared(b)))
-        yield { covers: "/", tar: plain(layer) };
+        yield { covers: WHOLE_LAYER, tar: plain(layer) };
     },
   };
 }

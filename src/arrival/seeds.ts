@@ -9,6 +9,9 @@ import type { Relative } from "../store/chains.ts";
 import { storedBlobs } from "../store/stored-blobs.ts";
 import { likeLayer } from "./like-layers.ts";
 
+/** What a tar covers that is one of an image's layers, whatever folders it has. */
+export const WHOLE_LAYER = "/";
+
 /** What is here already, in whose files pieces of the missing layers may be found. */
 export interface Seeds extends AsyncDisposable {
   /** The likeliest first. */
@@ -22,8 +25,8 @@ export interface SeedImage {
    */
   layerLike(diffId: Digest): Promise<AsyncIterable<Buffer> | undefined>;
   /**
-   * Tars of what is in these folders, one for each that is there; or of all that it has, where there is no other way (`covers` is
-   * "/" then). Each is read to its end, or left. What cannot be read fails with whatever its store fails with.
+   * Tars of what is in these folders, one for each that is there; where there is no other way, of each of its layers (`covers` is
+   * {@link WHOLE_LAYER} then). Each is read to its end, or left. What cannot be read fails with whatever its store fails with.
    */
   tars(folders: readonly string[]): AsyncGenerator<{ covers: string; tar: AsyncIterable<Buffer> }>;
 }

@@ -50,7 +50,8 @@ export class Rebuild {
   /**
    * Begins to read a recipe, and writes all but the pieces. What is there already can be taken meanwhile (`takePiecesAlong`).
    *
-   * @param file Empty, open for writing. It stays the caller's, who closes it after the last piece is in.
+   * @param file Open for writing; what is in it already is written over, and may be longer than the tar. It stays the caller's, who
+   * closes it after the last piece is in.
    * @param recipe As `decodeRecipe` gives it.
    */
   static start(file: FileHandle, recipe: AsyncIterable<readonly Instruction[]>): Rebuild {
@@ -103,6 +104,11 @@ export class Rebuild {
   /** Absolute paths, in an image, of the folders in which the layer's files lie: there an older version has what it needs. */
   get roots(): readonly string[] {
     return this.#end?.roots ?? [];
+  }
+
+  /** Did the recipe end badly? */
+  get hasFailed(): boolean {
+    return this.#isOver && !this.isRead;
   }
 
   /** Has the recipe been read to its end? */
@@ -178,12 +184,11 @@ export class Rebuild {
    * little. Rejects with what the recipe ends with, when it ends badly, and when this is left. While nothing is taken or filled, it waits.
    */
   async filled(bytes: number): Promise<number> {
-    while (this.#filled <= bytes && !(this.isRead && this.#filled === this.size)) {
-      if (this.#isOver && !this.isRead) await this.read;
-      else if (this.#isLeft) throw new Error("the layer is not made any more");
-      else await this.#moved.promise;
+    for (;;) {
+      if (this.#isLeft) throw new Error("the layer is not made any more");
+      if (this.#filled > bytes || (this.isRead && this.#filled === this.size)) return this.#filled;
+      await (this.hasFailed ? this.read : this.#moved.promise);
     }
-    return this.#filled;
   }
 
   /** The ordinals of the missing pieces in the recipe, ascending; of those that are the same, the first. */

@@ -8,13 +8,15 @@ const AHEAD = 16 * 1024 * 1024;
 
 /**
  * The same as {@link takePieces}, while the recipe is still being read: the tar is read behind it, for much the same files stand in
- * it in the same order. What passes before it is wanted is noted, and can be had by reading the tar again.
+ * it in the same order. What passes before it is wanted is noted, and can be had by reading the tar again. One that is much longer
+ * than the layer is another one's: it is left.
  */
 export async function takePiecesAlong(tar: AsyncIterable<Uint8Array>, rebuild: Rebuild): Promise<KeyFilter> {
   const passed = new KeyFilter();
   let at = 0;
   for await (const batch of cut(tar)) {
     await rebuild.told(at + AHEAD);
+    if (rebuild.hasFailed || (rebuild.isRead && at > 2 * rebuild.size + AHEAD)) break;
     for (const { kind, bytes } of batch) {
       at += bytes.length;
       if (kind !== "content") continue;

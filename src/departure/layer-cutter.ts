@@ -44,7 +44,7 @@ export class LayerCutter {
     try {
       await using file = await open(path, "w", 0o600);
       onBegun({
-        // Frame by frame, so that the receiver can begin while the layer is being cut.
+        // As it grows, so that the receiver can begin while the layer is being cut.
         recipe: () => packed(recipe.read(), { asTheyCome: true }),
         pieces: async (list) => {
           const missing = decodeMissing(await atMost(list, maxMissingBytes(pieces.count)), pieces.count);

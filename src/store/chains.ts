@@ -1,8 +1,11 @@
 import type { Engine, ImageInfo } from "../engine/engine.ts";
-import { chainIds, type Digest } from "../image/digest.ts";
+import { chainIds, digestOf, type Digest } from "../image/digest.ts";
 
 /** Inspections under way at once: an engine with hundreds of images answers them in milliseconds each. */
 const AT_ONCE = 8;
+
+/** A tar with nothing in it: `WORKDIR`, and a `RUN` that changes nothing, leave it in images that have nothing else in common. */
+const EMPTY_LAYER = digestOf(Buffer.alloc(1024));
 
 /** An image of the engine that shares layers with the one that is wanted. */
 export interface Relative {
@@ -20,9 +23,9 @@ export async function findRelatives(engine: Engine, diffIds: readonly Digest[]):
   return images
     .map(({ id, diffIds: own }) => ({
       relative: { id, diffIds: own, shared: sharedPrefix(chainIds(own), wanted) },
-      same: own.filter((diffId) => diffIds.includes(diffId)).length,
+      same: own.filter((diffId) => diffId !== EMPTY_LAYER && diffIds.includes(diffId)).length,
     }))
-    .filter(({ same }) => same > 0)
+    .filter(({ same, relative: { shared } }) => same > 0 || shared > 0)
     .toSorted((a, b) => b.relative.shared - a.relative.shared || b.same - a.same)
     .map(({ relative }) => relative);
 }

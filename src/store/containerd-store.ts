@@ -23,7 +23,8 @@ export interface ContainerdStoreOptions {
 }
 
 /**
- * Docker's containerd image store: a layer is there when it is unpacked (by chain ID) and its blob is there (by digest). It
+ * Docker's containerd image store: a layer is there when it is unpacked (by chain ID) and its blob is there (by digest); of one whose
+ * blob alone is there, it can be unpacked again. It
  * takes an OCI layout that leaves out blobs, if the manifest names the digests that it really holds: such a manifest is
  * composed here, of its own blobs and of those that have arrived.
  */
@@ -47,10 +48,14 @@ export function containerdStore(engine: Engine, options: ContainerdStoreOptions)
       return [];
     },
     async alsoStored(diffIds, present, relatives, named) {
-      const missing = new Set(diffIds.slice(present.length));
-      const found = new Map<Digest, LayerHere>();
-      const has = (relative: Relative): boolean => relative.diffIds.some((diffId) => missing.has(diffId));
-      for (const relative of relatives.filter(has).slice(0, MAX_PROBES)) {
+      const above = new Set(diffIds.slice(present.length));
+      // One that is there may stand in the image once more.
+      const found = new Map(present.filter(({ diffId }) => above.has(diffId)).map((layer) => [layer.diffId, layer]));
+      const missing = new Set([...above].filter((diffId) => !found.has(diffId)));
+      const has = (relative: Relative): number => relative.diffIds.filter((diffId) => missing.has(diffId)).length;
+      const holders = relatives.filter((relative) => has(relative) > 0).toSorted((a, b) => has(b) - has(a));
+      for (const relative of holders.slice(0, MAX_PROBES)) {
+        if (has(relative) === 0) continue;
         for (const layer of await layersOf(relative, missing)) {
           const place = diffIds.indexOf(layer.diffId);
           if (named !== undefined && named[place]?.digest !== layer.blob?.digest) continue;

@@ -9,7 +9,7 @@ export interface StackedImage {
   /** Byte for byte. */
   config: Buffer;
   name: string;
-  /** Of its layers, bottom first, how many the store has by now; the others are in the archive. */
+  /** Of its layers, bottom first, how many the store has by now; the others are in the archive, or the delivery says that they are stored. */
   inStore: number;
 }
 

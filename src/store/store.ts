@@ -3,7 +3,7 @@ import type { Descriptor, SentManifest } from "../image/manifest.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Relative } from "./chains.ts";
 
-/** A layer that the store has already, on exactly the layers below it. */
+/** A layer that the store has already: on exactly the layers below it, if nothing else is said. */
 export interface LayerHere {
   kind: "here";
   diffId: Digest;
@@ -69,6 +69,8 @@ export interface StreamStore extends Presence {
 /** A store that takes in each layer as it comes: it must be given nothing that could break off. */
 export interface FileStore extends Presence {
   takes: "files";
+  /** As a {@link StreamStore} does. What the engine has begun to load is not interrupted (moby #51623: that can hang the next load). */
+  load(delivery: Delivery<LayerFile>, name: string): Promise<Digest>;
   /**
    * Which others of the layers are there although not on that stack, as they are below an image on a new base: they need not come, and are
    * unpacked once more. `present`: the lowest ones, which are there on it.
@@ -79,10 +81,6 @@ export interface FileStore extends Presence {
     relatives: readonly Relative[],
     named?: readonly Descriptor[],
   ): Promise<LayerHere[]>;
-  /**
-   * The same. What the engine has begun to load is not interrupted (moby #51623: that can hang the next load).
-   */
-  load(delivery: Delivery<LayerFile>, name: string): Promise<Digest>;
 }
 
 /** An engine's store as a place that images can be put into. */

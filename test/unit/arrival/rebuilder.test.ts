@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -244,6 +244,33 @@ test("a layer that was cut off half made is continued", async () => {
   const { path, pieceBytes } = await rebuild(v2, blob, seedsOf(), {}, kept);
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(10 * FILE);
+});
+
+test("what is half made and longer than the layer is as long as that in the end", async () => {
+  const env = { XDG_CACHE_HOME: folder };
+  {
+    await using kept = new KeptLayers({ env, run: newRunId() });
+    const half = await kept.takeHalfMade(digestOf(v2));
+    writeFileSync(half?.path ?? "", Buffer.concat([v1, v1]));
+  }
+  await using kept = new KeptLayers({ env, run: newRunId() });
+  const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), seedsOf(), {}, kept);
+  expect(readFileSync(path ?? "").equals(v2)).toBe(true);
+  expect(pieceBytes).toBe(FILE);
+});
+
+test("a layer is not looked for in one that is much longer", async () => {
+  let read = 0;
+  async function* long(): AsyncGenerator<Buffer> {
+    for (; read < 200_000_000; read += 1_000_000) yield Buffer.alloc(1_000_000);
+  }
+  const { seeds: folders } = seedsOfLayers(undefined);
+  const images = folders.images.map((image) => ({ ...image, layerLike: async () => long() }));
+  const seeds = { images, [Symbol.asyncDispose]: async () => {} };
+  const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), seeds);
+  expect(readFileSync(path ?? "").equals(v2)).toBe(true);
+  expect(pieceBytes).toBe(FILE);
+  expect(read).toBeLessThan(30_000_000);
 });
 
 test("all of a layer can be had as well, also in part", async () => {

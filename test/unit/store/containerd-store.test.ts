@@ -304,4 +304,33 @@ describe("on another base", () => {
     expect((await stored(2, blobs, named)).also).toEqual([]);
     expect((await stored(2, blobs, [named[0], blobs[1], named[2]] as Descriptor[])).also).toHaveLength(1);
   });
+
+  test("once all are found, no other image is asked; one that is there on its stack is known where it stands once more", async () => {
+    const [one, two] = diffIds as [Digest, Digest];
+    const asked: string[] = [];
+    const { engine, trials } = engineWith(2);
+    const blobsOf = async (id: string) => (asked.push(id), blobs);
+    const store = containerdStore(engine, { ...optionsWith(undefined), blobsOf });
+    const relatives = ["first", "second"].map((id) => ({ id, diffIds: [one, two], shared: 0 }));
+    expect(await store.alsoStored([digestOf("new base"), one, two], [], relatives)).toHaveLength(2);
+    expect(asked).toEqual(["first"]);
+    expect(trials).toHaveLength(1);
+
+    const here = { kind: "here" as const, diffId: one, blob: blobs[0] as Descriptor };
+    expect(await store.alsoStored([one, digestOf("other"), one], [here], relatives)).toEqual([here]);
+    expect(asked).toEqual(["first"]);
+  });
+});
+
+test("an empty layer, which many images have, makes no relative", async () => {
+  const empty = digestOf(Buffer.alloc(1024));
+  const engine = {
+    listImageIds: async () => ["app", "other"],
+    inspectImage: async (id: string) => ({
+      id,
+      diffIds: id === "app" ? [digestOf("old"), empty, digestOf("app")] : [digestOf("x"), empty],
+    }),
+  };
+  const coming = [digestOf("new"), empty, digestOf("app")];
+  expect((await findRelatives(engine as unknown as Engine, coming)).map(({ id }) => id)).toEqual(["app"]);
 });
