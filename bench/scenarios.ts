@@ -15,8 +15,8 @@ const V1: LayerName[] = ["base", "runtime", "modules", "app"];
 export const SCENARIOS: Scenario[] = [
   { name: "cold", title: "the receiver has nothing", before: [], after: V1 },
   {
-    name: "twice",
-    title: "the receiver has nothing, and the image is twice as large",
+    name: "larger",
+    title: "the receiver has nothing, and the image is a third larger",
     before: [],
     after: [...V1, "base-upgraded", "modules-bumped again"],
   },

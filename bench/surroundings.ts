@@ -7,6 +7,7 @@ import type { Stage } from "./stage.ts";
 /** What the figures depend on. */
 export interface Surroundings {
   cores: number;
+  /** Several, where rows were added on another machine: those of one store, scenario and link are always of one. */
   processor: string;
   memoryGB: number;
   kernel: string;
@@ -24,7 +25,7 @@ export async function surroundings(before?: Surroundings): Promise<Surroundings>
   const { stdout: zstd } = await run`zstd --version`;
   return {
     cores: cpus().length,
-    processor: cpus()[0]?.model ?? "?",
+    processor: [...new Set([...(before?.processor.split(" or ") ?? []), cpus()[0]?.model ?? "?"])].join(" or "),
     memoryGB: Math.round(totalmem() / 1e9),
     kernel: release().replace(/-.*/, ""),
     node: process.version,
