@@ -12,8 +12,8 @@ test("a run id tells whether its process is still there", () => {
 test.skipIf(process.platform !== "linux")(
   "a run that was killed is over, also while nobody has asked how it ended",
   async () => {
-    // `sleep` takes the shell's place, and does not know of its child.
-    const parent = spawn("sh", ["-c", "sh -c 'read _' <&0 & echo $!; exec sleep 60 </dev/null"], {
+    // `sleep` takes the shell's place, and does not know of its child, which waits: a background job's own stdin would be /dev/null.
+    const parent = spawn("sh", ["-c", "exec 3<&0; sh -c 'read _ <&3' & echo $!; exec sleep 60 </dev/null"], {
       stdio: ["pipe", "pipe", "inherit"],
     });
     try {
