@@ -11,7 +11,7 @@ import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
 import { findRelatives } from "../store/chains.ts";
 import { openStore } from "../store/open.ts";
 import { lazySpool } from "../store/spool.ts";
-import type { Delivery, LayerHere, TargetStore } from "../store/store.ts";
+import type { Delivery, Present, TargetStore } from "../store/store.ts";
 import { countLayers, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
 import { misled } from "./coming-layer.ts";
 import { fetchFailure, fetchLayers, streamLayers } from "./fetch-layers.ts";
@@ -39,34 +39,31 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
     return arrivalOf(engine, { name, id: configDigest, ...counts });
   }
 
-  const onDetail = (text: string): void => output.detail(text);
   const blobsOf = onceEach(async (id: string): Promise<Descriptor[] | undefined> => await learnBlobs(options, id));
-  const store = openStore(engine, info, { platform: about.platform, path: image.path, run, blobsOf, onDetail });
+  const store = openStore(engine, info, {
+    platform: about.platform,
+    path: image.path,
+    run,
+    blobsOf,
+    onDetail: (text) => output.detail(text),
+  });
   const relatives = await findRelatives(engine, about.diffIds);
-  const [here, found] = await Promise.all([
-    store.present(about.diffIds, relatives, about.manifest?.layers),
+  const { diffIds, manifest: named } = about;
+  const [present, found] = await Promise.all([
+    store.present(diffIds, relatives, named?.layers),
     // The files of an engine behind one connection would have to come over it, between all else.
     options.delta && engine.takesManyAtOnce
-      ? findSeeds(engine, {
-          ...options,
-          diffIds: about.diffIds,
-          relatives,
-          ...(info.store === "containerd" && { blobsOf }),
-        })
+      ? findSeeds(engine, { ...options, diffIds, relatives, ...(info.store === "containerd" && { blobsOf }) })
       : undefined,
   ]);
   await using seeds = found;
-  const stored =
-    store.takes === "files" ? await store.alsoStored(about.diffIds, here, relatives, about.manifest?.layers) : [];
-  const above = new Set(stored.map(({ diffId }) => diffId));
-  const isHere = about.diffIds.map((diffId, index) => index < here.length || above.has(diffId));
-  const count = isHere.filter(Boolean).length;
-  output.detail(`${count} of ${isHere.length} layers are there already`);
+  const isMissing = whatIsMissing(diffIds, present);
+  const wanted = diffIds.filter((_, index) => isMissing[index]);
+  output.detail(`${diffIds.length - wanted.length} of ${diffIds.length} layers are there already`);
 
   let loaded: Loaded;
   try {
-    const wanted = about.diffIds.filter((_, index) => isHere[index] === false);
-    loaded = await load(store, { here, stored, wanted, seeds }, name, options);
+    loaded = await load(store, { present, wanted, seeds }, name, options);
   } catch (error) {
     await forgetName(engine, name);
     if (!(error instanceof EngineError)) throw error;
@@ -79,7 +76,7 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   const { id, manifest, bytesFound } = loaded;
   const counts = countLayers(
     manifest.layers.map(({ size }) => size),
-    isHere.map((one) => !one),
+    isMissing,
   );
   return arrivalOf(engine, { name, id, ...counts, bytesFound });
 }
@@ -91,12 +88,15 @@ interface Loaded {
   bytesFound: number;
 }
 
+/** For each of an image's layers, whether the store does not have it. */
+function whatIsMissing(diffIds: readonly Digest[], { here, stored }: Present): boolean[] {
+  const above = new Set(stored.map(({ diffId }) => diffId));
+  return diffIds.map((diffId, index) => index >= here.length && !above.has(diffId));
+}
+
 interface AtHand {
-  /** The lowest layers. */
-  here: readonly LayerHere[];
-  /** Others, not on that stack. */
-  stored: readonly LayerHere[];
-  /** The rest, bottom first. */
+  present: Present;
+  /** The layers that are not, bottom first. */
   wanted: readonly Digest[];
   seeds: Seeds | undefined;
 }
@@ -104,7 +104,7 @@ interface AtHand {
 /** Puts the image in while its layers come, proven on the way: an archive with one that is not right breaks off before its end. */
 async function load(
   store: TargetStore,
-  { here, stored, wanted, seeds }: AtHand,
+  { present, wanted, seeds }: AtHand,
   name: string,
   options: EngineArrivalOptions,
 ): Promise<Loaded> {
@@ -118,7 +118,7 @@ async function load(
   };
   const over = new AbortController();
   const { platform, diffIds, manifest } = about;
-  const delivery = { platform, diffIds, here, stored, config, manifest, abandon: () => over.abort() };
+  const delivery = { platform, diffIds, ...present, config, manifest, abandon: () => over.abort() };
   const wanting = AbortSignal.any([signal, over.signal]);
   /** Those that the store has no use for any more are not fetched. */
   const giving = async <Layer>(

@@ -183,8 +183,7 @@ export class Rebuilder implements AsyncDisposable {
     if (rebuild.missingBytes((key) => this.#keys.some((keys) => keys.mayHave(key))) < WORTH_READING) return;
     for (const path of files.toReversed()) {
       // One that came out wrong goes meanwhile.
-      const tar = this.#reader.readable(createReadStream(path, { highWaterMark: 1024 * 1024 }));
-      await this.#reader.unlessUnreadable(async () => await takePieces(tar, rebuild));
+      await this.#reader.take(createReadStream(path, { highWaterMark: 1024 * 1024 }), rebuild);
       if (rebuild.left.pieces === 0) return;
     }
   }

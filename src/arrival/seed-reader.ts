@@ -39,13 +39,13 @@ export class SeedReader {
   async takeAlong(rebuild: Rebuild, diffId: Digest): Promise<Along | undefined> {
     const [nearest] = this.#images;
     if (nearest === undefined) return undefined;
-    return await this.unlessUnreadable(async () => {
+    return await this.#unlessUnreadable(async () => {
       const layer = await this.#layerLike(nearest, diffId);
       if (layer !== undefined) return { folder: undefined, passed: await takePiecesAlong(layer, rebuild) };
       const first = await rebuild.firstFolder();
       if (first === undefined) return undefined;
-      for await (const { covers, tar } of this.readable(nearest.tars([first]))) {
-        return { folder: covers, passed: await takePiecesAlong(this.readable(tar), rebuild) };
+      for await (const { covers, tar } of this.#readable(nearest.tars([first]))) {
+        return { folder: covers, passed: await takePiecesAlong(this.#readable(tar), rebuild) };
       }
       return undefined;
     });
@@ -57,27 +57,32 @@ export class SeedReader {
     if (nearest !== undefined) {
       if (along !== undefined && along.folder === undefined)
         await this.#takeLayerAgain(nearest, rebuild, along, diffId);
-      await this.#take(nearest, foldersLeft(rebuild, along), rebuild);
+      await this.#takeFolders(nearest, foldersLeft(rebuild, along), rebuild);
     }
     for (const image of others) {
       if (!missesMuch(rebuild)) return;
-      await this.#take(image, rebuild.roots, rebuild);
+      await this.#takeFolders(image, rebuild.roots, rebuild);
     }
+  }
+
+  /** Reads a tar that may have some. */
+  async take(tar: AsyncIterable<Buffer>, rebuild: Rebuild): Promise<void> {
+    await this.#unlessUnreadable(async () => await takePieces(this.#readable(tar), rebuild));
   }
 
   async #takeLayerAgain(image: SeedImage, rebuild: Rebuild, { passed }: Along, diffId: Digest): Promise<void> {
     if (rebuild.missingBytes((key) => passed.mayHave(key)) < WORTH_READING) return;
-    await this.unlessUnreadable(async () => {
+    await this.#unlessUnreadable(async () => {
       const layer = await this.#layerLike(image, diffId);
       if (layer !== undefined) await takePieces(layer, rebuild);
     });
   }
 
-  async #take(image: SeedImage, folders: readonly string[], rebuild: Rebuild): Promise<void> {
+  async #takeFolders(image: SeedImage, folders: readonly string[], rebuild: Rebuild): Promise<void> {
     if (rebuild.left.pieces === 0 || folders.length === 0) return;
-    await this.unlessUnreadable(async () => {
-      for await (const { covers, tar } of this.readable(image.tars(folders))) {
-        await takePieces(this.readable(tar), rebuild);
+    await this.#unlessUnreadable(async () => {
+      for await (const { covers, tar } of this.#readable(image.tars(folders))) {
+        await takePieces(this.#readable(tar), rebuild);
         if (rebuild.left.pieces === 0 || (covers === WHOLE_LAYER && !missesMuch(rebuild))) return;
       }
     });
@@ -86,14 +91,14 @@ export class SeedReader {
   async #layerLike(image: SeedImage, diffId: Digest): Promise<AsyncGenerator<Buffer> | undefined> {
     try {
       const layer = await image.layerLike(diffId);
-      return layer && this.readable(layer);
+      return layer && this.#readable(layer);
     } catch (error) {
       throw new Unreadable(messageOf(error), { cause: error });
     }
   }
 
-  /** Does it as far as what it reads by {@link readable} can be read. */
-  async unlessUnreadable<T>(read: () => Promise<T>): Promise<T | undefined> {
+  /** Does it as far as what it reads by `#readable` can be read. */
+  async #unlessUnreadable<T>(read: () => Promise<T>): Promise<T | undefined> {
     try {
       return await read();
     } catch (error) {
@@ -106,7 +111,7 @@ export class SeedReader {
   }
 
   /** Tells what a source fails with from what its reader does. */
-  async *readable<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
+  async *#readable<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
     try {
       for await (const item of source) {
         this.#options.signal.throwIfAborted();

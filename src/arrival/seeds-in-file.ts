@@ -4,7 +4,7 @@ import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../image/archiv
 import { openArchive } from "../image/archive/open.ts";
 import type { Digest } from "../image/digest.ts";
 import type { FilePlace } from "../image/place.ts";
-import { likeLayer } from "./like-layers.ts";
+import { likeLayer } from "./like-layer.ts";
 import { WHOLE_LAYER, type SeedImage, type Seeds } from "./seeds.ts";
 
 /** Images whose layers are read: the nearest has nearly all that any has. */

@@ -7,7 +7,7 @@ import type { Descriptor } from "../image/manifest.ts";
 import { familiarName, type Reference } from "../image/reference.ts";
 import type { Relative } from "../store/chains.ts";
 import { storedBlobs } from "../store/stored-blobs.ts";
-import { likeLayer } from "./like-layers.ts";
+import { likeLayer } from "./like-layer.ts";
 
 /** What a tar covers that is one of an image's layers, whatever folders it has. */
 export const WHOLE_LAYER = "/";

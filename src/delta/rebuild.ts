@@ -208,16 +208,13 @@ export class Rebuild {
    * there are too few bytes or too many. Leaves the iterator of `pieces` when it fails.
    */
   async fill(pieces: AsyncIterable<Uint8Array>): Promise<void> {
-    const missing = this.missing();
-    let at = 0;
     /** What has come of a piece that came in several chunks. Written as a whole: it may go to very many places. */
     let begun: Buffer | undefined;
     let filled = 0;
     for await (const chunk of pieces) {
       for (let taken = 0; taken < chunk.length;) {
-        const ordinal = missing[at];
-        if (ordinal === undefined) throw new BadRecipe("more pieces came than were asked for");
-        const length = this.#wanted.lengthOf(ordinal);
+        const length = this.#wanted.firstLength;
+        if (length === undefined) throw new BadRecipe("more pieces came than were asked for");
         const part = chunk.subarray(taken, taken + length - filled);
         taken += part.length;
         if (part.length < length) {
@@ -226,14 +223,12 @@ export class Rebuild {
         }
         filled += part.length;
         if (filled < length) continue;
-        this.#wanted.takeFirst();
-        for (const offset of this.#wanted.offsetsOf(ordinal)) this.#writes.add(begun ?? part, offset);
+        for (const offset of this.#wanted.takeFirst()) this.#writes.add(begun ?? part, offset);
         begun = undefined;
         filled = 0;
-        at += 1;
       }
       await this.flush();
     }
-    if (at < missing.length) throw new BadRecipe("the pieces end before the last that was asked for");
+    if (this.left.pieces > 0) throw new BadRecipe("the pieces end before the last that was asked for");
   }
 }

@@ -43,13 +43,16 @@ export class Wanted {
     return lowest === undefined ? Infinity : (this.#offsets[lowest[1]] as number);
   }
 
-  /** Takes the lowest of them: its ordinal. */
-  takeFirst(): number | undefined {
+  /** Bytes of the lowest of them; undefined when all have been found. */
+  get firstLength(): number | undefined {
     const lowest = this.#lowestLeft();
-    if (lowest === undefined) return undefined;
-    const [key, ordinal] = lowest;
-    this.take(key, this.lengthOf(ordinal));
-    return ordinal;
+    return lowest && this.lengthOf(lowest[1]);
+  }
+
+  /** Where the lowest of them goes, and no longer wants it. */
+  takeFirst(): number[] {
+    const lowest = this.#lowestLeft();
+    return lowest === undefined ? [] : this.take(lowest[0], this.lengthOf(lowest[1]));
   }
 
   #lowestLeft(): [Key, number] | undefined {

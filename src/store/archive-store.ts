@@ -19,7 +19,8 @@ export function archiveStore(engine: Engine, nameForLowest?: (count: number) => 
   return {
     takes: "streams",
     async present(diffIds, [nearest]) {
-      return diffIds.slice(0, nearest?.shared ?? 0).map((diffId) => ({ kind: "here", diffId }));
+      const here = diffIds.slice(0, nearest?.shared ?? 0).map((diffId) => ({ kind: "here" as const, diffId }));
+      return { here, stored: [] };
     },
     async load(delivery, name) {
       const { diffIds } = delivery;

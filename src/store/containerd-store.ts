@@ -23,50 +23,64 @@ export interface ContainerdStoreOptions {
 }
 
 /**
- * Docker's containerd image store: a layer is there when it is unpacked (by chain ID) and its blob is there (by digest); of one whose
- * blob alone is there, it can be unpacked again. It
- * takes an OCI layout that leaves out blobs, if the manifest names the digests that it really holds: such a manifest is
- * composed here, of its own blobs and of those that have arrived.
+ * Docker's containerd image store: a layer is there when it is unpacked (by chain ID) and its blob is there (by digest); one whose
+ * blob alone is there can be unpacked again. It takes an OCI layout that leaves out blobs, if the manifest names the digests that
+ * it really holds: such a manifest is composed here, of its own blobs and of those that have arrived.
  */
 export function containerdStore(engine: Engine, options: ContainerdStoreOptions): FileStore {
   return {
     takes: "files",
     async present(diffIds, relatives, named) {
-      const shared = relatives[0]?.shared ?? 0;
-      for await (const blobs of named === undefined ? stacks(relatives) : stacksOf(named, relatives)) {
-        for (let count = blobs.length; count > 0; count = Math.floor(count / 2)) {
-          const layers = blobs
-            .slice(0, count)
-            .map((blob, index) => ({ kind: "here" as const, diffId: diffIds[index] ?? "", blob }));
-          if (await holds(layers)) return layers;
-        }
-      }
-      if (shared > 0) {
-        const what = named === undefined ? "blobs" : "blobs of the same digests";
-        options.onDetail(`layers are unpacked here whose ${what} cannot be proven to be here: they are sent`);
-      }
-      return [];
-    },
-    async alsoStored(diffIds, present, relatives, named) {
-      const above = new Set(diffIds.slice(present.length));
-      // One that is there may stand in the image once more.
-      const found = new Map(present.filter(({ diffId }) => above.has(diffId)).map((layer) => [layer.diffId, layer]));
-      const missing = new Set([...above].filter((diffId) => !found.has(diffId)));
-      const has = (relative: Relative): number => relative.diffIds.filter((diffId) => missing.has(diffId)).length;
-      const holders = relatives.filter((relative) => has(relative) > 0).toSorted((a, b) => has(b) - has(a));
-      for (const relative of holders.slice(0, MAX_PROBES)) {
-        if (has(relative) === 0) continue;
-        for (const layer of await layersOf(relative, missing)) {
-          const place = diffIds.indexOf(layer.diffId);
-          if (named !== undefined && named[place]?.digest !== layer.blob?.digest) continue;
-          found.set(layer.diffId, layer);
-          missing.delete(layer.diffId);
-        }
-      }
-      return [...found.values()];
+      const here = await lowestLayers(diffIds, relatives, named);
+      return { here, stored: await otherLayers(diffIds, here, relatives, named) };
     },
     load: async (delivery, name) => await loadLayers(engine, delivery, name, options),
   };
+
+  /** The lowest layers, on their stack. */
+  async function lowestLayers(
+    diffIds: readonly Digest[],
+    relatives: readonly Relative[],
+    named: readonly Descriptor[] | undefined,
+  ): Promise<LayerHere[]> {
+    for await (const blobs of named === undefined ? stacks(relatives) : stacksOf(named, relatives)) {
+      for (let count = blobs.length; count > 0; count = Math.floor(count / 2)) {
+        const layers = blobs
+          .slice(0, count)
+          .map((blob, index) => ({ kind: "here" as const, diffId: diffIds[index] ?? "", blob }));
+        if (await holds(layers)) return layers;
+      }
+    }
+    if ((relatives[0]?.shared ?? 0) > 0) {
+      const what = named === undefined ? "blobs" : "blobs of the same digests";
+      options.onDetail(`layers are unpacked here whose ${what} cannot be proven to be here: they are sent`);
+    }
+    return [];
+  }
+
+  /** Those above that are here as blobs. One of the lowest may stand in the image once more. */
+  async function otherLayers(
+    diffIds: readonly Digest[],
+    lowest: readonly LayerHere[],
+    relatives: readonly Relative[],
+    named: readonly Descriptor[] | undefined,
+  ): Promise<LayerHere[]> {
+    const above = new Set(diffIds.slice(lowest.length));
+    const found = new Map(lowest.filter(({ diffId }) => above.has(diffId)).map((layer) => [layer.diffId, layer]));
+    const missing = new Set([...above].filter((diffId) => !found.has(diffId)));
+    const has = (relative: Relative): number => relative.diffIds.filter((diffId) => missing.has(diffId)).length;
+    const holders = relatives.filter((relative) => has(relative) > 0).toSorted((a, b) => has(b) - has(a));
+    for (const relative of holders.slice(0, MAX_PROBES)) {
+      if (has(relative) === 0) continue;
+      for (const layer of await layersOf(relative, missing)) {
+        const place = diffIds.indexOf(layer.diffId);
+        if (named !== undefined && named[place]?.digest !== layer.blob?.digest) continue;
+        found.set(layer.diffId, layer);
+        missing.delete(layer.diffId);
+      }
+    }
+    return [...found.values()];
+  }
 
   /** The blobs of an image here, bottom layer first. */
   async function blobsOf(id: string): Promise<readonly Descriptor[]> {
@@ -148,7 +162,7 @@ async function loadLayers(
   { platform, nameForLowest }: ContainerdStoreOptions,
 ): Promise<Digest> {
   const known = new Map<Digest, LayerInHand>(
-    [...delivery.here, ...(delivery.stored ?? [])].map((layer) => [layer.diffId, layer]),
+    [...delivery.here, ...delivery.stored].map((layer) => [layer.diffId, layer]),
   );
   const inHand = (config: Buffer): LayerInHand[] =>
     parseConfig(config).diffIds.map((diffId) => {

@@ -86,7 +86,7 @@ class Loading<Layer extends { diffId: Digest; size: number }> {
   async all(name: string): Promise<Buffer> {
     const { diffIds, layers, config } = this.#delivery;
     const { nameForLowest, worthIt } = this.#options;
-    const stored = new Set((this.#delivery.stored ?? []).map(({ diffId }) => diffId));
+    const stored = new Set(this.#delivery.stored.map(({ diffId }) => diffId));
     let missing = new Set(diffIds.slice(this.#inStore).filter((diffId) => !stored.has(diffId))).size;
     let stacked = this.#inStore;
     const passStored = (): void => {

@@ -24,16 +24,23 @@ export interface LayerFile {
 
 export type LayerInHand = LayerHere | LayerFile;
 
+/** What a store has of an image. */
+export interface Present {
+  /** The lowest layers, bottom first, as many as can be proven. */
+  here: LayerHere[];
+  /**
+   * Others, in any order, that are not on that stack, as they are below an image on a new base: they need not come, and are unpacked
+   * once more.
+   */
+  stored: LayerHere[];
+}
+
 /** An image of which layers are still coming. */
-export interface Delivery<Layer> {
+export interface Delivery<Layer> extends Present {
   platform: string;
   /** All of the image, bottom first. */
   diffIds: readonly Digest[];
-  /** The lowest ones. */
-  here: readonly LayerHere[];
-  /** Others that the store has, but not on that stack; left out: none. */
-  stored?: readonly LayerHere[];
-  /** All others, in any order, each once. */
+  /** All that are not present, in any order, each once. */
   layers: AsyncIterable<Layer>;
   /** Byte for byte. Asked for when all layers have come. */
   config: () => Promise<Buffer>;
@@ -45,15 +52,11 @@ export interface Delivery<Layer> {
 
 interface Presence {
   /**
-   * Which of an image's layers are there: the lowest ones, bottom first, as many as can be proven. `relatives`: the images there
+   * Which of an image's layers are there. `relatives`: the images there
    * that share layers with it, those that share most first. `named`: the blobs, one for each diff ID, that a manifest to be kept
    * names: where the store goes by manifests, a layer is there only as that blob.
    */
-  present(
-    diffIds: readonly Digest[],
-    relatives: readonly Relative[],
-    named?: readonly Descriptor[],
-  ): Promise<LayerHere[]>;
+  present(diffIds: readonly Digest[], relatives: readonly Relative[], named?: readonly Descriptor[]): Promise<Present>;
 }
 
 /** A store that looks at an archive when all of it is there. */
@@ -71,16 +74,6 @@ export interface FileStore extends Presence {
   takes: "files";
   /** As a {@link StreamStore} does. What the engine has begun to load is not interrupted (moby #51623: that can hang the next load). */
   load(delivery: Delivery<LayerFile>, name: string): Promise<Digest>;
-  /**
-   * Which others of the layers are there although not on that stack, as they are below an image on a new base: they need not come, and are
-   * unpacked once more. `present`: the lowest ones, which are there on it.
-   */
-  alsoStored(
-    diffIds: readonly Digest[],
-    present: readonly LayerHere[],
-    relatives: readonly Relative[],
-    named?: readonly Descriptor[],
-  ): Promise<LayerHere[]>;
 }
 
 /** An engine's store as a place that images can be put into. */

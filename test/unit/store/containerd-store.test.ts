@@ -60,7 +60,7 @@ const optionsWith = (known: Descriptor[] | undefined) => ({
 
 async function presentIn(engine: Engine) {
   const relatives = await findRelatives(engine, diffIds);
-  return await containerdStore(engine, optionsWith(blobs)).present(diffIds, relatives);
+  return (await containerdStore(engine, optionsWith(blobs)).present(diffIds, relatives)).here;
 }
 
 test("layers are there whose blobs the engine counts in an image of just them", async () => {
@@ -93,7 +93,7 @@ describe("of a manifest that is to be kept", () => {
     const { engine } = engineWith(held);
     const store = containerdStore(engine, { ...optionsWith(undefined), blobsOf });
     const third = { ...one, digest: digestOf("gzip three") };
-    return { here: await store.present(diffIds, relatives, [one, two, third]), asked };
+    return { here: (await store.present(diffIds, relatives, [one, two, third])).here, asked };
   }
 
   test("a layer is there only as the blob that it names", async () => {
@@ -142,7 +142,8 @@ describe("an image is loaded while its layers come", async () => {
   const [lowest] = blobs;
   const here = [{ kind: "here" as const, diffId: diffIds[0] ?? "", ...(lowest && { blob: lowest }) }];
   const deliveryOf = (layers: AsyncIterable<LayerFile>, some = here): Delivery<LayerFile> => {
-    return { platform: "linux/amd64", diffIds, here: some, layers, config: async () => config, abandon: () => {} };
+    const present = { here: some, stored: [] };
+    return { platform: "linux/amd64", diffIds, ...present, layers, config: async () => config, abandon: () => {} };
   };
   async function* coming(layers: LayerFile[], error?: Error): AsyncGenerator<LayerFile> {
     yield* layers;
@@ -289,20 +290,19 @@ describe("on another base", () => {
     const { engine } = engineWith(held);
     const relatives = await findRelatives(engine, coming);
     const store = containerdStore(engine, optionsWith(known));
-    const present = await store.present(coming, relatives);
-    return { present, also: await store.alsoStored(coming, present, relatives, named) };
+    return await store.present(coming, relatives, named);
   };
 
   test("a layer is there whose blob an image's own stack proves", async () => {
-    expect(await stored(2)).toEqual({ present: [], also: [{ kind: "here", diffId: diffIds[1], blob: blobs[1] }] });
+    expect(await stored(2)).toEqual({ here: [], stored: [{ kind: "here", diffId: diffIds[1], blob: blobs[1] }] });
   });
 
   test("one is sent whose blob is gone, or is not the one that the manifest to be kept names", async () => {
-    expect((await stored(1)).also).toEqual([]);
-    expect((await stored(2, blobs.slice(1))).also).toEqual([]);
+    expect((await stored(1)).stored).toEqual([]);
+    expect((await stored(2, blobs.slice(1))).stored).toEqual([]);
     const named = ["a", "b", "c"].map((name) => ({ ...blobs[0], digest: digestOf(name) }) as Descriptor);
-    expect((await stored(2, blobs, named)).also).toEqual([]);
-    expect((await stored(2, blobs, [named[0], blobs[1], named[2]] as Descriptor[])).also).toHaveLength(1);
+    expect((await stored(2, blobs, named)).stored).toEqual([]);
+    expect((await stored(2, blobs, [named[0], blobs[1], named[2]] as Descriptor[])).stored).toHaveLength(1);
   });
 
   test("once all are found, no other image is asked; one that is there on its stack is known where it stands once more", async () => {
@@ -312,13 +312,16 @@ describe("on another base", () => {
     const blobsOf = async (id: string) => (asked.push(id), blobs);
     const store = containerdStore(engine, { ...optionsWith(undefined), blobsOf });
     const relatives = ["first", "second"].map((id) => ({ id, diffIds: [one, two], shared: 0 }));
-    expect(await store.alsoStored([digestOf("new base"), one, two], [], relatives)).toHaveLength(2);
+    expect((await store.present([digestOf("new base"), one, two], relatives)).stored).toHaveLength(2);
     expect(asked).toEqual(["first"]);
     expect(trials).toHaveLength(1);
 
     const here = { kind: "here" as const, diffId: one, blob: blobs[0] as Descriptor };
-    expect(await store.alsoStored([one, digestOf("other"), one], [here], relatives)).toEqual([here]);
-    expect(asked).toEqual(["first"]);
+    const nearest = { id: "third", diffIds: [one], shared: 1 };
+    const present = await store.present([one, digestOf("other"), one], [nearest, ...relatives]);
+    expect(present).toEqual({ here: [here], stored: [here] });
+    expect(asked).toEqual(["first", "third"]);
+    expect(trials).toHaveLength(2);
   });
 });
 

@@ -24,6 +24,7 @@ function deliveryOf(all: string, here: string, layers: AsyncIterable<Layer>): De
     platform: "linux/arm64/v8",
     diffIds: all.split("").map(digestOf),
     here: here.split("").map((name) => ({ kind: "here", diffId: digestOf(name) })),
+    stored: [],
     layers,
     config: async () => CONFIG,
     abandon: () => {},
@@ -253,9 +254,9 @@ test("no load is begun, and none left open, after one has failed", async () => {
   let begun = 0;
   let open = 0;
   const diffIds = ["a", "b", "c"].map(digestOf);
-  const here: [] = [];
+  const present = { here: [], stored: [] };
   const config = async (): Promise<Buffer> => Buffer.from("{}");
-  const delivery = { platform: "linux/amd64", diffIds, here, layers: coming(), config, abandon: () => {} };
+  const delivery = { platform: "linux/amd64", diffIds, ...present, layers: coming(), config, abandon: () => {} };
   const loading = loadAhead(delivery, "app", {
     load(some, finish) {
       const isFirst = begun === 0;
@@ -284,7 +285,8 @@ test("when a load fails, the layer that another archive waits for is given up be
   const layers = queue<Layer>();
   const diffIds = ["a", "b"].map(digestOf);
   const config = async (): Promise<Buffer> => CONFIG;
-  const delivery = { platform: "linux/amd64", diffIds, here: [], layers, config, abandon: () => givenUp.resolve() };
+  const present = { here: [], stored: [] };
+  const delivery = { platform: "linux/amd64", diffIds, ...present, layers, config, abandon: () => givenUp.resolve() };
   const refused = deferred<void>();
   let begun = 0;
   const loading = loadAhead(delivery, "app", {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { likeLayer } from "../../../src/arrival/like-layers.ts";
+import { likeLayer } from "../../../src/arrival/like-layer.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 
 const stack = (names: string): string[] => names.split("").map(digestOf);

@@ -14,5 +14,5 @@ export function likeLayer(coming: readonly Digest[], own: readonly Digest[], dif
   const others = own.filter((one) => !coming.includes(one));
   const place = coming.filter((one) => !own.includes(one)).indexOf(diffId);
   const like = others[place];
-  return like === undefined || place === -1 ? undefined : own.indexOf(like);
+  return like === undefined ? undefined : own.indexOf(like);
 }
