@@ -18,7 +18,7 @@ import { KeptLayers } from "./store/kept-layers.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import {
   explained,
-  mayCut,
+  whyWhole,
   summarize,
   unlessAborted,
   wayByCommand,
@@ -128,8 +128,17 @@ export async function receive(
   {
     // Its temporary name is gone before the sender hears that all is well.
     const { maxSize } = request;
-    const delta = mayCut(request) && about.manifest === undefined;
-    const surroundings = { image, run, env, kept, output, signal, onProgress, maxSize, delta };
+    const surroundings = {
+      image,
+      run,
+      env,
+      kept,
+      output,
+      signal,
+      onProgress,
+      maxSize,
+      whole: whyWhole(request, about.manifest),
+    };
     await using arrival = await target
       .arrive({ tunnel, about, obtain, ...surroundings })
       .catch(async (error: unknown) => {

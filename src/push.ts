@@ -20,7 +20,7 @@ import { agreeOnPacking, refuseLacking } from "./packing/agree.ts";
 import { openSource, readReference } from "./places.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import {
-  mayCut,
+  whyWhole,
   summarize,
   unlessAborted,
   wayByCommand,
@@ -85,7 +85,9 @@ export async function send(
   const kept = manifest && manifestText(manifest);
   await tunnel.send({ type: "about", diffIds, platform, configDigest, preserve, manifest: kept });
   const asked = parseWant(await unlessAborted(tunnel.next("want"), signal));
-  const want = { ...asked, delta: asked.delta && mayCut(request) && manifest === undefined };
+  const whole = whyWhole(request, manifest);
+  if (asked.delta && whole !== undefined) output.detail(`missing layers are sent whole: ${whole}`);
+  const want = { ...asked, delta: asked.delta && whole === undefined };
   if (!want.diffIds.every((diffId) => diffIds.includes(diffId))) {
     throw new Failure("refused", "the far end asks for layers that are not of this image", {
       expected: `some of the ${diffIds.length} layers of ${image.given}`,

@@ -43,9 +43,13 @@ export interface Surroundings {
   env: NodeJS.ProcessEnv;
 }
 
-/** May layers be sent in pieces? Not between two sides in one process: what could be spared has crossed the link by then. */
-export function mayCut({ delta, inProcess }: TransferRequest): boolean {
-  return delta !== false && !inProcess;
+/** Why layers are not to be sent in pieces; undefined: they may be. `manifest`: one that is to be kept. */
+export function whyWhole({ delta, inProcess }: TransferRequest, manifest: unknown): string | undefined {
+  if (delta === false) return "--no-delta was given";
+  // What could be spared has crossed the link by then.
+  if (inProcess) return "both sides are in this process";
+  if (manifest !== undefined) return "with --preserve-digest they go as they are stored";
+  return undefined;
 }
 
 /** Errors of the engine and of what was read, as a person should be told them; others as they are. */

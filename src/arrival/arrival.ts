@@ -33,8 +33,8 @@ export interface ArrivalOptions {
   onProgress: (progress: Progress) => void;
   /** Bytes that the missing layers may have, unpacked. */
   maxSize: number | undefined;
-  /** Layers may be made of the files that are here already. */
-  delta: boolean;
+  /** Why layers are not to be made of the files that are here already; undefined: they may be. */
+  whole: string | undefined;
 }
 
 /** What an image needs besides on its way into an engine. */

@@ -47,12 +47,13 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
     blobsOf,
     onDetail: (text) => output.detail(text),
   });
+  // The files of an engine behind one connection would have to come over it, between all else.
+  const whole = options.whole ?? (engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection");
   const relatives = await findRelatives(engine, about.diffIds);
   const { diffIds, manifest: named } = about;
   const [present, found] = await Promise.all([
     store.present(diffIds, relatives, named?.layers),
-    // The files of an engine behind one connection would have to come over it, between all else.
-    options.delta && engine.takesManyAtOnce
+    whole === undefined
       ? findSeeds(engine, { ...options, diffIds, relatives, ...(info.store === "containerd" && { blobsOf }) })
       : undefined,
   ]);
@@ -63,7 +64,7 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
 
   let loaded: Loaded;
   try {
-    loaded = await load(store, { present, wanted, seeds }, name, options);
+    loaded = await load(store, { present, wanted, seeds }, name, { ...options, whole });
   } catch (error) {
     await forgetName(engine, name);
     if (!(error instanceof EngineError)) throw error;
@@ -109,7 +110,7 @@ async function load(
   options: EngineArrivalOptions,
 ): Promise<Loaded> {
   const { about, env, run, output, signal, kept, onProgress } = options;
-  using incoming = await ask(options, wanted, seeds !== undefined);
+  using incoming = await ask(options, wanted, seeds);
   const config = async (): Promise<Buffer> => {
     const opened = await incoming.opened();
     signal.throwIfAborted(); // from here on, it is not interrupted

@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { AnnouncedLayer } from "../conversation/messages.ts";
+import { gather } from "../image/archive/gather.ts";
 import { checkLayer } from "../image/archive/check-layer.ts";
 import type { SizeLimit } from "../image/archive/prove.ts";
 import type { LayerToStream } from "../image/archive/write-docker-archive.ts";
@@ -14,6 +15,9 @@ import type { KeptLayers } from "../store/kept-layers.ts";
 import { isOtherContent, refuseWithoutSpace, type Spool } from "../store/spool.ts";
 import { part } from "../streams/part.ts";
 import { keepWhileSlow } from "./keep-while-slow.ts";
+
+/** Bytes that a layer is written, proven and unpacked by: HTTP/2 gives it 16 kB at a time. */
+const CHUNK = 256 * 1024;
 
 export interface FetchOptions {
   client: RegistryClient;
@@ -114,7 +118,7 @@ async function openLayer(
   if (from > 0) onContinued(layer, from);
   const { first, bytes } = await client.stream(repository, blob.digest, { from, signal });
   bytes.on("error", () => {}); // it may be before it is read; whoever reads it hears of it
-  const come = part(counted(bytes, onBytes), { first: from - first });
+  const come = gather(part(counted(bytes, onBytes), { first: from - first }), CHUNK);
   const checked = checkLayer({ blob, diffId, limit });
   checked.once("end", onLayer);
   checked.once("error", (error) => {

@@ -40,13 +40,21 @@ export interface Incoming extends Disposable {
 
 /**
  * Asks for the layers `wanted`. Those that the sender announces can be fetched while it still takes others out of its
- * store; a registry that has everything says in its manifest what there is.
+ * store; a registry that has everything says in its manifest what there is. With `seeds`, they may come in pieces.
  */
-export async function ask(options: ArrivalOptions, wanted: readonly Digest[], delta = false): Promise<Incoming> {
+export async function ask(
+  options: ArrivalOptions,
+  wanted: readonly Digest[],
+  seeds: Seeds | undefined,
+): Promise<Incoming> {
   const { about, signal, kept, output, onProgress, maxSize } = options;
+  const delta = seeds !== undefined;
+  const sayWhole = (why: string): void => output.detail(`missing layers come whole: ${why}`);
+  if (wanted.length > 0 && !delta) sayWhole(options.whole ?? "there are no files here of an image that is like it");
   const begun = (await kept?.begun(wanted)) ?? [];
   const wish = { diffIds: [...wanted], whole: false, nothing: false, begun, delta };
   const { offer, layers: announced, cutting } = await options.obtain(wish);
+  if (delta && !offer.announced) sayWhole("the sending side has them in a registry");
   const client = clientFor(offer, options);
   const progress = { stage: "sending", current: 0, layers: { done: 0, total: new Set(wanted).size } };
   const fetching = {
@@ -85,7 +93,7 @@ export async function receive(
   spool: Spool,
   seeds: Seeds | undefined,
 ): Promise<Received> {
-  using incoming = await ask(options, wanted, seeds !== undefined);
+  using incoming = await ask(options, wanted, seeds);
   const onDetail = (text: string): void => options.output.detail(text);
   const makings = { seeds, spool: { open: async () => spool }, onDetail };
   await using rebuilt = rebuilding(incoming.fetching, incoming.cutting, makings);

@@ -3,7 +3,7 @@ import { finished } from "node:stream/promises";
 import { deferred } from "../streams/deferred.ts";
 
 /** Bytes that are ready before they are asked for, so that neither side waits for the other's every step. */
-const AHEAD = 4 * 1024 * 1024;
+const AHEAD = 2 * 1024 * 1024;
 
 export interface HandOverOptions {
   /** The reader may want them from another place on: then nothing is begun before it has said so. */

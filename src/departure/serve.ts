@@ -52,6 +52,7 @@ export async function serve(
     cutInto: want.delta ? spool : undefined,
     announce,
     announceCut,
+    onDetail: (text) => output.detail(text),
   });
   const broken = new AbortController();
   const leaving = new AbortController();

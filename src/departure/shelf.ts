@@ -2,8 +2,9 @@ import { Readable } from "node:stream";
 import type { AnnouncedLayer, Offer } from "../conversation/messages.ts";
 import { decodeLayer } from "../image/archive/decode-layer.ts";
 import { hasZstd } from "../image/archive/zstd-frames.ts";
-import { digestOf, type Digest } from "../image/digest.ts";
+import { digestOf, hexOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE, writeManifest, type Descriptor, type WrittenManifest } from "../image/manifest.ts";
+import { bytes } from "../output/describe.ts";
 import { PacedPacker, type Packing } from "../packing/pace.ts";
 import type { ByteRange, CutBlob, RegistryContent, StoredBlob, StoredManifest } from "../registry/embedded/content.ts";
 import { deferred } from "../streams/deferred.ts";
@@ -27,6 +28,8 @@ export interface ShelfOptions {
   announce: (layer: AnnouncedLayer) => void;
   /** Hears before that of each that is being cut: from then on its recipe can be read. */
   announceCut?: (diffId: Digest) => void;
+  /** For --verbose. */
+  onDetail?: (text: string) => void;
 }
 
 /**
@@ -164,7 +167,9 @@ export class Shelf implements Disposable {
   #put(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): void {
     this.#layers.set(diffId, descriptor);
     this.#blobs.set(descriptor.digest, blob);
-    this.#options.announce({ diffId, ...descriptor, ...(this.#cuts.has(diffId) && { isCut: true }) });
+    const isCut = this.#cuts.has(diffId);
+    if (this.#cutter !== undefined && !isCut) this.#options.onDetail?.(whole(diffId, descriptor));
+    this.#options.announce({ diffId, ...descriptor, ...(isCut && { isCut }) });
   }
 
   [Symbol.dispose](): void {
@@ -172,6 +177,15 @@ export class Shelf implements Disposable {
     this.#manifest.reject(notSent());
     for (const passing of this.#passing) passing.giveUp(notSent());
   }
+}
+
+/** Why one is not cut where others are. */
+function whole(diffId: Digest, { size, mediaType }: Descriptor): string {
+  const why =
+    mediaType.endsWith("zstd") && !hasZstd
+      ? "it is packed with zstd, and this Node cannot look into it"
+      : "it is small";
+  return `layer ${hexOf(diffId).slice(0, 12)} is sent whole: ${why} (${bytes(size)})`;
 }
 
 function notSent(): Error {

@@ -20,8 +20,11 @@ export interface Codec {
   decompress(packed: Buffer, size: number): Promise<Buffer>;
 }
 
-/** Bytes that a compressor hands over at a time: its default of 16 kB makes many small pieces, which are then put together. */
-const CHUNK = 1024 * 1024;
+/**
+ * Bytes that a compressor hands over at a time: its default of 16 kB makes many small pieces, which are then put together; of one
+ * large piece much stays empty, and is held as long as the packed bytes are.
+ */
+const CHUNK = 256 * 1024;
 /** More than a block has, so that it comes in one piece, and the decompressor sees that it is at its end. */
 const BEYOND = 1024;
 
@@ -30,8 +33,8 @@ const gzipDecompress = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.gunzip);
 const brotliCompress = promisify<Buffer, zlib.BrotliOptions, Buffer>(zlib.brotliCompress);
 const brotliDecompress = promisify<Buffer, zlib.BrotliOptions, Buffer>(zlib.brotliDecompress);
 
-/** Its logarithm: a block. The default, 4 MB, costs twice the memory and gains nothing. */
-const WINDOW = 21;
+/** Its logarithm: a block. More costs memory and gains nothing. */
+const WINDOW = 20;
 
 const brotli: Codec = {
   name: "brotli",

@@ -10,7 +10,8 @@ import { parseChoice } from "../../src/packing/choice.ts";
 import { send, type PushRequest } from "../../src/push.ts";
 import { bothHalves } from "../../src/stdio-tunnel/in-process.ts";
 
-const output = { detail: () => {}, progress: () => {} } as unknown as Output;
+const said: string[] = [];
+const output = { detail: (text: string) => void said.push(text), progress: () => {} } as unknown as Output;
 const diffIds = [digestOf("layer")];
 
 /** With what an image departs for a receiver that wants this. */
@@ -84,8 +85,11 @@ test("layers are cut into pieces where both sides would, and there is a link bet
     (await departureFor(request, { codecs, delta })).want.delta;
   expect(await cuts({}, true)).toBe(true);
   expect(await cuts({}, false)).toBe(false);
+  expect(said).not.toContainEqual(expect.stringContaining("whole"));
   expect(await cuts({ delta: false }, true)).toBe(false);
+  expect(said).toContain("missing layers are sent whole: --no-delta was given");
   expect(await cuts({ inProcess: true }, true)).toBe(false);
+  expect(said).toContain("missing layers are sent whole: both sides are in this process");
 });
 
 describe("a manifest that is to be kept", () => {

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { HandOver } from "../../../src/departure/hand-over.ts";
 import { queue } from "../../../src/streams/queue.ts";
 
-const PIECE = Buffer.alloc(1024 * 1024);
+const PIECE = Buffer.alloc(512 * 1024);
 const MANY = 100;
 
 /** Many pieces, which tell how many of them have been asked for, and when nobody will ask for more. */

@@ -24,7 +24,7 @@ const LEVELS = { light: 1, medium: 2, strong: 3 };
 const nameOf = (level: number): string =>
   Object.entries(LEVELS).find(([, one]) => one === level)?.[0] ?? `level ${level}`;
 
-/** A block of 2 MB becomes the word for the effort that it was packed with. */
+/** A block of 1 MB becomes the word for the effort that it was packed with. */
 const codec = (ms: number): Codec => ({
   name: "a fake",
   id: 1,
@@ -65,8 +65,8 @@ const names = (found: [string, number][]): string[] => found.map(([effort]) => e
 const always = (ms: number) => () => ms;
 
 /** Blocks of a layer that is long enough for all efforts, and of one that is too short to be hurried. */
-const LONG = 120;
-const SHORT = 30;
+const LONG = 240;
+const SHORT = 60;
 
 test("the harder, the longer the link is waited for", async () => {
   expect(names(await efforts(LONG, { packing: 1, link: always(10) }))).toEqual(["medium", "strong"]);
@@ -100,8 +100,8 @@ test("what is short stays as it is, and what is slow to pack is given longer tha
 });
 
 test("a link that is slow now and then does not count as fast", async () => {
-  // Of each 16 MB, 8 blocks: never four times in a row.
-  const link = (block: number): number => (block % 24 < 8 ? 8 : 0);
+  // Of each 16 MB, 16 blocks: never four times in a row.
+  const link = (block: number): number => (block % 48 < 16 ? 8 : 0);
   expect(names(await efforts(LONG, { packing: 10, link }))).toEqual(["medium"]);
 });
 
@@ -112,7 +112,7 @@ test("what was not packed is again when the link has become slower", async () =>
 });
 
 test("what counts is how it is now", async () => {
-  const link = (block: number): number => (block < LONG - 20 ? 4 : 10);
+  const link = (block: number): number => (block < LONG - 40 ? 4 : 10);
   expect(names(await efforts(LONG, { packing: 6, link }))).toEqual(["medium", "strong"]);
 });
 

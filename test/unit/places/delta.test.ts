@@ -52,7 +52,7 @@ async function push(
   const wire = at(`wire-${to.replaceAll(/\W/g, "-")}-${name}`);
   const cache = `XDG_CACHE_HOME=${wire}-cache`;
   const line = ["env", cache, ...program, "pull", ...options, "--to", to, `app:${name}`];
-  const { exitCode, stderr } = await run("push", from, "sh", "-c", `tee "$0" | "$@"`, wire, ...line);
+  const { exitCode, stderr } = await run("push", "--verbose", from, "sh", "-c", `tee "$0" | "$@"`, wire, ...line);
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
   return { sent: (await stat(wire)).size, stderr };
 }
@@ -83,6 +83,39 @@ describe.concurrent("of a new version only what has changed is sent", () => {
     expect(sent).toBeGreaterThan(FILES * LARGE);
     expect(sent).toBeLessThan(FILES * LARGE * 1.1);
     expect(await look("oci", at("owned-to"), "app:v3")).toEqual(whole(owned));
+  });
+});
+
+describe.concurrent("with --verbose it is said why a layer comes whole", () => {
+  const details = async (from: string, name: string, first: string, ...options: string[]): Promise<string[]> => {
+    const to = `oci:why-${first}-${name}${options.join("")}`;
+    if (first !== "") await push(`oci:${first}`, to, first);
+    const { stderr } = await push(from, to, name, "--verbose", ...options);
+    return stderr.split("\n").filter((line) => line.includes("whole"));
+  };
+
+  test("where it is small, beside one that does not", async () => {
+    expect(await details("oci:v2", "v2", "v1")).toEqual([
+      expect.stringMatching(/^docker-over-ssh: layer [0-9a-f]{12} is sent whole: it is small \(5\d.* kB\)$/),
+    ]);
+  });
+
+  test("where nothing is there", async () => {
+    expect(await details("oci:v1", "v1", "")).toEqual([
+      "far: docker-over-ssh: missing layers come whole: there are no files here of an image that is like it",
+    ]);
+  });
+
+  test("where it was told so", async () => {
+    expect(await details("oci:v2", "v2", "v1", "--no-delta")).toEqual([
+      "far: docker-over-ssh: missing layers come whole: --no-delta was given",
+    ]);
+  });
+
+  test("where the manifest is to be kept", async () => {
+    expect(await details("oci:v2", "v2", "v1", "--preserve-digest")).toEqual([
+      "far: docker-over-ssh: missing layers come whole: with --preserve-digest they go as they are stored",
+    ]);
   });
 });
 
