@@ -16,9 +16,9 @@ export const SCENARIOS: Scenario[] = [
   { name: "cold", title: "the receiver has nothing", before: [], after: V1 },
   {
     name: "larger",
-    title: "the receiver has nothing, and the image is a third larger",
+    title: "the receiver has nothing, and the image is twice as large",
     before: [],
-    after: [...V1, "base-upgraded", "modules-bumped again"],
+    after: [...V1, "base-upgraded again", "runtime again", "modules-bumped again", "app-changed again"],
   },
   { name: "nothing", title: "nothing changed", before: V1, after: V1 },
   {

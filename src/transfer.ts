@@ -47,7 +47,7 @@ export interface Surroundings {
 export function whyWhole({ delta, inProcess }: TransferRequest, manifest: unknown): string | undefined {
   if (delta === false) return "--no-delta was given";
   // What could be spared has crossed the link by then.
-  if (inProcess) return "both sides are in this process";
+  if (inProcess) return "one side is nothing but an engine";
   if (manifest !== undefined) return "with --preserve-digest they go as they are stored";
   return undefined;
 }

@@ -14,6 +14,7 @@ import { clientFor } from "./receive.ts";
  */
 export async function arriveByPull(options: EngineArrivalOptions): Promise<Arrival> {
   const { tunnel, about, engine, info, signal, onProgress } = options;
+  options.output.detail("missing layers come whole: the engine pulls by itself");
   const { offer } = await options.obtain({ diffIds: about.diffIds, whole: true, nothing: false, delta: false });
   using client = clientFor(offer, options);
   const { manifest } = await openOffer(client, offer, options);

@@ -16,7 +16,7 @@ import { isOtherContent, refuseWithoutSpace, type Spool } from "../store/spool.t
 import { part } from "../streams/part.ts";
 import { keepWhileSlow } from "./keep-while-slow.ts";
 
-/** Bytes that a layer is written, proven and unpacked by: HTTP/2 gives it 16 kB at a time. */
+/** Bytes that a layer is written, proven and unpacked by: it comes in much smaller pieces. */
 const CHUNK = 256 * 1024;
 
 export interface FetchOptions {

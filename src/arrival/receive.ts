@@ -49,8 +49,10 @@ export async function ask(
 ): Promise<Incoming> {
   const { about, signal, kept, output, onProgress, maxSize } = options;
   const delta = seeds !== undefined;
-  const sayWhole = (why: string): void => output.detail(`missing layers come whole: ${why}`);
-  if (wanted.length > 0 && !delta) sayWhole(options.whole ?? "there are no files here of an image that is like it");
+  const sayWhole = (why: string): void => {
+    if (wanted.length > 0) output.detail(`missing layers come whole: ${why}`);
+  };
+  if (!delta) sayWhole(options.whole ?? "there are no files here of an image that is like it");
   const begun = (await kept?.begun(wanted)) ?? [];
   const wish = { diffIds: [...wanted], whole: false, nothing: false, begun, delta };
   const { offer, layers: announced, cutting } = await options.obtain(wish);

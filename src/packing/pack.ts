@@ -7,8 +7,8 @@ export const PACKED_ENCODING = "docker-over-ssh-blocks";
 
 /**
  * Bytes of a block. They are compressed apart from each other, so that all cores have one, and each as suits it and the moment;
- * larger ones gain little and cost memory for every core at either end: 2 MB leave 2 % less, and of a sender that packs with
- * brotli's level 5 they made 250 MB where these make 199.
+ * larger ones gain little and cost memory for every core at either end: 2 MB leave 2 % less, and of a sender on two cores that packs
+ * with brotli's level 5 they made 250 MB where these make 199.
  */
 export const BLOCK = 1024 * 1024;
 

@@ -2,7 +2,7 @@ import { inOrder } from "../streams/blocks.ts";
 import { CODECS } from "./codecs.ts";
 import { BLOCK, END, HEADER, STORED } from "./pack.ts";
 
-/** Blocks. Three are unpacked at 900 MB/s, and not more than 8 MB that have arrived are lost when this is killed. */
+/** Blocks. Three of 2 MB were unpacked at 900 MB/s; what has arrived of them is lost when this is killed. */
 const AT_ONCE = 3;
 
 /** What came is not a packed stream. */

@@ -135,7 +135,7 @@ function explainExit(failure: Failure, program: string, words: string, exit: Exi
       {
         expected:
           "docker-over-ssh to be installed on the other side, and in the PATH of a shell that is not a login shell",
-        hint: "Install it there (npm install --global docker-over-ssh), or name its full path in the command.",
+        hint: "Install it there, name its full path in the command, or put ssh://HOST in its place, for which an engine there is enough.",
         cause: failure,
       },
     );

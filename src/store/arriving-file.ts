@@ -72,14 +72,17 @@ export class ArrivingFile {
 
   async *#written(coming: AsyncIterable<Buffer>, goesOn: PassOptions["goesOn"]): AsyncGenerator<Buffer> {
     const writer = new Writer(this.#handle, this.before);
+    // Whoever has it has let go of it meanwhile: what still comes cannot be written, and that is no full disk.
+    const isClosed = (): boolean => this.#closed !== undefined;
     const isOver = (bytes: number): boolean => {
+      if (isClosed()) return false;
       if (writer.failure !== undefined && goesOn === undefined) throw writer.failure.error;
       return writer.failure !== undefined || goesOn?.(bytes) === false; // a full disk is no reason not to go on
     };
     let keeps = true;
     try {
       for await (const chunk of coming) {
-        if (keeps) await writer.write(chunk);
+        if (keeps && !isClosed()) await writer.write(chunk);
         if (keeps && isOver(chunk.length)) {
           keeps = false;
           await writer.done();

@@ -8,8 +8,8 @@ import { peek } from "./peek.ts";
 import { hasZstd, unpackZstd } from "./zstd-frames.ts";
 
 /**
- * Bytes that are unpacked at a time, and bytes that they are unpacked to at a time: with 16 kB, as HTTP/2 gives them and zlib takes
- * them by itself, going to another thread and back takes half of the time.
+ * Bytes that are unpacked at a time, and bytes that they are unpacked to at a time: with 16 kB, zlib's default, going to another
+ * thread and back takes half of the time.
  */
 const CHUNK = 256 * 1024;
 

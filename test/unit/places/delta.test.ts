@@ -91,8 +91,12 @@ describe.concurrent("with --verbose it is said why a layer comes whole", () => {
     const to = `oci:why-${first}-${name}${options.join("")}`;
     if (first !== "") await push(`oci:${first}`, to, first);
     const { stderr } = await push(from, to, name, "--verbose", ...options);
-    return stderr.split("\n").filter((line) => line.includes("whole"));
+    return stderr
+      .split("\n")
+      .filter((line) => line.includes("whole"))
+      .toSorted();
   };
+  const asked = "docker-over-ssh: missing layers are sent whole: the receiving side asks for them so";
 
   test("where it is small, beside one that does not", async () => {
     expect(await details("oci:v2", "v2", "v1")).toEqual([
@@ -102,18 +106,21 @@ describe.concurrent("with --verbose it is said why a layer comes whole", () => {
 
   test("where nothing is there", async () => {
     expect(await details("oci:v1", "v1", "")).toEqual([
+      asked,
       "far: docker-over-ssh: missing layers come whole: there are no files here of an image that is like it",
     ]);
   });
 
   test("where it was told so", async () => {
     expect(await details("oci:v2", "v2", "v1", "--no-delta")).toEqual([
+      asked,
       "far: docker-over-ssh: missing layers come whole: --no-delta was given",
     ]);
   });
 
   test("where the manifest is to be kept", async () => {
     expect(await details("oci:v2", "v2", "v1", "--preserve-digest")).toEqual([
+      "docker-over-ssh: missing layers are sent whole: with --preserve-digest they go as they are stored",
       "far: docker-over-ssh: missing layers come whole: with --preserve-digest they go as they are stored",
     ]);
   });

@@ -261,6 +261,21 @@ describe("a disk that is full", () => {
   });
 });
 
+test.each([
+  ["what is to be in it", {}],
+  ["what is only kept", { goesOn: () => true }],
+])("what still comes after it has been let go of changes nothing of what is kept: %s", async (_, options) => {
+  await using kept = open();
+  const file = await kept.take(blob());
+  const layer = file?.pass(coming("abc", "def"), options);
+  expect((await layer?.next())?.value?.toString()).toBe("abc");
+  await file?.close();
+  expect((await layer?.next())?.value?.toString()).toBe("def");
+  expect((await layer?.next())?.done).toBe(true);
+  await kept[Symbol.asyncDispose]();
+  expect(await readFile(join(folder, nameOf()), "utf8")).toBe("abc");
+});
+
 test("a layer that is no longer worth it goes on without being kept", async () => {
   await using kept = open();
   const file = await kept.take(blob());
