@@ -104,7 +104,7 @@ describe("a command that is no tunnel", () => {
     expect(failure).toMatchObject({
       code: "far-command-not-found",
       exitStatus: 5,
-      hint: expect.stringContaining("npm install"),
+      hint: expect.stringContaining("Install it there"),
     });
     expect(failure?.message).toMatch(new RegExp(`ended with status ${status}: the far shell found no such command$`));
   });
