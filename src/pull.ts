@@ -128,17 +128,8 @@ export async function receive(
   {
     // Its temporary name is gone before the sender hears that all is well.
     const { maxSize } = request;
-    const surroundings = {
-      image,
-      run,
-      env,
-      kept,
-      output,
-      signal,
-      onProgress,
-      maxSize,
-      whole: whyWhole(request, about.manifest),
-    };
+    const why = whyWhole(request, about.manifest);
+    const surroundings = { image, run, env, kept, output, signal, onProgress, maxSize, whyWhole: why };
     await using arrival = await target
       .arrive({ tunnel, about, obtain, ...surroundings })
       .catch(async (error: unknown) => {

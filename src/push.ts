@@ -85,10 +85,9 @@ export async function send(
   const kept = manifest && manifestText(manifest);
   await tunnel.send({ type: "about", diffIds, platform, configDigest, preserve, manifest: kept });
   const asked = parseWant(await unlessAborted(tunnel.next("want"), signal));
-  const whole = whyWhole(request, manifest);
-  const want = { ...asked, delta: asked.delta && whole === undefined };
-  if (!want.delta && want.diffIds.length > 0)
-    output.detail(`missing layers are sent whole: ${whole ?? "the receiving side asks for them so"}`);
+  const why = whyWhole(request, manifest) ?? (asked.delta ? undefined : "the receiving side asks for them so");
+  const want = { ...asked, delta: why === undefined };
+  if (why !== undefined && want.diffIds.length > 0) output.detail(`missing layers are sent whole: ${why}`);
   if (!want.diffIds.every((diffId) => diffIds.includes(diffId))) {
     throw new Failure("refused", "the far end asks for layers that are not of this image", {
       expected: `some of the ${diffIds.length} layers of ${image.given}`,

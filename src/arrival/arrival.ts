@@ -34,7 +34,7 @@ export interface ArrivalOptions {
   /** Bytes that the missing layers may have, unpacked. */
   maxSize: number | undefined;
   /** Why layers are not to be made of the files that are here already; undefined: they may be. */
-  whole: string | undefined;
+  whyWhole: string | undefined;
 }
 
 /** What an image needs besides on its way into an engine. */

@@ -48,12 +48,13 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
     onDetail: (text) => output.detail(text),
   });
   // The files of an engine behind one connection would have to come over it, between all else.
-  const whole = options.whole ?? (engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection");
+  const oneWay = engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection";
+  const whyWhole = options.whyWhole ?? oneWay;
   const relatives = await findRelatives(engine, about.diffIds);
   const { diffIds, manifest: named } = about;
   const [present, found] = await Promise.all([
     store.present(diffIds, relatives, named?.layers),
-    whole === undefined
+    whyWhole === undefined
       ? findSeeds(engine, { ...options, diffIds, relatives, ...(info.store === "containerd" && { blobsOf }) })
       : undefined,
   ]);
@@ -64,7 +65,7 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
 
   let loaded: Loaded;
   try {
-    loaded = await load(store, { present, wanted, seeds }, name, { ...options, whole });
+    loaded = await load(store, { present, wanted, seeds }, name, { ...options, whyWhole });
   } catch (error) {
     await forgetName(engine, name);
     if (!(error instanceof EngineError)) throw error;

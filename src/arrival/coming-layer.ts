@@ -2,8 +2,8 @@ import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { AnnouncedLayer } from "../conversation/messages.ts";
-import { gather } from "../image/archive/gather.ts";
 import { checkLayer } from "../image/archive/check-layer.ts";
+import { gather } from "../image/archive/gather.ts";
 import type { SizeLimit } from "../image/archive/prove.ts";
 import type { LayerToStream } from "../image/archive/write-docker-archive.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
@@ -15,9 +15,6 @@ import type { KeptLayers } from "../store/kept-layers.ts";
 import { isOtherContent, refuseWithoutSpace, type Spool } from "../store/spool.ts";
 import { part } from "../streams/part.ts";
 import { keepWhileSlow } from "./keep-while-slow.ts";
-
-/** Bytes that a layer is written, proven and unpacked by: it comes in much smaller pieces. */
-const CHUNK = 256 * 1024;
 
 export interface FetchOptions {
   client: RegistryClient;
@@ -118,7 +115,7 @@ async function openLayer(
   if (from > 0) onContinued(layer, from);
   const { first, bytes } = await client.stream(repository, blob.digest, { from, signal });
   bytes.on("error", () => {}); // it may be before it is read; whoever reads it hears of it
-  const come = gather(part(counted(bytes, onBytes), { first: from - first }), CHUNK);
+  const come = gather(part(counted(bytes, onBytes), { first: from - first }));
   const checked = checkLayer({ blob, diffId, limit });
   checked.once("end", onLayer);
   checked.once("error", (error) => {

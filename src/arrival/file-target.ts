@@ -60,7 +60,7 @@ export async function fileTarget(place: FilePlace): Promise<Target> {
 async function arrive(place: FilePlace, options: ArrivalOptions): Promise<Arrival> {
   const { about, image, env, run, signal, onProgress } = options;
   // The file that is to be replaced.
-  await using seeds = options.whole === undefined ? await findSeedsInFile(place, about) : undefined;
+  await using seeds = options.whyWhole === undefined ? await findSeedsInFile(place, about) : undefined;
   await using spool = await openSpool(env, run);
   const received = await receive(options, about.diffIds, spool, seeds);
   onProgress({ stage: "storing", current: 0 });

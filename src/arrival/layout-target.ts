@@ -52,11 +52,11 @@ async function arrive(
   store: LayoutStore,
   options: ArrivalOptions,
 ): Promise<{ manifest: Descriptor; arrival: Arrival }> {
-  const { about, env, run, output, signal, onProgress, whole } = options;
+  const { about, env, run, output, signal, onProgress, whyWhole } = options;
   const here = await store.layers(namedBlobs(about));
   const wanted = about.diffIds.filter((diffId) => !here.has(diffId));
   output.detail(`${about.diffIds.length - wanted.length} of ${about.diffIds.length} layers are there already`);
-  await using seeds = whole === undefined && wanted.length > 0 ? await findSeedsInFile(place, about) : undefined;
+  await using seeds = whyWhole === undefined && wanted.length > 0 ? await findSeedsInFile(place, about) : undefined;
   await using spool = await openSpool(env, run);
   const { config, files, manifest: sent, bytesFound } = await receive(options, wanted, spool, seeds);
 

@@ -52,7 +52,7 @@ export async function ask(
   const sayWhole = (why: string): void => {
     if (wanted.length > 0) output.detail(`missing layers come whole: ${why}`);
   };
-  if (!delta) sayWhole(options.whole ?? "there are no files here of an image that is like it");
+  if (!delta) sayWhole(options.whyWhole ?? "there are no files here of an image that is like it");
   const begun = (await kept?.begun(wanted)) ?? [];
   const wish = { diffIds: [...wanted], whole: false, nothing: false, begun, delta };
   const { offer, layers: announced, cutting } = await options.obtain(wish);

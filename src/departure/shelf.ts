@@ -71,9 +71,8 @@ export class Shelf implements Disposable {
   }
 
   /** Is a layer, as it is stored, to be cut into pieces? */
-  cuts({ size, mediaType }: Pick<Descriptor, "size" | "mediaType">): boolean {
-    if (mediaType.endsWith("zstd") && !hasZstd) return false;
-    return this.#cutter?.isWorthIt(size) ?? false;
+  cuts(layer: StoredLayer): boolean {
+    return this.#cutter !== undefined && whyWhole(this.#cutter, layer) === undefined;
   }
 
   /**
@@ -168,7 +167,11 @@ export class Shelf implements Disposable {
     this.#layers.set(diffId, descriptor);
     this.#blobs.set(descriptor.digest, blob);
     const isCut = this.#cuts.has(diffId);
-    if (this.#cutter !== undefined && !isCut) this.#options.onDetail?.(whole(diffId, descriptor));
+    const why = isCut ? undefined : this.#cutter && whyWhole(this.#cutter, descriptor);
+    if (why !== undefined) {
+      const name = hexOf(diffId).slice(0, 12);
+      this.#options.onDetail?.(`layer ${name} is sent whole: ${why} (${bytes(descriptor.size)})`);
+    }
     this.#options.announce({ diffId, ...descriptor, ...(isCut && { isCut }) });
   }
 
@@ -179,13 +182,12 @@ export class Shelf implements Disposable {
   }
 }
 
-/** Why one is not cut where others are. */
-function whole(diffId: Digest, { size, mediaType }: Descriptor): string {
-  const why =
-    mediaType.endsWith("zstd") && !hasZstd
-      ? "it is packed with zstd, and this Node cannot look into it"
-      : "it is small";
-  return `layer ${hexOf(diffId).slice(0, 12)} is sent whole: ${why} (${bytes(size)})`;
+type StoredLayer = Pick<Descriptor, "size" | "mediaType">;
+
+/** Why a layer, as it is stored, is not cut where others are; undefined: it is. */
+function whyWhole(cutter: LayerCutter, { size, mediaType }: StoredLayer): string | undefined {
+  if (mediaType.endsWith("zstd") && !hasZstd) return "it is packed with zstd, and this Node cannot look into it";
+  return cutter.isWorthIt(size) ? undefined : "it is small";
 }
 
 function notSent(): Error {

@@ -1,5 +1,6 @@
 import { constants } from "node:fs";
 import { open, rm, type FileHandle } from "node:fs/promises";
+import { joined } from "../image/archive/gather.ts";
 
 /** Bytes that are read at a time of what was there before. */
 const CHUNK = 1024 * 1024;
@@ -72,17 +73,15 @@ export class ArrivingFile {
 
   async *#written(coming: AsyncIterable<Buffer>, goesOn: PassOptions["goesOn"]): AsyncGenerator<Buffer> {
     const writer = new Writer(this.#handle, this.before);
-    // Whoever has it has let go of it meanwhile: what still comes cannot be written, and that is no full disk.
-    const isClosed = (): boolean => this.#closed !== undefined;
     const isOver = (bytes: number): boolean => {
-      if (isClosed()) return false;
+      if (this.#closed !== undefined) return false; // let go of meanwhile: what still comes cannot be written, but the disk is not full
       if (writer.failure !== undefined && goesOn === undefined) throw writer.failure.error;
       return writer.failure !== undefined || goesOn?.(bytes) === false; // a full disk is no reason not to go on
     };
     let keeps = true;
     try {
       for await (const chunk of coming) {
-        if (keeps && !isClosed()) await writer.write(chunk);
+        if (keeps) await writer.write(chunk);
         if (keeps && isOver(chunk.length)) {
           keeps = false;
           await writer.done();
@@ -136,9 +135,8 @@ class Writer {
   async #write(): Promise<void> {
     try {
       while (this.#waiting.length > 0) {
-        const [first = Buffer.alloc(0), ...others] = this.#waiting.splice(0);
+        const bytes = joined(this.#waiting.splice(0));
         this.#bytes = 0;
-        const bytes = others.length === 0 ? first : Buffer.concat([first, ...others]);
         for (let done = 0; done < bytes.length;) {
           done += (await this.#handle.write(bytes, done, bytes.length - done, this.#at + done)).bytesWritten;
         }

@@ -3,15 +3,9 @@ import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { InvalidImage } from "../manifest.ts";
 import { compressionOf, MAGIC_LENGTH, refuseOtherType, type Compression } from "./compression.ts";
-import { gather } from "./gather.ts";
+import { CHUNK, gather } from "./gather.ts";
 import { peek } from "./peek.ts";
 import { hasZstd, unpackZstd } from "./zstd-frames.ts";
-
-/**
- * Bytes that are unpacked at a time, and bytes that they are unpacked to at a time: with 16 kB, zlib's default, going to another
- * thread and back takes half of the time.
- */
-const CHUNK = 256 * 1024;
 
 /** zlib errors that speak of the data; others (out of memory) are not the image's fault. */
 const DATA_ERRORS = /^(?:Z_DATA_ERROR|Z_BUF_ERROR|Z_NEED_DICT|ZSTD_error_.*)$/;
@@ -68,7 +62,7 @@ export class CannotUnpack extends InvalidImage {
 /** However many members it has, one after the other. */
 async function* unpackGzip(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const decoder = createGunzip({ chunkSize: CHUNK });
-  const fed = pipeline(gather(packed, CHUNK), decoder);
+  const fed = pipeline(gather(packed), decoder);
   // Heard of below, unless the reader has left before.
   fed.catch(() => {});
   yield* decoder as AsyncIterable<Buffer>;
