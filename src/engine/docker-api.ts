@@ -1,5 +1,5 @@
-import type { IncomingMessage } from "node:http";
-import type { Readable } from "node:stream";
+import { request as askOver, type Agent, type IncomingMessage } from "node:http";
+import type { Duplex, Readable } from "node:stream";
 import { inspect } from "node:util";
 import Docker from "dockerode";
 import type { EngineEndpoint } from "./endpoint.ts";
@@ -59,6 +59,8 @@ export interface DockerApi extends AsyncDisposable {
   stream(method: Method, path: string, request?: ApiRequest): Promise<AsyncIterable<Buffer>>;
   /** As `stream`, whatever the status is. */
   raw(method: Method, path: string, request?: ApiRequest): Promise<ApiAnswer>;
+  /** The connection itself, when the engine switches it to another protocol; undefined when it does not. The caller owns it. */
+  upgrade(path: string, protocol: string, signal: AbortSignal): Promise<Duplex | undefined>;
 }
 
 type Method = "GET" | "POST" | "PUT" | "DELETE";
@@ -113,6 +115,16 @@ export async function openApi(endpoint: EngineEndpoint, signal?: AbortSignal): P
         const version = api.version === undefined ? "" : `/v${api.version}`;
         const body = await dial(modem, method, `${prefix}${version}${path}`, request, stop);
         return { status: body.statusCode ?? 0, headers: body.headers, body: explained(body, stop) };
+      } catch (error) {
+        stop.throwIfAborted();
+        throw connectionFailure(error, endpoint);
+      }
+    },
+    async upgrade(path, protocol, until) {
+      const stop = stopOf({ signal: until });
+      stop.throwIfAborted();
+      try {
+        return await switchProtocol(connections.agent, `${prefix}${path}`, protocol, stop);
       } catch (error) {
         stop.throwIfAborted();
         throw connectionFailure(error, endpoint);
@@ -175,6 +187,29 @@ function dial(
       },
       (error: Error | null, answer: unknown) => (error ? reject(error) : resolve(answer as IncomingMessage)),
     );
+  });
+}
+
+/** By ourselves: docker-modem ends such a request with a chunk of no bytes, which the other protocol would have to make sense of. */
+function switchProtocol(
+  agent: Agent,
+  path: string,
+  protocol: string,
+  signal: AbortSignal,
+): Promise<Duplex | undefined> {
+  const headers = { connection: "Upgrade", upgrade: protocol };
+  return new Promise((resolve, reject) => {
+    askOver({ agent, host: "docker", path, method: "POST", headers, signal })
+      .once("upgrade", (_, socket, head) => {
+        if (head.length > 0) socket.unshift(head);
+        resolve(socket);
+      })
+      .once("response", (answer) => {
+        answer.destroy();
+        resolve(undefined);
+      })
+      .on("error", reject)
+      .end();
   });
 }
 

@@ -1,4 +1,5 @@
 import { agreeOnVersion } from "./api-version.ts";
+import { readConfig } from "./builder.ts";
 import { findContainers, removeContainer, runContainer } from "./containers.ts";
 import { type DockerApi, openApi } from "./docker-api.ts";
 import { describeEndpoint, isOneStream, mayReachUs, type EngineEndpoint } from "./endpoint.ts";
@@ -6,7 +7,6 @@ import type { Engine, EngineInfo } from "./engine.ts";
 import { openImageFiles } from "./image-files.ts";
 import {
   inspectImage,
-  layerSizes,
   listedSize,
   listImageIds,
   listReferences,
@@ -17,6 +17,7 @@ import {
   removeDigestReferences,
   removeReference,
   saveImage,
+  stepSizes,
   tagImage,
 } from "./images.ts";
 
@@ -50,7 +51,8 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
     listReferences: () => listReferences(api),
     listImageIds: () => listImageIds(api),
     newestOf: (repository) => newestOf(api, repository),
-    layerSizes: (reference) => layerSizes(api, reference),
+    stepSizes: (reference) => stepSizes(api, reference),
+    readConfig: (name, id, signal) => readConfig(api, name, id, signal),
     listedSize: (reference) => listedSize(api, reference),
     // Every Docker takes gzip; Podman (4.3) knows a docker archive as a plain tar only.
     loadImage: (archive, platform) => loadImage(api, archive, platform, async () => !(await isPodman(api))),

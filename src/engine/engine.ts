@@ -106,8 +106,13 @@ export interface Engine extends AsyncDisposable {
   newestOf(repository: string): Promise<string | undefined>;
   /** IDs of all images, those without a name and the steps of builds included. */
   listImageIds(): Promise<string[]>;
-  /** Uncompressed sizes of what the steps of an image added, bytes, bottom first; steps that added nothing are left out. */
-  layerSizes(reference: string): Promise<number[]>;
+  /** Uncompressed sizes of what the steps of an image added, bytes, bottom first; also of those that made no layer. */
+  stepSizes(reference: string): Promise<number[]>;
+  /**
+   * The config, byte for byte, of an image whose ID is its digest. `name` in full, with a tag. Undefined when the engine does not
+   * tell it, or not of that image.
+   */
+  readConfig(name: string, id: string, signal: AbortSignal): Promise<Buffer | undefined>;
   /** As the list of images has it, and not as inspect has it: a containerd store lists only what it holds whole. */
   listedSize(reference: string): Promise<number | undefined>;
   /**

@@ -80,12 +80,9 @@ export async function newestOf(api: DockerApi, repository: string): Promise<stri
 }
 
 /** From the image's history, newest first there. */
-export async function layerSizes(api: DockerApi, reference: string): Promise<number[]> {
+export async function stepSizes(api: DockerApi, reference: string): Promise<number[]> {
   const steps = (await api.json("GET", `/images/${inPath(reference)}/history`)) as { Size: number }[];
-  return steps
-    .map(({ Size }) => Size)
-    .filter((size) => size > 0)
-    .toReversed();
+  return steps.map(({ Size }) => Size).toReversed();
 }
 
 /** Bytes; undefined when the list does not have it. */

@@ -103,6 +103,13 @@ export function parseConfig(bytes: Uint8Array): ImageConfig {
   return { diffIds, platform: parts.join("/") };
 }
 
+/** For each step of an image's history, first one first, whether it made a layer. Nothing for a config that has no history. */
+export function stepsWithLayer(config: Uint8Array): boolean[] {
+  const { history } = parseObject(config, "config");
+  if (!Array.isArray(history)) return [];
+  return history.map((step) => (step as { empty_layer?: unknown } | null)?.empty_layer !== true);
+}
+
 /** A manifest as bytes, and what describes it. */
 export interface WrittenManifest {
   bytes: Buffer;

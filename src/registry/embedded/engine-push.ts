@@ -9,7 +9,7 @@ import { Watchdog } from "./watchdog.ts";
 
 /** ms until an engine has asked something: one that is elsewhere mostly fails at once, but some networks swallow packets. */
 const REACH_TIMEOUT = 10_000;
-/** ms without a question, a byte or a line of progress. A push that works has several of these every second. */
+/** See {@link EnginePushOptions.quietMs}. */
 const QUIET_TIMEOUT = 30_000;
 
 export interface EnginePushOptions {
@@ -20,6 +20,8 @@ export interface EnginePushOptions {
   /** `os/arch[/variant]`; engines before API 1.46 push what they have. */
   platform?: string;
   signal: AbortSignal;
+  /** ms without a question, a byte or a line of progress, after which it is given up. A push that works has several of these every second. */
+  quietMs?: number;
   /** For --verbose. */
   onDetail?: (text: string) => void;
 }
@@ -44,7 +46,7 @@ export async function enginePush(
   engine: Engine,
   image: Reference,
   party: PushParty,
-  { registry, runs, platform, signal }: EnginePushOptions,
+  { registry, runs, platform, signal, quietMs = QUIET_TIMEOUT }: EnginePushOptions,
 ): Promise<string | undefined> {
   if (!engine.reachesUs) return "the engine is on another machine, which does not reach this process";
   const name = temporaryName(`127.0.0.1:${await registry.listen()}`, image.path, runs);
@@ -54,7 +56,7 @@ export async function enginePush(
   let finished = false;
   using watchdog = new Watchdog(
     { ms: REACH_TIMEOUT, onLate: () => late.abort("the engine does not reach this process") },
-    { ms: QUIET_TIMEOUT, onLate: () => late.abort("the engine does not go on with it") },
+    { ms: quietMs, onLate: () => late.abort("the engine does not go on with it") },
   );
   const witness = {
     active: () => {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { DistributionError } from "./distribution-error.ts";
-import type { PushPolicy, PushWitness } from "./push-policy.ts";
+import type { PushPolicy, PushWitness, UploadGate } from "./push-policy.ts";
 import type { Spool, SpooledBlob } from "./spool.ts";
 import { Upload } from "./upload.ts";
 
@@ -23,7 +23,7 @@ export class Landing implements AsyncDisposable {
   }
 
   /** Begins an upload, of which there may be so many at once. */
-  async open(): Promise<Upload> {
+  async open(gate?: UploadGate): Promise<Upload> {
     if (this.#uploads.size + this.#opening >= MAX_UPLOADS) {
       throw new DistributionError(429, "TOOMANYREQUESTS", `there are ${MAX_UPLOADS} uploads already`);
     }
@@ -32,6 +32,7 @@ export class Landing implements AsyncDisposable {
     const upload = new Upload(randomUUID(), file, {
       limit: this.policy.maxUpload ?? Infinity,
       onBytes: () => this.witness.active?.(),
+      ...(gate !== undefined && { gate }),
     });
     if (!this.#closed) return this.#keep(upload);
     await this.cancel(upload);

@@ -16,6 +16,9 @@ export interface PushedManifest extends StoredManifest {
  */
 export const UNKNOWN_SIZE = 1;
 
+/** Lets an upload's next chunk through, in its own time. Rejecting breaks the upload off. */
+export type UploadGate = () => void | Promise<void>;
+
 /** What becomes of what is pushed to one repository. Every method may throw a `DistributionError`, which is the answer then. */
 export interface PushPolicy {
   /**
@@ -25,8 +28,11 @@ export interface PushPolicy {
    * Where the size is not known, {@link UNKNOWN_SIZE}.
    */
   presentSize(digest: Digest, accept: string): number | undefined;
-  /** An upload begins; nobody knows yet of what. `digest` where the client names it. */
-  uploadBegins?(digest: Digest | undefined): void;
+  /**
+   * An upload wants to begin; nobody knows yet of what. `digest` where the client names it. May let it wait. What it resolves to
+   * is asked before each chunk of the upload is written, which waits as long as that says.
+   */
+  uploadBegins?(digest: Digest | undefined): void | Promise<UploadGate>;
   /** All of a blob is about to come, of so many bytes, that is called by that digest; it can be read from now on, unproven. */
   arriving?(blob: StoredBlob & { digest: Digest }): void;
   /** An upload has come in full and has the digest that its client named. The blob is the policy's from here. */

@@ -1,12 +1,10 @@
-import { pipeline } from "node:stream/promises";
-import { createHash } from "node:crypto";
-import { createGunzip } from "node:zlib";
 import type { Engine } from "../../engine/engine.ts";
 import type { Digest } from "../../image/digest.ts";
 import type { Reference } from "../../image/reference.ts";
 import { Failure } from "../../output/errors.ts";
 import { deferred, type Deferred } from "../../streams/deferred.ts";
 import { Collector } from "./collector.ts";
+import { diffIdOf } from "./diff-id-of.ts";
 import { enginePush, type EnginePushOptions } from "./engine-push.ts";
 import type { ProbedImage, UploadedLayer } from "./probe.ts";
 import type { SpooledBlob } from "./spool.ts";
@@ -82,15 +80,4 @@ export async function pushWanted(
     options.onDetail?.(`the engine did not push all that was wanted of ${image.given}: ${why ?? "it said nothing"}`);
   }
   return new Set(missing.values());
-}
-
-/** What a gzipped layer holds; undefined when it is none. Nothing of it is kept. */
-async function diffIdOf(blob: SpooledBlob): Promise<Digest | undefined> {
-  const hash = createHash("sha256");
-  try {
-    await pipeline(await blob.open(), createGunzip(), hash);
-    return `sha256:${hash.digest("hex")}`;
-  } catch {
-    return undefined;
-  }
 }

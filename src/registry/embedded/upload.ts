@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { DistributionError } from "./distribution-error.ts";
 import { readContentRange } from "./range.ts";
+import type { UploadGate } from "./push-policy.ts";
 import { announcedLength, bodyOf } from "./request-body.ts";
 import type { SpoolFile } from "./spool.ts";
 
@@ -10,15 +11,21 @@ export class Upload {
   readonly file: SpoolFile;
   readonly #limit: number;
   readonly #onBytes: () => void;
+  readonly #gate: UploadGate | undefined;
   /** The one request that may append at a time. */
   #appending: IncomingMessage | undefined;
 
-  /** `limit`: bytes at most. `onBytes`: some have come. */
-  constructor(id: string, file: SpoolFile, { limit, onBytes }: { limit: number; onBytes: () => void }) {
+  /** `limit`: bytes at most. `onBytes`: some have come. `gate`: each chunk goes through it. */
+  constructor(
+    id: string,
+    file: SpoolFile,
+    { limit, onBytes, gate }: { limit: number; onBytes: () => void; gate?: UploadGate },
+  ) {
     this.id = id;
     this.file = file;
     this.#limit = limit;
     this.#onBytes = onBytes;
+    this.#gate = gate;
   }
 
   /** As the `Range` header tells it; an upload of nothing yet has no form of its own there. */
@@ -41,6 +48,7 @@ export class Upload {
       const before = this.file.size;
       for await (const bytes of bodyOf(request)) {
         if (this.file.size + bytes.length > this.#limit) throw this.#tooLarge();
+        await this.#gate?.();
         await this.file.write(bytes);
         this.#onBytes();
       }

@@ -25,8 +25,8 @@ export async function beginUpload(
     return answer(response, 201, blobHeaders(repository, mount));
   }
   const digest = query.has("digest") ? readDigest(query.get("digest")) : undefined;
-  landing.policy.uploadBegins?.(digest);
-  const upload = await landing.open();
+  const gate = (await landing.policy.uploadBegins?.(digest)) ?? undefined;
+  const upload = await landing.open(gate);
   if (digest === undefined) return answer(response, 202, uploadHeaders(repository, upload));
   await receive(request, repository, upload, landing);
   await landing.finish(upload, digest);

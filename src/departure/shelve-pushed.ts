@@ -1,0 +1,16 @@
+import { decodeLayer } from "../image/archive/decode-layer.ts";
+import type { UploadedLayer } from "../registry/embedded/probe.ts";
+import type { Shelf } from "./shelf.ts";
+
+/** A layer that the engine has pushed. What it pushed plain, as a containerd store may have it, is packed for the way. */
+export async function shelvePushed(shelf: Shelf, layer: UploadedLayer, mediaType: string): Promise<void> {
+  const { diffId, digest, size } = layer;
+  if (shelf.has(diffId)) return await layer.remove();
+  if (shelf.cuts({ size, mediaType }) && digest !== diffId) {
+    await shelf.cut(diffId, decodeLayer(await layer.open(), mediaType));
+    return await layer.remove();
+  }
+  if (digest !== diffId) return shelf.keep(diffId, { mediaType, digest, size }, layer);
+  await shelf.pack(diffId, size, await layer.open());
+  await layer.remove();
+}
