@@ -43,7 +43,7 @@ export async function pushNew(
 const QUIET = 10_000;
 
 /**
- * Answers a push that every layer is missing, and finds out which upload is which: the engine does not say, but its lines of
+ * Answers a push that every layer is missing that has not come (it asks again for what it has sent), and finds out which upload is which: the engine does not say, but its lines of
  * progress name layers by the first 12 digits of their diff ID, the first one within 512 kB. So an upload may begin when it is
  * known what the one before is. One that is not wanted then waits, and the engine with it, by back-pressure.
  *
@@ -57,6 +57,7 @@ class WantedOnly implements PushParty {
   readonly #ids: ReadonlySet<string>;
   readonly #onLayer: (layer: UploadedLayer) => void;
   readonly #controller = new AbortController();
+  readonly #received = new Map<Digest, number>();
   /** Layers that have been told apart. */
   readonly #named = new Set<string>();
   /** The upload of which it is not known yet what it is. */
@@ -73,9 +74,12 @@ class WantedOnly implements PushParty {
     this.giveUp = this.#controller.signal;
     this.#never.promise.catch(() => {});
     this.policy = {
-      presentSize: () => undefined,
+      presentSize: (digest) => this.#received.get(digest),
       uploadBegins: async () => await this.#begin(),
-      received: (blob) => void this.#taken.push(this.#take(blob)),
+      received: (blob) => {
+        this.#received.set(blob.digest, blob.size);
+        this.#taken.push(this.#take(blob));
+      },
       manifest: () => {
         throw denied();
       },

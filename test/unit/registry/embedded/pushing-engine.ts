@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { EngineError, type Engine, type ImageInfo, type TransferOptions } from "../../../../src/engine/engine.ts";
 import { hexOf } from "../../../../src/image/digest.ts";
 import { MEDIA_TYPE, writeManifest } from "../../../../src/image/manifest.ts";
@@ -40,7 +41,7 @@ export function pushingEngine(way: Way, info: Partial<ImageInfo> = {}): PushingE
     async pushImage(name, options = {}) {
       const [, port, repository, tag = ""] = /^127\.0\.0\.1:([0-9]+)\/(.+):(.+)$/.exec(name) ?? [];
       const authorization = options.credentials && basicAuth(options.credentials);
-      await way(
+      const pushing = way(
         async (method, path, { headers, body } = {}) => {
           options.signal?.throwIfAborted();
           sent.push(`${method} ${path.replace(/uploads\/[0-9a-f-]{36}/, "uploads/ID")}`);
@@ -52,9 +53,17 @@ export function pushingEngine(way: Way, info: Partial<ImageInfo> = {}): PushingE
         },
         { ...options, tag },
       );
+      pushing.catch(() => {}); // ended by the signal, it may be waiting for an answer that never comes
+      await Promise.race([pushing, aborted(options.signal)]);
     },
   };
   return engine as PushingEngine;
+}
+
+/** Rejects when it is. */
+async function aborted(signal = new AbortController().signal): Promise<never> {
+  await once(signal, "abort");
+  throw signal.reason;
 }
 
 /** A containerd store: asks for every blob, telling its media type, and sends what it has stored. */

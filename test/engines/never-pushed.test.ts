@@ -1,0 +1,81 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { connectEngine } from "../../src/engine/connect.ts";
+import { digestOf } from "../../src/image/digest.ts";
+import { buildImage } from "../testbed/build-image.ts";
+import type { Engine } from "../testbed/engine.ts";
+import { startTestbed } from "../testbed/start.ts";
+import { fileEntry, tar } from "../testbed/tar.ts";
+import type { Testbed } from "../testbed/testbed.ts";
+import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
+
+/** Images that are built on a classic store and sent from there: it knows no layer's digest, and `docker save` copies all of it first. */
+
+let later: Testbed;
+beforeAll(async () => {
+  if (why) return;
+  later = await startTestbed({ near: { kind: "28.5" }, far: { kind: "26.1" } });
+});
+afterAll(async () => await later?.[Symbol.asyncDispose]());
+
+const MB = 1_000_000;
+const signal = new AbortController().signal;
+
+/** A layer of nothing, some small ones, more than an engine uploads at once, on a base that is large beside them. */
+async function build(engine: Engine, image: string, base: string, what: string): Promise<void> {
+  const steps = Array.from({ length: 7 }, (_, at) => `ADD ${at} /steps/`);
+  const dockerfile = [`FROM ${base}`, "WORKDIR /steps", "ENV STEPS=7", ...steps, 'CMD ["cat", "/steps/6"]'].join("\n");
+  const files = steps.map((_, at) => fileEntry(`${at}`, at === 6 ? what : `${what} ${at}`));
+  const context = tar([fileEntry("Dockerfile", dockerfile), ...files]);
+  await engine.dockerWithInput(context, ["build", "--quiet", "--tag", image, "-"], { DOCKER_BUILDKIT: "0" });
+}
+
+const SENDERS: [string, () => [Testbed, Engine, Engine]][] = [
+  ["the machine's own Docker", () => [bed, bed.near, bed.far]],
+  ["28.5", () => [later, later.near, later.far]],
+  ["26.1", () => [later, later.far, later.near]],
+];
+
+describe.skipIf(why).each(SENDERS)(`%s ${why ?? ""}`, (version, engines) => {
+  const name = `never-${version.replace(/\W+/g, "-").toLowerCase()}`;
+
+  test("sends the few layers that are new without docker save, and is as before", async () => {
+    const [on, from, to] = engines();
+    await buildImage(from, `${name}:base`, [{ name: "libraries", bytes: 30 * MB, seed: name }]);
+    await build(from, `${name}:v1`, `${name}:base`, "one");
+    await build(from, `${name}:v2`, `${name}:base`, "two");
+    const line = (tag: string): string[] => {
+      const [verb, other] = from === on.near ? ["push", "pull"] : ["pull", "push"];
+      return [verb, "--verbose", `${name}:${tag}`, "ssh", "far", `docker-over-ssh ${other} --verbose ${name}:${tag}`];
+    };
+    const changes = await rememberEngines(from);
+    const first = await dos(line("v1"), { on });
+    expect(first).toEqual(done);
+    expect(first.stderr).toContain("reading `docker save`");
+    const second = await dos(line("v2"), { on });
+    expect(second).toEqual(done);
+    expect(second.stderr).toContain("for 7 layers, 4 layers there already");
+    expect(second.stderr).not.toContain("reading `docker save`");
+    expect(second.stderr).not.toContain("did not push all");
+    expect(await changes()).toEqual(unchanged(1));
+    expect((await to.docker("run", "--rm", `${name}:v2`)).stdout).toBe("two");
+    expect((await from.docker("run", "--rm", `${name}:v1`)).stdout).toBe("one");
+  });
+
+  test("tells an image's config by way of its builder, byte for byte, and none that is not the image's", async () => {
+    const [, from] = engines();
+    await buildImage(from, `${name}:config`);
+    const changes = await rememberEngines(from);
+    await using engine = await connectEngine(from.host, {});
+    const info = await engine.inspectImage(`${name}:config`);
+    const id = info?.id ?? "";
+    const config = await engine.readConfig(`docker.io/library/${name}:config`, id, signal);
+    expect(digestOf(config ?? "")).toBe(id);
+    const { rootfs } = JSON.parse(String(config)) as { rootfs: { diff_ids: string[] } };
+    expect(rootfs.diff_ids).toEqual(info?.diffIds);
+    expect(await engine.readConfig(`docker.io/library/${name}:config`, digestOf("another"), signal)).toBeUndefined();
+    // A name that is not there would be looked for in a registry: this one answers no.
+    expect(await engine.readConfig("127.0.0.1:1/none:none", id, signal)).toBeUndefined();
+    expect(await changes()).toEqual(unchanged(1));
+    expect((await from.docker("run", "--rm", `${name}:config`)).stdout).toBe(`${name} config`);
+  });
+});
