@@ -70,10 +70,12 @@ export class Engine {
 
   /**
    * Makes it hang (`STOP`) as a machine without memory does, and go on (`CONT`). The nsenter that waits for it outside stops
-   * itself along with it, and would for ever keep the machine from ending if only the engine went on.
+   * itself along with it, and would for ever keep the machine from ending if only the engine went on; or if it went on
+   * first, saw the engine stopped, and stopped itself once more.
    */
   async signal(signal: "STOP" | "CONT"): Promise<void> {
-    this.#daemon();
+    const { machine } = this.#daemon();
+    if (signal === "CONT") await runInside(machine, "sh", ["-c", 'kill -CONT "$(cat "$0")"', pidFile(machine)]);
     await run`pkill -${signal} --full ${`(dockerd|system service) .*${this.description.socket}`}`;
   }
 
