@@ -4,7 +4,9 @@ import { startDocker } from "./dockerd.ts";
 import { listEngine, type Listing } from "./listing.ts";
 import { runInside } from "./machine.ts";
 import { podmanEnv, startPodman } from "./podman.ts";
+import { isStopped } from "./processes.ts";
 import { run } from "./programs.ts";
+import { until } from "./wait.ts";
 
 /** A Docker engine of the test bed. */
 export class Engine {
@@ -70,13 +72,16 @@ export class Engine {
 
   /**
    * Makes it hang (`STOP`) as a machine without memory does, and go on (`CONT`). The nsenter that waits for it outside stops
-   * itself along with it, and would for ever keep the machine from ending if only the engine went on; or if it went on
-   * first, saw the engine stopped, and stopped itself once more.
+   * itself when it sees that, and makes the engine go on when it does so itself. Until it has stopped it must not be told
+   * to go on: it would stop after that, and for ever keep the machine from ending.
    */
   async signal(signal: "STOP" | "CONT"): Promise<void> {
     const { machine } = this.#daemon();
-    if (signal === "CONT") await runInside(machine, "sh", ["-c", 'kill -CONT "$(cat "$0")"', pidFile(machine)]);
-    await run`pkill -${signal} --full ${`(dockerd|system service) .*${this.description.socket}`}`;
+    const pattern = `(dockerd|system service) .*${this.description.socket}`;
+    if (signal === "CONT") return void (await run`pkill -CONT --full ${pattern}`);
+    await runInside(machine, "sh", ["-c", 'kill -STOP "$(cat "$0")"', pidFile(machine)]);
+    const { stdout } = await run`pgrep --full ${pattern}`;
+    await until("the engine hangs", () => stdout.split("\n").every((pid) => isStopped(Number(pid))));
   }
 
   /** Starts it (again): its images are still there. Returns when it answers. */

@@ -9,16 +9,26 @@ export interface ProcessIdentity {
 
 /** @returns `undefined` when there is no such process, or only its corpse. */
 export function identify(pid: number): ProcessIdentity | undefined {
+  const { state, startTime } = look(pid);
+  return state === "Z" || startTime === undefined ? undefined : { pid, startTime };
+}
+
+/** Whether a signal has stopped it, and it waits for SIGCONT. */
+export function isStopped(pid: number): boolean {
+  return look(pid).state === "T";
+}
+
+/** Nothing when there is no such process. */
+function look(pid: number): { state?: string | undefined; startTime?: string | undefined } {
   let stat: string;
   try {
     stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   } catch {
-    return undefined;
+    return {};
   }
   // proc(5): the name, in parentheses, may hold spaces; state is field 3, starttime field 22.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const startTime = fields[19];
-  return fields[0] === "Z" || startTime === undefined ? undefined : { pid, startTime };
+  return { state: fields[0], startTime: fields[19] };
 }
 
 /** Whether this very process still runs, and not another that got its number. */
