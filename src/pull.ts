@@ -112,10 +112,13 @@ export async function receive(
     const whose = keepsManifests ? "where the image comes from" : target.address;
     output.note(`no manifest digest can be preserved: ${whose} keeps no manifests; config and layers will be the same`);
   }
+  const codecs = request.inProcess ? [] : CODECS.map(({ name }) => name);
+  const compress = request.compress && choiceText(request.compress);
+  const say = async (want: Wish): Promise<void> => await tunnel.send({ type: "want", ...want, codecs, compress });
+  const decline = async (): Promise<void> => await say({ diffIds: [], whole: false, nothing: true, delta: false });
   const obtain = async (want: Wish): Promise<Obtained> => {
     const announced = hearLayers(tunnel, want.diffIds);
-    const codecs = request.inProcess ? [] : CODECS.map(({ name }) => name);
-    await tunnel.send({ type: "want", ...want, codecs, compress: request.compress && choiceText(request.compress) });
+    await say(want);
     const offer = parseOffer(await unlessAborted(tunnel.next("offer"), signal));
     return { offer, ...announced };
   };
@@ -131,7 +134,7 @@ export async function receive(
     const why = whyWhole(request, about.manifest);
     const surroundings = { image, run, env, kept, output, signal, onProgress, maxSize, whyWhole: why };
     await using arrival = await target
-      .arrive({ tunnel, about, obtain, ...surroundings })
+      .arrive({ tunnel, about, obtain, decline, ...surroundings })
       .catch(async (error: unknown) => {
         if (!mayBeContinued(error)) await kept?.forget();
         throw error;

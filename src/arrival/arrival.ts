@@ -23,6 +23,8 @@ export interface ArrivalOptions {
   about: About;
   /** Tells the sender what is wanted, and resolves when that can be had. */
   obtain: (wish: Wish) => Promise<Obtained>;
+  /** Tells it that all is here, its manifest and config too. What it says to that need not be waited for. */
+  decline: () => Promise<void>;
   image: Reference;
   run: RunId;
   env: NodeJS.ProcessEnv;

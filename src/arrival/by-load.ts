@@ -33,7 +33,7 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   const name = temporaryName(NOWHERE, image.path, [run]);
   const { configDigest } = about;
   if (configDigest !== undefined && (await hasImage(engine, configDigest, about.diffIds))) {
-    await options.obtain({ diffIds: [], whole: false, nothing: true, delta: false });
+    await options.decline();
     await engine.tagImage(configDigest, name);
     const counts = { layersSent: 0, layersPresent: about.diffIds.length, bytesPresent: 0 };
     return arrivalOf(engine, { name, id: configDigest, ...counts });

@@ -20,10 +20,15 @@ export async function openOffer(
   { about }: ArrivalOptions,
 ): Promise<OpenedOffer> {
   try {
+    // Beside the manifest, which may be given no sooner than the last layer.
+    const { configDigest } = about;
+    const asked = configDigest === undefined ? undefined : client.small(repository, configDigest, MAX_CONFIG);
+    const early = asked?.catch(() => undefined); // why not, it is asked for once more to see
     const manifest = await client.manifest(repository, tag, about.platform);
     if (about.manifest !== undefined && !about.manifest.bytes.equals(manifest.bytes))
       throw new InvalidImage("its manifest is not the one that was announced");
-    const config = await client.blob(repository, manifest.config, MAX_CONFIG);
+    const isKnown = manifest.config.digest === configDigest;
+    const config = (isKnown ? await early : undefined) ?? (await client.blob(repository, manifest.config, MAX_CONFIG));
     const { diffIds, platform } = parseConfig(config);
     // One of the two may leave the variant out: engines do.
     if (!isPlatform(platform, about.platform) && !isPlatform(about.platform, platform))

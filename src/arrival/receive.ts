@@ -77,6 +77,7 @@ export async function ask(
   let opening: Promise<OpenedOffer> | undefined;
   const open = async (): Promise<OpenedOffer> => await (opening ??= openOffer(client, offer, options));
   const close = (): void => client[Symbol.dispose]();
+  open().catch(() => {}); // asked for at once, given when they are there: no round trip after the last layer
   if (offer.announced) return { layers: announced, cutting, fetching, opened: open, [Symbol.dispose]: close };
   try {
     const opened = await open();

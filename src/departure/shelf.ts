@@ -60,7 +60,11 @@ export class Shelf implements Disposable {
         const manifest = await this.#manifest.promise;
         return reference === offer.tag || reference === manifest.digest ? manifest : undefined;
       },
-      blob: async (repository, digest) => (repository === offer.repository ? this.#blobs.get(digest) : undefined),
+      blob: async (repository, digest) => {
+        if (repository !== offer.repository) return undefined;
+        if (!this.#blobs.has(digest)) await this.#manifest.promise; // it may be the config, which comes with it
+        return this.#blobs.get(digest);
+      },
       cut: async (repository, digest) => (repository === offer.repository ? this.#cuts.get(digest) : undefined),
       tags: async (repository) => (repository === offer.repository ? [offer.tag] : undefined),
     };

@@ -59,7 +59,7 @@ export async function overTunnel<T>(
     if (greeting.noise !== "")
       options.onDetail(`before the tunnel opened, the far end printed: ${greeting.noise.trim()}`);
     options.onDetail(`the tunnel is open; the far end is docker-over-ssh ${greeting.peer.tool}`);
-    await using tunnel = new Tunnel(transport, greeting, { role, silence: timeout });
+    await using tunnel = new Tunnel(transport, greeting, { role, silence: timeout, spawned: !spawner });
     return await telling(tunnel, options, use);
   } catch (error) {
     transport.destroy();

@@ -24,6 +24,8 @@ export interface SessionOptions {
   role: Role;
   /** ms without a byte from the far end after which the link is dead. */
   silence?: number | undefined;
+  /** This end was spawned: when all has been said it just goes, which the spawner waits for. */
+  spawned?: boolean;
 }
 
 type Accept = (stream: Duplex) => void;
@@ -49,16 +51,22 @@ export class Tunnel implements AsyncDisposable {
   readonly #control = deferred<ControlChannel>();
   #channel: ControlChannel | undefined;
   readonly #role: Role;
+  readonly #spawned: boolean;
   readonly #closed: Promise<void>;
   readonly #startWritten: number;
   readonly #startRead: number;
   /** The last word has been said: an end of the stream is now no loss. */
   #finished = false;
 
-  constructor(transport: StdioTransport, greeting: Greeting, { role, silence = SILENCE_TIMEOUT }: SessionOptions) {
+  constructor(
+    transport: StdioTransport,
+    greeting: Greeting,
+    { role, silence = SILENCE_TIMEOUT, spawned = false }: SessionOptions,
+  ) {
     this.peer = greeting.peer;
     this.noise = greeting.noise;
     this.#role = role;
+    this.#spawned = spawned;
     this.#transport = transport;
     this.#startRead = transport.bytesRead;
     this.#startWritten = transport.bytesWritten;
@@ -174,6 +182,7 @@ export class Tunnel implements AsyncDisposable {
     await this.send({ type: "result", ...result });
     this.#finished = true;
     const arrived = await within(FAREWELL_TIMEOUT * 5, confirmed);
+    if (arrived === true && this.#spawned) this.#drop(); // a close in good order costs a round trip more
     await this.close();
     return arrived ?? false;
   }

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { beforeEach, describe, expect, test } from "vitest";
 import { manifestText } from "../../src/conversation/fields.ts";
 import { hearLayers } from "../../src/conversation/hear-layers.ts";
-import { parseAsk, type Ask } from "../../src/conversation/messages.ts";
+import { parseAsk, parseWant, type Ask, type Want } from "../../src/conversation/messages.ts";
 import type { Arrival } from "../../src/arrival/arrival.ts";
 import type { Target } from "../../src/arrival/target.ts";
 import { digestOf } from "../../src/image/digest.ts";
@@ -15,6 +15,7 @@ import { bothHalves } from "../../src/stdio-tunnel/in-process.ts";
 const diffIds = ["one", "two"].map(digestOf);
 const id = digestOf("config");
 let asked: Ask | undefined;
+let wanted: Want | undefined;
 const notes: string[] = [];
 const nothing = (): void => {};
 const output: Output = {
@@ -32,21 +33,29 @@ const output: Output = {
 async function receiveInto(
   found: { id: string; diffIds: string[] } | undefined,
   arrived: Partial<Arrival>,
-  { manifestOf, about, preserveDigest }: { manifestOf?: string; about?: object; preserveDigest?: true } = {},
+  {
+    manifestOf,
+    about,
+    preserveDigest,
+    declines,
+  }: { manifestOf?: string; about?: object; preserveDigest?: true; declines?: true } = {},
 ) {
   const names: string[] = [];
   const target: Target = {
     address: "a fake",
     nameFor: ({ given }) => given,
     tidy: async () => [],
-    arrive: async () => ({
-      name: "temporary",
-      layersSent: 2,
-      layersPresent: 0,
-      bytesPresent: 0,
-      ...arrived,
-      [Symbol.asyncDispose]: async () => {},
-    }),
+    arrive: async ({ decline }) => {
+      if (declines) await decline();
+      return {
+        name: "temporary",
+        layersSent: 2,
+        layersPresent: 0,
+        bytesPresent: 0,
+        ...arrived,
+        [Symbol.asyncDispose]: async () => {},
+      };
+    },
     inspect: async () => found,
     ...(manifestOf !== undefined && { manifestOf: async () => manifestOf }),
     tag: async (_, name) => void names.push(name),
@@ -58,7 +67,8 @@ async function receiveInto(
       async sender(tunnel) {
         asked = parseAsk(await tunnel.next("ask"));
         await tunnel.send({ type: "about", diffIds, platform: "linux/amd64", configDigest: id, ...about });
-        await tunnel.next("result");
+        if (declines) wanted = parseWant(await tunnel.next("want"));
+        await tunnel.next("result"); // it has offered nothing
       },
       async receiver(tunnel, stop) {
         const request = { image: "app:v1", command: [], preserveDigest };
@@ -72,6 +82,11 @@ async function receiveInto(
 
 test("an image with the sender's layers and the ID that it must have gets its name", async () => {
   expect(await receiveInto({ id, diffIds }, { id })).toEqual(["app:v1"]);
+});
+
+test("an image that is there as a whole gets its name without a word from the sender", async () => {
+  expect(await receiveInto({ id, diffIds }, { id }, { declines: true })).toEqual(["app:v1"]);
+  expect(wanted).toMatchObject({ diffIds: [], nothing: true });
 });
 
 test("one whose ID nobody can tell is known by its layers", async () => {

@@ -61,6 +61,15 @@ test("a layer is done with when the receiver has taken it, packed here or as it 
   await expect(async () => await packedBlob(diffIds[2])).rejects.toThrow("not kept");
 });
 
+test("a config can be asked for before it is known, and is given when all is there; what is none is not had then", async () => {
+  const config = Buffer.from("{}");
+  const [asked, other] = [blob(digestOf(config)), blob(digestOf("other"))];
+  shelf.finish(config);
+  expect((await asked)?.size).toBe(2);
+  expect(await other).toBeUndefined();
+  expect(await shelf.content.blob("another", digestOf(config))).toBeUndefined();
+});
+
 test("a layer that fails fails for who reads it and for who gives it", async () => {
   async function* broken(): AsyncGenerator<Buffer> {
     yield top;

@@ -1,9 +1,11 @@
 /** How a tunnel ends when all is well, and when one end has had enough. PROTOCOL.md, 3 and 5. */
 import { execFile } from "node:child_process";
+import { PassThrough, Writable } from "node:stream";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Failure } from "../../../src/output/errors.ts";
 import { FarFailure } from "../../../src/stdio-tunnel/failures.ts";
+import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
 import { hello, openEnd } from "../../fixtures/far/open-end.ts";
 import { outcomeOf } from "../../fixtures/far/outcome.ts";
 import { pseudoRandom } from "../../fixtures/far/pseudo-random.ts";
@@ -26,6 +28,25 @@ describe("the result", () => {
     await Promise.all([sender.closed, receiver.closed]);
     expect([sender.signal.aborted, receiver.signal.aborted]).toEqual([false, false]);
     expect(order).toContain("sender has the result");
+  });
+
+  test("is the last that a spawned receiver waits for: to close in good order would cost it a round trip more", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }); // nor does it end because its patience does
+    const [fromReceiver, arriving] = [new PassThrough(), new PassThrough()];
+    let isOver = false;
+    /** Nothing that the sender says after that arrives, its end neither. */
+    const fromSender = new Writable({
+      write(chunk: Buffer, _, done) {
+        if (!isOver) arriving.write(chunk);
+        isOver ||= chunk.includes('"received"');
+        done();
+      },
+    });
+    const near = new StdioTransport(fromReceiver, fromSender);
+    const { sender, receiver } = await tunnelPair([near, new StdioTransport(arriving, fromReceiver)]);
+    expect(await Promise.all([sender.result(), receiver.finish({})])).toEqual([{ type: "result" }, true]);
+    await receiver.closed;
+    vi.useRealTimers();
   });
 
   test("counts also when the link went right after it, and before the sender asked for it", async () => {
