@@ -100,7 +100,7 @@ export async function send(
   const announce = (layer: AnnouncedLayer): void => void tunnel.send({ type: "layer", ...layer });
   const announceCut = (diffId: Digest): void => void tunnel.send({ type: "cutting", diffId });
   const surroundings = { runs, env, output, signal, onProgress, announce, announceCut };
-  await using departure = await found.depart({ want, packing, manifest, ...surroundings });
+  await using departure = await found.depart({ want, configDigest, packing, manifest, ...surroundings });
   tunnel.listen(REGISTRY_SERVICE, (stream) => departure.accept(stream));
   output.detail(`offering ${want.diffIds.length} of ${diffIds.length} layers of ${fullName(image)} for ${platform}`);
   await tunnel.send({ type: "offer", ...departure.offer });

@@ -27,8 +27,9 @@ export async function openOffer(
     const manifest = await client.manifest(repository, tag, about.platform);
     if (about.manifest !== undefined && !about.manifest.bytes.equals(manifest.bytes))
       throw new InvalidImage("its manifest is not the one that was announced");
-    const isKnown = manifest.config.digest === configDigest;
-    const config = (isKnown ? await early : undefined) ?? (await client.blob(repository, manifest.config, MAX_CONFIG));
+    const { digest, size } = manifest.config;
+    const known = digest === configDigest ? await early : undefined;
+    const config = known?.length === size ? known : await client.blob(repository, manifest.config, MAX_CONFIG);
     const { diffIds, platform } = parseConfig(config);
     // One of the two may leave the variant out: engines do.
     if (!isPlatform(platform, about.platform) && !isPlatform(about.platform, platform))

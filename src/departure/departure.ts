@@ -29,6 +29,8 @@ type Runs = readonly [RunId, RunId];
 /** What any image needs on its way to where the tunnel begins. */
 export interface DepartureOptions {
   want: Want;
+  /** Digest of the config, where the receiver has been told, and may ask for it before it is there. */
+  configDigest: Digest | undefined;
   /** Of plain layers. */
   packing: Packing;
   runs: Runs;

@@ -1,6 +1,6 @@
 import type { Digest } from "../image/digest.ts";
 import { MEDIA_TYPE, stepsWithLayer } from "../image/manifest.ts";
-import { fullName } from "../image/reference.ts";
+import { familiarName } from "../image/reference.ts";
 import { pushNew } from "../registry/embedded/push-new.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import type { EngineDepartureOptions } from "./departure.ts";
@@ -13,6 +13,8 @@ import type { Shelf } from "./shelf.ts";
  * `docker save` copies the whole image first, 120 to 180 MB/s, and is compressed here.
  */
 const PUSH_AT_MOST = 1 / 6;
+/** Bytes of it. The engine has five uploads at once for all that it pushes, and those that are held take four. */
+const PUSH_AT_MOST_BYTES = 500_000_000;
 
 /** Puts the wanted layers on the shelf that the engine pushes: all of them, or few. False when not all of them came so. */
 export async function pushFew(
@@ -20,15 +22,38 @@ export async function pushFew(
   shelf: Shelf,
   options: EngineDepartureOptions,
 ): Promise<boolean> {
-  const { engineInfo, info, engine, image, signal } = options;
+  const { engineInfo, info, want } = options;
   if (engineInfo.store === "containerd") return await pushKnown(registry, shelf, options, Infinity);
-  const config =
-    engineInfo.store === "graphdriver" ? await engine.readConfig(fullName(image), info.id, signal) : undefined;
+  const config = await configOf(options);
+  if (config !== undefined && want.diffIds.length === 0) {
+    shelf.finish(config); // some other label, and nothing else
+    return true;
+  }
   const { wanted, all } = await sizesOf(options, config);
-  const most = all * PUSH_AT_MOST;
+  const most = Math.min(all * PUSH_AT_MOST, PUSH_AT_MOST_BYTES);
   if (wanted > most) return false;
-  if (config === undefined) return await pushKnown(registry, shelf, options, most);
+  if (config === undefined || !areTopmost(want.diffIds, info.diffIds))
+    return await pushKnown(registry, shelf, options, most);
   return await pushUnknown(registry, shelf, options, config);
+}
+
+/** Where the engine tells it without being let push. */
+async function configOf({
+  engine,
+  engineInfo,
+  image,
+  info,
+  signal,
+}: EngineDepartureOptions): Promise<Buffer | undefined> {
+  if (engineInfo.store !== "graphdriver" || image.tag === undefined) return undefined;
+  return await engine.readConfig(`${familiarName(image)}:${image.tag}`, info.id, signal);
+}
+
+/** Are all layers above the lowest of these wanted, too? So it is where the receiver is a graph driver, and the image is a new one on an old base. */
+function areTopmost(wanted: readonly Digest[], all: readonly Digest[]): boolean {
+  const isWanted = new Set(wanted);
+  const lowest = all.findIndex((diffId) => isWanted.has(diffId));
+  return all.slice(lowest).every((diffId) => isWanted.has(diffId));
 }
 
 /** Of a graph driver, whose config has been learnt in another way: it comes last in a push, after all layers. */

@@ -25,7 +25,7 @@ export interface Served {
 /** Serves an image from a registry in this process, on the tunnel's streams. */
 export async function serve(
   { image, diffIds, fill, whole }: Served,
-  { env, output, runs, want, packing, manifest, announce, announceCut, signal }: DepartureOptions,
+  { env, output, runs, want, configDigest, packing, manifest, announce, announceCut, signal }: DepartureOptions,
 ): Promise<Departure> {
   const spool = lazySpool(env, runs[0]);
   let content: RegistryContent = NO_CONTENT;
@@ -46,6 +46,7 @@ export async function serve(
   const shelf = new Shelf({
     offer,
     diffIds,
+    configDigest,
     manifest: manifest && asWritten(manifest),
     packing,
     begun: new Set(want.begun),

@@ -17,6 +17,8 @@ export interface ShelfOptions {
   offer: Offer;
   /** Of the image, bottom first. */
   diffIds: readonly Digest[];
+  /** The receiver may ask for this config at once, and gets it when all is there. */
+  configDigest?: Digest | undefined;
   /** The image's own, which the receiver is to keep. */
   manifest?: WrittenManifest | undefined;
   packing: Packing;
@@ -62,7 +64,7 @@ export class Shelf implements Disposable {
       },
       blob: async (repository, digest) => {
         if (repository !== offer.repository) return undefined;
-        if (!this.#blobs.has(digest)) await this.#manifest.promise; // it may be the config, which comes with it
+        if (digest === options.configDigest) await this.#manifest.promise; // which it comes with
         return this.#blobs.get(digest);
       },
       cut: async (repository, digest) => (repository === offer.repository ? this.#cuts.get(digest) : undefined),

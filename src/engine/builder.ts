@@ -4,18 +4,25 @@ import { MAX_CONFIG } from "../image/manifest.ts";
 import type { DockerApi } from "./docker-api.ts";
 import { isOneStream } from "./endpoint.ts";
 import { GrpcConnection, readField, textField, trueField } from "./grpc.ts";
+import { listedSize } from "./images.ts";
 
-/** ms. It takes some 15; it takes long when the image has gone in the meantime, and the builder looks for it in a registry. */
+/** ms. It takes some 15; it takes long when the image goes in just this moment, and the builder looks for it in a registry. */
 const TIMEOUT = 5_000;
+/** Docker's versions whose source has been read for what it does with these messages: the builder trusts its clients. */
+const [OLDEST, NEWEST] = [20, 29];
 
 /**
  * The config of a classic store's image, byte for byte, which no call of the engine's own API gives: `docker save` copies the whole
- * image first. BuildKit gives it to whoever builds `FROM` the image, and is part of every Docker since 18.09: a build is begun
- * as buildx begins one (moby/buildkit, `api/services/control` and `frontend/gateway/pb`), asked for the config, and given up, as by
- * Ctrl-C. It is never *returned* from: a `Return` without a result is a nil pointer in dockerd, which ends it (tried on 20.10 to 28.5).
+ * image first. BuildKit gives it to whoever builds `FROM` the image, and is part of every Docker: a build is begun as buildx begins one
+ * (moby/buildkit, `api/services/control` and `frontend/gateway/pb`), asked for the config, and given up, as by Ctrl-C, of which
+ * dockerd's log tells in a line.
  *
- * @param name in full, with its tag
- * @returns undefined where that is not to be had (no Docker, one connection only), or is not the image of that ID
+ * What the builder is sent must be what its own clients send, for a nil pointer there ends dockerd. `Cache` is never left out (Docker
+ * 27.4 to 28.1 need it), and the build is never returned from (`Return` without a result).
+ *
+ * @param name as engines list it, with a tag
+ * @returns undefined where that is not to be had (no Docker of a known version, one connection only, no such name), or is not the image
+ * of that ID
  */
 export async function readConfig(
   api: DockerApi,
@@ -24,16 +31,18 @@ export async function readConfig(
   signal: AbortSignal,
 ): Promise<Buffer | undefined> {
   if (isOneStream(api.endpoint.address)) return undefined; // the connection would be lost to everything else
+  if (!(await isKnown(api)) || (await listedSize(api, name)) === undefined) return undefined;
   const limited = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT)]);
   try {
     const stream = await api.upgrade("/grpc", "h2c", limited);
     if (stream === undefined) return undefined;
     using builder = new GrpcConnection(stream);
-    const end = (): void => builder[Symbol.dispose]();
-    limited.addEventListener("abort", end, { once: true });
+    limited.addEventListener("abort", () => builder[Symbol.dispose](), { once: true });
+    limited.throwIfAborted();
     const build = randomUUID();
-    // SolveRequest: Ref, Internal, which keeps it out of the history of builds.
-    builder.begin("/moby.buildkit.v1.Control/Solve", Buffer.concat([textField(1, build), trueField(11)]));
+    // SolveRequest: Ref, an empty Cache, and Internal, which keeps it out of the history of builds.
+    const solve = Buffer.concat([textField(1, build), textField(8, ""), trueField(11)]);
+    builder.begin("/moby.buildkit.v1.Control/Solve", solve);
     const answer = await builder.call(
       "/moby.buildkit.v1.frontend.LLBBridge/ResolveImageConfig",
       Buffer.concat([textField(1, name), textField(3, "local")]), // Ref, ResolveMode
@@ -46,4 +55,16 @@ export async function readConfig(
     signal.throwIfAborted();
     return undefined; // an engine that does not tell is asked in another way
   }
+}
+
+async function isKnown(api: DockerApi): Promise<boolean> {
+  const { Version, Components } = (await api.json("GET", "/version")) as Version;
+  const major = Number(/^(\d+)\./.exec(Version)?.[1]);
+  const isDocker = Components?.some(({ Name }) => Name === "Engine") ?? false;
+  return isDocker && major >= OLDEST && major <= NEWEST;
+}
+
+interface Version {
+  Version: string;
+  Components?: { Name: string }[];
 }

@@ -123,6 +123,7 @@ export async function openApi(endpoint: EngineEndpoint, signal?: AbortSignal): P
     async upgrade(path, protocol, until) {
       const stop = stopOf({ signal: until });
       stop.throwIfAborted();
+      if (closed) throw new Error("the engine has been disposed");
       try {
         return await switchProtocol(connections.agent, `${prefix}${path}`, protocol, stop);
       } catch (error) {

@@ -54,7 +54,7 @@ export class GrpcConnection implements Disposable {
   }
 }
 
-/** A string, or bytes, of less than 128, as a field of a message. */
+/** A text of at most {@link MAX_TEXT} bytes as a field of a message; without any, an empty message. */
 export function textField(number: number, text: string): Buffer {
   const value = Buffer.from(text);
   if (number > 15 || value.length > MAX_TEXT) throw new RangeError("not a field of one byte, or a long text");

@@ -71,9 +71,9 @@ export class Engine {
   }
 
   /**
-   * Makes it hang (`STOP`) as a machine without memory does, and go on (`CONT`). The nsenter that waits for it outside stops
-   * itself when it sees that, and makes the engine go on when it does so itself. Until it has stopped it must not be told
-   * to go on: it would stop after that, and for ever keep the machine from ending.
+   * Makes it hang (`STOP`) as a machine without memory does, and go on (`CONT`). The nsenter that waits for the engine outside
+   * sees that, and stops, too; when it is told to go on, so is the engine. That must not be before it has stopped: it would stop
+   * afterwards, and for ever keep the machine from ending.
    */
   async signal(signal: "STOP" | "CONT"): Promise<void> {
     const { machine } = this.#daemon();

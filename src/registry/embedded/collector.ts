@@ -89,7 +89,7 @@ export class Collector implements PushParty {
     return undefined;
   }
 
-  #uploadBegins(digest: Digest | undefined): void {
+  #uploadBegins(digest: Digest | undefined): undefined {
     const isWanted = digest === undefined ? this.#wanted.size > 0 : this.#wanted.has(digest);
     if (!isWanted && this.#options.layers.size === 0) throw this.#refuse("the engine knows no digest for a layer");
   }

@@ -89,7 +89,7 @@ export async function enginePush(
     if (error instanceof EngineError) return `the engine says: ${messageOf(error)}`;
     throw error;
   } finally {
-    // What is given up was about to send a layer, and so far from its end.
+    // What is given up was about to send a layer, or has its manifest refused: no digest will be noted.
     const isSettled = finished || party.giveUp.aborted;
     await (isSettled ? forgetName(engine, name) : forgetBrokenOffName(engine, name));
   }

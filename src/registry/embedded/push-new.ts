@@ -15,8 +15,10 @@ export interface PushNewOptions extends EnginePushOptions {
 }
 
 /**
- * Takes wanted layers from a graph driver that knows no digests, neither for them nor for those below, as of an image that was
- * built and never pushed. It would compress and upload all layers; what is not wanted is let come no further than it takes to see what it is.
+ * Takes the topmost layers, which are wanted, from a graph driver that knows no digests, neither for them nor for those below, as of
+ * an image that was built and never pushed. It would compress and upload all layers; of what is not wanted, no more comes than it
+ * takes to see what it is. Those held uploads count among the five that an engine has at once for all its pushes, until this
+ * settles.
  *
  * Resolves to the diff IDs of those that did not come; why is told for --verbose. Rejects as {@link enginePush} does.
  */
@@ -43,9 +45,10 @@ export async function pushNew(
 const QUIET = 10_000;
 
 /**
- * Answers a push that every layer is missing that has not come (it asks again for what it has sent), and finds out which upload is which: the engine does not say, but its lines of
- * progress name layers by the first 12 digits of their diff ID, the first one within 512 kB. So an upload may begin when it is
- * known what the one before is. One that is not wanted then waits, and the engine with it, by back-pressure.
+ * Answers a push that no layer is here (but what has come, for the engine asks for what it has sent), and finds out which upload is
+ * which: the engine does not say, but its lines of progress name layers by the first 12 digits of their diff ID, the first one
+ * within 512 kB. So an upload may begin when it is known what the one before is. One that is not wanted then waits, and the engine
+ * with it, by back-pressure.
  *
  * That starves none that is wanted: the engine begins with the topmost layers (moby, `distribution/push_v2.go`), five at a time,
  * and it is the topmost that a receiver on a graph driver can be missing. If it is otherwise the push goes quiet, and is given up.
@@ -78,7 +81,9 @@ class WantedOnly implements PushParty {
       uploadBegins: async () => await this.#begin(),
       received: (blob) => {
         this.#received.set(blob.digest, blob.size);
-        this.#taken.push(this.#take(blob));
+        const taking = this.#take(blob);
+        taking.catch((error: unknown) => this.#controller.abort(error)); // thrown in the end
+        this.#taken.push(taking);
       },
       manifest: () => {
         throw denied();

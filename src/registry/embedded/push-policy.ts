@@ -32,7 +32,7 @@ export interface PushPolicy {
    * An upload wants to begin; nobody knows yet of what. `digest` where the client names it. May let it wait. What it resolves to
    * is asked before each chunk of the upload is written, which waits as long as that says.
    */
-  uploadBegins?(digest: Digest | undefined): void | Promise<UploadGate>;
+  uploadBegins?(digest: Digest | undefined): UploadGate | undefined | Promise<UploadGate>;
   /** All of a blob is about to come, of so many bytes, that is called by that digest; it can be read from now on, unproven. */
   arriving?(blob: StoredBlob & { digest: Digest }): void;
   /** An upload has come in full and has the digest that its client named. The blob is the policy's from here. */

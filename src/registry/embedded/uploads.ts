@@ -25,7 +25,7 @@ export async function beginUpload(
     return answer(response, 201, blobHeaders(repository, mount));
   }
   const digest = query.has("digest") ? readDigest(query.get("digest")) : undefined;
-  const gate = (await landing.policy.uploadBegins?.(digest)) ?? undefined;
+  const gate = await landing.policy.uploadBegins?.(digest);
   const upload = await landing.open(gate);
   if (digest === undefined) return answer(response, 202, uploadHeaders(repository, upload));
   await receive(request, repository, upload, landing);

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { duplexPair } from "node:stream";
 import { expect, test } from "vitest";
 import type { ArrivalOptions } from "../../../src/arrival/arrival.ts";
+import type { Seeds } from "../../../src/arrival/seeds.ts";
 import { ask } from "../../../src/arrival/receive.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { InvalidImage, MEDIA_TYPE, writeManifest } from "../../../src/image/manifest.ts";
@@ -14,11 +15,16 @@ const written = writeManifest({
   config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
   layers: [{ mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size: 5 }],
 });
+const told: string[] = [];
 const MANIFEST = "/v2/app/manifests/v1";
 const CONFIG = `/v2/app/blobs/${digestOf(config)}`;
 
 /** Asks a sender for an image whose registry answers so, and hands out what it can be asked for. */
-async function askOf(answer: (request: IncomingMessage, response: ServerResponse) => void, configDigest?: string) {
+async function askOf(
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+  { configDigest, announced = true, seeds }: { configDigest?: string; announced?: boolean; seeds?: Seeds } = {},
+) {
+  told.length = 0;
   const server = createServer(answer);
   const connect = () => {
     const [here, there] = duplexPair();
@@ -29,25 +35,28 @@ async function askOf(answer: (request: IncomingMessage, response: ServerResponse
     tunnel: { connect },
     about: { diffIds: [diffId], platform: "linux/amd64", ...(configDigest !== undefined && { configDigest }) },
     obtain: async () => ({
-      offer: { repository: "app", tag: "v1", credentials: { username: "u", password: "p" }, announced: true },
+      offer: { repository: "app", tag: "v1", credentials: { username: "u", password: "p" }, announced },
       layers: queue(),
       cutting: queue(),
     }),
-    output: { detail: () => {} },
+    output: { detail: (text: string) => told.push(text) },
     signal: new AbortController().signal,
     onProgress: () => {},
   } as unknown as ArrivalOptions;
-  return await ask(options, [diffId], undefined);
+  return await ask(options, [diffId], seeds);
 }
 
 test("manifest and config are asked for before any layer has been fetched, and before either is given", async () => {
   const open = new Map<string, ServerResponse>();
   let bothAsked!: () => void;
   const asked = new Promise<void>((resolve) => (bothAsked = resolve));
-  using incoming = await askOf((request, response) => {
-    open.set(request.url ?? "", response);
-    if (open.size === 2) bothAsked();
-  }, digestOf(config));
+  using incoming = await askOf(
+    (request, response) => {
+      open.set(request.url ?? "", response);
+      if (open.size === 2) bothAsked();
+    },
+    { configDigest: digestOf(config) },
+  );
   await asked; // nobody has asked for what was opened yet
   expect([...open.keys()].toSorted()).toEqual([CONFIG, MANIFEST].toSorted());
   open.get(MANIFEST)?.end(written.bytes);
@@ -60,21 +69,27 @@ test.each([
   ["that is another", (response: ServerResponse) => response.end("{}")],
 ])("a config %s is asked for once more when the manifest has named it", async (_, first) => {
   const asked: (string | undefined)[] = [];
-  using incoming = await askOf(({ url }, response) => {
-    asked.push(url);
-    if (url === MANIFEST) return void response.end(written.bytes);
-    if (asked.filter((one) => one === CONFIG).length === 1) first(response);
-    else response.end(config);
-  }, digestOf(config));
+  using incoming = await askOf(
+    ({ url }, response) => {
+      asked.push(url);
+      if (url === MANIFEST) return void response.end(written.bytes);
+      if (asked.filter((one) => one === CONFIG).length === 1) first(response);
+      else response.end(config);
+    },
+    { configDigest: digestOf(config) },
+  );
   expect(await incoming.opened()).toMatchObject({ config });
   expect(asked.filter((one) => one === CONFIG)).toHaveLength(2);
 });
 
 test("a config that was announced, and is not the manifest's, is none", async () => {
-  using incoming = await askOf(({ url }, response) => {
-    if (url === MANIFEST) return void response.end(written.bytes);
-    response.end(url === CONFIG ? config : "other");
-  }, digestOf("other"));
+  using incoming = await askOf(
+    ({ url }, response) => {
+      if (url === MANIFEST) return void response.end(written.bytes);
+      response.end(url === CONFIG ? config : "other");
+    },
+    { configDigest: digestOf("other") },
+  );
   expect(await incoming.opened()).toMatchObject({ config });
 });
 
@@ -83,4 +98,12 @@ test("what cannot be opened is said to who asks, and to nobody before", async ()
   await new Promise((resolve) => setImmediate(resolve));
   await expect(incoming.opened()).rejects.toThrow(`the blob ${digestOf(config)}`);
   await expect(incoming.opened()).rejects.not.toBeInstanceOf(InvalidImage);
+});
+
+test("of a sender that has the layers in a registry it is said that they come whole", async () => {
+  const answer = ({ url }: IncomingMessage, response: ServerResponse): void =>
+    void response.end(url === MANIFEST ? written.bytes : config);
+  using incoming = await askOf(answer, { announced: false, seeds: {} as Seeds });
+  expect(told).toEqual(["missing layers come whole: the sending side has them in a registry"]);
+  expect(await incoming.opened()).toMatchObject({ config });
 });

@@ -3,11 +3,13 @@ import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
 import { Shelf } from "../../../src/departure/shelf.ts";
-import { digestOf } from "../../../src/image/digest.ts";
+import { hasZstd } from "../../../src/image/archive/zstd-frames.ts";
+import { digestOf, hexOf } from "../../../src/image/digest.ts";
 import { asWritten, MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { commonCodec } from "../../../src/packing/codecs.ts";
 import { BLOCK } from "../../../src/packing/pack.ts";
 import { unpack } from "../../../src/packing/unpack.ts";
+import type { LazySpool } from "../../../src/store/spool.ts";
 import { queue } from "../../../src/streams/queue.ts";
 
 let shelf: Shelf;
@@ -61,13 +63,16 @@ test("a layer is done with when the receiver has taken it, packed here or as it 
   await expect(async () => await packedBlob(diffIds[2])).rejects.toThrow("not kept");
 });
 
-test("a config can be asked for before it is known, and is given when all is there; what is none is not had then", async () => {
+test("a config can be asked for before it is known, and is given when all is there", async () => {
   const config = Buffer.from("{}");
-  const [asked, other] = [blob(digestOf(config)), blob(digestOf("other"))];
-  shelf.finish(config);
+  const packing = { codec: undefined };
+  using other = new Shelf({ offer, diffIds, configDigest: digestOf(config), packing, announce: () => {} });
+  const asked = other.content.blob("r", digestOf(config));
+  // Nothing else is waited for: who asks may be an engine, which has other things to do.
+  expect(await other.content.blob("r", digestOf("other"))).toBeUndefined();
+  expect(await other.content.blob("another", digestOf(config))).toBeUndefined();
+  other.finish(config);
   expect((await asked)?.size).toBe(2);
-  expect(await other).toBeUndefined();
-  expect(await shelf.content.blob("another", digestOf(config))).toBeUndefined();
 });
 
 test("a layer that fails fails for who reads it and for who gives it", async () => {
@@ -102,6 +107,18 @@ test("manifest and config come when all is there; the others stand in it by thei
   expect(await shelf.content.blob("r", diffIds[1] ?? "")).toBeUndefined();
   expect(await shelf.content.blob("other", diffIds[0] ?? "")).toBeUndefined();
   expect([shelf.has(diffIds[0] ?? ""), shelf.has(diffIds[1] ?? "")]).toEqual([true, false]);
+});
+
+test("a layer in zstd is cut where this Node can look into it; else it is said that it is sent whole", async () => {
+  const details: string[] = [];
+  const cutInto = { open: () => Promise.reject(new Error("not opened here")) } as unknown as LazySpool;
+  const onDetail = (text: string): void => void details.push(text);
+  using other = new Shelf({ offer, diffIds, packing: { codec: undefined }, cutInto, announce: () => {}, onDetail });
+  const layer = { mediaType: MEDIA_TYPE.ociLayerZstd, digest: digestOf("zstd"), size: 5_000_000 };
+  expect(other.cuts(layer)).toBe(hasZstd);
+  other.keep(diffIds[0] ?? "", layer, { size: layer.size, open: () => Promise.reject(new Error("nor this")) });
+  const why = "is sent whole: it is packed with zstd, and this Node cannot look into it (5 MB)";
+  expect(details).toEqual(hasZstd ? [] : [`layer ${hexOf(diffIds[0] ?? "").slice(0, 12)} ${why}`]);
 });
 
 test("a manifest that is to be kept is given as it is, unless the image comes with its own", async () => {
