@@ -49,7 +49,7 @@ async function configOf({
   return await engine.readConfig(`${familiarName(image)}:${image.tag}`, info.id, signal);
 }
 
-/** Are all layers above the lowest of these wanted, too? So it is where the receiver is a graph driver, and the image is a new one on an old base. */
+/** Are all layers above the lowest of these wanted, too? A receiver on a graph driver lacks no others. */
 function areTopmost(wanted: readonly Digest[], all: readonly Digest[]): boolean {
   const isWanted = new Set(wanted);
   const lowest = all.findIndex((diffId) => isWanted.has(diffId));

@@ -20,7 +20,7 @@ export interface EnginePushOptions {
   /** `os/arch[/variant]`; engines before API 1.46 push what they have. */
   platform?: string;
   signal: AbortSignal;
-  /** ms without a question, a byte or a line of progress, after which it is given up. A push that works has several of these every second. */
+  /** ms without a question, a byte or a line of progress, after which it is given up; of these, one that works has several a second. */
   quietMs?: number;
   /** For --verbose. */
   onDetail?: (text: string) => void;

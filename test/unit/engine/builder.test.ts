@@ -32,7 +32,7 @@ const IMAGES = [{ Id: "sha256:1", Size: 1 }];
 /** An engine with a BuildKit, of which nothing but the wire is real. A build does not end by itself. */
 async function fakeBuilder(
   answer: (stream: ServerHttp2Stream) => void,
-  { version = DOCKER as object, images = IMAGES as object } = {},
+  { version = DOCKER, images = IMAGES }: { version?: object; images?: object } = {},
 ): Promise<FakeBuilder> {
   const folder = await temporaryFolder();
   const path = join(folder.path, "engine.sock");
