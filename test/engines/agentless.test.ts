@@ -71,9 +71,10 @@ describe.skipIf(why)(`with nothing but Docker at the far end ${why ?? ""}`, () =
 
   test("a second version sends the layer that changed, and no other: counted on the wire", async () => {
     const wire = await bed.countWire();
-    const run = await dos(["push", "agentless:v2", ...DIAL], { env });
+    const run = await dos(["push", "--verbose", "agentless:v2", ...DIAL], { env });
     expect(run).toEqual(done);
     expect(run.stderr).toMatch(/sent for 1 layer, 2 layers there already/);
+    expect(run.stderr).toContain("missing layers are sent whole: one side is nothing but an engine");
     // What comes back is all that the engine tells of each of its images, and other files leave some there.
     expect((await wire()).toFar).toBeLessThan(64_000);
     expect((await bed.far.docker("run", "--rm", "agentless:v2")).stdout).toBe("agentless v2");
@@ -100,6 +101,17 @@ describe.skipIf(why)(`with nothing but Docker at the far end ${why ?? ""}`, () =
     expect(await dos(["pull", "only-there:v1", ...DIAL], { env })).toEqual(done);
     expect((await bed.near.docker("run", "--rm", "only-there:v1")).stdout).toBe("only-there v1");
     expect(connections()).toBe(1);
+  });
+
+  test("one behind ssh as -H takes a missing layer whole, and it is said why", async () => {
+    const own = (changedFiles: number): LayerSpec[] => [{ name: "fetched-behind", bytes: MB, files: 10, changedFiles }];
+    await buildImage(bed.far, "fetched-behind:v1", own(0));
+    await buildImage(bed.near, "fetched-behind:v2", own(1));
+    const pull = ["docker-over-ssh", "pull", "--verbose", "-H", "ssh://far", "fetched-behind:v2"];
+    const run = await dos(["push", "fetched-behind:v2", ...pull], { env });
+    expect(run).toEqual(done);
+    expect(run.stderr).toContain("missing layers come whole: the engine's files are behind one connection");
+    expect((await bed.far.docker("run", "--rm", "fetched-behind:v2")).stdout).toBe("fetched-behind v2");
   });
 
   test("through a login shell that prints on stdout", async () => {

@@ -28,7 +28,7 @@ export async function pushNew(
   wanted: ReadonlySet<Digest>,
   { onLayer, ...options }: PushNewOptions,
 ): Promise<ReadonlySet<Digest>> {
-  const party = new WantedOnly(wanted, onLayer);
+  const party = new WantedOnly(wanted, onLayer, options.signal);
   let why: string | undefined;
   try {
     why = await enginePush(engine, image, party, { ...options, quietMs: QUIET });
@@ -59,6 +59,7 @@ class WantedOnly implements PushParty {
   readonly missing: Set<Digest>;
   readonly #ids: ReadonlySet<string>;
   readonly #onLayer: (layer: UploadedLayer) => void;
+  readonly #signal: AbortSignal;
   readonly #controller = new AbortController();
   readonly #received = new Map<Digest, number>();
   /** Layers that have been told apart. */
@@ -70,10 +71,11 @@ class WantedOnly implements PushParty {
   readonly #never = deferred<void>();
   readonly #taken: Promise<void>[] = [];
 
-  constructor(wanted: ReadonlySet<Digest>, onLayer: (layer: UploadedLayer) => void) {
+  constructor(wanted: ReadonlySet<Digest>, onLayer: (layer: UploadedLayer) => void, signal: AbortSignal) {
     this.missing = new Set(wanted);
     this.#ids = new Set([...wanted].map(short));
     this.#onLayer = onLayer;
+    this.#signal = signal;
     this.giveUp = this.#controller.signal;
     this.#never.promise.catch(() => {});
     this.policy = {
@@ -116,7 +118,7 @@ class WantedOnly implements PushParty {
   }
 
   async #take(blob: SpooledBlob): Promise<void> {
-    const diffId = await diffIdOf(blob);
+    const diffId = await diffIdOf(blob, this.#signal);
     if (diffId === undefined || !this.missing.delete(diffId)) return await blob.remove();
     this.#onLayer({ ...blob, diffId });
     if (this.missing.size === 0) this.#controller.abort("all that was wanted is here");

@@ -42,7 +42,7 @@ export async function pushWanted(
   const handOver = async (blob: SpooledBlob): Promise<void> => {
     const begun = coming.get(blob.digest);
     if (begun !== undefined) return begun.resolve(blob);
-    const diffId = byDigest.get(blob.digest) ?? (await diffIdOf(blob));
+    const diffId = byDigest.get(blob.digest) ?? (await diffIdOf(blob, options.signal));
     if (diffId !== undefined && missing.delete(diffId)) onLayer({ ...blob, diffId });
     else await blob.remove();
   };
