@@ -33,8 +33,8 @@ const gzipDecompress = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.gunzip);
 const brotliCompress = promisify<Buffer, zlib.BrotliOptions, Buffer>(zlib.brotliCompress);
 const brotliDecompress = promisify<Buffer, zlib.BrotliOptions, Buffer>(zlib.brotliDecompress);
 
-/** Its logarithm: a block. More costs memory and gains nothing. */
-const WINDOW = 20;
+/** Its logarithm: half a block. All of one leaves 1 % less, and costs a sender 3 MB or so. */
+const WINDOW = 19;
 
 const brotli: Codec = {
   name: "brotli",
