@@ -8,7 +8,7 @@ import { encodeMissing } from "../delta/missing.ts";
 import { Rebuild } from "../delta/rebuild.ts";
 import { takePieces } from "../delta/take-pieces.ts";
 import type { SizeLimit } from "../image/archive/prove.ts";
-import { hexOf, type Digest } from "../image/digest.ts";
+import { hexOf, shortOf, type Digest } from "../image/digest.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
 import { messageOf } from "../output/errors.ts";
@@ -114,7 +114,7 @@ export class Rebuilder implements AsyncDisposable {
       const path = this.#files.get(diffId);
       if (path !== undefined) await rm(path, { force: true });
       this.#files.delete(diffId);
-      onDetail(`layer ${nameOf(diffId)} comes whole: what was made of its pieces is wrong (${messageOf(error)})`);
+      onDetail(`layer ${shortOf(diffId)} comes whole: what was made of its pieces is wrong (${messageOf(error)})`);
       return undefined;
     }
   }
@@ -164,7 +164,9 @@ export class Rebuilder implements AsyncDisposable {
       await this.#takeWhatWasMade(others, rebuild);
       this.#keys.push(keys);
       const { pieces, bytes: missing } = rebuild.left;
-      onDetail(`of layer ${nameOf(diffId)}, ${bytes(wanted - missing)} of ${bytes(wanted)} are in files that are here`);
+      onDetail(
+        `of layer ${shortOf(diffId)}, ${bytes(wanted - missing)} of ${bytes(wanted)} are in files that are here`,
+      );
       if (pieces > 0) {
         const list = encodeMissing(rebuild.missing());
         await rebuild.fill(counted(await client.pieces(repository, diffId, list, signal), onBytes));
@@ -193,10 +195,6 @@ export class Rebuilder implements AsyncDisposable {
     this.#leaving.abort(new Error("the layers are not needed any more"));
     await this.#last;
   }
-}
-
-function nameOf(diffId: Digest): string {
-  return hexOf(diffId).slice(0, 12);
 }
 
 async function bytesFree(path: string): Promise<number> {

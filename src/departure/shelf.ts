@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import type { AnnouncedLayer, Offer } from "../conversation/messages.ts";
 import { decodeLayer } from "../image/archive/decode-layer.ts";
 import { hasZstd } from "../image/archive/zstd-frames.ts";
-import { digestOf, hexOf, type Digest } from "../image/digest.ts";
+import { digestOf, shortOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE, writeManifest, type Descriptor, type WrittenManifest } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
 import { PacedPacker, type Packing } from "../packing/pace.ts";
@@ -175,8 +175,7 @@ export class Shelf implements Disposable {
     const isCut = this.#cuts.has(diffId);
     const why = isCut ? undefined : this.#cutter && whyWhole(this.#cutter, descriptor);
     if (why !== undefined) {
-      const name = hexOf(diffId).slice(0, 12);
-      this.#options.onDetail?.(`layer ${name} is sent whole: ${why} (${bytes(descriptor.size)})`);
+      this.#options.onDetail?.(`layer ${shortOf(diffId)} is sent whole: ${why} (${bytes(descriptor.size)})`);
     }
     this.#options.announce({ diffId, ...descriptor, ...(isCut && { isCut }) });
   }

@@ -18,6 +18,11 @@ export function hexOf(digest: Digest): string {
   return digest.slice("sha256:".length);
 }
 
+/** The first 12 of them, as engines show and report things. */
+export function shortOf(digest: Digest): string {
+  return hexOf(digest).slice(0, 12);
+}
+
 /**
  * The chain IDs of a stack of layers, bottom first (OCI image spec, "Layer ChainID"): a layer's own digest says what it
  * holds, its chain ID what it and all below it hold.

@@ -1,5 +1,5 @@
 import type { EngineProgress } from "../../engine/engine.ts";
-import { hexOf, type Digest } from "../../image/digest.ts";
+import { shortOf, type Digest } from "../../image/digest.ts";
 import type { StoredBlob } from "./content.ts";
 import { DistributionError } from "./distribution-error.ts";
 import type { PushParty } from "./engine-push.ts";
@@ -51,7 +51,7 @@ export class Collector implements PushParty {
   constructor(options: CollectorOptions) {
     this.#options = options;
     this.giveUp = this.#controller.signal;
-    this.#expected = new Set([...options.layers].map(short));
+    this.#expected = new Set([...options.layers].map(shortOf));
     this.policy = {
       presentSize: (digest, accept) => this.#presentSize(digest, accept),
       uploadBegins: (digest) => this.#uploadBegins(digest),
@@ -85,7 +85,7 @@ export class Collector implements PushParty {
       return UNKNOWN_SIZE;
     }
     this.#wanted.add(digest);
-    this.#expected.add(short(digest));
+    this.#expected.add(shortOf(digest));
     return undefined;
   }
 
@@ -122,8 +122,3 @@ export class Collector implements PushParty {
 
 /** An image for every platform there is, with attestations, has some fifty; 4 MB each at most. */
 const MAX_MANIFESTS = 100;
-
-/** As progress lines name things. */
-function short(digest: Digest): string {
-  return hexOf(digest).slice(0, 12);
-}

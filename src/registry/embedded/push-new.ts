@@ -1,5 +1,5 @@
 import type { Engine, EngineProgress } from "../../engine/engine.ts";
-import { hexOf, type Digest } from "../../image/digest.ts";
+import { shortOf, type Digest } from "../../image/digest.ts";
 import type { Reference } from "../../image/reference.ts";
 import { deferred, type Deferred } from "../../streams/deferred.ts";
 import { diffIdOf } from "./diff-id-of.ts";
@@ -73,7 +73,7 @@ class WantedOnly implements PushParty {
 
   constructor(wanted: ReadonlySet<Digest>, onLayer: (layer: UploadedLayer) => void, signal: AbortSignal) {
     this.missing = new Set(wanted);
-    this.#ids = new Set([...wanted].map(short));
+    this.#ids = new Set([...wanted].map(shortOf));
     this.#onLayer = onLayer;
     this.#signal = signal;
     this.giveUp = this.#controller.signal;
@@ -127,9 +127,4 @@ class WantedOnly implements PushParty {
 
 function denied(): DistributionError {
   return new DistributionError(403, "DENIED", "nothing but the wanted layers is taken");
-}
-
-/** As progress lines name things. */
-function short(digest: Digest): string {
-  return hexOf(digest).slice(0, 12);
 }
