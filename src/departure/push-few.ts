@@ -13,8 +13,10 @@ import type { Shelf } from "./shelf.ts";
  * `docker save` copies the whole image first, 120 to 180 MB/s, and is compressed here.
  */
 const PUSH_AT_MOST = 1 / 6;
-/** Bytes of it. The engine has five uploads at once for all that it pushes, and those that are held take four. */
-const PUSH_AT_MOST_BYTES = 500_000_000;
+/** Bytes that take no time in either way. */
+const FEW = 16_000_000;
+/** Bytes for which others are held: an engine has five uploads at once for all that it pushes, and those take up to four. */
+const HOLD_AT_MOST = 500_000_000;
 
 /** Puts the wanted layers on the shelf that the engine pushes: all of them, or few. False when not all of them came so. */
 export async function pushFew(
@@ -30,11 +32,11 @@ export async function pushFew(
     return true;
   }
   const { wanted, all } = await sizesOf(options, config);
-  const most = Math.min(all * PUSH_AT_MOST, PUSH_AT_MOST_BYTES);
+  const most = Math.max(all * PUSH_AT_MOST, FEW);
   if (wanted > most) return false;
-  if (config === undefined || !areTopmost(want.diffIds, info.diffIds))
-    return await pushKnown(registry, shelf, options, most);
-  return await pushUnknown(registry, shelf, options, config);
+  const isQuick = wanted <= HOLD_AT_MOST && areTopmost(want.diffIds, info.diffIds);
+  if (config !== undefined && isQuick) return await pushUnknown(registry, shelf, options, config);
+  return await pushKnown(registry, shelf, options, most);
 }
 
 /** Where the engine tells it without being let push. */
@@ -49,11 +51,12 @@ async function configOf({
   return await engine.readConfig(`${familiarName(image)}:${image.tag}`, info.id, signal);
 }
 
-/** Are all layers above the lowest of these wanted, too? A receiver on a graph driver lacks no others. */
+/**
+ * Are these the topmost layers? A receiver on a graph driver lacks no others. The lowest of them may stand further below as well: each
+ * `WORKDIR` makes the same layer of nothing.
+ */
 function areTopmost(wanted: readonly Digest[], all: readonly Digest[]): boolean {
-  const isWanted = new Set(wanted);
-  const lowest = all.findIndex((diffId) => isWanted.has(diffId));
-  return all.slice(lowest).every((diffId) => isWanted.has(diffId));
+  return all.slice(-wanted.length).join() === wanted.join();
 }
 
 /** Of a graph driver, whose config has been learnt in another way: it comes last in a push, after all layers. */

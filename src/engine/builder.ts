@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { digestOf, type Digest } from "../image/digest.ts";
 import { MAX_CONFIG } from "../image/manifest.ts";
+import { isAtLeast } from "./api-version.ts";
 import type { DockerApi } from "./docker-api.ts";
 import { isOneStream } from "./endpoint.ts";
 import { GrpcConnection, readField, textField, trueField } from "./grpc.ts";
@@ -9,7 +10,7 @@ import { listedSize } from "./images.ts";
 /** ms. It takes some 15; it takes long when the image goes in just this moment, and the builder looks for it in a registry. */
 const TIMEOUT = 5_000;
 /** Docker's versions whose source has been read for what it does with these messages: the builder trusts its clients. */
-const [OLDEST, NEWEST] = [20, 29];
+const [OLDEST, NEWEST] = ["20.10", "29.7"];
 
 /**
  * The config of a classic store's image, byte for byte, which no call of the engine's own API gives: `docker save` copies the whole
@@ -31,9 +32,9 @@ export async function readConfig(
   signal: AbortSignal,
 ): Promise<Buffer | undefined> {
   if (isOneStream(api.endpoint.address)) return undefined; // the connection would be lost to everything else
-  if (!(await isKnown(api)) || (await listedSize(api, name)) === undefined) return undefined;
   const limited = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT)]);
   try {
+    if (!(await isKnown(api, limited)) || (await listedSize(api, name)) === undefined) return undefined;
     const stream = await api.upgrade("/grpc", "h2c", limited);
     if (stream === undefined) return undefined;
     using builder = new GrpcConnection(stream);
@@ -57,11 +58,11 @@ export async function readConfig(
   }
 }
 
-async function isKnown(api: DockerApi): Promise<boolean> {
-  const { Version, Components } = (await api.json("GET", "/version")) as Version;
-  const major = Number(/^(\d+)\./.exec(Version)?.[1]);
+async function isKnown(api: DockerApi, signal: AbortSignal): Promise<boolean> {
+  const { Version, Components } = (await api.json("GET", "/version", { signal })) as Version;
+  const [minor] = /^\d+\.\d+/.exec(Version) ?? [];
   const isDocker = Components?.some(({ Name }) => Name === "Engine") ?? false;
-  return isDocker && major >= OLDEST && major <= NEWEST;
+  return isDocker && minor !== undefined && isAtLeast(minor, OLDEST) && isAtLeast(NEWEST, minor);
 }
 
 interface Version {

@@ -6,15 +6,15 @@ import type { Codec } from "./codecs.ts";
 export const PACKED_ENCODING = "docker-over-ssh-blocks";
 
 /**
- * Bytes of a block. They are compressed apart from each other, so that all cores have one, and each as suits it and the moment;
+ * Bytes of a block. They are compressed apart from each other, so that up to three cores have one, and each as suits it and the moment;
  * larger ones gain little and cost memory for every core at either end: 2 MB leave 2 % less, and of a sender on two cores that packs
  * with brotli's level 5 they made 250 MB where these make 199.
  */
 export const BLOCK = 1024 * 1024;
 
 /**
- * Blocks being packed at once: one for each core, but two, so that one is read meanwhile, and three, for which a sender that packs
- * with brotli's level 5 has 200 MB; with four, it had 214. The fourth of libuv's threads reads and hashes.
+ * Blocks being packed at once: one for each core, two at least, so that one is read meanwhile, and three at most, for which a sender
+ * that packs with brotli's level 5 has 200 MB; with four, it had 214.
  */
 const AT_ONCE = Math.min(3, Math.max(2, availableParallelism()));
 

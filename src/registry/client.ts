@@ -26,7 +26,7 @@ const MANIFEST_TYPES = [
   MEDIA_TYPE.dockerIndex,
 ].join(", ");
 const PACKED = { "accept-encoding": PACKED_ENCODING };
-/** Connections at a time: as many as layers are fetched at once, and two for manifest and config, which wait for the last. */
+/** Connections at a time: those that are fetched at once, a recipe, and two for manifest and config, which wait for the last layer. */
 const MAX_CONNECTIONS = 8;
 /** An index may name another; no tool nests deeper than one, and a circle must end. */
 const MAX_DEPTH = 3;

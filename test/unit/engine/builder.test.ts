@@ -175,7 +175,7 @@ describe("the config of an image", () => {
   });
 
   test.each([
-    ["a Docker whose builder nobody has looked at", { version: { ...DOCKER, Version: "30.0.0" } }],
+    ["a Docker whose builder nobody has looked at", { version: { ...DOCKER, Version: "29.8.0" } }],
     ["one that is too old", { version: { ...DOCKER, Version: "19.03.15" } }],
     ["what is no Docker", { version: { Version: "28.5.2", Components: [{ Name: "Podman Engine" }] } }],
     ["what does not say what it is", { version: {} }],
