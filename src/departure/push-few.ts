@@ -48,7 +48,8 @@ async function configOf({
   signal,
 }: EngineDepartureOptions): Promise<Buffer | undefined> {
   if (engineInfo.store !== "graphdriver" || image.tag === undefined) return undefined;
-  return await engine.readConfig(`${familiarName(image)}:${image.tag}`, info.id, signal);
+  const named = { name: `${familiarName(image)}:${image.tag}`, id: info.id };
+  return await engine.readConfig(named, engineInfo.version, signal);
 }
 
 /**

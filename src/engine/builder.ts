@@ -21,20 +21,22 @@ const [OLDEST, NEWEST] = ["20.10", "29.7"];
  * What the builder is sent must be what its own clients send, for a nil pointer there ends dockerd. `Cache` is never left out (Docker
  * 27.4 to 28.1 need it), and the build is never returned from (`Return` without a result).
  *
- * @param name as engines list it, with a tag
+ * @param image its name as engines list it, with a tag, and its ID
+ * @param version of the Docker
  * @returns undefined where that is not to be had (no Docker of a known version, one connection only, no such name), or is not the image
  * of that ID
  */
 export async function readConfig(
   api: DockerApi,
-  name: string,
-  id: Digest,
+  { name, id }: { name: string; id: Digest },
+  version: string,
   signal: AbortSignal,
 ): Promise<Buffer | undefined> {
   if (isOneStream(api.endpoint.address)) return undefined; // the connection would be lost to everything else
+  if (!isKnown(version)) return undefined;
   const limited = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT)]);
   try {
-    if (!(await isKnown(api, limited)) || (await listedSize(api, name)) === undefined) return undefined;
+    if ((await listedSize(api, name)) === undefined) return undefined;
     const stream = await api.upgrade("/grpc", "h2c", limited);
     if (stream === undefined) return undefined;
     using builder = new GrpcConnection(stream);
@@ -58,14 +60,7 @@ export async function readConfig(
   }
 }
 
-async function isKnown(api: DockerApi, signal: AbortSignal): Promise<boolean> {
-  const { Version, Components } = (await api.json("GET", "/version", { signal })) as Version;
-  const [minor] = /^\d+\.\d+/.exec(Version) ?? [];
-  const isDocker = Components?.some(({ Name }) => Name === "Engine") ?? false;
-  return isDocker && minor !== undefined && isAtLeast(minor, OLDEST) && isAtLeast(NEWEST, minor);
-}
-
-interface Version {
-  Version: string;
-  Components?: { Name: string }[];
+function isKnown(version: string): boolean {
+  const [minor] = /^\d+\.\d+/.exec(version) ?? [];
+  return minor !== undefined && isAtLeast(minor, OLDEST) && isAtLeast(NEWEST, minor);
 }

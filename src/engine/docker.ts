@@ -52,7 +52,7 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
     listImageIds: () => listImageIds(api),
     newestOf: (repository) => newestOf(api, repository),
     stepSizes: (reference) => stepSizes(api, reference),
-    readConfig: (name, id, signal) => readConfig(api, name, id, signal),
+    readConfig: (image, version, signal) => readConfig(api, image, version, signal),
     listedSize: (reference) => listedSize(api, reference),
     // Every Docker takes gzip; Podman (4.3) knows a docker archive as a plain tar only.
     loadImage: (archive, platform) => loadImage(api, archive, platform, async () => !(await isPodman(api))),

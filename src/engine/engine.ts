@@ -109,10 +109,10 @@ export interface Engine extends AsyncDisposable {
   /** Uncompressed sizes of what the steps of an image added, bytes, bottom first; also of those that made no layer. */
   stepSizes(reference: string): Promise<number[]>;
   /**
-   * The config, byte for byte, of an image whose ID is its digest. `name` as engines list it, with a tag. Undefined when the engine
-   * does not tell it, or not of that image.
+   * The config, byte for byte, of an image in a graph driver, where its ID is its digest. `name` as engines list it, with a tag;
+   * `version` as {@link EngineInfo} has it. Undefined when the engine does not tell it, or not of that image.
    */
-  readConfig(name: string, id: string, signal: AbortSignal): Promise<Buffer | undefined>;
+  readConfig(image: { name: string; id: string }, version: string, signal: AbortSignal): Promise<Buffer | undefined>;
   /** As the list of images has it, and not as inspect has it: a containerd store lists only what it holds whole. */
   listedSize(reference: string): Promise<number | undefined>;
   /**

@@ -14,6 +14,7 @@ import {
 import { ControlChannel, type Message } from "./control.ts";
 import { farFailure, lost, silent } from "./failures.ts";
 import { keepAlive } from "./keep-alive.ts";
+import { Mailbox } from "./mailbox.ts";
 import { resetUnlessComplete } from "./reset.ts";
 import { deferred } from "../streams/deferred.ts";
 import { within } from "../streams/within.ts";
@@ -43,9 +44,7 @@ export class Tunnel implements AsyncDisposable {
   readonly #session: Http2Session;
   readonly #ended = new AbortController();
   readonly #services = new Map<string, Accept>();
-  readonly #listeners = new Map<string, (message: Message) => void>();
-  /** The last message of each type that nobody was listening for yet. */
-  readonly #early = new Map<string, Message>();
+  readonly #mailbox = new Mailbox();
   /** All that are open, but for the control stream. */
   readonly #streams = new Set<Http2Stream>();
   readonly #control = deferred<ControlChannel>();
@@ -95,7 +94,7 @@ export class Tunnel implements AsyncDisposable {
       this.#lose();
       transport.destroy();
     });
-    this.#listeners.set("failure", (message) => this.#end(farFailure(message)));
+    this.#mailbox.listen("failure", (message) => this.#end(farFailure(message)));
     const ping = (): void => void (session.destroyed || session.ping(() => {}));
     const rest = keepAlive(transport, silence, ping, () => this.#end(silent(silence)));
     transport.once("close", rest);
@@ -155,8 +154,7 @@ export class Tunnel implements AsyncDisposable {
 
   /** Hears messages of one type. One listener a type; what it throws ends the tunnel. */
   on(type: string, listener: (message: Message) => void): void {
-    this.#listeners.set(type, listener);
-    const early = this.#early.get(type);
+    const early = this.#mailbox.listen(type, listener);
     if (early !== undefined) this.#hear(early);
   }
 
@@ -164,7 +162,7 @@ export class Tunnel implements AsyncDisposable {
   next(type: string): Promise<Message> {
     const { promise, resolve, reject } = deferred<Message>();
     this.on(type, (message) => {
-      this.#listeners.delete(type);
+      this.#mailbox.leave(type);
       resolve(message);
     });
     const onEnd = (): void => reject(this.signal.aborted ? this.signal.reason : lost());
@@ -253,14 +251,8 @@ export class Tunnel implements AsyncDisposable {
   #hear(message: Message): void {
     // From now on the end of the stream is no loss, whether or not somebody waits for the result yet.
     if (message.type === "result" && this.#role === "sender") this.#finished = true;
-    const listener = this.#listeners.get(message.type);
-    this.#early.delete(message.type);
-    if (listener === undefined) {
-      if (this.#early.size < MAX_EARLY) this.#early.set(message.type, message);
-      return;
-    }
     try {
-      listener(message);
+      this.#mailbox.deliver(message);
     } catch (error) {
       this.#refuse(error);
     }
@@ -301,6 +293,3 @@ export class Tunnel implements AsyncDisposable {
     this.#transport.destroy();
   }
 }
-
-/** Types of messages kept for a listener to come; a far end that invents more is not remembered. */
-const MAX_EARLY = 16;

@@ -86,14 +86,17 @@ describe.skipIf(why).each(SENDERS)(`%s ${why ?? ""}`, (version, engines) => {
     await using engine = await connectEngine(from.host, {});
     const info = await engine.inspectImage(`${name}:config`);
     const id = info?.id ?? "";
-    const config = await engine.readConfig(`${name}:config`, id, signal);
+    const { version: running } = await engine.info();
+    const config = await engine.readConfig({ name: `${name}:config`, id }, running, signal);
     expect(digestOf(config ?? "")).toBe(id);
     const { rootfs } = JSON.parse(String(config)) as { rootfs: { diff_ids: string[] } };
     expect(rootfs.diff_ids).toEqual(info?.diffIds);
-    expect(await engine.readConfig(`${name}:config`, digestOf("another"), signal)).toBeUndefined();
+    expect(
+      await engine.readConfig({ name: `${name}:config`, id: digestOf("another") }, running, signal),
+    ).toBeUndefined();
     // The builder would look for names that are not there in a registry.
     for (const other of [`${name}:none`, id.slice("sha256:".length, 19)])
-      expect(await engine.readConfig(other, id, signal)).toBeUndefined();
+      expect(await engine.readConfig({ name: other, id }, running, signal)).toBeUndefined();
     expect(await changes()).toEqual(unchanged(1));
     expect((await from.docker("run", "--rm", `${name}:config`)).stdout).toBe(`${name} config`);
   });

@@ -62,7 +62,10 @@ async function push({
   const asked: string[] = [];
   Object.assign(engine, {
     stepSizes: async () => sizes,
-    readConfig: async (...of: string[]) => (asked.push(...of.slice(0, 2)), tells === "nothing" ? undefined : tells),
+    readConfig: async (of: { name: string; id: string }, version: string) => (
+      asked.push(of.name, of.id, version),
+      tells === "nothing" ? undefined : tells
+    ),
   });
   const diffIds = stack.map(({ diffId }) => diffId);
   const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
@@ -73,7 +76,7 @@ async function push({
   );
   const isAll = await pushFew(registry, shelf, {
     engine,
-    engineInfo: { store },
+    engineInfo: { store, version: "28.5.2" },
     image: parseReference(name),
     info: { id: config.digest, diffIds, platform: "linux/amd64", size: 1000 },
     want: { diffIds: wanted.map(({ diffId }) => diffId) },
@@ -94,7 +97,7 @@ describe("of a graph driver", () => {
   test("the new layers on top come though it knows no digest, and the config from its builder", async () => {
     const { isAll, came, isFinished, asked } = await push({ wanted: [top] });
     expect([isAll, isFinished, came]).toEqual([true, true, names(top)]);
-    expect(asked).toEqual(["app:latest", config.digest]);
+    expect(asked).toEqual(["app:latest", config.digest, "28.5.2"]);
   });
 
   test("where all is there but the config, the engine is not let push at all", async () => {
