@@ -1,7 +1,7 @@
 import { notAnEngine } from "./engine-errors.ts";
 import type { DockerApi } from "./docker-api.ts";
 
-/** What this code was written against: Docker 28.5's. Docker 29 speaks 1.44 and later. */
+/** What this code was written against: Docker 28.5's, and 29.7 speaks it, too (1.40 to 1.56). */
 const NEWEST = "1.51";
 /** Docker 20.10's, and the one that Podman declares. */
 const OLDEST = "1.41";
@@ -24,6 +24,7 @@ export async function agreeOnVersion(api: DockerApi): Promise<string> {
     );
   }
   if (!isAtLeast(offered, OLDEST)) throw notAnEngine(api.endpoint, `it speaks API version ${offered}`);
+  api.offered = offered;
   return isAtLeast(offered, NEWEST) ? NEWEST : offered;
 }
 

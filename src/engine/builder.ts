@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { digestOf, type Digest } from "../image/digest.ts";
 import { MAX_CONFIG } from "../image/manifest.ts";
+import { deadline } from "../streams/deadline.ts";
 import { isAtLeast } from "./api-version.ts";
 import type { DockerApi } from "./docker-api.ts";
 import { isOneStream } from "./endpoint.ts";
-import { GrpcConnection, readField, textField, trueField } from "./grpc.ts";
 import { listedSize } from "./images.ts";
 
 /** ms. It takes some 15; it takes long when the image goes in just this moment, and the builder looks for it in a registry. */
@@ -34,29 +34,33 @@ export async function readConfig(
 ): Promise<Buffer | undefined> {
   if (isOneStream(api.endpoint.address)) return undefined; // the connection would be lost to everything else
   if (!isKnown(version)) return undefined;
-  const limited = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT)]);
+  using limit = deadline(TIMEOUT, signal);
+  const given = new AbortController();
   try {
     if ((await listedSize(api, name)) === undefined) return undefined;
-    const stream = await api.upgrade("/grpc", "h2c", limited);
-    if (stream === undefined) return undefined;
-    using builder = new GrpcConnection(stream);
-    limited.addEventListener("abort", () => builder[Symbol.dispose](), { once: true });
-    limited.throwIfAborted();
-    const build = randomUUID();
-    // SolveRequest: Ref, an empty Cache, and Internal, which keeps it out of the history of builds.
-    const solve = Buffer.concat([textField(1, build), textField(8, ""), trueField(11)]);
-    builder.begin("/moby.buildkit.v1.Control/Solve", solve);
-    const answer = await builder.call(
-      "/moby.buildkit.v1.frontend.LLBBridge/ResolveImageConfig",
-      Buffer.concat([textField(1, name), textField(3, "local")]), // Ref, ResolveMode
-      { "buildkit-controlapi-buildid": build },
-      MAX_CONFIG + 1024,
+    const connection = await api.grpc(limit.signal);
+    if (connection === undefined) return undefined;
+    const { createClient } = await import("@connectrpc/connect");
+    const [{ Control }, { LLBBridge }] = await Promise.all([
+      import("./grpc/gen/control_pb.ts"),
+      import("./grpc/gen/gateway_pb.ts"),
+    ]);
+    const ref = randomUUID();
+    const stop = AbortSignal.any([limit.signal, given.signal]);
+    createClient(Control, connection.transport)
+      .solve({ ref, cache: {}, internal: true }, { signal: stop })
+      .catch(() => {}); // it does not end by itself
+    const { config } = await createClient(LLBBridge, connection.transport).resolveImageConfig(
+      { ref: name, resolveMode: "local" },
+      { signal: stop, headers: { "buildkit-controlapi-buildid": ref } },
     );
-    const config = readField(answer, 2);
-    return config !== undefined && digestOf(config) === id ? config : undefined;
+    const isRight = config.length <= MAX_CONFIG && digestOf(config) === id;
+    return isRight ? Buffer.from(config) : undefined;
   } catch {
     signal.throwIfAborted();
     return undefined; // an engine that does not tell is asked in another way
+  } finally {
+    given.abort(); // the build is given up
   }
 }
 

@@ -1,12 +1,16 @@
-import { request as askOver, type Agent, type IncomingMessage } from "node:http";
-import type { Duplex, Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import { inspect } from "node:util";
-import Docker from "dockerode";
-import type { EngineEndpoint } from "./endpoint.ts";
-import { openAgent } from "./engine-agent.ts";
+import { isOneStream, type EngineEndpoint } from "./endpoint.ts";
+import { openConnections } from "./engine-agent.ts";
 import { EngineError } from "./engine.ts";
 import { answerError, connectionFailure } from "./engine-errors.ts";
+import { Failure } from "../output/errors.ts";
+import { connectHttp2 } from "./connect-grpc.ts";
 import { abortedLater } from "./grace.ts";
+import type { GrpcConnection } from "./grpc/connection.ts";
+import { overHttp1 } from "./http/http1.ts";
+import { Http2Connection } from "./http/http2.ts";
+import type { HttpAnswer, HttpRequest, Send } from "./http/requests.ts";
 
 /** Bodies that are no streams are small; this keeps memory bounded, bytes. */
 const MAX_BODY = 64 * 1024 * 1024;
@@ -39,7 +43,7 @@ interface ApiRequest {
 
 interface ApiAnswer {
   status: number;
-  headers: IncomingMessage["headers"];
+  headers: HttpAnswer["headers"];
   body: AsyncIterable<Buffer>;
 }
 
@@ -53,45 +57,78 @@ export interface DockerApi extends AsyncDisposable {
   readonly signal: AbortSignal | undefined;
   /** The version that requests are made with, e.g. `1.51`; undefined until it has been agreed on. */
   version: string | undefined;
+  /** The newest that the engine speaks. */
+  offered: string | undefined;
   /** The answer as JSON; undefined when it is empty. */
   json(method: Method, path: string, request?: ApiRequest): Promise<unknown>;
   /** The answer's body, as it comes, for one `for await`. Ending the loop early ends the request. */
   stream(method: Method, path: string, request?: ApiRequest): Promise<AsyncIterable<Buffer>>;
   /** As `stream`, whatever the status is. */
   raw(method: Method, path: string, request?: ApiRequest): Promise<ApiAnswer>;
-  /** The connection itself, when the engine switches it to another protocol; undefined when it does not. The caller owns it. */
-  upgrade(path: string, protocol: string, signal: AbortSignal): Promise<Duplex | undefined>;
+  /**
+   * gRPC with what is built into the engine (BuildKit, the content store); undefined where that is not to be had, in a moment. It is
+   * connected once, and ends with the engine. `signal` ends the waiting for it, and not the connection.
+   */
+  grpc(signal?: AbortSignal): Promise<GrpcConnection | undefined>;
 }
 
 type Method = "GET" | "POST" | "PUT" | "DELETE";
 
+export interface ApiOptions {
+  /** Of everything that is asked, see {@link ApiRequest.effect}. */
+  signal?: AbortSignal | undefined;
+  /** Hears before a far engine's program is run once more, which may ask for a password again. */
+  onAnotherLogin?: (() => void) | undefined;
+}
+
 /**
- * The one place that knows dockerode. Requests go through its `modem.dial`, one level below the methods that are named after
- * API calls, because of three things in docker-modem 5.0.7 and dockerode 5.0.1:
- * - a body that breaks off is never reported when it was asked for as JSON: the promise stays pending. As a stream it fails;
- * - `image.inspect` drops its query, `platform` with it;
- * - the engine's own words are buried in a message; here every status counts as expected and the body is read.
- *
- * With DEBUG=modem it prints what it sends, with all that hangs on it: hence {@link unprinted}.
- *
- * @param signal Of everything that is asked, see {@link ApiRequest.effect}.
+ * By Node's own HTTP, and no client library: dockerode 5 took 0.1 s to load on each side, for ssh and gRPC that nobody used here, and
+ * what was used of it was one function below its API; and an engine that speaks HTTP/2 gets both, requests and gRPC, on one connection.
  */
-export async function openApi(endpoint: EngineEndpoint, signal?: AbortSignal): Promise<DockerApi> {
-  const connections = await openAgent(endpoint.address);
-  const options = {
-    host: "http://docker", // the Host header; the agent knows where to connect, whatever that says
-    protocol: "http" as const,
-    agent: unprinted(connections.agent), // it knows the requests that are under way, and they know their headers
-    headers: { "User-Agent": "docker-over-ssh" },
-  };
-  const { modem } = withoutDockerHost(() => new Docker(options));
-  const prefix = endpoint.address.protocol === "tcp" ? endpoint.address.pathPrefix : "";
+export async function openApi(
+  endpoint: EngineEndpoint,
+  { signal, onAnotherLogin }: ApiOptions = {},
+): Promise<DockerApi> {
+  const { address } = endpoint;
+  const connections = await openConnections(address);
+  const prefix = address.protocol === "tcp" ? address.pathPrefix : "";
+  let send: Send = overHttp1(connections.agent);
   let closed = false;
+  const leaving = new AbortController();
+  let shared: Http2Connection | undefined;
+  const adopt = (connection: Http2Connection): void => {
+    shared = connection;
+    send = async (request) => await connection.send(request);
+  };
+  let grpc: Promise<GrpcConnection | undefined> | undefined;
+  const connectGrpc = async (): Promise<GrpcConnection | undefined> => {
+    const { grpcOver } = await import("./grpc/connection.ts"); // with its library
+    if (shared !== undefined) return grpcOver(shared, { isShared: true });
+    const until = AbortSignal.any([leaving.signal, ...(signal === undefined ? [] : [signal])]);
+    const { offered = "" } = api;
+    const found = await connectHttp2({ address, connections, offered, prefix, signal: until, onAnotherLogin });
+    if (found === undefined) return undefined;
+    const { connection, takesRequests } = found;
+    // Of a program that was run twice, the second one is enough.
+    const isShared = takesRequests && isOneStream(address);
+    if (isShared) adopt(connection);
+    return grpcOver(connection, { isShared });
+  };
+
+  if (address.protocol === "stream" && address.speaksHttp2 === true) {
+    try {
+      adopt(await Http2Connection.open(address.open(), signal ?? new AbortController().signal));
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (error instanceof Failure) throw error; // its program has ended
+    }
+  }
 
   const api: DockerApi = {
     endpoint,
     signal,
     version: undefined,
+    offered: undefined,
     async json(method, path, request) {
       const chunks: Buffer[] = [];
       let size = 0;
@@ -113,26 +150,26 @@ export async function openApi(endpoint: EngineEndpoint, signal?: AbortSignal): P
       if (closed) throw new Error("the engine has been disposed");
       try {
         const version = api.version === undefined ? "" : `/v${api.version}`;
-        const body = await dial(modem, method, `${prefix}${version}${path}`, request, stop);
-        return { status: body.statusCode ?? 0, headers: body.headers, body: explained(body, stop) };
+        const answer = await send(httpRequest(method, `${prefix}${version}${path}`, request, stop));
+        return { status: answer.status, headers: answer.headers, body: explained(answer, stop) };
       } catch (error) {
         stop.throwIfAborted();
         throw connectionFailure(error, endpoint);
       }
     },
-    async upgrade(path, protocol, until) {
+    async grpc(until) {
       const stop = stopOf({ signal: until });
       stop.throwIfAborted();
       if (closed) throw new Error("the engine has been disposed");
-      try {
-        return await switchProtocol(connections.agent, `${prefix}${path}`, protocol, stop);
-      } catch (error) {
-        stop.throwIfAborted();
-        throw connectionFailure(error, endpoint);
-      }
+      if (grpc === undefined || (await grpc)?.isClosed === true) grpc = connectGrpc();
+      return await Promise.race([grpc, rejectedBy(stop)]);
     },
     async [Symbol.asyncDispose]() {
       closed = true;
+      leaving.abort(new Error("the engine has been disposed"));
+      const connection = await grpc?.catch(() => undefined);
+      connection?.[Symbol.dispose]();
+      shared?.[Symbol.dispose]();
       await connections[Symbol.asyncDispose]();
     },
   };
@@ -149,69 +186,37 @@ export async function openApi(endpoint: EngineEndpoint, signal?: AbortSignal): P
     return request.effect === "makes" && !stop.aborted ? abortedLater(stop, GRACE) : stop;
   }
 
-  async function* explained(body: IncomingMessage, stop: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-    const socket = body.socket;
+  async function* explained(answer: HttpAnswer, stop: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+    const { body, brokenBy } = answer;
     try {
       for await (const chunk of body) yield chunk as Buffer;
     } catch (error) {
       stop.throwIfAborted();
-      throw connectionFailure(socket.errored ?? error, endpoint); // the body only knows that it was cut off
+      throw connectionFailure(brokenBy() ?? error, endpoint);
     } finally {
       body.destroy();
     }
   }
 }
 
-/** Every status is for us to judge. */
-const ANY_STATUS: Record<number, true> = Object.fromEntries(
-  Array.from({ length: 500 }, (_, index) => [100 + index, true]),
-);
-
-function dial(
-  modem: Docker["modem"],
+function httpRequest(
   method: Method,
   path: string,
   { query = {}, body, archive, registryAuth }: ApiRequest,
-  stop: AbortSignal,
-): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    modem.dial(
-      {
-        method,
-        path: `${path}?`, // without the `?` the query is dropped
-        options: { _query: defined(query), _body: body ?? {} },
-        isStream: true,
-        statusCodes: ANY_STATUS,
-        ...(archive !== undefined && { file: archive }),
-        ...(registryAuth !== undefined && { authconfig: { base64: secret(registryAuth) } }),
-        abortSignal: stop,
-      },
-      (error: Error | null, answer: unknown) => (error ? reject(error) : resolve(answer as IncomingMessage)),
-    );
-  });
-}
-
-/** By ourselves: docker-modem ends such a request with a chunk of no bytes, which the other protocol would have to make sense of. */
-function switchProtocol(
-  agent: Agent,
-  path: string,
-  protocol: string,
   signal: AbortSignal,
-): Promise<Duplex | undefined> {
-  const headers = { connection: "Upgrade", upgrade: protocol };
-  return new Promise((resolve, reject) => {
-    askOver({ agent, host: "docker", path, method: "POST", headers, signal })
-      .once("upgrade", (_, socket, head) => {
-        if (head.length > 0) socket.unshift(head);
-        resolve(socket);
-      })
-      .once("response", (answer) => {
-        answer.destroy();
-        resolve(undefined);
-      })
-      .on("error", reject)
-      .end();
-  });
+): HttpRequest {
+  const json = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+  const sent = archive ?? json;
+  const type = archive === undefined ? "application/json" : "application/x-tar";
+  const headers = {
+    "user-agent": "docker-over-ssh",
+    ...(sent !== undefined && { "content-type": type }),
+    ...(Buffer.isBuffer(sent) && { "content-length": sent.length }),
+    ...(method === "POST" && sent === undefined && { "content-length": 0 }),
+    ...(registryAuth !== undefined && { "x-registry-auth": secret(registryAuth) }),
+  };
+  const words = new URLSearchParams(defined(query)).toString();
+  return { method, path: words === "" ? path : `${path}?${words}`, headers, body: sent, signal };
 }
 
 /** The value of a header that holds a password: an object that turns into its text where Node joins the headers. */
@@ -226,23 +231,12 @@ function unprinted<T extends object>(value: T): T {
   return Object.defineProperty(value, inspect.custom, { value: () => "(not shown)" });
 }
 
-function defined(query: NonNullable<ApiRequest["query"]>): Record<string, unknown> {
+function defined(query: NonNullable<ApiRequest["query"]>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(query).flatMap(([key, value]) =>
-      value === undefined ? [] : [[key, typeof value === "object" ? JSON.stringify(value) : value]],
+      value === undefined ? [] : [[key, typeof value === "object" ? JSON.stringify(value) : String(value)]],
     ),
   );
-}
-
-/** docker-modem's constructor reads DOCKER_HOST before it looks at its options, and throws when it does not like it. */
-function withoutDockerHost<T>(construct: () => T): T {
-  const { DOCKER_HOST } = process.env;
-  delete process.env["DOCKER_HOST"];
-  try {
-    return construct();
-  } finally {
-    if (DOCKER_HOST !== undefined) process.env["DOCKER_HOST"] = DOCKER_HOST;
-  }
 }
 
 function parseBody(text: string, what: string): unknown {
@@ -268,4 +262,11 @@ async function wordsOf(body: AsyncIterable<Buffer>): Promise<string> {
     // plain text
   }
   return text.slice(0, MAX_WORDS);
+}
+
+async function rejectedBy(signal: AbortSignal): Promise<never> {
+  return await new Promise((_, reject) => {
+    if (signal.aborted) return reject(signal.reason as Error);
+    signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+  });
 }

@@ -1,7 +1,7 @@
 import { agreeOnVersion } from "./api-version.ts";
 import { readConfig } from "./builder.ts";
 import { findContainers, removeContainer, runContainer } from "./containers.ts";
-import { type DockerApi, openApi } from "./docker-api.ts";
+import { type ApiOptions, type DockerApi, openApi } from "./docker-api.ts";
 import { describeEndpoint, isOneStream, mayReachUs, type EngineEndpoint } from "./endpoint.ts";
 import type { Engine, EngineInfo } from "./engine.ts";
 import { openImageFiles } from "./image-files.ts";
@@ -29,8 +29,12 @@ import {
  *   something works after that too.
  * @throws Failure `engine-unreachable`, or the signal's reason
  */
-export async function openEngine(endpoint: EngineEndpoint, signal?: AbortSignal): Promise<Engine> {
-  const api = await openApi(endpoint, signal);
+export async function openEngine(
+  endpoint: EngineEndpoint,
+  signal?: AbortSignal,
+  options: Omit<ApiOptions, "signal"> = {},
+): Promise<Engine> {
+  const api = await openApi(endpoint, { ...options, signal });
   try {
     const version = await agreeOnVersion(api);
     api.version = version;
@@ -53,6 +57,10 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
     newestOf: (repository) => newestOf(api, repository),
     stepSizes: (reference) => stepSizes(api, reference),
     readConfig: (image, version, signal) => readConfig(api, image, version, signal),
+    async contentStore(signal) {
+      const { contentStore } = await import("./content-store.ts"); // with the library for gRPC
+      return await contentStore(api, signal);
+    },
     listedSize: (reference) => listedSize(api, reference),
     // Every Docker takes gzip; Podman (4.3) knows a docker archive as a plain tar only.
     loadImage: (archive, platform) => loadImage(api, archive, platform, async () => !(await isPodman(api))),

@@ -21,6 +21,10 @@ export type EngineAddress =
 export interface StreamAddress {
   protocol: "stream";
   open: () => Duplex;
+  /** Opens one beside it, which the engine may refuse without any harm. Left out: as `open`. */
+  another?: () => Duplex;
+  /** The engine is known to speak HTTP/2 there, from the first byte: then all goes through this one. */
+  speaksHttp2?: boolean | undefined;
   /** Of archives that go through it, 1 to 9; 0: they stay plain. What takes no gzip gets them plain anyhow. */
   gzipLevel?: number | undefined;
 }

@@ -1,5 +1,6 @@
 import { Agent } from "node:http";
 import { connect, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
 import type { EngineAddress } from "./endpoint.ts";
 import { StreamAgent } from "./stream-agent.ts";
@@ -7,27 +8,33 @@ import { StreamAgent } from "./stream-agent.ts";
 /** How long a TCP connection may take, ms. docker/cli's figure. */
 const CONNECT_TIMEOUT = 30_000;
 
-/** HTTP over whatever leads to the engine: the requests above are the same for a socket, TCP, TLS and ssh. */
-export interface EngineAgent extends AsyncDisposable {
+/** Connections to an engine: what is said on them is the same for a socket, TCP, TLS and ssh. */
+export interface EngineConnections extends AsyncDisposable {
+  /** For requests in HTTP/1.1. */
   readonly agent: Agent;
+  /** One more, for another protocol. The caller owns it. Where there is one stream, its program is run once more. */
+  another(): Duplex;
 }
 
 /** Connects when the first request is made. Disposing closes every connection, in use or not, and waits for programs to end. */
-export async function openAgent(address: EngineAddress): Promise<EngineAgent> {
+export async function openConnections(address: EngineAddress): Promise<EngineConnections> {
   if (address.protocol === "ssh") {
     const { SshAgent } = await import("./ssh-agent.ts"); // with the library that starts programs, 50 ms
     const agent = new SshAgent(address);
     return {
       agent,
+      another: () => agent.another(),
       async [Symbol.asyncDispose]() {
         agent.destroy();
         await agent.closed();
       },
     };
   }
-  const agent = address.protocol === "stream" ? new StreamAgent(address.open) : new SocketAgent(() => dial(address));
+  const isStream = address.protocol === "stream";
+  const agent = isStream ? new StreamAgent(address.open) : new SocketAgent(() => dial(address));
   return {
     agent,
+    another: () => (isStream ? (address.another ?? address.open)() : dial(address)),
     async [Symbol.asyncDispose]() {
       agent.destroy();
     },

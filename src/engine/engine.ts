@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
+import type { ContentStore } from "./content-store.ts";
 
-/** What the rest of the house may ask of a Docker engine. `docker.ts` answers it with dockerode. */
+/** What the rest of the house may ask of a Docker engine. `docker.ts` answers it. */
 
 /** Where images are kept: the classic graph driver, the containerd image store, or Podman's. */
 type StoreKind = "graphdriver" | "containerd" | "podman";
@@ -113,6 +114,11 @@ export interface Engine extends AsyncDisposable {
    * `version` as {@link EngineInfo} has it. Undefined when the engine does not tell it, or not of that image.
    */
   readConfig(image: { name: string; id: string }, version: string, signal: AbortSignal): Promise<Buffer | undefined>;
+  /**
+   * The blobs of a containerd store; undefined where the engine does not give them: it is another store, or older, or there is a
+   * proxy in between. Where the engine is behind a program's stdin and stdout, this may run that once more.
+   */
+  contentStore(signal?: AbortSignal): Promise<ContentStore | undefined>;
   /** As the list of images has it, and not as inspect has it: a containerd store lists only what it holds whole. */
   listedSize(reference: string): Promise<number | undefined>;
   /**

@@ -3,8 +3,12 @@ const MAX_NOISE = 64 * 1024;
 /** Bytes of it that are kept for messages. */
 const KEPT_NOISE = 4096;
 
-/** The first line of an answer (RFC 9112, 4). A banner may end without a line feed, so it need not begin a line. */
-const STATUS_LINE = /HTTP\/1\.[01] [1-5]\d\d[ \r]/;
+/**
+ * The beginning of an answer: a status line (RFC 9112, 4), or in HTTP/2 a SETTINGS frame of up to 15 settings on stream 0 (RFC 9113,
+ * 3.4 and 6.5). A banner may end without a line feed, so it need not begin a line.
+ */
+// oxlint-disable-next-line no-control-regex
+const ANSWER = /HTTP\/1\.[01] [1-5]\d\d[ \r]|\0\0[\0\x06\x0c\x12\x18\x1e$*06<BHNTZ]\x04\0\0\0\0\0/;
 
 /** What came is no answer of an engine. */
 export class NotHttp extends Error {
@@ -17,7 +21,7 @@ export class NotHttp extends Error {
 
 /**
  * Passes over what a login shell, a profile or a wrapper prints on stdout before the engine's first answer. An engine says
- * nothing before it is asked, and every answer begins with a status line.
+ * nothing before it is asked, and every answer has such a beginning.
  */
 export class NoiseFilter {
   #pending: Buffer = Buffer.alloc(0);
@@ -38,7 +42,7 @@ export class NoiseFilter {
   take(chunk: Buffer): Buffer | undefined {
     if (this.#done) return chunk;
     this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
-    const at = this.#pending.toString("latin1").search(STATUS_LINE);
+    const at = this.#pending.toString("latin1").search(ANSWER);
     if ((at === -1 ? this.#pending.length : at) > MAX_NOISE) throw new NotHttp(this.noise.slice(0, 80));
     if (at === -1) return undefined;
     const answer = this.#pending.subarray(at);

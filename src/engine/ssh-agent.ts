@@ -11,14 +11,20 @@ export class SshAgent extends StreamAgent {
   readonly #connections = new Set<StdioConnection>();
   readonly #onExit = (): void => this.#connections.forEach((connection) => connection.killNow());
 
+  readonly #address: SshAddress;
+
   constructor(address: SshAddress) {
-    super(() => {
-      const connection = new StdioConnection("ssh", sshArguments(address));
-      this.#connections.add(connection);
-      void connection.ended.then(() => this.#connections.delete(connection));
-      return connection;
-    });
+    super(() => this.another());
+    this.#address = address;
     process.once("exit", this.#onExit);
+  }
+
+  /** One more ssh. It ends when the connection is destroyed. */
+  another(): StdioConnection {
+    const connection = new StdioConnection("ssh", sshArguments(this.#address));
+    this.#connections.add(connection);
+    void connection.ended.then(() => this.#connections.delete(connection));
+    return connection;
   }
 
   override destroy(): void {

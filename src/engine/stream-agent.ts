@@ -30,7 +30,7 @@ export class StreamAgent extends Agent {
 }
 
 /** What `node:http` reads and calls on a socket, most of which has no meaning for a stream. */
-function withFaceOfSocket(stream: Duplex): Duplex {
+export function withFaceOfSocket(stream: Duplex): Duplex {
   const self = (): Duplex => stream;
   const nothing = { timeout: 0, setKeepAlive: self, setNoDelay: self, setTimeout: self };
   return Object.assign(stream, "unref" in stream ? nothing : { ...nothing, ref: self, unref: self });

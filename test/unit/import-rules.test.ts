@@ -25,7 +25,7 @@ const ROOMS: Record<string, string[]> = {
 
 /** Libraries that one file alone may know, so that a change of library is a change of one file. */
 const SOLE_IMPORTERS: Record<string, string> = {
-  dockerode: "engine/docker-api.ts",
+  "@connectrpc/connect-node": "engine/grpc/connection.ts",
   commander: "cli.ts",
   "http-proxy-3": "registry/password-proxy.ts",
   "@ngrok/ngrok": "registry/ngrok.ts",

@@ -1,0 +1,80 @@
+import { Agent } from "node:http";
+import { deadline } from "../streams/deadline.ts";
+import { isAtLeast } from "./api-version.ts";
+import { isOneStream, type EngineAddress } from "./endpoint.ts";
+import type { EngineConnections } from "./engine-agent.ts";
+import { switchProtocol } from "./http/http1.ts";
+import { Http2Connection } from "./http/http2.ts";
+import { withFaceOfSocket } from "./stream-agent.ts";
+
+/** The API version from which an engine speaks HTTP/2 on its socket: Docker 29's, run with 29.7. It deprecates `/grpc`. */
+const HTTP2 = "1.53";
+/** ms for an engine to switch a connection to gRPC, which takes 20: a proxy in between may never do it. */
+const SWITCH_TIMEOUT = 1_000;
+/** ms where a program is run for it, which may ask for a password first. */
+const LOGIN_TIMEOUT = 60_000;
+
+export interface ConnectOptions {
+  address: EngineAddress;
+  connections: EngineConnections;
+  /** The newest API version that the engine speaks. */
+  offered: string;
+  /** Of the API, before the path. */
+  prefix: string;
+  signal: AbortSignal;
+  onAnotherLogin?: (() => void) | undefined;
+}
+
+/** A connection to an engine that speaks HTTP/2. */
+export interface EngineHttp2 {
+  connection: Http2Connection;
+  /** It takes the engine's other requests, too: not so one that was switched to gRPC (`/grpc`). */
+  takesRequests: boolean;
+}
+
+/**
+ * A connection for gRPC: in HTTP/2 from the start where the engine speaks that (Docker 29), else by `POST /grpc`, which
+ * switches it (Docker 20.10 to 29). Where an engine is behind a program's stdin and stdout, that is run once more. Undefined
+ * when the engine, or whoever is in between, does not do it.
+ */
+export async function connectHttp2(options: ConnectOptions): Promise<EngineHttp2 | undefined> {
+  const { address, offered, signal, onAnotherLogin } = options;
+  const alone = isOneStream(address);
+  // dockerd agrees on no HTTP/2 over TLS (29.7: its listener names no protocol); there `/grpc` is the only way.
+  const speaksHttp2 = isAtLeast(offered, HTTP2) && !(address.protocol === "tcp" && address.tls !== undefined);
+  const ways = speaksHttp2 ? (alone ? [fromTheStart] : [fromTheStart, bySwitching]) : [bySwitching];
+  if (alone) onAnotherLogin?.();
+  for (const way of ways) {
+    using limit = deadline(alone ? LOGIN_TIMEOUT : SWITCH_TIMEOUT, signal);
+    try {
+      const found = await way(options, limit.signal);
+      if (found !== undefined) return found;
+    } catch {
+      signal.throwIfAborted(); // else the next way, or none
+    }
+  }
+  return undefined;
+}
+
+async function fromTheStart({ connections }: ConnectOptions, signal: AbortSignal): Promise<EngineHttp2> {
+  return { connection: await Http2Connection.open(connections.another(), signal), takesRequests: true };
+}
+
+async function bySwitching(
+  { connections, prefix }: ConnectOptions,
+  signal: AbortSignal,
+): Promise<EngineHttp2 | undefined> {
+  const stream = withFaceOfSocket(connections.another());
+  const agent = Object.assign(new Agent(), { createConnection: () => stream });
+  try {
+    const switched = await switchProtocol(agent, `${prefix}/grpc`, "h2c", signal);
+    if (switched !== undefined) {
+      return { connection: await Http2Connection.open(switched, signal), takesRequests: false };
+    }
+  } catch (error) {
+    stream.destroy();
+    throw error;
+  }
+  stream.destroy();
+  return undefined;
+}
