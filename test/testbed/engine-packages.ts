@@ -1,16 +1,27 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { aptFolder } from "./apt-folder.ts";
+import { docker29Folder } from "./docker-29.ts";
+import { checkTestbed } from "./check.ts";
 import { exclusively, installWithApt, osRelease } from "./packages.ts";
 import { cacheFolder } from "./paths.ts";
 import { run, systemPath } from "./programs.ts";
 
 /**
  * Which engine: `host` is the Docker engine that the machine has, or gets from its own Debian or Ubuntu.
- * The others are unpacked from the Debian release that has them (Debian only). Docker's keep images with
- * a graph driver, `-containerd` in the containerd image store. `podman` is Podman 4.3.
+ * The others are unpacked from the Debian release that has them (Debian only); 29, which none has, is built with Go.
+ * Docker's keep images with a graph driver, `-containerd` in the containerd image store. `podman` is Podman 4.3.
  */
-export type EngineKind = "host" | "20.10" | "26.1" | "26.1-containerd" | "28.5" | "28.5-containerd" | "podman";
+export type EngineKind =
+  | "host"
+  | "20.10"
+  | "26.1"
+  | "26.1-containerd"
+  | "28.5"
+  | "28.5-containerd"
+  | "29"
+  | "29-containerd"
+  | "podman";
 
 /** Podman, what it runs, skopeo, and the libraries of all these that are not on every Debian. */
 const podman = "podman conmon crun skopeo".split(" ");
@@ -27,10 +38,14 @@ const releases = {
   "28.5": { suite: "sid", packages: ["docker.io", "docker-cli", "containerd"] },
 } as const;
 
-/** @returns a PATH on which the engine's programs come first; with Docker, runc is the machine's own, with Podman, docker. */
+/**
+ * @returns a PATH on which the engine's programs come first; with Docker before 29, runc is the machine's own, with Podman, docker.
+ */
 export async function enginePath(kind: EngineKind): Promise<string> {
-  const version = kind.replace("-containerd", "") as "host" | keyof typeof releases;
-  if (version === "host" || (await hostVersion()).startsWith(`${version}.`)) return systemPath();
+  if (await isOfHost(kind)) return systemPath();
+  const version = kind.replace("-containerd", "") as Exclude<EngineKind, "host" | `${string}-containerd`>;
+  // All else that it runs, and the docker CLI, is of the latest Debian.
+  if (version === "29") return `${await docker29Folder()}:${await enginePath("28.5")}`;
   const { suite, packages } = releases[version];
   const finish = version === "podman" ? wrapPodman : addLibrary;
   const folder = await unpackPackages(`engine-${version}`, { suite, packages, finish });
@@ -45,10 +60,25 @@ export async function buildxFolder(): Promise<string> {
   return join(folder, "usr/libexec/docker/cli-plugins");
 }
 
-/** The version of the engine that the machine has, e.g. `20.10.24+dfsg1`. */
-async function hostVersion(): Promise<string> {
-  const { stdout } = await run`dockerd --version`;
-  return /version ([^ ,]+)/.exec(stdout)?.[1] ?? "";
+/**
+ * Why there can be no engine of that kind here, in one line, for `test.skipIf` and the test's title. When there can, its programs
+ * are ready afterwards, if that takes longer than a test's hook may: ask it where the file is loaded, not in a hook.
+ */
+export async function whyNotKind(kind: EngineKind): Promise<string | undefined> {
+  if (!kind.startsWith("29") || (await isOfHost(kind))) return undefined;
+  const check = await checkTestbed();
+  if (!check.usable) return check.why;
+  return await docker29Folder().then(
+    () => undefined,
+    (error: Error) => error.message.split("\n")[0],
+  );
+}
+
+/** Whether the engine that the machine has, or gets, is of that kind. */
+async function isOfHost(kind: EngineKind): Promise<boolean> {
+  if (kind === "host") return true;
+  const { stdout } = await run({ reject: false })`dockerd --version`;
+  return stdout.includes(`version ${kind.replace("-containerd", "")}.`);
 }
 
 interface Unpacked {

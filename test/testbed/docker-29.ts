@@ -1,0 +1,63 @@
+import { existsSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { exclusively, installWithApt } from "./packages.ts";
+import { cacheFolder } from "./paths.ts";
+import { run, systemPath } from "./programs.ts";
+
+/** No Debian has a Docker 29 yet, so its daemon is built from its Go module, which has a number of its own. */
+const VERSION = "29.7.2";
+const DOCKERD = "github.com/moby/moby/v2/cmd/dockerd@v2.0.0-beta.24";
+
+/** It gives each container a time namespace, which Debian 12's runc 1.1 does not know. */
+const RUNC = "github.com/opencontainers/runc@v1.3.4";
+/** Part of runc is C, and it links this library. */
+const RUNC_NEEDS = ["gcc", "libc6-dev", "libseccomp-dev", "pkg-config"];
+
+/** Where it is kept; its number says that it is this one. */
+const folder = join(cacheFolder, `engine-${VERSION}`);
+
+/** For go, which its own installer puts where no PATH leads. Debian's would not get the version that a module asks for. */
+const env = { PATH: `${systemPath()}:/usr/local/go/bin`, GOTOOLCHAIN: "auto" };
+
+/**
+ * @returns the folder with Docker 29's `dockerd`, and a `runc` for it. Built when it is not there: that takes minutes, more than a
+ * test's hook may
+ * @throws with one line that says why it cannot be had
+ */
+export async function docker29Folder(): Promise<string> {
+  if (!existsSync(folder)) {
+    await exclusively("engine-29", async () => {
+      if (!existsSync(folder)) await build();
+    });
+  }
+  return folder;
+}
+
+async function build(): Promise<void> {
+  const { failed } = await run({ env, reject: false })`go version`;
+  if (failed) throw new Error("Docker 29 is built with Go, and there is no go here");
+  process.stderr.write(`Docker ${VERSION} is built from its Go modules, once: this takes minutes\n`);
+  const part = `${folder}.part`;
+  // Of a build that was interrupted. What it compiled is in Go's own cache.
+  rmSync(part, { recursive: true, force: true });
+  await installLibraries();
+  const stamp = `-s -w -X github.com/moby/moby/v2/dockerversion.Version=${VERSION}`;
+  await goInstall(part, ["-tags", "seccomp", RUNC], { CGO_ENABLED: "1" });
+  await goInstall(part, ["-tags", "netgo osusergo", "-ldflags", stamp, DOCKERD], { CGO_ENABLED: "0" });
+  renameSync(part, folder);
+}
+
+async function installLibraries(): Promise<void> {
+  const { failed } = await run({ reject: false })`dpkg --status ${RUNC_NEEDS}`;
+  if (!failed) return;
+  await exclusively("packages", async () => {
+    await run`apt-get update -qq`;
+    await installWithApt(RUNC_NEEDS);
+  });
+}
+
+async function goInstall(into: string, args: string[], settings: Record<string, string>): Promise<void> {
+  const options = { env: { ...env, ...settings, GOBIN: into }, reject: false } as const;
+  const { failed, stderr } = await run("go", ["install", ...args], options);
+  if (failed) throw new Error(`Docker 29 cannot be built here: ${stderr.trim().split("\n").at(-1)}`);
+}
