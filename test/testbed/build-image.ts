@@ -31,6 +31,16 @@ export interface LayerSpec {
  * @returns the image's ID
  */
 export async function buildImage(engine: Engine, reference: string, layers: LayerSpec[] = []): Promise<string> {
+  const context = await buildContext(reference, layers);
+  // BuildKit would want to be installed, in some of the versions.
+  const { stdout } = await engine.dockerWithInput(context, ["build", "--quiet", "--tag", reference, "-"], {
+    DOCKER_BUILDKIT: "0",
+  });
+  return stdout.trim();
+}
+
+/** What `docker build` makes such an image of, as a tar. */
+export async function buildContext(reference: string, layers: LayerSpec[]): Promise<Iterable<Uint8Array>> {
   const archives: [string, TarEntry[]][] = [
     ["base", await baseFiles()],
     ...layers.map((layer): [string, TarEntry[]] => [layer.name, layerFiles(layer)]),
@@ -42,15 +52,10 @@ export async function buildImage(engine: Engine, reference: string, layers: Laye
     "ENV PATH=/bin",
     'CMD ["/app/start"]',
   ].join("\n");
-  const context = [
+  return tar([
     fileEntry("Dockerfile", dockerfile),
     ...archives.map(([name, entries], index) => tarEntry(`${index}-${name}.tar`, entries)),
-  ];
-  // BuildKit would want to be installed, in some of the versions.
-  const { stdout } = await engine.dockerWithInput(tar(context), ["build", "--quiet", "--tag", reference, "-"], {
-    DOCKER_BUILDKIT: "0",
-  });
-  return stdout.trim();
+  ]);
 }
 
 function appFiles(reference: string): TarEntry[] {
