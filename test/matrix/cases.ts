@@ -1,9 +1,18 @@
-import type { EngineKind } from "../testbed/engine-packages.ts";
+import { whyNotKind, type EngineKind } from "../testbed/engine-packages.ts";
 import { engineDestination, engineSource } from "./engine-ends.ts";
 import { archiveSource, LAYOUT_STATES, layoutDestination, layoutSource } from "./file-ends.ts";
 import { STATES, type Case, type DestinationEnd, type SourceEnd, type State } from "./ends.ts";
 
-const ENGINES: EngineKind[] = ["20.10", "26.1", "28.5", "26.1-containerd", "28.5-containerd", "podman"];
+const ENGINES: EngineKind[] = [
+  "20.10",
+  "26.1",
+  "28.5",
+  "29",
+  "26.1-containerd",
+  "28.5-containerd",
+  "29-containerd",
+  "podman",
+];
 const LAYOUT = "OCI layout";
 const EVERY_STATE = Object.keys(STATES) as State[];
 const WITHOUT_BLOBS = EVERY_STATE.filter((state) => state !== "halved");
@@ -12,6 +21,7 @@ const WITHOUT_BLOBS = EVERY_STATE.filter((state) => state !== "halved");
 export const SOURCES: readonly SourceEnd[] = [
   ...ENGINES.map((kind): SourceEnd => ({
     name: nameOf(kind),
+    whyNot: async () => await whyNotKind(kind),
     open: async (beds) => engineSource(await beds.of(kind)),
   })),
   { name: LAYOUT, open: async (beds) => layoutSource(await beds.of("20.10")) },
@@ -22,6 +32,7 @@ export const SOURCES: readonly SourceEnd[] = [
 export const DESTINATIONS: readonly DestinationEnd[] = [
   ...ENGINES.map((kind): DestinationEnd => ({
     name: nameOf(kind),
+    whyNot: async () => await whyNotKind(kind),
     states: kind.endsWith("-containerd") ? EVERY_STATE : WITHOUT_BLOBS,
     open: async (beds) => await engineDestination(await beds.of(kind)),
   })),
@@ -51,6 +62,11 @@ export const SPREAD: readonly Case[] = [
   pick(LAYOUT, "26.1 containerd", "empty"),
   pick("docker archive", "26.1", "restacked"),
   pick("28.5 containerd", LAYOUT, "pulled"),
+  pick("20.10", "29 containerd", "pulled"),
+  pick("29", "29 containerd", "loaded"),
+  pick("29 containerd", "29 containerd", "complete"),
+  pick("29 containerd", "29", "loaded"),
+  pick("29 containerd", "26.1 containerd", "empty"),
 ];
 
 function nameOf(kind: EngineKind): string {

@@ -53,14 +53,18 @@ export interface Destination {
 }
 
 /** A row of the table: opened when a case asks for it. */
-export interface SourceEnd {
-  name: string;
+export interface SourceEnd extends End {
   open(beds: Beds): Promise<Source>;
 }
 
-/** A column of the table. */
-export interface DestinationEnd {
+interface End {
   name: string;
+  /** Why it cannot be had on this machine, in one line. Where it can, what takes minutes is done afterwards. */
+  whyNot?(): Promise<string | undefined>;
+}
+
+/** A column of the table. */
+export interface DestinationEnd extends End {
   /** Those that there can be. */
   states: readonly State[];
   open(beds: Beds): Promise<Destination>;
