@@ -66,12 +66,23 @@ export async function buildxFolder(): Promise<string> {
  */
 export async function whyNotKind(kind: EngineKind): Promise<string | undefined> {
   if (!kind.startsWith("29") || (await isOfHost(kind))) return undefined;
+  return await (whyNo29 ??= prepare29());
+}
+
+let whyNo29: Promise<string | undefined> | undefined;
+
+async function prepare29(): Promise<string | undefined> {
   const check = await checkTestbed();
   if (!check.usable) return check.why;
-  return await docker29Folder().then(
-    () => undefined,
-    (error: Error) => error.message.split("\n")[0],
-  );
+  try {
+    await docker29Folder();
+    return undefined;
+  } catch (error) {
+    const [why] = (error as Error).message.split("\n");
+    // Titles of what is skipped are printed by few of vitest's reporters.
+    process.stderr.write(`Tests with Docker 29 are skipped: ${why}\n`);
+    return why;
+  }
 }
 
 /** Whether the engine that the machine has, or gets, is of that kind. */
