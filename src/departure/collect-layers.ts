@@ -1,8 +1,7 @@
-import { readSavedImage } from "../image/archive/read-saved-image.ts";
-import { Failure } from "../output/errors.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import type { EngineDepartureOptions } from "./departure.ts";
 import { pushFew } from "./push-few.ts";
+import { saveLayers } from "./save-layers.ts";
 import type { Shelf } from "./shelf.ts";
 import { takeStored } from "./take-stored.ts";
 
@@ -16,40 +15,10 @@ export async function collectLayers(
   shelf: Shelf,
   options: EngineDepartureOptions,
 ): Promise<void> {
-  const { engineInfo, image, manifest, want, output, onProgress } = options;
+  const { engineInfo, want, output, onProgress } = options;
   onProgress({ stage: "preparing", current: 0, layers: { done: 0, total: want.diffIds.length } });
   if (await pushFew(registry, shelf, options)) return;
   if (engineInfo.store === "containerd" && (await takeStored(shelf, options))) return;
-  if (manifest !== undefined) throw notAsStored(image.given);
   output.detail("reading `docker save` for the layers that are wanted");
-  await saveMany(shelf, options);
-}
-
-/** What `docker save` gives would be packed anew. */
-function notAsStored(image: string): Failure {
-  return new Failure("not-verified", `the engine does not give the layers of ${image} as it stores them`, {
-    expected: "the blobs that its manifest names, because of --preserve-digest",
-    hint: "Leave --preserve-digest out, or serve the image from a registry:2 container: --registry container.",
-  });
-}
-
-async function saveMany(shelf: Shelf, options: EngineDepartureOptions): Promise<void> {
-  const { engine, image, info, want, onlyPlatform, signal } = options;
-  const archive = await engine.saveImage(image.given, { ...(onlyPlatform && { platform: info.platform }), signal });
-  const saved = await readSavedImage(archive, {
-    diffIds: info.diffIds,
-    wanted: new Set(want.diffIds.filter((diffId) => !shelf.has(diffId))),
-    onLayer: async (diffId, stream, { size }) => await shelf.pack(diffId, size, stream),
-    signal,
-  });
-  const missing = want.diffIds.filter((diffId) => !shelf.has(diffId));
-  if (missing.length === 0) return shelf.finish(saved.config);
-  throw new Failure(
-    "transfer-failed",
-    `\`docker save\` of ${image.given} gave ${missing.length} layers less than the image has`,
-    {
-      expected: `all of the ${want.diffIds.length} layers that are wanted`,
-      hint: "Serve the image from a registry:2 container instead: --registry container.",
-    },
-  );
+  await saveLayers(shelf, options);
 }

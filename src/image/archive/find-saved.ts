@@ -3,6 +3,7 @@ import { InvalidImage, type ImageConfig } from "../manifest.ts";
 import { dockerManifest, readDockerImage } from "./docker-images.ts";
 import { blobPath, type Listing } from "./listing.ts";
 import { ociEntries, readOciImage } from "./oci-images.ts";
+import { bestPlatform } from "./platform.ts";
 
 /** An image of an archive, however that tells of it. */
 export interface FoundImage extends ImageConfig {
@@ -12,19 +13,27 @@ export interface FoundImage extends ImageConfig {
   layers: { diffId: Digest; path: string }[];
 }
 
-/** The image with exactly these layers. Throws `InvalidImage`; its cause is what is wrong with the images that are there. */
-export async function findSaved(files: Listing, diffIds: readonly Digest[]): Promise<FoundImage> {
+/**
+ * The image with exactly these layers. What is copied into nothing for several platforms has the same ones for each: of such
+ * variants, the one that runs best on `platform`. Throws `InvalidImage`; its cause is what is wrong with the images that are there.
+ */
+export async function findSaved(files: Listing, diffIds: readonly Digest[], platform?: string): Promise<FoundImage> {
+  const found: FoundImage[] = [];
   let cause: unknown;
   for await (const read of images(files)) {
     try {
       const image = await read();
-      if (image?.diffIds.join() === diffIds.join()) return image;
+      if (image?.diffIds.join() !== diffIds.join()) continue;
+      if (platform === undefined || image.platform === platform) return image;
+      found.push(image);
     } catch (error) {
       // Of an image for many platforms, engines save what they have: one that is not here in full is not the one.
       if (!(error instanceof InvalidImage)) throw error;
       cause ??= error;
     }
   }
+  const [image] = [...bestPlatform(found, platform ?? ""), ...found];
+  if (image !== undefined) return image;
   const why = cause instanceof InvalidImage ? `: ${cause.message}` : "";
   throw new InvalidImage(`the archive holds no image with the layers of the one that was saved${why}`, { cause });
 }

@@ -1,3 +1,5 @@
+import { MAX_LAYERS } from "../manifest.ts";
+
 /**
  * What an archive may ask for at most. Far more than engines write, and little enough that a hostile archive costs neither
  * memory nor patience. Limits of manifests, configs and layer counts are in ../manifest.ts.
@@ -9,6 +11,8 @@ export const MAX_ENTRIES = 100_000;
 export const MAX_IMAGES = 1000;
 /** Bytes of manifests and configs that are kept from a stream until its end tells which of them count. */
 export const MAX_KEPT = 64 * 1024 * 1024;
+/** Files that are kept at a time because nothing has told yet which layers they are: as many as an image may have layers. */
+export const MAX_UNKNOWN = MAX_LAYERS;
 /** Indexes within indexes. Engines write one level, two for a saved name of an image for several platforms. */
 export const MAX_DEPTH = 4;
 /** Manifests that are read in search of an image, however often an index names them. */

@@ -2,48 +2,36 @@ import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import type { Digest } from "../digest.ts";
 import { InvalidImage, MAX_CONFIG, type Descriptor } from "../manifest.ts";
-import { compressionOf, layerMediaType, MAGIC_LENGTH } from "./compression.ts";
+import { compressionOf, layerMediaType, MAGIC_LENGTH, refuseOtherType } from "./compression.ts";
 import { digestInName } from "./docker-images.ts";
-import { quoted } from "./entry-path.ts";
 import { findSaved } from "./find-saved.ts";
 import { handOn } from "./hand-on.ts";
-import { passedFiles, type PassedFiles } from "./passed-files.ts";
+import { blobPath } from "./listing.ts";
+import { passedFiles } from "./passed-files.ts";
+import { passingManifests, type PassingManifests } from "./passing-manifests.ts";
 import { peek } from "./peek.ts";
-import { recogniseLayers } from "./recognise-layers.ts";
+import { recogniseLayers, type LayerRecogniser } from "./recognise-layers.ts";
 import { tarEntries, type PassingEntry } from "./tar-entries.ts";
+import { UnknownFiles, type KeepFile, type StoredLayer } from "./unknown-files.ts";
 
 const TAR_BLOCK = 512;
-
-/** A layer as it is in the archive. */
-export interface StoredLayer {
-  mediaType: string;
-  digest: Digest;
-  /** Bytes. */
-  size: number;
-}
-
-/** A file that may be a layer: which, is known at the end. */
-export interface UnknownFile {
-  path: string;
-  mediaType: string;
-  /** Bytes. */
-  size: number;
-}
 
 export interface ReadSavedImageOptions {
   /** Of the image that is saved, bottom first. */
   diffIds: readonly Digest[];
   /** Which of them are to be handed on. */
   wanted: ReadonlySet<Digest>;
-  /** The layers of the image's manifest, bottom first, where they are known: without them packed blobs are unknown files. */
-  descriptors?: readonly Descriptor[];
+  /** Of images with the same layers, the one for this platform. */
+  platform?: string;
+  /** The layers of the image's manifest, bottom first, where these blobs are to be had and no others. */
+  descriptors?: readonly Descriptor[] | undefined;
   /**
    * Takes a wanted layer while the archive waits. The stream fails with `InvalidImage` at its end when the bytes are not what
    * they should be; a layer that is packed is proven as a blob, not yet by its diff ID. To leave it early is to do without it.
    */
   onLayer(diffId: Digest, stream: Readable, stored: StoredLayer): Promise<void>;
-  /** Takes a file that may be a wanted layer. Left out: such files are passed over. */
-  onUnknown?: (stream: Readable, file: UnknownFile) => Promise<void>;
+  /** Takes a file that may be a wanted layer, and hears later whether it is. Left out: such files are passed over. */
+  onUnknown?: KeepFile;
   signal?: AbortSignal;
 }
 
@@ -55,9 +43,9 @@ export interface SavedImage {
   platform: string;
   /** As the archive has them. */
   names: string[];
-  /** The wanted layers that went to `onUnknown`, whole. A packed one is not proven by its diff ID yet. */
-  unknown: { diffId: Digest; path: string; stored: StoredLayer }[];
-  /** The wanted layers that have passed without being told from others. To get them, save again, with `onUnknown` or `descriptors`. */
+  /** The wanted layers that the archive names, and has not. */
+  absent: Digest[];
+  /** Those that it has, and that have passed without being told from others. */
   missed: Digest[];
 }
 
@@ -65,87 +53,118 @@ export interface SavedImage {
  * Reads what an engine saves, in one pass: hands on the layers that are wanted while it streams, in the order of the archive,
  * each once, and keeps nothing but manifests and configs. Knows the forms of Docker up to 24.0 (`<v1 id>/layer.tar`), from 25.0
  * (an OCI layout of plain layers), of the containerd store (an OCI layout of blobs as stored) and Podman (`<diff id>.tar`);
- * they all name their layers in a file that comes last.
+ * they all name their layers in a file that comes last. A manifest among the blobs tells them earlier.
  *
  * Owns `archive`, and reads it to its end. Throws `InvalidImage` when it is not such an archive or not of that image, what the
  * callbacks throw, `archive`'s own error, and the signal's reason. It waits for a callback to settle before it throws.
  */
 export async function readSavedImage(archive: Readable, options: ReadSavedImageOptions): Promise<SavedImage> {
-  const { diffIds, wanted, descriptors, signal } = options;
+  const { diffIds, descriptors, signal } = options;
   if (descriptors !== undefined && descriptors.length !== diffIds.length) {
     throw new InvalidImage(`its manifest names ${descriptors.length} layers, its config ${diffIds.length}`);
   }
-  const recogniser = recogniseLayers(diffIds, descriptors);
-  const files = passedFiles();
-  const open = new Set(wanted);
-  const unknown = new Map<string, StoredLayer>();
+  const reading = new Reading(options);
+  for await (const entry of tarEntries(archive, signal)) await reading.take(entry);
+  return await reading.end();
+}
 
-  for await (const entry of tarEntries(archive, signal)) {
-    files.sees(entry);
-    if (entry.type !== "file") continue;
-    const diffId = recogniser.layerAt(entry.path);
+class Reading {
+  readonly #options: ReadSavedImageOptions;
+  readonly #recogniser: LayerRecogniser;
+  readonly #files = passedFiles();
+  readonly #manifests: PassingManifests;
+  /** What a manifest says of its layers. */
+  readonly #blobs = new Map<Digest, Descriptor>();
+  /** The layers that are still to come. */
+  readonly #open: Set<Digest>;
+  readonly #unknown: UnknownFiles | undefined;
+  /** A manifest has named all layers. */
+  #isTold = false;
+
+  constructor(options: ReadSavedImageOptions) {
+    const { diffIds, descriptors, wanted, onUnknown } = options;
+    this.#options = options;
+    this.#recogniser = recogniseLayers(diffIds, { byDiffId: descriptors === undefined });
+    this.#manifests = passingManifests(diffIds);
+    this.#open = new Set(wanted);
+    this.#unknown = onUnknown && new UnknownFiles(this.#open, onUnknown);
+    if (descriptors !== undefined) this.#name(descriptors);
+  }
+
+  async take(entry: PassingEntry): Promise<void> {
+    this.#files.sees(entry);
+    if (entry.type !== "file") return;
+    const { path, size } = entry;
+    const diffId = this.#recogniser.layerAt(path);
     if (diffId !== undefined) {
-      if (open.delete(diffId)) await handOnLayer(entry, diffId, options);
-    } else if (/^[0-9a-f]{64}\/json$/.test(entry.path)) {
-      if (entry.size <= MAX_CONFIG) recogniser.learn(entry.path, await buffer(entry.chunks()));
-    } else {
-      const stored = await takeOther(entry, files, open.size > 0 ? options.onUnknown : undefined);
-      if (stored !== undefined) unknown.set(entry.path, stored);
+      if (this.#open.delete(diffId)) await this.#handOn(entry, diffId);
+    } else if (/^[0-9a-f]{64}\/json$/.test(path)) {
+      if (size <= MAX_CONFIG) this.#recogniser.learn(path, await buffer(entry.chunks()));
+    } else await this.#takeOther(entry);
+    if (this.#isTold || this.#open.size === 0) await this.#unknown?.areOthers();
+  }
+
+  async end(): Promise<SavedImage> {
+    const { diffIds, wanted, platform } = this.#options;
+    const { layers, ...image } = await findSaved(this.#files, diffIds, platform);
+    for (const { diffId, path } of layers) {
+      if (wanted.has(diffId)) await this.#unknown?.isLayer(this.#files.pathOf(path) ?? path, diffId);
+    }
+    await this.#unknown?.areOthers();
+    const left = layers.filter(({ diffId }) => this.#open.delete(diffId));
+    const isHere = left.map(({ path }) => this.#files.pathOf(path) !== undefined);
+    const those = (here: boolean): Digest[] =>
+      left.filter((_, index) => isHere[index] === here).map(({ diffId }) => diffId);
+    return { ...image, absent: those(false), missed: those(true) };
+  }
+
+  #name(layers: readonly Descriptor[]): void {
+    this.#isTold = true;
+    for (const [index, blob] of layers.entries()) {
+      this.#recogniser.name(blob.digest, this.#options.diffIds[index] ?? "");
+      this.#blobs.set(blob.digest, blob);
     }
   }
 
-  const { layers, ...image } = await findSaved(files, diffIds);
-  const told = layers.flatMap(({ diffId, path }) => {
-    const stored = unknown.get(files.pathOf(path) ?? "");
-    return stored !== undefined && open.delete(diffId) ? [{ diffId, path, stored }] : [];
-  });
-  for (const { diffId, stored } of told) refuseOther(diffId, stored);
-  return { ...image, unknown: told, missed: [...open] };
-}
-
-async function handOnLayer(entry: PassingEntry, diffId: Digest, options: ReadSavedImageOptions): Promise<void> {
-  const digest = digestInName(entry.path);
-  const stored = options.descriptors?.find(
-    (one, index) => one.digest === digest && options.diffIds[index] === diffId,
-  ) ?? {
-    mediaType: layerMediaType("none"),
-    digest: diffId,
-    size: entry.size,
-  };
-  const expected = { what: `layer ${diffId}`, digest: stored.digest, size: stored.size };
-  await handOn(entry.chunks(), expected, async (stream) => await options.onLayer(diffId, stream, stored));
-}
-
-/** A file that is no layer as far as one can tell: kept when it is a manifest or a config, else handed on as unknown. */
-async function takeOther(
-  entry: PassingEntry,
-  files: PassedFiles,
-  onUnknown: ReadSavedImageOptions["onUnknown"],
-): Promise<StoredLayer | undefined> {
-  const { start, all } = await peek(entry.chunks(), MAGIC_LENGTH);
-  const isBlob = entry.path.startsWith("blobs/sha256/");
-  if ((isBlob || entry.path.endsWith(".json")) && isJson(start) && entry.size <= MAX_CONFIG) {
-    const content = await buffer(all);
-    if (!isBlob || mayMatter(content)) files.keep(entry.path, content);
-    return undefined;
+  async #handOn(entry: PassingEntry, diffId: Digest): Promise<void> {
+    const blob = this.#blobs.get(digestInName(entry.path) ?? "");
+    if (blob !== undefined) refuseOtherType(blob.mediaType);
+    const stored = blob ?? { mediaType: layerMediaType("none"), digest: diffId, size: entry.size };
+    const expected = { what: `layer ${diffId}`, digest: stored.digest, size: stored.size };
+    await handOn(entry.chunks(), expected, async (stream) => await this.#options.onLayer(diffId, stream, stored));
   }
-  const compression = compressionOf(start);
-  // A plain blob is named by its diff ID and would have been recognised; a tar comes in blocks.
-  const isNoLayer = compression === "none" && (isBlob || entry.size === 0 || entry.size % TAR_BLOCK !== 0);
-  if (onUnknown === undefined || isNoLayer) return undefined;
-  const digest = isBlob ? digestInName(entry.path) : undefined;
-  const mediaType = layerMediaType(compression);
-  const expected = { what: quoted(entry.path), size: entry.size, ...(digest && { digest }) };
-  const { path, size } = entry;
-  const found = await handOn(all, expected, async (stream) => await onUnknown(stream, { path, mediaType, size }));
-  return found && { mediaType, ...found };
+
+  /** A file of which the name tells nothing: kept when it is a manifest or a config, else perhaps a layer. */
+  async #takeOther(entry: PassingEntry): Promise<void> {
+    const { path, size } = entry;
+    const { start, all } = await peek(entry.chunks(), MAGIC_LENGTH);
+    const isBlob = path.startsWith("blobs/sha256/");
+    if ((isBlob || path.endsWith(".json")) && isJson(start) && size <= MAX_CONFIG) {
+      const content = await buffer(all);
+      if (isBlob && !mayMatter(content)) return;
+      this.#files.keep(path, content);
+      if (isBlob) await this.#learn(path, content);
+    } else if (!this.#isTold && this.#open.size > 0 && mayBeLayer(entry, start)) {
+      const mediaType = layerMediaType(compressionOf(start));
+      await this.#unknown?.take(all, { path, mediaType, size }, isBlob ? digestInName(path) : undefined);
+    }
+  }
+
+  async #learn(path: string, content: Buffer): Promise<void> {
+    if (this.#options.descriptors !== undefined) return;
+    for (const layers of this.#manifests.learn(path, content)) {
+      this.#name(layers);
+      for (const [index, blob] of layers.entries()) {
+        await this.#unknown?.isLayer(blobPath(blob.digest), this.#options.diffIds[index] ?? "", blob);
+      }
+    }
+  }
 }
 
-/** A layer that was not packed has been hashed while it passed. */
-function refuseOther(diffId: Digest, { mediaType, digest }: StoredLayer): void {
-  if (mediaType === layerMediaType("none") && digest !== diffId) {
-    throw new InvalidImage(`layer ${diffId} is in truth ${digest}`);
-  }
+/** A plain blob is named by its diff ID and would have been recognised; a tar comes in blocks. */
+function mayBeLayer({ path, size }: PassingEntry, start: Buffer): boolean {
+  if (compressionOf(start) !== "none") return true;
+  return !path.startsWith("blobs/sha256/") && size > 0 && size % TAR_BLOCK === 0;
 }
 
 function isJson(start: Buffer): boolean {

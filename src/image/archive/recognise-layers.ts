@@ -1,5 +1,5 @@
 import { hexOf, type Digest } from "../digest.ts";
-import type { Descriptor } from "../manifest.ts";
+import { blobPath } from "./listing.ts";
 import { parseV1Image, v1Ids, type V1Constants } from "./v1-ids.ts";
 
 /** Tells by its path which layer a file is, while an archive passes whose manifest comes last. */
@@ -8,6 +8,8 @@ export interface LayerRecogniser {
   layerAt(path: string): Digest | undefined;
   /** Takes the content of a `<v1 id>/json`, which comes before the layer in the same folder. */
   learn(path: string, content: Uint8Array): void;
+  /** A manifest has said that a blob is this layer. */
+  name(blob: Digest, diffId: Digest): void;
 }
 
 /** Time zones and versions of one archive: one, unless somebody plays with it. Each costs a hash for each layer. */
@@ -37,22 +39,23 @@ const USUAL: V1Constants = {
 };
 
 /**
- * For the layers `diffIds`, bottom first. `descriptors`, where the caller knows them, are those of the image's manifest, in
- * the same order: a containerd store saves blobs as they are, named by digests that tell nothing else.
+ * For the layers `diffIds`, bottom first. Without `byDiffId`, only those count that are named: a containerd store saves blobs as
+ * they are, named by digests that tell nothing else.
  */
-export function recogniseLayers(diffIds: readonly Digest[], descriptors: readonly Descriptor[] = []): LayerRecogniser {
+export function recogniseLayers(diffIds: readonly Digest[], { byDiffId = true } = {}): LayerRecogniser {
   const byName = new Map<string, Digest>();
-  for (const diffId of diffIds) {
-    byName.set(`blobs/sha256/${hexOf(diffId)}`, diffId); // Docker 25 and later, graph driver: not packed
+  const folders = v1Folders(byDiffId ? diffIds : []);
+  for (const diffId of byDiffId ? diffIds : []) {
+    byName.set(blobPath(diffId), diffId); // Docker 25 and later, graph driver: not packed
     byName.set(`${hexOf(diffId)}.tar`, diffId); // Podman
   }
-  for (const [index, { digest }] of descriptors.entries()) {
-    byName.set(`blobs/sha256/${hexOf(digest)}`, diffIds[index] ?? "");
-  }
-  const folders = v1Folders(diffIds);
   return {
     layerAt: (path) => byName.get(path) ?? folders.layerIn(path),
     learn: (path, content) => folders.learn(path, content),
+    name(blob, diffId) {
+      // What is named by its diff ID proves itself, whatever a manifest says.
+      if (!byName.has(blobPath(blob))) byName.set(blobPath(blob), diffId);
+    },
   };
 }
 

@@ -4,7 +4,7 @@ import { chainIds, digestOf, hexOf } from "../../../../src/image/digest.ts";
 import { InvalidImage } from "../../../../src/image/manifest.ts";
 import { blobEntries, configFor, dockerManifest, gzipped, makeImage, ociBlobs, savePodman } from "./make-image.ts";
 import { forgeSize, makeTar, type TestEntry } from "./make-tar.ts";
-import { read, spool } from "./read-saved.ts";
+import { read } from "./read-saved.ts";
 
 const image = await makeImage([3000, 70_000, 200, 9000]);
 const configName = `${hexOf(digestOf(image.config))}.json`;
@@ -110,7 +110,7 @@ const table: [string, TestEntry[], string | RegExp][] = [
   ],
 ];
 test.each(table)("%s", async (_name, entries, message) => {
-  const done = read(await makeTar(entries), image, spool);
+  const done = read(await makeTar(entries), image, { keeps: true });
   await expect(done).rejects.toThrow(message);
   await expect(done).rejects.toBeInstanceOf(InvalidImage);
 });

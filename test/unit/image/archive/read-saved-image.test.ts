@@ -1,12 +1,12 @@
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { readSavedImage } from "../../../../src/image/archive/read-saved-image.ts";
 import { digestOf, type Digest } from "../../../../src/image/digest.ts";
 import { InvalidImage } from "../../../../src/image/manifest.ts";
 import {
   blobEntries,
-  dockerManifest,
   gzipped,
   index,
   LAYOUT,
@@ -20,7 +20,7 @@ import {
 } from "./make-image.ts";
 import { makeTar, type TestEntry } from "./make-tar.ts";
 import { chopped } from "./pseudo-random.ts";
-import { read, spool, stream } from "./read-saved.ts";
+import { read, stream } from "./read-saved.ts";
 
 const image = await makeImage([3000, 70_000, 200, 9000]);
 /** The second layer once more, on top of another. */
@@ -41,8 +41,8 @@ describe("layers are told while the archive passes", () => {
         configDigest: digestOf(of.config),
         diffIds: of.diffIds,
         platform: "linux/amd64",
+        absent: [],
         missed: [],
-        unknown: [],
       });
       expect(result.names.join()).toContain("app:v1");
       for (const [at, diffId] of of.diffIds.entries())
@@ -67,34 +67,10 @@ describe("blobs of the containerd store", () => {
 
   test("are told by the manifest's descriptors", async () => {
     const result = await read(await makeTar(entries), image, { descriptors });
-    expect(result.missed).toEqual([]);
+    expect(result).toMatchObject({ absent: [], missed: [] });
     for (const [at, diffId] of image.diffIds.entries()) {
       expect(digestOf(result.layers.get(diffId) ?? "")).toBe(descriptors[at]?.digest);
     }
-  });
-
-  test("are unknown without, and told at the end", async () => {
-    const result = await read(await makeTar(entries), image, spool);
-    expect(result.missed).toEqual([]);
-    expect(result.layers.size).toBe(0);
-    expect(result.unknown.map(({ diffId }) => diffId)).toEqual(image.diffIds);
-    for (const [at, { path, stored }] of result.unknown.entries()) {
-      expect(stored).toEqual(descriptors[at]);
-      expect(digestOf(result.seen.get(path) ?? "")).toBe(stored.digest);
-    }
-  });
-
-  test("are missed when nobody takes the unknown", async () => {
-    const wanted = new Set(image.diffIds.slice(2));
-    expect(await read(await makeTar(entries), image, { wanted })).toMatchObject({ missed: [...wanted], unknown: [] });
-  });
-
-  test("are missed when they are left early", async () => {
-    const onUnknown = async (body: Readable): Promise<void> => void (await body[Symbol.asyncIterator]().next());
-    const options = { diffIds: image.diffIds, wanted: new Set(image.diffIds), onLayer: async () => {}, onUnknown };
-    // In one piece the whole of a small blob may have been taken.
-    const result = await readSavedImage(stream(await makeTar(entries), 1, 300), options);
-    expect(result.missed).toContain(image.diffIds[1]);
   });
 
   test("of several platforms: the image that was asked for is found, others may be incomplete", async () => {
@@ -122,19 +98,33 @@ describe("blobs of the containerd store", () => {
     expect(result).toMatchObject({ names: ["docker.io/library/app:v1"], missed: [] });
     expect(result.layers.size).toBe(4);
   });
+
+  test("are the only ones that will do where a manifest is given: not the same layers, plain or in other bytes", async () => {
+    for (const pack of [plain, (layer: Buffer) => ({ ...gzipped(layer), blob: gzipSync(layer, { level: 1 }) })]) {
+      const result = await read(await makeTar(saveOci(image, pack)), image, { descriptors, keeps: true });
+      expect(result).toMatchObject({ missed: image.diffIds, told: [], others: [] });
+      expect(result.layers.size).toBe(0);
+    }
+  });
 });
 
-test("a docker archive with any names: plain layers are proven at the end", async () => {
-  const names = image.layers.map((_, at) => `layer-${at}.tar`);
-  const entries = (layers: Buffer[]): TestEntry[] => [
-    ...layers.map((content, at) => ({ name: names[at] ?? "", content })),
-    { name: "config.json", content: image.config },
-    dockerManifest("config.json", names),
-  ];
-  const result = await read(await makeTar(entries(image.layers)), image, spool);
-  expect(result.unknown.map(({ path }) => path)).toEqual(names);
-  const swapped = await makeTar(entries(image.layers.toReversed()));
-  await expect(read(swapped, image, spool)).rejects.toThrow(/layer sha256:.* is in truth sha256:/);
+test("of images that have the same layers, the one for the platform is found", async () => {
+  const [amd, arm] = [await makeImage([500]), await makeImage([500], { architecture: "arm64", variant: "v8" })];
+  const all = [amd, arm].map((of) => ociBlobs(of, gzipped));
+  const tar = await makeTar([
+    ...blobEntries(all.flatMap(({ blobs }) => blobs)),
+    index(all.map(({ manifest }) => manifest.descriptor)),
+    LAYOUT,
+  ]);
+  for (const [platform, of] of [
+    ["linux/amd64", amd],
+    ["linux/arm64/v8", arm],
+    ["linux/arm64", arm],
+    ["linux/s390x", amd],
+  ] as const) {
+    const result = await read(tar, amd, { platform, keeps: true });
+    expect([platform, result.configDigest]).toEqual([platform, digestOf(of.config)]);
+  }
 });
 
 test("many layers", async () => {
