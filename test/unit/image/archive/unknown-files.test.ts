@@ -353,6 +353,23 @@ test("while a blob is kept, the archive waits", async () => {
   expect(ahead).toBeLessThan(200_000);
 });
 
+test("a plain blob is named by its diff ID: others are not kept, whatever they are, and no manifest makes it another layer", async () => {
+  const { blobs, descriptors } = ociBlobs(image, plain);
+  const [config = expect.fail(), , ...layers] = blobs;
+  const foreign = await makeTar([{ name: "of another variant", content: "x" }]);
+  const manifest = writeManifest({
+    mediaType: MEDIA_TYPE.ociManifest,
+    config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
+    layers: descriptors.toReversed(),
+  });
+  const entries = [foreign, config, manifest.bytes, ...layers].map(entry);
+  const tar = await makeTar([...entries, index([manifest.descriptor]), LAYOUT]);
+  const result = await read(tar, image, { keeps: true });
+  expect(result.events).toEqual(image.diffIds.map(() => "handed on"));
+  for (const [at, diffId] of image.diffIds.entries())
+    expect(result.layers.get(diffId)?.equals(image.layers[at] ?? foreign)).toBe(true);
+});
+
 test("hex digits alone do not make a blob of a file in another folder", async () => {
   const { entries } = layout("mc");
   const moved = image.layers.map((layer): TestEntry => {
