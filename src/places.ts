@@ -6,6 +6,7 @@ import { archiveSource } from "./departure/archive-source.ts";
 import { engineSource } from "./departure/engine-source.ts";
 import type { Source } from "./departure/source.ts";
 import { connectEngine } from "./engine/connect.ts";
+import type { Engine } from "./engine/engine.ts";
 import { InvalidPlace, parsePlace, type Place } from "./image/place.ts";
 import { InvalidReference, parseReference, type Reference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
@@ -15,7 +16,8 @@ import { chooseRegistry } from "./registry/choose.ts";
 import type { Surroundings } from "./transfer.ts";
 
 /** Begins to open the place that an image is sent from: the engine, unless its name begins with another place. */
-export function openSource(request: PushRequest, { env, signal }: Surroundings): Opening<Source> {
+export function openSource(request: PushRequest, around: Surroundings): Opening<Source> {
+  const { env, signal } = around;
   const place = readPlace(request.image) ?? { kind: "docker-daemon", reference: request.image };
   if (place.kind !== "docker-daemon") {
     const registry = request.registry === "embedded" ? undefined : request.registry;
@@ -25,7 +27,12 @@ export function openSource(request: PushRequest, { env, signal }: Surroundings):
   const image = readReference(place.reference ?? "");
   const choice = chooseRegistry(request.registry, env);
   if (choice.kind !== "embedded") refuseCompress(request);
-  return opening(async (stop) => engineSource(await connectEngine(request.host, env, stop), choice, image), signal);
+  return opening(async (stop) => engineSource(await connect(request.host, around, stop), choice, image), signal);
+}
+
+async function connect(host: string | undefined, { env, output }: Surroundings, signal: AbortSignal): Promise<Engine> {
+  const onAnotherLogin = (): void => output.note("connecting to the engine once more, to read its content store");
+  return await connectEngine(host, env, signal, onAnotherLogin);
 }
 
 /** What an engine pushes into a registry is served as it is. */
@@ -42,7 +49,8 @@ function refuseCompress({ compress }: PushRequest): void {
 }
 
 /** Begins to open the place that an image is put into: the engine, unless --to names another. */
-export function openTarget(request: PullRequest, { env, signal }: Surroundings): Opening<Target> {
+export function openTarget(request: PullRequest, around: Surroundings): Opening<Target> {
+  const { signal } = around;
   const { host, via, to } = request;
   const place = to === undefined ? undefined : readTo(to);
   if (place !== undefined && place.kind !== "docker-daemon") {
@@ -51,7 +59,7 @@ export function openTarget(request: PullRequest, { env, signal }: Surroundings):
   }
   const called = place?.reference === undefined ? undefined : readReference(place.reference);
   return opening(async (stop) => {
-    const engine = await connectEngine(host, env, stop);
+    const engine = await connect(host, around, stop);
     try {
       return await engineTarget(engine, via, called);
     } catch (error) {

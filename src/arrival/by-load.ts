@@ -3,15 +3,19 @@ import { temporaryName } from "../engine/run-id.ts";
 import { spoolParent } from "../engine/spool-folder.ts";
 import { forgetName } from "../engine/temporary-name.ts";
 import type { Digest } from "../image/digest.ts";
-import type { Descriptor, Manifest } from "../image/manifest.ts";
+import type { About } from "../conversation/messages.ts";
+import type { Descriptor } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { probeImage } from "../registry/embedded/probe.ts";
 import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
 import { findRelatives } from "../store/chains.ts";
+import { containerdBlobs, type ContainerdBlobs, type KnownImage } from "../store/containerd-blobs.ts";
 import { openStore } from "../store/open.ts";
 import { lazySpool } from "../store/spool.ts";
 import type { Delivery, Present, TargetStore } from "../store/store.ts";
+import { once, onceEach } from "../streams/once.ts";
+import { queue } from "../streams/queue.ts";
 import { countLayers, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
 import { misled } from "./coming-layer.ts";
 import { fetchFailure, fetchLayers, streamLayers } from "./fetch-layers.ts";
@@ -25,47 +29,48 @@ import { withoutZstd } from "./without-zstd.ts";
 const NOWHERE = "localhost";
 
 /**
- * Fetches what the store lacks, proves it, and loads it as a partial archive. What the store has is told by chain IDs, which are
- * the same on every engine.
+ * Fetches what the store lacks, proves it, and loads it as a partial archive. What the store has is told by its content store, or by
+ * chain IDs, which are the same on every engine.
  */
 export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arrival> {
-  const { about, engine, info, image, run, output } = options;
+  const { about, engine, info, image, run, output, signal } = options;
+  const { diffIds, platform, manifest: named } = about;
   const name = temporaryName(NOWHERE, image.path, [run]);
-  const { configDigest } = about;
-  if (configDigest !== undefined && (await hasImage(engine, configDigest, about.diffIds))) {
+  const relatives = once(async () => await findRelatives(engine, diffIds));
+  const onDetail = (text: string): void => output.detail(text);
+  const trialName = temporaryName(NOWHERE, `${image.path}/trial`, [run]);
+  const blobsOf = onceEach(async (id: string) => await learnBlobs(options, id));
+  const trial = { platform, trialName, relatives, blobsOf, signal, onDetail };
+  const blobs = info.store === "containerd" ? await containerdBlobs(engine, trial) : undefined;
+
+  const known = await whatIsKnown(engine, blobs, about);
+  if (known.id !== undefined) {
     await options.decline();
-    await engine.tagImage(configDigest, name);
-    const counts = { layersSent: 0, layersPresent: about.diffIds.length, bytesPresent: 0 };
-    return arrivalOf(engine, { name, id: configDigest, ...counts });
+    await engine.tagImage(known.id, name);
+    const counts = { layersSent: 0, layersPresent: diffIds.length, bytesPresent: 0 };
+    return arrivalOf(engine, { name, id: known.id, ...counts });
   }
 
-  const blobsOf = onceEach(async (id: string): Promise<Descriptor[] | undefined> => await learnBlobs(options, id));
-  const store = openStore(engine, info, {
-    platform: about.platform,
-    path: image.path,
-    run,
-    blobsOf,
-    onDetail: (text) => output.detail(text),
-  });
-  // The files of an engine behind one connection would have to come over it, between all else.
-  const oneWay = engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection";
-  const whyWhole = options.whyWhole ?? oneWay;
-  const relatives = await findRelatives(engine, about.diffIds);
-  const { diffIds, manifest: named } = about;
-  const [present, found] = await Promise.all([
-    store.present(diffIds, relatives, named?.layers),
-    whyWhole === undefined
-      ? findSeeds(engine, { ...options, diffIds, relatives, ...(info.store === "containerd" && { blobsOf }) })
-      : undefined,
-  ]);
-  await using seeds = found;
+  const store = openStore(engine, info, { platform, path: image.path, run, relatives, blobs });
+  const present = await store.present(diffIds, named?.layers);
   const isMissing = whatIsMissing(diffIds, present);
   const wanted = diffIds.filter((_, index) => isMissing[index]);
   output.detail(`${diffIds.length - wanted.length} of ${diffIds.length} layers are there already`);
+  // The files of an engine behind one connection would have to come over it, between all else.
+  const oneWay = engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection";
+  const whyWhole = options.whyWhole ?? oneWay;
+  const mayBeMade = whyWhole === undefined && wanted.length > 0;
+  await using seeds = mayBeMade
+    ? await findSeeds(engine, { image, diffIds, relatives, blobs, run, signal })
+    : undefined;
 
   let loaded: Loaded;
   try {
-    loaded = await load(store, { present, wanted, seeds }, name, { ...options, whyWhole });
+    const { config } = wanted.length === 0 ? known : {};
+    loaded =
+      config === undefined
+        ? await load(store, { present, wanted, seeds }, name, { ...options, whyWhole })
+        : await loadWhatIsHere(store, { present, config }, name, options);
   } catch (error) {
     await forgetName(engine, name);
     if (!(error instanceof EngineError)) throw error;
@@ -75,17 +80,29 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
       cause: error,
     });
   }
-  const { id, manifest, bytesFound } = loaded;
-  const counts = countLayers(
-    manifest.layers.map(({ size }) => size),
-    isMissing,
-  );
-  return arrivalOf(engine, { name, id, ...counts, bytesFound });
+  const { id, sizes, bytesFound } = loaded;
+  return arrivalOf(engine, { name, id, ...countLayers(sizes, isMissing), bytesFound });
+}
+
+/**
+ * Whether the engine has this very image, or its config. Where an image's ID is its config's digest, one question tells. A manifest
+ * that is to be kept is another matter.
+ */
+async function whatIsKnown(
+  engine: Engine,
+  blobs: ContainerdBlobs | undefined,
+  { configDigest, diffIds, manifest }: About,
+): Promise<KnownImage> {
+  if (configDigest === undefined || manifest !== undefined) return {};
+  if (blobs !== undefined) return await blobs.known(configDigest, diffIds);
+  const found = await engine.inspectImage(configDigest);
+  return found?.id === configDigest && found.diffIds.join() === diffIds.join() ? { id: configDigest } : {};
 }
 
 interface Loaded {
   id: Digest;
-  manifest: Manifest;
+  /** Of the layers' blobs, bottom first, bytes. */
+  sizes: readonly number[];
   /** Of the layers that were missing, in files that were here. */
   bytesFound: number;
 }
@@ -148,34 +165,36 @@ async function load(
       const layers = fetchLayers(incoming.layers, wanted, await spool.open(), fetching);
       id = await giving(layers, async (whole) => await store.load(whole, name));
     }
-    return { id, bytesFound: bytesFound(), manifest: (await incoming.opened()).manifest };
+    const { layers } = (await incoming.opened()).manifest;
+    return { id, bytesFound: bytesFound(), sizes: layers.map(({ size }) => size) };
   } catch (error) {
     if (kept?.hasMisled && !signal.aborted) throw misled(error);
     throw error instanceof EngineError ? error : await fetchFailure(error, signal);
   }
 }
 
-/** Whether the engine has this very image. Where an image's ID is its config's digest, one question tells. */
-async function hasImage(engine: Engine, configDigest: Digest, diffIds: readonly Digest[]): Promise<boolean> {
-  const found = await engine.inspectImage(configDigest);
-  return found?.id === configDigest && found.diffIds.join() === diffIds.join();
+/** Of an image that lacks nothing but its manifest and its name, nothing is asked of the sender. */
+async function loadWhatIsHere(
+  store: TargetStore,
+  { present, config }: { present: Present; config: Buffer },
+  name: string,
+  { about, decline }: EngineArrivalOptions,
+): Promise<Loaded> {
+  await decline();
+  const { platform, diffIds } = about;
+  const layers = queue<never>();
+  layers.end();
+  const delivery = { platform, diffIds, ...present, layers, config: async () => config, abandon: () => {} };
+  const sizeOf = new Map([...present.here, ...present.stored].map(({ diffId, blob }) => [diffId, blob?.size ?? 0]));
+  const id = await store.load(delivery, name);
+  return { id, sizes: diffIds.map((diffId) => sizeOf.get(diffId) ?? 0), bytesFound: 0 };
 }
 
 function arrivalOf(engine: Engine, arrived: Omit<Arrival, keyof AsyncDisposable>): Arrival {
   return { ...arrived, [Symbol.asyncDispose]: async () => await forgetName(engine, arrived.name) };
 }
 
-/** Asks once for each. */
-function onceEach<T>(ask: (id: string) => Promise<T>): (id: string) => Promise<T> {
-  const answers = new Map<string, Promise<T>>();
-  return async (id) => {
-    const answer = answers.get(id) ?? ask(id);
-    answers.set(id, answer);
-    return await answer;
-  };
-}
-
-/** What the engine would push of an image: the only way to be told which blobs a containerd store holds. */
+/** What the engine would push of an image: the way to be told which blobs a containerd store holds that does not say so. */
 async function learnBlobs(options: EngineArrivalOptions, id: string): Promise<Descriptor[] | undefined> {
   const { engine, run, env, signal, output } = options;
   await using registry = await openEmbeddedRegistry({ run, parent: spoolParent(env) });

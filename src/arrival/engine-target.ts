@@ -4,7 +4,7 @@ import { temporaryName } from "../engine/run-id.ts";
 import { digestOf } from "../image/digest.ts";
 import { taggableName, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
-import { storedManifest } from "../store/stored-blobs.ts";
+import { imageManifest } from "../store/image-manifest.ts";
 import { arriveByLoad } from "./by-load.ts";
 import { arriveByPull } from "./by-pull.ts";
 import type { Target } from "./target.ts";
@@ -38,7 +38,7 @@ export async function engineTarget(engine: Engine, via: Via = "load", called?: R
     ...(info.store === "containerd" && {
       async manifestOf(name, { platform, run }) {
         const { id = "" } = (await engine.inspectImage(name)) ?? {};
-        const found = await storedManifest(engine, id, platform, temporaryName("localhost", "manifest", [run]));
+        const found = await imageManifest(engine, { id, platform }, temporaryName("localhost", "manifest", [run]));
         return found && digestOf(found.bytes);
       },
     }),

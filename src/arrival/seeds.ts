@@ -1,12 +1,10 @@
-import { Readable } from "node:stream";
 import type { Engine, ImageFiles } from "../engine/engine.ts";
-import { RUN_LABEL, temporaryName, type RunId } from "../engine/run-id.ts";
-import { decodeLayer } from "../image/archive/decode-layer.ts";
+import { RUN_LABEL, type RunId } from "../engine/run-id.ts";
 import type { Digest } from "../image/digest.ts";
-import type { Descriptor } from "../image/manifest.ts";
 import { familiarName, type Reference } from "../image/reference.ts";
 import type { Relative } from "../store/chains.ts";
-import { storedBlobs } from "../store/stored-blobs.ts";
+import type { ContainerdBlobs } from "../store/containerd-blobs.ts";
+import { once } from "../streams/once.ts";
 import { likeLayer } from "./like-layer.ts";
 
 /** What a tar covers that is one of an image's layers, whatever folders it has. */
@@ -36,38 +34,43 @@ export interface SeedOptions {
   /** Of the image that is coming, bottom first. */
   diffIds: readonly Digest[];
   /** Images that share layers with the one that is coming, those that share most first. */
-  relatives: readonly Relative[];
-  /** The blobs of one of the engine's images, bottom layer first, where its store keeps blobs; undefined when they cannot be learnt. */
-  blobsOf?: ((id: string) => Promise<readonly Descriptor[] | undefined>) | undefined;
+  relatives: () => Promise<readonly Relative[]>;
+  /** Where the store keeps blobs. */
+  blobs: ContainerdBlobs | undefined;
   run: RunId;
   signal: AbortSignal;
 }
 
 /**
  * The images of an engine that are most like the one that is coming: the youngest of the same repository, which a rebuild is
- * mostly of, and the one that shares most layers with it. Undefined when there is neither.
+ * mostly of, and the one that shares most layers with it, which is looked for when it is wanted. Undefined when there is neither.
  */
 export async function findSeeds(engine: Engine, options: SeedOptions): Promise<Seeds | undefined> {
   const { image, relatives } = options;
   const sameName = await engine.newestOf(familiarName(image));
-  const ids = new Set([sameName, relatives[0]?.id].filter((id) => id !== undefined));
-  if (ids.size === 0) return undefined;
-  const images = [...ids].map((id) => new EngineImage(engine, id, options));
+  const nearest = once(async () => {
+    const [id] = (await relatives()).map((relative) => relative.id);
+    return id === sameName ? undefined : id;
+  });
+  const ids = sameName === undefined ? [nearest] : [async () => sameName, nearest];
+  if (sameName === undefined && (await nearest()) === undefined) return undefined;
+  const images = ids.map((id) => new EngineImage(engine, id, options));
   return {
     images,
     async [Symbol.asyncDispose]() {
-      for (const image of images) await image.close();
+      for (const one of images) await one.close();
     },
   };
 }
 
 class EngineImage implements SeedImage {
   readonly #engine: Engine;
-  readonly #id: string;
+  readonly #id: () => Promise<string | undefined>;
   readonly #options: SeedOptions;
   #opened: Promise<ImageFiles> | undefined;
 
-  constructor(engine: Engine, id: string, options: SeedOptions) {
+  /** @param id undefined: there is no such image, and so nothing in it */
+  constructor(engine: Engine, id: () => Promise<string | undefined>, options: SeedOptions) {
     this.#engine = engine;
     this.#id = id;
     this.#options = options;
@@ -78,18 +81,19 @@ class EngineImage implements SeedImage {
    * and their layer's blob 2.
    */
   async layerLike(diffId: Digest): Promise<AsyncIterable<Buffer> | undefined> {
-    const { diffIds, blobsOf, image, run } = this.#options;
-    if (blobsOf === undefined) return undefined;
-    const [info, blobs] = await Promise.all([this.#engine.inspectImage(this.#id), blobsOf(this.#id)]);
-    const own = info?.diffIds ?? [];
+    const { diffIds, blobs } = this.#options;
+    const id = await this.#id();
+    if (blobs === undefined || id === undefined) return undefined;
+    const own = (await this.#engine.inspectImage(id))?.diffIds ?? [];
     const place = likeLayer(diffIds, own, diffId);
-    const blob = place === undefined || blobs?.length !== own.length ? undefined : blobs[place];
-    return blob && storedLayer(this.#engine, blob, temporaryName("localhost", `${image.path}/seed-${place}`, [run]));
+    return place === undefined ? undefined : await blobs.layerOf({ id, diffIds: own }, place);
   }
 
   async *tars(folders: readonly string[]): AsyncGenerator<{ covers: string; tar: AsyncIterable<Buffer> }> {
     const { run, signal } = this.#options;
-    this.#opened ??= this.#engine.openFiles(this.#id, { [RUN_LABEL]: run }, signal);
+    const id = await this.#id();
+    if (id === undefined) return;
+    this.#opened ??= this.#engine.openFiles(id, { [RUN_LABEL]: run }, signal);
     const files = await this.#opened;
     for (const folder of folders) {
       const tar = await files.read(folder);
@@ -101,10 +105,4 @@ class EngineImage implements SeedImage {
     const files = await this.#opened?.catch(() => undefined);
     await files?.[Symbol.asyncDispose]();
   }
-}
-
-/** A layer of a containerd store, unpacked. */
-async function* storedLayer(engine: Engine, blob: Descriptor, name: string): AsyncGenerator<Buffer> {
-  for await (const { chunks } of storedBlobs(engine, [blob], name))
-    yield* decodeLayer(Readable.from(chunks(), { objectMode: false }));
 }

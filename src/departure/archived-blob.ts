@@ -18,11 +18,7 @@ export interface ArchivedBlobOptions {
  * What is read is proven, by what it unpacks to as well.
  */
 export function archivedBlob(layer: ArchivedLayer, { packer, onError }: ArchivedBlobOptions): StoredBlob {
-  const open = (): Readable =>
-    proving(layer).on("error", (error: NodeJS.ErrnoException) => {
-      // Whoever leaves before the end has no complaint.
-      if (error.code !== "ERR_STREAM_PREMATURE_CLOSE" && error.name !== "AbortError") onError(error);
-    });
+  const open = (): Readable => proving(layer).on("error", unlessLeft(onError));
   return {
     size: layer.blob.size,
     // What is before a part must be read too: an archive's layer can only be proven from its start.
@@ -34,6 +30,13 @@ export function archivedBlob(layer: ArchivedLayer, { packer, onError }: Archived
           stream: Readable.from(packer.pack(part(open(), { first })), { objectMode: false }),
         }),
       }),
+  };
+}
+
+/** Hears of a stream's errors, but not that whoever read it has left before its end. */
+export function unlessLeft(onError: (error: Error) => void): (error: NodeJS.ErrnoException) => void {
+  return (error) => {
+    if (error.code !== "ERR_STREAM_PREMATURE_CLOSE" && error.name !== "AbortError") onError(error);
   };
 }
 

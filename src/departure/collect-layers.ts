@@ -3,22 +3,24 @@ import { Failure } from "../output/errors.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import type { EngineDepartureOptions } from "./departure.ts";
 import { pushFew } from "./push-few.ts";
+import { takeFromContentStore } from "./take-from-content-store.ts";
 import { saveLayers } from "./save-layers.ts";
 import type { Shelf } from "./shelf.ts";
 import { takeStored } from "./take-stored.ts";
 
 /**
- * Puts the wanted layers on the shelf, in the cheaper of two ways: the engine pushes just them (a moment, for few bytes, and for
- * any number on a containerd store, which has them as blobs), or `docker save` is read as it streams, and the others pass.
- * A containerd store that cannot push to us gives just them, too.
+ * Puts the wanted layers on the shelf, in the cheapest way that the engine knows. A containerd store's blobs are read out of its content
+ * store, or, where that cannot be asked, pushed by it, or saved as what an image of our own names. A graph driver pushes few
+ * layers. Of all else `docker save` is read as it streams, and what is not wanted passes.
  */
 export async function collectLayers(
   registry: EmbeddedRegistry,
   shelf: Shelf,
   options: EngineDepartureOptions,
 ): Promise<void> {
-  const { engineInfo, want, output, onProgress } = options;
+  const { engineInfo, stored, want, output, onProgress } = options;
   onProgress({ stage: "preparing", current: 0, layers: { done: 0, total: want.diffIds.length } });
+  if (stored !== undefined && (await takeFromContentStore(shelf, stored, options))) return;
   if (await pushFew(registry, shelf, options)) return;
   if (engineInfo.store === "containerd" && (await takeUnlessRefused(shelf, options))) return;
   output.detail("reading `docker save` for the layers that are wanted");

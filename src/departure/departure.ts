@@ -7,6 +7,7 @@ import type { SentManifest } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Output, Progress } from "../output/output.ts";
 import type { Packing } from "../packing/pace.ts";
+import type { StoredImage } from "./take-from-content-store.ts";
 import { newCredentials } from "../registry/password.ts";
 
 /** An image in a place that images are sent from. */
@@ -54,6 +55,8 @@ export interface EngineDepartureOptions extends DepartureOptions {
   info: ImageInfo;
   /** Of an image with several variants, just the one that `info` is of. */
   onlyPlatform: boolean;
+  /** Where the engine's content store can be asked. */
+  stored: StoredImage | undefined;
 }
 
 /** What was wanted can be had through the tunnel, until this is disposed of. */

@@ -1,18 +1,23 @@
 import { temporaryName } from "../engine/run-id.ts";
 import { isDigest } from "../image/digest.ts";
 import { fullName, type Reference } from "../image/reference.ts";
+import type { ContentStore } from "../engine/content-store.ts";
 import type { Engine, EngineInfo, ImageInfo } from "../engine/engine.ts";
 import { removeLeftovers } from "../engine/leftovers.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryChoice } from "../registry/registry.ts";
-import { storedManifest } from "../store/stored-blobs.ts";
+import { imageManifest } from "../store/image-manifest.ts";
+import { once } from "../streams/once.ts";
+import type { StoredImage } from "./take-from-content-store.ts";
 import { NOTHING } from "./departure.ts";
 import { departEmbedded } from "./embedded.ts";
 import type { Asked, Source } from "./source.ts";
 
 /** An engine to send an image from, by way of the chosen registry. Owns the engine. */
 export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "embedded" }, image: Reference): Source {
-  const asked = { info: once(() => engine.info()), leftovers: once(() => removeLeftovers(engine)) };
+  const info = once(() => engine.info());
+  const content = once(async () => ((await info()).store === "containerd" ? await engine.contentStore() : undefined));
+  const asked = { info, content, leftovers: once(() => removeLeftovers(engine)) };
   return {
     address: engine.address,
     async check(platform) {
@@ -23,16 +28,18 @@ export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "e
       refuseOther(wanted.image, image);
       const engineInfo = await asked.info();
       const { info, onlyPlatform } = await chooseVariant(engine, engineInfo, image, wanted);
+      const isContainerd = engineInfo.store === "containerd";
+      const stored = isContainerd ? await storedImage(await asked.content(), engine, info) : undefined;
       // On a containerd store the ID is that of a manifest or an index.
-      const idIsConfig = engineInfo.store !== "containerd" && isDigest(info.id);
+      const configDigest = isContainerd ? stored?.manifest.config.digest : info.id;
       return {
         diffIds: info.diffIds,
         platform: info.platform,
-        ...(idIsConfig && { configDigest: info.id }),
-        ...(engineInfo.store === "containerd" && {
+        ...(isDigest(configDigest) && { configDigest }),
+        ...(isContainerd && {
           async manifest(runs) {
             const name = temporaryName("localhost", `${image.path}/manifest`, runs);
-            return await storedManifest(engine, info.id, info.platform, name);
+            return stored?.manifest ?? (await imageManifest(engine, info, name));
           },
         }),
         async depart(options) {
@@ -40,7 +47,7 @@ export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "e
           for (const leftover of await asked.leftovers()) {
             options.output.detail(`removed ${leftover}, left by a run that was killed`);
           }
-          const all = { ...options, engine, engineInfo, image, info, onlyPlatform };
+          const all = { ...options, engine, engineInfo, image, info, onlyPlatform, stored };
           if (choice.kind === "embedded") return await departEmbedded(all);
           const { departByRegistry } = await import("./by-registry.ts");
           return await departByRegistry(choice, all);
@@ -49,6 +56,17 @@ export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "e
     },
     [Symbol.asyncDispose]: async () => await engine[Symbol.asyncDispose](),
   };
+}
+
+/** Undefined where the engine does not tell the image's manifest so. */
+async function storedImage(
+  content: ContentStore | undefined,
+  engine: Engine,
+  info: ImageInfo,
+): Promise<StoredImage | undefined> {
+  if (content === undefined) return undefined;
+  const manifest = await imageManifest(engine, info, "");
+  return manifest && { content, manifest };
 }
 
 /** Of an image with several variants, the one that was named; else the one that runs at the receiver, if it is here. */
@@ -90,10 +108,4 @@ function refuseOther(asked: Reference, image: Reference): void {
     expected: "the same name on both sides",
     hint: `Name ${image.given} in both, or give the image its other name first: docker tag ${image.given} ${asked.given}`,
   });
-}
-
-/** Does it when it is first asked for, and never again. */
-function once<T>(start: () => Promise<T>): () => Promise<T> {
-  let started: Promise<T> | undefined;
-  return () => (started ??= start());
 }

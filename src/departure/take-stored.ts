@@ -3,7 +3,8 @@ import { temporaryName } from "../engine/run-id.ts";
 import { handOn } from "../image/archive/hand-on.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import { MAX_CONFIG, type Descriptor } from "../image/manifest.ts";
-import { storedBlobs, storedManifest, type PassingBlob } from "../store/stored-blobs.ts";
+import { imageManifest } from "../store/image-manifest.ts";
+import { saveBlobs, type PassingBlob } from "../store/save-blobs.ts";
 import type { EngineDepartureOptions } from "./departure.ts";
 import type { Shelf } from "./shelf.ts";
 
@@ -14,7 +15,7 @@ import type { Shelf } from "./shelf.ts";
 export async function takeStored(shelf: Shelf, options: EngineDepartureOptions): Promise<boolean> {
   const { engine, image, info, want, runs } = options;
   const name = temporaryName("localhost", `${image.path}/blobs`, runs);
-  const manifest = await storedManifest(engine, info.id, info.platform, name);
+  const manifest = await imageManifest(engine, info, name);
   if (manifest?.layers.length !== info.diffIds.length || manifest.config.size > MAX_CONFIG) return false;
   const wanted = new Map<Digest, { diffId: Digest; blob: Descriptor }>();
   for (const [index, blob] of manifest.layers.entries()) {
@@ -23,7 +24,7 @@ export async function takeStored(shelf: Shelf, options: EngineDepartureOptions):
   }
   let config: Buffer | undefined;
   const blobs = [manifest.config, ...[...wanted.values()].map(({ blob }) => blob)];
-  for await (const passing of storedBlobs(engine, blobs, name)) {
+  for await (const passing of saveBlobs(engine, blobs, name)) {
     const layer = wanted.get(passing.digest);
     if (layer !== undefined) await shelve(shelf, layer, passing);
     else if (passing.digest === manifest.config.digest) config = await whole(passing);

@@ -22,7 +22,6 @@ export interface ConnectOptions {
   /** Of the API, before the path. */
   prefix: string;
   signal: AbortSignal;
-  onAnotherLogin?: (() => void) | undefined;
 }
 
 /** A connection to an engine that speaks HTTP/2. */
@@ -38,12 +37,11 @@ export interface EngineHttp2 {
  * when the engine, or whoever is in between, does not do it.
  */
 export async function connectHttp2(options: ConnectOptions): Promise<EngineHttp2 | undefined> {
-  const { address, offered, signal, onAnotherLogin } = options;
+  const { address, offered, signal } = options;
   const alone = isOneStream(address);
   // dockerd agrees on no HTTP/2 over TLS (29.7: its listener names no protocol); there `/grpc` is the only way.
-  const speaksHttp2 = isAtLeast(offered, HTTP2) && !(address.protocol === "tcp" && address.tls !== undefined);
+  const speaksHttp2 = engineSpeaksHttp2(offered) && !(address.protocol === "tcp" && address.tls !== undefined);
   const ways = speaksHttp2 ? (alone ? [fromTheStart] : [fromTheStart, bySwitching]) : [bySwitching];
-  if (alone) onAnotherLogin?.();
   for (const way of ways) {
     using limit = deadline(alone ? LOGIN_TIMEOUT : SWITCH_TIMEOUT, signal);
     try {
@@ -54,6 +52,11 @@ export async function connectHttp2(options: ConnectOptions): Promise<EngineHttp2
     }
   }
   return undefined;
+}
+
+/** @param apiVersion the newest that it speaks */
+export function engineSpeaksHttp2(apiVersion: string): boolean {
+  return /^\d+\.\d+$/.test(apiVersion) && isAtLeast(apiVersion, HTTP2);
 }
 
 async function fromTheStart({ connections }: ConnectOptions, signal: AbortSignal): Promise<EngineHttp2> {

@@ -77,7 +77,7 @@ type Method = "GET" | "POST" | "PUT" | "DELETE";
 export interface ApiOptions {
   /** Of everything that is asked, see {@link ApiRequest.effect}. */
   signal?: AbortSignal | undefined;
-  /** Hears before a far engine's program is run once more, which may ask for a password again. */
+  /** Hears before ssh logs in once more, which may ask for a password again. */
   onAnotherLogin?: (() => void) | undefined;
 }
 
@@ -90,7 +90,7 @@ export async function openApi(
   { signal, onAnotherLogin }: ApiOptions = {},
 ): Promise<DockerApi> {
   const { address } = endpoint;
-  const connections = await openConnections(address);
+  const connections = await openConnections(address, onAnotherLogin);
   const prefix = address.protocol === "tcp" ? address.pathPrefix : "";
   let send: Send = overHttp1(connections.agent);
   let closed = false;
@@ -106,7 +106,7 @@ export async function openApi(
     if (shared !== undefined) return grpcOver(shared, { isShared: true });
     const until = AbortSignal.any([leaving.signal, ...(signal === undefined ? [] : [signal])]);
     const { offered = "" } = api;
-    const found = await connectHttp2({ address, connections, offered, prefix, signal: until, onAnotherLogin });
+    const found = await connectHttp2({ address, connections, offered, prefix, signal: until });
     if (found === undefined) return undefined;
     const { connection, takesRequests } = found;
     // Of a program that was run twice, the second one is enough.

@@ -3,6 +3,7 @@ import { readConfig } from "./builder.ts";
 import { findContainers, removeContainer, runContainer } from "./containers.ts";
 import { type ApiOptions, type DockerApi, openApi } from "./docker-api.ts";
 import { describeEndpoint, isOneStream, mayReachUs, type EngineEndpoint } from "./endpoint.ts";
+import { once } from "../streams/once.ts";
 import type { Engine, EngineInfo } from "./engine.ts";
 import { openImageFiles } from "./image-files.ts";
 import {
@@ -57,10 +58,10 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
     newestOf: (repository) => newestOf(api, repository),
     stepSizes: (reference) => stepSizes(api, reference),
     readConfig: (image, version, signal) => readConfig(api, image, version, signal),
-    async contentStore(signal) {
+    contentStore: once(async () => {
       const { contentStore } = await import("./content-store.ts"); // with the library for gRPC
-      return await contentStore(api, signal);
-    },
+      return await contentStore(api);
+    }),
     listedSize: (reference) => listedSize(api, reference),
     // Every Docker takes gzip; Podman (4.3) knows a docker archive as a plain tar only.
     loadImage: (archive, platform) => loadImage(api, archive, platform, async () => !(await isPodman(api))),

@@ -17,13 +17,19 @@ export interface EngineConnections extends AsyncDisposable {
 }
 
 /** Connects when the first request is made. Disposing closes every connection, in use or not, and waits for programs to end. */
-export async function openConnections(address: EngineAddress): Promise<EngineConnections> {
+export async function openConnections(
+  address: EngineAddress,
+  onAnotherLogin: () => void = () => {},
+): Promise<EngineConnections> {
   if (address.protocol === "ssh") {
     const { SshAgent } = await import("./ssh-agent.ts"); // with the library that starts programs, 50 ms
     const agent = new SshAgent(address);
     return {
       agent,
-      another: () => agent.another(),
+      another() {
+        onAnotherLogin();
+        return agent.another();
+      },
       async [Symbol.asyncDispose]() {
         agent.destroy();
         await agent.closed();

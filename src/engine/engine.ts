@@ -118,7 +118,7 @@ export interface Engine extends AsyncDisposable {
    * The blobs of a containerd store; undefined where the engine does not give them: it is another store, or older, or there is a
    * proxy in between. Where the engine is behind a program's stdin and stdout, this may run that once more.
    */
-  contentStore(signal?: AbortSignal): Promise<ContentStore | undefined>;
+  contentStore(): Promise<ContentStore | undefined>;
   /** As the list of images has it, and not as inspect has it: a containerd store lists only what it holds whole. */
   listedSize(reference: string): Promise<number | undefined>;
   /**

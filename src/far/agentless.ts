@@ -24,7 +24,7 @@ export function throughEngine(
   role: Role,
   request: FarRequest,
   around: Surroundings,
-  start: () => Pick<FarEngineOptions, "address" | "link" | "again">,
+  start: () => Pick<FarEngineOptions, "address" | "link" | "again" | "speaksHttp2">,
 ): Way {
   if (role === "receiver" && request.via === "pull") {
     throw new Failure("usage", "--via pull needs docker-over-ssh on the other side, and there is only an engine", {

@@ -22,15 +22,19 @@ export interface FarEngineOptions {
   link: FarLink;
   /** Runs it once more. */
   again: () => FarLink;
+  /** The engine is known to speak HTTP/2. */
+  speaksHttp2?: boolean;
   request: TransferRequest;
   around: Surroundings;
 }
 
 /**
- * Speaks the Docker API over a far command's stdin and stdout: one connection, from the first request to the last. Only when
- * we have ended it ourselves, in the middle of an answer that is of no use any more, what is left to do gets another one.
+ * Speaks the Docker API over a far command's stdin and stdout: one connection, from the first request to the last. What is left to do
+ * gets another one when we have ended it ourselves, in the middle of an answer that is of no use any more; and gRPC does, where it
+ * cannot share it: a connection that is switched to gRPC carries nothing else.
  */
-export async function openFarEngine({ address, link, again, request, around }: FarEngineOptions): Promise<FarEngine> {
+export async function openFarEngine(options: FarEngineOptions): Promise<FarEngine> {
+  const { address, link, again, speaksHttp2, request, around } = options;
   const links = [link];
   const connections: EngineConnection[] = [];
   const lost = new AbortController();
@@ -38,6 +42,14 @@ export async function openFarEngine({ address, link, again, request, around }: F
     if (lost.signal.aborted) return broken(lost.signal.reason as Failure);
     if (connections.length > 0) links.push(again());
     const connection = new EngineConnection(links.at(-1) ?? link, (failure) => lost.abort(failure));
+    connections.push(connection);
+    return connection;
+  };
+  /** What goes wrong with it is told to who wanted it, and may go without. */
+  const another = (): Duplex => {
+    around.output.note(`connecting to ${address.host} once more, to read the engine's content store`);
+    links.push(again());
+    const connection = new EngineConnection(links.at(-1) ?? link, () => {});
     connections.push(connection);
     return connection;
   };
@@ -50,7 +62,7 @@ export async function openFarEngine({ address, link, again, request, around }: F
   try {
     const { compress } = request;
     const gzipLevel = compress?.how === "none" ? 0 : compress?.level;
-    const stream: StreamAddress = { protocol: "stream", open, gzipLevel };
+    const stream: StreamAddress = { protocol: "stream", open, another, speaksHttp2, gzipLevel };
     const endpoint = { ...address, address: stream };
     const engine = await firstWord(link, request, around.signal, async (signal) => {
       const onAbort = (): void => life.abort(signal.reason);

@@ -39,12 +39,15 @@ export type FarProgram = "docker-over-ssh" | "docker" | "podman";
 /**
  * Runs what is there and can be the other side. Any login shell passes it on to `sh` as it is: it has no quotes of its
  * kind, no backslash, no line feed and no exclamation mark. `$s` is sudo or nothing, the rest are docker-over-ssh's arguments.
+ * Docker is asked for the engine's API version (30 ms), because the first byte decides whether it is spoken to in HTTP/2.
  */
 const SCRIPT = [
   `s="$1"; shift`,
   `m="${MARK}"`,
   `p="$(command -v docker-over-ssh)" && { echo "$m docker-over-ssh"; exec $s "$p" "$@"; }`,
-  `for n in docker podman; do p="$(command -v $n)" && { echo "$m $n"; exec $s "$p" system dial-stdio; }; done`,
+  `v="{{.Server.APIVersion}}"`,
+  `p="$(command -v docker)" && { echo "$m docker $($s "$p" version --format "$v" 2>/dev/null)"; exec $s "$p" system dial-stdio; }`,
+  `p="$(command -v podman)" && { echo "$m podman"; exec $s "$p" system dial-stdio; }`,
   `echo "$m nothing $PATH"`,
   `exit 127`,
 ].join("; ");

@@ -1,4 +1,5 @@
 import { tryByHand } from "../engine/ssh-command.ts";
+import { engineSpeaksHttp2 } from "../engine/connect-grpc.ts";
 import { Failure } from "../output/errors.ts";
 import type { Role } from "../stdio-tunnel/handshake.ts";
 import { overTunnel } from "../stdio-tunnel/open.ts";
@@ -45,7 +46,7 @@ function wayToPlace(place: SshPlace, role: Role, request: FarRequest, around: Su
   const start = (): FarLink => runFar(command, named, request, around);
   return async (use) => {
     await using link = start();
-    const program = await whatIsThere(link, place, request, around);
+    const { program, apiVersion } = await whatIsThere(link, place, request, around);
     if (program === "docker-over-ssh") {
       output.detail(`far end: docker-over-ssh on ${place.name}`);
       const { far } = link;
@@ -60,7 +61,9 @@ function wayToPlace(place: SshPlace, role: Role, request: FarRequest, around: Su
     const source = `${program} system dial-stdio`;
     output.note(`far end: ${source} (docker-over-ssh is not installed on ${place.address.hostname})`);
     const address = { host: place.name, source };
-    await throughEngine(role, request, around, () => ({ address, link, again: start }))(use);
+    // A command that is run once more finds the same, and says so: its words are passed over as noise.
+    const speaksHttp2 = apiVersion !== undefined && engineSpeaksHttp2(apiVersion);
+    await throughEngine(role, request, around, () => ({ address, link, again: start, speaksHttp2 }))(use);
   };
 }
 
@@ -70,19 +73,26 @@ function farWords(role: Role, { image, timeout }: FarRequest): string[] {
   return [role === "sender" ? "pull" : "push", ...patience, nameThere(image)];
 }
 
+/** What the script has become, and of a Docker the API version of its engine, where that says it. */
+interface Found {
+  program: FarProgram;
+  apiVersion?: string | undefined;
+}
+
 /** Reads the line in which the script says which program it has found and become. */
 async function whatIsThere(
   link: FarLink,
   { name }: SshPlace,
   request: FarRequest,
   { output, signal }: Surroundings,
-): Promise<FarProgram> {
+): Promise<Found> {
   const read = async (stop: AbortSignal) =>
     await readUntil(link.far.stdout, findMark, { max: MAX_NOISE, signal: stop });
   const { found, before } = await firstWord(link, request, signal, read);
   if (found === undefined) throw noEngine(link, await link.far.exit(), before);
   if (before.trim() !== "") output.detail(`before the far end began, it printed: ${before.trim().slice(0, 4096)}`);
-  const [program = "", ...path] = found.words.split(" ");
-  if (program === "docker-over-ssh" || program === "docker" || program === "podman") return program;
-  throw nothingThere(name, path.join(" "));
+  const [program = "", ...words] = found.words.split(" ");
+  if (program === "docker") return { program, apiVersion: words[0] };
+  if (program === "docker-over-ssh" || program === "podman") return { program };
+  throw nothingThere(name, words.join(" "));
 }

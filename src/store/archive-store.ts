@@ -2,6 +2,7 @@ import type { Engine } from "../engine/engine.ts";
 import { forgetName } from "../engine/temporary-name.ts";
 import { streamDockerArchive } from "../image/archive/write-docker-archive.ts";
 import { digestOf } from "../image/digest.ts";
+import type { Relative } from "./chains.ts";
 import { loadAhead } from "./load-ahead.ts";
 import type { StreamStore } from "./store.ts";
 
@@ -13,12 +14,18 @@ const WORTH_IT = 64_000_000;
  * as, and take a docker archive with empty files in place of the layers that they have (docs/architecture.md). They unpack it
  * into a temporary folder, whole, before they look at it: so it may be given them as it comes.
  *
+ * @param relatives The images that share layers with the one that comes, those that share most first.
  * @param nameForLowest A temporary name for an image of so many of the lowest layers, where such may be loaded ahead.
  */
-export function archiveStore(engine: Engine, nameForLowest?: (count: number) => string): StreamStore {
+export function archiveStore(
+  engine: Engine,
+  relatives: () => Promise<readonly Relative[]>,
+  nameForLowest?: (count: number) => string,
+): StreamStore {
   return {
     takes: "streams",
-    async present(diffIds, [nearest]) {
+    async present(diffIds) {
+      const [nearest] = await relatives();
       const here = diffIds.slice(0, nearest?.shared ?? 0).map((diffId) => ({ kind: "here" as const, diffId }));
       return { here, stored: [] };
     },

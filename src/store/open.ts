@@ -1,7 +1,8 @@
 import type { Engine, EngineInfo } from "../engine/engine.ts";
 import { temporaryName, type RunId } from "../engine/run-id.ts";
-import type { Descriptor } from "../image/manifest.ts";
 import { archiveStore } from "./archive-store.ts";
+import type { Relative } from "./chains.ts";
+import type { ContainerdBlobs } from "./containerd-blobs.ts";
 import { containerdStore } from "./containerd-store.ts";
 import type { TargetStore } from "./store.ts";
 
@@ -10,25 +11,19 @@ export interface OpenOptions {
   /** Path of the image's name: temporary names keep it. */
   path: string;
   run: RunId;
-  /** The blobs of one of the engine's images, bottom layer first; undefined when they cannot be learnt. */
-  blobsOf: (id: string) => Promise<Descriptor[] | undefined>;
-  onDetail: (text: string) => void;
+  /** The images that share layers with the one that comes, those that share most first. */
+  relatives: () => Promise<readonly Relative[]>;
+  /** Of a containerd store. */
+  blobs: ContainerdBlobs | undefined;
 }
 
 /** The engine's image store as a place to put an image into; its kind is known from what the engine says of itself. */
 export function openStore(
   engine: Engine,
   info: EngineInfo,
-  { platform, path, run, blobsOf, onDetail }: OpenOptions,
+  { platform, path, run, relatives, blobs }: OpenOptions,
 ): TargetStore {
   const nameForLowest = (count: number): string => temporaryName("localhost", `${path}/lowest-${count}`, [run]);
-  if (info.store !== "containerd")
-    return archiveStore(engine, info.store === "graphdriver" ? nameForLowest : undefined);
-  return containerdStore(engine, {
-    platform,
-    trialName: temporaryName("localhost", `${path}/trial`, [run]),
-    nameForLowest,
-    blobsOf,
-    onDetail,
-  });
+  if (blobs !== undefined) return containerdStore(engine, { platform, blobs, nameForLowest });
+  return archiveStore(engine, relatives, info.store === "graphdriver" ? nameForLowest : undefined);
 }

@@ -1,7 +1,6 @@
 import type { LayerToStream } from "../image/archive/write-docker-archive.ts";
 import type { Descriptor, SentManifest } from "../image/manifest.ts";
 import type { Digest } from "../image/digest.ts";
-import type { Relative } from "./chains.ts";
 
 /** A layer that the store has already: on exactly the layers below it, if nothing else is said. */
 export interface LayerHere {
@@ -52,11 +51,10 @@ export interface Delivery<Layer> extends Present {
 
 interface Presence {
   /**
-   * Which of an image's layers are there. `relatives`: the images there
-   * that share layers with it, those that share most first. `named`: the blobs, one for each diff ID, that a manifest to be kept
-   * names: where the store goes by manifests, a layer is there only as that blob.
+   * Which of an image's layers are there. `named`: the blobs, one for each diff ID, that a manifest to be kept names: where the
+   * store goes by manifests, a layer is there only as that blob.
    */
-  present(diffIds: readonly Digest[], relatives: readonly Relative[], named?: readonly Descriptor[]): Promise<Present>;
+  present(diffIds: readonly Digest[], named?: readonly Descriptor[]): Promise<Present>;
 }
 
 /** A store that looks at an archive when all of it is there. */

@@ -51,6 +51,7 @@ describe("in an engine with a containerd store", () => {
   const engine = {
     address: "there",
     info: async () => ({ store: "containerd", platform: "linux/amd64" }),
+    contentStore: async () => undefined,
     inspectImage: async (_: string, platform = "linux/amd64") => {
       const found = [amd64, arm64].find((_image, index) => ["linux/amd64", "linux/arm64"][index] === platform);
       return found && { id: "", size: 0, diffIds: found.diffIds, platform };

@@ -50,14 +50,23 @@ const installed = await Promise.all(
 const have = shells.filter((_, index) => installed[index]);
 
 describe.each(have)("what %s over there makes of it", (shell) => {
+  interface RunOptions {
+    sudo?: boolean;
+    words?: string[];
+    /** What `docker version` runs. */
+    version?: string;
+  }
+
   /** Runs the line where only these programs are found, which print what they are run with. */
-  async function run(programs: string[], { sudo = false, words = ["pull", "--timeout", "5", "app:v2"] } = {}) {
+  async function run(programs: string[], options: RunOptions = {}) {
+    const { sudo = false, words = ["pull", "--timeout", "5", "app:v2"], version = "echo 1.56" } = options;
     await using folder = await temporaryFolder();
     const bin = join(folder.path, "bin");
     await mkdir(bin);
     for (const name of programs) {
       const file = join(bin, name);
-      await writeFile(file, `#!/bin/sh\necho "[${name}]" "$@"\n`);
+      const script = `case "$*" in *"version --format {{.Server.APIVersion}}") ${version} ;; *) echo "[${name}]" "$@" ;; esac`;
+      await writeFile(file, `#!/bin/sh\n${script}\n`);
       await chmod(file, 0o755);
     }
     await execa`ln -s /bin/sh ${join(bin, "sh")}`;
@@ -77,13 +86,18 @@ describe.each(have)("what %s over there makes of it", (shell) => {
   });
 
   test("else docker, else podman", async () => {
-    expect(await run(["docker", "podman"])).toMatchObject({ said: "docker", ran: "[docker] system dial-stdio" });
+    expect(await run(["docker", "podman"])).toMatchObject({ said: "docker 1.56", ran: "[docker] system dial-stdio" });
     expect(await run(["podman"])).toMatchObject({ said: "podman", ran: "[podman] system dial-stdio" });
+  });
+
+  test("an engine that does not say its version, because it is down, is left to say so itself", async () => {
+    const version = "echo Cannot connect >&2; exit 1";
+    expect(await run(["docker"], { version })).toMatchObject({ said: "docker", ran: "[docker] system dial-stdio" });
   });
 
   test("with sudo, which never asks", async () => {
     expect(await run(["docker", "sudo"], { sudo: true })).toMatchObject({
-      said: "docker",
+      said: "docker 1.56",
       ran: "[sudo] -n /bin/docker system dial-stdio",
     });
   });

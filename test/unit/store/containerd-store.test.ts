@@ -14,9 +14,10 @@ import {
   type Index,
   type Manifest,
 } from "../../../src/image/manifest.ts";
-import { findRelatives } from "../../../src/store/chains.ts";
+import { findRelatives, type Relative } from "../../../src/store/chains.ts";
 import { containerdStore } from "../../../src/store/containerd-store.ts";
 import type { Delivery, LayerFile } from "../../../src/store/store.ts";
+import { triesBlobs } from "../../../src/store/tries-blobs.ts";
 import { queue } from "../../../src/streams/queue.ts";
 
 const diffIds = ["one", "two", "three"].map(digestOf);
@@ -50,17 +51,24 @@ function engineWith(held: number, onLoad: (names: string) => void = () => {}) {
 }
 
 const details: string[] = [];
-const optionsWith = (known: Descriptor[] | undefined) => ({
+const trialsWith = (known: Descriptor[] | undefined, relatives: readonly Relative[] = []) => ({
   platform: "linux/amd64",
   trialName: "localhost/trial:1",
-  nameForLowest: (count: number) => `localhost/lowest-${count}:1`,
-  blobsOf: async () => known,
+  relatives: async () => relatives,
+  blobsOf: async (_id: string) => known,
+  signal: new AbortController().signal,
   onDetail: (text: string) => details.push(text),
 });
+/** A store to load into: what is there is told by the delivery. */
+const loading = {
+  platform: "linux/amd64",
+  nameForLowest: (count: number) => `localhost/lowest-${count}:1`,
+  blobs: { present: async () => ({ here: [], stored: [] }) },
+};
 
 async function presentIn(engine: Engine) {
   const relatives = await findRelatives(engine, diffIds);
-  return (await containerdStore(engine, optionsWith(blobs)).present(diffIds, relatives)).here;
+  return (await triesBlobs(engine, trialsWith(blobs, relatives)).present(diffIds)).here;
 }
 
 test("layers are there whose blobs the engine counts in an image of just them", async () => {
@@ -91,9 +99,9 @@ describe("of a manifest that is to be kept", () => {
       shared,
     }));
     const { engine } = engineWith(held);
-    const store = containerdStore(engine, { ...optionsWith(undefined), blobsOf });
+    const store = triesBlobs(engine, { ...trialsWith(undefined, relatives), blobsOf });
     const third = { ...one, digest: digestOf("gzip three") };
-    return { here: (await store.present(diffIds, relatives, [one, two, third])).here, asked };
+    return { here: (await store.present(diffIds, [one, two, third])).here, asked };
   }
 
   test("a layer is there only as the blob that it names", async () => {
@@ -195,7 +203,7 @@ describe("an image is loaded while its layers come", async () => {
   test("its manifest names the blobs that came and those that are here", async () => {
     const { engine, images, archives, removed } = takingEngine();
     const layers = [await layer(1), await layer(2)];
-    const store = containerdStore(engine, optionsWith(blobs));
+    const store = containerdStore(engine, loading);
     const id = await store.load(deliveryOf(coming(layers)), "localhost/app:1");
     expect([...images.keys()]).toEqual(["localhost/app:1"]);
     expect(id).toBe(digestOf(JSON.stringify(images.get("localhost/app:1"))));
@@ -225,7 +233,7 @@ describe("an image is loaded while its layers come", async () => {
       [write(layers.toReversed()), false],
     ] as const) {
       const { engine, images } = takingEngine();
-      const store = containerdStore(engine, optionsWith(undefined));
+      const store = containerdStore(engine, loading);
       const id = await store.load({ ...deliveryOf(coming(layers), []), manifest }, "localhost/app:1");
       expect(id === digestOf(manifest.bytes)).toBe(isKept);
       expect(images.get("localhost/app:1")?.mediaType === MEDIA_TYPE.dockerManifest).toBe(isKept);
@@ -240,12 +248,12 @@ describe("an image is loaded while its layers come", async () => {
     const { engine, images, archives, removed } = takingEngine({ takesManyAtOnce });
     const layers = [await layer(0, LARGE), await layer(1), await layer(2)];
     const come = queue<LayerFile>();
-    const loading = containerdStore(engine, optionsWith(undefined)).load(deliveryOf(come, []), "localhost/app:1");
+    const loaded = containerdStore(engine, loading).load(deliveryOf(come, []), "localhost/app:1");
     for (const one of layers.slice(0, 1)) come.push(one);
     while (images.size < names.length) await new Promise((resolve) => setImmediate(resolve));
     for (const one of layers.slice(1)) come.push(one);
     come.end();
-    await loading;
+    await loaded;
     expect(archives.map((paths) => blobsIn(paths, layers))).toEqual(held);
     expect([...images.keys()]).toEqual([...names, "localhost/app:1"]);
     expect(images.get("localhost/app:1")?.layers.map(({ digest }) => digest)).toEqual(
@@ -259,8 +267,8 @@ describe("an image is loaded while its layers come", async () => {
     test("is given one when the layers stop coming, and what they failed with is told", async () => {
       const { engine, images, archives } = takingEngine({ refusal });
       const layers = [await layer(1)];
-      const loading = containerdStore(engine, optionsWith(blobs)).load(deliveryOf(coming(layers, broken)), "app:1");
-      await expect(loading).rejects.toBe(broken);
+      const loaded = containerdStore(engine, loading).load(deliveryOf(coming(layers, broken)), "app:1");
+      await expect(loaded).rejects.toBe(broken);
       expect(archives.map((paths) => [paths.length, blobsIn(paths, layers)])).toEqual([[1, [1]]]);
       expect(images.size).toBe(0);
     });
@@ -268,8 +276,8 @@ describe("an image is loaded while its layers come", async () => {
     test("the same when its layers are not those of its config", async () => {
       const { engine, archives } = takingEngine({ refusal });
       const layers = [await layer(1)];
-      const loading = containerdStore(engine, optionsWith(blobs)).load(deliveryOf(coming(layers)), "app:1");
-      await expect(loading).rejects.toThrow("these are not the layers of its config");
+      const loaded = containerdStore(engine, loading).load(deliveryOf(coming(layers)), "app:1");
+      await expect(loaded).rejects.toThrow("these are not the layers of its config");
       expect(archives.flat()).toHaveLength(1);
     });
   });
@@ -278,8 +286,8 @@ describe("an image is loaded while its layers come", async () => {
     const layers = [await layer(0, LARGE), await layer(1, 1000), await layer(2, 1000)];
     for (const { blob } of layers.slice(0, 2)) {
       const { engine } = takingEngine({ lost: blob.digest });
-      const loading = containerdStore(engine, optionsWith(undefined)).load(deliveryOf(coming(layers), []), "app:1");
-      await expect(loading).rejects.toThrow(EngineError);
+      const loaded = containerdStore(engine, loading).load(deliveryOf(coming(layers), []), "app:1");
+      await expect(loaded).rejects.toThrow(EngineError);
     }
   });
 });
@@ -289,8 +297,7 @@ describe("on another base", () => {
   const stored = async (held: number, known: Descriptor[] | undefined = blobs, named?: Descriptor[]) => {
     const { engine } = engineWith(held);
     const relatives = await findRelatives(engine, coming);
-    const store = containerdStore(engine, optionsWith(known));
-    return await store.present(coming, relatives, named);
+    return await triesBlobs(engine, trialsWith(known, relatives)).present(coming, named);
   };
 
   test("a layer is there whose blob an image's own stack proves", async () => {
@@ -310,15 +317,15 @@ describe("on another base", () => {
     const asked: string[] = [];
     const { engine, trials } = engineWith(2);
     const blobsOf = async (id: string) => (asked.push(id), blobs);
-    const store = containerdStore(engine, { ...optionsWith(undefined), blobsOf });
+    const storeWith = (some: Relative[]) => triesBlobs(engine, { ...trialsWith(undefined, some), blobsOf });
     const relatives = ["first", "second"].map((id) => ({ id, diffIds: [one, two], shared: 0 }));
-    expect((await store.present([digestOf("new base"), one, two], relatives)).stored).toHaveLength(2);
+    expect((await storeWith(relatives).present([digestOf("new base"), one, two])).stored).toHaveLength(2);
     expect(asked).toEqual(["first"]);
     expect(trials).toHaveLength(1);
 
     const here = { kind: "here" as const, diffId: one, blob: blobs[0] as Descriptor };
     const nearest = { id: "third", diffIds: [one], shared: 1 };
-    const present = await store.present([one, digestOf("other"), one], [nearest, ...relatives]);
+    const present = await storeWith([nearest, ...relatives]).present([one, digestOf("other"), one]);
     expect(present).toEqual({ here: [here], stored: [here] });
     expect(asked).toEqual(["first", "third"]);
     expect(trials).toHaveLength(2);

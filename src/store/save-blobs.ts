@@ -1,21 +1,10 @@
 import type { Engine } from "../engine/engine.ts";
-import { isFor } from "../engine/platform.ts";
 import { forgetName } from "../engine/temporary-name.ts";
 import { blobPath } from "../image/archive/listing.ts";
 import { tarEntries } from "../image/archive/tar-entries.ts";
 import { writeOciLayout } from "../image/archive/write-oci-layout.ts";
-import { digestOf, isDigest, type Digest } from "../image/digest.ts";
-import {
-  InvalidImage,
-  isIndex,
-  MAX_MANIFEST,
-  MEDIA_TYPE,
-  parseManifest,
-  parseSentManifest,
-  writeManifest,
-  type Descriptor,
-  type SentManifest,
-} from "../image/manifest.ts";
+import { digestOf, type Digest } from "../image/digest.ts";
+import { InvalidImage, MAX_MANIFEST, MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
 
 /** A blob that is passing. */
 export interface PassingBlob {
@@ -27,11 +16,12 @@ export interface PassingBlob {
  * Some blobs of a containerd store, and nothing else, in any order; none at all when one of them is not there. No call of the
  * API gives them. But `docker save` gives every blob that a manifest names, whatever it is: so an image is loaded that names
  * these blobs where others have their layers (1 kB), saved, and removed. Their media type is no layer's, so that nobody
- * tries to unpack them: 26.1 and 28.5 take such an image for an attestation.
+ * tries to unpack them: 26.1 and 28.5 take such an image for an attestation. 29.7 does not save it: no blob comes then. For engines
+ * whose content store cannot be asked.
  *
  * @param name a name that nobody else uses; gone when this is done
  */
-export async function* storedBlobs(
+export async function* saveBlobs(
   engine: Engine,
   blobs: readonly Pick<Descriptor, "digest" | "size">[],
   name: string,
@@ -57,40 +47,12 @@ export async function* storedBlobs(
   }
 }
 
-/**
- * The manifest of an image in a containerd store, as the blob that it is. Some 100 ms and 5 kB, wherever the API reaches.
- *
- * @param id the image's ID: there, it is the digest of its manifest, or of an index that leads to it
- * @param name a name that nobody else uses; gone when this settles
- * @returns undefined when the engine does not give it
- */
-export async function storedManifest(
-  engine: Engine,
-  id: string,
-  platform: string,
-  name: string,
-): Promise<SentManifest | undefined> {
-  if (!isDigest(id)) return undefined;
-  const root = await readBlob(engine, id, name);
-  if (root === undefined) return undefined;
-  try {
-    const found = parseManifest(root);
-    if (!isIndex(found)) return { ...found, bytes: root };
-    const entry = found.manifests.find((one) => isFor(one, platform));
-    const bytes = entry === undefined ? undefined : await readBlob(engine, entry.digest, name);
-    return bytes && parseSentManifest(bytes);
-  } catch (error) {
-    if (error instanceof InvalidImage) return undefined;
-    throw error;
-  }
-}
-
 /** A blob of which only the digest is known, no larger than a manifest; undefined when it is not there. */
-async function readBlob(engine: Engine, digest: Digest, name: string): Promise<Buffer | undefined> {
+export async function saveSmallBlob(engine: Engine, digest: Digest, name: string): Promise<Buffer | undefined> {
   const parts: Buffer[] = [];
   try {
     // How large it is, nobody has told us; the engine finds out, see `withoutWords`.
-    for await (const { chunks } of storedBlobs(engine, [{ digest, size: MAX_MANIFEST }], name)) {
+    for await (const { chunks } of saveBlobs(engine, [{ digest, size: MAX_MANIFEST }], name)) {
       for await (const chunk of chunks()) parts.push(chunk);
     }
   } catch (error) {

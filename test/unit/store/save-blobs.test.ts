@@ -6,7 +6,8 @@ import { blobPath } from "../../../src/image/archive/listing.ts";
 import { writeTar, type FileToWrite } from "../../../src/image/archive/write-tar.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { InvalidImage, MAX_MANIFEST, MEDIA_TYPE, writeManifest } from "../../../src/image/manifest.ts";
-import { storedBlobs, storedManifest } from "../../../src/store/stored-blobs.ts";
+import { imageManifest } from "../../../src/store/image-manifest.ts";
+import { saveBlobs } from "../../../src/store/save-blobs.ts";
 
 const descriptor = (text: string) => ({ mediaType: MEDIA_TYPE.ociLayer, digest: digestOf(text), size: text.length });
 const image = writeManifest({
@@ -31,6 +32,7 @@ function engineWith(blobs: readonly Buffer[], save?: (asked: string[]) => Readab
   const removed: string[] = [];
   let asked: { digest: string; size: number }[] = [];
   const engine = {
+    contentStore: async () => undefined,
     async loadImage(archive: Readable) {
       const text = (await buffer(archive)).toString();
       const manifest = /\{"schemaVersion":2,"mediaType":"[^"]*manifest[^"]*","config".*?\]\}/.exec(text)?.[0] ?? "";
@@ -69,14 +71,18 @@ function brokenOff(digest: string, size: number, content: Buffer): Readable {
 describe("the manifest of an image in a containerd store", () => {
   test("is read as the blob that it is", async () => {
     const { engine, removed } = engineWith([image.bytes]);
-    const found = await storedManifest(engine, image.descriptor.digest, "linux/amd64", "localhost/x:trial");
+    const found = await imageManifest(
+      engine,
+      { id: image.descriptor.digest, platform: "linux/amd64" },
+      "localhost/x:trial",
+    );
     expect(found?.layers.map(({ digest }) => digest)).toEqual([digestOf("one"), digestOf("another")]);
     expect(removed).toEqual(["localhost/x:trial"]);
   });
 
   test("is found through an index", async () => {
     const { engine } = engineWith([image.bytes, index]);
-    const found = await storedManifest(engine, digestOf(index), "linux/amd64", "t");
+    const found = await imageManifest(engine, { id: digestOf(index), platform: "linux/amd64" }, "t");
     expect(found?.config.digest).toBe(digestOf("config"));
   });
 
@@ -87,13 +93,13 @@ describe("the manifest of an image in a containerd store", () => {
     ["has no digest for an ID", "app:v1", "linux/amd64"],
   ])("%s", async (_, id, platform) => {
     const { engine } = engineWith([image.bytes, index, Buffer.from("no manifest")]);
-    expect(await storedManifest(engine, id, platform, "t")).toBeUndefined();
+    expect(await imageManifest(engine, { id, platform }, "t")).toBeUndefined();
   });
 
   test("that is not what its digest says is none", async () => {
     const lying = ([digest = ""]: string[]): Readable => brokenOff(digest, MAX_MANIFEST, Buffer.from('{"layers":[]}'));
     const { engine, removed } = engineWith([], lying);
-    expect(await storedManifest(engine, image.descriptor.digest, "linux/amd64", "t")).toBeUndefined();
+    expect(await imageManifest(engine, { id: image.descriptor.digest, platform: "linux/amd64" }, "t")).toBeUndefined();
     expect(removed).toEqual(["t"]);
   });
 });
@@ -101,7 +107,7 @@ describe("the manifest of an image in a containerd store", () => {
 describe("blobs of a containerd store", () => {
   const take = async (engine: Engine, ...texts: string[]): Promise<string[]> => {
     const taken: string[] = [];
-    for await (const { chunks } of storedBlobs(engine, texts.map(descriptor), "t")) {
+    for await (const { chunks } of saveBlobs(engine, texts.map(descriptor), "t")) {
       for await (const chunk of chunks()) taken.push(chunk.toString());
     }
     return taken;

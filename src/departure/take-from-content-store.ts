@@ -1,0 +1,89 @@
+import { Readable } from "node:stream";
+import { BlobGone, type ContentStore } from "../engine/content-store.ts";
+import { EngineError } from "../engine/engine.ts";
+import { decodeLayer } from "../image/archive/decode-layer.ts";
+import type { Digest } from "../image/digest.ts";
+import { asWritten, InvalidImage, MAX_CONFIG, type Descriptor, type SentManifest } from "../image/manifest.ts";
+import { Failure, messageOf } from "../output/errors.ts";
+import { PacedPacker } from "../packing/pace.ts";
+import type { ByteRange, StoredBlob } from "../registry/embedded/content.ts";
+import { deferred } from "../streams/deferred.ts";
+import { unlessLeft } from "./archived-blob.ts";
+import type { EngineDepartureOptions } from "./departure.ts";
+import type { Shelf } from "./shelf.ts";
+
+/** An image of which the content store gives the blobs. */
+export interface StoredImage {
+  content: ContentStore;
+  manifest: SentManifest;
+}
+
+/**
+ * Puts the wanted layers on the shelf as the blobs that the engine's content store has, each read when the receiver fetches it, from
+ * where it wants it, several at once: nothing is copied, and nothing is asked of the engine for the others. Those that are cut
+ * are read at once. False when the engine does not tell the image's manifest and config so.
+ *
+ * Resolves when nobody will fetch them any more; rejects when one of them cannot be read.
+ */
+export async function takeFromContentStore(
+  shelf: Shelf,
+  { content, manifest: stored }: StoredImage,
+  options: EngineDepartureOptions,
+): Promise<boolean> {
+  const { info, want, packing, image, signal } = options;
+  if (stored.layers.length !== info.diffIds.length) return false;
+  const config = await content.readSmall(stored.config.digest, MAX_CONFIG, signal);
+  if (config === undefined) return false;
+  const broken = deferred<never>();
+  broken.promise.catch(() => {}); // awaited below
+  const onError = unlessLeft(broken.reject);
+  const packer = packing.codec && new PacedPacker(packing);
+  const blobOf = (diffId: Digest, blob: Descriptor): StoredBlob => {
+    const open = (range?: ByteRange): Readable => openBlob(content, blob, range, signal).on("error", onError);
+    const packed = (first: number) => ({
+      first,
+      stream: Readable.from(packer?.pack(open({ first, last: blob.size - 1 })) ?? [], { objectMode: false }),
+    });
+    return { size: blob.size, open, ...(packer !== undefined && blob.digest === diffId && { packed }) };
+  };
+  try {
+    const wanted = new Set(want.diffIds);
+    for (const [index, diffId] of info.diffIds.entries()) {
+      const blob = stored.layers[index];
+      if (blob === undefined || !wanted.delete(diffId)) continue; // not wanted, or twice in the image
+      if (shelf.cuts(blob)) await shelf.cut(diffId, decodeLayer(openBlob(content, blob, undefined, signal)));
+      else shelf.keep(diffId, blob, blobOf(diffId, blob));
+    }
+    shelf.finish(config, asWritten(stored));
+    await Promise.race([broken.promise, aborted(signal)]);
+    return true;
+  } catch (error) {
+    signal.throwIfAborted();
+    throw lost(error, image.given);
+  }
+}
+
+function openBlob(
+  content: ContentStore,
+  { digest, size }: Descriptor,
+  { first, last }: ByteRange = { first: 0, last: size - 1 },
+  signal: AbortSignal,
+): Readable {
+  const bytes = content.read(digest, { size, from: first, length: last - first + 1, signal });
+  return Readable.from(bytes, { objectMode: false });
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+}
+
+/** The image was there a moment ago. */
+function lost(error: unknown, image: string): unknown {
+  if (!(error instanceof BlobGone || error instanceof EngineError || error instanceof InvalidImage)) return error;
+  return new Failure("transfer-failed", `a layer of ${image} cannot be read any more: ${messageOf(error)}`, {
+    expected: "the image to stay in the engine as it is until it has been sent",
+    hint: "See whether it was removed meanwhile (docker images), then run the same command again.",
+    cause: error,
+  });
+}

@@ -1,0 +1,94 @@
+import { Readable } from "node:stream";
+import { BlobGone, type ContentBlob, type ContentStore } from "../engine/content-store.ts";
+import { EngineError, type Engine } from "../engine/engine.ts";
+import { compressionOf, layerMediaType, MAGIC_LENGTH } from "../image/archive/compression.ts";
+import { decodeLayer } from "../image/archive/decode-layer.ts";
+import type { Digest } from "../image/digest.ts";
+import { InvalidImage, MAX_CONFIG, MEDIA_TYPE, type Descriptor } from "../image/manifest.ts";
+import type { ContainerdBlobs, KnownImage } from "./containerd-blobs.ts";
+import type { LayerHere } from "./store.ts";
+
+export interface AskOptions {
+  signal: AbortSignal;
+  /** For --verbose. */
+  onDetail: (text: string) => void;
+}
+
+/**
+ * By the engine's own word: one question tells which blob holds which layer, whatever image it came with. Its first bytes are read
+ * as well: they tell the media type, and that it can be read. An answer that is of no use makes layers missing, which are sent then.
+ */
+export function asksContentStore(
+  engine: Pick<Engine, "inspectImage">,
+  content: ContentStore,
+  { signal, onDetail }: AskOptions,
+): ContainerdBlobs {
+  return {
+    async present(diffIds, named) {
+      const wanted = new Set(diffIds);
+      const blobs = await orNothing(
+        "which layers it holds",
+        [],
+        async () => await content.find({ diffIds: [...wanted] }, signal),
+      );
+      const found = new Map<Digest, LayerHere>();
+      await Promise.all(
+        [...wanted].map(async (diffId) => {
+          const fits = (blob: ContentBlob): boolean =>
+            blob.diffId === diffId && (named === undefined || named[diffIds.indexOf(diffId)]?.digest === blob.digest);
+          const blob = blobs.find(fits);
+          const descriptor = blob && (await describe(blob, diffId));
+          if (descriptor !== undefined) found.set(diffId, { kind: "here", diffId, blob: descriptor });
+        }),
+      );
+      const end = diffIds.findIndex((diffId) => !found.has(diffId));
+      const lowest = end === -1 ? diffIds.length : end;
+      const here = diffIds.slice(0, lowest).flatMap((diffId) => found.get(diffId) ?? []);
+      const above = new Set(diffIds.slice(lowest));
+      return { here, stored: [...above].flatMap((diffId) => found.get(diffId) ?? []) };
+    },
+
+    async known(digest, diffIds) {
+      const nothing: KnownImage = {};
+      return await orNothing("whether it has the image", nothing, async () => {
+        const blobs = await content.find({ digests: [digest], config: digest }, signal);
+        const manifests = blobs.filter(({ names }) => names.includes(digest)).map((blob) => blob.digest);
+        for (const manifest of manifests) {
+          const image = await engine.inspectImage(manifest);
+          if (image?.id === manifest && image.diffIds.join() === diffIds.join()) return { id: manifest };
+        }
+        const isHere = blobs.some((blob) => blob.digest === digest);
+        return { config: isHere ? await content.readSmall(digest, MAX_CONFIG, signal) : undefined };
+      });
+    },
+
+    async layerOf({ diffIds }, index) {
+      const [diffId = ""] = diffIds.slice(index);
+      const blob = (await content.find({ diffIds: [diffId] }, signal)).find((one) => one.diffId === diffId);
+      if (blob === undefined) return undefined;
+      const packed = content.read(blob.digest, { size: blob.size, signal });
+      return decodeLayer(Readable.from(packed, { objectMode: false }));
+    },
+  };
+
+  async function describe({ digest, size }: ContentBlob, diffId: Digest): Promise<Descriptor | undefined> {
+    if (!Number.isSafeInteger(size) || size <= 0) return undefined;
+    if (digest === diffId) return { mediaType: MEDIA_TYPE.ociLayer, digest, size };
+    return await orNothing(`the blob ${digest}`, undefined, async () => {
+      const start: Buffer[] = [];
+      const length = Math.min(MAGIC_LENGTH, size);
+      for await (const chunk of content.read(digest, { size, length, signal })) start.push(chunk);
+      return { mediaType: layerMediaType(compressionOf(Buffer.concat(start))), digest, size };
+    });
+  }
+
+  async function orNothing<T>(what: string, nothing: T, ask: () => Promise<T>): Promise<T> {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof EngineError || error instanceof BlobGone || error instanceof InvalidImage)) throw error;
+      onDetail(`the engine does not tell ${what}: ${error.message}`);
+      return nothing;
+    }
+  }
+}

@@ -1,0 +1,18 @@
+import { EngineError, type Engine } from "../engine/engine.ts";
+import type { LayerInHand } from "./store.ts";
+
+/** An image whose manifest names, for each layer, the blob that the store has. */
+export interface ComposedImage {
+  /** Byte for byte. */
+  config: Buffer;
+  /** Bottom first: one for each diff ID of the config. */
+  layers: readonly LayerInHand[];
+  name: string;
+}
+
+/** Of an image that names a blob which is not there, the engine lists what it has: its size shows that. Throws `EngineError`. */
+export async function refuseIncomplete(engine: Engine, { layers, name }: ComposedImage): Promise<void> {
+  const size = (await engine.listedSize(name)) ?? 0;
+  const needed = layers.reduce((all, { blob }) => all + (blob?.size ?? 0), 0);
+  if (size < needed) throw new EngineError(`the engine has ${size} bytes of the image, of ${needed}`);
+}
