@@ -1,6 +1,5 @@
 import { once } from "node:events";
-import { readSavedImage } from "../image/archive/read-saved-image.ts";
-import type { SavedImage } from "../image/archive/read-saved-image.ts";
+import { readSavedImage, type SavedImage } from "../image/archive/read-saved-image.ts";
 import { Failure } from "../output/errors.ts";
 import { lazySpool } from "../store/spool.ts";
 import type { EngineDepartureOptions } from "./departure.ts";

@@ -13,7 +13,7 @@ import type { Shelf } from "./shelf.ts";
 /**
  * Files of an archive that may be wanted layers, as they are stored, on disk until the archive tells. They go on the shelf from there:
  * a packed layer keeps its digest so, and nobody packs it twice. There may be as many as the disk has room for, and no more than
- * the archive's reader takes (`MAX_UNKNOWN`).
+ * the archive's reader gives at a time (`MAX_UNKNOWN`).
  */
 export class UnknownBlobs {
   readonly #shelf: Shelf;
