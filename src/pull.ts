@@ -1,5 +1,5 @@
 import { hearLayers } from "./conversation/hear-layers.ts";
-import { parseAbout, parseOffer, type About, type Result } from "./conversation/messages.ts";
+import { ASKS_AGAIN, parseAbout, parseOffer, type About, type Result } from "./conversation/messages.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
 import type { Obtained, Wish } from "./arrival/arrival.ts";
 import type { Via } from "./arrival/engine-target.ts";
@@ -115,8 +115,14 @@ export async function receive(
   const codecs = request.inProcess ? [] : CODECS.map(({ name }) => name);
   const compress = request.compress && choiceText(request.compress);
   const say = async (want: Wish): Promise<void> => await tunnel.send({ type: "want", ...want, codecs, compress });
-  const decline = async (): Promise<void> => await say({ diffIds: [], whole: false, nothing: true, delta: false });
+  let unread: Promise<unknown> | undefined;
+  const decline = async (): Promise<void> => {
+    unread = tunnel.next("offer"); // of nothing
+    unread.catch(() => {});
+    await say({ diffIds: [], whole: false, nothing: true, delta: false });
+  };
   const obtain = async (want: Wish): Promise<Obtained> => {
+    await unread;
     const announced = hearLayers(tunnel, want.diffIds);
     await say(want);
     const offer = parseOffer(await unlessAborted(tunnel.next("offer"), signal));
@@ -132,7 +138,8 @@ export async function receive(
     // Its temporary name is gone before the sender hears that all is well.
     const { maxSize } = request;
     const why = whyWhole(request, about.manifest);
-    const surroundings = { image, run, env, kept, output, signal, onProgress, maxSize, whyWhole: why };
+    const mayAskAgain = tunnel.peer.features.includes(ASKS_AGAIN);
+    const surroundings = { image, run, env, mayAskAgain, kept, output, signal, onProgress, maxSize, whyWhole: why };
     await using arrival = await target
       .arrive({ tunnel, about, obtain, decline, ...surroundings })
       .catch(async (error: unknown) => {

@@ -7,6 +7,7 @@ import {
   type AnnouncedLayer,
   type Ask,
   type Result,
+  type Want,
 } from "./conversation/messages.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
 import { manifestToKeep } from "./departure/manifest-to-keep.ts";
@@ -84,29 +85,37 @@ export async function send(
   const manifest = preserve && ask.keepsManifests ? await manifestToKeep(found, runs) : undefined;
   const kept = manifest && manifestText(manifest);
   await tunnel.send({ type: "about", diffIds, platform, configDigest, preserve, manifest: kept });
-  const asked = parseWant(await unlessAborted(tunnel.next("want"), signal));
-  const why = whyWhole(request, manifest) ?? (asked.delta ? undefined : "the receiving side asks for them so");
-  const want = { ...asked, delta: why === undefined };
-  if (why !== undefined && want.diffIds.length > 0) output.detail(`missing layers are sent whole: ${why}`);
-  if (!want.diffIds.every((diffId) => diffIds.includes(diffId))) {
-    throw new Failure("refused", "the far end asks for layers that are not of this image", {
-      expected: `some of the ${diffIds.length} layers of ${image.given}`,
-      hint: "Install the same version on both sides.",
-    });
-  }
+  /** Until the receiver says that all is well, or what it wants now. */
+  const serve = async (asked: Want): Promise<Result | Want> => {
+    const why = whyWhole(request, manifest) ?? (asked.delta ? undefined : "the receiving side asks for them so");
+    const want = { ...asked, delta: why === undefined };
+    if (why !== undefined && want.diffIds.length > 0) output.detail(`missing layers are sent whole: ${why}`);
+    if (!want.diffIds.every((diffId) => diffIds.includes(diffId))) {
+      throw new Failure("refused", "the far end asks for layers that are not of this image", {
+        expected: `some of the ${diffIds.length} layers of ${image.given}`,
+        hint: "Install the same version on both sides.",
+      });
+    }
 
-  const { compress: theirs, codecs } = want;
-  const packing = agreeOnPacking({ own: request.compress, theirs, codecs: request.inProcess ? [] : codecs });
-  const announce = (layer: AnnouncedLayer): void => void tunnel.send({ type: "layer", ...layer });
-  const announceCut = (diffId: Digest): void => void tunnel.send({ type: "cutting", diffId });
-  const surroundings = { runs, env, output, signal, onProgress, announce, announceCut };
-  await using departure = await found.depart({ want, configDigest, packing, manifest, ...surroundings });
-  tunnel.listen(REGISTRY_SERVICE, (stream) => departure.accept(stream));
-  output.detail(`offering ${want.diffIds.length} of ${diffIds.length} layers of ${fullName(image)} for ${platform}`);
-  await tunnel.send({ type: "offer", ...departure.offer });
+    const { compress: theirs, codecs } = want;
+    const packing = agreeOnPacking({ own: request.compress, theirs, codecs: request.inProcess ? [] : codecs });
+    const announce = (layer: AnnouncedLayer): void => void tunnel.send({ type: "layer", ...layer });
+    const announceCut = (diffId: Digest): void => void tunnel.send({ type: "cutting", diffId });
+    const surroundings = { runs, env, output, signal, onProgress, announce, announceCut };
+    await using departure = await found.depart({ want, configDigest, packing, manifest, ...surroundings });
+    tunnel.listen(REGISTRY_SERVICE, (stream) => departure.accept(stream));
+    output.detail(`offering ${want.diffIds.length} of ${diffIds.length} layers of ${fullName(image)} for ${platform}`);
+    await tunnel.send({ type: "offer", ...departure.offer });
 
-  const untilGone = AbortSignal.any([signal, departure.signal]);
-  return parseResult(await unlessAborted(tunnel.result(), untilGone));
+    const untilGone = AbortSignal.any([signal, departure.signal]);
+    const result = unlessAborted(tunnel.result(), untilGone).then(parseResult);
+    // What it had when it said so may be gone when it would load it.
+    const again = tunnel.next("want").then(parseWant, async () => await result); // when the tunnel ends, that says why
+    return await Promise.race([result, again]);
+  };
+  let answer: Want | Result = parseWant(await unlessAborted(tunnel.next("want"), signal));
+  while ("diffIds" in answer) answer = await serve(answer);
+  return answer;
 }
 
 /** What the far end says first. Its keep-alive shows that it lives; this, that it gets somewhere. */

@@ -1,4 +1,4 @@
-import type { Result } from "./conversation/messages.ts";
+import { ASKS_AGAIN, type Result } from "./conversation/messages.ts";
 import { EngineError } from "./engine/engine.ts";
 import { InvalidImage } from "./image/manifest.ts";
 import { bytes, duration, plural } from "./output/describe.ts";
@@ -107,6 +107,7 @@ export function tunnelFor(role: Role, request: TransferRequest, { output, signal
     role,
     tool: VERSION,
     image,
+    features: [ASKS_AGAIN],
     command,
     timeout,
     rate: bwlimit,

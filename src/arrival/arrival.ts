@@ -25,6 +25,8 @@ export interface ArrivalOptions {
   obtain: (wish: Wish) => Promise<Obtained>;
   /** Tells it that all is here, its manifest and config too. What it says to that need not be waited for. */
   decline: () => Promise<void>;
+  /** Either may be done once more: what was here may be gone meanwhile. */
+  mayAskAgain: boolean;
   image: Reference;
   run: RunId;
   env: NodeJS.ProcessEnv;

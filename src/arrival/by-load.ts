@@ -9,7 +9,7 @@ import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { probeImage } from "../registry/embedded/probe.ts";
 import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
-import { findRelatives } from "../store/chains.ts";
+import { findRelatives, type Relative } from "../store/chains.ts";
 import { containerdBlobs, type ContainerdBlobs, type KnownImage } from "../store/containerd-blobs.ts";
 import { openStore } from "../store/open.ts";
 import { lazySpool } from "../store/spool.ts";
@@ -36,7 +36,8 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   const { about, engine, info, image, run, output, signal } = options;
   const { diffIds, platform, manifest: named } = about;
   const name = temporaryName(NOWHERE, image.path, [run]);
-  const relatives = once(async () => await findRelatives(engine, diffIds));
+  let found = once(async () => await findRelatives(engine, diffIds));
+  const relatives = async (): Promise<readonly Relative[]> => await found();
   const onDetail = (text: string): void => output.detail(text);
   const trialName = temporaryName(NOWHERE, `${image.path}/trial`, [run]);
   const blobsOf = onceEach(async (id: string) => await learnBlobs(options, id));
@@ -52,36 +53,54 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   }
 
   const store = openStore(engine, info, { platform, path: image.path, run, relatives, blobs });
-  const present = await store.present(diffIds, named?.layers);
-  const isMissing = whatIsMissing(diffIds, present);
-  const wanted = diffIds.filter((_, index) => isMissing[index]);
-  output.detail(`${diffIds.length - wanted.length} of ${diffIds.length} layers are there already`);
+  const present = async (): Promise<Present> => await store.present(diffIds, named?.layers);
   // The files of an engine behind one connection would have to come over it, between all else.
   const oneWay = engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection";
   const whyWhole = options.whyWhole ?? oneWay;
-  const mayBeMade = whyWhole === undefined && wanted.length > 0;
-  await using seeds = mayBeMade
-    ? await findSeeds(engine, { image, diffIds, relatives, blobs, run, signal })
-    : undefined;
+  const bring = async (here: Present): Promise<Arrival> => {
+    const isMissing = whatIsMissing(diffIds, here);
+    const wanted = diffIds.filter((_, index) => isMissing[index]);
+    output.detail(`${diffIds.length - wanted.length} of ${diffIds.length} layers are there already`);
+    const mayBeMade = whyWhole === undefined && wanted.length > 0;
+    const seedOptions = { image, diffIds, relatives, blobs, run, signal };
+    await using seeds = mayBeMade ? await findSeeds(engine, seedOptions) : undefined;
+    const atHand = { present: here, wanted, seeds };
+    const { id, sizes, bytesFound } =
+      known.config === undefined || wanted.length > 0
+        ? await load(store, atHand, name, { ...options, whyWhole })
+        : await loadWhatIsHere(store, { present: here, config: known.config }, name, options);
+    return arrivalOf(engine, { name, id, ...countLayers(sizes, isMissing), bytesFound });
+  };
 
-  let loaded: Loaded;
-  try {
-    const { config } = wanted.length === 0 ? known : {};
-    loaded =
-      config === undefined
-        ? await load(store, { present, wanted, seeds }, name, { ...options, whyWhole })
-        : await loadWhatIsHere(store, { present, config }, name, options);
-  } catch (error) {
-    await forgetName(engine, name);
-    if (!(error instanceof EngineError)) throw error;
-    throw new Failure("transfer-failed", `the receiving engine would not load the image: ${messageOf(error)}`, {
-      expected: `${engine.address} to take an archive of the layers that it lacks`,
-      hint: "Run the same command again, or let the engine pull by itself with --via pull.",
-      cause: error,
-    });
+  let here = await present();
+  for (;;) {
+    try {
+      return await bring(here);
+    } catch (error) {
+      await forgetName(engine, name);
+      const before = here;
+      found = once(async () => await findRelatives(engine, diffIds));
+      if (options.mayAskAgain && error instanceof EngineError) here = await present();
+      // What `docker rmi` took away since we looked is to be sent; anything else would go wrong again.
+      if (!hasLess(here, before)) throw notLoaded(error, engine);
+      onDetail("something that the engine had of the image is gone: what is missing now is asked for");
+    }
   }
-  const { id, sizes, bytesFound } = loaded;
-  return arrivalOf(engine, { name, id, ...countLayers(sizes, isMissing), bytesFound });
+}
+
+/** Of the layers that were present, one is not. */
+function hasLess(now: Present, before: Present): boolean {
+  const isThere = new Set([...now.here, ...now.stored].map(({ diffId }) => diffId));
+  return [...before.here, ...before.stored].some(({ diffId }) => !isThere.has(diffId));
+}
+
+function notLoaded(error: unknown, { address }: Engine): unknown {
+  if (!(error instanceof EngineError)) return error;
+  return new Failure("transfer-failed", `the receiving engine would not load the image: ${messageOf(error)}`, {
+    expected: `${address} to take an archive of the layers that it lacks`,
+    hint: "Run the same command again, or let the engine pull by itself with --via pull.",
+    cause: error,
+  });
 }
 
 /**

@@ -55,6 +55,9 @@ export interface About {
   manifest?: SentManifest;
 }
 
+/** A sender of this ability answers a second `want`, when something that the receiver had is gone by the time that it would load it. */
+export const ASKS_AGAIN = "asks-again";
+
 /** What the receiver lacks. */
 export interface Want {
   /** Of the layers that must come; empty when only manifest and config must. */

@@ -43,6 +43,7 @@ export async function connectHttp2(options: ConnectOptions): Promise<EngineHttp2
   const speaksHttp2 = engineSpeaksHttp2(offered) && !(address.protocol === "tcp" && address.tls !== undefined);
   const ways = speaksHttp2 ? (alone ? [fromTheStart] : [fromTheStart, bySwitching]) : [bySwitching];
   for (const way of ways) {
+    signal.throwIfAborted();
     using limit = deadline(alone ? LOGIN_TIMEOUT : SWITCH_TIMEOUT, signal);
     try {
       const found = await way(options, limit.signal);

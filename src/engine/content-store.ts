@@ -76,10 +76,10 @@ const NAMED = "containerd.io/gc.ref.content";
 
 /** Undefined where the engine, or a proxy in front of it, gives no such service. Told in a moment, by a question about nothing. */
 export async function contentStore(api: DockerApi, signal?: AbortSignal): Promise<ContentStore | undefined> {
+  if ((await api.grpc(signal)) === undefined) return undefined; // a login may take its time
   const store = new Store(api);
   using limit = deadline(FIRST_TIMEOUT, signal);
   try {
-    if ((await api.grpc(signal)) === undefined) return undefined;
     await store.find({ digests: [digestOf("")] }, limit.signal);
     return store;
   } catch (error) {
@@ -101,57 +101,45 @@ class Store implements ContentStore {
     const filters = filtersOf(query);
     if (filters.length === 0) return [];
     const found = new Map<Digest, ContentBlob>();
+    let count = 0;
     using limit = deadline(ANSWER_TIMEOUT, signal);
-    await this.#asking("the list of its blobs", [limit.signal], async (client, stop) => {
-      for await (const { info } of client.list({ filters }, { signal: stop })) {
-        for (const one of info) if (isDigest(one.digest)) found.set(one.digest, blobOf(one));
-        if (found.size > MAX_FOUND) throw new EngineError(`the engine lists more than ${MAX_FOUND} blobs of an image`);
+    try {
+      const what = "the list of its blobs";
+      for await (const { info } of this.#answers(
+        what,
+        (client, stop) => client.list({ filters }, stop),
+        limit.signal,
+      )) {
+        for (const blob of info.map(blobOf)) {
+          count += 1 + blob.names.length;
+          if (isDigest(blob.digest)) found.set(blob.digest, blob);
+        }
+        if (count > MAX_FOUND) throw new EngineError(`the engine lists more than ${MAX_FOUND} blobs of an image`);
       }
-    });
+    } catch (error) {
+      if (!limit.isOver) throw error;
+      throw new EngineError(`the engine did not list its blobs within ${ANSWER_TIMEOUT / 1000} s`);
+    }
     return [...found.values()];
   }
 
   async *read(digest: Digest, { size, from = 0, length = size - from, signal }: ReadOptions): AsyncGenerator<Buffer> {
     const end = from + length;
     let at = from;
-    for (let failures = 0; at < end;) {
-      const before = at;
-      try {
-        for await (const chunk of this.#readOnce(digest, at, end - at, signal)) {
-          if (at + chunk.length > end)
-            throw new InvalidImage(`the blob ${digest} is larger than the ${size} bytes it should have`);
-          at += chunk.length;
-          yield chunk;
-        }
-        if (at < end) throw new InvalidImage(`the blob ${digest} ends after ${at} of its ${size} bytes`);
-      } catch (error) {
-        failures = at > before ? 1 : failures + 1;
-        if (!(error instanceof EngineError) || failures === ATTEMPTS) throw error;
-      }
+    if (at >= end) return;
+    for await (const chunk of this.#readOn(digest, at, end, signal)) {
+      at += chunk.length;
+      if (at > end) throw new InvalidImage(`the blob ${digest} is larger than the ${size} bytes it should have`);
+      yield chunk;
     }
-  }
-
-  async *#readOnce(digest: Digest, offset: number, size: number, signal?: AbortSignal): AsyncGenerator<Buffer> {
-    const left = new AbortController();
-    try {
-      const { client, stop } = await this.#client([signal, left.signal]);
-      const request = { digest, offset: BigInt(offset), size: BigInt(size) };
-      for await (const { data } of client.read(request, { signal: stop })) {
-        yield Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-      }
-    } catch (error) {
-      throw this.#explained(`the blob ${digest}`, error, [signal]);
-    } finally {
-      left.abort(); // who leaves early wants no more of it on the connection
-    }
+    if (at < end) throw new InvalidImage(`the blob ${digest} ends after ${at} of its ${size} bytes`);
   }
 
   async readSmall(digest: Digest, max: number, signal?: AbortSignal): Promise<Buffer | undefined> {
     const chunks: Buffer[] = [];
     let size = 0;
     try {
-      // Without a size, the engine gives all that there is.
-      for await (const chunk of this.#readOnce(digest, 0, 0, signal)) {
+      for await (const chunk of this.#readOn(digest, 0, undefined, signal)) {
         size += chunk.length;
         if (size > max) return undefined;
         chunks.push(chunk);
@@ -164,35 +152,63 @@ class Store implements ContentStore {
     return digestOf(bytes) === digest ? bytes : undefined;
   }
 
-  async #asking(
-    what: string,
-    signals: readonly (AbortSignal | undefined)[],
-    ask: (client: Client<typeof Content>, stop: AbortSignal) => Promise<void>,
-  ): Promise<void> {
-    try {
-      const { client, stop } = await this.#client(signals);
-      await ask(client, stop);
-    } catch (error) {
-      throw this.#explained(what, error, signals);
+  /** What comes from `from` on, on one connection after the other where they break. `end` undefined: all that there is. */
+  async *#readOn(digest: Digest, from: number, end: number | undefined, signal?: AbortSignal): AsyncGenerator<Buffer> {
+    let at = from;
+    for (let failures = 0; at !== end;) {
+      const before = at;
+      try {
+        for await (const chunk of this.#readOnce(digest, at, end === undefined ? 0 : end - at, signal)) {
+          at += chunk.length;
+          yield chunk;
+        }
+        return;
+      } catch (error) {
+        failures = at > before ? 1 : failures + 1;
+        if (!(error instanceof EngineError) || failures === ATTEMPTS) throw error;
+      }
     }
   }
 
-  async #client(
-    signals: readonly (AbortSignal | undefined)[],
-  ): Promise<{ client: Client<typeof Content>; stop: AbortSignal }> {
-    const stop = AbortSignal.any([...signals, this.#api.signal].filter((one) => one !== undefined));
-    const connection = await this.#api.grpc(stop);
-    if (connection === undefined) throw new EngineError("the engine speaks no gRPC (any more)");
-    return { client: createClient(Content, connection.transport), stop };
+  /** `size`: bytes; 0: all that there is. */
+  async *#readOnce(digest: Digest, offset: number, size: number, signal?: AbortSignal): AsyncGenerator<Buffer> {
+    const request = { digest, offset: BigInt(offset), size: BigInt(size) };
+    try {
+      const what = `the blob ${digest}`;
+      for await (const { data } of this.#answers(what, (client, stop) => client.read(request, stop), signal)) {
+        yield Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+      }
+    } catch (error) {
+      if (!(error instanceof EngineError && isNotFound(error.cause))) throw error;
+      throw new BlobGone(`the engine does not have the blob ${digest} (any more)`, { cause: error });
+    }
   }
 
-  #explained(what: string, error: unknown, signals: readonly (AbortSignal | undefined)[]): unknown {
-    for (const signal of [...signals, this.#api.signal]) if (signal?.aborted) return signal.reason;
-    if (!(error instanceof ConnectError)) return error;
-    if (error.code === Code.NotFound)
-      return new BlobGone(`the engine does not have ${what} (any more)`, { cause: error });
-    return new EngineError(`the engine did not give ${what}: ${error.rawMessage}`, undefined, { cause: error });
+  /** The messages of an answer. Who leaves early wants no more of it on the connection. */
+  async *#answers<Message>(
+    what: string,
+    ask: (client: Client<typeof Content>, stop: { signal: AbortSignal }) => AsyncIterable<Message>,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Message> {
+    const left = new AbortController();
+    const given = [signal, this.#api.signal].filter((one) => one !== undefined);
+    const stop = AbortSignal.any([...given, left.signal]);
+    try {
+      const connection = await this.#api.grpc(stop);
+      if (connection === undefined) throw new EngineError("the engine speaks no gRPC (any more)");
+      yield* ask(createClient(Content, connection.transport), { signal: stop });
+    } catch (error) {
+      for (const one of given) one.throwIfAborted();
+      if (!(error instanceof ConnectError)) throw error;
+      throw new EngineError(`the engine did not give ${what}: ${error.rawMessage}`, undefined, { cause: error });
+    } finally {
+      left.abort();
+    }
   }
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.NotFound;
 }
 
 /** containerd `pkg/filters`: what fits one of them is listed. */

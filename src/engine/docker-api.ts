@@ -92,18 +92,16 @@ export async function openApi(
   const { address } = endpoint;
   const connections = await openConnections(address, onAnotherLogin);
   const prefix = address.protocol === "tcp" ? address.pathPrefix : "";
-  let send: Send = overHttp1(connections.agent);
+  const overAgent = overHttp1(connections.agent);
   let closed = false;
   const leaving = new AbortController();
   let shared: Http2Connection | undefined;
-  const adopt = (connection: Http2Connection): void => {
-    shared = connection;
-    send = async (request) => await connection.send(request);
-  };
+  // What is left to do when it has broken goes as it would without it.
+  const send: Send = async (request) => await (shared?.isClosed === false ? shared.send(request) : overAgent(request));
   let grpc: Promise<GrpcConnection | undefined> | undefined;
   const connectGrpc = async (): Promise<GrpcConnection | undefined> => {
     const { grpcOver } = await import("./grpc/connection.ts"); // with its library
-    if (shared !== undefined) return grpcOver(shared, { isShared: true });
+    if (shared?.isClosed === false) return grpcOver(shared, { isShared: true });
     const until = AbortSignal.any([leaving.signal, ...(signal === undefined ? [] : [signal])]);
     const { offered = "" } = api;
     const found = await connectHttp2({ address, connections, offered, prefix, signal: until });
@@ -111,13 +109,19 @@ export async function openApi(
     const { connection, takesRequests } = found;
     // Of a program that was run twice, the second one is enough.
     const isShared = takesRequests && isOneStream(address);
-    if (isShared) adopt(connection);
+    if (isShared) shared = connection;
     return grpcOver(connection, { isShared });
+  };
+  /** Connected anew when it has broken, once for all who ask. */
+  const openGrpc = async (): Promise<GrpcConnection | undefined> => {
+    const before = grpc;
+    if ((await before)?.isClosed === true && grpc === before) grpc = undefined;
+    return await (grpc ??= connectGrpc());
   };
 
   if (address.protocol === "stream" && address.speaksHttp2 === true) {
     try {
-      adopt(await Http2Connection.open(address.open(), signal ?? new AbortController().signal));
+      shared = await Http2Connection.open(address.open(), signal ?? new AbortController().signal);
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof Failure) throw error; // its program has ended
@@ -161,8 +165,7 @@ export async function openApi(
       const stop = stopOf({ signal: until });
       stop.throwIfAborted();
       if (closed) throw new Error("the engine has been disposed");
-      if (grpc === undefined || (await grpc)?.isClosed === true) grpc = connectGrpc();
-      return await Promise.race([grpc, rejectedBy(stop)]);
+      return await Promise.race([openGrpc(), rejectedBy(stop)]);
     },
     async [Symbol.asyncDispose]() {
       closed = true;

@@ -14,14 +14,19 @@ export type Half = (tunnel: Tunnel, signal: AbortSignal) => Promise<void>;
  */
 export async function bothHalves(
   halves: Record<Role, Half>,
-  options: Pick<TunnelOptions, "tool" | "signal" | "explain">,
+  options: Pick<TunnelOptions, "tool" | "features" | "signal" | "explain">,
 ): Promise<void> {
   options.signal.throwIfAborted();
   const [there, back] = [new PassThrough(), new PassThrough()];
   const ends = { sender: new StdioTransport(there, back), receiver: new StdioTransport(back, there) };
   const failures: { error: unknown; ownWords: boolean }[] = [];
   const run = async (role: Role, other: Role): Promise<void> => {
-    const peer: Hello = { protocol: PROTOCOL_VERSION, tool: options.tool, role: other, features: [] };
+    const peer: Hello = {
+      protocol: PROTOCOL_VERSION,
+      tool: options.tool,
+      role: other,
+      features: [...(options.features ?? [])],
+    };
     const tunnel = new Tunnel(ends[role], { peer, noise: "" }, { role });
     try {
       await telling(tunnel, options, halves[role]);

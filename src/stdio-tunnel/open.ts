@@ -11,6 +11,8 @@ export interface TunnelOptions {
   tool: string;
   /** The reference this end was asked for. */
   image: string;
+  /** Abilities of the program above, for the hello (PROTOCOL.md, 1). */
+  features?: readonly string[] | undefined;
   /** The far command, word for word; empty: this end was spawned, and speaks on its own stdin and stdout. */
   command: readonly string[];
   /** The far command, when it runs already; it is ended here all the same. */
@@ -40,7 +42,7 @@ export async function overTunnel<T>(
   options: TunnelOptions,
   use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const { role, tool, image, command, timeout, leaveTimeout, rate, signal } = options;
+  const { role, tool, image, features = [], command, timeout, leaveTimeout, rate, signal } = options;
   signal.throwIfAborted();
   const spawner = command.length > 0;
   if (!spawner) refuseTerminal(role, image);
@@ -53,7 +55,7 @@ export async function overTunnel<T>(
   const transport = far?.transport ?? ownStdio(rate);
   transport.on("error", () => {});
   try {
-    const hello = { protocol: PROTOCOL_VERSION, tool, role, features: [], image };
+    const hello = { protocol: PROTOCOL_VERSION, tool, role, features: [...features], image };
     const end = spawner ? "spawner" : "spawned";
     const greeting = await shakeHands(transport, { end, hello, timeout, signal });
     if (greeting.noise !== "")

@@ -4,7 +4,7 @@ import { EngineError, type Engine } from "../engine/engine.ts";
 import { compressionOf, layerMediaType, MAGIC_LENGTH } from "../image/archive/compression.ts";
 import { decodeLayer } from "../image/archive/decode-layer.ts";
 import type { Digest } from "../image/digest.ts";
-import { InvalidImage, MAX_CONFIG, MEDIA_TYPE, type Descriptor } from "../image/manifest.ts";
+import { InvalidImage, MAX_CONFIG, type Descriptor } from "../image/manifest.ts";
 import type { ContainerdBlobs, KnownImage } from "./containerd-blobs.ts";
 import type { LayerHere } from "./store.ts";
 
@@ -72,13 +72,13 @@ export function asksContentStore(
   };
 
   async function describe({ digest, size }: ContentBlob, diffId: Digest): Promise<Descriptor | undefined> {
-    if (!Number.isSafeInteger(size) || size <= 0) return undefined;
-    if (digest === diffId) return { mediaType: MEDIA_TYPE.ociLayer, digest, size };
+    if (!isSize(size)) return undefined;
     return await orNothing(`the blob ${digest}`, undefined, async () => {
       const start: Buffer[] = [];
       const length = Math.min(MAGIC_LENGTH, size);
       for await (const chunk of content.read(digest, { size, length, signal })) start.push(chunk);
-      return { mediaType: layerMediaType(compressionOf(Buffer.concat(start))), digest, size };
+      const isPlain = digest === diffId;
+      return { mediaType: layerMediaType(isPlain ? "none" : compressionOf(Buffer.concat(start))), digest, size };
     });
   }
 
@@ -91,4 +91,9 @@ export function asksContentStore(
       return nothing;
     }
   }
+}
+
+/** An engine may list any. No layer is empty. */
+function isSize(size: number): boolean {
+  return Number.isSafeInteger(size) && size > 0;
 }

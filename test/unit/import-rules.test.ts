@@ -18,7 +18,7 @@ const ROOMS: Record<string, string[]> = {
   departure: ["conversation", "delta", "engine", "image", "output", "packing", "registry", "store", "streams"],
   arrival: ["conversation", "delta", "engine", "image", "output", "registry", "stdio-tunnel", "store", "streams"],
   // Above them: it runs either of them, or both.
-  far: "arrival departure engine image output packing stdio-tunnel streams places.ts pull.ts push.ts transfer.ts version.ts".split(
+  far: "arrival conversation departure engine image output packing stdio-tunnel streams places.ts pull.ts push.ts transfer.ts version.ts".split(
     " ",
   ),
 };

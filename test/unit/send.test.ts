@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { parseAbout, type About } from "../../src/conversation/messages.ts";
-import { NOTHING, type DepartureOptions, type FoundImage } from "../../src/departure/departure.ts";
+import { ASKS_AGAIN, parseAbout, type About } from "../../src/conversation/messages.ts";
+import { NOTHING, type Departure, type DepartureOptions, type FoundImage } from "../../src/departure/departure.ts";
 import type { Source } from "../../src/departure/source.ts";
 import { newRunId } from "../../src/engine/run-id.ts";
 import { digestOf } from "../../src/image/digest.ts";
@@ -52,6 +52,41 @@ async function departureFor(
   if (departed === undefined || about === undefined) expect.fail("nothing has departed");
   return { ...departed, about };
 }
+
+test("what a receiver wants once more, because it is gone there, departs once more", async () => {
+  const departed: string[][] = [];
+  let ended = 0;
+  const depart = async ({ want }: DepartureOptions): Promise<Departure> => {
+    departed.push([...want.diffIds]);
+    return { ...NOTHING, [Symbol.asyncDispose]: async () => void ended++ };
+  };
+  const source: Source = {
+    address: "a fake",
+    check: async () => {},
+    find: async () => ({ diffIds, platform: "linux/amd64", depart }),
+    [Symbol.asyncDispose]: async () => {},
+  };
+  await bothHalves(
+    {
+      async sender(tunnel, signal) {
+        await send(tunnel, source, { image: "app", command: [] }, { output, signal, env: {} });
+      },
+      async receiver(tunnel) {
+        expect(tunnel.peer.features).toContain(ASKS_AGAIN);
+        await tunnel.send({ type: "ask", image: "app", run: newRunId() });
+        await tunnel.next("about");
+        await tunnel.send({ type: "want", diffIds: [], whole: false, nothing: true });
+        await tunnel.next("offer");
+        await tunnel.send({ type: "want", diffIds, whole: false, nothing: false });
+        await tunnel.next("offer");
+        const counts = { layersSent: 1, layersPresent: 0, bytesPresent: 0, bytesReceived: 0 };
+        await tunnel.finish({ image: "app", id: digestOf("config"), ...counts });
+      },
+    },
+    { tool: "0.1.0-test", features: [ASKS_AGAIN], signal: new AbortController().signal },
+  );
+  expect({ departed, ended }).toEqual({ departed: [[], diffIds], ended: 2 });
+});
 
 /** How layers are packed for a receiver that says this of it, as `CODEC[:LEVEL]`. */
 async function packingFor(request: Partial<PushRequest>, want: object): Promise<string> {
