@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { NoiseFilter, NotHttp } from "../../../src/engine/noise.ts";
 
 const ANSWER = "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\n\r\nOK";
@@ -44,4 +44,40 @@ test("without an answer, what came is known, and no more than 64 kB of it", () =
 
 test("nor is an answer behind more than that taken for one", () => {
   expect(() => filtered(`${"y\n".repeat(40_000)}${ANSWER}`)).toThrow(/more than 64 kB of something else/);
+});
+
+describe("an answer in HTTP/2", () => {
+  /** The head of a SETTINGS frame, and of so many settings what is in it (RFC 9113, 6.5). */
+  function settings(count: number): Buffer {
+    const frame = Buffer.alloc(9 + 6 * count, "HTTP/2");
+    frame.writeUIntBE(6 * count, 0, 3);
+    frame.writeUIntBE(4, 3, 1);
+    frame.fill(0, 4, 9);
+    return frame;
+  }
+
+  test.each([0, 1, 4, 15])("begins with %i settings, wherever the portions end", (count) => {
+    const answer = settings(count);
+    for (const noise of ["", "Welcome to prod\n", "Last login: \0today", "\0"]) {
+      const all = Buffer.concat([Buffer.from(noise), answer]);
+      for (let at = 0; at <= all.length; at++) {
+        const filter = new NoiseFilter();
+        const parts = [all.subarray(0, at), all.subarray(at)].flatMap((portion) => filter.take(portion) ?? []);
+        expect({ answer: Buffer.concat(parts), noise: filter.noise }).toEqual({ answer, noise });
+      }
+    }
+  });
+
+  test("does not begin with another frame, nor with one of a stream", () => {
+    const [ack, ping, ofStream, odd] = [settings(0), settings(1), settings(1), settings(1)];
+    ack.writeUInt8(1, 4);
+    ping.writeUInt8(6, 3);
+    ofStream.writeUInt32BE(1, 5);
+    odd.writeUIntBE(7, 0, 3);
+    for (const frame of [ack, ping, ofStream, odd]) {
+      const filter = new NoiseFilter();
+      expect(filter.take(frame)).toBeUndefined();
+      expect(filter.passed).toBe(false);
+    }
+  });
 });
