@@ -103,9 +103,8 @@ export async function receive(
   const keepsManifests = target.manifestOf !== undefined;
   const asked = { image: image.given, run, platform, runs: target.platform };
   await tunnel.send({ type: "ask", ...asked, keepsManifests, preserve });
-  for (const leftover of await target.tidy()) {
-    output.detail(`removed ${leftover}, left by a run that was killed`);
-  }
+  const tidied = target.tidy(); // nothing has to wait for it
+  tidied.catch(() => {}); // awaited at the end
   const about = parseAbout(await unlessAborted(tunnel.next("about"), signal));
   checkPlatform(about.platform, platform, target, (text) => output.warn(text));
   if ((preserve || about.preserve) && about.manifest === undefined) {
@@ -146,7 +145,7 @@ export async function receive(
         if (!mayBeContinued(error)) await kept?.forget();
         throw error;
       });
-    await prove(target, arrival.name, arrival.id, about.diffIds);
+    if (arrival.isProven !== true) await prove(target, arrival.name, arrival.id, about.diffIds);
     await proveManifest(target, arrival.name, about, run);
     signal.throwIfAborted();
     const name = target.nameFor(image);
@@ -157,6 +156,7 @@ export async function receive(
     const counts = { layersSent, layersPresent, bytesPresent, bytesFound };
     result = { image: image.given, id, ...counts, bytesReceived: tunnel.bytesReceived };
   }
+  for (const leftover of await tidied) output.detail(`removed ${leftover}, left by a run that was killed`);
   const confirmed = await tunnel.finish({ ...result });
   if (!confirmed) output.warn("the image is here under its name, but the sending side could not be told");
   return result;

@@ -47,9 +47,11 @@ export interface EngineArrivalOptions extends ArrivalOptions {
   info: EngineInfo;
 }
 
-/** An image that is in its place, under a temporary name, which goes when this is disposed of. */
+/** An image that is in its place, under a temporary name, which goes when this is disposed of; or under its ID, as it was before. */
 export interface Arrival extends AsyncDisposable {
   name: string;
+  /** It has just been looked at, and is what it should be. */
+  isProven?: boolean;
   /**
    * What the place must call it: the digest of its config, or of its manifest on a containerd store. Left out where a containerd
    * store has pulled it by itself: it may have been an index.

@@ -44,16 +44,17 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   const trial = { platform, trialName, relatives, blobsOf, signal, onDetail };
   const blobs = info.store === "containerd" ? await containerdBlobs(engine, trial) : undefined;
 
+  const store = openStore(engine, info, { platform, path: image.path, run, relatives, blobs });
+  const present = async (): Promise<Present> => await store.present(diffIds, named?.layers);
+  // Where that is one question of 10 ms, both are asked at once; else it may be one about each of the engine's images.
+  const looking = blobs === undefined ? undefined : present();
+  looking?.catch(() => {}); // awaited below
   const known = await whatIsKnown(engine, blobs, about);
   if (known.id !== undefined) {
     await options.decline();
-    await engine.tagImage(known.id, name);
     const counts = { layersSent: 0, layersPresent: diffIds.length, bytesPresent: 0 };
-    return arrivalOf(engine, { name, id: known.id, ...counts });
+    return { name: known.id, id: known.id, isProven: true, ...counts, [Symbol.asyncDispose]: async () => {} };
   }
-
-  const store = openStore(engine, info, { platform, path: image.path, run, relatives, blobs });
-  const present = async (): Promise<Present> => await store.present(diffIds, named?.layers);
   // The files of an engine behind one connection would have to come over it, between all else.
   const oneWay = engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection";
   const whyWhole = options.whyWhole ?? oneWay;
@@ -72,7 +73,7 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
     return arrivalOf(engine, { name, id, ...countLayers(sizes, isMissing), bytesFound });
   };
 
-  let here = await present();
+  let here = await (looking ?? present());
   for (;;) {
     try {
       return await bring(here);

@@ -16,6 +16,8 @@ export type Via = "load" | "pull";
 export async function engineTarget(engine: Engine, via: Via = "load", called?: Reference): Promise<Target> {
   const info = await engine.info();
   const arrive = via === "pull" ? arriveByPull : arriveByLoad;
+  // For later, while the sender is asked.
+  if (via === "load" && info.store === "containerd") engine.contentStore().catch(() => {});
   return {
     address: engine.address,
     platform: info.platform,

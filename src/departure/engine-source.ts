@@ -1,5 +1,6 @@
 import { temporaryName } from "../engine/run-id.ts";
 import { isDigest } from "../image/digest.ts";
+import { MAX_CONFIG } from "../image/manifest.ts";
 import { fullName, type Reference } from "../image/reference.ts";
 import type { ContentStore } from "../engine/content-store.ts";
 import type { Engine, EngineInfo, ImageInfo } from "../engine/engine.ts";
@@ -7,7 +8,7 @@ import { removeLeftovers } from "../engine/leftovers.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryChoice } from "../registry/registry.ts";
 import { imageManifest } from "../store/image-manifest.ts";
-import { once } from "../streams/once.ts";
+import { once, onceEach } from "../streams/once.ts";
 import type { StoredImage } from "./take-from-content-store.ts";
 import { NOTHING } from "./departure.ts";
 import { departEmbedded } from "./embedded.ts";
@@ -17,37 +18,42 @@ import type { Asked, Source } from "./source.ts";
 export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "embedded" }, image: Reference): Source {
   const info = once(() => engine.info());
   const content = once(async () => ((await info()).store === "containerd" ? await engine.contentStore() : undefined));
-  const asked = { info, content, leftovers: once(() => removeLeftovers(engine)) };
+  const leftovers = once(() => removeLeftovers(engine));
+  /** For a platform, or the engine's own choice: what it is at the first look counts for all of the transfer. */
+  const inspected = onceEach((platform) => inspect(engine, image, platform === "" ? undefined : platform));
+  const storedOf = onceEach(async (platform) => await storedImage(await content(), engine, await inspected(platform)));
   return {
     address: engine.address,
-    async check(platform) {
-      await inspect(engine, image, platform);
-      for (const ask of Object.values(asked)) ask().catch(() => {}); // for later, while the far end starts
+    async check(platform = "") {
+      const checked = inspected(platform);
+      for (const ask of [info, leftovers, async () => await storedOf(platform)]) ask().catch(() => {}); // for later
+      await checked;
     },
     async find(wanted) {
       refuseOther(wanted.image, image);
-      const engineInfo = await asked.info();
-      const { info, onlyPlatform } = await chooseVariant(engine, engineInfo, image, wanted);
+      const engineInfo = await info();
+      const { variant, onlyPlatform } = await chooseVariant(engine, engineInfo, inspected, wanted);
+      const found = await inspected(variant);
       const isContainerd = engineInfo.store === "containerd";
-      const stored = isContainerd ? await storedImage(await asked.content(), engine, info) : undefined;
+      const stored = isContainerd ? await storedOf(variant) : undefined;
       // On a containerd store the ID is that of a manifest or an index.
-      const configDigest = isContainerd ? stored?.manifest.config.digest : info.id;
+      const configDigest = isContainerd ? stored?.manifest.config.digest : found.id;
       return {
-        diffIds: info.diffIds,
-        platform: info.platform,
+        diffIds: found.diffIds,
+        platform: found.platform,
         ...(isDigest(configDigest) && { configDigest }),
         ...(isContainerd && {
           async manifest(runs) {
             const name = temporaryName("localhost", `${image.path}/manifest`, runs);
-            return stored?.manifest ?? (await imageManifest(engine, info, name));
+            return stored?.manifest ?? (await imageManifest(engine, found, name));
           },
         }),
         async depart(options) {
           if (options.want.nothing) return NOTHING;
-          for (const leftover of await asked.leftovers()) {
+          for (const leftover of await leftovers()) {
             options.output.detail(`removed ${leftover}, left by a run that was killed`);
           }
-          const all = { ...options, engine, engineInfo, image, info, onlyPlatform, stored };
+          const all = { ...options, engine, engineInfo, image, info: found, onlyPlatform, stored };
           if (choice.kind === "embedded") return await departEmbedded(all);
           const { departByRegistry } = await import("./by-registry.ts");
           return await departByRegistry(choice, all);
@@ -58,7 +64,7 @@ export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "e
   };
 }
 
-/** Undefined where the engine does not tell the image's manifest so. */
+/** Undefined where the engine does not tell the image's manifest and config so. */
 async function storedImage(
   content: ContentStore | undefined,
   engine: Engine,
@@ -66,23 +72,24 @@ async function storedImage(
 ): Promise<StoredImage | undefined> {
   if (content === undefined) return undefined;
   const manifest = await imageManifest(engine, info, "");
-  return manifest && { content, manifest };
+  const config = manifest && (await content.readSmall(manifest.config.digest, MAX_CONFIG));
+  return manifest && config && { content, manifest, config };
 }
 
 /** Of an image with several variants, the one that was named; else the one that runs at the receiver, if it is here. */
 async function chooseVariant(
   engine: Engine,
   { store }: EngineInfo,
-  image: Reference,
-  { platform, runs }: Asked,
-): Promise<{ info: ImageInfo; onlyPlatform: boolean }> {
-  const info = await inspect(engine, image, platform);
-  if (platform !== undefined || runs === undefined || store !== "containerd") {
-    return { info, onlyPlatform: platform !== undefined };
-  }
+  inspected: (platform: string) => Promise<ImageInfo>,
+  { image, platform, runs }: Asked,
+): Promise<{ variant: string; onlyPlatform: boolean }> {
+  const info = await inspected(platform ?? "");
+  if (platform !== undefined) return { variant: platform, onlyPlatform: true };
+  if (runs === undefined || store !== "containerd" || info.platform === runs)
+    return { variant: "", onlyPlatform: false };
   const fitting = await engine.inspectImage(image.given, runs);
   const isOther = fitting !== undefined && fitting.platform !== info.platform;
-  return { info: fitting ?? info, onlyPlatform: isOther };
+  return isOther ? { variant: runs, onlyPlatform: true } : { variant: "", onlyPlatform: false };
 }
 
 async function inspect(engine: Engine, image: Reference, platform: string | undefined): Promise<ImageInfo> {

@@ -3,7 +3,7 @@ import { BlobGone, type ContentStore } from "../engine/content-store.ts";
 import { EngineError } from "../engine/engine.ts";
 import { decodeLayer } from "../image/archive/decode-layer.ts";
 import type { Digest } from "../image/digest.ts";
-import { asWritten, InvalidImage, MAX_CONFIG, type Descriptor, type SentManifest } from "../image/manifest.ts";
+import { asWritten, InvalidImage, type Descriptor, type SentManifest } from "../image/manifest.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { PacedPacker } from "../packing/pace.ts";
 import type { ByteRange, StoredBlob } from "../registry/embedded/content.ts";
@@ -16,24 +16,24 @@ import type { Shelf } from "./shelf.ts";
 export interface StoredImage {
   content: ContentStore;
   manifest: SentManifest;
+  /** Byte for byte. */
+  config: Buffer;
 }
 
 /**
  * Puts the wanted layers on the shelf as the blobs that the engine's content store has, each read when the receiver fetches it, from
  * where it wants it, several at once: nothing is copied, and nothing is asked of the engine for the others. Those that are cut
- * are read at once. False when the engine does not tell the image's manifest and config so.
+ * are read at once. False when the manifest is not of that image.
  *
  * Resolves when nobody will fetch them any more; rejects when one of them cannot be read.
  */
 export async function takeFromContentStore(
   shelf: Shelf,
-  { content, manifest: stored }: StoredImage,
+  { content, manifest: stored, config }: StoredImage,
   options: EngineDepartureOptions,
 ): Promise<boolean> {
   const { info, want, packing, image, signal } = options;
   if (stored.layers.length !== info.diffIds.length) return false;
-  const config = await content.readSmall(stored.config.digest, MAX_CONFIG, signal);
-  if (config === undefined) return false;
   const broken = deferred<never>();
   broken.promise.catch(() => {}); // awaited below
   const onError = unlessLeft(broken.reject);

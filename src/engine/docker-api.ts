@@ -190,9 +190,10 @@ export async function openApi(
   }
 
   async function* explained(answer: HttpAnswer, stop: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-    const { body, brokenBy } = answer;
+    const { body, isWhole, brokenBy } = answer;
     try {
       for await (const chunk of body) yield chunk as Buffer;
+      if (!isWhole()) throw new Error("it hung up in the middle of its answer");
     } catch (error) {
       stop.throwIfAborted();
       throw connectionFailure(brokenBy() ?? error, endpoint);

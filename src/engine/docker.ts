@@ -1,4 +1,4 @@
-import { agreeOnVersion } from "./api-version.ts";
+import { agreeOnVersion, isAtLeast } from "./api-version.ts";
 import { readConfig } from "./builder.ts";
 import { findContainers, removeContainer, runContainer } from "./containers.ts";
 import { type ApiOptions, type DockerApi, openApi } from "./docker-api.ts";
@@ -11,6 +11,7 @@ import {
   listedSize,
   listImageIds,
   listReferences,
+  LOAD_PLATFORM,
   loadImage,
   newestOf,
   pullImage,
@@ -50,6 +51,7 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
   return {
     address: describeEndpoint(api.endpoint),
     reachesUs: mayReachUs(api.endpoint.address),
+    checksLoads: isAtLeast(apiVersion, LOAD_PLATFORM),
     takesManyAtOnce: !isOneStream(api.endpoint.address),
     info: () => readInfo(api, apiVersion),
     inspectImage: (reference, platform) => inspectImage(api, reference, platform),

@@ -96,6 +96,8 @@ export interface Engine extends AsyncDisposable {
   readonly address: string;
   /** Whether what listens on 127.0.0.1 here can be what the engine finds there. Nothing of ours is shown to another machine's. */
   readonly reachesUs: boolean;
+  /** Whether it refuses itself to load an image for a platform of which a blob is missing: Docker 28.5 and 29.7 were run. */
+  readonly checksLoads: boolean;
   /** False where all requests go through one connection, and wait for each other. */
   readonly takesManyAtOnce: boolean;
   info(): Promise<EngineInfo>;

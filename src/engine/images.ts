@@ -11,7 +11,7 @@ import { followLoad, followProgress } from "./progress.ts";
 /** API versions that learnt about one platform of an image (moby `docs/api/version-history.md`). */
 const INSPECT_PLATFORM = "1.49";
 const PUSH_PLATFORM = "1.46";
-const LOAD_PLATFORM = "1.48";
+export const LOAD_PLATFORM = "1.48";
 const SAVE_PLATFORM = "1.48";
 
 /** A registry's host that is the engine's own machine. */

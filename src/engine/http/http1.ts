@@ -11,7 +11,8 @@ export function overHttp1(agent: Agent): Send {
       outgoing.once("response", (response) => {
         const { socket, statusCode = 0 } = response;
         const brokenBy = (): Error | undefined => socket.errored ?? undefined;
-        resolve({ status: statusCode, headers: response.headers, body: response, brokenBy });
+        const isWhole = (): boolean => response.complete;
+        resolve({ status: statusCode, headers: response.headers, body: response, isWhole, brokenBy });
       });
       write(body, outgoing);
     });

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import {
   connect,
+  constants,
   type ClientHttp2Session,
   type ClientSessionRequestOptions,
   type ClientHttp2Stream,
@@ -95,7 +96,10 @@ export class Http2Connection implements Disposable {
     return await new Promise((resolve, reject) => {
       stream.on("error", (error) => reject(this.error ?? error));
       stream.once("response", (found: IncomingHttpHeaders & { ":status"?: number }) => {
-        resolve({ status: found[":status"] ?? 0, headers: found, body: stream, brokenBy: () => this.error });
+        // Node closes what a connection leaves unfinished with CANCEL, and calls it ended (20.20).
+        const isWhole = (): boolean => stream.rstCode === constants.NGHTTP2_NO_ERROR;
+        const brokenBy = (): Error | undefined => this.error;
+        resolve({ status: found[":status"] ?? 0, headers: found, body: stream, isWhole, brokenBy });
       });
       write(body, stream);
     });

@@ -19,6 +19,8 @@ export interface HttpAnswer {
   headers: IncomingHttpHeaders;
   /** The caller reads it to its end, or destroys it. */
   body: Readable;
+  /** Of a body that has ended: nothing of it is missing. One that the connection has cut off may end without an error. */
+  isWhole: () => boolean;
   /** Why the connection broke, where that is known; the body only knows that it was cut off. */
   brokenBy: () => Error | undefined;
 }
