@@ -8,7 +8,7 @@ import { inPath, splitName } from "./names.ts";
 import { isPlatform, platformObject } from "./platform.ts";
 import { followLoad, followProgress } from "./progress.ts";
 
-/** API versions that learnt about one platform of an image (moby `docs/api/version-history.md`). */
+/** API versions that learnt about one platform of an image (moby `docs/api/version-history.md`); run with Docker 28.5 and 29.7. */
 const INSPECT_PLATFORM = "1.49";
 const PUSH_PLATFORM = "1.46";
 export const LOAD_PLATFORM = "1.48";
