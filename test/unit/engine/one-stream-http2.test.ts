@@ -1,0 +1,226 @@
+import { connect } from "node:net";
+import { Duplex, Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { gunzipSync } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { openEngine } from "../../../src/engine/docker.ts";
+import type { EngineEndpoint, StreamAddress } from "../../../src/engine/endpoint.ts";
+import { Failure } from "../../../src/output/errors.ts";
+import { contentEngine, type ContentEngine, type ContentEngineOptions } from "./fake-content-engine.ts";
+import { answer, gate, rejection } from "./fake-engine.ts";
+
+/** An engine behind a stream, and what has been opened to it. */
+function overStream(fake: ContentEngine, address: Partial<StreamAddress> = {}) {
+  const opened = { first: [] as Duplex[], another: [] as Duplex[] };
+  const opening = (which: Duplex[]) => (): Duplex => {
+    const socket = connect(fake.socketPath);
+    // No socket as far as anybody can tell.
+    const stream = Duplex.from({ readable: socket, writable: socket });
+    which.push(stream);
+    return stream;
+  };
+  const endpoint: EngineEndpoint = {
+    host: "`far`",
+    source: "test",
+    address: { protocol: "stream", open: opening(opened.first), another: opening(opened.another), ...address },
+  };
+  return { endpoint, count: () => ({ first: opened.first.length, another: opened.another.length }), opened };
+}
+
+describe("with an engine behind a stream, gRPC", () => {
+  test.each<[string, ContentEngineOptions, Partial<StreamAddress>, { first: number; another: number }, string[]]>([
+    [
+      "of API 1.51 has a second one, which is switched; requests stay on the first",
+      {},
+      {},
+      { first: 1, another: 1 },
+      ["1.1 GET /_ping", "1.1 POST /grpc", "2.0 List", "1.1 GET /images/json?all=true", "2.0 List"],
+    ],
+    [
+      "of API 1.56 has a second one, which requests go over as well from then on",
+      { apiVersion: "1.56" },
+      {},
+      { first: 1, another: 1 },
+      ["1.1 GET /_ping", "PRI *", "2.0 List", "2.0 GET /images/json?all=true", "2.0 List"],
+    ],
+    [
+      "shares the only one from the start where HTTP/2 is known to be spoken there",
+      { apiVersion: "1.56" },
+      { speaksHttp2: true },
+      { first: 1, another: 0 },
+      ["PRI *", "2.0 GET /_ping", "2.0 List", "2.0 GET /images/json?all=true", "2.0 List"],
+    ],
+    [
+      "goes as without that where HTTP/2 is not spoken any more",
+      {},
+      { speaksHttp2: true },
+      { first: 2, another: 1 },
+      ["PRI *", "1.1 GET /_ping", "1.1 POST /grpc", "2.0 List", "1.1 GET /images/json?all=true", "2.0 List"],
+    ],
+  ])("%s", async (_, options, address, opened, requests) => {
+    await using fake = await contentEngine(options);
+    const { endpoint, count } = overStream(fake, address);
+    await using engine = await openEngine(endpoint);
+    const store = await engine.contentStore();
+    expect(await engine.listImageIds()).toEqual([]);
+    expect(await store?.find({ digests: ["sha256:0"] })).toEqual([]);
+    expect(fake.requests).toEqual(requests);
+    expect(count()).toEqual(opened);
+  });
+
+  test("is not to be had where the second one is refused; the first stays as it is", async () => {
+    for (const options of [{ grpc: 403 }, { apiVersion: "1.56", http2: false }]) {
+      await using fake = await contentEngine(options);
+      const { endpoint, count } = overStream(fake);
+      await using engine = await openEngine(endpoint);
+      expect(await engine.contentStore()).toBeUndefined();
+      expect(await engine.listImageIds()).toEqual([]);
+      expect(count()).toEqual({ first: 1, another: 1 });
+      expect(fake.requests.at(-1)).toBe("1.1 GET /images/json?all=true");
+    }
+  });
+
+  test("is not to be had where the program for the second one fails", async () => {
+    await using fake = await contentEngine();
+    const failing = () =>
+      new Duplex({ read() {}, write: (_chunk, _encoding, done) => done(new Failure("link-lost", "no")) });
+    const { endpoint } = overStream(fake, { another: failing });
+    await using engine = await openEngine(endpoint);
+    expect(await engine.contentStore()).toBeUndefined();
+    expect(await engine.listImageIds()).toEqual([]);
+  });
+});
+
+describe("requests over HTTP/2", () => {
+  /** Requests that are all made in that way. */
+  const shared = (fake: ContentEngine) => overStream(fake, { speaksHttp2: true });
+
+  test("do not wait for each other", async () => {
+    const both = gate();
+    let asked = 0;
+    await using fake = await contentEngine({
+      apiVersion: "1.56",
+      routes: {
+        async "GET /images/app/json"(_request, response) {
+          if ((asked += 1) === 2) both.open();
+          await both.opened;
+          answer(response, 404, {});
+        },
+      },
+    });
+    const { endpoint, count } = shared(fake);
+    await using engine = await openEngine(endpoint);
+    expect(await Promise.all([engine.inspectImage("app"), engine.inspectImage("app")])).toEqual([undefined, undefined]);
+    expect(count()).toEqual({ first: 1, another: 0 });
+  });
+
+  test("carry archives, and bring an engine's words", async () => {
+    const bodies: Buffer[] = [];
+    await using fake = await contentEngine({
+      apiVersion: "1.56",
+      routes: {
+        "GET /version": (_request, response) => answer(response, 200, {}),
+        async "POST /images/load"(request, response) {
+          bodies.push(await buffer(request));
+          response.end('{"stream":"one"}\n{"error":"no such platform"}\n');
+        },
+        "POST /images/a/tag": (_request, response) => answer(response, 409, { message: "it is in use" }),
+      },
+    });
+    await using engine = await openEngine(shared(fake).endpoint);
+    const content = Buffer.alloc(3_000_000, "the same again, ");
+    expect(await rejection(engine.loadImage(Readable.from([content])))).toMatchObject({ message: "no such platform" });
+    expect(gunzipSync(bodies[0] ?? Buffer.alloc(0)).equals(content)).toBe(true);
+    expect(await rejection(engine.tagImage("a", "b:c"))).toMatchObject({ message: "it is in use", status: 409 });
+  });
+
+  test("that are ended leave the connection as it is", async () => {
+    const [asked, told] = [gate(), gate()];
+    await using fake = await contentEngine({
+      apiVersion: "1.56",
+      routes: {
+        "GET /images/app:v1/get"(_request, response) {
+          response.on("close", told.open);
+          response.write("the beginning");
+          asked.open();
+        },
+        "DELETE /images/app:v1": (_request, response) => answer(response, 200, []),
+      },
+    });
+    const { endpoint, count } = shared(fake);
+    const stop = new AbortController();
+    await using engine = await openEngine(endpoint, stop.signal);
+    const saving = rejection(engine.saveImage("app:v1").then(buffer));
+    await asked.opened;
+    stop.abort(new Error("Ctrl-C"));
+    expect((await saving).message).toBe("Ctrl-C");
+    await told.opened;
+    await engine.removeReference("app:v1");
+    expect(fake.requests.at(-1)).toMatch("2.0 DELETE /images/app:v1");
+    expect(count()).toEqual({ first: 1, another: 0 });
+  });
+
+  test("that break off fail, and what has come is not taken for the whole", async () => {
+    await using fake: ContentEngine = await contentEngine({
+      apiVersion: "1.56",
+      routes: {
+        "GET /images/app:v1/get"(_request, response) {
+          response.write("the beginning");
+          setImmediate(() => fake.drop());
+        },
+      },
+    });
+    await using engine = await openEngine(shared(fake).endpoint);
+    const error = await rejection(engine.saveImage("app:v1").then(buffer));
+    expect(error).toMatchObject({ code: "engine-unreachable" });
+    expect(error.message).toContain("it hung up in the middle of its answer");
+  });
+
+  test("are made without it when that has broken: on the first connection, where there is one, or a new one", async () => {
+    for (const address of [{ speaksHttp2: true }, {}]) {
+      const asked = gate();
+      const routes: ContentEngineOptions["routes"] = {
+        "GET /images/app/json": asked.open,
+        "DELETE /images/app:v1": (_request, response) => answer(response, 200, []),
+      };
+      await using fake = await contentEngine({ apiVersion: "1.56", routes });
+      const { endpoint, opened, count } = overStream(fake, address);
+      await using engine = await openEngine(endpoint);
+      await engine.contentStore();
+      const asking = rejection(engine.inspectImage("app"));
+      await asked.opened;
+      (opened.another[0] ?? opened.first[0])?.destroy();
+      expect(await asking).toMatchObject({ code: "engine-unreachable" });
+      await engine.removeReference("app:v1");
+      expect(fake.requests.at(-1)).toMatch("1.1 DELETE /images/app:v1");
+      expect(count()).toEqual(address.speaksHttp2 ? { first: 2, another: 0 } : { first: 1, another: 1 });
+    }
+  });
+
+  test("fail with the words of whoever opened the stream", async () => {
+    const failure = new Failure("link-lost", "the cable was pulled");
+    const asked = gate();
+    await using fake = await contentEngine({ apiVersion: "1.56", routes: { "GET /images/app/json": asked.open } });
+    const failing = () => new Duplex({ read() {}, write: (_chunk, _encoding, done) => done(failure) });
+    expect(await rejection(openEngine(overStream(fake, { speaksHttp2: true, open: failing }).endpoint))).toBe(failure);
+    const { endpoint, opened } = shared(fake);
+    await using engine = await openEngine(endpoint);
+    const asking = rejection(engine.inspectImage("app"));
+    await asked.opened;
+    opened.first[0]?.destroy(failure);
+    expect(await asking).toBe(failure);
+  });
+
+  test("are not made any more when the engine has been disposed of", async () => {
+    const asked = gate();
+    await using fake = await contentEngine({ apiVersion: "1.56", routes: { "GET /version": asked.open } });
+    const { endpoint, opened } = shared(fake);
+    const engine = await openEngine(endpoint);
+    const asking = rejection(engine.info());
+    await asked.opened;
+    await engine[Symbol.asyncDispose]();
+    expect(await asking).toBeInstanceOf(Failure);
+    expect(opened.first[0]?.destroyed).toBe(true);
+    expect((await rejection(engine.info())).message).toBe("the engine has been disposed");
+  });
+});
