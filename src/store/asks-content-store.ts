@@ -64,7 +64,9 @@ export function asksContentStore(
 
     async layerOf({ diffIds }, index) {
       const [diffId = ""] = diffIds.slice(index);
-      const blob = (await content.find({ diffIds: [diffId] }, signal)).find((one) => one.diffId === diffId);
+      const ask = async (): Promise<ContentBlob[]> => await content.find({ diffIds: [diffId] }, signal);
+      const blobs = await orNothing(`which blob holds ${diffId}`, [], ask);
+      const blob = blobs.find((one) => one.diffId === diffId && isSize(one.size));
       if (blob === undefined) return undefined;
       const packed = content.read(blob.digest, { size: blob.size, signal });
       return decodeLayer(Readable.from(packed, { objectMode: false }));
