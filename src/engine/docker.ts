@@ -48,14 +48,17 @@ export async function openEngine(
 }
 
 function engineOver(api: DockerApi, apiVersion: string): Engine {
+  const version = once(async () => (await api.json("GET", "/version")) as VersionAnswer);
+  const isPodman = async (): Promise<boolean> => namesPodman(await version());
   return {
     address: describeEndpoint(api.endpoint),
     reachesUs: mayReachUs(api.endpoint.address),
     checksLoads: isAtLeast(apiVersion, LOAD_PLATFORM),
     takesManyAtOnce: !isOneStream(api.endpoint.address),
-    info: () => readInfo(api, apiVersion),
+    info: () => readInfo(api, apiVersion, version),
     inspectImage: (reference, platform) => inspectImage(api, reference, platform),
-    listReferences: () => listReferences(api),
+    // Podman reads such patterns otherwise.
+    listReferences: async (patterns) => listReferences(api, patterns && (await isPodman()) ? undefined : patterns),
     listImageIds: () => listImageIds(api),
     newestOf: (repository) => newestOf(api, repository),
     stepSizes: (reference) => stepSizes(api, reference),
@@ -66,7 +69,7 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
     }),
     listedSize: (reference) => listedSize(api, reference),
     // Every Docker takes gzip; Podman (4.3) knows a docker archive as a plain tar only.
-    loadImage: (archive, platform) => loadImage(api, archive, platform, async () => !(await isPodman(api))),
+    loadImage: (archive, platform) => loadImage(api, archive, platform, async () => !(await isPodman())),
     saveImage: (reference, options = {}) => saveImage(api, reference, options),
     pullImage: (reference, options = {}) => pullImage(api, reference, options),
     pushImage: (reference, options = {}) => pushImage(api, reference, options),
@@ -88,17 +91,17 @@ interface VersionAnswer {
   Components?: { Name: string }[];
 }
 
-async function isPodman(api: DockerApi): Promise<boolean> {
-  return namesPodman((await api.json("GET", "/version")) as VersionAnswer);
-}
-
 function namesPodman({ Components }: VersionAnswer): boolean {
   return Components?.some(({ Name }) => Name === "Podman Engine") ?? false;
 }
 
-async function readInfo(api: DockerApi, apiVersion: string): Promise<EngineInfo> {
-  const [version, info] = await Promise.all([api.json("GET", "/version"), api.json("GET", "/info")]);
-  const { Version, Os, Arch } = version as VersionAnswer;
+async function readInfo(
+  api: DockerApi,
+  apiVersion: string,
+  askVersion: () => Promise<VersionAnswer>,
+): Promise<EngineInfo> {
+  const [version, info] = await Promise.all([askVersion(), api.json("GET", "/info")]);
+  const { Version, Os, Arch } = version;
   const { DriverStatus } = info as { DriverStatus?: [string, string][] | null };
   const isContainerd = DriverStatus?.some(
     ([key, value]) => key === "driver-type" && value === "io.containerd.snapshotter.v1",
@@ -106,7 +109,7 @@ async function readInfo(api: DockerApi, apiVersion: string): Promise<EngineInfo>
   return {
     version: Version,
     apiVersion,
-    store: namesPodman(version as VersionAnswer) ? "podman" : isContainerd ? "containerd" : "graphdriver",
+    store: namesPodman(version) ? "podman" : isContainerd ? "containerd" : "graphdriver",
     platform: `${Os}/${Arch}`, // `/info` has the kernel's name of it, x86_64
   };
 }

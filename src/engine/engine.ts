@@ -103,8 +103,11 @@ export interface Engine extends AsyncDisposable {
   info(): Promise<EngineInfo>;
   /** By name or ID. `undefined` when there is no such image (or not for that platform). */
   inspectImage(reference: string, platform?: string): Promise<ImageInfo | undefined>;
-  /** Every reference (`repository:tag`) in the store. */
-  listReferences(): Promise<string[]>;
+  /**
+   * Every reference (`repository:tag`) in the store; of Docker only those that fit one of `patterns` (Go's path.Match, of the name without
+   * its tag), which spares it a look at all its images, and the link what they are.
+   */
+  listReferences(patterns?: readonly string[]): Promise<string[]>;
   /** ID of the youngest image that has a name in a repository (without a tag); undefined when none has. */
   newestOf(repository: string): Promise<string | undefined>;
   /** IDs of all images, those without a name and the steps of builds included. */

@@ -61,9 +61,10 @@ export async function inspectImage(
   return platform === undefined || isPlatform(info.platform, platform) ? info : undefined;
 }
 
-/** Every `repository:tag` in the store. */
-export async function listReferences(api: DockerApi): Promise<string[]> {
-  const images = (await api.json("GET", "/images/json")) as ImageSummary[];
+/** Every `repository:tag` in the store, or those of which the name fits one of `patterns`. */
+export async function listReferences(api: DockerApi, patterns?: readonly string[]): Promise<string[]> {
+  const request = patterns === undefined ? {} : { query: { filters: { reference: patterns } } };
+  const images = (await api.json("GET", "/images/json", request)) as ImageSummary[];
   return images.flatMap(({ RepoTags }) => RepoTags ?? []).filter((reference) => !reference.includes("<none>"));
 }
 

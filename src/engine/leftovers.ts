@@ -1,5 +1,9 @@
 import type { Engine } from "./engine.ts";
-import { isLeftBy, isRunId, RUN_LABEL, runsOfName } from "./run-id.ts";
+import { isLeftBy, isRunId, RUN_LABEL, runsOfName, TEMPORARY_PATH } from "./run-id.ts";
+
+/** Parts of an image's path that are looked for behind ours: registries' names have two to four, and ours put one or two behind them. */
+const MAX_PARTS = 12;
+const TEMPORARY_NAMES = Array.from({ length: MAX_PARTS }, (_, more) => `*/${TEMPORARY_PATH}/*${"/*".repeat(more)}`);
 
 /**
  * Removes what runs that were killed left in an engine: registry containers, and temporary names of images.
@@ -15,7 +19,7 @@ export async function removeLeftovers(engine: Engine, now = Date.now()): Promise
       await engine.removeContainer(id);
       removed.push(`container ${id.slice(0, 12)}`);
     }
-    for (const reference of await engine.listReferences()) {
+    for (const reference of await engine.listReferences(TEMPORARY_NAMES)) {
       if (!isLeftBy(runsOfName(reference), now)) continue;
       await engine.removeReference(reference);
       removed.push(reference);
