@@ -5,7 +5,7 @@ import { forgetName } from "../engine/temporary-name.ts";
 import type { Digest } from "../image/digest.ts";
 import type { About } from "../conversation/messages.ts";
 import type { Descriptor } from "../image/manifest.ts";
-import type { Reference } from "../image/reference.ts";
+import { familiarName, type Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { probeImage } from "../registry/embedded/probe.ts";
 import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
@@ -44,6 +44,12 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   const trial = { platform, trialName, relatives, blobsOf, signal, onDetail };
   const blobs = info.store === "containerd" ? await containerdBlobs(engine, trial) : undefined;
 
+  // The files of an engine behind one connection would have to come over it, between all else.
+  const oneWay = engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection";
+  const whyWhole = options.whyWhole ?? oneWay;
+  const youngest = whyWhole === undefined ? engine.newestOf(familiarName(image)) : Promise.resolve(undefined);
+  youngest.catch(() => {}); // awaited when something is missing
+
   const store = openStore(engine, info, { platform, path: image.path, run, relatives, blobs });
   const present = async (): Promise<Present> => await store.present(diffIds, named?.layers);
   // Where that is one question of 10 ms, both are asked at once; else it may be one about each of the engine's images.
@@ -55,15 +61,12 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
     const counts = { layersSent: 0, layersPresent: diffIds.length, bytesPresent: 0 };
     return { name: known.id, id: known.id, isProven: true, ...counts, [Symbol.asyncDispose]: async () => {} };
   }
-  // The files of an engine behind one connection would have to come over it, between all else.
-  const oneWay = engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection";
-  const whyWhole = options.whyWhole ?? oneWay;
   const bring = async (here: Present): Promise<Arrival> => {
     const isMissing = whatIsMissing(diffIds, here);
     const wanted = diffIds.filter((_, index) => isMissing[index]);
     output.detail(`${diffIds.length - wanted.length} of ${diffIds.length} layers are there already`);
     const mayBeMade = whyWhole === undefined && wanted.length > 0;
-    const seedOptions = { image, diffIds, relatives, blobs, run, signal };
+    const seedOptions = { youngest, diffIds, relatives, blobs, run, signal };
     await using seeds = mayBeMade ? await findSeeds(engine, seedOptions) : undefined;
     const atHand = { present: here, wanted, seeds };
     const { id, sizes, bytesFound } =

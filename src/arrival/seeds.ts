@@ -1,7 +1,6 @@
 import type { Engine, ImageFiles } from "../engine/engine.ts";
 import { RUN_LABEL, type RunId } from "../engine/run-id.ts";
 import type { Digest } from "../image/digest.ts";
-import { familiarName, type Reference } from "../image/reference.ts";
 import type { Relative } from "../store/chains.ts";
 import type { ContainerdBlobs } from "../store/containerd-blobs.ts";
 import { once } from "../streams/once.ts";
@@ -30,7 +29,8 @@ export interface SeedImage {
 }
 
 export interface SeedOptions {
-  image: Reference;
+  /** ID of the youngest image of the same repository, if there is any: a rebuild is mostly of that. */
+  youngest: Promise<string | undefined>;
   /** Of the image that is coming, bottom first. */
   diffIds: readonly Digest[];
   /** Images that share layers with the one that is coming, those that share most first. */
@@ -46,8 +46,8 @@ export interface SeedOptions {
  * mostly of, and the one that shares most layers with it, which is looked for when it is wanted. Undefined when there is neither.
  */
 export async function findSeeds(engine: Engine, options: SeedOptions): Promise<Seeds | undefined> {
-  const { image, relatives } = options;
-  const sameName = await engine.newestOf(familiarName(image));
+  const { youngest, relatives } = options;
+  const sameName = await youngest;
   const nearest = once(async () => {
     const [id] = (await relatives()).map((relative) => relative.id);
     return id === sameName ? undefined : id;

@@ -9,7 +9,7 @@ import { withFaceOfSocket } from "./stream-agent.ts";
 
 /** The API version from which an engine speaks HTTP/2 on its socket: Docker 29's, run with 29.7. It deprecates `/grpc`. */
 const HTTP2 = "1.53";
-/** ms for an engine to switch a connection to gRPC, which takes 20: a proxy in between may never do it. */
+/** ms for an engine to switch a connection to gRPC in either way, which takes 20: a proxy in between may never do it. */
 const SWITCH_TIMEOUT = 1_000;
 /** ms where a program is run for it, which may ask for a password first. */
 const LOGIN_TIMEOUT = 60_000;
@@ -42,9 +42,10 @@ export async function connectHttp2(options: ConnectOptions): Promise<EngineHttp2
   // dockerd agrees on no HTTP/2 over TLS (29.7: its listener names no protocol); there `/grpc` is the only way.
   const speaksHttp2 = engineSpeaksHttp2(offered) && !(address.protocol === "tcp" && address.tls !== undefined);
   const ways = speaksHttp2 ? (alone ? [fromTheStart] : [fromTheStart, bySwitching]) : [bySwitching];
+  using limit = deadline(alone ? LOGIN_TIMEOUT : SWITCH_TIMEOUT, signal);
   for (const way of ways) {
     signal.throwIfAborted();
-    using limit = deadline(alone ? LOGIN_TIMEOUT : SWITCH_TIMEOUT, signal);
+    if (limit.isOver) break;
     try {
       const found = await way(options, limit.signal);
       if (found !== undefined) return found;
