@@ -11,6 +11,7 @@ export interface Store {
 
 export const STORES: Store[] = [
   { name: "containerd", near: "28.5-containerd", far: "26.1-containerd", knows: "the digest of every layer" },
+  { name: "containerd29", near: "28.5-containerd", far: "29-containerd", knows: "the digest of every layer" },
   { name: "graphdriver", near: "20.10", far: "26.1", knows: "no digest of a layer that was only built here" },
 ];
 
@@ -25,7 +26,7 @@ export function contentFolders(store: Store): string[] {
     "snapshotter.v1.overlayfs/snapshots",
   ];
   const overlay = ["overlay2", "image/overlay2/imagedb/content/sha256", "image/overlay2/layerdb/sha256"];
-  return store.name === "containerd"
+  return store.far.endsWith("-containerd")
     ? containerd.map((path) => `containerd/io.containerd.${path}`)
     : overlay.map((path) => `docker/${path}`);
 }
