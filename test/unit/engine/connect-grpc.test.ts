@@ -1,5 +1,9 @@
+import { once } from "node:events";
 import { Agent } from "node:http";
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { text } from "node:stream/consumers";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { connectHttp2, engineSpeaksHttp2 } from "../../../src/engine/connect-grpc.ts";
@@ -7,8 +11,9 @@ import { contentStore } from "../../../src/engine/content-store.ts";
 import { openApi } from "../../../src/engine/docker-api.ts";
 import { openEngine } from "../../../src/engine/docker.ts";
 import type { EngineAddress } from "../../../src/engine/endpoint.ts";
+import { switchProtocol } from "../../../src/engine/http/http1.ts";
 import { contentEngine, type ContentEngineOptions } from "./fake-content-engine.ts";
-import { rejection } from "./fake-engine.ts";
+import { rejection, temporaryFolder } from "./fake-engine.ts";
 
 const [PING, PREFACE, SWITCH, LIST, IMAGES] = [
   "1.1 GET /_ping",
@@ -123,6 +128,15 @@ describe("gRPC with an engine on a socket", () => {
     expect(fake.requests).not.toContain(SWITCH);
   });
 
+  test("is not begun when the engine is disposed of in the same moment", async () => {
+    await using fake = await contentEngine();
+    const api = await openApi(fake.endpoint);
+    const connecting = rejection(api.grpc());
+    await api[Symbol.asyncDispose]();
+    expect((await connecting).message).toBe("the engine has been disposed");
+    expect(fake.connections).toBe(0);
+  });
+
   test("that hangs ends with the reason of who waits for it, whoever that is", async () => {
     holdTime();
     await using fake = await contentEngine({ grpc: "hang" });
@@ -136,6 +150,18 @@ describe("gRPC with an engine on a socket", () => {
     expect((await first).message).toBe("Ctrl-C");
     expect(fake.connections).toBe(1);
   });
+});
+
+test("what the engine says at once, with its consent to switch, is kept for the other protocol", async () => {
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, "engine.sock");
+  const consent = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+  const server = createServer((socket) => socket.once("data", () => socket.end(`${consent}the first frame`)));
+  await once(server.listen(path), "listening");
+  const agent = Object.assign(new Agent(), { createConnection: () => connect(path) });
+  const switched = await switchProtocol(agent, "/grpc", "h2c", new AbortController().signal);
+  expect(await text(switched as Duplex)).toBe("the first frame");
+  server.close();
 });
 
 describe("an engine over TCP", () => {
