@@ -1,7 +1,24 @@
 import { whyNotKind, type EngineKind } from "../testbed/engine-packages.ts";
-import { engineDestination, engineSource } from "./engine-ends.ts";
+import type { Place } from "./beds.ts";
+import {
+  aloneDestination,
+  aloneSource,
+  engineSource,
+  farDestination,
+  namedDestination,
+  pullingDestination,
+} from "./engine-ends.ts";
 import { archiveSource, LAYOUT_STATES, layoutDestination, layoutSource } from "./file-ends.ts";
-import { STATES, type Case, type DestinationEnd, type SourceEnd, type State } from "./ends.ts";
+import {
+  STATES,
+  type Case,
+  type Destination,
+  type DestinationEnd,
+  type Source,
+  type SourceEnd,
+  type State,
+  type Way,
+} from "./ends.ts";
 
 const ENGINES: EngineKind[] = [
   "20.10",
@@ -13,39 +30,69 @@ const ENGINES: EngineKind[] = [
   "29-containerd",
   "podman",
 ];
+/** Those at the other end of one that does not reach the tool. */
+const ORDINARY: EngineKind[] = ["26.1", "28.5-containerd"];
 const LAYOUT = "OCI layout";
 const EVERY_STATE = Object.keys(STATES) as State[];
-const WITHOUT_BLOBS = EVERY_STATE.filter((state) => state !== "halved");
 
-/** The rows of the table. */
-export const SOURCES: readonly SourceEnd[] = [
-  ...ENGINES.map((kind): SourceEnd => ({
-    name: nameOf(kind),
-    whyNot: async () => await whyNotKind(kind),
-    open: async (beds) => engineSource(await beds.of(kind)),
-  })),
+/** By the kind of store that the destination has. */
+interface States {
+  containerd: readonly State[];
+  other: readonly State[];
+}
+
+const ALL_STATES: States = { containerd: EVERY_STATE, other: EVERY_STATE.filter((state) => state !== "halved") };
+const FEW_STATES: States = { containerd: ["empty", "loaded", "pulled"], other: ["empty", "loaded"] };
+
+const BOTH_SOURCES: readonly SourceEnd[] = [
+  ...ENGINES.map(sourceOf("near", engineSource)),
   { name: LAYOUT, open: async (beds) => layoutSource(await beds.of("20.10")) },
   { name: "docker archive", open: async (beds) => archiveSource(await beds.of("20.10")) },
 ];
 
-/** Its columns. */
-export const DESTINATIONS: readonly DestinationEnd[] = [
-  ...ENGINES.map((kind): DestinationEnd => ({
-    name: nameOf(kind),
-    whyNot: async () => await whyNotKind(kind),
-    states: kind.endsWith("-containerd") ? EVERY_STATE : WITHOUT_BLOBS,
-    open: async (beds) => await engineDestination(await beds.of(kind)),
-  })),
+const BOTH_DESTINATIONS: readonly DestinationEnd[] = [
+  ...ENGINES.map(destinationOf("far", farDestination, ALL_STATES)),
   { name: LAYOUT, states: LAYOUT_STATES, open: async (beds) => layoutDestination(await beds.of("20.10")) },
 ];
 
-export const ALL: readonly Case[] = SOURCES.flatMap((source) =>
-  DESTINATIONS.flatMap((destination) => destination.states.map((state) => ({ source, destination, state }))),
+export const WAYS = {
+  /** The tool is on both sides. */
+  both: { name: "", sources: BOTH_SOURCES, destinations: BOTH_DESTINATIONS },
+  /** The tool is beside the source, and speaks to the destination through `system dial-stdio`. */
+  push: {
+    name: "push to an engine alone",
+    sources: ENGINES.map(sourceOf("near", engineSource)),
+    destinations: ENGINES.map(destinationOf("far", aloneDestination)),
+  },
+  /** The other way round. */
+  pull: {
+    name: "pull from an engine alone",
+    sources: ENGINES.map(sourceOf("far", aloneSource)),
+    destinations: ENGINES.map(destinationOf("near", pullingDestination)),
+  },
+  /** The tool is on both sides, on the same machine, and of the source there is just the socket. */
+  from: {
+    name: "from an engine that does not reach the tool",
+    sources: ENGINES.map(sourceOf("far", engineSource)),
+    destinations: ORDINARY.map(destinationOf("near", namedDestination)),
+  },
+  /** The same of the destination. */
+  to: {
+    name: "to an engine that does not reach the tool",
+    sources: ORDINARY.map(sourceOf("near", engineSource)),
+    destinations: ENGINES.map(destinationOf("far", namedDestination)),
+  },
+} satisfies Record<string, Way>;
+
+export const ALL: readonly Case[] = Object.values(WAYS).flatMap((way: Way) =>
+  way.sources.flatMap((source) =>
+    way.destinations.flatMap((destination) => destination.states.map((state) => ({ way, source, destination, state }))),
+  ),
 );
 
 /**
- * What every run of the tests takes: each source, destination and state at least once, and the pairs of state and store that
- * the code tells apart.
+ * What every run of the tests takes: with the tool on both sides, each source, destination and state at least once, and the pairs of
+ * state and store that the code tells apart; in the other ways, each kind of store.
  */
 export const SPREAD: readonly Case[] = [
   pick("20.10", "28.5 containerd", "loaded"),
@@ -67,16 +114,49 @@ export const SPREAD: readonly Case[] = [
   pick("29 containerd", "29 containerd", "complete"),
   pick("29 containerd", "29", "loaded"),
   pick("29 containerd", "26.1 containerd", "empty"),
+  pick("26.1 containerd", "Podman", "loaded", "push"),
+  pick("28.5", "29 containerd", "pulled", "push"),
+  pick("29 containerd", "28.5", "loaded", "pull"),
+  pick("Podman", "28.5 containerd", "empty", "pull"),
+  pick("28.5 containerd", "26.1", "empty", "from"),
+  pick("29", "28.5 containerd", "pulled", "from"),
+  pick("26.1", "29 containerd", "pulled", "to"),
+  pick("28.5 containerd", "26.1", "loaded", "to"),
 ];
+
+function sourceOf(side: "near" | "far", open: (place: Place) => Source): (kind: EngineKind) => SourceEnd {
+  return (kind) => ({
+    name: nameOf(kind),
+    whyNot: async () => await whyNotKind(kind),
+    open: async (beds) => open(await beds.place(side, kind)),
+  });
+}
+
+function destinationOf(
+  side: "near" | "far",
+  open: (place: Place) => Destination,
+  { containerd, other } = FEW_STATES,
+): (kind: EngineKind) => DestinationEnd {
+  return (kind) => ({
+    name: nameOf(kind),
+    whyNot: async () => await whyNotKind(kind),
+    states: kind.endsWith("-containerd") ? containerd : other,
+    open: async (beds) => open(await beds.place(side, kind)),
+  });
+}
 
 function nameOf(kind: EngineKind): string {
   return kind === "podman" ? "Podman" : kind.replace("-", " ");
 }
 
-function pick(source: string, destination: string, state: State): Case {
+function pick(source: string, destination: string, state: State, way: keyof typeof WAYS = "both"): Case {
   const found = ALL.find(
-    (one) => one.source.name === source && one.destination.name === destination && one.state === state,
+    (one) =>
+      one.way === WAYS[way] &&
+      one.source.name === source &&
+      one.destination.name === destination &&
+      one.state === state,
   );
-  if (!found) throw new Error(`there is no case ${source}, ${destination}, ${state}`);
+  if (!found) throw new Error(`there is no case ${source}, ${destination}, ${state}, ${way}`);
   return found;
 }

@@ -25,7 +25,12 @@ export type State = keyof typeof STATES;
 export interface Source {
   /** For people: what it is, and which version. */
   what: string;
-  /** Puts the image there. @returns the words after `docker-over-ssh push` that name it */
+  /** It gives all of the image, unpacked, whatever is missing. */
+  givesAll?: boolean;
+  /**
+   * Puts the image there.
+   * @returns the words after `docker-over-ssh push` that name it, or the command behind `docker-over-ssh pull`: see {@link Destination}
+   */
   put(image: Image): Promise<string[]>;
   remove(image: Image): Promise<void>;
 }
@@ -34,14 +39,20 @@ export interface Source {
 export interface Destination {
   /** For people: what it is, and which version. */
   what: string;
-  /** For the sending command, and the receiving one below it. */
+  /** It is sent layers unpacked. */
+  takesPlain?: boolean;
+  /** For the command that is typed. */
   env: Record<string, string>;
   /** For files that are to go with the test bed, however that ends. */
   folder: string;
   /** Brings it into the state, for these images. @returns the name of what is there now, if anything is */
   prepare(state: State, images: CaseImages): Promise<string | undefined>;
-  /** The receiving command, for a shell that has the image's name as `$1`. */
-  command(images: CaseImages): string;
+  /**
+   * The command line of the transfer.
+   * @param source what {@link Source.put} has told
+   * @param copy a file that gets a copy of what the sending side writes
+   */
+  line(source: readonly string[], images: CaseImages, copy: string): string[];
   /**
    * What can be seen of v2 there, and again when `older` has been removed; with the names that came along and are not its own.
    */
@@ -52,7 +63,7 @@ export interface Destination {
   clear(images: CaseImages): Promise<void>;
 }
 
-/** A row of the table: opened when a case asks for it. */
+/** A row of a table: opened when a case asks for it. */
 export interface SourceEnd extends End {
   open(beds: Beds): Promise<Source>;
 }
@@ -63,14 +74,23 @@ interface End {
   whyNot?(): Promise<string | undefined>;
 }
 
-/** A column of the table. */
+/** A column of a table. */
 export interface DestinationEnd extends End {
   /** Those that there can be. */
   states: readonly State[];
   open(beds: Beds): Promise<Destination>;
 }
 
+/** How two ends are joined, and which ones are. */
+export interface Way {
+  /** For titles, and for the names of images. */
+  name: string;
+  sources: readonly SourceEnd[];
+  destinations: readonly DestinationEnd[];
+}
+
 export interface Case {
+  way: Way;
   source: SourceEnd;
   destination: DestinationEnd;
   state: State;

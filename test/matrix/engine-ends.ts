@@ -1,46 +1,84 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Engine } from "../testbed/engine.ts";
-import type { Testbed } from "../testbed/testbed.ts";
+import type { Place } from "./beds.ts";
 import { dockerArchive, renamed, type CaseImages, type Image } from "./case-image.ts";
 import type { Destination, Source, State } from "./ends.ts";
-import { startFarRegistry } from "./registry.ts";
 import { checkSaved, readTar } from "./saved-image.ts";
+import { pullLine, pushLine } from "./send.ts";
 
-/** The near engine of a bed. */
-export function engineSource({ near }: Testbed): Source {
+/** An engine that the tool is beside, or is told of with -H. */
+export function engineSource({ engine }: Place): Source {
   return {
-    what: whatIs(near),
+    what: whatIs(engine),
     async put(image) {
-      await load(near, image);
-      return ["-H", near.host, image.name];
+      await load(engine, image);
+      return ["-H", engine.host, image.name];
     },
-    async remove({ name }) {
-      await near.docker("rmi", name);
-    },
+    remove: async ({ name }) => await remove(engine, name),
   };
 }
 
-/** The far engine of a bed; what it receives comes over ssh. */
-export async function engineDestination(bed: Testbed): Promise<Destination> {
-  const engine = bed.far;
-  // One to pull from and one to push to: blobs that the first one has would not be asked of the engine.
-  const [before, after] = await Promise.all([startFarRegistry(bed, 5000), startFarRegistry(bed, 5001)]);
-
-  const pull = async (image: Image): Promise<string> => {
-    const name = `${before.host}/${image.name}`;
-    await before.put(image);
-    await engine.docker("pull", "--quiet", name);
-    return name;
+/**
+ * A far engine that the tool speaks to through `system dial-stdio`. It gives layers as it stores them: those of a containerd store
+ * are gzip, as of an image that was built or pulled.
+ */
+export function aloneSource(place: Place): Source {
+  const { bed, engine } = place;
+  const isContainerd = engine.description.kind.endsWith("-containerd");
+  return {
+    what: whatIs(engine),
+    givesAll: !isContainerd,
+    async put(image) {
+      if (isContainerd) {
+        const name = await pull(place, image);
+        await engine.docker("tag", name, image.name);
+        await remove(engine, name);
+      } else {
+        await load(engine, image);
+      }
+      return dialStdio(join(bed.bin, "ssh"), engine);
+    },
+    remove: async ({ name }) => await remove(engine, name),
   };
+}
+
+/** The far engine of a bed, with the tool beside it. */
+export function farDestination(place: Place): Destination {
+  return engineDestination(place, ({ v2 }) => ["ssh", "far", "docker-over-ssh", "pull", v2.name]);
+}
+
+/** The far engine of a bed, with nothing beside it. */
+export function aloneDestination(place: Place): Destination {
+  const { engine } = place;
+  const command = dialStdio("ssh", engine);
+  return { ...engineDestination(place, () => command), takesPlain: engine.description.kind === "podman" };
+}
+
+/** An engine of which the tool is told with -H, at the end of a pipe. */
+export function namedDestination(place: Place): Destination {
+  return engineDestination(place, ({ v2 }) => ["docker-over-ssh", "pull", "-H", place.engine.host, v2.name]);
+}
+
+/** The same, where the tool has a far engine for a source. */
+export function pullingDestination(place: Place): Destination {
+  return {
+    ...namedDestination(place),
+    line: (source, { v2 }, copy) => pullLine(["-H", place.engine.host, v2.name], source, copy),
+  };
+}
+
+/** @param command the receiving side */
+function engineDestination(place: Place, command: (images: CaseImages) => string[]): Destination {
+  const { bed, engine, after } = place;
 
   const prepare = async (state: State, { v1, v2, restacked }: CaseImages): Promise<string | undefined> => {
     if (state === "empty") return undefined;
-    if (state === "pulled") return await pull(v1);
+    if (state === "pulled") return await pull(place, v1);
     if (state === "halved") {
       await load(engine, v1);
-      const name = await pull(v1);
-      await engine.docker("rmi", v1.name);
+      const name = await pull(place, v1);
+      await remove(engine, v1.name);
       return name;
     }
     const image = { loaded: v1, restacked, complete: renamed(v2, `${v2.name}-before`) }[state];
@@ -64,7 +102,7 @@ export async function engineDestination(bed: Testbed): Promise<Destination> {
     const there = `${after.host}/${name}`;
     await engine.docker("tag", name, there);
     await engine.docker("push", there);
-    await engine.docker("rmi", there);
+    await remove(engine, there);
     return await after.look(name);
   };
 
@@ -82,12 +120,12 @@ export async function engineDestination(bed: Testbed): Promise<Destination> {
     env: bed.env,
     folder: bed.folder,
     prepare,
-    command: () => 'ssh far "docker-over-ssh pull $1"',
+    line: (source, images, copy) => pushLine(source, command(images), copy),
 
     async observe({ v2: { name } }, older) {
       const names = (await namesLike(name)).filter((found) => found !== older);
       const [diffIds, prints, saved, pushed] = await allOf([rootFs(engine, name), run(name), save(name), push(name)]);
-      if (older !== undefined) await engine.docker("rmi", older);
+      if (older !== undefined) await remove(engine, older);
       const [printsAlone, savedAlone] = await allOf([run(name), save(name)]);
       return { names, diffIds, prints, saved, pushed, withoutOlder: { prints: printsAlone, saved: savedAlone } };
     },
@@ -111,8 +149,26 @@ function whatIs({ version, description: { kind } }: Engine): string {
   return `Docker ${version}, ${kind.endsWith("-containerd") ? "containerd image store" : "graph driver"}`;
 }
 
+/** The command for an engine, and nothing else. Podman's own looks elsewhere for its service than docker does. */
+function dialStdio(ssh: string, { description: { kind } }: Engine): string[] {
+  const program = kind === "podman" ? ["podman", "--url", "unix:///run/docker.sock"] : ["docker"];
+  return [ssh, "far", ...program, "system", "dial-stdio"];
+}
+
+/** As gzip layers. @returns its name there */
+async function pull({ engine, before }: Place, image: Image): Promise<string> {
+  const name = `${before.host}/${image.name}`;
+  await before.put(image);
+  await engine.docker("pull", "--quiet", name);
+  return name;
+}
+
 async function load(engine: Engine, image: Image): Promise<void> {
   await engine.dockerWithInput([dockerArchive(image)], ["load"]);
+}
+
+async function remove(engine: Engine, name: string): Promise<void> {
+  await engine.docker("rmi", name);
 }
 
 async function rootFs(engine: Engine, name: string): Promise<string[]> {

@@ -5,6 +5,7 @@ import type { Testbed } from "../testbed/testbed.ts";
 import { dockerArchive, renamed, sha256, type CaseImages, type Image, type Layer } from "./case-image.ts";
 import type { Destination, Source, State } from "./ends.ts";
 import { checkLayout } from "./saved-image.ts";
+import { pushLine } from "./send.ts";
 
 const LAYOUT = "a folder (OCI image layout 1.0.0), with gzip layers where it sends";
 
@@ -52,7 +53,10 @@ export function layoutDestination(bed: Testbed): Destination {
     env: bed.env,
     folder: bed.folder,
     prepare,
-    command: (images) => `docker-over-ssh pull --to oci:${folderOf(images)} "$1"`,
+    line(source, images, copy) {
+      const pull = ["docker-over-ssh", "pull", "--to", `oci:${folderOf(images)}`, images.v2.name];
+      return pushLine(source, pull, copy);
+    },
     async observe(images, older) {
       const files = await readFolder(folderOf(images));
       return { image: checkLayout(files, images.v2.name), ...(older && { older: checkLayout(files, older).faults }) };

@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { startInside } from "../testbed/machine.ts";
 import { systemPath } from "../testbed/programs.ts";
@@ -11,8 +13,8 @@ const CONFIG = "application/vnd.docker.container.image.v1+json";
 const LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 
-/** A registry on the far machine, which ends with it: what the engine there calls `host`. */
-export interface FarRegistry {
+/** A registry on the machine of an engine, which ends with it: what the engine there calls `host`. */
+export interface Registry {
   /** `127.0.0.1:PORT`, which engines trust without TLS. */
   host: string;
   /** Puts an image there, its layers as gzip blobs. */
@@ -22,26 +24,28 @@ export interface FarRegistry {
 }
 
 /** Debian's docker-registry, as the process that it is: the engine has no image of it. */
-export async function startFarRegistry(bed: Testbed, port: number): Promise<FarRegistry> {
+export async function startRegistry(bed: Testbed, side: "near" | "far", name: string): Promise<Registry> {
   const { machines } = bed.description;
   if ("why" in machines) throw new Error(machines.why);
-  const folder = join(bed.folder, `registry-${port}`);
+  const folder = join(bed.folder, `registry-${side}-${name}`);
   mkdirSync(folder);
   const settings = join(folder, "settings.yml");
+  // The near machine has the network of whoever runs the tests. The far one is reached through the wire from here.
+  const address = side === "near" ? "127.0.0.1" : machines.wire.farAddress;
+  const port = await freePort();
   writeFileSync(
     settings,
     `version: 0.1
 log: { level: warn }
 storage: { filesystem: { rootdirectory: ${folder}/data } }
-http: { addr: "0.0.0.0:${port}" }
+http: { addr: "${side === "near" ? address : "0.0.0.0"}:${port}" }
 `,
   );
   const log = join(folder, "log");
   const args = ["serve", settings];
-  const { ended } = startInside(machines.far, { command: "docker-registry", args, path: systemPath(), log });
-  // From here it is reached through the wire.
-  const url = `http://${machines.wire.farAddress}:${port}/v2/`;
-  await until("a registry answers on the far machine", async () => {
+  const { ended } = startInside(machines[side], { command: "docker-registry", args, path: systemPath(), log });
+  const url = `http://${address}:${port}/v2/`;
+  await until(`a registry answers on the ${side} machine`, async () => {
     const why = ended();
     if (why) throw new Error(`${why}: see ${log}`);
     return (await fetch(url).catch(() => undefined))?.ok ?? false;
@@ -51,6 +55,16 @@ http: { addr: "0.0.0.0:${port}" }
     put: async (image) => await put(url, image),
     look: async (name) => await look(url, name),
   };
+}
+
+/** One that nobody has on this machine, and so on no new one. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
 }
 
 async function put(url: string, image: Image): Promise<void> {

@@ -1,23 +1,26 @@
-import { DESTINATIONS, SOURCES } from "./cases.ts";
-import { STATES, type Case, type Destination, type DestinationEnd, type Source, type SourceEnd } from "./ends.ts";
+import { WAYS } from "./cases.ts";
+import {
+  STATES,
+  type Case,
+  type Destination,
+  type DestinationEnd,
+  type Source,
+  type SourceEnd,
+  type Way,
+} from "./ends.ts";
 
 export interface Results {
   /** Every case that has run, and whether it went well. */
   cases: ReadonlyMap<Case, boolean>;
-  sources: ReadonlyMap<string, Source>;
-  destinations: ReadonlyMap<string, Destination>;
+  sources: ReadonlyMap<SourceEnd, Source>;
+  destinations: ReadonlyMap<DestinationEnd, Destination>;
 }
 
 /** The text of docs/engines.md. No dates and no times: the same results give the same file. */
 export function describeResults({ cases, sources, destinations }: Results): string {
-  const cells = SOURCES.map((source) => [
-    `**${source.name}**`,
-    ...DESTINATIONS.map((destination) => cellOf(cases, source, destination)),
-  ]);
-  // In the order of the table: the maps are in the order in which the engines happened to answer.
-  const opened = new Map<string, { what: string }>([...sources, ...destinations]);
-  const names = new Set([...SOURCES, ...DESTINATIONS].map(({ name }) => name));
-  const ends = [...names].map((name) => [name, opened.get(name)?.what ?? ""]);
+  const ends = new Map<string, string>();
+  for (const end of WAYS.both.sources) ends.set(end.name, sources.get(end)?.what ?? "");
+  for (const end of WAYS.both.destinations) ends.set(end.name, destinations.get(end)?.what ?? "");
   return `# Which engines, from which to which
 
 <!-- Written by \`npm run test:matrix\`: test/matrix/table.ts -->
@@ -25,9 +28,34 @@ export function describeResults({ cases, sources, destinations }: Results): stri
 Each pair is tried with the receiver in several states. \`5 of 5\` says that in each of five states all of what is listed below
 was seen; where it is less, the cell says in which it was not.
 
-${markdownTable(["from ↓ to →", ...DESTINATIONS.map(({ name }) => name)], cells)}
+## docker-over-ssh on both sides
 
-${markdownTable(["", "is"], ends)}
+${fromTo(cases, WAYS.both)}
+
+${markdownTable(["", "is"], [...ends])}
+
+## An engine alone on the far side
+
+There is nothing at the far end but the engine, behind \`ssh far docker system dial-stdio\`, or \`podman system dial-stdio\`. A push to it, with
+the receiver without the image, and with the older version there, in a containerd store either by load or by pull:
+
+${fromTo(cases, WAYS.push)}
+
+A pull from it:
+
+${fromTo(cases, WAYS.pull)}
+
+What crosses the wire is what is missing, as above, in gzip, with three exceptions. A push to Podman takes the missing layers unpacked. A
+pull takes layers as the engine gives them: from a containerd store the missing ones as it stores them (here in gzip, as of an image that was
+built or pulled), and from the others all of the image, unpacked.
+
+## An engine that does not reach docker-over-ssh
+
+As that of a virtual machine: only its socket is here, for \`-H\`; it has a network of its own, with another 127.0.0.1. docker-over-ssh cannot
+know that, and finds out. It is on both sides, and at the other end is an engine that it reaches. The states are those of an engine alone, and
+the bytes are those of docker-over-ssh on both sides.
+
+${notReaching(cases)}
 
 ## The states
 
@@ -52,7 +80,33 @@ knows no parents and unpacks nothing, so two of the states are not to be had.
 `;
 }
 
-function cellOf(cases: ReadonlyMap<Case, boolean>, source: SourceEnd, destination: DestinationEnd): string {
+function fromTo(cases: Results["cases"], way: Way): string {
+  const rows = way.sources.map((source) => [
+    `**${source.name}**`,
+    ...way.destinations.map((destination) => cellOf(cases, source, destination)),
+  ]);
+  return markdownTable(["from ↓ to →", ...way.destinations.map(({ name }) => name)], rows);
+}
+
+/** A row for each engine, as a source and as a destination. */
+function notReaching(cases: Results["cases"]): string {
+  const { from, to } = WAYS;
+  const head = [
+    "the engine",
+    ...from.destinations.map(({ name }) => `from it to ${name}`),
+    ...to.sources.map(({ name }) => `to it from ${name}`),
+  ];
+  const rows = from.sources.map((source) => [
+    `**${source.name}**`,
+    ...from.destinations.map((destination) => cellOf(cases, source, destination)),
+    ...to.destinations
+      .filter(({ name }) => name === source.name)
+      .flatMap((destination) => to.sources.map((other) => cellOf(cases, other, destination))),
+  ]);
+  return markdownTable(head, rows);
+}
+
+function cellOf(cases: Results["cases"], source: SourceEnd, destination: DestinationEnd): string {
   const own = [...cases].filter(([one]) => one.source === source && one.destination === destination);
   const failed = own.filter(([, isVerified]) => !isVerified).map(([{ state }]) => STATES[state].name);
   const count = `${own.length - failed.length} of ${own.length}`;
