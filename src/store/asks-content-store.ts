@@ -4,11 +4,16 @@ import { EngineError, type Engine } from "../engine/engine.ts";
 import { compressionOf, layerMediaType, MAGIC_LENGTH } from "../image/archive/compression.ts";
 import { decodeLayer } from "../image/archive/decode-layer.ts";
 import type { Digest } from "../image/digest.ts";
-import { InvalidImage, MAX_CONFIG, type Descriptor } from "../image/manifest.ts";
+import { InvalidImage, MAX_CONFIG, type Descriptor, type Manifest } from "../image/manifest.ts";
+import type { Relative } from "./chains.ts";
 import type { ContainerdBlobs, KnownImage } from "./containerd-blobs.ts";
 import type { LayerHere } from "./store.ts";
 
 export interface AskOptions {
+  /** The images that share layers with the one that comes. */
+  relatives: () => Promise<readonly Relative[]>;
+  /** The manifest of one of them. */
+  manifestOf: (id: string) => Promise<Manifest | undefined>;
   signal: AbortSignal;
   /** For --verbose. */
   onDetail: (text: string) => void;
@@ -21,7 +26,7 @@ export interface AskOptions {
 export function asksContentStore(
   engine: Pick<Engine, "inspectImage">,
   content: ContentStore,
-  { signal, onDetail }: AskOptions,
+  { relatives, manifestOf, signal, onDetail }: AskOptions,
 ): ContainerdBlobs {
   return {
     async present(diffIds, named) {
@@ -29,14 +34,21 @@ export function asksContentStore(
       const blobs = await orNothing(
         "which layers it holds",
         [],
-        async () => await content.find({ diffIds: [...wanted] }, signal),
+        async () =>
+          await content.find({ diffIds: [...wanted], digests: named?.map(({ digest }) => digest) ?? [] }, signal),
       );
       const found = new Map<Digest, LayerHere>();
+      const unlabelled = new Map<Digest, ContentBlob>();
+      for (const [index, { digest }] of named?.entries() ?? []) {
+        const blob = blobs.find((one) => one.digest === digest && one.diffId === undefined);
+        if (blob !== undefined) unlabelled.set(diffIds[index] ?? "", blob);
+      }
+      const known = await knownByImages(unlabelled);
       await Promise.all(
         [...wanted].map(async (diffId) => {
           const fits = (blob: ContentBlob): boolean =>
             blob.diffId === diffId && (named === undefined || named[diffIds.indexOf(diffId)]?.digest === blob.digest);
-          const blob = blobs.find(fits);
+          const blob = blobs.find(fits) ?? known.get(diffId);
           const descriptor = blob && (await describe(blob, diffId));
           if (descriptor !== undefined) found.set(diffId, { kind: "here", diffId, blob: descriptor });
         }),
@@ -73,6 +85,26 @@ export function asksContentStore(
     },
   };
 
+  /**
+   * A blob that came while its layer was there in other bytes has not been unpacked, and so the store does not say what it holds. Those
+   * of them that an image here has for that layer: the sender's word is not enough, which could name any blob.
+   */
+  async function knownByImages(blobs: ReadonlyMap<Digest, ContentBlob>): Promise<Map<Digest, ContentBlob>> {
+    const known = new Map<Digest, ContentBlob>();
+    if (blobs.size === 0) return known;
+    const holders = (await relatives()).filter((relative) => relative.diffIds.some((diffId) => blobs.has(diffId)));
+    for (const { id, diffIds } of holders.slice(0, MAX_MANIFESTS)) {
+      if (known.size === blobs.size) break;
+      const { layers = [] } = (await orNothing("what an image consists of", undefined, () => manifestOf(id))) ?? {};
+      for (const [index, diffId] of diffIds.entries()) {
+        const blob = blobs.get(diffId);
+        if (blob !== undefined && layers.length === diffIds.length && layers[index]?.digest === blob.digest)
+          known.set(diffId, blob);
+      }
+    }
+    return known;
+  }
+
   async function describe({ digest, size }: ContentBlob, diffId: Digest): Promise<Descriptor | undefined> {
     if (!isSize(size)) return undefined;
     return await orNothing(`the blob ${digest}`, undefined, async () => {
@@ -94,6 +126,9 @@ export function asksContentStore(
     }
   }
 }
+
+/** Images that are asked for their manifests, of 5 ms each. */
+const MAX_MANIFESTS = 16;
 
 /** An engine may list any. No layer is empty. */
 function isSize(size: number): boolean {

@@ -2,6 +2,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { asksContentStore } from "./asks-content-store.ts";
+import { imageManifest } from "./image-manifest.ts";
 import type { Present } from "./store.ts";
 import { triesBlobs, type TrialOptions } from "./tries-blobs.ts";
 
@@ -31,7 +32,11 @@ export interface ContainerdBlobs {
 
 export async function containerdBlobs(engine: Engine, options: TrialOptions): Promise<ContainerdBlobs> {
   const content = await engine.contentStore();
-  if (content !== undefined) return asksContentStore(engine, content, options);
+  if (content !== undefined) {
+    const { platform, trialName } = options;
+    const manifestOf = async (id: string) => await imageManifest(engine, { id, platform }, trialName);
+    return asksContentStore(engine, content, { ...options, manifestOf });
+  }
   options.onDetail("the engine's content store cannot be asked: which blobs it holds is found out by trial");
   return triesBlobs(engine, options);
 }

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { openEngine } from "../../../src/engine/docker.ts";
 import type { ImageInfo } from "../../../src/engine/engine.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
-import { InvalidImage, MEDIA_TYPE, type Descriptor } from "../../../src/image/manifest.ts";
+import { InvalidImage, MEDIA_TYPE, type Descriptor, type Manifest } from "../../../src/image/manifest.ts";
 import { asksContentStore } from "../../../src/store/asks-content-store.ts";
 import type { ContainerdBlobs } from "../../../src/store/containerd-blobs.ts";
 import {
@@ -26,18 +26,24 @@ interface Asking extends AsyncDisposable {
 /** A store that is asked, of an engine with such blobs and images. */
 async function asking(
   blobs: readonly FakeBlob[],
-  options: ContentEngineOptions & { images?: readonly ImageInfo[]; signal?: AbortSignal } = {},
+  options: ContentEngineOptions & {
+    images?: readonly ImageInfo[];
+    manifests?: ReadonlyMap<string, Manifest>;
+    signal?: AbortSignal;
+  } = {},
 ): Promise<Asking> {
-  const { images = [], signal = new AbortController().signal } = options;
+  const { images = [], manifests = new Map(), signal = new AbortController().signal } = options;
   const fake = await contentEngine({ blobs, ...options });
   const engine = await openEngine(fake.endpoint);
   const content = await engine.contentStore();
   if (content === undefined) throw new Error("it has none");
   const inspectImage = async (reference: string) => images.find(({ id }) => id === reference);
+  const relatives = async () => images.map(({ id, diffIds: own }) => ({ id, diffIds: own, shared: 0 }));
+  const manifestOf = async (id: string) => manifests.get(id);
   const details: string[] = [];
   const onDetail = (text: string): void => void details.push(text);
   return {
-    blobs: asksContentStore({ inspectImage }, content, { signal, onDetail }),
+    blobs: asksContentStore({ inspectImage }, content, { relatives, manifestOf, signal, onDetail }),
     details,
     fake,
     async [Symbol.asyncDispose]() {
@@ -109,6 +115,30 @@ describe("the layers of an image are there", () => {
     expect(await present(described(other, MEDIA_TYPE.ociLayerGzip), second, third)).toMatchObject({
       here: [{ diffId: one, blob: { digest: other.digest } }],
     });
+  });
+});
+
+describe("of a blob that a manifest names, and of which the store does not say what it holds", () => {
+  // It came while its layer was there in other bytes.
+  const other = { bytes: gzipSync("a tar of one, packed otherwise") };
+  const named = described(other, MEDIA_TYPE.ociLayerGzip);
+  const image: ImageInfo = { id: "here", diffIds: [two, one], platform: "linux/amd64", size: 1 };
+  const presentWith = async (...layers: (Descriptor | undefined)[]) => {
+    const known = layers.filter((blob) => blob !== undefined);
+    const manifests = new Map([["here", { mediaType: MEDIA_TYPE.ociManifest, config: named, layers: known }]]);
+    await using asked = await asking([gzipped, other], { images: [image], manifests });
+    return await asked.blobs.present([one], [named]);
+  };
+
+  test("an image here tells, which has it for that layer", async () => {
+    expect(await presentWith(all[1]?.blob, named)).toEqual({ here: [here(one, named)], stored: [] });
+  });
+
+  test("the sender's word does not", async () => {
+    const nothing = { here: [], stored: [] };
+    expect(await presentWith(named, all[1]?.blob)).toEqual(nothing);
+    expect(await presentWith(named)).toEqual(nothing);
+    expect(await presentWith()).toEqual(nothing);
   });
 });
 
