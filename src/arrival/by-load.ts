@@ -1,28 +1,19 @@
 import { EngineError, type Engine } from "../engine/engine.ts";
 import { temporaryName } from "../engine/run-id.ts";
-import { spoolParent } from "../engine/spool-folder.ts";
 import { forgetName } from "../engine/temporary-name.ts";
 import type { Digest } from "../image/digest.ts";
-import type { About } from "../conversation/messages.ts";
-import type { Descriptor } from "../image/manifest.ts";
-import { familiarName, type Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
-import { probeImage } from "../registry/embedded/probe.ts";
-import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
-import { findRelatives, type Relative } from "../store/chains.ts";
-import { containerdBlobs, type ContainerdBlobs, type KnownImage } from "../store/containerd-blobs.ts";
-import { openStore } from "../store/open.ts";
 import { lazySpool } from "../store/spool.ts";
 import type { Delivery, Present, TargetStore } from "../store/store.ts";
-import { once, onceEach } from "../streams/once.ts";
 import { queue } from "../streams/queue.ts";
 import { countLayers, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
 import { misled } from "./coming-layer.ts";
 import { fetchFailure, fetchLayers, streamLayers } from "./fetch-layers.ts";
 import { ask } from "./receive.ts";
+import { lookUp } from "./look-up.ts";
 import { oneAfterTheOther } from "./one-after-the-other.ts";
 import { rebuilding } from "./rebuilder.ts";
-import { findSeeds, type Seeds } from "./seeds.ts";
+import type { Seeds } from "./seeds.ts";
 import { withoutZstd } from "./without-zstd.ts";
 
 /** No registry is behind this name: it is only for the time until the image has been proven. */
@@ -33,61 +24,40 @@ const NOWHERE = "localhost";
  * chain IDs, which are the same on every engine.
  */
 export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arrival> {
-  const { about, engine, info, image, run, output, signal } = options;
-  const { diffIds, platform, manifest: named } = about;
+  const { about, engine, image, run, output } = options;
+  const { diffIds } = about;
   const name = temporaryName(NOWHERE, image.path, [run]);
-  let found = once(async () => await findRelatives(engine, diffIds));
-  const relatives = async (): Promise<readonly Relative[]> => await found();
-  const onDetail = (text: string): void => output.detail(text);
-  const trialName = temporaryName(NOWHERE, `${image.path}/trial`, [run]);
-  const blobsOf = onceEach(async (id: string) => await learnBlobs(options, id));
-  const trial = { platform, trialName, relatives, blobsOf, signal, onDetail };
-  const blobs = info.store === "containerd" ? await containerdBlobs(engine, trial) : undefined;
-
-  // The files of an engine behind one connection would have to come over it, between all else.
-  const oneWay = engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection";
-  const whyWhole = options.whyWhole ?? oneWay;
-  const youngest = whyWhole === undefined ? engine.newestOf(familiarName(image)) : Promise.resolve(undefined);
-  youngest.catch(() => {}); // awaited when something is missing
-
-  const store = openStore(engine, info, { platform, path: image.path, run, relatives, blobs });
-  const present = async (): Promise<Present> => await store.present(diffIds, named?.layers);
-  // Where that is one question of 10 ms, both are asked at once; else it may be one about each of the engine's images.
-  const looking = blobs === undefined ? undefined : present();
-  looking?.catch(() => {}); // awaited below
-  const known = await whatIsKnown(engine, blobs, about);
+  const lookup = await lookUp(options);
+  const { known, store, whyWhole } = lookup;
   if (known.id !== undefined) {
     await options.decline();
     const counts = { layersSent: 0, layersPresent: diffIds.length, bytesPresent: 0 };
     return { name: known.id, id: known.id, isProven: true, ...counts, [Symbol.asyncDispose]: async () => {} };
   }
-  const bring = async (here: Present): Promise<Arrival> => {
-    const isMissing = whatIsMissing(diffIds, here);
+
+  const bring = async (present: Present): Promise<Arrival> => {
+    const isMissing = whatIsMissing(diffIds, present);
     const wanted = diffIds.filter((_, index) => isMissing[index]);
     output.detail(`${diffIds.length - wanted.length} of ${diffIds.length} layers are there already`);
-    const mayBeMade = whyWhole === undefined && wanted.length > 0;
-    const seedOptions = { youngest, diffIds, relatives, blobs, run, signal };
-    await using seeds = mayBeMade ? await findSeeds(engine, seedOptions) : undefined;
-    const atHand = { present: here, wanted, seeds };
+    await using seeds = wanted.length > 0 ? await lookup.seeds() : undefined;
     const { id, sizes, bytesFound } =
       known.config === undefined || wanted.length > 0
-        ? await load(store, atHand, name, { ...options, whyWhole })
-        : await loadWhatIsHere(store, { present: here, config: known.config }, name, options);
+        ? await load(store, { present, wanted, seeds }, name, { ...options, whyWhole })
+        : await loadWhatIsHere(store, { present, config: known.config }, name, options);
     return arrivalOf(engine, { name, id, ...countLayers(sizes, isMissing), bytesFound });
   };
 
-  let here = await (looking ?? present());
+  let present = await lookup.present();
   for (;;) {
     try {
-      return await bring(here);
+      return await bring(present);
     } catch (error) {
       await forgetName(engine, name);
-      const before = here;
-      found = once(async () => await findRelatives(engine, diffIds));
-      if (options.mayAskAgain && error instanceof EngineError) here = await present();
+      const before = present;
+      if (options.mayAskAgain && error instanceof EngineError) present = await lookup.present();
       // What `docker rmi` took away since we looked is to be sent; anything else would go wrong again.
-      if (!hasLess(here, before)) throw notLoaded(error, engine);
-      onDetail("something that the engine had of the image is gone: what is missing now is asked for");
+      if (!hasLess(present, before)) throw notLoaded(error, engine);
+      output.detail("something that the engine had of the image is gone: what is missing now is asked for");
     }
   }
 }
@@ -105,21 +75,6 @@ function notLoaded(error: unknown, { address }: Engine): unknown {
     hint: "Run the same command again, or let the engine pull by itself with --via pull.",
     cause: error,
   });
-}
-
-/**
- * Whether the engine has this very image, or its config. Where an image's ID is its config's digest, one question tells. A manifest
- * that is to be kept is another matter.
- */
-async function whatIsKnown(
-  engine: Engine,
-  blobs: ContainerdBlobs | undefined,
-  { configDigest, diffIds, manifest }: About,
-): Promise<KnownImage> {
-  if (configDigest === undefined || manifest !== undefined) return {};
-  if (blobs !== undefined) return await blobs.known(configDigest, diffIds);
-  const found = await engine.inspectImage(configDigest);
-  return found?.id === configDigest && found.diffIds.join() === diffIds.join() ? { id: configDigest } : {};
 }
 
 interface Loaded {
@@ -215,20 +170,4 @@ async function loadWhatIsHere(
 
 function arrivalOf(engine: Engine, arrived: Omit<Arrival, keyof AsyncDisposable>): Arrival {
   return { ...arrived, [Symbol.asyncDispose]: async () => await forgetName(engine, arrived.name) };
-}
-
-/** What the engine would push of an image: the way to be told which blobs a containerd store holds that does not say so. */
-async function learnBlobs(options: EngineArrivalOptions, id: string): Promise<Descriptor[] | undefined> {
-  const { engine, run, env, signal, output } = options;
-  await using registry = await openEmbeddedRegistry({ run, parent: spoolParent(env) });
-  const image: Reference = { given: id, domain: "docker.io", path: "relative" };
-  const probed = await probeImage(engine, image, {
-    registry,
-    runs: [run],
-    signal,
-    onDetail: (text) => output.detail(text),
-  });
-  return probed?.layers.flatMap(({ digest, mediaType, size }) =>
-    size === undefined ? [] : [{ digest, mediaType, size }],
-  );
 }
