@@ -49,8 +49,10 @@ describe("gRPC with an engine on a socket", () => {
     ["does not know it", { grpc: 404 }],
     ["cannot do it", { grpc: 501 }],
     ["refuses it, and HTTP/2 as well", { apiVersion: "1.56", http2: false, grpc: 403 }],
+    ["refuses it, and hangs up on HTTP/2", { apiVersion: "1.56", http2: "hang up", grpc: 403 }],
     ["answers it with something else", { grpc: 200 }],
   ])("is not to be had where a proxy %s; it is not asked again, and its other requests go on", async (_, options) => {
+    holdTime();
     await using fake = await contentEngine(options);
     await using engine = await openEngine(fake.endpoint);
     expect(await engine.contentStore()).toBeUndefined();
@@ -117,15 +119,18 @@ describe("gRPC with an engine on a socket", () => {
     expect(await contentStore({ ...api, grpc })).toBeDefined();
   });
 
-  test("that hangs does not hold up the end", async () => {
+  test.each<[string, ContentEngineOptions, string]>([
+    ["the switch", { grpc: "hang" }, SWITCH],
+    ["HTTP/2", { apiVersion: "1.56", http2: "hang" }, PREFACE],
+  ])("does not hold up the end where %s is never answered", async (_, options, last) => {
     holdTime();
-    await using fake = await contentEngine({ apiVersion: "1.56", http2: "hang" });
+    await using fake = await contentEngine(options);
     const engine = await openEngine(fake.endpoint);
     const store = rejection(engine.contentStore());
-    await expect.poll(() => fake.requests).toContain(PREFACE);
+    await expect.poll(() => fake.requests).toContain(last);
     await engine[Symbol.asyncDispose]();
     expect((await store).message).toBe("the engine has been disposed");
-    expect(fake.requests).not.toContain(SWITCH);
+    expect(fake.requests.at(-1)).toBe(last);
   });
 
   test("is not begun when the engine is disposed of in the same moment", async () => {
@@ -197,6 +202,7 @@ test.each([
   ["1.6", false],
   ["", false],
   ["1.56-dev", false],
+  ["1.56.1", false],
 ])("an engine that offers API %j speaks HTTP/2 on its socket: %s", (version, expected) => {
   expect(engineSpeaksHttp2(version)).toBe(expected);
 });

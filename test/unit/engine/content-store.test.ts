@@ -172,7 +172,7 @@ describe("a blob is read", () => {
     await using engine = await openEngine(fake.endpoint);
     const store = await storeOf(engine);
     expect(await buffer(store.read(large.digest, { ...large.of, from: 300_000 }))).toHaveLength(0);
-    expect(await buffer(store.read(digestOf(""), { size: 0 }))).toHaveLength(0);
+    for (const size of [0, -1]) expect(await buffer(store.read(digestOf(""), { size }))).toHaveLength(0);
     expect(fake.reads).toEqual([]);
   });
 
@@ -378,6 +378,21 @@ describe("reading ends", () => {
     expect(await store.find({ diffIds: [diffId] })).toEqual([]);
     await engine[Symbol.asyncDispose]();
     expect((await nextOther).message).toBe("the engine has been disposed");
+  });
+
+  test("also of a list", async () => {
+    const stop = new AbortController();
+    await using fake = await contentEngine({
+      list: async function* ({ filters }) {
+        if (filters.every((filter) => filter.startsWith("digest"))) return;
+        stop.abort(new Error("enough"));
+        await new Promise(() => {});
+        yield {};
+      },
+    });
+    await using engine = await openEngine(fake.endpoint);
+    const finding = (await storeOf(engine)).find({ diffIds: [diffId] }, stop.signal);
+    expect((await rejection(finding)).message).toBe("enough");
   });
 
   test("with the reason of the engine's signal", async () => {

@@ -30,8 +30,8 @@ export interface ContentEngineOptions {
   blobs?: readonly FakeBlob[];
   /** What becomes of `POST /grpc`, where it does not switch the connection: a status, or no answer. */
   grpc?: number | "hang";
-  /** Whether HTTP/2 is spoken from the first byte. Left out: from API 1.53 on. Where it is not, the answer is 400. */
-  http2?: boolean | "hang";
+  /** Whether HTTP/2 is spoken from the first byte. Left out: from API 1.53 on. Where it is not, the answer is 400, if there is one. */
+  http2?: boolean | "hang" | "hang up";
   /** What else it answers, by method and path; the version is left out. */
   routes?: Record<string, (request: IncomingMessage, response: ServerResponse) => void>;
   /** In place of what it does by itself. */
@@ -104,6 +104,7 @@ export async function contentEngine(options: ContentEngineOptions = {}): Promise
       const isHttp2 = start.toString("latin1").startsWith("PRI * HTTP/2.0");
       if (isHttp2) fake.requests.push("PRI *");
       if (isHttp2 && http2 === "hang") return;
+      if (isHttp2 && http2 === "hang up") return void socket.end();
       (isHttp2 && http2 ? services(true) : http1).emit("connection", socket);
     });
   });

@@ -213,14 +213,14 @@ describe("requests over HTTP/2", () => {
 
   test("are not made any more when the engine has been disposed of", async () => {
     const asked = gate();
-    await using fake = await contentEngine({ apiVersion: "1.56", routes: { "GET /version": asked.open } });
+    await using fake = await contentEngine({ apiVersion: "1.56", routes: { "GET /images/app/json": asked.open } });
     const { endpoint, opened } = shared(fake);
     const engine = await openEngine(endpoint);
-    const asking = rejection(engine.info());
+    const asking = rejection(engine.inspectImage("app"));
     await asked.opened;
     await engine[Symbol.asyncDispose]();
     expect(await asking).toBeInstanceOf(Failure);
     expect(opened.first[0]?.destroyed).toBe(true);
-    expect((await rejection(engine.info())).message).toBe("the engine has been disposed");
+    expect((await rejection(engine.inspectImage("app"))).message).toBe("the engine has been disposed");
   });
 });

@@ -20,6 +20,8 @@ import { rejection } from "../engine/fake-engine.ts";
 interface Asking extends AsyncDisposable {
   blobs: ContainerdBlobs;
   details: string[];
+  /** The images that were looked at. */
+  inspected: string[];
   fake: ContentEngine;
 }
 
@@ -37,7 +39,11 @@ async function asking(
   const engine = await openEngine(fake.endpoint);
   const content = await engine.contentStore();
   if (content === undefined) throw new Error("it has none");
-  const inspectImage = async (reference: string) => images.find(({ id }) => id === reference);
+  const inspected: string[] = [];
+  const inspectImage = async (reference: string) => {
+    inspected.push(reference);
+    return images.find(({ id }) => id === reference);
+  };
   const relatives = async () => images.map(({ id, diffIds: own }) => ({ id, diffIds: own, shared: 0 }));
   const manifestOf = async (id: string) => manifests.get(id);
   const details: string[] = [];
@@ -45,6 +51,7 @@ async function asking(
   return {
     blobs: asksContentStore({ inspectImage }, content, { relatives, manifestOf, signal, onDetail }),
     details,
+    inspected,
     fake,
     async [Symbol.asyncDispose]() {
       await engine[Symbol.asyncDispose]();
@@ -253,12 +260,14 @@ describe("an image is known", () => {
     for (const images of [[], [info(own.digest, diffIds.toReversed())], [{ ...info(own.digest), id: "another" }]]) {
       await using asked = await asking([config, own], { images });
       expect(await asked.blobs.known(digest, diffIds)).toEqual({ config: config.bytes });
+      expect(asked.inspected).toEqual([own.digest]);
     }
   });
 
   test("not at all, where its config is not there, is another, or is listed and gone", async () => {
     await using without = await asking([manifest("manifest")]);
     expect(await without.blobs.known(digest, diffIds)).toEqual({});
+    expect(without.fake.reads).toEqual([]);
     await using wrong = await asking([{ bytes: Buffer.from("{}"), digest }]);
     expect(await wrong.blobs.known(digest, diffIds)).toEqual({});
     await using gone = await asking([config]);

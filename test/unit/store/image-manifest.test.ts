@@ -50,7 +50,6 @@ test.each([
   ["it is no manifest", [Buffer.from("no manifest")], digestOf("no manifest")],
   ["its index has none for that platform", [image.bytes, index], digestOf(index), "linux/s390x"],
   ["its index names one that is not there", [index], digestOf(index)],
-  ["its ID is no digest", [image.bytes], "app:v1"],
 ])("there is none where %s", async (_, blobs: Buffer[], id?: string, of?: string) => {
   expect(await manifestIn(blobs, id, of)).toBeUndefined();
 });
@@ -58,4 +57,10 @@ test.each([
 test("nor where an index leads to another", async () => {
   const outer = indexOf({ ...descriptor(index.toString()), platform });
   expect(await manifestIn([image.bytes, index, outer], digestOf(outer))).toBeUndefined();
+});
+
+test("nor of what has no digest for an ID: then nothing is asked", async () => {
+  const { engine, read } = engineWith(image.bytes);
+  expect(await imageManifest(engine, { id: "app:v1", platform: "linux/amd64" }, "unused")).toBeUndefined();
+  expect(read).toEqual([]);
 });
