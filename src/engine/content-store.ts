@@ -3,6 +3,7 @@ import { digestOf, isDigest, type Digest } from "../image/digest.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { deadline } from "../streams/deadline.ts";
 import type { DockerApi } from "./docker-api.ts";
+import { isOneStream } from "./endpoint.ts";
 import { EngineError } from "./engine.ts";
 import type { Info } from "./grpc/gen/content_pb.ts";
 import { Content } from "./grpc/gen/content_pb.ts";
@@ -78,7 +79,8 @@ const NAMED = "containerd.io/gc.ref.content";
 export async function contentStore(api: DockerApi, signal?: AbortSignal): Promise<ContentStore | undefined> {
   if ((await api.grpc(signal)) === undefined) return undefined; // a login may take its time
   const store = new Store(api);
-  using limit = deadline(FIRST_TIMEOUT, signal);
+  const far = isOneStream(api.endpoint.address); // a link may be slow
+  using limit = deadline(far ? ANSWER_TIMEOUT : FIRST_TIMEOUT, signal);
   try {
     await store.find({ digests: [digestOf("")] }, limit.signal);
     return store;
