@@ -1,9 +1,10 @@
 import { Agent } from "node:http";
+import { text } from "node:stream/consumers";
 import { deadline } from "../streams/deadline.ts";
 import { isAtLeast } from "./api-version.ts";
 import { isOneStream, type EngineAddress } from "./endpoint.ts";
 import type { EngineConnections } from "./engine-agent.ts";
-import { switchProtocol } from "./http/http1.ts";
+import { overHttp1, switchProtocol } from "./http/http1.ts";
 import { Http2Connection } from "./http/http2.ts";
 import { withFaceOfSocket } from "./stream-agent.ts";
 
@@ -66,15 +67,18 @@ async function fromTheStart({ connections }: ConnectOptions, signal: AbortSignal
 }
 
 async function bySwitching(
-  { connections, prefix }: ConnectOptions,
+  { address, connections, prefix }: ConnectOptions,
   signal: AbortSignal,
 ): Promise<EngineHttp2 | undefined> {
   const stream = withFaceOfSocket(connections.another());
-  const agent = Object.assign(new Agent(), { createConnection: () => stream });
+  const agent = Object.assign(new Agent({ keepAlive: true, maxSockets: 1 }), { createConnection: () => stream });
   try {
-    const switched = await switchProtocol(agent, `${prefix}/grpc`, "h2c", signal);
+    // Only what is said behind a login tells that it is over; what then hangs is somebody in between.
+    if (isOneStream(address)) await ping(agent, prefix, signal);
+    using limit = deadline(SWITCH_TIMEOUT, signal);
+    const switched = await switchProtocol(agent, `${prefix}/grpc`, "h2c", limit.signal);
     if (switched !== undefined) {
-      return { connection: await Http2Connection.open(switched, signal), takesRequests: false };
+      return { connection: await Http2Connection.open(switched, limit.signal), takesRequests: false };
     }
   } catch (error) {
     stream.destroy();
@@ -82,4 +86,10 @@ async function bySwitching(
   }
   stream.destroy();
   return undefined;
+}
+
+async function ping(agent: Agent, prefix: string, signal: AbortSignal): Promise<void> {
+  const request = { method: "GET", path: `${prefix}/_ping`, headers: {}, signal };
+  const { body } = await overHttp1(agent)(request);
+  await text(body);
 }

@@ -2,7 +2,7 @@ import { connect } from "node:net";
 import { Duplex, Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { gunzipSync } from "node:zlib";
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { openEngine } from "../../../src/engine/docker.ts";
 import type { EngineEndpoint, StreamAddress } from "../../../src/engine/endpoint.ts";
 import { Failure } from "../../../src/output/errors.ts";
@@ -27,6 +27,8 @@ function overStream(fake: ContentEngine, address: Partial<StreamAddress> = {}) {
   return { endpoint, count: () => ({ first: opened.first.length, another: opened.another.length }), opened };
 }
 
+afterEach(() => vi.useRealTimers());
+
 describe("with an engine behind a stream, gRPC", () => {
   test.each<[string, ContentEngineOptions, Partial<StreamAddress>, { first: number; another: number }, string[]]>([
     [
@@ -34,7 +36,7 @@ describe("with an engine behind a stream, gRPC", () => {
       {},
       {},
       { first: 1, another: 1 },
-      ["1.1 GET /_ping", "1.1 POST /grpc", "2.0 List", "1.1 GET /images/json?all=true", "2.0 List"],
+      ["1.1 GET /_ping", "1.1 GET /_ping", "1.1 POST /grpc", "2.0 List", "1.1 GET /images/json?all=true", "2.0 List"],
     ],
     [
       "of API 1.56 has a second one, which requests go over as well from then on",
@@ -55,7 +57,15 @@ describe("with an engine behind a stream, gRPC", () => {
       {},
       { speaksHttp2: true },
       { first: 2, another: 1 },
-      ["PRI *", "1.1 GET /_ping", "1.1 POST /grpc", "2.0 List", "1.1 GET /images/json?all=true", "2.0 List"],
+      [
+        "PRI *",
+        "1.1 GET /_ping",
+        "1.1 GET /_ping",
+        "1.1 POST /grpc",
+        "2.0 List",
+        "1.1 GET /images/json?all=true",
+        "2.0 List",
+      ],
     ],
   ])("%s", async (_, options, address, opened, requests) => {
     await using fake = await contentEngine(options);
@@ -78,6 +88,20 @@ describe("with an engine behind a stream, gRPC", () => {
       expect(count()).toEqual({ first: 1, another: 1 });
       expect(fake.requests.at(-1)).toBe("1.1 GET /images/json?all=true");
     }
+  });
+
+  test("is waited for as long as a login takes, and no more than a second behind it", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    await using fake = await contentEngine({ grpc: "hang" });
+    const { endpoint, opened } = overStream(fake);
+    await using engine = await openEngine(endpoint);
+    const store = engine.contentStore();
+    await expect.poll(() => opened.another).toHaveLength(1);
+    vi.advanceTimersByTime(30_000);
+    await expect.poll(() => fake.requests).toContain("1.1 POST /grpc");
+    vi.advanceTimersByTime(1000);
+    expect(await store).toBeUndefined();
+    expect(await engine.listImageIds()).toEqual([]);
   });
 
   test("is not to be had where the program for the second one fails", async () => {
