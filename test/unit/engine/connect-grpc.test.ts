@@ -133,15 +133,6 @@ describe("gRPC with an engine on a socket", () => {
     expect(fake.requests.at(-1)).toBe(last);
   });
 
-  test("is not begun when the engine is disposed of in the same moment", async () => {
-    await using fake = await contentEngine();
-    const api = await openApi(fake.endpoint);
-    const connecting = rejection(api.grpc());
-    await api[Symbol.asyncDispose]();
-    expect((await connecting).message).toBe("the engine has been disposed");
-    expect(fake.connections).toBe(0);
-  });
-
   test("that hangs ends with the reason of who waits for it, whoever that is", async () => {
     holdTime();
     await using fake = await contentEngine({ grpc: "hang" });

@@ -104,6 +104,16 @@ describe("with an engine behind a stream, gRPC", () => {
     expect(await engine.listImageIds()).toEqual([]);
   });
 
+  test("gets no second one when the engine is disposed of in the same moment", async () => {
+    await using fake = await contentEngine();
+    const { endpoint, count } = overStream(fake);
+    const engine = await openEngine(endpoint);
+    const asking = rejection(engine.contentStore());
+    await engine[Symbol.asyncDispose]();
+    expect((await asking).message).toBe("the engine has been disposed");
+    expect(count()).toEqual({ first: 1, another: 0 });
+  });
+
   test("is not to be had where the program for the second one fails", async () => {
     await using fake = await contentEngine();
     const failing = () =>
@@ -210,7 +220,7 @@ describe("requests over HTTP/2", () => {
       await using fake = await contentEngine({ apiVersion: "1.56", routes });
       const { endpoint, opened, count } = overStream(fake, address);
       await using engine = await openEngine(endpoint);
-      await engine.contentStore();
+      const store = await engine.contentStore();
       const asking = rejection(engine.inspectImage("app"));
       await asked.opened;
       (opened.another[0] ?? opened.first[0])?.destroy();
@@ -218,6 +228,8 @@ describe("requests over HTTP/2", () => {
       await engine.removeReference("app:v1");
       expect(fake.requests.at(-1)).toMatch("1.1 DELETE /images/app:v1");
       expect(count()).toEqual(address.speaksHttp2 ? { first: 2, another: 0 } : { first: 1, another: 1 });
+      expect(await store?.find({ digests: ["sha256:0"] })).toEqual([]);
+      expect(fake.requests.slice(-2)).toEqual(["PRI *", "2.0 List"]);
     }
   });
 
