@@ -3,6 +3,7 @@ import { Duplex, Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { gunzipSync } from "node:zlib";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { openApi } from "../../../src/engine/docker-api.ts";
 import { openEngine } from "../../../src/engine/docker.ts";
 import type { EngineEndpoint, StreamAddress } from "../../../src/engine/endpoint.ts";
 import { Failure } from "../../../src/output/errors.ts";
@@ -104,14 +105,14 @@ describe("with an engine behind a stream, gRPC", () => {
     expect(await engine.listImageIds()).toEqual([]);
   });
 
-  test("gets no second one when the engine is disposed of in the same moment", async () => {
+  test("gets no connection when the engine is disposed of in the same moment", async () => {
     await using fake = await contentEngine();
     const { endpoint, count } = overStream(fake);
-    const engine = await openEngine(endpoint);
-    const asking = rejection(engine.contentStore());
-    await engine[Symbol.asyncDispose]();
-    expect((await asking).message).toBe("the engine has been disposed");
-    expect(count()).toEqual({ first: 1, another: 0 });
+    const api = await openApi(endpoint);
+    const connecting = rejection(api.grpc());
+    await api[Symbol.asyncDispose]();
+    expect((await connecting).message).toBe("the engine has been disposed");
+    expect(count()).toEqual({ first: 0, another: 0 });
   });
 
   test("is not to be had where the program for the second one fails", async () => {
