@@ -12,6 +12,8 @@ import { withFaceOfSocket } from "./stream-agent.ts";
 const HTTP2 = "1.53";
 /** ms for an engine to switch a connection to gRPC in either way, which takes 20: a proxy in between may never do it. */
 const SWITCH_TIMEOUT = 1_000;
+/** The same, where two round trips over a slow link are in it. */
+const FAR_SWITCH_TIMEOUT = 3_000;
 /** ms where a program is run for it, which may ask for a password first. */
 const LOGIN_TIMEOUT = 60_000;
 
@@ -74,8 +76,9 @@ async function bySwitching(
   const agent = Object.assign(new Agent({ keepAlive: true, maxSockets: 1 }), { createConnection: () => stream });
   try {
     // Only what is said behind a login tells that it is over; what then hangs is somebody in between.
-    if (isOneStream(address)) await ping(agent, prefix, signal);
-    using limit = deadline(SWITCH_TIMEOUT, signal);
+    const far = isOneStream(address);
+    if (far) await ping(agent, prefix, signal);
+    using limit = deadline(far ? FAR_SWITCH_TIMEOUT : SWITCH_TIMEOUT, signal);
     const switched = await switchProtocol(agent, `${prefix}/grpc`, "h2c", limit.signal);
     if (switched !== undefined) {
       return { connection: await Http2Connection.open(switched, limit.signal), takesRequests: false };
