@@ -1,4 +1,5 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { execa } from "execa";
 import { run } from "../test/testbed/programs.ts";
 import { layersOf } from "./images.ts";
@@ -19,7 +20,8 @@ export interface Measured {
 /** Runs the peer's line as it would be typed. @throws when it fails, or the image that came is not the one that was sent */
 export async function transfer(stage: Stage, peer: Peer, image: string, signal: AbortSignal): Promise<Measured> {
   const { bed, peaks } = stage;
-  for (const path of [...Object.values(peaks), ...stage.caches]) rmSync(path, { recursive: true, force: true });
+  for (const path of [...Object.values(peaks), ...stage.caches.flatMap(layersIn)])
+    rmSync(path, { recursive: true, force: true });
   await dropCaches();
   const wire = await bed.countWire();
   const start = performance.now();
@@ -30,6 +32,12 @@ export async function transfer(stage: Stage, peer: Peer, image: string, signal: 
   if (sent !== came) throw new Error(`${peer.name} brought other layers than were sent`);
   const [peakNear, peakFar] = [readPeak(peaks.near), readPeak(peaks.far)];
   return { seconds, toFar, toNear, ...(peakNear && peakFar ? { peakNear, peakFar } : {}) };
+}
+
+/** What a cache folder of ours holds of layers; the compiled command stays, as it would from one day to the next. */
+function layersIn(cache: string): string[] {
+  const names = existsSync(cache) ? readdirSync(cache) : [];
+  return names.filter((name) => name !== "code").map((name) => join(cache, name));
 }
 
 /** In a process group of its own, which ends as a whole when it is told to. */

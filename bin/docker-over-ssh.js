@@ -1,3 +1,2 @@
 #!/usr/bin/env node
-import { main } from "../dist/main.js";
-await main(process.argv);
+require("../dist/start.cjs");

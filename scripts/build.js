@@ -1,10 +1,12 @@
 /**
- * Compiles src/ to a fresh dist/, and joins the modules of the command: a process that reads 10 files starts 70 ms earlier than
- * one that reads 190, on either side of a transfer. Who imports the package gets the modules.
+ * Compiles src/ to a fresh dist/, for who imports the package, and makes one file of the command and all that it needs: a process that
+ * reads one file starts 70 ms earlier than one that reads 190, on either side of a transfer, and V8 can keep what it has compiled of it.
  */
 import { execFileSync } from "node:child_process";
-import { rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { licencesOf } from "./licences.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 rmSync(`${root}dist`, { recursive: true, force: true });
@@ -12,16 +14,37 @@ const tsc = fileURLToPath(new URL("../node_modules/typescript/bin/tsc", import.m
 execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json"], { cwd: root, stdio: ["ignore", 2, 2] });
 
 const { build } = await import("esbuild"); // setup.js, which imports this, may just have installed it
-await build({
-  entryPoints: [`${root}dist/main.js`],
-  outdir: `${root}dist`, // what finds package.json finds it from there, too
-  allowOverwrite: true,
+const options = {
+  absWorkingDir: root,
   bundle: true,
-  splitting: true, // a command loads what it needs, no more
-  packages: "external",
-  format: "esm",
+  format: "cjs", // V8 keeps nothing of an ES module that Node would take
   platform: "node",
   target: "node20",
-  chunkNames: "[name]-[hash]",
+  write: false,
   logLevel: "warning",
+};
+
+// What is imported by a function is in there too, and comes to be when it is first called.
+const { outputFiles, metafile } = await build({
+  ...options,
+  entryPoints: ["dist/main.js"],
+  metafile: true,
+  external: ["@ngrok/ngrok"], // machine code; optional
+  define: { "import.meta.url": "fileUrl" },
+  banner: {
+    js: '(function (exports, require, module, __filename, __dirname, importModule) { const fileUrl = require("node:url").pathToFileURL(__filename);',
+  },
+  footer: { js: "})" },
 });
+const command = outputFiles[0].text.replace('import("@ngrok/ngrok")', 'importModule("@ngrok/ngrok")'); // see start.ts
+if (/\bimport\(/.test(command)) throw new Error("something else is imported when it is needed: see start.ts");
+const file = `command-${createHash("sha256").update(command).digest("hex").slice(0, 16)}.cjs`;
+writeFileSync(`${root}dist/${file}`, command);
+writeFileSync(`${root}dist/LICENCES.txt`, licencesOf(Object.keys(metafile.inputs), root));
+
+const start = await build({
+  ...options,
+  entryPoints: ["dist/start.js"],
+  define: { COMMAND_FILE: JSON.stringify(file) },
+});
+writeFileSync(`${root}dist/start.cjs`, start.outputFiles[0].text);

@@ -1,5 +1,4 @@
 import { constants } from "node:os";
-import { setFlagsFromString } from "node:v8";
 import { parseCommandLine, type Job } from "./cli.ts";
 import { Failure, messageOf } from "./output/errors.ts";
 import { Terminal } from "./output/terminal.ts";
@@ -24,10 +23,7 @@ class Stopped extends Error {
  * The process: reads the command line, runs the command, ends with its exit status. The only place that exits.
  * The first SIGINT, SIGTERM or SIGHUP stops the command, which tidies up; the second ends the process at once.
  */
-export async function main(argv: readonly string[]): Promise<void> {
-  // Buffers that come and go make V8 mark the small heap again and again, beside us: of an image of 920 MB that was a third of
-  // the sender's CPU time and 40 % of the receiver's (Node 20). Without it, it collects as often as it must, 11 times and not 182.
-  setFlagsFromString("--no-incremental-marking");
+export async function main(argv: readonly string[]): Promise<boolean> {
   const parsed = await parseCommandLine(argv, {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
@@ -36,6 +32,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   // Helpers of libraries (a keep-alive socket, a pending timer) must not keep a finished command waiting. Not at once: to leave by
   // process.exit() waits for V8's threads, and one that is still compiling may wait for this one (Node 24.21, once in 250 runs).
   if ("job" in parsed) setTimeout(() => process.exit(), LEAVE_TIMEOUT).unref();
+  return "job" in parsed && process.exitCode === 0;
 }
 
 async function runJob(job: Job): Promise<number> {

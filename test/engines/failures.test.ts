@@ -45,12 +45,12 @@ const CACHE = "home/.cache/docker-over-ssh";
 /** On the receiving machine, and let go of: no run is at it any more. */
 const KEPT = /^far\/kept(?:\/[0-9a-f]{64})?$/;
 
-/** Files and folders with layers that were on their way, in the home folders of both machines. */
+/** Files and folders with layers that were on their way, in the home folders of both machines. The compiled command may stay. */
 function spoolsOfBed(): string[] {
   return ["near", "far"].flatMap((machine) => {
     const cache = join(bed.folder, machine, CACHE);
     const names = existsSync(cache) ? readdirSync(cache, { recursive: true, encoding: "utf8" }) : [];
-    return names.map((name) => join(machine, name));
+    return names.filter((name) => !/^code(?:$|\/)/.test(name)).map((name) => join(machine, name));
   });
 }
 

@@ -51,15 +51,26 @@ describe("the package, installed in an empty folder", () => {
   });
 });
 
-test("--help loads neither the engine's library nor the other heavy ones", async () => {
-  // Speed is measured by `npm run bench`; what makes it is that these are imported by the commands that need them.
-  // Hooks run in a thread whose `console` goes by way of the main one, which may end before it has printed: written
-  // to the descriptor itself.
-  const load =
-    'import { writeSync } from "node:fs"; export async function load(url, context, next) { writeSync(2, url + "\\n"); return next(url, context); }';
-  const hook = `import { register } from "node:module"; register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(load)}`)});`;
-  const { stderr } =
-    await execa`node --import ${`data:text/javascript,${encodeURIComponent(hook)}`} ${join(root, "bin/docker-over-ssh.js")} --help`;
-  expect(stderr).toContain("commander");
-  expect(stderr).not.toMatch(/dockerode|execa|http-proxy|bcrypt|ngrok/);
+describe("the command", () => {
+  /** What of Node itself a run has loaded. The command is one file: which of its modules have come to be shows only in what they import. */
+  async function loaded(...words: string[]): Promise<string> {
+    const print = 'process.on("exit", () => console.error(process.moduleLoadList.join("\\n")))';
+    const options = ["--import", `data:text/javascript,${encodeURIComponent(print)}`];
+    const { stderr } = await execa("node", [...options, join(root, "bin/docker-over-ssh.js"), ...words], {
+      reject: false,
+    });
+    return stderr;
+  }
+
+  test("loads what a transfer needs only for one", async () => {
+    expect(await loaded("push", "App:v1")).toMatch(/^NativeModule http2$/m);
+    // Speed is measured by `npm run bench`; this is what makes it.
+    expect(await loaded("--help")).not.toMatch(/^NativeModule (?:http|http2|tls|crypto)$/m);
+  });
+
+  test("shows the licences of what it is made of", async () => {
+    const { stdout } = await execa`cat ${join(root, "dist/LICENCES.txt")}`;
+    for (const name of ["commander", "execa", "tar-stream"])
+      expect(stdout).toMatch(new RegExp(`^${name} [0-9.]+, MIT$`, "m"));
+  });
 });

@@ -1,0 +1,106 @@
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  writeFileSync,
+} from "node:fs";
+import { dirname, isAbsolute, join } from "node:path";
+import { crc32 } from "node:zlib";
+
+/** Files that are kept, of 1 MB each: two sides, of a few versions of this tool and of Node. */
+const KEPT_FILES = 8;
+
+/** Of the checksum at a file's end. V8 compares lengths and versions itself, and no more. */
+const SUM_BYTES = 4;
+
+/** What V8 has compiled of a file, from one run to the next. */
+export interface CodeCache {
+  /** What an earlier run has left; undefined without one that can be trusted. */
+  read(): Buffer | undefined;
+  /** Leaves what `make` gives for the next run. `make` is not called where there is no place for it. Never throws. */
+  write(make: () => Buffer): void;
+}
+
+/**
+ * Below the user's cache folder. What is read there is run, so it is taken only out of folders that are this user's alone; where there is
+ * no such place (a home folder that cannot be written to, that is not ours, or is not known), there is no cache, and nothing is said.
+ * Node's own word for "none", NODE_DISABLE_COMPILE_CACHE=1, counts here too.
+ *
+ * @param name changes with all that decides what V8 compiles
+ */
+export function codeCache(name: string, env: NodeJS.ProcessEnv): CodeCache | undefined {
+  const base = env["XDG_CACHE_HOME"] || (env["HOME"] && join(env["HOME"], ".cache"));
+  if (!base || !isAbsolute(base) || env["NODE_DISABLE_COMPILE_CACHE"] === "1") return undefined;
+  const folder = join(base, "docker-over-ssh", "code");
+  const file = join(folder, name);
+  return {
+    read() {
+      try {
+        return isOurs(folder) ? readChecked(file) : undefined;
+      } catch {
+        return undefined;
+      }
+    },
+    write(make) {
+      try {
+        mkdirSync(folder, { recursive: true, mode: 0o700 });
+        if (isOurs(folder)) replace(folder, file, make);
+      } catch {
+        // The next run compiles, as this one did.
+      }
+    },
+  };
+}
+
+/** The folder and the one above it: real ones, of this user, that nobody else may look into. Of Windows that cannot be told. */
+function isOurs(folder: string): boolean {
+  return [dirname(folder), folder].every((path) => isPrivate(lstatSync(path), "isDirectory"));
+}
+
+function isPrivate(found: Stats, kind: "isDirectory" | "isFile"): boolean {
+  return found[kind]() && found.uid === process.getuid?.() && (found.mode & 0o077) === 0;
+}
+
+function readChecked(file: string): Buffer | undefined {
+  const descriptor = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    if (!isPrivate(fstatSync(descriptor), "isFile")) return undefined;
+    const bytes = readFileSync(descriptor);
+    const code = bytes.subarray(0, -SUM_BYTES);
+    return crc32(code) === bytes.readUInt32LE(code.length) ? code : undefined;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** The file is whole at any moment, also when several runs write it. */
+function replace(folder: string, file: string, make: () => Buffer): void {
+  const part = `${file}.${process.pid}-${process.hrtime.bigint().toString(36)}`;
+  const descriptor = openSync(part, "wx", 0o600);
+  try {
+    const code = make();
+    const sum = Buffer.alloc(SUM_BYTES);
+    sum.writeUInt32LE(crc32(code));
+    writeFileSync(descriptor, Buffer.concat([code, sum]));
+    renameSync(part, file);
+    removeOld(folder);
+  } finally {
+    closeSync(descriptor);
+    rmSync(part, { force: true });
+  }
+}
+
+function removeOld(folder: string): void {
+  const files = readdirSync(folder).map((name) => join(folder, name));
+  const age = new Map(files.map((file) => [file, lstatSync(file).mtimeMs]));
+  const byAge = files.toSorted((one, other) => (age.get(other) ?? 0) - (age.get(one) ?? 0));
+  for (const file of byAge.slice(KEPT_FILES)) rmSync(file, { force: true });
+}
