@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { execa } from "execa";
 import { expect, inject } from "vitest";
@@ -23,6 +24,15 @@ export const why = "why" in shared ? shared.why : undefined;
 
 /** The engines that all files share. */
 export const bed: Testbed = "why" in shared ? (undefined as never) : attachTestbed(shared);
+
+/** Whether one of our command lines, or the test bed, has started this process; one that has ended since is nobody's. */
+export function isOfBed(pid: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "utf8").includes(bed.folder);
+  } catch {
+    return false;
+  }
+}
 
 interface StartOptions {
   env?: Record<string, string>;

@@ -1,11 +1,11 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { buildImage } from "../testbed/build-image.ts";
 import { until } from "../testbed/wait.ts";
-import { bed, done, dos, startDos, untilPrinted, why } from "./bed.ts";
+import { bed, done, dos, isOfBed, startDos, untilPrinted, why } from "./bed.ts";
 
 /** On the near engine, and on the far one; random, so that there is something to interrupt. */
 const [THERE, BACK] = ["own-ssh:there", "own-ssh:back"];
@@ -60,10 +60,7 @@ async function processesLeft(): Promise<string[]> {
   const ours = `docker-over-ssh.js (push|pull)|system dial-stdio|${folder}`;
   const { stdout } = await execa({ reject: false })`pgrep -fa ${ours}`;
   // Other test beds have theirs. A master that has gone to the background overwrites its environment with its title.
-  const isOurs = (line: string): boolean => {
-    const file = `/proc/${line.split(" ")[0]}/environ`;
-    return line.includes(folder) || (existsSync(file) && readFileSync(file, "utf8").includes(bed.folder));
-  };
+  const isOurs = (line: string): boolean => line.includes(folder) || isOfBed(line.split(" ")[0] ?? "");
   return stdout.split("\n").filter((line) => line !== "" && isOurs(line));
 }
 
