@@ -6,6 +6,7 @@ import { archiveSource } from "./departure/archive-source.ts";
 import { engineSource } from "./departure/engine-source.ts";
 import type { Source } from "./departure/source.ts";
 import { connectEngine } from "./engine/connect.ts";
+import { parseHost } from "./engine/endpoint.ts";
 import type { Engine } from "./engine/engine.ts";
 import { InvalidPlace, parsePlace, type Place } from "./image/place.ts";
 import { InvalidReference, parseReference, type Reference } from "./image/reference.ts";
@@ -27,7 +28,14 @@ export function openSource(request: PushRequest, around: Surroundings): Opening<
   const image = readReference(place.reference ?? "");
   const choice = chooseRegistry(request.registry, env);
   if (choice.kind !== "embedded") refuseCompress(request);
+  refuseHost(request.host, env);
   return opening(async (stop) => engineSource(await connect(request.host, around, stop), choice, image), signal);
+}
+
+/** What no engine's address can be is told at once; where the engine is, files may say. */
+function refuseHost(host: string | undefined, { DOCKER_HOST = "" }: NodeJS.ProcessEnv): void {
+  const address = (host ?? DOCKER_HOST).trim();
+  if (address !== "") parseHost(address, host === undefined ? "DOCKER_HOST" : "-H");
 }
 
 async function connect(host: string | undefined, { env, output }: Surroundings, signal: AbortSignal): Promise<Engine> {
@@ -58,6 +66,7 @@ export function openTarget(request: PullRequest, around: Surroundings): Opening<
     return opening(async () => await (place.kind === "oci" ? layoutTarget(place) : fileTarget(place)), signal);
   }
   const called = place?.reference === undefined ? undefined : readReference(place.reference);
+  refuseHost(host, around.env);
   return opening(async (stop) => {
     const engine = await connect(host, around, stop);
     try {

@@ -16,11 +16,12 @@ import { CODECS } from "./packing/codecs.ts";
 import { openTarget, readAsked } from "./places.ts";
 import { KeptLayers } from "./store/kept-layers.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
+import { unlessAborted } from "./streams/unless-aborted.ts";
 import {
   explained,
+  setOut,
   whyWhole,
   summarize,
-  unlessAborted,
   wayByCommand,
   type Surroundings,
   type TransferRequest,
@@ -55,13 +56,13 @@ export async function pull(
   if (spawner) refuseLacking(request.compress, "receiving"); // what the spawned side lacks, the sending side sees
   await using place = openTarget(request, around);
   // What must be so before anything is sent: the engine answers, and can hold the name.
-  const atHand = place.opened.then((target) => target.nameFor(image));
-  if (spawner) await atHand;
-  else atHand.catch(() => {}); // the spawned side tells it through the tunnel
-
-  await way(async (tunnel, stop, wire) => {
-    await unlessAborted(atHand, stop);
-    const target = await place.opened;
+  const atHand = place.opened.then((target) => {
+    target.nameFor(image);
+    return target;
+  });
+  atHand.catch(() => {}); // the spawned side tells it through the tunnel
+  await setOut(way, spawner ? atHand : Promise.resolve(), around.signal, async (tunnel, stop, wire) => {
+    const target = await unlessAborted(atHand, stop);
     const result = await receive(tunnel, target, image, request, { ...around, signal: stop });
     if (!spawner) return;
     const ms = performance.now() - started;

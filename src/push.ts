@@ -20,10 +20,11 @@ import { Failure } from "./output/errors.ts";
 import { agreeOnPacking, refuseLacking } from "./packing/agree.ts";
 import { openSource, readReference } from "./places.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
+import { unlessAborted } from "./streams/unless-aborted.ts";
 import {
+  setOut,
   whyWhole,
   summarize,
-  unlessAborted,
   wayByCommand,
   type Surroundings,
   type TransferRequest,
@@ -54,13 +55,13 @@ export async function push(
   const spawner = request.command.length > 0;
   if (spawner) refuseLacking(request.compress, "sending"); // the spawned side tells it through the tunnel
   await using place = openSource(request, around);
-  const atHand = place.opened.then(async (source) => await source.check(request.platform));
-  if (spawner) await atHand; // an image that is not there is told before anything is started
-  else atHand.catch(() => {}); // as above
-
-  await way(async (tunnel, stop, wire) => {
-    await unlessAborted(atHand, stop);
-    const source = await place.opened;
+  const atHand = place.opened.then(async (source) => {
+    await source.check(request.platform);
+    return source;
+  });
+  atHand.catch(() => {}); // the spawned side tells it through the tunnel, as above
+  await setOut(way, spawner ? atHand : Promise.resolve(), around.signal, async (tunnel, stop, wire) => {
+    const source = await unlessAborted(atHand, stop);
     const result = await send(tunnel, source, request, { ...around, signal: stop });
     if (!spawner) return;
     around.output.summary(summarize("pushed", request.image, result, wire.bytesSent, performance.now() - started));

@@ -8,6 +8,7 @@ import type { Role } from "./stdio-tunnel/handshake.ts";
 import { overTunnel, type TunnelOptions } from "./stdio-tunnel/open.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import type { Choice } from "./packing/choice.ts";
+import { unlessAborted } from "./streams/unless-aborted.ts";
 import { VERSION } from "./version.ts";
 
 /** What push and pull are asked for, as the command line has it. */
@@ -69,18 +70,6 @@ export function explained(error: unknown): unknown {
   });
 }
 
-/** Settles as `promise` does, or rejects with the signal's reason if that comes first. */
-export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  promise.catch(() => {}); // when the signal was first, nobody else hears of its rejection
-  signal.throwIfAborted();
-  let onAbort!: () => void;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason as Error);
-    signal.addEventListener("abort", onAbort);
-  });
-  return await Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", onAbort));
-}
-
 /**
  * The last line that people read. `image`: as it was typed here; `ms` since the start of the command; `onWire`: bytes that
  * went through the tunnel.
@@ -101,7 +90,12 @@ export function summarize(
 }
 
 /** What a tunnel needs to be opened for a side of a transfer. */
-export function tunnelFor(role: Role, request: TransferRequest, { output, signal }: Surroundings): TunnelOptions {
+export function tunnelFor(
+  role: Role,
+  request: TransferRequest,
+  { output }: Surroundings,
+  { ready, signal }: SetOut,
+): TunnelOptions {
   const { image, command, timeout, bwlimit } = request;
   return {
     role,
@@ -111,6 +105,7 @@ export function tunnelFor(role: Role, request: TransferRequest, { output, signal
     command,
     timeout,
     rate: bwlimit,
+    ready,
     signal,
     onFarLine: (line) => output.far(line),
     onDetail: (text) => output.detail(text),
@@ -124,11 +119,37 @@ export interface Wire {
   readonly bytesReceived: number;
 }
 
-/** How a side of a transfer gets to the other: opens a tunnel, lets `use` work with it, and closes it. */
-export type Way = (use: (tunnel: Tunnel, signal: AbortSignal, wire: Wire) => Promise<void>) => Promise<void>;
+/** What a side does when it has got to the other. */
+type Use = (tunnel: Tunnel, signal: AbortSignal, wire: Wire) => Promise<void>;
+
+/** On the way before all is at hand that is needed on this side. */
+interface SetOut {
+  /** Resolves when it is. Nothing is said to the other side before. */
+  ready: Promise<unknown>;
+  /** Ends the way, also when `ready` rejects. */
+  signal: AbortSignal;
+}
+
+/** How a side of a transfer gets to the other: starts what is to be started, opens a tunnel, lets `use` work with it, and closes it. */
+export type Way = (use: Use, out: SetOut) => Promise<void>;
 
 /** The far command is the other side; without one, this side is the far command. */
 export function wayByCommand(role: Role, request: TransferRequest, around: Surroundings): Way {
-  return async (use) =>
-    await overTunnel(tunnelFor(role, request, around), async (tunnel, stop) => await use(tunnel, stop, tunnel));
+  return async (use, out) =>
+    await overTunnel(tunnelFor(role, request, around, out), async (tunnel, stop) => await use(tunnel, stop, tunnel));
+}
+
+/**
+ * Goes the way while what is needed on this side is still being looked for: a login takes longer than that. Where it is not to be had, the
+ * other side has been told nothing, and its absence is what this rejects with, whatever is wrong over there.
+ */
+export async function setOut(way: Way, ready: Promise<unknown>, signal: AbortSignal, use: Use): Promise<void> {
+  const absent = new AbortController();
+  ready.catch((error: unknown) => absent.abort(error));
+  try {
+    await way(use, { ready, signal: AbortSignal.any([signal, absent.signal]) });
+  } catch (error) {
+    await unlessAborted(ready, signal);
+    throw error;
+  }
 }

@@ -10,6 +10,7 @@ import { send, type PushRequest } from "../push.ts";
 import type { Role } from "../stdio-tunnel/handshake.ts";
 import { bothHalves, type Half } from "../stdio-tunnel/in-process.ts";
 import { readPlace, readReference } from "../places.ts";
+import { unlessAborted } from "../streams/unless-aborted.ts";
 import { explained, type Surroundings, type Way } from "../transfer.ts";
 import { VERSION } from "../version.ts";
 import { openFarEngine, type FarEngineOptions } from "./far-engine.ts";
@@ -35,8 +36,11 @@ export function throughEngine(
   }
   refuseCodec(role, request.compress);
   const image = readReference(nameThere(request.image));
-  return async (use) => {
-    await using far = await openFarEngine({ ...start(), request, around });
+  return async (use, out) => {
+    const begun = start();
+    await using _ = begun.link; // also when nothing is ever asked of it
+    await unlessAborted(out.ready, out.signal);
+    await using far = await openFarEngine({ ...begun, request, around });
     const signal = AbortSignal.any([around.signal, far.signal]);
     const near: Half = async (tunnel, stop) => await use(tunnel, stop, far.wire);
     const other: Half = async (tunnel, stop) => {

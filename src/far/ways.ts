@@ -44,14 +44,14 @@ function wayToPlace(place: SshPlace, role: Role, request: FarRequest, around: Su
   const named = { words: place.name, byHand: tryByHand(place.address) };
   const command = sshCommand(place, farWords(role, request), request.sudo === true);
   const start = (): FarLink => runFar(command, named, request, around);
-  return async (use) => {
+  return async (use, out) => {
     await using link = start();
-    const { program, apiVersion } = await whatIsThere(link, place, request, around);
+    const { program, apiVersion } = await whatIsThere(link, place, request, { output, signal: out.signal });
     if (program === "docker-over-ssh") {
       output.detail(`far end: docker-over-ssh on ${place.name}`);
       const { far } = link;
       try {
-        return await overTunnel({ ...tunnelFor(role, request, around), far }, async (tunnel, stop) => {
+        return await overTunnel({ ...tunnelFor(role, request, around, out), far }, async (tunnel, stop) => {
           await use(tunnel, stop, tunnel);
         });
       } catch (error) {
@@ -63,7 +63,7 @@ function wayToPlace(place: SshPlace, role: Role, request: FarRequest, around: Su
     const address = { host: place.name, source };
     // A command that is run once more finds the same, and says so: its words are passed over as noise.
     const speaksHttp2 = apiVersion !== undefined && engineSpeaksHttp2(apiVersion);
-    await throughEngine(role, request, around, () => ({ address, link, again: start, speaksHttp2 }))(use);
+    await throughEngine(role, request, around, () => ({ address, link, again: start, speaksHttp2 }))(use, out);
   };
 }
 
@@ -84,7 +84,7 @@ async function whatIsThere(
   link: FarLink,
   { name }: SshPlace,
   request: FarRequest,
-  { output, signal }: Surroundings,
+  { output, signal }: Pick<Surroundings, "output" | "signal">,
 ): Promise<Found> {
   const read = async (stop: AbortSignal) =>
     await readUntil(link.far.stdout, findMark, { max: MAX_NOISE, signal: stop });

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { execa } from "execa";
 import { Failure, messageOf } from "../output/errors.ts";
@@ -48,7 +49,8 @@ export interface SpawnOptions {
  * Lines of its stderr go to `onStderr` as they come, also an unfinished one that a prompt leaves.
  *
  * Disposing closes its stdin, waits for it to leave, then sends SIGTERM and SIGKILL (PROTOCOL.md, 5), `leaveTimeout` ms
- * apart.
+ * apart. A child that has been told nothing has nothing to bring to an end, and gets its SIGTERM at once: an ssh that is still logging
+ * in would not see the end of its stdin.
  */
 export function spawnFar(
   command: readonly string[],
@@ -64,7 +66,10 @@ export function spawnFar(
     reject: false,
     forceKillAfterDelay: leaveTimeout,
   });
-  onLines(child.stderr, onStderr);
+  let isOfInterest = true;
+  onLines(child.stderr, (line) => {
+    if (isOfInterest) onStderr(line);
+  });
   const stdin = writeAtRate(child.stdin, rate);
   const stdout = readAtRate(child.stdout, rate);
   stdin.on("error", () => {}); // EPIPE after the child has left: its exit says more
@@ -84,6 +89,10 @@ export function spawnFar(
       return explainExit(failure, file, words, await within(leaveTimeout, exit));
     },
     async [Symbol.asyncDispose]() {
+      if ((child.stdin as Socket).bytesWritten === 0) {
+        isOfInterest = false; // that it was ended, by whom we know
+        child.kill("SIGTERM");
+      }
       stdin.end();
       if ((await within(leaveTimeout, exit)) === undefined) child.kill("SIGTERM");
       await exit;

@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import { Failure } from "../output/errors.ts";
+import { unlessAborted } from "../streams/unless-aborted.ts";
 import { HANDSHAKE_TIMEOUT, KEPT_NOISE, MAGIC_LINE, MAX_HELLO, MAX_NOISE, PROTOCOL_VERSION } from "./constants.ts";
 
 export type Role = "sender" | "receiver";
@@ -17,6 +18,8 @@ export interface HandshakeOptions {
   /** Which end of the stream this is: the spawner waits for the magic line before it writes. */
   end: "spawner" | "spawned";
   hello: Hello;
+  /** The spawner writes nothing before this has resolved. */
+  ready?: Promise<unknown> | undefined;
   /** ms until the far end's hello must be here. */
   timeout?: number | undefined;
   signal?: AbortSignal | undefined;
@@ -50,19 +53,23 @@ function textOf({ expected, hint }: Failure): { expected?: string; hint?: string
  * Rejects with a {@link HandshakeError}, or with the signal's reason; the stream is the caller's to destroy.
  */
 export async function shakeHands(stream: Duplex, options: HandshakeOptions): Promise<Greeting> {
-  const { end, hello, timeout = HANDSHAKE_TIMEOUT, signal } = options;
+  const { end, hello, timeout = HANDSHAKE_TIMEOUT } = options;
+  const { ready = Promise.resolve(), signal = new AbortController().signal } = options;
   const mine = `${MAGIC_LINE}${JSON.stringify(hello)}\n`;
   const preamble = new PreambleReader(stream);
   if (end === "spawned") stream.write(mine);
   try {
     const line = await preamble.hello(timeout, signal);
-    if (end === "spawner") stream.write(mine);
+    if (end === "spawner") {
+      await unlessAborted(ready, signal);
+      stream.write(mine);
+    }
     const peer = parseHello(line);
     checkHello(hello, peer);
     return { peer, noise: preamble.noise };
   } catch (error) {
-    if (error instanceof Failure && !(error instanceof HandshakeError)) throw new HandshakeError(error, preamble.noise);
-    throw error;
+    if (signal.aborted || !(error instanceof Failure) || error instanceof HandshakeError) throw error;
+    throw new HandshakeError(error, preamble.noise);
   }
 }
 

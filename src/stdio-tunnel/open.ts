@@ -23,6 +23,8 @@ export interface TunnelOptions {
   leaveTimeout?: number | undefined;
   /** Bytes a second that may go to the far end, and as many that may come from it. One that runs already has its own. */
   rate?: number | undefined;
+  /** A far command hears nothing before this has resolved. To reject is for `signal`. */
+  ready?: Promise<unknown> | undefined;
   signal: AbortSignal;
   /** Lines that the far command writes to its stderr. */
   onFarLine: (line: string) => void;
@@ -42,7 +44,7 @@ export async function overTunnel<T>(
   options: TunnelOptions,
   use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const { role, tool, image, features = [], command, timeout, leaveTimeout, rate, signal } = options;
+  const { role, tool, image, features = [], command, timeout, leaveTimeout, rate, ready, signal } = options;
   signal.throwIfAborted();
   const spawner = command.length > 0;
   if (!spawner) refuseTerminal(role, image);
@@ -57,7 +59,7 @@ export async function overTunnel<T>(
   try {
     const hello = { protocol: PROTOCOL_VERSION, tool, role, features: [...features], image };
     const end = spawner ? "spawner" : "spawned";
-    const greeting = await shakeHands(transport, { end, hello, timeout, signal });
+    const greeting = await shakeHands(transport, { end, hello, ready, timeout, signal });
     if (greeting.noise !== "")
       options.onDetail(`before the tunnel opened, the far end printed: ${greeting.noise.trim()}`);
     options.onDetail(`the tunnel is open; the far end is docker-over-ssh ${greeting.peer.tool}`);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { buildImage } from "../testbed/build-image.ts";
-import { bed, done, dos, rememberEngines, startDos, unchanged, untilPrinted, why } from "./bed.ts";
+import { bed, done, dos, isOfBed, rememberEngines, startDos, unchanged, untilPrinted, why } from "./bed.ts";
 
 /** A sleep that no other process sleeps, so that one left behind is found. */
 const SLEEP = "exec sleep 1000.753";
@@ -57,20 +57,37 @@ function spoolsOfBed(): string[] {
 /** Of all that our command lines start, what is still there; other test beds on this machine have theirs. */
 async function processesOfBed(): Promise<string[]> {
   const { stdout } = await execa({ reject: false })`pgrep -fa ${"sleep 1000.753|docker-over-ssh.js (push|pull)"}`;
-  const isOurs = (line: string): boolean => {
-    const file = `/proc/${line.split(" ")[0]}/environ`;
-    return existsSync(file) && readFileSync(file, "utf8").includes(bed.folder);
-  };
-  return stdout.split("\n").filter((line) => line !== "" && isOurs(line));
+  return stdout.split("\n").filter((line) => line !== "" && isOfBed(line.split(" ")[0] ?? ""));
 }
 
-describe.skipIf(why)(`what cannot work is told before anything is started ${why ?? ""}`, () => {
-  const started = (): string => join(folder, "started");
+const hello = (fields: object): string => `#docker-over-ssh#tunnel#\\n${JSON.stringify(fields)}\\n`;
 
-  test.each<[string, string[], number, string]>([
+describe.skipIf(why)(`a command line that is wrong is told before anything is started ${why ?? ""}`, () => {
+  test.each<[string, string[], string]>([
+    ["an invalid reference", ["push", "App:v1"], "must be in lower case"],
+    ["an image ID", ["push", "ab".repeat(32)], "it is an image ID"],
+    ["an engine address that is none", ["push", "-H", "ftp://x", "failing:v1"], "ftp://x (-H)"],
+    ["the same to receive", ["pull", "-H", "ftp://x", "failing:v1"], "ftp://x (-H)"],
+    ["a registry that is none", ["push", "--registry", "x:y", "failing:v1"], "--registry x:y names no registry"],
+  ])("%s", async (_, words, message) => {
+    const started = join(folder, "started");
+    const run = await dos([...words, "touch", started]);
+    expect(run).toMatchObject({ exitCode: 2, stdout: "" });
+    expect(run.stderr).toContain(message);
+    expect(run.stderr).toMatch(/^ {2}expected: .+\n {2}to do: {4}.+/m);
+    expect(existsSync(started)).toBe(false);
+  });
+});
+
+describe.skipIf(why)("what is not here is told, and nothing is said to a far command that runs already", () => {
+  const said = (): string => join(folder, "said");
+  /** Waits for the first byte, and is there until it is ended. */
+  const listens = (): string => `head -c 1 >${said()}; ${SLEEP}`;
+  const greets = (role: string): string =>
+    `printf '${hello({ protocol: 1, tool: "0.1.0", role })}'; echo waiting >&2; ${listens()}`;
+
+  const missing: [string, string[], number, string][] = [
     ["an unknown image", ["push", "nowhere:v1"], 3, "there is no image nowhere:v1"],
-    ["an invalid reference", ["push", "App:v1"], 2, "must be in lower case"],
-    ["an image ID", ["push", "ab".repeat(32)], 2, "it is an image ID"],
     [
       "a platform that is not there",
       ["push", "--platform", "linux/s390x", "failing:v1"],
@@ -79,15 +96,31 @@ describe.skipIf(why)(`what cannot work is told before anything is started ${why 
     ],
     ["no engine", ["push", "-H", "unix:///nowhere.sock", "failing:v1"], 4, "/nowhere.sock"],
     ["no engine to receive", ["pull", "-H", "tcp://127.0.0.1:1", "failing:v1"], 4, "127.0.0.1:1"],
-    ["an engine address that is none", ["push", "-H", "ftp://x", "failing:v1"], 2, "ftp://x"],
-    ["a registry that is none", ["push", "--registry", "x:y", "failing:v1"], 2, "--registry x:y names no registry"],
-  ])("%s", async (_, words, exitCode, message) => {
-    const run = await dos([...words, "touch", started()]);
-    expect(run).toMatchObject({ exitCode, stdout: "" });
-    expect(run.stderr).toContain(message);
-    expect(run.stderr).toMatch(/^ {2}expected: .+\n {2}to do: {4}.+/m);
-    expect(existsSync(started())).toBe(false);
-  });
+  ];
+  const fars: [string, (role: string) => string[]][] = [
+    ["that has said its hello", (role) => ["sh", "-c", greets(role)]],
+    ["that is silent, like an ssh that logs in", () => ["sh", "-c", listens()]],
+    ["that leads to an engine", () => ["sh", "-c", listens(), "system", "dial-stdio"]],
+    ["that has failed", () => ["no-such-program"]],
+    ["that is over", () => ["true"]],
+    [
+      "that is docker-over-ssh",
+      (role) => ["ssh", "far", `docker-over-ssh ${role === "sender" ? "push" : "pull"} nowhere:v1`],
+    ],
+    ["that is a place", () => ["ssh://far"]],
+  ];
+  test.each(missing.flatMap(([name, ...rest]) => fars.map(([far, command]) => [name, far, command, ...rest] as const)))(
+    "%s, with a far command %s",
+    async (_, __, command, words, exitCode, message) => {
+      const run = await dos([...words, ...command(words[0] === "push" ? "receiver" : "sender")]);
+      expect(run).toMatchObject({ exitCode, stdout: "" });
+      // How the far command was ended is of no interest; what it had to say before, it may have said.
+      const told = run.stderr.replace(/^(?:far: waiting\n)?/, "");
+      expect(told).toMatch(/^docker-over-ssh: .*\n {2}expected: .+\n {2}to do: {4}.+\n?$/);
+      expect(told).toContain(message);
+      expect(existsSync(said()) ? readFileSync(said(), "utf8") : "").toBe("");
+    },
+  );
 
   test("no permission on the socket", async () => {
     // Root may open any socket, so this root gives that up.
@@ -99,18 +132,15 @@ describe.skipIf(why)(`what cannot work is told before anything is started ${why 
     const run = await execa({
       reject: false,
       env: bed.env,
-    })`setpriv --bounding-set=-dac_override,-dac_read_search docker-over-ssh push -H unix://${socket} failing:v1 touch ${started()}`;
+    })`setpriv --bounding-set=-dac_override,-dac_read_search docker-over-ssh push -H unix://${socket} failing:v1 true`;
     server.close();
     expect(run.exitCode).toBe(4);
     expect(run.stderr).toContain(socket);
     expect(run.stderr).toMatch(/group|sudo/);
-    expect(existsSync(started())).toBe(false);
   });
 });
 
 describe.skipIf(why)("a far command that is not, or not yet, docker-over-ssh", () => {
-  const hello = (fields: object): string => `#docker-over-ssh#tunnel#\\n${JSON.stringify(fields)}\\n`;
-
   test.each<[string, string[], number, string]>([
     ["is not there", ["no-such-program", "x"], 5, "there is no program `no-such-program`"],
     ["is not there, over ssh", ["ssh", "far", "no-such-program"], 5, "ended with status 127"],

@@ -29,7 +29,15 @@ await writeFile(at("half.tar"), tar.subarray(0, tar.length / 2));
 await writeFile(at("notes.txt"), "no archive\n".repeat(100));
 await mkdir(at("other/folder"), { recursive: true });
 
-describe.concurrent("a place that cannot be sent from is told before anything is started", () => {
+/** What the far command has heard from this side. It greets, so that it might hear something. */
+const listener = (role: string): string[] => {
+  const hello = JSON.stringify({ protocol: 1, tool: "0.1.0", role });
+  return ["sh", "-c", 'printf "#docker-over-ssh#tunnel#\\n%s\\n" "$1"; exec cat >"$0"', at(`heard-${count++}`), hello];
+};
+const heard = async (far: string[]): Promise<string> => await readFile(far[3] ?? "", "utf8").catch(() => "");
+let count = 0;
+
+describe.concurrent("a place that cannot be sent from is told before anything is said to the other side", () => {
   test.each<[string[], number, RegExp]>([
     [["docker-archive:nowhere.tar"], 3, /there is no file nowhere.tar\n/],
     [["oci:v2"], 3, /there is no folder v2\n.*\n.*docker-daemon:oci:v2/],
@@ -50,14 +58,17 @@ describe.concurrent("a place that cannot be sent from is told before anything is
     [["--registry", "container", "oci:layout"], 2, /--registry is for an engine/],
     [["--host", "tcp://x", "oci:layout"], 2, /--host is for an engine/],
   ])("push %j", async (words, status, message) => {
-    // `true` would be told as what it is: no docker-over-ssh.
-    const { exitCode, stderr } = await run("push", ...words, "true");
+    const far = listener("receiver");
+    const { exitCode, stderr } = await run("push", ...words, ...far);
     expect(stderr).toMatch(message);
     expect(exitCode).toBe(status);
+    expect(await heard(far)).toBe("");
+    // `true` would be told as what it is: no docker-over-ssh.
+    expect(await run("push", ...words, "true")).toEqual({ exitCode, stderr });
   });
 });
 
-describe.concurrent("a place that cannot be put into is told before anything is started", () => {
+describe.concurrent("a place that cannot be put into is told before anything is said to the other side", () => {
   test.each<[string[], RegExp]>([
     [["--to", "layout", "app"], /--to layout names no place\n.*\n.*--to oci:layout/],
     [["--to", "oci:other", "app"], /other is a folder with other files, and no OCI layout/],
@@ -71,9 +82,12 @@ describe.concurrent("a place that cannot be put into is told before anything is 
     [["--to", "oci:new", "--host", "tcp://x", "app"], /--host is for an engine/],
     [["oci:layout"], /oci:layout is a place, and what is asked for is an image/],
   ])("pull %j", async (words, message) => {
-    const { exitCode, stderr } = await run("pull", ...words, "true");
+    const far = listener("sender");
+    const { exitCode, stderr } = await run("pull", ...words, ...far);
     expect(stderr).toMatch(message);
     expect(exitCode).toBe(2);
+    expect(await heard(far)).toBe("");
+    expect(await run("pull", ...words, "true")).toEqual({ exitCode, stderr });
   });
 });
 

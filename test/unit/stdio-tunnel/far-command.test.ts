@@ -8,6 +8,7 @@ import { Failure } from "../../../src/output/errors.ts";
 import { spawnFar } from "../../../src/stdio-tunnel/child-process.ts";
 import { overTunnel, wasTold, type TunnelOptions } from "../../../src/stdio-tunnel/open.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
+import { deferred } from "../../../src/streams/deferred.ts";
 import { farProgram } from "./carriers.ts";
 
 interface Run {
@@ -234,9 +235,53 @@ describe("what goes wrong here", () => {
   });
 });
 
+describe("a far command that runs before all is at hand here", () => {
+  const hello = JSON.stringify({ protocol: 2, tool: "9.0.0", role: "relay" });
+  const greeter = ["sh", "-c", 'printf "#docker-over-ssh#tunnel#\\n%s\\n" "$0"; echo greeted >&2; cat >&2', hello];
+
+  test("is told nothing until it is", async () => {
+    const atHand = deferred<void>();
+    const lines: string[] = [];
+    const onFarLine = (line: string): void => {
+      lines.push(line);
+      if (line !== "greeted") return;
+      expect(lines).toEqual(["greeted"]);
+      atHand.resolve();
+    };
+    const { failure } = await run(greeter, { ready: atHand.promise, onFarLine });
+    expect(failure).toMatchObject({ code: "far-other-protocol" });
+    expect(lines).toEqual(["greeted", "#docker-over-ssh#tunnel#", expect.stringContaining('"protocol":1')]);
+  });
+
+  test.each([
+    ["one that has said its hello", greeter],
+    [
+      "one that takes its time, and does not see the end of its stdin",
+      ["sh", "-c", "echo greeted >&2; exec sleep 1000.357"],
+    ],
+    [
+      "one that has last words",
+      ["sh", "-c", 'trap "echo ended >&2; exit" TERM; echo greeted >&2; while :; do sleep 0.1; done'],
+    ],
+  ])("is ended at once when it will not be: %s", async (_, command) => {
+    const stop = new AbortController();
+    const reason = new Failure("image-not-found", "there is no image app:v2");
+    const lines: string[] = [];
+    const onFarLine = (line: string): void => {
+      lines.push(line);
+      stop.abort(reason);
+    };
+    // Were it given the time that others are, this test would not end.
+    const options = { ready: new Promise(() => {}), signal: stop.signal, leaveTimeout: 600_000, onFarLine };
+    expect((await run(command, options)).failure).toBe(reason);
+    expect(lines).toEqual(["greeted"]);
+  });
+});
+
 describe("the end of a far command", () => {
   test("is waited for, when all went well", async () => {
     const far = spawnFar(farProgram("never-answers.mjs"), () => {}, { leaveTimeout: 5_000 });
+    far.stdin.write("secret");
     await far[Symbol.asyncDispose]();
     await far[Symbol.asyncDispose]();
     expect([far.stdin, far.stdout].map(({ destroyed }) => destroyed)).toEqual([true, true]);
