@@ -64,7 +64,10 @@ export class EngineConnection extends Duplex {
     const exit = await this.#link.far.exit();
     if (this.destroyed) return;
     const answered = this.#filter.passed;
-    if (answered && exit?.status === 0) return void this.push(null);
+    if (answered && exit?.status === 0) {
+      this.once("end", () => this.destroy()); // the next request would wait for ever on one that is half open
+      return void this.push(null);
+    }
     const failure = answered ? engineLost(this.#link, exit) : noEngine(this.#link, exit, this.#filter.noise);
     this.#onLost(failure);
     this.destroy(failure);

@@ -53,6 +53,16 @@ async function runs(): Promise<number> {
   return (await readFile(join(folder.path, "log"), "utf8")).trim().split("\n").length;
 }
 
+/** Whether the command that was run first is still there. */
+async function isRunning(): Promise<boolean> {
+  const [first = ""] = (await readFile(join(folder.path, "log"), "utf8")).split("\n");
+  try {
+    return process.kill((JSON.parse(first) as { pid: number }).pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 describe.skipIf(process.platform === "win32")("an engine behind a far command", () => {
   test("is spoken to through one run of it; what went over its stdio is counted", async () => {
     routes["GET /images/json"] = (_request, response) => answer(response, 200, []);
@@ -186,6 +196,20 @@ describe.skipIf(process.platform === "win32")("an engine behind a far command", 
     expect(await rejection(found.engine.loadImage(Readable.from([Buffer.from("x")])))).toMatchObject({ message: "no" });
     routes["GET /images/json"] = (_request, response) => answer(response, 200, []);
     expect(await found.engine.listReferences()).toEqual([]);
+    expect(found.signal.aborted).toBe(false);
+  });
+
+  test("an engine that hangs up while nobody asks it anything, as proxies do, is connected to again", async () => {
+    routes["GET /images/json"] = (_request, response) => {
+      const { socket } = response;
+      response.once("finish", () => socket?.end());
+      answer(response, 200, []);
+    };
+    await using found = await open();
+    expect(await found.engine.listReferences()).toEqual([]);
+    await expect.poll(isRunning).toBe(false);
+    // What is asked in the very moment of it fails.
+    await expect.poll(async () => await found.engine.listReferences().then(runs)).toBeGreaterThan(1);
     expect(found.signal.aborted).toBe(false);
   });
 
