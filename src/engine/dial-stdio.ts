@@ -122,8 +122,10 @@ export class StdioConnection extends Duplex {
 
   #hangUp(ended: Ended): void {
     const failure = this.#failure(ended);
-    if (failure) this.destroy(failure);
-    else if (!this.destroyed) this.push(null);
+    if (failure) return void this.destroy(failure);
+    if (this.destroyed) return;
+    this.once("end", () => this.destroy()); // half open, it would be given the next request
+    this.push(null);
   }
 
   #failure(ended: Ended): DialError | undefined {

@@ -1,7 +1,9 @@
+import { once } from "node:events";
 import { chmod, readFile, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { StdioConnection } from "../../../src/engine/dial-stdio.ts";
 import { openEngine } from "../../../src/engine/docker.ts";
 import { parseHost, type SshAddress } from "../../../src/engine/endpoint.ts";
 import { sshArguments } from "../../../src/engine/ssh-command.ts";
@@ -90,6 +92,14 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     expect(await started()).toHaveLength(1);
     expect((await started()).filter(({ pid }) => isAlive(pid))).toEqual([]);
     expect(await open).toMatchObject({ code: "engine-unreachable" });
+  });
+
+  test("a connection on which the engine has hung up while nobody asks it anything is closed", async () => {
+    const answers = `process.stdout.write("HTTP/1.1 200 OK\\r\\n\\r\\n")`;
+    const connection = new StdioConnection(process.execPath, ["-e", answers]);
+    connection.resume();
+    await once(connection, "close");
+    expect(await connection.ended).toMatchObject({ status: 0 });
   });
 
   test("what a login shell prints before the first answer is passed over", async () => {
