@@ -48,11 +48,16 @@ export async function takeFromContentStore(
   };
   try {
     const wanted = new Set(want.diffIds);
+    const toCut: { diffId: Digest; blob: Descriptor }[] = [];
     for (const [index, diffId] of info.diffIds.entries()) {
       const blob = stored.layers[index];
       if (blob === undefined || !wanted.delete(diffId)) continue; // not wanted, or twice in the image
-      if (shelf.cuts(blob)) await shelf.cut(diffId, decodeLayer(openBlob(content, blob, undefined, signal)));
+      if (shelf.cuts(blob)) toCut.push({ diffId, blob });
       else shelf.keep(diffId, blob, blobOf(diffId, blob));
+    }
+    // One after the other, while the receiver fetches those.
+    for (const { diffId, blob } of toCut) {
+      await shelf.cut(diffId, decodeLayer(openBlob(content, blob, undefined, signal)));
     }
     shelf.finish(config, asWritten(stored));
     await Promise.race([broken.promise, aborted(signal)]);
