@@ -160,13 +160,13 @@ describe("layers that are wanted", () => {
     expect((await taking.blob(bottom)).packed).toBeUndefined();
   });
 
-  test("are cut where that is worth it, and read for that at once", async () => {
+  test("are cut where that is worth it, and read for that at once; the others are announced before", async () => {
     await using into = await spool();
     await using taking = await take({ cutInto: into.opened, want: [large.diffId, top.diffId] });
     await expect.poll(() => taking.announced.length).toBe(2);
     expect(taking.announced).toEqual([
-      { diffId: large.diffId, digest: large.diffId, size: tar.length, mediaType: MEDIA_TYPE.ociLayer, isCut: true },
       { diffId: top.diffId, ...top.blob },
+      { diffId: large.diffId, digest: large.diffId, size: tar.length, mediaType: MEDIA_TYPE.ociLayer, isCut: true },
     ]);
     expect(await taking.shelf.content.cut?.("r", large.diffId)).toBeDefined();
     expect(taking.fake.reads.map(({ digest }) => digest)).toEqual([large.blob.digest]);
