@@ -1,46 +1,36 @@
-import { engineTarget } from "./arrival/engine-target.ts";
-import { fileTarget } from "./arrival/file-target.ts";
-import { layoutTarget } from "./arrival/layout-target.ts";
+import { setImmediate } from "node:timers/promises";
 import type { Target } from "./arrival/target.ts";
-import { archiveSource } from "./departure/archive-source.ts";
-import { engineSource } from "./departure/engine-source.ts";
 import type { Source } from "./departure/source.ts";
-import { connectEngine } from "./engine/connect.ts";
 import { parseHost } from "./engine/endpoint.ts";
-import type { Engine } from "./engine/engine.ts";
 import { InvalidPlace, parsePlace, type Place } from "./image/place.ts";
 import { InvalidReference, parseReference, type Reference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import type { PullRequest } from "./pull.ts";
 import type { PushRequest } from "./push.ts";
 import { chooseRegistry } from "./registry/choose.ts";
-import type { Surroundings } from "./transfer.ts";
+import type { Surroundings, TransferRequest } from "./transfer.ts";
 
 /** Begins to open the place that an image is sent from: the engine, unless its name begins with another place. */
 export function openSource(request: PushRequest, around: Surroundings): Opening<Source> {
-  const { env, signal } = around;
   const place = readPlace(request.image) ?? { kind: "docker-daemon", reference: request.image };
   if (place.kind !== "docker-daemon") {
     const registry = request.registry === "embedded" ? undefined : request.registry;
     refuseOptions(place, { "--registry": registry, "--host": request.host });
-    return opening(async () => await archiveSource(place), signal);
+    return opening(request, around, async ({ archiveSource }) => await archiveSource(place));
   }
   const image = readReference(place.reference ?? "");
-  const choice = chooseRegistry(request.registry, env);
+  const choice = chooseRegistry(request.registry, around.env);
   if (choice.kind !== "embedded") refuseCompress(request);
-  refuseHost(request.host, env);
-  return opening(async (stop) => engineSource(await connect(request.host, around, stop), choice, image), signal);
+  refuseHost(request.host, around.env);
+  return opening(request, around, async ({ connect, engineSource }, stop) =>
+    engineSource(await connect(request.host, around, stop), choice, image),
+  );
 }
 
 /** What no engine's address can be is told at once; where the engine is, files may say. */
 function refuseHost(host: string | undefined, { DOCKER_HOST = "" }: NodeJS.ProcessEnv): void {
   const address = (host ?? DOCKER_HOST).trim();
   if (address !== "") parseHost(address, host === undefined ? "DOCKER_HOST" : "-H");
-}
-
-async function connect(host: string | undefined, { env, output }: Surroundings, signal: AbortSignal): Promise<Engine> {
-  const onAnotherLogin = (): void => output.note("connecting to the engine once more, to read its content store");
-  return await connectEngine(host, env, signal, onAnotherLogin);
 }
 
 /** What an engine pushes into a registry is served as it is. */
@@ -58,24 +48,19 @@ function refuseCompress({ compress }: PushRequest): void {
 
 /** Begins to open the place that an image is put into: the engine, unless --to names another. */
 export function openTarget(request: PullRequest, around: Surroundings): Opening<Target> {
-  const { signal } = around;
   const { host, via, to } = request;
   const place = to === undefined ? undefined : readTo(to);
   if (place !== undefined && place.kind !== "docker-daemon") {
     refuseOptions(place, { "--via": via, "--host": host });
-    return opening(async () => await (place.kind === "oci" ? layoutTarget(place) : fileTarget(place)), signal);
+    return opening(request, around, async ({ fileTarget, layoutTarget }) =>
+      place.kind === "oci" ? await layoutTarget(place) : await fileTarget(place),
+    );
   }
   const called = place?.reference === undefined ? undefined : readReference(place.reference);
   refuseHost(host, around.env);
-  return opening(async (stop) => {
-    const engine = await connect(host, around, stop);
-    try {
-      return await engineTarget(engine, via, called);
-    } catch (error) {
-      await engine[Symbol.asyncDispose]();
-      throw error;
-    }
-  }, signal);
+  return opening(request, around, async ({ connect, ownEngineTarget }, stop) =>
+    ownEngineTarget(await connect(host, around, stop), via, called),
+  );
 }
 
 function readTo(to: string): Place {
@@ -141,13 +126,24 @@ export interface Opening<T> extends AsyncDisposable {
   opened: Promise<T>;
 }
 
-/** Begins to open a place; an abort, and disposing, end that, also when the engine behind it does not answer. */
+type Rooms = typeof import("./open-places.ts");
+
+/**
+ * Begins to open a place; an abort, and disposing, end that, also when the engine behind it does not answer. What that needs is loaded in
+ * 25 ms. A far command is to be started before, which is what the rest of this turn is for.
+ */
 function opening<T extends AsyncDisposable>(
-  open: (signal: AbortSignal) => Promise<T>,
-  signal: AbortSignal,
+  { command }: TransferRequest,
+  { signal }: Surroundings,
+  open: (rooms: Rooms, signal: AbortSignal) => Promise<T>,
 ): Opening<T> {
   const leaving = new AbortController();
-  const opened = open(AbortSignal.any([signal, leaving.signal]));
+  const stop = AbortSignal.any([signal, leaving.signal]);
+  const begin = async (): Promise<T> => {
+    if (command.length > 0) await setImmediate();
+    return await open(await import("./open-places.ts"), stop);
+  };
+  const opened = begin();
   opened.catch(() => {}); // whoever awaits it hears of it
   return {
     opened,

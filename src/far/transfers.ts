@@ -18,5 +18,5 @@ export async function pullFromFar(request: PullRequest, around: Surroundings): P
 async function wayTo(role: Role, request: FarRequest, around: Surroundings): Promise<Way> {
   if (request.command.length === 0 && !request.sudo) return wayByCommand(role, request, around);
   const { wayToFar } = await import("./ways.ts");
-  return wayToFar(role, request, around);
+  return await wayToFar(role, request, around);
 }

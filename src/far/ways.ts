@@ -1,27 +1,23 @@
-import { tryByHand } from "../engine/ssh-command.ts";
-import { engineSpeaksHttp2 } from "../engine/connect-grpc.ts";
 import { Failure } from "../output/errors.ts";
 import type { Role } from "../stdio-tunnel/handshake.ts";
-import { overTunnel } from "../stdio-tunnel/open.ts";
-import { readUntil } from "../streams/read-until.ts";
-import { tunnelFor, wayByCommand, type Surroundings, type Way } from "../transfer.ts";
-import { nameThere, throughEngine, type FarRequest } from "./agentless.ts";
-import { noEngine, noTunnel, nothingThere } from "./far-end.ts";
-import { firstWord, runFar, type FarLink } from "./far-link.ts";
-import { findMark, placeOf, sshCommand, type FarProgram, type SshPlace } from "./ssh-place.ts";
-
-/** Bytes that a login shell may print before it runs what it is told to. */
-const MAX_NOISE = 64 * 1024;
+import { wayByCommand, type Surroundings, type Way } from "../transfer.ts";
+import type { FarRequest } from "./agentless.ts";
+import { placeOf } from "./ssh-place.ts";
 
 /**
  * The way to the other side, by what the command line names:
  * - `… system dial-stdio`: an engine. Both sides of the transfer are in this process;
  * - `ssh://[user@]host[:port]`: docker-over-ssh if it is installed there, else the engine;
  * - any other command: docker-over-ssh.
+ *
+ * What only one of them needs is imported there: the command is started 15 ms earlier.
  */
-export function wayToFar(role: Role, request: FarRequest, around: Surroundings): Way {
+export async function wayToFar(role: Role, request: FarRequest, around: Surroundings): Promise<Way> {
   const place = placeOf(request.command);
-  if (place !== undefined) return wayToPlace(place, role, request, around);
+  if (place !== undefined) {
+    const { wayToPlace } = await import("./way-to-place.ts");
+    return wayToPlace(place, role, request, around);
+  }
   if (request.sudo) {
     throw new Failure("usage", "--sudo is for ssh://HOST, and a command is passed on untouched", {
       expected: "ssh://[USER@]HOST[:PORT] behind the image",
@@ -30,69 +26,11 @@ export function wayToFar(role: Role, request: FarRequest, around: Surroundings):
   }
   const words = request.command.join(" ");
   if (!/\bsystem\s+dial-stdio$/.test(words)) return wayByCommand(role, request, around);
-  const start = (): FarLink => runFar(request.command, { words, byHand: words }, request, around);
+  const [{ throughEngine }, { runFar }] = await Promise.all([import("./agentless.ts"), import("./far-link.ts")]);
+  const start = () => runFar(request.command, { words, byHand: words }, request, around);
   return throughEngine(role, request, around, () => ({
     address: { host: `\`${words}\``, source: "over its stdin and stdout" },
     link: start(),
     again: start,
   }));
-}
-
-/** One ssh, whatever is found at its end. */
-function wayToPlace(place: SshPlace, role: Role, request: FarRequest, around: Surroundings): Way {
-  const { output } = around;
-  const named = { words: place.name, byHand: tryByHand(place.address) };
-  const command = sshCommand(place, farWords(role, request), request.sudo === true);
-  const start = (): FarLink => runFar(command, named, request, around);
-  return async (use, out) => {
-    await using link = start();
-    const { program, apiVersion } = await whatIsThere(link, place, request, { output, signal: out.signal });
-    if (program === "docker-over-ssh") {
-      output.detail(`far end: docker-over-ssh on ${place.name}`);
-      const { far } = link;
-      try {
-        return await overTunnel({ ...tunnelFor(role, request, around, out), far }, async (tunnel, stop) => {
-          await use(tunnel, stop, tunnel);
-        });
-      } catch (error) {
-        throw noTunnel(link, error);
-      }
-    }
-    const source = `${program} system dial-stdio`;
-    output.note(`far end: ${source} (docker-over-ssh is not installed on ${place.address.hostname})`);
-    const address = { host: place.name, source };
-    // A command that is run once more finds the same, and says so: its words are passed over as noise.
-    const speaksHttp2 = apiVersion !== undefined && engineSpeaksHttp2(apiVersion);
-    await throughEngine(role, request, around, () => ({ address, link, again: start, speaksHttp2 }))(use, out);
-  };
-}
-
-/** What docker-over-ssh is run with over there. The platform, if any, it hears through the tunnel. */
-function farWords(role: Role, { image, timeout }: FarRequest): string[] {
-  const patience = timeout === undefined ? [] : ["--timeout", String(timeout / 1000)];
-  return [role === "sender" ? "pull" : "push", ...patience, nameThere(image)];
-}
-
-/** What the script has become, and of a Docker the API version of its engine, where that says it. */
-interface Found {
-  program: FarProgram;
-  apiVersion?: string | undefined;
-}
-
-/** Reads the line in which the script says which program it has found and become. */
-async function whatIsThere(
-  link: FarLink,
-  { name }: SshPlace,
-  request: FarRequest,
-  { output, signal }: Pick<Surroundings, "output" | "signal">,
-): Promise<Found> {
-  const read = async (stop: AbortSignal) =>
-    await readUntil(link.far.stdout, findMark, { max: MAX_NOISE, signal: stop });
-  const { found, before } = await firstWord(link, request, signal, read);
-  if (found === undefined) throw noEngine(link, await link.far.exit(), before);
-  if (before.trim() !== "") output.detail(`before the far end began, it printed: ${before.trim().slice(0, 4096)}`);
-  const [program = "", ...words] = found.words.split(" ");
-  if (program === "docker") return { program, apiVersion: words[0] };
-  if (program === "docker-over-ssh" || program === "podman") return { program };
-  throw nothingThere(name, words.join(" "));
 }

@@ -14,7 +14,7 @@ export interface Progress {
 /** Where everything goes that people read. */
 export interface Output {
   progress(progress: Progress): void;
-  /** For --verbose. */
+  /** For --verbose, which says when it was, too, in seconds since this side's process began. */
   detail(text: string): void;
   /** For all but --quiet: a choice that was made. */
   note(text: string): void;

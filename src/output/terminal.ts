@@ -73,7 +73,7 @@ export class Terminal implements Output {
   }
 
   detail(text: string): void {
-    if (this.#options.verbose) this.#print(`docker-over-ssh: ${text}`);
+    if (this.#options.verbose) this.#print(`docker-over-ssh: ${(this.#now() / 1000).toFixed(2)} s: ${text}`);
   }
 
   note(text: string): void {

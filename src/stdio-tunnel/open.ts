@@ -2,7 +2,7 @@ import { Failure } from "../output/errors.ts";
 import type { FarProcess } from "./child-process.ts";
 import { MAGIC_LINE, PROTOCOL_VERSION } from "./constants.ts";
 import { shakeHands, type Role } from "./handshake.ts";
-import { Tunnel } from "./session.ts";
+import type { Tunnel } from "./session.ts";
 import { ownStdio } from "./transport.ts";
 
 export interface TunnelOptions {
@@ -56,6 +56,7 @@ export async function overTunnel<T>(
   await using far: FarProcess | undefined = options.far ?? (spawner ? await start() : undefined);
   const transport = far?.transport ?? ownStdio(rate);
   transport.on("error", () => {});
+  const session = import("./session.ts"); // with HTTP/2, 6 ms: the far command has been started, or the hello is the first thing said
   try {
     const hello = { protocol: PROTOCOL_VERSION, tool, role, features: [...features], image };
     const end = spawner ? "spawner" : "spawned";
@@ -63,6 +64,7 @@ export async function overTunnel<T>(
     if (greeting.noise !== "")
       options.onDetail(`before the tunnel opened, the far end printed: ${greeting.noise.trim()}`);
     options.onDetail(`the tunnel is open; the far end is docker-over-ssh ${greeting.peer.tool}`);
+    const { Tunnel } = await session;
     await using tunnel = new Tunnel(transport, greeting, { role, silence: timeout, spawned: !spawner });
     return await telling(tunnel, options, use);
   } catch (error) {

@@ -66,9 +66,10 @@ describe("lines", () => {
 
   test("for --verbose are not shown without it", () => {
     const [quiet, verbose] = [screen(false), screen(false, { verbose: true })];
+    verbose.clock.ms = 1234;
     for (const { output } of [quiet, verbose]) output.detail("the registry answers");
     expect(quiet.seen.text).toBe("");
-    expect(verbose.seen.text).toBe("docker-over-ssh: the registry answers\n");
+    expect(verbose.seen.text).toBe("docker-over-ssh: 1.23 s: the registry answers\n");
   });
 
   test("summaries are not shown with --quiet, errors are", () => {
