@@ -40,8 +40,12 @@ function layersIn(cache: string): string[] {
   return names.filter((name) => name !== "code").map((name) => join(cache, name));
 }
 
-/** In a process group of its own, which ends as a whole when it is told to. */
-async function typed(line: string, { env, bed }: Stage, signal: AbortSignal): Promise<void> {
+/** As it is typed; in a process group of its own, which ends as a whole when it is told to. */
+export async function typed(
+  line: string,
+  { env, bed }: Pick<Stage, "env" | "bed">,
+  signal: AbortSignal,
+): Promise<void> {
   signal.throwIfAborted();
   const child = execa("bash", ["-e", "-o", "pipefail", "-c", line], {
     env,

@@ -1,10 +1,10 @@
 import type { Peer } from "./peer.ts";
 
-export const ours: Peer = {
+export const ours = {
   name: "docker-over-ssh",
   ours: true,
-  line: (image) => `docker-over-ssh push ${image} ssh far "docker-over-ssh pull ${image}"`,
-};
+  line: (image: string) => `docker-over-ssh push ${image} ssh far "docker-over-ssh pull ${image}"`,
+} satisfies Peer;
 
 /** What this tool was in 2019, with today's code: a registry container, a tunnel, and the other engine's own pull. */
 export const oursOf2019: Peer = {

@@ -6,13 +6,13 @@ import type { Peer } from "./peer.ts";
 const FAR_PORT = 5001;
 
 /** A registry that is kept beside the sending engine, and has what was pushed to it before. */
-export const registryPull: Peer = {
+export const registryPull = {
   name: "docker push, ssh -R, docker pull",
-  line: (image, stage) => {
+  line: (image: string, stage: Pick<Stage, "bed" | "registry">): string => {
     const there = inRegistry(image, stage);
     return `docker tag ${image} ${there}\ndocker push -q ${there}\n${pullThroughSsh(image, stage)}`;
   },
-};
+} satisfies Peer;
 
 /**
  * skopeo packs the image in docker's place, and knows from its own notes which layers the registry has. It gets what
@@ -33,7 +33,7 @@ ${pullThroughSsh(image, stage)}`;
   },
 };
 
-function inRegistry(image: string, { registry }: Stage): string {
+function inRegistry(image: string, { registry }: Pick<Stage, "registry">): string {
   return `127.0.0.1:${registry.port}/${image}`;
 }
 
@@ -41,7 +41,7 @@ function inRegistry(image: string, { registry }: Stage): string {
  * One login; the forwarding is ended with the pull. By itself `ssh -R … docker pull` would end two minutes later: it waits for
  * the connections that the engine keeps for another pull.
  */
-function pullThroughSsh(image: string, { registry, bed }: Stage): string {
+function pullThroughSsh(image: string, { registry, bed }: Pick<Stage, "bed" | "registry">): string {
   const there = `127.0.0.1:${FAR_PORT}/${image}`;
   const ssh = `ssh -S ${bed.folder}/registry.ssh`;
   const forward = `-o ExitOnForwardFailure=yes -R 127.0.0.1:${FAR_PORT}:127.0.0.1:${registry.port}`;
