@@ -104,9 +104,11 @@ export async function receive(
   const keepsManifests = target.manifestOf !== undefined;
   const asked = { image: image.given, run, platform, runs: target.platform };
   await tunnel.send({ type: "ask", ...asked, keepsManifests, preserve });
-  const tidied = target.tidy(); // nothing has to wait for it
-  tidied.catch(() => {}); // awaited at the end
+  const tidied = target.tidy();
+  tidied.catch(() => {}); // awaited below
   const about = parseAbout(await unlessAborted(tunnel.next("about"), signal));
+  // Before anybody looks what is here: what is about to go is not to be counted on.
+  for (const leftover of await tidied) output.detail(`removed ${leftover}, left by a run that was killed`);
   checkPlatform(about.platform, platform, target, (text) => output.warn(text));
   if ((preserve || about.preserve) && about.manifest === undefined) {
     const whose = keepsManifests ? "where the image comes from" : target.address;
@@ -157,7 +159,6 @@ export async function receive(
     const counts = { layersSent, layersPresent, bytesPresent, bytesFound };
     result = { image: image.given, id, ...counts, bytesReceived: tunnel.bytesReceived };
   }
-  for (const leftover of await tidied) output.detail(`removed ${leftover}, left by a run that was killed`);
   const confirmed = await tunnel.finish({ ...result });
   if (!confirmed) output.warn("the image is here under its name, but the sending side could not be told");
   return result;
