@@ -1,0 +1,237 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { buildImage, type LayerSpec } from "../testbed/build-image.ts";
+import { buildWithBuildx } from "../testbed/build-with-buildx.ts";
+import { askEngine } from "../testbed/engine-api.ts";
+import { whyNotKind } from "../testbed/engine-packages.ts";
+import type { Engine } from "../testbed/engine.ts";
+import { startTestbed } from "../testbed/start.ts";
+import type { Testbed } from "../testbed/testbed.ts";
+import { done, dos, startDos, why } from "./bed.ts";
+
+const whyNot = why ?? (await whyNotKind("29-containerd"));
+
+const kB = 1000;
+const MB = 1_000_000;
+/** What both versions of an image have, and what they differ in; random, so that packed sizes are these sizes. */
+const [COMMON, CHANGED] = [20 * MB, 100 * kB];
+/** All that the change costs, with what is asked and said. */
+const CHANGE_COSTS = 200 * kB;
+/** Of the layer that a pull is killed in: how large it is, where that is, and what may have to come again. */
+const [LARGE, KILLED_AT, LOSS] = [40 * MB, 20 * MB, 8 * MB];
+/** Megabits a second. */
+const SLOW = 60;
+
+type Side = "near" | "far";
+type Kind = "28.5-containerd" | "29-containerd";
+
+const builders = { classic: buildImage, buildx: buildWithBuildx };
+const imageOf = (builder: string, side: Side, tag: string): string => `${builder}-${side}:${tag}`;
+
+/** A way from one engine to the other, as it is typed on the near machine. */
+interface Way {
+  how: string;
+  /** Where the image is. */
+  from: Side;
+  /** What is typed behind it. */
+  command: (image: string, far: Engine) => string[];
+  /** How often ssh is run. */
+  logins: number;
+  /** Only where the far engine is of that kind. */
+  only?: Kind;
+}
+
+const DIAL = ["ssh", "far", "docker", "system", "dial-stdio"];
+const NOTE = /connecting to .* once more, to read the engine's content store$/gm;
+
+const ways: Way[] = (["near", "far"] as const).flatMap((from) => {
+  const [verb, other] = from === "near" ? ["pushed to", "pull"] : ["pulled from", "push"];
+  return [
+    // Two of the tool, as most tests have it.
+    {
+      from,
+      how: `${verb} docker-over-ssh`,
+      logins: 1,
+      only: "28.5-containerd",
+      command: (image) => ["ssh", "far", `docker-over-ssh ${other} ${image}`],
+    },
+    // Requests go on one connection, and the content store is asked on another.
+    { from, how: `${verb} an engine alone`, logins: 2, command: () => DIAL },
+    // Docker 29, of which it is known before the first byte that it speaks HTTP/2, needs just one.
+    {
+      from,
+      how: `${verb} ssh://HOST, where there is an engine alone`,
+      logins: 1,
+      only: "29-containerd",
+      command: () => ["ssh://bare"],
+    },
+    // In the network of another machine: at its 127.0.0.1, nobody of ours listens.
+    {
+      from,
+      how: `${verb} an engine that does not reach us`,
+      logins: 0,
+      command: (image, far) => ["docker-over-ssh", other, "-H", far.host, image],
+    },
+  ] satisfies Way[];
+});
+
+describe.skipIf(whyNot).each<Record<Side, Kind>>([
+  { near: "29-containerd", far: "28.5-containerd" },
+  { near: "28.5-containerd", far: "29-containerd" },
+])(`$near here, $far there ${whyNot ?? ""}`, (kinds) => {
+  let bed: Testbed;
+  let env: Record<string, string>;
+  let log: string;
+
+  beforeAll(async () => {
+    if (whyNot) return;
+    bed = await startTestbed({ near: { kind: kinds.near }, far: { kind: kinds.far } });
+    // An `ssh` that is first in PATH and counts how often it is run.
+    const bin = join(bed.folder, "counting");
+    log = join(bin, "log");
+    mkdirSync(bin);
+    const script = `#!/bin/sh\necho run >> ${log}\nexec ${join(bed.bin, "ssh")} "$@"\n`;
+    writeFileSync(join(bin, "ssh"), script, { mode: 0o755 });
+    env = { PATH: `${bin}:${bed.env["PATH"]}` };
+    await Promise.all((["near", "far"] as const).map(async (side) => await buildAll(bed[side], side)));
+    await buildImage(bed.far, "large:v1", [{ name: "data", bytes: LARGE }]);
+  });
+  afterAll(async () => await bed?.[Symbol.asyncDispose]());
+
+  /** On either engine, nothing but its own images is left for the next way. */
+  afterEach(async () => {
+    if (whyNot) return;
+    await bed.limitRate(undefined);
+    for (const [side, others] of [
+      ["near", /far|large/],
+      ["far", /near/],
+    ] as const) {
+      const { references } = await bed[side].listing();
+      const left = references.filter((name) => others.test(name));
+      if (left.length > 0) await bed[side].docker("rmi", "--force", ...left);
+    }
+  });
+
+  function logins(): number {
+    return existsSync(log) ? readFileSync(log, "utf8").trim().split("\n").length : 0;
+  }
+
+  /** Files in the near machine's cache, but for what V8 has compiled of the command. */
+  function cached(): string[] {
+    const cache = join(bed.env["HOME"] ?? "", ".cache/docker-over-ssh");
+    if (!existsSync(cache)) return [];
+    const paths = readdirSync(cache, { recursive: true, encoding: "utf8" }).filter((path) => !path.startsWith("code"));
+    return paths.map((path) => join(cache, path)).filter((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
+  }
+
+  /** Sends an image that way, and tells what was printed, and how many bytes that cost. */
+  async function send(image: string, way: Way, ...options: string[]): Promise<{ stderr: string; cost: number }> {
+    rmSync(log, { force: true });
+    const wire = await bed.countWire();
+    const line = [way.from === "near" ? "push" : "pull", ...options, image, ...way.command(image, bed.far)];
+    const run = await dos(line, { on: bed, env });
+    expect(run).toEqual(done);
+    const { toFar, toNear } = await wire();
+    expect(logins()).toBe(way.logins);
+    expect(run.stderr.match(NOTE) ?? []).toHaveLength(way.logins > 1 ? 1 : 0);
+    // Where both engines are spoken to by their sockets, nothing is on the wire: then the summary tells.
+    const [, size, unit = ""] = /: ([\d.]+) (B|kB|MB) (?:sent|received) for/.exec(run.stderr) ?? [];
+    const told = Number(size) * ({ B: 1, kB, MB }[unit] ?? NaN);
+    return { stderr: run.stderr, cost: Math.max(told, way.from === "near" ? toFar : toNear) };
+  }
+
+  /** Of an index, `--preserve-digest` keeps the manifest of the variant that is sent. */
+  describe.each(Object.keys(builders))("an image that was built with %s arrives", (builder) => {
+    test.each(ways.filter(({ only = kinds.far }) => only === kinds.far))(
+      "$how: all of it, and of a second version what is missing; with --preserve-digest, the variant's manifest is the same",
+      async (way) => {
+        const [source, target] = way.from === "near" ? [bed.near, bed.far] : [bed.far, bed.near];
+        const [v1, v2] = [imageOf(builder, way.from, "v1"), imageOf(builder, way.from, "v2")];
+        const before = await Promise.all([source.listing(), target.listing()]);
+
+        const whole = await send(v1, way, "--preserve-digest");
+        expect(whole.cost).toBeGreaterThan(COMMON);
+        expect(await manifestOf(target, v1)).toBe(await manifestOf(source, v1));
+        await runs(target, v1);
+
+        const changed = await send(v2, way);
+        expect(changed.stderr).toMatch(/for 2 layers, 2 layers.* there already/);
+        expect(changed.cost).toBeGreaterThan(CHANGED);
+        expect(changed.cost).toBeLessThan(CHANGE_COSTS);
+        await runs(target, v2);
+
+        if (builder === "buildx") {
+          await target.docker("rmi", v2);
+          expect((await send(v2, way, "--preserve-digest")).cost).toBeLessThan(CHANGE_COSTS);
+          expect(await manifestOf(target, v2)).toBe(await manifestOf(source, v2));
+          await runs(target, v2);
+        }
+
+        await target.docker("rmi", v1, v2);
+        expect(await Promise.all([source.listing(), target.listing()])).toEqual(before);
+        expect(cached()).toEqual([]);
+      },
+    );
+  });
+
+  test("a pull from an engine alone that is killed in the middle of a layer is continued by the next", async () => {
+    await bed.limitRate(SLOW);
+    const line = ["pull", "large:v1", ...DIAL];
+    const run = startDos(line, { on: bed, env });
+    const arrived = (): number =>
+      Math.max(0, ...cached().map((path) => statSync(path, { throwIfNoEntry: false })?.size ?? 0));
+    await expect
+      .poll(() => arrived() >= KILLED_AT || run.exitCode !== null, { interval: 5, timeout: 60_000 })
+      .toBe(true);
+    run.kill("SIGKILL");
+    expect((await run).signal).toBe("SIGKILL");
+    await bed.limitRate(undefined);
+    const missing = LARGE - arrived();
+    expect(missing).toBeGreaterThan(LOSS);
+
+    const wire = await bed.countWire();
+    expect(await dos(line, { on: bed, env })).toEqual(done);
+    expect((await wire()).toNear).toBeLessThan(missing + LOSS);
+    await runs(bed.near, "large:v1");
+    expect(cached()).toEqual([]);
+  });
+
+  test.runIf(kinds.far === "28.5-containerd")(
+    "ssh://HOST with an engine alone before Docker 29 logs in twice, which is said once",
+    async () => {
+      const way: Way = { how: "pushed", from: "near", logins: 2, command: () => ["ssh://bare"] };
+      const { stderr } = await send(imageOf("classic", "near", "v1"), way);
+      expect(stderr).toContain("far end: docker system dial-stdio (docker-over-ssh is not installed on bare)\n");
+    },
+  );
+});
+
+async function buildAll(engine: Engine, side: Side): Promise<void> {
+  for (const [builder, build] of Object.entries(builders)) {
+    for (const tag of ["v1", "v2"]) {
+      const seed = imageOf(builder, side, "");
+      const layers: LayerSpec[] = [
+        { name: "libraries", bytes: COMMON, files: 20, seed },
+        { name: "app-data", bytes: CHANGED, seed: `${seed}${tag}` },
+      ];
+      await build(engine, imageOf(builder, side, tag), layers);
+    }
+  }
+}
+
+async function runs(engine: Engine, image: string): Promise<void> {
+  expect((await engine.docker("run", "--rm", image)).stdout).toBe(image.replace(":", " "));
+}
+
+/** The digest of the manifest of an image's only variant; an index leads to it, and to an attestation. */
+async function manifestOf({ description: { socket } }: Engine, image: string): Promise<string | undefined> {
+  const images = JSON.parse(await askEngine(socket, "/images/json?manifests=1")) as {
+    RepoTags: string[];
+    Manifests: { Kind: string; Descriptor: { digest: string } }[];
+  }[];
+  const { Manifests = [] } = images.find(({ RepoTags }) => RepoTags.includes(image)) ?? {};
+  const variants = Manifests.filter(({ Kind }) => Kind === "image");
+  expect(variants).toHaveLength(1);
+  return variants[0]?.Descriptor.digest;
+}
