@@ -119,12 +119,12 @@ describe.skipIf(why).each(rows)(`a layer on its way into %s ${why ?? ""}`, (_, {
     const on = of();
     await on.limitRate(SLOW);
     const lost: number[] = [];
-    /** Bytes that arrive although the sender is killed: they are in ssh, in TCP, or being unpacked. */
+    /** Bytes that arrive between the look and the end: while the receiver is looked for, and out of ssh and TCP when the sender is killed. */
     let underway = 0;
     while (lost.length < KILLS && arrived(on) < size - LAST) {
       const before = arrived(on);
       const killsLeft = KILLS - lost.length;
-      const rest = size - LAST - before - underway * Math.floor((killsLeft - 1) / 2);
+      const rest = size - LAST - before - underway * (killsLeft - 1);
       const wire = await on.countWire();
       const run = startDos(TO_FAR, { on });
       await untilArrived(on, before === 0 ? 1 : before + Math.max(1, rest / killsLeft), run);
