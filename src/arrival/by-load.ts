@@ -31,11 +31,15 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
   const { known, store, whyWhole } = lookup;
   if (known.id !== undefined) {
     await options.decline();
+    options.kept?.concerns(diffIds);
     const counts = { layersSent: 0, layersPresent: diffIds.length, bytesPresent: 0 };
     return { name: known.id, id: known.id, isProven: true, ...counts, [Symbol.asyncDispose]: async () => {} };
   }
 
   const bring = async (present: Present): Promise<Arrival> => {
+    options.kept?.concerns(
+      [...present.here, ...present.stored].flatMap(({ diffId, blob }) => [diffId, blob?.digest ?? diffId]),
+    );
     const isMissing = whatIsMissing(diffIds, present);
     const wanted = diffIds.filter((_, index) => isMissing[index]);
     output.detail(`${diffIds.length - wanted.length} of ${diffIds.length} layers are there already`);

@@ -65,6 +65,11 @@ export class KeptLayers implements AsyncDisposable {
     return digests.filter((digest) => there.has(digest));
   }
 
+  /** These blobs are of the image, too, and need not come: what is left of them goes when the image is in its place. */
+  concerns(digests: Iterable<Digest>): void {
+    for (const digest of digests) this.#asked.add(digest);
+  }
+
   /** The file of a blob, for this run alone until it is disposed of; undefined where there can be none. */
   async take({ digest, size }: Descriptor): Promise<ArrivingFile | undefined> {
     const file = await this.#take(digest, size);

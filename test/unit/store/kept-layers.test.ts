@@ -307,3 +307,12 @@ test("what a run that was killed before anything came has left of a blob goes wi
   await kept.forget();
   expect(await readdir(join(folder, ".."))).toEqual([]);
 });
+
+test("what is left of a layer that is there by now goes with the image's others", async () => {
+  await put(nameOf("there"), "some of it");
+  await put(nameOf("of another image"), "some of it");
+  await using kept = open();
+  kept.concerns([digestOf("there")]);
+  await kept.forget();
+  expect(await readdir(folder)).toEqual([nameOf("of another image")]);
+});
