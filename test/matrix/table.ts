@@ -45,9 +45,9 @@ A pull from it:
 
 ${fromTo(cases, WAYS.pull)}
 
-What crosses the wire is what is missing, as above, in gzip, with three exceptions. A push to Podman takes the missing layers unpacked. A
-pull takes layers as the engine gives them: from a containerd store the missing ones as it stores them (here in gzip, as of an image that was
-built or pulled), and from the others all of the image, unpacked.
+The sending side writes no more here than elsewhere but for what it cannot help. A push to Podman writes the missing layers unpacked, because
+it takes no others. A pull gets layers as the engine gives them: of a containerd store the missing ones, as they are stored (here in gzip, as of
+an image that was built or pulled); of the others all of the image, unpacked. Each is held to 5 % and 64 kB above that.
 
 ## An engine that does not reach docker-over-ssh
 
@@ -67,7 +67,8 @@ ${Object.values(STATES)
 
 ## What is seen in each
 
-- The command succeeds, and its sending side writes no more than the missing layers have in gzip -6, 5 % and 64 kB.
+- The command succeeds, and its sending side writes no more than the missing layers have in gzip -6, 5 % and 64 kB; with an
+  engine alone, what is said there.
 - The receiver has the image under its name, with the digest of its config and the \`RootFS\` that the sender has.
 - \`docker run\` of it prints what it should, from files of the base and of its own, and without the file that a layer takes away.
 - \`docker save\` of it has every layer, with its diff ID, and every blob, with its digest.
