@@ -7,6 +7,7 @@ import type { Target } from "./arrival/target.ts";
 import { isPlatform } from "./engine/platform.ts";
 import { newRunId, type RunId } from "./engine/run-id.ts";
 import { digestOf, type Digest } from "./image/digest.ts";
+import { isKnown } from "./image/platform.ts";
 import type { Reference } from "./image/reference.ts";
 import { bytes } from "./output/describe.ts";
 import { Failure } from "./output/errors.ts";
@@ -178,7 +179,9 @@ function checkPlatform(offered: string, asked: string | undefined, target: Targe
       hint: "Leave --platform out, or build the image for that platform on the sending side.",
     });
   }
-  if (target.platform !== undefined && !isPlatform(offered, target.platform)) {
+  if (!isKnown(offered)) {
+    warn(`the image's config does not name its platform (${offered}): whether it runs here cannot be told`);
+  } else if (target.platform !== undefined && !isPlatform(offered, target.platform)) {
     warn(`the image is for ${offered}, and this engine runs ${target.platform}`);
   }
 }

@@ -2,6 +2,7 @@ import { REGISTRY_SERVICE } from "../conversation/messages.ts";
 import { EngineError, type Engine, type EngineInfo } from "../engine/engine.ts";
 import { LayerProgress } from "../engine/layer-progress.ts";
 import { forgetName } from "../engine/temporary-name.ts";
+import { isKnown } from "../image/platform.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { openDoor } from "../stdio-tunnel/bridge.ts";
 import { countLayers, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
@@ -22,7 +23,7 @@ export async function arriveByPull(options: EngineArrivalOptions): Promise<Arriv
   await using door = await openDoor(tunnel, REGISTRY_SERVICE);
   const name = `127.0.0.1:${door.port}/${offer.repository}:${offer.tag}`;
   const progress = new LayerProgress("sending", new Map(layers.map(({ digest, size }) => [shortId(digest), size])));
-  const foreign = !`${about.platform}/`.startsWith(`${info.platform}/`);
+  const foreign = isKnown(about.platform) && !`${about.platform}/`.startsWith(`${info.platform}/`);
   try {
     await engine.pullImage(name, {
       credentials: offer.credentials,

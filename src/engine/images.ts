@@ -1,4 +1,5 @@
 import { Readable } from "node:stream";
+import { isKnown, platformText } from "../image/platform.ts";
 import { gzip } from "../streams/gzip.ts";
 import { isAtLeast } from "./api-version.ts";
 import type { DockerApi } from "./docker-api.ts";
@@ -55,7 +56,7 @@ export async function inspectImage(
   const info: ImageInfo = {
     id: image.Id,
     diffIds: image.RootFS?.Layers ?? [],
-    platform: [image.Os, image.Architecture, image.Variant].filter(Boolean).join("/"),
+    platform: platformText({ os: image.Os, architecture: image.Architecture, variant: image.Variant }),
     size: image.Size ?? 0,
   };
   return platform === undefined || isPlatform(info.platform, platform) ? info : undefined;
@@ -99,7 +100,7 @@ export async function loadImage(
   platform: string | undefined,
   takesGzip: () => Promise<boolean>,
 ): Promise<void> {
-  const asks = platform !== undefined && isAtLeast(api.version ?? "", LOAD_PLATFORM);
+  const asks = platform !== undefined && isKnown(platform) && isAtLeast(api.version ?? "", LOAD_PLATFORM);
   const query = { quiet: true, platform: asks ? platformObject(platform) : undefined };
   const { address } = api.endpoint;
   const alone = isOneStream(address);
@@ -151,7 +152,7 @@ export async function saveImage(
   reference: string,
   { platform, signal }: { platform?: string; signal?: AbortSignal },
 ): Promise<Readable> {
-  const asks = platform !== undefined && isAtLeast(api.version ?? "", SAVE_PLATFORM);
+  const asks = platform !== undefined && isKnown(platform) && isAtLeast(api.version ?? "", SAVE_PLATFORM);
   const query = { platform: asks ? platformObject(platform) : undefined };
   return Readable.from(await api.stream("GET", `/images/${inPath(reference)}/get`, { query, signal }), {
     objectMode: false,
@@ -182,7 +183,7 @@ export async function pushImage(
 ): Promise<void> {
   const { repository, tag, registry } = splitName(reference);
   if (tag === undefined) throw new TypeError(`a push needs a tag: ${reference}`);
-  const asks = platform !== undefined && isAtLeast(api.version ?? "", PUSH_PLATFORM);
+  const asks = platform !== undefined && isKnown(platform) && isAtLeast(api.version ?? "", PUSH_PLATFORM);
   // Docker takes a registry of its own machine without TLS, whatever it is told; Podman only when it is told so.
   const tlsVerify = OWN_MACHINE.test(registry) ? false : undefined;
   const body = await api.stream("POST", `/images/${repository}/push`, {

@@ -1,4 +1,5 @@
 import { digestOf, isDigest, type Digest } from "./digest.ts";
+import { platformText } from "./platform.ts";
 
 /** What a manifest says of a blob (OCI image spec, descriptor.md). */
 export interface Descriptor {
@@ -32,7 +33,7 @@ export interface Index {
 /** What an image's config says (OCI image spec, config.md), as far as a transfer needs it. */
 export interface ImageConfig {
   diffIds: Digest[];
-  /** `os/architecture[/variant]` */
+  /** `os/architecture[/variant]`, `unknown` for what the config leaves out ({@link platformText}). */
   platform: string;
 }
 
@@ -96,11 +97,15 @@ export function parseConfig(bytes: Uint8Array): ImageConfig {
   if (!Array.isArray(diffIds) || diffIds.length > MAX_LAYERS || !diffIds.every(isDigest)) {
     throw new InvalidImage("its config has no list of layers");
   }
-  const parts = [os, architecture, ...(variant ? [variant] : [])];
-  if (!parts.every((part) => typeof part === "string" && /^[a-z0-9_.]+$/.test(part))) {
-    throw new InvalidImage("its config names no platform");
+  const [named, machine, kind] = [os, architecture, variant].map((part) => part ?? "");
+  if (!isPlatformPart(named) || !isPlatformPart(machine) || !isPlatformPart(kind)) {
+    throw new InvalidImage("its config names a platform that is none");
   }
-  return { diffIds, platform: parts.join("/") };
+  return { diffIds, platform: platformText({ os: named, architecture: machine, variant: kind }) };
+}
+
+function isPlatformPart(part: unknown): part is string {
+  return typeof part === "string" && /^[a-z0-9_.]*$/.test(part);
 }
 
 /** For each step of an image's history, first one first, whether it made a layer. Nothing for a config that has no history. */

@@ -8,6 +8,7 @@ import {
   type SentManifest,
   type WrittenManifest,
 } from "../image/manifest.ts";
+import { UNKNOWN } from "../image/platform.ts";
 import type { LayerInHand } from "./store.ts";
 
 /**
@@ -32,7 +33,7 @@ export function composeManifest(config: Buffer, layers: readonly LayerInHand[]):
 
 /** The config of an image that is nothing but layers: the lowest of another's, of which it proves or holds them. */
 export function stackConfig(platform: string, diffIds: readonly Digest[]): Buffer {
-  const [os, architecture, variant] = platform.split("/");
+  const [os, architecture, variant] = platform.split("/").map((part) => (part === UNKNOWN ? undefined : part));
   return Buffer.from(
     JSON.stringify({ architecture, os, variant, config: {}, rootfs: { type: "layers", diff_ids: diffIds } }),
   );

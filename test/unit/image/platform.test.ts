@@ -1,0 +1,29 @@
+import { describe, expect, test } from "vitest";
+import { parseConfig } from "../../../src/image/manifest.ts";
+import { isKnown, platformText } from "../../../src/image/platform.ts";
+import { stackConfig } from "../../../src/store/compose.ts";
+
+const config = (platform: object): Buffer => Buffer.from(JSON.stringify({ ...platform, rootfs: { diff_ids: [] } }));
+
+describe("the platform that a config names", () => {
+  test.each([
+    [{ os: "linux", architecture: "arm64", variant: "v8" }, "linux/arm64/v8"],
+    [{ os: "linux", architecture: "amd64", variant: "" }, "linux/amd64"],
+    [{ os: "linux", architecture: "" }, "linux/unknown"],
+    [{ os: "linux" }, "linux/unknown"],
+    [{ architecture: null }, "unknown/unknown"],
+  ])("%j", (named, platform) => {
+    expect(parseConfig(config(named)).platform).toBe(platform);
+  });
+
+  test.each([{ os: "linux", architecture: "AMD 64" }, { os: 7 }, { os: "a/b" }])("%j is none", (named) => {
+    expect(() => parseConfig(config(named))).toThrow("names a platform that is none");
+  });
+});
+
+test("one that is not known goes to no engine, and into no config", () => {
+  expect(["linux/amd64", "linux/unknown", "unknown/unknown"].map(isKnown)).toEqual([true, false, false]);
+  expect(platformText({})).toBe("unknown/unknown");
+  const made = JSON.parse(stackConfig("linux/unknown", []).toString()) as object;
+  expect(made).toEqual({ os: "linux", config: {}, rootfs: { type: "layers", diff_ids: [] } });
+});
