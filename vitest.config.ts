@@ -1,4 +1,8 @@
 import { defineConfig } from "vitest/config";
+import { leaveMachine, unitPath } from "./test/testbed/environment.ts";
+
+// Before anything is started: tests and all that they run see what they put there themselves, and not what this machine has.
+leaveMachine();
 
 // `unit` needs Node alone. `engines` runs real Docker engines, which its files share: one file at a time. `matrix` runs all kinds.
 export default defineConfig({
@@ -10,6 +14,7 @@ export default defineConfig({
           name: "unit",
           include: ["test/unit/**/*.test.ts"],
           setupFiles: ["test/fail-on-warning.ts"],
+          env: { PATH: unitPath() },
           testTimeout: 20_000,
         },
       },

@@ -2,7 +2,7 @@ import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { exclusively, installWithApt } from "./packages.ts";
 import { cacheFolder } from "./paths.ts";
-import { run, systemPath } from "./programs.ts";
+import { fetching, run, systemPath } from "./programs.ts";
 
 /** No Debian has a Docker 29 yet, so its daemon is built from its Go module, which has a number of its own. */
 const VERSION = "29.7.2";
@@ -34,7 +34,7 @@ export async function docker29Folder(): Promise<string> {
 }
 
 async function build(): Promise<void> {
-  const { failed } = await run({ env, reject: false })`go version`;
+  const { failed } = await fetching({ env, reject: false })`go version`;
   if (failed) throw new Error("Docker 29 is built with Go, and there is no go here");
   process.stderr.write(`Docker ${VERSION} is built from its Go modules, once: this takes minutes\n`);
   const part = `${folder}.part`;
@@ -51,13 +51,13 @@ async function installLibraries(): Promise<void> {
   const { failed } = await run({ reject: false })`dpkg --status ${RUNC_NEEDS}`;
   if (!failed) return;
   await exclusively("packages", async () => {
-    await run`apt-get update -qq`;
+    await fetching`apt-get update -qq`;
     await installWithApt(RUNC_NEEDS);
   });
 }
 
 async function goInstall(into: string, args: string[], settings: Record<string, string>): Promise<void> {
   const options = { env: { ...env, ...settings, GOBIN: into }, reject: false } as const;
-  const { failed, stderr } = await run("go", ["install", ...args], options);
+  const { failed, stderr } = await fetching("go", ["install", ...args], options);
   if (failed) throw new Error(`Docker 29 cannot be built here: ${stderr.trim().split("\n").at(-1)}`);
 }

@@ -5,7 +5,7 @@ import { docker29Folder } from "./docker-29.ts";
 import { checkTestbed } from "./check.ts";
 import { exclusively, installWithApt, osRelease } from "./packages.ts";
 import { cacheFolder } from "./paths.ts";
-import { run, systemPath } from "./programs.ts";
+import { fetching, run, systemPath } from "./programs.ts";
 
 /**
  * Which engine: `host` is the Docker engine that the machine has, or gets from its own Debian or Ubuntu.
@@ -119,9 +119,9 @@ async function download(folder: string, { suite, packages, finish }: Unpacked): 
   const work = `${folder}.part-${process.pid}`;
   for (const sub of ["packages", "root"]) mkdirSync(join(work, sub), { recursive: true });
   const options = aptFolder(work, `deb [signed-by=${keyring}] ${mirror} ${suite} main\n`);
-  await run("apt-get", [...options, "update", "-qq"]);
+  await fetching("apt-get", [...options, "update", "-qq"]);
   const cwd = join(work, "packages");
-  await run("apt-get", [...options, "download", "-qq", ...packages], { cwd });
+  await fetching("apt-get", [...options, "download", "-qq", ...packages], { cwd });
   for (const file of readdirSync(cwd)) await run`dpkg -x ${join(cwd, file)} ${join(work, "root")}`;
   await finish?.(join(work, "root"));
   renameSync(join(work, "root"), folder);

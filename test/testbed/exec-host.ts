@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { nodeFolder } from "./commands.ts";
 import type { Engine } from "./engine.ts";
+import { linkFolders } from "./environment.ts";
 import { cacheFolder, projectFolder } from "./paths.ts";
 import { folderEntry } from "./program-files.ts";
 import { tar, type TarEntry } from "./tar.ts";
@@ -22,7 +23,7 @@ const image = "docker-over-ssh-test-bed/exec-host";
  */
 export async function startExecHost(bed: Testbed, { on, to = on }: { on: Engine; to?: Engine }): Promise<ExecHost> {
   await on.dockerWithInput(tar(rootFiles()), ["import", "-", image]);
-  const readOnly = ["/usr", "/etc/alternatives", nodeFolder, projectFolder, bed.bin, cacheFolder];
+  const readOnly = ["/usr", "/etc/alternatives", nodeFolder, projectFolder, bed.bin, cacheFolder, ...linkFolders()];
   const volumes = [...new Set(readOnly)].filter(existsSync).map((path) => `${path}:${path}:ro`);
   volumes.push(`${to.description.socket}:/run/docker.sock`);
   const env = [`PATH=${bed.bin}:${to.env.PATH}`, "DOCKER_HOST=unix:///run/docker.sock"];

@@ -1,5 +1,6 @@
 import { execa } from "execa";
 import { askEngine } from "./engine-api.ts";
+import { machineEnvironment } from "./environment.ts";
 import { Testbed } from "./testbed.ts";
 
 /**
@@ -8,12 +9,14 @@ import { Testbed } from "./testbed.ts";
  * @param why what tests that need two machines say
  */
 export async function useHostEngine(why: string): Promise<Testbed> {
+  const machine = execa({ env: machineEnvironment() });
   const host =
-    process.env["DOCKER_HOST"] ?? (await execa`docker context inspect --format ${"{{.Endpoints.docker.Host}}"}`).stdout;
+    machineEnvironment()["DOCKER_HOST"] ??
+    (await machine`docker context inspect --format ${"{{.Endpoints.docker.Host}}"}`).stdout;
   if (!host.startsWith("unix://")) throw new Error(`an engine on a Unix socket is needed, not ${host}`);
   const socket = host.slice("unix://".length);
   const { Version } = JSON.parse(await askEngine(socket, "/version")) as { Version: string };
-  const { stdout: configFolder } = await execa`sh -c ${'echo "${DOCKER_CONFIG:-$HOME/.docker}"'}`;
+  const { stdout: configFolder } = await machine`sh -c ${'echo "${DOCKER_CONFIG:-$HOME/.docker}"'}`;
   const path = process.env["PATH"] ?? "";
   const engine = { kind: "host" as const, version: Version, socket, path, configFolder };
   const env = { DOCKER_HOST: host, PATH: path };

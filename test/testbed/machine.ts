@@ -135,7 +135,7 @@ export function startInside(
     stdio: ["ignore", output, output],
     detached: true,
     cwd: "/",
-    env: { PATH: path, HOME: "/root", LANG: "C.UTF-8", ...env },
+    env: { PATH: path, HOME: join(machine.folder, "home"), LANG: "C.UTF-8", ...env },
   });
   child.once("exit", (code, signal) => (ended = `${command} ended with ${code ?? signal}`));
   child.once("error", (error) => (ended = `${command}: ${error.message}`));

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { cacheFolder } from "./paths.ts";
-import { findProgram, run } from "./programs.ts";
+import { fetching, findProgram, run } from "./programs.ts";
 
 /** What the test bed runs, and the package of Debian and Ubuntu that has it. */
 const needed: Record<string, string[]> = {
@@ -25,7 +25,7 @@ export async function installPackages(): Promise<void> {
   if (missing.length === 0) return;
   await exclusively("packages", async () => {
     if ((await missingPrograms()).length === 0) return;
-    await run`apt-get update -qq`;
+    await fetching`apt-get update -qq`;
     // Debian 12 has the docker CLI in docker.io, later ones in a package of its own.
     const wanted = [...new Set(missing.flatMap((program) => needed[program] ?? []))];
     const known = await Promise.all(wanted.map(isPackage));
@@ -39,7 +39,7 @@ export async function installPackages(): Promise<void> {
 /** Waits its turn when somebody else is at it. */
 export async function installWithApt(packages: string[]): Promise<void> {
   const options = ["-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"];
-  await run("apt-get", ["install", ...options, ...packages], { env: { DEBIAN_FRONTEND: "noninteractive" } });
+  await fetching("apt-get", ["install", ...options, ...packages], { env: { DEBIAN_FRONTEND: "noninteractive" } });
 }
 
 async function missingPrograms(): Promise<string[]> {

@@ -71,6 +71,7 @@ export async function startSshd(
     PasswordAuthentication: "no",
     KbdInteractiveAuthentication: "no",
     UsePAM: "no",
+    PermitUserRC: "no",
     PidFile: "none",
     MaxStartups: 1000,
     MaxSessions: 100,

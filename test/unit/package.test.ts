@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { machineEnvironment } from "../testbed/environment.ts";
 
 const root = join(import.meta.dirname, "../..");
 let folder: string;
@@ -11,9 +12,10 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "dos-package-"));
   await execa({ cwd: root })`npm pack --ignore-scripts --pack-destination ${folder}`;
   await execa({ cwd: folder })`npm init --yes`;
+  const env = machineEnvironment(); // where npm keeps what it has fetched before, and how it fetches the rest
   // Without the optional ngrok: what is optional must not be needed.
   const archive = readdirSync(folder).find((name) => name.endsWith(".tgz")) ?? "";
-  await execa({ cwd: folder })`npm install --omit=optional --no-audit --no-fund ./${archive}`;
+  await execa({ cwd: folder, env })`npm install --prefer-offline --omit=optional --no-audit --no-fund ./${archive}`;
 }, 120_000);
 
 afterAll(() => rmSync(folder, { recursive: true }));
