@@ -141,7 +141,10 @@ async function load(
     const { fetching, bytesFound } = rebuilt;
     let id: Digest;
     if (store.takes === "streams") {
-      const layers = oneAfterTheOther(withoutZstd(streamLayers(incoming.layers, fetching), spool), fetching.signal);
+      const layers = oneAfterTheOther(
+        withoutZstd(streamLayers(incoming.layers, fetching), spool, fetching.limit),
+        fetching.signal,
+      );
       id = await giving(layers, async (whole) => await store.load(whole, name));
     } else {
       const layers = fetchLayers(incoming.layers, wanted, await spool.open(), fetching);

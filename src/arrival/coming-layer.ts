@@ -111,15 +111,20 @@ async function openLayer(
   goesOn?: (bytes: number) => boolean,
 ): Promise<Readable> {
   const { diffId, isCut: _, ...blob } = layer;
+  limit.refuse(blob.size);
   const from = file?.before ?? 0;
   if (from > 0) onContinued(layer, from);
   const { first, bytes } = await client.stream(repository, blob.digest, { from, signal });
   bytes.on("error", () => {}); // it may be before it is read; whoever reads it hears of it
   const come = gather(part(counted(bytes, onBytes), { first: from - first }));
-  const checked = checkLayer({ blob, diffId, limit });
+  const share = limit.share();
+  const checked = checkLayer({ blob, diffId, limit: share });
   checked.once("end", onLayer);
   checked.once("error", (error) => {
-    if (file !== undefined && isOtherContent(error)) file.isWrong = true;
+    if (file === undefined || !isOtherContent(error)) return;
+    file.isWrong = true;
+    void file.remove(); // at once: who is killed now leaves nothing that is wrong
+    share.giveBack();
   });
   checked.once("close", () => bytes.destroy()); // who leaves while what was here is read has not begun with it
   const all = file === undefined ? come : file.pass(come, goesOn === undefined ? {} : { goesOn });

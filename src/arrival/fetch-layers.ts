@@ -81,7 +81,8 @@ export async function* streamLayers(layers: Queue<AnnouncedLayer>, options: Fetc
       refuseUnknownPacking(layer.mediaType);
       if (options.named !== undefined && options.named.get(layer.diffId) !== layer.digest)
         throw new InvalidImage(`the layer ${layer.diffId} is sent as another blob than its manifest names`);
-      options.limit.refuse(layer.size);
+      // One that is being made has been counted; if it comes whole, it is refused before it is fetched.
+      if (layer.isCut !== true || options.rebuild === undefined) options.limit.refuse(layer.size);
       yield comingLayer(layer, options);
     }
     signal.throwIfAborted();

@@ -6,8 +6,9 @@ import { decodeRecipe } from "../delta/decode-recipe.ts";
 import { KeyFilter } from "../delta/key-filter.ts";
 import { encodeMissing } from "../delta/missing.ts";
 import { Rebuild } from "../delta/rebuild.ts";
+import type { Instruction } from "../delta/recipe.ts";
 import { takePieces } from "../delta/take-pieces.ts";
-import type { SizeLimit } from "../image/archive/prove.ts";
+import { TooLarge, type Share, type SizeLimit } from "../image/archive/prove.ts";
 import { hexOf, shortOf, type Digest } from "../image/digest.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
@@ -62,6 +63,17 @@ interface Made {
   found: number;
 }
 
+/** The file that a layer is made in. */
+interface MakingFile {
+  path: string;
+  /** Bytes that an earlier run has left in it. */
+  before: number;
+  /** What is made counts against it while it is made: the sender need never announce the layer. */
+  share: Share;
+  /** Nothing of it stays. */
+  discard: () => Promise<void>;
+}
+
 /**
  * Makes layers of the files of images that are here, and of those pieces that are not (delta/). A layer is begun while the sender is
  * still cutting it, one at a time, in the order in which that begins. Dispose of it before the seeds and the spool.
@@ -71,7 +83,9 @@ export class Rebuilder implements AsyncDisposable {
   readonly #making = new Map<Digest, Promise<Made>>();
   #last: Promise<unknown> = Promise.resolve();
   /** The files that layers are made in, in their order. */
-  readonly #files = new Map<Digest, string>();
+  readonly #files = new Map<Digest, MakingFile>();
+  /** A sender that has been wrong once is not given the disk for another recipe. */
+  #hasBeenWrong = false;
   /** The keys of all layers whose recipes have been read. */
   readonly #keys: KeyFilter[] = [];
   readonly #leaving = new AbortController();
@@ -100,20 +114,17 @@ export class Rebuilder implements AsyncDisposable {
    * not come out right. The file stays in the spool: the next layer may be of the same files, with another owner.
    */
   async rebuild(layer: AnnouncedLayer): Promise<string | undefined> {
-    const { limit, onDetail } = this.#options;
+    const { onDetail } = this.#options;
     const { diffId, digest, size } = layer;
     const making = this.#making.get(diffId) ?? this.#begin(diffId);
     try {
       const { path, size: made, found } = await making;
       if (digest !== diffId || size !== made) throw new InvalidImage(`it was told as ${digest} with ${size} bytes`);
-      limit.spend(size);
       this.#bytesFound += found;
       return path;
     } catch (error) {
-      if (!(error instanceof BadRecipe || error instanceof InvalidImage)) throw error;
-      const path = this.#files.get(diffId);
-      if (path !== undefined) await rm(path, { force: true });
-      this.#files.delete(diffId);
+      if (!isWrong(error)) throw error;
+      await this.#discard(diffId);
       onDetail(`layer ${shortOf(diffId)} comes whole: what was made of its pieces is wrong (${messageOf(error)})`);
       return undefined;
     }
@@ -130,28 +141,55 @@ export class Rebuilder implements AsyncDisposable {
   }
 
   /** A file for it, which may be half made. */
-  async #fileFor(diffId: Digest): Promise<string> {
-    const { spool, kept } = this.#options;
+  async #fileFor(diffId: Digest): Promise<MakingFile> {
+    const { spool, kept, limit } = this.#options;
+    const share = limit.share();
     const half = await kept?.takeHalfMade(diffId);
-    if (half !== undefined) return half.path;
+    if (half !== undefined)
+      return { path: half.path, before: half.before, share, discard: async () => await kept?.drop(half) };
     const path = (await spool.open()).pathFor(`${hexOf(diffId)}.made`);
     await writeFile(path, "", { mode: 0o600 });
-    return path;
+    return { path, before: 0, share, discard: async () => await rm(path, { force: true }) };
+  }
+
+  async #discard(diffId: Digest): Promise<void> {
+    const file = this.#files.get(diffId);
+    this.#files.delete(diffId);
+    await file?.discard();
+    file?.share.giveBack();
   }
 
   async #make(diffId: Digest): Promise<Made> {
-    const { client, repository, onBytes, onDetail, limit } = this.#options;
+    if (this.#hasBeenWrong) throw new BadRecipe("another one's was");
+    const others = [...this.#files.values()].map(({ path }) => path);
+    const file = await this.#fileFor(diffId);
+    this.#files.set(diffId, file);
+    const pieces = { come: 0 };
+    try {
+      return await this.#makeIn(file, diffId, others, pieces);
+    } catch (error) {
+      this.#hasBeenWrong ||= isWrong(error);
+      // What the recipe says, and what was found here, costs nothing to have again, and would take the place of what did.
+      const isOfUse = !isWrong(error) && !(error instanceof TooLarge) && file.before + pieces.come > 0;
+      if (!isOfUse) await this.#discard(diffId);
+      throw error;
+    }
+  }
+
+  async #makeIn(
+    { path, before, share }: MakingFile,
+    diffId: Digest,
+    others: readonly string[],
+    pieces: { come: number },
+  ): Promise<Made> {
+    const { client, repository, onBytes, onDetail } = this.#options;
     const signal = this.#signal;
-    const path = await this.#fileFor(diffId);
-    const others = [...this.#files.values()];
-    this.#files.set(diffId, path);
     await using file = await open(path, "r+");
-    const { size: halfMade } = await file.stat();
     const keys = new KeyFilter();
     // How large it is, the sender does not know yet.
-    const maxSize = Math.min(limit.left, await bytesFree(path));
+    const maxSize = await bytesFree(path);
     const recipe = decodeRecipe(counted(await client.recipe(repository, diffId, signal), onBytes), { maxSize });
-    const rebuild = Rebuild.start(file, keys.noting(recipe));
+    const rebuild = Rebuild.start(file, keys.noting(spending(recipe, share)));
     const proving = proveBehind(file, rebuild, { diffId, signal });
     proving.catch(() => {}); // awaited below
     try {
@@ -159,20 +197,24 @@ export class Rebuilder implements AsyncDisposable {
       await rebuild.read;
       const wanted = rebuild.wanted;
       // What an earlier run has put in is found where it belongs, by what it is, like everything else.
-      if (halfMade > 0) await takePieces(createReadStream(path), rebuild);
+      if (before > 0) await takePieces(createReadStream(path), rebuild);
       await this.#reader.takeRest(rebuild, along, diffId);
       await this.#takeWhatWasMade(others, rebuild);
       this.#keys.push(keys);
-      const { pieces, bytes: missing } = rebuild.left;
+      const { pieces: missing, bytes: missingBytes } = rebuild.left;
       onDetail(
-        `of layer ${shortOf(diffId)}, ${bytes(wanted - missing)} of ${bytes(wanted)} are in files that are here`,
+        `of layer ${shortOf(diffId)}, ${bytes(wanted - missingBytes)} of ${bytes(wanted)} are in files that are here`,
       );
-      if (pieces > 0) {
+      if (missing > 0) {
         const list = encodeMissing(rebuild.missing());
-        await rebuild.fill(counted(await client.pieces(repository, diffId, list, signal), onBytes));
+        const onPieces = (count: number): void => {
+          pieces.come += count;
+          onBytes(count);
+        };
+        await rebuild.fill(counted(await client.pieces(repository, diffId, list, signal), onPieces));
       }
       await file.truncate(rebuild.size); // what was half made may have been longer
-      return { path, size: await proving, found: wanted - missing };
+      return { path, size: await proving, found: wanted - missingBytes };
     } finally {
       // The file is closed then.
       await rebuild.leave();
@@ -195,6 +237,27 @@ export class Rebuilder implements AsyncDisposable {
     this.#leaving.abort(new Error("the layers are not needed any more"));
     await this.#last;
   }
+}
+
+/** Whatever the recipe makes counts as soon as it says so; throws `TooLarge`. */
+async function* spending(
+  recipe: AsyncIterable<Instruction[]>,
+  share: Pick<Share, "spend">,
+): AsyncGenerator<Instruction[]> {
+  for await (const batch of recipe) {
+    share.spend(batch.reduce((sum, one) => sum + bytesOf(one), 0));
+    yield batch;
+  }
+}
+
+function bytesOf(instruction: Instruction): number {
+  if (instruction.kind === "literal") return instruction.bytes.length;
+  return instruction.kind === "piece" ? instruction.length : 0;
+}
+
+/** What the sender said of the layer cannot be so. */
+function isWrong(error: unknown): boolean {
+  return error instanceof BadRecipe || error instanceof InvalidImage;
 }
 
 async function bytesFree(path: string): Promise<number> {

@@ -111,7 +111,10 @@ export class KeptLayers implements AsyncDisposable {
   /** Makes room for so many bytes, as far as it can be made of what nobody is at. */
   async makeRoom(bytes: number): Promise<void> {
     if (!(await this.#isSafe())) return;
-    for (const { path } of (await keptFiles(this.#folder)).filter(({ isFree }) => isFree).toSorted(byAge)) {
+    const others = (await keptFiles(this.#folder)).filter(({ isFree }) => isFree).toSorted(byAge);
+    // Where all of them together do not make it, none has to go: the sender may say any size.
+    if ((await this.#freeBytes()) + others.reduce((sum, { size }) => sum + size, 0) < bytes) return;
+    for (const { path } of others) {
       if ((await this.#freeBytes()) >= bytes) return;
       await rm(path, { force: true }).catch(() => {});
     }

@@ -12,7 +12,7 @@ export interface LayerToCheck {
   blob: { mediaType?: string; digest?: Digest; size?: number };
   /** Of its plain tar. */
   diffId: Digest;
-  /** What the plain tar counts against, so that a zip bomb ends early. */
+  /** What the plain tar counts against, so that a zip bomb ends early, and what is stored. */
   limit?: SizeLimit;
 }
 
@@ -25,7 +25,8 @@ export function checkLayer({ blob: { mediaType, digest, size }, diffId, limit }:
   const stored = { what: `layer ${digest ?? diffId}`, digest, size };
   // A packed layer cannot have the digest of what is in it: this one is plain, and hashed once.
   if (digest === diffId) return checkPlain({ ...stored, limit });
-  return checkPacked(stored, { what: `the plain layer ${diffId}`, digest: diffId, limit }, mediaType);
+  const packed = { ...stored, limit: limit && { spend: (bytes: number) => limit.spendStored(bytes) } };
+  return checkPacked(packed, { what: `the plain layer ${diffId}`, digest: diffId, limit }, mediaType);
 }
 
 function checkPlain(expected: Expected): Transform {

@@ -11,7 +11,7 @@ export interface Expected {
   /** Bytes, exactly. */
   size?: number | undefined;
   /** They count against it. */
-  limit?: SizeLimit | undefined;
+  limit?: Pick<SizeLimit, "spend"> | undefined;
 }
 
 /** Bytes that several layers may have together. */
@@ -22,6 +22,16 @@ export interface SizeLimit {
   refuse(bytes: number): void;
   /** The same, and they are gone. */
   spend(bytes: number): void;
+  /** The same for bytes of layers as they are stored: a little more is allowed of them, see {@link PACKING}. */
+  spendStored(bytes: number): void;
+  /** The same limit, for a layer of which all that was spent can be given back. */
+  share(): Share;
+}
+
+/** One layer's share of a limit. */
+export interface Share extends SizeLimit {
+  /** What was written of the layer is gone. Nothing more is spent of this share: who still tries is told so. */
+  giveBack(): void;
 }
 
 /** More than whoever receives it allows. */
@@ -29,21 +39,53 @@ export class TooLarge extends Error {
   override readonly name = "TooLarge";
 }
 
+/**
+ * What packing may add. Contents that cannot be packed gain a thousandth with gzip, and an empty layer some bytes; a blob that is
+ * larger than what it unpacks to (gzip's empty members, zstd's skippable frames) is made to fill a disk.
+ */
+const PACKING = { part: 1 / 16, bytes: 1_000_000 };
+
 export function sizeLimit(maxSize = Number.POSITIVE_INFINITY): SizeLimit {
-  let left = maxSize;
-  const refuse = (bytes: number): void => {
-    if (bytes > left) throw new TooLarge(`its layers are larger than the ${maxSize} bytes that are allowed`);
+  let plain = 0;
+  let stored = 0;
+  const most = maxSize + maxSize * PACKING.part + PACKING.bytes;
+  const refuseUnless = (isAllowed: boolean): void => {
+    if (!isAllowed) throw new TooLarge(`its layers are larger than the ${maxSize} bytes that are allowed`);
   };
-  return {
-    get left() {
-      return left;
-    },
-    refuse,
-    spend(bytes) {
-      refuse(bytes);
-      left -= bytes;
-    },
+  const share = (): Share => {
+    const own = { plain: 0, stored: 0 };
+    let isOver = false;
+    const refuseOver = (): void => {
+      if (isOver) throw new Error("the layer has been given up");
+    };
+    const refuse = (bytes: number): void => refuseUnless(plain + bytes <= maxSize);
+    return {
+      get left() {
+        return maxSize - plain;
+      },
+      refuse,
+      spend(bytes) {
+        refuseOver();
+        refuse(bytes);
+        plain += bytes;
+        own.plain += bytes;
+      },
+      spendStored(bytes) {
+        refuseOver();
+        refuseUnless(stored + bytes <= most);
+        stored += bytes;
+        own.stored += bytes;
+      },
+      share,
+      giveBack() {
+        plain -= own.plain;
+        stored -= own.stored;
+        own.plain = own.stored = 0;
+        isOver = true;
+      },
+    };
   };
+  return share();
 }
 
 /** Takes bytes as they pass, and knows at the end what they were. Memory does not grow with them. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { duplexPair, Readable, type Duplex } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { FetchOptions } from "../../../src/arrival/coming-layer.ts";
 import { fetchLayers, streamLayers } from "../../../src/arrival/fetch-layers.ts";
 import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
@@ -62,7 +62,7 @@ async function fetch(
   how: "file" | "stream",
   { breakAfter = Infinity, limit = Infinity, isTold = true } = {},
 ): Promise<Fetched> {
-  const stored = way === "passing, plain" ? plain : zipped;
+  const stored = whole(way);
   const mediaType = way === "passing, plain" ? MEDIA_TYPE.ociLayer : MEDIA_TYPE.ociLayerGzip;
   const blob = { mediaType, digest: digestOf(stored), size: stored.length };
   const layers = queue<AnnouncedLayer>();
@@ -78,7 +78,7 @@ async function fetch(
     for (let at = 0; at < bytes.length; at += 50_000) yield bytes.subarray(at, at + 50_000);
   };
   const open: StoredBlob["open"] = ({ first, last } = { first: 0, last: Infinity }) =>
-    Readable.from(chunks(zipped.subarray(first, last + 1)), { objectMode: false });
+    Readable.from(chunks(stored.subarray(first, last + 1)), { objectMode: false });
   if (way === "at hand") shelf.keep(diffId, blob, { size: blob.size, open });
   else if (way === "passing, plain") shelf.pack(diffId, plain.length, chunks(plain)).catch(() => {});
   else shelf.take(diffId, blob, chunks(zipped)).catch(() => {});
@@ -158,6 +158,17 @@ async function put(digest: string, content: Buffer): Promise<void> {
 }
 
 describe("what an earlier run has left is not right", () => {
+  test("it counts no more against --max-size when it has gone", async () => {
+    await put(digestOf(zipped), Buffer.concat([zipped.subarray(0, 4 * MB), Buffer.alloc(10)]));
+    expect((await fetch("at hand", "file", { limit: plain.length })).bytes.equals(zipped)).toBe(true);
+  });
+
+  test("it goes at once: a run that is killed now leaves nothing of it", async () => {
+    await put(digestOf(zipped), Buffer.alloc(MB, zipped.subarray(0, 20)));
+    await expect(fetch("at hand", "stream")).rejects.toThrow(/cannot be unpacked|incorrect|invalid/);
+    await vi.waitFor(async () => expect(await readdir(folder)).toEqual([]));
+  });
+
   test("it goes, and the layer is fetched anew where it can be", async () => {
     await put(digestOf(zipped), Buffer.alloc(MB, zipped.subarray(0, 20)));
     const { bytes, continued } = await fetch("at hand", "file");

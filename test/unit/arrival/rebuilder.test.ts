@@ -1,17 +1,19 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Rebuilder } from "../../../src/arrival/rebuilder.ts";
 import type { Seeds } from "../../../src/arrival/seeds.ts";
 import { LayerCutter } from "../../../src/departure/layer-cutter.ts";
 import { BadRecipe } from "../../../src/delta/bad-recipe.ts";
+import { cut } from "../../../src/delta/cut.ts";
+import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
 import { EngineError } from "../../../src/engine/engine.ts";
 import { newRunId } from "../../../src/engine/run-id.ts";
-import { sizeLimit } from "../../../src/image/archive/prove.ts";
-import { digestOf } from "../../../src/image/digest.ts";
+import { sizeLimit, TooLarge } from "../../../src/image/archive/prove.ts";
+import { digestOf, type Digest } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { CODECS } from "../../../src/packing/codecs.ts";
 import { PacedPacker } from "../../../src/packing/pace.ts";
@@ -19,6 +21,7 @@ import { BadPacking, unpack } from "../../../src/packing/unpack.ts";
 import type { CutBlob, StoredBlob } from "../../../src/registry/embedded/content.ts";
 import { KeptLayers } from "../../../src/store/kept-layers.ts";
 import { lazySpool, type LazySpool } from "../../../src/store/spool.ts";
+import { queue } from "../../../src/streams/queue.ts";
 import { generatedTar } from "../delta/generated-tars.ts";
 import { damaged } from "../delta/odd-tars.ts";
 import { makeTar } from "../image/archive/make-tar.ts";
@@ -244,6 +247,82 @@ test("a layer that was cut off half made is continued", async () => {
   const { path, pieceBytes } = await rebuild(v2, blob, seedsOf(), {}, kept);
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(10 * FILE);
+});
+
+describe("recipes of layers that are never announced", () => {
+  const MB = 1_000_000;
+  const limit = 5 * MB;
+  const env = (): NodeJS.ProcessEnv => ({ XDG_CACHE_HOME: folder });
+  const onDisk = (): number =>
+    readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
+
+  /** Makes all of them, with a rebuilder that has those recipes, and returns why the last was not made. */
+  async function makeAll(recipes: Map<Digest, Buffer | AsyncIterable<Buffer>>, kept: KeptLayers): Promise<unknown> {
+    await using rebuilder = new Rebuilder({
+      client: {
+        recipe: async (_, digest) => {
+          const recipe = recipes.get(digest) ?? Buffer.alloc(0);
+          return Buffer.isBuffer(recipe) ? Readable.from([recipe]) : recipe;
+        },
+        pieces: async () => await Promise.reject(new Error("there are none")),
+      },
+      repository: "app",
+      seeds: seedsOf(),
+      spool: receiving,
+      kept,
+      limit: sizeLimit(limit),
+      signal: new AbortController().signal,
+      onBytes: () => {},
+      onDetail: () => {},
+    });
+    const cutting = queue<Digest>();
+    const digests = [...recipes.keys()];
+    for (const digest of digests) cutting.push(digest);
+    cutting.end();
+    await rebuilder.makeAll(cutting);
+    const last = digests.at(-1) as Digest;
+    const layer = { diffId: last, digest: last, mediaType: MEDIA_TYPE.ociLayer, size: 3 * MB, isCut: true };
+    return await rebuilder.rebuild(layer).catch((error: unknown) => error);
+  }
+
+  async function recipeOf(plain: Buffer): Promise<Buffer> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of encodeRecipe(cut(Readable.from(chunksOf(plain))))) chunks.push(chunk);
+    return Buffer.concat(chunks);
+  }
+
+  test("count against --max-size while they are made", async () => {
+    const tars = Array.from({ length: 4 }, (_, index) => Buffer.alloc(3 * MB - 512 * index - ((3 * MB) % 512)));
+    const recipes = new Map(await Promise.all(tars.map(async (tar) => [digestOf(tar), await recipeOf(tar)] as const)));
+    await using kept = new KeptLayers({ env: env(), run: newRunId() });
+    expect(await makeAll(recipes, kept)).toBeInstanceOf(TooLarge);
+    expect(onDisk()).toBeLessThan(limit);
+  });
+
+  test("what has failed its digest goes at once, and no other is made", async () => {
+    const recipe = await recipeOf(Buffer.alloc(3 * MB - ((3 * MB) % 512)));
+    const recipes = new Map(["a", "b", "c"].map((name) => [digestOf(name), recipe] as const));
+    await using kept = new KeptLayers({ env: env(), run: newRunId() });
+    expect(await makeAll(recipes, kept)).toBeUndefined();
+    expect(onDisk()).toBe(0);
+  });
+
+  test("what only the recipe has told is not kept when it breaks off", async () => {
+    const recipe = await recipeOf(Buffer.alloc(3 * MB - ((3 * MB) % 512)));
+    async function* broken(): AsyncGenerator<Buffer> {
+      yield recipe;
+      throw new Error("the link is dead");
+    }
+    const onKept = vi.fn<(bytes: number) => void>();
+    {
+      await using kept = new KeptLayers({ env: env(), run: newRunId(), onKept });
+      expect(await makeAll(new Map([[digestOf("a"), broken()]]), kept)).toMatchObject({ message: "the link is dead" });
+    }
+    expect(onKept).not.toHaveBeenCalled();
+    expect(onDisk()).toBe(0);
+  });
 });
 
 test("what is half made and longer than the layer is as long as that in the end", async () => {

@@ -9,6 +9,7 @@ import {
   rm,
   stat,
   symlink,
+  truncate,
   utimes,
   writeFile,
 } from "node:fs/promises";
@@ -183,8 +184,16 @@ describe("limits", () => {
     await put(nameOf("taken", alive), "abc");
     await open().makeRoom(1);
     expect(await readdir(folder)).toHaveLength(2);
-    await open().makeRoom(Infinity);
+    // Larger than any disk's free space, and taking none of it.
+    await truncate(join(folder, nameOf("free")), 2 ** 42);
+    await open().makeRoom(2 ** 42);
     expect(await readdir(folder)).toEqual([nameOf("taken", alive)]);
+  });
+
+  test("nor when all of them together would not make it: a sender may say any size", async () => {
+    await put(nameOf("one"), "abc");
+    await open().makeRoom(2 ** 50);
+    expect(await readdir(folder)).toEqual([nameOf("one")]);
   });
 });
 

@@ -204,6 +204,14 @@ describe("a layer is proven while it passes", () => {
     );
   });
 
+  test("packed, it counts as it is stored, too: gzip has members of nothing", async () => {
+    const nothing = zlib.gzipSync(Buffer.alloc(0));
+    const stored = Buffer.concat([gzip, ...Array.from({ length: 700_000 / nothing.length }, () => nothing)]);
+    const layer = { blob: { digest: digestOf(stored) }, diffId: digestOf(tar), limit: sizeLimit(300_000) };
+    expect((await check(stored, layer)).equals(stored)).toBe(true);
+    await expect(check(stored, layer)).rejects.toThrow("larger than the 300000 bytes that are allowed");
+  });
+
   test("a zip bomb is given up long before its end", async () => {
     const member = zlib.gzipSync(Buffer.alloc(200 * 1024 * 1024), { level: 1 }); // 0.9 MB
     const bomb = Buffer.concat([member, member, member, member]);
