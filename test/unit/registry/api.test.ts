@@ -1,0 +1,82 @@
+import { createServer, globalAgent, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { pingRegistry } from "../../../src/registry/api.ts";
+
+const never = new AbortController().signal;
+
+async function ping(answer: RequestListener, timeout?: number) {
+  const server = createServer(answer);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    const credentials = { username: "run", password: "secret" };
+    return await pingRegistry(
+      `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      credentials,
+      never,
+      timeout,
+    );
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
+
+describe("what is at a registry's address", () => {
+  test("one that is ready; it is asked with the password", async () => {
+    let asked: unknown;
+    const found = await ping(({ url, headers }, response) => {
+      asked = { url, authorization: headers.authorization };
+      response.end("{}");
+    });
+    expect(found).toEqual({ ping: "ready", why: "" });
+    expect(asked).toEqual({ url: "/v2/", authorization: `Basic ${btoa("run:secret")}` });
+  });
+
+  test("one that asks for a password", async () => {
+    const found = await ping((_, response) => response.writeHead(401, { "www-authenticate": "Basic" }).end());
+    expect(found).toEqual({ ping: "asks-for-password", why: "" });
+  });
+
+  test.each([404, 307])("something that answers with status %i; nothing is followed", async (status) => {
+    const found = await ping((_, response) => response.writeHead(status, { location: "http://127.0.0.1:9/" }).end());
+    expect(found).toEqual({ ping: "not-a-registry", why: `it answers /v2/ with status ${status}` });
+  });
+
+  test("something that is not HTTP", async () => {
+    const found = await ping(({ socket }) => socket.end("SSH-2.0-OpenSSH\r\n"));
+    expect(found).toMatchObject({ ping: "not-a-registry" });
+  });
+
+  test("something that does not answer", async () => {
+    expect(await ping(() => {}, 50)).toEqual({ ping: "unreachable", why: "no answer" });
+  });
+
+  test("nothing", async () => {
+    const { port } = await new Promise<AddressInfo>((resolve) => {
+      const server = createServer().listen(0, "127.0.0.1", () => {
+        const address = server.address() as AddressInfo;
+        server.close(() => resolve(address));
+      });
+    });
+    expect(await pingRegistry(`http://127.0.0.1:${port}`, undefined, never)).toMatchObject({
+      ping: "unreachable",
+      why: expect.stringContaining("ECONNREFUSED"),
+    });
+  });
+
+  // With NODE_USE_ENV_PROXY=1, Node 24 leads fetch and the global agent through HTTP_PROXY, to 127.0.0.1 as well.
+  test("no proxy of the environment is in between", async () => {
+    const proxied = () => {
+      throw new Error("through a proxy");
+    };
+    vi.stubGlobal("fetch", proxied);
+    vi.spyOn(globalAgent, "createConnection").mockImplementation(proxied);
+    expect(await ping((_, response) => void response.end("{}"))).toEqual({ ping: "ready", why: "" });
+  });
+});
