@@ -5,6 +5,7 @@ import { refuseUnknownPacking } from "../image/archive/decode-layer.ts";
 import type { Digest } from "../image/digest.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
+import { mediaTypeOf } from "../store/blob-check.ts";
 import { isBroken, spoolFailure, type Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { queue, type Queue } from "../streams/queue.ts";
@@ -51,7 +52,9 @@ export async function* fetchLayers(
       stop.throwIfAborted();
       const { diffId, size, blob } = layer;
       const path = (await layer.rebuild()) ?? (await fetchInto(spool, layer, options.kept, stop));
-      files.push({ kind: "file", diffId, path, size, blob });
+      // Its bytes are known here for the first time: what it was said to be is not passed on.
+      const mediaType = await mediaTypeOf(path, blob.mediaType);
+      files.push({ kind: "file", diffId, path, size, blob: { ...blob, mediaType } });
     }
   };
   const workers = [sort(), worker(large), ...Array.from({ length: SMALL_AT_ONCE }, () => worker(small))];

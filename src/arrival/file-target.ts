@@ -95,7 +95,9 @@ const TAR: Record<FilePlace["kind"], Written> = {
   async "oci-archive"({ config, files, manifest: sent }, name) {
     const manifest = manifestFor(config, files, sent);
     const blobs = files.map(({ path, blob }) => ({ path, digest: blob.digest, size: blob.size }));
-    const loadable = writeLoadable([{ configDigest: digestOf(config), layers: files, name: name.image }]);
+    const loadable = writeLoadable([
+      { configDigest: digestOf(config), layers: blobs.map(({ digest }) => digest), name: name.image },
+    ]);
     return writeOciLayout({ config, manifest, blobs, names: [name], loadable });
   },
   async oci() {

@@ -53,7 +53,12 @@ async function arrive(
   options: ArrivalOptions,
 ): Promise<{ manifest: Descriptor; arrival: Arrival }> {
   const { about, env, run, output, signal, onProgress, whyWhole } = options;
-  const here = await store.layers(namedBlobs(about));
+  const checked = { stage: "checking", current: 0 };
+  const onBytes = (count: number): void => {
+    checked.current += count;
+    onProgress(checked);
+  };
+  const here = await store.layers(about.diffIds, namedBlobs(about), { signal, onBytes });
   const wanted = about.diffIds.filter((diffId) => !here.has(diffId));
   output.detail(`${about.diffIds.length - wanted.length} of ${about.diffIds.length} layers are there already`);
   await using seeds = whyWhole === undefined && wanted.length > 0 ? await findSeedsInFile(place, about) : undefined;
@@ -68,7 +73,7 @@ async function arrive(
     if (layer.blob === undefined) throw new Error(`${diffId} has not come`);
     return layer as LayerInHand;
   });
-  const manifest = await store.put(config, layers, sent);
+  const manifest = await store.put(config, layers, sent, { keeps: about.manifest !== undefined });
   const counts = countLayers(
     layers.map(({ blob }) => blob?.size ?? 0),
     layers.map(({ kind }) => kind === "file"),

@@ -1,5 +1,6 @@
 import { access, constants, readdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { IndexFull } from "../image/archive/index-file.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import type { FilePlace } from "../image/place.ts";
 import { Failure, messageOf } from "../output/errors.ts";
@@ -70,6 +71,13 @@ export function explainingFor(place: FilePlace): <T>(work: Promise<T>) => Promis
 /** What went wrong while the place was read or written; others as they are. */
 function placeFailure(error: unknown, { path, kind }: FilePlace): unknown {
   if (error instanceof Failure) return error;
+  if (error instanceof IndexFull) {
+    return new Failure("refused", `${path} has no room for another image: ${error.message}`, {
+      expected: "a layout that can still be read when the image is in it",
+      hint: "Nothing was given its name. Name another folder, or take images out of this one.",
+      cause: error,
+    });
+  }
   if (error instanceof InvalidImage) {
     return new Failure("not-verified", `${path} is not as it should be: ${error.message}`, {
       expected: kind === "oci" ? "a folder that is an OCI layout, and stays one" : "what was written",

@@ -73,7 +73,7 @@ export function parseManifest(bytes: Uint8Array): Manifest | Index {
   if (!Array.isArray(value.layers)) throw new InvalidImage("its manifest has neither layers nor manifests");
   return {
     mediaType: mediaType ?? MEDIA_TYPE.ociManifest,
-    config: descriptor(value.config, "config"),
+    config: readDescriptor(value.config, "config"),
     layers: descriptors(value.layers, "layer"),
   };
 }
@@ -145,10 +145,11 @@ function parseObject(bytes: Uint8Array, what: string): Record<string, unknown> {
 
 function descriptors(values: unknown[], what: string): Descriptor[] {
   if (values.length > MAX_LAYERS) throw new InvalidImage(`it has more than ${MAX_LAYERS} ${what}s`);
-  return values.map((value) => descriptor(value, what));
+  return values.map((value) => readDescriptor(value, what));
 }
 
-function descriptor(value: unknown, what: string): Descriptor {
+/** Reads a descriptor out of parsed JSON. Throws {@link InvalidImage}. `what` it is of, for messages. */
+export function readDescriptor(value: unknown, what: string): Descriptor {
   const { mediaType, digest, size, platform, annotations } = (value ?? {}) as Partial<Descriptor>;
   const sizeIsRight = typeof size === "number" && Number.isSafeInteger(size) && size >= 0;
   if (typeof mediaType !== "string" || !isDigest(digest) || !sizeIsRight) {

@@ -1,4 +1,4 @@
-import { isLayerType } from "../image/archive/compression.ts";
+import { isLayerType, packingOf } from "../image/archive/compression.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import {
   asWritten,
@@ -14,11 +14,23 @@ import type { LayerInHand } from "./store.ts";
 /**
  * A manifest of layers as they are here. The one that was sent, if it names just these blobs and this config, so that the image
  * keeps its digest; else one that is composed of them.
+ *
+ * @param keeps it is to be kept even if it says of a blob that it is packed in another way than it is (--preserve-digest)
  */
-export function manifestFor(config: Buffer, layers: readonly LayerInHand[], sent: SentManifest): WrittenManifest {
+export function manifestFor(
+  config: Buffer,
+  layers: readonly LayerInHand[],
+  sent: SentManifest,
+  { keeps = false } = {},
+): WrittenManifest {
   const isOfThese =
     sent.layers.length === layers.length &&
-    sent.layers.every((blob, index) => isLayerType(blob.mediaType) && isSame(blob, layers[index]?.blob));
+    sent.layers.every(
+      (blob, index) =>
+        isLayerType(blob.mediaType) &&
+        isSame(blob, layers[index]?.blob) &&
+        (keeps || packingOf(blob.mediaType) === packingOf(layers[index]?.blob?.mediaType ?? "")),
+    );
   return isOfThese && sent.config.digest === digestOf(config) ? asWritten(sent) : composeManifest(config, layers);
 }
 

@@ -54,7 +54,7 @@ async function loadLayers(
     const { manifest } = delivery;
     return manifest === undefined
       ? composeManifest(config, inHand(config))
-      : manifestFor(config, inHand(config), manifest);
+      : manifestFor(config, inHand(config), manifest, { keeps: true });
   };
   async function* blobsOf(layers: AsyncIterable<LayerFile>): AsyncGenerator<BlobFile> {
     for await (const layer of layers) {

@@ -6,10 +6,12 @@ import { blobPath } from "../image/archive/listing.ts";
 import { ociEntries, readOciImage, type OciImage } from "../image/archive/oci-images.ts";
 import type { LayoutName } from "../image/archive/oci-layout.ts";
 import { openOciLayout } from "../image/archive/open-oci.ts";
+import { severalAtOnce } from "../image/archive/several-at-once.ts";
 import { listOciImage, putOciImage } from "../image/archive/write-oci-directory.ts";
 import type { Digest } from "../image/digest.ts";
 import { InvalidImage, type Descriptor, type SentManifest } from "../image/manifest.ts";
 import { manifestFor } from "./compose.ts";
+import { checkBlob, type CheckOptions } from "./blob-check.ts";
 import { withLock } from "./lock.ts";
 import { removeParts } from "./parts.ts";
 import type { LayerInHand } from "./store.ts";
@@ -25,28 +27,53 @@ export class LayoutStore {
   }
 
   /**
-   * The layers of all images in the folder, by what they hold, whatever they stand on there: a layout has no stacks. Those whose
-   * blobs are not there in their size are left out, and so is an image that is not what its descriptor says.
+   * Which of these layers the images of the folder have, by what they hold, whatever they stand on there: a layout has no stacks. Each blob
+   * that is told of has been read and is what its name says: the image that is to come will rely on it, and nobody looks at it again. An
+   * image that is not what its descriptor says has none. The last images are looked at first, and no more than is needed.
+   *
+   * Throws `InvalidImage` for an index that is none, and for one without room for another image.
    *
    * @param named by diff ID, which blobs are of use. Left out: any.
    */
-  async layers(named?: ReadonlyMap<Digest, Digest>): Promise<Map<Digest, Descriptor>> {
+  async layers(
+    diffIds: readonly Digest[],
+    named?: ReadonlyMap<Digest, Digest>,
+    checking: CheckOptions = {},
+  ): Promise<Map<Digest, Descriptor>> {
     const found = new Map<Digest, Descriptor>();
     const files = openFolderFiles(this.#folder);
     if ((await files.sizeOf("index.json")) === undefined) return found;
-    for (const entry of await ociEntries(files)) {
-      const image = entry.isHere ? await understood(readOciImage(files, entry)) : undefined;
+    const missing = new Set(diffIds);
+    const wrong = new Set<Digest>();
+    const entries = (await ociEntries(files, { willGrow: true })).toReversed();
+    const images = severalAtOnce(entries, async (entry) => await understood(readOciImage(files, entry)));
+    for await (const image of images) {
       for (const { diffId, blob } of image?.layers ?? []) {
-        if (found.has(diffId) || (named !== undefined && named.get(diffId) !== blob.digest)) continue;
-        if (await this.#holds(blob)) found.set(diffId, blob);
+        if (!missing.has(diffId) || wrong.has(blob.digest)) continue;
+        if (named !== undefined && named.get(diffId) !== blob.digest) continue;
+        const checked = await checkBlob(join(this.#folder, blobPath(blob.digest)), blob, checking);
+        if (checked === undefined) wrong.add(blob.digest);
+        else {
+          found.set(diffId, checked);
+          missing.delete(diffId);
+        }
       }
+      if (missing.size === 0) break;
     }
     return found;
   }
 
-  /** Puts an image in, which is not listed yet. The files of its layers are moved. Returns what describes its manifest. */
-  async put(config: Buffer, layers: readonly LayerInHand[], sent: SentManifest): Promise<Descriptor> {
-    const manifest = manifestFor(config, layers, sent);
+  /**
+   * Puts an image in, which is not listed yet. The files of its layers are moved. Returns what describes its manifest, which is the one that
+   * was sent if it can be, or must be (`keeps`).
+   */
+  async put(
+    config: Buffer,
+    layers: readonly LayerInHand[],
+    sent: SentManifest,
+    { keeps = false } = {},
+  ): Promise<Descriptor> {
+    const manifest = manifestFor(config, layers, sent, { keeps });
     const blobs = layers.flatMap((layer) =>
       layer.kind === "file" ? [{ digest: layer.blob.digest, path: layer.path, size: layer.blob.size }] : [],
     );
@@ -63,7 +90,7 @@ export class LayoutStore {
 
   /** An image by its manifest, listed or not, read from the disk; undefined when a part of it is not there. */
   async read(manifest: Descriptor): Promise<OciImage | undefined> {
-    const entry = { names: [], descriptor: manifest, isHere: true };
+    const entry = { names: [], descriptor: manifest };
     const image = await understood(readOciImage(openFolderFiles(this.#folder), entry));
     for (const { blob } of image?.layers ?? []) if (!(await this.#holds(blob))) return undefined;
     return image;

@@ -25,6 +25,20 @@ export function layerMediaType(compression: Compression): string {
 }
 
 /**
+ * The media type of a layer that begins so: the one that it was said to have, unless its packing is another one than that says. Builders
+ * write `+gzip` for plain tars, and readers that go by the type fail with those.
+ */
+export function rightMediaType(said: string, start: Uint8Array): string {
+  const compression = compressionOf(start);
+  return packingOf(said) === compression ? said : layerMediaType(compression);
+}
+
+/** How a layer of this media type says that it is packed. */
+export function packingOf(mediaType: string): string {
+  return /[.+](gzip|zstd)$/.exec(mediaType)?.[1] ?? "none";
+}
+
+/**
  * Is this the media type of a layer's tar, packed or not (OCI image spec, layer.md; Docker's image manifest v2 schema 2)?
  * Not so for what else a manifest may list: attestations, signatures, encrypted layers.
  */

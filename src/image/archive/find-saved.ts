@@ -46,7 +46,7 @@ async function* images(files: Listing): AsyncGenerator<() => Promise<FoundImage 
   if ((await files.sizeOf("index.json")) !== undefined) {
     for (const entry of await ociEntries(files)) {
       yield async () => {
-        const image = entry.isHere ? await readOciImage(files, entry) : undefined;
+        const image = await readOciImage(files, entry);
         if (image === undefined) return undefined;
         const { manifest: _, layers, ...rest } = image;
         return { ...rest, layers: layers.map(({ diffId, blob }) => ({ diffId, path: blobPath(blob.digest) })) };

@@ -1,5 +1,5 @@
-import { createReadStream } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
+import { constants, createReadStream } from "node:fs";
+import { open, stat, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { InvalidImage } from "../manifest.ts";
 import { quoted } from "./entry-path.ts";
@@ -19,17 +19,37 @@ export function openFolderFiles(folder: string): Files {
       throw error;
     }
     // A named pipe would be waited for without end.
-    throw new InvalidImage(`${quoted(path)} is not a file`);
+    throw noFile(path);
   };
   return {
     sizeOf,
     read: async (path, limit) => {
-      const size = await sizeOf(path);
-      if (size === undefined) throw notThere(path);
+      await using file = await openFile(join(folder, path), path);
+      const { size } = await file.stat();
       if (size > limit) throw tooLarge(path, limit);
-      return await readFile(join(folder, path));
+      return await file.readFile();
     },
     open: (path) => createReadStream(join(folder, path)),
     close: async () => {},
   };
+}
+
+/** Opens what is a file, and does not wait for what is none. */
+async function openFile(at: string, path: string): Promise<FileHandle> {
+  let file: FileHandle;
+  try {
+    file = await open(at, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (["ENOENT", "ENOTDIR"].includes(code)) throw notThere(path);
+    if (code === "ENXIO") throw noFile(path); // a socket
+    throw error;
+  }
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw noFile(path);
+}
+
+function noFile(path: string): InvalidImage {
+  return new InvalidImage(`${quoted(path)} is not a file`);
 }

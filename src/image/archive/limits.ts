@@ -13,9 +13,20 @@ export const MAX_IMAGES = 1000;
 export const MAX_KEPT = 64 * 1024 * 1024;
 /** Files that are kept at a time because nothing has told yet which layers they are: as many as an image may have layers. */
 export const MAX_UNKNOWN = MAX_LAYERS;
+/** Indexes that an index.json leads to, however often: each is read. */
+export const MAX_INDEXES = 10_000;
 /** Indexes within indexes. Engines write one level, two for a saved name of an image for several platforms. */
 export const MAX_DEPTH = 4;
-/** Manifests that are read in search of an image, however often an index names them. */
-export const MAX_MANIFESTS = 1000;
+/**
+ * Manifests that a layout's indexes name, however often: a folder may hold every build of years. At this many a run takes 250 MB, and some
+ * seconds; skopeo has no limit.
+ */
+export const MAX_MANIFESTS = 50_000;
+/** Bytes of an index.json: an entry of ours has 280 to 400. */
+export const MAX_INDEX = 20 * 1024 * 1024;
+/** Values in it: an entry of ours has eight, and V8 takes some 50 bytes for one. */
+export const MAX_INDEX_VALUES = 600_000;
+/** Lists and objects within each other in it: the spec's entries have four levels. */
+export const MAX_INDEX_DEPTH = 64;
 /** Links that are followed to a file. Engines write one. */
 export const MAX_LINKS = 4;

@@ -24,8 +24,11 @@ export function blobPath(digest: Digest): string {
   return `blobs/sha256/${hexOf(digest)}`;
 }
 
-export function notThere(path: string): InvalidImage {
-  return new InvalidImage(`the archive has no file ${quoted(path)}`);
+/** A file that an archive should have, and has not. */
+export class NotThere extends InvalidImage {}
+
+export function notThere(path: string): NotThere {
+  return new NotThere(`the archive has no file ${quoted(path)}`);
 }
 
 export function tooLarge(path: string, limit: number): InvalidImage {

@@ -12,8 +12,9 @@ import {
   type Index,
   type Manifest,
 } from "../manifest.ts";
-import { MAX_DEPTH, MAX_MANIFESTS } from "./limits.ts";
-import { blobPath, type Listing } from "./listing.ts";
+import { parseIndexFile, refuseFull, type IndexFile } from "./index-file.ts";
+import { MAX_DEPTH, MAX_INDEX, MAX_INDEXES, MAX_MANIFESTS } from "./limits.ts";
+import { blobPath, NotThere, type Listing } from "./listing.ts";
 import { IMAGE_NAME, isIndexType, REF_NAME } from "./oci-layout.ts";
 
 /** A manifest that an OCI layout's index leads to. */
@@ -21,8 +22,6 @@ export interface OciEntry {
   /** Its own, or of the index that it was reached through: references, tags, or any other text. */
   names: string[];
   descriptor: Descriptor;
-  /** Whether it is in the archive: of an image for many platforms, engines save those that they have. */
-  isHere: boolean;
 }
 
 /** An image of an OCI layout, its manifest and config read and proven. */
@@ -38,41 +37,61 @@ export interface OciImage extends ImageConfig {
 
 /** Annotations that name an image: containerd's, which has the whole reference, and the OCI image spec's. */
 const NAME_ANNOTATIONS = [IMAGE_NAME, REF_NAME];
+/** Bytes of an entry that we add to an index: its names have up to 255 each, and are in it twice. */
+const LARGEST_ENTRY = 1024;
 const IMAGE_CONFIG_TYPES = new Set<string>([MEDIA_TYPE.ociConfig, MEDIA_TYPE.dockerConfig]);
 
 /**
  * The manifests that index.json leads to, through indexes within indexes (OCI image spec, image-layout.md, "index.json
- * file"), without attestations. An index cannot contain itself, because its digest is proven. Throws `InvalidImage`.
+ * file"), without attestations. An index cannot contain itself, because its digest is proven. Nothing is read but indexes. Throws
+ * `InvalidImage`.
+ *
+ * @param willGrow there must be room for one more, else it throws `IndexFull`
  */
-export async function ociEntries(files: Listing): Promise<OciEntry[]> {
+export async function ociEntries(files: Listing, { willGrow = false } = {}): Promise<OciEntry[]> {
   const found: OciEntry[] = [];
-  let seen = 0;
-  const walk = async ({ manifests }: Index, inherited: string[], depth: number): Promise<void> => {
+  let [seen, indexes] = [0, 0];
+  const walk = async (
+    manifests: readonly (Descriptor | undefined)[],
+    inherited: string[],
+    depth: number,
+  ): Promise<void> => {
     if (depth > MAX_DEPTH) throw new InvalidImage(`it has more than ${MAX_DEPTH} indexes within each other`);
+    // Counted here and not in what is found: indexes that lead to nothing take time as well.
+    seen += manifests.length;
+    if (seen > MAX_MANIFESTS) throw new InvalidImage(`its indexes name more than ${MAX_MANIFESTS} manifests`);
     for (const descriptor of manifests) {
-      // Counted here and not in what is found: indexes that lead to nothing take time as well.
-      seen += 1;
-      if (seen > MAX_MANIFESTS) throw new InvalidImage(`its indexes name more than ${MAX_MANIFESTS} manifests`);
-      if (isAttestation(descriptor)) continue;
+      if (descriptor === undefined || isAttestation(descriptor)) continue;
       const own = namesOf(descriptor);
       const names = own.length > 0 ? own : inherited;
-      const isHere = (await files.sizeOf(blobPath(descriptor.digest))) !== undefined;
-      if (!isHere || !isIndexType(descriptor)) found.push({ names, descriptor, isHere });
-      else await walk(indexOf(await readManifest(files, descriptor)), names, depth + 1);
+      if (!isIndexType(descriptor) || (await files.sizeOf(blobPath(descriptor.digest))) === undefined) {
+        found.push({ names, descriptor });
+        continue;
+      }
+      indexes += 1;
+      if (indexes > MAX_INDEXES) throw new InvalidImage(`its indexes name more than ${MAX_INDEXES} indexes`);
+      await walk(indexOf(await readManifest(files, descriptor)).manifests, names, depth + 1);
     }
   };
-  await walk(indexOf({ parsed: parseManifest(await files.read("index.json", MAX_MANIFEST)) }), [], 0);
+  await walk((await readIndexFile(files)).entries, [], 0);
+  if (willGrow) refuseFull(seen + 1, ((await files.sizeOf("index.json")) ?? 0) + LARGEST_ENTRY);
   return found;
+}
+
+/** The index.json of a layout. Throws `InvalidImage`. */
+export async function readIndexFile(files: Listing): Promise<IndexFile> {
+  return parseIndexFile(await files.read("index.json", MAX_INDEX));
 }
 
 /**
  * Reads an image's manifest and config; undefined for what is no image but another artifact (a signature, a chart, a build
- * cache). Throws `InvalidImage` when they are not what was announced.
+ * cache), and for what is not there: of an image for many platforms, engines save those that they have. Throws `InvalidImage` when
+ * they are not what was announced.
  */
 export async function readOciImage(files: Listing, { names, descriptor }: OciEntry): Promise<OciImage | undefined> {
-  const { bytes, parsed } = await readManifest(files, descriptor);
-  if (isIndex(parsed)) throw new InvalidImage(`${descriptor.digest} should be the manifest of one image`);
-  if (!IMAGE_CONFIG_TYPES.has(parsed.config.mediaType)) return undefined;
+  const manifest = await readImageManifest(files, descriptor);
+  if (manifest === undefined) return undefined;
+  const { bytes, parsed } = manifest;
   const config = await readBlob(files, parsed.config, MAX_CONFIG);
   const { diffIds, platform } = parseConfig(config);
   return {
@@ -87,6 +106,20 @@ export async function readOciImage(files: Listing, { names, descriptor }: OciEnt
     },
     layers: pairLayers(diffIds, parsed),
   };
+}
+
+/** The same, of its manifest alone. */
+export async function readImageManifest(
+  files: Listing,
+  descriptor: Descriptor,
+): Promise<{ bytes: Buffer; parsed: Manifest } | undefined> {
+  const { bytes, parsed } = await readManifest(files, descriptor).catch((error: unknown) => {
+    if (error instanceof NotThere) return { bytes: undefined, parsed: undefined };
+    throw error;
+  });
+  if (parsed === undefined) return undefined;
+  if (isIndex(parsed)) throw new InvalidImage(`${descriptor.digest} should be the manifest of one image`);
+  return IMAGE_CONFIG_TYPES.has(parsed.config.mediaType) ? { bytes, parsed } : undefined;
 }
 
 function indexOf({ parsed }: { parsed: Manifest | Index }): Index {

@@ -44,7 +44,7 @@ async function openLayout(files: Files): Promise<ImageArchive> {
 }
 
 function candidateOf(files: Files, entry: OciEntry): Candidate<OciImage> {
-  const { names, descriptor, isHere } = entry;
+  const { names, descriptor } = entry;
   const { os, architecture, variant } = descriptor.platform ?? {};
   const platform = os === undefined ? undefined : [os, architecture, variant].filter(Boolean).join("/");
   return {
@@ -52,7 +52,7 @@ function candidateOf(files: Files, entry: OciEntry): Candidate<OciImage> {
     names,
     digest: descriptor.digest,
     ...(platform && { platform }),
-    read: async () => (isHere ? await readOciImage(files, entry) : undefined),
+    read: async () => await readOciImage(files, entry),
   };
 }
 

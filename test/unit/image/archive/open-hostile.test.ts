@@ -125,14 +125,14 @@ test.each([
     ociEntry([...levels, ...oci.blobs], [descriptorOf(deep)]),
     "more than 4 indexes within each other",
   ],
-  ["indexes that multiply", ociEntry(wideLevels, [descriptorOf(wide)]), "name more than 1000 manifests"],
+  ["indexes that multiply", ociEntry(wideLevels, [descriptorOf(wide)]), "name more than 10000 indexes"],
   [
-    "an index of 10,000",
+    "an index of 50,001",
     ociEntry(
       oci.blobs,
-      Array.from({ length: 10_000 }, () => oci.manifest.descriptor),
+      Array.from({ length: 50_001 }, () => oci.manifest.descriptor),
     ),
-    "more than 1000 manifests",
+    "more than 50000 manifests",
   ],
   ["a manifest's size that lies", ociEntry(oci.blobs, [lying]), "announced were"],
   [

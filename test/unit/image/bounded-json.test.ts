@@ -1,0 +1,26 @@
+import { expect, test } from "vitest";
+import { parseBoundedJson } from "../../../src/image/bounded-json.ts";
+import { InvalidImage } from "../../../src/image/manifest.ts";
+
+const parse = (text: string): unknown => parseBoundedJson(Buffer.from(text), "index.json", { depth: 3, values: 6 });
+
+test.each([
+  '{"a":[{"b":1}]}',
+  // Nothing in a text counts, however it is escaped.
+  String.raw`{"[[[[,,,,,,,,,{{{{":"\"[[[[,,,,,,,,\\","x":"\\\""}`,
+  '[[[]],[[]],["é]"]]',
+  "null",
+])("%s is read as JSON.parse reads it", (text) => {
+  expect(parse(text)).toEqual(JSON.parse(text));
+});
+
+test.each([
+  ["[[[[]]]]", "its index.json is nested more than 3 levels deep"],
+  ["[1,2,3,4,5,6,7]", "its index.json has more than 6 values"],
+  ["[[],[],[],[]]", "its index.json has more than 6 values"],
+  ['{"a":', "its index.json is not JSON"],
+  ['{"a', "its index.json is not JSON"],
+  ["", "its index.json is not JSON"],
+])("%s is refused", (text, message) => {
+  expect(() => parse(text)).toThrow(new InvalidImage(message));
+});
