@@ -4,7 +4,7 @@ import type { Target } from "./arrival/target.ts";
 import { connectEngine } from "./engine/connect.ts";
 import type { Engine } from "./engine/engine.ts";
 import type { Reference } from "./image/reference.ts";
-import type { Surroundings } from "./transfer.ts";
+import type { Surroundings, TransferRequest } from "./transfer.ts";
 
 export { fileTarget } from "./arrival/file-target.ts";
 export { layoutTarget } from "./arrival/layout-target.ts";
@@ -12,12 +12,12 @@ export { archiveSource } from "./departure/archive-source.ts";
 export { engineSource } from "./departure/engine-source.ts";
 
 export async function connect(
-  host: string | undefined,
+  { host, timeout }: Pick<TransferRequest, "host" | "timeout">,
   { env, output }: Surroundings,
   signal: AbortSignal,
 ): Promise<Engine> {
   const onAnotherLogin = (): void => output.note("connecting to the engine once more, to read its content store");
-  return await connectEngine(host, env, signal, onAnotherLogin);
+  return await connectEngine(host, env, signal, { timeout, onAnotherLogin });
 }
 
 /** As {@link engineTarget}; the engine is disposed of when that fails. */

@@ -23,7 +23,7 @@ export function openSource(request: PushRequest, around: Surroundings): Opening<
   if (choice.kind !== "embedded") refuseCompress(request);
   refuseHost(request.host, around.env);
   return opening(request, around, async ({ connect, engineSource }, stop) =>
-    engineSource(await connect(request.host, around, stop), choice, image),
+    engineSource(await connect(request, around, stop), choice, image),
   );
 }
 
@@ -59,7 +59,7 @@ export function openTarget(request: PullRequest, around: Surroundings): Opening<
   const called = place?.reference === undefined ? undefined : readReference(place.reference);
   refuseHost(host, around.env);
   return opening(request, around, async ({ connect, ownEngineTarget }, stop) =>
-    ownEngineTarget(await connect(host, around, stop), via, called),
+    ownEngineTarget(await connect(request, around, stop), via, called),
   );
 }
 

@@ -28,7 +28,10 @@ export async function exitOf(
   for (let failures = 0; failures < ATTEMPTS && !removed.aborted;) {
     try {
       if (!isOneStream(api.endpoint.address)) {
-        const { StatusCode } = (await api.json("POST", `/containers/${id}/wait`, { signal: removed })) as {
+        const { StatusCode } = (await api.json("POST", `/containers/${id}/wait`, {
+          signal: removed,
+          patience: "none",
+        })) as {
           StatusCode: number;
         };
         return { status: StatusCode };

@@ -36,7 +36,7 @@ async function runOnce(api: DockerApi, spec: ContainerSpec): Promise<RunningCont
   signal?.throwIfAborted();
   // The short requests from here on are not aborted half-way, but looked at in between: an answer that is not read
   // to its end may name a container that nobody would ever remove.
-  const makes = { effect: "makes", signal } as const;
+  const makes = { effect: "makes", patience: "work", signal } as const;
   const { Id: id } = (await api.json("POST", "/containers/create", { ...makes, body: createBody(spec) })) as {
     Id: string;
   };

@@ -2,9 +2,11 @@ import { Code, ConnectError, createClient, type Client } from "@connectrpc/conne
 import { digestOf, isDigest, type Digest } from "../image/digest.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { deadline } from "../streams/deadline.ts";
+import { stall } from "../streams/stall.ts";
 import type { DockerApi } from "./docker-api.ts";
 import { isOneStream } from "./endpoint.ts";
 import { EngineError } from "./engine.ts";
+import { engineSilent } from "./engine-errors.ts";
 import type { Info } from "./grpc/gen/content_pb.ts";
 import { Content } from "./grpc/gen/content_pb.ts";
 
@@ -176,8 +178,12 @@ class Store implements ContentStore {
   async *#readOnce(digest: Digest, offset: number, size: number, signal?: AbortSignal): AsyncGenerator<Buffer> {
     const request = { digest, offset: BigInt(offset), size: BigInt(size) };
     try {
+      const { patience, endpoint } = this.#api;
+      // On the only connection, a message may wait behind what another request moves.
+      const limit = isOneStream(endpoint.address) ? patience.work : patience.answer;
       const what = `the blob ${digest}`;
-      for await (const { data } of this.#answers(what, (client, stop) => client.read(request, stop), signal)) {
+      for await (const { data } of this.#answers(what, (client, stop) => client.read(request, stop), signal, limit)) {
+        this.#api.moved += data.byteLength;
         yield Buffer.from(data.buffer, data.byteOffset, data.byteLength);
       }
     } catch (error) {
@@ -186,21 +192,29 @@ class Store implements ContentStore {
     }
   }
 
-  /** The messages of an answer. Who leaves early wants no more of it on the connection. */
+  /** The messages of an answer, each within `limit` ms. Who leaves early wants no more of it on the connection. */
   async *#answers<Message>(
     what: string,
     ask: (client: Client<typeof Content>, stop: { signal: AbortSignal }) => AsyncIterable<Message>,
     signal: AbortSignal | undefined,
+    limit = Infinity,
   ): AsyncGenerator<Message> {
     const left = new AbortController();
     const given = [signal, this.#api.signal].filter((one) => one !== undefined);
-    const stop = AbortSignal.any([...given, left.signal]);
+    const { endpoint } = this.#api;
+    using watch = stall((ms) => engineSilent(endpoint, `for ${what}`, ms), ...given, left.signal);
     try {
-      const connection = await this.#api.grpc(stop);
+      const connection = await this.#api.grpc(watch.signal);
       if (connection === undefined) throw new EngineError("the engine speaks no gRPC (any more)");
-      yield* ask(createClient(Content, connection.transport), { signal: stop });
+      watch.wait(limit);
+      for await (const message of ask(createClient(Content, connection.transport), { signal: watch.signal })) {
+        watch.rest();
+        yield message;
+        watch.wait(limit);
+      }
     } catch (error) {
       for (const one of given) one.throwIfAborted();
+      watch.signal.throwIfAborted();
       if (!(error instanceof ConnectError)) throw error;
       throw new EngineError(`the engine did not give ${what}: ${error.rawMessage}`, undefined, { cause: error });
     } finally {

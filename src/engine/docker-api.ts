@@ -1,45 +1,25 @@
-import type { Readable } from "node:stream";
-import { inspect } from "node:util";
+import { httpRequest, type ApiRequest, type Method } from "./api-request.ts";
+import { parseBody, wordsOf } from "./api-answer.ts";
 import { isOneStream, type EngineEndpoint } from "./endpoint.ts";
 import { openConnections } from "./engine-agent.ts";
 import { EngineError } from "./engine.ts";
-import { answerError, connectionFailure } from "./engine-errors.ts";
+import { answerError, connectionFailure, engineSilent } from "./engine-errors.ts";
 import { Failure } from "../output/errors.ts";
 import { connectHttp2 } from "./connect-grpc.ts";
 import { abortedLater } from "./grace.ts";
 import type { GrpcConnection } from "./grpc/connection.ts";
 import { overHttp1 } from "./http/http1.ts";
 import { Http2Connection } from "./http/http2.ts";
-import type { HttpAnswer, HttpRequest, Send } from "./http/requests.ts";
+import { sendPatiently, type Limit, type PatientAnswer } from "./http/patient.ts";
+import type { HttpAnswer, Send } from "./http/requests.ts";
+import { deadline } from "../streams/deadline.ts";
+import { patienceOf, type Patience } from "../streams/patience.ts";
 
 /** Bodies that are no streams are small; this keeps memory bounded, bytes. */
 const MAX_BODY = 64 * 1024 * 1024;
 
-/** As much of an error as is shown, characters. */
-const MAX_WORDS = 4096;
-
 /** How long a change may take after there is no interest in it any more, and how long a removal may take, ms. */
 const GRACE = 15_000;
-
-interface ApiRequest {
-  /** Objects become JSON; undefined ones are left out. */
-  query?: Record<string, string | number | boolean | object | undefined>;
-  /** Sent as JSON. */
-  body?: object;
-  /** Sent as a tar archive. A stream is read to its end. */
-  archive?: Buffer | Readable;
-  /** Sent as `X-Registry-Auth` and nowhere else. */
-  registryAuth?: object;
-  /** Aborting it ends the request, like aborting the engine's own signal does. */
-  signal?: AbortSignal | undefined;
-  /**
-   * What a request leaves behind says when it is ended. By default, nothing: at once.
-   * - `makes`: its answer names what has come to be, or the order of what follows counts. It may take {@link GRACE} more.
-   * - `completes`: nothing ends it once it has begun.
-   * - `removes`: no signal ends it, because that is when it is wanted; it may take {@link GRACE} in all.
-   */
-  effect?: "makes" | "removes" | "completes";
-}
 
 interface ApiAnswer {
   status: number;
@@ -55,6 +35,10 @@ export interface DockerApi extends AsyncDisposable {
   readonly endpoint: EngineEndpoint;
   /** Of everything that is asked; undefined when nothing is to end it. */
   readonly signal: AbortSignal | undefined;
+  /** How long it may be silent. */
+  readonly patience: Patience;
+  /** Bytes that have gone to it and come from it in what it works on, so that others see that it gets on. */
+  moved: number;
   /** The version that requests are made with, e.g. `1.51`; undefined until it has been agreed on. */
   version: string | undefined;
   /** The newest that the engine speaks. */
@@ -72,11 +56,11 @@ export interface DockerApi extends AsyncDisposable {
   grpc(signal?: AbortSignal): Promise<GrpcConnection | undefined>;
 }
 
-type Method = "GET" | "POST" | "PUT" | "DELETE";
-
 export interface ApiOptions {
   /** Of everything that is asked, see {@link ApiRequest.effect}. */
   signal?: AbortSignal | undefined;
+  /** --timeout, ms */
+  timeout?: number | undefined;
   /** Hears before ssh logs in once more, which may ask for a password again. */
   onAnotherLogin?: (() => void) | undefined;
 }
@@ -87,12 +71,16 @@ export interface ApiOptions {
  */
 export async function openApi(
   endpoint: EngineEndpoint,
-  { signal, onAnotherLogin }: ApiOptions = {},
+  { signal, timeout, onAnotherLogin }: ApiOptions = {},
 ): Promise<DockerApi> {
   const { address } = endpoint;
   const connections = await openConnections(address, onAnotherLogin);
   const prefix = address.protocol === "tcp" ? address.pathPrefix : "";
   const overAgent = overHttp1(connections.agent);
+  const patience = patienceOf(timeout);
+  const alone = isOneStream(address);
+  /** Requests under way. */
+  let underWay = 0;
   let closed = false;
   const leaving = new AbortController();
   let shared: Http2Connection | undefined;
@@ -120,10 +108,12 @@ export async function openApi(
   };
 
   if (address.protocol === "stream" && address.speaksHttp2 === true) {
+    using limit = deadline(patience.answer, signal);
     try {
-      shared = await Http2Connection.open(address.open(), signal ?? new AbortController().signal);
+      shared = await Http2Connection.open(address.open(), limit.signal);
     } catch (error) {
       signal?.throwIfAborted();
+      if (limit.isOver) throw engineSilent(endpoint, "on its connection", patience.answer);
       if (error instanceof Failure) throw error; // its program has ended
     }
   }
@@ -131,6 +121,8 @@ export async function openApi(
   const api: DockerApi = {
     endpoint,
     signal,
+    patience,
+    moved: 0,
     version: undefined,
     offered: undefined,
     async json(method, path, request) {
@@ -149,15 +141,27 @@ export async function openApi(
       throw answerError(await wordsOf(body), status);
     },
     async raw(method, path, request = {}) {
-      const stop = stopOf(request);
-      stop.throwIfAborted();
+      const ended = stopOf(request);
+      ended.throwIfAborted();
       if (closed) throw new Error("the engine has been disposed");
+      const version = api.version === undefined ? "" : `/v${api.version}`;
+      underWay += 1;
       try {
-        const version = api.version === undefined ? "" : `/v${api.version}`;
-        const answer = await send(httpRequest(method, `${prefix}${version}${path}`, request, stop));
+        const { answer, stop } = await sendPatiently(
+          send,
+          httpRequest(method, `${prefix}${version}${path}`, request, ended),
+          {
+            limit: limitOf(request),
+            reasonOf: (ms) => engineSilent(endpoint, `to ${method} ${path}`, ms),
+            onMoved: (bytes) => {
+              if (request.patience === "work") api.moved += bytes;
+            },
+          },
+        );
         return { status: answer.status, headers: answer.headers, body: explained(answer, stop) };
       } catch (error) {
-        stop.throwIfAborted();
+        underWay -= 1;
+        ended.throwIfAborted();
         throw connectionFailure(error, endpoint);
       }
     },
@@ -178,6 +182,13 @@ export async function openApi(
   };
   return api;
 
+  function limitOf({ patience: kind, effect }: ApiRequest): Limit {
+    if (kind === "none" || effect === "removes") return () => Infinity;
+    if (kind === "work") return (given) => patience.workOn(given);
+    // On the only connection, an answer may wait behind what another request moves.
+    return () => (alone && underWay > 1 ? patience.work : patience.answer);
+  }
+
   function stopOf(request: ApiRequest): AbortSignal {
     if (request.effect === "removes") {
       const late = connectionFailure(new Error(`no answer within ${GRACE / 1000} s`), endpoint);
@@ -189,83 +200,18 @@ export async function openApi(
     return request.effect === "makes" && !stop.aborted ? abortedLater(stop, GRACE) : stop;
   }
 
-  async function* explained(answer: HttpAnswer, stop: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+  async function* explained(answer: PatientAnswer, stop: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
     const { body, isWhole, brokenBy } = answer;
     try {
-      for await (const chunk of body) yield chunk as Buffer;
+      yield* body;
       if (!isWhole()) throw new Error("it hung up in the middle of its answer");
     } catch (error) {
       stop.throwIfAborted();
       throw connectionFailure(brokenBy() ?? error, endpoint);
     } finally {
-      body.destroy();
+      underWay -= 1;
     }
   }
-}
-
-function httpRequest(
-  method: Method,
-  path: string,
-  { query = {}, body, archive, registryAuth }: ApiRequest,
-  signal: AbortSignal,
-): HttpRequest {
-  const json = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
-  const sent = archive ?? json;
-  const type = archive === undefined ? "application/json" : "application/x-tar";
-  const headers = {
-    "user-agent": "docker-over-ssh",
-    ...(sent !== undefined && { "content-type": type }),
-    ...(Buffer.isBuffer(sent) && { "content-length": sent.length }),
-    ...(method === "POST" && sent === undefined && { "content-length": 0 }),
-    ...(registryAuth !== undefined && { "x-registry-auth": secret(registryAuth) }),
-  };
-  const words = new URLSearchParams(defined(query)).toString();
-  return { method, path: words === "" ? path : `${path}?${words}`, headers, body: sent, signal };
-}
-
-/** The value of a header that holds a password: an object that turns into its text where Node joins the headers. */
-function secret(value: object): string {
-  // The URL's alphabet, but padded: Go's URLEncoding takes nothing else, and the engine then sees no password at all.
-  const text = Buffer.from(JSON.stringify(value)).toString("base64").replaceAll("+", "-").replaceAll("/", "_");
-  return unprinted({ toString: () => text }) as unknown as string;
-}
-
-/** A value of which nothing is shown when it is printed. */
-function unprinted<T extends object>(value: T): T {
-  return Object.defineProperty(value, inspect.custom, { value: () => "(not shown)" });
-}
-
-function defined(query: NonNullable<ApiRequest["query"]>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(query).flatMap(([key, value]) =>
-      value === undefined ? [] : [[key, typeof value === "object" ? JSON.stringify(value) : String(value)]],
-    ),
-  );
-}
-
-function parseBody(text: string, what: string): unknown {
-  if (text.trim() === "") return undefined;
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new EngineError(`the answer to ${what} is not JSON`, undefined, { cause: error });
-  }
-}
-
-/** `{"message": …}`, or what a proxy in between says in plain text. */
-async function wordsOf(body: AsyncIterable<Buffer>): Promise<string> {
-  let text = "";
-  for await (const chunk of body) {
-    text += chunk.toString("utf8");
-    if (text.length > MAX_WORDS) break;
-  }
-  try {
-    const { message } = JSON.parse(text) as { message?: unknown };
-    if (typeof message === "string") return message;
-  } catch {
-    // plain text
-  }
-  return text.slice(0, MAX_WORDS);
 }
 
 async function rejectedBy(signal: AbortSignal): Promise<never> {

@@ -52,6 +52,9 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
   const isPodman = async (): Promise<boolean> => namesPodman(await version());
   return {
     address: describeEndpoint(api.endpoint),
+    get moved() {
+      return api.moved;
+    },
     reachesUs: mayReachUs(api.endpoint.address),
     checksLoads: isAtLeast(apiVersion, LOAD_PLATFORM),
     takesManyAtOnce: !isOneStream(api.endpoint.address),

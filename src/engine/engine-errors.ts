@@ -33,6 +33,18 @@ export function connectionFailure(error: unknown, endpoint: EngineEndpoint): Fai
   );
 }
 
+/** It is connected, or is being, and says nothing for so many ms. `to`: to what. */
+export function engineSilent(endpoint: EngineEndpoint, to: string, ms: number): Failure {
+  return new Failure(
+    "engine-unreachable",
+    `the Docker engine at ${describeEndpoint(endpoint)} has not answered ${to} for ${Number((ms / 1000).toFixed(1))} s`,
+    {
+      expected: "an engine that answers, and gets on with what it does",
+      hint: "See whether it hangs (docker info), and its log; one that is slow is given more time with --timeout SECONDS.",
+    },
+  );
+}
+
 /** Something answers, and it is not an engine that can be used. */
 export function notAnEngine(endpoint: EngineEndpoint, reason: string): Failure {
   const plainToTls = /HTTP request to an HTTPS server/i.test(reason);

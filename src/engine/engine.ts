@@ -94,6 +94,8 @@ export interface ImageFiles extends AsyncDisposable {
 export interface Engine extends AsyncDisposable {
   /** For messages: where it is and why that one, e.g. `unix:///var/run/docker.sock (context default)`. */
   readonly address: string;
+  /** Bytes that have gone to it and come from it in what it has worked on so far: it gets on as long as they become more. */
+  readonly moved: number;
   /** Whether what listens on 127.0.0.1 here can be what the engine finds there. Nothing of ours is shown to another machine's. */
   readonly reachesUs: boolean;
   /** Whether it refuses itself to load an image for a platform of which a blob is missing: Docker 28.5 and 29.7 were run. */

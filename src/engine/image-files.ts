@@ -15,7 +15,12 @@ export async function openImageFiles(
   signal?.throwIfAborted();
   // Some command must be there, and many images have none.
   const body = { Image: image, Labels: labels, Cmd: ["/"], NetworkDisabled: true };
-  const { Id: id } = (await api.json("POST", "/containers/create", { effect: "makes", signal, body })) as {
+  const { Id: id } = (await api.json("POST", "/containers/create", {
+    effect: "makes",
+    patience: "work",
+    signal,
+    body,
+  })) as {
     Id: string;
   };
   return {
@@ -23,7 +28,7 @@ export async function openImageFiles(
       // With the dot, of a link to a folder what is in the folder.
       const path = `${folder.replace(/\/+$/, "")}/.`;
       try {
-        return await api.stream("GET", `/containers/${id}/archive`, { query: { path }, signal });
+        return await api.stream("GET", `/containers/${id}/archive`, { query: { path }, signal, patience: "work" });
       } catch (error) {
         const isNone = error instanceof EngineError && (error.status === 404 || error.status === 400);
         if (isNone) return undefined;

@@ -101,12 +101,15 @@ export async function loadImage(
   takesGzip: () => Promise<boolean>,
 ): Promise<void> {
   const asks = platform !== undefined && isKnown(platform) && isAtLeast(api.version ?? "", LOAD_PLATFORM);
-  const query = { quiet: true, platform: asks ? platformObject(platform) : undefined };
+  // What it says meanwhile shows that it gets on: a graph driver tells of each layer, some ten times a second.
+  const query = { quiet: false, platform: asks ? platformObject(platform) : undefined };
   const { address } = api.endpoint;
   const alone = isOneStream(address);
   try {
     const sent = alone ? overOneStream(archive, await gzipLevelFor(address, takesGzip), api.signal) : archive;
-    await followLoad(await api.stream("POST", "/images/load", { query, archive: sent, effect: "completes" }));
+    await followLoad(
+      await api.stream("POST", "/images/load", { query, archive: sent, effect: "completes", patience: "work" }),
+    );
   } catch (error) {
     if (alone) api.signal?.throwIfAborted();
     throw archive.errored ?? error; // an archive that cannot be read on ends the connection
@@ -154,9 +157,12 @@ export async function saveImage(
 ): Promise<Readable> {
   const asks = platform !== undefined && isKnown(platform) && isAtLeast(api.version ?? "", SAVE_PLATFORM);
   const query = { platform: asks ? platformObject(platform) : undefined };
-  return Readable.from(await api.stream("GET", `/images/${inPath(reference)}/get`, { query, signal }), {
-    objectMode: false,
-  });
+  return Readable.from(
+    await api.stream("GET", `/images/${inPath(reference)}/get`, { query, signal, patience: "work" }),
+    {
+      objectMode: false,
+    },
+  );
 }
 
 export async function pullImage(
@@ -171,6 +177,7 @@ export async function pullImage(
     query: { fromImage: repository, tag: digest ?? tag, platform },
     registryAuth: registryAuth(registry, credentials),
     signal,
+    patience: "work",
   });
   await followProgress(body, onProgress);
 }
@@ -190,6 +197,7 @@ export async function pushImage(
     query: { tag, platform: asks ? platformObject(platform) : undefined, tlsVerify },
     registryAuth: registryAuth(registry, credentials),
     signal,
+    patience: "work",
   });
   await followProgress(body, onProgress);
 }

@@ -67,7 +67,9 @@ export async function openFarEngine(options: FarEngineOptions): Promise<FarEngin
     const engine = await firstWord(link, request, around.signal, async (signal) => {
       const onAbort = (): void => life.abort(signal.reason);
       signal.addEventListener("abort", onAbort);
-      return await openEngine(endpoint, stop).finally(() => signal.removeEventListener("abort", onAbort));
+      return await openEngine(endpoint, stop, { timeout: request.timeout }).finally(() =>
+        signal.removeEventListener("abort", onAbort),
+      );
     });
     return {
       engine,

@@ -4,10 +4,11 @@ import { HOST, type HttpRequest, type Send } from "./requests.ts";
 
 /** Requests in HTTP/1.1, on connections that the agent makes. */
 export function overHttp1(agent: Agent): Send {
-  return async ({ method, path, headers, body, signal }) => {
+  return async ({ method, path, headers, body, signal, onConnected }) => {
     const outgoing = request({ agent, host: HOST, method, path, headers, signal });
     return await new Promise((resolve, reject) => {
       outgoing.on("error", reject);
+      if (onConnected !== undefined) outgoing.once("socket", onConnected);
       outgoing.once("response", (response) => {
         const { socket, statusCode = 0 } = response;
         const brokenBy = (): Error | undefined => socket.errored ?? undefined;

@@ -87,9 +87,10 @@ export class Http2Connection implements Disposable {
     return stream;
   }
 
-  async send({ method, path, headers, body, signal }: HttpRequest): Promise<HttpAnswer> {
+  async send({ method, path, headers, body, signal, onConnected }: HttpRequest): Promise<HttpAnswer> {
     signal.throwIfAborted();
     const stream = this.open(method, path, headers);
+    onConnected?.();
     const onAbort = (): void => void stream.destroy(signal.reason as Error);
     signal.addEventListener("abort", onAbort, { once: true });
     stream.once("close", () => signal.removeEventListener("abort", onAbort));

@@ -12,6 +12,8 @@ export interface HttpRequest {
   body?: Buffer | Readable | undefined;
   /** Aborting it ends the request, and the answer. */
   signal: AbortSignal;
+  /** Hears when it is its turn on a connection: others may be before it. */
+  onConnected?: () => void;
 }
 
 export interface HttpAnswer {

@@ -1,10 +1,12 @@
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { connectEngine } from "../../../src/engine/connect.ts";
 import { openEngine } from "../../../src/engine/docker.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
+import { parseHost } from "../../../src/engine/endpoint.ts";
 import { answer, fakeEngine, gate, rejection, temporaryFolder } from "./fake-engine.ts";
 
 const reason = new Error("Ctrl-C");
@@ -48,6 +50,97 @@ describe("an engine that never answers", () => {
     await vi.waitUntil(() => fake.seen.length > 0);
     abort.abort(reason);
     expect(await called).toBe(reason);
+  });
+});
+
+describe("an engine that falls silent", () => {
+  const timeout = 50; // and ten times that for work
+  const silence = {
+    code: "engine-unreachable",
+    message: expect.stringMatching(/ has not answered to .* for [\d.]+ s/) as string,
+  };
+
+  test.each<[string, (engine: Engine) => Promise<unknown>]>([
+    ["info", (engine) => engine.info()],
+    ["inspectImage", (engine) => engine.inspectImage("app:v1")],
+    ["listReferences", (engine) => engine.listReferences()],
+    ["findContainers", (engine) => engine.findContainers("run")],
+    ["tagImage", (engine) => engine.tagImage("app:v1", "app:v2")],
+    ["saveImage", (engine) => engine.saveImage("app:v1")],
+    ["pullImage", (engine) => engine.pullImage("app:v1")],
+    ["pushImage", (engine) => engine.pushImage("app:v1")],
+    ["loadImage", (engine) => engine.loadImage(Readable.from([Buffer.from("tar")]))],
+    ["openFiles", (engine) => engine.openFiles("app:v1", {})],
+  ])("%s gives it up", async (_name, call) => {
+    await using fake = await fakeEngine(silent);
+    await using engine = await openEngine(fake.endpoint, undefined, { timeout });
+    expect(await rejection(call(engine))).toMatchObject(silence);
+  });
+
+  test("so does connecting, when it accepts and never answers", async () => {
+    await using folder = await temporaryFolder();
+    const path = join(folder.path, "engine.sock");
+    const server = createServer(() => {});
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    expect(await rejection(connectEngine(`unix://${path}`, {}, undefined, { timeout }))).toMatchObject({
+      ...silence,
+      message: expect.stringContaining("GET /_ping") as string,
+      hint: expect.stringContaining("--timeout") as string,
+    });
+    await new Promise((resolve) => server.close(resolve)); // nothing is connected any more
+  });
+
+  test("in the middle of an answer, too, and of an archive that it does not take any more", async () => {
+    await using fake = await fakeEngine({ "GET /images/app:v1/get": (_, response) => response.write("a beginning") });
+    await using engine = await openEngine(fake.endpoint, undefined, { timeout });
+    expect(await rejection(buffer(await engine.saveImage("app:v1")))).toMatchObject(silence);
+
+    await using folder = await temporaryFolder();
+    const path = join(folder.path, "engine.sock");
+    const server = createServer((request, response) => {
+      response.setHeader("Api-Version", "1.51");
+      if (request.method === "GET") response.end();
+    });
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    await using deaf = await openEngine(parseHost(`unix://${path}`, "test"), undefined, { timeout });
+    const endless = Readable.from(
+      (function* () {
+        for (;;) yield Buffer.alloc(100_000);
+      })(),
+      { objectMode: false },
+    );
+    expect(await rejection(deaf.loadImage(endless))).toMatchObject(silence);
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  test("as long as something moves, it is waited for", async () => {
+    const pause = async (): Promise<void> =>
+      void (await new Promise((resolve) => setTimeout(resolve, 0.6 * timeout * 10)));
+    const dribble = async (response: ServerResponse, text: string): Promise<void> => {
+      for (let times = 0; times < 3; times += 1) {
+        response.write(text);
+        await pause();
+      }
+      response.end();
+    };
+    await using fake = await fakeEngine({
+      "POST /images/load": async (_, response) => await dribble(response, '{"status":"Loading layer"}\n'),
+      "GET /images/app:v1/get": async (_, response) => await dribble(response, "bytes"),
+    });
+    await using engine = await openEngine(fake.endpoint, undefined, { timeout });
+    const slowly = async function* (): AsyncGenerator<Buffer> {
+      for (let times = 0; times < 3; times += 1) {
+        yield Buffer.from("bytes that come from afar");
+        await pause(); // which is not the engine's fault
+      }
+    };
+    const before = engine.moved;
+    await Promise.all([
+      engine.loadImage(Readable.from(slowly(), { objectMode: false })),
+      engine.saveImage("app:v1").then(async (saved) => expect(await buffer(saved)).toHaveLength(15)),
+    ]);
+    expect(engine.moved).toBeGreaterThan(before);
   });
 });
 
@@ -123,7 +216,7 @@ describe("after an abort", () => {
       const run = rejection(engine.runContainer({ image: "registry:2", labels: {}, env: {}, port: 5000, files: {} }));
       void run.then(settled);
       await untilAsked(fake);
-      await vi.advanceTimersByTimeAsync(3_600_000); // as long as somebody waits for it there is no limit
+      await vi.advanceTimersByTimeAsync(580_000); // as long as somebody waits for it, there is time
       abort.abort(reason);
       await vi.advanceTimersByTimeAsync(14_000);
       expect(settled).not.toHaveBeenCalled();
