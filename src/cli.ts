@@ -165,7 +165,7 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
     .addOption(
       new Option(
         "--timeout <seconds>",
-        "give up when the far end does not answer, or is silent, for this long (default: 60 to start, then 20)",
+        "give up when the far end or an engine does not answer, or the link is silent, for this long (default: 60, 20 for the link); what an engine works on may be silent ten times as long",
       ).argParser(checkSeconds),
     )
     .action((image: string, words: string[], options: Options) => {

@@ -1,3 +1,4 @@
+import { heard, LOOK_UP_TIMEOUT } from "./conversation/heard.ts";
 import { hearLayers } from "./conversation/hear-layers.ts";
 import { ASKS_AGAIN, parseAbout, parseOffer, type About, type Result } from "./conversation/messages.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
@@ -100,14 +101,20 @@ export async function receive(
   { output, signal, env }: Surroundings,
 ): Promise<Result> {
   const run = newRunId();
-  const onProgress = shareProgress(tunnel, request.command.length > 0, output);
+  const onProgress = shareProgress(tunnel, request.command.length > 0, output, () => target.moved);
   const { platform, preserveDigest: preserve } = request;
   const keepsManifests = target.manifestOf !== undefined;
   const asked = { image: image.given, run, platform, runs: target.platform };
   await tunnel.send({ type: "ask", ...asked, keepsManifests, preserve });
   const tidied = target.tidy();
   tidied.catch(() => {}); // awaited below
-  const about = parseAbout(await unlessAborted(tunnel.next("about"), signal));
+  const about = parseAbout(
+    await heard(tunnel, "about", {
+      timeout: request.timeout ?? LOOK_UP_TIMEOUT,
+      what: "what the image is",
+      stop: signal,
+    }),
+  );
   // Before anybody looks what is here: what is about to go is not to be counted on.
   for (const leftover of await tidied) output.detail(`removed ${leftover}, left by a run that was killed`);
   checkPlatform(about.platform, platform, target, (text) => output.warn(text));

@@ -9,6 +9,7 @@ import {
   type Result,
   type Want,
 } from "./conversation/messages.ts";
+import { heard, LOOK_UP_TIMEOUT } from "./conversation/heard.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
 import { manifestToKeep } from "./departure/manifest-to-keep.ts";
 import type { Source } from "./departure/source.ts";
@@ -76,8 +77,9 @@ export async function send(
   { output, signal, env }: Surroundings,
 ): Promise<Result> {
   const run = newRunId();
-  const onProgress = shareProgress(tunnel, request.command.length > 0, output);
-  const ask = parseAsk(await heard(tunnel.next("ask"), request.timeout, signal));
+  const onProgress = shareProgress(tunnel, request.command.length > 0, output, () => source.moved);
+  const { timeout = ASK_TIMEOUT } = request;
+  const ask = parseAsk(await heard(tunnel, "ask", { timeout, what: "what it wants", stop: signal }));
   const image = readReference(ask.image);
   const found = await source.find({ image, platform: agree(ask, request.platform), runs: ask.runs });
   const { diffIds, platform, configDigest } = found;
@@ -114,27 +116,10 @@ export async function send(
     const again = tunnel.next("want").then(parseWant, async () => await result); // when the tunnel ends, that says why
     return await Promise.race([result, again]);
   };
-  let answer: Want | Result = parseWant(await unlessAborted(tunnel.next("want"), signal));
+  const looking = { timeout: request.timeout ?? LOOK_UP_TIMEOUT, what: "what it lacks of the image", stop: signal };
+  let answer: Want | Result = parseWant(await heard(tunnel, "want", looking));
   while ("diffIds" in answer) answer = await serve(answer);
   return answer;
-}
-
-/** What the far end says first. Its keep-alive shows that it lives; this, that it gets somewhere. */
-async function heard<T>(message: Promise<T>, timeout: number | undefined, stop: AbortSignal): Promise<T> {
-  const late = AbortSignal.timeout(timeout ?? ASK_TIMEOUT);
-  try {
-    return await unlessAborted(message, AbortSignal.any([stop, late]));
-  } catch (error) {
-    if (stop.aborted || !late.aborted) throw error;
-    throw new Failure(
-      "far-no-answer",
-      `the tunnel is open, but the far end has not said for ${(timeout ?? ASK_TIMEOUT) / 1000} s what it wants`,
-      {
-        expected: "the receiving engine to answer",
-        hint: "See whether the engine there hangs (docker info); a slow one can be given more time with --timeout SECONDS.",
-      },
-    );
-  }
 }
 
 /** The platform that both sides mean, if one of them named any. */

@@ -21,6 +21,9 @@ export async function engineTarget(engine: Engine, via: Via = "load", called?: R
   return {
     address: engine.address,
     platform: info.platform,
+    get moved() {
+      return engine.moved;
+    },
     nameFor(asked) {
       const image = called ?? asked;
       const name = taggableName(image);

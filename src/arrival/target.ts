@@ -7,6 +7,8 @@ import type { Arrival, ArrivalOptions } from "./arrival.ts";
 export interface Target extends AsyncDisposable {
   /** For messages: where it is. */
   readonly address: string;
+  /** Of what works there, see `Engine`; undefined where nothing does. */
+  readonly moved?: number;
   /** `os/arch` of what runs there; undefined where nothing does. */
   readonly platform?: string;
   /** The name as this place writes it. Throws a `usage` Failure when it can hold no such name. */

@@ -6,21 +6,44 @@ import { count, text } from "./fields.ts";
 /** ms between two progress messages of one stage. */
 const SEND_EVERY = 100;
 
+/** ms between two words that something moves here which the other side sees nothing of: an engine loads, or saves. */
+const PULSE = 5_000;
+
 /**
  * Where this side reports its progress. The spawner's user sees it, whichever side makes it: the spawner shows its own
- * and what it hears, the spawned side sends.
+ * and what it hears, the spawned side sends. Either says so when this side gets on by what it alone can see.
+ *
+ * @param moved bytes that have moved on this side; undefined where nobody counts
  */
-export function shareProgress(tunnel: Tunnel, spawner: boolean, output: Output): (progress: Progress) => void {
+export function shareProgress(
+  tunnel: Tunnel,
+  spawner: boolean,
+  output: Output,
+  moved: () => number | undefined = () => undefined,
+): (progress: Progress) => void {
+  let last: { progress: Progress; at: number } = { progress: { stage: "working", current: 0 }, at: -Infinity };
+  const say = (progress: Progress): void => void tunnel.send({ type: "progress", ...progress }).catch(() => {});
+  let seen = moved();
+  const timer = setInterval(() => {
+    const now = moved();
+    if (now !== seen) say(last.progress);
+    seen = now;
+  }, PULSE);
+  timer.unref();
+  void tunnel.closed.then(() => clearInterval(timer));
   if (spawner) {
     tunnel.on("progress", (message) => output.progress(parseProgress(message)));
-    return (progress) => output.progress(progress);
+    return (progress) => {
+      last = { ...last, progress };
+      output.progress(progress);
+    };
   }
-  let last = { stage: "", at: 0 };
+  tunnel.on("progress", parseProgress); // that there is one is all that it says
   return (progress) => {
     const at = performance.now();
-    if (progress.stage === last.stage && at - last.at < SEND_EVERY) return;
-    last = { stage: progress.stage, at };
-    void tunnel.send({ type: "progress", ...progress });
+    if (progress.stage === last.progress.stage && at - last.at < SEND_EVERY) return;
+    last = { progress: { ...progress }, at };
+    say(progress);
   };
 }
 

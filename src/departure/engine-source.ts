@@ -24,6 +24,9 @@ export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "e
   const storedOf = onceEach(async (platform) => await storedImage(await content(), engine, await inspected(platform)));
   return {
     address: engine.address,
+    get moved() {
+      return engine.moved;
+    },
     async check(platform = "") {
       const checked = inspected(platform);
       for (const ask of [info, leftovers, async () => await storedOf(platform)]) ask().catch(() => {}); // for later

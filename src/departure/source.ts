@@ -14,6 +14,8 @@ export interface Asked {
 export interface Source extends AsyncDisposable {
   /** For messages: where it is. */
   readonly address: string;
+  /** Of what works there, see `Engine`; undefined where nothing does. */
+  readonly moved?: number;
   /** Fails as {@link find} would, as far as that can be told before the receiver has asked. */
   check(platform: string | undefined): Promise<void>;
   /** The image. Fails with `image-not-found` when it is not there, or not for that platform. Reads no layers. */

@@ -2,6 +2,7 @@ import { Agent, request, type IncomingMessage } from "node:http";
 import { once } from "node:events";
 import type { Credentials } from "../engine/engine.ts";
 import { messageOf } from "../output/errors.ts";
+import { deadline } from "../streams/deadline.ts";
 import { basicAuth } from "./password.ts";
 
 /** The little that this process itself asks of a registry (OCI distribution spec 1.1). */
@@ -21,9 +22,9 @@ export async function pingRegistry(
   signal: AbortSignal,
   timeout = ANSWER_TIMEOUT,
 ): Promise<{ ping: Ping; why: string }> {
-  const late = AbortSignal.timeout(timeout);
+  using late = deadline(timeout, signal);
   try {
-    const { statusCode, headers } = await get(`${url}/v2/`, credentials, AbortSignal.any([signal, late]));
+    const { statusCode, headers } = await get(`${url}/v2/`, credentials, late.signal);
     // Distribution has sent this header since version 2; the OCI spec dropped it, so a plain 200 will do as well.
     const known = headers["docker-distribution-api-version"] === "registry/2.0";
     if (statusCode === 200) return { ping: "ready", why: "" };
@@ -32,7 +33,7 @@ export async function pingRegistry(
     return { ping: "not-a-registry", why: `it answers /v2/ with status ${statusCode}` };
   } catch (error) {
     if (signal.aborted) throw signal.reason;
-    if (late.aborted) return { ping: "unreachable", why: "no answer" };
+    if (late.isOver) return { ping: "unreachable", why: "no answer" };
     // Node's codes for an answer that is not HTTP
     const notHttp = String((error as { code?: unknown }).code).startsWith("HPE_");
     return { ping: notHttp ? "not-a-registry" : "unreachable", why: messageOf(error) };

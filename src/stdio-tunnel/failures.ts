@@ -16,6 +16,18 @@ export function silent(silence: number): Failure {
   return new Failure("link-lost", `nothing has come from the far end for ${silence / 1000} s: the link is dead`, LOST);
 }
 
+/** Both ends are alive, and nothing has moved for so many ms. */
+export function stuck(ms: number): Failure {
+  return new Failure(
+    "far-no-answer",
+    `the tunnel is open, but nothing has moved in it for ${Math.round(ms / 1000)} s: neither end gets on`,
+    {
+      expected: "bytes of layers, or a word of what is being done",
+      hint: "See whether an engine hangs on either side (docker info); slow ones can be given more time with --timeout SECONDS.",
+    },
+  );
+}
+
 /** The far end's words, which are hostile input: a known code, bounded text. */
 export function farFailure({ code, message, expected, hint }: Message): Failure {
   const words = (value: unknown): string | undefined => (typeof value === "string" ? value.slice(0, 4000) : undefined);

@@ -1,4 +1,5 @@
 import { Failure } from "../output/errors.ts";
+import { patienceOf } from "../streams/patience.ts";
 import type { FarProcess } from "./child-process.ts";
 import { MAGIC_LINE, PROTOCOL_VERSION } from "./constants.ts";
 import { shakeHands, type Role } from "./handshake.ts";
@@ -65,7 +66,12 @@ export async function overTunnel<T>(
       options.onDetail(`before the tunnel opened, the far end printed: ${greeting.noise.trim()}`);
     options.onDetail(`the tunnel is open; the far end is docker-over-ssh ${greeting.peer.tool}`);
     const { Tunnel } = await session;
-    await using tunnel = new Tunnel(transport, greeting, { role, silence: timeout, spawned: !spawner });
+    await using tunnel = new Tunnel(transport, greeting, {
+      role,
+      silence: timeout,
+      patience: patienceOf(timeout),
+      spawned: !spawner,
+    });
     return await telling(tunnel, options, use);
   } catch (error) {
     transport.destroy();

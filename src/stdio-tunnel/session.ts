@@ -12,11 +12,13 @@ import {
   STREAM_WINDOW,
 } from "./constants.ts";
 import { ControlChannel, type Message } from "./control.ts";
-import { farFailure, lost, silent } from "./failures.ts";
+import { farFailure, lost, silent, stuck } from "./failures.ts";
 import { keepAlive } from "./keep-alive.ts";
 import { Mailbox } from "./mailbox.ts";
+import { countData, watchMovement } from "./moving.ts";
 import { resetUnlessComplete } from "./reset.ts";
 import { deferred } from "../streams/deferred.ts";
+import { patienceOf, type Patience } from "../streams/patience.ts";
 import { within } from "../streams/within.ts";
 import type { Greeting, Hello, Role } from "./handshake.ts";
 import type { StdioTransport } from "./transport.ts";
@@ -25,6 +27,8 @@ export interface SessionOptions {
   role: Role;
   /** ms without a byte from the far end after which the link is dead. */
   silence?: number | undefined;
+  /** What the two ends may take for what they do. */
+  patience?: Patience;
   /** This end was spawned: when all has been said it just goes, which the spawner waits for. */
   spawned?: boolean;
 }
@@ -54,13 +58,17 @@ export class Tunnel implements AsyncDisposable {
   readonly #closed: Promise<void>;
   readonly #startWritten: number;
   readonly #startRead: number;
+  /** Bytes on streams, both ways, and messages. */
+  #moved = 0;
+  /** Hears when something has moved. */
+  onMoved: (() => void) | undefined;
   /** The last word has been said: an end of the stream is now no loss. */
   #finished = false;
 
   constructor(
     transport: StdioTransport,
     greeting: Greeting,
-    { role, silence = SILENCE_TIMEOUT, spawned = false }: SessionOptions,
+    { role, silence = SILENCE_TIMEOUT, patience = patienceOf(), spawned = false }: SessionOptions,
   ) {
     this.peer = greeting.peer;
     this.noise = greeting.noise;
@@ -98,6 +106,12 @@ export class Tunnel implements AsyncDisposable {
     const ping = (): void => void (session.destroyed || session.ping(() => {}));
     const rest = keepAlive(transport, silence, ping, () => this.#end(silent(silence)));
     transport.once("close", rest);
+    const leave = watchMovement(
+      () => this.#moved,
+      patience,
+      (ms) => this.#refuse(stuck(ms)),
+    );
+    transport.once("close", leave);
     if (role === "receiver") this.#openControl(this.connect(CONTROL_SERVICE));
     else this.#services.set(CONTROL_SERVICE, (stream) => this.#openControl(stream));
     // The far end's hello may have been its last word.
@@ -231,9 +245,15 @@ export class Tunnel implements AsyncDisposable {
   /** A reset must never be an uncaught error, also when whoever owned the stream has let go of it. */
   #hold(stream: Http2Stream): void {
     resetUnlessComplete(stream);
+    countData(stream, (bytes) => this.#move(bytes));
     this.#streams.add(stream);
     stream.on("error", () => {});
     stream.once("close", () => this.#streams.delete(stream));
+  }
+
+  #move(bytes: number): void {
+    this.#moved += bytes;
+    this.onMoved?.();
   }
 
   #openControl(stream: Duplex): void {

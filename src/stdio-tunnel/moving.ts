@@ -1,0 +1,53 @@
+import type { Http2Stream } from "node:http2";
+import type { Patience } from "../streams/patience.ts";
+import { TICKS_PER_SILENCE } from "./constants.ts";
+
+/** Tells of the bytes that come on a stream, and of those that the connection has taken from it; keep-alive is not among them. */
+export function countData(stream: Http2Stream, onMoved: (bytes: number) => void): void {
+  const push = stream.push.bind(stream);
+  stream.push = (chunk: Uint8Array | null, encoding?: BufferEncoding) => {
+    if (chunk !== null) onMoved(chunk.length);
+    return push(chunk, encoding);
+  };
+  type Done = (error?: Error | null) => void;
+  const counted = (bytes: number, done: Done): Done => {
+    return (error) => {
+      if (!error) onMoved(bytes);
+      done(error);
+    };
+  };
+  const write = stream._write.bind(stream);
+  stream._write = (chunk: Uint8Array, encoding, done) => write(chunk, encoding, counted(chunk.length, done));
+  const writev = stream._writev?.bind(stream);
+  if (writev === undefined) return;
+  stream._writev = (chunks: { chunk: Uint8Array; encoding: BufferEncoding }[], done) =>
+    writev(
+      chunks,
+      counted(
+        chunks.reduce((sum, { chunk }) => sum + chunk.length, 0),
+        done,
+      ),
+    );
+}
+
+/**
+ * Watches that the two ends get on (PROTOCOL.md, 4): `onStuck` hears of it when nothing has moved for longer than whatever the other
+ * end waits for may take, and so has said nothing of it either. Ticks are counted, not time, as in keep-alive. Returns what stops it.
+ *
+ * @param moved bytes and messages so far
+ */
+export function watchMovement(moved: () => number, patience: Patience, onStuck: (ms: number) => void): () => void {
+  let seen = moved();
+  let idleTicks = 0;
+  const tick = (patience.work + patience.answer) / TICKS_PER_SILENCE;
+  const timer = setInterval(() => {
+    const now = moved();
+    idleTicks = now === seen ? idleTicks + 1 : 0;
+    seen = now;
+    const limit = patience.workOn(now) + patience.answer;
+    if (idleTicks * tick < limit) return;
+    clearInterval(timer);
+    onStuck(idleTicks * tick);
+  }, tick);
+  return () => clearInterval(timer);
+}
