@@ -9,11 +9,12 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  type Stats,
   writeFileSync,
 } from "node:fs";
-import { dirname, isAbsolute, join } from "node:path";
+import { join } from "node:path";
 import { crc32 } from "node:zlib";
+import { cacheFolder } from "./files/cache-folder.ts";
+import { isPrivate, ownFolder } from "./files/own-folder.ts";
 
 /** Files that are kept, of 1 MB each: two sides, of a few versions of this tool and of Node. */
 const KEPT_FILES = 8;
@@ -31,28 +32,30 @@ export interface CodeCache {
 
 /**
  * Below the user's cache folder. What is read there is run, so it is taken only out of folders that are this user's alone; where there is
- * no such place (a home folder that cannot be written to, that is not ours, or is not known), there is no cache, and nothing is said.
+ * no such place (a home folder that cannot be written to, that is not ours, or is not known; Windows, where that cannot be told), there
+ * is no cache, and nothing is said.
  * Node's own word for "none", NODE_DISABLE_COMPILE_CACHE=1, counts here too.
  *
  * @param name changes with all that decides what V8 compiles
  */
 export function codeCache(name: string, env: NodeJS.ProcessEnv): CodeCache | undefined {
-  const base = env["XDG_CACHE_HOME"] || (env["HOME"] && join(env["HOME"], ".cache"));
-  if (!base || !isAbsolute(base) || env["NODE_DISABLE_COMPILE_CACHE"] === "1") return undefined;
-  const folder = join(base, "docker-over-ssh", "code");
-  const file = join(folder, name);
+  const cache = cacheFolder(env);
+  if (cache === undefined || process.platform === "win32" || env["NODE_DISABLE_COMPILE_CACHE"] === "1")
+    return undefined;
   return {
     read() {
       try {
-        return isOurs(folder) ? readChecked(file) : undefined;
+        const folder = join(ownFolder(cache, { make: false }), "code");
+        return isOurs(folder) ? readChecked(join(folder, name)) : undefined;
       } catch {
         return undefined;
       }
     },
     write(make) {
       try {
+        const folder = join(ownFolder(cache, { make: true }), "code");
         mkdirSync(folder, { recursive: true, mode: 0o700 });
-        if (isOurs(folder)) replace(folder, file, make);
+        if (isOurs(folder)) replace(folder, join(folder, name), make);
       } catch {
         // The next run compiles, as this one did.
       }
@@ -60,19 +63,17 @@ export function codeCache(name: string, env: NodeJS.ProcessEnv): CodeCache | und
   };
 }
 
-/** The folder and the one above it: real ones, of this user, that nobody else may look into. Of Windows that cannot be told. */
+/** A real folder, of this user, that nobody else may look into. */
 function isOurs(folder: string): boolean {
-  return [dirname(folder), folder].every((path) => isPrivate(lstatSync(path), "isDirectory"));
-}
-
-function isPrivate(found: Stats, kind: "isDirectory" | "isFile"): boolean {
-  return found[kind]() && found.uid === process.getuid?.() && (found.mode & 0o077) === 0;
+  const found = lstatSync(folder);
+  return found.isDirectory() && isPrivate(found);
 }
 
 function readChecked(file: string): Buffer | undefined {
   const descriptor = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
-    if (!isPrivate(fstatSync(descriptor), "isFile")) return undefined;
+    const found = fstatSync(descriptor);
+    if (!found.isFile() || !isPrivate(found)) return undefined;
     const bytes = readFileSync(descriptor);
     const code = bytes.subarray(0, -SUM_BYTES);
     return crc32(code) === bytes.readUInt32LE(code.length) ? code : undefined;

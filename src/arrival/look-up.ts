@@ -1,9 +1,10 @@
 import type { About } from "../conversation/messages.ts";
 import type { Engine } from "../engine/engine.ts";
 import { temporaryName } from "../engine/run-id.ts";
-import { spoolParent } from "../engine/spool-folder.ts";
+import { cacheFolder } from "../files/cache-folder.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { familiarName, type Reference } from "../image/reference.ts";
+import { messageOf } from "../output/errors.ts";
 import { probeImage } from "../registry/embedded/probe.ts";
 import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
 import { findRelatives, type Relative } from "../store/chains.ts";
@@ -89,7 +90,13 @@ async function whatIsKnown(
 /** What the engine would push of an image: the way to be told which blobs a containerd store holds that does not say so. */
 async function learnBlobs(options: EngineArrivalOptions, id: string): Promise<Descriptor[] | undefined> {
   const { engine, run, env, signal, output } = options;
-  await using registry = await openEmbeddedRegistry({ run, parent: spoolParent(env) });
+  await using registry = openEmbeddedRegistry({ run, parent: cacheFolder(env) });
+  try {
+    await registry.prepare(); // a push brings at least a config
+  } catch (error) {
+    output.detail(`what ${id} is made of is not asked of the engine: ${messageOf(error)}`);
+    return undefined;
+  }
   const image: Reference = { given: id, domain: "docker.io", path: "relative" };
   const probed = await probeImage(engine, image, {
     registry,

@@ -1,4 +1,4 @@
-import { createReadStream } from "node:fs";
+import { constants, createReadStream } from "node:fs";
 import { open, rm, statfs, writeFile } from "node:fs/promises";
 import type { AnnouncedLayer } from "../conversation/messages.ts";
 import { BadRecipe } from "../delta/bad-recipe.ts";
@@ -9,10 +9,11 @@ import { Rebuild } from "../delta/rebuild.ts";
 import type { Instruction } from "../delta/recipe.ts";
 import { takePieces } from "../delta/take-pieces.ts";
 import { TooLarge, type Share, type SizeLimit } from "../image/archive/prove.ts";
+import { isNoRoom } from "../files/no-room.ts";
 import { hexOf, shortOf, type Digest } from "../image/digest.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
-import { messageOf } from "../output/errors.ts";
+import { Failure, messageOf } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import type { KeptLayers } from "../store/kept-layers.ts";
 import type { LazySpool } from "../store/spool.ts";
@@ -123,9 +124,10 @@ export class Rebuilder implements AsyncDisposable {
       this.#bytesFound += found;
       return path;
     } catch (error) {
-      if (!isWrong(error)) throw error;
+      if (!isWrong(error) && !isWithoutRoom(error)) throw error;
       await this.#discard(diffId);
-      onDetail(`layer ${shortOf(diffId)} comes whole: what was made of its pieces is wrong (${messageOf(error)})`);
+      const why = isWrong(error) ? "what was made of its pieces is wrong" : "there is no room to make it";
+      onDetail(`layer ${shortOf(diffId)} comes whole: ${why} (${messageOf(error)})`);
       return undefined;
     }
   }
@@ -148,7 +150,7 @@ export class Rebuilder implements AsyncDisposable {
     if (half !== undefined)
       return { path: half.path, before: half.before, share, discard: async () => await kept?.drop(half) };
     const path = (await spool.open()).pathFor(`${hexOf(diffId)}.made`);
-    await writeFile(path, "", { mode: 0o600 });
+    await writeFile(path, "", { flag: "wx", mode: 0o600 });
     return { path, before: 0, share, discard: async () => await rm(path, { force: true }) };
   }
 
@@ -184,7 +186,7 @@ export class Rebuilder implements AsyncDisposable {
   ): Promise<Made> {
     const { client, repository, onBytes, onDetail } = this.#options;
     const signal = this.#signal;
-    await using file = await open(path, "r+");
+    await using file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW);
     const keys = new KeyFilter();
     // How large it is, the sender does not know yet.
     const maxSize = await bytesFree(path);
@@ -258,6 +260,10 @@ function bytesOf(instruction: Instruction): number {
 /** What the sender said of the layer cannot be so. */
 function isWrong(error: unknown): boolean {
   return error instanceof BadRecipe || error instanceof InvalidImage;
+}
+
+function isWithoutRoom(error: unknown): boolean {
+  return isNoRoom(error) || (error instanceof Failure && error.code === "no-space");
 }
 
 async function bytesFree(path: string): Promise<number> {

@@ -29,7 +29,7 @@ export async function* withoutZstd(
     // The check counts what it unpacks itself, which may be behind this by what 128 kB unpack to: gigabytes.
     const plain = proof({ what: `the plain layer ${layer.diffId}`, limit: sizeLimit(limit.left) });
     const tar = decodeLayer(await layer.open());
-    await pipeline(passOn(tar, plain), createWriteStream(path, { mode: 0o600 }));
+    await pipeline(passOn(tar, plain), createWriteStream(path, { flags: "wx", mode: 0o600 }));
     const { size } = await stat(path);
     const open = async () => createReadStream(path).once("close", () => void rm(path, { force: true }));
     yield { ...layer, size, open };

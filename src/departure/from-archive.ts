@@ -2,6 +2,7 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { addAbortSignal, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Offer } from "../conversation/messages.ts";
+import { isNoRoom } from "../files/no-room.ts";
 import { decodeLayer } from "../image/archive/decode-layer.ts";
 import type { ArchivedImage, ArchivedLayer } from "../image/archive/image-archive.ts";
 import { passOn, proof } from "../image/archive/prove.ts";
@@ -12,7 +13,7 @@ import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { PacedPacker } from "../packing/pace.ts";
 import type { RegistryContent, StoredBlob } from "../registry/embedded/content.ts";
-import type { Spool } from "../store/spool.ts";
+import { spoolFailure, type LazySpool } from "../store/spool.ts";
 import { gzip } from "../streams/gzip.ts";
 import { damaged } from "./archive-errors.ts";
 import { archivedBlob, isPlain } from "./archived-blob.ts";
@@ -44,8 +45,10 @@ export async function departFromArchive(
         try {
           for (const layer of image.layers) {
             if (!wanted.delete(layer.diffId)) continue; // not wanted, or twice in the image
-            if (shelf.cuts(layer.blob)) await shelf.cut(layer.diffId, decodeLayer(layer.open(), layer.blob.mediaType));
-            else shelf.keep(layer.diffId, await describe(layer, signal), blobOf(layer));
+            const { diffId, blob } = layer;
+            const plain = (): Readable => decodeLayer(layer.open(), blob.mediaType);
+            if (await shelf.cutIfRoom(diffId, blob, plain)) continue;
+            shelf.keep(diffId, await describe(layer, signal), blobOf(layer));
           }
           shelf.finish(image.config, image.manifest);
         } catch (error) {
@@ -65,8 +68,8 @@ export async function departFromArchive(
 
 function failureOf(error: unknown, place: FilePlace): unknown {
   if (error instanceof InvalidImage) return damaged(place, error);
-  const { code } = error as NodeJS.ErrnoException;
-  if (error instanceof Failure || code === undefined || code === "ENOSPC") return error;
+  if (isNoRoom(error)) return spoolFailure(error, "sent");
+  if (error instanceof Failure || (error as NodeJS.ErrnoException).code === undefined) return error;
   return new Failure("transfer-failed", `${place.path} cannot be read any more: ${messageOf(error)}`, {
     expected: "it to stay as it is until the image has been sent",
     hint: "Run the same command again.",
@@ -84,7 +87,7 @@ async function describe({ blob, open }: ArchivedLayer, signal: AbortSignal): Pro
 }
 
 interface WholeOptions {
-  spool: Spool;
+  spool: LazySpool;
   blobOf: (layer: ArchivedLayer) => StoredBlob;
   signal: AbortSignal;
 }
@@ -105,9 +108,16 @@ async function wholeImage(
   for (const layer of image.layers) {
     const asStored = image.manifest !== undefined || !isPlain(layer);
     if (!asStored && layers.has(layer.diffId)) continue; // twice in the image
-    const descriptor = asStored ? await describe(layer, signal) : await gzipped(layer, spool, signal);
-    layers.set(layer.diffId, descriptor);
-    blobs.set(descriptor.digest, asStored ? blobOf(layer) : fileBlob(spool.pathFor(hexOf(layer.diffId)), descriptor));
+    if (asStored) {
+      const descriptor = await describe(layer, signal);
+      layers.set(layer.diffId, descriptor);
+      blobs.set(descriptor.digest, blobOf(layer));
+    } else {
+      const path = (await spool.open()).pathFor(hexOf(layer.diffId));
+      const descriptor = await gzipped(layer, path, signal);
+      layers.set(layer.diffId, descriptor);
+      blobs.set(descriptor.digest, fileBlob(path, descriptor));
+    }
   }
   const { bytes, descriptor } = image.manifest ?? composed(image, layers);
   const manifest = { mediaType: descriptor.mediaType, digest: descriptor.digest, bytes };
@@ -127,10 +137,10 @@ function composed({ config, configDigest, diffIds }: ArchivedImage, layers: Read
   });
 }
 
-/** A plain layer, gzipped into the spool. */
-async function gzipped({ diffId, open }: ArchivedLayer, spool: Spool, signal: AbortSignal): Promise<Descriptor> {
+/** A plain layer, gzipped into a new file. */
+async function gzipped({ diffId, open }: ArchivedLayer, path: string, signal: AbortSignal): Promise<Descriptor> {
   const packed = proof({ what: `layer ${diffId}` });
-  const file = createWriteStream(spool.pathFor(hexOf(diffId)), { mode: 0o600 });
+  const file = createWriteStream(path, { flags: "wx", mode: 0o600 });
   await pipeline(passOn(gzip(open()), packed), file, { signal });
   return { mediaType: MEDIA_TYPE.ociLayerGzip, ...packed.finish() };
 }

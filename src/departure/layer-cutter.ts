@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { open, stat, type FileHandle } from "node:fs/promises";
+import { open, rm, stat, type FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { cut } from "../delta/cut.ts";
 import { encodeRecipe } from "../delta/encode-recipe.ts";
@@ -29,20 +29,25 @@ export class LayerCutter {
     return size >= WORTH_IT;
   }
 
+  /** Makes sure of a place for layers. Rejects with a `no-space` Failure where there can be none. */
+  async makeRoom(): Promise<void> {
+    await this.#spool.open();
+  }
+
   /**
    * The layer as a blob, plain. `onBegun` is given its pieces, before there are any: the recipe can be read as it grows. Rejects,
-   * and so does whoever reads the recipe, with what `plain` fails with.
+   * and so does whoever reads the recipe, with what `plain` fails with, or the file system; its files are gone then.
    */
   async cut(diffId: Digest, plain: AsyncIterable<Buffer>, onBegun: (cut: CutBlob) => void): Promise<StoredBlob> {
     const spool = await this.#spool.open();
     const path = spool.pathFor(hexOf(diffId));
     const recipePath = spool.pathFor(`${hexOf(diffId)}.recipe`);
-    const recipe = new GrowingFile(recipePath, await open(recipePath, "w", 0o600));
+    const recipe = new GrowingFile(recipePath, await open(recipePath, "wx", 0o600));
     const pieces = new SentPieces();
     const packed = (bytes: AsyncIterable<Buffer>, options?: PackOptions): Readable =>
       Readable.from(this.#packer.pack(bytes, options), { objectMode: false });
     try {
-      await using file = await open(path, "w", 0o600);
+      await using file = await open(path, "wx", 0o600);
       onBegun({
         // As it grows, so that the receiver can begin while the layer is being cut.
         recipe: () => packed(recipe.read(), { asTheyCome: true }),
@@ -55,6 +60,7 @@ export class LayerCutter {
       await recipe.finish();
     } catch (error) {
       await recipe.giveUp(error as Error);
+      for (const file of [path, recipePath]) await rm(file, { force: true });
       throw error;
     }
     const { size } = await stat(path);

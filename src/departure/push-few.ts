@@ -25,7 +25,9 @@ export async function pushFew(
   options: EngineDepartureOptions,
 ): Promise<boolean> {
   const { engineInfo, info, want } = options;
-  if (engineInfo.store === "containerd") return await pushKnown(registry, shelf, options, Infinity);
+  if (engineInfo.store === "containerd") {
+    return (await hasPlace(registry, shelf)) && (await pushKnown(registry, shelf, options, Infinity));
+  }
   const config = await configOf(options);
   if (config !== undefined && want.diffIds.length === 0) {
     shelf.finish(config); // some other label, and nothing else
@@ -33,10 +35,20 @@ export async function pushFew(
   }
   const { wanted, all } = await sizesOf(options, config);
   const most = Math.max(all * PUSH_AT_MOST, FEW);
-  if (wanted > most) return false;
+  if (wanted > most || !(await hasPlace(registry, shelf))) return false;
   const isQuick = wanted <= HOLD_AT_MOST && areTopmost(want.diffIds, info.diffIds);
   if (config !== undefined && isQuick) return await pushUnknown(registry, shelf, options, config);
   return await pushKnown(registry, shelf, options, most);
+}
+
+/** What is pushed waits in files. */
+async function hasPlace(registry: EmbeddedRegistry, shelf: Shelf): Promise<boolean> {
+  try {
+    await registry.prepare();
+    return true;
+  } catch (error) {
+    return shelf.goWithoutRoom(error);
+  }
 }
 
 /** Where the engine tells it without being let push. */

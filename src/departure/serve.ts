@@ -1,12 +1,12 @@
 import type { Offer } from "../conversation/messages.ts";
 import { temporaryName } from "../engine/run-id.ts";
-import { spoolParent } from "../engine/spool-folder.ts";
+import { cacheFolder } from "../files/cache-folder.ts";
 import type { Digest } from "../image/digest.ts";
 import { asWritten } from "../image/manifest.ts";
 import { parseReference, type Reference } from "../image/reference.ts";
 import { NO_CONTENT, type RegistryContent } from "../registry/embedded/content.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../registry/embedded/server.ts";
-import { lazySpool, spoolFailure, type Spool } from "../store/spool.ts";
+import { lazySpool, spoolFailure, type LazySpool } from "../store/spool.ts";
 import type { Departure, DepartureOptions } from "./departure.ts";
 import { Shelf } from "./shelf.ts";
 
@@ -19,7 +19,7 @@ export interface Served {
   /** Puts the wanted layers on the shelf, and finishes it. `signal`: nobody waits for them any more. */
   fill: (shelf: Shelf, registry: EmbeddedRegistry, signal: AbortSignal) => Promise<void>;
   /** All of it, for an engine that pulls by itself. */
-  whole: (offer: Offer, registry: EmbeddedRegistry, spool: Spool) => Promise<RegistryContent>;
+  whole: (offer: Offer, registry: EmbeddedRegistry, spool: LazySpool) => Promise<RegistryContent>;
 }
 
 /** Serves an image from a registry in this process, on the tunnel's streams. */
@@ -29,9 +29,9 @@ export async function serve(
 ): Promise<Departure> {
   const spool = lazySpool(env, runs[0]);
   let content: RegistryContent = NO_CONTENT;
-  const registry = await openEmbeddedRegistry({
+  const registry = openEmbeddedRegistry({
     run: runs[0],
-    parent: spoolParent(env),
+    parent: cacheFolder(env),
     content: {
       manifest: async (...of) => await content.manifest(...of),
       blob: async (...of) => await content.blob(...of),
@@ -51,6 +51,7 @@ export async function serve(
     packing,
     begun: new Set(want.begun),
     cutInto: want.delta ? spool : undefined,
+    onNoRoom: ({ message }) => output.warn(`more is sent than must be, because there is no room for files: ${message}`),
     announce,
     announceCut,
     onDetail: (text) => output.detail(text),
@@ -69,7 +70,7 @@ export async function serve(
     }
   };
   try {
-    if (want.whole) content = await whole(offer, registry, await spool.open());
+    if (want.whole) content = await whole(offer, registry, spool);
     else {
       content = shelf.content;
       filling = fill(shelf, registry, AbortSignal.any([signal, leaving.signal])).catch((error: unknown) => {

@@ -5,11 +5,12 @@ import { hasZstd } from "../image/archive/zstd-frames.ts";
 import { digestOf, shortOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE, writeManifest, type Descriptor, type WrittenManifest } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
+import { Failure } from "../output/errors.ts";
 import { PacedPacker, type Packing } from "../packing/pace.ts";
 import type { ByteRange, CutBlob, RegistryContent, StoredBlob, StoredManifest } from "../registry/embedded/content.ts";
 import { deferred } from "../streams/deferred.ts";
 import { part } from "../streams/part.ts";
-import type { LazySpool } from "../store/spool.ts";
+import { spoolFailure, type LazySpool } from "../store/spool.ts";
 import { HandOver } from "./hand-over.ts";
 import { LayerCutter } from "./layer-cutter.ts";
 
@@ -24,6 +25,8 @@ export interface ShelfOptions {
   packing: Packing;
   /** Where layers that are cut into pieces wait. Left out: none are. */
   cutInto?: LazySpool | undefined;
+  /** Hears once when there is no room for files: layers go in ways that need none from then on. */
+  onNoRoom?: (failure: Failure) => void;
   /** Layers that the receiver has the beginning of: it says from where it wants them. */
   begun?: ReadonlySet<Digest>;
   /** Hears of each layer once: from then on it can be fetched. */
@@ -42,7 +45,8 @@ export class Shelf implements Disposable {
   readonly content: RegistryContent;
   readonly #options: ShelfOptions;
   readonly #packer: PacedPacker;
-  readonly #cutter: LayerCutter | undefined;
+  #cutter: LayerCutter | undefined;
+  #isWithoutRoom = false;
   readonly #layers = new Map<Digest, Descriptor>();
   readonly #blobs = new Map<Digest, StoredBlob>();
   readonly #cuts = new Map<Digest, CutBlob>();
@@ -81,6 +85,46 @@ export class Shelf implements Disposable {
     return this.#cutter !== undefined && whyWhole(this.#cutter, layer) === undefined;
   }
 
+  /** The same, and there is a place for the pieces. */
+  async #canCut(layer: StoredLayer): Promise<boolean> {
+    if (!this.cuts(layer)) return false;
+    try {
+      await this.#cutter?.makeRoom();
+      return true;
+    } catch (error) {
+      return this.goWithoutRoom(error);
+    }
+  }
+
+  /**
+   * The same as `cut`, for a layer that can be read anew: false where it is not to be cut, or where there is no room for it (any more), and
+   * it is to go whole.
+   */
+  async cutIfRoom(
+    diffId: Digest,
+    layer: StoredLayer,
+    plain: () => AsyncIterable<Buffer> | Promise<AsyncIterable<Buffer>>,
+  ): Promise<boolean> {
+    if (!(await this.#canCut(layer))) return false;
+    try {
+      await this.cut(diffId, await plain());
+      return true;
+    } catch (error) {
+      this.#cuts.delete(diffId);
+      return this.goWithoutRoom(error);
+    }
+  }
+
+  /** Where there is no room for files (any more), nothing is cut from now on, which is said once. Throws what is another error. */
+  goWithoutRoom(error: unknown): false {
+    const failure = spoolFailure(error, "sent");
+    if (!(failure instanceof Failure && failure.code === "no-space")) throw error;
+    this.#cutter = undefined;
+    if (!this.#isWithoutRoom) this.#options.onNoRoom?.(failure);
+    this.#isWithoutRoom = true;
+    return false;
+  }
+
   /**
    * A plain layer, of which the receiver may have pieces; resolves when it has been read. Else the receiver gets it whole, plain.
    * `plain` is to fail when it is not what it should be, or the receiver finds out.
@@ -103,7 +147,7 @@ export class Shelf implements Disposable {
   /** The same, while it comes: resolves when the receiver has taken it. `bytes` is to fail when they are not the blob's. */
   async take(diffId: Digest, descriptor: Descriptor, bytes: AsyncIterable<Buffer>): Promise<void> {
     this.#refuseClosed();
-    if (this.cuts(descriptor)) {
+    if (this.cuts(descriptor) && (await this.#canCut(descriptor))) {
       return await this.cut(diffId, decodeLayer(Readable.from(bytes, { objectMode: false }), descriptor.mediaType));
     }
     const passing = this.#pass(new HandOver(() => bytes));
@@ -122,7 +166,7 @@ export class Shelf implements Disposable {
   async pack(diffId: Digest, size: number, plain: AsyncIterable<Buffer>): Promise<void> {
     this.#refuseClosed();
     const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size };
-    if (this.cuts(descriptor)) return await this.cut(diffId, plain);
+    if (this.cuts(descriptor) && (await this.#canCut(descriptor))) return await this.cut(diffId, plain);
     const open = (): Promise<Readable> => Promise.reject(new Error("only packed"));
     const from = (first: number): AsyncIterable<Buffer> =>
       this.#packer.pack(first > 0 ? part(plain, { first }) : plain);

@@ -57,7 +57,8 @@ export async function takeFromContentStore(
     }
     // One after the other, while the receiver fetches those.
     for (const { diffId, blob } of toCut) {
-      await shelf.cut(diffId, decodeLayer(openBlob(content, blob, undefined, signal)));
+      const plain = (): Readable => decodeLayer(openBlob(content, blob, undefined, signal));
+      if (!(await shelf.cutIfRoom(diffId, blob, plain))) shelf.keep(diffId, blob, blobOf(diffId, blob));
     }
     shelf.finish(config, asWritten(stored));
     await Promise.race([broken.promise, aborted(signal)]);

@@ -1,6 +1,7 @@
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isLeftBy, isRunId } from "../engine/run-id.ts";
+import { isOwn } from "../files/own-folder.ts";
 import type { Digest } from "../image/digest.ts";
 
 /** `DIGEST` where nobody is at it, `DIGEST.RUN` while a run is. */
@@ -35,5 +36,5 @@ export async function keptFiles(folder: string): Promise<KeptFile[]> {
 /** Undefined for what is no file, or another user's. A link is not followed. */
 export async function ownFile(path: string): Promise<{ size: number; mtimeMs: number } | undefined> {
   const found = await lstat(path).catch(() => undefined);
-  return found?.isFile() && found.uid === process.getuid?.() ? found : undefined;
+  return found?.isFile() && isOwn(found) ? found : undefined;
 }

@@ -2,7 +2,8 @@ import { constants } from "node:fs";
 import { copyFile, lstat, mkdir, rename, rm, rmdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunId } from "../engine/run-id.ts";
-import { spoolParent } from "../engine/spool-folder.ts";
+import { cacheFolder } from "../files/cache-folder.ts";
+import { isPrivate, ownFolder } from "../files/own-folder.ts";
 import { digestOf, hexOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { within } from "../streams/within.ts";
@@ -40,7 +41,8 @@ export interface KeptLayersOptions {
  * layer proves all of it. No trouble with the folder is ever a transfer's: what cannot be kept is not.
  */
 export class KeptLayers implements AsyncDisposable {
-  readonly #folder: string;
+  /** Its path leads to the folder that was looked at, and to no other; empty as long as there is none. */
+  #folder = "";
   readonly #options: KeptLayersOptions;
   readonly #limits: typeof LIMITS;
   readonly #taken = new Map<Digest, ArrivingFile>();
@@ -53,7 +55,6 @@ export class KeptLayers implements AsyncDisposable {
   constructor(options: KeptLayersOptions) {
     this.#options = options;
     this.#limits = options.limits ?? LIMITS;
-    this.#folder = join(spoolParent(options.env), "kept");
   }
 
   /** Which of these blobs have been begun. What is too old, or too much, goes before. */
@@ -130,7 +131,8 @@ export class KeptLayers implements AsyncDisposable {
     for (const file of this.#taken.values()) await file.remove();
     this.#taken.clear();
     // What another run has left of the same layers, which then came in another way.
-    const others = this.#asked.size === 0 ? [] : await keptFiles(this.#folder);
+    if (this.#asked.size === 0 || !(await this.#isSafe())) return;
+    const others = await keptFiles(this.#folder);
     for (const { path } of others.filter(({ digest, isFree }) => isFree && this.#asked.has(digest))) {
       await rm(path, { force: true }).catch(() => {});
     }
@@ -204,15 +206,22 @@ export class KeptLayers implements AsyncDisposable {
 
   /** Whether there is now a folder that only this user can look into. */
   async #isOpen(): Promise<boolean> {
-    return await (this.#opened ??= mkdir(this.#folder, { recursive: true, mode: 0o700 }).then(
-      async () => await this.#isSafe(),
-      () => false,
-    ));
+    return await (this.#opened ??= this.#isSafe({ make: true }));
   }
 
-  async #isSafe(): Promise<boolean> {
-    const found = await lstat(this.#folder).catch(() => undefined);
-    return found?.isDirectory() === true && found.uid === process.getuid?.() && (found.mode & 0o077) === 0;
+  async #isSafe({ make } = { make: false }): Promise<boolean> {
+    const cache = cacheFolder(this.#options.env);
+    if (cache === undefined) return false;
+    try {
+      const folder = join(ownFolder(cache, { make }), "kept");
+      if (make) await mkdir(folder, { recursive: true, mode: 0o700 });
+      const found = await lstat(folder);
+      if (!found.isDirectory() || !isPrivate(found)) return false;
+      this.#folder = folder;
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   async #trim(): Promise<void> {

@@ -1,7 +1,10 @@
-import { rm, statfs } from "node:fs/promises";
+import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunId } from "../engine/run-id.ts";
-import { makeSpoolFolder, spoolParent } from "../engine/spool-folder.ts";
+import { makeSpoolFolder } from "../engine/spool-folder.ts";
+import { cacheFolder } from "../files/cache-folder.ts";
+import { isNoRoom } from "../files/no-room.ts";
+import { removeFolder } from "../files/remove-folder.ts";
 import { CannotUnpack } from "../image/archive/decode-layer.ts";
 import { TooLarge } from "../image/archive/prove.ts";
 import { InvalidImage } from "../image/manifest.ts";
@@ -33,15 +36,11 @@ export function lazySpool(env: NodeJS.ProcessEnv, run: RunId): LazySpool {
 
 /** Opens a folder that only this user can look into, in the user's cache; it goes when disposed of. */
 export async function openSpool(env: NodeJS.ProcessEnv, run: RunId): Promise<Spool> {
-  const parent = spoolParent(env);
-  const folder = await makeSpoolFolder(run, parent).catch((error: unknown) => {
-    throw noFolder(parent, error);
-  });
+  const folder = await makeSpoolFolder(run, cacheFolder(env));
   return {
     pathFor: (name) => join(folder, name),
     // What cannot be removed now, the next run removes: it must not hide what went wrong before.
-    [Symbol.asyncDispose]: async () =>
-      await rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch(() => {}),
+    [Symbol.asyncDispose]: async () => await removeFolder(folder),
   };
 }
 
@@ -57,14 +56,6 @@ export async function refuseWithoutSpace(spool: Spool, size: number): Promise<vo
       hint: "Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",
     },
   );
-}
-
-function noFolder(parent: string, cause: unknown): Failure {
-  return new Failure("no-space", `there can be no folder for layers below ${parent}: ${messageOf(cause)}`, {
-    expected: "a cache folder that this user may write to, with room for the layers that are missing",
-    hint: "Name one with XDG_CACHE_HOME.",
-    cause,
-  });
 }
 
 /** Codes of Node's zlib for what is not packed as it says. */
@@ -87,7 +78,6 @@ function codeOf(error: unknown): string {
 /** What went wrong while layers were read, proven and written, as a person should be told it. */
 export function spoolFailure(error: unknown, whose: string): unknown {
   if (error instanceof Failure) return error;
-  const code = codeOf(error);
   if (isBroken(error)) {
     return new Failure(
       "registry-unavailable",
@@ -99,7 +89,7 @@ export function spoolFailure(error: unknown, whose: string): unknown {
       },
     );
   }
-  if (code === "ENOSPC" || code === "EDQUOT") {
+  if (isNoRoom(error)) {
     return new Failure("no-space", `there is no space left for the layers that wait to be ${whose}`, {
       expected: "room for the layers that are missing, in the cache folder (~/.cache/docker-over-ssh)",
       hint: "Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",

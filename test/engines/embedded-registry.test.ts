@@ -17,6 +17,7 @@ import {
 } from "../../src/registry/embedded/probe.ts";
 import type { PushPolicy } from "../../src/registry/embedded/push-policy.ts";
 import { pushWanted } from "../../src/registry/embedded/push-wanted.ts";
+import { cacheFolder } from "../../src/files/cache-folder.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../../src/registry/embedded/server.ts";
 import { buildImage } from "../testbed/build-image.ts";
 import { startTestbed } from "../testbed/start.ts";
@@ -50,7 +51,10 @@ async function begin(
 ): Promise<{ engine: Engine; registry: EmbeddedRegistry; options: ProbeOptions; told: string[] } & AsyncDisposable> {
   const run = newRunId();
   const told: string[] = [];
-  const [engine, registry] = [await connectEngine(host, {}), await openEmbeddedRegistry({ run })];
+  const [engine, registry] = [
+    await connectEngine(host, {}),
+    openEmbeddedRegistry({ run, parent: cacheFolder(process.env) }),
+  ];
   const options = { registry, runs: [run], signal, onDetail: (text: string) => told.push(text) };
   return {
     engine,
@@ -277,7 +281,7 @@ describe.skipIf(why)("other clients", () => {
 
 /** Pushes an image to another registry, as somebody did once, so that the engine knows the digests of its layers. */
 async function pushElsewhere(engine: Engine, image: string, run: string): Promise<void> {
-  await using registry = await openEmbeddedRegistry({ run });
+  await using registry = openEmbeddedRegistry({ run, parent: cacheFolder(process.env) });
   const name = `127.0.0.1:${await registry.listen()}/elsewhere:v1`;
   registry.open("elsewhere", new KeptPush("elsewhere"));
   await engine.tagImage(image, name);
@@ -287,7 +291,7 @@ async function pushElsewhere(engine: Engine, image: string, run: string): Promis
 
 /** A port on which nothing listens: one that was given back just now. */
 async function unusedPort(): Promise<{ port: number }> {
-  const registry = await openEmbeddedRegistry({ run: newRunId() });
+  const registry = openEmbeddedRegistry({ run: newRunId() });
   const port = await registry.listen();
   await registry[Symbol.asyncDispose]();
   return { port };

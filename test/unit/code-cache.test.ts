@@ -102,13 +102,9 @@ describe("what somebody else may have put there is not run", () => {
 });
 
 describe("where there is no place for it, a run goes on without", () => {
-  test.each<[string, NodeJS.ProcessEnv]>([
-    ["no home folder is known", {}],
-    ["the home folder is empty", { HOME: "" }],
-    ["the home folder is relative", { HOME: "home" }],
-    ["the cache folder is relative", { XDG_CACHE_HOME: "cache", HOME: "/root" }],
-    ["Node is told to have none", { HOME: "/root", NODE_DISABLE_COMPILE_CACHE: "1" }],
-  ])("%s", (_, env) => expect(open(env)).toBeUndefined());
+  test("Node is told to have none", () => {
+    expect(open({ HOME: "/root", NODE_DISABLE_COMPILE_CACHE: "1" })).toBeUndefined();
+  });
 
   test.each<[string, () => Promise<void>]>([
     ["there is a file in its place", async () => await writeFile(join(home, ".cache"), "")],

@@ -10,7 +10,7 @@ import { NO_CONTENT, type RegistryContent } from "./content.ts";
 import { Landing } from "./landing.ts";
 import { listenerFor } from "./listener.ts";
 import type { PushPolicy, PushWitness } from "./push-policy.ts";
-import { openSpool } from "./spool.ts";
+import { embeddedSpool } from "./spool.ts";
 
 /** Bytes of a request line and its headers. Node's own default, said here because a client may be anybody. */
 const MAX_HEADERS = 16 * 1024;
@@ -27,6 +27,8 @@ export interface EmbeddedRegistry extends AsyncDisposable {
   accept(stream: Duplex): void;
   /** Listens on a free port of 127.0.0.1, and tells which; always the same. There may be pulled, and pushed to open repositories. */
   listen(): Promise<number>;
+  /** Makes sure of a place for what is pushed. Rejects with a `no-space` Failure where there can be none. */
+  prepare(): Promise<void>;
   /**
    * Lets a repository take pushes until the result is disposed, which gives up the uploads under way. While it is open, whoever
    * comes through the port sees of that repository what the policy has to give, and nothing else.
@@ -39,21 +41,21 @@ export interface EmbeddedRegistryOptions {
   /** What there is to pull. */
   content?: RegistryContent;
   credentials?: Credentials;
-  /** Where the spool's folder is made. */
-  parent?: string;
+  /** The user's cache folder, where the spool's folder is made when there is something to put into it. Left out: there is no place. */
+  parent?: string | undefined;
   /** Hears of faults of ours, for --verbose. */
   onDetail?: (text: string) => void;
 }
 
 /** Makes the registry ready. Disposing ends all connections, and removes the spool with all that is in it. */
-export async function openEmbeddedRegistry({
+export function openEmbeddedRegistry({
   run,
   content = NO_CONTENT,
   credentials = newCredentials(),
   parent,
   onDetail = () => {},
-}: EmbeddedRegistryOptions): Promise<EmbeddedRegistry> {
-  const spool = await openSpool(run, parent);
+}: EmbeddedRegistryOptions): EmbeddedRegistry {
+  const spool = embeddedSpool(run, parent);
   const landings = new Map<string, Landing>();
   const puller = serve(listenerFor(credentials, content, new Map(), onDetail));
   const pusher = serve(listenerFor(credentials, content, landings, onDetail));
@@ -67,6 +69,7 @@ export async function openEmbeddedRegistry({
     async listen() {
       return await (port ??= listen(pusher.server));
     },
+    prepare: async () => void (await spool.open()),
     open(repository, policy, witness = {}) {
       if (landings.has(repository)) throw new TypeError(`${repository} is open already`);
       return openLanding(repository, new Landing(policy, witness, spool), landings);

@@ -1,10 +1,11 @@
 import { createHash, type Hash } from "node:crypto";
 import { open, rm, type FileHandle } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { Readable } from "node:stream";
 import type { RunId } from "../../engine/run-id.ts";
 import { makeSpoolFolder } from "../../engine/spool-folder.ts";
+import { isNoRoom } from "../../files/no-room.ts";
+import { removeFolder } from "../../files/remove-folder.ts";
 import type { Digest } from "../../image/digest.ts";
 import { Failure } from "../../output/errors.ts";
 import { GrowingFile } from "../../streams/growing-file.ts";
@@ -17,28 +18,34 @@ export interface SpooledBlob extends StoredBlob {
   remove(): Promise<void>;
 }
 
-/** A folder that only this user can look into, for what comes in. Disposing removes it with all that is in it. */
+/**
+ * A folder that only this user can look into, for what comes in, made when the first file is. Disposing removes it with all that is in
+ * it, and does not fail.
+ */
 export interface Spool extends AsyncDisposable {
-  readonly folder: string;
+  /** Makes the folder. Rejects with a `no-space` Failure where there can be none. */
+  open(): Promise<string>;
   /** A new, empty file. Its name is ours, never the client's. */
   create(): Promise<SpoolFile>;
 }
 
 /**
- * Makes a spool in `parent`, and removes those that runs which were killed have left there.
- * The folder's name carries the run's id.
+ * A spool in `parent`, the user's cache folder; left out where there is none. Opening it removes those that runs which were killed have
+ * left there. The folder's name carries the run's id.
  */
-export async function openSpool(run: RunId, parent: string = tmpdir()): Promise<Spool> {
-  const folder = await makeSpoolFolder(run, parent);
+export function embeddedSpool(run: RunId, parent: string | undefined): Spool {
+  let opened: Promise<string> | undefined;
   let count = 0;
+  const folder = async (): Promise<string> => await (opened ??= makeSpoolFolder(run, parent));
   return {
-    folder,
+    open: folder,
     async create() {
-      const path = join(folder, String(++count));
+      const path = join(await folder(), String(++count));
       return new SpoolFile(path, await open(path, "wx", 0o600));
     },
     async [Symbol.asyncDispose]() {
-      await rm(folder, { recursive: true, force: true });
+      const path = await opened?.catch(() => {});
+      if (path) await removeFolder(path);
     },
   };
 }
@@ -67,7 +74,7 @@ export class SpoolFile {
     try {
       await this.#file.write(chunk);
     } catch (error) {
-      throw isFull(error) ? noSpace(this.path, error) : error;
+      throw isNoRoom(error) ? noSpace(error) : error;
     }
   }
 
@@ -97,14 +104,10 @@ export class SpoolFile {
   }
 }
 
-function isFull(error: unknown): boolean {
-  return ["ENOSPC", "EDQUOT"].includes(String((error as NodeJS.ErrnoException).code));
-}
-
-function noSpace(path: string, cause: unknown): Failure {
-  return new Failure("no-space", `the disk of ${dirname(path)} is full`, {
-    expected: "room for the layers that are sent, compressed",
-    hint: "Free some, or name a folder on a larger disk with TMPDIR.",
+function noSpace(cause: unknown): Failure {
+  return new Failure("no-space", "the cache folder's disk is full", {
+    expected: "room for the layers that are sent, compressed, in the cache folder (~/.cache/docker-over-ssh)",
+    hint: "Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",
     cause,
   });
 }

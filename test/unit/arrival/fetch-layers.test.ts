@@ -84,7 +84,7 @@ async function fetch(
   else shelf.take(diffId, blob, chunks(zipped)).catch(() => {});
   layers.end();
 
-  await using registry = await openEmbeddedRegistry({ run: newRunId(), parent: cache, content: shelf.content });
+  await using registry = openEmbeddedRegistry({ run: newRunId(), parent: cache, content: shelf.content });
   const { signal } = new AbortController();
   const connect = (): Duplex => {
     const [here, there] = duplexPair();

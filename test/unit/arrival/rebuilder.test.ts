@@ -29,15 +29,14 @@ import { pseudoRandom, pseudoRandomBytes } from "../image/archive/pseudo-random.
 
 const FILE = 60_000;
 let folder: string;
-let sending: LazySpool;
+let sending: LazySpool[];
 let receiving: LazySpool;
 let v1: Buffer;
 let v2: Buffer;
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "dos-rebuilder-"));
-  const env = { XDG_CACHE_HOME: folder };
-  [sending, receiving] = [lazySpool(env, newRunId()), lazySpool(env, newRunId())];
+  [sending, receiving] = [[], lazySpool({ XDG_CACHE_HOME: folder }, newRunId())];
   const file = (index: number, seed: number) => ({ name: `app/${index}`, content: pseudoRandomBytes(FILE, seed) });
   const files = Array.from({ length: 20 }, (_, index) => file(index, index));
   v1 = await makeTar(files);
@@ -45,13 +44,15 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await sending[Symbol.asyncDispose]();
+  for (const spool of sending) await spool[Symbol.asyncDispose]();
   await receiving[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true });
 });
 
 async function cutLayer(plain: Buffer): Promise<StoredBlob & { cut: CutBlob | undefined }> {
-  const cutter = new LayerCutter(sending, new PacedPacker({ codec: CODECS[0] }));
+  const spool = lazySpool({ XDG_CACHE_HOME: folder }, newRunId());
+  sending.push(spool);
+  const cutter = new LayerCutter(spool, new PacedPacker({ codec: CODECS[0] }));
   let cut: CutBlob | undefined;
   const blob = await cutter.cut(digestOf(plain), Readable.from(chunksOf(plain)), (begun) => (cut = begun));
   return { ...blob, cut };
@@ -160,6 +161,8 @@ test("an image's layer that is like it is read in place of the folders", async (
 test("where that has little of it, the folders are read as well; where there is none, they alone", async () => {
   for (const layer of [await makeTar([{ name: "app/other", content: pseudoRandomBytes(FILE, 5000) }]), undefined]) {
     const { seeds, folders } = seedsOfLayers(layer);
+    await receiving[Symbol.asyncDispose]();
+    receiving = lazySpool({ XDG_CACHE_HOME: folder }, newRunId());
     const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), seeds);
     expect(readFileSync(path ?? "").equals(v2)).toBe(true);
     expect(pieceBytes).toBe(FILE);

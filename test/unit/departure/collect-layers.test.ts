@@ -42,7 +42,7 @@ function collect(engine: object, shelf: object, { diffIds }: TestImage, more: ob
     onProgress: () => {},
     ...more,
   } as unknown as EngineDepartureOptions;
-  return collectLayers({} as EmbeddedRegistry, shelf as Shelf, options);
+  return collectLayers({ prepare: async () => {} } as EmbeddedRegistry, shelf as Shelf, options);
 }
 
 test.each([

@@ -257,6 +257,7 @@ describe("uploads", () => {
   });
 
   test("that fail for a reason of ours are told to whoever waits for them", async () => {
+    await registry.prepare();
     await rm(join(folder, (await readdir(folder))[0] ?? ""), { recursive: true });
     expect((await client("POST", "/v2/app/blobs/uploads/")).status).toBe(500);
     expect(broken).toHaveLength(1);

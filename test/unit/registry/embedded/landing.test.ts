@@ -5,18 +5,18 @@ import { expect, test } from "vitest";
 import { newRunId } from "../../../../src/engine/run-id.ts";
 import { KeptPush } from "../../../../src/registry/embedded/kept-push.ts";
 import { Landing } from "../../../../src/registry/embedded/landing.ts";
-import { openSpool } from "../../../../src/registry/embedded/spool.ts";
+import { embeddedSpool } from "../../../../src/registry/embedded/spool.ts";
 import { clientOf, endRegistry, openRegistry } from "./client.ts";
 
 test("an upload that begins while the repository is closed is refused, and leaves nothing", async () => {
   const folder = await mkdtemp(join(tmpdir(), "embedded-"));
-  await using spool = await openSpool(newRunId(), folder);
+  await using spool = embeddedSpool(newRunId(), folder);
   const landing = new Landing(new KeptPush("app"), {}, spool);
   const opening = landing.open();
   const closing = landing[Symbol.asyncDispose]();
   await expect(opening).rejects.toMatchObject({ status: 403, code: "DENIED" });
   await closing;
-  expect(await readdir(spool.folder)).toEqual([]);
+  expect(await readdir(await spool.open())).toEqual([]);
   await spool[Symbol.asyncDispose]();
   await rm(folder, { recursive: true });
 });

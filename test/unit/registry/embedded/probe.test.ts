@@ -245,6 +245,7 @@ describe("a probe", () => {
       throw new Failure("engine-unreachable", "it is gone");
     });
     await expect(probeImage(gone, app, options)).rejects.toThrow("it is gone");
+    await registry.prepare();
     await rm(join(folder, (await readdir(folder))[0] ?? ""), { recursive: true });
     const unlucky = pushingEngine(containerd([amd64]));
     await expect(probeImage(unlucky, app, options)).rejects.toThrow("ENOENT");
