@@ -6,6 +6,7 @@ import { createProxyServer } from "http-proxy-3";
 import type { Credentials } from "../engine/engine.ts";
 import { asSocket } from "../streams/join.ts";
 import { basicAuth, isAuthorized } from "./password.ts";
+import { Strangers } from "./strangers.ts";
 
 /** A door with a password before a registry that has none of its own, or one that others may know. */
 export interface PasswordProxy extends AsyncDisposable {
@@ -62,8 +63,12 @@ export function passwordProxy({
       answer(response, 502, "UNAVAILABLE", "the registry does not answer");
     else response.destroy();
   });
+  const strangers = new Strangers();
   const server: Server = createServer((request, response) => {
-    if (!isAuthorized(request.headers.authorization, credentials)) {
+    const isKnown = isAuthorized(request.headers.authorization, credentials);
+    if (!isKnown || !strangers.admit(request)) {
+      strangers.turnAway(request, response);
+      if (isKnown) return answer(response, 429, "TOOMANYREQUESTS", "there are too many connections");
       response.setHeader("www-authenticate", 'Basic realm="docker-over-ssh"');
       return answer(response, 401, "UNAUTHORIZED", "this registry asks for the password of this run");
     }
@@ -72,6 +77,7 @@ export function passwordProxy({
     else request.headers.authorization = basicAuth(upstream);
     proxy.web(request, response);
   });
+  strangers.watch(server);
   // A layer of many GB over a thin link takes longer than Node's five minutes for a request.
   server.requestTimeout = 0;
   server.keepAliveTimeout = 60_000;

@@ -9,12 +9,34 @@ export interface Door extends AsyncDisposable {
   readonly port: number;
 }
 
-/** The connect side (receiver): every connection to a free port of 127.0.0.1 becomes a stream to `service`. */
+/** Connections at once. Each is a stream of the tunnel, of which there are 128. */
+const MAX_CONNECTIONS = 100;
+/** ms in which a connection has to say something: whoever shares this machine can open them. */
+const FIRST_WORD = 5_000;
+/** Bytes that the far end answers to a stranger at most. One that has been given more was let in. */
+const REFUSAL = 4096;
+
+/**
+ * The connect side (receiver): every connection to a free port of 127.0.0.1 becomes a stream to `service`. One on which
+ * nothing is said is ended, and where there are too many, the oldest goes that has not been given anything yet.
+ */
 export async function openDoor(tunnel: Tunnel, service: string): Promise<Door> {
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
+    if (sockets.size >= MAX_CONNECTIONS) {
+      const stranger = [...sockets].find(({ bytesWritten }) => bytesWritten <= REFUSAL);
+      (stranger ?? socket).resetAndDestroy();
+      if (stranger === undefined) return;
+      sockets.delete(stranger);
+    }
     sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
+    const silent = setTimeout(() => {
+      if (socket.bytesRead + socket.bytesWritten === 0) socket.resetAndDestroy();
+    }, FIRST_WORD).unref();
+    socket.once("close", () => {
+      clearTimeout(silent);
+      sockets.delete(socket);
+    });
     try {
       join(socket, tunnel.connect(service));
     } catch {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Credentials } from "../../engine/engine.ts";
 import { messageOf } from "../../output/errors.ts";
 import { isAuthorized } from "../password.ts";
+import type { Strangers } from "../strangers.ts";
 import { describeBlob, sendBlob, unknownBlob } from "./blobs.ts";
 import { NO_CONTENT, type RegistryContent } from "./content.ts";
 import { DistributionError } from "./distribution-error.ts";
@@ -16,6 +17,7 @@ import { appendToUpload, beginUpload, cancelUpload, describeUpload, endUpload } 
 /** Answers one request. Never rejects: what goes wrong is the answer, or breaks the connection when an answer has begun. */
 export function listenerFor(
   credentials: Credentials,
+  strangers: Strangers,
   content: RegistryContent,
   landings: ReadonlyMap<string, Landing>,
   onDetail: (text: string) => void,
@@ -25,7 +27,11 @@ export function listenerFor(
     try {
       // Docker knows a registry of today by this.
       response.setHeader("docker-distribution-api-version", "registry/2.0");
-      if (!isAuthorized(request.headers.authorization, credentials)) throw unauthorized();
+      const isKnown = isAuthorized(request.headers.authorization, credentials);
+      if (!isKnown || !strangers.admit(request)) {
+        strangers.turnAway(request, response);
+        return sendError(response, isKnown ? tooMany() : unauthorized());
+      }
       const route = readRoute(request.method ?? "", request.url ?? "");
       landing = route.kind === "base" ? undefined : landings.get(route.repository);
       landing?.witness.active?.();
@@ -93,6 +99,10 @@ function unauthorized(): DistributionError {
   return new DistributionError(401, "UNAUTHORIZED", "this registry asks for the password of this run", {
     "www-authenticate": 'Basic realm="docker-over-ssh"',
   });
+}
+
+function tooMany(): DistributionError {
+  return new DistributionError(429, "TOOMANYREQUESTS", "there are too many connections");
 }
 
 function sendBase(response: ServerResponse): void {

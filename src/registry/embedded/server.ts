@@ -6,6 +6,7 @@ import type { Credentials } from "../../engine/engine.ts";
 import type { RunId } from "../../engine/run-id.ts";
 import { asSocket } from "../../streams/join.ts";
 import { newCredentials } from "../password.ts";
+import { Strangers } from "../strangers.ts";
 import { NO_CONTENT, type RegistryContent } from "./content.ts";
 import { Landing } from "./landing.ts";
 import { listenerFor } from "./listener.ts";
@@ -14,8 +15,8 @@ import { embeddedSpool } from "./spool.ts";
 
 /** Bytes of a request line and its headers. Node's own default, said here because a client may be anybody. */
 const MAX_HEADERS = 16 * 1024;
-/** TCP connections at once. An engine opens one for each blob under way, a few more while it looks around. */
-const MAX_CONNECTIONS = 128;
+/** ms in which a stream of a tunnel has to show the password: its link may be slow. */
+const FAR_TIMEOUT = 30_000;
 
 /**
  * An OCI distribution server in this process (spec 1.1: pull, and push as far as engines need it). Everything asks for the
@@ -57,8 +58,10 @@ export function openEmbeddedRegistry({
 }: EmbeddedRegistryOptions): EmbeddedRegistry {
   const spool = embeddedSpool(run, parent);
   const landings = new Map<string, Landing>();
-  const puller = serve(listenerFor(credentials, content, new Map(), onDetail));
-  const pusher = serve(listenerFor(credentials, content, landings, onDetail));
+  const far = new Strangers({ timeout: FAR_TIMEOUT });
+  const puller = serve(listenerFor(credentials, far, content, new Map(), onDetail), far);
+  const near = new Strangers();
+  const pusher = serve(listenerFor(credentials, near, content, landings, onDetail), near);
   let port: Promise<number> | undefined;
   return {
     credentials,
@@ -106,14 +109,14 @@ interface Served {
   close(): Promise<void>;
 }
 
-function serve(listener: (...args: Parameters<RequestListener>) => Promise<void>): Served {
+function serve(listener: (...args: Parameters<RequestListener>) => Promise<void>, strangers: Strangers): Served {
   const connections = new Set<Duplex>();
   const answering = new Set<Promise<void>>();
   const server = createServer({ maxHeaderSize: MAX_HEADERS }, (request, response) => {
     const answered = listener(request, response).finally(() => answering.delete(answered));
     answering.add(answered);
   });
-  server.maxConnections = MAX_CONNECTIONS;
+  strangers.watch(server);
   // A layer of many GB over a thin link takes longer than Node's five minutes for a request.
   server.requestTimeout = 0;
   server.keepAliveTimeout = 60_000;

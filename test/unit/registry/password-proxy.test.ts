@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer, request, type IncomingHttpHeaders, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { connect, type AddressInfo } from "node:net";
 import { Duplex, PassThrough } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { basicAuth, isAuthorized, newCredentials } from "../../../src/registry/password.ts";
@@ -117,4 +117,17 @@ describe("who may do what", () => {
     expect(reads(method, path)).toBe(mayRead);
     expect(writes(method, path)).toBe(mayWrite);
   });
+});
+
+test("strangers whose bodies never come do not keep others out", async () => {
+  const port = Number(new URL(url).port);
+  const strangers = Array.from({ length: 300 }, () =>
+    connect(port, "127.0.0.1")
+      .on("error", () => {})
+      .resume(),
+  );
+  for (const socket of strangers) socket.write("POST /v2/ HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n");
+  const headers = { authorization: basicAuth(credentials) };
+  expect((await fetch(`${url}/v2/`, { headers })).status).toBe(200);
+  await Promise.all(strangers.map(async (socket) => socket.closed || (await once(socket, "close"))));
 });

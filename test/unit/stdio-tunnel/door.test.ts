@@ -167,3 +167,15 @@ describe("a reset at the client", () => {
     expect(await outcome).toMatchObject({ bytes: 9, failed: true });
   });
 });
+
+test("who connects and says nothing keeps nobody out", async () => {
+  await serveHttp((_, answer) => void answer.end("an answer"));
+  const silent = Array.from({ length: 300 }, () =>
+    client()
+      .on("error", () => {})
+      .resume(),
+  );
+  await Promise.all(silent.map(async (socket) => await once(socket, "connect")));
+  expect(await text(await response())).toBe("an answer");
+  for (const socket of silent) socket.destroy();
+});

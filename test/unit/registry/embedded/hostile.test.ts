@@ -5,7 +5,7 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { digestOf } from "../../../../src/image/digest.ts";
 import { MAX_MANIFEST, MEDIA_TYPE } from "../../../../src/image/manifest.ts";
 import { basicAuth } from "../../../../src/registry/password.ts";
@@ -97,6 +97,45 @@ describe("without the password", () => {
     Readable.from(flood()).pipe(stranger);
     await closed(stranger);
     expect(await spooled()).toEqual([]);
+  });
+});
+
+describe("strangers at the port do not keep the engine out", () => {
+  const refused = `POST /v2/app/blobs/uploads/ HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n`;
+
+  test.each([
+    ["whose bodies never come", refused],
+    ["who say nothing", ""],
+    ["whose headers never end", "GET /v2/ HTTP/1.1\r\nhost: x\r\n"],
+  ])("300 of them %s", async (_, words) => {
+    const strangers = Array.from({ length: 300 }, () => rawConnection().resume());
+    await Promise.all(strangers.map(async (socket) => await once(socket, "connect")));
+    for (const socket of strangers) socket.write(words);
+    expect((await client("GET", "/v2/")).status).toBe(200);
+    const location = await beginUpload();
+    expect((await client("PATCH", location, { body: "layer" })).status).toBe(202);
+    // Nobody need go first: they are ended here.
+    await Promise.all(strangers.map(async (socket) => socket.closed || (await closed(socket))));
+  });
+
+  test("who is refused hears so, though the body still comes", async () => {
+    const stranger = rawConnection();
+    stranger.write(refused);
+    let heard = "";
+    stranger.on("data", (chunk: Buffer) => (heard += chunk.toString()));
+    await closed(stranger);
+    expect(heard).toMatch(/^HTTP\/1\.1 401 [^]*\r\nconnection: close\r\n[^]*UNAUTHORIZED/i);
+  });
+
+  test("those who know the password are counted apart, and their connections are let go again", async () => {
+    const words = `POST /v2/app/blobs/uploads/ HTTP/1.1\r\nhost: x\r\n${authorization()}content-length: 0\r\n\r\n`;
+    const known = Array.from({ length: 128 }, () => rawConnection());
+    for (const socket of known) socket.write(words);
+    await Promise.all(known.map(async (socket) => await once(socket, "data")));
+    expect((await client("GET", "/v2/")).status).toBe(429);
+    known[0]?.destroy();
+    await vi.waitFor(async () => expect((await client("GET", "/v2/")).status).toBe(200));
+    for (const socket of known) socket.destroy();
   });
 });
 
