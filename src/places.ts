@@ -2,7 +2,8 @@ import { setImmediate } from "node:timers/promises";
 import type { Target } from "./arrival/target.ts";
 import type { Source } from "./departure/source.ts";
 import { parseHost } from "./engine/endpoint.ts";
-import { InvalidPlace, parsePlace, type Place } from "./image/place.ts";
+import { inputKind, isStdin } from "./image/archive/input.ts";
+import { InvalidPlace, parsePlace, type FilePlace, type Place } from "./image/place.ts";
 import { InvalidReference, parseReference, type Reference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import type { PullRequest } from "./pull.ts";
@@ -16,7 +17,11 @@ export function openSource(request: PushRequest, around: Surroundings): Opening<
   if (place.kind !== "docker-daemon") {
     const registry = request.registry === "embedded" ? undefined : request.registry;
     refuseOptions(place, { "--registry": registry, "--host": request.host });
-    return opening(request, around, async ({ archiveSource }) => await archiveSource(place));
+    refuseTunnelAsArchive(place, request);
+    const opened = opening(request, around, async ({ archiveSource }, signal) => {
+      return await archiveSource(place, { ...around, signal });
+    });
+    return { ...opened, takesTime: async () => await takesTime(place) };
   }
   const image = readReference(place.reference ?? "");
   const choice = chooseRegistry(request.registry, around.env);
@@ -25,6 +30,21 @@ export function openSource(request: PushRequest, around: Surroundings): Opening<
   return opening(request, around, async ({ connect, engineSource }, stop) =>
     engineSource(await connect(request, around, stop), choice, image),
   );
+}
+
+/** Stdin is the tunnel of a side that was started by the other. */
+function refuseTunnelAsArchive({ given, path }: FilePlace, { command }: TransferRequest): void {
+  if (command.length > 0 || !isStdin(path)) return;
+  throw new Failure("usage", `${given} is stdin, and without a command stdin is the other side`, {
+    expected: "a command that runs the other side, or an archive that is a file",
+    hint: `docker save IMAGE | docker-over-ssh push ${given} ssh HOST "docker-over-ssh pull IMAGE"`,
+  });
+}
+
+/** Must an archive be read to its end before anything can be said of it? */
+async function takesTime({ path }: FilePlace): Promise<boolean> {
+  const input = await inputKind(path).catch(() => undefined); // whoever opens it says what is wrong
+  return input === "packed" || input === "stream";
 }
 
 /** What no engine's address can be is told at once; where the engine is, files may say. */
@@ -124,6 +144,8 @@ function refuseOptions({ given }: Place, options: Record<string, string | undefi
 /** A place that is being opened, and is disposed of whether that has worked or not. */
 export interface Opening<T> extends AsyncDisposable {
   opened: Promise<T>;
+  /** Tells whether that may take longer than a far end waits for a word: then it is started when this has been opened. Left out: no. */
+  takesTime?(): Promise<boolean>;
 }
 
 type Rooms = typeof import("./open-places.ts");

@@ -61,6 +61,7 @@ export async function push(
     return source;
   });
   atHand.catch(() => {}); // the spawned side tells it through the tunnel, as above
+  if (spawner && (await place.takesTime?.())) await atHand;
   await setOut(way, spawner ? atHand : Promise.resolve(), around.signal, async (tunnel, stop, wire) => {
     const source = await unlessAborted(atHand, stop);
     const result = await send(tunnel, source, request, { ...around, signal: stop });

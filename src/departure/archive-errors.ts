@@ -1,7 +1,7 @@
-import { stat } from "node:fs/promises";
 import { ImageNotFound } from "../image/archive/choose.ts";
-import type { ImageArchive } from "../image/archive/image-archive.ts";
-import { openArchive } from "../image/archive/open.ts";
+import type { Compression } from "../image/archive/compression.ts";
+import { isStdin } from "../image/archive/input.ts";
+import { CannotUnpackArchive } from "../image/archive/unpack-archive.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import type { ArchiveKind, FilePlace } from "../image/place.ts";
 import { Failure, messageOf } from "../output/errors.ts";
@@ -12,23 +12,10 @@ const WHAT: Record<ArchiveKind, string> = {
   "oci-archive": "a tar of an OCI layout",
 };
 
-/** Opens a file or a folder. Fails with `image-not-found` when it is not there, or nothing of the kind. */
-export async function openPlace(place: FilePlace): Promise<ImageArchive> {
-  const { kind, path, given } = place;
-  try {
-    const isFolder = (await stat(path)).isDirectory();
-    if (isFolder === (kind === "oci")) return await openArchive(kind, path);
-  } catch (error) {
-    throw unreadable(place, error);
-  }
-  throw new Failure("image-not-found", `${path} is a ${kind === "oci" ? "file" : "folder"}`, {
-    expected: `${WHAT[kind]}, because of ${given}`,
-    hint: kind === "oci" ? `For a file: docker-archive:${path} or oci-archive:${path}` : `For a folder: oci:${path}`,
-  });
-}
-
-/** It cannot be opened, or is nothing of the kind. */
-function unreadable({ kind, path, given }: FilePlace, error: unknown): unknown {
+/**
+ * It cannot be opened, or holds no images: as a person should be told it.
+ */
+export function unreadable({ kind, path, given }: FilePlace, error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException;
   const expected = WHAT[kind];
   if (code === "ENOENT") {
@@ -42,18 +29,31 @@ function unreadable({ kind, path, given }: FilePlace, error: unknown): unknown {
       cause: error,
     });
   }
-  if (error instanceof InvalidImage) {
-    const isGzip = error.message.includes("packed with gzip as a whole");
-    return new Failure("image-not-found", `${path} is not ${expected}: ${error.message}`, {
-      expected: "docker-archive:FILE, oci:FOLDER or oci-archive:FILE, as it is",
-      hint: isGzip
-        ? `gunzip ${path}`
-        : "See which of them it is, and name it so; if it is that, it is damaged: save or build it again.",
+  if (error instanceof CannotUnpackArchive) {
+    return new Failure("image-not-found", `${path} cannot be read: ${error.message}`, {
+      expected: "an archive that is packed with gzip, or not at all, or with zstd where Node is 22.15 or later",
+      hint: `${unpacker(error.compression)} ${isStdin(path) ? "" : `${path} `}| docker-over-ssh push ${kind}:- …`,
       cause: error,
     });
   }
-  if (code === undefined) return error;
+  if (error instanceof InvalidImage) {
+    return new Failure(
+      "image-not-found",
+      `${isStdin(path) ? "what comes on stdin" : path} is not ${expected}: ${error.message}`,
+      {
+        expected: "docker-archive:FILE, oci:FOLDER or oci-archive:FILE; - in place of FILE is stdin",
+        hint: "See whether it is one of them; if it is, it is damaged: save or build it again.",
+        cause: error,
+      },
+    );
+  }
+  if (error instanceof Failure || code === undefined) return error;
   return new Failure("image-not-found", `${path} cannot be read: ${messageOf(error)}`, { expected, cause: error });
+}
+
+/** The program that writes a file's plain bytes to its stdout. */
+function unpacker(compression: Compression): string {
+  return { xz: "xz -dc", bzip2: "bzip2 -dc", zstd: "zstd -dc", gzip: "gzip -dc", none: "cat" }[compression];
 }
 
 /** What is wrong with the image that is meant, or that there is none. */

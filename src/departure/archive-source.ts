@@ -3,14 +3,22 @@ import type { ArchivedImage, ImageArchive } from "../image/archive/image-archive
 import { parseSentManifest } from "../image/manifest.ts";
 import type { FilePlace } from "../image/place.ts";
 import { fullName, type Reference } from "../image/reference.ts";
-import { explained, openPlace } from "./archive-errors.ts";
+import { inputKind, pathOf } from "../image/archive/input.ts";
+import { openArchive } from "../image/archive/open.ts";
+import { explained, unreadable } from "./archive-errors.ts";
 import { NOTHING } from "./departure.ts";
 import { departFromArchive } from "./from-archive.ts";
 import type { Source } from "./source.ts";
+import { spoolArchive, type SpoolOptions } from "./spool-archive.ts";
 
-/** A file or a folder to send an image from; no engine is needed. The caller owns it. */
-export async function archiveSource(place: FilePlace): Promise<Source> {
-  const archive = await openPlace(place);
+/**
+ * A file or a folder to send an image from; no engine is needed. What comes from a pipe, or is packed as a whole, is read to its end
+ * first. The caller owns it.
+ */
+export async function archiveSource(place: FilePlace, options: SpoolOptions): Promise<Source> {
+  const { archive, close } = await open(place, options).catch((error: unknown) => {
+    throw unreadable(place, error);
+  });
   return {
     address: place.path,
     async check(platform) {
@@ -34,8 +42,25 @@ export async function archiveSource(place: FilePlace): Promise<Source> {
           options.want.nothing ? NOTHING : await departFromArchive({ place, image, asked }, options),
       };
     },
-    [Symbol.asyncDispose]: async () => await archive.close(),
+    [Symbol.asyncDispose]: close,
   };
+}
+
+async function open({ kind, path }: FilePlace, options: SpoolOptions) {
+  const input = await inputKind(path);
+  const isInPlace = input === "folder" || input === "plain";
+  const spooled = isInPlace ? undefined : await spoolArchive(path, options);
+  try {
+    const archive = await openArchive(kind, spooled?.path ?? pathOf(path));
+    const close = async (): Promise<void> => {
+      await archive.close();
+      await spooled?.[Symbol.asyncDispose]();
+    };
+    return { archive, close };
+  } catch (error) {
+    await spooled?.[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 interface Choice {
@@ -59,7 +84,11 @@ async function pick(
   } catch (error) {
     if (!isUnclear(error)) throw error;
     if (error.unclear === "name" && reference === undefined && asked !== undefined) {
-      return await pick(archive, place, { reference: fullName(asked), platform, runs });
+      const name = fullName(asked);
+      return await pick(archive, place, { reference: name, platform, runs }).catch((other: unknown) => {
+        const isNone = other instanceof ImageNotFound && other.unclear === undefined && other.images !== undefined;
+        throw isNone ? new ImageNotFound(`it holds no image ${name}, but ${error.images}`) : other;
+      });
     }
     if (error.unclear !== "platform" || platform !== undefined || runs === undefined) throw error;
     return await pick(archive, place, { reference, platform: runs }).catch(() => {

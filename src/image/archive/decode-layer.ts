@@ -60,7 +60,7 @@ export class CannotUnpack extends InvalidImage {
 }
 
 /** However many members it has, one after the other. */
-async function* unpackGzip(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+export async function* unpackGzip(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const decoder = createGunzip({ chunkSize: CHUNK });
   const fed = pipeline(gather(packed), decoder);
   // Heard of below, unless the reader has left before.
@@ -69,6 +69,7 @@ async function* unpackGzip(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer
   await fed;
 }
 
-function isAboutData(error: unknown): error is Error {
+/** Does an error of a decoder speak of the data, and not of this process? */
+export function isAboutData(error: unknown): error is Error {
   return DATA_ERRORS.test((error as NodeJS.ErrnoException).code ?? "");
 }

@@ -7,6 +7,7 @@ import { archiveSource } from "../../../src/departure/archive-source.ts";
 import { engineSource } from "../../../src/departure/engine-source.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { parseReference } from "../../../src/image/reference.ts";
+import type { Output } from "../../../src/output/output.ts";
 import { makeImage } from "../image/archive/make-image.ts";
 import { layoutOf, multiPlatformLayout, writeTree } from "../places/images.ts";
 
@@ -20,7 +21,9 @@ const image = parseReference("app:v1");
 describe("in an OCI layout", async () => {
   await writeTree(join(folder, "many"), multiPlatformLayout({ "linux/amd64": amd64, "linux/arm64/v8": arm64 }, "v1"));
   await writeTree(join(folder, "one"), layoutOf([{ image: arm64, ref: "v1" }]));
-  const open = async (name: string) => await archiveSource({ kind: "oci", given: "", path: join(folder, name) });
+  const options = { env: {}, output: {} as Output, signal: new AbortController().signal };
+  const open = async (name: string) =>
+    await archiveSource({ kind: "oci", given: "", path: join(folder, name) }, options);
 
   test.each([
     [{ runs: "linux/arm64" }, "linux/arm64/v8"],

@@ -14,9 +14,12 @@ export const program = [process.execPath, join(import.meta.dirname, "../../../bi
 /** No engine is to be found, so that a side which looks for one fails. */
 const env = { XDG_CACHE_HOME: join(folder, "cache"), DOCKER_HOST: "unix:///nowhere.sock", NO_COLOR: "1" };
 
+/** How the program is run here: what fails is looked at. */
+export const settings = { cwd: folder, env, reject: false } as const;
+
 /** `docker-over-ssh …` in the test's folder, still running. */
 export function start(...words: string[]) {
-  return execa(process.execPath, [...program.slice(1), ...words], { cwd: folder, env, reject: false, stdin: "ignore" });
+  return execa(process.execPath, [...program.slice(1), ...words], { ...settings, stdin: "ignore" });
 }
 
 /** The same, ended. */
