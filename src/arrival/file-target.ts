@@ -3,6 +3,7 @@ import { rename, rm } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { refuseAbsent } from "../image/archive/absent.ts";
 import { decodeLayer } from "../image/archive/decode-layer.ts";
 import type { ArchivedImage } from "../image/archive/image-archive.ts";
 import { writeLoadable } from "../image/archive/loadable-manifest.ts";
@@ -35,7 +36,7 @@ export async function fileTarget(place: FilePlace): Promise<Target> {
   const explaining = explainingFor(place);
   const written = async (name: string): Promise<ArchivedImage> => {
     await using archive = await openArchive(kind, parts.has(name) ? name : path);
-    return await archive.find();
+    return refuseAbsent(await archive.find());
   };
   return {
     address: path,

@@ -37,7 +37,7 @@ async function imagesOf(archive: ImageArchive, platform: string): Promise<Archiv
   const found: ArchivedImage[] = [];
   for (const { names } of archive.list().toReversed().slice(0, MAX_LISTED)) {
     const image = await archive.find(names[0], platform).catch(() => undefined);
-    if (image !== undefined) found.push(image);
+    if (image?.layers.every(({ absent }) => absent === undefined)) found.push(image);
   }
   return found;
 }

@@ -4,6 +4,7 @@ import { pipeline } from "node:stream/promises";
 import type { Offer } from "../conversation/messages.ts";
 import { isNoRoom } from "../files/no-room.ts";
 import { decodeLayer } from "../image/archive/decode-layer.ts";
+import { quoted } from "../image/archive/entry-path.ts";
 import type { ArchivedImage, ArchivedLayer } from "../image/archive/image-archive.ts";
 import { passOn, proof } from "../image/archive/prove.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
@@ -32,11 +33,14 @@ export async function departFromArchive(
   { place, image, asked }: ImageInArchive,
   options: DepartureOptions,
 ): Promise<Departure> {
+  const { want } = options;
+  refuseAbsent(place, image, (diffId) => want.whole || want.diffIds.includes(diffId));
+  const stored = image.manifest?.hasWrongTypes === true ? undefined : image.manifest;
   const broken = new AbortController();
   const onError = (error: unknown): void => broken.abort(failureOf(error, place));
   const packer = options.packing.codec && new PacedPacker(options.packing);
   const blobOf = (layer: ArchivedLayer): StoredBlob => archivedBlob(layer, { packer, onError });
-  const wanted = new Set(options.want.diffIds);
+  const wanted = new Set(want.diffIds);
   const departure = await serve(
     {
       image: asked,
@@ -50,13 +54,14 @@ export async function departFromArchive(
             if (await shelf.cutIfRoom(diffId, blob, plain)) continue;
             shelf.keep(diffId, await describe(layer, signal), blobOf(layer));
           }
-          shelf.finish(image.config, image.manifest);
+          shelf.finish(image.config, stored);
         } catch (error) {
           onError(error);
         }
       },
       async whole(offer, _registry, spool) {
-        return await wholeImage(image, offer, { spool, blobOf, signal: options.signal }).catch((error: unknown) => {
+        const all = { image, stored, offer };
+        return await wholeImage(all, { spool, blobOf, signal: options.signal }).catch((error: unknown) => {
           throw failureOf(error, place);
         });
       },
@@ -86,6 +91,31 @@ async function describe({ blob, open }: ArchivedLayer, signal: AbortSignal): Pro
   return { mediaType, ...bytes.finish() };
 }
 
+/** Of an image without its base, whoever receives it must have that. */
+function refuseAbsent({ path }: FilePlace, { layers }: ArchivedImage, isWanted: (diffId: Digest) => boolean): void {
+  const layer = layers.find(({ diffId, absent }) => absent !== undefined && isWanted(diffId));
+  if (layer === undefined) return;
+  const [url] = layer.absent?.urls ?? [];
+  throw new Failure(
+    "image-not-found",
+    `the layer ${layer.diffId} is not in ${path}, and the receiving side does not have it`,
+    {
+      expected: "each layer on one of the two sides",
+      hint:
+        url === undefined
+          ? "Load or pull the image's base on the receiving side first, or save the image with all of its layers."
+          : `It is to be had at ${quoted(url)}, and is not passed on: pull an image with it on the receiving side first.`,
+    },
+  );
+}
+
+interface WholeImage {
+  image: ArchivedImage;
+  /** Its manifest, if that can be given. */
+  stored: ArchivedImage["manifest"];
+  offer: Offer;
+}
+
 interface WholeOptions {
   spool: LazySpool;
   blobOf: (layer: ArchivedLayer) => StoredBlob;
@@ -98,15 +128,14 @@ interface WholeOptions {
  * packing for the way.
  */
 async function wholeImage(
-  image: ArchivedImage,
-  { repository, tag }: Offer,
+  { image, stored, offer: { repository, tag } }: WholeImage,
   { spool, blobOf, signal }: WholeOptions,
 ): Promise<RegistryContent> {
   const { config, configDigest: digest } = image;
   const blobs = new Map<Digest, StoredBlob>([[digest, { size: config.length, open: () => Readable.from([config]) }]]);
   const layers = new Map<Digest, Descriptor>();
   for (const layer of image.layers) {
-    const asStored = image.manifest !== undefined || !isPlain(layer);
+    const asStored = stored !== undefined || !isPlain(layer);
     if (!asStored && layers.has(layer.diffId)) continue; // twice in the image
     if (asStored) {
       const descriptor = await describe(layer, signal);
@@ -119,7 +148,7 @@ async function wholeImage(
       blobs.set(descriptor.digest, fileBlob(path, descriptor));
     }
   }
-  const { bytes, descriptor } = image.manifest ?? composed(image, layers);
+  const { bytes, descriptor } = stored ?? composed(image, layers);
   const manifest = { mediaType: descriptor.mediaType, digest: descriptor.digest, bytes };
   return {
     manifest: async (name, reference) =>

@@ -9,6 +9,8 @@ export interface Descriptor {
   size: number;
   platform?: { os: string; architecture: string; variant?: string };
   annotations?: Record<string, string>;
+  /** Where else it is to be had. */
+  urls?: string[];
 }
 
 /** One image: a config and its layers, bottom first. */
@@ -150,7 +152,7 @@ function descriptors(values: unknown[], what: string): Descriptor[] {
 
 /** Reads a descriptor out of parsed JSON. Throws {@link InvalidImage}. `what` it is of, for messages. */
 export function readDescriptor(value: unknown, what: string): Descriptor {
-  const { mediaType, digest, size, platform, annotations } = (value ?? {}) as Partial<Descriptor>;
+  const { mediaType, digest, size, platform, annotations, urls } = (value ?? {}) as Partial<Descriptor>;
   const sizeIsRight = typeof size === "number" && Number.isSafeInteger(size) && size >= 0;
   if (typeof mediaType !== "string" || !isDigest(digest) || !sizeIsRight) {
     throw new InvalidImage(`the descriptor of its ${what} is malformed`);
@@ -159,9 +161,10 @@ export function readDescriptor(value: unknown, what: string): Descriptor {
     mediaType,
     digest,
     size,
-    // Both may be shown to people and are no reason to refuse an image: what is malformed is as good as not there.
+    // These may be shown to people and are no reason to refuse an image: what is malformed is as good as not there.
     ...(isPlatform(platform) && { platform }),
     ...(isTexts(annotations) && { annotations }),
+    ...(Array.isArray(urls) && urls.every((url) => typeof url === "string") && { urls }),
   };
 }
 

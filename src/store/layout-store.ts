@@ -1,11 +1,12 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunId } from "../engine/run-id.ts";
+import { refuseAbsent } from "../image/archive/absent.ts";
 import { openFolderFiles } from "../image/archive/folder-files.ts";
 import { blobPath } from "../image/archive/listing.ts";
 import { ociEntries, readOciImage, type OciImage } from "../image/archive/oci-images.ts";
 import type { LayoutName } from "../image/archive/oci-layout.ts";
-import { openOciLayout } from "../image/archive/open-oci.ts";
+import { ociImages } from "../image/archive/open-oci.ts";
 import { severalAtOnce } from "../image/archive/several-at-once.ts";
 import { listOciImage, putOciImage } from "../image/archive/write-oci-directory.ts";
 import type { Digest } from "../image/digest.ts";
@@ -98,8 +99,8 @@ export class LayoutStore {
 
   /** An image by a name that the index has. */
   async find(name: string): Promise<{ configDigest: Digest; diffIds: Digest[] }> {
-    await using layout = await openOciLayout(this.#folder);
-    return await layout.find(name);
+    await using layout = await ociImages(openFolderFiles(this.#folder));
+    return refuseAbsent(await layout.find(name));
   }
 
   /** Removes the files that runs which were killed had not finished; says which. */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openOciArchive } from "../../src/image/archive/open-oci.ts";
+import { openArchive } from "../../src/image/archive/open.ts";
 import { buildImage } from "../testbed/build-image.ts";
 import { registryImage } from "../testbed/registry-image.ts";
 import { startTestbed } from "../testbed/start.ts";
@@ -76,7 +76,7 @@ describe.skipIf(why)(`engines of different versions and stores ${why ?? ""}`, ()
     expect((await mixed.near.docker("run", "--rm", image)).stdout).toBe("built-on-both v1");
     const saved = await mixed.near.docker("save", "--output", join(mixed.folder, "saved.tar"), image);
     expect(saved.stderr).toBe("");
-    await using archive = await openOciArchive(join(mixed.folder, "saved.tar"));
+    await using archive = await openArchive("oci-archive", join(mixed.folder, "saved.tar"));
     const { layers } = await archive.find(image);
     expect(layers).toHaveLength(3);
   });

@@ -1,3 +1,4 @@
+import { InvalidImage } from "../manifest.ts";
 import { fullName, InvalidReference, parseReference, type Reference } from "../reference.ts";
 import { quoted } from "./entry-path.ts";
 import type { ListedImage } from "./image-archive.ts";
@@ -8,10 +9,13 @@ export class ImageNotFound extends Error {
   override readonly name = "ImageNotFound";
   /** What would tell which one is meant, where there is more than one. */
   readonly unclear: "name" | "platform" | undefined;
+  /** Where it is about the name: those that there are, for a message. */
+  readonly images: string | undefined;
 
-  constructor(message: string, unclear?: "name" | "platform") {
+  constructor(message: string, unclear?: "name" | "platform", images?: string) {
     super(message);
     this.unclear = unclear;
+    this.images = images;
   }
 }
 
@@ -36,25 +40,44 @@ export async function choose<T extends Readable>(
 ): Promise<T> {
   const named = mergeNames(reference === undefined ? all : byName(all, reference));
   if (named.length === 0) {
-    throw new ImageNotFound(
-      reference === undefined ? "it holds no image" : `it holds no image ${reference}, but ${listOf(all)}`,
-    );
+    if (reference === undefined) throw new ImageNotFound("it holds no image");
+    const images = listOf(all);
+    throw new ImageNotFound(`it holds no image ${reference}, but ${images}`, undefined, images);
   }
   const read: T[] = [];
+  const unreadable: { candidate: Candidate<T>; error: InvalidImage }[] = [];
   for (const candidate of fitting(named, platform)) {
-    const image = await candidate.read();
-    if (image !== undefined) read.push({ ...image, names: candidate.names });
+    try {
+      const image = await candidate.read();
+      if (image !== undefined) read.push({ ...image, names: candidate.names });
+    } catch (error) {
+      if (!(error instanceof InvalidImage)) throw error;
+      unreadable.push({ candidate, error });
+    }
   }
   const best = platform === undefined ? read : bestPlatform(read, platform);
   const [image, ...others] = best;
   const what = reference === undefined ? "image" : `image ${reference}`;
+  if (image === undefined && unreadable[0] !== undefined) throw unreadable[0].error;
   if (image === undefined)
     throw new ImageNotFound(`it holds no ${what} for ${platform ?? "any platform"}${butFor(named, read)}`);
-  if (others.length === 0) return image;
-  const platforms = new Set(best.map((one) => one.platform));
-  if (platforms.size > 1 && new Set(best.map(({ names }) => names.toSorted().join(" "))).size === 1)
+  // One that cannot be read is in nobody's way, unless it is a variant of this image, and may be the one that is meant.
+  const variants = unreadable.filter(({ candidate }) => platform === undefined && isVariant(candidate, image));
+  if (others.length === 0 && variants.length === 0) return image;
+  const platforms = new Set([...best, ...variants.map(({ candidate }) => candidate)].map((one) => one.platform));
+  if (platforms.size > 1 && new Set(best.map(nameOf)).size === 1)
     throw new ImageNotFound(`it holds an ${what} for ${[...platforms].join(", ")}: say which platform`, "platform");
-  throw new ImageNotFound(`it holds ${best.length} images: say which, out of ${listOf(best)}`, "name");
+  const images = listOf(best);
+  throw new ImageNotFound(`it holds ${best.length} images: say which, out of ${images}`, "name", images);
+}
+
+function isVariant<T>(candidate: Candidate<T>, image: Readable): boolean {
+  return candidate.platform !== undefined && nameOf(candidate) === nameOf(image);
+}
+
+/** All of an image's names as one text. */
+function nameOf({ names }: { names: readonly string[] }): string {
+  return names.toSorted().join(" ");
 }
 
 /** An index may name platforms that the archive does not hold: engines save what they have. */

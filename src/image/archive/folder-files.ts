@@ -1,18 +1,32 @@
 import { constants, createReadStream } from "node:fs";
-import { open, stat, type FileHandle } from "node:fs/promises";
-import { join } from "node:path";
+import { open, realpath, stat, type FileHandle } from "node:fs/promises";
+import { join, sep } from "node:path";
 import { InvalidImage } from "../manifest.ts";
 import { quoted } from "./entry-path.ts";
 import { notThere, tooLarge, type Files } from "./listing.ts";
 
-/**
- * The files of a folder. Only paths that this program makes up are asked for, never ones that an archive names. Symbolic
- * links are followed: build tools link blobs into their layouts, and what is read is proven by its digest.
- */
-export function openFolderFiles(folder: string): Files {
+/** Of what has become a pipe since it was looked at, nothing is waited for. */
+const READ = (constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)) as unknown as string; // Node takes a number; its types know texts alone
+
+export interface FolderFilesOptions {
+  /**
+   * Refuses symbolic links that lead out of the folder: for a folder whose files somebody else names, as a docker archive does. In a layout
+   * they are named by digests that are proven, and links are followed: build tools link blobs into their layouts.
+   */
+  within?: boolean;
+}
+
+/** The files of a folder, by paths as {@link entryPath} has them. */
+export function openFolderFiles(folder: string, { within = false }: FolderFilesOptions = {}): Files {
+  const refuseOutside = async (path: string): Promise<void> => {
+    if (!within) return;
+    const [top, found] = await Promise.all([realpath(folder), realpath(join(folder, path))]);
+    if (!found.startsWith(`${top}${sep}`)) throw new InvalidImage(`the link ${quoted(path)} leads out of the folder`);
+  };
   const sizeOf = async (path: string): Promise<number | undefined> => {
     try {
       const found = await stat(join(folder, path));
+      await refuseOutside(path);
       if (found.isFile()) return found.size;
     } catch (error) {
       if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
@@ -25,11 +39,12 @@ export function openFolderFiles(folder: string): Files {
     sizeOf,
     read: async (path, limit) => {
       await using file = await openFile(join(folder, path), path);
+      await refuseOutside(path);
       const { size } = await file.stat();
       if (size > limit) throw tooLarge(path, limit);
       return await file.readFile();
     },
-    open: (path) => createReadStream(join(folder, path)),
+    open: (path) => createReadStream(join(folder, path), { flags: READ }),
     close: async () => {},
   };
 }

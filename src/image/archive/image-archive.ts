@@ -6,7 +6,7 @@ import type { Descriptor } from "../manifest.ts";
 export interface ArchivedLayer {
   diffId: Digest;
   /**
-   * As it is stored, packed or not. A docker archive says nothing of the digest of a packed layer: it is left out then, and
+   * As it is stored, packed or not; the media type is that of its first bytes, whatever a manifest says. A docker archive says nothing of the digest of a packed layer: it is left out then, and
    * known to whoever reads it ({@link checkLayer} in check-layer.ts).
    */
   blob: { mediaType: string; digest?: Digest; size: number };
@@ -15,6 +15,11 @@ export interface ArchivedLayer {
    * owns the stream; it may be opened several times, also at once.
    */
   open: () => Readable;
+  /**
+   * The archive names it and does not hold it: a base that whoever receives the image has, or a layer that may not be passed on and
+   * is to be had at these URLs (OCI image spec, descriptor.md, `urls`). Reading it fails with `InvalidImage`.
+   */
+  absent?: { path: string; urls: readonly string[] };
 }
 
 /** An image in an archive: proven but for its layers, which are when they are read. */
@@ -28,7 +33,12 @@ export interface ArchivedImage {
   /** As the archive has them: references, or only tags. */
   names: string[];
   /** As stored, in an OCI layout. The descriptor is without the names. */
-  manifest?: { bytes: Buffer; descriptor: Descriptor };
+  manifest?: {
+    bytes: Buffer;
+    descriptor: Descriptor;
+    /** It gives layers other media types than they have: of use only to whoever is to keep it as it is. */
+    hasWrongTypes?: boolean;
+  };
   /** Bottom first: one for each diff ID. */
   layers: ArchivedLayer[];
 }

@@ -12,6 +12,7 @@ import {
   type Index,
   type Manifest,
 } from "../manifest.ts";
+import { isLayerType } from "./compression.ts";
 import { parseIndexFile, refuseFull, type IndexFile } from "./index-file.ts";
 import { MAX_DEPTH, MAX_INDEX, MAX_INDEXES, MAX_MANIFESTS } from "./limits.ts";
 import { blobPath, NotThere, type Listing } from "./listing.ts";
@@ -70,7 +71,9 @@ export async function ociEntries(files: Listing, { willGrow = false } = {}): Pro
       }
       indexes += 1;
       if (indexes > MAX_INDEXES) throw new InvalidImage(`its indexes name more than ${MAX_INDEXES} indexes`);
-      await walk(indexOf(await readManifest(files, descriptor)).manifests, names, depth + 1);
+      const nested = await unlessInvalid(readManifest(files, descriptor));
+      if (nested === undefined) found.push({ names, descriptor }); // whoever wants it hears what is wrong
+      else await walk(indexOf(nested).manifests, names, depth + 1);
     }
   };
   await walk((await readIndexFile(files)).entries, [], 0);
@@ -85,8 +88,8 @@ export async function readIndexFile(files: Listing): Promise<IndexFile> {
 
 /**
  * Reads an image's manifest and config; undefined for what is no image but another artifact (a signature, a chart, a build
- * cache), and for what is not there: of an image for many platforms, engines save those that they have. Throws `InvalidImage` when
- * they are not what was announced.
+ * cache; of a signature, the config may have the type of an image's), and for what is not there: of an image for many platforms, engines
+ * save those that they have. Throws `InvalidImage` when they are not what was announced.
  */
 export async function readOciImage(files: Listing, { names, descriptor }: OciEntry): Promise<OciImage | undefined> {
   const manifest = await readImageManifest(files, descriptor);
@@ -119,7 +122,21 @@ export async function readImageManifest(
   });
   if (parsed === undefined) return undefined;
   if (isIndex(parsed)) throw new InvalidImage(`${descriptor.digest} should be the manifest of one image`);
-  return IMAGE_CONFIG_TYPES.has(parsed.config.mediaType) ? { bytes, parsed } : undefined;
+  return isImage(parsed) ? { bytes, parsed } : undefined;
+}
+
+function isImage({ config, layers }: Manifest): boolean {
+  if (!IMAGE_CONFIG_TYPES.has(config.mediaType)) return false;
+  return layers.length === 0 || layers.some(({ mediaType }) => isLayerType(mediaType));
+}
+
+async function unlessInvalid<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof InvalidImage) return undefined;
+    throw error;
+  }
 }
 
 function indexOf({ parsed }: { parsed: Manifest | Index }): Index {

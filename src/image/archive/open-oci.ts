@@ -1,32 +1,23 @@
-import { InvalidImage } from "../manifest.ts";
+import type { Readable } from "node:stream";
+import type { Digest } from "../digest.ts";
+import { InvalidImage, type Descriptor } from "../manifest.ts";
+import { absent } from "./absent.ts";
 import { choose, type Candidate } from "./choose.ts";
-import { openFolderFiles } from "./folder-files.ts";
-import type { ArchivedImage, ImageArchive } from "./image-archive.ts";
-import { blobPath, notThere, type Files } from "./listing.ts";
+import { isLayerType, rightMediaType } from "./compression.ts";
+import type { ArchivedImage, ArchivedLayer, ImageArchive } from "./image-archive.ts";
+import { blobPath, type Files } from "./listing.ts";
 import { ociEntries, readOciImage, type OciEntry, type OciImage } from "./oci-images.ts";
 import { proven } from "./prove.ts";
-import { openTarFiles } from "./tar-files.ts";
+import { startOf } from "./start-of.ts";
 
 /** Bytes. The file says `{"imageLayoutVersion":"1.0.0"}`. */
 const MAX_LAYOUT_FILE = 4096;
 
-/** An OCI layout in a folder (OCI image spec, image-layout.md). Throws `InvalidImage`, and the file system's errors. */
-export async function openOciLayout(folder: string): Promise<ImageArchive> {
-  return await openLayout(openFolderFiles(folder));
-}
-
-/** An OCI layout in a tar. Throws `InvalidImage`, and the file system's errors. */
-export async function openOciArchive(path: string): Promise<ImageArchive> {
-  const files = await openTarFiles(path);
-  try {
-    return await openLayout(files);
-  } catch (error) {
-    await files.close();
-    throw error;
-  }
-}
-
-async function openLayout(files: Files): Promise<ImageArchive> {
+/**
+ * An OCI layout, in a folder or in a tar (OCI image spec, image-layout.md). Owns `files` when it resolves.
+ * Throws `InvalidImage`, and the file system's errors.
+ */
+export async function ociImages(files: Files): Promise<ImageArchive> {
   await checkVersion(files);
   const entries = await ociEntries(files);
   const candidates = entries.map((entry) => candidateOf(files, entry));
@@ -57,20 +48,22 @@ function candidateOf(files: Files, entry: OciEntry): Candidate<OciImage> {
 }
 
 async function describe(files: Files, image: OciImage): Promise<ArchivedImage> {
-  for (const { blob } of image.layers) {
-    const size = await files.sizeOf(blobPath(blob.digest));
-    if (size === undefined) throw notThere(blobPath(blob.digest));
-    if (size !== blob.size) throw new InvalidImage(`${blob.digest} has ${size} bytes, announced were ${blob.size}`);
-  }
-  return {
-    ...image,
-    layers: image.layers.map(({ diffId, blob }) => ({
-      diffId,
-      blob,
-      open: () =>
-        proven(files.open(blobPath(blob.digest)), { what: `layer ${diffId}`, digest: blob.digest, size: blob.size }),
-    })),
-  };
+  const layers: ArchivedLayer[] = [];
+  for (const { diffId, blob } of image.layers) layers.push(await describeLayer(files, diffId, blob));
+  const hasWrongTypes = layers.some(({ blob }, index) => blob.mediaType !== image.layers[index]?.blob.mediaType);
+  return { ...image, layers, manifest: { ...image.manifest, ...(hasWrongTypes && { hasWrongTypes }) } };
+}
+
+async function describeLayer(files: Files, diffId: Digest, blob: Descriptor): Promise<ArchivedLayer> {
+  const { digest, urls = [] } = blob;
+  const path = blobPath(digest);
+  const size = await files.sizeOf(path);
+  if (size === undefined) return { diffId, blob, ...absent(path, urls) };
+  if (size !== blob.size) throw new InvalidImage(`${digest} has ${size} bytes, announced were ${blob.size}`);
+  const { mediaType: said } = blob;
+  const mediaType = isLayerType(said) ? rightMediaType(said, await startOf(files, path)) : said;
+  const open = (): Readable => proven(files.open(path), { what: `layer ${diffId}`, digest, size });
+  return { diffId, blob: { mediaType, digest, size }, open };
 }
 
 async function checkVersion(files: Files): Promise<void> {

@@ -1,15 +1,31 @@
+import { stat } from "node:fs/promises";
 import type { ArchiveKind } from "../place.ts";
+import { openFolderFiles } from "./folder-files.ts";
 import type { ImageArchive } from "./image-archive.ts";
-import { openDockerArchive } from "./open-docker-archive.ts";
-import { openOciArchive, openOciLayout } from "./open-oci.ts";
+import type { Files } from "./listing.ts";
+import { dockerImages } from "./open-docker-archive.ts";
+import { ociImages } from "./open-oci.ts";
+import { openTarFiles } from "./tar-files.ts";
 
-const OPEN: Record<ArchiveKind, (path: string) => Promise<ImageArchive>> = {
-  "docker-archive": openDockerArchive,
-  oci: openOciLayout,
-  "oci-archive": openOciArchive,
-};
-
-/** A file or folder that holds images. Throws `InvalidImage`, and the file system's errors. */
+/**
+ * A file or folder that holds images, in whichever of the forms it has: people name one as another. `kind` is what it was named as,
+ * and counts where it is both, as from `docker save` since Docker 25.
+ * Throws `InvalidImage`, and the file system's errors.
+ */
 export async function openArchive(kind: ArchiveKind, path: string): Promise<ImageArchive> {
-  return await OPEN[kind](path);
+  const isFolder = (await stat(path)).isDirectory();
+  const files = isFolder ? openFolderFiles(path) : await openTarFiles(path);
+  try {
+    if (!(await isDocker(files, kind))) return await ociImages(files);
+    return await dockerImages(isFolder ? openFolderFiles(path, { within: true }) : files);
+  } catch (error) {
+    await files.close();
+    throw error;
+  }
+}
+
+async function isDocker(files: Files, kind: ArchiveKind): Promise<boolean> {
+  const has = async (path: string): Promise<boolean> => (await files.sizeOf(path)) !== undefined;
+  if (kind === "docker-archive") return (await has("manifest.json")) || !(await has("oci-layout"));
+  return !(await has("oci-layout")) && (await has("manifest.json"));
 }

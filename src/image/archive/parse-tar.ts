@@ -47,7 +47,8 @@ function goneAway(error: unknown): unknown {
     : error;
 }
 
-function notTar(error: unknown): InvalidImage {
+/** Bytes that tar-stream cannot read. */
+export function notTar(error: unknown): InvalidImage {
   const why = error instanceof Error ? error.message : String(error);
   return new InvalidImage(`it is not a tar archive, or a damaged one: ${why}`, { cause: error });
 }

@@ -1,18 +1,16 @@
+import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";
-import type { Header } from "tar-stream";
 import { InvalidImage } from "../manifest.ts";
 import { compressionOf, MAGIC_LENGTH } from "./compression.ts";
 import { quoted } from "./entry-path.ts";
 import { MAX_ENTRIES } from "./limits.ts";
 import { followLinks, remember } from "./links.ts";
 import { notThere, tooLarge, type Files } from "./listing.ts";
-import { parseTar } from "./parse-tar.ts";
 import { readHeader, type TarHeader } from "./tar-entries.ts";
+import { TarHeaders } from "./tar-headers.ts";
 
 const BLOCK = 512;
-/** Bytes read at a header: itself, and with it the headers that pax and GNU put before one. */
-const HEADER_READ = 4096;
 /** Bytes of content read at once. */
 const PORTION = 256 * 1024;
 
@@ -23,11 +21,13 @@ interface Place extends TarHeader {
 
 /**
  * A tar on disk, its files in any order. Its headers are read once, its contents only when they are asked for.
- * Throws `InvalidImage` for what is no tar, is packed as a whole, ends in the middle or has the same file twice.
+ * Throws `InvalidImage` for what is no file or no tar, is packed as a whole, ends in the middle or has two files of one name that differ.
  */
 export async function openTarFiles(path: string): Promise<Files> {
-  const file = await open(path);
+  // A pipe that nobody writes to would be waited for without end, by a thread that nothing stops.
+  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   try {
+    if (!(await file.stat()).isFile()) throw new InvalidImage(`${quoted(path)} is not a file`);
     return tarFiles(file, await readPlaces(file));
   } catch (error) {
     await file.close();
@@ -59,42 +59,49 @@ async function readPlaces(file: FileHandle): Promise<Map<string, Place>> {
   const { size } = await file.stat();
   await refusePacked(file);
   const places = new Map<string, Place>();
+  const headers = new TarHeaders(file);
   let count = 0;
   for (let at = 0; at < size;) {
-    const place = await readPlace(file, at, size);
-    if (place === undefined) break;
+    const found = await headers.at(at);
+    if (found === undefined) break;
+    const place = { ...readHeader(found.header), offset: found.offset };
     count += 1;
     if (count > MAX_ENTRIES) throw new InvalidImage(`the archive has more than ${MAX_ENTRIES} entries`);
     const end = place.offset + place.size;
     if (end > size) throw new InvalidImage(`the archive ends in the middle of ${quoted(place.path)}`);
-    remember(places, place);
+    await rememberOnce(file, places, place);
     at = end + (-end & (BLOCK - 1));
   }
   return places;
 }
 
-/** The header at `at`, by a parser of its own, so that the content need not be read to get to the next. */
-async function readPlace(file: FileHandle, at: number, size: number): Promise<Place | undefined> {
-  const { parser, reason, stop } = parseTar(bytesOf(file, at, size - at, HEADER_READ));
-  try {
-    for await (const { header } of parser) {
-      const { byteOffset } = header as Header & { byteOffset: number };
-      return { ...readHeader(header), offset: at + byteOffset };
-    }
-  } catch (error) {
-    throw reason(error);
-  } finally {
-    await stop();
+/**
+ * A second entry of the same path is passed over when it is the same: some builders write a layer once for each time that an image has
+ * it. Else it is refused, as {@link remember} does. What is read for that is no more than the file holds.
+ */
+async function rememberOnce(file: FileHandle, places: Map<string, Place>, place: Place): Promise<void> {
+  const before = places.get(place.path);
+  if (before !== undefined && (await areSame(file, before, place))) return;
+  remember(places, place);
+}
+
+async function areSame(file: FileHandle, one: Place, other: Place): Promise<boolean> {
+  if (one.type !== other.type || one.target !== other.target || one.size !== other.size) return false;
+  const chunks = bytesOf(file, other.offset, other.size);
+  for await (const chunk of bytesOf(file, one.offset, one.size)) {
+    const { value } = await chunks.next();
+    if (value === undefined || !chunk.equals(value)) return false;
   }
+  return true;
 }
 
 /**
  * A part of the file. Not by the handle's createReadStream, whose streams stay registered with the handle until it closes.
  * Fails with `InvalidImage` when the file has become shorter.
  */
-async function* bytesOf(file: FileHandle, offset: number, size: number, portion = PORTION): AsyncGenerator<Buffer> {
+async function* bytesOf(file: FileHandle, offset: number, size: number): AsyncGenerator<Buffer> {
   for (let done = 0; done < size;) {
-    const wanted = Math.min(size - done, portion);
+    const wanted = Math.min(size - done, PORTION);
     const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(wanted), 0, wanted, offset + done);
     if (bytesRead === 0) throw new InvalidImage("the archive was cut off while it was read");
     done += bytesRead;

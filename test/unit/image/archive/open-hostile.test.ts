@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
-import { openDockerArchive } from "../../../../src/image/archive/open-docker-archive.ts";
-import { openOciArchive, openOciLayout } from "../../../../src/image/archive/open-oci.ts";
+import { openArchive } from "../../../../src/image/archive/open.ts";
+
 import { digestOf, hexOf } from "../../../../src/image/digest.ts";
 import { InvalidImage, MEDIA_TYPE, type Descriptor } from "../../../../src/image/manifest.ts";
 import { file, folder, unpack } from "./files.ts";
@@ -29,7 +29,7 @@ const descriptorOf = (bytes: Buffer, mediaType: string = MEDIA_TYPE.ociIndex): D
 });
 
 test.each([
-  ["twice the same file", await makeTar([...good, ...good.slice(0, 1)]), "twice"],
+  ["two files of one name", await makeTar([...good, { ...good[0], name: good[0]?.name ?? "", content: "x" }]), "twice"],
   ["a name that leads up", await makeTar([{ name: "../x", content: "x" }, ...good]), "leads out of it"],
   ["cut off within a layer", tar.subarray(0, 30_000), "ends in the middle of"],
   ["cut off within a header", tar.subarray(0, 100), "not a tar archive"],
@@ -37,7 +37,6 @@ test.each([
   ["no tar", Buffer.from("hello ".repeat(1000)), "not a tar archive"],
   ["nothing", Buffer.alloc(0), 'has no file "manifest.json"'],
   ["packed as a whole", gzipSync(tar), "packed with gzip as a whole"],
-  ["a layer that is not there", await makeTar(good.slice(1)), "has no file"],
   [
     "a config that lies",
     await makeTar(good.map((entry) => (entry.content === image.config ? { ...entry, content: arm.config } : entry))),
@@ -46,7 +45,7 @@ test.each([
 ])("docker archive: %s", async (_name, bytes, message) => {
   const path = await file(bytes);
   const done = (async () => {
-    await using archive = await openDockerArchive(path);
+    await using archive = await openArchive("docker-archive", path);
     return await archive.find();
   })();
   await expect(done).rejects.toThrow(message);
@@ -55,7 +54,7 @@ test.each([
 
 test("docker archive: a layer that lies fails when it is read", async () => {
   const swapped = await savePodman({ ...image, layers: image.layers.toReversed() });
-  await using archive = await openDockerArchive(await file(await makeTar(swapped)));
+  await using archive = await openArchive("docker-archive", await file(await makeTar(swapped)));
   const [layer] = (await archive.find()).layers;
   if (layer === undefined) throw new Error("no layer");
   await expect(bytesOf(layer.open())).rejects.toThrow(/in truth/);
@@ -63,7 +62,7 @@ test("docker archive: a layer that lies fails when it is read", async () => {
 
 test("docker archive: cut off while it is open", async () => {
   const path = await file(tar);
-  await using archive = await openDockerArchive(path);
+  await using archive = await openArchive("docker-archive", path);
   const found = await archive.find();
   await writeFile(path, tar.subarray(0, 10_000));
   const layers = found.layers.map(async (layer) => await bytesOf(layer.open()));
@@ -72,7 +71,7 @@ test("docker archive: cut off while it is open", async () => {
 });
 
 test("closed, it reads nothing any more", async () => {
-  const archive = await openDockerArchive(await file(tar));
+  const archive = await openArchive("docker-archive", await file(tar));
   const [layer] = (await archive.find()).layers;
   await archive.close();
   if (layer === undefined) throw new Error("no layer");
@@ -153,7 +152,6 @@ test.each([
     ociEntry([...oci.blobs, wrongSize], [descriptorOf(wrongSize, MEDIA_TYPE.ociManifest)]),
     "announced were",
   ],
-  ["a layer that is not there", ociEntry(oci.blobs.slice(0, -1), [oci.manifest.descriptor]), "has no file"],
   [
     "a huge config",
     ociEntry(
@@ -189,8 +187,8 @@ test.each([
   ["an index that is not JSON", [{ name: "index.json", content: "{" }, LAYOUT], "not JSON"],
 ] as [string, TestEntry[], string | RegExp][])("OCI layout: %s", async (_name, entries, message) => {
   const opened = [
-    async () => await openOciLayout(await unpack(entries)),
-    async () => await openOciArchive(await file(await makeTar(entries))),
+    async () => await openArchive("oci", await unpack(entries)),
+    async () => await openArchive("oci-archive", await file(await makeTar(entries))),
   ];
   for (const open of opened) {
     const done = (async () => {
@@ -208,7 +206,7 @@ test("OCI layout: a layer that lies fails when it is read", async () => {
     join(path, "blobs/sha256", hexOf(oci.descriptors[0]?.digest ?? "")),
     Buffer.alloc(oci.descriptors[0]?.size ?? 0),
   );
-  await using archive = await openOciLayout(path);
+  await using archive = await openArchive("oci", path);
   const [layer] = (await archive.find()).layers;
   if (layer === undefined) throw new Error("no layer");
   await expect(bytesOf(layer.open())).rejects.toThrow(/in truth/);
@@ -218,10 +216,10 @@ test("OCI layout: what is no file is not waited for", async () => {
   const path = await unpack(ociEntry(oci.blobs, [oci.manifest.descriptor]));
   await rm(join(path, "index.json"));
   await promisify(execFile)("mkfifo", [join(path, "index.json")]);
-  await expect(openOciLayout(path)).rejects.toThrow('"index.json" is not a file');
+  await expect(openArchive("oci", path)).rejects.toThrow('"index.json" is not a file');
 });
 
 test("what is not there is the file system's error", async () => {
-  await expect(openDockerArchive(join(folder, "nowhere"))).rejects.toMatchObject({ code: "ENOENT" });
-  await expect(openOciLayout(join(folder, "nowhere"))).rejects.toThrow('has no file "oci-layout"');
+  await expect(openArchive("docker-archive", join(folder, "nowhere"))).rejects.toMatchObject({ code: "ENOENT" });
+  await expect(openArchive("oci", join(folder, "nowhere"))).rejects.toMatchObject({ code: "ENOENT" });
 });

@@ -6,8 +6,8 @@ import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { ImageNotFound } from "../../../../src/image/archive/choose.ts";
 import type { ArchivedImage } from "../../../../src/image/archive/image-archive.ts";
-import { openDockerArchive } from "../../../../src/image/archive/open-docker-archive.ts";
-import { openOciArchive, openOciLayout } from "../../../../src/image/archive/open-oci.ts";
+import { openArchive } from "../../../../src/image/archive/open.ts";
+
 import { digestOf, hexOf } from "../../../../src/image/digest.ts";
 import { MEDIA_TYPE, type Descriptor } from "../../../../src/image/manifest.ts";
 import { file, folder, unpack } from "./files.ts";
@@ -63,7 +63,7 @@ describe("a docker archive on disk", () => {
     ["a build tool, with gzip and a hard link", renamed(gzipSync), gzipSync, MEDIA_TYPE.ociLayerGzip],
   ];
   test.each(table)("%s", async (_name, entries, stored, mediaType) => {
-    await using archive = await openDockerArchive(await file(await makeTar(entries)));
+    await using archive = await openArchive("docker-archive", await file(await makeTar(entries)));
     const found = await archive.find();
     expect(await isWhole(found, image, stored)).toBe(true);
     expect(found.platform).toBe("linux/amd64");
@@ -80,7 +80,7 @@ describe("a docker archive on disk", () => {
       { name: "config", type: "symlink", linkname: `./${hexOf(digestOf(image.config))}.json` },
       dockerManifest("config", names),
     ]);
-    await using archive = await openDockerArchive(await file(tar));
+    await using archive = await openArchive("docker-archive", await file(tar));
     expect((await archive.find()).config).toEqual(image.config);
     expect((await read(tar, image)).config).toEqual(image.config);
   });
@@ -92,7 +92,10 @@ describe("a docker archive on disk", () => {
       ...(await savePodman(image)).filter(({ name }) => name !== "manifest.json"),
     ];
     const names = image.diffIds.map((diffId) => `${hexOf(diffId)}.tar`);
-    await using archive = await openDockerArchive(await file(await makeTar([...entries, dockerManifest(long, names)])));
+    await using archive = await openArchive(
+      "docker-archive",
+      await file(await makeTar([...entries, dockerManifest(long, names)])),
+    );
     expect((await archive.find()).config).toEqual(image.config);
   });
 
@@ -101,7 +104,7 @@ describe("a docker archive on disk", () => {
     for (const format of ["pax", "ustar"]) {
       const path = join(folder, `${format}.tar`);
       await promisify(execFile)("tar", ["--format", format, "-C", from, "-cf", path, "."]);
-      await using archive = await openDockerArchive(path);
+      await using archive = await openArchive("docker-archive", path);
       expect(await isWhole(await archive.find(), image, (layer) => layer)).toBe(true);
     }
   });
@@ -117,8 +120,8 @@ describe("an OCI layout", () => {
 
   test("as a folder and as a tar, by the same names", async () => {
     for (const archive of [
-      await openOciLayout(await unpack(entries)),
-      await openOciArchive(await file(await makeTar(entries))),
+      await openArchive("oci", await unpack(entries)),
+      await openArchive("oci-archive", await file(await makeTar(entries))),
     ]) {
       for (const reference of [undefined, "app:v1", "docker.io/library/app:v1", "v1"]) {
         for (const platform of [undefined, "linux/amd64"])
@@ -135,7 +138,7 @@ describe("an OCI layout", () => {
     const path = await unpack(entries.filter(({ name }) => !name.includes(hexOf(one.descriptors[0]?.digest ?? ""))));
     const blob = await file(gzipSync(image.layers[0] ?? Buffer.alloc(0)));
     await symlink(blob, join(path, "blobs/sha256", hexOf(one.descriptors[0]?.digest ?? "")));
-    await using archive = await openOciLayout(path);
+    await using archive = await openArchive("oci", path);
     expect(await isWhole(await archive.find(), image, gzipSync)).toBe(true);
   });
 
@@ -161,7 +164,7 @@ describe("an OCI layout", () => {
       index([named(descriptor, { "org.opencontainers.image.ref.name": "v1" })]),
       LAYOUT,
     ]);
-    await using archive = await openOciLayout(path);
+    await using archive = await openArchive("oci", path);
     expect((await archive.find("app:v1", "linux/amd64")).diffIds).toEqual(image.diffIds);
     for (const platform of ["linux/arm64", "linux/arm64/v8", "linux/arm64/v9"]) {
       expect((await archive.find(undefined, platform)).diffIds).toEqual(arm.diffIds);
@@ -201,7 +204,7 @@ describe("an OCI layout", () => {
       ]),
       LAYOUT,
     ]);
-    await using archive = await openOciLayout(path);
+    await using archive = await openArchive("oci", path);
     for (const name of ["app:v1", "app:v2"]) expect((await archive.find(name)).diffIds).toEqual(image.diffIds);
     expect((await archive.find("example.com/other:v1")).diffIds).toEqual(arm.diffIds);
     await expect(archive.find()).rejects.toThrow(
@@ -222,7 +225,7 @@ describe("an OCI layout", () => {
       index([named(one.manifest.descriptor, { "org.opencontainers.image.ref.name": "v1" }), other.manifest.descriptor]),
       LAYOUT,
     ]);
-    await using archive = await openOciLayout(path);
+    await using archive = await openArchive("oci", path);
     await expect(archive.find()).rejects.toThrow('it holds 2 images: say which, out of "v1", one without a name');
   });
 
@@ -236,7 +239,7 @@ describe("an OCI layout", () => {
       index(oci.map(({ manifest }) => manifest.descriptor)),
       LAYOUT,
     ]);
-    await using archive = await openOciLayout(path);
+    await using archive = await openArchive("oci", path);
     for (const [wanted, at] of [
       ["linux/arm", 2],
       ["linux/arm/v7", 2],
