@@ -140,7 +140,12 @@ const configs: Row[] = [
   ["a size that lies, too small", { configDescriptor: { size: 5 } }, 12, /does not hold what it says/],
   ["a size that lies, too large", { configDescriptor: { size: 5000 } }, 12, /does not hold what it says: the blob/],
   ["no JSON", { config: Buffer.from("{") }, 12, /its config is not JSON/],
-  ["no platform", { config: json({ rootfs: config.rootfs }) }, 12, /its config is for unknown\/unknown, offered was linux\/amd64/],
+  [
+    "no platform",
+    { config: json({ rootfs: config.rootfs }) },
+    12,
+    /its config is for unknown\/unknown, offered was linux\/amd64/,
+  ],
   [
     "another architecture than was offered",
     { config: json({ ...config, architecture: "arm64" }) },
