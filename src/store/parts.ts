@@ -1,4 +1,4 @@
-import { readdir, rm } from "node:fs/promises";
+import { readdir, rmdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { isLeftBy, isRunId } from "../engine/run-id.ts";
 
@@ -13,8 +13,21 @@ export async function removeParts(folder: string, beginning = ""): Promise<strin
   for (const name of await readdir(folder).catch(() => [])) {
     const run = name.startsWith(beginning) ? (/\.([^.]+)\.part$/.exec(name)?.[1] ?? "") : "";
     if (!isRunId(run) || !isLeftBy([run])) continue;
-    await rm(join(folder, name), { force: true });
-    removed.push(join(folder, name));
+    if (await removePart(join(folder, name), run)) removed.push(join(folder, name));
   }
   return removed;
+}
+
+/** Removes a file, or a folder that holds no more than a file called by the run. No link is followed. False when there was none. */
+export async function removePart(path: string, run: string): Promise<boolean> {
+  try {
+    await unlink(path);
+    return true;
+  } catch {
+    await unlink(join(path, run)).catch(() => {});
+    return await rmdir(path).then(
+      () => true,
+      () => false,
+    );
+  }
 }

@@ -1,16 +1,27 @@
-import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { newRunId } from "../../../src/engine/run-id.ts";
 import { withLock } from "../../../src/store/lock.ts";
+import { removeParts } from "../../../src/store/parts.ts";
 
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "lock-"));
 });
 afterAll(async () => await rm(folder, { recursive: true }));
+
+/** No process has that number: Linux ends at 4 million. */
+const deadRun = (): string => newRunId(999_999_999);
+
+/** Leaves the lock of a run that was killed while it had it: what it does never ends. */
+async function leave(path: string, run = deadRun()): Promise<void> {
+  await new Promise<void>((taken) => void withLock(path, run, async () => await new Promise(() => taken())));
+}
 
 test("one after the other, also when one of them fails", async () => {
   const path = join(folder, "index.json");
@@ -30,14 +41,94 @@ test("one after the other, also when one of them fails", async () => {
   expect(await readdir(folder)).toEqual([]);
 });
 
-test("the lock of a run that is gone is taken over, and one that names no run when it is old", async () => {
-  const path = join(folder, "left");
-  // No process has that number: Linux ends at 4 million.
-  await writeFile(`${path}.lock`, newRunId(999_999_999));
-  expect(await withLock(path, newRunId(), async () => await readFile(`${path}.lock`, "utf8"))).toContain(
-    `-${process.pid}-`,
+/** Runs in a process of its own: takes the lock that it is told of, and answers whether another process had it at the same time. */
+const CONTENDER = `
+  const { withLock } = await import(process.argv[1] + "/store/lock.js");
+  const { newRunId } = await import(process.argv[1] + "/engine/run-id.js");
+  const { mkdirSync, rmdirSync, readdirSync } = await import("node:fs");
+  process.on("message", async (path) => {
+    let isAlone = true;
+    await withLock(path, newRunId(), async () => {
+      try {
+        mkdirSync(path + ".inside");
+        for (let turn = 0; turn < 100; turn++) readdirSync("/");
+        rmdirSync(path + ".inside");
+      } catch {
+        isAlone = false;
+      }
+    });
+    process.send(isAlone);
+  });
+  process.send("ready");`;
+
+test.each([
+  ["of this version", leave],
+  ["of version 0.1", async (path: string) => await writeFile(`${path}.lock`, deadRun())],
+])("of several processes that find the lock of a dead run, %s, one has it at a time", async (_, left) => {
+  const raced = await mkdtemp(join(folder, "raced-"));
+  const words = ["--input-type=module", "--eval", CONTENDER, join(import.meta.dirname, "../../../dist")];
+  const contenders = Array.from({ length: 4 }, () =>
+    spawn(process.execPath, words, { stdio: ["ignore", "inherit", "inherit", "ipc"] }),
   );
-  await writeFile(`${path}.lock`, "");
-  await utimes(`${path}.lock`, 0, 0);
-  expect(await withLock(path, newRunId(), async () => "taken")).toBe("taken");
+  const answers = async (): Promise<unknown[]> =>
+    (await Promise.all(contenders.map(async (one) => await once(one, "message")))).map(([answer]) => answer as unknown);
+  try {
+    await answers();
+    for (let round = 0; round < 30; round++) {
+      const path = join(raced, String(round));
+      await left(path);
+      const answered = answers();
+      for (const contender of contenders) contender.send(path);
+      expect(await answered).toEqual([true, true, true, true]);
+    }
+    expect(await readdir(raced)).toEqual([]);
+  } finally {
+    for (const contender of contenders) contender.kill();
+    await rm(raced, { recursive: true });
+  }
+});
+
+test("the lock of a run that lives stays", async () => {
+  const path = join(folder, "living");
+  const order: string[] = [];
+  let letGo: () => void = () => {};
+  const first = withLock(path, newRunId(), async () => {
+    await new Promise<void>((resolve) => (letGo = resolve));
+    order.push("first");
+  });
+  await expect.poll(() => readdir(`${path}.lock`).catch(() => [])).toHaveLength(1);
+  const second = withLock(path, newRunId(), async () => order.push("second"));
+  await expect.poll(async () => (await readdir(folder)).length).toBe(2); // it is there, and waits
+  letGo();
+  await Promise.all([first, second]);
+  expect(order).toEqual(["first", "second"]);
+});
+
+describe("what is nobody's lock is in nobody's way:", () => {
+  test.each<[string, (lock: string) => Promise<unknown> | void]>([
+    ["a link that leads nowhere", async (lock) => await symlink("/nowhere", lock)],
+    ["a link to a folder", async (lock) => await symlink("/proc", lock)],
+    ["a FIFO", (lock) => void execFileSync("mkfifo", [lock])],
+    ["an empty folder", async (lock) => await mkdir(lock)],
+    ["an empty file", async (lock) => await writeFile(lock, "")],
+  ])("%s", async (_, make) => {
+    const path = join(folder, "strange");
+    await make(`${path}.lock`);
+    expect(await withLock(path, newRunId(), async () => await readdir(folder))).toEqual(["strange.lock"]);
+    expect(await readdir(folder)).toEqual([]);
+  });
+});
+
+test("what a run was killed in before it had the lock goes with its other halves", async () => {
+  const [dead, alive] = [deadRun(), newRunId()];
+  for (const run of [dead, alive]) {
+    await mkdir(join(folder, `index.json.lock.${run}.part`));
+    await writeFile(join(folder, `index.json.lock.${run}.part`, run), "");
+  }
+  await mkdir(join(folder, `other.${dead}.part`));
+  await writeFile(join(folder, `other.${dead}.part`, "somebody's"), "stays");
+  expect(await removeParts(folder)).toEqual([join(folder, `index.json.lock.${dead}.part`)]);
+  expect(await readFile(join(folder, `other.${dead}.part`, "somebody's"), "utf8")).toBe("stays");
+  await rm(join(folder, `index.json.lock.${alive}.part`), { recursive: true });
+  await rm(join(folder, `other.${dead}.part`), { recursive: true });
 });
