@@ -65,6 +65,18 @@ export async function parseCommandLine(
   return job === undefined ? { exitStatus: 2 } : { job };
 }
 
+/**
+ * Writes to stdout or stderr, which is not touched before: it may be the tunnel. That who reads it is gone (`--help | head -1`) is no
+ * fault, and would else be an uncaught error.
+ */
+export function writerTo(name: "stdout" | "stderr"): (text: string) => void {
+  return (text) => {
+    const stream = process[name];
+    if (stream.listenerCount("error") === 0) stream.on("error", () => {});
+    stream.write(text);
+  };
+}
+
 function buildProgram(choose: (job: Job) => void): Command {
   const program = new Command("docker-over-ssh")
     .description("Moves Docker images over any stream, and sends only the layers that are missing.")

@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import { parseCommandLine, type Job } from "./cli.ts";
+import { parseCommandLine, writerTo, type Job } from "./cli.ts";
 import { Failure, messageOf } from "./output/errors.ts";
 import { Terminal } from "./output/terminal.ts";
 
@@ -25,8 +25,8 @@ class Stopped extends Error {
  */
 export async function main(argv: readonly string[]): Promise<boolean> {
   const parsed = await parseCommandLine(argv, {
-    out: (text) => process.stdout.write(text),
-    err: (text) => process.stderr.write(text),
+    out: writerTo("stdout"),
+    err: writerTo("stderr"),
   });
   process.exitCode = "job" in parsed ? await runJob(parsed.job) : parsed.exitStatus;
   // Helpers of libraries (a keep-alive socket, a pending timer) must not keep a finished command waiting. Not at once: to leave by

@@ -1,6 +1,7 @@
 import { ASKS_AGAIN, type Result } from "./conversation/messages.ts";
 import { EngineError } from "./engine/engine.ts";
 import { InvalidImage } from "./image/manifest.ts";
+import { parsePlace } from "./image/place.ts";
 import { bytes, duration, plural } from "./output/describe.ts";
 import { Failure, messageOf } from "./output/errors.ts";
 import type { Output } from "./output/output.ts";
@@ -101,6 +102,7 @@ export function tunnelFor(
     role,
     tool: VERSION,
     image,
+    reference: referenceIn(image),
     features: [ASKS_AGAIN],
     command,
     timeout,
@@ -111,6 +113,15 @@ export function tunnelFor(
     onDetail: (text) => output.detail(text),
     explain: explained,
   };
+}
+
+function referenceIn(image: string): string | undefined {
+  try {
+    const place = parsePlace(image);
+    return place === undefined ? image : place.reference;
+  } catch {
+    return undefined; // what is wrong with it is said elsewhere
+  }
 }
 
 /** Bytes that a transfer costs, both ways. */

@@ -50,9 +50,16 @@ export function shareProgress(
 function parseProgress(message: Message): Progress {
   const { done, total } = (message.layers ?? {}) as Record<string, unknown>;
   return {
-    stage: text(message.stage).slice(0, 40),
+    stage: stageOf(text(message.stage)),
     current: count(message.current),
     ...(message.total === undefined ? {} : { total: count(message.total) }),
     ...(message.layers === undefined ? {} : { layers: { done: count(done), total: count(total) } }),
   };
+}
+
+/** Some words, and then an image's name perhaps, as all stages are: a progress line has nothing before it that says whose it is. */
+const STAGE = /^[a-z]+ing(?: [a-z0-9:./-]+){0,3}$/;
+
+function stageOf(told: string): string {
+  return told.length <= 40 && STAGE.test(told) ? told : "working";
 }

@@ -1,4 +1,5 @@
 import { Failure } from "../output/errors.ts";
+import { shownCommand } from "../output/secrets.ts";
 import { spawnFar, type FarProcess } from "../stdio-tunnel/child-process.ts";
 import type { TransferRequest, Surroundings } from "../transfer.ts";
 
@@ -8,7 +9,7 @@ const KEPT_LINES = 5;
 /** A far command that runs, and what it has said. */
 export interface FarLink extends AsyncDisposable {
   readonly far: FarProcess;
-  /** As it was typed. */
+  /** As it was typed, without its passwords. */
   readonly words: string;
   /** What a person can try, when it fails. */
   readonly byHand: string;
@@ -28,7 +29,7 @@ export function runFar(
   { output }: Surroundings,
 ): FarLink {
   const lines: string[] = [];
-  output.detail(`running ${command.join(" ")}`);
+  output.detail(`running ${shownCommand(command)}`);
   const deaf = process.platform === "win32" ? [] : ["sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh"];
   const onLine = (line: string): void => {
     lines.push(line);

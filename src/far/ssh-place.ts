@@ -1,6 +1,7 @@
 import { parseHost, type SshAddress } from "../engine/endpoint.ts";
 import { sshLogin } from "../engine/ssh-command.ts";
 import { Failure } from "../output/errors.ts";
+import { shownCommand } from "../output/secrets.ts";
 
 /** s between two questions of ssh whether the far machine is there, and how many may go unanswered: 20 s, as a tunnel's own. */
 const ALIVE = ["ServerAliveInterval=5", "ServerAliveCountMax=4"];
@@ -21,7 +22,7 @@ export function placeOf(command: readonly string[]): SshPlace | undefined {
   throw new Failure(
     "usage",
     more.length > 0
-      ? `${name} stands for the whole command, and \`${more.join(" ")}\` follows it`
+      ? `${name} stands for the whole command, and \`${shownCommand(more)}\` follows it`
       : `${name} names a socket, and only a machine can be named there`,
     {
       expected: "ssh://[USER@]HOST[:PORT], and nothing behind it",

@@ -1,4 +1,5 @@
 import { Failure } from "../output/errors.ts";
+import { shownCommand } from "../output/secrets.ts";
 import type { Role } from "../stdio-tunnel/handshake.ts";
 import { wayByCommand, type Surroundings, type Way } from "../transfer.ts";
 import type { FarRequest } from "./agentless.ts";
@@ -24,8 +25,8 @@ export async function wayToFar(role: Role, request: FarRequest, around: Surround
       hint: 'Put sudo into the command: ssh HOST "sudo docker system dial-stdio"',
     });
   }
-  const words = request.command.join(" ");
-  if (!/\bsystem\s+dial-stdio$/.test(words)) return wayByCommand(role, request, around);
+  const words = shownCommand(request.command);
+  if (!/\bsystem\s+dial-stdio$/.test(request.command.join(" "))) return wayByCommand(role, request, around);
   const [{ throughEngine }, { runFar }] = await Promise.all([import("./agentless.ts"), import("./far-link.ts")]);
   const start = () => runFar(request.command, { words, byHand: words }, request, around);
   return throughEngine(role, request, around, () => ({

@@ -20,10 +20,17 @@ export function plural(count: number, noun: string): string {
 
 /**
  * Text from the far end, made safe for a terminal: the far end could otherwise move the cursor, retitle the window or
- * hide what it printed. Escape sequences and control characters go; line feeds and tabs stay.
+ * hide what it printed, and let lines read in another order than they are written in. Escape sequences, control characters and those
+ * that only change how others look (Unicode's Cf: directions, of no width) go; line feeds and tabs stay.
  */
 export function printable(text: string): string {
   return text
     .replaceAll(/\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-_])/g, "")
-    .replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "");
+    .replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]|[\p{Cf}\p{Cs}]/gu, "")
+    .replaceAll(/[\u2028\u2029]/g, "\n");
+}
+
+/** The same, on one line, and with no gap in it that would begin another where a terminal wraps. */
+export function oneLine(text: string): string {
+  return printable(text).replaceAll(/\s+/g, " ").trim();
 }

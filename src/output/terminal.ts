@@ -1,4 +1,4 @@
-import { bytes, duration, printable } from "./describe.ts";
+import { bytes, duration, oneLine, printable } from "./describe.ts";
 import type { Failure } from "./errors.ts";
 import type { Output, Progress } from "./output.ts";
 
@@ -20,6 +20,10 @@ interface Screen {
 const REDRAW = 100;
 /** ms between two progress lines in a log. */
 const LOG_EVERY = 3_000;
+/** Stages of a transfer; there are fewer. */
+const MAX_STAGES = 16;
+/** Before the lines that follow the first one of a text: each line is seen to be no new one of ours. */
+const GOES_ON = "  | ";
 const CLEAR_LINE = "\r\u001b[2K";
 
 /** Prints for people. Progress is one line that is drawn over on a terminal, and a line every 3 s elsewhere. */
@@ -28,6 +32,8 @@ export class Terminal implements Output {
   readonly #screen: Screen;
   readonly #now: () => number;
   #drawn = false;
+  /** Of the stages that there were, as many as there are. */
+  readonly #stages = new Set<string>();
   #last: { stage: string; at: number; line: string } | undefined;
   #stageStart: { at: number; bytes: number } = { at: 0, bytes: 0 };
 
@@ -43,8 +49,11 @@ export class Terminal implements Output {
     const newStage = this.#last?.stage !== progress.stage;
     if (newStage) this.#stageStart = { at: now, bytes: progress.current };
     const every = this.#screen.isTTY ? REDRAW : LOG_EVERY;
-    if (!newStage && now - (this.#last?.at ?? 0) < every) return;
-    const line = printable(progressLine(progress, this.#rate(progress, now)));
+    // Each stage is told of at once when it is first heard of; who changes it ever again is not let through more often for that.
+    const isFirst = !this.#stages.has(progress.stage) && this.#stages.size < MAX_STAGES;
+    if (!isFirst && now - (this.#last?.at ?? -Infinity) < every) return;
+    if (isFirst) this.#stages.add(progress.stage);
+    const line = oneLine(progress.stage) + printable(progressLine(progress, this.#rate(progress, now)));
     this.#last = { stage: progress.stage, at: now, line };
     this.#draw();
   }
@@ -57,7 +66,7 @@ export class Terminal implements Output {
   #draw(): void {
     if (this.#last === undefined) return;
     if (!this.#screen.isTTY) return void this.#screen.write(`${this.#last.line}\n`);
-    const width = (this.#screen.columns ?? 80) - 1;
+    const width = (this.#screen.columns || 80) - 1; // a pty that nobody has given a size has 0
     this.#screen.write(`${CLEAR_LINE}${this.#last.line.slice(0, width)}`);
     this.#drawn = true;
   }
@@ -66,7 +75,8 @@ export class Terminal implements Output {
   #print(text: string): void {
     if (this.#drawn) this.#screen.write(CLEAR_LINE);
     // Whatever it is, some of it may be the far end's words.
-    this.#screen.write(`${printable(text)}\n`);
+    const [first = "", ...others] = printable(text).split("\n");
+    this.#screen.write(`${[first, ...others.map((line) => GOES_ON + line)].join("\n")}\n`);
     if (!this.#drawn) return;
     this.#drawn = false;
     this.#draw();
@@ -95,7 +105,7 @@ export class Terminal implements Output {
 
   failure(failure: Failure, whose: "here" | "far"): void {
     this.close();
-    const { message, expected, hint } = failure;
+    const { message, expected, hint } = whose === "far" ? onOneLineEach(failure) : failure;
     this.#print(whose === "far" ? `docker-over-ssh: the far end failed: ${message}` : `docker-over-ssh: ${message}`);
     if (expected) this.#print(`  expected: ${expected}`);
     if (hint) this.#print(`  to do:    ${hint}`);
@@ -108,9 +118,14 @@ export class Terminal implements Output {
   }
 }
 
+/** What the far end says is in its words alone; how they are laid out is ours. */
+function onOneLineEach({ message, expected, hint }: Failure): Pick<Failure, "message" | "expected" | "hint"> {
+  return { message: oneLine(message), expected: expected && oneLine(expected), hint: hint && oneLine(hint) };
+}
+
 /** e.g. `sending  41.2 MB of 101 MB  12.1 MB/s  eta 5.0 s  3 of 5 layers`. Rate in bytes a second. */
-function progressLine({ stage, current, total, layers }: Progress, rate: number | undefined): string {
-  const parts = [stage];
+function progressLine({ current, total, layers }: Progress, rate: number | undefined): string {
+  const parts = [""]; // behind the stage
   if (current > 0 || (total ?? 0) > 0)
     parts.push(total === undefined ? bytes(current) : `${bytes(current)} of ${bytes(total)}`);
   if (rate !== undefined && rate > 0) {

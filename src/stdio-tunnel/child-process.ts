@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { execa } from "execa";
 import { Failure, messageOf } from "../output/errors.ts";
+import { shownCommand } from "../output/secrets.ts";
 import { LAST_WORDS_TIMEOUT, LEAVE_TIMEOUT } from "./constants.ts";
 import { FarFailure } from "./failures.ts";
 import { HandshakeError } from "./handshake.ts";
@@ -55,7 +56,7 @@ export interface SpawnOptions {
 export function spawnFar(
   command: readonly string[],
   onStderr: (line: string) => void,
-  { leaveTimeout = LEAVE_TIMEOUT, words = command.join(" "), rate }: SpawnOptions = {},
+  { leaveTimeout = LEAVE_TIMEOUT, words = shownCommand(command), rate }: SpawnOptions = {},
 ): FarProcess {
   const [file = "", ...args] = command;
   const child = execa(file, args, {

@@ -191,7 +191,7 @@ function parseHello(line: string): Hello {
   if (protocol === PROTOCOL_VERSION && !knownRole) throw notATunnel("its hello names no role");
   return {
     protocol,
-    tool: tool.slice(0, 64),
+    tool: /^[\w.+-]{1,64}$/.test(tool) ? tool : "of an unknown version",
     role: knownRole ? role : "receiver",
     features: Array.isArray(features) ? features.filter((feature) => typeof feature === "string") : [],
     ...(typeof image === "string" ? { image } : {}),

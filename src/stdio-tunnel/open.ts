@@ -1,4 +1,5 @@
 import { Failure } from "../output/errors.ts";
+import { shownCommand } from "../output/secrets.ts";
 import { patienceOf } from "../streams/patience.ts";
 import type { FarProcess } from "./child-process.ts";
 import { MAGIC_LINE, PROTOCOL_VERSION } from "./constants.ts";
@@ -10,8 +11,10 @@ export interface TunnelOptions {
   role: Role;
   /** Version of this tool, for the other end's messages. */
   tool: string;
-  /** The reference this end was asked for. */
+  /** What this end was asked for, for messages here. */
   image: string;
+  /** The reference in it, for the hello; left out where there is none. Where the image lies here is nobody's business there. */
+  reference?: string | undefined;
   /** Abilities of the program above, for the hello (PROTOCOL.md, 1). */
   features?: readonly string[] | undefined;
   /** The far command, word for word; empty: this end was spawned, and speaks on its own stdin and stdout. */
@@ -49,7 +52,7 @@ export async function overTunnel<T>(
   signal.throwIfAborted();
   const spawner = command.length > 0;
   if (!spawner) refuseTerminal(role, image);
-  if (spawner && options.far === undefined) options.onDetail(`running ${command.join(" ")}`);
+  if (spawner && options.far === undefined) options.onDetail(`running ${shownCommand(command)}`);
   const start = async (): Promise<FarProcess> => {
     const { spawnFar } = await import("./child-process.ts"); // with its library: 50 ms that a spawned end need not spend
     return spawnFar(command, options.onFarLine, { leaveTimeout, rate });
@@ -59,7 +62,8 @@ export async function overTunnel<T>(
   transport.on("error", () => {});
   const session = import("./session.ts"); // with HTTP/2, 6 ms: the far command has been started, or the hello is the first thing said
   try {
-    const hello = { protocol: PROTOCOL_VERSION, tool, role, features: [...features], image };
+    const reference = options.reference === undefined ? {} : { image: options.reference };
+    const hello = { protocol: PROTOCOL_VERSION, tool, role, features: [...features], ...reference };
     const end = spawner ? "spawner" : "spawned";
     const greeting = await shakeHands(transport, { end, hello, ready, timeout, signal });
     if (greeting.noise !== "")

@@ -43,6 +43,24 @@ describe("progress", () => {
     ]);
   });
 
+  test("is told of a stage at once when it is new, and of no stage more often than others because it changes", () => {
+    for (const [isTTY, every] of [
+      [false, 3000],
+      [true, 100],
+    ] as const) {
+      const { output, seen, clock } = screen(isTTY);
+      for (; clock.ms < 30_000; clock.ms += 10) output.progress({ stage: `stage ${clock.ms}`, current: 0 });
+      expect(seen.text.split(isTTY ? "\r" : "\n").length).toBeLessThan(20 + 30_000 / every);
+    }
+  });
+
+  test("fits a terminal whose size nobody has told", () => {
+    const { output, seen } = screen(true);
+    seen.columns = 0;
+    output.progress({ stage: "sending", current: 0 });
+    expect(seen.text).toBe("\r\u001b[2Ksending");
+  });
+
   test.each([{ quiet: true }, { progress: false }])("is not shown with %j", (options) => {
     const { output, seen } = screen(true, options);
     output.progress({ stage: "sending", current: 1 });
@@ -62,6 +80,31 @@ describe("lines", () => {
     const { output, seen } = screen(false);
     output.far("\u001b[31mred\u001b[0m \u001b]0;title\u0007\u001b[2Jgone\u0008\u009b1A tab\there");
     expect(seen.text).toBe("far: red gone1A tab\there\n");
+  });
+
+  const speaksAsUs = "no\npushed app:v1: 1 kB sent\r\ndocker-over-ssh: all is well\u2028pushed app:v1";
+
+  test("of the far end are never ours: not the second one of a text, nor one that a gap begins", () => {
+    const { output, seen } = screen(false, { verbose: true });
+    output.far(speaksAsUs);
+    output.detail(speaksAsUs);
+    output.warn(speaksAsUs);
+    output.failure(new Failure("refused", speaksAsUs), "here");
+    output.progress({ stage: speaksAsUs, current: 0 });
+    const text = { expected: speaksAsUs, hint: speaksAsUs };
+    output.failure(new Failure("refused", `${speaksAsUs}${" ".repeat(70)}pushed app:v2`, text), "far");
+    const own = /^(?: {2}\| |far: |docker-over-ssh: (?!all)| {2}expected: | {2}to do: {4}|no pushed)/;
+    expect(seen.text.split("\n").filter((line) => line !== "" && !own.test(line))).toEqual([]);
+    expect(seen.text).toContain(
+      "docker-over-ssh: the far end failed: no pushed app:v1: 1 kB sent docker-over-ssh: all",
+    );
+    expect(seen.text).not.toMatch(/ {5}p/);
+  });
+
+  test("of the far end read in the order in which they are written", () => {
+    const { output, seen } = screen(false);
+    output.far("a\u202eb\u2066c\u200fd\u061ce\u200bf\ufeffg\u{e0041}h");
+    expect(seen.text).toBe("far: abcdefgh\n");
   });
 
   test("for --verbose are not shown without it", () => {
