@@ -1,15 +1,16 @@
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, randomInt } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 
 /**
- * A name for one run that tells whether it still goes on: `HOST-PID-START-RANDOM`, of characters that a tag, a label and a
- * file name may have; START is in seconds since the epoch, in base 36. What a killed run left behind carries it, so the
- * next run can tell that nobody will come back.
+ * A name for one run that tells whether it still goes on: `HOST-PID-START-BIRTHCOUNT`, of characters that a tag, a label and a
+ * file name may have; START is in seconds since the epoch, in base 36; BIRTH tells the process from a later one that was given its
+ * number, COUNT the run from others of the process, four hexadecimal digits each. What a killed run left behind carries it, so
+ * the next run can tell that nobody will come back.
  */
 export type RunId = string;
 
-const FORM = /^([0-9a-f]{8})-([0-9]{1,10})-([0-9a-z]{1,8})-[0-9a-f]{8}$/;
+const FORM = /^([0-9a-f]{8})-([0-9]{1,10})-([0-9a-z]{1,8})-([0-9a-f]{4})[0-9a-f]{4}$/;
 /** Where a container's or image's run id is found. */
 export const RUN_LABEL = "docker-over-ssh.run";
 /** The first path component of every temporary name. */
@@ -19,11 +20,24 @@ const MAX_NAME = 255;
 /** The longest of the hosts that a transfer's two engines may know the registry by, if none was named. */
 const LONGEST_DOOR = "127.0.0.1:65535".length;
 
-/** ms. What another host's run left cannot be told dead from here; after a day it is taken for it. */
-const FOREIGN_AGE = 24 * 3600 * 1000;
+/**
+ * ms. Whether another host's run goes on cannot be told from here. No transfer takes a month, and what is left until then is a name, a
+ * container or a file; who took a living run's would break it off.
+ */
+const FOREIGN_AGE = 30 * 24 * 3600 * 1000;
+/** ms since the epoch. A clock that says less had not been set yet, as those of machines without a battery, and tells no age. */
+const FIRST_START = Date.UTC(2024, 0, 1);
 
 export function newRunId(pid = process.pid, now = Date.now()): RunId {
-  return `${thisHost()}-${pid}-${Math.floor(now / 1000).toString(36)}-${randomBytes(4).toString("hex")}`;
+  const start = Math.floor(now / 1000).toString(36);
+  return `${thisHost()}-${pid}-${start}-${birthOf(pid) ?? NO_BIRTH}${nextCount()}`;
+}
+
+let count = randomInt(0x10000);
+
+function nextCount(): string {
+  count = (count + 1) % 0x10000;
+  return count.toString(16).padStart(4, "0");
 }
 
 /**
@@ -39,7 +53,7 @@ export function temporaryName(host: string, path: string, runs: readonly RunId[]
 /** A path that is too long loses its end to a hash of it all. */
 function shortened(path: string, room: number): string {
   if (path.length <= room) return path;
-  const hash = createHash("sha256").update(path).digest("hex").slice(0, 16);
+  const hash = shortHash(path, 16);
   const kept = path.slice(0, Math.max(0, room - hash.length - 1)).replace(/[^a-z0-9]+$/, ""); // a name ends with neither
   return kept === "" ? hash : `${kept}-${hash}`;
 }
@@ -57,21 +71,26 @@ export function isRunId(text: string): text is RunId {
 
 export type Life = "alive" | "dead" | "elsewhere";
 
-/** Whether a run's process is still there; `elsewhere` when it was another host's and cannot be told from here. */
+/**
+ * Whether a run's process is still there; `elsewhere` when it was another host's and cannot be told from here. No clock counts: it may
+ * have been set since.
+ */
 export function lifeOf(run: RunId, isRunning: (pid: number) => boolean = processIsRunning): Life {
-  const [, host, pid] = FORM.exec(run) ?? [];
+  const [, host, pid, , birth] = FORM.exec(run) ?? [];
   if (host !== thisHost()) return "elsewhere";
-  return isRunning(Number(pid)) ? "alive" : "dead";
+  if (!isRunning(Number(pid))) return "dead";
+  const now = birthOf(Number(pid));
+  return birth === NO_BIRTH || now === undefined || now === birth ? "alive" : "dead";
 }
 
 /**
  * Whether nobody will come back for what carries these runs: one of them is dead, or all are other hosts' and one of those
- * began more than a day ago.
+ * began more than a month ago.
  */
 export function isLeftBy(runs: readonly RunId[], now = Date.now()): boolean {
   const lives = new Set(runs.map((run) => lifeOf(run)));
   if (lives.has("dead")) return true;
-  return !lives.has("alive") && runs.some((run) => now - startOf(run) >= FOREIGN_AGE);
+  return !lives.has("alive") && runs.some((run) => startOf(run) >= FIRST_START && now - startOf(run) >= FOREIGN_AGE);
 }
 
 /** ms since the epoch. */
@@ -80,11 +99,22 @@ function startOf(run: RunId): number {
 }
 
 /**
- * Where process numbers mean the same processes: the host name, and on Linux the PID namespace, so that a run in a
- * container that shares the engine's socket and the host's name is not taken for a dead one.
+ * Where process numbers mean the same processes: the host name, and on Linux the machine (machine-id(5)), because many are called
+ * `localhost`, and the PID namespace, so that a run in a container that shares the engine's socket and the host's name is not taken for a
+ * dead one. The text before them is another one when what an id tells changes.
  */
 function thisHost(): string {
-  return createHash("sha256").update(`${hostname()} ${pidNamespace()}`).digest("hex").slice(0, 8);
+  return (host ??= shortHash(`2 ${hostname()} ${machineId()} ${pidNamespace()}`, 8));
+}
+
+let host: string | undefined;
+
+function machineId(): string {
+  try {
+    return readFileSync("/etc/machine-id", "utf8").trim();
+  } catch {
+    return "";
+  }
 }
 
 function pidNamespace(): string {
@@ -93,6 +123,29 @@ function pidNamespace(): string {
   } catch {
     return "";
   }
+}
+
+/** Where it cannot be told when a process began. */
+const NO_BIRTH = "0000";
+
+/** Of when a process began, in ticks since the machine did; undefined where that cannot be told. On Linux only (proc_pid_stat(5)). */
+function birthOf(pid: number): string | undefined {
+  const ticks = statOf(pid)?.[19];
+  return ticks && shortHash(ticks, 4).replace(NO_BIRTH, "0001");
+}
+
+/** The fields that follow on the program's name: the first is the state, the 20th when the process began. */
+function statOf(pid: number): string[] | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return text.slice(text.lastIndexOf(")") + 2).split(" ");
+  } catch {
+    return undefined;
+  }
+}
+
+function shortHash(text: string, length: number): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, length);
 }
 
 function processIsRunning(pid: number): boolean {
@@ -106,9 +159,5 @@ function processIsRunning(pid: number): boolean {
 
 /** Killed, but whoever started it has not asked how it ended: a signal would still reach it. Told on Linux (proc(5)) only. */
 function isZombie(pid: number): boolean {
-  try {
-    return /^\d+ \(.*\) [ZX] /s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-  } catch {
-    return false;
-  }
+  return ["Z", "X"].includes(statOf(pid)?.[0] ?? "");
 }

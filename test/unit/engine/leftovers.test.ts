@@ -3,15 +3,15 @@ import type { Engine } from "../../../src/engine/engine.ts";
 import { removeLeftovers } from "../../../src/engine/leftovers.ts";
 import { newRunId, RUN_LABEL, temporaryName } from "../../../src/engine/run-id.ts";
 
-const HOUR = 3_600_000;
+const DAY = 24 * 3_600_000;
 const now = Date.now();
-const ago = (hours: number): number => now - hours * HOUR;
+const ago = (days: number): number => now - days * DAY;
 const elsewhere = (run: string): string => run.replace(/^.{8}/, "00000000");
 const runs = {
-  mine: newRunId(process.pid, ago(48)),
+  mine: newRunId(process.pid, ago(60)),
   dead: newRunId(2 ** 31 - 1, ago(0)), // no system has processes of that number
-  theirs: elsewhere(newRunId(1, ago(23))),
-  forgotten: elsewhere(newRunId(1, ago(25))),
+  theirs: elsewhere(newRunId(1, ago(29))),
+  forgotten: elsewhere(newRunId(1, ago(31))),
 };
 const nameOf = (...names: (keyof typeof runs)[]): string =>
   temporaryName(
@@ -32,7 +32,7 @@ async function leftovers(containers: string[], references: string[]): Promise<st
   );
 }
 
-test("containers of dead runs go, and other hosts' after a day", async () => {
+test("containers of dead runs go, and other hosts' after a month", async () => {
   const removed = await leftovers([...Object.values(runs), "somebody's", ""], []);
   expect(removed).toEqual([runs.dead, runs.forgotten].map((run) => `container ${run.slice(0, 12)}`));
 });

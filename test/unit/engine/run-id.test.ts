@@ -1,8 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { expect, test } from "vitest";
-import { isRunId, lifeOf, newRunId, runsOfName, temporaryName } from "../../../src/engine/run-id.ts";
+import { isLeftBy, isRunId, lifeOf, newRunId, runsOfName, temporaryName } from "../../../src/engine/run-id.ts";
 import { parseReference } from "../../../src/image/reference.ts";
+
+const DAY = 24 * 3600 * 1000;
 
 test("a run id tells whether its process is still there", () => {
   expect(lifeOf(newRunId())).toBe("alive");
@@ -27,6 +29,34 @@ test.skipIf(process.platform !== "linux")(
     }
   },
 );
+
+test.skipIf(process.platform !== "linux")("a later process with a run's number is not that run", () => {
+  const run = newRunId();
+  // The same run, said to be of the process that began this one, whose number it does not have.
+  const before = newRunId(process.ppid).slice(-8, -4);
+  expect(lifeOf(run)).toBe("alive");
+  expect(lifeOf(run.replace(/.{4}(?=.{4}$)/, before))).toBe("dead");
+});
+
+test("how the clock is set tells nothing of this host's runs", () => {
+  for (const at of [0, Date.now() - 400 * DAY, Date.now() + 400 * DAY]) {
+    expect(isLeftBy([newRunId(process.pid, at)])).toBe(false);
+    expect(isLeftBy([newRunId(999_999_999, at)])).toBe(true);
+  }
+});
+
+test("another host's run is over after a month, if its clock was set", () => {
+  const foreign = (at: number): string => newRunId(1, at).replace(/^.{8}/, "00000000");
+  expect(isLeftBy([foreign(Date.now() - 29 * DAY)])).toBe(false);
+  expect(isLeftBy([foreign(Date.now() - 31 * DAY)])).toBe(true);
+  expect(isLeftBy([foreign(0)])).toBe(false);
+  expect(isLeftBy([foreign(Date.now() + 400 * DAY)])).toBe(false);
+});
+
+test("runs of one process and one moment have ids of their own", () => {
+  const now = Date.now();
+  expect(new Set(Array.from({ length: 20 }, () => newRunId(process.pid, now))).size).toBe(20);
+});
 
 test("another host's run cannot be told from here", () => {
   const foreign = newRunId().replace(/^.{8}/, "00000000");
