@@ -31,7 +31,7 @@ export async function main(argv: readonly string[]): Promise<boolean> {
   process.exitCode = "job" in parsed ? await runJob(parsed.job) : parsed.exitStatus;
   // Helpers of libraries (a keep-alive socket, a pending timer) must not keep a finished command waiting. Not at once: to leave by
   // process.exit() waits for V8's threads, and one that is still compiling may wait for this one (Node 24.21, once in 250 runs).
-  if ("job" in parsed) setTimeout(() => process.exit(), LEAVE_TIMEOUT).unref();
+  if ("job" in parsed) setTimeout(leave, LEAVE_TIMEOUT).unref();
   return "job" in parsed && process.exitCode === 0;
 }
 
@@ -58,11 +58,28 @@ async function runJob(job: Job): Promise<number> {
 }
 
 function onSignal(signal: Signal, stop: AbortController, output: Terminal): void {
-  if (stop.signal.aborted) process.exit(128 + constants.signals[signal]);
+  if (stop.signal.aborted) return endBy(signal);
   output.close();
   if (process.stderr.isTTY) output.warn("stopping; once more to stop without tidying up");
   else output.detail(`stopping: ${signal}`);
   stop.abort(new Stopped(signal));
+}
+
+/** Ends the process at once. To leave by process.exit() waits for Node's threads, and one that opens a FIFO waits for ever. */
+function endBy(signal: Signal): void {
+  hearNoSignals();
+  process.kill(process.pid, signal);
+  process.exit(128 + constants.signals[signal]); // a container's first process does not die of signals
+}
+
+/** Should that wait for a thread, any signal ends it. */
+function leave(): void {
+  hearNoSignals();
+  process.exit();
+}
+
+function hearNoSignals(): void {
+  for (const signal of SIGNALS) process.removeAllListeners(signal);
 }
 
 async function report(error: unknown, job: Job, output: Terminal): Promise<number> {

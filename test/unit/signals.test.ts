@@ -1,0 +1,47 @@
+/** A process that is told to stop, twice. */
+import { execFileSync } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { execa } from "execa";
+import { expect, test } from "vitest";
+import { folder, program, settings } from "./places/cli.ts";
+import { makeImage } from "./image/archive/make-image.ts";
+import { layoutOf, writeTree } from "./places/images.ts";
+
+await writeTree(join(folder, "layout"), layoutOf([{ image: await makeImage([100]), ref: "app:v1" }]));
+
+/** Once the command hears signals, one of its threads waits for ever, as it does when it opens a FIFO. */
+const BLOCKED = `
+  const { open } = require("node:fs");
+  const block = () => {
+    if (process.listenerCount("SIGINT") === 0) return void setTimeout(block, 5);
+    open(process.env.FIFO, "r", () => {});
+    process.stderr.write("blocked");
+  };
+  if (process.env.FIFO) block();`;
+
+test.skipIf(process.platform === "win32").each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
+  "the second %s ends the process, also while one of its threads waits for ever",
+  async (signal) => {
+    const [fifo, hook] = [join(folder, `fifo-${signal}`), join(folder, `hook-${signal}.cjs`)];
+    execFileSync("mkfifo", [fifo]);
+    await writeFile(hook, BLOCKED);
+    const [node, script] = program as [string, string];
+    const silent = ["env", "FIFO=", node, "--eval", "setInterval(() => {}, 1000)"];
+    const run = execa(node, [script, "push", "oci:layout", ...silent], {
+      ...settings,
+      env: { ...settings.env, FIFO: fifo, NODE_OPTIONS: `--require ${hook}` },
+      stdin: "ignore",
+    });
+    let said = "";
+    run.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
+    try {
+      await expect.poll(() => said).toContain("blocked");
+      // Until it is gone; the second may come while the first is still being seen to, or when it leaves.
+      await expect.poll(() => !run.kill(signal)).toBe(true);
+      expect((await run).signal).toBe(signal);
+    } finally {
+      run.kill("SIGKILL");
+    }
+  },
+);
