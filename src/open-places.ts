@@ -6,7 +6,7 @@ import type { Engine } from "./engine/engine.ts";
 import type { Reference } from "./image/reference.ts";
 import type { Surroundings, TransferRequest } from "./transfer.ts";
 
-export { fileTarget } from "./arrival/file-target.ts";
+export { archiveTarget } from "./arrival/file-target.ts";
 export { layoutTarget } from "./arrival/layout-target.ts";
 export { archiveSource } from "./departure/archive-source.ts";
 export { engineSource } from "./departure/engine-source.ts";

@@ -72,8 +72,9 @@ export function openTarget(request: PullRequest, around: Surroundings): Opening<
   const place = to === undefined ? undefined : readTo(to);
   if (place !== undefined && place.kind !== "docker-daemon") {
     refuseOptions(place, { "--via": via, "--host": host });
-    return opening(request, around, async ({ fileTarget, layoutTarget }) =>
-      place.kind === "oci" ? await layoutTarget(place) : await fileTarget(place),
+    const stdoutIsTunnel = request.command.length === 0;
+    return opening(request, around, async ({ archiveTarget, layoutTarget }) =>
+      place.kind === "oci" ? await layoutTarget(place) : await archiveTarget(place, stdoutIsTunnel),
     );
   }
   const called = place?.reference === undefined ? undefined : readReference(place.reference);

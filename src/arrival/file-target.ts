@@ -1,37 +1,37 @@
-import { createReadStream, createWriteStream } from "node:fs";
+import { createWriteStream } from "node:fs";
 import { rename, rm } from "node:fs/promises";
-import { basename, dirname } from "node:path";
-import type { Readable } from "node:stream";
+import { dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { refuseAbsent } from "../image/archive/absent.ts";
-import { decodeLayer } from "../image/archive/decode-layer.ts";
 import type { ArchivedImage } from "../image/archive/image-archive.ts";
-import { writeLoadable } from "../image/archive/loadable-manifest.ts";
-import type { LayoutName } from "../image/archive/oci-layout.ts";
 import { openArchive } from "../image/archive/open.ts";
-import { passOn, proof } from "../image/archive/prove.ts";
-import { writeDockerArchive } from "../image/archive/write-docker-archive.ts";
-import { writeOciLayout } from "../image/archive/write-oci-layout.ts";
-import { digestOf, hexOf, type Digest } from "../image/digest.ts";
 import type { FilePlace } from "../image/place.ts";
-import { manifestFor } from "../store/compose.ts";
-import { partOf, removeParts } from "../store/parts.ts";
-import { openSpool, type Spool } from "../store/spool.ts";
-import type { LayerFile } from "../store/store.ts";
-import { countLayers, type Arrival, type ArrivalOptions } from "./arrival.ts";
+import { beginningOf, partOf, removeParts } from "../store/parts.ts";
+import { openSpool } from "../store/spool.ts";
+import { archiveBytes, arrivedLayers } from "./archive-bytes.ts";
+import type { Arrival, ArrivalOptions } from "./arrival.ts";
+import { findDestination } from "./destination.ts";
 import { nameInFile } from "./file-name.ts";
-import { explainingFor, refusePlace } from "./place-errors.ts";
-import { receive, type Received } from "./receive.ts";
+import { explainingFor } from "./place-errors.ts";
+import { receive } from "./receive.ts";
 import { findSeedsInFile } from "./seeds-in-file.ts";
+import { streamTarget } from "./stream-target.ts";
 import type { Target } from "./target.ts";
 
 /**
- * A file to be written as `docker save` does, or as a tar of an OCI layout; no engine is needed. It is written beside the one
- * that may be there, and takes its place when it has been proven.
+ * An archive to be written as `docker save` does, or as a tar of an OCI layout; no engine is needed. A file is written beside the one that may
+ * be there, and takes its place when it has been proven; stdout and pipes are streamed to.
+ *
+ * @param stdoutIsTunnel this side was started by the other, and speaks to it there
  */
-export async function fileTarget(place: FilePlace): Promise<Target> {
-  const { kind, path } = place;
-  await refusePlace(place);
+export async function archiveTarget(place: FilePlace, stdoutIsTunnel: boolean): Promise<Target> {
+  const destination = await findDestination(place, stdoutIsTunnel);
+  return destination.kind === "file" ? fileTarget(place, destination.path) : streamTarget(place, destination);
+}
+
+/** `path`: of the file, where the place names a link to it. */
+function fileTarget(place: FilePlace, path: string): Target {
+  const { kind } = place;
   const parts = new Set<string>();
   const explaining = explainingFor(place);
   const written = async (name: string): Promise<ArchivedImage> => {
@@ -39,12 +39,13 @@ export async function fileTarget(place: FilePlace): Promise<Target> {
     return refuseAbsent(await archive.find());
   };
   return {
-    address: path,
+    address: place.path,
     nameFor: (image) => nameInFile(place, image).ref,
-    tidy: async () => await removeParts(dirname(path), `${basename(path)}.`),
+    tidy: async () => await removeParts(dirname(path), beginningOf(path)),
     async arrive(options) {
-      parts.add(partOf(path, options.run));
-      return await explaining(arrive(place, options));
+      const part = partOf(path, options.run);
+      parts.add(part);
+      return await explaining(arrive(place, part, options));
     },
     async inspect(name) {
       const { configDigest: id, diffIds } = await explaining(written(name));
@@ -58,62 +59,23 @@ export async function fileTarget(place: FilePlace): Promise<Target> {
   };
 }
 
-async function arrive(place: FilePlace, options: ArrivalOptions): Promise<Arrival> {
+async function arrive(place: FilePlace, part: string, options: ArrivalOptions): Promise<Arrival> {
   const { about, image, env, run, signal, onProgress } = options;
   // The file that is to be replaced.
   await using seeds = options.whyWhole === undefined ? await findSeedsInFile(place, about) : undefined;
   await using spool = await openSpool(env, run);
   const received = await receive(options, about.diffIds, spool, seeds);
   onProgress({ stage: "storing", current: 0 });
-  const part = partOf(place.path, run);
+  const named = { ...received, name: nameInFile(place, image), keeps: about.manifest !== undefined };
+  const { tar } = await archiveBytes(place.kind, named, spool);
+  // A new one always: a link that somebody has put in its place is not followed, nor is another's file written to.
+  const file = createWriteStream(part, { flags: "wx", flush: true });
   const remove = async (): Promise<void> => await rm(part, { force: true });
   try {
-    const tar = await TAR[place.kind](received, nameInFile(place, image), spool);
-    await pipeline(tar, createWriteStream(part, { flush: true }), { signal });
+    await pipeline(tar, file, { signal });
   } catch (error) {
-    await remove();
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") await remove();
     throw error;
   }
-  const sizes = received.files.map(({ blob }) => blob.size);
-  const counts = countLayers(
-    sizes,
-    sizes.map(() => true),
-  );
-  const { bytesFound } = received;
-  return { name: part, id: digestOf(received.config), ...counts, bytesFound, [Symbol.asyncDispose]: remove };
-}
-
-type Written = (received: Received, name: LayoutName, spool: Spool) => Promise<Readable>;
-
-const TAR: Record<FilePlace["kind"], Written> = {
-  async "docker-archive"({ config, files }, { ref }, spool) {
-    const layers = new Map<Digest, LayerFile>(); // one may stand in an image twice
-    for (const file of files) {
-      if (!layers.has(file.diffId)) layers.set(file.diffId, await unpacked(file, spool));
-    }
-    return writeDockerArchive({ config, layers: files.map((file) => layers.get(file.diffId) ?? file), names: [ref] });
-  },
-  async "oci-archive"({ config, files, manifest: sent }, name) {
-    const manifest = manifestFor(config, files, sent);
-    const blobs = files.map(({ path, blob }) => ({ path, digest: blob.digest, size: blob.size }));
-    const loadable = writeLoadable([
-      { configDigest: digestOf(config), layers: blobs.map(({ digest }) => digest), name: name.image },
-    ]);
-    return writeOciLayout({ config, manifest, blobs, names: [name], loadable });
-  },
-  async oci() {
-    throw new Error("a folder is no file");
-  },
-};
-
-/** Plain, as `docker save` has it: not every reader of such archives takes packed layers, or some of each. */
-async function unpacked(file: LayerFile, spool: Spool): Promise<LayerFile> {
-  const { diffId, path, blob } = file;
-  if (blob.digest === diffId) return file;
-  const to = spool.pathFor(`${hexOf(diffId)}.tar`);
-  const bytes = proof({ what: `the plain layer ${diffId}`, digest: diffId });
-  const plain = decodeLayer(createReadStream(path), blob.mediaType);
-  await pipeline(passOn(plain, bytes), createWriteStream(to, { mode: 0o600 }));
-  const { size } = bytes.finish();
-  return { ...file, path: to, size, blob: { ...blob, digest: diffId, size } };
+  return { name: part, ...arrivedLayers(received), [Symbol.asyncDispose]: remove };
 }

@@ -8,14 +8,15 @@ import { openSpool } from "../store/spool.ts";
 import type { LayerInHand } from "../store/store.ts";
 import { countLayers, namedBlobs, type Arrival, type ArrivalOptions } from "./arrival.ts";
 import { nameInFile } from "./file-name.ts";
-import { explainingFor, refusePlace } from "./place-errors.ts";
+import { explainingFor } from "./place-errors.ts";
+import { refuseLayoutPlace } from "./refuse-place.ts";
 import { receive } from "./receive.ts";
 import { findSeedsInFile } from "./seeds-in-file.ts";
 import type { Target } from "./target.ts";
 
 /** A folder that is, or becomes, an OCI layout; no engine is needed. Its images go by their manifests until they are listed. */
 export async function layoutTarget(place: FilePlace): Promise<Target> {
-  await refusePlace(place);
+  await refuseLayoutPlace(place);
   const store = new LayoutStore(place.path, newRunId());
   const arrived = new Map<string, { manifest: Descriptor; image: Reference }>();
   const explaining = explainingFor(place);

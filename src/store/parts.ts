@@ -1,10 +1,20 @@
 import { readdir, rmdir, unlink } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join, sep } from "node:path";
 import { isLeftBy, isRunId } from "../engine/run-id.ts";
+import { digestOf, shortOf } from "../image/digest.ts";
+
+/** Bytes of a file's name from which on there might be no room for what says whose a part is: a name has at most 255. */
+const LONG_NAME = 200;
 
 /** A file that is not whole yet, until it takes its place. It says whose it is. */
 export function partOf(path: string, run: string): string {
-  return `${path}.${run}.part`;
+  return `${dirname(path)}${sep}${beginningOf(path)}${run}.part`;
+}
+
+/** What the names of a file's parts begin with. */
+export function beginningOf(path: string): string {
+  const name = basename(path);
+  return `${Buffer.byteLength(name) > LONG_NAME ? shortOf(digestOf(name)) : name}.`;
 }
 
 /** Removes such files of killed runs from a folder, of those whose names begin so; says which. */

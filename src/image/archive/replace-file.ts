@@ -35,7 +35,7 @@ async function viaPart(path: string, run: string, write: (part: string) => Promi
     await sync(part);
     await rename(part, path);
   } catch (error) {
-    await rm(part, { force: true });
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") await rm(part, { force: true });
     throw error;
   }
 }

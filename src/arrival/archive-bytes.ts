@@ -1,0 +1,72 @@
+import { createReadStream, createWriteStream } from "node:fs";
+import { pipeline } from "node:stream/promises";
+import { decodeLayer } from "../image/archive/decode-layer.ts";
+import { writeLoadable } from "../image/archive/loadable-manifest.ts";
+import type { LayoutName } from "../image/archive/oci-layout.ts";
+import { passOn, proof } from "../image/archive/prove.ts";
+import { writeDockerArchive } from "../image/archive/write-docker-archive.ts";
+import { writeOciLayout } from "../image/archive/write-oci-layout.ts";
+import type { TarStream } from "../image/archive/write-tar.ts";
+import { digestOf, hexOf, type Digest } from "../image/digest.ts";
+import type { FilePlace } from "../image/place.ts";
+import { manifestFor } from "../store/compose.ts";
+import type { Spool } from "../store/spool.ts";
+import type { LayerFile } from "../store/store.ts";
+import { countLayers, type Arrival, type Counts } from "./arrival.ts";
+import type { Received } from "./receive.ts";
+
+/** An image as one file has it. */
+export interface ArchiveBytes {
+  /** Reads the layers out of the spool, when it is read. */
+  tar: TarStream;
+  /** Of an OCI layout. */
+  manifest?: Digest;
+}
+
+export interface NamedImage extends Pick<Received, "config" | "files" | "manifest"> {
+  name: LayoutName;
+  /** Its manifest is to be kept ({@link manifestFor}). */
+  keeps: boolean;
+}
+
+/** An image that has come, as `docker save` writes it, or as a tar of an OCI layout. */
+export async function archiveBytes(
+  kind: FilePlace["kind"],
+  { config, files, manifest: sent, name, keeps }: NamedImage,
+  spool: Spool,
+): Promise<ArchiveBytes> {
+  if (kind === "oci") throw new Error("a folder is no file");
+  if (kind === "docker-archive") {
+    const layers = new Map<Digest, LayerFile>(); // one may stand in an image twice
+    for (const file of files) {
+      if (!layers.has(file.diffId)) layers.set(file.diffId, await unpacked(file, spool));
+    }
+    const plain = files.map((file) => layers.get(file.diffId) ?? file);
+    return { tar: writeDockerArchive({ config, layers: plain, names: [name.ref] }) };
+  }
+  const manifest = manifestFor(config, files, sent, { keeps });
+  const blobs = files.map(({ path, blob }) => ({ path, digest: blob.digest, size: blob.size }));
+  const layers = blobs.map(({ digest }) => digest);
+  const loadable = writeLoadable([{ configDigest: digestOf(config), layers, name: name.image }]);
+  const tar = writeOciLayout({ config, manifest, blobs, names: [name], loadable });
+  return { tar, manifest: manifest.descriptor.digest };
+}
+
+/** What is told of an archive, which has all of its layers anew. */
+export function arrivedLayers({ config, files, bytesFound }: Received): Counts & Pick<Arrival, "id" | "bytesFound"> {
+  const sizes = files.map(({ blob }) => blob.size);
+  const moved = sizes.map(() => true);
+  return { id: digestOf(config), ...countLayers(sizes, moved), bytesFound };
+}
+
+/** Plain, as `docker save` has it: not every reader of such archives takes packed layers, or some of each. */
+async function unpacked(file: LayerFile, spool: Spool): Promise<LayerFile> {
+  const { diffId, path, blob } = file;
+  if (blob.digest === diffId) return file;
+  const to = spool.pathFor(`${hexOf(diffId)}.tar`);
+  const bytes = proof({ what: `the plain layer ${diffId}`, digest: diffId });
+  const plain = decodeLayer(createReadStream(path), blob.mediaType);
+  await pipeline(passOn(plain, bytes), createWriteStream(to, { mode: 0o600 }));
+  const { size } = bytes.finish();
+  return { ...file, path: to, size, blob: { ...blob, digest: diffId, size } };
+}
