@@ -34,6 +34,7 @@ interface Options {
   verbose?: true;
   progress: boolean;
   timeout?: number;
+  as?: string;
   compress?: Choice;
   bwlimit?: number;
   sudo?: true;
@@ -145,12 +146,16 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
     .usage("[options] IMAGE [COMMAND...]")
     .argument(
       "<IMAGE>",
-      "name of the image, the same on both sides; or, to push, docker-archive:FILE, oci:FOLDER or oci-archive:FILE, [:NAME] behind it",
+      "name of the image, the same on both sides, or its ID, with --as; or, to push, docker-archive:FILE, oci:FOLDER or oci-archive:FILE, [:NAME] behind it",
     )
     .argument("[COMMAND...]", "program and arguments that start the other side; passed on untouched")
     .passThroughOptions()
     .addOption(
       new Option("--platform <os/arch>", "which variant of the image, e.g. linux/arm64").argParser(checkPlatform),
+    )
+    .option(
+      "--as <name>",
+      "what the image is called where it arrives; without it, IMAGE, or what the receiving side asks for",
     )
     .option("--no-delta", "send missing layers whole, whatever files the receiver has")
     .option(

@@ -3,8 +3,9 @@ import type { Target } from "./arrival/target.ts";
 import type { Source } from "./departure/source.ts";
 import { parseHost } from "./engine/endpoint.ts";
 import { inputKind, isStdin } from "./image/archive/input.ts";
+import { parseImageName, type ImageName } from "./image/image-name.ts";
 import { InvalidPlace, parsePlace, type FilePlace, type Place } from "./image/place.ts";
-import { InvalidReference, parseReference, type Reference } from "./image/reference.ts";
+import { fullName, InvalidReference, parseReference, type Reference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import type { PullRequest } from "./pull.ts";
 import type { PushRequest } from "./push.ts";
@@ -13,6 +14,7 @@ import type { Surroundings, TransferRequest } from "./transfer.ts";
 
 /** Begins to open the place that an image is sent from: the engine, unless its name begins with another place. */
 export function openSource(request: PushRequest, around: Surroundings): Opening<Source> {
+  if (request.as !== undefined) readReference(request.as);
   const place = readPlace(request.image) ?? { kind: "docker-daemon", reference: request.image };
   if (place.kind !== "docker-daemon") {
     const registry = request.registry === "embedded" ? undefined : request.registry;
@@ -23,7 +25,7 @@ export function openSource(request: PushRequest, around: Surroundings): Opening<
     });
     return { ...opened, takesTime: async () => await takesTime(place) };
   }
-  const image = readReference(place.reference ?? "");
+  const image = readImageName(place.reference ?? "");
   const choice = chooseRegistry(request.registry, around.env);
   if (choice.kind !== "embedded") refuseCompress(request);
   refuseHost(request.host, around.env);
@@ -93,11 +95,48 @@ function readTo(to: string): Place {
   });
 }
 
-/** The image that is asked for. Where it is, the sending side knows. */
-export function readAsked({ image }: PullRequest): Reference {
+/**
+ * The image that is asked for, and what it is to be called here; `asked`, what the sending side calls it, if that is something else. Where
+ * it is, the sending side knows.
+ */
+export function readAsked({ image, as, to }: PullRequest): { image: Reference; asked?: string } {
+  const named = readImageName(nameAlone(image));
+  const place = to === undefined ? undefined : readTo(to);
+  const called = place?.kind === "docker-daemon" ? place.reference : undefined;
+  if (as !== undefined && called !== undefined) {
+    throw new Failure("usage", `--as ${as} and --to ${to} are two names for one image`, {
+      expected: "one of them",
+      hint: "Leave the name behind docker-daemon: out, or --as.",
+    });
+  }
+  const name = as ?? called;
+  if (name !== undefined) return { image: readReference(name), asked: named.given };
+  if (named.reference !== undefined) return { image: named.reference };
+  throw nameless(image);
+}
+
+/** An image that is known by its ID cannot be called that where it arrives. */
+export function nameless(image: string): Failure {
+  return new Failure("usage", `${image} is an image ID, and the image needs a name where it arrives`, {
+    expected: "--as NAME",
+    hint: `For instance --as app:v2 ${image}`,
+  });
+}
+
+/** Whether this side was told a name to give the image (--as). Throws where the receiver asks for another one. */
+export function sameAsTold(as: string | undefined, { given, reference }: ImageName): boolean {
+  if (as === undefined) return false;
+  if (reference !== undefined && fullName(reference) === fullName(readReference(as))) return true;
+  throw new Failure("refused", `the sending side was told --as ${as}, the receiving side asks for ${given}`, {
+    expected: "the same name on both sides",
+    hint: `Ask for ${as} there, or leave --as out: the image gets the name that is asked for.`,
+  });
+}
+
+function nameAlone(image: string): string {
   const place = readPlace(image);
-  if (place === undefined) return readReference(image);
-  if (place.kind === "docker-daemon") return readReference(place.reference ?? "");
+  if (place === undefined) return image;
+  if (place.kind === "docker-daemon") return place.reference ?? "";
   throw new Failure("usage", `${image} is a place, and what is asked for is an image`, {
     expected: "the image's name, and behind --to where it is to be put",
     hint: `For instance --to ${image} IMAGE; an image of that name is docker-daemon:${image}`,
@@ -106,8 +145,17 @@ export function readAsked({ image }: PullRequest): Reference {
 
 /** The reference that was typed. Throws a `usage` Failure. */
 export function readReference(image: string): Reference {
+  return reading(() => parseReference(image));
+}
+
+/** The reference that was typed, or the image's ID. Throws a `usage` Failure. */
+export function readImageName(image: string): ImageName {
+  return reading(() => parseImageName(image));
+}
+
+function reading<T>(read: () => T): T {
   try {
-    return parseReference(image);
+    return read();
   } catch (error) {
     if (!(error instanceof InvalidReference)) throw error;
     throw new Failure("usage", error.message, {

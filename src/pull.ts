@@ -37,6 +37,8 @@ export interface PullRequest extends TransferRequest {
   to?: string | undefined;
   /** --max-size, bytes */
   maxSize?: number | undefined;
+  /** What the sending side calls it, where it will be called something else here */
+  asked?: string | undefined;
 }
 
 /**
@@ -53,7 +55,7 @@ export async function pull(
 ): Promise<void> {
   const started = performance.now();
   refuseBlindPull(request);
-  const image = readAsked(request);
+  const { image, asked } = readAsked(request);
   const spawner = request.command.length > 0;
   if (spawner) refuseLacking(request.compress, "receiving"); // what the spawned side lacks, the sending side sees
   await using place = openTarget(request, around);
@@ -65,10 +67,10 @@ export async function pull(
   atHand.catch(() => {}); // the spawned side tells it through the tunnel
   await setOut(way, spawner ? atHand : Promise.resolve(), around.signal, async (tunnel, stop, wire) => {
     const target = await unlessAborted(atHand, stop);
-    const result = await receive(tunnel, target, image, request, { ...around, signal: stop });
+    const result = await receive(tunnel, target, image, { ...request, asked }, { ...around, signal: stop });
     if (!spawner) return;
     const ms = performance.now() - started;
-    around.output.summary(summarize("pulled", request.image, result, wire.bytesReceived, ms));
+    around.output.summary(summarize("pulled", request, result, wire.bytesReceived, ms));
   });
 }
 
@@ -104,7 +106,8 @@ export async function receive(
   const onProgress = shareProgress(tunnel, request.command.length > 0, output, () => target.moved);
   const { platform, preserveDigest: preserve } = request;
   const keepsManifests = target.manifestOf !== undefined;
-  const asked = { image: image.given, run, platform, runs: target.platform };
+  const isRenamed = request.asked !== undefined;
+  const asked = { image: request.asked ?? image.given, isRenamed, run, platform, runs: target.platform };
   await tunnel.send({ type: "ask", ...asked, keepsManifests, preserve });
   const tidied = target.tidy();
   tidied.catch(() => {}); // awaited below

@@ -16,10 +16,9 @@ import type { Source } from "./departure/source.ts";
 import { isPlatform } from "./engine/platform.ts";
 import { newRunId } from "./engine/run-id.ts";
 import type { Digest } from "./image/digest.ts";
-import { fullName } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import { agreeOnPacking, refuseLacking } from "./packing/agree.ts";
-import { openSource, readReference } from "./places.ts";
+import { openSource, readImageName, sameAsTold } from "./places.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { unlessAborted } from "./streams/unless-aborted.ts";
 import {
@@ -66,7 +65,7 @@ export async function push(
     const source = await unlessAborted(atHand, stop);
     const result = await send(tunnel, source, request, { ...around, signal: stop });
     if (!spawner) return;
-    around.output.summary(summarize("pushed", request.image, result, wire.bytesSent, performance.now() - started));
+    around.output.summary(summarize("pushed", request, result, wire.bytesSent, performance.now() - started));
   });
 }
 
@@ -81,8 +80,11 @@ export async function send(
   const onProgress = shareProgress(tunnel, request.command.length > 0, output, () => source.moved);
   const { timeout = ASK_TIMEOUT } = request;
   const ask = parseAsk(await heard(tunnel, "ask", { timeout, what: "what it wants", stop: signal }));
-  const image = readReference(ask.image);
-  const found = await source.find({ image, platform: agree(ask, request.platform), runs: ask.runs });
+  const image = readImageName(ask.image);
+  const isGivenName = sameAsTold(request.as, image);
+  const { runs: itsPlatform, isRenamed } = ask;
+  const asked = { image, platform: agree(ask, request.platform), runs: itsPlatform, isGivenName, isRenamed };
+  const found = await source.find(asked);
   const { diffIds, platform, configDigest } = found;
   const runs = [run, ask.run] as const;
   const preserve = ask.preserve || request.preserveDigest;
@@ -108,7 +110,7 @@ export async function send(
     const surroundings = { runs, env, output, signal, onProgress, announce, announceCut };
     await using departure = await found.depart({ want, configDigest, packing, manifest, ...surroundings });
     tunnel.listen(REGISTRY_SERVICE, (stream) => departure.accept(stream));
-    output.detail(`offering ${want.diffIds.length} of ${diffIds.length} layers of ${fullName(image)} for ${platform}`);
+    output.detail(`offering ${want.diffIds.length} of ${diffIds.length} layers of ${image.given} for ${platform}`);
     await tunnel.send({ type: "offer", ...departure.offer });
 
     const untilGone = AbortSignal.any([signal, departure.signal]);

@@ -15,6 +15,8 @@ import { VERSION } from "./version.ts";
 /** What push and pull are asked for, as the command line has it. */
 export interface TransferRequest {
   image: string;
+  /** --as: the name that it gets where it arrives, if it is another one */
+  as?: string | undefined;
   /** The far command, word for word; empty: this side is the far command. */
   command: readonly string[];
   /** -H */
@@ -72,12 +74,12 @@ export function explained(error: unknown): unknown {
 }
 
 /**
- * The last line that people read. `image`: as it was typed here; `ms` since the start of the command; `onWire`: bytes that
+ * The last line that people read. The names as they were typed here; `ms` since the start of the command; `onWire`: bytes that
  * went through the tunnel.
  */
 export function summarize(
   verb: "pushed" | "pulled",
-  image: string,
+  { image, as }: Pick<TransferRequest, "image" | "as">,
   result: Result,
   onWire: number,
   ms: number,
@@ -87,7 +89,7 @@ export function summarize(
   // How large a layer is that nobody looked at is not always known.
   const size = result.bytesPresent > 0 ? ` (${bytes(result.bytesPresent)})` : "";
   const present = `${plural(result.layersPresent, "layer")}${size} there already`;
-  return `${verb} ${image}: ${sent}, ${present}, in ${duration(ms)}`;
+  return `${verb} ${image}${as === undefined ? "" : ` as ${as}`}: ${sent}, ${present}, in ${duration(ms)}`;
 }
 
 /** What a tunnel needs to be opened for a side of a transfer. */

@@ -1,4 +1,4 @@
-import type { Engine } from "../engine/engine.ts";
+import type { Engine, EngineInfo } from "../engine/engine.ts";
 import { removeLeftovers } from "../engine/leftovers.ts";
 import { temporaryName } from "../engine/run-id.ts";
 import { digestOf } from "../image/digest.ts";
@@ -11,6 +11,12 @@ import type { Target } from "./target.ts";
 
 /** `load` what is missing through the engine's API, or let the engine `pull` by itself. */
 export type Via = "load" | "pull";
+
+/**
+ * Layers that Docker stacks in a classic store at most, whatever the graph driver: moby's layer store counts them (`layer_store.go`,
+ * maxLayerDepth), and 26.1 refused the 126th when it had all. Containerd stores and Podman take more: 510 were tried.
+ */
+const MOST_LAYERS = 125;
 
 /** An engine to put images into, under another name than they were asked for if one is given. Owns the engine. */
 export async function engineTarget(engine: Engine, via: Via = "load", called?: Reference): Promise<Target> {
@@ -38,7 +44,10 @@ export async function engineTarget(engine: Engine, via: Via = "load", called?: R
       );
     },
     tidy: async () => await removeLeftovers(engine),
-    arrive: async (options) => await arrive({ ...options, engine, info }),
+    async arrive(options) {
+      refuseTooMany(options.about.diffIds.length, info, engine.address);
+      return await arrive({ ...options, engine, info });
+    },
     inspect: async (name) => await engine.inspectImage(name),
     ...(info.store === "containerd" && {
       async manifestOf(name, { platform, run }) {
@@ -50,4 +59,17 @@ export async function engineTarget(engine: Engine, via: Via = "load", called?: R
     tag: async (from, to) => await engine.tagImage(from, to),
     [Symbol.asyncDispose]: async () => await engine[Symbol.asyncDispose](),
   };
+}
+
+/** Before anything is sent: the engine says so only when it has got all of it. Layers that are there already count as well. */
+function refuseTooMany(layers: number, { store }: EngineInfo, address: string): void {
+  if (store !== "graphdriver" || layers <= MOST_LAYERS) return;
+  throw new Failure(
+    "refused",
+    `the image has ${layers} layers, and the classic image store of ${address} takes no more than ${MOST_LAYERS}`,
+    {
+      expected: `an image of at most ${MOST_LAYERS} layers, or an engine with the containerd image store, or Podman`,
+      hint: "Build it with fewer steps, or copy its files into one layer: FROM scratch, then COPY --from=IMAGE / /.",
+    },
+  );
 }

@@ -1,6 +1,7 @@
 import type { Credentials } from "../engine/engine.ts";
 import { isRunId, type RunId } from "../engine/run-id.ts";
 import type { Digest } from "../image/digest.ts";
+import { isImageId } from "../image/image-name.ts";
 import type { Descriptor, SentManifest } from "../image/manifest.ts";
 import type { Choice } from "../packing/choice.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
@@ -40,6 +41,8 @@ export interface Ask {
   keepsManifests?: boolean;
   /** The manifest is to be the same there, so it was told. */
   preserve?: boolean;
+  /** It will be called something else there: `image` may be its ID. */
+  isRenamed?: boolean;
 }
 
 /** What the image is. */
@@ -112,15 +115,16 @@ const MEDIA_TYPE = /^[\w.+/-]{1,128}$/;
 const TAG = /^[\w][\w.-]{0,127}$/;
 const PLATFORM = /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/;
 
-export function parseAsk({ image, run, platform, runs, keepsManifests, preserve }: Message): Ask {
+export function parseAsk({ image, run, platform, runs, keepsManifests, preserve, isRenamed }: Message): Ask {
   const ask = { image: text(image), run: text(run) };
-  if (!isRunId(ask.run) || !isReference(ask.image)) throw malformed("ask");
+  if (!isRunId(ask.run) || !(isReference(ask.image) || isImageId(ask.image))) throw malformed("ask");
   return {
     ...ask,
     ...(platform === undefined ? {} : { platform: matching(platform, PLATFORM) }),
     ...(runs === undefined ? {} : { runs: matching(runs, PLATFORM) }),
     ...(keepsManifests === true && { keepsManifests }),
     ...(preserve === true && { preserve }),
+    ...(isRenamed === true && { isRenamed }),
   };
 }
 

@@ -1,6 +1,7 @@
 import { ImageNotFound } from "../image/archive/choose.ts";
 import type { ArchivedImage, ImageArchive } from "../image/archive/image-archive.ts";
 import { parseSentManifest } from "../image/manifest.ts";
+import { referenceFor } from "../image/image-name.ts";
 import type { FilePlace } from "../image/place.ts";
 import { fullName, type Reference } from "../image/reference.ts";
 import { inputKind, pathOf } from "../image/archive/input.ts";
@@ -28,7 +29,8 @@ export async function archiveSource(place: FilePlace, options: SpoolOptions): Pr
         if (!isUnclear(error)) throw explained(error, place, platform); // else the receiver's name or platform may tell
       }
     },
-    async find({ image: asked, platform, runs }) {
+    async find({ image: name, platform, runs }) {
+      const asked = referenceFor(name);
       const image = await pick(archive, place, { asked, platform, runs }).catch((error: unknown) => {
         throw explained(error, place, platform);
       });

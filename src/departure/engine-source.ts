@@ -1,7 +1,7 @@
 import { temporaryName } from "../engine/run-id.ts";
 import { isDigest } from "../image/digest.ts";
+import type { ImageName } from "../image/image-name.ts";
 import { MAX_CONFIG } from "../image/manifest.ts";
-import { fullName, type Reference } from "../image/reference.ts";
 import type { ContentStore } from "../engine/content-store.ts";
 import type { Engine, EngineInfo, ImageInfo } from "../engine/engine.ts";
 import { removeLeftovers } from "../engine/leftovers.ts";
@@ -11,16 +11,17 @@ import { imageManifest } from "../store/image-manifest.ts";
 import { once, onceEach } from "../streams/once.ts";
 import type { StoredImage } from "./take-from-content-store.ts";
 import { NOTHING } from "./departure.ts";
+import { agreeOnName } from "./agree-on-name.ts";
 import { departEmbedded } from "./embedded.ts";
 import type { Asked, Source } from "./source.ts";
 
 /** An engine to send an image from, by way of the chosen registry. Owns the engine. */
-export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "embedded" }, image: Reference): Source {
+export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "embedded" }, named: ImageName): Source {
   const info = once(() => engine.info());
   const content = once(async () => ((await info()).store === "containerd" ? await engine.contentStore() : undefined));
   const leftovers = once(() => removeLeftovers(engine));
   /** For a platform, or the engine's own choice: what it is at the first look counts for all of the transfer. */
-  const inspected = onceEach((platform) => inspect(engine, image, platform === "" ? undefined : platform));
+  const inspected = onceEach((platform) => inspect(engine, named.given, platform === "" ? undefined : platform));
   const storedOf = onceEach(async (platform) => await storedImage(await content(), engine, await inspected(platform)));
   return {
     address: engine.address,
@@ -33,9 +34,13 @@ export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "e
       await checked;
     },
     async find(wanted) {
-      refuseOther(wanted.image, image);
+      const mayBeId = (named.digits ?? wanted.image.digits) !== undefined;
+      const image = agreeOnName(named, mayBeId ? await inspected("") : undefined, wanted);
       const engineInfo = await info();
-      const { variant, onlyPlatform } = await chooseVariant(engine, engineInfo, inspected, wanted);
+      const { variant, onlyPlatform } = await chooseVariant(engine, engineInfo, inspected, {
+        ...wanted,
+        given: named.given,
+      });
       const found = await inspected(variant);
       const isContainerd = engineInfo.store === "containerd";
       const stored = isContainerd ? await storedOf(variant) : undefined;
@@ -84,38 +89,29 @@ async function chooseVariant(
   engine: Engine,
   { store }: EngineInfo,
   inspected: (platform: string) => Promise<ImageInfo>,
-  { image, platform, runs }: Asked,
+  { given, platform, runs }: Asked & { given: string },
 ): Promise<{ variant: string; onlyPlatform: boolean }> {
   const info = await inspected(platform ?? "");
   if (platform !== undefined) return { variant: platform, onlyPlatform: true };
   if (runs === undefined || store !== "containerd" || info.platform === runs)
     return { variant: "", onlyPlatform: false };
-  const fitting = await engine.inspectImage(image.given, runs);
+  const fitting = await engine.inspectImage(given, runs);
   const isOther = fitting !== undefined && fitting.platform !== info.platform;
   return isOther ? { variant: runs, onlyPlatform: true } : { variant: "", onlyPlatform: false };
 }
 
-async function inspect(engine: Engine, image: Reference, platform: string | undefined): Promise<ImageInfo> {
-  const found = await engine.inspectImage(image.given, platform);
+async function inspect(engine: Engine, given: string, platform: string | undefined): Promise<ImageInfo> {
+  const found = await engine.inspectImage(given, platform);
   if (found !== undefined) return found;
-  const other = platform === undefined ? undefined : await engine.inspectImage(image.given);
+  const other = platform === undefined ? undefined : await engine.inspectImage(given);
   if (other !== undefined) {
-    throw new Failure("image-not-found", `${image.given} is here for ${other.platform}, not for ${platform}`, {
+    throw new Failure("image-not-found", `${given} is here for ${other.platform}, not for ${platform}`, {
       expected: `a variant for ${platform} in ${engine.address}`,
       hint: `Build or pull it with --platform ${platform}, or leave --platform out.`,
     });
   }
-  throw new Failure("image-not-found", `there is no image ${image.given} in ${engine.address}`, {
-    expected: "an image that `docker images` lists",
+  throw new Failure("image-not-found", `there is no image ${given} in ${engine.address}`, {
+    expected: "an image that `docker images` lists; of an ID, all digits, or as many as no other image's begins with",
     hint: "Build or tag it first; another engine is chosen with -H, DOCKER_HOST or a docker context.",
-  });
-}
-
-/** An engine has many images: both sides must mean the same one. */
-function refuseOther(asked: Reference, image: Reference): void {
-  if (fullName(asked) === fullName(image)) return;
-  throw new Failure("refused", `the sending side offers ${image.given}, the receiving side asks for ${asked.given}`, {
-    expected: "the same name on both sides",
-    hint: `Name ${image.given} in both, or give the image its other name first: docker tag ${image.given} ${asked.given}`,
   });
 }

@@ -1,9 +1,13 @@
-import type { Reference } from "../image/reference.ts";
+import type { ImageName } from "../image/image-name.ts";
 import type { FoundImage } from "./departure.ts";
 
 /** What the receiver asks for. */
 export interface Asked {
-  image: Reference;
+  image: ImageName;
+  /** It will be called something else over there. */
+  isRenamed?: boolean | undefined;
+  /** That is the name that this side was told to give it (--as), and not what it is called here. */
+  isGivenName?: boolean | undefined;
   /** That variant, and no other. */
   platform?: string | undefined;
   /** What runs over there: that variant, where there are several and none was named. */

@@ -24,6 +24,7 @@ interface ImageInspect {
   Architecture: string;
   Variant?: string;
   Size?: number;
+  RepoTags?: string[] | null;
   RootFS?: { Layers?: string[] | null };
 }
 
@@ -55,6 +56,7 @@ export async function inspectImage(
   const image = found as ImageInspect;
   const info: ImageInfo = {
     id: image.Id,
+    ...(image.RepoTags?.length && { names: image.RepoTags }),
     diffIds: image.RootFS?.Layers ?? [],
     platform: platformText({ os: image.Os, architecture: image.Architecture, variant: image.Variant }),
     size: image.Size ?? 0,

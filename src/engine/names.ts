@@ -1,3 +1,4 @@
+import { isImageId } from "../image/image-name.ts";
 import { parseReference } from "../image/reference.ts";
 
 /** An image's name, as the engine's API wants it: in parts. */
@@ -10,8 +11,6 @@ export interface NameParts {
   /** The registry that the name belongs to, in the spelling of the engine's credentials. */
   registry: string;
 }
-
-const ID = /^(?:sha256:)?[0-9a-f]{64}$/;
 
 /**
  * `repository[:tag][@digest]` in its parts.
@@ -32,6 +31,6 @@ export function splitName(reference: string): NameParts {
 
 /** What an engine finds an image by, a name or an ID, for the path of a request. It is nothing else in there. */
 export function inPath(image: string): string {
-  if (!ID.test(image)) parseReference(image);
+  if (!isImageId(image)) parseReference(image);
   return image;
 }

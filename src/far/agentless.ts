@@ -2,14 +2,14 @@ import { engineTarget } from "../arrival/engine-target.ts";
 import { engineSource } from "../departure/engine-source.ts";
 import { ASKS_AGAIN } from "../conversation/messages.ts";
 import type { Engine } from "../engine/engine.ts";
-import type { Reference } from "../image/reference.ts";
+import { referenceFor, type ImageName } from "../image/image-name.ts";
 import { Failure } from "../output/errors.ts";
 import { choiceText, type Choice } from "../packing/choice.ts";
 import { receive, type PullRequest } from "../pull.ts";
 import { send, type PushRequest } from "../push.ts";
 import type { Role } from "../stdio-tunnel/handshake.ts";
 import { bothHalves, type Half } from "../stdio-tunnel/in-process.ts";
-import { readPlace, readReference } from "../places.ts";
+import { nameless, readImageName, readPlace } from "../places.ts";
 import { unlessAborted } from "../streams/unless-aborted.ts";
 import { explained, type Surroundings, type Way } from "../transfer.ts";
 import { VERSION } from "../version.ts";
@@ -35,7 +35,7 @@ export function throughEngine(
     });
   }
   refuseCodec(role, request.compress);
-  const image = readReference(nameThere(request.image));
+  const image = readImageName(nameThere(role, request));
   return async (use, out) => {
     const begun = start();
     await using _ = begun.link; // also when nothing is ever asked of it
@@ -45,7 +45,7 @@ export function throughEngine(
     const near: Half = async (tunnel, stop) => await use(tunnel, stop, far.wire);
     const other: Half = async (tunnel, stop) => {
       // No command, as with a far end that was started: the side with the person in front of it prints the progress.
-      const its = { ...request, command: [], inProcess: true };
+      const its = { ...request, as: undefined, command: [], inProcess: true };
       await otherSide[role](far.engine, tunnel, image, its, { ...around, signal: stop });
     };
     const halves = role === "sender" ? { sender: near, receiver: other } : { sender: other, receiver: near };
@@ -86,7 +86,7 @@ async function refusePodman(engine: Engine, choice: Choice | undefined): Promise
 type OtherSide = (
   engine: Engine,
   tunnel: Parameters<Half>[0],
-  image: Reference,
+  image: ImageName,
   request: FarRequest,
   around: Surroundings,
 ) => Promise<void>;
@@ -96,21 +96,34 @@ const otherSide: Record<Role, OtherSide> = {
   async sender(engine, tunnel, image, request, around) {
     await refusePodman(engine, request.compress);
     const target = await engineTarget(engine);
-    target.nameFor(image);
-    await receive(tunnel, target, image, request, around);
+    const name = referenceFor(image);
+    target.nameFor(name);
+    await receive(tunnel, target, name, request, around);
   },
   async receiver(engine, tunnel, image, request, around) {
     await send(tunnel, engineSource(engine, { kind: "embedded" }, image), request, around);
   },
 };
 
-/** What the image is called at the far end: where it is here, if that was said, is of no interest there. */
-export function nameThere(given: string): string {
+/**
+ * What the image is called at the far end, by the role of the side that is here: where it is here, if that was said, is of no interest there.
+ * Throws a `usage` Failure for what can be no name, if it is to arrive there.
+ */
+export function nameThere(role: Role, { image, as }: Pick<FarRequest, "image" | "as">): string {
+  const given = role === "sender" && as !== undefined ? as : image;
   const place = readPlace(given);
   const name = place === undefined ? given : place.reference;
-  if (name !== undefined) return readReference(name).given;
-  throw new Failure("usage", `${given} does not say what the image is called, and the far end must call it something`, {
-    expected: "a name behind the path",
-    hint: `For instance ${given}:app:v2.`,
-  });
+  if (name === undefined) {
+    throw new Failure(
+      "usage",
+      `${given} does not say what the image is called, and the far end must call it something`,
+      {
+        expected: "a name behind the path, or --as NAME",
+        hint: `For instance ${given}:app:v2.`,
+      },
+    );
+  }
+  const { reference } = readImageName(name);
+  if (role === "sender" && reference === undefined) throw nameless(name);
+  return name;
 }

@@ -42,9 +42,10 @@ export function wayToPlace(place: SshPlace, role: Role, request: FarRequest, aro
 }
 
 /** What docker-over-ssh is run with over there. The platform, if any, it hears through the tunnel. */
-function farWords(role: Role, { image, timeout }: FarRequest): string[] {
+function farWords(role: Role, request: FarRequest): string[] {
+  const { timeout } = request;
   const patience = timeout === undefined ? [] : ["--timeout", String(timeout / 1000)];
-  return [role === "sender" ? "pull" : "push", ...patience, nameThere(image)];
+  return [role === "sender" ? "pull" : "push", ...patience, nameThere(role, request)];
 }
 
 /** What the script has become, and of a Docker the API version of its engine, where that says it. */

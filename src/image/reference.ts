@@ -43,7 +43,7 @@ export function parseReference(given: string): Reference {
   const tag = hasTag ? beforeDigest.slice(colon + 1) : undefined;
   const name = hasTag ? beforeDigest.slice(0, colon) : beforeDigest;
   if (tag !== undefined && !TAG.test(tag)) fail(`"${tag}" is not a tag`);
-  if (ID.test(name) || name === "sha256") fail("it is an image ID; give the image a name with docker tag");
+  if (ID.test(name) || name === "sha256") fail("it is an image ID, and a name is needed here");
   const { domain, path } = splitDomain(name);
   if (!DOMAIN.test(domain)) fail(`"${domain}" is not a registry host`);
   if (path === "") fail("it has no name");

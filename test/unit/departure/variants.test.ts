@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { archiveSource } from "../../../src/departure/archive-source.ts";
 import { engineSource } from "../../../src/departure/engine-source.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
-import { parseReference } from "../../../src/image/reference.ts";
+import { parseImageName } from "../../../src/image/image-name.ts";
 import type { Output } from "../../../src/output/output.ts";
 import { makeImage } from "../image/archive/make-image.ts";
 import { layoutOf, multiPlatformLayout, writeTree } from "../places/images.ts";
@@ -16,7 +16,7 @@ afterAll(async () => await rm(folder, { recursive: true }));
 
 const amd64 = await makeImage([100]);
 const arm64 = await makeImage([200], { architecture: "arm64", variant: "v8" });
-const image = parseReference("app:v1");
+const image = parseImageName("app:v1");
 
 describe("in an OCI layout", async () => {
   await writeTree(join(folder, "many"), multiPlatformLayout({ "linux/amd64": amd64, "linux/arm64/v8": arm64 }, "v1"));
@@ -78,7 +78,7 @@ describe("in an engine with a containerd store", () => {
   });
 
   test("both sides must name the same image", async () => {
-    await expect(source.find({ image: parseReference("app:v2") })).rejects.toThrow(
+    await expect(source.find({ image: parseImageName("app:v2") })).rejects.toThrow(
       "the receiving side asks for app:v2",
     );
   });
