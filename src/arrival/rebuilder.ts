@@ -55,6 +55,9 @@ export function rebuilding(
   };
 }
 
+/** Layers of which is known what they have; half a megabyte each, and the sender says how many there are. */
+const MAX_KEPT_KEYS = 32;
+
 /** A layer's plain tar, which has been proven. */
 interface Made {
   path: string;
@@ -203,6 +206,7 @@ export class Rebuilder implements AsyncDisposable {
       await this.#reader.takeRest(rebuild, along, diffId);
       await this.#takeWhatWasMade(others, rebuild);
       this.#keys.push(keys);
+      if (this.#keys.length > MAX_KEPT_KEYS) this.#keys.shift();
       const { pieces: missing, bytes: missingBytes } = rebuild.left;
       onDetail(
         `of layer ${shortOf(diffId)}, ${bytes(wanted - missingBytes)} of ${bytes(wanted)} are in files that are here`,

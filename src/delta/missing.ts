@@ -5,18 +5,19 @@ import { BadRecipe } from "./bad-recipe.ts";
  * bits a byte, the lowest first. Nothing for none. Ordinals are those of the recipe, from 0, ascending.
  */
 export function encodeMissing(missing: Uint32Array): Buffer {
-  const bytes: number[] = [];
+  const bytes = Buffer.allocUnsafe(maxMissingBytes((missing.at(-1) ?? -1) + 1));
+  let end = 0;
   let told = 0;
   for (let at = 0; at < missing.length;) {
     const first = missing[at] as number;
     let run = 1;
     while (missing[at + run] === first + run) run += 1;
-    putNumber(bytes, first - told);
-    putNumber(bytes, run);
+    end = putNumber(bytes, first - told, end);
+    end = putNumber(bytes, run, end);
     told = first + run;
     at += run;
   }
-  return Buffer.from(bytes);
+  return bytes.subarray(0, end);
 }
 
 /** Bytes of the longest list of so many pieces that is well-formed. */
@@ -28,10 +29,12 @@ export function maxMissingBytes(pieces: number): number {
 /** Throws {@link BadRecipe} for what is malformed, cut off, or has ordinals of more than so many pieces: it is hostile input. */
 export function decodeMissing(bytes: Uint8Array, pieces: number): Uint32Array {
   if (bytes.length > maxMissingBytes(pieces)) throw new BadRecipe("the list of missing pieces is too long");
-  const runs = [...runsOf(bytes, pieces)];
-  const missing = new Uint32Array(runs.reduce((sum, { length }) => sum + length, 0));
+  // Read twice: a run for every other piece would take more memory than the pieces.
+  let count = 0;
+  for (const { length } of runsOf(bytes, pieces)) count += length;
+  const missing = new Uint32Array(count);
   let at = 0;
-  for (const { first, length } of runs) for (let i = 0; i < length; i += 1) missing[at++] = first + i;
+  for (const { first, length } of runsOf(bytes, pieces)) for (let i = 0; i < length; i += 1) missing[at++] = first + i;
   return missing;
 }
 
@@ -49,10 +52,12 @@ function* runsOf(bytes: Uint8Array, pieces: number): Generator<{ first: number; 
   }
 }
 
-function putNumber(bytes: number[], value: number): void {
-  let rest = value;
-  for (; rest > 127; rest >>>= 7) bytes.push((rest & 127) | 128);
-  bytes.push(rest);
+/** Where it ends. */
+function putNumber(bytes: Uint8Array, value: number, start: number): number {
+  let [rest, at] = [value, start];
+  for (; rest > 127; rest >>>= 7) bytes[at++] = (rest & 127) | 128;
+  bytes[at++] = rest;
+  return at;
 }
 
 /** One of at most 28 bits: more than a recipe has pieces. */

@@ -23,7 +23,7 @@ export const OP_VALUES = 8;
 /** Empty blocks of one `zeros`. */
 export const MAX_EMPTY = 127;
 /**
- * Pieces of a recipe. The largest images that are known have half as many files, and whoever rebuilds holds some 100 bytes for
+ * Pieces of a recipe. The largest images that are known have half as many files, and whoever rebuilds holds some 50 bytes for
  * each. What comes behind so many is text.
  */
 export const MAX_PIECES = 2 ** 21;

@@ -1,22 +1,39 @@
+import { randomBytes } from "node:crypto";
 import { BadRecipe } from "./bad-recipe.ts";
 import { MAX_PIECE } from "./chunker.ts";
+import { Column } from "./growing-column.ts";
 import type { Key } from "./key.ts";
 
 /** No piece. */
 const NONE = -1;
+/** Slots of the table at first; a power of two. */
+const SLOTS = 4096;
 
-/** Which pieces a recipe needs, and where they go: about 100 bytes for each, most of which go when it is found. */
+/**
+ * Which pieces a recipe needs, and where they go. Some 33 bytes for each, the table included; a recipe may have two million, which as a
+ * Map of strings took 200 MB, and three times as long.
+ */
 export class Wanted {
-  /** The ordinal of a key's first piece. In the order of the recipe: a Map keeps that in which keys came. */
-  readonly #first = new Map<Key, number>();
-  /** Goes on where it was: what has been taken from the Map's beginning is not looked at again. */
-  #from = this.#first.entries();
-  #lowest: [Key, number] | undefined;
-  #offsets = new Float64Array(1024);
-  #lengths = new Uint32Array(1024);
+  // By a piece's ordinal in the recipe. A key is two numbers.
+  readonly #low = new Column((length) => new Uint32Array(length));
+  readonly #high = new Column((length) => new Uint32Array(length));
+  readonly #offsets = new Column((length) => new Float64Array(length));
+  readonly #lengths = new Column((length) => new Uint32Array(length));
   /** The ordinal of another piece of the same key. */
-  #next = new Int32Array(1024);
+  readonly #next = new Column((length) => new Int32Array(length));
+  /** 1 for the first piece of a key that has not been found. */
+  readonly #isLeft = new Column((length) => new Uint8Array(length));
   #count = 0;
+  /** By a key's hash, the ordinal of its first piece, plus 1; 0 is a free slot. One that is taken is looked for in the slots behind it. */
+  #slots = new Int32Array(SLOTS);
+  /** Slots that are not free. */
+  #used = 0;
+  /** Nobody can choose keys that all fall into the same slots. */
+  readonly #seed = randomBytes(8);
+  readonly #seeds = [this.#seed.readInt32LE(0), this.#seed.readInt32LE(4)] as const;
+  /** No piece before this ordinal is left. */
+  #lowest = 0;
+  #pieces = 0;
   /** Is a piece of so many bytes wanted? Most contents that are not are told by that alone, and need no key. */
   readonly #isLength = new Uint8Array(MAX_PIECE + 1);
   #bytes = 0;
@@ -34,103 +51,158 @@ export class Wanted {
 
   /** Different ones that are not found yet, and their bytes. */
   get left(): { pieces: number; bytes: number } {
-    return { pieces: this.#first.size, bytes: this.#bytes };
+    return { pieces: this.#pieces, bytes: this.#bytes };
   }
 
   /** Where the lowest of them begins; Infinity when all have been found. */
   get firstOffset(): number {
     const lowest = this.#lowestLeft();
-    return lowest === undefined ? Infinity : (this.#offsets[lowest[1]] as number);
+    return lowest === undefined ? Infinity : this.#offsets.get(lowest);
   }
 
   /** Bytes of the lowest of them; undefined when all have been found. */
   get firstLength(): number | undefined {
     const lowest = this.#lowestLeft();
-    return lowest && this.lengthOf(lowest[1]);
+    return lowest === undefined ? undefined : this.lengthOf(lowest);
   }
 
   /** Where the lowest of them goes, and no longer wants it. */
   takeFirst(): number[] {
     const lowest = this.#lowestLeft();
-    return lowest === undefined ? [] : this.take(lowest[0], this.lengthOf(lowest[1]));
+    return lowest === undefined ? [] : this.#take(lowest);
   }
 
-  #lowestLeft(): [Key, number] | undefined {
-    const isLeft = ([key, ordinal]: [Key, number]): boolean => this.#first.get(key) === ordinal;
-    if (this.#lowest !== undefined && isLeft(this.#lowest)) return this.#lowest;
-    let found = this.#from.next();
-    if (found.done === true && this.#first.size > 0) {
-      // An iterator that has come to an end stays there.
-      this.#from = this.#first.entries();
-      found = this.#from.next();
-    }
-    this.#lowest = found.value;
+  #lowestLeft(): number | undefined {
+    if (this.#pieces === 0) return undefined;
+    while (this.#isLeft.get(this.#lowest) === 0) this.#lowest += 1;
     return this.#lowest;
+  }
+
+  *#left(): Generator<number> {
+    const lowest = this.#lowestLeft();
+    if (lowest === undefined) return;
+    for (let at = lowest; at < this.#count; at += 1) if (this.#isLeft.get(at) === 1) yield at;
   }
 
   /** Bytes of those of them whose key is `among` some. */
   bytesLeft(among: (key: Key) => boolean): number {
     let bytes = 0;
-    for (const [key, ordinal] of this.#first) if (among(key)) bytes += this.lengthOf(ordinal);
+    for (const ordinal of this.#left()) if (among(this.#keyOf(ordinal))) bytes += this.lengthOf(ordinal);
     return bytes;
   }
 
   /** Throws {@link BadRecipe} when the same key had another length. */
   add(key: Key, length: number, offset: number): void {
+    const [low, high] = [lowOf(key), highOf(key)];
     const ordinal = this.#count;
-    if (ordinal === this.#offsets.length) this.#grow();
+    const slot = this.#slotOf(low, high);
+    const first = (this.#slots[slot] as number) - 1;
+    const isKnown = first !== NONE && this.#isLeft.get(first) === 1;
+    if (isKnown && this.#lengths.get(first) !== length) throw new BadRecipe("it has two lengths for the same piece");
     this.#count += 1;
-    this.#offsets[ordinal] = offset;
-    this.#lengths[ordinal] = length;
-    this.#next[ordinal] = NONE;
-    const first = this.#first.get(key);
-    if (first === undefined) {
-      this.#first.set(key, ordinal);
-      this.#isLength[length] = 1;
-      this.#bytes += length;
-      this.#allBytes += length;
-      return;
-    }
-    if (this.#lengths[first] !== length) throw new BadRecipe("it has two lengths for the same piece");
-    this.#next[ordinal] = this.#next[first] as number;
-    this.#next[first] = ordinal;
+    this.#low.set(ordinal, low);
+    this.#high.set(ordinal, high);
+    this.#offsets.set(ordinal, offset);
+    this.#lengths.set(ordinal, length);
+    this.#isLeft.set(ordinal, isKnown ? 0 : 1);
+    this.#next.set(ordinal, isKnown ? this.#next.get(first) : NONE);
+    if (isKnown) return this.#next.set(first, ordinal);
+    this.#slots[slot] = ordinal + 1;
+    this.#pieces += 1;
+    this.#isLength[length] = 1;
+    this.#bytes += length;
+    this.#allBytes += length;
+    if (first !== NONE) return; // it had been found, and is wanted once more
+    this.#used += 1;
+    if (this.#used > (this.#slots.length * 3) / 4) this.#growTable();
   }
 
   mayWant(length: number): boolean {
-    return this.#first.size > 0 && this.#isLength[length] === 1;
+    return this.#pieces > 0 && this.#isLength[length] === 1;
   }
 
   /** Where a piece goes, and no longer wants it. Nowhere when it is not wanted, or was found already. */
   take(key: Key, length: number): number[] {
-    const first = this.#first.get(key);
-    if (first === undefined || this.#lengths[first] !== length) return [];
-    this.#first.delete(key);
-    this.#bytes -= length;
+    const first = (this.#slots[this.#slotOf(lowOf(key), highOf(key))] as number) - 1;
+    if (first === NONE || this.#isLeft.get(first) === 0 || this.#lengths.get(first) !== length) return [];
+    return this.#take(first);
+  }
+
+  #take(first: number): number[] {
+    this.#isLeft.set(first, 0);
+    this.#pieces -= 1;
+    this.#bytes -= this.lengthOf(first);
     return this.offsetsOf(first);
   }
 
   /** Where a piece goes, and those that are the same. */
   offsetsOf(ordinal: number): number[] {
     const offsets: number[] = [];
-    for (let at = ordinal; at !== NONE; at = this.#next[at] as number) offsets.push(this.#offsets[at] as number);
+    for (let at = ordinal; at !== NONE; at = this.#next.get(at)) offsets.push(this.#offsets.get(at));
     return offsets;
   }
 
   lengthOf(ordinal: number): number {
-    return this.#lengths[ordinal] as number;
+    return this.#lengths.get(ordinal);
   }
 
   /** The pieces that are not found yet: of each that is needed several times, the first. */
   missing(): Uint32Array {
-    return Uint32Array.from(this.#first.values());
+    const missing = new Uint32Array(this.#pieces);
+    let at = 0;
+    for (const ordinal of this.#left()) missing[at++] = ordinal;
+    return missing;
   }
 
-  #grow(): void {
-    const size = 2 * this.#count;
-    const [offsets, lengths, next] = [new Float64Array(size), new Uint32Array(size), new Int32Array(size)];
-    offsets.set(this.#offsets);
-    lengths.set(this.#lengths);
-    next.set(this.#next);
-    [this.#offsets, this.#lengths, this.#next] = [offsets, lengths, next];
+  #keyOf(ordinal: number): Key {
+    const [low, high] = [this.#low.get(ordinal), this.#high.get(ordinal)];
+    return String.fromCharCode(
+      low & 255,
+      (low >>> 8) & 255,
+      (low >>> 16) & 255,
+      low >>> 24,
+      high & 255,
+      (high >>> 8) & 255,
+      (high >>> 16) & 255,
+      high >>> 24,
+    );
   }
+
+  /** The slot of a key, or the free one where it would be. */
+  #slotOf(low: number, high: number): number {
+    const mask = this.#slots.length - 1;
+    for (let slot = this.#hashOf(low, high) & mask; ; slot = (slot + 1) & mask) {
+      const ordinal = (this.#slots[slot] as number) - 1;
+      if (ordinal === NONE || (this.#low.get(ordinal) === low && this.#high.get(ordinal) === high)) return slot;
+    }
+  }
+
+  /** MurmurHash3's way to mix, with seeds. */
+  #hashOf(low: number, high: number): number {
+    const [one, other] = this.#seeds;
+    let hash = Math.imul(low ^ one, 0x85ebca6b);
+    hash = Math.imul(hash ^ (hash >>> 13) ^ high ^ other, 0xc2b2ae35);
+    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+    return hash ^ (hash >>> 15);
+  }
+
+  #growTable(): void {
+    const before = this.#slots;
+    const slots = (this.#slots = new Int32Array(before.length * 2));
+    const mask = slots.length - 1;
+    for (const entry of before) {
+      if (entry === 0) continue;
+      let slot = this.#hashOf(this.#low.get(entry - 1), this.#high.get(entry - 1)) & mask;
+      while (slots[slot] !== 0) slot = (slot + 1) & mask;
+      slots[slot] = entry;
+    }
+  }
+}
+
+function lowOf(key: Key): number {
+  return (key.charCodeAt(0) | (key.charCodeAt(1) << 8) | (key.charCodeAt(2) << 16) | (key.charCodeAt(3) << 24)) >>> 0;
+}
+
+function highOf(key: Key): number {
+  return (key.charCodeAt(4) | (key.charCodeAt(5) << 8) | (key.charCodeAt(6) << 16) | (key.charCodeAt(7) << 24)) >>> 0;
 }
