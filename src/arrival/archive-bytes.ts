@@ -13,6 +13,7 @@ import { manifestFor } from "../store/compose.ts";
 import type { Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { countLayers, type Arrival, type Counts } from "./arrival.ts";
+import { counted } from "./coming-layer.ts";
 import type { Received } from "./receive.ts";
 
 /** An image as one file has it. */
@@ -29,17 +30,18 @@ export interface NamedImage extends Pick<Received, "config" | "files" | "manifes
   keeps: boolean;
 }
 
-/** An image that has come, as `docker save` writes it, or as a tar of an OCI layout. */
+/** An image that has come, as `docker save` writes it, or as a tar of an OCI layout. `onBytes` hears of what is unpacked for that. */
 export async function archiveBytes(
   kind: FilePlace["kind"],
   { config, files, manifest: sent, name, keeps }: NamedImage,
   spool: Spool,
+  onBytes: (count: number) => void,
 ): Promise<ArchiveBytes> {
   if (kind === "oci") throw new Error("a folder is no file");
   if (kind === "docker-archive") {
     const layers = new Map<Digest, LayerFile>(); // one may stand in an image twice
     for (const file of files) {
-      if (!layers.has(file.diffId)) layers.set(file.diffId, await unpacked(file, spool));
+      if (!layers.has(file.diffId)) layers.set(file.diffId, await unpacked(file, spool, onBytes));
     }
     const plain = files.map((file) => layers.get(file.diffId) ?? file);
     return { tar: writeDockerArchive({ config, layers: plain, names: [name.ref] }) };
@@ -60,13 +62,13 @@ export function arrivedLayers({ config, files, bytesFound }: Received): Counts &
 }
 
 /** Plain, as `docker save` has it: not every reader of such archives takes packed layers, or some of each. */
-async function unpacked(file: LayerFile, spool: Spool): Promise<LayerFile> {
+async function unpacked(file: LayerFile, spool: Spool, onBytes: (count: number) => void): Promise<LayerFile> {
   const { diffId, path, blob } = file;
   if (blob.digest === diffId) return file;
   const to = spool.pathFor(`${hexOf(diffId)}.tar`);
   const bytes = proof({ what: `the plain layer ${diffId}`, digest: diffId });
   const plain = decodeLayer(createReadStream(path), blob.mediaType);
-  await pipeline(passOn(plain, bytes), createWriteStream(to, { mode: 0o600 }));
+  await pipeline(counted(passOn(plain, bytes), onBytes), createWriteStream(to, { mode: 0o600 }));
   const { size } = bytes.finish();
   return { ...file, path: to, size, blob: { ...blob, digest: diffId, size } };
 }

@@ -10,6 +10,7 @@ import { beginningOf, partOf, removeParts } from "../store/parts.ts";
 import { openSpool } from "../store/spool.ts";
 import { archiveBytes, arrivedLayers } from "./archive-bytes.ts";
 import type { Arrival, ArrivalOptions } from "./arrival.ts";
+import { counted } from "./coming-layer.ts";
 import { findDestination } from "./destination.ts";
 import { nameInFile } from "./file-name.ts";
 import { explainingFor } from "./place-errors.ts";
@@ -33,6 +34,7 @@ export async function archiveTarget(place: FilePlace, stdoutIsTunnel: boolean): 
 function fileTarget(place: FilePlace, path: string): Target {
   const { kind } = place;
   const parts = new Set<string>();
+  let moved = 0;
   const explaining = explainingFor(place);
   const written = async (name: string): Promise<ArchivedImage> => {
     await using archive = await openArchive(kind, parts.has(name) ? name : path);
@@ -40,12 +42,15 @@ function fileTarget(place: FilePlace, path: string): Target {
   };
   return {
     address: place.path,
+    get moved() {
+      return moved;
+    },
     nameFor: (image) => nameInFile(place, image).ref,
     tidy: async () => await removeParts(dirname(path), beginningOf(path)),
     async arrive(options) {
       const part = partOf(path, options.run);
       parts.add(part);
-      return await explaining(arrive(place, part, options));
+      return await explaining(arrive(place, part, options, (bytes) => (moved += bytes)));
     },
     async inspect(name) {
       const { configDigest: id, diffIds } = await explaining(written(name));
@@ -59,20 +64,31 @@ function fileTarget(place: FilePlace, path: string): Target {
   };
 }
 
-async function arrive(place: FilePlace, part: string, options: ArrivalOptions): Promise<Arrival> {
+async function arrive(
+  place: FilePlace,
+  part: string,
+  options: ArrivalOptions,
+  onMoved: (bytes: number) => void,
+): Promise<Arrival> {
   const { about, image, env, run, signal, onProgress } = options;
   // The file that is to be replaced.
   await using seeds = options.whyWhole === undefined ? await findSeedsInFile(place, about) : undefined;
   await using spool = await openSpool(env, run);
   const received = await receive(options, about.diffIds, spool, seeds);
-  onProgress({ stage: "storing", current: 0 });
+  const progress = { stage: "storing", current: 0 };
+  onProgress(progress);
+  const onBytes = (count: number): void => {
+    onMoved(count);
+    progress.current += count;
+    onProgress(progress);
+  };
   const named = { ...received, name: nameInFile(place, image), keeps: about.manifest !== undefined };
-  const { tar } = await archiveBytes(place.kind, named, spool);
+  const { tar } = await archiveBytes(place.kind, named, spool, onMoved);
   // A new one always: a link that somebody has put in its place is not followed, nor is another's file written to.
   const file = createWriteStream(part, { flags: "wx", flush: true });
   const remove = async (): Promise<void> => await rm(part, { force: true });
   try {
-    await pipeline(tar, file, { signal });
+    await pipeline(counted(tar as AsyncIterable<Buffer>, onBytes), file, { signal });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") await remove();
     throw error;

@@ -20,12 +20,17 @@ export async function layoutTarget(place: FilePlace): Promise<Target> {
   const store = new LayoutStore(place.path, newRunId());
   const arrived = new Map<string, { manifest: Descriptor; image: Reference }>();
   const explaining = explainingFor(place);
+  let moved = 0;
+  const onMoved = (bytes: number): void => void (moved += bytes);
   return {
     address: place.path,
+    get moved() {
+      return moved;
+    },
     nameFor: (image) => nameInFile(place, image).ref,
     tidy: async () => await store.tidy(),
     async arrive(options) {
-      const { manifest, arrival } = await explaining(arrive(place, store, options));
+      const { manifest, arrival } = await explaining(arrive(place, store, options, onMoved));
       arrived.set(arrival.name, { manifest, image: options.image });
       return arrival;
     },
@@ -41,7 +46,7 @@ export async function layoutTarget(place: FilePlace): Promise<Target> {
     async tag(from) {
       const found = arrived.get(from);
       if (found === undefined) throw new Error(`${from} has not arrived`);
-      await explaining(store.list(found.manifest, nameInFile(place, found.image)));
+      await explaining(store.list(found.manifest, nameInFile(place, found.image), onMoved));
     },
     [Symbol.asyncDispose]: async () => {},
   };
@@ -52,10 +57,12 @@ async function arrive(
   place: FilePlace,
   store: LayoutStore,
   options: ArrivalOptions,
+  onMoved: (bytes: number) => void,
 ): Promise<{ manifest: Descriptor; arrival: Arrival }> {
   const { about, env, run, output, signal, onProgress, whyWhole } = options;
   const checked = { stage: "checking", current: 0 };
   const onBytes = (count: number): void => {
+    onMoved(count);
     checked.current += count;
     onProgress(checked);
   };

@@ -32,12 +32,18 @@ export function streamTarget(place: FilePlace, destination: Streamed): Target {
   const address = destination.kind === "stdout" ? "stdout" : place.path;
   const explaining = explainingFor({ ...place, path: address });
   let waiting: Waiting | undefined;
+  let moved = 0;
   return {
     address,
+    get moved() {
+      return moved;
+    },
     nameFor: (image) => nameInFile(place, image).ref,
     tidy: async () => [],
     async arrive(options) {
-      const { arrival, ...arrived } = await explaining(arrive(place, destination, options));
+      const { arrival, ...arrived } = await explaining(
+        arrive(place, destination, options, (bytes) => (moved += bytes)),
+      );
       waiting = arrived;
       return arrival;
     },
@@ -55,18 +61,19 @@ async function arrive(
   place: FilePlace,
   destination: Streamed,
   options: ArrivalOptions,
+  onMoved: (bytes: number) => void,
 ): Promise<Waiting & { arrival: Arrival }> {
   const { about, image, env, run } = options;
   const spool = await openSpool(env, run);
   try {
     const received = await receive(options, about.diffIds, spool, undefined);
     const named = { ...received, name: nameInFile(place, image), keeps: about.manifest !== undefined };
-    const archive = await archiveBytes(place.kind, named, spool);
+    const archive = await archiveBytes(place.kind, named, spool, onMoved);
     const { config } = received;
     const dispose = async (): Promise<void> => await spool[Symbol.asyncDispose]();
     return {
       image: { id: digestOf(config), diffIds: parseConfig(config).diffIds, manifest: archive.manifest },
-      write: async () => await write(archive, destination, options),
+      write: async () => await write(archive, destination, options, onMoved),
       arrival: { name: "what has arrived", ...arrivedLayers(received), [Symbol.asyncDispose]: dispose },
     };
   } catch (error) {
@@ -79,6 +86,7 @@ async function write(
   { tar }: ArchiveBytes,
   destination: Streamed,
   { signal, onProgress, output }: ArrivalOptions,
+  onMoved: (bytes: number) => void,
 ): Promise<void> {
   const progress = { stage: "storing", current: 0, total: tar.size };
   onProgress(progress);
@@ -91,6 +99,7 @@ async function write(
           onWait: () => output.note(`waiting for somebody to read ${destination.path}`),
         });
   const onBytes = (count: number): void => {
+    onMoved(count);
     progress.current += count;
     onProgress(progress);
   };

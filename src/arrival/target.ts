@@ -7,7 +7,7 @@ import type { Arrival, ArrivalOptions } from "./arrival.ts";
 export interface Target extends AsyncDisposable {
   /** For messages: where it is. */
   readonly address: string;
-  /** Of what works there, see `Engine`; undefined where nothing does. */
+  /** Counts what moves there, see `Engine`: bytes that are read and written, where no engine is. */
   readonly moved?: number;
   /** `os/arch` of what runs there; undefined where nothing does. */
   readonly platform?: string;

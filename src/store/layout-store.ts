@@ -49,6 +49,7 @@ export class LayoutStore {
     const entries = (await ociEntries(files, { willGrow: true })).toReversed();
     const images = severalAtOnce(entries, async (entry) => await understood(readOciImage(files, entry)));
     for await (const image of images) {
+      checking.onBytes?.(image === undefined ? 0 : image.manifest.bytes.length + image.config.length);
       for (const { diffId, blob } of image?.layers ?? []) {
         if (!missing.has(diffId) || wrong.has(blob.digest)) continue;
         if (named !== undefined && named.get(diffId) !== blob.digest) continue;
@@ -82,10 +83,10 @@ export class LayoutStore {
     return manifest.descriptor;
   }
 
-  /** Lists an image that has been put in; the name moves when another image has it. */
-  async list(manifest: Descriptor, name: LayoutName): Promise<void> {
+  /** Lists an image that has been put in; the name moves when another image has it. `onBytes` hears of what is read for that. */
+  async list(manifest: Descriptor, name: LayoutName, onBytes?: (count: number) => void): Promise<void> {
     await withLock(join(this.#folder, "index.json"), this.#run, async () => {
-      await listOciImage(this.#folder, manifest, [name], this.#run);
+      await listOciImage(this.#folder, manifest, [name], this.#run, onBytes);
     });
   }
 

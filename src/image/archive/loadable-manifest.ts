@@ -23,12 +23,20 @@ export function writeLoadable(images: readonly LoadableImage[]): Buffer {
   return joined(images.map(loadableItem));
 }
 
-/** The same, of the images that an index leads to. Those that are not what it says are left out. */
-export async function writeAllLoadable(files: Listing, manifests: readonly Descriptor[]): Promise<Buffer> {
+/** The same, of the images that an index leads to. Those that are not what it says are left out. `onBytes` hears that it gets on. */
+export async function writeAllLoadable(
+  files: Listing,
+  manifests: readonly Descriptor[],
+  onBytes?: (count: number) => void,
+): Promise<Buffer> {
   const named = manifests.filter((one) => one.annotations?.[IMAGE_NAME] !== undefined && !isIndexType(one));
   const items: string[] = []; // as texts: of 20,000 images, what was parsed would take four times the memory
-  for await (const image of severalAtOnce(named, async (one) => await loadableImage(files, one)))
-    if (image !== undefined) items.push(loadableItem(image));
+  for await (const image of severalAtOnce(named, async (one) => await loadableImage(files, one))) {
+    if (image === undefined) continue;
+    const item = loadableItem(image);
+    onBytes?.(item.length);
+    items.push(item);
+  }
   return joined(items);
 }
 

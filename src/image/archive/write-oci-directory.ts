@@ -34,7 +34,7 @@ export async function putOciImage(
  * Gives an image of the folder names, in its index. What else is in there stays, but for these names, which lead to one image
  * ({@link withEntries}).
  * The index is replaced at once and last, so that whoever reads meanwhile, or after a crash, finds the old state or the new
- * one. Not for two writers at once.
+ * one. Not for two writers at once. `onBytes` hears of what is read for that: the manifests of all images that have a name.
  *
  * Throws `InvalidImage` when the folder has an index.json that is none, or has no room for one more, and the file system's errors.
  * Nothing has been written then.
@@ -44,6 +44,7 @@ export async function listOciImage(
   manifest: Descriptor,
   names: OciLayoutToWrite["names"],
   run: string,
+  onBytes?: (count: number) => void,
 ): Promise<void> {
   const files = openFolderFiles(folder);
   const isThere = (await files.sizeOf("index.json")) !== undefined;
@@ -52,7 +53,7 @@ export async function listOciImage(
   const after = withEntries(before, namedDescriptors(manifest, names));
   const index = writeIndexFile({ ...raw, manifests: after.map((entry) => entry.raw) });
   const readable = after.flatMap(({ descriptor }) => descriptor ?? []);
-  const loadable = await writeAllLoadable(files, readable);
+  const loadable = await writeAllLoadable(files, readable, onBytes);
   await putBytes(folder, "oci-layout", OCI_LAYOUT, run);
   await replaceFile(join(folder, "manifest.json"), loadable, run);
   await replaceFile(join(folder, "index.json"), index, run);
