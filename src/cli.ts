@@ -127,7 +127,10 @@ Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-st
         "load what is missing into the engine (the default), or let the engine pull by itself",
       ).choices(["load", "pull"]),
     )
-    .option("--to <place>", "put it into docker-archive:FILE, oci:FOLDER or oci-archive:FILE, not into an engine")
+    .option(
+      "--to <place>",
+      "put it into docker-archive:FILE, oci:FOLDER or oci-archive:FILE, not into an engine; FILE may be - for stdout, or a pipe",
+    )
     .addOption(
       new Option(
         "--max-size <size>",
