@@ -1,6 +1,7 @@
 import { ASKS_AGAIN, type Result } from "./conversation/messages.ts";
 import { EngineError } from "./engine/engine.ts";
 import { InvalidImage } from "./image/manifest.ts";
+import { outOfFiles } from "./files/open-files.ts";
 import { parsePlace } from "./image/place.ts";
 import { bytes, duration, plural } from "./output/describe.ts";
 import { Failure, messageOf } from "./output/errors.ts";
@@ -58,6 +59,8 @@ export function whyWhole({ delta, inProcess }: TransferRequest, manifest: unknow
 
 /** Errors of the engine and of what was read, as a person should be told them; others as they are. */
 export function explained(error: unknown): unknown {
+  const outOf = outOfFiles(error);
+  if (outOf !== undefined) return tooManyFiles(outOf);
   if (error instanceof EngineError) {
     return new Failure("transfer-failed", `the engine would not go on: ${messageOf(error)}`, {
       expected: "it to do what it was asked for; the words are its own",
@@ -70,6 +73,14 @@ export function explained(error: unknown): unknown {
     expected: "content that has the digests that it is named by",
     hint: "Nothing was given its name. Run the same command again; if it happens again, please report it.",
     cause: error,
+  });
+}
+
+function tooManyFiles(cause: Error): Failure {
+  return new Failure("transfer-failed", `no more files can be opened: ${messageOf(cause)}`, {
+    expected: "a limit of 256 open files, pipes and connections or more for this process (ulimit -n)",
+    hint: "Raise it, for instance with `ulimit -n 1024`, and run the same command again.",
+    cause,
   });
 }
 

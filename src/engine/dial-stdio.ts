@@ -1,5 +1,6 @@
 import { Duplex } from "node:stream";
 import { execa } from "execa";
+import { refuseWithoutFiles } from "../files/open-files.ts";
 import { messageOf } from "../output/errors.ts";
 import { DialError, type Ended } from "./dial-error.ts";
 import { NoiseFilter } from "./noise.ts";
@@ -143,6 +144,7 @@ export class StdioConnection extends Duplex {
 
 /** The one place of this room that starts a program. */
 function start(program: string, argv: readonly string[]) {
+  refuseWithoutFiles();
   return execa(program, argv, {
     stdin: "pipe",
     stdout: "pipe",

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { execa } from "execa";
+import { refuseWithoutFiles } from "../files/open-files.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
 import { LAST_WORDS_TIMEOUT, LEAVE_TIMEOUT } from "./constants.ts";
@@ -51,7 +52,7 @@ export interface SpawnOptions {
  *
  * Disposing closes its stdin, waits for it to leave, then sends SIGTERM and SIGKILL (PROTOCOL.md, 5), `leaveTimeout` ms
  * apart. A child that has been told nothing has nothing to bring to an end, and gets its SIGTERM at once: an ssh that is still logging
- * in would not see the end of its stdin.
+ * in would not see the end of its stdin. Throws where the process may open no more files.
  */
 export function spawnFar(
   command: readonly string[],
@@ -59,6 +60,7 @@ export function spawnFar(
   { leaveTimeout = LEAVE_TIMEOUT, words = shownCommand(command), rate }: SpawnOptions = {},
 ): FarProcess {
   const [file = "", ...args] = command;
+  refuseWithoutFiles();
   const child = execa(file, args, {
     stdin: "pipe",
     stdout: "pipe",

@@ -10,7 +10,7 @@ const ROOMS: Record<string, string[]> = {
   packing: ["streams", "output"],
   output: [],
   files: [],
-  "stdio-tunnel": ["streams", "output"],
+  "stdio-tunnel": ["files", "streams", "output"],
   engine: ["files", "streams", "output", "image"],
   registry: ["files", "streams", "output", "image", "engine", "packing"],
   store: ["files", "streams", "output", "image", "engine", "packing"],
