@@ -98,14 +98,15 @@ function fitting<T>(candidates: Candidate<T>[], wanted: string | undefined): Can
 function byName<T>(all: Candidate<T>[], reference: string): Candidate<T>[] {
   const wanted = tryReference(reference);
   const full = wanted && fullName(wanted);
-  const kinds: ((name: string, names: string[]) => boolean)[] = [
-    (name) => name === reference,
-    (name) => full !== undefined && equals(name, full),
+  // Each looks at a name once: an archive may have hundreds of thousands.
+  const kinds: ((names: string[]) => boolean)[] = [
+    (names) => names.includes(reference),
+    (names) => full !== undefined && names.some((name) => equals(name, full)),
     // Only where it is not part of a whole name: buildah, kaniko and skopeo annotate with a tag alone.
-    (name, names) => wanted?.tag === name && !names.some((other) => /[/:]/.test(other)),
+    (names) => names.includes(wanted?.tag ?? "") && !names.some((name) => /[/:]/.test(name)),
   ];
   for (const isMatch of kinds) {
-    const found = all.filter(({ names }) => names.some((name) => isMatch(name, names)));
+    const found = all.filter(({ names }) => isMatch(names));
     if (found.length > 0) return found;
   }
   return [];
@@ -127,13 +128,13 @@ function tryReference(text: string): Reference | undefined {
 
 /** One image may be named by several entries. */
 function mergeNames<T>(candidates: Candidate<T>[]): Candidate<T>[] {
-  const byId = new Map<string, Candidate<T>>();
+  const byId = new Map<string, { candidate: Candidate<T>; names: Set<string> }>();
   for (const candidate of candidates) {
-    const same = byId.get(candidate.id);
-    const names = [...new Set([...(same?.names ?? []), ...candidate.names])];
-    byId.set(candidate.id, { ...candidate, names });
+    const names = byId.get(candidate.id)?.names ?? new Set();
+    for (const name of candidate.names) names.add(name);
+    byId.set(candidate.id, { candidate, names });
   }
-  return [...byId.values()];
+  return [...byId.values()].map(({ candidate, names }) => ({ ...candidate, names: [...names] }));
 }
 
 function listOf(images: { names: string[] }[]): string {
