@@ -17,6 +17,12 @@ export class Column<T extends Numbers> {
     return (this.#blocks[index >>> BLOCK_BITS] as T)[index & (BLOCK - 1)] as number;
   }
 
+  /** Makes room for so many entries, and makes all of them 0. */
+  clear(length: number): void {
+    for (const block of this.#blocks) block.fill(0);
+    while (this.#blocks.length * BLOCK < length) this.#blocks.push(this.#make(BLOCK));
+  }
+
   /** `index`: at most one more than the highest so far. */
   set(index: number, value: number): void {
     const block = (this.#blocks[index >>> BLOCK_BITS] ??= this.#make(BLOCK));

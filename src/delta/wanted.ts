@@ -7,11 +7,15 @@ import type { Key } from "./key.ts";
 /** No piece. */
 const NONE = -1;
 /** Slots of the table at first; a power of two. */
-const SLOTS = 4096;
+const SLOTS = 2 ** 15;
+/** What a piece is. */
+const LATER = 0; // not the first of its key, or the first of those that have been found, of one that is wanted once more
+const LEFT = 1; // the first of its key, which has not been found
+const FOUND = 2; // the first of its key, which has
 
 /**
- * Which pieces a recipe needs, and where they go. Some 33 bytes for each, the table included; a recipe may have two million, which as a
- * Map of strings took 200 MB, and three times as long.
+ * Which pieces a recipe needs, and where they go. Some 33 bytes for each, the table included. A Map of strings took 100 to 200, and for
+ * two million twice the time; for 60,000, the same.
  */
 export class Wanted {
   // By a piece's ordinal in the recipe. A key is two numbers.
@@ -21,11 +25,11 @@ export class Wanted {
   readonly #lengths = new Column((length) => new Uint32Array(length));
   /** The ordinal of another piece of the same key. */
   readonly #next = new Column((length) => new Int32Array(length));
-  /** 1 for the first piece of a key that has not been found. */
-  readonly #isLeft = new Column((length) => new Uint8Array(length));
+  readonly #state = new Column((length) => new Uint8Array(length));
   #count = 0;
   /** By a key's hash, the ordinal of its first piece, plus 1; 0 is a free slot. One that is taken is looked for in the slots behind it. */
-  #slots = new Int32Array(SLOTS);
+  readonly #slots = new Column((length) => new Int32Array(length));
+  #slotCount = SLOTS;
   /** Slots that are not free. */
   #used = 0;
   /** Nobody can choose keys that all fall into the same slots. */
@@ -38,6 +42,10 @@ export class Wanted {
   readonly #isLength = new Uint8Array(MAX_PIECE + 1);
   #bytes = 0;
   #allBytes = 0;
+
+  constructor() {
+    this.#slots.clear(SLOTS);
+  }
 
   /** Pieces that were added. */
   get count(): number {
@@ -74,14 +82,14 @@ export class Wanted {
 
   #lowestLeft(): number | undefined {
     if (this.#pieces === 0) return undefined;
-    while (this.#isLeft.get(this.#lowest) === 0) this.#lowest += 1;
+    while (this.#state.get(this.#lowest) !== LEFT) this.#lowest += 1;
     return this.#lowest;
   }
 
   *#left(): Generator<number> {
     const lowest = this.#lowestLeft();
     if (lowest === undefined) return;
-    for (let at = lowest; at < this.#count; at += 1) if (this.#isLeft.get(at) === 1) yield at;
+    for (let at = lowest; at < this.#count; at += 1) if (this.#state.get(at) === LEFT) yield at;
   }
 
   /** Bytes of those of them whose key is `among` some. */
@@ -96,25 +104,26 @@ export class Wanted {
     const [low, high] = [lowOf(key), highOf(key)];
     const ordinal = this.#count;
     const slot = this.#slotOf(low, high);
-    const first = (this.#slots[slot] as number) - 1;
-    const isKnown = first !== NONE && this.#isLeft.get(first) === 1;
+    const first = this.#slots.get(slot) - 1;
+    const isKnown = first !== NONE && this.#state.get(first) === LEFT;
     if (isKnown && this.#lengths.get(first) !== length) throw new BadRecipe("it has two lengths for the same piece");
     this.#count += 1;
     this.#low.set(ordinal, low);
     this.#high.set(ordinal, high);
     this.#offsets.set(ordinal, offset);
     this.#lengths.set(ordinal, length);
-    this.#isLeft.set(ordinal, isKnown ? 0 : 1);
+    this.#state.set(ordinal, isKnown ? LATER : LEFT);
     this.#next.set(ordinal, isKnown ? this.#next.get(first) : NONE);
     if (isKnown) return this.#next.set(first, ordinal);
-    this.#slots[slot] = ordinal + 1;
+    this.#slots.set(slot, ordinal + 1);
     this.#pieces += 1;
     this.#isLength[length] = 1;
     this.#bytes += length;
     this.#allBytes += length;
-    if (first !== NONE) return; // it had been found, and is wanted once more
+    // It had been found, and is wanted once more.
+    if (first !== NONE) return this.#state.set(first, LATER);
     this.#used += 1;
-    if (this.#used > (this.#slots.length * 3) / 4) this.#growTable();
+    if (this.#used > (this.#slotCount * 3) / 4) this.#growTable();
   }
 
   mayWant(length: number): boolean {
@@ -123,13 +132,13 @@ export class Wanted {
 
   /** Where a piece goes, and no longer wants it. Nowhere when it is not wanted, or was found already. */
   take(key: Key, length: number): number[] {
-    const first = (this.#slots[this.#slotOf(lowOf(key), highOf(key))] as number) - 1;
-    if (first === NONE || this.#isLeft.get(first) === 0 || this.#lengths.get(first) !== length) return [];
+    const first = this.#slots.get(this.#slotOf(lowOf(key), highOf(key))) - 1;
+    if (first === NONE || this.#state.get(first) !== LEFT || this.#lengths.get(first) !== length) return [];
     return this.#take(first);
   }
 
   #take(first: number): number[] {
-    this.#isLeft.set(first, 0);
+    this.#state.set(first, FOUND);
     this.#pieces -= 1;
     this.#bytes -= this.lengthOf(first);
     return this.offsetsOf(first);
@@ -170,9 +179,9 @@ export class Wanted {
 
   /** The slot of a key, or the free one where it would be. */
   #slotOf(low: number, high: number): number {
-    const mask = this.#slots.length - 1;
+    const mask = this.#slotCount - 1;
     for (let slot = this.#hashOf(low, high) & mask; ; slot = (slot + 1) & mask) {
-      const ordinal = (this.#slots[slot] as number) - 1;
+      const ordinal = this.#slots.get(slot) - 1;
       if (ordinal === NONE || (this.#low.get(ordinal) === low && this.#high.get(ordinal) === high)) return slot;
     }
   }
@@ -186,15 +195,13 @@ export class Wanted {
     return hash ^ (hash >>> 15);
   }
 
+  /** In its place: a second table beside it would have to be collected first. */
   #growTable(): void {
-    const before = this.#slots;
-    const slots = (this.#slots = new Int32Array(before.length * 2));
-    const mask = slots.length - 1;
-    for (const entry of before) {
-      if (entry === 0) continue;
-      let slot = this.#hashOf(this.#low.get(entry - 1), this.#high.get(entry - 1)) & mask;
-      while (slots[slot] !== 0) slot = (slot + 1) & mask;
-      slots[slot] = entry;
+    this.#slotCount *= 2;
+    this.#slots.clear(this.#slotCount);
+    for (let ordinal = 0; ordinal < this.#count; ordinal += 1) {
+      if (this.#state.get(ordinal) === LATER) continue;
+      this.#slots.set(this.#slotOf(this.#low.get(ordinal), this.#high.get(ordinal)), ordinal + 1);
     }
   }
 }
