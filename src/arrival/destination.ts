@@ -1,5 +1,5 @@
-import { fstatSync, type Stats } from "node:fs";
-import { lstat, readlink, stat } from "node:fs/promises";
+import { constants, fstatSync, type Stats } from "node:fs";
+import { access, lstat, readlink, stat } from "node:fs/promises";
 import { dirname, isAbsolute, sep } from "node:path";
 import type { FilePlace } from "../image/place.ts";
 import { Failure } from "../output/errors.ts";
@@ -37,7 +37,10 @@ export async function findDestination(place: FilePlace, stdoutIsTunnel: boolean)
     if ((found.isFIFO() || found.isSocket()) && isStdout(found)) {
       return stdoutIsTunnel ? refuseTunnel(place) : stdout(place);
     }
-    if (found.isFIFO()) return { kind: "pipe", path };
+    if (found.isFIFO()) {
+      await refuseClosed(place);
+      return { kind: "pipe", path };
+    }
     throw new Failure("usage", `${path} is a ${found.isSocket() ? "socket" : "device"}, and not a file`, {
       expected: `a file or a pipe, because of ${place.given}, or nothing`,
       hint: "Name a file; - is for stdout.",
@@ -86,6 +89,19 @@ function stdout({ given }: FilePlace): Destination {
     expected: "stdout to be a pipe or a file",
     hint: "For instance … | docker load, or … > app.tar",
   });
+}
+
+/** As root, there is nothing that may not be written to. */
+async function refuseClosed({ path, given }: FilePlace): Promise<void> {
+  try {
+    await access(path, constants.W_OK);
+  } catch (error) {
+    throw new Failure("usage", `${path} cannot be written to`, {
+      expected: `a pipe for ${given} that this user may write to`,
+      hint: "Name another path.",
+      cause: error,
+    });
+  }
 }
 
 function refuseTunnel({ given }: FilePlace): never {

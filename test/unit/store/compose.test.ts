@@ -29,6 +29,12 @@ test("a manifest of just these blobs and this config stays as it was sent, byte 
   expect(manifestFor(config, layers, sent(blobs))).toEqual({ bytes, descriptor });
 });
 
+test("one that says that a layer is packed in another way than it is stays only if it is to be kept", () => {
+  const other = sent(blobs.map((blob) => ({ ...blob, mediaType: MEDIA_TYPE.ociLayer })));
+  expect(manifestFor(config, layers, other).descriptor).toEqual(manifestFor(config, layers, sent([])).descriptor);
+  expect(manifestFor(config, layers, other, { keeps: true }).bytes).toEqual(other.bytes);
+});
+
 test.each([
   ["another blob", sent([...blobs.slice(1), blobOf("three")])],
   ["a layer less", sent(blobs.slice(1))],
