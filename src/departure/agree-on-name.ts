@@ -1,6 +1,6 @@
 import type { ImageInfo } from "../engine/engine.ts";
 import { referenceFor, type ImageName } from "../image/image-name.ts";
-import { fullName, type Reference } from "../image/reference.ts";
+import { fullName, parseReference, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import type { Asked } from "./source.ts";
 
@@ -21,7 +21,9 @@ export function agreeOnName(named: ImageName, info: ImageInfo | undefined, asked
     if (!isSame && !isGivenName) throw other(named, image);
     if (!isAskedById || isRenamed) return here;
   } else if (isAskedById ? isRenamed : image.reference !== undefined) {
-    // Without a tag: it may have none.
+    const [name] = info?.names ?? [];
+    if (name !== undefined) return parseReference(name);
+    // Without a tag, because it has none.
     return { domain: "docker.io", path: referenceFor(image).path, given: info?.id ?? named.given };
   }
   if (!isAskedById) throw other(named, image);

@@ -19,7 +19,7 @@ export interface EngineInfo {
 export interface ImageInfo {
   /** Config digest on graphdriver and Podman; manifest or index digest on a containerd store. */
   id: string;
-  /** Its names, each with a tag, as the engine lists them; left out where it has none. */
+  /** Its names, each with a tag, as the engine lists them; left out where that is not known. */
   names?: string[];
   /** `RootFS.Layers`: the uncompressed digests, bottom layer first. The same on every engine. */
   diffIds: string[];

@@ -56,7 +56,7 @@ export async function inspectImage(
   const image = found as ImageInspect;
   const info: ImageInfo = {
     id: image.Id,
-    ...(image.RepoTags?.length && { names: image.RepoTags }),
+    names: (image.RepoTags ?? []).filter((name) => !name.includes("<none>")),
     diffIds: image.RootFS?.Layers ?? [],
     platform: platformText({ os: image.Os, architecture: image.Architecture, variant: image.Variant }),
     size: image.Size ?? 0,

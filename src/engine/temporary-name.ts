@@ -1,4 +1,16 @@
+import type { Reference } from "../image/reference.ts";
 import type { Engine } from "./engine.ts";
+
+/**
+ * Gives an image a temporary name. False, and none is given, where it would be its only one: an engine removes an image with its last
+ * name, and the image is the user's.
+ */
+export async function giveTemporaryName(engine: Engine, image: Reference, name: string): Promise<boolean> {
+  const isById = image.tag === undefined && image.digest === undefined;
+  if (isById && (await engine.inspectImage(image.given))?.names?.length === 0) return false;
+  await engine.tagImage(image.given, name);
+  return true;
+}
 
 /** Takes a temporary name away. Never fails: an engine that is gone by now cannot do it, and the next run does. */
 export async function forgetName(engine: Engine, name: string): Promise<void> {

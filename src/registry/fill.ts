@@ -1,6 +1,6 @@
 import { EngineError, type Engine } from "../engine/engine.ts";
 import { LayerProgress } from "../engine/layer-progress.ts";
-import { forgetName } from "../engine/temporary-name.ts";
+import { forgetName, giveTemporaryName } from "../engine/temporary-name.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import type { Progress } from "../output/output.ts";
@@ -29,7 +29,7 @@ export async function fillRegistry(
   const hopeless = new AbortController();
   const stop = AbortSignal.any([signal, hopeless.signal]);
   try {
-    await engine.tagImage(image.given, name);
+    if (!(await giveTemporaryName(engine, image, name))) throw nameless(image);
     await engine.pushImage(name, {
       ...(registry.pushCredentials === undefined ? {} : { credentials: registry.pushCredentials }),
       ...(options.onlyPlatform ? { platform } : {}),
@@ -53,6 +53,13 @@ export async function fillRegistry(
 /** An engine reports a registry's full disk as "500 Internal Server Error"; the registry knows better. */
 async function isFull(registry: TemporaryRegistry): Promise<boolean> {
   return /no space left on device/i.test(await registry.complaints().catch(() => ""));
+}
+
+function nameless({ given }: Reference): Failure {
+  return new Failure("registry-unavailable", `${given} has no name, and an engine pushes nothing without one`, {
+    expected: "an image with a name, or the registry in this process",
+    hint: `Leave --registry out, or give the image a name first: docker tag ${given} NAME`,
+  });
 }
 
 function noSpace(image: Reference, cause?: Error): Failure {

@@ -1,5 +1,5 @@
 import { EngineError, type Engine, type EngineProgress } from "../../engine/engine.ts";
-import { forgetBrokenOffName, forgetName } from "../../engine/temporary-name.ts";
+import { forgetBrokenOffName, forgetName, giveTemporaryName } from "../../engine/temporary-name.ts";
 import { temporaryName, type RunId } from "../../engine/run-id.ts";
 import { parseReference, type Reference } from "../../image/reference.ts";
 import { messageOf } from "../../output/errors.ts";
@@ -66,7 +66,8 @@ export async function enginePush(
     broken: (error: Error) => stopped.abort(error),
   };
   try {
-    await engine.tagImage(image.given, name);
+    if (!(await giveTemporaryName(engine, image, name)))
+      return "the image has no name, and would go with a temporary one";
     await using _landing = registry.open(parseReference(name).path, party.policy, witness);
     await engine.pushImage(name, {
       credentials: registry.credentials,

@@ -15,6 +15,10 @@ describe("what is named by its ID here is found by that, and has the name that i
     expect(agree(named, found(), "team/app:v2")).toEqual({ given: ID, domain: "docker.io", path: "team/app" });
   });
 
+  test("by a name of its own, if it has one", () => {
+    expect(agree(SHORT, found("other:v1"), "team/app:v2")).toMatchObject({ given: "other:v1", tag: "v1" });
+  });
+
   test("without a name of its own, it is refused", () => {
     for (const asked of [ID, SHORT])
       expect(() => agree(SHORT, found(), asked)).toThrow(`${asked} is the ID of an image`);

@@ -57,6 +57,7 @@ describe("an image", () => {
   };
   const info = {
     id: "sha256:1",
+    names: [],
     platform: "linux/arm64/v8",
     size: 9,
     diffIds: ["sha256:2"],

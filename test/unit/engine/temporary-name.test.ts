@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
+import { digestOf } from "../../../src/image/digest.ts";
 import { openEngine } from "../../../src/engine/docker.ts";
-import { forgetBrokenOffName } from "../../../src/engine/temporary-name.ts";
+import { forgetBrokenOffName, giveTemporaryName } from "../../../src/engine/temporary-name.ts";
 import { answer, fakeEngine, type Route } from "./fake-engine.ts";
 
 const REPOSITORY = "127.0.0.1:5000/docker-over-ssh/library/app";
@@ -37,4 +38,26 @@ test("an engine that is gone fails nothing", async () => {
   await using engine = await openEngine(fake.endpoint);
   await fake[Symbol.asyncDispose]();
   expect(await forgetBrokenOffName(engine, `${REPOSITORY}:run`)).toBeUndefined();
+});
+
+test("an image without a name is given none: with a temporary one, the engine would remove the image", async () => {
+  const id = digestOf("config");
+  const says =
+    (body: object): Route =>
+    (_request, response) =>
+      answer(response, 200, body);
+  const image = { given: id, domain: "docker.io", path: "by-id" };
+  for (const [RepoTags, isGiven] of [
+    [null, false],
+    [["<none>:<none>"], false],
+    [["app:v1"], true],
+  ]) {
+    await using fake = await fakeEngine({
+      [`GET /images/${id}/json`]: says({ Id: id, RepoTags }),
+      [`POST /images/${id}/tag`]: says({}),
+    });
+    await using engine = await openEngine(fake.endpoint);
+    expect(await giveTemporaryName(engine, image, `${REPOSITORY}:run`)).toBe(isGiven);
+    expect(fake.calls().includes(`POST /images/${id}/tag`)).toBe(isGiven);
+  }
 });
