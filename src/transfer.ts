@@ -1,8 +1,10 @@
+import { homedir } from "node:os";
+import { basename } from "node:path";
 import { ASKS_AGAIN, type Result } from "./conversation/messages.ts";
 import { EngineError } from "./engine/engine.ts";
 import { InvalidImage } from "./image/manifest.ts";
 import { outOfFiles } from "./files/open-files.ts";
-import { parsePlace } from "./image/place.ts";
+import { parsePlace, type Place } from "./image/place.ts";
 import { bytes, duration, plural } from "./output/describe.ts";
 import { Failure, messageOf } from "./output/errors.ts";
 import type { Output } from "./output/output.ts";
@@ -125,16 +127,35 @@ export function tunnelFor(
     onFarLine: (line) => output.far(line),
     onDetail: (text) => output.detail(text),
     explain: explained,
+    tells: command.length > 0 ? withoutFolders(request) : undefined,
   };
 }
 
 function referenceIn(image: string): string | undefined {
+  const place = placeIn(image);
+  return place === undefined ? image : place.reference;
+}
+
+/** Undefined for none, and for what cannot be one, which is said elsewhere. */
+function placeIn(given: string): Place | undefined {
   try {
-    const place = parsePlace(image);
-    return place === undefined ? image : place.reference;
+    return parsePlace(given);
   } catch {
-    return undefined; // what is wrong with it is said elsewhere
+    return undefined;
   }
+}
+
+/** A failure without the folders of this machine, for a far end that somebody here has started, and who reads all of it here. */
+function withoutFolders({ image, to }: { image: string; to?: string }): (failure: Failure) => Failure {
+  const paths = [image, to ?? ""].flatMap((given) => {
+    const place = placeIn(given);
+    return place === undefined || place.kind === "docker-daemon" ? [] : [place.path];
+  });
+  const home = homedir();
+  const hideHome = (text: string): string => (home.length > 1 ? text.replaceAll(home, "~") : text);
+  const hide = (text: string): string => paths.reduce((all, path) => all.replaceAll(path, basename(path)), text);
+  return ({ code, message, expected = "", hint = "" }) =>
+    new Failure(code, hideHome(hide(message)), { expected: hideHome(hide(expected)), hint: hideHome(hide(hint)) });
 }
 
 /** Bytes that a transfer costs, both ways. */

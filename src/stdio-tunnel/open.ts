@@ -34,6 +34,8 @@ export interface TunnelOptions {
   onFarLine: (line: string) => void;
   /** What is being done, for --verbose. */
   onDetail: (text: string) => void;
+  /** A failure as the far end may hear it. Left out: all of it. */
+  tells?: ((failure: Failure) => Failure) | undefined;
   /** Makes errors of the program above into failures that a person, here or at the far end, can read. */
   explain?: (error: unknown) => unknown;
 }
@@ -89,7 +91,11 @@ export async function overTunnel<T>(
  */
 export async function telling<T>(
   tunnel: Tunnel,
-  { signal, explain = (error) => error }: Pick<TunnelOptions, "signal" | "explain">,
+  {
+    signal,
+    explain = (error) => error,
+    tells = (failure) => failure,
+  }: Pick<TunnelOptions, "signal" | "explain" | "tells">,
   use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const either = AbortSignal.any([signal, tunnel.signal]);
@@ -98,7 +104,8 @@ export async function telling<T>(
   } catch (thrown) {
     // What failed because the tunnel went, or because a person pressed Ctrl-C, failed for that reason.
     const error: unknown = either.aborted ? either.reason : explain(thrown);
-    const told = await tunnel.fail(error instanceof Failure ? error : new Failure("transfer-failed", wordsFor(error)));
+    const failure = error instanceof Failure ? error : new Failure("transfer-failed", wordsFor(error));
+    const told = await tunnel.fail(tells(failure));
     if (told && error instanceof Error) toldErrors.add(error);
     throw error;
   }

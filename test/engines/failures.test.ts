@@ -148,7 +148,7 @@ describe.skipIf(why)("a far command that is not, or not yet, docker-over-ssh", (
     ["exits at once", ["sh", "-c", "exit 3"], 7, "ended with status 3 before it said that it is ready"],
     ["exits at once with success", ["true"], 7, "ended with status 0 before it said that it is ready"],
     ["is killed", ["sh", "-c", "kill -9 $$"], 7, "was ended by SIGKILL"],
-    ["prints a banner and exits", ["sh", "-c", "echo Welcome to prod; exit 1"], 7, "It printed:\nWelcome to prod"],
+    ["prints a banner and exits", ["sh", "-c", "echo Welcome to prod; exit 1"], 7, "It printed:\n  | Welcome to prod"],
     ["prints garbage for ever", ["yes", "garbage"], 7, "more than 1 MB of something else"],
     ["closes its stdout", ["sh", "-c", `exec >&-; ${SLEEP}`], 7, "closed its output before it said that it is ready"],
     ["never answers", ["sh", "-c", SLEEP], 6, "did not answer within 1 s"],

@@ -5,6 +5,8 @@ import { expect, test } from "vitest";
 import { MAGIC_LINE } from "../../../src/stdio-tunnel/constants.ts";
 import { makeImage } from "../image/archive/make-image.ts";
 import { layoutOf, writeTree } from "../places/images.ts";
+import { newRunId } from "../../../src/engine/run-id.ts";
+import { farEnd } from "./far.ts";
 import { hello } from "../../fixtures/far/open-end.ts";
 import { folder, program, workplace } from "./runs.ts";
 
@@ -26,6 +28,20 @@ test("the far end hears what the image is called, and not where it lies here; a 
   expect(stderr).toContain("running env PASSWORD=*** ");
   expect(stderr).toContain("`env PASSWORD=*** ");
   expect(stderr).not.toContain("hunter2");
+});
+
+test("nor does it hear so when this side gives up", async () => {
+  const { run, socket } = await workplace();
+  await using far = await farEnd(socket, "receiver", async (tunnel) => {
+    await tunnel.send({ type: "ask", image: "app:v1", run: newRunId(), platform: "linux/arm64" });
+    await new Promise<void>((resolve) => tunnel.signal.addEventListener("abort", () => resolve()));
+  });
+  const { exitCode, stderr } = await run("push", `oci:${join(folder, "image")}:v1`, ...far.command);
+  expect(exitCode).toBe(3);
+  expect(stderr).toContain(folder);
+  const { code, message, expected, hint } = await far.told;
+  expect(code).toBe("image-not-found");
+  expect([message, expected, hint].join(" ")).not.toContain(folder);
 });
 
 test.each([
