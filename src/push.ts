@@ -39,6 +39,12 @@ export interface PushRequest extends TransferRequest {
   registry?: string | undefined;
 }
 
+/** A way on which the image must be called something. */
+export interface WayByName {
+  /** @param name that the place it comes from has for it, if any */
+  byName(name: string | undefined): Promise<Way>;
+}
+
 /**
  * The sending side: makes an image available in a temporary registry, and answers for it through a tunnel until the
  * receiver says that the image is in its store under its name. Rejects with a Failure, or with the signal's reason;
@@ -49,7 +55,7 @@ export interface PushRequest extends TransferRequest {
 export async function push(
   request: PushRequest,
   around: Surroundings,
-  way: Way = wayByCommand("sender", request, around),
+  way: Way | WayByName = wayByCommand("sender", request, around),
 ): Promise<void> {
   const started = performance.now();
   const spawner = request.command.length > 0;
@@ -61,7 +67,8 @@ export async function push(
   });
   atHand.catch(() => {}); // the spawned side tells it through the tunnel, as above
   if (spawner && (await place.takesTime?.())) await atHand;
-  await setOut(way, spawner ? atHand : Promise.resolve(), around.signal, async (tunnel, stop, wire) => {
+  const chosen = "byName" in way ? await way.byName(await (await atHand).name?.(request.platform)) : way;
+  await setOut(chosen, spawner ? atHand : Promise.resolve(), around.signal, async (tunnel, stop, wire) => {
     const source = await unlessAborted(atHand, stop);
     const result = await send(tunnel, source, request, { ...around, signal: stop });
     if (!spawner) return;

@@ -3,7 +3,7 @@ import type { ArchivedImage, ImageArchive } from "../image/archive/image-archive
 import { parseSentManifest } from "../image/manifest.ts";
 import { referenceFor } from "../image/image-name.ts";
 import type { FilePlace } from "../image/place.ts";
-import { fullName, type Reference } from "../image/reference.ts";
+import { familiarName, fullName, tryReference, type Reference } from "../image/reference.ts";
 import { inputKind, pathOf } from "../image/archive/input.ts";
 import { openArchive } from "../image/archive/open.ts";
 import { explained, unreadable } from "./archive-errors.ts";
@@ -28,6 +28,10 @@ export async function archiveSource(place: FilePlace, options: SpoolOptions): Pr
       } catch (error) {
         if (!isUnclear(error)) throw explained(error, place, platform); // else the receiver's name or platform may tell
       }
+    },
+    async name(platform) {
+      const image = await pick(archive, place, { platform }).catch(() => undefined); // what is wrong, finding it tells
+      return image && onlyName(image.names);
     },
     async find({ image: name, platform, runs }) {
       const asked = referenceFor(name);
@@ -97,6 +101,13 @@ async function pick(
       throw error; // none of its variants runs there: which, is for a person to say
     });
   }
+}
+
+/** The one whole name among an archive's, which may be tags alone, or the same name twice. */
+function onlyName(names: readonly string[]): string | undefined {
+  const whole = names.filter((name) => /[:/]/.test(name)).flatMap((name) => tryReference(name) ?? []);
+  const [one, ...others] = new Set(whole.map((reference) => `${familiarName(reference)}:${reference.tag ?? "latest"}`));
+  return others.length === 0 ? one : undefined;
 }
 
 function isUnclear(error: unknown): error is ImageNotFound {

@@ -20,6 +20,8 @@ export interface Source extends AsyncDisposable {
   readonly address: string;
   /** Of what works there, see `Engine`; undefined where nothing does. */
   readonly moved?: number;
+  /** What the place itself calls the image that is meant, `name:tag`; undefined where that is not clear. Left out: whoever names it knows. */
+  name?(platform: string | undefined): Promise<string | undefined>;
   /** Fails as {@link find} would, as far as that can be told before the receiver has asked. */
   check(platform: string | undefined): Promise<void>;
   /** The image. Fails with `image-not-found` when it is not there, or not for that platform. Reads no layers. */

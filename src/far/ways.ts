@@ -4,6 +4,7 @@ import type { Role } from "../stdio-tunnel/handshake.ts";
 import { wayByCommand, type Surroundings, type Way } from "../transfer.ts";
 import type { FarRequest } from "./agentless.ts";
 import { placeOf } from "./ssh-place.ts";
+import { leadsToEngine } from "./tells-name.ts";
 
 /**
  * The way to the other side, by what the command line names:
@@ -26,7 +27,7 @@ export async function wayToFar(role: Role, request: FarRequest, around: Surround
     });
   }
   const words = shownCommand(request.command);
-  if (!/\bsystem\s+dial-stdio$/.test(request.command.join(" "))) return wayByCommand(role, request, around);
+  if (!leadsToEngine(request.command)) return wayByCommand(role, request, around);
   const [{ throughEngine }, { runFar }] = await Promise.all([import("./agentless.ts"), import("./far-link.ts")]);
   const start = () => runFar(request.command, { words, byHand: words }, request, around);
   return throughEngine(role, request, around, () => ({

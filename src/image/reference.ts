@@ -62,6 +62,16 @@ export function parseReference(given: string): Reference {
   };
 }
 
+/** The same; undefined for what is none. */
+export function tryReference(text: string): Reference | undefined {
+  try {
+    return parseReference(text);
+  } catch (error) {
+    if (error instanceof InvalidReference) return undefined;
+    throw error;
+  }
+}
+
 function splitDomain(name: string): { domain: string; path: string } {
   const slash = name.indexOf("/");
   const first = name.slice(0, Math.max(0, slash));

@@ -1,5 +1,5 @@
 import { InvalidImage } from "../manifest.ts";
-import { fullName, InvalidReference, parseReference, type Reference } from "../reference.ts";
+import { fullName, tryReference } from "../reference.ts";
 import { quoted } from "./entry-path.ts";
 import type { ListedImage } from "./image-archive.ts";
 import { bestPlatform } from "./platform.ts";
@@ -115,15 +115,6 @@ function byName<T>(all: Candidate<T>[], reference: string): Candidate<T>[] {
 function equals(name: string, full: string): boolean {
   const reference = tryReference(name);
   return reference !== undefined && fullName(reference) === full;
-}
-
-function tryReference(text: string): Reference | undefined {
-  try {
-    return parseReference(text);
-  } catch (error) {
-    if (error instanceof InvalidReference) return undefined;
-    throw error;
-  }
 }
 
 /** One image may be named by several entries. */
