@@ -68,7 +68,7 @@ async function unpacked(file: LayerFile, spool: Spool, onBytes: (count: number) 
   const to = spool.pathFor(`${hexOf(diffId)}.tar`);
   const bytes = proof({ what: `the plain layer ${diffId}`, digest: diffId });
   const plain = decodeLayer(createReadStream(path), blob.mediaType);
-  await pipeline(counted(passOn(plain, bytes), onBytes), createWriteStream(to, { mode: 0o600 }));
+  await pipeline(counted(passOn(plain, bytes), onBytes), createWriteStream(to, { flags: "wx", mode: 0o600 }));
   const { size } = bytes.finish();
   return { ...file, path: to, size, blob: { ...blob, digest: diffId, size } };
 }

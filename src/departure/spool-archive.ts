@@ -41,7 +41,7 @@ export async function spoolArchive(path: string, { env, output, signal }: SpoolO
     const source = addAbortSignal(signal, await openInput(path)); // else it would be waited for when nobody writes
     try {
       const tar = upTo(room, unpackArchive(source), onBytes);
-      await pipeline(tar, createWriteStream(file, { mode: 0o600 }), { signal });
+      await pipeline(tar, createWriteStream(file, { flags: "wx", mode: 0o600 }), { signal });
     } finally {
       source.destroy();
     }

@@ -35,7 +35,7 @@ export class ArrivingFile {
 
   /** One that is there, of a blob of `size` bytes. Fails for what is no file of its own: a link to another is not followed. */
   static async reopen(path: string, size: number): Promise<ArrivingFile> {
-    const handle = await open(path, constants.O_RDWR | constants.O_NOFOLLOW);
+    const handle = await open(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
       const found = await handle.stat();
       if (!found.isFile() || found.nlink !== 1) throw new Error(`${path} is no file of its own`);

@@ -1,5 +1,5 @@
 import { constants, type Stats } from "node:fs";
-import { chmod, lstat, mkdir, open, readdir, rename, rmdir, stat, unlink, writeFile } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, rename, rmdir, stat, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { isLeftBy, isRunId, type RunId } from "../engine/run-id.ts";
@@ -36,8 +36,8 @@ async function take(lock: string, run: RunId): Promise<void> {
   const until = performance.now() + PATIENCE;
   await mkdir(part);
   try {
-    await chmod(part, (await stat(dirname(lock))).mode & 0o777); // who may write to the one may take over the other
-    await writeFile(join(part, run), "");
+    await openTo(part, (await stat(dirname(lock))).mode);
+    await writeFile(join(part, run), "", { flag: "wx" });
     while (!(await isRenamed(part, lock))) {
       if (performance.now() > until) throw held(lock);
       if (!(await removeLeft(lock))) await wait(LOOK_EVERY);
@@ -46,6 +46,13 @@ async function take(lock: string, run: RunId): Promise<void> {
     await removePart(part, run);
     throw error;
   }
+}
+
+/** Who may write to the folder of an image may take over what is left in it. By its handle: somebody else may put a link in its place. */
+async function openTo(folder: string, mode: number): Promise<void> {
+  if (process.platform === "win32") return; // has no such modes, and opens no folders
+  await using handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  await handle.chmod(mode & 0o777);
 }
 
 /** False when there is something in its place. */
