@@ -94,7 +94,7 @@ Examples:
 with nothing but Docker on the other side:
   docker-over-ssh push app:v2 ssh prod docker system dial-stdio
   docker-over-ssh push app:v2 ssh://deploy@prod
-with no engine on this side, but docker-archive:FILE, oci:FOLDER or oci-archive:FILE, [:NAME] behind it:
+with no engine on this side, but docker-archive:FILE, oci:FOLDER or oci-archive:FILE, [:NAME] behind it; - is stdin:
   docker-over-ssh push oci:./layout:v2 ssh prod "docker-over-ssh pull app:v2"
   docker-over-ssh pull --to docker-archive:app.tar app:v2 ssh ci "docker-over-ssh push app:v2"
 
