@@ -115,6 +115,11 @@ describe.concurrent("is sent", () => {
   test.each([
     ["of a digest that is not sha256", { digest: `sha512:${"a".repeat(128)}`, size: 3 }, []],
     ["with a manifest that is none", measured(Buffer.from("{}")), [Buffer.from("{}")]],
+    [
+      "with an index that is not readable",
+      { ...measured(Buffer.from("{}")), mediaType: MEDIA_TYPE.ociIndex },
+      [Buffer.from("{}")],
+    ],
   ])("a layout with another entry %s", async (what, described, more) => {
     const { blobs, manifest } = ociBlobs(image, gzipped);
     const other = { mediaType: MEDIA_TYPE.ociManifest, ...described, annotations: { [REF]: "other:v1" } };
