@@ -16,6 +16,7 @@ import type { Source } from "./departure/source.ts";
 import { isPlatform } from "./engine/platform.ts";
 import { newRunId } from "./engine/run-id.ts";
 import type { Digest } from "./image/digest.ts";
+import { fullName } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import { agreeOnPacking, refuseLacking } from "./packing/agree.ts";
 import { openSource, readImageName, sameAsTold } from "./places.ts";
@@ -117,7 +118,8 @@ export async function send(
     const surroundings = { runs, env, output, signal, onProgress, announce, announceCut };
     await using departure = await found.depart({ want, configDigest, packing, manifest, ...surroundings });
     tunnel.listen(REGISTRY_SERVICE, (stream) => departure.accept(stream));
-    output.detail(`offering ${want.diffIds.length} of ${diffIds.length} layers of ${image.given} for ${platform}`);
+    const name = image.reference === undefined ? image.given : fullName(image.reference);
+    output.detail(`offering ${want.diffIds.length} of ${diffIds.length} layers of ${name} for ${platform}`);
     await tunnel.send({ type: "offer", ...departure.offer });
 
     const untilGone = AbortSignal.any([signal, departure.signal]);

@@ -65,7 +65,7 @@ const hello = (fields: object): string => `#docker-over-ssh#tunnel#\\n${JSON.str
 describe.skipIf(why)(`a command line that is wrong is told before anything is started ${why ?? ""}`, () => {
   test.each<[string, string[], string]>([
     ["an invalid reference", ["push", "App:v1"], "must be in lower case"],
-    ["an image ID", ["push", "ab".repeat(32)], "it is an image ID"],
+    ["an image ID for a name", ["pull", "ab".repeat(32)], "is an image ID, and the image needs a name"],
     ["an engine address that is none", ["push", "-H", "ftp://x", "failing:v1"], "ftp://x (-H)"],
     ["the same to receive", ["pull", "-H", "ftp://x", "failing:v1"], "ftp://x (-H)"],
     ["a registry that is none", ["push", "--registry", "x:y", "failing:v1"], "--registry x:y names no registry"],
