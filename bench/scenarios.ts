@@ -11,6 +11,8 @@ export interface Scenario {
 }
 
 const V1: LayerName[] = ["base", "runtime", "modules", "app"];
+/** A second image, so that nothing is tuned for the first alone. */
+const OTHER_V1: LayerName[] = ["base", "runtime", "other-modules", "app"];
 
 export const SCENARIOS: Scenario[] = [
   { name: "cold", title: "the receiver has nothing", before: [], after: V1 },
@@ -50,6 +52,18 @@ export const SCENARIOS: Scenario[] = [
     title: "1 MB changed in a file of 300 MB",
     before: ["base", "file"],
     after: ["base", "file-changed again"],
+  },
+  {
+    name: "other-deps",
+    title: "another image, 3 dependencies bumped",
+    before: OTHER_V1,
+    after: ["base", "runtime", "other-modules-bumped again", "app"],
+  },
+  {
+    name: "other-rebuilt",
+    title: "another image, all rebuilt, same contents",
+    before: OTHER_V1,
+    after: ["base again", "runtime again", "other-modules again", "app again"],
   },
 ];
 

@@ -17,6 +17,8 @@ export interface Stage extends AsyncDisposable {
   /** Of a user on the near machine. */
   env: Record<string, string>;
   registry: RegistryProcess;
+  /** One on the far machine. */
+  farRegistry: RegistryProcess;
   /** The path of the program, which is unpacked beside Podman. */
   skopeo: string;
   /** Where skopeo keeps what it learns of layers. */
@@ -37,6 +39,7 @@ export async function openStage(store: Store): Promise<Stage> {
     const { near, far } = machinesOf(bed);
     await registryImage(bed.near);
     const registry = await startRegistry(near, join(bed.folder, "registry"));
+    const farRegistry = await startRegistry(far, join(bed.folder, "far-registry"));
     const skopeoMemory = join(bed.folder, "skopeo");
     mkdirSync(skopeoMemory);
     const caches = [near, far].map(({ folder }) => join(folder, "home/.cache/docker-over-ssh"));
@@ -46,11 +49,12 @@ export async function openStage(store: Store): Promise<Stage> {
       bed,
       env: { ...bed.env, XDG_CACHE_HOME: join(near.folder, "home/.cache") },
       registry,
+      farRegistry,
       skopeo: join((await enginePath("podman")).split(":")[0] ?? "", "skopeo"),
       skopeoMemory,
       peaks: { near: join(near.folder, "home/peaks"), far: join(far.folder, "home/peaks") },
       caches,
-      memories: [registry.data, skopeoMemory, ...digests],
+      memories: [registry.data, farRegistry.data, skopeoMemory, ...digests],
       [Symbol.asyncDispose]: async () => await bed[Symbol.asyncDispose](),
     };
   } catch (error) {

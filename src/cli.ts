@@ -2,7 +2,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { InvalidChoice, parseChoice, type Choice } from "./packing/choice.ts";
 import type { PullRequest } from "./pull.ts";
 import type { PushRequest } from "./push.ts";
-import type { Surroundings } from "./transfer.ts";
+import type { Delta, Surroundings } from "./transfer.ts";
 import { VERSION } from "./version.ts";
 
 /** How a command is told to speak to people. */
@@ -38,7 +38,7 @@ interface Options {
   compress?: Choice;
   bwlimit?: number;
   sudo?: true;
-  delta: boolean;
+  delta?: Delta | false;
   preserveDigest?: true;
 }
 
@@ -160,7 +160,13 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
       "--as <name>",
       "what the image is called where it arrives; without it, IMAGE, or what the receiving side asks for",
     )
-    .option("--no-delta", "send missing layers whole, whatever files the receiver has")
+    .addOption(
+      new Option(
+        "--delta <when>",
+        "send missing layers in pieces, of which the receiver may have most: auto (where that is faster, the default), always (where it is possible) or never",
+      ).choices(["auto", "always", "never"]),
+    )
+    .option("--no-delta", "the same as --delta never")
     .option(
       "--preserve-digest",
       "send layers as the source stores them, and keep its manifest: where both sides keep manifests, its digest is the same on both",
@@ -189,11 +195,11 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
       ).argParser(checkSeconds),
     )
     .action((image: string, words: string[], options: Options) => {
-      const { quiet = false, verbose = false, progress, timeout, ...own } = options;
+      const { quiet = false, verbose = false, progress, timeout, delta = "auto", ...own } = options;
       const ms = timeout === undefined ? undefined : timeout * 1000;
       // As after `--` anywhere: what follows is the command.
       const command = words[0] === "--" ? words.slice(1) : words;
-      const request = { image, command, timeout: ms, ...own };
+      const request = { image, command, timeout: ms, delta: delta === false ? "never" : delta, ...own };
       choose({ choice: { quiet, verbose, progress }, request, run: async (around) => (await load())(request, around) });
     });
 }

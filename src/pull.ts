@@ -149,10 +149,24 @@ export async function receive(
   let result: Result;
   {
     // Its temporary name is gone before the sender hears that all is well.
-    const { maxSize } = request;
-    const why = whyWhole(request, about.manifest);
+    const { maxSize, bwlimit } = request;
+    const why = whyWhole(request, about.manifest, tunnel);
+    const delta = request.delta === "always" ? request.delta : about.delta;
     const mayAskAgain = tunnel.peer.features.includes(ASKS_AGAIN);
-    const surroundings = { image, run, env, mayAskAgain, kept, output, signal, onProgress, maxSize, whyWhole: why };
+    const surroundings = {
+      image,
+      run,
+      env,
+      mayAskAgain,
+      kept,
+      output,
+      signal,
+      onProgress,
+      maxSize,
+      whyWhole: why,
+      delta,
+      bwlimit,
+    };
     await using arrival = await target
       .arrive({ tunnel, about, obtain, decline, ...surroundings })
       .catch(async (error: unknown) => {

@@ -15,7 +15,6 @@ import { manifestToKeep } from "./departure/manifest-to-keep.ts";
 import type { Source } from "./departure/source.ts";
 import { isPlatform } from "./engine/platform.ts";
 import { newRunId } from "./engine/run-id.ts";
-import type { Digest } from "./image/digest.ts";
 import { fullName } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import { agreeOnPacking, refuseLacking } from "./packing/agree.ts";
@@ -98,10 +97,12 @@ export async function send(
   const preserve = ask.preserve || request.preserveDigest;
   const manifest = preserve && ask.keepsManifests ? await manifestToKeep(found, runs) : undefined;
   const kept = manifest && manifestText(manifest);
-  await tunnel.send({ type: "about", diffIds, platform, configDigest, preserve, manifest: kept });
+  const delta = request.delta === "always" ? request.delta : undefined;
+  await tunnel.send({ type: "about", diffIds, platform, configDigest, preserve, delta, manifest: kept });
   /** Until the receiver says that all is well, or what it wants now. */
   const serve = async (asked: Want): Promise<Result | Want> => {
-    const why = whyWhole(request, manifest) ?? (asked.delta ? undefined : "the receiving side asks for them so");
+    const why =
+      whyWhole(request, manifest, tunnel) ?? (asked.delta ? undefined : "the receiving side asks for them so");
     const want = { ...asked, delta: why === undefined };
     if (why !== undefined && want.diffIds.length > 0) output.detail(`missing layers are sent whole: ${why}`);
     if (!want.diffIds.every((diffId) => diffIds.includes(diffId))) {
@@ -114,8 +115,7 @@ export async function send(
     const { compress: theirs, codecs } = want;
     const packing = agreeOnPacking({ own: request.compress, theirs, codecs: request.inProcess ? [] : codecs });
     const announce = (layer: AnnouncedLayer): void => void tunnel.send({ type: "layer", ...layer });
-    const announceCut = (diffId: Digest): void => void tunnel.send({ type: "cutting", diffId });
-    const surroundings = { runs, env, output, signal, onProgress, announce, announceCut };
+    const surroundings = { runs, env, output, signal, onProgress, announce };
     await using departure = await found.depart({ want, configDigest, packing, manifest, ...surroundings });
     tunnel.listen(REGISTRY_SERVICE, (stream) => departure.accept(stream));
     const name = image.reference === undefined ? image.given : fullName(image.reference);

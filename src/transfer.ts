@@ -1,6 +1,6 @@
 import { homedir } from "node:os";
 import { basename } from "node:path";
-import { ASKS_AGAIN, type Result } from "./conversation/messages.ts";
+import { ASKS_AGAIN, CUTS_ON_DEMAND, type Result } from "./conversation/messages.ts";
 import { EngineError } from "./engine/engine.ts";
 import { InvalidImage } from "./image/manifest.ts";
 import { outOfFiles } from "./files/open-files.ts";
@@ -14,6 +14,9 @@ import type { Tunnel } from "./stdio-tunnel/session.ts";
 import type { Choice } from "./packing/choice.ts";
 import { unlessAborted } from "./streams/unless-aborted.ts";
 import { VERSION } from "./version.ts";
+
+/** When missing layers are sent in pieces: where that is faster (`auto`), where it is possible, or not at all. */
+export type Delta = "auto" | "always" | "never";
 
 /** What push and pull are asked for, as the command line has it. */
 export interface TransferRequest {
@@ -34,8 +37,8 @@ export interface TransferRequest {
   bwlimit?: number | undefined;
   /** --sudo */
   sudo?: boolean | undefined;
-  /** --no-delta is false */
-  delta?: boolean | undefined;
+  /** --delta; either side's `never` counts for both, then either side's `always` */
+  delta?: Delta | undefined;
   /** --preserve-digest; it is enough that one side was told */
   preserveDigest?: boolean | undefined;
   /** The other side is in this process too: layers need not be packed for the way between them. */
@@ -51,8 +54,13 @@ export interface Surroundings {
 }
 
 /** Why layers are not to be sent in pieces; undefined: they may be. `manifest`: one that is to be kept. */
-export function whyWhole({ delta, inProcess }: TransferRequest, manifest: unknown): string | undefined {
-  if (delta === false) return "--no-delta was given";
+export function whyWhole(
+  { delta, inProcess }: TransferRequest,
+  manifest: unknown,
+  { peer }: Pick<Tunnel, "peer">,
+): string | undefined {
+  if (delta === "never") return "--no-delta was given";
+  if (!peer.features.includes(CUTS_ON_DEMAND)) return "the far end has another version of docker-over-ssh";
   // What could be spared has crossed the link by then.
   if (inProcess) return "one side is nothing but an engine";
   if (manifest !== undefined) return "with --preserve-digest they go as they are stored";
@@ -118,7 +126,7 @@ export function tunnelFor(
     tool: VERSION,
     image,
     reference: referenceIn(image),
-    features: [ASKS_AGAIN],
+    features: [ASKS_AGAIN, CUTS_ON_DEMAND],
     command,
     timeout,
     rate: bwlimit,

@@ -6,6 +6,18 @@ export const ours = {
   line: (image: string) => `docker-over-ssh push ${image} ssh far "docker-over-ssh pull ${image}"`,
 } satisfies Peer;
 
+/** The same, with each missing layer as it is. */
+export const oursWhole: Peer = {
+  name: "docker-over-ssh --delta never",
+  line: (image) => `docker-over-ssh push --no-delta ${image} ssh far "docker-over-ssh pull ${image}"`,
+};
+
+/** The same, with each missing layer in pieces, if that is possible at all. */
+export const oursInPieces: Peer = {
+  name: "docker-over-ssh --delta always",
+  line: (image) => `docker-over-ssh push --delta always ${image} ssh far "docker-over-ssh pull ${image}"`,
+};
+
 /** What this tool was in 2019, with today's code: a registry container, a tunnel, and the other engine's own pull. */
 export const oursOf2019: Peer = {
   name: "registry container, --via pull",

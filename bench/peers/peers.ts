@@ -1,14 +1,17 @@
-import { ours, oursOf2019 } from "./ours.ts";
+import { ours, oursInPieces, oursOf2019, oursWhole } from "./ours.ts";
 import type { Peer } from "./peer.ts";
 import { gzipPipe, zstdPipe } from "./pipe.ts";
-import { registryPull, skopeo } from "./registry.ts";
+import { pushToFar, registryPull, skopeo } from "./registry.ts";
 
 /** For `--peer`, by the word that is typed there. */
 export const PEERS: Record<string, Peer> = {
   ours,
+  always: oursInPieces,
+  never: oursWhole,
   zstd: zstdPipe,
   gzip: gzipPipe,
   registry: registryPull,
+  unregistry: pushToFar,
   container: oursOf2019,
   skopeo,
   podman: {

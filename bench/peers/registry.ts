@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Stage } from "../stage.ts";
 import type { Peer } from "./peer.ts";
 
-/** Of the far machine, which has a network of its own. */
+/** The end of a forwarding, on the far machine or on this one; each has a network of its own. */
 const FAR_PORT = 5001;
 
 /** A registry that is kept beside the sending engine, and has what was pushed to it before. */
@@ -13,6 +13,25 @@ export const registryPull = {
     return `docker tag ${image} ${there}\ndocker push -q ${there}\n${pullThroughSsh(image, stage)}`;
   },
 } satisfies Peer;
+
+/**
+ * What unregistry does: `docker push` through ssh to a registry on the far machine, which has what was pushed to it before. Its own writes
+ * into the far engine's containerd; this one keeps a copy, which the engine pulls.
+ */
+export const pushToFar: Peer = {
+  name: "ssh -L, docker push, docker pull there",
+  line: (image, { farRegistry, bed }) => {
+    const here = `127.0.0.1:${FAR_PORT}/${image}`;
+    const there = `127.0.0.1:${farRegistry.port}/${image}`;
+    const ssh = `ssh -S ${bed.folder}/registry.ssh`;
+    const forward = `-o ExitOnForwardFailure=yes -L 127.0.0.1:${FAR_PORT}:127.0.0.1:${farRegistry.port}`;
+    return `${ssh} -M -N ${forward} far & trap "kill $!" EXIT
+until ${ssh} -O check far 2>/dev/null; do kill -0 $!; sleep 0.02; done
+docker tag ${image} ${here}
+docker push -q ${here}
+${ssh} far "docker pull -q ${there} && docker tag ${there} ${image}"`;
+  },
+};
 
 /**
  * skopeo packs the image in docker's place, and knows from its own notes which layers the registry has. It gets what

@@ -22,10 +22,18 @@ const TREES = {
     ownTimes: true,
   },
   runtime: { recipe: lockOf("runtime"), plant: plantRuntime },
-  modules: { recipe: lockOf("modules"), plant: async (root) => await plantModules(root) },
+  modules: { recipe: lockOf("modules"), plant: async (root) => await plantModules(root, "modules") },
   "modules-bumped": {
-    recipe: [lockOf("modules"), BUMPED],
-    plant: async (root) => await plantModules(root, BUMPED),
+    recipe: [lockOf("modules"), BUMPED.modules],
+    plant: async (root) => await plantModules(root, "modules", BUMPED.modules),
+  },
+  "other-modules": {
+    recipe: lockOf("other-modules"),
+    plant: async (root) => await plantModules(root, "other-modules"),
+  },
+  "other-modules-bumped": {
+    recipe: [lockOf("other-modules"), BUMPED["other-modules"]],
+    plant: async (root) => await plantModules(root, "other-modules", BUMPED["other-modules"]),
   },
   app: { recipe: "app 1", plant: (root) => plantApp(root, "app 1") },
   "app-changed": { recipe: "app 2", plant: (root) => plantApp(root, "app 2") },

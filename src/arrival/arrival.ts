@@ -39,6 +39,10 @@ export interface ArrivalOptions {
   maxSize: number | undefined;
   /** Why layers are not to be made of the files that are here already; undefined: they may be. */
   whyWhole: string | undefined;
+  /** They are to be, if they may, whatever that takes; undefined: where that is faster. */
+  delta: "always" | undefined;
+  /** Bytes a second that this side takes in at most; 0 or undefined: no limit. */
+  bwlimit: number | undefined;
 }
 
 /** What an image needs besides on its way into an engine. */

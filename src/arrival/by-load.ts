@@ -7,7 +7,8 @@ import { lazySpool } from "../store/spool.ts";
 import type { Delivery, Present, TargetStore } from "../store/store.ts";
 import { queue } from "../streams/queue.ts";
 import { countLayers, type Arrival, type EngineArrivalOptions } from "./arrival.ts";
-import { misled } from "./coming-layer.ts";
+import { misled, settled } from "./coming-layer.ts";
+import type { Making } from "./delta-choice.ts";
 import { fetchFailure, fetchLayers, streamLayers } from "./fetch-layers.ts";
 import { ask } from "./receive.ts";
 import { lookUp } from "./look-up.ts";
@@ -81,6 +82,15 @@ function notLoaded(error: unknown, { address }: Engine): unknown {
   });
 }
 
+/** A store that is given its archive as it comes unpacks meanwhile what comes whole; Docker 26.1 took 47 MB/s of a layer of 546 MB. */
+const STREAM_TAKES_IN = 50_000_000;
+/** One that is given files is given plain ones for packed ones: 546 MB took 3.7 s, packed 1. */
+const FILES_TAKE_IN = 200_000_000;
+
+function makingOf({ takes }: TargetStore, seeds: Seeds | undefined): Making {
+  return { reads: seeds?.reads ?? "files", takesIn: takes === "streams" ? STREAM_TAKES_IN : FILES_TAKE_IN };
+}
+
 interface Loaded {
   id: Digest;
   /** Of the layers' blobs, bottom first, bytes. */
@@ -136,13 +146,13 @@ async function load(
   try {
     await using spool = lazySpool(env, run);
     const onDetail = (text: string): void => output.detail(text);
-    const { cutting } = incoming;
-    await using rebuilt = rebuilding({ ...incoming.fetching, signal: wanting }, cutting, { seeds, spool, onDetail });
+    const makings = { seeds, spool, onDetail, choice: incoming.choose(makingOf(store, seeds)) };
+    await using rebuilt = rebuilding({ ...incoming.fetching, signal: wanting }, incoming.inPieces, makings);
     const { fetching, bytesFound } = rebuilt;
     let id: Digest;
     if (store.takes === "streams") {
       const layers = oneAfterTheOther(
-        withoutZstd(streamLayers(incoming.layers, fetching), spool, fetching.limit),
+        withoutZstd(settled(streamLayers(incoming.layers, fetching)), spool, fetching.limit),
         fetching.signal,
       );
       id = await giving(layers, async (whole) => await store.load(whole, name));

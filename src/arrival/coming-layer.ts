@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { AnnouncedLayer } from "../conversation/messages.ts";
 import { checkLayer } from "../image/archive/check-layer.ts";
+import { refuseUnknownPacking } from "../image/archive/decode-layer.ts";
 import { gather } from "../image/archive/gather.ts";
 import type { SizeLimit } from "../image/archive/prove.ts";
 import type { LayerToStream } from "../image/archive/write-docker-archive.ts";
@@ -13,6 +14,7 @@ import type { RegistryClient } from "../registry/client.ts";
 import { ArrivingFile } from "../store/arriving-file.ts";
 import type { KeptLayers } from "../store/kept-layers.ts";
 import { isOtherContent, refuseWithoutSpace, type Spool } from "../store/spool.ts";
+import type { LayerFile } from "../store/store.ts";
 import { part } from "../streams/part.ts";
 import { keepWhileSlow } from "./keep-while-slow.ts";
 
@@ -31,41 +33,57 @@ export interface FetchOptions {
   onLayer: () => void;
   /** What all of them together may unpack to. */
   limit: SizeLimit;
-  /** Makes a layer of what is here and the pieces that are not: the path of its proven file, or undefined where it must come whole. */
-  rebuild?: (layer: AnnouncedLayer) => Promise<string | undefined>;
+  /**
+   * Makes a layer that can be had in pieces of what is here and the pieces that are not: resolves to its proven file. Where it is to come whole,
+   * or that did not go well, to what is to be fetched of it.
+   */
+  rebuild?: (layer: AnnouncedLayer) => Promise<LayerFile | AnnouncedLayer>;
 }
 
 /** A layer that can be fetched. */
 export interface ComingLayer extends LayerToStream {
+  kind: "coming";
   /** What is fetched. */
   blob: Descriptor;
-  /** The path of its proven file, when it can be made of what is here. */
-  rebuild: () => Promise<string | undefined>;
+  /** How it comes: its proven file, when it has been made of what is here; else what is to be fetched. */
+  settle: () => Promise<LayerFile | ComingLayer>;
   /** The same as `open`, into a file, which has all of it at the end. The file is the caller's to close when this rejects. */
   fetch: (file: ArrivingFile) => Promise<Readable>;
 }
 
 /** One that has been announced. */
 export function comingLayer(layer: AnnouncedLayer, options: FetchOptions): ComingLayer {
-  const { diffId, isCut, ...blob } = layer;
-  const rebuild = async (): Promise<string | undefined> => {
-    const path = isCut === true ? await options.rebuild?.(layer) : undefined;
-    if (path !== undefined) options.onLayer();
-    return path;
-  };
-  return {
+  const { diffId, pieces, ...blob } = layer;
+  const coming: ComingLayer = {
+    kind: "coming",
     diffId,
     size: blob.size,
     blob,
-    rebuild,
-    async open() {
-      const path = await rebuild();
-      if (path !== undefined) return createReadStream(path);
-      // The engine is given it as it comes; the file is for the next run alone.
-      return await openLayer(layer, options, await options.kept?.takeIfRoom(blob), keepWhileSlow());
+    async settle() {
+      if (pieces === undefined || options.rebuild === undefined) return coming;
+      const settled = await options.rebuild(layer);
+      if (!("path" in settled)) {
+        const { pieces: _, ...whole } = settled;
+        refuseUnknownPacking(whole.mediaType);
+        return comingLayer(whole, options);
+      }
+      options.onLayer();
+      return settled;
     },
+    // The engine is given it as it comes; the file is for the next run alone.
+    open: async () => await openLayer(layer, options, await options.kept?.takeIfRoom(blob), keepWhileSlow()),
     fetch: async (file) => await openLayer(layer, options, file),
   };
+  return coming;
+}
+
+/** The same layers, of which it is settled how each comes: for whoever must know how large it is. */
+export async function* settled(layers: AsyncIterable<ComingLayer>): AsyncGenerator<ComingLayer> {
+  for await (const coming of layers) {
+    const layer = await coming.settle();
+    if (layer.kind === "coming") yield layer;
+    else yield { ...coming, size: layer.size, blob: layer.blob, open: async () => createReadStream(layer.path) };
+  }
 }
 
 /** Fetches a layer into a file, behind what is there of it. Once more from its beginning when that was not right. */
@@ -110,7 +128,7 @@ async function openLayer(
   file?: ArrivingFile,
   goesOn?: (bytes: number) => boolean,
 ): Promise<Readable> {
-  const { diffId, isCut: _, ...blob } = layer;
+  const { diffId, pieces: _, ...blob } = layer;
   limit.refuse(blob.size);
   const from = file?.before ?? 0;
   if (from > 0) onContinued(layer, from);

@@ -50,8 +50,13 @@ export async function* fetchLayers(
   const worker = async (coming: Queue<ComingLayer>): Promise<void> => {
     for await (const layer of coming) {
       stop.throwIfAborted();
-      const { diffId, size, blob } = layer;
-      const path = (await layer.rebuild()) ?? (await fetchInto(spool, layer, options.kept, stop));
+      const settled = await layer.settle();
+      if (settled.kind === "file") {
+        files.push(settled);
+        continue;
+      }
+      const { diffId, size, blob } = settled;
+      const path = await fetchInto(spool, settled, options.kept, stop);
       // Its bytes are known here for the first time: what it was said to be is not passed on.
       const mediaType = await mediaTypeOf(path, blob.mediaType);
       files.push({ kind: "file", diffId, path, size, blob: { ...blob, mediaType } });
@@ -81,11 +86,11 @@ export async function* streamLayers(layers: Queue<AnnouncedLayer>, options: Fetc
     for await (const layer of layers) {
       signal.throwIfAborted();
       refuseOtherType(layer.mediaType);
-      refuseUnknownPacking(layer.mediaType);
+      if (layer.pieces === undefined) refuseUnknownPacking(layer.mediaType);
       if (options.named !== undefined && options.named.get(layer.diffId) !== layer.digest)
         throw new InvalidImage(`the layer ${layer.diffId} is sent as another blob than its manifest names`);
       // One that is being made has been counted; if it comes whole, it is refused before it is fetched.
-      if (layer.isCut !== true || options.rebuild === undefined) options.limit.refuse(layer.size);
+      if (layer.pieces === undefined || options.rebuild === undefined) options.limit.refuse(layer.size);
       yield comingLayer(layer, options);
     }
     signal.throwIfAborted();

@@ -10,22 +10,27 @@ import type { Instruction } from "../delta/recipe.ts";
 import { takePieces } from "../delta/take-pieces.ts";
 import { TooLarge, type Share, type SizeLimit } from "../image/archive/prove.ts";
 import { isNoRoom } from "../files/no-room.ts";
+import { hasZstd } from "../image/archive/zstd-frames.ts";
 import { hexOf, shortOf, type Digest } from "../image/digest.ts";
-import { InvalidImage } from "../image/manifest.ts";
+import { InvalidImage, MEDIA_TYPE } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import type { KeptLayers } from "../store/kept-layers.ts";
 import type { LazySpool } from "../store/spool.ts";
+import type { LayerFile } from "../store/store.ts";
 import { counted, type FetchOptions } from "./coming-layer.ts";
 import { proveBehind } from "./prove-behind.ts";
+import { TooSlow, type DeltaChoice } from "./delta-choice.ts";
 import { SeedReader, WORTH_READING } from "./seed-reader.ts";
 import type { Seeds } from "./seeds.ts";
 
 export interface RebuilderOptions {
   client: {
     [Part in "recipe" | "pieces"]: (...of: Parameters<RegistryClient[Part]>) => Promise<AsyncIterable<Buffer>>;
-  };
+  } & Pick<RegistryClient, "sizeOf">;
+  /** Which layers are made so. */
+  choice: Pick<DeltaChoice, "isInPieces" | "watch">;
   repository: string;
   seeds: Seeds;
   spool: Pick<LazySpool, "open">;
@@ -39,15 +44,15 @@ export interface RebuilderOptions {
   onDetail: (text: string) => void;
 }
 
-/** How layers are fetched: those that are cut are made of the seeds; where there are none, none are. */
+/** How layers are fetched: those that can be had in pieces may be made of the seeds; where there are none, none are. */
 export function rebuilding(
   fetching: FetchOptions,
-  cutting: AsyncIterable<Digest>,
-  { seeds, ...options }: { seeds: Seeds | undefined } & Pick<RebuilderOptions, "spool" | "onDetail">,
+  inPieces: AsyncIterable<AnnouncedLayer>,
+  { seeds, ...options }: { seeds: Seeds | undefined } & Pick<RebuilderOptions, "choice" | "spool" | "onDetail">,
 ): { fetching: FetchOptions; bytesFound: () => number } & AsyncDisposable {
   if (seeds === undefined) return { fetching, bytesFound: () => 0, [Symbol.asyncDispose]: async () => {} };
   const rebuilder = new Rebuilder({ ...fetching, ...options, seeds });
-  void rebuilder.makeAll(cutting);
+  void rebuilder.makeAll(inPieces);
   return {
     fetching: { ...fetching, rebuild: async (layer) => await rebuilder.rebuild(layer) },
     bytesFound: () => rebuilder.bytesFound,
@@ -79,12 +84,13 @@ interface MakingFile {
 }
 
 /**
- * Makes layers of the files of images that are here, and of those pieces that are not (delta/). A layer is begun while the sender is
- * still cutting it, one at a time, in the order in which that begins. Dispose of it before the seeds and the spool.
+ * Makes layers of the files of images that are here, and of those pieces that are not (delta/). A layer is made while the sender
+ * cuts it, which it does when it is asked for the recipe; one at a time, in the order in which they are announced. Dispose of it before
+ * the seeds and the spool.
  */
 export class Rebuilder implements AsyncDisposable {
   readonly #options: RebuilderOptions;
-  readonly #making = new Map<Digest, Promise<Made>>();
+  readonly #making = new Map<Digest, Promise<Made | undefined>>();
   #last: Promise<unknown> = Promise.resolve();
   /** The files that layers are made in, in their order. */
   readonly #files = new Map<Digest, MakingFile>();
@@ -108,39 +114,50 @@ export class Rebuilder implements AsyncDisposable {
     return this.#bytesFound;
   }
 
-  /** Begins with those that the sender is cutting. */
-  async makeAll(cutting: AsyncIterable<Digest>): Promise<void> {
-    for await (const diffId of cutting) if (!this.#signal.aborted) void this.#begin(diffId);
+  /** Begins with those that can be had in pieces. */
+  async makeAll(layers: AsyncIterable<AnnouncedLayer>): Promise<void> {
+    for await (const layer of layers) if (!this.#signal.aborted) void this.#begin(layer);
   }
 
   /**
-   * Makes a layer in a file. Resolves to its path when it has been proven; to undefined when it must come whole, because it did
-   * not come out right. The file stays in the spool: the next layer may be of the same files, with another owner.
+   * Makes a layer in a file, if that is the better way. Resolves to the file when it has been proven; to what is to be fetched where the layer
+   * is to come whole, also because it did not come out right. The file stays in the spool: the next layer may be of the same files,
+   * with another owner.
    */
-  async rebuild(layer: AnnouncedLayer): Promise<string | undefined> {
-    const { onDetail } = this.#options;
-    const { diffId, digest, size } = layer;
-    const making = this.#making.get(diffId) ?? this.#begin(diffId);
+  async rebuild(layer: AnnouncedLayer): Promise<LayerFile | AnnouncedLayer> {
+    const { diffId } = layer;
     try {
-      const { path, size: made, found } = await making;
-      if (digest !== diffId || size !== made) throw new InvalidImage(`it was told as ${digest} with ${size} bytes`);
+      const made = await (this.#making.get(diffId) ?? this.#begin(layer));
+      if (made === undefined) return layer;
+      const { path, size, found } = made;
       this.#bytesFound += found;
-      return path;
+      return { kind: "file", diffId, path, size, blob: { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size } };
     } catch (error) {
-      if (!isWrong(error) && !isWithoutRoom(error)) throw error;
+      const why = whyNotMade(error);
+      if (why === undefined) throw error;
       await this.#discard(diffId);
-      const why = isWrong(error) ? "what was made of its pieces is wrong" : "there is no room to make it";
-      onDetail(`layer ${shortOf(diffId)} comes whole: ${why} (${messageOf(error)})`);
-      return undefined;
+      this.#options.onDetail(`layer ${shortOf(diffId)} comes whole: ${why} (${messageOf(error)})`);
+      return await this.#wholeOf(layer);
     }
   }
 
-  #begin(diffId: Digest): Promise<Made> {
+  /** What there is to be fetched of a layer whose recipe has been asked for. */
+  async #wholeOf(layer: AnnouncedLayer): Promise<AnnouncedLayer> {
+    const { client, repository } = this.#options;
+    const { diffId, mediaType, pieces } = layer;
+    if (pieces !== "instead" && canUnpack(mediaType)) return layer;
+    const size = await client.sizeOf(repository, diffId, this.#signal);
+    return { diffId, mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size };
+  }
+
+  /** Undefined: it is to come whole. */
+  #begin(layer: AnnouncedLayer): Promise<Made | undefined> {
     const making = this.#last.then(async () => {
       this.#signal.throwIfAborted();
-      return await this.#make(diffId);
+      const isInPieces = !canUnpack(layer.mediaType) || (await this.#options.choice.isInPieces(layer));
+      return isInPieces ? await this.#make(layer) : undefined;
     });
-    this.#making.set(diffId, making);
+    this.#making.set(layer.diffId, making);
     this.#last = making.catch(() => {}); // told to who wants the layer
     return making;
   }
@@ -164,14 +181,15 @@ export class Rebuilder implements AsyncDisposable {
     file?.share.giveBack();
   }
 
-  async #make(diffId: Digest): Promise<Made> {
+  async #make(layer: AnnouncedLayer): Promise<Made> {
+    const { diffId } = layer;
     if (this.#hasBeenWrong) throw new BadRecipe("another one's was");
     const others = [...this.#files.values()].map(({ path }) => path);
     const file = await this.#fileFor(diffId);
     this.#files.set(diffId, file);
     const pieces = { come: 0 };
     try {
-      return await this.#makeIn(file, diffId, others, pieces);
+      return await this.#makeIn(file, layer, others, pieces);
     } catch (error) {
       this.#hasBeenWrong ||= isWrong(error);
       // What the recipe says, and what was found here, costs nothing to have again, and would take the place of what did.
@@ -183,11 +201,13 @@ export class Rebuilder implements AsyncDisposable {
 
   async #makeIn(
     { path, before, share }: MakingFile,
-    diffId: Digest,
+    layer: AnnouncedLayer,
     others: readonly string[],
     pieces: { come: number },
   ): Promise<Made> {
-    const { client, repository, onBytes, onDetail } = this.#options;
+    const { choice, client, repository, onBytes, onDetail } = this.#options;
+    const { diffId } = layer;
+    const onRead = await choice.watch(layer);
     const signal = this.#signal;
     await using file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW);
     const keys = new KeyFilter();
@@ -198,7 +218,7 @@ export class Rebuilder implements AsyncDisposable {
     const proving = proveBehind(file, rebuild, { diffId, signal });
     proving.catch(() => {}); // awaited below
     try {
-      const along = await this.#reader.takeAlong(rebuild, diffId);
+      const along = await this.#reader.takeAlong(rebuild, diffId, onRead);
       await rebuild.read;
       const wanted = rebuild.wanted;
       // What an earlier run has put in is found where it belongs, by what it is, like everything else.
@@ -273,4 +293,16 @@ function isWithoutRoom(error: unknown): boolean {
 async function bytesFree(path: string): Promise<number> {
   const { bavail, bsize } = await statfs(path);
   return bavail * bsize;
+}
+
+/** Can the layer be taken whole, as it is stored? */
+function canUnpack(mediaType: string): boolean {
+  return hasZstd || !mediaType.endsWith("zstd");
+}
+
+/** Why a layer comes whole that was to be made; undefined: the transfer fails. */
+function whyNotMade(error: unknown): string | undefined {
+  if (isWrong(error)) return "what was made of its pieces is wrong";
+  if (isWithoutRoom(error)) return "there is no room to make it";
+  return error instanceof TooSlow ? "it takes too long to make it" : undefined;
 }

@@ -3,12 +3,15 @@ import { sizeLimit } from "../image/archive/prove.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Manifest } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
+import { halfMade } from "../store/kept-layers.ts";
 import { RegistryClient } from "../registry/client.ts";
 import type { Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { queue, type Queue } from "../streams/queue.ts";
 import { namedBlobs, type ArrivalOptions } from "./arrival.ts";
 import type { FetchOptions } from "./coming-layer.ts";
+import { DeltaChoice, type Making } from "./delta-choice.ts";
+import { LinkRate } from "./link-rate.ts";
 import { fetchLayers } from "./fetch-layers.ts";
 import { openOffer, type OpenedOffer } from "./open-offer.ts";
 import { rebuilding } from "./rebuilder.ts";
@@ -31,8 +34,10 @@ export function clientFor({ credentials }: Offer, { tunnel, signal }: ArrivalOpt
 export interface Incoming extends Disposable {
   /** Each wanted layer once, when it can be fetched. */
   layers: Queue<AnnouncedLayer>;
-  /** Those of them that the sender is cutting. */
-  cutting: Queue<Digest>;
+  /** Those of them that can be had in pieces. */
+  inPieces: Queue<AnnouncedLayer>;
+  /** What to do with those. */
+  choose: (making: Making) => DeltaChoice;
   fetching: FetchOptions;
   /** Manifest and config: they may be there only when all layers have been fetched. */
   opened: () => Promise<OpenedOffer>;
@@ -55,9 +60,26 @@ export async function ask(
   if (!delta) sayWhole(options.whyWhole ?? "there are no files here of an image that is like it");
   const begun = (await kept?.begun(wanted)) ?? [];
   const wish = { diffIds: [...wanted], whole: false, nothing: false, begun, delta };
-  const { offer, layers: announced, cutting } = await options.obtain(wish);
+  const { offer, layers: announced, inPieces } = await options.obtain(wish);
   if (delta && !offer.announced) sayWhole("the sending side has them in a registry");
   const client = clientFor(offer, options);
+  const { tunnel } = options;
+  const rate = new LinkRate({
+    bytesReceived: () => tunnel.bytesReceived,
+    probe: async () => await client.probe(offer.repository, signal),
+    limit: options.bwlimit,
+  });
+  const choose = (making: Making): DeltaChoice =>
+    new DeltaChoice({
+      always: options.delta === "always",
+      making,
+      rate,
+      begun: async ({ diffId, digest }) => ({
+        whole: (await kept?.bytesOf(digest)) ?? 0,
+        inPieces: (await kept?.bytesOf(halfMade(diffId))) ?? 0,
+      }),
+      onDetail: (text) => output.detail(text),
+    });
   const progress = { stage: "sending", current: 0, layers: { done: 0, total: new Set(wanted).size } };
   const fetching = {
     client,
@@ -67,6 +89,7 @@ export async function ask(
     named: namedBlobs(about),
     onBytes: (count: number) => {
       progress.current += count;
+      rate.note();
       onProgress(progress);
     },
     onContinued: ({ digest, size }: AnnouncedLayer, there: number) =>
@@ -78,11 +101,11 @@ export async function ask(
   const open = async (): Promise<OpenedOffer> => await (opening ??= openOffer(client, offer, options));
   const close = (): void => client[Symbol.dispose]();
   open().catch(() => {}); // asked for at once, given when they are there: no round trip after the last layer
-  if (offer.announced) return { layers: announced, cutting, fetching, opened: open, [Symbol.dispose]: close };
+  if (offer.announced) return { layers: announced, inPieces, choose, fetching, opened: open, [Symbol.dispose]: close };
   try {
     const opened = await open();
     const layers = layersOf(opened.manifest, about.diffIds, wanted);
-    return { layers, cutting, fetching, opened: async () => opened, [Symbol.dispose]: close };
+    return { layers, inPieces, choose, fetching, opened: async () => opened, [Symbol.dispose]: close };
   } catch (error) {
     close();
     throw error;
@@ -98,8 +121,10 @@ export async function receive(
 ): Promise<Received> {
   using incoming = await ask(options, wanted, seeds);
   const onDetail = (text: string): void => options.output.detail(text);
-  const makings = { seeds, spool: { open: async () => spool }, onDetail };
-  await using rebuilt = rebuilding(incoming.fetching, incoming.cutting, makings);
+  // A file or a folder is given what has come; nothing is unpacked.
+  const choice = incoming.choose({ reads: seeds?.reads ?? "files", takesIn: undefined });
+  const makings = { seeds, spool: { open: async () => spool }, onDetail, choice };
+  await using rebuilt = rebuilding(incoming.fetching, incoming.inPieces, makings);
   const { fetching, bytesFound } = rebuilt;
   const come = new Map<Digest, LayerFile>();
   for await (const file of fetchLayers(incoming.layers, wanted, spool, fetching)) come.set(file.diffId, file);

@@ -35,17 +35,20 @@ export class SeedReader {
     this.#options = options;
   }
 
-  /** Reads, behind the recipe as it comes, the nearest image's like layer, or the folder of it in which the layer's first files lie. */
-  async takeAlong(rebuild: Rebuild, diffId: Digest): Promise<Along | undefined> {
+  /**
+   * Reads, behind the recipe as it comes, the nearest image's like layer, or the folder of it in which the layer's first files lie. `onRead` is told
+   * how many bytes of that have been read, and may throw to leave.
+   */
+  async takeAlong(rebuild: Rebuild, diffId: Digest, onRead?: (bytes: number) => void): Promise<Along | undefined> {
     const [nearest] = this.#images;
     if (nearest === undefined) return undefined;
     return await this.#unlessUnreadable(async () => {
       const layer = await this.#layerLike(nearest, diffId);
-      if (layer !== undefined) return { folder: undefined, passed: await takePiecesAlong(layer, rebuild) };
+      if (layer !== undefined) return { folder: undefined, passed: await takePiecesAlong(layer, rebuild, onRead) };
       const first = await rebuild.firstFolder();
       if (first === undefined) return undefined;
       for await (const { covers, tar } of this.#readable(nearest.tars([first]))) {
-        return { folder: covers, passed: await takePiecesAlong(this.#readable(tar), rebuild) };
+        return { folder: covers, passed: await takePiecesAlong(this.#readable(tar), rebuild, onRead) };
       }
       return undefined;
     });

@@ -27,7 +27,8 @@ export async function findSeedsInFile(
   const shares = ({ diffIds: own }: ArchivedImage): number => own.filter((diffId) => diffIds.includes(diffId)).length;
   const nearest = images.toSorted((a, b) => shares(b) - shares(a)).slice(0, MAX_IMAGES);
   const seeds = nearest.map((image) => seedOf(image, diffIds));
-  if (seeds.length > 0) return { images: seeds, [Symbol.asyncDispose]: async () => await archive.close() };
+  if (seeds.length > 0)
+    return { images: seeds, reads: "blobs", [Symbol.asyncDispose]: async () => await archive.close() };
   await archive.close();
   return undefined;
 }

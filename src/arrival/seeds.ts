@@ -13,6 +13,8 @@ export const WHOLE_LAYER = "/";
 export interface Seeds extends AsyncDisposable {
   /** The likeliest first. */
   images: readonly SeedImage[];
+  /** Their layers as blobs, or their files out of a container's archive, which is slower. */
+  reads: "blobs" | "files";
 }
 
 export interface SeedImage {
@@ -57,6 +59,7 @@ export async function findSeeds(engine: Engine, options: SeedOptions): Promise<S
   const images = ids.map((id) => new EngineImage(engine, id, options));
   return {
     images,
+    reads: options.blobs === undefined ? "files" : "blobs",
     async [Symbol.asyncDispose]() {
       for (const one of images) await one.close();
     },

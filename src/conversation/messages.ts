@@ -20,8 +20,7 @@ import {
 
 /**
  * What the two sides say to each other on the tunnel's control stream, in this order:
- * `ask` (receiver) · `about` (sender) · `want` (receiver) · `offer`, and for each layer that is cut into pieces `cutting`, for each
- * one `layer` (sender) · `result` (receiver); `progress`
+ * `ask` (receiver) · `about` (sender) · `want` (receiver) · `offer`, and for each layer `layer` (sender) · `result` (receiver); `progress`
  * comes from the spawned side at any time.
  * All of it is hostile input: what does not have its form ends the transfer.
  */
@@ -54,12 +53,17 @@ export interface About {
   configDigest?: string;
   /** One side was told that the manifest is to be the same. */
   preserve?: boolean;
+  /** The sender was told that layers are to be sent in pieces, whatever that takes. */
+  delta?: "always";
   /** Then, where both sides keep manifests: the sender's own, which names a blob for each diff ID, and layers come as it names them. */
   manifest?: SentManifest;
 }
 
 /** A sender of this ability answers a second `want`, when something that the receiver had is gone by the time that it would load it. */
 export const ASKS_AGAIN = "asks-again";
+
+/** A sender of this ability cuts a layer into pieces when they are asked for; without it on both sides, layers go whole. */
+export const CUTS_ON_DEMAND = "cuts-on-demand";
 
 /** What the receiver lacks. */
 export interface Want {
@@ -91,8 +95,11 @@ export interface Offer {
 /** A wanted layer that can be fetched from now on, by the digest of its blob; it may still be growing. */
 export interface AnnouncedLayer extends Descriptor {
   diffId: Digest;
-  /** It can be had in pieces, too. */
-  isCut?: boolean;
+  /**
+   * It can be had in pieces, too (delta/): who asks for its recipe makes the sender cut it. `instead`: it passes by once, and when it has been
+   * cut its blob is no more; the plain tar is, by its diff ID, as it also is with `too`.
+   */
+  pieces?: "too" | "instead";
 }
 
 /** The image is in the receiver's store under its name. */
@@ -138,12 +145,13 @@ export function parseOffer(message: Message): Offer {
   };
 }
 
-export function parseAbout({ diffIds, platform, configDigest, preserve, manifest }: Message): About {
+export function parseAbout({ diffIds, platform, configDigest, preserve, delta, manifest }: Message): About {
   const about = {
     diffIds: list(diffIds).map((id) => matching(id, DIGEST)),
     platform: matching(platform, PLATFORM),
     ...(configDigest === undefined ? {} : { configDigest: matching(configDigest, DIGEST) }),
     ...(preserve === true && { preserve }),
+    ...(delta === "always" && ({ delta } as const)),
   };
   return manifest === undefined ? about : { ...about, manifest: manifestOf(manifest, about.diffIds.length) };
 }
@@ -160,13 +168,13 @@ export function parseWant({ diffIds, whole, nothing, codecs = [], begun = [], de
   };
 }
 
-export function parseLayer({ diffId, mediaType, digest, size, isCut }: Message): AnnouncedLayer {
+export function parseLayer({ diffId, mediaType, digest, size, pieces }: Message): AnnouncedLayer {
   const layer = {
     diffId: matching(diffId, DIGEST),
     mediaType: matching(mediaType, MEDIA_TYPE),
     digest: matching(digest, DIGEST),
     size: count(size),
-    ...(isCut === true && { isCut }),
+    ...((pieces === "too" || pieces === "instead") && ({ pieces } as const)),
   };
   if (layer.size > MAX_SIZE) throw malformed("number");
   return layer;

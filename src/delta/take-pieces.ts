@@ -9,9 +9,13 @@ const AHEAD = 16 * 1024 * 1024;
 /**
  * The same as {@link takePieces}, while the recipe is still being read: the tar is read behind it, for much the same files stand in
  * it in the same order. What passes before it is wanted is noted, and can be had by reading the tar again. One that is much longer
- * than the layer is another one's: it is left.
+ * than the layer is another one's: it is left. `onRead` is told how many bytes of it have been read, and may throw.
  */
-export async function takePiecesAlong(tar: AsyncIterable<Uint8Array>, rebuild: Rebuild): Promise<KeyFilter> {
+export async function takePiecesAlong(
+  tar: AsyncIterable<Uint8Array>,
+  rebuild: Rebuild,
+  onRead: (bytes: number) => void = () => {},
+): Promise<KeyFilter> {
   const passed = new KeyFilter();
   let at = 0;
   for await (const batch of cut(tar)) {
@@ -24,6 +28,7 @@ export async function takePiecesAlong(tar: AsyncIterable<Uint8Array>, rebuild: R
       if (!rebuild.offer(key, bytes)) passed.note(key);
     }
     await rebuild.flush();
+    onRead(at);
     if (rebuild.isRead && rebuild.left.pieces === 0) break;
   }
   return passed;

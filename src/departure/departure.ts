@@ -43,8 +43,6 @@ export interface DepartureOptions {
   onProgress: (progress: Progress) => void;
   /** Tells the receiver of a layer that it can fetch. */
   announce: (layer: AnnouncedLayer) => void;
-  /** Tells it of one that is being cut: of what it is made can be read from then on, as it is found out. */
-  announceCut: (diffId: Digest) => void;
 }
 
 /** What an image needs besides on its way out of an engine. */

@@ -7,6 +7,7 @@ import { Failure } from "../output/errors.ts";
 import { collectLayers } from "./collect-layers.ts";
 import type { Departure, EngineDepartureOptions } from "./departure.ts";
 import { serve } from "./serve.ts";
+import { lost } from "./take-from-content-store.ts";
 
 /**
  * A registry in this process: no container, nothing to download, and of the image just what is wanted, layer by layer as the
@@ -18,6 +19,7 @@ export async function departEmbedded(options: EngineDepartureOptions): Promise<D
     {
       image,
       diffIds: info.diffIds,
+      explain: (error) => lost(error, image.given),
       fill: async (shelf, registry, signal) => await collectLayers(registry, shelf, { ...options, signal }),
       whole: async (offer, registry) => await pushWhole(registry, offer, options),
     },

@@ -3,7 +3,6 @@ import { addAbortSignal, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Offer } from "../conversation/messages.ts";
 import { isNoRoom } from "../files/no-room.ts";
-import { decodeLayer } from "../image/archive/decode-layer.ts";
 import { quoted } from "../image/archive/entry-path.ts";
 import type { ArchivedImage, ArchivedLayer } from "../image/archive/image-archive.ts";
 import { passOn, proof } from "../image/archive/prove.ts";
@@ -45,14 +44,12 @@ export async function departFromArchive(
     {
       image: asked,
       diffIds: image.diffIds,
+      explain: (error) => failureOf(error, place),
       async fill(shelf, _registry, signal) {
         try {
           for (const layer of image.layers) {
             if (!wanted.delete(layer.diffId)) continue; // not wanted, or twice in the image
-            const { diffId, blob } = layer;
-            const plain = (): Readable => decodeLayer(layer.open(), blob.mediaType);
-            if (await shelf.cutIfRoom(diffId, blob, plain)) continue;
-            shelf.keep(diffId, await describe(layer, signal), blobOf(layer));
+            await shelf.keep(layer.diffId, await describe(layer, signal), blobOf(layer));
           }
           shelf.finish(image.config, stored);
         } catch (error) {

@@ -5,6 +5,7 @@ import { cut } from "../delta/cut.ts";
 import { encodeRecipe } from "../delta/encode-recipe.ts";
 import { decodeMissing, maxMissingBytes } from "../delta/missing.ts";
 import { SentPieces } from "../delta/sent-pieces.ts";
+import { isNoRoom } from "../files/no-room.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import type { PacedPacker, PackOptions } from "../packing/pace.ts";
 import type { CutBlob, StoredBlob } from "../registry/embedded/content.ts";
@@ -36,7 +37,8 @@ export class LayerCutter {
 
   /**
    * The layer as a blob, plain. `onBegun` is given its pieces, before there are any: the recipe can be read as it grows. Rejects,
-   * and so does whoever reads the recipe, with what `plain` fails with, or the file system; its files are gone then.
+   * and so does whoever reads the recipe, with what `plain` fails with, or the file system; its files are gone then. Where there is no room
+   * any more, the recipe just ends: whoever reads it sees that it is not whole, and takes the layer so.
    */
   async cut(diffId: Digest, plain: AsyncIterable<Buffer>, onBegun: (cut: CutBlob) => void): Promise<StoredBlob> {
     const spool = await this.#spool.open();
@@ -59,7 +61,7 @@ export class LayerCutter {
       for await (const frame of encodeRecipe(cut(kept(plain, file)), { pieces })) await recipe.write(frame);
       await recipe.finish();
     } catch (error) {
-      await recipe.giveUp(error as Error);
+      await (isNoRoom(error) ? recipe.finish() : recipe.giveUp(error as Error)).catch(() => {}); // closed already
       for (const file of [path, recipePath]) await rm(file, { force: true });
       throw error;
     }

@@ -1,9 +1,11 @@
+import type { Readable } from "node:stream";
 import type { Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { probeImage, type UploadedLayer } from "../registry/embedded/probe.ts";
 import { pushWanted } from "../registry/embedded/push-wanted.ts";
+import type { ByteRange } from "../registry/embedded/content.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
 import type { EngineDepartureOptions } from "./departure.ts";
@@ -50,8 +52,8 @@ export async function pushKnown(
   const rest = probed.layers.filter(({ diffId }) => wanted.has(diffId) && !uploaded.has(diffId));
   // A containerd store's blobs are known before they come: the receiver is told of all, and fetches the lowest first.
   for (const layer of rest) {
-    if (layer.size !== undefined && layer.digest !== layer.diffId && !shelf.cuts({ ...layer, size: layer.size }))
-      promise(shelf, promised, { ...layer, size: layer.size });
+    if (layer.size !== undefined && layer.digest !== layer.diffId)
+      await promise(shelf, promised, { ...layer, size: layer.size });
   }
   const digests = new Set(rest.map(({ digest }) => digest));
   try {
@@ -67,16 +69,17 @@ export async function pushKnown(
   return true;
 }
 
-function promise(
+async function promise(
   shelf: Shelf,
   promised: Map<Digest, Deferred<UploadedLayer>>,
   { diffId, mediaType, digest, size }: Descriptor & { diffId: Digest },
-): void {
+): Promise<void> {
   if (shelf.has(diffId)) return;
   const layer = deferred<UploadedLayer>();
   layer.promise.catch(() => {}); // heard by whoever reads it, and at the end
   promised.set(diffId, layer);
-  shelf.keep(diffId, { mediaType, digest, size }, { size, open: async (range) => (await layer.promise).open(range) });
+  const open = async (range?: ByteRange): Promise<Readable> => (await layer.promise).open(range);
+  await shelf.keep(diffId, { mediaType, digest, size }, { size, open });
 }
 
 function brokenPromise(image: Reference, why: string): Failure {

@@ -18,14 +18,16 @@ export interface Served {
   diffIds: readonly Digest[];
   /** Puts the wanted layers on the shelf, and finishes it. `signal`: nobody waits for them any more. */
   fill: (shelf: Shelf, registry: EmbeddedRegistry, signal: AbortSignal) => Promise<void>;
+  /** What a layer could not be read for, as a person should be told it. */
+  explain?: (error: unknown) => unknown;
   /** All of it, for an engine that pulls by itself. */
   whole: (offer: Offer, registry: EmbeddedRegistry, spool: LazySpool) => Promise<RegistryContent>;
 }
 
 /** Serves an image from a registry in this process, on the tunnel's streams. */
 export async function serve(
-  { image, diffIds, fill, whole }: Served,
-  { env, output, runs, want, configDigest, packing, manifest, announce, announceCut, signal }: DepartureOptions,
+  { image, diffIds, fill, explain = (error) => error, whole }: Served,
+  { env, output, runs, want, configDigest, packing, manifest, announce, signal }: DepartureOptions,
 ): Promise<Departure> {
   const spool = lazySpool(env, runs[0]);
   let content: RegistryContent = NO_CONTENT;
@@ -43,6 +45,7 @@ export async function serve(
   // As the engine's temporary names have it, which shorten a long path.
   const { path, tag = "" } = parseReference(temporaryName("127.0.0.1:65535", image.path, runs));
   const offer: Offer = { repository: path, tag, credentials: registry.credentials, announced: !want.whole };
+  const broken = new AbortController();
   const shelf = new Shelf({
     offer,
     diffIds,
@@ -53,15 +56,14 @@ export async function serve(
     cutInto: want.delta ? spool : undefined,
     onNoRoom: ({ message }) => output.warn(`more is sent than must be, because there is no room for files: ${message}`),
     announce,
-    announceCut,
+    onFailure: (error) => broken.abort(spoolFailure(explain(error), "sent")),
     onDetail: (text) => output.detail(text),
   });
-  const broken = new AbortController();
   const leaving = new AbortController();
   let filling: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     leaving.abort(new Error("the receiver is done"));
-    shelf[Symbol.dispose]();
+    await shelf[Symbol.asyncDispose]();
     await filling;
     try {
       await registry[Symbol.asyncDispose]();

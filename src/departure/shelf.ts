@@ -7,10 +7,17 @@ import { MEDIA_TYPE, writeManifest, type Descriptor, type WrittenManifest } from
 import { bytes } from "../output/describe.ts";
 import { Failure } from "../output/errors.ts";
 import { PacedPacker, type Packing } from "../packing/pace.ts";
-import type { ByteRange, CutBlob, RegistryContent, StoredBlob, StoredManifest } from "../registry/embedded/content.ts";
+import type {
+  ByteRange,
+  PackedPart,
+  RegistryContent,
+  StoredBlob,
+  StoredManifest,
+} from "../registry/embedded/content.ts";
 import { deferred } from "../streams/deferred.ts";
 import { part } from "../streams/part.ts";
 import { spoolFailure, type LazySpool } from "../store/spool.ts";
+import { CutOnDemand } from "./cut-on-demand.ts";
 import { HandOver } from "./hand-over.ts";
 import { LayerCutter } from "./layer-cutter.ts";
 
@@ -31,8 +38,8 @@ export interface ShelfOptions {
   begun?: ReadonlySet<Digest>;
   /** Hears of each layer once: from then on it can be fetched. */
   announce: (layer: AnnouncedLayer) => void;
-  /** Hears before that of each that is being cut: from then on its recipe can be read. */
-  announceCut?: (diffId: Digest) => void;
+  /** Hears why a layer that is kept could not be cut. */
+  onFailure?: (error: unknown) => void;
   /** For --verbose. */
   onDetail?: (text: string) => void;
 }
@@ -40,16 +47,18 @@ export interface ShelfOptions {
 /**
  * What the receiver wants of an image, put there layer by layer, and given from there as a registry. A layer can be fetched
  * from the moment that it is begun: who reads it is given what there is, and waits for more. Manifest and config come last.
+ *
+ * A large layer is given as it is stored, or in pieces: it is cut when the receiver asks for its recipe.
  */
-export class Shelf implements Disposable {
+export class Shelf implements AsyncDisposable {
   readonly content: RegistryContent;
   readonly #options: ShelfOptions;
   readonly #packer: PacedPacker;
   #cutter: LayerCutter | undefined;
   #isWithoutRoom = false;
   readonly #layers = new Map<Digest, Descriptor>();
-  readonly #blobs = new Map<Digest, StoredBlob>();
-  readonly #cuts = new Map<Digest, CutBlob>();
+  readonly #blobs = new Map<Digest, StoredBlob | Promise<StoredBlob>>();
+  readonly #cuts = new Map<Digest, CutOnDemand>();
   readonly #passing = new Set<HandOver>();
   #isClosed = false;
   readonly #manifest = deferred<StoredManifest>();
@@ -69,9 +78,10 @@ export class Shelf implements Disposable {
       blob: async (repository, digest) => {
         if (repository !== offer.repository) return undefined;
         if (digest === options.configDigest) await this.#manifest.promise; // which it comes with
-        return this.#blobs.get(digest);
+        return await this.#blobs.get(digest);
       },
-      cut: async (repository, digest) => (repository === offer.repository ? this.#cuts.get(digest) : undefined),
+      cut: async (repository, diffId) =>
+        repository === offer.repository ? await this.#cuts.get(diffId)?.pieces() : undefined,
       tags: async (repository) => (repository === offer.repository ? [offer.tag] : undefined),
     };
   }
@@ -80,39 +90,14 @@ export class Shelf implements Disposable {
     return this.#layers.has(diffId);
   }
 
-  /** Is a layer, as it is stored, to be cut into pieces? */
-  cuts(layer: StoredLayer): boolean {
-    return this.#cutter !== undefined && whyWhole(this.#cutter, layer) === undefined;
-  }
-
-  /** The same, and there is a place for the pieces. */
-  async #canCut(layer: StoredLayer): Promise<boolean> {
-    if (!this.cuts(layer)) return false;
-    try {
-      await this.#cutter?.makeRoom();
-      return true;
-    } catch (error) {
-      return this.goWithoutRoom(error);
-    }
-  }
-
   /**
-   * The same as `cut`, for a layer that can be read anew: false where it is not to be cut, or where there is no room for it (any more), and
-   * it is to go whole.
+   * A layer as it is stored, which the receiver gets so, or in pieces. The blob is the caller's, and stays until this is disposed of.
+   * It tells its owner when it cannot be read.
    */
-  async cutIfRoom(
-    diffId: Digest,
-    layer: StoredLayer,
-    plain: () => AsyncIterable<Buffer> | Promise<AsyncIterable<Buffer>>,
-  ): Promise<boolean> {
-    if (!(await this.#canCut(layer))) return false;
-    try {
-      await this.cut(diffId, await plain());
-      return true;
-    } catch (error) {
-      this.#cuts.delete(diffId);
-      return this.goWithoutRoom(error);
-    }
+  async keep(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): Promise<void> {
+    const isCuttable = this.#isCuttable(descriptor) && (await this.#hasRoom());
+    const plain = async (): Promise<Readable> => decodeLayer(await blob.open(), descriptor.mediaType);
+    this.#put(diffId, descriptor, blob, isCuttable && { pieces: "too", plain });
   }
 
   /** Where there is no room for files (any more), nothing is cut from now on, which is said once. Throws what is another error. */
@@ -126,53 +111,39 @@ export class Shelf implements Disposable {
   }
 
   /**
-   * A plain layer, of which the receiver may have pieces; resolves when it has been read. Else the receiver gets it whole, plain.
-   * `plain` is to fail when it is not what it should be, or the receiver finds out.
+   * The same, while it comes: resolves when the receiver has taken it, or it has been cut. `bytes` is to fail when they are not the
+   * blob's.
    */
-  async cut(diffId: Digest, plain: AsyncIterable<Buffer>): Promise<void> {
-    if (this.#cutter === undefined) throw new Error("nothing is to be cut");
-    const blob = await this.#cutter.cut(diffId, plain, (begun) => {
-      this.#cuts.set(diffId, begun);
-      this.#options.announceCut?.(diffId);
-    });
-    if (this.#isClosed) throw notSent();
-    this.#put(diffId, { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size: blob.size }, blob);
-  }
-
-  /** A layer as it is stored, which the receiver gets so. The blob is the caller's, and stays until this is disposed of. */
-  keep(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): void {
-    this.#put(diffId, descriptor, blob);
-  }
-
-  /** The same, while it comes: resolves when the receiver has taken it. `bytes` is to fail when they are not the blob's. */
   async take(diffId: Digest, descriptor: Descriptor, bytes: AsyncIterable<Buffer>): Promise<void> {
-    this.#refuseClosed();
-    if (this.cuts(descriptor) && (await this.#canCut(descriptor))) {
-      return await this.cut(diffId, decodeLayer(Readable.from(bytes, { objectMode: false }), descriptor.mediaType));
-    }
-    const passing = this.#pass(new HandOver(() => bytes));
+    const isCuttable = this.#isCuttable(descriptor) && (await this.#hasRoom());
+    const passing = this.#pass(new HandOver(() => bytes, { waits: isCuttable }));
     const open = (range?: ByteRange): Readable => {
       const { stream } = passing.read();
       return range === undefined ? stream : Readable.from(part(stream, range), { objectMode: false });
     };
-    this.#put(diffId, descriptor, { size: descriptor.size, open });
-    await this.#taken(passing);
+    const plain = (): Readable => decodeLayer(passing.read().stream, descriptor.mediaType);
+    this.#put(diffId, descriptor, { size: descriptor.size, open }, isCuttable && { pieces: "instead", plain });
+    await this.#taken(diffId, passing);
   }
 
   /**
-   * A plain layer of `size` bytes, packed while it comes: resolves when the receiver has taken it, who gets it plain again.
-   * `plain` is to fail, at its end at the latest, when its bytes are not the layer's: they are not hashed here once more.
+   * A plain layer of `size` bytes, packed while it comes: resolves when the receiver has taken it, who gets it plain again, or it
+   * has been cut. `plain` is to fail, at its end at the latest, when its bytes are not the layer's: they are not hashed here once more.
    */
   async pack(diffId: Digest, size: number, plain: AsyncIterable<Buffer>): Promise<void> {
-    this.#refuseClosed();
     const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size };
-    if (this.cuts(descriptor) && (await this.#canCut(descriptor))) return await this.cut(diffId, plain);
+    const isCuttable = this.#isCuttable(descriptor) && (await this.#hasRoom());
+    const waits = isCuttable || this.#options.begun?.has(diffId) === true;
+    const from = (first: number): AsyncIterable<Buffer> => (first > 0 ? part(plain, { first }) : plain);
+    const passing = this.#pass(new HandOver(from, { waits }));
+    const packed = (from: number): PackedPart => {
+      const { first, stream } = passing.read(from);
+      return { first, stream: Readable.from(this.#packer.pack(stream), { objectMode: false }) };
+    };
     const open = (): Promise<Readable> => Promise.reject(new Error("only packed"));
-    const from = (first: number): AsyncIterable<Buffer> =>
-      this.#packer.pack(first > 0 ? part(plain, { first }) : plain);
-    const passing = this.#pass(new HandOver(from, { waits: this.#options.begun?.has(diffId) === true }));
-    this.#put(diffId, descriptor, { size, open, packed: (first) => passing.read(first) });
-    await this.#taken(passing);
+    const unpacked = (): Readable => passing.read().stream;
+    this.#put(diffId, descriptor, { size, open, packed }, isCuttable && { pieces: "instead", plain: unpacked });
+    await this.#taken(diffId, passing);
   }
 
   /**
@@ -200,38 +171,86 @@ export class Shelf implements Disposable {
   }
 
   #pass(passing: HandOver): HandOver {
+    if (this.#isClosed) throw notSent();
     this.#passing.add(passing);
     return passing;
   }
 
-  async #taken(passing: HandOver): Promise<void> {
+  async #taken(diffId: Digest, passing: HandOver): Promise<void> {
     await passing.done();
     this.#passing.delete(passing);
+    await this.#cuts.get(diffId)?.done();
   }
 
-  #refuseClosed(): void {
-    if (this.#isClosed) throw notSent();
+  /** Is a layer, as it is stored, to be had in pieces? */
+  #isCuttable(layer: StoredLayer): boolean {
+    return this.#cutter !== undefined && whyWhole(this.#cutter, layer) === undefined;
   }
 
-  #put(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): void {
+  /** Is there a place for pieces? */
+  async #hasRoom(): Promise<boolean> {
+    try {
+      await this.#cutter?.makeRoom();
+      return true;
+    } catch (error) {
+      return this.goWithoutRoom(error);
+    }
+  }
+
+  #put(diffId: Digest, descriptor: Descriptor, blob: StoredBlob, inPieces: InPieces | false): void {
     this.#layers.set(diffId, descriptor);
     this.#blobs.set(descriptor.digest, blob);
-    const isCut = this.#cuts.has(diffId);
-    const why = isCut ? undefined : this.#cutter && whyWhole(this.#cutter, descriptor);
+    const why = this.#cutter && whyWhole(this.#cutter, descriptor);
     if (why !== undefined) {
       this.#options.onDetail?.(`layer ${shortOf(diffId)} is sent whole: ${why} (${bytes(descriptor.size)})`);
     }
-    this.#options.announce({ diffId, ...descriptor, ...(isCut && { isCut }) });
+    const cut = inPieces && this.#cutOnDemand(diffId, descriptor, inPieces);
+    if (cut) this.#cuts.set(diffId, cut);
+    this.#options.announce({ diffId, ...descriptor, ...(inPieces && cut && { pieces: inPieces.pieces }) });
   }
 
-  [Symbol.dispose](): void {
+  #cutOnDemand(diffId: Digest, { digest }: Descriptor, { pieces, plain }: InPieces): CutOnDemand | undefined {
+    const stays = pieces === "too";
+    return (
+      this.#cutter &&
+      new CutOnDemand({
+        cutter: this.#cutter,
+        diffId,
+        plain,
+        stays,
+        onBegun: (whole) => {
+          if (!stays || digest !== diffId) this.#blobs.set(diffId, whole);
+        },
+        // Who takes it while it passes hears of it.
+        onFailure: stays ? (error) => this.#notCut(error) : () => {},
+      })
+    );
+  }
+
+  #notCut(error: unknown): void {
+    try {
+      this.goWithoutRoom(error);
+    } catch (failure) {
+      this.#options.onFailure?.(failure);
+    }
+  }
+
+  /** Nobody wants anything any more. Resolves when nothing is being cut. */
+  async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
     this.#manifest.reject(notSent());
     for (const passing of this.#passing) passing.giveUp(notSent());
+    for (const cut of this.#cuts.values()) await cut[Symbol.asyncDispose]();
   }
 }
 
 type StoredLayer = Pick<Descriptor, "size" | "mediaType">;
+
+interface InPieces {
+  pieces: "too" | "instead";
+  /** Called once at most. */
+  plain: () => Readable | Promise<Readable>;
+}
 
 /** Why a layer, as it is stored, is not cut where others are; undefined: it is. */
 function whyWhole(cutter: LayerCutter, { size, mediaType }: StoredLayer): string | undefined {

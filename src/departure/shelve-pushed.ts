@@ -1,5 +1,3 @@
-import type { Readable } from "node:stream";
-import { decodeLayer } from "../image/archive/decode-layer.ts";
 import type { UploadedLayer } from "../registry/embedded/probe.ts";
 import type { Shelf } from "./shelf.ts";
 
@@ -7,11 +5,7 @@ import type { Shelf } from "./shelf.ts";
 export async function shelvePushed(shelf: Shelf, layer: UploadedLayer, mediaType: string): Promise<void> {
   const { diffId, digest, size } = layer;
   if (shelf.has(diffId)) return await layer.remove();
-  if (digest !== diffId) {
-    const plain = async (): Promise<Readable> => decodeLayer(await layer.open(), mediaType);
-    if (await shelf.cutIfRoom(diffId, { size, mediaType }, plain)) return await layer.remove();
-    return shelf.keep(diffId, { mediaType, digest, size }, layer);
-  }
+  if (digest !== diffId) return await shelf.keep(diffId, { mediaType, digest, size }, layer);
   await shelf.pack(diffId, size, await layer.open());
   await layer.remove();
 }

@@ -1,7 +1,6 @@
 import { Readable } from "node:stream";
 import { BlobGone, type ContentStore } from "../engine/content-store.ts";
 import { EngineError } from "../engine/engine.ts";
-import { decodeLayer } from "../image/archive/decode-layer.ts";
 import type { Digest } from "../image/digest.ts";
 import { asWritten, InvalidImage, type Descriptor, type SentManifest } from "../image/manifest.ts";
 import { Failure, messageOf } from "../output/errors.ts";
@@ -22,8 +21,8 @@ export interface StoredImage {
 
 /**
  * Puts the wanted layers on the shelf as the blobs that the engine's content store has, each read when the receiver fetches it, from
- * where it wants it, several at once: nothing is copied, and nothing is asked of the engine for the others. Those that are cut
- * are read at once. False when the manifest is not of that image.
+ * where it wants it, several at once: nothing is copied, and nothing is asked of the engine for the others. False when the manifest is
+ * not of that image.
  *
  * Resolves when nobody will fetch them any more; rejects when one of them cannot be read.
  */
@@ -48,17 +47,10 @@ export async function takeFromContentStore(
   };
   try {
     const wanted = new Set(want.diffIds);
-    const toCut: { diffId: Digest; blob: Descriptor }[] = [];
     for (const [index, diffId] of info.diffIds.entries()) {
       const blob = stored.layers[index];
       if (blob === undefined || !wanted.delete(diffId)) continue; // not wanted, or twice in the image
-      if (shelf.cuts(blob)) toCut.push({ diffId, blob });
-      else shelf.keep(diffId, blob, blobOf(diffId, blob));
-    }
-    // One after the other, while the receiver fetches those.
-    for (const { diffId, blob } of toCut) {
-      const plain = (): Readable => decodeLayer(openBlob(content, blob, undefined, signal));
-      if (!(await shelf.cutIfRoom(diffId, blob, plain))) shelf.keep(diffId, blob, blobOf(diffId, blob));
+      await shelf.keep(diffId, blob, blobOf(diffId, blob));
     }
     shelf.finish(config, asWritten(stored));
     await Promise.race([broken.promise, aborted(signal)]);
@@ -84,8 +76,8 @@ async function aborted(signal: AbortSignal): Promise<void> {
   await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
 }
 
-/** The image was there a moment ago. */
-function lost(error: unknown, image: string): unknown {
+/** What a layer could not be read for, as a person should be told it: the image was there a moment ago. */
+export function lost(error: unknown, image: string): unknown {
   if (!(error instanceof BlobGone || error instanceof EngineError || error instanceof InvalidImage)) return error;
   return new Failure("transfer-failed", `a layer of ${image} cannot be read any more: ${messageOf(error)}`, {
     expected: "the image to stay in the engine as it is until it has been sent",

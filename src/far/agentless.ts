@@ -1,6 +1,6 @@
 import { engineTarget } from "../arrival/engine-target.ts";
 import { engineSource } from "../departure/engine-source.ts";
-import { ASKS_AGAIN } from "../conversation/messages.ts";
+import { ASKS_AGAIN, CUTS_ON_DEMAND } from "../conversation/messages.ts";
 import type { Engine } from "../engine/engine.ts";
 import { referenceFor, type ImageName } from "../image/image-name.ts";
 import { Failure } from "../output/errors.ts";
@@ -49,7 +49,7 @@ export function throughEngine(
       await otherSide[role](far.engine, tunnel, image, its, { ...around, signal: stop });
     };
     const halves = role === "sender" ? { sender: near, receiver: other } : { sender: other, receiver: near };
-    await bothHalves(halves, { tool: VERSION, features: [ASKS_AGAIN], signal, explain: explained });
+    await bothHalves(halves, { tool: VERSION, features: [ASKS_AGAIN, CUTS_ON_DEMAND], signal, explain: explained });
   };
 }
 

@@ -119,8 +119,22 @@ export class RegistryClient {
   /** The pieces of it that `missing` names, one behind the other. */
   async pieces(repository: string, digest: Digest, missing: Buffer, signal?: AbortSignal): Promise<Readable> {
     const path = `/v2/${repository}/_delta/pieces/${digest}`;
-    const response = await this.#get(path, PACKED, signal, missing);
+    const response = await this.#get(path, PACKED, signal, { method: "POST", body: missing });
     return Readable.from(unpack(response), { objectMode: false });
+  }
+
+  /** Bytes that mean nothing, to see how fast they come. */
+  async probe(repository: string, signal?: AbortSignal): Promise<Readable> {
+    return await this.#get(`/v2/${repository}/_delta/probe`, {}, signal);
+  }
+
+  /** Bytes of a blob that has been announced without them. */
+  async sizeOf(repository: string, digest: Digest, signal?: AbortSignal): Promise<number> {
+    const response = await this.#get(`/v2/${repository}/blobs/${digest}`, {}, signal, { method: "HEAD" });
+    response.resume();
+    const size = Number(response.headers["content-length"]);
+    if (Number.isSafeInteger(size) && size >= 0) return size;
+    throw lying(`the size of the blob ${digest}`);
   }
 
   async #bytes(path: string, max: number, accept = "*/*"): Promise<Buffer> {
@@ -144,7 +158,7 @@ export class RegistryClient {
     path: string,
     headers: Record<string, string>,
     stop?: AbortSignal,
-    body?: Buffer,
+    { method = "GET", body }: { method?: string; body?: Buffer } = {},
   ): Promise<IncomingMessage> {
     const { credentials } = this.#options;
     const signal = stop === undefined ? this.#options.signal : AbortSignal.any([this.#options.signal, stop]);
@@ -152,7 +166,7 @@ export class RegistryClient {
     try {
       const outgoing = request({
         host: "registry",
-        method: body === undefined ? "GET" : "POST",
+        method,
         path,
         agent: this.#agent,
         headers: { accept: "*/*", "accept-encoding": "identity", ...headers, ...authorization },

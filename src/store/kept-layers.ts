@@ -66,6 +66,12 @@ export class KeptLayers implements AsyncDisposable {
     return digests.filter((digest) => there.has(digest));
   }
 
+  /** Bytes that are here of a blob, or under {@link halfMade}. */
+  async bytesOf(digest: Digest): Promise<number> {
+    if (!(await this.#isSafe())) return 0;
+    return (await this.#filesOf(digest))[0]?.size ?? 0;
+  }
+
   /** These blobs are of the image, too, and need not come: what is left of them goes when the image is in its place. */
   concerns(digests: Iterable<Digest>): void {
     for (const digest of digests) this.#asked.add(digest);
@@ -80,7 +86,7 @@ export class KeptLayers implements AsyncDisposable {
 
   /** The file of a layer that is made of pieces, with holes in it; how large it is to be, nobody knows yet. */
   async takeHalfMade(diffId: Digest): Promise<ArrivingFile | undefined> {
-    return await this.#take(digestOf(Buffer.from(`half made ${diffId}`)), Infinity);
+    return await this.#take(halfMade(diffId), Infinity);
   }
 
   async #take(digest: Digest, size: number): Promise<ArrivingFile | undefined> {
@@ -240,4 +246,9 @@ export class KeptLayers implements AsyncDisposable {
 
 function byAge(one: KeptFile, other: KeptFile): number {
   return one.at - other.at;
+}
+
+/** What a layer that is half made of pieces is kept under: it is no blob, and must not be taken for one. */
+export function halfMade(diffId: Digest): Digest {
+  return digestOf(Buffer.from(`half made ${diffId}`));
 }

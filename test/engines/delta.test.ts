@@ -30,18 +30,19 @@ describe.skipIf(why).each([
 
   async function push(image: string, ...options: string[]): Promise<{ run: Run; sent: number }> {
     const wire = await beds().countWire();
-    const run = await dos(["push", ...options, image, "ssh", "far", `docker-over-ssh pull ${image}`], { on: beds() });
+    const pull = `docker-over-ssh pull --verbose ${image}`;
+    const run = await dos(["push", ...options, image, "ssh", "far", pull], { on: beds() });
     return { run, sent: (await wire()).toFar };
   }
 
-  /** Pushes v1, builds v2 of other layers, pushes that, and sees that it is right and nothing else is there. */
+  /** Pushes v1, builds v2 of other layers, pushes that, in pieces unless told otherwise, and sees that it is right and nothing else is there. */
   async function pushNext(name: string, v1: LayerSpec[], v2: LayerSpec[], ...options: string[]): Promise<number> {
     const { near, far } = beds();
     await buildImage(near, `${name}:v1`, v1);
     expect((await push(`${name}:v1`)).run).toEqual(done);
     const id = await buildImage(near, `${name}:v2`, v2);
     changes = await rememberEngines(near, far);
-    const { run, sent } = await push(`${name}:v2`, ...options);
+    const { run, sent } = await push(`${name}:v2`, ...(options.length > 0 ? options : ["--delta=always"]));
     expect(run).toEqual(done);
     said = run.stderr;
     expect((await far.docker("run", "--rm", `${name}:v2`)).stdout).toBe(`${name} v2`);
@@ -77,6 +78,22 @@ describe.skipIf(why).each([
     expect(sent).toBeLessThan(1.05 * base.bytes + 64_000);
     // A classic store knows a layer by what is below it; a containerd store has its blob.
     if (beds() === containerd) expect(said).toMatch(/sent for 2 layers.*, 2 layers .*there already/);
+  });
+
+  test("what is faster on the link is chosen, and said", async () => {
+    const version = (seed: string): LayerSpec[] => [{ ...packages, seed }];
+    const next = (seed: string): LayerSpec[] => [{ ...packages, seed, ...later }];
+    expect(await pushNext("fast", version("fast"), next("fast"), "--delta=auto", "--verbose")).toBeGreaterThan(BYTES);
+    expect(said).toMatch(/comes whole: predicted [\d.]+ s in pieces, [\d.]+ s whole, at /);
+    await beds().limitRate(20);
+    try {
+      expect(await pushNext("slow", version("slow"), next("slow"), "--delta=auto", "--verbose")).toBeLessThan(
+        BYTES / 5,
+      );
+      expect(said).toMatch(/comes in pieces: predicted /);
+    } finally {
+      await beds().limitRate(undefined);
+    }
   });
 
   test("all of a layer goes where it was told so", async () => {

@@ -64,13 +64,19 @@ describe("options", () => {
       platform: "linux/arm64/v8",
       timeout: 2500,
       registry: "localhost:5000",
-      delta: true,
+      delta: "auto",
     });
   });
 
-  test("--no-delta is for either side", async () => {
-    expect((await read("push", "--no-delta", "app", "cat")).job?.request).toMatchObject({ delta: false });
-    expect((await read("pull", "--no-delta", "app", "cat")).job?.request).toMatchObject({ delta: false });
+  test("--delta and --no-delta are for either side", async () => {
+    for (const command of ["push", "pull"]) {
+      const delta = async (...options: string[]) => (await read(command, ...options, "app", "cat")).job?.request.delta;
+      expect(await delta()).toBe("auto");
+      expect(await delta("--delta", "always")).toBe("always");
+      expect(await delta("--delta=never")).toBe("never");
+      expect(await delta("--no-delta")).toBe("never");
+      expect((await read(command, "--delta", "perhaps", "app", "cat")).status).toBe(2);
+    }
   });
 
   test("--preserve-digest is for either side", async () => {

@@ -27,7 +27,7 @@ const layer = {
   digest: DIGEST,
   mediaType: "application/x.layer+gzip",
   size: 5,
-  isCut: true,
+  pieces: "too",
 };
 const about = { type: "about", diffIds: [DIGEST], platform: "linux/arm64/v8", configDigest: DIGEST };
 const blob = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: DIGEST, size: 5 };

@@ -108,13 +108,14 @@ test.each([
   ["a layer that was not asked for", [digestOf("three")]],
   ["the same layer twice", [diffIds[0], diffIds[0]]],
   ["what is no layer", ["one"]],
-])("a sender that cuts %s breaks the protocol", async (_, cut) => {
+])("a sender that announces %s breaks the protocol", async (_, announced) => {
   const { signal } = new AbortController();
   const both = bothHalves(
     {
       async sender(tunnel, stop) {
         await tunnel.next("want");
-        for (const diffId of cut) await tunnel.send({ type: "cutting", diffId });
+        const blob = { mediaType: MEDIA_TYPE.ociLayer, digest: digestOf("blob"), size: 3, pieces: "too" };
+        for (const diffId of announced) await tunnel.send({ type: "layer", diffId, ...blob });
         await once(stop, "abort");
       },
       async receiver(tunnel, stop) {

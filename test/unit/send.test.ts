@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ASKS_AGAIN, parseAbout, type About } from "../../src/conversation/messages.ts";
+import { ASKS_AGAIN, CUTS_ON_DEMAND, parseAbout, type About } from "../../src/conversation/messages.ts";
 import { NOTHING, type Departure, type DepartureOptions, type FoundImage } from "../../src/departure/departure.ts";
 import type { Source } from "../../src/departure/source.ts";
 import { newRunId } from "../../src/engine/run-id.ts";
@@ -18,7 +18,7 @@ const diffIds = [digestOf("layer")];
 async function departureFor(
   request: Partial<PushRequest>,
   want: object,
-  { ask, found }: { ask?: object; found?: Partial<FoundImage> } = {},
+  { ask, found, features = [CUTS_ON_DEMAND] }: { ask?: object; found?: Partial<FoundImage>; features?: string[] } = {},
 ): Promise<DepartureOptions & { about: About }> {
   let about: About | undefined;
   let departed: DepartureOptions | undefined;
@@ -47,7 +47,7 @@ async function departureFor(
         await tunnel.finish({ image: "app", id: digestOf("config"), ...counts });
       },
     },
-    { tool: "0.1.0-test", signal: new AbortController().signal },
+    { tool: "0.1.0-test", features, signal: new AbortController().signal },
   );
   if (departed === undefined || about === undefined) expect.fail("nothing has departed");
   return { ...departed, about };
@@ -123,8 +123,11 @@ test("layers are cut into pieces where both sides would, and there is a link bet
   expect(said).not.toContainEqual(expect.stringContaining("whole"));
   expect(await cuts({}, false)).toBe(false);
   expect(said).toContain("missing layers are sent whole: the receiving side asks for them so");
-  expect(await cuts({ delta: false }, true)).toBe(false);
+  expect(await cuts({ delta: "never" }, true)).toBe(false);
   expect(said).toContain("missing layers are sent whole: --no-delta was given");
+  const older = await departureFor({}, { codecs, delta: true }, { features: [] });
+  expect(older.want.delta).toBe(false);
+  expect(said).toContain("missing layers are sent whole: the far end has another version of docker-over-ssh");
   expect(await cuts({ inProcess: true }, true)).toBe(false);
   expect(said).toContain("missing layers are sent whole: one side is nothing but an engine");
 });

@@ -17,7 +17,9 @@ const DATA_ERRORS = /^(?:Z_DATA_ERROR|Z_BUF_ERROR|Z_NEED_DICT|ZSTD_error_.*)$/;
  * The stream fails with {@link InvalidImage} for what cannot be unpacked, and for a media type that is not a layer's.
  */
 export function decodeLayer(source: Readable, mediaType?: string): Readable {
-  return Readable.from(decoded(source, mediaType), { objectMode: false });
+  const plain = Readable.from(decoded(source, mediaType), { objectMode: false });
+  // A generator that waits for a chunk does not hear that it has been left.
+  return plain.once("close", () => source.destroy());
 }
 
 async function* decoded(source: Readable, mediaType: string | undefined): AsyncGenerator<Buffer> {

@@ -11,6 +11,7 @@ import { sendManifest, takeManifest } from "./manifests.ts";
 import { ignoreBody } from "./request-body.ts";
 import { readRoute, type Route } from "./route.ts";
 import { sendCut } from "./cut.ts";
+import { sendProbe } from "./probe-link.ts";
 import { sendTags } from "./tags.ts";
 import { appendToUpload, beginUpload, cancelUpload, describeUpload, endUpload } from "./uploads.ts";
 
@@ -77,6 +78,8 @@ async function answerRoute(
     case "recipe":
     case "pieces":
       return await sendCut(request, response, route, content);
+    case "probe":
+      return sendProbe(response);
     case "manifest":
       if (request.method !== "PUT") return await sendManifest(request, response, route, content);
       return await takeManifest(request, response, route, openOnly(landing).policy);

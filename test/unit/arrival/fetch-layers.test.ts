@@ -67,7 +67,7 @@ async function fetch(
   const blob = { mediaType, digest: digestOf(stored), size: stored.length };
   const layers = queue<AnnouncedLayer>();
   const begun = new Set(isTold ? await kept.begun([diffId]) : []);
-  using shelf = new Shelf({
+  await using shelf = new Shelf({
     offer,
     diffIds: [diffId],
     packing: { codec: commonCodec(["brotli"]) },
@@ -79,7 +79,7 @@ async function fetch(
   };
   const open: StoredBlob["open"] = ({ first, last } = { first: 0, last: Infinity }) =>
     Readable.from(chunks(stored.subarray(first, last + 1)), { objectMode: false });
-  if (way === "at hand") shelf.keep(diffId, blob, { size: blob.size, open });
+  if (way === "at hand") await shelf.keep(diffId, blob, { size: blob.size, open });
   else if (way === "passing, plain") shelf.pack(diffId, plain.length, chunks(plain)).catch(() => {});
   else shelf.take(diffId, blob, chunks(zipped)).catch(() => {});
   layers.end();

@@ -6,6 +6,8 @@ import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Rebuilder } from "../../../src/arrival/rebuilder.ts";
 import type { Seeds } from "../../../src/arrival/seeds.ts";
+import { TooSlow, type DeltaChoice } from "../../../src/arrival/delta-choice.ts";
+import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
 import { LayerCutter } from "../../../src/departure/layer-cutter.ts";
 import { BadRecipe } from "../../../src/delta/bad-recipe.ts";
 import { cut } from "../../../src/delta/cut.ts";
@@ -69,39 +71,49 @@ const seedsOf = (...tars: Buffer[]): Seeds => ({
       yield { covers: "/", tar: Readable.from(chunksOf(tar)) };
     },
   })),
+  reads: "files",
   [Symbol.asyncDispose]: async () => {},
 });
+
+/** In pieces, however long that takes. */
+const ALWAYS: Pick<DeltaChoice, "isInPieces" | "watch"> = { isInPieces: async () => true, watch: async () => () => {} };
 
 /** What is done to what passes: to either, and to both as they are packed. */
 interface Spoil {
   recipe?: (bytes: Buffer) => Buffer;
   pieces?: (bytes: Buffer) => Buffer | AsyncIterable<Buffer>;
   packed?: (bytes: Buffer) => Buffer;
-  /** What the sender says of the layer when it has been cut. */
-  told?: { size?: number };
 }
 
 /** What has come of a layer, over a way that may change what passes. */
 type Cut = { cut: CutBlob | undefined };
-async function rebuild(plain: Buffer, { cut }: Cut, seeds: Seeds, spoil: Spoil = {}, kept?: KeptLayers) {
+async function rebuild(
+  plain: Buffer,
+  { cut }: Cut,
+  seeds: Seeds,
+  spoil: Spoil = {},
+  { kept, choice = ALWAYS, as = {} }: { kept?: KeptLayers; choice?: typeof ALWAYS; as?: Partial<AnnouncedLayer> } = {},
+) {
   const details: string[] = [];
   let pieceBytes = 0;
-  const whole = async (packed: Readable = Readable.from([])): Promise<Buffer> =>
+  const allOf = async (packed: Readable = Readable.from([])): Promise<Buffer> =>
     await buffer(unpack(spoil.packed === undefined ? packed : Readable.from([spoil.packed(await buffer(packed))])));
   const rebuilder = new Rebuilder({
     client: {
       recipe: async () => {
-        const bytes = await whole(cut?.recipe());
+        const bytes = await allOf(cut?.recipe());
         return Readable.from([spoil.recipe?.(bytes) ?? bytes]);
       },
       async pieces(_repository, _digest, missing) {
-        const bytes = await whole(await cut?.pieces(Readable.from([missing])));
+        const bytes = await allOf(await cut?.pieces(Readable.from([missing])));
         pieceBytes += bytes.length;
         const come = spoil.pieces?.(bytes) ?? bytes;
         return Buffer.isBuffer(come) ? Readable.from([come]) : come;
       },
+      sizeOf: async () => plain.length,
     },
     repository: "app",
+    choice,
     seeds,
     spool: receiving,
     kept,
@@ -116,11 +128,19 @@ async function rebuild(plain: Buffer, { cut }: Cut, seeds: Seeds, spoil: Spoil =
     digest,
     mediaType: MEDIA_TYPE.ociLayer,
     size: plain.length,
-    isCut: true,
-    ...spoil.told,
+    pieces: "too" as const,
+    ...as,
   };
-  const path = await rebuilder.rebuild(layer);
-  return { path, pieceBytes, details, bytesFound: rebuilder.bytesFound };
+  const come = await rebuilder.rebuild(layer);
+  const made = "path" in come ? come : undefined;
+  return {
+    path: made?.path,
+    made,
+    whole: "path" in come ? undefined : come,
+    pieceBytes,
+    details,
+    bytesFound: rebuilder.bytesFound,
+  };
 }
 
 test("a layer is made of another one's files, and of those that have changed", async () => {
@@ -147,7 +167,7 @@ function seedsOfLayers(...layers: (Buffer | undefined)[]): { seeds: Seeds; folde
       yield { covers: "/app", tar: Readable.from(chunksOf(v1)) };
     },
   }));
-  return { seeds: { images, [Symbol.asyncDispose]: async () => {} }, folders };
+  return { seeds: { images, reads: "blobs", [Symbol.asyncDispose]: async () => {} }, folders };
 }
 
 test("an image's layer that is like it is read in place of the folders", async () => {
@@ -170,11 +190,35 @@ test("where that has little of it, the folders are read as well; where there is 
   }
 });
 
-test("one that is told as another layer than it is made to comes whole", async () => {
-  const blob = await cutLayer(v2);
-  const { path, details } = await rebuild(v2, blob, seedsOf(v1), { told: { size: v2.length + 1 } });
-  expect(path).toBeUndefined();
-  expect(details.at(-1)).toContain("comes whole");
+test("one that is stored packed is a plain blob when it has been made", async () => {
+  const as = { digest: digestOf("packed"), size: 1234, mediaType: MEDIA_TYPE.ociLayerGzip };
+  const { made } = await rebuild(v2, await cutLayer(v2), seedsOf(v1), {}, { as });
+  const [digest, size] = [digestOf(v2), v2.length];
+  expect(made).toMatchObject({ diffId: digest, size, blob: { mediaType: MEDIA_TYPE.ociLayer, digest, size } });
+});
+
+test("one that is not chosen to be made comes as it was announced, and its recipe is not asked for", async () => {
+  const choice = { ...ALWAYS, isInPieces: async () => false };
+  const as = { digest: digestOf("packed"), size: 1234 };
+  const { whole } = await rebuild(v2, { cut: undefined }, seedsOf(v1), {}, { choice, as });
+  expect(whole).toMatchObject(as);
+});
+
+test.each([
+  ["as it is stored", "too" as const],
+  ["plain, where that passed by once", "instead" as const],
+])("what is found too slowly is given up, and comes whole: %s", async (_, pieces) => {
+  const watch = async () => (made: number) => {
+    if (made > 5 * FILE) throw new TooSlow("too slow");
+  };
+  const as = { digest: digestOf("packed"), size: 1234, mediaType: MEDIA_TYPE.ociLayerGzip, pieces };
+  const options = { choice: { ...ALWAYS, watch }, as };
+  const { whole, details } = await rebuild(v2, await cutLayer(v2), seedsOfLayers(v1).seeds, {}, options);
+  const plain = { digest: digestOf(v2), size: v2.length, mediaType: MEDIA_TYPE.ociLayer };
+  expect(whole).toMatchObject(pieces === "too" ? as : plain);
+  expect(details.at(-1)).toContain("takes too long");
+  const spool = await receiving.open();
+  expect(existsSync(spool.pathFor(`${digestOf(v2).slice(7)}.made`))).toBe(false);
 });
 
 test("an engine that does not give its files only makes it cost more", async () => {
@@ -188,6 +232,7 @@ test("an engine that does not give its files only makes it cost more", async () 
         },
       },
     ],
+    reads: "blobs",
     [Symbol.asyncDispose]: async () => {},
   };
   const { path, pieceBytes, details } = await rebuild(v2, await cutLayer(v2), seeds);
@@ -244,15 +289,15 @@ test("a layer that was cut off half made is continued", async () => {
       yield bytes.subarray(0, 10.5 * FILE);
       throw new Error("the link is dead");
     };
-    await expect(rebuild(v2, blob, seedsOf(), { pieces: cutOff }, kept)).rejects.toThrow("the link is dead");
+    await expect(rebuild(v2, blob, seedsOf(), { pieces: cutOff }, { kept })).rejects.toThrow("the link is dead");
   }
   await using kept = new KeptLayers({ env, run: newRunId() });
-  const { path, pieceBytes } = await rebuild(v2, blob, seedsOf(), {}, kept);
+  const { path, pieceBytes } = await rebuild(v2, blob, seedsOf(), {}, { kept });
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(10 * FILE);
 });
 
-describe("recipes of layers that are never announced", () => {
+describe("recipes of a sender that means harm", () => {
   const MB = 1_000_000;
   const limit = 5 * MB;
   const env = (): NodeJS.ProcessEnv => ({ XDG_CACHE_HOME: folder });
@@ -270,8 +315,10 @@ describe("recipes of layers that are never announced", () => {
           return Buffer.isBuffer(recipe) ? Readable.from([recipe]) : recipe;
         },
         pieces: async () => await Promise.reject(new Error("there are none")),
+        sizeOf: async () => 3 * MB,
       },
       repository: "app",
+      choice: ALWAYS,
       seeds: seedsOf(),
       spool: receiving,
       kept,
@@ -280,14 +327,18 @@ describe("recipes of layers that are never announced", () => {
       onBytes: () => {},
       onDetail: () => {},
     });
-    const cutting = queue<Digest>();
-    const digests = [...recipes.keys()];
-    for (const digest of digests) cutting.push(digest);
-    cutting.end();
-    await rebuilder.makeAll(cutting);
-    const last = digests.at(-1) as Digest;
-    const layer = { diffId: last, digest: last, mediaType: MEDIA_TYPE.ociLayer, size: 3 * MB, isCut: true };
-    return await rebuilder.rebuild(layer).catch((error: unknown) => error);
+    const inPieces = queue<AnnouncedLayer>();
+    const layers = [...recipes.keys()].map((diffId) => ({
+      diffId,
+      digest: diffId,
+      mediaType: MEDIA_TYPE.ociLayer,
+      size: 3 * MB,
+      pieces: "too" as const,
+    }));
+    for (const layer of layers) inPieces.push(layer);
+    inPieces.end();
+    await rebuilder.makeAll(inPieces);
+    return await rebuilder.rebuild(layers.at(-1) as AnnouncedLayer).catch((error: unknown) => error);
   }
 
   async function recipeOf(plain: Buffer): Promise<Buffer> {
@@ -308,7 +359,7 @@ describe("recipes of layers that are never announced", () => {
     const recipe = await recipeOf(Buffer.alloc(3 * MB - ((3 * MB) % 512)));
     const recipes = new Map(["a", "b", "c"].map((name) => [digestOf(name), recipe] as const));
     await using kept = new KeptLayers({ env: env(), run: newRunId() });
-    expect(await makeAll(recipes, kept)).toBeUndefined();
+    expect(await makeAll(recipes, kept)).toMatchObject({ digest: digestOf("c") });
     expect(onDisk()).toBe(0);
   });
 
@@ -336,7 +387,7 @@ test("what is half made and longer than the layer is as long as that in the end"
     writeFileSync(half?.path ?? "", Buffer.concat([v1, v1]));
   }
   await using kept = new KeptLayers({ env, run: newRunId() });
-  const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), seedsOf(), {}, kept);
+  const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), seedsOf(), {}, { kept });
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(FILE);
 });
@@ -348,7 +399,7 @@ test("a layer is not looked for in one that is much longer", async () => {
   }
   const { seeds: folders } = seedsOfLayers(undefined);
   const images = folders.images.map((image) => ({ ...image, layerLike: async () => long() }));
-  const seeds = { images, [Symbol.asyncDispose]: async () => {} };
+  const seeds = { images, reads: "blobs" as const, [Symbol.asyncDispose]: async () => {} };
   const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), seeds);
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(FILE);

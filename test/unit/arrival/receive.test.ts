@@ -37,7 +37,7 @@ async function askOf(
     obtain: async () => ({
       offer: { repository: "app", tag: "v1", credentials: { username: "u", password: "p" }, announced },
       layers: queue(),
-      cutting: queue(),
+      inPieces: queue(),
     }),
     output: { detail: (text: string) => told.push(text) },
     signal: new AbortController().signal,

@@ -87,7 +87,7 @@ async function push({
   } as unknown as EngineDepartureOptions);
   const has12 = (diffId: Digest): string => hexOf(diffId).slice(0, 12);
   const came = layers.filter(({ diffId }) => shelf.has(diffId)).map(({ diffId }) => has12(diffId));
-  shelf[Symbol.dispose]();
+  await shelf[Symbol.asyncDispose]();
   return { isAll, came, isFinished: await ended, asked, sent: engine.sent };
 }
 

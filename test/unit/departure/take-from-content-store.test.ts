@@ -75,7 +75,11 @@ async function take(options: TakingOptions = {}): Promise<Taking> {
   const content = await engine.contentStore();
   if (content === undefined) throw new Error("it has none");
   const announced: AnnouncedLayer[] = [];
-  const announce = (layer: AnnouncedLayer): void => void announced.push(layer);
+  const all = gate();
+  const announce = (layer: AnnouncedLayer): void => {
+    announced.push(layer);
+    if (announced.length === want.length) all.open();
+  };
   const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
   const shelf = new Shelf({ offer, diffIds: of, packing, announce, cutInto });
   const stop = new AbortController();
@@ -87,6 +91,7 @@ async function take(options: TakingOptions = {}): Promise<Taking> {
     signal: stop.signal,
   } as unknown as EngineDepartureOptions);
   taken.catch(() => {}); // awaited by the test
+  if (want.length > 0) await Promise.race([all.opened, taken]).catch(() => {});
   return {
     shelf,
     fake,
@@ -103,7 +108,7 @@ async function take(options: TakingOptions = {}): Promise<Taking> {
       return (await Promise.race([taken, later])) === "later";
     },
     async [Symbol.asyncDispose]() {
-      shelf[Symbol.dispose]();
+      await shelf[Symbol.asyncDispose]();
       await engine[Symbol.asyncDispose]();
       await fake[Symbol.asyncDispose]();
     },
@@ -160,18 +165,39 @@ describe("layers that are wanted", () => {
     expect((await taking.blob(bottom)).packed).toBeUndefined();
   });
 
-  test("are cut where that is worth it, and read for that at once; the others are announced before", async () => {
+  test("can be had in pieces where that is worth it, and are read and cut when those are asked for", async () => {
     await using into = await spool();
     await using taking = await take({ cutInto: into.opened, want: [large.diffId, top.diffId] });
-    await expect.poll(() => taking.announced.length).toBe(2);
     expect(taking.announced).toEqual([
+      { diffId: large.diffId, ...large.blob, pieces: "too" },
       { diffId: top.diffId, ...top.blob },
-      { diffId: large.diffId, digest: large.diffId, size: tar.length, mediaType: MEDIA_TYPE.ociLayer, isCut: true },
     ]);
-    expect(await taking.shelf.content.cut?.("r", large.diffId)).toBeDefined();
+    expect(taking.fake.reads).toEqual([]);
+    expect(await taking.shelf.content.blob("r", large.diffId)).toBeUndefined();
+    const cut = await taking.shelf.content.cut?.("r", large.diffId);
+    expect((await buffer(unpack(cut?.recipe() as Readable))).length).toBeGreaterThan(0);
     expect(taking.fake.reads.map(({ digest }) => digest)).toEqual([large.blob.digest]);
     const whole = await taking.shelf.content.blob("r", large.diffId);
     expect((await buffer((await whole?.open()) as Readable)).equals(tar)).toBe(true);
+  });
+
+  test("are cut no further when the recipe is left, and can then be had as they are stored", async () => {
+    await using into = await spool();
+    const left = gate();
+    await using taking = await take({
+      cutInto: into.opened,
+      want: [large.diffId],
+      read: async function* (_, { signal }) {
+        signal.addEventListener("abort", left.open);
+        for (;;) yield { data: plain.subarray(0, 64 * 1024) };
+      },
+    });
+    const cut = await taking.shelf.content.cut?.("r", large.diffId);
+    const recipe = cut?.recipe().on("error", () => {});
+    recipe?.destroy();
+    await left.opened;
+    expect(await taking.goesOn()).toBe(true);
+    expect(await taking.shelf.content.blob("r", large.blob.digest)).toBeDefined();
   });
 
   test("are announced once when the image has them twice", async () => {
@@ -241,8 +267,9 @@ describe("it ends", () => {
     await using into = await spool();
     const blobs = [bottom, top].map(({ stored }) => ({ bytes: stored }));
     await using taking = await take({ cutInto: into.opened, want: [large.diffId], blobs });
+    const cut = await taking.shelf.content.cut?.("r", large.diffId);
+    cut?.recipe().on("error", () => {});
     expect(await rejection(taking.taken)).toMatchObject({ code: "transfer-failed", cause: { name: "BlobGone" } });
-    expect(taking.announced).toEqual([]);
   });
 
   test("with a failure when the engine gives no more", async () => {

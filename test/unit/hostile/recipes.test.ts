@@ -10,7 +10,6 @@ import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { commonCodec } from "../../../src/packing/codecs.ts";
 import { pack, PACKED_ENCODING } from "../../../src/packing/pack.ts";
-import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { asSocket } from "../../../src/streams/join.ts";
 import { farEnd } from "./far.ts";
 import { MODEST, workplace, type Ended } from "./runs.ts";
@@ -22,7 +21,7 @@ const diffIds = Array.from({ length: 20 }, (_, index) => digestOf(`layer ${index
 async function pull(
   recipe: () => AsyncIterable<Buffer>,
   options: string[],
-  play: (tunnel: Tunnel, asked: (path: RegExp) => Promise<void>) => Promise<void>,
+  play: (asked: (path: RegExp) => Promise<void>) => Promise<void>,
 ): Promise<Ended & { recipes: number }> {
   const { run, socket } = await workplace();
   const paths: string[] = [];
@@ -47,11 +46,14 @@ async function pull(
     tunnel.listen("registry", (stream: Duplex) => void server.emit("connection", asSocket(stream)));
     const credentials = { username: "u", password: "p" };
     await tunnel.send({ type: "offer", repository: "app", tag: "v1", announced: true, credentials });
-    for (const diffId of diffIds) await tunnel.send({ type: "cutting", diffId });
-    await play(tunnel, asked);
+    for (const diffId of diffIds) {
+      const blob = { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size: 90 * MB };
+      await tunnel.send({ type: "layer", diffId, ...blob, pieces: "too" });
+    }
+    await play(asked);
     await tunnel.close();
   });
-  const ended = await run("pull", ...options, "--to", "oci:target", "app:v1", ...far.command);
+  const ended = await run("pull", "--delta=always", ...options, "--to", "oci:target", "app:v1", ...far.command);
   return { ...ended, recipes: paths.filter((path) => path.includes("/_delta/recipe/")).length };
 }
 
@@ -61,16 +63,7 @@ async function* zeros(): AsyncGenerator<Buffer> {
 }
 
 test("nothing is left of what failed its digest, though the link then breaks; and one such is enough", async () => {
-  const { exitCode, changed, recipes, peak } = await pull(zeros, ["--max-size", "100m"], async (tunnel, asked) => {
-    const [diffId] = diffIds;
-    await tunnel.send({
-      type: "layer",
-      diffId,
-      mediaType: MEDIA_TYPE.ociLayer,
-      digest: diffId,
-      size: 90 * MB,
-      isCut: true,
-    });
+  const { exitCode, changed, recipes, peak } = await pull(zeros, ["--max-size", "100m"], async (asked) => {
     await asked(/\/blobs\/sha256:(?!0000)/); // it is to come whole
   });
   expect({ exitCode, changed, recipes }).toEqual({ exitCode: expect.any(Number) as number, changed: [], recipes: 1 });
@@ -95,7 +88,7 @@ test("as many pieces as a recipe may have take a receiver little memory", async 
       yield* recipes;
     },
     [],
-    async (_, asked) => await asked(/\/_delta\/pieces\//),
+    async (asked) => await asked(/\/_delta\/pieces\//),
   );
   expect(exitCode).not.toBe(0);
   expect(peak).toBeLessThan(MODEST);

@@ -42,7 +42,7 @@ beforeAll(async () => {
   await writeTar(at("v1.tar"), layoutOf([{ image: v1 }], plain));
 });
 
-/** What went over the wire, in bytes. */
+/** What went over the wire, in bytes. In pieces, if nothing else is said: here, all of a layer comes faster. */
 async function push(
   from: string,
   to: string,
@@ -51,7 +51,8 @@ async function push(
 ): Promise<{ sent: number; stderr: string }> {
   const wire = at(`wire-${to.replaceAll(/\W/g, "-")}-${name}`);
   const cache = `XDG_CACHE_HOME=${wire}-cache`;
-  const line = ["env", cache, ...program, "pull", ...options, "--to", to, `app:${name}`];
+  const delta = options.includes("--no-delta") ? [] : ["--delta=always"];
+  const line = ["env", cache, ...program, "pull", ...delta, ...options, "--to", to, `app:${name}`];
   const { exitCode, stderr } = await run("push", "--verbose", from, "sh", "-c", `tee "$0" | "$@"`, wire, ...line);
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
   return { sent: (await stat(wire)).size, stderr };
@@ -69,6 +70,32 @@ describe.concurrent("of a new version only what has changed is sent", () => {
     expect(stderr).toMatch(/made of files there/);
     expect(await look(kind, at(`kept-${kind}`), "app:v2")).toEqual(whole(v2));
     if (kind === "oci") expect(await look(kind, at(`kept-${kind}`), "app:v1")).toEqual(whole(v1));
+  });
+
+  test("whichever side was told", async () => {
+    await push("oci:v1", "oci:either", "v1");
+    const line = ["push", "--delta=always", "oci:v2", ...program, "pull", "--to", "oci:either", "app:v2"];
+    const { exitCode, stderr } = await run(...line);
+    expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+    expect(stderr).toMatch(/made of files there/);
+  });
+
+  test("all of it, where that takes less time", async () => {
+    await push("oci:v1", "oci:fast", "v1");
+    const { exitCode, stderr } = await run(
+      "push",
+      "oci:v2",
+      ...program,
+      "pull",
+      "--verbose",
+      "--to",
+      "oci:fast",
+      "app:v2",
+    );
+    expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+    expect(stderr).toMatch(/layer [0-9a-f]{12} comes whole: predicted /);
+    expect(stderr).not.toContain("made of files there");
+    expect(await look("oci", at("fast"), "app:v2")).toEqual(whole(v2));
   });
 
   test("all of it, where it was told so", async () => {

@@ -52,7 +52,7 @@ describe("the sending side", () => {
     expect((await run("pull", "--to", "oci:full", "app:v1", ...program, "push", "oci:v1")).exitCode).toBe(0);
     // The nearest to a quota that can be had without root: no file of this process may become larger than 512 kB.
     const push = ["sh", "-c", 'ulimit -f 1000; exec "$@"', "sh", ...withCache("small", "push", "oci:v2")];
-    const { exitCode, stderr } = await run("pull", "--to", "oci:full", "app:v2", ...push);
+    const { exitCode, stderr } = await run("pull", "--delta=always", "--to", "oci:full", "app:v2", ...push);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
     expect(stderr).toContain("no space left");
     expect(await look("oci", at("full"), "app:v2")).toEqual(whole(v2));

@@ -69,6 +69,7 @@ describe("a layer is the same bit for bit, whole and in pieces", () => {
       `oci:newer-${kind}`,
       ...program,
       "pull",
+      "--delta=always",
       "--to",
       `${kind}:${to}`,
       "app:v1",

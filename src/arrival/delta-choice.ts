@@ -1,0 +1,132 @@
+import type { AnnouncedLayer } from "../conversation/messages.ts";
+import { shortOf } from "../image/digest.ts";
+import { bytes } from "../output/describe.ts";
+import type { LinkRate } from "./link-rate.ts";
+
+const MB = 1_000_000;
+
+/**
+ * Bytes of the tar a second that a layer is made with at first, until one has been: both sides read and cut a version each, and this one
+ * writes it. Measured on two cores that both sides share; where the old files come through a container's archive, that is the slowest.
+ */
+const MADE_PER_SECOND = { blobs: 70 * MB, files: 30 * MB };
+/** Bytes of the tar a second that are unpacked and proven of a layer that comes whole. */
+const UNPACKED_PER_SECOND = 150 * MB;
+/** Of a tar, what it has when it is packed: node_modules a fifth to a third, system packages a third. */
+const PACKED = 0.3;
+/** Of a layer that is sent in pieces, what crosses the link after all. */
+const SENT = 0.03;
+/** Seconds that a recipe and a list of pieces take, however small: two round trips, and the start of reading what is here. */
+const ROUND_TRIPS = 0.1;
+/** What is predicted is not what is: so much shorter must it be in pieces. */
+const CLEARLY = 0.9;
+
+/** Bytes that have been read before a making is judged by its own speed, and not by what it was predicted by. */
+const ENOUGH = 32 * MB;
+/** What is left of making must be predicted to take so many times as long as all of the layer whole, for what has been made to be given up. */
+const HOPELESS = 1.25;
+
+/** How this side makes layers, and what becomes of them. */
+export interface Making {
+  /** Old layers are read as blobs, or file by file. */
+  reads: "blobs" | "files";
+  /**
+   * Bytes of the tar a second that its place takes in after a layer has been made, and would take in while it comes whole. Undefined: what
+   * is made is not put in any later than what comes whole.
+   */
+  takesIn: number | undefined;
+}
+
+export interface DeltaChoiceOptions {
+  /** In pieces whenever it is possible. */
+  always: boolean;
+  making: Making;
+  rate: Pick<LinkRate, "bytesPerSecond">;
+  /** Bytes of a layer's blob that are here already, and need not come. */
+  begun?: (layer: AnnouncedLayer) => Promise<{ whole: number; inPieces: number }>;
+  onDetail: (text: string) => void;
+  /** ms */
+  now?: () => number;
+}
+
+/** A layer's pieces are found so slowly that it comes faster whole. */
+export class TooSlow extends Error {
+  override readonly name = "TooSlow";
+}
+
+/**
+ * Chooses, for each layer that can be had whole or in pieces, the way that is predicted to take less time: from how fast bytes come over the link,
+ * how large the layer is, and how fast layers are made here. What turns out slower than predicted is given up.
+ */
+export class DeltaChoice {
+  readonly #options: DeltaChoiceOptions;
+  readonly #now: () => number;
+  #madePerSecond: number;
+
+  constructor(options: DeltaChoiceOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
+    this.#madePerSecond = MADE_PER_SECOND[options.making.reads];
+  }
+
+  async isInPieces(layer: AnnouncedLayer): Promise<boolean> {
+    const { always, begun, rate, onDetail } = this.#options;
+    if (always) return true;
+    const there = (await begun?.(layer)) ?? { whole: 0, inPieces: 0 };
+    // Of one that an earlier run has begun to make, that run has found that it is worth it.
+    if (there.inPieces > there.whole) return true;
+    const perSecond = await rate.bytesPerSecond();
+    const [whole, inPieces] = [this.#whole(layer, perSecond, there.whole), this.#inPieces(layer, perSecond)];
+    const isInPieces = inPieces < whole * CLEARLY;
+    onDetail(
+      `layer ${shortOf(layer.diffId)} comes ${isInPieces ? "in pieces" : "whole"}: predicted ${seconds(inPieces)} in pieces, ${seconds(whole)} whole, at ${bytes(perSecond)} a second`,
+    );
+    return isInPieces;
+  }
+
+  /**
+   * Is told how far a layer has been made, in bytes of its tar, again and again. Throws {@link TooSlow} when it is predicted to
+   * be there sooner if it comes whole.
+   */
+  async watch(layer: AnnouncedLayer): Promise<(made: number) => void> {
+    const { always, rate } = this.#options;
+    if (always) return () => {};
+    const perSecond = await rate.bytesPerSecond();
+    const whole = this.#whole(layer, perSecond, 0);
+    const all = plainSize(layer);
+    const since = this.#now();
+    return (made) => {
+      const ms = this.#now() - since;
+      if (made < ENOUGH || ms <= 0) return;
+      this.#madePerSecond = (made / ms) * 1000;
+      const left = Math.max(all - made, 0) / this.#madePerSecond + this.#takenIn(layer);
+      if (left > whole * HOPELESS) throw new TooSlow(`${seconds(left)} more in pieces, ${seconds(whole)} whole`);
+    };
+  }
+
+  /** Seconds until all of it is here, unpacked and proven. */
+  #whole(layer: AnnouncedLayer, perSecond: number, begun: number): number {
+    const sent = layer.digest === layer.diffId ? layer.size * PACKED : layer.size;
+    const left = sent * (1 - begun / Math.max(layer.size, 1));
+    return Math.max(left / perSecond, plainSize(layer) / UNPACKED_PER_SECOND);
+  }
+
+  #inPieces(layer: AnnouncedLayer, perSecond: number): number {
+    const sent = (layer.digest === layer.diffId ? layer.size * PACKED : layer.size) * SENT;
+    return ROUND_TRIPS + plainSize(layer) / this.#madePerSecond + sent / perSecond + this.#takenIn(layer);
+  }
+
+  #takenIn(layer: AnnouncedLayer): number {
+    const { takesIn } = this.#options.making;
+    return takesIn === undefined ? 0 : plainSize(layer) / takesIn;
+  }
+}
+
+/** Bytes of its tar; an estimate where it is stored packed. */
+function plainSize({ diffId, digest, size }: AnnouncedLayer): number {
+  return digest === diffId ? size : size / PACKED;
+}
+
+function seconds(value: number): string {
+  return `${value.toFixed(1)} s`;
+}

@@ -1,0 +1,67 @@
+import { addAbortSignal, type Readable } from "node:stream";
+import type { Digest } from "../image/digest.ts";
+import type { CutBlob, StoredBlob } from "../registry/embedded/content.ts";
+import { deferred } from "../streams/deferred.ts";
+import type { LayerCutter } from "./layer-cutter.ts";
+
+export interface CutOnDemandOptions {
+  cutter: LayerCutter;
+  diffId: Digest;
+  /** The layer's tar. Called once, when it is begun; the stream is destroyed when nobody wants it any more. */
+  plain: () => Readable | Promise<Readable>;
+  /** The layer can be had in another way, too: who leaves before the recipe's end wants it so, and nothing more is cut. */
+  stays: boolean;
+  /** Is given the plain tar when the layer is begun; it resolves when all of it has been cut. */
+  onBegun: (whole: Promise<StoredBlob>) => void;
+  /** Hears what cutting failed with, but for being left. */
+  onFailure: (error: unknown) => void;
+}
+
+/** A layer that is cut into pieces when somebody asks for them, and not before. Dispose of it before the cutter's spool. */
+export class CutOnDemand implements AsyncDisposable {
+  readonly #options: CutOnDemandOptions;
+  readonly #leaving = new AbortController();
+  #pieces: Promise<CutBlob> | undefined;
+  #whole: Promise<StoredBlob> | undefined;
+
+  constructor(options: CutOnDemandOptions) {
+    this.#options = options;
+  }
+
+  /** Begins, the first time. Rejects with what cutting fails with before there is anything to read. */
+  async pieces(): Promise<CutBlob> {
+    const cut = await (this.#pieces ??= this.#begin());
+    return { ...cut, recipe: () => this.#watched(cut.recipe()) };
+  }
+
+  async #begin(): Promise<CutBlob> {
+    const { cutter, diffId, plain, onBegun, onFailure } = this.#options;
+    const begun = deferred<CutBlob>();
+    const whole = (async () =>
+      await cutter.cut(diffId, addAbortSignal(this.#leaving.signal, await plain()), begun.resolve))();
+    this.#whole = whole;
+    whole.catch((error: unknown) => {
+      begun.reject(error);
+      if (!this.#leaving.signal.aborted) onFailure(error);
+    });
+    onBegun(whole);
+    return await begun.promise;
+  }
+
+  #watched(recipe: Readable): Readable {
+    if (!this.#options.stays) return recipe;
+    return recipe.once("close", () => {
+      if (!recipe.readableEnded) this.#leaving.abort(new Error("the receiver wants the layer whole"));
+    });
+  }
+
+  /** Resolves when nothing is being cut. Rejects with what that failed with. */
+  async done(): Promise<void> {
+    await this.#whole;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#leaving.abort(new Error("the layer is not being sent any more"));
+    await this.#whole?.catch(() => {});
+  }
+}
