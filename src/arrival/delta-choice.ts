@@ -128,5 +128,5 @@ function plainSize({ diffId, digest, size }: AnnouncedLayer): number {
 }
 
 function seconds(value: number): string {
-  return `${value.toFixed(1)} s`;
+  return `${value.toFixed(2)} s`;
 }

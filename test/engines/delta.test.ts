@@ -83,8 +83,12 @@ describe.skipIf(why).each([
   test("what is faster on the link is chosen, and said", async () => {
     const version = (seed: string): LayerSpec[] => [{ ...packages, seed }];
     const next = (seed: string): LayerSpec[] => [{ ...packages, seed, ...later }];
-    expect(await pushNext("fast", version("fast"), next("fast"), "--delta=auto", "--verbose")).toBeGreaterThan(BYTES);
-    expect(said).toMatch(/comes whole: predicted [\d.]+ s in pieces, [\d.]+ s whole, at /);
+    const sent = await pushNext("fast", version("fast"), next("fast"), "--delta=auto", "--verbose");
+    const [, way, inPieces, whole] =
+      /comes (in pieces|whole): predicted ([\d.]+) s in pieces, ([\d.]+) s whole, at /.exec(said) ?? [];
+    // How fast this machine is at that moment, nobody knows.
+    expect({ said, way }).toMatchObject({ way: Number(inPieces) < Number(whole) * 0.9 ? "in pieces" : "whole" });
+    expect(sent > BYTES).toBe(way === "whole");
     await beds().limitRate(20);
     try {
       expect(await pushNext("slow", version("slow"), next("slow"), "--delta=auto", "--verbose")).toBeLessThan(
