@@ -85,7 +85,7 @@ function notLoaded(error: unknown, { address }: Engine): unknown {
 /** A store that is given its archive as it comes unpacks meanwhile what comes whole; Docker 26.1 took 47 MB/s of a layer of 546 MB. */
 const STREAM_TAKES_IN = 50_000_000;
 /** One that is given files is given plain ones for packed ones: 546 MB took 3.7 s, packed 1. */
-const FILES_TAKE_IN = 200_000_000;
+const FILES_TAKE_IN = 300_000_000;
 
 function makingOf({ takes }: TargetStore, seeds: Seeds | undefined): Making {
   return { reads: seeds?.reads ?? "files", takesIn: takes === "streams" ? STREAM_TAKES_IN : FILES_TAKE_IN };
