@@ -4,6 +4,8 @@ import { PROBE_BYTES } from "../registry/embedded/probe-link.ts";
 const PROBES = 3;
 /** ms in which the processor's doings are no excuse: a probe that takes longer has shown that the link is slow. */
 const SLOW = 30;
+/** ms after which a probe is not waited for any longer: the link carries less than a modem, or the other side gives none. */
+const LONGEST = 2000;
 /** ms; what has come in such a time, again and again, tells what the link carries. */
 const WINDOW = 100;
 /** Bytes in a window that tell something. */
@@ -12,8 +14,8 @@ const ENOUGH = PROBE_BYTES;
 export interface LinkRateOptions {
   /** All that has come through the tunnel, bytes. */
   bytesReceived: () => number;
-  /** Fetches {@link PROBE_BYTES} bytes that are of no use. */
-  probe: () => Promise<AsyncIterable<Buffer>>;
+  /** Fetches {@link PROBE_BYTES} bytes that are of no use; rejects, and they break off, when the signal is aborted. */
+  probe: (signal: AbortSignal) => Promise<AsyncIterable<Buffer>>;
   /** Bytes a second that are not passed, because somebody has said so; 0 or undefined: no limit. */
   limit?: number | undefined;
   /** ms */
@@ -53,7 +55,7 @@ export class LinkRate {
   async bytesPerSecond(): Promise<number> {
     const probed = await (this.#probed ??= this.#probe());
     const { limit = 0 } = this.#options;
-    return Math.min(Math.max(probed, this.#seen), limit > 0 ? limit : Infinity);
+    return Math.max(1, Math.min(Math.max(probed, this.#seen), limit > 0 ? limit : Infinity));
   }
 
   async #probe(): Promise<number> {
@@ -67,14 +69,25 @@ export class LinkRate {
   }
 
   async #timeOne(): Promise<{ bytes: number; ms: number }> {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new Error("the probe takes too long")), LONGEST);
     let first: number | undefined;
-    let bytes = 0;
-    for await (const chunk of await this.#options.probe()) {
-      // What came with the first chunk was on its way before anybody looked.
-      if (first === undefined) first = this.#now();
-      else bytes += chunk.length;
+    let [come, counted] = [0, 0];
+    try {
+      for await (const chunk of await this.#options.probe(late.signal)) {
+        come += chunk.length;
+        // What came with the first chunk was on its way before anybody looked.
+        if (first === undefined) first = this.#now();
+        else counted += chunk.length;
+        if (come >= PROBE_BYTES) break; // who sends more than was asked for is not listened to
+      }
+    } catch (error) {
+      if (!late.signal.aborted) throw error;
+      return { bytes: come, ms: LONGEST };
+    } finally {
+      clearTimeout(timer);
     }
-    const ms = this.#now() - (first ?? 0);
-    return bytes === 0 ? { bytes: PROBE_BYTES, ms: 0.5 } : { bytes, ms: Math.max(ms, 0.5) };
+    // All in one: it took no time that could be told.
+    return counted === 0 ? { bytes: come, ms: 0.5 } : { bytes: counted, ms: Math.max(this.#now() - (first ?? 0), 0.5) };
   }
 }

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { LinkRate } from "../../../src/arrival/link-rate.ts";
 import { PROBE_BYTES } from "../../../src/registry/embedded/probe-link.ts";
 
@@ -55,4 +55,22 @@ test("what has come faster than a probe counts, but not what came after a pause"
 test("it is no faster than this side was told to take", async () => {
   expect(await new LinkRate({ ...link({ perMs: 1e6 }).options, limit: 500_000 }).bytesPerSecond()).toBe(500_000);
   expect(await new LinkRate({ ...link({ perMs: 1250 }).options, limit: 0 }).bytesPerSecond()).toBeGreaterThan(1e6);
+});
+
+test("a probe that does not come, or has no end, is not waited for", async () => {
+  vi.useFakeTimers();
+  try {
+    const none = async (signal: AbortSignal): Promise<never> =>
+      await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
+    const rate = new LinkRate({ bytesReceived: () => 0, probe: none }).bytesPerSecond();
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(await rate).toBe(1);
+  } finally {
+    vi.useRealTimers();
+  }
+  async function* endless(): AsyncGenerator<Buffer> {
+    for (;;) yield Buffer.alloc(4096);
+  }
+  const rate = new LinkRate({ bytesReceived: () => 0, probe: async () => endless() });
+  expect(await rate.bytesPerSecond()).toBeGreaterThan(1);
 });
