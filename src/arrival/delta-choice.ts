@@ -1,7 +1,7 @@
 import type { AnnouncedLayer } from "../conversation/messages.ts";
 import { shortOf } from "../image/digest.ts";
 import { bytes } from "../output/describe.ts";
-import type { LinkRate } from "./link-rate.ts";
+import type { LinkRate, RateQuestion } from "./link-rate.ts";
 
 const MB = 1_000_000;
 
@@ -75,7 +75,7 @@ export class DeltaChoice {
     const there = (await begun?.(layer)) ?? { whole: 0, inPieces: 0 };
     // Of one that an earlier run has begun to make, that run has found that it is worth it.
     if (there.inPieces > there.whole) return true;
-    const perSecond = await rate.bytesPerSecond();
+    const perSecond = await rate.bytesPerSecond(this.#question(layer));
     const [whole, inPieces] = [this.#whole(layer, perSecond, there.whole), this.#inPieces(layer, perSecond)];
     const isInPieces = inPieces < whole * CLEARLY;
     onDetail(
@@ -91,7 +91,7 @@ export class DeltaChoice {
   async watch(layer: AnnouncedLayer): Promise<(made: number) => void> {
     const { always, rate } = this.#options;
     if (always) return () => {};
-    const perSecond = await rate.bytesPerSecond();
+    const perSecond = await rate.bytesPerSecond(this.#question(layer));
     const whole = this.#whole(layer, perSecond, 0);
     const all = plainSize(layer);
     const since = this.#now();
@@ -104,16 +104,24 @@ export class DeltaChoice {
     };
   }
 
+  /** How closely is the link to be looked at: up to where the layer would come whole, and for what is little beside it. */
+  #question(layer: AnnouncedLayer): RateQuestion {
+    return { enough: (sentWhole(layer) * CLEARLY) / this.#made(layer), budget: layer.size / 16 };
+  }
+
   /** Seconds until all of it is here, unpacked and proven. */
   #whole(layer: AnnouncedLayer, perSecond: number, begun: number): number {
-    const sent = layer.digest === layer.diffId ? layer.size * PACKED : layer.size;
-    const left = sent * (1 - begun / Math.max(layer.size, 1));
+    const left = sentWhole(layer) * (1 - begun / Math.max(layer.size, 1));
     return Math.max(left / perSecond, plainSize(layer) / UNPACKED_PER_SECOND);
   }
 
   #inPieces(layer: AnnouncedLayer, perSecond: number): number {
-    const sent = (layer.digest === layer.diffId ? layer.size * PACKED : layer.size) * SENT;
-    return ROUND_TRIPS + plainSize(layer) / this.#madePerSecond + sent / perSecond + this.#takenIn(layer);
+    return this.#made(layer) + (sentWhole(layer) * SENT) / perSecond;
+  }
+
+  /** Seconds until it is made and taken in, if what is missing comes in no time. */
+  #made(layer: AnnouncedLayer): number {
+    return ROUND_TRIPS + plainSize(layer) / this.#madePerSecond + this.#takenIn(layer);
   }
 
   #takenIn(layer: AnnouncedLayer): number {
@@ -125,6 +133,11 @@ export class DeltaChoice {
 /** Bytes of its tar; an estimate where it is stored packed. */
 function plainSize({ diffId, digest, size }: AnnouncedLayer): number {
   return digest === diffId ? size : size / PACKED;
+}
+
+/** Bytes that cross the link if it comes whole; an estimate where it is packed for the way. */
+function sentWhole({ diffId, digest, size }: AnnouncedLayer): number {
+  return digest === diffId ? size * PACKED : size;
 }
 
 function seconds(value: number): string {

@@ -1,27 +1,28 @@
 import { constants, createReadStream } from "node:fs";
-import { open, rm, statfs, writeFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import type { AnnouncedLayer } from "../conversation/messages.ts";
 import { BadRecipe } from "../delta/bad-recipe.ts";
 import { decodeRecipe } from "../delta/decode-recipe.ts";
 import { KeyFilter } from "../delta/key-filter.ts";
 import { encodeMissing } from "../delta/missing.ts";
 import { Rebuild } from "../delta/rebuild.ts";
-import type { Instruction } from "../delta/recipe.ts";
 import { takePieces } from "../delta/take-pieces.ts";
-import { TooLarge, type Share, type SizeLimit } from "../image/archive/prove.ts";
-import { isNoRoom } from "../files/no-room.ts";
+import { TooLarge, type SizeLimit } from "../image/archive/prove.ts";
 import { hasZstd } from "../image/archive/zstd-frames.ts";
-import { hexOf, shortOf, type Digest } from "../image/digest.ts";
-import { InvalidImage, MEDIA_TYPE } from "../image/manifest.ts";
+import { shortOf, type Digest } from "../image/digest.ts";
+import { MEDIA_TYPE } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
-import { Failure, messageOf } from "../output/errors.ts";
+import { messageOf } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import type { KeptLayers } from "../store/kept-layers.ts";
 import type { LazySpool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { counted, type FetchOptions } from "./coming-layer.ts";
+import { bytesFree, makingFile, type MakingFile } from "./making-file.ts";
+import { isWrong, whyNotMade } from "./not-made.ts";
 import { proveBehind } from "./prove-behind.ts";
-import { TooSlow, type DeltaChoice } from "./delta-choice.ts";
+import type { DeltaChoice } from "./delta-choice.ts";
+import { spending } from "./spending.ts";
 import { SeedReader, WORTH_READING } from "./seed-reader.ts";
 import type { Seeds } from "./seeds.ts";
 
@@ -70,17 +71,6 @@ interface Made {
   size: number;
   /** Bytes of it that were here. */
   found: number;
-}
-
-/** The file that a layer is made in. */
-interface MakingFile {
-  path: string;
-  /** Bytes that an earlier run has left in it. */
-  before: number;
-  /** What is made counts against it while it is made: the sender need never announce the layer. */
-  share: Share;
-  /** Nothing of it stays. */
-  discard: () => Promise<void>;
 }
 
 /**
@@ -162,18 +152,6 @@ export class Rebuilder implements AsyncDisposable {
     return making;
   }
 
-  /** A file for it, which may be half made. */
-  async #fileFor(diffId: Digest): Promise<MakingFile> {
-    const { spool, kept, limit } = this.#options;
-    const share = limit.share();
-    const half = await kept?.takeHalfMade(diffId);
-    if (half !== undefined)
-      return { path: half.path, before: half.before, share, discard: async () => await kept?.drop(half) };
-    const path = (await spool.open()).pathFor(`${hexOf(diffId)}.made`);
-    await writeFile(path, "", { flag: "wx", mode: 0o600 });
-    return { path, before: 0, share, discard: async () => await rm(path, { force: true }) };
-  }
-
   async #discard(diffId: Digest): Promise<void> {
     const file = this.#files.get(diffId);
     this.#files.delete(diffId);
@@ -185,7 +163,7 @@ export class Rebuilder implements AsyncDisposable {
     const { diffId } = layer;
     if (this.#hasBeenWrong) throw new BadRecipe("another one's was");
     const others = [...this.#files.values()].map(({ path }) => path);
-    const file = await this.#fileFor(diffId);
+    const file = await makingFile(diffId, this.#options);
     this.#files.set(diffId, file);
     const pieces = { come: 0 };
     try {
@@ -265,44 +243,7 @@ export class Rebuilder implements AsyncDisposable {
   }
 }
 
-/** Whatever the recipe makes counts as soon as it says so; throws `TooLarge`. */
-async function* spending(
-  recipe: AsyncIterable<Instruction[]>,
-  share: Pick<Share, "spend">,
-): AsyncGenerator<Instruction[]> {
-  for await (const batch of recipe) {
-    share.spend(batch.reduce((sum, one) => sum + bytesOf(one), 0));
-    yield batch;
-  }
-}
-
-function bytesOf(instruction: Instruction): number {
-  if (instruction.kind === "literal") return instruction.bytes.length;
-  return instruction.kind === "piece" ? instruction.length : 0;
-}
-
-/** What the sender said of the layer cannot be so. */
-function isWrong(error: unknown): boolean {
-  return error instanceof BadRecipe || error instanceof InvalidImage;
-}
-
-function isWithoutRoom(error: unknown): boolean {
-  return isNoRoom(error) || (error instanceof Failure && error.code === "no-space");
-}
-
-async function bytesFree(path: string): Promise<number> {
-  const { bavail, bsize } = await statfs(path);
-  return bavail * bsize;
-}
-
 /** Can the layer be taken whole, as it is stored? */
 function canUnpack(mediaType: string): boolean {
   return hasZstd || !mediaType.endsWith("zstd");
-}
-
-/** Why a layer comes whole that was to be made; undefined: the transfer fails. */
-function whyNotMade(error: unknown): string | undefined {
-  if (isWrong(error)) return "what was made of its pieces is wrong";
-  if (isWithoutRoom(error)) return "there is no room to make it";
-  return error instanceof TooSlow ? "it takes too long to make it" : undefined;
 }

@@ -66,7 +66,7 @@ export async function ask(
   const { tunnel } = options;
   const rate = new LinkRate({
     bytesReceived: () => tunnel.bytesReceived,
-    probe: async (late) => await client.probe(offer.repository, AbortSignal.any([signal, late])),
+    probe: async (count, late) => await client.probe(offer.repository, count, AbortSignal.any([signal, late])),
     limit: options.bwlimit,
   });
   const choose = (making: Making): DeltaChoice =>

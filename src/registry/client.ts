@@ -123,9 +123,9 @@ export class RegistryClient {
     return Readable.from(unpack(response), { objectMode: false });
   }
 
-  /** Bytes that mean nothing, to see how fast they come. */
-  async probe(repository: string, signal?: AbortSignal): Promise<Readable> {
-    return await this.#get(`/v2/${repository}/_delta/probe`, {}, signal);
+  /** So many bytes that mean nothing, to see how fast they come. */
+  async probe(repository: string, bytes: number, signal?: AbortSignal): Promise<Readable> {
+    return await this.#get(`/v2/${repository}/_delta/probe?bytes=${bytes}`, {}, signal);
   }
 
   /** Bytes of a blob that has been announced without them. */

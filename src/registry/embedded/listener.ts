@@ -79,7 +79,7 @@ async function answerRoute(
     case "pieces":
       return await sendCut(request, response, route, content);
     case "probe":
-      return sendProbe(response);
+      return sendProbe(response, route.query);
     case "manifest":
       if (request.method !== "PUT") return await sendManifest(request, response, route, content);
       return await takeManifest(request, response, route, openOnly(landing).policy);

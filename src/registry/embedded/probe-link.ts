@@ -1,12 +1,15 @@
 import { randomBytes } from "node:crypto";
 import type { ServerResponse } from "node:http";
+import { DistributionError } from "./distribution-error.ts";
 
-/** Bytes of a probe: 50 ms at 10 Mbit/s, and a small part of what a delta sends. */
-export const PROBE_BYTES = 64 * 1024;
+/** Bytes of a probe at most. */
+export const MAX_PROBE = 256 * 1024;
 
 /** An extension of ours: bytes of no meaning, which an ssh that compresses cannot make fewer of. How they come tells how fast the link is. */
-export function sendProbe(response: ServerResponse): void {
-  const bytes = randomBytes(PROBE_BYTES);
-  response.writeHead(200, { "content-type": "application/octet-stream", "content-length": bytes.length });
-  response.end(bytes);
+export function sendProbe(response: ServerResponse, query: URLSearchParams): void {
+  const count = Number(query.get("bytes"));
+  if (!Number.isInteger(count) || count < 1 || count > MAX_PROBE)
+    throw new DistributionError(400, "SIZE_INVALID", `a probe has 1 to ${MAX_PROBE} bytes`);
+  response.writeHead(200, { "content-type": "application/octet-stream", "content-length": count });
+  response.end(randomBytes(count));
 }

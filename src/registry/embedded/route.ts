@@ -7,7 +7,7 @@ export type Route =
   | { kind: "manifest"; repository: string; reference: string }
   | { kind: "blob"; repository: string; digest: Digest }
   | { kind: "recipe" | "pieces"; repository: string; digest: Digest }
-  | { kind: "probe"; repository: string }
+  | { kind: "probe"; repository: string; query: URLSearchParams }
   | { kind: "tags"; repository: string; query: URLSearchParams }
   | { kind: "uploads"; repository: string; query: URLSearchParams }
   | { kind: "upload"; repository: string; id: string; query: URLSearchParams };
@@ -60,7 +60,7 @@ function readPath(path: string, query: URLSearchParams): Route {
   // An extension, as the spec has them: what no client but ours asks for.
   if (third === "_delta" && (second === "recipe" || second === "pieces"))
     return { kind: second, repository: repository(3), digest: readDigest(last) };
-  if (second === "_delta" && last === "probe") return { kind: "probe", repository: repository(2) };
+  if (second === "_delta" && last === "probe") return { kind: "probe", repository: repository(2), query };
   if (second === "tags" && last === "list") return { kind: "tags", repository: repository(2), query };
   if (second === "manifests") return { kind: "manifest", repository: repository(2), reference: readReference(last) };
   throw notHere();

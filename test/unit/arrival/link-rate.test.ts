@@ -1,68 +1,91 @@
 import { expect, test, vi } from "vitest";
 import { LinkRate } from "../../../src/arrival/link-rate.ts";
-import { PROBE_BYTES } from "../../../src/registry/embedded/probe-link.ts";
 
-/** A link that carries so many bytes a ms, with its own clock; the first `held` ms of a probe the processor is busy with something else. */
-function link({ perMs, held = [] }: { perMs: number; held?: number[] }) {
-  const clock = { ms: 0, received: 0, probes: 0 };
-  async function* probe(): AsyncGenerator<Buffer> {
-    const late = held[clock.probes] ?? 0;
-    clock.probes += 1;
-    for (let sent = 0; sent < PROBE_BYTES; sent += 4096) {
-      yield Buffer.alloc(4096);
-      clock.ms += 4096 / perMs + late / (PROBE_BYTES / 4096);
+const MB = 1_000_000;
+/** Asked so, all that may be done to find out is done. */
+const CLOSELY = { enough: Infinity, budget: Infinity };
+
+/**
+ * A link that carries so many bytes a second, with its own clock. At first, `burst` bytes pass at once; in the probes that `late` names, the
+ * processor is busy with something else for 20 ms.
+ */
+function link({ perSecond, burst = 0, late = [] }: { perSecond: number; burst?: number; late?: number[] }) {
+  const clock = { ms: 0, received: 0, left: burst };
+  const probes: number[] = [];
+  async function* probe(bytes: number): AsyncGenerator<Buffer> {
+    const held = late.includes(probes.push(bytes)) ? 20 : 0;
+    for (let sent = 0; sent < bytes; sent += 4096) {
+      const atOnce = Math.min(clock.left, 4096);
+      clock.left -= atOnce;
+      clock.ms += ((4096 - atOnce) / perSecond) * 1000 + held / (bytes / 4096);
       clock.received += 4096;
+      yield Buffer.alloc(4096);
     }
   }
-  const options = { bytesReceived: () => clock.received, probe: async () => probe(), now: () => clock.ms };
-  return { clock, options };
+  const options = { bytesReceived: () => clock.received, probe: async (n: number) => probe(n), now: () => clock.ms };
+  return { clock, options, probes };
 }
 
-test("a slow link is told by one probe, a fast one by the best of three, for one may be told late", async () => {
-  const slow = link({ perMs: 1250 });
-  expect(await new LinkRate(slow.options).bytesPerSecond()).toBeCloseTo(1_250_000, -6);
-  expect(slow.clock.probes).toBe(1);
-  const fast = link({ perMs: 100_000, held: [20, 0, 20] });
-  expect(await new LinkRate(fast.options).bytesPerSecond()).toBeGreaterThan(90_000_000);
-  expect(fast.clock.probes).toBe(3);
+test("a slow link is told by one probe", async () => {
+  const { options, probes } = link({ perSecond: 1.25 * MB });
+  expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeCloseTo(1.25 * MB, -5);
+  expect(probes).toHaveLength(1);
 });
 
-test("it is probed once, and not where somebody asks again", async () => {
-  const { clock, options } = link({ perMs: 1250 });
+test("a link that lets some bytes pass at once is told by what comes behind them", async () => {
+  const { options } = link({ perSecond: 12.5 * MB, burst: 125_000 });
+  expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeCloseTo(12.5 * MB, -6);
+});
+
+test("a fast one is told by the best of two, for one may be told late; and no closer than it matters", async () => {
+  const fast = link({ perSecond: 100 * MB, late: [1, 2] });
+  expect(await new LinkRate(fast.options).bytesPerSecond({ enough: 50 * MB, budget: MB })).toBeGreaterThan(90 * MB);
+  expect(fast.probes).toHaveLength(3);
+  const clear = link({ perSecond: 100 * MB });
+  await new LinkRate(clear.options).bytesPerSecond({ enough: 50 * MB, budget: MB });
+  expect(clear.probes).toHaveLength(2);
+  const small = link({ perSecond: 100 * MB });
+  await new LinkRate(small.options).bytesPerSecond({ enough: 50 * MB, budget: 100_000 });
+  expect(small.probes).toHaveLength(1);
+});
+
+test("who asks again is told the same, without another probe", async () => {
+  const { options, probes } = link({ perSecond: 20 * MB });
   const rate = new LinkRate(options);
-  await Promise.all([rate.bytesPerSecond(), rate.bytesPerSecond()]);
-  await rate.bytesPerSecond();
-  expect(clock.probes).toBe(1);
+  const [one, two] = await Promise.all([rate.bytesPerSecond(CLOSELY), rate.bytesPerSecond(CLOSELY)]);
+  expect([two, await rate.bytesPerSecond(CLOSELY)]).toEqual([one, one]);
+  expect(probes).toHaveLength(3);
 });
 
 test("what has come faster than a probe counts, but not what came after a pause", async () => {
-  const { clock, options } = link({ perMs: 1250 });
+  const { clock, options } = link({ perSecond: 1.25 * MB });
   const rate = new LinkRate(options);
-  await rate.bytesPerSecond();
+  await rate.bytesPerSecond(CLOSELY);
   rate.note();
   for (let step = 0; step < 25; step += 1) {
     clock.ms += 10;
     clock.received += 50_000;
     rate.note();
   }
-  expect(await rate.bytesPerSecond()).toBeCloseTo(5_000_000, -6);
+  expect(await rate.bytesPerSecond(CLOSELY)).toBeCloseTo(5 * MB, -6);
   clock.ms += 5000;
-  clock.received += 500_000_000;
+  clock.received += 500 * MB;
   rate.note();
-  expect(await rate.bytesPerSecond()).toBeCloseTo(5_000_000, -6);
+  expect(await rate.bytesPerSecond(CLOSELY)).toBeCloseTo(5 * MB, -6);
 });
 
 test("it is no faster than this side was told to take", async () => {
-  expect(await new LinkRate({ ...link({ perMs: 1e6 }).options, limit: 500_000 }).bytesPerSecond()).toBe(500_000);
-  expect(await new LinkRate({ ...link({ perMs: 1250 }).options, limit: 0 }).bytesPerSecond()).toBeGreaterThan(1e6);
+  const rate = (limit: number) => new LinkRate({ ...link({ perSecond: 1000 * MB }).options, limit });
+  expect(await rate(500_000).bytesPerSecond(CLOSELY)).toBe(500_000);
+  expect(await rate(0).bytesPerSecond(CLOSELY)).toBeGreaterThan(100 * MB);
 });
 
 test("a probe that does not come, or has no end, is not waited for", async () => {
   vi.useFakeTimers();
   try {
-    const none = async (signal: AbortSignal): Promise<never> =>
-      await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
-    const rate = new LinkRate({ bytesReceived: () => 0, probe: none }).bytesPerSecond();
+    const none = async (_: number, signal: AbortSignal): Promise<never> =>
+      await new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
+    const rate = new LinkRate({ bytesReceived: () => 0, probe: none }).bytesPerSecond(CLOSELY);
     await vi.advanceTimersByTimeAsync(2000);
     expect(await rate).toBe(1);
   } finally {
@@ -72,5 +95,5 @@ test("a probe that does not come, or has no end, is not waited for", async () =>
     for (;;) yield Buffer.alloc(4096);
   }
   const rate = new LinkRate({ bytesReceived: () => 0, probe: async () => endless() });
-  expect(await rate.bytesPerSecond()).toBeGreaterThan(1);
+  expect(await rate.bytesPerSecond(CLOSELY)).toBeGreaterThan(1);
 });
