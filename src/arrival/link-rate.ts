@@ -1,14 +1,15 @@
 /** Bytes of the first probe: 50 ms at 10 Mbit/s. */
 const FIRST = 64 * 1024;
-/** ms; a first probe that takes longer has shown that the link is slow. */
-const SLOW = 30;
+/** ms from its first byte to its last; one that takes longer has shown that the link is slow. */
+const SLOW = 20;
+/** Bytes of a probe behind that. */
+const NEXT = 128 * 1024;
 /**
- * Bytes of a probe behind that. Its second half counts: what limits a link's rate mostly lets some bytes pass at once, a tenth of a second's or
- * a hundredth's, and only then no more than the rate.
+ * What limits a link's rate mostly lets some bytes pass at once, what it carries in a hundredth of a second or more: the first probes take
+ * those, and only the others count. Of these the fastest, for on a busy machine one may be told late.
  */
-const NEXT = 192 * 1024;
-/** Probes of that size at most. On a busy machine one may be told late: then the link looks slower than it is. */
-const NEXT_PROBES = 2;
+const NEXT_PROBES = 3;
+const COUNTS_FROM = 1;
 /** ms after which a probe is not waited for any longer: the link carries less than a modem, or the other side gives none. */
 const LONGEST = 2000;
 /** ms that are taken for none: a clock tells no less. */
@@ -35,17 +36,20 @@ export interface RateQuestion {
 }
 
 /**
- * How fast bytes come over the link: the time of a probe runs between bytes that come, so that the link's delay does not count. Where what came
- * anyway was faster, that. It is never more than the link carries for a tenth of a second.
+ * How fast bytes come over the link, or, where what came anyway was faster, that. The time of a probe runs from its request: while this process
+ * is busy with something else, bytes wait in buffers, and between them no time can be told. Of it goes the shortest time that a
+ * first byte took, so that the link's delay does not count.
  */
 export class LinkRate {
   readonly #options: LinkRateOptions;
   readonly #now: () => number;
   #seen = 0;
   #window: { from: number; before: number };
+  /** ms; of all probes, the shortest time from the request to the first byte. */
+  #delay = Infinity;
   #first: Promise<Probed> | undefined;
-  /** What later probes have told, and how much they cost; one at a time. */
-  #next = Promise.resolve({ best: 0, count: 0 });
+  /** What the probes behind it have told; one at a time. */
+  #next: Promise<Probed[]> = Promise.resolve([]);
 
   constructor(options: LinkRateOptions) {
     this.#options = options;
@@ -67,53 +71,57 @@ export class LinkRate {
 
   /** Bytes a second, at least 1. Probes the link as far as it has not been probed yet. */
   async bytesPerSecond({ enough, budget }: RateQuestion): Promise<number> {
-    const first = await (this.#first ??= this.#probe(FIRST, 0));
-    let probed = first.bytesPerSecond;
-    if (first.ms <= SLOW && budget >= FIRST + NEXT) {
-      this.#next = this.#next.then(async ({ best, count }) => {
-        while (count < NEXT_PROBES && best < enough && this.#seen < enough) {
-          best = Math.max(best, (await this.#probe(NEXT, NEXT / 2)).bytesPerSecond);
-          count += 1;
-        }
-        return { best, count };
+    const first = await (this.#first ??= this.#probe(FIRST));
+    let probed = rateOf(first, 0);
+    if (first.transfer <= SLOW && budget >= FIRST + NEXT_PROBES * NEXT) {
+      this.#next = this.#next.then(async (probes) => {
+        while (probes.length < NEXT_PROBES && this.#best(probes) < enough && this.#seen < enough)
+          probes = [...probes, await this.#probe(NEXT)];
+        return probes;
       });
-      const { best, count } = await this.#next;
-      if (count > 0) probed = best;
+      probed = this.#best(await this.#next) || probed;
     }
     const { limit = 0 } = this.#options;
     return Math.max(1, Math.min(Math.max(probed, this.#seen), limit > 0 ? limit : Infinity));
   }
 
-  /** The rate of what comes behind so many bytes, or, of what comes in fewer chunks, behind the first of them. */
-  async #probe(bytes: number, behind: number): Promise<Probed> {
+  /** 0 if none counts. */
+  #best(probes: readonly Probed[]): number {
+    return Math.max(0, ...probes.slice(COUNTS_FROM).map((probe) => rateOf(probe, this.#delay)));
+  }
+
+  async #probe(bytes: number): Promise<Probed> {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(new Error("the probe takes too long")), LONGEST);
     const began = this.#now();
-    let since: number | undefined;
-    let [come, counted] = [0, 0];
+    let first: number | undefined;
+    let come = 0;
     try {
       for await (const chunk of await this.#options.probe(bytes, late.signal)) {
+        first ??= this.#now();
         come += chunk.length;
-        // What comes with that chunk was on its way before anybody looked.
-        if (since !== undefined) counted += chunk.length;
-        else if (come >= behind) since = this.#now();
         if (come >= bytes) break; // who sends more than was asked for is not listened to
       }
     } catch (error) {
       if (!late.signal.aborted) throw error;
-      return { bytesPerSecond: (come / LONGEST) * 1000, ms: LONGEST };
+      return { bytes: come, all: LONGEST, transfer: LONGEST };
     } finally {
       clearTimeout(timer);
     }
     const ended = this.#now();
-    const ms = Math.max(ended - (since ?? began), NO_TIME);
-    // All in one: it took no time that could be told.
-    return { bytesPerSecond: ((counted === 0 ? come : counted) / ms) * 1000, ms: counted === 0 ? NO_TIME : ms };
+    this.#delay = Math.min(this.#delay, (first ?? ended) - began);
+    return { bytes: come, all: ended - began, transfer: ended - (first ?? ended) };
   }
 }
 
 interface Probed {
-  bytesPerSecond: number;
-  /** That it took. */
-  ms: number;
+  bytes: number;
+  /** ms from the request, and from the first byte, to the last. */
+  all: number;
+  transfer: number;
+}
+
+/** Bytes a second. What is taken for the delay is no more than most of the time, for it may have been another one's. */
+function rateOf({ bytes, all }: Probed, delay: number): number {
+  return (bytes / Math.max(all - delay, all / 4, NO_TIME)) * 1000;
 }

@@ -6,18 +6,25 @@ const MB = 1_000_000;
 const CLOSELY = { enough: Infinity, budget: Infinity };
 
 /**
- * A link that carries so many bytes a second, with its own clock. At first, `burst` bytes pass at once; in the probes that `late` names, the
- * processor is busy with something else for 20 ms.
+ * A link that carries so many bytes a second behind a delay, with its own clock. At first, `burst` bytes pass at once. For 20 ms of the probes
+ * that `busy` names, this process does something else, and finds them in its buffers then.
  */
-function link({ perSecond, burst = 0, late = [] }: { perSecond: number; burst?: number; late?: number[] }) {
+function link({
+  perSecond,
+  delay = 1,
+  burst = 0,
+  busy = [],
+}: Partial<Record<"delay" | "burst", number>> & { perSecond: number; busy?: number[] }) {
   const clock = { ms: 0, received: 0, left: burst };
   const probes: number[] = [];
   async function* probe(bytes: number): AsyncGenerator<Buffer> {
-    const held = late.includes(probes.push(bytes)) ? 20 : 0;
+    const until = busy.includes(probes.push(bytes)) ? clock.ms + 20 : 0;
+    let at = clock.ms + delay;
     for (let sent = 0; sent < bytes; sent += 4096) {
       const atOnce = Math.min(clock.left, 4096);
       clock.left -= atOnce;
-      clock.ms += ((4096 - atOnce) / perSecond) * 1000 + held / (bytes / 4096);
+      at += ((4096 - atOnce) / perSecond) * 1000;
+      clock.ms = Math.max(clock.ms, at, until);
       clock.received += 4096;
       yield Buffer.alloc(4096);
     }
@@ -28,7 +35,7 @@ function link({ perSecond, burst = 0, late = [] }: { perSecond: number; burst?: 
 
 test("a slow link is told by one probe", async () => {
   const { options, probes } = link({ perSecond: 1.25 * MB });
-  expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeCloseTo(1.25 * MB, -5);
+  expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeCloseTo(1.25 * MB, -6);
   expect(probes).toHaveLength(1);
 });
 
@@ -37,16 +44,27 @@ test("a link that lets some bytes pass at once is told by what comes behind them
   expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeCloseTo(12.5 * MB, -6);
 });
 
-test("a fast one is told by the best of two, for one may be told late; and no closer than it matters", async () => {
-  const fast = link({ perSecond: 100 * MB, late: [1, 2] });
-  expect(await new LinkRate(fast.options).bytesPerSecond({ enough: 50 * MB, budget: MB })).toBeGreaterThan(90 * MB);
-  expect(fast.probes).toHaveLength(3);
+test("what this process finds in its buffers, because it was busy, does not look faster than it came", async () => {
+  const { options } = link({ perSecond: 12.5 * MB, burst: 125_000, busy: [1, 3, 4] });
+  expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeLessThan(12.5 * MB);
+});
+
+test("a fast one is told by the fastest of the probes that count, and no closer than it matters", async () => {
+  const question = { enough: 50 * MB, budget: MB };
+  const fast = link({ perSecond: 100 * MB, busy: [1, 2, 3] });
+  expect(await new LinkRate(fast.options).bytesPerSecond(question)).toBeGreaterThan(90 * MB);
+  expect(fast.probes).toHaveLength(4);
   const clear = link({ perSecond: 100 * MB });
-  await new LinkRate(clear.options).bytesPerSecond({ enough: 50 * MB, budget: MB });
-  expect(clear.probes).toHaveLength(2);
+  await new LinkRate(clear.options).bytesPerSecond(question);
+  expect(clear.probes).toHaveLength(3);
   const small = link({ perSecond: 100 * MB });
   await new LinkRate(small.options).bytesPerSecond({ enough: 50 * MB, budget: 100_000 });
   expect(small.probes).toHaveLength(1);
+});
+
+test("a delay does not make it slower", async () => {
+  const { options } = link({ perSecond: 50 * MB, delay: 8 });
+  expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeGreaterThan(45 * MB);
 });
 
 test("who asks again is told the same, without another probe", async () => {
@@ -54,7 +72,7 @@ test("who asks again is told the same, without another probe", async () => {
   const rate = new LinkRate(options);
   const [one, two] = await Promise.all([rate.bytesPerSecond(CLOSELY), rate.bytesPerSecond(CLOSELY)]);
   expect([two, await rate.bytesPerSecond(CLOSELY)]).toEqual([one, one]);
-  expect(probes).toHaveLength(3);
+  expect(probes).toHaveLength(4);
 });
 
 test("what has come faster than a probe counts, but not what came after a pause", async () => {
