@@ -85,22 +85,23 @@ export class DeltaChoice {
   }
 
   /**
-   * Is told how far a layer has been made, in bytes of its tar, again and again. Throws {@link TooSlow} when it is predicted to
-   * be there sooner if it comes whole.
+   * Is told how far a layer has been made, in bytes of its tar, again and again, and whether it can be had whole by now. Throws
+   * {@link TooSlow} when it can, and is predicted to be there sooner that way.
    */
-  async watch(layer: AnnouncedLayer): Promise<(made: number) => void> {
+  async watch(layer: AnnouncedLayer): Promise<(made: number, isToBeHadWhole: boolean) => void> {
     const { always, rate } = this.#options;
     if (always) return () => {};
     const perSecond = await rate.bytesPerSecond(this.#question(layer));
     const whole = this.#whole(layer, perSecond, 0);
     const all = plainSize(layer);
     const since = this.#now();
-    return (made) => {
+    return (made, isToBeHadWhole) => {
       const ms = this.#now() - since;
       if (made < ENOUGH || ms <= 0) return;
       this.#madePerSecond = (made / ms) * 1000;
       const left = Math.max(all - made, 0) / this.#madePerSecond + this.#takenIn(layer);
-      if (left > whole * HOPELESS) throw new TooSlow(`${seconds(left)} more in pieces, ${seconds(whole)} whole`);
+      if (isToBeHadWhole && left > whole * HOPELESS)
+        throw new TooSlow(`${seconds(left)} more in pieces, ${seconds(whole)} whole`);
     };
   }
 

@@ -134,8 +134,8 @@ export class Rebuilder implements AsyncDisposable {
   /** What there is to be fetched of a layer whose recipe has been asked for. */
   async #wholeOf(layer: AnnouncedLayer): Promise<AnnouncedLayer> {
     const { client, repository } = this.#options;
-    const { diffId, mediaType, pieces } = layer;
-    if (pieces !== "instead" && canUnpack(mediaType)) return layer;
+    if (isToBeHadAsStored(layer)) return layer;
+    const { diffId } = layer;
     const size = await client.sizeOf(repository, diffId, this.#signal);
     return { diffId, mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size };
   }
@@ -185,7 +185,7 @@ export class Rebuilder implements AsyncDisposable {
   ): Promise<Made> {
     const { choice, client, repository, onBytes, onDetail } = this.#options;
     const { diffId } = layer;
-    const onRead = await choice.watch(layer);
+    const onMade = await choice.watch(layer);
     const signal = this.#signal;
     await using file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW);
     const keys = new KeyFilter();
@@ -196,7 +196,10 @@ export class Rebuilder implements AsyncDisposable {
     const proving = proveBehind(file, rebuild, { diffId, signal });
     proving.catch(() => {}); // awaited below
     try {
-      const along = await this.#reader.takeAlong(rebuild, diffId, onRead);
+      // The plain tar is not to be had before the sender has cut all of it: until then there is nothing to change to.
+      const along = await this.#reader.takeAlong(rebuild, diffId, (made) =>
+        onMade(made, isToBeHadAsStored(layer) || rebuild.isRead),
+      );
       await rebuild.read;
       const wanted = rebuild.wanted;
       // What an earlier run has put in is found where it belongs, by what it is, like everything else.
@@ -241,6 +244,11 @@ export class Rebuilder implements AsyncDisposable {
     this.#leaving.abort(new Error("the layers are not needed any more"));
     await this.#last;
   }
+}
+
+/** Can the layer be had whole, as it was announced, also when its recipe has been asked for? */
+function isToBeHadAsStored({ pieces, mediaType }: AnnouncedLayer): boolean {
+  return pieces !== "instead" && canUnpack(mediaType);
 }
 
 /** Can the layer be taken whole, as it is stored? */

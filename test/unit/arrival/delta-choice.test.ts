@@ -60,9 +60,18 @@ test("a making that is much slower than predicted is given up, and not one that 
   expect(await choice.isInPieces(packed)).toBe(true);
   const onMade = await choice.watch(packed);
   ms = 10_000;
-  onMade(31 * MB); // too little to tell
-  expect(() => onMade(40 * MB)).toThrow(TooSlow);
-  expect(() => onMade(450 * MB)).not.toThrow();
+  onMade(31 * MB, true); // too little to tell
+  expect(() => onMade(40 * MB, true)).toThrow(TooSlow);
+  expect(() => onMade(450 * MB, true)).not.toThrow();
+});
+
+test("nor one that cannot be had whole yet; how slow it was counts for the next", async () => {
+  let ms = 0;
+  const { choice } = choose(100 * MBIT, { now: () => ms });
+  const onMade = await choice.watch(packed);
+  ms = 10_000;
+  expect(() => onMade(40 * MB, false)).not.toThrow();
+  expect(await choice.isInPieces(packed)).toBe(false);
 });
 
 test("the next layer is predicted by how fast the one before was made", async () => {
@@ -71,6 +80,6 @@ test("the next layer is predicted by how fast the one before was made", async ()
   expect(await choice.isInPieces(packed)).toBe(false);
   const onMade = await choice.watch(packed);
   ms = 1000;
-  onMade(400 * MB);
+  onMade(400 * MB, true);
   expect(await choice.isInPieces(packed)).toBe(true);
 });

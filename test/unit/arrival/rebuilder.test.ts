@@ -80,7 +80,7 @@ const ALWAYS: Pick<DeltaChoice, "isInPieces" | "watch"> = { isInPieces: async ()
 
 /** What is done to what passes: to either, and to both as they are packed. */
 interface Spoil {
-  recipe?: (bytes: Buffer) => Buffer;
+  recipe?: (bytes: Buffer) => Buffer | AsyncIterable<Buffer>;
   pieces?: (bytes: Buffer) => Buffer | AsyncIterable<Buffer>;
   packed?: (bytes: Buffer) => Buffer;
 }
@@ -102,7 +102,8 @@ async function rebuild(
     client: {
       recipe: async () => {
         const bytes = await allOf(cut?.recipe());
-        return Readable.from([spoil.recipe?.(bytes) ?? bytes]);
+        const come = spoil.recipe?.(bytes) ?? bytes;
+        return Buffer.isBuffer(come) ? Readable.from([come]) : come;
       },
       async pieces(_repository, _digest, missing) {
         const bytes = await allOf(await cut?.pieces(Readable.from([missing])));
@@ -219,6 +220,31 @@ test.each([
   expect(details.at(-1)).toContain("takes too long");
   const spool = await receiving.open();
   expect(existsSync(spool.pathFor(`${digestOf(v2).slice(7)}.made`))).toBe(false);
+});
+
+test.each([
+  ["as it is stored: at once", "too" as const, [true, true]],
+  ["plain, where that passed by once: not before it has been cut", "instead" as const, [false, true]],
+])("when a layer can be had whole, %s", async (_, pieces, expected) => {
+  const file = (index: number) => ({ name: `${index}`, content: Buffer.alloc(9_000_000, index) });
+  const tar = await makeTar(Array.from({ length: 4 }, (__, index) => file(index)));
+  const told: boolean[] = [];
+  let onTold = (): void => {};
+  const first = new Promise<void>((resolve) => (onTold = resolve));
+  const watch = async () => (__: number, isToBeHadWhole: boolean) => {
+    told.push(isToBeHadWhole);
+    onTold();
+  };
+  async function* recipe(bytes: Buffer): AsyncGenerator<Buffer> {
+    yield bytes.subarray(0, -1);
+    await first;
+    yield bytes.subarray(-1);
+  }
+  const as = { digest: digestOf("packed"), mediaType: MEDIA_TYPE.ociLayerGzip, pieces };
+  const options = { choice: { ...ALWAYS, watch }, as };
+  const { made } = await rebuild(tar, await cutLayer(tar), seedsOfLayers(tar).seeds, { recipe }, options);
+  expect(made?.size).toBe(tar.length);
+  expect([told[0], told.at(-1)]).toEqual(expected);
 });
 
 test("an engine that does not give its files only makes it cost more", async () => {
