@@ -33,10 +33,11 @@ export async function findDestination(place: FilePlace, stdoutIsTunnel: boolean)
       hint: `For a folder: --to oci:${path}`,
     });
   }
+  // A file, too: what is in it stays, and others may write behind the archive (`>>`).
+  if (found !== undefined && !isDevice(found) && isStdout(found)) {
+    return stdoutIsTunnel ? refuseTunnel(place) : stdout(place);
+  }
   if (found !== undefined && !found.isFile()) {
-    if ((found.isFIFO() || found.isSocket()) && isStdout(found)) {
-      return stdoutIsTunnel ? refuseTunnel(place) : stdout(place);
-    }
     if (found.isFIFO()) {
       await refuseClosed(place);
       return { kind: "pipe", path };
@@ -75,6 +76,10 @@ async function followed(path: string): Promise<string> {
     at = isAbsolute(to) ? to : `${dirname(at)}${sep}${to}`;
   }
   return at;
+}
+
+function isDevice(found: Stats): boolean {
+  return found.isCharacterDevice() || found.isBlockDevice();
 }
 
 /** `/dev/stdout`, and the like. */

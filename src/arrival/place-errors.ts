@@ -1,3 +1,4 @@
+import { isNoRoom } from "../files/no-room.ts";
 import { IndexFull } from "../image/archive/index-file.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import type { FilePlace } from "../image/place.ts";
@@ -30,7 +31,7 @@ function placeFailure(error: unknown, { path, kind }: FilePlace): unknown {
   }
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (code === undefined || syscall === undefined) return error;
-  const full = code === "ENOSPC" || code === "EDQUOT";
+  const full = isNoRoom(error);
   return new Failure(
     full ? "no-space" : "transfer-failed",
     full ? `there is no space left for ${path}` : `${path} cannot be written: ${messageOf(error)}`,

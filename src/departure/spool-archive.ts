@@ -3,6 +3,7 @@ import { statfs } from "node:fs/promises";
 import { addAbortSignal } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { newRunId } from "../engine/run-id.ts";
+import { isNoRoom } from "../files/no-room.ts";
 import { openInput } from "../image/archive/input.ts";
 import { unpackArchive } from "../image/archive/unpack-archive.ts";
 import { bytes } from "../output/describe.ts";
@@ -48,7 +49,7 @@ export async function spoolArchive(path: string, { env, output, signal }: SpoolO
     return { path: file, [Symbol.asyncDispose]: async () => await spool[Symbol.asyncDispose]() };
   } catch (error) {
     await spool[Symbol.asyncDispose]();
-    throw signal.aborted ? signal.reason : isFull(error) ? spoolFailure(error, "sent") : error;
+    throw signal.aborted ? signal.reason : isNoRoom(error) ? spoolFailure(error, "sent") : error;
   }
 }
 
@@ -75,8 +76,4 @@ function noRoom(room: number): Failure {
       hint: "Free some, name a folder on a larger disk with XDG_CACHE_HOME, or give the archive as a plain file.",
     },
   );
-}
-
-function isFull(error: unknown): boolean {
-  return ["ENOSPC", "EDQUOT"].includes(String((error as NodeJS.ErrnoException).code));
 }

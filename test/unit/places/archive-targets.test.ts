@@ -47,6 +47,14 @@ describe("an archive is streamed", () => {
     expect(await look("docker-archive", at("redirected.tar"))).toEqual(whole(image));
   });
 
+  test.each(["-", "/dev/stdout"])("to stdout, called %s, which is a file that has something in it", async (path) => {
+    await writeFile(at("appended"), "before");
+    expect(await shell('"$@" >> appended', `docker-archive:${path}`)).toMatchObject({ exitCode: 0 });
+    const appended = await readFile(at("appended"));
+    expect(appended.toString("latin1", 0, 6)).toBe("before");
+    expect(checkSaved(await readTar(appended.subarray(6)))).toEqual(whole(image));
+  });
+
   test("to a named pipe, which stays one", async () => {
     await makePipe("pipe");
     const { exitCode } = await shell('cat pipe > piped.tar & "$@" && wait', "docker-archive:pipe");

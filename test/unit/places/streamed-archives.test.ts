@@ -114,6 +114,15 @@ describe("on stdin", () => {
     expect(await left()).toEqual([]);
   });
 
+  test.skipIf(process.platform === "win32")("an archive that the cache folder has no room for", async () => {
+    // As on a full disk, but without root: no file of this process may become larger than 10 kB.
+    const line = ["-c", 'ulimit -f 20; exec "$@"', "sh", ...program, ...pushing("docker-archive:-").words];
+    const { exitCode, stderr } = await execa("sh", line, { ...settings, input: docker });
+    expect(stderr).toContain("there is no space left");
+    expect(exitCode).toBe(11);
+    expect(await left()).toEqual([]);
+  });
+
   test("is refused where stdin is the other side", async () => {
     for (const source of ["docker-archive:-", "oci-archive:/dev/stdin:app:v1"]) {
       const { exitCode, stderr } = await start("push", source);
