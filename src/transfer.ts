@@ -59,7 +59,7 @@ export function whyWhole(
   manifest: unknown,
   { peer }: Pick<Tunnel, "peer">,
 ): string | undefined {
-  if (delta === "never") return "--no-delta was given";
+  if (delta === "never") return "--delta never was given";
   if (!peer.features.includes(CUTS_ON_DEMAND)) return "the far end has another version of docker-over-ssh";
   // What could be spared has crossed the link by then.
   if (inProcess) return "one side is nothing but an engine";

@@ -124,7 +124,7 @@ test("layers are cut into pieces where both sides would, and there is a link bet
   expect(await cuts({}, false)).toBe(false);
   expect(said).toContain("missing layers are sent whole: the receiving side asks for them so");
   expect(await cuts({ delta: "never" }, true)).toBe(false);
-  expect(said).toContain("missing layers are sent whole: --no-delta was given");
+  expect(said).toContain("missing layers are sent whole: --delta never was given");
   const older = await departureFor({}, { codecs, delta: true }, { features: [] });
   expect(older.want.delta).toBe(false);
   expect(said).toContain("missing layers are sent whole: the far end has another version of docker-over-ssh");

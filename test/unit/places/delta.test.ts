@@ -133,7 +133,7 @@ describe.concurrent("with --verbose it is said why a layer comes whole", () => {
   test("where it was told so", async () => {
     expect(await details("oci:v2", "v2", "v1", "--no-delta")).toEqual([
       asked,
-      "far: docker-over-ssh: missing layers come whole: --no-delta was given",
+      "far: docker-over-ssh: missing layers come whole: --delta never was given",
     ]);
   });
 
