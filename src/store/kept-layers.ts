@@ -60,7 +60,7 @@ export class KeptLayers implements AsyncDisposable {
   /** Which of these blobs have been begun. What is too old, or too much, goes before. */
   async begun(digests: readonly Digest[]): Promise<Digest[]> {
     if (!(await this.#isSafe())) return [];
-    for (const digest of digests) this.#asked.add(digest);
+    for (const digest of digests) this.#asked.add(digest).add(halfMade(digest));
     await this.#trim();
     const there = new Set((await keptFiles(this.#folder)).filter(({ size }) => size > 0).map(({ digest }) => digest));
     return digests.filter((digest) => there.has(digest));
@@ -68,13 +68,14 @@ export class KeptLayers implements AsyncDisposable {
 
   /** Bytes that are here of a blob, or under {@link halfMade}. */
   async bytesOf(digest: Digest): Promise<number> {
+    this.#asked.add(digest);
     if (!(await this.#isSafe())) return 0;
     return (await this.#filesOf(digest))[0]?.size ?? 0;
   }
 
   /** These blobs are of the image, too, and need not come: what is left of them goes when the image is in its place. */
   concerns(digests: Iterable<Digest>): void {
-    for (const digest of digests) this.#asked.add(digest);
+    for (const digest of digests) this.#asked.add(digest).add(halfMade(digest));
   }
 
   /** The file of a blob, for this run alone until it is disposed of; undefined where there can be none. */

@@ -19,7 +19,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { newRunId } from "../../../src/engine/run-id.ts";
 import { digestOf, hexOf } from "../../../src/image/digest.ts";
 import { ArrivingFile } from "../../../src/store/arriving-file.ts";
-import { KeptLayers, LIMITS } from "../../../src/store/kept-layers.ts";
+import { halfMade, KeptLayers, LIMITS } from "../../../src/store/kept-layers.ts";
 
 let cache: string;
 let folder: string;
@@ -298,11 +298,25 @@ test("a layer that is no longer worth it goes on without being kept", async () =
 
 test("what is there of a layer that has come in another way goes as well", async () => {
   await put(nameOf("layer"), "some of it");
+  await put(hexOf(halfMade(digestOf("layer"))), "some of it, with holes");
   await put(nameOf("other"), "of another image");
   await using kept = open();
   expect(await kept.begun([blob("layer").digest])).toEqual([blob("layer").digest]);
   await kept.forget();
   expect(await readdir(folder)).toEqual([nameOf("other")]);
+});
+
+test("so do the beginning of a blob and what was half made, of which one was chosen", async () => {
+  const half = halfMade(digestOf("plain"));
+  await put(nameOf("layer"), "some of it");
+  await put(hexOf(half), "some of it, with holes");
+  await using kept = open();
+  expect(await Promise.all([digestOf("layer"), half].map(async (digest) => await kept.bytesOf(digest)))).toEqual([
+    10, 22,
+  ]);
+  await kept.forget();
+  expect(await readdir(cache)).toEqual(["docker-over-ssh"]);
+  expect(await readdir(join(cache, "docker-over-ssh"))).toEqual([]);
 });
 
 test("what a run that was killed before anything came has left of a blob goes with it", async () => {
@@ -319,6 +333,7 @@ test("what a run that was killed before anything came has left of a blob goes wi
 
 test("what is left of a layer that is there by now goes with the image's others", async () => {
   await put(nameOf("there"), "some of it");
+  await put(hexOf(halfMade(digestOf("there"))), "some of it, with holes");
   await put(nameOf("of another image"), "some of it");
   await using kept = open();
   kept.concerns([digestOf("there")]);
