@@ -21,10 +21,14 @@ const ROUND_TRIPS = 0.1;
 /** What is predicted is not what is: so much shorter must it be in pieces. */
 const CLEARLY = 0.9;
 
-/** Bytes that have been read before a making is judged by its own speed, and not by what it was predicted by. */
-const ENOUGH = 32 * MB;
+/**
+ * Bytes that have been read before the speed of a making is taken: until then both sides start, and read ahead of each other. Behind so many
+ * more it is judged by that, and not by what it was predicted by.
+ */
+const STARTED = 32 * MB;
+const ENOUGH = 64 * MB;
 /** What is left of making must be predicted to take so many times as long as all of the layer whole, for what has been made to be given up. */
-const HOPELESS = 1.25;
+const HOPELESS = 1.5;
 
 /** How this side makes layers, and what becomes of them. */
 export interface Making {
@@ -94,11 +98,13 @@ export class DeltaChoice {
     const perSecond = await rate.bytesPerSecond(this.#question(layer));
     const whole = this.#whole(layer, perSecond, 0);
     const all = plainSize(layer);
-    const since = this.#now();
+    let start: { made: number; at: number } | undefined;
     return (made, isToBeHadWhole) => {
-      const ms = this.#now() - since;
-      if (made < ENOUGH || ms <= 0) return;
-      this.#madePerSecond = (made / ms) * 1000;
+      if (made < STARTED) return;
+      start ??= { made, at: this.#now() };
+      const [more, ms] = [made - start.made, this.#now() - start.at];
+      if (more < ENOUGH || ms <= 0) return;
+      this.#madePerSecond = (more / ms) * 1000;
       const left = Math.max(all - made, 0) / this.#madePerSecond + this.#takenIn(layer);
       if (isToBeHadWhole && left > whole * HOPELESS)
         throw new TooSlow(`${seconds(left)} more in pieces, ${seconds(whole)} whole`);

@@ -36,15 +36,15 @@ export interface RateQuestion {
 }
 
 /**
- * How fast bytes come over the link, or, where what came anyway was faster, that. The time of a probe runs from its request: while this process
- * is busy with something else, bytes wait in buffers, and between them no time can be told. Of it goes the shortest time that a
- * first byte took, so that the link's delay does not count.
+ * How fast bytes come over the link: the rate of a probe, or of the transfer itself where that was higher. A probe is timed from its request, because
+ * bytes that wait in buffers while this process is busy look as if they had come at once. The link's delay, which is the shortest time that any
+ * first byte took, is subtracted.
  */
 export class LinkRate {
   readonly #options: LinkRateOptions;
   readonly #now: () => number;
   #seen = 0;
-  #window: { from: number; before: number };
+  #window: { from: number; before: number; isBehindEven: boolean };
   /** ms; of all probes, the shortest time from the request to the first byte. */
   #delay = Infinity;
   #first: Promise<Probed> | undefined;
@@ -54,7 +54,7 @@ export class LinkRate {
   constructor(options: LinkRateOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
-    this.#window = { from: this.#now(), before: options.bytesReceived() };
+    this.#window = { from: this.#now(), before: options.bytesReceived(), isBehindEven: false };
   }
 
   /** Something has come, of whatever. */
@@ -64,9 +64,10 @@ export class LinkRate {
     if (ms < WINDOW) return;
     const total = this.#options.bytesReceived();
     const bytes = total - this.#window.before;
-    // A window that was longer had a pause in it, and says nothing of the link.
-    if (ms < 2 * WINDOW && bytes >= FIRST) this.#seen = Math.max(this.#seen, (bytes / ms) * 1000);
-    this.#window = { from: at, before: total };
+    // A window that was longer had a pause in it, and what comes in the next one may have waited in buffers: both say nothing of the link.
+    const isEven = ms < 2 * WINDOW;
+    if (isEven && this.#window.isBehindEven && bytes >= FIRST) this.#seen = Math.max(this.#seen, (bytes / ms) * 1000);
+    this.#window = { from: at, before: total, isBehindEven: isEven };
   }
 
   /** Bytes a second, at least 1. Probes the link as far as it has not been probed yet. */

@@ -60,8 +60,10 @@ test("a making that is much slower than predicted is given up, and not one that 
   expect(await choice.isInPieces(packed)).toBe(true);
   const onMade = await choice.watch(packed);
   ms = 10_000;
-  onMade(31 * MB, true); // too little to tell
-  expect(() => onMade(40 * MB, true)).toThrow(TooSlow);
+  onMade(40 * MB, true); // how long the start took says nothing
+  ms = 15_000;
+  onMade(100 * MB, true); // too little to tell
+  expect(() => onMade(110 * MB, true)).toThrow(TooSlow);
   expect(() => onMade(450 * MB, true)).not.toThrow();
 });
 
@@ -69,8 +71,9 @@ test("nor one that cannot be had whole yet; how slow it was counts for the next"
   let ms = 0;
   const { choice } = choose(100 * MBIT, { now: () => ms });
   const onMade = await choice.watch(packed);
+  onMade(40 * MB, false);
   ms = 10_000;
-  expect(() => onMade(40 * MB, false)).not.toThrow();
+  expect(() => onMade(140 * MB, false)).not.toThrow();
   expect(await choice.isInPieces(packed)).toBe(false);
 });
 
@@ -79,7 +82,8 @@ test("the next layer is predicted by how fast the one before was made", async ()
   const { choice } = choose(30 * MB, { now: () => ms });
   expect(await choice.isInPieces(packed)).toBe(false);
   const onMade = await choice.watch(packed);
+  onMade(40 * MB, true);
   ms = 1000;
-  onMade(400 * MB, true);
+  onMade(440 * MB, true);
   expect(await choice.isInPieces(packed)).toBe(true);
 });

@@ -80,7 +80,7 @@ test("what has come faster than a probe counts, but not what came after a pause"
   const rate = new LinkRate(options);
   await rate.bytesPerSecond(CLOSELY);
   rate.note();
-  for (let step = 0; step < 25; step += 1) {
+  for (let step = 0; step < 40; step += 1) {
     clock.ms += 10;
     clock.received += 50_000;
     rate.note();
@@ -88,6 +88,9 @@ test("what has come faster than a probe counts, but not what came after a pause"
   expect(await rate.bytesPerSecond(CLOSELY)).toBeCloseTo(5 * MB, -6);
   clock.ms += 5000;
   clock.received += 500 * MB;
+  rate.note();
+  clock.ms += 110;
+  clock.received += 500 * MB; // of which most had come before
   rate.note();
   expect(await rate.bytesPerSecond(CLOSELY)).toBeCloseTo(5 * MB, -6);
 });
