@@ -1,21 +1,13 @@
-import { connect as connectHttp2, performServerHandshake, type Http2Session, type Http2Stream } from "node:http2";
+import type { Http2Session, Http2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import { Failure } from "../output/errors.ts";
-import {
-  CONTROL_SERVICE,
-  FAREWELL_TIMEOUT,
-  MAX_FRAME,
-  MAX_STREAMS,
-  MAX_UNANSWERED_PINGS,
-  SESSION_WINDOW,
-  SILENCE_TIMEOUT,
-  STREAM_WINDOW,
-} from "./constants.ts";
+import { CONTROL_SERVICE, FAREWELL_TIMEOUT, SILENCE_TIMEOUT } from "./constants.ts";
 import { ControlChannel, type Message } from "./control.ts";
 import { farFailure, lost, silent, stuck } from "./failures.ts";
 import { keepAlive } from "./keep-alive.ts";
 import { Mailbox } from "./mailbox.ts";
 import { countData, watchMovement } from "./moving.ts";
+import { openSession } from "./open-session.ts";
 import { resetUnlessComplete } from "./reset.ts";
 import { deferred } from "../streams/deferred.ts";
 import { patienceOf, type Patience } from "../streams/patience.ts";
@@ -78,24 +70,12 @@ export class Tunnel implements AsyncDisposable {
     this.#startRead = transport.bytesRead;
     this.#startWritten = transport.bytesWritten;
     this.#control.promise.catch(() => {});
-    const settings = {
-      initialWindowSize: STREAM_WINDOW,
-      maxFrameSize: MAX_FRAME,
-      maxConcurrentStreams: MAX_STREAMS,
-      enablePush: false,
-    };
-    // MB that a session may hold, headers and queued frames included: Node's default of 10 is less than our windows.
-    const options = { settings, maxSessionMemory: 128, maxOutstandingPings: MAX_UNANSWERED_PINGS };
     transport.on("error", (error) => this.#lose(error));
     transport.once("end", () => this.#lose());
     this.#closed = new Promise((resolve) => (transport.closed ? resolve() : transport.once("close", resolve)));
     void this.#closed.then(() => this.#control.reject(lost()));
-    const session =
-      role === "receiver"
-        ? connectHttp2("http://tunnel", { ...options, createConnection: () => transport })
-        : performServerHandshake(transport, options);
+    const session = openSession(role, transport);
     this.#session = session;
-    session.setLocalWindowSize(SESSION_WINDOW);
     session.on("error", (error) => this.#lose(error));
     session.on("stream", (stream, headers) => this.#accept(stream, headers[":method"], headers[":authority"]));
     session.once("close", () => {

@@ -74,7 +74,8 @@ describe.concurrent("of a new version only what has changed is sent", () => {
 
   test("whichever side was told", async () => {
     await push("oci:v1", "oci:either", "v1");
-    const line = ["push", "--delta=always", "oci:v2", ...program, "pull", "--to", "oci:either", "app:v2"];
+    const own = ["env", `XDG_CACHE_HOME=${at("either-cache")}`];
+    const line = ["push", "--delta=always", "oci:v2", ...own, ...program, "pull", "--to", "oci:either", "app:v2"];
     const { exitCode, stderr } = await run(...line);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
     expect(stderr).toMatch(/made of files there/);
@@ -82,8 +83,10 @@ describe.concurrent("of a new version only what has changed is sent", () => {
 
   test("and on a slow link, without being told", async () => {
     await push("oci:v1", "oci:slow", "v1");
+    // What another test has begun of this layer would be made on, and nothing predicted.
+    const own = ["env", `XDG_CACHE_HOME=${at("slow-cache")}`];
     const pull = ["pull", "--verbose", "--bwlimit=1m", "--to", "oci:slow", "app:v2"];
-    const { exitCode, stderr } = await run("push", "oci:v2", ...program, ...pull);
+    const { exitCode, stderr } = await run("push", "oci:v2", ...own, ...program, ...pull);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
     expect(stderr).toMatch(/layer [0-9a-f]{12} comes in pieces: predicted [\d.]+ s in pieces, [\d.]+ s whole, at /);
     expect(stderr).toMatch(/made of files there/);
