@@ -10,6 +10,11 @@ const NEXT = 128 * 1024;
  */
 const NEXT_PROBES = 3;
 const COUNTS_FROM = 1;
+/**
+ * A probe whose bytes come one after the other at less than this part of what would be enough is believed at once. One that comes late but all
+ * at once is not: this process or the other one was busy.
+ */
+const CLEARLY_SLOWER = 0.8;
 /** ms after which a probe is not waited for any longer: the link carries less than a modem, or the other side gives none. */
 const LONGEST = 2000;
 /** ms that are taken for none: a clock tells no less. */
@@ -76,7 +81,7 @@ export class LinkRate {
     let probed = rateOf(first, 0);
     if (first.transfer <= SLOW && budget >= FIRST + NEXT_PROBES * NEXT) {
       this.#next = this.#next.then(async (probes) => {
-        while (probes.length < NEXT_PROBES && this.#best(probes) < enough && this.#seen < enough)
+        while (probes.length < NEXT_PROBES && !this.#isClear(probes, enough))
           probes = [...probes, await this.#probe(NEXT)];
         return probes;
       });
@@ -84,6 +89,11 @@ export class LinkRate {
     }
     const { limit = 0 } = this.#options;
     return Math.max(1, Math.min(Math.max(probed, this.#seen), limit > 0 ? limit : Infinity));
+  }
+
+  #isClear(probes: readonly Probed[], enough: number): boolean {
+    if (Math.max(this.#best(probes), this.#seen) >= enough) return true;
+    return probes.slice(COUNTS_FROM).some((probe) => rateAtMost(probe) < enough * CLEARLY_SLOWER);
   }
 
   /** 0 if none counts. */
@@ -120,6 +130,11 @@ interface Probed {
   /** ms from the request, and from the first byte, to the last. */
   all: number;
   transfer: number;
+}
+
+/** Bytes a second, if all that went before the first byte was delay. */
+function rateAtMost({ bytes, transfer }: Probed): number {
+  return (bytes / Math.max(transfer, NO_TIME)) * 1000;
 }
 
 /** Bytes a second. What is taken for the delay is no more than most of the time, for it may have been another one's. */

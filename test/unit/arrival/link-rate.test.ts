@@ -2,7 +2,7 @@ import { expect, test, vi } from "vitest";
 import { LinkRate } from "../../../src/arrival/link-rate.ts";
 
 const MB = 1_000_000;
-/** Asked so, all that may be done to find out is done. */
+/** Asked so, any rate is too slow. */
 const CLOSELY = { enough: Infinity, budget: Infinity };
 
 /**
@@ -32,6 +32,16 @@ function link({
   const options = { bytesReceived: () => clock.received, probe: async (n: number) => probe(n), now: () => clock.ms };
   return { clock, options, probes };
 }
+
+test("a link that is clearly too slow is not looked at again", async () => {
+  const question = { enough: 20 * MB, budget: MB };
+  const slow = link({ perSecond: 12.5 * MB, burst: 125_000 });
+  await new LinkRate(slow.options).bytesPerSecond(question);
+  expect(slow.probes.reduce((sum, bytes) => sum + bytes)).toBe(320 * 1024);
+  const close = link({ perSecond: 17 * MB, burst: 125_000 });
+  await new LinkRate(close.options).bytesPerSecond(question);
+  expect(close.probes).toHaveLength(4);
+});
 
 test("a slow link is told by one probe", async () => {
   const { options, probes } = link({ perSecond: 1.25 * MB });
@@ -69,9 +79,10 @@ test("a delay does not make it slower", async () => {
 
 test("who asks again is told the same, without another probe", async () => {
   const { options, probes } = link({ perSecond: 20 * MB });
+  const question = { enough: 21 * MB, budget: MB };
   const rate = new LinkRate(options);
-  const [one, two] = await Promise.all([rate.bytesPerSecond(CLOSELY), rate.bytesPerSecond(CLOSELY)]);
-  expect([two, await rate.bytesPerSecond(CLOSELY)]).toEqual([one, one]);
+  const [one, two] = await Promise.all([rate.bytesPerSecond(question), rate.bytesPerSecond(question)]);
+  expect([two, await rate.bytesPerSecond(question)]).toEqual([one, one]);
   expect(probes).toHaveLength(4);
 });
 
