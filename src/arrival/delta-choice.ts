@@ -46,7 +46,7 @@ export interface DeltaChoiceOptions {
   always: boolean;
   making: Making;
   rate: Pick<LinkRate, "bytesPerSecond">;
-  /** Bytes of a layer's blob that are here already, and need not come. */
+  /** Bytes of a layer's blob that are here already, and need not come; and of what is half made of pieces, those that are on the disk. */
   begun?: (layer: AnnouncedLayer) => Promise<{ whole: number; inPieces: number }>;
   onDetail: (text: string) => void;
   /** ms */

@@ -3,7 +3,6 @@ import { sizeLimit } from "../image/archive/prove.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Manifest } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
-import { halfMade } from "../store/kept-layers.ts";
 import { RegistryClient } from "../registry/client.ts";
 import type { Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
@@ -76,7 +75,7 @@ export async function ask(
       rate,
       begun: async ({ diffId, digest }) => ({
         whole: (await kept?.bytesOf(digest)) ?? 0,
-        inPieces: (await kept?.bytesOf(halfMade(diffId))) ?? 0,
+        inPieces: (await kept?.bytesOfHalfMade(diffId)) ?? 0,
       }),
       onDetail: (text) => output.detail(text),
     });

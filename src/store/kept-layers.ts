@@ -66,11 +66,20 @@ export class KeptLayers implements AsyncDisposable {
     return digests.filter((digest) => there.has(digest));
   }
 
-  /** Bytes that are here of a blob, or under {@link halfMade}. */
+  /** Bytes that are here of a blob. */
   async bytesOf(digest: Digest): Promise<number> {
+    return (await this.#longestOf(digest))?.size ?? 0;
+  }
+
+  /** Bytes that are on the disk of a layer that is half made of pieces: its file has holes where others are missing. */
+  async bytesOfHalfMade(diffId: Digest): Promise<number> {
+    const { size, allocated } = (await this.#longestOf(halfMade(diffId))) ?? { size: 0, allocated: 0 };
+    return Math.min(size, allocated);
+  }
+
+  async #longestOf(digest: Digest): Promise<KeptFile | undefined> {
     this.#asked.add(digest);
-    if (!(await this.#isSafe())) return 0;
-    return (await this.#filesOf(digest))[0]?.size ?? 0;
+    return (await this.#isSafe()) ? (await this.#filesOf(digest))[0] : undefined;
   }
 
   /** These blobs are of the image, too, and need not come: what is left of them goes when the image is in its place. */

@@ -307,13 +307,11 @@ test("what is there of a layer that has come in another way goes as well", async
 });
 
 test("so do the beginning of a blob and what was half made, of which one was chosen", async () => {
-  const half = halfMade(digestOf("plain"));
+  const diffId = digestOf("plain");
   await put(nameOf("layer"), "some of it");
-  await put(hexOf(half), "some of it, with holes");
+  await put(hexOf(halfMade(diffId)), "some of it, with holes");
   await using kept = open();
-  expect(await Promise.all([digestOf("layer"), half].map(async (digest) => await kept.bytesOf(digest)))).toEqual([
-    10, 22,
-  ]);
+  expect([await kept.bytesOf(digestOf("layer")), await kept.bytesOfHalfMade(diffId)]).toEqual([10, 22]);
   await kept.forget();
   expect(await readdir(cache)).toEqual(["docker-over-ssh"]);
   expect(await readdir(join(cache, "docker-over-ssh"))).toEqual([]);
@@ -339,4 +337,14 @@ test("what is left of a layer that is there by now goes with the image's others"
   kept.concerns([digestOf("there")]);
   await kept.forget();
   expect(await readdir(folder)).toEqual([nameOf("of another image")]);
+});
+
+test("of a half made layer only what is on the disk counts, not its holes", async () => {
+  const half = halfMade(digestOf("layer"));
+  await put(hexOf(half), Buffer.alloc(8192, 1));
+  await truncate(join(folder, hexOf(half)), 50_000_000);
+  await using kept = open();
+  const there = await kept.bytesOfHalfMade(digestOf("layer"));
+  expect(there).toBeGreaterThan(0);
+  expect(there).toBeLessThan(1_000_000);
 });
