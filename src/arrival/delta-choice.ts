@@ -45,7 +45,7 @@ export interface DeltaChoiceOptions {
   /** In pieces whenever it is possible. */
   always: boolean;
   making: Making;
-  rate: Pick<LinkRate, "bytesPerSecond">;
+  rate: Pick<LinkRate, "bytesPerSecond" | "leave">;
   /** Bytes of a layer's blob that are here already, and need not come; and of what is half made of pieces, those that are on the disk. */
   begun?: (layer: AnnouncedLayer) => Promise<{ whole: number; inPieces: number }>;
   onDetail: (text: string) => void;
@@ -71,6 +71,11 @@ export class DeltaChoice {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     this.#madePerSecond = MADE_PER_SECOND[options.making.reads];
+  }
+
+  /** Nobody waits for a choice any more: those that are still to be made reject with `reason`. */
+  leave(reason: Error): void {
+    this.#options.rate.leave(reason);
   }
 
   async isInPieces(layer: AnnouncedLayer): Promise<boolean> {

@@ -53,6 +53,7 @@ export class LinkRate {
   /** ms; of all probes, the shortest time from the request to the first byte. */
   #delay = Infinity;
   #first: Promise<Probed> | undefined;
+  readonly #leaving = new AbortController();
   /** What the probes behind it have told; one at a time. */
   #next: Promise<Probed[]> = Promise.resolve([]);
 
@@ -101,14 +102,20 @@ export class LinkRate {
     return Math.max(0, ...probes.slice(COUNTS_FROM).map((probe) => rateOf(probe, this.#delay)));
   }
 
+  /** Nobody waits for the rate any more: ends the probe that is under way, and who asked for it is given `reason`. */
+  leave(reason: Error): void {
+    this.#leaving.abort(reason);
+  }
+
   async #probe(bytes: number): Promise<Probed> {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(new Error("the probe takes too long")), LONGEST);
+    const signal = AbortSignal.any([late.signal, this.#leaving.signal]);
     const began = this.#now();
     let first: number | undefined;
     let come = 0;
     try {
-      for await (const chunk of await this.#options.probe(bytes, late.signal)) {
+      for await (const chunk of await this.#options.probe(bytes, signal)) {
         first ??= this.#now();
         come += chunk.length;
         if (come >= bytes) break; // who sends more than was asked for is not listened to

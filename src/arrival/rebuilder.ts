@@ -31,7 +31,7 @@ export interface RebuilderOptions {
     [Part in "recipe" | "pieces"]: (...of: Parameters<RegistryClient[Part]>) => Promise<AsyncIterable<Buffer>>;
   } & Pick<RegistryClient, "sizeOf">;
   /** Which layers are made so. */
-  choice: Pick<DeltaChoice, "isInPieces" | "watch">;
+  choice: Pick<DeltaChoice, "isInPieces" | "watch" | "leave">;
   repository: string;
   seeds: Seeds;
   spool: Pick<LazySpool, "open">;
@@ -96,6 +96,7 @@ export class Rebuilder implements AsyncDisposable {
   constructor(options: RebuilderOptions) {
     this.#options = options;
     this.#signal = AbortSignal.any([options.signal, this.#leaving.signal]);
+    this.#signal.addEventListener("abort", () => options.choice.leave(this.#signal.reason as Error), { once: true });
     this.#reader = new SeedReader({ ...options, signal: this.#signal });
   }
 

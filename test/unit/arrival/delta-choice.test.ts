@@ -22,7 +22,11 @@ function choose(rate: number, options: Partial<DeltaChoiceOptions> = {}) {
   const details: string[] = [];
   const bytesPerSecond = vi.fn<() => Promise<number>>(async () => rate);
   const common = { always: false, making: CONTAINERD, onDetail: (text: string) => void details.push(text) };
-  return { choice: new DeltaChoice({ ...common, rate: { bytesPerSecond }, ...options }), details, bytesPerSecond };
+  return {
+    choice: new DeltaChoice({ ...common, rate: { bytesPerSecond, leave: () => {} }, ...options }),
+    details,
+    bytesPerSecond,
+  };
 }
 
 test.each([

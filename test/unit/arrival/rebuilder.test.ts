@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { Rebuilder } from "../../../src/arrival/rebuilder.ts";
+import { Rebuilder, type RebuilderOptions } from "../../../src/arrival/rebuilder.ts";
+import { LinkRate } from "../../../src/arrival/link-rate.ts";
 import type { Seeds } from "../../../src/arrival/seeds.ts";
-import { TooSlow, type DeltaChoice } from "../../../src/arrival/delta-choice.ts";
+import { DeltaChoice, TooSlow } from "../../../src/arrival/delta-choice.ts";
 import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
 import { LayerCutter } from "../../../src/departure/layer-cutter.ts";
 import { BadRecipe } from "../../../src/delta/bad-recipe.ts";
@@ -17,12 +18,14 @@ import { newRunId } from "../../../src/engine/run-id.ts";
 import { sizeLimit, TooLarge } from "../../../src/image/archive/prove.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
+import { messageOf } from "../../../src/output/errors.ts";
 import { CODECS } from "../../../src/packing/codecs.ts";
 import { PacedPacker } from "../../../src/packing/pace.ts";
 import { BadPacking, unpack } from "../../../src/packing/unpack.ts";
 import type { CutBlob, StoredBlob } from "../../../src/registry/embedded/content.ts";
 import { KeptLayers } from "../../../src/store/kept-layers.ts";
 import { lazySpool, type LazySpool } from "../../../src/store/spool.ts";
+import { deferred } from "../../../src/streams/deferred.ts";
 import { queue } from "../../../src/streams/queue.ts";
 import { generatedTar } from "../delta/generated-tars.ts";
 import { damaged } from "../delta/odd-tars.ts";
@@ -76,7 +79,11 @@ const seedsOf = (...tars: Buffer[]): Seeds => ({
 });
 
 /** In pieces, however long that takes. */
-const ALWAYS: Pick<DeltaChoice, "isInPieces" | "watch"> = { isInPieces: async () => true, watch: async () => () => {} };
+const ALWAYS: RebuilderOptions["choice"] = {
+  isInPieces: async () => true,
+  watch: async () => () => {},
+  leave: () => {},
+};
 
 /** What is done to what passes: to either, and to both as they are packed. */
 interface Spoil {
@@ -448,3 +455,49 @@ test.each([
   const { cut } = await cutLayer(v2);
   await expect(cut?.pieces(Readable.from([list]))).rejects.toBeInstanceOf(BadRecipe);
 });
+
+test.each(["left", "not wanted any more"])(
+  "a probe of the link that is under way ends when the rebuilder is %s",
+  async (how) => {
+    const [probing, ended] = [deferred<void>(), deferred<void>()];
+    const probe = async (_: number, signal: AbortSignal): Promise<never> => {
+      signal.addEventListener("abort", () => ended.resolve());
+      probing.resolve();
+      return await new Promise((_resolve, reject) =>
+        signal.addEventListener("abort", () => reject(signal.reason as Error)),
+      );
+    };
+    const onDetail = (): void => {};
+    const rate = new LinkRate({ bytesReceived: () => 0, probe });
+    const making = { reads: "blobs" as const, takesIn: undefined };
+    const choice = new DeltaChoice({ always: false, making, rate, onDetail });
+    const none = async (): Promise<never> => await Promise.reject(new Error("it is not asked for"));
+    const client = { recipe: none, pieces: none, sizeOf: none };
+    const over = new AbortController();
+    const rebuilder = new Rebuilder({
+      client,
+      repository: "app",
+      choice,
+      seeds: seedsOf(),
+      spool: receiving,
+      kept: undefined,
+      limit: sizeLimit(),
+      signal: over.signal,
+      onBytes: () => {},
+      onDetail,
+    });
+    const digest = digestOf(v2);
+    const layer = { diffId: digest, digest, mediaType: MEDIA_TYPE.ociLayer, size: v2.length, pieces: "too" as const };
+    vi.useFakeTimers(); // no probe takes too long
+    try {
+      const rebuilt = rebuilder.rebuild(layer).catch(messageOf);
+      await probing.promise;
+      if (how === "left") await rebuilder[Symbol.asyncDispose]();
+      else over.abort(new Error("not needed any more"));
+      await ended.promise;
+      expect(await rebuilt).toMatch(/not needed any more$/);
+    } finally {
+      vi.useRealTimers();
+    }
+  },
+);
