@@ -23,16 +23,24 @@ export class ImageNotFound extends Error {
 export interface Candidate<T> extends ListedImage {
   /** Equal for the same image under several names. */
   id: string;
-  /** Undefined when it is no image after all. Throws `InvalidImage`. */
+  /** Undefined when it is no image after all. Throws `InvalidImage`. Of the one that is chosen, it is called twice. */
   read(): Promise<T | undefined>;
 }
+
+/** Names or platforms that a message lists. */
+const MAX_SHOWN = 10;
 
 interface Readable {
   names: string[];
   platform: string;
 }
 
-/** The one that is meant. Throws {@link ImageNotFound}, and what reading it throws. */
+/** What is kept of a candidate that has been read: a layout may have tens of thousands, each with a config of up to 8 MB. */
+interface Known<T> extends Readable {
+  candidate: Candidate<T>;
+}
+
+/** The one that is meant, read once more. Throws {@link ImageNotFound}, and what reading it throws. */
 export async function choose<T extends Readable>(
   all: Candidate<T>[],
   reference: string | undefined,
@@ -44,31 +52,39 @@ export async function choose<T extends Readable>(
     const images = listOf(all);
     throw new ImageNotFound(`it holds no image ${reference}, but ${images}`, undefined, images);
   }
-  const read: T[] = [];
-  const unreadable: { candidate: Candidate<T>; error: InvalidImage }[] = [];
+  const read: Known<T>[] = [];
+  const unreadable: Candidate<T>[] = [];
+  let firstError: InvalidImage | undefined;
   for (const candidate of fitting(named, platform)) {
     try {
       const image = await candidate.read();
-      if (image !== undefined) read.push({ ...image, names: candidate.names });
+      if (image !== undefined) read.push({ candidate, names: candidate.names, platform: image.platform });
     } catch (error) {
       if (!(error instanceof InvalidImage)) throw error;
-      unreadable.push({ candidate, error });
+      unreadable.push(candidate);
+      firstError ??= error;
     }
   }
   const best = platform === undefined ? read : bestPlatform(read, platform);
   const [image, ...others] = best;
   const what = reference === undefined ? "image" : `image ${reference}`;
-  if (image === undefined && unreadable[0] !== undefined) throw unreadable[0].error;
+  if (image === undefined && firstError !== undefined) throw firstError;
   if (image === undefined)
     throw new ImageNotFound(`it holds no ${what} for ${platform ?? "any platform"}${butFor(named, read)}`);
   // One that cannot be read is in nobody's way, unless it is a variant of this image, and may be the one that is meant.
-  const variants = unreadable.filter(({ candidate }) => platform === undefined && isVariant(candidate, image));
-  if (others.length === 0 && variants.length === 0) return image;
-  const platforms = new Set([...best, ...variants.map(({ candidate }) => candidate)].map((one) => one.platform));
+  const variants = unreadable.filter((candidate) => platform === undefined && isVariant(candidate, image));
+  if (others.length === 0 && variants.length === 0) return await readAgain(image);
+  const platforms = new Set([...best, ...variants].flatMap((one) => one.platform ?? []));
   if (platforms.size > 1 && new Set(best.map(nameOf)).size === 1)
-    throw new ImageNotFound(`it holds an ${what} for ${[...platforms].join(", ")}: say which platform`, "platform");
+    throw new ImageNotFound(`it holds an ${what} for ${shown(platforms)}: say which platform`, "platform");
   const images = listOf(best);
   throw new ImageNotFound(`it holds ${best.length} images: say which, out of ${images}`, "name", images);
+}
+
+async function readAgain<T extends Readable>({ candidate, names }: Known<T>): Promise<T> {
+  const image = await candidate.read();
+  if (image === undefined) throw new InvalidImage("its files have changed while they were read");
+  return { ...image, names };
 }
 
 function isVariant<T>(candidate: Candidate<T>, image: Readable): boolean {
@@ -82,8 +98,8 @@ function nameOf({ names }: { names: readonly string[] }): string {
 
 /** An index may name platforms that the archive does not hold: engines save what they have. */
 function butFor(named: ListedImage[], read: Readable[]): string {
-  const platforms = [...new Set([...named, ...read].map((one) => one.platform))].filter((one) => one !== undefined);
-  return platforms.length > 0 ? ` (its index names ${platforms.join(", ")})` : "";
+  const platforms = new Set([...named, ...read].flatMap((one) => one.platform ?? []));
+  return platforms.size > 0 ? ` (its index names ${shown(platforms)})` : "";
 }
 
 /** Those that the index does not say to be of another platform. */
@@ -129,7 +145,10 @@ function mergeNames<T>(candidates: Candidate<T>[]): Candidate<T>[] {
 }
 
 function listOf(images: { names: string[] }[]): string {
-  const names = images.map(({ names: [name] }) => (name === undefined ? "one without a name" : quoted(name)));
-  const shown = [...new Set(names)];
-  return shown.length > 10 ? `${shown.slice(0, 10).join(", ")} and ${shown.length - 10} more` : shown.join(", ");
+  return shown(new Set(images.map(({ names: [name] }) => (name === undefined ? "one without a name" : quoted(name)))));
+}
+
+function shown(all: ReadonlySet<string>): string {
+  const first = [...all].slice(0, MAX_SHOWN).join(", ");
+  return all.size > MAX_SHOWN ? `${first} and ${all.size - MAX_SHOWN} more` : first;
 }
