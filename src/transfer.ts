@@ -1,5 +1,4 @@
 import { homedir } from "node:os";
-import { basename } from "node:path";
 import { ASKS_AGAIN, CUTS_ON_DEMAND, type Result } from "./conversation/messages.ts";
 import { EngineError } from "./engine/engine.ts";
 import { InvalidImage } from "./image/manifest.ts";
@@ -8,6 +7,7 @@ import { parsePlace, type Place } from "./image/place.ts";
 import { bytes, duration, plural } from "./output/describe.ts";
 import { Failure, messageOf } from "./output/errors.ts";
 import type { Output } from "./output/output.ts";
+import { withoutFolders } from "./output/without-folders.ts";
 import type { Role } from "./stdio-tunnel/handshake.ts";
 import { overTunnel, type TunnelOptions } from "./stdio-tunnel/open.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
@@ -135,7 +135,7 @@ export function tunnelFor(
     onFarLine: (line) => output.far(line),
     onDetail: (text) => output.detail(text),
     explain: explained,
-    tells: command.length > 0 ? withoutFolders(request) : undefined,
+    tells: command.length > 0 ? toldWithoutFolders(request) : undefined,
   };
 }
 
@@ -154,16 +154,14 @@ function placeIn(given: string): Place | undefined {
 }
 
 /** A failure without the folders of this machine, for a far end that somebody here has started, and who reads all of it here. */
-function withoutFolders({ image, to }: { image: string; to?: string }): (failure: Failure) => Failure {
+function toldWithoutFolders({ image, to }: { image: string; to?: string }): (failure: Failure) => Failure {
   const paths = [image, to ?? ""].flatMap((given) => {
     const place = placeIn(given);
     return place === undefined || place.kind === "docker-daemon" ? [] : [place.path];
   });
-  const home = homedir();
-  const hideHome = (text: string): string => (home.length > 1 ? text.replaceAll(home, "~") : text);
-  const hide = (text: string): string => paths.reduce((all, path) => all.replaceAll(path, basename(path)), text);
+  const hide = withoutFolders(paths, homedir());
   return ({ code, message, expected = "", hint = "" }) =>
-    new Failure(code, hideHome(hide(message)), { expected: hideHome(hide(expected)), hint: hideHome(hide(hint)) });
+    new Failure(code, hide(message), { expected: hide(expected), hint: hide(hint) });
 }
 
 /** Bytes that a transfer costs, both ways. */

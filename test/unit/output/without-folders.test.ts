@@ -1,0 +1,41 @@
+import { homedir } from "node:os";
+import { resolve } from "node:path";
+import { expect, test } from "vitest";
+import { Failure } from "../../../src/output/errors.ts";
+import type { Output } from "../../../src/output/output.ts";
+import { tunnelFor } from "../../../src/transfer.ts";
+
+const quiet = (): void => {};
+const output: Output = {
+  progress: quiet,
+  detail: quiet,
+  note: quiet,
+  warn: quiet,
+  far: quiet,
+  summary: quiet,
+  failure: quiet,
+  close: quiet,
+};
+
+/** What the far end is told of a failure that says `text`, when `path` was named on the command line. */
+function told(path: string, text: string): string | undefined {
+  const signal = new AbortController().signal;
+  const surroundings = { output, signal, env: {} };
+  const request = { image: `oci:${path}`, command: ["far"] };
+  const { tells } = tunnelFor("sender", request, surroundings, { ready: Promise.resolve(), signal });
+  return tells?.(new Failure("not-verified", text)).message;
+}
+
+test.each([
+  ["/data/app", '"/data/app/index.json" and /data/app.', '"app/index.json" and app.'],
+  ["/data/app/", "/data/app/index.json of /data/app/", "app/index.json of app/"],
+  ["some/app", `some/app is ${resolve("some/app")}/x`, "app is app/x"],
+  ["/app", "docker.io/app and /apple, /app", "docker.io/app and /apple, app"],
+  ["/data/$&", "in /data/$&:", "in $&:"],
+  ["/", "no file / index.json in /: a/b", "no file / index.json in /: a/b"],
+  [".", "in ./index.json: v1.2", "in ./index.json: v1.2"],
+  ["app", `unix://${homedir()}/docker.sock`, "unix://~/docker.sock"],
+  ["app", `${homedir()}/app in docker.io${homedir()}less`, `~/app in docker.io${homedir()}less`],
+])("what is named as %s is told without its folders", (path, text, expected) => {
+  expect(told(path, text)).toBe(expected);
+});
