@@ -13,7 +13,7 @@ import { shortOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
 import { messageOf } from "../output/errors.ts";
-import type { RegistryClient } from "../registry/client.ts";
+import { NotCut, type RegistryClient } from "../registry/client.ts";
 import type { KeptLayers } from "../store/kept-layers.ts";
 import type { LazySpool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
@@ -128,11 +128,11 @@ export class Rebuilder implements AsyncDisposable {
       if (why === undefined) throw error;
       await this.#discard(diffId);
       this.#options.onDetail(`layer ${shortOf(diffId)} comes whole: ${why} (${messageOf(error)})`);
-      return await this.#wholeOf(layer);
+      return error instanceof NotCut ? layer : await this.#wholeOf(layer);
     }
   }
 
-  /** What there is to be fetched of a layer whose recipe has been asked for. */
+  /** What there is to be fetched of a layer that has been cut, at least in part. */
   async #wholeOf(layer: AnnouncedLayer): Promise<AnnouncedLayer> {
     const { client, repository } = this.#options;
     if (isToBeHadAsStored(layer)) return layer;

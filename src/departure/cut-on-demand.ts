@@ -2,7 +2,7 @@ import { addAbortSignal, type Readable } from "node:stream";
 import type { Digest } from "../image/digest.ts";
 import type { CutBlob, StoredBlob } from "../registry/embedded/content.ts";
 import { deferred } from "../streams/deferred.ts";
-import type { LayerCutter } from "./layer-cutter.ts";
+import type { CutFiles, LayerCutter } from "./layer-cutter.ts";
 
 export interface CutOnDemandOptions {
   cutter: LayerCutter;
@@ -13,6 +13,8 @@ export interface CutOnDemandOptions {
   stays: boolean;
   /** Is given the plain tar when the layer is begun; it resolves when all of it has been cut. */
   onBegun: (whole: Promise<StoredBlob>) => void;
+  /** Hears why there can be no files to cut it into: it is to be had as if it had never been asked for in pieces. */
+  onNoFiles: (error: unknown) => void;
   /** Hears what cutting failed with, but for being left. */
   onFailure: (error: unknown) => void;
 }
@@ -21,24 +23,29 @@ export interface CutOnDemandOptions {
 export class CutOnDemand implements AsyncDisposable {
   readonly #options: CutOnDemandOptions;
   readonly #leaving = new AbortController();
-  #pieces: Promise<CutBlob> | undefined;
+  #pieces: Promise<CutBlob | undefined> | undefined;
   #whole: Promise<StoredBlob> | undefined;
 
   constructor(options: CutOnDemandOptions) {
     this.#options = options;
   }
 
-  /** Begins, the first time. Rejects with what cutting fails with before there is anything to read. */
-  async pieces(): Promise<CutBlob> {
+  /**
+   * Begins, the first time. Undefined: it cannot be cut, and `plain` has not been called. Rejects with what cutting fails with before
+   * there is anything to read.
+   */
+  async pieces(): Promise<CutBlob | undefined> {
     const cut = await (this.#pieces ??= this.#begin());
-    return { ...cut, recipe: () => this.#watched(cut.recipe()) };
+    return cut && { ...cut, recipe: () => this.#watched(cut.recipe()) };
   }
 
-  async #begin(): Promise<CutBlob> {
-    const { cutter, diffId, plain, onBegun, onFailure } = this.#options;
+  async #begin(): Promise<CutBlob | undefined> {
+    const { plain, onBegun, onFailure, cutter } = this.#options;
+    const files = await this.#files();
+    if (files === undefined) return undefined;
     const begun = deferred<CutBlob>();
-    const whole = (async () =>
-      await cutter.cut(diffId, addAbortSignal(this.#leaving.signal, await plain()), begun.resolve))();
+    const read = async (): Promise<Readable> => addAbortSignal(this.#leaving.signal, await plain());
+    const whole = cutter.cut(files, read, begun.resolve);
     this.#whole = whole;
     whole.catch((error: unknown) => {
       begun.reject(error);
@@ -46,6 +53,16 @@ export class CutOnDemand implements AsyncDisposable {
     });
     onBegun(whole);
     return await begun.promise;
+  }
+
+  async #files(): Promise<CutFiles | undefined> {
+    const { cutter, diffId, onNoFiles } = this.#options;
+    try {
+      return await cutter.makeFiles(diffId);
+    } catch (error) {
+      if (!this.#leaving.signal.aborted) onNoFiles(error);
+      return undefined;
+    }
   }
 
   #watched(recipe: Readable): Readable {
@@ -62,6 +79,7 @@ export class CutOnDemand implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#leaving.abort(new Error("the layer is not being sent any more"));
+    await this.#pieces?.catch(() => {});
     await this.#whole?.catch(() => {});
   }
 }

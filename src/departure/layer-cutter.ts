@@ -7,6 +7,7 @@ import { decodeMissing, maxMissingBytes } from "../delta/missing.ts";
 import { SentPieces } from "../delta/sent-pieces.ts";
 import { isNoRoom } from "../files/no-room.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
+import { Failure, messageOf } from "../output/errors.ts";
 import type { PacedPacker, PackOptions } from "../packing/pace.ts";
 import type { CutBlob, StoredBlob } from "../registry/embedded/content.ts";
 import type { LazySpool } from "../store/spool.ts";
@@ -14,6 +15,15 @@ import { GrowingFile } from "../streams/growing-file.ts";
 
 /** Bytes, stored, from which on a layer is cut: the recipe of a smaller one, and a round trip more, cost as much as it does. */
 const WORTH_IT = 512 * 1024;
+
+type Plain = AsyncIterable<Buffer>;
+
+/** The files that a layer is cut into, empty. Whoever has made them hands them to {@link LayerCutter.cut}, which owns them. */
+export interface CutFiles {
+  path: string;
+  file: FileHandle;
+  recipe: GrowingFile;
+}
 
 /** Cuts plain layers into pieces, of which the receiver may have some (delta/). Layer and recipe wait in files of the spool. */
 export class LayerCutter {
@@ -35,21 +45,41 @@ export class LayerCutter {
     await this.#spool.open();
   }
 
+  /** Rejects with a `no-space` Failure, whatever the trouble is, and leaves no file then: nothing of the layer has been read yet. */
+  async makeFiles(diffId: Digest): Promise<CutFiles> {
+    const spool = await this.#spool.open();
+    const path = spool.pathFor(hexOf(diffId));
+    const recipePath = `${path}.recipe`;
+    try {
+      const recipe = await open(recipePath, "wx", 0o600);
+      try {
+        return { path, file: await open(path, "wx", 0o600), recipe: new GrowingFile(recipePath, recipe) };
+      } catch (error) {
+        await recipe.close();
+        await rm(recipePath, { force: true });
+        throw error;
+      }
+    } catch (error) {
+      throw noFiles(error);
+    }
+  }
+
   /**
    * The layer as a blob, plain. `onBegun` is given its pieces, before there are any: the recipe can be read as it grows. Rejects,
    * and so does whoever reads the recipe, with what `plain` fails with, or the file system; its files are gone then. Where there is no room
    * any more, the recipe just ends: whoever reads it sees that it is not whole, and takes the layer so.
    */
-  async cut(diffId: Digest, plain: AsyncIterable<Buffer>, onBegun: (cut: CutBlob) => void): Promise<StoredBlob> {
-    const spool = await this.#spool.open();
-    const path = spool.pathFor(hexOf(diffId));
-    const recipePath = spool.pathFor(`${hexOf(diffId)}.recipe`);
-    const recipe = new GrowingFile(recipePath, await open(recipePath, "wx", 0o600));
+  async cut(
+    { path, file: handle, recipe }: CutFiles,
+    plain: () => Plain | Promise<Plain>,
+    onBegun: (cut: CutBlob) => void,
+  ): Promise<StoredBlob> {
     const pieces = new SentPieces();
     const packed = (bytes: AsyncIterable<Buffer>, options?: PackOptions): Readable =>
       Readable.from(this.#packer.pack(bytes, options), { objectMode: false });
     try {
-      await using file = await open(path, "wx", 0o600);
+      await using file = handle;
+      const tar = await plain();
       onBegun({
         // As it grows, so that the receiver can begin while the layer is being cut.
         recipe: () => packed(recipe.read(), { asTheyCome: true }),
@@ -58,11 +88,11 @@ export class LayerCutter {
           return packed(piecesIn(path, pieces, missing));
         },
       });
-      for await (const frame of encodeRecipe(cut(kept(plain, file)), { pieces })) await recipe.write(frame);
+      for await (const frame of encodeRecipe(cut(kept(tar, file)), { pieces })) await recipe.write(frame);
       await recipe.finish();
     } catch (error) {
       await (isNoRoom(error) ? recipe.finish() : recipe.giveUp(error as Error)).catch(() => {}); // closed already
-      for (const file of [path, recipePath]) await rm(file, { force: true });
+      for (const file of [path, recipe.path]) await rm(file, { force: true });
       throw error;
     }
     const { size } = await stat(path);
@@ -72,6 +102,14 @@ export class LayerCutter {
       packed: (first) => ({ first, stream: packed(createReadStream(path, { start: first })) }),
     };
   }
+}
+
+function noFiles(cause: unknown): Failure {
+  return new Failure("no-space", `a layer's files cannot be made in the cache folder: ${messageOf(cause)}`, {
+    expected: "room for files there, and leave to open some more (`ulimit -n`)",
+    hint: "Free some, or name a folder on another disk with XDG_CACHE_HOME.",
+    cause,
+  });
 }
 
 /** Passes bytes on that have been written. */

@@ -221,6 +221,7 @@ export class Shelf implements AsyncDisposable {
         onBegun: (whole) => {
           if (!stays || digest !== diffId) this.#blobs.set(diffId, whole);
         },
+        onNoFiles: (error) => this.#notCut(error),
         // Who takes it while it passes hears of it.
         onFailure: stays ? (error) => this.#notCut(error) : () => {},
       })

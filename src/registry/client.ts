@@ -53,6 +53,14 @@ export interface BlobStream {
   bytes: Readable;
 }
 
+/** A layer is not to be had in pieces after all: nothing of it has been cut, and it is there as it was announced. */
+export class NotCut extends Error {
+  override readonly name = "NotCut";
+}
+
+/** Status 404. */
+class NotThere extends Error {}
+
 /** Reads from a registry (OCI distribution spec 1.1, "Pull") over connections that somebody else makes. */
 export class RegistryClient {
   readonly #agent: Agent;
@@ -110,9 +118,13 @@ export class RegistryClient {
     return { first, bytes: Readable.from(unpack(response), { objectMode: false }) };
   }
 
-  /** What a layer is made of, as the sender has cut it (delta/); otherwise as {@link stream}. */
+  /** What a layer is made of, as the sender cuts it (delta/); otherwise as {@link stream}. Rejects with {@link NotCut} where it cannot. */
   async recipe(repository: string, digest: Digest, signal?: AbortSignal): Promise<Readable> {
-    const response = await this.#get(`/v2/${repository}/_delta/recipe/${digest}`, PACKED, signal);
+    const response = await this.#get(`/v2/${repository}/_delta/recipe/${digest}`, PACKED, signal).catch(
+      (error: unknown) => {
+        throw error instanceof Failure && error.cause instanceof NotThere ? new NotCut("it has no recipe") : error;
+      },
+    );
     return Readable.from(unpack(response), { objectMode: false });
   }
 
@@ -177,7 +189,7 @@ export class RegistryClient {
       outgoing.on("error", () => {}); // from here on, the response has it
       if (response.statusCode === 200 || (response.statusCode === 206 && "range" in headers)) return response;
       response.destroy();
-      throw new Error(`status ${response.statusCode}`);
+      throw new (response.statusCode === 404 ? NotThere : Error)(`status ${response.statusCode}`);
     } catch (error) {
       signal.throwIfAborted();
       throw notGiven(path, error);

@@ -22,6 +22,7 @@ import { messageOf } from "../../../src/output/errors.ts";
 import { CODECS } from "../../../src/packing/codecs.ts";
 import { PacedPacker } from "../../../src/packing/pace.ts";
 import { BadPacking, unpack } from "../../../src/packing/unpack.ts";
+import { NotCut } from "../../../src/registry/client.ts";
 import type { CutBlob, StoredBlob } from "../../../src/registry/embedded/content.ts";
 import { KeptLayers } from "../../../src/store/kept-layers.ts";
 import { lazySpool, type LazySpool } from "../../../src/store/spool.ts";
@@ -59,7 +60,12 @@ async function cutLayer(plain: Buffer): Promise<StoredBlob & { cut: CutBlob | un
   sending.push(spool);
   const cutter = new LayerCutter(spool, new PacedPacker({ codec: CODECS[0] }));
   let cut: CutBlob | undefined;
-  const blob = await cutter.cut(digestOf(plain), Readable.from(chunksOf(plain)), (begun) => (cut = begun));
+  const files = await cutter.makeFiles(digestOf(plain));
+  const blob = await cutter.cut(
+    files,
+    () => Readable.from(chunksOf(plain)),
+    (begun) => (cut = begun),
+  );
   return { ...blob, cut };
 }
 
@@ -108,7 +114,8 @@ async function rebuild(
   const rebuilder = new Rebuilder({
     client: {
       recipe: async () => {
-        const bytes = await allOf(cut?.recipe());
+        if (cut === undefined) throw new NotCut("it is not");
+        const bytes = await allOf(cut.recipe());
         const come = spoil.recipe?.(bytes) ?? bytes;
         return Buffer.isBuffer(come) ? Readable.from([come]) : come;
       },
@@ -228,6 +235,16 @@ test.each([
   const spool = await receiving.open();
   expect(existsSync(spool.pathFor(`${digestOf(v2).slice(7)}.made`))).toBe(false);
 });
+
+test.each(["too" as const, "instead" as const])(
+  "what the sender cannot cut comes as it was announced, and can be had in pieces: %s",
+  async (pieces) => {
+    const as = { digest: digestOf("packed"), size: 1234, mediaType: MEDIA_TYPE.ociLayerGzip, pieces };
+    const { whole, details } = await rebuild(v2, { cut: undefined }, seedsOf(v1), {}, { as });
+    expect(whole).toMatchObject(as);
+    expect(details.at(-1)).toContain("the sending side cannot cut it");
+  },
+);
 
 test.each([
   ["as it is stored: at once", "too" as const, [true, true]],

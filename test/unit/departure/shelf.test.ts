@@ -1,11 +1,15 @@
-import type { Readable } from "node:stream";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
 import { Shelf } from "../../../src/departure/shelf.ts";
 import { hasZstd } from "../../../src/image/archive/zstd-frames.ts";
 import { digestOf, hexOf } from "../../../src/image/digest.ts";
 import { asWritten, MEDIA_TYPE } from "../../../src/image/manifest.ts";
+import type { Failure } from "../../../src/output/errors.ts";
 import { commonCodec } from "../../../src/packing/codecs.ts";
 import { BLOCK } from "../../../src/packing/pack.ts";
 import { unpack } from "../../../src/packing/unpack.ts";
@@ -184,3 +188,39 @@ test("of one that is handed on as it is stored, a part can be had", async () => 
   expect((await buffer(part as Readable)).toString()).toBe("ped");
   await taking;
 });
+
+test.each(["neither of its files", "only one of its files"])(
+  "a layer for which %s can be made is not cut, which is said once, and can be had whole",
+  async (made) => {
+    const folder = mkdtempSync(join(tmpdir(), "dos-shelf-"));
+    try {
+      const pathFor = (name: string): string => join(folder, ...(made.startsWith("only") ? [] : ["nowhere"]), name);
+      const cutInto = { open: async () => ({ pathFor }) } as unknown as LazySpool;
+      const [onNoRoom, onFailure] = [vi.fn<(failure: Failure) => void>(), vi.fn<(error: unknown) => void>()];
+      const packing = { codec: commonCodec(["brotli"]) };
+      const told: AnnouncedLayer[] = [];
+      const announce = (layer: AnnouncedLayer): void => void told.push(layer);
+      await using other = new Shelf({ offer, diffIds, packing, cutInto, announce, onNoRoom, onFailure });
+      const [stored, passing] = [Buffer.alloc(600_000, "stored"), Buffer.alloc(600_000, "passing")];
+      const there = [stored, passing].map((bytes) => hexOf(digestOf(bytes)));
+      if (made.startsWith("only")) for (const name of there) writeFileSync(join(folder, name), "another one's");
+      const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: digestOf(stored), size: stored.length };
+      const open = (): Readable => Readable.from([stored], { objectMode: false });
+      await other.keep(digestOf(stored), descriptor, { size: stored.length, open });
+      const packed = other.pack(digestOf(passing), passing.length, queueOf(passing));
+      while (told.length < 2) await new Promise((resolve) => setImmediate(resolve));
+      expect(told.map(({ pieces }) => pieces)).toEqual(["too", "instead"]);
+      for (const { diffId } of told) expect(await other.content.cut?.("r", diffId)).toBeUndefined();
+      const ofStored = await other.content.blob("r", digestOf(stored));
+      expect((await buffer((await ofStored?.open()) as Readable)).equals(stored)).toBe(true);
+      const ofPassing = await other.content.blob("r", digestOf(passing));
+      expect((await buffer(unpack(ofPassing?.packed?.(0).stream as Readable))).equals(passing)).toBe(true);
+      await packed;
+      expect(onNoRoom.mock.calls).toEqual([[expect.objectContaining({ code: "no-space" })]]);
+      expect(onFailure).not.toHaveBeenCalled();
+      expect(readdirSync(folder).toSorted()).toEqual(made.startsWith("only") ? there.toSorted() : []);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+);

@@ -1,26 +1,28 @@
 import { createServer, type RequestListener } from "node:http";
-import { duplexPair } from "node:stream";
+import { duplexPair, type Duplex } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { digestOf } from "../../../src/image/digest.ts";
-import { RegistryClient } from "../../../src/registry/client.ts";
+import { NotCut, RegistryClient } from "../../../src/registry/client.ts";
 
 const blob = Buffer.from("abcdefghij");
 const digest = digestOf(blob);
 
+/** Of a registry that answers so. */
+function clientOf(answer: RequestListener): RegistryClient {
+  const server = createServer(answer);
+  const connect = (): Duplex => {
+    const [here, there] = duplexPair();
+    server.emit("connection", there);
+    return here;
+  };
+  return new RegistryClient({ connect, credentials: undefined, signal: new AbortController().signal });
+}
+
 /** What the client makes of a blob from the fifth byte on, of a registry that answers so. */
 async function fromFifth(answer: RequestListener): Promise<{ first: number; text: string }> {
-  const server = createServer(answer);
+  using client = clientOf(answer);
   const { signal } = new AbortController();
-  using client = new RegistryClient({
-    connect() {
-      const [here, there] = duplexPair();
-      server.emit("connection", there);
-      return here;
-    },
-    credentials: undefined,
-    signal,
-  });
   const { first, bytes } = await client.stream("app", digest, { from: 5, signal });
   return { first, text: (await buffer(bytes)).toString() };
 }
@@ -52,4 +54,11 @@ test.each([["bytes 6-9/10"], ["bytes */10"], ["6"], [undefined]])("a part %s is 
 
 test("a part that there is not is refused", async () => {
   await expect(fromFifth((_, response) => void response.writeHead(416).end())).rejects.toThrow("status 416");
+});
+
+test("a layer without a recipe is told from a registry that fails", async () => {
+  using none = clientOf((_, response) => void response.writeHead(404).end());
+  await expect(none.recipe("app", digest)).rejects.toBeInstanceOf(NotCut);
+  using failing = clientOf((_, response) => void response.writeHead(500).end());
+  await expect(failing.recipe("app", digest)).rejects.toMatchObject({ code: "registry-unavailable" });
 });
