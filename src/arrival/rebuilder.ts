@@ -1,7 +1,7 @@
 import { constants, createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import type { AnnouncedLayer } from "../conversation/messages.ts";
-import { BadRecipe } from "../delta/bad-recipe.ts";
+import { BadRecipe, CutOffRecipe } from "../delta/bad-recipe.ts";
 import { decodeRecipe } from "../delta/decode-recipe.ts";
 import { KeyFilter } from "../delta/key-filter.ts";
 import { encodeMissing } from "../delta/missing.ts";
@@ -84,8 +84,8 @@ export class Rebuilder implements AsyncDisposable {
   #last: Promise<unknown> = Promise.resolve();
   /** The files that layers are made in, in their order. */
   readonly #files = new Map<Digest, MakingFile>();
-  /** A sender that has been wrong once is not given the disk for another recipe. */
-  #hasBeenWrong = false;
+  /** Of another layer. A sender that has been wrong once, or had no room, is not given the disk for another recipe. */
+  #wrong: "wrong" | "cut off" | undefined;
   /** The keys of all layers whose recipes have been read. */
   readonly #keys: KeyFilter[] = [];
   readonly #leaving = new AbortController();
@@ -162,7 +162,8 @@ export class Rebuilder implements AsyncDisposable {
 
   async #make(layer: AnnouncedLayer): Promise<Made> {
     const { diffId } = layer;
-    if (this.#hasBeenWrong) throw new BadRecipe("another one's was");
+    if (this.#wrong === "wrong") throw new BadRecipe("another one's was");
+    if (this.#wrong === "cut off") throw new CutOffRecipe("nor those of another layer");
     const others = [...this.#files.values()].map(({ path }) => path);
     const file = await makingFile(diffId, this.#options);
     this.#files.set(diffId, file);
@@ -170,7 +171,7 @@ export class Rebuilder implements AsyncDisposable {
     try {
       return await this.#makeIn(file, layer, others, pieces);
     } catch (error) {
-      this.#hasBeenWrong ||= isWrong(error);
+      if (isWrong(error)) this.#wrong ??= error instanceof CutOffRecipe ? "cut off" : "wrong";
       // What the recipe says, and what was found here, costs nothing to have again, and would take the place of what did.
       const isOfUse = !isWrong(error) && !(error instanceof TooLarge) && file.before + pieces.come > 0;
       if (!isOfUse) await this.#discard(diffId);

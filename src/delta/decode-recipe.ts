@@ -1,4 +1,4 @@
-import { BadRecipe } from "./bad-recipe.ts";
+import { BadRecipe, CutOffRecipe } from "./bad-recipe.ts";
 import { MAX_PIECE } from "./chunker.ts";
 import { ColumnReader, FRAME_HEADER, readFrameHeader, totalOf } from "./columns.ts";
 import { HeaderCode } from "./header-code.ts";
@@ -17,8 +17,8 @@ export interface RecipeLimits {
 }
 
 /**
- * Reads a recipe, which is hostile input: throws {@link BadRecipe} for what is malformed, cut off, followed by something, or
- * makes more than is allowed. The last instruction, and only that one, is the end. Batches are never empty; what is in
+ * Reads a recipe, which is hostile input: throws {@link BadRecipe} for what is malformed, followed by something, or makes more
+ * than is allowed, and {@link CutOffRecipe} for what is cut off. The last instruction, and only that one, is the end. Batches are never empty; what is in
  * memory does not grow with the recipe. Leaves `chunks`' iterator when it is left.
  */
 export async function* decodeRecipe(
@@ -27,7 +27,7 @@ export async function* decodeRecipe(
 ): AsyncGenerator<Instruction[]> {
   const decoder = new Decoder(limits);
   for await (const columns of framesOf(chunks)) yield* decoder.read(columns);
-  if (!decoder.isEnded) throw new BadRecipe("it ends in the middle");
+  if (!decoder.isEnded) throw new CutOffRecipe("its recipe ends in the middle");
 }
 
 async function* framesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<ColumnReader> {
@@ -52,7 +52,7 @@ async function* framesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Colu
       filled = 0;
     }
   }
-  if (lengths !== undefined || filled > 0) throw new BadRecipe("it ends in the middle");
+  if (lengths !== undefined || filled > 0) throw new CutOffRecipe("its recipe ends in the middle");
 }
 
 /** Zeros of which literals are views. */

@@ -292,22 +292,27 @@ test("an engine that does not give its files only makes it cost more", async () 
   expect(details[1]).toContain("no container can be made");
 });
 
+const [WRONG, NOT_ALL] = ["what was made of its pieces is wrong", "the sending side could not give all of its pieces"];
 const flipped = (bytes: Buffer): Buffer => Buffer.from(bytes).fill((bytes[100] ?? 0) ^ 1, 100, 101);
 
 test.each([
-  ["a recipe of another layer", { recipe: flipped }],
-  ["a recipe that is cut off", { recipe: (bytes: Buffer) => bytes.subarray(0, -1) }],
-  ["other pieces than were asked for", { pieces: flipped }],
-  ["a piece too few", { pieces: (bytes: Buffer) => bytes.subarray(0, -1) }],
-  ["a piece too many", { pieces: (bytes: Buffer) => Buffer.concat([bytes, bytes]) }],
-])("%s: the layer must come whole, and nothing is left of it", async (_, spoil) => {
-  const { path, details, bytesFound } = await rebuild(v2, await cutLayer(v2), seedsOf(v1), spoil);
-  expect(path).toBeUndefined();
-  expect(bytesFound).toBe(0);
-  expect(details.at(-1)).toContain("comes whole");
-  const spool = await receiving.open();
-  expect(existsSync(spool.pathFor(`${digestOf(v2).slice(7)}.made`))).toBe(false);
-});
+  ["a recipe of another layer", WRONG, { recipe: flipped }],
+  ["a recipe that is cut off, as that of a sender without room", NOT_ALL, { recipe: (bytes) => bytes.subarray(0, -1) }],
+  ["no recipe, as of a sender without room for any of it", NOT_ALL, { recipe: () => Buffer.alloc(0) }],
+  ["other pieces than were asked for", WRONG, { pieces: flipped }],
+  ["a piece too few", WRONG, { pieces: (bytes) => bytes.subarray(0, -1) }],
+  ["a piece too many", WRONG, { pieces: (bytes) => Buffer.concat([bytes, bytes]) }],
+] satisfies [string, string, Spoil][])(
+  "%s: the layer must come whole, and nothing is left of it",
+  async (_, why, spoil) => {
+    const { path, details, bytesFound } = await rebuild(v2, await cutLayer(v2), seedsOf(v1), spoil);
+    expect(path).toBeUndefined();
+    expect(bytesFound).toBe(0);
+    expect(details.at(-1)).toContain(`comes whole: ${why} (`);
+    const spool = await receiving.open();
+    expect(existsSync(spool.pathFor(`${digestOf(v2).slice(7)}.made`))).toBe(false);
+  },
+);
 
 test("whatever is done to what passes, a layer is right, comes whole, or is an error; it is never wrong", async () => {
   const random = pseudoRandom(1);
@@ -357,7 +362,11 @@ describe("recipes of a sender that means harm", () => {
       .reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
 
   /** Makes all of them, with a rebuilder that has those recipes, and returns why the last was not made. */
-  async function makeAll(recipes: Map<Digest, Buffer | AsyncIterable<Buffer>>, kept: KeptLayers): Promise<unknown> {
+  async function makeAll(
+    recipes: Map<Digest, Buffer | AsyncIterable<Buffer>>,
+    kept: KeptLayers,
+    onDetail: (text: string) => void = () => {},
+  ): Promise<unknown> {
     await using rebuilder = new Rebuilder({
       client: {
         recipe: async (_, digest) => {
@@ -375,7 +384,7 @@ describe("recipes of a sender that means harm", () => {
       limit: sizeLimit(limit),
       signal: new AbortController().signal,
       onBytes: () => {},
-      onDetail: () => {},
+      onDetail,
     });
     const inPieces = queue<AnnouncedLayer>();
     const layers = [...recipes.keys()].map((diffId) => ({
@@ -411,6 +420,15 @@ describe("recipes of a sender that means harm", () => {
     await using kept = new KeptLayers({ env: env(), run: newRunId() });
     expect(await makeAll(recipes, kept)).toMatchObject({ digest: digestOf("c") });
     expect(onDisk()).toBe(0);
+  });
+
+  test("nor is another made when a recipe was cut off, but it is not called wrong", async () => {
+    const recipe = await recipeOf(Buffer.alloc(3 * MB - ((3 * MB) % 512)));
+    const recipes = new Map(["a", "b"].map((name) => [digestOf(name), recipe.subarray(0, -1)] as const));
+    const details: string[] = [];
+    await using kept = new KeptLayers({ env: env(), run: newRunId() });
+    await makeAll(recipes, kept, (text) => details.push(text));
+    expect(details).toEqual([expect.stringMatching(/could not give all of its pieces \(.*another layer/)]);
   });
 
   test("what only the recipe has told is not kept when it breaks off", async () => {
