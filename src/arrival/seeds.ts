@@ -100,7 +100,12 @@ class EngineImage implements SeedImage {
     const files = await this.#opened;
     for (const folder of folders) {
       const tar = await files.read(folder);
-      if (tar !== undefined) yield { covers: folder, tar };
+      if (tar === undefined) continue;
+      try {
+        yield { covers: folder, tar };
+      } finally {
+        await tar[Symbol.asyncIterator]().return?.(); // who has not begun with it does without it
+      }
     }
   }
 

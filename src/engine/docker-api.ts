@@ -14,6 +14,7 @@ import { sendPatiently, type Limit, type PatientAnswer } from "./http/patient.ts
 import type { HttpAnswer, Send } from "./http/requests.ts";
 import { deadline } from "../streams/deadline.ts";
 import { patienceOf, type Patience } from "../streams/patience.ts";
+import { unlessBegun } from "../streams/unless-begun.ts";
 
 /** Bodies that are no streams are small; this keeps memory bounded, bytes. */
 const MAX_BODY = 64 * 1024 * 1024;
@@ -24,7 +25,7 @@ const GRACE = 15_000;
 interface ApiAnswer {
   status: number;
   headers: HttpAnswer["headers"];
-  body: AsyncIterable<Buffer>;
+  body: AsyncIterableIterator<Buffer>;
 }
 
 /**
@@ -45,8 +46,8 @@ export interface DockerApi extends AsyncDisposable {
   offered: string | undefined;
   /** The answer as JSON; undefined when it is empty. */
   json(method: Method, path: string, request?: ApiRequest): Promise<unknown>;
-  /** The answer's body, as it comes, for one `for await`. Ending the loop early ends the request. */
-  stream(method: Method, path: string, request?: ApiRequest): Promise<AsyncIterable<Buffer>>;
+  /** The answer's body, as it comes, for one `for await`. Ending the loop early, or before it begins (`return`), ends the request. */
+  stream(method: Method, path: string, request?: ApiRequest): Promise<AsyncIterableIterator<Buffer>>;
   /** As `stream`, whatever the status is. */
   raw(method: Method, path: string, request?: ApiRequest): Promise<ApiAnswer>;
   /**
@@ -158,7 +159,11 @@ export async function openApi(
             },
           },
         );
-        return { status: answer.status, headers: answer.headers, body: explained(answer, stop) };
+        const body = unlessBegun(explained(answer, stop), () => {
+          underWay -= 1;
+          void answer.body.return?.();
+        });
+        return { status: answer.status, headers: answer.headers, body };
       } catch (error) {
         underWay -= 1;
         ended.throwIfAborted();

@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import { stall, type Stall } from "../../streams/stall.ts";
+import { unlessBegun } from "../../streams/unless-begun.ts";
 import type { HttpAnswer, HttpRequest, Send } from "./requests.ts";
 
 /** How long an engine may leave a request without a byte, ms; Infinity: for ever. `given`: bytes of the body that it has taken. */
@@ -14,7 +15,8 @@ export interface PatientOptions {
 }
 
 export interface PatientAnswer extends Omit<HttpAnswer, "body"> {
-  body: AsyncIterable<Buffer>;
+  /** Whoever does not read it ends it (`return`). */
+  body: AsyncIterableIterator<Buffer>;
 }
 
 /**
@@ -63,10 +65,11 @@ export async function sendPatiently(
       },
     });
     rest();
-    return {
-      answer: { ...answer, body: heard(answer.body, watch, { limit: () => limit(given), onMoved }) },
-      stop: watch.signal,
-    };
+    const reading = unlessBegun(heard(answer.body, watch, { limit: () => limit(given), onMoved }), () => {
+      watch[Symbol.dispose]();
+      answer.body.destroy();
+    });
+    return { answer: { ...answer, body: reading }, stop: watch.signal };
   } catch (error) {
     watch[Symbol.dispose]();
     watch.signal.throwIfAborted();

@@ -163,6 +163,19 @@ test("an abort does not end a load that has begun: interrupted, it could hang th
   expect(seen).toEqual(["one half, and the other"]);
 });
 
+test("an answer that nobody begins to read is hung up on, and holds no connection", async () => {
+  const left = gate();
+  await using fake = await fakeEngine({
+    "GET /images/app:v1/get": (_, response) => {
+      response.once("close", left.open);
+      response.write("a beginning");
+    },
+  });
+  await using engine = await openEngine(fake.endpoint);
+  (await engine.saveImage("app:v1")).destroy();
+  await left.opened;
+});
+
 test("an archive that cannot be read is not the engine's fault", async () => {
   await using fake = await fakeEngine(silent);
   await using engine = await openEngine(fake.endpoint);
