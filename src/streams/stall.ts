@@ -1,3 +1,5 @@
+import { setMaxListeners } from "node:events";
+
 /** Watches over waits in which something has to move. Disposing ends the watch. */
 export interface Stall extends Disposable {
   /** Aborted with the reason of the first of the signals that were given, or when a wait took too long. */
@@ -25,7 +27,11 @@ export function stall(reasonOf: (ms: number) => Error, ...signals: readonly (Abo
     for (const signal of given) signal.removeEventListener("abort", onAbort);
   };
   controller.signal.addEventListener("abort", end, { once: true });
-  for (const signal of given) signal.addEventListener("abort", onAbort);
+  for (const signal of given) {
+    // As many requests as an image has layers may wait at once, all on one signal; Node 20 takes the eleventh for a leak.
+    setMaxListeners(0, signal);
+    signal.addEventListener("abort", onAbort);
+  }
   if (given.some(({ aborted }) => aborted)) onAbort();
   return {
     signal: controller.signal,

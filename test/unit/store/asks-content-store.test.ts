@@ -93,6 +93,15 @@ describe("the layers of an image are there", () => {
     expect(asked.fake.reads.map(({ offset, size }) => `${offset}+${size}`)).toEqual(Array(4).fill("0+6"));
   });
 
+  test("as many as an image can have, all read at once, and Node warns of no leak", async () => {
+    const many = Array.from({ length: 131 }, (_, index) =>
+      layer(Buffer.from(`blob ${index}`), digestOf(`tar ${index}`)),
+    );
+    await using asked = await asking(many);
+    const { here: found } = await asked.blobs.present(many.map((_, index) => digestOf(`tar ${index}`)));
+    expect(found).toHaveLength(131);
+  });
+
   test("the lowest without a gap, and others that are stored", async () => {
     await using asked = await asking([gzipped, plain, odd]);
     expect(await asked.blobs.present(diffIds)).toEqual({ here: all.slice(0, 1), stored: all.slice(2) });
