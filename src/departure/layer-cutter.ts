@@ -67,7 +67,8 @@ export class LayerCutter {
   /**
    * The layer as a blob, plain. `onBegun` is given its pieces, before there are any: the recipe can be read as it grows. Rejects,
    * and so does whoever reads the recipe, with what `plain` fails with, or the file system; its files are gone then. Where there is no room
-   * any more, the recipe just ends: whoever reads it sees that it is not whole, and takes the layer so.
+   * any more, the recipe just ends, and its file stays as long as the spool: whoever reads it sees that it is not all, and takes the
+   * layer whole.
    */
   async cut(
     { path, file: handle, recipe }: CutFiles,
@@ -91,8 +92,11 @@ export class LayerCutter {
       for await (const frame of encodeRecipe(cut(kept(tar, file)), { pieces })) await recipe.write(frame);
       await recipe.finish();
     } catch (error) {
-      await (isNoRoom(error) ? recipe.finish() : recipe.giveUp(error as Error)).catch(() => {}); // closed already
-      for (const file of [path, recipe.path]) await rm(file, { force: true });
+      const justEnds = isNoRoom(error);
+      await (justEnds ? recipe.finish() : recipe.giveUp(error as Error)).catch(() => {}); // closed already
+      await rm(path, { force: true });
+      // Who has asked for a recipe may open it only now; if it were gone, all of the transfer would fail.
+      if (!justEnds) await rm(recipe.path, { force: true });
       throw error;
     }
     const { size } = await stat(path);

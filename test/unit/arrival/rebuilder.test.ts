@@ -55,10 +55,14 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function cutLayer(plain: Buffer): Promise<StoredBlob & { cut: CutBlob | undefined }> {
+function newCutter(): LayerCutter {
   const spool = lazySpool({ XDG_CACHE_HOME: folder }, newRunId());
   sending.push(spool);
-  const cutter = new LayerCutter(spool, new PacedPacker({ codec: CODECS[0] }));
+  return new LayerCutter(spool, new PacedPacker({ codec: CODECS[0] }));
+}
+
+async function cutLayer(plain: Buffer): Promise<StoredBlob & { cut: CutBlob | undefined }> {
+  const cutter = newCutter();
   let cut: CutBlob | undefined;
   const files = await cutter.makeFiles(digestOf(plain));
   const blob = await cutter.cut(
@@ -234,6 +238,20 @@ test.each([
   expect(details.at(-1)).toContain("takes too long");
   const spool = await receiving.open();
   expect(existsSync(spool.pathFor(`${digestOf(v2).slice(7)}.made`))).toBe(false);
+});
+
+test("what the sender has no room for, from the first byte on, comes whole, however late its recipe is read", async () => {
+  async function* full(): AsyncGenerator<Buffer> {
+    yield v2.subarray(0, 65_000);
+    throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+  }
+  const cutter = newCutter();
+  let cut: CutBlob | undefined;
+  const cutting = cutter.cut(await cutter.makeFiles(digestOf(v2)), full, (begun) => (cut = begun));
+  await expect(cutting).rejects.toMatchObject({ code: "ENOSPC" });
+  const { whole, details } = await rebuild(v2, { cut }, seedsOf(v1));
+  expect(whole).toMatchObject({ digest: digestOf(v2) });
+  expect(details.at(-1)).toContain(NOT_ALL);
 });
 
 test.each(["too" as const, "instead" as const])(
