@@ -55,6 +55,18 @@ describe("an engine that never answers", () => {
 
 describe("an engine that falls silent", () => {
   const timeout = 50; // and ten times that for work
+  beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
+  afterEach(() => void vi.useRealTimers());
+  /** What it rejects with, when it waits for nothing but time. */
+  const rejectionInTime = async (promise: Promise<unknown>): ReturnType<typeof rejection> => {
+    const settled = vi.fn<() => void>();
+    const rejected = rejection(promise).finally(settled);
+    while (settled.mock.calls.length === 0) {
+      await new Promise(setImmediate);
+      vi.advanceTimersByTime(timeout);
+    }
+    return await rejected;
+  };
   const silence = {
     code: "engine-unreachable",
     message: expect.stringMatching(/ has not answered to .* for [\d.]+ s/) as string,
@@ -74,7 +86,7 @@ describe("an engine that falls silent", () => {
   ])("%s gives it up", async (_name, call) => {
     await using fake = await fakeEngine(silent);
     await using engine = await openEngine(fake.endpoint, undefined, { timeout });
-    expect(await rejection(call(engine))).toMatchObject(silence);
+    expect(await rejectionInTime(call(engine))).toMatchObject(silence);
   });
 
   test("so does connecting, when it accepts and never answers", async () => {
@@ -82,7 +94,7 @@ describe("an engine that falls silent", () => {
     const path = join(folder.path, "engine.sock");
     const server = createServer(() => {});
     await new Promise<void>((resolve) => server.listen(path, resolve));
-    expect(await rejection(connectEngine(`unix://${path}`, {}, undefined, { timeout }))).toMatchObject({
+    expect(await rejectionInTime(connectEngine(`unix://${path}`, {}, undefined, { timeout }))).toMatchObject({
       ...silence,
       message: expect.stringContaining("GET /_ping") as string,
       hint: expect.stringContaining("--timeout") as string,
@@ -93,7 +105,7 @@ describe("an engine that falls silent", () => {
   test("in the middle of an answer, too, and of an archive that it does not take any more", async () => {
     await using fake = await fakeEngine({ "GET /images/app:v1/get": (_, response) => response.write("a beginning") });
     await using engine = await openEngine(fake.endpoint, undefined, { timeout });
-    expect(await rejection(buffer(await engine.saveImage("app:v1")))).toMatchObject(silence);
+    expect(await rejectionInTime(buffer(await engine.saveImage("app:v1")))).toMatchObject(silence);
 
     await using folder = await temporaryFolder();
     const path = join(folder.path, "engine.sock");
@@ -109,38 +121,48 @@ describe("an engine that falls silent", () => {
       })(),
       { objectMode: false },
     );
-    expect(await rejection(deaf.loadImage(endless))).toMatchObject(silence);
+    expect(await rejectionInTime(deaf.loadImage(endless))).toMatchObject(silence);
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   });
 
   test("as long as something moves, it is waited for", async () => {
-    const pause = async (): Promise<void> =>
-      void (await new Promise((resolve) => setTimeout(resolve, 0.6 * timeout * 10)));
-    const dribble = async (response: ServerResponse, text: string): Promise<void> => {
-      for (let times = 0; times < 3; times += 1) {
-        response.write(text);
-        await pause();
-      }
-      response.end();
-    };
-    await using fake = await fakeEngine({
-      "POST /images/load": async (_, response) => await dribble(response, '{"status":"Loading layer"}\n'),
-      "GET /images/app:v1/get": async (_, response) => await dribble(response, "bytes"),
-    });
+    const responses: ServerResponse[] = [];
+    const route = (_: unknown, response: ServerResponse): void => void responses.push(response);
+    await using fake = await fakeEngine({ "POST /images/load": route, "GET /images/app:v1/get": route });
     await using engine = await openEngine(fake.endpoint, undefined, { timeout });
-    const slowly = async function* (): AsyncGenerator<Buffer> {
-      for (let times = 0; times < 3; times += 1) {
-        yield Buffer.from("bytes that come from afar");
-        await pause(); // which is not the engine's fault
-      }
+    const untilMoved = async (move: () => unknown): Promise<void> => {
+      const before = engine.moved;
+      move();
+      while (engine.moved === before) await new Promise(setImmediate);
     };
-    const before = engine.moved;
-    await Promise.all([
-      engine.loadImage(Readable.from(slowly(), { objectMode: false })),
-      engine.saveImage("app:v1").then(async (saved) => expect(await buffer(saved)).toHaveLength(15)),
-    ]);
-    expect(engine.moved).toBeGreaterThan(before);
+    const dribble = async (text: string): Promise<void> => {
+      const [response] = responses.splice(0);
+      for (let times = 0; times < 3; times += 1) {
+        await untilMoved(() => response?.write(text));
+        vi.advanceTimersByTime(0.6 * timeout * 10);
+      }
+      response?.end();
+    };
+    const untilAsked = async (): Promise<void> => {
+      while (responses.length === 0) await new Promise(setImmediate);
+    };
+
+    const archive = new PassThrough();
+    const loaded = engine.loadImage(archive);
+    for (let times = 0; times < 3; times += 1) {
+      await untilMoved(() => archive.write("bytes that come from afar"));
+      vi.advanceTimersByTime(2 * timeout * 10); // which is not the engine's fault
+    }
+    archive.end();
+    await untilAsked();
+    await dribble('{"status":"Loading layer"}\n');
+    await loaded;
+
+    const saved = engine.saveImage("app:v1").then(buffer);
+    await untilAsked();
+    await dribble("bytes");
+    expect(await saved).toHaveLength(15);
   });
 });
 
@@ -174,6 +196,7 @@ test("an answer that nobody begins to read is hung up on, and holds no connectio
   await using engine = await openEngine(fake.endpoint);
   (await engine.saveImage("app:v1")).destroy();
   await left.opened;
+  expect(fake.calls()).toEqual(["GET /images/app:v1/get"]);
 });
 
 test("an archive that cannot be read is not the engine's fault", async () => {

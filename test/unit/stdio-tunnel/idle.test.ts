@@ -1,14 +1,21 @@
 /** Two ends that are alive, and of which neither gets on. PROTOCOL.md, 4. */
 import { once } from "node:events";
-import { expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { TICKS_PER_SILENCE } from "../../../src/stdio-tunnel/constants.ts";
 import { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { shakeHands, type Role } from "../../../src/stdio-tunnel/handshake.ts";
 import { patienceOf } from "../../../src/streams/patience.ts";
 import { hello } from "../../fixtures/far/open-end.ts";
 import { duplexPair } from "./carriers.ts";
 
-const PATIENCE = patienceOf(30); // 330 ms in all
+const PATIENCE = patienceOf(31); // 341 ms in all
 const KEEP_ALIVE = 60;
+/** Bytes of a PING, and of the answer to it (RFC 9113, 6.7). */
+const PING = 17;
+const TICK = KEEP_ALIVE / TICKS_PER_SILENCE;
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] }));
+afterEach(() => void vi.useRealTimers());
 
 async function tunnels(): Promise<{ sender: Tunnel; receiver: Tunnel }> {
   const [one, other] = duplexPair();
@@ -27,9 +34,24 @@ const ended = async ({ signal }: Tunnel): Promise<unknown> => {
   return signal.reason;
 };
 
+/** So many ms, or until one end has ended, in which each end keeps the connection alive, and hears the other and its answer. */
+async function pass(ms: number, ...ends: Tunnel[]): Promise<void> {
+  const isOver = (): boolean => ends.some(({ signal }) => signal.aborted);
+  for (let passed = 0; passed < ms && !isOver(); passed += TICK) {
+    const before = ends.map(({ bytesReceived }) => bytesReceived);
+    const isAwaited = (): boolean =>
+      ends.some(({ bytesReceived }, index) => bytesReceived < (before[index] ?? 0) + 2 * PING);
+    vi.advanceTimersByTime(TICK);
+    while (!isOver() && isAwaited()) await new Promise(setImmediate);
+  }
+}
+
 test("keep-alive is no progress: the end that waits too long says so to the other", async () => {
   const { sender, receiver } = await tunnels();
   const stuck = { code: "far-no-answer", message: expect.stringContaining("nothing has moved") as string };
+  await pass(330, sender, receiver);
+  expect(receiver.signal.aborted).toBe(false);
+  vi.advanceTimersByTime(TICK - 1);
   expect(await Promise.all([ended(sender), ended(receiver)])).toMatchObject([stuck, stuck]);
 });
 
@@ -44,12 +66,14 @@ test("bytes on a stream are, either way, and so are messages", async () => {
     () => void receiver.send({ type: "progress", stage: "loading", current: 1 }),
   ]) {
     for (let times = 0; times < 3; times += 1) {
+      const moved = new Promise<void>((resolve) => (receiver.onMoved = resolve));
       move();
-      await new Promise((resolve) => setTimeout(resolve, 200));
+      await moved;
+      await pass(200, sender, receiver);
     }
   }
   expect(receiver.signal.aborted).toBe(false);
   stream.end();
-  await vi.waitFor(() => expect(stream.closed).toBe(true));
+  if (!stream.closed) await once(stream, "close");
   await Promise.all([sender.close(), receiver.close()]);
 });
