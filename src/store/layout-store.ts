@@ -10,7 +10,8 @@ import { ociImages } from "../image/archive/open-oci.ts";
 import { severalAtOnce } from "../image/archive/several-at-once.ts";
 import { listOciImage, putOciImage } from "../image/archive/write-oci-directory.ts";
 import type { Digest } from "../image/digest.ts";
-import { InvalidImage, type Descriptor, type SentManifest } from "../image/manifest.ts";
+import type { Descriptor, SentManifest } from "../image/manifest.ts";
+import { unlessInvalid } from "../image/unless-invalid.ts";
 import { manifestFor } from "./compose.ts";
 import { checkBlob, type CheckOptions } from "./blob-check.ts";
 import { withLock } from "./lock.ts";
@@ -47,7 +48,7 @@ export class LayoutStore {
     const missing = new Set(diffIds);
     const wrong = new Set<Digest>();
     const entries = (await ociEntries(files, { willGrow: true })).toReversed();
-    const images = severalAtOnce(entries, async (entry) => await understood(readOciImage(files, entry)));
+    const images = severalAtOnce(entries, async (entry) => await unlessInvalid(readOciImage(files, entry)));
     for await (const image of images) {
       checking.onBytes?.(image === undefined ? 0 : image.manifest.bytes.length + image.config.length);
       for (const { diffId, blob } of image?.layers ?? []) {
@@ -93,7 +94,7 @@ export class LayoutStore {
   /** An image by its manifest, listed or not, read from the disk; undefined when a part of it is not there. */
   async read(manifest: Descriptor): Promise<OciImage | undefined> {
     const entry = { names: [], descriptor: manifest };
-    const image = await understood(readOciImage(openFolderFiles(this.#folder), entry));
+    const image = await unlessInvalid(readOciImage(openFolderFiles(this.#folder), entry));
     for (const { blob } of image?.layers ?? []) if (!(await this.#holds(blob))) return undefined;
     return image;
   }
@@ -113,14 +114,5 @@ export class LayoutStore {
   async #holds({ digest, size }: Descriptor): Promise<boolean> {
     const found = await stat(join(this.#folder, blobPath(digest))).catch(() => undefined);
     return found?.isFile() === true && found.size === size;
-  }
-}
-
-async function understood<T>(reading: Promise<T>): Promise<T | undefined> {
-  try {
-    return await reading;
-  } catch (error) {
-    if (error instanceof InvalidImage) return undefined;
-    throw error;
   }
 }

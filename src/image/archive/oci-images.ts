@@ -12,6 +12,7 @@ import {
   type Index,
   type Manifest,
 } from "../manifest.ts";
+import { unlessInvalid } from "../unless-invalid.ts";
 import { isLayerType } from "./compression.ts";
 import { parseIndexFile, refuseFull, type IndexFile } from "./index-file.ts";
 import { MAX_DEPTH, MAX_INDEX, MAX_INDEXES, MAX_MANIFESTS } from "./limits.ts";
@@ -128,15 +129,6 @@ export async function readImageManifest(
 function isImage({ config, layers }: Manifest): boolean {
   if (!IMAGE_CONFIG_TYPES.has(config.mediaType)) return false;
   return layers.length === 0 || layers.some(({ mediaType }) => isLayerType(mediaType));
-}
-
-async function unlessInvalid<T>(reading: Promise<T>): Promise<T | undefined> {
-  try {
-    return await reading;
-  } catch (error) {
-    if (error instanceof InvalidImage) return undefined;
-    throw error;
-  }
 }
 
 function indexOf({ parsed }: { parsed: Manifest | Index }): Index {
