@@ -113,7 +113,7 @@ Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-st
         "serve the image from this process (embedded, the default), a registry:2 container (container), or a registry of yours (HOST:PORT)",
       ).argParser(checkRegistry),
     );
-  addTransfer(push, async () => (await import("./far/transfers.ts")).pushToFar, choose);
+  addTransfer(push, async () => (await import("./remote/transfers.ts")).pushToFar, choose);
 
   const pull = program
     .command("pull")
@@ -137,7 +137,7 @@ Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-st
         "take no image whose missing layers, unpacked, have more bytes than that, e.g. 500m or 2g",
       ).argParser(readSize),
     );
-  addTransfer(pull, async () => (await import("./far/transfers.ts")).pullFromFar, choose);
+  addTransfer(pull, async () => (await import("./remote/transfers.ts")).pullFromFar, choose);
   return program;
 }
 

@@ -9,16 +9,16 @@ import {
   type Result,
   type Want,
 } from "./conversation/messages.ts";
-import { heard, LOOK_UP_TIMEOUT } from "./conversation/heard.ts";
+import { heard, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
-import { manifestToKeep } from "./departure/manifest-to-keep.ts";
-import type { Source } from "./departure/source.ts";
-import { isPlatform } from "./engine/platform.ts";
-import { newRunId } from "./engine/run-id.ts";
+import { manifestToKeep } from "./send/manifest-to-preserve.ts";
+import type { Source } from "./send/source.ts";
+import { isPlatform } from "./image/platform-match.ts";
+import { newRunId } from "./run/run-id.ts";
 import { fullName } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import { agreeOnPacking, refuseLacking } from "./packing/agree.ts";
-import { openSource, readImageName, sameAsTold } from "./places.ts";
+import { openSource, readImageName, sameAsTold } from "./locations/locations.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { unlessAborted } from "./streams/unless-aborted.ts";
 import {

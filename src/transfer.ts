@@ -3,7 +3,7 @@ import { ASKS_AGAIN, CUTS_ON_DEMAND, type Result } from "./conversation/messages
 import { EngineError } from "./engine/engine.ts";
 import { InvalidImage } from "./image/manifest.ts";
 import { outOfFiles } from "./files/open-files.ts";
-import { parsePlace, type Place } from "./image/place.ts";
+import { parsePlace, type Place } from "./image/location.ts";
 import { bytes, duration, plural } from "./output/describe.ts";
 import { Failure, messageOf } from "./output/errors.ts";
 import type { Output } from "./output/output.ts";

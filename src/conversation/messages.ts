@@ -1,5 +1,5 @@
 import type { Credentials } from "../engine/engine.ts";
-import { isRunId, type RunId } from "../engine/run-id.ts";
+import { isRunId, type RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
 import { isImageId } from "../image/image-name.ts";
 import type { Descriptor, SentManifest } from "../image/manifest.ts";

@@ -1,11 +1,11 @@
-import { agreeOnVersion, isAtLeast } from "./api-version.ts";
-import { readConfig } from "./builder.ts";
-import { findContainers, removeContainer, runContainer } from "./containers.ts";
-import { type ApiOptions, type DockerApi, openApi } from "./docker-api.ts";
-import { describeEndpoint, isOneStream, mayReachUs, type EngineEndpoint } from "./endpoint.ts";
+import { agreeOnVersion, isAtLeast } from "./api/version.ts";
+import { readConfig } from "./buildkit/read-config.ts";
+import { findContainers, removeContainer, runContainer } from "./api/containers.ts";
+import { type ApiOptions, type DockerApi, openApi } from "./api/docker-api.ts";
+import { describeEndpoint, isOneStream, mayReachUs, type EngineEndpoint } from "./connect/endpoint.ts";
 import { once } from "../streams/once.ts";
 import type { Engine, EngineInfo } from "./engine.ts";
-import { openImageFiles } from "./image-files.ts";
+import { openImageFiles } from "./api/image-files.ts";
 import {
   inspectImage,
   listedSize,
@@ -21,7 +21,7 @@ import {
   saveImage,
   stepSizes,
   tagImage,
-} from "./images.ts";
+} from "./api/images.ts";
 
 /**
  * Connects to an engine and agrees on the API version. The caller owns the engine and disposes it: that closes every connection,
@@ -67,7 +67,7 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
     stepSizes: (reference) => stepSizes(api, reference),
     readConfig: (image, version, signal) => readConfig(api, image, version, signal),
     contentStore: once(async () => {
-      const { contentStore } = await import("./content-store.ts"); // with the library for gRPC
+      const { contentStore } = await import("./buildkit/content-store.ts"); // with the library for gRPC
       return await contentStore(api);
     }),
     listedSize: (reference) => listedSize(api, reference),

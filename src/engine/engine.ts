@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import type { ContentStore } from "./content-store.ts";
+import type { ContentStore } from "./buildkit/content-store.ts";
 
 /** What the rest of the house may ask of a Docker engine. `docker.ts` answers it. */
 

@@ -1,5 +1,5 @@
 import type { Engine } from "./engine.ts";
-import { isLeftBy, isRunId, RUN_LABEL, runsOfName, TEMPORARY_PATH } from "./run-id.ts";
+import { isLeftBy, isRunId, RUN_LABEL, runsOfName, TEMPORARY_PATH } from "../run/run-id.ts";
 
 /** Parts of an image's path that are looked for behind ours: registries' names have two to four, and ours put one or two behind them. */
 const MAX_PARTS = 12;

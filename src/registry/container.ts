@@ -7,7 +7,7 @@ import {
   type EngineProgress,
   type RunningContainer,
 } from "../engine/engine.ts";
-import { RUN_LABEL } from "../engine/run-id.ts";
+import { RUN_LABEL } from "../run/run-id.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { pingRegistry } from "./api.ts";
 import { newCredentials } from "./password.ts";

@@ -1,4 +1,4 @@
-import { TEMPORARY_PATH } from "../engine/run-id.ts";
+import { TEMPORARY_PATH } from "../run/run-id.ts";
 import { Failure } from "../output/errors.ts";
 import { pingRegistry } from "./api.ts";
 import { openPublicAddress, type PublicAddress } from "./ngrok.ts";

@@ -1,5 +1,5 @@
 import { EngineError, type Engine } from "../engine/engine.ts";
-import { LayerProgress } from "../engine/layer-progress.ts";
+import { LayerProgress } from "../engine/api/layer-progress.ts";
 import { forgetName, giveTemporaryName } from "../engine/temporary-name.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";

@@ -1,5 +1,5 @@
 import type { Credentials, Engine } from "../engine/engine.ts";
-import type { RunId } from "../engine/run-id.ts";
+import type { RunId } from "../run/run-id.ts";
 import type { Progress } from "../output/output.ts";
 import { startRegistryContainer } from "./container.ts";
 import { useExternalRegistry } from "./external.ts";

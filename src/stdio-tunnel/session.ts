@@ -5,8 +5,8 @@ import { CONTROL_SERVICE, FAREWELL_TIMEOUT, SILENCE_TIMEOUT } from "./constants.
 import { ControlChannel, type Message } from "./control.ts";
 import { farFailure, lost, silent, stuck } from "./failures.ts";
 import { keepAlive } from "./keep-alive.ts";
-import { Mailbox } from "./mailbox.ts";
-import { countData, watchMovement } from "./moving.ts";
+import { Mailbox } from "./message-queue.ts";
+import { countData, watchMovement } from "./watch-movement.ts";
 import { openSession } from "./open-session.ts";
 import { resetUnlessComplete } from "./reset.ts";
 import { deferred } from "../streams/deferred.ts";

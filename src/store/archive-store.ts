@@ -1,8 +1,8 @@
 import type { Engine } from "../engine/engine.ts";
 import { forgetName } from "../engine/temporary-name.ts";
-import { streamDockerArchive } from "../image/archive/write-docker-archive.ts";
+import { streamDockerArchive } from "../image/docker/write-docker-archive.ts";
 import { digestOf } from "../image/digest.ts";
-import type { Relative } from "./chains.ts";
+import type { Relative } from "./related-images.ts";
 import { loadAhead } from "./load-ahead.ts";
 import type { StreamStore } from "./store.ts";
 

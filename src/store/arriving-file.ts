@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { open, rm, type FileHandle } from "node:fs/promises";
-import { joined } from "../image/archive/gather.ts";
+import { joined } from "../streams/gather.ts";
 
 /** Bytes that are read at a time of what was there before. */
 const CHUNK = 1024 * 1024;

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
-import { MAGIC_LENGTH, rightMediaType } from "../image/archive/compression.ts";
-import { proof } from "../image/archive/prove.ts";
+import { MAGIC_LENGTH, rightMediaType } from "../image/layer/compression.ts";
+import { proof } from "../image/layer/verify-digest.ts";
 import { InvalidImage, type Descriptor } from "../image/manifest.ts";
 
 /** Bytes that are read at a time. */

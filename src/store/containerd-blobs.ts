@@ -1,10 +1,10 @@
 import type { Engine } from "../engine/engine.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
-import { asksContentStore } from "./asks-content-store.ts";
-import { imageManifest } from "./image-manifest.ts";
+import { asksContentStore } from "./blobs-by-content-store.ts";
+import { imageManifest } from "./read-manifest.ts";
 import type { Present } from "./store.ts";
-import { triesBlobs, type TrialOptions } from "./tries-blobs.ts";
+import { triesBlobs, type TrialOptions } from "./blobs-by-trial.ts";
 
 /** What an engine has of an image beside its layers. */
 export interface KnownImage {

@@ -1,10 +1,10 @@
 import type { Engine } from "../engine/engine.ts";
 import { forgetName } from "../engine/temporary-name.ts";
-import type { BlobFile } from "../image/archive/oci-layout.ts";
-import { streamOciLayout } from "../image/archive/write-oci-layout.ts";
+import type { BlobFile } from "../image/oci/oci-layout.ts";
+import { streamOciLayout } from "../image/oci/write-oci-layout.ts";
 import type { Digest } from "../image/digest.ts";
 import { InvalidImage, parseConfig, type WrittenManifest } from "../image/manifest.ts";
-import { composeManifest, manifestFor } from "./compose.ts";
+import { composeManifest, manifestFor } from "./compose-manifest.ts";
 import type { ContainerdBlobs } from "./containerd-blobs.ts";
 import { loadAhead } from "./load-ahead.ts";
 import { refuseIncomplete, type ComposedImage } from "./refuse-incomplete.ts";

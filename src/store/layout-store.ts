@@ -1,21 +1,21 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { RunId } from "../engine/run-id.ts";
+import type { RunId } from "../run/run-id.ts";
 import { refuseAbsent } from "../image/archive/absent.ts";
 import { openFolderFiles } from "../image/archive/folder-files.ts";
 import { blobPath } from "../image/archive/listing.ts";
-import { ociEntries, readOciImage, type OciImage } from "../image/archive/oci-images.ts";
-import type { LayoutName } from "../image/archive/oci-layout.ts";
-import { ociImages } from "../image/archive/open-oci.ts";
-import { severalAtOnce } from "../image/archive/several-at-once.ts";
-import { listOciImage, putOciImage } from "../image/archive/write-oci-directory.ts";
+import { ociEntries, readOciImage, type OciImage } from "../image/oci/oci-images.ts";
+import type { LayoutName } from "../image/oci/oci-layout.ts";
+import { ociImages } from "../image/oci/open-oci.ts";
+import { severalAtOnce } from "../streams/several-at-once.ts";
+import { listOciImage, putOciImage } from "../image/oci/write-oci-directory.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Descriptor, SentManifest } from "../image/manifest.ts";
 import { unlessInvalid } from "../image/unless-invalid.ts";
-import { manifestFor } from "./compose.ts";
+import { manifestFor } from "./compose-manifest.ts";
 import { checkBlob, type CheckOptions } from "./blob-check.ts";
 import { withLock } from "./lock.ts";
-import { removeParts } from "./parts.ts";
+import { removeParts } from "./partial-file.ts";
 import type { LayerInHand } from "./store.ts";
 
 /** A folder that is, or becomes, an OCI layout, as a place to put images into. */

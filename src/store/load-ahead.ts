@@ -1,7 +1,7 @@
 import type { Digest } from "../image/digest.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
 import { queue, type Queue } from "../streams/queue.ts";
-import { stackConfig } from "./compose.ts";
+import { stackConfig } from "./compose-manifest.ts";
 import type { Delivery } from "./store.ts";
 
 /** An image that an archive is finished with. */

@@ -2,9 +2,9 @@ import { constants, type Stats } from "node:fs";
 import { lstat, mkdir, open, readdir, rename, rmdir, stat, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { isLeftBy, isRunId, type RunId } from "../engine/run-id.ts";
+import { isLeftBy, isRunId, type RunId } from "../run/run-id.ts";
 import { Failure } from "../output/errors.ts";
-import { partOf, removePart } from "./parts.ts";
+import { partOf, removePart } from "./partial-file.ts";
 
 /** ms between two looks at a lock that another run holds. */
 const LOOK_EVERY = 20;

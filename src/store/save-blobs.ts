@@ -1,8 +1,8 @@
 import type { Engine } from "../engine/engine.ts";
 import { forgetName } from "../engine/temporary-name.ts";
 import { blobPath } from "../image/archive/listing.ts";
-import { tarEntries } from "../image/archive/tar-entries.ts";
-import { writeOciLayout } from "../image/archive/write-oci-layout.ts";
+import { tarEntries } from "../image/tar/tar-entries.ts";
+import { writeOciLayout } from "../image/oci/write-oci-layout.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import { InvalidImage, MAX_MANIFEST, MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
 

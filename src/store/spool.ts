@@ -1,12 +1,12 @@
 import { statfs } from "node:fs/promises";
 import { join } from "node:path";
-import type { RunId } from "../engine/run-id.ts";
-import { makeSpoolFolder } from "../engine/spool-folder.ts";
+import type { RunId } from "../run/run-id.ts";
+import { makeSpoolFolder } from "../run/spool-folder.ts";
 import { cacheFolder } from "../files/cache-folder.ts";
 import { isNoRoom } from "../files/no-room.ts";
 import { removeFolder } from "../files/remove-folder.ts";
-import { CannotUnpack } from "../image/archive/decode-layer.ts";
-import { TooLarge } from "../image/archive/prove.ts";
+import { CannotUnpack } from "../image/layer/decode-layer.ts";
+import { TooLarge } from "../image/layer/verify-digest.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
 import { Failure, messageOf } from "../output/errors.ts";

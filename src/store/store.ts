@@ -1,4 +1,4 @@
-import type { LayerToStream } from "../image/archive/write-docker-archive.ts";
+import type { LayerToStream } from "../image/docker/write-docker-archive.ts";
 import type { Descriptor, SentManifest } from "../image/manifest.ts";
 import type { Digest } from "../image/digest.ts";
 

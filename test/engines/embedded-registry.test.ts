@@ -3,20 +3,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { connectEngine } from "../../src/engine/connect.ts";
+import { connectEngine } from "../../src/engine/connect-engine.ts";
 import type { Engine } from "../../src/engine/engine.ts";
-import { newRunId } from "../../src/engine/run-id.ts";
+import { newRunId } from "../../src/run/run-id.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { parseReference } from "../../src/image/reference.ts";
-import { KeptPush } from "../../src/registry/embedded/kept-push.ts";
+import { KeptPush } from "../../src/engine-push/accept-push.ts";
 import {
   probeImage,
   type ProbedImage,
   type ProbeOptions,
   type UploadedLayer,
-} from "../../src/registry/embedded/probe.ts";
+} from "../../src/engine-push/probe-image.ts";
 import type { PushPolicy } from "../../src/registry/embedded/push-policy.ts";
-import { pushWanted } from "../../src/registry/embedded/push-wanted.ts";
+import { pushWanted } from "../../src/engine-push/push-selected.ts";
 import { cacheFolder } from "../../src/files/cache-folder.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../../src/registry/embedded/server.ts";
 import { buildImage } from "../testbed/build-image.ts";

@@ -1,8 +1,8 @@
 import { digestOf } from "../../src/image/digest.ts";
 import { asWritten, MEDIA_TYPE, writeManifest } from "../../src/image/manifest.ts";
 import type { Image } from "../matrix/case-image.ts";
-import { blobEntries, gzipped, index, LAYOUT, ociBlobs, type TestImage } from "../unit/image/archive/make-image.ts";
-import type { TestEntry } from "../unit/image/archive/make-tar.ts";
+import { blobEntries, gzipped, index, LAYOUT, ociBlobs, type TestImage } from "../unit/image/make-image.ts";
+import type { TestEntry } from "../unit/image/tar/make-tar.ts";
 
 /** An image that runs, in the form that layouts are made of. */
 export function asTest({ config, layers }: Image): TestImage {

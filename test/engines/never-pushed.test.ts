@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { connectEngine } from "../../src/engine/connect.ts";
+import { connectEngine } from "../../src/engine/connect-engine.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { buildImage } from "../testbed/build-image.ts";
 import type { Engine } from "../testbed/engine.ts";

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { caseImages, type CaseImages } from "../matrix/case-image.ts";
 import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
-import { ociBlobs, gzipped, savePodman } from "../unit/image/archive/make-image.ts";
+import { ociBlobs, gzipped, savePodman } from "../unit/image/make-image.ts";
 import { layoutOf, look, whole, writeTar, writeTree } from "../unit/places/images.ts";
 import { bed, done, dos, why } from "./bed.ts";
 import { containerd } from "./containerd-pair.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { extract } from "tar-stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { decodeLayer } from "../../src/image/archive/decode-layer.ts";
+import { decodeLayer } from "../../src/image/layer/decode-layer.ts";
 import { openArchive } from "../../src/image/archive/open.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { buildxFolder } from "../testbed/engine-packages.ts";
@@ -11,7 +11,7 @@ import type { Engine } from "../testbed/engine.ts";
 import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
 import { sendTar } from "../unit/delta/send-tar.ts";
-import { bytesOf } from "../unit/image/archive/make-tar.ts";
+import { bytesOf } from "../unit/image/tar/make-tar.ts";
 import { why } from "./bed.ts";
 import { foreignTar, oddContext } from "./odd-image.ts";
 

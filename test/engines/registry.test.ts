@@ -1,8 +1,8 @@
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
-import { connectEngine } from "../../src/engine/connect.ts";
+import { connectEngine } from "../../src/engine/connect-engine.ts";
 import { forgetBrokenOffName } from "../../src/engine/temporary-name.ts";
-import { newRunId } from "../../src/engine/run-id.ts";
+import { newRunId } from "../../src/run/run-id.ts";
 import { openRegistry } from "../../src/registry/registry.ts";
 import { basicAuth } from "../../src/registry/password.ts";
 import { buildImage } from "../testbed/build-image.ts";

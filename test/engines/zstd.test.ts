@@ -9,7 +9,7 @@ import { caseImages } from "../matrix/case-image.ts";
 import type { Engine } from "../testbed/engine.ts";
 import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
-import type { Pack } from "../unit/image/archive/make-image.ts";
+import type { Pack } from "../unit/image/make-image.ts";
 import { layoutOf, writeTree } from "../unit/places/images.ts";
 import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 import { asTest } from "./layouts.ts";

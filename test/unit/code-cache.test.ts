@@ -6,7 +6,7 @@ import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { codeCache } from "../../src/code-cache.ts";
 import { program } from "./places/cli.ts";
-import { makeImage } from "./image/archive/make-image.ts";
+import { makeImage } from "./image/make-image.ts";
 import { layoutOf, writeTree } from "./places/images.ts";
 
 const code = Buffer.from("what V8 has compiled");

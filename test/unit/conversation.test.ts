@@ -8,7 +8,7 @@ import {
   parseResult,
   parseWant,
 } from "../../src/conversation/messages.ts";
-import { newRunId } from "../../src/engine/run-id.ts";
+import { newRunId } from "../../src/run/run-id.ts";
 import { MEDIA_TYPE, parseSentManifest } from "../../src/image/manifest.ts";
 
 const DIGEST = `sha256:${"0a".repeat(32)}`;

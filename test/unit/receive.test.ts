@@ -1,10 +1,10 @@
 import { once } from "node:events";
 import { beforeEach, describe, expect, test } from "vitest";
 import { manifestText } from "../../src/conversation/fields.ts";
-import { hearLayers } from "../../src/conversation/hear-layers.ts";
+import { hearLayers } from "../../src/conversation/layer-announcements.ts";
 import { parseAsk, parseWant, type Ask, type Want } from "../../src/conversation/messages.ts";
-import type { Arrival } from "../../src/arrival/arrival.ts";
-import type { Target } from "../../src/arrival/target.ts";
+import type { Arrival } from "../../src/receive/arrived-image.ts";
+import type { Target } from "../../src/receive/target.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { MEDIA_TYPE, parseSentManifest, writeManifest } from "../../src/image/manifest.ts";
 import { parseReference } from "../../src/image/reference.ts";

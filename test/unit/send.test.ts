@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { ASKS_AGAIN, CUTS_ON_DEMAND, parseAbout, type About } from "../../src/conversation/messages.ts";
-import { NOTHING, type Departure, type DepartureOptions, type FoundImage } from "../../src/departure/departure.ts";
-import type { Source } from "../../src/departure/source.ts";
-import { newRunId } from "../../src/engine/run-id.ts";
+import { NOTHING, type Departure, type DepartureOptions, type FoundImage } from "../../src/send/found-image.ts";
+import type { Source } from "../../src/send/source.ts";
+import { newRunId } from "../../src/run/run-id.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { MEDIA_TYPE, parseSentManifest, writeManifest } from "../../src/image/manifest.ts";
 import type { Output } from "../../src/output/output.ts";

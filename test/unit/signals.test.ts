@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { expect, test } from "vitest";
 import { folder, program, settings } from "./places/cli.ts";
-import { makeImage } from "./image/archive/make-image.ts";
+import { makeImage } from "./image/make-image.ts";
 import { layoutOf, writeTree } from "./places/images.ts";
 
 await writeTree(join(folder, "layout"), layoutOf([{ image: await makeImage([100]), ref: "app:v1" }]));

@@ -1,8 +1,8 @@
 import { InvalidImage } from "../manifest.ts";
 import { fullName, tryReference } from "../reference.ts";
-import { quoted } from "./entry-path.ts";
+import { quoted } from "../tar/entry-path.ts";
 import type { ListedImage } from "./image-archive.ts";
-import { bestPlatform } from "./platform.ts";
+import { bestPlatform } from "../best-platform.ts";
 
 /** The archive has no such image, or more than one that could be meant. The message says which there are. */
 export class ImageNotFound extends Error {

@@ -2,7 +2,7 @@ import { constants, createReadStream } from "node:fs";
 import { open, realpath, stat, type FileHandle } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { InvalidImage } from "../manifest.ts";
-import { quoted } from "./entry-path.ts";
+import { quoted } from "../tar/entry-path.ts";
 import { notThere, tooLarge, type Files } from "./listing.ts";
 
 /** Of what has become a pipe since it was looked at, nothing is waited for. */

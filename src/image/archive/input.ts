@@ -5,7 +5,7 @@ import type { Readable } from "node:stream";
 import { isatty } from "node:tty";
 import { promisify } from "node:util";
 import { InvalidImage } from "../manifest.ts";
-import { compressionOf, MAGIC_LENGTH } from "./compression.ts";
+import { compressionOf, MAGIC_LENGTH } from "../layer/compression.ts";
 
 /** What is found at an archive's path. */
 export type InputKind =

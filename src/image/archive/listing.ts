@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 import type { Digest } from "../digest.ts";
 import { hexOf } from "../digest.ts";
 import { InvalidImage } from "../manifest.ts";
-import { quoted } from "./entry-path.ts";
+import { quoted } from "../tar/entry-path.ts";
 
 /** An archive's files by their paths, links followed. */
 export interface Listing {

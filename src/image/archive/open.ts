@@ -1,11 +1,11 @@
 import { stat } from "node:fs/promises";
-import type { ArchiveKind } from "../place.ts";
+import type { ArchiveKind } from "../location.ts";
 import { openFolderFiles } from "./folder-files.ts";
 import type { ImageArchive } from "./image-archive.ts";
 import type { Files } from "./listing.ts";
-import { dockerImages } from "./open-docker-archive.ts";
-import { ociImages } from "./open-oci.ts";
-import { openTarFiles } from "./tar-files.ts";
+import { dockerImages } from "../docker/open-docker-archive.ts";
+import { ociImages } from "../oci/open-oci.ts";
+import { openTarFiles } from "../tar/tar-files.ts";
 
 /**
  * A file or folder that holds images, in whichever of the forms it has: people name one as another. `kind` is what it was named as,

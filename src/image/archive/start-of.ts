@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { MAGIC_LENGTH } from "./compression.ts";
+import { MAGIC_LENGTH } from "../layer/compression.ts";
 import type { Files } from "./listing.ts";
 
 /** The first bytes of a file of an archive, which tell how it is packed. */

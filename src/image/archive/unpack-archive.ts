@@ -1,8 +1,8 @@
 import { InvalidImage } from "../manifest.ts";
-import { compressionOf, MAGIC_LENGTH, type Compression } from "./compression.ts";
-import { isAboutData, unpackGzip } from "./decode-layer.ts";
-import { peek } from "./peek.ts";
-import { hasZstd, unpackZstd } from "./zstd-frames.ts";
+import { compressionOf, MAGIC_LENGTH, type Compression } from "../layer/compression.ts";
+import { isAboutData, unpackGzip } from "../layer/decode-layer.ts";
+import { peek } from "../../streams/peek.ts";
+import { hasZstd, unpackZstd } from "../layer/zstd-frames.ts";
 
 const BLOCK = 512;
 

@@ -6,7 +6,7 @@ import type { Strangers } from "../strangers.ts";
 import { describeBlob, sendBlob, unknownBlob } from "./blobs.ts";
 import { NO_CONTENT, type RegistryContent } from "./content.ts";
 import { DistributionError } from "./distribution-error.ts";
-import type { Landing } from "./landing.ts";
+import type { Landing } from "./push-session.ts";
 import { sendManifest, takeManifest } from "./manifests.ts";
 import { ignoreBody } from "./request-body.ts";
 import { readRoute, type Route } from "./route.ts";

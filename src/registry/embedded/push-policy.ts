@@ -1,7 +1,7 @@
 import type { Digest } from "../../image/digest.ts";
 import type { Manifest, Index } from "../../image/manifest.ts";
 import type { RegistryContent, StoredBlob, StoredManifest } from "./content.ts";
-import type { SpooledBlob } from "./spool.ts";
+import type { SpooledBlob } from "./upload-spool.ts";
 
 /** A manifest or index that was pushed. Its bytes are those that came. */
 export interface PushedManifest extends StoredManifest {

@@ -3,15 +3,15 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Credentials } from "../../engine/engine.ts";
-import type { RunId } from "../../engine/run-id.ts";
+import type { RunId } from "../../run/run-id.ts";
 import { asSocket } from "../../streams/join.ts";
 import { newCredentials } from "../password.ts";
 import { Strangers } from "../strangers.ts";
 import { NO_CONTENT, type RegistryContent } from "./content.ts";
-import { Landing } from "./landing.ts";
+import { Landing } from "./push-session.ts";
 import { listenerFor } from "./listener.ts";
 import type { PushPolicy, PushWitness } from "./push-policy.ts";
-import { embeddedSpool } from "./spool.ts";
+import { embeddedSpool } from "./upload-spool.ts";
 
 /** Bytes of a request line and its headers. Node's own default, said here because a client may be anybody. */
 const MAX_HEADERS = 16 * 1024;

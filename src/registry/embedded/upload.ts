@@ -3,7 +3,7 @@ import { DistributionError } from "./distribution-error.ts";
 import { readContentRange } from "./range.ts";
 import type { UploadGate } from "./push-policy.ts";
 import { announcedLength, bodyOf } from "./request-body.ts";
-import type { SpoolFile } from "./spool.ts";
+import type { SpoolFile } from "./upload-spool.ts";
 
 /** An upload under way (spec, "Pushing blobs"): its bytes go to a file of the spool as they come. */
 export class Upload {

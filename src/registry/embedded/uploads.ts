@@ -1,7 +1,7 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { isDigest, type Digest } from "../../image/digest.ts";
 import { DistributionError } from "./distribution-error.ts";
-import type { Landing } from "./landing.ts";
+import type { Landing } from "./push-session.ts";
 import { announcedLength } from "./request-body.ts";
 import { readDigest } from "./route.ts";
 import type { Upload } from "./upload.ts";

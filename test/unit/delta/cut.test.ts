@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { MAX_PIECE } from "../../../src/delta/chunker.ts";
 import { cut, type Segment } from "../../../src/delta/cut.ts";
-import { makeTar } from "../image/archive/make-tar.ts";
-import { chopped, pseudoRandom } from "../image/archive/pseudo-random.ts";
+import { makeTar } from "../image/tar/make-tar.ts";
+import { chopped, pseudoRandom } from "../pseudo-random.ts";
 import { base256, damaged, END, entry, longName, madeUp, noise, ODD, pax, streamOf } from "./odd-tars.ts";
 
 async function segmentsOf(chunks: Iterable<Buffer>): Promise<Segment[]> {

@@ -1,4 +1,4 @@
-import { pseudoRandom } from "../image/archive/pseudo-random.ts";
+import { pseudoRandom } from "../pseudo-random.ts";
 import { base256, END, entry, longName, noise, pax, paxSparse, type Entry } from "./odd-tars.ts";
 
 type Random = () => number;

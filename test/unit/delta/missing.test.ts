@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { BadRecipe } from "../../../src/delta/bad-recipe.ts";
 import { decodeMissing, encodeMissing, maxMissingBytes } from "../../../src/delta/missing.ts";
-import { pseudoRandom } from "../image/archive/pseudo-random.ts";
+import { pseudoRandom } from "../pseudo-random.ts";
 import { noise } from "./odd-tars.ts";
 
 const there = (...ordinals: number[]): Uint32Array => Uint32Array.from(ordinals);

@@ -1,5 +1,5 @@
 import { createCipheriv } from "node:crypto";
-import { pseudoRandom } from "../image/archive/pseudo-random.ts";
+import { pseudoRandom } from "../pseudo-random.ts";
 
 /** Bytes that look random and are the same for the same seed, a gigabyte a second. */
 export function noise(size: number, seed: number): Buffer {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { BadRecipe } from "../../../src/delta/bad-recipe.ts";
 import { cut, type Segment } from "../../../src/delta/cut.ts";
-import { chopped, pseudoRandom } from "../image/archive/pseudo-random.ts";
+import { chopped, pseudoRandom } from "../pseudo-random.ts";
 import { generatedTar } from "./generated-tars.ts";
 import { damaged, noise, streamOf } from "./odd-tars.ts";
 import { sendTar, type Harm } from "./send-tar.ts";

@@ -11,8 +11,8 @@ import { takePieces } from "../../../src/delta/take-pieces.ts";
 import type { Instruction } from "../../../src/delta/recipe.ts";
 import { SentPieces } from "../../../src/delta/sent-pieces.ts";
 import { digestOf } from "../../../src/image/digest.ts";
-import { bytesOf } from "../image/archive/make-tar.ts";
-import { pseudoRandom } from "../image/archive/pseudo-random.ts";
+import { bytesOf } from "../image/tar/make-tar.ts";
+import { pseudoRandom } from "../pseudo-random.ts";
 import { damaged, END, entry, madeUp, noise, ODD, streamOf } from "./odd-tars.ts";
 import { sendTar, type Harm, type SentTar } from "./send-tar.ts";
 

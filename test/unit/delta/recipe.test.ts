@@ -7,8 +7,8 @@ import { decodeRecipe, type RecipeLimits } from "../../../src/delta/decode-recip
 import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
 import { keyOf } from "../../../src/delta/key.ts";
 import { OP, OP_VALUES, type Instruction } from "../../../src/delta/recipe.ts";
-import { bytesOf } from "../image/archive/make-tar.ts";
-import { chopped, pseudoRandom } from "../image/archive/pseudo-random.ts";
+import { bytesOf } from "../image/tar/make-tar.ts";
+import { chopped, pseudoRandom } from "../pseudo-random.ts";
 import { damaged, END, entry, madeUp, noise, ODD, streamOf } from "./odd-tars.ts";
 
 const LIMIT = { maxSize: 2 ** 40 };

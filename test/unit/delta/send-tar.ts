@@ -8,8 +8,8 @@ import { decodeMissing, encodeMissing } from "../../../src/delta/missing.ts";
 import { Rebuild } from "../../../src/delta/rebuild.ts";
 import { takePieces } from "../../../src/delta/take-pieces.ts";
 import { SentPieces } from "../../../src/delta/sent-pieces.ts";
-import { bytesOf } from "../image/archive/make-tar.ts";
-import { chopped } from "../image/archive/pseudo-random.ts";
+import { bytesOf } from "../image/tar/make-tar.ts";
+import { chopped } from "../pseudo-random.ts";
 import { streamOf } from "./odd-tars.ts";
 
 /** What the other end does to what passes. */

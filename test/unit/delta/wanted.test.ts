@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { BadRecipe } from "../../../src/delta/bad-recipe.ts";
 import { MAX_PIECES } from "../../../src/delta/recipe.ts";
 import { Wanted } from "../../../src/delta/wanted.ts";
-import { pseudoRandom } from "../image/archive/pseudo-random.ts";
+import { pseudoRandom } from "../pseudo-random.ts";
 
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;

@@ -3,8 +3,8 @@ import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
-import { archiveOf } from "../../../src/engine/file-archive.ts";
-import { endOfLog } from "../../../src/engine/log-frames.ts";
+import { archiveOf } from "../../../src/engine/api/file-archive.ts";
+import { endOfLog } from "../../../src/engine/api/log-frames.ts";
 import { temporaryFolder } from "./fake-engine.ts";
 
 describe("files for a container", () => {

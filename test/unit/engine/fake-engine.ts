@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { parseHost, type EngineEndpoint } from "../../../src/engine/endpoint.ts";
+import { parseHost, type EngineEndpoint } from "../../../src/engine/connect/endpoint.ts";
 
 interface SeenRequest {
   method: string;

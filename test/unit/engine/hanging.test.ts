@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { connectEngine } from "../../../src/engine/connect.ts";
+import { connectEngine } from "../../../src/engine/connect-engine.ts";
 import { openEngine } from "../../../src/engine/docker.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
-import { parseHost } from "../../../src/engine/endpoint.ts";
+import { parseHost } from "../../../src/engine/connect/endpoint.ts";
 import { answer, fakeEngine, gate, rejection, temporaryFolder } from "./fake-engine.ts";
 
 const reason = new Error("Ctrl-C");

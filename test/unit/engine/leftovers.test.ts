@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { removeLeftovers } from "../../../src/engine/leftovers.ts";
-import { newRunId, RUN_LABEL, temporaryName } from "../../../src/engine/run-id.ts";
+import { newRunId, RUN_LABEL, temporaryName } from "../../../src/run/run-id.ts";
 
 const DAY = 24 * 3_600_000;
 const now = Date.now();

@@ -7,7 +7,7 @@ import { buffer } from "node:stream/consumers";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openEngine } from "../../../src/engine/docker.ts";
-import { mayReachUs, parseHost, type EngineEndpoint } from "../../../src/engine/endpoint.ts";
+import { mayReachUs, parseHost, type EngineEndpoint } from "../../../src/engine/connect/endpoint.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import { answer, fakeEngine, gate, rejection, temporaryFolder } from "./fake-engine.ts";
 

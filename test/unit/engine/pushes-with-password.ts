@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { openEngine } from "../../../src/engine/docker.ts";
-import { parseHost } from "../../../src/engine/endpoint.ts";
+import { parseHost } from "../../../src/engine/connect/endpoint.ts";
 
 // Run as a process of its own, with DEBUG. The pushes overlap: each finds those before it under way.
 await using engine = await openEngine(parseHost(process.argv[2] ?? "", "test"));

@@ -5,7 +5,7 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { chooseEndpoint } from "../../../src/engine/choose.ts";
+import { chooseEndpoint } from "../../../src/engine/connect/choose-endpoint.ts";
 import { openEngine } from "../../../src/engine/docker.ts";
 import { rejection, temporaryFolder } from "./fake-engine.ts";
 

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openEngine } from "../../../src/engine/docker.ts";
-import { parseHost } from "../../../src/engine/endpoint.ts";
+import { parseHost } from "../../../src/engine/connect/endpoint.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import { closedPort, fakeEngine, rejection, temporaryFolder } from "./fake-engine.ts";
 

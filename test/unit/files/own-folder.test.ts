@@ -14,12 +14,12 @@ import {
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { newRunId } from "../../../src/engine/run-id.ts";
+import { newRunId } from "../../../src/run/run-id.ts";
 import { cacheFolder } from "../../../src/files/cache-folder.ts";
 import { ownFolder } from "../../../src/files/own-folder.ts";
 import { removeFolder } from "../../../src/files/remove-folder.ts";
 import { digestOf } from "../../../src/image/digest.ts";
-import { KeptLayers } from "../../../src/store/kept-layers.ts";
+import { KeptLayers } from "../../../src/store/resume-cache.ts";
 import { openSpool } from "../../../src/store/spool.ts";
 
 let shared: string;

@@ -15,8 +15,8 @@ import {
   plain,
   savePodman,
   type Pack,
-} from "../image/archive/make-image.ts";
-import { forgeSize, makeTar, type TestEntry } from "../image/archive/make-tar.ts";
+} from "../image/make-image.ts";
+import { forgeSize, makeTar, type TestEntry } from "../image/tar/make-tar.ts";
 import { layoutOf, writeTree } from "../places/images.ts";
 import { refused, told, folder, program, workplace } from "./runs.ts";
 

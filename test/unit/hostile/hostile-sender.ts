@@ -5,7 +5,7 @@ import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE, type Descriptor } from "../../../src/image/manifest.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { asSocket } from "../../../src/streams/join.ts";
-import { gzipped, type Pack, type TestImage } from "../image/archive/make-image.ts";
+import { gzipped, type Pack, type TestImage } from "../image/make-image.ts";
 import { farEnd } from "./far.ts";
 import { workplace, type Ended } from "./runs.ts";
 

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseCommandLine } from "../../../src/cli.ts";
-import { makeImage, plain } from "../image/archive/make-image.ts";
+import { makeImage, plain } from "../image/make-image.ts";
 import { layoutOf, writeTree } from "../places/images.ts";
 import { refused, told, folder, program, workplace, type Ended } from "./runs.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, expect } from "vitest";
 import { digestOf } from "../../../src/image/digest.ts";
-import { makeImage, savePodman } from "../image/archive/make-image.ts";
+import { makeImage, savePodman } from "../image/make-image.ts";
 import { layoutOf, writeTar, writeTree } from "../places/images.ts";
 
 /** Of the test file that imports this; removed after its last test. */

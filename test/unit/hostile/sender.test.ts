@@ -3,7 +3,7 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
-import { gzipped, makeImage, ociBlobs, plain, type Pack } from "../image/archive/make-image.ts";
+import { gzipped, makeImage, ociBlobs, plain, type Pack } from "../image/make-image.ts";
 import { always, bytes, cutOff, endless, inBlocks, pullFrom, status, type Attack } from "./hostile-sender.ts";
 import { refused, told } from "./runs.ts";
 

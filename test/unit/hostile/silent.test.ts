@@ -2,9 +2,9 @@
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { newRunId } from "../../../src/engine/run-id.ts";
+import { newRunId } from "../../../src/run/run-id.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
-import { makeImage } from "../image/archive/make-image.ts";
+import { makeImage } from "../image/make-image.ts";
 import { layoutOf, writeTree } from "../places/images.ts";
 import { farEnd } from "./far.ts";
 import { folder, program, refused, told, workplace } from "./runs.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../../src/image/manifest.ts";
 import { isKnown, platformText } from "../../../src/image/platform.ts";
-import { stackConfig } from "../../../src/store/compose.ts";
+import { stackConfig } from "../../../src/store/compose-manifest.ts";
 
 const config = (platform: object): Buffer => Buffer.from(JSON.stringify({ ...platform, rootfs: { diff_ids: [] } }));
 

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
-import { replaceFile } from "../../../src/image/archive/replace-file.ts";
+import { replaceFile } from "../../../src/image/oci/replace-file.ts";
 import { checkLayout, checkSaved, readTar } from "../../matrix/saved-image.ts";
-import { makeImage } from "../image/archive/make-image.ts";
+import { makeImage } from "../image/make-image.ts";
 import { folder, program, run, start } from "./cli.ts";
 import { layoutOf, look, whole, writeTree } from "./images.ts";
 

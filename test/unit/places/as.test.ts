@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { nameThere } from "../../../src/far/agentless.ts";
-import { readAsked } from "../../../src/places.ts";
-import { makeImage, savePodman } from "../image/archive/make-image.ts";
+import { nameThere } from "../../../src/remote/engine-only-transfer.ts";
+import { readAsked } from "../../../src/locations/locations.ts";
+import { makeImage, savePodman } from "../image/make-image.ts";
 import { folder, program, run } from "./cli.ts";
 import { look, whole, writeTar } from "./images.ts";
 

@@ -3,9 +3,9 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as zlib from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { configFor, plain } from "../image/archive/make-image.ts";
-import { makeTar } from "../image/archive/make-tar.ts";
-import { pseudoRandom } from "../image/archive/pseudo-random.ts";
+import { configFor, plain } from "../image/make-image.ts";
+import { makeTar } from "../image/tar/make-tar.ts";
+import { pseudoRandom } from "../pseudo-random.ts";
 import { folder, program, run } from "./cli.ts";
 import { layoutOf, look, whole, writeTree } from "./images.ts";
 

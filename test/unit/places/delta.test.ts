@@ -2,9 +2,9 @@
 import { rename, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { configFor, plain, type TestImage } from "../image/archive/make-image.ts";
-import { makeTar, type TestEntry } from "../image/archive/make-tar.ts";
-import { pseudoRandomBytes } from "../image/archive/pseudo-random.ts";
+import { configFor, plain, type TestImage } from "../image/make-image.ts";
+import { makeTar, type TestEntry } from "../image/tar/make-tar.ts";
+import { pseudoRandomBytes } from "../pseudo-random.ts";
 import { folder, program, run } from "./cli.ts";
 import { layoutOf, look, readTree, whole, writeTar, writeTree } from "./images.ts";
 

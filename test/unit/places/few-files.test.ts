@@ -5,7 +5,7 @@ import { execa } from "execa";
 import { expect, test } from "vitest";
 import { explained } from "../../../src/transfer.ts";
 import { Failure } from "../../../src/output/errors.ts";
-import { makeImage } from "../image/archive/make-image.ts";
+import { makeImage } from "../image/make-image.ts";
 import { folder, program, settings } from "./cli.ts";
 import { layoutOf, writeTree } from "./images.ts";
 

@@ -10,8 +10,8 @@ import {
   ociBlobs,
   type Pack,
   type TestImage,
-} from "../image/archive/make-image.ts";
-import { makeTar, type TestEntry } from "../image/archive/make-tar.ts";
+} from "../image/make-image.ts";
+import { makeTar, type TestEntry } from "../image/tar/make-tar.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 
 export async function writeTree(folder: string, entries: TestEntry[]): Promise<void> {

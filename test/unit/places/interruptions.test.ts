@@ -1,8 +1,8 @@
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { newRunId } from "../../../src/engine/run-id.ts";
-import { makeImage } from "../image/archive/make-image.ts";
+import { newRunId } from "../../../src/run/run-id.ts";
+import { makeImage } from "../image/make-image.ts";
 import { folder, program, run, start } from "./cli.ts";
 import { layoutOf, look, whole, writeTree } from "./images.ts";
 

@@ -12,8 +12,8 @@ import {
   ociBlobs,
   plain,
   type Pack,
-} from "../image/archive/make-image.ts";
-import type { TestEntry } from "../image/archive/make-tar.ts";
+} from "../image/make-image.ts";
+import type { TestEntry } from "../image/tar/make-tar.ts";
 import { folder, program, run } from "./cli.ts";
 import { layoutOf, look, readTree, whole, writeTree } from "./images.ts";
 

@@ -2,9 +2,9 @@
 import { chmod, chown, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { configFor, plain } from "../image/archive/make-image.ts";
-import { makeTar } from "../image/archive/make-tar.ts";
-import { pseudoRandomBytes } from "../image/archive/pseudo-random.ts";
+import { configFor, plain } from "../image/make-image.ts";
+import { makeTar } from "../image/tar/make-tar.ts";
+import { pseudoRandomBytes } from "../pseudo-random.ts";
 import { folder, program, run } from "./cli.ts";
 import { layoutOf, look, whole, writeTree } from "./images.ts";
 

@@ -16,8 +16,8 @@ import {
   savePodman,
   type Pack,
   type TestImage,
-} from "../image/archive/make-image.ts";
-import type { TestEntry } from "../image/archive/make-tar.ts";
+} from "../image/make-image.ts";
+import type { TestEntry } from "../image/tar/make-tar.ts";
 import type { SavedImage } from "../../matrix/saved-image.ts";
 import { folder, program, run } from "./cli.ts";
 import { layoutOf, look, readTree, whole, writeTar, writeTree } from "./images.ts";

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { digestOf, hexOf } from "../../../src/image/digest.ts";
-import { gzipped, makeImage, ociBlobs, saveOci, savePodman } from "../image/archive/make-image.ts";
-import { makeTar } from "../image/archive/make-tar.ts";
+import { gzipped, makeImage, ociBlobs, saveOci, savePodman } from "../image/make-image.ts";
+import { makeTar } from "../image/tar/make-tar.ts";
 import { folder, program, run } from "./cli.ts";
 import { layoutOf, look, multiPlatformLayout, readTree, whole, writeTar, writeTree } from "./images.ts";
 

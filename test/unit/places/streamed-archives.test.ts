@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import * as zlib from "node:zlib";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
-import { makeImage, savePodman } from "../image/archive/make-image.ts";
+import { makeImage, savePodman } from "../image/make-image.ts";
 import { folder, program, settings, start } from "./cli.ts";
 import { layoutOf, look, whole, writeTar } from "./images.ts";
 

@@ -13,7 +13,7 @@ import {
   saveLegacy,
   saveOci,
   savePodman,
-} from "../image/archive/make-image.ts";
+} from "../image/make-image.ts";
 import { readTar } from "../../matrix/saved-image.ts";
 import { folder, program, run } from "./cli.ts";
 import { layoutOf, look, readTree, whole, writeTar, writeTree } from "./images.ts";

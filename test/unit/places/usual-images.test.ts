@@ -17,8 +17,8 @@ import {
   saveLegacy,
   type Pack,
   type TestImage,
-} from "../image/archive/make-image.ts";
-import type { TestEntry } from "../image/archive/make-tar.ts";
+} from "../image/make-image.ts";
+import type { TestEntry } from "../image/tar/make-tar.ts";
 import { folder, program, run } from "./cli.ts";
 import { layoutOf, look, whole, writeTar, writeTree } from "./images.ts";
 

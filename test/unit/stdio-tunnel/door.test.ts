@@ -4,7 +4,7 @@ import { createServer as createHttpServer, get, type IncomingMessage, type Reque
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { openDoor, type Door } from "../../../src/stdio-tunnel/bridge.ts";
+import { openDoor, type Door } from "../../../src/stdio-tunnel/local-port-forward.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { toPort } from "../../../src/streams/join.ts";
 import { closed, text } from "../../fixtures/far/contents.ts";

@@ -5,7 +5,7 @@ import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterAll, describe, expect, test } from "vitest";
 import { EngineError, type Engine } from "../../../src/engine/engine.ts";
-import { tarEntries } from "../../../src/image/archive/tar-entries.ts";
+import { tarEntries } from "../../../src/image/tar/tar-entries.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
 import {
   MEDIA_TYPE,
@@ -14,10 +14,10 @@ import {
   type Index,
   type Manifest,
 } from "../../../src/image/manifest.ts";
-import { findRelatives, type Relative } from "../../../src/store/chains.ts";
+import { findRelatives, type Relative } from "../../../src/store/related-images.ts";
 import { containerdStore } from "../../../src/store/containerd-store.ts";
 import type { Delivery, LayerFile } from "../../../src/store/store.ts";
-import { triesBlobs } from "../../../src/store/tries-blobs.ts";
+import { triesBlobs } from "../../../src/store/blobs-by-trial.ts";
 import { queue } from "../../../src/streams/queue.ts";
 
 const diffIds = ["one", "two", "three"].map(digestOf);

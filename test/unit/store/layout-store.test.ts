@@ -2,10 +2,10 @@ import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { newRunId } from "../../../src/engine/run-id.ts";
+import { newRunId } from "../../../src/run/run-id.ts";
 import { hexOf } from "../../../src/image/digest.ts";
 import { LayoutStore } from "../../../src/store/layout-store.ts";
-import { blobEntries, gzipped, index, LAYOUT, makeImage, ociBlobs, plain } from "../image/archive/make-image.ts";
+import { blobEntries, gzipped, index, LAYOUT, makeImage, ociBlobs, plain } from "../image/make-image.ts";
 import { layoutOf, writeTree } from "../places/images.ts";
 
 let folder: string;

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { newRunId } from "../../../src/engine/run-id.ts";
+import { newRunId } from "../../../src/run/run-id.ts";
 import { withLock } from "../../../src/store/lock.ts";
-import { removeParts } from "../../../src/store/parts.ts";
+import { removeParts } from "../../../src/store/partial-file.ts";
 
 let folder: string;
 beforeAll(async () => {

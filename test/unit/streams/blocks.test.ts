@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { inOrder } from "../../../src/streams/blocks.ts";
-import { part } from "../../../src/streams/part.ts";
+import { part } from "../../../src/streams/byte-range.ts";
 import { deferred, type Deferred } from "../../../src/streams/deferred.ts";
 import { queue } from "../../../src/streams/queue.ts";
 

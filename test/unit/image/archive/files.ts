@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll } from "vitest";
-import type { TestEntry } from "./make-tar.ts";
+import type { TestEntry } from "../tar/make-tar.ts";
 
 /** Of the test file that imports this; removed after its last test. */
 export const folder = await mkdtemp(join(tmpdir(), "archive-"));

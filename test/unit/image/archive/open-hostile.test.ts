@@ -9,8 +9,8 @@ import { openArchive } from "../../../../src/image/archive/open.ts";
 import { digestOf, hexOf } from "../../../../src/image/digest.ts";
 import { InvalidImage, MEDIA_TYPE, type Descriptor } from "../../../../src/image/manifest.ts";
 import { file, folder, unpack } from "./files.ts";
-import { blobEntries, gzipped, index, LAYOUT, makeImage, ociBlobs, savePodman } from "./make-image.ts";
-import { bytesOf, forgeSize, makeTar, type TestEntry } from "./make-tar.ts";
+import { blobEntries, gzipped, index, LAYOUT, makeImage, ociBlobs, savePodman } from "../make-image.ts";
+import { bytesOf, forgeSize, makeTar, type TestEntry } from "../tar/make-tar.ts";
 
 const image = await makeImage([3000, 70_000, 200, 70_000, 9000]);
 const arm = await makeImage([3000, 800], { architecture: "arm64", variant: "v8" });

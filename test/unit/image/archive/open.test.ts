@@ -24,9 +24,9 @@ import {
   saveOci,
   savePodman,
   type TestImage,
-} from "./make-image.ts";
-import { read } from "./read-saved.ts";
-import { bytesOf, makeTar, type TestEntry } from "./make-tar.ts";
+} from "../make-image.ts";
+import { read } from "../docker/read-saved.ts";
+import { bytesOf, makeTar, type TestEntry } from "../tar/make-tar.ts";
 
 const image = await makeImage([3000, 70_000, 200, 70_000, 9000]);
 const legacy = await saveLegacy(image);

@@ -2,9 +2,9 @@ import { Readable } from "node:stream";
 import { expect, test } from "vitest";
 import { chainIds, digestOf, hexOf } from "../../../../src/image/digest.ts";
 import { InvalidImage } from "../../../../src/image/manifest.ts";
-import { blobEntries, configFor, dockerManifest, gzipped, makeImage, ociBlobs, savePodman } from "./make-image.ts";
-import { forgeSize, makeTar, type TestEntry } from "./make-tar.ts";
-import { read } from "./read-saved.ts";
+import { blobEntries, configFor, dockerManifest, gzipped, makeImage, ociBlobs, savePodman } from "../make-image.ts";
+import { forgeSize, makeTar, type TestEntry } from "../tar/make-tar.ts";
+import { read } from "../docker/read-saved.ts";
 
 const image = await makeImage([3000, 70_000, 200, 9000]);
 const configName = `${hexOf(digestOf(image.config))}.json`;

@@ -13,16 +13,16 @@ import {
   writeDockerArchive,
   type LayerToStream,
   type LayerToWrite,
-} from "../../../../src/image/archive/write-docker-archive.ts";
-import type { BlobFile, OciLayoutToWrite } from "../../../../src/image/archive/oci-layout.ts";
-import { listOciImage, putOciImage } from "../../../../src/image/archive/write-oci-directory.ts";
-import { streamOciLayout, writeOciLayout } from "../../../../src/image/archive/write-oci-layout.ts";
-import { writeTar } from "../../../../src/image/archive/write-tar.ts";
+} from "../../../../src/image/docker/write-docker-archive.ts";
+import type { BlobFile, OciLayoutToWrite } from "../../../../src/image/oci/oci-layout.ts";
+import { listOciImage, putOciImage } from "../../../../src/image/oci/write-oci-directory.ts";
+import { streamOciLayout, writeOciLayout } from "../../../../src/image/oci/write-oci-layout.ts";
+import { writeTar } from "../../../../src/image/tar/write-tar.ts";
 import { digestOf, hexOf, type Digest } from "../../../../src/image/digest.ts";
 import { InvalidImage } from "../../../../src/image/manifest.ts";
 import { file, folder } from "./files.ts";
-import { gzipped, makeImage, ociBlobs, type TestImage } from "./make-image.ts";
-import { bytesOf } from "./make-tar.ts";
+import { gzipped, makeImage, ociBlobs, type TestImage } from "../make-image.ts";
+import { bytesOf } from "../tar/make-tar.ts";
 
 const image = await makeImage([3000, 70_000, 200, 9000]);
 

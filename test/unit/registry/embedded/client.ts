@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { request, type IncomingHttpHeaders, type OutgoingHttpHeaders, type RequestOptions } from "node:http";
 import { Readable, type Duplex, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { newRunId } from "../../../../src/engine/run-id.ts";
+import { newRunId } from "../../../../src/run/run-id.ts";
 import { basicAuth } from "../../../../src/registry/password.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../../../../src/registry/embedded/server.ts";
 

@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { digestOf } from "../../../../src/image/digest.ts";
 import { basicAuth } from "../../../../src/registry/password.ts";
 import { NO_CONTENT, type RegistryContent, type StoredBlob } from "../../../../src/registry/embedded/content.ts";
-import { KeptPush } from "../../../../src/registry/embedded/kept-push.ts";
+import { KeptPush } from "../../../../src/engine-push/accept-push.ts";
 import type { EmbeddedRegistry } from "../../../../src/registry/embedded/server.ts";
 import { ask, clientOf, closed, codeOf, endRegistry, openRegistry, type Answer } from "./client.ts";
 

@@ -10,7 +10,7 @@ import { digestOf } from "../../../../src/image/digest.ts";
 import { MAX_MANIFEST, MEDIA_TYPE } from "../../../../src/image/manifest.ts";
 import { basicAuth } from "../../../../src/registry/password.ts";
 import type { RegistryContent } from "../../../../src/registry/embedded/content.ts";
-import { KeptPush } from "../../../../src/registry/embedded/kept-push.ts";
+import { KeptPush } from "../../../../src/engine-push/accept-push.ts";
 import type { PushPolicy } from "../../../../src/registry/embedded/push-policy.ts";
 import type { EmbeddedRegistry } from "../../../../src/registry/embedded/server.ts";
 import { ask, clientOf, closed, codeOf, endRegistry, openRegistry, type Client } from "./client.ts";

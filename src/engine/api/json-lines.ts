@@ -1,0 +1,45 @@
+import { StringDecoder } from "node:string_decoder";
+import { EngineError } from "../engine.ts";
+
+/** The longest line that is accepted, characters. An engine's lines are some hundred; this only keeps memory bounded. */
+const MAX_LINE = 1024 * 1024;
+
+/**
+ * The values of a stream of JSON texts, one on each line, as engines report progress (`application/x-ndjson`).
+ * Empty lines and carriage returns are passed over, the last line need not be ended. Memory: one chunk and one line.
+ *
+ * @throws EngineError when a line is not JSON, or longer than `maxLine`.
+ */
+export async function* jsonLines(
+  chunks: AsyncIterable<Uint8Array>,
+  maxLine: number = MAX_LINE,
+): AsyncGenerator<unknown, void, undefined> {
+  const decoder = new StringDecoder("utf8");
+  let rest = "";
+  for await (const chunk of chunks) {
+    const lines = (rest + decoder.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of [...lines, rest]) {
+      if (line.length > maxLine)
+        throw new EngineError(`the engine sent a line of more than ${maxLine} characters: ${excerpt(line)}`);
+    }
+    for (const line of lines) yield* parse(line);
+  }
+  yield* parse(rest + decoder.end());
+}
+
+function* parse(line: string): Generator<unknown, void, undefined> {
+  const text = line.trim();
+  if (text === "") return;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new EngineError(`the engine sent a line that is not JSON: ${excerpt(text)}`, undefined, { cause: error });
+  }
+  yield value;
+}
+
+function excerpt(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}

@@ -1,0 +1,30 @@
+import { EngineError } from "../engine.ts";
+
+/** As much of an error as is shown, characters. */
+const MAX_WORDS = 4096;
+
+/** A whole answer; undefined when it is empty. `what`: to what, for messages. */
+export function parseBody(text: string, what: string): unknown {
+  if (text.trim() === "") return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new EngineError(`the answer to ${what} is not JSON`, undefined, { cause: error });
+  }
+}
+
+/** What an error says: `{"message": …}`, or what a proxy in between says in plain text. */
+export async function wordsOf(body: AsyncIterable<Buffer>): Promise<string> {
+  let text = "";
+  for await (const chunk of body) {
+    text += chunk.toString("utf8");
+    if (text.length > MAX_WORDS) break;
+  }
+  try {
+    const { message } = JSON.parse(text) as { message?: unknown };
+    if (typeof message === "string") return message;
+  } catch {
+    // plain text
+  }
+  return text.slice(0, MAX_WORDS);
+}

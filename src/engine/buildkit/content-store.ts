@@ -1,0 +1,249 @@
+import { Code, ConnectError, createClient, type Client } from "@connectrpc/connect";
+import { digestOf, isDigest, type Digest } from "../../image/digest.ts";
+import { InvalidImage } from "../../image/manifest.ts";
+import { deadline } from "../../streams/deadline.ts";
+import { stall } from "../../streams/stall.ts";
+import type { DockerApi } from "../api/docker-api.ts";
+import { isOneStream } from "../connect/endpoint.ts";
+import { EngineError } from "../engine.ts";
+import { engineSilent } from "../api/errors.ts";
+import type { Info } from "./gen/content_pb.ts";
+import { Content } from "./gen/content_pb.ts";
+
+/** A blob that an engine keeps. */
+export interface ContentBlob {
+  digest: Digest;
+  /** Bytes. */
+  size: number;
+  /** What it unpacks to, where it is a layer that the engine has unpacked, or has packed. */
+  diffId?: Digest;
+  /** Where it is a manifest: the blobs that it names. */
+  names: readonly Digest[];
+}
+
+/** What blobs are asked for: those that fit one of these. */
+export interface ContentQuery {
+  digests?: readonly Digest[];
+  /** Layers, whatever blobs hold them. */
+  diffIds?: readonly Digest[];
+  /** Manifests whose config this is. */
+  config?: Digest | undefined;
+}
+
+export interface ReadOptions {
+  /** Bytes, as the blob is known to have. */
+  size: number;
+  /** Bytes at its beginning that are not wanted. */
+  from?: number;
+  /** Bytes that are wanted from there. Left out: all. */
+  length?: number;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * The blobs of an engine with the containerd image store. BuildKit, which is in every such engine, serves the store's own service
+ * (containerd, `api/services/content/v1`), and nothing but reading of it. Run on Docker 26.1, 28.5 and 29.7.
+ *
+ * What it says is the engine's word: whoever is given a blob proves it. Rejects with `EngineError` when it does not answer as it
+ * should, and as every call of the engine does.
+ */
+export interface ContentStore {
+  /** One question, some 10 ms. */
+  find(query: ContentQuery, signal?: AbortSignal): Promise<ContentBlob[]>;
+  /**
+   * A blob's bytes as they come, unproven, as many as were asked for. One that breaks off is read on from there. Rejects with
+   * {@link BlobGone} when it is not there (any more), and with `InvalidImage` when it has another size.
+   */
+  read(digest: Digest, options: ReadOptions): AsyncGenerator<Buffer>;
+  /** A small blob of at most `max` bytes, proven; undefined when it is not there, or is not what its digest says. */
+  readSmall(digest: Digest, max: number, signal?: AbortSignal): Promise<Buffer | undefined>;
+}
+
+/** A blob was asked for that the engine does not have. */
+export class BlobGone extends Error {
+  override readonly name = "BlobGone";
+}
+
+/** ms for an answer: an engine with 10,000 blobs takes a tenth of a second. */
+const ANSWER_TIMEOUT = 10_000;
+/** ms for the first, by which it is told whether the engine has such a service. */
+const FIRST_TIMEOUT = 1_000;
+/** Blobs in an answer. An image has some ten, and questions are asked about one image; this only keeps memory bounded. */
+const MAX_FOUND = 10_000;
+/** Connections that may break, one after the other without a byte in between, before a blob cannot be read. */
+const ATTEMPTS = 3;
+
+/** Labels that containerd gives to blobs (`docs/garbage-collection.md`, and `core/unpack`). */
+const UNCOMPRESSED = "containerd.io/uncompressed";
+const NAMED = "containerd.io/gc.ref.content";
+
+/** Undefined where the engine, or a proxy in front of it, gives no such service. Told in a moment, by a question about nothing. */
+export async function contentStore(api: DockerApi, signal?: AbortSignal): Promise<ContentStore | undefined> {
+  if ((await api.grpc(signal)) === undefined) return undefined; // a login may take its time
+  const store = new Store(api);
+  const far = isOneStream(api.endpoint.address); // a link may be slow
+  using limit = deadline(far ? ANSWER_TIMEOUT : FIRST_TIMEOUT, signal);
+  try {
+    await store.find({ digests: [digestOf("")] }, limit.signal);
+    return store;
+  } catch (error) {
+    signal?.throwIfAborted();
+    api.signal?.throwIfAborted();
+    if (error instanceof EngineError || limit.isOver) return undefined;
+    throw error;
+  }
+}
+
+class Store implements ContentStore {
+  readonly #api: DockerApi;
+
+  constructor(api: DockerApi) {
+    this.#api = api;
+  }
+
+  async find(query: ContentQuery, signal?: AbortSignal): Promise<ContentBlob[]> {
+    const filters = filtersOf(query);
+    if (filters.length === 0) return [];
+    const found = new Map<Digest, ContentBlob>();
+    let count = 0;
+    using limit = deadline(ANSWER_TIMEOUT, signal);
+    try {
+      const what = "the list of its blobs";
+      for await (const { info } of this.#answers(
+        what,
+        (client, stop) => client.list({ filters }, stop),
+        limit.signal,
+      )) {
+        for (const blob of info.map(blobOf)) {
+          count += 1 + blob.names.length;
+          if (isDigest(blob.digest)) found.set(blob.digest, blob);
+        }
+        if (count > MAX_FOUND) throw new EngineError(`the engine lists more than ${MAX_FOUND} blobs of an image`);
+      }
+    } catch (error) {
+      if (!limit.isOver) throw error;
+      throw new EngineError(`the engine did not list its blobs within ${ANSWER_TIMEOUT / 1000} s`);
+    }
+    return [...found.values()];
+  }
+
+  async *read(digest: Digest, { size, from = 0, length = size - from, signal }: ReadOptions): AsyncGenerator<Buffer> {
+    const end = from + length;
+    let at = from;
+    if (at >= end) return;
+    for await (const chunk of this.#readOn(digest, at, end, signal)) {
+      at += chunk.length;
+      if (at > end) throw new InvalidImage(`the blob ${digest} is larger than the ${size} bytes it should have`);
+      yield chunk;
+    }
+    if (at < end) throw new InvalidImage(`the blob ${digest} ends after ${at} of its ${size} bytes`);
+  }
+
+  async readSmall(digest: Digest, max: number, signal?: AbortSignal): Promise<Buffer | undefined> {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    try {
+      for await (const chunk of this.#readOn(digest, 0, undefined, signal)) {
+        size += chunk.length;
+        if (size > max) return undefined;
+        chunks.push(chunk);
+      }
+    } catch (error) {
+      if (error instanceof BlobGone) return undefined;
+      throw error;
+    }
+    const bytes = Buffer.concat(chunks);
+    return digestOf(bytes) === digest ? bytes : undefined;
+  }
+
+  /** What comes from `from` on, on one connection after the other where they break. `end` undefined: all that there is. */
+  async *#readOn(digest: Digest, from: number, end: number | undefined, signal?: AbortSignal): AsyncGenerator<Buffer> {
+    let at = from;
+    for (let failures = 0; at !== end;) {
+      const before = at;
+      try {
+        for await (const chunk of this.#readOnce(digest, at, end === undefined ? 0 : end - at, signal)) {
+          at += chunk.length;
+          yield chunk;
+        }
+        return;
+      } catch (error) {
+        failures = at > before ? 1 : failures + 1;
+        if (!(error instanceof EngineError) || failures === ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  /** `size`: bytes; 0: all that there is. */
+  async *#readOnce(digest: Digest, offset: number, size: number, signal?: AbortSignal): AsyncGenerator<Buffer> {
+    const request = { digest, offset: BigInt(offset), size: BigInt(size) };
+    try {
+      const { patience, endpoint } = this.#api;
+      // On the only connection, a message may wait behind what another request moves.
+      const limit = isOneStream(endpoint.address) ? patience.work : patience.answer;
+      const what = `the blob ${digest}`;
+      for await (const { data } of this.#answers(what, (client, stop) => client.read(request, stop), signal, limit)) {
+        this.#api.moved += data.byteLength;
+        yield Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+      }
+    } catch (error) {
+      if (!(error instanceof EngineError && isNotFound(error.cause))) throw error;
+      throw new BlobGone(`the engine does not have the blob ${digest} (any more)`, { cause: error });
+    }
+  }
+
+  /** The messages of an answer, each within `limit` ms. Who leaves early wants no more of it on the connection. */
+  async *#answers<Message>(
+    what: string,
+    ask: (client: Client<typeof Content>, stop: { signal: AbortSignal }) => AsyncIterable<Message>,
+    signal: AbortSignal | undefined,
+    limit = Infinity,
+  ): AsyncGenerator<Message> {
+    const left = new AbortController();
+    const given = [signal, this.#api.signal].filter((one) => one !== undefined);
+    const { endpoint } = this.#api;
+    using watch = stall((ms) => engineSilent(endpoint, `for ${what}`, ms), ...given, left.signal);
+    try {
+      const connection = await this.#api.grpc(watch.signal);
+      if (connection === undefined) throw new EngineError("the engine speaks no gRPC (any more)");
+      watch.wait(limit);
+      for await (const message of ask(createClient(Content, connection.transport), { signal: watch.signal })) {
+        watch.rest();
+        yield message;
+        watch.wait(limit);
+      }
+    } catch (error) {
+      for (const one of given) one.throwIfAborted();
+      watch.signal.throwIfAborted();
+      if (!(error instanceof ConnectError)) throw error;
+      throw new EngineError(`the engine did not give ${what}: ${error.rawMessage}`, undefined, { cause: error });
+    } finally {
+      left.abort();
+    }
+  }
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.NotFound;
+}
+
+/** containerd `pkg/filters`: what fits one of them is listed. */
+function filtersOf({ digests = [], diffIds = [], config }: ContentQuery): string[] {
+  const named = config === undefined ? [] : ["config", "0"]; // containerd's own name for it, and BuildKit's
+  return [
+    ...digests.map((digest) => `digest=="${digest}"`),
+    ...diffIds.map((diffId) => `labels."${UNCOMPRESSED}"=="${diffId}"`),
+    ...named.map((name) => `labels."${NAMED}.${name}"=="${config}"`),
+  ];
+}
+
+function blobOf({ digest, size, labels }: Info): ContentBlob {
+  const diffId = labels[UNCOMPRESSED];
+  const names = Object.entries(labels).filter(([key, value]) => key.startsWith(`${NAMED}.`) && isDigest(value));
+  return {
+    digest,
+    size: Number(size),
+    ...(isDigest(diffId) && { diffId }),
+    names: names.map(([, named]) => named),
+  };
+}

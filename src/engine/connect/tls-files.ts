@@ -1,0 +1,65 @@
+import { X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createSecureContext } from "node:tls";
+import { Failure, messageOf } from "../../output/errors.ts";
+import type { TlsMaterial } from "./endpoint.ts";
+
+/** Which of the three files have to be there. */
+export interface TlsFileRules {
+  requireCa: boolean;
+  verify: boolean;
+  /** Who wants them, for messages, e.g. `DOCKER_TLS_VERIFY` or `context prod`. */
+  source: string;
+}
+
+/**
+ * Reads `ca.pem`, `cert.pem` and `key.pem` of a folder. A certificate without its key, or a key without its certificate,
+ * is left out, as the docker CLI does. Undefined when there is none of the three.
+ *
+ * @throws Failure `engine-unreachable` when a file that has to be there is not, cannot be read, or is not what its name says.
+ */
+export async function readTlsFiles(
+  folder: string,
+  { requireCa, verify, source }: TlsFileRules,
+): Promise<TlsMaterial | undefined> {
+  const unusable = (path: string, error: unknown): Failure =>
+    new Failure(
+      "engine-unreachable",
+      `cannot use ${path} for the TLS connection to the engine (${source}): ${messageOf(error)}`,
+      {
+        expected: "ca.pem, cert.pem and key.pem in PEM, the key not encrypted, readable by this user",
+        hint: source.startsWith("context")
+          ? "Create the context again."
+          : "Set DOCKER_CERT_PATH to the folder that holds them, or unset DOCKER_TLS_VERIFY and DOCKER_TLS.",
+        cause: error,
+      },
+    );
+  const read = async (name: string, required: boolean): Promise<Buffer | undefined> => {
+    const path = join(folder, name);
+    try {
+      return await readFile(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT" && !required) return undefined;
+      throw unusable(path, error);
+    }
+  };
+  const [ca, cert, key] = await Promise.all([
+    read("ca.pem", requireCa),
+    read("cert.pem", false),
+    read("key.pem", false),
+  ]);
+  if (ca === undefined && cert === undefined && key === undefined) return undefined;
+  const pair = cert !== undefined && key !== undefined ? { cert, key } : {};
+  try {
+    if (ca !== undefined) new X509Certificate(ca); // OpenSSL passes over a bundle that it cannot read, and later trusts nobody
+  } catch (error) {
+    throw unusable(join(folder, "ca.pem"), error);
+  }
+  try {
+    createSecureContext(pair);
+  } catch (error) {
+    throw unusable(join(folder, "{cert,key}.pem"), error);
+  }
+  return { verify, ...(ca !== undefined && { ca }), ...pair };
+}

@@ -1,0 +1,182 @@
+import type { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import type { Digest } from "../digest.ts";
+import { InvalidImage, MAX_CONFIG, type Descriptor } from "../manifest.ts";
+import { compressionOf, layerMediaType, MAGIC_LENGTH, refuseOtherType } from "../layer/compression.ts";
+import { digestInName } from "./docker-images.ts";
+import { findSaved } from "./find-saved-image.ts";
+import { handOn } from "../layer/verified-stream.ts";
+import { blobPath } from "../archive/listing.ts";
+import { passedFiles } from "./passed-files.ts";
+import { passingManifests, type PassingManifests } from "./passing-manifests.ts";
+import { peek } from "../../streams/peek.ts";
+import { recogniseLayers, type LayerRecogniser } from "./recognise-layers.ts";
+import { tarEntries, type PassingEntry } from "../tar/tar-entries.ts";
+import { UnknownFiles, type KeepFile, type StoredLayer } from "./unidentified-files.ts";
+
+const TAR_BLOCK = 512;
+
+export interface ReadSavedImageOptions {
+  /** Of the image that is saved, bottom first. */
+  diffIds: readonly Digest[];
+  /** Which of them are to be handed on. */
+  wanted: ReadonlySet<Digest>;
+  /** Of images with the same layers, the one for this platform. */
+  platform?: string;
+  /** The layers of the image's manifest, bottom first, where these blobs are to be had and no others. */
+  descriptors?: readonly Descriptor[] | undefined;
+  /**
+   * Takes a wanted layer while the archive waits. The stream fails with `InvalidImage` at its end when the bytes are not what
+   * they should be; a layer that is packed is proven as a blob, not yet by its diff ID. To leave it early is to do without it.
+   */
+  onLayer(diffId: Digest, stream: Readable, stored: StoredLayer): Promise<void>;
+  /** Takes a file that may be a wanted layer, and hears later whether it is. Left out: such files are passed over. */
+  onUnknown?: KeepFile;
+  signal?: AbortSignal;
+}
+
+export interface SavedImage {
+  /** Byte for byte. */
+  config: Buffer;
+  configDigest: Digest;
+  diffIds: Digest[];
+  platform: string;
+  /** As the archive has them. */
+  names: string[];
+  /** The wanted layers that the archive names, and has not. */
+  absent: Digest[];
+  /** Those that it has, and that have passed without being told from others. */
+  missed: Digest[];
+}
+
+/**
+ * Reads what an engine saves, in one pass: hands on the layers that are wanted while it streams, in the order of the archive,
+ * each once, and keeps nothing but manifests and configs. Knows the forms of Docker up to 24.0 (`<v1 id>/layer.tar`), from 25.0
+ * (an OCI layout of plain layers), of the containerd store (an OCI layout of blobs as stored) and Podman (`<diff id>.tar`);
+ * they all name their layers in a file that comes last. A manifest among the blobs tells them earlier.
+ *
+ * Owns `archive`, and reads it to its end. Throws `InvalidImage` when it is not such an archive or not of that image, what the
+ * callbacks throw, `archive`'s own error, and the signal's reason. It waits for a callback to settle before it throws.
+ */
+export async function readSavedImage(archive: Readable, options: ReadSavedImageOptions): Promise<SavedImage> {
+  const { diffIds, descriptors, signal } = options;
+  if (descriptors !== undefined && descriptors.length !== diffIds.length) {
+    throw new InvalidImage(`its manifest names ${descriptors.length} layers, its config ${diffIds.length}`);
+  }
+  const reading = new Reading(options);
+  for await (const entry of tarEntries(archive, signal)) await reading.take(entry);
+  return await reading.end();
+}
+
+class Reading {
+  readonly #options: ReadSavedImageOptions;
+  readonly #recogniser: LayerRecogniser;
+  readonly #files = passedFiles();
+  readonly #manifests: PassingManifests;
+  /** What a manifest says of its layers. */
+  readonly #blobs = new Map<Digest, Descriptor>();
+  /** The layers that are still to come. */
+  readonly #open: Set<Digest>;
+  readonly #unknown: UnknownFiles | undefined;
+  /** A manifest has named all layers. */
+  #isTold = false;
+
+  constructor(options: ReadSavedImageOptions) {
+    const { diffIds, descriptors, wanted, onUnknown } = options;
+    this.#options = options;
+    this.#recogniser = recogniseLayers(diffIds, { byDiffId: descriptors === undefined });
+    this.#manifests = passingManifests(diffIds);
+    this.#open = new Set(wanted);
+    this.#unknown = onUnknown && new UnknownFiles(this.#open, onUnknown);
+    if (descriptors !== undefined) this.#name(descriptors);
+  }
+
+  async take(entry: PassingEntry): Promise<void> {
+    this.#files.sees(entry);
+    if (entry.type !== "file") return;
+    const { path, size } = entry;
+    const diffId = this.#recogniser.layerAt(path);
+    if (diffId !== undefined) {
+      if (this.#open.delete(diffId)) await this.#handOn(entry, diffId);
+    } else if (/^[0-9a-f]{64}\/json$/.test(path)) {
+      if (size <= MAX_CONFIG) this.#recogniser.learn(path, await buffer(entry.chunks()));
+    } else await this.#takeOther(entry);
+    if (this.#isTold || this.#open.size === 0) await this.#unknown?.areOthers();
+  }
+
+  async end(): Promise<SavedImage> {
+    const { diffIds, wanted, platform } = this.#options;
+    const { layers, ...image } = await findSaved(this.#files, diffIds, platform);
+    for (const { diffId, path } of layers) {
+      if (wanted.has(diffId)) await this.#unknown?.isLayer(this.#files.pathOf(path) ?? path, diffId);
+    }
+    await this.#unknown?.areOthers();
+    const left = layers.filter(({ diffId }) => this.#open.delete(diffId));
+    const isHere = left.map(({ path }) => this.#files.pathOf(path) !== undefined);
+    const those = (here: boolean): Digest[] =>
+      left.filter((_, index) => isHere[index] === here).map(({ diffId }) => diffId);
+    return { ...image, absent: those(false), missed: those(true) };
+  }
+
+  #name(layers: readonly Descriptor[]): void {
+    this.#isTold = true;
+    for (const [index, blob] of layers.entries()) {
+      this.#recogniser.name(blob.digest, this.#options.diffIds[index] ?? "");
+      this.#blobs.set(blob.digest, blob);
+    }
+  }
+
+  async #handOn(entry: PassingEntry, diffId: Digest): Promise<void> {
+    const blob = this.#blobs.get(digestInName(entry.path) ?? "");
+    if (blob !== undefined) refuseOtherType(blob.mediaType);
+    const stored = blob ?? { mediaType: layerMediaType("none"), digest: diffId, size: entry.size };
+    const expected = { what: `layer ${diffId}`, digest: stored.digest, size: stored.size };
+    await handOn(entry.chunks(), expected, async (stream) => await this.#options.onLayer(diffId, stream, stored));
+  }
+
+  /** A file of which the name tells nothing: kept when it is a manifest or a config, else perhaps a layer. */
+  async #takeOther(entry: PassingEntry): Promise<void> {
+    const { path, size } = entry;
+    const { start, all } = await peek(entry.chunks(), MAGIC_LENGTH);
+    const isBlob = path.startsWith("blobs/sha256/");
+    if ((isBlob || path.endsWith(".json")) && isJson(start) && size <= MAX_CONFIG) {
+      const content = await buffer(all);
+      if (isBlob && !mayMatter(content)) return;
+      this.#files.keep(path, content);
+      if (isBlob) await this.#learn(path, content);
+    } else if (!this.#isTold && this.#open.size > 0 && mayBeLayer(entry, start)) {
+      const mediaType = layerMediaType(compressionOf(start));
+      await this.#unknown?.take(all, { path, mediaType, size }, isBlob ? digestInName(path) : undefined);
+    }
+  }
+
+  async #learn(path: string, content: Buffer): Promise<void> {
+    if (this.#options.descriptors !== undefined) return;
+    for (const layers of this.#manifests.learn(path, content)) {
+      this.#name(layers);
+      for (const [index, blob] of layers.entries()) {
+        await this.#unknown?.isLayer(blobPath(blob.digest), this.#options.diffIds[index] ?? "", blob);
+      }
+    }
+  }
+}
+
+/** A plain blob is named by its diff ID and would have been recognised; a tar comes in blocks. */
+function mayBeLayer({ path, size }: PassingEntry, start: Buffer): boolean {
+  if (compressionOf(start) !== "none") return true;
+  return !path.startsWith("blobs/sha256/") && size > 0 && size % TAR_BLOCK === 0;
+}
+
+function isJson(start: Buffer): boolean {
+  return /^\s*[[{]/.test(start.toString("latin1"));
+}
+
+/** A manifest, an index or a config, and not one of the attestations and old configs that may come with them. */
+function mayMatter(content: Buffer): boolean {
+  try {
+    const value = JSON.parse(content.toString("utf8")) as Record<string, unknown>;
+    return ["layers", "manifests", "rootfs"].some((key) => key in value);
+  } catch {
+    return false;
+  }
+}

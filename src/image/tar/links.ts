@@ -1,0 +1,28 @@
+import { InvalidImage } from "../manifest.ts";
+import { linkTarget, quoted } from "./entry-path.ts";
+import { MAX_LINKS } from "../archive/limits.ts";
+import type { TarHeader } from "./tar-entries.ts";
+
+/**
+ * The file at a path of an archive, links followed within it; undefined when there is none. Docker up to 24.0 writes a
+ * symbolic link for a layer that an image has twice, Podman for each layer's old name.
+ * Throws `InvalidImage` for links that lead out of the archive, or in a circle.
+ */
+export function followLinks<T extends TarHeader>(entries: ReadonlyMap<string, T>, path: string): T | undefined {
+  let entry = entries.get(path);
+  for (let links = 0; entry !== undefined && (entry.type === "symlink" || entry.type === "link"); links += 1) {
+    if (links === MAX_LINKS) throw new InvalidImage(`the archive's link ${quoted(path)} leads nowhere`);
+    entry = entries.get(linkTarget(entry.path, entry.type, entry.target));
+  }
+  return entry?.type === "file" ? entry : undefined;
+}
+
+/**
+ * Remembers an entry by its path. Throws `InvalidImage` for a second one of that path: an engine would unpack both and keep the
+ * last, others read the first, so that neither is to be trusted.
+ */
+export function remember<T extends TarHeader>(entries: Map<string, T>, entry: T): void {
+  if (entry.type === "directory") return;
+  if (entries.has(entry.path)) throw new InvalidImage(`the archive has ${quoted(entry.path)} twice`);
+  entries.set(entry.path, entry);
+}

@@ -1,0 +1,18 @@
+import type { Instruction } from "../delta/recipe.ts";
+import type { Share } from "../image/layer/verify-digest.ts";
+
+/** Passes a recipe on, and counts what it makes as soon as it says so. Throws `TooLarge`. */
+export async function* spending(
+  recipe: AsyncIterable<Instruction[]>,
+  share: Pick<Share, "spend">,
+): AsyncGenerator<Instruction[]> {
+  for await (const batch of recipe) {
+    share.spend(batch.reduce((sum, one) => sum + bytesOf(one), 0));
+    yield batch;
+  }
+}
+
+function bytesOf(instruction: Instruction): number {
+  if (instruction.kind === "literal") return instruction.bytes.length;
+  return instruction.kind === "piece" ? instruction.length : 0;
+}

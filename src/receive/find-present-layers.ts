@@ -1,0 +1,110 @@
+import type { About } from "../conversation/messages.ts";
+import type { Engine } from "../engine/engine.ts";
+import { temporaryName } from "../run/run-id.ts";
+import { cacheFolder } from "../files/cache-folder.ts";
+import type { Descriptor } from "../image/manifest.ts";
+import { familiarName, type Reference } from "../image/reference.ts";
+import { messageOf } from "../output/errors.ts";
+import { probeImage } from "../engine-push/probe-image.ts";
+import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
+import { findRelatives, type Relative } from "../store/related-images.ts";
+import { containerdBlobs, type ContainerdBlobs, type KnownImage } from "../store/containerd-blobs.ts";
+import { openStore } from "../store/open-store.ts";
+import type { Present, TargetStore } from "../store/store.ts";
+import { once, onceEach } from "../streams/once.ts";
+import type { EngineArrivalOptions } from "./arrived-image.ts";
+import { findSeeds, type Seeds } from "../rebuild/delta-bases.ts";
+
+/** What an engine has of an image that is coming. */
+export interface Lookup {
+  store: TargetStore;
+  known: KnownImage;
+  /** Its layers. Asked for again, it is looked once more. */
+  present(): Promise<Present>;
+  /** Images with files that may be in the missing layers. The caller owns them. */
+  seeds(): Promise<Seeds | undefined>;
+  /** Why layers are not to be made of such files; undefined: they may be. */
+  whyWhole: string | undefined;
+}
+
+/** Looks what an engine has of an image: all at once that is one question each, and only when it is wanted what takes longer. */
+export async function lookUp(options: EngineArrivalOptions): Promise<Lookup> {
+  const { about, engine, info, image, run, output, signal } = options;
+  const { diffIds, platform, manifest: named } = about;
+  let found: (() => Promise<readonly Relative[]>) | undefined;
+  const relatives = async (): Promise<readonly Relative[]> =>
+    await (found ??= once(async () => await findRelatives(engine, diffIds)))();
+  const trial = {
+    platform,
+    trialName: temporaryName("localhost", `${image.path}/trial`, [run]),
+    relatives,
+    blobsOf: onceEach(async (id: string) => await learnBlobs(options, id)),
+    signal,
+    onDetail: (text: string) => output.detail(text),
+  };
+  const blobs = info.store === "containerd" ? await containerdBlobs(engine, trial) : undefined;
+  const store = openStore(engine, info, { platform, path: image.path, run, relatives, blobs });
+
+  // The files of an engine behind one connection would have to come over it, between all else.
+  const oneWay = engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection";
+  const whyWhole = options.whyWhole ?? oneWay;
+  const youngest = whyWhole === undefined ? engine.newestOf(familiarName(image)) : Promise.resolve(undefined);
+  youngest.catch(() => {}); // awaited when something is missing
+  const look = async (): Promise<Present> => await store.present(diffIds, named?.layers);
+  // Of other stores it may be a question about each of the engine's images: not if it has this one.
+  let looking = blobs === undefined ? undefined : look();
+  looking?.catch(() => {}); // awaited when it is asked for
+  return {
+    store,
+    known: await whatIsKnown(engine, blobs, about),
+    async present() {
+      const first = looking;
+      looking = undefined;
+      if (first !== undefined) return await first;
+      found = undefined;
+      return await look();
+    },
+    seeds: async () =>
+      whyWhole === undefined
+        ? await findSeeds(engine, { youngest, diffIds, relatives, blobs, run, signal })
+        : undefined,
+    whyWhole,
+  };
+}
+
+/**
+ * Whether the engine has this very image, or its config. Where an image's ID is its config's digest, one question tells. A manifest
+ * that is to be kept is another matter.
+ */
+async function whatIsKnown(
+  engine: Engine,
+  blobs: ContainerdBlobs | undefined,
+  { configDigest, diffIds, manifest }: About,
+): Promise<KnownImage> {
+  if (configDigest === undefined || manifest !== undefined) return {};
+  if (blobs !== undefined) return await blobs.known(configDigest, diffIds);
+  const found = await engine.inspectImage(configDigest);
+  return found?.id === configDigest && found.diffIds.join() === diffIds.join() ? { id: configDigest } : {};
+}
+
+/** What the engine would push of an image: the way to be told which blobs a containerd store holds that does not say so. */
+async function learnBlobs(options: EngineArrivalOptions, id: string): Promise<Descriptor[] | undefined> {
+  const { engine, run, env, signal, output } = options;
+  await using registry = openEmbeddedRegistry({ run, parent: cacheFolder(env) });
+  try {
+    await registry.prepare(); // a push brings at least a config
+  } catch (error) {
+    output.detail(`what ${id} is made of is not asked of the engine: ${messageOf(error)}`);
+    return undefined;
+  }
+  const image: Reference = { given: id, domain: "docker.io", path: "relative" };
+  const probed = await probeImage(engine, image, {
+    registry,
+    runs: [run],
+    signal,
+    onDetail: (text) => output.detail(text),
+  });
+  return probed?.layers.flatMap(({ digest, mediaType, size }) =>
+    size === undefined ? [] : [{ digest, mediaType, size }],
+  );
+}

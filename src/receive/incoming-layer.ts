@@ -1,0 +1,168 @@
+import { createReadStream } from "node:fs";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { AnnouncedLayer } from "../conversation/messages.ts";
+import { checkLayer } from "../image/layer/check-layer.ts";
+import { refuseUnknownPacking } from "../image/layer/decode-layer.ts";
+import { gather } from "../streams/gather.ts";
+import type { SizeLimit } from "../image/layer/verify-digest.ts";
+import type { LayerToStream } from "../image/docker/write-docker-archive.ts";
+import { hexOf, type Digest } from "../image/digest.ts";
+import type { Descriptor } from "../image/manifest.ts";
+import { Failure } from "../output/errors.ts";
+import type { RegistryClient } from "../registry/client.ts";
+import { ArrivingFile } from "../store/arriving-file.ts";
+import type { KeptLayers } from "../store/resume-cache.ts";
+import { isOtherContent, refuseWithoutSpace, type Spool } from "../store/spool.ts";
+import type { LayerFile } from "../store/store.ts";
+import { part } from "../streams/byte-range.ts";
+import { keepWhileSlow } from "./keep-while-slow.ts";
+
+export interface FetchOptions {
+  client: RegistryClient;
+  repository: string;
+  signal: AbortSignal;
+  /** By diff ID, the digests of the only blobs that will do. Left out: any. */
+  named?: ReadonlyMap<Digest, Digest> | undefined;
+  /** What earlier runs have left, and this one will; left out: nothing. */
+  kept: KeptLayers | undefined;
+  /** Bytes that have come, each time some have; not what was here. */
+  onBytes: (count: number) => void;
+  /** A layer is continued behind so many bytes of an earlier run. */
+  onContinued: (layer: AnnouncedLayer, bytes: number) => void;
+  onLayer: () => void;
+  /** What all of them together may unpack to. */
+  limit: SizeLimit;
+  /**
+   * Makes a layer that can be had in pieces of what is here and the pieces that are not: resolves to its proven file. Where it is to come whole,
+   * or that did not go well, to what is to be fetched of it.
+   */
+  rebuild?: (layer: AnnouncedLayer) => Promise<LayerFile | AnnouncedLayer>;
+}
+
+/** A layer that can be fetched. */
+export interface ComingLayer extends LayerToStream {
+  kind: "coming";
+  /** What is fetched. */
+  blob: Descriptor;
+  /** How it comes: its proven file, when it has been made of what is here; else what is to be fetched. */
+  settle: () => Promise<LayerFile | ComingLayer>;
+  /** The same as `open`, into a file, which has all of it at the end. The file is the caller's to close when this rejects. */
+  fetch: (file: ArrivingFile) => Promise<Readable>;
+}
+
+/** One that has been announced. */
+export function comingLayer(layer: AnnouncedLayer, options: FetchOptions): ComingLayer {
+  const { diffId, pieces, ...blob } = layer;
+  const coming: ComingLayer = {
+    kind: "coming",
+    diffId,
+    size: blob.size,
+    blob,
+    async settle() {
+      if (pieces === undefined || options.rebuild === undefined) return coming;
+      const settled = await options.rebuild(layer);
+      if (!("path" in settled)) {
+        const { pieces: _, ...whole } = settled;
+        refuseUnknownPacking(whole.mediaType);
+        return comingLayer(whole, options);
+      }
+      options.onLayer();
+      return settled;
+    },
+    // The engine is given it as it comes; the file is for the next run alone.
+    open: async () => await openLayer(layer, options, await options.kept?.takeIfRoom(blob), keepWhileSlow()),
+    fetch: async (file) => await openLayer(layer, options, file),
+  };
+  return coming;
+}
+
+/** The same layers, of which it is settled how each comes: for whoever must know how large it is. */
+export async function* settled(layers: AsyncIterable<ComingLayer>): AsyncGenerator<ComingLayer> {
+  for await (const coming of layers) {
+    const layer = await coming.settle();
+    if (layer.kind === "coming") yield layer;
+    else yield { ...coming, size: layer.size, blob: layer.blob, open: async () => createReadStream(layer.path) };
+  }
+}
+
+/** Fetches a layer into a file, behind what is there of it. Once more from its beginning when that was not right. */
+export async function fetchInto(
+  spool: Spool,
+  { diffId, size, blob, fetch }: ComingLayer,
+  kept: KeptLayers | undefined,
+  signal: AbortSignal,
+): Promise<string> {
+  const open = async (): Promise<ArrivingFile> =>
+    (await kept?.take(blob)) ?? (await ArrivingFile.create(spool.pathFor(hexOf(diffId))));
+  const fill = async (file: ArrivingFile): Promise<string> => {
+    await kept?.makeRoom(size - file.before);
+    await refuseWithoutSpace(spool, size - file.before);
+    await pipeline(
+      await fetch(file),
+      async (bytes) => {
+        for await (const _ of bytes); // it has been written by then
+      },
+      { signal },
+    );
+    return file.path;
+  };
+  const file = await open();
+  try {
+    return await fill(file);
+  } catch (error) {
+    await file.close();
+    if (kept === undefined || file.before === 0 || !isOtherContent(error)) throw error;
+    await kept.drop(file);
+    // A layer that was read out of an engine as it passed is not to be had again.
+    return await fill(await open()).catch((again: unknown) => {
+      throw signal.aborted ? again : misled(again);
+    });
+  }
+}
+
+/** A layer on its way, proven: what the file has of it, then what comes, which is put into the file. */
+async function openLayer(
+  layer: AnnouncedLayer,
+  { client, repository, signal, limit, onBytes, onLayer, onContinued }: FetchOptions,
+  file?: ArrivingFile,
+  goesOn?: (bytes: number) => boolean,
+): Promise<Readable> {
+  const { diffId, pieces: _, ...blob } = layer;
+  limit.refuse(blob.size);
+  const from = file?.before ?? 0;
+  if (from > 0) onContinued(layer, from);
+  const { first, bytes } = await client.stream(repository, blob.digest, { from, signal });
+  bytes.on("error", () => {}); // it may be before it is read; whoever reads it hears of it
+  const come = gather(part(counted(bytes, onBytes), { first: from - first }));
+  const share = limit.share();
+  const checked = checkLayer({ blob, diffId, limit: share });
+  checked.once("end", onLayer);
+  checked.once("error", (error) => {
+    if (file === undefined || !isOtherContent(error)) return;
+    file.isWrong = true;
+    void file.remove(); // at once: who is killed now leaves nothing that is wrong
+    share.giveBack();
+  });
+  checked.once("close", () => bytes.destroy()); // who leaves while what was here is read has not begun with it
+  const all = file === undefined ? come : file.pass(come, goesOn === undefined ? {} : { goesOn });
+  pipeline(Readable.from(all, { objectMode: false }), checked, { signal }).catch(() => {}); // whoever reads it hears of it
+  return checked;
+}
+
+/** Passes bytes on, and tells of each chunk. */
+export async function* counted(bytes: AsyncIterable<Buffer>, onBytes: (count: number) => void): AsyncGenerator<Buffer> {
+  for await (const chunk of bytes) {
+    onBytes(chunk.length);
+    yield chunk;
+  }
+}
+
+/** What an earlier run had left of a layer is not of that layer. */
+export function misled(cause: unknown): Failure {
+  return new Failure("not-verified", "what an earlier run had received of a layer is not right (any more)", {
+    expected: "the beginning of that layer, in the cache folder (~/.cache/docker-over-ssh)",
+    hint: "It has been removed, and nothing was loaded. Run the same command again: the layer is then sent from its beginning.",
+    cause,
+  });
+}

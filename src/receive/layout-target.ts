@@ -1,0 +1,100 @@
+import { newRunId } from "../run/run-id.ts";
+import { digestOf } from "../image/digest.ts";
+import type { Descriptor } from "../image/manifest.ts";
+import type { FilePlace } from "../image/location.ts";
+import type { Reference } from "../image/reference.ts";
+import { LayoutStore } from "../store/layout-store.ts";
+import { openSpool } from "../store/spool.ts";
+import type { LayerInHand } from "../store/store.ts";
+import { countLayers, namedBlobs, type Arrival, type ArrivalOptions } from "./arrived-image.ts";
+import { nameInFile } from "./name-in-file.ts";
+import { explainingFor } from "./location-errors.ts";
+import { refuseLayoutPlace } from "./refuse-location.ts";
+import { receive } from "./fetch-image.ts";
+import { findSeedsInFile } from "../rebuild/delta-bases-in-file.ts";
+import type { Target } from "./target.ts";
+
+/** A folder that is, or becomes, an OCI layout; no engine is needed. Its images go by their manifests until they are listed. */
+export async function layoutTarget(place: FilePlace): Promise<Target> {
+  await refuseLayoutPlace(place);
+  const store = new LayoutStore(place.path, newRunId());
+  const arrived = new Map<string, { manifest: Descriptor; image: Reference }>();
+  const explaining = explainingFor(place);
+  let moved = 0;
+  const onMoved = (bytes: number): void => void (moved += bytes);
+  return {
+    address: place.path,
+    get moved() {
+      return moved;
+    },
+    nameFor: (image) => nameInFile(place, image).ref,
+    tidy: async () => await store.tidy(),
+    async arrive(options) {
+      const { manifest, arrival } = await explaining(arrive(place, store, options, onMoved));
+      arrived.set(arrival.name, { manifest, image: options.image });
+      return arrival;
+    },
+    async inspect(name) {
+      const manifest = arrived.get(name)?.manifest;
+      const found = await explaining(manifest === undefined ? store.find(name) : store.read(manifest));
+      return found && { id: found.configDigest, diffIds: found.diffIds };
+    },
+    async manifestOf(name) {
+      const manifest = arrived.get(name)?.manifest;
+      return manifest && (await explaining(store.read(manifest)))?.manifest.descriptor.digest;
+    },
+    async tag(from) {
+      const found = arrived.get(from);
+      if (found === undefined) throw new Error(`${from} has not arrived`);
+      await explaining(store.list(found.manifest, nameInFile(place, found.image), onMoved));
+    },
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+/** Brings the layers that no image of the folder has, and puts them in. */
+async function arrive(
+  place: FilePlace,
+  store: LayoutStore,
+  options: ArrivalOptions,
+  onMoved: (bytes: number) => void,
+): Promise<{ manifest: Descriptor; arrival: Arrival }> {
+  const { about, env, run, output, signal, onProgress, whyWhole } = options;
+  const checked = { stage: "checking", current: 0 };
+  const onBytes = (count: number): void => {
+    onMoved(count);
+    checked.current += count;
+    onProgress(checked);
+  };
+  const here = await store.layers(about.diffIds, namedBlobs(about), { signal, onBytes });
+  const wanted = about.diffIds.filter((diffId) => !here.has(diffId));
+  output.detail(`${about.diffIds.length - wanted.length} of ${about.diffIds.length} layers are there already`);
+  await using seeds = whyWhole === undefined && wanted.length > 0 ? await findSeedsInFile(place, about) : undefined;
+  await using spool = await openSpool(env, run);
+  const { config, files, manifest: sent, bytesFound } = await receive(options, wanted, spool, seeds);
+
+  signal.throwIfAborted();
+  onProgress({ stage: "storing", current: 0 });
+  const come = new Map(files.map((file) => [file.diffId, file]));
+  const layers = about.diffIds.map((diffId): LayerInHand => {
+    const layer = come.get(diffId) ?? { kind: "here" as const, diffId, blob: here.get(diffId) };
+    if (layer.blob === undefined) throw new Error(`${diffId} has not come`);
+    return layer as LayerInHand;
+  });
+  const manifest = await store.put(config, layers, sent, { keeps: about.manifest !== undefined });
+  const counts = countLayers(
+    layers.map(({ blob }) => blob?.size ?? 0),
+    layers.map(({ kind }) => kind === "file"),
+  );
+  // Blobs that nothing lists are no harm, and of use to the next run.
+  return {
+    manifest,
+    arrival: {
+      name: manifest.digest,
+      id: digestOf(config),
+      ...counts,
+      bytesFound,
+      [Symbol.asyncDispose]: async () => {},
+    },
+  };
+}

@@ -1,0 +1,117 @@
+import { digestOf, type Digest } from "../image/digest.ts";
+import { parseConfig } from "../image/manifest.ts";
+import type { FilePlace } from "../image/location.ts";
+import { Failure } from "../output/errors.ts";
+import { openSpool } from "../store/spool.ts";
+import { NobodyReads, openPipe, stdoutSink } from "../streams/sink.ts";
+import { archiveBytes, arrivedLayers, type ArchiveBytes } from "./archive-bytes.ts";
+import type { Arrival, ArrivalOptions } from "./arrived-image.ts";
+import { counted } from "./incoming-layer.ts";
+import type { Destination } from "./destination.ts";
+import { nameInFile } from "./name-in-file.ts";
+import { explainingFor } from "./location-errors.ts";
+import { receive } from "./fetch-image.ts";
+import type { Target } from "./target.ts";
+
+/** ms for somebody to read a named pipe when all has come: who is to read it is started beside us, not after us. */
+const PATIENCE = 60_000;
+
+type Streamed = Exclude<Destination, { kind: "file" }>;
+
+/** An image that has come, and is not written yet. */
+interface Waiting {
+  image: { id: Digest; diffIds: Digest[]; manifest: Digest | undefined };
+  write: () => Promise<void>;
+}
+
+/**
+ * What is read once, as it comes: stdout, or a pipe. Nothing is written before all of the image is here and proven, because what has been
+ * written cannot be taken back: it is done when the image is given its name.
+ */
+export function streamTarget(place: FilePlace, destination: Streamed): Target {
+  const address = destination.kind === "stdout" ? "stdout" : place.path;
+  const explaining = explainingFor({ ...place, path: address });
+  let waiting: Waiting | undefined;
+  let moved = 0;
+  return {
+    address,
+    get moved() {
+      return moved;
+    },
+    nameFor: (image) => nameInFile(place, image).ref,
+    tidy: async () => [],
+    async arrive(options) {
+      const { arrival, ...arrived } = await explaining(
+        arrive(place, destination, options, (bytes) => (moved += bytes)),
+      );
+      waiting = arrived;
+      return arrival;
+    },
+    inspect: async () => waiting?.image,
+    ...(place.kind !== "docker-archive" && { manifestOf: async () => waiting?.image.manifest }),
+    async tag() {
+      if (waiting === undefined) throw new Error("nothing has arrived");
+      await explaining(waiting.write().catch((error: unknown) => Promise.reject(leftAlone(error, address))));
+    },
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+async function arrive(
+  place: FilePlace,
+  destination: Streamed,
+  options: ArrivalOptions,
+  onMoved: (bytes: number) => void,
+): Promise<Waiting & { arrival: Arrival }> {
+  const { about, image, env, run } = options;
+  const spool = await openSpool(env, run);
+  try {
+    const received = await receive(options, about.diffIds, spool, undefined);
+    const named = { ...received, name: nameInFile(place, image), keeps: about.manifest !== undefined };
+    const archive = await archiveBytes(place.kind, named, spool, onMoved);
+    const { config } = received;
+    const dispose = async (): Promise<void> => await spool[Symbol.asyncDispose]();
+    return {
+      image: { id: digestOf(config), diffIds: parseConfig(config).diffIds, manifest: archive.manifest },
+      write: async () => await write(archive, destination, options, onMoved),
+      arrival: { name: "what has arrived", ...arrivedLayers(received), [Symbol.asyncDispose]: dispose },
+    };
+  } catch (error) {
+    await spool[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function write(
+  { tar }: ArchiveBytes,
+  destination: Streamed,
+  { signal, onProgress, output }: ArrivalOptions,
+  onMoved: (bytes: number) => void,
+): Promise<void> {
+  const progress = { stage: "storing", current: 0, total: tar.size };
+  onProgress(progress);
+  const sink =
+    destination.kind === "stdout"
+      ? stdoutSink(signal)
+      : await openPipe(destination.path, {
+          signal,
+          patience: PATIENCE,
+          onWait: () => output.note(`waiting for somebody to read ${destination.path}`),
+        });
+  const onBytes = (count: number): void => {
+    onMoved(count);
+    progress.current += count;
+    onProgress(progress);
+  };
+  await sink.write(counted(tar as AsyncIterable<Buffer>, onBytes));
+}
+
+function leftAlone(error: unknown, address: string): unknown {
+  const isBroken = (error as NodeJS.ErrnoException).code === "EPIPE";
+  if (!isBroken && !(error instanceof NobodyReads)) return error;
+  return new Failure("transfer-failed", isBroken ? `${address} is not read any more` : (error as Error).message, {
+    expected: "a program that reads the archive to its end",
+    hint: "Look at what that program says, then run the same command again: the layers need not come again.",
+    cause: error,
+  });
+}

@@ -1,0 +1,115 @@
+import { ImageNotFound } from "../image/archive/choose.ts";
+import type { ArchivedImage, ImageArchive } from "../image/archive/image-archive.ts";
+import { parseSentManifest } from "../image/manifest.ts";
+import { referenceFor } from "../image/image-name.ts";
+import type { FilePlace } from "../image/location.ts";
+import { familiarName, fullName, tryReference, type Reference } from "../image/reference.ts";
+import { inputKind, pathOf } from "../image/archive/input.ts";
+import { openArchive } from "../image/archive/open.ts";
+import { explained, unreadable } from "./archive-errors.ts";
+import { NOTHING } from "./found-image.ts";
+import { departFromArchive } from "./serve-from-archive.ts";
+import type { Source } from "./source.ts";
+import { spoolArchive, type SpoolOptions } from "./spool-archive.ts";
+
+/**
+ * A file or a folder to send an image from; no engine is needed. What comes from a pipe, or is packed as a whole, is read to its end
+ * first. The caller owns it.
+ */
+export async function archiveSource(place: FilePlace, options: SpoolOptions): Promise<Source> {
+  const { archive, close } = await open(place, options).catch((error: unknown) => {
+    throw unreadable(place, error);
+  });
+  return {
+    address: place.path,
+    async check(platform) {
+      try {
+        await pick(archive, place, { platform });
+      } catch (error) {
+        if (!isUnclear(error)) throw explained(error, place, platform); // else the receiver's name or platform may tell
+      }
+    },
+    async name(platform) {
+      const image = await pick(archive, place, { platform }).catch(() => undefined); // what is wrong, finding it tells
+      return image && onlyName(image.names);
+    },
+    async find({ image: name, platform, runs }) {
+      const asked = referenceFor(name);
+      const image = await pick(archive, place, { asked, platform, runs }).catch((error: unknown) => {
+        throw explained(error, place, platform);
+      });
+      const { diffIds, platform: found, configDigest, manifest } = image;
+      return {
+        diffIds,
+        platform: found,
+        configDigest,
+        ...(manifest && { manifest: async () => parseSentManifest(manifest.bytes) }),
+        depart: async (options) =>
+          options.want.nothing ? NOTHING : await departFromArchive({ place, image, asked }, options),
+      };
+    },
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+async function open({ kind, path }: FilePlace, options: SpoolOptions) {
+  const input = await inputKind(path);
+  const isInPlace = input === "folder" || input === "plain";
+  const spooled = isInPlace ? undefined : await spoolArchive(path, options);
+  try {
+    const archive = await openArchive(kind, spooled?.path ?? pathOf(path));
+    const close = async (): Promise<void> => {
+      await archive.close();
+      await spooled?.[Symbol.asyncDispose]();
+    };
+    return { archive, close };
+  } catch (error) {
+    await spooled?.[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+interface Choice {
+  reference?: string | undefined;
+  asked?: Reference | undefined;
+  platform?: string | undefined;
+  runs?: string | undefined;
+}
+
+/**
+ * The image that the place names, or the only one in there, whatever the receiver calls it. Of several, the one of the name that
+ * the receiver asks for; of several variants, the one that runs over there.
+ */
+async function pick(
+  archive: ImageArchive,
+  place: FilePlace,
+  { reference = place.reference, asked, platform, runs }: Choice,
+): Promise<ArchivedImage> {
+  try {
+    return await archive.find(reference, platform);
+  } catch (error) {
+    if (!isUnclear(error)) throw error;
+    if (error.unclear === "name" && reference === undefined && asked !== undefined) {
+      const name = fullName(asked);
+      return await pick(archive, place, { reference: name, platform, runs }).catch((other: unknown) => {
+        const isNone = other instanceof ImageNotFound && other.unclear === undefined && other.images !== undefined;
+        throw isNone ? new ImageNotFound(`it holds no image ${name}, but ${error.images}`) : other;
+      });
+    }
+    if (error.unclear !== "platform" || platform !== undefined || runs === undefined) throw error;
+    return await pick(archive, place, { reference, platform: runs }).catch(() => {
+      throw error; // none of its variants runs there: which, is for a person to say
+    });
+  }
+}
+
+/** The one whole name among an archive's, which may be tags alone, or the same name twice. */
+function onlyName(names: readonly string[]): string | undefined {
+  const whole = names.filter((name) => /[:/]/.test(name)).flatMap((name) => tryReference(name) ?? []);
+  const [one, ...others] = new Set(whole.map((reference) => `${familiarName(reference)}:${reference.tag ?? "latest"}`));
+  return others.length === 0 ? one : undefined;
+}
+
+function isUnclear(error: unknown): error is ImageNotFound {
+  return error instanceof ImageNotFound && error.unclear !== undefined;
+}

@@ -1,0 +1,75 @@
+import type { Duplex } from "node:stream";
+import type { AnnouncedLayer, Offer, Want } from "../conversation/messages.ts";
+import type { Engine, EngineInfo, ImageInfo } from "../engine/engine.ts";
+import { TEMPORARY_PATH, type RunId } from "../run/run-id.ts";
+import type { Digest } from "../image/digest.ts";
+import type { SentManifest } from "../image/manifest.ts";
+import type { Reference } from "../image/reference.ts";
+import type { Output, Progress } from "../output/output.ts";
+import type { Packing } from "../packing/pace.ts";
+import type { StoredImage } from "./export-from-content-store.ts";
+import { newCredentials } from "../registry/password.ts";
+
+/** An image in a place that images are sent from. */
+export interface FoundImage {
+  /** `RootFS.Layers`, bottom first. */
+  diffIds: Digest[];
+  /** `os/arch[/variant]` */
+  platform: string;
+  /** Where it is known without looking further. */
+  configDigest?: Digest;
+  /** Its manifest as the place keeps it; undefined when that cannot be learnt. Left out where the place keeps none. */
+  manifest?(runs: Runs): Promise<SentManifest | undefined>;
+  /** Makes what the receiver wants available. The caller owns the result. */
+  depart(options: DepartureOptions): Promise<Departure>;
+}
+
+/** Of this side, then the other. */
+type Runs = readonly [RunId, RunId];
+
+/** What any image needs on its way to where the tunnel begins. */
+export interface DepartureOptions {
+  want: Want;
+  /** Digest of the config, where the receiver has been told, and may ask for it before it is there. */
+  configDigest: Digest | undefined;
+  /** Of plain layers. */
+  packing: Packing;
+  runs: Runs;
+  /** The receiver is to keep this one, and gets layers as it names them. Left out: any manifest of the same layers will do. */
+  manifest?: SentManifest | undefined;
+  env: NodeJS.ProcessEnv;
+  output: Output;
+  signal: AbortSignal;
+  onProgress: (progress: Progress) => void;
+  /** Tells the receiver of a layer that it can fetch. */
+  announce: (layer: AnnouncedLayer) => void;
+}
+
+/** What an image needs besides on its way out of an engine. */
+export interface EngineDepartureOptions extends DepartureOptions {
+  engine: Engine;
+  engineInfo: EngineInfo;
+  image: Reference;
+  info: ImageInfo;
+  /** Of an image with several variants, just the one that `info` is of. */
+  onlyPlatform: boolean;
+  /** Where the engine's content store can be asked. */
+  stored: StoredImage | undefined;
+}
+
+/** What was wanted can be had through the tunnel, until this is disposed of. */
+export interface Departure extends AsyncDisposable {
+  offer: Offer;
+  /** Answers a connection that comes through the tunnel. Owns the stream. */
+  accept(stream: Duplex): void;
+  /** Aborted, with a Failure, when it cannot be had any longer. */
+  signal: AbortSignal;
+}
+
+/** For a receiver that has the image already. */
+export const NOTHING: Departure = {
+  offer: { repository: `${TEMPORARY_PATH}/nothing`, tag: "nothing", credentials: newCredentials() },
+  accept: (stream) => void stream.destroy(),
+  signal: new AbortController().signal,
+  [Symbol.asyncDispose]: async () => {},
+};

@@ -1,0 +1,42 @@
+import { forgetBrokenOffName } from "../engine/temporary-name.ts";
+import { temporaryName } from "../run/run-id.ts";
+import { fillRegistry } from "../registry/fill.ts";
+import { openGate } from "../registry/read-only-proxy.ts";
+import { openRegistry, type RegistryChoice } from "../registry/registry.ts";
+import type { Departure, EngineDepartureOptions } from "./found-image.ts";
+
+/** Lets the engine push the whole image into a registry:2 container or a registry of yours, and opens a gate to that image. */
+export async function departByRegistry(choice: RegistryChoice, options: EngineDepartureOptions): Promise<Departure> {
+  const { engine, image, info, runs, onlyPlatform, signal, onProgress } = options;
+  const registry = await openRegistry(choice, engine, { run: runs[0], signal, onProgress });
+  // The path of the image's own name is kept, so that a registry that stays finds its layers again.
+  const name = temporaryName(registry.pushHost, image.path, runs);
+  const [repository = "", tag = ""] = name.slice(name.indexOf("/") + 1).split(":");
+  try {
+    const stop = AbortSignal.any([signal, registry.signal]);
+    await fillRegistry(engine, registry, image, {
+      name,
+      platform: info.platform,
+      onlyPlatform,
+      signal: stop,
+      onProgress,
+    });
+    const gate = openGate(registry, repository);
+    return {
+      offer: { repository, tag, credentials: gate.credentials },
+      accept: (stream) => gate.accept(stream),
+      signal: registry.signal,
+      async [Symbol.asyncDispose]() {
+        try {
+          await gate[Symbol.asyncDispose]();
+        } finally {
+          await registry[Symbol.asyncDispose]();
+        }
+      },
+    };
+  } catch (error) {
+    await registry[Symbol.asyncDispose]();
+    await forgetBrokenOffName(engine, name);
+    throw error;
+  }
+}

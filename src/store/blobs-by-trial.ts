@@ -1,0 +1,178 @@
+import type { Engine } from "../engine/engine.ts";
+import { EngineError } from "../engine/engine.ts";
+import { forgetName } from "../engine/temporary-name.ts";
+import { Readable } from "node:stream";
+import { decodeLayer } from "../image/layer/decode-layer.ts";
+import { writeOciLayout } from "../image/oci/write-oci-layout.ts";
+import type { Digest } from "../image/digest.ts";
+import type { Descriptor } from "../image/manifest.ts";
+import type { Relative } from "./related-images.ts";
+import { composeManifest, stackConfig } from "./compose-manifest.ts";
+import { refuseIncomplete, type ComposedImage } from "./refuse-incomplete.ts";
+import type { ContainerdBlobs } from "./containerd-blobs.ts";
+import { imageManifest } from "./read-manifest.ts";
+import { saveBlobs } from "./save-blobs.ts";
+import type { LayerHere, LayerInHand } from "./store.ts";
+
+export interface TrialOptions {
+  platform: string;
+  /** A name that nobody else uses, for trials; removed each time. */
+  trialName: string;
+  /** The images that share layers with the one that comes, those that share most first. */
+  relatives: () => Promise<readonly Relative[]>;
+  /** The blobs of an image in this store, bottom layer first, as a push tells them; undefined when it does not. */
+  blobsOf(id: string): Promise<Descriptor[] | undefined>;
+  signal: AbortSignal;
+  /** For --verbose. */
+  onDetail: (text: string) => void;
+}
+
+/**
+ * For engines that do not tell of their blobs (older ones, or through a proxy that passes nothing but the API of old): the blobs of
+ * images that share layers are learnt from a push that is answered with "it is here", or from such an image's manifest; that they are
+ * there is proven by loading an image of just these layers. Some 100 ms each. Docker 26.1 and 28.5 were run so.
+ */
+export function triesBlobs(engine: Engine, options: TrialOptions): ContainerdBlobs {
+  return {
+    async present(diffIds, named) {
+      const relatives = await options.relatives();
+      const here = await lowestLayers(diffIds, relatives, named);
+      return { here, stored: await otherLayers(diffIds, here, relatives, named) };
+    },
+    known: async () => ({}),
+    async layerOf({ id, diffIds }, index) {
+      const blobs = await blobsOf(id);
+      const blob = blobs.length === diffIds.length ? blobs[index] : undefined;
+      return blob && plain(blob);
+    },
+  };
+
+  async function* plain(blob: Descriptor): AsyncGenerator<Buffer> {
+    const name = options.trialName.replace(/(?=:[^:/]+$)/, "/layer"); // beside a trial
+    for await (const { chunks } of saveBlobs(engine, [blob], name)) {
+      yield* decodeLayer(Readable.from(chunks(), { objectMode: false }));
+    }
+  }
+
+  /** The lowest layers, on their stack. */
+  async function lowestLayers(
+    diffIds: readonly Digest[],
+    relatives: readonly Relative[],
+    named: readonly Descriptor[] | undefined,
+  ): Promise<LayerHere[]> {
+    for await (const blobs of named === undefined ? stacks(relatives) : stacksOf(named, relatives)) {
+      for (let count = blobs.length; count > 0; count = Math.floor(count / 2)) {
+        const layers = blobs
+          .slice(0, count)
+          .map((blob, index) => ({ kind: "here" as const, diffId: diffIds[index] ?? "", blob }));
+        if (await holds(layers)) return layers;
+      }
+    }
+    if ((relatives[0]?.shared ?? 0) > 0) {
+      const what = named === undefined ? "blobs" : "blobs of the same digests";
+      options.onDetail(`layers are unpacked here whose ${what} cannot be proven to be here: they are sent`);
+    }
+    return [];
+  }
+
+  /** Those above that are here as blobs. One of the lowest may stand in the image once more. */
+  async function otherLayers(
+    diffIds: readonly Digest[],
+    lowest: readonly LayerHere[],
+    relatives: readonly Relative[],
+    named: readonly Descriptor[] | undefined,
+  ): Promise<LayerHere[]> {
+    const above = new Set(diffIds.slice(lowest.length));
+    const found = new Map(lowest.filter(({ diffId }) => above.has(diffId)).map((layer) => [layer.diffId, layer]));
+    const missing = new Set([...above].filter((diffId) => !found.has(diffId)));
+    const has = (relative: Relative): number => relative.diffIds.filter((diffId) => missing.has(diffId)).length;
+    const holders = relatives.filter((relative) => has(relative) > 0).toSorted((a, b) => has(b) - has(a));
+    for (const relative of holders.slice(0, MAX_PROBES)) {
+      if (has(relative) === 0) continue;
+      for (const layer of await layersOf(relative, missing)) {
+        const place = diffIds.indexOf(layer.diffId);
+        if (named !== undefined && named[place]?.digest !== layer.blob?.digest) continue;
+        found.set(layer.diffId, layer);
+        missing.delete(layer.diffId);
+      }
+    }
+    return [...found.values()];
+  }
+
+  /** The blobs of an image here, bottom layer first. */
+  async function blobsOf(id: string): Promise<readonly Descriptor[]> {
+    const { platform, trialName } = options;
+    return (await options.blobsOf(id)) ?? (await imageManifest(engine, { id, platform }, trialName))?.layers ?? [];
+  }
+
+  /** Those of an image's layers that are among some, with their blobs, if its own stack shows that these are there. */
+  async function layersOf({ id, diffIds }: Relative, among: ReadonlySet<Digest>): Promise<LayerHere[]> {
+    const blobs = await blobsOf(id);
+    if (blobs.length !== diffIds.length) return [];
+    const stack = diffIds
+      .slice(0, diffIds.findLastIndex((diffId) => among.has(diffId)) + 1)
+      .map((diffId, index) => ({ kind: "here" as const, diffId, blob: blobs[index] as Descriptor }));
+    return (await holds(stack)) ? stack.filter(({ diffId }) => among.has(diffId)) : [];
+  }
+
+  /** What the blobs of the shared layers may be: those of the nearest relatives. */
+  async function* stacks(relatives: readonly Relative[]): AsyncGenerator<Descriptor[]> {
+    const shared = relatives[0]?.shared ?? 0;
+    if (shared === 0) return;
+    for (const { id } of relatives.filter((relative) => relative.shared === shared).slice(0, MAX_PROBES)) {
+      const blobs = await blobsOf(id);
+      if (blobs.length >= shared) yield blobs.slice(0, shared);
+    }
+  }
+
+  /**
+   * The longest of the stacks that relatives have of just these blobs: one that shares fewer layers may have more of them. That a
+   * blob holds a layer is taken from an image here, and not from the sender's manifest: it could name any blob of this store.
+   */
+  async function* stacksOf(named: readonly Descriptor[], relatives: readonly Relative[]): AsyncGenerator<Descriptor[]> {
+    let longest: Descriptor[] = [];
+    for (const { id, shared } of relatives.slice(0, MAX_NAMED_PROBES)) {
+      if (shared <= longest.length) break;
+      const blobs = await blobsOf(id);
+      const other = named.slice(0, shared).findIndex(({ digest }, index) => blobs[index]?.digest !== digest);
+      const same = named.slice(0, other === -1 ? shared : other);
+      if (same.length > longest.length) longest = same;
+    }
+    if (longest.length > 0) yield longest;
+  }
+
+  /**
+   * Whether the store holds these layers, blobs and all: an image of just them, of which nothing but config and manifest is
+   * sent, is loaded under a name of its own and looked at. Nobody says so directly: with `?platform=` (API 1.48) the load of
+   * an incomplete image fails, 26.1 leaves it out of the list, and others list it without the size of what is not there.
+   */
+  async function holds(layers: LayerInHand[]): Promise<boolean> {
+    const { platform, trialName } = options;
+    const config = stackConfig(
+      platform,
+      layers.map(({ diffId }) => diffId),
+    );
+    try {
+      await loadComposed(engine, platform, { config, layers, name: trialName });
+      return true;
+    } catch (error) {
+      if (error instanceof EngineError) return false;
+      throw error;
+    } finally {
+      await forgetName(engine, options.trialName);
+    }
+  }
+}
+
+/** Images with the same shared layers that are asked for their blobs: more only repeat the answer. */
+const MAX_PROBES = 2;
+/** The same, where it is about the very blobs: here answers differ. Each takes some 50 ms. */
+const MAX_NAMED_PROBES = 4;
+
+/** Loads an image of which nothing is sent but config and manifest. */
+async function loadComposed(engine: Engine, platform: string, image: ComposedImage): Promise<void> {
+  const { config, layers, name } = image;
+  const manifest = composeManifest(config, layers);
+  await engine.loadImage(writeOciLayout({ config, manifest, blobs: [], names: [name] }), platform);
+  await refuseIncomplete(engine, image);
+}

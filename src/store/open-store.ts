@@ -1,0 +1,29 @@
+import type { Engine, EngineInfo } from "../engine/engine.ts";
+import { temporaryName, type RunId } from "../run/run-id.ts";
+import { archiveStore } from "./archive-store.ts";
+import type { Relative } from "./related-images.ts";
+import type { ContainerdBlobs } from "./containerd-blobs.ts";
+import { containerdStore } from "./containerd-store.ts";
+import type { TargetStore } from "./store.ts";
+
+export interface OpenOptions {
+  platform: string;
+  /** Path of the image's name: temporary names keep it. */
+  path: string;
+  run: RunId;
+  /** The images that share layers with the one that comes, those that share most first. */
+  relatives: () => Promise<readonly Relative[]>;
+  /** Of a containerd store. */
+  blobs: ContainerdBlobs | undefined;
+}
+
+/** The engine's image store as a place to put an image into; its kind is known from what the engine says of itself. */
+export function openStore(
+  engine: Engine,
+  info: EngineInfo,
+  { platform, path, run, relatives, blobs }: OpenOptions,
+): TargetStore {
+  const nameForLowest = (count: number): string => temporaryName("localhost", `${path}/lowest-${count}`, [run]);
+  if (blobs !== undefined) return containerdStore(engine, { platform, blobs, nameForLowest });
+  return archiveStore(engine, relatives, info.store === "graphdriver" ? nameForLowest : undefined);
+}

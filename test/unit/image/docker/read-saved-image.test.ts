@@ -1,0 +1,283 @@
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { gzipSync } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { readSavedImage } from "../../../../src/image/docker/read-saved-image.ts";
+import { digestOf, type Digest } from "../../../../src/image/digest.ts";
+import { InvalidImage } from "../../../../src/image/manifest.ts";
+import {
+  blobEntries,
+  gzipped,
+  index,
+  LAYOUT,
+  makeImage,
+  ociBlobs,
+  plain,
+  saveLegacy,
+  saveOci,
+  savePodman,
+  type TestImage,
+} from "../make-image.ts";
+import { makeTar, type TestEntry } from "../tar/make-tar.ts";
+import { chopped } from "../../pseudo-random.ts";
+import { read, stream } from "./read-saved.ts";
+
+const image = await makeImage([3000, 70_000, 200, 9000]);
+/** The second layer once more, on top of another. */
+const twice = await makeImage([3000, 70_000, 200, 70_000, 9000]);
+
+describe("layers are told while the archive passes", () => {
+  const formats: [string, (of: TestImage) => TestEntry[] | Promise<TestEntry[]>][] = [
+    ["Docker 20.10", async (of) => await saveLegacy(of)],
+    ["Docker 20.10, its daemon in another time zone", async (of) => await saveLegacy(of, "1970-01-01T05:30:00+05:30")],
+    ["Docker 25, graph driver", (of) => saveOci(of, plain)],
+    ["Podman", savePodman],
+  ];
+  test.each(formats)("%s", async (_name, save) => {
+    for (const of of [image, twice, await makeImage([500])]) {
+      const result = await read(await makeTar(await save(of)), of);
+      expect(result.config).toEqual(of.config);
+      expect(result).toMatchObject({
+        configDigest: digestOf(of.config),
+        diffIds: of.diffIds,
+        platform: "linux/amd64",
+        absent: [],
+        missed: [],
+      });
+      expect(result.names.join()).toContain("app:v1");
+      for (const [at, diffId] of of.diffIds.entries())
+        expect(result.layers.get(diffId)?.equals(of.layers[at] ?? result.config)).toBe(true);
+    }
+  });
+
+  test.each(formats)("%s, in pieces of any size, some layers", async (_name, save) => {
+    const tar = await makeTar(await save(twice));
+    for (let seed = 1; seed <= 12; seed += 1) {
+      const wanted = new Set(twice.diffIds.filter((_, at) => (seed >> (at % 4)) % 2 === 1));
+      const result = await read(stream(tar, seed, seed % 3 === 0 ? 600 : 40_000), twice, { wanted });
+      expect(new Set(result.layers.keys())).toEqual(wanted);
+      expect(result.missed).toEqual([]);
+    }
+  });
+});
+
+describe("blobs of the containerd store", () => {
+  const entries = saveOci(image, gzipped);
+  const { descriptors } = ociBlobs(image, gzipped);
+
+  test("are told by the manifest's descriptors", async () => {
+    const result = await read(await makeTar(entries), image, { descriptors });
+    expect(result).toMatchObject({ absent: [], missed: [] });
+    for (const [at, diffId] of image.diffIds.entries()) {
+      expect(digestOf(result.layers.get(diffId) ?? "")).toBe(descriptors[at]?.digest);
+    }
+  });
+
+  test("of several platforms: the image that was asked for is found, others may be incomplete", async () => {
+    const other = await makeImage([4000], { architecture: "arm64" });
+    const [mine, theirs] = [ociBlobs(image, gzipped), ociBlobs(other, gzipped)];
+    const attestation = {
+      ...theirs.manifest.descriptor,
+      annotations: { "vnd.docker.reference.type": "attestation-manifest" },
+    };
+    const absent = { ...theirs.manifest.descriptor, digest: digestOf("absent") };
+    const nested = Buffer.from(
+      JSON.stringify({ manifests: [attestation, absent, theirs.manifest.descriptor, mine.manifest.descriptor] }),
+    );
+    const nestedDescriptor = {
+      mediaType: "application/vnd.oci.image.index.v1+json",
+      digest: digestOf(nested),
+      size: nested.length,
+    };
+    const tar = await makeTar([
+      ...blobEntries([nested, ...mine.blobs, theirs.manifest.bytes]),
+      index([{ ...nestedDescriptor, annotations: { "io.containerd.image.name": "docker.io/library/app:v1" } }]),
+      LAYOUT,
+    ]);
+    const result = await read(tar, image, { descriptors: mine.descriptors });
+    expect(result).toMatchObject({ names: ["docker.io/library/app:v1"], missed: [] });
+    expect(result.layers.size).toBe(4);
+  });
+
+  test("are the only ones that will do where a manifest is given: not the same layers, plain or in other bytes", async () => {
+    for (const pack of [plain, (layer: Buffer) => ({ ...gzipped(layer), blob: gzipSync(layer, { level: 1 }) })]) {
+      const result = await read(await makeTar(saveOci(image, pack)), image, { descriptors, keeps: true });
+      expect(result).toMatchObject({ missed: image.diffIds, told: [], others: [] });
+      expect(result.layers.size).toBe(0);
+    }
+  });
+});
+
+test("of images that have the same layers, the one for the platform is found", async () => {
+  const [amd, arm] = [await makeImage([500]), await makeImage([500], { architecture: "arm64", variant: "v8" })];
+  const all = [amd, arm].map((of) => ociBlobs(of, gzipped));
+  const tar = await makeTar([
+    ...blobEntries(all.flatMap(({ blobs }) => blobs)),
+    index(all.map(({ manifest }) => manifest.descriptor)),
+    LAYOUT,
+  ]);
+  for (const [platform, of] of [
+    ["linux/amd64", amd],
+    ["linux/arm64/v8", arm],
+    ["linux/arm64", arm],
+    ["linux/s390x", amd],
+  ] as const) {
+    const result = await read(tar, amd, { platform, keeps: true });
+    expect([platform, result.configDigest]).toEqual([platform, digestOf(of.config)]);
+  }
+});
+
+test("many layers", async () => {
+  const many = await makeImage(Array.from({ length: 127 }, (_, at) => at + 1));
+  for (const entries of [
+    await saveLegacy(many, "1970-01-01T01:00:00+01:00"),
+    saveOci(many, plain),
+    await savePodman(many),
+  ]) {
+    const result = await read(await makeTar(entries), many);
+    expect(result.layers.size).toBe(127);
+  }
+});
+
+test("the archive waits for whoever takes a layer", async () => {
+  const large = await makeImage([8_000_000, 100]);
+  const tar = await makeTar(await savePodman(large));
+  let given = 0;
+  let taken = 0;
+  const source = Readable.from(
+    (function* () {
+      for (const chunk of chopped(tar, 3, 8192)) {
+        given += chunk.length;
+        yield chunk;
+      }
+    })(),
+    { objectMode: false },
+  );
+  const ahead: number[] = [];
+  await readSavedImage(source, {
+    diffIds: large.diffIds,
+    wanted: new Set(large.diffIds),
+    onLayer: async (_diffId, body) => {
+      for await (const chunk of body) {
+        taken += (chunk as Buffer).length;
+        ahead.push(given - taken);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    },
+  });
+  expect(Math.max(...ahead)).toBeLessThan(200_000);
+});
+
+describe("who takes a layer", () => {
+  test("may leave it early: the others come all the same", async () => {
+    const seen: Digest[] = [];
+    const result = await readSavedImage(stream(await makeTar(await savePodman(image)), 5, 700), {
+      diffIds: image.diffIds,
+      wanted: new Set(image.diffIds),
+      onLayer: async (diffId, body) => {
+        seen.push(diffId);
+        if (seen.length === 3) return;
+        for await (const chunk of body) if (seen.length > 1 && (chunk as Buffer).length > 0) break;
+      },
+    });
+    expect(seen).toEqual(image.diffIds);
+    expect(result.config).toEqual(image.config);
+  });
+
+  test("may destroy it while it waits for more", async () => {
+    const tar = await makeTar(await savePodman(image));
+    const source = new Readable({ read() {} });
+    source.push(tar.subarray(0, 1500));
+    const seen: Digest[] = [];
+    let left: Readable | undefined;
+    const done = readSavedImage(source, {
+      diffIds: image.diffIds,
+      wanted: new Set(image.diffIds),
+      onLayer: async (diffId, body) => {
+        seen.push(diffId);
+        if (seen.length > 1) return;
+        left = body;
+        body.resume();
+        await new Promise((resolve) => setImmediate(resolve));
+        body.destroy();
+        setImmediate(() => {
+          source.push(tar.subarray(1500));
+          source.push(null);
+        });
+      },
+    });
+    expect((await done).missed).toEqual([]);
+    expect(seen).toEqual(image.diffIds);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(left?.closed).toBe(true);
+  });
+
+  test("fails: that is the reason, and the archive is destroyed", async () => {
+    const source = stream(await makeTar(await savePodman(image)), 1, 600);
+    const full = new Error("no space left on device");
+    await expect(read(source, image, { onLayer: async () => await Promise.reject(full) })).rejects.toBe(full);
+    expect(source.destroyed).toBe(true);
+  });
+
+  test("fails because it was wrong: the reason is what was wrong", async () => {
+    const entries = await savePodman({ ...image, layers: image.layers.with(1, image.layers[0] ?? Buffer.alloc(0)) });
+    const onLayer = async (_diffId: Digest, body: Readable): Promise<void> => {
+      for await (const _ of body);
+    };
+    const wrapped = async (diffId: Digest, body: Readable): Promise<void> =>
+      await onLayer(diffId, body).catch((cause: unknown) => {
+        throw new Error("cannot store it", { cause });
+      });
+    await expect(read(await makeTar(entries), image, { onLayer: wrapped })).rejects.toThrow(InvalidImage);
+  });
+
+  test("does not notice that it was wrong: it fails all the same", async () => {
+    const entries = await savePodman({ ...image, layers: image.layers.with(1, image.layers[0] ?? Buffer.alloc(0)) });
+    const onLayer = async (_diffId: Digest, body: Readable): Promise<void> => {
+      await pipeline(body, async (chunks) => {
+        for await (const _ of chunks);
+      }).catch(() => {});
+    };
+    await expect(read(await makeTar(entries), image, { onLayer })).rejects.toThrow(InvalidImage);
+  });
+});
+
+describe("what breaks the stream", () => {
+  const endless = (tar: Buffer): Readable => {
+    const source = new Readable({ read() {} });
+    source.push(tar);
+    return source;
+  };
+
+  test("its own error comes as it is", async () => {
+    const tar = await makeTar(await savePodman(image));
+    const reset = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
+    const source = endless(tar.subarray(0, 10_000));
+    const done = read(source, image);
+    setImmediate(() => source.destroy(reset));
+    await expect(done).rejects.toBe(reset);
+  });
+
+  test("that it goes away without one is told", async () => {
+    const source = endless((await makeTar(await savePodman(image))).subarray(0, 10_000));
+    const done = read(source, image);
+    setImmediate(() => source.destroy());
+    await expect(done).rejects.toThrow("went away");
+  });
+
+  test.each([0, 700, 10_000])("a signal, after %i bytes", async (bytes) => {
+    const abort = new AbortController();
+    const source = endless((await makeTar(await savePodman(image))).subarray(0, bytes));
+    const reason = new Error("interrupted");
+    const done = read(source, image, { signal: abort.signal });
+    setImmediate(() => abort.abort(reason));
+    await expect(done).rejects.toBe(reason);
+    expect(source.destroyed).toBe(true);
+  });
+
+  test("a signal that came before", async () => {
+    const reason = new Error("interrupted");
+    const source = stream(await makeTar(await savePodman(image)));
+    await expect(read(source, image, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+  });
+});

@@ -1,0 +1,30 @@
+import { expect, test } from "vitest";
+import { InvalidPlace, parsePlace } from "../../../src/image/location.ts";
+
+test.each([
+  ["docker-daemon:app:v2", { kind: "docker-daemon", reference: "app:v2" }],
+  ["docker-daemon:", { kind: "docker-daemon" }],
+  ["docker-archive:app.tar", { kind: "docker-archive", path: "app.tar" }],
+  ["docker-archive:/a b/app.tar:app:v2", { kind: "docker-archive", path: "/a b/app.tar", reference: "app:v2" }],
+  ["oci:./layout", { kind: "oci", path: "./layout" }],
+  ["oci:./layout:v2", { kind: "oci", path: "./layout", reference: "v2" }],
+  ["oci:layout:example.com:5000/app:v2", { kind: "oci", path: "layout", reference: "example.com:5000/app:v2" }],
+  ["oci-archive:x.tar:v2", { kind: "oci-archive", path: "x.tar", reference: "v2" }],
+  ["oci:C:\\layout:v2", { kind: "oci", path: "C:\\layout", reference: "v2" }],
+  ["oci:C:/layout", { kind: "oci", path: "C:/layout" }],
+  // As with skopeo, an image that is called so is named docker-daemon:oci:v2.
+  ["oci:v2", { kind: "oci", path: "v2" }],
+])("%s", (given, place) => {
+  expect(parsePlace(given)).toEqual({ given, ...place });
+});
+
+test.each(["app", "app:v2", "example.com/oci:v2", "ocis:x", "docker-archive", "Oci:x"])(
+  "%s is an image's name",
+  (given) => {
+    expect(parsePlace(given)).toBeUndefined();
+  },
+);
+
+test.each(["oci:", "docker-archive::app:v2", "oci-archive:x.tar:"])("%s is no place", (given) => {
+  expect(() => parsePlace(given)).toThrow(InvalidPlace);
+});

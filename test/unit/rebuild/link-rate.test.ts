@@ -1,0 +1,131 @@
+import { expect, test, vi } from "vitest";
+import { LinkRate } from "../../../src/rebuild/link-rate.ts";
+
+const MB = 1_000_000;
+/** Asked so, any rate is too slow. */
+const CLOSELY = { enough: Infinity, budget: Infinity };
+
+/**
+ * A link that carries so many bytes a second behind a delay, with its own clock. At first, `burst` bytes pass at once. For 20 ms of the probes
+ * that `busy` names, this process does something else, and finds them in its buffers then.
+ */
+function link({
+  perSecond,
+  delay = 1,
+  burst = 0,
+  busy = [],
+}: Partial<Record<"delay" | "burst", number>> & { perSecond: number; busy?: number[] }) {
+  const clock = { ms: 0, received: 0, left: burst };
+  const probes: number[] = [];
+  async function* probe(bytes: number): AsyncGenerator<Buffer> {
+    const until = busy.includes(probes.push(bytes)) ? clock.ms + 20 : 0;
+    let at = clock.ms + delay;
+    for (let sent = 0; sent < bytes; sent += 4096) {
+      const atOnce = Math.min(clock.left, 4096);
+      clock.left -= atOnce;
+      at += ((4096 - atOnce) / perSecond) * 1000;
+      clock.ms = Math.max(clock.ms, at, until);
+      clock.received += 4096;
+      yield Buffer.alloc(4096);
+    }
+  }
+  const options = { bytesReceived: () => clock.received, probe: async (n: number) => probe(n), now: () => clock.ms };
+  return { clock, options, probes };
+}
+
+test("a link that is clearly too slow is not looked at again", async () => {
+  const question = { enough: 20 * MB, budget: MB };
+  const slow = link({ perSecond: 12.5 * MB, burst: 125_000 });
+  await new LinkRate(slow.options).bytesPerSecond(question);
+  expect(slow.probes.reduce((sum, bytes) => sum + bytes)).toBe(320 * 1024);
+  const close = link({ perSecond: 17 * MB, burst: 125_000 });
+  await new LinkRate(close.options).bytesPerSecond(question);
+  expect(close.probes).toHaveLength(4);
+});
+
+test("a slow link is told by one probe", async () => {
+  const { options, probes } = link({ perSecond: 1.25 * MB });
+  expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeCloseTo(1.25 * MB, -6);
+  expect(probes).toHaveLength(1);
+});
+
+test("a link that lets some bytes pass at once is told by what comes behind them", async () => {
+  const { options } = link({ perSecond: 12.5 * MB, burst: 125_000 });
+  expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeCloseTo(12.5 * MB, -6);
+});
+
+test("what this process finds in its buffers, because it was busy, does not look faster than it came", async () => {
+  const { options } = link({ perSecond: 12.5 * MB, burst: 125_000, busy: [1, 3, 4] });
+  expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeLessThan(12.5 * MB);
+});
+
+test("a fast one is told by the fastest of the probes that count, and no closer than it matters", async () => {
+  const question = { enough: 50 * MB, budget: MB };
+  const fast = link({ perSecond: 100 * MB, busy: [1, 2, 3] });
+  expect(await new LinkRate(fast.options).bytesPerSecond(question)).toBeGreaterThan(90 * MB);
+  expect(fast.probes).toHaveLength(4);
+  const clear = link({ perSecond: 100 * MB });
+  await new LinkRate(clear.options).bytesPerSecond(question);
+  expect(clear.probes).toHaveLength(3);
+  const small = link({ perSecond: 100 * MB });
+  await new LinkRate(small.options).bytesPerSecond({ enough: 50 * MB, budget: 100_000 });
+  expect(small.probes).toHaveLength(1);
+});
+
+test("a delay does not make it slower", async () => {
+  const { options } = link({ perSecond: 50 * MB, delay: 8 });
+  expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeGreaterThan(45 * MB);
+});
+
+test("who asks again is told the same, without another probe", async () => {
+  const { options, probes } = link({ perSecond: 20 * MB });
+  const question = { enough: 21 * MB, budget: MB };
+  const rate = new LinkRate(options);
+  const [one, two] = await Promise.all([rate.bytesPerSecond(question), rate.bytesPerSecond(question)]);
+  expect([two, await rate.bytesPerSecond(question)]).toEqual([one, one]);
+  expect(probes).toHaveLength(4);
+});
+
+test("what has come faster than a probe counts, but not what came after a pause", async () => {
+  const { clock, options } = link({ perSecond: 1.25 * MB });
+  const rate = new LinkRate(options);
+  await rate.bytesPerSecond(CLOSELY);
+  rate.note();
+  for (let step = 0; step < 40; step += 1) {
+    clock.ms += 10;
+    clock.received += 50_000;
+    rate.note();
+  }
+  expect(await rate.bytesPerSecond(CLOSELY)).toBeCloseTo(5 * MB, -6);
+  clock.ms += 5000;
+  clock.received += 500 * MB;
+  rate.note();
+  clock.ms += 110;
+  clock.received += 500 * MB; // of which most had come before
+  rate.note();
+  expect(await rate.bytesPerSecond(CLOSELY)).toBeCloseTo(5 * MB, -6);
+});
+
+test("it is no faster than this side was told to take", async () => {
+  const rate = (limit: number) => new LinkRate({ ...link({ perSecond: 1000 * MB }).options, limit });
+  expect(await rate(500_000).bytesPerSecond(CLOSELY)).toBe(500_000);
+  expect(await rate(0).bytesPerSecond(CLOSELY)).toBeGreaterThan(100 * MB);
+});
+
+test("a probe that does not come, or has no end, is not waited for", async () => {
+  vi.useFakeTimers();
+  try {
+    const none = async (_: number, signal: AbortSignal): Promise<never> =>
+      await new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
+    const rate = new LinkRate({ bytesReceived: () => 0, probe: none }).bytesPerSecond(CLOSELY);
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(await rate).toBe(1);
+  } finally {
+    vi.useRealTimers();
+  }
+  async function* endless(): AsyncGenerator<Buffer> {
+    for (;;) yield Buffer.alloc(4096);
+  }
+  const rate = new LinkRate({ bytesReceived: () => 0, probe: async () => endless() });
+  expect(await rate.bytesPerSecond(CLOSELY)).toBeGreaterThan(1);
+});

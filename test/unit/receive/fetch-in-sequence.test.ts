@@ -1,0 +1,52 @@
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { expect, test } from "vitest";
+import { oneAfterTheOther } from "../../../src/receive/fetch-in-sequence.ts";
+import { digestOf } from "../../../src/image/digest.ts";
+
+const layerOf = (text: string) => ({
+  diffId: digestOf(text),
+  size: text.length,
+  open: async () => Readable.from([text]),
+});
+
+async function* announced(...texts: string[]) {
+  yield* texts.map(layerOf);
+}
+
+async function rest(): Promise<void> {
+  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test("the next layer is given when the one before has been read, or left", async () => {
+  const layers = oneAfterTheOther(announced("one", "two", "three"), new AbortController().signal);
+  const first = (await layers.next()).value;
+  let hasSecond = false;
+  const second = layers.next().then(({ value }) => ((hasSecond = true), value));
+  const stream = await first?.open();
+  await rest();
+  expect(hasSecond).toBe(false);
+  expect((await buffer(stream ?? Readable.from([]))).toString()).toBe("one");
+  (await (await second)?.open())?.destroy();
+  expect((await layers.next()).value?.diffId).toBe(digestOf("three"));
+});
+
+test("one that cannot be had holds up nobody", async () => {
+  const none = { ...layerOf("one"), open: async () => await Promise.reject<Readable>(new Error("there is none")) };
+  const layers = oneAfterTheOther(
+    Readable.from([none, layerOf("two")]) as AsyncIterable<typeof none>,
+    AbortSignal.any([]),
+  );
+  await expect((await layers.next()).value?.open()).rejects.toThrow("there is none");
+  expect((await layers.next()).value?.diffId).toBe(digestOf("two"));
+});
+
+test("it ends when it is told to, though a layer is still being read", async () => {
+  const stop = new AbortController();
+  const layers = oneAfterTheOther(announced("one", "two"), stop.signal);
+  await (await layers.next()).value?.open();
+  const next = layers.next();
+  next.catch(() => {});
+  stop.abort(new Error("enough"));
+  await expect(next).rejects.toThrow("enough");
+});

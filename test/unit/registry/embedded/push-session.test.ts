@@ -1,0 +1,38 @@
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { newRunId } from "../../../../src/run/run-id.ts";
+import { KeptPush } from "../../../../src/engine-push/accept-push.ts";
+import { Landing } from "../../../../src/registry/embedded/push-session.ts";
+import { embeddedSpool } from "../../../../src/registry/embedded/upload-spool.ts";
+import { clientOf, endRegistry, openRegistry } from "./client.ts";
+
+test("an upload that begins while the repository is closed is refused, and leaves nothing", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "embedded-"));
+  await using spool = embeddedSpool(newRunId(), folder);
+  const landing = new Landing(new KeptPush("app"), {}, spool);
+  const opening = landing.open();
+  const closing = landing[Symbol.asyncDispose]();
+  await expect(opening).rejects.toMatchObject({ status: 403, code: "DENIED" });
+  await closing;
+  expect(await readdir(await spool.open())).toEqual([]);
+  await spool[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true });
+});
+
+test("who looks on hears of requests, and of the bytes of a slow upload", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "embedded-"));
+  const registry = await openRegistry(folder);
+  const client = await clientOf(registry);
+  let signs = 0;
+  registry.open("app", new KeptPush("app"), { active: () => signs++ });
+  await client("HEAD", "/v2/app/manifests/v1");
+  await client("GET", "/v2/");
+  expect(signs).toBe(1);
+  const { headers } = await client("POST", "/v2/app/blobs/uploads/");
+  expect(signs).toBe(2);
+  await client("PATCH", headers.location ?? "", { body: "x" });
+  expect(signs).toBe(4);
+  await endRegistry(registry, folder);
+});

@@ -1,0 +1,131 @@
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { execa } from "execa";
+import { describe, expect, test } from "vitest";
+import { findMark, placeOf, sshCommand, type SshPlace } from "../../../src/remote/ssh-location.ts";
+import { temporaryFolder } from "../engine/fake-engine.ts";
+
+const prod = placeOf(["ssh://deploy@prod:2222"]) as SshPlace;
+
+describe("ssh://[user@]host[:port] in place of a command", () => {
+  test("is a login with the user's own ssh, without a terminal", () => {
+    const command = sshCommand(prod, ["pull", "app:v2"], false);
+    expect(command.slice(0, command.indexOf("sh"))).toEqual(
+      "ssh -l deploy -p 2222 -o ConnectTimeout=30 -o ServerAliveInterval=5 -o ServerAliveCountMax=4 -T -- prod".split(
+        " ",
+      ),
+    );
+  });
+
+  test.each([["ssh", "prod"], ["docker-over-ssh"], [], ["x", "ssh://prod"]])("%j is a command", (...command) => {
+    expect(placeOf(command)).toBeUndefined();
+  });
+
+  test.each<[string, string[]]>([
+    ["an option", ["ssh://-oProxyCommand=x"]],
+    ["a command in the user's place", ["ssh://$(x)@prod"]],
+    ["a password", ["ssh://me:secret@prod"]],
+    ["no host", ["ssh://"]],
+    ["a socket", ["ssh://prod/run/docker.sock"]],
+    ["words behind it", ["ssh://prod", "docker", "system", "dial-stdio"]],
+  ])("%s is refused", (_, command) => {
+    expect(() => placeOf(command)).toThrow(expect.objectContaining({ code: "usage" }));
+  });
+
+  test("a word that a shell over there might take apart is never sent", () => {
+    expect(() => sshCommand(prod, ["app'; rm -rf /; '"], false)).toThrow("cannot be quoted");
+  });
+});
+
+/** As ssh does it: the words behind the host, joined, for the login shell. */
+const line = (words: string[], sudo: boolean): string => {
+  const command = sshCommand(prod, words, sudo);
+  return command.slice(command.indexOf("prod") + 1).join(" ");
+};
+
+const shells = ["sh", "dash", "bash", "ksh", "zsh", "csh", "tcsh", "fish"];
+const installed = await Promise.all(
+  shells.map(async (shell) => (await execa({ reject: false })`which ${shell}`).exitCode === 0),
+);
+const have = shells.filter((_, index) => installed[index]);
+
+describe.each(have)("what %s over there makes of it", (shell) => {
+  interface RunOptions {
+    sudo?: boolean;
+    words?: string[];
+    /** What `docker version` runs. */
+    version?: string;
+  }
+
+  /** Runs the line where only these programs are found, which print what they are run with. */
+  async function run(programs: string[], options: RunOptions = {}) {
+    const { sudo = false, words = ["pull", "--timeout", "5", "app:v2"], version = "echo 1.56" } = options;
+    await using folder = await temporaryFolder();
+    const bin = join(folder.path, "bin");
+    await mkdir(bin);
+    for (const name of programs) {
+      const file = join(bin, name);
+      const script = `case "$*" in *"version --format {{.Server.APIVersion}}") ${version} ;; *) echo "[${name}]" "$@" ;; esac`;
+      await writeFile(file, `#!/bin/sh\n${script}\n`);
+      await chmod(file, 0o755);
+    }
+    await execa`ln -s /bin/sh ${join(bin, "sh")}`;
+    const file = (await execa`which ${shell}`).stdout;
+    const env = { PATH: bin, HOME: folder.path };
+    const { stdout, exitCode } = await execa(file, ["-c", line(words, sudo)], { env, extendEnv: false, reject: false });
+    const mark = findMark(`${stdout}\n`);
+    return { said: mark?.words, ran: `${stdout}\n`.slice(mark?.end).trim().replaceAll(folder.path, ""), exitCode };
+  }
+
+  test("docker-over-ssh is taken, if it is there", async () => {
+    expect(await run(["docker-over-ssh", "docker", "podman"])).toEqual({
+      said: "docker-over-ssh",
+      ran: "[docker-over-ssh] pull --timeout 5 app:v2",
+      exitCode: 0,
+    });
+  });
+
+  test("else docker, else podman", async () => {
+    expect(await run(["docker", "podman"])).toMatchObject({ said: "docker 1.56", ran: "[docker] system dial-stdio" });
+    expect(await run(["podman"])).toMatchObject({ said: "podman", ran: "[podman] system dial-stdio" });
+  });
+
+  test("an engine that does not say its version, because it is down, is left to say so itself", async () => {
+    const version = "echo Cannot connect >&2; exit 1";
+    expect(await run(["docker"], { version })).toMatchObject({ said: "docker", ran: "[docker] system dial-stdio" });
+  });
+
+  test("with sudo, which never asks", async () => {
+    expect(await run(["docker", "sudo"], { sudo: true })).toMatchObject({
+      said: "docker 1.56",
+      ran: "[sudo] -n /bin/docker system dial-stdio",
+    });
+  });
+
+  test("else it says so, with the PATH there", async () => {
+    const { said, exitCode } = await run([]);
+    expect({ said: said?.replace(/ .*\/bin$/, " …/bin"), exitCode }).toEqual({ said: "nothing …/bin", exitCode: 127 });
+  });
+
+  test("an image's name arrives as it is", async () => {
+    const name = "registry.example.com:8443/team/a__b/app-x:1.0_x-y@sha256:0123";
+    expect((await run(["docker-over-ssh"], { words: ["push", name] })).ran).toBe(`[docker-over-ssh] push ${name}`);
+  });
+});
+
+describe("the line that says what was found", () => {
+  test.each(["", "Welcome\n", "no line feed"])("behind %j", (banner) => {
+    const text = `${banner}#docker-over-ssh#far# docker\nHTTP/1.1 200 OK`;
+    const found = findMark(text);
+    expect({ ...found, rest: text.slice(found?.end) }).toMatchObject({
+      start: banner.length,
+      words: "docker",
+      rest: "HTTP/1.1 200 OK",
+    });
+  });
+
+  test("is waited for until it is whole", () => {
+    expect(findMark("Welcome\n#docker-over-ssh#far# dock")).toBeUndefined();
+    expect(findMark("Welcome\n")).toBeUndefined();
+  });
+});

@@ -1,0 +1,97 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { expect, test } from "vitest";
+import { isLeftBy, isRunId, lifeOf, newRunId, runsOfName, temporaryName } from "../../../src/run/run-id.ts";
+import { parseReference } from "../../../src/image/reference.ts";
+
+const DAY = 24 * 3600 * 1000;
+
+test("a run id tells whether its process is still there", () => {
+  expect(lifeOf(newRunId())).toBe("alive");
+  expect(lifeOf(newRunId(4242), (pid) => pid !== 4242)).toBe("dead");
+});
+
+test.skipIf(process.platform !== "linux")(
+  "a run that was killed is over, also while nobody has asked how it ended",
+  async () => {
+    // `sleep` takes the shell's place, and does not know of its child, which waits: a background job's own stdin would be /dev/null.
+    const parent = spawn("sh", ["-c", "exec 3<&0; sh -c 'read _ <&3' & echo $!; exec sleep 60 </dev/null"], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    try {
+      const [line] = (await once(parent.stdout, "data")) as [Buffer];
+      const run = newRunId(Number(line.toString()));
+      expect(lifeOf(run)).toBe("alive");
+      process.kill(Number(line.toString()), "SIGKILL");
+      await expect.poll(() => lifeOf(run)).toBe("dead");
+    } finally {
+      parent.kill("SIGKILL");
+    }
+  },
+);
+
+test.skipIf(process.platform !== "linux")("a later process with a run's number is not that run", () => {
+  const run = newRunId();
+  // The same run, said to be of the process that began this one, whose number it does not have.
+  const before = newRunId(process.ppid).slice(-8, -4);
+  expect(lifeOf(run)).toBe("alive");
+  expect(lifeOf(run.replace(/.{4}(?=.{4}$)/, before))).toBe("dead");
+});
+
+test("how the clock is set tells nothing of this host's runs", () => {
+  for (const at of [0, Date.now() - 400 * DAY, Date.now() + 400 * DAY]) {
+    expect(isLeftBy([newRunId(process.pid, at)])).toBe(false);
+    expect(isLeftBy([newRunId(999_999_999, at)])).toBe(true);
+  }
+});
+
+test("another host's run is over after a month, if its clock was set", () => {
+  const foreign = (at: number): string => newRunId(1, at).replace(/^.{8}/, "00000000");
+  expect(isLeftBy([foreign(Date.now() - 29 * DAY)])).toBe(false);
+  expect(isLeftBy([foreign(Date.now() - 31 * DAY)])).toBe(true);
+  expect(isLeftBy([foreign(0)])).toBe(false);
+  expect(isLeftBy([foreign(Date.now() + 400 * DAY)])).toBe(false);
+});
+
+test("runs of one process and one moment have ids of their own", () => {
+  const now = Date.now();
+  expect(new Set(Array.from({ length: 20 }, () => newRunId(process.pid, now))).size).toBe(20);
+});
+
+test("another host's run cannot be told from here", () => {
+  const foreign = newRunId().replace(/^.{8}/, "00000000");
+  expect(isRunId(foreign)).toBe(true);
+  expect(lifeOf(foreign)).toBe("elsewhere");
+});
+
+test("a temporary name carries the runs of both sides, and fits a tag", () => {
+  const runs = [newRunId(), newRunId(4_194_304)];
+  const name = temporaryName("127.0.0.1:5000", "team/app", runs);
+  expect(runsOfName(name)).toEqual(runs);
+  expect(name.split(":").at(-1)).toMatch(/^\w[\w.-]{0,127}$/);
+});
+
+test.each([
+  ["127.0.0.1:1", "a".repeat(245)],
+  ["registry.example.com:5000", `${"team/".repeat(40)}${"b".repeat(40)}`],
+  ["127.0.0.1:65535", `${"a__".repeat(80)}b`],
+  [`${"h".repeat(210)}:5000`, "app/with/a/path"],
+])("a long name is cut to what engines take, and stays the same and its own: %s %s", (host, path) => {
+  const runs = [newRunId(), newRunId()];
+  const name = temporaryName(host, path, runs);
+  const { domain, path: shortened } = parseReference(name);
+  expect(domain).toBe(host);
+  expect(`127.0.0.1:65535/${shortened}`.length).toBeLessThanOrEqual(255); // as the other side's engine will name it
+  expect(runsOfName(name)).toEqual(runs);
+  expect(temporaryName(host, path, runs)).toBe(name);
+  expect(temporaryName(host, `${path}c`, runs)).not.toBe(name);
+});
+
+test.each([
+  "app:v1",
+  "127.0.0.1:5000/docker-over-ssh/app:v1",
+  "docker-over-ssh/app:latest",
+  `localhost/app:${newRunId()}`,
+])("%s is nobody's temporary name", (name) => {
+  expect(runsOfName(name)).toEqual([]);
+});

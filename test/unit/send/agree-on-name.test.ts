@@ -1,0 +1,56 @@
+import { describe, expect, test } from "vitest";
+import { agreeOnName } from "../../../src/send/agree-on-name.ts";
+import type { ImageInfo } from "../../../src/engine/engine.ts";
+import { parseImageName } from "../../../src/image/image-name.ts";
+
+const HEX = `1a2b3c4d5e6f${"0".repeat(52)}`;
+const ID = `sha256:${HEX}`;
+const SHORT = "1a2b3c4d5e6f";
+const found = (...names: string[]): ImageInfo => ({ id: ID, names, diffIds: [], platform: "linux/amd64", size: 0 });
+const agree = (named: string, info: ImageInfo, asked: string, told: object = {}) =>
+  agreeOnName(parseImageName(named), info, { image: parseImageName(asked), ...told });
+
+describe("what is named by its ID here is found by that, and has the name that it is asked for by", () => {
+  test.each([ID, HEX, SHORT, `sha256:${SHORT}`])("%s", (named) => {
+    expect(agree(named, found(), "team/app:v2")).toEqual({ given: ID, domain: "docker.io", path: "team/app" });
+  });
+
+  test("by a name of its own, if it has one", () => {
+    expect(agree(SHORT, found("other:v1"), "team/app:v2")).toMatchObject({ given: "other:v1", tag: "v1" });
+  });
+
+  test("without a name of its own, it is refused", () => {
+    for (const asked of [ID, SHORT])
+      expect(() => agree(SHORT, found(), asked)).toThrow(`${asked} is the ID of an image`);
+    expect(agree(SHORT, found(), SHORT, { isRenamed: true }).given).toBe(ID);
+  });
+});
+
+describe("a name that looks like an ID is a name, where there is an image of that name", () => {
+  test.each([`${SHORT}:latest`, `localhost/${SHORT}:latest`, `docker.io/library/${SHORT}:latest`])("%s", (name) => {
+    const info = { ...found(name), id: `sha256:${"f".repeat(64)}` };
+    expect(agree(SHORT, info, SHORT)).toMatchObject({ given: SHORT, tag: "latest" });
+    expect(agree(SHORT, found(name), SHORT)).toMatchObject({ given: SHORT, tag: "latest" });
+  });
+});
+
+describe("what has a name here must be asked for by it", () => {
+  test("by the same, however it is written", () => {
+    expect(agree("app:v1", found("app:v1"), "docker.io/library/app:v1").given).toBe("app:v1");
+    expect(() => agree("app:v1", found("app:v1"), "app:v2")).toThrow(
+      "offers app:v1, the receiving side asks for app:v2",
+    );
+  });
+
+  test("or by its ID, where it is called something else", () => {
+    expect(agree("app:v1", found("app:v1"), ID, { isRenamed: true }).given).toBe("app:v1");
+    expect(() => agree("app:v1", found("app:v1"), ID)).toThrow("needs a name");
+    const another = `sha256:${"f".repeat(64)}`;
+    expect(() => agree("app:v1", found("app:v1"), another, { isRenamed: true })).toThrow("asks for sha256:ff");
+    expect(() => agree(ID, found(), another, { isRenamed: true })).toThrow("asks for sha256:ff");
+  });
+
+  test("or by the name that this side was told to give it", () => {
+    expect(agree("app:v1", found("app:v1"), "app:v2", { isGivenName: true }).given).toBe("app:v1");
+  });
+});

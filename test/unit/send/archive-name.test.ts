@@ -1,0 +1,68 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { archiveSource } from "../../../src/send/archive-source.ts";
+import { pushToFar } from "../../../src/remote/transfers.ts";
+import type { Output } from "../../../src/output/output.ts";
+import { dockerManifest, makeImage } from "../image/make-image.ts";
+import { layoutOf, writeTar } from "../places/images.ts";
+
+const folder = await mkdtemp(join(tmpdir(), "names-"));
+afterAll(async () => await rm(folder, { recursive: true }));
+const image = await makeImage([100]);
+const other = await makeImage([200]);
+const nothing = (): void => {};
+const output: Output = {
+  progress: nothing,
+  detail: nothing,
+  note: nothing,
+  warn: nothing,
+  far: nothing,
+  summary: nothing,
+  failure: nothing,
+  close: nothing,
+};
+const around = { env: { PATH: process.env.PATH }, output, signal: new AbortController().signal };
+let count = 0;
+
+async function docker(names: string[]): Promise<string> {
+  const path = join(folder, `${(count += 1)}.tar`);
+  const entries = [
+    { name: "config.json", content: image.config },
+    { name: "layer.tar", content: image.layers[0] ?? "" },
+  ];
+  await writeTar(path, [...entries, dockerManifest("config.json", ["layer.tar"], names)]);
+  return path;
+}
+
+test.each([
+  [["app:v2"], "app:v2"],
+  [["docker.io/library/app:v2", "app:v2", "v2"], "app:v2"],
+  [["localhost/app:v2"], "localhost/app:v2"],
+  [["registry.example.com:5000/team/app"], "registry.example.com:5000/team/app:latest"],
+  [["app:v1", "app:v2"], undefined],
+  [["v2"], undefined],
+  [[], undefined],
+])("an archive that calls its image %j means %s", async (names, name) => {
+  await using source = await archiveSource({ kind: "docker-archive", given: "", path: await docker(names) }, around);
+  expect(await source.name?.(undefined)).toBe(name);
+});
+
+test("of two images neither has the name", async () => {
+  const path = join(folder, "two.tar");
+  const images = [
+    { image, ref: "app:v1" },
+    { image: other, ref: "app:v2" },
+  ];
+  await writeTar(path, layoutOf(images));
+  await using source = await archiveSource({ kind: "oci-archive", given: "", path }, around);
+  expect(await source.name?.(undefined)).toBeUndefined();
+});
+
+test("towards an engine alone, an archive without a name in it must be given one", async () => {
+  const push = async (path: string) =>
+    await pushToFar({ image: `docker-archive:${path}`, command: ["false", "system", "dial-stdio"] }, around);
+  await expect(push(await docker([]))).rejects.toMatchObject({ code: "usage" });
+  await expect(push(await docker(["app:v2"]))).rejects.toMatchObject({ code: "engine-unreachable" });
+});

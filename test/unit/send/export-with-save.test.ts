@@ -1,0 +1,334 @@
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
+import type { EngineDepartureOptions } from "../../../src/send/found-image.ts";
+import { saveLayers } from "../../../src/send/export-with-save.ts";
+import { Shelf } from "../../../src/send/outgoing-blobs.ts";
+import { newRunId } from "../../../src/run/run-id.ts";
+import { blobPath } from "../../../src/image/archive/listing.ts";
+import { digestOf, type Digest } from "../../../src/image/digest.ts";
+import { MEDIA_TYPE, parseSentManifest, type Manifest } from "../../../src/image/manifest.ts";
+import { Failure } from "../../../src/output/errors.ts";
+import { unpack } from "../../../src/packing/unpack.ts";
+import { lazySpool } from "../../../src/store/spool.ts";
+import { attestedLayout } from "../../engines/layouts.ts";
+import {
+  gzipped,
+  index,
+  LAYOUT,
+  makeImage,
+  ociBlobs,
+  plain,
+  saveLegacy,
+  saveOci,
+  type Pack,
+  type TestImage,
+} from "../image/make-image.ts";
+import { makeTar, type TestEntry } from "../image/tar/make-tar.ts";
+import { stream } from "../image/docker/read-saved.ts";
+
+const disk = vi.hoisted(() => ({ left: Infinity }));
+vi.mock(import("../../../src/store/spool.ts"), async (original) => ({
+  ...(await original()),
+  // What a disk has left is given by the test.
+  refuseWithoutSpace: async (_spool, size) => {
+    if (size > disk.left) throw new Failure("no-space", "no room", { expected: "room" });
+  },
+}));
+
+const image = await makeImage([3000, 70_000, 200, 9000]);
+const [bottom = "", second = "", third = "", top = ""] = image.diffIds;
+/** With a layer that is cut where the receiver has something like it. */
+const large = await makeImage([600_000, 300]);
+
+let cache: string;
+beforeEach(async () => {
+  disk.left = Infinity;
+  cache = await mkdtemp(join(tmpdir(), "save-layers-"));
+});
+afterEach(async () => await rm(cache, { recursive: true }));
+
+interface Case {
+  of?: TestImage;
+  wanted?: readonly Digest[];
+  /** To be kept. */
+  manifest?: Buffer;
+  platform?: string;
+  onlyPlatform?: boolean;
+  /** The receiver has something like the layers. */
+  delta?: boolean;
+}
+
+/** What an engine saves, on its way to a receiver that reads each layer when it is announced. */
+function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
+  const { of = image, wanted = of.diffIds, manifest, platform = "linux/amd64", onlyPlatform = false } = options;
+  const env = { XDG_CACHE_HOME: cache };
+  const run = newRunId();
+  const cutInto = lazySpool(env, run);
+  const announced: AnnouncedLayer[] = [];
+  const reading: Promise<[Digest, Buffer]>[] = [];
+  const asked: unknown[] = [];
+  const kept = manifest && parseSentManifest(manifest);
+  const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
+  const read = async ({ diffId, digest, pieces }: AnnouncedLayer): Promise<[Digest, Buffer]> => {
+    const cut = pieces && (await shelf.content.cut?.("r", diffId));
+    if (cut !== undefined) await buffer(unpack(cut.recipe()));
+    const blob = await shelf.content.blob("r", cut === undefined ? digest : diffId);
+    const packed = blob?.packed?.(0).stream;
+    return [diffId, await buffer(packed === undefined ? ((await blob?.open()) as Readable) : unpack(packed))];
+  };
+  const shelf = new Shelf({
+    offer,
+    diffIds: of.diffIds,
+    packing: { codec: undefined },
+    ...(options.delta && { cutInto }),
+    announce(layer) {
+      announced.push(layer);
+      const layerRead = read(layer);
+      layerRead.catch(() => {}); // awaited below
+      reading.push(layerRead);
+    },
+  });
+  const leaving = new AbortController();
+  const saved = saveLayers(shelf, {
+    engine: {
+      async saveImage(...args: unknown[]) {
+        asked.push(args);
+        if (archive instanceof Readable) return archive;
+        return stream(Buffer.isBuffer(archive) ? archive : await makeTar(archive));
+      },
+    },
+    env,
+    image: { given: "app:v1" },
+    info: { diffIds: of.diffIds, platform },
+    want: { diffIds: wanted },
+    manifest: kept,
+    onlyPlatform,
+    runs: [run, run],
+    signal: leaving.signal,
+  } as unknown as EngineDepartureOptions);
+  saved.catch(() => {}); // awaited below
+  /** Files that wait, of this side. */
+  const waiting = async (): Promise<string[]> =>
+    (await readdir(cache, { recursive: true })).filter((path) => path.includes("/unknown-"));
+  return {
+    saved,
+    announced,
+    asked,
+    waiting,
+    shelf,
+    /** What the receiver has when all is there. */
+    async received(): Promise<Map<Digest, Buffer>> {
+      await Promise.race([shelf.content.manifest("r", "t"), saved]);
+      return new Map(await Promise.all(reading));
+    },
+    async manifest(): Promise<Manifest> {
+      const stored = await shelf.content.manifest("r", "t");
+      return JSON.parse(Buffer.from(stored?.bytes ?? []).toString()) as Manifest;
+    },
+    /** The receiver is done; nothing is left. */
+    async end(): Promise<void> {
+      leaving.abort(new Error("the receiver is done"));
+      await shelf[Symbol.asyncDispose]();
+      await saved.catch(() => {});
+      await cutInto[Symbol.asyncDispose]();
+      expect((await readdir(cache, { recursive: true })).filter((path) => path !== "docker-over-ssh")).toEqual([]);
+    },
+  };
+}
+
+const entry = (content: Buffer): TestEntry => ({ name: blobPath(digestOf(content)), content });
+
+/** What comes last tells. */
+function untoldToTheEnd(of: TestImage, pack: Pack = gzipped) {
+  const { blobs, manifest, descriptors } = ociBlobs(of, pack);
+  const [config = Buffer.alloc(0), , ...layers] = blobs;
+  const entries = [...layers, manifest.bytes, config].map(entry);
+  return { entries: [...entries, index([manifest.descriptor]), LAYOUT], manifest, descriptors, layers };
+}
+
+describe("from a containerd store, layers go as it stores them", () => {
+  test.each([
+    ["told at the end", untoldToTheEnd(image).entries],
+    ["in the order in which engines write them", saveOci(image, gzipped)],
+    ["with attestations", attestedLayout({ "linux/amd64": image, "linux/arm64": large }, "app:v1")],
+  ])("%s", async (_, entries) => {
+    const { descriptors, layers } = untoldToTheEnd(image);
+    const run = save(entries);
+    const received = await run.received();
+    expect([...received.keys()].toSorted()).toEqual(image.diffIds.toSorted());
+    for (const [at, diffId] of image.diffIds.entries())
+      expect(received.get(diffId)?.equals(layers[at] ?? Buffer.alloc(0))).toBe(true);
+    const { config, layers: named } = await run.manifest();
+    expect(config.digest).toBe(digestOf(image.config));
+    expect(named).toEqual(descriptors);
+    await run.end();
+  });
+
+  test("those that are wanted, and no others; only these still wait in files", async () => {
+    const { entries, descriptors } = untoldToTheEnd(image);
+    const run = save(entries, { wanted: [second, top] });
+    expect([...(await run.received()).keys()]).toEqual([second, top]);
+    expect(await run.waiting()).toHaveLength(2);
+    // Once more, from where an earlier run had stopped.
+    const blob = await run.shelf.content.blob("r", descriptors[3]?.digest ?? "");
+    const part = await buffer((await blob?.open({ first: 10, last: 19 })) as Readable);
+    expect(part.equals(gzipped(image.layers[3] ?? expect.fail()).blob.subarray(10, 20))).toBe(true);
+    await run.end();
+  });
+
+  test("a large one is cut when its recipe is asked for, also when it has waited", async () => {
+    const run = save(untoldToTheEnd(large).entries, { of: large, delta: true });
+    const received = await run.received();
+    expect(received.get(large.diffIds[0] ?? "")?.equals(large.layers[0] ?? Buffer.alloc(0))).toBe(true);
+    expect(run.announced.map(({ pieces, digest }) => [pieces, digest])).toEqual([
+      ["too", digestOf(gzipped(large.layers[0] ?? expect.fail()).blob)],
+      [undefined, digestOf(gzipped(large.layers[1] ?? expect.fail()).blob)],
+    ]);
+    await run.end();
+  });
+
+  test("plain ones are packed for the way, and the run ends when they have been taken", async () => {
+    for (const entries of [saveOci(image, plain), await saveLegacy(image), untoldToTheEnd(image, plain).entries]) {
+      const run = save(entries, { wanted: [bottom, third] });
+      expect([...(await run.received()).keys()].toSorted()).toEqual([bottom, third].toSorted());
+      await run.saved;
+      await run.end();
+    }
+  });
+
+  test("of variants with the same layers, the one that was looked up", async () => {
+    const arm = await makeImage([3000, 70_000, 200, 9000], { architecture: "arm64" });
+    const entries = attestedLayout({ "linux/arm64": arm, "linux/amd64": image }, "app:v1");
+    for (const [platform, { config }] of [
+      ["linux/amd64", image],
+      ["linux/arm64", arm],
+    ] as const) {
+      const run = save(entries, { platform });
+      await run.received();
+      expect((await run.manifest()).config.digest).toBe(digestOf(config));
+      expect(run.asked).toEqual([["app:v1", { signal: expect.any(AbortSignal) as AbortSignal }]]);
+      await run.end();
+    }
+    const only = save(entries, { onlyPlatform: true });
+    await only.received();
+    expect(only.asked).toMatchObject([["app:v1", { platform: "linux/amd64" }]]);
+    await only.end();
+  });
+});
+
+describe("for a manifest that is to be kept", () => {
+  const notAsStored = {
+    code: "not-verified",
+    message: "the engine does not give the layers of app:v1 as it stores them",
+  };
+  const { manifest, descriptors } = ociBlobs(image, gzipped);
+
+  test("its blobs are taken out of what is saved, and nothing waits", async () => {
+    for (const entries of [untoldToTheEnd(image).entries, saveOci(image, gzipped)]) {
+      const run = save(entries, { manifest: manifest.bytes, wanted: [bottom, top] });
+      await run.received();
+      expect(new Set(run.announced.map(({ digest }) => digest))).toEqual(
+        new Set([descriptors[0]?.digest, descriptors[3]?.digest]),
+      );
+      await run.saved;
+      await run.end();
+    }
+  });
+
+  test.each([
+    ["plain", saveOci(image, plain)],
+    ["some of them", saveOci(image, (layer) => (digestOf(layer) === third ? plain(layer) : gzipped(layer)))],
+  ])("the same layers in other bytes are not: %s", async (_, entries) => {
+    const run = save(entries, { manifest: manifest.bytes });
+    await expect(run.received()).rejects.toMatchObject(notAsStored);
+    await run.end();
+  });
+
+  test("nor those of a variant that has the same", async () => {
+    const arm = await makeImage([3000, 70_000, 200, 9000], { architecture: "arm64" });
+    const run = save(saveOci(arm, gzipped), { manifest: manifest.bytes });
+    await expect(run.received()).rejects.toMatchObject(notAsStored);
+    await run.end();
+  });
+});
+
+describe("what goes wrong, of which nothing is left", () => {
+  const { entries, layers } = untoldToTheEnd(image);
+
+  test("a blob that has no room, and is wanted", async () => {
+    disk.left = (layers[1]?.length ?? 0) - 1;
+    const run = save(entries);
+    await expect(run.received()).rejects.toMatchObject({ code: "no-space" });
+    await run.end();
+  });
+
+  test("one that is not wanted is no harm, however large", async () => {
+    disk.left = (layers[1]?.length ?? 0) - 1;
+    const run = save(entries, { wanted: [bottom, third] });
+    expect([...(await run.received()).keys()]).toEqual([bottom, third]);
+    await run.end();
+  });
+
+  test("nowhere to let them wait", async () => {
+    await writeFile(join(cache, "docker-over-ssh"), "");
+    const run = save(entries);
+    await expect(run.received()).rejects.toMatchObject({ code: "no-space" });
+    await run.end();
+  });
+
+  test("layers that the image has and the archive has not", async () => {
+    const without = entries.filter(({ name }) => name !== entry(layers[1] ?? expect.fail()).name);
+    const run = save(without);
+    await expect(run.received()).rejects.toMatchObject({
+      code: "transfer-failed",
+      message: "`docker save` of app:v1 gave 1 layers less than the image has",
+    });
+    await run.end();
+    // Who wants others does not miss it.
+    const other = save(without, { wanted: [bottom, top] });
+    expect([...(await other.received()).keys()]).toEqual([bottom, top]);
+    await other.end();
+  });
+
+  test("a layer in a form that no layer has is not said to be missing", async () => {
+    const odd: Pack = (layer) => ({ blob: Buffer.concat([Buffer.from("odd"), layer]), mediaType: MEDIA_TYPE.ociLayer });
+    const run = save(untoldToTheEnd(image, odd).entries);
+    await expect(run.received()).rejects.toMatchObject({
+      code: "transfer-failed",
+      message: "`docker save` of app:v1 gave 4 layers in a form that they are not known by",
+    });
+    await run.end();
+  });
+
+  test("an archive that ends before it has told", async () => {
+    const tar = await makeTar(entries);
+    const run = save(tar.subarray(0, 512 * 12));
+    await expect(run.received()).rejects.toThrow("not a tar archive, or a damaged one");
+    await run.end();
+  });
+
+  test("a blob that is not what its name says", async () => {
+    const name = entry(layers[2] ?? expect.fail()).name;
+    const run = save(
+      entries.map((one) => (one.name === name ? { name, content: gzipped(Buffer.from("x")).blob } : one)),
+    );
+    await expect(run.received()).rejects.toThrow("is in truth");
+    await run.end();
+  });
+
+  test("the receiver leaves in the middle", async () => {
+    const tar = await makeTar(entries);
+    const source = new Readable({ read() {} });
+    source.push(tar.subarray(0, tar.length - 5000));
+    const run = save(source);
+    await vi.waitUntil(async () => (await run.waiting()).length > 2);
+    await run.end();
+    await expect(run.saved).rejects.toThrow("the receiver is done");
+    expect(source.destroyed).toBe(true);
+  });
+});

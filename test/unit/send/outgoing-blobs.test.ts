@@ -1,0 +1,226 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
+import { Shelf } from "../../../src/send/outgoing-blobs.ts";
+import { hasZstd } from "../../../src/image/layer/zstd-frames.ts";
+import { digestOf, hexOf } from "../../../src/image/digest.ts";
+import { asWritten, MEDIA_TYPE } from "../../../src/image/manifest.ts";
+import type { Failure } from "../../../src/output/errors.ts";
+import { commonCodec } from "../../../src/packing/codecs.ts";
+import { BLOCK } from "../../../src/packing/pack.ts";
+import { unpack } from "../../../src/packing/unpack.ts";
+import type { LazySpool } from "../../../src/store/spool.ts";
+import { queue } from "../../../src/streams/queue.ts";
+
+let shelf: Shelf;
+const announced: AnnouncedLayer[] = [];
+const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
+const [bottom, top, unwanted] = [Buffer.alloc(3 * BLOCK, "bottom"), Buffer.from("top"), Buffer.from("unwanted")];
+const diffIds = [digestOf(bottom), digestOf(unwanted), digestOf(top)];
+
+beforeEach(() => {
+  announced.length = 0;
+  const packing = { codec: commonCodec(["brotli"]) };
+  shelf = new Shelf({ offer, diffIds, packing, announce: (layer) => announced.push(layer) });
+});
+afterEach(async () => await shelf[Symbol.asyncDispose]());
+
+const blob = async (digest: string | undefined) => await shelf.content.blob("r", digest ?? "");
+const packedBlob = async (diffId: string | undefined, from = 0) =>
+  (await blob(diffId))?.packed?.(from).stream as Readable;
+
+test("a layer is announced and read while it is still being packed", async () => {
+  const plain = queue<Buffer>();
+  const packing = shelf.pack(digestOf(bottom), bottom.length, plain);
+  for (let at = 0; at < 2 * BLOCK; at += BLOCK) plain.push(bottom.subarray(at, at + BLOCK));
+  // More blocks than are compressed at once, so that the first comes out before the last has come in.
+  while (announced.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  expect(announced).toEqual([
+    { diffId: diffIds[0], digest: diffIds[0], size: bottom.length, mediaType: MEDIA_TYPE.ociLayer },
+  ]);
+  const reading = buffer(unpack(await packedBlob(diffIds[0])));
+  plain.push(bottom.subarray(2 * BLOCK));
+  plain.end();
+  expect((await reading).equals(bottom)).toBe(true);
+  await packing;
+});
+
+test("a layer is done with when the receiver has taken it, packed here or as it is stored, and not kept", async () => {
+  const gzipped = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf("gzipped"), size: 7 };
+  const done: string[] = [];
+  const packing = shelf.pack(diffIds[2] ?? "", top.length, queueOf(top)).then(() => done.push("packed"));
+  const taking = shelf.take(diffIds[0] ?? "", gzipped, queueOf(Buffer.from("gzipped"))).then(() => done.push("taken"));
+  expect(announced.map(({ digest }) => digest)).toEqual([diffIds[2], gzipped.digest]);
+  for (let turn = 0; turn < 100; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  expect(done).toEqual([]);
+  const stored = await blob(gzipped.digest);
+  expect(stored?.size).toBe(7);
+  expect((await buffer((await stored?.open()) as Readable)).toString()).toBe("gzipped");
+  await taking;
+  expect(done).toEqual(["taken"]);
+  await buffer(unpack(await packedBlob(diffIds[2])));
+  await packing;
+  await expect(async () => await packedBlob(diffIds[2])).rejects.toThrow("not kept");
+});
+
+test("a config can be asked for before it is known, and is given when all is there", async () => {
+  const config = Buffer.from("{}");
+  const packing = { codec: undefined };
+  await using other = new Shelf({ offer, diffIds, configDigest: digestOf(config), packing, announce: () => {} });
+  const asked = other.content.blob("r", digestOf(config));
+  // Nothing else is waited for: who asks may be an engine, which has other things to do.
+  expect(await other.content.blob("r", digestOf("other"))).toBeUndefined();
+  expect(await other.content.blob("another", digestOf(config))).toBeUndefined();
+  other.finish(config);
+  expect((await asked)?.size).toBe(2);
+});
+
+test("a layer that fails fails for who reads it and for who gives it", async () => {
+  async function* broken(): AsyncGenerator<Buffer> {
+    yield top;
+    throw new Error("it is another layer");
+  }
+  const packing = shelf.pack(diffIds[2] ?? "", top.length, broken());
+  const reading = packedBlob(diffIds[2]).then(buffer);
+  await Promise.all([expect(packing).rejects.toThrow("another"), expect(reading).rejects.toThrow("another")]);
+});
+
+test("manifest and config come when all is there; the others stand in it by their diff ID, and cannot be had", async () => {
+  const asked = shelf.content.manifest("r", "t");
+  const gzipped = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf("gzipped"), size: 7 };
+  const none = (): never => {
+    throw new Error("not opened here");
+  };
+  await shelf.keep(diffIds[2] ?? "", gzipped, { size: 7, open: none });
+  const packing = shelf.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom));
+  await buffer(await packedBlob(diffIds[0]));
+  await packing;
+  const config = Buffer.from("{}");
+  shelf.finish(config);
+  const manifest = JSON.parse(Buffer.from((await asked)?.bytes ?? []).toString()) as { layers: object[] };
+  expect(manifest.layers).toEqual([
+    { mediaType: MEDIA_TYPE.ociLayer, digest: diffIds[0], size: bottom.length },
+    { mediaType: MEDIA_TYPE.ociLayer, digest: diffIds[1], size: 0 },
+    gzipped,
+  ]);
+  expect((await shelf.content.blob("r", digestOf(config)))?.size).toBe(2);
+  expect(await shelf.content.blob("r", diffIds[1] ?? "")).toBeUndefined();
+  expect(await shelf.content.blob("other", diffIds[0] ?? "")).toBeUndefined();
+  expect([shelf.has(diffIds[0] ?? ""), shelf.has(diffIds[1] ?? "")]).toEqual([true, false]);
+});
+
+test("a layer in zstd is cut where this Node can look into it; else it is said that it is sent whole", async () => {
+  const details: string[] = [];
+  const cutInto = { open: async () => ({}) } as unknown as LazySpool;
+  const onDetail = (text: string): void => void details.push(text);
+  const packing = { codec: undefined };
+  const told: AnnouncedLayer[] = [];
+  const announce = (layer: AnnouncedLayer): void => void told.push(layer);
+  await using other = new Shelf({ offer, diffIds, packing, cutInto, announce, onDetail });
+  const layer = { mediaType: MEDIA_TYPE.ociLayerZstd, digest: digestOf("zstd"), size: 5_000_000 };
+  await other.keep(diffIds[0] ?? "", layer, { size: layer.size, open: () => Promise.reject(new Error("nor this")) });
+  expect(told.map(({ pieces }) => pieces)).toEqual([hasZstd ? "too" : undefined]);
+  const why = "is sent whole: it is packed with zstd, and this Node cannot look into it (5 MB)";
+  expect(details).toEqual(hasZstd ? [] : [`layer ${hexOf(diffIds[0] ?? "").slice(0, 12)} ${why}`]);
+});
+
+test("a manifest that is to be kept is given as it is, unless the image comes with its own", async () => {
+  for (const own of [undefined, asWritten({ mediaType: MEDIA_TYPE.ociManifest, bytes: Buffer.from("own") })]) {
+    const manifest = asWritten({ mediaType: MEDIA_TYPE.dockerManifest, bytes: Buffer.from(" {}") });
+    await using other = new Shelf({ offer, diffIds, manifest, packing: { codec: undefined }, announce: () => {} });
+    other.finish(Buffer.from("{}"), own);
+    const { bytes, descriptor } = own ?? manifest;
+    expect(await other.content.manifest("r", "t")).toEqual({ ...descriptor, bytes });
+  }
+});
+
+test("who waits for the manifest is told when it will not come", async () => {
+  const asked = shelf.content.manifest("r", "t");
+  asked.catch(() => {});
+  await shelf[Symbol.asyncDispose]();
+  await expect(asked).rejects.toThrow("not being sent any more");
+});
+
+test("a layer that nobody has fetched by then does not hold up the end", async () => {
+  const packing = shelf.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom));
+  await shelf[Symbol.asyncDispose]();
+  await expect(packing).rejects.toThrow("not being sent any more");
+  await expect(packedBlob(diffIds[0]).then(buffer)).rejects.toThrow("not being sent any more");
+});
+
+function queueOf(bytes: Buffer): AsyncIterable<Buffer> {
+  const all = queue<Buffer>();
+  all.push(bytes);
+  all.end();
+  return all;
+}
+
+test("what is put on the shelf after its end is not waited for", async () => {
+  await shelf[Symbol.asyncDispose]();
+  await expect(shelf.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom))).rejects.toThrow("not being sent any more");
+});
+
+test("a layer that the receiver has the beginning of is packed from where it says", async () => {
+  const begun = new Set(diffIds.slice(0, 1));
+  await using other = new Shelf({
+    offer,
+    diffIds,
+    packing: { codec: commonCodec(["brotli"]) },
+    begun,
+    announce: () => {},
+  });
+  const packing = other.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom));
+  const from = 2 * BLOCK + 5;
+  const part = (await other.content.blob("r", diffIds[0] ?? ""))?.packed?.(from);
+  expect(part?.first).toBe(from);
+  expect((await buffer(unpack(part?.stream as Readable))).equals(bottom.subarray(from))).toBe(true);
+  await packing;
+});
+
+test("of one that is handed on as it is stored, a part can be had", async () => {
+  const gzipped = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf("gzipped"), size: 7 };
+  const taking = shelf.take(diffIds[0] ?? "", gzipped, queueOf(Buffer.from("gzipped")));
+  const part = await (await blob(gzipped.digest))?.open({ first: 4, last: 6 });
+  expect((await buffer(part as Readable)).toString()).toBe("ped");
+  await taking;
+});
+
+test.each(["neither of its files", "only one of its files"])(
+  "a layer for which %s can be made is not cut, which is said once, and can be had whole",
+  async (made) => {
+    const folder = mkdtempSync(join(tmpdir(), "dos-shelf-"));
+    try {
+      const pathFor = (name: string): string => join(folder, ...(made.startsWith("only") ? [] : ["nowhere"]), name);
+      const cutInto = { open: async () => ({ pathFor }) } as unknown as LazySpool;
+      const [onNoRoom, onFailure] = [vi.fn<(failure: Failure) => void>(), vi.fn<(error: unknown) => void>()];
+      const packing = { codec: commonCodec(["brotli"]) };
+      const told: AnnouncedLayer[] = [];
+      const announce = (layer: AnnouncedLayer): void => void told.push(layer);
+      await using other = new Shelf({ offer, diffIds, packing, cutInto, announce, onNoRoom, onFailure });
+      const [stored, passing] = [Buffer.alloc(600_000, "stored"), Buffer.alloc(600_000, "passing")];
+      const there = [stored, passing].map((bytes) => hexOf(digestOf(bytes)));
+      if (made.startsWith("only")) for (const name of there) writeFileSync(join(folder, name), "another one's");
+      const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: digestOf(stored), size: stored.length };
+      const open = (): Readable => Readable.from([stored], { objectMode: false });
+      await other.keep(digestOf(stored), descriptor, { size: stored.length, open });
+      const packed = other.pack(digestOf(passing), passing.length, queueOf(passing));
+      while (told.length < 2) await new Promise((resolve) => setImmediate(resolve));
+      expect(told.map(({ pieces }) => pieces)).toEqual(["too", "instead"]);
+      for (const { diffId } of told) expect(await other.content.cut?.("r", diffId)).toBeUndefined();
+      const ofStored = await other.content.blob("r", digestOf(stored));
+      expect((await buffer((await ofStored?.open()) as Readable)).equals(stored)).toBe(true);
+      const ofPassing = await other.content.blob("r", digestOf(passing));
+      expect((await buffer(unpack(ofPassing?.packed?.(0).stream as Readable))).equals(passing)).toBe(true);
+      await packed;
+      expect(onNoRoom.mock.calls).toEqual([[expect.objectContaining({ code: "no-space" })]]);
+      expect(onFailure).not.toHaveBeenCalled();
+      expect(readdirSync(folder).toSorted()).toEqual(made.startsWith("only") ? there.toSorted() : []);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+);

@@ -1,0 +1,85 @@
+/** Of an image for several platforms: which one is sent. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { archiveSource } from "../../../src/send/archive-source.ts";
+import { engineSource } from "../../../src/send/engine-source.ts";
+import type { Engine } from "../../../src/engine/engine.ts";
+import { parseImageName } from "../../../src/image/image-name.ts";
+import type { Output } from "../../../src/output/output.ts";
+import { makeImage } from "../image/make-image.ts";
+import { layoutOf, multiPlatformLayout, writeTree } from "../places/images.ts";
+
+const folder = await mkdtemp(join(tmpdir(), "variants-"));
+afterAll(async () => await rm(folder, { recursive: true }));
+
+const amd64 = await makeImage([100]);
+const arm64 = await makeImage([200], { architecture: "arm64", variant: "v8" });
+const image = parseImageName("app:v1");
+
+describe("in an OCI layout", async () => {
+  await writeTree(join(folder, "many"), multiPlatformLayout({ "linux/amd64": amd64, "linux/arm64/v8": arm64 }, "v1"));
+  await writeTree(join(folder, "one"), layoutOf([{ image: arm64, ref: "v1" }]));
+  const options = { env: {}, output: {} as Output, signal: new AbortController().signal };
+  const open = async (name: string) =>
+    await archiveSource({ kind: "oci", given: "", path: join(folder, name) }, options);
+
+  test.each([
+    [{ runs: "linux/arm64" }, "linux/arm64/v8"],
+    [{ runs: "linux/amd64" }, "linux/amd64"],
+    [{ platform: "linux/amd64", runs: "linux/arm64" }, "linux/amd64"],
+  ])("%j: %s", async (asked, platform) => {
+    await using source = await open("many");
+    await source.check(undefined); // the receiver may tell
+    expect((await source.find({ image, ...asked })).platform).toBe(platform);
+  });
+
+  test("none that runs there: they are told", async () => {
+    await using source = await open("many");
+    for (const asked of [{}, { runs: "linux/s390x" }])
+      await expect(source.find({ image, ...asked })).rejects.toThrow("linux/amd64, linux/arm64/v8: say which platform");
+    await expect(source.find({ image, platform: "linux/s390x" })).rejects.toThrow("no image for linux/s390x");
+    await expect(source.check("linux/s390x")).rejects.toThrow("no image for linux/s390x");
+  });
+
+  test("the only one is sent, whatever runs there; the receiver warns", async () => {
+    await using source = await open("one");
+    expect((await source.find({ image, runs: "linux/amd64" })).platform).toBe("linux/arm64/v8");
+  });
+});
+
+describe("in an engine with a containerd store", () => {
+  /** With both variants, of which amd64 is its own. */
+  const engine = {
+    address: "there",
+    info: async () => ({ store: "containerd", platform: "linux/amd64" }),
+    contentStore: async () => undefined,
+    inspectImage: async (_: string, platform = "linux/amd64") => {
+      const found = [amd64, arm64].find((_image, index) => ["linux/amd64", "linux/arm64"][index] === platform);
+      return found && { id: "", size: 0, diffIds: found.diffIds, platform };
+    },
+  } as unknown as Engine;
+  const source = engineSource(engine, { kind: "embedded" }, image);
+
+  test.each([
+    [{}, "linux/amd64"],
+    [{ runs: "linux/amd64" }, "linux/amd64"],
+    [{ runs: "linux/arm64" }, "linux/arm64"],
+    [{ runs: "linux/s390x" }, "linux/amd64"],
+    [{ platform: "linux/amd64", runs: "linux/arm64" }, "linux/amd64"],
+  ])("%j: %s", async (asked, platform) => {
+    expect((await source.find({ image, ...asked })).platform).toBe(platform);
+  });
+
+  test("one that was named and is not there", async () => {
+    const failing = source.find({ image, platform: "linux/s390x" });
+    await expect(failing).rejects.toThrow("app:v1 is here for linux/amd64, not for linux/s390x");
+  });
+
+  test("both sides must name the same image", async () => {
+    await expect(source.find({ image: parseImageName("app:v2") })).rejects.toThrow(
+      "the receiving side asks for app:v2",
+    );
+  });
+});

@@ -1,0 +1,49 @@
+import { expect, test } from "vitest";
+import { digestOf } from "../../../src/image/digest.ts";
+import { MEDIA_TYPE, parseSentManifest, type Descriptor } from "../../../src/image/manifest.ts";
+import { manifestFor } from "../../../src/store/compose-manifest.ts";
+import type { LayerInHand } from "../../../src/store/store.ts";
+
+const config = Buffer.from("{}");
+const blobOf = (text: string): Descriptor => ({
+  mediaType: MEDIA_TYPE.dockerLayerGzip,
+  digest: digestOf(text),
+  size: text.length,
+});
+const layers = ["one", "two"].map((text): LayerInHand => {
+  return { kind: "here", diffId: digestOf(`what is in ${text}`), blob: blobOf(text) };
+});
+const described = { mediaType: MEDIA_TYPE.dockerConfig, digest: digestOf(config), size: config.length };
+/** As somebody else formats it. */
+const sent = (blobs: Descriptor[], of = described) =>
+  parseSentManifest(
+    Buffer.from(
+      JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPE.dockerManifest, config: of, layers: blobs }, null, 3),
+    ),
+  );
+const blobs = ["one", "two"].map(blobOf);
+
+test("a manifest of just these blobs and this config stays as it was sent, byte for byte", () => {
+  const { bytes } = sent(blobs);
+  const descriptor = { mediaType: MEDIA_TYPE.dockerManifest, digest: digestOf(bytes), size: bytes.length };
+  expect(manifestFor(config, layers, sent(blobs))).toEqual({ bytes, descriptor });
+});
+
+test("one that says that a layer is packed in another way than it is stays only if it is to be kept", () => {
+  const other = sent(blobs.map((blob) => ({ ...blob, mediaType: MEDIA_TYPE.ociLayer })));
+  expect(manifestFor(config, layers, other).descriptor).toEqual(manifestFor(config, layers, sent([])).descriptor);
+  expect(manifestFor(config, layers, other, { keeps: true }).bytes).toEqual(other.bytes);
+});
+
+test.each([
+  ["another blob", sent([...blobs.slice(1), blobOf("three")])],
+  ["a layer less", sent(blobs.slice(1))],
+  ["a layer more", sent([...blobs, blobOf("three")])],
+  ["another size", sent(blobs.map((blob) => ({ ...blob, size: 7 })))],
+  ["another config", sent(blobs, { ...described, digest: digestOf("other") })],
+  ["what is no layer", sent(blobs.map((blob) => ({ ...blob, mediaType: "text/html" })))],
+])("of one with %s, another is composed", (_, other) => {
+  const { descriptor } = manifestFor(config, layers, other);
+  expect(descriptor).toEqual(manifestFor(config, layers, sent([])).descriptor);
+  expect(descriptor).toMatchObject({ mediaType: MEDIA_TYPE.ociManifest });
+});
