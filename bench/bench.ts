@@ -9,12 +9,12 @@ import { findProgram } from "../test/testbed/programs.ts";
 import { readOptions, USAGE, type Options } from "./options.ts";
 import { merge, sorted, type Row } from "./results.ts";
 import { runStore } from "./run.ts";
-import { addEngines, describeWorkload, notes, surroundings, type Surroundings } from "./surroundings.ts";
+import { addEngines, describeWorkload, notes, surroundings, type Context } from "./surroundings.ts";
 import { chart } from "./chart.ts";
 import { figure, megabytes, table } from "./table.ts";
 
 interface Results {
-  surroundings: Surroundings;
+  surroundings: Context;
   rows: Row[];
 }
 

@@ -60,13 +60,13 @@ export function merge(before: Row[], now: Row[]): Row[] {
 
 /** By store, scenario and link, as these are told in their own files; who is told first is there first. */
 export function sorted(rows: Row[]): Row[] {
-  const place = ({ store, scenario, link }: Row): number[] => [
+  const location = ({ store, scenario, link }: Row): number[] => [
     STORES.findIndex(({ name }) => name === store),
     SCENARIOS.findIndex(({ name }) => name === scenario),
     LINKS.findIndex(({ name }) => name === link),
   ];
   return rows.toSorted((a, b) => {
-    const [left, right] = [place(a), place(b)];
+    const [left, right] = [location(a), location(b)];
     const first = left.findIndex((value, index) => value !== right[index]);
     return first < 0 ? 0 : (left[first] ?? 0) - (right[first] ?? 0);
   });

@@ -25,12 +25,12 @@ export interface Around {
 }
 
 /** All that is asked for, between the engines of one store. */
-export async function runStore(store: Store, options: Options, around: Around): Promise<void> {
-  around.say(`${store.name}: starting engines`);
+export async function runStore(store: Store, options: Options, context: Around): Promise<void> {
+  context.say(`${store.name}: starting engines`);
   await using stage = await openStage(store);
-  around.onStage(stage);
+  context.onStage(stage);
   const receiver = new Receiver(stage);
-  const run = new StoreRun({ stage, receiver, fresh: await receiver.state(), options, around });
+  const run = new StoreRun({ stage, receiver, fresh: await receiver.state(), options, context });
   for (const scenarios of byBefore(options.scenarios)) {
     await run.build(scenarios);
     for (const peer of options.peers) await run.peer(peer, scenarios);
@@ -43,7 +43,7 @@ interface Parts {
   /** Of the receiver, before anything came. */
   fresh: State;
   options: Options;
-  around: Around;
+  context: Around;
 }
 
 class StoreRun {
@@ -58,44 +58,44 @@ class StoreRun {
   }
 
   async build(scenarios: Scenario[]): Promise<void> {
-    const { stage, around } = this.#parts;
+    const { stage, context } = this.#parts;
     for (const { name, before, after } of scenarios) {
-      around.say(`${stage.store.name}: building the images of "${name}"`);
+      context.say(`${stage.store.name}: building the images of "${name}"`);
       for (const layers of [before, after]) {
-        around.signal.throwIfAborted();
+        context.signal.throwIfAborted();
         if (layers.length > 0) await buildImage(stage.bed.near, layers);
       }
       if (before.length === 0) continue;
       const toFar = await patchBytes(before, after);
       const of = { store: stage.store.name, scenario: name, link: "any", peer: "zstd --patch-from" };
-      around.onRow({ ...of, yardstick: true, toFar, why: "a size to look at: it needs both images on one machine" });
+      context.onRow({ ...of, yardstick: true, toFar, why: "a size to look at: it needs both images on one machine" });
     }
   }
 
   /** Gives the receiver app:v1, in the peer's way, and then app:v2, again and again. */
   async peer(peer: Peer, scenarios: Scenario[]): Promise<void> {
-    const { options, around } = this.#parts;
+    const { options, context } = this.#parts;
     const cells = scenarios.flatMap((scenario) => options.links.map((link) => ({ scenario, link })));
     let before: State;
     try {
       if (peer.whyNot !== undefined) throw new Error(peer.whyNot);
       before = await this.#prepare(peer, scenarios[0]?.before ?? []);
     } catch (error) {
-      around.signal.throwIfAborted();
+      context.signal.throwIfAborted();
       if (peer.whyNot === undefined) await this.#parts.receiver.restart();
       for (const { name } of scenarios) this.#tell(name, "any", peer, { why: wordsOf(error) });
       return;
     }
     for (const { scenario, link } of cells) {
-      around.signal.throwIfAborted();
+      context.signal.throwIfAborted();
       const why = tooSlow(link, this.#bytes.get(`${peer.name} ${scenario.name}`));
       this.#tell(scenario.name, link.name, peer, why ? { why } : await this.#measure(peer, scenario, link, before));
     }
   }
 
   async #prepare(peer: Peer, layers: Scenario["before"]): Promise<State> {
-    const { stage, receiver, fresh, around } = this.#parts;
-    around.say(`${stage.store.name}: app:v1 by ${peer.name}`);
+    const { stage, receiver, fresh, context } = this.#parts;
+    context.say(`${stage.store.name}: app:v1 by ${peer.name}`);
     await this.#cleanSender();
     await this.#memories.forget();
     await receiver.putBack(fresh);
@@ -109,7 +109,7 @@ class StoreRun {
   }
 
   async #measure(peer: Peer, scenario: Scenario, link: Link, before: State): Promise<Partial<Row>> {
-    const { stage, receiver, options, around } = this.#parts;
+    const { stage, receiver, options, context } = this.#parts;
     const { near } = stage.bed;
     await near.docker("tag", await buildImage(near, scenario.after), "app:v2");
     await stage.bed.limitRate(link.mbit);
@@ -123,7 +123,7 @@ class StoreRun {
         all.push(await transfer(stage, peer, "app:v2", this.#within(limit)));
       } while (all.length < (options.repeat ?? ((all[0]?.seconds ?? 0) > SLOW ? 1 : 3)));
     } catch (error) {
-      around.signal.throwIfAborted();
+      context.signal.throwIfAborted();
       await receiver.restart();
       const isSlow = error instanceof Error && error.name === "TimeoutError";
       return { why: isSlow ? `broken off after ${limit} s` : wordsOf(error) };
@@ -133,7 +133,7 @@ class StoreRun {
   }
 
   #within(seconds: number): AbortSignal {
-    return AbortSignal.any([this.#parts.around.signal, AbortSignal.timeout(seconds * 1000)]);
+    return AbortSignal.any([this.#parts.context.signal, AbortSignal.timeout(seconds * 1000)]);
   }
 
   /** The names that were made to push to the registry. */
@@ -147,7 +147,7 @@ class StoreRun {
 
   #tell(scenario: string, link: string, { name, ours }: Peer, figures: Partial<Row>): void {
     const of = { store: this.#parts.stage.store.name, scenario, link, peer: name };
-    this.#parts.around.onRow({ ...of, ...(ours ? { ours } : {}), ...figures });
+    this.#parts.context.onRow({ ...of, ...(ours ? { ours } : {}), ...figures });
   }
 }
 

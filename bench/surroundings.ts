@@ -5,7 +5,7 @@ import { prepareLayer } from "./workload/layers.ts";
 import type { Stage } from "./stage.ts";
 
 /** What the figures depend on. */
-export interface Surroundings {
+export interface Context {
   cores: number;
   /** Several, where rows were added on another machine: those of one store, scenario and link are always of one. */
   processor: string;
@@ -20,7 +20,7 @@ export interface Surroundings {
 }
 
 /** @param before of the results that are added to */
-export async function surroundings(before?: Surroundings): Promise<Surroundings> {
+export async function surroundings(before?: Context): Promise<Context> {
   const { stderr: ssh } = await run`ssh -V`;
   const { stdout: zstd } = await run`zstd --version`;
   return {
@@ -36,13 +36,13 @@ export async function surroundings(before?: Surroundings): Promise<Surroundings>
   };
 }
 
-export function addEngines({ engines }: Surroundings, { store, bed }: Stage): void {
+export function addEngines({ engines }: Context, { store, bed }: Stage): void {
   engines[store.name] = `${bed.near.version} to ${bed.far.version}`;
 }
 
 /** Makes what is not there yet. */
 export async function describeWorkload(
-  { workload }: Surroundings,
+  { workload }: Context,
   scenarios: Scenario[],
   signal: AbortSignal,
 ): Promise<void> {
@@ -54,7 +54,7 @@ export async function describeWorkload(
 }
 
 /** What a reader must know before comparing. */
-export function notes({ cores, processor, memoryGB, kernel, node, ssh, zstd, engines }: Surroundings): string[] {
+export function notes({ cores, processor, memoryGB, kernel, node, ssh, zstd, engines }: Context): string[] {
   return [
     `${cores} cores (${processor}), ${memoryGB} GB, Linux ${kernel}, Node ${node}, ${ssh}, zstd ${zstd}; both machines are network namespaces of this one and share its cores.`,
     ...Object.entries(engines).map(([store, versions]) => `${store}: Docker ${versions}.`),

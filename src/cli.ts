@@ -2,7 +2,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { InvalidChoice, parseChoice, type Choice } from "./packing/choice.ts";
 import type { PullRequest } from "./pull.ts";
 import type { PushRequest } from "./push.ts";
-import type { Delta, Surroundings } from "./transfer.ts";
+import type { Delta, Context } from "./transfer.ts";
 import { VERSION } from "./version.ts";
 
 /** How a command is told to speak to people. */
@@ -20,7 +20,7 @@ export interface Job {
   choice: OutputChoice;
   /** Without a command, this process is the far command itself: its stdout is the tunnel. */
   request: Request;
-  run(around: Surroundings): Promise<void>;
+  run(context: Context): Promise<void>;
 }
 
 interface Options {
@@ -113,7 +113,7 @@ Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-st
         "serve the image from this process (embedded, the default), a registry:2 container (container), or a registry of yours (HOST:PORT)",
       ).argParser(checkRegistry),
     );
-  addTransfer(push, async () => (await import("./remote/transfers.ts")).pushToFar, choose);
+  addTransfer(push, async () => (await import("./remote/transfers.ts")).pushToRemote, choose);
 
   const pull = program
     .command("pull")
@@ -137,11 +137,11 @@ Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-st
         "take no image whose missing layers, unpacked, have more bytes than that, e.g. 500m or 2g",
       ).argParser(readSize),
     );
-  addTransfer(pull, async () => (await import("./remote/transfers.ts")).pullFromFar, choose);
+  addTransfer(pull, async () => (await import("./remote/transfers.ts")).pullFromRemote, choose);
   return program;
 }
 
-type Transfer = (request: Request, around: Surroundings) => Promise<void>;
+type Transfer = (request: Request, context: Context) => Promise<void>;
 
 /** The arguments and options that both commands share. */
 function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (job: Job) => void): void {
@@ -200,7 +200,11 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
       // As after `--` anywhere: what follows is the command.
       const command = words[0] === "--" ? words.slice(1) : words;
       const request = { image, command, timeout: ms, delta: delta === false ? "never" : delta, ...own };
-      choose({ choice: { quiet, verbose, progress }, request, run: async (around) => (await load())(request, around) });
+      choose({
+        choice: { quiet, verbose, progress },
+        request,
+        run: async (context) => (await load())(request, context),
+      });
     });
 }
 

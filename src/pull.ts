@@ -1,8 +1,8 @@
-import { heard, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
-import { hearLayers } from "./conversation/layer-announcements.ts";
+import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
+import { hearLayerAnnouncements } from "./conversation/layer-announcements.ts";
 import { ASKS_AGAIN, parseAbout, parseOffer, type About, type Result } from "./conversation/messages.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
-import type { Obtained, Wish } from "./receive/arrived-image.ts";
+import type { OfferedLayers, WantedLayers } from "./receive/arrived-image.ts";
 import type { Via } from "./receive/engine-target.ts";
 import type { Target } from "./receive/target.ts";
 import { isPlatform } from "./image/platform-match.ts";
@@ -16,7 +16,7 @@ import { refuseLacking } from "./packing/agree.ts";
 import { choiceText } from "./packing/choice.ts";
 import { CODECS } from "./packing/codecs.ts";
 import { openTarget, readAsked } from "./locations/locations.ts";
-import { KeptLayers } from "./store/resume-cache.ts";
+import { ResumeCache } from "./store/resume-cache.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { unlessAborted } from "./streams/unless-aborted.ts";
 import {
@@ -24,10 +24,10 @@ import {
   setOut,
   whyWhole,
   summarize,
-  wayByCommand,
-  type Surroundings,
+  connectByCommand,
+  type Context,
   type TransferRequest,
-  type Way,
+  type Connect,
 } from "./transfer.ts";
 
 export interface PullRequest extends TransferRequest {
@@ -50,27 +50,27 @@ export interface PullRequest extends TransferRequest {
  */
 export async function pull(
   request: PullRequest,
-  around: Surroundings,
-  way: Way = wayByCommand("receiver", request, around),
+  context: Context,
+  connect: Connect = connectByCommand("receiver", request, context),
 ): Promise<void> {
   const started = performance.now();
   refuseBlindPull(request);
   const { image, asked } = readAsked(request);
   const spawner = request.command.length > 0;
   if (spawner) refuseLacking(request.compress, "receiving"); // what the spawned side lacks, the sending side sees
-  await using place = openTarget(request, around);
+  await using location = openTarget(request, context);
   // What must be so before anything is sent: the engine answers, and can hold the name.
-  const atHand = place.opened.then((target) => {
+  const atHand = location.opened.then((target) => {
     target.nameFor(image);
     return target;
   });
   atHand.catch(() => {}); // the spawned side tells it through the tunnel
-  await setOut(way, spawner ? atHand : Promise.resolve(), around.signal, async (tunnel, stop, wire) => {
+  await setOut(connect, spawner ? atHand : Promise.resolve(), context.signal, async (tunnel, stop, wire) => {
     const target = await unlessAborted(atHand, stop);
-    const result = await receive(tunnel, target, image, { ...request, asked }, { ...around, signal: stop });
+    const result = await receive(tunnel, target, image, { ...request, asked }, { ...context, signal: stop });
     if (!spawner) return;
     const ms = performance.now() - started;
-    around.output.summary(summarize("pulled", request, result, wire.bytesReceived, ms));
+    context.output.summary(summarize("pulled", request, result, wire.bytesReceived, ms));
   });
 }
 
@@ -100,7 +100,7 @@ export async function receive(
   target: Target,
   image: Reference,
   request: PullRequest,
-  { output, signal, env }: Surroundings,
+  { output, signal, env }: Context,
 ): Promise<Result> {
   const run = newRunId();
   const onProgress = shareProgress(tunnel, request.command.length > 0, output, () => target.moved);
@@ -112,7 +112,7 @@ export async function receive(
   const tidied = target.tidy();
   tidied.catch(() => {}); // awaited below
   const about = parseAbout(
-    await heard(tunnel, "about", {
+    await nextMessage(tunnel, "about", {
       timeout: request.timeout ?? LOOK_UP_TIMEOUT,
       what: "what the image is",
       stop: signal,
@@ -127,16 +127,17 @@ export async function receive(
   }
   const codecs = request.inProcess ? [] : CODECS.map(({ name }) => name);
   const compress = request.compress && choiceText(request.compress);
-  const say = async (want: Wish): Promise<void> => await tunnel.send({ type: "want", ...want, codecs, compress });
+  const say = async (want: WantedLayers): Promise<void> =>
+    await tunnel.send({ type: "want", ...want, codecs, compress });
   let unread: Promise<unknown> | undefined;
   const decline = async (): Promise<void> => {
     unread = tunnel.next("offer"); // of nothing
     unread.catch(() => {});
     await say({ diffIds: [], whole: false, nothing: true, delta: false });
   };
-  const obtain = async (want: Wish): Promise<Obtained> => {
+  const obtain = async (want: WantedLayers): Promise<OfferedLayers> => {
     await unread;
-    const announced = hearLayers(tunnel, want.diffIds);
+    const announced = hearLayerAnnouncements(tunnel, want.diffIds);
     await say(want);
     const offer = parseOffer(await unlessAborted(tunnel.next("offer"), signal));
     return { offer, ...announced };
@@ -145,7 +146,7 @@ export async function receive(
   // Between two sides in one process layers cross no link.
   const onKept = (size: number): void =>
     output.note(`${bytes(size)} of layers that have arrived are kept: the next run continues there`);
-  await using kept = request.inProcess ? undefined : new KeptLayers({ env, run, onKept });
+  await using kept = request.inProcess ? undefined : new ResumeCache({ env, run, onKept });
   let result: Result;
   {
     // Its temporary name is gone before the sender hears that all is well.
@@ -167,20 +168,20 @@ export async function receive(
       delta,
       bwlimit,
     };
-    await using arrival = await target
-      .arrive({ tunnel, about, obtain, decline, ...surroundings })
+    await using arrived = await target
+      .receive({ tunnel, about, obtain, decline, ...surroundings })
       .catch(async (error: unknown) => {
         if (!mayBeContinued(error)) await kept?.forget();
         throw error;
       });
-    if (arrival.isProven !== true) await prove(target, arrival.name, arrival.id, about.diffIds);
-    await proveManifest(target, arrival.name, about, run);
+    if (arrived.isProven !== true) await prove(target, arrived.name, arrived.id, about.diffIds);
+    await proveManifest(target, arrived.name, about, run);
     signal.throwIfAborted();
     const name = target.nameFor(image);
-    await target.tag(arrival.name, name);
-    const { id } = await prove(target, name, arrival.id, about.diffIds);
+    await target.tag(arrived.name, name);
+    const { id } = await prove(target, name, arrived.id, about.diffIds);
     await kept?.forget();
-    const { layersSent, layersPresent, bytesPresent, bytesFound = 0 } = arrival;
+    const { layersSent, layersPresent, bytesPresent, bytesFound = 0 } = arrived;
     const counts = { layersSent, layersPresent, bytesPresent, bytesFound };
     result = { image: image.given, id, ...counts, bytesReceived: tunnel.bytesReceived };
   }

@@ -9,9 +9,9 @@ import {
   type Result,
   type Want,
 } from "./conversation/messages.ts";
-import { heard, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
+import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
-import { manifestToKeep } from "./send/manifest-to-preserve.ts";
+import { manifestToPreserve } from "./send/manifest-to-preserve.ts";
 import type { Source } from "./send/source.ts";
 import { isPlatform } from "./image/platform-match.ts";
 import { newRunId } from "./run/run-id.ts";
@@ -25,10 +25,10 @@ import {
   setOut,
   whyWhole,
   summarize,
-  wayByCommand,
-  type Surroundings,
+  connectByCommand,
+  type Context,
   type TransferRequest,
-  type Way,
+  type Connect,
 } from "./transfer.ts";
 
 /** ms for the receiving side to be ready, once the tunnel is open. */
@@ -40,9 +40,9 @@ export interface PushRequest extends TransferRequest {
 }
 
 /** A way on which the image must be called something. */
-export interface WayByName {
+export interface ConnectByName {
   /** @param name that the place it comes from has for it, if any */
-  byName(name: string | undefined): Promise<Way>;
+  byName(name: string | undefined): Promise<Connect>;
 }
 
 /**
@@ -54,25 +54,25 @@ export interface WayByName {
  */
 export async function push(
   request: PushRequest,
-  around: Surroundings,
-  way: Way | WayByName = wayByCommand("sender", request, around),
+  context: Context,
+  connect: Connect | ConnectByName = connectByCommand("sender", request, context),
 ): Promise<void> {
   const started = performance.now();
   const spawner = request.command.length > 0;
   if (spawner) refuseLacking(request.compress, "sending"); // the spawned side tells it through the tunnel
-  await using place = openSource(request, around);
-  const atHand = place.opened.then(async (source) => {
+  await using location = openSource(request, context);
+  const atHand = location.opened.then(async (source) => {
     await source.check(request.platform);
     return source;
   });
   atHand.catch(() => {}); // the spawned side tells it through the tunnel, as above
-  if (spawner && (await place.takesTime?.())) await atHand;
-  const chosen = "byName" in way ? await way.byName(await (await atHand).name?.(request.platform)) : way;
-  await setOut(chosen, spawner ? atHand : Promise.resolve(), around.signal, async (tunnel, stop, wire) => {
+  if (spawner && (await location.takesTime?.())) await atHand;
+  const chosen = "byName" in connect ? await connect.byName(await (await atHand).name?.(request.platform)) : connect;
+  await setOut(chosen, spawner ? atHand : Promise.resolve(), context.signal, async (tunnel, stop, wire) => {
     const source = await unlessAborted(atHand, stop);
-    const result = await send(tunnel, source, request, { ...around, signal: stop });
+    const result = await send(tunnel, source, request, { ...context, signal: stop });
     if (!spawner) return;
-    around.output.summary(summarize("pushed", request, result, wire.bytesSent, performance.now() - started));
+    context.output.summary(summarize("pushed", request, result, wire.bytesSent, performance.now() - started));
   });
 }
 
@@ -81,12 +81,12 @@ export async function send(
   tunnel: Tunnel,
   source: Source,
   request: PushRequest,
-  { output, signal, env }: Surroundings,
+  { output, signal, env }: Context,
 ): Promise<Result> {
   const run = newRunId();
   const onProgress = shareProgress(tunnel, request.command.length > 0, output, () => source.moved);
   const { timeout = ASK_TIMEOUT } = request;
-  const ask = parseAsk(await heard(tunnel, "ask", { timeout, what: "what it wants", stop: signal }));
+  const ask = parseAsk(await nextMessage(tunnel, "ask", { timeout, what: "what it wants", stop: signal }));
   const image = readImageName(ask.image);
   const isGivenName = sameAsTold(request.as, image);
   const { runs: itsPlatform, isRenamed } = ask;
@@ -95,7 +95,7 @@ export async function send(
   const { diffIds, platform, configDigest } = found;
   const runs = [run, ask.run] as const;
   const preserve = ask.preserve || request.preserveDigest;
-  const manifest = preserve && ask.keepsManifests ? await manifestToKeep(found, runs) : undefined;
+  const manifest = preserve && ask.keepsManifests ? await manifestToPreserve(found, runs) : undefined;
   const kept = manifest && manifestText(manifest);
   const delta = request.delta === "always" ? request.delta : undefined;
   await tunnel.send({ type: "about", diffIds, platform, configDigest, preserve, delta, manifest: kept });
@@ -116,20 +116,20 @@ export async function send(
     const packing = agreeOnPacking({ own: request.compress, theirs, codecs: request.inProcess ? [] : codecs });
     const announce = (layer: AnnouncedLayer): void => void tunnel.send({ type: "layer", ...layer });
     const surroundings = { runs, env, output, signal, onProgress, announce };
-    await using departure = await found.depart({ want, configDigest, packing, manifest, ...surroundings });
-    tunnel.listen(REGISTRY_SERVICE, (stream) => departure.accept(stream));
+    await using offered = await found.offer({ want, configDigest, packing, manifest, ...surroundings });
+    tunnel.listen(REGISTRY_SERVICE, (stream) => offered.accept(stream));
     const name = image.reference === undefined ? image.given : fullName(image.reference);
     output.detail(`offering ${want.diffIds.length} of ${diffIds.length} layers of ${name} for ${platform}`);
-    await tunnel.send({ type: "offer", ...departure.offer });
+    await tunnel.send({ type: "offer", ...offered.offer });
 
-    const untilGone = AbortSignal.any([signal, departure.signal]);
+    const untilGone = AbortSignal.any([signal, offered.signal]);
     const result = unlessAborted(tunnel.result(), untilGone).then(parseResult);
     // What it had when it said so may be gone when it would load it.
     const again = tunnel.next("want").then(parseWant, async () => await result); // when the tunnel ends, that says why
     return await Promise.race([result, again]);
   };
   const looking = { timeout: request.timeout ?? LOOK_UP_TIMEOUT, what: "what it lacks of the image", stop: signal };
-  let answer: Want | Result = parseWant(await heard(tunnel, "want", looking));
+  let answer: Want | Result = parseWant(await nextMessage(tunnel, "want", looking));
   while ("diffIds" in answer) answer = await serve(answer);
   return answer;
 }

@@ -3,7 +3,7 @@ import { ASKS_AGAIN, CUTS_ON_DEMAND, type Result } from "./conversation/messages
 import { EngineError } from "./engine/engine.ts";
 import { InvalidImage } from "./image/manifest.ts";
 import { outOfFiles } from "./files/open-files.ts";
-import { parsePlace, type Place } from "./image/location.ts";
+import { parseLocation, type ImageLocation } from "./image/location.ts";
 import { bytes, duration, plural } from "./output/describe.ts";
 import { Failure, messageOf } from "./output/errors.ts";
 import type { Output } from "./output/output.ts";
@@ -46,7 +46,7 @@ export interface TransferRequest {
 }
 
 /** What push and pull are given to work with. */
-export interface Surroundings {
+export interface Context {
   output: Output;
   /** Aborted when the process is told to stop. */
   signal: AbortSignal;
@@ -117,7 +117,7 @@ export function summarize(
 export function tunnelFor(
   role: Role,
   request: TransferRequest,
-  { output }: Surroundings,
+  { output }: Context,
   { ready, signal }: SetOut,
 ): TunnelOptions {
   const { image, command, timeout, bwlimit } = request;
@@ -140,14 +140,14 @@ export function tunnelFor(
 }
 
 function referenceIn(image: string): string | undefined {
-  const place = placeIn(image);
-  return place === undefined ? image : place.reference;
+  const location = locationIn(image);
+  return location === undefined ? image : location.reference;
 }
 
 /** Undefined for none, and for what cannot be one, which is said elsewhere. */
-function placeIn(given: string): Place | undefined {
+function locationIn(given: string): ImageLocation | undefined {
   try {
-    return parsePlace(given);
+    return parseLocation(given);
   } catch {
     return undefined;
   }
@@ -156,8 +156,8 @@ function placeIn(given: string): Place | undefined {
 /** A failure without the folders of this machine, for a far end that somebody here has started, and who reads all of it here. */
 function toldWithoutFolders({ image, to }: { image: string; to?: string }): (failure: Failure) => Failure {
   const paths = [image, to ?? ""].flatMap((given) => {
-    const place = placeIn(given);
-    return place === undefined || place.kind === "docker-daemon" ? [] : [place.path];
+    const location = locationIn(given);
+    return location === undefined || location.kind === "docker-daemon" ? [] : [location.path];
   });
   const hide = withoutFolders(paths, homedir());
   return ({ code, message, expected = "", hint = "" }) =>
@@ -182,23 +182,23 @@ interface SetOut {
 }
 
 /** How a side of a transfer gets to the other: starts what is to be started, opens a tunnel, lets `use` work with it, and closes it. */
-export type Way = (use: Use, out: SetOut) => Promise<void>;
+export type Connect = (use: Use, out: SetOut) => Promise<void>;
 
 /** The far command is the other side; without one, this side is the far command. */
-export function wayByCommand(role: Role, request: TransferRequest, around: Surroundings): Way {
+export function connectByCommand(role: Role, request: TransferRequest, context: Context): Connect {
   return async (use, out) =>
-    await overTunnel(tunnelFor(role, request, around, out), async (tunnel, stop) => await use(tunnel, stop, tunnel));
+    await overTunnel(tunnelFor(role, request, context, out), async (tunnel, stop) => await use(tunnel, stop, tunnel));
 }
 
 /**
  * Goes the way while what is needed on this side is still being looked for: a login takes longer than that. Where it is not to be had, the
  * other side has been told nothing, and its absence is what this rejects with, whatever is wrong over there.
  */
-export async function setOut(way: Way, ready: Promise<unknown>, signal: AbortSignal, use: Use): Promise<void> {
+export async function setOut(connect: Connect, ready: Promise<unknown>, signal: AbortSignal, use: Use): Promise<void> {
   const absent = new AbortController();
   ready.catch((error: unknown) => absent.abort(error));
   try {
-    await way(use, { ready, signal: AbortSignal.any([signal, absent.signal]) });
+    await connect(use, { ready, signal: AbortSignal.any([signal, absent.signal]) });
   } catch (error) {
     await unlessAborted(ready, signal);
     throw error;

@@ -1,7 +1,7 @@
 import { ours, oursInPieces, oursOf2019, oursWhole } from "./ours.ts";
 import type { Peer } from "./peer.ts";
 import { gzipPipe, zstdPipe } from "./pipe.ts";
-import { pushToFar, registryPull, skopeo } from "./registry.ts";
+import { pushToRemote, registryPull, skopeo } from "./registry.ts";
 
 /** For `--peer`, by the word that is typed there. */
 export const PEERS: Record<string, Peer> = {
@@ -11,7 +11,7 @@ export const PEERS: Record<string, Peer> = {
   zstd: zstdPipe,
   gzip: gzipPipe,
   registry: registryPull,
-  unregistry: pushToFar,
+  unregistry: pushToRemote,
   container: oursOf2019,
   skopeo,
   podman: {

@@ -18,7 +18,7 @@ export const registryPull = {
  * What unregistry does: `docker push` through ssh to a registry on the far machine, which has what was pushed to it before. Its own writes
  * into the far engine's containerd; this one keeps a copy, which the engine pulls.
  */
-export const pushToFar: Peer = {
+export const pushToRemote: Peer = {
   name: "ssh -L, docker push, docker pull there",
   line: (image, { farRegistry, bed }) => {
     const here = `127.0.0.1:${FAR_PORT}/${image}`;

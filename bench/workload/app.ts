@@ -24,10 +24,16 @@ export function plantFile(root: string, changed: boolean): void {
       position += writeSync(file, block, 0, block.length, position);
     }
   }
-  for (let place = 0; place < (changed ? FILE.places : 0); place++) {
+  for (let location = 0; location < (changed ? FILE.places : 0); location++) {
     // Not at a round number, where a block of somebody's might begin.
-    const position = Math.floor(((place + 0.37) * FILE.bytes) / FILE.places);
-    writeSync(file, Buffer.concat([...makeContent("random", FILE.placeBytes, `changed/${place}`)]), 0, null, position);
+    const position = Math.floor(((location + 0.37) * FILE.bytes) / FILE.places);
+    writeSync(
+      file,
+      Buffer.concat([...makeContent("random", FILE.placeBytes, `changed/${location}`)]),
+      0,
+      null,
+      position,
+    );
   }
   closeSync(file);
 }

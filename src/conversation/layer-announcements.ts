@@ -5,7 +5,7 @@ import { malformed } from "./fields.ts";
 import { parseLayer, type AnnouncedLayer } from "./messages.ts";
 
 /** What the sender tells of the layers that were asked for. */
-export interface Announcements {
+export interface LayerAnnouncements {
   /** Those that can be fetched, until all have been told, in any order. */
   layers: Queue<AnnouncedLayer>;
   /** Those of them that can be had in pieces. Ends with the others. */
@@ -16,7 +16,7 @@ export interface Announcements {
  * Hears what the sender announces, until all of `wanted` can be fetched: each of them once. Begin before the sender can announce
  * any. Another layer ends the tunnel.
  */
-export function hearLayers(tunnel: Tunnel, wanted: readonly Digest[]): Announcements {
+export function hearLayerAnnouncements(tunnel: Tunnel, wanted: readonly Digest[]): LayerAnnouncements {
   const open = new Set(wanted);
   const [layers, inPieces] = [queue<AnnouncedLayer>(), queue<AnnouncedLayer>()];
   const endIfAll = (): void => {

@@ -9,7 +9,7 @@ import { stall } from "../streams/stall.ts";
  */
 export const LOOK_UP_TIMEOUT = 300_000;
 
-export interface HeardOptions {
+export interface NextMessageOptions {
   /** ms without anything that moves; keep-alive shows that the other side lives, and not that it gets somewhere. */
   timeout: number;
   /** What is to be said, for messages: "what it wants". */
@@ -18,7 +18,11 @@ export interface HeardOptions {
 }
 
 /** The next message of a type. Rejects with a Failure `far-no-answer` when the other side does not get to it, or as the tunnel ends. */
-export async function heard(tunnel: Tunnel, type: string, { timeout, what, stop }: HeardOptions): Promise<Message> {
+export async function nextMessage(
+  tunnel: Tunnel,
+  type: string,
+  { timeout, what, stop }: NextMessageOptions,
+): Promise<Message> {
   using watch = stall((ms) => late(what, ms), stop);
   const message = tunnel.next(type);
   message.catch(() => {}); // whoever is late is told so before it ends

@@ -34,7 +34,7 @@ export class Wanted {
   #used = 0;
   /** Nobody can choose keys that all fall into the same slots. */
   readonly #seed = randomBytes(8);
-  readonly #seeds = [this.#seed.readInt32LE(0), this.#seed.readInt32LE(4)] as const;
+  readonly #deltaBases = [this.#seed.readInt32LE(0), this.#seed.readInt32LE(4)] as const;
   /** No piece before this ordinal is left. */
   #lowest = 0;
   #pieces = 0;
@@ -188,7 +188,7 @@ export class Wanted {
 
   /** MurmurHash3's way to mix, with seeds. */
   #hashOf(low: number, high: number): number {
-    const [one, other] = this.#seeds;
+    const [one, other] = this.#deltaBases;
     let hash = Math.imul(low ^ one, 0x85ebca6b);
     hash = Math.imul(hash ^ (hash >>> 13) ^ high ^ other, 0xc2b2ae35);
     hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);

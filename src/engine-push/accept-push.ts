@@ -9,7 +9,7 @@ import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
  * Keeps what is pushed to one repository, and gives it to who pulls from it: an ordinary registry. Manifests stay in memory,
  * so many at most; blobs in the spool.
  */
-export class KeptPush implements PushPolicy {
+export class AcceptedPush implements PushPolicy {
   readonly content: RegistryContent;
   readonly #repository: string;
   readonly #manifests = new Map<string, StoredManifest>();

@@ -27,7 +27,7 @@ export interface EnginePushOptions {
 }
 
 /** Who answers a push. */
-export interface PushParty {
+export interface PushHandler {
   readonly policy: PushPolicy;
   /** Hears each of the engine's lines. */
   onProgress?(line: EngineProgress): void;
@@ -39,13 +39,13 @@ export interface PushParty {
  * Lets an engine push an image to the embedded registry, under a temporary name that is gone when this settles. Returns why the
  * push did not go well, or undefined when it did; the party knows what it has got.
  *
- * Rejects with what broke here (`PushWitness.broken`), with the signal's reason, and with a `Failure` of the engine's. One push
+ * Rejects with what broke here (`PushObserver.broken`), with the signal's reason, and with a `Failure` of the engine's. One push
  * of an image at a time: a second one would have the same name, and throws.
  */
 export async function enginePush(
   engine: Engine,
   image: Reference,
-  party: PushParty,
+  handler: PushHandler,
   { registry, runs, platform, signal, quietMs = QUIET_TIMEOUT }: EnginePushOptions,
 ): Promise<string | undefined> {
   if (!engine.reachesUs) return "the engine is on another machine, which does not reach this process";
@@ -58,7 +58,7 @@ export async function enginePush(
     { ms: REACH_TIMEOUT, onLate: () => late.abort("the engine does not reach this process") },
     { ms: quietMs, onLate: () => late.abort("the engine does not go on with it") },
   );
-  const witness = {
+  const observer = {
     active: () => {
       reached = true;
       watchdog.nudge();
@@ -68,16 +68,16 @@ export async function enginePush(
   try {
     if (!(await giveTemporaryName(engine, image, name)))
       return "the image has no name, and would go with a temporary one";
-    await using _landing = registry.open(parseReference(name).path, party.policy, witness);
+    await using _landing = registry.open(parseReference(name).path, handler.policy, observer);
     await engine.pushImage(name, {
       credentials: registry.credentials,
       ...(platform === undefined ? {} : { platform }),
-      signal: AbortSignal.any([signal, stopped.signal, late.signal, party.giveUp]),
+      signal: AbortSignal.any([signal, stopped.signal, late.signal, handler.giveUp]),
       onProgress: (line) => {
         if (reached) watchdog.nudge();
         // The engine tries five times, 5 to 25 s apart; what it could not do at once is done faster in another way.
         if (line.status.startsWith("Retrying")) late.abort("the engine wants to try again");
-        party.onProgress?.(line);
+        handler.onProgress?.(line);
       },
     });
     finished = true;
@@ -85,13 +85,13 @@ export async function enginePush(
   } catch (error) {
     signal.throwIfAborted();
     stopped.signal.throwIfAborted();
-    if (party.giveUp.aborted) return String(party.giveUp.reason);
+    if (handler.giveUp.aborted) return String(handler.giveUp.reason);
     if (late.signal.aborted) return String(late.signal.reason);
     if (error instanceof EngineError) return `the engine says: ${messageOf(error)}`;
     throw error;
   } finally {
     // What is given up was about to send a layer, or has its manifest refused: no digest will be noted.
-    const isSettled = finished || party.giveUp.aborted;
+    const isSettled = finished || handler.giveUp.aborted;
     await (isSettled ? forgetName(engine, name) : forgetBrokenOffName(engine, name));
   }
 }

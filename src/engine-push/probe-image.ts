@@ -12,7 +12,7 @@ import {
   type Manifest,
 } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
-import { Collector } from "./push-collector.ts";
+import { PushCollector } from "./push-collector.ts";
 import { enginePush, type EnginePushOptions } from "./engine-push.ts";
 import { UNKNOWN_SIZE, type PushedManifest } from "../registry/embedded/push-policy.ts";
 import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
@@ -91,8 +91,8 @@ export async function probeImage(
   const blobs = new Map<Digest, SpooledBlob>();
   const wants = (digest: Digest, accept: string): boolean =>
     configs.has(digest) || CONFIG_TYPES.some((type) => accept.includes(type));
-  const push = async (): Promise<Collector> => {
-    const collector = new Collector({
+  const push = async (): Promise<PushCollector> => {
+    const collector = new PushCollector({
       wants,
       layers: options.wanted ?? new Set(),
       ...(options.maxBytes !== undefined && { maxBytes: options.maxBytes }),
@@ -132,7 +132,7 @@ interface Chosen {
 }
 
 /** The manifest for the platform: what was pushed, or what its index leads to. */
-function choose({ root, manifests }: Collector, platform: string | undefined): Chosen {
+function choose({ root, manifests }: PushCollector, platform: string | undefined): Chosen {
   if (root === undefined) throw new Unlearnt("the engine pushed no manifest");
   if (!isIndex(root.parsed)) return { pushed: root, manifest: root.parsed, index: undefined };
   // Attestations are there too, for the platform unknown/unknown.
@@ -148,7 +148,7 @@ function choose({ root, manifests }: Collector, platform: string | undefined): C
 async function describe(
   { pushed, manifest, index }: Chosen,
   blobs: Map<Digest, SpooledBlob>,
-  { skipped }: Collector,
+  { skipped }: PushCollector,
 ): Promise<ProbedImage> {
   const blob = blobs.get(manifest.config.digest);
   if (blob === undefined) throw new Unlearnt("the engine did not upload its config");

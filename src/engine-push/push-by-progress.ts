@@ -4,12 +4,12 @@ import type { Reference } from "../image/reference.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
 import { diffIdOf } from "./diff-id-of.ts";
 import { DistributionError } from "../registry/embedded/distribution-error.ts";
-import { enginePush, type EnginePushOptions, type PushParty } from "./engine-push.ts";
+import { enginePush, type EnginePushOptions, type PushHandler } from "./engine-push.ts";
 import type { UploadedLayer } from "./probe-image.ts";
-import type { PushPolicy, UploadGate } from "../registry/embedded/push-policy.ts";
+import type { PushPolicy, UploadStart } from "../registry/embedded/push-policy.ts";
 import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
 
-export interface PushNewOptions extends EnginePushOptions {
+export interface PushByProgressOptions extends EnginePushOptions {
   /** Takes a layer over, which has been proven. Its file is the receiver's to remove. */
   onLayer: (layer: UploadedLayer) => void;
 }
@@ -22,23 +22,23 @@ export interface PushNewOptions extends EnginePushOptions {
  *
  * Resolves to the diff IDs of those that did not come; why is told for --verbose. Rejects as {@link enginePush} does.
  */
-export async function pushNew(
+export async function pushByProgress(
   engine: Engine,
   image: Reference,
   wanted: ReadonlySet<Digest>,
-  { onLayer, ...options }: PushNewOptions,
+  { onLayer, ...options }: PushByProgressOptions,
 ): Promise<ReadonlySet<Digest>> {
-  const party = new WantedOnly(wanted, onLayer, options.signal);
+  const handler = new WantedOnly(wanted, onLayer, options.signal);
   let why: string | undefined;
   try {
-    why = await enginePush(engine, image, party, { ...options, quietMs: QUIET });
+    why = await enginePush(engine, image, handler, { ...options, quietMs: QUIET });
   } finally {
-    await party.settled();
+    await handler.settled();
   }
-  if (party.missing.size > 0) {
+  if (handler.missing.size > 0) {
     options.onDetail?.(`the engine did not push all that was wanted of ${image.given}: ${why ?? "it said nothing"}`);
   }
-  return party.missing;
+  return handler.missing;
 }
 
 /** ms. Uploads that wait make no sound; one that does not has something to tell many times a second. */
@@ -53,7 +53,7 @@ const QUIET = 10_000;
  * That starves none that is wanted: the engine begins with the topmost layers (moby, `distribution/push_v2.go`), five at a time,
  * and it is the topmost that a receiver on a graph driver can be missing. If it is otherwise the push goes quiet, and is given up.
  */
-class WantedOnly implements PushParty {
+class WantedOnly implements PushHandler {
   readonly policy: PushPolicy;
   readonly giveUp: AbortSignal;
   readonly missing: Set<Digest>;
@@ -108,7 +108,7 @@ class WantedOnly implements PushParty {
     await Promise.all(this.#taken);
   }
 
-  async #begin(): Promise<UploadGate> {
+  async #begin(): Promise<UploadStart> {
     const upload = { isWanted: true, named: deferred<void>() };
     const before = this.#turn;
     this.#turn = upload.named.promise;

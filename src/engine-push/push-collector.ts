@@ -2,11 +2,11 @@ import type { EngineProgress } from "../engine/engine.ts";
 import { shortOf, type Digest } from "../image/digest.ts";
 import type { StoredBlob } from "../registry/embedded/content.ts";
 import { DistributionError } from "../registry/embedded/distribution-error.ts";
-import type { PushParty } from "./engine-push.ts";
+import type { PushHandler } from "./engine-push.ts";
 import { UNKNOWN_SIZE, type PushedManifest, type PushPolicy } from "../registry/embedded/push-policy.ts";
 import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
 
-export interface CollectorOptions {
+export interface PushCollectorOptions {
   /** Is the blob to be uploaded? Asked once for each HEAD. */
   wants: (digest: Digest, accept: string) => boolean;
   /** Diff IDs of layers that may be uploaded although the engine knows no digest for them (a graph driver's own layers). */
@@ -30,7 +30,7 @@ export interface CollectorOptions {
  * The last manifest, the one for the tag, is read and then refused. Otherwise the engine would make a note of the push: a
  * containerd store labels every blob with the name of the registry, and ours has another one each time.
  */
-export class Collector implements PushParty {
+export class PushCollector implements PushHandler {
   readonly policy: PushPolicy;
   readonly giveUp: AbortSignal;
   /** By digest. */
@@ -38,7 +38,7 @@ export class Collector implements PushParty {
   /** Answered with "it is here". */
   readonly skipped = new Set<Digest>();
   #root: PushedManifest | undefined;
-  readonly #options: CollectorOptions;
+  readonly #options: PushCollectorOptions;
   readonly #controller = new AbortController();
   /** Asked for and not here yet. */
   readonly #wanted = new Set<Digest>();
@@ -48,7 +48,7 @@ export class Collector implements PushParty {
   /** Uncompressed bytes by layer. */
   readonly #totals = new Map<string, number>();
 
-  constructor(options: CollectorOptions) {
+  constructor(options: PushCollectorOptions) {
     this.#options = options;
     this.giveUp = this.#controller.signal;
     this.#expected = new Set([...options.layers].map(shortOf));

@@ -3,13 +3,13 @@ import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
-import { Collector } from "./push-collector.ts";
+import { PushCollector } from "./push-collector.ts";
 import { diffIdOf } from "./diff-id-of.ts";
 import { enginePush, type EnginePushOptions } from "./engine-push.ts";
 import type { ProbedImage, UploadedLayer } from "./probe-image.ts";
 import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
 
-export interface PushWantedOptions extends EnginePushOptions {
+export interface PushSelectedOptions extends EnginePushOptions {
   /**
    * Takes a layer over, as soon as it is here, or is known to be coming: then it is not proven before it has been read to its
    * end. Its file is the receiver's to remove. May be called for several before this resolves.
@@ -27,12 +27,12 @@ export interface PushWantedOptions extends EnginePushOptions {
  * Resolves to the wanted digests that did not come; the reason is told for --verbose. Rejects as {@link enginePush} does, and
  * when a layer broke off that had been taken over.
  */
-export async function pushWanted(
+export async function pushSelected(
   engine: Engine,
   image: Reference,
   probed: ProbedImage,
   wanted: ReadonlySet<Digest>,
-  { onLayer, ...options }: PushWantedOptions,
+  { onLayer, ...options }: PushSelectedOptions,
 ): Promise<Set<Digest>> {
   const missing = new Map(probed.layers.filter(({ digest }) => wanted.has(digest)).map((it) => [it.diffId, it.digest]));
   const byDigest = new Map(probed.layers.map(({ digest, diffId }) => [digest, diffId]));
@@ -46,7 +46,7 @@ export async function pushWanted(
     if (diffId !== undefined && missing.delete(diffId)) onLayer({ ...blob, diffId });
     else await blob.remove();
   };
-  const collector = new Collector({
+  const collector = new PushCollector({
     // Not only what is wanted: a graph driver may know several digests for a layer, and goes on to ask for the next.
     wants: (digest) => wanted.has(digest) || !known.has(digest),
     layers: new Set(missing.keys()),

@@ -4,38 +4,38 @@ import type { Source } from "../send/source.ts";
 import { parseHost } from "../engine/connect/endpoint.ts";
 import { inputKind, isStdin } from "../image/archive/input.ts";
 import { parseImageName, type ImageName } from "../image/image-name.ts";
-import { InvalidPlace, parsePlace, type FilePlace, type Place } from "../image/location.ts";
+import { InvalidLocation, parseLocation, type FileLocation, type ImageLocation } from "../image/location.ts";
 import { fullName, InvalidReference, parseReference, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import type { PullRequest } from "../pull.ts";
 import type { PushRequest } from "../push.ts";
 import { chooseRegistry } from "../registry/choose.ts";
-import type { Surroundings, TransferRequest } from "../transfer.ts";
+import type { Context, TransferRequest } from "../transfer.ts";
 
 /** Begins to open the place that an image is sent from: the engine, unless its name begins with another place. */
-export function openSource(request: PushRequest, around: Surroundings): Opening<Source> {
+export function openSource(request: PushRequest, context: Context): Opening<Source> {
   if (request.as !== undefined) readReference(request.as);
-  const place = readPlace(request.image) ?? { kind: "docker-daemon", reference: request.image };
-  if (place.kind !== "docker-daemon") {
+  const location = readLocation(request.image) ?? { kind: "docker-daemon", reference: request.image };
+  if (location.kind !== "docker-daemon") {
     const registry = request.registry === "embedded" ? undefined : request.registry;
-    refuseOptions(place, { "--registry": registry, "--host": request.host });
-    refuseTunnelAsArchive(place, request);
-    const opened = opening(request, around, async ({ archiveSource }, signal) => {
-      return await archiveSource(place, { ...around, signal });
+    refuseOptions(location, { "--registry": registry, "--host": request.host });
+    refuseTunnelAsArchive(location, request);
+    const opened = opening(request, context, async ({ archiveSource }, signal) => {
+      return await archiveSource(location, { ...context, signal });
     });
-    return { ...opened, takesTime: async () => await takesTime(place) };
+    return { ...opened, takesTime: async () => await takesTime(location) };
   }
-  const image = readImageName(place.reference ?? "");
-  const choice = chooseRegistry(request.registry, around.env);
+  const image = readImageName(location.reference ?? "");
+  const choice = chooseRegistry(request.registry, context.env);
   if (choice.kind !== "embedded") refuseCompress(request);
-  refuseHost(request.host, around.env);
-  return opening(request, around, async ({ connect, engineSource }, stop) =>
-    engineSource(await connect(request, around, stop), choice, image),
+  refuseHost(request.host, context.env);
+  return opening(request, context, async ({ connect, engineSource }, stop) =>
+    engineSource(await connect(request, context, stop), choice, image),
   );
 }
 
 /** Stdin is the tunnel of a side that was started by the other. */
-function refuseTunnelAsArchive({ given, path }: FilePlace, { command }: TransferRequest): void {
+function refuseTunnelAsArchive({ given, path }: FileLocation, { command }: TransferRequest): void {
   if (command.length > 0 || !isStdin(path)) return;
   throw new Failure("usage", `${given} is stdin, and without a command stdin is the other side`, {
     expected: "a command that runs the other side, or an archive that is a file",
@@ -44,7 +44,7 @@ function refuseTunnelAsArchive({ given, path }: FilePlace, { command }: Transfer
 }
 
 /** Must an archive be read to its end before anything can be said of it? */
-async function takesTime({ path }: FilePlace): Promise<boolean> {
+async function takesTime({ path }: FileLocation): Promise<boolean> {
   const input = await inputKind(path).catch(() => undefined); // whoever opens it says what is wrong
   return input === "packed" || input === "stream";
 }
@@ -69,26 +69,26 @@ function refuseCompress({ compress }: PushRequest): void {
 }
 
 /** Begins to open the place that an image is put into: the engine, unless --to names another. */
-export function openTarget(request: PullRequest, around: Surroundings): Opening<Target> {
+export function openTarget(request: PullRequest, context: Context): Opening<Target> {
   const { host, via, to } = request;
-  const place = to === undefined ? undefined : readTo(to);
-  if (place !== undefined && place.kind !== "docker-daemon") {
-    refuseOptions(place, { "--via": via, "--host": host });
+  const location = to === undefined ? undefined : readTo(to);
+  if (location !== undefined && location.kind !== "docker-daemon") {
+    refuseOptions(location, { "--via": via, "--host": host });
     const stdoutIsTunnel = request.command.length === 0;
-    return opening(request, around, async ({ archiveTarget, layoutTarget }) =>
-      place.kind === "oci" ? await layoutTarget(place) : await archiveTarget(place, stdoutIsTunnel),
+    return opening(request, context, async ({ archiveTarget, layoutTarget }) =>
+      location.kind === "oci" ? await layoutTarget(location) : await archiveTarget(location, stdoutIsTunnel),
     );
   }
-  const called = place?.reference === undefined ? undefined : readReference(place.reference);
-  refuseHost(host, around.env);
-  return opening(request, around, async ({ connect, ownEngineTarget }, stop) =>
-    ownEngineTarget(await connect(request, around, stop), via, called),
+  const called = location?.reference === undefined ? undefined : readReference(location.reference);
+  refuseHost(host, context.env);
+  return opening(request, context, async ({ connect, ownEngineTarget }, stop) =>
+    ownEngineTarget(await connect(request, context, stop), via, called),
   );
 }
 
-function readTo(to: string): Place {
-  const place = readPlace(to);
-  if (place !== undefined) return place;
+function readTo(to: string): ImageLocation {
+  const location = readLocation(to);
+  if (location !== undefined) return location;
   throw new Failure("usage", `--to ${to} names no place`, {
     expected: "docker-daemon:, docker-archive:FILE, oci:FOLDER or oci-archive:FILE",
     hint: `For instance --to oci:${to}`,
@@ -101,8 +101,8 @@ function readTo(to: string): Place {
  */
 export function readAsked({ image, as, to }: PullRequest): { image: Reference; asked?: string } {
   const named = readImageName(nameAlone(image));
-  const place = to === undefined ? undefined : readTo(to);
-  const called = place?.kind === "docker-daemon" ? place.reference : undefined;
+  const location = to === undefined ? undefined : readTo(to);
+  const called = location?.kind === "docker-daemon" ? location.reference : undefined;
   if (as !== undefined && called !== undefined) {
     throw new Failure("usage", `--as ${as} and --to ${to} are two names for one image`, {
       expected: "one of them",
@@ -134,9 +134,9 @@ export function sameAsTold(as: string | undefined, { given, reference }: ImageNa
 }
 
 function nameAlone(image: string): string {
-  const place = readPlace(image);
-  if (place === undefined) return image;
-  if (place.kind === "docker-daemon") return place.reference ?? "";
+  const location = readLocation(image);
+  if (location === undefined) return image;
+  if (location.kind === "docker-daemon") return location.reference ?? "";
   throw new Failure("usage", `${image} is a place, and what is asked for is an image`, {
     expected: "the image's name, and behind --to where it is to be put",
     hint: `For instance --to ${image} IMAGE; an image of that name is docker-daemon:${image}`,
@@ -167,11 +167,11 @@ function reading<T>(read: () => T): T {
 }
 
 /** The place that was typed; undefined when it is an image's name alone. Throws a `usage` Failure. */
-export function readPlace(given: string): Place | undefined {
+export function readLocation(given: string): ImageLocation | undefined {
   try {
-    return parsePlace(given);
+    return parseLocation(given);
   } catch (error) {
-    if (!(error instanceof InvalidPlace)) throw error;
+    if (!(error instanceof InvalidLocation)) throw error;
     throw new Failure("usage", error.message, {
       expected: "docker-archive:FILE, oci:FOLDER or oci-archive:FILE, with :NAME behind it if you like",
       hint: "For instance docker-archive:app.tar or oci:./layout:v2.",
@@ -181,7 +181,7 @@ export function readPlace(given: string): Place | undefined {
 }
 
 /** What is said of an engine has no meaning where there is none. Throws a `usage` Failure for such options. */
-function refuseOptions({ given }: Place, options: Record<string, string | undefined>): void {
+function refuseOptions({ given }: ImageLocation, options: Record<string, string | undefined>): void {
   const option = Object.keys(options).find((name) => options[name] !== undefined);
   if (option === undefined) return;
   throw new Failure("usage", `${option} is for an engine, and ${given} is a place without one`, {
@@ -205,7 +205,7 @@ type Rooms = typeof import("./open-locations.ts");
  */
 function opening<T extends AsyncDisposable>(
   { command }: TransferRequest,
-  { signal }: Surroundings,
+  { signal }: Context,
   open: (rooms: Rooms, signal: AbortSignal) => Promise<T>,
 ): Opening<T> {
   const leaving = new AbortController();

@@ -4,7 +4,7 @@ import type { Target } from "../receive/target.ts";
 import { connectEngine } from "../engine/connect-engine.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Reference } from "../image/reference.ts";
-import type { Surroundings, TransferRequest } from "../transfer.ts";
+import type { Context, TransferRequest } from "../transfer.ts";
 
 export { archiveTarget } from "../receive/file-target.ts";
 export { layoutTarget } from "../receive/layout-target.ts";
@@ -13,7 +13,7 @@ export { engineSource } from "../send/engine-source.ts";
 
 export async function connect(
   { host, timeout }: Pick<TransferRequest, "host" | "timeout">,
-  { env, output }: Surroundings,
+  { env, output }: Context,
   signal: AbortSignal,
 ): Promise<Engine> {
   const onAnotherLogin = (): void => output.note("connecting to the engine once more, to read its content store");

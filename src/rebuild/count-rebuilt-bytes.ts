@@ -2,7 +2,7 @@ import type { Instruction } from "../delta/recipe.ts";
 import type { Share } from "../image/layer/verify-digest.ts";
 
 /** Passes a recipe on, and counts what it makes as soon as it says so. Throws `TooLarge`. */
-export async function* spending(
+export async function* countRebuiltBytes(
   recipe: AsyncIterable<Instruction[]>,
   share: Pick<Share, "spend">,
 ): AsyncGenerator<Instruction[]> {

@@ -3,15 +3,15 @@ import type { Rebuild } from "../delta/rebuild.ts";
 import { takePieces, takePiecesAlong } from "../delta/take-pieces.ts";
 import type { Digest } from "../image/digest.ts";
 import { messageOf } from "../output/errors.ts";
-import { WHOLE_LAYER, type SeedImage, type Seeds } from "./delta-bases.ts";
+import { WHOLE_LAYER, type DeltaBaseImage, type DeltaBases } from "./delta-bases.ts";
 
 /** Bytes that make it worth while to read what may have them, at some 100 MB/s. */
 export const WORTH_READING = 1_000_000;
 /** What must be missing, of all that is wanted, before one more image is read, or the folders of the one whose like layer has been. */
 const WORTH_MORE = 1 / 16;
 
-export interface SeedReaderOptions {
-  seeds: Seeds;
+export interface DeltaBaseReaderOptions {
+  deltaBases: DeltaBases;
   signal: AbortSignal;
   /** For --verbose. */
   onDetail: (text: string) => void;
@@ -26,12 +26,12 @@ export interface Along {
 }
 
 /** Gives a layer that is put together what images that are here have of it. Images that cannot be read only make it cost more. */
-export class SeedReader {
-  readonly #images: readonly SeedImage[];
-  readonly #options: SeedReaderOptions;
+export class DeltaBaseReader {
+  readonly #images: readonly DeltaBaseImage[];
+  readonly #options: DeltaBaseReaderOptions;
 
-  constructor(options: SeedReaderOptions) {
-    this.#images = options.seeds.images;
+  constructor(options: DeltaBaseReaderOptions) {
+    this.#images = options.deltaBases.images;
     this.#options = options;
   }
 
@@ -73,7 +73,7 @@ export class SeedReader {
     await this.#unlessUnreadable(async () => await takePieces(this.#readable(tar), rebuild));
   }
 
-  async #takeLayerAgain(image: SeedImage, rebuild: Rebuild, { passed }: Along, diffId: Digest): Promise<void> {
+  async #takeLayerAgain(image: DeltaBaseImage, rebuild: Rebuild, { passed }: Along, diffId: Digest): Promise<void> {
     if (rebuild.missingBytes((key) => passed.mayHave(key)) < WORTH_READING) return;
     await this.#unlessUnreadable(async () => {
       const layer = await this.#layerLike(image, diffId);
@@ -81,7 +81,7 @@ export class SeedReader {
     });
   }
 
-  async #takeFolders(image: SeedImage, folders: readonly string[], rebuild: Rebuild): Promise<void> {
+  async #takeFolders(image: DeltaBaseImage, folders: readonly string[], rebuild: Rebuild): Promise<void> {
     if (rebuild.left.pieces === 0 || folders.length === 0) return;
     await this.#unlessUnreadable(async () => {
       for await (const { covers, tar } of this.#readable(image.tars(folders))) {
@@ -91,7 +91,7 @@ export class SeedReader {
     });
   }
 
-  async #layerLike(image: SeedImage, diffId: Digest): Promise<AsyncGenerator<Buffer> | undefined> {
+  async #layerLike(image: DeltaBaseImage, diffId: Digest): Promise<AsyncGenerator<Buffer> | undefined> {
     try {
       const layer = await image.layerLike(diffId);
       return layer && this.#readable(layer);

@@ -3,9 +3,9 @@ import { decodeLayer } from "../image/layer/decode-layer.ts";
 import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../image/archive/image-archive.ts";
 import { openArchive } from "../image/archive/open.ts";
 import type { Digest } from "../image/digest.ts";
-import type { FilePlace } from "../image/location.ts";
-import { likeLayer } from "./find-delta-base.ts";
-import { WHOLE_LAYER, type SeedImage, type Seeds } from "./delta-bases.ts";
+import type { FileLocation } from "../image/location.ts";
+import { findDeltaBase } from "./find-delta-base.ts";
+import { WHOLE_LAYER, type DeltaBaseImage, type DeltaBases } from "./delta-bases.ts";
 
 /** Images whose layers are read: the nearest has nearly all that any has. */
 const MAX_IMAGES = 2;
@@ -16,19 +16,19 @@ const MAX_LISTED = 100;
  * The images of an archive or a layout that are most like the one that is coming: those that share most layers with it, and of
  * equal ones the last. Undefined where there is none, or no file yet.
  */
-export async function findSeedsInFile(
-  { kind, path }: FilePlace,
+export async function findDeltaBasesInFile(
+  { kind, path }: FileLocation,
   { diffIds, platform }: { diffIds: readonly Digest[]; platform: string },
-): Promise<Seeds | undefined> {
+): Promise<DeltaBases | undefined> {
   // What is there may be broken, or something else: it is only less to be found then.
   const archive = await openArchive(kind, path).catch(() => undefined);
   if (archive === undefined) return undefined;
   const images = await imagesOf(archive, platform);
   const shares = ({ diffIds: own }: ArchivedImage): number => own.filter((diffId) => diffIds.includes(diffId)).length;
   const nearest = images.toSorted((a, b) => shares(b) - shares(a)).slice(0, MAX_IMAGES);
-  const seeds = nearest.map((image) => seedOf(image, diffIds));
-  if (seeds.length > 0)
-    return { images: seeds, reads: "blobs", [Symbol.asyncDispose]: async () => await archive.close() };
+  const deltaBases = nearest.map((image) => seedOf(image, diffIds));
+  if (deltaBases.length > 0)
+    return { images: deltaBases, reads: "blobs", [Symbol.asyncDispose]: async () => await archive.close() };
   await archive.close();
   return undefined;
 }
@@ -44,12 +44,12 @@ async function imagesOf(archive: ImageArchive, platform: string): Promise<Archiv
 }
 
 /** An archive's layer has to be read from its beginning to its end, whatever folders are asked for. */
-function seedOf({ layers, diffIds }: ArchivedImage, coming: readonly Digest[]): SeedImage {
+function seedOf({ layers, diffIds }: ArchivedImage, coming: readonly Digest[]): DeltaBaseImage {
   const isShared = ({ diffId }: ArchivedLayer): number => (coming.includes(diffId) ? 1 : 0);
   const plain = ({ open, blob }: ArchivedLayer): Readable => decodeLayer(open(), blob.mediaType);
   return {
     async layerLike(diffId) {
-      const layer = layers[likeLayer(coming, diffIds, diffId) ?? -1];
+      const layer = layers[findDeltaBase(coming, diffIds, diffId) ?? -1];
       return layer && plain(layer);
     },
     async *tars() {

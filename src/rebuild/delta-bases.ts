@@ -1,23 +1,23 @@
 import type { Engine, ImageFiles } from "../engine/engine.ts";
 import { RUN_LABEL, type RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
-import type { Relative } from "../store/related-images.ts";
+import type { RelatedImage } from "../store/related-images.ts";
 import type { ContainerdBlobs } from "../store/containerd-blobs.ts";
 import { once } from "../streams/once.ts";
-import { likeLayer } from "./find-delta-base.ts";
+import { findDeltaBase } from "./find-delta-base.ts";
 
 /** What a tar covers that is one of an image's layers, whatever folders it has. */
 export const WHOLE_LAYER = "/";
 
 /** What is here already, in whose files pieces of the missing layers may be found. */
-export interface Seeds extends AsyncDisposable {
+export interface DeltaBases extends AsyncDisposable {
   /** The likeliest first. */
-  images: readonly SeedImage[];
+  images: readonly DeltaBaseImage[];
   /** Their layers as blobs, or their files out of a container's archive, which is slower. */
   reads: "blobs" | "files";
 }
 
-export interface SeedImage {
+export interface DeltaBaseImage {
   /**
    * The plain tar of that layer of it which a coming one was most likely made after, where its store gives layers as they are;
    * undefined where it does not, or there is none. Read to its end, or left.
@@ -30,13 +30,13 @@ export interface SeedImage {
   tars(folders: readonly string[]): AsyncGenerator<{ covers: string; tar: AsyncIterable<Buffer> }>;
 }
 
-export interface SeedOptions {
+export interface DeltaBaseOptions {
   /** ID of the youngest image of the same repository, if there is any: a rebuild is mostly of that. */
   youngest: Promise<string | undefined>;
   /** Of the image that is coming, bottom first. */
   diffIds: readonly Digest[];
   /** Images that share layers with the one that is coming, those that share most first. */
-  relatives: () => Promise<readonly Relative[]>;
+  relatedImages: () => Promise<readonly RelatedImage[]>;
   /** Where the store keeps blobs. */
   blobs: ContainerdBlobs | undefined;
   run: RunId;
@@ -47,11 +47,11 @@ export interface SeedOptions {
  * The images of an engine that are most like the one that is coming: the youngest of the same repository, which a rebuild is
  * mostly of, and the one that shares most layers with it, which is looked for when it is wanted. Undefined when there is neither.
  */
-export async function findSeeds(engine: Engine, options: SeedOptions): Promise<Seeds | undefined> {
-  const { youngest, relatives } = options;
+export async function findDeltaBases(engine: Engine, options: DeltaBaseOptions): Promise<DeltaBases | undefined> {
+  const { youngest, relatedImages } = options;
   const sameName = await youngest;
   const nearest = once(async () => {
-    const [id] = (await relatives()).map((relative) => relative.id);
+    const [id] = (await relatedImages()).map((relative) => relative.id);
     return id === sameName ? undefined : id;
   });
   const ids = sameName === undefined ? [nearest] : [async () => sameName, nearest];
@@ -66,14 +66,14 @@ export async function findSeeds(engine: Engine, options: SeedOptions): Promise<S
   };
 }
 
-class EngineImage implements SeedImage {
+class EngineImage implements DeltaBaseImage {
   readonly #engine: Engine;
   readonly #id: () => Promise<string | undefined>;
-  readonly #options: SeedOptions;
+  readonly #options: DeltaBaseOptions;
   #opened: Promise<ImageFiles> | undefined;
 
   /** @param id undefined: there is no such image, and so nothing in it */
-  constructor(engine: Engine, id: () => Promise<string | undefined>, options: SeedOptions) {
+  constructor(engine: Engine, id: () => Promise<string | undefined>, options: DeltaBaseOptions) {
     this.#engine = engine;
     this.#id = id;
     this.#options = options;
@@ -88,8 +88,8 @@ class EngineImage implements SeedImage {
     const id = await this.#id();
     if (blobs === undefined || id === undefined) return undefined;
     const own = (await this.#engine.inspectImage(id))?.diffIds ?? [];
-    const place = likeLayer(diffIds, own, diffId);
-    return place === undefined ? undefined : await blobs.layerOf({ id, diffIds: own }, place);
+    const location = findDeltaBase(diffIds, own, diffId);
+    return location === undefined ? undefined : await blobs.layerOf({ id, diffIds: own }, location);
   }
 
   async *tars(folders: readonly string[]): AsyncGenerator<{ covers: string; tar: AsyncIterable<Buffer> }> {

@@ -31,7 +31,7 @@ const ENOUGH = 64 * MB;
 const HOPELESS = 1.5;
 
 /** How this side makes layers, and what becomes of them. */
-export interface Making {
+export interface RebuildSpeed {
   /** Old layers are read as blobs, or file by file. */
   reads: "blobs" | "files";
   /**
@@ -44,7 +44,7 @@ export interface Making {
 export interface DeltaChoiceOptions {
   /** In pieces whenever it is possible. */
   always: boolean;
-  making: Making;
+  rebuilding: RebuildSpeed;
   rate: Pick<LinkRate, "bytesPerSecond" | "leave">;
   /** Bytes of a layer's blob that are here already, and need not come; and of what is half made of pieces, those that are on the disk. */
   begun?: (layer: AnnouncedLayer) => Promise<{ whole: number; inPieces: number }>;
@@ -54,7 +54,7 @@ export interface DeltaChoiceOptions {
 }
 
 /** A layer's pieces are found so slowly that it comes faster whole. */
-export class TooSlow extends Error {
+export class RebuildTooSlow extends Error {
   override readonly name = "TooSlow";
 }
 
@@ -70,7 +70,7 @@ export class DeltaChoice {
   constructor(options: DeltaChoiceOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
-    this.#madePerSecond = MADE_PER_SECOND[options.making.reads];
+    this.#madePerSecond = MADE_PER_SECOND[options.rebuilding.reads];
   }
 
   /** Nobody waits for a choice any more: those that are still to be made reject with `reason`. */
@@ -95,7 +95,7 @@ export class DeltaChoice {
 
   /**
    * Is told how far a layer has been made, in bytes of its tar, again and again, and whether it can be had whole by now. Throws
-   * {@link TooSlow} when it can, and is predicted to be there sooner that way.
+   * {@link RebuildTooSlow} when it can, and is predicted to be there sooner that way.
    */
   async watch(layer: AnnouncedLayer): Promise<(made: number, isToBeHadWhole: boolean) => void> {
     const { always, rate } = this.#options;
@@ -112,7 +112,7 @@ export class DeltaChoice {
       this.#madePerSecond = (more / ms) * 1000;
       const left = Math.max(all - made, 0) / this.#madePerSecond + this.#takenIn(layer);
       if (isToBeHadWhole && left > whole * HOPELESS)
-        throw new TooSlow(`${seconds(left)} more in pieces, ${seconds(whole)} whole`);
+        throw new RebuildTooSlow(`${seconds(left)} more in pieces, ${seconds(whole)} whole`);
     };
   }
 
@@ -137,7 +137,7 @@ export class DeltaChoice {
   }
 
   #takenIn(layer: AnnouncedLayer): number {
-    const { takesIn } = this.#options.making;
+    const { takesIn } = this.#options.rebuilding;
     return takesIn === undefined ? 0 : plainSize(layer) / takesIn;
   }
 }

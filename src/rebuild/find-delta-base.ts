@@ -8,11 +8,11 @@ import type { Digest } from "../image/digest.ts";
  * @param own The same, of the image that is here.
  * @returns its place in `own`; undefined where there is none
  */
-export function likeLayer(coming: readonly Digest[], own: readonly Digest[], diffId: Digest): number | undefined {
+export function findDeltaBase(coming: readonly Digest[], own: readonly Digest[], diffId: Digest): number | undefined {
   const same = own.indexOf(diffId);
   if (same !== -1) return same;
   const others = own.filter((one) => !coming.includes(one));
-  const place = coming.filter((one) => !own.includes(one)).indexOf(diffId);
-  const like = others[place];
+  const location = coming.filter((one) => !own.includes(one)).indexOf(diffId);
+  const like = others[location];
   return like === undefined ? undefined : own.indexOf(like);
 }

@@ -14,17 +14,17 @@ import { MEDIA_TYPE } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
 import { messageOf } from "../output/errors.ts";
 import { NotCut, type RegistryClient } from "../registry/client.ts";
-import type { KeptLayers } from "../store/resume-cache.ts";
+import type { ResumeCache } from "../store/resume-cache.ts";
 import type { LazySpool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
-import { counted, type FetchOptions } from "../receive/incoming-layer.ts";
-import { bytesFree, makingFile, type MakingFile } from "./rebuilt-file.ts";
-import { isWrong, whyNotMade } from "./why-not-rebuilt.ts";
-import { proveBehind } from "../receive/verify-appended.ts";
+import { counted } from "../streams/counted.ts";
+import { bytesFree, openRebuiltFile, type RebuiltFile } from "./rebuilt-file.ts";
+import { isWrong, whyNotRebuilt } from "./why-not-rebuilt.ts";
+import { verifyAppended } from "./verify-appended.ts";
 import type { DeltaChoice } from "./delta-choice.ts";
-import { spending } from "./count-rebuilt-bytes.ts";
-import { SeedReader, WORTH_READING } from "./delta-base-reader.ts";
-import type { Seeds } from "./delta-bases.ts";
+import { countRebuiltBytes } from "./count-rebuilt-bytes.ts";
+import { DeltaBaseReader, WORTH_READING } from "./delta-base-reader.ts";
+import type { DeltaBases } from "./delta-bases.ts";
 
 export interface RebuilderOptions {
   client: {
@@ -33,10 +33,10 @@ export interface RebuilderOptions {
   /** Which layers are made so. */
   choice: Pick<DeltaChoice, "isInPieces" | "watch" | "leave">;
   repository: string;
-  seeds: Seeds;
+  deltaBases: DeltaBases;
   spool: Pick<LazySpool, "open">;
   /** Where a layer that is half made stays for the next run; left out: nowhere. */
-  kept: KeptLayers | undefined;
+  kept: ResumeCache | undefined;
   limit: SizeLimit;
   signal: AbortSignal;
   /** Bytes that have come, each time some have. */
@@ -45,14 +45,20 @@ export interface RebuilderOptions {
   onDetail: (text: string) => void;
 }
 
+/** What fetching a layer and rebuilding one have in common. */
+type FetchingPart = "client" | "repository" | "kept" | "limit" | "signal" | "onBytes";
+
 /** How layers are fetched: those that can be had in pieces may be made of the seeds; where there are none, none are. */
-export function rebuilding(
-  fetching: FetchOptions,
+export function rebuilding<Fetching extends Pick<RebuilderOptions, FetchingPart>>(
+  fetching: Fetching,
   inPieces: AsyncIterable<AnnouncedLayer>,
-  { seeds, ...options }: { seeds: Seeds | undefined } & Pick<RebuilderOptions, "choice" | "spool" | "onDetail">,
-): { fetching: FetchOptions; bytesFound: () => number } & AsyncDisposable {
-  if (seeds === undefined) return { fetching, bytesFound: () => 0, [Symbol.asyncDispose]: async () => {} };
-  const rebuilder = new Rebuilder({ ...fetching, ...options, seeds });
+  {
+    deltaBases,
+    ...options
+  }: { deltaBases: DeltaBases | undefined } & Omit<RebuilderOptions, FetchingPart | "deltaBases">,
+): { fetching: Fetching & { rebuild?: Rebuilder["rebuild"] }; bytesFound: () => number } & AsyncDisposable {
+  if (deltaBases === undefined) return { fetching, bytesFound: () => 0, [Symbol.asyncDispose]: async () => {} };
+  const rebuilder = new Rebuilder({ ...fetching, ...options, deltaBases });
   void rebuilder.makeAll(inPieces);
   return {
     fetching: { ...fetching, rebuild: async (layer) => await rebuilder.rebuild(layer) },
@@ -80,24 +86,24 @@ interface Made {
  */
 export class Rebuilder implements AsyncDisposable {
   readonly #options: RebuilderOptions;
-  readonly #making = new Map<Digest, Promise<Made | undefined>>();
+  readonly #rebuilding = new Map<Digest, Promise<Made | undefined>>();
   #last: Promise<unknown> = Promise.resolve();
   /** The files that layers are made in, in their order. */
-  readonly #files = new Map<Digest, MakingFile>();
+  readonly #files = new Map<Digest, RebuiltFile>();
   /** Of another layer. A sender that has been wrong once, or had no room, is not given the disk for another recipe. */
   #wrong: "wrong" | "cut off" | undefined;
   /** The keys of all layers whose recipes have been read. */
   readonly #keys: KeyFilter[] = [];
   readonly #leaving = new AbortController();
   readonly #signal: AbortSignal;
-  readonly #reader: SeedReader;
+  readonly #reader: DeltaBaseReader;
   #bytesFound = 0;
 
   constructor(options: RebuilderOptions) {
     this.#options = options;
     this.#signal = AbortSignal.any([options.signal, this.#leaving.signal]);
     this.#signal.addEventListener("abort", () => options.choice.leave(this.#signal.reason as Error), { once: true });
-    this.#reader = new SeedReader({ ...options, signal: this.#signal });
+    this.#reader = new DeltaBaseReader({ ...options, signal: this.#signal });
   }
 
   /** Of the layers that came out right, what was here; plain bytes. */
@@ -118,13 +124,13 @@ export class Rebuilder implements AsyncDisposable {
   async rebuild(layer: AnnouncedLayer): Promise<LayerFile | AnnouncedLayer> {
     const { diffId } = layer;
     try {
-      const made = await (this.#making.get(diffId) ?? this.#begin(layer));
+      const made = await (this.#rebuilding.get(diffId) ?? this.#begin(layer));
       if (made === undefined) return layer;
       const { path, size, found } = made;
       this.#bytesFound += found;
       return { kind: "file", diffId, path, size, blob: { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size } };
     } catch (error) {
-      const why = whyNotMade(error);
+      const why = whyNotRebuilt(error);
       if (why === undefined) throw error;
       await this.#discard(diffId);
       this.#options.onDetail(`layer ${shortOf(diffId)} comes whole: ${why} (${messageOf(error)})`);
@@ -143,14 +149,14 @@ export class Rebuilder implements AsyncDisposable {
 
   /** Undefined: it is to come whole. */
   #begin(layer: AnnouncedLayer): Promise<Made | undefined> {
-    const making = this.#last.then(async () => {
+    const rebuilding = this.#last.then(async () => {
       this.#signal.throwIfAborted();
       const isInPieces = !canUnpack(layer.mediaType) || (await this.#options.choice.isInPieces(layer));
       return isInPieces ? await this.#make(layer) : undefined;
     });
-    this.#making.set(layer.diffId, making);
-    this.#last = making.catch(() => {}); // told to who wants the layer
-    return making;
+    this.#rebuilding.set(layer.diffId, rebuilding);
+    this.#last = rebuilding.catch(() => {}); // told to who wants the layer
+    return rebuilding;
   }
 
   async #discard(diffId: Digest): Promise<void> {
@@ -165,7 +171,7 @@ export class Rebuilder implements AsyncDisposable {
     if (this.#wrong === "wrong") throw new BadRecipe("another one's was");
     if (this.#wrong === "cut off") throw new CutOffRecipe("nor those of another layer");
     const others = [...this.#files.values()].map(({ path }) => path);
-    const file = await makingFile(diffId, this.#options);
+    const file = await openRebuiltFile(diffId, this.#options);
     this.#files.set(diffId, file);
     const pieces = { come: 0 };
     try {
@@ -180,7 +186,7 @@ export class Rebuilder implements AsyncDisposable {
   }
 
   async #makeIn(
-    { path, before, share }: MakingFile,
+    { path, before, share }: RebuiltFile,
     layer: AnnouncedLayer,
     others: readonly string[],
     pieces: { come: number },
@@ -194,8 +200,8 @@ export class Rebuilder implements AsyncDisposable {
     // How large it is, the sender does not know yet.
     const maxSize = await bytesFree(path);
     const recipe = decodeRecipe(counted(await client.recipe(repository, diffId, signal), onBytes), { maxSize });
-    const rebuild = Rebuild.start(file, keys.noting(spending(recipe, share)));
-    const proving = proveBehind(file, rebuild, { diffId, signal });
+    const rebuild = Rebuild.start(file, keys.noting(countRebuiltBytes(recipe, share)));
+    const proving = verifyAppended(file, rebuild, { diffId, signal });
     proving.catch(() => {}); // awaited below
     try {
       // The plain tar is not to be had before the sender has cut all of it: until then there is nothing to change to.

@@ -1,11 +1,11 @@
 import { rm, statfs, writeFile } from "node:fs/promises";
 import type { Share, SizeLimit } from "../image/layer/verify-digest.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
-import type { KeptLayers } from "../store/resume-cache.ts";
+import type { ResumeCache } from "../store/resume-cache.ts";
 import type { LazySpool } from "../store/spool.ts";
 
 /** The file that a layer is made in. */
-export interface MakingFile {
+export interface RebuiltFile {
   path: string;
   /** Bytes that an earlier run has left in it. */
   before: number;
@@ -15,15 +15,18 @@ export interface MakingFile {
   discard: () => Promise<void>;
 }
 
-export interface MakingFileOptions {
+export interface RebuiltFileOptions {
   spool: Pick<LazySpool, "open">;
   /** Where a layer that is half made stays for the next run; undefined: nowhere. */
-  kept: KeptLayers | undefined;
+  kept: ResumeCache | undefined;
   limit: Pick<SizeLimit, "share">;
 }
 
 /** A file for a layer: the half made one that an earlier run has left, or an empty one. Rejects with the file system's errors. */
-export async function makingFile(diffId: Digest, { spool, kept, limit }: MakingFileOptions): Promise<MakingFile> {
+export async function openRebuiltFile(
+  diffId: Digest,
+  { spool, kept, limit }: RebuiltFileOptions,
+): Promise<RebuiltFile> {
   const share = limit.share();
   const half = await kept?.takeHalfMade(diffId);
   if (half !== undefined)

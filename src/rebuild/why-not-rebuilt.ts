@@ -3,7 +3,7 @@ import { isNoRoom } from "../files/no-room.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import { NotCut } from "../registry/client.ts";
-import { TooSlow } from "./delta-choice.ts";
+import { RebuildTooSlow } from "./delta-choice.ts";
 
 /** What the sender said of the layer cannot be so, or is not all. */
 export function isWrong(error: unknown): boolean {
@@ -11,10 +11,10 @@ export function isWrong(error: unknown): boolean {
 }
 
 /** Why a layer comes whole that was to be made of pieces; undefined: the transfer fails. */
-export function whyNotMade(error: unknown): string | undefined {
+export function whyNotRebuilt(error: unknown): string | undefined {
   if (error instanceof NotCut) return "the sending side cannot cut it";
   if (error instanceof CutOffRecipe) return "the sending side could not give all of its pieces";
   if (isWrong(error)) return "what was made of its pieces is wrong";
   if (isNoRoom(error) || (error instanceof Failure && error.code === "no-space")) return "there is no room to make it";
-  return error instanceof TooSlow ? "it takes too long to make it" : undefined;
+  return error instanceof RebuildTooSlow ? "it takes too long to make it" : undefined;
 }

@@ -3,17 +3,17 @@ import { pipeline } from "node:stream/promises";
 import { decodeLayer } from "../image/layer/decode-layer.ts";
 import { writeLoadable } from "../image/docker/loadable-manifest.ts";
 import type { LayoutName } from "../image/oci/oci-layout.ts";
-import { passOn, proof } from "../image/layer/verify-digest.ts";
+import { passOn, digestVerifier } from "../image/layer/verify-digest.ts";
 import { writeDockerArchive } from "../image/docker/write-docker-archive.ts";
 import { writeOciLayout } from "../image/oci/write-oci-layout.ts";
 import type { TarStream } from "../image/tar/write-tar.ts";
 import { digestOf, hexOf, type Digest } from "../image/digest.ts";
-import type { FilePlace } from "../image/location.ts";
+import type { FileLocation } from "../image/location.ts";
 import { manifestFor } from "../store/compose-manifest.ts";
 import type { Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
-import { countLayers, type Arrival, type Counts } from "./arrived-image.ts";
-import { counted } from "./incoming-layer.ts";
+import { countLayers, type ArrivedImage, type Counts } from "./arrived-image.ts";
+import { counted } from "../streams/counted.ts";
 import type { Received } from "./fetch-image.ts";
 
 /** An image as one file has it. */
@@ -32,7 +32,7 @@ export interface NamedImage extends Pick<Received, "config" | "files" | "manifes
 
 /** An image that has come, as `docker save` writes it, or as a tar of an OCI layout. `onBytes` hears of what is unpacked for that. */
 export async function archiveBytes(
-  kind: FilePlace["kind"],
+  kind: FileLocation["kind"],
   { config, files, manifest: sent, name, keeps }: NamedImage,
   spool: Spool,
   onBytes: (count: number) => void,
@@ -55,7 +55,11 @@ export async function archiveBytes(
 }
 
 /** What is told of an archive, which has all of its layers anew. */
-export function arrivedLayers({ config, files, bytesFound }: Received): Counts & Pick<Arrival, "id" | "bytesFound"> {
+export function arrivedLayers({
+  config,
+  files,
+  bytesFound,
+}: Received): Counts & Pick<ArrivedImage, "id" | "bytesFound"> {
   const sizes = files.map(({ blob }) => blob.size);
   const moved = sizes.map(() => true);
   return { id: digestOf(config), ...countLayers(sizes, moved), bytesFound };
@@ -66,7 +70,7 @@ async function unpacked(file: LayerFile, spool: Spool, onBytes: (count: number) 
   const { diffId, path, blob } = file;
   if (blob.digest === diffId) return file;
   const to = spool.pathFor(`${hexOf(diffId)}.tar`);
-  const bytes = proof({ what: `the plain layer ${diffId}`, digest: diffId });
+  const bytes = digestVerifier({ what: `the plain layer ${diffId}`, digest: diffId });
   const plain = decodeLayer(createReadStream(path), blob.mediaType);
   await pipeline(counted(passOn(plain, bytes), onBytes), createWriteStream(to, { flags: "wx", mode: 0o600 }));
   const { size } = bytes.finish();

@@ -1,28 +1,28 @@
-import type { Announcements } from "../conversation/layer-announcements.ts";
+import type { LayerAnnouncements } from "../conversation/layer-announcements.ts";
 import type { About, Offer, Want } from "../conversation/messages.ts";
 import type { Engine, EngineInfo } from "../engine/engine.ts";
 import type { Digest } from "../image/digest.ts";
 import type { RunId } from "../run/run-id.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Output, Progress } from "../output/output.ts";
-import type { KeptLayers } from "../store/resume-cache.ts";
+import type { ResumeCache } from "../store/resume-cache.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
 
 /** What is wanted of an image. */
-export type Wish = Omit<Want, "codecs" | "compress">;
+export type WantedLayers = Omit<Want, "codecs" | "compress">;
 
 /** What was wanted can be had. */
-export interface Obtained extends Announcements {
+export interface OfferedLayers extends LayerAnnouncements {
   /** It says whether the layers are announced. */
   offer: Offer;
 }
 
 /** What any image needs on its way from the tunnel. */
-export interface ArrivalOptions {
+export interface ReceiveOptions {
   tunnel: Tunnel;
   about: About;
   /** Tells the sender what is wanted, and resolves when that can be had. */
-  obtain: (wish: Wish) => Promise<Obtained>;
+  obtain: (wish: WantedLayers) => Promise<OfferedLayers>;
   /** Tells it that all is here, its manifest and config too. What it says to that need not be waited for. */
   decline: () => Promise<void>;
   /** Either may be done once more: what was here may be gone meanwhile. */
@@ -31,7 +31,7 @@ export interface ArrivalOptions {
   run: RunId;
   env: NodeJS.ProcessEnv;
   /** What has arrived of layers, also of earlier runs; left out where that would save nothing. */
-  kept: KeptLayers | undefined;
+  kept: ResumeCache | undefined;
   output: Output;
   signal: AbortSignal;
   onProgress: (progress: Progress) => void;
@@ -46,13 +46,13 @@ export interface ArrivalOptions {
 }
 
 /** What an image needs besides on its way into an engine. */
-export interface EngineArrivalOptions extends ArrivalOptions {
+export interface EngineReceiveOptions extends ReceiveOptions {
   engine: Engine;
   info: EngineInfo;
 }
 
 /** An image that is in its place, under a temporary name, which goes when this is disposed of; or under its ID, as it was before. */
-export interface Arrival extends AsyncDisposable {
+export interface ArrivedImage extends AsyncDisposable {
   name: string;
   /** It has just been looked at, and is what it should be. */
   isProven?: boolean;
@@ -74,7 +74,7 @@ export function namedBlobs({ diffIds, manifest }: About): ReadonlyMap<Digest, Di
   return manifest && new Map(manifest.layers.map(({ digest }, index) => [diffIds[index] ?? "", digest]));
 }
 
-export type Counts = Pick<Arrival, "layersSent" | "layersPresent" | "bytesPresent">;
+export type Counts = Pick<ArrivedImage, "layersSent" | "layersPresent" | "bytesPresent">;
 
 /** Counts for the summary. `moved`: of the layers, bottom first, those that came through the tunnel. */
 export function countLayers(sizes: readonly number[], moved: readonly boolean[]): Counts {

@@ -1,7 +1,7 @@
 import { constants, fstatSync, type Stats } from "node:fs";
 import { access, lstat, readlink, stat } from "node:fs/promises";
 import { dirname, isAbsolute, sep } from "node:path";
-import type { FilePlace } from "../image/location.ts";
+import type { FileLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import { refuseName, refuseUnwritable } from "./refuse-location.ts";
 
@@ -22,37 +22,37 @@ const MAX_LINKS = 40;
  *
  * @param stdoutIsTunnel this side was started by the other, and speaks to it there
  */
-export async function findDestination(place: FilePlace, stdoutIsTunnel: boolean): Promise<Destination> {
-  const { path } = place;
-  if (path === "-") return stdoutIsTunnel ? refuseTunnel(place) : stdout(place);
-  refuseName(place);
-  const found = await statOf(place);
+export async function findDestination(location: FileLocation, stdoutIsTunnel: boolean): Promise<Destination> {
+  const { path } = location;
+  if (path === "-") return stdoutIsTunnel ? refuseTunnel(location) : stdout(location);
+  refuseName(location);
+  const found = await statOf(location);
   if (found?.isDirectory() === true) {
     throw new Failure("usage", `${path} is a folder already`, {
-      expected: `a file, because of ${place.given}, or nothing`,
+      expected: `a file, because of ${location.given}, or nothing`,
       hint: `For a folder: --to oci:${path}`,
     });
   }
   // A file, too: what is in it stays, and others may write behind the archive (`>>`).
   if (found !== undefined && !isDevice(found) && isStdout(found)) {
-    return stdoutIsTunnel ? refuseTunnel(place) : stdout(place);
+    return stdoutIsTunnel ? refuseTunnel(location) : stdout(location);
   }
   if (found !== undefined && !found.isFile()) {
     if (found.isFIFO()) {
-      await refuseClosed(place);
+      await refuseClosed(location);
       return { kind: "pipe", path };
     }
     throw new Failure("usage", `${path} is a ${found.isSocket() ? "socket" : "device"}, and not a file`, {
-      expected: `a file or a pipe, because of ${place.given}, or nothing`,
+      expected: `a file or a pipe, because of ${location.given}, or nothing`,
       hint: "Name a file; - is for stdout.",
     });
   }
   const file = await followed(path);
-  await refuseUnwritable(place, dirname(file));
+  await refuseUnwritable(location, dirname(file));
   return { kind: "file", path: file };
 }
 
-async function statOf({ path, given }: FilePlace): Promise<Stats | undefined> {
+async function statOf({ path, given }: FileLocation): Promise<Stats | undefined> {
   try {
     return await stat(path);
   } catch (error) {
@@ -88,7 +88,7 @@ function isStdout({ dev, ino }: Stats): boolean {
   return own.dev === dev && own.ino === ino;
 }
 
-function stdout({ given }: FilePlace): Destination {
+function stdout({ given }: FileLocation): Destination {
   if (!process.stdout.isTTY) return { kind: "stdout" };
   throw new Failure("usage", `${given}: stdout is a terminal, and an archive is nothing to read there`, {
     expected: "stdout to be a pipe or a file",
@@ -97,7 +97,7 @@ function stdout({ given }: FilePlace): Destination {
 }
 
 /** As root, there is nothing that may not be written to. */
-async function refuseClosed({ path, given }: FilePlace): Promise<void> {
+async function refuseClosed({ path, given }: FileLocation): Promise<void> {
   try {
     await access(path, constants.W_OK);
   } catch (error) {
@@ -109,7 +109,7 @@ async function refuseClosed({ path, given }: FilePlace): Promise<void> {
   }
 }
 
-function refuseTunnel({ given }: FilePlace): never {
+function refuseTunnel({ given }: FileLocation): never {
   throw new Failure("usage", `${given}: the stdout of this side is the tunnel to the side that started it`, {
     expected: "stdout as a place only on the side that is started by hand, with a command behind the image",
     hint: "Name a file there; or turn it round: docker-over-ssh pull --to docker-archive:- IMAGE COMMAND…",

@@ -4,9 +4,9 @@ import { temporaryName } from "../run/run-id.ts";
 import { digestOf } from "../image/digest.ts";
 import { taggableName, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
-import { imageManifest } from "../store/read-manifest.ts";
-import { arriveByLoad } from "./load-into-engine.ts";
-import { arriveByPull } from "./engine-pull.ts";
+import { readManifest } from "../store/read-manifest.ts";
+import { loadIntoEngine } from "./load-into-engine.ts";
+import { letEnginePull } from "./engine-pull.ts";
 import type { Target } from "./target.ts";
 
 /** `load` what is missing through the engine's API, or let the engine `pull` by itself. */
@@ -21,7 +21,7 @@ const MOST_LAYERS = 125;
 /** An engine to put images into, under another name than they were asked for if one is given. Owns the engine. */
 export async function engineTarget(engine: Engine, via: Via = "load", called?: Reference): Promise<Target> {
   const info = await engine.info();
-  const arrive = via === "pull" ? arriveByPull : arriveByLoad;
+  const bring = via === "pull" ? letEnginePull : loadIntoEngine;
   // For later, while the sender is asked.
   if (via === "load" && info.store === "containerd") engine.contentStore().catch(() => {});
   return {
@@ -44,15 +44,15 @@ export async function engineTarget(engine: Engine, via: Via = "load", called?: R
       );
     },
     tidy: async () => await removeLeftovers(engine),
-    async arrive(options) {
+    async receive(options) {
       refuseTooMany(options.about.diffIds.length, info, engine.address);
-      return await arrive({ ...options, engine, info });
+      return await bring({ ...options, engine, info });
     },
     inspect: async (name) => await engine.inspectImage(name),
     ...(info.store === "containerd" && {
       async manifestOf(name, { platform, run }) {
         const { id = "" } = (await engine.inspectImage(name)) ?? {};
-        const found = await imageManifest(engine, { id, platform }, temporaryName("localhost", "manifest", [run]));
+        const found = await readManifest(engine, { id, platform }, temporaryName("localhost", "manifest", [run]));
         return found && digestOf(found.bytes);
       },
     }),

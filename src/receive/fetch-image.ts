@@ -7,14 +7,14 @@ import { RegistryClient } from "../registry/client.ts";
 import type { Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { queue, type Queue } from "../streams/queue.ts";
-import { namedBlobs, type ArrivalOptions } from "./arrived-image.ts";
+import { namedBlobs, type ReceiveOptions } from "./arrived-image.ts";
 import type { FetchOptions } from "./incoming-layer.ts";
-import { DeltaChoice, type Making } from "../rebuild/delta-choice.ts";
+import { DeltaChoice, type RebuildSpeed } from "../rebuild/delta-choice.ts";
 import { LinkRate } from "../rebuild/link-rate.ts";
 import { fetchLayers } from "./fetch-layers.ts";
 import { openOffer, type OpenedOffer } from "./open-offer.ts";
 import { rebuilding } from "../rebuild/rebuilder.ts";
-import type { Seeds } from "../rebuild/delta-bases.ts";
+import type { DeltaBases } from "../rebuild/delta-bases.ts";
 
 /** An image of which all is here that was missing. */
 export interface Received extends OpenedOffer {
@@ -25,7 +25,7 @@ export interface Received extends OpenedOffer {
 }
 
 /** A client of the registry that the offer is in. Dispose of it. */
-export function clientFor({ credentials }: Offer, { tunnel, signal }: ArrivalOptions): RegistryClient {
+export function clientFor({ credentials }: Offer, { tunnel, signal }: ReceiveOptions): RegistryClient {
   return new RegistryClient({ connect: () => tunnel.connect(REGISTRY_SERVICE), credentials, signal });
 }
 
@@ -36,7 +36,7 @@ export interface Incoming extends Disposable {
   /** Those of them that can be had in pieces. */
   inPieces: Queue<AnnouncedLayer>;
   /** What to do with those. */
-  choose: (making: Making) => DeltaChoice;
+  choose: (rebuilding: RebuildSpeed) => DeltaChoice;
   fetching: FetchOptions;
   /** Manifest and config: they may be there only when all layers have been fetched. */
   opened: () => Promise<OpenedOffer>;
@@ -47,12 +47,12 @@ export interface Incoming extends Disposable {
  * store; a registry that has everything says in its manifest what there is. With `seeds`, they may come in pieces.
  */
 export async function ask(
-  options: ArrivalOptions,
+  options: ReceiveOptions,
   wanted: readonly Digest[],
-  seeds: Seeds | undefined,
+  deltaBases: DeltaBases | undefined,
 ): Promise<Incoming> {
   const { about, signal, kept, output, onProgress, maxSize } = options;
-  const delta = seeds !== undefined;
+  const delta = deltaBases !== undefined;
   const sayWhole = (why: string): void => {
     if (wanted.length > 0) output.detail(`missing layers come whole: ${why}`);
   };
@@ -68,14 +68,14 @@ export async function ask(
     probe: async (count, late) => await client.probe(offer.repository, count, AbortSignal.any([signal, late])),
     limit: options.bwlimit,
   });
-  const choose = (making: Making): DeltaChoice =>
+  const choose = (rebuilding: RebuildSpeed): DeltaChoice =>
     new DeltaChoice({
       always: options.delta === "always",
-      making,
+      rebuilding,
       rate,
       begun: async ({ diffId, digest }) => ({
         whole: (await kept?.bytesOf(digest)) ?? 0,
-        inPieces: (await kept?.bytesOfHalfMade(diffId)) ?? 0,
+        inPieces: (await kept?.bytesOfPartialRebuild(diffId)) ?? 0,
       }),
       onDetail: (text) => output.detail(text),
     });
@@ -113,16 +113,16 @@ export async function ask(
 
 /** Brings the layers `wanted`, bottom first, into the spool, proven; those that can be are made of the `seeds`. */
 export async function receive(
-  options: ArrivalOptions,
+  options: ReceiveOptions,
   wanted: readonly Digest[],
   spool: Spool,
-  seeds: Seeds | undefined,
+  deltaBases: DeltaBases | undefined,
 ): Promise<Received> {
-  using incoming = await ask(options, wanted, seeds);
+  using incoming = await ask(options, wanted, deltaBases);
   const onDetail = (text: string): void => options.output.detail(text);
   // A file or a folder is given what has come; nothing is unpacked.
-  const choice = incoming.choose({ reads: seeds?.reads ?? "files", takesIn: undefined });
-  const makings = { seeds, spool: { open: async () => spool }, onDetail, choice };
+  const choice = incoming.choose({ reads: deltaBases?.reads ?? "files", takesIn: undefined });
+  const makings = { deltaBases, spool: { open: async () => spool }, onDetail, choice };
   await using rebuilt = rebuilding(incoming.fetching, incoming.inPieces, makings);
   const { fetching, bytesFound } = rebuilt;
   const come = new Map<Digest, LayerFile>();

@@ -5,7 +5,7 @@ import type { LayerToStream } from "../image/docker/write-docker-archive.ts";
  * Gives the next layer when the one before has been read, or left: a sender may announce them all at once, and the lowest is to be
  * there early. Only one is on its way, and in memory. Ends when the signal is aborted.
  */
-export async function* oneAfterTheOther<Layer extends LayerToStream>(
+export async function* fetchInSequence<Layer extends LayerToStream>(
   layers: AsyncIterable<Layer>,
   signal: AbortSignal,
 ): AsyncGenerator<Layer> {

@@ -10,7 +10,7 @@ import { isBroken, spoolFailure, type Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { queue, type Queue } from "../streams/queue.ts";
 import { within } from "../streams/within.ts";
-import { comingLayer, fetchInto, type ComingLayer, type FetchOptions } from "./incoming-layer.ts";
+import { incomingLayer, fetchInto, type IncomingLayer, type FetchOptions } from "./incoming-layer.ts";
 
 /**
  * Bytes from which on a layer has the wire for itself, so that the lowest is there early and can be loaded while the others come.
@@ -33,7 +33,7 @@ export async function* fetchLayers(
   options: FetchOptions,
 ): AsyncGenerator<LayerFile> {
   const files = queue<LayerFile>();
-  const byRank = (): Queue<ComingLayer> => queue<ComingLayer>(({ diffId }) => wanted.indexOf(diffId));
+  const byRank = (): Queue<IncomingLayer> => queue<IncomingLayer>(({ diffId }) => wanted.indexOf(diffId));
   const [large, small] = [byRank(), byRank()];
   const broken = new AbortController();
   const stop = AbortSignal.any([options.signal, broken.signal]);
@@ -47,7 +47,7 @@ export async function* fetchLayers(
       small.end();
     }
   };
-  const worker = async (coming: Queue<ComingLayer>): Promise<void> => {
+  const worker = async (coming: Queue<IncomingLayer>): Promise<void> => {
     for await (const layer of coming) {
       stop.throwIfAborted();
       const settled = await layer.settle();
@@ -77,7 +77,10 @@ export async function* fetchLayers(
 }
 
 /** The layers as they can be fetched, until the last, or until the signal is aborted, whose reason it throws then. */
-export async function* streamLayers(layers: Queue<AnnouncedLayer>, options: FetchOptions): AsyncGenerator<ComingLayer> {
+export async function* streamLayers(
+  layers: Queue<AnnouncedLayer>,
+  options: FetchOptions,
+): AsyncGenerator<IncomingLayer> {
   const { signal } = options;
   signal.throwIfAborted(); // one that has been aborted says so no more
   const onStop = (): void => layers.end();
@@ -91,7 +94,7 @@ export async function* streamLayers(layers: Queue<AnnouncedLayer>, options: Fetc
         throw new InvalidImage(`the layer ${layer.diffId} is sent as another blob than its manifest names`);
       // One that is being made has been counted; if it comes whole, it is refused before it is fetched.
       if (layer.pieces === undefined || options.rebuild === undefined) options.limit.refuse(layer.size);
-      yield comingLayer(layer, options);
+      yield incomingLayer(layer, options);
     }
     signal.throwIfAborted();
   } finally {

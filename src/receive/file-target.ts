@@ -5,17 +5,17 @@ import { pipeline } from "node:stream/promises";
 import { refuseAbsent } from "../image/archive/absent.ts";
 import type { ArchivedImage } from "../image/archive/image-archive.ts";
 import { openArchive } from "../image/archive/open.ts";
-import type { FilePlace } from "../image/location.ts";
-import { beginningOf, partOf, removeParts } from "../store/partial-file.ts";
+import type { FileLocation } from "../image/location.ts";
+import { partialFilePrefix, partialFile, removePartialFiles } from "../store/partial-file.ts";
 import { openSpool } from "../store/spool.ts";
 import { archiveBytes, arrivedLayers } from "./archive-bytes.ts";
-import type { Arrival, ArrivalOptions } from "./arrived-image.ts";
-import { counted } from "./incoming-layer.ts";
+import type { ArrivedImage, ReceiveOptions } from "./arrived-image.ts";
+import { counted } from "../streams/counted.ts";
 import { findDestination } from "./destination.ts";
 import { nameInFile } from "./name-in-file.ts";
 import { explainingFor } from "./location-errors.ts";
 import { receive } from "./fetch-image.ts";
-import { findSeedsInFile } from "../rebuild/delta-bases-in-file.ts";
+import { findDeltaBasesInFile } from "../rebuild/delta-bases-in-file.ts";
 import { streamTarget } from "./stream-target.ts";
 import type { Target } from "./target.ts";
 
@@ -25,32 +25,32 @@ import type { Target } from "./target.ts";
  *
  * @param stdoutIsTunnel this side was started by the other, and speaks to it there
  */
-export async function archiveTarget(place: FilePlace, stdoutIsTunnel: boolean): Promise<Target> {
-  const destination = await findDestination(place, stdoutIsTunnel);
-  return destination.kind === "file" ? fileTarget(place, destination.path) : streamTarget(place, destination);
+export async function archiveTarget(location: FileLocation, stdoutIsTunnel: boolean): Promise<Target> {
+  const destination = await findDestination(location, stdoutIsTunnel);
+  return destination.kind === "file" ? fileTarget(location, destination.path) : streamTarget(location, destination);
 }
 
 /** `path`: of the file, where the place names a link to it. */
-function fileTarget(place: FilePlace, path: string): Target {
-  const { kind } = place;
+function fileTarget(location: FileLocation, path: string): Target {
+  const { kind } = location;
   const parts = new Set<string>();
   let moved = 0;
-  const explaining = explainingFor(place);
+  const explaining = explainingFor(location);
   const written = async (name: string): Promise<ArchivedImage> => {
     await using archive = await openArchive(kind, parts.has(name) ? name : path);
     return refuseAbsent(await archive.find());
   };
   return {
-    address: place.path,
+    address: location.path,
     get moved() {
       return moved;
     },
-    nameFor: (image) => nameInFile(place, image).ref,
-    tidy: async () => await removeParts(dirname(path), beginningOf(path)),
-    async arrive(options) {
-      const part = partOf(path, options.run);
+    nameFor: (image) => nameInFile(location, image).ref,
+    tidy: async () => await removePartialFiles(dirname(path), partialFilePrefix(path)),
+    async receive(options) {
+      const part = partialFile(path, options.run);
       parts.add(part);
-      return await explaining(arrive(place, part, options, (bytes) => (moved += bytes)));
+      return await explaining(receiveInto(location, part, options, (bytes) => (moved += bytes)));
     },
     async inspect(name) {
       const { configDigest: id, diffIds } = await explaining(written(name));
@@ -64,17 +64,17 @@ function fileTarget(place: FilePlace, path: string): Target {
   };
 }
 
-async function arrive(
-  place: FilePlace,
+async function receiveInto(
+  location: FileLocation,
   part: string,
-  options: ArrivalOptions,
+  options: ReceiveOptions,
   onMoved: (bytes: number) => void,
-): Promise<Arrival> {
+): Promise<ArrivedImage> {
   const { about, image, env, run, signal, onProgress } = options;
   // The file that is to be replaced.
-  await using seeds = options.whyWhole === undefined ? await findSeedsInFile(place, about) : undefined;
+  await using deltaBases = options.whyWhole === undefined ? await findDeltaBasesInFile(location, about) : undefined;
   await using spool = await openSpool(env, run);
-  const received = await receive(options, about.diffIds, spool, seeds);
+  const received = await receive(options, about.diffIds, spool, deltaBases);
   const progress = { stage: "storing", current: 0 };
   onProgress(progress);
   const onBytes = (count: number): void => {
@@ -82,8 +82,8 @@ async function arrive(
     progress.current += count;
     onProgress(progress);
   };
-  const named = { ...received, name: nameInFile(place, image), keeps: about.manifest !== undefined };
-  const { tar } = await archiveBytes(place.kind, named, spool, onMoved);
+  const named = { ...received, name: nameInFile(location, image), keeps: about.manifest !== undefined };
+  const { tar } = await archiveBytes(location.kind, named, spool, onMoved);
   // A new one always: a link that somebody has put in its place is not followed, nor is another's file written to.
   const file = createWriteStream(part, { flags: "wx", flush: true });
   const remove = async (): Promise<void> => await rm(part, { force: true });

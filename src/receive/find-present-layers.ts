@@ -7,43 +7,43 @@ import { familiarName, type Reference } from "../image/reference.ts";
 import { messageOf } from "../output/errors.ts";
 import { probeImage } from "../engine-push/probe-image.ts";
 import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
-import { findRelatives, type Relative } from "../store/related-images.ts";
+import { findRelatedImages, type RelatedImage } from "../store/related-images.ts";
 import { containerdBlobs, type ContainerdBlobs, type KnownImage } from "../store/containerd-blobs.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Present, TargetStore } from "../store/store.ts";
 import { once, onceEach } from "../streams/once.ts";
-import type { EngineArrivalOptions } from "./arrived-image.ts";
-import { findSeeds, type Seeds } from "../rebuild/delta-bases.ts";
+import type { EngineReceiveOptions } from "./arrived-image.ts";
+import { findDeltaBases, type DeltaBases } from "../rebuild/delta-bases.ts";
 
 /** What an engine has of an image that is coming. */
-export interface Lookup {
+export interface EngineContents {
   store: TargetStore;
   known: KnownImage;
   /** Its layers. Asked for again, it is looked once more. */
   present(): Promise<Present>;
   /** Images with files that may be in the missing layers. The caller owns them. */
-  seeds(): Promise<Seeds | undefined>;
+  deltaBases(): Promise<DeltaBases | undefined>;
   /** Why layers are not to be made of such files; undefined: they may be. */
   whyWhole: string | undefined;
 }
 
 /** Looks what an engine has of an image: all at once that is one question each, and only when it is wanted what takes longer. */
-export async function lookUp(options: EngineArrivalOptions): Promise<Lookup> {
+export async function findPresentLayers(options: EngineReceiveOptions): Promise<EngineContents> {
   const { about, engine, info, image, run, output, signal } = options;
   const { diffIds, platform, manifest: named } = about;
-  let found: (() => Promise<readonly Relative[]>) | undefined;
-  const relatives = async (): Promise<readonly Relative[]> =>
-    await (found ??= once(async () => await findRelatives(engine, diffIds)))();
+  let found: (() => Promise<readonly RelatedImage[]>) | undefined;
+  const relatedImages = async (): Promise<readonly RelatedImage[]> =>
+    await (found ??= once(async () => await findRelatedImages(engine, diffIds)))();
   const trial = {
     platform,
     trialName: temporaryName("localhost", `${image.path}/trial`, [run]),
-    relatives,
+    relatedImages,
     blobsOf: onceEach(async (id: string) => await learnBlobs(options, id)),
     signal,
     onDetail: (text: string) => output.detail(text),
   };
   const blobs = info.store === "containerd" ? await containerdBlobs(engine, trial) : undefined;
-  const store = openStore(engine, info, { platform, path: image.path, run, relatives, blobs });
+  const store = openStore(engine, info, { platform, path: image.path, run, relatedImages, blobs });
 
   // The files of an engine behind one connection would have to come over it, between all else.
   const oneWay = engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection";
@@ -64,9 +64,9 @@ export async function lookUp(options: EngineArrivalOptions): Promise<Lookup> {
       found = undefined;
       return await look();
     },
-    seeds: async () =>
+    deltaBases: async () =>
       whyWhole === undefined
-        ? await findSeeds(engine, { youngest, diffIds, relatives, blobs, run, signal })
+        ? await findDeltaBases(engine, { youngest, diffIds, relatedImages, blobs, run, signal })
         : undefined,
     whyWhole,
   };
@@ -88,7 +88,7 @@ async function whatIsKnown(
 }
 
 /** What the engine would push of an image: the way to be told which blobs a containerd store holds that does not say so. */
-async function learnBlobs(options: EngineArrivalOptions, id: string): Promise<Descriptor[] | undefined> {
+async function learnBlobs(options: EngineReceiveOptions, id: string): Promise<Descriptor[] | undefined> {
   const { engine, run, env, signal, output } = options;
   await using registry = openEmbeddedRegistry({ run, parent: cacheFolder(env) });
   try {

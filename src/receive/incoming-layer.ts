@@ -12,9 +12,10 @@ import type { Descriptor } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import { ArrivingFile } from "../store/arriving-file.ts";
-import type { KeptLayers } from "../store/resume-cache.ts";
+import type { ResumeCache } from "../store/resume-cache.ts";
 import { isOtherContent, refuseWithoutSpace, type Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
+import { counted } from "../streams/counted.ts";
 import { part } from "../streams/byte-range.ts";
 import { keepWhileSlow } from "./keep-while-slow.ts";
 
@@ -25,7 +26,7 @@ export interface FetchOptions {
   /** By diff ID, the digests of the only blobs that will do. Left out: any. */
   named?: ReadonlyMap<Digest, Digest> | undefined;
   /** What earlier runs have left, and this one will; left out: nothing. */
-  kept: KeptLayers | undefined;
+  kept: ResumeCache | undefined;
   /** Bytes that have come, each time some have; not what was here. */
   onBytes: (count: number) => void;
   /** A layer is continued behind so many bytes of an earlier run. */
@@ -41,20 +42,20 @@ export interface FetchOptions {
 }
 
 /** A layer that can be fetched. */
-export interface ComingLayer extends LayerToStream {
+export interface IncomingLayer extends LayerToStream {
   kind: "coming";
   /** What is fetched. */
   blob: Descriptor;
   /** How it comes: its proven file, when it has been made of what is here; else what is to be fetched. */
-  settle: () => Promise<LayerFile | ComingLayer>;
+  settle: () => Promise<LayerFile | IncomingLayer>;
   /** The same as `open`, into a file, which has all of it at the end. The file is the caller's to close when this rejects. */
   fetch: (file: ArrivingFile) => Promise<Readable>;
 }
 
 /** One that has been announced. */
-export function comingLayer(layer: AnnouncedLayer, options: FetchOptions): ComingLayer {
+export function incomingLayer(layer: AnnouncedLayer, options: FetchOptions): IncomingLayer {
   const { diffId, pieces, ...blob } = layer;
-  const coming: ComingLayer = {
+  const coming: IncomingLayer = {
     kind: "coming",
     diffId,
     size: blob.size,
@@ -65,7 +66,7 @@ export function comingLayer(layer: AnnouncedLayer, options: FetchOptions): Comin
       if (!("path" in settled)) {
         const { pieces: _, ...whole } = settled;
         refuseUnknownPacking(whole.mediaType);
-        return comingLayer(whole, options);
+        return incomingLayer(whole, options);
       }
       options.onLayer();
       return settled;
@@ -78,7 +79,7 @@ export function comingLayer(layer: AnnouncedLayer, options: FetchOptions): Comin
 }
 
 /** The same layers, of which it is settled how each comes: for whoever must know how large it is. */
-export async function* settled(layers: AsyncIterable<ComingLayer>): AsyncGenerator<ComingLayer> {
+export async function* settled(layers: AsyncIterable<IncomingLayer>): AsyncGenerator<IncomingLayer> {
   for await (const coming of layers) {
     const layer = await coming.settle();
     if (layer.kind === "coming") yield layer;
@@ -89,8 +90,8 @@ export async function* settled(layers: AsyncIterable<ComingLayer>): AsyncGenerat
 /** Fetches a layer into a file, behind what is there of it. Once more from its beginning when that was not right. */
 export async function fetchInto(
   spool: Spool,
-  { diffId, size, blob, fetch }: ComingLayer,
-  kept: KeptLayers | undefined,
+  { diffId, size, blob, fetch }: IncomingLayer,
+  kept: ResumeCache | undefined,
   signal: AbortSignal,
 ): Promise<string> {
   const open = async (): Promise<ArrivingFile> =>
@@ -148,14 +149,6 @@ async function openLayer(
   const all = file === undefined ? come : file.pass(come, goesOn === undefined ? {} : { goesOn });
   pipeline(Readable.from(all, { objectMode: false }), checked, { signal }).catch(() => {}); // whoever reads it hears of it
   return checked;
-}
-
-/** Passes bytes on, and tells of each chunk. */
-export async function* counted(bytes: AsyncIterable<Buffer>, onBytes: (count: number) => void): AsyncGenerator<Buffer> {
-  for await (const chunk of bytes) {
-    onBytes(chunk.length);
-    yield chunk;
-  }
 }
 
 /** What an earlier run had left of a layer is not of that layer. */

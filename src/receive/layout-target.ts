@@ -1,38 +1,38 @@
 import { newRunId } from "../run/run-id.ts";
 import { digestOf } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
-import type { FilePlace } from "../image/location.ts";
+import type { FileLocation } from "../image/location.ts";
 import type { Reference } from "../image/reference.ts";
 import { LayoutStore } from "../store/layout-store.ts";
 import { openSpool } from "../store/spool.ts";
 import type { LayerInHand } from "../store/store.ts";
-import { countLayers, namedBlobs, type Arrival, type ArrivalOptions } from "./arrived-image.ts";
+import { countLayers, namedBlobs, type ArrivedImage, type ReceiveOptions } from "./arrived-image.ts";
 import { nameInFile } from "./name-in-file.ts";
 import { explainingFor } from "./location-errors.ts";
-import { refuseLayoutPlace } from "./refuse-location.ts";
+import { refuseLayoutLocation } from "./refuse-location.ts";
 import { receive } from "./fetch-image.ts";
-import { findSeedsInFile } from "../rebuild/delta-bases-in-file.ts";
+import { findDeltaBasesInFile } from "../rebuild/delta-bases-in-file.ts";
 import type { Target } from "./target.ts";
 
 /** A folder that is, or becomes, an OCI layout; no engine is needed. Its images go by their manifests until they are listed. */
-export async function layoutTarget(place: FilePlace): Promise<Target> {
-  await refuseLayoutPlace(place);
-  const store = new LayoutStore(place.path, newRunId());
+export async function layoutTarget(location: FileLocation): Promise<Target> {
+  await refuseLayoutLocation(location);
+  const store = new LayoutStore(location.path, newRunId());
   const arrived = new Map<string, { manifest: Descriptor; image: Reference }>();
-  const explaining = explainingFor(place);
+  const explaining = explainingFor(location);
   let moved = 0;
   const onMoved = (bytes: number): void => void (moved += bytes);
   return {
-    address: place.path,
+    address: location.path,
     get moved() {
       return moved;
     },
-    nameFor: (image) => nameInFile(place, image).ref,
+    nameFor: (image) => nameInFile(location, image).ref,
     tidy: async () => await store.tidy(),
-    async arrive(options) {
-      const { manifest, arrival } = await explaining(arrive(place, store, options, onMoved));
-      arrived.set(arrival.name, { manifest, image: options.image });
-      return arrival;
+    async receive(options) {
+      const { manifest, image } = await explaining(receiveInto(location, store, options, onMoved));
+      arrived.set(image.name, { manifest, image: options.image });
+      return image;
     },
     async inspect(name) {
       const manifest = arrived.get(name)?.manifest;
@@ -46,19 +46,19 @@ export async function layoutTarget(place: FilePlace): Promise<Target> {
     async tag(from) {
       const found = arrived.get(from);
       if (found === undefined) throw new Error(`${from} has not arrived`);
-      await explaining(store.list(found.manifest, nameInFile(place, found.image), onMoved));
+      await explaining(store.list(found.manifest, nameInFile(location, found.image), onMoved));
     },
     [Symbol.asyncDispose]: async () => {},
   };
 }
 
 /** Brings the layers that no image of the folder has, and puts them in. */
-async function arrive(
-  place: FilePlace,
+async function receiveInto(
+  location: FileLocation,
   store: LayoutStore,
-  options: ArrivalOptions,
+  options: ReceiveOptions,
   onMoved: (bytes: number) => void,
-): Promise<{ manifest: Descriptor; arrival: Arrival }> {
+): Promise<{ manifest: Descriptor; image: ArrivedImage }> {
   const { about, env, run, output, signal, onProgress, whyWhole } = options;
   const checked = { stage: "checking", current: 0 };
   const onBytes = (count: number): void => {
@@ -69,9 +69,10 @@ async function arrive(
   const here = await store.layers(about.diffIds, namedBlobs(about), { signal, onBytes });
   const wanted = about.diffIds.filter((diffId) => !here.has(diffId));
   output.detail(`${about.diffIds.length - wanted.length} of ${about.diffIds.length} layers are there already`);
-  await using seeds = whyWhole === undefined && wanted.length > 0 ? await findSeedsInFile(place, about) : undefined;
+  await using deltaBases =
+    whyWhole === undefined && wanted.length > 0 ? await findDeltaBasesInFile(location, about) : undefined;
   await using spool = await openSpool(env, run);
-  const { config, files, manifest: sent, bytesFound } = await receive(options, wanted, spool, seeds);
+  const { config, files, manifest: sent, bytesFound } = await receive(options, wanted, spool, deltaBases);
 
   signal.throwIfAborted();
   onProgress({ stage: "storing", current: 0 });
@@ -89,7 +90,7 @@ async function arrive(
   // Blobs that nothing lists are no harm, and of use to the next run.
   return {
     manifest,
-    arrival: {
+    image: {
       name: manifest.digest,
       id: digestOf(config),
       ...counts,

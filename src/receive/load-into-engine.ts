@@ -6,15 +6,15 @@ import { Failure, messageOf } from "../output/errors.ts";
 import { lazySpool } from "../store/spool.ts";
 import type { Delivery, Present, TargetStore } from "../store/store.ts";
 import { queue } from "../streams/queue.ts";
-import { countLayers, type Arrival, type EngineArrivalOptions } from "./arrived-image.ts";
+import { countLayers, type ArrivedImage, type EngineReceiveOptions } from "./arrived-image.ts";
 import { misled, settled } from "./incoming-layer.ts";
-import type { Making } from "../rebuild/delta-choice.ts";
+import type { RebuildSpeed } from "../rebuild/delta-choice.ts";
 import { fetchFailure, fetchLayers, streamLayers } from "./fetch-layers.ts";
 import { ask } from "./fetch-image.ts";
-import { lookUp } from "./find-present-layers.ts";
-import { oneAfterTheOther } from "./fetch-in-sequence.ts";
+import { findPresentLayers } from "./find-present-layers.ts";
+import { fetchInSequence } from "./fetch-in-sequence.ts";
 import { rebuilding } from "../rebuild/rebuilder.ts";
-import type { Seeds } from "../rebuild/delta-bases.ts";
+import type { DeltaBases } from "../rebuild/delta-bases.ts";
 import { withoutZstd } from "./without-zstd.ts";
 
 /** No registry is behind this name: it is only for the time until the image has been proven. */
@@ -24,11 +24,11 @@ const NOWHERE = "localhost";
  * Fetches what the store lacks, proves it, and loads it as a partial archive. What the store has is told by its content store, or by
  * chain IDs, which are the same on every engine.
  */
-export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arrival> {
+export async function loadIntoEngine(options: EngineReceiveOptions): Promise<ArrivedImage> {
   const { about, engine, image, run, output } = options;
   const { diffIds } = about;
   const name = temporaryName(NOWHERE, image.path, [run]);
-  const lookup = await lookUp(options);
+  const lookup = await findPresentLayers(options);
   const { known, store, whyWhole } = lookup;
   if (known.id !== undefined) {
     await options.decline();
@@ -37,17 +37,17 @@ export async function arriveByLoad(options: EngineArrivalOptions): Promise<Arriv
     return { name: known.id, id: known.id, isProven: true, ...counts, [Symbol.asyncDispose]: async () => {} };
   }
 
-  const bring = async (present: Present): Promise<Arrival> => {
+  const bring = async (present: Present): Promise<ArrivedImage> => {
     options.kept?.concerns(
       [...present.here, ...present.stored].flatMap(({ diffId, blob }) => [diffId, blob?.digest ?? diffId]),
     );
     const isMissing = whatIsMissing(diffIds, present);
     const wanted = diffIds.filter((_, index) => isMissing[index]);
     output.detail(`${diffIds.length - wanted.length} of ${diffIds.length} layers are there already`);
-    await using seeds = wanted.length > 0 ? await lookup.seeds() : undefined;
+    await using deltaBases = wanted.length > 0 ? await lookup.deltaBases() : undefined;
     const { id, sizes, bytesFound } =
       known.config === undefined || wanted.length > 0
-        ? await load(store, { present, wanted, seeds }, name, { ...options, whyWhole })
+        ? await load(store, { present, wanted, deltaBases }, name, { ...options, whyWhole })
         : await loadWhatIsHere(store, { present, config: known.config }, name, options);
     return arrivalOf(engine, { name, id, ...countLayers(sizes, isMissing), bytesFound });
   };
@@ -87,8 +87,8 @@ const STREAM_TAKES_IN = 50_000_000;
 /** One that is given files is given plain ones for packed ones: 546 MB took 3.7 s, packed 1. */
 const FILES_TAKE_IN = 300_000_000;
 
-function makingOf({ takes }: TargetStore, seeds: Seeds | undefined): Making {
-  return { reads: seeds?.reads ?? "files", takesIn: takes === "streams" ? STREAM_TAKES_IN : FILES_TAKE_IN };
+function makingOf({ takes }: TargetStore, deltaBases: DeltaBases | undefined): RebuildSpeed {
+  return { reads: deltaBases?.reads ?? "files", takesIn: takes === "streams" ? STREAM_TAKES_IN : FILES_TAKE_IN };
 }
 
 interface Loaded {
@@ -109,18 +109,18 @@ interface AtHand {
   present: Present;
   /** The layers that are not, bottom first. */
   wanted: readonly Digest[];
-  seeds: Seeds | undefined;
+  deltaBases: DeltaBases | undefined;
 }
 
 /** Puts the image in while its layers come, proven on the way: an archive with one that is not right breaks off before its end. */
 async function load(
   store: TargetStore,
-  { present, wanted, seeds }: AtHand,
+  { present, wanted, deltaBases }: AtHand,
   name: string,
-  options: EngineArrivalOptions,
+  options: EngineReceiveOptions,
 ): Promise<Loaded> {
   const { about, env, run, output, signal, kept, onProgress } = options;
-  using incoming = await ask(options, wanted, seeds);
+  using incoming = await ask(options, wanted, deltaBases);
   const config = async (): Promise<Buffer> => {
     const opened = await incoming.opened();
     signal.throwIfAborted(); // from here on, it is not interrupted
@@ -146,12 +146,12 @@ async function load(
   try {
     await using spool = lazySpool(env, run);
     const onDetail = (text: string): void => output.detail(text);
-    const makings = { seeds, spool, onDetail, choice: incoming.choose(makingOf(store, seeds)) };
+    const makings = { deltaBases, spool, onDetail, choice: incoming.choose(makingOf(store, deltaBases)) };
     await using rebuilt = rebuilding({ ...incoming.fetching, signal: wanting }, incoming.inPieces, makings);
     const { fetching, bytesFound } = rebuilt;
     let id: Digest;
     if (store.takes === "streams") {
-      const layers = oneAfterTheOther(
+      const layers = fetchInSequence(
         withoutZstd(settled(streamLayers(incoming.layers, fetching)), spool, fetching.limit),
         fetching.signal,
       );
@@ -173,7 +173,7 @@ async function loadWhatIsHere(
   store: TargetStore,
   { present, config }: { present: Present; config: Buffer },
   name: string,
-  { about, decline }: EngineArrivalOptions,
+  { about, decline }: EngineReceiveOptions,
 ): Promise<Loaded> {
   await decline();
   const { platform, diffIds } = about;
@@ -185,6 +185,6 @@ async function loadWhatIsHere(
   return { id, sizes: diffIds.map((diffId) => sizeOf.get(diffId) ?? 0), bytesFound: 0 };
 }
 
-function arrivalOf(engine: Engine, arrived: Omit<Arrival, keyof AsyncDisposable>): Arrival {
+function arrivalOf(engine: Engine, arrived: Omit<ArrivedImage, keyof AsyncDisposable>): ArrivedImage {
   return { ...arrived, [Symbol.asyncDispose]: async () => await forgetName(engine, arrived.name) };
 }

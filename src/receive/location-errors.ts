@@ -1,19 +1,19 @@
 import { isNoRoom } from "../files/no-room.ts";
 import { IndexFull } from "../image/oci/index-file.ts";
 import { InvalidImage } from "../image/manifest.ts";
-import type { FilePlace } from "../image/location.ts";
+import type { FileLocation } from "../image/location.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 
 /** Lets work with a place fail as a person should be told it. */
-export function explainingFor(place: FilePlace): <T>(work: Promise<T>) => Promise<T> {
+export function explainingFor(location: FileLocation): <T>(work: Promise<T>) => Promise<T> {
   return async (work) =>
     await work.catch((error: unknown) => {
-      throw placeFailure(error, place);
+      throw placeFailure(error, location);
     });
 }
 
 /** What went wrong while the place was read or written; others as they are. */
-function placeFailure(error: unknown, { path, kind }: FilePlace): unknown {
+function placeFailure(error: unknown, { path, kind }: FileLocation): unknown {
   if (error instanceof Failure) return error;
   if (error instanceof IndexFull) {
     return new Failure("refused", `${path} has no room for another image: ${error.message}`, {

@@ -1,5 +1,5 @@
 import type { LayoutName } from "../image/oci/oci-layout.ts";
-import type { FilePlace } from "../image/location.ts";
+import type { FileLocation } from "../image/location.ts";
 import { fullName, InvalidReference, parseReference, taggableName, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 
@@ -11,7 +11,7 @@ const REF = /^[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*(?:\/[A-Za-z0-9]+(?:(?
  * colon is only the short name: the image keeps the name that it was asked for by, and engines load it under that.
  * Throws a `usage` Failure for what can be no name.
  */
-export function nameInFile({ kind, given, reference }: FilePlace, asked: Reference): LayoutName {
+export function nameInFile({ kind, given, reference }: FileLocation, asked: Reference): LayoutName {
   const image = kind === "docker-archive" && reference !== undefined ? parsed(reference, given) : asked;
   const name = taggableName(image);
   const whole = name === undefined ? undefined : fullName(parseReference(name));

@@ -4,7 +4,7 @@ import { refuseOtherType } from "../image/layer/compression.ts";
 import { InvalidImage, MAX_CONFIG, parseConfig, type SentManifest } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
-import type { ArrivalOptions } from "./arrived-image.ts";
+import type { ReceiveOptions } from "./arrived-image.ts";
 
 /** The sender's image, as its registry describes it. */
 export interface OpenedOffer {
@@ -17,7 +17,7 @@ export interface OpenedOffer {
 export async function openOffer(
   client: RegistryClient,
   { repository, tag }: Offer,
-  { about }: ArrivalOptions,
+  { about }: ReceiveOptions,
 ): Promise<OpenedOffer> {
   try {
     // Beside the manifest, which may be given no sooner than the last layer.

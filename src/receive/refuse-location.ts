@@ -1,6 +1,6 @@
 import { access, constants, readdir, stat } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
-import type { FilePlace } from "../image/location.ts";
+import type { FileLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 
 /** Bytes of one name of a path, and of a whole one, on any file system of Linux, macOS and Windows that is in use. */
@@ -10,11 +10,11 @@ const MAX_PATH = 4096;
 const BELOW_LAYOUT = 140;
 
 /** Fails when no layout can be put there, before anything is asked for. */
-export async function refuseLayoutPlace(place: FilePlace): Promise<void> {
-  const { path, given } = place;
-  refuseName(place, BELOW_LAYOUT);
+export async function refuseLayoutLocation(location: FileLocation): Promise<void> {
+  const { path, given } = location;
+  refuseName(location, BELOW_LAYOUT);
   const found = await stat(path).catch(() => undefined);
-  if (found === undefined) return await refuseUnwritable(place, await nearestFolder(path));
+  if (found === undefined) return await refuseUnwritable(location, await nearestFolder(path));
   if (!found.isDirectory()) {
     throw new Failure("usage", `${path} is a file already`, {
       expected: `a folder, because of ${given}, or nothing`,
@@ -23,12 +23,12 @@ export async function refuseLayoutPlace(place: FilePlace): Promise<void> {
   }
   await refuseOtherFolder(path);
   for (const folder of [path, join(path, "blobs"), join(path, "blobs/sha256")]) {
-    if (await exists(folder)) await refuseUnwritable(place, folder);
+    if (await exists(folder)) await refuseUnwritable(location, folder);
   }
 }
 
 /** Fails for names that no file system takes. `more`: bytes that come behind the path. */
-export function refuseName({ path, given }: FilePlace, more = 0): void {
+export function refuseName({ path, given }: FileLocation, more = 0): void {
   const whole = resolve(path);
   const longest = Math.max(...whole.split(sep).map((name) => Buffer.byteLength(name)));
   if (longest <= MAX_NAME && Buffer.byteLength(whole) + more < MAX_PATH) return;
@@ -63,7 +63,7 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /** Fails for what is no folder that this user may write to. */
-export async function refuseUnwritable({ given }: FilePlace, folder: string): Promise<void> {
+export async function refuseUnwritable({ given }: FileLocation, folder: string): Promise<void> {
   try {
     if (!(await stat(folder)).isDirectory()) throw Object.assign(new Error("no folder"), { code: "ENOTDIR" });
     await access(folder, constants.W_OK);

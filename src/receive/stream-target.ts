@@ -1,12 +1,12 @@
 import { digestOf, type Digest } from "../image/digest.ts";
 import { parseConfig } from "../image/manifest.ts";
-import type { FilePlace } from "../image/location.ts";
+import type { FileLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import { openSpool } from "../store/spool.ts";
 import { NobodyReads, openPipe, stdoutSink } from "../streams/sink.ts";
 import { archiveBytes, arrivedLayers, type ArchiveBytes } from "./archive-bytes.ts";
-import type { Arrival, ArrivalOptions } from "./arrived-image.ts";
-import { counted } from "./incoming-layer.ts";
+import type { ArrivedImage, ReceiveOptions } from "./arrived-image.ts";
+import { counted } from "../streams/counted.ts";
 import type { Destination } from "./destination.ts";
 import { nameInFile } from "./name-in-file.ts";
 import { explainingFor } from "./location-errors.ts";
@@ -28,9 +28,9 @@ interface Waiting {
  * What is read once, as it comes: stdout, or a pipe. Nothing is written before all of the image is here and proven, because what has been
  * written cannot be taken back: it is done when the image is given its name.
  */
-export function streamTarget(place: FilePlace, destination: Streamed): Target {
-  const address = destination.kind === "stdout" ? "stdout" : place.path;
-  const explaining = explainingFor({ ...place, path: address });
+export function streamTarget(location: FileLocation, destination: Streamed): Target {
+  const address = destination.kind === "stdout" ? "stdout" : location.path;
+  const explaining = explainingFor({ ...location, path: address });
   let waiting: Waiting | undefined;
   let moved = 0;
   return {
@@ -38,17 +38,17 @@ export function streamTarget(place: FilePlace, destination: Streamed): Target {
     get moved() {
       return moved;
     },
-    nameFor: (image) => nameInFile(place, image).ref,
+    nameFor: (image) => nameInFile(location, image).ref,
     tidy: async () => [],
-    async arrive(options) {
-      const { arrival, ...arrived } = await explaining(
-        arrive(place, destination, options, (bytes) => (moved += bytes)),
+    async receive(options) {
+      const { arrived, ...rest } = await explaining(
+        receiveInto(location, destination, options, (bytes) => (moved += bytes)),
       );
-      waiting = arrived;
-      return arrival;
+      waiting = rest;
+      return arrived;
     },
     inspect: async () => waiting?.image,
-    ...(place.kind !== "docker-archive" && { manifestOf: async () => waiting?.image.manifest }),
+    ...(location.kind !== "docker-archive" && { manifestOf: async () => waiting?.image.manifest }),
     async tag() {
       if (waiting === undefined) throw new Error("nothing has arrived");
       await explaining(waiting.write().catch((error: unknown) => Promise.reject(leftAlone(error, address))));
@@ -57,24 +57,24 @@ export function streamTarget(place: FilePlace, destination: Streamed): Target {
   };
 }
 
-async function arrive(
-  place: FilePlace,
+async function receiveInto(
+  location: FileLocation,
   destination: Streamed,
-  options: ArrivalOptions,
+  options: ReceiveOptions,
   onMoved: (bytes: number) => void,
-): Promise<Waiting & { arrival: Arrival }> {
+): Promise<Waiting & { arrived: ArrivedImage }> {
   const { about, image, env, run } = options;
   const spool = await openSpool(env, run);
   try {
     const received = await receive(options, about.diffIds, spool, undefined);
-    const named = { ...received, name: nameInFile(place, image), keeps: about.manifest !== undefined };
-    const archive = await archiveBytes(place.kind, named, spool, onMoved);
+    const named = { ...received, name: nameInFile(location, image), keeps: about.manifest !== undefined };
+    const archive = await archiveBytes(location.kind, named, spool, onMoved);
     const { config } = received;
     const dispose = async (): Promise<void> => await spool[Symbol.asyncDispose]();
     return {
       image: { id: digestOf(config), diffIds: parseConfig(config).diffIds, manifest: archive.manifest },
       write: async () => await write(archive, destination, options, onMoved),
-      arrival: { name: "what has arrived", ...arrivedLayers(received), [Symbol.asyncDispose]: dispose },
+      arrived: { name: "what has arrived", ...arrivedLayers(received), [Symbol.asyncDispose]: dispose },
     };
   } catch (error) {
     await spool[Symbol.asyncDispose]();
@@ -85,7 +85,7 @@ async function arrive(
 async function write(
   { tar }: ArchiveBytes,
   destination: Streamed,
-  { signal, onProgress, output }: ArrivalOptions,
+  { signal, onProgress, output }: ReceiveOptions,
   onMoved: (bytes: number) => void,
 ): Promise<void> {
   const progress = { stage: "storing", current: 0, total: tar.size };

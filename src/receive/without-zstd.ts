@@ -2,10 +2,10 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { rm, stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { decodeLayer } from "../image/layer/decode-layer.ts";
-import { passOn, proof, sizeLimit, type SizeLimit } from "../image/layer/verify-digest.ts";
+import { passOn, digestVerifier, sizeLimit, type SizeLimit } from "../image/layer/verify-digest.ts";
 import { hexOf } from "../image/digest.ts";
 import { refuseWithoutSpace, type LazySpool } from "../store/spool.ts";
-import type { ComingLayer } from "./incoming-layer.ts";
+import type { IncomingLayer } from "./incoming-layer.ts";
 
 /**
  * Unpacks the layers that are packed with zstd, which engines up to Docker 20.10 do not know. A tar says of a file how large it
@@ -14,10 +14,10 @@ import type { ComingLayer } from "./incoming-layer.ts";
  * @param limit What its layers count against when they pass.
  */
 export async function* withoutZstd(
-  layers: AsyncGenerator<ComingLayer>,
+  layers: AsyncGenerator<IncomingLayer>,
   spool: LazySpool,
   limit: Pick<SizeLimit, "left">,
-): AsyncGenerator<ComingLayer> {
+): AsyncGenerator<IncomingLayer> {
   for await (const layer of layers) {
     if (!layer.blob.mediaType.endsWith("zstd")) {
       yield layer;
@@ -27,7 +27,7 @@ export async function* withoutZstd(
     await refuseWithoutSpace(folder, layer.size);
     const path = folder.pathFor(`${hexOf(layer.diffId)}.tar`);
     // The check counts what it unpacks itself, which may be behind this by what 128 kB unpack to: gigabytes.
-    const plain = proof({ what: `the plain layer ${layer.diffId}`, limit: sizeLimit(limit.left) });
+    const plain = digestVerifier({ what: `the plain layer ${layer.diffId}`, limit: sizeLimit(limit.left) });
     const tar = decodeLayer(await layer.open());
     await pipeline(passOn(tar, plain), createWriteStream(path, { flags: "wx", mode: 0o600 }));
     const { size } = await stat(path);

@@ -23,15 +23,15 @@ export function chooseRegistry(
       hint: `Start a registry and name its port, or unset ${NGROK_VARIABLE}.`,
     });
   }
-  const place =
+  const location =
     option === undefined
-      ? parsePlace(`127.0.0.1:${port}`, `${REGISTRY_PORT_VARIABLE}=${port}`)
-      : parsePlace(option, `--registry ${option}`);
-  return { kind: "external", ...place, ...(ngrok === undefined ? {} : { ngrok: ngrok === "true" ? true : ngrok }) };
+      ? parseLocation(`127.0.0.1:${port}`, `${REGISTRY_PORT_VARIABLE}=${port}`)
+      : parseLocation(option, `--registry ${option}`);
+  return { kind: "external", ...location, ...(ngrok === undefined ? {} : { ngrok: ngrok === "true" ? true : ngrok }) };
 }
 
-function parsePlace(place: string, source: string): { host: string; port: number } {
-  const [, host, port] = /^([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})$/.exec(place) ?? [];
+function parseLocation(location: string, source: string): { host: string; port: number } {
+  const [, host, port] = /^([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})$/.exec(location) ?? [];
   if (host !== undefined && Number(port) > 0 && Number(port) < 65_536) return { host, port: Number(port) };
   throw new Failure("usage", `${source} names no registry`, {
     expected: source.startsWith("--") ? "embedded, container, or HOST:PORT" : "a port number",

@@ -15,15 +15,15 @@ export async function useExternalRegistry(
   choice: Extract<RegistryChoice, { kind: "external" }>,
   { signal, onProgress }: RegistryOptions,
 ): Promise<TemporaryRegistry> {
-  const place = `${choice.host}:${choice.port}`;
-  const url = `http://${place}`;
-  await needRegistry(url, place, signal);
+  const location = `${choice.host}:${choice.port}`;
+  const url = `http://${location}`;
+  await needRegistry(url, location, signal);
   const gone = new AbortController();
   const lost = (why: string): void =>
-    gone.abort(new Failure("registry-unavailable", `the registry at ${place} is gone: ${why}`, EXPECTED));
+    gone.abort(new Failure("registry-unavailable", `the registry at ${location} is gone: ${why}`, EXPECTED));
   const exposed = choice.ngrok === undefined ? undefined : await expose(choice.ngrok, url, lost, onProgress);
   return {
-    pushHost: exposed?.host ?? place,
+    pushHost: exposed?.host ?? location,
     pushCredentials: exposed?.credentials,
     url,
     ownCredentials: undefined,
@@ -45,25 +45,25 @@ async function expose(
 ): Promise<Exposed> {
   onProgress({ stage: "opening a public address", current: 0 });
   const credentials = newCredentials();
-  const gate = passwordProxy({
+  const proxy = passwordProxy({
     target,
     credentials,
     allows: writesOnly(TEMPORARY_PATH),
     onUnreachable: (error) => lost(error.message),
   });
   try {
-    const address = await openPublicAddress(await gate.listen(), token);
+    const address = await openPublicAddress(await proxy.listen(), token);
     return {
       host: address.host,
       credentials,
       async [Symbol.asyncDispose]() {
         // An address that will not close leads nowhere once the gate is shut.
         await Promise.resolve(address[Symbol.asyncDispose]()).catch(() => {});
-        await gate[Symbol.asyncDispose]();
+        await proxy[Symbol.asyncDispose]();
       },
     };
   } catch (error) {
-    await gate[Symbol.asyncDispose]();
+    await proxy[Symbol.asyncDispose]();
     throw error;
   }
 }
@@ -73,13 +73,13 @@ const EXPECTED = {
   hint: "Start one (docker run -d -p 127.0.0.1:5000:5000 registry:2), or let docker-over-ssh start one with --registry container.",
 };
 
-async function needRegistry(url: string, place: string, signal: AbortSignal): Promise<void> {
+async function needRegistry(url: string, location: string, signal: AbortSignal): Promise<void> {
   const { ping, why } = await pingRegistry(url, undefined, signal);
   if (ping === "ready") return;
   const message = {
-    unreachable: `no registry answers at ${place}: ${why}`,
-    "not-a-registry": `what listens at ${place} is not a registry: ${why}`,
-    "asks-for-password": `the registry at ${place} asks for a password`,
+    unreachable: `no registry answers at ${location}: ${why}`,
+    "not-a-registry": `what listens at ${location} is not a registry: ${why}`,
+    "asks-for-password": `the registry at ${location} asks for a password`,
   }[ping];
   throw new Failure("registry-unavailable", message, EXPECTED);
 }

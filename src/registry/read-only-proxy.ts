@@ -4,17 +4,17 @@ import { passwordProxy, readsOnly, type PasswordProxy } from "./password-proxy.t
 import type { TemporaryRegistry } from "./registry.ts";
 
 /** What the receiver comes through: it may read the image that is offered, and nothing else that the registry holds. */
-export type Gate = PasswordProxy & { credentials: Credentials };
+export type ReadOnlyProxy = PasswordProxy & { credentials: Credentials };
 
 /** Opens the way to one repository of a registry, behind a password that is made for it. Opens no port. */
-export function openGate(registry: TemporaryRegistry, repository: string): Gate {
+export function openReadOnlyProxy(registry: TemporaryRegistry, repository: string): ReadOnlyProxy {
   const credentials = newCredentials();
-  const gate = passwordProxy({
+  const proxy = passwordProxy({
     target: registry.url,
     credentials,
     upstream: registry.ownCredentials,
     allows: readsOnly(repository),
     onUnreachable: (error) => registry.lost(error.message),
   });
-  return { ...gate, credentials };
+  return { ...proxy, credentials };
 }

@@ -1,10 +1,10 @@
 import { Failure } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
 import type { Role } from "../stdio-tunnel/handshake.ts";
-import { wayByCommand, type Surroundings, type Way } from "../transfer.ts";
-import type { FarRequest } from "./engine-only-transfer.ts";
-import { placeOf } from "./ssh-location.ts";
-import { leadsToEngine } from "./command-kind.ts";
+import { connectByCommand, type Context, type Connect } from "../transfer.ts";
+import type { RemoteRequest } from "./engine-only-transfer.ts";
+import { sshLocation } from "./ssh-location.ts";
+import { namesEngine } from "./command-kind.ts";
 
 /**
  * The way to the other side, by what the command line names:
@@ -14,11 +14,11 @@ import { leadsToEngine } from "./command-kind.ts";
  *
  * What only one of them needs is imported there: the command is started 15 ms earlier.
  */
-export async function wayToFar(role: Role, request: FarRequest, around: Surroundings): Promise<Way> {
-  const place = placeOf(request.command);
-  if (place !== undefined) {
-    const { wayToPlace } = await import("./connect-ssh.ts");
-    return wayToPlace(place, role, request, around);
+export async function chooseConnection(role: Role, request: RemoteRequest, context: Context): Promise<Connect> {
+  const location = sshLocation(request.command);
+  if (location !== undefined) {
+    const { connectOverSsh } = await import("./connect-ssh.ts");
+    return connectOverSsh(location, role, request, context);
   }
   if (request.sudo) {
     throw new Failure("usage", "--sudo is for ssh://HOST, and a command is passed on untouched", {
@@ -27,10 +27,13 @@ export async function wayToFar(role: Role, request: FarRequest, around: Surround
     });
   }
   const words = shownCommand(request.command);
-  if (!leadsToEngine(request.command)) return wayByCommand(role, request, around);
-  const [{ throughEngine }, { runFar }] = await Promise.all([import("./engine-only-transfer.ts"), import("./remote-command.ts")]);
-  const start = () => runFar(request.command, { words, byHand: words }, request, around);
-  return throughEngine(role, request, around, () => ({
+  if (!namesEngine(request.command)) return connectByCommand(role, request, context);
+  const [{ connectToEngineOnly }, { runRemoteCommand }] = await Promise.all([
+    import("./engine-only-transfer.ts"),
+    import("./remote-command.ts"),
+  ]);
+  const start = () => runRemoteCommand(request.command, { words, byHand: words }, request, context);
+  return connectToEngineOnly(role, request, context, () => ({
     address: { host: `\`${words}\``, source: "over its stdin and stdout" },
     link: start(),
     again: start,

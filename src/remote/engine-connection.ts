@@ -2,7 +2,7 @@ import { Duplex } from "node:stream";
 import { NoiseFilter } from "../engine/connect/noise-filter.ts";
 import type { Failure } from "../output/errors.ts";
 import { engineLost, noEngine } from "./remote-errors.ts";
-import type { FarLink } from "./remote-command.ts";
+import type { RemoteCommand } from "./remote-command.ts";
 
 /**
  * A far command's stdin and stdout as the connection to an engine. What it prints before the first answer is passed over.
@@ -10,18 +10,18 @@ import type { FarLink } from "./remote-command.ts";
  * that `onLost` hears of. Destroying it closes the command's stdin and stdout.
  */
 export class EngineConnection extends Duplex {
-  readonly #link: FarLink;
+  readonly #link: RemoteCommand;
   readonly #filter = new NoiseFilter();
   readonly #onLost: (failure: Failure) => void;
   bytesRead = 0;
   bytesWritten = 0;
 
-  constructor(link: FarLink, onLost: (failure: Failure) => void) {
+  constructor(link: RemoteCommand, onLost: (failure: Failure) => void) {
     super();
     this.#link = link;
     this.#onLost = onLost;
     const { stdout } = link.far;
-    stdout.on("data", (chunk: Buffer) => this.#heard(chunk));
+    stdout.on("data", (chunk: Buffer) => this.#nextMessage(chunk));
     for (const end of ["end", "error", "close"]) stdout.once(end, () => void this.#ended());
   }
 
@@ -49,7 +49,7 @@ export class EngineConnection extends Duplex {
     done(error);
   }
 
-  #heard(chunk: Buffer): void {
+  #nextMessage(chunk: Buffer): void {
     this.bytesRead += chunk.length;
     try {
       const answer = this.#filter.take(chunk);

@@ -9,25 +9,25 @@ import { receive, type PullRequest } from "../pull.ts";
 import { send, type PushRequest } from "../push.ts";
 import type { Role } from "../stdio-tunnel/handshake.ts";
 import { bothHalves, type Half } from "../stdio-tunnel/in-process.ts";
-import { nameless, readImageName, readPlace } from "../locations/locations.ts";
+import { nameless, readImageName, readLocation } from "../locations/locations.ts";
 import { unlessAborted } from "../streams/unless-aborted.ts";
-import { explained, type Surroundings, type Way } from "../transfer.ts";
+import { explained, type Context, type Connect } from "../transfer.ts";
 import { VERSION } from "../version.ts";
-import { openFarEngine, type FarEngineOptions } from "./remote-engine.ts";
+import { openRemoteEngine, type RemoteEngineOptions } from "./remote-engine.ts";
 
 /** What a transfer is asked for; each direction reads what is its own. */
-export type FarRequest = PushRequest & PullRequest;
+export type RemoteRequest = PushRequest & PullRequest;
 
 /**
  * No docker-over-ssh at the far end, only an engine: both sides of the transfer are here, and what one of them is to an
  * engine of its own machine, it is to the far one. `role`: of the side whose engine is here.
  */
-export function throughEngine(
+export function connectToEngineOnly(
   role: Role,
-  request: FarRequest,
-  around: Surroundings,
-  start: () => Pick<FarEngineOptions, "address" | "link" | "again" | "speaksHttp2">,
-): Way {
+  request: RemoteRequest,
+  context: Context,
+  start: () => Pick<RemoteEngineOptions, "address" | "link" | "again" | "speaksHttp2">,
+): Connect {
   if (role === "receiver" && request.via === "pull") {
     throw new Failure("usage", "--via pull needs docker-over-ssh on the other side, and there is only an engine", {
       expected: "an engine here that loads what it lacks",
@@ -40,13 +40,13 @@ export function throughEngine(
     const begun = start();
     await using _ = begun.link; // also when nothing is ever asked of it
     await unlessAborted(out.ready, out.signal);
-    await using far = await openFarEngine({ ...begun, request, around });
-    const signal = AbortSignal.any([around.signal, far.signal]);
+    await using far = await openRemoteEngine({ ...begun, request, context });
+    const signal = AbortSignal.any([context.signal, far.signal]);
     const near: Half = async (tunnel, stop) => await use(tunnel, stop, far.wire);
     const other: Half = async (tunnel, stop) => {
       // No command, as with a far end that was started: the side with the person in front of it prints the progress.
       const its = { ...request, as: undefined, command: [], inProcess: true };
-      await otherSide[role](far.engine, tunnel, image, its, { ...around, signal: stop });
+      await otherSide[role](far.engine, tunnel, image, its, { ...context, signal: stop });
     };
     const halves = role === "sender" ? { sender: near, receiver: other } : { sender: other, receiver: near };
     await bothHalves(halves, { tool: VERSION, features: [ASKS_AGAIN, CUTS_ON_DEMAND], signal, explain: explained });
@@ -87,21 +87,21 @@ type OtherSide = (
   engine: Engine,
   tunnel: Parameters<Half>[0],
   image: ImageName,
-  request: FarRequest,
-  around: Surroundings,
+  request: RemoteRequest,
+  context: Context,
 ) => Promise<void>;
 
 /** What the side at the far engine does, by the role of the one that is here. */
 const otherSide: Record<Role, OtherSide> = {
-  async sender(engine, tunnel, image, request, around) {
+  async sender(engine, tunnel, image, request, context) {
     await refusePodman(engine, request.compress);
     const target = await engineTarget(engine);
     const name = referenceFor(image);
     target.nameFor(name);
-    await receive(tunnel, target, name, request, around);
+    await receive(tunnel, target, name, request, context);
   },
-  async receiver(engine, tunnel, image, request, around) {
-    await send(tunnel, engineSource(engine, { kind: "embedded" }, image), request, around);
+  async receiver(engine, tunnel, image, request, context) {
+    await send(tunnel, engineSource(engine, { kind: "embedded" }, image), request, context);
   },
 };
 
@@ -109,10 +109,10 @@ const otherSide: Record<Role, OtherSide> = {
  * What the image is called at the far end, by the role of the side that is here: where it is here, if that was said, is of no interest there.
  * Throws a `usage` Failure for what can be no name, if it is to arrive there.
  */
-export function nameThere(role: Role, { image, as }: Pick<FarRequest, "image" | "as">): string {
+export function nameThere(role: Role, { image, as }: Pick<RemoteRequest, "image" | "as">): string {
   const given = role === "sender" && as !== undefined ? as : image;
-  const place = readPlace(given);
-  const name = place === undefined ? given : place.reference;
+  const location = readLocation(given);
+  const name = location === undefined ? given : location.reference;
   if (name === undefined) {
     throw new Failure(
       "usage",

@@ -1,13 +1,13 @@
 import { Failure } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
 import { spawnFar, type FarProcess } from "../stdio-tunnel/child-process.ts";
-import type { TransferRequest, Surroundings } from "../transfer.ts";
+import type { TransferRequest, Context } from "../transfer.ts";
 
 /** Lines that the far command wrote to its stderr which are kept, for their meaning. */
 const KEPT_LINES = 5;
 
 /** A far command that runs, and what it has said. */
-export interface FarLink extends AsyncDisposable {
+export interface RemoteCommand extends AsyncDisposable {
   readonly far: FarProcess;
   /** As it was typed, without its passwords. */
   readonly words: string;
@@ -22,12 +22,12 @@ export interface FarLink extends AsyncDisposable {
  * speaks to an engine must not hear it, for what we have begun over there has still to be ended. It keeps the terminal,
  * because ssh may have to ask there for a password.
  */
-export function runFar(
+export function runRemoteCommand(
   command: readonly string[],
-  { words, byHand }: Pick<FarLink, "words" | "byHand">,
+  { words, byHand }: Pick<RemoteCommand, "words" | "byHand">,
   { bwlimit }: TransferRequest,
-  { output }: Surroundings,
-): FarLink {
+  { output }: Context,
+): RemoteCommand {
   const lines: string[] = [];
   output.detail(`running ${shownCommand(command)}`);
   const deaf = process.platform === "win32" ? [] : ["sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh"];
@@ -51,7 +51,7 @@ const FIRST_WORD_TIMEOUT = 60_000;
 
 /** Runs `listen`, whose signal is aborted when the process is told to stop, or when the far end has not answered in time. */
 export async function firstWord<T>(
-  { words }: FarLink,
+  { words }: RemoteCommand,
   { timeout = FIRST_WORD_TIMEOUT }: TransferRequest,
   stop: AbortSignal,
   listen: (signal: AbortSignal) => Promise<T>,

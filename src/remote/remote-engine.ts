@@ -3,29 +3,29 @@ import type { StreamAddress } from "../engine/connect/endpoint.ts";
 import { openEngine } from "../engine/docker.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Failure } from "../output/errors.ts";
-import type { Surroundings, TransferRequest, Wire } from "../transfer.ts";
+import type { Context, TransferRequest, Wire } from "../transfer.ts";
 import { EngineConnection } from "./engine-connection.ts";
-import { firstWord, type FarLink } from "./remote-command.ts";
+import { firstWord, type RemoteCommand } from "./remote-command.ts";
 
 /** An engine that is spoken to through a far command. */
-export interface FarEngine extends AsyncDisposable {
+export interface RemoteEngine extends AsyncDisposable {
   readonly engine: Engine;
   readonly wire: Wire;
   /** Aborted, with a Failure, when the link to it is lost. */
   readonly signal: AbortSignal;
 }
 
-export interface FarEngineOptions {
+export interface RemoteEngineOptions {
   /** For messages: what the engine is reached by. */
   address: { host: string; source: string };
   /** The command runs already; it is ended with the engine. */
-  link: FarLink;
+  link: RemoteCommand;
   /** Runs it once more. */
-  again: () => FarLink;
+  again: () => RemoteCommand;
   /** The engine is known to speak HTTP/2. */
   speaksHttp2?: boolean;
   request: TransferRequest;
-  around: Surroundings;
+  context: Context;
 }
 
 /**
@@ -33,8 +33,8 @@ export interface FarEngineOptions {
  * gets another one when we have ended it ourselves, in the middle of an answer that is of no use any more; and gRPC does, where it
  * cannot share it: a connection that is switched to gRPC carries nothing else.
  */
-export async function openFarEngine(options: FarEngineOptions): Promise<FarEngine> {
-  const { address, link, again, speaksHttp2, request, around } = options;
+export async function openRemoteEngine(options: RemoteEngineOptions): Promise<RemoteEngine> {
+  const { address, link, again, speaksHttp2, request, context } = options;
   const links = [link];
   const connections: EngineConnection[] = [];
   const lost = new AbortController();
@@ -47,7 +47,7 @@ export async function openFarEngine(options: FarEngineOptions): Promise<FarEngin
   };
   /** What goes wrong with it is told to who wanted it, and may go without. */
   const another = (): Duplex => {
-    around.output.note(`connecting to ${address.host} once more, to read the engine's content store`);
+    context.output.note(`connecting to ${address.host} once more, to read the engine's content store`);
     links.push(again());
     const connection = new EngineConnection(links.at(-1) ?? link, () => {});
     connections.push(connection);
@@ -58,13 +58,13 @@ export async function openFarEngine(options: FarEngineOptions): Promise<FarEngin
   };
   const sum = (count: "bytesRead" | "bytesWritten"): number => connections.reduce((all, one) => all + one[count], 0);
   const life = new AbortController();
-  const stop = AbortSignal.any([around.signal, life.signal]);
+  const stop = AbortSignal.any([context.signal, life.signal]);
   try {
     const { compress } = request;
     const gzipLevel = compress?.how === "none" ? 0 : compress?.level;
     const stream: StreamAddress = { protocol: "stream", open, another, speaksHttp2, gzipLevel };
     const endpoint = { ...address, address: stream };
-    const engine = await firstWord(link, request, around.signal, async (signal) => {
+    const engine = await firstWord(link, request, context.signal, async (signal) => {
       const onAbort = (): void => life.abort(signal.reason);
       signal.addEventListener("abort", onAbort);
       return await openEngine(endpoint, stop, { timeout: request.timeout }).finally(() =>

@@ -1,6 +1,6 @@
 import { Failure } from "../output/errors.ts";
 import { ending, type Exit } from "../stdio-tunnel/child-process.ts";
-import type { FarLink } from "./remote-command.ts";
+import type { RemoteCommand } from "./remote-command.ts";
 
 /** What came on stdout in place of an answer, as it is shown. */
 function printed(noise: string): string {
@@ -9,7 +9,7 @@ function printed(noise: string): string {
 }
 
 /** The link ended, or broke, after an engine had answered. */
-export function engineLost({ words }: FarLink, exit: Exit | undefined): Failure {
+export function engineLost({ words }: RemoteCommand, exit: Exit | undefined): Failure {
   return new Failure("link-lost", `the connection to the far engine was lost: \`${words}\` ${ending(exit)}`, {
     expected: "it to stay open until the image is in its place",
     hint: "Check the link and the far side, then run the same command again: nothing has to be undone first.",
@@ -17,7 +17,7 @@ export function engineLost({ words }: FarLink, exit: Exit | undefined): Failure 
 }
 
 /** The far command ended before an engine, or anything else, had answered. */
-export function noEngine(link: FarLink, exit: Exit | undefined, noise: string): Failure {
+export function noEngine(link: RemoteCommand, exit: Exit | undefined, noise: string): Failure {
   const { words } = link;
   const hint = hintFrom(link.lastWords());
   if (hint === undefined && (exit?.status === 127 || exit?.status === 126)) {
@@ -38,7 +38,7 @@ export function noEngine(link: FarLink, exit: Exit | undefined, noise: string): 
 }
 
 /** docker-over-ssh was begun over there, and has not come so far as to speak. */
-export function noTunnel(link: FarLink, failure: unknown): unknown {
+export function noTunnel(link: RemoteCommand, failure: unknown): unknown {
   const hint = hintFrom(link.lastWords());
   if (!(failure instanceof Failure) || failure.code !== "far-not-a-tunnel" || hint === undefined) return failure;
   return new Failure(failure.code, failure.message, { expected: failure.expected ?? "", hint, cause: failure });
@@ -59,9 +59,13 @@ function hintFrom(words: string): string | undefined {
 }
 
 /** ssh has logged in, and there is nothing that could be the other side. */
-export function nothingThere(place: string, path: string): Failure {
-  return new Failure("far-command-not-found", `neither docker-over-ssh nor docker nor podman was found on ${place}`, {
-    expected: `one of them in the PATH of a shell that is not a login shell, which is ${path} there`,
-    hint: "Install docker there, or name the full path: ssh HOST /PATH/TO/docker system dial-stdio",
-  });
+export function noneInstalled(location: string, path: string): Failure {
+  return new Failure(
+    "far-command-not-found",
+    `neither docker-over-ssh nor docker nor podman was found on ${location}`,
+    {
+      expected: `one of them in the PATH of a shell that is not a login shell, which is ${path} there`,
+      hint: "Install docker there, or name the full path: ssh HOST /PATH/TO/docker system dial-stdio",
+    },
+  );
 }

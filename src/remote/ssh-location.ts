@@ -7,14 +7,14 @@ import { shownCommand } from "../output/secrets.ts";
 const ALIVE = ["ServerAliveInterval=5", "ServerAliveCountMax=4"];
 
 /** `ssh://[user@]host[:port]`, in place of a command. */
-export interface SshPlace {
+export interface SshLocation {
   /** As it was typed. */
   name: string;
   address: SshAddress;
 }
 
 /** The place that a command line names; undefined when it has a command. Throws a `usage` Failure for one that cannot be. */
-export function placeOf(command: readonly string[]): SshPlace | undefined {
+export function sshLocation(command: readonly string[]): SshLocation | undefined {
   const [name = "", ...more] = command;
   if (!name.startsWith("ssh://")) return undefined;
   const address = parseHost(name, "the far side").address as SshAddress;
@@ -58,7 +58,7 @@ const SCRIPT = [
  *
  * @param words what docker-over-ssh is run with over there
  */
-export function sshCommand({ address }: SshPlace, words: readonly string[], sudo: boolean): string[] {
+export function sshCommand({ address }: SshLocation, words: readonly string[], sudo: boolean): string[] {
   const far = ["sh", "-c", quote(SCRIPT), "sh", quote(sudo ? "sudo -n" : ""), ...words.map(quote)];
   // ssh joins them with spaces and gives the line to the login shell over there.
   return ["ssh", ...sshLogin(address, ALIVE), ...far];

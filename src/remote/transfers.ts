@@ -1,36 +1,36 @@
 import { pull, type PullRequest } from "../pull.ts";
 import { push, type PushRequest } from "../push.ts";
 import type { Role } from "../stdio-tunnel/handshake.ts";
-import { wayByCommand, type Surroundings, type Way } from "../transfer.ts";
-import { readPlace } from "../locations/locations.ts";
-import type { FarRequest } from "./engine-only-transfer.ts";
+import { connectByCommand, type Context, type Connect } from "../transfer.ts";
+import { readLocation } from "../locations/locations.ts";
+import type { RemoteRequest } from "./engine-only-transfer.ts";
 import { tellsName } from "./command-kind.ts";
 
 /** `push` to whatever is at the far end: docker-over-ssh, or an engine alone. */
-export async function pushToFar(request: PushRequest, around: Surroundings): Promise<void> {
-  if (!isNameless(request)) return await push(request, around, await wayTo("sender", request, around));
-  const byName = async (name: string | undefined): Promise<Way> => {
+export async function pushToRemote(request: PushRequest, context: Context): Promise<void> {
+  if (!isNameless(request)) return await push(request, context, await wayTo("sender", request, context));
+  const byName = async (name: string | undefined): Promise<Connect> => {
     const image = name === undefined ? request.image : `${request.image}:${name}`;
-    return await wayTo("sender", { ...request, image }, around);
+    return await wayTo("sender", { ...request, image }, context);
   };
-  await push(request, around, { byName });
+  await push(request, context, { byName });
 }
 
 /** `pull` from whatever is at the far end. */
-export async function pullFromFar(request: PullRequest, around: Surroundings): Promise<void> {
-  await pull(request, around, await wayTo("receiver", request, around));
+export async function pullFromRemote(request: PullRequest, context: Context): Promise<void> {
+  await pull(request, context, await wayTo("receiver", request, context));
 }
 
 /** An archive whose own name counts: an engine at the far end, and a program that is started there, must be told one. */
 function isNameless({ image, as, command }: PushRequest): boolean {
   if (as !== undefined || !tellsName(command)) return false;
-  const place = readPlace(image);
-  return place !== undefined && place.kind !== "docker-daemon" && place.reference === undefined;
+  const location = readLocation(image);
+  return location !== undefined && location.kind !== "docker-daemon" && location.reference === undefined;
 }
 
 /** A spawned end has its way already, and need not load the others. */
-async function wayTo(role: Role, request: FarRequest, around: Surroundings): Promise<Way> {
-  if (request.command.length === 0 && !request.sudo) return wayByCommand(role, request, around);
-  const { wayToFar } = await import("./connect.ts");
-  return await wayToFar(role, request, around);
+async function wayTo(role: Role, request: RemoteRequest, context: Context): Promise<Connect> {
+  if (request.command.length === 0 && !request.sudo) return connectByCommand(role, request, context);
+  const { chooseConnection } = await import("./connect.ts");
+  return await chooseConnection(role, request, context);
 }

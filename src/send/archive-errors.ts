@@ -3,7 +3,7 @@ import type { Compression } from "../image/layer/compression.ts";
 import { isStdin } from "../image/archive/input.ts";
 import { CannotUnpackArchive } from "../image/archive/unpack-archive.ts";
 import { InvalidImage } from "../image/manifest.ts";
-import type { ArchiveKind, FilePlace } from "../image/location.ts";
+import type { ArchiveKind, FileLocation } from "../image/location.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 
 const WHAT: Record<ArchiveKind, string> = {
@@ -15,7 +15,7 @@ const WHAT: Record<ArchiveKind, string> = {
 /**
  * It cannot be opened, or holds no images: as a person should be told it.
  */
-export function unreadable({ kind, path, given }: FilePlace, error: unknown): unknown {
+export function unreadable({ kind, path, given }: FileLocation, error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException;
   const expected = WHAT[kind];
   if (code === "ENOENT") {
@@ -57,10 +57,10 @@ function unpacker(compression: Compression): string {
 }
 
 /** What is wrong with the image that is meant, or that there is none. */
-export function explained(error: unknown, place: FilePlace, platform: string | undefined): unknown {
-  if (error instanceof InvalidImage) return damaged(place, error);
+export function explained(error: unknown, location: FileLocation, platform: string | undefined): unknown {
+  if (error instanceof InvalidImage) return damaged(location, error);
   if (!(error instanceof ImageNotFound)) return error;
-  const { kind, path } = place;
+  const { kind, path } = location;
   const name = `Name one that it holds: ${kind}:${path}:NAME`;
   return new Failure("image-not-found", `${path}: ${error.message}`, {
     expected:
@@ -71,7 +71,7 @@ export function explained(error: unknown, place: FilePlace, platform: string | u
 }
 
 /** The image is there, and not what it says it is. */
-export function damaged({ path }: FilePlace, cause: InvalidImage): Failure {
+export function damaged({ path }: FileLocation, cause: InvalidImage): Failure {
   return new Failure("not-verified", `the image in ${path} is not what it should be: ${cause.message}`, {
     expected: "content that has the digests that it is named by",
     hint: "It is damaged, or was made so: save or build it again.",

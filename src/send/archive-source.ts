@@ -2,13 +2,13 @@ import { ImageNotFound } from "../image/archive/choose.ts";
 import type { ArchivedImage, ImageArchive } from "../image/archive/image-archive.ts";
 import { parseSentManifest } from "../image/manifest.ts";
 import { referenceFor } from "../image/image-name.ts";
-import type { FilePlace } from "../image/location.ts";
+import type { FileLocation } from "../image/location.ts";
 import { familiarName, fullName, tryReference, type Reference } from "../image/reference.ts";
 import { inputKind, pathOf } from "../image/archive/input.ts";
 import { openArchive } from "../image/archive/open.ts";
 import { explained, unreadable } from "./archive-errors.ts";
-import { NOTHING } from "./found-image.ts";
-import { departFromArchive } from "./serve-from-archive.ts";
+import { NOTHING_OFFERED } from "./found-image.ts";
+import { serveFromArchive } from "./serve-from-archive.ts";
 import type { Source } from "./source.ts";
 import { spoolArchive, type SpoolOptions } from "./spool-archive.ts";
 
@@ -16,27 +16,27 @@ import { spoolArchive, type SpoolOptions } from "./spool-archive.ts";
  * A file or a folder to send an image from; no engine is needed. What comes from a pipe, or is packed as a whole, is read to its end
  * first. The caller owns it.
  */
-export async function archiveSource(place: FilePlace, options: SpoolOptions): Promise<Source> {
-  const { archive, close } = await open(place, options).catch((error: unknown) => {
-    throw unreadable(place, error);
+export async function archiveSource(location: FileLocation, options: SpoolOptions): Promise<Source> {
+  const { archive, close } = await open(location, options).catch((error: unknown) => {
+    throw unreadable(location, error);
   });
   return {
-    address: place.path,
+    address: location.path,
     async check(platform) {
       try {
-        await pick(archive, place, { platform });
+        await pick(archive, location, { platform });
       } catch (error) {
-        if (!isUnclear(error)) throw explained(error, place, platform); // else the receiver's name or platform may tell
+        if (!isUnclear(error)) throw explained(error, location, platform); // else the receiver's name or platform may tell
       }
     },
     async name(platform) {
-      const image = await pick(archive, place, { platform }).catch(() => undefined); // what is wrong, finding it tells
+      const image = await pick(archive, location, { platform }).catch(() => undefined); // what is wrong, finding it tells
       return image && onlyName(image.names);
     },
     async find({ image: name, platform, runs }) {
       const asked = referenceFor(name);
-      const image = await pick(archive, place, { asked, platform, runs }).catch((error: unknown) => {
-        throw explained(error, place, platform);
+      const image = await pick(archive, location, { asked, platform, runs }).catch((error: unknown) => {
+        throw explained(error, location, platform);
       });
       const { diffIds, platform: found, configDigest, manifest } = image;
       return {
@@ -44,15 +44,15 @@ export async function archiveSource(place: FilePlace, options: SpoolOptions): Pr
         platform: found,
         configDigest,
         ...(manifest && { manifest: async () => parseSentManifest(manifest.bytes) }),
-        depart: async (options) =>
-          options.want.nothing ? NOTHING : await departFromArchive({ place, image, asked }, options),
+        offer: async (options) =>
+          options.want.nothing ? NOTHING_OFFERED : await serveFromArchive({ location, image, asked }, options),
       };
     },
     [Symbol.asyncDispose]: close,
   };
 }
 
-async function open({ kind, path }: FilePlace, options: SpoolOptions) {
+async function open({ kind, path }: FileLocation, options: SpoolOptions) {
   const input = await inputKind(path);
   const isInPlace = input === "folder" || input === "plain";
   const spooled = isInPlace ? undefined : await spoolArchive(path, options);
@@ -82,8 +82,8 @@ interface Choice {
  */
 async function pick(
   archive: ImageArchive,
-  place: FilePlace,
-  { reference = place.reference, asked, platform, runs }: Choice,
+  location: FileLocation,
+  { reference = location.reference, asked, platform, runs }: Choice,
 ): Promise<ArchivedImage> {
   try {
     return await archive.find(reference, platform);
@@ -91,13 +91,13 @@ async function pick(
     if (!isUnclear(error)) throw error;
     if (error.unclear === "name" && reference === undefined && asked !== undefined) {
       const name = fullName(asked);
-      return await pick(archive, place, { reference: name, platform, runs }).catch((other: unknown) => {
+      return await pick(archive, location, { reference: name, platform, runs }).catch((other: unknown) => {
         const isNone = other instanceof ImageNotFound && other.unclear === undefined && other.images !== undefined;
         throw isNone ? new ImageNotFound(`it holds no image ${name}, but ${error.images}`) : other;
       });
     }
     if (error.unclear !== "platform" || platform !== undefined || runs === undefined) throw error;
-    return await pick(archive, place, { reference, platform: runs }).catch(() => {
+    return await pick(archive, location, { reference, platform: runs }).catch(() => {
       throw error; // none of its variants runs there: which, is for a person to say
     });
   }

@@ -1,12 +1,12 @@
 import type { Digest } from "../image/digest.ts";
 import { MEDIA_TYPE, stepsWithLayer } from "../image/manifest.ts";
 import { familiarName } from "../image/reference.ts";
-import { pushNew } from "../engine-push/push-by-progress.ts";
+import { pushByProgress } from "../engine-push/push-by-progress.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
-import type { EngineDepartureOptions } from "./found-image.ts";
-import { pushKnown } from "./push-with-digests.ts";
-import { shelvePushed } from "./add-pushed-layer.ts";
-import type { Shelf } from "./outgoing-blobs.ts";
+import type { EngineOfferOptions } from "./found-image.ts";
+import { pushWithDigests } from "./push-with-digests.ts";
+import { addPushedLayer } from "./add-pushed-layer.ts";
+import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 
 /**
  * The part of an image, uncompressed, up to which a graph driver is let push. It gzips with one thread, 12 to 40 MB/s, where
@@ -19,46 +19,40 @@ const FEW = 16_000_000;
 const HOLD_AT_MOST = 500_000_000;
 
 /** Puts the wanted layers on the shelf that the engine pushes: all of them, or few. False when not all of them came so. */
-export async function pushFew(
+export async function exportByPush(
   registry: EmbeddedRegistry,
-  shelf: Shelf,
-  options: EngineDepartureOptions,
+  outgoing: OutgoingBlobs,
+  options: EngineOfferOptions,
 ): Promise<boolean> {
   const { engineInfo, info, want } = options;
   if (engineInfo.store === "containerd") {
-    return (await hasPlace(registry, shelf)) && (await pushKnown(registry, shelf, options, Infinity));
+    return (await hasPlace(registry, outgoing)) && (await pushWithDigests(registry, outgoing, options, Infinity));
   }
   const config = await configOf(options);
   if (config !== undefined && want.diffIds.length === 0) {
-    shelf.finish(config); // some other label, and nothing else
+    outgoing.finish(config); // some other label, and nothing else
     return true;
   }
   const { wanted, all } = await sizesOf(options, config);
   const most = Math.max(all * PUSH_AT_MOST, FEW);
-  if (wanted > most || !(await hasPlace(registry, shelf))) return false;
+  if (wanted > most || !(await hasPlace(registry, outgoing))) return false;
   const isQuick = wanted <= HOLD_AT_MOST && areTopmost(want.diffIds, info.diffIds);
-  if (config !== undefined && isQuick) return await pushUnknown(registry, shelf, options, config);
-  return await pushKnown(registry, shelf, options, most);
+  if (config !== undefined && isQuick) return await pushByLayerProgress(registry, outgoing, options, config);
+  return await pushWithDigests(registry, outgoing, options, most);
 }
 
 /** What is pushed waits in files. */
-async function hasPlace(registry: EmbeddedRegistry, shelf: Shelf): Promise<boolean> {
+async function hasPlace(registry: EmbeddedRegistry, outgoing: OutgoingBlobs): Promise<boolean> {
   try {
     await registry.prepare();
     return true;
   } catch (error) {
-    return shelf.goWithoutRoom(error);
+    return outgoing.goWithoutRoom(error);
   }
 }
 
 /** Where the engine tells it without being let push. */
-async function configOf({
-  engine,
-  engineInfo,
-  image,
-  info,
-  signal,
-}: EngineDepartureOptions): Promise<Buffer | undefined> {
+async function configOf({ engine, engineInfo, image, info, signal }: EngineOfferOptions): Promise<Buffer | undefined> {
   if (engineInfo.store !== "graphdriver" || image.tag === undefined) return undefined;
   const named = { name: `${familiarName(image)}:${image.tag}`, id: info.id };
   return await engine.readConfig(named, engineInfo.version, signal);
@@ -73,26 +67,26 @@ function areTopmost(wanted: readonly Digest[], all: readonly Digest[]): boolean 
 }
 
 /** Of a graph driver, whose config has been learnt in another way: it comes last in a push, after all layers. */
-async function pushUnknown(
+async function pushByLayerProgress(
   registry: EmbeddedRegistry,
-  shelf: Shelf,
-  { engine, image, want, runs, signal, output }: EngineDepartureOptions,
+  outgoing: OutgoingBlobs,
+  { engine, image, want, runs, signal, output }: EngineOfferOptions,
   config: Buffer,
 ): Promise<boolean> {
-  let shelved = Promise.resolve();
-  const missing = await pushNew(engine, image, new Set(want.diffIds), {
+  let added = Promise.resolve();
+  const missing = await pushByProgress(engine, image, new Set(want.diffIds), {
     registry,
     runs,
     signal,
     onDetail: (text) => output.detail(text),
     onLayer(layer) {
-      shelved = shelved.then(async () => await shelvePushed(shelf, layer, MEDIA_TYPE.dockerLayerGzip));
-      shelved.catch(() => {}); // awaited below
+      added = added.then(async () => await addPushedLayer(outgoing, layer, MEDIA_TYPE.dockerLayerGzip));
+      added.catch(() => {}); // awaited below
     },
   });
-  await shelved;
+  await added;
   if (missing.size > 0) return false;
-  shelf.finish(config);
+  outgoing.finish(config);
   return true;
 }
 
@@ -101,7 +95,7 @@ async function pushUnknown(
  * which says so, one that made a layer of nothing cannot be told from one that made none. Infinity when it does not fit.
  */
 async function sizesOf(
-  { engine, image, info, want }: EngineDepartureOptions,
+  { engine, image, info, want }: EngineOfferOptions,
   config: Buffer | undefined,
 ): Promise<{ wanted: number; all: number }> {
   const makesLayer = config && stepsWithLayer(config);

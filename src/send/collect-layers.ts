@@ -1,12 +1,12 @@
 import { EngineError } from "../engine/engine.ts";
 import { Failure } from "../output/errors.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
-import type { EngineDepartureOptions } from "./found-image.ts";
-import { pushFew } from "./choose-export.ts";
-import { takeFromContentStore } from "./export-from-content-store.ts";
-import { saveLayers } from "./export-with-save.ts";
-import type { Shelf } from "./outgoing-blobs.ts";
-import { takeStored } from "./export-blobs.ts";
+import type { EngineOfferOptions } from "./found-image.ts";
+import { exportByPush } from "./choose-export.ts";
+import { exportFromContentStore } from "./export-from-content-store.ts";
+import { exportWithSave } from "./export-with-save.ts";
+import type { OutgoingBlobs } from "./outgoing-blobs.ts";
+import { exportBlobs } from "./export-blobs.ts";
 
 /**
  * Puts the wanted layers on the shelf, in the cheapest way that the engine knows. A containerd store's blobs are read out of its content
@@ -15,27 +15,27 @@ import { takeStored } from "./export-blobs.ts";
  */
 export async function collectLayers(
   registry: EmbeddedRegistry,
-  shelf: Shelf,
-  options: EngineDepartureOptions,
+  outgoing: OutgoingBlobs,
+  options: EngineOfferOptions,
 ): Promise<void> {
   const { engineInfo, stored, want, output, onProgress } = options;
   onProgress({ stage: "preparing", current: 0, layers: { done: 0, total: want.diffIds.length } });
-  if (stored !== undefined && (await takeFromContentStore(shelf, stored, options))) return;
-  if (await pushFew(registry, shelf, options)) return;
-  if (engineInfo.store === "containerd" && (await takeUnlessRefused(shelf, options))) return;
+  if (stored !== undefined && (await exportFromContentStore(outgoing, stored, options))) return;
+  if (await exportByPush(registry, outgoing, options)) return;
+  if (engineInfo.store === "containerd" && (await takeUnlessRefused(outgoing, options))) return;
   output.detail("reading `docker save` for the layers that are wanted");
-  await saveLayers(shelf, options);
+  await exportWithSave(outgoing, options);
 }
 
 /**
  * False, too, where nothing may be loaded, as proxies and plugins in front of an engine have it: some of them close the connection
  * while the archive is still being sent. An engine that is gone will be found to be gone by whatever is asked next.
  */
-async function takeUnlessRefused(shelf: Shelf, options: EngineDepartureOptions): Promise<boolean> {
-  const taken = (): number => options.want.diffIds.filter((diffId) => shelf.has(diffId)).length;
+async function takeUnlessRefused(outgoing: OutgoingBlobs, options: EngineOfferOptions): Promise<boolean> {
+  const taken = (): number => options.want.diffIds.filter((diffId) => outgoing.has(diffId)).length;
   const before = taken();
   try {
-    return await takeStored(shelf, options);
+    return await exportBlobs(outgoing, options);
   } catch (error) {
     const isRefusal = error instanceof EngineError || (error instanceof Failure && error.code === "engine-unreachable");
     if (!isRefusal || taken() > before) throw error; // a layer that has broken off cannot be begun again

@@ -7,12 +7,12 @@ import type { Engine, EngineInfo, ImageInfo } from "../engine/engine.ts";
 import { removeLeftovers } from "../engine/leftovers.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryChoice } from "../registry/registry.ts";
-import { imageManifest } from "../store/read-manifest.ts";
+import { readManifest } from "../store/read-manifest.ts";
 import { once, onceEach } from "../streams/once.ts";
 import type { StoredImage } from "./export-from-content-store.ts";
-import { NOTHING } from "./found-image.ts";
+import { NOTHING_OFFERED } from "./found-image.ts";
 import { agreeOnName } from "./agree-on-name.ts";
-import { departEmbedded } from "./serve-in-process.ts";
+import { serveInProcess } from "./serve-in-process.ts";
 import type { Asked, Source } from "./source.ts";
 
 /** An engine to send an image from, by way of the chosen registry. Owns the engine. */
@@ -53,18 +53,18 @@ export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "e
         ...(isContainerd && {
           async manifest(runs) {
             const name = temporaryName("localhost", `${image.path}/manifest`, runs);
-            return stored?.manifest ?? (await imageManifest(engine, found, name));
+            return stored?.manifest ?? (await readManifest(engine, found, name));
           },
         }),
-        async depart(options) {
-          if (options.want.nothing) return NOTHING;
+        async offer(options) {
+          if (options.want.nothing) return NOTHING_OFFERED;
           for (const leftover of await leftovers()) {
             options.output.detail(`removed ${leftover}, left by a run that was killed`);
           }
           const all = { ...options, engine, engineInfo, image, info: found, onlyPlatform, stored };
-          if (choice.kind === "embedded") return await departEmbedded(all);
-          const { departByRegistry } = await import("./serve-from-registry.ts");
-          return await departByRegistry(choice, all);
+          if (choice.kind === "embedded") return await serveInProcess(all);
+          const { serveFromRegistry } = await import("./serve-from-registry.ts");
+          return await serveFromRegistry(choice, all);
         },
       };
     },
@@ -79,7 +79,7 @@ async function storedImage(
   info: ImageInfo,
 ): Promise<StoredImage | undefined> {
   if (content === undefined) return undefined;
-  const manifest = await imageManifest(engine, info, "");
+  const manifest = await readManifest(engine, info, "");
   const config = manifest && (await content.readSmall(manifest.config.digest, MAX_CONFIG));
   return manifest && config && { content, manifest, config };
 }

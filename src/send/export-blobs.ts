@@ -1,48 +1,48 @@
 import { buffer } from "node:stream/consumers";
 import { temporaryName } from "../run/run-id.ts";
-import { handOn } from "../image/layer/verified-stream.ts";
+import { verifiedStream } from "../image/layer/verified-stream.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import { MAX_CONFIG, type Descriptor } from "../image/manifest.ts";
-import { imageManifest } from "../store/read-manifest.ts";
+import { readManifest } from "../store/read-manifest.ts";
 import { saveBlobs, type PassingBlob } from "../store/save-blobs.ts";
-import type { EngineDepartureOptions } from "./found-image.ts";
-import type { Shelf } from "./outgoing-blobs.ts";
+import type { EngineOfferOptions } from "./found-image.ts";
+import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 
 /**
  * Takes just the wanted layers out of a containerd store, as they are stored there, by its API alone: for an engine that cannot
  * push to this process. False when it does not give them all.
  */
-export async function takeStored(shelf: Shelf, options: EngineDepartureOptions): Promise<boolean> {
+export async function exportBlobs(outgoing: OutgoingBlobs, options: EngineOfferOptions): Promise<boolean> {
   const { engine, image, info, want, runs } = options;
   const name = temporaryName("localhost", `${image.path}/blobs`, runs);
-  const manifest = await imageManifest(engine, info, name);
+  const manifest = await readManifest(engine, info, name);
   if (manifest?.layers.length !== info.diffIds.length || manifest.config.size > MAX_CONFIG) return false;
   const wanted = new Map<Digest, { diffId: Digest; blob: Descriptor }>();
   for (const [index, blob] of manifest.layers.entries()) {
     const diffId = info.diffIds[index] ?? "";
-    if (want.diffIds.includes(diffId) && !shelf.has(diffId)) wanted.set(blob.digest, { diffId, blob });
+    if (want.diffIds.includes(diffId) && !outgoing.has(diffId)) wanted.set(blob.digest, { diffId, blob });
   }
   let config: Buffer | undefined;
   const blobs = [manifest.config, ...[...wanted.values()].map(({ blob }) => blob)];
   for await (const passing of saveBlobs(engine, blobs, name)) {
     const layer = wanted.get(passing.digest);
-    if (layer !== undefined) await shelve(shelf, layer, passing);
+    if (layer !== undefined) await shelve(outgoing, layer, passing);
     else if (passing.digest === manifest.config.digest) config = await whole(passing);
   }
-  if (config === undefined || want.diffIds.some((diffId) => !shelf.has(diffId))) return false;
-  shelf.finish(config);
+  if (config === undefined || want.diffIds.some((diffId) => !outgoing.has(diffId))) return false;
+  outgoing.finish(config);
   return true;
 }
 
 async function shelve(
-  shelf: Shelf,
+  outgoing: OutgoingBlobs,
   { diffId, blob }: { diffId: Digest; blob: Descriptor },
   { digest, chunks }: PassingBlob,
 ): Promise<void> {
   const { size } = blob;
-  await handOn(chunks(), { what: `layer ${diffId}`, digest, size }, async (stream) => {
-    if (digest === diffId) await shelf.pack(diffId, size, stream);
-    else await shelf.take(diffId, blob, stream);
+  await verifiedStream(chunks(), { what: `layer ${diffId}`, digest, size }, async (stream) => {
+    if (digest === diffId) await outgoing.pack(diffId, size, stream);
+    else await outgoing.take(diffId, blob, stream);
   });
 }
 

@@ -8,8 +8,8 @@ import { PacedPacker } from "../packing/pace.ts";
 import type { ByteRange, StoredBlob } from "../registry/embedded/content.ts";
 import { deferred } from "../streams/deferred.ts";
 import { unlessLeft } from "./archived-blob.ts";
-import type { EngineDepartureOptions } from "./found-image.ts";
-import type { Shelf } from "./outgoing-blobs.ts";
+import type { EngineOfferOptions } from "./found-image.ts";
+import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 
 /** An image of which the content store gives the blobs. */
 export interface StoredImage {
@@ -26,10 +26,10 @@ export interface StoredImage {
  *
  * Resolves when nobody will fetch them any more; rejects when one of them cannot be read.
  */
-export async function takeFromContentStore(
-  shelf: Shelf,
+export async function exportFromContentStore(
+  outgoing: OutgoingBlobs,
   { content, manifest: stored, config }: StoredImage,
-  options: EngineDepartureOptions,
+  options: EngineOfferOptions,
 ): Promise<boolean> {
   const { info, want, packing, image, signal } = options;
   if (stored.layers.length !== info.diffIds.length) return false;
@@ -50,9 +50,9 @@ export async function takeFromContentStore(
     for (const [index, diffId] of info.diffIds.entries()) {
       const blob = stored.layers[index];
       if (blob === undefined || !wanted.delete(diffId)) continue; // not wanted, or twice in the image
-      await shelf.keep(diffId, blob, blobOf(diffId, blob));
+      await outgoing.keep(diffId, blob, blobOf(diffId, blob));
     }
-    shelf.finish(config, asWritten(stored));
+    outgoing.finish(config, asWritten(stored));
     await Promise.race([broken.promise, aborted(signal)]);
     return true;
   } catch (error) {

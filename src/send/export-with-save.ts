@@ -2,43 +2,43 @@ import { once } from "node:events";
 import { readSavedImage, type SavedImage } from "../image/docker/read-saved-image.ts";
 import { Failure } from "../output/errors.ts";
 import { lazySpool } from "../store/spool.ts";
-import type { EngineDepartureOptions } from "./found-image.ts";
-import type { Shelf } from "./outgoing-blobs.ts";
-import { UnknownBlobs } from "./unidentified-blobs.ts";
+import type { EngineOfferOptions } from "./found-image.ts";
+import type { OutgoingBlobs } from "./outgoing-blobs.ts";
+import { UnidentifiedBlobs } from "./unidentified-blobs.ts";
 
 /**
  * Puts the wanted layers on the shelf while `docker save` is read, and finishes it. Of a containerd store these are the blobs as it
  * stores them. Resolves when the receiver has taken what passed, and, where some waited in files, when `signal` says that
  * nobody reads those any more; then they are gone.
  */
-export async function saveLayers(shelf: Shelf, options: EngineDepartureOptions): Promise<void> {
+export async function exportWithSave(outgoing: OutgoingBlobs, options: EngineOfferOptions): Promise<void> {
   const { engine, env, image, info, manifest, onlyPlatform, runs, signal, want } = options;
   await using spool = lazySpool(env, runs[0]);
-  const waiting = new UnknownBlobs(shelf, spool);
+  const waiting = new UnidentifiedBlobs(outgoing, spool);
   const archive = await engine.saveImage(image.given, { ...(onlyPlatform && { platform: info.platform }), signal });
   const saved = await readSavedImage(archive, {
     diffIds: info.diffIds,
-    wanted: new Set(want.diffIds.filter((diffId) => !shelf.has(diffId))),
+    wanted: new Set(want.diffIds.filter((diffId) => !outgoing.has(diffId))),
     platform: info.platform,
     descriptors: manifest?.layers,
     onLayer: async (diffId, stream, stored) => {
-      if (stored.digest === diffId) await shelf.pack(diffId, stored.size, stream);
-      else await shelf.take(diffId, stored, stream);
+      if (stored.digest === diffId) await outgoing.pack(diffId, stored.size, stream);
+      else await outgoing.take(diffId, stored, stream);
     },
     onUnknown: async (stream, file) => await waiting.keep(stream, file),
     signal,
   });
-  refuseIncomplete(shelf, saved, options);
-  shelf.finish(saved.config);
+  refuseIncomplete(outgoing, saved, options);
+  outgoing.finish(saved.config);
   if (waiting.areOnShelf && !signal.aborted) await once(signal, "abort");
 }
 
 function refuseIncomplete(
-  shelf: Shelf,
+  outgoing: OutgoingBlobs,
   { absent, missed, configDigest }: SavedImage,
-  { image, manifest, want }: EngineDepartureOptions,
+  { image, manifest, want }: EngineOfferOptions,
 ): void {
-  const isWhole = want.diffIds.every((diffId) => shelf.has(diffId));
+  const isWhole = want.diffIds.every((diffId) => outgoing.has(diffId));
   if (manifest !== undefined && !(isWhole && manifest.config.digest === configDigest)) throw notAsStored(image.given);
   if (isWhole) return;
   const what =

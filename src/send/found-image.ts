@@ -21,14 +21,14 @@ export interface FoundImage {
   /** Its manifest as the place keeps it; undefined when that cannot be learnt. Left out where the place keeps none. */
   manifest?(runs: Runs): Promise<SentManifest | undefined>;
   /** Makes what the receiver wants available. The caller owns the result. */
-  depart(options: DepartureOptions): Promise<Departure>;
+  offer(options: OfferOptions): Promise<OfferedImage>;
 }
 
 /** Of this side, then the other. */
 type Runs = readonly [RunId, RunId];
 
 /** What any image needs on its way to where the tunnel begins. */
-export interface DepartureOptions {
+export interface OfferOptions {
   want: Want;
   /** Digest of the config, where the receiver has been told, and may ask for it before it is there. */
   configDigest: Digest | undefined;
@@ -46,7 +46,7 @@ export interface DepartureOptions {
 }
 
 /** What an image needs besides on its way out of an engine. */
-export interface EngineDepartureOptions extends DepartureOptions {
+export interface EngineOfferOptions extends OfferOptions {
   engine: Engine;
   engineInfo: EngineInfo;
   image: Reference;
@@ -58,7 +58,7 @@ export interface EngineDepartureOptions extends DepartureOptions {
 }
 
 /** What was wanted can be had through the tunnel, until this is disposed of. */
-export interface Departure extends AsyncDisposable {
+export interface OfferedImage extends AsyncDisposable {
   offer: Offer;
   /** Answers a connection that comes through the tunnel. Owns the stream. */
   accept(stream: Duplex): void;
@@ -67,7 +67,7 @@ export interface Departure extends AsyncDisposable {
 }
 
 /** For a receiver that has the image already. */
-export const NOTHING: Departure = {
+export const NOTHING_OFFERED: OfferedImage = {
   offer: { repository: `${TEMPORARY_PATH}/nothing`, tag: "nothing", credentials: newCredentials() },
   accept: (stream) => void stream.destroy(),
   signal: new AbortController().signal,

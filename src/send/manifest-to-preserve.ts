@@ -11,7 +11,7 @@ const MAX_TOLD = 512_000;
  * The manifest that an image is to keep where it goes; undefined where the source keeps none. Fails with `not-verified` when
  * there is one that cannot be kept.
  */
-export async function manifestToKeep(
+export async function manifestToPreserve(
   image: FoundImage,
   runs: readonly [RunId, RunId],
 ): Promise<SentManifest | undefined> {

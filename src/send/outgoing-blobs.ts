@@ -18,10 +18,10 @@ import { deferred } from "../streams/deferred.ts";
 import { part } from "../streams/byte-range.ts";
 import { spoolFailure, type LazySpool } from "../store/spool.ts";
 import { CutOnDemand } from "../rebuild/cut-on-demand.ts";
-import { HandOver } from "./single-reader-stream.ts";
+import { SingleReaderStream } from "./single-reader-stream.ts";
 import { LayerCutter } from "../rebuild/layer-cutter.ts";
 
-export interface ShelfOptions {
+export interface OutgoingBlobsOptions {
   offer: Offer;
   /** Of the image, bottom first. */
   diffIds: readonly Digest[];
@@ -50,20 +50,20 @@ export interface ShelfOptions {
  *
  * A large layer is given as it is stored, or in pieces: it is cut when the receiver asks for its recipe.
  */
-export class Shelf implements AsyncDisposable {
+export class OutgoingBlobs implements AsyncDisposable {
   readonly content: RegistryContent;
-  readonly #options: ShelfOptions;
+  readonly #options: OutgoingBlobsOptions;
   readonly #packer: PacedPacker;
   #cutter: LayerCutter | undefined;
   #isWithoutRoom = false;
   readonly #layers = new Map<Digest, Descriptor>();
   readonly #blobs = new Map<Digest, StoredBlob | Promise<StoredBlob>>();
   readonly #cuts = new Map<Digest, CutOnDemand>();
-  readonly #passing = new Set<HandOver>();
+  readonly #passing = new Set<SingleReaderStream>();
   #isClosed = false;
   readonly #manifest = deferred<StoredManifest>();
 
-  constructor(options: ShelfOptions) {
+  constructor(options: OutgoingBlobsOptions) {
     this.#options = options;
     this.#packer = new PacedPacker(options.packing);
     this.#cutter = options.cutInto && new LayerCutter(options.cutInto, this.#packer);
@@ -116,7 +116,7 @@ export class Shelf implements AsyncDisposable {
    */
   async take(diffId: Digest, descriptor: Descriptor, bytes: AsyncIterable<Buffer>): Promise<void> {
     const isCuttable = this.#isCuttable(descriptor) && (await this.#hasRoom());
-    const passing = this.#pass(new HandOver(() => bytes, { waits: isCuttable }));
+    const passing = this.#pass(new SingleReaderStream(() => bytes, { waits: isCuttable }));
     const open = (range?: ByteRange): Readable => {
       const { stream } = passing.read();
       return range === undefined ? stream : Readable.from(part(stream, range), { objectMode: false });
@@ -135,7 +135,7 @@ export class Shelf implements AsyncDisposable {
     const isCuttable = this.#isCuttable(descriptor) && (await this.#hasRoom());
     const waits = isCuttable || this.#options.begun?.has(diffId) === true;
     const from = (first: number): AsyncIterable<Buffer> => (first > 0 ? part(plain, { first }) : plain);
-    const passing = this.#pass(new HandOver(from, { waits }));
+    const passing = this.#pass(new SingleReaderStream(from, { waits }));
     const packed = (from: number): PackedPart => {
       const { first, stream } = passing.read(from);
       return { first, stream: Readable.from(this.#packer.pack(stream), { objectMode: false }) };
@@ -170,13 +170,13 @@ export class Shelf implements AsyncDisposable {
     });
   }
 
-  #pass(passing: HandOver): HandOver {
+  #pass(passing: SingleReaderStream): SingleReaderStream {
     if (this.#isClosed) throw notSent();
     this.#passing.add(passing);
     return passing;
   }
 
-  async #taken(diffId: Digest, passing: HandOver): Promise<void> {
+  async #taken(diffId: Digest, passing: SingleReaderStream): Promise<void> {
     await passing.done();
     this.#passing.delete(passing);
     await this.#cuts.get(diffId)?.done();

@@ -5,10 +5,10 @@ import type { Offer } from "../conversation/messages.ts";
 import { isNoRoom } from "../files/no-room.ts";
 import { quoted } from "../image/tar/entry-path.ts";
 import type { ArchivedImage, ArchivedLayer } from "../image/archive/image-archive.ts";
-import { passOn, proof } from "../image/layer/verify-digest.ts";
+import { passOn, digestVerifier } from "../image/layer/verify-digest.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import { InvalidImage, MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
-import type { FilePlace } from "../image/location.ts";
+import type { FileLocation } from "../image/location.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { PacedPacker } from "../packing/pace.ts";
@@ -17,41 +17,41 @@ import { spoolFailure, type LazySpool } from "../store/spool.ts";
 import { gzip } from "../streams/gzip.ts";
 import { damaged } from "./archive-errors.ts";
 import { archivedBlob, isPlain } from "./archived-blob.ts";
-import type { Departure, DepartureOptions } from "./found-image.ts";
+import type { OfferedImage, OfferOptions } from "./found-image.ts";
 import { serve } from "./serve.ts";
 
 export interface ImageInArchive {
-  place: FilePlace;
+  location: FileLocation;
   image: ArchivedImage;
   /** What the receiver calls it. */
   asked: Reference;
 }
 
 /** Serves an image from its archive, which is read when a layer is asked for: nothing is copied. */
-export async function departFromArchive(
-  { place, image, asked }: ImageInArchive,
-  options: DepartureOptions,
-): Promise<Departure> {
+export async function serveFromArchive(
+  { location, image, asked }: ImageInArchive,
+  options: OfferOptions,
+): Promise<OfferedImage> {
   const { want } = options;
-  refuseAbsent(place, image, (diffId) => want.whole || want.diffIds.includes(diffId));
+  refuseAbsent(location, image, (diffId) => want.whole || want.diffIds.includes(diffId));
   const stored = image.manifest?.hasWrongTypes === true ? undefined : image.manifest;
   const broken = new AbortController();
-  const onError = (error: unknown): void => broken.abort(failureOf(error, place));
+  const onError = (error: unknown): void => broken.abort(failureOf(error, location));
   const packer = options.packing.codec && new PacedPacker(options.packing);
   const blobOf = (layer: ArchivedLayer): StoredBlob => archivedBlob(layer, { packer, onError });
   const wanted = new Set(want.diffIds);
-  const departure = await serve(
+  const offered = await serve(
     {
       image: asked,
       diffIds: image.diffIds,
-      explain: (error) => failureOf(error, place),
-      async fill(shelf, _registry, signal) {
+      explain: (error) => failureOf(error, location),
+      async fill(outgoing, _registry, signal) {
         try {
           for (const layer of image.layers) {
             if (!wanted.delete(layer.diffId)) continue; // not wanted, or twice in the image
-            await shelf.keep(layer.diffId, await describe(layer, signal), blobOf(layer));
+            await outgoing.keep(layer.diffId, await describe(layer, signal), blobOf(layer));
           }
-          shelf.finish(image.config, stored);
+          outgoing.finish(image.config, stored);
         } catch (error) {
           onError(error);
         }
@@ -59,20 +59,20 @@ export async function departFromArchive(
       async whole(offer, _registry, spool) {
         const all = { image, stored, offer };
         return await wholeImage(all, { spool, blobOf, signal: options.signal }).catch((error: unknown) => {
-          throw failureOf(error, place);
+          throw failureOf(error, location);
         });
       },
     },
     options,
   );
-  return { ...departure, signal: AbortSignal.any([departure.signal, broken.signal]) };
+  return { ...offered, signal: AbortSignal.any([offered.signal, broken.signal]) };
 }
 
-function failureOf(error: unknown, place: FilePlace): unknown {
-  if (error instanceof InvalidImage) return damaged(place, error);
+function failureOf(error: unknown, location: FileLocation): unknown {
+  if (error instanceof InvalidImage) return damaged(location, error);
   if (isNoRoom(error)) return spoolFailure(error, "sent");
   if (error instanceof Failure || (error as NodeJS.ErrnoException).code === undefined) return error;
-  return new Failure("transfer-failed", `${place.path} cannot be read any more: ${messageOf(error)}`, {
+  return new Failure("transfer-failed", `${location.path} cannot be read any more: ${messageOf(error)}`, {
     expected: "it to stay as it is until the image has been sent",
     hint: "Run the same command again.",
     cause: error,
@@ -83,13 +83,13 @@ function failureOf(error: unknown, place: FilePlace): unknown {
 async function describe({ blob, open }: ArchivedLayer, signal: AbortSignal): Promise<Descriptor> {
   const { mediaType, digest, size } = blob;
   if (digest !== undefined) return { mediaType, digest, size };
-  const bytes = proof({ what: "a layer", size });
+  const bytes = digestVerifier({ what: "a layer", size });
   for await (const chunk of addAbortSignal(signal, open())) bytes.take(chunk as Buffer);
   return { mediaType, ...bytes.finish() };
 }
 
 /** Of an image without its base, whoever receives it must have that. */
-function refuseAbsent({ path }: FilePlace, { layers }: ArchivedImage, isWanted: (diffId: Digest) => boolean): void {
+function refuseAbsent({ path }: FileLocation, { layers }: ArchivedImage, isWanted: (diffId: Digest) => boolean): void {
   const layer = layers.find(({ diffId, absent }) => absent !== undefined && isWanted(diffId));
   if (layer === undefined) return;
   const [url] = layer.absent?.urls ?? [];
@@ -165,7 +165,7 @@ function composed({ config, configDigest, diffIds }: ArchivedImage, layers: Read
 
 /** A plain layer, gzipped into a new file. */
 async function gzipped({ diffId, open }: ArchivedLayer, path: string, signal: AbortSignal): Promise<Descriptor> {
-  const packed = proof({ what: `layer ${diffId}` });
+  const packed = digestVerifier({ what: `layer ${diffId}` });
   const file = createWriteStream(path, { flags: "wx", mode: 0o600 });
   await pipeline(passOn(gzip(open()), packed), file, { signal });
   return { mediaType: MEDIA_TYPE.ociLayerGzip, ...packed.finish() };

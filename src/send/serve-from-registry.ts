@@ -1,12 +1,12 @@
 import { forgetBrokenOffName } from "../engine/temporary-name.ts";
 import { temporaryName } from "../run/run-id.ts";
 import { fillRegistry } from "../registry/fill.ts";
-import { openGate } from "../registry/read-only-proxy.ts";
+import { openReadOnlyProxy } from "../registry/read-only-proxy.ts";
 import { openRegistry, type RegistryChoice } from "../registry/registry.ts";
-import type { Departure, EngineDepartureOptions } from "./found-image.ts";
+import type { OfferedImage, EngineOfferOptions } from "./found-image.ts";
 
 /** Lets the engine push the whole image into a registry:2 container or a registry of yours, and opens a gate to that image. */
-export async function departByRegistry(choice: RegistryChoice, options: EngineDepartureOptions): Promise<Departure> {
+export async function serveFromRegistry(choice: RegistryChoice, options: EngineOfferOptions): Promise<OfferedImage> {
   const { engine, image, info, runs, onlyPlatform, signal, onProgress } = options;
   const registry = await openRegistry(choice, engine, { run: runs[0], signal, onProgress });
   // The path of the image's own name is kept, so that a registry that stays finds its layers again.
@@ -21,14 +21,14 @@ export async function departByRegistry(choice: RegistryChoice, options: EngineDe
       signal: stop,
       onProgress,
     });
-    const gate = openGate(registry, repository);
+    const proxy = openReadOnlyProxy(registry, repository);
     return {
-      offer: { repository, tag, credentials: gate.credentials },
-      accept: (stream) => gate.accept(stream),
+      offer: { repository, tag, credentials: proxy.credentials },
+      accept: (stream) => proxy.accept(stream),
       signal: registry.signal,
       async [Symbol.asyncDispose]() {
         try {
-          await gate[Symbol.asyncDispose]();
+          await proxy[Symbol.asyncDispose]();
         } finally {
           await registry[Symbol.asyncDispose]();
         }

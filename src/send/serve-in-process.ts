@@ -1,11 +1,11 @@
 import type { Offer } from "../conversation/messages.ts";
 import type { RegistryContent } from "../registry/embedded/content.ts";
 import { enginePush } from "../engine-push/engine-push.ts";
-import { KeptPush } from "../engine-push/accept-push.ts";
+import { AcceptedPush } from "../engine-push/accept-push.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { Failure } from "../output/errors.ts";
 import { collectLayers } from "./collect-layers.ts";
-import type { Departure, EngineDepartureOptions } from "./found-image.ts";
+import type { OfferedImage, EngineOfferOptions } from "./found-image.ts";
 import { serve } from "./serve.ts";
 import { lost } from "./export-from-content-store.ts";
 
@@ -13,14 +13,14 @@ import { lost } from "./export-from-content-store.ts";
  * A registry in this process: no container, nothing to download, and of the image just what is wanted, layer by layer as the
  * engine gives it. It answers on the tunnel's streams; a port of 127.0.0.1 is open only while the engine pushes.
  */
-export async function departEmbedded(options: EngineDepartureOptions): Promise<Departure> {
+export async function serveInProcess(options: EngineOfferOptions): Promise<OfferedImage> {
   const { image, info } = options;
   return await serve(
     {
       image,
       diffIds: info.diffIds,
       explain: (error) => lost(error, image.given),
-      fill: async (shelf, registry, signal) => await collectLayers(registry, shelf, { ...options, signal }),
+      fill: async (outgoing, registry, signal) => await collectLayers(registry, outgoing, { ...options, signal }),
       whole: async (offer, registry) => await pushWhole(registry, offer, options),
     },
     options,
@@ -31,13 +31,13 @@ export async function departEmbedded(options: EngineDepartureOptions): Promise<D
 async function pushWhole(
   registry: EmbeddedRegistry,
   { repository }: Offer,
-  { engine, image, info, runs, onlyPlatform, signal, output, onProgress }: EngineDepartureOptions,
+  { engine, image, info, runs, onlyPlatform, signal, output, onProgress }: EngineOfferOptions,
 ): Promise<RegistryContent> {
-  const kept = new KeptPush(repository);
+  const kept = new AcceptedPush(repository);
   onProgress({ stage: "preparing", current: 0 });
-  const party = { policy: kept, giveUp: new AbortController().signal };
+  const handler = { policy: kept, giveUp: new AbortController().signal };
   const only = onlyPlatform ? { platform: info.platform } : {};
-  const why = await enginePush(engine, image, party, {
+  const why = await enginePush(engine, image, handler, {
     registry,
     runs,
     ...only,

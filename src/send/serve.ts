@@ -7,8 +7,8 @@ import { parseReference, type Reference } from "../image/reference.ts";
 import { NO_CONTENT, type RegistryContent } from "../registry/embedded/content.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { lazySpool, spoolFailure, type LazySpool } from "../store/spool.ts";
-import type { Departure, DepartureOptions } from "./found-image.ts";
-import { Shelf } from "./outgoing-blobs.ts";
+import type { OfferedImage, OfferOptions } from "./found-image.ts";
+import { OutgoingBlobs } from "./outgoing-blobs.ts";
 
 /** An image that is served from this process, and how it is got out of its place. */
 export interface Served {
@@ -17,7 +17,7 @@ export interface Served {
   /** Bottom first. */
   diffIds: readonly Digest[];
   /** Puts the wanted layers on the shelf, and finishes it. `signal`: nobody waits for them any more. */
-  fill: (shelf: Shelf, registry: EmbeddedRegistry, signal: AbortSignal) => Promise<void>;
+  fill: (outgoing: OutgoingBlobs, registry: EmbeddedRegistry, signal: AbortSignal) => Promise<void>;
   /** What a layer could not be read for, as a person should be told it. */
   explain?: (error: unknown) => unknown;
   /** All of it, for an engine that pulls by itself. */
@@ -27,8 +27,8 @@ export interface Served {
 /** Serves an image from a registry in this process, on the tunnel's streams. */
 export async function serve(
   { image, diffIds, fill, explain = (error) => error, whole }: Served,
-  { env, output, runs, want, configDigest, packing, manifest, announce, signal }: DepartureOptions,
-): Promise<Departure> {
+  { env, output, runs, want, configDigest, packing, manifest, announce, signal }: OfferOptions,
+): Promise<OfferedImage> {
   const spool = lazySpool(env, runs[0]);
   let content: RegistryContent = NO_CONTENT;
   const registry = openEmbeddedRegistry({
@@ -46,7 +46,7 @@ export async function serve(
   const { path, tag = "" } = parseReference(temporaryName("127.0.0.1:65535", image.path, runs));
   const offer: Offer = { repository: path, tag, credentials: registry.credentials, announced: !want.whole };
   const broken = new AbortController();
-  const shelf = new Shelf({
+  const outgoing = new OutgoingBlobs({
     offer,
     diffIds,
     configDigest,
@@ -63,7 +63,7 @@ export async function serve(
   let filling: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     leaving.abort(new Error("the receiver is done"));
-    await shelf[Symbol.asyncDispose]();
+    await outgoing[Symbol.asyncDispose]();
     await filling;
     try {
       await registry[Symbol.asyncDispose]();
@@ -74,8 +74,8 @@ export async function serve(
   try {
     if (want.whole) content = await whole(offer, registry, spool);
     else {
-      content = shelf.content;
-      filling = fill(shelf, registry, AbortSignal.any([signal, leaving.signal])).catch((error: unknown) => {
+      content = outgoing.content;
+      filling = fill(outgoing, registry, AbortSignal.any([signal, leaving.signal])).catch((error: unknown) => {
         broken.abort(spoolFailure(error, "sent"));
       });
     }

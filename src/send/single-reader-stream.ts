@@ -5,13 +5,13 @@ import { deferred } from "../streams/deferred.ts";
 /** Bytes that are ready before they are asked for, so that neither side waits for the other's every step. */
 const AHEAD = 2 * 1024 * 1024;
 
-export interface HandOverOptions {
+export interface SingleReaderOptions {
   /** The reader may want them from another place on: then nothing is begun before it has said so. */
   waits?: boolean;
 }
 
 /** Bytes that pass from whoever has them to whoever comes to read them, once, at the reader's pace; none are kept. */
-export class HandOver {
+export class SingleReaderStream {
   readonly #open: (from: number) => AsyncIterable<Buffer>;
   readonly #left = deferred<void>();
   #stream: Readable | undefined;
@@ -20,7 +20,7 @@ export class HandOver {
   #givenUp: { reason: Error } | undefined;
 
   /** @param open gives the bytes from a place on; called once, and with 0 at once unless it `waits`. */
-  constructor(open: (from: number) => AsyncIterable<Buffer>, { waits = false }: HandOverOptions = {}) {
+  constructor(open: (from: number) => AsyncIterable<Buffer>, { waits = false }: SingleReaderOptions = {}) {
     this.#open = open;
     this.#left.promise.catch(() => {}); // done() tells
     if (!waits) this.#begin(0);

@@ -2,27 +2,27 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { KeptFile, StoredLayer, UnknownFile } from "../image/docker/unidentified-files.ts";
+import type { KeptFile, StoredLayer, UnidentifiedFile } from "../image/docker/unidentified-files.ts";
 import type { Digest } from "../image/digest.ts";
 import { Failure } from "../output/errors.ts";
 import type { UploadedLayer } from "../engine-push/probe-image.ts";
 import { refuseWithoutSpace, spoolFailure, type LazySpool } from "../store/spool.ts";
-import { shelvePushed } from "./add-pushed-layer.ts";
-import type { Shelf } from "./outgoing-blobs.ts";
+import { addPushedLayer } from "./add-pushed-layer.ts";
+import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 
 /**
  * Files of an archive that may be wanted layers, as they are stored, on disk until the archive tells. They go on the shelf from there:
  * a packed layer keeps its digest so, and nobody packs it twice. There may be as many as the disk has room for, and no more than
  * the archive's reader gives at a time (`MAX_UNKNOWN`).
  */
-export class UnknownBlobs {
-  readonly #shelf: Shelf;
+export class UnidentifiedBlobs {
+  readonly #outgoing: OutgoingBlobs;
   readonly #spool: LazySpool;
   readonly #paths = new Set<string>();
   #count = 0;
 
-  constructor(shelf: Shelf, spool: LazySpool) {
-    this.#shelf = shelf;
+  constructor(outgoing: OutgoingBlobs, spool: LazySpool) {
+    this.#outgoing = outgoing;
     this.#spool = spool;
   }
 
@@ -32,7 +32,7 @@ export class UnknownBlobs {
   }
 
   /** A blob that has no room is let pass: perhaps nobody wants it. */
-  async keep(stream: Readable, { size }: UnknownFile): Promise<KeptFile> {
+  async keep(stream: Readable, { size }: UnidentifiedFile): Promise<KeptFile> {
     let path: string | undefined;
     try {
       const spool = await this.#spool.open();
@@ -53,7 +53,7 @@ export class UnknownBlobs {
     return {
       isLayer: async (diffId, stored) => {
         if (stored === undefined) throw new Error("it has been kept whole");
-        await shelvePushed(this.#shelf, this.#layer(path, diffId, stored), stored.mediaType);
+        await addPushedLayer(this.#outgoing, this.#layer(path, diffId, stored), stored.mediaType);
       },
       isOther: async () => await this.#remove(path),
     };

@@ -4,7 +4,7 @@ import { join } from "../streams/join.ts";
 import type { Tunnel } from "./session.ts";
 
 /** A TCP port of this machine that leads to a service of the far end. */
-export interface Door extends AsyncDisposable {
+export interface LocalPortForward extends AsyncDisposable {
   /** On 127.0.0.1. */
   readonly port: number;
 }
@@ -20,7 +20,7 @@ const REFUSAL = 4096;
  * The connect side (receiver): every connection to a free port of 127.0.0.1 becomes a stream to `service`. One on which
  * nothing is said is ended, and where there are too many, the oldest goes that has not been given anything yet.
  */
-export async function openDoor(tunnel: Tunnel, service: string): Promise<Door> {
+export async function openLocalPortForward(tunnel: Tunnel, service: string): Promise<LocalPortForward> {
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     if (sockets.size >= MAX_CONNECTIONS) {

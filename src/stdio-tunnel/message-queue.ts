@@ -4,7 +4,7 @@ import type { Message } from "./control.ts";
 const MAX_EARLY = 16;
 
 /** Gives messages to whoever listens for their type, one listener each, or keeps them for it. */
-export class Mailbox {
+export class MessageQueue {
   readonly #listeners = new Map<string, (message: Message) => void>();
   /** The last message of each type that nobody was listening for yet. */
   readonly #early = new Map<string, Message>();

@@ -5,7 +5,7 @@ import { CONTROL_SERVICE, FAREWELL_TIMEOUT, SILENCE_TIMEOUT } from "./constants.
 import { ControlChannel, type Message } from "./control.ts";
 import { farFailure, lost, silent, stuck } from "./failures.ts";
 import { keepAlive } from "./keep-alive.ts";
-import { Mailbox } from "./message-queue.ts";
+import { MessageQueue } from "./message-queue.ts";
 import { countData, watchMovement } from "./watch-movement.ts";
 import { openSession } from "./open-session.ts";
 import { resetUnlessComplete } from "./reset.ts";
@@ -40,7 +40,7 @@ export class Tunnel implements AsyncDisposable {
   readonly #session: Http2Session;
   readonly #ended = new AbortController();
   readonly #services = new Map<string, Accept>();
-  readonly #mailbox = new Mailbox();
+  readonly #messages = new MessageQueue();
   /** All that are open, but for the control stream. */
   readonly #streams = new Set<Http2Stream>();
   readonly #control = deferred<ControlChannel>();
@@ -82,7 +82,7 @@ export class Tunnel implements AsyncDisposable {
       this.#lose();
       transport.destroy();
     });
-    this.#mailbox.listen("failure", (message) => this.#end(farFailure(message)));
+    this.#messages.listen("failure", (message) => this.#end(farFailure(message)));
     const ping = (): void => void (session.destroyed || session.ping(() => {}));
     const rest = keepAlive(transport, silence, ping, () => this.#end(silent(silence)));
     transport.once("close", rest);
@@ -148,7 +148,7 @@ export class Tunnel implements AsyncDisposable {
 
   /** Hears messages of one type. One listener a type; what it throws ends the tunnel. */
   on(type: string, listener: (message: Message) => void): void {
-    const early = this.#mailbox.listen(type, listener);
+    const early = this.#messages.listen(type, listener);
     if (early !== undefined) this.#hear(early);
   }
 
@@ -156,7 +156,7 @@ export class Tunnel implements AsyncDisposable {
   next(type: string): Promise<Message> {
     const { promise, resolve, reject } = deferred<Message>();
     this.on(type, (message) => {
-      this.#mailbox.leave(type);
+      this.#messages.leave(type);
       resolve(message);
     });
     const onEnd = (): void => reject(this.signal.aborted ? this.signal.reason : lost());
@@ -252,7 +252,7 @@ export class Tunnel implements AsyncDisposable {
     // From now on the end of the stream is no loss, whether or not somebody waits for the result yet.
     if (message.type === "result" && this.#role === "sender") this.#finished = true;
     try {
-      this.#mailbox.deliver(message);
+      this.#messages.deliver(message);
     } catch (error) {
       this.#refuse(error);
     }

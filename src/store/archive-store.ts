@@ -2,7 +2,7 @@ import type { Engine } from "../engine/engine.ts";
 import { forgetName } from "../engine/temporary-name.ts";
 import { streamDockerArchive } from "../image/docker/write-docker-archive.ts";
 import { digestOf } from "../image/digest.ts";
-import type { Relative } from "./related-images.ts";
+import type { RelatedImage } from "./related-images.ts";
 import { loadAhead } from "./load-ahead.ts";
 import type { StreamStore } from "./store.ts";
 
@@ -19,13 +19,13 @@ const WORTH_IT = 64_000_000;
  */
 export function archiveStore(
   engine: Engine,
-  relatives: () => Promise<readonly Relative[]>,
+  relatedImages: () => Promise<readonly RelatedImage[]>,
   nameForLowest?: (count: number) => string,
 ): StreamStore {
   return {
     takes: "streams",
     async present(diffIds) {
-      const [nearest] = await relatives();
+      const [nearest] = await relatedImages();
       const here = diffIds.slice(0, nearest?.shared ?? 0).map((diffId) => ({ kind: "here" as const, diffId }));
       return { here, stored: [] };
     },

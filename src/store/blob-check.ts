@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { MAGIC_LENGTH, rightMediaType } from "../image/layer/compression.ts";
-import { proof } from "../image/layer/verify-digest.ts";
+import { digestVerifier } from "../image/layer/verify-digest.ts";
 import { InvalidImage, type Descriptor } from "../image/manifest.ts";
 
 /** Bytes that are read at a time. */
@@ -27,7 +27,7 @@ export async function checkBlob(
   await using _ = file;
   const found = await file.stat();
   if (!found.isFile() || found.size !== blob.size) return undefined;
-  const bytes = proof({ what: blob.digest, digest: blob.digest, size: blob.size });
+  const bytes = digestVerifier({ what: blob.digest, digest: blob.digest, size: blob.size });
   const buffer = Buffer.allocUnsafe(Math.min(CHUNK, blob.size));
   let start = Buffer.alloc(0);
   try {

@@ -5,13 +5,13 @@ import { compressionOf, layerMediaType, MAGIC_LENGTH } from "../image/layer/comp
 import { decodeLayer } from "../image/layer/decode-layer.ts";
 import type { Digest } from "../image/digest.ts";
 import { InvalidImage, MAX_CONFIG, type Descriptor, type Manifest } from "../image/manifest.ts";
-import type { Relative } from "./related-images.ts";
+import type { RelatedImage } from "./related-images.ts";
 import type { ContainerdBlobs, KnownImage } from "./containerd-blobs.ts";
 import type { LayerHere } from "./store.ts";
 
 export interface AskOptions {
   /** The images that share layers with the one that comes. */
-  relatives: () => Promise<readonly Relative[]>;
+  relatedImages: () => Promise<readonly RelatedImage[]>;
   /** The manifest of one of them. */
   manifestOf: (id: string) => Promise<Manifest | undefined>;
   signal: AbortSignal;
@@ -23,10 +23,10 @@ export interface AskOptions {
  * By the engine's own word: one question tells which blob holds which layer, whatever image it came with. Its first bytes are read
  * as well: they tell the media type, and that it can be read. An answer that is of no use makes layers missing, which are sent then.
  */
-export function asksContentStore(
+export function blobsByContentStore(
   engine: Pick<Engine, "inspectImage">,
   content: ContentStore,
-  { relatives, manifestOf, signal, onDetail }: AskOptions,
+  { relatedImages, manifestOf, signal, onDetail }: AskOptions,
 ): ContainerdBlobs {
   return {
     async present(diffIds, named) {
@@ -92,7 +92,7 @@ export function asksContentStore(
   async function knownByImages(blobs: ReadonlyMap<Digest, ContentBlob>): Promise<Map<Digest, ContentBlob>> {
     const known = new Map<Digest, ContentBlob>();
     if (blobs.size === 0) return known;
-    const holders = (await relatives()).filter((relative) => relative.diffIds.some((diffId) => blobs.has(diffId)));
+    const holders = (await relatedImages()).filter((relative) => relative.diffIds.some((diffId) => blobs.has(diffId)));
     for (const { id, diffIds } of holders.slice(0, MAX_MANIFESTS)) {
       if (known.size === blobs.size) break;
       const { layers = [] } = (await orNothing("what an image consists of", undefined, () => manifestOf(id))) ?? {};

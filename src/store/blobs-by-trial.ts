@@ -6,11 +6,11 @@ import { decodeLayer } from "../image/layer/decode-layer.ts";
 import { writeOciLayout } from "../image/oci/write-oci-layout.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
-import type { Relative } from "./related-images.ts";
+import type { RelatedImage } from "./related-images.ts";
 import { composeManifest, stackConfig } from "./compose-manifest.ts";
 import { refuseIncomplete, type ComposedImage } from "./refuse-incomplete.ts";
 import type { ContainerdBlobs } from "./containerd-blobs.ts";
-import { imageManifest } from "./read-manifest.ts";
+import { readManifest } from "./read-manifest.ts";
 import { saveBlobs } from "./save-blobs.ts";
 import type { LayerHere, LayerInHand } from "./store.ts";
 
@@ -19,7 +19,7 @@ export interface TrialOptions {
   /** A name that nobody else uses, for trials; removed each time. */
   trialName: string;
   /** The images that share layers with the one that comes, those that share most first. */
-  relatives: () => Promise<readonly Relative[]>;
+  relatedImages: () => Promise<readonly RelatedImage[]>;
   /** The blobs of an image in this store, bottom layer first, as a push tells them; undefined when it does not. */
   blobsOf(id: string): Promise<Descriptor[] | undefined>;
   signal: AbortSignal;
@@ -32,12 +32,12 @@ export interface TrialOptions {
  * images that share layers are learnt from a push that is answered with "it is here", or from such an image's manifest; that they are
  * there is proven by loading an image of just these layers. Some 100 ms each. Docker 26.1 and 28.5 were run so.
  */
-export function triesBlobs(engine: Engine, options: TrialOptions): ContainerdBlobs {
+export function blobsByTrial(engine: Engine, options: TrialOptions): ContainerdBlobs {
   return {
     async present(diffIds, named) {
-      const relatives = await options.relatives();
-      const here = await lowestLayers(diffIds, relatives, named);
-      return { here, stored: await otherLayers(diffIds, here, relatives, named) };
+      const relatedImages = await options.relatedImages();
+      const here = await lowestLayers(diffIds, relatedImages, named);
+      return { here, stored: await otherLayers(diffIds, here, relatedImages, named) };
     },
     known: async () => ({}),
     async layerOf({ id, diffIds }, index) {
@@ -57,10 +57,10 @@ export function triesBlobs(engine: Engine, options: TrialOptions): ContainerdBlo
   /** The lowest layers, on their stack. */
   async function lowestLayers(
     diffIds: readonly Digest[],
-    relatives: readonly Relative[],
+    relatedImages: readonly RelatedImage[],
     named: readonly Descriptor[] | undefined,
   ): Promise<LayerHere[]> {
-    for await (const blobs of named === undefined ? stacks(relatives) : stacksOf(named, relatives)) {
+    for await (const blobs of named === undefined ? stacks(relatedImages) : stacksOf(named, relatedImages)) {
       for (let count = blobs.length; count > 0; count = Math.floor(count / 2)) {
         const layers = blobs
           .slice(0, count)
@@ -68,7 +68,7 @@ export function triesBlobs(engine: Engine, options: TrialOptions): ContainerdBlo
         if (await holds(layers)) return layers;
       }
     }
-    if ((relatives[0]?.shared ?? 0) > 0) {
+    if ((relatedImages[0]?.shared ?? 0) > 0) {
       const what = named === undefined ? "blobs" : "blobs of the same digests";
       options.onDetail(`layers are unpacked here whose ${what} cannot be proven to be here: they are sent`);
     }
@@ -79,19 +79,19 @@ export function triesBlobs(engine: Engine, options: TrialOptions): ContainerdBlo
   async function otherLayers(
     diffIds: readonly Digest[],
     lowest: readonly LayerHere[],
-    relatives: readonly Relative[],
+    relatedImages: readonly RelatedImage[],
     named: readonly Descriptor[] | undefined,
   ): Promise<LayerHere[]> {
     const above = new Set(diffIds.slice(lowest.length));
     const found = new Map(lowest.filter(({ diffId }) => above.has(diffId)).map((layer) => [layer.diffId, layer]));
     const missing = new Set([...above].filter((diffId) => !found.has(diffId)));
-    const has = (relative: Relative): number => relative.diffIds.filter((diffId) => missing.has(diffId)).length;
-    const holders = relatives.filter((relative) => has(relative) > 0).toSorted((a, b) => has(b) - has(a));
+    const has = (relative: RelatedImage): number => relative.diffIds.filter((diffId) => missing.has(diffId)).length;
+    const holders = relatedImages.filter((relative) => has(relative) > 0).toSorted((a, b) => has(b) - has(a));
     for (const relative of holders.slice(0, MAX_PROBES)) {
       if (has(relative) === 0) continue;
       for (const layer of await layersOf(relative, missing)) {
-        const place = diffIds.indexOf(layer.diffId);
-        if (named !== undefined && named[place]?.digest !== layer.blob?.digest) continue;
+        const location = diffIds.indexOf(layer.diffId);
+        if (named !== undefined && named[location]?.digest !== layer.blob?.digest) continue;
         found.set(layer.diffId, layer);
         missing.delete(layer.diffId);
       }
@@ -102,11 +102,11 @@ export function triesBlobs(engine: Engine, options: TrialOptions): ContainerdBlo
   /** The blobs of an image here, bottom layer first. */
   async function blobsOf(id: string): Promise<readonly Descriptor[]> {
     const { platform, trialName } = options;
-    return (await options.blobsOf(id)) ?? (await imageManifest(engine, { id, platform }, trialName))?.layers ?? [];
+    return (await options.blobsOf(id)) ?? (await readManifest(engine, { id, platform }, trialName))?.layers ?? [];
   }
 
   /** Those of an image's layers that are among some, with their blobs, if its own stack shows that these are there. */
-  async function layersOf({ id, diffIds }: Relative, among: ReadonlySet<Digest>): Promise<LayerHere[]> {
+  async function layersOf({ id, diffIds }: RelatedImage, among: ReadonlySet<Digest>): Promise<LayerHere[]> {
     const blobs = await blobsOf(id);
     if (blobs.length !== diffIds.length) return [];
     const stack = diffIds
@@ -116,10 +116,10 @@ export function triesBlobs(engine: Engine, options: TrialOptions): ContainerdBlo
   }
 
   /** What the blobs of the shared layers may be: those of the nearest relatives. */
-  async function* stacks(relatives: readonly Relative[]): AsyncGenerator<Descriptor[]> {
-    const shared = relatives[0]?.shared ?? 0;
+  async function* stacks(relatedImages: readonly RelatedImage[]): AsyncGenerator<Descriptor[]> {
+    const shared = relatedImages[0]?.shared ?? 0;
     if (shared === 0) return;
-    for (const { id } of relatives.filter((relative) => relative.shared === shared).slice(0, MAX_PROBES)) {
+    for (const { id } of relatedImages.filter((relative) => relative.shared === shared).slice(0, MAX_PROBES)) {
       const blobs = await blobsOf(id);
       if (blobs.length >= shared) yield blobs.slice(0, shared);
     }
@@ -129,9 +129,12 @@ export function triesBlobs(engine: Engine, options: TrialOptions): ContainerdBlo
    * The longest of the stacks that relatives have of just these blobs: one that shares fewer layers may have more of them. That a
    * blob holds a layer is taken from an image here, and not from the sender's manifest: it could name any blob of this store.
    */
-  async function* stacksOf(named: readonly Descriptor[], relatives: readonly Relative[]): AsyncGenerator<Descriptor[]> {
+  async function* stacksOf(
+    named: readonly Descriptor[],
+    relatedImages: readonly RelatedImage[],
+  ): AsyncGenerator<Descriptor[]> {
     let longest: Descriptor[] = [];
-    for (const { id, shared } of relatives.slice(0, MAX_NAMED_PROBES)) {
+    for (const { id, shared } of relatedImages.slice(0, MAX_NAMED_PROBES)) {
       if (shared <= longest.length) break;
       const blobs = await blobsOf(id);
       const other = named.slice(0, shared).findIndex(({ digest }, index) => blobs[index]?.digest !== digest);

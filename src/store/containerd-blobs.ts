@@ -1,10 +1,10 @@
 import type { Engine } from "../engine/engine.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
-import { asksContentStore } from "./blobs-by-content-store.ts";
-import { imageManifest } from "./read-manifest.ts";
+import { blobsByContentStore } from "./blobs-by-content-store.ts";
+import { readManifest } from "./read-manifest.ts";
 import type { Present } from "./store.ts";
-import { triesBlobs, type TrialOptions } from "./blobs-by-trial.ts";
+import { blobsByTrial, type TrialOptions } from "./blobs-by-trial.ts";
 
 /** What an engine has of an image beside its layers. */
 export interface KnownImage {
@@ -16,7 +16,7 @@ export interface KnownImage {
 
 /**
  * What there is to know of the blobs of a containerd store, in which a layer can be unpacked without its blob, and a blob be there that
- * is not unpacked. Two strategies: {@link asksContentStore}, wherever the engine answers it, and {@link triesBlobs} elsewhere.
+ * is not unpacked. Two strategies: {@link blobsByContentStore}, wherever the engine answers it, and {@link blobsByTrial} elsewhere.
  */
 export interface ContainerdBlobs {
   /**
@@ -34,9 +34,9 @@ export async function containerdBlobs(engine: Engine, options: TrialOptions): Pr
   const content = await engine.contentStore();
   if (content !== undefined) {
     const { platform, trialName } = options;
-    const manifestOf = async (id: string) => await imageManifest(engine, { id, platform }, trialName);
-    return asksContentStore(engine, content, { ...options, manifestOf });
+    const manifestOf = async (id: string) => await readManifest(engine, { id, platform }, trialName);
+    return blobsByContentStore(engine, content, { ...options, manifestOf });
   }
   options.onDetail("the engine's content store cannot be asked: which blobs it holds is found out by trial");
-  return triesBlobs(engine, options);
+  return blobsByTrial(engine, options);
 }

@@ -15,7 +15,7 @@ import { unlessInvalid } from "../image/unless-invalid.ts";
 import { manifestFor } from "./compose-manifest.ts";
 import { checkBlob, type CheckOptions } from "./blob-check.ts";
 import { withLock } from "./lock.ts";
-import { removeParts } from "./partial-file.ts";
+import { removePartialFiles } from "./partial-file.ts";
 import type { LayerInHand } from "./store.ts";
 
 /** A folder that is, or becomes, an OCI layout, as a place to put images into. */
@@ -108,7 +108,7 @@ export class LayoutStore {
   /** Removes the files that runs which were killed had not finished; says which. */
   async tidy(): Promise<string[]> {
     const blobs = join(this.#folder, "blobs", "sha256");
-    return [...(await removeParts(this.#folder)), ...(await removeParts(blobs))];
+    return [...(await removePartialFiles(this.#folder)), ...(await removePartialFiles(blobs))];
   }
 
   async #holds({ digest, size }: Descriptor): Promise<boolean> {

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { isLeftBy, isRunId, type RunId } from "../run/run-id.ts";
 import { Failure } from "../output/errors.ts";
-import { partOf, removePart } from "./partial-file.ts";
+import { partialFile, removePartialFile } from "./partial-file.ts";
 
 /** ms between two looks at a lock that another run holds. */
 const LOOK_EVERY = 20;
@@ -32,7 +32,7 @@ export async function withLock<T>(path: string, run: RunId, use: () => Promise<T
 }
 
 async function take(lock: string, run: RunId): Promise<void> {
-  const part = partOf(lock, run);
+  const part = partialFile(lock, run);
   const until = performance.now() + PATIENCE;
   await mkdir(part);
   try {
@@ -43,7 +43,7 @@ async function take(lock: string, run: RunId): Promise<void> {
       if (!(await removeLeft(lock))) await wait(LOOK_EVERY);
     }
   } catch (error) {
-    await removePart(part, run);
+    await removePartialFile(part, run);
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 import type { Engine, EngineInfo } from "../engine/engine.ts";
 import { temporaryName, type RunId } from "../run/run-id.ts";
 import { archiveStore } from "./archive-store.ts";
-import type { Relative } from "./related-images.ts";
+import type { RelatedImage } from "./related-images.ts";
 import type { ContainerdBlobs } from "./containerd-blobs.ts";
 import { containerdStore } from "./containerd-store.ts";
 import type { TargetStore } from "./store.ts";
@@ -12,7 +12,7 @@ export interface OpenOptions {
   path: string;
   run: RunId;
   /** The images that share layers with the one that comes, those that share most first. */
-  relatives: () => Promise<readonly Relative[]>;
+  relatedImages: () => Promise<readonly RelatedImage[]>;
   /** Of a containerd store. */
   blobs: ContainerdBlobs | undefined;
 }
@@ -21,9 +21,9 @@ export interface OpenOptions {
 export function openStore(
   engine: Engine,
   info: EngineInfo,
-  { platform, path, run, relatives, blobs }: OpenOptions,
+  { platform, path, run, relatedImages, blobs }: OpenOptions,
 ): TargetStore {
   const nameForLowest = (count: number): string => temporaryName("localhost", `${path}/lowest-${count}`, [run]);
   if (blobs !== undefined) return containerdStore(engine, { platform, blobs, nameForLowest });
-  return archiveStore(engine, relatives, info.store === "graphdriver" ? nameForLowest : undefined);
+  return archiveStore(engine, relatedImages, info.store === "graphdriver" ? nameForLowest : undefined);
 }

@@ -7,29 +7,29 @@ import { digestOf, shortOf } from "../image/digest.ts";
 const LONG_NAME = 200;
 
 /** A file that is not whole yet, until it takes its place. It says whose it is. */
-export function partOf(path: string, run: string): string {
-  return `${dirname(path)}${sep}${beginningOf(path)}${run}.part`;
+export function partialFile(path: string, run: string): string {
+  return `${dirname(path)}${sep}${partialFilePrefix(path)}${run}.part`;
 }
 
 /** What the names of a file's parts begin with. */
-export function beginningOf(path: string): string {
+export function partialFilePrefix(path: string): string {
   const name = basename(path);
   return `${Buffer.byteLength(name) > LONG_NAME ? shortOf(digestOf(name)) : name}.`;
 }
 
 /** Removes such files of killed runs from a folder, of those whose names begin so; says which. */
-export async function removeParts(folder: string, beginning = ""): Promise<string[]> {
+export async function removePartialFiles(folder: string, beginning = ""): Promise<string[]> {
   const removed: string[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
     const run = name.startsWith(beginning) ? (/\.([^.]+)\.part$/.exec(name)?.[1] ?? "") : "";
     if (!isRunId(run) || !isLeftBy([run])) continue;
-    if (await removePart(join(folder, name), run)) removed.push(join(folder, name));
+    if (await removePartialFile(join(folder, name), run)) removed.push(join(folder, name));
   }
   return removed;
 }
 
 /** Removes a file, or a folder that holds no more than a file called by the run. No link is followed. False when there was none. */
-export async function removePart(path: string, run: string): Promise<boolean> {
+export async function removePartialFile(path: string, run: string): Promise<boolean> {
   try {
     await unlink(path);
     return true;

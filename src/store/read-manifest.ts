@@ -19,7 +19,7 @@ import { saveSmallBlob } from "./save-blobs.ts";
  * @param name a name that nobody else uses; gone when this settles
  * @returns undefined when the engine does not give it
  */
-export async function imageManifest(
+export async function readManifest(
   engine: Engine,
   { id, platform }: Pick<ImageInfo, "id" | "platform">,
   name: string,

@@ -8,7 +8,7 @@ const AT_ONCE = 8;
 const EMPTY_LAYER = digestOf(Buffer.alloc(1024));
 
 /** An image of the engine that shares layers with the one that is wanted. */
-export interface Relative {
+export interface RelatedImage {
   id: string;
   /** Its own, bottom first. */
   diffIds: readonly Digest[];
@@ -17,7 +17,7 @@ export interface Relative {
 }
 
 /** The images that share layers with `diffIds`: those first that share most from the bottom up, then those that share most. */
-export async function findRelatives(engine: Engine, diffIds: readonly Digest[]): Promise<Relative[]> {
+export async function findRelatedImages(engine: Engine, diffIds: readonly Digest[]): Promise<RelatedImage[]> {
   const wanted = chainIds(diffIds);
   const images = await inspectAll(engine);
   return images

@@ -25,7 +25,7 @@ export interface KeptFile {
 }
 
 /** This user's own files: anything else is left alone. */
-export async function keptFiles(folder: string): Promise<KeptFile[]> {
+export async function resumeCacheFiles(folder: string): Promise<KeptFile[]> {
   const files: KeptFile[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
     const [, hex, run] = NAME.exec(name) ?? [];

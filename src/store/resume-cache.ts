@@ -8,7 +8,7 @@ import { digestOf, hexOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { within } from "../streams/within.ts";
 import { ArrivingFile } from "./arriving-file.ts";
-import { keptFiles, ownFile, type KeptFile } from "./resume-cache-files.ts";
+import { resumeCacheFiles, ownFile, type KeptFile } from "./resume-cache-files.ts";
 
 const GB = 1_000_000_000;
 
@@ -26,7 +26,7 @@ const SHARE_OF_FREE = 1 / 4;
 /** ms for a file to be closed that is not read any more. */
 const LAST_WRITES = 1000;
 
-export interface KeptLayersOptions {
+export interface ResumeCacheOptions {
   env: NodeJS.ProcessEnv;
   run: RunId;
   limits?: typeof LIMITS;
@@ -40,10 +40,10 @@ export interface KeptLayersOptions {
  * do; what another run is at, it leaves alone, and takes a copy of. Nothing in here is relied on: who continues a
  * layer proves all of it. No trouble with the folder is ever a transfer's: what cannot be kept is not.
  */
-export class KeptLayers implements AsyncDisposable {
+export class ResumeCache implements AsyncDisposable {
   /** Its path leads to the folder that was looked at, and to no other; empty as long as there is none. */
   #folder = "";
-  readonly #options: KeptLayersOptions;
+  readonly #options: ResumeCacheOptions;
   readonly #limits: typeof LIMITS;
   readonly #taken = new Map<Digest, ArrivingFile>();
   /** What was asked after, or taken. */
@@ -52,7 +52,7 @@ export class KeptLayers implements AsyncDisposable {
   #promised = 0;
   #opened: Promise<boolean> | undefined;
 
-  constructor(options: KeptLayersOptions) {
+  constructor(options: ResumeCacheOptions) {
     this.#options = options;
     this.#limits = options.limits ?? LIMITS;
   }
@@ -60,9 +60,11 @@ export class KeptLayers implements AsyncDisposable {
   /** Which of these blobs have been begun. What is too old, or too much, goes before. */
   async begun(digests: readonly Digest[]): Promise<Digest[]> {
     if (!(await this.#isSafe())) return [];
-    for (const digest of digests) this.#asked.add(digest).add(halfMade(digest));
+    for (const digest of digests) this.#asked.add(digest).add(partialRebuildKey(digest));
     await this.#trim();
-    const there = new Set((await keptFiles(this.#folder)).filter(({ size }) => size > 0).map(({ digest }) => digest));
+    const there = new Set(
+      (await resumeCacheFiles(this.#folder)).filter(({ size }) => size > 0).map(({ digest }) => digest),
+    );
     return digests.filter((digest) => there.has(digest));
   }
 
@@ -72,8 +74,8 @@ export class KeptLayers implements AsyncDisposable {
   }
 
   /** Bytes that are on the disk of a layer that is half made of pieces: its file has holes where others are missing. */
-  async bytesOfHalfMade(diffId: Digest): Promise<number> {
-    const { size, allocated } = (await this.#longestOf(halfMade(diffId))) ?? { size: 0, allocated: 0 };
+  async bytesOfPartialRebuild(diffId: Digest): Promise<number> {
+    const { size, allocated } = (await this.#longestOf(partialRebuildKey(diffId))) ?? { size: 0, allocated: 0 };
     return Math.min(size, allocated);
   }
 
@@ -84,7 +86,7 @@ export class KeptLayers implements AsyncDisposable {
 
   /** These blobs are of the image, too, and need not come: what is left of them goes when the image is in its place. */
   concerns(digests: Iterable<Digest>): void {
-    for (const digest of digests) this.#asked.add(digest).add(halfMade(digest));
+    for (const digest of digests) this.#asked.add(digest).add(partialRebuildKey(digest));
   }
 
   /** The file of a blob, for this run alone until it is disposed of; undefined where there can be none. */
@@ -96,7 +98,7 @@ export class KeptLayers implements AsyncDisposable {
 
   /** The file of a layer that is made of pieces, with holes in it; how large it is to be, nobody knows yet. */
   async takeHalfMade(diffId: Digest): Promise<ArrivingFile | undefined> {
-    return await this.#take(halfMade(diffId), Infinity);
+    return await this.#take(partialRebuildKey(diffId), Infinity);
   }
 
   async #take(digest: Digest, size: number): Promise<ArrivingFile | undefined> {
@@ -128,7 +130,7 @@ export class KeptLayers implements AsyncDisposable {
   /** Makes room for so many bytes, as far as it can be made of what nobody is at. */
   async makeRoom(bytes: number): Promise<void> {
     if (!(await this.#isSafe())) return;
-    const others = (await keptFiles(this.#folder)).filter(({ isFree }) => isFree).toSorted(byAge);
+    const others = (await resumeCacheFiles(this.#folder)).filter(({ isFree }) => isFree).toSorted(byAge);
     // Where all of them together do not make it, none has to go: the sender may say any size.
     if ((await this.#freeBytes()) + others.reduce((sum, { size }) => sum + size, 0) < bytes) return;
     for (const { path } of others) {
@@ -148,7 +150,7 @@ export class KeptLayers implements AsyncDisposable {
     this.#taken.clear();
     // What another run has left of the same layers, which then came in another way.
     if (this.#asked.size === 0 || !(await this.#isSafe())) return;
-    const others = await keptFiles(this.#folder);
+    const others = await resumeCacheFiles(this.#folder);
     for (const { path } of others.filter(({ digest, isFree }) => isFree && this.#asked.has(digest))) {
       await rm(path, { force: true }).catch(() => {});
     }
@@ -206,7 +208,7 @@ export class KeptLayers implements AsyncDisposable {
 
   /** The longest first; that of a run that was killed before any of the blob had come is empty. */
   async #filesOf(digest: Digest): Promise<KeptFile[]> {
-    return (await keptFiles(this.#folder))
+    return (await resumeCacheFiles(this.#folder))
       .filter((file) => file.digest === digest)
       .toSorted((one, other) => other.size - one.size);
   }
@@ -242,7 +244,7 @@ export class KeptLayers implements AsyncDisposable {
 
   async #trim(): Promise<void> {
     let size = 0;
-    for (const file of (await keptFiles(this.#folder))
+    for (const file of (await resumeCacheFiles(this.#folder))
       .filter(({ isFree }) => isFree)
       .toSorted(byAge)
       .toReversed()) {
@@ -259,6 +261,6 @@ function byAge(one: KeptFile, other: KeptFile): number {
 }
 
 /** What a layer that is half made of pieces is kept under: it is no blob, and must not be taken for one. */
-export function halfMade(diffId: Digest): Digest {
+export function partialRebuildKey(diffId: Digest): Digest {
   return digestOf(Buffer.from(`half made ${diffId}`));
 }

@@ -84,6 +84,6 @@ export function sampleOf(block: Buffer): Buffer | undefined {
   const step = Math.floor(block.length / places);
   if (step < 2 * bytes) return undefined;
   return Buffer.concat(
-    Array.from({ length: places }, (_, place) => block.subarray(place * step, place * step + bytes)),
+    Array.from({ length: places }, (_, location) => block.subarray(location * step, location * step + bytes)),
   );
 }

@@ -30,7 +30,7 @@ const builders = { classic: buildImage, buildx: buildWithBuildx };
 const imageOf = (builder: string, side: Side, tag: string): string => `${builder}-${side}:${tag}`;
 
 /** A way from one engine to the other, as it is typed on the near machine. */
-interface Way {
+interface Connect {
   how: string;
   /** Where the image is. */
   from: Side;
@@ -45,7 +45,7 @@ interface Way {
 const DIAL = ["ssh", "far", "docker", "system", "dial-stdio"];
 const NOTE = /connecting to .* once more, to read the engine's content store$/gm;
 
-const ways: Way[] = (["near", "far"] as const).flatMap((from) => {
+const ways: Connect[] = (["near", "far"] as const).flatMap((from) => {
   const [verb, other] = from === "near" ? ["pushed to", "pull"] : ["pulled from", "push"];
   return [
     // Two of the tool, as most tests have it.
@@ -73,7 +73,7 @@ const ways: Way[] = (["near", "far"] as const).flatMap((from) => {
       logins: 0,
       command: (image, far) => ["docker-over-ssh", other, "-H", far.host, image],
     },
-  ] satisfies Way[];
+  ] satisfies Connect[];
 });
 
 describe.skipIf(whyNot).each<Record<Side, Kind>>([
@@ -126,7 +126,7 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
   }
 
   /** Sends an image that way, and tells what was printed, and how many bytes that cost. */
-  async function send(image: string, way: Way, ...options: string[]): Promise<{ stderr: string; cost: number }> {
+  async function send(image: string, way: Connect, ...options: string[]): Promise<{ stderr: string; cost: number }> {
     rmSync(log, { force: true });
     const wire = await bed.countWire();
     const line = [way.from === "near" ? "push" : "pull", ...options, image, ...way.command(image, bed.far)];
@@ -200,7 +200,7 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
   test.runIf(kinds.far === "28.5-containerd")(
     "ssh://HOST with an engine alone before Docker 29 logs in twice, which is said once",
     async () => {
-      const way: Way = { how: "pushed", from: "near", logins: 2, command: () => ["ssh://bare"] };
+      const way: Connect = { how: "pushed", from: "near", logins: 2, command: () => ["ssh://bare"] };
       const { stderr } = await send(imageOf("classic", "near", "v1"), way);
       expect(stderr).toContain("far end: docker system dial-stdio (docker-over-ssh is not installed on bare)\n");
     },

@@ -8,7 +8,7 @@ import type { Engine } from "../../src/engine/engine.ts";
 import { newRunId } from "../../src/run/run-id.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { parseReference } from "../../src/image/reference.ts";
-import { KeptPush } from "../../src/engine-push/accept-push.ts";
+import { AcceptedPush } from "../../src/engine-push/accept-push.ts";
 import {
   probeImage,
   type ProbedImage,
@@ -16,7 +16,7 @@ import {
   type UploadedLayer,
 } from "../../src/engine-push/probe-image.ts";
 import type { PushPolicy } from "../../src/registry/embedded/push-policy.ts";
-import { pushWanted } from "../../src/engine-push/push-selected.ts";
+import { pushSelected } from "../../src/engine-push/push-selected.ts";
 import { cacheFolder } from "../../src/files/cache-folder.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../../src/registry/embedded/server.ts";
 import { buildImage } from "../testbed/build-image.ts";
@@ -83,7 +83,7 @@ function counting(registry: EmbeddedRegistry): { registry: EmbeddedRegistry; siz
   });
   return {
     sizes,
-    registry: { ...registry, open: (name, policy, witness) => registry.open(name, counted(policy), witness) },
+    registry: { ...registry, open: (name, policy, observer) => registry.open(name, counted(policy), observer) },
   };
 }
 
@@ -98,7 +98,7 @@ describe.skipIf(why).each(STORES)(`the embedded registry and %s`, (store, near) 
     const { engine, registry } = all;
     const { credentials } = registry;
     const there = `127.0.0.1:${await registry.listen()}/team/app:v1`;
-    const kept = new KeptPush("team/app");
+    const kept = new AcceptedPush("team/app");
     registry.open("team/app", kept);
     await engine.tagImage(image, there);
     const diffIds = (await engine.inspectImage(there))?.diffIds;
@@ -135,7 +135,7 @@ describe.skipIf(why).each(STORES)(`the embedded registry and %s`, (store, near) 
     const layers: UploadedLayer[] = [];
     const wanted = probed?.layers[1]?.digest ?? "";
     const onLayer = (layer: UploadedLayer) => layers.push(layer);
-    const missing = await pushWanted(engine, parseReference(image), probed as ProbedImage, new Set([wanted]), {
+    const missing = await pushSelected(engine, parseReference(image), probed as ProbedImage, new Set([wanted]), {
       ...options,
       registry,
       onLayer,
@@ -209,8 +209,8 @@ describe.skipIf(why)("other clients", () => {
     const all = await begin(bed.near.host);
     const host = `127.0.0.1:${await all.registry.listen()}`;
     const name = `${host}/app:v1`;
-    all.registry.open("app", new KeptPush("app"));
-    all.registry.open("copy", new KeptPush("copy"));
+    all.registry.open("app", new AcceptedPush("app"));
+    all.registry.open("copy", new AcceptedPush("copy"));
     await all.engine.tagImage(image, name);
     await all.engine.pushImage(name, { credentials: all.registry.credentials });
     await all.engine.removeReference(name);
@@ -240,8 +240,8 @@ describe.skipIf(why)("other clients", () => {
       RepoTags: ["v1"],
       Layers: there.diffIds.map(() => expect.stringMatching(/^sha256:/)),
     });
-    const configAt = async (place: string): Promise<{ rootfs: { diff_ids: string[] } }> =>
-      JSON.parse(await skopeo("inspect", "--config", "--tls-verify=false", place));
+    const configAt = async (location: string): Promise<{ rootfs: { diff_ids: string[] } }> =>
+      JSON.parse(await skopeo("inspect", "--config", "--tls-verify=false", location));
     expect((await configAt(at)).rootfs.diff_ids).toEqual(there.diffIds);
 
     const layout = join(folder, "layout");
@@ -283,7 +283,7 @@ describe.skipIf(why)("other clients", () => {
 async function pushElsewhere(engine: Engine, image: string, run: string): Promise<void> {
   await using registry = openEmbeddedRegistry({ run, parent: cacheFolder(process.env) });
   const name = `127.0.0.1:${await registry.listen()}/elsewhere:v1`;
-  registry.open("elsewhere", new KeptPush("elsewhere"));
+  registry.open("elsewhere", new AcceptedPush("elsewhere"));
   await engine.tagImage(image, name);
   await engine.pushImage(name, { credentials: registry.credentials });
   await engine.removeReference(name);

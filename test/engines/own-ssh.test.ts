@@ -65,12 +65,12 @@ async function processesLeft(): Promise<string[]> {
 }
 
 /** Sends an image there and fetches another one; both run where they have arrived, and are removed there. */
-async function thereAndBack(place: string, env: Record<string, string>): Promise<void> {
+async function thereAndBack(location: string, env: Record<string, string>): Promise<void> {
   for (const [verb, image, to] of [
     ["push", THERE, bed.far],
     ["pull", BACK, bed.near],
   ] as const) {
-    expect(await dos([verb, image, place], { env })).toEqual(done);
+    expect(await dos([verb, image, location], { env })).toEqual(done);
     expect((await to.docker("run", "--rm", image)).stdout).toBe(image.replace(":", " "));
     await to.docker("rmi", image);
   }

@@ -127,11 +127,12 @@ test.skipIf(why)("the lines of the README", async () => {
 
 describe.skipIf(why)("skopeo and Podman", () => {
   const skopeo = async (...args: string[]): Promise<string> => (await podman.near.skopeo(...args)).stdout;
-  const configOf = async (place: string): Promise<unknown> => JSON.parse(await skopeo("inspect", "--config", place));
+  const configOf = async (location: string): Promise<unknown> =>
+    JSON.parse(await skopeo("inspect", "--config", location));
 
   test("read what is written here, by the names that were given", async () => {
     const { config, name } = images.v2;
-    for (const [to, place] of [
+    for (const [to, location] of [
       ["oci:read", "oci:read:placed:v2"],
       ["oci:read-by-tag:v9", "oci:read-by-tag:v9"],
       ["oci-archive:read.tar", "oci-archive:read.tar:placed:v2"],
@@ -140,7 +141,7 @@ describe.skipIf(why)("skopeo and Podman", () => {
       const there = (text = ""): string => text.replace(":", `:${folder}/`);
       const pull = ["pull", "--to", there(to), name, "docker-over-ssh", "push", `oci:${at("v2")}`];
       expect(await dos(pull, { env: none })).toEqual(done);
-      expect(await configOf(there(place))).toEqual(JSON.parse(config.toString()));
+      expect(await configOf(there(location))).toEqual(JSON.parse(config.toString()));
     }
     for (const file of ["read.tar", "saved.tar"]) {
       await podman.near.podman("load", "--input", at(file));
@@ -151,8 +152,12 @@ describe.skipIf(why)("skopeo and Podman", () => {
 
   test("write what is sent from here", async () => {
     const from = `oci:${at("v1")}:v1`;
-    for (const place of ["oci:theirs:v1", "oci-archive:theirs.tar:app:v1", "docker-archive:theirs-saved.tar:app:v1"]) {
-      const there = place.replace(":", `:${folder}/`);
+    for (const location of [
+      "oci:theirs:v1",
+      "oci-archive:theirs.tar:app:v1",
+      "docker-archive:theirs-saved.tar:app:v1",
+    ]) {
+      const there = location.replace(":", `:${folder}/`);
       await skopeo("copy", from, there);
       await rm(at("back"), { recursive: true, force: true });
       const push = ["push", there, "docker-over-ssh", "pull", "--to", `oci:${at("back")}`, "placed:v1"];

@@ -147,8 +147,8 @@ const EVERYWHERE = [
 ];
 
 /** Sends a layer to somebody who has `seeds`, and sees that it comes out right. @returns bytes of pieces that were sent */
-async function sent({ tar, diffId }: Layer, seeds: Buffer[]): Promise<number> {
-  const { made, sent } = await sendTar(folder, tar, seeds);
+async function sent({ tar, diffId }: Layer, deltaBases: Buffer[]): Promise<number> {
+  const { made, sent } = await sendTar(folder, tar, deltaBases);
   expect(digestOf(made)).toBe(diffId);
   return sent;
 }

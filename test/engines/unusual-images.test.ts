@@ -71,22 +71,22 @@ describe.skipIf(why).each(stores)(`in %s, an image that lost its name to a later
     await on().far.docker("rmi", `${name}:there`);
   });
 
-  test.each(["ssh://far", "ssh://bare"])("by the beginning of its ID, with --as, to %s", async (place) => {
+  test.each(["ssh://far", "ssh://bare"])("by the beginning of its ID, with --as, to %s", async (location) => {
     const short = id.slice("sha256:".length, "sha256:".length + 12);
-    const run = await dos(["push", "--as", `${name}:there`, short, place], { on: on() });
+    const run = await dos(["push", "--as", `${name}:there`, short, location], { on: on() });
     expect(run).toEqual(done);
     expect(run.stderr).toContain(`pushed ${short} as ${name}:there: `);
     expect(await runs()).toBe(`${name} v1`);
     await on().far.docker("rmi", `${name}:there`);
   });
 
-  test.each(["ssh://far", "ssh://bare"])("is fetched by its ID from %s, with --as", async (place) => {
+  test.each(["ssh://far", "ssh://bare"])("is fetched by its ID from %s, with --as", async (location) => {
     await dos(["push", "--as", `${name}:there`, id, "ssh://far"], { on: on() });
     const format = "{{.Id}} {{json .RootFS.Layers}}";
     const { stdout } = await on().far.docker("inspect", "--format", format, `${name}:there`);
     const [there = "", diffIds = ""] = stdout.split(" ");
-    const layout = at(`${name}-${place.slice("ssh://".length)}`);
-    const line = ["pull", "--as", `${name}:back`, "--to", `oci:${layout}`, there, place];
+    const layout = at(`${name}-${location.slice("ssh://".length)}`);
+    const line = ["pull", "--as", `${name}:back`, "--to", `oci:${layout}`, there, location];
     expect(await dos(line, { on: on() })).toEqual(done);
     expect(await look("oci", layout, `${name}:back`)).toMatchObject({ diffIds: JSON.parse(diffIds), faults: [] });
     await on().far.docker("rmi", `${name}:there`);

@@ -5,7 +5,7 @@ import type { Testbed } from "../testbed/testbed.ts";
 import { startRegistry, type Registry } from "./registry.ts";
 
 /** An engine of a bed, with what its images come from and go to beside the tool. */
-export interface Place {
+export interface ImageLocation {
   bed: Testbed;
   engine: Engine;
   /** On the engine's machine, to pull from. */
@@ -20,7 +20,7 @@ export interface Place {
  */
 export class Beds implements AsyncDisposable {
   readonly #started = new Map<EngineKind, Promise<Testbed>>();
-  readonly #places = new Map<string, Promise<Place>>();
+  readonly #places = new Map<string, Promise<ImageLocation>>();
 
   async of(kind: EngineKind): Promise<Testbed> {
     const bed = this.#started.get(kind) ?? startTestbed({ near: { kind }, far: { kind } });
@@ -28,11 +28,11 @@ export class Beds implements AsyncDisposable {
     return await bed;
   }
 
-  async place(side: "near" | "far", kind: EngineKind): Promise<Place> {
+  async location(side: "near" | "far", kind: EngineKind): Promise<ImageLocation> {
     const key = `${side} ${kind}`;
-    const place = this.#places.get(key) ?? startPlace(this.of(kind), side);
-    this.#places.set(key, place);
-    return await place;
+    const location = this.#places.get(key) ?? startPlace(this.of(kind), side);
+    this.#places.set(key, location);
+    return await location;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -43,7 +43,7 @@ export class Beds implements AsyncDisposable {
   }
 }
 
-async function startPlace(starting: Promise<Testbed>, side: "near" | "far"): Promise<Place> {
+async function startPlace(starting: Promise<Testbed>, side: "near" | "far"): Promise<ImageLocation> {
   const bed = await starting;
   const [before, after] = await Promise.all([startRegistry(bed, side, "before"), startRegistry(bed, side, "after")]);
   return { bed, engine: bed[side], before, after };

@@ -1,5 +1,5 @@
 import { whyNotKind, type EngineKind } from "../testbed/engine-packages.ts";
-import type { Place } from "./beds.ts";
+import type { ImageLocation } from "./beds.ts";
 import {
   aloneDestination,
   aloneSource,
@@ -17,7 +17,7 @@ import {
   type Source,
   type SourceEnd,
   type State,
-  type Way,
+  type Connect,
 } from "./ends.ts";
 
 const ENGINES: EngineKind[] = [
@@ -82,9 +82,9 @@ export const WAYS = {
     sources: ORDINARY.map(sourceOf("near", engineSource)),
     destinations: ENGINES.map(destinationOf("far", namedDestination)),
   },
-} satisfies Record<string, Way>;
+} satisfies Record<string, Connect>;
 
-export const ALL: readonly Case[] = Object.values(WAYS).flatMap((way: Way) =>
+export const ALL: readonly Case[] = Object.values(WAYS).flatMap((way: Connect) =>
   way.sources.flatMap((source) =>
     way.destinations.flatMap((destination) => destination.states.map((state) => ({ way, source, destination, state }))),
   ),
@@ -124,24 +124,24 @@ export const SPREAD: readonly Case[] = [
   pick("28.5 containerd", "26.1", "loaded", "to"),
 ];
 
-function sourceOf(side: "near" | "far", open: (place: Place) => Source): (kind: EngineKind) => SourceEnd {
+function sourceOf(side: "near" | "far", open: (location: ImageLocation) => Source): (kind: EngineKind) => SourceEnd {
   return (kind) => ({
     name: nameOf(kind),
     whyNot: async () => await whyNotKind(kind),
-    open: async (beds) => open(await beds.place(side, kind)),
+    open: async (beds) => open(await beds.location(side, kind)),
   });
 }
 
 function destinationOf(
   side: "near" | "far",
-  open: (place: Place) => Destination,
+  open: (location: ImageLocation) => Destination,
   { containerd, other } = FEW_STATES,
 ): (kind: EngineKind) => DestinationEnd {
   return (kind) => ({
     name: nameOf(kind),
     whyNot: async () => await whyNotKind(kind),
     states: kind.endsWith("-containerd") ? containerd : other,
-    open: async (beds) => open(await beds.place(side, kind)),
+    open: async (beds) => open(await beds.location(side, kind)),
   });
 }
 

@@ -82,7 +82,7 @@ export interface DestinationEnd extends End {
 }
 
 /** How two ends are joined, and which ones are. */
-export interface Way {
+export interface Connect {
   /** For titles, and for the names of images. */
   name: string;
   sources: readonly SourceEnd[];
@@ -90,7 +90,7 @@ export interface Way {
 }
 
 export interface Case {
-  way: Way;
+  way: Connect;
   source: SourceEnd;
   destination: DestinationEnd;
   state: State;

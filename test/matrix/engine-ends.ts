@@ -1,14 +1,14 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Engine } from "../testbed/engine.ts";
-import type { Place } from "./beds.ts";
+import type { ImageLocation } from "./beds.ts";
 import { dockerArchive, renamed, type CaseImages, type Image } from "./case-image.ts";
 import type { Destination, Source, State } from "./ends.ts";
 import { checkSaved, readTar } from "./saved-image.ts";
 import { pullLine, pushLine } from "./send.ts";
 
 /** An engine that the tool is beside, or is told of with -H. */
-export function engineSource({ engine }: Place): Source {
+export function engineSource({ engine }: ImageLocation): Source {
   return {
     what: whatIs(engine),
     async put(image) {
@@ -23,15 +23,15 @@ export function engineSource({ engine }: Place): Source {
  * A far engine that the tool speaks to through `system dial-stdio`. It gives layers as it stores them: those of a containerd store
  * are gzip, as of an image that was built or pulled.
  */
-export function aloneSource(place: Place): Source {
-  const { bed, engine } = place;
+export function aloneSource(location: ImageLocation): Source {
+  const { bed, engine } = location;
   const isContainerd = engine.description.kind.endsWith("-containerd");
   return {
     what: whatIs(engine),
     givesAll: !isContainerd,
     async put(image) {
       if (isContainerd) {
-        const name = await pull(place, image);
+        const name = await pull(location, image);
         await engine.docker("tag", name, image.name);
         await remove(engine, name);
       } else {
@@ -44,40 +44,40 @@ export function aloneSource(place: Place): Source {
 }
 
 /** The far engine of a bed, with the tool beside it. */
-export function farDestination(place: Place): Destination {
-  return engineDestination(place, ({ v2 }) => ["ssh", "far", "docker-over-ssh", "pull", v2.name]);
+export function farDestination(location: ImageLocation): Destination {
+  return engineDestination(location, ({ v2 }) => ["ssh", "far", "docker-over-ssh", "pull", v2.name]);
 }
 
 /** The far engine of a bed, with nothing beside it. */
-export function aloneDestination(place: Place): Destination {
-  const { engine } = place;
+export function aloneDestination(location: ImageLocation): Destination {
+  const { engine } = location;
   const command = dialStdio("ssh", engine);
-  return { ...engineDestination(place, () => command), takesPlain: engine.description.kind === "podman" };
+  return { ...engineDestination(location, () => command), takesPlain: engine.description.kind === "podman" };
 }
 
 /** An engine of which the tool is told with -H, at the end of a pipe. */
-export function namedDestination(place: Place): Destination {
-  return engineDestination(place, ({ v2 }) => ["docker-over-ssh", "pull", "-H", place.engine.host, v2.name]);
+export function namedDestination(location: ImageLocation): Destination {
+  return engineDestination(location, ({ v2 }) => ["docker-over-ssh", "pull", "-H", location.engine.host, v2.name]);
 }
 
 /** The same, where the tool has a far engine for a source. */
-export function pullingDestination(place: Place): Destination {
+export function pullingDestination(location: ImageLocation): Destination {
   return {
-    ...namedDestination(place),
-    line: (source, { v2 }, copy) => pullLine(["-H", place.engine.host, v2.name], source, copy),
+    ...namedDestination(location),
+    line: (source, { v2 }, copy) => pullLine(["-H", location.engine.host, v2.name], source, copy),
   };
 }
 
 /** @param command the receiving side */
-function engineDestination(place: Place, command: (images: CaseImages) => string[]): Destination {
-  const { bed, engine, after } = place;
+function engineDestination(location: ImageLocation, command: (images: CaseImages) => string[]): Destination {
+  const { bed, engine, after } = location;
 
   const prepare = async (state: State, { v1, v2, restacked }: CaseImages): Promise<string | undefined> => {
     if (state === "empty") return undefined;
-    if (state === "pulled") return await pull(place, v1);
+    if (state === "pulled") return await pull(location, v1);
     if (state === "halved") {
       await load(engine, v1);
-      const name = await pull(place, v1);
+      const name = await pull(location, v1);
       await remove(engine, v1.name);
       return name;
     }
@@ -156,7 +156,7 @@ function dialStdio(ssh: string, { description: { kind } }: Engine): string[] {
 }
 
 /** As gzip layers. @returns its name there */
-async function pull({ engine, before }: Place, image: Image): Promise<string> {
+async function pull({ engine, before }: ImageLocation, image: Image): Promise<string> {
   const name = `${before.host}/${image.name}`;
   await before.put(image);
   await engine.docker("pull", "--quiet", name);

@@ -6,7 +6,7 @@ import {
   type DestinationEnd,
   type Source,
   type SourceEnd,
-  type Way,
+  type Connect,
 } from "./ends.ts";
 
 export interface Results {
@@ -81,7 +81,7 @@ knows no parents and unpacks nothing, so two of the states are not to be had.
 `;
 }
 
-function fromTo(cases: Results["cases"], way: Way): string {
+function fromTo(cases: Results["cases"], way: Connect): string {
   const rows = way.sources.map((source) => [
     `**${source.name}**`,
     ...way.destinations.map((destination) => cellOf(cases, source, destination)),

@@ -1,9 +1,9 @@
 import { once } from "node:events";
 import { beforeEach, describe, expect, test } from "vitest";
 import { manifestText } from "../../src/conversation/fields.ts";
-import { hearLayers } from "../../src/conversation/layer-announcements.ts";
+import { hearLayerAnnouncements } from "../../src/conversation/layer-announcements.ts";
 import { parseAsk, parseWant, type Ask, type Want } from "../../src/conversation/messages.ts";
-import type { Arrival } from "../../src/receive/arrived-image.ts";
+import type { ArrivedImage } from "../../src/receive/arrived-image.ts";
 import type { Target } from "../../src/receive/target.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { MEDIA_TYPE, parseSentManifest, writeManifest } from "../../src/image/manifest.ts";
@@ -32,7 +32,7 @@ const output: Output = {
 /** Receives an image that was put in its place in a moment, and is found there as `found`. Resolves to the names it got. */
 async function receiveInto(
   found: { id: string; diffIds: string[] } | undefined,
-  arrived: Partial<Arrival>,
+  arrived: Partial<ArrivedImage>,
   {
     manifestOf,
     about,
@@ -45,7 +45,7 @@ async function receiveInto(
     address: "a fake",
     nameFor: ({ given }) => given,
     tidy: async () => [],
-    arrive: async ({ decline }) => {
+    receive: async ({ decline }) => {
       if (declines) await decline();
       return {
         name: "temporary",
@@ -119,7 +119,7 @@ test.each([
         await once(stop, "abort");
       },
       async receiver(tunnel, stop) {
-        hearLayers(tunnel, diffIds);
+        hearLayerAnnouncements(tunnel, diffIds);
         await tunnel.send({ type: "want" });
         await once(stop, "abort");
         throw stop.reason;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ASKS_AGAIN, CUTS_ON_DEMAND, parseAbout, type About } from "../../src/conversation/messages.ts";
-import { NOTHING, type Departure, type DepartureOptions, type FoundImage } from "../../src/send/found-image.ts";
+import { NOTHING_OFFERED, type OfferedImage, type OfferOptions, type FoundImage } from "../../src/send/found-image.ts";
 import type { Source } from "../../src/send/source.ts";
 import { newRunId } from "../../src/run/run-id.ts";
 import { digestOf } from "../../src/image/digest.ts";
@@ -19,9 +19,9 @@ async function departureFor(
   request: Partial<PushRequest>,
   want: object,
   { ask, found, features = [CUTS_ON_DEMAND] }: { ask?: object; found?: Partial<FoundImage>; features?: string[] } = {},
-): Promise<DepartureOptions & { about: About }> {
+): Promise<OfferOptions & { about: About }> {
   let about: About | undefined;
-  let departed: DepartureOptions | undefined;
+  let offered: OfferOptions | undefined;
   const source: Source = {
     address: "a fake",
     check: async () => {},
@@ -29,7 +29,7 @@ async function departureFor(
       diffIds,
       platform: "linux/amd64",
       ...found,
-      depart: async (options) => ((departed = options), NOTHING),
+      offer: async (options) => ((offered = options), NOTHING_OFFERED),
     }),
     [Symbol.asyncDispose]: async () => {},
   };
@@ -49,21 +49,21 @@ async function departureFor(
     },
     { tool: "0.1.0-test", features, signal: new AbortController().signal },
   );
-  if (departed === undefined || about === undefined) expect.fail("nothing has departed");
-  return { ...departed, about };
+  if (offered === undefined || about === undefined) expect.fail("nothing has offered");
+  return { ...offered, about };
 }
 
 test("what a receiver wants once more, because it is gone there, departs once more", async () => {
-  const departed: string[][] = [];
+  const offered: string[][] = [];
   let ended = 0;
-  const depart = async ({ want }: DepartureOptions): Promise<Departure> => {
-    departed.push([...want.diffIds]);
-    return { ...NOTHING, [Symbol.asyncDispose]: async () => void ended++ };
+  const offer = async ({ want }: OfferOptions): Promise<OfferedImage> => {
+    offered.push([...want.diffIds]);
+    return { ...NOTHING_OFFERED, [Symbol.asyncDispose]: async () => void ended++ };
   };
   const source: Source = {
     address: "a fake",
     check: async () => {},
-    find: async () => ({ diffIds, platform: "linux/amd64", depart }),
+    find: async () => ({ diffIds, platform: "linux/amd64", offer }),
     [Symbol.asyncDispose]: async () => {},
   };
   await bothHalves(
@@ -85,7 +85,7 @@ test("what a receiver wants once more, because it is gone there, departs once mo
     },
     { tool: "0.1.0-test", features: [ASKS_AGAIN], signal: new AbortController().signal },
   );
-  expect({ departed, ended }).toEqual({ departed: [[], diffIds], ended: 2 });
+  expect({ offered, ended }).toEqual({ offered: [[], diffIds], ended: 2 });
 });
 
 /** How layers are packed for a receiver that says this of it, as `CODEC[:LEVEL]`. */
@@ -151,9 +151,9 @@ describe("a manifest that is to be kept", () => {
     ["this side", { preserveDigest: true }, { keepsManifests }],
     ["the receiver", {}, { keepsManifests, preserve: true }],
   ])("is told before anything is asked for, and layers go as it names them: %s was told", async (_, request, ask) => {
-    const { about, ...departed } = await departureFor(request, { codecs, delta: true }, { ask, found });
+    const { about, ...offered } = await departureFor(request, { codecs, delta: true }, { ask, found });
     expect(about).toMatchObject({ preserve: true, manifest });
-    expect(departed).toMatchObject({ manifest, want: { delta: false } });
+    expect(offered).toMatchObject({ manifest, want: { delta: false } });
   });
 
   test("is not asked for where nobody wants it, or one side keeps none; then layers go as they would without", async () => {

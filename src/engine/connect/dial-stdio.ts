@@ -42,7 +42,7 @@ export class StdioConnection extends Duplex {
       "data",
       (chunk: Buffer) => (this.#stderr = Buffer.concat([this.#stderr, chunk]).subarray(-STDERR_KEPT)),
     );
-    child.stdout.on("data", (chunk: Buffer) => this.#heard(chunk));
+    child.stdout.on("data", (chunk: Buffer) => this.#nextMessage(chunk));
     child.stdout.on("end", () => {
       const late = setTimeout(() => child.kill(), LEAVE_TIMEOUT).unref();
       void this.ended.then((ended) => {
@@ -112,7 +112,7 @@ export class StdioConnection extends Duplex {
     return [this.#child, stdin, stdout, stderr] as { ref?: () => unknown; unref?: () => unknown }[]; // pipes are net.Sockets
   }
 
-  #heard(chunk: Buffer): void {
+  #nextMessage(chunk: Buffer): void {
     try {
       const answer = this.#noise.take(chunk);
       if (answer !== undefined && !this.push(answer)) this.#child.stdout.pause();

@@ -65,7 +65,7 @@ export async function sendPatiently(
       },
     });
     rest();
-    const reading = unlessBegun(heard(answer.body, watch, { limit: () => limit(given), onMoved }), () => {
+    const reading = unlessBegun(nextMessage(answer.body, watch, { limit: () => limit(given), onMoved }), () => {
       watch[Symbol.dispose]();
       answer.body.destroy();
     });
@@ -77,7 +77,7 @@ export async function sendPatiently(
   }
 }
 
-async function* heard(
+async function* nextMessage(
   body: Readable,
   watch: Stall,
   { limit, onMoved }: { limit: () => number; onMoved: (bytes: number) => void },

@@ -6,7 +6,7 @@ import { absent } from "../archive/absent.ts";
 import { compressionOf, layerMediaType } from "../layer/compression.ts";
 import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../archive/image-archive.ts";
 import type { Files } from "../archive/listing.ts";
-import { proven } from "../layer/verify-digest.ts";
+import { verifiedBytes } from "../layer/verify-digest.ts";
 import { startOf } from "../archive/start-of.ts";
 
 /**
@@ -42,7 +42,7 @@ async function describe(files: Files, image: DockerImage): Promise<ArchivedImage
     const compression = compressionOf(await startOf(files, path));
     const digest = compression === "none" ? diffId : blobDigest(path);
     const blob = { mediaType: layerMediaType(compression), size, ...(digest && { digest }) };
-    layers.push({ diffId, blob, open: () => proven(files.open(path), { what: `layer ${diffId}`, ...blob }) });
+    layers.push({ diffId, blob, open: () => verifiedBytes(files.open(path), { what: `layer ${diffId}`, ...blob }) });
   }
   return { ...image, layers };
 }

@@ -5,14 +5,14 @@ import { InvalidImage, MAX_CONFIG, type Descriptor } from "../manifest.ts";
 import { compressionOf, layerMediaType, MAGIC_LENGTH, refuseOtherType } from "../layer/compression.ts";
 import { digestInName } from "./docker-images.ts";
 import { findSaved } from "./find-saved-image.ts";
-import { handOn } from "../layer/verified-stream.ts";
+import { verifiedStream } from "../layer/verified-stream.ts";
 import { blobPath } from "../archive/listing.ts";
 import { passedFiles } from "./passed-files.ts";
 import { passingManifests, type PassingManifests } from "./passing-manifests.ts";
 import { peek } from "../../streams/peek.ts";
 import { recogniseLayers, type LayerRecogniser } from "./recognise-layers.ts";
 import { tarEntries, type PassingEntry } from "../tar/tar-entries.ts";
-import { UnknownFiles, type KeepFile, type StoredLayer } from "./unidentified-files.ts";
+import { UnidentifiedFiles, type KeepFile, type StoredLayer } from "./unidentified-files.ts";
 
 const TAR_BLOCK = 512;
 
@@ -77,7 +77,7 @@ class Reading {
   readonly #blobs = new Map<Digest, Descriptor>();
   /** The layers that are still to come. */
   readonly #open: Set<Digest>;
-  readonly #unknown: UnknownFiles | undefined;
+  readonly #unknown: UnidentifiedFiles | undefined;
   /** A manifest has named all layers. */
   #isTold = false;
 
@@ -87,7 +87,7 @@ class Reading {
     this.#recogniser = recogniseLayers(diffIds, { byDiffId: descriptors === undefined });
     this.#manifests = passingManifests(diffIds);
     this.#open = new Set(wanted);
-    this.#unknown = onUnknown && new UnknownFiles(this.#open, onUnknown);
+    this.#unknown = onUnknown && new UnidentifiedFiles(this.#open, onUnknown);
     if (descriptors !== undefined) this.#name(descriptors);
   }
 
@@ -97,7 +97,7 @@ class Reading {
     const { path, size } = entry;
     const diffId = this.#recogniser.layerAt(path);
     if (diffId !== undefined) {
-      if (this.#open.delete(diffId)) await this.#handOn(entry, diffId);
+      if (this.#open.delete(diffId)) await this.#verifiedStream(entry, diffId);
     } else if (/^[0-9a-f]{64}\/json$/.test(path)) {
       if (size <= MAX_CONFIG) this.#recogniser.learn(path, await buffer(entry.chunks()));
     } else await this.#takeOther(entry);
@@ -126,12 +126,16 @@ class Reading {
     }
   }
 
-  async #handOn(entry: PassingEntry, diffId: Digest): Promise<void> {
+  async #verifiedStream(entry: PassingEntry, diffId: Digest): Promise<void> {
     const blob = this.#blobs.get(digestInName(entry.path) ?? "");
     if (blob !== undefined) refuseOtherType(blob.mediaType);
     const stored = blob ?? { mediaType: layerMediaType("none"), digest: diffId, size: entry.size };
     const expected = { what: `layer ${diffId}`, digest: stored.digest, size: stored.size };
-    await handOn(entry.chunks(), expected, async (stream) => await this.#options.onLayer(diffId, stream, stored));
+    await verifiedStream(
+      entry.chunks(),
+      expected,
+      async (stream) => await this.#options.onLayer(diffId, stream, stored),
+    );
   }
 
   /** A file of which the name tells nothing: kept when it is a manifest or a config, else perhaps a layer. */

@@ -3,7 +3,7 @@ import type { Digest } from "../digest.ts";
 import { InvalidImage, type Descriptor } from "../manifest.ts";
 import { layerMediaType, refuseOtherType } from "../layer/compression.ts";
 import { quoted } from "../tar/entry-path.ts";
-import { handOn } from "../layer/verified-stream.ts";
+import { verifiedStream } from "../layer/verified-stream.ts";
 import { MAX_UNKNOWN } from "../archive/limits.ts";
 import type { Expected } from "../layer/verify-digest.ts";
 
@@ -16,7 +16,7 @@ export interface StoredLayer {
 }
 
 /** A file that may be a layer: which, is known later. */
-export interface UnknownFile {
+export interface UnidentifiedFile {
   path: string;
   mediaType: string;
   /** Bytes. */
@@ -35,7 +35,7 @@ export interface KeptFile {
 }
 
 /** Takes a file that may be a wanted layer, while the archive waits. The stream may be left early. */
-export type KeepFile = (stream: Readable, file: UnknownFile) => Promise<KeptFile>;
+export type KeepFile = (stream: Readable, file: UnidentifiedFile) => Promise<KeptFile>;
 
 interface Waiting {
   kept: KeptFile;
@@ -47,7 +47,7 @@ interface Waiting {
  * To unpack each instead would tell it at once, but cost a core for every blob of the image, wanted or not (gunzip 150 to 300 MB/s),
  * and cannot be done to zstd before Node 22.15; the manifest comes for nothing.
  */
-export class UnknownFiles {
+export class UnidentifiedFiles {
   readonly #keep: KeepFile;
   readonly #open: Set<Digest>;
   readonly #waiting = new Map<string, Waiting>();
@@ -60,14 +60,18 @@ export class UnknownFiles {
     this.#keep = keep;
   }
 
-  async take(chunks: AsyncIterable<Buffer>, file: UnknownFile, digest: Digest | undefined): Promise<void> {
+  async take(chunks: AsyncIterable<Buffer>, file: UnidentifiedFile, digest: Digest | undefined): Promise<void> {
     if (this.#waiting.size === MAX_UNKNOWN) {
       throw new InvalidImage(`the archive has more than ${MAX_UNKNOWN} files before it tells which of them are layers`);
     }
     const { path, mediaType, size } = file;
     const expected: Expected = { what: quoted(path), size, digest };
     const kept: KeptFile[] = [];
-    const found = await handOn(chunks, expected, async (stream) => void kept.push(await this.#keep(stream, file)));
+    const found = await verifiedStream(
+      chunks,
+      expected,
+      async (stream) => void kept.push(await this.#keep(stream, file)),
+    );
     const stored = found && { mediaType, ...found };
     for (const one of kept) this.#waiting.set(path, { kept: one, stored });
     if (stored === undefined || mediaType !== layerMediaType("none")) return;

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { PassThrough, Transform, type Readable } from "node:stream";
 import type { Digest } from "../digest.ts";
 import { decodeLayer } from "./decode-layer.ts";
-import { proof, type Expected, type Proof, type SizeLimit } from "./verify-digest.ts";
+import { digestVerifier, type Expected, type DigestVerifier, type SizeLimit } from "./verify-digest.ts";
 
 /** Packed bytes that may wait to be unpacked, so that what is stored is passed on meanwhile. */
 const AHEAD = 128 * 1024;
@@ -30,7 +30,7 @@ export function checkLayer({ blob: { mediaType, digest, size }, diffId, limit }:
 }
 
 function checkPlain(expected: Expected): Transform {
-  const bytes = proof(expected);
+  const bytes = digestVerifier(expected);
   return new Transform({
     transform: (chunk: Buffer, _encoding, done) => attempt(() => bytes.take(chunk), done) && done(null, chunk),
     flush: (done) => attempt(() => bytes.finish(), done) && done(),
@@ -38,9 +38,9 @@ function checkPlain(expected: Expected): Transform {
 }
 
 function checkPacked(expected: Expected, unpacked: Expected, mediaType: string | undefined): Transform {
-  const stored = proof(expected);
+  const stored = digestVerifier(expected);
   const side = new PassThrough({ highWaterMark: AHEAD });
-  const checked = takeAll(decodeLayer(side, mediaType), proof(unpacked));
+  const checked = takeAll(decodeLayer(side, mediaType), digestVerifier(unpacked));
   const check = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       if (!attempt(() => stored.take(chunk), done)) return;
@@ -75,7 +75,7 @@ function attempt(step: () => void, done: (error: Error) => void): boolean {
   }
 }
 
-async function takeAll(plain: Readable, bytes: Proof): Promise<void> {
+async function takeAll(plain: Readable, bytes: DigestVerifier): Promise<void> {
   for await (const chunk of plain) bytes.take(chunk as Buffer);
   bytes.finish();
 }

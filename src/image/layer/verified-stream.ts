@@ -1,13 +1,13 @@
 import { Readable } from "node:stream";
 import type { Digest } from "../digest.ts";
-import { proof, type Expected } from "./verify-digest.ts";
+import { digestVerifier, type Expected } from "./verify-digest.ts";
 
 /**
  * Gives bytes that are passing to somebody as a stream, and waits until they are done with it. Resolves to what the bytes
  * were, or to undefined when they were left early. Rejects when they were not what was expected, even if that was not
  * noticed by whoever read them, and with what `use` rejects with.
  */
-export async function handOn(
+export async function verifiedStream(
   chunks: AsyncIterable<Buffer>,
   expected: Expected,
   use: (stream: Readable) => Promise<void>,
@@ -15,7 +15,7 @@ export async function handOn(
   let found: { digest: Digest; size: number } | undefined;
   let failure: unknown;
   async function* pass(): AsyncGenerator<Buffer> {
-    const bytes = proof(expected);
+    const bytes = digestVerifier(expected);
     try {
       for await (const chunk of chunks) {
         bytes.take(chunk);

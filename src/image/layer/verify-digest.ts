@@ -89,14 +89,14 @@ export function sizeLimit(maxSize = Number.POSITIVE_INFINITY): SizeLimit {
 }
 
 /** Takes bytes as they pass, and knows at the end what they were. Memory does not grow with them. */
-export interface Proof {
+export interface DigestVerifier {
   /** Throws {@link InvalidImage} as soon as there are too many. */
   take(chunk: Uint8Array): void;
   /** Throws {@link InvalidImage} when they were not what was expected. Once, at the end. */
   finish(): { digest: Digest; size: number };
 }
 
-export function proof({ what, digest, size, limit }: Expected): Proof {
+export function digestVerifier({ what, digest, size, limit }: Expected): DigestVerifier {
   const hash = createHash("sha256");
   let taken = 0;
   return {
@@ -122,8 +122,8 @@ export function proof({ what, digest, size, limit }: Expected): Proof {
  * Passes bytes on and fails at their end with {@link InvalidImage} when they were not what was expected: until its end is
  * reached without an error, nothing of it may be relied on. Owns `source`.
  */
-export function proven(source: AsyncIterable<Uint8Array>, expected: Expected): Readable {
-  const bytes = proof(expected);
+export function verifiedBytes(source: AsyncIterable<Uint8Array>, expected: Expected): Readable {
+  const bytes = digestVerifier(expected);
   return Readable.from(
     (async function* () {
       yield* passOn(source, bytes);
@@ -134,7 +134,10 @@ export function proven(source: AsyncIterable<Uint8Array>, expected: Expected): R
 }
 
 /** Passes bytes on, and has each counted. To finish the proof is the caller's. */
-export async function* passOn<T extends Uint8Array>(source: AsyncIterable<T>, bytes: Proof): AsyncGenerator<T> {
+export async function* passOn<T extends Uint8Array>(
+  source: AsyncIterable<T>,
+  bytes: DigestVerifier,
+): AsyncGenerator<T> {
   for await (const chunk of source) {
     bytes.take(chunk);
     yield chunk;

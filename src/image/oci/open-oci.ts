@@ -7,7 +7,7 @@ import { isLayerType, rightMediaType } from "../layer/compression.ts";
 import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../archive/image-archive.ts";
 import { blobPath, type Files } from "../archive/listing.ts";
 import { ociEntries, readOciImage, type OciEntry, type OciImage } from "./oci-images.ts";
-import { proven } from "../layer/verify-digest.ts";
+import { verifiedBytes } from "../layer/verify-digest.ts";
 import { startOf } from "../archive/start-of.ts";
 
 /** Bytes. The file says `{"imageLayoutVersion":"1.0.0"}`. */
@@ -62,7 +62,7 @@ async function describeLayer(files: Files, diffId: Digest, blob: Descriptor): Pr
   if (size !== blob.size) throw new InvalidImage(`${digest} has ${size} bytes, announced were ${blob.size}`);
   const { mediaType: said } = blob;
   const mediaType = isLayerType(said) ? rightMediaType(said, await startOf(files, path)) : said;
-  const open = (): Readable => proven(files.open(path), { what: `layer ${diffId}`, digest, size });
+  const open = (): Readable => verifiedBytes(files.open(path), { what: `layer ${diffId}`, digest, size });
   return { diffId, blob: { mediaType, digest, size }, open };
 }
 

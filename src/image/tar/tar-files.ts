@@ -14,7 +14,7 @@ const BLOCK = 512;
 /** Bytes of content read at once. */
 const PORTION = 256 * 1024;
 
-interface Place extends TarHeader {
+interface ImageLocation extends TarHeader {
   /** Of the content's first byte in the file. */
   offset: number;
 }
@@ -35,12 +35,12 @@ export async function openTarFiles(path: string): Promise<Files> {
   }
 }
 
-function tarFiles(file: FileHandle, places: Map<string, Place>): Files {
-  const find = (path: string): Place | undefined => followLinks(places, path);
+function tarFiles(file: FileHandle, places: Map<string, ImageLocation>): Files {
+  const find = (path: string): ImageLocation | undefined => followLinks(places, path);
   const stream = (path: string): Readable => {
-    const place = find(path);
-    if (place === undefined) throw notThere(path);
-    return Readable.from(bytesOf(file, place.offset, place.size), { objectMode: false });
+    const location = find(path);
+    if (location === undefined) throw notThere(path);
+    return Readable.from(bytesOf(file, location.offset, location.size), { objectMode: false });
   };
   return {
     sizeOf: async (path) => find(path)?.size,
@@ -55,21 +55,21 @@ function tarFiles(file: FileHandle, places: Map<string, Place>): Files {
   };
 }
 
-async function readPlaces(file: FileHandle): Promise<Map<string, Place>> {
+async function readPlaces(file: FileHandle): Promise<Map<string, ImageLocation>> {
   const { size } = await file.stat();
   await refusePacked(file);
-  const places = new Map<string, Place>();
+  const places = new Map<string, ImageLocation>();
   const headers = new TarHeaders(file);
   let count = 0;
   for (let at = 0; at < size;) {
     const found = await headers.at(at);
     if (found === undefined) break;
-    const place = { ...readHeader(found.header), offset: found.offset };
+    const location = { ...readHeader(found.header), offset: found.offset };
     count += 1;
     if (count > MAX_ENTRIES) throw new InvalidImage(`the archive has more than ${MAX_ENTRIES} entries`);
-    const end = place.offset + place.size;
-    if (end > size) throw new InvalidImage(`the archive ends in the middle of ${quoted(place.path)}`);
-    await rememberOnce(file, places, place);
+    const end = location.offset + location.size;
+    if (end > size) throw new InvalidImage(`the archive ends in the middle of ${quoted(location.path)}`);
+    await rememberOnce(file, places, location);
     at = end + (-end & (BLOCK - 1));
   }
   return places;
@@ -79,13 +79,17 @@ async function readPlaces(file: FileHandle): Promise<Map<string, Place>> {
  * A second entry of the same path is passed over when it is the same: some builders write a layer once for each time that an image has
  * it. Else it is refused, as {@link remember} does. What is read for that is no more than the file holds.
  */
-async function rememberOnce(file: FileHandle, places: Map<string, Place>, place: Place): Promise<void> {
-  const before = places.get(place.path);
-  if (before !== undefined && (await areSame(file, before, place))) return;
-  remember(places, place);
+async function rememberOnce(
+  file: FileHandle,
+  places: Map<string, ImageLocation>,
+  location: ImageLocation,
+): Promise<void> {
+  const before = places.get(location.path);
+  if (before !== undefined && (await areSame(file, before, location))) return;
+  remember(places, location);
 }
 
-async function areSame(file: FileHandle, one: Place, other: Place): Promise<boolean> {
+async function areSame(file: FileHandle, one: ImageLocation, other: ImageLocation): Promise<boolean> {
   if (one.type !== other.type || one.target !== other.target || one.size !== other.size) return false;
   const chunks = bytesOf(file, other.offset, other.size);
   for await (const chunk of bytesOf(file, one.offset, one.size)) {

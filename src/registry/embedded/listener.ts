@@ -6,7 +6,7 @@ import type { Strangers } from "../strangers.ts";
 import { describeBlob, sendBlob, unknownBlob } from "./blobs.ts";
 import { NO_CONTENT, type RegistryContent } from "./content.ts";
 import { DistributionError } from "./distribution-error.ts";
-import type { Landing } from "./push-session.ts";
+import type { PushSession } from "./push-session.ts";
 import { sendManifest, takeManifest } from "./manifests.ts";
 import { ignoreBody } from "./request-body.ts";
 import { readRoute, type Route } from "./route.ts";
@@ -20,11 +20,11 @@ export function listenerFor(
   credentials: Credentials,
   strangers: Strangers,
   content: RegistryContent,
-  landings: ReadonlyMap<string, Landing>,
+  landings: ReadonlyMap<string, PushSession>,
   onDetail: (text: string) => void,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   return async (request, response) => {
-    let landing: Landing | undefined;
+    let session: PushSession | undefined;
     try {
       // Docker knows a registry of today by this.
       response.setHeader("docker-distribution-api-version", "registry/2.0");
@@ -34,17 +34,17 @@ export function listenerFor(
         return sendError(response, isKnown ? tooMany() : unauthorized());
       }
       const route = readRoute(request.method ?? "", request.url ?? "");
-      landing = route.kind === "base" ? undefined : landings.get(route.repository);
-      landing?.witness.active?.();
-      const seen = landing === undefined ? content : (landing.policy.content ?? NO_CONTENT);
-      await answerRoute(request, response, route, seen, landing);
+      session = route.kind === "base" ? undefined : landings.get(route.repository);
+      session?.observer.active?.();
+      const seen = session === undefined ? content : (session.policy.content ?? NO_CONTENT);
+      await answerRoute(request, response, route, seen, session);
     } catch (error) {
       if (error instanceof DistributionError) sendError(response, error);
       else {
         sendError(response, new DistributionError(500, "UNKNOWN", "the registry has failed"));
         if (!isClientGone(error)) {
           onDetail(`the embedded registry: ${messageOf(error)}`);
-          landing?.witness.broken?.(error as Error);
+          session?.observer.broken?.(error as Error);
         }
       }
     }
@@ -62,7 +62,7 @@ async function answerRoute(
   response: ServerResponse,
   route: Route,
   content: RegistryContent,
-  landing: Landing | undefined,
+  session: PushSession | undefined,
 ): Promise<void> {
   switch (route.kind) {
     case "base":
@@ -70,8 +70,8 @@ async function answerRoute(
     case "tags":
       return await sendTags(response, route, content);
     case "blob": {
-      if (landing === undefined || request.method !== "HEAD") return await sendBlob(request, response, route, content);
-      const size = landing.policy.presentSize(route.digest, request.headers.accept ?? "");
+      if (session === undefined || request.method !== "HEAD") return await sendBlob(request, response, route, content);
+      const size = session.policy.presentSize(route.digest, request.headers.accept ?? "");
       if (size === undefined) throw unknownBlob(route.digest);
       return describeBlob(response, route.digest, size);
     }
@@ -82,19 +82,19 @@ async function answerRoute(
       return sendProbe(response, route.query);
     case "manifest":
       if (request.method !== "PUT") return await sendManifest(request, response, route, content);
-      return await takeManifest(request, response, route, openOnly(landing).policy);
+      return await takeManifest(request, response, route, openOnly(session).policy);
     case "uploads":
-      return await beginUpload(request, response, route, openOnly(landing));
+      return await beginUpload(request, response, route, openOnly(session));
     case "upload":
-      if (request.method === "PATCH") return await appendToUpload(request, response, route, openOnly(landing));
-      if (request.method === "PUT") return await endUpload(request, response, route, openOnly(landing));
-      if (request.method === "DELETE") return await cancelUpload(response, route, openOnly(landing));
-      return describeUpload(response, route, openOnly(landing));
+      if (request.method === "PATCH") return await appendToUpload(request, response, route, openOnly(session));
+      if (request.method === "PUT") return await endUpload(request, response, route, openOnly(session));
+      if (request.method === "DELETE") return await cancelUpload(response, route, openOnly(session));
+      return describeUpload(response, route, openOnly(session));
   }
 }
 
-function openOnly(landing: Landing | undefined): Landing {
-  if (landing !== undefined) return landing;
+function openOnly(session: PushSession | undefined): PushSession {
+  if (session !== undefined) return session;
   throw new DistributionError(403, "DENIED", "nothing is taken here now");
 }
 

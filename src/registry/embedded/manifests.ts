@@ -6,7 +6,7 @@ import { DistributionError } from "./distribution-error.ts";
 import type { PushedManifest, PushPolicy } from "./push-policy.ts";
 import { announcedLength, bodyOf } from "./request-body.ts";
 
-interface Place {
+interface ImageLocation {
   repository: string;
   /** A tag or a digest. */
   reference: string;
@@ -16,7 +16,7 @@ interface Place {
 export async function sendManifest(
   request: IncomingMessage,
   response: ServerResponse,
-  { repository, reference }: Place,
+  { repository, reference }: ImageLocation,
   content: RegistryContent,
 ): Promise<void> {
   const manifest = await content.manifest(repository, reference);
@@ -36,7 +36,7 @@ export async function sendManifest(
 export async function takeManifest(
   request: IncomingMessage,
   response: ServerResponse,
-  { repository, reference }: Place,
+  { repository, reference }: ImageLocation,
   policy: PushPolicy,
 ): Promise<void> {
   const bytes = await readManifest(request);

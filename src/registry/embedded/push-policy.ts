@@ -17,7 +17,7 @@ export interface PushedManifest extends StoredManifest {
 export const UNKNOWN_SIZE = 1;
 
 /** Lets an upload's next chunk through, in its own time. Rejecting breaks the upload off. */
-export type UploadGate = () => void | Promise<void>;
+export type UploadStart = () => void | Promise<void>;
 
 /** What becomes of what is pushed to one repository. Every method may throw a `DistributionError`, which is the answer then. */
 export interface PushPolicy {
@@ -32,7 +32,7 @@ export interface PushPolicy {
    * An upload wants to begin; nobody knows yet of what. `digest` where the client names it. May let it wait. What it resolves to
    * is asked before each chunk of the upload is written, which waits as long as that says.
    */
-  uploadBegins?(digest: Digest | undefined): UploadGate | undefined | Promise<UploadGate>;
+  uploadBegins?(digest: Digest | undefined): UploadStart | undefined | Promise<UploadStart>;
   /** All of a blob is about to come, of so many bytes, that is called by that digest; it can be read from now on, unproven. */
   arriving?(blob: StoredBlob & { digest: Digest }): void;
   /** An upload has come in full and has the digest that its client named. The blob is the policy's from here. */
@@ -46,7 +46,7 @@ export interface PushPolicy {
 }
 
 /** Who looks on while something is pushed. */
-export interface PushWitness {
+export interface PushObserver {
   /** A request for the repository has come, or some bytes of an upload. */
   active?(): void;
   /** Something here broke, a full disk for instance: no answer will mend the push. */

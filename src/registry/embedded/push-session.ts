@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { DistributionError } from "./distribution-error.ts";
-import type { PushPolicy, PushWitness, UploadGate } from "./push-policy.ts";
+import type { PushPolicy, PushObserver, UploadStart } from "./push-policy.ts";
 import type { Spool, SpooledBlob } from "./upload-spool.ts";
 import { Upload } from "./upload.ts";
 
@@ -8,22 +8,22 @@ import { Upload } from "./upload.ts";
 const MAX_UPLOADS = 32;
 
 /** A repository that takes pushes, for as long as somebody wants them. */
-export class Landing implements AsyncDisposable {
+export class PushSession implements AsyncDisposable {
   readonly policy: PushPolicy;
-  readonly witness: PushWitness;
+  readonly observer: PushObserver;
   readonly #spool: Spool;
   readonly #uploads = new Map<string, Upload>();
   #opening = 0;
   #closed = false;
 
-  constructor(policy: PushPolicy, witness: PushWitness, spool: Spool) {
+  constructor(policy: PushPolicy, observer: PushObserver, spool: Spool) {
     this.policy = policy;
-    this.witness = witness;
+    this.observer = observer;
     this.#spool = spool;
   }
 
   /** Begins an upload, of which there may be so many at once. */
-  async open(gate?: UploadGate): Promise<Upload> {
+  async open(proxy?: UploadStart): Promise<Upload> {
     if (this.#uploads.size + this.#opening >= MAX_UPLOADS) {
       throw new DistributionError(429, "TOOMANYREQUESTS", `there are ${MAX_UPLOADS} uploads already`);
     }
@@ -31,8 +31,8 @@ export class Landing implements AsyncDisposable {
     const file = await this.#spool.create().finally(() => this.#opening--);
     const upload = new Upload(randomUUID(), file, {
       limit: this.policy.maxUpload ?? Infinity,
-      onBytes: () => this.witness.active?.(),
-      ...(gate !== undefined && { gate }),
+      onBytes: () => this.observer.active?.(),
+      ...(proxy !== undefined && { proxy }),
     });
     if (!this.#closed) return this.#keep(upload);
     await this.cancel(upload);

@@ -8,9 +8,9 @@ import { asSocket } from "../../streams/join.ts";
 import { newCredentials } from "../password.ts";
 import { Strangers } from "../strangers.ts";
 import { NO_CONTENT, type RegistryContent } from "./content.ts";
-import { Landing } from "./push-session.ts";
+import { PushSession } from "./push-session.ts";
 import { listenerFor } from "./listener.ts";
-import type { PushPolicy, PushWitness } from "./push-policy.ts";
+import type { PushPolicy, PushObserver } from "./push-policy.ts";
 import { embeddedSpool } from "./upload-spool.ts";
 
 /** Bytes of a request line and its headers. Node's own default, said here because a client may be anybody. */
@@ -34,7 +34,7 @@ export interface EmbeddedRegistry extends AsyncDisposable {
    * Lets a repository take pushes until the result is disposed, which gives up the uploads under way. While it is open, whoever
    * comes through the port sees of that repository what the policy has to give, and nothing else.
    */
-  open(repository: string, policy: PushPolicy, witness?: PushWitness): AsyncDisposable;
+  open(repository: string, policy: PushPolicy, observer?: PushObserver): AsyncDisposable;
 }
 
 export interface EmbeddedRegistryOptions {
@@ -57,7 +57,7 @@ export function openEmbeddedRegistry({
   onDetail = () => {},
 }: EmbeddedRegistryOptions): EmbeddedRegistry {
   const spool = embeddedSpool(run, parent);
-  const landings = new Map<string, Landing>();
+  const landings = new Map<string, PushSession>();
   const far = new Strangers({ timeout: FAR_TIMEOUT });
   const puller = serve(listenerFor(credentials, far, content, new Map(), onDetail), far);
   const near = new Strangers();
@@ -73,24 +73,24 @@ export function openEmbeddedRegistry({
       return await (port ??= listen(pusher.server));
     },
     prepare: async () => void (await spool.open()),
-    open(repository, policy, witness = {}) {
+    open(repository, policy, observer = {}) {
       if (landings.has(repository)) throw new TypeError(`${repository} is open already`);
-      return openLanding(repository, new Landing(policy, witness, spool), landings);
+      return openLanding(repository, new PushSession(policy, observer, spool), landings);
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([puller.close(), pusher.close()]);
-      for (const landing of landings.values()) await landing[Symbol.asyncDispose]();
+      for (const session of landings.values()) await session[Symbol.asyncDispose]();
       await spool[Symbol.asyncDispose]();
     },
   };
 }
 
-function openLanding(repository: string, landing: Landing, landings: Map<string, Landing>): AsyncDisposable {
-  landings.set(repository, landing);
+function openLanding(repository: string, session: PushSession, landings: Map<string, PushSession>): AsyncDisposable {
+  landings.set(repository, session);
   return {
     async [Symbol.asyncDispose]() {
       landings.delete(repository);
-      await landing[Symbol.asyncDispose]();
+      await session[Symbol.asyncDispose]();
     },
   };
 }

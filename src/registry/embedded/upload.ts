@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { DistributionError } from "./distribution-error.ts";
 import { readContentRange } from "./range.ts";
-import type { UploadGate } from "./push-policy.ts";
+import type { UploadStart } from "./push-policy.ts";
 import { announcedLength, bodyOf } from "./request-body.ts";
 import type { SpoolFile } from "./upload-spool.ts";
 
@@ -11,7 +11,7 @@ export class Upload {
   readonly file: SpoolFile;
   readonly #limit: number;
   readonly #onBytes: () => void;
-  readonly #gate: UploadGate | undefined;
+  readonly #proxy: UploadStart | undefined;
   /** The one request that may append at a time. */
   #appending: IncomingMessage | undefined;
 
@@ -19,13 +19,13 @@ export class Upload {
   constructor(
     id: string,
     file: SpoolFile,
-    { limit, onBytes, gate }: { limit: number; onBytes: () => void; gate?: UploadGate },
+    { limit, onBytes, proxy }: { limit: number; onBytes: () => void; proxy?: UploadStart },
   ) {
     this.id = id;
     this.file = file;
     this.#limit = limit;
     this.#onBytes = onBytes;
-    this.#gate = gate;
+    this.#proxy = proxy;
   }
 
   /** As the `Range` header tells it; an upload of nothing yet has no form of its own there. */
@@ -40,7 +40,7 @@ export class Upload {
   async append(request: IncomingMessage): Promise<void> {
     this.needIdle();
     const length = announcedLength(request);
-    const chunk = this.#place(request.headers["content-range"]);
+    const chunk = this.#location(request.headers["content-range"]);
     if (chunk !== undefined && length !== undefined && length !== chunk) throw sizeLies();
     if (this.file.size + (length ?? 0) > this.#limit) throw this.#tooLarge();
     this.#appending = request;
@@ -48,7 +48,7 @@ export class Upload {
       const before = this.file.size;
       for await (const bytes of bodyOf(request)) {
         if (this.file.size + bytes.length > this.#limit) throw this.#tooLarge();
-        await this.#gate?.();
+        await this.#proxy?.();
         await this.file.write(bytes);
         this.#onBytes();
       }
@@ -70,7 +70,7 @@ export class Upload {
   }
 
   /** The length that a Content-Range announces, when it begins where the upload is. */
-  #place(header: string | undefined): number | undefined {
+  #location(header: string | undefined): number | undefined {
     if (header === undefined) return undefined;
     const range = readContentRange(header);
     if (range?.first === this.file.size) return range.last - range.first + 1;

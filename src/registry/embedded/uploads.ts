@@ -1,14 +1,14 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { isDigest, type Digest } from "../../image/digest.ts";
 import { DistributionError } from "./distribution-error.ts";
-import type { Landing } from "./push-session.ts";
+import type { PushSession } from "./push-session.ts";
 import { announcedLength } from "./request-body.ts";
 import { readDigest } from "./route.ts";
 import type { Upload } from "./upload.ts";
 
 /** The requests of an upload (OCI distribution spec 1.1, "Push"). An upload that fails is forgotten: engines begin anew. */
 
-interface Place {
+interface ImageLocation {
   repository: string;
   query: URLSearchParams;
 }
@@ -17,19 +17,19 @@ interface Place {
 export async function beginUpload(
   request: IncomingMessage,
   response: ServerResponse,
-  { repository, query }: Place,
-  landing: Landing,
+  { repository, query }: ImageLocation,
+  session: PushSession,
 ): Promise<void> {
   const mount = query.get("mount");
-  if (isDigest(mount) && landing.policy.presentSize(mount, "") !== undefined) {
+  if (isDigest(mount) && session.policy.presentSize(mount, "") !== undefined) {
     return answer(response, 201, blobHeaders(repository, mount));
   }
   const digest = query.has("digest") ? readDigest(query.get("digest")) : undefined;
-  const gate = await landing.policy.uploadBegins?.(digest);
-  const upload = await landing.open(gate);
+  const proxy = await session.policy.uploadBegins?.(digest);
+  const upload = await session.open(proxy);
   if (digest === undefined) return answer(response, 202, uploadHeaders(repository, upload));
-  await receive(request, repository, upload, landing);
-  await landing.finish(upload, digest);
+  await receive(request, repository, upload, session);
+  await session.finish(upload, digest);
   answer(response, 201, blobHeaders(repository, digest));
 }
 
@@ -37,11 +37,11 @@ export async function beginUpload(
 export async function appendToUpload(
   request: IncomingMessage,
   response: ServerResponse,
-  { repository, id }: Place & { id: string },
-  landing: Landing,
+  { repository, id }: ImageLocation & { id: string },
+  session: PushSession,
 ): Promise<void> {
-  const upload = landing.find(id);
-  await receive(request, repository, upload, landing);
+  const upload = session.find(id);
+  await receive(request, repository, upload, session);
   answer(response, 202, uploadHeaders(repository, upload));
 }
 
@@ -49,48 +49,53 @@ export async function appendToUpload(
 export async function endUpload(
   request: IncomingMessage,
   response: ServerResponse,
-  { repository, id, query }: Place & { id: string },
-  landing: Landing,
+  { repository, id, query }: ImageLocation & { id: string },
+  session: PushSession,
 ): Promise<void> {
-  const upload = landing.find(id);
+  const upload = session.find(id);
   const digest = readDigest(query.get("digest"));
   const size = announcedLength(request);
   if (size !== undefined && size > 0 && upload.file.size === 0) {
-    landing.policy.arriving?.({ digest, size, open: (range) => upload.file.read(range) });
+    session.policy.arriving?.({ digest, size, open: (range) => upload.file.read(range) });
   }
   // Some clients say of what they have sent before where it was: there is nothing to be placed in an empty body.
-  if (size !== 0) await receive(request, repository, upload, landing);
-  await landing.finish(upload, digest);
+  if (size !== 0) await receive(request, repository, upload, session);
+  await session.finish(upload, digest);
   answer(response, 201, blobHeaders(repository, digest));
 }
 
 /** GET: how far it is. */
 export function describeUpload(
   response: ServerResponse,
-  { repository, id }: Place & { id: string },
-  landing: Landing,
+  { repository, id }: ImageLocation & { id: string },
+  session: PushSession,
 ): void {
-  answer(response, 204, uploadHeaders(repository, landing.find(id)));
+  answer(response, 204, uploadHeaders(repository, session.find(id)));
 }
 
 /** DELETE: it will not be finished. */
 export async function cancelUpload(
   response: ServerResponse,
-  { id }: Place & { id: string },
-  landing: Landing,
+  { id }: ImageLocation & { id: string },
+  session: PushSession,
 ): Promise<void> {
-  await landing.cancel(landing.find(id));
+  await session.cancel(session.find(id));
   answer(response, 204, {});
 }
 
-async function receive(request: IncomingMessage, repository: string, upload: Upload, landing: Landing): Promise<void> {
+async function receive(
+  request: IncomingMessage,
+  repository: string,
+  upload: Upload,
+  session: PushSession,
+): Promise<void> {
   try {
     await upload.append(request);
   } catch (error) {
     if (error instanceof DistributionError && error.status === 416) {
       throw new DistributionError(416, error.code, error.message, uploadHeaders(repository, upload));
     }
-    await landing.cancel(upload);
+    await session.cancel(upload);
     throw error;
   }
 }

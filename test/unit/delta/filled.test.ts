@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(async () => await rm(folder, { recursive: true }));
 
 /** Makes `tar` of the seeds and itself, and compares what is told to be there with what is, each time that it is more. */
-async function make(tar: Buffer, seeds: Buffer[]): Promise<number[]> {
+async function make(tar: Buffer, deltaBases: Buffer[]): Promise<number[]> {
   const source = join(folder, "source");
   await using sent = await open(source, "w+");
   await sent.write(tar);
@@ -43,7 +43,7 @@ async function make(tar: Buffer, seeds: Buffer[]): Promise<number[]> {
     }
   })();
   watching.catch(() => {}); // awaited below
-  const [first, ...others] = seeds;
+  const [first, ...others] = deltaBases;
   if (first !== undefined) await takePiecesAlong(streamOf([first]), rebuild);
   await rebuild.read;
   for (const seed of others) await takePieces(streamOf([seed]), rebuild);
@@ -56,8 +56,8 @@ async function make(tar: Buffer, seeds: Buffer[]): Promise<number[]> {
 test("what is told to be there is there, and in the end that is all", async () => {
   for (let seed = 0; seed < 30; seed += 1) {
     const tar = generatedTar(seed, { parts: 12, version: 2 });
-    const seeds = [generatedTar(seed, { parts: 12, version: 1 }), generatedTar(seed + 1, { parts: 12 })];
-    const told = await make(tar, seeds.slice(0, seed % 3));
+    const deltaBases = [generatedTar(seed, { parts: 12, version: 1 }), generatedTar(seed + 1, { parts: 12 })];
+    const told = await make(tar, deltaBases.slice(0, seed % 3));
     expect(told.at(-1)).toBe(tar.length);
   }
 });
@@ -81,11 +81,11 @@ test("it is not told of what is still being written", async () => {
     END,
   ]);
   await using file = await open(join(folder, "slow"), "w+");
-  const gate = deferred<void>();
+  const proxy = deferred<void>();
   const slow = {
     fd: file.fd,
     async write(...of: [Buffer, number, number, number]) {
-      await gate.promise;
+      await proxy.promise;
       return await file.write(...of);
     },
   };
@@ -103,7 +103,7 @@ test("it is not told of what is still being written", async () => {
     }
   for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   expect(told).toEqual([]);
-  gate.resolve();
+  proxy.resolve();
   await Promise.all([...flushes, watching]);
   expect(await rebuild.filled(tar.length)).toBe(tar.length);
 });

@@ -94,13 +94,13 @@ interface GeneratedOptions {
 export function generatedTar(seed: number, { parts, version = 0 }: GeneratedOptions = {}): Buffer {
   const random = pseudoRandom(seed);
   const change = pseudoRandom(seed * 1000 + version);
-  let seeds = Array.from({ length: parts ?? below(random, 30) }, () => below(random, 2 ** 30));
+  let deltaBases = Array.from({ length: parts ?? below(random, 30) }, () => below(random, 2 ** 30));
   if (version > 0) {
-    seeds = seeds.flatMap((one) => oneOf(change, [[one], [one], [one], [one], [], [one + 1], [one, one]]));
-    if (change() < 0.5) seeds.reverse();
+    deltaBases = deltaBases.flatMap((one) => oneOf(change, [[one], [one], [one], [one], [], [one + 1], [one, one]]));
+    if (change() < 0.5) deltaBases.reverse();
   }
   const time = 1_700_000_000 + version * 86_400;
-  return Buffer.concat([...seeds.map((one) => part(one, time)), end(random)]);
+  return Buffer.concat([...deltaBases.map((one) => part(one, time)), end(random)]);
 }
 
 function part(seed: number, mtime: number): Buffer {

@@ -36,10 +36,10 @@ test("whatever is there already, a tar is made to the byte, and of what it has i
   for (let seed = 0; seed < 80; seed += 1) {
     const whole = generatedTar(seed);
     const tar = random() < 0.2 ? whole.subarray(0, random() * whole.length) : whole;
-    const seeds = seedsFor(tar, seed, random);
-    const some = await sendTar(folder, tar, seeds);
+    const deltaBases = seedsFor(tar, seed, random);
+    const some = await sendTar(folder, tar, deltaBases);
     expect(some.made.equals(tar), `seed ${seed}`).toBe(true);
-    expect((await sendTar(folder, tar, [...seeds, tar])).sent, `seed ${seed}`).toBe(0);
+    expect((await sendTar(folder, tar, [...deltaBases, tar])).sent, `seed ${seed}`).toBe(0);
   }
 });
 

@@ -22,8 +22,8 @@ beforeAll(async () => {
 });
 afterAll(async () => await rm(folder, { recursive: true }));
 
-const send = async (tar: Buffer, seeds: Buffer[], harm: Harm = {}): Promise<SentTar> =>
-  await sendTar(folder, tar, seeds, harm);
+const send = async (tar: Buffer, deltaBases: Buffer[], harm: Harm = {}): Promise<SentTar> =>
+  await sendTar(folder, tar, deltaBases, harm);
 
 test.each(Object.entries(ODD))("%s: sent whole, and not at all to somebody who has it", async (_name, make) => {
   const tar = make();

@@ -93,8 +93,8 @@ test("its end tells the size and where files lie", async () => {
 
 test("whoever lists the pieces hears of all, in order", async () => {
   const tar = madeUp(4);
-  const heard: [number, number][] = [];
-  const listener = { add: (offset: number, length: number) => heard.push([offset, length]) };
+  const nextMessage: [number, number][] = [];
+  const listener = { add: (offset: number, length: number) => nextMessage.push([offset, length]) };
   const recipe = await bytesOf(encodeRecipe(cut(streamOf([tar])), { pieces: listener }));
   const told: [number, number][] = [];
   let offset = 0;
@@ -102,8 +102,8 @@ test("whoever lists the pieces hears of all, in order", async () => {
     if (one.kind === "piece") told.push([offset, one.length]);
     if (one.kind !== "end") offset += one.kind === "piece" ? one.length : one.bytes.length;
   }
-  expect(heard).toEqual(told);
-  expect(heard.length).toBeGreaterThan(10);
+  expect(nextMessage).toEqual(told);
+  expect(nextMessage.length).toBeGreaterThan(10);
 });
 
 test("a tar of very many headers is told frame by frame", async () => {

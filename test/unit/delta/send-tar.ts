@@ -31,7 +31,7 @@ export interface SentTar {
 export async function sendTar(
   folder: string,
   tar: Buffer,
-  seeds: Iterable<Buffer | AsyncIterable<Buffer>>,
+  deltaBases: Iterable<Buffer | AsyncIterable<Buffer>>,
   harm: Harm = {},
 ): Promise<SentTar> {
   const [from, to] = [join(folder, "from"), join(folder, "to")];
@@ -47,7 +47,7 @@ export async function sendTar(
   const recipe = await bytesOf(encodeRecipe(cut(streamOf([tar])), { pieces: { add: pieceTold } }));
   const there = streamOf(chopped(harm.recipe?.(recipe) ?? recipe, 1, 5000));
   const rebuild = await Rebuild.begin(target, decodeRecipe(there, { maxSize: Math.max(tar.length, 20_000_000) }));
-  for (const seed of seeds)
+  for (const seed of deltaBases)
     await takePieces(Buffer.isBuffer(seed) ? streamOf(chopped(seed, 2, 200_000)) : seed, rebuild);
   const list = encodeMissing(rebuild.missing());
   const missing = decodeMissing(harm.missing?.(list) ?? list, table.count);

@@ -15,7 +15,7 @@ import {
   type ProbeOptions,
   type UploadedLayer,
 } from "../../../src/engine-push/probe-image.ts";
-import { pushWanted } from "../../../src/engine-push/push-selected.ts";
+import { pushSelected } from "../../../src/engine-push/push-selected.ts";
 import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
 import { endRegistry, openRegistry } from "../registry/embedded/client.ts";
 import { image, layer } from "../registry/embedded/images.ts";
@@ -263,7 +263,7 @@ describe("a push of what is wanted", () => {
     digests: string[],
   ): Promise<Set<string>> => {
     if (probed === undefined) throw new Error(told.join());
-    return await pushWanted(engine, app, probed, new Set(digests), { ...options, onLayer: (it) => layers.push(it) });
+    return await pushSelected(engine, app, probed, new Set(digests), { ...options, onLayer: (it) => layers.push(it) });
   };
 
   test.each([

@@ -10,7 +10,7 @@ import { newRunId } from "../../../src/run/run-id.ts";
 import { hexOf, type Digest } from "../../../src/image/digest.ts";
 import { parseReference } from "../../../src/image/reference.ts";
 import type { UploadedLayer } from "../../../src/engine-push/probe-image.ts";
-import { pushNew } from "../../../src/engine-push/push-by-progress.ts";
+import { pushByProgress } from "../../../src/engine-push/push-by-progress.ts";
 import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
 import { endRegistry, openRegistry } from "../registry/embedded/client.ts";
 import { blob, layer, type TestLayer } from "../registry/embedded/images.ts";
@@ -87,7 +87,7 @@ function bytesOf({ digest, bytes }: TestLayer, namesAt: number, tell: (status: s
 }
 
 async function take(engine: PushingEngine, wanted: TestLayer[]): Promise<ReadonlySet<Digest>> {
-  return await pushNew(engine, app, new Set(wanted.map(({ diffId }) => diffId)), {
+  return await pushByProgress(engine, app, new Set(wanted.map(({ diffId }) => diffId)), {
     registry,
     runs: [newRunId()],
     signal: new AbortController().signal,

@@ -9,7 +9,7 @@ import { image, type TestBlob, type TestImage, type TestLayer } from "../registr
 type Ask = (method: string, path: string, question?: Question) => Promise<Answer>;
 
 /** How an engine pushes, once it has the name and may ask the registry. */
-type Way = (ask: Ask, push: { tag: string } & TransferOptions) => Promise<void>;
+type Connect = (ask: Ask, push: { tag: string } & TransferOptions) => Promise<void>;
 
 /** An engine with one image, `app`, of which nothing but the push is real: it speaks HTTP to whatever the name says. */
 export interface PushingEngine extends Engine {
@@ -19,7 +19,7 @@ export interface PushingEngine extends Engine {
   readonly names: Set<string>;
 }
 
-export function pushingEngine(way: Way, info: Partial<ImageInfo> = {}): PushingEngine {
+export function pushingEngine(way: Connect, info: Partial<ImageInfo> = {}): PushingEngine {
   const names = new Set<string>();
   const sent: string[] = [];
   const engine: Partial<PushingEngine> = {
@@ -67,7 +67,7 @@ async function aborted(signal = new AbortController().signal): Promise<never> {
 }
 
 /** A containerd store: asks for every blob, telling its media type, and sends what it has stored. */
-export function containerd(images: TestImage[], { index = false, tellsTypes = true } = {}): Way {
+export function containerd(images: TestImage[], { index = false, tellsTypes = true } = {}): Connect {
   return async (ask, { tag }) => {
     const send = async (it: TestBlob, accept: string): Promise<void> => {
       const headers = tellsTypes ? { accept: `${accept}, */*` } : {};
@@ -101,7 +101,7 @@ function indexOf(images: TestImage[]): string {
  * A graph driver: asks for the digests that it knows for a layer, compresses and sends the layer when all are missing, and makes
  * its manifest of the sizes that it was told.
  */
-export function graphdriver(layers: (TestLayer & { known: string[]; total?: number })[], packed = layers): Way {
+export function graphdriver(layers: (TestLayer & { known: string[]; total?: number })[], packed = layers): Connect {
   return async (ask, { tag, onProgress, signal }) => {
     const upload = async ({ bytes, digest }: TestBlob, begun = (): void => {}): Promise<void> => {
       const { location = "" } = (await ask("POST", "blobs/uploads/")).headers;

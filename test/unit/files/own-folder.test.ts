@@ -19,7 +19,7 @@ import { cacheFolder } from "../../../src/files/cache-folder.ts";
 import { ownFolder } from "../../../src/files/own-folder.ts";
 import { removeFolder } from "../../../src/files/remove-folder.ts";
 import { digestOf } from "../../../src/image/digest.ts";
-import { KeptLayers } from "../../../src/store/resume-cache.ts";
+import { ResumeCache } from "../../../src/store/resume-cache.ts";
 import { openSpool } from "../../../src/store/spool.ts";
 
 let shared: string;
@@ -31,7 +31,7 @@ afterEach(async () => await rm(shared, { recursive: true }));
 
 const at = (...names: string[]): string => join(shared, ...names);
 const env = (): NodeJS.ProcessEnv => ({ XDG_CACHE_HOME: shared });
-const kept = () => new KeptLayers({ env: env(), run: newRunId() });
+const kept = () => new ResumeCache({ env: env(), run: newRunId() });
 const blob = { mediaType: "x", digest: digestOf("layer"), size: 10 };
 const isRoot = process.getuid?.() === 0;
 if (!isRoot) console.log("skipped: only root can give a folder to another user");

@@ -22,9 +22,9 @@ test("the far end hears what the image is called, and not where it lies here; a 
   const { run } = await workplace();
   const far = ["env", "PASSWORD=hunter2", process.execPath, "-e", LISTENS];
   const { stderr } = await run("push", "--verbose", `oci:${join(folder, "image")}:v1`, ...far);
-  const [heard = ""] = /^far: heard .*$/m.exec(stderr) ?? [];
-  expect(heard).toContain('"image":"v1"');
-  expect(heard).not.toContain(folder);
+  const [nextMessage = ""] = /^far: heard .*$/m.exec(stderr) ?? [];
+  expect(nextMessage).toContain('"image":"v1"');
+  expect(nextMessage).not.toContain(folder);
   expect(stderr).toContain("running env PASSWORD=*** ");
   expect(stderr).toContain("`env PASSWORD=*** ");
   expect(stderr).not.toContain("hunter2");

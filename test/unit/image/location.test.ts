@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { InvalidPlace, parsePlace } from "../../../src/image/location.ts";
+import { InvalidLocation, parseLocation } from "../../../src/image/location.ts";
 
 test.each([
   ["docker-daemon:app:v2", { kind: "docker-daemon", reference: "app:v2" }],
@@ -14,17 +14,17 @@ test.each([
   ["oci:C:/layout", { kind: "oci", path: "C:/layout" }],
   // As with skopeo, an image that is called so is named docker-daemon:oci:v2.
   ["oci:v2", { kind: "oci", path: "v2" }],
-])("%s", (given, place) => {
-  expect(parsePlace(given)).toEqual({ given, ...place });
+])("%s", (given, location) => {
+  expect(parseLocation(given)).toEqual({ given, ...location });
 });
 
 test.each(["app", "app:v2", "example.com/oci:v2", "ocis:x", "docker-archive", "Oci:x"])(
   "%s is an image's name",
   (given) => {
-    expect(parsePlace(given)).toBeUndefined();
+    expect(parseLocation(given)).toBeUndefined();
   },
 );
 
 test.each(["oci:", "docker-archive::app:v2", "oci-archive:x.tar:"])("%s is no place", (given) => {
-  expect(() => parsePlace(given)).toThrow(InvalidPlace);
+  expect(() => parseLocation(given)).toThrow(InvalidLocation);
 });

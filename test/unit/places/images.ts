@@ -2,15 +2,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { checkLayout, checkSaved, readTar, type SavedImage } from "../../matrix/saved-image.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
-import {
-  blobEntries,
-  gzipped,
-  index,
-  LAYOUT,
-  ociBlobs,
-  type Pack,
-  type TestImage,
-} from "../image/make-image.ts";
+import { blobEntries, gzipped, index, LAYOUT, ociBlobs, type Pack, type TestImage } from "../image/make-image.ts";
 import { makeTar, type TestEntry } from "../image/tar/make-tar.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 

@@ -3,16 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { digestOf, hexOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
-import {
-  blobEntries,
-  gzipped,
-  index,
-  LAYOUT,
-  makeImage,
-  ociBlobs,
-  plain,
-  type Pack,
-} from "../image/make-image.ts";
+import { blobEntries, gzipped, index, LAYOUT, makeImage, ociBlobs, plain, type Pack } from "../image/make-image.ts";
 import type { TestEntry } from "../image/tar/make-tar.ts";
 import { folder, program, run } from "./cli.ts";
 import { layoutOf, look, readTree, whole, writeTree } from "./images.ts";

@@ -1,5 +1,10 @@
 import { expect, test, vi } from "vitest";
-import { DeltaChoice, TooSlow, type DeltaChoiceOptions, type Making } from "../../../src/rebuild/delta-choice.ts";
+import {
+  DeltaChoice,
+  RebuildTooSlow,
+  type DeltaChoiceOptions,
+  type RebuildSpeed,
+} from "../../../src/rebuild/delta-choice.ts";
 import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
@@ -15,13 +20,13 @@ const packed: AnnouncedLayer = {
 };
 const plain: AnnouncedLayer = { ...packed, digest: packed.diffId, size: 500 * MB, mediaType: MEDIA_TYPE.ociLayer };
 /** A containerd store, as either end, and a graph driver. */
-const CONTAINERD: Making = { reads: "blobs", takesIn: 200 * MB };
-const CLASSIC: Making = { reads: "files", takesIn: 50 * MB };
+const CONTAINERD: RebuildSpeed = { reads: "blobs", takesIn: 200 * MB };
+const CLASSIC: RebuildSpeed = { reads: "files", takesIn: 50 * MB };
 
 function choose(rate: number, options: Partial<DeltaChoiceOptions> = {}) {
   const details: string[] = [];
   const bytesPerSecond = vi.fn<() => Promise<number>>(async () => rate);
-  const common = { always: false, making: CONTAINERD, onDetail: (text: string) => void details.push(text) };
+  const common = { always: false, rebuilding: CONTAINERD, onDetail: (text: string) => void details.push(text) };
   return {
     choice: new DeltaChoice({ ...common, rate: { bytesPerSecond, leave: () => {} }, ...options }),
     details,
@@ -36,8 +41,8 @@ test.each([
   ["10 Mbit/s", 10 * MBIT, packed, CONTAINERD, true],
   ["100 Mbit/s, files read one by one", 100 * MBIT, plain, CLASSIC, false],
   ["10 Mbit/s, files read one by one", 10 * MBIT, plain, CLASSIC, true],
-])("a layer comes in the way that is predicted to be faster: %s", async (_, rate, layer, making, isInPieces) => {
-  const { choice, details } = choose(rate, { making });
+])("a layer comes in the way that is predicted to be faster: %s", async (_, rate, layer, rebuilding, isInPieces) => {
+  const { choice, details } = choose(rate, { rebuilding });
   expect(await choice.isInPieces(layer)).toBe(isInPieces);
   expect(details).toEqual([
     expect.stringMatching(/ comes (in pieces|whole): predicted [\d.]+ s in pieces, [\d.]+ s whole/),
@@ -67,7 +72,7 @@ test("a making that is much slower than predicted is given up, and not one that 
   onMade(40 * MB, true); // how long the start took says nothing
   ms = 15_000;
   onMade(100 * MB, true); // too little to tell
-  expect(() => onMade(110 * MB, true)).toThrow(TooSlow);
+  expect(() => onMade(110 * MB, true)).toThrow(RebuildTooSlow);
   expect(() => onMade(450 * MB, true)).not.toThrow();
 });
 

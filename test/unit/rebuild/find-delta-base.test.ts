@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import { likeLayer } from "../../../src/rebuild/find-delta-base.ts";
+import { findDeltaBase } from "../../../src/rebuild/find-delta-base.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 
 const stack = (names: string): string[] => names.split("").map(digestOf);
 const like = (coming: string, own: string, layer: string): number | undefined =>
-  likeLayer(stack(coming), stack(own), digestOf(layer));
+  findDeltaBase(stack(coming), stack(own), digestOf(layer));
 
 test("a rebuilt layer is like the one that it has replaced", () => {
   expect(like("abXd", "abcd", "X")).toBe(2);

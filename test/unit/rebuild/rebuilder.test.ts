@@ -6,8 +6,8 @@ import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Rebuilder, type RebuilderOptions } from "../../../src/rebuild/rebuilder.ts";
 import { LinkRate } from "../../../src/rebuild/link-rate.ts";
-import type { Seeds } from "../../../src/rebuild/delta-bases.ts";
-import { DeltaChoice, TooSlow } from "../../../src/rebuild/delta-choice.ts";
+import type { DeltaBases } from "../../../src/rebuild/delta-bases.ts";
+import { DeltaChoice, RebuildTooSlow } from "../../../src/rebuild/delta-choice.ts";
 import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
 import { LayerCutter } from "../../../src/rebuild/layer-cutter.ts";
 import { BadRecipe } from "../../../src/delta/bad-recipe.ts";
@@ -24,7 +24,7 @@ import { PacedPacker } from "../../../src/packing/pace.ts";
 import { BadPacking, unpack } from "../../../src/packing/unpack.ts";
 import { NotCut } from "../../../src/registry/client.ts";
 import type { CutBlob, StoredBlob } from "../../../src/registry/embedded/content.ts";
-import { KeptLayers } from "../../../src/store/resume-cache.ts";
+import { ResumeCache } from "../../../src/store/resume-cache.ts";
 import { lazySpool, type LazySpool } from "../../../src/store/spool.ts";
 import { deferred } from "../../../src/streams/deferred.ts";
 import { queue } from "../../../src/streams/queue.ts";
@@ -77,7 +77,7 @@ function* chunksOf(bytes: Buffer): Generator<Buffer> {
   for (let at = 0; at < bytes.length; at += 65_000) yield bytes.subarray(at, at + 65_000);
 }
 
-const seedsOf = (...tars: Buffer[]): Seeds => ({
+const seedsOf = (...tars: Buffer[]): DeltaBases => ({
   images: tars.map((tar) => ({
     layerLike: async () => undefined,
     async *tars() {
@@ -107,9 +107,9 @@ type Cut = { cut: CutBlob | undefined };
 async function rebuild(
   plain: Buffer,
   { cut }: Cut,
-  seeds: Seeds,
+  deltaBases: DeltaBases,
   spoil: Spoil = {},
-  { kept, choice = ALWAYS, as = {} }: { kept?: KeptLayers; choice?: typeof ALWAYS; as?: Partial<AnnouncedLayer> } = {},
+  { kept, choice = ALWAYS, as = {} }: { kept?: ResumeCache; choice?: typeof ALWAYS; as?: Partial<AnnouncedLayer> } = {},
 ) {
   const details: string[] = [];
   let pieceBytes = 0;
@@ -133,7 +133,7 @@ async function rebuild(
     },
     repository: "app",
     choice,
-    seeds,
+    deltaBases,
     spool: receiving,
     kept,
     limit: sizeLimit(),
@@ -177,7 +177,7 @@ test("of what is all here, nothing is asked for", async () => {
 });
 
 /** Its images give layers as they are, and note which of their folders are read. */
-function seedsOfLayers(...layers: (Buffer | undefined)[]): { seeds: Seeds; folders: string[] } {
+function seedsOfLayers(...layers: (Buffer | undefined)[]): { deltaBases: DeltaBases; folders: string[] } {
   const folders: string[] = [];
   const images = layers.map((layer) => ({
     layerLike: async () => layer && Readable.from(chunksOf(layer)),
@@ -186,12 +186,12 @@ function seedsOfLayers(...layers: (Buffer | undefined)[]): { seeds: Seeds; folde
       yield { covers: "/app", tar: Readable.from(chunksOf(v1)) };
     },
   }));
-  return { seeds: { images, reads: "blobs", [Symbol.asyncDispose]: async () => {} }, folders };
+  return { deltaBases: { images, reads: "blobs", [Symbol.asyncDispose]: async () => {} }, folders };
 }
 
 test("an image's layer that is like it is read in place of the folders", async () => {
-  const { seeds, folders } = seedsOfLayers(v1);
-  const { path, pieceBytes, bytesFound } = await rebuild(v2, await cutLayer(v2), seeds);
+  const { deltaBases, folders } = seedsOfLayers(v1);
+  const { path, pieceBytes, bytesFound } = await rebuild(v2, await cutLayer(v2), deltaBases);
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect([pieceBytes, bytesFound]).toEqual([FILE, 19 * FILE]);
   expect(folders).toEqual([]);
@@ -199,10 +199,10 @@ test("an image's layer that is like it is read in place of the folders", async (
 
 test("where that has little of it, the folders are read as well; where there is none, they alone", async () => {
   for (const layer of [await makeTar([{ name: "app/other", content: pseudoRandomBytes(FILE, 5000) }]), undefined]) {
-    const { seeds, folders } = seedsOfLayers(layer);
+    const { deltaBases, folders } = seedsOfLayers(layer);
     await receiving[Symbol.asyncDispose]();
     receiving = lazySpool({ XDG_CACHE_HOME: folder }, newRunId());
-    const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), seeds);
+    const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), deltaBases);
     expect(readFileSync(path ?? "").equals(v2)).toBe(true);
     expect(pieceBytes).toBe(FILE);
     expect(folders).toEqual(["/app"]);
@@ -228,11 +228,11 @@ test.each([
   ["plain, where that passed by once", "instead" as const],
 ])("what is found too slowly is given up, and comes whole: %s", async (_, pieces) => {
   const watch = async () => (made: number) => {
-    if (made > 5 * FILE) throw new TooSlow("too slow");
+    if (made > 5 * FILE) throw new RebuildTooSlow("too slow");
   };
   const as = { digest: digestOf("packed"), size: 1234, mediaType: MEDIA_TYPE.ociLayerGzip, pieces };
   const options = { choice: { ...ALWAYS, watch }, as };
-  const { whole, details } = await rebuild(v2, await cutLayer(v2), seedsOfLayers(v1).seeds, {}, options);
+  const { whole, details } = await rebuild(v2, await cutLayer(v2), seedsOfLayers(v1).deltaBases, {}, options);
   const plain = { digest: digestOf(v2), size: v2.length, mediaType: MEDIA_TYPE.ociLayer };
   expect(whole).toMatchObject(pieces === "too" ? as : plain);
   expect(details.at(-1)).toContain("takes too long");
@@ -284,13 +284,13 @@ test.each([
   }
   const as = { digest: digestOf("packed"), mediaType: MEDIA_TYPE.ociLayerGzip, pieces };
   const options = { choice: { ...ALWAYS, watch }, as };
-  const { made } = await rebuild(tar, await cutLayer(tar), seedsOfLayers(tar).seeds, { recipe }, options);
+  const { made } = await rebuild(tar, await cutLayer(tar), seedsOfLayers(tar).deltaBases, { recipe }, options);
   expect(made?.size).toBe(tar.length);
   expect([told[0], told.at(-1)]).toEqual(expected);
 });
 
 test("an engine that does not give its files only makes it cost more", async () => {
-  const seeds: Seeds = {
+  const deltaBases: DeltaBases = {
     images: [
       {
         layerLike: async () => await Promise.reject(new EngineError("no blob can be had")),
@@ -303,7 +303,7 @@ test("an engine that does not give its files only makes it cost more", async () 
     reads: "blobs",
     [Symbol.asyncDispose]: async () => {},
   };
-  const { path, pieceBytes, details } = await rebuild(v2, await cutLayer(v2), seeds);
+  const { path, pieceBytes, details } = await rebuild(v2, await cutLayer(v2), deltaBases);
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(20 * FILE);
   expect(details[0]).toContain("no blob can be had");
@@ -337,11 +337,11 @@ test("whatever is done to what passes, a layer is right, comes whole, or is an e
   const outcomes = { right: 0, whole: 0, failed: 0 };
   for (let seed = 0; seed < 90; seed += 1) {
     const tar = generatedTar(seed, { parts: 6 });
-    const seeds = seedsOf(generatedTar(seed, { parts: 6, version: 1 }));
+    const deltaBases = seedsOf(generatedTar(seed, { parts: 6, version: 1 }));
     const spoil = (bytes: Buffer): Buffer => (bytes.length === 0 ? bytes : damaged(bytes, random));
     const what = (["recipe", "pieces", "packed"] as const)[seed % 3] as keyof Spoil;
     try {
-      const { path } = await rebuild(tar, await cutLayer(tar), seeds, { [what]: spoil });
+      const { path } = await rebuild(tar, await cutLayer(tar), deltaBases, { [what]: spoil });
       outcomes[path === undefined ? "whole" : "right"] += 1;
       if (path !== undefined) expect(readFileSync(path).equals(tar), `seed ${seed}`).toBe(true);
     } catch (error) {
@@ -357,14 +357,14 @@ test("a layer that was cut off half made is continued", async () => {
   const env = { XDG_CACHE_HOME: folder };
   const blob = await cutLayer(v2);
   {
-    await using kept = new KeptLayers({ env, run: newRunId() });
+    await using kept = new ResumeCache({ env, run: newRunId() });
     const cutOff = async function* (bytes: Buffer): AsyncGenerator<Buffer> {
       yield bytes.subarray(0, 10.5 * FILE);
       throw new Error("the link is dead");
     };
     await expect(rebuild(v2, blob, seedsOf(), { pieces: cutOff }, { kept })).rejects.toThrow("the link is dead");
   }
-  await using kept = new KeptLayers({ env, run: newRunId() });
+  await using kept = new ResumeCache({ env, run: newRunId() });
   const { path, pieceBytes } = await rebuild(v2, blob, seedsOf(), {}, { kept });
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(10 * FILE);
@@ -382,7 +382,7 @@ describe("recipes of a sender that means harm", () => {
   /** Makes all of them, with a rebuilder that has those recipes, and returns why the last was not made. */
   async function makeAll(
     recipes: Map<Digest, Buffer | AsyncIterable<Buffer>>,
-    kept: KeptLayers,
+    kept: ResumeCache,
     onDetail: (text: string) => void = () => {},
   ): Promise<unknown> {
     await using rebuilder = new Rebuilder({
@@ -396,7 +396,7 @@ describe("recipes of a sender that means harm", () => {
       },
       repository: "app",
       choice: ALWAYS,
-      seeds: seedsOf(),
+      deltaBases: seedsOf(),
       spool: receiving,
       kept,
       limit: sizeLimit(limit),
@@ -427,7 +427,7 @@ describe("recipes of a sender that means harm", () => {
   test("count against --max-size while they are made", async () => {
     const tars = Array.from({ length: 4 }, (_, index) => Buffer.alloc(3 * MB - 512 * index - ((3 * MB) % 512)));
     const recipes = new Map(await Promise.all(tars.map(async (tar) => [digestOf(tar), await recipeOf(tar)] as const)));
-    await using kept = new KeptLayers({ env: env(), run: newRunId() });
+    await using kept = new ResumeCache({ env: env(), run: newRunId() });
     expect(await makeAll(recipes, kept)).toBeInstanceOf(TooLarge);
     expect(onDisk()).toBeLessThan(limit);
   });
@@ -435,7 +435,7 @@ describe("recipes of a sender that means harm", () => {
   test("what has failed its digest goes at once, and no other is made", async () => {
     const recipe = await recipeOf(Buffer.alloc(3 * MB - ((3 * MB) % 512)));
     const recipes = new Map(["a", "b", "c"].map((name) => [digestOf(name), recipe] as const));
-    await using kept = new KeptLayers({ env: env(), run: newRunId() });
+    await using kept = new ResumeCache({ env: env(), run: newRunId() });
     expect(await makeAll(recipes, kept)).toMatchObject({ digest: digestOf("c") });
     expect(onDisk()).toBe(0);
   });
@@ -444,7 +444,7 @@ describe("recipes of a sender that means harm", () => {
     const recipe = await recipeOf(Buffer.alloc(3 * MB - ((3 * MB) % 512)));
     const recipes = new Map(["a", "b"].map((name) => [digestOf(name), recipe.subarray(0, -1)] as const));
     const details: string[] = [];
-    await using kept = new KeptLayers({ env: env(), run: newRunId() });
+    await using kept = new ResumeCache({ env: env(), run: newRunId() });
     await makeAll(recipes, kept, (text) => details.push(text));
     expect(details).toEqual([expect.stringMatching(/could not give all of its pieces \(.*another layer/)]);
   });
@@ -457,7 +457,7 @@ describe("recipes of a sender that means harm", () => {
     }
     const onKept = vi.fn<(bytes: number) => void>();
     {
-      await using kept = new KeptLayers({ env: env(), run: newRunId(), onKept });
+      await using kept = new ResumeCache({ env: env(), run: newRunId(), onKept });
       expect(await makeAll(new Map([[digestOf("a"), broken()]]), kept)).toMatchObject({ message: "the link is dead" });
     }
     expect(onKept).not.toHaveBeenCalled();
@@ -468,11 +468,11 @@ describe("recipes of a sender that means harm", () => {
 test("what is half made and longer than the layer is as long as that in the end", async () => {
   const env = { XDG_CACHE_HOME: folder };
   {
-    await using kept = new KeptLayers({ env, run: newRunId() });
+    await using kept = new ResumeCache({ env, run: newRunId() });
     const half = await kept.takeHalfMade(digestOf(v2));
     writeFileSync(half?.path ?? "", Buffer.concat([v1, v1]));
   }
-  await using kept = new KeptLayers({ env, run: newRunId() });
+  await using kept = new ResumeCache({ env, run: newRunId() });
   const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), seedsOf(), {}, { kept });
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(FILE);
@@ -483,10 +483,10 @@ test("a layer is not looked for in one that is much longer", async () => {
   async function* long(): AsyncGenerator<Buffer> {
     for (; read < 200_000_000; read += 1_000_000) yield Buffer.alloc(1_000_000);
   }
-  const { seeds: folders } = seedsOfLayers(undefined);
+  const { deltaBases: folders } = seedsOfLayers(undefined);
   const images = folders.images.map((image) => ({ ...image, layerLike: async () => long() }));
-  const seeds = { images, reads: "blobs" as const, [Symbol.asyncDispose]: async () => {} };
-  const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), seeds);
+  const deltaBases = { images, reads: "blobs" as const, [Symbol.asyncDispose]: async () => {} };
+  const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), deltaBases);
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(FILE);
   expect(read).toBeLessThan(30_000_000);
@@ -522,8 +522,8 @@ test.each(["left", "not wanted any more"])(
     };
     const onDetail = (): void => {};
     const rate = new LinkRate({ bytesReceived: () => 0, probe });
-    const making = { reads: "blobs" as const, takesIn: undefined };
-    const choice = new DeltaChoice({ always: false, making, rate, onDetail });
+    const rebuilding = { reads: "blobs" as const, takesIn: undefined };
+    const choice = new DeltaChoice({ always: false, rebuilding, rate, onDetail });
     const none = async (): Promise<never> => await Promise.reject(new Error("it is not asked for"));
     const client = { recipe: none, pieces: none, sizeOf: none };
     const over = new AbortController();
@@ -531,7 +531,7 @@ test.each(["left", "not wanted any more"])(
       client,
       repository: "app",
       choice,
-      seeds: seedsOf(),
+      deltaBases: seedsOf(),
       spool: receiving,
       kept: undefined,
       limit: sizeLimit(),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { ArrivalOptions } from "../../../src/receive/arrived-image.ts";
+import type { ReceiveOptions } from "../../../src/receive/arrived-image.ts";
 import { engineTarget } from "../../../src/receive/engine-target.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { digestOf } from "../../../src/image/digest.ts";
@@ -22,7 +22,7 @@ describe("an image of more layers than the store stacks", () => {
     const about = { diffIds, platform: "linux/amd64" };
     const image = { given: "app", domain: "docker.io", path: "library/app", tag: "latest" };
     const run = { image, about, obtain: looksUp, decline: looksUp, run: "r", signal: new AbortController().signal };
-    return await target.arrive(run as unknown as ArrivalOptions).catch((error: unknown) => error);
+    return await target.receive(run as unknown as ReceiveOptions).catch((error: unknown) => error);
   }
 
   test("is refused by a classic store before anything is wanted, with its limit", async () => {

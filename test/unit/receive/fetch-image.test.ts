@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { duplexPair } from "node:stream";
 import { expect, test } from "vitest";
-import type { ArrivalOptions } from "../../../src/receive/arrived-image.ts";
-import type { Seeds } from "../../../src/rebuild/delta-bases.ts";
+import type { ReceiveOptions } from "../../../src/receive/arrived-image.ts";
+import type { DeltaBases } from "../../../src/rebuild/delta-bases.ts";
 import { ask } from "../../../src/receive/fetch-image.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { InvalidImage, MEDIA_TYPE, writeManifest } from "../../../src/image/manifest.ts";
@@ -22,7 +22,11 @@ const CONFIG = `/v2/app/blobs/${digestOf(config)}`;
 /** Asks a sender for an image whose registry answers so, and hands out what it can be asked for. */
 async function askOf(
   answer: (request: IncomingMessage, response: ServerResponse) => void,
-  { configDigest, announced = true, seeds }: { configDigest?: string; announced?: boolean; seeds?: Seeds } = {},
+  {
+    configDigest,
+    announced = true,
+    deltaBases,
+  }: { configDigest?: string; announced?: boolean; deltaBases?: DeltaBases } = {},
 ) {
   told.length = 0;
   const server = createServer(answer);
@@ -42,8 +46,8 @@ async function askOf(
     output: { detail: (text: string) => told.push(text) },
     signal: new AbortController().signal,
     onProgress: () => {},
-  } as unknown as ArrivalOptions;
-  return await ask(options, [diffId], seeds);
+  } as unknown as ReceiveOptions;
+  return await ask(options, [diffId], deltaBases);
 }
 
 test("manifest and config are asked for before any layer has been fetched, and before either is given", async () => {
@@ -103,7 +107,7 @@ test("what cannot be opened is said to who asks, and to nobody before", async ()
 test("of a sender that has the layers in a registry it is said that they come whole", async () => {
   const answer = ({ url }: IncomingMessage, response: ServerResponse): void =>
     void response.end(url === MANIFEST ? written.bytes : config);
-  using incoming = await askOf(answer, { announced: false, seeds: {} as Seeds });
+  using incoming = await askOf(answer, { announced: false, deltaBases: {} as DeltaBases });
   expect(told).toEqual(["missing layers come whole: the sending side has them in a registry"]);
   expect(await incoming.opened()).toMatchObject({ config });
 });

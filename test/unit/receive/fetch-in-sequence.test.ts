@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { expect, test } from "vitest";
-import { oneAfterTheOther } from "../../../src/receive/fetch-in-sequence.ts";
+import { fetchInSequence } from "../../../src/receive/fetch-in-sequence.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 
 const layerOf = (text: string) => ({
@@ -19,7 +19,7 @@ async function rest(): Promise<void> {
 }
 
 test("the next layer is given when the one before has been read, or left", async () => {
-  const layers = oneAfterTheOther(announced("one", "two", "three"), new AbortController().signal);
+  const layers = fetchInSequence(announced("one", "two", "three"), new AbortController().signal);
   const first = (await layers.next()).value;
   let hasSecond = false;
   const second = layers.next().then(({ value }) => ((hasSecond = true), value));
@@ -33,7 +33,7 @@ test("the next layer is given when the one before has been read, or left", async
 
 test("one that cannot be had holds up nobody", async () => {
   const none = { ...layerOf("one"), open: async () => await Promise.reject<Readable>(new Error("there is none")) };
-  const layers = oneAfterTheOther(
+  const layers = fetchInSequence(
     Readable.from([none, layerOf("two")]) as AsyncIterable<typeof none>,
     AbortSignal.any([]),
   );
@@ -43,7 +43,7 @@ test("one that cannot be had holds up nobody", async () => {
 
 test("it ends when it is told to, though a layer is still being read", async () => {
   const stop = new AbortController();
-  const layers = oneAfterTheOther(announced("one", "two"), stop.signal);
+  const layers = fetchInSequence(announced("one", "two"), stop.signal);
   await (await layers.next()).value?.open();
   const next = layers.next();
   next.catch(() => {});

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { FetchOptions } from "../../../src/receive/incoming-layer.ts";
 import { fetchLayers, streamLayers } from "../../../src/receive/fetch-layers.ts";
 import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
-import { Shelf } from "../../../src/send/outgoing-blobs.ts";
+import { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { sizeLimit } from "../../../src/image/layer/verify-digest.ts";
 import { digestOf, hexOf } from "../../../src/image/digest.ts";
@@ -18,7 +18,7 @@ import { commonCodec } from "../../../src/packing/codecs.ts";
 import { RegistryClient } from "../../../src/registry/client.ts";
 import type { StoredBlob } from "../../../src/registry/embedded/content.ts";
 import { openEmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
-import { KeptLayers } from "../../../src/store/resume-cache.ts";
+import { ResumeCache } from "../../../src/store/resume-cache.ts";
 import { openSpool } from "../../../src/store/spool.ts";
 import { queue } from "../../../src/streams/queue.ts";
 
@@ -30,7 +30,7 @@ const offer = { repository: "app", tag: "v1", credentials: { username: "u", pass
 
 let cache: string;
 let folder: string;
-let kept: KeptLayers;
+let kept: ResumeCache;
 beforeEach(async () => {
   cache = await mkdtemp(join(tmpdir(), "fetch-layers-"));
   folder = join(cache, "docker-over-ssh/kept");
@@ -41,10 +41,10 @@ afterEach(async () => {
   await rm(cache, { recursive: true });
 });
 
-const newRun = () => new KeptLayers({ env: { XDG_CACHE_HOME: cache }, run: newRunId() });
+const newRun = () => new ResumeCache({ env: { XDG_CACHE_HOME: cache }, run: newRunId() });
 
 /** How a sender has the layer: read once while it passes, plain or as it is stored, or at hand as often as one likes. */
-type Way = "passing, plain" | "passing, stored" | "at hand";
+type Connect = "passing, plain" | "passing, stored" | "at hand";
 
 interface Fetched {
   bytes: Buffer;
@@ -58,7 +58,7 @@ interface Fetched {
  * a part of it is here.
  */
 async function fetch(
-  way: Way,
+  way: Connect,
   how: "file" | "stream",
   { breakAfter = Infinity, limit = Infinity, isTold = true } = {},
 ): Promise<Fetched> {
@@ -67,7 +67,7 @@ async function fetch(
   const blob = { mediaType, digest: digestOf(stored), size: stored.length };
   const layers = queue<AnnouncedLayer>();
   const begun = new Set(isTold ? await kept.begun([diffId]) : []);
-  await using shelf = new Shelf({
+  await using outgoing = new OutgoingBlobs({
     offer,
     diffIds: [diffId],
     packing: { codec: commonCodec(["brotli"]) },
@@ -79,12 +79,12 @@ async function fetch(
   };
   const open: StoredBlob["open"] = ({ first, last } = { first: 0, last: Infinity }) =>
     Readable.from(chunks(stored.subarray(first, last + 1)), { objectMode: false });
-  if (way === "at hand") await shelf.keep(diffId, blob, { size: blob.size, open });
-  else if (way === "passing, plain") shelf.pack(diffId, plain.length, chunks(plain)).catch(() => {});
-  else shelf.take(diffId, blob, chunks(zipped)).catch(() => {});
+  if (way === "at hand") await outgoing.keep(diffId, blob, { size: blob.size, open });
+  else if (way === "passing, plain") outgoing.pack(diffId, plain.length, chunks(plain)).catch(() => {});
+  else outgoing.take(diffId, blob, chunks(zipped)).catch(() => {});
   layers.end();
 
-  await using registry = openEmbeddedRegistry({ run: newRunId(), parent: cache, content: shelf.content });
+  await using registry = openEmbeddedRegistry({ run: newRunId(), parent: cache, content: outgoing.content });
   const { signal } = new AbortController();
   const connect = (): Duplex => {
     const [here, there] = duplexPair();
@@ -115,9 +115,9 @@ async function fetch(
   return found;
 }
 
-const ways: Way[] = ["passing, plain", "passing, stored", "at hand"];
+const ways: Connect[] = ["passing, plain", "passing, stored", "at hand"];
 const routes = ways.flatMap((way) => (["file", "stream"] as const).map((how) => [way, how] as const));
-const whole = (way: Way): Buffer => (way === "passing, plain" ? plain : zipped);
+const whole = (way: Connect): Buffer => (way === "passing, plain" ? plain : zipped);
 
 describe.each(routes)("a layer that is %s, fetched as a %s", (way, how) => {
   const blob = whole(way);

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { openFarEngine, type FarEngine } from "../../../src/remote/remote-engine.ts";
-import { runFar } from "../../../src/remote/remote-command.ts";
+import { openRemoteEngine, type RemoteEngine } from "../../../src/remote/remote-engine.ts";
+import { runRemoteCommand } from "../../../src/remote/remote-command.ts";
 import type { Output } from "../../../src/output/output.ts";
-import { answer, fakeEngine, gate, rejection, temporaryFolder, type Route } from "../engine/fake-engine.ts";
+import { answer, fakeEngine, proxy, rejection, temporaryFolder, type Route } from "../engine/fake-engine.ts";
 
 const program = fileURLToPath(new URL("../engine/fake-ssh.mjs", import.meta.url));
 const command = [process.execPath, program, "system", "dial-stdio"];
@@ -33,18 +33,18 @@ afterEach(async () => {
   await folder[Symbol.asyncDispose]();
 });
 
-async function open(timeout = 10_000, line: readonly string[] = command): Promise<FarEngine> {
+async function open(timeout = 10_000, line: readonly string[] = command): Promise<RemoteEngine> {
   const output = { far: (text: string) => shown.push(text), detail: () => {} } as unknown as Output;
-  const around = { output, signal: stop.signal, env: process.env };
+  const context = { output, signal: stop.signal, env: process.env };
   const request = { image: "app:v1", command: line, timeout };
-  const again = () => runFar(line, { words, byHand: words }, request, around);
+  const again = () => runRemoteCommand(line, { words, byHand: words }, request, context);
   const address = { host: `\`${words}\``, source: "over its stdin and stdout" };
-  return await openFarEngine({
+  return await openRemoteEngine({
     address,
     link: again(),
     again,
     request,
-    around,
+    context,
   });
 }
 
@@ -214,7 +214,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a far command", 
   });
 
   test("when we are told to stop in the middle of an answer, what is left to do gets another run of it", async () => {
-    const asked = gate();
+    const asked = proxy();
     routes["GET /images/json"] = () => asked.open(); // never answers
     routes["DELETE /images/app:v1"] = (_request, response) => answer(response, 200, []);
     await using found = await open();

@@ -2,10 +2,10 @@ import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
-import { findMark, placeOf, sshCommand, type SshPlace } from "../../../src/remote/ssh-location.ts";
+import { findMark, sshLocation, sshCommand, type SshLocation } from "../../../src/remote/ssh-location.ts";
 import { temporaryFolder } from "../engine/fake-engine.ts";
 
-const prod = placeOf(["ssh://deploy@prod:2222"]) as SshPlace;
+const prod = sshLocation(["ssh://deploy@prod:2222"]) as SshLocation;
 
 describe("ssh://[user@]host[:port] in place of a command", () => {
   test("is a login with the user's own ssh, without a terminal", () => {
@@ -18,7 +18,7 @@ describe("ssh://[user@]host[:port] in place of a command", () => {
   });
 
   test.each([["ssh", "prod"], ["docker-over-ssh"], [], ["x", "ssh://prod"]])("%j is a command", (...command) => {
-    expect(placeOf(command)).toBeUndefined();
+    expect(sshLocation(command)).toBeUndefined();
   });
 
   test.each<[string, string[]]>([
@@ -29,7 +29,7 @@ describe("ssh://[user@]host[:port] in place of a command", () => {
     ["a socket", ["ssh://prod/run/docker.sock"]],
     ["words behind it", ["ssh://prod", "docker", "system", "dial-stdio"]],
   ])("%s is refused", (_, command) => {
-    expect(() => placeOf(command)).toThrow(expect.objectContaining({ code: "usage" }));
+    expect(() => sshLocation(command)).toThrow(expect.objectContaining({ code: "usage" }));
   });
 
   test("a word that a shell over there might take apart is never sent", () => {

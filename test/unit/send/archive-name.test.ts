@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { archiveSource } from "../../../src/send/archive-source.ts";
-import { pushToFar } from "../../../src/remote/transfers.ts";
+import { pushToRemote } from "../../../src/remote/transfers.ts";
 import type { Output } from "../../../src/output/output.ts";
 import { dockerManifest, makeImage } from "../image/make-image.ts";
 import { layoutOf, writeTar } from "../places/images.ts";
@@ -23,7 +23,7 @@ const output: Output = {
   failure: nothing,
   close: nothing,
 };
-const around = { env: { PATH: process.env.PATH }, output, signal: new AbortController().signal };
+const context = { env: { PATH: process.env.PATH }, output, signal: new AbortController().signal };
 let count = 0;
 
 async function docker(names: string[]): Promise<string> {
@@ -45,7 +45,7 @@ test.each([
   [["v2"], undefined],
   [[], undefined],
 ])("an archive that calls its image %j means %s", async (names, name) => {
-  await using source = await archiveSource({ kind: "docker-archive", given: "", path: await docker(names) }, around);
+  await using source = await archiveSource({ kind: "docker-archive", given: "", path: await docker(names) }, context);
   expect(await source.name?.(undefined)).toBe(name);
 });
 
@@ -56,13 +56,13 @@ test("of two images neither has the name", async () => {
     { image: other, ref: "app:v2" },
   ];
   await writeTar(path, layoutOf(images));
-  await using source = await archiveSource({ kind: "oci-archive", given: "", path }, around);
+  await using source = await archiveSource({ kind: "oci-archive", given: "", path }, context);
   expect(await source.name?.(undefined)).toBeUndefined();
 });
 
 test("towards an engine alone, an archive without a name in it must be given one", async () => {
   const push = async (path: string) =>
-    await pushToFar({ image: `docker-archive:${path}`, command: ["false", "system", "dial-stdio"] }, around);
+    await pushToRemote({ image: `docker-archive:${path}`, command: ["false", "system", "dial-stdio"] }, context);
   await expect(push(await docker([]))).rejects.toMatchObject({ code: "usage" });
   await expect(push(await docker(["app:v2"]))).rejects.toMatchObject({ code: "engine-unreachable" });
 });

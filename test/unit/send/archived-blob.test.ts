@@ -60,20 +60,20 @@ test("a plain layer is packed from any place on", async () => {
 
 describe("what is wrong is heard of", () => {
   test("a layer that unpacks to another one than it should", async () => {
-    const heard: Error[] = [];
+    const nextMessage: Error[] = [];
     const other = digestOf("another");
-    const blob = archivedBlob(layer(gzipped, other), { packer, onError: (error) => heard.push(error) });
+    const blob = archivedBlob(layer(gzipped, other), { packer, onError: (error) => nextMessage.push(error) });
     await expect(bytesOf(await blob.open())).rejects.toThrow(`the plain layer ${other} is in truth ${digestOf(bytes)}`);
-    expect(heard).toHaveLength(1);
+    expect(nextMessage).toHaveLength(1);
   });
 
   test("not that whoever reads it leaves", async () => {
-    const heard: Error[] = [];
+    const nextMessage: Error[] = [];
     for (const stored of [bytes, gzipped]) {
-      const blob = archivedBlob(layer(stored), { packer, onError: (error) => heard.push(error) });
+      const blob = archivedBlob(layer(stored), { packer, onError: (error) => nextMessage.push(error) });
       for await (const _ of await blob.open()) break;
       for await (const _ of blob.packed?.(0).stream ?? []) break;
     }
-    expect(heard).toEqual([]);
+    expect(nextMessage).toEqual([]);
   });
 });

@@ -2,9 +2,9 @@ import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { EngineDepartureOptions } from "../../../src/send/found-image.ts";
-import { pushFew } from "../../../src/send/choose-export.ts";
-import { Shelf } from "../../../src/send/outgoing-blobs.ts";
+import type { EngineOfferOptions } from "../../../src/send/found-image.ts";
+import { exportByPush } from "../../../src/send/choose-export.ts";
+import { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { hexOf, type Digest } from "../../../src/image/digest.ts";
 import { parseReference } from "../../../src/image/reference.ts";
@@ -69,12 +69,12 @@ async function push({
   });
   const diffIds = stack.map(({ diffId }) => diffId);
   const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
-  const shelf = new Shelf({ offer, diffIds, packing: { codec: undefined }, announce: () => {} });
-  const ended = shelf.content.manifest("r", "t").then(
+  const outgoing = new OutgoingBlobs({ offer, diffIds, packing: { codec: undefined }, announce: () => {} });
+  const ended = outgoing.content.manifest("r", "t").then(
     (manifest) => manifest !== undefined,
     () => false,
   );
-  const isAll = await pushFew(registry, shelf, {
+  const isAll = await exportByPush(registry, outgoing, {
     engine,
     engineInfo: { store, version: "28.5.2" },
     image: parseReference(name),
@@ -84,10 +84,10 @@ async function push({
     onlyPlatform: false,
     signal: new AbortController().signal,
     output: { detail: () => {} },
-  } as unknown as EngineDepartureOptions);
+  } as unknown as EngineOfferOptions);
   const has12 = (diffId: Digest): string => hexOf(diffId).slice(0, 12);
-  const came = layers.filter(({ diffId }) => shelf.has(diffId)).map(({ diffId }) => has12(diffId));
-  await shelf[Symbol.asyncDispose]();
+  const came = layers.filter(({ diffId }) => outgoing.has(diffId)).map(({ diffId }) => has12(diffId));
+  await outgoing[Symbol.asyncDispose]();
   return { isAll, came, isFinished: await ended, asked, sent: engine.sent };
 }
 

@@ -2,28 +2,20 @@ import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { collectLayers } from "../../../src/send/collect-layers.ts";
-import type { EngineDepartureOptions } from "../../../src/send/found-image.ts";
-import type { Shelf } from "../../../src/send/outgoing-blobs.ts";
+import type { EngineOfferOptions } from "../../../src/send/found-image.ts";
+import type { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
 import { EngineError } from "../../../src/engine/engine.ts";
 import { parseSentManifest } from "../../../src/image/manifest.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
-import {
-  blobEntries,
-  gzipped,
-  makeImage,
-  ociBlobs,
-  plain,
-  saveOci,
-  type TestImage,
-} from "../image/make-image.ts";
+import { blobEntries, gzipped, makeImage, ociBlobs, plain, saveOci, type TestImage } from "../image/make-image.ts";
 import { makeTar } from "../image/tar/make-tar.ts";
 import { stream } from "../image/docker/read-saved.ts";
 
 const lost = new Failure("engine-unreachable", "it closed the connection", { expected: "it to stay open" });
 
 /** A containerd store on another machine, which neither pushes to us nor lets its content store be asked. */
-function collect(engine: object, shelf: object, { diffIds }: TestImage, more: object = {}): Promise<void> {
+function collect(engine: object, outgoing: object, { diffIds }: TestImage, more: object = {}): Promise<void> {
   const options = {
     engine: {
       reachesUs: false,
@@ -41,8 +33,8 @@ function collect(engine: object, shelf: object, { diffIds }: TestImage, more: ob
     output: { detail: () => {} },
     onProgress: () => {},
     ...more,
-  } as unknown as EngineDepartureOptions;
-  return collectLayers({ prepare: async () => {} } as EmbeddedRegistry, shelf as Shelf, options);
+  } as unknown as EngineOfferOptions;
+  return collectLayers({ prepare: async () => {} } as EmbeddedRegistry, outgoing as OutgoingBlobs, options);
 }
 
 test.each([
@@ -59,31 +51,31 @@ test.each([
     },
     ...(refusal && { loadImage: async () => await Promise.reject(refusal) }),
   };
-  const shelved: string[] = [];
-  const shelf = {
-    has: (diffId: string) => shelved.includes(diffId),
-    pack: async (diffId: string, _size: number, layer: Readable) => (await buffer(layer), void shelved.push(diffId)),
-    finish: () => void shelved.push("config"),
+  const added: string[] = [];
+  const outgoing = {
+    has: (diffId: string) => added.includes(diffId),
+    pack: async (diffId: string, _size: number, layer: Readable) => (await buffer(layer), void added.push(diffId)),
+    finish: () => void added.push("config"),
   };
   const manifest = parseSentManifest(ociBlobs(image, gzipped).manifest.bytes);
-  await expect(collect(engine, shelf, image, { manifest })).rejects.toMatchObject({
+  await expect(collect(engine, outgoing, image, { manifest })).rejects.toMatchObject({
     code: "not-verified",
     message: "the engine does not give the layers of app:v1 as it stores them",
   });
   expect(saved).toContain("app:v1");
-  expect(shelved).toEqual([]);
-  await collect(engine, shelf, image);
-  expect(shelved).toEqual([...image.diffIds, "config"]);
+  expect(added).toEqual([]);
+  await collect(engine, outgoing, image);
+  expect(added).toEqual([...image.diffIds, "config"]);
 });
 
 test("a layer that has broken off in the middle is not begun again", async () => {
   const image = await makeImage([100]);
   const { blobs, manifest } = ociBlobs(image, gzipped);
-  const shelved: string[] = [];
-  const shelf = {
-    has: (diffId: string) => shelved.includes(diffId),
+  const added: string[] = [];
+  const outgoing = {
+    has: (diffId: string) => added.includes(diffId),
     async take(diffId: string) {
-      shelved.push(diffId);
+      added.push(diffId);
       throw lost;
     },
     finish: () => expect.fail(),
@@ -91,6 +83,6 @@ test("a layer that has broken off in the middle is not begun again", async () =>
   const engine = { saveImage: async () => stream(await makeTar(blobEntries(saved.shift() ?? []))) };
   const saved = [[manifest.bytes], blobs];
   const info = { id: manifest.descriptor.digest, diffIds: image.diffIds, platform: "linux/amd64", size: 0 };
-  await expect(collect(engine, shelf, image, { info })).rejects.toBe(lost);
-  expect(shelved).toEqual(image.diffIds);
+  await expect(collect(engine, outgoing, image, { info })).rejects.toBe(lost);
+  expect(added).toEqual(image.diffIds);
 });

@@ -3,9 +3,9 @@ import { buffer } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
-import type { EngineDepartureOptions } from "../../../src/send/found-image.ts";
-import { Shelf, type ShelfOptions } from "../../../src/send/outgoing-blobs.ts";
-import { takeFromContentStore } from "../../../src/send/export-from-content-store.ts";
+import type { EngineOfferOptions } from "../../../src/send/found-image.ts";
+import { OutgoingBlobs, type OutgoingBlobsOptions } from "../../../src/send/outgoing-blobs.ts";
+import { exportFromContentStore } from "../../../src/send/export-from-content-store.ts";
 import { BlobGone } from "../../../src/engine/buildkit/content-store.ts";
 import { openEngine } from "../../../src/engine/docker.ts";
 import { EngineError } from "../../../src/engine/engine.ts";
@@ -20,7 +20,7 @@ import { unpack } from "../../../src/packing/unpack.ts";
 import type { StoredBlob } from "../../../src/registry/embedded/content.ts";
 import { lazySpool } from "../../../src/store/spool.ts";
 import { contentEngine, type ContentEngine, type ContentEngineOptions } from "../engine/fake-content-engine.ts";
-import { gate, rejection, temporaryFolder } from "../engine/fake-engine.ts";
+import { proxy, rejection, temporaryFolder } from "../engine/fake-engine.ts";
 import { makeTar } from "../image/tar/make-tar.ts";
 import { pseudoRandomBytes } from "../pseudo-random.ts";
 
@@ -48,7 +48,7 @@ const manifest = writeManifest({
 });
 
 interface Taking extends AsyncDisposable {
-  shelf: Shelf;
+  outgoing: OutgoingBlobs;
   fake: ContentEngine;
   announced: AnnouncedLayer[];
   /** What becomes of it. */
@@ -60,7 +60,7 @@ interface Taking extends AsyncDisposable {
   goesOn(): Promise<boolean>;
 }
 
-interface TakingOptions extends ContentEngineOptions, Pick<ShelfOptions, "cutInto"> {
+interface TakingOptions extends ContentEngineOptions, Pick<OutgoingBlobsOptions, "cutInto"> {
   want?: readonly string[];
   of?: readonly string[];
   packing?: Packing;
@@ -75,31 +75,31 @@ async function take(options: TakingOptions = {}): Promise<Taking> {
   const content = await engine.contentStore();
   if (content === undefined) throw new Error("it has none");
   const announced: AnnouncedLayer[] = [];
-  const all = gate();
+  const all = proxy();
   const announce = (layer: AnnouncedLayer): void => {
     announced.push(layer);
     if (announced.length === want.length) all.open();
   };
   const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
-  const shelf = new Shelf({ offer, diffIds: of, packing, announce, cutInto });
+  const outgoing = new OutgoingBlobs({ offer, diffIds: of, packing, announce, cutInto });
   const stop = new AbortController();
-  const taken = takeFromContentStore(shelf, { content, manifest: parseSentManifest(manifest.bytes), config }, {
+  const taken = exportFromContentStore(outgoing, { content, manifest: parseSentManifest(manifest.bytes), config }, {
     info: { diffIds: of },
     want: { diffIds: want },
     image: { given: "app:v1" },
     packing,
     signal: stop.signal,
-  } as unknown as EngineDepartureOptions);
+  } as unknown as EngineOfferOptions);
   taken.catch(() => {}); // awaited by the test
   if (want.length > 0) await Promise.race([all.opened, taken]).catch(() => {});
   return {
-    shelf,
+    outgoing,
     fake,
     announced,
     taken,
     stop,
     async blob({ blob: { digest } }) {
-      const found = await shelf.content.blob("r", digest);
+      const found = await outgoing.content.blob("r", digest);
       if (found === undefined) throw new Error(`${digest} is not on the shelf`);
       return found;
     },
@@ -108,7 +108,7 @@ async function take(options: TakingOptions = {}): Promise<Taking> {
       return (await Promise.race([taken, later])) === "later";
     },
     async [Symbol.asyncDispose]() {
-      await shelf[Symbol.asyncDispose]();
+      await outgoing[Symbol.asyncDispose]();
       await engine[Symbol.asyncDispose]();
       await fake[Symbol.asyncDispose]();
     },
@@ -173,17 +173,17 @@ describe("layers that are wanted", () => {
       { diffId: top.diffId, ...top.blob },
     ]);
     expect(taking.fake.reads).toEqual([]);
-    expect(await taking.shelf.content.blob("r", large.diffId)).toBeUndefined();
-    const cut = await taking.shelf.content.cut?.("r", large.diffId);
+    expect(await taking.outgoing.content.blob("r", large.diffId)).toBeUndefined();
+    const cut = await taking.outgoing.content.cut?.("r", large.diffId);
     expect((await buffer(unpack(cut?.recipe() as Readable))).length).toBeGreaterThan(0);
     expect(taking.fake.reads.map(({ digest }) => digest)).toEqual([large.blob.digest]);
-    const whole = await taking.shelf.content.blob("r", large.diffId);
+    const whole = await taking.outgoing.content.blob("r", large.diffId);
     expect((await buffer((await whole?.open()) as Readable)).equals(tar)).toBe(true);
   });
 
   test("are cut no further when the recipe is left, and can then be had as they are stored", async () => {
     await using into = await spool();
-    const left = gate();
+    const left = proxy();
     await using taking = await take({
       cutInto: into.opened,
       want: [large.diffId],
@@ -192,12 +192,12 @@ describe("layers that are wanted", () => {
         for (;;) yield { data: plain.subarray(0, 64 * 1024) };
       },
     });
-    const cut = await taking.shelf.content.cut?.("r", large.diffId);
+    const cut = await taking.outgoing.content.cut?.("r", large.diffId);
     const recipe = cut?.recipe().on("error", () => {});
     recipe?.destroy();
     await left.opened;
     expect(await taking.goesOn()).toBe(true);
-    expect(await taking.shelf.content.blob("r", large.blob.digest)).toBeDefined();
+    expect(await taking.outgoing.content.blob("r", large.blob.digest)).toBeDefined();
   });
 
   test("are announced once when the image has them twice", async () => {
@@ -208,8 +208,8 @@ describe("layers that are wanted", () => {
 
   test("come with the image's own manifest and config", async () => {
     await using taking = await take({ want: [] });
-    expect(await taking.shelf.content.manifest("r", "t")).toEqual({ ...manifest.descriptor, bytes: manifest.bytes });
-    const blob = await taking.shelf.content.blob("r", digestOf(config));
+    expect(await taking.outgoing.content.manifest("r", "t")).toEqual({ ...manifest.descriptor, bytes: manifest.bytes });
+    const blob = await taking.outgoing.content.blob("r", digestOf(config));
     expect(await buffer((await blob?.open()) as Readable)).toEqual(config);
     expect(taking.announced).toEqual([]);
   });
@@ -235,7 +235,7 @@ describe("it ends", () => {
   });
 
   test("but not when a reader leaves early: what it has left is not read on, and can be fetched again", async () => {
-    const told = gate();
+    const told = proxy();
     await using taking = await take({
       read: async function* ({ digest }, { signal }) {
         if (digest === top.blob.digest) return yield { data: top.stored };
@@ -267,7 +267,7 @@ describe("it ends", () => {
     await using into = await spool();
     const blobs = [bottom, top].map(({ stored }) => ({ bytes: stored }));
     await using taking = await take({ cutInto: into.opened, want: [large.diffId], blobs });
-    const cut = await taking.shelf.content.cut?.("r", large.diffId);
+    const cut = await taking.outgoing.content.cut?.("r", large.diffId);
     cut?.recipe().on("error", () => {});
     expect(await rejection(taking.taken)).toMatchObject({ code: "transfer-failed", cause: { name: "BlobGone" } });
   });

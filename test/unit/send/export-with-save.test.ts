@@ -5,9 +5,9 @@ import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
-import type { EngineDepartureOptions } from "../../../src/send/found-image.ts";
-import { saveLayers } from "../../../src/send/export-with-save.ts";
-import { Shelf } from "../../../src/send/outgoing-blobs.ts";
+import type { EngineOfferOptions } from "../../../src/send/found-image.ts";
+import { exportWithSave } from "../../../src/send/export-with-save.ts";
+import { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { blobPath } from "../../../src/image/archive/listing.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
@@ -75,13 +75,13 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
   const kept = manifest && parseSentManifest(manifest);
   const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
   const read = async ({ diffId, digest, pieces }: AnnouncedLayer): Promise<[Digest, Buffer]> => {
-    const cut = pieces && (await shelf.content.cut?.("r", diffId));
+    const cut = pieces && (await outgoing.content.cut?.("r", diffId));
     if (cut !== undefined) await buffer(unpack(cut.recipe()));
-    const blob = await shelf.content.blob("r", cut === undefined ? digest : diffId);
+    const blob = await outgoing.content.blob("r", cut === undefined ? digest : diffId);
     const packed = blob?.packed?.(0).stream;
     return [diffId, await buffer(packed === undefined ? ((await blob?.open()) as Readable) : unpack(packed))];
   };
-  const shelf = new Shelf({
+  const outgoing = new OutgoingBlobs({
     offer,
     diffIds: of.diffIds,
     packing: { codec: undefined },
@@ -94,7 +94,7 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
     },
   });
   const leaving = new AbortController();
-  const saved = saveLayers(shelf, {
+  const saved = exportWithSave(outgoing, {
     engine: {
       async saveImage(...args: unknown[]) {
         asked.push(args);
@@ -110,7 +110,7 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
     onlyPlatform,
     runs: [run, run],
     signal: leaving.signal,
-  } as unknown as EngineDepartureOptions);
+  } as unknown as EngineOfferOptions);
   saved.catch(() => {}); // awaited below
   /** Files that wait, of this side. */
   const waiting = async (): Promise<string[]> =>
@@ -120,20 +120,20 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
     announced,
     asked,
     waiting,
-    shelf,
+    outgoing,
     /** What the receiver has when all is there. */
     async received(): Promise<Map<Digest, Buffer>> {
-      await Promise.race([shelf.content.manifest("r", "t"), saved]);
+      await Promise.race([outgoing.content.manifest("r", "t"), saved]);
       return new Map(await Promise.all(reading));
     },
     async manifest(): Promise<Manifest> {
-      const stored = await shelf.content.manifest("r", "t");
+      const stored = await outgoing.content.manifest("r", "t");
       return JSON.parse(Buffer.from(stored?.bytes ?? []).toString()) as Manifest;
     },
     /** The receiver is done; nothing is left. */
     async end(): Promise<void> {
       leaving.abort(new Error("the receiver is done"));
-      await shelf[Symbol.asyncDispose]();
+      await outgoing[Symbol.asyncDispose]();
       await saved.catch(() => {});
       await cutInto[Symbol.asyncDispose]();
       expect((await readdir(cache, { recursive: true })).filter((path) => path !== "docker-over-ssh")).toEqual([]);
@@ -175,7 +175,7 @@ describe("from a containerd store, layers go as it stores them", () => {
     expect([...(await run.received()).keys()]).toEqual([second, top]);
     expect(await run.waiting()).toHaveLength(2);
     // Once more, from where an earlier run had stopped.
-    const blob = await run.shelf.content.blob("r", descriptors[3]?.digest ?? "");
+    const blob = await run.outgoing.content.blob("r", descriptors[3]?.digest ?? "");
     const part = await buffer((await blob?.open({ first: 10, last: 19 })) as Readable);
     expect(part.equals(gzipped(image.layers[3] ?? expect.fail()).blob.subarray(10, 20))).toBe(true);
     await run.end();

@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
-import { Shelf } from "../../../src/send/outgoing-blobs.ts";
+import { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
 import { hasZstd } from "../../../src/image/layer/zstd-frames.ts";
 import { digestOf, hexOf } from "../../../src/image/digest.ts";
 import { asWritten, MEDIA_TYPE } from "../../../src/image/manifest.ts";
@@ -16,7 +16,7 @@ import { unpack } from "../../../src/packing/unpack.ts";
 import type { LazySpool } from "../../../src/store/spool.ts";
 import { queue } from "../../../src/streams/queue.ts";
 
-let shelf: Shelf;
+let outgoing: OutgoingBlobs;
 const announced: AnnouncedLayer[] = [];
 const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
 const [bottom, top, unwanted] = [Buffer.alloc(3 * BLOCK, "bottom"), Buffer.from("top"), Buffer.from("unwanted")];
@@ -25,17 +25,17 @@ const diffIds = [digestOf(bottom), digestOf(unwanted), digestOf(top)];
 beforeEach(() => {
   announced.length = 0;
   const packing = { codec: commonCodec(["brotli"]) };
-  shelf = new Shelf({ offer, diffIds, packing, announce: (layer) => announced.push(layer) });
+  outgoing = new OutgoingBlobs({ offer, diffIds, packing, announce: (layer) => announced.push(layer) });
 });
-afterEach(async () => await shelf[Symbol.asyncDispose]());
+afterEach(async () => await outgoing[Symbol.asyncDispose]());
 
-const blob = async (digest: string | undefined) => await shelf.content.blob("r", digest ?? "");
+const blob = async (digest: string | undefined) => await outgoing.content.blob("r", digest ?? "");
 const packedBlob = async (diffId: string | undefined, from = 0) =>
   (await blob(diffId))?.packed?.(from).stream as Readable;
 
 test("a layer is announced and read while it is still being packed", async () => {
   const plain = queue<Buffer>();
-  const packing = shelf.pack(digestOf(bottom), bottom.length, plain);
+  const packing = outgoing.pack(digestOf(bottom), bottom.length, plain);
   for (let at = 0; at < 2 * BLOCK; at += BLOCK) plain.push(bottom.subarray(at, at + BLOCK));
   // More blocks than are compressed at once, so that the first comes out before the last has come in.
   while (announced.length === 0) await new Promise((resolve) => setImmediate(resolve));
@@ -52,8 +52,10 @@ test("a layer is announced and read while it is still being packed", async () =>
 test("a layer is done with when the receiver has taken it, packed here or as it is stored, and not kept", async () => {
   const gzipped = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf("gzipped"), size: 7 };
   const done: string[] = [];
-  const packing = shelf.pack(diffIds[2] ?? "", top.length, queueOf(top)).then(() => done.push("packed"));
-  const taking = shelf.take(diffIds[0] ?? "", gzipped, queueOf(Buffer.from("gzipped"))).then(() => done.push("taken"));
+  const packing = outgoing.pack(diffIds[2] ?? "", top.length, queueOf(top)).then(() => done.push("packed"));
+  const taking = outgoing
+    .take(diffIds[0] ?? "", gzipped, queueOf(Buffer.from("gzipped")))
+    .then(() => done.push("taken"));
   expect(announced.map(({ digest }) => digest)).toEqual([diffIds[2], gzipped.digest]);
   for (let turn = 0; turn < 100; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   expect(done).toEqual([]);
@@ -70,7 +72,13 @@ test("a layer is done with when the receiver has taken it, packed here or as it 
 test("a config can be asked for before it is known, and is given when all is there", async () => {
   const config = Buffer.from("{}");
   const packing = { codec: undefined };
-  await using other = new Shelf({ offer, diffIds, configDigest: digestOf(config), packing, announce: () => {} });
+  await using other = new OutgoingBlobs({
+    offer,
+    diffIds,
+    configDigest: digestOf(config),
+    packing,
+    announce: () => {},
+  });
   const asked = other.content.blob("r", digestOf(config));
   // Nothing else is waited for: who asks may be an engine, which has other things to do.
   expect(await other.content.blob("r", digestOf("other"))).toBeUndefined();
@@ -84,33 +92,33 @@ test("a layer that fails fails for who reads it and for who gives it", async () 
     yield top;
     throw new Error("it is another layer");
   }
-  const packing = shelf.pack(diffIds[2] ?? "", top.length, broken());
+  const packing = outgoing.pack(diffIds[2] ?? "", top.length, broken());
   const reading = packedBlob(diffIds[2]).then(buffer);
   await Promise.all([expect(packing).rejects.toThrow("another"), expect(reading).rejects.toThrow("another")]);
 });
 
 test("manifest and config come when all is there; the others stand in it by their diff ID, and cannot be had", async () => {
-  const asked = shelf.content.manifest("r", "t");
+  const asked = outgoing.content.manifest("r", "t");
   const gzipped = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf("gzipped"), size: 7 };
   const none = (): never => {
     throw new Error("not opened here");
   };
-  await shelf.keep(diffIds[2] ?? "", gzipped, { size: 7, open: none });
-  const packing = shelf.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom));
+  await outgoing.keep(diffIds[2] ?? "", gzipped, { size: 7, open: none });
+  const packing = outgoing.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom));
   await buffer(await packedBlob(diffIds[0]));
   await packing;
   const config = Buffer.from("{}");
-  shelf.finish(config);
+  outgoing.finish(config);
   const manifest = JSON.parse(Buffer.from((await asked)?.bytes ?? []).toString()) as { layers: object[] };
   expect(manifest.layers).toEqual([
     { mediaType: MEDIA_TYPE.ociLayer, digest: diffIds[0], size: bottom.length },
     { mediaType: MEDIA_TYPE.ociLayer, digest: diffIds[1], size: 0 },
     gzipped,
   ]);
-  expect((await shelf.content.blob("r", digestOf(config)))?.size).toBe(2);
-  expect(await shelf.content.blob("r", diffIds[1] ?? "")).toBeUndefined();
-  expect(await shelf.content.blob("other", diffIds[0] ?? "")).toBeUndefined();
-  expect([shelf.has(diffIds[0] ?? ""), shelf.has(diffIds[1] ?? "")]).toEqual([true, false]);
+  expect((await outgoing.content.blob("r", digestOf(config)))?.size).toBe(2);
+  expect(await outgoing.content.blob("r", diffIds[1] ?? "")).toBeUndefined();
+  expect(await outgoing.content.blob("other", diffIds[0] ?? "")).toBeUndefined();
+  expect([outgoing.has(diffIds[0] ?? ""), outgoing.has(diffIds[1] ?? "")]).toEqual([true, false]);
 });
 
 test("a layer in zstd is cut where this Node can look into it; else it is said that it is sent whole", async () => {
@@ -120,7 +128,7 @@ test("a layer in zstd is cut where this Node can look into it; else it is said t
   const packing = { codec: undefined };
   const told: AnnouncedLayer[] = [];
   const announce = (layer: AnnouncedLayer): void => void told.push(layer);
-  await using other = new Shelf({ offer, diffIds, packing, cutInto, announce, onDetail });
+  await using other = new OutgoingBlobs({ offer, diffIds, packing, cutInto, announce, onDetail });
   const layer = { mediaType: MEDIA_TYPE.ociLayerZstd, digest: digestOf("zstd"), size: 5_000_000 };
   await other.keep(diffIds[0] ?? "", layer, { size: layer.size, open: () => Promise.reject(new Error("nor this")) });
   expect(told.map(({ pieces }) => pieces)).toEqual([hasZstd ? "too" : undefined]);
@@ -131,7 +139,13 @@ test("a layer in zstd is cut where this Node can look into it; else it is said t
 test("a manifest that is to be kept is given as it is, unless the image comes with its own", async () => {
   for (const own of [undefined, asWritten({ mediaType: MEDIA_TYPE.ociManifest, bytes: Buffer.from("own") })]) {
     const manifest = asWritten({ mediaType: MEDIA_TYPE.dockerManifest, bytes: Buffer.from(" {}") });
-    await using other = new Shelf({ offer, diffIds, manifest, packing: { codec: undefined }, announce: () => {} });
+    await using other = new OutgoingBlobs({
+      offer,
+      diffIds,
+      manifest,
+      packing: { codec: undefined },
+      announce: () => {},
+    });
     other.finish(Buffer.from("{}"), own);
     const { bytes, descriptor } = own ?? manifest;
     expect(await other.content.manifest("r", "t")).toEqual({ ...descriptor, bytes });
@@ -139,15 +153,15 @@ test("a manifest that is to be kept is given as it is, unless the image comes wi
 });
 
 test("who waits for the manifest is told when it will not come", async () => {
-  const asked = shelf.content.manifest("r", "t");
+  const asked = outgoing.content.manifest("r", "t");
   asked.catch(() => {});
-  await shelf[Symbol.asyncDispose]();
+  await outgoing[Symbol.asyncDispose]();
   await expect(asked).rejects.toThrow("not being sent any more");
 });
 
 test("a layer that nobody has fetched by then does not hold up the end", async () => {
-  const packing = shelf.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom));
-  await shelf[Symbol.asyncDispose]();
+  const packing = outgoing.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom));
+  await outgoing[Symbol.asyncDispose]();
   await expect(packing).rejects.toThrow("not being sent any more");
   await expect(packedBlob(diffIds[0]).then(buffer)).rejects.toThrow("not being sent any more");
 });
@@ -160,13 +174,15 @@ function queueOf(bytes: Buffer): AsyncIterable<Buffer> {
 }
 
 test("what is put on the shelf after its end is not waited for", async () => {
-  await shelf[Symbol.asyncDispose]();
-  await expect(shelf.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom))).rejects.toThrow("not being sent any more");
+  await outgoing[Symbol.asyncDispose]();
+  await expect(outgoing.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom))).rejects.toThrow(
+    "not being sent any more",
+  );
 });
 
 test("a layer that the receiver has the beginning of is packed from where it says", async () => {
   const begun = new Set(diffIds.slice(0, 1));
-  await using other = new Shelf({
+  await using other = new OutgoingBlobs({
     offer,
     diffIds,
     packing: { codec: commonCodec(["brotli"]) },
@@ -183,7 +199,7 @@ test("a layer that the receiver has the beginning of is packed from where it say
 
 test("of one that is handed on as it is stored, a part can be had", async () => {
   const gzipped = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf("gzipped"), size: 7 };
-  const taking = shelf.take(diffIds[0] ?? "", gzipped, queueOf(Buffer.from("gzipped")));
+  const taking = outgoing.take(diffIds[0] ?? "", gzipped, queueOf(Buffer.from("gzipped")));
   const part = await (await blob(gzipped.digest))?.open({ first: 4, last: 6 });
   expect((await buffer(part as Readable)).toString()).toBe("ped");
   await taking;
@@ -200,7 +216,7 @@ test.each(["neither of its files", "only one of its files"])(
       const packing = { codec: commonCodec(["brotli"]) };
       const told: AnnouncedLayer[] = [];
       const announce = (layer: AnnouncedLayer): void => void told.push(layer);
-      await using other = new Shelf({ offer, diffIds, packing, cutInto, announce, onNoRoom, onFailure });
+      await using other = new OutgoingBlobs({ offer, diffIds, packing, cutInto, announce, onNoRoom, onFailure });
       const [stored, passing] = [Buffer.alloc(600_000, "stored"), Buffer.alloc(600_000, "passing")];
       const there = [stored, passing].map((bytes) => hexOf(digestOf(bytes)));
       if (made.startsWith("only")) for (const name of there) writeFileSync(join(folder, name), "another one's");

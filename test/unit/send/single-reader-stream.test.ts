@@ -2,7 +2,7 @@ import { Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { describe, expect, test } from "vitest";
-import { HandOver } from "../../../src/send/single-reader-stream.ts";
+import { SingleReaderStream } from "../../../src/send/single-reader-stream.ts";
 import { queue } from "../../../src/streams/queue.ts";
 
 const PIECE = Buffer.alloc(512 * 1024);
@@ -28,7 +28,7 @@ async function rest(): Promise<void> {
 
 test("bytes are read while they come, and it is done when they have been read", async () => {
   const source = queue<Buffer>();
-  const handOver = new HandOver(() => source);
+  const handOver = new SingleReaderStream(() => source);
   let isDone = false;
   const done = handOver.done().then(() => (isDone = true));
   const reader = handOver.read().stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
@@ -45,7 +45,7 @@ test("bytes are read while they come, and it is done when they have been read", 
 
 test("some are ready before anybody reads, and no more come than are read", async () => {
   const source = manyPieces();
-  const handOver = new HandOver(() => source.bytes);
+  const handOver = new SingleReaderStream(() => source.bytes);
   await rest();
   const ahead = source.asked;
   expect(ahead).toBeGreaterThan(1);
@@ -62,7 +62,7 @@ test("some are ready before anybody reads, and no more come than are read", asyn
 
 test("a reader that leaves early is done with it, and the source is let go of", async () => {
   const source = manyPieces();
-  const handOver = new HandOver(() => source.bytes);
+  const handOver = new SingleReaderStream(() => source.bytes);
   const reader = handOver.read().stream;
   reader.once("data", () => reader.destroy());
   await handOver.done();
@@ -78,7 +78,7 @@ test("when the source fails, so does all else, also for who comes later", async 
     throw broken;
   }
   for (const isRead of [true, false]) {
-    const handOver = new HandOver(() => failing());
+    const handOver = new SingleReaderStream(() => failing());
     source.push(Buffer.from("some"));
     const reading = isRead ? buffer(handOver.read().stream) : undefined;
     reading?.catch(() => {});
@@ -93,7 +93,7 @@ test("when the source fails, so does all else, also for who comes later", async 
 test("what is given up is no longer waited for, and its reader is told why", async () => {
   for (const isRead of [true, false]) {
     const source = manyPieces();
-    const handOver = new HandOver(() => source.bytes);
+    const handOver = new SingleReaderStream(() => source.bytes);
     await rest();
     const reading = isRead ? buffer(handOver.read().stream) : undefined;
     reading?.catch(() => {});
@@ -106,27 +106,27 @@ test("what is given up is no longer waited for, and its reader is told why", asy
 });
 
 test("it cannot be read twice", async () => {
-  const handOver = new HandOver(() => manyPieces().bytes);
+  const handOver = new SingleReaderStream(() => manyPieces().bytes);
   handOver.read().stream.destroy();
   expect(() => handOver.read()).toThrow("not kept");
   await handOver.done();
 });
 
 test("a reader that breaks out of its loop has left", async () => {
-  const handOver = new HandOver(() => manyPieces().bytes);
+  const handOver = new SingleReaderStream(() => manyPieces().bytes);
   for await (const _ of handOver.read().stream) break;
   await expect(handOver.done()).resolves.toBeUndefined();
 });
 
 test("so has one whose connection goes away", async () => {
-  const handOver = new HandOver(() => manyPieces().bytes);
+  const handOver = new SingleReaderStream(() => manyPieces().bytes);
   const gone = new Writable({ write: (_chunk, _encoding, done) => (gone.destroy(), done()) });
   await expect(pipeline(handOver.read().stream, gone)).rejects.toThrow("Premature close");
   await expect(handOver.done()).resolves.toBeUndefined();
 });
 
 test("it can be given up while the source does not move", async () => {
-  const handOver = new HandOver(() => queue<Buffer>());
+  const handOver = new SingleReaderStream(() => queue<Buffer>());
   await rest();
   handOver.giveUp(new Error("it is over"));
   await expect(handOver.done()).rejects.toThrow("it is over");
@@ -136,7 +136,7 @@ describe("a reader that may want it from another place on", () => {
   test("is waited for, and given it from there", async () => {
     const asked: number[] = [];
     const open = (from: number) => (asked.push(from), manyPieces().bytes);
-    const handOver = new HandOver(open, { waits: true });
+    const handOver = new SingleReaderStream(open, { waits: true });
     await rest();
     expect(asked).toEqual([]);
     const { first, stream } = handOver.read(7);
@@ -146,7 +146,7 @@ describe("a reader that may want it from another place on", () => {
   });
 
   test("gets all of it where nobody has waited", async () => {
-    const handOver = new HandOver(() => manyPieces().bytes);
+    const handOver = new SingleReaderStream(() => manyPieces().bytes);
     const { first, stream } = handOver.read(7);
     expect(first).toBe(0);
     stream.destroy();
@@ -155,7 +155,7 @@ describe("a reader that may want it from another place on", () => {
 
   test("is not waited for any more when it is given up", async () => {
     const source = manyPieces();
-    const handOver = new HandOver(() => source.bytes, { waits: true });
+    const handOver = new SingleReaderStream(() => source.bytes, { waits: true });
     handOver.giveUp(new Error("it is over"));
     await expect(handOver.done()).rejects.toThrow("it is over");
     expect(() => handOver.read(7)).toThrow("it is over");

@@ -4,7 +4,7 @@ import { createServer as createHttpServer, get, type IncomingMessage, type Reque
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { openDoor, type Door } from "../../../src/stdio-tunnel/local-port-forward.ts";
+import { openLocalPortForward, type LocalPortForward } from "../../../src/stdio-tunnel/local-port-forward.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { toPort } from "../../../src/streams/join.ts";
 import { closed, text } from "../../fixtures/far/contents.ts";
@@ -14,16 +14,16 @@ import { tunnelPair } from "./carriers.ts";
 
 let sender: Tunnel;
 let receiver: Tunnel;
-let door: Door;
+let portForward: LocalPortForward;
 const onUnreachable = vi.fn<(error: Error) => void>();
 const servers: Server[] = [];
 
 beforeEach(async () => {
   ({ sender, receiver } = await tunnelPair());
-  door = await openDoor(receiver, "registry");
+  portForward = await openLocalPortForward(receiver, "registry");
 });
 afterEach(async () => {
-  await door[Symbol.asyncDispose]();
+  await portForward[Symbol.asyncDispose]();
   await Promise.all([sender.close(), receiver.close()]);
   for (const server of servers.splice(0)) server.close();
   vi.clearAllMocks();
@@ -48,11 +48,11 @@ function answering(answer: (socket: Socket) => Promise<string>): Server {
 }
 
 function client(): Socket {
-  return connect({ port: door.port, host: "127.0.0.1", allowHalfOpen: true });
+  return connect({ port: portForward.port, host: "127.0.0.1", allowHalfOpen: true });
 }
 
 async function response(): Promise<IncomingMessage> {
-  const request = get({ port: door.port, host: "127.0.0.1", path: "/", agent: false });
+  const request = get({ port: portForward.port, host: "127.0.0.1", path: "/", agent: false });
   request.on("error", () => {}); // the response breaks, too
   const [message] = (await once(request, "response")) as [IncomingMessage];
   return message;
@@ -88,13 +88,13 @@ describe("through the door", () => {
 
 describe("the door", () => {
   test("is on 127.0.0.1 and nowhere else", async () => {
-    const other = connect({ port: door.port, host: "127.0.0.2" });
+    const other = connect({ port: portForward.port, host: "127.0.0.2" });
     const [error] = (await once(other, "error")) as [NodeJS.ErrnoException];
     expect(error.code).toBe("ECONNREFUSED");
   });
 
   test("when closed, lets nobody in", async () => {
-    await door[Symbol.asyncDispose]();
+    await portForward[Symbol.asyncDispose]();
     const [error] = (await once(client(), "error")) as [NodeJS.ErrnoException];
     expect(error.code).toBe("ECONNREFUSED");
   });
@@ -127,7 +127,7 @@ describe("a reset at the client", () => {
     ["the server resets the connection", (socket: Socket) => socket.resetAndDestroy()],
     ["the receiver's tunnel closes", () => receiver.close()],
     ["the sender's tunnel closes", () => sender.close()],
-    ["the door closes", () => door[Symbol.asyncDispose]()],
+    ["the door closes", () => portForward[Symbol.asyncDispose]()],
   ])("when %s in the middle of an answer that ends with its connection", async (_when, cutIt) => {
     let atServer: Socket | undefined;
     await serve(createServer((socket) => (atServer = socket.on("error", () => {})).write(Buffer.alloc(100_000))));
@@ -153,7 +153,7 @@ describe("a reset at the client", () => {
 
   test.each([
     ["the client resets", (socket: Socket) => socket.resetAndDestroy()],
-    ["the door closes", () => door[Symbol.asyncDispose]()],
+    ["the door closes", () => portForward[Symbol.asyncDispose]()],
   ])("reaches the server when %s, also after the client has said all", async (_when, cutIt) => {
     const stream = new Promise<Duplex>((resolve) => sender.listen("registry", resolve));
     const socket = client().on("error", () => {});

@@ -66,7 +66,7 @@ describe.each(Object.entries(CARRIERS))("over %s", (_carrier, run) => {
       expect(await run("halfClose", spawner)).toEqual({
         youFirst: "heard this",
         meFirst: "all I have",
-        heard: "said after your end",
+        nextMessage: "said after your end",
       });
     });
 

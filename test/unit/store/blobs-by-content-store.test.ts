@@ -5,7 +5,7 @@ import { openEngine } from "../../../src/engine/docker.ts";
 import type { ImageInfo } from "../../../src/engine/engine.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
 import { InvalidImage, MEDIA_TYPE, type Descriptor, type Manifest } from "../../../src/image/manifest.ts";
-import { asksContentStore } from "../../../src/store/blobs-by-content-store.ts";
+import { blobsByContentStore } from "../../../src/store/blobs-by-content-store.ts";
 import type { ContainerdBlobs } from "../../../src/store/containerd-blobs.ts";
 import {
   contentEngine,
@@ -44,12 +44,12 @@ async function asking(
     inspected.push(reference);
     return images.find(({ id }) => id === reference);
   };
-  const relatives = async () => images.map(({ id, diffIds: own }) => ({ id, diffIds: own, shared: 0 }));
+  const relatedImages = async () => images.map(({ id, diffIds: own }) => ({ id, diffIds: own, shared: 0 }));
   const manifestOf = async (id: string) => manifests.get(id);
   const details: string[] = [];
   const onDetail = (text: string): void => void details.push(text);
   return {
-    blobs: asksContentStore({ inspectImage }, content, { relatives, manifestOf, signal, onDetail }),
+    blobs: blobsByContentStore({ inspectImage }, content, { relatedImages, manifestOf, signal, onDetail }),
     details,
     inspected,
     fake,

@@ -14,10 +14,10 @@ import {
   type Index,
   type Manifest,
 } from "../../../src/image/manifest.ts";
-import { findRelatives, type Relative } from "../../../src/store/related-images.ts";
+import { findRelatedImages, type RelatedImage } from "../../../src/store/related-images.ts";
 import { containerdStore } from "../../../src/store/containerd-store.ts";
 import type { Delivery, LayerFile } from "../../../src/store/store.ts";
-import { triesBlobs } from "../../../src/store/blobs-by-trial.ts";
+import { blobsByTrial } from "../../../src/store/blobs-by-trial.ts";
 import { queue } from "../../../src/streams/queue.ts";
 
 const diffIds = ["one", "two", "three"].map(digestOf);
@@ -51,10 +51,10 @@ function engineWith(held: number, onLoad: (names: string) => void = () => {}) {
 }
 
 const details: string[] = [];
-const trialsWith = (known: Descriptor[] | undefined, relatives: readonly Relative[] = []) => ({
+const trialsWith = (known: Descriptor[] | undefined, relatedImages: readonly RelatedImage[] = []) => ({
   platform: "linux/amd64",
   trialName: "localhost/trial:1",
-  relatives: async () => relatives,
+  relatedImages: async () => relatedImages,
   blobsOf: async (_id: string) => known,
   signal: new AbortController().signal,
   onDetail: (text: string) => details.push(text),
@@ -67,8 +67,8 @@ const loading = {
 };
 
 async function presentIn(engine: Engine) {
-  const relatives = await findRelatives(engine, diffIds);
-  return (await triesBlobs(engine, trialsWith(blobs, relatives)).present(diffIds)).here;
+  const relatedImages = await findRelatedImages(engine, diffIds);
+  return (await blobsByTrial(engine, trialsWith(blobs, relatedImages)).present(diffIds)).here;
 }
 
 test("layers are there whose blobs the engine counts in an image of just them", async () => {
@@ -93,13 +93,13 @@ describe("of a manifest that is to be kept", () => {
     const known = new Map(images.map((stack, index) => [`image ${index}`, stack]));
     const asked: string[] = [];
     const blobsOf = async (id: string) => (asked.push(id), known.get(id));
-    const relatives = images.map(({ length: shared }, index) => ({
+    const relatedImages = images.map(({ length: shared }, index) => ({
       id: `image ${index}`,
       diffIds: diffIds.slice(0, shared),
       shared,
     }));
     const { engine } = engineWith(held);
-    const store = triesBlobs(engine, { ...trialsWith(undefined, relatives), blobsOf });
+    const store = blobsByTrial(engine, { ...trialsWith(undefined, relatedImages), blobsOf });
     const third = { ...one, digest: digestOf("gzip three") };
     return { here: (await store.present(diffIds, [one, two, third])).here, asked };
   }
@@ -296,8 +296,8 @@ describe("on another base", () => {
   const coming = [digestOf("new base"), ...diffIds.slice(1)];
   const stored = async (held: number, known: Descriptor[] | undefined = blobs, named?: Descriptor[]) => {
     const { engine } = engineWith(held);
-    const relatives = await findRelatives(engine, coming);
-    return await triesBlobs(engine, trialsWith(known, relatives)).present(coming, named);
+    const relatedImages = await findRelatedImages(engine, coming);
+    return await blobsByTrial(engine, trialsWith(known, relatedImages)).present(coming, named);
   };
 
   test("a layer is there whose blob an image's own stack proves", async () => {
@@ -317,15 +317,15 @@ describe("on another base", () => {
     const asked: string[] = [];
     const { engine, trials } = engineWith(2);
     const blobsOf = async (id: string) => (asked.push(id), blobs);
-    const storeWith = (some: Relative[]) => triesBlobs(engine, { ...trialsWith(undefined, some), blobsOf });
-    const relatives = ["first", "second"].map((id) => ({ id, diffIds: [one, two], shared: 0 }));
-    expect((await storeWith(relatives).present([digestOf("new base"), one, two])).stored).toHaveLength(2);
+    const storeWith = (some: RelatedImage[]) => blobsByTrial(engine, { ...trialsWith(undefined, some), blobsOf });
+    const relatedImages = ["first", "second"].map((id) => ({ id, diffIds: [one, two], shared: 0 }));
+    expect((await storeWith(relatedImages).present([digestOf("new base"), one, two])).stored).toHaveLength(2);
     expect(asked).toEqual(["first"]);
     expect(trials).toHaveLength(1);
 
     const here = { kind: "here" as const, diffId: one, blob: blobs[0] as Descriptor };
     const nearest = { id: "third", diffIds: [one], shared: 1 };
-    const present = await storeWith([nearest, ...relatives]).present([one, digestOf("other"), one]);
+    const present = await storeWith([nearest, ...relatedImages]).present([one, digestOf("other"), one]);
     expect(present).toEqual({ here: [here], stored: [here] });
     expect(asked).toEqual(["first", "third"]);
     expect(trials).toHaveLength(2);
@@ -342,5 +342,5 @@ test("an empty layer, which many images have, makes no relative", async () => {
     }),
   };
   const coming = [digestOf("new"), empty, digestOf("app")];
-  expect((await findRelatives(engine as unknown as Engine, coming)).map(({ id }) => id)).toEqual(["app"]);
+  expect((await findRelatedImages(engine as unknown as Engine, coming)).map(({ id }) => id)).toEqual(["app"]);
 });

@@ -7,7 +7,7 @@ import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { withLock } from "../../../src/store/lock.ts";
-import { removeParts } from "../../../src/store/partial-file.ts";
+import { removePartialFiles } from "../../../src/store/partial-file.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -127,7 +127,7 @@ test("what a run was killed in before it had the lock goes with its other halves
   }
   await mkdir(join(folder, `other.${dead}.part`));
   await writeFile(join(folder, `other.${dead}.part`, "somebody's"), "stays");
-  expect(await removeParts(folder)).toEqual([join(folder, `index.json.lock.${dead}.part`)]);
+  expect(await removePartialFiles(folder)).toEqual([join(folder, `index.json.lock.${dead}.part`)]);
   expect(await readFile(join(folder, `other.${dead}.part`, "somebody's"), "utf8")).toBe("stays");
   await rm(join(folder, `index.json.lock.${alive}.part`), { recursive: true });
   await rm(join(folder, `other.${dead}.part`), { recursive: true });

@@ -3,7 +3,7 @@ import type { ContentStore } from "../../../src/engine/buildkit/content-store.ts
 import type { Engine } from "../../../src/engine/engine.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { MAX_MANIFEST, MEDIA_TYPE, writeManifest } from "../../../src/image/manifest.ts";
-import { imageManifest } from "../../../src/store/read-manifest.ts";
+import { readManifest } from "../../../src/store/read-manifest.ts";
 
 // How a store tells it that cannot be asked: save-blobs.test.ts.
 
@@ -30,12 +30,12 @@ function engineWith(...blobs: Buffer[]) {
 }
 
 async function manifestIn(blobs: Buffer[], id = image.descriptor.digest, of = "linux/amd64") {
-  return await imageManifest(engineWith(...blobs).engine, { id, platform: of }, "unused");
+  return await readManifest(engineWith(...blobs).engine, { id, platform: of }, "unused");
 }
 
 test("a manifest is read from the content store, byte for byte", async () => {
   const { engine, read } = engineWith(image.bytes);
-  const found = await imageManifest(engine, { id: image.descriptor.digest, platform: "linux/amd64" }, "unused");
+  const found = await readManifest(engine, { id: image.descriptor.digest, platform: "linux/amd64" }, "unused");
   expect(found?.bytes).toEqual(image.bytes);
   expect(found?.layers).toEqual([descriptor("layer")]);
   expect(read).toEqual([[image.descriptor.digest, MAX_MANIFEST]]);
@@ -61,6 +61,6 @@ test("nor where an index leads to another", async () => {
 
 test("nor of what has no digest for an ID: then nothing is asked", async () => {
   const { engine, read } = engineWith(image.bytes);
-  expect(await imageManifest(engine, { id: "app:v1", platform: "linux/amd64" }, "unused")).toBeUndefined();
+  expect(await readManifest(engine, { id: "app:v1", platform: "linux/amd64" }, "unused")).toBeUndefined();
   expect(read).toEqual([]);
 });

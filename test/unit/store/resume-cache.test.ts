@@ -19,7 +19,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { digestOf, hexOf } from "../../../src/image/digest.ts";
 import { ArrivingFile } from "../../../src/store/arriving-file.ts";
-import { halfMade, KeptLayers, LIMITS } from "../../../src/store/resume-cache.ts";
+import { partialRebuildKey, ResumeCache, LIMITS } from "../../../src/store/resume-cache.ts";
 
 let cache: string;
 let folder: string;
@@ -33,8 +33,8 @@ afterEach(async () => await rm(cache, { recursive: true }));
 const deadRun = (): string => newRunId(999_999_999);
 const blob = (name = "layer", size = 10) => ({ mediaType: "x", digest: digestOf(name), size });
 const nameOf = (name = "layer", run?: string) => hexOf(digestOf(name)) + (run === undefined ? "" : `.${run}`);
-const open = (options: Partial<ConstructorParameters<typeof KeptLayers>[0]> = {}) =>
-  new KeptLayers({ env: { XDG_CACHE_HOME: cache }, run: newRunId(), ...options });
+const open = (options: Partial<ConstructorParameters<typeof ResumeCache>[0]> = {}) =>
+  new ResumeCache({ env: { XDG_CACHE_HOME: cache }, run: newRunId(), ...options });
 
 async function put(name: string, content: string | Buffer, daysAgo = 0): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -298,7 +298,7 @@ test("a layer that is no longer worth it goes on without being kept", async () =
 
 test("what is there of a layer that has come in another way goes as well", async () => {
   await put(nameOf("layer"), "some of it");
-  await put(hexOf(halfMade(digestOf("layer"))), "some of it, with holes");
+  await put(hexOf(partialRebuildKey(digestOf("layer"))), "some of it, with holes");
   await put(nameOf("other"), "of another image");
   await using kept = open();
   expect(await kept.begun([blob("layer").digest])).toEqual([blob("layer").digest]);
@@ -309,9 +309,9 @@ test("what is there of a layer that has come in another way goes as well", async
 test("so do the beginning of a blob and what was half made, of which one was chosen", async () => {
   const diffId = digestOf("plain");
   await put(nameOf("layer"), "some of it");
-  await put(hexOf(halfMade(diffId)), "some of it, with holes");
+  await put(hexOf(partialRebuildKey(diffId)), "some of it, with holes");
   await using kept = open();
-  expect([await kept.bytesOf(digestOf("layer")), await kept.bytesOfHalfMade(diffId)]).toEqual([10, 22]);
+  expect([await kept.bytesOf(digestOf("layer")), await kept.bytesOfPartialRebuild(diffId)]).toEqual([10, 22]);
   await kept.forget();
   expect(await readdir(cache)).toEqual(["docker-over-ssh"]);
   expect(await readdir(join(cache, "docker-over-ssh"))).toEqual([]);
@@ -331,7 +331,7 @@ test("what a run that was killed before anything came has left of a blob goes wi
 
 test("what is left of a layer that is there by now goes with the image's others", async () => {
   await put(nameOf("there"), "some of it");
-  await put(hexOf(halfMade(digestOf("there"))), "some of it, with holes");
+  await put(hexOf(partialRebuildKey(digestOf("there"))), "some of it, with holes");
   await put(nameOf("of another image"), "some of it");
   await using kept = open();
   kept.concerns([digestOf("there")]);
@@ -340,11 +340,11 @@ test("what is left of a layer that is there by now goes with the image's others"
 });
 
 test("of a half made layer only what is on the disk counts, not its holes", async () => {
-  const half = halfMade(digestOf("layer"));
+  const half = partialRebuildKey(digestOf("layer"));
   await put(hexOf(half), Buffer.alloc(8192, 1));
   await truncate(join(folder, hexOf(half)), 50_000_000);
   await using kept = open();
-  const there = await kept.bytesOfHalfMade(digestOf("layer"));
+  const there = await kept.bytesOfPartialRebuild(digestOf("layer"));
   expect(there).toBeGreaterThan(0);
   expect(there).toBeLessThan(1_000_000);
 });

@@ -6,7 +6,7 @@ import { blobPath } from "../../../src/image/archive/listing.ts";
 import { writeTar, type FileToWrite } from "../../../src/image/tar/write-tar.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { InvalidImage, MAX_MANIFEST, MEDIA_TYPE, writeManifest } from "../../../src/image/manifest.ts";
-import { imageManifest } from "../../../src/store/read-manifest.ts";
+import { readManifest } from "../../../src/store/read-manifest.ts";
 import { saveBlobs } from "../../../src/store/save-blobs.ts";
 
 const descriptor = (text: string) => ({ mediaType: MEDIA_TYPE.ociLayer, digest: digestOf(text), size: text.length });
@@ -71,7 +71,7 @@ function brokenOff(digest: string, size: number, content: Buffer): Readable {
 describe("the manifest of an image in a containerd store", () => {
   test("is read as the blob that it is", async () => {
     const { engine, removed } = engineWith([image.bytes]);
-    const found = await imageManifest(
+    const found = await readManifest(
       engine,
       { id: image.descriptor.digest, platform: "linux/amd64" },
       "localhost/x:trial",
@@ -82,7 +82,7 @@ describe("the manifest of an image in a containerd store", () => {
 
   test("is found through an index", async () => {
     const { engine } = engineWith([image.bytes, index]);
-    const found = await imageManifest(engine, { id: digestOf(index), platform: "linux/amd64" }, "t");
+    const found = await readManifest(engine, { id: digestOf(index), platform: "linux/amd64" }, "t");
     expect(found?.config.digest).toBe(digestOf("config"));
   });
 
@@ -93,13 +93,13 @@ describe("the manifest of an image in a containerd store", () => {
     ["has no digest for an ID", "app:v1", "linux/amd64"],
   ])("%s", async (_, id, platform) => {
     const { engine } = engineWith([image.bytes, index, Buffer.from("no manifest")]);
-    expect(await imageManifest(engine, { id, platform }, "t")).toBeUndefined();
+    expect(await readManifest(engine, { id, platform }, "t")).toBeUndefined();
   });
 
   test("that is not what its digest says is none", async () => {
     const lying = ([digest = ""]: string[]): Readable => brokenOff(digest, MAX_MANIFEST, Buffer.from('{"layers":[]}'));
     const { engine, removed } = engineWith([], lying);
-    expect(await imageManifest(engine, { id: image.descriptor.digest, platform: "linux/amd64" }, "t")).toBeUndefined();
+    expect(await readManifest(engine, { id: image.descriptor.digest, platform: "linux/amd64" }, "t")).toBeUndefined();
     expect(removed).toEqual(["t"]);
   });
 });

@@ -330,10 +330,10 @@ describe("an OCI layout", () => {
       ["the blobs fail", coming([0, 1], broken), last],
       ["there is no image after all", coming([0, 1]), async () => await Promise.reject(broken)],
     ])("ends in good order and holds no image when %s", async (_name, some, finish) => {
-      const heard: unknown[] = [];
-      const archive = streamOciLayout({ blobs: some, finish, onError: (error) => heard.push(error) });
+      const nextMessage: unknown[] = [];
+      const archive = streamOciLayout({ blobs: some, finish, onError: (error) => nextMessage.push(error) });
       const tar = await bytesOf(archive);
-      expect(heard).toEqual([broken]);
+      expect(nextMessage).toEqual([broken]);
       expect(Object.keys(await listed(tar)).toSorted()).toEqual(
         [0, 1].map((at) => `blobs/sha256/${hexOf(descriptors[at]?.digest ?? "")}`).toSorted(),
       );

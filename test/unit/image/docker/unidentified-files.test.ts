@@ -116,17 +116,17 @@ describe("packed blobs are kept until manifest and config have passed", () => {
   });
 
   test("one that was left early is told to have been", async () => {
-    const heard: unknown[] = [];
+    const nextMessage: unknown[] = [];
     const result = await readSavedImage(stream(await makeTar(layout("1mc023").entries), 1, 300), {
       diffIds: image.diffIds,
       wanted: new Set([second]),
       onLayer: () => expect.fail(),
       onUnknown: async (body) => {
         await body[Symbol.asyncIterator]().next();
-        return { isLayer: async (...args) => void heard.push(args), isOther: () => expect.fail() };
+        return { isLayer: async (...args) => void nextMessage.push(args), isOther: () => expect.fail() };
       },
     });
-    expect(heard).toEqual([[second, undefined]]);
+    expect(nextMessage).toEqual([[second, undefined]]);
     expect(result).toMatchObject({ absent: [], missed: [] });
   });
 

@@ -5,7 +5,7 @@ import * as zlib from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { checkLayer, type LayerToCheck } from "../../../../src/image/layer/check-layer.ts";
 import { decodeLayer } from "../../../../src/image/layer/decode-layer.ts";
-import { proven, sizeLimit } from "../../../../src/image/layer/verify-digest.ts";
+import { verifiedBytes, sizeLimit } from "../../../../src/image/layer/verify-digest.ts";
 import { digestOf } from "../../../../src/image/digest.ts";
 import { InvalidImage, MEDIA_TYPE } from "../../../../src/image/manifest.ts";
 import { makeTar } from "../tar/make-tar.ts";
@@ -248,9 +248,11 @@ describe("a layer is proven while it passes", () => {
 
 test("bytes are proven as they pass", async () => {
   const expected = { what: "it", digest: digestOf(tar), size: tar.length };
-  expect((await buffer(proven(stream(tar), expected))).equals(tar)).toBe(true);
-  await expect(buffer(proven(stream(tar), { ...expected, digest: digestOf("x") }))).rejects.toThrow("it is in truth");
-  await expect(buffer(proven(stream(tar), { ...expected, limit: sizeLimit(10) }))).rejects.toThrow(
+  expect((await buffer(verifiedBytes(stream(tar), expected))).equals(tar)).toBe(true);
+  await expect(buffer(verifiedBytes(stream(tar), { ...expected, digest: digestOf("x") }))).rejects.toThrow(
+    "it is in truth",
+  );
+  await expect(buffer(verifiedBytes(stream(tar), { ...expected, limit: sizeLimit(10) }))).rejects.toThrow(
     "larger than the 10 bytes that are allowed",
   );
 });

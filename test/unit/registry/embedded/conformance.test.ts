@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { digestOf } from "../../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../../src/image/manifest.ts";
-import { KeptPush } from "../../../../src/engine-push/accept-push.ts";
+import { AcceptedPush } from "../../../../src/engine-push/accept-push.ts";
 import type { EmbeddedRegistry } from "../../../../src/registry/embedded/server.ts";
 import { clientOf, codeOf, endRegistry, openRegistry, type Client } from "./client.ts";
 import { blob, image, layer } from "./images.ts";
@@ -386,7 +386,7 @@ let client: Client;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "embedded-"));
   registry = await openRegistry(folder);
-  registry.open("app", new KeptPush("app"));
+  registry.open("app", new AcceptedPush("app"));
   client = await clientOf(registry);
 });
 

@@ -10,7 +10,7 @@ import { digestOf } from "../../../../src/image/digest.ts";
 import { MAX_MANIFEST, MEDIA_TYPE } from "../../../../src/image/manifest.ts";
 import { basicAuth } from "../../../../src/registry/password.ts";
 import type { RegistryContent } from "../../../../src/registry/embedded/content.ts";
-import { KeptPush } from "../../../../src/engine-push/accept-push.ts";
+import { AcceptedPush } from "../../../../src/engine-push/accept-push.ts";
 import type { PushPolicy } from "../../../../src/registry/embedded/push-policy.ts";
 import type { EmbeddedRegistry } from "../../../../src/registry/embedded/server.ts";
 import { ask, clientOf, closed, codeOf, endRegistry, openRegistry, type Client } from "./client.ts";
@@ -19,7 +19,7 @@ import { blob } from "./images.ts";
 const LIMIT = 1_000_000;
 
 /** Takes what it gets, up to LIMIT; tells of it. */
-class Watched extends KeptPush implements PushPolicy {
+class Watched extends AcceptedPush implements PushPolicy {
   readonly maxUpload = LIMIT;
 }
 
@@ -27,7 +27,7 @@ let folder: string;
 let registry: EmbeddedRegistry;
 let client: Client;
 let port: number;
-let landing: AsyncDisposable;
+let session: AsyncDisposable;
 let broken: Error[];
 
 const content: RegistryContent = {
@@ -42,7 +42,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "embedded-"));
   registry = await openRegistry(folder, { content });
   broken = [];
-  landing = registry.open("app", new Watched("app"), { broken: (error) => broken.push(error) });
+  session = registry.open("app", new Watched("app"), { broken: (error) => broken.push(error) });
   client = await clientOf(registry);
   port = await registry.listen();
 });
@@ -121,10 +121,10 @@ describe("strangers at the port do not keep the engine out", () => {
   test("who is refused hears so, though the body still comes", async () => {
     const stranger = rawConnection();
     stranger.write(refused);
-    let heard = "";
-    stranger.on("data", (chunk: Buffer) => (heard += chunk.toString()));
+    let nextMessage = "";
+    stranger.on("data", (chunk: Buffer) => (nextMessage += chunk.toString()));
     await closed(stranger);
-    expect(heard).toMatch(/^HTTP\/1\.1 401 [^]*\r\nconnection: close\r\n[^]*UNAUTHORIZED/i);
+    expect(nextMessage).toMatch(/^HTTP\/1\.1 401 [^]*\r\nconnection: close\r\n[^]*UNAUTHORIZED/i);
   });
 
   test("those who know the password are counted apart, and their connections are let go again", async () => {
@@ -176,7 +176,7 @@ describe("names", () => {
   });
 
   test("an upload of one repository is not found in another", async () => {
-    registry.open("other", new KeptPush("other"));
+    registry.open("other", new AcceptedPush("other"));
     const location = await beginUpload();
     expect((await client("GET", location.replace("/app/", "/other/"))).status).toBe(404);
   });
@@ -288,7 +288,7 @@ describe("uploads", () => {
     const isClosed = closed(late);
     late.write(`PATCH ${location} HTTP/1.1\r\nhost: x\r\n${authorization()}content-length: 1000\r\n\r\npart`);
     await untilSize(4);
-    await landing[Symbol.asyncDispose]();
+    await session[Symbol.asyncDispose]();
     await isClosed;
     expect(await spooled()).toEqual([]);
     expect((await client("GET", location)).status).toBe(403);

@@ -3,17 +3,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { newRunId } from "../../../../src/run/run-id.ts";
-import { KeptPush } from "../../../../src/engine-push/accept-push.ts";
-import { Landing } from "../../../../src/registry/embedded/push-session.ts";
+import { AcceptedPush } from "../../../../src/engine-push/accept-push.ts";
+import { PushSession } from "../../../../src/registry/embedded/push-session.ts";
 import { embeddedSpool } from "../../../../src/registry/embedded/upload-spool.ts";
 import { clientOf, endRegistry, openRegistry } from "./client.ts";
 
 test("an upload that begins while the repository is closed is refused, and leaves nothing", async () => {
   const folder = await mkdtemp(join(tmpdir(), "embedded-"));
   await using spool = embeddedSpool(newRunId(), folder);
-  const landing = new Landing(new KeptPush("app"), {}, spool);
-  const opening = landing.open();
-  const closing = landing[Symbol.asyncDispose]();
+  const session = new PushSession(new AcceptedPush("app"), {}, spool);
+  const opening = session.open();
+  const closing = session[Symbol.asyncDispose]();
   await expect(opening).rejects.toMatchObject({ status: 403, code: "DENIED" });
   await closing;
   expect(await readdir(await spool.open())).toEqual([]);
@@ -26,7 +26,7 @@ test("who looks on hears of requests, and of the bytes of a slow upload", async 
   const registry = await openRegistry(folder);
   const client = await clientOf(registry);
   let signs = 0;
-  registry.open("app", new KeptPush("app"), { active: () => signs++ });
+  registry.open("app", new AcceptedPush("app"), { active: () => signs++ });
   await client("HEAD", "/v2/app/manifests/v1");
   await client("GET", "/v2/");
   expect(signs).toBe(1);

@@ -1,6 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
 import type { Rebuild } from "../delta/rebuild.ts";
-import { proof } from "../image/layer/verify-digest.ts";
+import { digestVerifier } from "../image/layer/verify-digest.ts";
 import type { Digest } from "../image/digest.ts";
 
 /** Bytes that are read at a time. */
@@ -11,12 +11,12 @@ const CHUNK = 1024 * 1024;
  * in which nothing else is done. Resolves to its size in bytes when all of it is there. Rejects with `InvalidImage` when it has
  * another diff ID, with what the recipe ends with, and as soon as the rebuild is left. The file stays the caller's.
  */
-export async function proveBehind(
+export async function verifyAppended(
   file: FileHandle,
   rebuild: Rebuild,
   { diffId, signal }: { diffId: Digest; signal: AbortSignal },
 ): Promise<number> {
-  const bytes = proof({ what: `the plain layer ${diffId}`, digest: diffId });
+  const bytes = digestVerifier({ what: `the plain layer ${diffId}`, digest: diffId });
   const buffer = Buffer.allocUnsafeSlow(CHUNK);
   for (let at = 0; ;) {
     const filled = await rebuild.filled(at);
