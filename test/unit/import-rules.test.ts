@@ -37,7 +37,7 @@ function importedRooms(room: string): string[] {
 /** The table of rooms in docs/architecture.md: | `room/` | what it holds | `room/`, `file.ts` | */
 function tableOfRooms(): Map<string, string[]> {
   const page = readFileSync(join(src, "../docs/architecture.md"), "utf8");
-  const rows = page.matchAll(/^\| `([\w.-]+\/?)` \|[^|]*\|([^|]*)\|$/gm);
+  const rows = page.matchAll(/^\| `([\w.-]+\/?)` *\|[^|]*\|([^|]*)\|$/gm);
   return new Map(
     [...rows].map(([, room = "", imports = ""]) => [
       room,
