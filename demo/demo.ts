@@ -43,7 +43,7 @@ async function demo(): Promise<void> {
     );
     for (const version of ["v1", "v2"]) await buildImage(near, `${IMAGE}:${version}`, LAYERS);
 
-    say("1. The far engine has nothing; the whole image goes.");
+    say("1. The remote engine has nothing; the whole image goes.");
     const first = await push("v1");
     say("2. v2 differs in its top layer; only that goes.");
     const second = await push("v2");

@@ -103,7 +103,7 @@ Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-st
 
   const push = program
     .command("push")
-    .summary("send an image to the far command, or to the stdin and stdout of this process")
+    .summary("send an image to the remote command, or to the stdin and stdout of this process")
     .description(
       "Sends IMAGE. With a COMMAND, runs it and speaks with the `docker-over-ssh pull IMAGE` at its end, or with the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT] is short for whichever is there. Without, is that end.",
     )
@@ -117,7 +117,7 @@ Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-st
 
   const pull = program
     .command("pull")
-    .summary("receive an image from the far command, or from the stdin and stdout of this process")
+    .summary("receive an image from the remote command, or from the stdin and stdout of this process")
     .description(
       "Receives IMAGE. With a COMMAND, runs it and speaks with the `docker-over-ssh push IMAGE` at its end, or with the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT] is short for whichever is there. Without, is that end.",
     )
@@ -191,7 +191,7 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
     .addOption(
       new Option(
         "--timeout <seconds>",
-        "give up when the far end or an engine does not answer, or the link is silent, for this long (default: 60, 20 for the link); what an engine works on may be silent ten times as long",
+        "give up when the remote side or an engine does not answer, or the link is silent, for this long (default: 60, 20 for the link); what an engine works on may be silent ten times as long",
       ).argParser(checkSeconds),
     )
     .action((image: string, words: string[], options: Options) => {

@@ -83,14 +83,14 @@ function hearNoSignals(): void {
 }
 
 async function report(error: unknown, job: Job, output: Terminal): Promise<number> {
-  const { FarFailure } = await import("./stdio-tunnel/failures.ts");
+  const { RemoteFailure } = await import("./stdio-tunnel/failures.ts");
   const { wasTold } = await import("./stdio-tunnel/open.ts");
   const { explained } = await import("./transfer.ts");
   const told = explained(error);
   const failure = told instanceof Failure ? told : bug(error);
   // The spawner's user reads it: from the spawned side's words through the tunnel, or from its own.
-  const saidThere = job.request.command.length === 0 && (wasTold(error) || failure instanceof FarFailure);
-  if (!saidThere) output.failure(failure, failure instanceof FarFailure ? "far" : "here");
+  const saidThere = job.request.command.length === 0 && (wasTold(error) || failure instanceof RemoteFailure);
+  if (!saidThere) output.failure(failure, failure instanceof RemoteFailure ? "far" : "here");
   if (failure.code === "internal" && error instanceof Error) output.detail(error.stack ?? "");
   return failure.exitStatus;
 }

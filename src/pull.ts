@@ -199,7 +199,7 @@ function mayBeContinued(error: unknown): boolean {
 /** What was asked for must come; what merely does not run here is worth a word, before anything is sent. */
 function checkPlatform(offered: string, asked: string | undefined, target: Target, warn: (text: string) => void): void {
   if (asked !== undefined && !isPlatform(offered, asked)) {
-    throw new Failure("refused", `the far end sends the image for ${offered}, not for ${asked}`, {
+    throw new Failure("refused", `the remote side sends the image for ${offered}, not for ${asked}`, {
       expected: `a variant for ${asked}`,
       hint: "Leave --platform out, or build the image for that platform on the sending side.",
     });

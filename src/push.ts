@@ -106,7 +106,7 @@ export async function send(
     const want = { ...asked, delta: why === undefined };
     if (why !== undefined && want.diffIds.length > 0) output.detail(`missing layers are sent whole: ${why}`);
     if (!want.diffIds.every((diffId) => diffIds.includes(diffId))) {
-      throw new Failure("refused", "the far end asks for layers that are not of this image", {
+      throw new Failure("refused", "the remote side asks for layers that are not of this image", {
         expected: `some of the ${diffIds.length} layers of ${image.given}`,
         hint: "Install the same version on both sides.",
       });

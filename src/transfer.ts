@@ -60,7 +60,7 @@ export function whyWhole(
   { peer }: Pick<Tunnel, "peer">,
 ): string | undefined {
   if (delta === "never") return "--delta never was given";
-  if (!peer.features.includes(CUTS_ON_DEMAND)) return "the far end has another version of docker-over-ssh";
+  if (!peer.features.includes(CUTS_ON_DEMAND)) return "the remote side has another version of docker-over-ssh";
   // What could be spared has crossed the link by then.
   if (inProcess) return "one side is nothing but an engine";
   if (manifest !== undefined) return "with --preserve-digest they go as they are stored";
@@ -132,7 +132,7 @@ export function tunnelFor(
     rate: bwlimit,
     ready,
     signal,
-    onFarLine: (line) => output.far(line),
+    onRemoteLine: (line) => output.far(line),
     onDetail: (text) => output.detail(text),
     explain: explained,
     tells: command.length > 0 ? toldWithoutFolders(request) : undefined,

@@ -4,7 +4,7 @@
  * first request to the last byte, and what both ends used.
  */
 import { fileURLToPath } from "node:url";
-import { spawnFar } from "../../dist/stdio-tunnel/child-process.js";
+import { spawnRemote } from "../../dist/stdio-tunnel/child-process.js";
 import { PROTOCOL_VERSION, STREAM_WINDOW } from "../../dist/stdio-tunnel/constants.js";
 import { shakeHands } from "../../dist/stdio-tunnel/handshake.js";
 import { Tunnel } from "../../dist/stdio-tunnel/session.js";
@@ -28,7 +28,7 @@ async function stall() {
   while (stream.readableLength < Math.min(STREAM_WINDOW * 0.9, bytes)) await new Promise(setImmediate);
 }
 
-const far = spawnFar([process.execPath, sender, String(bytes)], (line) => console.error(line));
+const far = spawnRemote([process.execPath, sender, String(bytes)], (line) => console.error(line));
 const hello = { protocol: PROTOCOL_VERSION, tool: "bench", role: "receiver", features: [] };
 const greeting = await shakeHands(far.transport, { end: "spawner", hello });
 const tunnel = new Tunnel(far.transport, greeting, { role: "receiver" });

@@ -16,7 +16,7 @@ export function manifestText({ bytes }: SentManifest): string {
 }
 
 export function malformed(what: string): Failure {
-  return new Failure("transfer-failed", `the far end broke the protocol: a malformed ${what}`, {
+  return new Failure("transfer-failed", `the remote side broke the protocol: a malformed ${what}`, {
     expected: "the messages of this version of docker-over-ssh",
     hint: "Install the same version on both sides.",
   });

@@ -17,7 +17,7 @@ export interface NextMessageOptions {
   stop: AbortSignal;
 }
 
-/** The next message of a type. Rejects with a Failure `far-no-answer` when the other side does not get to it, or as the tunnel ends. */
+/** The next message of a type. Rejects with a Failure `remote-no-answer` when the other side does not get to it, or as the tunnel ends. */
 export async function nextMessage(
   tunnel: Tunnel,
   type: string,
@@ -38,8 +38,8 @@ export async function nextMessage(
 
 function late(what: string, ms: number): Failure {
   return new Failure(
-    "far-no-answer",
-    `the tunnel is open, but the far end has not said for ${Number((ms / 1000).toFixed(1))} s ${what}`,
+    "remote-no-answer",
+    `the tunnel is open, but the remote side has not said for ${Number((ms / 1000).toFixed(1))} s ${what}`,
     {
       expected: "the engine there to answer",
       hint: "See whether the engine there hangs (docker info); a slow one can be given more time with --timeout SECONDS.",

@@ -95,7 +95,7 @@ export class Terminal implements Output {
   }
 
   far(line: string): void {
-    this.#print(`far: ${line}`);
+    this.#print(`remote: ${line}`);
   }
 
   summary(text: string): void {
@@ -106,7 +106,9 @@ export class Terminal implements Output {
   failure(failure: Failure, whose: "here" | "far"): void {
     this.close();
     const { message, expected, hint } = whose === "far" ? onOneLineEach(failure) : failure;
-    this.#print(whose === "far" ? `docker-over-ssh: the far end failed: ${message}` : `docker-over-ssh: ${message}`);
+    this.#print(
+      whose === "far" ? `docker-over-ssh: the remote side failed: ${message}` : `docker-over-ssh: ${message}`,
+    );
     if (expected) this.#print(`  expected: ${expected}`);
     if (hint) this.#print(`  to do:    ${hint}`);
   }

@@ -7,7 +7,7 @@ import { tunnelFor, type Context, type Connect } from "../transfer.ts";
 import { nameThere, connectToEngineOnly, type RemoteRequest } from "./engine-only-transfer.ts";
 import { noEngine, noTunnel, noneInstalled } from "./remote-errors.ts";
 import { firstWord, runRemoteCommand, type RemoteCommand } from "./remote-command.ts";
-import { findMark, sshCommand, type FarProgram, type SshLocation } from "./ssh-location.ts";
+import { findMark, sshCommand, type RemoteProgram, type SshLocation } from "./ssh-location.ts";
 
 /** Bytes that a login shell may print before it runs what it is told to. */
 const MAX_NOISE = 64 * 1024;
@@ -22,7 +22,7 @@ export function connectOverSsh(location: SshLocation, role: Role, request: Remot
     await using link = start();
     const { program, apiVersion } = await whatIsThere(link, location, request, { output, signal: out.signal });
     if (program === "docker-over-ssh") {
-      output.detail(`far end: docker-over-ssh on ${location.name}`);
+      output.detail(`remote side: docker-over-ssh on ${location.name}`);
       const { far } = link;
       try {
         return await overTunnel({ ...tunnelFor(role, request, context, out), far }, async (tunnel, stop) => {
@@ -33,7 +33,7 @@ export function connectOverSsh(location: SshLocation, role: Role, request: Remot
       }
     }
     const source = `${program} system dial-stdio`;
-    output.note(`far end: ${source} (docker-over-ssh is not installed on ${location.address.hostname})`);
+    output.note(`remote side: ${source} (docker-over-ssh is not installed on ${location.address.hostname})`);
     const address = { host: location.name, source };
     // A command that is run once more finds the same, and says so: its words are passed over as noise.
     const speaksHttp2 = apiVersion !== undefined && engineSpeaksHttp2(apiVersion);
@@ -50,7 +50,7 @@ function farWords(role: Role, request: RemoteRequest): string[] {
 
 /** What the script has become, and of a Docker the API version of its engine, where that says it. */
 interface Found {
-  program: FarProgram;
+  program: RemoteProgram;
   apiVersion?: string | undefined;
 }
 
@@ -65,7 +65,7 @@ async function whatIsThere(
     await readUntil(link.far.stdout, findMark, { max: MAX_NOISE, signal: stop });
   const { found, before } = await firstWord(link, request, signal, read);
   if (found === undefined) throw noEngine(link, await link.far.exit(), before);
-  if (before.trim() !== "") output.detail(`before the far end began, it printed: ${before.trim().slice(0, 4096)}`);
+  if (before.trim() !== "") output.detail(`before the remote side began, it printed: ${before.trim().slice(0, 4096)}`);
   const [program = "", ...words] = found.words.split(" ");
   if (program === "docker") return { program, apiVersion: words[0] };
   if (program === "docker-over-ssh" || program === "podman") return { program };

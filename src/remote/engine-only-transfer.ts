@@ -116,7 +116,7 @@ export function nameThere(role: Role, { image, as }: Pick<RemoteRequest, "image"
   if (name === undefined) {
     throw new Failure(
       "usage",
-      `${given} does not say what the image is called, and the far end must call it something`,
+      `${given} does not say what the image is called, and the remote side must call it something`,
       {
         expected: "a name behind the path, or --as NAME",
         hint: `For instance ${given}:app:v2.`,

@@ -1,6 +1,6 @@
 import { Failure } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
-import { spawnFar, type FarProcess } from "../stdio-tunnel/child-process.ts";
+import { spawnRemote, type RemoteProcess } from "../stdio-tunnel/child-process.ts";
 import type { TransferRequest, Context } from "../transfer.ts";
 
 /** Lines that the far command wrote to its stderr which are kept, for their meaning. */
@@ -8,7 +8,7 @@ const KEPT_LINES = 5;
 
 /** A far command that runs, and what it has said. */
 export interface RemoteCommand extends AsyncDisposable {
-  readonly far: FarProcess;
+  readonly far: RemoteProcess;
   /** As it was typed, without its passwords. */
   readonly words: string;
   /** What a person can try, when it fails. */
@@ -36,7 +36,7 @@ export function runRemoteCommand(
     if (lines.length > KEPT_LINES) lines.shift();
     output.far(line);
   };
-  const far = spawnFar([...deaf, ...command], onLine, { words, rate: bwlimit });
+  const far = spawnRemote([...deaf, ...command], onLine, { words, rate: bwlimit });
   return {
     far,
     words,
@@ -58,7 +58,7 @@ export async function firstWord<T>(
 ): Promise<T> {
   const late = new AbortController();
   const failure = (): Failure =>
-    new Failure("far-no-answer", `\`${words}\` has not answered for ${timeout / 1000} s`, {
+    new Failure("remote-no-answer", `\`${words}\` has not answered for ${timeout / 1000} s`, {
       expected: "a login, and a Docker engine or docker-over-ssh behind it",
       hint: "Run the command by itself to see what it waits for; a slow one can be given more time with --timeout SECONDS.",
     });

@@ -10,9 +10,9 @@ function printed(noise: string): string {
 
 /** The link ended, or broke, after an engine had answered. */
 export function engineLost({ words }: RemoteCommand, exit: Exit | undefined): Failure {
-  return new Failure("link-lost", `the connection to the far engine was lost: \`${words}\` ${ending(exit)}`, {
+  return new Failure("link-lost", `the connection to the remote engine was lost: \`${words}\` ${ending(exit)}`, {
     expected: "it to stay open until the image is in its place",
-    hint: "Check the link and the far side, then run the same command again: nothing has to be undone first.",
+    hint: "Check the link and the remote side, then run the same command again: nothing has to be undone first.",
   });
 }
 
@@ -22,7 +22,7 @@ export function noEngine(link: RemoteCommand, exit: Exit | undefined, noise: str
   const hint = hintFrom(link.lastWords());
   if (hint === undefined && (exit?.status === 127 || exit?.status === 126)) {
     return new Failure(
-      "far-command-not-found",
+      "remote-command-not-found",
       `\`${words}\` ${ending(exit)}: there is no such command${printed(noise)}`,
       {
         expected:
@@ -40,7 +40,7 @@ export function noEngine(link: RemoteCommand, exit: Exit | undefined, noise: str
 /** docker-over-ssh was begun over there, and has not come so far as to speak. */
 export function noTunnel(link: RemoteCommand, failure: unknown): unknown {
   const hint = hintFrom(link.lastWords());
-  if (!(failure instanceof Failure) || failure.code !== "far-not-a-tunnel" || hint === undefined) return failure;
+  if (!(failure instanceof Failure) || failure.code !== "remote-not-a-tunnel" || hint === undefined) return failure;
   return new Failure(failure.code, failure.message, { expected: failure.expected ?? "", hint, cause: failure });
 }
 
@@ -61,7 +61,7 @@ function hintFrom(words: string): string | undefined {
 /** ssh has logged in, and there is nothing that could be the other side. */
 export function noneInstalled(location: string, path: string): Failure {
   return new Failure(
-    "far-command-not-found",
+    "remote-command-not-found",
     `neither docker-over-ssh nor docker nor podman was found on ${location}`,
     {
       expected: `one of them in the PATH of a shell that is not a login shell, which is ${path} there`,

@@ -17,7 +17,7 @@ export interface SshLocation {
 export function sshLocation(command: readonly string[]): SshLocation | undefined {
   const [name = "", ...more] = command;
   if (!name.startsWith("ssh://")) return undefined;
-  const address = parseHost(name, "the far side").address as SshAddress;
+  const address = parseHost(name, "the remote side").address as SshAddress;
   if (more.length === 0 && address.socketPath === undefined) return { name, address };
   throw new Failure(
     "usage",
@@ -35,7 +35,7 @@ export function sshLocation(command: readonly string[]): SshLocation | undefined
 const MARK = "#docker-over-ssh#far#";
 
 /** What is at the far end of the connection. */
-export type FarProgram = "docker-over-ssh" | "docker" | "podman";
+export type RemoteProgram = "docker-over-ssh" | "docker" | "podman";
 
 /**
  * Runs what is there and can be the other side. Any login shell passes it on to `sh` as it is: it has no quotes of its

@@ -5,7 +5,7 @@ import { refuseWithoutFiles } from "../files/open-files.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
 import { LAST_WORDS_TIMEOUT, LEAVE_TIMEOUT } from "./constants.ts";
-import { FarFailure } from "./failures.ts";
+import { RemoteFailure } from "./failures.ts";
 import { HandshakeError } from "./handshake.ts";
 import { onLines } from "../streams/lines.ts";
 import { readAtRate, writeAtRate } from "../streams/rate.ts";
@@ -26,7 +26,7 @@ interface Child extends PromiseLike<{ cause?: unknown }> {
 }
 
 /** The far command as a child of this process. */
-export interface FarProcess extends AsyncDisposable {
+export interface RemoteProcess extends AsyncDisposable {
   readonly stdin: Writable;
   readonly stdout: Readable;
   /** Both of them as one, from when this is asked for; owned by whoever opens a tunnel over it. */
@@ -54,11 +54,11 @@ export interface SpawnOptions {
  * apart. A child that has been told nothing has nothing to bring to an end, and gets its SIGTERM at once: an ssh that is still logging
  * in would not see the end of its stdin. Throws where the process may open no more files.
  */
-export function spawnFar(
+export function spawnRemote(
   command: readonly string[],
   onStderr: (line: string) => void,
   { leaveTimeout = LEAVE_TIMEOUT, words = shownCommand(command), rate }: SpawnOptions = {},
-): FarProcess {
+): RemoteProcess {
   const [file = "", ...args] = command;
   refuseWithoutFiles();
   const child = execa(file, args, {
@@ -86,7 +86,7 @@ export function spawnFar(
     },
     exit: async () => await within(leaveTimeout, exit),
     async explain(failure) {
-      if (!(failure instanceof Failure) || failure instanceof FarFailure) return failure;
+      if (!(failure instanceof Failure) || failure instanceof RemoteFailure) return failure;
       if (failure instanceof HandshakeError && !failure.ended) return withNoise(failure, words);
       if (!(failure instanceof HandshakeError) && failure.code !== "link-lost") return failure;
       return explainExit(failure, file, words, await within(leaveTimeout, exit));
@@ -123,7 +123,7 @@ function explainExit(failure: Failure, program: string, words: string, exit: Exi
   if (exit?.error !== undefined) {
     const missing = (exit.error as NodeJS.ErrnoException).code === "ENOENT";
     return new Failure(
-      "far-command-not-found",
+      "remote-command-not-found",
       missing
         ? `cannot run \`${words}\`: there is no program \`${program}\` here`
         : `cannot run \`${words}\`: ${messageOf(exit.error)}`,
@@ -142,8 +142,8 @@ function explainExit(failure: Failure, program: string, words: string, exit: Exi
   const noise = failure instanceof HandshakeError ? failure.noise : "";
   if (exit?.status === 127 || exit?.status === 126) {
     return new Failure(
-      "far-command-not-found",
-      `\`${words}\` ${ending(exit)}: the far shell found no such command${printed(noise)}`,
+      "remote-command-not-found",
+      `\`${words}\` ${ending(exit)}: the remote shell found no such command${printed(noise)}`,
       {
         expected:
           "docker-over-ssh to be installed on the other side, and in the PATH of a shell that is not a login shell",
@@ -153,7 +153,7 @@ function explainExit(failure: Failure, program: string, words: string, exit: Exi
     );
   }
   return new Failure(
-    "far-not-a-tunnel",
+    "remote-not-a-tunnel",
     `\`${words}\` ${exit === undefined ? "closed its output" : ending(exit)} before it said that it is ready${printed(noise)}`,
     text,
   );

@@ -23,7 +23,7 @@ export class ControlChannel {
     const broken = (why: string): void => {
       stream.removeAllListeners("data").resume();
       onBroken(
-        new Failure("transfer-failed", `the far end broke the protocol: ${why}`, {
+        new Failure("transfer-failed", `the remote side broke the protocol: ${why}`, {
           expected: "one JSON object a line",
         }),
       );

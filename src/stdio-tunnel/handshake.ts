@@ -149,16 +149,20 @@ class PreambleReader {
   }
 
   #ended(cause?: Error): HandshakeError {
-    const failure = new Failure("far-not-a-tunnel", "the far end closed its output before it said that it is ready", {
-      expected: EXPECTED,
-      hint: HINT,
-      cause,
-    });
+    const failure = new Failure(
+      "remote-not-a-tunnel",
+      "the remote side closed its output before it said that it is ready",
+      {
+        expected: EXPECTED,
+        hint: HINT,
+        cause,
+      },
+    );
     return new HandshakeError(failure, this.noise, true);
   }
 
   #late(timeout: number): Failure {
-    return new Failure("far-no-answer", `the far end did not answer within ${timeout / 1000} s`, {
+    return new Failure("remote-no-answer", `the remote side did not answer within ${timeout / 1000} s`, {
       expected: EXPECTED,
       hint: "Run the command by itself to see what it waits for; a slow start can be given more time with --timeout SECONDS.",
     });
@@ -170,7 +174,7 @@ const HINT =
   "Run the command by itself: it must start docker-over-ssh and leave its stdin and stdout alone (no pty, no `< /dev/null`).";
 
 function notATunnel(why: string): Failure {
-  return new Failure("far-not-a-tunnel", `the far end is not docker-over-ssh: ${why}`, {
+  return new Failure("remote-not-a-tunnel", `the remote side is not docker-over-ssh: ${why}`, {
     expected: EXPECTED,
     hint: HINT,
   });
@@ -201,8 +205,8 @@ function parseHello(line: string): Hello {
 function checkHello(mine: Hello, peer: Hello): void {
   if (peer.protocol !== PROTOCOL_VERSION) {
     throw new Failure(
-      "far-other-protocol",
-      `the far end is docker-over-ssh ${peer.tool}, which speaks protocol ${peer.protocol}`,
+      "remote-other-protocol",
+      `the remote side is docker-over-ssh ${peer.tool}, which speaks protocol ${peer.protocol}`,
       {
         expected: `protocol ${PROTOCOL_VERSION}, as this docker-over-ssh ${mine.tool} speaks`,
         hint: "Install the same version on both sides.",
@@ -213,7 +217,7 @@ function checkHello(mine: Hello, peer: Hello): void {
     const command = mine.role === "sender" ? "push" : "pull";
     throw new Failure("usage", `both ends run \`docker-over-ssh ${command}\``, {
       expected: "one end to push and the other to pull",
-      hint: `Let the far command be \`docker-over-ssh ${command === "push" ? "pull" : "push"} IMAGE\`.`,
+      hint: `Let the remote command be \`docker-over-ssh ${command === "push" ? "pull" : "push"} IMAGE\`.`,
     });
   }
 }

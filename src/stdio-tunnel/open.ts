@@ -1,7 +1,7 @@
 import { Failure } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
 import { patienceOf } from "../streams/patience.ts";
-import type { FarProcess } from "./child-process.ts";
+import type { RemoteProcess } from "./child-process.ts";
 import { MAGIC_LINE, PROTOCOL_VERSION } from "./constants.ts";
 import { shakeHands, type Role } from "./handshake.ts";
 import type { Tunnel } from "./session.ts";
@@ -20,7 +20,7 @@ export interface TunnelOptions {
   /** The far command, word for word; empty: this end was spawned, and speaks on its own stdin and stdout. */
   command: readonly string[];
   /** The far command, when it runs already; it is ended here all the same. */
-  far?: FarProcess | undefined;
+  far?: RemoteProcess | undefined;
   /** ms without an answer, or later without a sign of life, after which to give up. */
   timeout?: number | undefined;
   /** ms the far command is given to leave, first by itself, then after SIGTERM. */
@@ -31,7 +31,7 @@ export interface TunnelOptions {
   ready?: Promise<unknown> | undefined;
   signal: AbortSignal;
   /** Lines that the far command writes to its stderr. */
-  onFarLine: (line: string) => void;
+  onRemoteLine: (line: string) => void;
   /** What is being done, for --verbose. */
   onDetail: (text: string) => void;
   /** A failure as the far end may hear it. Left out: all of it. */
@@ -55,11 +55,11 @@ export async function overTunnel<T>(
   const spawner = command.length > 0;
   if (!spawner) refuseTerminal(role, image);
   if (spawner && options.far === undefined) options.onDetail(`running ${shownCommand(command)}`);
-  const start = async (): Promise<FarProcess> => {
-    const { spawnFar } = await import("./child-process.ts"); // with its library: 50 ms that a spawned end need not spend
-    return spawnFar(command, options.onFarLine, { leaveTimeout, rate });
+  const start = async (): Promise<RemoteProcess> => {
+    const { spawnRemote } = await import("./child-process.ts"); // with its library: 50 ms that a spawned end need not spend
+    return spawnRemote(command, options.onRemoteLine, { leaveTimeout, rate });
   };
-  await using far: FarProcess | undefined = options.far ?? (spawner ? await start() : undefined);
+  await using far: RemoteProcess | undefined = options.far ?? (spawner ? await start() : undefined);
   const transport = far?.transport ?? ownStdio(rate);
   transport.on("error", () => {});
   const session = import("./session.ts"); // with HTTP/2, 6 ms: the far command has been started, or the hello is the first thing said
@@ -69,8 +69,8 @@ export async function overTunnel<T>(
     const end = spawner ? "spawner" : "spawned";
     const greeting = await shakeHands(transport, { end, hello, ready, timeout, signal });
     if (greeting.noise !== "")
-      options.onDetail(`before the tunnel opened, the far end printed: ${greeting.noise.trim()}`);
-    options.onDetail(`the tunnel is open; the far end is docker-over-ssh ${greeting.peer.tool}`);
+      options.onDetail(`before the tunnel opened, the remote side printed: ${greeting.noise.trim()}`);
+    options.onDetail(`the tunnel is open; the remote side is docker-over-ssh ${greeting.peer.tool}`);
     const { Tunnel } = await session;
     await using tunnel = new Tunnel(transport, greeting, {
       role,

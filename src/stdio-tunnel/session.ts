@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { Failure } from "../output/errors.ts";
 import { CONTROL_SERVICE, FAREWELL_TIMEOUT, SILENCE_TIMEOUT } from "./constants.ts";
 import { ControlChannel, type Message } from "./control.ts";
-import { farFailure, lost, silent, stuck } from "./failures.ts";
+import { remoteFailure, lost, silent, stuck } from "./failures.ts";
 import { keepAlive } from "./keep-alive.ts";
 import { MessageQueue } from "./message-queue.ts";
 import { countData, watchMovement } from "./watch-movement.ts";
@@ -82,7 +82,7 @@ export class Tunnel implements AsyncDisposable {
       this.#lose();
       transport.destroy();
     });
-    this.#messages.listen("failure", (message) => this.#end(farFailure(message)));
+    this.#messages.listen("failure", (message) => this.#end(remoteFailure(message)));
     const ping = (): void => void (session.destroyed || session.ping(() => {}));
     const rest = keepAlive(transport, silence, ping, () => this.#end(silent(silence)));
     transport.once("close", rest);
@@ -130,7 +130,7 @@ export class Tunnel implements AsyncDisposable {
     const stream = request.call(this.#session, { ":method": "CONNECT", ":authority": service });
     this.#hold(stream);
     stream.once("response", (headers: Record<string, unknown>) => {
-      if (headers[":status"] !== 200) stream.destroy(new Error(`the far end has no service ${service}`));
+      if (headers[":status"] !== 200) stream.destroy(new Error(`the remote side has no service ${service}`));
     });
     return stream;
   }

@@ -55,7 +55,7 @@ function bareBin(): string {
   return join(bed.folder, "ssh/bare-bin");
 }
 
-describe.skipIf(why)(`with nothing but Docker at the far end ${why ?? ""}`, () => {
+describe.skipIf(why)(`with nothing but Docker at the remote side ${why ?? ""}`, () => {
   test("push: the image runs there, nothing else is left, and there was one ssh", async () => {
     const changes = await rememberEngines(bed.near, bed.far);
     const run = await dos(["push", "agentless:v1", ...DIAL], { env });
@@ -81,7 +81,7 @@ describe.skipIf(why)(`with nothing but Docker at the far end ${why ?? ""}`, () =
     expect(connections()).toBe(1);
   });
 
-  test("pull: from the far engine, by one ssh", async () => {
+  test("pull: from the remote engine, by one ssh", async () => {
     await bed.near.docker("tag", "agentless:v1", "fetched:v1");
     await dos(["push", "fetched:v1", ...DIAL]);
     await bed.near.docker("rmi", "fetched:v1");
@@ -141,14 +141,14 @@ describe.skipIf(why)("ssh://HOST", () => {
   test.each(["push", "pull"])("%s: docker-over-ssh where it is installed", async (verb) => {
     const run = await dos([verb, "--verbose", "agentless:v1", "ssh://far"], { env });
     expect(run).toEqual(done);
-    expect(run.stderr).toContain("far end: docker-over-ssh on ssh://far\n");
+    expect(run.stderr).toContain("remote side: docker-over-ssh on ssh://far\n");
     expect(connections()).toBe(1);
   });
 
   test.each(["push", "pull"])("%s: else the engine, which is said; whatever the login shell prints", async (verb) => {
     const run = await dos([verb, "agentless:v1", "ssh://root@bare"], { env });
     expect(run).toEqual(done);
-    expect(run.stderr).toContain("far end: docker system dial-stdio (docker-over-ssh is not installed on bare)\n");
+    expect(run.stderr).toContain("remote side: docker system dial-stdio (docker-over-ssh is not installed on bare)\n");
     expect(connections()).toBe(1);
     const quiet = await dos([verb, "--quiet", "agentless:v1", "ssh://bare"], { env });
     expect(quiet).toEqual({ ...done, stderr: "" });
@@ -161,7 +161,7 @@ describe.skipIf(why)("ssh://HOST", () => {
   test("a host that there is not", async () => {
     const run = await dos(["push", "agentless:v1", "ssh://nowhere.invalid"], { env });
     expect(run).toMatchObject({ exitCode: 4 });
-    expect(run.stderr).toMatch(/^far: ssh: Could not resolve hostname nowhere\.invalid/m);
+    expect(run.stderr).toMatch(/^remote: ssh: Could not resolve hostname nowhere\.invalid/m);
     expect(run.stderr).toContain("Try `ssh nowhere.invalid docker version`");
   });
 
@@ -175,7 +175,7 @@ describe.skipIf(why)("ssh://HOST", () => {
       if (!why) rmSync(bareBin(), { recursive: true, force: true });
     });
 
-    test("the far command is run with it", async () => {
+    test("the remote command is run with it", async () => {
       sudo(`printf '%s ' "$@" > ${join(folder, "sudo")}; [ "$1" = -n ] && shift; exec "$@"`);
       expect(await dos(["push", "--sudo", "agentless:v1", "ssh://bare"], { env })).toEqual(done);
       expect(readFileSync(join(folder, "sudo"), "utf8")).toMatch(/^-n \/.*\/docker system dial-stdio $/);
@@ -185,7 +185,7 @@ describe.skipIf(why)("ssh://HOST", () => {
       sudo("echo 'sudo: a password is required' >&2; exit 1");
       const run = await dos(["push", "--sudo", "agentless:v1", "ssh://bare"], { env });
       expect(run).toMatchObject({ exitCode: 4 });
-      expect(run.stderr).toContain("far: sudo: a password is required");
+      expect(run.stderr).toContain("remote: sudo: a password is required");
       expect(run.stderr).toContain("NOPASSWD");
     });
   });
@@ -248,7 +248,7 @@ describe.skipIf(why)("what goes wrong with an engine alone, and what is left: no
     await execa`kill -9 ${readFileSync(join(folder, "pid"), "utf8").trim()}`;
     const { exitCode, stderr } = await run;
     expect(exitCode).toBe(9);
-    expect(stderr).toMatch(/the connection to the far engine was lost: .* was ended by SIGKILL/);
+    expect(stderr).toMatch(/the connection to the remote engine was lost: .* was ended by SIGKILL/);
   });
 
   test.each([
@@ -279,7 +279,7 @@ describe.skipIf(why)("what goes wrong with an engine alone, and what is left: no
   });
 });
 
-describe.skipIf(why).each(["26.1-containerd", "28.5-containerd"] as const)("a far engine of the kind %s", (kind) => {
+describe.skipIf(why).each(["26.1-containerd", "28.5-containerd"] as const)("a remote engine of the kind %s", (kind) => {
   let other: Testbed;
   beforeAll(async () => {
     other = await startTestbed({ far: { kind } });

@@ -202,7 +202,7 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
     async () => {
       const way: Connect = { how: "pushed", from: "near", logins: 2, command: () => ["ssh://bare"] };
       const { stderr } = await send(imageOf("classic", "near", "v1"), way);
-      expect(stderr).toContain("far end: docker system dial-stdio (docker-over-ssh is not installed on bare)\n");
+      expect(stderr).toContain("remote side: docker system dial-stdio (docker-over-ssh is not installed on bare)\n");
     },
   );
 });

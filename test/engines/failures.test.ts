@@ -79,7 +79,7 @@ describe.skipIf(why)(`a command line that is wrong is told before anything is st
   });
 });
 
-describe.skipIf(why)("what is not here is told, and nothing is said to a far command that runs already", () => {
+describe.skipIf(why)("what is not here is told, and nothing is said to a remote command that runs already", () => {
   const said = (): string => join(folder, "said");
   /** Waits for the first byte, and is there until it is ended. */
   const listens = (): string => `head -c 1 >${said()}; ${SLEEP}`;
@@ -110,12 +110,12 @@ describe.skipIf(why)("what is not here is told, and nothing is said to a far com
     ["that is a place", () => ["ssh://far"]],
   ];
   test.each(missing.flatMap(([name, ...rest]) => fars.map(([far, command]) => [name, far, command, ...rest] as const)))(
-    "%s, with a far command %s",
+    "%s, with a remote command %s",
     async (_, __, command, words, exitCode, message) => {
       const run = await dos([...words, ...command(words[0] === "push" ? "receiver" : "sender")]);
       expect(run).toMatchObject({ exitCode, stdout: "" });
       // How the far command was ended is of no interest; what it had to say before, it may have said.
-      const told = run.stderr.replace(/^(?:far: waiting\n)?/, "");
+      const told = run.stderr.replace(/^(?:remote: waiting\n)?/, "");
       expect(told).toMatch(/^docker-over-ssh: .*\n {2}expected: .+\n {2}to do: {4}.+\n?$/);
       expect(told).toContain(message);
       expect(existsSync(said()) ? readFileSync(said(), "utf8") : "").toBe("");
@@ -140,7 +140,7 @@ describe.skipIf(why)("what is not here is told, and nothing is said to a far com
   });
 });
 
-describe.skipIf(why)("a far command that is not, or not yet, docker-over-ssh", () => {
+describe.skipIf(why)("a remote command that is not, or not yet, docker-over-ssh", () => {
   test.each<[string, string[], number, string]>([
     ["is not there", ["no-such-program", "x"], 5, "there is no program `no-such-program`"],
     ["is not there, over ssh", ["ssh", "far", "no-such-program"], 5, "ended with status 127"],
@@ -169,7 +169,7 @@ describe.skipIf(why)("a far command that is not, or not yet, docker-over-ssh", (
       "has no engine",
       ["ssh", "far", "docker-over-ssh pull -H unix:///nowhere.sock failing:v1"],
       4,
-      "the far end failed:",
+      "the remote side failed:",
     ],
   ])("%s", async (_, command, exitCode, message) => {
     const run = await dos(["push", ...(exitCode === 6 ? ["--timeout", "1"] : []), "failing:v1", ...command]);
@@ -187,7 +187,7 @@ describe.skipIf(why)("a far command that is not, or not yet, docker-over-ssh", (
 
   test("its stderr is shown live, each line marked", async () => {
     const run = await dos(["push", "failing:v1", "sh", "-c", "echo one >&2; printf two >&2; exit 1"]);
-    expect(run.stderr).toMatch(/^far: one\nfar: two\n/);
+    expect(run.stderr).toMatch(/^remote: one\nremote: two\n/);
   });
 
   test("a pull or push without a command says so to a terminal, and does not hang", async () => {
@@ -211,7 +211,7 @@ describe.skipIf(why)("the stdout of a side without a command", () => {
 });
 
 describe.skipIf(why)("a registry that", () => {
-  test("cannot be had: the far engine has no registry:2 and no network", async () => {
+  test("cannot be had: the remote engine has no registry:2 and no network", async () => {
     const line = ["ssh", "far", "docker-over-ssh push --registry container unserved:v1"];
     expect((await dos(["pull", "unserved:v1", ...line])).exitCode).toBe(3);
     await buildImage(bed.near, "unserved:v1", [{ name: "unserved", bytes: 1000 }]);
@@ -298,7 +298,7 @@ describe.skipIf(why)("stopped at any stage, on either side", () => {
     await untilPrinted(run, stage);
     await killFar(pid, signal);
     const { exitCode, stderr } = await run;
-    expect(stderr).toContain(`the far end failed: stopped by ${signal}`);
+    expect(stderr).toContain(`the remote side failed: stopped by ${signal}`);
     expect(exitCode).toBe(1);
   });
 
@@ -356,7 +356,7 @@ describe.skipIf(why)("stopped at any stage, on either side", () => {
     const { exitCode, stderr } = await run;
     await bed.limitRate(undefined);
     expect(exitCode).toBe(9);
-    expect(stderr).toMatch(/the connection to the far end was lost: `ssh far .*` ended with status/);
+    expect(stderr).toMatch(/the connection to the remote side was lost: `ssh far .*` ended with status/);
     // What it left in its engine goes with the next run there.
     const next = await dos(["push", "failing:v1", ...OVER_SSH]);
     expect(next).toEqual(done);

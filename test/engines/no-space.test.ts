@@ -32,7 +32,7 @@ afterAll(async () => await small?.[Symbol.asyncDispose]());
 describe.skipIf(why)(`a full disk ${why ?? ""}`, () => {
   test.each([
     ["where the temporary registry is", "large:v1", "the temporary registry ran out of disk space", "container"],
-    ["where the image arrives", "medium:v1", "the far end failed: ", "embedded"],
+    ["where the image arrives", "medium:v1", "the remote side failed: ", "embedded"],
   ])("%s: said with status 11, and what was half there is gone", async (_, image, message, registry) => {
     const changes = await rememberEngines(small.near, small.far);
     const run = await dos(["push", "--registry", registry, image, "ssh", "far", `docker-over-ssh pull ${image}`], {

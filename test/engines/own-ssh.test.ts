@@ -138,6 +138,6 @@ describe.skipIf(why)(`ssh://HOST is the user's own ssh ${why ?? ""}`, () => {
     }
     const without = await dos(["push", THERE, "ssh://root@far:22"], { env: { ...env, SSH_AUTH_SOCK: "" } });
     expect(without).toMatchObject({ exitCode: 4, stdout: "" });
-    expect(without.stderr).toMatch(/^far: .*Permission denied \(publickey\)/m);
+    expect(without.stderr).toMatch(/^remote: .*Permission denied \(publickey\)/m);
   });
 });

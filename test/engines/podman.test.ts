@@ -128,7 +128,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     expect((await docker.docker("run", "--rm", "built:v2")).stdout).toBe("leaving v2");
   });
 
-  test("alone at the far end, it is sent no gzip: asked for, that is refused, and nothing changes", async () => {
+  test("alone at the remote side, it is sent no gzip: asked for, that is refused, and nothing changes", async () => {
     const changes = await rememberEngines(docker, podman);
     const push = ["push", "--compress", "gzip:9", "app:v1", "ssh", "far", "docker", "system", "dial-stdio"];
     const refused = await run(...push);

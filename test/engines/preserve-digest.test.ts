@@ -88,7 +88,7 @@ describe.skipIf(why)(`--preserve-digest from a containerd store ${why ?? ""}`, (
     expect(await idOf(containerd.far, "kept:v2")).toBe(source);
   });
 
-  test("with nothing but an engine at the far end, both ways", async () => {
+  test("with nothing but an engine at the remote side, both ways", async () => {
     await containerd.far.docker("rmi", "kept:v1", "kept:v2");
     const far = ["ssh", "far", "docker", "system", "dial-stdio"];
     expect(await dos(["push", FLAG, "kept:v2", ...far], { on: containerd })).toEqual(done);

@@ -34,9 +34,9 @@ ${fromTo(cases, WAYS.both)}
 
 ${markdownTable(["", "is"], [...ends])}
 
-## An engine alone on the far side
+## An engine alone on the remote side
 
-There is nothing at the far end but the engine, behind \`ssh far docker system dial-stdio\`, or \`podman system dial-stdio\`. A push to it, with
+There is nothing at the remote side but the engine, behind \`ssh far docker system dial-stdio\`, or \`podman system dial-stdio\`. A push to it, with
 the receiver without the image, and with the older version there, in a containerd store either by load or by pull:
 
 ${fromTo(cases, WAYS.push)}

@@ -84,7 +84,7 @@ describe("options", () => {
     expect((await read("pull", "--preserve-digest", "app")).job?.request).toMatchObject({ preserveDigest: true });
   });
 
-  test("--sudo is for the engine at the far end", async () => {
+  test("--sudo is for the engine at the remote side", async () => {
     expect((await read("push", "--sudo", "app", "ssh://prod")).job?.request).toMatchObject({
       sudo: true,
       command: ["ssh://prod"],

@@ -127,7 +127,7 @@ test("layers are cut into pieces where both sides would, and there is a link bet
   expect(said).toContain("missing layers are sent whole: --delta never was given");
   const older = await departureFor({}, { codecs, delta: true }, { features: [] });
   expect(older.want.delta).toBe(false);
-  expect(said).toContain("missing layers are sent whole: the far end has another version of docker-over-ssh");
+  expect(said).toContain("missing layers are sent whole: the remote side has another version of docker-over-ssh");
   expect(await cuts({ inProcess: true }, true)).toBe(false);
   expect(said).toContain("missing layers are sent whole: one side is nothing but an engine");
 });

@@ -114,7 +114,7 @@ describe.concurrent("what counts is what the missing layers unpack to, together"
     const line = ["pull", "--max-size", "1k", "--to", "oci:target", "app:v1"];
     const ended = await run("push", `oci:${join(folder, "image")}`, ...program, ...line);
     expect(told(ended)).toEqual(
-      refused(13, /the far end failed: the receiving side does not take this image: .* 1024 bytes/),
+      refused(13, /the remote side failed: the receiving side does not take this image: .* 1024 bytes/),
     );
   });
 });

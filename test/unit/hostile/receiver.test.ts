@@ -132,7 +132,7 @@ test("paths that lead elsewhere lead nowhere", async () => {
     expect.soft({ path, refused: status >= 400 && status < 500, body }).toMatchObject({ path, refused: true });
     expect.soft(body).toMatch(/^\{"errors":/);
   }
-  expect(told(ended)).toEqual(refused(9, /the connection to the far end was lost/));
+  expect(told(ended)).toEqual(refused(9, /the connection to the remote side was lost/));
 });
 
 function getLarge(repository: string, credentials: Offer["credentials"]): string {
@@ -180,6 +180,6 @@ describe.concurrent("a receiver that leaves", () => {
       },
     ],
   ])("%s", async (_, attack) =>
-    expect(told(await pushTo(attack))).toEqual(refused(9, /the connection to the far end was lost/)),
+    expect(told(await pushTo(attack))).toEqual(refused(9, /the connection to the remote side was lost/)),
   );
 });

@@ -37,7 +37,7 @@ test.each<[string, string[], "sender" | "receiver", (tunnel: Tunnel) => Promise<
   await using far = await farEnd(socket, role, play);
   const ended = await run(command, "--timeout", "2", ...words, ...far.command);
   expect(told(ended)).toEqual(refused(6, new RegExp(`has not said for 2 s ${what.source}`)));
-  expect(await far.told).toMatchObject({ code: "far-no-answer" });
+  expect(await far.told).toMatchObject({ code: "remote-no-answer" });
 });
 
 test("the engine of the other side accepts and never answers", async () => {

@@ -18,11 +18,11 @@ process.stdout.write(${JSON.stringify(MAGIC_LINE + JSON.stringify(hello("receive
 process.stdin.once("data", (chunk) => { console.error("heard " + chunk.toString("latin1").split("\\n").slice(0, 2).join(" ")); process.exit(1); });
 `;
 
-test("the far end hears what the image is called, and not where it lies here; a log sees no password", async () => {
+test("the remote side hears what the image is called, and not where it lies here; a log sees no password", async () => {
   const { run } = await workplace();
   const far = ["env", "PASSWORD=hunter2", process.execPath, "-e", LISTENS];
   const { stderr } = await run("push", "--verbose", `oci:${join(folder, "image")}:v1`, ...far);
-  const [nextMessage = ""] = /^far: heard .*$/m.exec(stderr) ?? [];
+  const [nextMessage = ""] = /^remote: heard .*$/m.exec(stderr) ?? [];
   expect(nextMessage).toContain('"image":"v1"');
   expect(nextMessage).not.toContain(folder);
   expect(stderr).toContain("running env PASSWORD=*** ");

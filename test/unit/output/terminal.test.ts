@@ -73,18 +73,18 @@ describe("lines", () => {
     const { output, seen } = screen(true);
     output.progress({ stage: "sending", current: 0 });
     output.far("hello");
-    expect(seen.text).toBe("\r\u001b[2Ksending\r\u001b[2Kfar: hello\n\r\u001b[2Ksending");
+    expect(seen.text).toBe("\r\u001b[2Ksending\r\u001b[2Kremote: hello\n\r\u001b[2Ksending");
   });
 
-  test("of the far end cannot steer the terminal", () => {
+  test("of the remote side cannot steer the terminal", () => {
     const { output, seen } = screen(false);
     output.far("\u001b[31mred\u001b[0m \u001b]0;title\u0007\u001b[2Jgone\u0008\u009b1A tab\there");
-    expect(seen.text).toBe("far: red gone1A tab\there\n");
+    expect(seen.text).toBe("remote: red gone1A tab\there\n");
   });
 
   const speaksAsUs = "no\npushed app:v1: 1 kB sent\r\ndocker-over-ssh: all is well\u2028pushed app:v1";
 
-  test("of the far end are never ours: not the second one of a text, nor one that a gap begins", () => {
+  test("of the remote side are never ours: not the second one of a text, nor one that a gap begins", () => {
     const { output, seen } = screen(false, { verbose: true });
     output.far(speaksAsUs);
     output.detail(speaksAsUs);
@@ -93,18 +93,18 @@ describe("lines", () => {
     output.progress({ stage: speaksAsUs, current: 0 });
     const text = { expected: speaksAsUs, hint: speaksAsUs };
     output.failure(new Failure("refused", `${speaksAsUs}${" ".repeat(70)}pushed app:v2`, text), "far");
-    const own = /^(?: {2}\| |far: |docker-over-ssh: (?!all)| {2}expected: | {2}to do: {4}|no pushed)/;
+    const own = /^(?: {2}\| |remote: |docker-over-ssh: (?!all)| {2}expected: | {2}to do: {4}|no pushed)/;
     expect(seen.text.split("\n").filter((line) => line !== "" && !own.test(line))).toEqual([]);
     expect(seen.text).toContain(
-      "docker-over-ssh: the far end failed: no pushed app:v1: 1 kB sent docker-over-ssh: all",
+      "docker-over-ssh: the remote side failed: no pushed app:v1: 1 kB sent docker-over-ssh: all",
     );
     expect(seen.text).not.toMatch(/ {5}p/);
   });
 
-  test("of the far end read in the order in which they are written", () => {
+  test("of the remote side read in the order in which they are written", () => {
     const { output, seen } = screen(false);
     output.far("a\u202eb\u2066c\u200fd\u061ce\u200bf\ufeffg\u{e0041}h");
-    expect(seen.text).toBe("far: abcdefgh\n");
+    expect(seen.text).toBe("remote: abcdefgh\n");
   });
 
   test("for --verbose are not shown without it", () => {
@@ -125,6 +125,6 @@ describe("lines", () => {
   test("whose error it is can be seen", () => {
     const { output, seen } = screen(false);
     output.failure(new Failure("no-space", "no space left"), "far");
-    expect(seen.text).toBe("docker-over-ssh: the far end failed: no space left\n");
+    expect(seen.text).toBe("docker-over-ssh: the remote side failed: no space left\n");
   });
 });

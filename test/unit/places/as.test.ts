@@ -35,7 +35,7 @@ describe("what a receiver calls an image, and what it asks for", () => {
   ])("%j: no", (line, words) => expect(() => asked(line)).toThrow(words));
 });
 
-describe("what an image is called at a far end that is run by this side", () => {
+describe("what an image is called at a remote side that is run by this side", () => {
   test.each([
     ["sender", { image: ID, as: "app:v1" }, "app:v1"],
     ["sender", { image: "docker-archive:app.tar", as: "app:v1" }, "app:v1"],

@@ -90,7 +90,7 @@ describe("--bwlimit, on the side that sends, on the one that receives, and on bo
     [["--bwlimit", "0"], []],
   ])("%j, %j", async (own, theirs) => expect(await push("oci:plain", own, theirs)).toBeGreaterThan(0));
 
-  test("ends well when the far end does not", async () => {
+  test("ends well when the remote side does not", async () => {
     const { exitCode, stderr } = await run("push", "--bwlimit", "1k", "oci:plain", ...program, "pull", "app:v1");
     expect(stderr).toContain("nowhere.sock");
     expect(exitCode).toBe(4);

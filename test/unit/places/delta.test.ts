@@ -129,21 +129,21 @@ describe.concurrent("with --verbose it is said why a layer comes whole", () => {
   test("where nothing is there", async () => {
     expect(await details("oci:v1", "v1", "")).toEqual([
       asked,
-      "far: docker-over-ssh: missing layers come whole: there are no files here of an image that is like it",
+      "remote: docker-over-ssh: missing layers come whole: there are no files here of an image that is like it",
     ]);
   });
 
   test("where it was told so", async () => {
     expect(await details("oci:v2", "v2", "v1", "--no-delta")).toEqual([
       asked,
-      "far: docker-over-ssh: missing layers come whole: --delta never was given",
+      "remote: docker-over-ssh: missing layers come whole: --delta never was given",
     ]);
   });
 
   test("where the manifest is to be kept", async () => {
     expect(await details("oci:v2", "v2", "v1", "--preserve-digest")).toEqual([
       "docker-over-ssh: missing layers are sent whole: with --preserve-digest they go as they are stored",
-      "far: docker-over-ssh: missing layers come whole: with --preserve-digest they go as they are stored",
+      "remote: docker-over-ssh: missing layers come whole: with --preserve-digest they go as they are stored",
     ]);
   });
 });

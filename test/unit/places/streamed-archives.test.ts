@@ -104,7 +104,7 @@ describe("on stdin", () => {
     ["that breaks off", docker.subarray(0, docker.length / 2), /stdin is not .*: the archive ends in the middle of/],
     ["that is none", Buffer.alloc(100_000, "log\n"), /stdin is not .*: it is not a tar archive/],
     ["of nothing", Buffer.alloc(0), /stdin is not .*: it is not a tar archive/],
-  ])("an archive %s is told before the far command is started", async (what, input, message) => {
+  ])("an archive %s is told before the remote command is started", async (what, input, message) => {
     const mark = `started-${what.length}`;
     const line = [...program.slice(1), "push", "docker-archive:-", "sh", "-c", `touch ${mark}`];
     const { exitCode, stderr } = await execa(process.execPath, line, { ...settings, input });

@@ -63,7 +63,7 @@ async function isRunning(): Promise<boolean> {
   }
 }
 
-describe.skipIf(process.platform === "win32")("an engine behind a far command", () => {
+describe.skipIf(process.platform === "win32")("an engine behind a remote command", () => {
   test("is spoken to through one run of it; what went over its stdio is counted", async () => {
     routes["GET /images/json"] = (_request, response) => answer(response, 200, []);
     await using found = await open();
@@ -98,7 +98,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a far command", 
       "finds no docker",
       "bash: line 1: docker: command not found\n",
       "127",
-      { code: "far-command-not-found", hint: expect.stringContaining("Install it there") },
+      { code: "remote-command-not-found", hint: expect.stringContaining("Install it there") },
     ],
     [
       "finds the engine down",
@@ -150,12 +150,12 @@ describe.skipIf(process.platform === "win32")("an engine behind a far command", 
 
   test("that is no program of this machine", async () => {
     const failure = await rejection(open(10_000, ["no-such-program-here", "system", "dial-stdio"]));
-    expect(failure).toMatchObject({ code: "far-command-not-found" });
+    expect(failure).toMatchObject({ code: "remote-command-not-found" });
   });
 
   test("that never answers", async () => {
     const failure = await rejection(open(500, ["sh", "-c", "exec sleep 1000.951", "system", "dial-stdio"]));
-    expect(failure).toMatchObject({ code: "far-no-answer", message: `\`${words}\` has not answered for 0.5 s` });
+    expect(failure).toMatchObject({ code: "remote-no-answer", message: `\`${words}\` has not answered for 0.5 s` });
   });
 
   test("that dies in the middle of an answer: the transfer is told, and nothing is started anew", async () => {
@@ -167,7 +167,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a far command", 
     const failure = await rejection(found.engine.pullImage("app:v1"));
     expect(failure).toMatchObject({
       code: "link-lost",
-      message: `the connection to the far engine was lost: \`${words}\` ended with status 255`,
+      message: `the connection to the remote engine was lost: \`${words}\` ended with status 255`,
     });
     expect(found.signal.reason).toBe(failure);
     expect(shown).toEqual(["client_loop: send disconnect: Broken pipe"]);

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { PassThrough } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { spawnFar, type FarProcess } from "../../../src/stdio-tunnel/child-process.ts";
+import { spawnRemote, type RemoteProcess } from "../../../src/stdio-tunnel/child-process.ts";
 import type { Role } from "../../../src/stdio-tunnel/handshake.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
@@ -47,6 +47,6 @@ export function farProgram(name: string, ...args: string[]): string[] {
 }
 
 /** The far half of a scenario in a child process. */
-export function spawnScenario(role: Role, name: string): FarProcess {
-  return spawnFar(farProgram("tunnel.ts", role, name), (line) => process.stderr.write(`far: ${line}\n`));
+export function spawnScenario(role: Role, name: string): RemoteProcess {
+  return spawnRemote(farProgram("tunnel.ts", role, name), (line) => process.stderr.write(`remote: ${line}\n`));
 }

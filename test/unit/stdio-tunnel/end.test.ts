@@ -4,7 +4,7 @@ import { PassThrough, Writable } from "node:stream";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Failure } from "../../../src/output/errors.ts";
-import { FarFailure } from "../../../src/stdio-tunnel/failures.ts";
+import { RemoteFailure } from "../../../src/stdio-tunnel/failures.ts";
 import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
 import { hello, openEnd } from "../../fixtures/far/open-end.ts";
 import { outcomeOf } from "../../fixtures/far/outcome.ts";
@@ -92,7 +92,7 @@ describe("an end that gives up", () => {
     const waiting = other.next("anything").catch((error: unknown) => error);
     expect(await tunnels[role].fail(failure)).toBe(true);
     const nextMessage = await waiting;
-    expect(nextMessage).toBeInstanceOf(FarFailure);
+    expect(nextMessage).toBeInstanceOf(RemoteFailure);
     expect(nextMessage).toMatchObject({
       code: "no-space",
       message: failure.message,

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Failure } from "../../../src/output/errors.ts";
-import { spawnFar } from "../../../src/stdio-tunnel/child-process.ts";
+import { spawnRemote } from "../../../src/stdio-tunnel/child-process.ts";
 import { overTunnel, wasTold, type TunnelOptions } from "../../../src/stdio-tunnel/open.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { deferred } from "../../../src/streams/deferred.ts";
@@ -34,7 +34,7 @@ async function run(
       image: "app:v2",
       command,
       signal: new AbortController().signal,
-      onFarLine: (line) => lines.push(line),
+      onRemoteLine: (line) => lines.push(line),
       onDetail: (line) => details.push(line),
       ...options,
     },
@@ -64,7 +64,7 @@ describe("a command that cannot be run", () => {
   test("there is no such program", async () => {
     const { failure } = await run(["no-such-program", "host", "docker-over-ssh pull"]);
     expect(failure).toMatchObject({
-      code: "far-command-not-found",
+      code: "remote-command-not-found",
       exitStatus: 5,
       message: "cannot run `no-such-program host docker-over-ssh pull`: there is no program `no-such-program` here",
       expected: expect.stringContaining("ssh HOST"),
@@ -78,12 +78,12 @@ describe("a command that cannot be run", () => {
     await writeFile(path, "#!/bin/sh\n");
     await chmod(path, 0o644);
     const { failure } = await run([path]);
-    expect(failure).toMatchObject({ code: "far-command-not-found", message: expect.stringContaining("EACCES") });
+    expect(failure).toMatchObject({ code: "remote-command-not-found", message: expect.stringContaining("EACCES") });
     await rm(folder, { recursive: true });
   });
 
   test("it is empty", async () => {
-    expect((await run([""])).failure).toMatchObject({ code: "far-command-not-found" });
+    expect((await run([""])).failure).toMatchObject({ code: "remote-command-not-found" });
   });
 });
 
@@ -91,7 +91,7 @@ describe("a command that is no tunnel", () => {
   test.each([0, 1, 255])("ends at once with %i", async (status) => {
     const { failure } = await run(farProgram("exits.mjs", String(status)));
     expect(failure).toMatchObject({
-      code: "far-not-a-tunnel",
+      code: "remote-not-a-tunnel",
       exitStatus: 7,
       expected: expect.stringContaining("docker-over-ssh pull"),
     });
@@ -103,17 +103,19 @@ describe("a command that is no tunnel", () => {
   test.each([126, 127])("ends with %i, as a shell does that finds no such command", async (status) => {
     const { failure } = await run(farProgram("exits.mjs", String(status)));
     expect(failure).toMatchObject({
-      code: "far-command-not-found",
+      code: "remote-command-not-found",
       exitStatus: 5,
       hint: expect.stringContaining("Install it there"),
     });
-    expect(failure?.message).toMatch(new RegExp(`ended with status ${status}: the far shell found no such command$`));
+    expect(failure?.message).toMatch(
+      new RegExp(`ended with status ${status}: the remote shell found no such command$`),
+    );
   });
 
   test("is killed", async () => {
     const { failure } = await run(farProgram("kills-itself.mjs"));
     expect(failure).toMatchObject({
-      code: "far-not-a-tunnel",
+      code: "remote-not-a-tunnel",
       message: expect.stringContaining("was ended by SIGKILL before"),
     });
   });
@@ -123,7 +125,7 @@ describe("a command that is no tunnel", () => {
     ["without one", "usage: docker"],
   ])("prints something else, %s", async (_how, words) => {
     const { failure } = await run(farProgram("prints.mjs", "stdout", words));
-    expect(failure).toMatchObject({ code: "far-not-a-tunnel" });
+    expect(failure).toMatchObject({ code: "remote-not-a-tunnel" });
     expect(failure?.message).toMatch(
       /ended with status 1 before it said that it is ready\. It printed:\nusage: docker$/,
     );
@@ -133,7 +135,7 @@ describe("a command that is no tunnel", () => {
     const { failure, lines } = await run(
       farProgram("prints.mjs", "stderr", "Permission denied\n", "Connection closed"),
     );
-    expect(failure).toMatchObject({ code: "far-not-a-tunnel", message: expect.stringContaining("status 1") });
+    expect(failure).toMatchObject({ code: "remote-not-a-tunnel", message: expect.stringContaining("status 1") });
     expect(lines).toEqual(["Permission denied", "Connection closed"]);
   });
 
@@ -152,7 +154,7 @@ describe("a command that is no tunnel", () => {
   test("prints for ever", async () => {
     const { failure } = await run(farProgram("garbage-for-ever.mjs"), { leaveTimeout: 50 });
     expect(failure).toMatchObject({
-      code: "far-not-a-tunnel",
+      code: "remote-not-a-tunnel",
       message: expect.stringContaining("more than 1 MB of something else. It printed:\n"),
     });
     expect(failure?.message.length).toBeLessThan(6000);
@@ -161,7 +163,7 @@ describe("a command that is no tunnel", () => {
   test("closes its stdout and stays: it is ended", async () => {
     const { failure, lines } = await run(farProgram("closes-stdout.mjs"), { leaveTimeout: 50 });
     expect(failure).toMatchObject({
-      code: "far-not-a-tunnel",
+      code: "remote-not-a-tunnel",
       message: expect.stringContaining("closed its output before it said"),
     });
     expect(isRunning(pidOf(lines))).toBe(false);
@@ -169,9 +171,9 @@ describe("a command that is no tunnel", () => {
 
   test("never answers: what it printed is shown, and it is ended", async () => {
     const { failure, lines } = await run(farProgram("never-answers.mjs"), { timeout: 1500 });
-    expect(failure).toMatchObject({ code: "far-no-answer", exitStatus: 6 });
+    expect(failure).toMatchObject({ code: "remote-no-answer", exitStatus: 6 });
     expect(failure?.message).toMatch(
-      /never-answers\.mjs`: the far end did not answer within 1.5 s\. It printed:\npassword:$/,
+      /never-answers\.mjs`: the remote side did not answer within 1.5 s\. It printed:\npassword:$/,
     );
     expect(isRunning(pidOf(lines))).toBe(false);
   });
@@ -181,12 +183,12 @@ describe("a command that is another docker-over-ssh", () => {
   test("of another protocol: both are named, and it is told the same", async () => {
     const { failure, lines } = await run(farProgram("other-protocol.mjs"));
     expect(failure).toMatchObject({
-      code: "far-other-protocol",
+      code: "remote-other-protocol",
       exitStatus: 8,
       expected: expect.stringContaining("protocol 1"),
     });
     expect(failure?.message).toMatch(
-      /other-protocol\.mjs`: the far end is docker-over-ssh 9\.0\.0, which speaks protocol 2$/,
+      /other-protocol\.mjs`: the remote side is docker-over-ssh 9\.0\.0, which speaks protocol 2$/,
     );
     expect(lines).toEqual(["#docker-over-ssh#tunnel#", expect.stringContaining('"protocol":1,"tool":"0.1.0"')]);
   });
@@ -220,7 +222,7 @@ describe("a command that is another docker-over-ssh", () => {
 describe("what goes wrong here", () => {
   const failure = new Failure("no-space", "the disk of build-7 is full");
 
-  test("is told to the far end, which says it for both", async () => {
+  test("is told to the remote side, which says it for both", async () => {
     const { failure: seen, lines } = await run(farProgram("tunnel.ts", "sender", "idle"), {}, () =>
       Promise.reject(failure),
     );
@@ -229,27 +231,27 @@ describe("what goes wrong here", () => {
     expect(lines.join("\n")).toContain("the disk of build-7 is full");
   });
 
-  test("is not told to a far end that is gone", async () => {
+  test("is not told to a remote side that is gone", async () => {
     const { failure: seen } = await run(farProgram("dies-in-the-middle.mjs"), {}, (tunnel) => tunnel.next("offer"));
     expect(wasTold(seen)).toBe(false);
   });
 });
 
-describe("a far command that runs before all is at hand here", () => {
+describe("a remote command that runs before all is at hand here", () => {
   const hello = JSON.stringify({ protocol: 2, tool: "9.0.0", role: "relay" });
   const greeter = ["sh", "-c", 'printf "#docker-over-ssh#tunnel#\\n%s\\n" "$0"; echo greeted >&2; cat >&2', hello];
 
   test("is told nothing until it is", async () => {
     const atHand = deferred<void>();
     const lines: string[] = [];
-    const onFarLine = (line: string): void => {
+    const onRemoteLine = (line: string): void => {
       lines.push(line);
       if (line !== "greeted") return;
       expect(lines).toEqual(["greeted"]);
       atHand.resolve();
     };
-    const { failure } = await run(greeter, { ready: atHand.promise, onFarLine });
-    expect(failure).toMatchObject({ code: "far-other-protocol" });
+    const { failure } = await run(greeter, { ready: atHand.promise, onRemoteLine });
+    expect(failure).toMatchObject({ code: "remote-other-protocol" });
     expect(lines).toEqual(["greeted", "#docker-over-ssh#tunnel#", expect.stringContaining('"protocol":1')]);
   });
 
@@ -267,20 +269,20 @@ describe("a far command that runs before all is at hand here", () => {
     const stop = new AbortController();
     const reason = new Failure("image-not-found", "there is no image app:v2");
     const lines: string[] = [];
-    const onFarLine = (line: string): void => {
+    const onRemoteLine = (line: string): void => {
       lines.push(line);
       stop.abort(reason);
     };
     // Were it given the time that others are, this test would not end.
-    const options = { ready: new Promise(() => {}), signal: stop.signal, leaveTimeout: 600_000, onFarLine };
+    const options = { ready: new Promise(() => {}), signal: stop.signal, leaveTimeout: 600_000, onRemoteLine };
     expect((await run(command, options)).failure).toBe(reason);
     expect(lines).toEqual(["greeted"]);
   });
 });
 
-describe("the end of a far command", () => {
+describe("the end of a remote command", () => {
   test("is waited for, when all went well", async () => {
-    const far = spawnFar(farProgram("never-answers.mjs"), () => {}, { leaveTimeout: 5_000 });
+    const far = spawnRemote(farProgram("never-answers.mjs"), () => {}, { leaveTimeout: 5_000 });
     far.stdin.write("secret");
     await far[Symbol.asyncDispose]();
     await far[Symbol.asyncDispose]();
@@ -299,18 +301,18 @@ describe("the end of a far command", () => {
     const stop = new AbortController();
     const reason = new Error("Ctrl-C");
     const lines: string[] = [];
-    const onFarLine = (line: string): void => {
+    const onRemoteLine = (line: string): void => {
       lines.push(line);
       stop.abort(reason);
     };
     await expect(
-      run(farProgram("ignores-sigterm.mjs"), { signal: stop.signal, onFarLine, leaveTimeout: 50 }),
+      run(farProgram("ignores-sigterm.mjs"), { signal: stop.signal, onRemoteLine, leaveTimeout: 50 }),
     ).rejects.toBe(reason);
     expect(isRunning(pidOf(lines))).toBe(false);
   });
 
   test("changes nothing about a failure that it has nothing to do with", async () => {
-    const far = spawnFar(farProgram("exits.mjs", "1"), () => {}, { leaveTimeout: 50 });
+    const far = spawnRemote(farProgram("exits.mjs", "1"), () => {}, { leaveTimeout: 50 });
     const failure = new Failure("no-space", "the disk is full");
     expect(await far.explain(failure)).toBe(failure);
     const bug = new TypeError("x is not a function");

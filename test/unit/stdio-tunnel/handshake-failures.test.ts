@@ -17,7 +17,7 @@ describe.each(ENDS)("the %s", (end) => {
     babble();
     const error = await refusal(greet(near, { end }));
     near.destroy();
-    expect(error).toMatchObject({ code: "far-not-a-tunnel", ended: false });
+    expect(error).toMatchObject({ code: "remote-not-a-tunnel", ended: false });
     expect(error.message).toContain("more than 1 MB of something else");
     expect(error.noise).toHaveLength(KEPT_NOISE);
     expect(error.noise.endsWith("garbage\n")).toBe(true);
@@ -47,7 +47,7 @@ describe.each(ENDS)("the %s", (end) => {
     ["has a role that nobody has", `${JSON.stringify({ ...hello("sender"), role: "viewer" })}\n`, "names no role"],
   ])("refuses a hello that %s", async (_what, line, words) => {
     const error = await refusal(greet(farBytes(`banner\n${MAGIC_LINE}${line}`), { end }));
-    expect(error).toMatchObject({ code: "far-not-a-tunnel", noise: "banner\n", ended: false });
+    expect(error).toMatchObject({ code: "remote-not-a-tunnel", noise: "banner\n", ended: false });
     expect(error.message).toContain(words);
     expect(error.expected).toContain("docker-over-ssh pull");
   });
@@ -63,14 +63,14 @@ describe.each(ENDS)("the %s", (end) => {
 
   test("says that nobody answered in time, with what came instead", async () => {
     const error = await refusal(greet(farBytes("password: "), { end, timeout: 20 }));
-    expect(error).toMatchObject({ code: "far-no-answer", noise: "password: ", ended: false });
+    expect(error).toMatchObject({ code: "remote-no-answer", noise: "password: ", ended: false });
     expect(error.message).toContain("0.02 s");
     expect(error.hint).toContain("--timeout");
   });
 
   test("counts a hello that does not come as no answer", async () => {
     expect(await refusal(greet(farBytes(`motd\n${MAGIC_LINE}`), { end, timeout: 20 }))).toMatchObject({
-      code: "far-no-answer",
+      code: "remote-no-answer",
       noise: "motd\n",
     });
   });
@@ -81,11 +81,11 @@ describe.each(ENDS)("the %s", (end) => {
     ["after the magic line", MAGIC_LINE],
     ["within the hello", `${MAGIC_LINE}${HELLO_LINE.slice(0, 9)}`],
     ["at once", ""],
-  ])("says that the far end closed its output %s", async (_when, bytes) => {
+  ])("says that the remote side closed its output %s", async (_when, bytes) => {
     const [near, far] = duplexPair();
     far.end(bytes);
     const error = await refusal(greet(near, { end }));
-    expect(error).toMatchObject({ code: "far-not-a-tunnel", ended: true });
+    expect(error).toMatchObject({ code: "remote-not-a-tunnel", ended: true });
     expect(error.message).toContain("closed its output");
     expect(error.noise).toBe(bytes.startsWith(MAGIC_LINE) ? "" : bytes);
   });
@@ -94,21 +94,21 @@ describe.each(ENDS)("the %s", (end) => {
     const [near] = duplexPair();
     const error = refusal(greet(near, { end }));
     near.destroy(new Error("EIO"));
-    expect(await error).toMatchObject({ code: "far-not-a-tunnel", ended: true, cause: { message: "EIO" } });
+    expect(await error).toMatchObject({ code: "remote-not-a-tunnel", ended: true, cause: { message: "EIO" } });
   });
 
   test("says so of a stream that closes without a word", async () => {
     const [near] = duplexPair();
     const error = refusal(greet(near, { end }));
     near.destroy();
-    expect(await error).toMatchObject({ code: "far-not-a-tunnel", ended: true });
+    expect(await error).toMatchObject({ code: "remote-not-a-tunnel", ended: true });
   });
 
   test("says so of a stream that is closed already", async () => {
     const [near] = duplexPair();
     near.destroy();
     await new Promise((resolve) => near.once("close", resolve));
-    expect(await refusal(greet(near, { end }))).toMatchObject({ code: "far-not-a-tunnel", ended: true });
+    expect(await refusal(greet(near, { end }))).toMatchObject({ code: "remote-not-a-tunnel", ended: true });
   });
 
   test("stops when it is told to, with the reason it was given", async () => {
@@ -150,7 +150,7 @@ test("another protocol: each end names both protocols and both tools", async () 
     const [near, far] = duplexPair();
     far.write(line);
     const error = await refusal(greet(near, { end }));
-    expect(error).toMatchObject({ code: "far-other-protocol", exitStatus: 8 });
+    expect(error).toMatchObject({ code: "remote-other-protocol", exitStatus: 8 });
     expect(error.message).toMatch(/docker-over-ssh 9\.0\.0.*protocol 2/);
     expect(error.expected).toMatch(/protocol 1.*docker-over-ssh 0\.1\.0-test/);
     // The far end is told who is here, so that it can say the same.

@@ -38,7 +38,7 @@ describe("a control line", () => {
     ["is null", "null\n"],
     ["has no type", "{}\n"],
     ["has a type that is no text", '{"type":1}\n'],
-  ])("that %s ends the tunnel, and the far end is told why", async (_what, line) => {
+  ])("that %s ends the tunnel, and the remote side is told why", async (_what, line) => {
     const { sender, open } = await rawReceiver();
     const control = open(CONTROL);
     control.write(line);
@@ -72,7 +72,7 @@ describe("a control line", () => {
 
 test("what a listener throws ends the tunnel, and nothing else", async () => {
   const { sender, receiver } = await tunnelPair();
-  const failure = new Failure("transfer-failed", "the far end broke the protocol: a malformed number");
+  const failure = new Failure("transfer-failed", "the remote side broke the protocol: a malformed number");
   receiver.on("progress", () => {
     throw failure;
   });
@@ -118,11 +118,14 @@ describe("a stream", () => {
   });
 });
 
-test.each(["sender", "receiver"] as const)("a far end that speaks no HTTP/2 is a lost link to the %s", async (role) => {
-  const [near, far] = duplexPair();
-  const other = role === "sender" ? "receiver" : "sender";
-  const [tunnel] = await Promise.all([openEnd(near, "spawned", role), greet(far, { hello: hello(other) })]);
-  far.resume().write("HTTP/1.1 400 Bad Request\r\n\r\n".repeat(10));
-  expect(await reasonOf(tunnel)).toMatchObject({ code: "link-lost" });
-  await tunnel.closed;
-});
+test.each(["sender", "receiver"] as const)(
+  "a remote side that speaks no HTTP/2 is a lost link to the %s",
+  async (role) => {
+    const [near, far] = duplexPair();
+    const other = role === "sender" ? "receiver" : "sender";
+    const [tunnel] = await Promise.all([openEnd(near, "spawned", role), greet(far, { hello: hello(other) })]);
+    far.resume().write("HTTP/1.1 400 Bad Request\r\n\r\n".repeat(10));
+    expect(await reasonOf(tunnel)).toMatchObject({ code: "link-lost" });
+    await tunnel.closed;
+  },
+);

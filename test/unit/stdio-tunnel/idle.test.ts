@@ -48,7 +48,7 @@ async function pass(ms: number, ...ends: Tunnel[]): Promise<void> {
 
 test("keep-alive is no progress: the end that waits too long says so to the other", async () => {
   const { sender, receiver } = await tunnels();
-  const stuck = { code: "far-no-answer", message: expect.stringContaining("nothing has moved") as string };
+  const stuck = { code: "remote-no-answer", message: expect.stringContaining("nothing has moved") as string };
   await pass(330, sender, receiver);
   expect(receiver.signal.aborted).toBe(false);
   vi.advanceTimersByTime(TICK - 1);

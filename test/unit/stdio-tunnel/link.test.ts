@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { PassThrough } from "node:stream";
 import { describe, expect, test, vi } from "vitest";
-import { spawnFar } from "../../../src/stdio-tunnel/child-process.ts";
+import { spawnRemote } from "../../../src/stdio-tunnel/child-process.ts";
 import { MAGIC_LINE, PROTOCOL_VERSION } from "../../../src/stdio-tunnel/constants.ts";
 import type { Role } from "../../../src/stdio-tunnel/handshake.ts";
 import { overTunnel, type TunnelOptions } from "../../../src/stdio-tunnel/open.ts";
@@ -40,7 +40,7 @@ describe.each<[Role, Role]>([
     image: "app:v2",
     command,
     signal: new AbortController().signal,
-    onFarLine: (line) => process.stderr.write(`far: ${line}\n`),
+    onRemoteLine: (line) => process.stderr.write(`remote: ${line}\n`),
     onDetail: () => {},
   };
 
@@ -65,7 +65,7 @@ describe.each<[Role, Role]>([
   });
 
   test("is stopped: silence is a lost link, and it is not left behind", async () => {
-    const child = spawnFar(command, () => {}, { leaveTimeout: 50 });
+    const child = spawnRemote(command, () => {}, { leaveTimeout: 50 });
     const tunnel = await openEnd(child.transport, "spawner", role, 1000);
     const pid = await pidOf(tunnel);
     process.kill(pid, "SIGSTOP");
@@ -98,7 +98,7 @@ test.each(["destroyed", "ended"])("a transport that is %s cuts every stream at b
   expect([sender.signal.reason, receiver.signal.reason]).toMatchObject([lost, lost]);
 });
 
-test.each(["sees", "has seen"])("a far end whose hello was its last word: this end %s it go", async (when) => {
+test.each(["sees", "has seen"])("a remote side whose hello was its last word: this end %s it go", async (when) => {
   const source = new PassThrough();
   const near = new StdioTransport(source, new PassThrough());
   source.end(`${MAGIC_LINE}${JSON.stringify(hello("sender"))}\n`);
@@ -111,7 +111,7 @@ test.each(["sees", "has seen"])("a far end whose hello was its last word: this e
   await tunnel.closed;
 });
 
-test("a far end that says hello and nothing more", async () => {
+test("a remote side that says hello and nothing more", async () => {
   const [near, far] = duplexPair();
   const [tunnel] = await Promise.all([
     openEnd(near, "spawner", "sender", 40),

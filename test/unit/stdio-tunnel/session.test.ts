@@ -85,7 +85,7 @@ describe.each(Object.entries(CARRIERS))("over %s", (_carrier, run) => {
     test("a service that nobody has is a reset, and harms no other", async () => {
       expect(await run("unknownService", spawner)).toEqual({
         unknown: { bytes: 0, ...cut },
-        words: "the far end has no service nobody",
+        words: "the remote side has no service nobody",
         known: "at your service",
       });
     });
