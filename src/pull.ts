@@ -2,7 +2,7 @@ import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { hearLayerAnnouncements } from "./conversation/layer-announcements.ts";
 import { ASKS_AGAIN, parseAbout, parseOffer, type About, type Result } from "./conversation/messages.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
-import type { OfferedLayers, WantedLayers } from "./receive/arrived-image.ts";
+import type { OfferedLayers, WantedLayers } from "./receive/received-image.ts";
 import type { Via } from "./receive/engine-target.ts";
 import type { Target } from "./receive/target.ts";
 import { isPlatform } from "./image/platform-match.ts";

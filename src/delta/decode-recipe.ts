@@ -1,10 +1,10 @@
-import { BadRecipe, CutOffRecipe } from "./bad-recipe.ts";
+import { InvalidRecipe, TruncatedRecipe } from "./recipe-errors.ts";
 import { MAX_PIECE } from "./chunker.ts";
-import { ColumnReader, FRAME_HEADER, readFrameHeader, totalOf } from "./columns.ts";
-import { HeaderCode } from "./header-code.ts";
-import { KEY_BYTES } from "./key.ts";
+import { FrameReader, FRAME_HEADER, readFrameHeader, totalOf } from "./frame.ts";
+import { HeaderDiff } from "./header-diff.ts";
+import { PIECE_KEY_BYTES } from "./piece-key.ts";
 import { MAX_EMPTY, MAX_PIECES, OP, OP_VALUES, type Instruction } from "./recipe.ts";
-import { isRoot, MAX_ROOTS } from "./roots.ts";
+import { isFolderPath, MAX_FOLDERS } from "./layer-folders.ts";
 import { BLOCK } from "./tar-block.ts";
 
 /** Bytes of literals, or pieces, after which a batch is handed over: empty blocks take little room in a frame. */
@@ -17,8 +17,8 @@ export interface RecipeLimits {
 }
 
 /**
- * Reads a recipe, which is hostile input: throws {@link BadRecipe} for what is malformed, followed by something, or makes more
- * than is allowed, and {@link CutOffRecipe} for what is cut off. The last instruction, and only that one, is the end. Batches are never empty; what is in
+ * Reads a recipe, which is hostile input: throws {@link InvalidRecipe} for what is malformed, followed by something, or makes more
+ * than is allowed, and {@link TruncatedRecipe} for what is cut off. The last instruction, and only that one, is the end. Batches are never empty; what is in
  * memory does not grow with the recipe. Leaves `chunks`' iterator when it is left.
  */
 export async function* decodeRecipe(
@@ -27,10 +27,10 @@ export async function* decodeRecipe(
 ): AsyncGenerator<Instruction[]> {
   const decoder = new Decoder(limits);
   for await (const columns of framesOf(chunks)) yield* decoder.read(columns);
-  if (!decoder.isEnded) throw new CutOffRecipe("its recipe ends in the middle");
+  if (!decoder.isEnded) throw new TruncatedRecipe("its recipe ends in the middle");
 }
 
-async function* framesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<ColumnReader> {
+async function* framesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<FrameReader> {
   let lengths: number[] | undefined;
   let part = Buffer.alloc(FRAME_HEADER);
   let filled = 0;
@@ -45,14 +45,14 @@ async function* framesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Colu
         lengths = readFrameHeader(part);
         part = Buffer.alloc(totalOf(lengths));
       } else {
-        yield new ColumnReader(part, lengths);
+        yield new FrameReader(part, lengths);
         lengths = undefined;
         part = Buffer.alloc(FRAME_HEADER);
       }
       filled = 0;
     }
   }
-  if (lengths !== undefined || filled > 0) throw new CutOffRecipe("its recipe ends in the middle");
+  if (lengths !== undefined || filled > 0) throw new TruncatedRecipe("its recipe ends in the middle");
 }
 
 /** Zeros of which literals are views. */
@@ -62,7 +62,7 @@ class Decoder {
   isEnded = false;
   readonly #maxSize: number;
   readonly #maxPieces: number;
-  readonly #headers = new HeaderCode();
+  readonly #headers = new HeaderDiff();
   #pieces = 0;
   /** Bytes of the tar so far. */
   #offset = 0;
@@ -72,25 +72,25 @@ class Decoder {
     this.#maxPieces = maxPieces;
   }
 
-  *read(columns: ColumnReader): Generator<Instruction[]> {
-    if (!columns.has("ops")) throw new BadRecipe("a part of it is empty");
+  *read(columns: FrameReader): Generator<Instruction[]> {
+    if (!columns.has("ops")) throw new InvalidRecipe("a part of it is empty");
     let batch: Instruction[] = [];
     let begun = this.#offset;
     while (columns.has("ops")) {
-      if (this.isEnded) throw new BadRecipe("something comes behind its end");
+      if (this.isEnded) throw new InvalidRecipe("something comes behind its end");
       batch.push(this.#instruction(columns));
       if (this.#offset > this.#maxSize)
-        throw new BadRecipe(`it makes more than the ${this.#maxSize} bytes that are allowed`);
+        throw new InvalidRecipe(`it makes more than the ${this.#maxSize} bytes that are allowed`);
       if (this.#offset - begun < BATCH.bytes && batch.length < BATCH.instructions) continue;
       yield batch;
       batch = [];
       begun = this.#offset;
     }
-    if (!columns.isEmpty) throw new BadRecipe("a part of it has more than it should");
+    if (!columns.isEmpty) throw new InvalidRecipe("a part of it has more than it should");
     if (batch.length > 0) yield batch;
   }
 
-  #instruction(columns: ColumnReader): Instruction {
+  #instruction(columns: FrameReader): Instruction {
     const number = columns.number("ops");
     const value = Math.floor(number / OP_VALUES);
     switch (number % OP_VALUES) {
@@ -109,7 +109,7 @@ class Decoder {
         this.#refuseUnless(value === 0, "its end is malformed");
         return this.#end(columns);
       default:
-        throw new BadRecipe("it says something that is not known here");
+        throw new InvalidRecipe("it says something that is not known here");
     }
   }
 
@@ -118,26 +118,27 @@ class Decoder {
     return { kind: "literal", bytes };
   }
 
-  #piece(length: number | undefined, columns: ColumnReader): Instruction {
-    if (length === undefined || length === 0 || length > MAX_PIECE) throw new BadRecipe("a piece has a wrong length");
+  #piece(length: number | undefined, columns: FrameReader): Instruction {
+    if (length === undefined || length === 0 || length > MAX_PIECE)
+      throw new InvalidRecipe("a piece has a wrong length");
     this.#pieces += 1;
     this.#refuseUnless(this.#pieces <= this.#maxPieces, "it has too many pieces");
     this.#offset += length;
-    return { kind: "piece", key: columns.bytes("keys", KEY_BYTES).toString("latin1"), length };
+    return { kind: "piece", key: columns.bytes("keys", PIECE_KEY_BYTES).toString("latin1"), length };
   }
 
-  #end(columns: ColumnReader): Instruction {
+  #end(columns: FrameReader): Instruction {
     this.isEnded = true;
     this.#refuseUnless(columns.number("numbers") === this.#offset, "it makes another size than it says");
     const count = columns.number("numbers");
-    this.#refuseUnless(count <= MAX_ROOTS, "it has too many roots");
-    const roots = Array.from({ length: count }, () => columns.bytes("texts", columns.number("numbers")).toString());
-    this.#refuseUnless(roots.every(isRoot), "it has a root that is no path in an image");
-    return { kind: "end", size: this.#offset, roots };
+    this.#refuseUnless(count <= MAX_FOLDERS, "it has too many roots");
+    const folders = Array.from({ length: count }, () => columns.bytes("texts", columns.number("numbers")).toString());
+    this.#refuseUnless(folders.every(isFolderPath), "it has a root that is no path in an image");
+    return { kind: "end", size: this.#offset, folders };
   }
 
   #refuseUnless(isRight: boolean, what: string): void {
-    if (!isRight) throw new BadRecipe(what);
+    if (!isRight) throw new InvalidRecipe(what);
   }
 
   get #toBlocksEnd(): number {

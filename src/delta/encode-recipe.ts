@@ -1,13 +1,13 @@
-import { ColumnWriter } from "./columns.ts";
-import type { Segment } from "./cut.ts";
-import { HeaderCode } from "./header-code.ts";
-import { keyOf } from "./key.ts";
+import { FrameWriter } from "./frame.ts";
+import type { Segment } from "./cut-tar.ts";
+import { HeaderDiff } from "./header-diff.ts";
+import { pieceKeyOf } from "./piece-key.ts";
 import { MAX_EMPTY, MAX_PIECES, OP, OP_VALUES } from "./recipe.ts";
-import { Roots } from "./roots.ts";
+import { LayerFolders } from "./layer-folders.ts";
 import { BLOCK, isEmpty, isHeader } from "./tar-block.ts";
 
 /** Hears of each piece of a recipe, in order. */
-export interface PieceListener {
+export interface PieceObserver {
   /** In bytes, from the tar's beginning. */
   add(offset: number, length: number): void;
 }
@@ -16,7 +16,7 @@ export interface PieceListener {
 const FRAME_SPAN = 16 * 1024 * 1024;
 
 export interface RecipeOptions {
-  pieces?: PieceListener;
+  pieces?: PieceObserver;
   /** Left out: as many as whoever reads it takes. Contents that come later are told as they are. */
   maxPieces?: number;
 }
@@ -45,10 +45,10 @@ export async function* encodeRecipe(
 }
 
 class Encoder {
-  readonly columns = new ColumnWriter();
-  readonly #headers = new HeaderCode();
-  readonly #roots = new Roots();
-  readonly #pieces: PieceListener | undefined;
+  readonly columns = new FrameWriter();
+  readonly #headers = new HeaderDiff();
+  readonly #folders = new LayerFolders();
+  readonly #pieces: PieceObserver | undefined;
   readonly #maxPieces: number;
   #count = 0;
   /** Bytes of the tar that are told. */
@@ -62,7 +62,7 @@ class Encoder {
   }
 
   add(segment: Segment): void {
-    if (segment.kind === "content") this.#roots.add(segment.path);
+    if (segment.kind === "content") this.#folders.add(segment.path);
     if (segment.kind === "literal" || this.#count >= this.#maxPieces) this.#literal(segment.bytes);
     else this.#piece(segment.bytes);
   }
@@ -74,10 +74,10 @@ class Encoder {
 
   end(): void {
     this.#text(this.#pending);
-    const roots = this.#roots.list().map((root) => Buffer.from(root));
+    const folders = this.#folders.list().map((root) => Buffer.from(root));
     this.#op(OP.end, 0);
-    for (const number of [this.#offset, roots.length]) this.columns.number("numbers", number);
-    for (const root of roots) {
+    for (const number of [this.#offset, folders.length]) this.columns.number("numbers", number);
+    for (const root of folders) {
       this.columns.number("numbers", root.length);
       this.columns.bytes("texts", root);
     }
@@ -88,7 +88,7 @@ class Encoder {
     this.#pending = bytes.subarray(0, 0);
     this.#pieces?.add(this.#offset, bytes.length);
     this.#op(OP.piece, bytes.length === this.#headers.size ? 0 : bytes.length);
-    this.columns.bytes("keys", Buffer.from(keyOf(bytes), "latin1"));
+    this.columns.bytes("keys", Buffer.from(pieceKeyOf(bytes), "latin1"));
     this.#count += 1;
     this.#offset += bytes.length;
   }

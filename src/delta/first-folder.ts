@@ -1,15 +1,15 @@
-import { isWithin, Roots } from "./roots.ts";
+import { isWithin, LayerFolders } from "./layer-folders.ts";
 
 /** Where all of a layer's first files lie, when that is one folder: most of the others will lie there, too. */
 export class FirstFolder {
-  readonly #roots = new Roots();
+  readonly #folders = new LayerFolders();
   #isDecided = false;
   #folder: string | undefined;
   #outside = 0;
 
   /** Takes a file's path, as its tar has it, and how many bytes of it there are. */
   add(path: string | undefined, bytes: number): void {
-    if (!this.#isDecided) this.#roots.add(path);
+    if (!this.#isDecided) this.#folders.add(path);
     else if (!isWithin(path, this.#folder)) this.#outside += bytes;
   }
 
@@ -17,7 +17,7 @@ export class FirstFolder {
   decide(): void {
     if (this.#isDecided) return;
     this.#isDecided = true;
-    const [folder, ...others] = this.#roots.list();
+    const [folder, ...others] = this.#folders.list();
     if (others.length === 0 && folder !== "/") this.#folder = folder;
   }
 

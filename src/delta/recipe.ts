@@ -1,4 +1,4 @@
-import type { Key } from "./key.ts";
+import type { PieceKey } from "./piece-key.ts";
 
 /**
  * The form of a recipe: what a layer's tar is made of. It is a row of ops, in frames (columns.ts); what an op consists of lies
@@ -32,6 +32,6 @@ export const MAX_PIECES = 1_500_000;
 export type Instruction =
   | { kind: "literal"; bytes: Buffer }
   /** `length`: bytes, at most those of the largest piece (chunker.ts), and never 0. */
-  | { kind: "piece"; key: Key; length: number }
+  | { kind: "piece"; key: PieceKey; length: number }
   /** `size`: bytes of the whole tar. `roots`: absolute paths of the folders in which its files lie (roots.ts). */
-  | { kind: "end"; size: number; roots: string[] };
+  | { kind: "end"; size: number; folders: string[] };

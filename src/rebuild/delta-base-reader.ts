@@ -1,6 +1,6 @@
-import type { KeyFilter } from "../delta/key-filter.ts";
-import type { Rebuild } from "../delta/rebuild.ts";
-import { takePieces, takePiecesAlong } from "../delta/take-pieces.ts";
+import type { PieceKeyFilter } from "../delta/piece-key-filter.ts";
+import type { TarRebuild } from "../delta/tar-rebuild.ts";
+import { reusePieces, reusePiecesAlongRecipe } from "../delta/reuse-pieces.ts";
 import type { Digest } from "../image/digest.ts";
 import { messageOf } from "../output/errors.ts";
 import { WHOLE_LAYER, type DeltaBaseImage, type DeltaBases } from "./delta-bases.ts";
@@ -22,7 +22,7 @@ export interface Along {
   /** A folder of the nearest image; undefined for the layer of it that is like the one that is made. */
   folder: string | undefined;
   /** The keys of what went by before it was wanted. */
-  passed: KeyFilter;
+  passed: PieceKeyFilter;
 }
 
 /** Gives a layer that is put together what images that are here have of it. Images that cannot be read only make it cost more. */
@@ -39,23 +39,24 @@ export class DeltaBaseReader {
    * Reads, behind the recipe as it comes, the nearest image's like layer, or the folder of it in which the layer's first files lie. `onRead` is told
    * how many bytes of that have been read, and may throw to leave.
    */
-  async takeAlong(rebuild: Rebuild, diffId: Digest, onRead?: (bytes: number) => void): Promise<Along | undefined> {
+  async takeAlong(rebuild: TarRebuild, diffId: Digest, onRead?: (bytes: number) => void): Promise<Along | undefined> {
     const [nearest] = this.#images;
     if (nearest === undefined) return undefined;
     return await this.#unlessUnreadable(async () => {
       const layer = await this.#layerLike(nearest, diffId);
-      if (layer !== undefined) return { folder: undefined, passed: await takePiecesAlong(layer, rebuild, onRead) };
+      if (layer !== undefined)
+        return { folder: undefined, passed: await reusePiecesAlongRecipe(layer, rebuild, onRead) };
       const first = await rebuild.firstFolder();
       if (first === undefined) return undefined;
       for await (const { covers, tar } of this.#readable(nearest.tars([first]))) {
-        return { folder: covers, passed: await takePiecesAlong(this.#readable(tar), rebuild, onRead) };
+        return { folder: covers, passed: await reusePiecesAlongRecipe(this.#readable(tar), rebuild, onRead) };
       }
       return undefined;
     });
   }
 
   /** Reads what else may have pieces that are missing, where there are enough of them to make it worth while. */
-  async takeRest(rebuild: Rebuild, along: Along | undefined, diffId: Digest): Promise<void> {
+  async takeRest(rebuild: TarRebuild, along: Along | undefined, diffId: Digest): Promise<void> {
     const [nearest, ...others] = this.#images;
     if (nearest !== undefined) {
       if (along !== undefined && along.folder === undefined)
@@ -64,28 +65,28 @@ export class DeltaBaseReader {
     }
     for (const image of others) {
       if (!missesMuch(rebuild)) return;
-      await this.#takeFolders(image, rebuild.roots, rebuild);
+      await this.#takeFolders(image, rebuild.folders, rebuild);
     }
   }
 
   /** Reads a tar that may have some. */
-  async take(tar: AsyncIterable<Buffer>, rebuild: Rebuild): Promise<void> {
-    await this.#unlessUnreadable(async () => await takePieces(this.#readable(tar), rebuild));
+  async take(tar: AsyncIterable<Buffer>, rebuild: TarRebuild): Promise<void> {
+    await this.#unlessUnreadable(async () => await reusePieces(this.#readable(tar), rebuild));
   }
 
-  async #takeLayerAgain(image: DeltaBaseImage, rebuild: Rebuild, { passed }: Along, diffId: Digest): Promise<void> {
+  async #takeLayerAgain(image: DeltaBaseImage, rebuild: TarRebuild, { passed }: Along, diffId: Digest): Promise<void> {
     if (rebuild.missingBytes((key) => passed.mayHave(key)) < WORTH_READING) return;
     await this.#unlessUnreadable(async () => {
       const layer = await this.#layerLike(image, diffId);
-      if (layer !== undefined) await takePieces(layer, rebuild);
+      if (layer !== undefined) await reusePieces(layer, rebuild);
     });
   }
 
-  async #takeFolders(image: DeltaBaseImage, folders: readonly string[], rebuild: Rebuild): Promise<void> {
+  async #takeFolders(image: DeltaBaseImage, folders: readonly string[], rebuild: TarRebuild): Promise<void> {
     if (rebuild.left.pieces === 0 || folders.length === 0) return;
     await this.#unlessUnreadable(async () => {
       for await (const { covers, tar } of this.#readable(image.tars(folders))) {
-        await takePieces(this.#readable(tar), rebuild);
+        await reusePieces(this.#readable(tar), rebuild);
         if (rebuild.left.pieces === 0 || (covers === WHOLE_LAYER && !missesMuch(rebuild))) return;
       }
     });
@@ -130,15 +131,15 @@ class Unreadable extends Error {
   override readonly name = "Unreadable";
 }
 
-function missesMuch({ left, wanted }: Rebuild): boolean {
+function missesMuch({ left, wanted }: TarRebuild): boolean {
   return left.bytes >= Math.max(WORTH_READING, wanted * WORTH_MORE);
 }
 
 /** What has to be read of the nearest image's folders, because they may have more. */
-function foldersLeft(rebuild: Rebuild, along: Along | undefined): readonly string[] {
-  if (along === undefined) return rebuild.roots;
+function foldersLeft(rebuild: TarRebuild, along: Along | undefined): readonly string[] {
+  if (along === undefined) return rebuild.folders;
   const { folder, passed } = along;
-  if (folder === undefined || folder === WHOLE_LAYER) return missesMuch(rebuild) ? rebuild.roots : [];
-  if (rebuild.missingBytes((key) => passed.mayHave(key)) >= WORTH_READING) return rebuild.roots;
-  return rebuild.outside < WORTH_READING ? [] : rebuild.roots.filter((root) => root !== folder);
+  if (folder === undefined || folder === WHOLE_LAYER) return missesMuch(rebuild) ? rebuild.folders : [];
+  if (rebuild.missingBytes((key) => passed.mayHave(key)) >= WORTH_READING) return rebuild.folders;
+  return rebuild.outside < WORTH_READING ? [] : rebuild.folders.filter((root) => root !== folder);
 }

@@ -4,7 +4,7 @@ import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../image/archiv
 import { openArchive } from "../image/archive/open.ts";
 import type { Digest } from "../image/digest.ts";
 import type { FileLocation } from "../image/location.ts";
-import { findDeltaBase } from "./find-delta-base.ts";
+import { findBaseLayer } from "./find-base-layer.ts";
 import { WHOLE_LAYER, type DeltaBaseImage, type DeltaBases } from "./delta-bases.ts";
 
 /** Images whose layers are read: the nearest has nearly all that any has. */
@@ -49,7 +49,7 @@ function seedOf({ layers, diffIds }: ArchivedImage, coming: readonly Digest[]): 
   const plain = ({ open, blob }: ArchivedLayer): Readable => decodeLayer(open(), blob.mediaType);
   return {
     async layerLike(diffId) {
-      const layer = layers[findDeltaBase(coming, diffIds, diffId) ?? -1];
+      const layer = layers[findBaseLayer(coming, diffIds, diffId) ?? -1];
       return layer && plain(layer);
     },
     async *tars() {

@@ -4,7 +4,7 @@ import type { Digest } from "../image/digest.ts";
 import type { RelatedImage } from "../store/related-images.ts";
 import type { ContainerdBlobs } from "../store/containerd-blobs.ts";
 import { once } from "../streams/once.ts";
-import { findDeltaBase } from "./find-delta-base.ts";
+import { findBaseLayer } from "./find-base-layer.ts";
 
 /** What a tar covers that is one of an image's layers, whatever folders it has. */
 export const WHOLE_LAYER = "/";
@@ -88,7 +88,7 @@ class EngineImage implements DeltaBaseImage {
     const id = await this.#id();
     if (blobs === undefined || id === undefined) return undefined;
     const own = (await this.#engine.inspectImage(id))?.diffIds ?? [];
-    const location = findDeltaBase(diffIds, own, diffId);
+    const location = findBaseLayer(diffIds, own, diffId);
     return location === undefined ? undefined : await blobs.layerOf({ id, diffIds: own }, location);
   }
 

@@ -1,10 +1,10 @@
 import { createReadStream } from "node:fs";
 import { open, rm, stat, type FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";
-import { cut } from "../delta/cut.ts";
+import { cut } from "../delta/cut-tar.ts";
 import { encodeRecipe } from "../delta/encode-recipe.ts";
-import { decodeMissing, maxMissingBytes } from "../delta/missing.ts";
-import { SentPieces } from "../delta/sent-pieces.ts";
+import { decodeMissingPieces, maxMissingPiecesBytes } from "../delta/missing-pieces.ts";
+import { PieceIndex } from "../delta/piece-index.ts";
 import { isNoRoom } from "../files/no-room.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import { Failure, messageOf } from "../output/errors.ts";
@@ -75,7 +75,7 @@ export class LayerCutter {
     plain: () => Plain | Promise<Plain>,
     onBegun: (cut: CutBlob) => void,
   ): Promise<StoredBlob> {
-    const pieces = new SentPieces();
+    const pieces = new PieceIndex();
     const packed = (bytes: AsyncIterable<Buffer>, options?: PackOptions): Readable =>
       Readable.from(this.#packer.pack(bytes, options), { objectMode: false });
     try {
@@ -85,7 +85,7 @@ export class LayerCutter {
         // As it grows, so that the receiver can begin while the layer is being cut.
         recipe: () => packed(recipe.read(), { asTheyCome: true }),
         pieces: async (list) => {
-          const missing = decodeMissing(await atMost(list, maxMissingBytes(pieces.count)), pieces.count);
+          const missing = decodeMissingPieces(await atMost(list, maxMissingPiecesBytes(pieces.count)), pieces.count);
           return packed(piecesIn(path, pieces, missing));
         },
       });
@@ -124,7 +124,7 @@ async function* kept(bytes: AsyncIterable<Buffer>, file: FileHandle): AsyncGener
   }
 }
 
-async function* piecesIn(path: string, pieces: SentPieces, missing: Uint32Array): AsyncGenerator<Buffer> {
+async function* piecesIn(path: string, pieces: PieceIndex, missing: Uint32Array): AsyncGenerator<Buffer> {
   await using file = await open(path);
   yield* pieces.read(file, missing);
 }

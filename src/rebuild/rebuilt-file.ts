@@ -28,7 +28,7 @@ export async function openRebuiltFile(
   { spool, kept, limit }: RebuiltFileOptions,
 ): Promise<RebuiltFile> {
   const share = limit.share();
-  const half = await kept?.takeHalfMade(diffId);
+  const half = await kept?.takePartialRebuild(diffId);
   if (half !== undefined)
     return { path: half.path, before: half.before, share, discard: async () => await kept?.drop(half) };
   const path = (await spool.open()).pathFor(`${hexOf(diffId)}.made`);

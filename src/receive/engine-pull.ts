@@ -5,20 +5,20 @@ import { forgetName } from "../engine/temporary-name.ts";
 import { isKnown } from "../image/platform.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { openLocalPortForward } from "../stdio-tunnel/local-port-forward.ts";
-import { countLayers, type ArrivedImage, type EngineReceiveOptions } from "./arrived-image.ts";
-import { openOffer } from "./open-offer.ts";
+import { countLayers, type ReceivedImage, type EngineReceiveOptions } from "./received-image.ts";
+import { readImageMetadata } from "./read-image-metadata.ts";
 import { clientFor } from "./fetch-image.ts";
 
 /**
  * The engine's own `docker pull`, through a door of 127.0.0.1 that leads through the tunnel to the sender's registry. It
  * skips layers that it pulled before from blobs of the same digest, and no others.
  */
-export async function letEnginePull(options: EngineReceiveOptions): Promise<ArrivedImage> {
+export async function letEnginePull(options: EngineReceiveOptions): Promise<ReceivedImage> {
   const { tunnel, about, engine, info, signal, onProgress } = options;
   options.output.detail("missing layers come whole: the engine pulls by itself");
   const { offer } = await options.obtain({ diffIds: about.diffIds, whole: true, nothing: false, delta: false });
   using client = clientFor(offer, options);
-  const { manifest } = await openOffer(client, offer, options);
+  const { manifest } = await readImageMetadata(client, offer, options);
   const { layers } = manifest;
   await using portForward = await openLocalPortForward(tunnel, REGISTRY_SERVICE);
   const name = `127.0.0.1:${portForward.port}/${offer.repository}:${offer.tag}`;

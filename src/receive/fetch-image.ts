@@ -7,17 +7,17 @@ import { RegistryClient } from "../registry/client.ts";
 import type { Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { queue, type Queue } from "../streams/queue.ts";
-import { namedBlobs, type ReceiveOptions } from "./arrived-image.ts";
+import { namedBlobs, type ReceiveOptions } from "./received-image.ts";
 import type { FetchOptions } from "./incoming-layer.ts";
 import { DeltaChoice, type RebuildSpeed } from "../rebuild/delta-choice.ts";
 import { LinkRate } from "../rebuild/link-rate.ts";
 import { fetchLayers } from "./fetch-layers.ts";
-import { openOffer, type OpenedOffer } from "./open-offer.ts";
-import { rebuilding } from "../rebuild/rebuilder.ts";
+import { readImageMetadata, type ImageMetadata } from "./read-image-metadata.ts";
+import { rebuilding } from "../rebuild/layer-rebuilder.ts";
 import type { DeltaBases } from "../rebuild/delta-bases.ts";
 
 /** An image of which all is here that was missing. */
-export interface Received extends OpenedOffer {
+export interface Received extends ImageMetadata {
   /** The layers that have come, bottom first. */
   files: LayerFile[];
   /** Of them, what was in the seeds; plain bytes. */
@@ -39,7 +39,7 @@ export interface Incoming extends Disposable {
   choose: (rebuilding: RebuildSpeed) => DeltaChoice;
   fetching: FetchOptions;
   /** Manifest and config: they may be there only when all layers have been fetched. */
-  opened: () => Promise<OpenedOffer>;
+  opened: () => Promise<ImageMetadata>;
 }
 
 /**
@@ -96,8 +96,8 @@ export async function ask(
     onLayer: () => progress.layers.done++,
     limit: sizeLimit(maxSize),
   };
-  let opening: Promise<OpenedOffer> | undefined;
-  const open = async (): Promise<OpenedOffer> => await (opening ??= openOffer(client, offer, options));
+  let opening: Promise<ImageMetadata> | undefined;
+  const open = async (): Promise<ImageMetadata> => await (opening ??= readImageMetadata(client, offer, options));
   const close = (): void => client[Symbol.dispose]();
   open().catch(() => {}); // asked for at once, given when they are there: no round trip after the last layer
   if (offer.announced) return { layers: announced, inPieces, choose, fetching, opened: open, [Symbol.dispose]: close };

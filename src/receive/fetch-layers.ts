@@ -5,8 +5,8 @@ import { refuseUnknownPacking } from "../image/layer/decode-layer.ts";
 import type { Digest } from "../image/digest.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
-import { mediaTypeOf } from "../store/blob-check.ts";
-import { isBroken, spoolFailure, type Spool } from "../store/spool.ts";
+import { detectMediaType } from "../store/verify-blob.ts";
+import { isBroken, layerFailure, type Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { queue, type Queue } from "../streams/queue.ts";
 import { within } from "../streams/within.ts";
@@ -58,7 +58,7 @@ export async function* fetchLayers(
       const { diffId, size, blob } = settled;
       const path = await fetchInto(spool, settled, options.kept, stop);
       // Its bytes are known here for the first time: what it was said to be is not passed on.
-      const mediaType = await mediaTypeOf(path, blob.mediaType);
+      const mediaType = await detectMediaType(path, blob.mediaType);
       files.push({ kind: "file", diffId, path, size, blob: { ...blob, mediaType } });
     }
   };
@@ -107,5 +107,5 @@ export async function fetchFailure(error: unknown, signal: AbortSignal): Promise
   // A connection that breaks, before an answer or in it, is often the first sign of what the sender is about to say.
   const isSign = isBroken(error) || (error instanceof Failure && error.code === "registry-unavailable");
   if (isSign && !signal.aborted) await within(LAST_WORDS, once(signal, "abort"));
-  return signal.aborted ? signal.reason : spoolFailure(error, "loaded");
+  return signal.aborted ? signal.reason : layerFailure(error, "loaded");
 }

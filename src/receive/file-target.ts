@@ -8,12 +8,12 @@ import { openArchive } from "../image/archive/open.ts";
 import type { FileLocation } from "../image/location.ts";
 import { partialFilePrefix, partialFile, removePartialFiles } from "../store/partial-file.ts";
 import { openSpool } from "../store/spool.ts";
-import { archiveBytes, arrivedLayers } from "./archive-bytes.ts";
-import type { ArrivedImage, ReceiveOptions } from "./arrived-image.ts";
+import { archiveStream, arrivedLayers } from "./archive-stream.ts";
+import type { ReceivedImage, ReceiveOptions } from "./received-image.ts";
 import { counted } from "../streams/counted.ts";
 import { findDestination } from "./destination.ts";
 import { nameInFile } from "./name-in-file.ts";
-import { explainingFor } from "./location-errors.ts";
+import { withLocationErrors } from "./location-errors.ts";
 import { receive } from "./fetch-image.ts";
 import { findDeltaBasesInFile } from "../rebuild/delta-bases-in-file.ts";
 import { streamTarget } from "./stream-target.ts";
@@ -35,7 +35,7 @@ function fileTarget(location: FileLocation, path: string): Target {
   const { kind } = location;
   const parts = new Set<string>();
   let moved = 0;
-  const explaining = explainingFor(location);
+  const explaining = withLocationErrors(location);
   const written = async (name: string): Promise<ArchivedImage> => {
     await using archive = await openArchive(kind, parts.has(name) ? name : path);
     return refuseAbsent(await archive.find());
@@ -69,7 +69,7 @@ async function receiveInto(
   part: string,
   options: ReceiveOptions,
   onMoved: (bytes: number) => void,
-): Promise<ArrivedImage> {
+): Promise<ReceivedImage> {
   const { about, image, env, run, signal, onProgress } = options;
   // The file that is to be replaced.
   await using deltaBases = options.whyWhole === undefined ? await findDeltaBasesInFile(location, about) : undefined;
@@ -83,7 +83,7 @@ async function receiveInto(
     onProgress(progress);
   };
   const named = { ...received, name: nameInFile(location, image), keeps: about.manifest !== undefined };
-  const { tar } = await archiveBytes(location.kind, named, spool, onMoved);
+  const { tar } = await archiveStream(location.kind, named, spool, onMoved);
   // A new one always: a link that somebody has put in its place is not followed, nor is another's file written to.
   const file = createWriteStream(part, { flags: "wx", flush: true });
   const remove = async (): Promise<void> => await rm(part, { force: true });

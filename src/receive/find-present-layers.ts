@@ -10,9 +10,9 @@ import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
 import { findRelatedImages, type RelatedImage } from "../store/related-images.ts";
 import { containerdBlobs, type ContainerdBlobs, type KnownImage } from "../store/containerd-blobs.ts";
 import { openStore } from "../store/open-store.ts";
-import type { Present, TargetStore } from "../store/store.ts";
+import type { PresentLayers, TargetStore } from "../store/store.ts";
 import { once, onceEach } from "../streams/once.ts";
-import type { EngineReceiveOptions } from "./arrived-image.ts";
+import type { EngineReceiveOptions } from "./received-image.ts";
 import { findDeltaBases, type DeltaBases } from "../rebuild/delta-bases.ts";
 
 /** What an engine has of an image that is coming. */
@@ -20,7 +20,7 @@ export interface EngineContents {
   store: TargetStore;
   known: KnownImage;
   /** Its layers. Asked for again, it is looked once more. */
-  present(): Promise<Present>;
+  present(): Promise<PresentLayers>;
   /** Images with files that may be in the missing layers. The caller owns them. */
   deltaBases(): Promise<DeltaBases | undefined>;
   /** Why layers are not to be made of such files; undefined: they may be. */
@@ -50,7 +50,7 @@ export async function findPresentLayers(options: EngineReceiveOptions): Promise<
   const whyWhole = options.whyWhole ?? oneWay;
   const youngest = whyWhole === undefined ? engine.newestOf(familiarName(image)) : Promise.resolve(undefined);
   youngest.catch(() => {}); // awaited when something is missing
-  const look = async (): Promise<Present> => await store.present(diffIds, named?.layers);
+  const look = async (): Promise<PresentLayers> => await store.present(diffIds, named?.layers);
   // Of other stores it may be a question about each of the engine's images: not if it has this one.
   let looking = blobs === undefined ? undefined : look();
   looking?.catch(() => {}); // awaited when it is asked for

@@ -11,13 +11,13 @@ import { hexOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
-import { ArrivingFile } from "../store/arriving-file.ts";
+import { ResumableFile } from "../store/resumable-file.ts";
 import type { ResumeCache } from "../store/resume-cache.ts";
-import { isOtherContent, refuseWithoutSpace, type Spool } from "../store/spool.ts";
+import { isInvalidContent, refuseWithoutSpace, type Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { counted } from "../streams/counted.ts";
 import { part } from "../streams/byte-range.ts";
-import { keepWhileSlow } from "./keep-while-slow.ts";
+import { cacheWhileSlow } from "./cache-while-slow.ts";
 
 export interface FetchOptions {
   client: RegistryClient;
@@ -49,7 +49,7 @@ export interface IncomingLayer extends LayerToStream {
   /** How it comes: its proven file, when it has been made of what is here; else what is to be fetched. */
   settle: () => Promise<LayerFile | IncomingLayer>;
   /** The same as `open`, into a file, which has all of it at the end. The file is the caller's to close when this rejects. */
-  fetch: (file: ArrivingFile) => Promise<Readable>;
+  fetch: (file: ResumableFile) => Promise<Readable>;
 }
 
 /** One that has been announced. */
@@ -72,7 +72,7 @@ export function incomingLayer(layer: AnnouncedLayer, options: FetchOptions): Inc
       return settled;
     },
     // The engine is given it as it comes; the file is for the next run alone.
-    open: async () => await openLayer(layer, options, await options.kept?.takeIfRoom(blob), keepWhileSlow()),
+    open: async () => await openLayer(layer, options, await options.kept?.takeIfRoom(blob), cacheWhileSlow()),
     fetch: async (file) => await openLayer(layer, options, file),
   };
   return coming;
@@ -94,9 +94,9 @@ export async function fetchInto(
   kept: ResumeCache | undefined,
   signal: AbortSignal,
 ): Promise<string> {
-  const open = async (): Promise<ArrivingFile> =>
-    (await kept?.take(blob)) ?? (await ArrivingFile.create(spool.pathFor(hexOf(diffId))));
-  const fill = async (file: ArrivingFile): Promise<string> => {
+  const open = async (): Promise<ResumableFile> =>
+    (await kept?.take(blob)) ?? (await ResumableFile.create(spool.pathFor(hexOf(diffId))));
+  const fill = async (file: ResumableFile): Promise<string> => {
     await kept?.makeRoom(size - file.before);
     await refuseWithoutSpace(spool, size - file.before);
     await pipeline(
@@ -113,11 +113,11 @@ export async function fetchInto(
     return await fill(file);
   } catch (error) {
     await file.close();
-    if (kept === undefined || file.before === 0 || !isOtherContent(error)) throw error;
+    if (kept === undefined || file.before === 0 || !isInvalidContent(error)) throw error;
     await kept.drop(file);
     // A layer that was read out of an engine as it passed is not to be had again.
     return await fill(await open()).catch((again: unknown) => {
-      throw signal.aborted ? again : misled(again);
+      throw signal.aborted ? again : resumeFailure(again);
     });
   }
 }
@@ -126,7 +126,7 @@ export async function fetchInto(
 async function openLayer(
   layer: AnnouncedLayer,
   { client, repository, signal, limit, onBytes, onLayer, onContinued }: FetchOptions,
-  file?: ArrivingFile,
+  file?: ResumableFile,
   goesOn?: (bytes: number) => boolean,
 ): Promise<Readable> {
   const { diffId, pieces: _, ...blob } = layer;
@@ -140,7 +140,7 @@ async function openLayer(
   const checked = checkLayer({ blob, diffId, limit: share });
   checked.once("end", onLayer);
   checked.once("error", (error) => {
-    if (file === undefined || !isOtherContent(error)) return;
+    if (file === undefined || !isInvalidContent(error)) return;
     file.isWrong = true;
     void file.remove(); // at once: who is killed now leaves nothing that is wrong
     share.giveBack();
@@ -152,7 +152,7 @@ async function openLayer(
 }
 
 /** What an earlier run had left of a layer is not of that layer. */
-export function misled(cause: unknown): Failure {
+export function resumeFailure(cause: unknown): Failure {
   return new Failure("not-verified", "what an earlier run had received of a layer is not right (any more)", {
     expected: "the beginning of that layer, in the cache folder (~/.cache/docker-over-ssh)",
     hint: "It has been removed, and nothing was loaded. Run the same command again: the layer is then sent from its beginning.",

@@ -5,10 +5,10 @@ import type { FileLocation } from "../image/location.ts";
 import type { Reference } from "../image/reference.ts";
 import { LayoutStore } from "../store/layout-store.ts";
 import { openSpool } from "../store/spool.ts";
-import type { LayerInHand } from "../store/store.ts";
-import { countLayers, namedBlobs, type ArrivedImage, type ReceiveOptions } from "./arrived-image.ts";
+import type { AvailableLayer } from "../store/store.ts";
+import { countLayers, namedBlobs, type ReceivedImage, type ReceiveOptions } from "./received-image.ts";
 import { nameInFile } from "./name-in-file.ts";
-import { explainingFor } from "./location-errors.ts";
+import { withLocationErrors } from "./location-errors.ts";
 import { refuseLayoutLocation } from "./refuse-location.ts";
 import { receive } from "./fetch-image.ts";
 import { findDeltaBasesInFile } from "../rebuild/delta-bases-in-file.ts";
@@ -19,7 +19,7 @@ export async function layoutTarget(location: FileLocation): Promise<Target> {
   await refuseLayoutLocation(location);
   const store = new LayoutStore(location.path, newRunId());
   const arrived = new Map<string, { manifest: Descriptor; image: Reference }>();
-  const explaining = explainingFor(location);
+  const explaining = withLocationErrors(location);
   let moved = 0;
   const onMoved = (bytes: number): void => void (moved += bytes);
   return {
@@ -58,7 +58,7 @@ async function receiveInto(
   store: LayoutStore,
   options: ReceiveOptions,
   onMoved: (bytes: number) => void,
-): Promise<{ manifest: Descriptor; image: ArrivedImage }> {
+): Promise<{ manifest: Descriptor; image: ReceivedImage }> {
   const { about, env, run, output, signal, onProgress, whyWhole } = options;
   const checked = { stage: "checking", current: 0 };
   const onBytes = (count: number): void => {
@@ -77,10 +77,10 @@ async function receiveInto(
   signal.throwIfAborted();
   onProgress({ stage: "storing", current: 0 });
   const come = new Map(files.map((file) => [file.diffId, file]));
-  const layers = about.diffIds.map((diffId): LayerInHand => {
+  const layers = about.diffIds.map((diffId): AvailableLayer => {
     const layer = come.get(diffId) ?? { kind: "here" as const, diffId, blob: here.get(diffId) };
     if (layer.blob === undefined) throw new Error(`${diffId} has not come`);
-    return layer as LayerInHand;
+    return layer as AvailableLayer;
   });
   const manifest = await store.put(config, layers, sent, { keeps: about.manifest !== undefined });
   const counts = countLayers(

@@ -4,18 +4,18 @@ import { forgetName } from "../engine/temporary-name.ts";
 import type { Digest } from "../image/digest.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { lazySpool } from "../store/spool.ts";
-import type { Delivery, Present, TargetStore } from "../store/store.ts";
+import type { ImageToLoad, PresentLayers, TargetStore } from "../store/store.ts";
 import { queue } from "../streams/queue.ts";
-import { countLayers, type ArrivedImage, type EngineReceiveOptions } from "./arrived-image.ts";
-import { misled, settled } from "./incoming-layer.ts";
+import { countLayers, type ReceivedImage, type EngineReceiveOptions } from "./received-image.ts";
+import { resumeFailure, settled } from "./incoming-layer.ts";
 import type { RebuildSpeed } from "../rebuild/delta-choice.ts";
 import { fetchFailure, fetchLayers, streamLayers } from "./fetch-layers.ts";
 import { ask } from "./fetch-image.ts";
 import { findPresentLayers } from "./find-present-layers.ts";
 import { fetchInSequence } from "./fetch-in-sequence.ts";
-import { rebuilding } from "../rebuild/rebuilder.ts";
+import { rebuilding } from "../rebuild/layer-rebuilder.ts";
 import type { DeltaBases } from "../rebuild/delta-bases.ts";
-import { withoutZstd } from "./without-zstd.ts";
+import { unpackZstdLayers } from "./unpack-zstd-layers.ts";
 
 /** No registry is behind this name: it is only for the time until the image has been proven. */
 const NOWHERE = "localhost";
@@ -24,7 +24,7 @@ const NOWHERE = "localhost";
  * Fetches what the store lacks, proves it, and loads it as a partial archive. What the store has is told by its content store, or by
  * chain IDs, which are the same on every engine.
  */
-export async function loadIntoEngine(options: EngineReceiveOptions): Promise<ArrivedImage> {
+export async function loadIntoEngine(options: EngineReceiveOptions): Promise<ReceivedImage> {
   const { about, engine, image, run, output } = options;
   const { diffIds } = about;
   const name = temporaryName(NOWHERE, image.path, [run]);
@@ -37,7 +37,7 @@ export async function loadIntoEngine(options: EngineReceiveOptions): Promise<Arr
     return { name: known.id, id: known.id, isProven: true, ...counts, [Symbol.asyncDispose]: async () => {} };
   }
 
-  const bring = async (present: Present): Promise<ArrivedImage> => {
+  const bring = async (present: PresentLayers): Promise<ReceivedImage> => {
     options.kept?.concerns(
       [...present.here, ...present.stored].flatMap(({ diffId, blob }) => [diffId, blob?.digest ?? diffId]),
     );
@@ -68,7 +68,7 @@ export async function loadIntoEngine(options: EngineReceiveOptions): Promise<Arr
 }
 
 /** Of the layers that were present, one is not. */
-function hasLess(now: Present, before: Present): boolean {
+function hasLess(now: PresentLayers, before: PresentLayers): boolean {
   const isThere = new Set([...now.here, ...now.stored].map(({ diffId }) => diffId));
   return [...before.here, ...before.stored].some(({ diffId }) => !isThere.has(diffId));
 }
@@ -100,13 +100,13 @@ interface Loaded {
 }
 
 /** For each of an image's layers, whether the store does not have it. */
-function whatIsMissing(diffIds: readonly Digest[], { here, stored }: Present): boolean[] {
+function whatIsMissing(diffIds: readonly Digest[], { here, stored }: PresentLayers): boolean[] {
   const above = new Set(stored.map(({ diffId }) => diffId));
   return diffIds.map((diffId, index) => index >= here.length && !above.has(diffId));
 }
 
 interface AtHand {
-  present: Present;
+  present: PresentLayers;
   /** The layers that are not, bottom first. */
   wanted: readonly Digest[];
   deltaBases: DeltaBases | undefined;
@@ -134,7 +134,7 @@ async function load(
   /** Those that the store has no use for any more are not fetched. */
   const giving = async <Layer>(
     layers: AsyncGenerator<Layer>,
-    load: (whole: Delivery<Layer>) => Promise<Digest>,
+    load: (whole: ImageToLoad<Layer>) => Promise<Digest>,
   ): Promise<Digest> => {
     try {
       return await load({ ...delivery, layers });
@@ -152,7 +152,7 @@ async function load(
     let id: Digest;
     if (store.takes === "streams") {
       const layers = fetchInSequence(
-        withoutZstd(settled(streamLayers(incoming.layers, fetching)), spool, fetching.limit),
+        unpackZstdLayers(settled(streamLayers(incoming.layers, fetching)), spool, fetching.limit),
         fetching.signal,
       );
       id = await giving(layers, async (whole) => await store.load(whole, name));
@@ -163,7 +163,7 @@ async function load(
     const { layers } = (await incoming.opened()).manifest;
     return { id, bytesFound: bytesFound(), sizes: layers.map(({ size }) => size) };
   } catch (error) {
-    if (kept?.hasMisled && !signal.aborted) throw misled(error);
+    if (kept?.hasResumedInvalidFile && !signal.aborted) throw resumeFailure(error);
     throw error instanceof EngineError ? error : await fetchFailure(error, signal);
   }
 }
@@ -171,7 +171,7 @@ async function load(
 /** Of an image that lacks nothing but its manifest and its name, nothing is asked of the sender. */
 async function loadWhatIsHere(
   store: TargetStore,
-  { present, config }: { present: Present; config: Buffer },
+  { present, config }: { present: PresentLayers; config: Buffer },
   name: string,
   { about, decline }: EngineReceiveOptions,
 ): Promise<Loaded> {
@@ -185,6 +185,6 @@ async function loadWhatIsHere(
   return { id, sizes: diffIds.map((diffId) => sizeOf.get(diffId) ?? 0), bytesFound: 0 };
 }
 
-function arrivalOf(engine: Engine, arrived: Omit<ArrivedImage, keyof AsyncDisposable>): ArrivedImage {
+function arrivalOf(engine: Engine, arrived: Omit<ReceivedImage, keyof AsyncDisposable>): ReceivedImage {
   return { ...arrived, [Symbol.asyncDispose]: async () => await forgetName(engine, arrived.name) };
 }

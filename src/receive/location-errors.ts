@@ -5,7 +5,7 @@ import type { FileLocation } from "../image/location.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 
 /** Lets work with a place fail as a person should be told it. */
-export function explainingFor(location: FileLocation): <T>(work: Promise<T>) => Promise<T> {
+export function withLocationErrors(location: FileLocation): <T>(work: Promise<T>) => Promise<T> {
   return async (work) =>
     await work.catch((error: unknown) => {
       throw placeFailure(error, location);

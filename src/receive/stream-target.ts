@@ -4,12 +4,12 @@ import type { FileLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import { openSpool } from "../store/spool.ts";
 import { NobodyReads, openPipe, stdoutSink } from "../streams/sink.ts";
-import { archiveBytes, arrivedLayers, type ArchiveBytes } from "./archive-bytes.ts";
-import type { ArrivedImage, ReceiveOptions } from "./arrived-image.ts";
+import { archiveStream, arrivedLayers, type ArchiveStream } from "./archive-stream.ts";
+import type { ReceivedImage, ReceiveOptions } from "./received-image.ts";
 import { counted } from "../streams/counted.ts";
 import type { Destination } from "./destination.ts";
 import { nameInFile } from "./name-in-file.ts";
-import { explainingFor } from "./location-errors.ts";
+import { withLocationErrors } from "./location-errors.ts";
 import { receive } from "./fetch-image.ts";
 import type { Target } from "./target.ts";
 
@@ -30,7 +30,7 @@ interface Waiting {
  */
 export function streamTarget(location: FileLocation, destination: Streamed): Target {
   const address = destination.kind === "stdout" ? "stdout" : location.path;
-  const explaining = explainingFor({ ...location, path: address });
+  const explaining = withLocationErrors({ ...location, path: address });
   let waiting: Waiting | undefined;
   let moved = 0;
   return {
@@ -62,13 +62,13 @@ async function receiveInto(
   destination: Streamed,
   options: ReceiveOptions,
   onMoved: (bytes: number) => void,
-): Promise<Waiting & { arrived: ArrivedImage }> {
+): Promise<Waiting & { arrived: ReceivedImage }> {
   const { about, image, env, run } = options;
   const spool = await openSpool(env, run);
   try {
     const received = await receive(options, about.diffIds, spool, undefined);
     const named = { ...received, name: nameInFile(location, image), keeps: about.manifest !== undefined };
-    const archive = await archiveBytes(location.kind, named, spool, onMoved);
+    const archive = await archiveStream(location.kind, named, spool, onMoved);
     const { config } = received;
     const dispose = async (): Promise<void> => await spool[Symbol.asyncDispose]();
     return {
@@ -83,7 +83,7 @@ async function receiveInto(
 }
 
 async function write(
-  { tar }: ArchiveBytes,
+  { tar }: ArchiveStream,
   destination: Streamed,
   { signal, onProgress, output }: ReceiveOptions,
   onMoved: (bytes: number) => void,

@@ -1,7 +1,7 @@
 import type { RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
-import type { ArrivedImage, ReceiveOptions } from "./arrived-image.ts";
+import type { ReceivedImage, ReceiveOptions } from "./received-image.ts";
 
 /** A place that images are put into. */
 export interface Target extends AsyncDisposable {
@@ -16,7 +16,7 @@ export interface Target extends AsyncDisposable {
   /** Removes what runs that were killed have left; says what that was. */
   tidy(): Promise<string[]>;
   /** Brings what is missing, and puts the image in under a temporary name. The caller owns the result. */
-  receive(options: ReceiveOptions): Promise<ArrivedImage>;
+  receive(options: ReceiveOptions): Promise<ReceivedImage>;
   /** What is there under a name. */
   inspect(name: string): Promise<{ id: string; diffIds: Digest[] } | undefined>;
   /** Digest of the manifest that is there under a name, as it was read there. Left out where no manifests are kept. */

@@ -16,7 +16,7 @@ import type {
 } from "../registry/embedded/content.ts";
 import { deferred } from "../streams/deferred.ts";
 import { part } from "../streams/byte-range.ts";
-import { spoolFailure, type LazySpool } from "../store/spool.ts";
+import { layerFailure, type LazySpool } from "../store/spool.ts";
 import { CutOnDemand } from "../rebuild/cut-on-demand.ts";
 import { SingleReaderStream } from "./single-reader-stream.ts";
 import { LayerCutter } from "../rebuild/layer-cutter.ts";
@@ -102,7 +102,7 @@ export class OutgoingBlobs implements AsyncDisposable {
 
   /** Where there is no room for files (any more), nothing is cut from now on, which is said once. Throws what is another error. */
   goWithoutRoom(error: unknown): false {
-    const failure = spoolFailure(error, "sent");
+    const failure = layerFailure(error, "sent");
     if (!(failure instanceof Failure && failure.code === "no-space")) throw error;
     this.#cutter = undefined;
     if (!this.#isWithoutRoom) this.#options.onNoRoom?.(failure);

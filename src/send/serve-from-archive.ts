@@ -13,7 +13,7 @@ import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { PacedPacker } from "../packing/pace.ts";
 import type { RegistryContent, StoredBlob } from "../registry/embedded/content.ts";
-import { spoolFailure, type LazySpool } from "../store/spool.ts";
+import { layerFailure, type LazySpool } from "../store/spool.ts";
 import { gzip } from "../streams/gzip.ts";
 import { damaged } from "./archive-errors.ts";
 import { archivedBlob, isPlain } from "./archived-blob.ts";
@@ -70,7 +70,7 @@ export async function serveFromArchive(
 
 function failureOf(error: unknown, location: FileLocation): unknown {
   if (error instanceof InvalidImage) return damaged(location, error);
-  if (isNoRoom(error)) return spoolFailure(error, "sent");
+  if (isNoRoom(error)) return layerFailure(error, "sent");
   if (error instanceof Failure || (error as NodeJS.ErrnoException).code === undefined) return error;
   return new Failure("transfer-failed", `${location.path} cannot be read any more: ${messageOf(error)}`, {
     expected: "it to stay as it is until the image has been sent",

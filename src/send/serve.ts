@@ -6,7 +6,7 @@ import { asWritten } from "../image/manifest.ts";
 import { parseReference, type Reference } from "../image/reference.ts";
 import { NO_CONTENT, type RegistryContent } from "../registry/embedded/content.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../registry/embedded/server.ts";
-import { lazySpool, spoolFailure, type LazySpool } from "../store/spool.ts";
+import { lazySpool, layerFailure, type LazySpool } from "../store/spool.ts";
 import type { OfferedImage, OfferOptions } from "./found-image.ts";
 import { OutgoingBlobs } from "./outgoing-blobs.ts";
 
@@ -56,7 +56,7 @@ export async function serve(
     cutInto: want.delta ? spool : undefined,
     onNoRoom: ({ message }) => output.warn(`more is sent than must be, because there is no room for files: ${message}`),
     announce,
-    onFailure: (error) => broken.abort(spoolFailure(explain(error), "sent")),
+    onFailure: (error) => broken.abort(layerFailure(explain(error), "sent")),
     onDetail: (text) => output.detail(text),
   });
   const leaving = new AbortController();
@@ -76,7 +76,7 @@ export async function serve(
     else {
       content = outgoing.content;
       filling = fill(outgoing, registry, AbortSignal.any([signal, leaving.signal])).catch((error: unknown) => {
-        broken.abort(spoolFailure(error, "sent"));
+        broken.abort(layerFailure(error, "sent"));
       });
     }
     return {
@@ -87,6 +87,6 @@ export async function serve(
     };
   } catch (error) {
     await close();
-    throw spoolFailure(error, "sent");
+    throw layerFailure(error, "sent");
   }
 }

@@ -9,7 +9,7 @@ import { unpackArchive } from "../image/archive/unpack-archive.ts";
 import { bytes } from "../output/describe.ts";
 import { Failure } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
-import { openSpool, spoolFailure } from "../store/spool.ts";
+import { openSpool, layerFailure } from "../store/spool.ts";
 
 /** Of what was free on the cache folder's disk, the part that an archive may take: the rest of the machine needs some, too. */
 const MAY_TAKE = 0.9;
@@ -49,7 +49,7 @@ export async function spoolArchive(path: string, { env, output, signal }: SpoolO
     return { path: file, [Symbol.asyncDispose]: async () => await spool[Symbol.asyncDispose]() };
   } catch (error) {
     await spool[Symbol.asyncDispose]();
-    throw signal.aborted ? signal.reason : isNoRoom(error) ? spoolFailure(error, "sent") : error;
+    throw signal.aborted ? signal.reason : isNoRoom(error) ? layerFailure(error, "sent") : error;
   }
 }
 

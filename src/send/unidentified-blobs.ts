@@ -6,7 +6,7 @@ import type { KeptFile, StoredLayer, UnidentifiedFile } from "../image/docker/un
 import type { Digest } from "../image/digest.ts";
 import { Failure } from "../output/errors.ts";
 import type { UploadedLayer } from "../engine-push/probe-image.ts";
-import { refuseWithoutSpace, spoolFailure, type LazySpool } from "../store/spool.ts";
+import { refuseWithoutSpace, layerFailure, type LazySpool } from "../store/spool.ts";
 import { addPushedLayer } from "./add-pushed-layer.ts";
 import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 
@@ -43,7 +43,7 @@ export class UnidentifiedBlobs {
       return this.#kept(path);
     } catch (error) {
       if (path !== undefined) await this.#remove(path);
-      const failure = spoolFailure(error, "sent");
+      const failure = layerFailure(error, "sent");
       if (failure instanceof Failure && failure.code === "no-space") return withoutRoom(failure);
       throw error;
     }

@@ -7,7 +7,7 @@ import type { Digest } from "../image/digest.ts";
 import { InvalidImage, MAX_CONFIG, type Descriptor, type Manifest } from "../image/manifest.ts";
 import type { RelatedImage } from "./related-images.ts";
 import type { ContainerdBlobs, KnownImage } from "./containerd-blobs.ts";
-import type { LayerHere } from "./store.ts";
+import type { PresentLayer } from "./store.ts";
 
 export interface AskOptions {
   /** The images that share layers with the one that comes. */
@@ -37,7 +37,7 @@ export function blobsByContentStore(
         async () =>
           await content.find({ diffIds: [...wanted], digests: named?.map(({ digest }) => digest) ?? [] }, signal),
       );
-      const found = new Map<Digest, LayerHere>();
+      const found = new Map<Digest, PresentLayer>();
       const unlabelled = new Map<Digest, ContentBlob>();
       for (const [index, { digest }] of named?.entries() ?? []) {
         const blob = blobs.find((one) => one.digest === digest && one.diffId === undefined);

@@ -12,7 +12,7 @@ import { refuseIncomplete, type ComposedImage } from "./refuse-incomplete.ts";
 import type { ContainerdBlobs } from "./containerd-blobs.ts";
 import { readManifest } from "./read-manifest.ts";
 import { saveBlobs } from "./save-blobs.ts";
-import type { LayerHere, LayerInHand } from "./store.ts";
+import type { PresentLayer, AvailableLayer } from "./store.ts";
 
 export interface TrialOptions {
   platform: string;
@@ -59,7 +59,7 @@ export function blobsByTrial(engine: Engine, options: TrialOptions): ContainerdB
     diffIds: readonly Digest[],
     relatedImages: readonly RelatedImage[],
     named: readonly Descriptor[] | undefined,
-  ): Promise<LayerHere[]> {
+  ): Promise<PresentLayer[]> {
     for await (const blobs of named === undefined ? stacks(relatedImages) : stacksOf(named, relatedImages)) {
       for (let count = blobs.length; count > 0; count = Math.floor(count / 2)) {
         const layers = blobs
@@ -78,10 +78,10 @@ export function blobsByTrial(engine: Engine, options: TrialOptions): ContainerdB
   /** Those above that are here as blobs. One of the lowest may stand in the image once more. */
   async function otherLayers(
     diffIds: readonly Digest[],
-    lowest: readonly LayerHere[],
+    lowest: readonly PresentLayer[],
     relatedImages: readonly RelatedImage[],
     named: readonly Descriptor[] | undefined,
-  ): Promise<LayerHere[]> {
+  ): Promise<PresentLayer[]> {
     const above = new Set(diffIds.slice(lowest.length));
     const found = new Map(lowest.filter(({ diffId }) => above.has(diffId)).map((layer) => [layer.diffId, layer]));
     const missing = new Set([...above].filter((diffId) => !found.has(diffId)));
@@ -106,7 +106,7 @@ export function blobsByTrial(engine: Engine, options: TrialOptions): ContainerdB
   }
 
   /** Those of an image's layers that are among some, with their blobs, if its own stack shows that these are there. */
-  async function layersOf({ id, diffIds }: RelatedImage, among: ReadonlySet<Digest>): Promise<LayerHere[]> {
+  async function layersOf({ id, diffIds }: RelatedImage, among: ReadonlySet<Digest>): Promise<PresentLayer[]> {
     const blobs = await blobsOf(id);
     if (blobs.length !== diffIds.length) return [];
     const stack = diffIds
@@ -149,7 +149,7 @@ export function blobsByTrial(engine: Engine, options: TrialOptions): ContainerdB
    * sent, is loaded under a name of its own and looked at. Nobody says so directly: with `?platform=` (API 1.48) the load of
    * an incomplete image fails, 26.1 leaves it out of the list, and others list it without the size of what is not there.
    */
-  async function holds(layers: LayerInHand[]): Promise<boolean> {
+  async function holds(layers: AvailableLayer[]): Promise<boolean> {
     const { platform, trialName } = options;
     const config = stackConfig(
       platform,

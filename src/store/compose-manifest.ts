@@ -9,7 +9,7 @@ import {
   type WrittenManifest,
 } from "../image/manifest.ts";
 import { UNKNOWN } from "../image/platform.ts";
-import type { LayerInHand } from "./store.ts";
+import type { AvailableLayer } from "./store.ts";
 
 /**
  * A manifest of layers as they are here. The one that was sent, if it names just these blobs and this config, so that the image
@@ -19,7 +19,7 @@ import type { LayerInHand } from "./store.ts";
  */
 export function manifestFor(
   config: Buffer,
-  layers: readonly LayerInHand[],
+  layers: readonly AvailableLayer[],
   sent: SentManifest,
   { keeps = false } = {},
 ): WrittenManifest {
@@ -35,7 +35,7 @@ export function manifestFor(
 }
 
 /** A manifest that names, for each layer, the blob that is here or the one that comes along. */
-export function composeManifest(config: Buffer, layers: readonly LayerInHand[]): WrittenManifest {
+export function composeManifest(config: Buffer, layers: readonly AvailableLayer[]): WrittenManifest {
   return writeManifest({
     mediaType: MEDIA_TYPE.ociManifest,
     config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
@@ -56,7 +56,7 @@ function isSame({ digest, size }: Descriptor, blob: Descriptor | undefined): boo
 }
 
 /** An OCI manifest names OCI media types; the bytes are the same. */
-function ociDescriptor(layer: LayerInHand): Descriptor {
+function ociDescriptor(layer: AvailableLayer): Descriptor {
   if (layer.blob === undefined) throw new Error("a layer that a manifest is to name, without a blob");
   const { digest, size, mediaType } = layer.blob;
   return { mediaType: OCI_TYPE.get(mediaType) ?? mediaType, digest, size };

@@ -3,7 +3,7 @@ import type { Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { blobsByContentStore } from "./blobs-by-content-store.ts";
 import { readManifest } from "./read-manifest.ts";
-import type { Present } from "./store.ts";
+import type { PresentLayers } from "./store.ts";
 import { blobsByTrial, type TrialOptions } from "./blobs-by-trial.ts";
 
 /** What an engine has of an image beside its layers. */
@@ -23,7 +23,7 @@ export interface ContainerdBlobs {
    * Which of an image's layers are there as blobs: only such may be left out of what is loaded. `named`: the blobs that will do,
    * one for each diff ID, where the image's manifest is to be kept.
    */
-  present(diffIds: readonly Digest[], named?: readonly Descriptor[]): Promise<Present>;
+  present(diffIds: readonly Digest[], named?: readonly Descriptor[]): Promise<PresentLayers>;
   /** What is there of an image with this config, and these layers in their order. Nothing where that cannot be told. */
   known(config: Digest, diffIds: readonly Digest[]): Promise<KnownImage>;
   /** The plain tar of one of an image's layers, unproven; undefined where its blob cannot be had. Read to its end, or left. */

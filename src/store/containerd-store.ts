@@ -8,7 +8,7 @@ import { composeManifest, manifestFor } from "./compose-manifest.ts";
 import type { ContainerdBlobs } from "./containerd-blobs.ts";
 import { loadAhead } from "./load-ahead.ts";
 import { refuseIncomplete, type ComposedImage } from "./refuse-incomplete.ts";
-import type { Delivery, FileStore, LayerFile, LayerInHand } from "./store.ts";
+import type { ImageToLoad, FileStore, LayerFile, AvailableLayer } from "./store.ts";
 
 export interface ContainerdStoreOptions {
   platform: string;
@@ -36,14 +36,14 @@ const WORTH_IT = 32_000_000;
 
 async function loadLayers(
   engine: Engine,
-  delivery: Delivery<LayerFile>,
+  delivery: ImageToLoad<LayerFile>,
   name: string,
   { platform, nameForLowest }: ContainerdStoreOptions,
 ): Promise<Digest> {
-  const known = new Map<Digest, LayerInHand>(
+  const known = new Map<Digest, AvailableLayer>(
     [...delivery.here, ...delivery.stored].map((layer) => [layer.diffId, layer]),
   );
-  const inHand = (config: Buffer): LayerInHand[] =>
+  const inHand = (config: Buffer): AvailableLayer[] =>
     parseConfig(config).diffIds.map((diffId) => {
       const layer = known.get(diffId);
       if (layer === undefined) throw new InvalidImage("these are not the layers of its config");

@@ -13,10 +13,10 @@ import type { Digest } from "../image/digest.ts";
 import type { Descriptor, SentManifest } from "../image/manifest.ts";
 import { unlessInvalid } from "../image/unless-invalid.ts";
 import { manifestFor } from "./compose-manifest.ts";
-import { checkBlob, type CheckOptions } from "./blob-check.ts";
+import { verifyBlob, type CheckOptions } from "./verify-blob.ts";
 import { withLock } from "./lock.ts";
 import { removePartialFiles } from "./partial-file.ts";
-import type { LayerInHand } from "./store.ts";
+import type { AvailableLayer } from "./store.ts";
 
 /** A folder that is, or becomes, an OCI layout, as a place to put images into. */
 export class LayoutStore {
@@ -54,7 +54,7 @@ export class LayoutStore {
       for (const { diffId, blob } of image?.layers ?? []) {
         if (!missing.has(diffId) || wrong.has(blob.digest)) continue;
         if (named !== undefined && named.get(diffId) !== blob.digest) continue;
-        const checked = await checkBlob(join(this.#folder, blobPath(blob.digest)), blob, checking);
+        const checked = await verifyBlob(join(this.#folder, blobPath(blob.digest)), blob, checking);
         if (checked === undefined) wrong.add(blob.digest);
         else {
           found.set(diffId, checked);
@@ -72,7 +72,7 @@ export class LayoutStore {
    */
   async put(
     config: Buffer,
-    layers: readonly LayerInHand[],
+    layers: readonly AvailableLayer[],
     sent: SentManifest,
     { keeps = false } = {},
   ): Promise<Descriptor> {

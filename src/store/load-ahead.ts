@@ -2,7 +2,7 @@ import type { Digest } from "../image/digest.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
 import { queue, type Queue } from "../streams/queue.ts";
 import { stackConfig } from "./compose-manifest.ts";
-import type { Delivery } from "./store.ts";
+import type { ImageToLoad } from "./store.ts";
 
 /** An image that an archive is finished with. */
 export interface StackedImage {
@@ -42,7 +42,7 @@ export interface LoadAheadOptions<Layer> {
  * however it ends. Resolves to the config. When a load fails, no more layers are waited for.
  */
 export async function loadAhead<Layer extends { diffId: Digest; size: number }>(
-  delivery: Delivery<Layer>,
+  delivery: ImageToLoad<Layer>,
   name: string,
   options: LoadAheadOptions<Layer>,
 ): Promise<Buffer> {
@@ -65,7 +65,7 @@ interface OpenArchive<Layer> extends OpenLoad {
 }
 
 class Loading<Layer extends { diffId: Digest; size: number }> {
-  readonly #delivery: Delivery<Layer>;
+  readonly #delivery: ImageToLoad<Layer>;
   readonly #options: LoadAheadOptions<Layer>;
   /** Of the image's layers, bottom first, how many are in the store, or in a closed stack that is on its way into it. */
   #inStore: number;
@@ -76,7 +76,7 @@ class Loading<Layer extends { diffId: Digest; size: number }> {
   /** Rejects as soon as a load fails. */
   readonly failed = deferred<never>();
 
-  constructor(delivery: Delivery<Layer>, options: LoadAheadOptions<Layer>) {
+  constructor(delivery: ImageToLoad<Layer>, options: LoadAheadOptions<Layer>) {
     this.#delivery = delivery;
     this.#options = options;
     this.#inStore = delivery.here.length;

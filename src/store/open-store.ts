@@ -1,6 +1,6 @@
 import type { Engine, EngineInfo } from "../engine/engine.ts";
 import { temporaryName, type RunId } from "../run/run-id.ts";
-import { archiveStore } from "./archive-store.ts";
+import { classicStore } from "./classic-store.ts";
 import type { RelatedImage } from "./related-images.ts";
 import type { ContainerdBlobs } from "./containerd-blobs.ts";
 import { containerdStore } from "./containerd-store.ts";
@@ -25,5 +25,5 @@ export function openStore(
 ): TargetStore {
   const nameForLowest = (count: number): string => temporaryName("localhost", `${path}/lowest-${count}`, [run]);
   if (blobs !== undefined) return containerdStore(engine, { platform, blobs, nameForLowest });
-  return archiveStore(engine, relatedImages, info.store === "graphdriver" ? nameForLowest : undefined);
+  return classicStore(engine, relatedImages, info.store === "graphdriver" ? nameForLowest : undefined);
 }

@@ -1,12 +1,12 @@
 import { EngineError, type Engine } from "../engine/engine.ts";
-import type { LayerInHand } from "./store.ts";
+import type { AvailableLayer } from "./store.ts";
 
 /** An image whose manifest names, for each layer, the blob that the store has. */
 export interface ComposedImage {
   /** Byte for byte. */
   config: Buffer;
   /** Bottom first: one for each diff ID of the config. */
-  layers: readonly LayerInHand[];
+  layers: readonly AvailableLayer[];
   name: string;
 }
 

@@ -12,7 +12,7 @@ const NAME = /^([0-9a-f]{64})(?:\.(.+))?$/;
 const STAT_BLOCK = 512;
 
 /** What there is of a blob. */
-export interface KeptFile {
+export interface CachedFile {
   path: string;
   digest: Digest;
   /** Nobody is at it: it was let go of, or its run is gone. */
@@ -25,8 +25,8 @@ export interface KeptFile {
 }
 
 /** This user's own files: anything else is left alone. */
-export async function resumeCacheFiles(folder: string): Promise<KeptFile[]> {
-  const files: KeptFile[] = [];
+export async function resumeCacheFiles(folder: string): Promise<CachedFile[]> {
+  const files: CachedFile[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
     const [, hex, run] = NAME.exec(name) ?? [];
     if (hex === undefined || (run !== undefined && !isRunId(run))) continue;

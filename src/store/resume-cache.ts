@@ -7,8 +7,8 @@ import { isPrivate, ownFolder } from "../files/own-folder.ts";
 import { digestOf, hexOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { within } from "../streams/within.ts";
-import { ArrivingFile } from "./arriving-file.ts";
-import { resumeCacheFiles, ownFile, type KeptFile } from "./resume-cache-files.ts";
+import { ResumableFile } from "./resumable-file.ts";
+import { resumeCacheFiles, ownFile, type CachedFile } from "./resume-cache-files.ts";
 
 const GB = 1_000_000_000;
 
@@ -45,7 +45,7 @@ export class ResumeCache implements AsyncDisposable {
   #folder = "";
   readonly #options: ResumeCacheOptions;
   readonly #limits: typeof LIMITS;
-  readonly #taken = new Map<Digest, ArrivingFile>();
+  readonly #taken = new Map<Digest, ResumableFile>();
   /** What was asked after, or taken. */
   readonly #asked = new Set<Digest>();
   /** Bytes that this run's files may come to have. */
@@ -79,7 +79,7 @@ export class ResumeCache implements AsyncDisposable {
     return Math.min(size, allocated);
   }
 
-  async #longestOf(digest: Digest): Promise<KeptFile | undefined> {
+  async #longestOf(digest: Digest): Promise<CachedFile | undefined> {
     this.#asked.add(digest);
     return (await this.#isSafe()) ? (await this.#filesOf(digest))[0] : undefined;
   }
@@ -90,22 +90,22 @@ export class ResumeCache implements AsyncDisposable {
   }
 
   /** The file of a blob, for this run alone until it is disposed of; undefined where there can be none. */
-  async take({ digest, size }: Descriptor): Promise<ArrivingFile | undefined> {
+  async take({ digest, size }: Descriptor): Promise<ResumableFile | undefined> {
     const file = await this.#take(digest, size);
     if (file !== undefined) this.#promised += size;
     return file;
   }
 
   /** The file of a layer that is made of pieces, with holes in it; how large it is to be, nobody knows yet. */
-  async takeHalfMade(diffId: Digest): Promise<ArrivingFile | undefined> {
+  async takePartialRebuild(diffId: Digest): Promise<ResumableFile | undefined> {
     return await this.#take(partialRebuildKey(diffId), Infinity);
   }
 
-  async #take(digest: Digest, size: number): Promise<ArrivingFile | undefined> {
+  async #take(digest: Digest, size: number): Promise<ResumableFile | undefined> {
     if (this.#taken.has(digest) || !(await this.#isOpen())) return undefined;
     this.#asked.add(digest);
     try {
-      const file = (await this.#takeOver(digest, size)) ?? (await ArrivingFile.create(this.#ownPath(digest)));
+      const file = (await this.#takeOver(digest, size)) ?? (await ResumableFile.create(this.#ownPath(digest)));
       this.#taken.set(digest, file);
       return file;
     } catch {
@@ -114,7 +114,7 @@ export class ResumeCache implements AsyncDisposable {
   }
 
   /** The same, where it would only be there for the next run: undefined where it might take room that is needed. */
-  async takeIfRoom(blob: Descriptor): Promise<ArrivingFile | undefined> {
+  async takeIfRoom(blob: Descriptor): Promise<ResumableFile | undefined> {
     if (this.#promised + blob.size > this.#limits.size || !(await this.#isOpen())) return undefined;
     const free = await this.#freeBytes();
     const [there = 0] = (await this.#filesOf(blob.digest)).map(({ size }) => size);
@@ -122,7 +122,7 @@ export class ResumeCache implements AsyncDisposable {
   }
 
   /** Gives up a file that this run has. */
-  async drop(file: ArrivingFile): Promise<void> {
+  async drop(file: ResumableFile): Promise<void> {
     for (const [digest, one] of this.#taken) if (one === file) this.#taken.delete(digest);
     await file.remove();
   }
@@ -140,7 +140,7 @@ export class ResumeCache implements AsyncDisposable {
   }
 
   /** A layer was continued that turned out to be wrong. */
-  get hasMisled(): boolean {
+  get hasResumedInvalidFile(): boolean {
     return [...this.#taken.values()].some(({ before, isWrong }) => before > 0 && isWrong);
   }
 
@@ -189,15 +189,15 @@ export class ResumeCache implements AsyncDisposable {
    * The longest file of the blob, or a copy of it where another run is at it, which may have lost its link and not know of that
    * yet. The shorter ones that nobody is at go.
    */
-  async #takeOver(digest: Digest, size: number): Promise<ArrivingFile | undefined> {
+  async #takeOver(digest: Digest, size: number): Promise<ResumableFile | undefined> {
     const path = this.#ownPath(digest);
-    let taken: ArrivingFile | undefined;
+    let taken: ResumableFile | undefined;
     for (const file of await this.#filesOf(digest)) {
       if (taken === undefined && file.size <= size) {
         try {
           if (file.isFree) await rename(file.path, path); // of two runs, one finds it
           else await copyFile(file.path, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-          taken = await ArrivingFile.reopen(path, size);
+          taken = await ResumableFile.reopen(path, size);
         } catch {
           await rm(path, { force: true }); // it is gone, or is no file that could be continued
         }
@@ -207,7 +207,7 @@ export class ResumeCache implements AsyncDisposable {
   }
 
   /** The longest first; that of a run that was killed before any of the blob had come is empty. */
-  async #filesOf(digest: Digest): Promise<KeptFile[]> {
+  async #filesOf(digest: Digest): Promise<CachedFile[]> {
     return (await resumeCacheFiles(this.#folder))
       .filter((file) => file.digest === digest)
       .toSorted((one, other) => other.size - one.size);
@@ -256,7 +256,7 @@ export class ResumeCache implements AsyncDisposable {
   }
 }
 
-function byAge(one: KeptFile, other: KeptFile): number {
+function byAge(one: CachedFile, other: CachedFile): number {
   return one.at - other.at;
 }
 

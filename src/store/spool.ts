@@ -62,7 +62,7 @@ export async function refuseWithoutSpace(spool: Spool, size: number): Promise<vo
 const BAD_ZLIB = /^(?:Z_|ERR_?_)/;
 
 /** The bytes of a layer are not its own. */
-export function isOtherContent(error: unknown): boolean {
+export function isInvalidContent(error: unknown): boolean {
   return error instanceof InvalidImage || BAD_ZLIB.test(codeOf(error));
 }
 
@@ -76,7 +76,7 @@ function codeOf(error: unknown): string {
 }
 
 /** What went wrong while layers were read, proven and written, as a person should be told it. */
-export function spoolFailure(error: unknown, whose: string): unknown {
+export function layerFailure(error: unknown, whose: string): unknown {
   if (error instanceof Failure) return error;
   if (isBroken(error)) {
     return new Failure(
@@ -110,7 +110,7 @@ export function spoolFailure(error: unknown, whose: string): unknown {
       cause: error,
     });
   }
-  if (!isOtherContent(error) && !(error instanceof BadPacking)) return error;
+  if (!isInvalidContent(error) && !(error instanceof BadPacking)) return error;
   return new Failure("not-verified", `a layer is not what it should be: ${messageOf(error)}`, {
     expected: "bytes that have the digest of their layer",
     hint: "Nothing was loaded. Run the same command again; if it happens again, please report it.",

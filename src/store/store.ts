@@ -3,7 +3,7 @@ import type { Descriptor, SentManifest } from "../image/manifest.ts";
 import type { Digest } from "../image/digest.ts";
 
 /** A layer that the store has already: on exactly the layers below it, if nothing else is said. */
-export interface LayerHere {
+export interface PresentLayer {
   kind: "here";
   diffId: Digest;
   /** The blob that the store keeps it as; on a containerd store, where a manifest must name it. */
@@ -21,21 +21,21 @@ export interface LayerFile {
   blob: Descriptor;
 }
 
-export type LayerInHand = LayerHere | LayerFile;
+export type AvailableLayer = PresentLayer | LayerFile;
 
 /** What a store has of an image. */
-export interface Present {
+export interface PresentLayers {
   /** The lowest layers, bottom first, as many as can be proven. */
-  here: LayerHere[];
+  here: PresentLayer[];
   /**
    * Others, in any order, that are not on that stack, as they are below an image on a new base: they need not come, and are unpacked
    * once more.
    */
-  stored: LayerHere[];
+  stored: PresentLayer[];
 }
 
 /** An image of which layers are still coming. */
-export interface Delivery<Layer> extends Present {
+export interface ImageToLoad<Layer> extends PresentLayers {
   platform: string;
   /** All of the image, bottom first. */
   diffIds: readonly Digest[];
@@ -54,7 +54,7 @@ interface Presence {
    * Which of an image's layers are there. `named`: the blobs, one for each diff ID, that a manifest to be kept names: where the
    * store goes by manifests, a layer is there only as that blob.
    */
-  present(diffIds: readonly Digest[], named?: readonly Descriptor[]): Promise<Present>;
+  present(diffIds: readonly Digest[], named?: readonly Descriptor[]): Promise<PresentLayers>;
 }
 
 /** A store that looks at an archive when all of it is there. */
@@ -64,14 +64,14 @@ export interface StreamStore extends Presence {
    * Puts an image in, under one temporary name that is the caller's to remove. What breaks off leaves nothing. Resolves to the ID
    * that the store must know it by: the digest of its config, or of the manifest where the store goes by manifests.
    */
-  load(delivery: Delivery<LayerToStream>, name: string): Promise<Digest>;
+  load(delivery: ImageToLoad<LayerToStream>, name: string): Promise<Digest>;
 }
 
 /** A store that takes in each layer as it comes: it must be given nothing that could break off. */
 export interface FileStore extends Presence {
   takes: "files";
   /** As a {@link StreamStore} does. What the engine has begun to load is not interrupted (moby #51623: that can hang the next load). */
-  load(delivery: Delivery<LayerFile>, name: string): Promise<Digest>;
+  load(delivery: ImageToLoad<LayerFile>, name: string): Promise<Digest>;
 }
 
 /** An engine's store as a place that images can be put into. */

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { manifestText } from "../../src/conversation/fields.ts";
 import { hearLayerAnnouncements } from "../../src/conversation/layer-announcements.ts";
 import { parseAsk, parseWant, type Ask, type Want } from "../../src/conversation/messages.ts";
-import type { ArrivedImage } from "../../src/receive/arrived-image.ts";
+import type { ReceivedImage } from "../../src/receive/received-image.ts";
 import type { Target } from "../../src/receive/target.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { MEDIA_TYPE, parseSentManifest, writeManifest } from "../../src/image/manifest.ts";
@@ -32,7 +32,7 @@ const output: Output = {
 /** Receives an image that was put in its place in a moment, and is found there as `found`. Resolves to the names it got. */
 async function receiveInto(
   found: { id: string; diffIds: string[] } | undefined,
-  arrived: Partial<ArrivedImage>,
+  arrived: Partial<ReceivedImage>,
   {
     manifestOf,
     about,

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { BadRecipe } from "../../../src/delta/bad-recipe.ts";
-import { cut, type Segment } from "../../../src/delta/cut.ts";
+import { InvalidRecipe } from "../../../src/delta/recipe-errors.ts";
+import { cut, type Segment } from "../../../src/delta/cut-tar.ts";
 import { chopped, pseudoRandom } from "../pseudo-random.ts";
 import { generatedTar } from "./generated-tars.ts";
 import { damaged, noise, streamOf } from "./odd-tars.ts";
@@ -82,7 +82,7 @@ test("whatever is done to recipe, list or pieces, nothing fails but for that; th
       const { made } = await sendTar(folder, tar, seedsFor(tar, seed, random), harm);
       outcomes[made.equals(tar) ? "right" : "wrong"] += 1;
     } catch (error) {
-      expect(error, `seed ${seed}`).toBeInstanceOf(BadRecipe);
+      expect(error, `seed ${seed}`).toBeInstanceOf(InvalidRecipe);
       outcomes.refused += 1;
     }
   }

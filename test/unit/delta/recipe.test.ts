@@ -1,11 +1,11 @@
 import { brotliCompressSync, constants } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { BadRecipe } from "../../../src/delta/bad-recipe.ts";
-import { ColumnWriter } from "../../../src/delta/columns.ts";
-import { cut, type Segment } from "../../../src/delta/cut.ts";
+import { InvalidRecipe } from "../../../src/delta/recipe-errors.ts";
+import { FrameWriter } from "../../../src/delta/frame.ts";
+import { cut, type Segment } from "../../../src/delta/cut-tar.ts";
 import { decodeRecipe, type RecipeLimits } from "../../../src/delta/decode-recipe.ts";
 import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
-import { keyOf } from "../../../src/delta/key.ts";
+import { pieceKeyOf } from "../../../src/delta/piece-key.ts";
 import { OP, OP_VALUES, type Instruction } from "../../../src/delta/recipe.ts";
 import { bytesOf } from "../image/tar/make-tar.ts";
 import { chopped, pseudoRandom } from "../pseudo-random.ts";
@@ -36,7 +36,7 @@ function follow(instructions: Instruction[], tar: Buffer): Buffer {
       continue;
     }
     const bytes = one.kind === "literal" ? one.bytes : tar.subarray(at, at + one.length);
-    if (one.kind === "piece") expect(one.key).toBe(keyOf(bytes));
+    if (one.kind === "piece") expect(one.key).toBe(pieceKeyOf(bytes));
     parts.push(bytes);
     at += bytes.length;
   }
@@ -85,10 +85,10 @@ test("its end tells the size and where files lie", async () => {
   expect((await read([await recipeOf(tar)])).at(-1)).toEqual({
     kind: "end",
     size: tar.length,
-    roots: ["/app/node_modules/a"],
+    folders: ["/app/node_modules/a"],
   });
-  expect((await read([await recipeOf(END)])).at(-1)).toEqual({ kind: "end", size: 1024, roots: [] });
-  expect((await read([await recipeOf(noise(500, 1))])).at(-1)).toEqual({ kind: "end", size: 500, roots: ["/"] });
+  expect((await read([await recipeOf(END)])).at(-1)).toEqual({ kind: "end", size: 1024, folders: [] });
+  expect((await read([await recipeOf(noise(500, 1))])).at(-1)).toEqual({ kind: "end", size: 500, folders: ["/"] });
 });
 
 test("whoever lists the pieces hears of all, in order", async () => {
@@ -120,7 +120,7 @@ test("one that makes more than is allowed is refused", async () => {
   const tar = madeUp(5);
   const recipe = await recipeOf(tar);
   await expect(read([recipe], { maxSize: tar.length })).resolves.toBeDefined();
-  await expect(read([recipe], { maxSize: tar.length - 1 })).rejects.toThrow(BadRecipe);
+  await expect(read([recipe], { maxSize: tar.length - 1 })).rejects.toThrow(InvalidRecipe);
 });
 
 test("contents behind the last piece that may be are told as they are; a piece more is refused", async () => {
@@ -130,43 +130,43 @@ test("contents behind the last piece that may be are told as they are; a piece m
   const some = await read([await recipeOf(tar, { maxPieces: count - 2 })], { ...LIMIT, maxPieces: count - 2 });
   expect(some.filter(({ kind }) => kind === "piece")).toHaveLength(count - 2);
   expect(follow(some, tar).equals(tar)).toBe(true);
-  await expect(read([await recipeOf(tar)], { ...LIMIT, maxPieces: count - 1 })).rejects.toThrow(BadRecipe);
+  await expect(read([await recipeOf(tar)], { ...LIMIT, maxPieces: count - 1 })).rejects.toThrow(InvalidRecipe);
 });
 
 test("one that is cut off, or followed by something, is refused", async () => {
   const recipe = await recipeOf(madeUp(6));
   for (const length of [0, 1, 23, 24, 25, recipe.length - 1]) {
-    await expect(read([recipe.subarray(0, length)])).rejects.toThrow(BadRecipe);
+    await expect(read([recipe.subarray(0, length)])).rejects.toThrow(InvalidRecipe);
   }
-  await expect(read([recipe, Buffer.from("x")])).rejects.toThrow(BadRecipe);
-  await expect(read([recipe, recipe])).rejects.toThrow(BadRecipe);
+  await expect(read([recipe, Buffer.from("x")])).rejects.toThrow(InvalidRecipe);
+  await expect(read([recipe, recipe])).rejects.toThrow(InvalidRecipe);
 });
 
 /** A frame of one op that is not a whole recipe, and the end. */
-function forged(op: number, value: number, fill: (columns: ColumnWriter) => void = () => {}): Buffer {
-  const columns = new ColumnWriter();
+function forged(op: number, value: number, fill: (columns: FrameWriter) => void = () => {}): Buffer {
+  const columns = new FrameWriter();
   columns.number("ops", value * OP_VALUES + op);
   fill(columns);
   return columns.frame();
 }
 
-const key = (columns: ColumnWriter): void => columns.bytes("keys", noise(8, 1));
+const key = (columns: FrameWriter): void => columns.bytes("keys", noise(8, 1));
 const numbers =
   (...values: number[]) =>
-  (columns: ColumnWriter): void =>
+  (columns: FrameWriter): void =>
     values.forEach((value) => columns.number("numbers", value));
 
-const fits = (columns: ColumnWriter): void => columns.bytes("texts", Buffer.alloc(600));
-const name = (columns: ColumnWriter): void => {
+const fits = (columns: FrameWriter): void => columns.bytes("texts", Buffer.alloc(600));
+const name = (columns: FrameWriter): void => {
   columns.number("lengths", 60);
   columns.number("lengths", 41);
   columns.bytes("names", Buffer.alloc(41));
 };
-const root = (columns: ColumnWriter): void => {
+const root = (columns: FrameWriter): void => {
   numbers(0, 1, 3)(columns);
   columns.bytes("texts", Buffer.from("/.."));
 };
-const twoEnds = (columns: ColumnWriter): void => {
+const twoEnds = (columns: FrameWriter): void => {
   columns.number("ops", OP.end);
   numbers(0, 0, 0, 0)(columns);
 };
@@ -174,7 +174,7 @@ const halfBlock = forged(OP.text, 300, (columns) => columns.bytes("texts", Buffe
 
 test.each<[string, string, Buffer]>([
   ["an op that is not known", "not known", forged(7, 0)],
-  ["an empty frame", "is empty", new ColumnWriter().frame()],
+  ["an empty frame", "is empty", new FrameWriter().frame()],
   ["a frame of gigabytes", "too large", Buffer.alloc(24, 0x7f)],
   ["a header with unknown fields", "fields that are not known", forged(OP.header, 2 ** 13)],
   ["a header of no type", "no type", forged(OP.header, 8, (columns) => columns.number("texts", 256))],
@@ -206,7 +206,7 @@ test.each<[string, string, Buffer]>([
   ["two ends", "behind its end", forged(OP.end, 0, twoEnds)],
 ])("%s is refused", async (_name, why, frame) => {
   const refused = read([frame, forged(OP.end, 0, numbers(0, 0))]);
-  await expect(refused).rejects.toThrow(BadRecipe);
+  await expect(refused).rejects.toThrow(InvalidRecipe);
   await expect(refused).rejects.toThrow(why);
 });
 
@@ -248,7 +248,7 @@ test("whatever is done to a recipe, it is refused or makes what it says", async 
       );
       expect(instructions.at(-1)).toMatchObject({ kind: "end", size: made });
     } catch (error) {
-      expect(error).toBeInstanceOf(BadRecipe);
+      expect(error).toBeInstanceOf(InvalidRecipe);
       refused += 1;
     }
   }

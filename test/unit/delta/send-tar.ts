@@ -1,13 +1,13 @@
 import { open, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { cut } from "../../../src/delta/cut.ts";
+import { cut } from "../../../src/delta/cut-tar.ts";
 import { decodeRecipe } from "../../../src/delta/decode-recipe.ts";
 import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
-import { decodeMissing, encodeMissing } from "../../../src/delta/missing.ts";
-import { Rebuild } from "../../../src/delta/rebuild.ts";
-import { takePieces } from "../../../src/delta/take-pieces.ts";
-import { SentPieces } from "../../../src/delta/sent-pieces.ts";
+import { decodeMissingPieces, encodeMissingPieces } from "../../../src/delta/missing-pieces.ts";
+import { TarRebuild } from "../../../src/delta/tar-rebuild.ts";
+import { reusePieces } from "../../../src/delta/reuse-pieces.ts";
+import { PieceIndex } from "../../../src/delta/piece-index.ts";
 import { bytesOf } from "../image/tar/make-tar.ts";
 import { chopped } from "../pseudo-random.ts";
 import { streamOf } from "./odd-tars.ts";
@@ -38,7 +38,7 @@ export async function sendTar(
   await writeFile(from, tar);
   await using source = await open(from);
   await using target = await open(to, "w");
-  const table = new SentPieces();
+  const table = new PieceIndex();
   const lengths: number[] = [];
   const pieceTold = (offset: number, length: number): void => {
     lengths.push(length);
@@ -46,11 +46,11 @@ export async function sendTar(
   };
   const recipe = await bytesOf(encodeRecipe(cut(streamOf([tar])), { pieces: { add: pieceTold } }));
   const there = streamOf(chopped(harm.recipe?.(recipe) ?? recipe, 1, 5000));
-  const rebuild = await Rebuild.begin(target, decodeRecipe(there, { maxSize: Math.max(tar.length, 20_000_000) }));
+  const rebuild = await TarRebuild.begin(target, decodeRecipe(there, { maxSize: Math.max(tar.length, 20_000_000) }));
   for (const seed of deltaBases)
-    await takePieces(Buffer.isBuffer(seed) ? streamOf(chopped(seed, 2, 200_000)) : seed, rebuild);
-  const list = encodeMissing(rebuild.missing());
-  const missing = decodeMissing(harm.missing?.(list) ?? list, table.count);
+    await reusePieces(Buffer.isBuffer(seed) ? streamOf(chopped(seed, 2, 200_000)) : seed, rebuild);
+  const list = encodeMissingPieces(rebuild.missing());
+  const missing = decodeMissingPieces(harm.missing?.(list) ?? list, table.count);
   const pieces = await bytesOf(table.read(source, missing));
   expect(pieces.length).toBe(missing.reduce((sum, ordinal) => sum + (lengths[ordinal] ?? 0), 0));
   if (harm.recipe === undefined && harm.missing === undefined) expect(rebuild.left.bytes).toBe(pieces.length);

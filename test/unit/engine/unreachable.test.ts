@@ -48,14 +48,14 @@ describe("an engine that cannot be reached", () => {
     await chmod(folder.path, 0o755);
     await chmod(fake.socketPath, 0o000);
     await chmod(join(fake.socketPath, ".."), 0o755);
-    const isRoot = process.getuid?.() === 0;
+    const isFolderPath = process.getuid?.() === 0;
     try {
-      if (isRoot) process.seteuid?.(65534);
+      if (isFolderPath) process.seteuid?.(65534);
       const error = await failureOf(`unix://${fake.socketPath}`);
       expect(error.message).toContain("permission denied");
       expect(error.hint).toMatch(/group docker.*sudo.*rootless/);
     } finally {
-      if (isRoot) process.seteuid?.(0);
+      if (isFolderPath) process.seteuid?.(0);
     }
   });
 

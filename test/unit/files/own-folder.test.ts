@@ -33,12 +33,12 @@ const at = (...names: string[]): string => join(shared, ...names);
 const env = (): NodeJS.ProcessEnv => ({ XDG_CACHE_HOME: shared });
 const kept = () => new ResumeCache({ env: env(), run: newRunId() });
 const blob = { mediaType: "x", digest: digestOf("layer"), size: 10 };
-const isRoot = process.getuid?.() === 0;
-if (!isRoot) console.log("skipped: only root can give a folder to another user");
+const isFolderPath = process.getuid?.() === 0;
+if (!isFolderPath) console.log("skipped: only root can give a folder to another user");
 
 describe("a cache folder that somebody else may change is not used", () => {
   test.each<[string, string, () => Promise<unknown>]>([
-    ...(isRoot
+    ...(isFolderPath
       ? ([
           [
             "made by another user",

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import { Readable, type Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { expect, test } from "vitest";
-import { cut, type Segment } from "../../../src/delta/cut.ts";
+import { cut, type Segment } from "../../../src/delta/cut-tar.ts";
 import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
 import { MAX_PIECES } from "../../../src/delta/recipe.ts";
 import { digestOf } from "../../../src/image/digest.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { ReceiveOptions } from "../../../src/receive/arrived-image.ts";
+import type { ReceiveOptions } from "../../../src/receive/received-image.ts";
 import { engineTarget } from "../../../src/receive/engine-target.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { digestOf } from "../../../src/image/digest.ts";

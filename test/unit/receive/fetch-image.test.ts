@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { duplexPair } from "node:stream";
 import { expect, test } from "vitest";
-import type { ReceiveOptions } from "../../../src/receive/arrived-image.ts";
+import type { ReceiveOptions } from "../../../src/receive/received-image.ts";
 import type { DeltaBases } from "../../../src/rebuild/delta-bases.ts";
 import { ask } from "../../../src/receive/fetch-image.ts";
 import { digestOf } from "../../../src/image/digest.ts";

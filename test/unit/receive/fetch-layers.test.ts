@@ -194,7 +194,7 @@ describe("what an earlier run has left is not right", () => {
   test.each(ways)("a stream of one that is %s fails, and the next run begins anew", async (way) => {
     await put(digestOf(whole(way)), Buffer.alloc(MB));
     await expect(fetch(way, "stream")).rejects.toThrow(/in truth|incorrect header check/);
-    expect(kept.hasMisled).toBe(true);
+    expect(kept.hasResumedInvalidFile).toBe(true);
     await kept[Symbol.asyncDispose]();
     kept = newRun();
     expect((await fetch(way, "stream")).bytes.equals(whole(way))).toBe(true);

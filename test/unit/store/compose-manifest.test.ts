@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE, parseSentManifest, type Descriptor } from "../../../src/image/manifest.ts";
 import { manifestFor } from "../../../src/store/compose-manifest.ts";
-import type { LayerInHand } from "../../../src/store/store.ts";
+import type { AvailableLayer } from "../../../src/store/store.ts";
 
 const config = Buffer.from("{}");
 const blobOf = (text: string): Descriptor => ({
@@ -10,7 +10,7 @@ const blobOf = (text: string): Descriptor => ({
   digest: digestOf(text),
   size: text.length,
 });
-const layers = ["one", "two"].map((text): LayerInHand => {
+const layers = ["one", "two"].map((text): AvailableLayer => {
   return { kind: "here", diffId: digestOf(`what is in ${text}`), blob: blobOf(text) };
 });
 const described = { mediaType: MEDIA_TYPE.dockerConfig, digest: digestOf(config), size: config.length };

@@ -16,7 +16,7 @@ import {
 } from "../../../src/image/manifest.ts";
 import { findRelatedImages, type RelatedImage } from "../../../src/store/related-images.ts";
 import { containerdStore } from "../../../src/store/containerd-store.ts";
-import type { Delivery, LayerFile } from "../../../src/store/store.ts";
+import type { ImageToLoad, LayerFile } from "../../../src/store/store.ts";
 import { blobsByTrial } from "../../../src/store/blobs-by-trial.ts";
 import { queue } from "../../../src/streams/queue.ts";
 
@@ -149,7 +149,7 @@ describe("an image is loaded while its layers come", async () => {
   );
   const [lowest] = blobs;
   const here = [{ kind: "here" as const, diffId: diffIds[0] ?? "", ...(lowest && { blob: lowest }) }];
-  const deliveryOf = (layers: AsyncIterable<LayerFile>, some = here): Delivery<LayerFile> => {
+  const deliveryOf = (layers: AsyncIterable<LayerFile>, some = here): ImageToLoad<LayerFile> => {
     const present = { here: some, stored: [] };
     return { platform: "linux/amd64", diffIds, ...present, layers, config: async () => config, abandon: () => {} };
   };

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
 import { parseConfig } from "../../../src/image/manifest.ts";
 import { loadAhead, type LoadAheadOptions, type StackedImage } from "../../../src/store/load-ahead.ts";
-import type { Delivery } from "../../../src/store/store.ts";
+import type { ImageToLoad } from "../../../src/store/store.ts";
 import { deferred } from "../../../src/streams/deferred.ts";
 import { queue } from "../../../src/streams/queue.ts";
 
@@ -19,7 +19,7 @@ const large = (name: string): Layer => ({ diffId: digestOf(name), size: LARGE })
 const CONFIG = Buffer.from("the image's own config");
 
 /** A delivery of an image of layers that are called by one letter each, of which the lowest are here. */
-function deliveryOf(all: string, here: string, layers: AsyncIterable<Layer>): Delivery<Layer> {
+function deliveryOf(all: string, here: string, layers: AsyncIterable<Layer>): ImageToLoad<Layer> {
   return {
     platform: "linux/arm64/v8",
     diffIds: all.split("").map(digestOf),

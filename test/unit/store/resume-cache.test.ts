@@ -18,7 +18,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { digestOf, hexOf } from "../../../src/image/digest.ts";
-import { ArrivingFile } from "../../../src/store/arriving-file.ts";
+import { ResumableFile } from "../../../src/store/resumable-file.ts";
 import { partialRebuildKey, ResumeCache, LIMITS } from "../../../src/store/resume-cache.ts";
 
 let cache: string;
@@ -238,9 +238,9 @@ describe("what is on the disk is not trusted", () => {
     {
       await using kept = open();
       const file = await kept.take(blob());
-      expect(kept.hasMisled).toBe(false);
+      expect(kept.hasResumedInvalidFile).toBe(false);
       if (file) file.isWrong = true;
-      expect(kept.hasMisled).toBe(true);
+      expect(kept.hasResumedInvalidFile).toBe(true);
     }
     expect(await readdir(folder)).toEqual(["others stay"]);
   });
@@ -255,9 +255,9 @@ describe("what is on the disk is not trusted", () => {
 
 describe("a disk that is full", () => {
   /** As Linux has one that is. */
-  const full = async (): Promise<ArrivingFile> => {
+  const full = async (): Promise<ResumableFile> => {
     const { open: openFile } = await import("node:fs/promises");
-    return new ArrivingFile(join(cache, "layer"), await openFile("/dev/full", "r+"));
+    return new ResumableFile(join(cache, "layer"), await openFile("/dev/full", "r+"));
   };
 
   test("ends what is to be in the file", async () => {

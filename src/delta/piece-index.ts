@@ -1,0 +1,73 @@
+import type { FileHandle } from "node:fs/promises";
+import { MAX_PIECE } from "./chunker.ts";
+import type { PieceObserver } from "./encode-recipe.ts";
+
+/** Bytes that are read at a time, and that may lie between two pieces that are read at once: a header and padding. */
+const READ = { bytes: 1024 * 1024, gap: 4096 };
+
+/** Where the pieces of a recipe lie in their tar: 12 bytes for each. */
+export class PieceIndex implements PieceObserver {
+  #offsets = new Float64Array(1024);
+  #lengths = new Uint32Array(1024);
+  #count = 0;
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** `encodeRecipe` calls it. */
+  add(offset: number, length: number): void {
+    if (this.#count === this.#offsets.length) {
+      this.#offsets = doubled(this.#offsets, new Float64Array(2 * this.#count));
+      this.#lengths = doubled(this.#lengths, new Uint32Array(2 * this.#count));
+    }
+    this.#offsets[this.#count] = offset;
+    this.#lengths[this.#count] = length;
+    this.#count += 1;
+  }
+
+  /**
+   * The bytes of these pieces (ordinals from `decodeMissingPieces`), one after the other, out of the tar's file, which has to be as it was cut: throws for a shorter one. The
+   * file stays the caller's.
+   */
+  async *read(tar: FileHandle, missing: Uint32Array): AsyncGenerator<Buffer> {
+    for (let at = 0; at < missing.length;) {
+      const start = this.#startOf(missing, at);
+      let end = start;
+      let next = at;
+      for (; next < missing.length; next += 1) {
+        const begin = this.#startOf(missing, next);
+        if (begin - end > READ.gap || begin + MAX_PIECE - start > READ.bytes) break;
+        end = begin + this.#lengthOf(missing, next);
+      }
+      const bytes = await readAll(tar, start, end - start);
+      for (; at < next; at += 1) {
+        const begin = this.#startOf(missing, at) - start;
+        yield bytes.subarray(begin, begin + this.#lengthOf(missing, at));
+      }
+    }
+  }
+
+  #startOf(missing: Uint32Array, at: number): number {
+    return this.#offsets[missing[at] as number] as number;
+  }
+
+  #lengthOf(missing: Uint32Array, at: number): number {
+    return this.#lengths[missing[at] as number] as number;
+  }
+}
+
+async function readAll(file: FileHandle, position: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(length);
+  for (let filled = 0; filled < length;) {
+    const { bytesRead } = await file.read(bytes, filled, length - filled, position + filled);
+    if (bytesRead === 0) throw new Error("a layer's file has become shorter while it was read");
+    filled += bytesRead;
+  }
+  return bytes;
+}
+
+function doubled<T extends Float64Array | Uint32Array>(old: T, larger: T): T {
+  larger.set(old);
+  return larger;
+}

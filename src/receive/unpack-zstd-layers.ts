@@ -1,0 +1,37 @@
+import { createReadStream, createWriteStream } from "node:fs";
+import { rm, stat } from "node:fs/promises";
+import { pipeline } from "node:stream/promises";
+import { decodeLayer } from "../image/layer/decode-layer.ts";
+import { passOn, digestVerifier, sizeLimit, type SizeLimit } from "../image/layer/verify-digest.ts";
+import { hexOf } from "../image/digest.ts";
+import { refuseWithoutSpace, type LazySpool } from "../store/spool.ts";
+import type { IncomingLayer } from "./incoming-layer.ts";
+
+/**
+ * Unpacks the layers that are packed with zstd, which engines up to Docker 20.10 do not know. A tar says of a file how large it
+ * is before its bytes: so such a layer goes through the spool. Others pass as they are.
+ *
+ * @param limit What its layers count against when they pass.
+ */
+export async function* unpackZstdLayers(
+  layers: AsyncGenerator<IncomingLayer>,
+  spool: LazySpool,
+  limit: Pick<SizeLimit, "left">,
+): AsyncGenerator<IncomingLayer> {
+  for await (const layer of layers) {
+    if (!layer.blob.mediaType.endsWith("zstd")) {
+      yield layer;
+      continue;
+    }
+    const folder = await spool.open();
+    await refuseWithoutSpace(folder, layer.size);
+    const path = folder.pathFor(`${hexOf(layer.diffId)}.tar`);
+    // The check counts what it unpacks itself, which may be behind this by what 128 kB unpack to: gigabytes.
+    const plain = digestVerifier({ what: `the plain layer ${layer.diffId}`, limit: sizeLimit(limit.left) });
+    const tar = decodeLayer(await layer.open());
+    await pipeline(passOn(tar, plain), createWriteStream(path, { flags: "wx", mode: 0o600 }));
+    const { size } = await stat(path);
+    const open = async () => createReadStream(path).once("close", () => void rm(path, { force: true }));
+    yield { ...layer, size, open };
+  }
+}

@@ -1,0 +1,59 @@
+import { constants } from "node:fs";
+import { open, type FileHandle } from "node:fs/promises";
+import { MAGIC_LENGTH, rightMediaType } from "../image/layer/compression.ts";
+import { digestVerifier } from "../image/layer/verify-digest.ts";
+import { InvalidImage, type Descriptor } from "../image/manifest.ts";
+
+/** Bytes that are read at a time. */
+const CHUNK = 1024 * 1024;
+
+export interface CheckOptions {
+  signal?: AbortSignal | undefined;
+  /** Bytes that have been read, each time some have. */
+  onBytes?: ((count: number) => void) | undefined;
+}
+
+/**
+ * Reads a layer's blob to its end. Resolves to its descriptor, with the media type that its bytes have ({@link rightMediaType}); to undefined
+ * when it is not there, or is not what it is named by.
+ */
+export async function verifyBlob(
+  path: string,
+  blob: Descriptor,
+  { signal, onBytes }: CheckOptions = {},
+): Promise<Descriptor | undefined> {
+  const file = await openFile(path);
+  if (file === undefined) return undefined;
+  await using _ = file;
+  const found = await file.stat();
+  if (!found.isFile() || found.size !== blob.size) return undefined;
+  const bytes = digestVerifier({ what: blob.digest, digest: blob.digest, size: blob.size });
+  const buffer = Buffer.allocUnsafe(Math.min(CHUNK, blob.size));
+  let start = Buffer.alloc(0);
+  try {
+    for (let read = await file.read(buffer); read.bytesRead > 0; read = await file.read(buffer)) {
+      signal?.throwIfAborted();
+      const chunk = buffer.subarray(0, read.bytesRead);
+      if (start.length < MAGIC_LENGTH) start = Buffer.concat([start, chunk.subarray(0, MAGIC_LENGTH)]);
+      bytes.take(chunk);
+      onBytes?.(chunk.length);
+    }
+    bytes.finish();
+  } catch (error) {
+    if (error instanceof InvalidImage) return undefined;
+    throw error;
+  }
+  return { ...blob, mediaType: rightMediaType(blob.mediaType, start) };
+}
+
+/** What cannot be opened is as good as not there; what is no file is not waited for. */
+async function openFile(path: string): Promise<FileHandle | undefined> {
+  return await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => undefined);
+}
+
+/** The media type of a blob that is in a file, by its bytes. */
+export async function detectMediaType(path: string, said: string): Promise<string> {
+  await using file = await open(path);
+  const { bytesRead, buffer } = await file.read(Buffer.alloc(MAGIC_LENGTH), 0, MAGIC_LENGTH, 0);
+  return rightMediaType(said, buffer.subarray(0, bytesRead));
+}

@@ -1,0 +1,141 @@
+/** An older version is read while the recipe of the new one still comes. */
+import { mkdtemp, open, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { cut } from "../../../src/delta/cut-tar.ts";
+import { decodeRecipe } from "../../../src/delta/decode-recipe.ts";
+import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
+import { TarRebuild } from "../../../src/delta/tar-rebuild.ts";
+import { reusePiecesAlongRecipe } from "../../../src/delta/reuse-pieces.ts";
+import type { Instruction } from "../../../src/delta/recipe.ts";
+import { deferred } from "../../../src/streams/deferred.ts";
+import { END, entry, noise, streamOf } from "./odd-tars.ts";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "along-"));
+});
+afterAll(async () => await rm(folder, { recursive: true }));
+
+const FILE = 250_000;
+const COUNT = 160;
+const file = (at: number, version = 0): Buffer =>
+  entry({ name: `app/lib/${at}`, content: noise(FILE, 2000 + at + 1000 * version) });
+const all = Array.from({ length: COUNT }, (_, at) => at);
+/** 40 MB. */
+const v1 = Buffer.concat([...all.map((at) => file(at)), END]);
+const v2 = Buffer.concat([
+  ...all.map((at) => file(at, at % 50 === 3 ? 1 : 0)),
+  entry({ name: "app/new", content: noise(FILE, 9123) }),
+  END,
+]);
+
+/** The recipe of a tar: two thirds of it, and the rest when it is told to go on. */
+async function halting(tar: Buffer): Promise<{ recipe: AsyncGenerator<Instruction[]>; goOn: () => void }> {
+  const batches: Instruction[][] = [];
+  const recipe = decodeRecipe(encodeRecipe(cut(streamOf([tar]))), { maxSize: tar.length });
+  for await (const batch of recipe) for (const one of batch) batches.push([one]);
+  const proxy = deferred<void>();
+  async function* slow(): AsyncGenerator<Instruction[]> {
+    yield* batches.slice(0, (batches.length * 2) / 3);
+    await proxy.promise;
+    yield* batches.slice((batches.length * 2) / 3);
+  }
+  return { recipe: slow(), goOn: () => proxy.resolve() };
+}
+
+/** In pieces; tells how much has been read. */
+function counting(tar: Buffer): {
+  stream: AsyncGenerator<Buffer>;
+  read: () => number;
+  stopped: (at: number) => Promise<void>;
+} {
+  let read = 0;
+  let changed = deferred<void>();
+  async function* stream(): AsyncGenerator<Buffer> {
+    for (; read < tar.length; changed.resolve(), changed = deferred()) {
+      const chunk = tar.subarray(read, read + 500_000);
+      read += chunk.length;
+      yield chunk;
+    }
+  }
+  const stopped = async (at: number): Promise<void> => {
+    for (;;) {
+      if (read >= at) return;
+      await changed.promise;
+    }
+  };
+  return { stream: stream(), read: () => read, stopped };
+}
+
+test("behind the recipe, and no faster; the files are in their places when the recipe ends", async () => {
+  const path = join(folder, "v2");
+  await using target = await open(path, "w");
+  const { recipe, goOn } = await halting(v2);
+  const rebuild = TarRebuild.start(target, recipe);
+  expect(await rebuild.firstFolder()).toBe("/app/lib");
+  const older = counting(v1);
+  const taking = reusePiecesAlongRecipe(older.stream, rebuild);
+  await older.stopped(8_000_000);
+  expect(rebuild.isRead).toBe(false);
+  goOn();
+  const passed = await taking;
+  await rebuild.read;
+  // Files 3, 53, 103, 153 and the new one.
+  expect(rebuild.left.bytes).toBe(5 * FILE);
+  expect(rebuild.wanted).toBe((COUNT + 1) * FILE);
+  expect(rebuild.outside).toBe(FILE);
+  expect(rebuild.missingBytes((key) => passed.mayHave(key))).toBeLessThan(FILE);
+  expect(rebuild.folders).toEqual(["/app"]);
+  const made = await readFile(path);
+  expect(made.subarray(0, 3 * file(0).length).equals(v1.subarray(0, 3 * file(0).length))).toBe(true);
+});
+
+test("it waits for a recipe that does not come", async () => {
+  await using target = await open(join(folder, "waits"), "w");
+  const { recipe, goOn } = await halting(v2);
+  const rebuild = TarRebuild.start(target, recipe);
+  const older = counting(v1);
+  const taking = reusePiecesAlongRecipe(older.stream, rebuild);
+  await rebuild.told((v2.length * 3) / 5);
+  await older.stopped(8_000_000);
+  for (let turn = 0; turn < 200; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  // Two thirds have been told, and 16 MB of those are kept between.
+  expect(older.read()).toBeLessThan((v2.length * 2) / 3 - 14_000_000);
+  goOn();
+  await taking;
+  expect(older.read()).toBe(v1.length);
+});
+
+test("what stands in another order is noted, and is there when it is read again", async () => {
+  const turned = Buffer.concat([...all.toReversed().map((at) => file(at)), END]);
+  await using target = await open(join(folder, "turned"), "w");
+  const { recipe, goOn } = await halting(v2);
+  const rebuild = TarRebuild.start(target, recipe);
+  const taking = reusePiecesAlongRecipe(streamOf([turned]), rebuild);
+  await rebuild.told(v2.length / 2);
+  goOn();
+  const passed = await taking;
+  await rebuild.read;
+  expect(rebuild.left.bytes).toBeGreaterThan(10 * FILE);
+  expect(rebuild.missingBytes((key) => passed.mayHave(key))).toBeGreaterThan(rebuild.left.bytes - 6 * FILE);
+});
+
+test("files in several folders are not read along, nor those of a short layer that ends badly", async () => {
+  await using target = await open(join(folder, "several"), "w");
+  const several = Buffer.concat([
+    ...all.map((at) => entry({ name: `${at % 2 ? "usr" : "etc"}/x/${at}`, content: noise(FILE, 2000 + at) })),
+    END,
+  ]);
+  const { recipe, goOn } = await halting(several);
+  goOn();
+  expect(await TarRebuild.start(target, recipe).firstFolder()).toBeUndefined();
+
+  async function* bad(): AsyncGenerator<Instruction[]> {
+    yield [{ kind: "literal", bytes: END }];
+  }
+  const rebuild = TarRebuild.start(target, bad());
+  expect(await rebuild.firstFolder()).toBeUndefined();
+  await expect(rebuild.read).rejects.toThrow("it has no end");
+});
