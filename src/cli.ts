@@ -78,12 +78,13 @@ export function writerTo(name: "stdout" | "stderr"): (text: string) => void {
   };
 }
 
-function buildProgram(choose: (job: Job) => void): Command {
+/** The commands with their arguments and options; `choose` gets the job that a parsed command line asks for. */
+export function buildProgram(choose: (job: Job) => void): Command {
   const program = new Command("docker-over-ssh")
-    .description("Moves Docker images over any stream, and sends only the layers that are missing.")
+    .description("Moves Docker images between engines over any stream, and sends only the missing bytes.")
     .version(VERSION, "-V, --version")
     .enablePositionalOptions()
-    .showHelpAfterError("(docker-over-ssh --help shows how)")
+    .showHelpAfterError("(run docker-over-ssh --help for usage)")
     .addHelpText(
       "after",
       `
@@ -91,50 +92,50 @@ Examples:
   docker-over-ssh push app:v2 ssh prod "docker-over-ssh pull app:v2"
   docker-over-ssh pull app:v2 ssh ci "docker-over-ssh push app:v2"
   docker-over-ssh push app:v2 docker exec -i other docker-over-ssh pull app:v2
-with nothing but Docker on the other side:
+with nothing but Docker on the remote side:
   docker-over-ssh push app:v2 ssh prod docker system dial-stdio
   docker-over-ssh push app:v2 ssh://deploy@prod
-with no engine on this side, but docker-archive:FILE, oci:FOLDER or oci-archive:FILE, [:NAME] behind it; - is stdin:
+without an engine on this side (docker-archive:FILE, oci:FOLDER or oci-archive:FILE, each with an optional :NAME; - is stdin):
   docker-over-ssh push oci:./layout:v2 ssh prod "docker-over-ssh pull app:v2"
   docker-over-ssh pull --to docker-archive:app.tar app:v2 ssh ci "docker-over-ssh push app:v2"
 
-Exit status: 0 done, 2 wrong command line, others name a cause: see docs/exit-status.md.`,
+Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists the others.`,
     );
 
   const push = program
     .command("push")
-    .summary("send an image to the remote command, or to the stdin and stdout of this process")
+    .summary("send an image through a remote command, or over stdin and stdout of this process")
     .description(
-      "Sends IMAGE. With a COMMAND, runs it and speaks with the `docker-over-ssh pull IMAGE` at its end, or with the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT] is short for whichever is there. Without, is that end.",
+      "Sends IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh pull IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT] uses whichever of them the host has. Without COMMAND, is the remote side itself.",
     )
     .addOption(
       new Option(
         "--registry <where>",
-        "serve the image from this process (embedded, the default), a registry:2 container (container), or a registry of yours (HOST:PORT)",
+        "serve the image from this process (embedded, the default), from a registry:2 container (container) or from your own registry (HOST:PORT)",
       ).argParser(checkRegistry),
     );
   addTransfer(push, async () => (await import("./remote/transfers.ts")).pushToRemote, choose);
 
   const pull = program
     .command("pull")
-    .summary("receive an image from the remote command, or from the stdin and stdout of this process")
+    .summary("receive an image through a remote command, or over stdin and stdout of this process")
     .description(
-      "Receives IMAGE. With a COMMAND, runs it and speaks with the `docker-over-ssh push IMAGE` at its end, or with the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT] is short for whichever is there. Without, is that end.",
+      "Receives IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh push IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT] uses whichever of them the host has. Without COMMAND, is the remote side itself.",
     )
     .addOption(
       new Option(
         "--via <way>",
-        "load what is missing into the engine (the default), or let the engine pull by itself",
+        "load the missing layers into the engine (the default), or let the engine pull the image",
       ).choices(["load", "pull"]),
     )
     .option(
       "--to <place>",
-      "put it into docker-archive:FILE, oci:FOLDER or oci-archive:FILE, not into an engine; FILE may be - for stdout, or a pipe",
+      "write the image to docker-archive:FILE, oci:FOLDER or oci-archive:FILE instead of an engine; FILE may be a pipe, or - for stdout",
     )
     .addOption(
       new Option(
         "--max-size <size>",
-        "take no image whose missing layers, unpacked, have more bytes than that, e.g. 500m or 2g",
+        "refuse an image whose missing layers are larger than this when unpacked, e.g. 500m or 2g",
       ).argParser(readSize),
     );
   addTransfer(pull, async () => (await import("./remote/transfers.ts")).pullFromRemote, choose);
@@ -149,49 +150,52 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
     .usage("[options] IMAGE [COMMAND...]")
     .argument(
       "<IMAGE>",
-      "name of the image, the same on both sides, or its ID, with --as; or, to push, docker-archive:FILE, oci:FOLDER or oci-archive:FILE, [:NAME] behind it",
+      "name of the image, the same on both sides, or its ID; push also takes docker-archive:FILE, oci:FOLDER or oci-archive:FILE, each with an optional :NAME",
     )
-    .argument("[COMMAND...]", "program and arguments that start the other side; passed on untouched")
+    .argument("[COMMAND...]", "program and arguments that start the other side; passed on unchanged")
     .passThroughOptions()
     .addOption(
-      new Option("--platform <os/arch>", "which variant of the image, e.g. linux/arm64").argParser(checkPlatform),
+      new Option("--platform <os/arch>", "variant of the image to send, e.g. linux/arm64").argParser(checkPlatform),
     )
     .option(
       "--as <name>",
-      "what the image is called where it arrives; without it, IMAGE, or what the receiving side asks for",
+      "name of the image at the receiver; by default IMAGE, or the name that the receiver asks for",
     )
     .addOption(
       new Option(
         "--delta <when>",
-        "send missing layers in pieces, of which the receiver may have most: auto (where that is faster, the default), always (where it is possible) or never",
+        "send missing layers by delta: auto (where that is predicted to be faster, the default), always (where possible) or never",
       ).choices(["auto", "always", "never"]),
     )
-    .option("--no-delta", "the same as --delta never")
+    .option("--no-delta", "same as --delta never")
     .option(
       "--preserve-digest",
-      "send layers as the source stores them, and keep its manifest: where both sides keep manifests, its digest is the same on both",
+      "send layers as the source stores them and keep its manifest, so that its digest stays the same where both sides keep manifests",
     )
     .addOption(
       new Option(
         "--compress <how>",
-        "how to compress layers that are stored plain: none, gzip, brotli or zstd, with a level if you like (gzip:9); default: auto, the best that both sides have, as hard as the link leaves time for. Layers that are stored compressed go as they are",
+        "compress layers that are stored uncompressed: none, gzip, brotli or zstd, with an optional level (gzip:9); by default auto, the best codec that both sides have, at a level that keeps up with the link. Compressed layers are sent as they are",
       ).argParser(readChoice),
     )
     .addOption(
       new Option(
         "--bwlimit <rate>",
-        "send and receive no faster, in KiB a second or with a unit, as for rsync: 500, 1.5m, 2mb; 0 is no limit",
+        "limit the rate in each direction, in KiB/s or with a unit as for rsync: 500, 1.5m, 2mb; 0 means no limit",
       ).argParser(readRate),
     )
-    .option("--sudo", "with ssh://HOST: use the engine there through sudo, which must ask for no password")
-    .option("-H, --host <address>", "the engine, as for the docker command: unix://, tcp://, npipe:// or ssh://")
-    .option("-q, --quiet", "print errors only")
-    .option("--verbose", "print what is being done")
+    .option("--sudo", "with ssh://HOST: use the remote engine through sudo, which must not ask for a password")
+    .option(
+      "-H, --host <address>",
+      "address of the engine, as for the docker command: unix://, tcp://, npipe:// or ssh://",
+    )
+    .option("-q, --quiet", "print only errors and the output of the remote command")
+    .option("--verbose", "print each step and when it happens")
     .option("--no-progress", "do not print progress")
     .addOption(
       new Option(
         "--timeout <seconds>",
-        "give up when the remote side or an engine does not answer, or the link is silent, for this long (default: 60, 20 for the link); what an engine works on may be silent ten times as long",
+        "give up when the remote side or an engine does not answer, or the link is silent, for this long (default: 60, and 20 for the link); an engine that loads or saves may be silent ten times as long",
       ).argParser(checkSeconds),
     )
     .action((image: string, words: string[], options: Options) => {
