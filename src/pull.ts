@@ -146,7 +146,7 @@ export async function receive(
   // Between two sides in one process layers cross no link.
   const onKept = (size: number): void =>
     output.note(`${bytes(size)} of layers that have arrived are kept: the next run continues there`);
-  await using kept = request.inProcess ? undefined : new ResumeCache({ env, run, onKept });
+  await using resumeCache = request.inProcess ? undefined : new ResumeCache({ env, run, onKept });
   let result: Result;
   {
     // Its temporary name is gone before the sender hears that all is well.
@@ -159,28 +159,28 @@ export async function receive(
       run,
       env,
       mayAskAgain,
-      kept,
+      resumeCache,
       output,
       signal,
       onProgress,
       maxSize,
-      whyWhole: why,
+      noDeltaReason: why,
       delta,
       bwlimit,
     };
     await using arrived = await target
       .receive({ tunnel, about, obtain, decline, ...surroundings })
       .catch(async (error: unknown) => {
-        if (!mayBeContinued(error)) await kept?.forget();
+        if (!mayBeContinued(error)) await resumeCache?.forget();
         throw error;
       });
-    if (arrived.isProven !== true) await prove(target, arrived.name, arrived.id, about.diffIds);
+    if (arrived.isVerified !== true) await prove(target, arrived.name, arrived.id, about.diffIds);
     await proveManifest(target, arrived.name, about, run);
     signal.throwIfAborted();
     const name = target.nameFor(image);
     await target.tag(arrived.name, name);
     const { id } = await prove(target, name, arrived.id, about.diffIds);
-    await kept?.forget();
+    await resumeCache?.forget();
     const { layersSent, layersPresent, bytesPresent, bytesFound = 0 } = arrived;
     const counts = { layersSent, layersPresent, bytesPresent, bytesFound };
     result = { image: image.given, id, ...counts, bytesReceived: tunnel.bytesReceived };

@@ -4,6 +4,7 @@ import {
   parseResult,
   parseWant,
   REGISTRY_SERVICE,
+  layerMessage,
   type AnnouncedLayer,
   type Ask,
   type Result,
@@ -114,7 +115,7 @@ export async function send(
 
     const { compress: theirs, codecs } = want;
     const packing = agreeOnPacking({ own: request.compress, theirs, codecs: request.inProcess ? [] : codecs });
-    const announce = (layer: AnnouncedLayer): void => void tunnel.send({ type: "layer", ...layer });
+    const announce = (layer: AnnouncedLayer): void => void tunnel.send(layerMessage(layer));
     const surroundings = { runs, env, output, signal, onProgress, announce };
     await using offered = await found.offer({ want, configDigest, packing, manifest, ...surroundings });
     tunnel.listen(REGISTRY_SERVICE, (stream) => offered.accept(stream));

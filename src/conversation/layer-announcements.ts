@@ -8,8 +8,8 @@ import { parseLayer, type AnnouncedLayer } from "./messages.ts";
 export interface LayerAnnouncements {
   /** Those that can be fetched, until all have been told, in any order. */
   layers: Queue<AnnouncedLayer>;
-  /** Those of them that can be had in pieces. Ends with the others. */
-  inPieces: Queue<AnnouncedLayer>;
+  /** Those of them that the sender can cut. Ends with `layers`. */
+  cuttable: Queue<AnnouncedLayer>;
 }
 
 /**
@@ -18,19 +18,19 @@ export interface LayerAnnouncements {
  */
 export function hearLayerAnnouncements(tunnel: Tunnel, wanted: readonly Digest[]): LayerAnnouncements {
   const open = new Set(wanted);
-  const [layers, inPieces] = [queue<AnnouncedLayer>(), queue<AnnouncedLayer>()];
+  const [layers, cuttable] = [queue<AnnouncedLayer>(), queue<AnnouncedLayer>()];
   const endIfAll = (): void => {
     if (open.size > 0) return;
     layers.end();
-    inPieces.end();
+    cuttable.end();
   };
   endIfAll();
   tunnel.on("layer", (message) => {
     const layer = parseLayer(message);
     if (!open.delete(layer.diffId)) throw malformed("layer, which was not asked for");
     layers.push(layer);
-    if (layer.pieces !== undefined) inPieces.push(layer);
+    if (layer.cutting !== undefined) cuttable.push(layer);
     endIfAll();
   });
-  return { layers, inPieces };
+  return { layers, cuttable };
 }

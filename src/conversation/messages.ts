@@ -95,12 +95,18 @@ export interface Offer {
 /** A wanted layer that can be fetched from now on, by the digest of its blob; it may still be growing. */
 export interface AnnouncedLayer extends Descriptor {
   diffId: Digest;
-  /**
-   * It can be had in pieces, too (delta/): who asks for its recipe makes the sender cut it. `instead`: it passes by once, and when it has been
-   * cut its blob is no more; the plain tar is, by its diff ID, as it also is with `too`.
-   */
-  pieces?: "too" | "instead";
+  /** Set when the layer can also be sent by delta (delta/): a request for its recipe makes the sender cut it. */
+  cutting?: Cutting;
 }
+
+/**
+ * What cutting does to a layer's blob. `leaves-blob`: the blob stays readable. `consumes-blob`: the sender reads the layer from a stream
+ * once, so the blob is gone after the cut. Either way the sender serves the plain tar by its diff ID from then on.
+ */
+export type Cutting = "leaves-blob" | "consumes-blob";
+
+/** The field `pieces` of the message, for each {@link Cutting}. */
+const PIECES = { "leaves-blob": "too", "consumes-blob": "instead" } as const;
 
 /** The image is in the receiver's store under its name. */
 export interface Result {
@@ -168,16 +174,26 @@ export function parseWant({ diffIds, whole, nothing, codecs = [], begun = [], de
   };
 }
 
+/** Returns the message that announces a layer. {@link parseLayer} reads it. */
+export function layerMessage({ cutting, ...layer }: AnnouncedLayer): Message & { type: "layer" } {
+  return { type: "layer", ...layer, ...(cutting && { pieces: PIECES[cutting] }) };
+}
+
 export function parseLayer({ diffId, mediaType, digest, size, pieces }: Message): AnnouncedLayer {
   const layer = {
     diffId: matching(diffId, DIGEST),
     mediaType: matching(mediaType, MEDIA_TYPE),
     digest: matching(digest, DIGEST),
     size: count(size),
-    ...((pieces === "too" || pieces === "instead") && ({ pieces } as const)),
+    ...cuttingOf(pieces),
   };
   if (layer.size > MAX_SIZE) throw malformed("number");
   return layer;
+}
+
+function cuttingOf(pieces: unknown): Pick<AnnouncedLayer, "cutting"> {
+  if (pieces === PIECES["leaves-blob"]) return { cutting: "leaves-blob" };
+  return pieces === PIECES["consumes-blob"] ? { cutting: "consumes-blob" } : {};
 }
 
 export function parseResult(message: Message): Result {

@@ -36,7 +36,7 @@ export interface LayerRebuilderOptions {
   deltaBases: DeltaBases;
   spool: Pick<LazySpool, "open">;
   /** Where a layer that is half made stays for the next run; left out: nowhere. */
-  kept: ResumeCache | undefined;
+  resumeCache: ResumeCache | undefined;
   limit: SizeLimit;
   signal: AbortSignal;
   /** Bytes that have come, each time some have. */
@@ -46,7 +46,7 @@ export interface LayerRebuilderOptions {
 }
 
 /** What fetching a layer and rebuilding one have in common. */
-type FetchingPart = "client" | "repository" | "kept" | "limit" | "signal" | "onBytes";
+type FetchingPart = "client" | "repository" | "resumeCache" | "limit" | "signal" | "onBytes";
 
 /** How layers are fetched: those that can be had in pieces may be made of the seeds; where there are none, none are. */
 export function rebuilding<Fetching extends Pick<LayerRebuilderOptions, FetchingPart>>(
@@ -255,8 +255,8 @@ export class LayerRebuilder implements AsyncDisposable {
 }
 
 /** Can the layer be had whole, as it was announced, also when its recipe has been asked for? */
-function isToBeHadAsStored({ pieces, mediaType }: AnnouncedLayer): boolean {
-  return pieces !== "instead" && canUnpack(mediaType);
+function isToBeHadAsStored({ cutting, mediaType }: AnnouncedLayer): boolean {
+  return cutting !== "consumes-blob" && canUnpack(mediaType);
 }
 
 /** Can the layer be taken whole, as it is stored? */

@@ -18,19 +18,19 @@ export interface RebuiltFile {
 export interface RebuiltFileOptions {
   spool: Pick<LazySpool, "open">;
   /** Where a layer that is half made stays for the next run; undefined: nowhere. */
-  kept: ResumeCache | undefined;
+  resumeCache: ResumeCache | undefined;
   limit: Pick<SizeLimit, "share">;
 }
 
 /** A file for a layer: the half made one that an earlier run has left, or an empty one. Rejects with the file system's errors. */
 export async function openRebuiltFile(
   diffId: Digest,
-  { spool, kept, limit }: RebuiltFileOptions,
+  { spool, resumeCache, limit }: RebuiltFileOptions,
 ): Promise<RebuiltFile> {
   const share = limit.share();
-  const half = await kept?.takePartialRebuild(diffId);
+  const half = await resumeCache?.takePartialRebuild(diffId);
   if (half !== undefined)
-    return { path: half.path, before: half.before, share, discard: async () => await kept?.drop(half) };
+    return { path: half.path, before: half.before, share, discard: async () => await resumeCache?.drop(half) };
   const path = (await spool.open()).pathFor(`${hexOf(diffId)}.made`);
   await writeFile(path, "", { flag: "wx", mode: 0o600 });
   return { path, before: 0, share, discard: async () => await rm(path, { force: true }) };

@@ -34,7 +34,7 @@ export interface Incoming extends Disposable {
   /** Each wanted layer once, when it can be fetched. */
   layers: Queue<AnnouncedLayer>;
   /** Those of them that can be had in pieces. */
-  inPieces: Queue<AnnouncedLayer>;
+  cuttable: Queue<AnnouncedLayer>;
   /** What to do with those. */
   choose: (rebuilding: RebuildSpeed) => DeltaChoice;
   fetching: FetchOptions;
@@ -51,15 +51,15 @@ export async function ask(
   wanted: readonly Digest[],
   deltaBases: DeltaBases | undefined,
 ): Promise<Incoming> {
-  const { about, signal, kept, output, onProgress, maxSize } = options;
+  const { about, signal, resumeCache, output, onProgress, maxSize } = options;
   const delta = deltaBases !== undefined;
   const sayWhole = (why: string): void => {
     if (wanted.length > 0) output.detail(`missing layers come whole: ${why}`);
   };
-  if (!delta) sayWhole(options.whyWhole ?? "there are no files here of an image that is like it");
-  const begun = (await kept?.begun(wanted)) ?? [];
+  if (!delta) sayWhole(options.noDeltaReason ?? "there are no files here of an image that is like it");
+  const begun = (await resumeCache?.begun(wanted)) ?? [];
   const wish = { diffIds: [...wanted], whole: false, nothing: false, begun, delta };
-  const { offer, layers: announced, inPieces } = await options.obtain(wish);
+  const { offer, layers: announced, cuttable } = await options.obtain(wish);
   if (delta && !offer.announced) sayWhole("the sending side has them in a registry");
   const client = clientFor(offer, options);
   const { tunnel } = options;
@@ -74,8 +74,8 @@ export async function ask(
       rebuilding,
       rate,
       begun: async ({ diffId, digest }) => ({
-        whole: (await kept?.bytesOf(digest)) ?? 0,
-        inPieces: (await kept?.bytesOfPartialRebuild(diffId)) ?? 0,
+        whole: (await resumeCache?.bytesOf(digest)) ?? 0,
+        inPieces: (await resumeCache?.bytesOfPartialRebuild(diffId)) ?? 0,
       }),
       onDetail: (text) => output.detail(text),
     });
@@ -84,7 +84,7 @@ export async function ask(
     client,
     repository: offer.repository,
     signal,
-    kept,
+    resumeCache,
     named: namedBlobs(about),
     onBytes: (count: number) => {
       progress.current += count;
@@ -100,11 +100,11 @@ export async function ask(
   const open = async (): Promise<ImageMetadata> => await (opening ??= readImageMetadata(client, offer, options));
   const close = (): void => client[Symbol.dispose]();
   open().catch(() => {}); // asked for at once, given when they are there: no round trip after the last layer
-  if (offer.announced) return { layers: announced, inPieces, choose, fetching, opened: open, [Symbol.dispose]: close };
+  if (offer.announced) return { layers: announced, cuttable, choose, fetching, opened: open, [Symbol.dispose]: close };
   try {
     const opened = await open();
     const layers = layersOf(opened.manifest, about.diffIds, wanted);
-    return { layers, inPieces, choose, fetching, opened: async () => opened, [Symbol.dispose]: close };
+    return { layers, cuttable, choose, fetching, opened: async () => opened, [Symbol.dispose]: close };
   } catch (error) {
     close();
     throw error;
@@ -123,7 +123,7 @@ export async function receive(
   // A file or a folder is given what has come; nothing is unpacked.
   const choice = incoming.choose({ reads: deltaBases?.reads ?? "files", takesIn: undefined });
   const makings = { deltaBases, spool: { open: async () => spool }, onDetail, choice };
-  await using rebuilt = rebuilding(incoming.fetching, incoming.inPieces, makings);
+  await using rebuilt = rebuilding(incoming.fetching, incoming.cuttable, makings);
   const { fetching, bytesFound } = rebuilt;
   const come = new Map<Digest, LayerFile>();
   for await (const file of fetchLayers(incoming.layers, wanted, spool, fetching)) come.set(file.diffId, file);

@@ -56,7 +56,7 @@ export async function* fetchLayers(
         continue;
       }
       const { diffId, size, blob } = settled;
-      const path = await fetchInto(spool, settled, options.kept, stop);
+      const path = await fetchInto(spool, settled, options.resumeCache, stop);
       // Its bytes are known here for the first time: what it was said to be is not passed on.
       const mediaType = await detectMediaType(path, blob.mediaType);
       files.push({ kind: "file", diffId, path, size, blob: { ...blob, mediaType } });
@@ -89,11 +89,11 @@ export async function* streamLayers(
     for await (const layer of layers) {
       signal.throwIfAborted();
       refuseOtherType(layer.mediaType);
-      if (layer.pieces === undefined) refuseUnknownPacking(layer.mediaType);
+      if (layer.cutting === undefined) refuseUnknownPacking(layer.mediaType);
       if (options.named !== undefined && options.named.get(layer.diffId) !== layer.digest)
         throw new InvalidImage(`the layer ${layer.diffId} is sent as another blob than its manifest names`);
       // One that is being made has been counted; if it comes whole, it is refused before it is fetched.
-      if (layer.pieces === undefined || options.rebuild === undefined) options.limit.refuse(layer.size);
+      if (layer.cutting === undefined || options.rebuild === undefined) options.limit.refuse(layer.size);
       yield incomingLayer(layer, options);
     }
     signal.throwIfAborted();

@@ -72,7 +72,8 @@ async function receiveInto(
 ): Promise<ReceivedImage> {
   const { about, image, env, run, signal, onProgress } = options;
   // The file that is to be replaced.
-  await using deltaBases = options.whyWhole === undefined ? await findDeltaBasesInFile(location, about) : undefined;
+  await using deltaBases =
+    options.noDeltaReason === undefined ? await findDeltaBasesInFile(location, about) : undefined;
   await using spool = await openSpool(env, run);
   const received = await receive(options, about.diffIds, spool, deltaBases);
   const progress = { stage: "storing", current: 0 };

@@ -24,7 +24,7 @@ export interface EngineContents {
   /** Images with files that may be in the missing layers. The caller owns them. */
   deltaBases(): Promise<DeltaBases | undefined>;
   /** Why layers are not to be made of such files; undefined: they may be. */
-  whyWhole: string | undefined;
+  noDeltaReason: string | undefined;
 }
 
 /** Looks what an engine has of an image: all at once that is one question each, and only when it is wanted what takes longer. */
@@ -47,8 +47,8 @@ export async function findPresentLayers(options: EngineReceiveOptions): Promise<
 
   // The files of an engine behind one connection would have to come over it, between all else.
   const oneWay = engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection";
-  const whyWhole = options.whyWhole ?? oneWay;
-  const youngest = whyWhole === undefined ? engine.newestOf(familiarName(image)) : Promise.resolve(undefined);
+  const noDeltaReason = options.noDeltaReason ?? oneWay;
+  const youngest = noDeltaReason === undefined ? engine.newestOf(familiarName(image)) : Promise.resolve(undefined);
   youngest.catch(() => {}); // awaited when something is missing
   const look = async (): Promise<PresentLayers> => await store.present(diffIds, named?.layers);
   // Of other stores it may be a question about each of the engine's images: not if it has this one.
@@ -65,10 +65,10 @@ export async function findPresentLayers(options: EngineReceiveOptions): Promise<
       return await look();
     },
     deltaBases: async () =>
-      whyWhole === undefined
+      noDeltaReason === undefined
         ? await findDeltaBases(engine, { youngest, diffIds, relatedImages, blobs, run, signal })
         : undefined,
-    whyWhole,
+    noDeltaReason,
   };
 }
 

@@ -26,7 +26,7 @@ export interface FetchOptions {
   /** By diff ID, the digests of the only blobs that will do. Left out: any. */
   named?: ReadonlyMap<Digest, Digest> | undefined;
   /** What earlier runs have left, and this one will; left out: nothing. */
-  kept: ResumeCache | undefined;
+  resumeCache: ResumeCache | undefined;
   /** Bytes that have come, each time some have; not what was here. */
   onBytes: (count: number) => void;
   /** A layer is continued behind so many bytes of an earlier run. */
@@ -54,17 +54,17 @@ export interface IncomingLayer extends LayerToStream {
 
 /** One that has been announced. */
 export function incomingLayer(layer: AnnouncedLayer, options: FetchOptions): IncomingLayer {
-  const { diffId, pieces, ...blob } = layer;
+  const { diffId, cutting, ...blob } = layer;
   const coming: IncomingLayer = {
     kind: "coming",
     diffId,
     size: blob.size,
     blob,
     async settle() {
-      if (pieces === undefined || options.rebuild === undefined) return coming;
+      if (cutting === undefined || options.rebuild === undefined) return coming;
       const settled = await options.rebuild(layer);
       if (!("path" in settled)) {
-        const { pieces: _, ...whole } = settled;
+        const { cutting: _, ...whole } = settled;
         refuseUnknownPacking(whole.mediaType);
         return incomingLayer(whole, options);
       }
@@ -72,7 +72,7 @@ export function incomingLayer(layer: AnnouncedLayer, options: FetchOptions): Inc
       return settled;
     },
     // The engine is given it as it comes; the file is for the next run alone.
-    open: async () => await openLayer(layer, options, await options.kept?.takeIfRoom(blob), cacheWhileSlow()),
+    open: async () => await openLayer(layer, options, await options.resumeCache?.takeIfRoom(blob), cacheWhileSlow()),
     fetch: async (file) => await openLayer(layer, options, file),
   };
   return coming;
@@ -91,13 +91,13 @@ export async function* settled(layers: AsyncIterable<IncomingLayer>): AsyncGener
 export async function fetchInto(
   spool: Spool,
   { diffId, size, blob, fetch }: IncomingLayer,
-  kept: ResumeCache | undefined,
+  resumeCache: ResumeCache | undefined,
   signal: AbortSignal,
 ): Promise<string> {
   const open = async (): Promise<ResumableFile> =>
-    (await kept?.take(blob)) ?? (await ResumableFile.create(spool.pathFor(hexOf(diffId))));
+    (await resumeCache?.take(blob)) ?? (await ResumableFile.create(spool.pathFor(hexOf(diffId))));
   const fill = async (file: ResumableFile): Promise<string> => {
-    await kept?.makeRoom(size - file.before);
+    await resumeCache?.makeRoom(size - file.before);
     await refuseWithoutSpace(spool, size - file.before);
     await pipeline(
       await fetch(file),
@@ -113,8 +113,8 @@ export async function fetchInto(
     return await fill(file);
   } catch (error) {
     await file.close();
-    if (kept === undefined || file.before === 0 || !isInvalidContent(error)) throw error;
-    await kept.drop(file);
+    if (resumeCache === undefined || file.before === 0 || !isInvalidContent(error)) throw error;
+    await resumeCache.drop(file);
     // A layer that was read out of an engine as it passed is not to be had again.
     return await fill(await open()).catch((again: unknown) => {
       throw signal.aborted ? again : resumeFailure(again);
@@ -129,7 +129,7 @@ async function openLayer(
   file?: ResumableFile,
   goesOn?: (bytes: number) => boolean,
 ): Promise<Readable> {
-  const { diffId, pieces: _, ...blob } = layer;
+  const { diffId, cutting: _, ...blob } = layer;
   limit.refuse(blob.size);
   const from = file?.before ?? 0;
   if (from > 0) onContinued(layer, from);

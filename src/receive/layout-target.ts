@@ -59,7 +59,7 @@ async function receiveInto(
   options: ReceiveOptions,
   onMoved: (bytes: number) => void,
 ): Promise<{ manifest: Descriptor; image: ReceivedImage }> {
-  const { about, env, run, output, signal, onProgress, whyWhole } = options;
+  const { about, env, run, output, signal, onProgress, noDeltaReason } = options;
   const checked = { stage: "checking", current: 0 };
   const onBytes = (count: number): void => {
     onMoved(count);
@@ -70,7 +70,7 @@ async function receiveInto(
   const wanted = about.diffIds.filter((diffId) => !here.has(diffId));
   output.detail(`${about.diffIds.length - wanted.length} of ${about.diffIds.length} layers are there already`);
   await using deltaBases =
-    whyWhole === undefined && wanted.length > 0 ? await findDeltaBasesInFile(location, about) : undefined;
+    noDeltaReason === undefined && wanted.length > 0 ? await findDeltaBasesInFile(location, about) : undefined;
   await using spool = await openSpool(env, run);
   const { config, files, manifest: sent, bytesFound } = await receive(options, wanted, spool, deltaBases);
 

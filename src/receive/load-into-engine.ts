@@ -29,16 +29,16 @@ export async function loadIntoEngine(options: EngineReceiveOptions): Promise<Rec
   const { diffIds } = about;
   const name = temporaryName(NOWHERE, image.path, [run]);
   const lookup = await findPresentLayers(options);
-  const { known, store, whyWhole } = lookup;
+  const { known, store, noDeltaReason } = lookup;
   if (known.id !== undefined) {
     await options.decline();
-    options.kept?.concerns(diffIds);
+    options.resumeCache?.concerns(diffIds);
     const counts = { layersSent: 0, layersPresent: diffIds.length, bytesPresent: 0 };
-    return { name: known.id, id: known.id, isProven: true, ...counts, [Symbol.asyncDispose]: async () => {} };
+    return { name: known.id, id: known.id, isVerified: true, ...counts, [Symbol.asyncDispose]: async () => {} };
   }
 
   const bring = async (present: PresentLayers): Promise<ReceivedImage> => {
-    options.kept?.concerns(
+    options.resumeCache?.concerns(
       [...present.here, ...present.stored].flatMap(({ diffId, blob }) => [diffId, blob?.digest ?? diffId]),
     );
     const isMissing = whatIsMissing(diffIds, present);
@@ -47,7 +47,7 @@ export async function loadIntoEngine(options: EngineReceiveOptions): Promise<Rec
     await using deltaBases = wanted.length > 0 ? await lookup.deltaBases() : undefined;
     const { id, sizes, bytesFound } =
       known.config === undefined || wanted.length > 0
-        ? await load(store, { present, wanted, deltaBases }, name, { ...options, whyWhole })
+        ? await load(store, { present, wanted, deltaBases }, name, { ...options, noDeltaReason })
         : await loadWhatIsHere(store, { present, config: known.config }, name, options);
     return arrivalOf(engine, { name, id, ...countLayers(sizes, isMissing), bytesFound });
   };
@@ -119,7 +119,7 @@ async function load(
   name: string,
   options: EngineReceiveOptions,
 ): Promise<Loaded> {
-  const { about, env, run, output, signal, kept, onProgress } = options;
+  const { about, env, run, output, signal, resumeCache, onProgress } = options;
   using incoming = await ask(options, wanted, deltaBases);
   const config = async (): Promise<Buffer> => {
     const opened = await incoming.opened();
@@ -147,7 +147,7 @@ async function load(
     await using spool = lazySpool(env, run);
     const onDetail = (text: string): void => output.detail(text);
     const makings = { deltaBases, spool, onDetail, choice: incoming.choose(makingOf(store, deltaBases)) };
-    await using rebuilt = rebuilding({ ...incoming.fetching, signal: wanting }, incoming.inPieces, makings);
+    await using rebuilt = rebuilding({ ...incoming.fetching, signal: wanting }, incoming.cuttable, makings);
     const { fetching, bytesFound } = rebuilt;
     let id: Digest;
     if (store.takes === "streams") {
@@ -163,7 +163,7 @@ async function load(
     const { layers } = (await incoming.opened()).manifest;
     return { id, bytesFound: bytesFound(), sizes: layers.map(({ size }) => size) };
   } catch (error) {
-    if (kept?.hasResumedInvalidFile && !signal.aborted) throw resumeFailure(error);
+    if (resumeCache?.hasResumedInvalidFile && !signal.aborted) throw resumeFailure(error);
     throw error instanceof EngineError ? error : await fetchFailure(error, signal);
   }
 }

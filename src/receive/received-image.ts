@@ -31,14 +31,14 @@ export interface ReceiveOptions {
   run: RunId;
   env: NodeJS.ProcessEnv;
   /** What has arrived of layers, also of earlier runs; left out where that would save nothing. */
-  kept: ResumeCache | undefined;
+  resumeCache: ResumeCache | undefined;
   output: Output;
   signal: AbortSignal;
   onProgress: (progress: Progress) => void;
   /** Bytes that the missing layers may have, unpacked. */
   maxSize: number | undefined;
   /** Why layers are not to be made of the files that are here already; undefined: they may be. */
-  whyWhole: string | undefined;
+  noDeltaReason: string | undefined;
   /** They are to be, if they may, whatever that takes; undefined: where that is faster. */
   delta: "always" | undefined;
   /** Bytes a second that this side takes in at most; 0 or undefined: no limit. */
@@ -55,7 +55,7 @@ export interface EngineReceiveOptions extends ReceiveOptions {
 export interface ReceivedImage extends AsyncDisposable {
   name: string;
   /** It has just been looked at, and is what it should be. */
-  isProven?: boolean;
+  isVerified?: boolean;
   /**
    * What the place must call it: the digest of its config, or of its manifest on a containerd store. Left out where a containerd
    * store has pulled it by itself: it may have been an index.

@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import type { AnnouncedLayer, Offer } from "../conversation/messages.ts";
+import type { AnnouncedLayer, Cutting, Offer } from "../conversation/messages.ts";
 import { decodeLayer } from "../image/layer/decode-layer.ts";
 import { hasZstd } from "../image/layer/zstd-frames.ts";
 import { digestOf, shortOf, type Digest } from "../image/digest.ts";
@@ -97,7 +97,7 @@ export class OutgoingBlobs implements AsyncDisposable {
   async keep(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): Promise<void> {
     const isCuttable = this.#isCuttable(descriptor) && (await this.#hasRoom());
     const plain = async (): Promise<Readable> => decodeLayer(await blob.open(), descriptor.mediaType);
-    this.#put(diffId, descriptor, blob, isCuttable && { pieces: "too", plain });
+    this.#put(diffId, descriptor, blob, isCuttable && { cutting: "leaves-blob", plain });
   }
 
   /** Where there is no room for files (any more), nothing is cut from now on, which is said once. Throws what is another error. */
@@ -122,7 +122,7 @@ export class OutgoingBlobs implements AsyncDisposable {
       return range === undefined ? stream : Readable.from(part(stream, range), { objectMode: false });
     };
     const plain = (): Readable => decodeLayer(passing.read().stream, descriptor.mediaType);
-    this.#put(diffId, descriptor, { size: descriptor.size, open }, isCuttable && { pieces: "instead", plain });
+    this.#put(diffId, descriptor, { size: descriptor.size, open }, isCuttable && { cutting: "consumes-blob", plain });
     await this.#taken(diffId, passing);
   }
 
@@ -142,7 +142,7 @@ export class OutgoingBlobs implements AsyncDisposable {
     };
     const open = (): Promise<Readable> => Promise.reject(new Error("only packed"));
     const unpacked = (): Readable => passing.read().stream;
-    this.#put(diffId, descriptor, { size, open, packed }, isCuttable && { pieces: "instead", plain: unpacked });
+    this.#put(diffId, descriptor, { size, open, packed }, isCuttable && { cutting: "consumes-blob", plain: unpacked });
     await this.#taken(diffId, passing);
   }
 
@@ -206,11 +206,11 @@ export class OutgoingBlobs implements AsyncDisposable {
     }
     const cut = inPieces && this.#cutOnDemand(diffId, descriptor, inPieces);
     if (cut) this.#cuts.set(diffId, cut);
-    this.#options.announce({ diffId, ...descriptor, ...(inPieces && cut && { pieces: inPieces.pieces }) });
+    this.#options.announce({ diffId, ...descriptor, ...(inPieces && cut && { cutting: inPieces.cutting }) });
   }
 
-  #cutOnDemand(diffId: Digest, { digest }: Descriptor, { pieces, plain }: InPieces): CutOnDemand | undefined {
-    const stays = pieces === "too";
+  #cutOnDemand(diffId: Digest, { digest }: Descriptor, { cutting, plain }: InPieces): CutOnDemand | undefined {
+    const stays = cutting === "leaves-blob";
     return (
       this.#cutter &&
       new CutOnDemand({
@@ -248,7 +248,7 @@ export class OutgoingBlobs implements AsyncDisposable {
 type StoredLayer = Pick<Descriptor, "size" | "mediaType">;
 
 interface InPieces {
-  pieces: "too" | "instead";
+  cutting: Cutting;
   /** Called once at most. */
   plain: () => Readable | Promise<Readable>;
 }

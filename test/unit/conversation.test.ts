@@ -3,6 +3,7 @@ import { manifestText } from "../../src/conversation/fields.ts";
 import {
   parseAbout,
   parseAsk,
+  layerMessage,
   parseLayer,
   parseOffer,
   parseResult,
@@ -65,7 +66,7 @@ test("well-formed messages come through, without what was added to them", () => 
     ...want,
     compress: { how: "gzip", level: 9 },
   });
-  expect({ type: "layer", ...parseLayer({ ...layer, extra: 1 }) }).toEqual(layer);
+  expect(layerMessage(parseLayer({ ...layer, extra: 1 }))).toEqual(layer);
   expect({ type: "result", ...parseResult({ ...result, extra: 1 }) }).toEqual(result);
 });
 

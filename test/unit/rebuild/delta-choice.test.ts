@@ -16,7 +16,7 @@ const packed: AnnouncedLayer = {
   digest: digestOf("packed"),
   size: 150 * MB,
   mediaType: MEDIA_TYPE.ociLayerGzip,
-  pieces: "too",
+  cutting: "leaves-blob",
 };
 const plain: AnnouncedLayer = { ...packed, digest: packed.diffId, size: 500 * MB, mediaType: MEDIA_TYPE.ociLayer };
 /** A containerd store, as either end, and a graph driver. */

@@ -109,7 +109,11 @@ async function rebuild(
   { cut }: Cut,
   deltaBases: DeltaBases,
   spoil: Spoil = {},
-  { kept, choice = ALWAYS, as = {} }: { kept?: ResumeCache; choice?: typeof ALWAYS; as?: Partial<AnnouncedLayer> } = {},
+  {
+    resumeCache,
+    choice = ALWAYS,
+    as = {},
+  }: { resumeCache?: ResumeCache; choice?: typeof ALWAYS; as?: Partial<AnnouncedLayer> } = {},
 ) {
   const details: string[] = [];
   let pieceBytes = 0;
@@ -135,7 +139,7 @@ async function rebuild(
     choice,
     deltaBases,
     spool: receiving,
-    kept,
+    resumeCache,
     limit: sizeLimit(),
     signal: new AbortController().signal,
     onBytes: () => {},
@@ -147,7 +151,7 @@ async function rebuild(
     digest,
     mediaType: MEDIA_TYPE.ociLayer,
     size: plain.length,
-    pieces: "too" as const,
+    cutting: "leaves-blob" as const,
     ...as,
   };
   const come = await rebuilder.rebuild(layer);
@@ -224,17 +228,17 @@ test("one that is not chosen to be made comes as it was announced, and its recip
 });
 
 test.each([
-  ["as it is stored", "too" as const],
-  ["plain, where that passed by once", "instead" as const],
-])("what is found too slowly is given up, and comes whole: %s", async (_, pieces) => {
+  ["as it is stored", "leaves-blob" as const],
+  ["plain, where that passed by once", "consumes-blob" as const],
+])("what is found too slowly is given up, and comes whole: %s", async (_, cutting) => {
   const watch = async () => (made: number) => {
     if (made > 5 * FILE) throw new RebuildTooSlow("too slow");
   };
-  const as = { digest: digestOf("packed"), size: 1234, mediaType: MEDIA_TYPE.ociLayerGzip, pieces };
+  const as = { digest: digestOf("packed"), size: 1234, mediaType: MEDIA_TYPE.ociLayerGzip, cutting };
   const options = { choice: { ...ALWAYS, watch }, as };
   const { whole, details } = await rebuild(v2, await cutLayer(v2), seedsOfLayers(v1).deltaBases, {}, options);
   const plain = { digest: digestOf(v2), size: v2.length, mediaType: MEDIA_TYPE.ociLayer };
-  expect(whole).toMatchObject(pieces === "too" ? as : plain);
+  expect(whole).toMatchObject(cutting === "leaves-blob" ? as : plain);
   expect(details.at(-1)).toContain("takes too long");
   const spool = await receiving.open();
   expect(existsSync(spool.pathFor(`${digestOf(v2).slice(7)}.made`))).toBe(false);
@@ -254,10 +258,10 @@ test("what the sender has no room for, from the first byte on, comes whole, howe
   expect(details.at(-1)).toContain(NOT_ALL);
 });
 
-test.each(["too" as const, "instead" as const])(
+test.each(["leaves-blob" as const, "consumes-blob" as const])(
   "what the sender cannot cut comes as it was announced, and can be had in pieces: %s",
-  async (pieces) => {
-    const as = { digest: digestOf("packed"), size: 1234, mediaType: MEDIA_TYPE.ociLayerGzip, pieces };
+  async (cutting) => {
+    const as = { digest: digestOf("packed"), size: 1234, mediaType: MEDIA_TYPE.ociLayerGzip, cutting };
     const { whole, details } = await rebuild(v2, { cut: undefined }, seedsOf(v1), {}, { as });
     expect(whole).toMatchObject(as);
     expect(details.at(-1)).toContain("the sending side cannot cut it");
@@ -265,9 +269,9 @@ test.each(["too" as const, "instead" as const])(
 );
 
 test.each([
-  ["as it is stored: at once", "too" as const, [true, true]],
-  ["plain, where that passed by once: not before it has been cut", "instead" as const, [false, true]],
-])("when a layer can be had whole, %s", async (_, pieces, expected) => {
+  ["as it is stored: at once", "leaves-blob" as const, [true, true]],
+  ["plain, where that passed by once: not before it has been cut", "consumes-blob" as const, [false, true]],
+])("when a layer can be had whole, %s", async (_, cutting, expected) => {
   const file = (index: number) => ({ name: `${index}`, content: Buffer.alloc(9_000_000, index) });
   const tar = await makeTar(Array.from({ length: 4 }, (__, index) => file(index)));
   const told: boolean[] = [];
@@ -282,7 +286,7 @@ test.each([
     await first;
     yield bytes.subarray(-1);
   }
-  const as = { digest: digestOf("packed"), mediaType: MEDIA_TYPE.ociLayerGzip, pieces };
+  const as = { digest: digestOf("packed"), mediaType: MEDIA_TYPE.ociLayerGzip, cutting };
   const options = { choice: { ...ALWAYS, watch }, as };
   const { made } = await rebuild(tar, await cutLayer(tar), seedsOfLayers(tar).deltaBases, { recipe }, options);
   expect(made?.size).toBe(tar.length);
@@ -357,15 +361,15 @@ test("a layer that was cut off half made is continued", async () => {
   const env = { XDG_CACHE_HOME: folder };
   const blob = await cutLayer(v2);
   {
-    await using kept = new ResumeCache({ env, run: newRunId() });
+    await using resumeCache = new ResumeCache({ env, run: newRunId() });
     const cutOff = async function* (bytes: Buffer): AsyncGenerator<Buffer> {
       yield bytes.subarray(0, 10.5 * FILE);
       throw new Error("the link is dead");
     };
-    await expect(rebuild(v2, blob, seedsOf(), { pieces: cutOff }, { kept })).rejects.toThrow("the link is dead");
+    await expect(rebuild(v2, blob, seedsOf(), { pieces: cutOff }, { resumeCache })).rejects.toThrow("the link is dead");
   }
-  await using kept = new ResumeCache({ env, run: newRunId() });
-  const { path, pieceBytes } = await rebuild(v2, blob, seedsOf(), {}, { kept });
+  await using resumeCache = new ResumeCache({ env, run: newRunId() });
+  const { path, pieceBytes } = await rebuild(v2, blob, seedsOf(), {}, { resumeCache });
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(10 * FILE);
 });
@@ -382,7 +386,7 @@ describe("recipes of a sender that means harm", () => {
   /** Makes all of them, with a rebuilder that has those recipes, and returns why the last was not made. */
   async function makeAll(
     recipes: Map<Digest, Buffer | AsyncIterable<Buffer>>,
-    kept: ResumeCache,
+    resumeCache: ResumeCache,
     onDetail: (text: string) => void = () => {},
   ): Promise<unknown> {
     await using rebuilder = new LayerRebuilder({
@@ -398,7 +402,7 @@ describe("recipes of a sender that means harm", () => {
       choice: ALWAYS,
       deltaBases: seedsOf(),
       spool: receiving,
-      kept,
+      resumeCache,
       limit: sizeLimit(limit),
       signal: new AbortController().signal,
       onBytes: () => {},
@@ -410,7 +414,7 @@ describe("recipes of a sender that means harm", () => {
       digest: diffId,
       mediaType: MEDIA_TYPE.ociLayer,
       size: 3 * MB,
-      pieces: "too" as const,
+      cutting: "leaves-blob" as const,
     }));
     for (const layer of layers) inPieces.push(layer);
     inPieces.end();
@@ -427,16 +431,16 @@ describe("recipes of a sender that means harm", () => {
   test("count against --max-size while they are made", async () => {
     const tars = Array.from({ length: 4 }, (_, index) => Buffer.alloc(3 * MB - 512 * index - ((3 * MB) % 512)));
     const recipes = new Map(await Promise.all(tars.map(async (tar) => [digestOf(tar), await recipeOf(tar)] as const)));
-    await using kept = new ResumeCache({ env: env(), run: newRunId() });
-    expect(await makeAll(recipes, kept)).toBeInstanceOf(TooLarge);
+    await using resumeCache = new ResumeCache({ env: env(), run: newRunId() });
+    expect(await makeAll(recipes, resumeCache)).toBeInstanceOf(TooLarge);
     expect(onDisk()).toBeLessThan(limit);
   });
 
   test("what has failed its digest goes at once, and no other is made", async () => {
     const recipe = await recipeOf(Buffer.alloc(3 * MB - ((3 * MB) % 512)));
     const recipes = new Map(["a", "b", "c"].map((name) => [digestOf(name), recipe] as const));
-    await using kept = new ResumeCache({ env: env(), run: newRunId() });
-    expect(await makeAll(recipes, kept)).toMatchObject({ digest: digestOf("c") });
+    await using resumeCache = new ResumeCache({ env: env(), run: newRunId() });
+    expect(await makeAll(recipes, resumeCache)).toMatchObject({ digest: digestOf("c") });
     expect(onDisk()).toBe(0);
   });
 
@@ -444,8 +448,8 @@ describe("recipes of a sender that means harm", () => {
     const recipe = await recipeOf(Buffer.alloc(3 * MB - ((3 * MB) % 512)));
     const recipes = new Map(["a", "b"].map((name) => [digestOf(name), recipe.subarray(0, -1)] as const));
     const details: string[] = [];
-    await using kept = new ResumeCache({ env: env(), run: newRunId() });
-    await makeAll(recipes, kept, (text) => details.push(text));
+    await using resumeCache = new ResumeCache({ env: env(), run: newRunId() });
+    await makeAll(recipes, resumeCache, (text) => details.push(text));
     expect(details).toEqual([expect.stringMatching(/could not give all of its pieces \(.*another layer/)]);
   });
 
@@ -457,8 +461,10 @@ describe("recipes of a sender that means harm", () => {
     }
     const onKept = vi.fn<(bytes: number) => void>();
     {
-      await using kept = new ResumeCache({ env: env(), run: newRunId(), onKept });
-      expect(await makeAll(new Map([[digestOf("a"), broken()]]), kept)).toMatchObject({ message: "the link is dead" });
+      await using resumeCache = new ResumeCache({ env: env(), run: newRunId(), onKept });
+      expect(await makeAll(new Map([[digestOf("a"), broken()]]), resumeCache)).toMatchObject({
+        message: "the link is dead",
+      });
     }
     expect(onKept).not.toHaveBeenCalled();
     expect(onDisk()).toBe(0);
@@ -468,12 +474,12 @@ describe("recipes of a sender that means harm", () => {
 test("what is half made and longer than the layer is as long as that in the end", async () => {
   const env = { XDG_CACHE_HOME: folder };
   {
-    await using kept = new ResumeCache({ env, run: newRunId() });
-    const half = await kept.takePartialRebuild(digestOf(v2));
+    await using resumeCache = new ResumeCache({ env, run: newRunId() });
+    const half = await resumeCache.takePartialRebuild(digestOf(v2));
     writeFileSync(half?.path ?? "", Buffer.concat([v1, v1]));
   }
-  await using kept = new ResumeCache({ env, run: newRunId() });
-  const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), seedsOf(), {}, { kept });
+  await using resumeCache = new ResumeCache({ env, run: newRunId() });
+  const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), seedsOf(), {}, { resumeCache });
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(FILE);
 });
@@ -533,14 +539,20 @@ test.each(["left", "not wanted any more"])(
       choice,
       deltaBases: seedsOf(),
       spool: receiving,
-      kept: undefined,
+      resumeCache: undefined,
       limit: sizeLimit(),
       signal: over.signal,
       onBytes: () => {},
       onDetail,
     });
     const digest = digestOf(v2);
-    const layer = { diffId: digest, digest, mediaType: MEDIA_TYPE.ociLayer, size: v2.length, pieces: "too" as const };
+    const layer = {
+      diffId: digest,
+      digest,
+      mediaType: MEDIA_TYPE.ociLayer,
+      size: v2.length,
+      cutting: "leaves-blob" as const,
+    };
     vi.useFakeTimers(); // no probe takes too long
     try {
       const rebuilt = rebuilder.rebuild(layer).catch(messageOf);

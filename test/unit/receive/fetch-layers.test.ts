@@ -30,14 +30,14 @@ const offer = { repository: "app", tag: "v1", credentials: { username: "u", pass
 
 let cache: string;
 let folder: string;
-let kept: ResumeCache;
+let resumeCache: ResumeCache;
 beforeEach(async () => {
   cache = await mkdtemp(join(tmpdir(), "fetch-layers-"));
   folder = join(cache, "docker-over-ssh/kept");
-  kept = newRun();
+  resumeCache = newRun();
 });
 afterEach(async () => {
-  await kept[Symbol.asyncDispose]();
+  await resumeCache[Symbol.asyncDispose]();
   await rm(cache, { recursive: true });
 });
 
@@ -66,7 +66,7 @@ async function fetch(
   const mediaType = way === "passing, plain" ? MEDIA_TYPE.ociLayer : MEDIA_TYPE.ociLayerGzip;
   const blob = { mediaType, digest: digestOf(stored), size: stored.length };
   const layers = queue<AnnouncedLayer>();
-  const begun = new Set(isTold ? await kept.begun([diffId]) : []);
+  const begun = new Set(isTold ? await resumeCache.begun([diffId]) : []);
   await using outgoing = new OutgoingBlobs({
     offer,
     diffIds: [diffId],
@@ -97,7 +97,7 @@ async function fetch(
     client,
     repository: "app",
     signal,
-    kept,
+    resumeCache,
     onBytes(count) {
       found.come += count;
       if (found.come > breakAfter) throw Object.assign(new Error("the link is gone"), { code: "ECONNRESET" });
@@ -124,8 +124,8 @@ describe.each(routes)("a layer that is %s, fetched as a %s", (way, how) => {
 
   test("is continued where it broke off, and only what is new is counted", async () => {
     await expect(fetch(way, how, { breakAfter: 3 * MB })).rejects.toThrow("the link is gone");
-    await kept[Symbol.asyncDispose]();
-    kept = newRun();
+    await resumeCache[Symbol.asyncDispose]();
+    resumeCache = newRun();
     const { bytes, come, continued } = await fetch(way, how);
     expect(bytes.equals(blob)).toBe(true);
     expect(continued).toHaveLength(1);
@@ -135,8 +135,8 @@ describe.each(routes)("a layer that is %s, fetched as a %s", (way, how) => {
 
   test("which is there as a whole is asked for its last byte", async () => {
     expect((await fetch(way, how)).bytes.equals(blob)).toBe(true);
-    await kept[Symbol.asyncDispose]();
-    kept = newRun();
+    await resumeCache[Symbol.asyncDispose]();
+    resumeCache = newRun();
     const { bytes, ...counts } = await fetch(way, how);
     expect(bytes.equals(blob)).toBe(true);
     expect(counts).toEqual({ come: 1, continued: [blob.length - 1] });
@@ -145,8 +145,8 @@ describe.each(routes)("a layer that is %s, fetched as a %s", (way, how) => {
   test("counts as a whole against --max-size", async () => {
     await put(digestOf(blob), blob.subarray(0, MB));
     await expect(fetch(way, how, { limit: plain.length - 1 })).rejects.toThrow("larger than the");
-    await kept[Symbol.asyncDispose]();
-    kept = newRun();
+    await resumeCache[Symbol.asyncDispose]();
+    resumeCache = newRun();
     await put(digestOf(blob), blob.subarray(0, MB));
     expect((await fetch(way, how, { limit: plain.length })).bytes.equals(blob)).toBe(true);
   });
@@ -185,18 +185,18 @@ describe("what an earlier run has left is not right", () => {
       code: "not-verified",
       message: expect.stringContaining("what an earlier run had received of a layer is not right") as string,
     });
-    await kept[Symbol.asyncDispose]();
+    await resumeCache[Symbol.asyncDispose]();
     expect(await readdir(join(folder, "..")).catch(() => [])).toEqual([]);
-    kept = newRun();
+    resumeCache = newRun();
     expect((await fetch(way, how)).bytes.equals(whole(way))).toBe(true);
   });
 
   test.each(ways)("a stream of one that is %s fails, and the next run begins anew", async (way) => {
     await put(digestOf(whole(way)), Buffer.alloc(MB));
     await expect(fetch(way, "stream")).rejects.toThrow(/in truth|incorrect header check/);
-    expect(kept.hasResumedInvalidFile).toBe(true);
-    await kept[Symbol.asyncDispose]();
-    kept = newRun();
+    expect(resumeCache.hasResumedInvalidFile).toBe(true);
+    await resumeCache[Symbol.asyncDispose]();
+    resumeCache = newRun();
     expect((await fetch(way, "stream")).bytes.equals(whole(way))).toBe(true);
   });
 });
@@ -218,8 +218,8 @@ test("two runs at once do not disturb each other", async () => {
   const { bytes, continued } = await fetch("passing, plain", "file");
   expect(bytes.equals(plain)).toBe(true);
   expect(continued).toEqual([MB]);
-  await kept.forget();
+  await resumeCache.forget();
   await other[Symbol.asyncDispose]();
-  kept = newRun();
+  resumeCache = newRun();
   expect((await fetch("passing, plain", "file")).continued).toEqual([MB]);
 });

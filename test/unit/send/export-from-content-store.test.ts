@@ -169,7 +169,7 @@ describe("layers that are wanted", () => {
     await using into = await spool();
     await using taking = await take({ cutInto: into.opened, want: [large.diffId, top.diffId] });
     expect(taking.announced).toEqual([
-      { diffId: large.diffId, ...large.blob, pieces: "too" },
+      { diffId: large.diffId, ...large.blob, cutting: "leaves-blob" },
       { diffId: top.diffId, ...top.blob },
     ]);
     expect(taking.fake.reads).toEqual([]);

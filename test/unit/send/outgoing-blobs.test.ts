@@ -131,7 +131,7 @@ test("a layer in zstd is cut where this Node can look into it; else it is said t
   await using other = new OutgoingBlobs({ offer, diffIds, packing, cutInto, announce, onDetail });
   const layer = { mediaType: MEDIA_TYPE.ociLayerZstd, digest: digestOf("zstd"), size: 5_000_000 };
   await other.keep(diffIds[0] ?? "", layer, { size: layer.size, open: () => Promise.reject(new Error("nor this")) });
-  expect(told.map(({ pieces }) => pieces)).toEqual([hasZstd ? "too" : undefined]);
+  expect(told.map(({ cutting }) => cutting)).toEqual([hasZstd ? "leaves-blob" : undefined]);
   const why = "is sent whole: it is packed with zstd, and this Node cannot look into it (5 MB)";
   expect(details).toEqual(hasZstd ? [] : [`layer ${hexOf(diffIds[0] ?? "").slice(0, 12)} ${why}`]);
 });
@@ -225,7 +225,7 @@ test.each(["neither of its files", "only one of its files"])(
       await other.keep(digestOf(stored), descriptor, { size: stored.length, open });
       const packed = other.pack(digestOf(passing), passing.length, queueOf(passing));
       while (told.length < 2) await new Promise((resolve) => setImmediate(resolve));
-      expect(told.map(({ pieces }) => pieces)).toEqual(["too", "instead"]);
+      expect(told.map(({ cutting }) => cutting)).toEqual(["leaves-blob", "consumes-blob"]);
       for (const { diffId } of told) expect(await other.content.cut?.("r", diffId)).toBeUndefined();
       const ofStored = await other.content.blob("r", digestOf(stored));
       expect((await buffer((await ofStored?.open()) as Readable)).equals(stored)).toBe(true);
