@@ -1,6 +1,6 @@
 /**
- * How long it takes to move an image, and how many bytes, beside other ways to do it: `npm run bench`. Real engines, a real
- * ssh, an image of 1.4 GB made of Debian's and npm's packages. All of it takes hours; options.ts has the parts.
+ * Measures how long it takes to move an image and how many bytes cross the link, beside other tools: `npm run bench`. Real
+ * engines, a real ssh, an image of 1.4 GB made of Debian's and npm's packages. A full run takes hours; options.ts selects parts.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { checkTestbed } from "../test/testbed/check.ts";
@@ -21,7 +21,10 @@ interface Results {
 const say = (words: string): void => console.error(`${new Date().toISOString().slice(11, 19)} ${words}`);
 
 const options = understand();
-if (options !== undefined) await main(options);
+if (options?.draw) {
+  const { surroundings, rows } = readResults(options.json);
+  report(options, sorted(rows), surroundings);
+} else if (options !== undefined) await main(options);
 
 function understand(): Options | undefined {
   const args = process.argv.slice(2);
@@ -67,12 +70,17 @@ async function main(options: Options): Promise<void> {
     process.exitCode = 1;
   }
   writeFileSync(options.json, `${JSON.stringify({ surroundings: about, rows: all() } satisfies Results, null, 2)}\n`);
-  const picture = chart(all());
-  if (picture !== undefined) writeFileSync(options.svg, picture);
-  console.log(`${table(all())}\n\n${notes(about).join("\n")}`);
+  report(options, all(), about);
 }
 
-/** What is under way is ended then, and what was put up is taken down; the second time, by the test bed's reaper. */
+/** Writes the picture and prints the table. */
+function report({ svg }: Options, rows: Row[], about: Context): void {
+  const picture = chart(rows);
+  if (picture !== undefined) writeFileSync(svg, picture);
+  console.log(`${table(rows)}\n\n${notes(about).join("\n")}`);
+}
+
+/** Aborts on the first signal, so that everything is taken down; on a second one, the test bed's reaper does that. */
 function onSignal(): AbortSignal {
   const stop = new AbortController();
   let first: number | undefined;

@@ -1,15 +1,15 @@
-import type { Row } from "./results.ts";
+import { sorted, type Row } from "./results.ts";
 import { SCENARIOS } from "./scenarios.ts";
 import { LINKS } from "./links.ts";
 import { STORES } from "./stores.ts";
 import { svg } from "./svg.ts";
 
-/** The link that the picture shows, where it was measured: the one that most have, of those here. */
+/** The link that the picture shows: the first of these that was measured. 100 Mbit/s is what most people have. */
 const SHOWN = ["100mbit", "loopback", "10mbit"];
 
-/** The picture for the README: all scenarios of one store over one link. Undefined when nothing was measured. */
+/** Draws the picture of the README: all scenarios of one store over one link. Undefined when nothing was measured. */
 export function chart(rows: Row[]): string | undefined {
-  const measured = rows.filter(({ seconds }) => seconds !== undefined);
+  const measured = sorted(rows).filter(({ seconds }) => seconds !== undefined);
   const link = LINKS.find(({ name }) => name === SHOWN.find((name) => measured.some((row) => row.link === name)));
   const store = STORES.find(({ name }) => measured.some((row) => row.store === name && row.link === link?.name));
   if (link === undefined || store === undefined) return undefined;

@@ -10,27 +10,30 @@ export interface Options {
   scenarios: Scenario[];
   links: Link[];
   peers: Peer[];
-  /** Undefined: three of the quick ones, one of the slow ones. */
+  /** Undefined: three transfers of a quick case, one of a slow case. */
   repeat: number | undefined;
   json: string;
   svg: string;
   add: boolean;
+  /** Only draws the picture and prints the table of the results there are. */
+  draw: boolean;
 }
 
-export const USAGE = `npm run bench -- [options]; several words of one kind with commas
+export const USAGE = `npm run bench -- [options]; separate several values with commas
 
 --store     ${STORES.map(({ name }) => name).join(", ")}
 --scenario  ${SCENARIOS.map(({ name }) => name).join(", ")}
 --link      ${LINKS.map(({ name }) => name).join(", ")}
 --peer      ${Object.keys(PEERS).join(", ")}
---repeat N  transfers of each kind, of which the median is told; else 3, and 1 where one takes more than 20 s
---quick     containerd, 100mbit, nothing and app, ours and zstd, one of each; what is given beside it counts
---json FILE --svg FILE   where the results go (bench/results.json, docs/bench.svg)
---add       keep what FILE says of cases that are not measured now`;
+--repeat N  transfers of each case, whose median is reported (3 by default, 1 if a transfer takes more than 20 s)
+--quick     containerd, 100mbit, nothing and app, ours and zstd, one transfer each; other options override these
+--json FILE --svg FILE   where to write the results (bench/results.json, docs/bench.svg)
+--add       keep the rows of FILE for cases that are not measured now
+--draw      measure nothing: draw the picture and print the table of FILE`;
 
 const QUICK = { store: "containerd", link: "100mbit", scenario: "nothing,app", peer: "ours,zstd", repeat: "1" };
 
-/** @throws when a word is not known */
+/** Reads the command line. Throws when a value is unknown. */
 export function readOptions(args: string[]): Options {
   const word = { type: "string" } as const;
   const flag = { type: "boolean", default: false } as const;
@@ -46,6 +49,7 @@ export function readOptions(args: string[]): Options {
       svg: word,
       quick: flag,
       add: flag,
+      draw: flag,
     },
   });
   const chosen = { ...(values.quick ? QUICK : {}), ...values };
@@ -60,6 +64,7 @@ export function readOptions(args: string[]): Options {
     json: values.json ?? "bench/results.json",
     svg: values.svg ?? "docs/bench.svg",
     add: values.add,
+    draw: values.draw,
   };
 }
 
@@ -67,7 +72,7 @@ function byName<T extends { name: string }>(things: T[]): Record<string, T> {
   return Object.fromEntries(things.map((thing) => [thing.name, thing]));
 }
 
-/** In their own order, whichever they are named in. */
+/** Returns the named things in the order of the table, not of the command line. */
 function choose<T>(option: string, words: string | undefined, things: Record<string, T>): T[] {
   if (words === undefined) return Object.values(things);
   const names = words.split(",");

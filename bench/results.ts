@@ -1,16 +1,17 @@
 import { LINKS } from "./links.ts";
+import { PEERS } from "./peers/peers.ts";
 import { SCENARIOS } from "./scenarios.ts";
 import { ratio } from "./statistics.ts";
 import { STORES } from "./stores.ts";
 
-/** One way, in one scenario, over one link, between the engines of one kind of store. */
+/** The figures of one peer in one scenario, over one link, between the engines of one kind of store. */
 export interface Row {
   store: string;
   scenario: string;
   link: string;
   peer: string;
   ours?: true;
-  /** Medians of so many transfers. */
+  /** How many transfers the figures are medians of. */
   repeats?: number;
   seconds?: number;
   toFar?: number;
@@ -19,18 +20,18 @@ export interface Row {
   peakFar?: number;
   /** Why there are no figures. */
   why?: string;
-  /** It is not a way to transfer an image: a size to look at. */
+  /** Set for a size to compare with that is no way to transfer an image. */
   yardstick?: true;
 }
 
 export interface Ratios {
-  /** To the fastest of the others. */
+  /** To the fastest of the other peers. */
   seconds: number | undefined;
-  /** To the one of the others with the fewest bytes. */
+  /** To the other peer that sends the fewest bytes. */
   bytes: number | undefined;
 }
 
-/** Who are not us are compared with the best of them, too: 1 is the best one. */
+/** Compares a row with the best of the other tools. Those are compared with the best of themselves: 1 is the best. */
 export function ratios(row: Row, rows: Row[]): Ratios {
   const peers = rows.filter(
     (other) => isSameCase(row, other) && !other.ours && !other.yardstick && other.seconds !== undefined,
@@ -43,7 +44,7 @@ export function ratios(row: Row, rows: Row[]): Ratios {
   };
 }
 
-/** Bytes both ways. */
+/** Bytes in both directions. */
 export function total({ toFar, toNear }: Row): number | undefined {
   return toFar === undefined ? undefined : toFar + (toNear ?? 0);
 }
@@ -52,21 +53,24 @@ export function isSameCase(a: Row, b: Row): boolean {
   return a.store === b.store && a.scenario === b.scenario && a.link === b.link;
 }
 
-/** What was measured now takes the place of what was measured before. */
+/** Replaces earlier rows by the ones measured now. */
 export function merge(before: Row[], now: Row[]): Row[] {
   const isReplaced = (old: Row): boolean => now.some((row) => isSameCase(row, old) && row.peer === old.peer);
   return [...before.filter((row) => !isReplaced(row)), ...now];
 }
 
-/** By store, scenario and link, as these are told in their own files; who is told first is there first. */
+/** Sorts rows by store, scenario, link and peer, each in the order of its own file, so that every group lists its peers alike. */
 export function sorted(rows: Row[]): Row[] {
-  const location = ({ store, scenario, link }: Row): number[] => [
+  const peers = Object.values(PEERS).map(({ name }) => name);
+  const position = ({ store, scenario, link, peer }: Row): number[] => [
     STORES.findIndex(({ name }) => name === store),
     SCENARIOS.findIndex(({ name }) => name === scenario),
     LINKS.findIndex(({ name }) => name === link),
+    // A yardstick is no peer, and comes last.
+    peers.includes(peer) ? peers.indexOf(peer) : peers.length,
   ];
   return rows.toSorted((a, b) => {
-    const [left, right] = [location(a), location(b)];
+    const [left, right] = [position(a), position(b)];
     const first = left.findIndex((value, index) => value !== right[index]);
     return first < 0 ? 0 : (left[first] ?? 0) - (right[first] ?? 0);
   });

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { chart } from "../../../bench/chart.ts";
 import { tooSlow } from "../../../bench/links.ts";
 import { merge, ratios, sorted, type Row } from "../../../bench/results.ts";
 import { median } from "../../../bench/statistics.ts";
@@ -41,6 +42,20 @@ test("what is measured again takes the place of what was measured before, in the
   const before = [row("ours", { seconds: 2 }), row("ours", { scenario: "cold", seconds: 50 })];
   const now = [row("ours", { seconds: 1 }), row("zstd", { seconds: 30 })];
   expect(sorted(merge(before, now))).toEqual([before[1], ...now]);
+});
+
+test("the picture lists the peers of each group in the same order, whichever was measured first", () => {
+  const measured = (scenario: string, ...peers: string[]): Row[] =>
+    peers.map((peer) => row(peer, { scenario, link: "100mbit", seconds: 1, toFar: 1e6 }));
+  const picture = chart([
+    ...measured("nothing", "save | zstd | load", "docker-over-ssh", "docker push, ssh -R, docker pull"),
+    ...measured("app", "docker push, ssh -R, docker pull", "save | zstd | load", "docker-over-ssh"),
+  ]);
+  const order = ["docker-over-ssh", "save | zstd | load", "docker push, ssh -R, docker pull"];
+  expect([...(picture ?? "").matchAll(/class="label \w+" [^>]*>([^<]*)</g)].map(([, label]) => label)).toEqual([
+    ...order,
+    ...order,
+  ]);
 });
 
 test("a slow link is not waited for, where a faster one has shown how many bytes pass", () => {
