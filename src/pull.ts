@@ -1,8 +1,8 @@
 import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { hearLayerAnnouncements } from "./conversation/layer-announcements.ts";
-import { ASKS_AGAIN, parseAbout, parseOffer, type About, type Result } from "./conversation/messages.ts";
+import { ASKS_AGAIN, parseAbout, parseOffer, wantMessage, type About, type Result } from "./conversation/messages.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
-import type { OfferedLayers, WantedLayers } from "./receive/received-image.ts";
+import type { OfferedLayers, Wanted } from "./receive/received-image.ts";
 import type { Via } from "./receive/engine-target.ts";
 import type { Target } from "./receive/target.ts";
 import { isPlatform } from "./image/platform-match.ts";
@@ -13,7 +13,6 @@ import type { Reference } from "./image/reference.ts";
 import { bytes } from "./output/describe.ts";
 import { Failure } from "./output/errors.ts";
 import { refuseLacking } from "./packing/agree.ts";
-import { choiceText } from "./packing/choice.ts";
 import { CODECS } from "./packing/codecs.ts";
 import { openTarget, readAsked } from "./locations/locations.ts";
 import { ResumeCache } from "./store/resume-cache.ts";
@@ -126,19 +125,17 @@ export async function receive(
     output.note(`no manifest digest can be preserved: ${whose} keeps no manifests; config and layers will be the same`);
   }
   const codecs = request.inProcess ? [] : CODECS.map(({ name }) => name);
-  const compress = request.compress && choiceText(request.compress);
-  const say = async (want: WantedLayers): Promise<void> =>
-    await tunnel.send({ type: "want", ...want, codecs, compress });
+  const packing = { codecs, ...(request.compress && { compress: request.compress }) };
   let unread: Promise<unknown> | undefined;
   const decline = async (): Promise<void> => {
     unread = tunnel.next("offer"); // of nothing
     unread.catch(() => {});
-    await say({ diffIds: [], whole: false, nothing: true, delta: false });
+    await tunnel.send(wantMessage({ kind: "nothing", ...packing }));
   };
-  const obtain = async (want: WantedLayers): Promise<OfferedLayers> => {
+  const obtain = async (want: Wanted): Promise<OfferedLayers> => {
     await unread;
     const announced = hearLayerAnnouncements(tunnel, want.diffIds);
-    await say(want);
+    await tunnel.send(wantMessage({ ...want, ...packing }));
     const offer = parseOffer(await unlessAborted(tunnel.next("offer"), signal));
     return { offer, ...announced };
   };

@@ -13,6 +13,7 @@ import {
 import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
 import { manifestToPreserve } from "./send/manifest-to-preserve.ts";
+import { NOTHING_OFFERED } from "./send/found-image.ts";
 import type { Source } from "./send/source.ts";
 import { isPlatform } from "./image/platform-match.ts";
 import { newRunId } from "./run/run-id.ts";
@@ -103,10 +104,12 @@ export async function send(
   /** Until the receiver says that all is well, or what it wants now. */
   const serve = async (asked: Want): Promise<Result | Want> => {
     const why =
-      whyWhole(request, manifest, tunnel) ?? (asked.delta ? undefined : "the receiving side asks for them so");
-    const want = { ...asked, delta: why === undefined };
-    if (why !== undefined && want.diffIds.length > 0) output.detail(`missing layers are sent whole: ${why}`);
-    if (!want.diffIds.every((diffId) => diffIds.includes(diffId))) {
+      whyWhole(request, manifest, tunnel) ??
+      (asked.kind === "layers" && asked.delta ? undefined : "the receiving side asks for them so");
+    const want = asked.kind === "layers" ? { ...asked, delta: why === undefined } : asked;
+    const wanted = want.kind === "nothing" ? [] : want.diffIds;
+    if (why !== undefined && wanted.length > 0) output.detail(`missing layers are sent whole: ${why}`);
+    if (!wanted.every((diffId) => diffIds.includes(diffId))) {
       throw new Failure("refused", "the remote side asks for layers that are not of this image", {
         expected: `some of the ${diffIds.length} layers of ${image.given}`,
         hint: "Install the same version on both sides.",
@@ -117,10 +120,13 @@ export async function send(
     const packing = agreeOnPacking({ own: request.compress, theirs, codecs: request.inProcess ? [] : codecs });
     const announce = (layer: AnnouncedLayer): void => void tunnel.send(layerMessage(layer));
     const surroundings = { runs, env, output, signal, onProgress, announce };
-    await using offered = await found.offer({ want, configDigest, packing, manifest, ...surroundings });
+    await using offered =
+      want.kind === "nothing"
+        ? NOTHING_OFFERED
+        : await found.offer({ want, configDigest, packing, manifest, ...surroundings });
     tunnel.listen(REGISTRY_SERVICE, (stream) => offered.accept(stream));
     const name = image.reference === undefined ? image.given : fullName(image.reference);
-    output.detail(`offering ${want.diffIds.length} of ${diffIds.length} layers of ${name} for ${platform}`);
+    output.detail(`offering ${wanted.length} of ${diffIds.length} layers of ${name} for ${platform}`);
     await tunnel.send({ type: "offer", ...offered.offer });
 
     const untilGone = AbortSignal.any([signal, offered.signal]);
@@ -131,7 +137,7 @@ export async function send(
   };
   const looking = { timeout: request.timeout ?? LOOK_UP_TIMEOUT, what: "what it lacks of the image", stop: signal };
   let answer: Want | Result = parseWant(await nextMessage(tunnel, "want", looking));
-  while ("diffIds" in answer) answer = await serve(answer);
+  while ("kind" in answer) answer = await serve(answer);
   return answer;
 }
 

@@ -3,7 +3,7 @@ import { isRunId, type RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
 import { isImageId } from "../image/image-name.ts";
 import type { Descriptor, SentManifest } from "../image/manifest.ts";
-import type { Choice } from "../packing/choice.ts";
+import { choiceText, type Choice } from "../packing/choice.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
 import {
   choice,
@@ -65,23 +65,36 @@ export const ASKS_AGAIN = "asks-again";
 /** A sender of this ability cuts a layer into pieces when they are asked for; without it on both sides, layers go whole. */
 export const CUTS_ON_DEMAND = "cuts-on-demand";
 
-/** What the receiver lacks. */
-export interface Want {
-  /** Of the layers that must come; empty when only manifest and config must. */
-  diffIds: string[];
-  /** The engine is to pull by itself: it needs a registry that holds the whole image. */
-  whole: boolean;
-  /** The receiver has the image: nothing needs to come at all. */
-  nothing: boolean;
-  /** Names of what the receiver can unpack (packing/codecs.ts). None: nothing is to be packed. */
-  codecs: readonly string[];
-  /** The receiver has images with files that may be in these layers: they can be sent in pieces (delta/). */
+/** Some layers of the image, which the receiver puts together with those it has. */
+export interface WantedLayers {
+  kind: "layers";
+  /** Empty when only manifest and config are missing. */
+  diffIds: readonly Digest[];
+  /** The receiver has delta bases, so layers may be sent by delta. */
   delta: boolean;
-  /** How layers are to be packed, when the receiver was told; the sender may have been told something else. */
-  compress?: Choice;
-  /** Those of the layers of which an earlier run has left it the beginning, if they are the blobs that it had then. */
-  begun?: readonly string[];
+  /** The layers that an earlier run left a partial file of. */
+  begun: readonly Digest[];
 }
+
+/** The whole image in a registry, from which the receiving engine pulls. */
+export interface WantedImage {
+  kind: "image";
+  /** All of the image's. */
+  diffIds: readonly Digest[];
+}
+
+/** The receiver has the image already. */
+export interface NothingWanted {
+  kind: "nothing";
+}
+
+/** What the receiver lacks, and how its layers may be packed. */
+export type Want = (WantedLayers | WantedImage | NothingWanted) & {
+  /** Names of the codecs that the receiver can unpack (packing/codecs.ts). Empty: nothing is packed. */
+  codecs: readonly string[];
+  /** The receiver's `--compress`. The sender's own option takes precedence. */
+  compress?: Choice;
+};
 
 /** What was wanted is in the registry behind the tunnel. */
 export interface Offer {
@@ -163,14 +176,34 @@ export function parseAbout({ diffIds, platform, configDigest, preserve, delta, m
 }
 
 export function parseWant({ diffIds, whole, nothing, codecs = [], begun = [], delta, compress }: Message): Want {
-  return {
+  const layers = {
     diffIds: list(diffIds).map((id) => matching(id, DIGEST)),
-    whole: whole === true,
-    nothing: nothing === true,
-    codecs: list(codecs).map((name) => text(name)),
     delta: delta === true,
-    ...(compress === undefined ? {} : { compress: choice(compress) }),
     begun: list(begun).map((id) => matching(id, DIGEST)),
+  };
+  const packing = {
+    codecs: list(codecs).map((name) => text(name)),
+    ...(compress === undefined ? {} : { compress: choice(compress) }),
+  };
+  if (nothing === true) return { kind: "nothing", ...packing };
+  if (whole === true) return { kind: "image", diffIds: layers.diffIds, ...packing };
+  return { kind: "layers", ...layers, ...packing };
+}
+
+/**
+ * Returns the message for a `want`; {@link parseWant} reads it. On the wire two booleans stand for the kind, as in version 0.1, so that
+ * such a peer understands it.
+ */
+export function wantMessage({ compress, codecs, ...want }: Want): Message {
+  return {
+    type: "want",
+    diffIds: want.kind === "nothing" ? [] : want.diffIds,
+    whole: want.kind === "image",
+    nothing: want.kind === "nothing",
+    codecs,
+    delta: want.kind === "layers" && want.delta,
+    begun: want.kind === "layers" ? want.begun : [],
+    ...(compress !== undefined && { compress: choiceText(compress) }),
   };
 }
 

@@ -58,8 +58,8 @@ export async function ask(
   };
   if (!delta) sayWhole(options.noDeltaReason ?? "there are no files here of an image that is like it");
   const begun = (await resumeCache?.begun(wanted)) ?? [];
-  const wish = { diffIds: [...wanted], whole: false, nothing: false, begun, delta };
-  const { offer, layers: announced, cuttable } = await options.obtain(wish);
+  const want = { kind: "layers", diffIds: wanted, begun, delta } as const;
+  const { offer, layers: announced, cuttable } = await options.obtain(want);
   if (delta && !offer.announced) sayWhole("the sending side has them in a registry");
   const client = clientFor(offer, options);
   const { tunnel } = options;

@@ -1,5 +1,5 @@
 import type { LayerAnnouncements } from "../conversation/layer-announcements.ts";
-import type { About, Offer, Want } from "../conversation/messages.ts";
+import type { About, Offer, WantedImage, WantedLayers } from "../conversation/messages.ts";
 import type { Engine, EngineInfo } from "../engine/engine.ts";
 import type { Digest } from "../image/digest.ts";
 import type { RunId } from "../run/run-id.ts";
@@ -8,8 +8,8 @@ import type { Output, Progress } from "../output/output.ts";
 import type { ResumeCache } from "../store/resume-cache.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
 
-/** What is wanted of an image. */
-export type WantedLayers = Omit<Want, "codecs" | "compress">;
+/** What a target may want of an image that it does not have. */
+export type Wanted = WantedLayers | WantedImage;
 
 /** What was wanted can be had. */
 export interface OfferedLayers extends LayerAnnouncements {
@@ -22,7 +22,7 @@ export interface ReceiveOptions {
   tunnel: Tunnel;
   about: About;
   /** Tells the sender what is wanted, and resolves when that can be had. */
-  obtain: (wish: WantedLayers) => Promise<OfferedLayers>;
+  obtain: (want: Wanted) => Promise<OfferedLayers>;
   /** Tells it that all is here, its manifest and config too. What it says to that need not be waited for. */
   decline: () => Promise<void>;
   /** Either may be done once more: what was here may be gone meanwhile. */

@@ -7,7 +7,6 @@ import { familiarName, fullName, tryReference, type Reference } from "../image/r
 import { inputKind, pathOf } from "../image/archive/input.ts";
 import { openArchive } from "../image/archive/open.ts";
 import { explained, unreadable } from "./archive-errors.ts";
-import { NOTHING_OFFERED } from "./found-image.ts";
 import { serveFromArchive } from "./serve-from-archive.ts";
 import type { Source } from "./source.ts";
 import { spoolArchive, type SpoolOptions } from "./spool-archive.ts";
@@ -44,8 +43,7 @@ export async function archiveSource(location: FileLocation, options: SpoolOption
         platform: found,
         configDigest,
         ...(manifest && { manifest: async () => parseSentManifest(manifest.bytes) }),
-        offer: async (options) =>
-          options.want.nothing ? NOTHING_OFFERED : await serveFromArchive({ location, image, asked }, options),
+        offer: async (options) => await serveFromArchive({ location, image, asked }, options),
       };
     },
     [Symbol.asyncDispose]: close,

@@ -10,7 +10,6 @@ import type { RegistryChoice } from "../registry/registry.ts";
 import { readManifest } from "../store/read-manifest.ts";
 import { once, onceEach } from "../streams/once.ts";
 import type { StoredImage } from "./export-from-content-store.ts";
-import { NOTHING_OFFERED } from "./found-image.ts";
 import { agreeOnName } from "./agree-on-name.ts";
 import { serveInProcess } from "./serve-in-process.ts";
 import type { Asked, Source } from "./source.ts";
@@ -57,7 +56,6 @@ export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "e
           },
         }),
         async offer(options) {
-          if (options.want.nothing) return NOTHING_OFFERED;
           for (const leftover of await leftovers()) {
             options.output.detail(`removed ${leftover}, left by a run that was killed`);
           }

@@ -29,7 +29,7 @@ type Runs = readonly [RunId, RunId];
 
 /** What any image needs on its way to where the tunnel begins. */
 export interface OfferOptions {
-  want: Want;
+  want: Exclude<Want, { kind: "nothing" }>;
   /** Digest of the config, where the receiver has been told, and may ask for it before it is there. */
   configDigest: Digest | undefined;
   /** Of plain layers. */

@@ -33,7 +33,7 @@ export async function serveFromArchive(
   options: OfferOptions,
 ): Promise<OfferedImage> {
   const { want } = options;
-  refuseAbsent(location, image, (diffId) => want.whole || want.diffIds.includes(diffId));
+  refuseAbsent(location, image, (diffId) => want.kind === "image" || want.diffIds.includes(diffId));
   const stored = image.manifest?.hasWrongTypes === true ? undefined : image.manifest;
   const broken = new AbortController();
   const onError = (error: unknown): void => broken.abort(failureOf(error, location));

@@ -44,7 +44,7 @@ export async function serve(
   });
   // As the engine's temporary names have it, which shorten a long path.
   const { path, tag = "" } = parseReference(temporaryName("127.0.0.1:65535", image.path, runs));
-  const offer: Offer = { repository: path, tag, credentials: registry.credentials, announced: !want.whole };
+  const offer: Offer = { repository: path, tag, credentials: registry.credentials, announced: want.kind === "layers" };
   const broken = new AbortController();
   const outgoing = new OutgoingBlobs({
     offer,
@@ -52,8 +52,8 @@ export async function serve(
     configDigest,
     manifest: manifest && asWritten(manifest),
     packing,
-    begun: new Set(want.begun),
-    cutInto: want.delta ? spool : undefined,
+    begun: new Set(want.kind === "layers" ? want.begun : []),
+    cutInto: want.kind === "layers" && want.delta ? spool : undefined,
     onNoRoom: ({ message }) => output.warn(`more is sent than must be, because there is no room for files: ${message}`),
     announce,
     onFailure: (error) => broken.abort(layerFailure(explain(error), "sent")),
@@ -72,7 +72,7 @@ export async function serve(
     }
   };
   try {
-    if (want.whole) content = await whole(offer, registry, spool);
+    if (want.kind === "image") content = await whole(offer, registry, spool);
     else {
       content = outgoing.content;
       filling = fill(outgoing, registry, AbortSignal.any([signal, leaving.signal])).catch((error: unknown) => {

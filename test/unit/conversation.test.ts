@@ -8,6 +8,7 @@ import {
   parseOffer,
   parseResult,
   parseWant,
+  wantMessage,
 } from "../../src/conversation/messages.ts";
 import { newRunId } from "../../src/run/run-id.ts";
 import { MEDIA_TYPE, parseSentManifest } from "../../src/image/manifest.ts";
@@ -61,13 +62,23 @@ test("well-formed messages come through, without what was added to them", () => 
   const kept = parseSentManifest(Buffer.from(` ${JSON.stringify(manifest)}\n`));
   const keeping = { ...about, preserve: true, manifest: manifestText(kept) };
   expect({ type: "about", ...parseAbout({ ...keeping, extra: 1 }) }).toEqual({ ...keeping, manifest: kept });
-  expect({ type: "want", ...parseWant({ ...want, extra: 1 }) }).toEqual(want);
-  expect({ type: "want", ...parseWant({ ...want, compress: "gzip:9" }) }).toEqual({
-    ...want,
-    compress: { how: "gzip", level: 9 },
-  });
+  const layers = { kind: "layers", diffIds: [DIGEST], codecs: ["brotli"], delta: true, begun: [DIGEST] };
+  expect(parseWant({ ...want, extra: 1 })).toEqual(layers);
+  expect(parseWant({ ...want, compress: "gzip:9" })).toEqual({ ...layers, compress: { how: "gzip", level: 9 } });
   expect(layerMessage(parseLayer({ ...layer, extra: 1 }))).toEqual(layer);
   expect({ type: "result", ...parseResult({ ...result, extra: 1 }) }).toEqual(result);
+});
+
+test.each([
+  ["layers", { kind: "layers", diffIds: [DIGEST], delta: true, begun: [DIGEST] }, { whole: false, nothing: false }],
+  ["the image", { kind: "image", diffIds: [DIGEST] }, { whole: true, nothing: false, delta: false }],
+  ["nothing", { kind: "nothing" }, { whole: false, nothing: true, delta: false, diffIds: [] }],
+] as const)("a receiver that wants %s says so in the fields of version 0.1", (_, wanted, fields) => {
+  for (const compress of [{}, { compress: { how: "gzip", level: 9 } as const }]) {
+    const sent = wantMessage({ ...wanted, codecs: ["gzip"], ...compress });
+    expect(sent).toMatchObject({ type: "want", codecs: ["gzip"], ...fields });
+    expect(parseWant(sent)).toEqual({ ...wanted, codecs: ["gzip"], ...compress });
+  }
 });
 
 describe("malformed ones end the transfer", () => {

@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { ASKS_AGAIN, CUTS_ON_DEMAND, parseAbout, type About } from "../../src/conversation/messages.ts";
+import {
+  ASKS_AGAIN,
+  CUTS_ON_DEMAND,
+  parseAbout,
+  type About,
+  type WantedLayers,
+} from "../../src/conversation/messages.ts";
 import { NOTHING_OFFERED, type OfferedImage, type OfferOptions, type FoundImage } from "../../src/send/found-image.ts";
 import type { Source } from "../../src/send/source.ts";
 import { newRunId } from "../../src/run/run-id.ts";
@@ -19,7 +25,7 @@ async function departureFor(
   request: Partial<PushRequest>,
   want: object,
   { ask, found, features = [CUTS_ON_DEMAND] }: { ask?: object; found?: Partial<FoundImage>; features?: string[] } = {},
-): Promise<OfferOptions & { about: About }> {
+): Promise<OfferOptions & { about: About; want: WantedLayers }> {
   let about: About | undefined;
   let offered: OfferOptions | undefined;
   const source: Source = {
@@ -49,8 +55,8 @@ async function departureFor(
     },
     { tool: "0.1.0-test", features, signal: new AbortController().signal },
   );
-  if (offered === undefined || about === undefined) expect.fail("nothing has offered");
-  return { ...offered, about };
+  if (offered?.want.kind !== "layers" || about === undefined) expect.fail("no layers were offered");
+  return { ...offered, want: offered.want, about };
 }
 
 test("what a receiver wants once more, because it is gone there, departs once more", async () => {
@@ -85,7 +91,7 @@ test("what a receiver wants once more, because it is gone there, departs once mo
     },
     { tool: "0.1.0-test", features: [ASKS_AGAIN], signal: new AbortController().signal },
   );
-  expect({ offered, ended }).toEqual({ offered: [[], diffIds], ended: 2 });
+  expect({ offered, ended }).toEqual({ offered: [diffIds], ended: 1 });
 });
 
 /** How layers are packed for a receiver that says this of it, as `CODEC[:LEVEL]`. */
