@@ -1,8 +1,7 @@
+import type { Delta, PullRequest, PushRequest } from "./request.ts";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { InvalidChoice, parseChoice, type Choice } from "./packing/choice.ts";
-import type { PullRequest } from "./pull.ts";
-import type { PushRequest } from "./push.ts";
-import type { Delta, Context } from "./transfer.ts";
+import type { Context } from "./transfer.ts";
 import { VERSION } from "./version.ts";
 
 /** How a command is told to speak to people. */

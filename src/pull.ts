@@ -3,7 +3,6 @@ import { hearLayerAnnouncements } from "./conversation/layer-announcements.ts";
 import { ASKS_AGAIN, parseAbout, parseOffer, wantMessage, type About, type Result } from "./conversation/messages.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
 import type { OfferedLayers, Wanted } from "./receive/received-image.ts";
-import type { Via } from "./receive/engine-target.ts";
 import type { Target } from "./receive/target.ts";
 import { isPlatform } from "./image/platform-match.ts";
 import { newRunId, type RunId } from "./run/run-id.ts";
@@ -14,31 +13,12 @@ import { bytes } from "./output/describe.ts";
 import { Failure } from "./output/errors.ts";
 import { refuseLacking } from "./packing/agree.ts";
 import { CODECS } from "./packing/codecs.ts";
+import type { PullRequest } from "./request.ts";
 import { openTarget, readAsked } from "./locations/locations.ts";
 import { ResumeCache } from "./store/resume-cache.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { unlessAborted } from "./streams/unless-aborted.ts";
-import {
-  explained,
-  setOut,
-  whyWhole,
-  summarize,
-  connectByCommand,
-  type Context,
-  type TransferRequest,
-  type Connect,
-} from "./transfer.ts";
-
-export interface PullRequest extends TransferRequest {
-  /** --via */
-  via?: Via | undefined;
-  /** --to */
-  to?: string | undefined;
-  /** --max-size, bytes */
-  maxSize?: number | undefined;
-  /** What the sending side calls it, where it will be called something else here */
-  asked?: string | undefined;
-}
+import { explained, setOut, whyWhole, summarize, connectByCommand, type Context, type Connect } from "./transfer.ts";
 
 /**
  * The receiving side: brings what the engine lacks through the tunnel into the engine, proves that what came is what was

@@ -20,26 +20,14 @@ import { newRunId } from "./run/run-id.ts";
 import { fullName } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import { agreeOnPacking, refuseLacking } from "./packing/agree.ts";
+import type { PushRequest } from "./request.ts";
 import { openSource, readImageName, sameAsTold } from "./locations/locations.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { unlessAborted } from "./streams/unless-aborted.ts";
-import {
-  setOut,
-  whyWhole,
-  summarize,
-  connectByCommand,
-  type Context,
-  type TransferRequest,
-  type Connect,
-} from "./transfer.ts";
+import { setOut, whyWhole, summarize, connectByCommand, type Context, type Connect } from "./transfer.ts";
 
 /** ms for the receiving side to be ready, once the tunnel is open. */
 const ASK_TIMEOUT = 60_000;
-
-export interface PushRequest extends TransferRequest {
-  /** --registry */
-  registry?: string | undefined;
-}
 
 /** A way on which the image must be called something. */
 export interface ConnectByName {

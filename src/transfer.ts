@@ -11,39 +11,9 @@ import { withoutFolders } from "./output/without-folders.ts";
 import type { Role } from "./stdio-tunnel/handshake.ts";
 import { overTunnel, type TunnelOptions } from "./stdio-tunnel/open.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
-import type { Choice } from "./packing/choice.ts";
+import type { TransferRequest } from "./request.ts";
 import { unlessAborted } from "./streams/unless-aborted.ts";
 import { VERSION } from "./version.ts";
-
-/** When missing layers are sent in pieces: where that is faster (`auto`), where it is possible, or not at all. */
-export type Delta = "auto" | "always" | "never";
-
-/** What push and pull are asked for, as the command line has it. */
-export interface TransferRequest {
-  image: string;
-  /** --as: the name that it gets where it arrives, if it is another one */
-  as?: string | undefined;
-  /** The far command, word for word; empty: this side is the far command. */
-  command: readonly string[];
-  /** -H */
-  host?: string | undefined;
-  /** `os/arch[/variant]` */
-  platform?: string | undefined;
-  /** ms */
-  timeout?: number | undefined;
-  /** --compress; of both sides, the sending one decides */
-  compress?: Choice | undefined;
-  /** --bwlimit, bytes a second, each way; 0 is no limit */
-  bwlimit?: number | undefined;
-  /** --sudo */
-  sudo?: boolean | undefined;
-  /** --delta; either side's `never` counts for both, then either side's `always` */
-  delta?: Delta | undefined;
-  /** --preserve-digest; it is enough that one side was told */
-  preserveDigest?: boolean | undefined;
-  /** The other side is in this process too: layers need not be packed for the way between them. */
-  inProcess?: boolean | undefined;
-}
 
 /** What push and pull are given to work with. */
 export interface Context {

@@ -1,3 +1,4 @@
+import type { PullRequest, PushRequest, TransferRequest } from "../request.ts";
 import { setImmediate } from "node:timers/promises";
 import type { Target } from "../receive/target.ts";
 import type { Source } from "../send/source.ts";
@@ -7,10 +8,8 @@ import { parseImageName, type ImageName } from "../image/image-name.ts";
 import { InvalidLocation, parseLocation, type FileLocation, type ImageLocation } from "../image/location.ts";
 import { fullName, InvalidReference, parseReference, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
-import type { PullRequest } from "../pull.ts";
-import type { PushRequest } from "../push.ts";
 import { chooseRegistry } from "../registry/choose.ts";
-import type { Context, TransferRequest } from "../transfer.ts";
+import type { Context } from "../transfer.ts";
 
 /** Begins to open the place that an image is sent from: the engine, unless its name begins with another place. */
 export function openSource(request: PushRequest, context: Context): Opening<Source> {

@@ -1,10 +1,11 @@
 /** What opens places, with all that is behind it: imported when one is opened, see places.ts. */
+import type { TransferRequest } from "../request.ts";
 import { engineTarget, type Via } from "../receive/engine-target.ts";
 import type { Target } from "../receive/target.ts";
 import { connectEngine } from "../engine/connect-engine.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Reference } from "../image/reference.ts";
-import type { Context, TransferRequest } from "../transfer.ts";
+import type { Context } from "../transfer.ts";
 
 export { archiveTarget } from "../receive/file-target.ts";
 export { layoutTarget } from "../receive/layout-target.ts";

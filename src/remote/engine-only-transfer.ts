@@ -1,3 +1,4 @@
+import type { PullRequest, PushRequest } from "../request.ts";
 import { engineTarget } from "../receive/engine-target.ts";
 import { engineSource } from "../send/engine-source.ts";
 import { ASKS_AGAIN, CUTS_ON_DEMAND } from "../conversation/messages.ts";
@@ -5,8 +6,8 @@ import type { Engine } from "../engine/engine.ts";
 import { referenceFor, type ImageName } from "../image/image-name.ts";
 import { Failure } from "../output/errors.ts";
 import { choiceText, type Choice } from "../packing/choice.ts";
-import { receive, type PullRequest } from "../pull.ts";
-import { send, type PushRequest } from "../push.ts";
+import { receive } from "../pull.ts";
+import { send } from "../push.ts";
 import type { Role } from "../stdio-tunnel/handshake.ts";
 import { bothHalves, type Half } from "../stdio-tunnel/in-process.ts";
 import { nameless, readImageName, readLocation } from "../locations/locations.ts";

@@ -1,7 +1,8 @@
+import type { TransferRequest } from "../request.ts";
 import { Failure } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
 import { spawnRemote, type RemoteProcess } from "../stdio-tunnel/child-process.ts";
-import type { TransferRequest, Context } from "../transfer.ts";
+import type { Context } from "../transfer.ts";
 
 /** Lines that the far command wrote to its stderr which are kept, for their meaning. */
 const KEPT_LINES = 5;

@@ -1,9 +1,10 @@
+import type { TransferRequest } from "../request.ts";
 import { Duplex } from "node:stream";
 import type { StreamAddress } from "../engine/connect/endpoint.ts";
 import { openEngine } from "../engine/docker.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Failure } from "../output/errors.ts";
-import type { Context, TransferRequest, Wire } from "../transfer.ts";
+import type { Context, Wire } from "../transfer.ts";
 import { EngineConnection } from "./engine-connection.ts";
 import { firstWord, type RemoteCommand } from "./remote-command.ts";
 

@@ -1,5 +1,6 @@
-import { pull, type PullRequest } from "../pull.ts";
-import { push, type PushRequest } from "../push.ts";
+import type { PullRequest, PushRequest } from "../request.ts";
+import { pull } from "../pull.ts";
+import { push } from "../push.ts";
 import type { Role } from "../stdio-tunnel/handshake.ts";
 import { connectByCommand, type Context, type Connect } from "../transfer.ts";
 import { readLocation } from "../locations/locations.ts";

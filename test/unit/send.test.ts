@@ -1,3 +1,4 @@
+import type { PushRequest } from "../../src/request.ts";
 import { describe, expect, test } from "vitest";
 import {
   ASKS_AGAIN,
@@ -13,7 +14,7 @@ import { digestOf } from "../../src/image/digest.ts";
 import { MEDIA_TYPE, parseSentManifest, writeManifest } from "../../src/image/manifest.ts";
 import type { Output } from "../../src/output/output.ts";
 import { parseChoice } from "../../src/packing/choice.ts";
-import { send, type PushRequest } from "../../src/push.ts";
+import { send } from "../../src/push.ts";
 import { bothHalves } from "../../src/stdio-tunnel/in-process.ts";
 
 const said: string[] = [];
