@@ -109,7 +109,7 @@ Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists
     )
     .addOption(
       new Option(
-        "--registry <where>",
+        "--registry <registry>",
         "serve the image from this process (embedded, the default), from a registry:2 container (container) or from your own registry (HOST:PORT)",
       ).argParser(checkRegistry),
     );
@@ -123,12 +123,12 @@ Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists
     )
     .addOption(
       new Option(
-        "--via <way>",
+        "--via <method>",
         "load the missing layers into the engine (the default), or let the engine pull the image",
       ).choices(["load", "pull"]),
     )
     .option(
-      "--to <place>",
+      "--to <location>",
       "write the image to docker-archive:FILE, oci:FOLDER or oci-archive:FILE instead of an engine; FILE may be a pipe, or - for stdout",
     )
     .addOption(
@@ -173,7 +173,7 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
     )
     .addOption(
       new Option(
-        "--compress <how>",
+        "--compress <codec>",
         "compress layers that are stored uncompressed: none, gzip, brotli or zstd, with an optional level (gzip:9); by default auto, the best codec that both sides have, at a level that keeps up with the link. Compressed layers are sent as they are",
       ).argParser(readChoice),
     )

@@ -1,0 +1,37 @@
+/** Writes the table of arguments and options in docs/cli.md: `npm run docs`. A unit test finds a table that is out of date. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { buildProgram } from "../src/cli.ts";
+
+const PAGE = new URL("../docs/cli.md", import.meta.url);
+const BEGIN = "<!-- Written by `npm run docs` from the command definitions: change the descriptions there. -->\n";
+const END = "\n<!-- End of what `npm run docs` writes. -->";
+
+/** Returns docs/cli.md as it is, and as it should be. */
+export function readPage(): { is: string; shouldBe: string } {
+  const is = readFileSync(PAGE, "utf8");
+  const [before, after] = [is.split(BEGIN)[0], is.split(END)[1]];
+  return { is, shouldBe: `${before}${BEGIN}\n${table()}\n${END}${after}` };
+}
+
+/** One row for each argument and option, with the commands that take it. */
+function table(): string {
+  const rows = new Map<string, { commands: string[]; description: string }>();
+  for (const command of buildProgram(() => {}).commands) {
+    for (const { term, description } of [
+      ...command.registeredArguments.map((argument) => ({ ...argument, term: argument.name() })),
+      ...command.options.map((option) => ({ ...option, term: option.flags })),
+    ]) {
+      const row = rows.get(term);
+      if (row === undefined) rows.set(term, { commands: [command.name()], description });
+      else row.commands.push(command.name());
+    }
+  }
+  const lines = [...rows].map(
+    ([term, { commands, description }]) =>
+      `| \`${term}\` | ${commands.join(", ")} | ${description.replaceAll("|", "\\|")} |`,
+  );
+  return ["| | command | |", "|---|---|---|", ...lines].join("\n");
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync(PAGE, readPage().shouldBe);
