@@ -1,6 +1,6 @@
 import { homedir } from "node:os";
 import { ASKS_AGAIN, CUTS_ON_DEMAND, type Result } from "./conversation/messages.ts";
-import { EngineError } from "./engine/engine.ts";
+import { EngineError } from "./engine/engine-error.ts";
 import { InvalidImage } from "./image/manifest.ts";
 import { outOfFiles } from "./files/open-files.ts";
 import { parseLocation, type ImageLocation } from "./image/location.ts";

@@ -1,4 +1,5 @@
-import { EngineError, type Engine, type EngineProgress } from "../engine/engine.ts";
+import type { Engine, EngineProgress } from "../engine/engine.ts";
+import { EngineError } from "../engine/engine-error.ts";
 import { forgetBrokenOffName, forgetName, giveTemporaryName } from "../engine/temporary-name.ts";
 import { temporaryName, type RunId } from "../run/run-id.ts";
 import { parseReference, type Reference } from "../image/reference.ts";

@@ -1,4 +1,5 @@
-import { agreeOnVersion, isAtLeast } from "./api/version.ts";
+import { agreeOnVersion } from "./api/agree-on-version.ts";
+import { isAtLeast } from "./api/compare-versions.ts";
 import { readConfig } from "./buildkit/read-config.ts";
 import { findContainers, removeContainer, runContainer } from "./api/containers.ts";
 import { type ApiOptions, type DockerApi, openApi } from "./api/docker-api.ts";
@@ -67,8 +68,8 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
     stepSizes: (reference) => stepSizes(api, reference),
     readConfig: (image, version, signal) => readConfig(api, image, version, signal),
     contentStore: once(async () => {
-      const { contentStore } = await import("./buildkit/content-store.ts"); // with the library for gRPC
-      return await contentStore(api);
+      const { openContentStore } = await import("./buildkit/open-content-store.ts"); // with the library for gRPC
+      return await openContentStore(api);
     }),
     listedSize: (reference) => listedSize(api, reference),
     // Every Docker takes gzip; Podman (4.3) knows a docker archive as a plain tar only.

@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import type { ContentStore } from "./buildkit/content-store.ts";
+import type { ContentStore } from "./content-store.ts";
 
 /** What the rest of the house may ask of a Docker engine. `docker.ts` answers it. */
 
@@ -156,16 +156,4 @@ export interface Engine extends AsyncDisposable {
   findContainers(label: string): Promise<FoundContainer[]>;
   /** Stops and removes a container with its anonymous volumes. Does not fail when it is gone already. */
   removeContainer(id: string): Promise<void>;
-}
-
-/** The engine answered with an error. */
-export class EngineError extends Error {
-  override readonly name = "EngineError";
-  /** The HTTP status, or undefined when the error came inside a progress stream that began with 200. */
-  readonly status: number | undefined;
-
-  constructor(message: string, status?: number, options?: ErrorOptions) {
-    super(message, options);
-    this.status = status;
-  }
 }

@@ -1,5 +1,6 @@
 import { REGISTRY_SERVICE } from "../conversation/messages.ts";
-import { EngineError, type Engine, type EngineInfo } from "../engine/engine.ts";
+import type { Engine, EngineInfo } from "../engine/engine.ts";
+import { EngineError } from "../engine/engine-error.ts";
 import { LayerProgress } from "../engine/api/layer-progress.ts";
 import { forgetName } from "../engine/temporary-name.ts";
 import { isKnown } from "../image/platform.ts";

@@ -8,7 +8,8 @@ import { messageOf } from "../output/errors.ts";
 import { probeImage } from "../engine-push/probe-image.ts";
 import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
 import { findRelatedImages, type RelatedImage } from "../store/related-images.ts";
-import { containerdBlobs, type ContainerdBlobs, type KnownImage } from "../store/containerd-blobs.ts";
+import type { ContainerdBlobs, KnownImage } from "../store/containerd-blobs.ts";
+import { chooseContainerdBlobs } from "../store/choose-containerd-blobs.ts";
 import { openStore } from "../store/open-store.ts";
 import type { PresentLayers, TargetStore } from "../store/store.ts";
 import { once, onceEach } from "../streams/once.ts";
@@ -42,7 +43,7 @@ export async function findPresentLayers(options: EngineReceiveOptions): Promise<
     signal,
     onDetail: (text: string) => output.detail(text),
   };
-  const blobs = info.store === "containerd" ? await containerdBlobs(engine, trial) : undefined;
+  const blobs = info.store === "containerd" ? await chooseContainerdBlobs(engine, trial) : undefined;
   const store = openStore(engine, info, { platform, path: image.path, run, relatedImages, blobs });
 
   // The files of an engine behind one connection would have to come over it, between all else.

@@ -1,4 +1,5 @@
-import { EngineError, type Engine } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
+import { EngineError } from "../engine/engine-error.ts";
 import { temporaryName } from "../run/run-id.ts";
 import { forgetName } from "../engine/temporary-name.ts";
 import type { Digest } from "../image/digest.ts";

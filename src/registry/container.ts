@@ -1,12 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { hash } from "bcryptjs";
-import {
-  EngineError,
-  type ContainerSpec,
-  type Engine,
-  type EngineProgress,
-  type RunningContainer,
-} from "../engine/engine.ts";
+import type { ContainerSpec, Engine, EngineProgress, RunningContainer } from "../engine/engine.ts";
+import { EngineError } from "../engine/engine-error.ts";
 import { RUN_LABEL } from "../run/run-id.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { pingRegistry } from "./api.ts";

@@ -1,4 +1,5 @@
-import { EngineError, type Engine } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
+import { EngineError } from "../engine/engine-error.ts";
 import { LayerProgress } from "../engine/api/layer-progress.ts";
 import { forgetName, giveTemporaryName } from "../engine/temporary-name.ts";
 import type { Reference } from "../image/reference.ts";

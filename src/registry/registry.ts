@@ -1,8 +1,6 @@
-import type { Credentials, Engine } from "../engine/engine.ts";
+import type { Credentials } from "../engine/engine.ts";
 import type { RunId } from "../run/run-id.ts";
 import type { Progress } from "../output/output.ts";
-import { startRegistryContainer } from "./container.ts";
-import { useExternalRegistry } from "./external.ts";
 
 /**
  * A registry for one transfer. The sender's engine pushes into it; the receiver reaches it through the tunnel.
@@ -36,15 +34,4 @@ export interface RegistryOptions {
   run: RunId;
   signal: AbortSignal;
   onProgress: (progress: Progress) => void;
-}
-
-/** Makes the chosen registry ready to be pushed to. Fails with `registry-unavailable`. */
-export async function openRegistry(
-  choice: RegistryChoice,
-  engine: Engine,
-  options: RegistryOptions,
-): Promise<TemporaryRegistry> {
-  return choice.kind === "container"
-    ? await startRegistryContainer(engine, options)
-    : await useExternalRegistry(choice, options);
 }

@@ -1,4 +1,4 @@
-import { EngineError } from "../engine/engine.ts";
+import { EngineError } from "../engine/engine-error.ts";
 import { Failure } from "../output/errors.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import type { EngineOfferOptions } from "./found-image.ts";

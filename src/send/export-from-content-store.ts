@@ -1,23 +1,15 @@
 import { Readable } from "node:stream";
-import { BlobGone, type ContentStore } from "../engine/buildkit/content-store.ts";
-import { EngineError } from "../engine/engine.ts";
+import { BlobGone, type ContentStore } from "../engine/content-store.ts";
+import { EngineError } from "../engine/engine-error.ts";
 import type { Digest } from "../image/digest.ts";
-import { asWritten, InvalidImage, type Descriptor, type SentManifest } from "../image/manifest.ts";
+import { asWritten, InvalidImage, type Descriptor } from "../image/manifest.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { PacedPacker } from "../packing/pace.ts";
 import type { ByteRange, StoredBlob } from "../registry/embedded/content.ts";
 import { deferred } from "../streams/deferred.ts";
 import { unlessLeft } from "./archived-blob.ts";
-import type { EngineOfferOptions } from "./found-image.ts";
+import type { EngineOfferOptions, StoredImage } from "./found-image.ts";
 import type { OutgoingBlobs } from "./outgoing-blobs.ts";
-
-/** An image of which the content store gives the blobs. */
-export interface StoredImage {
-  content: ContentStore;
-  manifest: SentManifest;
-  /** Byte for byte. */
-  config: Buffer;
-}
 
 /**
  * Puts the wanted layers on the shelf as the blobs that the engine's content store has, each read when the receiver fetches it, from

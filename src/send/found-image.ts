@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { AnnouncedLayer, Offer, Want } from "../conversation/messages.ts";
+import type { ContentStore } from "../engine/content-store.ts";
 import type { Engine, EngineInfo, ImageInfo } from "../engine/engine.ts";
 import { TEMPORARY_PATH, type RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
@@ -7,7 +8,6 @@ import type { SentManifest } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Output, Progress } from "../output/output.ts";
 import type { Packing } from "../packing/pace.ts";
-import type { StoredImage } from "./export-from-content-store.ts";
 import { newCredentials } from "../registry/password.ts";
 
 /** An image in a place that images are sent from. */
@@ -43,6 +43,14 @@ export interface OfferOptions {
   onProgress: (progress: Progress) => void;
   /** Tells the receiver of a layer that it can fetch. */
   announce: (layer: AnnouncedLayer) => void;
+}
+
+/** An image of which the content store gives the blobs. */
+export interface StoredImage {
+  content: ContentStore;
+  manifest: SentManifest;
+  /** Byte for byte. */
+  config: Buffer;
 }
 
 /** What an image needs besides on its way out of an engine. */

@@ -2,7 +2,8 @@ import { forgetBrokenOffName } from "../engine/temporary-name.ts";
 import { temporaryName } from "../run/run-id.ts";
 import { fillRegistry } from "../registry/fill.ts";
 import { openReadOnlyProxy } from "../registry/read-only-proxy.ts";
-import { openRegistry, type RegistryChoice } from "../registry/registry.ts";
+import type { RegistryChoice } from "../registry/registry.ts";
+import { openRegistry } from "../registry/open-registry.ts";
 import type { OfferedImage, EngineOfferOptions } from "./found-image.ts";
 
 /** Lets the engine push the whole image into a registry:2 container or a registry of yours, and opens a gate to that image. */

@@ -1,6 +1,7 @@
 import { Readable } from "node:stream";
-import { BlobGone, type ContentBlob, type ContentStore } from "../engine/buildkit/content-store.ts";
-import { EngineError, type Engine } from "../engine/engine.ts";
+import { BlobGone, type ContentBlob, type ContentStore } from "../engine/content-store.ts";
+import type { Engine } from "../engine/engine.ts";
+import { EngineError } from "../engine/engine-error.ts";
 import { compressionOf, layerMediaType, MAGIC_LENGTH } from "../image/layer/compression.ts";
 import { decodeLayer } from "../image/layer/decode-layer.ts";
 import type { Digest } from "../image/digest.ts";

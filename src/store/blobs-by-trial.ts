@@ -1,5 +1,5 @@
 import type { Engine } from "../engine/engine.ts";
-import { EngineError } from "../engine/engine.ts";
+import { EngineError } from "../engine/engine-error.ts";
 import { forgetName } from "../engine/temporary-name.ts";
 import { Readable } from "node:stream";
 import { decodeLayer } from "../image/layer/decode-layer.ts";

@@ -1,10 +1,6 @@
-import type { Engine } from "../engine/engine.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
-import { blobsByContentStore } from "./blobs-by-content-store.ts";
-import { readManifest } from "./read-manifest.ts";
 import type { PresentLayers } from "./store.ts";
-import { blobsByTrial, type TrialOptions } from "./blobs-by-trial.ts";
 
 /** What an engine has of an image beside its layers. */
 export interface KnownImage {
@@ -16,7 +12,7 @@ export interface KnownImage {
 
 /**
  * What there is to know of the blobs of a containerd store, in which a layer can be unpacked without its blob, and a blob be there that
- * is not unpacked. Two strategies: {@link blobsByContentStore}, wherever the engine answers it, and {@link blobsByTrial} elsewhere.
+ * is not unpacked. choose-containerd-blobs.ts chooses how the engine is asked.
  */
 export interface ContainerdBlobs {
   /**
@@ -28,15 +24,4 @@ export interface ContainerdBlobs {
   known(config: Digest, diffIds: readonly Digest[]): Promise<KnownImage>;
   /** The plain tar of one of an image's layers, unproven; undefined where its blob cannot be had. Read to its end, or left. */
   layerOf(image: { id: string; diffIds: readonly Digest[] }, index: number): Promise<AsyncIterable<Buffer> | undefined>;
-}
-
-export async function containerdBlobs(engine: Engine, options: TrialOptions): Promise<ContainerdBlobs> {
-  const content = await engine.contentStore();
-  if (content !== undefined) {
-    const { platform, trialName } = options;
-    const manifestOf = async (id: string) => await readManifest(engine, { id, platform }, trialName);
-    return blobsByContentStore(engine, content, { ...options, manifestOf });
-  }
-  options.onDetail("the engine's content store cannot be asked: which blobs it holds is found out by trial");
-  return blobsByTrial(engine, options);
 }

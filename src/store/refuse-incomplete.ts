@@ -1,4 +1,5 @@
-import { EngineError, type Engine } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
+import { EngineError } from "../engine/engine-error.ts";
 import type { AvailableLayer } from "./store.ts";
 
 /** An image whose manifest names, for each layer, the blob that the store has. */

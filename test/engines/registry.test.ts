@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { connectEngine } from "../../src/engine/connect-engine.ts";
 import { forgetBrokenOffName } from "../../src/engine/temporary-name.ts";
 import { newRunId } from "../../src/run/run-id.ts";
-import { openRegistry } from "../../src/registry/registry.ts";
+import { openRegistry } from "../../src/registry/open-registry.ts";
 import { basicAuth } from "../../src/registry/password.ts";
 import { buildImage } from "../testbed/build-image.ts";
 import { bed, done, dos, rememberEngines, startDos, unchanged, untilPrinted, why } from "./bed.ts";

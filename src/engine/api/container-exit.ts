@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { DockerApi } from "./docker-api.ts";
 import { isOneStream } from "../connect/endpoint.ts";
-import { EngineError } from "../engine.ts";
+import { EngineError } from "../engine-error.ts";
 
 /** The status of a container whose end nobody can tell. */
 const UNKNOWN = { status: -1 };

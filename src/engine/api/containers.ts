@@ -1,6 +1,7 @@
 import { exitOf } from "./container-exit.ts";
 import type { DockerApi } from "./docker-api.ts";
-import { EngineError, type ContainerSpec, type FoundContainer, type RunningContainer } from "../engine.ts";
+import type { ContainerSpec, FoundContainer, RunningContainer } from "../engine.ts";
+import { EngineError } from "../engine-error.ts";
 import { archiveOf } from "./file-archive.ts";
 import { endOfLog } from "./log-frames.ts";
 

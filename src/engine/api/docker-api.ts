@@ -2,7 +2,7 @@ import { httpRequest, type ApiRequest, type Method } from "./request.ts";
 import { parseBody, wordsOf } from "./response-body.ts";
 import { isOneStream, type EngineEndpoint } from "../connect/endpoint.ts";
 import { openConnections } from "../connect/open-connections.ts";
-import { EngineError } from "../engine.ts";
+import { EngineError } from "../engine-error.ts";
 import { answerError, connectionFailure, engineSilent } from "./errors.ts";
 import { Failure } from "../../output/errors.ts";
 import { connectHttp2 } from "../buildkit/connect-grpc.ts";

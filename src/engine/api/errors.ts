@@ -1,7 +1,7 @@
 import { Failure, messageOf } from "../../output/errors.ts";
 import { DialError } from "../connect/dial-error.ts";
 import { describeEndpoint, type EngineEndpoint } from "../connect/endpoint.ts";
-import { EngineError } from "../engine.ts";
+import { EngineError } from "../engine-error.ts";
 import { NotHttp } from "../connect/noise-filter.ts";
 import { sshHint } from "../connect/ssh-command.ts";
 

@@ -1,6 +1,7 @@
 import { removeContainer } from "./containers.ts";
 import type { DockerApi } from "./docker-api.ts";
-import { EngineError, type ImageFiles } from "../engine.ts";
+import type { ImageFiles } from "../engine.ts";
+import { EngineError } from "../engine-error.ts";
 
 /**
  * The files of an image, by way of a container that is made of it and never started: its root is the image's layers on top of

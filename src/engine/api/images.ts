@@ -1,10 +1,11 @@
 import { Readable } from "node:stream";
 import { isKnown, platformText } from "../../image/platform.ts";
 import { gzip } from "../../streams/gzip.ts";
-import { isAtLeast } from "./version.ts";
+import { isAtLeast } from "./compare-versions.ts";
 import type { DockerApi } from "./docker-api.ts";
 import { isOneStream, type EngineAddress } from "../connect/endpoint.ts";
-import { EngineError, type Credentials, type ImageInfo, type TransferOptions } from "../engine.ts";
+import type { Credentials, ImageInfo, TransferOptions } from "../engine.ts";
+import { EngineError } from "../engine-error.ts";
 import { inPath, splitName } from "./split-name.ts";
 import { isPlatform, platformObject } from "../../image/platform-match.ts";
 import { followLoad, followProgress } from "./follow-progress.ts";

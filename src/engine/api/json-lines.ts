@@ -1,5 +1,5 @@
 import { StringDecoder } from "node:string_decoder";
-import { EngineError } from "../engine.ts";
+import { EngineError } from "../engine-error.ts";
 
 /** The longest line that is accepted, characters. An engine's lines are some hundred; this only keeps memory bounded. */
 const MAX_LINE = 1024 * 1024;

@@ -1,4 +1,4 @@
-import { EngineError } from "../engine.ts";
+import { EngineError } from "../engine-error.ts";
 
 /** As much of an error as is shown, characters. */
 const MAX_WORDS = 4096;

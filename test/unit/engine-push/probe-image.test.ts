@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { EngineError } from "../../../src/engine/engine.ts";
+import { EngineError } from "../../../src/engine/engine-error.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { parseReference } from "../../../src/image/reference.ts";

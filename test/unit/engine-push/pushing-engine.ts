@@ -1,5 +1,6 @@
 import { once } from "node:events";
-import { EngineError, type Engine, type ImageInfo, type TransferOptions } from "../../../src/engine/engine.ts";
+import type { Engine, ImageInfo, TransferOptions } from "../../../src/engine/engine.ts";
+import { EngineError } from "../../../src/engine/engine-error.ts";
 import { hexOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE, writeManifest } from "../../../src/image/manifest.ts";
 import { basicAuth } from "../../../src/registry/password.ts";

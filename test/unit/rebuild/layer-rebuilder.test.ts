@@ -13,7 +13,7 @@ import { LayerCutter } from "../../../src/rebuild/layer-cutter.ts";
 import { InvalidRecipe } from "../../../src/delta/recipe-errors.ts";
 import { cut } from "../../../src/delta/cut-tar.ts";
 import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
-import { EngineError } from "../../../src/engine/engine.ts";
+import { EngineError } from "../../../src/engine/engine-error.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { sizeLimit, TooLarge } from "../../../src/image/layer/verify-digest.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { collectLayers } from "../../../src/send/collect-layers.ts";
 import type { EngineOfferOptions } from "../../../src/send/found-image.ts";
 import type { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
-import { EngineError } from "../../../src/engine/engine.ts";
+import { EngineError } from "../../../src/engine/engine-error.ts";
 import { parseSentManifest } from "../../../src/image/manifest.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts";

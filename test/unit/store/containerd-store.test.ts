@@ -4,7 +4,8 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterAll, describe, expect, test } from "vitest";
-import { EngineError, type Engine } from "../../../src/engine/engine.ts";
+import type { Engine } from "../../../src/engine/engine.ts";
+import { EngineError } from "../../../src/engine/engine-error.ts";
 import { tarEntries } from "../../../src/image/tar/tar-entries.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
 import {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { ContentStore } from "../../../src/engine/buildkit/content-store.ts";
+import type { ContentStore } from "../../../src/engine/content-store.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { MAX_MANIFEST, MEDIA_TYPE, writeManifest } from "../../../src/image/manifest.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { EngineError } from "../../../../src/engine/engine.ts";
+import { EngineError } from "../../../../src/engine/engine-error.ts";
 import { jsonLines } from "../../../../src/engine/api/json-lines.ts";
 import { followProgress } from "../../../../src/engine/api/follow-progress.ts";
 import { Failure } from "../../../../src/output/errors.ts";

@@ -7,7 +7,7 @@ import { text } from "node:stream/consumers";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { connectHttp2, engineSpeaksHttp2 } from "../../../../src/engine/buildkit/connect-grpc.ts";
-import { contentStore } from "../../../../src/engine/buildkit/content-store.ts";
+import { openContentStore } from "../../../../src/engine/buildkit/open-content-store.ts";
 import { openApi } from "../../../../src/engine/api/docker-api.ts";
 import { openEngine } from "../../../../src/engine/docker.ts";
 import type { EngineAddress } from "../../../../src/engine/connect/endpoint.ts";
@@ -116,7 +116,7 @@ describe("gRPC with an engine on a socket", () => {
       if ((logins += 1) === 1) vi.advanceTimersByTime(30_000);
       return connected;
     };
-    expect(await contentStore({ ...api, grpc })).toBeDefined();
+    expect(await openContentStore({ ...api, grpc })).toBeDefined();
   });
 
   test.each<[string, ContentEngineOptions, string]>([

@@ -1,3 +1,4 @@
+import { isAtLeast } from "./compare-versions.ts";
 import { notAnEngine } from "./errors.ts";
 import type { DockerApi } from "./docker-api.ts";
 
@@ -26,11 +27,4 @@ export async function agreeOnVersion(api: DockerApi): Promise<string> {
   if (!isAtLeast(offered, OLDEST)) throw notAnEngine(api.endpoint, `it speaks API version ${offered}`);
   api.offered = offered;
   return isAtLeast(offered, NEWEST) ? NEWEST : offered;
-}
-
-/** Compares API versions, numbers on either side of a dot: 1.9 < 1.41. */
-export function isAtLeast(version: string, wanted: string): boolean {
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  const [wantedMajor = 0, wantedMinor = 0] = wanted.split(".").map(Number);
-  return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
 }

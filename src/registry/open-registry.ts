@@ -1,0 +1,15 @@
+import type { Engine } from "../engine/engine.ts";
+import { startRegistryContainer } from "./container.ts";
+import { useExternalRegistry } from "./external.ts";
+import type { RegistryChoice, RegistryOptions, TemporaryRegistry } from "./registry.ts";
+
+/** Makes the chosen registry ready to be pushed to. Fails with `registry-unavailable`. */
+export async function openRegistry(
+  choice: RegistryChoice,
+  engine: Engine,
+  options: RegistryOptions,
+): Promise<TemporaryRegistry> {
+  return choice.kind === "container"
+    ? await startRegistryContainer(engine, options)
+    : await useExternalRegistry(choice, options);
+}

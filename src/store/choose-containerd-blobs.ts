@@ -1,0 +1,17 @@
+import type { Engine } from "../engine/engine.ts";
+import { blobsByContentStore } from "./blobs-by-content-store.ts";
+import { blobsByTrial, type TrialOptions } from "./blobs-by-trial.ts";
+import type { ContainerdBlobs } from "./containerd-blobs.ts";
+import { readManifest } from "./read-manifest.ts";
+
+/** Returns {@link blobsByContentStore} where the engine answers it, and {@link blobsByTrial} elsewhere. */
+export async function chooseContainerdBlobs(engine: Engine, options: TrialOptions): Promise<ContainerdBlobs> {
+  const content = await engine.contentStore();
+  if (content !== undefined) {
+    const { platform, trialName } = options;
+    const manifestOf = async (id: string) => await readManifest(engine, { id, platform }, trialName);
+    return blobsByContentStore(engine, content, { ...options, manifestOf });
+  }
+  options.onDetail("the engine's content store cannot be asked: which blobs it holds is found out by trial");
+  return blobsByTrial(engine, options);
+}
