@@ -3,6 +3,7 @@ import type { TransferRequest } from "../request.ts";
 import { engineTarget, type Via } from "../receive/engine-target.ts";
 import type { Target } from "../receive/target.ts";
 import { connectEngine } from "../engine/connect-engine.ts";
+import { namedEndpoint } from "../engine/connect/endpoint.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Context } from "../transfer.ts";
@@ -18,7 +19,7 @@ export async function connect(
   signal: AbortSignal,
 ): Promise<Engine> {
   const onAnotherLogin = (): void => output.note("connecting to the engine once more, to read its content store");
-  return await connectEngine(host, env, signal, { timeout, onAnotherLogin });
+  return await connectEngine(namedEndpoint(host, env), env, signal, { timeout, onAnotherLogin });
 }
 
 /** As {@link engineTarget}; the engine is disposed of when that fails. */

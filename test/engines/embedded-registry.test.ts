@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connectEngine } from "../../src/engine/connect-engine.ts";
+import { parseHost } from "../../src/engine/connect/endpoint.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { newRunId } from "../../src/run/run-id.ts";
 import { digestOf } from "../../src/image/digest.ts";
@@ -52,7 +53,7 @@ async function begin(
   const run = newRunId();
   const told: string[] = [];
   const [engine, registry] = [
-    await connectEngine(host, {}),
+    await connectEngine(parseHost(host, "-H"), {}),
     openEmbeddedRegistry({ run, parent: cacheFolder(process.env) }),
   ];
   const options = { registry, runs: [run], signal, onDetail: (text: string) => told.push(text) };

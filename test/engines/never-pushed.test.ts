@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connectEngine } from "../../src/engine/connect-engine.ts";
+import { parseHost } from "../../src/engine/connect/endpoint.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { buildImage } from "../testbed/build-image.ts";
 import type { Engine } from "../testbed/engine.ts";
@@ -83,7 +84,7 @@ describe.skipIf(why).each(SENDERS)(`%s ${why ?? ""}`, (version, engines) => {
     const [, from] = engines();
     await buildImage(from, `${name}:config`);
     const changes = await rememberEngines(from);
-    await using engine = await connectEngine(from.host, {});
+    await using engine = await connectEngine(parseHost(from.host, "-H"), {});
     const info = await engine.inspectImage(`${name}:config`);
     const id = info?.id ?? "";
     const { version: running } = await engine.info();

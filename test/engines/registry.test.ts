@@ -1,6 +1,7 @@
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import { connectEngine } from "../../src/engine/connect-engine.ts";
+import { parseHost } from "../../src/engine/connect/endpoint.ts";
 import { forgetBrokenOffName } from "../../src/engine/temporary-name.ts";
 import { newRunId } from "../../src/run/run-id.ts";
 import { openRegistry } from "../../src/registry/open-registry.ts";
@@ -14,7 +15,7 @@ const push = (image: string): string[] => [image, "ssh", "far", `docker-over-ssh
 
 describe.skipIf(why)("the registry container", () => {
   test("asks for the password of this run, which is in no place where others can read it", async () => {
-    await using engine = await connectEngine(bed.near.host, {});
+    await using engine = await connectEngine(parseHost(bed.near.host, "-H"), {});
     await using registry = await openRegistry({ kind: "container" }, engine, options());
     const credentials = registry.pushCredentials ?? expect.fail("no password");
     const status = async (authorization: string): Promise<number> =>
@@ -44,7 +45,7 @@ describe.skipIf(why)("the registry container", () => {
     await killed;
     expect(JSON.stringify(await changes())).toContain("container");
 
-    await using engine = await connectEngine(bed.near.host, {});
+    await using engine = await connectEngine(parseHost(bed.near.host, "-H"), {});
     await using living = await openRegistry({ kind: "container" }, engine, options());
     const next = await dos(line);
     expect(next).toEqual(done);
@@ -88,7 +89,7 @@ describe.skipIf(why)("a registry of yours", () => {
     // The same note as an engine makes that has lost the name meanwhile.
     await bed.near.docker("pull", `${repository}@${/sha256:[0-9a-f]{64}/.exec(stdout)?.[0]}`);
     expect(JSON.stringify(await changes())).toContain(repository);
-    await using engine = await connectEngine(bed.near.host, {});
+    await using engine = await connectEngine(parseHost(bed.near.host, "-H"), {});
     await forgetBrokenOffName(engine, `${repository}:run`);
     expect(await changes()).toEqual(unchanged(1));
   });

@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import { DEFAULT_CONTEXT, readContext, readCurrentContext } from "./context.ts";
-import { defaultSocket, type EngineEndpoint, parseHost, TLS_PORT, type TlsMaterial } from "./endpoint.ts";
+import { defaultHost, type EngineEndpoint, parseHost, type TlsMaterial, wantsTls } from "./endpoint.ts";
 import { readTlsFiles } from "./tls-files.ts";
 
 export interface EngineChoice {
-  /** The option `-H`, `--host`. */
-  host?: string | undefined;
+  /** What `-H` or `DOCKER_HOST` names, see {@link namedEndpoint}. Left out: the docker context decides. */
+  named?: EngineEndpoint | undefined;
   env: NodeJS.ProcessEnv;
   homedir: string;
   /** Where there is no choice, Windows has a named pipe and others have a socket. */
@@ -14,46 +14,40 @@ export interface EngineChoice {
 
 /**
  * Chooses the engine as the docker CLI does (docker/cli `resolveContextName` and `resolveDefaultDockerEndpoint`):
- * `-H`; `DOCKER_HOST`; the context that `DOCKER_CONTEXT` names; `currentContext` of `config.json`; the default socket.
- * With `-H` and `DOCKER_HOST`, `DOCKER_TLS_VERIFY`, `DOCKER_TLS` and `DOCKER_CERT_PATH` say how TCP is spoken; a context says it itself.
- * Reads files; connects to nothing.
+ * the named one; the context that `DOCKER_CONTEXT` names; `currentContext` of `config.json`; the default socket.
+ * For a named engine and the default one, `DOCKER_TLS_VERIFY`, `DOCKER_TLS` and `DOCKER_CERT_PATH` say how TCP is spoken; a context
+ * has its own TLS settings. Reads files; connects to nothing.
  *
- * @throws Failure `usage` for a malformed host and an unknown context; `engine-unreachable` for files that cannot be used.
+ * @throws Failure `usage` for an unknown context; `engine-unreachable` for files that cannot be used.
  */
 export async function chooseEndpoint({
-  host,
+  named,
   env,
   homedir,
   platform = process.platform,
 }: EngineChoice): Promise<EngineEndpoint> {
   const configDir = env["DOCKER_CONFIG"] || join(homedir, ".docker");
-  const fallback = (source: string) => defaultEndpoint("", source, configDir, env, platform);
-  if (host !== undefined) return await defaultEndpoint(host, "-H", configDir, env, platform);
-  if (env["DOCKER_HOST"]) return await defaultEndpoint(env["DOCKER_HOST"], "DOCKER_HOST", configDir, env, platform);
-
-  const named = env["DOCKER_CONTEXT"];
-  const name = named || (await readCurrentContext(configDir)) || DEFAULT_CONTEXT;
-  if (name === DEFAULT_CONTEXT) return await fallback("context default");
+  if (named !== undefined) return await withTls(named, configDir, env);
+  const chosen = env["DOCKER_CONTEXT"];
+  const name = chosen || (await readCurrentContext(configDir)) || DEFAULT_CONTEXT;
+  if (name === DEFAULT_CONTEXT) {
+    return await withTls(parseHost(defaultHost(env, platform), "context default"), configDir, env);
+  }
   return await readContext(
     configDir,
     name,
-    named ? "DOCKER_CONTEXT" : `currentContext of ${join(configDir, "config.json")}`,
+    chosen ? "DOCKER_CONTEXT" : `currentContext of ${join(configDir, "config.json")}`,
   );
 }
 
-async function defaultEndpoint(
-  host: string,
-  source: string,
-  configDir: string,
-  env: NodeJS.ProcessEnv,
-  platform: NodeJS.Platform,
-): Promise<EngineEndpoint> {
-  const useTls = Boolean(env["DOCKER_TLS_VERIFY"] || env["DOCKER_TLS"]); // any value but the empty one, `0` too
-  const chosen = host.trim() || (useTls ? `tcp://localhost:${TLS_PORT}` : defaultSocket(platform));
-  const endpoint = parseHost(chosen, source);
-  // The CLI reads the files for a socket too, and fails without them; there is no TLS on a socket.
-  if (!useTls || endpoint.address.protocol !== "tcp") return endpoint;
-  return parseHost(chosen, source, await tlsFromEnvironment(configDir, env));
+/** Adds the TLS material that the environment names. */
+async function withTls(endpoint: EngineEndpoint, configDir: string, env: NodeJS.ProcessEnv): Promise<EngineEndpoint> {
+  const { address } = endpoint;
+  // The CLI reads the files for a socket as well, and fails without them; there is no TLS on a socket.
+  if (!wantsTls(env) || address.protocol !== "tcp") return endpoint;
+  const tls = await tlsFromEnvironment(configDir, env);
+  if (tls === undefined || endpoint.host.startsWith("http://")) return endpoint;
+  return { ...endpoint, address: { ...address, tls } };
 }
 
 async function tlsFromEnvironment(configDir: string, env: NodeJS.ProcessEnv): Promise<TlsMaterial | undefined> {

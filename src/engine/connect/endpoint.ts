@@ -73,6 +73,32 @@ export function defaultSocket(platform: NodeJS.Platform): string {
 export const PLAIN_PORT = 2375;
 export const TLS_PORT = 2376;
 
+/** Whether the environment asks for TLS to TCP addresses, as for the docker CLI: any value but the empty one does, `0` as well. */
+export function wantsTls(env: NodeJS.ProcessEnv): boolean {
+  return Boolean(env["DOCKER_TLS_VERIFY"] || env["DOCKER_TLS"]);
+}
+
+/**
+ * Returns the engine that `-H` or `DOCKER_HOST` names, without its TLS material, which files hold; undefined where neither is given and
+ * the docker context decides. An empty `-H` means the default: the socket, or `localhost:2376` where TLS is on.
+ *
+ * @throws Failure `usage`
+ */
+export function namedEndpoint(
+  host: string | undefined,
+  env: NodeJS.ProcessEnv,
+  platform: NodeJS.Platform = process.platform,
+): EngineEndpoint | undefined {
+  const given = host ?? (env["DOCKER_HOST"] || undefined);
+  if (given === undefined) return undefined;
+  return parseHost(given.trim() || defaultHost(env, platform), host === undefined ? "DOCKER_HOST" : "-H");
+}
+
+/** The address that is used when nothing else is given. */
+export function defaultHost(env: NodeJS.ProcessEnv, platform: NodeJS.Platform): string {
+  return wantsTls(env) ? `tcp://localhost:${TLS_PORT}` : defaultSocket(platform);
+}
+
 /**
  * Reads the address of an engine the way the docker CLI does (docker/cli `opts/hosts.go`, and `cli/connhelper/ssh` for ssh):
  * what is left out is the default socket, `localhost` and 2375; a word without a scheme is a TCP address.

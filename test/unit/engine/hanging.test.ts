@@ -21,7 +21,7 @@ describe("an engine that never answers", () => {
     const server = createServer(asked.open);
     await new Promise<void>((resolve) => server.listen(path, resolve));
     const abort = new AbortController();
-    const connecting = rejection(connectEngine(`unix://${path}`, {}, abort.signal));
+    const connecting = rejection(connectEngine(parseHost(`unix://${path}`, "-H"), {}, abort.signal));
     await asked.opened;
     abort.abort(reason);
     expect(await connecting).toBe(reason);
@@ -94,7 +94,9 @@ describe("an engine that falls silent", () => {
     const path = join(folder.path, "engine.sock");
     const server = createServer(() => {});
     await new Promise<void>((resolve) => server.listen(path, resolve));
-    expect(await rejectionInTime(connectEngine(`unix://${path}`, {}, undefined, { timeout }))).toMatchObject({
+    expect(
+      await rejectionInTime(connectEngine(parseHost(`unix://${path}`, "-H"), {}, undefined, { timeout })),
+    ).toMatchObject({
       ...silence,
       message: expect.stringContaining("GET /_ping") as string,
       hint: expect.stringContaining("--timeout") as string,

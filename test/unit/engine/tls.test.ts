@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { chooseEndpoint } from "../../../src/engine/connect/choose-endpoint.ts";
+import { namedEndpoint, parseHost } from "../../../src/engine/connect/endpoint.ts";
 import { openEngine } from "../../../src/engine/docker.ts";
 import { rejection, temporaryFolder } from "./fake-engine.ts";
 
@@ -75,7 +76,7 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
   });
 
   const open = async (env: NodeJS.ProcessEnv, homedir = root.path) =>
-    openEngine(await chooseEndpoint({ env, homedir }));
+    openEngine(await chooseEndpoint({ named: namedEndpoint(undefined, env), env, homedir }));
 
   test("is reached with the keys in DOCKER_CERT_PATH", async () => {
     await using engine = await open({ DOCKER_HOST: host, DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: good });
@@ -152,7 +153,8 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
     await spoil(folder);
     const error = await rejection(
       chooseEndpoint({
-        env: { DOCKER_HOST: host, DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: folder },
+        named: parseHost(host, "DOCKER_HOST"),
+        env: { DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: folder },
         homedir: root.path,
       }),
     );
@@ -165,7 +167,7 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
 
   test("keys are not needed for a socket", async () => {
     const endpoint = await chooseEndpoint({
-      host: "unix:///some.sock",
+      named: parseHost("unix:///some.sock", "-H"),
       env: { DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: "/nowhere" },
       homedir: root.path,
     });

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { chooseEndpoint } from "../../../../src/engine/connect/choose-endpoint.ts";
+import { namedEndpoint } from "../../../../src/engine/connect/endpoint.ts";
 import { rejection, temporaryFolder } from "../fake-engine.ts";
 
 let home: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -26,8 +27,8 @@ const docker = (Host: string, SkipTLSVerify = false) => ({
   Metadata: {},
   Endpoints: { docker: { Host, SkipTLSVerify } },
 });
-const choose = (env: NodeJS.ProcessEnv, host?: string) =>
-  chooseEndpoint({ host, env, homedir: home.path, platform: "linux" });
+const choose = async (env: NodeJS.ProcessEnv, host?: string) =>
+  chooseEndpoint({ named: namedEndpoint(host, env, "linux"), env, homedir: home.path, platform: "linux" });
 
 describe("which engine", () => {
   beforeEach(async () => {
