@@ -3,18 +3,18 @@ import type { CaseImages, Image } from "./case-image.ts";
 
 /** What a receiver has before the image is sent: see case-image.ts for the images. */
 export const STATES = {
-  empty: { name: "nothing", what: "no layer of it" },
+  empty: { name: "nothing", what: "no layer of the image" },
   loaded: { name: "base by load", what: "an older version on the same base, by `docker load` of plain layers" },
   pulled: { name: "base by pull", what: "the same older version, by `docker pull` of gzip layers from a registry" },
   halved: {
     name: "base without its blobs",
     what:
-      "the same older version, by `docker load` and then by `docker pull`, and the loaded one removed. A containerd store " +
-      "keeps its layers unpacked then, and none of their blobs: nothing that it can use (other stores have no such state)",
+      "the same older version, by `docker load` and then by `docker pull`, with the loaded image removed. A containerd store " +
+      "then has the layers unpacked but none of their blobs, so it cannot use them (other stores have no such state)",
   },
   restacked: {
     name: "base on another parent",
-    what: "the base, but on another lowest layer: the same diff IDs, other chain IDs, nothing that it can use",
+    what: "the base on another lowest layer: the same diff IDs but other chain IDs, so none of it can be used",
   },
   complete: { name: "all", what: "the same image under another name" },
 } as const;

@@ -21,12 +21,12 @@ export function describeResults({ cases, sources, destinations }: Results): stri
   const ends = new Map<string, string>();
   for (const end of WAYS.both.sources) ends.set(end.name, sources.get(end)?.what ?? "");
   for (const end of WAYS.both.destinations) ends.set(end.name, destinations.get(end)?.what ?? "");
-  return `# Which engines, from which to which
+  return `# Tested engines
 
 <!-- Written by \`npm run test:matrix\`: test/matrix/table.ts -->
 
-Each pair is tried with the receiver in several states. \`5 of 5\` says that in each of five states all of what is listed below
-was seen; where it is less, the cell says in which it was not.
+Each pair is tested with the receiver in several [states](#the-states). \`5 of 5\` means that all [checks](#the-checks) passed in each of
+five states. A cell with less names the states that failed.
 
 ## docker-over-ssh on both sides
 
@@ -36,8 +36,8 @@ ${markdownTable(["", "is"], [...ends])}
 
 ## An engine alone on the remote side
 
-There is nothing at the remote side but the engine, behind \`ssh far docker system dial-stdio\`, or \`podman system dial-stdio\`. A push to it, with
-the receiver without the image, and with the older version there, in a containerd store either by load or by pull:
+The remote side has only the engine, behind \`ssh far docker system dial-stdio\` or \`podman system dial-stdio\`. A push to it, when the receiver
+has no layer of the image, and when it has the older version (in a containerd store: by load, and by pull):
 
 ${fromTo(cases, WAYS.push)}
 
@@ -45,39 +45,39 @@ A pull from it:
 
 ${fromTo(cases, WAYS.pull)}
 
-The sending side writes no more here than elsewhere but for what it cannot help. A push to Podman writes the missing layers unpacked, because
-it takes no others. A pull gets layers as the engine gives them: of a containerd store the missing ones, as they are stored (here in gzip, as of
-an image that was built or pulled); of the others all of the image, unpacked. Each is held to 5 % and 64 kB above that.
+The limits for the bytes sent differ from the first table in two cases. A push to Podman sends the missing layers uncompressed, because Podman
+accepts no others. A pull gets layers as the engine exports them: a containerd store exports the missing layers as stored (here gzip, as after
+a build or a pull); other stores export the whole image uncompressed. The limit is 5 % and 64 kB above that.
 
 ## An engine that does not reach docker-over-ssh
 
-As that of a virtual machine: only its socket is here, for \`-H\`; it has a network of its own, with another 127.0.0.1. docker-over-ssh cannot
-know that, and finds out. It is on both sides, and at the other end is an engine that it reaches. The states are those of an engine alone, and
-the bytes are those of docker-over-ssh on both sides.
+For example the engine of a virtual machine: \`-H\` names its socket, but the engine has its own network with another 127.0.0.1.
+docker-over-ssh detects that. It runs on both sides, and the engine of the other side can reach it. The states are those of an engine alone,
+and the limits for the bytes those of docker-over-ssh on both sides.
 
 ${notReaching(cases)}
 
 ## The states
 
-An image of five layers is sent: three of base, two of its own. Before that the receiver has
+The image has five layers: three of a base image, two of its own. Before the transfer, the receiver has
 
 ${Object.values(STATES)
   .map(({ name, what }) => `- **${name}**: ${what}`)
   .join("\n")}
 
-## What is seen in each
+## The checks
 
-- The command succeeds, and its sending side writes no more than the missing layers have in gzip -6, 5 % and 64 kB; with an
-  engine alone, what is said there.
-- The receiver has the image under its name, with the digest of its config and the \`RootFS\` that the sender has.
-- \`docker run\` of it prints what it should, from files of the base and of its own, and without the file that a layer takes away.
-- \`docker save\` of it has every layer, with its diff ID, and every blob, with its digest.
-- \`docker push\` of it to a registry that has nothing of it succeeds, and the registry has all of it then.
-- When the older image has been removed, it still runs, and is saved whole.
+- The command succeeds, and the sender sends at most the size of the missing layers with gzip -6, plus 5 % and 64 kB. (With an engine alone,
+  the limits named there.)
+- The receiver has the image under its name, with the config digest and the \`RootFS\` of the sender's image.
+- \`docker run\` prints the expected text from files of the base and of the image's own layers, and does not see a file that a layer deletes.
+- \`docker save\` exports every layer with its diff ID, and every blob with its digest.
+- \`docker push\` to a registry without the image succeeds, and the registry then has the whole image.
+- After the older image is removed, the image still runs, and \`docker save\` still exports all of it.
 
-Nothing runs in an OCI layout: there, the config, the layers, all blobs and the entries of the index are looked at, and that the
-older image is whole, too. The base is there as plain blobs for \`docker load\`, and as gzip blobs for \`docker pull\`; a layout
-knows no parents and unpacks nothing, so two of the states are not to be had.
+An OCI layout runs nothing. The checks there cover the config, the layers, all blobs, the entries of the index, and that the older image is
+still complete. "By load" means uncompressed blobs there, and "by pull" gzip blobs. A layout knows no parents and unpacks nothing, so
+two of the states do not exist for it.
 `;
 }
 
