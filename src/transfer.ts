@@ -97,7 +97,7 @@ export function tunnelFor(
     image,
     reference: referenceIn(image),
     features: [ASKS_AGAIN, CUTS_ON_DEMAND],
-    command,
+    connection: command.length > 0 ? { kind: "command", words: command } : { kind: "spawned" },
     timeout,
     rate: bwlimit,
     ready,

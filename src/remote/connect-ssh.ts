@@ -23,11 +23,13 @@ export function connectOverSsh(location: SshLocation, role: Role, request: Remot
     const { program, apiVersion } = await whatIsThere(link, location, request, { output, signal: out.signal });
     if (program === "docker-over-ssh") {
       output.detail(`remote side: docker-over-ssh on ${location.name}`);
-      const { far } = link;
       try {
-        return await overTunnel({ ...tunnelFor(role, request, context, out), far }, async (tunnel, stop) => {
-          await use(tunnel, stop, tunnel);
-        });
+        return await overTunnel(
+          { ...tunnelFor(role, request, context, out), connection: { kind: "running", process: link.far } },
+          async (tunnel, stop) => {
+            await use(tunnel, stop, tunnel);
+          },
+        );
       } catch (error) {
         throw noTunnel(link, error);
       }

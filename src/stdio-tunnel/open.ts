@@ -7,6 +7,15 @@ import { shakeHands, type Role } from "./handshake.ts";
 import type { Tunnel } from "./session.ts";
 import { ownStdio } from "./transport.ts";
 
+/** The stream that carries the tunnel. */
+export type TunnelConnection =
+  /** This process is the spawned side: the tunnel is on its own stdin and stdout. */
+  | { kind: "spawned" }
+  /** A remote command to run, word for word. */
+  | { kind: "command"; words: readonly string[] }
+  /** A remote command that runs already. It is ended with the tunnel. */
+  | { kind: "running"; process: RemoteProcess };
+
 export interface TunnelOptions {
   role: Role;
   /** Version of this tool, for the other end's messages. */
@@ -17,10 +26,7 @@ export interface TunnelOptions {
   reference?: string | undefined;
   /** Abilities of the program above, for the hello (PROTOCOL.md, 1). */
   features?: readonly string[] | undefined;
-  /** The far command, word for word; empty: this end was spawned, and speaks on its own stdin and stdout. */
-  command: readonly string[];
-  /** The far command, when it runs already; it is ended here all the same. */
-  far?: RemoteProcess | undefined;
+  connection: TunnelConnection;
   /** ms without an answer, or later without a sign of life, after which to give up. */
   timeout?: number | undefined;
   /** ms the far command is given to leave, first by itself, then after SIGTERM. */
@@ -50,23 +56,28 @@ export async function overTunnel<T>(
   options: TunnelOptions,
   use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const { role, tool, image, features = [], command, timeout, leaveTimeout, rate, ready, signal } = options;
+  const { role, tool, image, features = [], connection, timeout, leaveTimeout, rate, ready, signal } = options;
   signal.throwIfAborted();
-  const spawner = command.length > 0;
-  if (!spawner) refuseTerminal(role, image);
-  if (spawner && options.far === undefined) options.onDetail(`running ${shownCommand(command)}`);
-  const start = async (): Promise<RemoteProcess> => {
+  const isSpawned = connection.kind === "spawned";
+  if (isSpawned) refuseTerminal(role, image);
+  const start = async (words: readonly string[]): Promise<RemoteProcess> => {
+    options.onDetail(`running ${shownCommand(words)}`);
     const { spawnRemote } = await import("./child-process.ts"); // with its library: 50 ms that a spawned end need not spend
-    return spawnRemote(command, options.onRemoteLine, { leaveTimeout, rate });
+    return spawnRemote(words, options.onRemoteLine, { leaveTimeout, rate });
   };
-  await using far: RemoteProcess | undefined = options.far ?? (spawner ? await start() : undefined);
-  const transport = far?.transport ?? ownStdio(rate);
+  await using remote: RemoteProcess | undefined =
+    connection.kind === "command"
+      ? await start(connection.words)
+      : connection.kind === "running"
+        ? connection.process
+        : undefined;
+  const transport = remote?.transport ?? ownStdio(rate);
   transport.on("error", () => {});
   const session = import("./session.ts"); // with HTTP/2, 6 ms: the far command has been started, or the hello is the first thing said
   try {
     const reference = options.reference === undefined ? {} : { image: options.reference };
     const hello = { protocol: PROTOCOL_VERSION, tool, role, features: [...features], ...reference };
-    const end = spawner ? "spawner" : "spawned";
+    const end = isSpawned ? "spawned" : "spawner";
     const greeting = await shakeHands(transport, { end, hello, ready, timeout, signal });
     if (greeting.noise !== "")
       options.onDetail(`before the tunnel opened, the remote side printed: ${greeting.noise.trim()}`);
@@ -76,12 +87,12 @@ export async function overTunnel<T>(
       role,
       silence: timeout,
       patience: patienceOf(timeout),
-      spawned: !spawner,
+      spawned: isSpawned,
     });
     return await telling(tunnel, options, use);
   } catch (error) {
     transport.destroy();
-    throw (await far?.explain(error)) ?? error;
+    throw (await remote?.explain(error)) ?? error;
   }
 }
 

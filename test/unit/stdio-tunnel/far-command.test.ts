@@ -32,7 +32,7 @@ async function run(
       role: "receiver",
       tool: "0.1.0",
       image: "app:v2",
-      command,
+      connection: { kind: "command", words: command },
       signal: new AbortController().signal,
       onRemoteLine: (line) => lines.push(line),
       onDetail: (line) => details.push(line),

@@ -33,12 +33,12 @@ describe.each<[Role, Role]>([
   ["sender", "receiver"],
   ["receiver", "sender"],
 ])("this process is the %s, the far one", (role, far) => {
-  const command = farProgram("tunnel.ts", far, "idle");
+  const words = farProgram("tunnel.ts", far, "idle");
   const options: TunnelOptions = {
     role,
     tool: "0.1.0",
     image: "app:v2",
-    command,
+    connection: { kind: "command", words },
     signal: new AbortController().signal,
     onRemoteLine: (line) => process.stderr.write(`remote: ${line}\n`),
     onDetail: () => {},
@@ -65,7 +65,7 @@ describe.each<[Role, Role]>([
   });
 
   test("is stopped: silence is a lost link, and it is not left behind", async () => {
-    const child = spawnRemote(command, () => {}, { leaveTimeout: 50 });
+    const child = spawnRemote(words, () => {}, { leaveTimeout: 50 });
     const tunnel = await openEnd(child.transport, "spawner", role, 1000);
     const pid = await pidOf(tunnel);
     process.kill(pid, "SIGSTOP");
