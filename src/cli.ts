@@ -1,6 +1,6 @@
 import type { Delta, PullRequest, PushRequest } from "./request.ts";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { InvalidChoice, parseChoice, type Choice } from "./packing/choice.ts";
+import { InvalidCompressOption, parseCompressOption, type CompressOption } from "./packing/compress-option.ts";
 import type { Context } from "./transfer.ts";
 import { VERSION } from "./version.ts";
 
@@ -34,7 +34,7 @@ interface Options {
   progress: boolean;
   timeout?: number;
   as?: string;
-  compress?: Choice;
+  compress?: CompressOption;
   bwlimit?: number;
   sudo?: true;
   delta?: Delta | false;
@@ -211,11 +211,11 @@ function addTransfer(command: Command, load: () => Promise<Transfer>, choose: (j
     });
 }
 
-function readChoice(value: string): Choice {
+function readChoice(value: string): CompressOption {
   try {
-    return parseChoice(value);
+    return parseCompressOption(value);
   } catch (error) {
-    throw error instanceof InvalidChoice ? new InvalidArgumentError(error.message) : error;
+    throw error instanceof InvalidCompressOption ? new InvalidArgumentError(error.message) : error;
   }
 }
 

@@ -4,20 +4,20 @@ import { ASKS_AGAIN, parseAbout, parseOffer, wantMessage, type About, type Resul
 import { shareProgress } from "./conversation/share-progress.ts";
 import type { OfferedLayers, Wanted } from "./receive/received-image.ts";
 import type { Target } from "./receive/target.ts";
-import { isPlatform } from "./image/platform-match.ts";
+import { matchesPlatform } from "./image/platform-match.ts";
 import { newRunId, type RunId } from "./run/run-id.ts";
 import { digestOf, type Digest } from "./image/digest.ts";
-import { isKnown } from "./image/platform.ts";
+import { isKnownPlatform } from "./image/platform.ts";
 import type { Reference } from "./image/reference.ts";
 import { bytes } from "./output/describe.ts";
 import { Failure } from "./output/errors.ts";
-import { refuseLacking } from "./packing/agree.ts";
+import { refuseUnsupported } from "./packing/agree-on-packing.ts";
 import { CODECS } from "./packing/codecs.ts";
 import type { PullRequest } from "./request.ts";
 import { openTarget, readAsked } from "./locations/locations.ts";
 import { ResumeCache } from "./store/resume-cache.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
-import { unlessAborted } from "./streams/unless-aborted.ts";
+import { abortable } from "./streams/abortable.ts";
 import { explained, setOut, whyWhole, summarize, connectByCommand, type Context, type Connect } from "./transfer.ts";
 
 /**
@@ -36,7 +36,7 @@ export async function pull(
   refuseBlindPull(request);
   const { image, asked } = readAsked(request);
   const spawner = request.command.length > 0;
-  if (spawner) refuseLacking(request.compress, "receiving"); // what the spawned side lacks, the sending side sees
+  if (spawner) refuseUnsupported(request.compress, "receiving"); // what the spawned side lacks, the sending side sees
   await using location = openTarget(request, context);
   // What must be so before anything is sent: the engine answers, and can hold the name.
   const atHand = location.opened.then((target) => {
@@ -45,7 +45,7 @@ export async function pull(
   });
   atHand.catch(() => {}); // the spawned side tells it through the tunnel
   await setOut(connect, spawner ? atHand : Promise.resolve(), context.signal, async (tunnel, stop, wire) => {
-    const target = await unlessAborted(atHand, stop);
+    const target = await abortable(atHand, stop);
     const result = await receive(tunnel, target, image, { ...request, asked }, { ...context, signal: stop });
     if (!spawner) return;
     const ms = performance.now() - started;
@@ -116,7 +116,7 @@ export async function receive(
     await unread;
     const announced = hearLayerAnnouncements(tunnel, want.diffIds);
     await tunnel.send(wantMessage({ ...want, ...packing }));
-    const offer = parseOffer(await unlessAborted(tunnel.next("offer"), signal));
+    const offer = parseOffer(await abortable(tunnel.next("offer"), signal));
     return { offer, ...announced };
   };
 
@@ -175,15 +175,15 @@ function mayBeContinued(error: unknown): boolean {
 
 /** What was asked for must come; what merely does not run here is worth a word, before anything is sent. */
 function checkPlatform(offered: string, asked: string | undefined, target: Target, warn: (text: string) => void): void {
-  if (asked !== undefined && !isPlatform(offered, asked)) {
+  if (asked !== undefined && !matchesPlatform(offered, asked)) {
     throw new Failure("refused", `the remote side sends the image for ${offered}, not for ${asked}`, {
       expected: `a variant for ${asked}`,
       hint: "Leave --platform out, or build the image for that platform on the sending side.",
     });
   }
-  if (!isKnown(offered)) {
+  if (!isKnownPlatform(offered)) {
     warn(`the image's config does not name its platform (${offered}): whether it runs here cannot be told`);
-  } else if (target.platform !== undefined && !isPlatform(offered, target.platform)) {
+  } else if (target.platform !== undefined && !matchesPlatform(offered, target.platform)) {
     warn(`the image is for ${offered}, and this engine runs ${target.platform}`);
   }
 }

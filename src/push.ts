@@ -15,15 +15,15 @@ import { shareProgress } from "./conversation/share-progress.ts";
 import { manifestToPreserve } from "./send/manifest-to-preserve.ts";
 import { NOTHING_OFFERED } from "./send/found-image.ts";
 import type { Source } from "./send/source.ts";
-import { isPlatform } from "./image/platform-match.ts";
+import { matchesPlatform } from "./image/platform-match.ts";
 import { newRunId } from "./run/run-id.ts";
 import { fullName } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
-import { agreeOnPacking, refuseLacking } from "./packing/agree.ts";
+import { agreeOnPacking, refuseUnsupported } from "./packing/agree-on-packing.ts";
 import type { PushRequest } from "./request.ts";
 import { openSource, readImageName, sameAsTold } from "./locations/locations.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
-import { unlessAborted } from "./streams/unless-aborted.ts";
+import { abortable } from "./streams/abortable.ts";
 import { setOut, whyWhole, summarize, connectByCommand, type Context, type Connect } from "./transfer.ts";
 
 /** ms for the receiving side to be ready, once the tunnel is open. */
@@ -49,7 +49,7 @@ export async function push(
 ): Promise<void> {
   const started = performance.now();
   const spawner = request.command.length > 0;
-  if (spawner) refuseLacking(request.compress, "sending"); // the spawned side tells it through the tunnel
+  if (spawner) refuseUnsupported(request.compress, "sending"); // the spawned side tells it through the tunnel
   await using location = openSource(request, context);
   const atHand = location.opened.then(async (source) => {
     await source.check(request.platform);
@@ -59,7 +59,7 @@ export async function push(
   if (spawner && (await location.takesTime?.())) await atHand;
   const chosen = "byName" in connect ? await connect.byName(await (await atHand).name?.(request.platform)) : connect;
   await setOut(chosen, spawner ? atHand : Promise.resolve(), context.signal, async (tunnel, stop, wire) => {
-    const source = await unlessAborted(atHand, stop);
+    const source = await abortable(atHand, stop);
     const result = await send(tunnel, source, request, { ...context, signal: stop });
     if (!spawner) return;
     context.output.summary(summarize("pushed", request, result, wire.bytesSent, performance.now() - started));
@@ -118,7 +118,7 @@ export async function send(
     await tunnel.send({ type: "offer", ...offered.offer });
 
     const untilGone = AbortSignal.any([signal, offered.signal]);
-    const result = unlessAborted(tunnel.result(), untilGone).then(parseResult);
+    const result = abortable(tunnel.result(), untilGone).then(parseResult);
     // What it had when it said so may be gone when it would load it.
     const again = tunnel.next("want").then(parseWant, async () => await result); // when the tunnel ends, that says why
     return await Promise.race([result, again]);
@@ -133,8 +133,8 @@ export async function send(
 function agree(ask: Ask, platform: string | undefined): string | undefined {
   if (ask.platform === undefined) return platform;
   // Whichever says more: linux/arm64 and linux/arm64/v8 are no contradiction.
-  if (platform === undefined || isPlatform(ask.platform, platform)) return ask.platform;
-  if (isPlatform(platform, ask.platform)) return platform;
+  if (platform === undefined || matchesPlatform(ask.platform, platform)) return ask.platform;
+  if (matchesPlatform(platform, ask.platform)) return platform;
   throw new Failure(
     "usage",
     `the sending side was told --platform ${platform}, the receiving side --platform ${ask.platform}`,

@@ -1,4 +1,4 @@
-import type { Choice } from "./packing/choice.ts";
+import type { CompressOption } from "./packing/compress-option.ts";
 import type { Via } from "./receive/engine-target.ts";
 
 /** When missing layers are sent in pieces: where that is faster (`auto`), where it is possible, or not at all. */
@@ -18,7 +18,7 @@ export interface TransferRequest {
   /** ms */
   timeout?: number | undefined;
   /** --compress; of both sides, the sending one decides */
-  compress?: Choice | undefined;
+  compress?: CompressOption | undefined;
   /** --bwlimit, bytes a second, each way; 0 is no limit */
   bwlimit?: number | undefined;
   /** --sudo */

@@ -2,7 +2,7 @@ import { homedir } from "node:os";
 import { ASKS_AGAIN, CUTS_ON_DEMAND, type Result } from "./conversation/messages.ts";
 import { EngineError } from "./engine/engine-error.ts";
 import { InvalidImage } from "./image/manifest.ts";
-import { outOfFiles } from "./files/open-files.ts";
+import { openFileLimitError } from "./files/open-file-limit.ts";
 import { parseLocation, type ImageLocation } from "./image/location.ts";
 import { bytes, duration, plural } from "./output/describe.ts";
 import { Failure, messageOf } from "./output/errors.ts";
@@ -12,7 +12,7 @@ import type { Role } from "./stdio-tunnel/handshake.ts";
 import { overTunnel, type TunnelOptions } from "./stdio-tunnel/open.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import type { TransferRequest } from "./request.ts";
-import { unlessAborted } from "./streams/unless-aborted.ts";
+import { abortable } from "./streams/abortable.ts";
 import { VERSION } from "./version.ts";
 
 /** What push and pull are given to work with. */
@@ -39,7 +39,7 @@ export function whyWhole(
 
 /** Errors of the engine and of what was read, as a person should be told them; others as they are. */
 export function explained(error: unknown): unknown {
-  const outOf = outOfFiles(error);
+  const outOf = openFileLimitError(error);
   if (outOf !== undefined) return tooManyFiles(outOf);
   if (error instanceof EngineError) {
     return new Failure("transfer-failed", `the engine would not go on: ${messageOf(error)}`, {
@@ -170,7 +170,7 @@ export async function setOut(connect: Connect, ready: Promise<unknown>, signal: 
   try {
     await connect(use, { ready, signal: AbortSignal.any([signal, absent.signal]) });
   } catch (error) {
-    await unlessAborted(ready, signal);
+    await abortable(ready, signal);
     throw error;
   }
 }

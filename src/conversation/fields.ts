@@ -1,7 +1,7 @@
-import { InvalidImage, parseSentManifest, type SentManifest } from "../image/manifest.ts";
+import { InvalidImage, parseImageManifest, type ImageManifest } from "../image/manifest.ts";
 import { parseReference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
-import { InvalidChoice, parseChoice, type Choice } from "../packing/choice.ts";
+import { InvalidCompressOption, parseCompressOption, type CompressOption } from "../packing/compress-option.ts";
 
 /** What a message holds, each kind of it with its form. It comes from the other end: what has not that form ends the transfer. */
 
@@ -11,7 +11,7 @@ const MAX_LAYERS = 1000;
 const MAX_TEXT = 512;
 
 /** A manifest's bytes, as they go into a message. */
-export function manifestText({ bytes }: SentManifest): string {
+export function manifestText({ bytes }: ImageManifest): string {
   return bytes.toString("base64");
 }
 
@@ -50,10 +50,10 @@ export function matching(value: unknown, form: RegExp): string {
 }
 
 /** An image's manifest with so many layers; its bytes are those of {@link manifestText}. */
-export function manifestOf(value: unknown, layers: number): SentManifest {
+export function manifestOf(value: unknown, layers: number): ImageManifest {
   if (typeof value !== "string") throw malformed("manifest");
   try {
-    const manifest = parseSentManifest(Buffer.from(value, "base64"));
+    const manifest = parseImageManifest(Buffer.from(value, "base64"));
     if (manifest.layers.length === layers) return manifest;
   } catch (error) {
     if (!(error instanceof InvalidImage)) throw error;
@@ -61,11 +61,11 @@ export function manifestOf(value: unknown, layers: number): SentManifest {
   throw malformed("manifest");
 }
 
-export function choice(value: unknown): Choice {
+export function choice(value: unknown): CompressOption {
   try {
-    return parseChoice(text(value));
+    return parseCompressOption(text(value));
   } catch (error) {
-    throw error instanceof InvalidChoice ? malformed("choice") : error;
+    throw error instanceof InvalidCompressOption ? malformed("choice") : error;
   }
 }
 

@@ -2,8 +2,8 @@ import type { Credentials } from "../engine/engine.ts";
 import { isRunId, type RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
 import { isImageId } from "../image/image-name.ts";
-import type { Descriptor, SentManifest } from "../image/manifest.ts";
-import { choiceText, type Choice } from "../packing/choice.ts";
+import type { Descriptor, ImageManifest } from "../image/manifest.ts";
+import { formatCompressOption, type CompressOption } from "../packing/compress-option.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
 import {
   choice,
@@ -56,7 +56,7 @@ export interface About {
   /** The sender was told that layers are to be sent in pieces, whatever that takes. */
   delta?: "always";
   /** Then, where both sides keep manifests: the sender's own, which names a blob for each diff ID, and layers come as it names them. */
-  manifest?: SentManifest;
+  manifest?: ImageManifest;
 }
 
 /** A sender of this ability answers a second `want`, when something that the receiver had is gone by the time that it would load it. */
@@ -93,7 +93,7 @@ export type Want = (WantedLayers | WantedImage | NothingWanted) & {
   /** Names of the codecs that the receiver can unpack (packing/codecs.ts). Empty: nothing is packed. */
   codecs: readonly string[];
   /** The receiver's `--compress`. The sender's own option takes precedence. */
-  compress?: Choice;
+  compress?: CompressOption;
 };
 
 /** What was wanted is in the registry behind the tunnel. */
@@ -203,7 +203,7 @@ export function wantMessage({ compress, codecs, ...want }: Want): Message {
     codecs,
     delta: want.kind === "layers" && want.delta,
     begun: want.kind === "layers" ? want.begun : [],
-    ...(compress !== undefined && { compress: choiceText(compress) }),
+    ...(compress !== undefined && { compress: formatCompressOption(compress) }),
   };
 }
 

@@ -1,7 +1,7 @@
 import { Failure } from "../output/errors.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
-import { stall } from "../streams/stall.ts";
+import { stallTimer } from "../streams/stall-timer.ts";
 
 /**
  * ms for what the other side has to look up. Its engine is given a minute for each of some answers, and it says so if one does not
@@ -23,11 +23,11 @@ export async function nextMessage(
   type: string,
   { timeout, what, stop }: NextMessageOptions,
 ): Promise<Message> {
-  using watch = stall((ms) => late(what, ms), stop);
+  using watch = stallTimer((ms) => late(what, ms), stop);
   const message = tunnel.next(type);
   message.catch(() => {}); // whoever is late is told so before it ends
   return (await new Promise((resolve, reject) => {
-    const look = (): void => watch.wait(timeout);
+    const look = (): void => watch.start(timeout);
     tunnel.onMoved = look;
     look();
     watch.signal.addEventListener("abort", () => reject(watch.signal.reason as Error), { once: true });

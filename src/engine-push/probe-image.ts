@@ -1,6 +1,6 @@
 import { buffer } from "node:stream/consumers";
 import type { Engine, ImageInfo } from "../engine/engine.ts";
-import { isFor } from "../image/platform-match.ts";
+import { entryMatchesPlatform } from "../image/platform-match.ts";
 import type { Digest } from "../image/digest.ts";
 import {
   InvalidImage,
@@ -136,7 +136,9 @@ function choose({ root, manifests }: PushCollector, platform: string | undefined
   if (root === undefined) throw new Unlearnt("the engine pushed no manifest");
   if (!isIndex(root.parsed)) return { pushed: root, manifest: root.parsed, index: undefined };
   // Attestations are there too, for the platform unknown/unknown.
-  const entries = root.parsed.manifests.filter((entry) => platform !== undefined && isFor(entry, platform));
+  const entries = root.parsed.manifests.filter(
+    (entry) => platform !== undefined && entryMatchesPlatform(entry, platform),
+  );
   for (const { digest } of entries) {
     const pushed = manifests.get(digest);
     if (pushed === undefined || isIndex(pushed.parsed)) continue;

@@ -4,7 +4,7 @@ import { readConfig } from "./buildkit/read-config.ts";
 import { findContainers, removeContainer, runContainer } from "./api/containers.ts";
 import { type ApiOptions, type DockerApi, openApi } from "./api/docker-api.ts";
 import { describeEndpoint, isOneStream, mayReachUs, type EngineEndpoint } from "./connect/endpoint.ts";
-import { once } from "../streams/once.ts";
+import { memoize } from "../streams/memoize.ts";
 import type { Engine, EngineInfo } from "./engine.ts";
 import { openImageFiles } from "./api/image-files.ts";
 import {
@@ -49,7 +49,7 @@ export async function openEngine(
 }
 
 function engineOver(api: DockerApi, apiVersion: string): Engine {
-  const version = once(async () => (await api.json("GET", "/version")) as VersionAnswer);
+  const version = memoize(async () => (await api.json("GET", "/version")) as VersionAnswer);
   const isPodman = async (): Promise<boolean> => namesPodman(await version());
   return {
     address: describeEndpoint(api.endpoint),
@@ -67,7 +67,7 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
     newestOf: (repository) => newestOf(api, repository),
     stepSizes: (reference) => stepSizes(api, reference),
     readConfig: (image, version, signal) => readConfig(api, image, version, signal),
-    contentStore: once(async () => {
+    contentStore: memoize(async () => {
       const { openContentStore } = await import("./buildkit/open-content-store.ts"); // with the library for gRPC
       return await openContentStore(api);
     }),

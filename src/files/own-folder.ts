@@ -22,7 +22,7 @@ const opened = new Map<string, { descriptor: number; found: Stats }>();
  *
  * Throws `UnsafeFolder`, and the file system's errors.
  */
-export function ownFolder(path: string, { make }: { make: boolean }): string {
+export function openOwnFolder(path: string, { make }: { make: boolean }): string {
   if (make) mkdirSync(path, { recursive: true, mode: 0o700 });
   if (process.platform === "win32") return path;
   const known = opened.get(path);

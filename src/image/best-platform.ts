@@ -5,7 +5,7 @@ const USUAL_VARIANT: Record<string, string> = { arm64: "v8", arm: "v7", amd64: "
  * Those that run best on the platform that is wanted (`os/architecture[/variant]`): of the same system and architecture, with
  * the highest variant that is not above the wanted one. Without a wanted variant, a higher one is better than none.
  */
-export function bestPlatform<T extends { platform: string }>(images: readonly T[], wanted: string): T[] {
+export function bestPlatformMatches<T extends { platform: string }>(images: readonly T[], wanted: string): T[] {
   const [os, architecture = "", variant] = wanted.split("/");
   const same = images.filter(({ platform }) => {
     const parts = platform.split("/");

@@ -31,6 +31,6 @@ export function parseImageName(given: string): ImageName {
 }
 
 /** A reference with whose path temporary names can be made, also for an image that is known by its ID. */
-export function referenceFor({ given, reference }: ImageName): Reference {
+export function referenceOrPlaceholder({ given, reference }: ImageName): Reference {
   return reference ?? { given, domain: "docker.io", path: "by-id" };
 }

@@ -1,5 +1,5 @@
 import { digestOf, isDigest, type Digest } from "./digest.ts";
-import { platformText } from "./platform.ts";
+import { formatPlatform } from "./platform.ts";
 
 /** What a manifest says of a blob (OCI image spec, descriptor.md). */
 export interface Descriptor {
@@ -21,7 +21,7 @@ export interface Manifest {
 }
 
 /** One that somebody else wrote. */
-export interface SentManifest extends Manifest {
+export interface ImageManifest extends Manifest {
   /** As it came. */
   bytes: Buffer;
 }
@@ -35,7 +35,7 @@ export interface Index {
 /** What an image's config says (OCI image spec, config.md), as far as a transfer needs it. */
 export interface ImageConfig {
   diffIds: Digest[];
-  /** `os/architecture[/variant]`, `unknown` for what the config leaves out ({@link platformText}). */
+  /** `os/architecture[/variant]`, `unknown` for what the config leaves out ({@link formatPlatform}). */
   platform: string;
 }
 
@@ -81,7 +81,7 @@ export function parseManifest(bytes: Uint8Array): Manifest | Index {
 }
 
 /** Reads the manifest of one image, as somebody wrote it. Throws {@link InvalidImage}, also for an index. */
-export function parseSentManifest(bytes: Buffer): SentManifest {
+export function parseImageManifest(bytes: Buffer): ImageManifest {
   const manifest = parseManifest(bytes);
   if (isIndex(manifest)) throw new InvalidImage("its manifest is an index");
   return { ...manifest, bytes };
@@ -103,7 +103,7 @@ export function parseConfig(bytes: Uint8Array): ImageConfig {
   if (!isPlatformPart(named) || !isPlatformPart(machine) || !isPlatformPart(kind)) {
     throw new InvalidImage("its config names a platform that is none");
   }
-  return { diffIds, platform: platformText({ os: named, architecture: machine, variant: kind }) };
+  return { diffIds, platform: formatPlatform({ os: named, architecture: machine, variant: kind }) };
 }
 
 function isPlatformPart(part: unknown): part is string {
@@ -111,27 +111,27 @@ function isPlatformPart(part: unknown): part is string {
 }
 
 /** For each step of an image's history, first one first, whether it made a layer. Nothing for a config that has no history. */
-export function stepsWithLayer(config: Uint8Array): boolean[] {
+export function historyStepsWithLayer(config: Uint8Array): boolean[] {
   const { history } = parseObject(config, "config");
   if (!Array.isArray(history)) return [];
   return history.map((step) => (step as { empty_layer?: unknown } | null)?.empty_layer !== true);
 }
 
 /** A manifest as bytes, and what describes it. */
-export interface WrittenManifest {
+export interface EncodedManifest {
   bytes: Buffer;
   descriptor: Descriptor;
 }
 
-export function writeManifest(manifest: Manifest): WrittenManifest {
-  return asWritten({
+export function encodeManifest(manifest: Manifest): EncodedManifest {
+  return withDescriptor({
     mediaType: manifest.mediaType,
     bytes: Buffer.from(JSON.stringify({ schemaVersion: 2, ...manifest })),
   });
 }
 
 /** One that somebody else wrote, byte for byte. */
-export function asWritten({ mediaType, bytes }: Pick<SentManifest, "mediaType" | "bytes">): WrittenManifest {
+export function withDescriptor({ mediaType, bytes }: Pick<ImageManifest, "mediaType" | "bytes">): EncodedManifest {
   return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
 }
 

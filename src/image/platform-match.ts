@@ -1,14 +1,14 @@
 import type { Descriptor } from "./manifest.ts";
 
 /** A platform in the engine API's JSON (OCI image spec, image index, `platform`). */
-export interface PlatformObject {
+export interface Platform {
   os: string;
   architecture: string;
   variant?: string;
 }
 
 /** `os/arch[/variant]` in its parts. */
-export function platformObject(platform: string): PlatformObject {
+export function parsePlatform(platform: string): Platform {
   const [os = "", architecture = "", variant] = platform.split("/");
   return { os, architecture, ...(variant !== undefined && variant !== "" && { variant }) };
 }
@@ -17,8 +17,8 @@ export function platformObject(platform: string): PlatformObject {
  * Is an image of the platform `actual` what somebody asked for with `wanted`? A variant that was not asked for may be any;
  * arm64 without a variant is v8 and arm is v7 (containerd `platforms`, normalization).
  */
-export function isPlatform(actual: string, wanted: string): boolean {
-  const [has, asked] = [platformObject(actual), platformObject(wanted)];
+export function matchesPlatform(actual: string, wanted: string): boolean {
+  const [has, asked] = [parsePlatform(actual), parsePlatform(wanted)];
   if (has.os !== asked.os || has.architecture !== asked.architecture) return false;
   return asked.variant === undefined || (has.variant ?? usualVariant(has.architecture)) === asked.variant;
 }
@@ -28,8 +28,8 @@ function usualVariant(architecture: string): string | undefined {
 }
 
 /** The same of an entry of an index (OCI image spec, image-index.md): one that names no platform is for none. */
-export function isFor({ platform }: Pick<Descriptor, "platform">, wanted: string): boolean {
+export function entryMatchesPlatform({ platform }: Pick<Descriptor, "platform">, wanted: string): boolean {
   if (platform === undefined) return false;
   const { os, architecture, variant } = platform;
-  return isPlatform([os, architecture, variant].filter(Boolean).join("/"), wanted);
+  return matchesPlatform([os, architecture, variant].filter(Boolean).join("/"), wanted);
 }

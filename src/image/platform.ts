@@ -4,9 +4,9 @@ export const UNKNOWN = "unknown";
 /**
  * A platform as this program passes it on, `os/architecture[/variant]` (OCI image spec, config.md). Some builders leave the architecture
  * out: Docker takes such images, and so they have a platform here as well, `linux/unknown`. Nothing of that goes into an image, or
- * to an engine ({@link isKnown}).
+ * to an engine ({@link isKnownPlatform}).
  */
-export function platformText({
+export function formatPlatform({
   os,
   architecture,
   variant,
@@ -15,7 +15,7 @@ export function platformText({
 }
 
 /** Whether both its system and its architecture are named: an engine is asked for no other. */
-export function isKnown(platform: string): boolean {
+export function isKnownPlatform(platform: string): boolean {
   const [os, architecture] = platform.split("/");
   return os !== UNKNOWN && architecture !== UNKNOWN;
 }

@@ -3,7 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import type { Target } from "../receive/target.ts";
 import type { Source } from "../send/source.ts";
 import { parseHost } from "../engine/connect/endpoint.ts";
-import { inputKind, isStdin } from "../image/archive/input.ts";
+import { inputKind, isStdin } from "../image/archive/archive-input.ts";
 import { parseImageName, type ImageName } from "../image/image-name.ts";
 import { InvalidLocation, parseLocation, type FileLocation, type ImageLocation } from "../image/location.ts";
 import { fullName, InvalidReference, parseReference, type Reference } from "../image/reference.ts";

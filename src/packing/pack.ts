@@ -1,5 +1,5 @@
 import { availableParallelism } from "node:os";
-import { blocksOf, inOrder, sampleOf } from "../streams/blocks.ts";
+import { splitIntoBlocks, mapInOrder, sampleOf } from "../streams/blocks.ts";
 import type { Codec } from "./codecs.ts";
 
 /** What a packed answer's Content-Encoding is called; nobody but the two sides of a transfer knows it. */
@@ -34,7 +34,7 @@ export interface PackOptions {
   /** Of the codec, asked for each block; undefined: it is not compressed. */
   level: () => number | undefined;
   /** Each chunk is a block, and has at most {@link BLOCK} bytes: for who reads while the source still grows. */
-  asTheyCome?: boolean | undefined;
+  blockPerChunk?: boolean | undefined;
 }
 
 /**
@@ -43,12 +43,12 @@ export interface PackOptions {
  */
 export async function* pack(
   plain: AsyncIterable<Buffer>,
-  { codec, level, asTheyCome = false }: PackOptions,
+  { codec, level, blockPerChunk: asTheyCome = false }: PackOptions,
 ): AsyncGenerator<Buffer> {
   const suspicion = { isDense: false };
   const work = async (block: Buffer): Promise<Buffer[]> => await packBlock(block, codec, level(), suspicion);
-  const blocks = asTheyCome ? plain : blocksOf(plain, BLOCK);
-  for await (const packed of inOrder(blocks, work, AT_ONCE)) yield* packed;
+  const blocks = asTheyCome ? plain : splitIntoBlocks(plain, BLOCK);
+  for await (const packed of mapInOrder(blocks, work, AT_ONCE)) yield* packed;
   yield header(END, 0, 0);
 }
 

@@ -1,4 +1,4 @@
-import { inOrder } from "../streams/blocks.ts";
+import { mapInOrder } from "../streams/blocks.ts";
 import { CODECS } from "./codecs.ts";
 import { BLOCK, END, HEADER, STORED } from "./pack.ts";
 
@@ -6,16 +6,16 @@ import { BLOCK, END, HEADER, STORED } from "./pack.ts";
 const AT_ONCE = 3;
 
 /** What came is not a packed stream. */
-export class BadPacking extends Error {
+export class InvalidPackedStream extends Error {
   override readonly name = "BadPacking";
 }
 
 /**
- * The bytes that {@link pack} was given. Throws {@link BadPacking} for what is malformed, cut off, or has a block that is
+ * The bytes that {@link pack} was given. Throws {@link InvalidPackedStream} for what is malformed, cut off, or has a block that is
  * larger than it says: it is hostile input. A few blocks are in memory.
  */
 export async function* unpack(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  yield* inOrder(framedBlocks(packed), unpackBlock, AT_ONCE);
+  yield* mapInOrder(framedBlocks(packed), unpackBlock, AT_ONCE);
 }
 
 interface Block {
@@ -27,17 +27,17 @@ interface Block {
 
 async function unpackBlock({ codec, packed, size }: Block): Promise<Buffer> {
   const plain = codec === STORED ? packed : await decompress(codec, packed, size);
-  if (plain.length !== size) throw new BadPacking(`a block has ${plain.length} bytes, not ${size}`);
+  if (plain.length !== size) throw new InvalidPackedStream(`a block has ${plain.length} bytes, not ${size}`);
   return plain;
 }
 
 async function decompress(id: number, packed: Buffer, size: number): Promise<Buffer> {
   const codec = CODECS.find((one) => one.id === id);
-  if (codec === undefined) throw new BadPacking(`a block is packed in the way ${id}, which is not known here`);
+  if (codec === undefined) throw new InvalidPackedStream(`a block is packed in the way ${id}, which is not known here`);
   try {
     return await codec.decompress(packed, size);
   } catch (error) {
-    throw new BadPacking(`a block cannot be unpacked: ${(error as Error).message}`, { cause: error });
+    throw new InvalidPackedStream(`a block cannot be unpacked: ${(error as Error).message}`, { cause: error });
   }
 }
 
@@ -49,7 +49,7 @@ async function* framedBlocks(packed: AsyncIterable<Buffer>): AsyncGenerator<Bloc
   const take = async (count: number): Promise<Buffer> => {
     while (have < count) {
       const next = await chunks.next();
-      if (next.done) throw new BadPacking("it ends in the middle");
+      if (next.done) throw new InvalidPackedStream("it ends in the middle");
       pending.push(next.value);
       have += next.value.length;
     }
@@ -63,10 +63,11 @@ async function* framedBlocks(packed: AsyncIterable<Buffer>): AsyncGenerator<Bloc
       const header = await take(HEADER);
       const [codec, length, size] = [header.readUInt8(0), header.readUInt32BE(1), header.readUInt32BE(5)];
       if (codec === END) break;
-      if (length > BLOCK || size > BLOCK || size === 0) throw new BadPacking(`a block of ${size} bytes in ${length}`);
+      if (length > BLOCK || size > BLOCK || size === 0)
+        throw new InvalidPackedStream(`a block of ${size} bytes in ${length}`);
       yield { codec, packed: await take(length), size };
     }
-    if (have > 0 || !(await chunks.next()).done) throw new BadPacking("something comes behind its end");
+    if (have > 0 || !(await chunks.next()).done) throw new InvalidPackedStream("something comes behind its end");
   } finally {
     await chunks.return?.();
   }

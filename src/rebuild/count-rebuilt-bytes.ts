@@ -1,10 +1,10 @@
 import type { Instruction } from "../delta/recipe.ts";
-import type { Share } from "../image/layer/verify-digest.ts";
+import type { SizeLimitShare } from "../image/layer/verify-digest.ts";
 
 /** Passes a recipe on, and counts what it makes as soon as it says so. Throws `TooLarge`. */
 export async function* countRebuiltBytes(
   recipe: AsyncIterable<Instruction[]>,
-  share: Pick<Share, "spend">,
+  share: Pick<SizeLimitShare, "spend">,
 ): AsyncGenerator<Instruction[]> {
   for await (const batch of recipe) {
     share.spend(batch.reduce((sum, one) => sum + bytesOf(one), 0));

@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
-import { decodeLayer } from "../image/layer/decode-layer.ts";
+import { decompressLayer } from "../image/layer/decompress-layer.ts";
 import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../image/archive/image-archive.ts";
-import { openArchive } from "../image/archive/open.ts";
+import { openArchive } from "../image/archive/open-archive.ts";
 import type { Digest } from "../image/digest.ts";
 import type { FileLocation } from "../image/location.ts";
 import { findBaseLayer } from "./find-base-layer.ts";
@@ -46,7 +46,7 @@ async function imagesOf(archive: ImageArchive, platform: string): Promise<Archiv
 /** An archive's layer has to be read from its beginning to its end, whatever folders are asked for. */
 function seedOf({ layers, diffIds }: ArchivedImage, coming: readonly Digest[]): DeltaBaseImage {
   const isShared = ({ diffId }: ArchivedLayer): number => (coming.includes(diffId) ? 1 : 0);
-  const plain = ({ open, blob }: ArchivedLayer): Readable => decodeLayer(open(), blob.mediaType);
+  const plain = ({ open, blob }: ArchivedLayer): Readable => decompressLayer(open(), blob.mediaType);
   return {
     async layerLike(diffId) {
       const layer = layers[findBaseLayer(coming, diffIds, diffId) ?? -1];

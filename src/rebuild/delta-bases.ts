@@ -3,7 +3,7 @@ import { RUN_LABEL, type RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
 import type { RelatedImage } from "../store/related-images.ts";
 import type { ContainerdBlobs } from "../store/containerd-blobs.ts";
-import { once } from "../streams/once.ts";
+import { memoize } from "../streams/memoize.ts";
 import { findBaseLayer } from "./find-base-layer.ts";
 
 /** What a tar covers that is one of an image's layers, whatever folders it has. */
@@ -50,7 +50,7 @@ export interface DeltaBaseOptions {
 export async function findDeltaBases(engine: Engine, options: DeltaBaseOptions): Promise<DeltaBases | undefined> {
   const { youngest, relatedImages } = options;
   const sameName = await youngest;
-  const nearest = once(async () => {
+  const nearest = memoize(async () => {
     const [id] = (await relatedImages()).map((relative) => relative.id);
     return id === sameName ? undefined : id;
   });

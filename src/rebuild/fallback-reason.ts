@@ -1,5 +1,5 @@
 import { InvalidRecipe, TruncatedRecipe } from "../delta/recipe-errors.ts";
-import { isNoRoom } from "../files/no-room.ts";
+import { isNoSpace } from "../files/no-space.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import { NotCut } from "../registry/client.ts";
@@ -15,6 +15,6 @@ export function fallbackReason(error: unknown): string | undefined {
   if (error instanceof NotCut) return "the sending side cannot cut it";
   if (error instanceof TruncatedRecipe) return "the sending side could not give all of its pieces";
   if (isWrong(error)) return "what was made of its pieces is wrong";
-  if (isNoRoom(error) || (error instanceof Failure && error.code === "no-space")) return "there is no room to make it";
+  if (isNoSpace(error) || (error instanceof Failure && error.code === "no-space")) return "there is no room to make it";
   return error instanceof RebuildTooSlow ? "it takes too long to make it" : undefined;
 }

@@ -5,10 +5,10 @@ import { cut } from "../delta/cut-tar.ts";
 import { encodeRecipe } from "../delta/encode-recipe.ts";
 import { decodeMissingPieces, maxMissingPiecesBytes } from "../delta/missing-pieces.ts";
 import { PieceIndex } from "../delta/piece-index.ts";
-import { isNoRoom } from "../files/no-room.ts";
+import { isNoSpace } from "../files/no-space.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import { Failure, messageOf } from "../output/errors.ts";
-import type { PacedPacker, PackOptions } from "../packing/pace.ts";
+import type { PacedPacker, PackOptions } from "../packing/paced-packer.ts";
 import type { CutBlob, StoredBlob } from "../registry/embedded/content.ts";
 import type { LazySpool } from "../store/spool.ts";
 import { GrowingFile } from "../streams/growing-file.ts";
@@ -83,7 +83,7 @@ export class LayerCutter {
       const tar = await plain();
       onBegun({
         // As it grows, so that the receiver can begin while the layer is being cut.
-        recipe: () => packed(recipe.read(), { asTheyCome: true }),
+        recipe: () => packed(recipe.read(), { blockPerChunk: true }),
         pieces: async (list) => {
           const missing = decodeMissingPieces(await atMost(list, maxMissingPiecesBytes(pieces.count)), pieces.count);
           return packed(piecesIn(path, pieces, missing));
@@ -92,7 +92,7 @@ export class LayerCutter {
       for await (const frame of encodeRecipe(cut(kept(tar, file)), { pieces })) await recipe.write(frame);
       await recipe.finish();
     } catch (error) {
-      const justEnds = isNoRoom(error);
+      const justEnds = isNoSpace(error);
       await (justEnds ? recipe.finish() : recipe.giveUp(error as Error)).catch(() => {}); // closed already
       await rm(path, { force: true });
       // Who has asked for a recipe may open it only now; if it were gone, all of the transfer would fail.

@@ -7,7 +7,7 @@ import { PieceKeyFilter } from "../delta/piece-key-filter.ts";
 import { encodeMissingPieces } from "../delta/missing-pieces.ts";
 import { TarRebuild } from "../delta/tar-rebuild.ts";
 import { reusePieces } from "../delta/reuse-pieces.ts";
-import { TooLarge, type SizeLimit } from "../image/layer/verify-digest.ts";
+import { SizeLimitExceeded, type SizeLimit } from "../image/layer/verify-digest.ts";
 import { hasZstd } from "../image/layer/zstd-frames.ts";
 import { shortOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE } from "../image/manifest.ts";
@@ -17,7 +17,7 @@ import { NotCut, type RegistryClient } from "../registry/client.ts";
 import type { ResumeCache } from "../store/resume-cache.ts";
 import type { LazySpool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
-import { counted } from "../streams/counted.ts";
+import { countBytes } from "../streams/count-bytes.ts";
 import { bytesFree, openRebuiltFile, type RebuiltFile } from "./rebuilt-file.ts";
 import { isWrong, fallbackReason } from "./fallback-reason.ts";
 import { verifyRebuiltTar } from "./verify-rebuilt-tar.ts";
@@ -163,7 +163,7 @@ export class LayerRebuilder implements AsyncDisposable {
     const file = this.#files.get(diffId);
     this.#files.delete(diffId);
     await file?.discard();
-    file?.share.giveBack();
+    file?.share.release();
   }
 
   async #make(layer: AnnouncedLayer): Promise<Made> {
@@ -179,7 +179,7 @@ export class LayerRebuilder implements AsyncDisposable {
     } catch (error) {
       if (isWrong(error)) this.#wrong ??= error instanceof TruncatedRecipe ? "cut off" : "wrong";
       // What the recipe says, and what was found here, costs nothing to have again, and would take the place of what did.
-      const isOfUse = !isWrong(error) && !(error instanceof TooLarge) && file.before + pieces.come > 0;
+      const isOfUse = !isWrong(error) && !(error instanceof SizeLimitExceeded) && file.before + pieces.come > 0;
       if (!isOfUse) await this.#discard(diffId);
       throw error;
     }
@@ -199,7 +199,7 @@ export class LayerRebuilder implements AsyncDisposable {
     const keys = new PieceKeyFilter();
     // How large it is, the sender does not know yet.
     const maxSize = await bytesFree(path);
-    const recipe = decodeRecipe(counted(await client.recipe(repository, diffId, signal), onBytes), { maxSize });
+    const recipe = decodeRecipe(countBytes(await client.recipe(repository, diffId, signal), onBytes), { maxSize });
     const rebuild = TarRebuild.start(file, keys.noting(countRebuiltBytes(recipe, share)));
     const proving = verifyRebuiltTar(file, rebuild, { diffId, signal });
     proving.catch(() => {}); // awaited below
@@ -226,7 +226,7 @@ export class LayerRebuilder implements AsyncDisposable {
           pieces.come += count;
           onBytes(count);
         };
-        await rebuild.fill(counted(await client.pieces(repository, diffId, list, signal), onPieces));
+        await rebuild.fill(countBytes(await client.pieces(repository, diffId, list, signal), onPieces));
       }
       await file.truncate(rebuild.size); // what was half made may have been longer
       return { path, size: await proving, found: wanted - missingBytes };

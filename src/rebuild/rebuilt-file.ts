@@ -1,5 +1,5 @@
 import { rm, statfs, writeFile } from "node:fs/promises";
-import type { Share, SizeLimit } from "../image/layer/verify-digest.ts";
+import type { SizeLimitShare, SizeLimit } from "../image/layer/verify-digest.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import type { ResumeCache } from "../store/resume-cache.ts";
 import type { LazySpool } from "../store/spool.ts";
@@ -10,7 +10,7 @@ export interface RebuiltFile {
   /** Bytes that an earlier run has left in it. */
   before: number;
   /** What is made counts against it while it is made, whatever size the layer was announced with. */
-  share: Share;
+  share: SizeLimitShare;
   /** Nothing of it stays. */
   discard: () => Promise<void>;
 }

@@ -1,11 +1,11 @@
 import { createReadStream, createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
-import { decodeLayer } from "../image/layer/decode-layer.ts";
-import { writeLoadable } from "../image/docker/loadable-manifest.ts";
+import { decompressLayer } from "../image/layer/decompress-layer.ts";
+import { writeDockerManifest } from "../image/oci/docker-manifest.ts";
 import type { LayoutName } from "../image/oci/oci-layout.ts";
-import { passOn, digestVerifier } from "../image/layer/verify-digest.ts";
+import { passThroughVerifier, digestVerifier } from "../image/layer/verify-digest.ts";
 import { writeDockerArchive } from "../image/docker/write-docker-archive.ts";
-import { writeOciLayout } from "../image/oci/write-oci-layout.ts";
+import { writeOciArchive } from "../image/oci/write-oci-archive.ts";
 import type { TarStream } from "../image/tar/write-tar.ts";
 import { digestOf, hexOf, type Digest } from "../image/digest.ts";
 import type { FileLocation } from "../image/location.ts";
@@ -13,7 +13,7 @@ import { manifestFor } from "../store/compose-manifest.ts";
 import type { Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { countLayers, type ReceivedImage, type Counts } from "./received-image.ts";
-import { counted } from "../streams/counted.ts";
+import { countBytes } from "../streams/count-bytes.ts";
 import type { Received } from "./fetch-image.ts";
 
 /** An image as one file has it. */
@@ -49,8 +49,8 @@ export async function archiveStream(
   const manifest = manifestFor(config, files, sent, { keeps });
   const blobs = files.map(({ path, blob }) => ({ path, digest: blob.digest, size: blob.size }));
   const layers = blobs.map(({ digest }) => digest);
-  const loadable = writeLoadable([{ configDigest: digestOf(config), layers, name: name.image }]);
-  const tar = writeOciLayout({ config, manifest, blobs, names: [name], loadable });
+  const loadable = writeDockerManifest([{ configDigest: digestOf(config), layers, name: name.image }]);
+  const tar = writeOciArchive({ config, manifest, blobs, names: [name], loadable });
   return { tar, manifest: manifest.descriptor.digest };
 }
 
@@ -71,8 +71,11 @@ async function unpacked(file: LayerFile, spool: Spool, onBytes: (count: number) 
   if (blob.digest === diffId) return file;
   const to = spool.pathFor(`${hexOf(diffId)}.tar`);
   const bytes = digestVerifier({ what: `the plain layer ${diffId}`, digest: diffId });
-  const plain = decodeLayer(createReadStream(path), blob.mediaType);
-  await pipeline(counted(passOn(plain, bytes), onBytes), createWriteStream(to, { flags: "wx", mode: 0o600 }));
+  const plain = decompressLayer(createReadStream(path), blob.mediaType);
+  await pipeline(
+    countBytes(passThroughVerifier(plain, bytes), onBytes),
+    createWriteStream(to, { flags: "wx", mode: 0o600 }),
+  );
   const { size } = bytes.finish();
   return { ...file, path: to, size, blob: { ...blob, digest: diffId, size } };
 }

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { AnnouncedLayer } from "../conversation/messages.ts";
-import { refuseOtherType } from "../image/layer/compression.ts";
-import { refuseUnknownPacking } from "../image/layer/decode-layer.ts";
+import { refuseNonLayerType } from "../image/layer/compression.ts";
+import { refuseUnsupportedCompression } from "../image/layer/decompress-layer.ts";
 import type { Digest } from "../image/digest.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
@@ -9,7 +9,7 @@ import { detectMediaType } from "../store/verify-blob.ts";
 import { isBroken, layerFailure, type Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { queue, type Queue } from "../streams/queue.ts";
-import { within } from "../streams/within.ts";
+import { resolveWithin } from "../streams/resolve-within.ts";
 import { incomingLayer, fetchInto, type IncomingLayer, type FetchOptions } from "./incoming-layer.ts";
 
 /**
@@ -88,8 +88,8 @@ export async function* streamLayers(
   try {
     for await (const layer of layers) {
       signal.throwIfAborted();
-      refuseOtherType(layer.mediaType);
-      if (layer.cutting === undefined) refuseUnknownPacking(layer.mediaType);
+      refuseNonLayerType(layer.mediaType);
+      if (layer.cutting === undefined) refuseUnsupportedCompression(layer.mediaType);
       if (options.named !== undefined && options.named.get(layer.diffId) !== layer.digest)
         throw new InvalidImage(`the layer ${layer.diffId} is sent as another blob than its manifest names`);
       // One that is being made has been counted; if it comes whole, it is refused before it is fetched.
@@ -106,6 +106,6 @@ export async function* streamLayers(
 export async function fetchFailure(error: unknown, signal: AbortSignal): Promise<unknown> {
   // A connection that breaks, before an answer or in it, is often the first sign of what the sender is about to say.
   const isSign = isBroken(error) || (error instanceof Failure && error.code === "registry-unavailable");
-  if (isSign && !signal.aborted) await within(LAST_WORDS, once(signal, "abort"));
+  if (isSign && !signal.aborted) await resolveWithin(LAST_WORDS, once(signal, "abort"));
   return signal.aborted ? signal.reason : layerFailure(error, "loaded");
 }

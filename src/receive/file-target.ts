@@ -2,15 +2,15 @@ import { createWriteStream } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { refuseAbsent } from "../image/archive/absent.ts";
+import { refuseAbsentLayers } from "../image/archive/absent-layer.ts";
 import type { ArchivedImage } from "../image/archive/image-archive.ts";
-import { openArchive } from "../image/archive/open.ts";
+import { openArchive } from "../image/archive/open-archive.ts";
 import type { FileLocation } from "../image/location.ts";
 import { partialFilePrefix, partialFile, removePartialFiles } from "../store/partial-file.ts";
 import { openSpool } from "../store/spool.ts";
 import { archiveStream, arrivedLayers } from "./archive-stream.ts";
 import type { ReceivedImage, ReceiveOptions } from "./received-image.ts";
-import { counted } from "../streams/counted.ts";
+import { countBytes } from "../streams/count-bytes.ts";
 import { findDestination } from "./destination.ts";
 import { nameInFile } from "./name-in-file.ts";
 import { withLocationErrors } from "./location-errors.ts";
@@ -38,7 +38,7 @@ function fileTarget(location: FileLocation, path: string): Target {
   const explaining = withLocationErrors(location);
   const written = async (name: string): Promise<ArchivedImage> => {
     await using archive = await openArchive(kind, parts.has(name) ? name : path);
-    return refuseAbsent(await archive.find());
+    return refuseAbsentLayers(await archive.find());
   };
   return {
     address: location.path,
@@ -89,7 +89,7 @@ async function receiveInto(
   const file = createWriteStream(part, { flags: "wx", flush: true });
   const remove = async (): Promise<void> => await rm(part, { force: true });
   try {
-    await pipeline(counted(tar as AsyncIterable<Buffer>, onBytes), file, { signal });
+    await pipeline(countBytes(tar as AsyncIterable<Buffer>, onBytes), file, { signal });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") await remove();
     throw error;

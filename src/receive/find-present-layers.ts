@@ -12,7 +12,7 @@ import type { ContainerdBlobs, KnownImage } from "../store/containerd-blobs.ts";
 import { chooseContainerdBlobs } from "../store/choose-containerd-blobs.ts";
 import { openStore } from "../store/open-store.ts";
 import type { PresentLayers, TargetStore } from "../store/store.ts";
-import { once, onceEach } from "../streams/once.ts";
+import { memoize, memoizeByKey } from "../streams/memoize.ts";
 import type { EngineReceiveOptions } from "./received-image.ts";
 import { findDeltaBases, type DeltaBases } from "../rebuild/delta-bases.ts";
 
@@ -34,12 +34,12 @@ export async function findPresentLayers(options: EngineReceiveOptions): Promise<
   const { diffIds, platform, manifest: named } = about;
   let found: (() => Promise<readonly RelatedImage[]>) | undefined;
   const relatedImages = async (): Promise<readonly RelatedImage[]> =>
-    await (found ??= once(async () => await findRelatedImages(engine, diffIds)))();
+    await (found ??= memoize(async () => await findRelatedImages(engine, diffIds)))();
   const trial = {
     platform,
     trialName: temporaryName("localhost", `${image.path}/trial`, [run]),
     relatedImages,
-    blobsOf: onceEach(async (id: string) => await learnBlobs(options, id)),
+    blobsOf: memoizeByKey(async (id: string) => await learnBlobs(options, id)),
     signal,
     onDetail: (text: string) => output.detail(text),
   };

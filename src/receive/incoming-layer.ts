@@ -2,9 +2,9 @@ import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { AnnouncedLayer } from "../conversation/messages.ts";
-import { checkLayer } from "../image/layer/check-layer.ts";
-import { refuseUnknownPacking } from "../image/layer/decode-layer.ts";
-import { gather } from "../streams/gather.ts";
+import { verifyLayer } from "../image/layer/verify-layer.ts";
+import { refuseUnsupportedCompression } from "../image/layer/decompress-layer.ts";
+import { coalesce } from "../streams/coalesce.ts";
 import type { SizeLimit } from "../image/layer/verify-digest.ts";
 import type { LayerToStream } from "../image/docker/write-docker-archive.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
@@ -15,8 +15,8 @@ import { ResumableFile } from "../store/resumable-file.ts";
 import type { ResumeCache } from "../store/resume-cache.ts";
 import { isInvalidContent, refuseWithoutSpace, type Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
-import { counted } from "../streams/counted.ts";
-import { part } from "../streams/byte-range.ts";
+import { countBytes } from "../streams/count-bytes.ts";
+import { byteRange } from "../streams/byte-range.ts";
 import { cacheWhileSlow } from "./cache-while-slow.ts";
 
 export interface FetchOptions {
@@ -65,7 +65,7 @@ export function incomingLayer(layer: AnnouncedLayer, options: FetchOptions): Inc
       const settled = await options.rebuild(layer);
       if (!("path" in settled)) {
         const { cutting: _, ...whole } = settled;
-        refuseUnknownPacking(whole.mediaType);
+        refuseUnsupportedCompression(whole.mediaType);
         return incomingLayer(whole, options);
       }
       options.onLayer();
@@ -135,15 +135,15 @@ async function openLayer(
   if (from > 0) onContinued(layer, from);
   const { first, bytes } = await client.stream(repository, blob.digest, { from, signal });
   bytes.on("error", () => {}); // it may be before it is read; whoever reads it hears of it
-  const come = gather(part(counted(bytes, onBytes), { first: from - first }));
+  const come = coalesce(byteRange(countBytes(bytes, onBytes), { first: from - first }));
   const share = limit.share();
-  const checked = checkLayer({ blob, diffId, limit: share });
+  const checked = verifyLayer({ blob, diffId, limit: share });
   checked.once("end", onLayer);
   checked.once("error", (error) => {
     if (file === undefined || !isInvalidContent(error)) return;
     file.isWrong = true;
     void file.remove(); // at once: who is killed now leaves nothing that is wrong
-    share.giveBack();
+    share.release();
   });
   checked.once("close", () => bytes.destroy()); // who leaves while what was here is read has not begun with it
   const all = file === undefined ? come : file.pass(come, goesOn === undefined ? {} : { goesOn });

@@ -1,4 +1,4 @@
-import { isNoRoom } from "../files/no-room.ts";
+import { isNoSpace } from "../files/no-space.ts";
 import { IndexFull } from "../image/oci/index-file.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import type { FileLocation } from "../image/location.ts";
@@ -31,7 +31,7 @@ function placeFailure(error: unknown, { path, kind }: FileLocation): unknown {
   }
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (code === undefined || syscall === undefined) return error;
-  const full = isNoRoom(error);
+  const full = isNoSpace(error);
   return new Failure(
     full ? "no-space" : "transfer-failed",
     full ? `there is no space left for ${path}` : `${path} cannot be written: ${messageOf(error)}`,

@@ -1,14 +1,14 @@
 import type { Offer } from "../conversation/messages.ts";
-import { isPlatform } from "../image/platform-match.ts";
-import { refuseOtherType } from "../image/layer/compression.ts";
-import { InvalidImage, MAX_CONFIG, parseConfig, type SentManifest } from "../image/manifest.ts";
+import { matchesPlatform } from "../image/platform-match.ts";
+import { refuseNonLayerType } from "../image/layer/compression.ts";
+import { InvalidImage, MAX_CONFIG, parseConfig, type ImageManifest } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import type { ReceiveOptions } from "./received-image.ts";
 
 /** The sender's image, as its registry describes it. */
 export interface ImageMetadata {
-  manifest: SentManifest;
+  manifest: ImageManifest;
   /** Byte for byte. */
   config: Buffer;
 }
@@ -32,13 +32,13 @@ export async function readImageMetadata(
     const config = known?.length === size ? known : await client.blob(repository, manifest.config, MAX_CONFIG);
     const { diffIds, platform } = parseConfig(config);
     // One of the two may leave the variant out: engines do.
-    if (!isPlatform(platform, about.platform) && !isPlatform(about.platform, platform))
+    if (!matchesPlatform(platform, about.platform) && !matchesPlatform(about.platform, platform))
       throw new InvalidImage(`its config is for ${platform}, offered was ${about.platform}`);
     if (diffIds.join() !== about.diffIds.join())
       throw new InvalidImage("its config names other layers than were offered");
     if (diffIds.length !== manifest.layers.length)
       throw new InvalidImage("its manifest and its config differ in layers");
-    for (const { mediaType } of manifest.layers) refuseOtherType(mediaType);
+    for (const { mediaType } of manifest.layers) refuseNonLayerType(mediaType);
     return { manifest, config };
   } catch (error) {
     if (!(error instanceof InvalidImage)) throw error;

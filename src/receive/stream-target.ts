@@ -3,10 +3,10 @@ import { parseConfig } from "../image/manifest.ts";
 import type { FileLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import { openSpool } from "../store/spool.ts";
-import { NobodyReads, openPipe, stdoutSink } from "../streams/sink.ts";
+import { NoReader, openPipe, stdoutSink } from "../streams/byte-sink.ts";
 import { archiveStream, arrivedLayers, type ArchiveStream } from "./archive-stream.ts";
 import type { ReceivedImage, ReceiveOptions } from "./received-image.ts";
-import { counted } from "../streams/counted.ts";
+import { countBytes } from "../streams/count-bytes.ts";
 import type { Destination } from "./destination.ts";
 import { nameInFile } from "./name-in-file.ts";
 import { withLocationErrors } from "./location-errors.ts";
@@ -103,12 +103,12 @@ async function write(
     progress.current += count;
     onProgress(progress);
   };
-  await sink.write(counted(tar as AsyncIterable<Buffer>, onBytes));
+  await sink.write(countBytes(tar as AsyncIterable<Buffer>, onBytes));
 }
 
 function leftAlone(error: unknown, address: string): unknown {
   const isBroken = (error as NodeJS.ErrnoException).code === "EPIPE";
-  if (!isBroken && !(error instanceof NobodyReads)) return error;
+  if (!isBroken && !(error instanceof NoReader)) return error;
   return new Failure("transfer-failed", isBroken ? `${address} is not read any more` : (error as Error).message, {
     expected: "a program that reads the archive to its end",
     hint: "Look at what that program says, then run the same command again: the layers need not come again.",

@@ -1,8 +1,8 @@
 import { createReadStream, createWriteStream } from "node:fs";
 import { rm, stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
-import { decodeLayer } from "../image/layer/decode-layer.ts";
-import { passOn, digestVerifier, sizeLimit, type SizeLimit } from "../image/layer/verify-digest.ts";
+import { decompressLayer } from "../image/layer/decompress-layer.ts";
+import { passThroughVerifier, digestVerifier, sizeLimit, type SizeLimit } from "../image/layer/verify-digest.ts";
 import { hexOf } from "../image/digest.ts";
 import { refuseWithoutSpace, type LazySpool } from "../store/spool.ts";
 import type { IncomingLayer } from "./incoming-layer.ts";
@@ -28,8 +28,8 @@ export async function* unpackZstdLayers(
     const path = folder.pathFor(`${hexOf(layer.diffId)}.tar`);
     // The check counts what it unpacks itself, which may be behind this by what 128 kB unpack to: gigabytes.
     const plain = digestVerifier({ what: `the plain layer ${layer.diffId}`, limit: sizeLimit(limit.left) });
-    const tar = decodeLayer(await layer.open());
-    await pipeline(passOn(tar, plain), createWriteStream(path, { flags: "wx", mode: 0o600 }));
+    const tar = decompressLayer(await layer.open());
+    await pipeline(passThroughVerifier(tar, plain), createWriteStream(path, { flags: "wx", mode: 0o600 }));
     const { size } = await stat(path);
     const open = async () => createReadStream(path).once("close", () => void rm(path, { force: true }));
     yield { ...layer, size, open };

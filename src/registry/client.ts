@@ -11,12 +11,12 @@ import {
   parseManifest,
   type Descriptor,
   type Index,
-  type SentManifest,
+  type ImageManifest,
 } from "../image/manifest.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { PACKED_ENCODING } from "../packing/pack.ts";
 import { unpack } from "../packing/unpack.ts";
-import { asSocket } from "../streams/join.ts";
+import { asSocket } from "../streams/bridge.ts";
 import { basicAuth } from "./password.ts";
 
 const MANIFEST_TYPES = [
@@ -74,7 +74,7 @@ export class RegistryClient {
   }
 
   /** The manifest for a platform (`os/arch[/variant]`), through an index where there is one. Checked against its digest. */
-  async manifest(repository: string, reference: string, platform: string): Promise<SentManifest> {
+  async manifest(repository: string, reference: string, platform: string): Promise<ImageManifest> {
     let next = reference;
     for (let depth = 0; depth < MAX_DEPTH; depth++) {
       const bytes = await this.#bytes(`/v2/${repository}/manifests/${next}`, MAX_MANIFEST, MANIFEST_TYPES);

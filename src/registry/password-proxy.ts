@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { createProxyServer } from "http-proxy-3";
 import type { Credentials } from "../engine/engine.ts";
-import { asSocket } from "../streams/join.ts";
+import { asSocket } from "../streams/bridge.ts";
 import { basicAuth, isAuthorized } from "./password.ts";
 import { Strangers } from "./strangers.ts";
 

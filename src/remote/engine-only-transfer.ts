@@ -3,15 +3,15 @@ import { engineTarget } from "../receive/engine-target.ts";
 import { engineSource } from "../send/engine-source.ts";
 import { ASKS_AGAIN, CUTS_ON_DEMAND } from "../conversation/messages.ts";
 import type { Engine } from "../engine/engine.ts";
-import { referenceFor, type ImageName } from "../image/image-name.ts";
+import { referenceOrPlaceholder, type ImageName } from "../image/image-name.ts";
 import { Failure } from "../output/errors.ts";
-import { choiceText, type Choice } from "../packing/choice.ts";
+import { formatCompressOption, type CompressOption } from "../packing/compress-option.ts";
 import { receive } from "../pull.ts";
 import { send } from "../push.ts";
 import type { Role } from "../stdio-tunnel/handshake.ts";
 import { bothHalves, type Half } from "../stdio-tunnel/in-process.ts";
 import { nameless, readImageName, readLocation } from "../locations/locations.ts";
-import { unlessAborted } from "../streams/unless-aborted.ts";
+import { abortable } from "../streams/abortable.ts";
 import { explained, type Context, type Connect } from "../transfer.ts";
 import { VERSION } from "../version.ts";
 import { openRemoteEngine, type RemoteEngineOptions } from "./remote-engine.ts";
@@ -40,7 +40,7 @@ export function connectToEngineOnly(
   return async (use, out) => {
     const begun = start();
     await using _ = begun.link; // also when nothing is ever asked of it
-    await unlessAborted(out.ready, out.signal);
+    await abortable(out.ready, out.signal);
     await using far = await openRemoteEngine({ ...begun, request, context });
     const signal = AbortSignal.any([context.signal, far.signal]);
     const near: Half = async (tunnel, stop) => await use(tunnel, stop, far.wire);
@@ -55,10 +55,10 @@ export function connectToEngineOnly(
 }
 
 /** Between the two sides nothing is packed; what goes to the engine is, by gzip or not at all. */
-function refuseCodec(role: Role, choice: Choice | undefined): void {
+function refuseCodec(role: Role, choice: CompressOption | undefined): void {
   if (choice === undefined || choice.how === "auto" || choice.how === "none") return;
   if (role === "sender" && choice.how === "gzip") return;
-  const words = `--compress ${choiceText(choice)} needs docker-over-ssh on the other side, and there is only an engine`;
+  const words = `--compress ${formatCompressOption(choice)} needs docker-over-ssh on the other side, and there is only an engine`;
   if (role === "sender") {
     throw new Failure("usage", `${words}, which takes gzip and no other`, {
       expected: "auto, none, gzip or gzip:LEVEL",
@@ -72,11 +72,11 @@ function refuseCodec(role: Role, choice: Choice | undefined): void {
 }
 
 /** Podman takes archives plain, whatever was asked for. */
-async function refusePodman(engine: Engine, choice: Choice | undefined): Promise<void> {
+async function refusePodman(engine: Engine, choice: CompressOption | undefined): Promise<void> {
   if (choice?.how !== "gzip" || (await engine.info()).store !== "podman") return;
   throw new Failure(
     "usage",
-    `--compress ${choiceText(choice)}: the engine on the other side is Podman, which takes archives only plain`,
+    `--compress ${formatCompressOption(choice)}: the engine on the other side is Podman, which takes archives only plain`,
     {
       expected: "auto or none",
       hint: "Leave --compress out, or install docker-over-ssh there; `ssh -C` compresses whatever passes.",
@@ -97,7 +97,7 @@ const otherSide: Record<Role, OtherSide> = {
   async sender(engine, tunnel, image, request, context) {
     await refusePodman(engine, request.compress);
     const target = await engineTarget(engine);
-    const name = referenceFor(image);
+    const name = referenceOrPlaceholder(image);
     target.nameFor(name);
     await receive(tunnel, target, name, request, context);
   },

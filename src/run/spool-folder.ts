@@ -1,7 +1,7 @@
 import { mkdtempSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { ownFolder, UnsafeFolder } from "../files/own-folder.ts";
+import { openOwnFolder, UnsafeFolder } from "../files/own-folder.ts";
 import { removeFolder } from "../files/remove-folder.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { lifeOf, type RunId } from "./run-id.ts";
@@ -17,7 +17,7 @@ const PREFIX = "spool-";
 export async function makeSpoolFolder(run: RunId, parent: string | undefined): Promise<string> {
   if (parent === undefined) throw unknownFolder();
   try {
-    const folder = ownFolder(parent, { make: true });
+    const folder = openOwnFolder(parent, { make: true });
     await removeDead(folder);
     return mkdtempSync(join(folder, `${PREFIX}${run}-`)); // mode 0700
   } catch (error) {

@@ -1,5 +1,5 @@
 import type { ImageInfo } from "../engine/engine.ts";
-import { referenceFor, type ImageName } from "../image/image-name.ts";
+import { referenceOrPlaceholder, type ImageName } from "../image/image-name.ts";
 import { fullName, parseReference, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import type { Asked } from "./source.ts";
@@ -24,7 +24,7 @@ export function agreeOnName(named: ImageName, info: ImageInfo | undefined, asked
     const [name] = info?.names ?? [];
     if (name !== undefined) return parseReference(name);
     // Without a tag, because it has none.
-    return { domain: "docker.io", path: referenceFor(image).path, given: info?.id ?? named.given };
+    return { domain: "docker.io", path: referenceOrPlaceholder(image).path, given: info?.id ?? named.given };
   }
   if (!isAskedById) throw other(named, image);
   throw new Failure("refused", `${image.given} is the ID of an image, and it needs a name where it arrives`, {

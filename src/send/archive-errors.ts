@@ -1,7 +1,7 @@
-import { ImageNotFound } from "../image/archive/choose.ts";
+import { ImageNotFound } from "../image/archive/choose-image.ts";
 import type { Compression } from "../image/layer/compression.ts";
-import { isStdin } from "../image/archive/input.ts";
-import { CannotUnpackArchive } from "../image/archive/unpack-archive.ts";
+import { isStdin } from "../image/archive/archive-input.ts";
+import { CannotDecompressArchive } from "../image/archive/decompress-archive.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import type { ArchiveKind, FileLocation } from "../image/location.ts";
 import { Failure, messageOf } from "../output/errors.ts";
@@ -29,7 +29,7 @@ export function unreadable({ kind, path, given }: FileLocation, error: unknown):
       cause: error,
     });
   }
-  if (error instanceof CannotUnpackArchive) {
+  if (error instanceof CannotDecompressArchive) {
     return new Failure("image-not-found", `${path} cannot be read: ${error.message}`, {
       expected: "an archive that is packed with gzip, or not at all, or with zstd where Node is 22.15 or later",
       hint: `${unpacker(error.compression)} ${isStdin(path) ? "" : `${path} `}| docker-over-ssh push ${kind}:- …`,
@@ -64,8 +64,8 @@ export function explained(error: unknown, location: FileLocation, platform: stri
   const name = `Name one that it holds: ${kind}:${path}:NAME`;
   return new Failure("image-not-found", `${path}: ${error.message}`, {
     expected:
-      error.unclear === undefined ? "an image that it holds" : `one image; the ${error.unclear} would tell which`,
-    hint: error.unclear === "platform" || platform !== undefined ? "Choose another with --platform." : name,
+      error.ambiguity === undefined ? "an image that it holds" : `one image; the ${error.ambiguity} would tell which`,
+    hint: error.ambiguity === "platform" || platform !== undefined ? "Choose another with --platform." : name,
     cause: error,
   });
 }

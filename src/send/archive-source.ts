@@ -1,11 +1,11 @@
-import { ImageNotFound } from "../image/archive/choose.ts";
+import { ImageNotFound } from "../image/archive/choose-image.ts";
 import type { ArchivedImage, ImageArchive } from "../image/archive/image-archive.ts";
-import { parseSentManifest } from "../image/manifest.ts";
-import { referenceFor } from "../image/image-name.ts";
+import { parseImageManifest } from "../image/manifest.ts";
+import { referenceOrPlaceholder } from "../image/image-name.ts";
 import type { FileLocation } from "../image/location.ts";
 import { familiarName, fullName, tryReference, type Reference } from "../image/reference.ts";
-import { inputKind, pathOf } from "../image/archive/input.ts";
-import { openArchive } from "../image/archive/open.ts";
+import { inputKind, openablePath } from "../image/archive/archive-input.ts";
+import { openArchive } from "../image/archive/open-archive.ts";
 import { explained, unreadable } from "./archive-errors.ts";
 import { serveFromArchive } from "./serve-from-archive.ts";
 import type { Source } from "./source.ts";
@@ -33,7 +33,7 @@ export async function archiveSource(location: FileLocation, options: SpoolOption
       return image && onlyName(image.names);
     },
     async find({ image: name, platform, runs }) {
-      const asked = referenceFor(name);
+      const asked = referenceOrPlaceholder(name);
       const image = await pick(archive, location, { asked, platform, runs }).catch((error: unknown) => {
         throw explained(error, location, platform);
       });
@@ -42,7 +42,7 @@ export async function archiveSource(location: FileLocation, options: SpoolOption
         diffIds,
         platform: found,
         configDigest,
-        ...(manifest && { manifest: async () => parseSentManifest(manifest.bytes) }),
+        ...(manifest && { manifest: async () => parseImageManifest(manifest.bytes) }),
         offer: async (options) => await serveFromArchive({ location, image, asked }, options),
       };
     },
@@ -55,7 +55,7 @@ async function open({ kind, path }: FileLocation, options: SpoolOptions) {
   const isInPlace = input === "folder" || input === "plain";
   const spooled = isInPlace ? undefined : await spoolArchive(path, options);
   try {
-    const archive = await openArchive(kind, spooled?.path ?? pathOf(path));
+    const archive = await openArchive(kind, spooled?.path ?? openablePath(path));
     const close = async (): Promise<void> => {
       await archive.close();
       await spooled?.[Symbol.asyncDispose]();
@@ -87,14 +87,14 @@ async function pick(
     return await archive.find(reference, platform);
   } catch (error) {
     if (!isUnclear(error)) throw error;
-    if (error.unclear === "name" && reference === undefined && asked !== undefined) {
+    if (error.ambiguity === "name" && reference === undefined && asked !== undefined) {
       const name = fullName(asked);
       return await pick(archive, location, { reference: name, platform, runs }).catch((other: unknown) => {
-        const isNone = other instanceof ImageNotFound && other.unclear === undefined && other.images !== undefined;
+        const isNone = other instanceof ImageNotFound && other.ambiguity === undefined && other.images !== undefined;
         throw isNone ? new ImageNotFound(`it holds no image ${name}, but ${error.images}`) : other;
       });
     }
-    if (error.unclear !== "platform" || platform !== undefined || runs === undefined) throw error;
+    if (error.ambiguity !== "platform" || platform !== undefined || runs === undefined) throw error;
     return await pick(archive, location, { reference, platform: runs }).catch(() => {
       throw error; // none of its variants runs there: which, is for a person to say
     });
@@ -109,5 +109,5 @@ function onlyName(names: readonly string[]): string | undefined {
 }
 
 function isUnclear(error: unknown): error is ImageNotFound {
-  return error instanceof ImageNotFound && error.unclear !== undefined;
+  return error instanceof ImageNotFound && error.ambiguity !== undefined;
 }

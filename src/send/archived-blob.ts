@@ -1,10 +1,10 @@
 import { pipeline, Readable } from "node:stream";
-import { checkLayer } from "../image/layer/check-layer.ts";
+import { verifyLayer } from "../image/layer/verify-layer.ts";
 import type { ArchivedLayer } from "../image/archive/image-archive.ts";
 import { hasZstd } from "../image/layer/zstd-frames.ts";
-import type { PacedPacker } from "../packing/pace.ts";
+import type { PacedPacker } from "../packing/paced-packer.ts";
 import type { StoredBlob } from "../registry/embedded/content.ts";
-import { part } from "../streams/byte-range.ts";
+import { byteRange } from "../streams/byte-range.ts";
 
 export interface ArchivedBlobOptions {
   /** For a plain layer on its way to a receiver of ours. */
@@ -22,12 +22,12 @@ export function archivedBlob(layer: ArchivedLayer, { packer, onError }: Archived
   return {
     size: layer.blob.size,
     // What is before a part must be read too: an archive's layer can only be proven from its start.
-    open: (range) => (range === undefined ? open() : Readable.from(part(open(), range), { objectMode: false })),
+    open: (range) => (range === undefined ? open() : Readable.from(byteRange(open(), range), { objectMode: false })),
     ...(isPlain(layer) &&
       packer && {
         packed: (first: number) => ({
           first,
-          stream: Readable.from(packer.pack(part(open(), { first })), { objectMode: false }),
+          stream: Readable.from(packer.pack(byteRange(open(), { first })), { objectMode: false }),
         }),
       }),
   };
@@ -49,5 +49,5 @@ export function isPlain({ blob, diffId }: ArchivedLayer): boolean {
 function proving(layer: ArchivedLayer): Readable {
   const { diffId, blob, open } = layer;
   if (isPlain(layer) || (blob.mediaType.endsWith("zstd") && !hasZstd)) return open();
-  return pipeline(open(), checkLayer({ blob, diffId }), () => {});
+  return pipeline(open(), verifyLayer({ blob, diffId }), () => {});
 }

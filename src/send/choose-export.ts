@@ -1,5 +1,5 @@
 import type { Digest } from "../image/digest.ts";
-import { MEDIA_TYPE, stepsWithLayer } from "../image/manifest.ts";
+import { MEDIA_TYPE, historyStepsWithLayer } from "../image/manifest.ts";
 import { familiarName } from "../image/reference.ts";
 import { pushByProgress } from "../engine-push/push-by-progress.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
@@ -98,7 +98,7 @@ async function sizesOf(
   { engine, image, info, want }: EngineOfferOptions,
   config: Buffer | undefined,
 ): Promise<{ wanted: number; all: number }> {
-  const makesLayer = config && stepsWithLayer(config);
+  const makesLayer = config && historyStepsWithLayer(config);
   const steps = await engine.stepSizes(image.given);
   const sizes = steps.filter((size, at) => (makesLayer === undefined ? size > 0 : makesLayer[at]));
   if (sizes.length !== info.diffIds.length) return { wanted: Number.POSITIVE_INFINITY, all: 0 };

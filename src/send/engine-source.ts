@@ -8,7 +8,7 @@ import { removeLeftovers } from "../engine/leftovers.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryChoice } from "../registry/registry.ts";
 import { readManifest } from "../store/read-manifest.ts";
-import { once, onceEach } from "../streams/once.ts";
+import { memoize, memoizeByKey } from "../streams/memoize.ts";
 import type { StoredImage } from "./found-image.ts";
 import { agreeOnName } from "./agree-on-name.ts";
 import { serveInProcess } from "./serve-in-process.ts";
@@ -16,12 +16,16 @@ import type { Asked, Source } from "./source.ts";
 
 /** An engine to send an image from, by way of the chosen registry. Owns the engine. */
 export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "embedded" }, named: ImageName): Source {
-  const info = once(() => engine.info());
-  const content = once(async () => ((await info()).store === "containerd" ? await engine.contentStore() : undefined));
-  const leftovers = once(() => removeLeftovers(engine));
+  const info = memoize(() => engine.info());
+  const content = memoize(async () =>
+    (await info()).store === "containerd" ? await engine.contentStore() : undefined,
+  );
+  const leftovers = memoize(() => removeLeftovers(engine));
   /** For a platform, or the engine's own choice: what it is at the first look counts for all of the transfer. */
-  const inspected = onceEach((platform) => inspect(engine, named.given, platform === "" ? undefined : platform));
-  const storedOf = onceEach(async (platform) => await storedImage(await content(), engine, await inspected(platform)));
+  const inspected = memoizeByKey((platform) => inspect(engine, named.given, platform === "" ? undefined : platform));
+  const storedOf = memoizeByKey(
+    async (platform) => await storedImage(await content(), engine, await inspected(platform)),
+  );
   return {
     address: engine.address,
     get moved() {

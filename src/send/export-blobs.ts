@@ -1,6 +1,6 @@
 import { buffer } from "node:stream/consumers";
 import { temporaryName } from "../run/run-id.ts";
-import { verifiedStream } from "../image/layer/verified-stream.ts";
+import { withVerifiedStream } from "../image/layer/verified-stream.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import { MAX_CONFIG, type Descriptor } from "../image/manifest.ts";
 import { readManifest } from "../store/read-manifest.ts";
@@ -40,7 +40,7 @@ async function shelve(
   { digest, chunks }: PassingBlob,
 ): Promise<void> {
   const { size } = blob;
-  await verifiedStream(chunks(), { what: `layer ${diffId}`, digest, size }, async (stream) => {
+  await withVerifiedStream(chunks(), { what: `layer ${diffId}`, digest, size }, async (stream) => {
     if (digest === diffId) await outgoing.pack(diffId, size, stream);
     else await outgoing.take(diffId, blob, stream);
   });

@@ -2,9 +2,9 @@ import { Readable } from "node:stream";
 import { BlobGone, type ContentStore } from "../engine/content-store.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import type { Digest } from "../image/digest.ts";
-import { asWritten, InvalidImage, type Descriptor } from "../image/manifest.ts";
+import { withDescriptor, InvalidImage, type Descriptor } from "../image/manifest.ts";
 import { Failure, messageOf } from "../output/errors.ts";
-import { PacedPacker } from "../packing/pace.ts";
+import { PacedPacker } from "../packing/paced-packer.ts";
 import type { ByteRange, StoredBlob } from "../registry/embedded/content.ts";
 import { deferred } from "../streams/deferred.ts";
 import { unlessLeft } from "./archived-blob.ts";
@@ -44,7 +44,7 @@ export async function exportFromContentStore(
       if (blob === undefined || !wanted.delete(diffId)) continue; // not wanted, or twice in the image
       await outgoing.keep(diffId, blob, blobOf(diffId, blob));
     }
-    outgoing.finish(config, asWritten(stored));
+    outgoing.finish(config, withDescriptor(stored));
     await Promise.race([broken.promise, aborted(signal)]);
     return true;
   } catch (error) {

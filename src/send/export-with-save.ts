@@ -25,7 +25,7 @@ export async function exportWithSave(outgoing: OutgoingBlobs, options: EngineOff
       if (stored.digest === diffId) await outgoing.pack(diffId, stored.size, stream);
       else await outgoing.take(diffId, stored, stream);
     },
-    onUnknown: async (stream, file) => await waiting.keep(stream, file),
+    onUnidentified: async (stream, file) => await waiting.keep(stream, file),
     signal,
   });
   refuseIncomplete(outgoing, saved, options);
@@ -35,7 +35,7 @@ export async function exportWithSave(outgoing: OutgoingBlobs, options: EngineOff
 
 function refuseIncomplete(
   outgoing: OutgoingBlobs,
-  { absent, missed, configDigest }: SavedImage,
+  { absent, unrecognised, configDigest }: SavedImage,
   { image, manifest, want }: EngineOfferOptions,
 ): void {
   const isWhole = want.diffIds.every((diffId) => outgoing.has(diffId));
@@ -44,7 +44,7 @@ function refuseIncomplete(
   const what =
     absent.length > 0
       ? `gave ${absent.length} layers less than the image has`
-      : `gave ${missed.length} layers in a form that they are not known by`;
+      : `gave ${unrecognised.length} layers in a form that they are not known by`;
   throw new Failure("transfer-failed", `\`docker save\` of ${image.given} ${what}`, {
     expected: `all of the ${want.diffIds.length} layers that are wanted`,
     hint: "Serve the image from a registry:2 container instead: --registry container.",

@@ -4,10 +4,10 @@ import type { ContentStore } from "../engine/content-store.ts";
 import type { Engine, EngineInfo, ImageInfo } from "../engine/engine.ts";
 import { TEMPORARY_PATH, type RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
-import type { SentManifest } from "../image/manifest.ts";
+import type { ImageManifest } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { Output, Progress } from "../output/output.ts";
-import type { Packing } from "../packing/pace.ts";
+import type { Packing } from "../packing/paced-packer.ts";
 import { newCredentials } from "../registry/password.ts";
 
 /** An image in a place that images are sent from. */
@@ -19,7 +19,7 @@ export interface FoundImage {
   /** Where it is known without looking further. */
   configDigest?: Digest;
   /** Its manifest as the place keeps it; undefined when that cannot be learnt. Left out where the place keeps none. */
-  manifest?(runs: Runs): Promise<SentManifest | undefined>;
+  manifest?(runs: Runs): Promise<ImageManifest | undefined>;
   /** Makes what the receiver wants available. The caller owns the result. */
   offer(options: OfferOptions): Promise<OfferedImage>;
 }
@@ -36,7 +36,7 @@ export interface OfferOptions {
   packing: Packing;
   runs: Runs;
   /** The receiver is to keep this one, and gets layers as it names them. Left out: any manifest of the same layers will do. */
-  manifest?: SentManifest | undefined;
+  manifest?: ImageManifest | undefined;
   env: NodeJS.ProcessEnv;
   output: Output;
   signal: AbortSignal;
@@ -48,7 +48,7 @@ export interface OfferOptions {
 /** An image of which the content store gives the blobs. */
 export interface StoredImage {
   content: ContentStore;
-  manifest: SentManifest;
+  manifest: ImageManifest;
   /** Byte for byte. */
   config: Buffer;
 }

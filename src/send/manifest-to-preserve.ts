@@ -1,6 +1,6 @@
 import type { RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
-import type { SentManifest } from "../image/manifest.ts";
+import type { ImageManifest } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import type { FoundImage } from "./found-image.ts";
 
@@ -14,7 +14,7 @@ const MAX_TOLD = 512_000;
 export async function manifestToPreserve(
   image: FoundImage,
   runs: readonly [RunId, RunId],
-): Promise<SentManifest | undefined> {
+): Promise<ImageManifest | undefined> {
   if (image.manifest === undefined) return undefined;
   const manifest = await image.manifest(runs);
   if (manifest === undefined) throw notKept("the engine does not give it");

@@ -1,12 +1,12 @@
 import { Readable } from "node:stream";
 import type { AnnouncedLayer, Cutting, Offer } from "../conversation/messages.ts";
-import { decodeLayer } from "../image/layer/decode-layer.ts";
+import { decompressLayer } from "../image/layer/decompress-layer.ts";
 import { hasZstd } from "../image/layer/zstd-frames.ts";
 import { digestOf, shortOf, type Digest } from "../image/digest.ts";
-import { MEDIA_TYPE, writeManifest, type Descriptor, type WrittenManifest } from "../image/manifest.ts";
+import { MEDIA_TYPE, encodeManifest, type Descriptor, type EncodedManifest } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
 import { Failure } from "../output/errors.ts";
-import { PacedPacker, type Packing } from "../packing/pace.ts";
+import { PacedPacker, type Packing } from "../packing/paced-packer.ts";
 import type {
   ByteRange,
   PackedPart,
@@ -15,7 +15,7 @@ import type {
   StoredManifest,
 } from "../registry/embedded/content.ts";
 import { deferred } from "../streams/deferred.ts";
-import { part } from "../streams/byte-range.ts";
+import { byteRange } from "../streams/byte-range.ts";
 import { layerFailure, type LazySpool } from "../store/spool.ts";
 import { CutOnDemand } from "../rebuild/cut-on-demand.ts";
 import { SingleReaderStream } from "./single-reader-stream.ts";
@@ -28,7 +28,7 @@ export interface OutgoingBlobsOptions {
   /** The receiver may ask for this config at once, and gets it when all is there. */
   configDigest?: Digest | undefined;
   /** The image's own, which the receiver is to keep. */
-  manifest?: WrittenManifest | undefined;
+  manifest?: EncodedManifest | undefined;
   packing: Packing;
   /** Where layers that are cut into pieces wait. Left out: none are. */
   cutInto?: LazySpool | undefined;
@@ -96,7 +96,7 @@ export class OutgoingBlobs implements AsyncDisposable {
    */
   async keep(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): Promise<void> {
     const isCuttable = this.#isCuttable(descriptor) && (await this.#hasRoom());
-    const plain = async (): Promise<Readable> => decodeLayer(await blob.open(), descriptor.mediaType);
+    const plain = async (): Promise<Readable> => decompressLayer(await blob.open(), descriptor.mediaType);
     this.#put(diffId, descriptor, blob, isCuttable && { cutting: "leaves-blob", plain });
   }
 
@@ -119,9 +119,9 @@ export class OutgoingBlobs implements AsyncDisposable {
     const passing = this.#pass(new SingleReaderStream(() => bytes, { waits: isCuttable }));
     const open = (range?: ByteRange): Readable => {
       const { stream } = passing.read();
-      return range === undefined ? stream : Readable.from(part(stream, range), { objectMode: false });
+      return range === undefined ? stream : Readable.from(byteRange(stream, range), { objectMode: false });
     };
-    const plain = (): Readable => decodeLayer(passing.read().stream, descriptor.mediaType);
+    const plain = (): Readable => decompressLayer(passing.read().stream, descriptor.mediaType);
     this.#put(diffId, descriptor, { size: descriptor.size, open }, isCuttable && { cutting: "consumes-blob", plain });
     await this.#taken(diffId, passing);
   }
@@ -134,7 +134,7 @@ export class OutgoingBlobs implements AsyncDisposable {
     const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size };
     const isCuttable = this.#isCuttable(descriptor) && (await this.#hasRoom());
     const waits = isCuttable || this.#options.begun?.has(diffId) === true;
-    const from = (first: number): AsyncIterable<Buffer> => (first > 0 ? part(plain, { first }) : plain);
+    const from = (first: number): AsyncIterable<Buffer> => (first > 0 ? byteRange(plain, { first }) : plain);
     const passing = this.#pass(new SingleReaderStream(from, { waits }));
     const packed = (from: number): PackedPart => {
       const { first, stream } = passing.read(from);
@@ -160,8 +160,8 @@ export class OutgoingBlobs implements AsyncDisposable {
     this.#manifest.resolve({ ...descriptor, bytes });
   }
 
-  #compose(config: { digest: Digest; size: number }): WrittenManifest {
-    return writeManifest({
+  #compose(config: { digest: Digest; size: number }): EncodedManifest {
+    return encodeManifest({
       mediaType: MEDIA_TYPE.ociManifest,
       config: { mediaType: MEDIA_TYPE.ociConfig, ...config },
       layers: this.#options.diffIds.map(

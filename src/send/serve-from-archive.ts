@@ -2,16 +2,16 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { addAbortSignal, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Offer } from "../conversation/messages.ts";
-import { isNoRoom } from "../files/no-room.ts";
+import { isNoSpace } from "../files/no-space.ts";
 import { quoted } from "../image/tar/entry-path.ts";
 import type { ArchivedImage, ArchivedLayer } from "../image/archive/image-archive.ts";
-import { passOn, digestVerifier } from "../image/layer/verify-digest.ts";
+import { passThroughVerifier, digestVerifier } from "../image/layer/verify-digest.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
-import { InvalidImage, MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
+import { InvalidImage, MEDIA_TYPE, encodeManifest, type Descriptor } from "../image/manifest.ts";
 import type { FileLocation } from "../image/location.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
-import { PacedPacker } from "../packing/pace.ts";
+import { PacedPacker } from "../packing/paced-packer.ts";
 import type { RegistryContent, StoredBlob } from "../registry/embedded/content.ts";
 import { layerFailure, type LazySpool } from "../store/spool.ts";
 import { gzip } from "../streams/gzip.ts";
@@ -34,7 +34,7 @@ export async function serveFromArchive(
 ): Promise<OfferedImage> {
   const { want } = options;
   refuseAbsent(location, image, (diffId) => want.kind === "image" || want.diffIds.includes(diffId));
-  const stored = image.manifest?.hasWrongTypes === true ? undefined : image.manifest;
+  const stored = image.manifest?.hasWrongMediaTypes === true ? undefined : image.manifest;
   const broken = new AbortController();
   const onError = (error: unknown): void => broken.abort(failureOf(error, location));
   const packer = options.packing.codec && new PacedPacker(options.packing);
@@ -70,7 +70,7 @@ export async function serveFromArchive(
 
 function failureOf(error: unknown, location: FileLocation): unknown {
   if (error instanceof InvalidImage) return damaged(location, error);
-  if (isNoRoom(error)) return layerFailure(error, "sent");
+  if (isNoSpace(error)) return layerFailure(error, "sent");
   if (error instanceof Failure || (error as NodeJS.ErrnoException).code === undefined) return error;
   return new Failure("transfer-failed", `${location.path} cannot be read any more: ${messageOf(error)}`, {
     expected: "it to stay as it is until the image has been sent",
@@ -156,7 +156,7 @@ async function wholeImage(
 }
 
 function composed({ config, configDigest, diffIds }: ArchivedImage, layers: ReadonlyMap<Digest, Descriptor>) {
-  return writeManifest({
+  return encodeManifest({
     mediaType: MEDIA_TYPE.ociManifest,
     config: { mediaType: MEDIA_TYPE.ociConfig, digest: configDigest, size: config.length },
     layers: diffIds.flatMap((diffId) => layers.get(diffId) ?? []),
@@ -167,7 +167,7 @@ function composed({ config, configDigest, diffIds }: ArchivedImage, layers: Read
 async function gzipped({ diffId, open }: ArchivedLayer, path: string, signal: AbortSignal): Promise<Descriptor> {
   const packed = digestVerifier({ what: `layer ${diffId}` });
   const file = createWriteStream(path, { flags: "wx", mode: 0o600 });
-  await pipeline(passOn(gzip(open()), packed), file, { signal });
+  await pipeline(passThroughVerifier(gzip(open()), packed), file, { signal });
   return { mediaType: MEDIA_TYPE.ociLayerGzip, ...packed.finish() };
 }
 

@@ -2,7 +2,7 @@ import type { Offer } from "../conversation/messages.ts";
 import { temporaryName } from "../run/run-id.ts";
 import { cacheFolder } from "../files/cache-folder.ts";
 import type { Digest } from "../image/digest.ts";
-import { asWritten } from "../image/manifest.ts";
+import { withDescriptor } from "../image/manifest.ts";
 import { parseReference, type Reference } from "../image/reference.ts";
 import { NO_CONTENT, type RegistryContent } from "../registry/embedded/content.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../registry/embedded/server.ts";
@@ -50,7 +50,7 @@ export async function serve(
     offer,
     diffIds,
     configDigest,
-    manifest: manifest && asWritten(manifest),
+    manifest: manifest && withDescriptor(manifest),
     packing,
     begun: new Set(want.kind === "layers" ? want.begun : []),
     cutInto: want.kind === "layers" && want.delta ? spool : undefined,

@@ -3,9 +3,9 @@ import { statfs } from "node:fs/promises";
 import { addAbortSignal } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { newRunId } from "../run/run-id.ts";
-import { isNoRoom } from "../files/no-room.ts";
-import { openInput } from "../image/archive/input.ts";
-import { unpackArchive } from "../image/archive/unpack-archive.ts";
+import { isNoSpace } from "../files/no-space.ts";
+import { openInput } from "../image/archive/archive-input.ts";
+import { decompressArchive } from "../image/archive/decompress-archive.ts";
 import { bytes } from "../output/describe.ts";
 import { Failure } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
@@ -41,7 +41,7 @@ export async function spoolArchive(path: string, { env, output, signal }: SpoolO
     const onBytes = (current: number): void => output.progress({ stage: "reading the archive", current });
     const source = addAbortSignal(signal, await openInput(path)); // else it would be waited for when nobody writes
     try {
-      const tar = upTo(room, unpackArchive(source), onBytes);
+      const tar = upTo(room, decompressArchive(source), onBytes);
       await pipeline(tar, createWriteStream(file, { flags: "wx", mode: 0o600 }), { signal });
     } finally {
       source.destroy();
@@ -49,7 +49,7 @@ export async function spoolArchive(path: string, { env, output, signal }: SpoolO
     return { path: file, [Symbol.asyncDispose]: async () => await spool[Symbol.asyncDispose]() };
   } catch (error) {
     await spool[Symbol.asyncDispose]();
-    throw signal.aborted ? signal.reason : isNoRoom(error) ? layerFailure(error, "sent") : error;
+    throw signal.aborted ? signal.reason : isNoSpace(error) ? layerFailure(error, "sent") : error;
   }
 }
 

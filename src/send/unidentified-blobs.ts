@@ -51,11 +51,11 @@ export class UnidentifiedBlobs {
 
   #kept(path: string): KeptFile {
     return {
-      isLayer: async (diffId, stored) => {
+      identified: async (diffId, stored) => {
         if (stored === undefined) throw new Error("it has been kept whole");
         await addPushedLayer(this.#outgoing, this.#layer(path, diffId, stored), stored.mediaType);
       },
-      isOther: async () => await this.#remove(path),
+      discard: async () => await this.#remove(path),
     };
   }
 
@@ -76,5 +76,5 @@ export class UnidentifiedBlobs {
 }
 
 function withoutRoom(failure: Failure): KeptFile {
-  return { isLayer: async () => await Promise.reject(failure), isOther: async () => {} };
+  return { identified: async () => await Promise.reject(failure), discard: async () => {} };
 }

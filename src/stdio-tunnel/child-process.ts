@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { execa } from "execa";
-import { refuseWithoutFiles } from "../files/open-files.ts";
+import { checkOpenFileLimit } from "../files/open-file-limit.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
 import { LAST_WORDS_TIMEOUT, LEAVE_TIMEOUT } from "./constants.ts";
@@ -9,7 +9,7 @@ import { RemoteFailure } from "./failures.ts";
 import { HandshakeError } from "./handshake.ts";
 import { onLines } from "../streams/lines.ts";
 import { readAtRate, writeAtRate } from "../streams/rate.ts";
-import { within } from "../streams/within.ts";
+import { resolveWithin } from "../streams/resolve-within.ts";
 import { StdioTransport } from "./transport.ts";
 
 /** How a child ended, as far as it has. */
@@ -60,7 +60,7 @@ export function spawnRemote(
   { leaveTimeout = LEAVE_TIMEOUT, words = shownCommand(command), rate }: SpawnOptions = {},
 ): RemoteProcess {
   const [file = "", ...args] = command;
-  refuseWithoutFiles();
+  checkOpenFileLimit();
   const child = execa(file, args, {
     stdin: "pipe",
     stdout: "pipe",
@@ -84,12 +84,12 @@ export function spawnRemote(
     get transport() {
       return (transport ??= new StdioTransport(stdout, stdin).on("error", () => {}));
     },
-    exit: async () => await within(leaveTimeout, exit),
+    exit: async () => await resolveWithin(leaveTimeout, exit),
     async explain(failure) {
       if (!(failure instanceof Failure) || failure instanceof RemoteFailure) return failure;
       if (failure instanceof HandshakeError && !failure.ended) return withNoise(failure, words);
       if (!(failure instanceof HandshakeError) && failure.code !== "link-lost") return failure;
-      return explainExit(failure, file, words, await within(leaveTimeout, exit));
+      return explainExit(failure, file, words, await resolveWithin(leaveTimeout, exit));
     },
     async [Symbol.asyncDispose]() {
       if ((child.stdin as Socket).bytesWritten === 0) {
@@ -97,7 +97,7 @@ export function spawnRemote(
         child.kill("SIGTERM");
       }
       stdin.end();
-      if ((await within(leaveTimeout, exit)) === undefined) child.kill("SIGTERM");
+      if ((await resolveWithin(leaveTimeout, exit)) === undefined) child.kill("SIGTERM");
       await exit;
       transport?.destroy();
       for (const stream of [stdin, stdout, child.stderr]) stream.destroy();
@@ -115,7 +115,7 @@ async function exitOf(child: Child): Promise<Exit> {
     child.once("exit", (status, signal) => resolve({ status, signal }));
     void child.then(({ cause }) => resolve({ error: cause as Error }));
   });
-  if (exit.error === undefined) await within(LAST_WORDS_TIMEOUT, closed);
+  if (exit.error === undefined) await resolveWithin(LAST_WORDS_TIMEOUT, closed);
   return exit;
 }
 

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { Failure } from "../output/errors.ts";
-import { unlessAborted } from "../streams/unless-aborted.ts";
+import { abortable } from "../streams/abortable.ts";
 import { HANDSHAKE_TIMEOUT, KEPT_NOISE, MAGIC_LINE, MAX_HELLO, MAX_NOISE, PROTOCOL_VERSION } from "./constants.ts";
 
 export type Role = "sender" | "receiver";
@@ -61,7 +61,7 @@ export async function shakeHands(stream: Duplex, options: HandshakeOptions): Pro
   try {
     const line = await preamble.hello(timeout, signal);
     if (end === "spawner") {
-      await unlessAborted(ready, signal);
+      await abortable(ready, signal);
       stream.write(mine);
     }
     const peer = parseHello(line);

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Socket } from "node:net";
-import { join } from "../streams/join.ts";
+import { bridge } from "../streams/bridge.ts";
 import type { Tunnel } from "./session.ts";
 
 /** A TCP port of this machine that leads to a service of the far end. */
@@ -38,7 +38,7 @@ export async function openLocalPortForward(tunnel: Tunnel, service: string): Pro
       sockets.delete(socket);
     });
     try {
-      join(socket, tunnel.connect(service));
+      bridge(socket, tunnel.connect(service));
     } catch {
       socket.resetAndDestroy(); // the tunnel has ended
     }

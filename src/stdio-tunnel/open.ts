@@ -1,6 +1,6 @@
 import { Failure } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
-import { patienceOf } from "../streams/patience.ts";
+import { timeoutsFor } from "../streams/timeouts.ts";
 import type { RemoteProcess } from "./child-process.ts";
 import { MAGIC_LINE, PROTOCOL_VERSION } from "./constants.ts";
 import { shakeHands, type Role } from "./handshake.ts";
@@ -86,7 +86,7 @@ export async function overTunnel<T>(
     await using tunnel = new Tunnel(transport, greeting, {
       role,
       silence: timeout,
-      patience: patienceOf(timeout),
+      timeouts: timeoutsFor(timeout),
       spawned: isSpawned,
     });
     return await telling(tunnel, options, use);

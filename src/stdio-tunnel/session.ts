@@ -10,8 +10,8 @@ import { countData, watchMovement } from "./watch-movement.ts";
 import { openSession } from "./open-session.ts";
 import { resetUnlessComplete } from "./reset.ts";
 import { deferred } from "../streams/deferred.ts";
-import { patienceOf, type Patience } from "../streams/patience.ts";
-import { within } from "../streams/within.ts";
+import { timeoutsFor, type Timeouts } from "../streams/timeouts.ts";
+import { resolveWithin } from "../streams/resolve-within.ts";
 import type { Greeting, Hello, Role } from "./handshake.ts";
 import type { StdioTransport } from "./transport.ts";
 
@@ -20,7 +20,7 @@ export interface SessionOptions {
   /** ms without a byte from the far end after which the link is dead. */
   silence?: number | undefined;
   /** What the two ends may take for what they do. */
-  patience?: Patience;
+  timeouts?: Timeouts;
   /** This end was spawned: when all has been said it just goes, which the spawner waits for. */
   spawned?: boolean;
 }
@@ -60,7 +60,7 @@ export class Tunnel implements AsyncDisposable {
   constructor(
     transport: StdioTransport,
     greeting: Greeting,
-    { role, silence = SILENCE_TIMEOUT, patience = patienceOf(), spawned = false }: SessionOptions,
+    { role, silence = SILENCE_TIMEOUT, timeouts = timeoutsFor(), spawned = false }: SessionOptions,
   ) {
     this.peer = greeting.peer;
     this.noise = greeting.noise;
@@ -88,7 +88,7 @@ export class Tunnel implements AsyncDisposable {
     transport.once("close", rest);
     const leave = watchMovement(
       () => this.#moved,
-      patience,
+      timeouts,
       (ms) => this.#refuse(stuck(ms)),
     );
     transport.once("close", leave);
@@ -173,7 +173,7 @@ export class Tunnel implements AsyncDisposable {
     );
     await this.send({ type: "result", ...result });
     this.#finished = true;
-    const arrived = await within(FAREWELL_TIMEOUT * 5, confirmed);
+    const arrived = await resolveWithin(FAREWELL_TIMEOUT * 5, confirmed);
     if (arrived === true && this.#spawned) this.#drop(); // a close in good order costs a round trip more
     await this.close();
     return arrived ?? false;
@@ -183,7 +183,7 @@ export class Tunnel implements AsyncDisposable {
   async result(): Promise<Message> {
     const result = await this.next("result");
     await this.send({ type: "received" });
-    await within(FAREWELL_TIMEOUT, this.#closed); // the receiver closes, once it has read that
+    await resolveWithin(FAREWELL_TIMEOUT, this.#closed); // the receiver closes, once it has read that
     return result;
   }
 
@@ -202,7 +202,7 @@ export class Tunnel implements AsyncDisposable {
     for (const stream of this.#streams) if (!stream.closed) stream.destroy();
     this.#channel?.end();
     if (!this.#session.closed) this.#session.close();
-    await within(FAREWELL_TIMEOUT, this.#closed);
+    await resolveWithin(FAREWELL_TIMEOUT, this.#closed);
     this.#session.destroy();
     this.#transport.destroy();
     await this.#closed;
@@ -267,12 +267,15 @@ export class Tunnel implements AsyncDisposable {
   }
 
   async #tell({ code, message, expected, hint }: Failure): Promise<boolean> {
-    const channel = await within(
+    const channel = await resolveWithin(
       FAREWELL_TIMEOUT,
       this.#control.promise.catch(() => undefined),
     );
     if (channel === undefined || this.#transport.destroyed) return false;
-    const left = await within(FAREWELL_TIMEOUT, channel.send({ type: "failure", code, message, expected, hint }));
+    const left = await resolveWithin(
+      FAREWELL_TIMEOUT,
+      channel.send({ type: "failure", code, message, expected, hint }),
+    );
     return left === true;
   }
 

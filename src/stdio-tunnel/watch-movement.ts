@@ -1,5 +1,5 @@
 import type { Http2Stream } from "node:http2";
-import type { Patience } from "../streams/patience.ts";
+import type { Timeouts } from "../streams/timeouts.ts";
 import { TICKS_PER_SILENCE } from "./constants.ts";
 
 /** Tells of the bytes that come on a stream, and of those that the connection has taken from it; keep-alive is not among them. */
@@ -36,15 +36,15 @@ export function countData(stream: Http2Stream, onMoved: (bytes: number) => void)
  *
  * @param moved bytes and messages so far
  */
-export function watchMovement(moved: () => number, patience: Patience, onStuck: (ms: number) => void): () => void {
+export function watchMovement(moved: () => number, timeouts: Timeouts, onStuck: (ms: number) => void): () => void {
   let seen = moved();
   let idleTicks = 0;
-  const tick = (patience.work + patience.answer) / TICKS_PER_SILENCE;
+  const tick = (timeouts.work + timeouts.answer) / TICKS_PER_SILENCE;
   const timer = setInterval(() => {
     const now = moved();
     idleTicks = now === seen ? idleTicks + 1 : 0;
     seen = now;
-    const limit = patience.workOn(now) + patience.answer;
+    const limit = timeouts.workFor(now) + timeouts.answer;
     if (idleTicks * tick < limit) return;
     clearInterval(timer);
     onStuck(idleTicks * tick);

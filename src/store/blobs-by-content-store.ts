@@ -3,7 +3,7 @@ import { BlobGone, type ContentBlob, type ContentStore } from "../engine/content
 import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import { compressionOf, layerMediaType, MAGIC_LENGTH } from "../image/layer/compression.ts";
-import { decodeLayer } from "../image/layer/decode-layer.ts";
+import { decompressLayer } from "../image/layer/decompress-layer.ts";
 import type { Digest } from "../image/digest.ts";
 import { InvalidImage, MAX_CONFIG, type Descriptor, type Manifest } from "../image/manifest.ts";
 import type { RelatedImage } from "./related-images.ts";
@@ -82,7 +82,7 @@ export function blobsByContentStore(
       const blob = blobs.find((one) => one.diffId === diffId && isSize(one.size));
       if (blob === undefined) return undefined;
       const packed = content.read(blob.digest, { size: blob.size, signal });
-      return decodeLayer(Readable.from(packed, { objectMode: false }));
+      return decompressLayer(Readable.from(packed, { objectMode: false }));
     },
   };
 

@@ -2,8 +2,8 @@ import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import { forgetName } from "../engine/temporary-name.ts";
 import { Readable } from "node:stream";
-import { decodeLayer } from "../image/layer/decode-layer.ts";
-import { writeOciLayout } from "../image/oci/write-oci-layout.ts";
+import { decompressLayer } from "../image/layer/decompress-layer.ts";
+import { writeOciArchive } from "../image/oci/write-oci-archive.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { RelatedImage } from "./related-images.ts";
@@ -50,7 +50,7 @@ export function blobsByTrial(engine: Engine, options: TrialOptions): ContainerdB
   async function* plain(blob: Descriptor): AsyncGenerator<Buffer> {
     const name = options.trialName.replace(/(?=:[^:/]+$)/, "/layer"); // beside a trial
     for await (const { chunks } of saveBlobs(engine, [blob], name)) {
-      yield* decodeLayer(Readable.from(chunks(), { objectMode: false }));
+      yield* decompressLayer(Readable.from(chunks(), { objectMode: false }));
     }
   }
 
@@ -176,6 +176,6 @@ const MAX_NAMED_PROBES = 4;
 async function loadComposed(engine: Engine, platform: string, image: ComposedImage): Promise<void> {
   const { config, layers, name } = image;
   const manifest = composeManifest(config, layers);
-  await engine.loadImage(writeOciLayout({ config, manifest, blobs: [], names: [name] }), platform);
+  await engine.loadImage(writeOciArchive({ config, manifest, blobs: [], names: [name] }), platform);
   await refuseIncomplete(engine, image);
 }

@@ -1,12 +1,12 @@
-import { isLayerType, packingOf } from "../image/layer/compression.ts";
+import { isLayerType, compressionInMediaType } from "../image/layer/compression.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import {
-  asWritten,
+  withDescriptor,
   MEDIA_TYPE,
-  writeManifest,
+  encodeManifest,
   type Descriptor,
-  type SentManifest,
-  type WrittenManifest,
+  type ImageManifest,
+  type EncodedManifest,
 } from "../image/manifest.ts";
 import { UNKNOWN } from "../image/platform.ts";
 import type { AvailableLayer } from "./store.ts";
@@ -20,23 +20,24 @@ import type { AvailableLayer } from "./store.ts";
 export function manifestFor(
   config: Buffer,
   layers: readonly AvailableLayer[],
-  sent: SentManifest,
+  sent: ImageManifest,
   { keeps = false } = {},
-): WrittenManifest {
+): EncodedManifest {
   const isOfThese =
     sent.layers.length === layers.length &&
     sent.layers.every(
       (blob, index) =>
         isLayerType(blob.mediaType) &&
         isSame(blob, layers[index]?.blob) &&
-        (keeps || packingOf(blob.mediaType) === packingOf(layers[index]?.blob?.mediaType ?? "")),
+        (keeps ||
+          compressionInMediaType(blob.mediaType) === compressionInMediaType(layers[index]?.blob?.mediaType ?? "")),
     );
-  return isOfThese && sent.config.digest === digestOf(config) ? asWritten(sent) : composeManifest(config, layers);
+  return isOfThese && sent.config.digest === digestOf(config) ? withDescriptor(sent) : composeManifest(config, layers);
 }
 
 /** A manifest that names, for each layer, the blob that is here or the one that comes along. */
-export function composeManifest(config: Buffer, layers: readonly AvailableLayer[]): WrittenManifest {
-  return writeManifest({
+export function composeManifest(config: Buffer, layers: readonly AvailableLayer[]): EncodedManifest {
+  return encodeManifest({
     mediaType: MEDIA_TYPE.ociManifest,
     config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
     layers: layers.map(ociDescriptor),

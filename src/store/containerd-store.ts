@@ -1,9 +1,9 @@
 import type { Engine } from "../engine/engine.ts";
 import { forgetName } from "../engine/temporary-name.ts";
 import type { BlobFile } from "../image/oci/oci-layout.ts";
-import { streamOciLayout } from "../image/oci/write-oci-layout.ts";
+import { streamOciArchive } from "../image/oci/write-oci-archive.ts";
 import type { Digest } from "../image/digest.ts";
-import { InvalidImage, parseConfig, type WrittenManifest } from "../image/manifest.ts";
+import { InvalidImage, parseConfig, type EncodedManifest } from "../image/manifest.ts";
 import { composeManifest, manifestFor } from "./compose-manifest.ts";
 import type { ContainerdBlobs } from "./containerd-blobs.ts";
 import { loadAhead } from "./load-ahead.ts";
@@ -50,7 +50,7 @@ async function loadLayers(
       return layer;
     });
   /** Of the image itself, and not of one of its lowest layers, the manifest may be told. */
-  const writtenFor = (config: Buffer): WrittenManifest => {
+  const writtenFor = (config: Buffer): EncodedManifest => {
     const { manifest } = delivery;
     return manifest === undefined
       ? composeManifest(config, inHand(config))
@@ -67,7 +67,7 @@ async function loadLayers(
     load(layers, finish) {
       let failure: { error: unknown } | undefined;
       let image: ComposedImage | undefined;
-      const archive = streamOciLayout({
+      const archive = streamOciArchive({
         blobs: blobsOf(layers),
         async finish() {
           const { config, name: called } = await finish();

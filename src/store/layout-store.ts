@@ -1,17 +1,17 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunId } from "../run/run-id.ts";
-import { refuseAbsent } from "../image/archive/absent.ts";
+import { refuseAbsentLayers } from "../image/archive/absent-layer.ts";
 import { openFolderFiles } from "../image/archive/folder-files.ts";
-import { blobPath } from "../image/archive/listing.ts";
-import { ociEntries, readOciImage, type OciImage } from "../image/oci/oci-images.ts";
+import { blobPath } from "../image/archive/archive-files.ts";
+import { listOciEntries, readOciImage, type OciImage } from "../image/oci/oci-image.ts";
 import type { LayoutName } from "../image/oci/oci-layout.ts";
-import { ociImages } from "../image/oci/open-oci.ts";
-import { severalAtOnce } from "../streams/several-at-once.ts";
-import { listOciImage, putOciImage } from "../image/oci/write-oci-directory.ts";
+import { openOciLayout } from "../image/oci/open-oci-layout.ts";
+import { mapConcurrently } from "../streams/map-concurrently.ts";
+import { addImageToIndex, writeImageBlobs } from "../image/oci/write-oci-folder.ts";
 import type { Digest } from "../image/digest.ts";
-import type { Descriptor, SentManifest } from "../image/manifest.ts";
-import { unlessInvalid } from "../image/unless-invalid.ts";
+import type { Descriptor, ImageManifest } from "../image/manifest.ts";
+import { undefinedIfInvalid } from "../image/unless-invalid.ts";
 import { manifestFor } from "./compose-manifest.ts";
 import { verifyBlob, type CheckOptions } from "./verify-blob.ts";
 import { withLock } from "./lock.ts";
@@ -47,8 +47,8 @@ export class LayoutStore {
     if ((await files.sizeOf("index.json")) === undefined) return found;
     const missing = new Set(diffIds);
     const wrong = new Set<Digest>();
-    const entries = (await ociEntries(files, { willGrow: true })).toReversed();
-    const images = severalAtOnce(entries, async (entry) => await unlessInvalid(readOciImage(files, entry)));
+    const entries = (await listOciEntries(files, { willGrow: true })).toReversed();
+    const images = mapConcurrently(entries, async (entry) => await undefinedIfInvalid(readOciImage(files, entry)));
     for await (const image of images) {
       checking.onBytes?.(image === undefined ? 0 : image.manifest.bytes.length + image.config.length);
       for (const { diffId, blob } of image?.layers ?? []) {
@@ -73,36 +73,36 @@ export class LayoutStore {
   async put(
     config: Buffer,
     layers: readonly AvailableLayer[],
-    sent: SentManifest,
+    sent: ImageManifest,
     { keeps = false } = {},
   ): Promise<Descriptor> {
     const manifest = manifestFor(config, layers, sent, { keeps });
     const blobs = layers.flatMap((layer) =>
       layer.kind === "file" ? [{ digest: layer.blob.digest, path: layer.path, size: layer.blob.size }] : [],
     );
-    await putOciImage(this.#folder, { config, manifest, blobs }, this.#run);
+    await writeImageBlobs(this.#folder, { config, manifest, blobs }, this.#run);
     return manifest.descriptor;
   }
 
   /** Lists an image that has been put in; the name moves when another image has it. `onBytes` hears of what is read for that. */
   async list(manifest: Descriptor, name: LayoutName, onBytes?: (count: number) => void): Promise<void> {
     await withLock(join(this.#folder, "index.json"), this.#run, async () => {
-      await listOciImage(this.#folder, manifest, [name], this.#run, onBytes);
+      await addImageToIndex(this.#folder, manifest, [name], this.#run, onBytes);
     });
   }
 
   /** An image by its manifest, listed or not, read from the disk; undefined when a part of it is not there. */
   async read(manifest: Descriptor): Promise<OciImage | undefined> {
     const entry = { names: [], descriptor: manifest };
-    const image = await unlessInvalid(readOciImage(openFolderFiles(this.#folder), entry));
+    const image = await undefinedIfInvalid(readOciImage(openFolderFiles(this.#folder), entry));
     for (const { blob } of image?.layers ?? []) if (!(await this.#holds(blob))) return undefined;
     return image;
   }
 
   /** An image by a name that the index has. */
   async find(name: string): Promise<{ configDigest: Digest; diffIds: Digest[] }> {
-    await using layout = await ociImages(openFolderFiles(this.#folder));
-    return refuseAbsent(await layout.find(name));
+    await using layout = await openOciLayout(openFolderFiles(this.#folder));
+    return refuseAbsentLayers(await layout.find(name));
   }
 
   /** Removes the files that runs which were killed had not finished; says which. */

@@ -1,13 +1,13 @@
 import type { Engine, ImageInfo } from "../engine/engine.ts";
-import { isFor } from "../image/platform-match.ts";
+import { entryMatchesPlatform } from "../image/platform-match.ts";
 import { isDigest, type Digest } from "../image/digest.ts";
 import {
   InvalidImage,
   isIndex,
   MAX_MANIFEST,
   parseManifest,
-  parseSentManifest,
-  type SentManifest,
+  parseImageManifest,
+  type ImageManifest,
 } from "../image/manifest.ts";
 import { saveSmallBlob } from "./save-blobs.ts";
 
@@ -23,7 +23,7 @@ export async function readManifest(
   engine: Engine,
   { id, platform }: Pick<ImageInfo, "id" | "platform">,
   name: string,
-): Promise<SentManifest | undefined> {
+): Promise<ImageManifest | undefined> {
   if (!isDigest(id)) return undefined;
   const content = await engine.contentStore();
   const read = async (digest: Digest): Promise<Buffer | undefined> =>
@@ -33,9 +33,9 @@ export async function readManifest(
   try {
     const found = parseManifest(root);
     if (!isIndex(found)) return { ...found, bytes: root };
-    const entry = found.manifests.find((one) => isFor(one, platform));
+    const entry = found.manifests.find((one) => entryMatchesPlatform(one, platform));
     const bytes = entry === undefined ? undefined : await read(entry.digest);
-    return bytes && parseSentManifest(bytes);
+    return bytes && parseImageManifest(bytes);
   } catch (error) {
     if (error instanceof InvalidImage) return undefined;
     throw error;

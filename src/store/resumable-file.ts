@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { open, rm, type FileHandle } from "node:fs/promises";
-import { joined } from "../streams/gather.ts";
+import { concatChunks } from "../streams/coalesce.ts";
 
 /** Bytes that are read at a time of what was there before. */
 const CHUNK = 1024 * 1024;
@@ -135,7 +135,7 @@ class Writer {
   async #write(): Promise<void> {
     try {
       while (this.#waiting.length > 0) {
-        const bytes = joined(this.#waiting.splice(0));
+        const bytes = concatChunks(this.#waiting.splice(0));
         this.#bytes = 0;
         for (let done = 0; done < bytes.length;) {
           done += (await this.#handle.write(bytes, done, bytes.length - done, this.#at + done)).bytesWritten;

@@ -3,10 +3,10 @@ import { copyFile, lstat, mkdir, rename, rm, rmdir, statfs } from "node:fs/promi
 import { join } from "node:path";
 import type { RunId } from "../run/run-id.ts";
 import { cacheFolder } from "../files/cache-folder.ts";
-import { isPrivate, ownFolder } from "../files/own-folder.ts";
+import { isPrivate, openOwnFolder } from "../files/own-folder.ts";
 import { digestOf, hexOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
-import { within } from "../streams/within.ts";
+import { resolveWithin } from "../streams/resolve-within.ts";
 import { ResumableFile } from "./resumable-file.ts";
 import { resumeCacheFiles, ownFile, type CachedFile } from "./resume-cache-files.ts";
 
@@ -162,7 +162,7 @@ export class ResumeCache implements AsyncDisposable {
     if (this.#taken.size === 0) return;
     let kept = 0;
     for (const [digest, file] of this.#taken) {
-      await within(LAST_WRITES, file.close());
+      await resolveWithin(LAST_WRITES, file.close());
       const { size } = (await ownFile(file.path)) ?? { size: 0 };
       if (size === 0 || file.isWrong) await file.remove();
       else kept += await this.#letGo(digest, file.path, size);
@@ -231,7 +231,7 @@ export class ResumeCache implements AsyncDisposable {
     const cache = cacheFolder(this.#options.env);
     if (cache === undefined) return false;
     try {
-      const folder = join(ownFolder(cache, { make }), "kept");
+      const folder = join(openOwnFolder(cache, { make }), "kept");
       if (make) await mkdir(folder, { recursive: true, mode: 0o700 });
       const found = await lstat(folder);
       if (!found.isDirectory() || !isPrivate(found)) return false;

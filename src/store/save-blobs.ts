@@ -1,10 +1,10 @@
 import type { Engine } from "../engine/engine.ts";
 import { forgetName } from "../engine/temporary-name.ts";
-import { blobPath } from "../image/archive/listing.ts";
+import { blobPath } from "../image/archive/archive-files.ts";
 import { tarEntries } from "../image/tar/tar-entries.ts";
-import { writeOciLayout } from "../image/oci/write-oci-layout.ts";
+import { writeOciArchive } from "../image/oci/write-oci-archive.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
-import { InvalidImage, MAX_MANIFEST, MEDIA_TYPE, writeManifest, type Descriptor } from "../image/manifest.ts";
+import { InvalidImage, MAX_MANIFEST, MEDIA_TYPE, encodeManifest, type Descriptor } from "../image/manifest.ts";
 
 /** A blob that is passing. */
 export interface PassingBlob {
@@ -28,14 +28,14 @@ export async function* saveBlobs(
 ): AsyncGenerator<PassingBlob> {
   const rootfs = { type: "layers", diff_ids: blobs.map(({ digest }) => digest) };
   const config = Buffer.from(JSON.stringify({ architecture: "unknown", os: "unknown", rootfs }));
-  const manifest = writeManifest({
+  const manifest = encodeManifest({
     mediaType: MEDIA_TYPE.ociManifest,
     config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
     layers: blobs.map(({ digest, size }) => ({ mediaType: "application/octet-stream", digest, size })),
   });
   const paths = new Map(blobs.map((blob) => [blobPath(blob.digest), blob]));
   try {
-    await engine.loadImage(writeOciLayout({ config, manifest, blobs: [], names: [name] }));
+    await engine.loadImage(writeOciArchive({ config, manifest, blobs: [], names: [name] }));
     for await (const entry of tarEntries(await engine.saveImage(name))) {
       const blob = paths.get(entry.path);
       if (blob === undefined) continue;

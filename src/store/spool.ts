@@ -3,14 +3,14 @@ import { join } from "node:path";
 import type { RunId } from "../run/run-id.ts";
 import { makeSpoolFolder } from "../run/spool-folder.ts";
 import { cacheFolder } from "../files/cache-folder.ts";
-import { isNoRoom } from "../files/no-room.ts";
+import { isNoSpace } from "../files/no-space.ts";
 import { removeFolder } from "../files/remove-folder.ts";
-import { CannotUnpack } from "../image/layer/decode-layer.ts";
-import { TooLarge } from "../image/layer/verify-digest.ts";
+import { CannotDecompress } from "../image/layer/decompress-layer.ts";
+import { SizeLimitExceeded } from "../image/layer/verify-digest.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
 import { Failure, messageOf } from "../output/errors.ts";
-import { BadPacking } from "../packing/unpack.ts";
+import { InvalidPackedStream } from "../packing/unpack.ts";
 
 /** A folder for what is on its way, until it has been loaded or sent. */
 export interface Spool extends AsyncDisposable {
@@ -89,28 +89,28 @@ export function layerFailure(error: unknown, whose: string): unknown {
       },
     );
   }
-  if (isNoRoom(error)) {
+  if (isNoSpace(error)) {
     return new Failure("no-space", `there is no space left for the layers that wait to be ${whose}`, {
       expected: "room for the layers that are missing, in the cache folder (~/.cache/docker-over-ssh)",
       hint: "Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",
       cause: error,
     });
   }
-  if (error instanceof TooLarge) {
+  if (error instanceof SizeLimitExceeded) {
     return new Failure("refused", `the receiving side does not take this image: ${error.message}`, {
       expected: "an image whose missing layers, unpacked, stay below its --max-size",
       hint: "Nothing was loaded. Allow more there, if the image is right.",
       cause: error,
     });
   }
-  if (error instanceof CannotUnpack) {
+  if (error instanceof CannotDecompress) {
     return new Failure("refused", `the image cannot be proven here: ${error.message}`, {
       expected: "layers packed with gzip, or not at all, or Node 22.15 or later on the receiving side",
       hint: "Nothing was loaded. Install that Node there, or build the image with gzip.",
       cause: error,
     });
   }
-  if (!isInvalidContent(error) && !(error instanceof BadPacking)) return error;
+  if (!isInvalidContent(error) && !(error instanceof InvalidPackedStream)) return error;
   return new Failure("not-verified", `a layer is not what it should be: ${messageOf(error)}`, {
     expected: "bytes that have the digest of their layer",
     hint: "Nothing was loaded. Run the same command again; if it happens again, please report it.",

@@ -1,5 +1,5 @@
 import type { LayerToStream } from "../image/docker/write-docker-archive.ts";
-import type { Descriptor, SentManifest } from "../image/manifest.ts";
+import type { Descriptor, ImageManifest } from "../image/manifest.ts";
 import type { Digest } from "../image/digest.ts";
 
 /** A layer that the store has already: on exactly the layers below it, if nothing else is said. */
@@ -44,7 +44,7 @@ export interface ImageToLoad<Layer> extends PresentLayers {
   /** Byte for byte. Asked for when all layers have come. */
   config: () => Promise<Buffer>;
   /** The image's own, which the store is to have as it is, if it has any. Left out: one of these layers, whichever. */
-  manifest?: SentManifest | undefined;
+  manifest?: ImageManifest | undefined;
   /** The store wants no more of it: layers that are on their way break off. */
   abandon: () => void;
 }

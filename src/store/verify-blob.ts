@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
-import { MAGIC_LENGTH, rightMediaType } from "../image/layer/compression.ts";
+import { MAGIC_LENGTH, correctMediaType } from "../image/layer/compression.ts";
 import { digestVerifier } from "../image/layer/verify-digest.ts";
 import { InvalidImage, type Descriptor } from "../image/manifest.ts";
 
@@ -14,7 +14,7 @@ export interface CheckOptions {
 }
 
 /**
- * Reads a layer's blob to its end. Resolves to its descriptor, with the media type that its bytes have ({@link rightMediaType}); to undefined
+ * Reads a layer's blob to its end. Resolves to its descriptor, with the media type that its bytes have ({@link correctMediaType}); to undefined
  * when it is not there, or is not what it is named by.
  */
 export async function verifyBlob(
@@ -43,7 +43,7 @@ export async function verifyBlob(
     if (error instanceof InvalidImage) return undefined;
     throw error;
   }
-  return { ...blob, mediaType: rightMediaType(blob.mediaType, start) };
+  return { ...blob, mediaType: correctMediaType(blob.mediaType, start) };
 }
 
 /** What cannot be opened is as good as not there; what is no file is not waited for. */
@@ -55,5 +55,5 @@ async function openFile(path: string): Promise<FileHandle | undefined> {
 export async function detectMediaType(path: string, said: string): Promise<string> {
   await using file = await open(path);
   const { bytesRead, buffer } = await file.read(Buffer.alloc(MAGIC_LENGTH), 0, MAGIC_LENGTH, 0);
-  return rightMediaType(said, buffer.subarray(0, bytesRead));
+  return correctMediaType(said, buffer.subarray(0, bytesRead));
 }

@@ -1,5 +1,5 @@
 /** Cuts a stream into blocks of `size` bytes, each in one piece. The last may be shorter; an empty stream has none. */
-export async function* blocksOf(chunks: AsyncIterable<Buffer>, size: number): AsyncGenerator<Buffer> {
+export async function* splitIntoBlocks(chunks: AsyncIterable<Buffer>, size: number): AsyncGenerator<Buffer> {
   let pending: Buffer[] = [];
   let have = 0;
   for await (const chunk of chunks) {
@@ -22,7 +22,7 @@ export async function* blocksOf(chunks: AsyncIterable<Buffer>, size: number): As
  * Each is given when it is ready, though the next item may not have come: what has arrived is to be kept, also of a link that
  * breaks now. For the same reason, when the items fail, what had come before is given first.
  */
-export async function* inOrder<T, R>(
+export async function* mapInOrder<T, R>(
   items: AsyncIterable<T>,
   work: (item: T) => Promise<R>,
   atOnce: number,

@@ -1,5 +1,5 @@
 /** The bytes `first` to `last` of a stream, both inclusive, counted from 0. What is before them is read; what is behind them is not. */
-export async function* part(
+export async function* byteRange(
   whole: AsyncIterable<Buffer>,
   { first, last = Infinity }: { first: number; last?: number },
 ): AsyncGenerator<Buffer> {

@@ -1,4 +1,4 @@
-import { stall } from "./stall.ts";
+import { stallTimer } from "./stall-timer.ts";
 
 /** A signal with a time limit. Disposing ends the limit: the signal is not aborted by it any more. */
 export interface Deadline extends Disposable {
@@ -13,14 +13,14 @@ export interface Deadline extends Disposable {
  */
 export function deadline(ms: number, ...signals: readonly (AbortSignal | undefined)[]): Deadline {
   let isOver = false;
-  const watch = stall(
+  const watch = stallTimer(
     () => {
       isOver = true;
       return new Error(`no answer within ${ms / 1000} s`);
     },
     ...signals,
   );
-  watch.wait(ms);
+  watch.start(ms);
   return {
     signal: watch.signal,
     get isOver() {

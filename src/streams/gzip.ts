@@ -1,6 +1,6 @@
 import { promisify } from "node:util";
 import { constants, gzip as gzipOf } from "node:zlib";
-import { blocksOf, inOrder, sampleOf } from "./blocks.ts";
+import { splitIntoBlocks, mapInOrder, sampleOf } from "./blocks.ts";
 
 const gzipBlock = promisify(gzipOf);
 
@@ -24,7 +24,7 @@ const TOO_DENSE = 0.97;
 export async function* gzip(plain: AsyncIterable<Buffer>, level: number = LEVEL): AsyncGenerator<Buffer> {
   const work = async (block: Buffer): Promise<Buffer> => await packBlock(block, level);
   let isEmpty = true;
-  for await (const member of inOrder(blocksOf(plain, BLOCK), work, AT_ONCE)) {
+  for await (const member of mapInOrder(splitIntoBlocks(plain, BLOCK), work, AT_ONCE)) {
     isEmpty = false;
     yield member;
   }

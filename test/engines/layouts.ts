@@ -1,5 +1,5 @@
 import { digestOf } from "../../src/image/digest.ts";
-import { asWritten, MEDIA_TYPE, writeManifest } from "../../src/image/manifest.ts";
+import { withDescriptor, MEDIA_TYPE, encodeManifest } from "../../src/image/manifest.ts";
 import type { Image } from "../matrix/case-image.ts";
 import { blobEntries, gzipped, index, LAYOUT, ociBlobs, type TestImage } from "../unit/image/make-image.ts";
 import type { TestEntry } from "../unit/image/tar/make-tar.ts";
@@ -46,7 +46,7 @@ export function attestedLayout(
 export function asBuildx(image: TestImage) {
   const { blobs, manifest } = ociBlobs(image, gzipped);
   const bytes = Buffer.from(JSON.stringify(JSON.parse(manifest.bytes.toString()), null, 2));
-  const { descriptor } = asWritten({ mediaType: manifest.descriptor.mediaType, bytes });
+  const { descriptor } = withDescriptor({ mediaType: manifest.descriptor.mediaType, bytes });
   return { blobs: [...blobs.filter((blob) => blob !== manifest.bytes), bytes], descriptor };
 }
 
@@ -55,7 +55,7 @@ function attestationOf(digest: string) {
   const unknown = { os: "unknown", architecture: "unknown" };
   const rootfs = { type: "layers", diff_ids: [digestOf(statement)] };
   const config = Buffer.from(JSON.stringify({ ...unknown, config: {}, rootfs }));
-  const manifest = writeManifest({
+  const manifest = encodeManifest({
     mediaType: MEDIA_TYPE.ociManifest,
     config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
     layers: [{ mediaType: "application/vnd.in-toto+json", digest: digestOf(statement), size: statement.length }],

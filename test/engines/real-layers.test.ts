@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { extract } from "tar-stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { decodeLayer } from "../../src/image/layer/decode-layer.ts";
-import { openArchive } from "../../src/image/archive/open.ts";
+import { decompressLayer } from "../../src/image/layer/decompress-layer.ts";
+import { openArchive } from "../../src/image/archive/open-archive.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { buildxFolder } from "../testbed/engine-packages.ts";
 import type { Engine } from "../testbed/engine.ts";
@@ -89,7 +89,7 @@ async function layersOf(engine: Engine, image: string): Promise<Layer[]> {
   const read = await Promise.all(
     layers.map(async ({ diffId, blob, open }) => ({
       diffId,
-      tar: await bytesOf(decodeLayer(open(), blob.mediaType)),
+      tar: await bytesOf(decompressLayer(open(), blob.mediaType)),
     })),
   );
   await rm(path);

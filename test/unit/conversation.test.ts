@@ -11,7 +11,7 @@ import {
   wantMessage,
 } from "../../src/conversation/messages.ts";
 import { newRunId } from "../../src/run/run-id.ts";
-import { MEDIA_TYPE, parseSentManifest } from "../../src/image/manifest.ts";
+import { MEDIA_TYPE, parseImageManifest } from "../../src/image/manifest.ts";
 
 const DIGEST = `sha256:${"0a".repeat(32)}`;
 const run = newRunId();
@@ -59,7 +59,7 @@ test("well-formed messages come through, without what was added to them", () => 
   expect({ type: "ask", ...parseAsk({ ...ask, extra: 1 }) }).toEqual(ask);
   expect({ type: "offer", ...parseOffer({ ...offer, extra: 1 }) }).toEqual(offer);
   expect({ type: "about", ...parseAbout({ ...about, extra: 1 }) }).toEqual(about);
-  const kept = parseSentManifest(Buffer.from(` ${JSON.stringify(manifest)}\n`));
+  const kept = parseImageManifest(Buffer.from(` ${JSON.stringify(manifest)}\n`));
   const keeping = { ...about, preserve: true, manifest: manifestText(kept) };
   expect({ type: "about", ...parseAbout({ ...keeping, extra: 1 }) }).toEqual({ ...keeping, manifest: kept });
   const layers = { kind: "layers", diffIds: [DIGEST], codecs: ["brotli"], delta: true, begun: [DIGEST] };

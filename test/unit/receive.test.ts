@@ -6,7 +6,7 @@ import { parseAsk, parseWant, type Ask, type Want } from "../../src/conversation
 import type { ReceivedImage } from "../../src/receive/received-image.ts";
 import type { Target } from "../../src/receive/target.ts";
 import { digestOf } from "../../src/image/digest.ts";
-import { MEDIA_TYPE, parseSentManifest, writeManifest } from "../../src/image/manifest.ts";
+import { MEDIA_TYPE, parseImageManifest, encodeManifest } from "../../src/image/manifest.ts";
 import { parseReference } from "../../src/image/reference.ts";
 import type { Output } from "../../src/output/output.ts";
 import { receive } from "../../src/pull.ts";
@@ -137,8 +137,8 @@ describe("--preserve-digest", () => {
     size: 3,
   }));
   const [config = expect.fail(), ...layers] = blobs;
-  const { bytes, descriptor } = writeManifest({ mediaType: MEDIA_TYPE.ociManifest, config, layers });
-  const about = { preserve: true, manifest: manifestText(parseSentManifest(bytes)) };
+  const { bytes, descriptor } = encodeManifest({ mediaType: MEDIA_TYPE.ociManifest, config, layers });
+  const about = { preserve: true, manifest: manifestText(parseImageManifest(bytes)) };
   beforeEach(() => notes.splice(0));
 
   test("an image with the sender's manifest gets its name", async () => {

@@ -11,9 +11,9 @@ import { NOTHING_OFFERED, type OfferedImage, type OfferOptions, type FoundImage 
 import type { Source } from "../../src/send/source.ts";
 import { newRunId } from "../../src/run/run-id.ts";
 import { digestOf } from "../../src/image/digest.ts";
-import { MEDIA_TYPE, parseSentManifest, writeManifest } from "../../src/image/manifest.ts";
+import { MEDIA_TYPE, parseImageManifest, encodeManifest } from "../../src/image/manifest.ts";
 import type { Output } from "../../src/output/output.ts";
-import { parseChoice } from "../../src/packing/choice.ts";
+import { parseCompressOption } from "../../src/packing/compress-option.ts";
 import { send } from "../../src/push.ts";
 import { bothHalves } from "../../src/stdio-tunnel/in-process.ts";
 
@@ -104,7 +104,9 @@ async function packingFor(request: Partial<PushRequest>, want: object): Promise<
 const codecs = ["brotli", "gzip"];
 
 test("layers are packed as this side was told, else as the receiver wishes, else by the best that it unpacks", async () => {
-  expect(await packingFor({ compress: parseChoice("gzip:9") }, { codecs, compress: "brotli:1" })).toBe("gzip:9");
+  expect(await packingFor({ compress: parseCompressOption("gzip:9") }, { codecs, compress: "brotli:1" })).toBe(
+    "gzip:9",
+  );
   expect(await packingFor({}, { codecs, compress: "gzip:3" })).toBe("gzip:3");
   expect(await packingFor({}, { codecs, compress: "none" })).toBe("plain");
   expect(await packingFor({}, { codecs })).toBe("brotli");
@@ -116,7 +118,7 @@ test("not for a receiver that says of no way that it can, nor for one in the sam
 });
 
 test("what the receiver lacks is said before anything departs", async () => {
-  await expect(packingFor({ compress: parseChoice("gzip") }, { codecs: ["brotli"] })).rejects.toMatchObject({
+  await expect(packingFor({ compress: parseCompressOption("gzip") }, { codecs: ["brotli"] })).rejects.toMatchObject({
     code: "usage",
     message: "--compress gzip: the receiving side has no gzip",
   });
@@ -148,7 +150,7 @@ describe("a manifest that is to be kept", () => {
       layers: layers.map(blob),
       annotations,
     };
-    return parseSentManifest(writeManifest(manifest).bytes);
+    return parseImageManifest(encodeManifest(manifest).bytes);
   };
   const manifest = manifestOf(["packed"]);
   const found = { manifest: async () => manifest };

@@ -6,15 +6,15 @@ import { EngineError } from "../engine-error.ts";
 import { answerError, connectionFailure, engineSilent } from "./errors.ts";
 import { Failure } from "../../output/errors.ts";
 import { connectHttp2 } from "../buildkit/connect-grpc.ts";
-import { abortedLater } from "../../streams/aborted-later.ts";
+import { delayAbort } from "../../streams/delay-abort.ts";
 import type { GrpcConnection } from "../buildkit/grpc-connection.ts";
 import { overHttp1 } from "../http/http1.ts";
 import { Http2Connection } from "../http/http2.ts";
 import { sendPatiently, type Limit, type PatientAnswer } from "../http/patient.ts";
 import type { HttpAnswer, Send } from "../http/requests.ts";
 import { deadline } from "../../streams/deadline.ts";
-import { patienceOf, type Patience } from "../../streams/patience.ts";
-import { unlessBegun } from "../../streams/unless-begun.ts";
+import { timeoutsFor, type Timeouts } from "../../streams/timeouts.ts";
+import { cleanUpUnread } from "../../streams/clean-up-unread.ts";
 
 /** Bodies that are no streams are small; this keeps memory bounded, bytes. */
 const MAX_BODY = 64 * 1024 * 1024;
@@ -37,7 +37,7 @@ export interface DockerApi extends AsyncDisposable {
   /** Of everything that is asked; undefined when nothing is to end it. */
   readonly signal: AbortSignal | undefined;
   /** How long it may be silent. */
-  readonly patience: Patience;
+  readonly timeouts: Timeouts;
   /** Bytes that have gone to it and come from it in what it works on, so that others see that it gets on. */
   moved: number;
   /** The version that requests are made with, e.g. `1.51`; undefined until it has been agreed on. */
@@ -78,7 +78,7 @@ export async function openApi(
   const connections = await openConnections(address, onAnotherLogin);
   const prefix = address.protocol === "tcp" ? address.pathPrefix : "";
   const overAgent = overHttp1(connections.agent);
-  const patience = patienceOf(timeout);
+  const timeouts = timeoutsFor(timeout);
   const alone = isOneStream(address);
   /** Requests under way. */
   let underWay = 0;
@@ -109,12 +109,12 @@ export async function openApi(
   };
 
   if (address.protocol === "stream" && address.speaksHttp2 === true) {
-    using limit = deadline(patience.answer, signal);
+    using limit = deadline(timeouts.answer, signal);
     try {
       shared = await Http2Connection.open(address.open(), limit.signal);
     } catch (error) {
       signal?.throwIfAborted();
-      if (limit.isOver) throw engineSilent(endpoint, "on its connection", patience.answer);
+      if (limit.isOver) throw engineSilent(endpoint, "on its connection", timeouts.answer);
       if (error instanceof Failure) throw error; // its program has ended
     }
   }
@@ -122,7 +122,7 @@ export async function openApi(
   const api: DockerApi = {
     endpoint,
     signal,
-    patience,
+    timeouts,
     moved: 0,
     version: undefined,
     offered: undefined,
@@ -159,7 +159,7 @@ export async function openApi(
             },
           },
         );
-        const body = unlessBegun(explained(answer, stop), () => {
+        const body = cleanUpUnread(explained(answer, stop), () => {
           underWay -= 1;
           void answer.body.return?.();
         });
@@ -189,20 +189,20 @@ export async function openApi(
 
   function limitOf({ patience: kind, effect }: ApiRequest): Limit {
     if (kind === "none" || effect === "removes") return () => Infinity;
-    if (kind === "work") return (given) => patience.workOn(given);
+    if (kind === "work") return (given) => timeouts.workFor(given);
     // On the only connection, an answer may wait behind what another request moves.
-    return () => (alone && underWay > 1 ? patience.work : patience.answer);
+    return () => (alone && underWay > 1 ? timeouts.work : timeouts.answer);
   }
 
   function stopOf(request: ApiRequest): AbortSignal {
     if (request.effect === "removes") {
       const late = connectionFailure(new Error(`no answer within ${GRACE / 1000} s`), endpoint);
-      return abortedLater(AbortSignal.abort(late), GRACE);
+      return delayAbort(AbortSignal.abort(late), GRACE);
     }
     const stop = AbortSignal.any([signal, request.signal].filter((one) => one !== undefined));
     // Interrupted, a load can hang the next one until the engine restarts (moby #51623).
     if (request.effect === "completes") return new AbortController().signal;
-    return request.effect === "makes" && !stop.aborted ? abortedLater(stop, GRACE) : stop;
+    return request.effect === "makes" && !stop.aborted ? delayAbort(stop, GRACE) : stop;
   }
 
   async function* explained(answer: PatientAnswer, stop: AbortSignal): AsyncGenerator<Buffer, void, undefined> {

@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { isKnown, platformText } from "../../image/platform.ts";
+import { isKnownPlatform, formatPlatform } from "../../image/platform.ts";
 import { gzip } from "../../streams/gzip.ts";
 import { isAtLeast } from "./compare-versions.ts";
 import type { DockerApi } from "./docker-api.ts";
@@ -7,7 +7,7 @@ import { isOneStream, type EngineAddress } from "../connect/endpoint.ts";
 import type { Credentials, ImageInfo, TransferOptions } from "../engine.ts";
 import { EngineError } from "../engine-error.ts";
 import { inPath, splitName } from "./split-name.ts";
-import { isPlatform, platformObject } from "../../image/platform-match.ts";
+import { matchesPlatform, parsePlatform } from "../../image/platform-match.ts";
 import { followLoad, followProgress } from "./follow-progress.ts";
 
 /** API versions that learnt about one platform of an image (moby `docs/api/version-history.md`); run with Docker 28.5 and 29.7. */
@@ -51,7 +51,7 @@ export async function inspectImage(
   platform?: string,
 ): Promise<ImageInfo | undefined> {
   const asks = platform !== undefined && isAtLeast(api.version ?? "", INSPECT_PLATFORM);
-  const query = asks ? { platform: platformObject(platform) } : {};
+  const query = asks ? { platform: parsePlatform(platform) } : {};
   const found = await unlessMissing(api.json("GET", `/images/${inPath(reference)}/json`, { query }));
   if (found === undefined) return undefined;
   const image = found as ImageInspect;
@@ -59,10 +59,10 @@ export async function inspectImage(
     id: image.Id,
     names: (image.RepoTags ?? []).filter((name) => !name.includes("<none>")),
     diffIds: image.RootFS?.Layers ?? [],
-    platform: platformText({ os: image.Os, architecture: image.Architecture, variant: image.Variant }),
+    platform: formatPlatform({ os: image.Os, architecture: image.Architecture, variant: image.Variant }),
     size: image.Size ?? 0,
   };
-  return platform === undefined || isPlatform(info.platform, platform) ? info : undefined;
+  return platform === undefined || matchesPlatform(info.platform, platform) ? info : undefined;
 }
 
 /** Every `repository:tag` in the store, or those of which the name fits one of `patterns`. */
@@ -103,9 +103,9 @@ export async function loadImage(
   platform: string | undefined,
   takesGzip: () => Promise<boolean>,
 ): Promise<void> {
-  const asks = platform !== undefined && isKnown(platform) && isAtLeast(api.version ?? "", LOAD_PLATFORM);
+  const asks = platform !== undefined && isKnownPlatform(platform) && isAtLeast(api.version ?? "", LOAD_PLATFORM);
   // What it says meanwhile shows that it gets on: a graph driver tells of each layer, some ten times a second.
-  const query = { quiet: false, platform: asks ? platformObject(platform) : undefined };
+  const query = { quiet: false, platform: asks ? parsePlatform(platform) : undefined };
   const { address } = api.endpoint;
   const alone = isOneStream(address);
   try {
@@ -158,8 +158,8 @@ export async function saveImage(
   reference: string,
   { platform, signal }: { platform?: string; signal?: AbortSignal },
 ): Promise<Readable> {
-  const asks = platform !== undefined && isKnown(platform) && isAtLeast(api.version ?? "", SAVE_PLATFORM);
-  const query = { platform: asks ? platformObject(platform) : undefined };
+  const asks = platform !== undefined && isKnownPlatform(platform) && isAtLeast(api.version ?? "", SAVE_PLATFORM);
+  const query = { platform: asks ? parsePlatform(platform) : undefined };
   return Readable.from(
     await api.stream("GET", `/images/${inPath(reference)}/get`, { query, signal, patience: "work" }),
     {
@@ -193,11 +193,11 @@ export async function pushImage(
 ): Promise<void> {
   const { repository, tag, registry } = splitName(reference);
   if (tag === undefined) throw new TypeError(`a push needs a tag: ${reference}`);
-  const asks = platform !== undefined && isKnown(platform) && isAtLeast(api.version ?? "", PUSH_PLATFORM);
+  const asks = platform !== undefined && isKnownPlatform(platform) && isAtLeast(api.version ?? "", PUSH_PLATFORM);
   // Docker takes a registry of its own machine without TLS, whatever it is told; Podman only when it is told so.
   const tlsVerify = OWN_MACHINE.test(registry) ? false : undefined;
   const body = await api.stream("POST", `/images/${repository}/push`, {
-    query: { tag, platform: asks ? platformObject(platform) : undefined, tlsVerify },
+    query: { tag, platform: asks ? parsePlatform(platform) : undefined, tlsVerify },
     registryAuth: registryAuth(registry, credentials),
     signal,
     patience: "work",

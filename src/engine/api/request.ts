@@ -17,7 +17,7 @@ export interface ApiRequest {
   /** Aborting it ends the request, like aborting the engine's own signal does. */
   signal?: AbortSignal | undefined;
   /**
-   * How long the engine may be silent (streams/patience.ts). By default, as long as for an answer. `work`: it is at something that
+   * How long the engine may be silent (streams/timeouts.ts). By default, as long as for an answer. `work`: it is at something that
    * takes its time. `none`: it says something when something happens, see also {@link ApiRequest.effect}.
    */
   patience?: "work" | "none";

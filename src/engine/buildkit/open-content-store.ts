@@ -2,7 +2,7 @@ import { Code, ConnectError, createClient, type Client } from "@connectrpc/conne
 import { digestOf, isDigest, type Digest } from "../../image/digest.ts";
 import { InvalidImage } from "../../image/manifest.ts";
 import { deadline } from "../../streams/deadline.ts";
-import { stall } from "../../streams/stall.ts";
+import { stallTimer } from "../../streams/stall-timer.ts";
 import type { DockerApi } from "../api/docker-api.ts";
 import { isOneStream } from "../connect/endpoint.ts";
 import {
@@ -131,9 +131,9 @@ class Store implements ContentStore {
   async *#readOnce(digest: Digest, offset: number, size: number, signal?: AbortSignal): AsyncGenerator<Buffer> {
     const request = { digest, offset: BigInt(offset), size: BigInt(size) };
     try {
-      const { patience, endpoint } = this.#api;
+      const { timeouts, endpoint } = this.#api;
       // On the only connection, a message may wait behind what another request moves.
-      const limit = isOneStream(endpoint.address) ? patience.work : patience.answer;
+      const limit = isOneStream(endpoint.address) ? timeouts.work : timeouts.answer;
       const what = `the blob ${digest}`;
       for await (const { data } of this.#answers(what, (client, stop) => client.read(request, stop), signal, limit)) {
         this.#api.moved += data.byteLength;
@@ -155,15 +155,15 @@ class Store implements ContentStore {
     const left = new AbortController();
     const given = [signal, this.#api.signal].filter((one) => one !== undefined);
     const { endpoint } = this.#api;
-    using watch = stall((ms) => engineSilent(endpoint, `for ${what}`, ms), ...given, left.signal);
+    using watch = stallTimer((ms) => engineSilent(endpoint, `for ${what}`, ms), ...given, left.signal);
     try {
       const connection = await this.#api.grpc(watch.signal);
       if (connection === undefined) throw new EngineError("the engine speaks no gRPC (any more)");
-      watch.wait(limit);
+      watch.start(limit);
       for await (const message of ask(createClient(Content, connection.transport), { signal: watch.signal })) {
-        watch.rest();
+        watch.stop();
         yield message;
-        watch.wait(limit);
+        watch.start(limit);
       }
     } catch (error) {
       for (const one of given) one.throwIfAborted();

@@ -1,6 +1,6 @@
 import { Duplex } from "node:stream";
 import { execa } from "execa";
-import { refuseWithoutFiles } from "../../files/open-files.ts";
+import { checkOpenFileLimit } from "../../files/open-file-limit.ts";
 import { messageOf } from "../../output/errors.ts";
 import { DialError, type Ended } from "./dial-error.ts";
 import { NoiseFilter } from "./noise-filter.ts";
@@ -144,7 +144,7 @@ export class StdioConnection extends Duplex {
 
 /** The one place of this room that starts a program. */
 function start(program: string, argv: readonly string[]) {
-  refuseWithoutFiles();
+  checkOpenFileLimit();
   return execa(program, argv, {
     stdin: "pipe",
     stdout: "pipe",

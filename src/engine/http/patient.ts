@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
-import { stall, type Stall } from "../../streams/stall.ts";
-import { unlessBegun } from "../../streams/unless-begun.ts";
+import { stallTimer, type StallTimer } from "../../streams/stall-timer.ts";
+import { cleanUpUnread } from "../../streams/clean-up-unread.ts";
 import type { HttpAnswer, HttpRequest, Send } from "./requests.ts";
 
 /** How long an engine may leave a request without a byte, ms; Infinity: for ever. `given`: bytes of the body that it has taken. */
@@ -29,18 +29,18 @@ export async function sendPatiently(
   request: HttpRequest,
   { limit, reasonOf, onMoved }: PatientOptions,
 ): Promise<{ answer: PatientAnswer; stop: AbortSignal }> {
-  const watch = stall(reasonOf, request.signal);
+  const watch = stallTimer(reasonOf, request.signal);
   let given = 0;
   /** Before that, the request waits for others, which are watched themselves. */
   let isConnected = false;
   let isWaiting = true;
   const wait = (): void => {
     isWaiting = true;
-    if (isConnected) watch.wait(limit(given));
+    if (isConnected) watch.start(limit(given));
   };
   const rest = (): void => {
     isWaiting = false;
-    watch.rest();
+    watch.stop();
   };
   async function* giving(body: Readable): AsyncGenerator<Buffer> {
     rest();
@@ -65,7 +65,7 @@ export async function sendPatiently(
       },
     });
     rest();
-    const reading = unlessBegun(nextMessage(answer.body, watch, { limit: () => limit(given), onMoved }), () => {
+    const reading = cleanUpUnread(nextMessage(answer.body, watch, { limit: () => limit(given), onMoved }), () => {
       watch[Symbol.dispose]();
       answer.body.destroy();
     });
@@ -79,16 +79,16 @@ export async function sendPatiently(
 
 async function* nextMessage(
   body: Readable,
-  watch: Stall,
+  watch: StallTimer,
   { limit, onMoved }: { limit: () => number; onMoved: (bytes: number) => void },
 ): AsyncGenerator<Buffer> {
   try {
-    watch.wait(limit());
+    watch.start(limit());
     for await (const chunk of body as AsyncIterable<Buffer>) {
-      watch.rest();
+      watch.stop();
       onMoved(chunk.length);
       yield chunk;
-      watch.wait(limit());
+      watch.start(limit());
     }
   } finally {
     watch[Symbol.dispose]();

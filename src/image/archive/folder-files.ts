@@ -3,7 +3,7 @@ import { open, realpath, stat, type FileHandle } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { InvalidImage } from "../manifest.ts";
 import { quoted } from "../tar/entry-path.ts";
-import { notThere, tooLarge, type Files } from "./listing.ts";
+import { fileNotFound, fileTooLarge, type RandomAccessFiles } from "./archive-files.ts";
 
 /** Of what has become a pipe since it was looked at, nothing is waited for. */
 const READ = (constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)) as unknown as string; // Node takes a number; its types know texts alone
@@ -17,7 +17,7 @@ export interface FolderFilesOptions {
 }
 
 /** The files of a folder, by paths as {@link entryPath} has them. */
-export function openFolderFiles(folder: string, { within = false }: FolderFilesOptions = {}): Files {
+export function openFolderFiles(folder: string, { within = false }: FolderFilesOptions = {}): RandomAccessFiles {
   const refuseOutside = async (path: string): Promise<void> => {
     if (!within) return;
     const [top, found] = await Promise.all([realpath(folder), realpath(join(folder, path))]);
@@ -41,7 +41,7 @@ export function openFolderFiles(folder: string, { within = false }: FolderFilesO
       await using file = await openFile(join(folder, path), path);
       await refuseOutside(path);
       const { size } = await file.stat();
-      if (size > limit) throw tooLarge(path, limit);
+      if (size > limit) throw fileTooLarge(path, limit);
       return await file.readFile();
     },
     open: (path) => createReadStream(join(folder, path), { flags: READ }),
@@ -56,7 +56,7 @@ async function openFile(at: string, path: string): Promise<FileHandle> {
     file = await open(at, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const { code = "" } = error as NodeJS.ErrnoException;
-    if (["ENOENT", "ENOTDIR"].includes(code)) throw notThere(path);
+    if (["ENOENT", "ENOTDIR"].includes(code)) throw fileNotFound(path);
     if (code === "ENXIO") throw noFile(path); // a socket
     throw error;
   }

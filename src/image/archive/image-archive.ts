@@ -37,7 +37,7 @@ export interface ArchivedImage {
     bytes: Buffer;
     descriptor: Descriptor;
     /** It gives layers other media types than they have: of use only to whoever is to keep it as it is. */
-    hasWrongTypes?: boolean;
+    hasWrongMediaTypes?: boolean;
   };
   /** Bottom first: one for each diff ID. */
   layers: ArchivedLayer[];

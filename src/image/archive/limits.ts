@@ -10,9 +10,9 @@ export const MAX_ENTRIES = 100_000;
 /** Images in one archive or index. */
 export const MAX_IMAGES = 1000;
 /** Bytes of manifests and configs that are kept from a stream until its end tells which of them count. */
-export const MAX_KEPT = 64 * 1024 * 1024;
+export const MAX_MANIFEST_BYTES = 64 * 1024 * 1024;
 /** Files that are kept at a time because nothing has told yet which layers they are: as many as an image may have layers. */
-export const MAX_UNKNOWN = MAX_LAYERS;
+export const MAX_UNIDENTIFIED = MAX_LAYERS;
 /** Indexes that an index.json leads to, however often: each is read. */
 export const MAX_INDEXES = 10_000;
 /** Indexes within indexes. Engines write one level, two for a saved name of an image for several platforms. */

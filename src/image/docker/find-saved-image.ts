@@ -1,9 +1,9 @@
 import type { Digest } from "../digest.ts";
 import { InvalidImage, type ImageConfig } from "../manifest.ts";
-import { dockerManifest, readDockerImage } from "./docker-images.ts";
-import { blobPath, type Listing } from "../archive/listing.ts";
-import { ociEntries, readOciImage } from "../oci/oci-images.ts";
-import { bestPlatform } from "../best-platform.ts";
+import { readDockerManifest, readDockerImage } from "./docker-image.ts";
+import { blobPath, type ArchiveFiles } from "../archive/archive-files.ts";
+import { listOciEntries, readOciImage } from "../oci/oci-image.ts";
+import { bestPlatformMatches } from "../best-platform.ts";
 
 /** An image of an archive, however that tells of it. */
 export interface FoundImage extends ImageConfig {
@@ -17,7 +17,11 @@ export interface FoundImage extends ImageConfig {
  * The image with exactly these layers. What is copied into nothing for several platforms has the same ones for each: of such
  * variants, the one that runs best on `platform`. Throws `InvalidImage`; its cause is what is wrong with the images that are there.
  */
-export async function findSaved(files: Listing, diffIds: readonly Digest[], platform?: string): Promise<FoundImage> {
+export async function findSavedImage(
+  files: ArchiveFiles,
+  diffIds: readonly Digest[],
+  platform?: string,
+): Promise<FoundImage> {
   const found: FoundImage[] = [];
   let cause: unknown;
   for await (const read of images(files)) {
@@ -32,19 +36,19 @@ export async function findSaved(files: Listing, diffIds: readonly Digest[], plat
       cause ??= error;
     }
   }
-  const [image] = [...bestPlatform(found, platform ?? ""), ...found];
+  const [image] = [...bestPlatformMatches(found, platform ?? ""), ...found];
   if (image !== undefined) return image;
   const why = cause instanceof InvalidImage ? `: ${cause.message}` : "";
   throw new InvalidImage(`the archive holds no image with the layers of the one that was saved${why}`, { cause });
 }
 
-async function* images(files: Listing): AsyncGenerator<() => Promise<FoundImage | undefined>> {
+async function* images(files: ArchiveFiles): AsyncGenerator<() => Promise<FoundImage | undefined>> {
   const hasManifest = (await files.sizeOf("manifest.json")) !== undefined;
   if (hasManifest) {
-    for (const item of await dockerManifest(files)) yield async () => await readDockerImage(files, item);
+    for (const item of await readDockerManifest(files)) yield async () => await readDockerImage(files, item);
   }
   if ((await files.sizeOf("index.json")) !== undefined) {
-    for (const entry of await ociEntries(files)) {
+    for (const entry of await listOciEntries(files)) {
       yield async () => {
         const image = await readOciImage(files, entry);
         if (image === undefined) return undefined;

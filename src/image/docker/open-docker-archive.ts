@@ -1,20 +1,20 @@
-import type { DockerImage } from "./docker-images.ts";
-import { digestInName, dockerManifest, readDockerImage } from "./docker-images.ts";
-import { choose, type Candidate } from "../archive/choose.ts";
+import type { DockerImage } from "./docker-image.ts";
+import { digestInName, readDockerManifest, readDockerImage } from "./docker-image.ts";
+import { chooseImage, type Candidate } from "../archive/choose-image.ts";
 import { digestOf } from "../digest.ts";
-import { absent } from "../archive/absent.ts";
+import { absentLayer } from "../archive/absent-layer.ts";
 import { compressionOf, layerMediaType } from "../layer/compression.ts";
 import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../archive/image-archive.ts";
-import type { Files } from "../archive/listing.ts";
-import { verifiedBytes } from "../layer/verify-digest.ts";
-import { startOf } from "../archive/start-of.ts";
+import type { RandomAccessFiles } from "../archive/archive-files.ts";
+import { verifiedStream } from "../layer/verify-digest.ts";
+import { firstBytes } from "../archive/first-bytes.ts";
 
 /**
  * What `docker save`, Podman or a build tool wrote: files with a manifest.json, in any of their forms, layers packed or not.
  * Owns `files` when it resolves. Throws `InvalidImage`, and the file system's errors.
  */
-export async function dockerImages(files: Files): Promise<ImageArchive> {
-  const items = await dockerManifest(files);
+export async function openDockerArchive(files: RandomAccessFiles): Promise<ImageArchive> {
+  const items = await readDockerManifest(files);
   const candidates: Candidate<DockerImage>[] = items.map((item) => ({
     id: `${item.config} ${item.layers.join(" ")}`,
     names: item.names,
@@ -22,7 +22,7 @@ export async function dockerImages(files: Files): Promise<ImageArchive> {
   }));
   return {
     list: () => items.map(({ names }) => ({ names })),
-    find: async (reference, platform) => await describe(files, await choose(candidates, reference, platform)),
+    find: async (reference, platform) => await describe(files, await chooseImage(candidates, reference, platform)),
     close: files.close,
     [Symbol.asyncDispose]: files.close,
   };
@@ -31,18 +31,22 @@ export async function dockerImages(files: Files): Promise<ImageArchive> {
 /** Docker takes an archive without the layers that it has, and with empty files for them. */
 const EMPTY_FILE = digestOf("");
 
-async function describe(files: Files, image: DockerImage): Promise<ArchivedImage> {
+async function describe(files: RandomAccessFiles, image: DockerImage): Promise<ArchivedImage> {
   const layers: ArchivedLayer[] = [];
   for (const { diffId, path } of image.layers) {
     const size = await files.sizeOf(path);
     if (size === undefined || (size === 0 && diffId !== EMPTY_FILE)) {
-      layers.push({ diffId, blob: { mediaType: layerMediaType("none"), digest: diffId, size: 0 }, ...absent(path) });
+      layers.push({
+        diffId,
+        blob: { mediaType: layerMediaType("none"), digest: diffId, size: 0 },
+        ...absentLayer(path),
+      });
       continue;
     }
-    const compression = compressionOf(await startOf(files, path));
+    const compression = compressionOf(await firstBytes(files, path));
     const digest = compression === "none" ? diffId : blobDigest(path);
     const blob = { mediaType: layerMediaType(compression), size, ...(digest && { digest }) };
-    layers.push({ diffId, blob, open: () => verifiedBytes(files.open(path), { what: `layer ${diffId}`, ...blob }) });
+    layers.push({ diffId, blob, open: () => verifiedStream(files.open(path), { what: `layer ${diffId}`, ...blob }) });
   }
   return { ...image, layers };
 }

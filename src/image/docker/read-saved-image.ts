@@ -2,15 +2,15 @@ import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import type { Digest } from "../digest.ts";
 import { InvalidImage, MAX_CONFIG, type Descriptor } from "../manifest.ts";
-import { compressionOf, layerMediaType, MAGIC_LENGTH, refuseOtherType } from "../layer/compression.ts";
-import { digestInName } from "./docker-images.ts";
-import { findSaved } from "./find-saved-image.ts";
-import { verifiedStream } from "../layer/verified-stream.ts";
-import { blobPath } from "../archive/listing.ts";
-import { passedFiles } from "./passed-files.ts";
-import { passingManifests, type PassingManifests } from "./passing-manifests.ts";
+import { compressionOf, layerMediaType, MAGIC_LENGTH, refuseNonLayerType } from "../layer/compression.ts";
+import { digestInName } from "./docker-image.ts";
+import { findSavedImage } from "./find-saved-image.ts";
+import { withVerifiedStream } from "../layer/verified-stream.ts";
+import { blobPath } from "../archive/archive-files.ts";
+import { seenFiles } from "./seen-files.ts";
+import { manifestFinder, type ManifestFinder } from "./manifest-finder.ts";
 import { peek } from "../../streams/peek.ts";
-import { recogniseLayers, type LayerRecogniser } from "./recognise-layers.ts";
+import { layerPaths, type LayerPaths } from "./layer-paths.ts";
 import { tarEntries, type PassingEntry } from "../tar/tar-entries.ts";
 import { UnidentifiedFiles, type KeepFile, type StoredLayer } from "./unidentified-files.ts";
 
@@ -31,7 +31,7 @@ export interface ReadSavedImageOptions {
    */
   onLayer(diffId: Digest, stream: Readable, stored: StoredLayer): Promise<void>;
   /** Takes a file that may be a wanted layer, and hears later whether it is. Left out: such files are passed over. */
-  onUnknown?: KeepFile;
+  onUnidentified?: KeepFile;
   signal?: AbortSignal;
 }
 
@@ -46,7 +46,7 @@ export interface SavedImage {
   /** The wanted layers that the archive names, and has not. */
   absent: Digest[];
   /** Those that it has, and that have passed without being told from others. */
-  missed: Digest[];
+  unrecognised: Digest[];
 }
 
 /**
@@ -70,9 +70,9 @@ export async function readSavedImage(archive: Readable, options: ReadSavedImageO
 
 class Reading {
   readonly #options: ReadSavedImageOptions;
-  readonly #recogniser: LayerRecogniser;
-  readonly #files = passedFiles();
-  readonly #manifests: PassingManifests;
+  readonly #recogniser: LayerPaths;
+  readonly #files = seenFiles();
+  readonly #manifests: ManifestFinder;
   /** What a manifest says of its layers. */
   readonly #blobs = new Map<Digest, Descriptor>();
   /** The layers that are still to come. */
@@ -82,56 +82,56 @@ class Reading {
   #isTold = false;
 
   constructor(options: ReadSavedImageOptions) {
-    const { diffIds, descriptors, wanted, onUnknown } = options;
+    const { diffIds, descriptors, wanted, onUnidentified: onUnknown } = options;
     this.#options = options;
-    this.#recogniser = recogniseLayers(diffIds, { byDiffId: descriptors === undefined });
-    this.#manifests = passingManifests(diffIds);
+    this.#recogniser = layerPaths(diffIds, { byDiffId: descriptors === undefined });
+    this.#manifests = manifestFinder(diffIds);
     this.#open = new Set(wanted);
     this.#unknown = onUnknown && new UnidentifiedFiles(this.#open, onUnknown);
     if (descriptors !== undefined) this.#name(descriptors);
   }
 
   async take(entry: PassingEntry): Promise<void> {
-    this.#files.sees(entry);
+    this.#files.addHeader(entry);
     if (entry.type !== "file") return;
     const { path, size } = entry;
     const diffId = this.#recogniser.layerAt(path);
     if (diffId !== undefined) {
       if (this.#open.delete(diffId)) await this.#verifiedStream(entry, diffId);
     } else if (/^[0-9a-f]{64}\/json$/.test(path)) {
-      if (size <= MAX_CONFIG) this.#recogniser.learn(path, await buffer(entry.chunks()));
+      if (size <= MAX_CONFIG) this.#recogniser.addV1Image(path, await buffer(entry.chunks()));
     } else await this.#takeOther(entry);
-    if (this.#isTold || this.#open.size === 0) await this.#unknown?.areOthers();
+    if (this.#isTold || this.#open.size === 0) await this.#unknown?.discardRest();
   }
 
   async end(): Promise<SavedImage> {
     const { diffIds, wanted, platform } = this.#options;
-    const { layers, ...image } = await findSaved(this.#files, diffIds, platform);
+    const { layers, ...image } = await findSavedImage(this.#files, diffIds, platform);
     for (const { diffId, path } of layers) {
-      if (wanted.has(diffId)) await this.#unknown?.isLayer(this.#files.pathOf(path) ?? path, diffId);
+      if (wanted.has(diffId)) await this.#unknown?.identify(this.#files.resolve(path) ?? path, diffId);
     }
-    await this.#unknown?.areOthers();
+    await this.#unknown?.discardRest();
     const left = layers.filter(({ diffId }) => this.#open.delete(diffId));
-    const isHere = left.map(({ path }) => this.#files.pathOf(path) !== undefined);
+    const isHere = left.map(({ path }) => this.#files.resolve(path) !== undefined);
     const those = (here: boolean): Digest[] =>
       left.filter((_, index) => isHere[index] === here).map(({ diffId }) => diffId);
-    return { ...image, absent: those(false), missed: those(true) };
+    return { ...image, absent: those(false), unrecognised: those(true) };
   }
 
   #name(layers: readonly Descriptor[]): void {
     this.#isTold = true;
     for (const [index, blob] of layers.entries()) {
-      this.#recogniser.name(blob.digest, this.#options.diffIds[index] ?? "");
+      this.#recogniser.addBlob(blob.digest, this.#options.diffIds[index] ?? "");
       this.#blobs.set(blob.digest, blob);
     }
   }
 
   async #verifiedStream(entry: PassingEntry, diffId: Digest): Promise<void> {
     const blob = this.#blobs.get(digestInName(entry.path) ?? "");
-    if (blob !== undefined) refuseOtherType(blob.mediaType);
+    if (blob !== undefined) refuseNonLayerType(blob.mediaType);
     const stored = blob ?? { mediaType: layerMediaType("none"), digest: diffId, size: entry.size };
     const expected = { what: `layer ${diffId}`, digest: stored.digest, size: stored.size };
-    await verifiedStream(
+    await withVerifiedStream(
       entry.chunks(),
       expected,
       async (stream) => await this.#options.onLayer(diffId, stream, stored),
@@ -146,20 +146,20 @@ class Reading {
     if ((isBlob || path.endsWith(".json")) && isJson(start) && size <= MAX_CONFIG) {
       const content = await buffer(all);
       if (isBlob && !mayMatter(content)) return;
-      this.#files.keep(path, content);
+      this.#files.addContent(path, content);
       if (isBlob) await this.#learn(path, content);
     } else if (!this.#isTold && this.#open.size > 0 && mayBeLayer(entry, start)) {
       const mediaType = layerMediaType(compressionOf(start));
-      await this.#unknown?.take(all, { path, mediaType, size }, isBlob ? digestInName(path) : undefined);
+      await this.#unknown?.add(all, { path, mediaType, size }, isBlob ? digestInName(path) : undefined);
     }
   }
 
   async #learn(path: string, content: Buffer): Promise<void> {
     if (this.#options.descriptors !== undefined) return;
-    for (const layers of this.#manifests.learn(path, content)) {
+    for (const layers of this.#manifests.addBlob(path, content)) {
       this.#name(layers);
       for (const [index, blob] of layers.entries()) {
-        await this.#unknown?.isLayer(blobPath(blob.digest), this.#options.diffIds[index] ?? "", blob);
+        await this.#unknown?.identify(blobPath(blob.digest), this.#options.diffIds[index] ?? "", blob);
       }
     }
   }

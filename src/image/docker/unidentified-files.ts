@@ -1,10 +1,10 @@
 import type { Readable } from "node:stream";
 import type { Digest } from "../digest.ts";
 import { InvalidImage, type Descriptor } from "../manifest.ts";
-import { layerMediaType, refuseOtherType } from "../layer/compression.ts";
+import { layerMediaType, refuseNonLayerType } from "../layer/compression.ts";
 import { quoted } from "../tar/entry-path.ts";
-import { verifiedStream } from "../layer/verified-stream.ts";
-import { MAX_UNKNOWN } from "../archive/limits.ts";
+import { withVerifiedStream } from "../layer/verified-stream.ts";
+import { MAX_UNIDENTIFIED } from "../archive/limits.ts";
 import type { Expected } from "../layer/verify-digest.ts";
 
 /** A layer as it is in the archive. */
@@ -29,9 +29,9 @@ export interface KeptFile {
    * It is this layer, which is wanted. A packed one is proven as a blob, not yet by its diff ID.
    * @param stored undefined when the stream was left before its end
    */
-  isLayer(diffId: Digest, stored: StoredLayer | undefined): Promise<void>;
+  identified(diffId: Digest, stored: StoredLayer | undefined): Promise<void>;
   /** It is none that is wanted. */
-  isOther(): Promise<void>;
+  discard(): Promise<void>;
 }
 
 /** Takes a file that may be a wanted layer, while the archive waits. The stream may be left early. */
@@ -60,14 +60,16 @@ export class UnidentifiedFiles {
     this.#keep = keep;
   }
 
-  async take(chunks: AsyncIterable<Buffer>, file: UnidentifiedFile, digest: Digest | undefined): Promise<void> {
-    if (this.#waiting.size === MAX_UNKNOWN) {
-      throw new InvalidImage(`the archive has more than ${MAX_UNKNOWN} files before it tells which of them are layers`);
+  async add(chunks: AsyncIterable<Buffer>, file: UnidentifiedFile, digest: Digest | undefined): Promise<void> {
+    if (this.#waiting.size === MAX_UNIDENTIFIED) {
+      throw new InvalidImage(
+        `the archive has more than ${MAX_UNIDENTIFIED} files before it tells which of them are layers`,
+      );
     }
     const { path, mediaType, size } = file;
     const expected: Expected = { what: quoted(path), size, digest };
     const kept: KeptFile[] = [];
-    const found = await verifiedStream(
+    const found = await withVerifiedStream(
       chunks,
       expected,
       async (stream) => void kept.push(await this.#keep(stream, file)),
@@ -76,30 +78,30 @@ export class UnidentifiedFiles {
     for (const one of kept) this.#waiting.set(path, { kept: one, stored });
     if (stored === undefined || mediaType !== layerMediaType("none")) return;
     this.#plain.set(path, stored.digest);
-    await this.isLayer(path, stored.digest);
+    await this.identify(path, stored.digest);
   }
 
   /** A file is this layer; `blob` is what the manifest says of it. Throws `InvalidImage` when it is not. */
-  async isLayer(path: string, diffId: Digest, blob?: Descriptor): Promise<void> {
+  async identify(path: string, diffId: Digest, blob?: Descriptor): Promise<void> {
     const plain = this.#plain.get(path);
     if (plain !== undefined && plain !== diffId) throw new InvalidImage(`layer ${diffId} is in truth ${plain}`);
     const file = this.#waiting.get(path);
     if (file === undefined) return;
     this.#waiting.delete(path);
-    if (!this.#open.delete(diffId)) return await file.kept.isOther();
-    await file.kept.isLayer(diffId, file.stored && described(diffId, file.stored, blob));
+    if (!this.#open.delete(diffId)) return await file.kept.discard();
+    await file.kept.identified(diffId, file.stored && described(diffId, file.stored, blob));
   }
 
   /** All others are none that is wanted. */
-  async areOthers(): Promise<void> {
-    for (const { kept } of this.#waiting.values()) await kept.isOther();
+  async discardRest(): Promise<void> {
+    for (const { kept } of this.#waiting.values()) await kept.discard();
     this.#waiting.clear();
   }
 }
 
 function described(diffId: Digest, stored: StoredLayer, blob: Descriptor | undefined): StoredLayer {
   if (blob === undefined) return stored;
-  refuseOtherType(blob.mediaType);
+  refuseNonLayerType(blob.mediaType);
   if (blob.size === stored.size) return { ...stored, mediaType: blob.mediaType };
   throw new InvalidImage(`layer ${diffId} has ${stored.size} bytes, and ${blob.size} by its manifest`);
 }

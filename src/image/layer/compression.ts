@@ -28,13 +28,13 @@ export function layerMediaType(compression: Compression): string {
  * The media type of a layer that begins so: the one that it was said to have, unless its packing is another one than that says. Builders
  * write `+gzip` for plain tars, and readers that go by the type fail with those.
  */
-export function rightMediaType(said: string, start: Uint8Array): string {
+export function correctMediaType(said: string, start: Uint8Array): string {
   const compression = compressionOf(start);
-  return packingOf(said) === compression ? said : layerMediaType(compression);
+  return compressionInMediaType(said) === compression ? said : layerMediaType(compression);
 }
 
 /** How a layer of this media type says that it is packed. */
-export function packingOf(mediaType: string): string {
+export function compressionInMediaType(mediaType: string): string {
   return /[.+](gzip|zstd)$/.exec(mediaType)?.[1] ?? "none";
 }
 
@@ -49,7 +49,7 @@ export function isLayerType(mediaType: string): boolean {
 }
 
 /** Throws `InvalidImage` for a layer of another media type. */
-export function refuseOtherType(mediaType: string): void {
+export function refuseNonLayerType(mediaType: string): void {
   if (isLayerType(mediaType)) return;
   const shown = JSON.stringify(mediaType.slice(0, 120));
   throw new InvalidImage(`it has a layer of the media type ${shown}, which is not a tar`);

@@ -7,7 +7,7 @@ import { digestVerifier, type Expected } from "./verify-digest.ts";
  * were, or to undefined when they were left early. Rejects when they were not what was expected, even if that was not
  * noticed by whoever read them, and with what `use` rejects with.
  */
-export async function verifiedStream(
+export async function withVerifiedStream(
   chunks: AsyncIterable<Buffer>,
   expected: Expected,
   use: (stream: Readable) => Promise<void>,

@@ -18,24 +18,24 @@ export interface Expected {
 export interface SizeLimit {
   /** Infinity where there is none. */
   readonly left: number;
-  /** Throws {@link TooLarge} when so many are too many now. */
+  /** Throws {@link SizeLimitExceeded} when so many are too many now. */
   refuse(bytes: number): void;
   /** The same, and they are gone. */
   spend(bytes: number): void;
   /** The same for bytes of layers as they are stored: a little more is allowed of them, see {@link PACKING}. */
   spendStored(bytes: number): void;
   /** The same limit, for a layer of which all that was spent can be given back. */
-  share(): Share;
+  share(): SizeLimitShare;
 }
 
 /** One layer's share of a limit. */
-export interface Share extends SizeLimit {
+export interface SizeLimitShare extends SizeLimit {
   /** What was written of the layer is gone. Nothing more is spent of this share: who still tries is told so. */
-  giveBack(): void;
+  release(): void;
 }
 
 /** More than whoever receives it allows. */
-export class TooLarge extends Error {
+export class SizeLimitExceeded extends Error {
   override readonly name = "TooLarge";
 }
 
@@ -50,9 +50,9 @@ export function sizeLimit(maxSize = Number.POSITIVE_INFINITY): SizeLimit {
   let stored = 0;
   const most = maxSize + maxSize * PACKING.part + PACKING.bytes;
   const refuseUnless = (isAllowed: boolean): void => {
-    if (!isAllowed) throw new TooLarge(`its layers are larger than the ${maxSize} bytes that are allowed`);
+    if (!isAllowed) throw new SizeLimitExceeded(`its layers are larger than the ${maxSize} bytes that are allowed`);
   };
-  const share = (): Share => {
+  const share = (): SizeLimitShare => {
     const own = { plain: 0, stored: 0 };
     let isOver = false;
     const refuseOver = (): void => {
@@ -77,7 +77,7 @@ export function sizeLimit(maxSize = Number.POSITIVE_INFINITY): SizeLimit {
         own.stored += bytes;
       },
       share,
-      giveBack() {
+      release() {
         plain -= own.plain;
         stored -= own.stored;
         own.plain = own.stored = 0;
@@ -122,11 +122,11 @@ export function digestVerifier({ what, digest, size, limit }: Expected): DigestV
  * Passes bytes on and fails at their end with {@link InvalidImage} when they were not what was expected: until its end is
  * reached without an error, nothing of it may be relied on. Owns `source`.
  */
-export function verifiedBytes(source: AsyncIterable<Uint8Array>, expected: Expected): Readable {
+export function verifiedStream(source: AsyncIterable<Uint8Array>, expected: Expected): Readable {
   const bytes = digestVerifier(expected);
   return Readable.from(
     (async function* () {
-      yield* passOn(source, bytes);
+      yield* passThroughVerifier(source, bytes);
       bytes.finish();
     })(),
     { objectMode: false },
@@ -134,7 +134,7 @@ export function verifiedBytes(source: AsyncIterable<Uint8Array>, expected: Expec
 }
 
 /** Passes bytes on, and has each counted. To finish the proof is the caller's. */
-export async function* passOn<T extends Uint8Array>(
+export async function* passThroughVerifier<T extends Uint8Array>(
   source: AsyncIterable<T>,
   bytes: DigestVerifier,
 ): AsyncGenerator<T> {

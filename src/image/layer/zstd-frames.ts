@@ -17,7 +17,7 @@ export const hasZstd = createZstdDecompress !== undefined;
  * first frame, while pzstd and Podman's zstd:chunked write many: each gets a decoder of its own.
  * Throws zlib's errors, and `InvalidImage` for frames without end.
  */
-export async function* unpackZstd(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+export async function* decompressZstd(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   if (createZstdDecompress === undefined) throw new Error("this Node has no zstd");
   const input = packed[Symbol.asyncIterator]();
   let rest = await nextOf(input);

@@ -30,7 +30,7 @@ export interface BlobFile {
 }
 
 /** The file that says that a folder is an OCI layout (OCI image spec, image-layout.md, "oci-layout file"). */
-export const OCI_LAYOUT = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
+export const OCI_LAYOUT_FILE = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
 
 export const IMAGE_NAME = "io.containerd.image.name";
 export const REF_NAME = "org.opencontainers.image.ref.name";

@@ -21,7 +21,7 @@ export function followLinks<T extends TarHeader>(entries: ReadonlyMap<string, T>
  * Remembers an entry by its path. Throws `InvalidImage` for a second one of that path: an engine would unpack both and keep the
  * last, others read the first, so that neither is to be trusted.
  */
-export function remember<T extends TarHeader>(entries: Map<string, T>, entry: T): void {
+export function addEntry<T extends TarHeader>(entries: Map<string, T>, entry: T): void {
   if (entry.type === "directory") return;
   if (entries.has(entry.path)) throw new InvalidImage(`the archive has ${quoted(entry.path)} twice`);
   entries.set(entry.path, entry);

@@ -6,7 +6,7 @@ import { InvalidImage } from "../manifest.ts";
 export interface TarParsing {
   parser: Extract;
   /** Why the parser's loop really failed: the source's own error and the signal's reason as they are, else `InvalidImage`. */
-  reason: (error: unknown) => unknown;
+  causeOf: (error: unknown) => unknown;
   /** Stops parser and source. */
   stop: () => Promise<void>;
 }
@@ -27,7 +27,7 @@ export function parseTar(source: AsyncIterable<Buffer>, signal?: AbortSignal): T
   const fed = pipeline(watched(), parser, signal === undefined ? {} : { signal }).catch(() => {});
   return {
     parser,
-    reason(error) {
+    causeOf(error) {
       if (signal?.aborted === true) return signal.reason;
       if (failure !== undefined) return goneAway(failure.error);
       return error instanceof InvalidImage ? error : notTar(error);

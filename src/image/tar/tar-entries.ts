@@ -32,7 +32,7 @@ type Entry = Extract extends AsyncIterable<infer E> ? E : never;
  * `source` itself and the signal's reason as they are.
  */
 export async function* tarEntries(source: Readable, signal?: AbortSignal): AsyncGenerator<PassingEntry> {
-  const { parser, reason, stop } = parseTar(source, signal);
+  const { parser, causeOf: reason, stop } = parseTar(source, signal);
   let count = 0;
   try {
     for await (const entry of parser) {

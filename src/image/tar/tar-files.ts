@@ -5,8 +5,8 @@ import { InvalidImage } from "../manifest.ts";
 import { compressionOf, MAGIC_LENGTH } from "../layer/compression.ts";
 import { quoted } from "./entry-path.ts";
 import { MAX_ENTRIES } from "../archive/limits.ts";
-import { followLinks, remember } from "./links.ts";
-import { notThere, tooLarge, type Files } from "../archive/listing.ts";
+import { followLinks, addEntry } from "./links.ts";
+import { fileNotFound, fileTooLarge, type RandomAccessFiles } from "../archive/archive-files.ts";
 import { readHeader, type TarHeader } from "./tar-entries.ts";
 import { TarHeaders } from "./tar-headers.ts";
 
@@ -14,7 +14,7 @@ const BLOCK = 512;
 /** Bytes of content read at once. */
 const PORTION = 256 * 1024;
 
-interface ImageLocation extends TarHeader {
+interface FileInTar extends TarHeader {
   /** Of the content's first byte in the file. */
   offset: number;
 }
@@ -23,29 +23,29 @@ interface ImageLocation extends TarHeader {
  * A tar on disk, its files in any order. Its headers are read once, its contents only when they are asked for.
  * Throws `InvalidImage` for what is no file or no tar, is packed as a whole, ends in the middle or has two files of one name that differ.
  */
-export async function openTarFiles(path: string): Promise<Files> {
+export async function openTarFiles(path: string): Promise<RandomAccessFiles> {
   // A pipe that nobody writes to would be waited for without end, by a thread that nothing stops.
   const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   try {
     if (!(await file.stat()).isFile()) throw new InvalidImage(`${quoted(path)} is not a file`);
-    return tarFiles(file, await readPlaces(file));
+    return tarFiles(file, await readEntries(file));
   } catch (error) {
     await file.close();
     throw error;
   }
 }
 
-function tarFiles(file: FileHandle, places: Map<string, ImageLocation>): Files {
-  const find = (path: string): ImageLocation | undefined => followLinks(places, path);
+function tarFiles(file: FileHandle, places: Map<string, FileInTar>): RandomAccessFiles {
+  const find = (path: string): FileInTar | undefined => followLinks(places, path);
   const stream = (path: string): Readable => {
     const location = find(path);
-    if (location === undefined) throw notThere(path);
+    if (location === undefined) throw fileNotFound(path);
     return Readable.from(bytesOf(file, location.offset, location.size), { objectMode: false });
   };
   return {
     sizeOf: async (path) => find(path)?.size,
     read: async (path, limit) => {
-      if ((find(path)?.size ?? 0) > limit) throw tooLarge(path, limit);
+      if ((find(path)?.size ?? 0) > limit) throw fileTooLarge(path, limit);
       const chunks: Buffer[] = [];
       for await (const chunk of stream(path)) chunks.push(chunk as Buffer);
       return Buffer.concat(chunks);
@@ -55,10 +55,10 @@ function tarFiles(file: FileHandle, places: Map<string, ImageLocation>): Files {
   };
 }
 
-async function readPlaces(file: FileHandle): Promise<Map<string, ImageLocation>> {
+async function readEntries(file: FileHandle): Promise<Map<string, FileInTar>> {
   const { size } = await file.stat();
   await refusePacked(file);
-  const places = new Map<string, ImageLocation>();
+  const places = new Map<string, FileInTar>();
   const headers = new TarHeaders(file);
   let count = 0;
   for (let at = 0; at < size;) {
@@ -69,7 +69,7 @@ async function readPlaces(file: FileHandle): Promise<Map<string, ImageLocation>>
     if (count > MAX_ENTRIES) throw new InvalidImage(`the archive has more than ${MAX_ENTRIES} entries`);
     const end = location.offset + location.size;
     if (end > size) throw new InvalidImage(`the archive ends in the middle of ${quoted(location.path)}`);
-    await rememberOnce(file, places, location);
+    await addUnlessSame(file, places, location);
     at = end + (-end & (BLOCK - 1));
   }
   return places;
@@ -77,19 +77,15 @@ async function readPlaces(file: FileHandle): Promise<Map<string, ImageLocation>>
 
 /**
  * A second entry of the same path is passed over when it is the same: some builders write a layer once for each time that an image has
- * it. Else it is refused, as {@link remember} does. What is read for that is no more than the file holds.
+ * it. Else it is refused, as {@link addEntry} does. What is read for that is no more than the file holds.
  */
-async function rememberOnce(
-  file: FileHandle,
-  places: Map<string, ImageLocation>,
-  location: ImageLocation,
-): Promise<void> {
+async function addUnlessSame(file: FileHandle, places: Map<string, FileInTar>, location: FileInTar): Promise<void> {
   const before = places.get(location.path);
   if (before !== undefined && (await areSame(file, before, location))) return;
-  remember(places, location);
+  addEntry(places, location);
 }
 
-async function areSame(file: FileHandle, one: ImageLocation, other: ImageLocation): Promise<boolean> {
+async function areSame(file: FileHandle, one: FileInTar, other: FileInTar): Promise<boolean> {
   if (one.type !== other.type || one.target !== other.target || one.size !== other.size) return false;
   const chunks = bytesOf(file, other.offset, other.size);
   for await (const chunk of bytesOf(file, one.offset, one.size)) {

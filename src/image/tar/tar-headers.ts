@@ -9,7 +9,7 @@ const WINDOW = 64 * 1024;
 const PORTION = 16 * 1024;
 
 /** A header in a tar on disk. */
-export interface PlacedHeader {
+export interface HeaderAtOffset {
   header: Header;
   /** Of the content's first byte in the file. */
   offset: number;
@@ -33,7 +33,7 @@ export class TarHeaders {
    * The first header from `position` on, the headers that pax and GNU put before it taken together with it. Undefined when there
    * are only zeros. Throws `InvalidImage` for what is no tar, and the file system's errors.
    */
-  async at(position: number): Promise<PlacedHeader | undefined> {
+  async at(position: number): Promise<HeaderAtOffset | undefined> {
     const parser = extract();
     try {
       const header = await new Promise<Header | undefined>((resolve, reject) => {

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Credentials } from "../../engine/engine.ts";
 import type { RunId } from "../../run/run-id.ts";
-import { asSocket } from "../../streams/join.ts";
+import { asSocket } from "../../streams/bridge.ts";
 import { newCredentials } from "../password.ts";
 import { Strangers } from "../strangers.ts";
 import { NO_CONTENT, type RegistryContent } from "./content.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import type { RunId } from "../../run/run-id.ts";
 import { makeSpoolFolder } from "../../run/spool-folder.ts";
-import { isNoRoom } from "../../files/no-room.ts";
+import { isNoSpace } from "../../files/no-space.ts";
 import { removeFolder } from "../../files/remove-folder.ts";
 import type { Digest } from "../../image/digest.ts";
 import { Failure } from "../../output/errors.ts";
@@ -74,7 +74,7 @@ export class SpoolFile {
     try {
       await this.#file.write(chunk);
     } catch (error) {
-      throw isNoRoom(error) ? noSpace(error) : error;
+      throw isNoSpace(error) ? noSpace(error) : error;
     }
   }
 

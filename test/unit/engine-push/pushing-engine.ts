@@ -2,7 +2,7 @@ import { once } from "node:events";
 import type { Engine, ImageInfo, TransferOptions } from "../../../src/engine/engine.ts";
 import { EngineError } from "../../../src/engine/engine-error.ts";
 import { hexOf } from "../../../src/image/digest.ts";
-import { MEDIA_TYPE, writeManifest } from "../../../src/image/manifest.ts";
+import { MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
 import { basicAuth } from "../../../src/registry/password.ts";
 import { ask, type Answer, type Question } from "../registry/embedded/client.ts";
 import { image, type TestBlob, type TestImage, type TestLayer } from "../registry/embedded/images.ts";
@@ -136,7 +136,7 @@ export function graphdriver(layers: (TestLayer & { known: string[]; total?: numb
     );
     const { config } = image(layers);
     if (!(await asked(config.digest))) await upload(config);
-    const { bytes } = writeManifest({
+    const { bytes } = encodeManifest({
       mediaType: MEDIA_TYPE.dockerManifest,
       config: { mediaType: MEDIA_TYPE.dockerConfig, digest: config.digest, size: config.bytes.length },
       layers: final.map(({ digest }) => ({

@@ -16,7 +16,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { cacheFolder } from "../../../src/files/cache-folder.ts";
-import { ownFolder } from "../../../src/files/own-folder.ts";
+import { openOwnFolder } from "../../../src/files/own-folder.ts";
 import { removeFolder } from "../../../src/files/remove-folder.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { ResumeCache } from "../../../src/store/resume-cache.ts";
@@ -93,13 +93,13 @@ test.skipIf(process.platform !== "linux")("what is put in the folder's place lat
 });
 
 test("another folder of this user that takes its place is found out about", async () => {
-  const first = ownFolder(at("mine"), { make: true });
+  const first = openOwnFolder(at("mine"), { make: true });
   await writeFile(join(first, "one"), "");
   await rename(at("mine"), at("old"));
-  await writeFile(join(ownFolder(at("mine"), { make: true }), "two"), "");
+  await writeFile(join(openOwnFolder(at("mine"), { make: true }), "two"), "");
   expect([await readdir(at("old")), await readdir(at("mine"))]).toEqual([["one"], ["two"]]);
   await chmod(at("mine"), 0o777);
-  expect(() => ownFolder(at("mine"), { make: true })).toThrow("others may write to");
+  expect(() => openOwnFolder(at("mine"), { make: true })).toThrow("others may write to");
 });
 
 test("a dead run's folder goes without what links in it, or in its place, lead to", async () => {

@@ -4,7 +4,7 @@ import { pipeline } from "node:stream/promises";
 import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE, type Descriptor } from "../../../src/image/manifest.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
-import { asSocket } from "../../../src/streams/join.ts";
+import { asSocket } from "../../../src/streams/bridge.ts";
 import { gzipped, type Pack, type TestImage } from "../image/make-image.ts";
 import { farEnd } from "./far.ts";
 import { workplace, type Ended } from "./runs.ts";

@@ -9,7 +9,7 @@ import { newRunId } from "../../../src/run/run-id.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { basicAuth } from "../../../src/registry/password.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
-import { asSocket } from "../../../src/streams/join.ts";
+import { asSocket } from "../../../src/streams/bridge.ts";
 import { gzipped, makeImage, ociBlobs } from "../image/make-image.ts";
 import { layoutOf, writeTree } from "../places/images.ts";
 import { farEnd } from "./far.ts";

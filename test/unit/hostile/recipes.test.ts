@@ -10,7 +10,7 @@ import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { commonCodec } from "../../../src/packing/codecs.ts";
 import { pack, PACKED_ENCODING } from "../../../src/packing/pack.ts";
-import { asSocket } from "../../../src/streams/join.ts";
+import { asSocket } from "../../../src/streams/bridge.ts";
 import { farEnd } from "./far.ts";
 import { MODEST, workplace, type Ended } from "./runs.ts";
 

@@ -1,6 +1,6 @@
 import { gzipSync } from "node:zlib";
 import { chainIds, digestOf, hexOf, type Digest } from "../../../src/image/digest.ts";
-import { MEDIA_TYPE, writeManifest, type Descriptor } from "../../../src/image/manifest.ts";
+import { MEDIA_TYPE, encodeManifest, type Descriptor } from "../../../src/image/manifest.ts";
 import { makeTar, type TestEntry } from "./tar/make-tar.ts";
 import { pseudoRandomBytes } from "../pseudo-random.ts";
 
@@ -148,7 +148,7 @@ export function ociBlobs({ config, layers }: TestImage, pack: Pack) {
     digest: digestOf(blob),
     size: blob.length,
   }));
-  const manifest = writeManifest({
+  const manifest = encodeManifest({
     mediaType: MEDIA_TYPE.ociManifest,
     config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
     layers: descriptors,

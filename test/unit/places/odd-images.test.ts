@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { digestOf, hexOf } from "../../../src/image/digest.ts";
-import { MEDIA_TYPE, writeManifest } from "../../../src/image/manifest.ts";
+import { MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
 import {
   blobEntries,
   configFor,
@@ -60,7 +60,7 @@ function withoutBase(of: TestImage, base: object, pack: Pack = gzipped): TestEnt
   const [lowest, ...others] = descriptors;
   const config = { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(of.config), size: of.config.length };
   const layers = [{ ...lowest, ...base }, ...others] as typeof descriptors;
-  const manifest = writeManifest({ mediaType: MEDIA_TYPE.ociManifest, config, layers });
+  const manifest = encodeManifest({ mediaType: MEDIA_TYPE.ociManifest, config, layers });
   const kept = blobs.filter((blob) => digestOf(blob) !== lowest?.digest);
   return [...blobEntries([...kept, manifest.bytes]), index([manifest.descriptor]), LAYOUT];
 }
@@ -95,7 +95,7 @@ describe.concurrent("is sent", () => {
     const config = Buffer.from(
       JSON.stringify({ architecture: "", os: "", rootfs: { type: "layers", diff_ids: [digestOf("")] }, config: {} }),
     );
-    const signature = writeManifest({
+    const signature = encodeManifest({
       mediaType: MEDIA_TYPE.ociManifest,
       config: { mediaType: MEDIA_TYPE.ociConfig, ...measured(config) },
       layers: [layer],

@@ -15,13 +15,13 @@ import { cut } from "../../../src/delta/cut-tar.ts";
 import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
 import { EngineError } from "../../../src/engine/engine-error.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
-import { sizeLimit, TooLarge } from "../../../src/image/layer/verify-digest.ts";
+import { sizeLimit, SizeLimitExceeded } from "../../../src/image/layer/verify-digest.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { messageOf } from "../../../src/output/errors.ts";
 import { CODECS } from "../../../src/packing/codecs.ts";
-import { PacedPacker } from "../../../src/packing/pace.ts";
-import { BadPacking, unpack } from "../../../src/packing/unpack.ts";
+import { PacedPacker } from "../../../src/packing/paced-packer.ts";
+import { InvalidPackedStream, unpack } from "../../../src/packing/unpack.ts";
 import { NotCut } from "../../../src/registry/client.ts";
 import type { CutBlob, StoredBlob } from "../../../src/registry/embedded/content.ts";
 import { ResumeCache } from "../../../src/store/resume-cache.ts";
@@ -350,7 +350,7 @@ test("whatever is done to what passes, a layer is right, comes whole, or is an e
       if (path !== undefined) expect(readFileSync(path).equals(tar), `seed ${seed}`).toBe(true);
     } catch (error) {
       if (what !== "packed") throw error;
-      expect(error, `seed ${seed}`).toBeInstanceOf(BadPacking);
+      expect(error, `seed ${seed}`).toBeInstanceOf(InvalidPackedStream);
       outcomes.failed += 1;
     }
   }
@@ -432,7 +432,7 @@ describe("recipes of a sender that means harm", () => {
     const tars = Array.from({ length: 4 }, (_, index) => Buffer.alloc(3 * MB - 512 * index - ((3 * MB) % 512)));
     const recipes = new Map(await Promise.all(tars.map(async (tar) => [digestOf(tar), await recipeOf(tar)] as const)));
     await using resumeCache = new ResumeCache({ env: env(), run: newRunId() });
-    expect(await makeAll(recipes, resumeCache)).toBeInstanceOf(TooLarge);
+    expect(await makeAll(recipes, resumeCache)).toBeInstanceOf(SizeLimitExceeded);
     expect(onDisk()).toBeLessThan(limit);
   });
 

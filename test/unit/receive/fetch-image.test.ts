@@ -5,12 +5,12 @@ import type { ReceiveOptions } from "../../../src/receive/received-image.ts";
 import type { DeltaBases } from "../../../src/rebuild/delta-bases.ts";
 import { ask } from "../../../src/receive/fetch-image.ts";
 import { digestOf } from "../../../src/image/digest.ts";
-import { InvalidImage, MEDIA_TYPE, writeManifest } from "../../../src/image/manifest.ts";
+import { InvalidImage, MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
 import { queue } from "../../../src/streams/queue.ts";
 
 const diffId = digestOf("layer");
 const config = Buffer.from(JSON.stringify({ os: "linux", architecture: "amd64", rootfs: { diff_ids: [diffId] } }));
-const written = writeManifest({
+const written = encodeManifest({
   mediaType: MEDIA_TYPE.ociManifest,
   config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
   layers: [{ mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size: 5 }],

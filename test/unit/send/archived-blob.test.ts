@@ -6,7 +6,7 @@ import type { ArchivedLayer } from "../../../src/image/archive/image-archive.ts"
 import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { CODECS } from "../../../src/packing/codecs.ts";
-import { PacedPacker } from "../../../src/packing/pace.ts";
+import { PacedPacker } from "../../../src/packing/paced-packer.ts";
 import { unpack } from "../../../src/packing/unpack.ts";
 import { pseudoRandomBytes } from "../pseudo-random.ts";
 import { bytesOf } from "../image/tar/make-tar.ts";

@@ -5,12 +5,12 @@ import { collectLayers } from "../../../src/send/collect-layers.ts";
 import type { EngineOfferOptions } from "../../../src/send/found-image.ts";
 import type { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
 import { EngineError } from "../../../src/engine/engine-error.ts";
-import { parseSentManifest } from "../../../src/image/manifest.ts";
+import { parseImageManifest } from "../../../src/image/manifest.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
 import { blobEntries, gzipped, makeImage, ociBlobs, plain, saveOci, type TestImage } from "../image/make-image.ts";
 import { makeTar } from "../image/tar/make-tar.ts";
-import { stream } from "../image/docker/read-saved.ts";
+import { stream } from "../image/docker/saved-image.ts";
 
 const lost = new Failure("engine-unreachable", "it closed the connection", { expected: "it to stay open" });
 
@@ -57,7 +57,7 @@ test.each([
     pack: async (diffId: string, _size: number, layer: Readable) => (await buffer(layer), void added.push(diffId)),
     finish: () => void added.push("config"),
   };
-  const manifest = parseSentManifest(ociBlobs(image, gzipped).manifest.bytes);
+  const manifest = parseImageManifest(ociBlobs(image, gzipped).manifest.bytes);
   await expect(collect(engine, outgoing, image, { manifest })).rejects.toMatchObject({
     code: "not-verified",
     message: "the engine does not give the layers of app:v1 as it stores them",

@@ -11,11 +11,11 @@ import { openEngine } from "../../../src/engine/docker.ts";
 import { EngineError } from "../../../src/engine/engine-error.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { digestOf } from "../../../src/image/digest.ts";
-import { InvalidImage, MEDIA_TYPE, parseSentManifest, writeManifest } from "../../../src/image/manifest.ts";
+import { InvalidImage, MEDIA_TYPE, parseImageManifest, encodeManifest } from "../../../src/image/manifest.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import { commonCodec } from "../../../src/packing/codecs.ts";
 import { BLOCK } from "../../../src/packing/pack.ts";
-import type { Packing } from "../../../src/packing/pace.ts";
+import type { Packing } from "../../../src/packing/paced-packer.ts";
 import { unpack } from "../../../src/packing/unpack.ts";
 import type { StoredBlob } from "../../../src/registry/embedded/content.ts";
 import { lazySpool } from "../../../src/store/spool.ts";
@@ -41,7 +41,7 @@ type Layer = (typeof layers)[number];
 
 const diffIds = layers.map(({ diffId }) => diffId);
 const config = Buffer.from(JSON.stringify({ rootfs: { diff_ids: diffIds } }));
-const manifest = writeManifest({
+const manifest = encodeManifest({
   mediaType: MEDIA_TYPE.dockerManifest,
   config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
   layers: layers.map(({ blob }) => blob),
@@ -83,7 +83,7 @@ async function take(options: TakingOptions = {}): Promise<Taking> {
   const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
   const outgoing = new OutgoingBlobs({ offer, diffIds: of, packing, announce, cutInto });
   const stop = new AbortController();
-  const taken = exportFromContentStore(outgoing, { content, manifest: parseSentManifest(manifest.bytes), config }, {
+  const taken = exportFromContentStore(outgoing, { content, manifest: parseImageManifest(manifest.bytes), config }, {
     info: { diffIds: of },
     want: { diffIds: want },
     image: { given: "app:v1" },

@@ -9,9 +9,9 @@ import type { EngineOfferOptions } from "../../../src/send/found-image.ts";
 import { exportWithSave } from "../../../src/send/export-with-save.ts";
 import { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
-import { blobPath } from "../../../src/image/archive/listing.ts";
+import { blobPath } from "../../../src/image/archive/archive-files.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
-import { MEDIA_TYPE, parseSentManifest, type Manifest } from "../../../src/image/manifest.ts";
+import { MEDIA_TYPE, parseImageManifest, type Manifest } from "../../../src/image/manifest.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import { unpack } from "../../../src/packing/unpack.ts";
 import { lazySpool } from "../../../src/store/spool.ts";
@@ -29,7 +29,7 @@ import {
   type TestImage,
 } from "../image/make-image.ts";
 import { makeTar, type TestEntry } from "../image/tar/make-tar.ts";
-import { stream } from "../image/docker/read-saved.ts";
+import { stream } from "../image/docker/saved-image.ts";
 
 const disk = vi.hoisted(() => ({ left: Infinity }));
 vi.mock(import("../../../src/store/spool.ts"), async (original) => ({
@@ -72,7 +72,7 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
   const announced: AnnouncedLayer[] = [];
   const reading: Promise<[Digest, Buffer]>[] = [];
   const asked: unknown[] = [];
-  const kept = manifest && parseSentManifest(manifest);
+  const kept = manifest && parseImageManifest(manifest);
   const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
   const read = async ({ diffId, digest, cutting }: AnnouncedLayer): Promise<[Digest, Buffer]> => {
     const cut = cutting && (await outgoing.content.cut?.("r", diffId));

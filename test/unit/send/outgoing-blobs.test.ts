@@ -8,7 +8,7 @@ import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
 import { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
 import { hasZstd } from "../../../src/image/layer/zstd-frames.ts";
 import { digestOf, hexOf } from "../../../src/image/digest.ts";
-import { asWritten, MEDIA_TYPE } from "../../../src/image/manifest.ts";
+import { withDescriptor, MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import type { Failure } from "../../../src/output/errors.ts";
 import { commonCodec } from "../../../src/packing/codecs.ts";
 import { BLOCK } from "../../../src/packing/pack.ts";
@@ -137,8 +137,8 @@ test("a layer in zstd is cut where this Node can look into it; else it is said t
 });
 
 test("a manifest that is to be kept is given as it is, unless the image comes with its own", async () => {
-  for (const own of [undefined, asWritten({ mediaType: MEDIA_TYPE.ociManifest, bytes: Buffer.from("own") })]) {
-    const manifest = asWritten({ mediaType: MEDIA_TYPE.dockerManifest, bytes: Buffer.from(" {}") });
+  for (const own of [undefined, withDescriptor({ mediaType: MEDIA_TYPE.ociManifest, bytes: Buffer.from("own") })]) {
+    const manifest = withDescriptor({ mediaType: MEDIA_TYPE.dockerManifest, bytes: Buffer.from(" {}") });
     await using other = new OutgoingBlobs({
       offer,
       diffIds,

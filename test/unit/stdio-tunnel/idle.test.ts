@@ -4,11 +4,11 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { TICKS_PER_SILENCE } from "../../../src/stdio-tunnel/constants.ts";
 import { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { shakeHands, type Role } from "../../../src/stdio-tunnel/handshake.ts";
-import { patienceOf } from "../../../src/streams/patience.ts";
+import { timeoutsFor } from "../../../src/streams/timeouts.ts";
 import { hello } from "../../fixtures/far/open-end.ts";
 import { duplexPair } from "./carriers.ts";
 
-const PATIENCE = patienceOf(31); // 341 ms in all
+const TIMEOUTS = timeoutsFor(31); // 341 ms in all
 const KEEP_ALIVE = 60;
 /** Bytes of a PING, and of the answer to it (RFC 9113, 6.7). */
 const PING = 17;
@@ -19,11 +19,11 @@ afterEach(() => void vi.useRealTimers());
 
 async function tunnels(): Promise<{ sender: Tunnel; receiver: Tunnel }> {
   const [one, other] = duplexPair();
-  const open = async (stream: typeof one, end: "spawner" | "spawned", role: Role, patience = PATIENCE) =>
-    new Tunnel(stream, await shakeHands(stream, { end, hello: hello(role) }), { role, silence: KEEP_ALIVE, patience });
+  const open = async (stream: typeof one, end: "spawner" | "spawned", role: Role, timeouts = TIMEOUTS) =>
+    new Tunnel(stream, await shakeHands(stream, { end, hello: hello(role) }), { role, silence: KEEP_ALIVE, timeouts });
   // One of them is enough to find out; the other is told.
   const [sender, receiver] = await Promise.all([
-    open(one, "spawner", "sender", patienceOf(60_000)),
+    open(one, "spawner", "sender", timeoutsFor(60_000)),
     open(other, "spawned", "receiver"),
   ]);
   return { sender, receiver };

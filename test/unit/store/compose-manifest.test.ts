@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { digestOf } from "../../../src/image/digest.ts";
-import { MEDIA_TYPE, parseSentManifest, type Descriptor } from "../../../src/image/manifest.ts";
+import { MEDIA_TYPE, parseImageManifest, type Descriptor } from "../../../src/image/manifest.ts";
 import { manifestFor } from "../../../src/store/compose-manifest.ts";
 import type { AvailableLayer } from "../../../src/store/store.ts";
 
@@ -16,7 +16,7 @@ const layers = ["one", "two"].map((text): AvailableLayer => {
 const described = { mediaType: MEDIA_TYPE.dockerConfig, digest: digestOf(config), size: config.length };
 /** As somebody else formats it. */
 const sent = (blobs: Descriptor[], of = described) =>
-  parseSentManifest(
+  parseImageManifest(
     Buffer.from(
       JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPE.dockerManifest, config: of, layers: blobs }, null, 3),
     ),

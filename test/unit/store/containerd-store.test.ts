@@ -10,7 +10,7 @@ import { tarEntries } from "../../../src/image/tar/tar-entries.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
 import {
   MEDIA_TYPE,
-  parseSentManifest,
+  parseImageManifest,
   type Descriptor,
   type Index,
   type Manifest,
@@ -220,7 +220,7 @@ describe("an image is loaded while its layers come", async () => {
   test("a manifest that is to be kept is, when it names these blobs; images of lower layers have their own", async () => {
     const layers = [await layer(0, LARGE), await layer(1), await layer(2)];
     const write = (named: LayerFile[]) =>
-      parseSentManifest(
+      parseImageManifest(
         Buffer.from(
           ` ${JSON.stringify({
             mediaType: MEDIA_TYPE.dockerManifest,

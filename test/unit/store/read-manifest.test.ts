@@ -2,13 +2,13 @@ import { expect, test } from "vitest";
 import type { ContentStore } from "../../../src/engine/content-store.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { digestOf } from "../../../src/image/digest.ts";
-import { MAX_MANIFEST, MEDIA_TYPE, writeManifest } from "../../../src/image/manifest.ts";
+import { MAX_MANIFEST, MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
 import { readManifest } from "../../../src/store/read-manifest.ts";
 
 // How a store tells it that cannot be asked: save-blobs.test.ts.
 
 const descriptor = (text: string) => ({ mediaType: MEDIA_TYPE.ociLayer, digest: digestOf(text), size: text.length });
-const image = writeManifest({
+const image = encodeManifest({
   mediaType: MEDIA_TYPE.ociManifest,
   config: descriptor("config"),
   layers: [descriptor("layer")],

@@ -2,15 +2,15 @@ import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
 import type { Engine } from "../../../src/engine/engine.ts";
-import { blobPath } from "../../../src/image/archive/listing.ts";
+import { blobPath } from "../../../src/image/archive/archive-files.ts";
 import { writeTar, type FileToWrite } from "../../../src/image/tar/write-tar.ts";
 import { digestOf } from "../../../src/image/digest.ts";
-import { InvalidImage, MAX_MANIFEST, MEDIA_TYPE, writeManifest } from "../../../src/image/manifest.ts";
+import { InvalidImage, MAX_MANIFEST, MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
 import { readManifest } from "../../../src/store/read-manifest.ts";
 import { saveBlobs } from "../../../src/store/save-blobs.ts";
 
 const descriptor = (text: string) => ({ mediaType: MEDIA_TYPE.ociLayer, digest: digestOf(text), size: text.length });
-const image = writeManifest({
+const image = encodeManifest({
   mediaType: MEDIA_TYPE.ociManifest,
   config: descriptor("config"),
   layers: [descriptor("one"), descriptor("another")],

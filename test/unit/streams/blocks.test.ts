@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { inOrder } from "../../../src/streams/blocks.ts";
-import { part } from "../../../src/streams/byte-range.ts";
+import { mapInOrder } from "../../../src/streams/blocks.ts";
+import { byteRange } from "../../../src/streams/byte-range.ts";
 import { deferred, type Deferred } from "../../../src/streams/deferred.ts";
 import { queue } from "../../../src/streams/queue.ts";
 
@@ -34,7 +34,7 @@ test("so many are worked on at once, and each comes in its turn", async () => {
   const items = queue<number>();
   for (const item of [1, 2, 3, 4]) items.push(item);
   items.end();
-  const { got, ended } = taking(inOrder(items, work, 3));
+  const { got, ended } = taking(mapInOrder(items, work, 3));
   await rest();
   expect(begun()).toEqual([1, 2, 3]);
   end(2);
@@ -54,7 +54,7 @@ test("so many are worked on at once, and each comes in its turn", async () => {
 
 test("one that is ready does not wait for the next to come", async () => {
   const items = queue<number>();
-  const { got } = taking(inOrder(items, async (item) => String(item), 3));
+  const { got } = taking(mapInOrder(items, async (item) => String(item), 3));
   items.push(1);
   await rest();
   expect(got).toEqual(["1"]);
@@ -67,7 +67,7 @@ test("when the items fail, what had come before is given first", async () => {
     yield 2;
     throw new Error("the link is gone");
   }
-  const { got, ended } = taking(inOrder(broken(), work, 3));
+  const { got, ended } = taking(mapInOrder(broken(), work, 3));
   await rest();
   end(1);
   end(2);
@@ -84,9 +84,9 @@ test("work that fails ends it, and so does the reader's leaving; the items are l
       closed.push(name);
     }
   }
-  const failing = inOrder(items("failed"), async () => await Promise.reject<string>(new Error("no")), 3);
+  const failing = mapInOrder(items("failed"), async () => await Promise.reject<string>(new Error("no")), 3);
   await expect(taking(failing).ended).rejects.toThrow("no");
-  for await (const _ of inOrder(items("left"), async (item) => String(item), 3)) break;
+  for await (const _ of mapInOrder(items("left"), async (item) => String(item), 3)) break;
   await rest();
   expect(closed).toEqual(["failed", "left"]);
 });
@@ -101,6 +101,6 @@ test.each([
   for (const text of ["abc", "de", "fgh"]) chunks.push(Buffer.from(text));
   chunks.end();
   const got: string[] = [];
-  for await (const chunk of part(chunks, range)) got.push(chunk.toString());
+  for await (const chunk of byteRange(chunks, range)) got.push(chunk.toString());
   expect(got.join("")).toBe(expected);
 });

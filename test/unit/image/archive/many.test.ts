@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { openArchive } from "../../../../src/image/archive/open.ts";
+import { openArchive } from "../../../../src/image/archive/open-archive.ts";
 import { digestOf, hexOf } from "../../../../src/image/digest.ts";
 import { file } from "./files.ts";
 import { blobEntries, dockerManifest, gzipped, index, LAYOUT, makeImage, ociBlobs, savePodman } from "../make-image.ts";

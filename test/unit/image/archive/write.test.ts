@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import type { ArchivedLayer } from "../../../../src/image/archive/image-archive.ts";
-import { openArchive } from "../../../../src/image/archive/open.ts";
+import { openArchive } from "../../../../src/image/archive/open-archive.ts";
 
 import {
   streamDockerArchive,
@@ -15,8 +15,8 @@ import {
   type LayerToWrite,
 } from "../../../../src/image/docker/write-docker-archive.ts";
 import type { BlobFile, OciLayoutToWrite } from "../../../../src/image/oci/oci-layout.ts";
-import { listOciImage, putOciImage } from "../../../../src/image/oci/write-oci-directory.ts";
-import { streamOciLayout, writeOciLayout } from "../../../../src/image/oci/write-oci-layout.ts";
+import { addImageToIndex, writeImageBlobs } from "../../../../src/image/oci/write-oci-folder.ts";
+import { streamOciArchive, writeOciArchive } from "../../../../src/image/oci/write-oci-archive.ts";
 import { writeTar } from "../../../../src/image/tar/write-tar.ts";
 import { digestOf, hexOf, type Digest } from "../../../../src/image/digest.ts";
 import { InvalidImage } from "../../../../src/image/manifest.ts";
@@ -39,8 +39,8 @@ async function layersOf({ layers, diffIds }: TestImage, here: number[] = []): Pr
 
 /** Puts an image into a folder, and lists it there. */
 async function writeOciDirectory(path: string, layout: OciLayoutToWrite): Promise<void> {
-  await putOciImage(path, layout, "run");
-  await listOciImage(path, layout.manifest.descriptor, layout.names, "run");
+  await writeImageBlobs(path, layout, "run");
+  await addImageToIndex(path, layout.manifest.descriptor, layout.names, "run");
 }
 
 /** What tar(1) makes of it: path and size of each file. */
@@ -248,7 +248,7 @@ describe("an OCI layout", () => {
     );
 
   test("leaves out the blobs that are there", async () => {
-    const stream = writeOciLayout({ config: image.config, manifest, blobs: await blobs([3]), names: ["app:v1"] });
+    const stream = writeOciArchive({ config: image.config, manifest, blobs: await blobs([3]), names: ["app:v1"] });
     const tar = await bytesOf(stream);
     expect(tar).toHaveLength(stream.size);
     expect(Object.keys(await listed(tar)).toSorted()).toEqual(
@@ -279,7 +279,7 @@ describe("an OCI layout", () => {
   test("in full is read again by any of its names", async () => {
     const names = ["app:v1", "registry.example.com:5000/team/app:v1"];
     const path = await file(
-      await bytesOf(writeOciLayout({ config: image.config, manifest, blobs: await blobs([0, 1, 2, 3]), names })),
+      await bytesOf(writeOciArchive({ config: image.config, manifest, blobs: await blobs([0, 1, 2, 3]), names })),
     );
     await using archive = await openArchive("oci-archive", path);
     for (const name of [...names, undefined]) {
@@ -300,10 +300,10 @@ describe("an OCI layout", () => {
     }
 
     test("holds the same as one of files, whatever their order, each once", async () => {
-      const streamed = streamOciLayout({ blobs: coming([3, 0, 3, 2, 0, 1]), finish: last, onError: never });
+      const streamed = streamOciArchive({ blobs: coming([3, 0, 3, 2, 0, 1]), finish: last, onError: never });
       const layout = { config: image.config, manifest, blobs: await blobs([0, 1, 2, 3]), names: ["app:v1"] };
       const tar = await bytesOf(streamed);
-      expect(await listed(tar)).toEqual(await listed(await bytesOf(writeOciLayout(layout))));
+      expect(await listed(tar)).toEqual(await listed(await bytesOf(writeOciArchive(layout))));
       const { stdout } = await promisify(execFile)("tar", ["tf", await file(tar)]);
       expect(stdout.trim().split("\n")).toHaveLength(8);
       await using archive = await openArchive("oci-archive", await file(tar));
@@ -319,7 +319,7 @@ describe("an OCI layout", () => {
         for await (const blob of coming([0, 1, 2, 3])) yield ((order.push("blob"), blob));
       }
       const finish = async () => (order.push("finish"), await last());
-      const tar = await bytesOf(streamOciLayout({ blobs: watched(), finish, onError: never }));
+      const tar = await bytesOf(streamOciArchive({ blobs: watched(), finish, onError: never }));
       expect(order).toEqual(["blob", "blob", "blob", "blob", "finish"]);
       const { stdout } = await promisify(execFile)("tar", ["tf", await file(tar)]);
       expect(stdout.trim().split("\n").at(-1)).toBe("index.json");
@@ -331,7 +331,7 @@ describe("an OCI layout", () => {
       ["there is no image after all", coming([0, 1]), async () => await Promise.reject(broken)],
     ])("ends in good order and holds no image when %s", async (_name, some, finish) => {
       const nextMessage: unknown[] = [];
-      const archive = streamOciLayout({ blobs: some, finish, onError: (error) => nextMessage.push(error) });
+      const archive = streamOciArchive({ blobs: some, finish, onError: (error) => nextMessage.push(error) });
       const tar = await bytesOf(archive);
       expect(nextMessage).toEqual([broken]);
       expect(Object.keys(await listed(tar)).toSorted()).toEqual(

@@ -20,7 +20,7 @@ import {
 } from "../make-image.ts";
 import { makeTar, type TestEntry } from "../tar/make-tar.ts";
 import { chopped } from "../../pseudo-random.ts";
-import { read, stream } from "./read-saved.ts";
+import { read, stream } from "./saved-image.ts";
 
 const image = await makeImage([3000, 70_000, 200, 9000]);
 /** The second layer once more, on top of another. */
@@ -56,7 +56,7 @@ describe("layers are told while the archive passes", () => {
       const wanted = new Set(twice.diffIds.filter((_, at) => (seed >> (at % 4)) % 2 === 1));
       const result = await read(stream(tar, seed, seed % 3 === 0 ? 600 : 40_000), twice, { wanted });
       expect(new Set(result.layers.keys())).toEqual(wanted);
-      expect(result.missed).toEqual([]);
+      expect(result.unrecognised).toEqual([]);
     }
   });
 });
@@ -206,7 +206,7 @@ describe("who takes a layer", () => {
         });
       },
     });
-    expect((await done).missed).toEqual([]);
+    expect((await done).unrecognised).toEqual([]);
     expect(seen).toEqual(image.diffIds);
     await new Promise((resolve) => setImmediate(resolve));
     expect(left?.closed).toBe(true);

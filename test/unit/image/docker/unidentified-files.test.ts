@@ -2,10 +2,10 @@ import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { blobPath } from "../../../../src/image/archive/listing.ts";
+import { blobPath } from "../../../../src/image/archive/archive-files.ts";
 import { readSavedImage } from "../../../../src/image/docker/read-saved-image.ts";
 import { digestOf, hexOf, type Digest } from "../../../../src/image/digest.ts";
-import { InvalidImage, MEDIA_TYPE, writeManifest } from "../../../../src/image/manifest.ts";
+import { InvalidImage, MEDIA_TYPE, encodeManifest } from "../../../../src/image/manifest.ts";
 import { attestedLayout } from "../../../engines/layouts.ts";
 import {
   blobEntries,
@@ -21,7 +21,7 @@ import {
 } from "../make-image.ts";
 import { forgeSize, makeTar, type TestEntry } from "../tar/make-tar.ts";
 import { pseudoRandomBytes } from "../../pseudo-random.ts";
-import { read, stream } from "./read-saved.ts";
+import { read, stream } from "./saved-image.ts";
 
 const image = await makeImage([3000, 70_000, 200, 9000]);
 const [bottom = "", second = "", third = "", top = ""] = image.diffIds;
@@ -121,9 +121,9 @@ describe("packed blobs are kept until manifest and config have passed", () => {
       diffIds: image.diffIds,
       wanted: new Set([second]),
       onLayer: () => expect.fail(),
-      onUnknown: async (body) => {
+      onUnidentified: async (body) => {
         await body[Symbol.asyncIterator]().next();
-        return { isLayer: async (...args) => void nextMessage.push(args), isOther: () => expect.fail() };
+        return { identified: async (...args) => void nextMessage.push(args), discard: () => expect.fail() };
       },
     });
     expect(nextMessage).toEqual([[second, undefined]]);
@@ -141,7 +141,7 @@ describe("packed blobs are kept until manifest and config have passed", () => {
       [mine.manifest.bytes, theirs.manifest.bytes, ...layersOf(theirs), image.config],
     ]) {
       const entries = [...blobs.map(entry), index([mine.manifest.descriptor]), LAYOUT];
-      const { told, layers, missed } = await read(await makeTar(entries), image, { keeps: true });
+      const { told, layers, unrecognised: missed } = await read(await makeTar(entries), image, { keeps: true });
       expect(missed).toEqual([]);
       expect([...told.map(({ diffId }) => diffId), ...layers.keys()].toSorted()).toEqual(image.diffIds.toSorted());
     }
@@ -198,7 +198,7 @@ describe("what is not right", () => {
   const lying = (change: (at: number) => object) => {
     const { blobs, descriptors } = ociBlobs(image, gzipped);
     const [, , ...layers] = blobs;
-    const manifest = writeManifest({
+    const manifest = encodeManifest({
       mediaType: MEDIA_TYPE.ociManifest,
       config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(image.config), size: image.config.length },
       layers: descriptors.map((descriptor, at) => ({ ...descriptor, ...change(at) })),
@@ -306,15 +306,15 @@ describe("what is not right", () => {
     const full = new Error("no space left on device");
     const options = { diffIds: image.diffIds, wanted: new Set<Digest>(image.diffIds), onLayer: async () => {} };
     await expect(
-      readSavedImage(source, { ...options, onUnknown: async () => await Promise.reject(full) }),
+      readSavedImage(source, { ...options, onUnidentified: async () => await Promise.reject(full) }),
     ).rejects.toBe(full);
     expect(source.destroyed).toBe(true);
     await expect(
       readSavedImage(stream(await makeTar(layout("0123mc").entries)), {
         ...options,
-        async onUnknown(body) {
+        async onUnidentified(body) {
           await buffer(body);
-          return { isLayer: async () => await Promise.reject(full), isOther: async () => {} };
+          return { identified: async () => await Promise.reject(full), discard: async () => {} };
         },
       }),
     ).rejects.toBe(full);
@@ -347,7 +347,7 @@ test("while a blob is kept, the archive waits", async () => {
     diffIds: large.diffIds,
     wanted: new Set(large.diffIds),
     onLayer: async (_, body) => await count(body),
-    onUnknown: async (body) => (await count(body), { isLayer: async () => {}, isOther: async () => {} }),
+    onUnidentified: async (body) => (await count(body), { identified: async () => {}, discard: async () => {} }),
   });
   expect(taken).toBeGreaterThan(3_900_000);
   expect(ahead).toBeLessThan(200_000);
@@ -357,7 +357,7 @@ test("a plain blob is named by its diff ID: others are not kept, whatever they a
   const { blobs, descriptors } = ociBlobs(image, plain);
   const [config = expect.fail(), , ...layers] = blobs;
   const foreign = await makeTar([{ name: "of another variant", content: "x" }]);
-  const manifest = writeManifest({
+  const manifest = encodeManifest({
     mediaType: MEDIA_TYPE.ociManifest,
     config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
     layers: descriptors.toReversed(),

@@ -1,6 +1,6 @@
 import { gzipSync } from "node:zlib";
 import { digestOf, type Digest } from "../../../../src/image/digest.ts";
-import { MEDIA_TYPE, writeManifest, type Descriptor } from "../../../../src/image/manifest.ts";
+import { MEDIA_TYPE, encodeManifest, type Descriptor } from "../../../../src/image/manifest.ts";
 
 export interface TestBlob {
   bytes: Buffer;
@@ -35,7 +35,7 @@ export function image(
 ): TestImage {
   const diffIds = layers.map(({ diffId }) => diffId);
   const config = blob(JSON.stringify({ os: "linux", architecture, rootfs: { type: "layers", diff_ids: diffIds } }));
-  const { bytes, descriptor } = writeManifest({
+  const { bytes, descriptor } = encodeManifest({
     mediaType: MEDIA_TYPE.ociManifest,
     config: { mediaType: MEDIA_TYPE.ociConfig, digest: config.digest, size: config.bytes.length },
     layers: layers.map((it) => ({ mediaType: MEDIA_TYPE.ociLayerGzip, digest: it.digest, size: sizeOf(it) })),

@@ -1,0 +1,31 @@
+import { stat } from "node:fs/promises";
+import type { ArchiveKind } from "../location.ts";
+import { openFolderFiles } from "./folder-files.ts";
+import type { ImageArchive } from "./image-archive.ts";
+import type { RandomAccessFiles } from "./archive-files.ts";
+import { openDockerArchive } from "../docker/open-docker-archive.ts";
+import { openOciLayout } from "../oci/open-oci-layout.ts";
+import { openTarFiles } from "../tar/tar-files.ts";
+
+/**
+ * A file or folder that holds images, in whichever of the forms it has: people name one as another. `kind` is what it was named as,
+ * and counts where it is both, as from `docker save` since Docker 25.
+ * Throws `InvalidImage`, and the file system's errors.
+ */
+export async function openArchive(kind: ArchiveKind, path: string): Promise<ImageArchive> {
+  const isFolder = (await stat(path)).isDirectory();
+  const files = isFolder ? openFolderFiles(path) : await openTarFiles(path);
+  try {
+    if (!(await isDocker(files, kind))) return await openOciLayout(files);
+    return await openDockerArchive(isFolder ? openFolderFiles(path, { within: true }) : files);
+  } catch (error) {
+    await files.close();
+    throw error;
+  }
+}
+
+async function isDocker(files: RandomAccessFiles, kind: ArchiveKind): Promise<boolean> {
+  const has = async (path: string): Promise<boolean> => (await files.sizeOf(path)) !== undefined;
+  if (kind === "docker-archive") return (await has("manifest.json")) || !(await has("oci-layout"));
+  return !(await has("oci-layout")) && (await has("manifest.json"));
+}

@@ -1,0 +1,73 @@
+import type { Readable } from "node:stream";
+import type { Digest } from "../digest.ts";
+import { InvalidImage, type Descriptor } from "../manifest.ts";
+import { absentLayer } from "../archive/absent-layer.ts";
+import { chooseImage, type Candidate } from "../archive/choose-image.ts";
+import { isLayerType, correctMediaType } from "../layer/compression.ts";
+import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../archive/image-archive.ts";
+import { blobPath, type RandomAccessFiles } from "../archive/archive-files.ts";
+import { listOciEntries, readOciImage, type OciEntry, type OciImage } from "./oci-image.ts";
+import { verifiedStream } from "../layer/verify-digest.ts";
+import { firstBytes } from "../archive/first-bytes.ts";
+
+/** Bytes. The file says `{"imageLayoutVersion":"1.0.0"}`. */
+const MAX_LAYOUT_FILE = 4096;
+
+/**
+ * An OCI layout, in a folder or in a tar (OCI image spec, image-layout.md). Owns `files` when it resolves.
+ * Throws `InvalidImage`, and the file system's errors.
+ */
+export async function openOciLayout(files: RandomAccessFiles): Promise<ImageArchive> {
+  await checkVersion(files);
+  const entries = await listOciEntries(files);
+  const candidates = entries.map((entry) => candidateOf(files, entry));
+  return {
+    list: () =>
+      candidates.map(({ names, platform, digest }) => ({
+        names,
+        ...(digest && { digest }),
+        ...(platform && { platform }),
+      })),
+    find: async (reference, platform) => await describe(files, await chooseImage(candidates, reference, platform)),
+    close: files.close,
+    [Symbol.asyncDispose]: files.close,
+  };
+}
+
+function candidateOf(files: RandomAccessFiles, entry: OciEntry): Candidate<OciImage> {
+  const { names, descriptor } = entry;
+  const { os, architecture, variant } = descriptor.platform ?? {};
+  const platform = os === undefined ? undefined : [os, architecture, variant].filter(Boolean).join("/");
+  return {
+    id: descriptor.digest,
+    names,
+    digest: descriptor.digest,
+    ...(platform && { platform }),
+    read: async () => await readOciImage(files, entry),
+  };
+}
+
+async function describe(files: RandomAccessFiles, image: OciImage): Promise<ArchivedImage> {
+  const layers: ArchivedLayer[] = [];
+  for (const { diffId, blob } of image.layers) layers.push(await describeLayer(files, diffId, blob));
+  const hasWrongMediaTypes = layers.some(({ blob }, index) => blob.mediaType !== image.layers[index]?.blob.mediaType);
+  return { ...image, layers, manifest: { ...image.manifest, ...(hasWrongMediaTypes && { hasWrongMediaTypes }) } };
+}
+
+async function describeLayer(files: RandomAccessFiles, diffId: Digest, blob: Descriptor): Promise<ArchivedLayer> {
+  const { digest, urls = [] } = blob;
+  const path = blobPath(digest);
+  const size = await files.sizeOf(path);
+  if (size === undefined) return { diffId, blob, ...absentLayer(path, urls) };
+  if (size !== blob.size) throw new InvalidImage(`${digest} has ${size} bytes, announced were ${blob.size}`);
+  const { mediaType: said } = blob;
+  const mediaType = isLayerType(said) ? correctMediaType(said, await firstBytes(files, path)) : said;
+  const open = (): Readable => verifiedStream(files.open(path), { what: `layer ${diffId}`, digest, size });
+  return { diffId, blob: { mediaType, digest, size }, open };
+}
+
+async function checkVersion(files: RandomAccessFiles): Promise<void> {
+  const text = (await files.read("oci-layout", MAX_LAYOUT_FILE)).toString("utf8");
+  const [, version = ""] = /"imageLayoutVersion"\s*:\s*"([^"]*)"/.exec(text) ?? [];
+  if (!version.startsWith("1.")) throw new InvalidImage("its oci-layout names no version 1 of the format");
+}

@@ -1,0 +1,41 @@
+import { expect, test } from "vitest";
+import { chooseImage, type Candidate } from "../../../../src/image/archive/choose-image.ts";
+
+const MB = 1024 * 1024;
+
+interface Image {
+  names: string[];
+  platform: string;
+  config: Buffer;
+}
+
+/** Images with a config of one MB each; `used`: bytes of buffers in memory, whenever one is read. */
+function images(count: number, of: (index: number) => { names: string[]; platform: string }) {
+  const used: number[] = [];
+  const candidates = Array.from({ length: count }, (_, index): Candidate<Image> => ({
+    id: `${index}`,
+    names: of(index).names,
+    read: async () => {
+      used.push(process.memoryUsage().arrayBuffers);
+      return { ...of(index), config: Buffer.alloc(MB) };
+    },
+  }));
+  return { candidates, used };
+}
+
+test("a choice keeps no image's config in memory, but that of the chosen one", async () => {
+  const { candidates, used } = images(1000, (index) => ({ names: [], platform: index === 7 ? "os/one" : "os/other" }));
+  const chosen = await chooseImage(candidates, undefined, "os/one");
+  expect(chosen).toMatchObject({ platform: "os/one", config: { length: MB } });
+  expect(Math.max(...used) - Math.min(...used)).toBeLessThan(500 * MB);
+});
+
+test("a message lists ten names or platforms, however many there are", async () => {
+  const named = images(30, (index) => ({ names: [`app:${index}`], platform: "os/one" }));
+  await expect(chooseImage(named.candidates, undefined, undefined)).rejects.toThrow(/"app:9" and 20 more$/);
+  const variants = images(30, (index) => ({ names: ["app:v1"], platform: `os/${index}` }));
+  await expect(chooseImage(variants.candidates, undefined, undefined)).rejects.toThrow(
+    /os\/9 and 20 more: say which platform$/,
+  );
+  await expect(chooseImage(variants.candidates, undefined, "os/none")).rejects.toThrow(/os\/9 and 20 more\)$/);
+});

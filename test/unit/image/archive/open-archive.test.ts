@@ -1,0 +1,252 @@
+import { symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { execFile } from "node:child_process";
+import { gzipSync } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { ImageNotFound } from "../../../../src/image/archive/choose-image.ts";
+import type { ArchivedImage } from "../../../../src/image/archive/image-archive.ts";
+import { openArchive } from "../../../../src/image/archive/open-archive.ts";
+
+import { digestOf, hexOf } from "../../../../src/image/digest.ts";
+import { MEDIA_TYPE, type Descriptor } from "../../../../src/image/manifest.ts";
+import { file, folder, unpack } from "./files.ts";
+import {
+  blobEntries,
+  dockerManifest,
+  gzipped,
+  index,
+  LAYOUT,
+  makeImage,
+  ociBlobs,
+  plain,
+  saveLegacy,
+  saveOci,
+  savePodman,
+  type TestImage,
+} from "../make-image.ts";
+import { read } from "../docker/saved-image.ts";
+import { bytesOf, makeTar, type TestEntry } from "../tar/make-tar.ts";
+
+const image = await makeImage([3000, 70_000, 200, 70_000, 9000]);
+const legacy = await saveLegacy(image);
+const podman = await savePodman(image);
+const arm = await makeImage([3000, 800], { architecture: "arm64", variant: "v8" });
+
+/** Its config and each of its layers, as they should be stored. */
+async function isWhole(found: ArchivedImage, of: TestImage, stored: (layer: Buffer) => Buffer): Promise<boolean> {
+  expect(found).toMatchObject({ config: of.config, configDigest: digestOf(of.config), diffIds: of.diffIds });
+  const read = await Promise.all(found.layers.map(async (layer) => await bytesOf(layer.open())));
+  for (const [at, bytes] of read.entries()) {
+    expect(bytes.equals(stored(of.layers[at] ?? Buffer.alloc(0)))).toBe(true);
+    expect(found.layers[at]).toMatchObject({ diffId: of.diffIds[at], blob: { size: bytes.length } });
+  }
+  return read.length === of.layers.length;
+}
+
+describe("a docker archive on disk", () => {
+  const renamed = (packed: (layer: Buffer) => Buffer): TestEntry[] => [
+    { name: "./config", content: image.config },
+    ...image.layers.slice(0, 3).map((layer, at) => ({ name: `./${at}.tar.gz`, content: packed(layer) })),
+    { name: "./4.tar.gz", content: packed(image.layers[4] ?? Buffer.alloc(0)) },
+    { name: "./3.tar.gz", type: "link", linkname: "./1.tar.gz" },
+    dockerManifest(
+      "config",
+      [0, 1, 2, 3, 4].map((at) => `${at}.tar.gz`),
+    ),
+  ];
+  const table: [string, TestEntry[], (layer: Buffer) => Buffer, string][] = [
+    ["Docker 20.10", legacy, (layer) => layer, MEDIA_TYPE.ociLayer],
+    ["Docker 25, graph driver", saveOci(image, plain), (layer) => layer, MEDIA_TYPE.ociLayer],
+    ["containerd store", saveOci(image, gzipped), gzipSync, MEDIA_TYPE.ociLayerGzip],
+    ["Podman", podman, (layer) => layer, MEDIA_TYPE.ociLayer],
+    ["a build tool, with gzip and a hard link", renamed(gzipSync), gzipSync, MEDIA_TYPE.ociLayerGzip],
+  ];
+  test.each(table)("%s", async (_name, entries, stored, mediaType) => {
+    await using archive = await openArchive("docker-archive", await file(await makeTar(entries)));
+    const found = await archive.find();
+    expect(await isWhole(found, image, stored)).toBe(true);
+    expect(found.platform).toBe("linux/amd64");
+    expect(found.layers.map(({ blob }) => blob.mediaType)).toEqual(image.layers.map(() => mediaType));
+    const isDigestKnown = mediaType === MEDIA_TYPE.ociLayer || entries.some(({ name }) => name === "index.json");
+    for (const { blob } of found.layers) expect(blob.digest !== undefined).toBe(isDigestKnown);
+  });
+
+  test("a config that is a link to another file", async () => {
+    const names = image.diffIds.map((diffId) => `${hexOf(diffId)}.tar`);
+    const entries = podman.filter(({ name }) => name !== "manifest.json");
+    const tar = await makeTar([
+      ...entries,
+      { name: "config", type: "symlink", linkname: `./${hexOf(digestOf(image.config))}.json` },
+      dockerManifest("config", names),
+    ]);
+    await using archive = await openArchive("docker-archive", await file(tar));
+    expect((await archive.find()).config).toEqual(image.config);
+    expect((await read(tar, image)).config).toEqual(image.config);
+  });
+
+  test("may have names longer than a header holds", async () => {
+    const long = `${"folder/".repeat(40)}é`;
+    const entries = [
+      { name: long, content: image.config },
+      ...(await savePodman(image)).filter(({ name }) => name !== "manifest.json"),
+    ];
+    const names = image.diffIds.map((diffId) => `${hexOf(diffId)}.tar`);
+    await using archive = await openArchive(
+      "docker-archive",
+      await file(await makeTar([...entries, dockerManifest(long, names)])),
+    );
+    expect((await archive.find()).config).toEqual(image.config);
+  });
+
+  test("as tar(1) writes it", async () => {
+    const from = await unpack((await savePodman(image)).filter(({ type }) => type !== "symlink"));
+    for (const format of ["pax", "ustar"]) {
+      const path = join(folder, `${format}.tar`);
+      await promisify(execFile)("tar", ["--format", format, "-C", from, "-cf", path, "."]);
+      await using archive = await openArchive("docker-archive", path);
+      expect(await isWhole(await archive.find(), image, (layer) => layer)).toBe(true);
+    }
+  });
+});
+
+describe("an OCI layout", () => {
+  const [one, two] = [ociBlobs(image, gzipped), ociBlobs(arm, plain)];
+  const named = (descriptor: Descriptor, annotations: Record<string, string>): object => ({
+    ...descriptor,
+    annotations,
+  });
+  const entries = saveOci(image, gzipped);
+
+  test("as a folder and as a tar, by the same names", async () => {
+    for (const archive of [
+      await openArchive("oci", await unpack(entries)),
+      await openArchive("oci-archive", await file(await makeTar(entries))),
+    ]) {
+      for (const reference of [undefined, "app:v1", "docker.io/library/app:v1", "v1"]) {
+        for (const platform of [undefined, "linux/amd64"])
+          expect(await isWhole(await archive.find(reference, platform), image, gzipSync)).toBe(true);
+      }
+      expect(archive.list()).toMatchObject([
+        { names: ["docker.io/library/app:v1", "v1"], digest: one.manifest.descriptor.digest },
+      ]);
+      await archive.close();
+    }
+  });
+
+  test("a blob may be a symbolic link in a folder, as build tools have it", async () => {
+    const path = await unpack(entries.filter(({ name }) => !name.includes(hexOf(one.descriptors[0]?.digest ?? ""))));
+    const blob = await file(gzipSync(image.layers[0] ?? Buffer.alloc(0)));
+    await symlink(blob, join(path, "blobs/sha256", hexOf(one.descriptors[0]?.digest ?? "")));
+    await using archive = await openArchive("oci", path);
+    expect(await isWhole(await archive.find(), image, gzipSync)).toBe(true);
+  });
+
+  test("of several platforms: the one that is wanted", async () => {
+    const attestation = {
+      ...one.manifest.descriptor,
+      platform: { os: "unknown", architecture: "unknown" },
+      annotations: { "vnd.docker.reference.type": "attestation-manifest" },
+    };
+    const nested = Buffer.from(
+      JSON.stringify({
+        manifests: [
+          { ...one.manifest.descriptor, platform: { os: "linux", architecture: "amd64" } },
+          { ...two.manifest.descriptor, platform: { os: "linux", architecture: "arm64", variant: "v8" } },
+          { ...one.manifest.descriptor, digest: digestOf("absent"), platform: { os: "linux", architecture: "s390x" } },
+          attestation,
+        ],
+      }),
+    );
+    const descriptor = { mediaType: MEDIA_TYPE.ociIndex, digest: digestOf(nested), size: nested.length };
+    const path = await unpack([
+      ...blobEntries([nested, ...one.blobs, ...two.blobs]),
+      index([named(descriptor, { "org.opencontainers.image.ref.name": "v1" })]),
+      LAYOUT,
+    ]);
+    await using archive = await openArchive("oci", path);
+    expect((await archive.find("app:v1", "linux/amd64")).diffIds).toEqual(image.diffIds);
+    for (const platform of ["linux/arm64", "linux/arm64/v8", "linux/arm64/v9"]) {
+      expect((await archive.find(undefined, platform)).diffIds).toEqual(arm.diffIds);
+    }
+    await expect(archive.find("app:v1")).rejects.toThrow("linux/amd64, linux/arm64/v8: say which platform");
+    await expect(archive.find("app:v1", "linux/s390x")).rejects.toThrow(
+      /no image app:v1 for linux\/s390x \(its index names .*linux\/s390x/,
+    );
+    await expect(archive.find("app:v1", "windows/amd64")).rejects.toBeInstanceOf(ImageNotFound);
+    await expect(archive.find("app:v1", "linux/arm64/v7")).rejects.toBeInstanceOf(ImageNotFound);
+    expect(archive.list().map(({ platform }) => platform)).toEqual(["linux/amd64", "linux/arm64/v8", "linux/s390x"]);
+  });
+
+  test("of several images: the one that is named, and what is no image is none", async () => {
+    const chart = Buffer.from(
+      JSON.stringify({
+        config: { ...one.descriptors[0], mediaType: "application/vnd.cncf.helm.config.v1+json" },
+        layers: [],
+      }),
+    );
+    const path = await unpack([
+      ...blobEntries([chart, ...one.blobs, ...two.blobs]),
+      index([
+        { mediaType: MEDIA_TYPE.ociManifest, digest: digestOf(chart), size: chart.length },
+        named(one.manifest.descriptor, {
+          "io.containerd.image.name": "docker.io/library/app:v1",
+          "org.opencontainers.image.ref.name": "v1",
+        }),
+        named(one.manifest.descriptor, {
+          "io.containerd.image.name": "docker.io/library/app:v2",
+          "org.opencontainers.image.ref.name": "v2",
+        }),
+        named(two.manifest.descriptor, {
+          "io.containerd.image.name": "example.com/other:v1",
+          "org.opencontainers.image.ref.name": "v1",
+        }),
+      ]),
+      LAYOUT,
+    ]);
+    await using archive = await openArchive("oci", path);
+    for (const name of ["app:v1", "app:v2"]) expect((await archive.find(name)).diffIds).toEqual(image.diffIds);
+    expect((await archive.find("example.com/other:v1")).diffIds).toEqual(arm.diffIds);
+    await expect(archive.find()).rejects.toThrow(
+      'it holds 2 images: say which, out of "docker.io/library/app:v1", "example.com/other:v1"',
+    );
+    await expect(archive.find("v1")).rejects.toThrow("say which");
+    await expect(archive.find("app:v3")).rejects.toThrow(
+      'no image app:v3, but one without a name, "docker.io/library/app:v1"',
+    );
+    await expect(archive.find("library/other:v1")).rejects.toThrow("it holds no image library/other:v1");
+    expect((await archive.find(undefined, "linux/amd64")).names).toHaveLength(4);
+  });
+
+  test("of two images of one platform: their names are told", async () => {
+    const other = ociBlobs(await makeImage([55]), plain);
+    const path = await unpack([
+      ...blobEntries([...one.blobs, ...other.blobs]),
+      index([named(one.manifest.descriptor, { "org.opencontainers.image.ref.name": "v1" }), other.manifest.descriptor]),
+      LAYOUT,
+    ]);
+    await using archive = await openArchive("oci", path);
+    await expect(archive.find()).rejects.toThrow('it holds 2 images: say which, out of "v1", one without a name');
+  });
+
+  test("variants: the highest that runs", async () => {
+    const variants = await Promise.all(
+      ["v5", "v6", "v7"].map(async (variant, at) => await makeImage([60 + at], { architecture: "arm", variant })),
+    );
+    const oci = variants.map((one) => ociBlobs(one, plain));
+    const path = await unpack([
+      ...blobEntries(oci.flatMap(({ blobs }) => blobs)),
+      index(oci.map(({ manifest }) => manifest.descriptor)),
+      LAYOUT,
+    ]);
+    await using archive = await openArchive("oci", path);
+    for (const [wanted, at] of [
+      ["linux/arm", 2],
+      ["linux/arm/v7", 2],
+      ["linux/arm/v6", 1],
+      ["linux/arm/v8", 2],
+    ] as const) {
+      expect((await archive.find(undefined, wanted)).diffIds).toEqual(variants[at]?.diffIds);
+    }
+  });
+});

@@ -1,0 +1,67 @@
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { expect } from "vitest";
+import { verifyLayer } from "../../../../src/image/layer/verify-layer.ts";
+import { readSavedImage, type ReadSavedImageOptions } from "../../../../src/image/docker/read-saved-image.ts";
+import type { KeepFile, StoredLayer } from "../../../../src/image/docker/unidentified-files.ts";
+import { digestOf, type Digest } from "../../../../src/image/digest.ts";
+import type { TestImage } from "../make-image.ts";
+import { chopped } from "../../pseudo-random.ts";
+
+export function stream(tar: Buffer, seed = 1, largest = 65_536): Readable {
+  return Readable.from(chopped(tar, seed, largest), { objectMode: false });
+}
+
+/** A file that was unknown, and has been told. */
+interface Told {
+  diffId: Digest;
+  path: string;
+  stored: StoredLayer | undefined;
+}
+
+/** Reads it, and what it hands on; each layer is proven. With `keeps`, somebody keeps what is unknown, which is told in this order. */
+export async function read(
+  tar: Buffer | Readable,
+  of: TestImage,
+  { keeps = false, ...options }: Partial<ReadSavedImageOptions> & { keeps?: boolean } = {},
+) {
+  const layers = new Map<Digest, Buffer>();
+  const told: Told[] = [];
+  const others: string[] = [];
+  const events: string[] = [];
+  let waiting = 0;
+  let mostWaiting = 0;
+  const onUnknown: KeepFile = async (body, { path }) => {
+    const bytes = await buffer(body);
+    events.push("kept");
+    mostWaiting = Math.max(mostWaiting, (waiting += 1));
+    return {
+      async identified(diffId, stored) {
+        waiting -= 1;
+        expect(stored).toMatchObject({ digest: digestOf(bytes), size: bytes.length });
+        told.push({ diffId, path, stored });
+        events.push("told");
+      },
+      async discard() {
+        waiting -= 1;
+        others.push(path);
+        events.push("let go");
+      },
+    };
+  };
+  const result = await readSavedImage(tar instanceof Readable ? tar : stream(tar), {
+    diffIds: of.diffIds,
+    wanted: new Set(of.diffIds),
+    onLayer: async (diffId, body, { mediaType, digest, size }) => {
+      expect(layers.has(diffId)).toBe(false);
+      events.push("handed on");
+      const checked = body.pipe(verifyLayer({ blob: { mediaType, digest, size }, diffId }));
+      body.once("error", (error) => checked.destroy(error));
+      layers.set(diffId, await buffer(checked));
+    },
+    ...(keeps && { onUnidentified: onUnknown }),
+    ...options,
+  });
+  expect(waiting).toBe(0); // each has heard what it is
+  return { ...result, layers, told, others, events, mostWaiting };
+}

@@ -1,0 +1,49 @@
+import { expect, test } from "vitest";
+import {
+  formatCompressOption,
+  InvalidCompressOption,
+  parseCompressOption,
+  type CompressOption,
+} from "../../../src/packing/compress-option.ts";
+
+test.each<[string, CompressOption]>([
+  ["auto", { how: "auto" }],
+  ["none", { how: "none" }],
+  ["gzip", { how: "gzip" }],
+  ["gzip:1", { how: "gzip", level: 1 }],
+  ["gzip:9", { how: "gzip", level: 9 }],
+  ["brotli", { how: "brotli" }],
+  ["brotli:0", { how: "brotli", level: 0 }],
+  ["brotli:11", { how: "brotli", level: 11 }],
+  ["zstd", { how: "zstd" }],
+  ["zstd:1", { how: "zstd", level: 1 }],
+  ["zstd:19", { how: "zstd", level: 19 }],
+])("%s", (text, choice) => {
+  expect(parseCompressOption(text)).toEqual(choice);
+  expect(formatCompressOption(choice)).toBe(text);
+});
+
+test.each([
+  ["gzip:0", "The levels of gzip are 1 to 9."],
+  ["gzip:10", "The levels of gzip are 1 to 9."],
+  ["brotli:12", "The levels of brotli are 0 to 11."],
+  ["zstd:0", "The levels of zstd are 1 to 19."],
+  ["zstd:20", "The levels of zstd are 1 to 19."],
+  ["gzip:", "The levels of gzip are 1 to 9."],
+  ["gzip:-1", "The levels of gzip are 1 to 9."],
+  ["gzip:+1", "The levels of gzip are 1 to 9."],
+  ["gzip: 1", "The levels of gzip are 1 to 9."],
+  ["gzip:1.5", "The levels of gzip are 1 to 9."],
+  ["gzip:1e0", "The levels of gzip are 1 to 9."],
+  ["gzip:6:6", "The levels of gzip are 1 to 9."],
+  ["none:1", "none has no levels."],
+  ["auto:3", "auto has no levels."],
+  ["", "Expected auto, none, gzip, brotli or zstd"],
+  ["GZIP", "Expected auto"],
+  ["lz4", "Expected auto"],
+  ["toString", "Expected auto"],
+  ["__proto__:1", "Expected auto"],
+])("%j is none: %s", (text, words) => {
+  expect(() => parseCompressOption(text)).toThrow(words);
+  expect(() => parseCompressOption(text)).toThrow(InvalidCompressOption);
+});

@@ -1,0 +1,153 @@
+/** Two streams as one: what ends, ends; what breaks, breaks the other. */
+import { once } from "node:events";
+import { createServer, connect, type AddressInfo, type Socket } from "node:net";
+import { Duplex, PassThrough } from "node:stream";
+import { describe, expect, test, vi } from "vitest";
+import { bridge, toPort } from "../../../src/streams/bridge.ts";
+import { closed, text } from "../../fixtures/far/contents.ts";
+
+/** Two ends of one line: what is written to one is read from the other. */
+function line(): [Duplex, Duplex] {
+  const [there, back] = [new PassThrough(), new PassThrough()];
+  const end = (readable: PassThrough, writable: PassThrough): Duplex =>
+    new Duplex({
+      allowHalfOpen: true,
+      autoDestroy: true,
+      read() {
+        readable.on("data", (chunk) => this.push(chunk)).once("end", () => this.push(null));
+        this._read = () => {};
+      },
+      write: (chunk, _encoding, done) => void writable.write(chunk, done),
+      final: (done) => void writable.end(done),
+    });
+  return [end(there, back), end(back, there)];
+}
+
+describe("join", () => {
+  test("copies both ways, and ends each direction by itself", async () => {
+    const [client, a] = line();
+    const [b, server] = line();
+    bridge(a, b);
+    client.end("question");
+    expect(await text(server)).toBe("question");
+    server.end("answer");
+    expect(await text(client)).toBe("answer");
+    expect([a.errored, b.errored]).toEqual([null, null]);
+  });
+
+  test.each(["an error", "no error"])("what breaks with %s breaks the other", async (how) => {
+    const [, a] = line();
+    const [b] = line();
+    bridge(a, b);
+    const broken = closed(b);
+    a.destroy(...(how === "an error" ? [new Error("EIO")] : []));
+    await broken;
+    expect(b.errored).toMatchObject({ message: "the other half of the bridge is gone" });
+    expect(b.readableEnded).toBe(false);
+  });
+
+  test("one that said all but goes before it has heard all breaks the other", async () => {
+    const [client, a] = line();
+    const [b, server] = line();
+    bridge(a, b);
+    client.end("question");
+    await text(server);
+    a.destroy();
+    await closed(b);
+    expect(b.errored).not.toBeNull();
+  });
+
+  test("one that goes with words that have not left breaks the other", async () => {
+    const stuck = new Duplex({ read() {}, write() {} });
+    const b = new PassThrough();
+    bridge(stuck, b);
+    b.end("an answer that nobody takes");
+    stuck.push(null);
+    await once(stuck, "end");
+    await vi.waitFor(() => expect(stuck.writableEnded).toBe(true));
+    const other = new PassThrough();
+    bridge(stuck, other);
+    stuck.destroy();
+    await closed(other);
+    expect(other.errored).not.toBeNull();
+  });
+});
+
+describe("toPort", () => {
+  async function server(onSocket: (socket: Socket) => void): Promise<{ port: number; close: () => void }> {
+    const listener = createServer({ allowHalfOpen: true }, onSocket).listen(0, "127.0.0.1");
+    await once(listener, "listening");
+    return { port: (listener.address() as AddressInfo).port, close: () => listener.close() };
+  }
+
+  test("a stream becomes a connection", async () => {
+    const { port, close } = await server((socket) => socket.pipe(socket));
+    const [client, stream] = line();
+    const onUnreachable = vi.fn<(error: Error) => void>();
+    toPort(port, "127.0.0.1", onUnreachable)(stream);
+    client.end("echo");
+    expect(await text(client)).toBe("echo");
+    expect(onUnreachable).not.toHaveBeenCalled();
+    close();
+  });
+
+  test("that it cannot be made is told, and breaks the stream", async () => {
+    const { port, close } = await server(() => {});
+    close();
+    const [, stream] = line();
+    const onUnreachable = vi.fn<(error: Error) => void>();
+    const broken = closed(stream);
+    toPort(port, "127.0.0.1", onUnreachable)(stream);
+    await broken;
+    expect(onUnreachable).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ code: "ECONNREFUSED" }));
+    expect(stream.errored).not.toBeNull();
+  });
+
+  test("a connection that breaks later is not one that could not be made", async () => {
+    const { port, close } = await server((socket) => socket.once("data", () => socket.resetAndDestroy()));
+    const [client, stream] = line();
+    const onUnreachable = vi.fn<(error: Error) => void>();
+    const broken = closed(stream);
+    toPort(port, "127.0.0.1", onUnreachable)(stream);
+    client.write("go");
+    await broken;
+    expect(stream.errored).not.toBeNull();
+    expect(onUnreachable).not.toHaveBeenCalled();
+    close();
+  });
+
+  test("a stream that breaks resets the connection", async () => {
+    const outcome = new Promise<unknown>((resolve) => {
+      void server((socket) =>
+        socket
+          .once("error", resolve)
+          .once("end", () => resolve("a clean end"))
+          .resume()
+          .write("hello"),
+      ).then(({ port, close }) => {
+        const [client, stream] = line();
+        toPort(port, "127.0.0.1", () => {})(stream);
+        client.once("data", () => {
+          stream.destroy();
+          close();
+        });
+      });
+    });
+    expect(await outcome).toMatchObject({ code: "ECONNRESET" });
+  });
+
+  test("a stream that is gone before the connection is made leaves none", async () => {
+    const sockets: Socket[] = [];
+    const { port, close } = await server((socket) => sockets.push(socket.on("error", () => {})));
+    const [, stream] = line();
+    toPort(port, "127.0.0.1", () => {})(stream);
+    stream.destroy();
+    await closed(stream);
+    const probe = connect(port, "127.0.0.1");
+    await once(probe, "connect");
+    await vi.waitFor(() => expect(sockets.filter((socket) => !socket.destroyed)).toHaveLength(1));
+    probe.destroy();
+    for (const socket of sockets) socket.destroy();
+    close();
+  });
+});
