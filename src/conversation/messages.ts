@@ -1,4 +1,4 @@
-import type { Credentials } from "../engine/engine.ts";
+import type { Credentials } from "../engine/engine-images.ts";
 import { isRunId, type RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
 import { isImageId } from "../image/image-name.ts";

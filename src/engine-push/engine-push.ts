@@ -1,4 +1,5 @@
-import type { Engine, EngineProgress } from "../engine/engine.ts";
+import type { EngineConnection } from "../engine/engine.ts";
+import type { EngineImages, EngineProgress } from "../engine/engine-images.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import { forgetBrokenOffName, forgetName, giveTemporaryName } from "../engine/temporary-name.ts";
 import { temporaryName, type RunId } from "../run/run-id.ts";
@@ -44,7 +45,7 @@ export interface PushHandler {
  * of an image at a time: a second one would have the same name, and throws.
  */
 export async function enginePush(
-  engine: Engine,
+  engine: EngineImages & EngineConnection,
   image: Reference,
   handler: PushHandler,
   { registry, runs, platform, signal, quietMs = QUIET_TIMEOUT }: EnginePushOptions,

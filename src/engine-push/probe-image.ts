@@ -1,5 +1,6 @@
 import { buffer } from "node:stream/consumers";
-import type { Engine, ImageInfo } from "../engine/engine.ts";
+import type { EngineConnection } from "../engine/engine.ts";
+import type { EngineImages, ImageInfo } from "../engine/engine-images.ts";
 import { entryMatchesPlatform } from "../image/platform-match.ts";
 import type { Digest } from "../image/digest.ts";
 import {
@@ -80,7 +81,7 @@ const CONFIG_TYPES = [MEDIA_TYPE.dockerConfig, MEDIA_TYPE.ociConfig] as const;
  * Rejects as {@link enginePush} does.
  */
 export async function probeImage(
-  engine: Engine,
+  engine: EngineImages & EngineConnection,
   image: Reference,
   options: ProbeOptions,
 ): Promise<ProbedImage | undefined> {

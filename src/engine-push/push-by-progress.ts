@@ -1,4 +1,5 @@
-import type { Engine, EngineProgress } from "../engine/engine.ts";
+import type { EngineConnection } from "../engine/engine.ts";
+import type { EngineImages, EngineProgress } from "../engine/engine-images.ts";
 import { shortOf, type Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
@@ -23,7 +24,7 @@ export interface PushByProgressOptions extends EnginePushOptions {
  * Resolves to the diff IDs of those that did not come; why is told for --verbose. Rejects as {@link enginePush} does.
  */
 export async function pushByProgress(
-  engine: Engine,
+  engine: EngineImages & EngineConnection,
   image: Reference,
   wanted: ReadonlySet<Digest>,
   { onLayer, ...options }: PushByProgressOptions,

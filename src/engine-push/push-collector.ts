@@ -1,4 +1,4 @@
-import type { EngineProgress } from "../engine/engine.ts";
+import type { EngineProgress } from "../engine/engine-images.ts";
 import { shortOf, type Digest } from "../image/digest.ts";
 import type { StoredBlob } from "../registry/embedded/content.ts";
 import { DistributionError } from "../registry/embedded/distribution-error.ts";

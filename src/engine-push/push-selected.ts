@@ -1,10 +1,11 @@
-import type { Engine } from "../engine/engine.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
 import { PushCollector } from "./push-collector.ts";
 import { diffIdOf } from "./diff-id-of.ts";
+import type { EngineConnection } from "../engine/engine.ts";
+import type { EngineImages } from "../engine/engine-images.ts";
 import { enginePush, type EnginePushOptions } from "./engine-push.ts";
 import type { ProbedImage, UploadedLayer } from "./probe-image.ts";
 import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
@@ -28,7 +29,7 @@ export interface PushSelectedOptions extends EnginePushOptions {
  * when a layer broke off that had been taken over.
  */
 export async function pushSelected(
-  engine: Engine,
+  engine: EngineImages & EngineConnection,
   image: Reference,
   probed: ProbedImage,
   wanted: ReadonlySet<Digest>,

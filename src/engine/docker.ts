@@ -6,6 +6,9 @@ import { type ApiOptions, type DockerApi, openApi } from "./api/docker-api.ts";
 import { describeEndpoint, isOneStream, mayReachUs, type EngineEndpoint } from "./connect/endpoint.ts";
 import { memoize } from "../streams/memoize.ts";
 import type { Engine, EngineInfo } from "./engine.ts";
+import type { EngineBuilder } from "./engine-builder.ts";
+import type { EngineContainers } from "./engine-containers.ts";
+import type { EngineImages } from "./engine-images.ts";
 import { openImageFiles } from "./api/image-files.ts";
 import {
   inspectImage,
@@ -57,22 +60,26 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
       return api.moved;
     },
     reachesUs: mayReachUs(api.endpoint.address),
-    checksLoads: isAtLeast(apiVersion, LOAD_PLATFORM),
     takesManyAtOnce: !isOneStream(api.endpoint.address),
     info: () => readInfo(api, apiVersion, version),
+    ...imagesOf(api, apiVersion, isPodman),
+    ...containersOf(api),
+    ...builderOf(api),
+    [Symbol.asyncDispose]: () => api[Symbol.asyncDispose](),
+  };
+}
+
+function imagesOf(api: DockerApi, apiVersion: string, isPodman: () => Promise<boolean>): EngineImages {
+  return {
+    checksLoads: isAtLeast(apiVersion, LOAD_PLATFORM),
     inspectImage: (reference, platform) => inspectImage(api, reference, platform),
-    // Podman reads such patterns otherwise.
+    // Podman interprets such patterns differently.
     listReferences: async (patterns) => listReferences(api, patterns && (await isPodman()) ? undefined : patterns),
     listImageIds: () => listImageIds(api),
     newestOf: (repository) => newestOf(api, repository),
     stepSizes: (reference) => stepSizes(api, reference),
-    readConfig: (image, version, signal) => readConfig(api, image, version, signal),
-    contentStore: memoize(async () => {
-      const { openContentStore } = await import("./buildkit/open-content-store.ts"); // with the library for gRPC
-      return await openContentStore(api);
-    }),
     listedSize: (reference) => listedSize(api, reference),
-    // Every Docker takes gzip; Podman (4.3) knows a docker archive as a plain tar only.
+    // Every Docker accepts gzip; Podman (4.3) reads a docker archive as a plain tar only.
     loadImage: (archive, platform) => loadImage(api, archive, platform, async () => !(await isPodman())),
     saveImage: (reference, options = {}) => saveImage(api, reference, options),
     pullImage: (reference, options = {}) => pullImage(api, reference, options),
@@ -80,11 +87,25 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
     tagImage: (source, target) => tagImage(api, source, target),
     removeReference: (reference) => removeReference(api, reference),
     removeDigestReferences: (repository) => removeDigestReferences(api, repository),
+  };
+}
+
+function containersOf(api: DockerApi): EngineContainers {
+  return {
     runContainer: (spec) => runContainer(api, spec),
     openFiles: (image, labels, signal) => openImageFiles(api, image, labels, signal),
     findContainers: (label) => findContainers(api, label),
     removeContainer: (id) => removeContainer(api, id),
-    [Symbol.asyncDispose]: () => api[Symbol.asyncDispose](),
+  };
+}
+
+function builderOf(api: DockerApi): EngineBuilder {
+  return {
+    readConfig: (image, version, signal) => readConfig(api, image, version, signal),
+    contentStore: memoize(async () => {
+      const { openContentStore } = await import("./buildkit/open-content-store.ts"); // loads the gRPC library
+      return await openContentStore(api);
+    }),
   };
 }
 

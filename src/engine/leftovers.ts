@@ -1,4 +1,5 @@
-import type { Engine } from "./engine.ts";
+import type { EngineContainers } from "./engine-containers.ts";
+import type { EngineImages } from "./engine-images.ts";
 import { isLeftBy, isRunId, RUN_LABEL, runsOfName, TEMPORARY_PATH } from "../run/run-id.ts";
 
 /** Parts of an image's path that are looked for behind ours: registries' names have two to four, and ours put one or two behind them. */
@@ -10,7 +11,7 @@ const TEMPORARY_NAMES = Array.from({ length: MAX_PARTS }, (_, more) => `*/${TEMP
  * What a living run uses stays. Returns what was removed, for --verbose. Never fails a transfer: the engine's errors
  * are answered with an empty list.
  */
-export async function removeLeftovers(engine: Engine, now = Date.now()): Promise<string[]> {
+export async function removeLeftovers(engine: EngineImages & EngineContainers, now = Date.now()): Promise<string[]> {
   const removed: string[] = [];
   try {
     for (const { id, labels } of await engine.findContainers(RUN_LABEL)) {

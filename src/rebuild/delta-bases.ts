@@ -1,4 +1,5 @@
-import type { Engine, ImageFiles } from "../engine/engine.ts";
+import type { EngineImages } from "../engine/engine-images.ts";
+import type { EngineContainers, ImageFiles } from "../engine/engine-containers.ts";
 import { RUN_LABEL, type RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
 import type { RelatedImage } from "../store/related-images.ts";
@@ -47,7 +48,10 @@ export interface DeltaBaseOptions {
  * The images of an engine that are most like the one that is coming: the youngest of the same repository, which a rebuild is
  * mostly of, and the one that shares most layers with it, which is looked for when it is wanted. Undefined when there is neither.
  */
-export async function findDeltaBases(engine: Engine, options: DeltaBaseOptions): Promise<DeltaBases | undefined> {
+export async function findDeltaBases(
+  engine: EngineImages & EngineContainers,
+  options: DeltaBaseOptions,
+): Promise<DeltaBases | undefined> {
   const { youngest, relatedImages } = options;
   const sameName = await youngest;
   const nearest = memoize(async () => {
@@ -67,13 +71,17 @@ export async function findDeltaBases(engine: Engine, options: DeltaBaseOptions):
 }
 
 class EngineImage implements DeltaBaseImage {
-  readonly #engine: Engine;
+  readonly #engine: EngineImages & EngineContainers;
   readonly #id: () => Promise<string | undefined>;
   readonly #options: DeltaBaseOptions;
   #opened: Promise<ImageFiles> | undefined;
 
   /** @param id undefined: there is no such image, and so nothing in it */
-  constructor(engine: Engine, id: () => Promise<string | undefined>, options: DeltaBaseOptions) {
+  constructor(
+    engine: EngineImages & EngineContainers,
+    id: () => Promise<string | undefined>,
+    options: DeltaBaseOptions,
+  ) {
     this.#engine = engine;
     this.#id = id;
     this.#options = options;

@@ -1,6 +1,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { hash } from "bcryptjs";
-import type { ContainerSpec, Engine, EngineProgress, RunningContainer } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { ContainerSpec, RunningContainer } from "../engine/engine-containers.ts";
+import type { EngineProgress } from "../engine/engine-images.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import { RUN_LABEL } from "../run/run-id.ts";
 import { Failure, messageOf } from "../output/errors.ts";

@@ -1,4 +1,4 @@
-import type { Engine } from "../engine/engine.ts";
+import type { EngineImages } from "../engine/engine-images.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import { LayerProgress } from "../engine/api/layer-progress.ts";
 import { forgetName, giveTemporaryName } from "../engine/temporary-name.ts";
@@ -20,7 +20,7 @@ export interface FillOptions {
 
 /** Lets the engine push an image into the registry. After a failure, see {@link forgetBrokenOffName}. */
 export async function fillRegistry(
-  engine: Engine,
+  engine: EngineImages,
   registry: TemporaryRegistry,
   image: Reference,
   options: FillOptions,

@@ -3,7 +3,7 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { createProxyServer } from "http-proxy-3";
-import type { Credentials } from "../engine/engine.ts";
+import type { Credentials } from "../engine/engine-images.ts";
 import { asSocket } from "../streams/bridge.ts";
 import { basicAuth, isAuthorized } from "./password.ts";
 import { Strangers } from "./strangers.ts";

@@ -1,5 +1,5 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
-import type { Credentials } from "../engine/engine.ts";
+import type { Credentials } from "../engine/engine-images.ts";
 
 /** A password for one run: 192 random bits, in letters that need no quoting anywhere. */
 export function newCredentials(): Credentials {

@@ -1,4 +1,4 @@
-import type { Credentials } from "../engine/engine.ts";
+import type { Credentials } from "../engine/engine-images.ts";
 import { newCredentials } from "./password.ts";
 import { passwordProxy, readsOnly, type PasswordProxy } from "./password-proxy.ts";
 import type { TemporaryRegistry } from "./registry.ts";

@@ -1,4 +1,4 @@
-import type { ImageInfo } from "../engine/engine.ts";
+import type { ImageInfo } from "../engine/engine-images.ts";
 import { referenceOrPlaceholder, type ImageName } from "../image/image-name.ts";
 import { fullName, parseReference, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";

@@ -1,7 +1,8 @@
 import type { Duplex } from "node:stream";
 import type { AnnouncedLayer, Offer, Want } from "../conversation/messages.ts";
 import type { ContentStore } from "../engine/content-store.ts";
-import type { Engine, EngineInfo, ImageInfo } from "../engine/engine.ts";
+import type { Engine, EngineInfo } from "../engine/engine.ts";
+import type { ImageInfo } from "../engine/engine-images.ts";
 import { TEMPORARY_PATH, type RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
 import type { ImageManifest } from "../image/manifest.ts";

@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
+import type { EngineImages } from "../engine/engine-images.ts";
 import { BlobGone, type ContentBlob, type ContentStore } from "../engine/content-store.ts";
-import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import { compressionOf, layerMediaType, MAGIC_LENGTH } from "../image/layer/compression.ts";
 import { decompressLayer } from "../image/layer/decompress-layer.ts";
@@ -25,7 +25,7 @@ export interface AskOptions {
  * as well: they tell the media type, and that it can be read. An answer that is of no use makes layers missing, which are sent then.
  */
 export function blobsByContentStore(
-  engine: Pick<Engine, "inspectImage">,
+  engine: Pick<EngineImages, "inspectImage">,
   content: ContentStore,
   { relatedImages, manifestOf, signal, onDetail }: AskOptions,
 ): ContainerdBlobs {

@@ -1,4 +1,5 @@
-import type { Engine } from "../engine/engine.ts";
+import type { EngineBuilder } from "../engine/engine-builder.ts";
+import type { EngineImages } from "../engine/engine-images.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import { forgetName } from "../engine/temporary-name.ts";
 import { Readable } from "node:stream";
@@ -32,7 +33,7 @@ export interface TrialOptions {
  * images that share layers are learnt from a push that is answered with "it is here", or from such an image's manifest; that they are
  * there is proven by loading an image of just these layers. Some 100 ms each. Docker 26.1 and 28.5 were run so.
  */
-export function blobsByTrial(engine: Engine, options: TrialOptions): ContainerdBlobs {
+export function blobsByTrial(engine: EngineImages & EngineBuilder, options: TrialOptions): ContainerdBlobs {
   return {
     async present(diffIds, named) {
       const relatedImages = await options.relatedImages();
@@ -173,7 +174,11 @@ const MAX_PROBES = 2;
 const MAX_NAMED_PROBES = 4;
 
 /** Loads an image of which nothing is sent but config and manifest. */
-async function loadComposed(engine: Engine, platform: string, image: ComposedImage): Promise<void> {
+async function loadComposed(
+  engine: EngineImages & EngineBuilder,
+  platform: string,
+  image: ComposedImage,
+): Promise<void> {
   const { config, layers, name } = image;
   const manifest = composeManifest(config, layers);
   await engine.loadImage(writeOciArchive({ config, manifest, blobs: [], names: [name] }), platform);

@@ -1,11 +1,15 @@
-import type { Engine } from "../engine/engine.ts";
+import type { EngineBuilder } from "../engine/engine-builder.ts";
+import type { EngineImages } from "../engine/engine-images.ts";
 import { blobsByContentStore } from "./blobs-by-content-store.ts";
 import { blobsByTrial, type TrialOptions } from "./blobs-by-trial.ts";
 import type { ContainerdBlobs } from "./containerd-blobs.ts";
 import { readManifest } from "./read-manifest.ts";
 
 /** Returns {@link blobsByContentStore} where the engine answers it, and {@link blobsByTrial} elsewhere. */
-export async function chooseContainerdBlobs(engine: Engine, options: TrialOptions): Promise<ContainerdBlobs> {
+export async function chooseContainerdBlobs(
+  engine: EngineImages & EngineBuilder,
+  options: TrialOptions,
+): Promise<ContainerdBlobs> {
   const content = await engine.contentStore();
   if (content !== undefined) {
     const { platform, trialName } = options;

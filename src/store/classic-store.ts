@@ -1,4 +1,5 @@
-import type { Engine } from "../engine/engine.ts";
+import type { EngineConnection } from "../engine/engine.ts";
+import type { EngineImages } from "../engine/engine-images.ts";
 import { forgetName } from "../engine/temporary-name.ts";
 import { streamDockerArchive } from "../image/docker/write-docker-archive.ts";
 import { digestOf } from "../image/digest.ts";
@@ -18,7 +19,7 @@ const WORTH_IT = 64_000_000;
  * @param nameForLowest A temporary name for an image of so many of the lowest layers, where such may be loaded ahead.
  */
 export function classicStore(
-  engine: Engine,
+  engine: EngineImages & EngineConnection,
   relatedImages: () => Promise<readonly RelatedImage[]>,
   nameForLowest?: (count: number) => string,
 ): StreamStore {

@@ -1,4 +1,5 @@
-import type { Engine } from "../engine/engine.ts";
+import type { EngineConnection } from "../engine/engine.ts";
+import type { EngineImages } from "../engine/engine-images.ts";
 import { forgetName } from "../engine/temporary-name.ts";
 import type { BlobFile } from "../image/oci/oci-layout.ts";
 import { streamOciArchive } from "../image/oci/write-oci-archive.ts";
@@ -23,7 +24,7 @@ export interface ContainerdStoreOptions {
  * enough. It takes an OCI layout that leaves out blobs, if the manifest names the digests that it really holds: such a manifest is
  * composed here, of its own blobs and of those that have arrived.
  */
-export function containerdStore(engine: Engine, options: ContainerdStoreOptions): FileStore {
+export function containerdStore(engine: EngineImages & EngineConnection, options: ContainerdStoreOptions): FileStore {
   return {
     takes: "files",
     present: async (diffIds, named) => await options.blobs.present(diffIds, named),
@@ -35,7 +36,7 @@ export function containerdStore(engine: Engine, options: ContainerdStoreOptions)
 const WORTH_IT = 32_000_000;
 
 async function loadLayers(
-  engine: Engine,
+  engine: EngineImages & EngineConnection,
   delivery: ImageToLoad<LayerFile>,
   name: string,
   { platform, nameForLowest }: ContainerdStoreOptions,

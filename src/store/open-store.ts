@@ -1,4 +1,5 @@
-import type { Engine, EngineInfo } from "../engine/engine.ts";
+import type { EngineImages } from "../engine/engine-images.ts";
+import type { EngineConnection, EngineInfo } from "../engine/engine.ts";
 import { temporaryName, type RunId } from "../run/run-id.ts";
 import { classicStore } from "./classic-store.ts";
 import type { RelatedImage } from "./related-images.ts";
@@ -19,7 +20,7 @@ export interface OpenOptions {
 
 /** The engine's image store as a place to put an image into; its kind is known from what the engine says of itself. */
 export function openStore(
-  engine: Engine,
+  engine: EngineImages & EngineConnection,
   info: EngineInfo,
   { platform, path, run, relatedImages, blobs }: OpenOptions,
 ): TargetStore {

@@ -1,4 +1,5 @@
-import type { Engine, ImageInfo } from "../engine/engine.ts";
+import type { EngineBuilder } from "../engine/engine-builder.ts";
+import type { EngineImages, ImageInfo } from "../engine/engine-images.ts";
 import { entryMatchesPlatform } from "../image/platform-match.ts";
 import { isDigest, type Digest } from "../image/digest.ts";
 import {
@@ -20,7 +21,7 @@ import { saveSmallBlob } from "./save-blobs.ts";
  * @returns undefined when the engine does not give it
  */
 export async function readManifest(
-  engine: Engine,
+  engine: EngineImages & EngineBuilder,
   { id, platform }: Pick<ImageInfo, "id" | "platform">,
   name: string,
 ): Promise<ImageManifest | undefined> {

@@ -1,4 +1,4 @@
-import type { Engine } from "../engine/engine.ts";
+import type { EngineImages } from "../engine/engine-images.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import type { AvailableLayer } from "./store.ts";
 
@@ -15,7 +15,7 @@ export interface ComposedImage {
  * Of an image that names a blob which is not there, an engine that does not say so itself lists what it has: its size shows that.
  * Throws `EngineError`.
  */
-export async function refuseIncomplete(engine: Engine, { layers, name }: ComposedImage): Promise<void> {
+export async function refuseIncomplete(engine: EngineImages, { layers, name }: ComposedImage): Promise<void> {
   if (engine.checksLoads) return;
   const size = (await engine.listedSize(name)) ?? 0;
   const needed = layers.reduce((all, { blob }) => all + (blob?.size ?? 0), 0);

@@ -1,4 +1,4 @@
-import type { Engine, ImageInfo } from "../engine/engine.ts";
+import type { EngineImages, ImageInfo } from "../engine/engine-images.ts";
 import { chainIds, digestOf, type Digest } from "../image/digest.ts";
 
 /** Inspections under way at once: an engine with hundreds of images answers them in milliseconds each. */
@@ -17,7 +17,7 @@ export interface RelatedImage {
 }
 
 /** The images that share layers with `diffIds`: those first that share most from the bottom up, then those that share most. */
-export async function findRelatedImages(engine: Engine, diffIds: readonly Digest[]): Promise<RelatedImage[]> {
+export async function findRelatedImages(engine: EngineImages, diffIds: readonly Digest[]): Promise<RelatedImage[]> {
   const wanted = chainIds(diffIds);
   const images = await inspectAll(engine);
   return images
@@ -30,7 +30,7 @@ export async function findRelatedImages(engine: Engine, diffIds: readonly Digest
     .map(({ relative }) => relative);
 }
 
-async function inspectAll(engine: Engine): Promise<ImageInfo[]> {
+async function inspectAll(engine: EngineImages): Promise<ImageInfo[]> {
   const ids = await engine.listImageIds();
   const found: ImageInfo[] = [];
   await Promise.all(

@@ -1,4 +1,4 @@
-import type { Engine } from "../engine/engine.ts";
+import type { EngineImages } from "../engine/engine-images.ts";
 import { forgetName } from "../engine/temporary-name.ts";
 import { blobPath } from "../image/archive/archive-files.ts";
 import { tarEntries } from "../image/tar/tar-entries.ts";
@@ -22,7 +22,7 @@ export interface PassingBlob {
  * @param name a name that nobody else uses; gone when this is done
  */
 export async function* saveBlobs(
-  engine: Engine,
+  engine: EngineImages,
   blobs: readonly Pick<Descriptor, "digest" | "size">[],
   name: string,
 ): AsyncGenerator<PassingBlob> {
@@ -48,7 +48,7 @@ export async function* saveBlobs(
 }
 
 /** A blob of which only the digest is known, no larger than a manifest; undefined when it is not there. */
-export async function saveSmallBlob(engine: Engine, digest: Digest, name: string): Promise<Buffer | undefined> {
+export async function saveSmallBlob(engine: EngineImages, digest: Digest, name: string): Promise<Buffer | undefined> {
   const parts: Buffer[] = [];
   try {
     // How large it is, nobody has told us; the engine finds out, see `withoutWords`.

@@ -1,6 +1,6 @@
 import { exitOf } from "./container-exit.ts";
 import type { DockerApi } from "./docker-api.ts";
-import type { ContainerSpec, FoundContainer, RunningContainer } from "../engine.ts";
+import type { ContainerSpec, FoundContainer, RunningContainer } from "../engine-containers.ts";
 import { EngineError } from "../engine-error.ts";
 import { archiveOf } from "./file-archive.ts";
 import { endOfLog } from "./log-frames.ts";

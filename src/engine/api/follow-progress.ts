@@ -1,4 +1,4 @@
-import type { EngineProgress } from "../engine.ts";
+import type { EngineProgress } from "../engine-images.ts";
 import { answerError } from "./errors.ts";
 import { jsonLines } from "./json-lines.ts";
 

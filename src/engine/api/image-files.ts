@@ -1,6 +1,6 @@
 import { removeContainer } from "./containers.ts";
 import type { DockerApi } from "./docker-api.ts";
-import type { ImageFiles } from "../engine.ts";
+import type { ImageFiles } from "../engine-containers.ts";
 import { EngineError } from "../engine-error.ts";
 
 /**

@@ -4,7 +4,7 @@ import { gzip } from "../../streams/gzip.ts";
 import { isAtLeast } from "./compare-versions.ts";
 import type { DockerApi } from "./docker-api.ts";
 import { isOneStream, type EngineAddress } from "../connect/endpoint.ts";
-import type { Credentials, ImageInfo, TransferOptions } from "../engine.ts";
+import type { Credentials, ImageInfo, TransferOptions } from "../engine-images.ts";
 import { EngineError } from "../engine-error.ts";
 import { inPath, splitName } from "./split-name.ts";
 import { matchesPlatform, parsePlatform } from "../../image/platform-match.ts";

@@ -1,5 +1,5 @@
 import type { Progress } from "../../output/output.ts";
-import type { EngineProgress } from "../engine.ts";
+import type { EngineProgress } from "../engine-images.ts";
 
 interface Layer {
   present: boolean;

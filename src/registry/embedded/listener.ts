@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Credentials } from "../../engine/engine.ts";
+import type { Credentials } from "../../engine/engine-images.ts";
 import { messageOf } from "../../output/errors.ts";
 import { isAuthorized } from "../password.ts";
 import type { Strangers } from "../strangers.ts";

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import type { Credentials } from "../../engine/engine.ts";
+import type { Credentials } from "../../engine/engine-images.ts";
 import type { RunId } from "../../run/run-id.ts";
 import { asSocket } from "../../streams/bridge.ts";
 import { newCredentials } from "../password.ts";

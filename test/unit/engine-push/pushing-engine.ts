@@ -1,5 +1,6 @@
 import { once } from "node:events";
-import type { Engine, ImageInfo, TransferOptions } from "../../../src/engine/engine.ts";
+import type { Engine } from "../../../src/engine/engine.ts";
+import type { ImageInfo, TransferOptions } from "../../../src/engine/engine-images.ts";
 import { EngineError } from "../../../src/engine/engine-error.ts";
 import { hexOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";

@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { openEngine } from "../../../src/engine/docker.ts";
-import type { ContainerSpec } from "../../../src/engine/engine.ts";
+import type { ContainerSpec } from "../../../src/engine/engine-containers.ts";
 import { InvalidReference } from "../../../src/image/reference.ts";
 import { answer, fakeEngine, proxy, rejection, type Route } from "./fake-engine.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { agreeOnName } from "../../../src/send/agree-on-name.ts";
-import type { ImageInfo } from "../../../src/engine/engine.ts";
+import type { ImageInfo } from "../../../src/engine/engine-images.ts";
 import { parseImageName } from "../../../src/image/image-name.ts";
 
 const HEX = `1a2b3c4d5e6f${"0".repeat(52)}`;

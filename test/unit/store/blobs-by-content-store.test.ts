@@ -2,7 +2,7 @@ import { buffer } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { openEngine } from "../../../src/engine/docker.ts";
-import type { ImageInfo } from "../../../src/engine/engine.ts";
+import type { ImageInfo } from "../../../src/engine/engine-images.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
 import { InvalidImage, MEDIA_TYPE, type Descriptor, type Manifest } from "../../../src/image/manifest.ts";
 import { blobsByContentStore } from "../../../src/store/blobs-by-content-store.ts";
