@@ -101,7 +101,7 @@ export async function probeImage(
       onBlob: (blob) => blobs.set(blob.digest, blob),
     });
     const why = await enginePush(engine, image, collector, options);
-    if (collector.root === undefined) throw new Unlearnt(why ?? "the engine pushed no manifest");
+    if (collector.root === undefined) throw new ProbeFailed(why ?? "the engine pushed no manifest");
     return collector;
   };
   try {
@@ -115,14 +115,14 @@ export async function probeImage(
     return await describe(found, blobs, collector);
   } catch (error) {
     await Promise.all([...blobs.values()].map((blob) => blob.remove()));
-    if (!(error instanceof Unlearnt || error instanceof InvalidImage)) throw error;
+    if (!(error instanceof ProbeFailed || error instanceof InvalidImage)) throw error;
     options.onDetail?.(`what the engine would push of ${image.given} cannot be learnt: ${error.message}`);
     return undefined;
   }
 }
 
 /** The way does not lead there; the message says why. */
-class Unlearnt extends Error {
+class ProbeFailed extends Error {
   override readonly name = "Unlearnt";
 }
 
@@ -134,7 +134,7 @@ interface Chosen {
 
 /** The manifest for the platform: what was pushed, or what its index leads to. */
 function choose({ root, manifests }: PushCollector, platform: string | undefined): Chosen {
-  if (root === undefined) throw new Unlearnt("the engine pushed no manifest");
+  if (root === undefined) throw new ProbeFailed("the engine pushed no manifest");
   if (!isIndex(root.parsed)) return { pushed: root, manifest: root.parsed, index: undefined };
   // Attestations are there too, for the platform unknown/unknown.
   const entries = root.parsed.manifests.filter(
@@ -145,7 +145,7 @@ function choose({ root, manifests }: PushCollector, platform: string | undefined
     if (pushed === undefined || isIndex(pushed.parsed)) continue;
     return { pushed, manifest: pushed.parsed, index: { descriptor: descriptorOf(root), bytes: root.bytes } };
   }
-  throw new Unlearnt(`the engine pushed no manifest for ${platform ?? "a platform that it would tell"}`);
+  throw new ProbeFailed(`the engine pushed no manifest for ${platform ?? "a platform that it would tell"}`);
 }
 
 async function describe(
@@ -154,7 +154,7 @@ async function describe(
   { skipped }: PushCollector,
 ): Promise<ProbedImage> {
   const blob = blobs.get(manifest.config.digest);
-  if (blob === undefined) throw new Unlearnt("the engine did not upload its config");
+  if (blob === undefined) throw new ProbeFailed("the engine did not upload its config");
   if (blob.size > MAX_CONFIG) throw new InvalidImage("its config is larger than 8 MB");
   const config = await buffer(await blob.open());
   const { diffIds, platform } = parseConfig(config);

@@ -7,7 +7,7 @@ import { diffIdOf } from "./diff-id-of.ts";
 import { DistributionError } from "../registry/embedded/distribution-error.ts";
 import { enginePush, type EnginePushOptions, type PushHandler } from "./engine-push.ts";
 import type { UploadedLayer } from "./probe-image.ts";
-import type { PushPolicy, UploadStart } from "../registry/embedded/push-policy.ts";
+import type { PushPolicy, BeforeChunk } from "../registry/embedded/push-policy.ts";
 import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
 
 export interface PushByProgressOptions extends EnginePushOptions {
@@ -29,7 +29,7 @@ export async function pushByProgress(
   wanted: ReadonlySet<Digest>,
   { onLayer, ...options }: PushByProgressOptions,
 ): Promise<ReadonlySet<Digest>> {
-  const handler = new WantedOnly(wanted, onLayer, options.signal);
+  const handler = new ProgressPushHandler(wanted, onLayer, options.signal);
   let why: string | undefined;
   try {
     why = await enginePush(engine, image, handler, { ...options, quietMs: QUIET });
@@ -54,7 +54,7 @@ const QUIET = 10_000;
  * That starves none that is wanted: the engine begins with the topmost layers (moby, `distribution/push_v2.go`), five at a time,
  * and it is the topmost that a receiver on a graph driver can be missing. If it is otherwise the push goes quiet, and is given up.
  */
-class WantedOnly implements PushHandler {
+class ProgressPushHandler implements PushHandler {
   readonly policy: PushPolicy;
   readonly giveUp: AbortSignal;
   readonly missing: Set<Digest>;
@@ -109,7 +109,7 @@ class WantedOnly implements PushHandler {
     await Promise.all(this.#taken);
   }
 
-  async #begin(): Promise<UploadStart> {
+  async #begin(): Promise<BeforeChunk> {
     const upload = { isWanted: true, named: deferred<void>() };
     const before = this.#turn;
     this.#turn = upload.named.promise;

@@ -1,6 +1,6 @@
 import type { EngineProgress } from "../engine/engine-images.ts";
 import { shortOf, type Digest } from "../image/digest.ts";
-import type { StoredBlob } from "../registry/embedded/content.ts";
+import type { StoredBlob } from "../registry/embedded/registry-content.ts";
 import { DistributionError } from "../registry/embedded/distribution-error.ts";
 import type { PushHandler } from "./engine-push.ts";
 import { UNKNOWN_SIZE, type PushedManifest, type PushPolicy } from "../registry/embedded/push-policy.ts";

@@ -8,7 +8,7 @@ import { parseImageName, type ImageName } from "../image/image-name.ts";
 import { InvalidLocation, parseLocation, type FileLocation, type ImageLocation } from "../image/location.ts";
 import { fullName, InvalidReference, parseReference, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
-import { chooseRegistry } from "../registry/choose.ts";
+import { chooseRegistry } from "../registry/choose-registry.ts";
 import type { Context } from "../transfer.ts";
 
 /** Begins to open the place that an image is sent from: the engine, unless its name begins with another place. */

@@ -1,6 +1,6 @@
 import { addAbortSignal, type Readable } from "node:stream";
 import type { Digest } from "../image/digest.ts";
-import type { CutBlob, StoredBlob } from "../registry/embedded/content.ts";
+import type { LayerDelta, StoredBlob } from "../registry/embedded/registry-content.ts";
 import { deferred } from "../streams/deferred.ts";
 import type { CutFiles, LayerCutter } from "./layer-cutter.ts";
 
@@ -23,7 +23,7 @@ export interface CutOnDemandOptions {
 export class CutOnDemand implements AsyncDisposable {
   readonly #options: CutOnDemandOptions;
   readonly #leaving = new AbortController();
-  #pieces: Promise<CutBlob | undefined> | undefined;
+  #pieces: Promise<LayerDelta | undefined> | undefined;
   #whole: Promise<StoredBlob> | undefined;
 
   constructor(options: CutOnDemandOptions) {
@@ -34,16 +34,16 @@ export class CutOnDemand implements AsyncDisposable {
    * Begins, the first time. Undefined: it cannot be cut, and `plain` has not been called. Rejects with what cutting fails with before
    * there is anything to read.
    */
-  async pieces(): Promise<CutBlob | undefined> {
+  async pieces(): Promise<LayerDelta | undefined> {
     const cut = await (this.#pieces ??= this.#begin());
     return cut && { ...cut, recipe: () => this.#watched(cut.recipe()) };
   }
 
-  async #begin(): Promise<CutBlob | undefined> {
+  async #begin(): Promise<LayerDelta | undefined> {
     const { plain, onBegun, onFailure, cutter } = this.#options;
     const files = await this.#files();
     if (files === undefined) return undefined;
-    const begun = deferred<CutBlob>();
+    const begun = deferred<LayerDelta>();
     const read = async (): Promise<Readable> => addAbortSignal(this.#leaving.signal, await plain());
     const whole = cutter.cut(files, read, begun.resolve);
     this.#whole = whole;

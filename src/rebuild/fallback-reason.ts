@@ -2,7 +2,7 @@ import { InvalidRecipe, TruncatedRecipe } from "../delta/recipe-errors.ts";
 import { isNoSpace } from "../files/no-space.ts";
 import { InvalidImage } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
-import { NotCut } from "../registry/client.ts";
+import { NoRecipe } from "../registry/registry-client.ts";
 import { RebuildTooSlow } from "./delta-choice.ts";
 
 /** What the sender said of the layer cannot be so, or is not all. */
@@ -12,7 +12,7 @@ export function isWrong(error: unknown): boolean {
 
 /** Why a layer comes whole that was to be made of pieces; undefined: the transfer fails. */
 export function fallbackReason(error: unknown): string | undefined {
-  if (error instanceof NotCut) return "the sending side cannot cut it";
+  if (error instanceof NoRecipe) return "the sending side cannot cut it";
   if (error instanceof TruncatedRecipe) return "the sending side could not give all of its pieces";
   if (isWrong(error)) return "what was made of its pieces is wrong";
   if (isNoSpace(error) || (error instanceof Failure && error.code === "no-space")) return "there is no room to make it";

@@ -9,7 +9,7 @@ import { isNoSpace } from "../files/no-space.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import type { PacedPacker, PackOptions } from "../packing/paced-packer.ts";
-import type { CutBlob, StoredBlob } from "../registry/embedded/content.ts";
+import type { LayerDelta, StoredBlob } from "../registry/embedded/registry-content.ts";
 import type { LazySpool } from "../store/spool.ts";
 import { GrowingFile } from "../streams/growing-file.ts";
 
@@ -73,7 +73,7 @@ export class LayerCutter {
   async cut(
     { path, file: handle, recipe }: CutFiles,
     plain: () => Plain | Promise<Plain>,
-    onBegun: (cut: CutBlob) => void,
+    onBegun: (cut: LayerDelta) => void,
   ): Promise<StoredBlob> {
     const pieces = new PieceIndex();
     const packed = (bytes: AsyncIterable<Buffer>, options?: PackOptions): Readable =>

@@ -13,7 +13,7 @@ import { shortOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
 import { messageOf } from "../output/errors.ts";
-import { NotCut, type RegistryClient } from "../registry/client.ts";
+import { NoRecipe, type RegistryClient } from "../registry/registry-client.ts";
 import type { ResumeCache } from "../store/resume-cache.ts";
 import type { LazySpool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
@@ -134,7 +134,7 @@ export class LayerRebuilder implements AsyncDisposable {
       if (why === undefined) throw error;
       await this.#discard(diffId);
       this.#options.onDetail(`layer ${shortOf(diffId)} comes whole: ${why} (${messageOf(error)})`);
-      return error instanceof NotCut ? layer : await this.#wholeOf(layer);
+      return error instanceof NoRecipe ? layer : await this.#wholeOf(layer);
     }
   }
 

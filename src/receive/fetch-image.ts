@@ -3,7 +3,7 @@ import { sizeLimit } from "../image/layer/verify-digest.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Manifest } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
-import { RegistryClient } from "../registry/client.ts";
+import { RegistryClient } from "../registry/registry-client.ts";
 import type { Spool } from "../store/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { queue, type Queue } from "../streams/queue.ts";

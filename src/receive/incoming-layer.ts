@@ -10,7 +10,7 @@ import type { LayerToStream } from "../image/docker/write-docker-archive.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
-import type { RegistryClient } from "../registry/client.ts";
+import type { RegistryClient } from "../registry/registry-client.ts";
 import { ResumableFile } from "../store/resumable-file.ts";
 import type { ResumeCache } from "../store/resume-cache.ts";
 import { isInvalidContent, refuseWithoutSpace, type Spool } from "../store/spool.ts";

@@ -3,7 +3,7 @@ import { matchesPlatform } from "../image/platform-match.ts";
 import { refuseNonLayerType } from "../image/layer/compression.ts";
 import { InvalidImage, MAX_CONFIG, parseConfig, type ImageManifest } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
-import type { RegistryClient } from "../registry/client.ts";
+import type { RegistryClient } from "../registry/registry-client.ts";
 import type { ReceiveOptions } from "./received-image.ts";
 
 /** The sender's image, as its registry describes it. */

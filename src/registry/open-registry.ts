@@ -1,7 +1,7 @@
 import type { Engine } from "../engine/engine.ts";
-import { startRegistryContainer } from "./container.ts";
-import { useExternalRegistry } from "./external.ts";
-import type { RegistryChoice, RegistryOptions, TemporaryRegistry } from "./registry.ts";
+import { startRegistryContainer } from "./registry-container.ts";
+import { useExternalRegistry } from "./external-registry.ts";
+import type { RegistryChoice, RegistryOptions, TemporaryRegistry } from "./temporary-registry.ts";
 
 /** Makes the chosen registry ready to be pushed to. Fails with `registry-unavailable`. */
 export async function openRegistry(

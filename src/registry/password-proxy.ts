@@ -6,7 +6,7 @@ import { createProxyServer } from "http-proxy-3";
 import type { Credentials } from "../engine/engine-images.ts";
 import { asSocket } from "../streams/bridge.ts";
 import { basicAuth, isAuthorized } from "./password.ts";
-import { Strangers } from "./strangers.ts";
+import { ConnectionLimiter } from "./connection-limiter.ts";
 
 /** A door with a password before a registry that has none of its own, or one that others may know. */
 export interface PasswordProxy extends AsyncDisposable {
@@ -63,7 +63,7 @@ export function passwordProxy({
       answer(response, 502, "UNAVAILABLE", "the registry does not answer");
     else response.destroy();
   });
-  const strangers = new Strangers();
+  const strangers = new ConnectionLimiter();
   const server: Server = createServer((request, response) => {
     const isKnown = isAuthorized(request.headers.authorization, credentials);
     if (!isKnown || !strangers.admit(request)) {

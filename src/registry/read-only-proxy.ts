@@ -1,7 +1,7 @@
 import type { Credentials } from "../engine/engine-images.ts";
 import { newCredentials } from "./password.ts";
 import { passwordProxy, readsOnly, type PasswordProxy } from "./password-proxy.ts";
-import type { TemporaryRegistry } from "./registry.ts";
+import type { TemporaryRegistry } from "./temporary-registry.ts";
 
 /** What the receiver comes through: it may read the image that is offered, and nothing else that the registry holds. */
 export type ReadOnlyProxy = PasswordProxy & { credentials: Credentials };

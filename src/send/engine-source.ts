@@ -7,12 +7,12 @@ import type { Engine, EngineInfo } from "../engine/engine.ts";
 import type { ImageInfo } from "../engine/engine-images.ts";
 import { removeLeftovers } from "../engine/leftovers.ts";
 import { Failure } from "../output/errors.ts";
-import type { RegistryChoice } from "../registry/registry.ts";
+import type { RegistryChoice } from "../registry/temporary-registry.ts";
 import { readManifest } from "../store/read-manifest.ts";
 import { memoize, memoizeByKey } from "../streams/memoize.ts";
 import type { StoredImage } from "./found-image.ts";
 import { agreeOnName } from "./agree-on-name.ts";
-import { serveInProcess } from "./serve-in-process.ts";
+import { serveFromEngine } from "./serve-from-engine.ts";
 import type { Asked, Source } from "./source.ts";
 
 /** An engine to send an image from, by way of the chosen registry. Owns the engine. */
@@ -65,9 +65,9 @@ export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "e
             options.output.detail(`removed ${leftover}, left by a run that was killed`);
           }
           const all = { ...options, engine, engineInfo, image, info: found, onlyPlatform, stored };
-          if (choice.kind === "embedded") return await serveInProcess(all);
-          const { serveFromRegistry } = await import("./serve-from-registry.ts");
-          return await serveFromRegistry(choice, all);
+          if (choice.kind === "embedded") return await serveFromEngine(all);
+          const { serveFromStandaloneRegistry } = await import("./serve-from-standalone-registry.ts");
+          return await serveFromStandaloneRegistry(choice, all);
         },
       };
     },

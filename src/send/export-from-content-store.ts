@@ -5,7 +5,7 @@ import type { Digest } from "../image/digest.ts";
 import { withDescriptor, InvalidImage, type Descriptor } from "../image/manifest.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { PacedPacker } from "../packing/paced-packer.ts";
-import type { ByteRange, StoredBlob } from "../registry/embedded/content.ts";
+import type { ByteRange, StoredBlob } from "../registry/embedded/registry-content.ts";
 import { deferred } from "../streams/deferred.ts";
 import { unlessLeft } from "./archived-blob.ts";
 import type { EngineOfferOptions, StoredImage } from "./found-image.ts";

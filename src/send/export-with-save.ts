@@ -30,7 +30,7 @@ export async function exportWithSave(outgoing: OutgoingBlobs, options: EngineOff
   });
   refuseIncomplete(outgoing, saved, options);
   outgoing.finish(saved.config);
-  if (waiting.areOnShelf && !signal.aborted) await once(signal, "abort");
+  if (waiting.hasWaitingFiles && !signal.aborted) await once(signal, "abort");
 }
 
 function refuseIncomplete(

@@ -13,7 +13,7 @@ import type {
   RegistryContent,
   StoredBlob,
   StoredManifest,
-} from "../registry/embedded/content.ts";
+} from "../registry/embedded/registry-content.ts";
 import { deferred } from "../streams/deferred.ts";
 import { byteRange } from "../streams/byte-range.ts";
 import { layerFailure, type LazySpool } from "../store/spool.ts";
@@ -101,7 +101,7 @@ export class OutgoingBlobs implements AsyncDisposable {
   }
 
   /** Where there is no room for files (any more), nothing is cut from now on, which is said once. Throws what is another error. */
-  goWithoutRoom(error: unknown): false {
+  continueWithoutSpool(error: unknown): false {
     const failure = layerFailure(error, "sent");
     if (!(failure instanceof Failure && failure.code === "no-space")) throw error;
     this.#cutter = undefined;
@@ -193,7 +193,7 @@ export class OutgoingBlobs implements AsyncDisposable {
       await this.#cutter?.makeRoom();
       return true;
     } catch (error) {
-      return this.goWithoutRoom(error);
+      return this.continueWithoutSpool(error);
     }
   }
 
@@ -230,7 +230,7 @@ export class OutgoingBlobs implements AsyncDisposable {
 
   #notCut(error: unknown): void {
     try {
-      this.goWithoutRoom(error);
+      this.continueWithoutSpool(error);
     } catch (failure) {
       this.#options.onFailure?.(failure);
     }

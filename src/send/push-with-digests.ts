@@ -5,7 +5,7 @@ import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { probeImage, type UploadedLayer } from "../engine-push/probe-image.ts";
 import { pushSelected } from "../engine-push/push-selected.ts";
-import type { ByteRange } from "../registry/embedded/content.ts";
+import type { ByteRange } from "../registry/embedded/registry-content.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
 import type { EngineOfferOptions } from "./found-image.ts";

@@ -12,13 +12,13 @@ import type { FileLocation } from "../image/location.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { PacedPacker } from "../packing/paced-packer.ts";
-import type { RegistryContent, StoredBlob } from "../registry/embedded/content.ts";
+import type { RegistryContent, StoredBlob } from "../registry/embedded/registry-content.ts";
 import { layerFailure, type LazySpool } from "../store/spool.ts";
 import { gzip } from "../streams/gzip.ts";
 import { damaged } from "./archive-errors.ts";
 import { archivedBlob, isPlain } from "./archived-blob.ts";
 import type { OfferedImage, OfferOptions } from "./found-image.ts";
-import { serve } from "./serve.ts";
+import { serve } from "./serve-from-embedded-registry.ts";
 
 export interface ImageInArchive {
   location: FileLocation;

@@ -27,7 +27,7 @@ export class UnidentifiedBlobs {
   }
 
   /** Whether the receiver may still want to read one of those that were layers. */
-  get areOnShelf(): boolean {
+  get hasWaitingFiles(): boolean {
     return this.#paths.size > 0;
   }
 

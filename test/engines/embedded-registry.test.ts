@@ -9,7 +9,7 @@ import type { Engine } from "../../src/engine/engine.ts";
 import { newRunId } from "../../src/run/run-id.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { parseReference } from "../../src/image/reference.ts";
-import { AcceptedPush } from "../../src/engine-push/accept-push.ts";
+import { AcceptAllPolicy } from "../../src/engine-push/accept-all-policy.ts";
 import {
   probeImage,
   type ProbedImage,
@@ -99,7 +99,7 @@ describe.skipIf(why).each(STORES)(`the embedded registry and %s`, (store, near) 
     const { engine, registry } = all;
     const { credentials } = registry;
     const there = `127.0.0.1:${await registry.listen()}/team/app:v1`;
-    const kept = new AcceptedPush("team/app");
+    const kept = new AcceptAllPolicy("team/app");
     registry.open("team/app", kept);
     await engine.tagImage(image, there);
     const diffIds = (await engine.inspectImage(there))?.diffIds;
@@ -210,8 +210,8 @@ describe.skipIf(why)("other clients", () => {
     const all = await begin(bed.near.host);
     const host = `127.0.0.1:${await all.registry.listen()}`;
     const name = `${host}/app:v1`;
-    all.registry.open("app", new AcceptedPush("app"));
-    all.registry.open("copy", new AcceptedPush("copy"));
+    all.registry.open("app", new AcceptAllPolicy("app"));
+    all.registry.open("copy", new AcceptAllPolicy("copy"));
     await all.engine.tagImage(image, name);
     await all.engine.pushImage(name, { credentials: all.registry.credentials });
     await all.engine.removeReference(name);
@@ -284,7 +284,7 @@ describe.skipIf(why)("other clients", () => {
 async function pushElsewhere(engine: Engine, image: string, run: string): Promise<void> {
   await using registry = openEmbeddedRegistry({ run, parent: cacheFolder(process.env) });
   const name = `127.0.0.1:${await registry.listen()}/elsewhere:v1`;
-  registry.open("elsewhere", new AcceptedPush("elsewhere"));
+  registry.open("elsewhere", new AcceptAllPolicy("elsewhere"));
   await engine.tagImage(image, name);
   await engine.pushImage(name, { credentials: registry.credentials });
   await engine.removeReference(name);

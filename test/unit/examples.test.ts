@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { parseCommandLine } from "../../src/cli.ts";
-import { chooseRegistry, NGROK_VARIABLE, REGISTRY_PORT_VARIABLE } from "../../src/registry/choose.ts";
+import { chooseRegistry, NGROK_VARIABLE, REGISTRY_PORT_VARIABLE } from "../../src/registry/choose-registry.ts";
 
 const read = (name: string): string => readFileSync(new URL(`../../examples/${name}`, import.meta.url), "utf8");
 

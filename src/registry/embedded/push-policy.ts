@@ -1,6 +1,6 @@
 import type { Digest } from "../../image/digest.ts";
 import type { Manifest, Index } from "../../image/manifest.ts";
-import type { RegistryContent, StoredBlob, StoredManifest } from "./content.ts";
+import type { RegistryContent, StoredBlob, StoredManifest } from "./registry-content.ts";
 import type { SpooledBlob } from "./upload-spool.ts";
 
 /** A manifest or index that was pushed. Its bytes are those that came. */
@@ -17,7 +17,7 @@ export interface PushedManifest extends StoredManifest {
 export const UNKNOWN_SIZE = 1;
 
 /** Lets an upload's next chunk through, in its own time. Rejecting breaks the upload off. */
-export type UploadStart = () => void | Promise<void>;
+export type BeforeChunk = () => void | Promise<void>;
 
 /** What becomes of what is pushed to one repository. Every method may throw a `DistributionError`, which is the answer then. */
 export interface PushPolicy {
@@ -32,7 +32,7 @@ export interface PushPolicy {
    * An upload wants to begin; nobody knows yet of what. `digest` where the client names it. May let it wait. What it resolves to
    * is asked before each chunk of the upload is written, which waits as long as that says.
    */
-  uploadBegins?(digest: Digest | undefined): UploadStart | undefined | Promise<UploadStart>;
+  uploadBegins?(digest: Digest | undefined): BeforeChunk | undefined | Promise<BeforeChunk>;
   /** All of a blob is about to come, of so many bytes, that is called by that digest; it can be read from now on, unproven. */
   arriving?(blob: StoredBlob & { digest: Digest }): void;
   /** An upload has come in full and has the digest that its client named. The blob is the policy's from here. */

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { DistributionError } from "./distribution-error.ts";
-import type { PushPolicy, PushObserver, UploadStart } from "./push-policy.ts";
+import type { PushPolicy, PushObserver, BeforeChunk } from "./push-policy.ts";
 import type { Spool, SpooledBlob } from "./upload-spool.ts";
 import { Upload } from "./upload.ts";
 
@@ -23,7 +23,7 @@ export class PushSession implements AsyncDisposable {
   }
 
   /** Begins an upload, of which there may be so many at once. */
-  async open(proxy?: UploadStart): Promise<Upload> {
+  async open(proxy?: BeforeChunk): Promise<Upload> {
     if (this.#uploads.size + this.#opening >= MAX_UPLOADS) {
       throw new DistributionError(429, "TOOMANYREQUESTS", `there are ${MAX_UPLOADS} uploads already`);
     }

@@ -1,4 +1,4 @@
-import type { ByteRange } from "./content.ts";
+import type { ByteRange } from "./registry-content.ts";
 
 /**
  * Reads a `Range` header for a blob of `size` bytes (RFC 9110, section 14). `undefined` means the whole: no range, several of

@@ -6,10 +6,10 @@ import type { Credentials } from "../../engine/engine-images.ts";
 import type { RunId } from "../../run/run-id.ts";
 import { asSocket } from "../../streams/bridge.ts";
 import { newCredentials } from "../password.ts";
-import { Strangers } from "../strangers.ts";
-import { NO_CONTENT, type RegistryContent } from "./content.ts";
+import { ConnectionLimiter } from "../connection-limiter.ts";
+import { NO_CONTENT, type RegistryContent } from "./registry-content.ts";
 import { PushSession } from "./push-session.ts";
-import { listenerFor } from "./listener.ts";
+import { listenerFor } from "./request-listener.ts";
 import type { PushPolicy, PushObserver } from "./push-policy.ts";
 import { embeddedSpool } from "./upload-spool.ts";
 
@@ -57,11 +57,11 @@ export function openEmbeddedRegistry({
   onDetail = () => {},
 }: EmbeddedRegistryOptions): EmbeddedRegistry {
   const spool = embeddedSpool(run, parent);
-  const landings = new Map<string, PushSession>();
-  const far = new Strangers({ timeout: FAR_TIMEOUT });
+  const sessions = new Map<string, PushSession>();
+  const far = new ConnectionLimiter({ timeout: FAR_TIMEOUT });
   const puller = serve(listenerFor(credentials, far, content, new Map(), onDetail), far);
-  const near = new Strangers();
-  const pusher = serve(listenerFor(credentials, near, content, landings, onDetail), near);
+  const near = new ConnectionLimiter();
+  const pusher = serve(listenerFor(credentials, near, content, sessions, onDetail), near);
   let port: Promise<number> | undefined;
   return {
     credentials,
@@ -74,22 +74,22 @@ export function openEmbeddedRegistry({
     },
     prepare: async () => void (await spool.open()),
     open(repository, policy, observer = {}) {
-      if (landings.has(repository)) throw new TypeError(`${repository} is open already`);
-      return openLanding(repository, new PushSession(policy, observer, spool), landings);
+      if (sessions.has(repository)) throw new TypeError(`${repository} is open already`);
+      return openLanding(repository, new PushSession(policy, observer, spool), sessions);
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([puller.close(), pusher.close()]);
-      for (const session of landings.values()) await session[Symbol.asyncDispose]();
+      for (const session of sessions.values()) await session[Symbol.asyncDispose]();
       await spool[Symbol.asyncDispose]();
     },
   };
 }
 
-function openLanding(repository: string, session: PushSession, landings: Map<string, PushSession>): AsyncDisposable {
-  landings.set(repository, session);
+function openLanding(repository: string, session: PushSession, sessions: Map<string, PushSession>): AsyncDisposable {
+  sessions.set(repository, session);
   return {
     async [Symbol.asyncDispose]() {
-      landings.delete(repository);
+      sessions.delete(repository);
       await session[Symbol.asyncDispose]();
     },
   };
@@ -109,7 +109,10 @@ interface Served {
   close(): Promise<void>;
 }
 
-function serve(listener: (...args: Parameters<RequestListener>) => Promise<void>, strangers: Strangers): Served {
+function serve(
+  listener: (...args: Parameters<RequestListener>) => Promise<void>,
+  strangers: ConnectionLimiter,
+): Served {
   const connections = new Set<Duplex>();
   const answering = new Set<Promise<void>>();
   const server = createServer({ maxHeaderSize: MAX_HEADERS }, (request, response) => {

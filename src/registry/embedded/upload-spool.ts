@@ -9,7 +9,7 @@ import { removeFolder } from "../../files/remove-folder.ts";
 import type { Digest } from "../../image/digest.ts";
 import { Failure } from "../../output/errors.ts";
 import { GrowingFile } from "../../streams/growing-file.ts";
-import type { ByteRange, StoredBlob } from "./content.ts";
+import type { ByteRange, StoredBlob } from "./registry-content.ts";
 
 /** A blob in a file of the spool, of which digest and size have been proven. */
 export interface SpooledBlob extends StoredBlob {

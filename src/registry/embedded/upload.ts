@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { DistributionError } from "./distribution-error.ts";
 import { readContentRange } from "./range.ts";
-import type { UploadStart } from "./push-policy.ts";
+import type { BeforeChunk } from "./push-policy.ts";
 import { announcedLength, bodyOf } from "./request-body.ts";
 import type { SpoolFile } from "./upload-spool.ts";
 
@@ -11,7 +11,7 @@ export class Upload {
   readonly file: SpoolFile;
   readonly #limit: number;
   readonly #onBytes: () => void;
-  readonly #proxy: UploadStart | undefined;
+  readonly #proxy: BeforeChunk | undefined;
   /** The one request that may append at a time. */
   #appending: IncomingMessage | undefined;
 
@@ -19,7 +19,7 @@ export class Upload {
   constructor(
     id: string,
     file: SpoolFile,
-    { limit, onBytes, proxy }: { limit: number; onBytes: () => void; proxy?: UploadStart },
+    { limit, onBytes, proxy }: { limit: number; onBytes: () => void; proxy?: BeforeChunk },
   ) {
     this.id = id;
     this.file = file;

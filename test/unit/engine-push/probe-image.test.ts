@@ -18,7 +18,7 @@ import {
 import { pushSelected } from "../../../src/engine-push/push-selected.ts";
 import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
 import { endRegistry, openRegistry } from "../registry/embedded/client.ts";
-import { image, layer } from "../registry/embedded/images.ts";
+import { image, layer } from "../registry/embedded/test-images.ts";
 import { containerd, graphdriver, pushingEngine, type PushingEngine } from "./pushing-engine.ts";
 
 const app = parseReference("app");

@@ -14,7 +14,7 @@ import type { UploadedLayer } from "../../../src/engine-push/probe-image.ts";
 import { pushByProgress } from "../../../src/engine-push/push-by-progress.ts";
 import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
 import { endRegistry, openRegistry } from "../registry/embedded/client.ts";
-import { blob, layer, type TestLayer } from "../registry/embedded/images.ts";
+import { blob, layer, type TestLayer } from "../registry/embedded/test-images.ts";
 import { pushingEngine, type PushingEngine } from "./pushing-engine.ts";
 
 const app = parseReference("app");

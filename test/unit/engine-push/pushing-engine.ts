@@ -6,7 +6,7 @@ import { hexOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
 import { basicAuth } from "../../../src/registry/password.ts";
 import { ask, type Answer, type Question } from "../registry/embedded/client.ts";
-import { image, type TestBlob, type TestImage, type TestLayer } from "../registry/embedded/images.ts";
+import { image, type TestBlob, type TestImage, type TestLayer } from "../registry/embedded/test-images.ts";
 
 type Ask = (method: string, path: string, question?: Question) => Promise<Answer>;
 

@@ -18,7 +18,7 @@ import {
 } from "../image/make-image.ts";
 import { forgeSize, makeTar, type TestEntry } from "../image/tar/make-tar.ts";
 import { layoutOf, writeTree } from "../places/images.ts";
-import { refused, told, folder, program, workplace } from "./runs.ts";
+import { refused, told, folder, program, workplace } from "./run-program.ts";
 
 const GB = 2 ** 30;
 const image = await makeImage([3000, 70_000]);

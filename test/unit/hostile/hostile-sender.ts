@@ -6,8 +6,8 @@ import { MEDIA_TYPE, type Descriptor } from "../../../src/image/manifest.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { asSocket } from "../../../src/streams/bridge.ts";
 import { gzipped, type Pack, type TestImage } from "../image/make-image.ts";
-import { farEnd } from "./far.ts";
-import { workplace, type Ended } from "./runs.ts";
+import { playRemoteSide } from "./remote-side.ts";
+import { workplace, type Ended } from "./run-program.ts";
 
 /** What a registry is asked for. */
 type Kind = "manifest" | "config" | "layer";
@@ -48,7 +48,7 @@ export async function pullFrom(
   { manner = "announcing", to = "oci:target" }: { manner?: Manner; to?: string } = {},
 ): Promise<Ended> {
   const { run, socket } = await workplace();
-  await using far = await farEnd(socket, "sender", async (tunnel) => await send(tunnel, image, attack, manner));
+  await using far = await playRemoteSide(socket, "sender", async (tunnel) => await send(tunnel, image, attack, manner));
   return await run("pull", ...(attack.options ?? []), "--to", to, "app:v1", ...far.command);
 }
 

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { parseCommandLine } from "../../../src/cli.ts";
 import { makeImage, plain } from "../image/make-image.ts";
 import { layoutOf, writeTree } from "../places/images.ts";
-import { refused, told, folder, program, workplace, type Ended } from "./runs.ts";
+import { refused, told, folder, program, workplace, type Ended } from "./run-program.ts";
 
 const image = await makeImage([3000, 70_000]);
 const twice = await makeImage([70_000, 70_000]);

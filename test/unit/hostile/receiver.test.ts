@@ -12,8 +12,8 @@ import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { asSocket } from "../../../src/streams/bridge.ts";
 import { gzipped, makeImage, ociBlobs } from "../image/make-image.ts";
 import { layoutOf, writeTree } from "../places/images.ts";
-import { farEnd } from "./far.ts";
-import { refused, told, folder, workplace, type Ended } from "./runs.ts";
+import { playRemoteSide } from "./remote-side.ts";
+import { refused, told, folder, workplace, type Ended } from "./run-program.ts";
 
 const image = await makeImage([3000, 70_000, 8_000_000]);
 const [first = "", ...others] = image.diffIds;
@@ -36,7 +36,7 @@ interface Attack {
 
 async function pushTo({ ask, want, afterwards = async () => {} }: Attack): Promise<Ended> {
   const { run, socket } = await workplace();
-  await using far = await farEnd(socket, "receiver", async (tunnel) => {
+  await using far = await playRemoteSide(socket, "receiver", async (tunnel) => {
     await tunnel.send({ type: "ask", image: "app:v1", run: newRunId(), ...ask });
     await tunnel.next("about");
     await tunnel.send({ type: "want", diffIds: [first], whole: false, nothing: false, codecs: [], ...want });

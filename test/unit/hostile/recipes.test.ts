@@ -11,8 +11,8 @@ import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { commonCodec } from "../../../src/packing/codecs.ts";
 import { pack, PACKED_ENCODING } from "../../../src/packing/pack.ts";
 import { asSocket } from "../../../src/streams/bridge.ts";
-import { farEnd } from "./far.ts";
-import { MODEST, workplace, type Ended } from "./runs.ts";
+import { playRemoteSide } from "./remote-side.ts";
+import { MODEST, workplace, type Ended } from "./run-program.ts";
 
 const MB = 1_000_000;
 const diffIds = Array.from({ length: 20 }, (_, index) => digestOf(`layer ${index}`));
@@ -38,7 +38,7 @@ async function pull(
     const packed = pack(recipe(), { codec: commonCodec(["gzip"]), level: () => 1 });
     pipeline(Readable.from(packed, { objectMode: false }), response).catch(() => {});
   });
-  await using far = await farEnd(socket, "sender", async (tunnel) => {
+  await using far = await playRemoteSide(socket, "sender", async (tunnel) => {
     await tunnel.next("ask");
     await tunnel.send({ type: "about", diffIds, platform: "linux/amd64" });
     const want = await tunnel.next("want");

@@ -5,7 +5,7 @@ import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { gzipped, makeImage, ociBlobs, plain, type Pack } from "../image/make-image.ts";
 import { always, bytes, cutOff, endless, inBlocks, pullFrom, status, type Attack } from "./hostile-sender.ts";
-import { refused, told } from "./runs.ts";
+import { refused, told } from "./run-program.ts";
 
 const image = await makeImage([3000, 70_000]);
 const other = await makeImage([50, 600]);

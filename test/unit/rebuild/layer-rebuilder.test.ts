@@ -22,8 +22,8 @@ import { messageOf } from "../../../src/output/errors.ts";
 import { CODECS } from "../../../src/packing/codecs.ts";
 import { PacedPacker } from "../../../src/packing/paced-packer.ts";
 import { InvalidPackedStream, unpack } from "../../../src/packing/unpack.ts";
-import { NotCut } from "../../../src/registry/client.ts";
-import type { CutBlob, StoredBlob } from "../../../src/registry/embedded/content.ts";
+import { NoRecipe } from "../../../src/registry/registry-client.ts";
+import type { LayerDelta, StoredBlob } from "../../../src/registry/embedded/registry-content.ts";
 import { ResumeCache } from "../../../src/store/resume-cache.ts";
 import { lazySpool, type LazySpool } from "../../../src/store/spool.ts";
 import { deferred } from "../../../src/streams/deferred.ts";
@@ -61,9 +61,9 @@ function newCutter(): LayerCutter {
   return new LayerCutter(spool, new PacedPacker({ codec: CODECS[0] }));
 }
 
-async function cutLayer(plain: Buffer): Promise<StoredBlob & { cut: CutBlob | undefined }> {
+async function cutLayer(plain: Buffer): Promise<StoredBlob & { cut: LayerDelta | undefined }> {
   const cutter = newCutter();
-  let cut: CutBlob | undefined;
+  let cut: LayerDelta | undefined;
   const files = await cutter.makeFiles(digestOf(plain));
   const blob = await cutter.cut(
     files,
@@ -103,7 +103,7 @@ interface Spoil {
 }
 
 /** What has come of a layer, over a way that may change what passes. */
-type Cut = { cut: CutBlob | undefined };
+type Cut = { cut: LayerDelta | undefined };
 async function rebuild(
   plain: Buffer,
   { cut }: Cut,
@@ -122,7 +122,7 @@ async function rebuild(
   const rebuilder = new LayerRebuilder({
     client: {
       recipe: async () => {
-        if (cut === undefined) throw new NotCut("it is not");
+        if (cut === undefined) throw new NoRecipe("it is not");
         const bytes = await allOf(cut.recipe());
         const come = spoil.recipe?.(bytes) ?? bytes;
         return Buffer.isBuffer(come) ? Readable.from([come]) : come;
@@ -250,7 +250,7 @@ test("what the sender has no room for, from the first byte on, comes whole, howe
     throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
   }
   const cutter = newCutter();
-  let cut: CutBlob | undefined;
+  let cut: LayerDelta | undefined;
   const cutting = cutter.cut(await cutter.makeFiles(digestOf(v2)), full, (begun) => (cut = begun));
   await expect(cutting).rejects.toMatchObject({ code: "ENOSPC" });
   const { whole, details } = await rebuild(v2, { cut }, seedsOf(v1));

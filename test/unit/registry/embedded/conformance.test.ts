@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { digestOf } from "../../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../../src/image/manifest.ts";
-import { AcceptedPush } from "../../../../src/engine-push/accept-push.ts";
+import { AcceptAllPolicy } from "../../../../src/engine-push/accept-all-policy.ts";
 import type { EmbeddedRegistry } from "../../../../src/registry/embedded/server.ts";
 import { clientOf, codeOf, endRegistry, openRegistry, type Client } from "./client.ts";
-import { blob, image, layer } from "./images.ts";
+import { blob, image, layer } from "./test-images.ts";
 
 /**
  * The exchanges of the OCI distribution spec's conformance suite (v1.1, pull, push and content discovery), as far as they are for a
@@ -386,7 +386,7 @@ let client: Client;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "embedded-"));
   registry = await openRegistry(folder);
-  registry.open("app", new AcceptedPush("app"));
+  registry.open("app", new AcceptAllPolicy("app"));
   client = await clientOf(registry);
 });
 

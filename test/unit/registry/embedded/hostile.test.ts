@@ -9,17 +9,17 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { digestOf } from "../../../../src/image/digest.ts";
 import { MAX_MANIFEST, MEDIA_TYPE } from "../../../../src/image/manifest.ts";
 import { basicAuth } from "../../../../src/registry/password.ts";
-import type { RegistryContent } from "../../../../src/registry/embedded/content.ts";
-import { AcceptedPush } from "../../../../src/engine-push/accept-push.ts";
+import type { RegistryContent } from "../../../../src/registry/embedded/registry-content.ts";
+import { AcceptAllPolicy } from "../../../../src/engine-push/accept-all-policy.ts";
 import type { PushPolicy } from "../../../../src/registry/embedded/push-policy.ts";
 import type { EmbeddedRegistry } from "../../../../src/registry/embedded/server.ts";
 import { ask, clientOf, closed, codeOf, endRegistry, openRegistry, type Client } from "./client.ts";
-import { blob } from "./images.ts";
+import { blob } from "./test-images.ts";
 
 const LIMIT = 1_000_000;
 
 /** Takes what it gets, up to LIMIT; tells of it. */
-class Watched extends AcceptedPush implements PushPolicy {
+class Watched extends AcceptAllPolicy implements PushPolicy {
   readonly maxUpload = LIMIT;
 }
 
@@ -176,7 +176,7 @@ describe("names", () => {
   });
 
   test("an upload of one repository is not found in another", async () => {
-    registry.open("other", new AcceptedPush("other"));
+    registry.open("other", new AcceptAllPolicy("other"));
     const location = await beginUpload();
     expect((await client("GET", location.replace("/app/", "/other/"))).status).toBe(404);
   });

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { newRunId } from "../../../../src/run/run-id.ts";
-import { AcceptedPush } from "../../../../src/engine-push/accept-push.ts";
+import { AcceptAllPolicy } from "../../../../src/engine-push/accept-all-policy.ts";
 import { PushSession } from "../../../../src/registry/embedded/push-session.ts";
 import { embeddedSpool } from "../../../../src/registry/embedded/upload-spool.ts";
 import { clientOf, endRegistry, openRegistry } from "./client.ts";
@@ -11,7 +11,7 @@ import { clientOf, endRegistry, openRegistry } from "./client.ts";
 test("an upload that begins while the repository is closed is refused, and leaves nothing", async () => {
   const folder = await mkdtemp(join(tmpdir(), "embedded-"));
   await using spool = embeddedSpool(newRunId(), folder);
-  const session = new PushSession(new AcceptedPush("app"), {}, spool);
+  const session = new PushSession(new AcceptAllPolicy("app"), {}, spool);
   const opening = session.open();
   const closing = session[Symbol.asyncDispose]();
   await expect(opening).rejects.toMatchObject({ status: 403, code: "DENIED" });
@@ -26,7 +26,7 @@ test("who looks on hears of requests, and of the bytes of a slow upload", async 
   const registry = await openRegistry(folder);
   const client = await clientOf(registry);
   let signs = 0;
-  registry.open("app", new AcceptedPush("app"), { active: () => signs++ });
+  registry.open("app", new AcceptAllPolicy("app"), { active: () => signs++ });
   await client("HEAD", "/v2/app/manifests/v1");
   await client("GET", "/v2/");
   expect(signs).toBe(1);

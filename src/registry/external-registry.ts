@@ -1,10 +1,10 @@
 import { TEMPORARY_PATH } from "../run/run-id.ts";
 import { Failure } from "../output/errors.ts";
-import { pingRegistry } from "./api.ts";
+import { pingRegistry } from "./ping.ts";
 import { openPublicAddress, type PublicAddress } from "./ngrok.ts";
 import { newCredentials } from "./password.ts";
 import { passwordProxy, writesOnly } from "./password-proxy.ts";
-import type { RegistryChoice, RegistryOptions, TemporaryRegistry } from "./registry.ts";
+import type { RegistryChoice, RegistryOptions, TemporaryRegistry } from "./temporary-registry.ts";
 
 /**
  * Uses a registry that is there already, and leaves it as it is (what is pushed stays in it, under `docker-over-ssh/`).

@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import type { RegistryContent } from "./content.ts";
+import type { RegistryContent } from "./registry-content.ts";
 import { DistributionError } from "./distribution-error.ts";
 
 /** GET of the list of tags, or of `n` of them after `last` (spec, "Listing Tags"). */

@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { expect, test } from "vitest";
-import { collectLayers } from "../../../src/send/collect-layers.ts";
+import { exportLayers } from "../../../src/send/export-layers.ts";
 import type { EngineOfferOptions } from "../../../src/send/found-image.ts";
 import type { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
 import { EngineError } from "../../../src/engine/engine-error.ts";
@@ -34,7 +34,7 @@ function collect(engine: object, outgoing: object, { diffIds }: TestImage, more:
     onProgress: () => {},
     ...more,
   } as unknown as EngineOfferOptions;
-  return collectLayers({ prepare: async () => {} } as EmbeddedRegistry, outgoing as OutgoingBlobs, options);
+  return exportLayers({ prepare: async () => {} } as EmbeddedRegistry, outgoing as OutgoingBlobs, options);
 }
 
 test.each([

@@ -2,25 +2,25 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Credentials } from "../../engine/engine-images.ts";
 import { messageOf } from "../../output/errors.ts";
 import { isAuthorized } from "../password.ts";
-import type { Strangers } from "../strangers.ts";
-import { describeBlob, sendBlob, unknownBlob } from "./blobs.ts";
-import { NO_CONTENT, type RegistryContent } from "./content.ts";
+import type { ConnectionLimiter } from "../connection-limiter.ts";
+import { describeBlob, sendBlob, unknownBlob } from "./blob-requests.ts";
+import { NO_CONTENT, type RegistryContent } from "./registry-content.ts";
 import { DistributionError } from "./distribution-error.ts";
 import type { PushSession } from "./push-session.ts";
-import { sendManifest, takeManifest } from "./manifests.ts";
+import { sendManifest, takeManifest } from "./manifest-requests.ts";
 import { ignoreBody } from "./request-body.ts";
 import { readRoute, type Route } from "./route.ts";
-import { sendCut } from "./cut.ts";
+import { sendDelta } from "./delta-requests.ts";
 import { sendProbe } from "./probe-link.ts";
-import { sendTags } from "./tags.ts";
-import { appendToUpload, beginUpload, cancelUpload, describeUpload, endUpload } from "./uploads.ts";
+import { sendTags } from "./tag-requests.ts";
+import { appendToUpload, beginUpload, cancelUpload, describeUpload, endUpload } from "./upload-requests.ts";
 
 /** Answers one request. Never rejects: what goes wrong is the answer, or breaks the connection when an answer has begun. */
 export function listenerFor(
   credentials: Credentials,
-  strangers: Strangers,
+  strangers: ConnectionLimiter,
   content: RegistryContent,
-  landings: ReadonlyMap<string, PushSession>,
+  sessions: ReadonlyMap<string, PushSession>,
   onDetail: (text: string) => void,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   return async (request, response) => {
@@ -34,7 +34,7 @@ export function listenerFor(
         return sendError(response, isKnown ? tooMany() : unauthorized());
       }
       const route = readRoute(request.method ?? "", request.url ?? "");
-      session = route.kind === "base" ? undefined : landings.get(route.repository);
+      session = route.kind === "base" ? undefined : sessions.get(route.repository);
       session?.observer.active?.();
       const seen = session === undefined ? content : (session.policy.content ?? NO_CONTENT);
       await answerRoute(request, response, route, seen, session);
@@ -77,7 +77,7 @@ async function answerRoute(
     }
     case "recipe":
     case "pieces":
-      return await sendCut(request, response, route, content);
+      return await sendDelta(request, response, route, content);
     case "probe":
       return sendProbe(response, route.query);
     case "manifest":

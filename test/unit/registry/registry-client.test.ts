@@ -3,7 +3,7 @@ import { duplexPair, type Duplex } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { digestOf } from "../../../src/image/digest.ts";
-import { NotCut, RegistryClient } from "../../../src/registry/client.ts";
+import { NoRecipe, RegistryClient } from "../../../src/registry/registry-client.ts";
 
 const blob = Buffer.from("abcdefghij");
 const digest = digestOf(blob);
@@ -58,7 +58,7 @@ test("a part that there is not is refused", async () => {
 
 test("a layer without a recipe is told from a registry that fails", async () => {
   using none = clientOf((_, response) => void response.writeHead(404).end());
-  await expect(none.recipe("app", digest)).rejects.toBeInstanceOf(NotCut);
+  await expect(none.recipe("app", digest)).rejects.toBeInstanceOf(NoRecipe);
   using failing = clientOf((_, response) => void response.writeHead(500).end());
   await expect(failing.recipe("app", digest)).rejects.toMatchObject({ code: "registry-unavailable" });
 });

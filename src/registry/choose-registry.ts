@@ -1,5 +1,5 @@
 import { Failure } from "../output/errors.ts";
-import type { RegistryChoice } from "./registry.ts";
+import type { RegistryChoice } from "./temporary-registry.ts";
 
 /** The environment variables that choose a registry; the examples are checked against these names. */
 export const REGISTRY_PORT_VARIABLE = "LOCAL_DOCKER_REGISTRY_PORT";

@@ -6,8 +6,8 @@ import { newRunId } from "../../../src/run/run-id.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { makeImage } from "../image/make-image.ts";
 import { layoutOf, writeTree } from "../places/images.ts";
-import { farEnd } from "./far.ts";
-import { folder, program, refused, told, workplace } from "./runs.ts";
+import { playRemoteSide } from "./remote-side.ts";
+import { folder, program, refused, told, workplace } from "./run-program.ts";
 
 const image = await makeImage([3000]);
 await writeTree(join(folder, "image"), layoutOf([{ image, ref: "v1" }]));
@@ -34,7 +34,7 @@ test.each<[string, string[], "sender" | "receiver", (tunnel: Tunnel) => Promise<
   ],
 ])("%s says nothing", async (_, [command = "", ...words], role, play, what) => {
   const { run, socket } = await workplace();
-  await using far = await farEnd(socket, role, play);
+  await using far = await playRemoteSide(socket, role, play);
   const ended = await run(command, "--timeout", "2", ...words, ...far.command);
   expect(told(ended)).toEqual(refused(6, new RegExp(`has not said for 2 s ${what.source}`)));
   expect(await far.told).toMatchObject({ code: "remote-no-answer" });

@@ -47,7 +47,7 @@ async function hasPlace(registry: EmbeddedRegistry, outgoing: OutgoingBlobs): Pr
     await registry.prepare();
     return true;
   } catch (error) {
-    return outgoing.goWithoutRoom(error);
+    return outgoing.continueWithoutSpool(error);
   }
 }
 

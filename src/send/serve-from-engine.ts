@@ -1,26 +1,26 @@
 import type { Offer } from "../conversation/messages.ts";
-import type { RegistryContent } from "../registry/embedded/content.ts";
+import type { RegistryContent } from "../registry/embedded/registry-content.ts";
 import { enginePush } from "../engine-push/engine-push.ts";
-import { AcceptedPush } from "../engine-push/accept-push.ts";
+import { AcceptAllPolicy } from "../engine-push/accept-all-policy.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { Failure } from "../output/errors.ts";
-import { collectLayers } from "./collect-layers.ts";
+import { exportLayers } from "./export-layers.ts";
 import type { OfferedImage, EngineOfferOptions } from "./found-image.ts";
-import { serve } from "./serve.ts";
+import { serve } from "./serve-from-embedded-registry.ts";
 import { lost } from "./export-from-content-store.ts";
 
 /**
  * A registry in this process: no container, nothing to download, and of the image just what is wanted, layer by layer as the
  * engine gives it. It answers on the tunnel's streams; a port of 127.0.0.1 is open only while the engine pushes.
  */
-export async function serveInProcess(options: EngineOfferOptions): Promise<OfferedImage> {
+export async function serveFromEngine(options: EngineOfferOptions): Promise<OfferedImage> {
   const { image, info } = options;
   return await serve(
     {
       image,
       diffIds: info.diffIds,
       explain: (error) => lost(error, image.given),
-      fill: async (outgoing, registry, signal) => await collectLayers(registry, outgoing, { ...options, signal }),
+      fill: async (outgoing, registry, signal) => await exportLayers(registry, outgoing, { ...options, signal }),
       whole: async (offer, registry) => await pushWhole(registry, offer, options),
     },
     options,
@@ -33,7 +33,7 @@ async function pushWhole(
   { repository }: Offer,
   { engine, image, info, runs, onlyPlatform, signal, output, onProgress }: EngineOfferOptions,
 ): Promise<RegistryContent> {
-  const kept = new AcceptedPush(repository);
+  const kept = new AcceptAllPolicy(repository);
   onProgress({ stage: "preparing", current: 0 });
   const handler = { policy: kept, giveUp: new AbortController().signal };
   const only = onlyPlatform ? { platform: info.platform } : {};

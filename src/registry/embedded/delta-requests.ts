@@ -2,12 +2,12 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
 import type { Digest } from "../../image/digest.ts";
 import { PACKED_ENCODING } from "../../packing/pack.ts";
-import { unknownBlob } from "./blobs.ts";
-import type { RegistryContent } from "./content.ts";
+import { unknownBlob } from "./blob-requests.ts";
+import type { RegistryContent } from "./registry-content.ts";
 import { bodyOf } from "./request-body.ts";
 
 /** An extension of ours: GET of what a layer is made of, and POST of a list of the pieces that are missing. */
-export async function sendCut(
+export async function sendDelta(
   request: IncomingMessage,
   response: ServerResponse,
   { kind, repository, digest }: { kind: "recipe" | "pieces"; repository: string; digest: Digest },

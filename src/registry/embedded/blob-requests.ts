@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
 import type { Digest } from "../../image/digest.ts";
 import { PACKED_ENCODING } from "../../packing/pack.ts";
-import type { PackedPart, RegistryContent } from "./content.ts";
+import type { PackedPart, RegistryContent } from "./registry-content.ts";
 import { DistributionError } from "./distribution-error.ts";
 import { exactLength } from "./exact-length.ts";
 import { readRange } from "./range.ts";

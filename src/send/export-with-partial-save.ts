@@ -12,7 +12,7 @@ import type { OutgoingBlobs } from "./outgoing-blobs.ts";
  * Takes just the wanted layers out of a containerd store, as they are stored there, by its API alone: for an engine that cannot
  * push to this process. False when it does not give them all.
  */
-export async function exportBlobs(outgoing: OutgoingBlobs, options: EngineOfferOptions): Promise<boolean> {
+export async function exportWithPartialSave(outgoing: OutgoingBlobs, options: EngineOfferOptions): Promise<boolean> {
   const { engine, image, info, want, runs } = options;
   const name = temporaryName("localhost", `${image.path}/blobs`, runs);
   const manifest = await readManifest(engine, info, name);

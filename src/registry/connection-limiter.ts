@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 
-export interface StrangerLimits {
+export interface ConnectionLimits {
   /** Connections at once that have not shown the password; the oldest makes room for the next, which may be the engine's. */
   strangers: number;
   /** Connections at once that have. An engine opens one for each blob under way, a few more while it looks around. */
@@ -10,7 +10,7 @@ export interface StrangerLimits {
   timeout: number;
 }
 
-const LIMITS: StrangerLimits = { strangers: 128, known: 128, timeout: 5_000 };
+const LIMITS: ConnectionLimits = { strangers: 128, known: 128, timeout: 5_000 };
 /** ms for a client that is still sending to read that it is refused: what closes at once resets, and takes the answer along. */
 const LAST_LOOK = 500;
 
@@ -18,13 +18,13 @@ const LAST_LOOK = 500;
  * Keeps those who do not know the password from taking the connections of those who do: whoever shares this machine can connect to a port
  * of 127.0.0.1. A connection is a stranger's until a request on it has shown the password.
  */
-export class Strangers {
-  readonly #limits: StrangerLimits;
+export class ConnectionLimiter {
+  readonly #limits: ConnectionLimits;
   /** With the timer that ends each. In the order in which they came. */
   readonly #strangers = new Map<Duplex, NodeJS.Timeout>();
   readonly #known = new Set<Duplex>();
 
-  constructor(limits: Partial<StrangerLimits> = {}) {
+  constructor(limits: Partial<ConnectionLimits> = {}) {
     this.#limits = { ...LIMITS, ...limits };
   }
 

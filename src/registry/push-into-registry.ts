@@ -5,9 +5,9 @@ import { forgetName, giveTemporaryName } from "../engine/temporary-name.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import type { Progress } from "../output/output.ts";
-import type { TemporaryRegistry } from "./registry.ts";
+import type { TemporaryRegistry } from "./temporary-registry.ts";
 
-export interface FillOptions {
+export interface RegistryPushOptions {
   /** Temporary, at the registry's host; gone when this settles. */
   name: string;
   /** `os/arch[/variant]` that is to be sent. */
@@ -19,11 +19,11 @@ export interface FillOptions {
 }
 
 /** Lets the engine push an image into the registry. After a failure, see {@link forgetBrokenOffName}. */
-export async function fillRegistry(
+export async function pushIntoRegistry(
   engine: EngineImages,
   registry: TemporaryRegistry,
   image: Reference,
-  options: FillOptions,
+  options: RegistryPushOptions,
 ): Promise<void> {
   const { name, platform, signal, onProgress } = options;
   const layers = new LayerProgress("preparing");

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { chooseRegistry } from "../../../src/registry/choose.ts";
+import { chooseRegistry } from "../../../src/registry/choose-registry.ts";
 
 const LOCAL = { LOCAL_DOCKER_REGISTRY_PORT: "5000" };
 

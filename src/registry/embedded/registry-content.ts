@@ -29,7 +29,7 @@ export interface StoredBlob {
 }
 
 /** A layer that is cut into pieces (delta/). Both answers are packed for the way. */
-export interface CutBlob {
+export interface LayerDelta {
   /** What it is made of, and how it is put together again. It may still be growing. */
   recipe(): Readable;
   /** To be asked for behind the recipe's end: the pieces that are named in the list that comes with the request, one behind the other. */
@@ -51,7 +51,7 @@ export interface RegistryContent {
   manifest(repository: string, reference: string): Promise<StoredManifest | undefined>;
   blob(repository: string, digest: Digest): Promise<StoredBlob | undefined>;
   /** A layer that can be had in pieces, from the moment that it is being cut. */
-  cut?(repository: string, digest: Digest): Promise<CutBlob | undefined>;
+  cut?(repository: string, digest: Digest): Promise<LayerDelta | undefined>;
   /** In any order; undefined for a repository that is not known. */
   tags(repository: string): Promise<readonly string[] | undefined>;
 }

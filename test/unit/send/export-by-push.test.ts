@@ -3,14 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { EngineOfferOptions } from "../../../src/send/found-image.ts";
-import { exportByPush } from "../../../src/send/choose-export.ts";
+import { exportByPush } from "../../../src/send/export-by-push.ts";
 import { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { hexOf, type Digest } from "../../../src/image/digest.ts";
 import { parseReference } from "../../../src/image/reference.ts";
 import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
 import { endRegistry, openRegistry } from "../registry/embedded/client.ts";
-import { blob, image, layer, type TestLayer } from "../registry/embedded/images.ts";
+import { blob, image, layer, type TestLayer } from "../registry/embedded/test-images.ts";
 import { graphdriver, pushingEngine } from "../engine-push/pushing-engine.ts";
 
 const layers = ["base", "workdir", "libraries", "top"].map((name) => layer(name));

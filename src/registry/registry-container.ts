@@ -6,9 +6,9 @@ import type { EngineProgress } from "../engine/engine-images.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import { RUN_LABEL } from "../run/run-id.ts";
 import { Failure, messageOf } from "../output/errors.ts";
-import { pingRegistry } from "./api.ts";
+import { pingRegistry } from "./ping.ts";
 import { newCredentials } from "./password.ts";
-import type { RegistryOptions, TemporaryRegistry } from "./registry.ts";
+import type { RegistryOptions, TemporaryRegistry } from "./temporary-registry.ts";
 
 const IMAGE = "registry:2";
 const HTPASSWD = "/docker-over-ssh/htpasswd";

@@ -6,7 +6,7 @@ import type { RunningContainer } from "../../../src/engine/engine-containers.ts"
 import { EngineError } from "../../../src/engine/engine-error.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { Failure } from "../../../src/output/errors.ts";
-import { startRegistryContainer } from "../../../src/registry/container.ts";
+import { startRegistryContainer } from "../../../src/registry/registry-container.ts";
 
 const engineGone = new Failure("engine-unreachable", "the engine is gone");
 const failing = async (): Promise<never> => await Promise.reject(engineGone);

@@ -1,6 +1,6 @@
 import type { Digest } from "../image/digest.ts";
 import { isIndex } from "../image/manifest.ts";
-import type { RegistryContent, StoredBlob, StoredManifest } from "../registry/embedded/content.ts";
+import type { RegistryContent, StoredBlob, StoredManifest } from "../registry/embedded/registry-content.ts";
 import { DistributionError } from "../registry/embedded/distribution-error.ts";
 import type { PushedManifest, PushPolicy } from "../registry/embedded/push-policy.ts";
 import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
@@ -9,7 +9,7 @@ import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
  * Keeps what is pushed to one repository, and gives it to who pulls from it: an ordinary registry. Manifests stay in memory,
  * so many at most; blobs in the spool.
  */
-export class AcceptedPush implements PushPolicy {
+export class AcceptAllPolicy implements PushPolicy {
   readonly content: RegistryContent;
   readonly #repository: string;
   readonly #manifests = new Map<string, StoredManifest>();

@@ -6,9 +6,9 @@ import { MAGIC_LINE } from "../../../src/stdio-tunnel/constants.ts";
 import { makeImage } from "../image/make-image.ts";
 import { layoutOf, writeTree } from "../places/images.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
-import { farEnd } from "./far.ts";
+import { playRemoteSide } from "./remote-side.ts";
 import { hello } from "../../fixtures/far/open-end.ts";
-import { folder, program, workplace } from "./runs.ts";
+import { folder, program, workplace } from "./run-program.ts";
 
 await writeTree(join(folder, "image"), layoutOf([{ image: await makeImage([3000]), ref: "v1" }]));
 
@@ -32,7 +32,7 @@ test("the remote side hears what the image is called, and not where it lies here
 
 test("nor does it hear so when this side gives up", async () => {
   const { run, socket } = await workplace();
-  await using far = await farEnd(socket, "receiver", async (tunnel) => {
+  await using far = await playRemoteSide(socket, "receiver", async (tunnel) => {
     await tunnel.send({ type: "ask", image: "app:v1", run: newRunId(), platform: "linux/arm64" });
     await new Promise<void>((resolve) => tunnel.signal.addEventListener("abort", () => resolve()));
   });

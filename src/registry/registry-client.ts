@@ -54,7 +54,7 @@ export interface BlobStream {
 }
 
 /** A layer is not to be had in pieces after all: nothing of it has been cut, and it is there as it was announced. */
-export class NotCut extends Error {
+export class NoRecipe extends Error {
   override readonly name = "NotCut";
 }
 
@@ -118,11 +118,11 @@ export class RegistryClient {
     return { first, bytes: Readable.from(unpack(response), { objectMode: false }) };
   }
 
-  /** What a layer is made of, as the sender cuts it (delta/); otherwise as {@link stream}. Rejects with {@link NotCut} where it cannot. */
+  /** What a layer is made of, as the sender cuts it (delta/); otherwise as {@link stream}. Rejects with {@link NoRecipe} where it cannot. */
   async recipe(repository: string, digest: Digest, signal?: AbortSignal): Promise<Readable> {
     const response = await this.#get(`/v2/${repository}/_delta/recipe/${digest}`, PACKED, signal).catch(
       (error: unknown) => {
-        throw error instanceof Failure && error.cause instanceof NotThere ? new NotCut("it has no recipe") : error;
+        throw error instanceof Failure && error.cause instanceof NotThere ? new NoRecipe("it has no recipe") : error;
       },
     );
     return Readable.from(unpack(response), { objectMode: false });

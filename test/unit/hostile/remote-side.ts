@@ -13,7 +13,7 @@ const BRIDGE = [
 ].join("; ");
 
 /** The other side of a transfer, played by the test. */
-export interface FarEnd extends AsyncDisposable {
+export interface RemoteSide extends AsyncDisposable {
   /** The command that reaches it. */
   command: string[];
   /** What it was told when the side that is tested gave up. */
@@ -21,7 +21,11 @@ export interface FarEnd extends AsyncDisposable {
 }
 
 /** Plays a side of a transfer behind a far command. The tunnel is a real one; what is said in it is up to `play`. */
-export async function farEnd(socket: string, role: Role, play: (tunnel: Tunnel) => Promise<void>): Promise<FarEnd> {
+export async function playRemoteSide(
+  socket: string,
+  role: Role,
+  play: (tunnel: Tunnel) => Promise<void>,
+): Promise<RemoteSide> {
   const connections = new Set<Socket>();
   let tell: (failure: Failure) => void;
   const told = new Promise<Failure>((resolve) => (tell = resolve));

@@ -1,7 +1,7 @@
 import { createServer, globalAgent, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { pingRegistry } from "../../../src/registry/api.ts";
+import { pingRegistry } from "../../../src/registry/ping.ts";
 
 const never = new AbortController().signal;
 

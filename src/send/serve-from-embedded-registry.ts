@@ -4,7 +4,7 @@ import { cacheFolder } from "../files/cache-folder.ts";
 import type { Digest } from "../image/digest.ts";
 import { withDescriptor } from "../image/manifest.ts";
 import { parseReference, type Reference } from "../image/reference.ts";
-import { NO_CONTENT, type RegistryContent } from "../registry/embedded/content.ts";
+import { NO_CONTENT, type RegistryContent } from "../registry/embedded/registry-content.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { lazySpool, layerFailure, type LazySpool } from "../store/spool.ts";
 import type { OfferedImage, OfferOptions } from "./found-image.ts";
