@@ -9,12 +9,12 @@ import { findProgram } from "../test/testbed/programs.ts";
 import { readOptions, USAGE, type Options } from "./options.ts";
 import { merge, sorted, type Row } from "./results.ts";
 import { runStore } from "./run.ts";
-import { addEngines, describeWorkload, notes, surroundings, type Context } from "./surroundings.ts";
+import { addEngines, describeWorkload, notes, surroundings, type Surroundings } from "./surroundings.ts";
 import { chart } from "./chart.ts";
 import { figure, megabytes, table } from "./table.ts";
 
 interface Results {
-  surroundings: Context;
+  surroundings: Surroundings;
   rows: Row[];
 }
 
@@ -74,7 +74,7 @@ async function main(options: Options): Promise<void> {
 }
 
 /** Writes the picture and prints the table. */
-function report({ svg }: Options, rows: Row[], about: Context): void {
+function report({ svg }: Options, rows: Row[], about: Surroundings): void {
   const picture = chart(rows);
   if (picture !== undefined) writeFileSync(svg, picture);
   console.log(`${table(rows)}\n\n${notes(about).join("\n")}`);
@@ -88,7 +88,7 @@ function onSignal(): AbortSignal {
     process.on(name, () => {
       first ??= Date.now();
       stop.abort(new Error(`stopped by ${name}`));
-      // npm passes on what the terminal has sent already.
+      // npm forwards the signal that the terminal has sent already.
       if (Date.now() > first + 1000) process.exit(130);
     });
   }

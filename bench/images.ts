@@ -2,9 +2,8 @@ import type { Engine } from "../test/testbed/engine.ts";
 import { prepareLayer, type LayerName } from "./workload/layers.ts";
 
 /**
- * Builds the image of these layers, each on the one below, with the engine's classic builder: BuildKit would want to be
- * installed, in one of the versions. Two images that begin with the same layers share them.
- * @returns its name
+ * Builds an image of these layers with the engine's classic builder, because in one of the versions BuildKit needs a further package. Two
+ * images that begin with the same layers share them. Returns the image's name.
  */
 export async function buildImage(engine: Engine, layers: LayerName[]): Promise<string> {
   let below = "scratch";
@@ -30,7 +29,7 @@ async function isThere(engine: Engine, image: string): Promise<boolean> {
   );
 }
 
-/** Diff IDs: the same on every engine. */
+/** Returns the diff IDs, which are the same on every engine. */
 export async function layersOf(engine: Engine, image: string): Promise<string> {
   return (await engine.docker("image", "inspect", "--format", "{{json .RootFS.Layers}}", image)).stdout;
 }

@@ -1,21 +1,21 @@
-/** What is between the two machines: a veth pair, each end with a bucket (tbf) as a limit. No delay is added. */
+/** The link between the two machines: a veth pair, each end limited by a token bucket (tbf). No delay is added. */
 export interface Link {
   name: string;
   title: string;
-  /** Megabits per second, each way. */
+  /** Megabits per second in each direction. */
   mbit?: number;
-  /** A run that is known to need more seconds for its bytes alone is left out. */
+  /** Seconds; a run known to need more for its bytes alone is left out. */
   patience?: number;
 }
 
-/** From the fastest: what crossed it tells how long a slower one would take. */
+/** Fastest first: the bytes that cross a fast link predict the time on a slower one. */
 export const LINKS: Link[] = [
   { name: "loopback", title: "no limit" },
   { name: "100mbit", title: "100 Mbit/s", mbit: 100 },
   { name: "10mbit", title: "10 Mbit/s", mbit: 10, patience: 240 },
 ];
 
-/** Why it is no use to begin, when so many bytes have to pass. */
+/** Returns why a run with this many bytes is left out, or undefined. */
 export function tooSlow({ mbit, patience, title }: Link, bytes: number | undefined): string | undefined {
   if (mbit === undefined || patience === undefined || bytes === undefined) return undefined;
   const seconds = (bytes * 8) / (mbit * 1e6);

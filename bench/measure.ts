@@ -6,18 +6,18 @@ import { layersOf } from "./images.ts";
 import type { Peer } from "./peers/peer.ts";
 import type { Stage } from "./stage.ts";
 
-/** One transfer. */
+/** The figures of one transfer. */
 export interface Measured {
   seconds: number;
-  /** Bytes on the wire, headers of Ethernet, IP and TCP among them. */
+  /** Bytes on the wire, including headers of Ethernet, IP and TCP. */
   toFar: number;
   toNear: number;
-  /** Bytes of resident memory at most, of our processes; none ran with a peer. */
+  /** Peak resident memory of docker-over-ssh processes in bytes; absent for peers. */
   peakNear?: number;
   peakFar?: number;
 }
 
-/** Runs the peer's line as it would be typed. @throws when it fails, or the image that came is not the one that was sent */
+/** Runs the peer's line as typed. Throws when it fails, or when another image than the one sent arrived. */
 export async function transfer(stage: Stage, peer: Peer, image: string, signal: AbortSignal): Promise<Measured> {
   const { bed, peaks } = stage;
   for (const path of [...Object.values(peaks), ...stage.caches.flatMap(layersIn)])
@@ -34,13 +34,13 @@ export async function transfer(stage: Stage, peer: Peer, image: string, signal: 
   return { seconds, toFar, toNear, ...(peakNear && peakFar ? { peakNear, peakFar } : {}) };
 }
 
-/** What a cache folder of ours holds of layers; the compiled command stays, as it would from one day to the next. */
+/** Returns the paths in a cache folder that hold layers. The compiled command stays, as it would from one day to the next. */
 function layersIn(cache: string): string[] {
   const names = existsSync(cache) ? readdirSync(cache) : [];
   return names.filter((name) => name !== "code").map((name) => join(cache, name));
 }
 
-/** As it is typed; in a process group of its own, which ends as a whole when it is told to. */
+/** Runs a line as typed, in its own process group, which is ended as a whole on abort. */
 export async function typed(
   line: string,
   { env, bed }: Pick<Stage, "env" | "bed">,
@@ -67,7 +67,7 @@ export async function typed(
   if (failed) throw new Error(`status ${exitCode}: ${lastLine(stderr)}`);
 }
 
-/** What the last one has read or written helps the next one no more. */
+/** Drops the system's caches, so that one transfer does not help the next. */
 async function dropCaches(): Promise<void> {
   await run`sync`;
   writeFileSync("/proc/sys/vm/drop_caches", "3");

@@ -1,6 +1,6 @@
 import { run } from "../test/testbed/programs.ts";
 
-/** Folders that can be put back to what they were: emptied, remembered with all that is in there, restored. */
+/** Folders that can be emptied, saved with their content, and restored. */
 export class Memories {
   readonly #folders: string[];
 

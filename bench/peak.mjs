@@ -1,6 +1,6 @@
 /**
- * For `node --import`: a process that ends notes its peak of resident memory, VmHWM, in kB. Not getrusage's ru_maxrss: that
- * begins with what the process was before its exec, here the benchmark.
+ * For `node --import`: records the peak resident memory (VmHWM) of an ending process, in kB. Not getrusage's ru_maxrss, which
+ * includes the process before its exec, here the benchmark.
  */
 import { appendFileSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";

@@ -8,11 +8,11 @@ import { contentFolders } from "./stores.ts";
 
 export interface State {
   references: string[];
-  /** Every layer, blob and image in the engine's own folders. */
+  /** Every layer, blob and image in the engine's folders. */
   contents: string[];
 }
 
-/** The receiving engine, which is put back after each run to what it was, and shown to be that. */
+/** The receiving engine. It is reset after each run, and compared with its state before. */
 export class Receiver {
   readonly #engine: Engine;
   readonly #folders: string[];
@@ -22,7 +22,7 @@ export class Receiver {
     this.#folders = contentFolders(store).map((path) => join(machinesOf(bed).far.dataFolder, path));
   }
 
-  /** What it holds, once nothing has come or gone for two seconds: containerd collects in its own time what is not needed. */
+  /** Returns the engine's content once it has not changed for two seconds: containerd collects garbage in its own time. */
   async state(): Promise<State> {
     let before: string[] | undefined;
     let contents = this.#contents();
@@ -34,10 +34,10 @@ export class Receiver {
     return { references: (await this.#engine.listing()).references, contents };
   }
 
-  /** Takes out what has come since. @throws when more is left then, or less */
+  /** Removes what arrived since. Throws when the content then differs from before. */
   async putBack({ references, contents }: State): Promise<void> {
     for (const reference of (await this.#engine.listing()).references) {
-      // A name that went with the one before it is no longer there: the contents decide.
+      // A name that was removed with the previous one is gone already: the content decides.
       if (!references.includes(reference)) await this.#engine.docker("rmi", "--force", reference).catch(() => {});
     }
     await this.#engine.docker("image", "prune", "--force");
@@ -49,7 +49,7 @@ export class Receiver {
     if (now.join() !== references.join()) throw new Error(`the receiver has ${now.join()}, not ${references.join()}`);
   }
 
-  /** A load that was broken off can hang the next one (moby #51623). */
+  /** Restarts the engine: an interrupted load can hang the next one (moby #51623). */
   async restart(): Promise<void> {
     await this.#engine.stop();
     await this.#engine.start();
@@ -69,7 +69,7 @@ function entriesOf(folder: string): string[] {
   try {
     return readdirSync(folder);
   } catch {
-    return []; // not yet made
+    return []; // does not exist yet
   }
 }
 

@@ -12,20 +12,20 @@ import { openStage, type Stage } from "./stage.ts";
 import { median } from "./statistics.ts";
 import type { Store } from "./stores.ts";
 
-/** Not to be measured three times, unless that is asked for. Seconds. */
+/** Seconds above which a case is measured once instead of three times, unless --repeat is given. */
 const SLOW = 20;
-/** Whatever takes longer hangs. Seconds. */
+/** Seconds after which a transfer counts as hanging. */
 const HANGS = 1200;
 
-export interface Around {
+export interface RunContext {
   signal: AbortSignal;
   onStage(stage: Stage): void;
   onRow(row: Row): void;
   say(words: string): void;
 }
 
-/** All that is asked for, between the engines of one store. */
-export async function runStore(store: Store, options: Options, context: Around): Promise<void> {
+/** Measures all selected cases between the engines of one store. */
+export async function runStore(store: Store, options: Options, context: RunContext): Promise<void> {
   context.say(`${store.name}: starting engines`);
   await using stage = await openStage(store);
   context.onStage(stage);
@@ -40,16 +40,16 @@ export async function runStore(store: Store, options: Options, context: Around):
 interface Parts {
   stage: Stage;
   receiver: Receiver;
-  /** Of the receiver, before anything came. */
+  /** State of the receiver before the first transfer. */
   fresh: State;
   options: Options;
-  context: Around;
+  context: RunContext;
 }
 
 class StoreRun {
   readonly #parts: Parts;
   readonly #memories: Memories;
-  /** What crossed a faster link, by peer and scenario. */
+  /** Bytes that crossed a faster link, by peer and scenario. */
   readonly #bytes = new Map<string, number>();
 
   constructor(parts: Parts) {
@@ -72,7 +72,7 @@ class StoreRun {
     }
   }
 
-  /** Gives the receiver app:v1, in the peer's way, and then app:v2, again and again. */
+  /** Gives the receiver app:v1 by the peer, then sends app:v2 repeatedly. */
   async peer(peer: Peer, scenarios: Scenario[]): Promise<void> {
     const { options, context } = this.#parts;
     const cells = scenarios.flatMap((scenario) => options.links.map((link) => ({ scenario, link })));
@@ -136,12 +136,12 @@ class StoreRun {
     return AbortSignal.any([this.#parts.context.signal, AbortSignal.timeout(seconds * 1000)]);
   }
 
-  /** The names that were made to push to the registry. */
+  /** Removes the names created to push to the registry. */
   async #cleanSender(): Promise<void> {
     const { near } = this.#parts.stage.bed;
     const { references } = await near.listing();
     for (const reference of references.filter((reference) => reference.startsWith("127.0.0.1:"))) {
-      await near.docker("rmi", "--force", reference).catch(() => {}); // it may have gone with the one before
+      await near.docker("rmi", "--force", reference).catch(() => {}); // it may be gone with the previous one
     }
   }
 

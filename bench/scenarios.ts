@@ -1,17 +1,17 @@
 import type { LayerName } from "./workload/layers.ts";
 
-/** What the receiver has, and what it is sent; layers from the lowest up. */
+/** The layers that the receiver has and the layers that are sent, each from the lowest up. */
 export interface Scenario {
   name: string;
   title: string;
-  /** Of app:v1, which is there. None: the receiver has nothing. */
+  /** Layers of app:v1, which the receiver has. Empty: the receiver has nothing. */
   before: LayerName[];
-  /** Of app:v2, which is sent. */
+  /** Layers of app:v2, which is sent. */
   after: LayerName[];
 }
 
 const V1: LayerName[] = ["base", "runtime", "modules", "app"];
-/** A second image, so that nothing is tuned for the first alone. */
+/** A second image, so that nothing is tuned for one image. */
 const OTHER_V1: LayerName[] = ["base", "runtime", "other-modules", "app"];
 
 export const SCENARIOS: Scenario[] = [
@@ -67,7 +67,7 @@ export const SCENARIOS: Scenario[] = [
   },
 ];
 
-/** Those that want the same of the receiver, in one group. */
+/** Groups scenarios that need the same state of the receiver. */
 export function byBefore(scenarios: Scenario[]): Scenario[][] {
   const groups = new Map<string, Scenario[]>();
   for (const scenario of scenarios) {

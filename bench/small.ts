@@ -1,7 +1,7 @@
 /**
- * How long small transfers take: `npm run bench:small`. Nothing has changed, or an app layer of 0.2 MB; beside `ssh far true`, which is
- * what a login alone takes, and a registry that is kept running. Unlike `npm run bench`, with warm caches, as in a day's work, and in
- * turns: what else the machine does meets all alike.
+ * Measures small transfers: `npm run bench:small`. Nothing changed, or an app layer of 0.2 MB; beside `ssh far true` (a login alone)
+ * and a registry that is kept running. Unlike `npm run bench`, caches are warm, as in a day's work, and the peers take turns, so that
+ * other load on the machine affects all alike.
  */
 import { writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
@@ -24,9 +24,9 @@ import { figure } from "./table.ts";
 const USAGE = `npm run bench:small -- [options]
 
 --mb N        size of the image below the app layer (20)
---rounds N    of which the median is told (7)
+--rounds N    whose median is reported (7)
 --near KIND --far KIND   engines of the test bed (28.5-containerd)
---also FOLDER another checkout of this tool, built, to be measured as well; may be said several times`;
+--also FOLDER another built checkout of this tool to measure as well; may be repeated`;
 
 const APP_FILES = 20;
 const APP_BYTES = 200_000;
@@ -72,7 +72,7 @@ async function main(): Promise<void> {
     await typed(line, stage, new AbortController().signal);
     seconds.set(what, [...(seconds.get(what) ?? []), (performance.now() - start) / 1000]);
   };
-  // The first round brings what is below, and is not counted.
+  // The first round sends the layers below, and is not counted.
   for (let round = 0; round <= rounds; round++) {
     await time("ssh far true", "ssh far true");
     await time("node -e 0", "node -e 0");
@@ -95,7 +95,7 @@ async function main(): Promise<void> {
   console.log(table(seconds));
 }
 
-/** The app layer, new in each of its files, on what is below. */
+/** Builds the app layer, with every file new, on the layers below. */
 async function buildApp(engine: Engine, reference: string, seed: string): Promise<void> {
   const size = APP_BYTES / APP_FILES;
   const files = Array.from({ length: APP_FILES }, (_, index) => ({
@@ -113,7 +113,7 @@ async function buildApp(engine: Engine, reference: string, seed: string): Promis
   await engine.dockerWithInput(context, ["build", "--quiet", "--tag", reference, "-"], env);
 }
 
-/** In each round another one is the first. */
+/** Rotates the peers, so that each round begins with another one. */
 function turned<T>(all: T[], by: number): T[] {
   return all.map((_, index) => all[(index + by) % all.length] as T);
 }

@@ -10,24 +10,24 @@ import type { Testbed } from "../test/testbed/testbed.ts";
 import { startRegistry, type RegistryProcess } from "./peers/registry-process.ts";
 import { digestsFolder, type Store } from "./stores.ts";
 
-/** Two engines, and all that any of those who are compared may use beside them. */
+/** Two engines, and everything that any peer uses beside them. */
 export interface Stage extends AsyncDisposable {
   store: Store;
   bed: Testbed;
-  /** Of a user on the near machine. */
+  /** Environment of a user on the near machine. */
   env: Record<string, string>;
   registry: RegistryProcess;
-  /** One on the far machine. */
+  /** A registry on the far machine. */
   farRegistry: RegistryProcess;
-  /** The path of the program, which is unpacked beside Podman. */
+  /** Path of the program, which is unpacked beside Podman. */
   skopeo: string;
-  /** Where skopeo keeps what it learns of layers. */
+  /** Folder of skopeo's notes about layers. */
   skopeoMemory: string;
-  /** A file in either home, one line for each process of ours that has ended: its peak, in kB. */
+  /** A file in either home with one line for each ended docker-over-ssh process: its peak memory in kB. */
   peaks: { near: string; far: string };
-  /** Our own folders, where layers wait on their way. */
+  /** The cache folders of docker-over-ssh. */
   caches: string[];
-  /** All folders on the near machine that an earlier transfer changes, and a later one reads. */
+  /** All folders on the near machine that one transfer changes and a later one reads. */
   memories: string[];
 }
 

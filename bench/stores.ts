@@ -1,11 +1,11 @@
 import type { EngineKind } from "../test/testbed/engine-packages.ts";
 
-/** A pair of engines that keep images in the same way. */
+/** A pair of engines with the same kind of image store. */
 export interface Store {
   name: string;
   near: EngineKind;
   far: EngineKind;
-  /** What the sending engine knows of layers that it has built. */
+  /** What the sending engine knows about layers that it has built. */
   knows: string;
 }
 
@@ -16,8 +16,7 @@ export const STORES: Store[] = [
 ];
 
 /**
- * The folders below the engine's data whose entries are what it holds: a layer, a blob, an image each. Two equal listings are two
- * equal engines.
+ * Returns the folders below the engine's data whose entries are its layers, blobs and images. Engines with equal listings are equal.
  */
 export function contentFolders(store: Store): string[] {
   const containerd = [
@@ -31,5 +30,5 @@ export function contentFolders(store: Store): string[] {
     : overlay.map((path) => `docker/${path}`);
 }
 
-/** Where a graph driver notes the digests that it has learnt from a push or pull; the engine reads it anew each time. */
+/** Folder where a graph driver notes digests learnt from a push or pull. The engine reads it anew each time. */
 export const digestsFolder = "docker/image/overlay2/distribution";

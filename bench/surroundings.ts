@@ -4,23 +4,23 @@ import { type Scenario } from "./scenarios.ts";
 import { prepareLayer } from "./workload/layers.ts";
 import type { Stage } from "./stage.ts";
 
-/** What the figures depend on. */
-export interface Context {
+/** The machine and versions that the figures depend on. */
+export interface Surroundings {
   cores: number;
-  /** Several, where rows were added on another machine: those of one store, scenario and link are always of one. */
+  /** Several if rows were added on another machine; the rows of one store, scenario and link always come from one. */
   processor: string;
   memoryGB: number;
   kernel: string;
   node: string;
   ssh: string;
   zstd: string;
-  /** By store: the sending engine's version, and the receiving one's. */
+  /** By store: the versions of the sending and the receiving engine. */
   engines: Record<string, string>;
   workload: Record<string, { MB: number; files: number }>;
 }
 
-/** @param before of the results that are added to */
-export async function surroundings(before?: Context): Promise<Context> {
+/** @param before the surroundings of the results that rows are added to */
+export async function surroundings(before?: Surroundings): Promise<Surroundings> {
   const { stderr: ssh } = await run`ssh -V`;
   const { stdout: zstd } = await run`zstd --version`;
   return {
@@ -36,13 +36,13 @@ export async function surroundings(before?: Context): Promise<Context> {
   };
 }
 
-export function addEngines({ engines }: Context, { store, bed }: Stage): void {
+export function addEngines({ engines }: Surroundings, { store, bed }: Stage): void {
   engines[store.name] = `${bed.near.version} to ${bed.far.version}`;
 }
 
-/** Makes what is not there yet. */
+/** Prepares the layers of the scenarios and records their sizes. */
 export async function describeWorkload(
-  { workload }: Context,
+  { workload }: Surroundings,
   scenarios: Scenario[],
   signal: AbortSignal,
 ): Promise<void> {
@@ -53,8 +53,8 @@ export async function describeWorkload(
   }
 }
 
-/** What a reader must know before comparing. */
-export function notes({ cores, processor, memoryGB, kernel, node, ssh, zstd, engines }: Context): string[] {
+/** Returns the notes that a reader needs before comparing. */
+export function notes({ cores, processor, memoryGB, kernel, node, ssh, zstd, engines }: Surroundings): string[] {
   return [
     `${cores} cores (${processor}), ${memoryGB} GB, Linux ${kernel}, Node ${node}, ${ssh}, zstd ${zstd}; both machines are network namespaces of this one and share its cores.`,
     ...Object.entries(engines).map(([store, versions]) => `${store}: Docker ${versions}.`),

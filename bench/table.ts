@@ -15,7 +15,7 @@ const HEAD = [
   "",
 ];
 
-/** A table in Markdown that can be read as it is, too. */
+/** Formats a Markdown table with aligned columns. */
 export function table(rows: Row[]): string {
   const lines = rows.map((row) => {
     const times = ratios(row, rows);
@@ -46,7 +46,7 @@ export function table(rows: Row[]): string {
     .join("\n");
 }
 
-/** Three digits that say something: 0.0123, 1.23, 12.3, 123, 1234. */
+/** Formats a number with three significant digits: 0.0123, 1.23, 12.3, 123, 1234. */
 export function figure(value: number | undefined): string {
   if (value === undefined) return "";
   if (value >= 100) return value.toFixed(0);

@@ -6,19 +6,19 @@ export const ours = {
   line: (image: string) => `docker-over-ssh push ${image} ssh far "docker-over-ssh pull ${image}"`,
 } satisfies Peer;
 
-/** The same, with each missing layer as it is. */
+/** The same, with each missing layer whole. */
 export const oursWhole: Peer = {
   name: "docker-over-ssh --delta never",
   line: (image) => `docker-over-ssh push --no-delta ${image} ssh far "docker-over-ssh pull ${image}"`,
 };
 
-/** The same, with each missing layer in pieces, if that is possible at all. */
+/** The same, with each missing layer by delta where possible. */
 export const oursInPieces: Peer = {
   name: "docker-over-ssh --delta always",
   line: (image) => `docker-over-ssh push --delta always ${image} ssh far "docker-over-ssh pull ${image}"`,
 };
 
-/** What this tool was in 2019, with today's code: a registry container, a tunnel, and the other engine's own pull. */
+/** The method of the 2019 tool with today's code: a registry container, a tunnel, and the other engine's own pull. */
 export const oursOf2019: Peer = {
   name: "registry container, --via pull",
   line: (image) =>

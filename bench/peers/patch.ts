@@ -5,14 +5,14 @@ import { cached } from "../workload/cache.ts";
 import { prepareLayer, type Layer, type LayerName } from "../workload/layers.ts";
 
 /**
- * The bytes of what `zstd --patch-from` makes of the two images, each as `docker save` with a graph driver writes it: layer
- * behind layer, not packed. A size to approach: it must have both images on one machine.
+ * Returns the size in bytes of a `zstd --patch-from` between the two images, each as `docker save` with a graph driver writes it:
+ * uncompressed, layer after layer. A size to approach: zstd needs both images on one machine.
  */
 export async function patchBytes(before: LayerName[], after: LayerName[]): Promise<number> {
   const [old, young] = await Promise.all([before, after].map(async (names) => await all(names)));
   const archives = [old, young].map((layers = []) => layers.map(({ folder }) => join(folder, "layer.tar")));
   const folder = await cached(`patch-${after.join("_").replaceAll(" ", "-")}`, archives, async (folder) => {
-    // All of the older one is within reach: --long=31 is 2 GB.
+    // The window covers the whole older image: --long=31 is 2 GB.
     const script = `cd "$0"; cat $OLD >old; cat $YOUNG | zstd -q -3 -T0 --long=31 --patch-from=old --stream-size=$SIZE | wc -c >bytes; rm old`;
     const size = (young ?? []).reduce((sum, { bytes }) => sum + bytes, 0);
     const env = { OLD: archives[0]?.join(" ") ?? "", YOUNG: archives[1]?.join(" ") ?? "", SIZE: String(size) };

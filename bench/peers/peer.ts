@@ -1,12 +1,12 @@
 import type { Stage } from "../stage.ts";
 
-/** One way to bring an image from one engine to the other. */
+/** A tool, or a line of tools, that moves an image from one engine to the other. */
 export interface Peer {
   name: string;
-  /** Is it what all this is about? Its memory is measured, and others are what it is compared with. */
+  /** Set for docker-over-ssh: its memory is measured, and the others are what it is compared with. */
   ours?: true;
-  /** As it is typed on the near machine, in bash, which ends at the first line that fails, and the first part of a pipe. */
+  /** The script for bash on the near machine, which stops at the first failing line or part of a pipe. */
   line(image: string, stage: Stage): string;
-  /** Why it is not run. */
+  /** Why the peer is not run. */
   whyNot?: string;
 }

@@ -3,7 +3,7 @@ import type { Peer } from "./peer.ts";
 import { gzipPipe, zstdPipe } from "./pipe.ts";
 import { pushToRemote, registryPull, skopeo } from "./registry.ts";
 
-/** For `--peer`, by the word that is typed there. */
+/** The peers by their word for `--peer`, in the order of tables and the picture. */
 export const PEERS: Record<string, Peer> = {
   ours,
   always: oursInPieces,

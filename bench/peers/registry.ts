@@ -2,10 +2,10 @@ import { join } from "node:path";
 import type { Stage } from "../stage.ts";
 import type { Peer } from "./peer.ts";
 
-/** The end of a forwarding, on the far machine or on this one; each has a network of its own. */
+/** Port of a forwarding on either machine; each has its own network. */
 const FAR_PORT = 5001;
 
-/** A registry that is kept beside the sending engine, and has what was pushed to it before. */
+/** A registry kept beside the sending engine, which holds everything pushed to it before. */
 export const registryPull = {
   name: "docker push, ssh -R, docker pull",
   line: (image: string, stage: Pick<Stage, "bed" | "registry">): string => {
@@ -15,8 +15,8 @@ export const registryPull = {
 } satisfies Peer;
 
 /**
- * What unregistry does: `docker push` through ssh to a registry on the far machine, which has what was pushed to it before. Its own writes
- * into the far engine's containerd; this one keeps a copy, which the engine pulls.
+ * Does what unregistry does: `docker push` through ssh to a registry on the far machine, which holds everything pushed to it before.
+ * unregistry writes into the far engine's containerd; this registry keeps a copy, which the engine pulls.
  */
 export const pushToRemote: Peer = {
   name: "ssh -L, docker push, docker pull there",
@@ -34,15 +34,16 @@ ${ssh} far "docker pull -q ${there} && docker tag ${there} ${image}"`;
 };
 
 /**
- * skopeo packs the image in docker's place, and knows from its own notes which layers the registry has. It gets what
- * `docker save` writes: the API version that its docker-daemon: asks for (1.22) is too old for Docker 25 and later. In a file, because it reads the archive more than once.
+ * skopeo compresses the image instead of docker, and knows from its own notes which layers the registry has. It reads a file that
+ * `docker save` wrote: its docker-daemon: transport asks for API version 1.22, too old for Docker 25 and later, and it reads the archive
+ * more than once.
  */
 export const skopeo: Peer = {
   name: "docker save, skopeo copy, ssh -R, docker pull",
   line: (image, stage) => {
     const to = `--dest-tls-verify=false docker://${inRegistry(image, stage)}`;
     const archive = join(stage.bed.folder, "saved.tar");
-    // Its notes are in /var/lib/containers, whatever it is told: there it gets a folder of its own.
+    // Its notes are always in /var/lib/containers, so it gets a separate folder there.
     const mount = `mount --bind ${stage.skopeoMemory} /var/lib`;
     const copy = `${stage.skopeo} --insecure-policy copy -q docker-archive:${archive} ${to}`;
     return `docker save -o ${archive} ${image}
@@ -57,8 +58,8 @@ function inRegistry(image: string, { registry }: Pick<Stage, "registry">): strin
 }
 
 /**
- * One login; the forwarding is ended with the pull. By itself `ssh -R … docker pull` would end two minutes later: it waits for
- * the connections that the engine keeps for another pull.
+ * Uses one login, and ends the forwarding with the pull. `ssh -R … docker pull` alone would end two minutes later: it waits for
+ * the connections that the engine keeps open for another pull.
  */
 function pullThroughSsh(image: string, { registry, bed }: Pick<Stage, "bed" | "registry">): string {
   const there = `127.0.0.1:${FAR_PORT}/${image}`;

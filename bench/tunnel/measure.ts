@@ -1,4 +1,4 @@
-/** One run of one thing: bytes through a tunnel, or without one. */
+/** Runs one measurement: bytes through a tunnel, or without one. */
 import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -21,24 +21,24 @@ export interface TunnelRun {
   receiver: Usage;
 }
 
-/** `bytes` on each of `streams` streams, beside `stalled` more that nobody reads. Start-up is not in the seconds. */
+/** Sends `bytes` on each of `streams` streams, beside `stalled` streams that nobody reads. The seconds exclude start-up. */
 export async function tunnel(bytes: number, streams: number, stalled = 0): Promise<TunnelRun> {
   const receiver = fileURLToPath(new URL("receiver.mjs", import.meta.url));
   const { stdout } = await run(process.execPath, [receiver, String(bytes), String(streams), String(stalled)]);
   return JSON.parse(stdout) as TunnelRun;
 }
 
-/** The same bytes between the same two processes, without a tunnel. Seconds. */
+/** Sends the same bytes between the same two processes without a tunnel. Returns seconds. */
 export async function bare(bytes: number): Promise<number> {
   const program = fileURLToPath(new URL("bare.mjs", import.meta.url));
   const { stdout } = await run(process.execPath, [program, String(bytes)]);
   return (JSON.parse(stdout) as { seconds: number }).seconds;
 }
 
-/** Bytes of the file that `cat` reads, again and again: it must come from memory, not from a disk. */
+/** Size of the file that `cat` reads repeatedly, in bytes: small enough to come from memory, not from a disk. */
 const PIECE = 100e6;
 
-/** The same bytes over as many pipes, one: `cat FILE… | cat > /dev/null`. Seconds. */
+/** Sends the same bytes through one pipe: `cat FILE… | cat > /dev/null`. Returns seconds. */
 export async function twoCats(bytes: number): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), "bench-"));
   const path = join(folder, "zeros");

@@ -1,7 +1,7 @@
 /**
- * The receiving end of a measured tunnel, which spawns the sending one: receiver.mjs BYTES STREAMS STALLED.
- * Reads BYTES on each of STREAMS, beside STALLED more that it never reads. Prints JSON: the seconds that took from the
- * first request to the last byte, and what both ends used.
+ * The receiving side of a measured tunnel, which spawns the sending side: receiver.mjs BYTES STREAMS STALLED.
+ * Reads BYTES on each of STREAMS streams, beside STALLED streams that it never reads. Prints JSON: the seconds from the
+ * first request to the last byte, and what both sides used.
  */
 import { fileURLToPath } from "node:url";
 import { spawnRemote } from "../../dist/stdio-tunnel/child-process.js";
@@ -22,7 +22,7 @@ function readAll() {
   });
 }
 
-/** A stream that is as full as it can be. */
+/** Opens a stream and waits until its window is full. */
 async function stall() {
   const stream = tunnel.connect("bytes");
   while (stream.readableLength < Math.min(STREAM_WINDOW * 0.9, bytes)) await new Promise(setImmediate);

@@ -1,4 +1,4 @@
-/** The sending end of a measured tunnel: serves streams of `sender.mjs BYTES` each, then says what it used. */
+/** The sending side of a measured tunnel: serves streams of BYTES each (`sender.mjs BYTES`), then reports what it used. */
 import { PROTOCOL_VERSION } from "../../dist/stdio-tunnel/constants.js";
 import { shakeHands } from "../../dist/stdio-tunnel/handshake.js";
 import { Tunnel } from "../../dist/stdio-tunnel/session.js";

@@ -1,4 +1,4 @@
-/** So many bytes, from memory, as fast as they are taken. */
+/** Streams this many bytes from memory, as fast as they are read. */
 import { Readable } from "node:stream";
 
 const piece = Buffer.alloc(65_536, 7);

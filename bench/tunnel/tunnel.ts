@@ -1,6 +1,6 @@
 /**
- * How fast the tunnel is, and how much memory it takes: `npm run bench:tunnel`, with `--quick` for less data and `--json FILE`.
- * Measures dist/ (`npm run build`). What is compared runs in turns, in one run; medians; both sides of each ratio.
+ * Measures speed and memory of the tunnel: `npm run bench:tunnel`, with `--quick` for less data and `--json FILE`.
+ * Uses dist/ (`npm run build`). The things compared take turns in one run. Prints medians, and both sides of each ratio.
  */
 import { existsSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -13,7 +13,7 @@ const { values: flags } = parseArgs({
 const BYTES = flags.quick ? 200e6 : 1e9;
 const REPEATS = flags.quick ? 3 : 5;
 const LARGE = flags.quick ? 500e6 : 5e9;
-/** Bytes of resident memory that either side may have, whatever is sent. */
+/** Limit for the resident memory of either side in bytes, whatever is sent. */
 const BUDGET = 200e6;
 
 interface Row {
@@ -22,7 +22,7 @@ interface Row {
   nextTo: string;
   nextToMBps: number;
   ratio: number;
-  /** Seconds of both ends together for each GB. */
+  /** CPU seconds of both sides together for each GB. */
   cpuPerGB: number;
 }
 

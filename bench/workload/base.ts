@@ -5,18 +5,18 @@ import { aptSources, debianSource } from "../../test/testbed/engine-packages.ts"
 import { osRelease } from "../../test/testbed/packages.ts";
 import { run } from "../../test/testbed/programs.ts";
 
-/** Something like the image that most start from: Debian's userland, a compiler, libraries to build against. */
+/** Like a typical base image: Debian's userland, a compiler, libraries to build against. */
 export const BASE_PACKAGES = (
   "?essential apt ca-certificates curl wget git gnupg openssh-client procps python3 " +
   "build-essential libssl-dev libpq-dev libxml2-dev libxslt1-dev libcurl4-openssl-dev"
 ).split(" ");
 
-/** As the release was last put together; or with what has been corrected since, as a newer base image has it. */
+/** The latest point release; or with the security updates since, like a newer base image. */
 export type BaseState = "released" | "upgraded";
 
 /**
- * Unpacks Debian packages into `root`, with all that they depend on; nothing is configured. Which versions these are is the
- * matter of the machine's own apt sources: they are written down beside, in packages.txt.
+ * Unpacks Debian packages and their dependencies into `root`, without configuring them. The machine's apt sources decide the
+ * versions, which are written to packages.txt beside it.
  */
 export async function plantBase(root: string, state: BaseState): Promise<void> {
   const work = join(root, "../apt");
@@ -35,7 +35,7 @@ export async function plantBase(root: string, state: BaseState): Promise<void> {
   await run`rm -rf ${work}`;
 }
 
-/** Debian's release, and for an upgraded base what its security team has added. */
+/** Debian's release and, for an upgraded base, its security updates. */
 function sources(state: BaseState): string {
   const codename = osRelease()["VERSION_CODENAME"] ?? "";
   const { mirror, keyring } = debianSource(codename);
@@ -47,7 +47,7 @@ function sources(state: BaseState): string {
   return line(mirror, codename) + line(security.uri, suite);
 }
 
-/** As debootstrap does first: packages of this release still put files below /bin and /lib. */
+/** As debootstrap does first: packages of this release still have files below /bin and /lib. */
 function mergeUsr(root: string): void {
   for (const name of ["bin", "sbin", "lib", "lib64"]) {
     mkdirSync(join(root, "usr", name), { recursive: true });

@@ -4,12 +4,12 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { exclusively } from "../../test/testbed/packages.ts";
 
-/** Outside of the repository: what is made once, of 5 GB in all, and used by every later run. */
+/** Cache outside the repository, about 5 GB, used by every later run. */
 export const cacheFolder = join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "docker-over-ssh-bench");
 
 /**
- * The folder that `make` has filled for this recipe, now or in an earlier run.
- * @param recipe all that decides the contents, so that another recipe is another folder
+ * Returns the folder that `make` filled for this recipe, now or in an earlier run.
+ * @param recipe everything that determines the content: another recipe gets another folder
  */
 export async function cached(name: string, recipe: unknown, make: (folder: string) => Promise<void>): Promise<string> {
   const hash = createHash("sha256").update(JSON.stringify(recipe)).digest("hex").slice(0, 12);
@@ -18,10 +18,10 @@ export async function cached(name: string, recipe: unknown, make: (folder: strin
   await exclusively("bench", async () => {
     if (existsSync(folder)) return;
     const part = join(cacheFolder, "part");
-    rmSync(part, { recursive: true, force: true }); // of a run that was killed
+    rmSync(part, { recursive: true, force: true }); // left by a killed run
     mkdirSync(part, { recursive: true });
     await make(part);
-    // The same workload, made of another recipe.
+    // The same workload made from another recipe.
     for (const other of readdirSync(cacheFolder).filter((entry) => isOf(entry, name))) {
       rmSync(join(cacheFolder, other), { recursive: true });
     }

@@ -6,11 +6,11 @@ import { BASE_PACKAGES, plantBase } from "./base.ts";
 import { cached } from "./cache.ts";
 import { BUMPED, lockOf, plantModules, plantRuntime } from "./packages.ts";
 
-/** The files of a layer; of some there are two states. `recipe` is all that decides what is in there. */
+/** The files of a layer; some have two states. `recipe` determines the whole content. */
 interface Tree {
   recipe: unknown;
   plant(root: string): Promise<void> | void;
-  /** Files keep the time that their package gives them. */
+  /** Set if files keep the times from their package. */
   ownTimes?: true;
 }
 
@@ -43,21 +43,21 @@ const TREES = {
 
 type TreeName = keyof typeof TREES;
 
-/** A tree, as it is built first (`base`), or once more (`base again`): then all its files have a new time. */
+/** A tree as first built (`base`), or rebuilt (`base again`) with a new time for all files. */
 export type LayerName = TreeName | `${TreeName} again`;
 
 export interface Layer {
   name: LayerName;
-  /** Where its `layer.tar` is. */
+  /** Folder of its `layer.tar`. */
   folder: string;
   bytes: number;
   files: number;
 }
 
-/** When layers were built, in seconds since the epoch: the first of January 2026, and of February. */
+/** Build times in seconds since the epoch: the first of January and of February 2026. */
 const BUILT = { first: 1_767_225_600, again: 1_769_904_000 };
 
-/** The layer, from the cache or made now; the same files give the same archive to the byte. */
+/** Returns the layer from the cache, or makes it. The same files give the same archive, byte for byte. */
 export async function prepareLayer(name: LayerName): Promise<Layer> {
   const treeName = name.replace(" again", "") as TreeName;
   const tree: Tree = TREES[treeName];

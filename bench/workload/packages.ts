@@ -10,14 +10,14 @@ type Locked = "modules" | "other-modules" | "runtime";
 
 const locked = (name: Locked): string => join(import.meta.dirname, name);
 
-/** For the cache: what is installed, to the byte. */
+/** Key for the cache that identifies exactly what is installed. */
 export function lockOf(name: Locked): string {
   return readFileSync(join(locked(name), "package-lock.json"), "utf8");
 }
 
 type Versions = Record<string, { version: string; integrity: string }>;
 
-/** Three of the packages of each, in other versions; none of them has other dependencies then. */
+/** Other versions of three packages of each image; their dependencies do not change. */
 export const BUMPED = {
   modules: {
     axios: {
@@ -49,7 +49,7 @@ export const BUMPED = {
   },
 } satisfies Record<string, Versions>;
 
-/** /app/node_modules, by `npm ci`: 30,000 to 40,000 files. */
+/** Installs /app/node_modules with `npm ci`: 30,000 to 40,000 files. */
 export async function plantModules(root: string, of: keyof typeof BUMPED, bumped: Versions = {}): Promise<void> {
   const app = join(root, "app");
   mkdirSync(app);
@@ -64,7 +64,7 @@ export async function plantModules(root: string, of: keyof typeof BUMPED, bumped
   await install(app);
 }
 
-/** Node of another version in /usr/local, as Node's own images have it. */
+/** Installs a Node version in /usr/local, as Node's own images do. */
 export async function plantRuntime(root: string): Promise<void> {
   const work = join(root, "../npm");
   mkdirSync(work);
@@ -76,7 +76,7 @@ export async function plantRuntime(root: string): Promise<void> {
   await run`rm -rf ${work}`;
 }
 
-/** What is in the lock, for the engines' platform; no package's own programs are run. */
+/** Installs the packages of the lock file for the engines' platform, without running their scripts. */
 async function install(folder: string): Promise<void> {
   const platform = ["--os=linux", "--cpu=x64", "--libc=glibc"];
   await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", ...platform], { cwd: folder });
