@@ -4,10 +4,9 @@ import { ASKS_AGAIN, parseAbout, parseOffer, wantMessage, type About, type Resul
 import { shareProgress } from "./conversation/share-progress.ts";
 import type { OfferedLayers, Wanted } from "./receive/received-image.ts";
 import type { Target } from "./receive/target.ts";
-import { matchesPlatform } from "./image/platform-match.ts";
 import { newRunId, type RunId } from "./run/run-id.ts";
 import { digestOf, type Digest } from "./image/digest.ts";
-import { isKnownPlatform } from "./image/platform.ts";
+import { isKnownPlatform, matchesPlatform } from "./image/platform.ts";
 import type { Reference } from "./image/reference.ts";
 import { bytes } from "./output/describe.ts";
 import { Failure } from "./output/errors.ts";

@@ -15,7 +15,7 @@ import { shareProgress } from "./conversation/share-progress.ts";
 import { manifestToPreserve } from "./send/manifest-to-preserve.ts";
 import { NOTHING_OFFERED } from "./send/found-image.ts";
 import type { Source } from "./send/source.ts";
-import { matchesPlatform } from "./image/platform-match.ts";
+import { matchesPlatform } from "./image/platform.ts";
 import { newRunId } from "./run/run-id.ts";
 import { fullName } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";

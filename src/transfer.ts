@@ -1,7 +1,7 @@
 import { homedir } from "node:os";
 import { ASKS_AGAIN, CUTS_ON_DEMAND, type Result } from "./conversation/messages.ts";
 import { EngineError } from "./engine/engine-error.ts";
-import { InvalidImage } from "./image/manifest.ts";
+import { InvalidImage } from "./image/invalid-image.ts";
 import { openFileLimitError } from "./files/open-file-limit.ts";
 import { parseLocation, type ImageLocation } from "./image/location.ts";
 import { bytes, duration, plural } from "./output/describe.ts";

@@ -1,7 +1,8 @@
-import { InvalidImage, parseImageManifest, type ImageManifest } from "../image/manifest.ts";
+import { parseImageManifest, type ImageManifest } from "../image/manifest.ts";
 import { parseReference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { InvalidCompressOption, parseCompressOption, type CompressOption } from "../packing/compress-option.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
 
 /** What a message holds, each kind of it with its form. It comes from the other end: what has not that form ends the transfer. */
 

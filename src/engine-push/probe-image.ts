@@ -1,17 +1,11 @@
 import { buffer } from "node:stream/consumers";
 import type { EngineConnection } from "../engine/engine.ts";
 import type { EngineImages, ImageInfo } from "../engine/engine-images.ts";
-import { entryMatchesPlatform } from "../image/platform-match.ts";
+import { entryMatchesPlatform } from "../image/platform.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
+import { MAX_CONFIG, parseConfig } from "../image/config.ts";
 import type { Digest } from "../image/digest.ts";
-import {
-  InvalidImage,
-  isIndex,
-  MAX_CONFIG,
-  MEDIA_TYPE,
-  parseConfig,
-  type Descriptor,
-  type Manifest,
-} from "../image/manifest.ts";
+import { isIndex, MEDIA_TYPE, type Descriptor, type Manifest } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import { PushCollector } from "./push-collector.ts";
 import { enginePush, type EnginePushOptions } from "./engine-push.ts";

@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
-import { splitIntoBlocks, mapInOrder, sampleOf } from "../streams/blocks.ts";
+import { splitIntoBlocks, sampleOf } from "../streams/blocks.ts";
 import type { Codec } from "./codecs.ts";
+import { mapInOrder } from "../streams/map-in-order.ts";
 
 /** What a packed answer's Content-Encoding is called; nobody but the two sides of a transfer knows it. */
 export const PACKED_ENCODING = "docker-over-ssh-blocks";

@@ -1,4 +1,4 @@
-import { mapInOrder } from "../streams/blocks.ts";
+import { mapInOrder } from "../streams/map-in-order.ts";
 import { CODECS } from "./codecs.ts";
 import { BLOCK, END, HEADER, STORED } from "./pack.ts";
 

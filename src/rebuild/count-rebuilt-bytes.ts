@@ -1,5 +1,5 @@
 import type { Instruction } from "../delta/recipe.ts";
-import type { SizeLimitShare } from "../image/layer/verify-digest.ts";
+import type { SizeLimitShare } from "../image/layer/size-limit.ts";
 
 /** Passes a recipe on, and counts what it makes as soon as it says so. Throws `TooLarge`. */
 export async function* countRebuiltBytes(

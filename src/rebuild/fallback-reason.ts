@@ -1,6 +1,6 @@
 import { InvalidRecipe, TruncatedRecipe } from "../delta/recipe-errors.ts";
 import { isNoSpace } from "../files/no-space.ts";
-import { InvalidImage } from "../image/manifest.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
 import { Failure } from "../output/errors.ts";
 import { NoRecipe } from "../registry/registry-client.ts";
 import { RebuildTooSlow } from "./delta-choice.ts";

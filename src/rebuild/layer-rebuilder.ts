@@ -7,7 +7,7 @@ import { PieceKeyFilter } from "../delta/piece-key-filter.ts";
 import { encodeMissingPieces } from "../delta/missing-pieces.ts";
 import { TarRebuild } from "../delta/tar-rebuild.ts";
 import { reusePieces } from "../delta/reuse-pieces.ts";
-import { SizeLimitExceeded, type SizeLimit } from "../image/layer/verify-digest.ts";
+import { SizeLimitExceeded, type SizeLimit } from "../image/layer/size-limit.ts";
 import { hasZstd } from "../image/layer/zstd-frames.ts";
 import { shortOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE } from "../image/manifest.ts";

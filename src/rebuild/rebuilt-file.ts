@@ -1,5 +1,5 @@
 import { rm, statfs, writeFile } from "node:fs/promises";
-import type { SizeLimitShare, SizeLimit } from "../image/layer/verify-digest.ts";
+import type { SizeLimitShare, SizeLimit } from "../image/layer/size-limit.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import type { ResumeCache } from "../store/resume-cache.ts";
 import type { LazySpool } from "../store/spool.ts";

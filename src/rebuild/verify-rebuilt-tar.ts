@@ -16,7 +16,7 @@ export async function verifyRebuiltTar(
   rebuild: TarRebuild,
   { diffId, signal }: { diffId: Digest; signal: AbortSignal },
 ): Promise<number> {
-  const bytes = digestVerifier({ what: `the plain layer ${diffId}`, digest: diffId });
+  const bytes = digestVerifier({ what: `the uncompressed layer ${diffId}`, digest: diffId });
   const buffer = Buffer.allocUnsafeSlow(CHUNK);
   for (let at = 0; ;) {
     const filled = await rebuild.filled(at);

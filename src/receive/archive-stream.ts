@@ -3,7 +3,7 @@ import { pipeline } from "node:stream/promises";
 import { decompressLayer } from "../image/layer/decompress-layer.ts";
 import { writeDockerManifest } from "../image/oci/docker-manifest.ts";
 import type { LayoutName } from "../image/oci/oci-layout.ts";
-import { passThroughVerifier, digestVerifier } from "../image/layer/verify-digest.ts";
+import { digestVerifier } from "../image/layer/verify-digest.ts";
 import { writeDockerArchive } from "../image/docker/write-docker-archive.ts";
 import { writeOciArchive } from "../image/oci/write-oci-archive.ts";
 import type { TarStream } from "../image/tar/write-tar.ts";
@@ -15,6 +15,7 @@ import type { LayerFile } from "../store/store.ts";
 import { countLayers, type ReceivedImage, type Counts } from "./received-image.ts";
 import { countBytes } from "../streams/count-bytes.ts";
 import type { Received } from "./fetch-image.ts";
+import { passThroughVerifier } from "../image/layer/verified-stream.ts";
 
 /** An image as one file has it. */
 export interface ArchiveStream {
@@ -70,7 +71,7 @@ async function unpacked(file: LayerFile, spool: Spool, onBytes: (count: number) 
   const { diffId, path, blob } = file;
   if (blob.digest === diffId) return file;
   const to = spool.pathFor(`${hexOf(diffId)}.tar`);
-  const bytes = digestVerifier({ what: `the plain layer ${diffId}`, digest: diffId });
+  const bytes = digestVerifier({ what: `the uncompressed layer ${diffId}`, digest: diffId });
   const plain = decompressLayer(createReadStream(path), blob.mediaType);
   await pipeline(
     countBytes(passThroughVerifier(plain, bytes), onBytes),

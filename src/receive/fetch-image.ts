@@ -1,5 +1,5 @@
 import { REGISTRY_SERVICE, type AnnouncedLayer, type Offer } from "../conversation/messages.ts";
-import { sizeLimit } from "../image/layer/verify-digest.ts";
+import { sizeLimit } from "../image/layer/size-limit.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Manifest } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";

@@ -3,7 +3,7 @@ import type { AnnouncedLayer } from "../conversation/messages.ts";
 import { refuseNonLayerType } from "../image/layer/compression.ts";
 import { refuseUnsupportedCompression } from "../image/layer/decompress-layer.ts";
 import type { Digest } from "../image/digest.ts";
-import { InvalidImage } from "../image/manifest.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
 import { Failure } from "../output/errors.ts";
 import { detectMediaType } from "../store/verify-blob.ts";
 import { isBroken, layerFailure, type Spool } from "../store/spool.ts";

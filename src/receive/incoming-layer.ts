@@ -5,7 +5,7 @@ import type { AnnouncedLayer } from "../conversation/messages.ts";
 import { verifyLayer } from "../image/layer/verify-layer.ts";
 import { refuseUnsupportedCompression } from "../image/layer/decompress-layer.ts";
 import { coalesce } from "../streams/coalesce.ts";
-import type { SizeLimit } from "../image/layer/verify-digest.ts";
+import type { SizeLimit } from "../image/layer/size-limit.ts";
 import type { LayerToStream } from "../image/docker/write-docker-archive.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";

@@ -1,6 +1,6 @@
 import { isNoSpace } from "../files/no-space.ts";
 import { IndexFull } from "../image/oci/index-file.ts";
-import { InvalidImage } from "../image/manifest.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
 import type { FileLocation } from "../image/location.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 

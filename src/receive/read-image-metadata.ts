@@ -1,7 +1,9 @@
 import type { Offer } from "../conversation/messages.ts";
-import { matchesPlatform } from "../image/platform-match.ts";
+import { matchesPlatform } from "../image/platform.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
+import { MAX_CONFIG, parseConfig } from "../image/config.ts";
 import { refuseNonLayerType } from "../image/layer/compression.ts";
-import { InvalidImage, MAX_CONFIG, parseConfig, type ImageManifest } from "../image/manifest.ts";
+import { type ImageManifest } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/registry-client.ts";
 import type { ReceiveOptions } from "./received-image.ts";

@@ -1,5 +1,5 @@
 import { digestOf, type Digest } from "../image/digest.ts";
-import { parseConfig } from "../image/manifest.ts";
+import { parseConfig } from "../image/config.ts";
 import type { FileLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import { openSpool } from "../store/spool.ts";

@@ -2,10 +2,12 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { rm, stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { decompressLayer } from "../image/layer/decompress-layer.ts";
-import { passThroughVerifier, digestVerifier, sizeLimit, type SizeLimit } from "../image/layer/verify-digest.ts";
+import { digestVerifier } from "../image/layer/verify-digest.ts";
 import { hexOf } from "../image/digest.ts";
 import { refuseWithoutSpace, type LazySpool } from "../store/spool.ts";
 import type { IncomingLayer } from "./incoming-layer.ts";
+import { passThroughVerifier } from "../image/layer/verified-stream.ts";
+import { sizeLimit, type SizeLimit } from "../image/layer/size-limit.ts";
 
 /**
  * Unpacks the layers that are packed with zstd, which engines up to Docker 20.10 do not know. A tar says of a file how large it
@@ -27,7 +29,7 @@ export async function* unpackZstdLayers(
     await refuseWithoutSpace(folder, layer.size);
     const path = folder.pathFor(`${hexOf(layer.diffId)}.tar`);
     // The check counts what it unpacks itself, which may be behind this by what 128 kB unpack to: gigabytes.
-    const plain = digestVerifier({ what: `the plain layer ${layer.diffId}`, limit: sizeLimit(limit.left) });
+    const plain = digestVerifier({ what: `the uncompressed layer ${layer.diffId}`, limit: sizeLimit(limit.left) });
     const tar = decompressLayer(await layer.open());
     await pipeline(passThroughVerifier(tar, plain), createWriteStream(path, { flags: "wx", mode: 0o600 }));
     const { size } = await stat(path);

@@ -4,7 +4,6 @@ import { Readable, type Duplex } from "node:stream";
 import type { Credentials } from "../engine/engine-images.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import {
-  InvalidImage,
   isIndex,
   MAX_MANIFEST,
   MEDIA_TYPE,
@@ -18,6 +17,7 @@ import { PACKED_ENCODING } from "../packing/pack.ts";
 import { unpack } from "../packing/unpack.ts";
 import { asSocket } from "../streams/bridge.ts";
 import { basicAuth } from "./password.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
 
 const MANIFEST_TYPES = [
   MEDIA_TYPE.ociManifest,

@@ -1,7 +1,7 @@
 import { temporaryName } from "../run/run-id.ts";
 import { isDigest } from "../image/digest.ts";
 import type { ImageName } from "../image/image-name.ts";
-import { MAX_CONFIG } from "../image/manifest.ts";
+import { MAX_CONFIG } from "../image/config.ts";
 import type { ContentStore } from "../engine/content-store.ts";
 import type { Engine, EngineInfo } from "../engine/engine.ts";
 import type { ImageInfo } from "../engine/engine-images.ts";

@@ -1,5 +1,5 @@
 import type { Digest } from "../image/digest.ts";
-import { MEDIA_TYPE, historyStepsWithLayer } from "../image/manifest.ts";
+import { MEDIA_TYPE } from "../image/manifest.ts";
 import { familiarName } from "../image/reference.ts";
 import { pushByProgress } from "../engine-push/push-by-progress.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
@@ -7,6 +7,7 @@ import type { EngineOfferOptions } from "./found-image.ts";
 import { pushWithDigests } from "./push-with-digests.ts";
 import { addPushedLayer } from "./add-pushed-layer.ts";
 import type { OutgoingBlobs } from "./outgoing-blobs.ts";
+import { historyStepsWithLayer } from "../image/config.ts";
 
 /**
  * The part of an image, uncompressed, up to which a graph driver is let push. It gzips with one thread, 12 to 40 MB/s, where

@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import { BlobGone, type ContentStore } from "../engine/content-store.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import type { Digest } from "../image/digest.ts";
-import { withDescriptor, InvalidImage, type Descriptor } from "../image/manifest.ts";
+import { withDescriptor, type Descriptor } from "../image/manifest.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { PacedPacker } from "../packing/paced-packer.ts";
 import type { ByteRange, StoredBlob } from "../registry/embedded/registry-content.ts";
@@ -10,6 +10,7 @@ import { deferred } from "../streams/deferred.ts";
 import { unlessLeft } from "./archived-blob.ts";
 import type { EngineOfferOptions, StoredImage } from "./found-image.ts";
 import type { OutgoingBlobs } from "./outgoing-blobs.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
 
 /**
  * Puts the wanted layers on the shelf as the blobs that the engine's content store has, each read when the receiver fetches it, from

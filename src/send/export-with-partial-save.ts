@@ -2,11 +2,12 @@ import { buffer } from "node:stream/consumers";
 import { temporaryName } from "../run/run-id.ts";
 import { withVerifiedStream } from "../image/layer/verified-stream.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
-import { MAX_CONFIG, type Descriptor } from "../image/manifest.ts";
+import { type Descriptor } from "../image/manifest.ts";
 import { readManifest } from "../store/read-manifest.ts";
 import { saveBlobs, type PassingBlob } from "../store/save-blobs.ts";
 import type { EngineOfferOptions } from "./found-image.ts";
 import type { OutgoingBlobs } from "./outgoing-blobs.ts";
+import { MAX_CONFIG } from "../image/config.ts";
 
 /**
  * Takes just the wanted layers out of a containerd store, as they are stored there, by its API alone: for an engine that cannot

@@ -5,10 +5,12 @@ import { EngineError } from "../engine/engine-error.ts";
 import { compressionOf, layerMediaType, MAGIC_LENGTH } from "../image/layer/compression.ts";
 import { decompressLayer } from "../image/layer/decompress-layer.ts";
 import type { Digest } from "../image/digest.ts";
-import { InvalidImage, MAX_CONFIG, type Descriptor, type Manifest } from "../image/manifest.ts";
+import { type Descriptor, type Manifest } from "../image/manifest.ts";
 import type { RelatedImage } from "./related-images.ts";
 import type { ContainerdBlobs, KnownImage } from "./containerd-blobs.ts";
 import type { PresentLayer } from "./store.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
+import { MAX_CONFIG } from "../image/config.ts";
 
 export interface AskOptions {
   /** The images that share layers with the one that comes. */

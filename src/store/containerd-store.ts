@@ -4,12 +4,14 @@ import { forgetName } from "../engine/temporary-name.ts";
 import type { BlobFile } from "../image/oci/oci-layout.ts";
 import { streamOciArchive } from "../image/oci/write-oci-archive.ts";
 import type { Digest } from "../image/digest.ts";
-import { InvalidImage, parseConfig, type EncodedManifest } from "../image/manifest.ts";
+import { type EncodedManifest } from "../image/manifest.ts";
 import { composeManifest, manifestFor } from "./compose-manifest.ts";
 import type { ContainerdBlobs } from "./containerd-blobs.ts";
 import { loadAhead } from "./load-ahead.ts";
 import { refuseIncomplete, type ComposedImage } from "./refuse-incomplete.ts";
 import type { ImageToLoad, FileStore, LayerFile, AvailableLayer } from "./store.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
+import { parseConfig } from "../image/config.ts";
 
 export interface ContainerdStoreOptions {
   platform: string;

@@ -1,15 +1,9 @@
 import type { EngineBuilder } from "../engine/engine-builder.ts";
 import type { EngineImages, ImageInfo } from "../engine/engine-images.ts";
-import { entryMatchesPlatform } from "../image/platform-match.ts";
+import { entryMatchesPlatform } from "../image/platform.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
 import { isDigest, type Digest } from "../image/digest.ts";
-import {
-  InvalidImage,
-  isIndex,
-  MAX_MANIFEST,
-  parseManifest,
-  parseImageManifest,
-  type ImageManifest,
-} from "../image/manifest.ts";
+import { isIndex, MAX_MANIFEST, parseManifest, parseImageManifest, type ImageManifest } from "../image/manifest.ts";
 import { saveSmallBlob } from "./save-blobs.ts";
 
 /**

@@ -1,10 +1,11 @@
 import type { EngineImages } from "../engine/engine-images.ts";
 import { forgetName } from "../engine/temporary-name.ts";
-import { blobPath } from "../image/archive/archive-files.ts";
+import { blobPath } from "../image/oci/oci-layout.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
 import { tarEntries } from "../image/tar/tar-entries.ts";
 import { writeOciArchive } from "../image/oci/write-oci-archive.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
-import { InvalidImage, MAX_MANIFEST, MEDIA_TYPE, encodeManifest, type Descriptor } from "../image/manifest.ts";
+import { MAX_MANIFEST, MEDIA_TYPE, encodeManifest, type Descriptor } from "../image/manifest.ts";
 
 /** A blob that is passing. */
 export interface PassingBlob {

@@ -2,7 +2,8 @@ import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { MAGIC_LENGTH, correctMediaType } from "../image/layer/compression.ts";
 import { digestVerifier } from "../image/layer/verify-digest.ts";
-import { InvalidImage, type Descriptor } from "../image/manifest.ts";
+import { type Descriptor } from "../image/manifest.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
 
 /** Bytes that are read at a time. */
 const CHUNK = 1024 * 1024;

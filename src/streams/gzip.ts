@@ -1,6 +1,7 @@
 import { promisify } from "node:util";
 import { constants, gzip as gzipOf } from "node:zlib";
-import { splitIntoBlocks, mapInOrder, sampleOf } from "./blocks.ts";
+import { splitIntoBlocks, sampleOf } from "./blocks.ts";
+import { mapInOrder } from "./map-in-order.ts";
 
 const gzipBlock = promisify(gzipOf);
 

@@ -81,7 +81,7 @@ describe.skipIf(whyNot)(`a layout with zstd layers ${whyNot ?? ""}`, () => {
   });
 
   describe.runIf(!hasZstd)("where this Node has none, before 22.15", () => {
-    const words = `packed with zstd, which Node ${process.versions.node} cannot unpack; Node 22.15 can`;
+    const words = `compressed with zstd, which Node ${process.versions.node} cannot decompress; Node 22.15 can`;
 
     test.each(Object.keys(engines))("is not loaded into %s: it is said why, and nothing changes", async (store) => {
       const changes = await rememberEngines(engine(store));

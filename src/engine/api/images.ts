@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { isKnownPlatform, formatPlatform } from "../../image/platform.ts";
+import { isKnownPlatform, formatPlatform, matchesPlatform, parsePlatform } from "../../image/platform.ts";
 import { gzip } from "../../streams/gzip.ts";
 import { isAtLeast } from "./compare-versions.ts";
 import type { DockerApi } from "./docker-api.ts";
@@ -7,7 +7,6 @@ import { isOneStream, type EngineAddress } from "../connect/endpoint.ts";
 import type { Credentials, ImageInfo, TransferOptions } from "../engine-images.ts";
 import { EngineError } from "../engine-error.ts";
 import { inPath, splitName } from "./split-name.ts";
-import { matchesPlatform, parsePlatform } from "../../image/platform-match.ts";
 import { followLoad, followProgress } from "./follow-progress.ts";
 
 /** API versions that learnt about one platform of an image (moby `docs/api/version-history.md`); run with Docker 28.5 and 29.7. */

@@ -1,6 +1,6 @@
 import { Code, ConnectError, createClient, type Client } from "@connectrpc/connect";
 import { digestOf, isDigest, type Digest } from "../../image/digest.ts";
-import { InvalidImage } from "../../image/manifest.ts";
+import { InvalidImage } from "../../image/invalid-image.ts";
 import { deadline } from "../../streams/deadline.ts";
 import { stallTimer } from "../../streams/stall-timer.ts";
 import type { DockerApi } from "../api/docker-api.ts";

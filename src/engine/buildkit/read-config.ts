@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { digestOf, type Digest } from "../../image/digest.ts";
-import { MAX_CONFIG } from "../../image/manifest.ts";
+import { MAX_CONFIG } from "../../image/config.ts";
 import { deadline } from "../../streams/deadline.ts";
 import { isAtLeast } from "../api/compare-versions.ts";
 import type { DockerApi } from "../api/docker-api.ts";

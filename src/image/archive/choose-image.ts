@@ -1,8 +1,8 @@
-import { InvalidImage } from "../manifest.ts";
+import { InvalidImage } from "../invalid-image.ts";
+import { bestPlatformMatches } from "../platform.ts";
 import { fullName, tryReference } from "../reference.ts";
 import { quoted } from "../tar/entry-path.ts";
 import type { ListedImage } from "./image-archive.ts";
-import { bestPlatformMatches } from "../best-platform.ts";
 
 /** The archive has no such image, or more than one that could be meant. The message says which there are. */
 export class ImageNotFound extends Error {

@@ -1,52 +1,45 @@
-import { InvalidImage } from "../manifest.ts";
-import { compressionOf, MAGIC_LENGTH, type Compression } from "../layer/compression.ts";
-import { isDataError, decompressGzip } from "../layer/decompress-layer.ts";
 import { peek } from "../../streams/peek.ts";
-import { hasZstd, decompressZstd } from "../layer/zstd-frames.ts";
+import { InvalidImage } from "../invalid-image.ts";
+import { compressionOf, MAGIC_LENGTH, type Compression } from "../layer/compression.ts";
+import { decompress, isDataError } from "../layer/decompress.ts";
 
 const BLOCK = 512;
 
-/** An archive is packed as a whole with what this Node cannot unpack. */
+/** Thrown for an archive that is compressed as a whole in a format that this Node cannot decompress. */
 export class CannotDecompressArchive extends InvalidImage {
   readonly compression: Compression;
 
   constructor(compression: Compression) {
-    super(`it is packed with ${compression} as a whole, which Node ${process.versions.node} cannot unpack`);
+    super(`the whole file is compressed with ${compression}, which Node ${process.versions.node} cannot decompress`);
     this.compression = compression;
   }
 }
 
 /**
- * The tar that comes out of an archive that may be packed as a whole, with gzip (RFC 1952) or zstd (RFC 8878), told by its first bytes. What is
- * no tar is refused by its first block, before more of it is read. Leaves `source` to its owner.
+ * Yields the tar of an archive that may be compressed as a whole with gzip or zstd, identified by its first bytes. Refuses a file that is
+ * no tar by its first block, before it reads more. Leaves `source` to its owner.
  * Throws `InvalidImage`, {@link CannotDecompressArchive}, and `source`'s own errors.
  */
 export async function* decompressArchive(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const { start, all } = await peek(source, MAGIC_LENGTH);
   const compression = compressionOf(start);
   try {
-    const { start: block, all: tar } = await peek(unpack(compression, all), BLOCK);
-    if (!beginsTar(block.subarray(0, BLOCK))) throw new InvalidImage("it is not a tar archive, packed or not");
+    const decompressed = decompress(compression, all, () => new CannotDecompressArchive(compression));
+    const { start: block, all: tar } = await peek(decompressed, BLOCK);
+    if (!startsTar(block.subarray(0, BLOCK))) throw new InvalidImage("it is not a tar archive, compressed or not");
     yield* tar;
   } catch (error) {
     if (!isDataError(error)) throw error;
-    throw new InvalidImage(`it is packed with ${compression} as a whole, and damaged: ${error.message}`, {
+    throw new InvalidImage(`the whole file is compressed with ${compression}, and damaged: ${error.message}`, {
       cause: error,
     });
   }
 }
 
-function unpack(compression: Compression, packed: AsyncGenerator<Buffer>): AsyncIterable<Buffer> {
-  if (compression === "none") return packed;
-  if (compression === "gzip") return decompressGzip(packed);
-  if (compression === "zstd" && hasZstd) return decompressZstd(packed);
-  throw new CannotDecompressArchive(compression);
-}
-
-/** By the sum in a header's first field that guards all others (pax(1), "ustar Interchange Format"). */
-function beginsTar(block: Buffer): boolean {
+/** Verifies a header's checksum (pax(1), "ustar Interchange Format"). */
+function startsTar(block: Buffer): boolean {
   if (block.length < BLOCK) return false;
-  const said = Number.parseInt(block.toString("latin1", 148, 156).trim(), 8);
+  const declared = Number.parseInt(block.toString("latin1", 148, 156).trim(), 8);
   const sum = block.reduce((total, byte, at) => total + (at >= 148 && at < 156 ? 0x20 : byte), 0);
-  return said === sum;
+  return declared === sum;
 }

@@ -1,7 +1,7 @@
 import { constants, createReadStream } from "node:fs";
 import { open, realpath, stat, type FileHandle } from "node:fs/promises";
 import { join, sep } from "node:path";
-import { InvalidImage } from "../manifest.ts";
+import { InvalidImage } from "../invalid-image.ts";
 import { quoted } from "../tar/entry-path.ts";
 import { fileNotFound, fileTooLarge, type RandomAccessFiles } from "./archive-files.ts";
 

@@ -1,8 +1,10 @@
 import { digestOf, isDigest, type Digest } from "../digest.ts";
-import { InvalidImage, MAX_CONFIG, MAX_MANIFEST, parseConfig, type ImageConfig } from "../manifest.ts";
+import { MAX_MANIFEST } from "../manifest.ts";
 import { parseDockerManifest, type DockerManifestItem } from "./docker-manifest.ts";
 import { quoted } from "../tar/entry-path.ts";
 import type { ArchiveFiles } from "../archive/archive-files.ts";
+import { InvalidImage } from "../invalid-image.ts";
+import { MAX_CONFIG, parseConfig, type ImageConfig } from "../config.ts";
 
 /** An image of a docker archive, its config read and proven. */
 export interface DockerImage extends ImageConfig {
@@ -24,7 +26,7 @@ export async function readDockerImage(files: ArchiveFiles, item: DockerManifestI
   const configDigest = digestOf(config);
   const claimed = digestInName(item.config);
   if (claimed !== undefined && claimed !== configDigest) {
-    throw new InvalidImage(`the config ${quoted(item.config)} is in truth ${configDigest}`);
+    throw new InvalidImage(`the config ${quoted(item.config)} has the digest ${configDigest}`);
   }
   const { diffIds, platform } = parseConfig(config);
   if (item.layers.length !== diffIds.length) {

@@ -1,6 +1,7 @@
-import { InvalidImage, MAX_LAYERS, MAX_MANIFEST } from "../manifest.ts";
+import { MAX_LAYERS, MAX_MANIFEST } from "../manifest.ts";
 import { entryPath } from "../tar/entry-path.ts";
 import { MAX_IMAGES } from "../archive/limits.ts";
+import { InvalidImage } from "../invalid-image.ts";
 
 /** An image in a docker archive's manifest.json (moby image/spec/v1.2, "Combined Image JSON + Filesystem Changeset Format"). */
 export interface DockerManifestItem {

@@ -1,9 +1,11 @@
 import type { Digest } from "../digest.ts";
-import { InvalidImage, type ImageConfig } from "../manifest.ts";
+import { InvalidImage } from "../invalid-image.ts";
+import type { ImageConfig } from "../config.ts";
+import { blobPath } from "../oci/oci-layout.ts";
+import { bestPlatformMatches } from "../platform.ts";
 import { readDockerManifest, readDockerImage } from "./docker-image.ts";
-import { blobPath, type ArchiveFiles } from "../archive/archive-files.ts";
+import { type ArchiveFiles } from "../archive/archive-files.ts";
 import { listOciEntries, readOciImage } from "../oci/oci-image.ts";
-import { bestPlatformMatches } from "../best-platform.ts";
 
 /** An image of an archive, however that tells of it. */
 export interface FoundImage extends ImageConfig {

@@ -1,5 +1,5 @@
 import { hexOf, type Digest } from "../digest.ts";
-import { blobPath } from "../archive/archive-files.ts";
+import { blobPath } from "../oci/oci-layout.ts";
 import { parseV1Image, v1Ids, type V1Constants } from "./v1-ids.ts";
 
 /** Tells by its path which layer a file is, while an archive passes whose manifest comes last. */

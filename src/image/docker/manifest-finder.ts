@@ -1,6 +1,8 @@
 import { digestOf, type Digest } from "../digest.ts";
-import { InvalidImage, isIndex, parseConfig, parseManifest, type Descriptor } from "../manifest.ts";
+import { isIndex, parseManifest, type Descriptor } from "../manifest.ts";
 import { digestInName } from "./docker-image.ts";
+import { InvalidImage } from "../invalid-image.ts";
+import { parseConfig } from "../config.ts";
 
 /** Finds out which blobs are an image's layers while an OCI layout passes, before the index that leads to its manifest. */
 export interface ManifestFinder {

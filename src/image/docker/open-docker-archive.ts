@@ -6,7 +6,7 @@ import { absentLayer } from "../archive/absent-layer.ts";
 import { compressionOf, layerMediaType } from "../layer/compression.ts";
 import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../archive/image-archive.ts";
 import type { RandomAccessFiles } from "../archive/archive-files.ts";
-import { verifiedStream } from "../layer/verify-digest.ts";
+import { verifiedStream } from "../layer/verified-stream.ts";
 import { firstBytes } from "../archive/first-bytes.ts";
 
 /**

@@ -1,12 +1,14 @@
 import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import type { Digest } from "../digest.ts";
-import { InvalidImage, MAX_CONFIG, type Descriptor } from "../manifest.ts";
+import { type Descriptor } from "../manifest.ts";
 import { compressionOf, layerMediaType, MAGIC_LENGTH, refuseNonLayerType } from "../layer/compression.ts";
 import { digestInName } from "./docker-image.ts";
 import { findSavedImage } from "./find-saved-image.ts";
 import { withVerifiedStream } from "../layer/verified-stream.ts";
-import { blobPath } from "../archive/archive-files.ts";
+import { InvalidImage } from "../invalid-image.ts";
+import { MAX_CONFIG } from "../config.ts";
+import { blobPath } from "../oci/oci-layout.ts";
 import { seenFiles } from "./seen-files.ts";
 import { manifestFinder, type ManifestFinder } from "./manifest-finder.ts";
 import { peek } from "../../streams/peek.ts";

@@ -1,4 +1,4 @@
-import { InvalidImage } from "../manifest.ts";
+import { InvalidImage } from "../invalid-image.ts";
 import { MAX_MANIFEST_BYTES } from "../archive/limits.ts";
 import { followLinks, addEntry } from "../tar/links.ts";
 import { fileNotFound, fileTooLarge, type ArchiveFiles } from "../archive/archive-files.ts";

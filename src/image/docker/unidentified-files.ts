@@ -1,11 +1,12 @@
 import type { Readable } from "node:stream";
 import type { Digest } from "../digest.ts";
-import { InvalidImage, type Descriptor } from "../manifest.ts";
+import { type Descriptor } from "../manifest.ts";
 import { layerMediaType, refuseNonLayerType } from "../layer/compression.ts";
 import { quoted } from "../tar/entry-path.ts";
 import { withVerifiedStream } from "../layer/verified-stream.ts";
 import { MAX_UNIDENTIFIED } from "../archive/limits.ts";
 import type { Expected } from "../layer/verify-digest.ts";
+import { InvalidImage } from "../invalid-image.ts";
 
 /** A layer as it is in the archive. */
 export interface StoredLayer {
@@ -84,7 +85,7 @@ export class UnidentifiedFiles {
   /** A file is this layer; `blob` is what the manifest says of it. Throws `InvalidImage` when it is not. */
   async identify(path: string, diffId: Digest, blob?: Descriptor): Promise<void> {
     const plain = this.#plain.get(path);
-    if (plain !== undefined && plain !== diffId) throw new InvalidImage(`layer ${diffId} is in truth ${plain}`);
+    if (plain !== undefined && plain !== diffId) throw new InvalidImage(`layer ${diffId} has the digest ${plain}`);
     const file = this.#waiting.get(path);
     if (file === undefined) return;
     this.#waiting.delete(path);

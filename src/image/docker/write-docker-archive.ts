@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
 import { digestOf, hexOf, type Digest } from "../digest.ts";
-import { InvalidImage, parseConfig } from "../manifest.ts";
+import { InvalidImage } from "../invalid-image.ts";
+import { parseConfig } from "../config.ts";
 import { streamTar, writeTar, type FileToWrite, type TarStream } from "../tar/write-tar.ts";
 
 /** A layer that the engine has already, or one that comes along in a file, packed or not. */

@@ -1,9 +1,10 @@
-import { InvalidImage, MEDIA_TYPE } from "../manifest.ts";
+import { InvalidImage } from "../invalid-image.ts";
+import { MEDIA_TYPE } from "../manifest.ts";
 
-/** How a layer is packed. Engines write the first three; the others can be told, and no more. */
+/** How a layer or an archive is compressed. Engines write the first three; the others are only recognised. */
 export type Compression = "none" | "gzip" | "zstd" | "bzip2" | "xz";
 
-/** Bytes at the start of a layer that tell how it is packed. */
+/** The first bytes of a file that identify its compression. */
 export const MAGIC_LENGTH = 6;
 
 const MAGIC: [Compression, number[]][] = [
@@ -13,34 +14,34 @@ const MAGIC: [Compression, number[]][] = [
   ["xz", [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
 ];
 
-/** Tells by the first {@link MAGIC_LENGTH} bytes, which is what engines go by, whatever the media type says. */
+/** Returns the compression of a file by its first {@link MAGIC_LENGTH} bytes, as engines do, whatever the media type says. */
 export function compressionOf(start: Uint8Array): Compression {
   return MAGIC.find(([, magic]) => magic.every((byte, index) => start[index] === byte))?.[0] ?? "none";
 }
 
-/** The OCI media type of a layer that is packed so. */
+/** Returns the OCI media type of a layer with this compression. */
 export function layerMediaType(compression: Compression): string {
   if (compression === "gzip") return MEDIA_TYPE.ociLayerGzip;
   return compression === "none" ? MEDIA_TYPE.ociLayer : `${MEDIA_TYPE.ociLayer}+${compression}`;
 }
 
 /**
- * The media type of a layer that begins so: the one that it was said to have, unless its packing is another one than that says. Builders
- * write `+gzip` for plain tars, and readers that go by the type fail with those.
+ * Returns a layer's media type corrected by its first bytes: the declared one, unless it names another compression. Builders declare
+ * `+gzip` for uncompressed tars, and readers that trust the media type fail on those.
  */
-export function correctMediaType(said: string, start: Uint8Array): string {
+export function correctMediaType(declared: string, start: Uint8Array): string {
   const compression = compressionOf(start);
-  return compressionInMediaType(said) === compression ? said : layerMediaType(compression);
+  return compressionInMediaType(declared) === compression ? declared : layerMediaType(compression);
 }
 
-/** How a layer of this media type says that it is packed. */
+/** Returns the compression that a layer's media type declares. */
 export function compressionInMediaType(mediaType: string): string {
   return /[.+](gzip|zstd)$/.exec(mediaType)?.[1] ?? "none";
 }
 
 /**
- * Is this the media type of a layer's tar, packed or not (OCI image spec, layer.md; Docker's image manifest v2 schema 2)?
- * Not so for what else a manifest may list: attestations, signatures, encrypted layers.
+ * Tells whether this is the media type of a layer's tar, compressed or not (OCI image spec, layer.md; Docker's image manifest v2
+ * schema 2). Attestations, signatures and encrypted layers, which a manifest may list as well, have others.
  */
 export function isLayerType(mediaType: string): boolean {
   return /^application\/vnd\.(?:oci\.image\.layer(?:\.nondistributable)?\.v1|docker\.image\.rootfs(?:\.foreign)?\.diff)\.tar(?:[+.](?:gzip|zstd))?$/.test(
@@ -48,7 +49,7 @@ export function isLayerType(mediaType: string): boolean {
   );
 }
 
-/** Throws `InvalidImage` for a layer of another media type. */
+/** Throws `InvalidImage` for a media type that is not a layer's. */
 export function refuseNonLayerType(mediaType: string): void {
   if (isLayerType(mediaType)) return;
   const shown = JSON.stringify(mediaType.slice(0, 120));

@@ -1,77 +1,55 @@
 import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { createGunzip } from "node:zlib";
-import { InvalidImage } from "../manifest.ts";
-import { compressionOf, MAGIC_LENGTH, refuseNonLayerType, type Compression } from "./compression.ts";
-import { CHUNK, coalesce } from "../../streams/coalesce.ts";
 import { peek } from "../../streams/peek.ts";
-import { hasZstd, decompressZstd } from "./zstd-frames.ts";
-
-/** zlib errors that speak of the data; others (out of memory) are not the image's fault. */
-const DATA_ERRORS = /^(?:Z_DATA_ERROR|Z_BUF_ERROR|Z_NEED_DICT|ZSTD_error_.*)$/;
+import { InvalidImage } from "../invalid-image.ts";
+import { compressionOf, MAGIC_LENGTH, refuseNonLayerType, type Compression } from "./compression.ts";
+import { decompress, isDataError } from "./decompress.ts";
+import { hasZstd } from "./zstd-frames.ts";
 
 /**
- * The plain tar of a layer that is packed with gzip (RFC 1952), zstd (RFC 8878) or not at all, told by its first bytes.
- * Owns `source`. Nothing is kept: a zip bomb costs time only, and a limit (prove.ts) ends it.
+ * Returns a layer's uncompressed tar. The first bytes identify the compression: gzip, zstd or none. Owns `source`. Buffers nothing: a zip
+ * bomb costs time only, and a size limit ends it (size-limit.ts).
  *
- * The stream fails with {@link InvalidImage} for what cannot be unpacked, and for a media type that is not a layer's.
+ * The stream fails with {@link InvalidImage} for data that cannot be decompressed, and for a media type that is not a layer's.
  */
 export function decompressLayer(source: Readable, mediaType?: string): Readable {
-  const plain = Readable.from(decoded(source, mediaType), { objectMode: false });
-  // A generator that waits for a chunk does not hear that it has been left.
-  return plain.once("close", () => source.destroy());
+  const tar = Readable.from(decompressed(source, mediaType), { objectMode: false });
+  // A generator that waits for a chunk does not notice that its reader has left.
+  return tar.once("close", () => source.destroy());
 }
 
-async function* decoded(source: Readable, mediaType: string | undefined): AsyncGenerator<Buffer> {
+async function* decompressed(source: Readable, mediaType: string | undefined): AsyncGenerator<Buffer> {
   try {
     if (mediaType !== undefined) refuseNonLayerType(mediaType);
     const { start, all } = await peek(source, MAGIC_LENGTH);
-    yield* unpack(compressionOf(start), all);
+    const compression = compressionOf(start);
+    yield* decompress(compression, all, () => unsupported(compression));
   } catch (error) {
     throw isDataError(error)
-      ? new InvalidImage(`it has a layer that cannot be unpacked: ${error.message}`, { cause: error })
+      ? new InvalidImage(`it has a layer that cannot be decompressed: ${error.message}`, { cause: error })
       : error;
   } finally {
     source.destroy();
   }
 }
 
-function unpack(compression: Compression, packed: AsyncGenerator<Buffer>): AsyncIterable<Buffer> {
-  if (compression === "none") return packed;
-  if (compression === "gzip") return decompressGzip(packed);
-  if (compression === "zstd" && hasZstd) return decompressZstd(packed);
-  if (compression === "zstd") throw new CannotDecompress();
-  throw new InvalidImage(
-    `it has a layer packed with ${compression}, which Node ${process.versions.node} cannot unpack`,
+function unsupported(compression: Compression): InvalidImage {
+  if (compression === "zstd") return new CannotDecompress();
+  return new InvalidImage(
+    `it has a layer compressed with ${compression}, which Node ${process.versions.node} cannot decompress`,
   );
 }
 
-/** Throws {@link CannotDecompress} where a media type tells it before anything has come. */
+/** Throws {@link CannotDecompress} when the media type alone names a compression that this Node lacks. */
 export function refuseUnsupportedCompression(mediaType: string): void {
   if (mediaType.endsWith("zstd") && !hasZstd) throw new CannotDecompress();
 }
 
-/** A layer may be right, but nobody here can look into it. */
+/** Thrown for a layer that may be valid, but that this Node cannot decompress. */
 export class CannotDecompress extends InvalidImage {
   constructor() {
     const { node } = process.versions;
     super(
-      `it has a layer packed with zstd, which Node ${node} cannot unpack; Node 22.15 can, or save the image with gzip`,
+      `it has a layer compressed with zstd, which Node ${node} cannot decompress; Node 22.15 can, or save the image with gzip`,
     );
   }
-}
-
-/** However many members it has, one after the other. */
-export async function* decompressGzip(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const decoder = createGunzip({ chunkSize: CHUNK });
-  const fed = pipeline(coalesce(packed), decoder);
-  // Heard of below, unless the reader has left before.
-  fed.catch(() => {});
-  yield* decoder as AsyncIterable<Buffer>;
-  await fed;
-}
-
-/** Does an error of a decoder speak of the data, and not of this process? */
-export function isDataError(error: unknown): error is Error {
-  return DATA_ERRORS.test((error as NodeJS.ErrnoException).code ?? "");
 }

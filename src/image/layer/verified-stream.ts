@@ -1,33 +1,56 @@
 import { Readable } from "node:stream";
 import type { Digest } from "../digest.ts";
-import { digestVerifier, type Expected } from "./verify-digest.ts";
+import { digestVerifier, type DigestVerifier, type Expected } from "./verify-digest.ts";
 
 /**
- * Gives bytes that are passing to somebody as a stream, and waits until they are done with it. Resolves to what the bytes
- * were, or to undefined when they were left early. Rejects when they were not what was expected, even if that was not
- * noticed by whoever read them, and with what `use` rejects with.
+ * Returns a stream of the same bytes that fails at its end with `InvalidImage` when they are not the expected ones. Do not rely on any
+ * of them before the stream has ended without an error. Owns `source`.
+ */
+export function verifiedStream(source: AsyncIterable<Uint8Array>, expected: Expected): Readable {
+  const verifier = digestVerifier(expected);
+  return Readable.from(
+    (async function* () {
+      yield* passThroughVerifier(source, verifier);
+      verifier.finish();
+    })(),
+    { objectMode: false },
+  );
+}
+
+/** Passes bytes through a verifier. The caller calls `verifier.finish`. */
+export async function* passThroughVerifier<T extends Uint8Array>(
+  source: AsyncIterable<T>,
+  verifier: DigestVerifier,
+): AsyncGenerator<T> {
+  for await (const chunk of source) {
+    verifier.take(chunk);
+    yield chunk;
+  }
+}
+
+/**
+ * Calls `use` with a verified stream of the bytes, and waits for it. Resolves to what the bytes were, or to undefined when `use` left the
+ * stream early. Rejects with `InvalidImage` when they are not the expected ones, even if `use` did not notice, and with what
+ * `use` rejects with. Leaves `chunks` to its owner.
  */
 export async function withVerifiedStream(
   chunks: AsyncIterable<Buffer>,
   expected: Expected,
   use: (stream: Readable) => Promise<void>,
 ): Promise<{ digest: Digest; size: number } | undefined> {
-  let found: { digest: Digest; size: number } | undefined;
+  let actual: { digest: Digest; size: number } | undefined;
   let failure: unknown;
-  async function* pass(): AsyncGenerator<Buffer> {
-    const bytes = digestVerifier(expected);
+  async function* verified(): AsyncGenerator<Buffer> {
+    const verifier = digestVerifier(expected);
     try {
-      for await (const chunk of chunks) {
-        bytes.take(chunk);
-        yield chunk;
-      }
-      found = bytes.finish();
+      yield* passThroughVerifier(chunks, verifier);
+      actual = verifier.finish();
     } catch (error) {
       failure = error;
       throw error;
     }
   }
-  const stream = Readable.from(pass(), { objectMode: false });
+  const stream = Readable.from(verified(), { objectMode: false });
   stream.on("error", () => {});
   try {
     await use(stream);
@@ -37,5 +60,5 @@ export async function withVerifiedStream(
     stream.destroy();
   }
   if (failure !== undefined) throw failure;
-  return found;
+  return actual;
 }

@@ -2,70 +2,71 @@ import { once } from "node:events";
 import { PassThrough, Transform, type Readable } from "node:stream";
 import type { Digest } from "../digest.ts";
 import { decompressLayer } from "./decompress-layer.ts";
-import { digestVerifier, type Expected, type DigestVerifier, type SizeLimit } from "./verify-digest.ts";
+import type { SizeLimit } from "./size-limit.ts";
+import { digestVerifier, type DigestVerifier, type Expected } from "./verify-digest.ts";
 
-/** Packed bytes that may wait to be unpacked, so that what is stored is passed on meanwhile. */
+/** Compressed bytes that may wait for the decompressor while the stored bytes pass on. */
 const AHEAD = 128 * 1024;
 
 export interface LayerToVerify {
-  /** The layer as it is stored, packed or not. What is not known is left out. Size in bytes. */
+  /** The layer as it is stored, compressed or not. Unknown properties are left out. Size in bytes. */
   blob: { mediaType?: string; digest?: Digest; size?: number };
-  /** Of its plain tar. */
+  /** The digest of the uncompressed tar. */
   diffId: Digest;
-  /** What the plain tar counts against, so that a zip bomb ends early, and what is stored. */
+  /** Limits the uncompressed tar, so that a zip bomb ends early, and the stored bytes. */
   limit?: SizeLimit;
 }
 
 /**
- * Passes a stored layer on as it is, and proves both what is stored (digest and size) and what it unpacks to (diff ID). Fails
- * at the end, or as soon as it is clear, with `InvalidImage`; until it has ended nothing of it may be relied on. Back-pressure
+ * Passes a stored layer through and verifies both the stored bytes (digest and size) and the uncompressed tar (diff ID). Fails with
+ * `InvalidImage` at the end, or as soon as a fault is certain; do not rely on any byte before the stream has ended. Back-pressure
  * reaches through; memory does not grow with the layer.
  */
 export function verifyLayer({ blob: { mediaType, digest, size }, diffId, limit }: LayerToVerify): Transform {
   const stored = { what: `layer ${digest ?? diffId}`, digest, size };
-  // A packed layer cannot have the digest of what is in it: this one is plain, and hashed once.
-  if (digest === diffId) return checkPlain({ ...stored, limit });
-  const packed = { ...stored, limit: limit && { spend: (bytes: number) => limit.spendStored(bytes) } };
-  return checkPacked(packed, { what: `the plain layer ${diffId}`, digest: diffId, limit }, mediaType);
+  // A compressed layer cannot have the digest of its own content: this one is uncompressed, and hashed once.
+  if (digest === diffId) return verifyUncompressed({ ...stored, limit });
+  const compressed = { ...stored, limit: limit && { spend: (bytes: number) => limit.spendStored(bytes) } };
+  return verifyBoth(compressed, { what: `the uncompressed layer ${diffId}`, digest: diffId, limit }, mediaType);
 }
 
-function checkPlain(expected: Expected): Transform {
-  const bytes = digestVerifier(expected);
+function verifyUncompressed(expected: Expected): Transform {
+  const verifier = digestVerifier(expected);
   return new Transform({
-    transform: (chunk: Buffer, _encoding, done) => attempt(() => bytes.take(chunk), done) && done(null, chunk),
-    flush: (done) => attempt(() => bytes.finish(), done) && done(),
+    transform: (chunk: Buffer, _encoding, done) => succeeds(() => verifier.take(chunk), done) && done(null, chunk),
+    flush: (done) => succeeds(() => verifier.finish(), done) && done(),
   });
 }
 
-function checkPacked(expected: Expected, unpacked: Expected, mediaType: string | undefined): Transform {
-  const stored = digestVerifier(expected);
-  const side = new PassThrough({ highWaterMark: AHEAD });
-  const checked = takeAll(decompressLayer(side, mediaType), digestVerifier(unpacked));
-  const check = new Transform({
+function verifyBoth(stored: Expected, uncompressed: Expected, mediaType: string | undefined): Transform {
+  const verifier = digestVerifier(stored);
+  const branch = new PassThrough({ highWaterMark: AHEAD });
+  const uncompressedVerified = consume(decompressLayer(branch, mediaType), digestVerifier(uncompressed));
+  const transform = new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      if (!attempt(() => stored.take(chunk), done)) return;
-      if (side.write(chunk)) return done(null, chunk);
-      once(side, "drain").then(() => done(null, chunk), done);
+      if (!succeeds(() => verifier.take(chunk), done)) return;
+      if (branch.write(chunk)) return done(null, chunk);
+      once(branch, "drain").then(() => done(null, chunk), done);
     },
     flush(done) {
-      // First, because a layer that was cut off is better told so than by what its decoder makes of it.
-      if (!attempt(() => stored.finish(), done)) return;
-      side.end();
-      checked.then(() => done(), done);
+      // First, because a truncated layer is a clearer message than the decompressor's.
+      if (!succeeds(() => verifier.finish(), done)) return;
+      branch.end();
+      uncompressedVerified.then(() => done(), done);
     },
     destroy(error, done) {
-      side.destroy();
+      branch.destroy();
       done(error);
     },
   });
-  side.on("error", () => {});
-  // Also while nothing is written, and while a write waits for a drain that will not come any more.
-  checked.catch((error: Error) => check.destroy(error));
-  return check;
+  branch.on("error", () => {});
+  // Also while nothing is written, and while a write waits for a drain that never comes.
+  uncompressedVerified.catch((error: Error) => transform.destroy(error));
+  return transform;
 }
 
-/** Hands an error to a stream's callback. Whether there was none. */
-function attempt(step: () => void, done: (error: Error) => void): boolean {
+/** Runs a step, passes its error to a stream's callback, and returns whether it succeeded. */
+function succeeds(step: () => void, done: (error: Error) => void): boolean {
   try {
     step();
     return true;
@@ -75,7 +76,7 @@ function attempt(step: () => void, done: (error: Error) => void): boolean {
   }
 }
 
-async function takeAll(plain: Readable, bytes: DigestVerifier): Promise<void> {
-  for await (const chunk of plain) bytes.take(chunk as Buffer);
-  bytes.finish();
+async function consume(tar: Readable, verifier: DigestVerifier): Promise<void> {
+  for await (const chunk of tar) verifier.take(chunk as Buffer);
+  verifier.finish();
 }

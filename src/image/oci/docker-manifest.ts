@@ -1,10 +1,11 @@
 import type { Digest } from "../digest.ts";
-import { InvalidImage, type Descriptor } from "../manifest.ts";
+import { type Descriptor } from "../manifest.ts";
 import { InvalidReference, parseReference } from "../reference.ts";
-import { blobPath, type ArchiveFiles } from "../archive/archive-files.ts";
+import { type ArchiveFiles } from "../archive/archive-files.ts";
 import { readImageManifest } from "./oci-image.ts";
-import { IMAGE_NAME, isIndexType } from "./oci-layout.ts";
+import { IMAGE_NAME, isIndexType, blobPath } from "./oci-layout.ts";
 import { mapConcurrently } from "../../streams/map-concurrently.ts";
+import { InvalidImage } from "../invalid-image.ts";
 
 /** An image of a layout. */
 export interface DockerManifestImage {

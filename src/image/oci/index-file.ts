@@ -1,6 +1,7 @@
-import { parseBoundedJson } from "../bounded-json.ts";
-import { InvalidImage, readDescriptor, type Descriptor } from "../manifest.ts";
+import { parseBoundedJson } from "../parse-json.ts";
+import { parseDescriptor, type Descriptor } from "../manifest.ts";
 import { MAX_INDEX, MAX_INDEX_DEPTH, MAX_INDEX_VALUES, MAX_MANIFESTS } from "../archive/limits.ts";
+import { InvalidImage } from "../invalid-image.ts";
 
 /** The index.json of an OCI layout (OCI image spec, image-layout.md, "index.json file"). */
 export interface IndexFile {
@@ -30,7 +31,7 @@ export function parseIndexFile(bytes: Buffer): IndexFile {
   let malformed: InvalidImage | undefined;
   const entries = manifests.map((entry: unknown) => {
     try {
-      return readDescriptor(entry, "manifest");
+      return parseDescriptor(entry, "manifest");
     } catch (error) {
       if (!(error instanceof InvalidImage)) throw error;
       const { digest } = (entry ?? {}) as { digest?: unknown };

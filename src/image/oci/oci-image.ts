@@ -1,23 +1,20 @@
 import { digestOf, type Digest } from "../digest.ts";
 import {
-  InvalidImage,
   isIndex,
-  MAX_CONFIG,
   MAX_MANIFEST,
   MEDIA_TYPE,
-  parseConfig,
   parseManifest,
   type Descriptor,
-  type ImageConfig,
   type Index,
   type Manifest,
 } from "../manifest.ts";
-import { undefinedIfInvalid } from "../unless-invalid.ts";
+import { InvalidImage, undefinedIfInvalid } from "../invalid-image.ts";
+import { MAX_CONFIG, parseConfig, type ImageConfig } from "../config.ts";
 import { isLayerType } from "../layer/compression.ts";
 import { parseIndexFile, refuseFull, type IndexFile } from "./index-file.ts";
 import { MAX_DEPTH, MAX_INDEX, MAX_INDEXES, MAX_MANIFESTS } from "../archive/limits.ts";
-import { blobPath, FileNotFound, type ArchiveFiles } from "../archive/archive-files.ts";
-import { IMAGE_NAME, isIndexType, REF_NAME } from "./oci-layout.ts";
+import { FileNotFound, type ArchiveFiles } from "../archive/archive-files.ts";
+import { IMAGE_NAME, isIndexType, REF_NAME, blobPath } from "./oci-layout.ts";
 
 /** A manifest that an OCI layout's index leads to. */
 export interface OciEntry {
@@ -156,9 +153,9 @@ async function readManifest(
 
 async function readBlob(files: ArchiveFiles, { digest, size }: Descriptor, limit: number): Promise<Buffer> {
   const bytes = await files.read(blobPath(digest), limit);
-  if (bytes.length !== size) throw new InvalidImage(`${digest} has ${bytes.length} bytes, announced were ${size}`);
+  if (bytes.length !== size) throw new InvalidImage(`${digest} has ${bytes.length} bytes, its descriptor says ${size}`);
   const found = digestOf(bytes);
-  if (found !== digest) throw new InvalidImage(`${digest} is in truth ${found}`);
+  if (found !== digest) throw new InvalidImage(`${digest} has the digest ${found}`);
   return bytes;
 }
 

@@ -1,41 +1,47 @@
-import { type Digest } from "../digest.ts";
+import { hexOf, type Digest } from "../digest.ts";
 import { MEDIA_TYPE, type Descriptor } from "../manifest.ts";
-import { fullName, InvalidReference, parseReference } from "../reference.ts";
+import { fullName, tryReference } from "../reference.ts";
 
-/** An image for an OCI layout. */
+/** An image to write into an OCI layout. */
 export interface OciLayoutToWrite {
   /** Byte for byte. */
   config: Uint8Array;
   manifest: { bytes: Uint8Array; descriptor: Descriptor };
-  /** Layers that come along, as they are stored. Those that are left out the target must have. */
+  /** The layers to write, as they are stored. The target must have all others. */
   blobs: readonly BlobFile[];
-  /** As the target is to have them; may be none. A reference is written as engines write it. */
+  /** The image's names in the layout; may be empty. A reference is written as engines write it. */
   names: readonly (LayoutName | string)[];
 }
 
-/** What an index calls an image. */
+/** An image's name in an index. */
 export interface LayoutName {
-  /** Any text: skopeo, buildah and kaniko look for it behind the folder's colon (`org.opencontainers.image.ref.name`). */
+  /** Any text, the part behind the folder's colon for skopeo, buildah and kaniko (`org.opencontainers.image.ref.name`). */
   ref: string;
-  /** A whole reference: what containerd, Docker and Podman name an image when they load it (`io.containerd.image.name`). */
+  /** A full reference, the name that containerd, Docker and Podman give the image when they load it (`io.containerd.image.name`). */
   image?: string;
 }
 
+/** A blob in a file. */
 export interface BlobFile {
   digest: Digest;
-  /** Of a file that holds it. */
   path: string;
   /** Bytes. */
   size: number;
 }
 
-/** The file that says that a folder is an OCI layout (OCI image spec, image-layout.md, "oci-layout file"). */
+/** The content of the file `oci-layout`, which marks a folder as an OCI layout (OCI image spec, image-layout.md, "oci-layout file"). */
 export const OCI_LAYOUT_FILE = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
 
+/** The annotations that name an image: containerd's and the OCI image spec's. */
 export const IMAGE_NAME = "io.containerd.image.name";
 export const REF_NAME = "org.opencontainers.image.ref.name";
 
-/** What an index says of a manifest: one descriptor for each name (OCI image spec, annotations.md). */
+/** Returns the path of a blob in an OCI layout (OCI image spec, image-layout.md, "Blobs"). */
+export function blobPath(digest: Digest): string {
+  return `blobs/sha256/${hexOf(digest)}`;
+}
+
+/** Returns an index's entries for a manifest: one descriptor for each name (OCI image spec, annotations.md). */
 export function namedDescriptors(manifest: Descriptor, names: readonly (LayoutName | string)[]): Descriptor[] {
   if (names.length === 0) return [manifest];
   return names.map((name) => {
@@ -45,15 +51,11 @@ export function namedDescriptors(manifest: Descriptor, names: readonly (LayoutNa
   });
 }
 
-/** The tag alone is the short name. */
+/** Names an image as engines do: by the full reference, with the tag alone as the short name. */
 function engineName(name: string): LayoutName {
-  try {
-    const reference = parseReference(name);
-    return { image: fullName(reference), ref: reference.tag ?? name };
-  } catch (error) {
-    if (!(error instanceof InvalidReference)) throw error;
-    return { ref: name }; // a layout may name an image with any text
-  }
+  const reference = tryReference(name);
+  if (reference === undefined) return { ref: name }; // a layout may name an image with any text
+  return { image: fullName(reference), ref: reference.tag ?? name };
 }
 
 export function isIndexType({ mediaType }: Descriptor): boolean {

@@ -1,13 +1,15 @@
 import type { Readable } from "node:stream";
 import type { Digest } from "../digest.ts";
-import { InvalidImage, type Descriptor } from "../manifest.ts";
+import { type Descriptor } from "../manifest.ts";
 import { absentLayer } from "../archive/absent-layer.ts";
 import { chooseImage, type Candidate } from "../archive/choose-image.ts";
 import { isLayerType, correctMediaType } from "../layer/compression.ts";
 import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../archive/image-archive.ts";
-import { blobPath, type RandomAccessFiles } from "../archive/archive-files.ts";
+import { type RandomAccessFiles } from "../archive/archive-files.ts";
 import { listOciEntries, readOciImage, type OciEntry, type OciImage } from "./oci-image.ts";
-import { verifiedStream } from "../layer/verify-digest.ts";
+import { InvalidImage } from "../invalid-image.ts";
+import { blobPath } from "./oci-layout.ts";
+import { verifiedStream } from "../layer/verified-stream.ts";
 import { firstBytes } from "../archive/first-bytes.ts";
 
 /** Bytes. The file says `{"imageLayoutVersion":"1.0.0"}`. */
@@ -59,7 +61,7 @@ async function describeLayer(files: RandomAccessFiles, diffId: Digest, blob: Des
   const path = blobPath(digest);
   const size = await files.sizeOf(path);
   if (size === undefined) return { diffId, blob, ...absentLayer(path, urls) };
-  if (size !== blob.size) throw new InvalidImage(`${digest} has ${size} bytes, announced were ${blob.size}`);
+  if (size !== blob.size) throw new InvalidImage(`${digest} has ${size} bytes, its descriptor says ${blob.size}`);
   const { mediaType: said } = blob;
   const mediaType = isLayerType(said) ? correctMediaType(said, await firstBytes(files, path)) : said;
   const open = (): Readable => verifiedStream(files.open(path), { what: `layer ${diffId}`, digest, size });

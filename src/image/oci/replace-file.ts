@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { chmod, copyFile, open, rename, rm, stat, writeFile } from "node:fs/promises";
-import { InvalidImage } from "../manifest.ts";
+import { InvalidImage } from "../invalid-image.ts";
 
 /** Gives a file a new content, at once: whoever reads it meanwhile, or after a crash, finds the old one or the new one, whole. */
 export async function replaceFile(path: string, bytes: Uint8Array, run: string): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import { digestOf } from "../digest.ts";
-import { blobPath } from "../archive/archive-files.ts";
+import { blobPath } from "./oci-layout.ts";
 import { namedDescriptors, OCI_LAYOUT_FILE, writeIndex, type BlobFile, type OciLayoutToWrite } from "./oci-layout.ts";
 import { streamTar, writeTar, type FileToWrite, type TarStream } from "../tar/write-tar.ts";
 

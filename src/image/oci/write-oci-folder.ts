@@ -5,10 +5,9 @@ import type { Descriptor } from "../manifest.ts";
 import { openFolderFiles } from "../archive/folder-files.ts";
 import { parseIndexFile, writeIndexFile } from "./index-file.ts";
 import { addIndexEntries } from "./add-index-entries.ts";
-import { blobPath } from "../archive/archive-files.ts";
 import { writeDockerManifestFor } from "./docker-manifest.ts";
 import { readIndexFile } from "./oci-image.ts";
-import { namedDescriptors, OCI_LAYOUT_FILE, writeIndex, type OciLayoutToWrite } from "./oci-layout.ts";
+import { namedDescriptors, OCI_LAYOUT_FILE, writeIndex, type OciLayoutToWrite, blobPath } from "./oci-layout.ts";
 import { moveFile, replaceFile } from "./replace-file.ts";
 
 /**

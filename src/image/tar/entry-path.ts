@@ -1,4 +1,4 @@
-import { InvalidImage } from "../manifest.ts";
+import { InvalidImage } from "../invalid-image.ts";
 
 /**
  * The path of an archive's entry in the one form that paths are compared in: without `../archive/` and without a slash at either end,

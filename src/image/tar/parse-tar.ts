@@ -1,6 +1,6 @@
 import { pipeline } from "node:stream/promises";
 import { extract, type Extract } from "tar-stream";
-import { InvalidImage } from "../manifest.ts";
+import { InvalidImage } from "../invalid-image.ts";
 
 /** tar-stream's parser, being fed. */
 export interface TarParsing {

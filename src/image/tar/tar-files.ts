@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";
-import { InvalidImage } from "../manifest.ts";
+import { InvalidImage } from "../invalid-image.ts";
 import { compressionOf, MAGIC_LENGTH } from "../layer/compression.ts";
 import { quoted } from "./entry-path.ts";
 import { MAX_ENTRIES } from "../archive/limits.ts";
@@ -113,6 +113,6 @@ async function refusePacked(file: FileHandle): Promise<void> {
   const { buffer } = await file.read(Buffer.alloc(MAGIC_LENGTH), 0, MAGIC_LENGTH, 0);
   const compression = compressionOf(buffer);
   if (compression !== "none") {
-    throw new InvalidImage(`the archive is packed with ${compression} as a whole: unpack it first`);
+    throw new InvalidImage(`the archive is compressed with ${compression} as a whole: decompress it first`);
   }
 }

@@ -1,6 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
 import { extract, type Header } from "tar-stream";
-import { InvalidImage } from "../manifest.ts";
+import { InvalidImage } from "../invalid-image.ts";
 import { notTar } from "./parse-tar.ts";
 
 /** Bytes read at once: the headers of a folder's small files lie close together. */

@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { digestOf, isDigest } from "../../image/digest.ts";
-import { InvalidImage, MAX_MANIFEST, parseManifest } from "../../image/manifest.ts";
+import { MAX_MANIFEST, parseManifest } from "../../image/manifest.ts";
 import type { RegistryContent } from "./registry-content.ts";
 import { DistributionError } from "./distribution-error.ts";
 import type { PushedManifest, PushPolicy } from "./push-policy.ts";
 import { announcedLength, bodyOf } from "./request-body.ts";
+import { InvalidImage, InvalidImage } from "../../image/invalid-image.ts";
 
 interface ImageLocation {
   repository: string;

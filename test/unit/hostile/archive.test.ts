@@ -177,7 +177,7 @@ describe.concurrent("a docker archive", () => {
       "a config of another digest",
       replaced(saved, configName, { content: other.config }),
       12,
-      /the config ".*" is in truth sha256:/,
+      /the config ".*" has the digest sha256:/,
     ],
     [
       "a layer less than the config",
@@ -193,7 +193,7 @@ describe.concurrent("a docker archive", () => {
     ["cut off", (tar) => tar.subarray(0, tar.length / 2), /ends in the middle of/],
     ["with a file that is larger than the archive", (tar) => forgeSize(tar, 0, 2 ** 32), /ends in the middle of/],
     ["with a file that is smaller than it is", (tar) => forgeSize(tar, 0, 512), /not a tar archive, or a damaged one/],
-    ["packed as a whole, and cut off", (tar) => gzipSync(tar).subarray(0, 3000), /packed with gzip as a whole/],
+    ["compressed as a whole, and cut off", (tar) => gzipSync(tar).subarray(0, 3000), /compressed with gzip as a whole/],
   ])("%s", async (_, change, words) => {
     expect(await push(`docker-archive:${await tarFile(change(await makeTar(saved)))}`)).toEqual(refused(3, words));
   });
@@ -222,7 +222,7 @@ describe.concurrent("an OCI layout", () => {
         { name: blobPath(itself), content: circle },
       ],
       12,
-      /is in truth|announced were/,
+      /has the digest|its descriptor says/,
     ],
     [
       "indexes within indexes",
@@ -256,19 +256,19 @@ describe.concurrent("an OCI layout", () => {
       "a manifest's size that lies",
       [...without(layout, "index.json"), index([{ ...manifest.descriptor, size: manifest.descriptor.size + 1 }])],
       12,
-      /announced were/,
+      /its descriptor says/,
     ],
     [
       "a config's size that lies",
       manifested((whole) => ({ ...whole, config: { ...whole.config, size: 5 } })),
       12,
-      /announced were 5/,
+      /its descriptor says 5/,
     ],
     [
       "a layer's size that lies",
       manifested((whole) => ({ ...whole, layers: whole.layers.map((layer) => ({ ...layer, size: 5 })) })),
       12,
-      /announced were 5/,
+      /its descriptor says 5/,
     ],
     [
       "a config of another digest",
@@ -276,7 +276,7 @@ describe.concurrent("an OCI layout", () => {
         entry.content === image.config ? { ...entry, content: Buffer.alloc(image.config.length, " ") } : entry,
       ),
       12,
-      /is in truth sha256:/,
+      /has the digest sha256:/,
     ],
     [
       "a layer less than the config",
@@ -291,7 +291,7 @@ describe.concurrent("an OCI layout", () => {
   test("in a tar: with a layer's size that lies", async () => {
     const small = manifested((whole) => ({ ...whole, layers: whole.layers.map((layer) => ({ ...layer, size: 5 })) }));
     const path = await tarFile(await makeTar(small));
-    expect(await push(`oci-archive:${path}`)).toEqual(refused(12, /announced were 5/));
+    expect(await push(`oci-archive:${path}`)).toEqual(refused(12, /its descriptor says 5/));
   });
 
   test("with a config of 1 GB, as a folder and as a tar", async () => {
@@ -316,7 +316,7 @@ describe.concurrent("an OCI layout", () => {
     await rename(join(path, lowestBlob), join(path, "x"));
     await rename(join(path, topBlob), join(path, lowestBlob));
     await rename(join(path, "x"), join(path, topBlob));
-    expect(await push(`oci:${path}`)).toEqual(refused(12, /announced were/));
+    expect(await push(`oci:${path}`)).toEqual(refused(12, /its descriptor says/));
   });
 });
 
@@ -333,7 +333,7 @@ describe.concurrent("layers, which are looked at when they are sent,", () => {
       "a plain layer of another digest",
       async () => await tar(replaced(saved, top, { content: Buffer.alloc(image.layers[1]?.length ?? 0) })),
       12,
-      /is in truth sha256:/,
+      /has the digest sha256:/,
     ],
     [
       "a blob of another digest",
@@ -345,19 +345,19 @@ describe.concurrent("layers, which are looked at when they are sent,", () => {
       "truncated gzip in a docker archive",
       async () => await tar(replaced(saved, top, { content: half })),
       12,
-      /cannot be unpacked: unexpected end of file/,
+      /cannot be decompressed: unexpected end of file/,
     ],
     [
       "truncated gzip with a digest of its own",
       async () => await oci(packedAs(() => ({ blob: half, mediaType: MEDIA_TYPE.ociLayerGzip }))),
       12,
-      /cannot be unpacked: unexpected end of file/,
+      /cannot be decompressed: unexpected end of file/,
     ],
     [
       "a blob that unpacks to another layer",
       async () => await oci(packedAs(() => gzipped(other.layers[0] ?? Buffer.alloc(0)))),
       12,
-      /the plain layer .* is in truth/,
+      /the uncompressed layer .* has the digest/,
     ],
     [
       "a type that is none",

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parseConfig } from "../../../src/image/manifest.ts";
+import { parseConfig } from "../../../src/image/config.ts";
 import { isKnownPlatform, formatPlatform } from "../../../src/image/platform.ts";
 import { stackConfig } from "../../../src/store/compose-manifest.ts";
 
@@ -17,7 +17,7 @@ describe("the platform that a config names", () => {
   });
 
   test.each([{ os: "linux", architecture: "AMD 64" }, { os: 7 }, { os: "a/b" }])("%j is none", (named) => {
-    expect(() => parseConfig(config(named))).toThrow("names a platform that is none");
+    expect(() => parseConfig(config(named))).toThrow("names an invalid platform");
   });
 });
 

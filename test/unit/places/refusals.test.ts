@@ -42,7 +42,7 @@ describe.concurrent("a place that cannot be sent from is told before anything is
   test.each<[string[], number, RegExp]>([
     [["docker-archive:nowhere.tar"], 3, /there is no file nowhere.tar\n/],
     [["oci:v2"], 3, /there is no folder v2\n.*\n.*docker-daemon:oci:v2/],
-    [["docker-archive:half.tar.gz"], 3, /half.tar.gz is not .*: it is packed with gzip as a whole, and damaged/],
+    [["docker-archive:half.tar.gz"], 3, /half.tar.gz is not .*: the whole file is compressed with gzip, and damaged/],
     [
       ["docker-archive:app.tar.xz"],
       3,
@@ -139,7 +139,7 @@ describe("what is not what it says is not sent on, and nothing that was there ch
       },
       "oci:lies-1",
       // Whichever end has read to the end first.
-      /(?:in lies-1|a layer) is not what it should be: .*(?:in truth|cannot be unpacked)/,
+      /(?:in lies-1|a layer) is not what it should be: .*(?:has the digest|cannot be decompressed)/,
     ],
     [
       "a blob is of its digest, and unpacks to another layer than the config says",
@@ -151,7 +151,7 @@ describe("what is not what it says is not sent on, and nothing that was there ch
         await writeFile(at("lies-2/index.json"), JSON.stringify(index));
       },
       "oci:lies-2",
-      /(?:in lies-2|a layer) is not what it should be: the plain layer .* is in truth/,
+      /(?:in lies-2|a layer) is not what it should be: the uncompressed layer .* has the digest/,
     ],
     [
       "a plain layer is another one than the config says",
@@ -164,7 +164,7 @@ describe("what is not what it says is not sent on, and nothing that was there ch
         );
       },
       "docker-archive:lies-3.tar",
-      /in lies-3.tar is not what it should be: .* is in truth/,
+      /in lies-3.tar is not what it should be: .* has the digest/,
     ],
     [
       "the config is another one than its name says",
@@ -177,7 +177,7 @@ describe("what is not what it says is not sent on, and nothing that was there ch
         );
       },
       "docker-archive:lies-4.tar",
-      /in lies-4.tar is not what it should be: the config .* is in truth/,
+      /in lies-4.tar is not what it should be: the config .* has the digest/,
     ],
   ])("%s", async (_, prepare, source, message) => {
     await prepare();

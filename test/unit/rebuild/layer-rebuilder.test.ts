@@ -15,7 +15,7 @@ import { cut } from "../../../src/delta/cut-tar.ts";
 import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
 import { EngineError } from "../../../src/engine/engine-error.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
-import { sizeLimit, SizeLimitExceeded } from "../../../src/image/layer/verify-digest.ts";
+import { sizeLimit, SizeLimitExceeded } from "../../../src/image/layer/size-limit.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { messageOf } from "../../../src/output/errors.ts";

@@ -5,8 +5,9 @@ import type { ReceiveOptions } from "../../../src/receive/received-image.ts";
 import type { DeltaBases } from "../../../src/rebuild/delta-bases.ts";
 import { ask } from "../../../src/receive/fetch-image.ts";
 import { digestOf } from "../../../src/image/digest.ts";
-import { InvalidImage, MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
+import { MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
 import { queue } from "../../../src/streams/queue.ts";
+import { InvalidImage } from "../../../src/image/invalid-image.ts";
 
 const diffId = digestOf("layer");
 const config = Buffer.from(JSON.stringify({ os: "linux", architecture: "amd64", rootfs: { diff_ids: [diffId] } }));

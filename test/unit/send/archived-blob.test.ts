@@ -63,7 +63,9 @@ describe("what is wrong is heard of", () => {
     const nextMessage: Error[] = [];
     const other = digestOf("another");
     const blob = archivedBlob(layer(gzipped, other), { packer, onError: (error) => nextMessage.push(error) });
-    await expect(bytesOf(await blob.open())).rejects.toThrow(`the plain layer ${other} is in truth ${digestOf(bytes)}`);
+    await expect(bytesOf(await blob.open())).rejects.toThrow(
+      `the uncompressed layer ${other} has the digest ${digestOf(bytes)}`,
+    );
     expect(nextMessage).toHaveLength(1);
   });
 

@@ -11,7 +11,7 @@ import { openEngine } from "../../../src/engine/docker.ts";
 import { EngineError } from "../../../src/engine/engine-error.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { digestOf } from "../../../src/image/digest.ts";
-import { InvalidImage, MEDIA_TYPE, parseImageManifest, encodeManifest } from "../../../src/image/manifest.ts";
+import { MEDIA_TYPE, parseImageManifest, encodeManifest } from "../../../src/image/manifest.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import { commonCodec } from "../../../src/packing/codecs.ts";
 import { BLOCK } from "../../../src/packing/pack.ts";
@@ -23,6 +23,7 @@ import { contentEngine, type ContentEngine, type ContentEngineOptions } from "..
 import { proxy, rejection, temporaryFolder } from "../engine/fake-engine.ts";
 import { makeTar } from "../image/tar/make-tar.ts";
 import { pseudoRandomBytes } from "../pseudo-random.ts";
+import { InvalidImage } from "../../../src/image/invalid-image.ts";
 
 const tar = await makeTar([{ name: "random", content: pseudoRandomBytes(600_000, 1) }]);
 const [plain, small, unwanted] = [Buffer.alloc(3 * BLOCK, "plain"), Buffer.from("small"), Buffer.from("unwanted")];

@@ -9,7 +9,7 @@ import type { EngineOfferOptions } from "../../../src/send/found-image.ts";
 import { exportWithSave } from "../../../src/send/export-with-save.ts";
 import { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
-import { blobPath } from "../../../src/image/archive/archive-files.ts";
+import { blobPath } from "../../../src/image/oci/oci-layout.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE, parseImageManifest, type Manifest } from "../../../src/image/manifest.ts";
 import { Failure } from "../../../src/output/errors.ts";
@@ -317,7 +317,7 @@ describe("what goes wrong, of which nothing is left", () => {
     const run = save(
       entries.map((one) => (one.name === name ? { name, content: gzipped(Buffer.from("x")).blob } : one)),
     );
-    await expect(run.received()).rejects.toThrow("is in truth");
+    await expect(run.received()).rejects.toThrow("has the digest");
     await run.end();
   });
 

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { openEngine } from "../../../src/engine/docker.ts";
 import type { ImageInfo } from "../../../src/engine/engine-images.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
-import { InvalidImage, MEDIA_TYPE, type Descriptor, type Manifest } from "../../../src/image/manifest.ts";
+import { MEDIA_TYPE, type Descriptor, type Manifest } from "../../../src/image/manifest.ts";
 import { blobsByContentStore } from "../../../src/store/blobs-by-content-store.ts";
 import type { ContainerdBlobs } from "../../../src/store/containerd-blobs.ts";
 import {
@@ -16,6 +16,7 @@ import {
   type FakeBlob,
 } from "../engine/fake-content-engine.ts";
 import { rejection } from "../engine/fake-engine.ts";
+import { InvalidImage } from "../../../src/image/invalid-image.ts";
 
 interface Asking extends AsyncDisposable {
   blobs: ContainerdBlobs;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
-import { parseConfig } from "../../../src/image/manifest.ts";
+import { parseConfig } from "../../../src/image/config.ts";
 import { loadAhead, type LoadAheadOptions, type StackedImage } from "../../../src/store/load-ahead.ts";
 import type { ImageToLoad } from "../../../src/store/store.ts";
 import { deferred } from "../../../src/streams/deferred.ts";

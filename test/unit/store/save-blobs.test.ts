@@ -2,10 +2,11 @@ import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
 import type { Engine } from "../../../src/engine/engine.ts";
-import { blobPath } from "../../../src/image/archive/archive-files.ts";
+import { blobPath } from "../../../src/image/oci/oci-layout.ts";
+import { InvalidImage } from "../../../src/image/invalid-image.ts";
 import { writeTar, type FileToWrite } from "../../../src/image/tar/write-tar.ts";
 import { digestOf } from "../../../src/image/digest.ts";
-import { InvalidImage, MAX_MANIFEST, MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
+import { MAX_MANIFEST, MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
 import { readManifest } from "../../../src/store/read-manifest.ts";
 import { saveBlobs } from "../../../src/store/save-blobs.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { mapInOrder } from "../../../src/streams/blocks.ts";
+import { mapInOrder } from "../../../src/streams/map-in-order.ts";
 import { byteRange } from "../../../src/streams/byte-range.ts";
 import { deferred, type Deferred } from "../../../src/streams/deferred.ts";
 import { queue } from "../../../src/streams/queue.ts";

@@ -7,7 +7,7 @@ import { openEngine } from "../../../../src/engine/docker.ts";
 import type { Engine } from "../../../../src/engine/engine.ts";
 import { EngineError } from "../../../../src/engine/engine-error.ts";
 import { digestOf, type Digest } from "../../../../src/image/digest.ts";
-import { InvalidImage } from "../../../../src/image/manifest.ts";
+import { InvalidImage } from "../../../../src/image/invalid-image.ts";
 import {
   contentEngine,
   NAMED,

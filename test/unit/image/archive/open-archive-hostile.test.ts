@@ -7,10 +7,11 @@ import { expect, test } from "vitest";
 import { openArchive } from "../../../../src/image/archive/open-archive.ts";
 
 import { digestOf, hexOf } from "../../../../src/image/digest.ts";
-import { InvalidImage, MEDIA_TYPE, type Descriptor } from "../../../../src/image/manifest.ts";
+import { MEDIA_TYPE, type Descriptor } from "../../../../src/image/manifest.ts";
 import { file, folder, unpack } from "./files.ts";
 import { blobEntries, gzipped, index, LAYOUT, makeImage, ociBlobs, savePodman } from "../make-image.ts";
 import { bytesOf, forgeSize, makeTar, type TestEntry } from "../tar/make-tar.ts";
+import { InvalidImage } from "../../../../src/image/invalid-image.ts";
 
 const image = await makeImage([3000, 70_000, 200, 70_000, 9000]);
 const arm = await makeImage([3000, 800], { architecture: "arm64", variant: "v8" });
@@ -36,11 +37,11 @@ test.each([
   ["a size beyond the end", forgeSize(tar, 0, 2 ** 32), "ends in the middle of"],
   ["no tar", Buffer.from("hello ".repeat(1000)), "not a tar archive"],
   ["nothing", Buffer.alloc(0), 'has no file "manifest.json"'],
-  ["packed as a whole", gzipSync(tar), "packed with gzip as a whole"],
+  ["compressed as a whole", gzipSync(tar), "compressed with gzip as a whole"],
   [
     "a config that lies",
     await makeTar(good.map((entry) => (entry.content === image.config ? { ...entry, content: arm.config } : entry))),
-    "is in truth",
+    "has the digest",
   ],
 ])("docker archive: %s", async (_name, bytes, message) => {
   const path = await file(bytes);
@@ -57,7 +58,7 @@ test("docker archive: a layer that lies fails when it is read", async () => {
   await using archive = await openArchive("docker-archive", await file(await makeTar(swapped)));
   const [layer] = (await archive.find()).layers;
   if (layer === undefined) throw new Error("no layer");
-  await expect(bytesOf(layer.open())).rejects.toThrow(/in truth/);
+  await expect(bytesOf(layer.open())).rejects.toThrow(/has the digest/);
 });
 
 test("docker archive: cut off while it is open", async () => {
@@ -117,7 +118,7 @@ test.each([
       ...ociEntry([], [{ mediaType: MEDIA_TYPE.ociIndex, digest: itself, size: 149 }]),
       { name: `blobs/sha256/${hexOf(itself)}`, content: pointsAtItself },
     ],
-    /in truth|bytes, announced/,
+    /has the digest|bytes, its descriptor/,
   ],
   [
     "indexes within indexes",
@@ -133,14 +134,14 @@ test.each([
     ),
     "more than 50000 manifests",
   ],
-  ["a manifest's size that lies", ociEntry(oci.blobs, [lying]), "announced were"],
+  ["a manifest's size that lies", ociEntry(oci.blobs, [lying]), "its descriptor says"],
   [
     "a blob that is not what its name says",
     [
       ...ociEntry(oci.blobs.slice(1), [oci.manifest.descriptor]),
       { name: `blobs/sha256/${hexOf(digestOf(image.config))}`, content: Buffer.alloc(image.config.length, " ") },
     ],
-    "in truth",
+    "has the digest",
   ],
   [
     "a manifest with fewer layers",
@@ -150,7 +151,7 @@ test.each([
   [
     "a layer's size that lies",
     ociEntry([...oci.blobs, wrongSize], [descriptorOf(wrongSize, MEDIA_TYPE.ociManifest)]),
-    "announced were",
+    "its descriptor says",
   ],
   [
     "a huge config",
@@ -209,7 +210,7 @@ test("OCI layout: a layer that lies fails when it is read", async () => {
   await using archive = await openArchive("oci", path);
   const [layer] = (await archive.find()).layers;
   if (layer === undefined) throw new Error("no layer");
-  await expect(bytesOf(layer.open())).rejects.toThrow(/in truth/);
+  await expect(bytesOf(layer.open())).rejects.toThrow(/has the digest/);
 });
 
 test("OCI layout: what is no file is not waited for", async () => {

@@ -19,7 +19,7 @@ import { addImageToIndex, writeImageBlobs } from "../../../../src/image/oci/writ
 import { streamOciArchive, writeOciArchive } from "../../../../src/image/oci/write-oci-archive.ts";
 import { writeTar } from "../../../../src/image/tar/write-tar.ts";
 import { digestOf, hexOf, type Digest } from "../../../../src/image/digest.ts";
-import { InvalidImage } from "../../../../src/image/manifest.ts";
+import { InvalidImage } from "../../../../src/image/invalid-image.ts";
 import { file, folder } from "./files.ts";
 import { gzipped, makeImage, ociBlobs, type TestImage } from "../make-image.ts";
 import { bytesOf } from "../tar/make-tar.ts";

@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { expect, test } from "vitest";
 import { chainIds, digestOf, hexOf } from "../../../../src/image/digest.ts";
-import { InvalidImage } from "../../../../src/image/manifest.ts";
+import { InvalidImage } from "../../../../src/image/invalid-image.ts";
 import { blobEntries, configFor, dockerManifest, gzipped, makeImage, ociBlobs, savePodman } from "../make-image.ts";
 import { forgeSize, makeTar, type TestEntry } from "../tar/make-tar.ts";
 import { read } from "./saved-image.ts";
@@ -89,7 +89,7 @@ const table: [string, TestEntry[], string | RegExp][] = [
   [
     "a config that is not what its name says",
     [...without(configName), { name: configName, content: other.config }],
-    /config .* is in truth sha256:/,
+    /config .* has the digest sha256:/,
   ],
   [
     "a manifest with fewer layers than the config",
@@ -100,7 +100,7 @@ const table: [string, TestEntry[], string | RegExp][] = [
   [
     "a layer that lies",
     await savePodman({ ...image, layers: image.layers.with(2, other.layers[0] ?? Buffer.alloc(0)) }),
-    /layer sha256:.* is in truth sha256:/,
+    /layer sha256:.* has the digest sha256:/,
   ],
   [
     "a config path that leads out",

@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { readSavedImage } from "../../../../src/image/docker/read-saved-image.ts";
 import { digestOf, type Digest } from "../../../../src/image/digest.ts";
-import { InvalidImage } from "../../../../src/image/manifest.ts";
+import { InvalidImage } from "../../../../src/image/invalid-image.ts";
 import {
   blobEntries,
   gzipped,

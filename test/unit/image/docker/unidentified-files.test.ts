@@ -2,10 +2,11 @@ import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { blobPath } from "../../../../src/image/archive/archive-files.ts";
+import { blobPath } from "../../../../src/image/oci/oci-layout.ts";
+import { InvalidImage } from "../../../../src/image/invalid-image.ts";
 import { readSavedImage } from "../../../../src/image/docker/read-saved-image.ts";
 import { digestOf, hexOf, type Digest } from "../../../../src/image/digest.ts";
-import { InvalidImage, MEDIA_TYPE, encodeManifest } from "../../../../src/image/manifest.ts";
+import { MEDIA_TYPE, encodeManifest } from "../../../../src/image/manifest.ts";
 import { attestedLayout } from "../../../engines/layouts.ts";
 import {
   blobEntries,
@@ -179,7 +180,7 @@ describe("files of any name", () => {
 
   test("plain, and others than the manifest says", async () => {
     const swapped = await makeTar(archive(image.layers.toReversed()));
-    await expect(read(swapped, image, { keeps: true })).rejects.toThrow(/layer sha256:.* is in truth sha256:/);
+    await expect(read(swapped, image, { keeps: true })).rejects.toThrow(/layer sha256:.* has the digest sha256:/);
   });
 
   test("packed: they are told by manifest.json, at the end", async () => {
@@ -219,7 +220,7 @@ describe("what is not right", () => {
     const { entries } = layout(order === "kept" ? "1mc023" : "mc1023");
     const tar = await makeTar(entries.map((one) => (one.name === name ? { name, content: damaged } : one)));
     const done = read(tar, image, { keeps: true });
-    await expect(done).rejects.toThrow(`is in truth ${digestOf(damaged)}`);
+    await expect(done).rejects.toThrow(`has the digest ${digestOf(damaged)}`);
     await expect(done).rejects.toBeInstanceOf(InvalidImage);
   });
 

@@ -5,9 +5,11 @@ import * as zlib from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { verifyLayer, type LayerToVerify } from "../../../../src/image/layer/verify-layer.ts";
 import { decompressLayer } from "../../../../src/image/layer/decompress-layer.ts";
-import { verifiedStream, sizeLimit } from "../../../../src/image/layer/verify-digest.ts";
+import { verifiedStream } from "../../../../src/image/layer/verified-stream.ts";
+import { sizeLimit } from "../../../../src/image/layer/size-limit.ts";
+import { InvalidImage } from "../../../../src/image/invalid-image.ts";
 import { digestOf } from "../../../../src/image/digest.ts";
-import { InvalidImage, MEDIA_TYPE } from "../../../../src/image/manifest.ts";
+import { MEDIA_TYPE } from "../../../../src/image/manifest.ts";
 import { makeTar } from "../tar/make-tar.ts";
 import { chopped, pseudoRandomBytes } from "../../pseudo-random.ts";
 
@@ -72,19 +74,23 @@ describe("a layer is unpacked", () => {
   });
 
   test.each([
-    ["truncated gzip", gzip.subarray(0, -20), "cannot be unpacked: unexpected end of file"],
+    ["truncated gzip", gzip.subarray(0, -20), "cannot be decompressed: unexpected end of file"],
     [
       "damaged gzip",
       Buffer.concat([gzip.subarray(0, 500), Buffer.alloc(500), gzip.subarray(1000)]),
-      "cannot be unpacked",
+      "cannot be decompressed",
     ],
-    ["bzip2", Buffer.from("BZh91AY&SY"), "packed with bzip2, which Node"],
-    ["xz", Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0, 4]), "packed with xz, which Node"],
-    ["truncated zstd", zstd.subarray(0, 9), zstdCompressSync === undefined ? "Node 22.15 can" : "cannot be unpacked"],
+    ["bzip2", Buffer.from("BZh91AY&SY"), "compressed with bzip2, which Node"],
+    ["xz", Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0, 4]), "compressed with xz, which Node"],
+    [
+      "truncated zstd",
+      zstd.subarray(0, 9),
+      zstdCompressSync === undefined ? "Node 22.15 can" : "cannot be decompressed",
+    ],
     [
       "zstd with something behind it",
       Buffer.concat([zstd, gzip]),
-      zstdCompressSync === undefined ? "Node 22.15 can" : "cannot be unpacked",
+      zstdCompressSync === undefined ? "Node 22.15 can" : "cannot be decompressed",
     ],
   ])("%s is refused", async (_name, blob, message) => {
     const source = stream(blob);
@@ -157,9 +163,9 @@ describe("a layer is proven while it passes", () => {
       "another digest",
       gzip,
       { blob: { ...blob, digest: digestOf("x") }, diffId: digestOf(tar) },
-      /layer sha256:.* is in truth sha256:/,
+      /layer sha256:.* has the digest sha256:/,
     ],
-    ["another diff ID", gzip, { blob, diffId: digestOf("x") }, /plain layer sha256:.* is in truth sha256:/],
+    ["another diff ID", gzip, { blob, diffId: digestOf("x") }, /uncompressed layer sha256:.* has the digest sha256:/],
     [
       "a size too small",
       gzip,
@@ -173,19 +179,24 @@ describe("a layer is proven while it passes", () => {
       `ends after ${gzip.length} of its`,
     ],
     ["cut off", gzip.subarray(0, 9000), { blob, diffId: digestOf(tar) }, "ends after 9000 of its"],
-    ["plain, another diff ID", tar, { blob: { digest: digestOf("x") }, diffId: digestOf("x") }, /is in truth sha256:/],
+    [
+      "plain, another diff ID",
+      tar,
+      { blob: { digest: digestOf("x") }, diffId: digestOf("x") },
+      /has the digest sha256:/,
+    ],
     [
       "packed, as if it were plain",
       gzip,
       { blob: { digest: digestOf(tar) }, diffId: digestOf(tar) },
-      /is in truth sha256:/,
+      /has the digest sha256:/,
     ],
-    ["nothing", Buffer.alloc(0), { blob: {}, diffId: digestOf(tar) }, "is in truth"],
+    ["nothing", Buffer.alloc(0), { blob: {}, diffId: digestOf(tar) }, "has the digest"],
     [
       "not gzip after all",
       Buffer.concat([gzip.subarray(0, 10), tar]),
       { blob: {}, diffId: digestOf(tar) },
-      "cannot be unpacked",
+      "cannot be decompressed",
     ],
   ])("%s is refused", async (_name, bytes, layer, message) => {
     const done = check(bytes, layer);
@@ -250,7 +261,7 @@ test("bytes are proven as they pass", async () => {
   const expected = { what: "it", digest: digestOf(tar), size: tar.length };
   expect((await buffer(verifiedStream(stream(tar), expected))).equals(tar)).toBe(true);
   await expect(buffer(verifiedStream(stream(tar), { ...expected, digest: digestOf("x") }))).rejects.toThrow(
-    "it is in truth",
+    "it has the digest",
   );
   await expect(buffer(verifiedStream(stream(tar), { ...expected, limit: sizeLimit(10) }))).rejects.toThrow(
     "larger than the 10 bytes that are allowed",

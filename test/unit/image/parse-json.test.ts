@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { parseBoundedJson } from "../../../src/image/bounded-json.ts";
-import { InvalidImage } from "../../../src/image/manifest.ts";
+import { parseBoundedJson } from "../../../src/image/parse-json.ts";
+import { InvalidImage } from "../../../src/image/invalid-image.ts";
 
 const parse = (text: string): unknown => parseBoundedJson(Buffer.from(text), "index.json", { depth: 3, values: 6 });
 

@@ -1,0 +1,43 @@
+import { isDigest, type Digest } from "./digest.ts";
+import { InvalidImage } from "./invalid-image.ts";
+import { MAX_LAYERS } from "./manifest.ts";
+import { parseJsonObject } from "./parse-json.ts";
+import { formatPlatform } from "./platform.ts";
+
+/** The fields of an image's config that a transfer needs (OCI image spec, config.md). */
+export interface ImageConfig {
+  diffIds: Digest[];
+  /** `os/architecture[/variant]`, `unknown` for a part that the config leaves out ({@link formatPlatform}). */
+  platform: string;
+}
+
+/** Bytes. Docker's own limit for a config in a containerd store is 8 MB. */
+export const MAX_CONFIG = 8 * 1024 * 1024;
+
+/** Parses an image's config. Throws {@link InvalidImage}. */
+export function parseConfig(bytes: Uint8Array): ImageConfig {
+  if (bytes.length > MAX_CONFIG) throw new InvalidImage("its config is larger than 8 MB");
+  const { os, architecture, variant, rootfs } = parseJsonObject(bytes, "config");
+  const diffIds = (rootfs as { diff_ids?: unknown } | undefined)?.diff_ids ?? [];
+  if (!Array.isArray(diffIds) || diffIds.length > MAX_LAYERS || !diffIds.every(isDigest)) {
+    throw new InvalidImage("its config has no list of layers");
+  }
+  return {
+    diffIds,
+    platform: formatPlatform({ os: part(os), architecture: part(architecture), variant: part(variant) }),
+  };
+}
+
+/** Returns one part of the config's platform, "" for one that is left out. */
+function part(value: unknown): string {
+  const text = value ?? "";
+  if (typeof text === "string" && /^[a-z0-9_.]*$/.test(text)) return text;
+  throw new InvalidImage("its config names an invalid platform");
+}
+
+/** Tells for each step of an image's history, oldest first, whether it made a layer. Empty for a config without a history. */
+export function historyStepsWithLayer(config: Uint8Array): boolean[] {
+  const { history } = parseJsonObject(config, "config");
+  if (!Array.isArray(history)) return [];
+  return history.map((step) => (step as { empty_layer?: unknown } | null)?.empty_layer !== true);
+}
