@@ -1,8 +1,8 @@
 /**
- * The main job, end to end, on real engines: `npm run demo`.
+ * Moves an image end to end on real engines: `npm run demo`.
  *
- * The sending engine is the one that this machine has; without one, a throw-away is started. The receiving engine is
- * always a throw-away, in a network namespace of its own, behind a real sshd. Nothing of it is left at the end.
+ * The sending engine is this machine's, or a throw-away if it has none. The receiving engine is always a throw-away in its own
+ * network namespace, behind a real sshd. Everything is removed at the end.
  */
 import { execa } from "execa";
 import { buildImage } from "../test/testbed/build-image.ts";
@@ -13,7 +13,7 @@ import { startTestbed } from "../test/testbed/start.ts";
 
 const IMAGE = "docker-over-ssh-demo";
 const MB = 1_000_000;
-/** What both versions share: 45 MB that do not compress much, in four layers with busybox below. */
+/** The layers that both versions share: 45 MB that hardly compress, in four layers including busybox. */
 const LAYERS = [
   { name: "libraries", bytes: 25 * MB, files: 200 },
   { name: "node_modules", bytes: 15 * MB, files: 3000 },
@@ -38,14 +38,12 @@ async function demo(): Promise<void> {
   const env = { ...bed.env, ...(own === undefined ? {} : { DOCKER_HOST: own.host }) };
   try {
     console.log(`near: Docker ${near.version}, ${own === undefined ? "a throw-away" : "the engine of this machine"}`);
-    console.log(
-      `far:  Docker ${bed.far.version}, a throw-away on a machine of its own as far as it can tell, reached by ssh`,
-    );
+    console.log(`far:  Docker ${bed.far.version}, a throw-away in its own network namespace, reached by ssh`);
     for (const version of ["v1", "v2"]) await buildImage(near, `${IMAGE}:${version}`, LAYERS);
 
-    say("1. The remote engine has nothing; the whole image goes.");
+    say("1. The remote engine has nothing: the whole image is sent.");
     const first = await push("v1");
-    say("2. v2 differs in its top layer; only that goes.");
+    say("2. v2 differs in its top layer: only that layer is sent.");
     const second = await push("v2");
     if (second > first / 100) throw new Error("the second push sent more than its top layer");
     say(`Done: ${(first / MB).toFixed(1)} MB crossed the wire for v1, ${(second / MB).toFixed(3)} MB for v2.`);
@@ -55,7 +53,7 @@ async function demo(): Promise<void> {
     }
   }
 
-  /** Runs the line as it would be typed, and shows that it did its job. Returns the bytes that crossed the wire. */
+  /** Pushes and runs the image with the commands shown. Returns the bytes that crossed the wire. */
   async function push(version: string): Promise<number> {
     const image = `${IMAGE}:${version}`;
     const wire = await bed.countWire();
@@ -64,7 +62,7 @@ async function demo(): Promise<void> {
     const { toFar } = await wire();
     console.log(`$ ssh far docker run --rm ${image}`);
     await execa({ env, stdio: "inherit" })`ssh far ${`docker run --rm ${image}`}`;
-    console.log(`(${toFar} bytes went over the wire, ssh and TCP included)`);
+    console.log(`(${toFar} bytes crossed the wire, including ssh and TCP)`);
     return toFar;
   }
 }
