@@ -5,6 +5,8 @@ import type { Offer } from "../conversation/messages.ts";
 import { isNoSpace } from "../files/no-space.ts";
 import { quoted } from "../image/tar/entry-path.ts";
 import type { ArchivedImage, ArchivedLayer } from "../image/archive/image-archive.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
+import { passThroughVerifier } from "../image/layer/verified-stream.ts";
 import { digestVerifier } from "../image/layer/verify-digest.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE, encodeManifest, type Descriptor } from "../image/manifest.ts";

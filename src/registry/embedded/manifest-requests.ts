@@ -5,7 +5,7 @@ import type { RegistryContent } from "./registry-content.ts";
 import { DistributionError } from "./distribution-error.ts";
 import type { PushedManifest, PushPolicy } from "./push-policy.ts";
 import { announcedLength, bodyOf } from "./request-body.ts";
-import { InvalidImage, InvalidImage } from "../../image/invalid-image.ts";
+import { InvalidImage } from "../../image/invalid-image.ts";
 
 interface ImageLocation {
   repository: string;
