@@ -19,8 +19,8 @@ function table(): string {
   const rows = new Map<string, { commands: string[]; description: string }>();
   for (const command of buildProgram(() => {}).commands) {
     for (const { term, description } of [
-      ...command.registeredArguments.map((argument) => ({ ...argument, term: argument.name() })),
-      ...command.options.map((option) => ({ ...option, term: option.flags })),
+      ...command.registeredArguments.map((argument) => ({ term: argument.name(), description: argument.description })),
+      ...command.options.map(({ flags, description }) => ({ term: flags, description })),
     ]) {
       const row = rows.get(term);
       if (row === undefined) rows.set(term, { commands: [command.name()], description });
