@@ -44,7 +44,7 @@ test("one after the other, also when one of them fails", async () => {
 /** Runs in a process of its own: takes the lock that it is told of, and answers whether another process had it at the same time. */
 const CONTENDER = `
   const { withLock } = await import(process.argv[1] + "/store/lock.js");
-  const { newRunId } = await import(process.argv[1] + "/engine/run-id.js");
+  const { newRunId } = await import(process.argv[1] + "/run/run-id.js");
   const { mkdirSync, rmdirSync, readdirSync } = await import("node:fs");
   process.on("message", async (path) => {
     let isAlone = true;
