@@ -1,7 +1,7 @@
 import type { TransferRequest } from "../request.ts";
 import { Failure } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
-import { spawnRemote, type RemoteProcess } from "../stdio-tunnel/child-process.ts";
+import { spawnRemote, type RemoteProcess } from "../stdio-tunnel/remote-process.ts";
 import type { Context } from "../transfer.ts";
 
 /** Lines that the far command wrote to its stderr which are kept, for their meaning. */

@@ -1,11 +1,12 @@
 import type { TransferRequest } from "../request.ts";
 import { Duplex } from "node:stream";
 import type { StreamAddress } from "../engine/connect/endpoint.ts";
+import type { ProgramConnection } from "../engine/connect/program-connection.ts";
 import { openEngine } from "../engine/docker.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Failure } from "../output/errors.ts";
 import type { Context, Wire } from "../transfer.ts";
-import { EngineConnection } from "./engine-connection.ts";
+import { connectToEngine } from "./engine-connection.ts";
 import { firstWord, type RemoteCommand } from "./remote-command.ts";
 
 /** An engine that is spoken to through a far command. */
@@ -37,12 +38,12 @@ export interface RemoteEngineOptions {
 export async function openRemoteEngine(options: RemoteEngineOptions): Promise<RemoteEngine> {
   const { address, link, again, speaksHttp2, request, context } = options;
   const links = [link];
-  const connections: EngineConnection[] = [];
+  const connections: ProgramConnection[] = [];
   const lost = new AbortController();
   const open = (): Duplex => {
     if (lost.signal.aborted) return broken(lost.signal.reason as Failure);
     if (connections.length > 0) links.push(again());
-    const connection = new EngineConnection(links.at(-1) ?? link, (failure) => lost.abort(failure));
+    const connection = connectToEngine(links.at(-1) ?? link, (failure) => lost.abort(failure));
     connections.push(connection);
     return connection;
   };
@@ -50,7 +51,7 @@ export async function openRemoteEngine(options: RemoteEngineOptions): Promise<Re
   const another = (): Duplex => {
     context.output.note(`connecting to ${address.host} once more, to read the engine's content store`);
     links.push(again());
-    const connection = new EngineConnection(links.at(-1) ?? link, () => {});
+    const connection = connectToEngine(links.at(-1) ?? link, () => {});
     connections.push(connection);
     return connection;
   };

@@ -1,5 +1,6 @@
+import { describeExit, type Exit } from "../child-process/exit.ts";
 import { Failure } from "../output/errors.ts";
-import { ending, type Exit } from "../stdio-tunnel/child-process.ts";
+
 import type { RemoteCommand } from "./remote-command.ts";
 
 /** What came on stdout in place of an answer, as it is shown. */
@@ -10,7 +11,7 @@ function printed(noise: string): string {
 
 /** The link ended, or broke, after an engine had answered. */
 export function engineLost({ words }: RemoteCommand, exit: Exit | undefined): Failure {
-  return new Failure("link-lost", `the connection to the remote engine was lost: \`${words}\` ${ending(exit)}`, {
+  return new Failure("link-lost", `the connection to the remote engine was lost: \`${words}\` ${describeExit(exit)}`, {
     expected: "it to stay open until the image is in its place",
     hint: "Check the link and the remote side, then run the same command again: nothing has to be undone first.",
   });
@@ -23,7 +24,7 @@ export function noEngine(link: RemoteCommand, exit: Exit | undefined, noise: str
   if (hint === undefined && (exit?.status === 127 || exit?.status === 126)) {
     return new Failure(
       "remote-command-not-found",
-      `\`${words}\` ${ending(exit)}: there is no such command${printed(noise)}`,
+      `\`${words}\` ${describeExit(exit)}: there is no such command${printed(noise)}`,
       {
         expected:
           "docker (18.09 or later) or podman on the other side, in the PATH of a shell that is not a login shell",
@@ -31,10 +32,14 @@ export function noEngine(link: RemoteCommand, exit: Exit | undefined, noise: str
       },
     );
   }
-  return new Failure("engine-unreachable", `\`${words}\` ${ending(exit)} before an engine answered${printed(noise)}`, {
-    expected: "a login that asks for nothing, and an engine that runs and that this user may speak to",
-    hint: hint ?? `Try \`${link.byHand}\`: it must log in without a question.`,
-  });
+  return new Failure(
+    "engine-unreachable",
+    `\`${words}\` ${describeExit(exit)} before an engine answered${printed(noise)}`,
+    {
+      expected: "a login that asks for nothing, and an engine that runs and that this user may speak to",
+      hint: hint ?? `Try \`${link.byHand}\`: it must log in without a question.`,
+    },
+  );
 }
 
 /** docker-over-ssh was begun over there, and has not come so far as to speak. */

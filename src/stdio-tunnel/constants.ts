@@ -46,5 +46,3 @@ export const MAX_UNANSWERED_PINGS = 10_000;
 // 5. End
 /** ms between closing stdin and SIGTERM, and between SIGTERM and SIGKILL. */
 export const LEAVE_TIMEOUT = 5_000;
-/** ms that the far command's stderr may stay open after it has ended. */
-export const LAST_WORDS_TIMEOUT = 500;

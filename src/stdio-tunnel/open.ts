@@ -1,7 +1,7 @@
 import { Failure } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
 import { timeoutsFor } from "../streams/timeouts.ts";
-import type { RemoteProcess } from "./child-process.ts";
+import type { RemoteProcess } from "./remote-process.ts";
 import { MAGIC_LINE, PROTOCOL_VERSION } from "./constants.ts";
 import { shakeHands, type Role } from "./handshake.ts";
 import type { Tunnel } from "./session.ts";
@@ -62,7 +62,7 @@ export async function overTunnel<T>(
   if (isSpawned) refuseTerminal(role, image);
   const start = async (words: readonly string[]): Promise<RemoteProcess> => {
     options.onDetail(`running ${shownCommand(words)}`);
-    const { spawnRemote } = await import("./child-process.ts"); // with its library: 50 ms that a spawned end need not spend
+    const { spawnRemote } = await import("./remote-process.ts"); // with its library: 50 ms that a spawned end need not spend
     return spawnRemote(words, options.onRemoteLine, { leaveTimeout, rate });
   };
   await using remote: RemoteProcess | undefined =

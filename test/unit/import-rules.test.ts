@@ -65,10 +65,10 @@ test.each(Object.entries(SOLE_IMPORTERS))("only one file imports %s: %s", (libra
   expect(files.filter((file) => importsOf(file).includes(library))).toEqual([importer]);
 });
 
-test("one file exits, and the ones that spawn are two", () => {
+test("one file exits, and one starts programs", () => {
   const having = (text: string): string[] =>
     files.filter((file) => readFileSync(join(src, file), "utf8").includes(text)).toSorted();
   expect(having("process.exit(")).toEqual(["main.ts"]);
-  expect(having('from "execa"')).toEqual(["engine/connect/dial-stdio.ts", "stdio-tunnel/child-process.ts"]);
+  expect(having('from "execa"')).toEqual(["child-process/start-program.ts"]);
   expect(having("node:child_process")).toEqual([]);
 });

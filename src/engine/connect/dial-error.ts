@@ -1,22 +1,16 @@
-/** The program behind a connection could not be started, or ended with anything but success. */
+import type { Exit } from "../../child-process/exit.ts";
+
+/** Thrown when the program behind a connection cannot be started, or does not end with success. */
 export class DialError extends Error {
   override readonly name = "DialError";
-  /** Its exit status; undefined when a signal ended it or it never started. */
+  /** Its exit status; undefined when a signal ended it or it could not be started. */
   readonly status: number | undefined;
   /** It is not installed. */
   readonly missing: boolean;
 
-  constructor(message: string, ended: Ended) {
-    super(message, { cause: ended.error });
-    this.status = ended.status;
-    this.missing = ended.error?.code === "ENOENT";
+  constructor(message: string, exit: Exit) {
+    super(message, { cause: exit.error });
+    this.status = exit.status;
+    this.missing = exit.error?.code === "ENOENT";
   }
-}
-
-/** How a program has ended. */
-export interface Ended {
-  status?: number | undefined;
-  signal?: string | undefined;
-  /** It could not be started. */
-  error?: NodeJS.ErrnoException | undefined;
 }

@@ -1,4 +1,4 @@
-import { StdioConnection } from "./dial-stdio.ts";
+import { dialStdio, type StdioConnection } from "./dial-stdio.ts";
 import type { SshAddress } from "./endpoint.ts";
 import { sshArguments } from "./ssh-command.ts";
 import { StreamAgent } from "./stream-agent.ts";
@@ -21,7 +21,7 @@ export class SshAgent extends StreamAgent {
 
   /** One more ssh. It ends when the connection is destroyed. */
   another(): StdioConnection {
-    const connection = new StdioConnection("ssh", sshArguments(this.#address));
+    const connection = dialStdio("ssh", sshArguments(this.#address));
     this.#connections.add(connection);
     void connection.ended.then(() => this.#connections.delete(connection));
     return connection;

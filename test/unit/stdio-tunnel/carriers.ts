@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { PassThrough } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { spawnRemote, type RemoteProcess } from "../../../src/stdio-tunnel/child-process.ts";
+import { spawnRemote, type RemoteProcess } from "../../../src/stdio-tunnel/remote-process.ts";
 import type { Role } from "../../../src/stdio-tunnel/handshake.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";

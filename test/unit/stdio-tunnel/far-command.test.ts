@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Failure } from "../../../src/output/errors.ts";
-import { spawnRemote } from "../../../src/stdio-tunnel/child-process.ts";
+import { spawnRemote } from "../../../src/stdio-tunnel/remote-process.ts";
 import { overTunnel, wasTold, type TunnelOptions } from "../../../src/stdio-tunnel/open.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { deferred } from "../../../src/streams/deferred.ts";

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { PassThrough } from "node:stream";
 import { describe, expect, test, vi } from "vitest";
-import { spawnRemote } from "../../../src/stdio-tunnel/child-process.ts";
+import { spawnRemote } from "../../../src/stdio-tunnel/remote-process.ts";
 import { MAGIC_LINE, PROTOCOL_VERSION } from "../../../src/stdio-tunnel/constants.ts";
 import type { Role } from "../../../src/stdio-tunnel/handshake.ts";
 import { overTunnel, type TunnelOptions } from "../../../src/stdio-tunnel/open.ts";

@@ -3,7 +3,7 @@ import { chmod, readFile, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { StdioConnection } from "../../../../src/engine/connect/dial-stdio.ts";
+import { dialStdio } from "../../../../src/engine/connect/dial-stdio.ts";
 import { openEngine } from "../../../../src/engine/docker.ts";
 import { parseHost, type SshAddress } from "../../../../src/engine/connect/endpoint.ts";
 import { sshArguments } from "../../../../src/engine/connect/ssh-command.ts";
@@ -96,7 +96,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
 
   test("a connection on which the engine has hung up while nobody asks it anything is closed", async () => {
     const answers = `process.stdout.write("HTTP/1.1 200 OK\\r\\n\\r\\n")`;
-    const connection = new StdioConnection(process.execPath, ["-e", answers]);
+    const connection = dialStdio(process.execPath, ["-e", answers]);
     connection.resume();
     await once(connection, "close");
     expect(await connection.ended).toMatchObject({ status: 0 });

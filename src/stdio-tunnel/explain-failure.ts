@@ -1,0 +1,78 @@
+import { describeExit, type Exit } from "../child-process/exit.ts";
+import { Failure, messageOf } from "../output/errors.ts";
+import { RemoteFailure } from "./failures.ts";
+import { HandshakeError } from "./handshake.ts";
+
+/** The remote command, as its failures name it. */
+export interface CommandToExplain {
+  /** Its program. */
+  file: string;
+  /** All of it, without passwords. */
+  words: string;
+  exit: () => Promise<Exit | undefined>;
+}
+
+/**
+ * Adds to a failure of the tunnel how the remote command ended, and the text it printed in place of a hello. Returns the peer's failures and
+ * all other errors as they are.
+ */
+export async function explainFailure(failure: unknown, { file, words, exit }: CommandToExplain): Promise<unknown> {
+  if (!(failure instanceof Failure) || failure instanceof RemoteFailure) return failure;
+  if (failure instanceof HandshakeError && !failure.ended) return withNoise(failure, words);
+  if (!(failure instanceof HandshakeError) && failure.code !== "link-lost") return failure;
+  return explainExit(failure, file, words, await exit());
+}
+
+/** @param file the program of the command */
+function explainExit(failure: Failure, file: string, words: string, exit: Exit | undefined): Failure {
+  if (exit?.error !== undefined) {
+    const missing = exit.error.code === "ENOENT";
+    return new Failure(
+      "remote-command-not-found",
+      missing
+        ? `cannot run \`${words}\`: there is no program \`${file}\` here`
+        : `cannot run \`${words}\`: ${messageOf(exit.error)}`,
+      {
+        expected:
+          'a command that runs docker-over-ssh on the other side, for instance ssh HOST "docker-over-ssh pull IMAGE"',
+        hint: 'Give program and arguments as separate words, or run a whole line with sh -c "…".',
+        cause: exit.error,
+      },
+    );
+  }
+  const text = { expected: failure.expected ?? "", hint: failure.hint ?? "", cause: failure };
+  if (failure.code === "link-lost") {
+    return new Failure("link-lost", `${failure.message}: \`${words}\` ${describeExit(exit)}`, text);
+  }
+  const noise = failure instanceof HandshakeError ? failure.noise : "";
+  if (exit?.status === 127 || exit?.status === 126) {
+    return new Failure(
+      "remote-command-not-found",
+      `\`${words}\` ${describeExit(exit)}: the remote shell found no such command${printed(noise)}`,
+      {
+        expected:
+          "docker-over-ssh to be installed on the other side, and in the PATH of a shell that is not a login shell",
+        hint: "Install it there, name its full path in the command, or put ssh://HOST in its place, for which an engine there is enough.",
+        cause: failure,
+      },
+    );
+  }
+  return new Failure(
+    "remote-not-a-tunnel",
+    `\`${words}\` ${exit === undefined ? "closed its output" : describeExit(exit)} before it said that it is ready${printed(noise)}`,
+    text,
+  );
+}
+
+function withNoise(failure: HandshakeError, words: string): Failure {
+  return new Failure(failure.code, `\`${words}\`: ${failure.message}${printed(failure.noise)}`, {
+    expected: failure.expected ?? "",
+    hint: failure.hint ?? "",
+    cause: failure,
+  });
+}
+
+function printed(noise: string): string {
+  const text = noise.trim();
+  return text === "" ? "" : `. It printed:\n${text}`;
+}
