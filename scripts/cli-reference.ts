@@ -17,7 +17,7 @@ export function readPage(): { is: string; shouldBe: string } {
 /** One row for each argument and option, with the commands that take it. */
 function table(): string {
   const rows = new Map<string, { commands: string[]; description: string }>();
-  for (const command of buildProgram(() => {}).commands) {
+  for (const command of buildProgram(() => {}, {}).commands) {
     for (const { term, description } of [
       ...command.registeredArguments.map((argument) => ({ term: argument.name(), description: argument.description })),
       ...command.options.map(({ flags, description }) => ({ term: flags, description })),

@@ -1,5 +1,6 @@
 import { constants } from "node:os";
-import { parseCommandLine, writerTo, type Job } from "./cli.ts";
+import { parseCommandLine, writerTo, type Job, type Parsed } from "./cli.ts";
+import type { Connection } from "./request.ts";
 import { Failure, messageOf } from "./output/errors.ts";
 import { Terminal } from "./output/terminal.ts";
 
@@ -24,10 +25,7 @@ class Stopped extends Error {
  * The first SIGINT, SIGTERM or SIGHUP stops the command, which tidies up; the second ends the process at once.
  */
 export async function main(argv: readonly string[]): Promise<boolean> {
-  const parsed = await parseCommandLine(argv, {
-    out: writerTo("stdout"),
-    err: writerTo("stderr"),
-  });
+  const parsed = await understand(argv);
   process.exitCode = "job" in parsed ? await runJob(parsed.job) : parsed.exitStatus;
   // Helpers of libraries (a keep-alive socket, a pending timer) must not keep a finished command waiting. Not at once: to leave by
   // process.exit() waits for V8's threads, and one that is still compiling may wait for this one (Node 24.21, once in 250 runs).
@@ -35,8 +33,16 @@ export async function main(argv: readonly string[]): Promise<boolean> {
   return "job" in parsed && process.exitCode === 0;
 }
 
+async function understand(argv: readonly string[]): Promise<Parsed> {
+  try {
+    return await parseCommandLine(argv, process.env, { out: writerTo("stdout"), err: writerTo("stderr") });
+  } catch (error) {
+    return { exitStatus: await report(error, new Terminal({ quiet: false, verbose: false, progress: false })) };
+  }
+}
+
 async function runJob(job: Job): Promise<number> {
-  const output = new Terminal(job.choice);
+  const output = new Terminal(job.output);
   const stop = new AbortController();
   for (const signal of SIGNALS) process.on(signal, () => onSignal(signal, stop, output));
   // A terminal or a far end that went away while we print to it is no reason to leave things behind.
@@ -53,7 +59,7 @@ async function runJob(job: Job): Promise<number> {
       output.detail(cause.message);
       return 128 + constants.signals[cause.signal];
     }
-    return await report(cause, job, output);
+    return await report(cause, output, job.request.connection);
   }
 }
 
@@ -82,14 +88,14 @@ function hearNoSignals(): void {
   for (const signal of SIGNALS) process.removeAllListeners(signal);
 }
 
-async function report(error: unknown, job: Job, output: Terminal): Promise<number> {
+async function report(error: unknown, output: Terminal, connection?: Connection): Promise<number> {
   const { RemoteFailure } = await import("./stdio-tunnel/failures.ts");
   const { wasTold } = await import("./stdio-tunnel/open.ts");
   const { explained } = await import("./transfer.ts");
   const told = explained(error);
   const failure = told instanceof Failure ? told : bug(error);
   // The spawner's user reads it: from the spawned side's words through the tunnel, or from its own.
-  const saidThere = job.request.command.length === 0 && (wasTold(error) || failure instanceof RemoteFailure);
+  const saidThere = connection?.kind === "spawned" && (wasTold(error) || failure instanceof RemoteFailure);
   if (!saidThere) output.failure(failure, failure instanceof RemoteFailure ? "far" : "here");
   if (failure.code === "internal" && error instanceof Error) output.detail(error.stack ?? "");
   return failure.exitStatus;

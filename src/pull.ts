@@ -7,13 +7,12 @@ import type { Target } from "./receive/target.ts";
 import { newRunId, type RunId } from "./run/run-id.ts";
 import { digestOf, type Digest } from "./image/digest.ts";
 import { isKnownPlatform, matchesPlatform } from "./image/platform.ts";
-import type { Reference } from "./image/reference.ts";
 import { bytes } from "./output/describe.ts";
 import { Failure } from "./output/errors.ts";
 import { refuseUnsupported } from "./packing/agree-on-packing.ts";
 import { CODECS } from "./packing/codecs.ts";
-import type { PullRequest } from "./request.ts";
-import { openTarget, readAsked } from "./locations/locations.ts";
+import { isInitiator, type PullRequest, type TransferOptions } from "./request.ts";
+import { openTarget } from "./locations/locations.ts";
 import { ResumeCache } from "./store/resume-cache.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { abortable } from "./streams/abortable.ts";
@@ -29,46 +28,25 @@ import { explained, setOut, whyWhole, summarize, connectByCommand, type Context,
 export async function pull(
   request: PullRequest,
   context: Context,
-  connect: Connect = connectByCommand("receiver", request, context),
+  connect: Connect = connectByCommand(request, context),
 ): Promise<void> {
   const started = performance.now();
-  refuseBlindPull(request);
-  const { image, asked } = readAsked(request);
-  const spawner = request.command.length > 0;
+  const spawner = isInitiator(request.connection);
   if (spawner) refuseUnsupported(request.compress, "receiving"); // what the spawned side lacks, the sending side sees
   await using location = openTarget(request, context);
   // What must be so before anything is sent: the engine answers, and can hold the name.
   const atHand = location.opened.then((target) => {
-    target.nameFor(image);
+    target.nameFor(request.name);
     return target;
   });
   atHand.catch(() => {}); // the spawned side tells it through the tunnel
   await setOut(connect, spawner ? atHand : Promise.resolve(), context.signal, async (tunnel, stop, wire) => {
     const target = await abortable(atHand, stop);
-    const result = await receive(tunnel, target, image, { ...request, asked }, { ...context, signal: stop });
+    const result = await receive(tunnel, target, request, { ...context, signal: stop });
     if (!spawner) return;
     const ms = performance.now() - started;
-    context.output.summary(summarize("pulled", request, result, wire.bytesReceived, ms));
-  });
-}
-
-/** What an engine pulls by itself does not pass through our hands. */
-function refuseBlindPull({ via, maxSize, compress }: PullRequest): void {
-  if (via !== "pull") return;
-  if (compress !== undefined && compress.how !== "auto") {
-    throw new Failure(
-      "usage",
-      "--compress has no meaning when the engine pulls by itself: it takes blobs as they are",
-      {
-        expected: "--compress or --via pull, not both",
-        hint: "Leave one of them out.",
-      },
-    );
-  }
-  if (maxSize === undefined) return;
-  throw new Failure("usage", "--max-size cannot be watched over when the engine pulls by itself", {
-    expected: "--max-size or --via pull, not both",
-    hint: "Leave --via pull out.",
+    const as = request.isRenamed ? request.name : undefined;
+    context.output.summary(summarize("pulled", request.image.given, as, result, wire.bytesReceived, ms));
   });
 }
 
@@ -76,16 +54,16 @@ function refuseBlindPull({ via, maxSize, compress }: PullRequest): void {
 export async function receive(
   tunnel: Tunnel,
   target: Target,
-  image: Reference,
-  request: PullRequest,
+  request: TransferOptions & Pick<PullRequest, "image" | "name" | "isRenamed" | "maxSize">,
   { output, signal, env }: Context,
 ): Promise<Result> {
   const run = newRunId();
-  const onProgress = shareProgress(tunnel, request.command.length > 0, output, () => target.moved);
+  const onProgress = shareProgress(tunnel, isInitiator(request.connection), output, () => target.moved);
   const { platform, preserveDigest: preserve } = request;
   const keepsManifests = target.manifestOf !== undefined;
-  const isRenamed = request.asked !== undefined;
-  const asked = { image: request.asked ?? image.given, isRenamed, run, platform, runs: target.platform };
+  const { image, name: nameHere, isRenamed } = request;
+  const isInProcess = request.connection.kind === "in-process";
+  const asked = { image: image.given, isRenamed, run, platform, runs: target.platform };
   await tunnel.send({ type: "ask", ...asked, keepsManifests, preserve });
   const tidied = target.tidy();
   tidied.catch(() => {}); // awaited below
@@ -103,7 +81,7 @@ export async function receive(
     const whose = keepsManifests ? "where the image comes from" : target.address;
     output.note(`no manifest digest can be preserved: ${whose} keeps no manifests; config and layers will be the same`);
   }
-  const codecs = request.inProcess ? [] : CODECS.map(({ name }) => name);
+  const codecs = isInProcess ? [] : CODECS.map(({ name }) => name);
   const packing = { codecs, ...(request.compress && { compress: request.compress }) };
   let unread: Promise<unknown> | undefined;
   const decline = async (): Promise<void> => {
@@ -122,7 +100,7 @@ export async function receive(
   // Between two sides in one process layers cross no link.
   const onKept = (size: number): void =>
     output.note(`${bytes(size)} of layers that have arrived are kept: the next run continues there`);
-  await using resumeCache = request.inProcess ? undefined : new ResumeCache({ env, run, onKept });
+  await using resumeCache = isInProcess ? undefined : new ResumeCache({ env, run, onKept });
   let result: Result;
   {
     // Its temporary name is gone before the sender hears that all is well.
@@ -131,7 +109,7 @@ export async function receive(
     const delta = request.delta === "always" ? request.delta : about.delta;
     const mayAskAgain = tunnel.peer.features.includes(ASKS_AGAIN);
     const surroundings = {
-      image,
+      image: nameHere,
       run,
       env,
       mayAskAgain,
@@ -153,13 +131,13 @@ export async function receive(
     if (arrived.isVerified !== true) await prove(target, arrived.name, arrived.id, about.diffIds);
     await proveManifest(target, arrived.name, about, run);
     signal.throwIfAborted();
-    const name = target.nameFor(image);
+    const name = target.nameFor(nameHere);
     await target.tag(arrived.name, name);
     const { id } = await prove(target, name, arrived.id, about.diffIds);
     await resumeCache?.forget();
     const { layersSent, layersPresent, bytesPresent, bytesFound = 0 } = arrived;
     const counts = { layersSent, layersPresent, bytesPresent, bytesFound };
-    result = { image: image.given, id, ...counts, bytesReceived: tunnel.bytesReceived };
+    result = { image: nameHere.given, id, ...counts, bytesReceived: tunnel.bytesReceived };
   }
   const confirmed = await tunnel.finish({ ...result });
   if (!confirmed) output.warn("the image is here under its name, but the sending side could not be told");

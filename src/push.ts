@@ -17,11 +17,12 @@ import { NOTHING_OFFERED } from "./send/found-image.ts";
 import type { Source } from "./send/source.ts";
 import { matchesPlatform } from "./image/platform.ts";
 import { newRunId } from "./run/run-id.ts";
-import { fullName } from "./image/reference.ts";
+import type { ImageName } from "./image/image-name.ts";
+import { fullName, type Reference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import { agreeOnPacking, refuseUnsupported } from "./packing/agree-on-packing.ts";
-import type { PushRequest } from "./request.ts";
-import { openSource, readImageName, sameAsTold } from "./locations/locations.ts";
+import { isInitiator, type PushRequest, type TransferOptions } from "./request.ts";
+import { openSource } from "./locations/locations.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { abortable } from "./streams/abortable.ts";
 import { setOut, whyWhole, summarize, connectByCommand, type Context, type Connect } from "./transfer.ts";
@@ -29,9 +30,9 @@ import { setOut, whyWhole, summarize, connectByCommand, type Context, type Conne
 /** ms for the receiving side to be ready, once the tunnel is open. */
 const ASK_TIMEOUT = 60_000;
 
-/** A way on which the image must be called something. */
+/** A connection on which the receiver must be told a name, which the archive alone knows. */
 export interface ConnectByName {
-  /** @param name that the place it comes from has for it, if any */
+  /** @param name of the image in the archive, `name:tag`, if it has one */
   byName(name: string | undefined): Promise<Connect>;
 }
 
@@ -45,10 +46,10 @@ export interface ConnectByName {
 export async function push(
   request: PushRequest,
   context: Context,
-  connect: Connect | ConnectByName = connectByCommand("sender", request, context),
+  connect: Connect | ConnectByName = connectByCommand(request, context),
 ): Promise<void> {
   const started = performance.now();
-  const spawner = request.command.length > 0;
+  const spawner = isInitiator(request.connection);
   if (spawner) refuseUnsupported(request.compress, "sending"); // the spawned side tells it through the tunnel
   await using location = openSource(request, context);
   const atHand = location.opened.then(async (source) => {
@@ -62,7 +63,9 @@ export async function push(
     const source = await abortable(atHand, stop);
     const result = await send(tunnel, source, request, { ...context, signal: stop });
     if (!spawner) return;
-    context.output.summary(summarize("pushed", request, result, wire.bytesSent, performance.now() - started));
+    context.output.summary(
+      summarize("pushed", request.source.given, request.as, result, wire.bytesSent, performance.now() - started),
+    );
   });
 }
 
@@ -70,14 +73,14 @@ export async function push(
 export async function send(
   tunnel: Tunnel,
   source: Source,
-  request: PushRequest,
+  request: TransferOptions & Pick<PushRequest, "as">,
   { output, signal, env }: Context,
 ): Promise<Result> {
   const run = newRunId();
-  const onProgress = shareProgress(tunnel, request.command.length > 0, output, () => source.moved);
+  const onProgress = shareProgress(tunnel, isInitiator(request.connection), output, () => source.moved);
   const { timeout = ASK_TIMEOUT } = request;
   const ask = parseAsk(await nextMessage(tunnel, "ask", { timeout, what: "what it wants", stop: signal }));
-  const image = readImageName(ask.image);
+  const { image } = ask;
   const isGivenName = sameAsTold(request.as, image);
   const { runs: itsPlatform, isRenamed } = ask;
   const asked = { image, platform: agree(ask, request.platform), runs: itsPlatform, isGivenName, isRenamed };
@@ -105,7 +108,11 @@ export async function send(
     }
 
     const { compress: theirs, codecs } = want;
-    const packing = agreeOnPacking({ own: request.compress, theirs, codecs: request.inProcess ? [] : codecs });
+    const packing = agreeOnPacking({
+      own: request.compress,
+      theirs,
+      codecs: request.connection.kind === "in-process" ? [] : codecs,
+    });
     const announce = (layer: AnnouncedLayer): void => void tunnel.send(layerMessage(layer));
     const surroundings = { runs, env, output, signal, onProgress, announce };
     await using offered =
@@ -127,6 +134,16 @@ export async function send(
   let answer: Want | Result = parseWant(await nextMessage(tunnel, "want", looking));
   while ("kind" in answer) answer = await serve(answer);
   return answer;
+}
+
+/** Whether this side was told a name to give the image (--as). Throws where the receiver asks for another one. */
+function sameAsTold(as: Reference | undefined, { given, reference }: ImageName): boolean {
+  if (as === undefined) return false;
+  if (reference !== undefined && fullName(reference) === fullName(as)) return true;
+  throw new Failure("refused", `the sending side was told --as ${as.given}, the receiving side asks for ${given}`, {
+    expected: "the same name on both sides",
+    hint: `Ask for ${as.given} there, or leave --as out: the image gets the name that is asked for.`,
+  });
 }
 
 /** The platform that both sides mean, if one of them named any. */

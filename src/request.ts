@@ -1,18 +1,44 @@
+import type { EngineEndpoint, SshAddress } from "./engine/connect/endpoint.ts";
+import type { ImageName } from "./image/image-name.ts";
+import type { FileLocation } from "./image/location.ts";
+import type { Reference } from "./image/reference.ts";
 import type { CompressOption } from "./packing/compress-option.ts";
 import type { Via } from "./receive/engine-target.ts";
+import type { RegistryChoice } from "./registry/temporary-registry.ts";
 
-/** When missing layers are sent in pieces: where that is faster (`auto`), where it is possible, or not at all. */
-export type Delta = "auto" | "always" | "never";
+/** What a push or a pull is asked for, parsed and checked: no text in it is parsed again. */
+export type TransferRequest = PushRequest | PullRequest;
 
-/** What push and pull are asked for, as the command line has it. */
-export interface TransferRequest {
-  image: string;
-  /** --as: the name that it gets where it arrives, if it is another one */
-  as?: string | undefined;
-  /** The far command, word for word; empty: this side is the far command. */
-  command: readonly string[];
-  /** -H */
-  host?: string | undefined;
+/** Sends an image. */
+export interface PushRequest extends TransferOptions {
+  role: "sender";
+  source: SourceEngine | FileLocation;
+  /** --as: the name of the image at the receiver. Left out: the receiver asks for one. */
+  as?: Reference | undefined;
+  /**
+   * The name that this side gives to a remote side that it starts itself, or to an engine: --as, or the name in IMAGE. Left out where
+   * the remote command names the image, and where the archive alone says what the image is called.
+   */
+  remoteName?: Reference | undefined;
+}
+
+/** Receives an image. */
+export interface PullRequest extends TransferOptions {
+  role: "receiver";
+  /** What the sender calls the image. */
+  image: ImageName;
+  /** The name that the image gets here. */
+  name: Reference;
+  /** --as, or --to docker-daemon:NAME: the name here is not the one that the sender knows. */
+  isRenamed: boolean;
+  target: TargetEngine | FileLocation;
+  /** --max-size: bytes that the missing layers may have, unpacked */
+  maxSize?: number | undefined;
+}
+
+/** What both sides are asked for. */
+export interface TransferOptions {
+  connection: Connection;
   /** `os/arch[/variant]` */
   platform?: string | undefined;
   /** ms */
@@ -21,28 +47,58 @@ export interface TransferRequest {
   compress?: CompressOption | undefined;
   /** --bwlimit, bytes a second, each way; 0 is no limit */
   bwlimit?: number | undefined;
-  /** --sudo */
-  sudo?: boolean | undefined;
   /** --delta; either side's `never` counts for both, then either side's `always` */
   delta?: Delta | undefined;
-  /** --preserve-digest; it is enough that one side was told */
+  /** --preserve-digest; one side that was told is enough */
   preserveDigest?: boolean | undefined;
-  /** The other side is in this process too: layers need not be packed for the way between them. */
-  inProcess?: boolean | undefined;
 }
 
-export interface PushRequest extends TransferRequest {
-  /** --registry */
-  registry?: string | undefined;
+/** When missing layers are sent by delta: where that is faster (`auto`), where it is possible, or not at all. */
+export type Delta = "auto" | "always" | "never";
+
+/** How this side reaches the other one. */
+export type Connection =
+  /** This process is the spawned side: its stdin and stdout are the tunnel. */
+  | { kind: "spawned" }
+  /** A remote command that ends in docker-over-ssh, word for word. */
+  | { kind: "command"; words: readonly string[] }
+  /** A remote command that ends in an engine (`docker system dial-stdio`), word for word. */
+  | { kind: "engine"; words: readonly string[] }
+  | SshConnection
+  /** Both sides are in this process: no link is between them, so that nothing is packed. */
+  | { kind: "in-process" };
+
+/** `ssh://[USER@]HOST[:PORT]`: docker-over-ssh where it is installed there, else the engine. */
+export interface SshConnection {
+  kind: "ssh";
+  /** As it was typed. */
+  given: string;
+  address: SshAddress;
+  /** --sudo: use the engine there through sudo */
+  sudo: boolean;
 }
 
-export interface PullRequest extends TransferRequest {
-  /** --via */
-  via?: Via | undefined;
-  /** --to */
-  to?: string | undefined;
-  /** --max-size, bytes */
-  maxSize?: number | undefined;
-  /** What the sending side calls it, where it will be called something else here */
-  asked?: string | undefined;
+/** An engine to receive an image. */
+export interface TargetEngine {
+  kind: "docker-daemon";
+  /** What -H or DOCKER_HOST names; undefined: the docker context decides. */
+  endpoint: EngineEndpoint | undefined;
+  via: Via;
+}
+
+/** An engine, and which of its images to send. */
+export interface SourceEngine {
+  kind: "docker-daemon";
+  /** As it was typed. */
+  given: string;
+  image: ImageName;
+  /** What -H or DOCKER_HOST names; undefined: the docker context decides. */
+  endpoint: EngineEndpoint | undefined;
+  /** Where the image is served from. */
+  registry: RegistryChoice | { kind: "embedded" };
+}
+
+/** Whether a person started this side, and reads its progress. */
+export function isInitiator({ kind }: Connection): boolean {
+  return kind !== "spawned" && kind !== "in-process";
 }

@@ -3,15 +3,14 @@ import { ASKS_AGAIN, CUTS_ON_DEMAND, type Result } from "./conversation/messages
 import { EngineError } from "./engine/engine-error.ts";
 import { InvalidImage } from "./image/invalid-image.ts";
 import { openFileLimitError } from "./files/open-file-limit.ts";
-import { parseLocation, type ImageLocation } from "./image/location.ts";
+import type { Reference } from "./image/reference.ts";
 import { bytes, duration, plural } from "./output/describe.ts";
 import { Failure, messageOf } from "./output/errors.ts";
 import type { Output } from "./output/output.ts";
 import { withoutFolders } from "./output/without-folders.ts";
-import type { Role } from "./stdio-tunnel/handshake.ts";
-import { overTunnel, type TunnelOptions } from "./stdio-tunnel/open.ts";
+import { overTunnel, type TunnelConnection, type TunnelOptions } from "./stdio-tunnel/open.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
-import type { TransferRequest } from "./request.ts";
+import { isInitiator, type TransferOptions, type TransferRequest } from "./request.ts";
 import { abortable } from "./streams/abortable.ts";
 import { VERSION } from "./version.ts";
 
@@ -25,14 +24,14 @@ export interface Context {
 
 /** Why layers are not to be sent in pieces; undefined: they may be. `manifest`: one that is to be kept. */
 export function whyWhole(
-  { delta, inProcess }: TransferRequest,
+  { delta, connection }: TransferOptions,
   manifest: unknown,
   { peer }: Pick<Tunnel, "peer">,
 ): string | undefined {
   if (delta === "never") return "--delta never was given";
   if (!peer.features.includes(CUTS_ON_DEMAND)) return "the remote side has another version of docker-over-ssh";
   // What could be spared has crossed the link by then.
-  if (inProcess) return "one side is nothing but an engine";
+  if (connection.kind === "in-process") return "one side is nothing but an engine";
   if (manifest !== undefined) return "with --preserve-digest they go as they are stored";
   return undefined;
 }
@@ -70,7 +69,8 @@ function tooManyFiles(cause: Error): Failure {
  */
 export function summarize(
   verb: "pushed" | "pulled",
-  { image, as }: Pick<TransferRequest, "image" | "as">,
+  image: string,
+  as: Reference | undefined,
   result: Result,
   onWire: number,
   ms: number,
@@ -80,24 +80,23 @@ export function summarize(
   // How large a layer is that nobody looked at is not always known.
   const size = result.bytesPresent > 0 ? ` (${bytes(result.bytesPresent)})` : "";
   const present = `${plural(result.layersPresent, "layer")}${size} there already`;
-  return `${verb} ${image}${as === undefined ? "" : ` as ${as}`}: ${sent}, ${present}, in ${duration(ms)}`;
+  return `${verb} ${image}${as === undefined ? "" : ` as ${as.given}`}: ${sent}, ${present}, in ${duration(ms)}`;
 }
 
 /** What a tunnel needs to be opened for a side of a transfer. */
 export function tunnelFor(
-  role: Role,
   request: TransferRequest,
+  connection: TunnelConnection,
   { output }: Context,
   { ready, signal }: SetOut,
 ): TunnelOptions {
-  const { image, command, timeout, bwlimit } = request;
+  const { role, timeout, bwlimit } = request;
   return {
     role,
     tool: VERSION,
-    image,
-    reference: referenceIn(image),
+    ...imageFor(request),
     features: [ASKS_AGAIN, CUTS_ON_DEMAND],
-    connection: command.length > 0 ? { kind: "command", words: command } : { kind: "spawned" },
+    connection,
     timeout,
     rate: bwlimit,
     ready,
@@ -105,31 +104,22 @@ export function tunnelFor(
     onRemoteLine: (line) => output.far(line),
     onDetail: (text) => output.detail(text),
     explain: explained,
-    tells: command.length > 0 ? toldWithoutFolders(request) : undefined,
+    tells: isInitiator(request.connection) ? toldWithoutFolders(request) : undefined,
   };
 }
 
-function referenceIn(image: string): string | undefined {
-  const location = locationIn(image);
-  return location === undefined ? image : location.reference;
+/** The image as it was typed, and what the other side hears of it, who has no use for a path of this machine. */
+function imageFor(request: TransferRequest): Pick<TunnelOptions, "image" | "reference"> {
+  if (request.role === "receiver") return { image: request.image.given, reference: request.image.given };
+  const { source } = request;
+  const reference = source.kind === "docker-daemon" ? source.image.given : source.reference;
+  return { image: source.given, reference };
 }
 
-/** Undefined for none, and for what cannot be one, which is said elsewhere. */
-function locationIn(given: string): ImageLocation | undefined {
-  try {
-    return parseLocation(given);
-  } catch {
-    return undefined;
-  }
-}
-
-/** A failure without the folders of this machine, for a far end that somebody here has started, and who reads all of it here. */
-function toldWithoutFolders({ image, to }: { image: string; to?: string }): (failure: Failure) => Failure {
-  const paths = [image, to ?? ""].flatMap((given) => {
-    const location = locationIn(given);
-    return location === undefined || location.kind === "docker-daemon" ? [] : [location.path];
-  });
-  const hide = withoutFolders(paths, homedir());
+/** A failure without the folders of this machine, for a remote side that somebody here has started, and who reads all of it here. */
+function toldWithoutFolders(request: TransferRequest): (failure: Failure) => Failure {
+  const location = request.role === "sender" ? request.source : request.target;
+  const hide = withoutFolders(location.kind === "docker-daemon" ? [] : [location.path], homedir());
   return ({ code, message, expected = "", hint = "" }) =>
     new Failure(code, hide(message), { expected: hide(expected), hint: hide(hint) });
 }
@@ -154,10 +144,13 @@ interface SetOut {
 /** How a side of a transfer gets to the other: starts what is to be started, opens a tunnel, lets `use` work with it, and closes it. */
 export type Connect = (use: Use, out: SetOut) => Promise<void>;
 
-/** The far command is the other side; without one, this side is the far command. */
-export function connectByCommand(role: Role, request: TransferRequest, context: Context): Connect {
+/** Connects to docker-over-ssh at the end of the remote command; a spawned side, to the side that started it. */
+export function connectByCommand(request: TransferRequest, context: Context): Connect {
+  const { connection } = request;
+  const over: TunnelConnection =
+    connection.kind === "command" ? { kind: "command", words: connection.words } : { kind: "spawned" };
   return async (use, out) =>
-    await overTunnel(tunnelFor(role, request, context, out), async (tunnel, stop) => await use(tunnel, stop, tunnel));
+    await overTunnel(tunnelFor(request, over, context, out), async (tunnel, stop) => await use(tunnel, stop, tunnel));
 }
 
 /**

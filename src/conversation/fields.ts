@@ -1,5 +1,6 @@
 import { parseImageManifest, type ImageManifest } from "../image/manifest.ts";
-import { parseReference } from "../image/reference.ts";
+import { parseImageName, type ImageName } from "../image/image-name.ts";
+import { InvalidReference, tryReference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { InvalidCompressOption, parseCompressOption, type CompressOption } from "../packing/compress-option.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
@@ -31,16 +32,16 @@ export function text(value: unknown): string {
 /** A path in a registry, which goes into URLs and names: what a reference allows, and no more. */
 export function repositoryPath(value: unknown): string {
   const path = text(value);
-  if (!isReference(`localhost/${path}`) || parseReference(`localhost/${path}`).path !== path) throw malformed("name");
+  if (tryReference(`localhost/${path}`)?.path !== path) throw malformed("name");
   return path;
 }
 
-export function isReference(given: string): boolean {
+/** A reference, or an image ID. */
+export function imageName(value: unknown): ImageName {
   try {
-    parseReference(given);
-    return true;
-  } catch {
-    return false;
+    return parseImageName(text(value));
+  } catch (error) {
+    throw error instanceof InvalidReference ? malformed("name") : error;
   }
 }
 

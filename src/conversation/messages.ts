@@ -1,7 +1,7 @@
 import type { Credentials } from "../engine/engine-images.ts";
 import { isRunId, type RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
-import { isImageId } from "../image/image-name.ts";
+import type { ImageName } from "../image/image-name.ts";
 import type { Descriptor, ImageManifest } from "../image/manifest.ts";
 import { formatCompressOption, type CompressOption } from "../packing/compress-option.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
@@ -9,7 +9,7 @@ import {
   choice,
   count,
   DIGEST,
-  isReference,
+  imageName,
   list,
   malformed,
   manifestOf,
@@ -30,7 +30,7 @@ export const REGISTRY_SERVICE = "registry";
 
 /** The receiver is ready, and asks for this. */
 export interface Ask {
-  image: string;
+  image: ImageName;
   run: RunId;
   /** When the receiver was told one. */
   platform?: string | undefined;
@@ -142,8 +142,8 @@ const TAG = /^[\w][\w.-]{0,127}$/;
 const PLATFORM = /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/;
 
 export function parseAsk({ image, run, platform, runs, keepsManifests, preserve, isRenamed }: Message): Ask {
-  const ask = { image: text(image), run: text(run) };
-  if (!isRunId(ask.run) || !(isReference(ask.image) || isImageId(ask.image))) throw malformed("ask");
+  const ask = { image: imageName(image), run: text(run) };
+  if (!isRunId(ask.run)) throw malformed("ask");
   return {
     ...ask,
     ...(platform === undefined ? {} : { platform: matching(platform, PLATFORM) }),

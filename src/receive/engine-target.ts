@@ -2,7 +2,7 @@ import type { Engine, EngineInfo } from "../engine/engine.ts";
 import { removeLeftovers } from "../engine/leftovers.ts";
 import { temporaryName } from "../run/run-id.ts";
 import { digestOf } from "../image/digest.ts";
-import { taggableName, type Reference } from "../image/reference.ts";
+import { taggableName } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { readManifest } from "../store/read-manifest.ts";
 import { loadIntoEngine } from "./load-into-engine.ts";
@@ -18,8 +18,8 @@ export type Via = "load" | "pull";
  */
 const MOST_LAYERS = 125;
 
-/** An engine to put images into, under another name than they were asked for if one is given. Owns the engine. */
-export async function engineTarget(engine: Engine, via: Via = "load", called?: Reference): Promise<Target> {
+/** An engine to put images into. Owns the engine. */
+export async function engineTarget(engine: Engine, via: Via = "load"): Promise<Target> {
   const info = await engine.info();
   const bring = via === "pull" ? letEnginePull : loadIntoEngine;
   // For later, while the sender is asked.
@@ -30,8 +30,7 @@ export async function engineTarget(engine: Engine, via: Via = "load", called?: R
     get moved() {
       return engine.moved;
     },
-    nameFor(asked) {
-      const image = called ?? asked;
+    nameFor(image) {
       const name = taggableName(image);
       if (name !== undefined) return name;
       throw new Failure(

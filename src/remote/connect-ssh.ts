@@ -1,31 +1,31 @@
 import { tryByHand } from "../engine/connect/ssh-command.ts";
 import { engineSpeaksHttp2 } from "../engine/buildkit/connect-grpc.ts";
-import type { Role } from "../stdio-tunnel/handshake.ts";
+import type { SshConnection, TransferRequest } from "../request.ts";
 import { overTunnel } from "../stdio-tunnel/open.ts";
 import { readUntil } from "../streams/read-until.ts";
 import { tunnelFor, type Context, type Connect } from "../transfer.ts";
-import { nameThere, connectToEngineOnly, type RemoteRequest } from "./engine-only-transfer.ts";
+import { connectToEngineOnly, remoteNameOf } from "./engine-only-transfer.ts";
 import { noEngine, noTunnel, noneInstalled } from "./remote-errors.ts";
 import { firstWord, runRemoteCommand, type RemoteCommand } from "./remote-command.ts";
-import { findMark, sshCommand, type RemoteProgram, type SshLocation } from "./ssh-location.ts";
+import { findMark, sshCommand, type RemoteProgram } from "./ssh-location.ts";
 
 /** Bytes that a login shell may print before it runs what it is told to. */
 const MAX_NOISE = 64 * 1024;
 
 /** One ssh, whatever is found at its end. */
-export function connectOverSsh(location: SshLocation, role: Role, request: RemoteRequest, context: Context): Connect {
+export function connectOverSsh(connection: SshConnection, request: TransferRequest, context: Context): Connect {
   const { output } = context;
-  const named = { words: location.name, byHand: tryByHand(location.address) };
-  const command = sshCommand(location, farWords(role, request), request.sudo === true);
+  const named = { words: connection.given, byHand: tryByHand(connection.address) };
+  const command = sshCommand(connection, remoteWords(request));
   const start = (): RemoteCommand => runRemoteCommand(command, named, request, context);
   return async (use, out) => {
     await using link = start();
-    const { program, apiVersion } = await whatIsThere(link, location, request, { output, signal: out.signal });
+    const { program, apiVersion } = await whatIsThere(link, connection, request, { output, signal: out.signal });
     if (program === "docker-over-ssh") {
-      output.detail(`remote side: docker-over-ssh on ${location.name}`);
+      output.detail(`remote side: docker-over-ssh on ${connection.given}`);
       try {
         return await overTunnel(
-          { ...tunnelFor(role, request, context, out), connection: { kind: "running", process: link.far } },
+          tunnelFor(request, { kind: "running", process: link.far }, context, out),
           async (tunnel, stop) => {
             await use(tunnel, stop, tunnel);
           },
@@ -35,19 +35,20 @@ export function connectOverSsh(location: SshLocation, role: Role, request: Remot
       }
     }
     const source = `${program} system dial-stdio`;
-    output.note(`remote side: ${source} (docker-over-ssh is not installed on ${location.address.hostname})`);
-    const address = { host: location.name, source };
+    output.note(`remote side: ${source} (docker-over-ssh is not installed on ${connection.address.hostname})`);
+    const address = { host: connection.given, source };
     // A command that is run once more finds the same, and says so: its words are passed over as noise.
     const speaksHttp2 = apiVersion !== undefined && engineSpeaksHttp2(apiVersion);
-    await connectToEngineOnly(role, request, context, () => ({ address, link, again: start, speaksHttp2 }))(use, out);
+    await connectToEngineOnly(request, context, () => ({ address, link, again: start, speaksHttp2 }))(use, out);
   };
 }
 
-/** What docker-over-ssh is run with over there. The platform, if any, it hears through the tunnel. */
-function farWords(role: Role, request: RemoteRequest): string[] {
+/** The arguments of docker-over-ssh on the remote side. It learns the platform through the tunnel. */
+function remoteWords(request: TransferRequest): string[] {
   const { timeout } = request;
-  const patience = timeout === undefined ? [] : ["--timeout", String(timeout / 1000)];
-  return [role === "sender" ? "pull" : "push", ...patience, nameThere(role, request)];
+  const options = timeout === undefined ? [] : ["--timeout", String(timeout / 1000)];
+  if (request.role === "sender") return ["pull", ...options, remoteNameOf(request).given];
+  return ["push", ...options, request.image.given];
 }
 
 /** What the script has become, and of a Docker the API version of its engine, where that says it. */
@@ -59,8 +60,8 @@ interface Found {
 /** Reads the line in which the script says which program it has found and become. */
 async function whatIsThere(
   link: RemoteCommand,
-  { name }: SshLocation,
-  request: RemoteRequest,
+  { given }: SshConnection,
+  request: TransferRequest,
   { output, signal }: Pick<Context, "output" | "signal">,
 ): Promise<Found> {
   const read = async (stop: AbortSignal) =>
@@ -71,5 +72,5 @@ async function whatIsThere(
   const [program = "", ...words] = found.words.split(" ");
   if (program === "docker") return { program, apiVersion: words[0] };
   if (program === "docker-over-ssh" || program === "podman") return { program };
-  throw noneInstalled(name, words.join(" "));
+  throw noneInstalled(given, words.join(" "));
 }

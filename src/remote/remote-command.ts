@@ -1,4 +1,4 @@
-import type { TransferRequest } from "../request.ts";
+import type { TransferOptions } from "../request.ts";
 import { Failure } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
 import { spawnRemote, type RemoteProcess } from "../stdio-tunnel/remote-process.ts";
@@ -26,7 +26,7 @@ export interface RemoteCommand extends AsyncDisposable {
 export function runRemoteCommand(
   command: readonly string[],
   { words, byHand }: Pick<RemoteCommand, "words" | "byHand">,
-  { bwlimit }: TransferRequest,
+  { bwlimit }: Pick<TransferOptions, "bwlimit">,
   { output }: Context,
 ): RemoteCommand {
   const lines: string[] = [];
@@ -53,7 +53,7 @@ const FIRST_WORD_TIMEOUT = 60_000;
 /** Runs `listen`, whose signal is aborted when the process is told to stop, or when the far end has not answered in time. */
 export async function firstWord<T>(
   { words }: RemoteCommand,
-  { timeout = FIRST_WORD_TIMEOUT }: TransferRequest,
+  { timeout = FIRST_WORD_TIMEOUT }: Pick<TransferOptions, "timeout">,
   stop: AbortSignal,
   listen: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {

@@ -1,4 +1,4 @@
-import type { TransferRequest } from "../request.ts";
+import type { TransferOptions } from "../request.ts";
 import { Duplex } from "node:stream";
 import type { StreamAddress } from "../engine/connect/endpoint.ts";
 import type { ProgramConnection } from "../engine/connect/program-connection.ts";
@@ -26,7 +26,7 @@ export interface RemoteEngineOptions {
   again: () => RemoteCommand;
   /** The engine is known to speak HTTP/2. */
   speaksHttp2?: boolean;
-  request: TransferRequest;
+  request: Pick<TransferOptions, "timeout" | "compress">;
   context: Context;
 }
 

@@ -1,35 +1,8 @@
-import { parseHost, type SshAddress } from "../engine/connect/endpoint.ts";
 import { sshLogin } from "../engine/connect/ssh-command.ts";
-import { Failure } from "../output/errors.ts";
-import { shownCommand } from "../output/secrets.ts";
+import type { SshConnection } from "../request.ts";
 
 /** s between two questions of ssh whether the far machine is there, and how many may go unanswered: 20 s, as a tunnel's own. */
 const ALIVE = ["ServerAliveInterval=5", "ServerAliveCountMax=4"];
-
-/** `ssh://[user@]host[:port]`, in place of a command. */
-export interface SshLocation {
-  /** As it was typed. */
-  name: string;
-  address: SshAddress;
-}
-
-/** The place that a command line names; undefined when it has a command. Throws a `usage` Failure for one that cannot be. */
-export function sshLocation(command: readonly string[]): SshLocation | undefined {
-  const [name = "", ...more] = command;
-  if (!name.startsWith("ssh://")) return undefined;
-  const address = parseHost(name, "the remote side").address as SshAddress;
-  if (more.length === 0 && address.socketPath === undefined) return { name, address };
-  throw new Failure(
-    "usage",
-    more.length > 0
-      ? `${name} stands for the whole command, and \`${shownCommand(more)}\` follows it`
-      : `${name} names a socket, and only a machine can be named there`,
-    {
-      expected: "ssh://[USER@]HOST[:PORT], and nothing behind it",
-      hint: "To say yourself what runs there: ssh HOST docker --host=unix:///PATH system dial-stdio",
-    },
-  );
-}
 
 /** What this side says about which program it found over there, in a line of its own. */
 const MARK = "#docker-over-ssh#far#";
@@ -58,7 +31,7 @@ const SCRIPT = [
  *
  * @param words what docker-over-ssh is run with over there
  */
-export function sshCommand({ address }: SshLocation, words: readonly string[], sudo: boolean): string[] {
+export function sshCommand({ address, sudo }: SshConnection, words: readonly string[]): string[] {
   const far = ["sh", "-c", quote(SCRIPT), "sh", quote(sudo ? "sudo -n" : ""), ...words.map(quote)];
   // ssh joins them with spaces and gives the line to the login shell over there.
   return ["ssh", ...sshLogin(address, ALIVE), ...far];

@@ -5,11 +5,20 @@ import { VERSION } from "../../src/version.ts";
 /** Reads a command line; what it printed, and the job with the request that it would run. */
 async function read(...words: string[]): Promise<{ out: string; err: string; status?: number; job?: Job }> {
   let [out, err] = ["", ""];
-  const parsed = await parseCommandLine(["node", "docker-over-ssh", ...words], {
-    out: (text) => (out += text),
-    err: (text) => (err += text),
-  });
+  const parsed = await parseCommandLine(
+    ["node", "docker-over-ssh", ...words],
+    {},
+    {
+      out: (text) => (out += text),
+      err: (text) => (err += text),
+    },
+  );
   return "job" in parsed ? { out, err, job: parsed.job } : { out, err, status: parsed.exitStatus };
+}
+
+/** What IMAGE was. */
+function namesIn(job: Job | undefined): string | undefined {
+  return job?.request.role === "sender" ? job.request.source.given : job?.request.image.given;
 }
 
 describe("everything after IMAGE is the command, dashes included", () => {
@@ -28,15 +37,17 @@ describe("everything after IMAGE is the command, dashes included", () => {
     [["pull", "app", "sh", "-c", "a -b | c"], "app", ["sh", "-c", "a -b | c"]],
   ])("%j", async (words, image, command) => {
     const { job } = await read(...words);
-    expect(job?.request.image).toBe(image);
-    expect(job?.request.command).toEqual(command);
+    expect(namesIn(job)).toEqual(image);
+    expect(job?.request.connection).toEqual(
+      command.length === 0 ? { kind: "spawned" } : { kind: "command", words: command },
+    );
   });
 });
 
 describe("options", () => {
   test("are off unless given", async () => {
     const { job } = await read("push", "app");
-    expect(job?.choice).toEqual({ quiet: false, verbose: false, progress: true });
+    expect(job?.output).toEqual({ quiet: false, verbose: false, progress: true });
   });
 
   test("are taken before IMAGE", async () => {
@@ -56,14 +67,16 @@ describe("options", () => {
       "app",
       "cat",
     );
-    expect(job?.choice).toEqual({ quiet: true, verbose: true, progress: false });
-    expect(job?.request).toEqual({
-      image: "app",
-      command: ["cat"],
-      host: "unix:///x",
+    expect(job?.output).toEqual({ quiet: true, verbose: true, progress: false });
+    expect(job?.request).toMatchObject({
+      source: {
+        given: "app",
+        endpoint: { host: "unix:///x" },
+        registry: { kind: "external", host: "localhost", port: 5000 },
+      },
+      connection: { kind: "command", words: ["cat"] },
       platform: "linux/arm64/v8",
       timeout: 2500,
-      registry: "localhost:5000",
       delta: "auto",
     });
   });
@@ -86,14 +99,13 @@ describe("options", () => {
 
   test("--sudo is for the engine at the remote side", async () => {
     expect((await read("push", "--sudo", "app", "ssh://prod")).job?.request).toMatchObject({
-      sudo: true,
-      command: ["ssh://prod"],
+      connection: { kind: "ssh", given: "ssh://prod", sudo: true },
     });
   });
 
   test("--via chooses how a pull brings the image into the engine", async () => {
-    expect((await read("pull", "app")).job?.request.via).toBeUndefined();
-    expect((await read("pull", "--via", "pull", "app")).job?.request.via).toBe("pull");
+    expect((await read("pull", "app")).job?.request).toMatchObject({ target: { via: "load" } });
+    expect((await read("pull", "--via", "pull", "app")).job?.request).toMatchObject({ target: { via: "pull" } });
   });
 });
 
@@ -135,7 +147,9 @@ describe("--bwlimit, in bytes a second, has rsync's units", () => {
 });
 
 test("--to names where a pull puts the image", async () => {
-  expect((await read("pull", "--to", "oci:layout:v2", "app")).job?.request.to).toBe("oci:layout:v2");
+  expect((await read("pull", "--to", "oci:layout:v2", "app")).job?.request).toMatchObject({
+    target: { kind: "oci", path: "layout", reference: "v2" },
+  });
 });
 
 describe("a wrong command line has status 2 and says what is wrong", () => {

@@ -10,6 +10,7 @@ import {
   parseWant,
   wantMessage,
 } from "../../src/conversation/messages.ts";
+import { parseImageName } from "../../src/image/image-name.ts";
 import { newRunId } from "../../src/run/run-id.ts";
 import { MEDIA_TYPE, parseImageManifest } from "../../src/image/manifest.ts";
 
@@ -56,7 +57,7 @@ const result = {
 };
 
 test("well-formed messages come through, without what was added to them", () => {
-  expect({ type: "ask", ...parseAsk({ ...ask, extra: 1 }) }).toEqual(ask);
+  expect({ type: "ask", ...parseAsk({ ...ask, extra: 1 }) }).toEqual({ ...ask, image: parseImageName("app") });
   expect({ type: "offer", ...parseOffer({ ...offer, extra: 1 }) }).toEqual(offer);
   expect({ type: "about", ...parseAbout({ ...about, extra: 1 }) }).toEqual(about);
   const kept = parseImageManifest(Buffer.from(` ${JSON.stringify(manifest)}\n`));

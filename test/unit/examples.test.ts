@@ -38,16 +38,20 @@ describe("examples/circleci/config.yml", () => {
   });
 });
 
+/** A word with a value in the place of each variable. */
+const valued = (word: string): string => word.replaceAll(/\$(?:\{\w+\}|\w+)/g, "v1");
+
 test.each([
   ["circleci/config.yml", "app:${CIRCLE_SHA1}"],
   ["dokku/deploy.sh", "$image"],
 ])("%s: the command line is understood, and both sides name the same image", async (file, image) => {
   const line = /docker-over-ssh push (.*)/.exec(read(file))?.[1] ?? "";
-  const words = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? "");
+  const words = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => valued(quoted ?? bare ?? ""));
   const ignore = { out: () => {}, err: () => {} };
-  const near = await parseCommandLine(["node", "docker-over-ssh", "push", ...words], ignore);
-  const request = "job" in near ? near.job.request : undefined;
-  expect(request?.image).toBe(image);
-  expect(request?.command.slice(0, 1)).toEqual(["ssh"]);
-  expect(request?.command.at(-1)).toBe(`docker-over-ssh pull ${image}`);
+  const near = await parseCommandLine(["node", "docker-over-ssh", "push", ...words], {}, ignore);
+  expect("job" in near && near.job.request).toMatchObject({
+    source: { given: valued(image) },
+    connection: { kind: "command", words: expect.any(Array) as string[] },
+  });
+  expect([words[0], words[1], words.at(-1)]).toEqual([valued(image), "ssh", `docker-over-ssh pull ${valued(image)}`]);
 });

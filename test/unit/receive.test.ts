@@ -7,7 +7,7 @@ import type { ReceivedImage } from "../../src/receive/received-image.ts";
 import type { Target } from "../../src/receive/target.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { MEDIA_TYPE, parseImageManifest, encodeManifest } from "../../src/image/manifest.ts";
-import { parseReference } from "../../src/image/reference.ts";
+import { readPullRequest } from "../../src/commands/pull.ts";
 import type { Output } from "../../src/output/output.ts";
 import { receive } from "../../src/pull.ts";
 import { bothHalves } from "../../src/stdio-tunnel/in-process.ts";
@@ -71,8 +71,8 @@ async function receiveInto(
         await tunnel.next("result"); // it has offered nothing
       },
       async receiver(tunnel, stop) {
-        const request = { image: "app:v1", command: [], preserveDigest };
-        await receive(tunnel, target, parseReference("app:v1"), request, { output, env: {}, signal: stop });
+        const request = readPullRequest({ image: "app:v1", command: [] }, { preserveDigest }, {});
+        await receive(tunnel, target, request, { output, env: {}, signal: stop });
       },
     },
     { tool: "0", signal, explain: (error) => error },

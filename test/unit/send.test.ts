@@ -43,7 +43,7 @@ async function departureFor(
   await bothHalves(
     {
       async sender(tunnel, signal) {
-        await send(tunnel, source, { image: "app", command: [], ...request }, { output, signal, env: {} });
+        await send(tunnel, source, { connection: { kind: "spawned" }, ...request }, { output, signal, env: {} });
       },
       async receiver(tunnel) {
         await tunnel.send({ type: "ask", image: "app", run: newRunId(), ...ask });
@@ -76,7 +76,7 @@ test("what a receiver wants once more, because it is gone there, departs once mo
   await bothHalves(
     {
       async sender(tunnel, signal) {
-        await send(tunnel, source, { image: "app", command: [] }, { output, signal, env: {} });
+        await send(tunnel, source, { connection: { kind: "spawned" } }, { output, signal, env: {} });
       },
       async receiver(tunnel) {
         expect(tunnel.peer.features).toContain(ASKS_AGAIN);
@@ -114,7 +114,7 @@ test("layers are packed as this side was told, else as the receiver wishes, else
 
 test("not for a receiver that says of no way that it can, nor for one in the same process", async () => {
   expect(await packingFor({}, {})).toBe("plain");
-  expect(await packingFor({ inProcess: true }, { codecs })).toBe("plain");
+  expect(await packingFor({ connection: { kind: "in-process" } }, { codecs })).toBe("plain");
 });
 
 test("what the receiver lacks is said before anything departs", async () => {
@@ -137,7 +137,7 @@ test("layers are cut into pieces where both sides would, and there is a link bet
   const older = await departureFor({}, { codecs, delta: true }, { features: [] });
   expect(older.want.delta).toBe(false);
   expect(said).toContain("missing layers are sent whole: the remote side has another version of docker-over-ssh");
-  expect(await cuts({ inProcess: true }, true)).toBe(false);
+  expect(await cuts({ connection: { kind: "in-process" } }, true)).toBe(false);
   expect(said).toContain("missing layers are sent whole: one side is nothing but an engine");
 });
 

@@ -30,7 +30,11 @@ describe("sizes", () => {
     ["1GiB", 2 ** 30],
     ["3T", 3 * 2 ** 40],
   ])("%s", async (given, bytes) => {
-    const parsed = await parseCommandLine(["node", "x", "pull", "--max-size", given, "app"], { out() {}, err() {} });
+    const parsed = await parseCommandLine(
+      ["node", "x", "pull", "--max-size", given, "app"],
+      {},
+      { out() {}, err() {} },
+    );
     expect(parsed).toMatchObject({ job: { request: { maxSize: bytes } } });
   });
 
@@ -40,7 +44,7 @@ describe("sizes", () => {
       const lines: string[] = [];
       const write = (line: string): void => void lines.push(line);
       const argv = ["node", "x", "pull", `--max-size=${given}`, "app"];
-      expect(await parseCommandLine(argv, { out: write, err: write })).toEqual({ exitStatus: 2 });
+      expect(await parseCommandLine(argv, {}, { out: write, err: write })).toEqual({ exitStatus: 2 });
       expect(lines.join("")).toMatch(/--max-size <size>' argument '.*' is invalid. Expected a number of bytes/);
     },
   );
@@ -48,7 +52,7 @@ describe("sizes", () => {
   test("nor of an engine that pulls by itself, nor of a push", async () => {
     const { run } = await workplace();
     expect(told(await run("pull", "--via", "pull", "--max-size", "1g", "app", "true"))).toEqual(
-      refused(2, /--max-size cannot be watched over/),
+      refused(2, /--max-size cannot be enforced/),
     );
     const pushed = await run("push", "--max-size", "1g", "app", "true");
     expect(pushed).toMatchObject({

@@ -1,6 +1,7 @@
 import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { expect, test } from "vitest";
+import { readPushRequest } from "../../../src/commands/push.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import type { Output } from "../../../src/output/output.ts";
 import { tunnelFor } from "../../../src/transfer.ts";
@@ -21,8 +22,8 @@ const output: Output = {
 function told(path: string, text: string): string | undefined {
   const signal = new AbortController().signal;
   const surroundings = { output, signal, env: {} };
-  const request = { image: `oci:${path}`, command: ["far"] };
-  const { tells } = tunnelFor("sender", request, surroundings, { ready: Promise.resolve(), signal });
+  const request = readPushRequest({ image: `oci:${path}`, command: ["far"] }, {}, {});
+  const { tells } = tunnelFor(request, { kind: "spawned" }, surroundings, { ready: Promise.resolve(), signal });
   return tells?.(new Failure("not-verified", text)).message;
 }
 

@@ -74,7 +74,7 @@ describe.concurrent("a place that cannot be sent from is told before anything is
 
 describe.concurrent("a place that cannot be put into is told before anything is said to the other side", () => {
   test.each<[string[], RegExp]>([
-    [["--to", "layout", "app"], /--to layout names no place\n.*\n.*--to oci:layout/],
+    [["--to", "layout", "app"], /--to layout names no location\n.*\n.*--to oci:layout/],
     [["--to", "oci:other", "app"], /other is a folder with other files, and no OCI layout/],
     [["--to", "oci:app.tar", "app"], /app.tar is a file already/],
     [["--to", "docker-archive:layout", "app"], /layout is a folder already\n.*\n.*--to oci:layout/],
@@ -84,7 +84,7 @@ describe.concurrent("a place that cannot be put into is told before anything is 
     [["--to", "oci:new", `app@sha256:${"ab".repeat(32)}`], /it names an image by its digest alone/],
     [["--to", "oci:new", "--via", "load", "app"], /--via is for an engine/],
     [["--to", "oci:new", "--host", "tcp://x", "app"], /--host is for an engine/],
-    [["oci:layout"], /oci:layout is a place, and what is asked for is an image/],
+    [["oci:layout"], /oci:layout is a location, and pull takes the name of an image/],
   ])("pull %j", async (words, message) => {
     const far = listener("sender");
     const { exitCode, stderr } = await run("pull", ...words, ...far);

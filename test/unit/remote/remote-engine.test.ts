@@ -36,7 +36,7 @@ afterEach(async () => {
 async function open(timeout = 10_000, line: readonly string[] = command): Promise<RemoteEngine> {
   const output = { far: (text: string) => shown.push(text), detail: () => {} } as unknown as Output;
   const context = { output, signal: stop.signal, env: process.env };
-  const request = { image: "app:v1", command: line, timeout };
+  const request = { timeout, bwlimit: undefined };
   const again = () => runRemoteCommand(line, { words, byHand: words }, request, context);
   const address = { host: `\`${words}\``, source: "over its stdin and stdout" };
   return await openRemoteEngine({

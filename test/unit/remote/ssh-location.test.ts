@@ -2,14 +2,16 @@ import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
-import { findMark, sshLocation, sshCommand, type SshLocation } from "../../../src/remote/ssh-location.ts";
+import { readConnection } from "../../../src/commands/read-connection.ts";
+import { findMark, sshCommand } from "../../../src/remote/ssh-location.ts";
+import type { SshConnection } from "../../../src/request.ts";
 import { temporaryFolder } from "../engine/fake-engine.ts";
 
-const prod = sshLocation(["ssh://deploy@prod:2222"]) as SshLocation;
+const prod = readConnection(["ssh://deploy@prod:2222"]) as SshConnection;
 
 describe("ssh://[user@]host[:port] in place of a command", () => {
   test("is a login with the user's own ssh, without a terminal", () => {
-    const command = sshCommand(prod, ["pull", "app:v2"], false);
+    const command = sshCommand(prod, ["pull", "app:v2"]);
     expect(command.slice(0, command.indexOf("sh"))).toEqual(
       "ssh -l deploy -p 2222 -o ConnectTimeout=30 -o ServerAliveInterval=5 -o ServerAliveCountMax=4 -T -- prod".split(
         " ",
@@ -17,29 +19,14 @@ describe("ssh://[user@]host[:port] in place of a command", () => {
     );
   });
 
-  test.each([["ssh", "prod"], ["docker-over-ssh"], [], ["x", "ssh://prod"]])("%j is a command", (...command) => {
-    expect(sshLocation(command)).toBeUndefined();
-  });
-
-  test.each<[string, string[]]>([
-    ["an option", ["ssh://-oProxyCommand=x"]],
-    ["a command in the user's place", ["ssh://$(x)@prod"]],
-    ["a password", ["ssh://me:secret@prod"]],
-    ["no host", ["ssh://"]],
-    ["a socket", ["ssh://prod/run/docker.sock"]],
-    ["words behind it", ["ssh://prod", "docker", "system", "dial-stdio"]],
-  ])("%s is refused", (_, command) => {
-    expect(() => sshLocation(command)).toThrow(expect.objectContaining({ code: "usage" }));
-  });
-
   test("a word that a shell over there might take apart is never sent", () => {
-    expect(() => sshCommand(prod, ["app'; rm -rf /; '"], false)).toThrow("cannot be quoted");
+    expect(() => sshCommand(prod, ["app'; rm -rf /; '"])).toThrow("cannot be quoted");
   });
 });
 
 /** As ssh does it: the words behind the host, joined, for the login shell. */
 const line = (words: string[], sudo: boolean): string => {
-  const command = sshCommand(prod, words, sudo);
+  const command = sshCommand({ ...prod, sudo }, words);
   return command.slice(command.indexOf("prod") + 1).join(" ");
 };
 

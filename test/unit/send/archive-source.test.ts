@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { archiveSource } from "../../../src/send/archive-source.ts";
+import { readPushRequest } from "../../../src/commands/push.ts";
 import { pushToRemote } from "../../../src/remote/transfers.ts";
 import type { Output } from "../../../src/output/output.ts";
 import { dockerManifest, makeImage } from "../image/make-image.ts";
@@ -62,7 +63,10 @@ test("of two images neither has the name", async () => {
 
 test("towards an engine alone, an archive without a name in it must be given one", async () => {
   const push = async (path: string) =>
-    await pushToRemote({ image: `docker-archive:${path}`, command: ["false", "system", "dial-stdio"] }, context);
+    await pushToRemote(
+      readPushRequest({ image: `docker-archive:${path}`, command: ["false", "system", "dial-stdio"] }, {}, {}),
+      context,
+    );
   await expect(push(await docker([]))).rejects.toMatchObject({ code: "usage" });
   await expect(push(await docker(["app:v2"]))).rejects.toMatchObject({ code: "engine-unreachable" });
 });

@@ -1,0 +1,52 @@
+import { InvalidCompressOption, parseCompressOption, type CompressOption } from "../packing/compress-option.ts";
+import { InvalidValue } from "./command-definition.ts";
+
+/** The texts behind options, made into values. Each function throws {@link InvalidValue}. */
+
+/** --compress */
+export function parseCompress(text: string): CompressOption {
+  try {
+    return parseCompressOption(text);
+  } catch (error) {
+    throw error instanceof InvalidCompressOption ? new InvalidValue(error.message) : error;
+  }
+}
+
+/** --max-size, as for docker's own options (docker/go-units): bytes, or a number with a letter for a power of 1024. */
+export function parseSize(text: string): number {
+  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i.exec(text) ?? [];
+  if (number === undefined) throw new InvalidValue("Expected a number of bytes, or one with k, m, g or t.");
+  return Math.floor(Number(number) * 1024 ** " kmgt".indexOf(unit.toLowerCase() || " "));
+}
+
+/** Bytes a second. rsync treats a lower limit as none, and a tunnel could not show in time that it lives. */
+const LEAST_RATE = 512;
+
+/** --bwlimit, as for rsync: KiB, or a number with a unit: powers of 1024 (`m`, `mib`), powers of 1000 (`mb`), or bytes (`b`). */
+export function parseRate(text: string): number {
+  const [, number, unit = "k"] = /^(\d+(?:\.\d+)?)(b|[kmgtp](?:i?b)?)?$/.exec(text.toLowerCase()) ?? [];
+  if (number === undefined) throw new InvalidValue("Expected KiB a second, or a number with a unit, e.g. 1.5m.");
+  const base = unit.length === 2 ? 1000 : 1024;
+  const rate = Math.floor(Number(number) * base ** "bkmgtp".indexOf(unit.charAt(0)));
+  if (Number(number) === 0 || (rate >= LEAST_RATE && Number.isSafeInteger(rate))) return rate;
+  throw new InvalidValue(`Expected at least ${LEAST_RATE} bytes a second, or 0 for no limit.`);
+}
+
+/** --platform. Returns the text: `os/arch[/variant]` is how all of the program writes a platform. */
+export function parsePlatform(text: string): string {
+  if (/^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/.test(text)) return text;
+  throw new InvalidValue("Expected OS/ARCH or OS/ARCH/VARIANT, e.g. linux/arm64.");
+}
+
+/** --timeout, in seconds. Returns ms. */
+export function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (seconds > 0 && seconds <= 86_400) return seconds * 1000;
+  throw new InvalidValue("Expected a number of seconds above 0.");
+}
+
+/** --registry. Returns the text; chooseRegistry reads it, because it depends on the environment as well. */
+export function checkRegistry(text: string): string {
+  if (text === "embedded" || text === "container" || text.includes(":")) return text;
+  throw new InvalidValue("Expected embedded, container or HOST:PORT.");
+}

@@ -1,0 +1,134 @@
+import { namedEndpoint } from "../engine/connect/endpoint.ts";
+import { type ImageName } from "../image/image-name.ts";
+import type { FileLocation, ImageLocation } from "../image/location.ts";
+import { Failure } from "../output/errors.ts";
+import type { Via } from "../receive/engine-target.ts";
+import type { PullRequest, TargetEngine } from "../request.ts";
+import type { CommandDefinition, Words } from "./command-definition.ts";
+import { parseSize } from "./option-values.ts";
+import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
+import { readTransferOptions, SHARED_OPTIONS, type SharedOptions } from "./shared-options.ts";
+
+export interface PullOptions extends SharedOptions {
+  via?: Via | undefined;
+  to?: string | undefined;
+  /** Bytes */
+  maxSize?: number | undefined;
+}
+
+export const pullCommand: CommandDefinition<PullOptions> = {
+  name: "pull",
+  summary: "receive an image through a remote command, or over stdin and stdout of this process",
+  description:
+    "Receives IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh push IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT] uses whichever of them the host has. Without COMMAND, is the remote side itself.",
+  options: [
+    {
+      flags: "--via <way>",
+      description: "load the missing layers into the engine (the default), or let the engine pull the image",
+      choices: ["load", "pull"],
+    },
+    {
+      flags: "--to <place>",
+      description:
+        "write the image to docker-archive:FILE, oci:FOLDER or oci-archive:FILE instead of an engine; FILE may be a pipe, or - for stdout",
+    },
+    {
+      flags: "--max-size <size>",
+      description: "refuse an image whose missing layers are larger than this when unpacked, e.g. 500m or 2g",
+      parse: parseSize,
+    },
+    ...SHARED_OPTIONS,
+  ],
+  toJob(words, options, env) {
+    const request = readPullRequest(words, options, env);
+    return {
+      request,
+      run: async (context) => await (await import("../remote/transfers.ts")).pullFromRemote(request, context),
+    };
+  },
+};
+
+/** Makes a request of a pull as it was typed. Throws a `usage` Failure for what cannot be meant. */
+export function readPullRequest({ image, command }: Words, options: PullOptions, env: NodeJS.ProcessEnv): PullRequest {
+  refuseWithEnginePull(options);
+  const shared = readTransferOptions(command, options);
+  const to = options.to === undefined ? undefined : readTo(options.to);
+  return {
+    role: "receiver",
+    ...readNames(image, to, options),
+    target: readTarget(to, options, env),
+    maxSize: options.maxSize,
+    ...shared,
+  };
+}
+
+/** What an engine pulls does not pass through this process. */
+function refuseWithEnginePull({ via, maxSize, compress }: PullOptions): void {
+  if (via !== "pull") return;
+  if (compress !== undefined && compress.how !== "auto") {
+    throw new Failure(
+      "usage",
+      "--compress has no meaning with --via pull, because the engine pulls blobs as they are",
+      {
+        expected: "--compress or --via pull, not both",
+        hint: "Leave one of them out.",
+      },
+    );
+  }
+  if (maxSize === undefined) return;
+  throw new Failure("usage", "--max-size cannot be enforced with --via pull", {
+    expected: "--max-size or --via pull, not both",
+    hint: "Leave --via pull out.",
+  });
+}
+
+function readTo(to: string): ImageLocation {
+  const location = readLocation(to);
+  if (location !== undefined) return location;
+  throw new Failure("usage", `--to ${to} names no location`, {
+    expected: "docker-daemon:, docker-archive:FILE, oci:FOLDER or oci-archive:FILE",
+    hint: `For instance --to oci:${to}`,
+  });
+}
+
+function readNames(
+  given: string,
+  to: ImageLocation | undefined,
+  { as }: PullOptions,
+): Pick<PullRequest, "image" | "name" | "isRenamed"> {
+  const image = readAskedName(given);
+  const inTo = to?.kind === "docker-daemon" ? to.reference : undefined;
+  if (as !== undefined && inTo !== undefined) {
+    throw new Failure("usage", `--as ${as} and --to ${to?.given} are two names for one image`, {
+      expected: "one of them",
+      hint: "Leave the name behind docker-daemon: out, or --as.",
+    });
+  }
+  const name = as ?? inTo;
+  if (name !== undefined) return { image, name: readReference(name), isRenamed: true };
+  if (image.reference === undefined) throw nameless(given);
+  return { image, name: image.reference, isRenamed: false };
+}
+
+/** Only the sender knows where the image is. */
+function readAskedName(given: string): ImageName {
+  const location = readLocation(given);
+  if (location === undefined) return readImageName(given);
+  if (location.kind === "docker-daemon") return readImageName(location.reference ?? "");
+  throw new Failure("usage", `${given} is a location, and pull takes the name of an image`, {
+    expected: "the name of the image, and where to put it behind --to",
+    hint: `For instance --to ${given} IMAGE; an image of that name is docker-daemon:${given}`,
+  });
+}
+
+function readTarget(
+  to: ImageLocation | undefined,
+  { via, host }: PullOptions,
+  env: NodeJS.ProcessEnv,
+): TargetEngine | FileLocation {
+  if (to !== undefined && to.kind !== "docker-daemon") {
+    refuseEngineOptions(to, { "--via": via, "--host": host });
+    return to;
+  }
+  return { kind: "docker-daemon", endpoint: namedEndpoint(host, env), via: via ?? "load" };
+}

@@ -1,0 +1,91 @@
+import { namedEndpoint } from "../engine/connect/endpoint.ts";
+import type { FileLocation } from "../image/location.ts";
+import type { Reference } from "../image/reference.ts";
+import { Failure } from "../output/errors.ts";
+import type { CompressOption } from "../packing/compress-option.ts";
+import { chooseRegistry } from "../registry/choose-registry.ts";
+import type { PushRequest, SourceEngine } from "../request.ts";
+import type { CommandDefinition, Words } from "./command-definition.ts";
+import { checkRegistry } from "./option-values.ts";
+import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
+import { readTransferOptions, SHARED_OPTIONS, type SharedOptions } from "./shared-options.ts";
+
+export interface PushOptions extends SharedOptions {
+  registry?: string | undefined;
+}
+
+export const pushCommand: CommandDefinition<PushOptions> = {
+  name: "push",
+  summary: "send an image through a remote command, or over stdin and stdout of this process",
+  description:
+    "Sends IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh pull IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT] uses whichever of them the host has. Without COMMAND, is the remote side itself.",
+  options: [
+    {
+      flags: "--registry <where>",
+      description:
+        "serve the image from this process (embedded, the default), from a registry:2 container (container) or from your own registry (HOST:PORT)",
+      parse: checkRegistry,
+    },
+    ...SHARED_OPTIONS,
+  ],
+  toJob(words, options, env) {
+    const request = readPushRequest(words, options, env);
+    return {
+      request,
+      run: async (context) => await (await import("../remote/transfers.ts")).pushToRemote(request, context),
+    };
+  },
+};
+
+/** Makes a request of a push as it was typed. Throws a `usage` Failure for what cannot be meant. */
+export function readPushRequest({ image, command }: Words, options: PushOptions, env: NodeJS.ProcessEnv): PushRequest {
+  const shared = readTransferOptions(command, options);
+  const as = options.as === undefined ? undefined : readReference(options.as);
+  const source = readSource(image, options, env);
+  const { kind } = shared.connection;
+  // A command that somebody typed says itself what the image is called.
+  const remoteName = kind === "ssh" || kind === "engine" ? (as ?? nameIn(source)) : undefined;
+  return { role: "sender", source, as, remoteName, ...shared };
+}
+
+function readSource(
+  image: string,
+  { registry, host, compress }: PushOptions,
+  env: NodeJS.ProcessEnv,
+): SourceEngine | FileLocation {
+  const location = readLocation(image) ?? { kind: "docker-daemon", given: image, reference: image };
+  if (location.kind !== "docker-daemon") {
+    refuseEngineOptions(location, { "--registry": registry === "embedded" ? undefined : registry, "--host": host });
+    return location;
+  }
+  const choice = chooseRegistry(registry, env);
+  if (choice.kind !== "embedded") refuseCompress(compress);
+  return {
+    kind: location.kind,
+    given: image,
+    image: readImageName(location.reference ?? ""),
+    endpoint: namedEndpoint(host, env),
+    registry: choice,
+  };
+}
+
+/** What an engine pushes into a registry is served as it is. */
+function refuseCompress(compress: CompressOption | undefined): void {
+  if (compress === undefined || compress.how === "auto") return;
+  throw new Failure(
+    "usage",
+    "--compress has no meaning with a registry that the engine pushes into, because the registry serves blobs as they are",
+    {
+      expected: "--compress, or such a registry, not both",
+      hint: "Leave --compress out, or serve the image from this process: --registry embedded.",
+    },
+  );
+}
+
+/** The name in IMAGE; undefined for a file or a folder without one. */
+function nameIn(source: SourceEngine | FileLocation): Reference | undefined {
+  if (source.kind !== "docker-daemon" && source.reference === undefined) return undefined;
+  const image = source.kind === "docker-daemon" ? source.image : readImageName(source.reference ?? "");
+  if (image.reference === undefined) throw nameless(image.given);
+  return image.reference;
+}

@@ -1,0 +1,76 @@
+import type { CompressOption } from "../packing/compress-option.ts";
+import type { Delta, TransferOptions } from "../request.ts";
+import type { OptionDefinition } from "./command-definition.ts";
+import { parseCompress, parsePlatform, parseRate, parseSeconds } from "./option-values.ts";
+import { readConnection } from "./read-connection.ts";
+
+/** Values of the options that push and pull share. */
+export interface SharedOptions {
+  as?: string | undefined;
+  platform?: string | undefined;
+  delta?: Delta | undefined;
+  preserveDigest?: boolean | undefined;
+  compress?: CompressOption | undefined;
+  /** Bytes a second */
+  bwlimit?: number | undefined;
+  sudo?: boolean | undefined;
+  host?: string | undefined;
+  /** ms */
+  timeout?: number | undefined;
+}
+
+/** Makes of the shared options what a request has of them. Throws a `usage` Failure. */
+export function readTransferOptions(command: readonly string[], options: SharedOptions): TransferOptions {
+  const { platform, timeout, compress, bwlimit, delta = "auto", preserveDigest, sudo } = options;
+  return { connection: readConnection(command, sudo), platform, timeout, compress, bwlimit, delta, preserveDigest };
+}
+
+export const SHARED_OPTIONS: readonly OptionDefinition[] = [
+  {
+    flags: "--platform <os/arch>",
+    description: "variant of the image to send, e.g. linux/arm64",
+    parse: parsePlatform,
+  },
+  {
+    flags: "--as <name>",
+    description: "name of the image at the receiver; by default IMAGE, or the name that the receiver asks for",
+  },
+  {
+    flags: "--delta <when>",
+    description:
+      "send missing layers by delta: auto (where that is predicted to be faster, the default), always (where possible) or never",
+    choices: ["auto", "always", "never"],
+  },
+  { flags: "--no-delta", description: "same as --delta never" },
+  {
+    flags: "--preserve-digest",
+    description:
+      "send layers as the source stores them and keep its manifest, so that its digest stays the same where both sides keep manifests",
+  },
+  {
+    flags: "--compress <codec>",
+    description:
+      "compress layers that are stored uncompressed: none, gzip, brotli or zstd, with an optional level (gzip:9); by default auto, the best codec that both sides have, at a level that keeps up with the link. Compressed layers are sent as they are",
+    parse: parseCompress,
+  },
+  {
+    flags: "--bwlimit <rate>",
+    description:
+      "limit the rate in each direction, in KiB/s or with a unit as for rsync: 500, 1.5m, 2mb; 0 means no limit",
+    parse: parseRate,
+  },
+  {
+    flags: "--sudo",
+    description: "with ssh://HOST: use the remote engine through sudo, which must not ask for a password",
+  },
+  {
+    flags: "-H, --host <address>",
+    description: "address of the engine, as for the docker command: unix://, tcp://, npipe:// or ssh://",
+  },
+  {
+    flags: "--timeout <seconds>",
+    description:
+      "give up when the remote side or an engine does not answer, or the link is silent, for this long (default: 60, and 20 for the link); an engine that loads or saves may be silent ten times as long",
+    parse: parseSeconds,
+  },
+];
