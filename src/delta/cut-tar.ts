@@ -1,32 +1,33 @@
 import { MAX_PIECE, pieceLength } from "./chunker.ts";
 import { isExtension, readExtension, type HeaderOverride } from "./extension-header.ts";
-import { BLOCK, FIELD, isEmpty, isHeader, readPath, readSize } from "./tar-block.ts";
+import { BLOCK, FIELD, isZeros, isHeader, readPath, readSize } from "./tar-block.ts";
 
-/** A part of a tar. Its bytes are a view into about a megabyte, which lives as long as they do. */
+/** A part of a tar. `bytes` is a view into a buffer of about a megabyte, which is not reused. */
 export type Segment =
-  /** Headers, padding, and what else a tar has around its files. */
+  /** A header, padding, or other bytes between the files. */
   | { kind: "literal"; bytes: Buffer }
-  /** A file's content, or one piece of it: at most {@link MAX_PIECE} bytes. `path` is as written; without, it is no tar. */
+  /** A piece: a file's content or a part of it, at most {@link MAX_PIECE} bytes. `path` is as written in the tar, undefined for data that is no tar. */
   | { kind: "content"; bytes: Buffer; path: string | undefined };
 
-/** Contents up to here are one piece: boundaries within would make more keys than they save. */
+/** Bytes up to which a file is one piece: boundaries within it cost more in keys than they save. */
 const WHOLE = 64 * 1024;
-/** Contents up to here are literals: a key costs 8 bytes that cannot be compressed, such a file hardly more. */
+/** Bytes up to which a file is a literal: a key costs 8 incompressible bytes, such a file hardly more. */
 const TINY = 32;
-/** Bytes that are cut at a time; behind them the piece that is not complete yet. */
+/** Bytes that are cut at a time, and room for a piece that is still incomplete. */
 const WINDOW = 1024 * 1024 + MAX_PIECE;
-/** Bytes of a literal at most, so that it does not matter how the tar came. */
+/** Bytes of a literal at most, so that segments do not depend on the chunks of the input. */
 const MAX_LITERAL = 64 * 1024;
-/** Bytes of an extension header that are looked at. One that is longer tells neither path nor size. */
+/** Bytes of an extension header at most; a longer one is not parsed. */
 const MAX_EXTENSION = 1024 * 1024;
 
 /**
- * Cuts a tar at its own boundaries. All segments together are its bytes, whatever they are; the same bytes give the same
- * segments, however they come. What is no tar, or is none from some point on, is content from there, cut by what it holds. Batches
- * are never empty. Some megabytes are in memory, whatever sizes it claims to have. Leaves `tar`'s iterator when it is left.
+ * Cuts a tar into pieces at the boundaries of its files, and large files by their content ({@link pieceLength}). The concatenated
+ * segments are exactly the input, and do not depend on how the input is chunked. Data that is no tar, or stops being one, is content from
+ * there on. Yields batches that are never empty. Takes some megabytes of memory, whatever sizes the headers claim. Closes `tar`'s
+ * iterator when it is closed itself.
  */
-export async function* cut(tar: AsyncIterable<Uint8Array>): AsyncGenerator<Segment[]> {
-  const cutter = new Cutter();
+export async function* cutTar(tar: AsyncIterable<Uint8Array>): AsyncGenerator<Segment[]> {
+  const cutter = new TarCutter();
   let window = Buffer.allocUnsafeSlow(WINDOW);
   let filled = 0;
   for await (const chunk of tar) {
@@ -38,7 +39,7 @@ export async function* cut(tar: AsyncIterable<Uint8Array>): AsyncGenerator<Segme
       if (filled < WINDOW) continue;
       const { segments, end } = cutter.cut(window, false);
       yield segments;
-      // A new one: whoever has the segments may keep them.
+      // A new buffer, because the caller may hold on to the segments.
       const next = Buffer.allocUnsafeSlow(WINDOW);
       filled = window.copy(next, 0, end);
       window = next;
@@ -48,25 +49,25 @@ export async function* cut(tar: AsyncIterable<Uint8Array>): AsyncGenerator<Segme
   if (segments.length > 0) yield segments;
 }
 
-/** What comes next, and how much of it. Sizes are as claimed. */
+/** The part of the tar that comes next. Sizes are as the headers claim, in bytes. */
 type Expecting =
-  | { what: "header" }
-  /** An extension header's content; `kept` is undefined when it is too long to be looked at. */
-  | { what: "extension"; type: string; left: number; padding: number; kept: Buffer[] | undefined }
-  /** More of the map of a sparse file of GNU's old kind, then its content. */
-  | { what: "sparse map"; size: number; path: string }
-  | { what: "content"; left: number; padding: number; whole: boolean; path: string }
-  | { what: "padding"; left: number }
-  | { what: "no tar" };
+  | { part: "header" }
+  /** The content of an extension header; `body` is undefined when it is too long to be parsed. */
+  | { part: "extension"; type: string; left: number; padding: number; body: Buffer[] | undefined }
+  /** A block of the map of a sparse file in GNU's old format, which the content follows. */
+  | { part: "sparse map"; size: number; path: string }
+  | { part: "content"; left: number; padding: number; whole: boolean; path: string }
+  | { part: "padding"; left: number }
+  | { part: "no tar" };
 
-class Cutter {
-  #expecting: Expecting = { what: "header" };
+class TarCutter {
+  #expecting: Expecting = { part: "header" };
   #override: HeaderOverride = {};
   #segments: Segment[] = [];
 
   /**
-   * Cuts what `window` has, at least until less than {@link MAX_PIECE} bytes are left: every step sees so many, or the last ones,
-   * so none depends on where the window ends. Tells how far it has come.
+   * Cuts `window` until less than {@link MAX_PIECE} bytes are left, so that no segment depends on where the window ends; the last
+   * window to its end. Returns the segments, and the offset of the first byte that is not in one.
    */
   cut(window: Buffer, isLast: boolean): { segments: Segment[]; end: number } {
     this.#segments = [];
@@ -76,36 +77,36 @@ class Cutter {
     return { segments: this.#segments, end: at };
   }
 
-  /** Makes the segment at `at`, if there is one, and tells its length. */
+  /** Adds the segment that begins at `at`, if there is one, and returns its length. */
   #step(window: Buffer, at: number): number {
     const now = this.#expecting;
-    if (now.what === "header") return this.#header(window, at);
-    if (now.what === "sparse map") return this.#sparseMap(window, at, now);
-    if (now.what === "no tar") return this.#content(window, at, pieceLength(window, at, window.length), undefined);
+    if (now.part === "header") return this.#header(window, at);
+    if (now.part === "sparse map") return this.#sparseMap(window, at, now);
+    if (now.part === "no tar") return this.#content(window, at, pieceLength(window, at, window.length), undefined);
     const most = Math.min(window.length, at + now.left);
-    if (now.what === "content") {
+    if (now.part === "content") {
       const length = now.whole ? most - at : pieceLength(window, at, most);
       now.left -= length;
-      if (now.left === 0) this.#padding(now.padding);
+      if (now.left === 0) this.#expectPadding(now.padding);
       return length <= TINY && now.whole
         ? this.#literal(window, at, length)
         : this.#content(window, at, length, now.path);
     }
     const length = Math.min(most - at, MAX_LITERAL);
     now.left -= length;
-    if (now.what === "extension") {
-      now.kept?.push(window.subarray(at, at + length));
-      if (now.left === 0) this.#extended(now.type, now.kept, now.padding);
-    } else if (now.left === 0) this.#expecting = { what: "header" };
+    if (now.part === "extension") {
+      now.body?.push(window.subarray(at, at + length));
+      if (now.left === 0) this.#applyExtension(now.type, now.body, now.padding);
+    } else if (now.left === 0) this.#expecting = { part: "header" };
     return this.#literal(window, at, length);
   }
 
   #header(window: Buffer, at: number): number {
     const isWhole = window.length - at >= BLOCK;
-    if (isWhole && isEmpty(window, at, at + BLOCK)) return this.#literal(window, at, BLOCK);
+    if (isWhole && isZeros(window, at, at + BLOCK)) return this.#literal(window, at, BLOCK);
     const size = isWhole && isHeader(window, at) ? (this.#override.size ?? readSize(window, at)) : undefined;
     if (size === undefined || !Number.isSafeInteger(size + BLOCK)) {
-      this.#expecting = { what: "no tar" };
+      this.#expecting = { part: "no tar" };
       return 0;
     }
     const type = String.fromCharCode(window[at + FIELD.type[0]] as number);
@@ -113,7 +114,7 @@ class Cutter {
     if (isExtension(type)) this.#expectExtension(type, size);
     else {
       this.#override = {};
-      if (type === "S" && window[at + IS_EXTENDED.header] !== 0) this.#expecting = { what: "sparse map", size, path };
+      if (type === "S" && window[at + IS_EXTENDED.header] !== 0) this.#expecting = { part: "sparse map", size, path };
       else if (!WITHOUT_CONTENT.has(type)) this.#expectContent(size, path);
     }
     return this.#literal(window, at, BLOCK);
@@ -126,22 +127,22 @@ class Cutter {
   }
 
   #expectExtension(type: string, left: number): void {
-    const kept = left > MAX_EXTENSION ? undefined : [];
-    if (left > 0) this.#expecting = { what: "extension", type, left, padding: paddingOf(left), kept };
+    const body = left > MAX_EXTENSION ? undefined : [];
+    if (left > 0) this.#expecting = { part: "extension", type, left, padding: paddingOf(left), body };
   }
 
-  #extended(type: string, kept: Buffer[] | undefined, padding: number): void {
-    if (kept !== undefined) this.#override = { ...this.#override, ...readExtension(type, Buffer.concat(kept)) };
-    this.#padding(padding);
+  #applyExtension(type: string, body: Buffer[] | undefined, padding: number): void {
+    if (body !== undefined) this.#override = { ...this.#override, ...readExtension(type, Buffer.concat(body)) };
+    this.#expectPadding(padding);
   }
 
   #expectContent(left: number, path: string): void {
-    if (left === 0) this.#expecting = { what: "header" };
-    else this.#expecting = { what: "content", left, padding: paddingOf(left), whole: left <= WHOLE, path };
+    if (left === 0) this.#expecting = { part: "header" };
+    else this.#expecting = { part: "content", left, padding: paddingOf(left), whole: left <= WHOLE, path };
   }
 
-  #padding(left: number): void {
-    this.#expecting = left === 0 ? { what: "header" } : { what: "padding", left };
+  #expectPadding(left: number): void {
+    this.#expecting = left === 0 ? { part: "header" } : { part: "padding", left };
   }
 
   #literal(window: Buffer, at: number, length: number): number {
@@ -155,10 +156,10 @@ class Cutter {
   }
 }
 
-/** Links, devices, folders and pipes have none, whatever size they give: so Go reads a tar, in which engines are written. */
+/** Types of links, devices, folders and pipes. They have no content, whatever their size field: engines read tars with Go, which ignores it. */
 const WITHOUT_CONTENT = new Set(["1", "2", "3", "4", "5", "6"]);
 
-/** The byte that says that a sparse file's map goes on in a block of its own: in its header, and in such a block. */
+/** Offset of the byte that says that a further block of the sparse map follows: in a header, and in a block of the map. */
 const IS_EXTENDED = { header: 482, map: 504 };
 
 function paddingOf(size: number): number {

@@ -1,33 +1,33 @@
 import { InvalidRecipe, TruncatedRecipe } from "./recipe-errors.ts";
 import { MAX_PIECE } from "./chunker.ts";
-import { FrameReader, FRAME_HEADER, readFrameHeader, totalOf } from "./frame.ts";
+import { FrameReader, FRAME_HEADER, frameSize, readFrameHeader } from "./frame.ts";
 import { HeaderDiff } from "./header-diff.ts";
 import { PIECE_KEY_BYTES } from "./piece-key.ts";
-import { MAX_EMPTY, MAX_PIECES, OP, OP_VALUES, type Instruction } from "./recipe.ts";
+import { MAX_ZERO_BLOCKS, MAX_PIECES, OP, OP_CODES, type Instruction } from "./recipe.ts";
 import { isFolderPath, MAX_FOLDERS } from "./layer-folders.ts";
 import { BLOCK } from "./tar-block.ts";
 
-/** Bytes of literals, or pieces, after which a batch is handed over: empty blocks take little room in a frame. */
+/** Bytes of the tar, or instructions, after which a batch is yielded: a small frame can encode many zero blocks. */
 const BATCH = { bytes: 1024 * 1024, instructions: 4096 };
 
 export interface RecipeLimits {
-  /** Bytes of the tar that it makes. */
+  /** Bytes of the tar that the recipe describes. */
   maxSize: number;
   maxPieces?: number;
 }
 
 /**
- * Reads a recipe, which is hostile input: throws {@link InvalidRecipe} for what is malformed, followed by something, or makes more
- * than is allowed, and {@link TruncatedRecipe} for what is cut off. The last instruction, and only that one, is the end. Batches are never empty; what is in
- * memory does not grow with the recipe. Leaves `chunks`' iterator when it is left.
+ * Decodes a recipe, which is hostile input. Throws {@link InvalidRecipe} when it is malformed, exceeds `limits`, or has data after its
+ * end, and {@link TruncatedRecipe} when it ends early. The last instruction, and no other, is `end`. Batches are never empty. Memory
+ * does not grow with the recipe. Closes `chunks`' iterator when it is closed itself.
  */
 export async function* decodeRecipe(
   chunks: AsyncIterable<Uint8Array>,
   limits: RecipeLimits,
 ): AsyncGenerator<Instruction[]> {
-  const decoder = new Decoder(limits);
-  for await (const columns of framesOf(chunks)) yield* decoder.read(columns);
-  if (!decoder.isEnded) throw new TruncatedRecipe("its recipe ends in the middle");
+  const decoder = new RecipeDecoder(limits);
+  for await (const frame of framesOf(chunks)) yield* decoder.read(frame);
+  if (!decoder.isEnded) throw new TruncatedRecipe("the recipe is truncated");
 }
 
 async function* framesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<FrameReader> {
@@ -43,7 +43,7 @@ async function* framesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Fram
       if (filled < part.length) continue;
       if (lengths === undefined) {
         lengths = readFrameHeader(part);
-        part = Buffer.alloc(totalOf(lengths));
+        part = Buffer.alloc(frameSize(lengths));
       } else {
         yield new FrameReader(part, lengths);
         lengths = undefined;
@@ -52,19 +52,19 @@ async function* framesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Fram
       filled = 0;
     }
   }
-  if (lengths !== undefined || filled > 0) throw new TruncatedRecipe("its recipe ends in the middle");
+  if (lengths !== undefined || filled > 0) throw new TruncatedRecipe("the recipe is truncated");
 }
 
-/** Zeros of which literals are views. */
-const ZEROS = Buffer.alloc((1 + MAX_EMPTY) * BLOCK);
+/** The bytes of `zeros` ops, which literals are views of. */
+const ZEROS = Buffer.alloc((1 + MAX_ZERO_BLOCKS) * BLOCK);
 
-class Decoder {
+class RecipeDecoder {
   isEnded = false;
   readonly #maxSize: number;
   readonly #maxPieces: number;
   readonly #headers = new HeaderDiff();
   #pieces = 0;
-  /** Bytes of the tar so far. */
+  /** Bytes of the tar that the instructions so far describe. */
   #offset = 0;
 
   constructor({ maxSize, maxPieces = MAX_PIECES }: RecipeLimits) {
@@ -72,44 +72,44 @@ class Decoder {
     this.#maxPieces = maxPieces;
   }
 
-  *read(columns: FrameReader): Generator<Instruction[]> {
-    if (!columns.has("ops")) throw new InvalidRecipe("a part of it is empty");
+  *read(frame: FrameReader): Generator<Instruction[]> {
+    if (!frame.has("ops")) throw new InvalidRecipe("a frame of the recipe is empty");
     let batch: Instruction[] = [];
-    let begun = this.#offset;
-    while (columns.has("ops")) {
-      if (this.isEnded) throw new InvalidRecipe("something comes behind its end");
-      batch.push(this.#instruction(columns));
+    let batchStart = this.#offset;
+    while (frame.has("ops")) {
+      if (this.isEnded) throw new InvalidRecipe("the recipe continues after its end");
+      batch.push(this.#instruction(frame));
       if (this.#offset > this.#maxSize)
-        throw new InvalidRecipe(`it makes more than the ${this.#maxSize} bytes that are allowed`);
-      if (this.#offset - begun < BATCH.bytes && batch.length < BATCH.instructions) continue;
+        throw new InvalidRecipe(`the recipe describes more than the ${this.#maxSize} bytes allowed`);
+      if (this.#offset - batchStart < BATCH.bytes && batch.length < BATCH.instructions) continue;
       yield batch;
       batch = [];
-      begun = this.#offset;
+      batchStart = this.#offset;
     }
-    if (!columns.isEmpty) throw new InvalidRecipe("a part of it has more than it should");
+    if (!frame.isEmpty) throw new InvalidRecipe("a frame of the recipe has unused bytes");
     if (batch.length > 0) yield batch;
   }
 
-  #instruction(columns: FrameReader): Instruction {
-    const number = columns.number("ops");
-    const value = Math.floor(number / OP_VALUES);
-    switch (number % OP_VALUES) {
+  #instruction(frame: FrameReader): Instruction {
+    const op = frame.number("ops");
+    const value = Math.floor(op / OP_CODES);
+    switch (op % OP_CODES) {
       case OP.header:
-        this.#refuseUnless(this.#offset % BLOCK === 0, "it has a header in the middle of a block");
-        return this.#literal(this.#headers.read(value, columns));
+        this.#refuseUnless(this.#offset % BLOCK === 0, "a header does not begin on a block");
+        return this.#literal(this.#headers.read(value, frame));
       case OP.zeros:
-        this.#refuseUnless(value <= MAX_EMPTY, "it has too many empty blocks");
-        return this.#literal(ZEROS.subarray(0, this.#toBlocksEnd + value * BLOCK));
-      case OP.text:
-        this.#refuseUnless(value > 0 && value <= this.#toBlocksEnd, "it has a text of a wrong length");
-        return this.#literal(Buffer.from(columns.bytes("texts", value)));
+        this.#refuseUnless(value <= MAX_ZERO_BLOCKS, "there are too many zero blocks");
+        return this.#literal(ZEROS.subarray(0, this.#toBlockEnd + value * BLOCK));
+      case OP.raw:
+        this.#refuseUnless(value > 0 && value <= this.#toBlockEnd, "raw bytes have a wrong length");
+        return this.#literal(Buffer.from(frame.bytes("raw", value)));
       case OP.piece:
-        return this.#piece(value === 0 ? this.#headers.size : value, columns);
+        return this.#piece(value === 0 ? this.#headers.size : value, frame);
       case OP.end:
         this.#refuseUnless(value === 0, "its end is malformed");
-        return this.#end(columns);
+        return this.#end(frame);
       default:
-        throw new InvalidRecipe("it says something that is not known here");
+        throw new InvalidRecipe("the recipe has an unknown op");
     }
   }
 
@@ -118,30 +118,30 @@ class Decoder {
     return { kind: "literal", bytes };
   }
 
-  #piece(length: number | undefined, columns: FrameReader): Instruction {
+  #piece(length: number | undefined, frame: FrameReader): Instruction {
     if (length === undefined || length === 0 || length > MAX_PIECE)
-      throw new InvalidRecipe("a piece has a wrong length");
+      throw new InvalidRecipe("a piece of the recipe has a wrong length");
     this.#pieces += 1;
-    this.#refuseUnless(this.#pieces <= this.#maxPieces, "it has too many pieces");
+    this.#refuseUnless(this.#pieces <= this.#maxPieces, "there are too many pieces");
     this.#offset += length;
-    return { kind: "piece", key: columns.bytes("keys", PIECE_KEY_BYTES).toString("latin1"), length };
+    return { kind: "piece", key: frame.bytes("keys", PIECE_KEY_BYTES).toString("latin1"), length };
   }
 
-  #end(columns: FrameReader): Instruction {
+  #end(frame: FrameReader): Instruction {
     this.isEnded = true;
-    this.#refuseUnless(columns.number("numbers") === this.#offset, "it makes another size than it says");
-    const count = columns.number("numbers");
-    this.#refuseUnless(count <= MAX_FOLDERS, "it has too many roots");
-    const folders = Array.from({ length: count }, () => columns.bytes("texts", columns.number("numbers")).toString());
-    this.#refuseUnless(folders.every(isFolderPath), "it has a root that is no path in an image");
+    this.#refuseUnless(frame.number("numbers") === this.#offset, "the size at its end differs from its content");
+    const count = frame.number("numbers");
+    this.#refuseUnless(count <= MAX_FOLDERS, "there are too many folders");
+    const folders = Array.from({ length: count }, () => frame.bytes("raw", frame.number("numbers")).toString());
+    this.#refuseUnless(folders.every(isFolderPath), "a folder is no absolute path");
     return { kind: "end", size: this.#offset, folders };
   }
 
-  #refuseUnless(isRight: boolean, what: string): void {
-    if (!isRight) throw new InvalidRecipe(what);
+  #refuseUnless(isValid: boolean, problem: string): void {
+    if (!isValid) throw new InvalidRecipe(`the recipe is invalid: ${problem}`);
   }
 
-  get #toBlocksEnd(): number {
+  get #toBlockEnd(): number {
     return BLOCK - (this.#offset % BLOCK);
   }
 }

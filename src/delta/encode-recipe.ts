@@ -1,63 +1,62 @@
-import { FrameWriter } from "./frame.ts";
 import type { Segment } from "./cut-tar.ts";
+import { FrameWriter } from "./frame.ts";
 import { HeaderDiff } from "./header-diff.ts";
-import { pieceKeyOf } from "./piece-key.ts";
-import { MAX_EMPTY, MAX_PIECES, OP, OP_VALUES } from "./recipe.ts";
 import { LayerFolders } from "./layer-folders.ts";
-import { BLOCK, isEmpty, isHeader } from "./tar-block.ts";
+import { pieceKeyOf } from "./piece-key.ts";
+import { MAX_PIECES, MAX_ZERO_BLOCKS, OP, OP_CODES } from "./recipe.ts";
+import { BLOCK, isHeader, isZeros } from "./tar-block.ts";
 
-/** Hears of each piece of a recipe, in order. */
+/** Receives each piece of a recipe, in order. */
 export interface PieceObserver {
-  /** In bytes, from the tar's beginning. */
+  /** Both in bytes; `offset` from the start of the tar. */
   add(offset: number, length: number): void;
 }
 
-/** Bytes of the tar that a frame tells of at most, or little more: whoever reads goes on with what has been told. */
+/** Bytes of the tar that a frame describes at most, or little more: the receiver rebuilds them as soon as the frame arrives. */
 const FRAME_SPAN = 16 * 1024 * 1024;
 
 export interface RecipeOptions {
   pieces?: PieceObserver;
-  /** Left out: as many as whoever reads it takes. Contents that come later are told as they are. */
+  /** Default: as many as a decoder accepts. Content after the last piece is encoded as raw bytes. */
   maxPieces?: number;
 }
 
 /**
- * The recipe of a tar that has been cut, as it comes. Made to be compressed as one stream: of a tar of node_modules,
- * brotli's level 5 leaves 8 bytes for each piece and 7 for each header (12 where each has a pax header as well): of 235 MB, 170 kB.
- * Memory does not grow with the tar.
+ * Encodes the recipe of a tar while it is cut, and yields its frames. Compress them as one stream: for a tar of node_modules, brotli's
+ * level 5 leaves 8 bytes for each piece and 7 for each header (12 where each has a pax header as well), 170 kB for 235 MB. Memory does
+ * not grow with the tar.
  */
 export async function* encodeRecipe(
   segments: AsyncIterable<readonly Segment[]>,
   options: RecipeOptions = {},
 ): AsyncGenerator<Buffer> {
-  const encoder = new Encoder(options);
-  let told = 0;
+  const encoder = new RecipeEncoder(options);
+  let yielded = 0;
   for await (const batch of segments) {
     for (const segment of batch) {
       encoder.add(segment);
-      if (!encoder.columns.isFull && encoder.told < told + FRAME_SPAN) continue;
-      yield encoder.columns.frame();
-      told = encoder.told;
+      if (!encoder.frame.isFull && encoder.offset < yielded + FRAME_SPAN) continue;
+      yield encoder.frame.frame();
+      yielded = encoder.offset;
     }
   }
   encoder.end();
-  yield encoder.columns.frame();
+  yield encoder.frame.frame();
 }
 
-class Encoder {
-  readonly columns = new FrameWriter();
+class RecipeEncoder {
+  readonly frame = new FrameWriter();
   readonly #headers = new HeaderDiff();
   readonly #folders = new LayerFolders();
-  readonly #pieces: PieceObserver | undefined;
+  readonly #observer: PieceObserver | undefined;
   readonly #maxPieces: number;
   #count = 0;
-  /** Bytes of the tar that are told. */
   #offset = 0;
-  /** Of a literal, what does not reach the end of its block yet. */
+  /** The end of a literal that does not reach the end of its block yet. */
   #pending: Buffer = Buffer.alloc(0);
 
   constructor({ pieces, maxPieces = MAX_PIECES }: RecipeOptions) {
-    this.#pieces = pieces;
+    this.#observer = pieces;
     this.#maxPieces = maxPieces;
   }
 
@@ -67,44 +66,44 @@ class Encoder {
     else this.#piece(segment.bytes);
   }
 
-  /** Bytes of the tar. */
-  get told(): number {
+  /** Bytes of the tar that are encoded. */
+  get offset(): number {
     return this.#offset;
   }
 
   end(): void {
-    this.#text(this.#pending);
-    const folders = this.#folders.list().map((root) => Buffer.from(root));
+    this.#raw(this.#pending);
+    const folders = this.#folders.list().map((folder) => Buffer.from(folder));
     this.#op(OP.end, 0);
-    for (const number of [this.#offset, folders.length]) this.columns.number("numbers", number);
-    for (const root of folders) {
-      this.columns.number("numbers", root.length);
-      this.columns.bytes("texts", root);
+    for (const number of [this.#offset, folders.length]) this.frame.number("numbers", number);
+    for (const folder of folders) {
+      this.frame.number("numbers", folder.length);
+      this.frame.bytes("raw", folder);
     }
   }
 
   #piece(bytes: Buffer): void {
-    this.#text(this.#pending);
+    this.#raw(this.#pending);
     this.#pending = bytes.subarray(0, 0);
-    this.#pieces?.add(this.#offset, bytes.length);
+    this.#observer?.add(this.#offset, bytes.length);
     this.#op(OP.piece, bytes.length === this.#headers.size ? 0 : bytes.length);
-    this.columns.bytes("keys", Buffer.from(pieceKeyOf(bytes), "latin1"));
+    this.frame.bytes("keys", Buffer.from(pieceKeyOf(bytes), "latin1"));
     this.#count += 1;
     this.#offset += bytes.length;
   }
 
   #literal(bytes: Buffer): void {
     let rest = this.#pending.length === 0 ? bytes : Buffer.concat([this.#pending, bytes]);
-    while (rest.length >= this.#toBlocksEnd) rest = rest.subarray(this.#block(rest));
+    while (rest.length >= this.#toBlockEnd) rest = rest.subarray(this.#block(rest));
     this.#pending = rest;
   }
 
-  /** Tells what the next block is, or a part of it, and how many bytes that was. */
+  /** Encodes the next block or a part of it, and returns how many bytes that was. */
   #block(bytes: Buffer): number {
-    const room = this.#toBlocksEnd;
-    if (isEmpty(bytes, 0, room)) return this.#zeros(bytes, room);
-    if (room < BLOCK || !isHeader(bytes, 0)) return this.#text(bytes.subarray(0, withoutZeros(bytes, room)));
-    this.#op(OP.header, this.#headers.write(bytes.subarray(0, BLOCK), this.columns));
+    const room = this.#toBlockEnd;
+    if (isZeros(bytes, 0, room)) return this.#zeros(bytes, room);
+    if (room < BLOCK || !isHeader(bytes, 0)) return this.#raw(bytes.subarray(0, withoutZeros(bytes, room)));
+    this.#op(OP.header, this.#headers.write(bytes.subarray(0, BLOCK), this.frame));
     this.#offset += BLOCK;
     return BLOCK;
   }
@@ -112,30 +111,31 @@ class Encoder {
   #zeros(bytes: Buffer, room: number): number {
     let end = room;
     let blocks = 0;
-    for (; blocks < MAX_EMPTY && end + BLOCK <= bytes.length && isEmpty(bytes, end, end + BLOCK); blocks += 1)
+    for (; blocks < MAX_ZERO_BLOCKS && end + BLOCK <= bytes.length && isZeros(bytes, end, end + BLOCK); blocks += 1)
       end += BLOCK;
     this.#op(OP.zeros, blocks);
     this.#offset += end;
     return end;
   }
 
-  #text(bytes: Buffer): number {
+  #raw(bytes: Buffer): number {
     if (bytes.length === 0) return 0;
-    this.#op(OP.text, bytes.length);
-    this.columns.bytes("texts", bytes);
+    this.#op(OP.raw, bytes.length);
+    this.frame.bytes("raw", bytes);
     this.#offset += bytes.length;
     return bytes.length;
   }
 
-  #op(op: number, value: number): void {
-    this.columns.number("ops", value * OP_VALUES + op);
+  #op(code: number, operand: number): void {
+    this.frame.number("ops", operand * OP_CODES + code);
   }
 
-  get #toBlocksEnd(): number {
+  get #toBlockEnd(): number {
     return BLOCK - (this.#offset % BLOCK);
   }
 }
 
+/** Returns `length` without the zeros at the end. */
 function withoutZeros(bytes: Buffer, length: number): number {
   let end = length;
   while (end > 0 && bytes[end - 1] === 0) end -= 1;

@@ -1,25 +1,25 @@
 import { untilNul } from "./tar-block.ts";
 
-/** What an entry's extension headers say instead of its own header. */
+/** The fields of an entry's header that its extension headers replace. */
 export interface HeaderOverride {
   path?: string;
   size?: number;
 }
 
-/** Types whose content is about the entry behind it, or about all: pax(1), "pax Extended Header"; GNU's long names. */
+/** Types of entries that describe the next entry, or all entries: pax(1), "pax Extended Header"; GNU's long names. */
 const TYPES = { pax: "x", global: "g", longName: "L", longLink: "K" };
 
 export function isExtension(type: string): boolean {
   return Object.values(TYPES).includes(type);
 }
 
-/** Reads the content of an extension header. What is malformed says nothing: a tar that means something else shows that soon. */
+/** Parses the content of an extension header. Ignores malformed records: if one hides a size, the next header is not in its place, which ends the cutting by files. */
 export function readExtension(type: string, body: Buffer): HeaderOverride {
   if (type === TYPES.longName) return { path: untilNul(body) };
   return type === TYPES.pax ? readPax(body) : {};
 }
 
-/** Records are `LENGTH KEY=VALUE\n`, the length that of the whole record, in bytes. */
+/** Parses records `LENGTH KEY=VALUE\n`, where LENGTH counts the bytes of the whole record. */
 function readPax(body: Buffer): HeaderOverride {
   const override: HeaderOverride = {};
   let sparseName: string | undefined;
@@ -32,7 +32,7 @@ function readPax(body: Buffer): HeaderOverride {
     const key = body.toString("latin1", space + 1, equals);
     const value = body.toString("utf8", equals + 1, end - 1);
     if (key === "path") override.path = value;
-    // GNU's sparse files have another name in their own header.
+    // The header of a GNU sparse file has a placeholder name.
     if (key === "GNU.sparse.name") sparseName = value;
     if (key === "size" && /^\d+$/.test(value)) override.size = Number(value);
     at = end;

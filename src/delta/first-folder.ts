@@ -1,19 +1,19 @@
 import { isWithin, LayerFolders } from "./layer-folders.ts";
 
-/** Where all of a layer's first files lie, when that is one folder: most of the others will lie there, too. */
+/** Finds the one folder that contains a layer's first files, if there is one: most of the later files lie there as well. */
 export class FirstFolder {
   readonly #folders = new LayerFolders();
   #isDecided = false;
   #folder: string | undefined;
-  #outside = 0;
+  #bytesOutside = 0;
 
-  /** Takes a file's path, as its tar has it, and how many bytes of it there are. */
+  /** Adds a piece of a file, by the path in the tar and the bytes of the piece. */
   add(path: string | undefined, bytes: number): void {
     if (!this.#isDecided) this.#folders.add(path);
-    else if (!isWithin(path, this.#folder)) this.#outside += bytes;
+    else if (!isWithin(path, this.#folder)) this.#bytesOutside += bytes;
   }
 
-  /** Enough have been seen. Does nothing the second time. */
+  /** Settles on the folder of the files added so far. Further calls do nothing. */
   decide(): void {
     if (this.#isDecided) return;
     this.#isDecided = true;
@@ -21,13 +21,13 @@ export class FirstFolder {
     if (others.length === 0 && folder !== "/") this.#folder = folder;
   }
 
-  /** Absolute, in an image. Undefined when they lie in several, and as long as it is not decided. */
+  /** An absolute path within the image. Undefined before {@link decide}, and when the first files lie in several folders. */
   get folder(): string | undefined {
     return this.#folder;
   }
 
-  /** Bytes that came after that and do not lie there. */
-  get outside(): number {
-    return this.#outside;
+  /** Bytes of files that were added after {@link decide} and lie outside the folder. */
+  get bytesOutside(): number {
+    return this.#bytesOutside;
   }
 }

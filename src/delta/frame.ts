@@ -1,20 +1,20 @@
 import { InvalidRecipe } from "./recipe-errors.ts";
 
 /**
- * A recipe's bytes by what they are: what follows what compresses better when it is among its like. They are written and read
- * frame by frame: the length of each column, 4 bytes little-endian, then the columns.
+ * A recipe is a sequence of frames. A frame stores values of one kind together, in columns, because they compress better beside
+ * their like. It is encoded as the length of each column (4 bytes, little-endian), then the columns.
  */
-export const COLUMNS = ["ops", "lengths", "names", "numbers", "texts", "keys"] as const;
+export const COLUMNS = ["ops", "lengths", "names", "numbers", "raw", "keys"] as const;
 export type Column = (typeof COLUMNS)[number];
 
-/** Bytes of a frame at which it is sent: one for each 10,000 files or so. */
+/** Bytes at which a frame is sent: about one frame for each 10,000 files. */
 const FRAME = 256 * 1024;
-/** Bytes of a frame at most: it is sent when it is full, and a segment is put in as a whole. */
+/** Bytes of a frame at most. A frame is sent when it is full, and a segment is never split between frames. */
 const MAX_FRAME = 1024 * 1024;
-/** A frame's lengths. */
+/** Bytes of a frame's header, the lengths of its columns. */
 export const FRAME_HEADER = 4 * COLUMNS.length;
 
-/** Bytes that are put together. */
+/** A growing buffer. */
 class Bytes {
   #bytes = Buffer.allocUnsafe(1024);
   length = 0;
@@ -30,7 +30,7 @@ class Bytes {
     this.length += bytes.length;
   }
 
-  /** What was put in since the last time. */
+  /** Returns a copy of the content, and empties the buffer. */
   take(): Buffer {
     const taken = Buffer.from(this.#bytes.subarray(0, this.length));
     this.length = 0;
@@ -45,17 +45,18 @@ class Bytes {
   }
 }
 
+/** Collects the columns of a frame. */
 export class FrameWriter {
   readonly #columns: Record<Column, Bytes> = {
     ops: new Bytes(),
     lengths: new Bytes(),
     names: new Bytes(),
     numbers: new Bytes(),
-    texts: new Bytes(),
+    raw: new Bytes(),
     keys: new Bytes(),
   };
 
-  /** Puts a whole number of at most 2^53 in: 7 bits a byte, the lowest first. */
+  /** Appends an integer from 0 to 2^53 as a varint: 7 bits a byte, the lowest first. */
   number(column: Column, value: number): void {
     const bytes = this.#columns[column];
     let rest = value;
@@ -63,7 +64,7 @@ export class FrameWriter {
     bytes.byte(rest);
   }
 
-  /** Puts one in that may be negative. */
+  /** Appends an integer that may be negative, in zigzag encoding. */
   signed(column: Column, value: number): void {
     this.number(column, value < 0 ? -2 * value - 1 : 2 * value);
   }
@@ -76,7 +77,7 @@ export class FrameWriter {
     return COLUMNS.reduce((sum, name) => sum + this.#columns[name].length, 0) >= FRAME;
   }
 
-  /** All that was put in, as a frame. */
+  /** Returns the encoded frame, and begins an empty one. */
   frame(): Buffer {
     const columns = COLUMNS.map((name) => this.#columns[name].take());
     const header = Buffer.alloc(FRAME_HEADER);
@@ -85,24 +86,24 @@ export class FrameWriter {
   }
 }
 
-/** Bytes of a frame without its header. */
-export function totalOf(lengths: readonly number[]): number {
+/** Returns the size of a frame in bytes, without its header. */
+export function frameSize(lengths: readonly number[]): number {
   return lengths.reduce((sum, length) => sum + length, 0);
 }
 
-/** The lengths of a frame's columns. Throws {@link InvalidRecipe} for too large ones. */
+/** Returns the lengths of a frame's columns. Throws {@link InvalidRecipe} when the frame is too large. */
 export function readFrameHeader(header: Buffer): number[] {
   const lengths = COLUMNS.map((_, at) => header.readUInt32LE(4 * at));
-  if (totalOf(lengths) > MAX_FRAME) throw new InvalidRecipe("a part of it is too large");
+  if (frameSize(lengths) > MAX_FRAME) throw new InvalidRecipe("a frame of the recipe is too large");
   return lengths;
 }
 
-/** Reads a frame as it was written. Throws {@link InvalidRecipe} where a column ends too early, or has what no writer puts in. */
+/** Reads the columns of a frame in the order they were written. Throws {@link InvalidRecipe} for a short column or a malformed number. */
 export class FrameReader {
   readonly #frame: Buffer;
   readonly #at = new Map<Column, { at: number; end: number }>();
 
-  /** `frame` without its header. */
+  /** @param frame without its header */
   constructor(frame: Buffer, lengths: readonly number[]) {
     this.#frame = frame;
     let at = 0;
@@ -118,9 +119,9 @@ export class FrameReader {
     for (let scale = 1; ; scale *= 128) {
       const byte = this.#take(column, 1)[0] as number;
       value += (byte % 128) * scale;
-      if (!Number.isSafeInteger(value)) throw new InvalidRecipe("a number of it is too large");
+      if (!Number.isSafeInteger(value)) throw new InvalidRecipe("a number in the recipe is too large");
       if (byte < 128) return value;
-      if (scale > Number.MAX_SAFE_INTEGER) throw new InvalidRecipe("a number of it is too long");
+      if (scale > Number.MAX_SAFE_INTEGER) throw new InvalidRecipe("a number in the recipe is too long");
     }
   }
 
@@ -129,26 +130,27 @@ export class FrameReader {
     return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
   }
 
+  /** Returns a view into the frame. */
   bytes(column: Column, length: number): Buffer {
     return this.#take(column, length);
   }
 
-  /** Has a column something left? */
+  /** Whether a column has unread bytes. */
   has(column: Column): boolean {
     const { at, end } = this.#column(column);
     return at < end;
   }
 
-  /** Has none something left? */
+  /** Whether all columns have been read to their ends. */
   get isEmpty(): boolean {
     return COLUMNS.every((name) => !this.has(name));
   }
 
   #take(column: Column, length: number): Buffer {
-    const where = this.#column(column);
-    if (length > where.end - where.at) throw new InvalidRecipe("a part of it is shorter than it should be");
-    where.at += length;
-    return this.#frame.subarray(where.at - length, where.at);
+    const range = this.#column(column);
+    if (length > range.end - range.at) throw new InvalidRecipe("a column of the recipe is too short");
+    range.at += length;
+    return this.#frame.subarray(range.at - length, range.at);
   }
 
   #column(name: Column): { at: number; end: number } {

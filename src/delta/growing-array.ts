@@ -1,31 +1,31 @@
-/** Entries of a block: what is not needed is at most a block. */
+/** Entries of a block: at most one block is allocated in vain. */
 const BLOCK_BITS = 15;
 const BLOCK = 2 ** BLOCK_BITS;
 
 type Numbers = Float64Array | Uint32Array | Int32Array | Uint8Array;
 
-/** An array of numbers that grows without being copied: to double one of 50 MB would take three times its room. All are 0 at first. */
-export class Column<T extends Numbers> {
+/** An array of numbers, initially 0, that grows by blocks without a copy: doubling a typed array of 50 MB takes three times its memory. */
+export class GrowingArray<T extends Numbers> {
   readonly #blocks: T[] = [];
-  readonly #make: (length: number) => T;
+  readonly #allocate: (length: number) => T;
 
-  constructor(make: (length: number) => T) {
-    this.#make = make;
+  constructor(allocate: (length: number) => T) {
+    this.#allocate = allocate;
   }
 
   get(index: number): number {
     return (this.#blocks[index >>> BLOCK_BITS] as T)[index & (BLOCK - 1)] as number;
   }
 
-  /** Makes room for so many entries, and makes all of them 0. */
+  /** Allocates at least `length` entries and sets all entries to 0. */
   clear(length: number): void {
     for (const block of this.#blocks) block.fill(0);
-    while (this.#blocks.length * BLOCK < length) this.#blocks.push(this.#make(BLOCK));
+    while (this.#blocks.length * BLOCK < length) this.#blocks.push(this.#allocate(BLOCK));
   }
 
-  /** `index`: at most one more than the highest so far. */
+  /** @param index at most one more than the highest index so far */
   set(index: number, value: number): void {
-    const block = (this.#blocks[index >>> BLOCK_BITS] ??= this.#make(BLOCK));
+    const block = (this.#blocks[index >>> BLOCK_BITS] ??= this.#allocate(BLOCK));
     block[index & (BLOCK - 1)] = value;
   }
 }

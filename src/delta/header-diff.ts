@@ -4,25 +4,25 @@ import { BLOCK, checksum, FIELD, readSize } from "./tar-block.ts";
 
 type Field = keyof typeof FIELD;
 
-/** The bits that say which fields differ. Those that differ often come first: four of them fit into an op of one byte. */
+/** Bits of the operand, one for each field that differs. Fields that differ often come first: four bits fit into an op of one byte. */
 const SIZE = 1;
 const MTIME = 2;
 const NAME = 4;
 const TYPE = 8;
 
-/** Fields that are told by what they do not have in common with the last header of their type: in which column, and their bits. */
-const TEXTS = [
+/** Fields that are encoded as the bytes that differ from the last header of the same type: name, column, bit. */
+const BYTE_FIELDS = [
   ["name", "names", NAME],
-  ["mode", "texts", 1 << 4],
-  ["ids", "texts", 1 << 5],
+  ["mode", "raw", 1 << 4],
+  ["ids", "raw", 1 << 5],
   ["link", "names", 1 << 6],
-  ["owner", "texts", 1 << 7],
+  ["owner", "raw", 1 << 7],
   ["prefix", "names", 1 << 8],
-  ["rest", "texts", 1 << 9],
-  // Where they are not the numbers that are expected, or written in another way.
-  ["size", "texts", 1 << 10],
-  ["mtime", "texts", 1 << 11],
-  ["checksum", "texts", 1 << 12],
+  ["rest", "raw", 1 << 9],
+  // Only where the digits differ from those that the number gives.
+  ["size", "raw", 1 << 10],
+  ["mtime", "raw", 1 << 11],
+  ["checksum", "raw", 1 << 12],
 ] as const satisfies [Field, Column, number][];
 const ALL = 2 ** 13 - 1;
 
@@ -33,27 +33,27 @@ const [TYPE_AT] = FIELD.type;
 const [CHECKSUM_AT, CHECKSUM_LENGTH] = FIELD.checksum;
 
 /**
- * Headers told by what they do not have in common with the ones before. Writer and reader each have one, which knows the
- * last header of every type: 256 at most.
+ * Encodes and decodes headers as differences from the last header of the same type. Writer and reader each have an instance, which
+ * remembers one header of each type, 256 at most.
  */
 export class HeaderDiff {
   readonly #last = new Map<number, Buffer>();
   #type = 0;
   #mtime = 0;
 
-  /** The size that the last header gives. */
+  /** The size field of the last header. */
   get size(): number | undefined {
     const last = this.#last.get(this.#type);
     return last === undefined ? undefined : readSize(last, 0);
   }
 
-  /** Tells which fields of a block differ, and writes these. It need be no header; one that is not costs more. */
+  /** Writes the fields of a block that differ, and returns their bits. Any block can be encoded; headers take few bytes. */
   write(header: Buffer, columns: FrameWriter): number {
     const type = header[TYPE_AT] as number;
     let mask = type === this.#type ? 0 : TYPE;
-    if (mask === TYPE) columns.number("texts", type);
-    // What the reader makes of the numbers, and of the checksum: what is like it needs no text.
-    const expected = this.#before(type);
+    if (mask === TYPE) columns.number("raw", type);
+    // The header as the reader computes it from the numbers and the checksum. Fields that equal it need no bytes.
+    const expected = this.#lastOf(type);
     const size = newNumber(header, expected, SIZE_AT);
     if (size !== undefined) {
       mask |= SIZE;
@@ -67,36 +67,36 @@ export class HeaderDiff {
       writeDigits(expected, MTIME_AT, mtime);
     }
     writeChecksum(expected, checksum(header, 0));
-    for (const [name, column, bit] of TEXTS) {
+    for (const [name, column, bit] of BYTE_FIELDS) {
       const [before, now] = [fieldOf(expected, name), fieldOf(header, name)];
       if (now.equals(before)) continue;
       mask |= bit;
-      writeText(columns, column, before, now);
+      writeBytes(columns, column, before, now);
     }
     this.#remember(type, header);
     return mask;
   }
 
-  /** The block of which these fields differ. Throws {@link InvalidRecipe}. The buffer is the caller's. */
+  /** Returns the block in which the fields of `mask` differ, in a new buffer. Throws {@link InvalidRecipe}. */
   read(mask: number, columns: FrameReader): Buffer {
-    if (mask > ALL) throw new InvalidRecipe("it has a header with fields that are not known");
-    const type = mask & TYPE ? columns.number("texts") : this.#type;
-    if (type > 255) throw new InvalidRecipe("it has a header of no type");
-    const header = this.#before(type);
+    if (mask > ALL) throw new InvalidRecipe("a header of the recipe has unknown fields");
+    const type = mask & TYPE ? columns.number("raw") : this.#type;
+    if (type > 255) throw new InvalidRecipe("a header of the recipe has an invalid type");
+    const header = this.#lastOf(type);
     if (mask & SIZE) writeDigits(header, SIZE_AT, columns.number("numbers"));
     if (mask & MTIME) writeDigits(header, MTIME_AT, this.#mtime + columns.signed("numbers"));
-    for (const [name, column, bit] of TEXTS) {
+    for (const [name, column, bit] of BYTE_FIELDS) {
       if (name === "checksum") writeChecksum(header, checksum(header, 0));
-      if (mask & bit) readText(columns, column, fieldOf(header, name));
+      if (mask & bit) readBytes(columns, column, fieldOf(header, name));
     }
     this.#remember(type, header);
     return header;
   }
 
-  /** A copy of the last header of a type. */
-  #before(type: number): Buffer {
-    const before = this.#last.get(type);
-    const copy = before === undefined ? Buffer.alloc(BLOCK) : Buffer.from(before);
+  /** Returns a copy of the last header of a type. */
+  #lastOf(type: number): Buffer {
+    const last = this.#last.get(type);
+    const copy = last === undefined ? Buffer.alloc(BLOCK) : Buffer.from(last);
     copy[TYPE_AT] = type;
     return copy;
   }
@@ -113,13 +113,13 @@ function fieldOf(header: Buffer, name: Field): Buffer {
   return header.subarray(offset, offset + length);
 }
 
-/** A number that is not the one before. What is written in another way is told as a text as well. */
+/** Returns a number of `header` that differs from the one in `before`. A number that is not in octal digits is undefined. */
 function newNumber(header: Buffer, before: Buffer, start: number): number | undefined {
   const number = readDigits(header, start);
   return number === readDigits(before, start) ? undefined : number;
 }
 
-/** A number as it is mostly written: eleven octal digits. */
+/** Reads eleven octal digits, as most tars have them; undefined for other notations. */
 function readDigits(header: Buffer, start: number): number | undefined {
   let value = 0;
   for (let at = start; at < start + DIGITS; at += 1) {
@@ -131,18 +131,17 @@ function readDigits(header: Buffer, start: number): number | undefined {
 }
 
 function writeDigits(header: Buffer, start: number, value: number): void {
-  if (value < 0 || value >= 8 ** DIGITS)
-    throw new InvalidRecipe("it has a header with a number that does not fit into it");
+  if (value < 0 || value >= 8 ** DIGITS) throw new InvalidRecipe("a number in a header of the recipe does not fit");
   header.write(value.toString(8).padStart(DIGITS, "0"), start, "latin1");
 }
 
-/** As nearly all write it: six octal digits, NUL, space. */
+/** Writes the checksum as nearly all tars have it: six octal digits, NUL, space. */
 function writeChecksum(header: Buffer, sum: number): void {
   header.write(`${sum.toString(8).padStart(CHECKSUM_LENGTH - 2, "0")}\0 `, CHECKSUM_AT, "latin1");
 }
 
-/** How many bytes are as before, how many follow, and these. What is left of the field is zeros. */
-function writeText(columns: FrameWriter, column: Column, before: Buffer, now: Buffer): void {
+/** Writes the length of the common prefix, the length of the bytes after it, and these bytes. The rest of the field is zeros. */
+function writeBytes(columns: FrameWriter, column: Column, before: Buffer, now: Buffer): void {
   let shared = 0;
   while (shared < now.length && now[shared] === before[shared]) shared += 1;
   let end = now.length;
@@ -152,10 +151,10 @@ function writeText(columns: FrameWriter, column: Column, before: Buffer, now: Bu
   columns.bytes(column, now.subarray(shared, end));
 }
 
-function readText(columns: FrameReader, column: Column, field: Buffer): void {
+function readBytes(columns: FrameReader, column: Column, field: Buffer): void {
   const shared = columns.number("lengths");
   const length = columns.number("lengths");
-  if (shared + length > field.length) throw new InvalidRecipe("it has a header with a field that is too long");
+  if (shared + length > field.length) throw new InvalidRecipe("a field of a header in the recipe is too long");
   columns.bytes(column, length).copy(field, shared);
   field.fill(0, shared + length);
 }

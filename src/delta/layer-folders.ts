@@ -1,31 +1,31 @@
-/** Bytes of a root, in UTF-8: PATH_MAX of Linux. */
+/** Bytes of a folder's path in UTF-8: PATH_MAX of Linux. */
 const MAX_PATH = 4096;
 export const MAX_FOLDERS = 32;
-/** Files in more folders than that of an image's own folder lie everywhere. */
+/** Top-level folders at most; with files in more, the result is `/`. */
 const MAX_TOP = 8;
 
-/** The folders that all of a folder's files lie in have this path in common, from the image's own folder on. */
-type Common = readonly string[];
+/** The names on the path, from the root, that all files of a second-level folder have in common. */
+type CommonPath = readonly string[];
 
-/** A folder right under the image's own one. */
-interface Top {
-  /** Has it files itself, or too many folders that do? Then it is a root as a whole. */
+interface TopFolder {
+  /** Set when it contains files itself, or too many folders with files. */
   isWhole: boolean;
   /** By the name of a folder in it. */
-  folders: Map<string, Common>;
+  folders: Map<string, CommonPath>;
 }
 
 /**
- * In which folders of an image do a layer's files lie? At most {@link MAX_FOLDERS}, absolute, none within another. A folder at the
- * second level, /app/node_modules or /usr/lib, is not divided further, for a new version's files may lie beside the old one's;
- * but where all that is in it lies deeper, that is what counts. What is kept does not grow with the files.
+ * Finds the folders of an image that contain a layer's files: at most {@link MAX_FOLDERS} absolute paths, none within another. The
+ * receiver looks for pieces in the same folders of an older image. A folder on the second level (/app/node_modules, /usr/lib) is not
+ * divided further, because a new version's files may lie beside the old one's; if all its files lie deeper, their common folder counts.
+ * Memory does not grow with the files.
  */
 export class LayerFolders {
   #isEverywhere = false;
-  readonly #tops = new Map<string, Top>();
+  readonly #tops = new Map<string, TopFolder>();
   #last: string | undefined;
 
-  /** Takes a file's path as its tar has it; undefined for what could lie anywhere. */
+  /** Adds a file by its path in the tar; undefined for data that could be anywhere. */
   add(path: string | undefined): void {
     if (this.#isEverywhere || (path !== undefined && path === this.#last)) return;
     this.#last = path;
@@ -36,13 +36,13 @@ export class LayerFolders {
     if (this.#isEverywhere) this.#tops.clear();
   }
 
-  #topOf(name: string): Top {
-    const top = this.#tops.get(name) ?? { isWhole: false, folders: new Map<string, Common>() };
+  #topOf(name: string): TopFolder {
+    const top = this.#tops.get(name) ?? { isWhole: false, folders: new Map<string, CommonPath>() };
     this.#tops.set(name, top);
     return top;
   }
 
-  #addTo(top: Top, name: string, second: string | undefined, deeper: string[]): void {
+  #addTo(top: TopFolder, name: string, second: string | undefined, deeper: string[]): void {
     if (second === undefined || top.folders.size > MAX_FOLDERS) top.isWhole = true;
     if (top.isWhole || second === undefined) return top.folders.clear();
     const known = top.folders.get(second);
@@ -52,7 +52,7 @@ export class LayerFolders {
     );
   }
 
-  /** In the order in which the tar came to them. Empty for a layer without such files. */
+  /** Returns the folders in the order of the tar; none for a layer without files. */
   list(): string[] {
     if (this.#isEverywhere) return ["/"];
     let room = MAX_FOLDERS - this.#tops.size;
@@ -64,13 +64,13 @@ export class LayerFolders {
   }
 }
 
-/** Does a file, by its path as a tar has it, lie in that root? */
-export function isWithin(path: string | undefined, root: string | undefined): boolean {
-  if (path === undefined || root === undefined) return false;
-  return `/${path.replace(/^[./]*\//, "")}`.startsWith(`${root}/`);
+/** Whether a file, by its path in a tar, lies in a folder of {@link LayerFolders}. */
+export function isWithin(path: string | undefined, folder: string | undefined): boolean {
+  if (path === undefined || folder === undefined) return false;
+  return `/${path.replace(/^[./]*\//, "")}`.startsWith(`${folder}/`);
 }
 
-/** Can this be one, from the other end? */
+/** Whether a path from the peer is a valid result of {@link LayerFolders}. */
 export function isFolderPath(path: string): boolean {
   if (Buffer.byteLength(path) > MAX_PATH || path.includes("\0")) return false;
   return path === "/" || (path.startsWith("/") && path.slice(1).split("/").every(isName));
@@ -80,19 +80,19 @@ function isName(part: string): boolean {
   return part !== "" && part !== "." && part !== "..";
 }
 
-/** The names of the folders that lead to a file; none for what leads elsewhere, and only those that can be told. */
+/** Returns the names of the folders that lead to a file, as far as they are known; none for a path with `..`. */
 function folderOf(path: string): string[] {
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   if (parts.includes("..")) return [];
   const folder = parts.slice(0, -1);
-  // A name that is not UTF-8 has become another.
-  const known = folder.findIndex((part) => part.includes("\uFFFD") || part.includes("\0"));
-  if (known >= 0) folder.length = known;
+  // Decoding has changed a name that is not UTF-8.
+  const unknown = folder.findIndex((part) => part.includes("\uFFFD") || part.includes("\0"));
+  if (unknown >= 0) folder.length = unknown;
   while (Buffer.byteLength(folder.join("/")) >= MAX_PATH) folder.pop();
   return folder;
 }
 
-function commonOf(known: Common, folder: Common): Common {
+function commonOf(known: CommonPath, folder: CommonPath): CommonPath {
   const differing = known.findIndex((part, at) => part !== folder[at]);
   return differing < 0 ? known : known.slice(0, differing);
 }

@@ -1,35 +1,37 @@
 import { InvalidRecipe } from "./recipe-errors.ts";
 
 /**
- * Which of a recipe's pieces are missing, for the way: by turns, how many are there and how many are missing behind them, in 7
- * bits a byte, the lowest first. Nothing for none. Ordinals are those of the recipe, from 0, ascending.
+ * Encodes the list of missing pieces that the receiver sends: alternately the count of present and of missing pieces, each as a
+ * varint of 7 bits a byte, the lowest first. An empty list has no bytes.
+ *
+ * @param missing ordinals of pieces in the recipe, from 0, ascending
  */
 export function encodeMissingPieces(missing: Uint32Array): Buffer {
   const bytes = Buffer.allocUnsafe(maxMissingPiecesBytes((missing.at(-1) ?? -1) + 1));
   let end = 0;
-  let told = 0;
+  let covered = 0;
   for (let at = 0; at < missing.length;) {
     const first = missing[at] as number;
     let run = 1;
     while (missing[at + run] === first + run) run += 1;
-    end = putNumber(bytes, first - told, end);
+    end = putNumber(bytes, first - covered, end);
     end = putNumber(bytes, run, end);
-    told = first + run;
+    covered = first + run;
     at += run;
   }
   return bytes.subarray(0, end);
 }
 
-/** Bytes of the longest list of so many pieces that is well-formed. */
+/** Returns the size in bytes of the longest valid list for a recipe of so many pieces. */
 export function maxMissingPiecesBytes(pieces: number): number {
-  // A number that is told takes as many pieces, and no more bytes than that. Only the first may be 0.
+  // A number covers as many pieces as its value, and takes no more bytes than that. Only the first may be 0.
   return pieces + 1;
 }
 
-/** Throws {@link InvalidRecipe} for what is malformed, cut off, or has ordinals of more than so many pieces: it is hostile input. */
+/** Decodes a list of missing pieces of a recipe with `pieces` pieces. Throws {@link InvalidRecipe}: the list is hostile input. */
 export function decodeMissingPieces(bytes: Uint8Array, pieces: number): Uint32Array {
   if (bytes.length > maxMissingPiecesBytes(pieces)) throw new InvalidRecipe("the list of missing pieces is too long");
-  // Read twice: a run for every other piece would take more memory than the pieces.
+  // Decoded twice: runs of one piece each, held as objects, would take more memory than the pieces.
   let count = 0;
   for (const { length } of runsOf(bytes, pieces)) count += length;
   const missing = new Uint32Array(count);
@@ -39,20 +41,20 @@ export function decodeMissingPieces(bytes: Uint8Array, pieces: number): Uint32Ar
 }
 
 function* runsOf(bytes: Uint8Array, pieces: number): Generator<{ first: number; length: number }> {
-  let told = 0;
+  let covered = 0;
   for (let at = 0; at < bytes.length;) {
-    const here = takeNumber(bytes, at);
-    const run = takeNumber(bytes, here.end);
-    const first = told + here.value;
-    if (run.value === 0 || (here.value === 0 && at > 0) || first + run.value > pieces)
-      throw new InvalidRecipe("the list of missing pieces has some that cannot be");
+    const present = takeNumber(bytes, at);
+    const run = takeNumber(bytes, present.end);
+    const first = covered + present.value;
+    if (run.value === 0 || (present.value === 0 && at > 0) || first + run.value > pieces)
+      throw new InvalidRecipe("the list of missing pieces has an impossible run");
     yield { first, length: run.value };
-    told = first + run.value;
+    covered = first + run.value;
     at = run.end;
   }
 }
 
-/** Where it ends. */
+/** Returns the offset after the number. */
 function putNumber(bytes: Uint8Array, value: number, start: number): number {
   let [rest, at] = [value, start];
   for (; rest > 127; rest >>>= 7) bytes[at++] = (rest & 127) | 128;
@@ -60,7 +62,7 @@ function putNumber(bytes: Uint8Array, value: number, start: number): number {
   return at;
 }
 
-/** One of at most 28 bits: more than a recipe has pieces. */
+/** Reads a varint of at most 28 bits, more than `MAX_PIECES` needs. */
 function takeNumber(bytes: Uint8Array, start: number): { value: number; end: number } {
   let value = 0;
   for (let at = start; at < start + 4; at += 1) {

@@ -2,10 +2,10 @@ import type { FileHandle } from "node:fs/promises";
 import { MAX_PIECE } from "./chunker.ts";
 import type { PieceObserver } from "./encode-recipe.ts";
 
-/** Bytes that are read at a time, and that may lie between two pieces that are read at once: a header and padding. */
+/** Bytes of one read at most, and between two pieces of the same read: a header and padding. */
 const READ = { bytes: 1024 * 1024, gap: 4096 };
 
-/** Where the pieces of a recipe lie in their tar: 12 bytes for each. */
+/** The offsets and lengths of a recipe's pieces in the tar on the sending side, by ordinal. Takes 12 bytes for each piece. */
 export class PieceIndex implements PieceObserver {
   #offsets = new Float64Array(1024);
   #lengths = new Uint32Array(1024);
@@ -27,8 +27,10 @@ export class PieceIndex implements PieceObserver {
   }
 
   /**
-   * The bytes of these pieces (ordinals from `decodeMissingPieces`), one after the other, out of the tar's file, which has to be as it was cut: throws for a shorter one. The
-   * file stays the caller's.
+   * Reads missing pieces, one after the other, from the file of the tar that was cut. Throws when the file has become shorter.
+   *
+   * @param tar remains the caller's
+   * @param missing ordinals from `decodeMissingPieces`
    */
   async *read(tar: FileHandle, missing: Uint32Array): AsyncGenerator<Buffer> {
     for (let at = 0; at < missing.length;) {
@@ -61,7 +63,7 @@ async function readAll(file: FileHandle, position: number, length: number): Prom
   const bytes = Buffer.allocUnsafe(length);
   for (let filled = 0; filled < length;) {
     const { bytesRead } = await file.read(bytes, filled, length - filled, position + filled);
-    if (bytesRead === 0) throw new Error("a layer's file has become shorter while it was read");
+    if (bytesRead === 0) throw new Error("a layer's file became shorter while it was read");
     filled += bytesRead;
   }
   return bytes;

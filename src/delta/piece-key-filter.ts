@@ -1,28 +1,28 @@
 import type { PieceKey } from "./piece-key.ts";
 import type { Instruction } from "./recipe.ts";
 
-/** Of 100,000 keys, 2 in 100 others seem to be there; the memory stays 512 kB, however many there are. */
+/** With 100,000 keys in the filter, 2 in 100 others are false positives. It takes 512 kB of memory, however many keys it has. */
 const BITS = 22;
 
-/** Remembers keys, well enough to know whether it is worth while to look for them. */
+/** A set of piece keys with false positives: tells whether reading a tar again is worth while. */
 export class PieceKeyFilter {
   readonly #bits = new Uint32Array(2 ** (BITS - 5));
 
-  /** False: it is not one of them. True: it most likely is. */
+  /** Returns false only for a key that was never added. */
   mayHave(key: PieceKey): boolean {
     const bit = bitOf(key);
     return ((this.#bits[bit >>> 5] as number) & (1 << (bit & 31))) !== 0;
   }
 
-  note(key: PieceKey): void {
+  add(key: PieceKey): void {
     const bit = bitOf(key);
     (this.#bits[bit >>> 5] as number) |= 1 << (bit & 31);
   }
 
-  /** Passes a recipe on, and notes its pieces' keys. */
-  async *noting(recipe: AsyncIterable<Instruction[]>): AsyncGenerator<Instruction[]> {
+  /** Passes a recipe through and adds the keys of its pieces. */
+  async *addAll(recipe: AsyncIterable<Instruction[]>): AsyncGenerator<Instruction[]> {
     for await (const batch of recipe) {
-      for (const instruction of batch) if (instruction.kind === "piece") this.note(instruction.key);
+      for (const instruction of batch) if (instruction.kind === "piece") this.add(instruction.key);
       yield batch;
     }
   }

@@ -4,11 +4,12 @@ import { hash } from "node:crypto";
 export const PIECE_KEY_BYTES = 8;
 
 /**
- * What a piece of content is found by: the first 8 bytes of its SHA-256, a character for each. Two pieces of the same key are
- * possible, for a sender who means harm: a layer counts when its own digest is right, and not before.
+ * Identifies a piece by its content: the first 8 bytes of its SHA-256, one character for each byte. A malicious sender can construct
+ * two pieces with one key, so a rebuilt layer counts only after its own digest has been verified.
  */
 export type PieceKey = string;
 
+/** Returns the key of a piece. */
 export function pieceKeyOf(content: Uint8Array): PieceKey {
   return hash("sha256", content, "buffer").toString("latin1", 0, PIECE_KEY_BYTES);
 }

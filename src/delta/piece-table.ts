@@ -1,170 +1,158 @@
 import { randomBytes } from "node:crypto";
-import { InvalidRecipe } from "./recipe-errors.ts";
 import { MAX_PIECE } from "./chunker.ts";
-import { Column } from "./growing-array.ts";
+import { GrowingArray } from "./growing-array.ts";
 import type { PieceKey } from "./piece-key.ts";
+import { InvalidRecipe } from "./recipe-errors.ts";
 
-/** No piece. */
+/** Stands for no ordinal. */
 const NONE = -1;
-/** Slots of the table at first; a power of two. */
+/** Initial slots of the hash table; a power of two. */
 const SLOTS = 2 ** 15;
-/** What a piece is. */
-const LATER = 0; // not the first of its key, or the first of those that have been found, of one that is wanted once more
-const LEFT = 1; // the first of its key, which has not been found
-const FOUND = 2; // the first of its key, which has
+
+/** States of a piece. A piece is `MISSING` or `FOUND` if it is the first of its key; all others of the key are in its list. */
+const DUPLICATE = 0; // not the first of its key; or the first of an earlier, found list of its key
+const MISSING = 1;
+const FOUND = 2;
 
 /**
- * Which pieces a recipe needs, and where they go. Some 33 bytes for each, the table included. A Map of strings took 100 to 200, and for
- * two million twice the time; for 60,000, the same.
+ * The pieces that a recipe names, by ordinal and by key, with their offsets in the tar. Pieces with the same key form a list, whose first
+ * stands for all. Takes some 33 bytes for each piece, the hash table included: a Map of strings took 100 to 200, and twice the time for two
+ * million pieces; for 60,000 it was as fast.
  */
 export class PieceTable {
-  // By a piece's ordinal in the recipe. A key is two numbers.
-  readonly #low = new Column((length) => new Uint32Array(length));
-  readonly #high = new Column((length) => new Uint32Array(length));
-  readonly #offsets = new Column((length) => new Float64Array(length));
-  readonly #lengths = new Column((length) => new Uint32Array(length));
-  /** The ordinal of another piece of the same key. */
-  readonly #next = new Column((length) => new Int32Array(length));
-  readonly #state = new Column((length) => new Uint8Array(length));
+  // By ordinal. A key is stored as two numbers.
+  readonly #low = new GrowingArray((length) => new Uint32Array(length));
+  readonly #high = new GrowingArray((length) => new Uint32Array(length));
+  readonly #offsets = new GrowingArray((length) => new Float64Array(length));
+  readonly #lengths = new GrowingArray((length) => new Uint32Array(length));
+  /** The next ordinal in the list of the same key. */
+  readonly #next = new GrowingArray((length) => new Int32Array(length));
+  readonly #state = new GrowingArray((length) => new Uint8Array(length));
   #count = 0;
-  /** By a key's hash, the ordinal of its first piece, plus 1; 0 is a free slot. One that is taken is looked for in the slots behind it. */
-  readonly #slots = new Column((length) => new Int32Array(length));
+  /** The hash table, with linear probing: the ordinal of a key's first piece, plus 1; 0 is a free slot. */
+  readonly #slots = new GrowingArray((length) => new Int32Array(length));
   #slotCount = SLOTS;
-  /** Slots that are not free. */
-  #used = 0;
-  /** Nobody can choose keys that all fall into the same slots. */
-  readonly #seed = randomBytes(8);
-  readonly #deltaBases = [this.#seed.readInt32LE(0), this.#seed.readInt32LE(4)] as const;
-  /** No piece before this ordinal is left. */
+  #usedSlots = 0;
+  /** Random, so that a sender cannot choose keys that collide. */
+  readonly #hashSeed = randomBytes(8);
+  readonly #hashSeeds = [this.#hashSeed.readInt32LE(0), this.#hashSeed.readInt32LE(4)] as const;
+  /** No piece before this ordinal is missing. */
   #lowest = 0;
-  #pieces = 0;
-  /** Is a piece of so many bytes wanted? Most contents that are not are told by that alone, and need no key. */
-  readonly #isLength = new Uint8Array(MAX_PIECE + 1);
-  #bytes = 0;
-  #allBytes = 0;
+  #missingPieces = 0;
+  #missingBytes = 0;
+  #distinctBytes = 0;
+  /** Lengths of pieces that were ever missing. A piece of any other length need not be hashed, which spares most of the work. */
+  readonly #hasLength = new Uint8Array(MAX_PIECE + 1);
 
   constructor() {
     this.#slots.clear(SLOTS);
   }
 
-  /** Pieces that were added. */
-  get count(): number {
-    return this.#count;
+  /** Bytes of all distinct pieces, found or missing. */
+  get distinctBytes(): number {
+    return this.#distinctBytes;
   }
 
-  /** Bytes of the different ones that were added. */
-  get bytes(): number {
-    return this.#allBytes;
+  /** The count and bytes of the distinct pieces that are missing. */
+  get missing(): { pieces: number; bytes: number } {
+    return { pieces: this.#missingPieces, bytes: this.#missingBytes };
   }
 
-  /** Different ones that are not found yet, and their bytes. */
-  get left(): { pieces: number; bytes: number } {
-    return { pieces: this.#pieces, bytes: this.#bytes };
-  }
-
-  /** Where the lowest of them begins; Infinity when all have been found. */
-  get firstOffset(): number {
-    const lowest = this.#lowestLeft();
+  /** The lowest offset of a missing piece; Infinity when none is missing. */
+  get firstMissingOffset(): number {
+    const lowest = this.#lowestMissing();
     return lowest === undefined ? Infinity : this.#offsets.get(lowest);
   }
 
-  /** Bytes of the lowest of them; undefined when all have been found. */
-  get firstLength(): number | undefined {
-    const lowest = this.#lowestLeft();
-    return lowest === undefined ? undefined : this.lengthOf(lowest);
+  /** The length of the missing piece with the lowest offset; undefined when none is missing. */
+  get firstMissingLength(): number | undefined {
+    const lowest = this.#lowestMissing();
+    return lowest === undefined ? undefined : this.#lengths.get(lowest);
   }
 
-  /** Where the lowest of them goes, and no longer wants it. */
+  /** Marks the missing piece with the lowest offset as found, and returns all its offsets. */
   takeFirst(): number[] {
-    const lowest = this.#lowestLeft();
+    const lowest = this.#lowestMissing();
     return lowest === undefined ? [] : this.#take(lowest);
   }
 
-  #lowestLeft(): number | undefined {
-    if (this.#pieces === 0) return undefined;
-    while (this.#state.get(this.#lowest) !== LEFT) this.#lowest += 1;
+  #lowestMissing(): number | undefined {
+    if (this.#missingPieces === 0) return undefined;
+    while (this.#state.get(this.#lowest) !== MISSING) this.#lowest += 1;
     return this.#lowest;
   }
 
-  *#left(): Generator<number> {
-    const lowest = this.#lowestLeft();
+  *#allMissing(): Generator<number> {
+    const lowest = this.#lowestMissing();
     if (lowest === undefined) return;
-    for (let at = lowest; at < this.#count; at += 1) if (this.#state.get(at) === LEFT) yield at;
+    for (let at = lowest; at < this.#count; at += 1) if (this.#state.get(at) === MISSING) yield at;
   }
 
-  /** Bytes of those of them whose key is `among` some. */
-  bytesLeft(among: (key: PieceKey) => boolean): number {
+  /** Returns the bytes of the missing pieces whose keys fulfil `predicate`. */
+  missingBytesWhere(predicate: (key: PieceKey) => boolean): number {
     let bytes = 0;
-    for (const ordinal of this.#left()) if (among(this.#pieceKeyOf(ordinal))) bytes += this.lengthOf(ordinal);
+    for (const ordinal of this.#allMissing()) if (predicate(this.#keyOf(ordinal))) bytes += this.#lengths.get(ordinal);
     return bytes;
   }
 
-  /** Throws {@link InvalidRecipe} when the same key had another length. */
+  /** Adds the next piece of the recipe. Throws {@link InvalidRecipe} when a missing piece of the same key has another length. */
   add(key: PieceKey, length: number, offset: number): void {
     const [low, high] = [lowOf(key), highOf(key)];
     const ordinal = this.#count;
     const slot = this.#slotOf(low, high);
     const first = this.#slots.get(slot) - 1;
-    const isKnown = first !== NONE && this.#state.get(first) === LEFT;
-    if (isKnown && this.#lengths.get(first) !== length)
-      throw new InvalidRecipe("it has two lengths for the same piece");
+    const isDuplicate = first !== NONE && this.#state.get(first) === MISSING;
+    if (isDuplicate && this.#lengths.get(first) !== length)
+      throw new InvalidRecipe("the recipe has two lengths for the same piece");
     this.#count += 1;
     this.#low.set(ordinal, low);
     this.#high.set(ordinal, high);
     this.#offsets.set(ordinal, offset);
     this.#lengths.set(ordinal, length);
-    this.#state.set(ordinal, isKnown ? LATER : LEFT);
-    this.#next.set(ordinal, isKnown ? this.#next.get(first) : NONE);
-    if (isKnown) return this.#next.set(first, ordinal);
+    this.#state.set(ordinal, isDuplicate ? DUPLICATE : MISSING);
+    this.#next.set(ordinal, isDuplicate ? this.#next.get(first) : NONE);
+    if (isDuplicate) return this.#next.set(first, ordinal);
     this.#slots.set(slot, ordinal + 1);
-    this.#pieces += 1;
-    this.#isLength[length] = 1;
-    this.#bytes += length;
-    this.#allBytes += length;
-    // It had been found, and is wanted once more.
-    if (first !== NONE) return this.#state.set(first, LATER);
-    this.#used += 1;
-    if (this.#used > (this.#slotCount * 3) / 4) this.#growTable();
+    this.#missingPieces += 1;
+    this.#hasLength[length] = 1;
+    this.#missingBytes += length;
+    this.#distinctBytes += length;
+    // An earlier list of the key was found already; a new list begins.
+    if (first !== NONE) return this.#state.set(first, DUPLICATE);
+    this.#usedSlots += 1;
+    if (this.#usedSlots > (this.#slotCount * 3) / 4) this.#growTable();
   }
 
-  mayWant(length: number): boolean {
-    return this.#pieces > 0 && this.#isLength[length] === 1;
+  /** Whether a piece of so many bytes may be missing. */
+  mayNeed(length: number): boolean {
+    return this.#missingPieces > 0 && this.#hasLength[length] === 1;
   }
 
-  /** Where a piece goes, and no longer wants it. Nowhere when it is not wanted, or was found already. */
+  /** Marks a piece as found and returns its offsets; none when it is not missing. */
   take(key: PieceKey, length: number): number[] {
     const first = this.#slots.get(this.#slotOf(lowOf(key), highOf(key))) - 1;
-    if (first === NONE || this.#state.get(first) !== LEFT || this.#lengths.get(first) !== length) return [];
+    if (first === NONE || this.#state.get(first) !== MISSING || this.#lengths.get(first) !== length) return [];
     return this.#take(first);
   }
 
   #take(first: number): number[] {
     this.#state.set(first, FOUND);
-    this.#pieces -= 1;
-    this.#bytes -= this.lengthOf(first);
-    return this.offsetsOf(first);
-  }
-
-  /** Where a piece goes, and those that are the same. */
-  offsetsOf(ordinal: number): number[] {
+    this.#missingPieces -= 1;
+    this.#missingBytes -= this.#lengths.get(first);
     const offsets: number[] = [];
-    for (let at = ordinal; at !== NONE; at = this.#next.get(at)) offsets.push(this.#offsets.get(at));
+    for (let at = first; at !== NONE; at = this.#next.get(at)) offsets.push(this.#offsets.get(at));
     return offsets;
   }
 
-  lengthOf(ordinal: number): number {
-    return this.#lengths.get(ordinal);
-  }
-
-  /** The pieces that are not found yet: of each that is needed several times, the first. */
-  missing(): Uint32Array {
-    const missing = new Uint32Array(this.#pieces);
+  /** Returns the ordinals of the missing pieces, ascending: of each key, the first. */
+  missingOrdinals(): Uint32Array {
+    const missing = new Uint32Array(this.#missingPieces);
     let at = 0;
-    for (const ordinal of this.#left()) missing[at++] = ordinal;
+    for (const ordinal of this.#allMissing()) missing[at++] = ordinal;
     return missing;
   }
 
-  #pieceKeyOf(ordinal: number): PieceKey {
+  #keyOf(ordinal: number): PieceKey {
     const [low, high] = [this.#low.get(ordinal), this.#high.get(ordinal)];
     return String.fromCharCode(
       low & 255,
@@ -178,7 +166,7 @@ export class PieceTable {
     );
   }
 
-  /** The slot of a key, or the free one where it would be. */
+  /** Returns the slot of a key, or the free slot where it belongs. */
   #slotOf(low: number, high: number): number {
     const mask = this.#slotCount - 1;
     for (let slot = this.#hashOf(low, high) & mask; ; slot = (slot + 1) & mask) {
@@ -187,21 +175,21 @@ export class PieceTable {
     }
   }
 
-  /** MurmurHash3's way to mix, with seeds. */
+  /** MurmurHash3's finalizer, seeded. */
   #hashOf(low: number, high: number): number {
-    const [one, other] = this.#deltaBases;
+    const [one, other] = this.#hashSeeds;
     let hash = Math.imul(low ^ one, 0x85ebca6b);
     hash = Math.imul(hash ^ (hash >>> 13) ^ high ^ other, 0xc2b2ae35);
     hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
     return hash ^ (hash >>> 15);
   }
 
-  /** In its place: a second table beside it would have to be collected first. */
+  /** Doubles the table in place: a second one beside it would need memory until the next garbage collection. */
   #growTable(): void {
     this.#slotCount *= 2;
     this.#slots.clear(this.#slotCount);
     for (let ordinal = 0; ordinal < this.#count; ordinal += 1) {
-      if (this.#state.get(ordinal) === LATER) continue;
+      if (this.#state.get(ordinal) === DUPLICATE) continue;
       this.#slots.set(this.#slotOf(this.#low.get(ordinal), this.#high.get(ordinal)), ordinal + 1);
     }
   }

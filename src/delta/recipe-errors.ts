@@ -1,9 +1,9 @@
-/** What the other end sent as a recipe, as a list of missing pieces, or as the pieces is none. */
+/** Thrown when the peer sends an invalid recipe, list of missing pieces, or run of pieces. */
 export class InvalidRecipe extends Error {
-  override readonly name: string = "BadRecipe";
+  override readonly name: string = "InvalidRecipe";
 }
 
-/** A recipe ends in the middle, as that of a sender does whose disk is full (departure/layer-cutter.ts). */
+/** Thrown when a recipe ends early, as it does when the sender's disk is full (rebuild/layer-cutter.ts). */
 export class TruncatedRecipe extends InvalidRecipe {
-  override readonly name = "CutOffRecipe";
+  override readonly name = "TruncatedRecipe";
 }

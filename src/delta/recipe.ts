@@ -1,37 +1,38 @@
 import type { PieceKey } from "./piece-key.ts";
 
 /**
- * The form of a recipe: what a layer's tar is made of. It is a row of ops, in frames (columns.ts); what an op consists of lies
- * in several columns. The tar is seen as blocks of 512 bytes, which is where headers lie and where padding ends.
+ * The format of a recipe, which lists the contents of a layer's tar in order. A recipe is a sequence of ops, stored in frames
+ * (frame.ts); the operands of an op lie in several columns. The tar is divided into blocks of 512 bytes, on which headers begin and
+ * padding ends.
  *
- * An op is a number in the column `ops`; the lowest three bits say which.
+ * An op is a number in the column `ops`: its lowest three bits are one of these codes, the other bits its operand.
  */
 export const OP = {
-  /** The last one. `numbers`: bytes of the whole tar, how many roots; for each its length, and itself in `texts`. */
+  /** The last op. `numbers`: bytes of the whole tar, the count of folders, the length of each; the folders are in `raw`. */
   end: 0,
-  /** A header's block. The other bits: which fields are not as in the last one of its type (header-code.ts). */
+  /** A header block. Operand: the fields that differ from the last header of the same type (header-diff.ts). */
   header: 1,
-  /** Zeros to the end of the block. The other bits: how many empty blocks come behind it. */
+  /** Zeros to the end of the block. Operand: the count of zero blocks that follow. */
   zeros: 2,
-  /** Bytes, in `texts`, none beyond the end of the block. The other bits: how many. */
-  text: 3,
-  /** A piece, its key in `keys`. The other bits: its length; 0 for that which the last header gives. */
+  /** Bytes in `raw`, none beyond the end of the block. Operand: their count. */
+  raw: 3,
+  /** A piece, with its key in `keys`. Operand: its length; 0 for the size in the last header. */
   piece: 4,
 } as const;
-export const OP_VALUES = 8;
+export const OP_CODES = 8;
 
-/** Empty blocks of one `zeros`. */
-export const MAX_EMPTY = 127;
+/** Zero blocks of one `zeros` op. */
+export const MAX_ZERO_BLOCKS = 127;
 /**
- * Pieces of a recipe. The largest images that are known have a million files, and whoever rebuilds holds some 33 bytes for each: with
- * two million, and what is on its way meanwhile, it had 207 MB. What comes behind so many is text.
+ * Pieces of a recipe at most; further content is sent as `raw`. The largest known images have a million files, and the receiver holds
+ * some 33 bytes for each piece: with two million, and data in transit, it took 207 MB.
  */
 export const MAX_PIECES = 1_500_000;
 
-/** What a recipe says, in the order of the tar. */
+/** A decoded op, in the order of the tar. */
 export type Instruction =
   | { kind: "literal"; bytes: Buffer }
-  /** `length`: bytes, at most those of the largest piece (chunker.ts), and never 0. */
+  /** `length`: bytes, from 1 to `MAX_PIECE` (chunker.ts). */
   | { kind: "piece"; key: PieceKey; length: number }
-  /** `size`: bytes of the whole tar. `roots`: absolute paths of the folders in which its files lie (roots.ts). */
+  /** `size`: bytes of the whole tar. `folders`: absolute paths of the folders that the layer's files lie in (layer-folders.ts). */
   | { kind: "end"; size: number; folders: string[] };

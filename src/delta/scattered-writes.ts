@@ -2,9 +2,9 @@ import { writeSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 
-/** Bytes up to which a write is done at once: 5 µs, where a way through the thread pool and back takes 30. */
+/** Bytes up to which a write is synchronous: 5 µs, against 30 µs through the thread pool. */
 const SMALL = 64 * 1024;
-/** Bytes of small writes after which others get their turn: about a millisecond, if the disk keeps up. */
+/** Bytes of small writes after which the event loop runs: about a millisecond, if the disk keeps up. */
 const TURN = 1024 * 1024;
 
 interface Write {
@@ -13,7 +13,7 @@ interface Write {
   length: number;
 }
 
-/** Writes many small parts into a file, here and there. Does not own it. */
+/** Buffers many small writes at scattered offsets of a file, and joins adjacent ones. Does not own the file. */
 export class ScatteredWrites {
   readonly #file: FileHandle;
   #pending: Write[] = [];
@@ -22,7 +22,7 @@ export class ScatteredWrites {
     this.#file = file;
   }
 
-  /** Holds on to `bytes` until it is flushed. */
+  /** Holds `bytes` until {@link flush}. */
   add(bytes: Uint8Array, offset: number): void {
     const last = this.#pending.at(-1);
     if (last !== undefined && last.offset + last.length === offset) {
@@ -31,7 +31,7 @@ export class ScatteredWrites {
     } else this.#pending.push({ offset, parts: [bytes], length: bytes.length });
   }
 
-  /** Writes what was added; call it for each megabyte or so. Rejects with the file system's errors. */
+  /** Writes the buffered bytes; call it about once a megabyte. Rejects with the file system's errors. */
   async flush(): Promise<void> {
     const pending = this.#pending;
     this.#pending = [];

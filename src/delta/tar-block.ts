@@ -1,8 +1,8 @@
-/** One block of 512 bytes of a tar: is it a header, and what does it say? (pax(1), "ustar Interchange Format"; GNU tar's manual, "Basic Tar Format".) */
+/** Reads the 512-byte blocks of a tar: recognises headers and reads their fields (pax(1), "ustar Interchange Format"; GNU tar's manual, "Basic Tar Format"). */
 
 export const BLOCK = 512;
 
-/** Where a header's fields lie: first byte, and how many. */
+/** Offset and length of each field of a header. */
 export const FIELD = {
   name: [0, 100],
   mode: [100, 8],
@@ -21,15 +21,15 @@ export const FIELD = {
 const SPACE = 0x20;
 const ZERO = 0x30;
 
-/** The first eight bytes of a magic that is followed by names and a prefix: GNU's own has other fields in the prefix's place. */
+/** The magic and version of a header that has a prefix field: GNU's own magic has other fields in its place. */
 const USTAR = "ustar\x0000";
 
-export function isEmpty(bytes: Uint8Array, start: number, end: number): boolean {
+export function isZeros(bytes: Uint8Array, start: number, end: number): boolean {
   for (let at = start; at < end; at += 1) if (bytes[at] !== 0) return false;
   return true;
 }
 
-/** Does the block at `start` carry the checksum of its own bytes? Signed sums, as some old tars wrote, are right as well. */
+/** Whether the block at `start` has the checksum of its own bytes. Accepts signed sums, which some old tars have. */
 export function isHeader(bytes: Buffer, start: number): boolean {
   const [offset, length] = FIELD.checksum;
   const written = readOctal(bytes, start + offset, length);
@@ -38,7 +38,7 @@ export function isHeader(bytes: Buffer, start: number): boolean {
   return written === sum || written === sum - 256 * highBytes(bytes, start);
 }
 
-/** The sum of a header's bytes, those of the checksum's own field counted as spaces. */
+/** Returns the sum of a header's bytes, with those of the checksum field counted as spaces. */
 export function checksum(bytes: Uint8Array, start: number): number {
   const [offset, length] = FIELD.checksum;
   let sum = length * SPACE;
@@ -47,7 +47,7 @@ export function checksum(bytes: Uint8Array, start: number): number {
   return sum;
 }
 
-/** How many bytes count 256 less when they are signed. */
+/** Counts the bytes above 127, which a signed sum counts 256 less. */
 function highBytes(bytes: Uint8Array, start: number): number {
   const [offset, length] = FIELD.checksum;
   let count = 0;
@@ -57,7 +57,7 @@ function highBytes(bytes: Uint8Array, start: number): number {
   return count;
 }
 
-/** The size that a header gives: octal, or GNU's base 256. Undefined for what is none; beyond 2^53, about so many. */
+/** Returns the size field of a header, octal or in GNU's base 256; undefined when malformed. Above 2^53 it is rounded. */
 export function readSize(bytes: Buffer, start: number): number | undefined {
   const [offset, length] = FIELD.size;
   const at = start + offset;
@@ -67,7 +67,7 @@ export function readSize(bytes: Buffer, start: number): number | undefined {
   return size;
 }
 
-/** Digits between spaces before, and a space, a NUL or the field's end behind; none are 0, as in a v7 header. */
+/** Reads digits after optional spaces, up to a space, a NUL or the end of the field. No digits are 0, as in a v7 header. */
 function readOctal(bytes: Uint8Array, start: number, length: number): number | undefined {
   let at = start;
   const end = start + length;
@@ -81,7 +81,7 @@ function readOctal(bytes: Uint8Array, start: number, length: number): number | u
   return value;
 }
 
-/** The path that a header gives by itself. */
+/** Returns the path in a header, without regard to extension headers. */
 export function readPath(bytes: Buffer, start: number): string {
   const name = readText(bytes, start, FIELD.name);
   if (bytes.toString("latin1", start + FIELD.owner[0], start + FIELD.owner[0] + USTAR.length) !== USTAR) return name;

@@ -1,13 +1,13 @@
 import type { Instruction } from "../delta/recipe.ts";
 import type { SizeLimitShare } from "../image/layer/size-limit.ts";
 
-/** Passes a recipe on, and counts what it makes as soon as it says so. Throws `TooLarge`. */
+/** Passes a recipe through and counts the bytes it describes against the size limit, before they are written. Throws `SizeLimitExceeded`. */
 export async function* countRebuiltBytes(
   recipe: AsyncIterable<Instruction[]>,
   share: Pick<SizeLimitShare, "spend">,
 ): AsyncGenerator<Instruction[]> {
   for await (const batch of recipe) {
-    share.spend(batch.reduce((sum, one) => sum + bytesOf(one), 0));
+    share.spend(batch.reduce((sum, instruction) => sum + bytesOf(instruction), 0));
     yield batch;
   }
 }

@@ -7,22 +7,22 @@ import type { CutFiles, LayerCutter } from "./layer-cutter.ts";
 export interface CutOnDemandOptions {
   cutter: LayerCutter;
   diffId: Digest;
-  /** The layer's tar. Called once, when it is begun; the stream is destroyed when nobody wants it any more. */
+  /** Opens the layer's tar. Called at most once; the stream is destroyed when it is not needed any more. */
   plain: () => Readable | Promise<Readable>;
-  /** The layer can be had in another way, too: who leaves before the recipe's end wants it so, and nothing more is cut. */
-  stays: boolean;
-  /** Is given the plain tar when the layer is begun; it resolves when all of it has been cut. */
+  /** The layer can also be fetched whole as it is stored. A receiver that stops reading the recipe then ends the cut. */
+  leavesBlob: boolean;
+  /** Receives the plain tar as a blob when the cut begins; the promise resolves when all of the layer is cut. */
   onBegun: (whole: Promise<StoredBlob>) => void;
-  /** Hears why there can be no files to cut it into: it is to be had as if it had never been asked for in pieces. */
+  /** Receives the error when the files for the cut cannot be created. The layer is then served as if its recipe was never requested. */
   onNoFiles: (error: unknown) => void;
-  /** Hears what cutting failed with, but for being left. */
+  /** Receives the error when the cut fails, unless it was ended on purpose. */
   onFailure: (error: unknown) => void;
 }
 
-/** A layer that is cut into pieces when somebody asks for them, and not before. Dispose of it before the cutter's spool. */
+/** A layer that is cut when the receiver requests its recipe. Dispose of it before the cutter's spool. */
 export class CutOnDemand implements AsyncDisposable {
   readonly #options: CutOnDemandOptions;
-  readonly #leaving = new AbortController();
+  readonly #stop = new AbortController();
   #pieces: Promise<LayerDelta | undefined> | undefined;
   #whole: Promise<StoredBlob> | undefined;
 
@@ -31,8 +31,8 @@ export class CutOnDemand implements AsyncDisposable {
   }
 
   /**
-   * Begins, the first time. Undefined: it cannot be cut, and `plain` has not been called. Rejects with what cutting fails with before
-   * there is anything to read.
+   * Returns the recipe and the pieces, and begins the cut on the first call. Undefined when the layer cannot be cut: `plain` has not
+   * been called then. Rejects with an error of the cut that occurs before there is anything to read.
    */
   async pieces(): Promise<LayerDelta | undefined> {
     const cut = await (this.#pieces ??= this.#begin());
@@ -41,44 +41,45 @@ export class CutOnDemand implements AsyncDisposable {
 
   async #begin(): Promise<LayerDelta | undefined> {
     const { plain, onBegun, onFailure, cutter } = this.#options;
-    const files = await this.#files();
+    const files = await this.#createFiles();
     if (files === undefined) return undefined;
     const begun = deferred<LayerDelta>();
-    const read = async (): Promise<Readable> => addAbortSignal(this.#leaving.signal, await plain());
-    const whole = cutter.cut(files, read, begun.resolve);
+    const openPlain = async (): Promise<Readable> => addAbortSignal(this.#stop.signal, await plain());
+    const whole = cutter.cut(files, openPlain, begun.resolve);
     this.#whole = whole;
     whole.catch((error: unknown) => {
       begun.reject(error);
-      if (!this.#leaving.signal.aborted) onFailure(error);
+      if (!this.#stop.signal.aborted) onFailure(error);
     });
     onBegun(whole);
     return await begun.promise;
   }
 
-  async #files(): Promise<CutFiles | undefined> {
+  async #createFiles(): Promise<CutFiles | undefined> {
     const { cutter, diffId, onNoFiles } = this.#options;
     try {
-      return await cutter.makeFiles(diffId);
+      return await cutter.createFiles(diffId);
     } catch (error) {
-      if (!this.#leaving.signal.aborted) onNoFiles(error);
+      if (!this.#stop.signal.aborted) onNoFiles(error);
       return undefined;
     }
   }
 
+  /** Ends the cut when the receiver stops reading the recipe early, because it then fetches the layer whole. */
   #watched(recipe: Readable): Readable {
-    if (!this.#options.stays) return recipe;
+    if (!this.#options.leavesBlob) return recipe;
     return recipe.once("close", () => {
-      if (!recipe.readableEnded) this.#leaving.abort(new Error("the receiver wants the layer whole"));
+      if (!recipe.readableEnded) this.#stop.abort(new Error("the receiver fetches the layer whole"));
     });
   }
 
-  /** Resolves when nothing is being cut. Rejects with what that failed with. */
+  /** Resolves when nothing is being cut. Rejects with the error of the cut. */
   async done(): Promise<void> {
     await this.#whole;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#leaving.abort(new Error("the layer is not being sent any more"));
+    this.#stop.abort(new Error("the layer is not sent any more"));
     await this.#pieces?.catch(() => {});
     await this.#whole?.catch(() => {});
   }

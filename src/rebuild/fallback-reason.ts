@@ -5,16 +5,17 @@ import { Failure } from "../output/errors.ts";
 import { NoRecipe } from "../registry/registry-client.ts";
 import { RebuildTooSlow } from "./delta-choice.ts";
 
-/** What the sender said of the layer cannot be so, or is not all. */
-export function isWrong(error: unknown): boolean {
+/** Whether a rebuild failed because the sender's recipe or pieces are invalid or incomplete. */
+export function isSenderFault(error: unknown): boolean {
   return error instanceof InvalidRecipe || error instanceof InvalidImage;
 }
 
-/** Why a layer comes whole that was to be made of pieces; undefined: the transfer fails. */
+/** Returns why a layer is sent whole after its rebuild failed; undefined for an error that fails the transfer. */
 export function fallbackReason(error: unknown): string | undefined {
   if (error instanceof NoRecipe) return "the sending side cannot cut it";
-  if (error instanceof TruncatedRecipe) return "the sending side could not give all of its pieces";
-  if (isWrong(error)) return "what was made of its pieces is wrong";
-  if (isNoSpace(error) || (error instanceof Failure && error.code === "no-space")) return "there is no room to make it";
-  return error instanceof RebuildTooSlow ? "it takes too long to make it" : undefined;
+  if (error instanceof TruncatedRecipe) return "the sending side could not cut all of it";
+  if (isSenderFault(error)) return "the sending side's recipe or pieces are invalid";
+  if (isNoSpace(error) || (error instanceof Failure && error.code === "no-space"))
+    return "no space is left to rebuild it";
+  return error instanceof RebuildTooSlow ? "rebuilding it takes too long" : undefined;
 }

@@ -1,18 +1,23 @@
 import type { Digest } from "../image/digest.ts";
 
 /**
- * Which layer of an image that is here one of the coming image is most like: the very same one, on whatever it stands; else, of those
- * that only one of the two has, the one at the same place among them, because a rebuild has another layer for each that has changed.
+ * Finds the layer of a present image that is most similar to one of the incoming image: the same layer, whatever is below it; else, of
+ * the layers that only one of the images has, the one at the same position, because a rebuild of an image replaces each changed layer
+ * by one.
  *
- * @param coming Diff IDs, bottom first.
- * @param own The same, of the image that is here.
- * @returns its place in `own`; undefined where there is none
+ * @param incoming diff IDs of the incoming image, bottom first
+ * @param present diff IDs of the present image, bottom first
+ * @returns the layer's index in `present`; undefined when none is similar
  */
-export function findBaseLayer(coming: readonly Digest[], own: readonly Digest[], diffId: Digest): number | undefined {
-  const same = own.indexOf(diffId);
+export function findBaseLayer(
+  incoming: readonly Digest[],
+  present: readonly Digest[],
+  diffId: Digest,
+): number | undefined {
+  const same = present.indexOf(diffId);
   if (same !== -1) return same;
-  const others = own.filter((one) => !coming.includes(one));
-  const location = coming.filter((one) => !own.includes(one)).indexOf(diffId);
-  const like = others[location];
-  return like === undefined ? undefined : own.indexOf(like);
+  const replaced = present.filter((one) => !incoming.includes(one));
+  const position = incoming.filter((one) => !present.includes(one)).indexOf(diffId);
+  const base = replaced[position];
+  return base === undefined ? undefined : present.indexOf(base);
 }

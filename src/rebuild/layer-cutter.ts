@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
 import { open, rm, stat, type FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";
-import { cut } from "../delta/cut-tar.ts";
+import { cutTar } from "../delta/cut-tar.ts";
 import { encodeRecipe } from "../delta/encode-recipe.ts";
 import { decodeMissingPieces, maxMissingPiecesBytes } from "../delta/missing-pieces.ts";
 import { PieceIndex } from "../delta/piece-index.ts";
@@ -13,19 +13,19 @@ import type { LayerDelta, StoredBlob } from "../registry/embedded/registry-conte
 import type { LazySpool } from "../store/spool.ts";
 import { GrowingFile } from "../streams/growing-file.ts";
 
-/** Bytes, stored, from which on a layer is cut: the recipe of a smaller one, and a round trip more, cost as much as it does. */
-const WORTH_IT = 512 * 1024;
+/** Bytes as stored from which a layer is cut: a smaller one costs no more than its recipe and another round trip. */
+const WORTH_CUTTING = 512 * 1024;
 
 type Plain = AsyncIterable<Buffer>;
 
-/** The files that a layer is cut into, empty. Whoever has made them hands them to {@link LayerCutter.cut}, which owns them. */
+/** The empty files that a layer is cut into. {@link LayerCutter.cut} takes ownership of them. */
 export interface CutFiles {
   path: string;
   file: FileHandle;
   recipe: GrowingFile;
 }
 
-/** Cuts plain layers into pieces, of which the receiver may have some (delta/). Layer and recipe wait in files of the spool. */
+/** Cuts plain layers on the sending side (delta/). The tar and its recipe are files in the spool. */
 export class LayerCutter {
   readonly #spool: LazySpool;
   readonly #packer: PacedPacker;
@@ -35,18 +35,18 @@ export class LayerCutter {
     this.#packer = packer;
   }
 
-  /** `size`: bytes as it is stored. */
-  isWorthIt(size: number): boolean {
-    return size >= WORTH_IT;
+  /** @param size of the layer as stored, bytes */
+  isWorthCutting(size: number): boolean {
+    return size >= WORTH_CUTTING;
   }
 
-  /** Makes sure of a place for layers. Rejects with a `no-space` Failure where there can be none. */
-  async makeRoom(): Promise<void> {
+  /** Opens the spool. Rejects with a `no-space` Failure when it cannot be created. */
+  async openSpool(): Promise<void> {
     await this.#spool.open();
   }
 
-  /** Rejects with a `no-space` Failure, whatever the trouble is, and leaves no file then: nothing of the layer has been read yet. */
-  async makeFiles(diffId: Digest): Promise<CutFiles> {
+  /** Creates the files for a layer. Rejects with a `no-space` Failure for any error, and leaves no file behind. */
+  async createFiles(diffId: Digest): Promise<CutFiles> {
     const spool = await this.#spool.open();
     const path = spool.pathFor(hexOf(diffId));
     const recipePath = `${path}.recipe`;
@@ -65,10 +65,11 @@ export class LayerCutter {
   }
 
   /**
-   * The layer as a blob, plain. `onBegun` is given its pieces, before there are any: the recipe can be read as it grows. Rejects,
-   * and so does whoever reads the recipe, with what `plain` fails with, or the file system; its files are gone then. Where there is no room
-   * any more, the recipe just ends, and its file stays as long as the spool: whoever reads it sees that it is not all, and takes the
-   * layer whole.
+   * Cuts a layer, and returns its plain tar as a blob. Rejects with the errors of `plain` and of the file system, as do readers of the
+   * recipe, and removes the files. When the disk is full, the recipe just ends, and its file stays with the spool: the receiver sees that
+   * it is truncated, and fetches the layer whole.
+   *
+   * @param onBegun receives the recipe and the pieces before the cut: the recipe can be read while it grows
    */
   async cut(
     { path, file: handle, recipe }: CutFiles,
@@ -76,61 +77,66 @@ export class LayerCutter {
     onBegun: (cut: LayerDelta) => void,
   ): Promise<StoredBlob> {
     const pieces = new PieceIndex();
-    const packed = (bytes: AsyncIterable<Buffer>, options?: PackOptions): Readable =>
-      Readable.from(this.#packer.pack(bytes, options), { objectMode: false });
     try {
       await using file = handle;
       const tar = await plain();
-      onBegun({
-        // As it grows, so that the receiver can begin while the layer is being cut.
-        recipe: () => packed(recipe.read(), { blockPerChunk: true }),
-        pieces: async (list) => {
-          const missing = decodeMissingPieces(await atMost(list, maxMissingPiecesBytes(pieces.count)), pieces.count);
-          return packed(piecesIn(path, pieces, missing));
-        },
-      });
-      for await (const frame of encodeRecipe(cut(kept(tar, file)), { pieces })) await recipe.write(frame);
+      onBegun(this.#cutBlob(path, recipe, pieces));
+      for await (const frame of encodeRecipe(cutTar(savedTo(file, tar)), { pieces })) await recipe.write(frame);
       await recipe.finish();
     } catch (error) {
-      const justEnds = isNoSpace(error);
-      await (justEnds ? recipe.finish() : recipe.giveUp(error as Error)).catch(() => {}); // closed already
+      const isDiskFull = isNoSpace(error);
+      await (isDiskFull ? recipe.finish() : recipe.giveUp(error as Error)).catch(() => {}); // closed already
       await rm(path, { force: true });
-      // Who has asked for a recipe may open it only now; if it were gone, all of the transfer would fail.
-      if (!justEnds) await rm(recipe.path, { force: true });
+      // A receiver that requested the recipe may open it only now; a missing file would fail the whole transfer.
+      if (!isDiskFull) await rm(recipe.path, { force: true });
       throw error;
     }
     const { size } = await stat(path);
     return {
       size,
       open: ({ first, last } = { first: 0, last: size - 1 }) => createReadStream(path, { start: first, end: last }),
-      packed: (first) => ({ first, stream: packed(createReadStream(path, { start: first })) }),
+      packed: (first) => ({ first, stream: this.#packed(createReadStream(path, { start: first })) }),
     };
+  }
+
+  #cutBlob(path: string, recipe: GrowingFile, index: PieceIndex): LayerDelta {
+    return {
+      recipe: () => this.#packed(recipe.read(), { blockPerChunk: true }),
+      pieces: async (list) => {
+        const encoded = await readAtMost(list, maxMissingPiecesBytes(index.count));
+        return this.#packed(readPieces(path, index, decodeMissingPieces(encoded, index.count)));
+      },
+    };
+  }
+
+  #packed(bytes: AsyncIterable<Buffer>, options?: PackOptions): Readable {
+    return Readable.from(this.#packer.pack(bytes, options), { objectMode: false });
   }
 }
 
 function noFiles(cause: unknown): Failure {
-  return new Failure("no-space", `a layer's files cannot be made in the cache folder: ${messageOf(cause)}`, {
-    expected: "room for files there, and leave to open some more (`ulimit -n`)",
+  return new Failure("no-space", `no files can be created in the cache folder to cut a layer: ${messageOf(cause)}`, {
+    expected: "room for files there, and a limit that allows some more open files (`ulimit -n`)",
     hint: "Free some, or name a folder on another disk with XDG_CACHE_HOME.",
     cause,
   });
 }
 
-/** Passes bytes on that have been written. */
-async function* kept(bytes: AsyncIterable<Buffer>, file: FileHandle): AsyncGenerator<Buffer> {
+/** Writes bytes to a file, and passes on what is written. */
+async function* savedTo(file: FileHandle, bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   for await (const chunk of bytes) {
     for (let written = 0; written < chunk.length;) written += (await file.write(chunk, written)).bytesWritten;
     yield chunk;
   }
 }
 
-async function* piecesIn(path: string, pieces: PieceIndex, missing: Uint32Array): AsyncGenerator<Buffer> {
+async function* readPieces(path: string, index: PieceIndex, missing: Uint32Array): AsyncGenerator<Buffer> {
   await using file = await open(path);
-  yield* pieces.read(file, missing);
+  yield* index.read(file, missing);
 }
 
-/** What is longer is no list: one byte more is enough to show it. */
-async function atMost(chunks: AsyncIterable<Buffer>, max: number): Promise<Buffer> {
+/** Reads `max` bytes and a little more: a longer list is invalid, which its decoder detects. */
+async function readAtMost(chunks: AsyncIterable<Buffer>, max: number): Promise<Buffer> {
   const all: Buffer[] = [];
   let size = 0;
   for await (const chunk of chunks) {

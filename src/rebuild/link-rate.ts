@@ -1,82 +1,84 @@
 /** Bytes of the first probe: 50 ms at 10 Mbit/s. */
 const FIRST = 64 * 1024;
-/** ms from its first byte to its last; one that takes longer has shown that the link is slow. */
+/** ms from the first byte of a probe to its last; a slower first probe has shown that the link is slow. */
 const SLOW = 20;
-/** Bytes of a probe behind that. */
+/** Bytes of each further probe. */
 const NEXT = 128 * 1024;
 /**
- * What limits a link's rate mostly lets some bytes pass at once, what it carries in a hundredth of a second or more: the first probes take
- * those, and only the others count. Of these the fastest, for on a busy machine one may be told late.
+ * Further probes, and the first of them that counts. Rate limiters mostly let a burst pass, the bytes of a hundredth of a second or more:
+ * the first probes use it up. The fastest of the rest counts, because on a busy machine a probe may be noticed late.
  */
 const NEXT_PROBES = 3;
 const COUNTS_FROM = 1;
 /**
- * A probe whose bytes come one after the other at less than this part of what would be enough is believed at once. One that comes late but all
- * at once is not: this process or the other one was busy.
+ * A probe whose bytes arrive spread out, at less than this share of a sufficient rate, settles the matter. A probe that arrives late but
+ * all at once does not: one of the processes was busy.
  */
 const CLEARLY_SLOWER = 0.8;
-/** ms after which a probe is not waited for any longer: the link carries less than a modem, or the other side gives none. */
+/** ms after which a probe is given up: the link is slower than a modem, or the sender gives no probe. */
 const LONGEST = 2000;
-/** ms that are taken for none: a clock tells no less. */
+/** ms at least in a division: the clock's resolution. */
 const NO_TIME = 0.5;
-/** ms; what has come in such a time, again and again, tells what the link carries. */
+/** ms; the bytes received in successive windows of this length show the rate of the transfer itself. */
 const WINDOW = 100;
 
 export interface LinkRateOptions {
-  /** All that has come through the tunnel, bytes. */
+  /** Returns the bytes received through the tunnel so far. */
   bytesReceived: () => number;
-  /** Fetches so many bytes that are of no use; rejects, and they break off, when the signal is aborted. */
+  /** Fetches so many bytes of no use. Rejects, or breaks off, when the signal is aborted. */
   probe: (bytes: number, signal: AbortSignal) => Promise<AsyncIterable<Buffer>>;
-  /** Bytes a second that are not passed, because somebody has said so; 0 or undefined: no limit. */
+  /** --bwlimit, bytes a second; 0 or undefined: no limit. */
   limit?: number | undefined;
   /** ms */
   now?: () => number;
 }
 
 export interface RateQuestion {
-  /** Bytes a second from which on it does not matter how much faster the link is. */
+  /** Bytes a second above which a higher rate makes no difference. */
   enough: number;
-  /** Bytes that may be spent on looking, if more than the first probe. */
+  /** Bytes that further probes may cost. */
   budget: number;
 }
 
 /**
- * How fast bytes come over the link: the rate of a probe, or of the transfer itself where that was higher. A probe is timed from its request, because
- * bytes that wait in buffers while this process is busy look as if they had come at once. The link's delay, which is the shortest time that any
- * first byte took, is subtracted.
+ * Estimates how many bytes a second the link carries: the rate of a probe, or of the transfer itself where that was higher. A probe is timed
+ * from its request, because bytes that wait in buffers while this process is busy seem to arrive at once. The link's delay, the shortest
+ * time to any first byte, is subtracted.
  */
 export class LinkRate {
   readonly #options: LinkRateOptions;
   readonly #now: () => number;
-  #seen = 0;
-  #window: { from: number; before: number; isBehindEven: boolean };
-  /** ms; of all probes, the shortest time from the request to the first byte. */
+  /** Bytes a second; the highest rate of the transfer itself. */
+  #observed = 0;
+  #window: { from: number; before: number; followsRegular: boolean };
+  /** ms; the shortest time from a request to its first byte. */
   #delay = Infinity;
   #first: Promise<Probed> | undefined;
-  readonly #leaving = new AbortController();
-  /** What the probes behind it have told; one at a time. */
+  readonly #stopped = new AbortController();
+  /** The results of the further probes, which run one at a time. */
   #next: Promise<Probed[]> = Promise.resolve([]);
 
   constructor(options: LinkRateOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
-    this.#window = { from: this.#now(), before: options.bytesReceived(), isBehindEven: false };
+    this.#window = { from: this.#now(), before: options.bytesReceived(), followsRegular: false };
   }
 
-  /** Something has come, of whatever. */
+  /** Notes that bytes have arrived. Call it for each chunk. */
   note(): void {
     const at = this.#now();
     const ms = at - this.#window.from;
     if (ms < WINDOW) return;
     const total = this.#options.bytesReceived();
     const bytes = total - this.#window.before;
-    // A window that was longer had a pause in it, and what comes in the next one may have waited in buffers: both say nothing of the link.
-    const isEven = ms < 2 * WINDOW;
-    if (isEven && this.#window.isBehindEven && bytes >= FIRST) this.#seen = Math.max(this.#seen, (bytes / ms) * 1000);
-    this.#window = { from: at, before: total, isBehindEven: isEven };
+    // A longer window contained a pause, and the bytes of the window after it may have waited in buffers: neither counts.
+    const isRegular = ms < 2 * WINDOW;
+    if (isRegular && this.#window.followsRegular && bytes >= FIRST)
+      this.#observed = Math.max(this.#observed, (bytes / ms) * 1000);
+    this.#window = { from: at, before: total, followsRegular: isRegular };
   }
 
-  /** Bytes a second, at least 1. Probes the link as far as it has not been probed yet. */
+  /** Returns the bytes a second, at least 1. Probes the link as far as the question needs and earlier probes do not answer it. */
   async bytesPerSecond({ enough, budget }: RateQuestion): Promise<number> {
     const first = await (this.#first ??= this.#probe(FIRST));
     let probed = rateOf(first, 0);
@@ -89,62 +91,63 @@ export class LinkRate {
       probed = this.#best(await this.#next) || probed;
     }
     const { limit = 0 } = this.#options;
-    return Math.max(1, Math.min(Math.max(probed, this.#seen), limit > 0 ? limit : Infinity));
+    return Math.max(1, Math.min(Math.max(probed, this.#observed), limit > 0 ? limit : Infinity));
   }
 
   #isClear(probes: readonly Probed[], enough: number): boolean {
-    if (Math.max(this.#best(probes), this.#seen) >= enough) return true;
+    if (Math.max(this.#best(probes), this.#observed) >= enough) return true;
     return probes.slice(COUNTS_FROM).some((probe) => rateAtMost(probe) < enough * CLEARLY_SLOWER);
   }
 
-  /** 0 if none counts. */
+  /** Returns the highest rate of the probes that count; 0 when there are none. */
   #best(probes: readonly Probed[]): number {
     return Math.max(0, ...probes.slice(COUNTS_FROM).map((probe) => rateOf(probe, this.#delay)));
   }
 
-  /** Nobody waits for the rate any more: ends the probe that is under way, and who asked for it is given `reason`. */
-  leave(reason: Error): void {
-    this.#leaving.abort(reason);
+  /** Ends the current probe, and rejects pending calls of {@link bytesPerSecond} with `reason`. */
+  stop(reason: Error): void {
+    this.#stopped.abort(reason);
   }
 
   async #probe(bytes: number): Promise<Probed> {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(new Error("the probe takes too long")), LONGEST);
-    const signal = AbortSignal.any([late.signal, this.#leaving.signal]);
+    const signal = AbortSignal.any([late.signal, this.#stopped.signal]);
     const began = this.#now();
     let first: number | undefined;
-    let come = 0;
+    let received = 0;
     try {
       for await (const chunk of await this.#options.probe(bytes, signal)) {
         first ??= this.#now();
-        come += chunk.length;
-        if (come >= bytes) break; // who sends more than was asked for is not listened to
+        received += chunk.length;
+        if (received >= bytes) break; // a sender may send more than was requested
       }
     } catch (error) {
       if (!late.signal.aborted) throw error;
-      return { bytes: come, all: LONGEST, transfer: LONGEST };
+      return { bytes: received, all: LONGEST, transfer: LONGEST };
     } finally {
       clearTimeout(timer);
     }
     const ended = this.#now();
     this.#delay = Math.min(this.#delay, (first ?? ended) - began);
-    return { bytes: come, all: ended - began, transfer: ended - (first ?? ended) };
+    return { bytes: received, all: ended - began, transfer: ended - (first ?? ended) };
   }
 }
 
 interface Probed {
   bytes: number;
-  /** ms from the request, and from the first byte, to the last. */
+  /** ms from the request to the last byte. */
   all: number;
+  /** ms from the first byte to the last. */
   transfer: number;
 }
 
-/** Bytes a second, if all that went before the first byte was delay. */
+/** Returns the bytes a second if all the time before the first byte was delay: an upper bound. */
 function rateAtMost({ bytes, transfer }: Probed): number {
   return (bytes / Math.max(transfer, NO_TIME)) * 1000;
 }
 
-/** Bytes a second. What is taken for the delay is no more than most of the time, for it may have been another one's. */
+/** Returns the bytes a second without the delay. At most three quarters of the time count as delay, which another probe had. */
 function rateOf({ bytes, all }: Probed, delay: number): number {
   return (bytes / Math.max(all - delay, all / 4, NO_TIME)) * 1000;
 }

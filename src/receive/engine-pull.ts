@@ -16,7 +16,7 @@ import { clientFor } from "./fetch-image.ts";
  */
 export async function letEnginePull(options: EngineReceiveOptions): Promise<ReceivedImage> {
   const { tunnel, about, engine, info, signal, onProgress } = options;
-  options.output.detail("missing layers come whole: the engine pulls by itself");
+  options.output.detail("missing layers are sent whole: the engine pulls by itself");
   const { offer } = await options.obtain({ kind: "image", diffIds: about.diffIds });
   using client = clientFor(offer, options);
   const { manifest } = await readImageMetadata(client, offer, options);

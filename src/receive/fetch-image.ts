@@ -13,7 +13,7 @@ import { DeltaChoice, type RebuildSpeed } from "../rebuild/delta-choice.ts";
 import { LinkRate } from "../rebuild/link-rate.ts";
 import { fetchLayers } from "./fetch-layers.ts";
 import { readImageMetadata, type ImageMetadata } from "./read-image-metadata.ts";
-import { rebuilding } from "../rebuild/layer-rebuilder.ts";
+import { addRebuilder } from "../rebuild/add-rebuilder.ts";
 import type { DeltaBases } from "../rebuild/delta-bases.ts";
 
 /** An image of which all is here that was missing. */
@@ -36,7 +36,7 @@ export interface Incoming extends Disposable {
   /** Those of them that can be had in pieces. */
   cuttable: Queue<AnnouncedLayer>;
   /** What to do with those. */
-  choose: (rebuilding: RebuildSpeed) => DeltaChoice;
+  choose: (speed: RebuildSpeed) => DeltaChoice;
   fetching: FetchOptions;
   /** Manifest and config: they may be there only when all layers have been fetched. */
   opened: () => Promise<ImageMetadata>;
@@ -54,7 +54,7 @@ export async function ask(
   const { about, signal, resumeCache, output, onProgress, maxSize } = options;
   const delta = deltaBases !== undefined;
   const sayWhole = (why: string): void => {
-    if (wanted.length > 0) output.detail(`missing layers come whole: ${why}`);
+    if (wanted.length > 0) output.detail(`missing layers are sent whole: ${why}`);
   };
   if (!delta) sayWhole(options.noDeltaReason ?? "there are no files here of an image that is like it");
   const begun = (await resumeCache?.begun(wanted)) ?? [];
@@ -68,14 +68,14 @@ export async function ask(
     probe: async (count, late) => await client.probe(offer.repository, count, AbortSignal.any([signal, late])),
     limit: options.bwlimit,
   });
-  const choose = (rebuilding: RebuildSpeed): DeltaChoice =>
+  const choose = (speed: RebuildSpeed): DeltaChoice =>
     new DeltaChoice({
       always: options.delta === "always",
-      rebuilding,
+      speed,
       rate,
-      begun: async ({ diffId, digest }) => ({
+      resumed: async ({ diffId, digest }) => ({
         whole: (await resumeCache?.bytesOf(digest)) ?? 0,
-        inPieces: (await resumeCache?.bytesOfPartialRebuild(diffId)) ?? 0,
+        byDelta: (await resumeCache?.bytesOfPartialRebuild(diffId)) ?? 0,
       }),
       onDetail: (text) => output.detail(text),
     });
@@ -123,8 +123,8 @@ export async function receive(
   // A file or a folder is given what has come; nothing is unpacked.
   const choice = incoming.choose({ reads: deltaBases?.reads ?? "files", takesIn: undefined });
   const makings = { deltaBases, spool: { open: async () => spool }, onDetail, choice };
-  await using rebuilt = rebuilding(incoming.fetching, incoming.cuttable, makings);
-  const { fetching, bytesFound } = rebuilt;
+  await using rebuilt = addRebuilder(incoming.fetching, incoming.cuttable, makings);
+  const { fetch: fetching, bytesFound } = rebuilt;
   const come = new Map<Digest, LayerFile>();
   for await (const file of fetchLayers(incoming.layers, wanted, spool, fetching)) come.set(file.diffId, file);
   const files = wanted.flatMap((diffId) => come.get(diffId) ?? []);

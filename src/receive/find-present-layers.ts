@@ -14,7 +14,8 @@ import { openStore } from "../store/open-store.ts";
 import type { PresentLayers, TargetStore } from "../store/store.ts";
 import { memoize, memoizeByKey } from "../streams/memoize.ts";
 import type { EngineReceiveOptions } from "./received-image.ts";
-import { findDeltaBases, type DeltaBases } from "../rebuild/delta-bases.ts";
+import { findDeltaBasesInEngine } from "../rebuild/delta-bases-in-engine.ts";
+import type { DeltaBases } from "../rebuild/delta-bases.ts";
 
 /** What an engine has of an image that is coming. */
 export interface EngineContents {
@@ -49,8 +50,8 @@ export async function findPresentLayers(options: EngineReceiveOptions): Promise<
   // The files of an engine behind one connection would have to come over it, between all else.
   const oneWay = engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection";
   const noDeltaReason = options.noDeltaReason ?? oneWay;
-  const youngest = noDeltaReason === undefined ? engine.newestOf(familiarName(image)) : Promise.resolve(undefined);
-  youngest.catch(() => {}); // awaited when something is missing
+  const newest = noDeltaReason === undefined ? engine.newestOf(familiarName(image)) : Promise.resolve(undefined);
+  newest.catch(() => {}); // awaited when something is missing
   const look = async (): Promise<PresentLayers> => await store.present(diffIds, named?.layers);
   // Of other stores it may be a question about each of the engine's images: not if it has this one.
   let looking = blobs === undefined ? undefined : look();
@@ -67,7 +68,7 @@ export async function findPresentLayers(options: EngineReceiveOptions): Promise<
     },
     deltaBases: async () =>
       noDeltaReason === undefined
-        ? await findDeltaBases(engine, { youngest, diffIds, relatedImages, blobs, run, signal })
+        ? await findDeltaBasesInEngine(engine, { newest, diffIds, relatedImages, blobs, run, signal })
         : undefined,
     noDeltaReason,
   };

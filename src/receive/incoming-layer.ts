@@ -97,8 +97,8 @@ export async function fetchInto(
   const open = async (): Promise<ResumableFile> =>
     (await resumeCache?.take(blob)) ?? (await ResumableFile.create(spool.pathFor(hexOf(diffId))));
   const fill = async (file: ResumableFile): Promise<string> => {
-    await resumeCache?.makeRoom(size - file.before);
-    await refuseWithoutSpace(spool, size - file.before);
+    await resumeCache?.makeRoom(size - file.resumedBytes);
+    await refuseWithoutSpace(spool, size - file.resumedBytes);
     await pipeline(
       await fetch(file),
       async (bytes) => {
@@ -113,7 +113,7 @@ export async function fetchInto(
     return await fill(file);
   } catch (error) {
     await file.close();
-    if (resumeCache === undefined || file.before === 0 || !isInvalidContent(error)) throw error;
+    if (resumeCache === undefined || file.resumedBytes === 0 || !isInvalidContent(error)) throw error;
     await resumeCache.drop(file);
     // A layer that was read out of an engine as it passed is not to be had again.
     return await fill(await open()).catch((again: unknown) => {
@@ -127,11 +127,11 @@ async function openLayer(
   layer: AnnouncedLayer,
   { client, repository, signal, limit, onBytes, onLayer, onContinued }: FetchOptions,
   file?: ResumableFile,
-  goesOn?: (bytes: number) => boolean,
+  keepGoing?: (bytes: number) => boolean,
 ): Promise<Readable> {
   const { diffId, cutting: _, ...blob } = layer;
   limit.refuse(blob.size);
-  const from = file?.before ?? 0;
+  const from = file?.resumedBytes ?? 0;
   if (from > 0) onContinued(layer, from);
   const { first, bytes } = await client.stream(repository, blob.digest, { from, signal });
   bytes.on("error", () => {}); // it may be before it is read; whoever reads it hears of it
@@ -141,12 +141,12 @@ async function openLayer(
   checked.once("end", onLayer);
   checked.once("error", (error) => {
     if (file === undefined || !isInvalidContent(error)) return;
-    file.isWrong = true;
+    file.isInvalid = true;
     void file.remove(); // at once: who is killed now leaves nothing that is wrong
     share.release();
   });
   checked.once("close", () => bytes.destroy()); // who leaves while what was here is read has not begun with it
-  const all = file === undefined ? come : file.pass(come, goesOn === undefined ? {} : { goesOn });
+  const all = file === undefined ? come : file.pass(come, keepGoing === undefined ? {} : { keepGoing });
   pipeline(Readable.from(all, { objectMode: false }), checked, { signal }).catch(() => {}); // whoever reads it hears of it
   return checked;
 }

@@ -14,7 +14,7 @@ import { fetchFailure, fetchLayers, streamLayers } from "./fetch-layers.ts";
 import { ask } from "./fetch-image.ts";
 import { findPresentLayers } from "./find-present-layers.ts";
 import { fetchInSequence } from "./fetch-in-sequence.ts";
-import { rebuilding } from "../rebuild/layer-rebuilder.ts";
+import { addRebuilder } from "../rebuild/add-rebuilder.ts";
 import type { DeltaBases } from "../rebuild/delta-bases.ts";
 import { unpackZstdLayers } from "./unpack-zstd-layers.ts";
 
@@ -148,8 +148,8 @@ async function load(
     await using spool = lazySpool(env, run);
     const onDetail = (text: string): void => output.detail(text);
     const makings = { deltaBases, spool, onDetail, choice: incoming.choose(makingOf(store, deltaBases)) };
-    await using rebuilt = rebuilding({ ...incoming.fetching, signal: wanting }, incoming.cuttable, makings);
-    const { fetching, bytesFound } = rebuilt;
+    await using rebuilt = addRebuilder({ ...incoming.fetching, signal: wanting }, incoming.cuttable, makings);
+    const { fetch: fetching, bytesFound } = rebuilt;
     let id: Digest;
     if (store.takes === "streams") {
       const layers = fetchInSequence(

@@ -190,7 +190,7 @@ export class OutgoingBlobs implements AsyncDisposable {
   /** Is there a place for pieces? */
   async #hasRoom(): Promise<boolean> {
     try {
-      await this.#cutter?.makeRoom();
+      await this.#cutter?.openSpool();
       return true;
     } catch (error) {
       return this.continueWithoutSpool(error);
@@ -210,20 +210,20 @@ export class OutgoingBlobs implements AsyncDisposable {
   }
 
   #cutOnDemand(diffId: Digest, { digest }: Descriptor, { cutting, plain }: InPieces): CutOnDemand | undefined {
-    const stays = cutting === "leaves-blob";
+    const leavesBlob = cutting === "leaves-blob";
     return (
       this.#cutter &&
       new CutOnDemand({
         cutter: this.#cutter,
         diffId,
         plain,
-        stays,
+        leavesBlob,
         onBegun: (whole) => {
-          if (!stays || digest !== diffId) this.#blobs.set(diffId, whole);
+          if (!leavesBlob || digest !== diffId) this.#blobs.set(diffId, whole);
         },
         onNoFiles: (error) => this.#notCut(error),
         // Who takes it while it passes hears of it.
-        onFailure: stays ? (error) => this.#notCut(error) : () => {},
+        onFailure: leavesBlob ? (error) => this.#notCut(error) : () => {},
       })
     );
   }
@@ -256,7 +256,7 @@ interface InPieces {
 /** Why a layer, as it is stored, is not cut where others are; undefined: it is. */
 function whyWhole(cutter: LayerCutter, { size, mediaType }: StoredLayer): string | undefined {
   if (mediaType.endsWith("zstd") && !hasZstd) return "it is packed with zstd, and this Node cannot look into it";
-  return cutter.isWorthIt(size) ? undefined : "it is small";
+  return cutter.isWorthCutting(size) ? undefined : "it is small";
 }
 
 function notSent(): Error {

@@ -9,22 +9,22 @@ const WAITING = 1024 * 1024;
 
 export interface PassOptions {
   /** Whether it is still worth it, told of each chunk's bytes. Left out: the file is what it is for, and must be whole at the end. */
-  goesOn?: (bytes: number) => boolean;
+  keepGoing?: (bytes: number) => boolean;
 }
 
 /** A file that a blob arrives in. It may begin with what an earlier run has received of it, of which nothing is proven. */
 export class ResumableFile {
   readonly path: string;
   /** Bytes that were there before, and need not come again. */
-  readonly before: number;
+  readonly resumedBytes: number;
   /** It is known not to be what it should be: nothing is to be continued from it. */
-  isWrong = false;
+  isInvalid = false;
   readonly #handle: FileHandle;
   #closed: Promise<void> | undefined;
 
-  constructor(path: string, handle: FileHandle, before = 0) {
+  constructor(path: string, handle: FileHandle, resumedBytes = 0) {
     this.path = path;
-    this.before = before;
+    this.resumedBytes = resumedBytes;
     this.#handle = handle;
   }
 
@@ -52,18 +52,18 @@ export class ResumableFile {
    * The whole blob: what was there, then what comes behind that, which is written while it passes. At its end, and when it is left
    * early, all that has passed is in the file, which is closed then. Memory does not grow with it. Once.
    */
-  async *pass(coming: AsyncIterable<Buffer>, { goesOn }: PassOptions = {}): AsyncGenerator<Buffer> {
+  async *pass(coming: AsyncIterable<Buffer>, { keepGoing }: PassOptions = {}): AsyncGenerator<Buffer> {
     try {
       yield* this.#there();
-      yield* this.#written(coming, goesOn);
+      yield* this.#written(coming, keepGoing);
     } finally {
       await this.close();
     }
   }
 
   async *#there(): AsyncGenerator<Buffer> {
-    for (let at = 0; at < this.before;) {
-      const buffer = Buffer.allocUnsafe(Math.min(CHUNK, this.before - at));
+    for (let at = 0; at < this.resumedBytes;) {
+      const buffer = Buffer.allocUnsafe(Math.min(CHUNK, this.resumedBytes - at));
       const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, at);
       if (bytesRead === 0) throw new Error(`${this.path} has become shorter`);
       at += bytesRead;
@@ -71,12 +71,12 @@ export class ResumableFile {
     }
   }
 
-  async *#written(coming: AsyncIterable<Buffer>, goesOn: PassOptions["goesOn"]): AsyncGenerator<Buffer> {
-    const writer = new Writer(this.#handle, this.before);
+  async *#written(coming: AsyncIterable<Buffer>, keepGoing: PassOptions["keepGoing"]): AsyncGenerator<Buffer> {
+    const writer = new Writer(this.#handle, this.resumedBytes);
     const isOver = (bytes: number): boolean => {
       if (this.#closed !== undefined) return false; // let go of meanwhile: what still comes cannot be written, but the disk is not full
-      if (writer.failure !== undefined && goesOn === undefined) throw writer.failure.error;
-      return writer.failure !== undefined || goesOn?.(bytes) === false; // a full disk is no reason not to go on
+      if (writer.failure !== undefined && keepGoing === undefined) throw writer.failure.error;
+      return writer.failure !== undefined || keepGoing?.(bytes) === false; // a full disk is no reason not to go on
     };
     let keeps = true;
     try {

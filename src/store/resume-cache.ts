@@ -141,7 +141,7 @@ export class ResumeCache implements AsyncDisposable {
 
   /** A layer was continued that turned out to be wrong. */
   get hasResumedInvalidFile(): boolean {
-    return [...this.#taken.values()].some(({ before, isWrong }) => before > 0 && isWrong);
+    return [...this.#taken.values()].some(({ resumedBytes, isInvalid }) => resumedBytes > 0 && isInvalid);
   }
 
   /** The image is in its place, or is not to be had: what came of it is not to be continued. */
@@ -164,7 +164,7 @@ export class ResumeCache implements AsyncDisposable {
     for (const [digest, file] of this.#taken) {
       await resolveWithin(LAST_WRITES, file.close());
       const { size } = (await ownFile(file.path)) ?? { size: 0 };
-      if (size === 0 || file.isWrong) await file.remove();
+      if (size === 0 || file.isInvalid) await file.remove();
       else kept += await this.#letGo(digest, file.path, size);
     }
     await rmdir(this.#folder).catch(() => {}); // there is more in it

@@ -74,7 +74,7 @@ describe.skipIf(why)(`with nothing but Docker at the remote side ${why ?? ""}`, 
     const run = await dos(["push", "--verbose", "agentless:v2", ...DIAL], { env });
     expect(run).toEqual(done);
     expect(run.stderr).toMatch(/sent for 1 layer, 2 layers there already/);
-    expect(run.stderr).toContain("missing layers come whole: one side is nothing but an engine");
+    expect(run.stderr).toContain("missing layers are sent whole: one side is nothing but an engine");
     // What comes back is all that the engine tells of each of its images, and other files leave some there.
     expect((await wire()).toFar).toBeLessThan(64_000);
     expect((await bed.far.docker("run", "--rm", "agentless:v2")).stdout).toBe("agentless v2");
@@ -110,7 +110,7 @@ describe.skipIf(why)(`with nothing but Docker at the remote side ${why ?? ""}`, 
     const pull = ["docker-over-ssh", "pull", "--verbose", "-H", "ssh://far", "fetched-behind:v2"];
     const run = await dos(["push", "fetched-behind:v2", ...pull], { env });
     expect(run).toEqual(done);
-    expect(run.stderr).toContain("missing layers come whole: the engine's files are behind one connection");
+    expect(run.stderr).toContain("missing layers are sent whole: the engine's files are behind one connection");
     expect((await bed.far.docker("run", "--rm", "fetched-behind:v2")).stdout).toBe("fetched-behind v2");
   });
 

@@ -84,17 +84,17 @@ describe.skipIf(why).each([
     const version = (seed: string): LayerSpec[] => [{ ...packages, seed }];
     const next = (seed: string): LayerSpec[] => [{ ...packages, seed, ...later }];
     const sent = await pushNext("fast", version("fast"), next("fast"), "--delta=auto", "--verbose");
-    const [, way, inPieces, whole] =
-      /comes (in pieces|whole): predicted ([\d.]+) s in pieces, ([\d.]+) s whole, at /.exec(said) ?? [];
+    const [, way, byDelta, whole] =
+      /is sent (by delta|whole): predicted ([\d.]+) s by delta, ([\d.]+) s whole, at /.exec(said) ?? [];
     // How fast this machine is at that moment, nobody knows.
-    expect({ said, way }).toMatchObject({ way: Number(inPieces) < Number(whole) * 0.9 ? "in pieces" : "whole" });
+    expect({ said, way }).toMatchObject({ way: Number(byDelta) < Number(whole) * 0.9 ? "by delta" : "whole" });
     expect(sent > BYTES).toBe(way === "whole");
     await beds().limitRate(20);
     try {
       expect(await pushNext("slow", version("slow"), next("slow"), "--delta=auto", "--verbose")).toBeLessThan(
         BYTES / 5,
       );
-      expect(said).toMatch(/comes in pieces: predicted /);
+      expect(said).toMatch(/is sent by delta: predicted /);
     } finally {
       await beds().limitRate(undefined);
     }

@@ -146,10 +146,10 @@ const EVERYWHERE = [
   "an empty file",
 ];
 
-/** Sends a layer to somebody who has `seeds`, and sees that it comes out right. @returns bytes of pieces that were sent */
+/** Sends a layer by delta to a receiver that has `deltaBases`, and verifies it. @returns bytes of pieces that were sent */
 async function sent({ tar, diffId }: Layer, deltaBases: Buffer[]): Promise<number> {
-  const { made, sent } = await sendTar(folder, tar, deltaBases);
-  expect(digestOf(made)).toBe(diffId);
+  const { rebuilt, sent } = await sendTar(folder, tar, deltaBases);
+  expect(digestOf(rebuilt)).toBe(diffId);
   return sent;
 }
 

@@ -31,7 +31,7 @@ test("pieces have 8 to 128 kB, some 37 on average", () => {
   expect(average).toBeLessThan(45_000);
 });
 
-test("what is all the same is cut at the largest length", () => {
+test("uniform content is cut at the maximum length", () => {
   expect(piecesOf(Buffer.alloc(300_000)).map(({ length }) => length)).toEqual([
     MAX_PIECE,
     MAX_PIECE,
@@ -39,7 +39,7 @@ test("what is all the same is cut at the largest length", () => {
   ]);
 });
 
-test("what is put in, taken out or changed makes a few pieces new", () => {
+test("an insertion, deletion or change makes a few pieces new", () => {
   const [before, behind] = [big.subarray(0, 3_000_000), big.subarray(3_000_000)];
   expect(newBytes(Buffer.concat([before, Buffer.from("something"), behind]), big)).toBeLessThan(3 * MAX_PIECE);
   expect(newBytes(Buffer.concat([before, behind.subarray(5)]), big)).toBeLessThan(3 * MAX_PIECE);
@@ -49,12 +49,12 @@ test("what is put in, taken out or changed makes a few pieces new", () => {
   expect(newBytes(changed, big)).toBeLessThan(3 * MAX_PIECE);
 });
 
-test("a piece depends on nothing before it, and on nothing behind the largest length", () => {
+test("a piece depends on nothing before it, and on nothing beyond the maximum length", () => {
   const alone = pieceLength(big, 1_000_000, big.length);
   expect(pieceLength(Buffer.from(big.subarray(1_000_000, 1_000_000 + MAX_PIECE)), 0, MAX_PIECE)).toBe(alone);
 });
 
-test("both ends cut in the same way: these lengths are a part of what they agree on", () => {
+test("the boundaries are part of the protocol: both sides cut in the same way", () => {
   expect(piecesOf(noise(300_000, 2)).map(({ length }) => length)).toMatchInlineSnapshot(`
     [
       45954,

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { MAX_PIECE } from "../../../src/delta/chunker.ts";
-import { cut, type Segment } from "../../../src/delta/cut-tar.ts";
+import { cutTar, type Segment } from "../../../src/delta/cut-tar.ts";
 import { makeTar } from "../image/tar/make-tar.ts";
 import { chopped, pseudoRandom } from "../pseudo-random.ts";
 import { base256, damaged, END, entry, longName, madeUp, noise, ODD, pax, streamOf } from "./odd-tars.ts";
 
 async function segmentsOf(chunks: Iterable<Buffer>): Promise<Segment[]> {
   const segments: Segment[] = [];
-  for await (const batch of cut(streamOf(chunks))) {
+  for await (const batch of cutTar(streamOf(chunks))) {
     expect(batch).not.toEqual([]);
     segments.push(...batch);
   }
@@ -18,7 +18,7 @@ function joined(segments: Segment[]): Buffer {
   return Buffer.concat(segments.map(({ bytes }) => bytes));
 }
 
-/** Paths and lengths of what is content. */
+/** Paths and lengths of the content segments. */
 async function contentsOf(tar: Buffer): Promise<[string | undefined, number][]> {
   const segments = await segmentsOf([tar]);
   return segments.flatMap((segment) => (segment.kind === "content" ? [[segment.path, segment.bytes.length]] : []));
@@ -35,7 +35,7 @@ function same(a: Segment[], b: Segment[]): boolean {
 describe.each(Object.entries(ODD))("%s", (_name, make) => {
   const tar = make();
 
-  test("the segments are the bytes, and the same however these come", async () => {
+  test("the segments are its bytes, however it is chunked", async () => {
     const whole = await segmentsOf([tar]);
     expect(joined(whole).equals(tar)).toBe(true);
     expect(whole.every(({ bytes }) => bytes.length > 0 && bytes.length <= MAX_PIECE)).toBe(true);
@@ -45,7 +45,7 @@ describe.each(Object.entries(ODD))("%s", (_name, make) => {
     }
   });
 
-  test("also where they end too early", async () => {
+  test("also when it ends early", async () => {
     const random = pseudoRandom(tar.length);
     for (let times = 0; times < 8; times += 1) {
       const part = tar.subarray(0, Math.floor(random() * tar.length));
@@ -54,7 +54,7 @@ describe.each(Object.entries(ODD))("%s", (_name, make) => {
   });
 });
 
-test("made-up tars, whole and damaged, are the same in segments", async () => {
+test("the segments of made-up tars, whole and damaged, are their bytes", async () => {
   const random = pseudoRandom(1);
   for (let seed = 0; seed < 20; seed += 1) {
     const tar = madeUp(seed);
@@ -66,7 +66,7 @@ test("made-up tars, whole and damaged, are the same in segments", async () => {
   }
 });
 
-test("files are content under their names, and nothing else is", async () => {
+test("files, and nothing else, are content, with their paths", async () => {
   const long = "app/".padEnd(150, "long/");
   const content = noise(100, 1);
   const tar = Buffer.concat([
@@ -95,7 +95,7 @@ test("files are content under their names, and nothing else is", async () => {
   );
 });
 
-test("what another library writes is understood to its end", async () => {
+test("a tar of another library is read to its end", async () => {
   const names = Array.from({ length: 30 }, (_, at) => `app/${"folder/".repeat(at)}${at}`);
   const tar = await makeTar(names.map((name, at) => ({ name, content: noise(100 * at + 40, at) })));
   expect(await contentsOf(tar)).toEqual(names.map((name, at) => [name, 100 * at + 40]));
@@ -103,24 +103,24 @@ test("what another library writes is understood to its end", async () => {
 
 test.each<[string, (string | undefined)[]]>([
   ["all types", ["app/a", "app/v7", "app/contiguous", "app/continued", "app/names", "app/unknown"]],
-  ["what gives a size and has no content", ["app/b"]],
-  ["an extension about all entries, which gives none of them a size", ["app/a", "app/b"]],
+  ["entries with a size and no content", ["app/b"]],
+  ["a global extension header, whose size applies to no entry", ["app/a", "app/b"]],
   ["sparse files", ["app/sparse", "app/real", "app/real-0.1", "app/real-0.0"]],
-  ["checksums in other ways", ["app/a", "app/b", "app/ü", "app/d", "app/e", "app/f"]],
+  ["checksums in other notations", ["app/a", "app/b", "app/ü", "app/d", "app/e", "app/f"]],
   ["a size that is no number", [undefined]],
   ["a size of 2^53", [undefined]],
   ["a negative size", [undefined]],
-  ["a malformed extension", ["app/a"]],
-  ["an extension that gives a size beyond all", [undefined]],
-  ["numbers in other ways", ["app/a", "app/b", "app/c", "app/d"]],
-  ["two tars, one behind the other", ["app/a", "app/b"]],
+  ["a malformed extension header", ["app/a"]],
+  ["an extension header with a huge size", [undefined]],
+  ["numbers in other notations", ["app/a", "app/b", "app/c", "app/d"]],
+  ["two tars, one after the other", ["app/a", "app/b"]],
   ["files of all sizes", "33 511 512 513 65535 65536 65537 300000 1500000".split(" ").map((name) => `app/${name}`)],
-])("%s: whose contents they are", async (name, paths) => {
+])("%s: the paths of the content", async (name, paths) => {
   const contents = await contentsOf(ODD[name]?.() ?? END);
   expect([...new Set(contents.map(([path]) => path))]).toEqual(paths);
 });
 
-test("an extension of more than a megabyte is passed over", async () => {
+test("an extension header of more than a megabyte is ignored", async () => {
   const file = entry({ name: "app/a", content: noise(50, 1) });
   const names = async (comment: number): Promise<unknown> =>
     await contentsOf(Buffer.concat([pax({ path: "app/b", comment: "x".repeat(comment) }), file, END]));
@@ -136,7 +136,7 @@ test("a file of up to 64 kB is one piece, a larger one several, one of up to 32 
   expect((await contentsOf(file(65_537))).length).toBeGreaterThan(1);
 });
 
-test("a file is cut by what it holds, wherever it lies", async () => {
+test("a file is cut by its content, wherever it is in the tar", async () => {
   const content = noise(700_000, 1);
   const alone = await contentsOf(entry({ name: "a", content }));
   const before = entry({ name: "b", content: noise(900_001, 2) });
@@ -144,7 +144,7 @@ test("a file is cut by what it holds, wherever it lies", async () => {
   expect(behind.filter(([path]) => path === "a")).toEqual(alone);
 });
 
-test("what comes behind a tar's end is content of no name, and so is all that is none", async () => {
+test("data after the end of a tar is content without a path, as is data that is no tar", async () => {
   const garbage = noise(5000, 1);
   const file = entry({ name: "a", content: noise(50, 2) });
   expect(await contentsOf(Buffer.concat([file, END, garbage]))).toEqual([
@@ -157,7 +157,7 @@ test("what comes behind a tar's end is content of no name, and so is all that is
   ]);
 });
 
-test("it is read no further than it is taken, and left when that is left", async () => {
+test("the tar is read on demand, and closed when the consumer stops", async () => {
   let given = 0;
   let left = false;
   async function* endless(): AsyncGenerator<Buffer> {
@@ -167,7 +167,7 @@ test("it is read no further than it is taken, and left when that is left", async
       left = true;
     }
   }
-  for await (const _batch of cut(endless())) break;
+  for await (const _batch of cutTar(endless())) break;
   expect(given).toBeLessThan(20);
   expect(left).toBe(true);
 });

@@ -4,16 +4,16 @@ import { base256, END, entry, longName, noise, pax, paxSparse, type Entry } from
 type Random = () => number;
 
 const below = (random: Random, limit: number): number => Math.floor(random() * limit);
-/** Of an array, or of a string's characters. */
+/** Picks from an array, or from the characters of a string. */
 const oneOf = <T>(random: Random, all: ArrayLike<T>): T => all[below(random, all.length)] as T;
 
-/** What may stand in a tar, one after the other: the same for the same seed, but for the time. */
+/** Entries of a tar. The same seed gives the same entry, but for its mtime. */
 const KINDS: ((random: Random, common: Entry) => Buffer)[] = [
-  // Files, three times, so that there are more of them.
+  // Files, three times: they are the most frequent.
   (_random, common) => entry(common),
   (_random, common) => entry(common),
   (random, common) => entry({ ...common, padding: below(random, 256) }),
-  // All types that are known, and some that are not; also those without content, and with a size all the same.
+  // Known and unknown types; types without content, also with a size.
   (random, common) =>
     entry({ ...common, type: oneOf(random, "\x007ADMNVZ\xFF"), magic: oneOf(random, ["", "ustar  \0"]) }),
   (random, { content: _none, ...common }) =>
@@ -30,7 +30,7 @@ const KINDS: ((random: Random, common: Entry) => Buffer)[] = [
     return Buffer.concat([extension, entry({ ...common, type: oneOf(random, ["1", "2"]), link: "deep" })]);
   },
   (_random, common) => entry({ ...common, prefix: "app/prefix/ümläut" }),
-  // Extensions: about all, several for one entry, about nothing, and what is none.
+  // Extension headers: global, several for one entry, none in effect, malformed.
   (random, common) => Buffer.concat([pax({ path: "all", size: `${below(random, 9999)}` }, "g"), entry(common)]),
   (random, common) =>
     Buffer.concat([
@@ -47,11 +47,11 @@ const KINDS: ((random: Random, common: Entry) => Buffer)[] = [
       }),
       entry(common),
     ]),
-  // Sizes that stand elsewhere, or are written in another way.
+  // Sizes in an extension header, and in other notations.
   (_random, common) => Buffer.concat([pax({ size: `${sizeOf(common)}` }), entry({ ...common, size: octal(0) })]),
   (_random, common) => entry({ ...common, size: base256(BigInt(sizeOf(common))) }),
   (_random, common) => entry({ ...common, size: `${sizeOf(common).toString(8).padStart(10)} \0` }),
-  // Files with holes, of GNU's old kind and of the three of pax.
+  // Sparse files, in GNU's old format and the three of pax.
   (random, common) =>
     entry({ ...common, type: "S", magic: "ustar  \0", map: sparseMap(1 + below(random, 3)), content: noise(3000, 1) }),
   (random, common) =>
@@ -62,17 +62,17 @@ const KINDS: ((random: Random, common: Entry) => Buffer)[] = [
     ),
   (_random, common) =>
     Buffer.concat([pax({ "GNU.sparse.map": "0,1,9,1", "GNU.sparse.name": "app/holes" }), entry(common)]),
-  // Checksums in other ways.
+  // Checksums in other notations.
   (random, common) => {
     const width = oneOf(random, [6, 7, 8]);
     return entry({ ...common, sum: (sum) => `${sum.toString(8).padStart(width, "0")}\0`.slice(0, 8) });
   },
-  // A tar in a tar, and an end before the end.
+  // A tar within a tar, and zero blocks before the end.
   (random, common) => entry({ ...common, content: generatedTar(below(random, 1000), { parts: 2 }) }),
   (random) => Buffer.alloc(512 * (1 + below(random, 300))),
 ];
 
-/** What is none, or is none any more: rare, because what comes behind it is not looked at as a tar. */
+/** Data that is no tar. Rare, because all that follows is not read as a tar. */
 const BROKEN: ((random: Random, common: Entry) => Buffer)[] = [
   (_random, common) => entry({ ...common, sum: () => "777777\0 " }),
   (random, common) => entry({ ...common, size: oneOf(random, ["what size?\0\0", Buffer.alloc(12, 255)]) }),
@@ -84,23 +84,23 @@ const BROKEN: ((random: Random, common: Entry) => Buffer)[] = [
 ];
 
 interface GeneratedOptions {
-  /** Entries, or what stands for one. */
+  /** The count of entries. */
   parts?: number;
-  /** Another one: of other times, some parts of it new, gone, moved, or there twice. */
+  /** Another version has other times, and some entries are new, gone, moved, or duplicated. */
   version?: number;
 }
 
-/** A tar of whatever may be in one, a new one for each seed; a newer version has most of its contents. */
+/** Generates a tar from a seed. A newer version has most of its content. */
 export function generatedTar(seed: number, { parts, version = 0 }: GeneratedOptions = {}): Buffer {
   const random = pseudoRandom(seed);
   const change = pseudoRandom(seed * 1000 + version);
-  let deltaBases = Array.from({ length: parts ?? below(random, 30) }, () => below(random, 2 ** 30));
+  let seeds = Array.from({ length: parts ?? below(random, 30) }, () => below(random, 2 ** 30));
   if (version > 0) {
-    deltaBases = deltaBases.flatMap((one) => oneOf(change, [[one], [one], [one], [one], [], [one + 1], [one, one]]));
-    if (change() < 0.5) deltaBases.reverse();
+    seeds = seeds.flatMap((one) => oneOf(change, [[one], [one], [one], [one], [], [one + 1], [one, one]]));
+    if (change() < 0.5) seeds.reverse();
   }
   const time = 1_700_000_000 + version * 86_400;
-  return Buffer.concat([...deltaBases.map((one) => part(one, time)), end(random)]);
+  return Buffer.concat([...seeds.map((one) => part(one, time)), end(random)]);
 }
 
 function part(seed: number, mtime: number): Buffer {

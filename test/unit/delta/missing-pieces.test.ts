@@ -4,26 +4,26 @@ import { decodeMissingPieces, encodeMissingPieces, maxMissingPiecesBytes } from 
 import { pseudoRandom } from "../pseudo-random.ts";
 import { noise } from "./odd-tars.ts";
 
-const there = (...ordinals: number[]): Uint32Array => Uint32Array.from(ordinals);
+const ordinals = (...all: number[]): Uint32Array => Uint32Array.from(all);
 
 test.each([
-  ["none", there(), 0],
-  ["the first", there(0), 2],
-  ["one", there(1_000_000), 4],
-  ["some", there(0, 1, 2, 5, 6, 9), 6],
+  ["none", ordinals(), 0],
+  ["the first", ordinals(0), 2],
+  ["one", ordinals(1_000_000), 4],
+  ["some", ordinals(0, 1, 2, 5, 6, 9), 6],
 ])("%s", (_name, missing, bytes) => {
   const encoded = encodeMissingPieces(missing);
   expect(encoded).toHaveLength(bytes);
   expect(decodeMissingPieces(encoded, 1_000_001)).toEqual(missing);
 });
 
-test("all of very many are told in a few bytes", () => {
+test("a list of all of very many pieces takes a few bytes", () => {
   const missing = Uint32Array.from({ length: 100_000 }, (_, at) => at);
   expect(encodeMissingPieces(missing)).toHaveLength(4);
   expect(decodeMissingPieces(encodeMissingPieces(missing), 100_000)).toEqual(missing);
 });
 
-test("any list comes back, in no more bytes than are said", () => {
+test("any list is decoded as it was encoded, in no more bytes than the maximum", () => {
   const random = pseudoRandom(1);
   for (let times = 0; times < 300; times += 1) {
     const pieces = Math.floor(random() * 3000);
@@ -38,7 +38,7 @@ test("any list comes back, in no more bytes than are said", () => {
 test.each([
   ["an ordinal that is too large", [3, 8], 10],
   ["nothing missing", [0, 0], 10],
-  ["two runs without anything between them", [0, 1, 0, 1], 10],
+  ["two runs with nothing between them", [0, 1, 0, 1], 10],
   ["half a pair", [0, 1, 2], 10],
   ["half a number", [0x80], 10],
   ["a number that is too long", [0x80, 0x80, 0x80, 0x80, 0x80, 0], 2 ** 21],
@@ -47,7 +47,7 @@ test.each([
   expect(() => decodeMissingPieces(Buffer.from(bytes), pieces)).toThrow(InvalidRecipe);
 });
 
-test("noise is refused, or is a list of ordinals, ascending", () => {
+test("noise is refused, or decodes to ascending ordinals", () => {
   for (let seed = 0; seed < 2000; seed += 1) {
     try {
       const missing = decodeMissingPieces(noise(seed % 40, seed), 5000);

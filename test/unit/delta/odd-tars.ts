@@ -1,7 +1,7 @@
 import { createCipheriv } from "node:crypto";
 import { pseudoRandom } from "../pseudo-random.ts";
 
-/** Bytes that look random and are the same for the same seed, a gigabyte a second. */
+/** Returns pseudo-random bytes, the same for the same seed; a gigabyte a second. */
 export function noise(size: number, seed: number): Buffer {
   return createCipheriv("aes-128-ctr", Buffer.alloc(16, `${seed}`), Buffer.alloc(16)).update(Buffer.alloc(size));
 }
@@ -10,19 +10,19 @@ export interface Entry {
   name: string;
   type?: string;
   content?: Buffer;
-  /** As it stands in the header; left out, eleven octal digits. */
+  /** The size field; default: eleven octal digits. */
   size?: Buffer | string;
   mtime?: number;
   mode?: string;
   link?: string;
   prefix?: string;
-  /** "ustar\0" + "00" of POSIX, "ustar  \0" of GNU, or nothing. */
+  /** "ustar\0" + "00" of POSIX, "ustar  \0" of GNU, or none. */
   magic?: string;
-  /** How the checksum is written. */
+  /** Formats the checksum. */
   sum?: (sum: number) => string;
-  /** What stands behind the content up to the end of its block. */
+  /** The byte that fills the last block of the content. */
   padding?: number;
-  /** Blocks between the header and the content: the rest of a sparse file's map. */
+  /** Blocks between the header and the content: the rest of a sparse map. */
   map?: Buffer;
 }
 
@@ -48,7 +48,7 @@ export function entry(of: Entry): Buffer {
   return Buffer.concat([header, of.map ?? Buffer.alloc(0), content, padding]);
 }
 
-/** An extended header of pax. */
+/** A pax extended header. */
 export function pax(records: Record<string, string>, type = "x"): Buffer {
   const lines = Object.entries(records).map(([key, value]) => {
     const rest = ` ${key}=${value}\n`;
@@ -73,7 +73,7 @@ export function base256(size: bigint): Buffer {
   return bytes;
 }
 
-/** A file with holes, of pax's kind (GNU tar's manual, "Storing Sparse Files"): its map comes first in its content. */
+/** A sparse file in pax format 1.0 (GNU tar's manual, "Storing Sparse Files"): its content begins with the map. */
 export function paxSparse(name: string, parts: { offset: number; bytes: Buffer }[], size: number): Buffer {
   const map = [parts.length, ...parts.flatMap(({ offset, bytes }) => [offset, bytes.length])];
   const padded = Buffer.alloc(Math.ceil((map.join("\n").length + 1) / 512) * 512);
@@ -97,7 +97,7 @@ const text = (seed: number, lines: number): Buffer =>
 
 const LONG = `app/${"a-folder-of-some-length/".repeat(9)}file.js`;
 
-/** A sparse file of GNU's old kind, whose map goes on in two blocks. */
+/** A sparse file in GNU's old format, whose map takes two more blocks. */
 const sparse = (): Buffer => {
   const map = Buffer.alloc(1024);
   map.write("00000000000\x0000000001000\0", 0, "latin1");
@@ -105,7 +105,7 @@ const sparse = (): Buffer => {
   return entry({ name: "app/sparse", type: "S", magic: "ustar  \0", content: noise(5000, 9), map });
 };
 
-/** Tars of all kinds, and what is none or stops being one. */
+/** Tars of all kinds, and data that is no tar or stops being one. */
 export const ODD: Record<string, () => Buffer> = {
   nothing: () => Buffer.alloc(0),
   "one byte": () => Buffer.from("x"),
@@ -136,7 +136,7 @@ export const ODD: Record<string, () => Buffer> = {
       entry({ name: "app/unknown", type: "Z", content: text(4, 50) }),
       END,
     ]),
-  "what gives a size and has no content": () =>
+  "entries with a size and no content": () =>
     Buffer.concat([
       ...["1", "2", "3", "4", "5", "6"].map((type) =>
         entry({ name: `app/${type}`, type, link: "app/a", size: "00000010000\0" }),
@@ -144,7 +144,7 @@ export const ODD: Record<string, () => Buffer> = {
       entry({ name: "app/b", content: text(5, 40) }),
       END,
     ]),
-  "an extension about all entries, which gives none of them a size": () =>
+  "a global extension header, whose size applies to no entry": () =>
     Buffer.concat([
       pax({ size: "3", path: "app/all" }, "g"),
       entry({ name: "app/a", content: text(5, 40) }),
@@ -167,7 +167,7 @@ export const ODD: Record<string, () => Buffer> = {
       entry({ name: "app/ümläut", content: text(9, 100) }),
       END,
     ]),
-  "a size that only pax tells": () =>
+  "a size in pax only": () =>
     Buffer.concat([
       pax({ size: "3000" }),
       entry({ name: "app/big", size: "00000000000\0", content: noise(3000, 1) }),
@@ -191,7 +191,7 @@ export const ODD: Record<string, () => Buffer> = {
         ],
         600_000,
       ),
-      // Of the two kinds that went before, which have the map in the extension.
+      // The two earlier formats, with the map in the extension header.
       pax({ "GNU.sparse.name": "app/real-0.1", "GNU.sparse.map": "0,1000,9000,1000" }),
       entry({ name: "app/GNUSparseFile.1/real", content: noise(2000, 5) }),
       pax({ "GNU.sparse.numblocks": "1", "GNU.sparse.offset": "9000", "GNU.sparse.numbytes": "1000" }),
@@ -205,17 +205,17 @@ export const ODD: Record<string, () => Buffer> = {
   "a negative size": () => Buffer.concat([entry({ name: "app/a", size: Buffer.alloc(12, 255) }), noise(3000, 6)]),
   "a size that is no number": () => Buffer.concat([entry({ name: "app/a", size: "what size?\0\0" }), noise(3000, 7)]),
   "a size that is too large": () => Buffer.concat([entry({ name: "app/a", size: "00000001000\0" }), END]),
-  "an extension as large as it likes": () =>
+  "a huge extension header": () =>
     Buffer.concat([entry({ name: "x", type: "x", size: "77777777777\0" }), noise(2_500_000, 8)]),
-  "a malformed extension": () =>
+  "a malformed extension header": () =>
     Buffer.concat([
       entry({ name: "x", type: "x", content: Buffer.from("9999 path=x\n12 size=\n") }),
       entry({ name: "app/a", content: text(12, 40) }),
       END,
     ]),
-  "an extension that gives a size beyond all": () =>
+  "an extension header with a huge size": () =>
     Buffer.concat([pax({ size: "9".repeat(400) }), entry({ name: "app/a", content: text(13, 40) }), END]),
-  "checksums in other ways": () =>
+  "checksums in other notations": () =>
     Buffer.concat([
       entry({ name: "app/a", content: text(14, 40), sum: (sum) => `${sum.toString(8).padStart(7, "0")}\0` }),
       entry({ name: "app/b", content: text(15, 40), sum: (sum) => `${sum.toString(8).padStart(6)}\0 ` }),
@@ -226,7 +226,7 @@ export const ODD: Record<string, () => Buffer> = {
       ),
       END,
     ]),
-  "numbers in other ways": () =>
+  "numbers in other notations": () =>
     Buffer.concat([
       entry({ name: "app/a", size: "        100 ", content: noise(64, 10) }),
       entry({ name: "app/b", size: "00000000100 ", content: noise(64, 11) }),
@@ -234,14 +234,14 @@ export const ODD: Record<string, () => Buffer> = {
       entry({ name: "app/d", size: "120\0noise-no", content: noise(80, 13), mtime: 0 }),
       END,
     ]),
-  "padding that is none": () =>
+  "padding that is not zero": () =>
     Buffer.concat([
       entry({ name: "app/a", content: text(18, 3), padding: 7 }),
       entry({ name: "app/b", content: text(19, 30), padding: 7 }),
       END,
       Buffer.alloc(10_240 - 1024),
     ]),
-  "two tars, one behind the other": () =>
+  "two tars, one after the other": () =>
     Buffer.concat([
       entry({ name: "app/a", content: text(20, 300) }),
       END,
@@ -249,9 +249,9 @@ export const ODD: Record<string, () => Buffer> = {
       entry({ name: "app/b", content: text(21, 300) }),
       END,
     ]),
-  "garbage behind a tar": () =>
+  "garbage after a tar": () =>
     Buffer.concat([entry({ name: "app/a", content: text(22, 300) }), END, noise(200_000, 14)]),
-  "a header's checksum is wrong": () => {
+  "a wrong checksum": () => {
     const wrong = entry({ name: "app/b", content: text(23, 300) });
     wrong[0] = 0x62;
     return Buffer.concat([entry({ name: "app/a", content: text(24, 300) }), wrong, END]);
@@ -259,7 +259,7 @@ export const ODD: Record<string, () => Buffer> = {
   noise: () => noise(1_000_000, 15),
 };
 
-/** A tar of so many files in some folders, a new one for each seed, and a newer version of the same for each `version`. */
+/** Generates a tar of files in some folders from a seed. A newer `version` has most of its content. */
 export function madeUp(seed: number, version = 0): Buffer {
   const random = pseudoRandom(seed);
   const change = pseudoRandom(seed * 1000 + version);
@@ -280,7 +280,7 @@ export function madeUp(seed: number, version = 0): Buffer {
   return Buffer.concat([...parts, END, Buffer.alloc(512 * Math.floor(random() * 20))]);
 }
 
-/** Some bytes changed, left out, or put in. */
+/** Changes, removes or inserts some bytes. */
 export function damaged(bytes: Buffer, random: () => number): Buffer {
   let now = Buffer.from(bytes);
   for (let times = 1 + Math.floor(random() * 4); times > 0; times -= 1) {

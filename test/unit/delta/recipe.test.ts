@@ -2,11 +2,11 @@ import { brotliCompressSync, constants } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { InvalidRecipe } from "../../../src/delta/recipe-errors.ts";
 import { FrameWriter } from "../../../src/delta/frame.ts";
-import { cut, type Segment } from "../../../src/delta/cut-tar.ts";
+import { cutTar, type Segment } from "../../../src/delta/cut-tar.ts";
 import { decodeRecipe, type RecipeLimits } from "../../../src/delta/decode-recipe.ts";
 import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
 import { pieceKeyOf } from "../../../src/delta/piece-key.ts";
-import { OP, OP_VALUES, type Instruction } from "../../../src/delta/recipe.ts";
+import { OP, OP_CODES, type Instruction } from "../../../src/delta/recipe.ts";
 import { bytesOf } from "../image/tar/make-tar.ts";
 import { chopped, pseudoRandom } from "../pseudo-random.ts";
 import { damaged, END, entry, madeUp, noise, ODD, streamOf } from "./odd-tars.ts";
@@ -14,7 +14,7 @@ import { damaged, END, entry, madeUp, noise, ODD, streamOf } from "./odd-tars.ts
 const LIMIT = { maxSize: 2 ** 40 };
 
 async function recipeOf(tar: Buffer, options = {}): Promise<Buffer> {
-  return await bytesOf(encodeRecipe(cut(streamOf([tar])), options));
+  return await bytesOf(encodeRecipe(cutTar(streamOf([tar])), options));
 }
 
 async function read(recipe: Iterable<Buffer>, limit: RecipeLimits = LIMIT): Promise<Instruction[]> {
@@ -26,7 +26,7 @@ async function read(recipe: Iterable<Buffer>, limit: RecipeLimits = LIMIT): Prom
   return instructions;
 }
 
-/** The tar that instructions say, its pieces taken out of the tar itself, at their places. */
+/** Carries out instructions, with the pieces taken from the tar itself. */
 function follow(instructions: Instruction[], tar: Buffer): Buffer {
   const parts: Buffer[] = [];
   let at = 0;
@@ -45,7 +45,7 @@ function follow(instructions: Instruction[], tar: Buffer): Buffer {
 }
 
 describe.each(Object.entries(ODD))("%s", (_name, make) => {
-  test("its recipe gives it back, however that comes", async () => {
+  test("its recipe describes it, however the recipe is chunked", async () => {
     const tar = make();
     const recipe = await recipeOf(tar);
     const whole = await read([recipe]);
@@ -56,7 +56,7 @@ describe.each(Object.entries(ODD))("%s", (_name, make) => {
   });
 });
 
-test("made-up tars, whole and damaged, come back", async () => {
+test("the recipes of made-up tars, whole and damaged, describe them", async () => {
   const random = pseudoRandom(2);
   for (let seed = 0; seed < 20; seed += 1) {
     for (const tar of [madeUp(seed), damaged(madeUp(seed), random), damaged(madeUp(seed), random)]) {
@@ -65,7 +65,7 @@ test("made-up tars, whole and damaged, come back", async () => {
   }
 });
 
-test("a header costs little, a piece 8 bytes", async () => {
+test("a header takes few bytes, a piece 8", async () => {
   const random = pseudoRandom(3);
   const count = 3000;
   const files = Array.from({ length: count }, (_, at) =>
@@ -80,7 +80,7 @@ test("a header costs little, a piece 8 bytes", async () => {
   expect(packed / count).toBeLessThan(8 + 8);
 });
 
-test("its end tells the size and where files lie", async () => {
+test("its end has the size and the folders of the files", async () => {
   const tar = Buffer.concat([entry({ name: "app/node_modules/a/b.js", content: noise(500, 1) }), END]);
   expect((await read([await recipeOf(tar)])).at(-1)).toEqual({
     kind: "end",
@@ -91,39 +91,39 @@ test("its end tells the size and where files lie", async () => {
   expect((await read([await recipeOf(noise(500, 1))])).at(-1)).toEqual({ kind: "end", size: 500, folders: ["/"] });
 });
 
-test("whoever lists the pieces hears of all, in order", async () => {
+test("an observer receives all pieces, in order", async () => {
   const tar = madeUp(4);
-  const nextMessage: [number, number][] = [];
-  const listener = { add: (offset: number, length: number) => nextMessage.push([offset, length]) };
-  const recipe = await bytesOf(encodeRecipe(cut(streamOf([tar])), { pieces: listener }));
-  const told: [number, number][] = [];
+  const observed: [number, number][] = [];
+  const observer = { add: (offset: number, length: number) => observed.push([offset, length]) };
+  const recipe = await bytesOf(encodeRecipe(cutTar(streamOf([tar])), { pieces: observer }));
+  const named: [number, number][] = [];
   let offset = 0;
   for (const one of await read([recipe])) {
-    if (one.kind === "piece") told.push([offset, one.length]);
+    if (one.kind === "piece") named.push([offset, one.length]);
     if (one.kind !== "end") offset += one.kind === "piece" ? one.length : one.bytes.length;
   }
-  expect(nextMessage).toEqual(told);
-  expect(nextMessage.length).toBeGreaterThan(10);
+  expect(observed).toEqual(named);
+  expect(observed.length).toBeGreaterThan(10);
 });
 
-test("a tar of very many headers is told frame by frame", async () => {
+test("the recipe of a tar of very many headers has several frames", async () => {
   const folders = Array.from({ length: 30_000 }, (_, at) =>
     entry({ name: `${noise(40, at).toString("hex")}/`, type: "5" }),
   );
   const frames: number[] = [];
-  for await (const frame of encodeRecipe(cut(streamOf(folders)))) frames.push(frame.length);
+  for await (const frame of encodeRecipe(cutTar(streamOf(folders)))) frames.push(frame.length);
   expect(frames.length).toBeGreaterThan(8);
   expect(Math.max(...frames)).toBeLessThan(600_000);
 });
 
-test("one that makes more than is allowed is refused", async () => {
+test("a recipe that describes more than is allowed is refused", async () => {
   const tar = madeUp(5);
   const recipe = await recipeOf(tar);
   await expect(read([recipe], { maxSize: tar.length })).resolves.toBeDefined();
   await expect(read([recipe], { maxSize: tar.length - 1 })).rejects.toThrow(InvalidRecipe);
 });
 
-test("contents behind the last piece that may be are told as they are; a piece more is refused", async () => {
+test("content after the last allowed piece is encoded as raw bytes; a further piece is refused", async () => {
   const tar = madeUp(5);
   const all = await read([await recipeOf(tar)]);
   const count = all.filter(({ kind }) => kind === "piece").length;
@@ -133,7 +133,7 @@ test("contents behind the last piece that may be are told as they are; a piece m
   await expect(read([await recipeOf(tar)], { ...LIMIT, maxPieces: count - 1 })).rejects.toThrow(InvalidRecipe);
 });
 
-test("one that is cut off, or followed by something, is refused", async () => {
+test("a truncated recipe is refused, and one with data after its end", async () => {
   const recipe = await recipeOf(madeUp(6));
   for (const length of [0, 1, 23, 24, 25, recipe.length - 1]) {
     await expect(read([recipe.subarray(0, length)])).rejects.toThrow(InvalidRecipe);
@@ -142,10 +142,10 @@ test("one that is cut off, or followed by something, is refused", async () => {
   await expect(read([recipe, recipe])).rejects.toThrow(InvalidRecipe);
 });
 
-/** A frame of one op that is not a whole recipe, and the end. */
+/** A frame of one op. */
 function forged(op: number, value: number, fill: (columns: FrameWriter) => void = () => {}): Buffer {
   const columns = new FrameWriter();
-  columns.number("ops", value * OP_VALUES + op);
+  columns.number("ops", value * OP_CODES + op);
   fill(columns);
   return columns.frame();
 }
@@ -156,61 +156,61 @@ const numbers =
   (columns: FrameWriter): void =>
     values.forEach((value) => columns.number("numbers", value));
 
-const fits = (columns: FrameWriter): void => columns.bytes("texts", Buffer.alloc(600));
+const fits = (columns: FrameWriter): void => columns.bytes("raw", Buffer.alloc(600));
 const name = (columns: FrameWriter): void => {
   columns.number("lengths", 60);
   columns.number("lengths", 41);
   columns.bytes("names", Buffer.alloc(41));
 };
-const root = (columns: FrameWriter): void => {
+const folder = (columns: FrameWriter): void => {
   numbers(0, 1, 3)(columns);
-  columns.bytes("texts", Buffer.from("/.."));
+  columns.bytes("raw", Buffer.from("/.."));
 };
 const twoEnds = (columns: FrameWriter): void => {
   columns.number("ops", OP.end);
   numbers(0, 0, 0, 0)(columns);
 };
-const halfBlock = forged(OP.text, 300, (columns) => columns.bytes("texts", Buffer.alloc(300)));
+const halfBlock = forged(OP.raw, 300, (columns) => columns.bytes("raw", Buffer.alloc(300)));
 
 test.each<[string, string, Buffer]>([
-  ["an op that is not known", "not known", forged(7, 0)],
+  ["an op that is not known", "unknown op", forged(7, 0)],
   ["an empty frame", "is empty", new FrameWriter().frame()],
   ["a frame of gigabytes", "too large", Buffer.alloc(24, 0x7f)],
-  ["a header with unknown fields", "fields that are not known", forged(OP.header, 2 ** 13)],
-  ["a header of no type", "no type", forged(OP.header, 8, (columns) => columns.number("texts", 256))],
+  ["a header with unknown fields", "unknown fields", forged(OP.header, 2 ** 13)],
+  ["a header of an invalid type", "invalid type", forged(OP.header, 8, (columns) => columns.number("raw", 256))],
   ["a size that does not fit", "does not fit", forged(OP.header, 1, numbers(8 ** 11))],
   ["a time that does not fit", "does not fit", forged(OP.header, 2, numbers(1))],
-  ["a name that is too long", "field that is too long", forged(OP.header, 4, name)],
-  ["a name that is not there", "shorter than it should", forged(OP.header, 4)],
-  ["a header in the middle of a block", "middle of a block", Buffer.concat([halfBlock, forged(OP.header, 0)])],
-  ["too many zeros", "too many empty blocks", forged(OP.zeros, 128)],
-  ["a text of nothing", "a wrong length", forged(OP.text, 0)],
-  ["a text beyond its block", "a wrong length", forged(OP.text, 513, fits)],
-  ["a text beyond the rest of its block", "a wrong length", Buffer.concat([halfBlock, forged(OP.text, 300, fits)])],
+  ["a name that is too long", "field of a header in the recipe is too long", forged(OP.header, 4, name)],
+  ["a missing name", "too short", forged(OP.header, 4)],
+  ["a header in the middle of a block", "does not begin on a block", Buffer.concat([halfBlock, forged(OP.header, 0)])],
+  ["too many zeros", "too many zero blocks", forged(OP.zeros, 128)],
+  ["raw bytes of length 0", "a wrong length", forged(OP.raw, 0)],
+  ["raw bytes beyond their block", "a wrong length", forged(OP.raw, 513, fits)],
+  ["raw bytes beyond the rest of their block", "a wrong length", Buffer.concat([halfBlock, forged(OP.raw, 300, fits)])],
   ["a piece that is too large", "a wrong length", forged(OP.piece, 128 * 1024 + 1, key)],
   ["a piece of a size that no header gives", "a wrong length", forged(OP.piece, 0, key)],
   ["a piece of no bytes", "a wrong length", Buffer.concat([forged(OP.header, 0), forged(OP.piece, 0, key)])],
-  ["a piece without a whole key", "shorter", forged(OP.piece, 5, (columns) => columns.bytes("keys", Buffer.alloc(7)))],
-  ["more than it should have", "more than it should", forged(OP.zeros, 0, key)],
+  ["a piece with a short key", "too short", forged(OP.piece, 5, (columns) => columns.bytes("keys", Buffer.alloc(7)))],
+  ["unused bytes", "unused bytes", forged(OP.zeros, 0, key)],
   ["a number of more than 2^53", "too large", forged(OP.end, 0, numbers(2 ** 60))],
   [
     "a number without end",
     "too long",
     forged(OP.end, 0, (columns) => columns.bytes("numbers", Buffer.alloc(99, 0x80))),
   ],
-  ["another size", "another size", forged(OP.end, 0, numbers(1, 0))],
-  ["too many roots", "too many roots", forged(OP.end, 0, numbers(0, 33))],
-  ["roots without end", "too many roots", forged(OP.end, 0, numbers(0, 2 ** 50))],
-  ["a root that leads elsewhere", "no path", forged(OP.end, 0, root)],
-  ["an end that is none", "malformed", forged(OP.end, 1, numbers(0, 0))],
-  ["two ends", "behind its end", forged(OP.end, 0, twoEnds)],
+  ["another size", "size at its end differs", forged(OP.end, 0, numbers(1, 0))],
+  ["too many folders", "too many folders", forged(OP.end, 0, numbers(0, 33))],
+  ["folders without end", "too many folders", forged(OP.end, 0, numbers(0, 2 ** 50))],
+  ["a folder with ..", "no absolute path", forged(OP.end, 0, folder)],
+  ["a malformed end", "malformed", forged(OP.end, 1, numbers(0, 0))],
+  ["two ends", "after its end", forged(OP.end, 0, twoEnds)],
 ])("%s is refused", async (_name, why, frame) => {
   const refused = read([frame, forged(OP.end, 0, numbers(0, 0))]);
   await expect(refused).rejects.toThrow(InvalidRecipe);
   await expect(refused).rejects.toThrow(why);
 });
 
-test("segments that no tar has come back as well", async () => {
+test("segments that no tar has are encoded as well", async () => {
   const literal = (bytes: Buffer): Segment => ({ kind: "literal", bytes });
   const content = (bytes: Buffer): Segment => ({ kind: "content", bytes, path: "app/a" });
   const header = entry({ name: "app/a" });
@@ -232,7 +232,7 @@ test("segments that no tar has come back as well", async () => {
   expect(follow(await read([await bytesOf(encodeRecipe(batches()))]), whole).equals(whole)).toBe(true);
 });
 
-test("whatever is done to a recipe, it is refused or makes what it says", async () => {
+test("a damaged recipe is refused, or describes the size at its end", async () => {
   const random = pseudoRandom(7);
   const recipes = await Promise.all(
     [madeUp(7), madeUp(8), ODD["pax, long names, prefixes, GNU's names"]?.() ?? END].map(recipeOf),
@@ -242,11 +242,11 @@ test("whatever is done to a recipe, it is refused or makes what it says", async 
     const recipe = damaged(recipes[times % recipes.length] as Buffer, random);
     try {
       const instructions = await read([recipe], { maxSize: 50_000_000 });
-      const made = instructions.reduce(
+      const described = instructions.reduce(
         (sum, one) => sum + (one.kind === "literal" ? one.bytes.length : one.kind === "piece" ? one.length : 0),
         0,
       );
-      expect(instructions.at(-1)).toMatchObject({ kind: "end", size: made });
+      expect(instructions.at(-1)).toMatchObject({ kind: "end", size: described });
     } catch (error) {
       expect(error).toBeInstanceOf(InvalidRecipe);
       refused += 1;

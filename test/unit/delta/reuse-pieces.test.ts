@@ -1,9 +1,9 @@
-/** An older version is read while the recipe of the new one still comes. */
+/** An older version is read while the recipe of the new one arrives. */
 import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { cut } from "../../../src/delta/cut-tar.ts";
+import { cutTar } from "../../../src/delta/cut-tar.ts";
 import { decodeRecipe } from "../../../src/delta/decode-recipe.ts";
 import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
 import { TarRebuild } from "../../../src/delta/tar-rebuild.ts";
@@ -31,25 +31,25 @@ const v2 = Buffer.concat([
   END,
 ]);
 
-/** The recipe of a tar: two thirds of it, and the rest when it is told to go on. */
+/** The recipe of a tar: two thirds of it, and the rest after `goOn`. */
 async function halting(tar: Buffer): Promise<{ recipe: AsyncGenerator<Instruction[]>; goOn: () => void }> {
   const batches: Instruction[][] = [];
-  const recipe = decodeRecipe(encodeRecipe(cut(streamOf([tar]))), { maxSize: tar.length });
+  const recipe = decodeRecipe(encodeRecipe(cutTar(streamOf([tar]))), { maxSize: tar.length });
   for await (const batch of recipe) for (const one of batch) batches.push([one]);
-  const proxy = deferred<void>();
+  const gate = deferred<void>();
   async function* slow(): AsyncGenerator<Instruction[]> {
     yield* batches.slice(0, (batches.length * 2) / 3);
-    await proxy.promise;
+    await gate.promise;
     yield* batches.slice((batches.length * 2) / 3);
   }
-  return { recipe: slow(), goOn: () => proxy.resolve() };
+  return { recipe: slow(), goOn: () => gate.resolve() };
 }
 
-/** In pieces; tells how much has been read. */
+/** A stream of the tar in chunks, and the bytes that were read of it. */
 function counting(tar: Buffer): {
   stream: AsyncGenerator<Buffer>;
   read: () => number;
-  stopped: (at: number) => Promise<void>;
+  reached: (at: number) => Promise<void>;
 } {
   let read = 0;
   let changed = deferred<void>();
@@ -60,69 +60,69 @@ function counting(tar: Buffer): {
       yield chunk;
     }
   }
-  const stopped = async (at: number): Promise<void> => {
+  const reached = async (at: number): Promise<void> => {
     for (;;) {
       if (read >= at) return;
       await changed.promise;
     }
   };
-  return { stream: stream(), read: () => read, stopped };
+  return { stream: stream(), read: () => read, reached };
 }
 
-test("behind the recipe, and no faster; the files are in their places when the recipe ends", async () => {
+test("the older tar is read behind the recipe; its files are in place when the recipe ends", async () => {
   const path = join(folder, "v2");
   await using target = await open(path, "w");
   const { recipe, goOn } = await halting(v2);
   const rebuild = TarRebuild.start(target, recipe);
   expect(await rebuild.firstFolder()).toBe("/app/lib");
   const older = counting(v1);
-  const taking = reusePiecesAlongRecipe(older.stream, rebuild);
-  await older.stopped(8_000_000);
-  expect(rebuild.isRead).toBe(false);
+  const reading = reusePiecesAlongRecipe(older.stream, rebuild);
+  await older.reached(8_000_000);
+  expect(rebuild.isRecipeRead).toBe(false);
   goOn();
-  const passed = await taking;
-  await rebuild.read;
+  const unused = await reading;
+  await rebuild.recipeRead;
   // Files 3, 53, 103, 153 and the new one.
-  expect(rebuild.left.bytes).toBe(5 * FILE);
-  expect(rebuild.wanted).toBe((COUNT + 1) * FILE);
-  expect(rebuild.outside).toBe(FILE);
-  expect(rebuild.missingBytes((key) => passed.mayHave(key))).toBeLessThan(FILE);
+  expect(rebuild.missing.bytes).toBe(5 * FILE);
+  expect(rebuild.distinctBytes).toBe((COUNT + 1) * FILE);
+  expect(rebuild.bytesOutsideFirstFolder).toBe(FILE);
+  expect(rebuild.missingBytesWhere((key) => unused.mayHave(key))).toBeLessThan(FILE);
   expect(rebuild.folders).toEqual(["/app"]);
-  const made = await readFile(path);
-  expect(made.subarray(0, 3 * file(0).length).equals(v1.subarray(0, 3 * file(0).length))).toBe(true);
+  const rebuilt = await readFile(path);
+  expect(rebuilt.subarray(0, 3 * file(0).length).equals(v1.subarray(0, 3 * file(0).length))).toBe(true);
 });
 
-test("it waits for a recipe that does not come", async () => {
+test("the older tar waits for a recipe that stalls", async () => {
   await using target = await open(join(folder, "waits"), "w");
   const { recipe, goOn } = await halting(v2);
   const rebuild = TarRebuild.start(target, recipe);
   const older = counting(v1);
-  const taking = reusePiecesAlongRecipe(older.stream, rebuild);
-  await rebuild.told((v2.length * 3) / 5);
-  await older.stopped(8_000_000);
+  const reading = reusePiecesAlongRecipe(older.stream, rebuild);
+  await rebuild.recipeReaches((v2.length * 3) / 5);
+  await older.reached(8_000_000);
   for (let turn = 0; turn < 200; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-  // Two thirds have been told, and 16 MB of those are kept between.
+  // Two thirds of the tar are described; reading stays 16 MB behind.
   expect(older.read()).toBeLessThan((v2.length * 2) / 3 - 14_000_000);
   goOn();
-  await taking;
+  await reading;
   expect(older.read()).toBe(v1.length);
 });
 
-test("what stands in another order is noted, and is there when it is read again", async () => {
+test("pieces in another order are remembered, for a second read", async () => {
   const turned = Buffer.concat([...all.toReversed().map((at) => file(at)), END]);
   await using target = await open(join(folder, "turned"), "w");
   const { recipe, goOn } = await halting(v2);
   const rebuild = TarRebuild.start(target, recipe);
-  const taking = reusePiecesAlongRecipe(streamOf([turned]), rebuild);
-  await rebuild.told(v2.length / 2);
+  const reading = reusePiecesAlongRecipe(streamOf([turned]), rebuild);
+  await rebuild.recipeReaches(v2.length / 2);
   goOn();
-  const passed = await taking;
-  await rebuild.read;
-  expect(rebuild.left.bytes).toBeGreaterThan(10 * FILE);
-  expect(rebuild.missingBytes((key) => passed.mayHave(key))).toBeGreaterThan(rebuild.left.bytes - 6 * FILE);
+  const unused = await reading;
+  await rebuild.recipeRead;
+  expect(rebuild.missing.bytes).toBeGreaterThan(10 * FILE);
+  expect(rebuild.missingBytesWhere((key) => unused.mayHave(key))).toBeGreaterThan(rebuild.missing.bytes - 6 * FILE);
 });
 
-test("files in several folders are not read along, nor those of a short layer that ends badly", async () => {
+test("there is no first folder when files lie in several, or the recipe of a short layer fails", async () => {
   await using target = await open(join(folder, "several"), "w");
   const several = Buffer.concat([
     ...all.map((at) => entry({ name: `${at % 2 ? "usr" : "etc"}/x/${at}`, content: noise(FILE, 2000 + at) })),
@@ -137,5 +137,5 @@ test("files in several folders are not read along, nor those of a short layer th
   }
   const rebuild = TarRebuild.start(target, bad());
   expect(await rebuild.firstFolder()).toBeUndefined();
-  await expect(rebuild.read).rejects.toThrow("it has no end");
+  await expect(rebuild.recipeRead).rejects.toThrow("the recipe has no end");
 });

@@ -1,18 +1,19 @@
-import { open, readFile, writeFile } from "node:fs/promises";
+import { open, readFile, writeFile, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { cut } from "../../../src/delta/cut-tar.ts";
+import { cutTar } from "../../../src/delta/cut-tar.ts";
 import { decodeRecipe } from "../../../src/delta/decode-recipe.ts";
 import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
 import { decodeMissingPieces, encodeMissingPieces } from "../../../src/delta/missing-pieces.ts";
 import { TarRebuild } from "../../../src/delta/tar-rebuild.ts";
 import { reusePieces } from "../../../src/delta/reuse-pieces.ts";
+import type { Instruction } from "../../../src/delta/recipe.ts";
 import { PieceIndex } from "../../../src/delta/piece-index.ts";
 import { bytesOf } from "../image/tar/make-tar.ts";
 import { chopped } from "../pseudo-random.ts";
 import { streamOf } from "./odd-tars.ts";
 
-/** What the other end does to what passes. */
+/** Changes to the messages between the two sides. */
 export interface Harm {
   recipe?: (bytes: Buffer) => Buffer;
   missing?: (bytes: Buffer) => Buffer;
@@ -20,14 +21,24 @@ export interface Harm {
 }
 
 export interface SentTar {
-  made: Buffer;
-  /** Bytes of the pieces that no seed had. */
+  rebuilt: Buffer;
+  /** Bytes of the pieces that no delta base had. */
   sent: number;
-  /** The list of them, as it passed. */
+  /** The encoded list of these pieces. */
   missing: Buffer;
 }
 
-/** Sends a tar to somebody who has `seeds`; both ends, in memory but for two files in `folder`. */
+/** Starts a rebuild, and waits until its recipe has been read. */
+export async function rebuildWithRecipe(
+  file: FileHandle,
+  recipe: AsyncIterable<readonly Instruction[]>,
+): Promise<TarRebuild> {
+  const rebuild = TarRebuild.start(file, recipe);
+  await rebuild.recipeRead;
+  return rebuild;
+}
+
+/** Sends a tar by delta to a receiver that has `deltaBases`. Plays both sides, with two files in `folder`. */
 export async function sendTar(
   folder: string,
   tar: Buffer,
@@ -38,25 +49,28 @@ export async function sendTar(
   await writeFile(from, tar);
   await using source = await open(from);
   await using target = await open(to, "w");
-  const table = new PieceIndex();
+  const index = new PieceIndex();
   const lengths: number[] = [];
-  const pieceTold = (offset: number, length: number): void => {
+  const addPiece = (offset: number, length: number): void => {
     lengths.push(length);
-    table.add(offset, length);
+    index.add(offset, length);
   };
-  const recipe = await bytesOf(encodeRecipe(cut(streamOf([tar])), { pieces: { add: pieceTold } }));
-  const there = streamOf(chopped(harm.recipe?.(recipe) ?? recipe, 1, 5000));
-  const rebuild = await TarRebuild.begin(target, decodeRecipe(there, { maxSize: Math.max(tar.length, 20_000_000) }));
-  for (const seed of deltaBases)
-    await reusePieces(Buffer.isBuffer(seed) ? streamOf(chopped(seed, 2, 200_000)) : seed, rebuild);
-  const list = encodeMissingPieces(rebuild.missing());
-  const missing = decodeMissingPieces(harm.missing?.(list) ?? list, table.count);
-  const pieces = await bytesOf(table.read(source, missing));
+  const recipe = await bytesOf(encodeRecipe(cutTar(streamOf([tar])), { pieces: { add: addPiece } }));
+  const received = streamOf(chopped(harm.recipe?.(recipe) ?? recipe, 1, 5000));
+  const rebuild = await rebuildWithRecipe(
+    target,
+    decodeRecipe(received, { maxSize: Math.max(tar.length, 20_000_000) }),
+  );
+  for (const base of deltaBases)
+    await reusePieces(Buffer.isBuffer(base) ? streamOf(chopped(base, 2, 200_000)) : base, rebuild);
+  const list = encodeMissingPieces(rebuild.missingOrdinals());
+  const missing = decodeMissingPieces(harm.missing?.(list) ?? list, index.count);
+  const pieces = await bytesOf(index.read(source, missing));
   expect(pieces.length).toBe(missing.reduce((sum, ordinal) => sum + (lengths[ordinal] ?? 0), 0));
-  if (harm.recipe === undefined && harm.missing === undefined) expect(rebuild.left.bytes).toBe(pieces.length);
+  if (harm.recipe === undefined && harm.missing === undefined) expect(rebuild.missing.bytes).toBe(pieces.length);
   await rebuild.fill(streamOf(chopped(harm.pieces?.(pieces) ?? pieces, 3, 50_000)));
-  expect(rebuild.left).toEqual({ pieces: 0, bytes: 0 });
-  const made = await readFile(to);
-  expect(made.length).toBe(rebuild.size);
-  return { made, sent: pieces.length, missing: list };
+  expect(rebuild.missing).toEqual({ pieces: 0, bytes: 0 });
+  const rebuilt = await readFile(to);
+  expect(rebuilt.length).toBe(rebuild.size);
+  return { rebuilt, sent: pieces.length, missing: list };
 }

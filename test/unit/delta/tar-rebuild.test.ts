@@ -3,10 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { InvalidRecipe } from "../../../src/delta/recipe-errors.ts";
-import { cut } from "../../../src/delta/cut-tar.ts";
+import { cutTar } from "../../../src/delta/cut-tar.ts";
 import { decodeRecipe } from "../../../src/delta/decode-recipe.ts";
 import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
-import { TarRebuild } from "../../../src/delta/tar-rebuild.ts";
 import { reusePieces } from "../../../src/delta/reuse-pieces.ts";
 import type { Instruction } from "../../../src/delta/recipe.ts";
 import { PieceIndex } from "../../../src/delta/piece-index.ts";
@@ -14,7 +13,7 @@ import { digestOf } from "../../../src/image/digest.ts";
 import { bytesOf } from "../image/tar/make-tar.ts";
 import { pseudoRandom } from "../pseudo-random.ts";
 import { damaged, END, entry, madeUp, noise, ODD, streamOf } from "./odd-tars.ts";
-import { sendTar, type Harm, type SentTar } from "./send-tar.ts";
+import { rebuildWithRecipe, sendTar, type Harm, type SentTar } from "./send-tar.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -25,27 +24,30 @@ afterAll(async () => await rm(folder, { recursive: true }));
 const send = async (tar: Buffer, deltaBases: Buffer[], harm: Harm = {}): Promise<SentTar> =>
   await sendTar(folder, tar, deltaBases, harm);
 
-test.each(Object.entries(ODD))("%s: sent whole, and not at all to somebody who has it", async (_name, make) => {
-  const tar = make();
-  const whole = await send(tar, []);
-  expect(whole.made.equals(tar)).toBe(true);
-  const again = await send(tar, [tar]);
-  expect(again.made.equals(tar)).toBe(true);
-  expect(again.sent).toBe(0);
-  expect(again.missing).toHaveLength(0);
-});
+test.each(Object.entries(ODD))(
+  "%s: all pieces are sent to a receiver without it, none to one that has it",
+  async (_name, make) => {
+    const tar = make();
+    const whole = await send(tar, []);
+    expect(whole.rebuilt.equals(tar)).toBe(true);
+    const again = await send(tar, [tar]);
+    expect(again.rebuilt.equals(tar)).toBe(true);
+    expect(again.sent).toBe(0);
+    expect(again.missing).toHaveLength(0);
+  },
+);
 
-test("a newer version is made of older ones and what is new", async () => {
+test("a newer version is rebuilt from older ones and the new pieces", async () => {
   for (let seed = 0; seed < 8; seed += 1) {
     const [old, older, now] = [madeUp(seed), madeUp(seed, 1), madeUp(seed, 2)];
-    const { made, sent } = await send(now, [old, older]);
-    expect(made.equals(now)).toBe(true);
+    const { rebuilt, sent } = await send(now, [old, older]);
+    expect(rebuilt.equals(now)).toBe(true);
     expect(sent).toBeLessThan(now.length);
-    expect((await send(now, [damaged(now, pseudoRandom(seed))])).made.equals(now)).toBe(true);
+    expect((await send(now, [damaged(now, pseudoRandom(seed))])).rebuilt.equals(now)).toBe(true);
   }
 });
 
-test("another time on every file costs no content", async () => {
+test("a changed mtime of every file costs no pieces", async () => {
   const files = (mtime: number): Buffer =>
     Buffer.concat([
       ...Array.from({ length: 50 }, (_, at) => entry({ name: `app/${at}`, content: noise(at * 999, at), mtime })),
@@ -54,28 +56,28 @@ test("another time on every file costs no content", async () => {
   expect((await send(files(2_000_000_000), [files(1_000_000_000)])).sent).toBe(0);
 });
 
-test("a small edit in a large file costs a few pieces of it", async () => {
+test("a small edit of a large file costs a few pieces", async () => {
   const content = noise(3_000_000, 1);
   const edited = Buffer.concat([content.subarray(0, 1_234_567), Buffer.from("an edit"), content.subarray(1_234_567)]);
   const tar = (content: Buffer): Buffer => Buffer.concat([entry({ name: "lib/large.so", content }), END]);
-  const { made, sent } = await send(tar(edited), [tar(content)]);
-  expect(made.equals(tar(edited))).toBe(true);
+  const { rebuilt, sent } = await send(tar(edited), [tar(content)]);
+  expect(rebuilt.equals(tar(edited))).toBe(true);
   expect(sent).toBeLessThan(300_000);
 });
 
-test("what is in a tar several times is sent once, and goes to all its places", async () => {
+test("content that is in a tar several times is sent once", async () => {
   const content = noise(40_000, 1);
   const tar = Buffer.concat(Array.from({ length: 8 }, (_, at) => entry({ name: `${at}`, content })));
-  const { made, sent, missing } = await send(tar, []);
-  expect(made.equals(tar)).toBe(true);
+  const { rebuilt, sent, missing } = await send(tar, []);
+  expect(rebuilt.equals(tar)).toBe(true);
   expect(sent).toBe(40_000);
   expect(missing).toEqual(Buffer.from([0, 1]));
 });
 
-test("a tar is read no further when nothing is missing any more", async () => {
+test("a tar is read no further once nothing is missing", async () => {
   const tar = madeUp(1);
   const path = join(folder, "layer");
-  const recipe = decodeRecipe(encodeRecipe(cut(streamOf([tar]))), { maxSize: tar.length });
+  const recipe = decodeRecipe(encodeRecipe(cutTar(streamOf([tar]))), { maxSize: tar.length });
   let given = 0;
   async function* endless(): AsyncGenerator<Buffer> {
     yield tar;
@@ -86,9 +88,9 @@ test("a tar is read no further when nothing is missing any more", async () => {
   }
   {
     await using file = await open(path, "w");
-    const rebuild = await TarRebuild.begin(file, recipe);
+    const rebuild = await rebuildWithRecipe(file, recipe);
     await reusePieces(endless(), rebuild);
-    expect(rebuild.left).toEqual({ pieces: 0, bytes: 0 });
+    expect(rebuild.missing).toEqual({ pieces: 0, bytes: 0 });
     expect(given).toBeLessThan(20);
     await reusePieces(endless(), rebuild);
     expect(given).toBeLessThan(20);
@@ -96,7 +98,7 @@ test("a tar is read no further when nothing is missing any more", async () => {
   expect(digestOf(await readFile(path))).toBe(digestOf(tar));
 });
 
-test("too few pieces, or too many, are noticed", async () => {
+test("too few or too many pieces are refused", async () => {
   const tar = madeUp(3);
   await expect(send(tar, [], { pieces: (bytes) => bytes.subarray(0, -1) })).rejects.toThrow(InvalidRecipe);
   await expect(send(tar, [], { pieces: (bytes) => Buffer.concat([bytes, Buffer.from("x")]) })).rejects.toThrow(
@@ -105,24 +107,24 @@ test("too few pieces, or too many, are noticed", async () => {
   await expect(send(tar, [tar], { pieces: () => Buffer.from("x") })).rejects.toThrow(InvalidRecipe);
 });
 
-test("a piece of two lengths is refused", async () => {
+test("a recipe with two lengths for one piece is refused", async () => {
   const piece = (length: number): Instruction => ({ kind: "piece", key: "12345678", length });
   async function* recipe(): AsyncGenerator<Instruction[]> {
     yield [piece(100), piece(101), { kind: "end", size: 201, folders: [] }];
   }
   await using file = await open(join(folder, "two"), "w");
-  await expect(TarRebuild.begin(file, recipe())).rejects.toThrow(InvalidRecipe);
+  await expect(rebuildWithRecipe(file, recipe())).rejects.toThrow(InvalidRecipe);
 });
 
-test("a recipe without an end is none", async () => {
+test("a recipe without an end is refused", async () => {
   async function* recipe(): AsyncGenerator<Instruction[]> {
     yield [{ kind: "literal", bytes: END }];
   }
   await using file = await open(join(folder, "endless"), "w");
-  await expect(TarRebuild.begin(file, recipe())).rejects.toThrow(InvalidRecipe);
+  await expect(rebuildWithRecipe(file, recipe())).rejects.toThrow(InvalidRecipe);
 });
 
-test("a content of another length is not taken, whatever its key", async () => {
+test("a piece of another length is not taken, whatever its key", async () => {
   async function* recipe(): AsyncGenerator<Instruction[]> {
     yield [
       { kind: "piece", key: "12345678", length: 100 },
@@ -131,26 +133,26 @@ test("a content of another length is not taken, whatever its key", async () => {
     ];
   }
   await using file = await open(join(folder, "lengths"), "w");
-  const rebuild = await TarRebuild.begin(file, recipe());
+  const rebuild = await rebuildWithRecipe(file, recipe());
   expect(rebuild.offer("12345678", Buffer.alloc(99))).toBe(false);
-  expect(rebuild.left).toEqual({ pieces: 2, bytes: 199 });
+  expect(rebuild.missing).toEqual({ pieces: 2, bytes: 199 });
   expect(rebuild.offer("12345678", Buffer.alloc(100))).toBe(true);
   expect(rebuild.offer("12345678", Buffer.alloc(100))).toBe(false);
-  expect(rebuild.left).toEqual({ pieces: 1, bytes: 99 });
+  expect(rebuild.missing).toEqual({ pieces: 1, bytes: 99 });
 });
 
-test("thousands of pieces, some of them several times, are read and written some at a time", async () => {
+test("thousands of pieces, some of them duplicates, are read and written in batches", async () => {
   const files = Array.from({ length: 5000 }, (_, at) =>
     entry({ name: `app/${at}`, content: noise(40 + (at % 2000), at % 1900) }),
   );
   const tar = Buffer.concat([...files, END]);
-  const { made, sent } = await send(tar, [Buffer.concat(files.slice(0, 100))]);
-  expect(made.equals(tar)).toBe(true);
+  const { rebuilt, sent } = await send(tar, [Buffer.concat(files.slice(0, 100))]);
+  expect(rebuilt.equals(tar)).toBe(true);
   expect(sent).toBeLessThan(tar.length);
   await using file = await open(join(folder, "from"));
-  const table = new PieceIndex();
-  for (let at = 0; at < 2000; at += 1) table.add(at * 2000, 1900);
-  for await (const piece of table.read(
+  const index = new PieceIndex();
+  for (let at = 0; at < 2000; at += 1) index.add(at * 2000, 1900);
+  for await (const piece of index.read(
     file,
     Uint32Array.from({ length: 2000 }, (_, at) => at),
   )) {
@@ -158,26 +160,26 @@ test("thousands of pieces, some of them several times, are read and written some
   }
 });
 
-test("a source that has become shorter is noticed", async () => {
-  const table = new PieceIndex();
-  table.add(0, 100);
+test("a file that became shorter is an error", async () => {
+  const index = new PieceIndex();
+  index.add(0, 100);
   const path = join(folder, "short");
   await writeFile(path, "only this");
   await using file = await open(path);
-  await expect(bytesOf(table.read(file, Uint32Array.of(0)))).rejects.toThrow("shorter");
+  await expect(bytesOf(index.read(file, Uint32Array.of(0)))).rejects.toThrow("shorter");
 });
 
-test("whatever is done to what passes, the file is right, or is seen to be wrong", async () => {
+test("with damaged messages, the file is right, or its digest shows that it is not", async () => {
   const random = pseudoRandom(9);
   const outcomes = { refused: 0, wrong: 0, right: 0 };
   const tars = [3, 4, 5].map((seed) => [madeUp(seed, 1), madeUp(seed)] as const);
   for (let times = 0; times < 60; times += 1) {
-    const [tar, seed] = tars[Math.floor(times / 3) % 3] as (typeof tars)[0];
+    const [tar, base] = tars[Math.floor(times / 3) % 3] as (typeof tars)[0];
     const kind = (["recipe", "missing", "pieces"] as const)[times % 3] as keyof Harm;
     try {
-      const { made } = await send(tar, [seed], { [kind]: (bytes: Buffer) => damaged(bytes, random) });
-      outcomes[made.equals(tar) ? "right" : "wrong"] += 1;
-      expect(digestOf(made) === digestOf(tar)).toBe(made.equals(tar));
+      const { rebuilt } = await send(tar, [base], { [kind]: (bytes: Buffer) => damaged(bytes, random) });
+      outcomes[rebuilt.equals(tar) ? "right" : "wrong"] += 1;
+      expect(digestOf(rebuilt) === digestOf(tar)).toBe(rebuilt.equals(tar));
     } catch (error) {
       expect(error).toBeInstanceOf(InvalidRecipe);
       outcomes.refused += 1;

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import { Readable, type Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { expect, test } from "vitest";
-import { cut, type Segment } from "../../../src/delta/cut-tar.ts";
+import { cutTar, type Segment } from "../../../src/delta/cut-tar.ts";
 import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
 import { MAX_PIECES } from "../../../src/delta/recipe.ts";
 import { digestOf } from "../../../src/image/digest.ts";
@@ -59,7 +59,7 @@ async function pull(
 
 /** 90 MB of zeros in 3 kB. */
 async function* zeros(): AsyncGenerator<Buffer> {
-  yield* encodeRecipe(cut(Readable.from(Array.from({ length: 90 }, () => Buffer.alloc(MB - (MB % 512))))));
+  yield* encodeRecipe(cutTar(Readable.from(Array.from({ length: 90 }, () => Buffer.alloc(MB - (MB % 512))))));
 }
 
 test("nothing is left of what failed its digest, though the link then breaks; and one such is enough", async () => {

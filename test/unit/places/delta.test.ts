@@ -88,7 +88,7 @@ describe.concurrent("of a new version only what has changed is sent", () => {
     const pull = ["pull", "--verbose", "--bwlimit=1m", "--to", "oci:slow", "app:v2"];
     const { exitCode, stderr } = await run("push", "oci:v2", ...own, ...program, ...pull);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
-    expect(stderr).toMatch(/layer [0-9a-f]{12} comes in pieces: predicted [\d.]+ s in pieces, [\d.]+ s whole, at /);
+    expect(stderr).toMatch(/layer [0-9a-f]{12} is sent by delta: predicted [\d.]+ s by delta, [\d.]+ s whole, at /);
     expect(stderr).toMatch(/made of files there/);
   });
 
@@ -129,21 +129,21 @@ describe.concurrent("with --verbose it is said why a layer comes whole", () => {
   test("where nothing is there", async () => {
     expect(await details("oci:v1", "v1", "")).toEqual([
       asked,
-      "remote: docker-over-ssh: missing layers come whole: there are no files here of an image that is like it",
+      "remote: docker-over-ssh: missing layers are sent whole: there are no files here of an image that is like it",
     ]);
   });
 
   test("where it was told so", async () => {
     expect(await details("oci:v2", "v2", "v1", "--no-delta")).toEqual([
       asked,
-      "remote: docker-over-ssh: missing layers come whole: --delta never was given",
+      "remote: docker-over-ssh: missing layers are sent whole: --delta never was given",
     ]);
   });
 
   test("where the manifest is to be kept", async () => {
     expect(await details("oci:v2", "v2", "v1", "--preserve-digest")).toEqual([
       "docker-over-ssh: missing layers are sent whole: with --preserve-digest they go as they are stored",
-      "remote: docker-over-ssh: missing layers come whole: with --preserve-digest they go as they are stored",
+      "remote: docker-over-ssh: missing layers are sent whole: with --preserve-digest they go as they are stored",
     ]);
   });
 });

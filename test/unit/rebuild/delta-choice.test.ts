@@ -19,16 +19,16 @@ const packed: AnnouncedLayer = {
   cutting: "leaves-blob",
 };
 const plain: AnnouncedLayer = { ...packed, digest: packed.diffId, size: 500 * MB, mediaType: MEDIA_TYPE.ociLayer };
-/** A containerd store, as either end, and a graph driver. */
+/** Receivers with a containerd store and with a graph driver. */
 const CONTAINERD: RebuildSpeed = { reads: "blobs", takesIn: 200 * MB };
 const CLASSIC: RebuildSpeed = { reads: "files", takesIn: 50 * MB };
 
 function choose(rate: number, options: Partial<DeltaChoiceOptions> = {}) {
   const details: string[] = [];
   const bytesPerSecond = vi.fn<() => Promise<number>>(async () => rate);
-  const common = { always: false, rebuilding: CONTAINERD, onDetail: (text: string) => void details.push(text) };
+  const common = { always: false, speed: CONTAINERD, onDetail: (text: string) => void details.push(text) };
   return {
-    choice: new DeltaChoice({ ...common, rate: { bytesPerSecond, leave: () => {} }, ...options }),
+    choice: new DeltaChoice({ ...common, rate: { bytesPerSecond, stop: () => {} }, ...options }),
     details,
     bytesPerSecond,
   };
@@ -41,58 +41,58 @@ test.each([
   ["10 Mbit/s", 10 * MBIT, packed, CONTAINERD, true],
   ["100 Mbit/s, files read one by one", 100 * MBIT, plain, CLASSIC, false],
   ["10 Mbit/s, files read one by one", 10 * MBIT, plain, CLASSIC, true],
-])("a layer comes in the way that is predicted to be faster: %s", async (_, rate, layer, rebuilding, isInPieces) => {
-  const { choice, details } = choose(rate, { rebuilding });
-  expect(await choice.isInPieces(layer)).toBe(isInPieces);
+])("the way that is predicted to be faster is chosen: %s", async (_, rate, layer, speed, isByDelta) => {
+  const { choice, details } = choose(rate, { speed });
+  expect(await choice.isByDelta(layer)).toBe(isByDelta);
   expect(details).toEqual([
-    expect.stringMatching(/ comes (in pieces|whole): predicted [\d.]+ s in pieces, [\d.]+ s whole/),
+    expect.stringMatching(/ is sent (by delta|whole): predicted [\d.]+ s by delta, [\d.]+ s whole/),
   ]);
 });
 
-test("in pieces, whatever that takes, where that was asked for: the link is not looked at", async () => {
+test("with --delta=always, delta is chosen without a probe of the link", async () => {
   const { choice, bytesPerSecond } = choose(1000 * MB, { always: true });
-  expect(await choice.isInPieces(packed)).toBe(true);
+  expect(await choice.isByDelta(packed)).toBe(true);
   expect(() => choice.watch(packed)).not.toThrow();
   expect(bytesPerSecond).not.toHaveBeenCalled();
 });
 
-test("what an earlier run has begun is continued in its way", async () => {
-  const half = async () => ({ whole: 0, inPieces: 10 * MB });
-  expect(await choose(1000 * MB, { begun: half }).choice.isInPieces(packed)).toBe(true);
-  const most = async () => ({ whole: 140 * MB, inPieces: 0 });
-  expect(await choose(100 * MBIT, { begun: most }).choice.isInPieces(packed)).toBe(false);
+test("a layer that an earlier run has begun is continued in the same way", async () => {
+  const half = async () => ({ whole: 0, byDelta: 10 * MB });
+  expect(await choose(1000 * MB, { resumed: half }).choice.isByDelta(packed)).toBe(true);
+  const most = async () => ({ whole: 140 * MB, byDelta: 0 });
+  expect(await choose(100 * MBIT, { resumed: most }).choice.isByDelta(packed)).toBe(false);
 });
 
-test("a making that is much slower than predicted is given up, and not one that is nearly done", async () => {
+test("a rebuild that is much slower than predicted is given up, unless it is nearly done", async () => {
   let ms = 0;
   const { choice } = choose(100 * MBIT, { now: () => ms });
-  expect(await choice.isInPieces(packed)).toBe(true);
-  const onMade = await choice.watch(packed);
+  expect(await choice.isByDelta(packed)).toBe(true);
+  const measure = await choice.watch(packed);
   ms = 10_000;
-  onMade(40 * MB, true); // how long the start took says nothing
+  measure(40 * MB, true); // the start does not count
   ms = 15_000;
-  onMade(100 * MB, true); // too little to tell
-  expect(() => onMade(110 * MB, true)).toThrow(RebuildTooSlow);
-  expect(() => onMade(450 * MB, true)).not.toThrow();
+  measure(100 * MB, true); // too few bytes to judge
+  expect(() => measure(110 * MB, true)).toThrow(RebuildTooSlow);
+  expect(() => measure(450 * MB, true)).not.toThrow();
 });
 
-test("nor one that cannot be had whole yet; how slow it was counts for the next", async () => {
+test("a slow rebuild is not given up while the layer is not available whole; its speed counts for the next layer", async () => {
   let ms = 0;
   const { choice } = choose(100 * MBIT, { now: () => ms });
-  const onMade = await choice.watch(packed);
-  onMade(40 * MB, false);
+  const measure = await choice.watch(packed);
+  measure(40 * MB, false);
   ms = 10_000;
-  expect(() => onMade(140 * MB, false)).not.toThrow();
-  expect(await choice.isInPieces(packed)).toBe(false);
+  expect(() => measure(140 * MB, false)).not.toThrow();
+  expect(await choice.isByDelta(packed)).toBe(false);
 });
 
-test("the next layer is predicted by how fast the one before was made", async () => {
+test("the measured speed of a rebuild predicts the next one", async () => {
   let ms = 0;
   const { choice } = choose(30 * MB, { now: () => ms });
-  expect(await choice.isInPieces(packed)).toBe(false);
-  const onMade = await choice.watch(packed);
-  onMade(40 * MB, true);
+  expect(await choice.isByDelta(packed)).toBe(false);
+  const measure = await choice.watch(packed);
+  measure(40 * MB, true);
   ms = 1000;
-  onMade(440 * MB, true);
-  expect(await choice.isInPieces(packed)).toBe(true);
+  measure(440 * MB, true);
+  expect(await choice.isByDelta(packed)).toBe(true);
 });

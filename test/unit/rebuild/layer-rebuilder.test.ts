@@ -11,7 +11,7 @@ import { DeltaChoice, RebuildTooSlow } from "../../../src/rebuild/delta-choice.t
 import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
 import { LayerCutter } from "../../../src/rebuild/layer-cutter.ts";
 import { InvalidRecipe } from "../../../src/delta/recipe-errors.ts";
-import { cut } from "../../../src/delta/cut-tar.ts";
+import { cutTar } from "../../../src/delta/cut-tar.ts";
 import { encodeRecipe } from "../../../src/delta/encode-recipe.ts";
 import { EngineError } from "../../../src/engine/engine-error.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
@@ -64,7 +64,7 @@ function newCutter(): LayerCutter {
 async function cutLayer(plain: Buffer): Promise<StoredBlob & { cut: LayerDelta | undefined }> {
   const cutter = newCutter();
   let cut: LayerDelta | undefined;
-  const files = await cutter.makeFiles(digestOf(plain));
+  const files = await cutter.createFiles(digestOf(plain));
   const blob = await cutter.cut(
     files,
     () => Readable.from(chunksOf(plain)),
@@ -77,9 +77,9 @@ function* chunksOf(bytes: Buffer): Generator<Buffer> {
   for (let at = 0; at < bytes.length; at += 65_000) yield bytes.subarray(at, at + 65_000);
 }
 
-const seedsOf = (...tars: Buffer[]): DeltaBases => ({
+const basesOf = (...tars: Buffer[]): DeltaBases => ({
   images: tars.map((tar) => ({
-    layerLike: async () => undefined,
+    baseLayer: async () => undefined,
     async *tars() {
       yield { covers: "/", tar: Readable.from(chunksOf(tar)) };
     },
@@ -88,27 +88,27 @@ const seedsOf = (...tars: Buffer[]): DeltaBases => ({
   [Symbol.asyncDispose]: async () => {},
 });
 
-/** In pieces, however long that takes. */
+/** Delta, however long it takes. */
 const ALWAYS: LayerRebuilderOptions["choice"] = {
-  isInPieces: async () => true,
+  isByDelta: async () => true,
   watch: async () => () => {},
-  leave: () => {},
+  stop: () => {},
 };
 
-/** What is done to what passes: to either, and to both as they are packed. */
-interface Spoil {
+/** Changes to the recipe, the pieces, or both as they are packed. */
+interface Harm {
   recipe?: (bytes: Buffer) => Buffer | AsyncIterable<Buffer>;
   pieces?: (bytes: Buffer) => Buffer | AsyncIterable<Buffer>;
   packed?: (bytes: Buffer) => Buffer;
 }
 
-/** What has come of a layer, over a way that may change what passes. */
+/** Rebuilds a layer that another side has cut. */
 type Cut = { cut: LayerDelta | undefined };
 async function rebuild(
   plain: Buffer,
   { cut }: Cut,
   deltaBases: DeltaBases,
-  spoil: Spoil = {},
+  harm: Harm = {},
   {
     resumeCache,
     choice = ALWAYS,
@@ -118,20 +118,20 @@ async function rebuild(
   const details: string[] = [];
   let pieceBytes = 0;
   const allOf = async (packed: Readable = Readable.from([])): Promise<Buffer> =>
-    await buffer(unpack(spoil.packed === undefined ? packed : Readable.from([spoil.packed(await buffer(packed))])));
+    await buffer(unpack(harm.packed === undefined ? packed : Readable.from([harm.packed(await buffer(packed))])));
   const rebuilder = new LayerRebuilder({
     client: {
       recipe: async () => {
         if (cut === undefined) throw new NoRecipe("it is not");
         const bytes = await allOf(cut.recipe());
-        const come = spoil.recipe?.(bytes) ?? bytes;
-        return Buffer.isBuffer(come) ? Readable.from([come]) : come;
+        const received = harm.recipe?.(bytes) ?? bytes;
+        return Buffer.isBuffer(received) ? Readable.from([received]) : received;
       },
       async pieces(_repository, _digest, missing) {
         const bytes = await allOf(await cut?.pieces(Readable.from([missing])));
         pieceBytes += bytes.length;
-        const come = spoil.pieces?.(bytes) ?? bytes;
-        return Buffer.isBuffer(come) ? Readable.from([come]) : come;
+        const received = harm.pieces?.(bytes) ?? bytes;
+        return Buffer.isBuffer(received) ? Readable.from([received]) : received;
       },
       sizeOf: async () => plain.length,
     },
@@ -154,37 +154,37 @@ async function rebuild(
     cutting: "leaves-blob" as const,
     ...as,
   };
-  const come = await rebuilder.rebuild(layer);
-  const made = "path" in come ? come : undefined;
+  const result = await rebuilder.rebuild(layer);
+  const rebuilt = "path" in result ? result : undefined;
   return {
-    path: made?.path,
-    made,
-    whole: "path" in come ? undefined : come,
+    path: rebuilt?.path,
+    rebuilt,
+    whole: "path" in result ? undefined : result,
     pieceBytes,
     details,
     bytesFound: rebuilder.bytesFound,
   };
 }
 
-test("a layer is made of another one's files, and of those that have changed", async () => {
-  const { path, pieceBytes, bytesFound } = await rebuild(v2, await cutLayer(v2), seedsOf(v1));
+test("a layer is rebuilt from another version, and the files that have changed", async () => {
+  const { path, pieceBytes, bytesFound } = await rebuild(v2, await cutLayer(v2), basesOf(v1));
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(FILE);
   expect(bytesFound).toBe(19 * FILE);
 });
 
-test("of what is all here, nothing is asked for", async () => {
+test("when all pieces are present, none is requested", async () => {
   const blob = await cutLayer(v2);
-  const { path, pieceBytes } = await rebuild(v2, blob, seedsOf(v1.subarray(0, 5000), v2));
+  const { path, pieceBytes } = await rebuild(v2, blob, basesOf(v1.subarray(0, 5000), v2));
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(0);
 });
 
-/** Its images give layers as they are, and note which of their folders are read. */
-function seedsOfLayers(...layers: (Buffer | undefined)[]): { deltaBases: DeltaBases; folders: string[] } {
+/** Images that give base layers, and record which of their folders are read. */
+function basesOfLayers(...layers: (Buffer | undefined)[]): { deltaBases: DeltaBases; folders: string[] } {
   const folders: string[] = [];
   const images = layers.map((layer) => ({
-    layerLike: async () => layer && Readable.from(chunksOf(layer)),
+    baseLayer: async () => layer && Readable.from(chunksOf(layer)),
     async *tars(wanted: readonly string[]) {
       folders.push(...wanted);
       yield { covers: "/app", tar: Readable.from(chunksOf(v1)) };
@@ -193,17 +193,17 @@ function seedsOfLayers(...layers: (Buffer | undefined)[]): { deltaBases: DeltaBa
   return { deltaBases: { images, reads: "blobs", [Symbol.asyncDispose]: async () => {} }, folders };
 }
 
-test("an image's layer that is like it is read in place of the folders", async () => {
-  const { deltaBases, folders } = seedsOfLayers(v1);
+test("a base layer is read instead of the folders", async () => {
+  const { deltaBases, folders } = basesOfLayers(v1);
   const { path, pieceBytes, bytesFound } = await rebuild(v2, await cutLayer(v2), deltaBases);
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect([pieceBytes, bytesFound]).toEqual([FILE, 19 * FILE]);
   expect(folders).toEqual([]);
 });
 
-test("where that has little of it, the folders are read as well; where there is none, they alone", async () => {
+test("the folders are read when the base layer has few pieces, or there is none", async () => {
   for (const layer of [await makeTar([{ name: "app/other", content: pseudoRandomBytes(FILE, 5000) }]), undefined]) {
-    const { deltaBases, folders } = seedsOfLayers(layer);
+    const { deltaBases, folders } = basesOfLayers(layer);
     await receiving[Symbol.asyncDispose]();
     receiving = lazySpool({ XDG_CACHE_HOME: folder }, newRunId());
     const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), deltaBases);
@@ -213,56 +213,56 @@ test("where that has little of it, the folders are read as well; where there is 
   }
 });
 
-test("one that is stored packed is a plain blob when it has been made", async () => {
+test("a layer that is stored packed is a plain blob after its rebuild", async () => {
   const as = { digest: digestOf("packed"), size: 1234, mediaType: MEDIA_TYPE.ociLayerGzip };
-  const { made } = await rebuild(v2, await cutLayer(v2), seedsOf(v1), {}, { as });
+  const { rebuilt } = await rebuild(v2, await cutLayer(v2), basesOf(v1), {}, { as });
   const [digest, size] = [digestOf(v2), v2.length];
-  expect(made).toMatchObject({ diffId: digest, size, blob: { mediaType: MEDIA_TYPE.ociLayer, digest, size } });
+  expect(rebuilt).toMatchObject({ diffId: digest, size, blob: { mediaType: MEDIA_TYPE.ociLayer, digest, size } });
 });
 
-test("one that is not chosen to be made comes as it was announced, and its recipe is not asked for", async () => {
-  const choice = { ...ALWAYS, isInPieces: async () => false };
+test("a layer for which delta is not chosen is fetched as announced, and its recipe is not requested", async () => {
+  const choice = { ...ALWAYS, isByDelta: async () => false };
   const as = { digest: digestOf("packed"), size: 1234 };
-  const { whole } = await rebuild(v2, { cut: undefined }, seedsOf(v1), {}, { choice, as });
+  const { whole } = await rebuild(v2, { cut: undefined }, basesOf(v1), {}, { choice, as });
   expect(whole).toMatchObject(as);
 });
 
 test.each([
   ["as it is stored", "leaves-blob" as const],
-  ["plain, where that passed by once", "consumes-blob" as const],
-])("what is found too slowly is given up, and comes whole: %s", async (_, cutting) => {
-  const watch = async () => (made: number) => {
-    if (made > 5 * FILE) throw new RebuildTooSlow("too slow");
+  ["as a plain tar, where the cut consumes the blob", "consumes-blob" as const],
+])("a slow rebuild is given up, and the layer is fetched whole: %s", async (_, cutting) => {
+  const watch = async () => (read: number) => {
+    if (read > 5 * FILE) throw new RebuildTooSlow("too slow");
   };
   const as = { digest: digestOf("packed"), size: 1234, mediaType: MEDIA_TYPE.ociLayerGzip, cutting };
   const options = { choice: { ...ALWAYS, watch }, as };
-  const { whole, details } = await rebuild(v2, await cutLayer(v2), seedsOfLayers(v1).deltaBases, {}, options);
+  const { whole, details } = await rebuild(v2, await cutLayer(v2), basesOfLayers(v1).deltaBases, {}, options);
   const plain = { digest: digestOf(v2), size: v2.length, mediaType: MEDIA_TYPE.ociLayer };
   expect(whole).toMatchObject(cutting === "leaves-blob" ? as : plain);
   expect(details.at(-1)).toContain("takes too long");
   const spool = await receiving.open();
-  expect(existsSync(spool.pathFor(`${digestOf(v2).slice(7)}.made`))).toBe(false);
+  expect(existsSync(spool.pathFor(`${digestOf(v2).slice(7)}.rebuilt`))).toBe(false);
 });
 
-test("what the sender has no room for, from the first byte on, comes whole, however late its recipe is read", async () => {
+test("a layer is fetched whole when the sender's disk is full at its first byte, however late the recipe is read", async () => {
   async function* full(): AsyncGenerator<Buffer> {
     yield v2.subarray(0, 65_000);
     throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
   }
   const cutter = newCutter();
   let cut: LayerDelta | undefined;
-  const cutting = cutter.cut(await cutter.makeFiles(digestOf(v2)), full, (begun) => (cut = begun));
+  const cutting = cutter.cut(await cutter.createFiles(digestOf(v2)), full, (begun) => (cut = begun));
   await expect(cutting).rejects.toMatchObject({ code: "ENOSPC" });
-  const { whole, details } = await rebuild(v2, { cut }, seedsOf(v1));
+  const { whole, details } = await rebuild(v2, { cut }, basesOf(v1));
   expect(whole).toMatchObject({ digest: digestOf(v2) });
-  expect(details.at(-1)).toContain(NOT_ALL);
+  expect(details.at(-1)).toContain(TRUNCATED);
 });
 
 test.each(["leaves-blob" as const, "consumes-blob" as const])(
-  "what the sender cannot cut comes as it was announced, and can be had in pieces: %s",
+  "a layer that the sender cannot cut is fetched as announced: %s",
   async (cutting) => {
     const as = { digest: digestOf("packed"), size: 1234, mediaType: MEDIA_TYPE.ociLayerGzip, cutting };
-    const { whole, details } = await rebuild(v2, { cut: undefined }, seedsOf(v1), {}, { as });
+    const { whole, details } = await rebuild(v2, { cut: undefined }, basesOf(v1), {}, { as });
     expect(whole).toMatchObject(as);
     expect(details.at(-1)).toContain("the sending side cannot cut it");
   },
@@ -270,16 +270,16 @@ test.each(["leaves-blob" as const, "consumes-blob" as const])(
 
 test.each([
   ["as it is stored: at once", "leaves-blob" as const, [true, true]],
-  ["plain, where that passed by once: not before it has been cut", "consumes-blob" as const, [false, true]],
-])("when a layer can be had whole, %s", async (_, cutting, expected) => {
+  ["as a plain tar, where the cut consumes the blob: after the cut", "consumes-blob" as const, [false, true]],
+])("when a layer is available whole, %s", async (_, cutting, expected) => {
   const file = (index: number) => ({ name: `${index}`, content: Buffer.alloc(9_000_000, index) });
   const tar = await makeTar(Array.from({ length: 4 }, (__, index) => file(index)));
-  const told: boolean[] = [];
-  let onTold = (): void => {};
-  const first = new Promise<void>((resolve) => (onTold = resolve));
-  const watch = async () => (__: number, isToBeHadWhole: boolean) => {
-    told.push(isToBeHadWhole);
-    onTold();
+  const available: boolean[] = [];
+  let onCall = (): void => {};
+  const first = new Promise<void>((resolve) => (onCall = resolve));
+  const watch = async () => (__: number, isAvailableWhole: boolean) => {
+    available.push(isAvailableWhole);
+    onCall();
   };
   async function* recipe(bytes: Buffer): AsyncGenerator<Buffer> {
     yield bytes.subarray(0, -1);
@@ -288,16 +288,16 @@ test.each([
   }
   const as = { digest: digestOf("packed"), mediaType: MEDIA_TYPE.ociLayerGzip, cutting };
   const options = { choice: { ...ALWAYS, watch }, as };
-  const { made } = await rebuild(tar, await cutLayer(tar), seedsOfLayers(tar).deltaBases, { recipe }, options);
-  expect(made?.size).toBe(tar.length);
-  expect([told[0], told.at(-1)]).toEqual(expected);
+  const { rebuilt } = await rebuild(tar, await cutLayer(tar), basesOfLayers(tar).deltaBases, { recipe }, options);
+  expect(rebuilt?.size).toBe(tar.length);
+  expect([available[0], available.at(-1)]).toEqual(expected);
 });
 
-test("an engine that does not give its files only makes it cost more", async () => {
+test("an engine whose files cannot be read only makes the transfer larger", async () => {
   const deltaBases: DeltaBases = {
     images: [
       {
-        layerLike: async () => await Promise.reject(new EngineError("no blob can be had")),
+        baseLayer: async () => await Promise.reject(new EngineError("no blob can be had")),
         // oxlint-disable-next-line require-yield
         async *tars() {
           throw new EngineError("no container can be made");
@@ -314,38 +314,38 @@ test("an engine that does not give its files only makes it cost more", async () 
   expect(details[1]).toContain("no container can be made");
 });
 
-const [WRONG, NOT_ALL] = ["what was made of its pieces is wrong", "the sending side could not give all of its pieces"];
+const [INVALID, TRUNCATED] = [
+  "the sending side's recipe or pieces are invalid",
+  "the sending side could not cut all of it",
+];
 const flipped = (bytes: Buffer): Buffer => Buffer.from(bytes).fill((bytes[100] ?? 0) ^ 1, 100, 101);
 
 test.each([
-  ["a recipe of another layer", WRONG, { recipe: flipped }],
-  ["a recipe that is cut off, as that of a sender without room", NOT_ALL, { recipe: (bytes) => bytes.subarray(0, -1) }],
-  ["no recipe, as of a sender without room for any of it", NOT_ALL, { recipe: () => Buffer.alloc(0) }],
-  ["other pieces than were asked for", WRONG, { pieces: flipped }],
-  ["a piece too few", WRONG, { pieces: (bytes) => bytes.subarray(0, -1) }],
-  ["a piece too many", WRONG, { pieces: (bytes) => Buffer.concat([bytes, bytes]) }],
-] satisfies [string, string, Spoil][])(
-  "%s: the layer must come whole, and nothing is left of it",
-  async (_, why, spoil) => {
-    const { path, details, bytesFound } = await rebuild(v2, await cutLayer(v2), seedsOf(v1), spoil);
-    expect(path).toBeUndefined();
-    expect(bytesFound).toBe(0);
-    expect(details.at(-1)).toContain(`comes whole: ${why} (`);
-    const spool = await receiving.open();
-    expect(existsSync(spool.pathFor(`${digestOf(v2).slice(7)}.made`))).toBe(false);
-  },
-);
+  ["a recipe of another layer", INVALID, { recipe: flipped }],
+  ["a truncated recipe, as from a sender whose disk is full", TRUNCATED, { recipe: (bytes) => bytes.subarray(0, -1) }],
+  ["an empty recipe, as from a sender whose disk was full before", TRUNCATED, { recipe: () => Buffer.alloc(0) }],
+  ["other pieces than were requested", INVALID, { pieces: flipped }],
+  ["a piece too few", INVALID, { pieces: (bytes) => bytes.subarray(0, -1) }],
+  ["a piece too many", INVALID, { pieces: (bytes) => Buffer.concat([bytes, bytes]) }],
+] satisfies [string, string, Harm][])("%s: the layer is sent whole, and its file is removed", async (_, why, harm) => {
+  const { path, details, bytesFound } = await rebuild(v2, await cutLayer(v2), basesOf(v1), harm);
+  expect(path).toBeUndefined();
+  expect(bytesFound).toBe(0);
+  expect(details.at(-1)).toContain(`is sent whole: ${why} (`);
+  const spool = await receiving.open();
+  expect(existsSync(spool.pathFor(`${digestOf(v2).slice(7)}.rebuilt`))).toBe(false);
+});
 
-test("whatever is done to what passes, a layer is right, comes whole, or is an error; it is never wrong", async () => {
+test("with damaged messages, a layer is right, is sent whole, or fails; it is never wrong", async () => {
   const random = pseudoRandom(1);
   const outcomes = { right: 0, whole: 0, failed: 0 };
   for (let seed = 0; seed < 90; seed += 1) {
     const tar = generatedTar(seed, { parts: 6 });
-    const deltaBases = seedsOf(generatedTar(seed, { parts: 6, version: 1 }));
-    const spoil = (bytes: Buffer): Buffer => (bytes.length === 0 ? bytes : damaged(bytes, random));
-    const what = (["recipe", "pieces", "packed"] as const)[seed % 3] as keyof Spoil;
+    const deltaBases = basesOf(generatedTar(seed, { parts: 6, version: 1 }));
+    const harm = (bytes: Buffer): Buffer => (bytes.length === 0 ? bytes : damaged(bytes, random));
+    const what = (["recipe", "pieces", "packed"] as const)[seed % 3] as keyof Harm;
     try {
-      const { path } = await rebuild(tar, await cutLayer(tar), deltaBases, { [what]: spoil });
+      const { path } = await rebuild(tar, await cutLayer(tar), deltaBases, { [what]: harm });
       outcomes[path === undefined ? "whole" : "right"] += 1;
       if (path !== undefined) expect(readFileSync(path).equals(tar), `seed ${seed}`).toBe(true);
     } catch (error) {
@@ -357,7 +357,7 @@ test("whatever is done to what passes, a layer is right, comes whole, or is an e
   for (const count of Object.values(outcomes)) expect(count).toBeGreaterThan(5);
 });
 
-test("a layer that was cut off half made is continued", async () => {
+test("a partial rebuild is continued by the next run", async () => {
   const env = { XDG_CACHE_HOME: folder };
   const blob = await cutLayer(v2);
   {
@@ -366,15 +366,15 @@ test("a layer that was cut off half made is continued", async () => {
       yield bytes.subarray(0, 10.5 * FILE);
       throw new Error("the link is dead");
     };
-    await expect(rebuild(v2, blob, seedsOf(), { pieces: cutOff }, { resumeCache })).rejects.toThrow("the link is dead");
+    await expect(rebuild(v2, blob, basesOf(), { pieces: cutOff }, { resumeCache })).rejects.toThrow("the link is dead");
   }
   await using resumeCache = new ResumeCache({ env, run: newRunId() });
-  const { path, pieceBytes } = await rebuild(v2, blob, seedsOf(), {}, { resumeCache });
+  const { path, pieceBytes } = await rebuild(v2, blob, basesOf(), {}, { resumeCache });
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(10 * FILE);
 });
 
-describe("recipes of a sender that means harm", () => {
+describe("recipes of a malicious sender", () => {
   const MB = 1_000_000;
   const limit = 5 * MB;
   const env = (): NodeJS.ProcessEnv => ({ XDG_CACHE_HOME: folder });
@@ -383,8 +383,8 @@ describe("recipes of a sender that means harm", () => {
       .filter((entry) => entry.isFile())
       .reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
 
-  /** Makes all of them, with a rebuilder that has those recipes, and returns why the last was not made. */
-  async function makeAll(
+  /** Rebuilds layers from these recipes, and returns the result of the last one, or its error. */
+  async function rebuildAll(
     recipes: Map<Digest, Buffer | AsyncIterable<Buffer>>,
     resumeCache: ResumeCache,
     onDetail: (text: string) => void = () => {},
@@ -400,7 +400,7 @@ describe("recipes of a sender that means harm", () => {
       },
       repository: "app",
       choice: ALWAYS,
-      deltaBases: seedsOf(),
+      deltaBases: basesOf(),
       spool: receiving,
       resumeCache,
       limit: sizeLimit(limit),
@@ -408,7 +408,7 @@ describe("recipes of a sender that means harm", () => {
       onBytes: () => {},
       onDetail,
     });
-    const inPieces = queue<AnnouncedLayer>();
+    const cuttable = queue<AnnouncedLayer>();
     const layers = [...recipes.keys()].map((diffId) => ({
       diffId,
       digest: diffId,
@@ -416,44 +416,44 @@ describe("recipes of a sender that means harm", () => {
       size: 3 * MB,
       cutting: "leaves-blob" as const,
     }));
-    for (const layer of layers) inPieces.push(layer);
-    inPieces.end();
-    await rebuilder.makeAll(inPieces);
+    for (const layer of layers) cuttable.push(layer);
+    cuttable.end();
+    await rebuilder.rebuildAll(cuttable);
     return await rebuilder.rebuild(layers.at(-1) as AnnouncedLayer).catch((error: unknown) => error);
   }
 
   async function recipeOf(plain: Buffer): Promise<Buffer> {
     const chunks: Buffer[] = [];
-    for await (const chunk of encodeRecipe(cut(Readable.from(chunksOf(plain))))) chunks.push(chunk);
+    for await (const chunk of encodeRecipe(cutTar(Readable.from(chunksOf(plain))))) chunks.push(chunk);
     return Buffer.concat(chunks);
   }
 
-  test("count against --max-size while they are made", async () => {
+  test("count against --max-size during the rebuild", async () => {
     const tars = Array.from({ length: 4 }, (_, index) => Buffer.alloc(3 * MB - 512 * index - ((3 * MB) % 512)));
     const recipes = new Map(await Promise.all(tars.map(async (tar) => [digestOf(tar), await recipeOf(tar)] as const)));
     await using resumeCache = new ResumeCache({ env: env(), run: newRunId() });
-    expect(await makeAll(recipes, resumeCache)).toBeInstanceOf(SizeLimitExceeded);
+    expect(await rebuildAll(recipes, resumeCache)).toBeInstanceOf(SizeLimitExceeded);
     expect(onDisk()).toBeLessThan(limit);
   });
 
-  test("what has failed its digest goes at once, and no other is made", async () => {
+  test("a layer that fails verification is removed at once, and no other is rebuilt", async () => {
     const recipe = await recipeOf(Buffer.alloc(3 * MB - ((3 * MB) % 512)));
     const recipes = new Map(["a", "b", "c"].map((name) => [digestOf(name), recipe] as const));
     await using resumeCache = new ResumeCache({ env: env(), run: newRunId() });
-    expect(await makeAll(recipes, resumeCache)).toMatchObject({ digest: digestOf("c") });
+    expect(await rebuildAll(recipes, resumeCache)).toMatchObject({ digest: digestOf("c") });
     expect(onDisk()).toBe(0);
   });
 
-  test("nor is another made when a recipe was cut off, but it is not called wrong", async () => {
+  test("after a truncated recipe no other layer is rebuilt, and none is reported as invalid", async () => {
     const recipe = await recipeOf(Buffer.alloc(3 * MB - ((3 * MB) % 512)));
     const recipes = new Map(["a", "b"].map((name) => [digestOf(name), recipe.subarray(0, -1)] as const));
     const details: string[] = [];
     await using resumeCache = new ResumeCache({ env: env(), run: newRunId() });
-    await makeAll(recipes, resumeCache, (text) => details.push(text));
-    expect(details).toEqual([expect.stringMatching(/could not give all of its pieces \(.*another layer/)]);
+    await rebuildAll(recipes, resumeCache, (text) => details.push(text));
+    expect(details).toEqual([expect.stringMatching(/could not cut all of it \(.*another layer/)]);
   });
 
-  test("what only the recipe has told is not kept when it breaks off", async () => {
+  test("a partial rebuild without received pieces is not kept", async () => {
     const recipe = await recipeOf(Buffer.alloc(3 * MB - ((3 * MB) % 512)));
     async function* broken(): AsyncGenerator<Buffer> {
       yield recipe;
@@ -462,7 +462,7 @@ describe("recipes of a sender that means harm", () => {
     const onKept = vi.fn<(bytes: number) => void>();
     {
       await using resumeCache = new ResumeCache({ env: env(), run: newRunId(), onKept });
-      expect(await makeAll(new Map([[digestOf("a"), broken()]]), resumeCache)).toMatchObject({
+      expect(await rebuildAll(new Map([[digestOf("a"), broken()]]), resumeCache)).toMatchObject({
         message: "the link is dead",
       });
     }
@@ -471,7 +471,7 @@ describe("recipes of a sender that means harm", () => {
   });
 });
 
-test("what is half made and longer than the layer is as long as that in the end", async () => {
+test("a partial rebuild that is longer than the layer is truncated", async () => {
   const env = { XDG_CACHE_HOME: folder };
   {
     await using resumeCache = new ResumeCache({ env, run: newRunId() });
@@ -479,18 +479,18 @@ test("what is half made and longer than the layer is as long as that in the end"
     writeFileSync(half?.path ?? "", Buffer.concat([v1, v1]));
   }
   await using resumeCache = new ResumeCache({ env, run: newRunId() });
-  const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), seedsOf(), {}, { resumeCache });
+  const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), basesOf(), {}, { resumeCache });
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(FILE);
 });
 
-test("a layer is not looked for in one that is much longer", async () => {
+test("a base layer that is much longer is not read to its end", async () => {
   let read = 0;
   async function* long(): AsyncGenerator<Buffer> {
     for (; read < 200_000_000; read += 1_000_000) yield Buffer.alloc(1_000_000);
   }
-  const { deltaBases: folders } = seedsOfLayers(undefined);
-  const images = folders.images.map((image) => ({ ...image, layerLike: async () => long() }));
+  const { deltaBases: folders } = basesOfLayers(undefined);
+  const images = folders.images.map((image) => ({ ...image, baseLayer: async () => long() }));
   const deltaBases = { images, reads: "blobs" as const, [Symbol.asyncDispose]: async () => {} };
   const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), deltaBases);
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
@@ -498,7 +498,7 @@ test("a layer is not looked for in one that is much longer", async () => {
   expect(read).toBeLessThan(30_000_000);
 });
 
-test("all of a layer can be had as well, also in part", async () => {
+test("a layer that was cut can also be read whole, and by range", async () => {
   const blob = await cutLayer(v2);
   expect(blob.size).toBe(v2.length);
   expect((await buffer(await blob.open())).equals(v2)).toBe(true);
@@ -508,61 +508,58 @@ test("all of a layer can be had as well, also in part", async () => {
 
 test.each([
   ["too long", Buffer.alloc(1000, 1)],
-  ["of pieces that are not there", Buffer.from([50, 1])],
-  ["cut off", Buffer.from([128])],
+  ["beyond the last piece", Buffer.from([50, 1])],
+  ["truncated", Buffer.from([128])],
 ])("a list of missing pieces that is %s is refused", async (_, list) => {
   const { cut } = await cutLayer(v2);
   await expect(cut?.pieces(Readable.from([list]))).rejects.toBeInstanceOf(InvalidRecipe);
 });
 
-test.each(["left", "not wanted any more"])(
-  "a probe of the link that is under way ends when the rebuilder is %s",
-  async (how) => {
-    const [probing, ended] = [deferred<void>(), deferred<void>()];
-    const probe = async (_: number, signal: AbortSignal): Promise<never> => {
-      signal.addEventListener("abort", () => ended.resolve());
-      probing.resolve();
-      return await new Promise((_resolve, reject) =>
-        signal.addEventListener("abort", () => reject(signal.reason as Error)),
-      );
-    };
-    const onDetail = (): void => {};
-    const rate = new LinkRate({ bytesReceived: () => 0, probe });
-    const rebuilding = { reads: "blobs" as const, takesIn: undefined };
-    const choice = new DeltaChoice({ always: false, rebuilding, rate, onDetail });
-    const none = async (): Promise<never> => await Promise.reject(new Error("it is not asked for"));
-    const client = { recipe: none, pieces: none, sizeOf: none };
-    const over = new AbortController();
-    const rebuilder = new LayerRebuilder({
-      client,
-      repository: "app",
-      choice,
-      deltaBases: seedsOf(),
-      spool: receiving,
-      resumeCache: undefined,
-      limit: sizeLimit(),
-      signal: over.signal,
-      onBytes: () => {},
-      onDetail,
-    });
-    const digest = digestOf(v2);
-    const layer = {
-      diffId: digest,
-      digest,
-      mediaType: MEDIA_TYPE.ociLayer,
-      size: v2.length,
-      cutting: "leaves-blob" as const,
-    };
-    vi.useFakeTimers(); // no probe takes too long
-    try {
-      const rebuilt = rebuilder.rebuild(layer).catch(messageOf);
-      await probing.promise;
-      if (how === "left") await rebuilder[Symbol.asyncDispose]();
-      else over.abort(new Error("not needed any more"));
-      await ended.promise;
-      expect(await rebuilt).toMatch(/not needed any more$/);
-    } finally {
-      vi.useRealTimers();
-    }
-  },
-);
+test.each(["disposed of", "aborted"])("a pending probe of the link ends when the rebuilder is %s", async (how) => {
+  const [probing, ended] = [deferred<void>(), deferred<void>()];
+  const probe = async (_: number, signal: AbortSignal): Promise<never> => {
+    signal.addEventListener("abort", () => ended.resolve());
+    probing.resolve();
+    return await new Promise((_resolve, reject) =>
+      signal.addEventListener("abort", () => reject(signal.reason as Error)),
+    );
+  };
+  const onDetail = (): void => {};
+  const rate = new LinkRate({ bytesReceived: () => 0, probe });
+  const speed = { reads: "blobs" as const, takesIn: undefined };
+  const choice = new DeltaChoice({ always: false, speed, rate, onDetail });
+  const none = async (): Promise<never> => await Promise.reject(new Error("unexpected"));
+  const client = { recipe: none, pieces: none, sizeOf: none };
+  const over = new AbortController();
+  const rebuilder = new LayerRebuilder({
+    client,
+    repository: "app",
+    choice,
+    deltaBases: basesOf(),
+    spool: receiving,
+    resumeCache: undefined,
+    limit: sizeLimit(),
+    signal: over.signal,
+    onBytes: () => {},
+    onDetail,
+  });
+  const digest = digestOf(v2);
+  const layer = {
+    diffId: digest,
+    digest,
+    mediaType: MEDIA_TYPE.ociLayer,
+    size: v2.length,
+    cutting: "leaves-blob" as const,
+  };
+  vi.useFakeTimers(); // no probe times out
+  try {
+    const rebuilt = rebuilder.rebuild(layer).catch(messageOf);
+    await probing.promise;
+    if (how === "disposed of") await rebuilder[Symbol.asyncDispose]();
+    else over.abort(new Error("not needed any more"));
+    await ended.promise;
+    expect(await rebuilt).toMatch(/not needed any more$/);
+  } finally {
+    vi.useRealTimers();
+  }
+});

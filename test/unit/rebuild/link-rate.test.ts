@@ -2,12 +2,12 @@ import { expect, test, vi } from "vitest";
 import { LinkRate } from "../../../src/rebuild/link-rate.ts";
 
 const MB = 1_000_000;
-/** Asked so, any rate is too slow. */
+/** A question for which no rate is sufficient. */
 const CLOSELY = { enough: Infinity, budget: Infinity };
 
 /**
- * A link that carries so many bytes a second behind a delay, with its own clock. At first, `burst` bytes pass at once. For 20 ms of the probes
- * that `busy` names, this process does something else, and finds them in its buffers then.
+ * A simulated link with a rate, a delay (ms), and its own clock. The first `burst` bytes pass at once. During the probes of `busy`, this
+ * process is busy for 20 ms, and then finds their bytes in its buffers.
  */
 function link({
   perSecond,
@@ -33,7 +33,7 @@ function link({
   return { clock, options, probes };
 }
 
-test("a link that is clearly too slow is not looked at again", async () => {
+test("a link that is clearly too slow is not probed again", async () => {
   const question = { enough: 20 * MB, budget: MB };
   const slow = link({ perSecond: 12.5 * MB, burst: 125_000 });
   await new LinkRate(slow.options).bytesPerSecond(question);
@@ -43,23 +43,23 @@ test("a link that is clearly too slow is not looked at again", async () => {
   expect(close.probes).toHaveLength(4);
 });
 
-test("a slow link is told by one probe", async () => {
+test("one probe shows that a link is slow", async () => {
   const { options, probes } = link({ perSecond: 1.25 * MB });
   expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeCloseTo(1.25 * MB, -6);
   expect(probes).toHaveLength(1);
 });
 
-test("a link that lets some bytes pass at once is told by what comes behind them", async () => {
+test("a burst at the beginning does not count", async () => {
   const { options } = link({ perSecond: 12.5 * MB, burst: 125_000 });
   expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeCloseTo(12.5 * MB, -6);
 });
 
-test("what this process finds in its buffers, because it was busy, does not look faster than it came", async () => {
+test("bytes that waited in buffers while the process was busy do not seem faster", async () => {
   const { options } = link({ perSecond: 12.5 * MB, burst: 125_000, busy: [1, 3, 4] });
   expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeLessThan(12.5 * MB);
 });
 
-test("a fast one is told by the fastest of the probes that count, and no closer than it matters", async () => {
+test("the fastest probe counts, and there are no more probes than the question needs", async () => {
   const question = { enough: 50 * MB, budget: MB };
   const fast = link({ perSecond: 100 * MB, busy: [1, 2, 3] });
   expect(await new LinkRate(fast.options).bytesPerSecond(question)).toBeGreaterThan(90 * MB);
@@ -72,12 +72,12 @@ test("a fast one is told by the fastest of the probes that count, and no closer 
   expect(small.probes).toHaveLength(1);
 });
 
-test("a delay does not make it slower", async () => {
+test("the delay is subtracted", async () => {
   const { options } = link({ perSecond: 50 * MB, delay: 8 });
   expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeGreaterThan(45 * MB);
 });
 
-test("who asks again is told the same, without another probe", async () => {
+test("the same question again needs no further probe", async () => {
   const { options, probes } = link({ perSecond: 20 * MB });
   const question = { enough: 21 * MB, budget: MB };
   const rate = new LinkRate(options);
@@ -86,7 +86,7 @@ test("who asks again is told the same, without another probe", async () => {
   expect(probes).toHaveLength(4);
 });
 
-test("what has come faster than a probe counts, but not what came after a pause", async () => {
+test("the rate of the transfer counts when it is higher, except after a pause", async () => {
   const { clock, options } = link({ perSecond: 1.25 * MB });
   const rate = new LinkRate(options);
   await rate.bytesPerSecond(CLOSELY);
@@ -101,18 +101,18 @@ test("what has come faster than a probe counts, but not what came after a pause"
   clock.received += 500 * MB;
   rate.note();
   clock.ms += 110;
-  clock.received += 500 * MB; // of which most had come before
+  clock.received += 500 * MB; // most of these waited in buffers
   rate.note();
   expect(await rate.bytesPerSecond(CLOSELY)).toBeCloseTo(5 * MB, -6);
 });
 
-test("it is no faster than this side was told to take", async () => {
+test("the rate is at most --bwlimit", async () => {
   const rate = (limit: number) => new LinkRate({ ...link({ perSecond: 1000 * MB }).options, limit });
   expect(await rate(500_000).bytesPerSecond(CLOSELY)).toBe(500_000);
   expect(await rate(0).bytesPerSecond(CLOSELY)).toBeGreaterThan(100 * MB);
 });
 
-test("a probe that does not come, or has no end, is not waited for", async () => {
+test("a probe that stalls is given up, and one without an end is cut short", async () => {
   vi.useFakeTimers();
   try {
     const none = async (_: number, signal: AbortSignal): Promise<never> =>

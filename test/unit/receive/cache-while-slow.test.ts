@@ -4,10 +4,10 @@ import { cacheWhileSlow } from "../../../src/receive/cache-while-slow.ts";
 /** Whether a layer is still kept after each of some seconds in which so many MB came. */
 function kept(...megabytes: number[]): boolean[] {
   let ms = 0;
-  const goesOn = cacheWhileSlow(() => ms);
+  const keepGoing = cacheWhileSlow(() => ms);
   return megabytes.map((each) => {
     ms += 1000;
-    return goesOn(each * 1_000_000);
+    return keepGoing(each * 1_000_000);
   });
 }
 

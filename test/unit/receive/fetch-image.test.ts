@@ -109,6 +109,6 @@ test("of a sender that has the layers in a registry it is said that they come wh
   const answer = ({ url }: IncomingMessage, response: ServerResponse): void =>
     void response.end(url === MANIFEST ? written.bytes : config);
   using incoming = await askOf(answer, { announced: false, deltaBases: {} as DeltaBases });
-  expect(told).toEqual(["missing layers come whole: the sending side has them in a registry"]);
+  expect(told).toEqual(["missing layers are sent whole: the sending side has them in a registry"]);
   expect(await incoming.opened()).toMatchObject({ config });
 });

@@ -70,7 +70,7 @@ test("what has come of a layer stays when it breaks off, and the next run contin
   await using next = open();
   expect(await next.begun([digestOf("layer"), digestOf("other")])).toEqual([digestOf("layer")]);
   const file = await next.take(blob());
-  expect(file?.before).toBe(5);
+  expect(file?.resumedBytes).toBe(5);
   expect(await read(file?.pass(coming("fgh", "ij")) ?? coming())).toBe("abcdefghij");
   expect(await readFile(file?.path ?? "", "utf8")).toBe("abcdefghij");
   await next.forget();
@@ -88,7 +88,7 @@ test("a reader that leaves early leaves what it has read", async () => {
 test("of a layer that is there as a whole, the last byte is asked for again", async () => {
   await put(nameOf(), "abcdefghij");
   await using kept = open();
-  expect((await kept.take(blob()))?.before).toBe(9);
+  expect((await kept.take(blob()))?.resumedBytes).toBe(9);
 });
 
 test("only this user can look into them", async () => {
@@ -103,7 +103,7 @@ describe("two runs at once", () => {
     await put(nameOf(), "abcde");
     const [one, two] = [open(), open()];
     const files = [await one.take(blob()), await two.take(blob())];
-    expect(files.map((file) => file?.before)).toEqual([5, 5]);
+    expect(files.map((file) => file?.resumedBytes)).toEqual([5, 5]);
     expect(new Set(files.map((file) => file?.path)).size).toBe(2);
     await read(files[1]?.pass(coming("fg")) ?? coming());
     await read(files[0]?.pass(coming("f")) ?? coming());
@@ -117,8 +117,8 @@ describe("two runs at once", () => {
     await put(nameOf(), "abcde");
     const runs = Array.from({ length: 5 }, () => open());
     const files = await Promise.all(runs.map(async (run) => await run.take(blob())));
-    for (const file of files) expect([0, 5]).toContain(file?.before);
-    expect(files.some((file) => file?.before === 5)).toBe(true);
+    for (const file of files) expect([0, 5]).toContain(file?.resumedBytes);
+    expect(files.some((file) => file?.resumedBytes === 5)).toBe(true);
     for (const run of runs) await run[Symbol.asyncDispose]();
     expect(await readFile(join(folder, nameOf()), "utf8")).toBe("abcde");
   });
@@ -130,7 +130,7 @@ describe("two runs at once", () => {
     await using kept = open({ limits: { size: 1, age: 1000 } });
     expect(await kept.begun([digestOf("layer")])).toEqual([digestOf("layer")]);
     const file = await kept.take(blob());
-    expect(file?.before).toBe(6);
+    expect(file?.resumedBytes).toBe(6);
     await read(file?.pass(coming("ghij")) ?? coming());
     await kept.forget();
     expect(await readdir(folder)).toEqual([nameOf("layer", alive)]);
@@ -140,14 +140,14 @@ describe("two runs at once", () => {
   test("what a dead one had is taken over", async () => {
     await put(nameOf("layer", deadRun()), "abc");
     await using kept = open();
-    expect((await kept.take(blob()))?.before).toBe(3);
+    expect((await kept.take(blob()))?.resumedBytes).toBe(3);
     expect(await readdir(folder)).toHaveLength(1);
   });
 
   test("of several files that are free, the longest is continued, and the others go", async () => {
     for (const content of ["abc", "abcde", "a"]) await put(nameOf("layer", deadRun()), content);
     await using kept = open();
-    expect((await kept.take(blob()))?.before).toBe(5);
+    expect((await kept.take(blob()))?.resumedBytes).toBe(5);
     expect(await readdir(folder)).toHaveLength(1);
   });
 });
@@ -207,7 +207,7 @@ describe("what is on the disk is not trusted", () => {
     await using kept = open();
     for (const name of ["layer", "hard"]) {
       const file = await kept.take(blob(name));
-      expect(file?.before ?? 0).toBe(0);
+      expect(file?.resumedBytes ?? 0).toBe(0);
       await read(file?.pass(coming("other")) ?? coming());
     }
     expect(await readFile(precious, "utf8")).toBe("precious");
@@ -229,7 +229,7 @@ describe("what is on the disk is not trusted", () => {
   test("one that is longer than the layer is not continued", async () => {
     await put(nameOf(), "more than ten bytes");
     await using kept = open();
-    expect((await kept.take(blob()))?.before).toBe(0);
+    expect((await kept.take(blob()))?.resumedBytes).toBe(0);
   });
 
   test("what turns out to be wrong goes", async () => {
@@ -239,7 +239,7 @@ describe("what is on the disk is not trusted", () => {
       await using kept = open();
       const file = await kept.take(blob());
       expect(kept.hasResumedInvalidFile).toBe(false);
-      if (file) file.isWrong = true;
+      if (file) file.isInvalid = true;
       expect(kept.hasResumedInvalidFile).toBe(true);
     }
     expect(await readdir(folder)).toEqual(["others stay"]);
@@ -266,13 +266,13 @@ describe("a disk that is full", () => {
 
   test("does not end what is only kept", async () => {
     const file = await full();
-    expect(await read(file.pass(coming("abc", "def", "ghi"), { goesOn: () => true }))).toBe("abcdefghi");
+    expect(await read(file.pass(coming("abc", "def", "ghi"), { keepGoing: () => true }))).toBe("abcdefghi");
   });
 });
 
 test.each([
   ["what is to be in it", {}],
-  ["what is only kept", { goesOn: () => true }],
+  ["what is only kept", { keepGoing: () => true }],
 ])("what still comes after it has been let go of changes nothing of what is kept: %s", async (_, options) => {
   await using kept = open();
   const file = await kept.take(blob());
@@ -289,7 +289,7 @@ test("a layer that is no longer worth it goes on without being kept", async () =
   await using kept = open();
   const file = await kept.take(blob());
   let asked = 0;
-  expect(await read(file?.pass(coming("abc", "def", "ghi"), { goesOn: () => ++asked < 2 }) ?? coming())).toBe(
+  expect(await read(file?.pass(coming("abc", "def", "ghi"), { keepGoing: () => ++asked < 2 }) ?? coming())).toBe(
     "abcdefghi",
   );
   expect(asked).toBe(2);

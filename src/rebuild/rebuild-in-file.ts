@@ -1,0 +1,135 @@
+import { constants, createReadStream } from "node:fs";
+import { open } from "node:fs/promises";
+import type { AnnouncedLayer } from "../conversation/messages.ts";
+import { decodeRecipe } from "../delta/decode-recipe.ts";
+import { encodeMissingPieces } from "../delta/missing-pieces.ts";
+import { PieceKeyFilter } from "../delta/piece-key-filter.ts";
+import { reusePieces } from "../delta/reuse-pieces.ts";
+import { TarRebuild } from "../delta/tar-rebuild.ts";
+import { shortOf } from "../image/digest.ts";
+import { hasZstd } from "../image/layer/zstd-frames.ts";
+import { bytes } from "../output/describe.ts";
+import type { RegistryClient } from "../registry/registry-client.ts";
+import { countBytes } from "../streams/count-bytes.ts";
+import { countRebuiltBytes } from "./count-rebuilt-bytes.ts";
+import type { DeltaBaseReader } from "./delta-base-reader.ts";
+import type { DeltaChoice } from "./delta-choice.ts";
+import type { EarlierLayers } from "./earlier-layers.ts";
+import { bytesFree, type RebuiltFile } from "./rebuilt-file.ts";
+import { verifyRebuiltTar } from "./verify-rebuilt-tar.ts";
+
+export interface RebuildOptions {
+  client: {
+    [Part in "recipe" | "pieces"]: (...of: Parameters<RegistryClient[Part]>) => Promise<AsyncIterable<Buffer>>;
+  };
+  repository: string;
+  choice: Pick<DeltaChoice, "watch">;
+  signal: AbortSignal;
+  /** Receives the bytes of each chunk from the sender. */
+  onBytes: (count: number) => void;
+  /** For --verbose. */
+  onDetail: (text: string) => void;
+}
+
+/** What a rebuild may reuse, and what it reports. */
+export interface RebuildSources {
+  reader: DeltaBaseReader;
+  earlier: EarlierLayers;
+  /** The files of layers that this run has rebuilt. */
+  earlierPaths: readonly string[];
+  /** Receives the bytes of each chunk of missing pieces. */
+  onPieceBytes: (count: number) => void;
+}
+
+/** The verified plain tar of a layer. */
+export interface RebuiltLayer {
+  path: string;
+  /** Bytes. */
+  size: number;
+  /** Bytes of its pieces that were found in delta bases. */
+  bytesFound: number;
+}
+
+/** Whether a layer can be fetched whole as it was announced, even after its recipe has been requested. */
+export function isAvailableAsStored({ cutting, mediaType }: AnnouncedLayer): boolean {
+  return cutting !== "consumes-blob" && canUnpack(mediaType);
+}
+
+/** Whether a layer can be fetched whole as it is stored. */
+export function canUnpack(mediaType: string): boolean {
+  return hasZstd || !mediaType.endsWith("zstd");
+}
+
+/**
+ * Rebuilds and verifies a layer's tar in a file: reads the recipe, reuses pieces of delta bases, and fetches the missing ones. Rejects with
+ * the errors of these steps, after the last write to the file.
+ */
+export async function rebuildInFile(
+  { path, resumedBytes, share }: RebuiltFile,
+  layer: AnnouncedLayer,
+  sources: RebuildSources,
+  options: RebuildOptions,
+): Promise<RebuiltLayer> {
+  const { choice, client, repository, signal, onBytes, onDetail } = options;
+  const { diffId } = layer;
+  const measure = await choice.watch(layer);
+  await using file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW);
+  const keys = new PieceKeyFilter();
+  // The sender does not know the size of the tar yet.
+  const maxSize = await bytesFree(path);
+  const recipe = decodeRecipe(countBytes(await client.recipe(repository, diffId, signal), onBytes), { maxSize });
+  const rebuild = TarRebuild.start(file, keys.addAll(countRebuiltBytes(recipe, share)));
+  const verified = verifyRebuiltTar(file, rebuild, { diffId, signal });
+  verified.catch(() => {}); // awaited below
+  try {
+    await reusePresentPieces(rebuild, layer, { ...sources, measure, partialPath: resumedBytes > 0 ? path : undefined });
+    sources.earlier.add(keys);
+    const all = rebuild.distinctBytes;
+    const bytesFound = all - rebuild.missing.bytes;
+    onDetail(`layer ${shortOf(diffId)}: ${bytes(bytesFound)} of ${bytes(all)} are in delta bases`);
+    await fetchMissingPieces(rebuild, layer, sources, options);
+    await file.truncate(rebuild.size); // a partial rebuild may be longer
+    return { path, size: await verified, bytesFound };
+  } finally {
+    await rebuild.stop();
+    await verified.catch(() => {});
+  }
+}
+
+type PresentSources = RebuildSources & {
+  measure: (read: number, isAvailableWhole: boolean) => void;
+  /** The partial rebuild of an earlier run: the rebuilt file itself. */
+  partialPath: string | undefined;
+};
+
+/** Reads the recipe, and takes pieces from delta bases, from a partial rebuild, and from layers that this run has rebuilt. */
+async function reusePresentPieces(
+  rebuild: TarRebuild,
+  layer: AnnouncedLayer,
+  { reader, earlier, earlierPaths, measure, partialPath }: PresentSources,
+): Promise<void> {
+  // A plain tar cannot be fetched before the sender has cut all of it; until then there is no alternative to the rebuild.
+  const along = await reader.readAlongRecipe(rebuild, layer.diffId, (read) =>
+    measure(read, isAvailableAsStored(layer) || rebuild.isRecipeRead),
+  );
+  await rebuild.recipeRead;
+  // The pieces of a partial rebuild are recognised by their keys, like all others.
+  if (partialPath !== undefined) await reusePieces(createReadStream(partialPath), rebuild);
+  await reader.readRest(rebuild, along, layer.diffId);
+  await earlier.reuse(earlierPaths, rebuild, reader);
+}
+
+async function fetchMissingPieces(
+  rebuild: TarRebuild,
+  { diffId }: AnnouncedLayer,
+  { onPieceBytes }: RebuildSources,
+  { client, repository, signal, onBytes }: RebuildOptions,
+): Promise<void> {
+  if (rebuild.missing.pieces === 0) return;
+  const list = encodeMissingPieces(rebuild.missingOrdinals());
+  const onChunk = (count: number): void => {
+    onPieceBytes(count);
+    onBytes(count);
+  };
+  await rebuild.fill(countBytes(await client.pieces(repository, diffId, list, signal), onChunk));
+}
