@@ -10,7 +10,7 @@ import { hexOf, type Digest } from "../image/digest.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import type { PacedPacker, PackOptions } from "../packing/paced-packer.ts";
 import type { LayerDelta, StoredBlob } from "../registry/embedded/registry-content.ts";
-import type { LazySpool } from "../store/spool.ts";
+import type { LazySpool } from "../run/spool.ts";
 import { GrowingFile } from "../streams/growing-file.ts";
 
 /** Bytes as stored from which a layer is cut: a smaller one costs no more than its recipe and another round trip. */

@@ -6,7 +6,7 @@ import { MEDIA_TYPE } from "../image/manifest.ts";
 import { messageOf } from "../output/errors.ts";
 import { NoRecipe, type RegistryClient } from "../registry/registry-client.ts";
 import type { ResumeCache } from "../store/resume-cache.ts";
-import type { LazySpool } from "../store/spool.ts";
+import type { LazySpool } from "../run/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { DeltaBaseReader } from "./delta-base-reader.ts";
 import type { DeltaBases } from "./delta-bases.ts";

@@ -2,7 +2,7 @@ import { rm, statfs, writeFile } from "node:fs/promises";
 import { hexOf, type Digest } from "../image/digest.ts";
 import type { SizeLimitShare, SizeLimit } from "../image/layer/size-limit.ts";
 import type { ResumeCache } from "../store/resume-cache.ts";
-import type { LazySpool } from "../store/spool.ts";
+import type { LazySpool } from "../run/spool.ts";
 
 /** The file that a layer is rebuilt in. */
 export interface RebuiltFile {

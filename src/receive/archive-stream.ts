@@ -10,7 +10,7 @@ import type { TarStream } from "../image/tar/write-tar.ts";
 import { digestOf, hexOf, type Digest } from "../image/digest.ts";
 import type { FileLocation } from "../image/location.ts";
 import { manifestFor } from "../store/compose-manifest.ts";
-import type { Spool } from "../store/spool.ts";
+import type { Spool } from "../run/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { countLayers, type ReceivedImage, type Counts } from "./received-image.ts";
 import { countBytes } from "../streams/count-bytes.ts";

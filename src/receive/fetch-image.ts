@@ -4,7 +4,7 @@ import type { Digest } from "../image/digest.ts";
 import type { Manifest } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
 import { RegistryClient } from "../registry/registry-client.ts";
-import type { Spool } from "../store/spool.ts";
+import type { Spool } from "../run/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { queue, type Queue } from "../streams/queue.ts";
 import { namedBlobs, type ReceiveOptions } from "./received-image.ts";

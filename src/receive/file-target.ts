@@ -7,7 +7,7 @@ import type { ArchivedImage } from "../image/archive/image-archive.ts";
 import { openArchive } from "../image/archive/open-archive.ts";
 import type { FileLocation } from "../image/location.ts";
 import { partialFilePrefix, partialFile, removePartialFiles } from "../store/partial-file.ts";
-import { openSpool } from "../store/spool.ts";
+import { openSpool } from "../run/spool.ts";
 import { archiveStream, arrivedLayers } from "./archive-stream.ts";
 import type { ReceivedImage, ReceiveOptions } from "./received-image.ts";
 import { countBytes } from "../streams/count-bytes.ts";

@@ -1,3 +1,4 @@
+import { CACHE_FOLDER } from "../files/cache-folder.ts";
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -13,7 +14,8 @@ import { Failure } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/registry-client.ts";
 import { ResumableFile } from "../store/resumable-file.ts";
 import type { ResumeCache } from "../store/resume-cache.ts";
-import { isInvalidContent, refuseWithoutSpace, type Spool } from "../store/spool.ts";
+import { isInvalidContent } from "../store/layer-failure.ts";
+import { refuseWithoutSpace, type Spool } from "../run/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { countBytes } from "../streams/count-bytes.ts";
 import { byteRange } from "../streams/byte-range.ts";
@@ -154,7 +156,7 @@ async function openLayer(
 /** What an earlier run had left of a layer is not of that layer. */
 export function resumeFailure(cause: unknown): Failure {
   return new Failure("not-verified", "what an earlier run had received of a layer is not right (any more)", {
-    expected: "the beginning of that layer, in the cache folder (~/.cache/docker-over-ssh)",
+    expected: `the beginning of that layer, in ${CACHE_FOLDER}`,
     hint: "It has been removed, and nothing was loaded. Run the same command again: the layer is then sent from its beginning.",
     cause,
   });

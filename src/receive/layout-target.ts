@@ -4,7 +4,7 @@ import type { Descriptor } from "../image/manifest.ts";
 import type { FileLocation } from "../image/location.ts";
 import type { Reference } from "../image/reference.ts";
 import { LayoutStore } from "../store/layout-store.ts";
-import { openSpool } from "../store/spool.ts";
+import { openSpool } from "../run/spool.ts";
 import type { AvailableLayer } from "../store/store.ts";
 import { countLayers, namedBlobs, type ReceivedImage, type ReceiveOptions } from "./received-image.ts";
 import { nameInFile } from "./name-in-file.ts";

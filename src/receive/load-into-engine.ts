@@ -4,7 +4,7 @@ import { temporaryName } from "../run/run-id.ts";
 import { forgetName } from "../engine/temporary-name.ts";
 import type { Digest } from "../image/digest.ts";
 import { Failure, messageOf } from "../output/errors.ts";
-import { lazySpool } from "../store/spool.ts";
+import { lazySpool } from "../run/spool.ts";
 import type { ImageToLoad, PresentLayers, TargetStore } from "../store/store.ts";
 import { queue } from "../streams/queue.ts";
 import { countLayers, type ReceivedImage, type EngineReceiveOptions } from "./received-image.ts";

@@ -2,7 +2,7 @@ import { digestOf, type Digest } from "../image/digest.ts";
 import { parseConfig } from "../image/config.ts";
 import type { FileLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
-import { openSpool } from "../store/spool.ts";
+import { openSpool } from "../run/spool.ts";
 import { NoReader, openPipe, stdoutSink } from "../streams/byte-sink.ts";
 import { archiveStream, arrivedLayers, type ArchiveStream } from "./archive-stream.ts";
 import type { ReceivedImage, ReceiveOptions } from "./received-image.ts";

@@ -4,7 +4,7 @@ import { pipeline } from "node:stream/promises";
 import { decompressLayer } from "../image/layer/decompress-layer.ts";
 import { digestVerifier } from "../image/layer/verify-digest.ts";
 import { hexOf } from "../image/digest.ts";
-import { refuseWithoutSpace, type LazySpool } from "../store/spool.ts";
+import { refuseWithoutSpace, type LazySpool } from "../run/spool.ts";
 import type { IncomingLayer } from "./incoming-layer.ts";
 import { passThroughVerifier } from "../image/layer/verified-stream.ts";
 import { sizeLimit, type SizeLimit } from "../image/layer/size-limit.ts";

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { readSavedImage, type SavedImage } from "../image/docker/read-saved-image.ts";
 import { Failure } from "../output/errors.ts";
-import { lazySpool } from "../store/spool.ts";
+import { lazySpool } from "../run/spool.ts";
 import type { EngineOfferOptions } from "./found-image.ts";
 import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 import { UnidentifiedBlobs } from "./unidentified-blobs.ts";

@@ -16,7 +16,8 @@ import type {
 } from "../registry/embedded/registry-content.ts";
 import { deferred } from "../streams/deferred.ts";
 import { byteRange } from "../streams/byte-range.ts";
-import { layerFailure, type LazySpool } from "../store/spool.ts";
+import { layerFailure } from "../store/layer-failure.ts";
+import type { LazySpool } from "../run/spool.ts";
 import { CutOnDemand } from "../rebuild/cut-on-demand.ts";
 import { SingleReaderStream } from "./single-reader-stream.ts";
 import { LayerCutter } from "../rebuild/layer-cutter.ts";

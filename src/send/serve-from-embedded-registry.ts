@@ -6,7 +6,8 @@ import { withDescriptor } from "../image/manifest.ts";
 import { parseReference, type Reference } from "../image/reference.ts";
 import { NO_CONTENT, type RegistryContent } from "../registry/embedded/registry-content.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../registry/embedded/server.ts";
-import { lazySpool, layerFailure, type LazySpool } from "../store/spool.ts";
+import { lazySpool, type LazySpool } from "../run/spool.ts";
+import { layerFailure } from "../store/layer-failure.ts";
 import type { OfferedImage, OfferOptions } from "./found-image.ts";
 import { OutgoingBlobs } from "./outgoing-blobs.ts";
 

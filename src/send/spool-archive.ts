@@ -1,3 +1,4 @@
+import { CACHE_FOLDER } from "../files/cache-folder.ts";
 import { createWriteStream } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { addAbortSignal } from "node:stream";
@@ -9,7 +10,8 @@ import { decompressArchive } from "../image/archive/decompress-archive.ts";
 import { bytes } from "../output/describe.ts";
 import { Failure } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
-import { openSpool, layerFailure } from "../store/spool.ts";
+import { openSpool } from "../run/spool.ts";
+import { layerFailure } from "../store/layer-failure.ts";
 
 /** Of what was free on the cache folder's disk, the part that an archive may take: the rest of the machine needs some, too. */
 const MAY_TAKE = 0.9;
@@ -72,7 +74,7 @@ function noRoom(room: number): Failure {
     "no-space",
     `the archive is larger, unpacked, than the ${bytes(room)} that it may take of the cache folder's disk`,
     {
-      expected: "room for all of it in the cache folder (~/.cache/docker-over-ssh), for it cannot be read where it is",
+      expected: `room for all of it in ${CACHE_FOLDER}, for it cannot be read where it is`,
       hint: "Free some, name a folder on a larger disk with XDG_CACHE_HOME, or give the archive as a plain file.",
     },
   );

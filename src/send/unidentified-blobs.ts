@@ -6,7 +6,8 @@ import type { KeptFile, StoredLayer, UnidentifiedFile } from "../image/docker/un
 import type { Digest } from "../image/digest.ts";
 import { Failure } from "../output/errors.ts";
 import type { UploadedLayer } from "../engine-push/probe-image.ts";
-import { refuseWithoutSpace, layerFailure, type LazySpool } from "../store/spool.ts";
+import { refuseWithoutSpace, type LazySpool } from "../run/spool.ts";
+import { layerFailure } from "../store/layer-failure.ts";
 import { addPushedLayer } from "./add-pushed-layer.ts";
 import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 

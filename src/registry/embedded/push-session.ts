@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { DistributionError } from "./distribution-error.ts";
 import type { PushPolicy, PushObserver, BeforeChunk } from "./push-policy.ts";
-import type { Spool, SpooledBlob } from "./upload-spool.ts";
+import type { UploadSpool, SpooledBlob } from "./upload-spool.ts";
 import { Upload } from "./upload.ts";
 
 /** Engines send 3 to 6 blobs at once, and each upload holds a file open. */
@@ -11,12 +11,12 @@ const MAX_UPLOADS = 32;
 export class PushSession implements AsyncDisposable {
   readonly policy: PushPolicy;
   readonly observer: PushObserver;
-  readonly #spool: Spool;
+  readonly #spool: UploadSpool;
   readonly #uploads = new Map<string, Upload>();
   #opening = 0;
   #closed = false;
 
-  constructor(policy: PushPolicy, observer: PushObserver, spool: Spool) {
+  constructor(policy: PushPolicy, observer: PushObserver, spool: UploadSpool) {
     this.policy = policy;
     this.observer = observer;
     this.#spool = spool;

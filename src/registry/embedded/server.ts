@@ -11,7 +11,7 @@ import { NO_CONTENT, type RegistryContent } from "./registry-content.ts";
 import { PushSession } from "./push-session.ts";
 import { listenerFor } from "./request-listener.ts";
 import type { PushPolicy, PushObserver } from "./push-policy.ts";
-import { embeddedSpool } from "./upload-spool.ts";
+import { uploadSpool } from "./upload-spool.ts";
 
 /** Bytes of a request line and its headers. Node's own default, said here because a client may be anybody. */
 const MAX_HEADERS = 16 * 1024;
@@ -56,7 +56,7 @@ export function openEmbeddedRegistry({
   parent,
   onDetail = () => {},
 }: EmbeddedRegistryOptions): EmbeddedRegistry {
-  const spool = embeddedSpool(run, parent);
+  const spool = uploadSpool(run, parent);
   const sessions = new Map<string, PushSession>();
   const far = new ConnectionLimiter({ timeout: FAR_TIMEOUT });
   const puller = serve(listenerFor(credentials, far, content, new Map(), onDetail), far);

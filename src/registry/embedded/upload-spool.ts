@@ -1,11 +1,10 @@
 import { createHash, type Hash } from "node:crypto";
 import { open, rm, type FileHandle } from "node:fs/promises";
-import { join } from "node:path";
 import { Readable } from "node:stream";
 import type { RunId } from "../../run/run-id.ts";
-import { makeSpoolFolder } from "../../run/spool-folder.ts";
+import { lazySpoolIn, type LazySpool } from "../../run/spool.ts";
 import { isNoSpace } from "../../files/no-space.ts";
-import { removeFolder } from "../../files/remove-folder.ts";
+import { CACHE_FOLDER } from "../../files/cache-folder.ts";
 import type { Digest } from "../../image/digest.ts";
 import { Failure } from "../../output/errors.ts";
 import { GrowingFile } from "../../streams/growing-file.ts";
@@ -18,40 +17,27 @@ export interface SpooledBlob extends StoredBlob {
   remove(): Promise<void>;
 }
 
-/**
- * A folder that only this user can look into, for what comes in, made when the first file is. Disposing removes it with all that is in
- * it, and does not fail.
- */
-export interface Spool extends AsyncDisposable {
-  /** Makes the folder. Rejects with a `no-space` Failure where there can be none. */
-  open(): Promise<string>;
-  /** A new, empty file. Its name is ours, never the client's. */
-  create(): Promise<SpoolFile>;
+/** The files of uploads, in a spool that the first upload opens. Disposing removes it. */
+export interface UploadSpool extends LazySpool {
+  /** Creates an empty file. The client has no influence on its name. Rejects as `open` does. */
+  create(): Promise<UploadFile>;
 }
 
-/**
- * A spool in `parent`, the user's cache folder; left out where there is none. Opening it removes those that runs which were killed have
- * left there. The folder's name carries the run's id.
- */
-export function embeddedSpool(run: RunId, parent: string | undefined): Spool {
-  let opened: Promise<string> | undefined;
+/** @param parent the user's cache folder; undefined where there is none */
+export function uploadSpool(run: RunId, parent: string | undefined): UploadSpool {
+  const spool = lazySpoolIn(parent, run);
   let count = 0;
-  const folder = async (): Promise<string> => await (opened ??= makeSpoolFolder(run, parent));
   return {
-    open: folder,
+    ...spool,
     async create() {
-      const path = join(await folder(), String(++count));
-      return new SpoolFile(path, await open(path, "wx", 0o600));
-    },
-    async [Symbol.asyncDispose]() {
-      const path = await opened?.catch(() => {});
-      if (path) await removeFolder(path);
+      const path = (await spool.open()).pathFor(String(++count));
+      return new UploadFile(path, await open(path, "wx", 0o600));
     },
   };
 }
 
 /** A file that is being written: its bytes are counted and hashed as they come. */
-export class SpoolFile {
+export class UploadFile {
   readonly path: string;
   readonly #file: GrowingFile;
   readonly #hash: Hash = createHash("sha256");
@@ -106,7 +92,7 @@ export class SpoolFile {
 
 function noSpace(cause: unknown): Failure {
   return new Failure("no-space", "the cache folder's disk is full", {
-    expected: "room for the layers that are sent, compressed, in the cache folder (~/.cache/docker-over-ssh)",
+    expected: `room for the layers that are sent, compressed, in ${CACHE_FOLDER}`,
     hint: "Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",
     cause,
   });

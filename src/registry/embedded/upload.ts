@@ -3,12 +3,12 @@ import { DistributionError } from "./distribution-error.ts";
 import { readContentRange } from "./range.ts";
 import type { BeforeChunk } from "./push-policy.ts";
 import { announcedLength, bodyOf } from "./request-body.ts";
-import type { SpoolFile } from "./upload-spool.ts";
+import type { UploadFile } from "./upload-spool.ts";
 
 /** An upload under way (spec, "Pushing blobs"): its bytes go to a file of the spool as they come. */
 export class Upload {
   readonly id: string;
-  readonly file: SpoolFile;
+  readonly file: UploadFile;
   readonly #limit: number;
   readonly #onBytes: () => void;
   readonly #proxy: BeforeChunk | undefined;
@@ -18,7 +18,7 @@ export class Upload {
   /** `limit`: bytes at most. `onBytes`: some have come. `gate`: each chunk goes through it. */
   constructor(
     id: string,
-    file: SpoolFile,
+    file: UploadFile,
     { limit, onBytes, proxy }: { limit: number; onBytes: () => void; proxy?: BeforeChunk },
   ) {
     this.id = id;

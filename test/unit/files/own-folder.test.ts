@@ -20,7 +20,7 @@ import { openOwnFolder } from "../../../src/files/own-folder.ts";
 import { removeFolder } from "../../../src/files/remove-folder.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { ResumeCache } from "../../../src/store/resume-cache.ts";
-import { openSpool } from "../../../src/store/spool.ts";
+import { openSpool } from "../../../src/run/spool.ts";
 
 let shared: string;
 beforeEach(async () => {

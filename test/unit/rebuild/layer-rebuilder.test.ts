@@ -25,7 +25,7 @@ import { InvalidPackedStream, unpack } from "../../../src/packing/unpack.ts";
 import { NoRecipe } from "../../../src/registry/registry-client.ts";
 import type { LayerDelta, StoredBlob } from "../../../src/registry/embedded/registry-content.ts";
 import { ResumeCache } from "../../../src/store/resume-cache.ts";
-import { lazySpool, type LazySpool } from "../../../src/store/spool.ts";
+import { lazySpool, type LazySpool } from "../../../src/run/spool.ts";
 import { deferred } from "../../../src/streams/deferred.ts";
 import { queue } from "../../../src/streams/queue.ts";
 import { generatedTar } from "../delta/generated-tars.ts";

@@ -19,7 +19,7 @@ import { RegistryClient } from "../../../src/registry/registry-client.ts";
 import type { StoredBlob } from "../../../src/registry/embedded/registry-content.ts";
 import { openEmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
 import { ResumeCache } from "../../../src/store/resume-cache.ts";
-import { openSpool } from "../../../src/store/spool.ts";
+import { openSpool } from "../../../src/run/spool.ts";
 import { queue } from "../../../src/streams/queue.ts";
 
 const MB = 1_000_000;

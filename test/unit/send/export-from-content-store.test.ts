@@ -18,7 +18,7 @@ import { BLOCK } from "../../../src/packing/pack.ts";
 import type { Packing } from "../../../src/packing/paced-packer.ts";
 import { unpack } from "../../../src/packing/unpack.ts";
 import type { StoredBlob } from "../../../src/registry/embedded/registry-content.ts";
-import { lazySpool } from "../../../src/store/spool.ts";
+import { lazySpool } from "../../../src/run/spool.ts";
 import { contentEngine, type ContentEngine, type ContentEngineOptions } from "../engine/fake-content-engine.ts";
 import { proxy, rejection, temporaryFolder } from "../engine/fake-engine.ts";
 import { makeTar } from "../image/tar/make-tar.ts";

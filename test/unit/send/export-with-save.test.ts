@@ -14,7 +14,7 @@ import { digestOf, type Digest } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE, parseImageManifest, type Manifest } from "../../../src/image/manifest.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import { unpack } from "../../../src/packing/unpack.ts";
-import { lazySpool } from "../../../src/store/spool.ts";
+import { lazySpool } from "../../../src/run/spool.ts";
 import { attestedLayout } from "../../engines/layouts.ts";
 import {
   gzipped,
@@ -32,7 +32,7 @@ import { makeTar, type TestEntry } from "../image/tar/make-tar.ts";
 import { stream } from "../image/docker/saved-image.ts";
 
 const disk = vi.hoisted(() => ({ left: Infinity }));
-vi.mock(import("../../../src/store/spool.ts"), async (original) => ({
+vi.mock(import("../../../src/run/spool.ts"), async (original) => ({
   ...(await original()),
   // What a disk has left is given by the test.
   refuseWithoutSpace: async (_spool, size) => {

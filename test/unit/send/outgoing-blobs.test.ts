@@ -13,7 +13,7 @@ import type { Failure } from "../../../src/output/errors.ts";
 import { commonCodec } from "../../../src/packing/codecs.ts";
 import { BLOCK } from "../../../src/packing/pack.ts";
 import { unpack } from "../../../src/packing/unpack.ts";
-import type { LazySpool } from "../../../src/store/spool.ts";
+import type { LazySpool } from "../../../src/run/spool.ts";
 import { queue } from "../../../src/streams/queue.ts";
 
 let outgoing: OutgoingBlobs;

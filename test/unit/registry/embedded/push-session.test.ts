@@ -5,18 +5,18 @@ import { expect, test } from "vitest";
 import { newRunId } from "../../../../src/run/run-id.ts";
 import { AcceptAllPolicy } from "../../../../src/engine-push/accept-all-policy.ts";
 import { PushSession } from "../../../../src/registry/embedded/push-session.ts";
-import { embeddedSpool } from "../../../../src/registry/embedded/upload-spool.ts";
+import { uploadSpool } from "../../../../src/registry/embedded/upload-spool.ts";
 import { clientOf, endRegistry, openRegistry } from "./client.ts";
 
 test("an upload that begins while the repository is closed is refused, and leaves nothing", async () => {
   const folder = await mkdtemp(join(tmpdir(), "embedded-"));
-  await using spool = embeddedSpool(newRunId(), folder);
+  await using spool = uploadSpool(newRunId(), folder);
   const session = new PushSession(new AcceptAllPolicy("app"), {}, spool);
   const opening = session.open();
   const closing = session[Symbol.asyncDispose]();
   await expect(opening).rejects.toMatchObject({ status: 403, code: "DENIED" });
   await closing;
-  expect(await readdir(await spool.open())).toEqual([]);
+  expect(await readdir((await spool.open()).folder)).toEqual([]);
   await spool[Symbol.asyncDispose]();
   await rm(folder, { recursive: true });
 });

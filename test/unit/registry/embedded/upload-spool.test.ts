@@ -5,17 +5,17 @@ import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { newRunId } from "../../../../src/run/run-id.ts";
 import { digestOf } from "../../../../src/image/digest.ts";
-import { embeddedSpool, SpoolFile } from "../../../../src/registry/embedded/upload-spool.ts";
+import { uploadSpool, UploadFile } from "../../../../src/registry/embedded/upload-spool.ts";
 
 let folder: string;
 beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), "embedded-"))));
 afterEach(async () => await rm(folder, { recursive: true }));
 
 test("a spool is for this user's eyes, and is gone at the end with what is in it", async () => {
-  const spool = embeddedSpool(newRunId(), folder);
+  const spool = uploadSpool(newRunId(), folder);
   const file = await spool.create();
   await file.write(Buffer.from("some bytes"));
-  const path = await spool.open();
+  const path = (await spool.open()).folder;
   expect((await stat(path)).mode & 0o777).toBe(0o700);
   expect((await stat(file.path)).mode & 0o777).toBe(0o600);
   const blob = await file.finish();
@@ -32,15 +32,15 @@ test("a spool is for this user's eyes, and is gone at the end with what is in it
 });
 
 test("what needs no file needs no place for it", async () => {
-  const nowhere = embeddedSpool(newRunId(), undefined);
+  const nowhere = uploadSpool(newRunId(), undefined);
   await expect(nowhere.create()).rejects.toMatchObject({ code: "no-space" });
   await nowhere[Symbol.asyncDispose]();
-  await embeddedSpool(newRunId(), join(folder, "none"))[Symbol.asyncDispose]();
+  await uploadSpool(newRunId(), join(folder, "none"))[Symbol.asyncDispose]();
   expect(await readdir(folder)).toEqual([]);
 });
 
 test("a file is read while it is still being written, to its end", async () => {
-  await using spool = embeddedSpool(newRunId(), folder);
+  await using spool = uploadSpool(newRunId(), folder);
   const file = await spool.create();
   const reader = file.read()[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   const part = buffer(file.read({ first: 2, last: 5 }));
@@ -57,7 +57,7 @@ test("a file is read while it is still being written, to its end", async () => {
 });
 
 test("whoever reads a file that is given up is told", async () => {
-  await using spool = embeddedSpool(newRunId(), folder);
+  await using spool = uploadSpool(newRunId(), folder);
   const file = await spool.create();
   const read = buffer(file.read());
   read.catch(() => {});
@@ -67,7 +67,7 @@ test("whoever reads a file that is given up is told", async () => {
 });
 
 test("what a run that was killed has left is removed by the next one, what a living one uses is not", async () => {
-  await using living = embeddedSpool(newRunId(), folder);
+  await using living = uploadSpool(newRunId(), folder);
   await living.open();
   const dead = newRunId(2 ** 22 + 1); // above every process number
   await mkdir(join(folder, `spool-${dead}-abcdef`));
@@ -75,15 +75,15 @@ test("what a run that was killed has left is removed by the next one, what a liv
   const others = ["spool-x", `spool-${newRunId()}-abcdef`, "mine"];
   for (const name of others) await mkdir(join(folder, name));
   await symlink(join(folder, "mine"), join(folder, `spool-${dead}-ghijkl`));
-  await using next = embeddedSpool(newRunId(), folder);
+  await using next = uploadSpool(newRunId(), folder);
   await next.open();
-  const ours = [living, next].map(async (spool) => basename(await spool.open()));
+  const ours = [living, next].map(async (spool) => basename((await spool.open()).folder));
   const stay = [...(await Promise.all(ours)), ...others, `spool-${dead}-ghijkl`];
   expect((await readdir(folder)).toSorted()).toEqual(stay.toSorted());
 });
 
 test.skipIf(process.platform !== "linux")("a full disk has its own failure", async () => {
-  const file = new SpoolFile(join(folder, "1"), await open("/dev/full", "w"));
+  const file = new UploadFile(join(folder, "1"), await open("/dev/full", "w"));
   await expect(file.write(Buffer.from("x"))).rejects.toMatchObject({ code: "no-space", cause: { code: "ENOSPC" } });
   await file.remove();
 });
@@ -92,7 +92,7 @@ test.skipIf(process.getuid?.() !== 0)("another user's folder is not touched, wha
   const theirs = join(folder, `spool-${newRunId(2 ** 22 + 1)}-abcdef`);
   await mkdir(theirs);
   await chown(theirs, 65_534, 65_534);
-  await using spool = embeddedSpool(newRunId(), folder);
+  await using spool = uploadSpool(newRunId(), folder);
   await spool.open();
   expect((await stat(theirs)).isDirectory()).toBe(true);
 });

@@ -1,0 +1,63 @@
+import { statfs } from "node:fs/promises";
+import { join } from "node:path";
+import { CACHE_FOLDER, cacheFolder } from "../files/cache-folder.ts";
+import { removeFolder } from "../files/remove-folder.ts";
+import { bytes } from "../output/describe.ts";
+import { Failure } from "../output/errors.ts";
+import type { RunId } from "./run-id.ts";
+import { makeSpoolFolder } from "./spool-folder.ts";
+
+/** A folder for files of this run, which only this user can read. Disposing removes it with its files, and does not fail. */
+export interface Spool extends AsyncDisposable {
+  readonly folder: string;
+  /** Returns the path of a file in the folder. */
+  pathFor(name: string): string;
+}
+
+/** A spool that is opened by the first call of `open`. */
+export interface LazySpool extends AsyncDisposable {
+  /** Rejects with a `no-space` Failure when there is no usable cache folder. */
+  open(): Promise<Spool>;
+}
+
+/** A spool in the user's cache folder. */
+export function lazySpool(env: NodeJS.ProcessEnv, run: RunId): LazySpool {
+  return lazySpoolIn(cacheFolder(env), run);
+}
+
+/** A spool in `parent`, the user's cache folder; undefined where the user has none. */
+export function lazySpoolIn(parent: string | undefined, run: RunId): LazySpool {
+  let opened: Promise<Spool> | undefined;
+  return {
+    open: async () => await (opened ??= openSpoolIn(parent, run)),
+    async [Symbol.asyncDispose]() {
+      const spool = await opened?.catch(() => {});
+      await spool?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Opens a spool in the user's cache folder, and removes those that killed runs have left there. Rejects as {@link LazySpool.open}. */
+export async function openSpool(env: NodeJS.ProcessEnv, run: RunId): Promise<Spool> {
+  return await openSpoolIn(cacheFolder(env), run);
+}
+
+async function openSpoolIn(parent: string | undefined, run: RunId): Promise<Spool> {
+  const folder = await makeSpoolFolder(run, parent);
+  return {
+    folder,
+    pathFor: (name) => join(folder, name),
+    // The next run removes what cannot be removed now: an error here would hide the one before.
+    [Symbol.asyncDispose]: async () => await removeFolder(folder),
+  };
+}
+
+/** Throws a `no-space` Failure when the spool's disk has no room for `size` bytes. */
+export async function refuseWithoutSpace(spool: Spool, size: number): Promise<void> {
+  const { bavail, bsize } = await statfs(spool.pathFor("."));
+  if (size <= bavail * bsize) return;
+  throw new Failure("no-space", `the cache folder's disk has no room for a layer of ${bytes(size)}`, {
+    expected: `room for the missing layers in ${CACHE_FOLDER}`,
+    hint: "Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",
+  });
+}

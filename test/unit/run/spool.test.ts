@@ -1,0 +1,40 @@
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { newRunId } from "../../../src/run/run-id.ts";
+import { lazySpool, lazySpoolIn, openSpool, refuseWithoutSpace } from "../../../src/run/spool.ts";
+import { layerFailure } from "../../../src/store/layer-failure.ts";
+
+let folder: string;
+beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), "spool-test-"))));
+afterEach(async () => await rm(folder, { recursive: true }));
+const at = (...names: string[]): string => join(folder, "docker-over-ssh", ...names);
+
+test("a spool is one folder in XDG_CACHE_HOME, opened when a file is needed, and removed with its files", async () => {
+  const spool = lazySpool({ XDG_CACHE_HOME: folder, TMPDIR: "/nowhere" }, newRunId());
+  expect(await readdir(folder)).toEqual([]);
+  const [first, second] = await Promise.all([spool.open(), spool.open()]);
+  expect(first).toBe(second);
+  await writeFile(first.pathFor("layer"), "bytes");
+  expect(await readdir(at(), { recursive: true })).toContainEqual(expect.stringMatching(/^spool-.+\/layer$/));
+  await spool[Symbol.asyncDispose]();
+  expect(await readdir(at())).toEqual([]);
+});
+
+test("without room, or without a folder, the hint names the variable that the folder follows", async () => {
+  await using spool = await openSpool({ XDG_CACHE_HOME: folder }, newRunId());
+  const full = layerFailure(Object.assign(new Error("write ENOSPC"), { code: "ENOSPC" }), "sent");
+  const failures = [
+    async () => await refuseWithoutSpace(spool, 2 ** 60),
+    async () => await Promise.reject(full as Error),
+    async () => await lazySpoolIn(undefined, newRunId()).open(),
+  ];
+  for (const failure of failures) {
+    await expect(failure()).rejects.toMatchObject({
+      code: "no-space",
+      hint: expect.stringContaining("XDG_CACHE_HOME") as string,
+      expected: expect.not.stringMatching("TMPDIR") as string,
+    });
+  }
+});
