@@ -61,6 +61,21 @@ test("no two rooms import each other", () => {
   expect(pairs).toEqual([]);
 });
 
+test("no files import each other in a circle", () => {
+  const done = new Set<string>();
+  const cycleFrom = (file: string, path: readonly string[]): string[] | undefined => {
+    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file];
+    if (done.has(file)) return undefined;
+    for (const name of importsOf(file).filter((one) => one.startsWith("."))) {
+      const cycle = cycleFrom(normalize(join(dirname(file), name)), [...path, file]);
+      if (cycle !== undefined) return cycle;
+    }
+    done.add(file);
+    return undefined;
+  };
+  for (const file of files) expect(cycleFrom(file, [])).toBeUndefined();
+});
+
 test.each(Object.entries(SOLE_IMPORTERS))("only one file imports %s: %s", (library, importer) => {
   expect(files.filter((file) => importsOf(file).includes(library))).toEqual([importer]);
 });
