@@ -1,4 +1,4 @@
-import { connect, Socket } from "node:net";
+import { Socket } from "node:net";
 import { duplexPair, type Duplex } from "node:stream";
 
 /**
@@ -43,16 +43,4 @@ export function asSocket(stream: Duplex): Duplex {
   outer.once("error", (error) => inner.destroy(error));
   inner.on("error", () => {});
   return inner;
-}
-
-/** Answers a stream with a connection to a TCP port. `onUnreachable` hears of one that could not be made. */
-export function toPort(port: number, host: string, onUnreachable: (error: Error) => void): (stream: Duplex) => void {
-  return (stream) => {
-    let connected = false;
-    const socket = connect({ port, host, allowHalfOpen: true }, () => (connected = true));
-    socket.once("error", (error) => {
-      if (!connected) onUnreachable(error);
-    });
-    bridge(stream, socket);
-  };
 }

@@ -2,7 +2,6 @@ import { exitOf } from "./container-exit.ts";
 import type { DockerApi } from "./docker-api.ts";
 import type { ContainerSpec, FoundContainer, RunningContainer } from "../engine-containers.ts";
 import { EngineError } from "../engine-error.ts";
-import { archiveOf } from "./file-archive.ts";
 import { endOfLog } from "./log-frames.ts";
 
 /** The engine picks a port and then binds it; somebody else may be faster. Then another one is tried, so many times in all. */
@@ -44,7 +43,8 @@ async function runOnce(api: DockerApi, spec: ContainerSpec): Promise<RunningCont
   try {
     signal?.throwIfAborted();
     if (Object.keys(spec.files).length > 0) {
-      const archive = archiveOf(spec.files);
+      const { archiveOf } = await import("./file-archive.ts"); // loads the tar library
+      const archive = await archiveOf(spec.files);
       await api.json("PUT", `/containers/${id}/archive`, { ...makes, query: { path: "/" }, archive });
     }
     signal?.throwIfAborted();

@@ -65,7 +65,7 @@ export function isOneStream({ protocol }: EngineAddress): boolean {
 }
 
 /** The socket that is used when nothing else is said. */
-export function defaultSocket(platform: NodeJS.Platform): string {
+function defaultSocket(platform: NodeJS.Platform): string {
   return platform === "win32" ? "npipe:////./pipe/docker_engine" : "unix:///var/run/docker.sock";
 }
 

@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { createServer, connect, type AddressInfo, type Socket } from "node:net";
 import { Duplex, PassThrough } from "node:stream";
 import { describe, expect, test, vi } from "vitest";
-import { bridge, toPort } from "../../../src/streams/bridge.ts";
+import { bridge } from "../../../src/streams/bridge.ts";
+import { toPort } from "./to-port.ts";
 import { closed, text } from "../../fixtures/far/contents.ts";
 
 /** Two ends of one line: what is written to one is read from the other. */
@@ -73,7 +74,7 @@ describe("join", () => {
   });
 });
 
-describe("toPort", () => {
+describe("a stream bridged to a TCP connection", () => {
   async function server(onSocket: (socket: Socket) => void): Promise<{ port: number; close: () => void }> {
     const listener = createServer({ allowHalfOpen: true }, onSocket).listen(0, "127.0.0.1");
     await once(listener, "listening");
