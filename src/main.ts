@@ -1,8 +1,8 @@
 import { constants } from "node:os";
 import { parseCommandLine, writerTo, type Job, type Parsed } from "./cli.ts";
-import type { Connection } from "./request.ts";
 import { Failure, messageOf } from "./output/errors.ts";
 import { Terminal } from "./output/terminal.ts";
+import type { Connection } from "./request.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 type Signal = (typeof SIGNALS)[number];

@@ -1,29 +1,46 @@
-import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { hearLayerAnnouncements } from "./conversation/layer-announcements.ts";
-import { ASKS_AGAIN, parseAbout, parseOffer, wantMessage, type About, type Result } from "./conversation/messages.ts";
+import {
+  ASKS_AGAIN,
+  parseAbout,
+  parseOffer,
+  wantMessage,
+  type About,
+  type Result,
+  type Want,
+} from "./conversation/messages.ts";
+import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
-import type { OfferedLayers, Wanted } from "./receive/received-image.ts";
-import type { Target } from "./receive/target.ts";
-import { newRunId, type RunId } from "./run/run-id.ts";
-import { digestOf, type Digest } from "./image/digest.ts";
+import type { Digest } from "./image/digest.ts";
 import { isKnownPlatform, matchesPlatform } from "./image/platform.ts";
+import { openTarget } from "./locations/locations.ts";
 import { bytes } from "./output/describe.ts";
 import { Failure } from "./output/errors.ts";
+import type { Progress } from "./output/output.ts";
 import { refuseUnsupported } from "./packing/agree-on-packing.ts";
 import { CODECS } from "./packing/codecs.ts";
+import type { OfferedLayers, ReceivedImage, ReceiveOptions, Wanted } from "./receive/received-image.ts";
+import type { Target } from "./receive/target.ts";
+import { verifyManifest, verifyStored } from "./receive/verify-stored.ts";
 import { isInitiator, type PullRequest, type TransferOptions } from "./request.ts";
-import { openTarget } from "./locations/locations.ts";
-import { ResumeCache } from "./store/resume-cache.ts";
+import { newRunId, type RunId } from "./run/run-id.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
+import { ResumeCache } from "./store/resume-cache.ts";
 import { abortable } from "./streams/abortable.ts";
-import { explained, setOut, whyWhole, summarize, connectByCommand, type Context, type Connect } from "./transfer.ts";
+import {
+  explained,
+  connectEarly,
+  reasonAgainstDelta,
+  summarize,
+  connectByCommand,
+  type Context,
+  type Connect,
+} from "./transfer.ts";
 
 /**
- * The receiving side: brings what the engine lacks through the tunnel into the engine, proves that what came is what was
- * sent, and only then gives it the name that was asked for. Rejects with a Failure, or with the signal's reason; nothing
- * that it put up is left either way.
+ * Receives an image: fetches the layers that the target lacks through the tunnel, verifies them, and only then gives the image its name.
+ * Rejects with a Failure, or with the signal's reason; either way nothing that it created for the transfer is left.
  *
- * @param way to the sender
+ * @param connect to the sender
  */
 export async function pull(
   request: PullRequest,
@@ -32,16 +49,16 @@ export async function pull(
 ): Promise<void> {
   const started = performance.now();
   const spawner = isInitiator(request.connection);
-  if (spawner) refuseUnsupported(request.compress, "receiving"); // what the spawned side lacks, the sending side sees
+  if (spawner) refuseUnsupported(request.compress, "receiving"); // the sender sees what a spawned receiver lacks
   await using location = openTarget(request, context);
-  // What must be so before anything is sent: the engine answers, and can hold the name.
-  const atHand = location.opened.then((target) => {
+  // Before anything is sent: the engine must answer, and be able to hold the name.
+  const ready = location.opened.then((target) => {
     target.nameFor(request.name);
     return target;
   });
-  atHand.catch(() => {}); // the spawned side tells it through the tunnel
-  await setOut(connect, spawner ? atHand : Promise.resolve(), context.signal, async (tunnel, stop, wire) => {
-    const target = await abortable(atHand, stop);
+  ready.catch(() => {}); // the spawned side tells it through the tunnel
+  await connectEarly(connect, spawner ? ready : Promise.resolve(), context.signal, async (tunnel, stop, wire) => {
+    const target = await abortable(ready, stop);
     const result = await receive(tunnel, target, request, { ...context, signal: stop });
     if (!spawner) return;
     const ms = performance.now() - started;
@@ -50,107 +67,77 @@ export async function pull(
   });
 }
 
-/** The receiving side of the conversation. Resolves when the image is in its place under its name, and the sender knows. */
+/** The options of a pull that the receiver's side of the conversation needs. */
+export type ReceiveRequest = TransferOptions & Pick<PullRequest, "image" | "name" | "isRenamed" | "maxSize">;
+
+/** What all phases of a receiver work with. */
+interface Receiver {
+  tunnel: Tunnel;
+  target: Target;
+  request: ReceiveRequest;
+  run: RunId;
+  onProgress: (progress: Progress) => void;
+  context: Context;
+}
+
+/**
+ * Plays the receiver's side of the conversation: agree, choose, transfer, verify, tag. Resolves when the image is in the target under its
+ * name, and the sender knows.
+ */
 export async function receive(
   tunnel: Tunnel,
   target: Target,
-  request: TransferOptions & Pick<PullRequest, "image" | "name" | "isRenamed" | "maxSize">,
-  { output, signal, env }: Context,
+  request: ReceiveRequest,
+  context: Context,
 ): Promise<Result> {
+  const { output, signal, env } = context;
   const run = newRunId();
   const onProgress = shareProgress(tunnel, isInitiator(request.connection), output, () => target.moved);
-  const { platform, preserveDigest: preserve } = request;
-  const keepsManifests = target.manifestOf !== undefined;
-  const { image, name: nameHere, isRenamed } = request;
-  const isInProcess = request.connection.kind === "in-process";
-  const asked = { image: image.given, isRenamed, run, platform, runs: target.platform };
-  await tunnel.send({ type: "ask", ...asked, keepsManifests, preserve });
-  const tidied = target.tidy();
-  tidied.catch(() => {}); // awaited below
-  const about = parseAbout(
-    await nextMessage(tunnel, "about", {
-      timeout: request.timeout ?? LOOK_UP_TIMEOUT,
-      what: "what the image is",
-      stop: signal,
-    }),
-  );
-  // Before anybody looks what is here: what is about to go is not to be counted on.
-  for (const leftover of await tidied) output.detail(`removed ${leftover}, left by a run that was killed`);
-  checkPlatform(about.platform, platform, target, (text) => output.warn(text));
-  if ((preserve || about.preserve) && about.manifest === undefined) {
-    const whose = keepsManifests ? "where the image comes from" : target.address;
-    output.note(`no manifest digest can be preserved: ${whose} keeps no manifests; config and layers will be the same`);
-  }
-  const codecs = isInProcess ? [] : CODECS.map(({ name }) => name);
-  const packing = { codecs, ...(request.compress && { compress: request.compress }) };
-  let unread: Promise<unknown> | undefined;
-  const decline = async (): Promise<void> => {
-    unread = tunnel.next("offer"); // of nothing
-    unread.catch(() => {});
-    await tunnel.send(wantMessage({ kind: "nothing", ...packing }));
-  };
-  const obtain = async (want: Wanted): Promise<OfferedLayers> => {
-    await unread;
-    const announced = hearLayerAnnouncements(tunnel, want.diffIds);
-    await tunnel.send(wantMessage({ ...want, ...packing }));
-    const offer = parseOffer(await abortable(tunnel.next("offer"), signal));
-    return { offer, ...announced };
-  };
-
-  // Between two sides in one process layers cross no link.
+  const receiver = { tunnel, target, request, run, onProgress, context };
+  const about = await agree(receiver);
+  const terms = choose(receiver, about);
   const onKept = (size: number): void =>
     output.note(`${bytes(size)} of layers that have arrived are kept: the next run continues there`);
-  await using resumeCache = isInProcess ? undefined : new ResumeCache({ env, run, onKept });
+  // Between two sides in one process layers cross no link, so there is nothing to resume.
+  const crossesLink = request.connection.kind !== "in-process";
+  await using resumeCache = crossesLink ? new ResumeCache({ env, run, onKept }) : undefined;
   let result: Result;
   {
-    // Its temporary name is gone before the sender hears that all is well.
-    const { maxSize, bwlimit } = request;
-    const why = whyWhole(request, about.manifest, tunnel);
-    const delta = request.delta === "always" ? request.delta : about.delta;
-    const mayAskAgain = tunnel.peer.features.includes(ASKS_AGAIN);
-    const surroundings = {
-      image: nameHere,
-      run,
-      env,
-      mayAskAgain,
-      resumeCache,
-      output,
-      signal,
-      onProgress,
-      maxSize,
-      noDeltaReason: why,
-      delta,
-      bwlimit,
-    };
-    await using arrived = await target
-      .receive({ tunnel, about, obtain, decline, ...surroundings })
-      .catch(async (error: unknown) => {
-        if (!mayBeContinued(error)) await resumeCache?.forget();
-        throw error;
-      });
-    if (arrived.isVerified !== true) await prove(target, arrived.name, arrived.id, about.diffIds);
-    await proveManifest(target, arrived.name, about, run);
+    // The temporary name is gone before the sender hears that all is well.
+    await using received = await transfer(receiver, about, terms, resumeCache);
+    await verify(receiver, about, received);
     signal.throwIfAborted();
-    const name = target.nameFor(nameHere);
-    await target.tag(arrived.name, name);
-    const { id } = await prove(target, name, arrived.id, about.diffIds);
+    const id = await tag(receiver, about, received);
     await resumeCache?.forget();
-    const { layersSent, layersPresent, bytesPresent, bytesFound = 0 } = arrived;
+    const { layersSent, layersPresent, bytesPresent, bytesFound = 0 } = received;
     const counts = { layersSent, layersPresent, bytesPresent, bytesFound };
-    result = { image: nameHere.given, id, ...counts, bytesReceived: tunnel.bytesReceived };
+    result = { image: request.name.given, id, ...counts, bytesReceived: tunnel.bytesReceived };
   }
   const confirmed = await tunnel.finish({ ...result });
   if (!confirmed) output.warn("the image is here under its name, but the sending side could not be told");
   return result;
 }
 
-/** Of an image that is not right, or has no room, nothing is kept. */
-function mayBeContinued(error: unknown): boolean {
-  const failure = explained(error);
-  return !(failure instanceof Failure && ["not-verified", "refused", "no-space"].includes(failure.code));
+/** Asks for the image, and hears what it is. Fails when it is for another platform than the one asked for. */
+async function agree({ tunnel, target, request, run, context: { output, signal } }: Receiver): Promise<About> {
+  const { image, isRenamed, platform, preserveDigest: preserve, timeout = LOOK_UP_TIMEOUT } = request;
+  const keepsManifests = target.manifestOf !== undefined;
+  const ask = { image: image.given, isRenamed, run, platform, runs: target.platform, keepsManifests, preserve };
+  await tunnel.send({ type: "ask", ...ask });
+  const tidied = target.tidy();
+  tidied.catch(() => {}); // awaited below
+  const about = parseAbout(await nextMessage(tunnel, "about", { timeout, what: "what the image is", stop: signal }));
+  // Leftovers go before anybody looks for present layers: they are not to be counted on.
+  for (const leftover of await tidied) output.detail(`removed ${leftover}, left by a run that was killed`);
+  checkPlatform(about.platform, platform, target, (text) => output.warn(text));
+  if ((preserve || about.preserve) && about.manifest === undefined) {
+    const whose = keepsManifests ? "where the image comes from" : target.address;
+    output.note(`no manifest digest can be preserved: ${whose} keeps no manifests; config and layers will be the same`);
+  }
+  return about;
 }
 
-/** What was asked for must come; what merely does not run here is worth a word, before anything is sent. */
+/** The image must be for the platform asked for. One that only cannot run here is worth a warning, before anything is sent. */
 function checkPlatform(offered: string, asked: string | undefined, target: Target, warn: (text: string) => void): void {
   if (asked !== undefined && !matchesPlatform(offered, asked)) {
     throw new Failure("refused", `the remote side sends the image for ${offered}, not for ${asked}`, {
@@ -165,35 +152,72 @@ function checkPlatform(offered: string, asked: string | undefined, target: Targe
   }
 }
 
-/** What is in its place under `name` must have the sender's config and layers, all of them, in order. */
-async function prove(
-  target: Target,
-  name: string,
-  id: Digest | undefined,
-  diffIds: readonly Digest[],
-): Promise<{ id: string }> {
-  const found = await target.inspect(name);
-  const isSame = found?.diffIds.join() === diffIds.join();
-  if (found !== undefined && isSame && (id === undefined || found.id === id)) return found;
-  const difference =
-    found === undefined ? "it is not in the store" : isSame ? `its ID is ${found.id}` : "its layers differ";
-  throw new Failure("not-verified", `what is in the store as ${name} is not the image that was sent: ${difference}`, {
-    expected: `${id === undefined ? "an image" : id}, with the ${diffIds.length} layers that the sender named`,
-    hint: "Run the same command again; if it happens again, please report it.",
-  });
+/** How missing layers may be sent. */
+interface Terms extends Pick<ReceiveOptions, "noDeltaReason" | "delta" | "mayAskAgain"> {
+  packing: Pick<Want, "codecs" | "compress">;
 }
 
-/** What is in its place must have the sender's manifest, where that is to be the same. */
-async function proveManifest(target: Target, name: string, { manifest, platform }: About, run: RunId): Promise<void> {
-  if (manifest === undefined) return;
-  const [digest, found] = [digestOf(manifest.bytes), await target.manifestOf?.(name, { platform, run })];
-  if (found === digest) return;
-  throw new Failure(
-    "not-verified",
-    `the image's manifest in the store is ${found ?? "not to be had"}, and not the sender's`,
-    {
-      expected: `${digest}, because of --preserve-digest`,
-      hint: "Leave --preserve-digest out: the image has the same config and layers then, and a manifest of its own.",
-    },
-  );
+/** Chooses how missing layers may be sent: whole or by delta, in which codecs. Which are missing, the target finds out. */
+function choose({ tunnel, request }: Receiver, { manifest, delta }: About): Terms {
+  const { compress, connection } = request;
+  const codecs = connection.kind === "in-process" ? [] : CODECS.map(({ name }) => name);
+  return {
+    noDeltaReason: reasonAgainstDelta(request, manifest, tunnel),
+    delta: request.delta === "always" ? request.delta : delta,
+    mayAskAgain: tunnel.peer.features.includes(ASKS_AGAIN),
+    packing: { codecs, ...(compress && { compress }) },
+  };
+}
+
+/**
+ * Lets the target look which layers are missing, fetch those, and put the image together under a temporary name. Layers that have arrived
+ * stay in the resume cache when that fails for a reason that may go away.
+ */
+async function transfer(
+  { tunnel, target, request, run, onProgress, context: { output, signal, env } }: Receiver,
+  about: About,
+  { packing, ...terms }: Terms,
+  resumeCache: ResumeCache | undefined,
+): Promise<ReceivedImage> {
+  let unread: Promise<unknown> | undefined;
+  const decline = async (): Promise<void> => {
+    unread = tunnel.next("offer"); // of nothing
+    unread.catch(() => {});
+    await tunnel.send(wantMessage({ kind: "nothing", ...packing }));
+  };
+  const obtain = async (want: Wanted): Promise<OfferedLayers> => {
+    await unread;
+    const announced = hearLayerAnnouncements(tunnel, want.diffIds);
+    await tunnel.send(wantMessage({ ...want, ...packing }));
+    const offer = parseOffer(await abortable(tunnel.next("offer"), signal));
+    return { offer, ...announced };
+  };
+  const { name: image, maxSize, bwlimit } = request;
+  const surroundings = { image, run, env, resumeCache, output, signal, onProgress, maxSize, bwlimit };
+  try {
+    return await target.receive({ tunnel, about, obtain, decline, ...terms, ...surroundings });
+  } catch (error) {
+    if (!mayBeContinued(error)) await resumeCache?.forget();
+    throw error;
+  }
+}
+
+/** An image that is not right, or for which there is no room, is not worth resuming. */
+function mayBeContinued(error: unknown): boolean {
+  const failure = explained(error);
+  return !(failure instanceof Failure && ["not-verified", "refused", "no-space"].includes(failure.code));
+}
+
+/** Compares the image under its temporary name with the sender's. */
+async function verify({ target, run }: Receiver, about: About, received: ReceivedImage): Promise<void> {
+  const { name, id, isVerified } = received;
+  if (isVerified !== true) await verifyStored(target, name, id, about.diffIds);
+  await verifyManifest(target, name, about, run);
+}
+
+/** Gives the image its name, and compares again what the name leads to. Returns the image's ID. */
+async function tag({ target, request }: Receiver, { diffIds }: About, received: ReceivedImage): Promise<Digest> {
+  const name = target.nameFor(request.name);
+  await target.tag(received.name, name);
+  return await verifyStored(target, name, received.id, diffIds);
 }

@@ -1,16 +1,16 @@
 import { homedir } from "node:os";
 import { ASKS_AGAIN, CUTS_ON_DEMAND, type Result } from "./conversation/messages.ts";
 import { EngineError } from "./engine/engine-error.ts";
-import { InvalidImage } from "./image/invalid-image.ts";
 import { openFileLimitError } from "./files/open-file-limit.ts";
+import { InvalidImage } from "./image/invalid-image.ts";
 import type { Reference } from "./image/reference.ts";
 import { bytes, duration, plural } from "./output/describe.ts";
 import { Failure, messageOf } from "./output/errors.ts";
 import type { Output } from "./output/output.ts";
 import { withoutFolders } from "./output/without-folders.ts";
+import { isInitiator, type TransferOptions, type TransferRequest } from "./request.ts";
 import { overTunnel, type TunnelConnection, type TunnelOptions } from "./stdio-tunnel/open.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
-import { isInitiator, type TransferOptions, type TransferRequest } from "./request.ts";
 import { abortable } from "./streams/abortable.ts";
 import { VERSION } from "./version.ts";
 
@@ -23,7 +23,7 @@ export interface Context {
 }
 
 /** Why layers are not to be sent in pieces; undefined: they may be. `manifest`: one that is to be kept. */
-export function whyWhole(
+export function reasonAgainstDelta(
   { delta, connection }: TransferOptions,
   manifest: unknown,
   { peer }: Pick<Tunnel, "peer">,
@@ -84,11 +84,11 @@ export function summarize(
 }
 
 /** What a tunnel needs to be opened for a side of a transfer. */
-export function tunnelFor(
+export function tunnelOptions(
   request: TransferRequest,
   connection: TunnelConnection,
   { output }: Context,
-  { ready, signal }: SetOut,
+  { ready, signal }: ConnectOptions,
 ): TunnelOptions {
   const { role, timeout, bwlimit } = request;
   return {
@@ -134,7 +134,7 @@ export interface Wire {
 type Use = (tunnel: Tunnel, signal: AbortSignal, wire: Wire) => Promise<void>;
 
 /** On the way before all is at hand that is needed on this side. */
-interface SetOut {
+interface ConnectOptions {
   /** Resolves when it is. Nothing is said to the other side before. */
   ready: Promise<unknown>;
   /** Ends the way, also when `ready` rejects. */
@@ -142,7 +142,7 @@ interface SetOut {
 }
 
 /** How a side of a transfer gets to the other: starts what is to be started, opens a tunnel, lets `use` work with it, and closes it. */
-export type Connect = (use: Use, out: SetOut) => Promise<void>;
+export type Connect = (use: Use, out: ConnectOptions) => Promise<void>;
 
 /** Connects to docker-over-ssh at the end of the remote command; a spawned side, to the side that started it. */
 export function connectByCommand(request: TransferRequest, context: Context): Connect {
@@ -150,14 +150,22 @@ export function connectByCommand(request: TransferRequest, context: Context): Co
   const over: TunnelConnection =
     connection.kind === "command" ? { kind: "command", words: connection.words } : { kind: "spawned" };
   return async (use, out) =>
-    await overTunnel(tunnelFor(request, over, context, out), async (tunnel, stop) => await use(tunnel, stop, tunnel));
+    await overTunnel(
+      tunnelOptions(request, over, context, out),
+      async (tunnel, stop) => await use(tunnel, stop, tunnel),
+    );
 }
 
 /**
  * Goes the way while what is needed on this side is still being looked for: a login takes longer than that. Where it is not to be had, the
  * other side has been told nothing, and its absence is what this rejects with, whatever is wrong over there.
  */
-export async function setOut(connect: Connect, ready: Promise<unknown>, signal: AbortSignal, use: Use): Promise<void> {
+export async function connectEarly(
+  connect: Connect,
+  ready: Promise<unknown>,
+  signal: AbortSignal,
+  use: Use,
+): Promise<void> {
   const absent = new AbortController();
   ready.catch((error: unknown) => absent.abort(error));
   try {

@@ -1,9 +1,9 @@
-import { parseImageManifest, type ImageManifest } from "../image/manifest.ts";
 import { parseImageName, type ImageName } from "../image/image-name.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
+import { parseImageManifest, type ImageManifest } from "../image/manifest.ts";
 import { InvalidReference, tryReference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { InvalidCompressOption, parseCompressOption, type CompressOption } from "../packing/compress-option.ts";
-import { InvalidImage } from "../image/invalid-image.ts";
 
 /** What a message holds, each kind of it with its form. It comes from the other end: what has not that form ends the transfer. */
 

@@ -1,9 +1,9 @@
 import type { Credentials } from "../engine/engine-images.ts";
-import { isRunId, type RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
 import type { ImageName } from "../image/image-name.ts";
 import type { Descriptor, ImageManifest } from "../image/manifest.ts";
 import { formatCompressOption, type CompressOption } from "../packing/compress-option.ts";
+import { isRunId, type RunId } from "../run/run-id.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
 import {
   choice,

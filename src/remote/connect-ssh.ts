@@ -1,12 +1,12 @@
-import { tryByHand } from "../engine/connect/ssh-command.ts";
 import { engineSpeaksHttp2 } from "../engine/buildkit/connect-grpc.ts";
+import { tryByHand } from "../engine/connect/ssh-command.ts";
 import type { SshConnection, TransferRequest } from "../request.ts";
 import { overTunnel } from "../stdio-tunnel/open.ts";
 import { readUntil } from "../streams/read-until.ts";
-import { tunnelFor, type Context, type Connect } from "../transfer.ts";
+import { tunnelOptions, type Context, type Connect } from "../transfer.ts";
 import { connectToEngineOnly, remoteNameOf } from "./engine-only-transfer.ts";
-import { noEngine, noTunnel, noneInstalled } from "./remote-errors.ts";
 import { firstWord, runRemoteCommand, type RemoteCommand } from "./remote-command.ts";
+import { noEngine, noTunnel, noneInstalled } from "./remote-errors.ts";
 import { findMark, sshCommand, type RemoteProgram } from "./ssh-location.ts";
 
 /** Bytes that a login shell may print before it runs what it is told to. */
@@ -25,7 +25,7 @@ export function connectOverSsh(connection: SshConnection, request: TransferReque
       output.detail(`remote side: docker-over-ssh on ${connection.given}`);
       try {
         return await overTunnel(
-          tunnelFor(request, { kind: "running", process: link.far }, context, out),
+          tunnelOptions(request, { kind: "running", process: link.far }, context, out),
           async (tunnel, stop) => {
             await use(tunnel, stop, tunnel);
           },

@@ -1,6 +1,3 @@
-import type { PushRequest, TransferOptions, TransferRequest } from "../request.ts";
-import { engineTarget } from "../receive/engine-target.ts";
-import { engineSource } from "../send/engine-source.ts";
 import { ASKS_AGAIN, CUTS_ON_DEMAND } from "../conversation/messages.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Reference } from "../image/reference.ts";
@@ -8,6 +5,9 @@ import { Failure } from "../output/errors.ts";
 import { formatCompressOption, type CompressOption } from "../packing/compress-option.ts";
 import { receive } from "../pull.ts";
 import { send } from "../push.ts";
+import { engineTarget } from "../receive/engine-target.ts";
+import type { PushRequest, TransferOptions, TransferRequest } from "../request.ts";
+import { engineSource } from "../send/engine-source.ts";
 import { bothHalves, type Half } from "../stdio-tunnel/in-process.ts";
 import { abortable } from "../streams/abortable.ts";
 import { explained, type Context, type Connect } from "../transfer.ts";

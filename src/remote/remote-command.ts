@@ -1,6 +1,6 @@
-import type { TransferOptions } from "../request.ts";
 import { Failure } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
+import type { TransferOptions } from "../request.ts";
 import { spawnRemote, type RemoteProcess } from "../stdio-tunnel/remote-process.ts";
 import type { Context } from "../transfer.ts";
 

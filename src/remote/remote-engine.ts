@@ -1,10 +1,10 @@
-import type { TransferOptions } from "../request.ts";
 import { Duplex } from "node:stream";
 import type { StreamAddress } from "../engine/connect/endpoint.ts";
 import type { ProgramConnection } from "../engine/connect/program-connection.ts";
 import { openEngine } from "../engine/docker.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Failure } from "../output/errors.ts";
+import type { TransferOptions } from "../request.ts";
 import type { Context, Wire } from "../transfer.ts";
 import { connectToEngine } from "./engine-connection.ts";
 import { firstWord, type RemoteCommand } from "./remote-command.ts";

@@ -151,7 +151,7 @@ describe("--preserve-digest", () => {
   test("one with another manifest gets none", async () => {
     await expect(receiveInto({ id, diffIds }, {}, { manifestOf: digestOf("other"), about })).rejects.toMatchObject({
       code: "not-verified",
-      message: `the image's manifest in the store is ${digestOf("other")}, and not the sender's`,
+      message: `the image's manifest in the store is ${digestOf("other")}, not the sender's`,
     });
   });
 

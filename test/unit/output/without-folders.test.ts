@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { readPushRequest } from "../../../src/commands/push.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import type { Output } from "../../../src/output/output.ts";
-import { tunnelFor } from "../../../src/transfer.ts";
+import { tunnelOptions } from "../../../src/transfer.ts";
 
 const quiet = (): void => {};
 const output: Output = {
@@ -23,7 +23,7 @@ function told(path: string, text: string): string | undefined {
   const signal = new AbortController().signal;
   const surroundings = { output, signal, env: {} };
   const request = readPushRequest({ image: `oci:${path}`, command: ["far"] }, {}, {});
-  const { tells } = tunnelFor(request, { kind: "spawned" }, surroundings, { ready: Promise.resolve(), signal });
+  const { tells } = tunnelOptions(request, { kind: "spawned" }, surroundings, { ready: Promise.resolve(), signal });
   return tells?.(new Failure("not-verified", text)).message;
 }
 

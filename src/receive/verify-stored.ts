@@ -1,0 +1,54 @@
+import type { About } from "../conversation/messages.ts";
+import { digestOf, type Digest } from "../image/digest.ts";
+import { Failure } from "../output/errors.ts";
+import type { RunId } from "../run/run-id.ts";
+import type { Target } from "./target.ts";
+
+/**
+ * Verifies that the image under `name` has the sender's config and layers, all of them, in order. Returns its ID.
+ *
+ * @param id that it must have; undefined where the store alone knows it.
+ * @throws Failure `not-verified`
+ */
+export async function verifyStored(
+  target: Target,
+  name: string,
+  id: Digest | undefined,
+  diffIds: readonly Digest[],
+): Promise<Digest> {
+  const found = await target.inspect(name);
+  const isSame = found?.diffIds.join() === diffIds.join();
+  if (found !== undefined && isSame && (id === undefined || found.id === id)) return found.id;
+  const difference =
+    found === undefined ? "it is not in the store" : isSame ? `its ID is ${found.id}` : "its layers differ";
+  throw new Failure("not-verified", `the image in the store as ${name} is not the image that was sent: ${difference}`, {
+    expected: `${id === undefined ? "an image" : id}, with the ${diffIds.length} layers that the sender named`,
+    hint: "Run the same command again; if it happens again, please report it.",
+  });
+}
+
+/**
+ * Verifies that the image under `name` has the sender's manifest, where the sender has sent one to be kept.
+ *
+ * @throws Failure `not-verified`
+ */
+export async function verifyManifest(
+  target: Target,
+  name: string,
+  { manifest, platform }: About,
+  run: RunId,
+): Promise<void> {
+  if (manifest === undefined) return;
+  const [digest, found] = [digestOf(manifest.bytes), await target.manifestOf?.(name, { platform, run })];
+  if (found === digest) return;
+  throw new Failure(
+    "not-verified",
+    found === undefined
+      ? "the store does not return the image's manifest"
+      : `the image's manifest in the store is ${found}, not the sender's`,
+    {
+      expected: `${digest}, because of --preserve-digest`,
+      hint: "Leave --preserve-digest out: the image then has the same config and layers, and a manifest of its own.",
+    },
+  );
+}
