@@ -1,4 +1,4 @@
-/** Writes the table of arguments and options in docs/cli.md: `npm run docs`. A unit test finds a table that is out of date. */
+/** Writes the table of arguments and options in docs/cli.md: `npm run docs`. A unit test fails if the table is out of date. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { buildProgram } from "../src/cli.ts";

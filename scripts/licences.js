@@ -4,8 +4,8 @@ import { join } from "node:path";
 const LINE = "-".repeat(80);
 
 /**
- * The licences of the packages that are in a bundle of these files, each with its name and version, as one text. Where a package has no
- * file for it, its own files begin with it.
+ * Returns one text with the licences of all packages in a bundle of these files, each with name and version. A package without a licence
+ * file has its licence at the beginning of its source files.
  */
 export function licencesOf(inputs, root) {
   const packages = new Map();
@@ -19,10 +19,10 @@ export function licencesOf(inputs, root) {
     const named = readdirSync(join(root, folder)).filter((file) => /^(?:licen[cs]e|copying|notice)/i.test(file));
     const words = named.length > 0 ? named.map((file) => read(`${folder}/${file}`)) : files.map(beginningOf);
     const all = [...new Set(words)].filter((text) => text !== "");
-    if (all.length === 0) throw new Error(`${name} ${version} does not show its licence`);
+    if (all.length === 0) throw new Error(`${name} ${version} has no licence text`);
     return `${name} ${version}, ${license}\n\n${all.join("\n\n")}`;
   });
-  return `The command is made of this package and of these.\n\n${texts.join(`\n\n${LINE}\n\n`)}\n`;
+  return `The command contains this package and the following ones.\n\n${texts.join(`\n\n${LINE}\n\n`)}\n`;
 
   function beginningOf(file) {
     return (/^(?:\/\/.*\n)+/.exec(`${read(file)}\n`)?.[0] ?? "").trim();

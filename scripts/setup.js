@@ -1,4 +1,4 @@
-/** Makes a fresh clone ready: dependencies as the lock file has them, then the build. Does only what is missing. */
+/** Prepares a fresh clone: installs the dependencies of the lock file if they are out of date, then builds. */
 import { execFileSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -8,7 +8,7 @@ const changedAt = (path) => statSync(`${root}${path}`, { throwIfNoEntry: false }
 
 // npm writes this file at the end of every install.
 if (changedAt("node_modules/.package-lock.json") < changedAt("package-lock.json")) {
-  console.error("docker-over-ssh: installing what the project needs (npm ci)");
+  console.error("docker-over-ssh: installing dependencies (npm ci)");
   execFileSync("npm", ["ci", "--no-audit", "--no-fund"], {
     cwd: root,
     stdio: ["ignore", 2, 2],

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { parseCommandLine, type Job } from "../../src/cli.ts";
 import { VERSION } from "../../src/version.ts";
 
-/** Reads a command line; what it printed, and the job with the request that it would run. */
+/** Parses a command line. Returns the output, and the job with the request that it would run. */
 async function read(...words: string[]): Promise<{ out: string; err: string; status?: number; job?: Job }> {
   let [out, err] = ["", ""];
   const parsed = await parseCommandLine(

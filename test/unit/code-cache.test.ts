@@ -20,38 +20,38 @@ const tool = (): string => join(home, ".cache/docker-over-ssh");
 const folder = (): string => join(tool(), "code");
 const file = (): string => join(folder(), "command-push");
 
-/** What a later run finds. */
-function kept(): string | undefined {
+/** Writes the code in one run. Returns what the next run reads. */
+function cached(): string | undefined {
   open()?.write(() => code);
   return open()?.read()?.toString();
 }
 
-describe("what was compiled is there for the next run", () => {
-  test("in the user's cache folder, which nobody else can look into", async () => {
+describe("compiled code is stored for the next run", () => {
+  test("in the user's cache folder, which no other user can read", async () => {
     expect(open()?.read()).toBeUndefined();
-    expect(kept()).toBe(code.toString());
+    expect(cached()).toBe(code.toString());
     for (const path of [tool(), folder()]) expect((await lstat(path)).mode & 0o777).toBe(0o700);
     expect((await lstat(file())).mode & 0o777).toBe(0o600);
     expect(await readdir(folder())).toEqual(["command-push"]);
   });
 
-  test("in place of what was there before; of many others the oldest go", () => {
+  test("replacing an older version; of many files the oldest are removed", () => {
     for (let version = 0; version < 20; version++) codeCache(`command-${version}`, { HOME: home })?.write(() => code);
     open()?.write(() => Buffer.from("older"));
-    expect(kept()).toBe(code.toString());
+    expect(cached()).toBe(code.toString());
     expect(codeCache("command-0", { HOME: home })?.read()).toBeUndefined();
   });
 
-  test("where XDG_CACHE_HOME says", () => {
+  test("in the folder that XDG_CACHE_HOME names", () => {
     codeCache("one", { HOME: "/nowhere", XDG_CACHE_HOME: home })?.write(() => code);
     expect(existsSync(join(home, "docker-over-ssh/code/one"))).toBe(true);
   });
 });
 
-describe("what somebody else may have put there is not run", () => {
+describe("code that another user may have written is not run", () => {
   test.each<[string, () => Promise<void>]>([
     ["others may write to the folder", async () => await chmod(folder(), 0o770)],
-    ["others may look into the folder", async () => await chmod(folder(), 0o701)],
+    ["others may list the folder", async () => await chmod(folder(), 0o701)],
     ["others may write to the folder above", async () => await chmod(tool(), 0o722)],
     [
       "the folder is a link",
@@ -78,7 +78,7 @@ describe("what somebody else may have put there is not run", () => {
     ["the file is cut short", async () => await writeFile(file(), (await readFile(file())).subarray(0, -1))],
     ["the file is empty", async () => await writeFile(file(), "")],
     [
-      "a byte of the file is another",
+      "a byte of the file is changed",
       async () => {
         const bytes = await readFile(file());
         bytes.writeUInt8(bytes.readUInt8(3) ^ 1, 3);
@@ -86,14 +86,14 @@ describe("what somebody else may have put there is not run", () => {
       },
     ],
   ])("%s", async (_, spoil) => {
-    expect(kept()).toBe(code.toString());
+    expect(cached()).toBe(code.toString());
     await spoil();
     expect(open()?.read()).toBeUndefined();
   });
 
-  test.skipIf(process.getuid?.() !== 0)("it is another user's", async () => {
+  test.skipIf(process.getuid?.() !== 0)("it belongs to another user", async () => {
     for (const path of [file, folder, tool]) {
-      expect(kept()).toBe(code.toString());
+      expect(cached()).toBe(code.toString());
       await execa`chown 12345 ${path()}`;
       expect(open()?.read()).toBeUndefined();
       await execa`chown 0 ${path()}`;
@@ -101,16 +101,16 @@ describe("what somebody else may have put there is not run", () => {
   });
 });
 
-describe("where there is no place for it, a run goes on without", () => {
-  test("Node is told to have none", () => {
+describe("without a usable folder, a run continues without a code cache", () => {
+  test("NODE_DISABLE_COMPILE_CACHE is set", () => {
     expect(open({ HOME: "/root", NODE_DISABLE_COMPILE_CACHE: "1" })).toBeUndefined();
   });
 
   test.each<[string, () => Promise<void>]>([
-    ["there is a file in its place", async () => await writeFile(join(home, ".cache"), "")],
-    ["it cannot be made", async () => await symlink("/proc/nowhere", join(home, ".cache"))],
+    ["a file has its name", async () => await writeFile(join(home, ".cache"), "")],
+    ["it cannot be created", async () => await symlink("/proc/nowhere", join(home, ".cache"))],
     [
-      "others may write there",
+      "others may write to it",
       async () => {
         await mkdir(folder(), { recursive: true });
         await chmod(folder(), 0o777);
@@ -122,7 +122,7 @@ describe("where there is no place for it, a run goes on without", () => {
     expect(open()?.read()).toBeUndefined();
   });
 
-  test("what fails while it is written leaves nothing", async () => {
+  test("a write that fails leaves no file", async () => {
     open()?.write(() => {
       throw new Error("no memory");
     });
@@ -139,7 +139,7 @@ describe("the command", () => {
     return await execa(node, [script, ...words], { env: { HOME: home, XDG_CACHE_HOME: "" }, reject: false });
   }
 
-  test("leaves it for either side, and uses it", async () => {
+  test("stores the code of both sides, and uses it", async () => {
     await writeTree(at("layout"), layoutOf([{ image: await makeImage([400]), ref: "app:v1" }]));
     expect((await transfer(at("layout"))).exitCode).toBe(0);
     const names = (await readdir(folder())).toSorted();
@@ -147,10 +147,10 @@ describe("the command", () => {
     const states = async () => await Promise.all(names.map(async (name) => (await lstat(join(folder(), name))).ino));
     const before = await states();
     expect((await transfer(at("layout"))).exitCode).toBe(0);
-    expect(await states()).toEqual(before); // one that V8 had refused would have been replaced
+    expect(await states()).toEqual(before); // code that V8 rejects would have been replaced
   });
 
-  test("takes what V8 refuses for none, and replaces it", async () => {
+  test("ignores and replaces code that V8 rejects", async () => {
     await writeTree(at("layout"), layoutOf([{ image: await makeImage([400]), ref: "app:v1" }]));
     await transfer(at("layout"));
     for (const name of await readdir(folder())) {
@@ -161,7 +161,7 @@ describe("the command", () => {
       expect((await lstat(join(folder(), name))).size).toBeGreaterThan(100_000);
   });
 
-  test("leaves nothing when it has failed", async () => {
+  test("stores nothing when it fails", async () => {
     expect((await transfer(at("nowhere"))).exitCode).toBe(3);
     expect(existsSync(folder())).toBe(false);
   });

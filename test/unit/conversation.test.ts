@@ -56,7 +56,7 @@ const result = {
   bytesReceived: 4,
 };
 
-test("well-formed messages come through, without what was added to them", () => {
+test("valid messages are parsed, and unknown fields are dropped", () => {
   expect({ type: "ask", ...parseAsk({ ...ask, extra: 1 }) }).toEqual({ ...ask, image: parseImageName("app") });
   expect({ type: "offer", ...parseOffer({ ...offer, extra: 1 }) }).toEqual(offer);
   expect({ type: "about", ...parseAbout({ ...about, extra: 1 }) }).toEqual(about);
@@ -74,7 +74,7 @@ test.each([
   ["layers", { kind: "layers", diffIds: [DIGEST], delta: true, begun: [DIGEST] }, { whole: false, nothing: false }],
   ["the image", { kind: "image", diffIds: [DIGEST] }, { whole: true, nothing: false, delta: false }],
   ["nothing", { kind: "nothing" }, { whole: false, nothing: true, delta: false, diffIds: [] }],
-] as const)("a receiver that wants %s says so in the fields of version 0.1", (_, wanted, fields) => {
+] as const)("a `want` for %s has the fields of version 0.1", (_, wanted, fields) => {
   for (const compress of [{}, { compress: { how: "gzip", level: 9 } as const }]) {
     const sent = wantMessage({ ...wanted, codecs: ["gzip"], ...compress });
     expect(sent).toMatchObject({ type: "want", codecs: ["gzip"], ...fields });
@@ -82,7 +82,7 @@ test.each([
   }
 });
 
-describe("malformed ones end the transfer", () => {
+describe("malformed messages end the transfer", () => {
   test.each([
     { image: 1 },
     { image: "x".repeat(513) },

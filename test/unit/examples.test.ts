@@ -17,7 +17,7 @@ const { deploy } = (parse(text) as { jobs: { deploy: CircleJob } }).jobs;
 const commands = deploy.steps.flatMap((step) => (typeof step === "string" ? [] : [step.run.command]));
 
 describe("examples/circleci/config.yml", () => {
-  test("runs a registry beside the primary container, and names its port to the code", () => {
+  test("runs a registry beside the primary container, and passes its port to docker-over-ssh", () => {
     expect(deploy.docker.map(({ image }) => image.split(":")[0])).toEqual(["cimg/node", "registry"]);
     expect(chooseRegistry(undefined, deploy.environment)).toEqual({ kind: "external", host: "127.0.0.1", port: 5000 });
   });
@@ -44,7 +44,7 @@ const valued = (word: string): string => word.replaceAll(/\$(?:\{\w+\}|\w+)/g, "
 test.each([
   ["circleci/config.yml", "app:${CIRCLE_SHA1}"],
   ["dokku/deploy.sh", "$image"],
-])("%s: the command line is understood, and both sides name the same image", async (file, image) => {
+])("%s: the command line is valid, and both sides name the same image", async (file, image) => {
   const line = /docker-over-ssh push (.*)/.exec(read(file))?.[1] ?? "";
   const words = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => valued(quoted ?? bare ?? ""));
   const ignore = { out: () => {}, err: () => {} };

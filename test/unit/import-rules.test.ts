@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { expect, test } from "vitest";
 
-/** Libraries that one file alone may know, so that a change of library is a change of one file. */
+/** Libraries that only one file may import, so that replacing a library changes one file. */
 const SOLE_IMPORTERS: Record<string, string> = {
   "@connectrpc/connect-node": "engine/buildkit/grpc-connection.ts",
   commander: "cli.ts",
@@ -18,11 +18,11 @@ function importsOf(file: string): string[] {
   return [...text.matchAll(/(?:from|import\(|^import)\s*"([^"]+)"/gm)].map(([, name = ""]) => name);
 }
 
-/** `a.ts` is a room of its own, as is each folder of src/. */
+/** A room is a file or a folder of src/. */
 const roomOf = (file: string): string => file.split("/")[0] ?? "";
 const shown = (room: string): string => (room.endsWith(".ts") ? room : `${room}/`);
 
-/** The rooms that each one imports, itself left out. */
+/** Returns the other rooms that a room imports. */
 function importedRooms(room: string): string[] {
   const rooms = files
     .filter((file) => roomOf(file) === room)
@@ -34,7 +34,7 @@ function importedRooms(room: string): string[] {
   return [...new Set(rooms)].filter((other) => other !== room).map(shown);
 }
 
-/** The table of rooms in docs/architecture.md: | `room/` | what it holds | `room/`, `file.ts` | */
+/** Reads the table of rooms in docs/architecture.md: | `room/` | holds | `room/`, `file.ts` | */
 function tableOfRooms(): Map<string, string[]> {
   const page = readFileSync(join(src, "../docs/architecture.md"), "utf8");
   const rows = page.matchAll(/^\| `([\w.-]+\/?)` *\|[^|]*\|([^|]*)\|$/gm);
@@ -46,7 +46,7 @@ function tableOfRooms(): Map<string, string[]> {
   );
 }
 
-test("the table of rooms in docs/architecture.md is what the rooms import", () => {
+test("the table of rooms in docs/architecture.md lists what the rooms import", () => {
   const actual = [...new Set(files.map(roomOf))].map((room) => [shown(room), importedRooms(room).toSorted()] as const);
   expect(Object.fromEntries(actual)).toEqual(Object.fromEntries(tableOfRooms()));
 });

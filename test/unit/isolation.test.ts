@@ -5,7 +5,7 @@ import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const root = join(import.meta.dirname, "../..");
-/** What a unit test could run by mistake: it must be there by the test's own doing, or not at all. */
+/** Programs that a unit test could run by mistake: they must be the test's own, or absent. */
 const PROGRAMS = ["docker-over-ssh", "docker", "podman", "ssh"];
 
 describe("a test sees nothing of the machine", () => {
@@ -27,7 +27,7 @@ describe("a test sees nothing of the machine", () => {
   });
 });
 
-/** A machine on which all is set that people set. */
+/** A machine with every setting that people use. */
 describe("on a machine where the tool is installed, with contexts, an ssh config, proxies and a Turkish locale", () => {
   let folder: string;
   let hostile: Record<string, string>;

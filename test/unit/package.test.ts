@@ -12,8 +12,8 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "dos-package-"));
   await execa({ cwd: root })`npm pack --ignore-scripts --pack-destination ${folder}`;
   await execa({ cwd: folder })`npm init --yes`;
-  const env = machineEnvironment(); // where npm keeps what it has fetched before, and how it fetches the rest
-  // Without the optional ngrok: what is optional must not be needed.
+  const env = machineEnvironment(); // npm's cache, proxies and registry
+  // Without the optional ngrok, which the command must not need.
   const archive = readdirSync(folder).find((name) => name.endsWith(".tgz")) ?? "";
   await execa({ cwd: folder, env })`npm install --prefer-offline --omit=optional --no-audit --no-fund ./${archive}`;
 }, 120_000);
@@ -39,7 +39,7 @@ describe("the package, installed in an empty folder", () => {
     expect((await execa({ cwd: folder })`ls node_modules/docker-over-ssh/dist/index.d.ts`).exitCode).toBe(0);
   });
 
-  test("holds what it needs, and no more", async () => {
+  test("contains the files it needs and no others", async () => {
     const { stdout } = await execa({ cwd: folder })`ls -A node_modules/docker-over-ssh`;
     expect(stdout.split("\n").toSorted()).toEqual([
       "CHANGELOG.md",
@@ -54,7 +54,7 @@ describe("the package, installed in an empty folder", () => {
 });
 
 describe("the command", () => {
-  /** What of Node itself a run has loaded. The command is one file: which of its modules have come to be shows only in what they import. */
+  /** Returns Node's own modules that a run has loaded. The command is one file, so only its imports show which of its modules were evaluated. */
   async function loaded(...words: string[]): Promise<string> {
     const print = 'process.on("exit", () => console.error(process.moduleLoadList.join("\\n")))';
     const options = ["--import", `data:text/javascript,${encodeURIComponent(print)}`];
@@ -65,14 +65,14 @@ describe("the command", () => {
     return stderr;
   }
 
-  test("loads what a transfer needs only for one", async () => {
+  test("loads the modules of a transfer only for a transfer", async () => {
     expect(await loaded("push", "-H", "unix:///nowhere.sock", "app:v1")).toMatch(/^NativeModule http2$/m);
-    // Speed is measured by `npm run bench`; this is what makes it.
+    // The start of the command is fast because of this. `npm run bench` measures it.
     expect(await loaded("push", "App:v1")).not.toMatch(/^NativeModule (?:http|http2|tls)$/m);
     expect(await loaded("--help")).not.toMatch(/^NativeModule (?:http|http2|tls|crypto)$/m);
   });
 
-  test("shows the licences of what it is made of", async () => {
+  test("includes the licences of all bundled packages", async () => {
     const { stdout } = await execa`cat ${join(root, "dist/LICENCES.txt")}`;
     for (const name of ["commander", "execa", "tar-stream"])
       expect(stdout).toMatch(new RegExp(`^${name} [0-9.]+, MIT$`, "m"));

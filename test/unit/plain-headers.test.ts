@@ -17,7 +17,7 @@ const inits: ConstructorParameters<typeof PlainHeaders>[0][] = [
   ],
 ];
 
-/** All that can be seen of it, after this and that was done. */
+/** Returns everything observable about the headers after some changes. */
 function played(headers: Headers | PlainHeaders): unknown {
   headers.set("Grpc-Timeout", "5S");
   headers.append("grpc-timeout", "\n6S ");
@@ -34,7 +34,7 @@ function played(headers: Headers | PlainHeaders): unknown {
   return { each, asked, entries: [...headers], copy: [...new PlainHeaders(headers)] };
 }
 
-test.each(inits.map((init) => [init]))("they are what the standard's are: %j", (init) => {
+test.each(inits.map((init) => [init]))("they equal the standard's: %j", (init) => {
   expect([...new PlainHeaders(init)]).toEqual([...new Headers(init as Record<string, string>)]);
   expect(played(new PlainHeaders(init))).toEqual(played(new Headers(init as Record<string, string>)));
 });
@@ -43,7 +43,7 @@ test("the command uses them for gRPC", async () => {
   const dist = join(import.meta.dirname, "../../dist");
   const file = readdirSync(dist).find((name) => name.startsWith("command-")) ?? "";
   expect(readFileSync(join(dist, file), "utf8")).toMatch(/new PlainHeaders\(/);
-  // What the library uses of the standard's is what there is of ours; a later version of it may want more.
+  // PlainHeaders has the methods that the library uses today. A later version of the library may use more.
   const { stdout } =
     await execa`grep -rhoE ${String.raw`\b(getSetCookie|headers?\.(keys|values|entries)|instanceof Headers)\b`} ${join(dist, "../node_modules/@connectrpc")} --include=*.js`.catch(
       () => ({ stdout: "" }),

@@ -1,4 +1,4 @@
-/** Numbers that look random and are the same for the same seed: mulberry32. */
+/** Returns a generator of pseudo-random numbers from 0 to 1, equal for equal seeds (mulberry32). */
 export function pseudoRandom(seed: number): () => number {
   let state = seed;
   return () => {
@@ -14,7 +14,7 @@ export function pseudoRandomBytes(size: number, seed: number): Buffer {
   return Buffer.from(Array.from({ length: size }, () => Math.floor(random() * 256)));
 }
 
-/** The same bytes in pieces of one byte to `largest`. */
+/** Yields the bytes in chunks of one byte to `largest`. */
 export function* chopped(bytes: Buffer, seed: number, largest: number): Generator<Buffer> {
   const random = pseudoRandom(seed);
   for (let at = 0; at < bytes.length;) {

@@ -29,7 +29,7 @@ const output: Output = {
   close: nothing,
 };
 
-/** Receives an image that was put in its place in a moment, and is found there as `found`. Resolves to the names it got. */
+/** Receives an image into a fake target, which then contains `found`. Resolves to the names that the image was given. */
 async function receiveInto(
   found: { id: string; diffIds: string[] } | undefined,
   arrived: Partial<ReceivedImage>,
@@ -68,7 +68,7 @@ async function receiveInto(
         asked = parseAsk(await tunnel.next("ask"));
         await tunnel.send({ type: "about", diffIds, platform: "linux/amd64", configDigest: id, ...about });
         if (declines) wanted = parseWant(await tunnel.next("want"));
-        await tunnel.next("result"); // it has offered nothing
+        await tunnel.next("result"); // nothing was offered
       },
       async receiver(tunnel, stop) {
         const request = readPullRequest({ image: "app:v1", command: [] }, { preserveDigest }, {});
@@ -80,24 +80,24 @@ async function receiveInto(
   return names;
 }
 
-test("an image with the sender's layers and the ID that it must have gets its name", async () => {
+test("an image with the expected ID and layers is tagged", async () => {
   expect(await receiveInto({ id, diffIds }, { id })).toEqual(["app:v1"]);
 });
 
-test("an image that is there as a whole gets its name without a word from the sender", async () => {
+test("an image that is present is tagged without waiting for the sender", async () => {
   expect(await receiveInto({ id, diffIds }, { id }, { declines: true })).toEqual(["app:v1"]);
   expect(wanted).toMatchObject({ kind: "nothing" });
 });
 
-test("one whose ID nobody can tell is known by its layers", async () => {
+test("an image of unknown ID is identified by its layers", async () => {
   expect(await receiveInto({ id: digestOf("an index"), diffIds }, {})).toEqual(["app:v1"]);
 });
 
 test.each([
   ["another config", { id: digestOf("other"), diffIds }, `its ID is ${digestOf("other")}`],
   ["other layers", { id, diffIds: diffIds.toReversed() }, "its layers differ"],
-  ["nothing", undefined, "it is not in the store"],
-])("what turns out to have %s gets no name", async (_, found, words) => {
+  ["no content", undefined, "it is not in the store"],
+])("an image with %s is not tagged", async (_, found, words) => {
   await expect(receiveInto(found, { id })).rejects.toMatchObject({
     code: "not-verified",
     message: expect.stringContaining(words) as string,
@@ -105,9 +105,9 @@ test.each([
 });
 
 test.each([
-  ["a layer that was not asked for", [digestOf("three")]],
+  ["a layer that is not wanted", [digestOf("three")]],
   ["the same layer twice", [diffIds[0], diffIds[0]]],
-  ["what is no layer", ["one"]],
+  ["an invalid diff ID", ["one"]],
 ])("a sender that announces %s breaks the protocol", async (_, announced) => {
   const { signal } = new AbortController();
   const both = bothHalves(
@@ -141,14 +141,14 @@ describe("--preserve-digest", () => {
   const about = { preserve: true, manifest: manifestText(parseImageManifest(bytes)) };
   beforeEach(() => notes.splice(0));
 
-  test("an image with the sender's manifest gets its name", async () => {
+  test("an image with the sender's manifest is tagged", async () => {
     const manifestOf = descriptor.digest;
     expect(await receiveInto({ id, diffIds }, {}, { manifestOf, about, preserveDigest: true })).toEqual(["app:v1"]);
     expect(asked).toMatchObject({ keepsManifests: true, preserve: true });
     expect(notes).toEqual([]);
   });
 
-  test("one with another manifest gets none", async () => {
+  test("an image with another manifest is not tagged", async () => {
     await expect(receiveInto({ id, diffIds }, {}, { manifestOf: digestOf("other"), about })).rejects.toMatchObject({
       code: "not-verified",
       message: `the image's manifest in the store is ${digestOf("other")}, not the sender's`,
@@ -159,7 +159,7 @@ describe("--preserve-digest", () => {
     `no manifest digest can be preserved: ${whose} keeps no manifests; config and layers will be the same`,
   ];
 
-  test("where one side keeps no manifests, that is said, whichever side was told", async () => {
+  test("a note names the side that keeps no manifests, whichever side has the option", async () => {
     expect(await receiveInto({ id, diffIds }, {}, { preserveDigest: true })).toEqual(["app:v1"]);
     expect(asked).not.toHaveProperty("keepsManifests");
     expect(notes.splice(0)).toEqual(none("a fake"));

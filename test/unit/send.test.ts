@@ -21,8 +21,8 @@ const said: string[] = [];
 const output = { detail: (text: string) => void said.push(text), progress: () => {} } as unknown as Output;
 const diffIds = [digestOf("layer")];
 
-/** With what an image departs for a receiver that wants this. */
-async function departureFor(
+/** Sends an image to a receiver with this `want`. Resolves to the options of the offer, and to `about`. */
+async function offerFor(
   request: Partial<PushRequest>,
   want: object,
   { ask, found, features = [CUTS_ON_DEMAND] }: { ask?: object; found?: Partial<FoundImage>; features?: string[] } = {},
@@ -60,7 +60,7 @@ async function departureFor(
   return { ...offered, want: offered.want, about };
 }
 
-test("what a receiver wants once more, because it is gone there, departs once more", async () => {
+test("a second `want`, for layers that the receiver has lost, is answered by a second offer", async () => {
   const offered: string[][] = [];
   let ended = 0;
   const offer = async ({ want }: OfferOptions): Promise<OfferedImage> => {
@@ -95,15 +95,15 @@ test("what a receiver wants once more, because it is gone there, departs once mo
   expect({ offered, ended }).toEqual({ offered: [diffIds], ended: 1 });
 });
 
-/** How layers are packed for a receiver that says this of it, as `CODEC[:LEVEL]`. */
+/** How layers are packed for a receiver with this `want`, as `CODEC[:LEVEL]`. */
 async function packingFor(request: Partial<PushRequest>, want: object): Promise<string> {
-  const { codec, level } = (await departureFor(request, want)).packing;
+  const { codec, level } = (await offerFor(request, want)).packing;
   return [codec?.name ?? "plain", level].filter((word) => word !== undefined).join(":");
 }
 
 const codecs = ["brotli", "gzip"];
 
-test("layers are packed as this side was told, else as the receiver wishes, else by the best that it unpacks", async () => {
+test("the packing is the sender's option, else the receiver's, else the best codec that the receiver has", async () => {
   expect(await packingFor({ compress: parseCompressOption("gzip:9") }, { codecs, compress: "brotli:1" })).toBe(
     "gzip:9",
   );
@@ -112,21 +112,21 @@ test("layers are packed as this side was told, else as the receiver wishes, else
   expect(await packingFor({}, { codecs })).toBe("brotli");
 });
 
-test("not for a receiver that says of no way that it can, nor for one in the same process", async () => {
+test("layers are not packed for a receiver without codecs, nor for one in the same process", async () => {
   expect(await packingFor({}, {})).toBe("plain");
   expect(await packingFor({ connection: { kind: "in-process" } }, { codecs })).toBe("plain");
 });
 
-test("what the receiver lacks is said before anything departs", async () => {
+test("a codec that the receiver lacks is an error before anything is sent", async () => {
   await expect(packingFor({ compress: parseCompressOption("gzip") }, { codecs: ["brotli"] })).rejects.toMatchObject({
     code: "usage",
     message: "--compress gzip: the receiving side has no gzip",
   });
 });
 
-test("layers are cut into pieces where both sides would, and there is a link between them", async () => {
+test("layers are sent by delta if both sides agree and there is a link between them", async () => {
   const cuts = async (request: Partial<PushRequest>, delta: boolean): Promise<boolean> =>
-    (await departureFor(request, { codecs, delta })).want.delta;
+    (await offerFor(request, { codecs, delta })).want.delta;
   said.length = 0;
   expect(await cuts({}, true)).toBe(true);
   expect(said).not.toContainEqual(expect.stringContaining("whole"));
@@ -134,14 +134,14 @@ test("layers are cut into pieces where both sides would, and there is a link bet
   expect(said).toContain("missing layers are sent whole: the receiving side asks for them so");
   expect(await cuts({ delta: "never" }, true)).toBe(false);
   expect(said).toContain("missing layers are sent whole: --delta never was given");
-  const older = await departureFor({}, { codecs, delta: true }, { features: [] });
+  const older = await offerFor({}, { codecs, delta: true }, { features: [] });
   expect(older.want.delta).toBe(false);
   expect(said).toContain("missing layers are sent whole: the remote side has another version of docker-over-ssh");
   expect(await cuts({ connection: { kind: "in-process" } }, true)).toBe(false);
   expect(said).toContain("missing layers are sent whole: one side is nothing but an engine");
 });
 
-describe("a manifest that is to be kept", () => {
+describe("a manifest that must be preserved", () => {
   const blob = (text: string) => ({ mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf(text), size: 3 });
   const manifestOf = (layers: string[], annotations = {}) => {
     const manifest = {
@@ -159,19 +159,19 @@ describe("a manifest that is to be kept", () => {
   test.each<[string, Partial<PushRequest>, object]>([
     ["this side", { preserveDigest: true }, { keepsManifests }],
     ["the receiver", {}, { keepsManifests, preserve: true }],
-  ])("is told before anything is asked for, and layers go as it names them: %s was told", async (_, request, ask) => {
-    const { about, ...offered } = await departureFor(request, { codecs, delta: true }, { ask, found });
+  ])("is sent in `about`, and layers are sent as it names them: %s has the option", async (_, request, ask) => {
+    const { about, ...offered } = await offerFor(request, { codecs, delta: true }, { ask, found });
     expect(about).toMatchObject({ preserve: true, manifest });
     expect(offered).toMatchObject({ manifest, want: { delta: false } });
   });
 
-  test("is not asked for where nobody wants it, or one side keeps none; then layers go as they would without", async () => {
-    const unasked = { manifest: () => expect.fail("it is not to be asked for") };
-    const plain = await departureFor({}, { delta: true }, { ask: { keepsManifests }, found: unasked });
+  test("is not requested without the option, or if one side keeps no manifests; layers are then sent as without the option", async () => {
+    const unasked = { manifest: () => expect.fail("the manifest must not be requested") };
+    const plain = await offerFor({}, { delta: true }, { ask: { keepsManifests }, found: unasked });
     expect(plain.about).not.toHaveProperty("preserve");
     const kept = { preserveDigest: true };
-    const there = await departureFor(kept, { delta: true }, { found: unasked });
-    const here = await departureFor(kept, { delta: true }, { ask: { keepsManifests } });
+    const there = await offerFor(kept, { delta: true }, { found: unasked });
+    const here = await offerFor(kept, { delta: true }, { ask: { keepsManifests } });
     for (const { about, manifest: none, want } of [there, here]) {
       expect(about).toMatchObject({ preserve: true });
       expect([about.manifest, none, want.delta]).toEqual([undefined, undefined, true]);
@@ -186,17 +186,17 @@ describe("a manifest that is to be kept", () => {
       `it names the layer ${diffIds[0]} twice, as different blobs`,
       { diffIds: [...diffIds, ...diffIds], manifest: async () => manifestOf(["one", "two"]) },
     ],
-  ])("that cannot be is an error: %s", async (why, image) => {
-    const sent = departureFor({ preserveDigest: true }, {}, { ask: { keepsManifests }, found: image });
+  ])("that cannot be preserved is an error: %s", async (why, image) => {
+    const sent = offerFor({ preserveDigest: true }, {}, { ask: { keepsManifests }, found: image });
     await expect(sent).rejects.toMatchObject({
       code: "not-verified",
       message: `the manifest of the image cannot be kept as it is: ${why}`,
     });
   });
 
-  test("one that names a layer twice, as the same blob, can", async () => {
+  test("that names a layer twice, as the same blob, is preserved", async () => {
     const twice = { diffIds: [...diffIds, ...diffIds], manifest: async () => manifestOf(["one", "one"]) };
-    const { about } = await departureFor({ preserveDigest: true }, {}, { ask: { keepsManifests }, found: twice });
+    const { about } = await offerFor({ preserveDigest: true }, {}, { ask: { keepsManifests }, found: twice });
     expect(about.manifest?.layers).toHaveLength(2);
   });
 });

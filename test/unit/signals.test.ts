@@ -1,4 +1,4 @@
-/** A process that is told to stop, twice. */
+/** A process that receives two signals. */
 import { execFileSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { layoutOf, writeTree } from "./places/images.ts";
 
 await writeTree(join(folder, "layout"), layoutOf([{ image: await makeImage([100]), ref: "app:v1" }]));
 
-/** Once the command hears signals, one of its threads waits for ever, as it does when it opens a FIFO. */
+/** Blocks a thread for ever once the command handles signals, as opening a FIFO does. */
 const BLOCKED = `
   const { open } = require("node:fs");
   const block = () => {
@@ -21,7 +21,7 @@ const BLOCKED = `
   if (process.env.FIFO) block();`;
 
 test.skipIf(process.platform === "win32").each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
-  "the second %s ends the process, also while one of its threads waits for ever",
+  "the second %s ends the process, even while one of its threads is blocked",
   async (signal) => {
     const [fifo, hook] = [join(folder, `fifo-${signal}`), join(folder, `hook-${signal}.cjs`)];
     execFileSync("mkfifo", [fifo]);
@@ -37,7 +37,7 @@ test.skipIf(process.platform === "win32").each(["SIGINT", "SIGTERM", "SIGHUP"] a
     run.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
     try {
       await expect.poll(() => said).toContain("blocked");
-      // Until it is gone; the second may come while the first is still being seen to, or when it leaves.
+      // Repeats until the process is gone: the second signal may arrive while the first is handled, or at the exit.
       await expect.poll(() => !run.kill(signal)).toBe(true);
       expect((await run).signal).toBe(signal);
     } finally {
