@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 
-/** `sha256:` and 64 hex digits: the only algorithm that engines write. */
+/** `sha256:` and 64 hex digits. Engines write no other algorithm. */
 export type Digest = string;
 
 const FORM = /^sha256:[0-9a-f]{64}$/;
@@ -13,19 +13,19 @@ export function digestOf(bytes: Uint8Array | string): Digest {
   return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 }
 
-/** The hex digits alone, as file names in an OCI layout have them. */
+/** Returns the hex digits alone, the file name of a blob in an OCI layout. */
 export function hexOf(digest: Digest): string {
   return digest.slice("sha256:".length);
 }
 
-/** The first 12 of them, as engines show and report things. */
+/** Returns the first 12 hex digits, as engines display digests. */
 export function shortOf(digest: Digest): string {
   return hexOf(digest).slice(0, 12);
 }
 
 /**
- * The chain IDs of a stack of layers, bottom first (OCI image spec, "Layer ChainID"): a layer's own digest says what it
- * holds, its chain ID what it and all below it hold.
+ * Computes the chain IDs of a stack of layers, bottom first (OCI image spec, "Layer ChainID"). A diff ID identifies the content of one
+ * layer, a chain ID that of the layer and all layers below it.
  */
 export function chainIds(diffIds: readonly Digest[]): Digest[] {
   const chain: Digest[] = [];

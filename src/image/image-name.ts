@@ -1,26 +1,26 @@
 import { parseReference, type Reference } from "./reference.ts";
 
-/** What an image is called where it is: its name, its ID, or the ID's first digits, which may be a name as well. */
+/** How a user names an image in an engine: by a reference, an ID, or the first digits of an ID, which may be a reference as well. */
 export interface ImageName {
-  /** As it was typed. */
+  /** As typed. */
   given: string;
-  /** Left out for what can be nothing but an ID. */
+  /** Left out for text that can only be an ID. */
   reference?: Reference;
-  /** The ID's first digits; engines look for a name first (moby `daemon/images/image.go`, GetImage). Left out for what can be no ID. */
+  /** The first digits of the ID, left out for text that cannot be an ID. Engines try a name first (moby `daemon/images/image.go`, GetImage). */
   digits?: string;
 }
 
-/** moby takes four digits and more for a part of an ID (`daemon/containerd/image.go`, checkTruncatedID). */
+/** moby accepts a truncated ID of four digits or more (`daemon/containerd/image.go`, checkTruncatedID). */
 const ID = /^(sha256:)?([0-9a-f]{4,64})$/;
 const DIGITS_OF_ID = 64;
 
-/** Whether an engine looks for no name, but for an ID, or the beginning of one. */
+/** Tells whether text can only be an image ID or the beginning of one: engines then try no name. */
 export function isImageId(given: string): boolean {
   const [, algorithm, digits = ""] = ID.exec(given) ?? [];
   return algorithm !== undefined || digits.length === DIGITS_OF_ID;
 }
 
-/** Reads what an engine finds an image by, as the docker CLI does. Throws InvalidReference. */
+/** Parses the name of an image in an engine as the docker CLI does. Throws `InvalidReference`. */
 export function parseImageName(given: string): ImageName {
   const [, , digits] = ID.exec(given) ?? [];
   return {
@@ -30,7 +30,7 @@ export function parseImageName(given: string): ImageName {
   };
 }
 
-/** A reference with whose path temporary names can be made, also for an image that is known by its ID. */
+/** Returns the image's reference; for an image named by its ID a placeholder, for use in temporary names. */
 export function referenceOrPlaceholder({ given, reference }: ImageName): Reference {
   return reference ?? { given, domain: "docker.io", path: "by-id" };
 }

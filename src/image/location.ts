@@ -1,46 +1,46 @@
 /**
- * Where an image is, in the words of skopeo, Podman and buildah (containers-transports(5)): `docker-daemon:REFERENCE`,
+ * Where an image is, in the syntax of skopeo, Podman and buildah (containers-transports(5)): `docker-daemon:REFERENCE`,
  * `docker-archive:FILE[:REFERENCE]`, `oci:FOLDER[:REFERENCE]`, `oci-archive:FILE[:REFERENCE]`.
  */
 export type ImageLocation = EngineLocation | FileLocation;
 
 export interface EngineLocation {
   kind: "docker-daemon";
-  /** As it was typed. */
+  /** As typed. */
   given: string;
   reference?: string;
 }
 
-/** A file or a folder; no engine is needed. */
+/** A location without an engine: a file or a folder. */
 export interface FileLocation {
   kind: ArchiveKind;
-  /** As it was typed. */
+  /** As typed. */
   given: string;
   path: string;
-  /** Which image in there. A layout may call it by any text. */
+  /** Selects one of several images. A layout may name an image with any text. */
   reference?: string;
 }
 
-/** What `docker save` writes, a folder that is an OCI layout, or a tar of such a folder. */
+/** A docker archive (`docker save`), an OCI layout in a folder, or an OCI archive: the layout as a tar. */
 export type ArchiveKind = "docker-archive" | "oci" | "oci-archive";
 
-/** No place. The message says why. */
+/** Thrown for a malformed location. The message names the fault. */
 export class InvalidLocation extends Error {
-  override readonly name = "InvalidPlace";
+  override readonly name = "InvalidLocation";
 }
 
 const KIND = /^(docker-daemon|docker-archive|oci|oci-archive):(.*)$/s;
 
-/** As there, a path has no colon, but for a drive's. */
+/** As in containers-transports(5), a path contains no colon, except for a drive's. */
 const PATH_AND_REFERENCE = /^((?:[A-Za-z]:(?=[\\/]))?[^:]*)(?::(.*))?$/s;
 
-/** Reads a place; undefined for what does not begin with the name of one. Throws {@link InvalidLocation}. */
+/** Parses a location; returns undefined for text that begins with no location's prefix. Throws {@link InvalidLocation}. */
 export function parseLocation(given: string): ImageLocation | undefined {
   const [, kind, rest = ""] = KIND.exec(given) ?? [];
   if (kind === undefined) return undefined;
   if (kind === "docker-daemon") return { kind, given, ...(rest !== "" && { reference: rest }) };
   const [, path = "", reference] = PATH_AND_REFERENCE.exec(rest) ?? [];
   if (path === "") throw new InvalidLocation(`"${given}" names no ${kind === "oci" ? "folder" : "file"}`);
-  if (reference === "") throw new InvalidLocation(`"${given}" ends with a colon, and names no image behind it`);
+  if (reference === "") throw new InvalidLocation(`"${given}" ends with a colon, but no image name follows`);
   return { kind: kind as ArchiveKind, given, path, ...(reference !== undefined && { reference }) };
 }

@@ -1,21 +1,17 @@
-/**
- * Image references, after the grammar of the distribution project (`reference` package) that Docker follows:
- * `[domain/]path[:tag][@digest]`.
- */
-
+/** An image reference, `[domain/]path[:tag][@digest]`, in the grammar of the distribution project's `reference` package, which Docker follows. */
 export interface Reference {
-  /** As it was typed. */
+  /** As typed. */
   given: string;
-  /** Registry host with its port, `docker.io` when none was given. */
+  /** Registry host with its port, `docker.io` by default. */
   domain: string;
-  /** Path with all its components, `library/app` for a bare `app` on Docker Hub. */
+  /** All path components, `library/app` for a bare `app` on Docker Hub. */
   path: string;
-  /** `latest` when neither tag nor digest was given. */
+  /** `latest` by default, undefined for a reference with a digest alone. */
   tag?: string;
   digest?: string;
 }
 
-/** Not a reference. The message says what is wrong with it. */
+/** Thrown for text that is not a reference. The message names the fault. */
 export class InvalidReference extends Error {
   override readonly name = "InvalidReference";
 }
@@ -26,11 +22,11 @@ const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const TAG = /^\w[\w.-]{0,127}$/;
 const DIGEST = /^[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}$/;
 const ID = /^[0-9a-f]{64}$/;
-/** Of domain and path together. */
+/** Characters of domain and path together. */
 const MAX_NAME = 255;
 const DEFAULT_DOMAIN = "docker.io";
 
-/** Reads a reference as the docker CLI does. Throws {@link InvalidReference}. */
+/** Parses a reference as the docker CLI does. Throws {@link InvalidReference}. */
 export function parseReference(given: string): Reference {
   const fail = (why: string): never => {
     throw new InvalidReference(`"${given}" is not an image reference: ${why}`);
@@ -43,7 +39,7 @@ export function parseReference(given: string): Reference {
   const tag = hasTag ? beforeDigest.slice(colon + 1) : undefined;
   const name = hasTag ? beforeDigest.slice(0, colon) : beforeDigest;
   if (tag !== undefined && !TAG.test(tag)) fail(`"${tag}" is not a tag`);
-  if (ID.test(name) || name === "sha256") fail("it is an image ID, and a name is needed here");
+  if (ID.test(name) || name === "sha256") fail("it is an image ID, not a name");
   const { domain, path } = splitDomain(name);
   if (!DOMAIN.test(domain)) fail(`"${domain}" is not a registry host`);
   if (path === "") fail("it has no name");
@@ -62,7 +58,7 @@ export function parseReference(given: string): Reference {
   };
 }
 
-/** The same; undefined for what is none. */
+/** Parses a reference; returns undefined for text that is none. */
 export function tryReference(text: string): Reference | undefined {
   try {
     return parseReference(text);
@@ -75,27 +71,27 @@ export function tryReference(text: string): Reference | undefined {
 function splitDomain(name: string): { domain: string; path: string } {
   const slash = name.indexOf("/");
   const first = name.slice(0, Math.max(0, slash));
-  // The first component is a host when it looks like one: with a dot or a port, "localhost", or in upper case.
+  // The first component is a host if it has a dot, a port or an upper-case letter, or is "localhost".
   const isHost = slash !== -1 && (/[.:]/.test(first) || first === "localhost" || first !== first.toLowerCase());
   const domain = isHost ? first.replace(/^index\.docker\.io$/, DEFAULT_DOMAIN) : DEFAULT_DOMAIN;
   const path = isHost ? name.slice(slash + 1) : name;
   return { domain, path: domain === DEFAULT_DOMAIN && path !== "" && !path.includes("/") ? `library/${path}` : path };
 }
 
-/** Domain and path as people write them, without what is understood: what engines list a name by. */
+/** Returns domain and path without the default parts (`app` for `docker.io/library/app`), as engines list names. */
 export function familiarName({ domain, path }: Reference): string {
   if (domain !== DEFAULT_DOMAIN) return `${domain}/${path}`;
   return path.startsWith("library/") ? path.slice("library/".length) : path;
 }
 
-/** In full, e.g. `docker.io/library/app:latest`: equal for equal references. */
+/** Returns the reference in full, e.g. `docker.io/library/app:latest`. Equal references have equal full names. */
 export function fullName({ domain, path, tag, digest }: Reference): string {
   return `${domain}/${path}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
 }
 
 /**
- * The name that an engine can give by tagging: as it was typed, but with a tag and without a digest. `undefined` when the
- * reference has a digest alone. Not in full: to Podman, `app` is `localhost/app` when it has that, and Docker Hub's when not.
+ * Returns the name by which an engine can tag an image: as typed, but with a tag and without a digest; undefined for a reference with a
+ * digest alone. Not the full name: to Podman, `app` is `localhost/app` if that exists, and Docker Hub's otherwise.
  */
 export function taggableName({ given, tag }: Reference): string | undefined {
   const [named = ""] = given.split("@");

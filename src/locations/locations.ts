@@ -39,7 +39,7 @@ function refuseTunnelAsArchive({ given, path }: FileLocation, connection: Connec
 /** Whether an archive must be read to its end before anything is known of it. */
 async function takesTime({ path }: FileLocation): Promise<boolean> {
   const input = await inputKind(path).catch(() => undefined); // opening it fails for the same reason, in better words
-  return input === "packed" || input === "stream";
+  return input === "compressed" || input === "stream";
 }
 
 /** Begins to open the location that an image is received into. */

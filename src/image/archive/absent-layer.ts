@@ -1,8 +1,8 @@
 import { Readable } from "node:stream";
-import type { ArchivedImage, ArchivedLayer } from "./image-archive.ts";
 import { fileNotFound } from "./archive-files.ts";
+import type { ArchivedImage, ArchivedLayer } from "./image-archive.ts";
 
-/** What is to be said of a layer that the archive names and does not hold: it can be had elsewhere, or at these URLs. */
+/** Returns the properties of a layer that the archive names but does not hold, with the URLs that its descriptor lists. */
 export function absentLayer(path: string, urls: readonly string[] = []): Pick<ArchivedLayer, "absent" | "open"> {
   return {
     absent: { path, urls },
@@ -15,9 +15,9 @@ export function absentLayer(path: string, urls: readonly string[] = []): Pick<Ar
   };
 }
 
-/** An image of which all layers are here. Throws `InvalidImage`. */
+/** Returns the image if the archive holds all of its layers. Throws `FileNotFound` otherwise. */
 export function refuseAbsentLayers(image: ArchivedImage): ArchivedImage {
-  const missing = image.layers.find((layer) => layer.absent !== undefined);
-  if (missing?.absent !== undefined) throw fileNotFound(missing.absent.path);
+  const layer = image.layers.find(({ absent }) => absent !== undefined);
+  if (layer?.absent !== undefined) throw fileNotFound(layer.absent.path);
   return image;
 }

@@ -7,50 +7,50 @@ import { promisify } from "node:util";
 import { InvalidImage } from "../invalid-image.ts";
 import { compressionOf, MAGIC_LENGTH } from "../layer/compression.ts";
 
-/** What is found at an archive's path. */
+/** The kind of file at an archive's path. */
 export type InputKind =
   | "folder"
-  /** A file whose parts can be read where they are. */
+  /** An uncompressed file, readable in any order. */
   | "plain"
-  /** A file that is packed as a whole. */
-  | "packed"
-  /** What can be read once, from its beginning: stdin, a named pipe, `<(…)` of a shell. */
+  /** A file that is compressed as a whole. */
+  | "compressed"
+  /** Readable once, from its beginning: stdin, a named pipe, a shell's `<(…)`. */
   | "stream";
 
-/** No thread of Node's pool is to wait in open() for somebody who writes into a pipe: nothing could end that. */
+/** Opening a pipe must not block a thread of Node's pool until somebody writes to it: nothing could end that. */
 const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 const STDIN = new Set(["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]);
 
-/** Is this path another name of the stdin of this process? `-` is, as for other programs; a file of that name is `./-`. */
+/** Tells whether a path means this process's stdin. `-` does; a file of that name is `./-`. */
 export function isStdin(path: string): boolean {
   return STDIN.has(path);
 }
 
-/** The path by which stdin can be opened when it is a file (`<app.tar`), other paths as they are. */
+/** Returns a path that can be opened: `/dev/stdin` for stdin that is a file (`<app.tar`), other paths unchanged. */
 export function openablePath(path: string): string {
   return isStdin(path) ? "/dev/stdin" : path;
 }
 
-/** Looks without waiting. Throws `InvalidImage` for a terminal or another device, and the file system's errors. */
+/** Returns the kind of input without blocking. Throws `InvalidImage` for a terminal or another device, and the file system's errors. */
 export async function inputKind(path: string): Promise<InputKind> {
   const found = isStdin(path) ? await promisify<number, Stats>(fstat)(0) : await stat(path);
   if (found.isDirectory()) return "folder";
-  if (found.isFile()) return (await isPacked(openablePath(path))) ? "packed" : "plain";
+  if (found.isFile()) return (await isCompressed(openablePath(path))) ? "compressed" : "plain";
   if (found.isFIFO() || (isStdin(path) && found.isSocket())) return "stream";
   const what = isStdin(path) && isatty(0) ? "a terminal" : "neither a file, a folder nor a pipe";
   throw new InvalidImage(`it is ${what}`);
 }
 
-/** All that comes out of a file or a pipe. Whoever opens it owns the stream; to destroy it ends the waiting for a writer, too. */
+/** Streams a file or a pipe from its beginning. The caller owns the stream; destroying it also ends the wait for a writer. */
 export async function openInput(path: string): Promise<Readable> {
   if (isStdin(path)) return process.stdin;
   if ((await stat(path)).isFile()) return (await open(path, READ)).createReadStream();
   const fd = await promisify<string, number, number>(openFile)(path, READ);
-  return new Socket({ fd, readable: true, writable: false }); // which is woken, and does not wait in a thread
+  return new Socket({ fd, readable: true, writable: false }); // polled, so that no thread waits for a writer
 }
 
-async function isPacked(path: string): Promise<boolean> {
+async function isCompressed(path: string): Promise<boolean> {
   const file = await open(path, READ);
   try {
     const { buffer } = await file.read(Buffer.alloc(MAGIC_LENGTH), 0, MAGIC_LENGTH, 0);

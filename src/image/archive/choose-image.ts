@@ -1,139 +1,112 @@
 import { InvalidImage } from "../invalid-image.ts";
 import { bestPlatformMatches } from "../platform.ts";
-import { fullName, tryReference } from "../reference.ts";
 import { quoted } from "../tar/entry-path.ts";
 import type { ListedImage } from "./image-archive.ts";
+import { imagesByName } from "./images-by-name.ts";
 
-/** The archive has no such image, or more than one that could be meant. The message says which there are. */
+/** Thrown when an archive has no such image, or several. The message lists the images there are. */
 export class ImageNotFound extends Error {
   override readonly name = "ImageNotFound";
-  /** What would tell which one is meant, where there is more than one. */
+  /** The choice to make when there are several images. */
   readonly ambiguity: "name" | "platform" | undefined;
-  /** Where it is about the name: those that there are, for a message. */
+  /** For a wrong or ambiguous name: the images there are, for a message. */
   readonly images: string | undefined;
 
-  constructor(message: string, unclear?: "name" | "platform", images?: string) {
+  constructor(message: string, ambiguity?: "name" | "platform", images?: string) {
     super(message);
-    this.ambiguity = unclear;
+    this.ambiguity = ambiguity;
     this.images = images;
   }
 }
 
-/** An image that may be meant. */
+/** An image of an archive that may be the requested one. */
 export interface Candidate<T> extends ListedImage {
   /** Equal for the same image under several names. */
   id: string;
-  /** Undefined when it is no image after all. Throws `InvalidImage`. Of the one that is chosen, it is called twice. */
+  /**
+   * Reads the image; resolves to undefined for an artifact that is no image. Throws `InvalidImage`. Called twice for the chosen one.
+   */
   read(): Promise<T | undefined>;
 }
 
-/** Names or platforms that a message lists. */
+/** The names or platforms that a message lists. */
 const MAX_SHOWN = 10;
 
-interface Readable {
+interface NamedImage {
   names: string[];
   platform: string;
 }
 
-/** What is kept of a candidate that has been read: a layout may have tens of thousands, each with a config of up to 8 MB. */
-interface Known<T> extends Readable {
+/** The properties kept of an image that has been read: a layout may have tens of thousands, each with a config of up to 8 MB. */
+interface ReadCandidate<T> extends NamedImage {
   candidate: Candidate<T>;
 }
 
-/** The one that is meant, read once more. Throws {@link ImageNotFound}, and what reading it throws. */
-export async function chooseImage<T extends Readable>(
+interface Candidates<T> {
+  /** Images that can be read. */
+  readable: ReadCandidate<T>[];
+  unreadable: Candidate<T>[];
+  /** The error of the first of `unreadable`. */
+  error: InvalidImage | undefined;
+}
+
+/** Returns the requested image, read once more. Throws {@link ImageNotFound}, and what its `read` throws. */
+export async function chooseImage<T extends NamedImage>(
   all: Candidate<T>[],
   reference: string | undefined,
   platform: string | undefined,
 ): Promise<T> {
-  const named = mergeNames(reference === undefined ? all : byName(all, reference));
-  if (named.length === 0) {
-    if (reference === undefined) throw new ImageNotFound("it holds no image");
-    const images = listOf(all);
-    throw new ImageNotFound(`it holds no image ${reference}, but ${images}`, undefined, images);
-  }
-  const read: Known<T>[] = [];
-  const unreadable: Candidate<T>[] = [];
-  let firstError: InvalidImage | undefined;
-  for (const candidate of fitting(named, platform)) {
-    try {
-      const image = await candidate.read();
-      if (image !== undefined) read.push({ candidate, names: candidate.names, platform: image.platform });
-    } catch (error) {
-      if (!(error instanceof InvalidImage)) throw error;
-      unreadable.push(candidate);
-      firstError ??= error;
-    }
-  }
-  const best = platform === undefined ? read : bestPlatformMatches(read, platform);
-  const [image, ...others] = best;
-  const what = reference === undefined ? "image" : `image ${reference}`;
-  if (image === undefined && firstError !== undefined) throw firstError;
-  if (image === undefined)
-    throw new ImageNotFound(`it holds no ${what} for ${platform ?? "any platform"}${butFor(named, read)}`);
-  // One that cannot be read is in nobody's way, unless it is a variant of this image, and may be the one that is meant.
-  const variants = unreadable.filter((candidate) => platform === undefined && isVariant(candidate, image));
-  if (others.length === 0 && variants.length === 0) return await readAgain(image);
-  const platforms = new Set([...best, ...variants].flatMap((one) => one.platform ?? []));
-  if (platforms.size > 1 && new Set(best.map(nameOf)).size === 1)
-    throw new ImageNotFound(`it holds an ${what} for ${shown(platforms)}: say which platform`, "platform");
-  const images = listOf(best);
-  throw new ImageNotFound(`it holds ${best.length} images: say which, out of ${images}`, "name", images);
+  const named = mergeNames(reference === undefined ? all : imagesByName(all, reference));
+  if (named.length === 0) throw noSuchName(all, reference);
+  const found = await readAll(suitable(named, platform));
+  const best = platform === undefined ? found.readable : bestPlatformMatches(found.readable, platform);
+  const [image] = best;
+  if (image === undefined) throw found.error ?? noSuchPlatform(reference, platform, [...named, ...found.readable]);
+  // An unreadable image does not matter, unless it is a variant of this one and may be the requested one.
+  const variants = found.unreadable.filter((one) => platform === undefined && isVariant(one, image));
+  if (best.length === 1 && variants.length === 0) return await readAgain(image);
+  throw ambiguous(reference, best, variants);
 }
 
-async function readAgain<T extends Readable>({ candidate, names }: Known<T>): Promise<T> {
-  const image = await candidate.read();
-  if (image === undefined) throw new InvalidImage("its files have changed while they were read");
-  return { ...image, names };
-}
-
-function isVariant<T>(candidate: Candidate<T>, image: Readable): boolean {
-  return candidate.platform !== undefined && nameOf(candidate) === nameOf(image);
-}
-
-/** All of an image's names as one text. */
-function nameOf({ names }: { names: readonly string[] }): string {
-  return names.toSorted().join(" ");
-}
-
-/** An index may name platforms that the archive does not hold: engines save what they have. */
-function butFor(named: ListedImage[], read: Readable[]): string {
-  const platforms = new Set([...named, ...read].flatMap((one) => one.platform ?? []));
-  return platforms.size > 0 ? ` (its index names ${shown(platforms)})` : "";
-}
-
-/** Those that the index does not say to be of another platform. */
-function fitting<T>(candidates: Candidate<T>[], wanted: string | undefined): Candidate<T>[] {
+/** Keeps the images that the index does not list for an unsuitable platform. */
+function suitable<T>(candidates: Candidate<T>[], wanted: string | undefined): Candidate<T>[] {
   if (wanted === undefined) return candidates;
   const known = candidates.filter((one): one is Candidate<T> & { platform: string } => one.platform !== undefined);
   const best = new Set<Candidate<T>>(bestPlatformMatches(known, wanted));
   return candidates.filter((one) => one.platform === undefined || best.has(one));
 }
 
-/** The closest kind of match that there is: the very name, an equal reference, the tag alone. */
-function byName<T>(all: Candidate<T>[], reference: string): Candidate<T>[] {
-  const wanted = tryReference(reference);
-  const full = wanted && fullName(wanted);
-  // Each looks at a name once: an archive may have hundreds of thousands.
-  const kinds: ((names: string[]) => boolean)[] = [
-    (names) => names.includes(reference),
-    (names) => full !== undefined && names.some((name) => equals(name, full)),
-    // Only where it is not part of a whole name: buildah, kaniko and skopeo annotate with a tag alone.
-    (names) => names.includes(wanted?.tag ?? "") && !names.some((name) => /[/:]/.test(name)),
-  ];
-  for (const isMatch of kinds) {
-    const found = all.filter(({ names }) => isMatch(names));
-    if (found.length > 0) return found;
+async function readAll<T extends NamedImage>(candidates: Candidate<T>[]): Promise<Candidates<T>> {
+  const found: Candidates<T> = { readable: [], unreadable: [], error: undefined };
+  for (const candidate of candidates) {
+    try {
+      const image = await candidate.read();
+      if (image !== undefined) found.readable.push({ candidate, names: candidate.names, platform: image.platform });
+    } catch (error) {
+      if (!(error instanceof InvalidImage)) throw error;
+      found.unreadable.push(candidate);
+      found.error ??= error;
+    }
   }
-  return [];
+  return found;
 }
 
-function equals(name: string, full: string): boolean {
-  const reference = tryReference(name);
-  return reference !== undefined && fullName(reference) === full;
+async function readAgain<T extends NamedImage>({ candidate, names }: ReadCandidate<T>): Promise<T> {
+  const image = await candidate.read();
+  if (image === undefined) throw new InvalidImage("its files have changed while they were read");
+  return { ...image, names };
 }
 
-/** One image may be named by several entries. */
+function isVariant<T>(candidate: Candidate<T>, image: NamedImage): boolean {
+  return candidate.platform !== undefined && nameOf(candidate) === nameOf(image);
+}
+
+/** Returns all names of an image as one text. */
+function nameOf({ names }: { names: readonly string[] }): string {
+  return names.toSorted().join(" ");
+}
+
+/** Merges entries of the same image under several names. */
 function mergeNames<T>(candidates: Candidate<T>[]): Candidate<T>[] {
   const byId = new Map<string, { candidate: Candidate<T>; names: Set<string> }>();
   for (const candidate of candidates) {
@@ -144,7 +117,44 @@ function mergeNames<T>(candidates: Candidate<T>[]): Candidate<T>[] {
   return [...byId.values()].map(({ candidate, names }) => ({ ...candidate, names: [...names] }));
 }
 
-function listOf(images: { names: string[] }[]): string {
+function noSuchName(all: readonly ListedImage[], reference: string | undefined): ImageNotFound {
+  if (reference === undefined) return new ImageNotFound("it holds no image");
+  const images = listNames(all);
+  return new ImageNotFound(`it holds no image ${reference}, but ${images}`, undefined, images);
+}
+
+/** An index may list platforms that the archive does not hold: engines save the ones they have. */
+function noSuchPlatform(
+  reference: string | undefined,
+  platform: string | undefined,
+  known: readonly { platform?: string }[],
+): ImageNotFound {
+  const platforms = new Set(known.flatMap((one) => one.platform ?? []));
+  const listed = platforms.size > 0 ? ` (its index names ${shown(platforms)})` : "";
+  return new ImageNotFound(`it holds no ${imageText(reference)} for ${platform ?? "any platform"}${listed}`);
+}
+
+function ambiguous(
+  reference: string | undefined,
+  best: readonly NamedImage[],
+  variants: readonly ListedImage[],
+): ImageNotFound {
+  const platforms = new Set([...best, ...variants].flatMap((one) => one.platform ?? []));
+  if (platforms.size > 1 && new Set(best.map(nameOf)).size === 1) {
+    return new ImageNotFound(
+      `it holds an ${imageText(reference)} for ${shown(platforms)}: choose a platform`,
+      "platform",
+    );
+  }
+  const images = listNames(best);
+  return new ImageNotFound(`it holds ${best.length} images: choose one of ${images}`, "name", images);
+}
+
+function imageText(reference: string | undefined): string {
+  return reference === undefined ? "image" : `image ${reference}`;
+}
+
+function listNames(images: readonly { names: string[] }[]): string {
   return shown(new Set(images.map(({ names: [name] }) => (name === undefined ? "one without a name" : quoted(name)))));
 }
 

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { MAGIC_LENGTH } from "../layer/compression.ts";
 import type { RandomAccessFiles } from "./archive-files.ts";
 
-/** The first bytes of a file of an archive, which tell how it is packed. */
+/** Reads the first bytes of a file in an archive, which identify its compression. */
 export async function firstBytes(files: RandomAccessFiles, path: string): Promise<Buffer> {
   const stream = files.open(path);
   try {

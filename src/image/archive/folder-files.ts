@@ -5,18 +5,20 @@ import { InvalidImage } from "../invalid-image.ts";
 import { quoted } from "../tar/entry-path.ts";
 import { fileNotFound, fileTooLarge, type RandomAccessFiles } from "./archive-files.ts";
 
-/** Of what has become a pipe since it was looked at, nothing is waited for. */
-const READ = (constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)) as unknown as string; // Node takes a number; its types know texts alone
+/** Does not block on a file that has become a pipe since it was checked. */
+const READ = (constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)) as unknown as string; // Node accepts numbers, its types only strings
+
+const NOT_FOUND = new Set(["ENOENT", "ENOTDIR"]);
 
 export interface FolderFilesOptions {
   /**
-   * Refuses symbolic links that lead out of the folder: for a folder whose files somebody else names, as a docker archive does. In a layout
-   * they are named by digests that are proven, and links are followed: build tools link blobs into their layouts.
+   * Refuses symbolic links that lead out of the folder: for a folder with untrusted file names, such as an unpacked docker archive. An OCI
+   * layout names its files by digests, which are verified, and its links are followed: build tools link blobs into their layouts.
    */
   within?: boolean;
 }
 
-/** The files of a folder, by paths as {@link entryPath} has them. */
+/** Reads an archive's files from a folder, by paths in the form of `entryPath`. */
 export function openFolderFiles(folder: string, { within = false }: FolderFilesOptions = {}): RandomAccessFiles {
   const refuseOutside = async (path: string): Promise<void> => {
     if (!within) return;
@@ -29,11 +31,11 @@ export function openFolderFiles(folder: string, { within = false }: FolderFilesO
       await refuseOutside(path);
       if (found.isFile()) return found.size;
     } catch (error) {
-      if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+      if (NOT_FOUND.has((error as NodeJS.ErrnoException).code ?? "")) return undefined;
       throw error;
     }
-    // A named pipe would be waited for without end.
-    throw noFile(path);
+    // Opening a named pipe would block without end.
+    throw notAFile(path);
   };
   return {
     sizeOf,
@@ -49,22 +51,22 @@ export function openFolderFiles(folder: string, { within = false }: FolderFilesO
   };
 }
 
-/** Opens what is a file, and does not wait for what is none. */
+/** Opens a regular file. Refuses anything else without waiting for it. */
 async function openFile(at: string, path: string): Promise<FileHandle> {
   let file: FileHandle;
   try {
     file = await open(at, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const { code = "" } = error as NodeJS.ErrnoException;
-    if (["ENOENT", "ENOTDIR"].includes(code)) throw fileNotFound(path);
-    if (code === "ENXIO") throw noFile(path); // a socket
+    if (NOT_FOUND.has(code)) throw fileNotFound(path);
+    if (code === "ENXIO") throw notAFile(path); // a socket
     throw error;
   }
   if ((await file.stat()).isFile()) return file;
   await file.close();
-  throw noFile(path);
+  throw notAFile(path);
 }
 
-function noFile(path: string): InvalidImage {
+function notAFile(path: string): InvalidImage {
   return new InvalidImage(`${quoted(path)} is not a file`);
 }

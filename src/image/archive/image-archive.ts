@@ -6,60 +6,60 @@ import type { Descriptor } from "../manifest.ts";
 export interface ArchivedLayer {
   diffId: Digest;
   /**
-   * As it is stored, packed or not; the media type is that of its first bytes, whatever a manifest says. A docker archive says nothing of the digest of a packed layer: it is left out then, and
-   * known to whoever reads it ({@link checkLayer} in check-layer.ts).
+   * The layer as it is stored, compressed or not. Its media type follows from its first bytes, whatever a manifest says. The digest is
+   * left out for a compressed layer in a docker archive that does not name it; the reader learns it (`verifyLayer`).
    */
   blob: { mediaType: string; digest?: Digest; size: number };
   /**
-   * The stored bytes. Fails with `InvalidImage` at their end when they are not of that digest and size. Whoever opens it
-   * owns the stream; it may be opened several times, also at once.
+   * Streams the stored bytes. The stream fails with `InvalidImage` at its end when they do not match digest and size. The caller owns
+   * it; it may be opened several times, also at once.
    */
   open: () => Readable;
   /**
-   * The archive names it and does not hold it: a base that whoever receives the image has, or a layer that may not be passed on and
-   * is to be had at these URLs (OCI image spec, descriptor.md, `urls`). Reading it fails with `InvalidImage`.
+   * Set for a layer that the archive names but does not hold: a base that the receiver has, or a layer that may not be redistributed and
+   * can be downloaded from these URLs (OCI image spec, descriptor.md, `urls`). Reading it fails with `InvalidImage`.
    */
   absent?: { path: string; urls: readonly string[] };
 }
 
-/** An image in an archive: proven but for its layers, which are when they are read. */
+/** An image in an archive. Manifest and config are verified; layers are verified when they are read. */
 export interface ArchivedImage {
   /** Byte for byte. */
   config: Buffer;
   configDigest: Digest;
   diffIds: Digest[];
-  /** `os/architecture[/variant]`, of the config. */
+  /** `os/architecture[/variant]`, from the config. */
   platform: string;
-  /** As the archive has them: references, or only tags. */
+  /** The image's names in the archive: references, or only tags. */
   names: string[];
-  /** As stored, in an OCI layout. The descriptor is without the names. */
+  /** The stored manifest, only in an OCI layout. The descriptor is without the image's names. */
   manifest?: {
     bytes: Buffer;
     descriptor: Descriptor;
-    /** It gives layers other media types than they have: of use only to whoever is to keep it as it is. */
+    /** The manifest declares wrong media types for layers: of use only to a receiver that keeps it byte for byte. */
     hasWrongMediaTypes?: boolean;
   };
   /** Bottom first: one for each diff ID. */
   layers: ArchivedLayer[];
 }
 
-/** What is known of an image without reading it. */
+/** The properties of an image that an archive's index lists. */
 export interface ListedImage {
   names: string[];
-  /** Of its manifest, in an OCI layout. */
+  /** The manifest's digest, in an OCI layout. */
   digest?: Digest;
-  /** Where the index says it. */
+  /** Left out when the index names no platform. */
   platform?: string;
 }
 
-/** A file or folder that holds images, open. Close it when nothing of it is read any more. */
+/** An open file or folder that holds images. Close it when nothing of it is read any more. */
 export interface ImageArchive extends AsyncDisposable {
   list(): ListedImage[];
   /**
-   * The image of that name and platform (`os/architecture[/variant]`). What is left out must be clear without it. A name is
-   * one that the archive has, an equal reference, or a reference with a tag that the archive has.
+   * Finds the image of this name and platform (`os/architecture[/variant]`). Either may be left out if the archive has only one choice. A
+   * name matches an image's own name, an equal reference, or a tag that the archive has without a repository.
    *
-   * Throws `ImageNotFound` when there is none or more than one, `InvalidImage` when it is not what the archive says.
+   * Throws `ImageNotFound` when no image or several match, `InvalidImage` when the image is not what the archive says.
    */
   find(reference?: string, platform?: string): Promise<ArchivedImage>;
   close(): Promise<void>;

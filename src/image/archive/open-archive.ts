@@ -1,22 +1,22 @@
 import { stat } from "node:fs/promises";
-import type { ArchiveKind } from "../location.ts";
-import { openFolderFiles } from "./folder-files.ts";
-import type { ImageArchive } from "./image-archive.ts";
-import type { RandomAccessFiles } from "./archive-files.ts";
 import { openDockerArchive } from "../docker/open-docker-archive.ts";
+import type { ArchiveKind } from "../location.ts";
 import { openOciLayout } from "../oci/open-oci-layout.ts";
 import { openTarFiles } from "../tar/tar-files.ts";
+import type { RandomAccessFiles } from "./archive-files.ts";
+import { openFolderFiles } from "./folder-files.ts";
+import type { ImageArchive } from "./image-archive.ts";
 
 /**
- * A file or folder that holds images, in whichever of the forms it has: people name one as another. `kind` is what it was named as,
- * and counts where it is both, as from `docker save` since Docker 25.
+ * Opens a file or folder of images in its actual format: users name one format and pass another. `kind`, the format that was named, decides
+ * for an archive that is both, as written by `docker save` since Docker 25.
  * Throws `InvalidImage`, and the file system's errors.
  */
 export async function openArchive(kind: ArchiveKind, path: string): Promise<ImageArchive> {
   const isFolder = (await stat(path)).isDirectory();
   const files = isFolder ? openFolderFiles(path) : await openTarFiles(path);
   try {
-    if (!(await isDocker(files, kind))) return await openOciLayout(files);
+    if (!(await isDockerArchive(files, kind))) return await openOciLayout(files);
     return await openDockerArchive(isFolder ? openFolderFiles(path, { within: true }) : files);
   } catch (error) {
     await files.close();
@@ -24,7 +24,7 @@ export async function openArchive(kind: ArchiveKind, path: string): Promise<Imag
   }
 }
 
-async function isDocker(files: RandomAccessFiles, kind: ArchiveKind): Promise<boolean> {
+async function isDockerArchive(files: RandomAccessFiles, kind: ArchiveKind): Promise<boolean> {
   const has = async (path: string): Promise<boolean> => (await files.sizeOf(path)) !== undefined;
   if (kind === "docker-archive") return (await has("manifest.json")) || !(await has("oci-layout"));
   return !(await has("oci-layout")) && (await has("manifest.json"));

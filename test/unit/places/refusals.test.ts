@@ -113,7 +113,7 @@ describe("which image of several", () => {
   test("of several platforms the one that either side names; without any they are told", async () => {
     const { exitCode, stderr } = await transfer("oci:many", "app:v1");
     expect(stderr).toMatch(
-      /many: it holds an image for linux\/amd64, linux\/arm64\/v8: say which platform\n.*\n.*--platform/,
+      /many: it holds an image for linux\/amd64, linux\/arm64\/v8: choose a platform\n.*\n.*--platform/,
     );
     expect(exitCode).toBe(3);
     expect((await transfer("oci:many", "app:v1", "--platform", "linux/arm64")).exitCode).toBe(0);

@@ -38,7 +38,7 @@ describe("in an OCI layout", async () => {
   test("none that runs there: they are told", async () => {
     await using source = await open("many");
     for (const asked of [{}, { runs: "linux/s390x" }])
-      await expect(source.find({ image, ...asked })).rejects.toThrow("linux/amd64, linux/arm64/v8: say which platform");
+      await expect(source.find({ image, ...asked })).rejects.toThrow("linux/amd64, linux/arm64/v8: choose a platform");
     await expect(source.find({ image, platform: "linux/s390x" })).rejects.toThrow("no image for linux/s390x");
     await expect(source.check("linux/s390x")).rejects.toThrow("no image for linux/s390x");
   });

@@ -35,7 +35,7 @@ test("a message lists ten names or platforms, however many there are", async () 
   await expect(chooseImage(named.candidates, undefined, undefined)).rejects.toThrow(/"app:9" and 20 more$/);
   const variants = images(30, (index) => ({ names: ["app:v1"], platform: `os/${index}` }));
   await expect(chooseImage(variants.candidates, undefined, undefined)).rejects.toThrow(
-    /os\/9 and 20 more: say which platform$/,
+    /os\/9 and 20 more: choose a platform$/,
   );
   await expect(chooseImage(variants.candidates, undefined, "os/none")).rejects.toThrow(/os\/9 and 20 more\)$/);
 });

@@ -169,7 +169,7 @@ describe("an OCI layout", () => {
     for (const platform of ["linux/arm64", "linux/arm64/v8", "linux/arm64/v9"]) {
       expect((await archive.find(undefined, platform)).diffIds).toEqual(arm.diffIds);
     }
-    await expect(archive.find("app:v1")).rejects.toThrow("linux/amd64, linux/arm64/v8: say which platform");
+    await expect(archive.find("app:v1")).rejects.toThrow("linux/amd64, linux/arm64/v8: choose a platform");
     await expect(archive.find("app:v1", "linux/s390x")).rejects.toThrow(
       /no image app:v1 for linux\/s390x \(its index names .*linux\/s390x/,
     );
@@ -208,9 +208,9 @@ describe("an OCI layout", () => {
     for (const name of ["app:v1", "app:v2"]) expect((await archive.find(name)).diffIds).toEqual(image.diffIds);
     expect((await archive.find("example.com/other:v1")).diffIds).toEqual(arm.diffIds);
     await expect(archive.find()).rejects.toThrow(
-      'it holds 2 images: say which, out of "docker.io/library/app:v1", "example.com/other:v1"',
+      'it holds 2 images: choose one of "docker.io/library/app:v1", "example.com/other:v1"',
     );
-    await expect(archive.find("v1")).rejects.toThrow("say which");
+    await expect(archive.find("v1")).rejects.toThrow("choose one of");
     await expect(archive.find("app:v3")).rejects.toThrow(
       'no image app:v3, but one without a name, "docker.io/library/app:v1"',
     );
@@ -226,7 +226,7 @@ describe("an OCI layout", () => {
       LAYOUT,
     ]);
     await using archive = await openArchive("oci", path);
-    await expect(archive.find()).rejects.toThrow('it holds 2 images: say which, out of "v1", one without a name');
+    await expect(archive.find()).rejects.toThrow('it holds 2 images: choose one of "v1", one without a name');
   });
 
   test("variants: the highest that runs", async () => {
