@@ -5,7 +5,7 @@ import { referenceOrPlaceholder } from "../image/image-name.ts";
 import type { FileLocation } from "../image/location.ts";
 import { familiarName, fullName, tryReference, type Reference } from "../image/reference.ts";
 import { inputKind, openablePath } from "../image/archive/archive-input.ts";
-import { openArchive } from "../image/archive/open-archive.ts";
+import { openArchive } from "../image/open-archive.ts";
 import { explained, unreadable } from "./archive-errors.ts";
 import { serveFromArchive } from "./serve-from-archive.ts";
 import type { Source } from "./source.ts";

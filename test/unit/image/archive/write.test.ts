@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import type { ArchivedLayer } from "../../../../src/image/archive/image-archive.ts";
-import { openArchive } from "../../../../src/image/archive/open-archive.ts";
+import { openArchive } from "../../../../src/image/open-archive.ts";
 
 import {
   streamDockerArchive,

@@ -4,13 +4,13 @@ import { promisify } from "node:util";
 import { execFile } from "node:child_process";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { ImageNotFound } from "../../../../src/image/archive/choose-image.ts";
-import type { ArchivedImage } from "../../../../src/image/archive/image-archive.ts";
-import { openArchive } from "../../../../src/image/archive/open-archive.ts";
+import { ImageNotFound } from "../../../src/image/archive/choose-image.ts";
+import type { ArchivedImage } from "../../../src/image/archive/image-archive.ts";
+import { openArchive } from "../../../src/image/open-archive.ts";
 
-import { digestOf, hexOf } from "../../../../src/image/digest.ts";
-import { MEDIA_TYPE, type Descriptor } from "../../../../src/image/manifest.ts";
-import { file, folder, unpack } from "./files.ts";
+import { digestOf, hexOf } from "../../../src/image/digest.ts";
+import { MEDIA_TYPE, type Descriptor } from "../../../src/image/manifest.ts";
+import { file, folder, unpack } from "./archive/files.ts";
 import {
   blobEntries,
   dockerManifest,
@@ -24,9 +24,9 @@ import {
   saveOci,
   savePodman,
   type TestImage,
-} from "../make-image.ts";
-import { read } from "../docker/saved-image.ts";
-import { bytesOf, makeTar, type TestEntry } from "../tar/make-tar.ts";
+} from "./make-image.ts";
+import { read } from "./docker/saved-image.ts";
+import { bytesOf, makeTar, type TestEntry } from "./tar/make-tar.ts";
 
 const image = await makeImage([3000, 70_000, 200, 70_000, 9000]);
 const legacy = await saveLegacy(image);

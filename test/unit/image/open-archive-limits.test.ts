@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { openArchive } from "../../../../src/image/archive/open-archive.ts";
-import { digestOf, hexOf } from "../../../../src/image/digest.ts";
-import { file } from "./files.ts";
-import { blobEntries, dockerManifest, gzipped, index, LAYOUT, makeImage, ociBlobs, savePodman } from "../make-image.ts";
-import { makeTar } from "../tar/make-tar.ts";
+import { openArchive } from "../../../src/image/open-archive.ts";
+import { digestOf, hexOf } from "../../../src/image/digest.ts";
+import { file } from "./archive/files.ts";
+import { blobEntries, dockerManifest, gzipped, index, LAYOUT, makeImage, ociBlobs, savePodman } from "./make-image.ts";
+import { makeTar } from "./tar/make-tar.ts";
 
 /** As many of everything as an archive may have: what takes the square of their number does not end within the time of a test. */
 
