@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import { parseCommandLine, writerTo, type Job, type Parsed } from "./cli.ts";
 import { Failure, messageOf } from "./output/errors.ts";
+import { outputTo } from "./output/output.ts";
 import { Terminal } from "./output/terminal.ts";
 import type { Connection } from "./request.ts";
 
@@ -42,32 +43,37 @@ async function understand(argv: readonly string[]): Promise<Parsed> {
 }
 
 async function runJob(job: Job): Promise<number> {
-  const output = new Terminal(job.output);
+  const terminal = new Terminal(job.output);
+  const { connection } = job.request;
+  // The side that a person started prints the outcome for both.
+  const output = outputTo((event) => {
+    if (event.type !== "done" || connection.kind !== "spawned") terminal.show(event);
+  });
   const stop = new AbortController();
-  for (const signal of SIGNALS) process.on(signal, () => onSignal(signal, stop, output));
+  for (const signal of SIGNALS) process.on(signal, () => onSignal(signal, stop, terminal));
   // A terminal or a far end that went away while we print to it is no reason to leave things behind.
   process.stderr.on("error", () => {});
   try {
     await job.run({ output, signal: stop.signal, env: process.env });
-    output.close();
+    terminal.close();
     return 0;
   } catch (error) {
     // A Ctrl-C reaches the whole foreground process group: when ssh dies of it first, the reason is still the Ctrl-C.
     const cause: unknown = stop.signal.aborted ? stop.signal.reason : error;
     if (cause instanceof Stopped) {
-      output.close();
-      output.detail(cause.message);
+      terminal.close();
+      terminal.detail(cause.message);
       return 128 + constants.signals[cause.signal];
     }
-    return await report(cause, output, job.request.connection);
+    return await report(cause, terminal, connection);
   }
 }
 
-function onSignal(signal: Signal, stop: AbortController, output: Terminal): void {
+function onSignal(signal: Signal, stop: AbortController, terminal: Terminal): void {
   if (stop.signal.aborted) return endBy(signal);
-  output.close();
-  if (process.stderr.isTTY) output.warn("stopping; once more to stop without tidying up");
-  else output.detail(`stopping: ${signal}`);
+  terminal.close();
+  if (process.stderr.isTTY) terminal.warn("stopping; once more to stop without tidying up");
+  else terminal.detail(`stopping: ${signal}`);
   stop.abort(new Stopped(signal));
 }
 
@@ -88,7 +94,7 @@ function hearNoSignals(): void {
   for (const signal of SIGNALS) process.removeAllListeners(signal);
 }
 
-async function report(error: unknown, output: Terminal, connection?: Connection): Promise<number> {
+async function report(error: unknown, terminal: Terminal, connection?: Connection): Promise<number> {
   const { RemoteFailure } = await import("./stdio-tunnel/failures.ts");
   const { wasTold } = await import("./stdio-tunnel/open.ts");
   const { explained } = await import("./transfer.ts");
@@ -96,8 +102,8 @@ async function report(error: unknown, output: Terminal, connection?: Connection)
   const failure = told instanceof Failure ? told : bug(error);
   // The spawner's user reads it: from the spawned side's words through the tunnel, or from its own.
   const saidThere = connection?.kind === "spawned" && (wasTold(error) || failure instanceof RemoteFailure);
-  if (!saidThere) output.failure(failure, failure instanceof RemoteFailure ? "far" : "here");
-  if (failure.code === "internal" && error instanceof Error) output.detail(error.stack ?? "");
+  if (!saidThere) terminal.failure(failure, failure instanceof RemoteFailure ? "remote" : "here");
+  if (failure.code === "internal" && error instanceof Error) terminal.detail(error.stack ?? "");
   return failure.exitStatus;
 }
 

@@ -12,9 +12,10 @@ import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
 import type { Digest } from "./image/digest.ts";
 import { isKnownPlatform, matchesPlatform } from "./image/platform.ts";
+import { fullName } from "./image/reference.ts";
 import { openTarget } from "./locations/locations.ts";
-import { bytes } from "./output/describe.ts";
 import { Failure } from "./output/errors.ts";
+import type { TransferResult, Warning } from "./output/events.ts";
 import type { Progress } from "./output/output.ts";
 import { refuseUnsupported } from "./packing/agree-on-packing.ts";
 import { CODECS } from "./packing/codecs.ts";
@@ -30,7 +31,7 @@ import {
   explained,
   connectEarly,
   reasonAgainstDelta,
-  summarize,
+  transferResult,
   connectByCommand,
   type Context,
   type Connect,
@@ -46,8 +47,9 @@ export async function pull(
   request: PullRequest,
   context: Context,
   connect: Connect = connectByCommand(request, context),
-): Promise<void> {
+): Promise<TransferResult> {
   const started = performance.now();
+  context.output.event({ type: "started", role: request.role, image: request.image.given });
   const spawner = isInitiator(request.connection);
   if (spawner) refuseUnsupported(request.compress, "receiving"); // the sender sees what a spawned receiver lacks
   await using location = openTarget(request, context);
@@ -57,14 +59,18 @@ export async function pull(
     return target;
   });
   ready.catch(() => {}); // the spawned side tells it through the tunnel
-  await connectEarly(connect, spawner ? ready : Promise.resolve(), context.signal, async (tunnel, stop, wire) => {
-    const target = await abortable(ready, stop);
-    const result = await receive(tunnel, target, request, { ...context, signal: stop });
-    if (!spawner) return;
-    const ms = performance.now() - started;
-    const as = request.isRenamed ? request.name : undefined;
-    context.output.summary(summarize("pulled", request.image.given, as, result, wire.bytesReceived, ms));
-  });
+  const result = await connectEarly(
+    connect,
+    spawner ? ready : Promise.resolve(),
+    context.signal,
+    async (tunnel, stop, traffic) => {
+      const target = await abortable(ready, stop);
+      const received = await receive(tunnel, target, request, { ...context, signal: stop });
+      return transferResult(request, received, traffic, performance.now() - started);
+    },
+  );
+  context.output.event({ type: "done", result });
+  return result;
 }
 
 /** The options of a pull that the receiver's side of the conversation needs. */
@@ -96,8 +102,7 @@ export async function receive(
   const receiver = { tunnel, target, request, run, onProgress, context };
   const about = await agree(receiver);
   const terms = choose(receiver, about);
-  const onKept = (size: number): void =>
-    output.note(`${bytes(size)} of layers that have arrived are kept: the next run continues there`);
+  const onKept = (bytes: number): void => output.note({ code: "layers-kept", bytes });
   // Between two sides in one process layers cross no link, so there is nothing to resume.
   const crossesLink = request.connection.kind !== "in-process";
   await using resumeCache = crossesLink ? new ResumeCache({ env, run, onKept }) : undefined;
@@ -114,7 +119,7 @@ export async function receive(
     result = { image: request.name.given, id, ...counts, bytesReceived: tunnel.bytesReceived };
   }
   const confirmed = await tunnel.finish({ ...result });
-  if (!confirmed) output.warn("the image is here under its name, but the sending side could not be told");
+  if (!confirmed) output.warn({ code: "sender-not-told" });
   return result;
 }
 
@@ -129,16 +134,20 @@ async function agree({ tunnel, target, request, run, context: { output, signal }
   const about = parseAbout(await nextMessage(tunnel, "about", { timeout, what: "what the image is", stop: signal }));
   // Leftovers go before anybody looks for present layers: they are not to be counted on.
   for (const leftover of await tidied) output.detail(`removed ${leftover}, left by a run that was killed`);
-  checkPlatform(about.platform, platform, target, (text) => output.warn(text));
+  checkPlatform(about.platform, platform, target, (warning) => output.warn(warning));
   if ((preserve || about.preserve) && about.manifest === undefined) {
-    const whose = keepsManifests ? "where the image comes from" : target.address;
-    output.note(`no manifest digest can be preserved: ${whose} keeps no manifests; config and layers will be the same`);
+    output.note({ code: "manifest-not-kept", ...(!keepsManifests && { address: target.address }) });
   }
   return about;
 }
 
 /** The image must be for the platform asked for. One that only cannot run here is worth a warning, before anything is sent. */
-function checkPlatform(offered: string, asked: string | undefined, target: Target, warn: (text: string) => void): void {
+function checkPlatform(
+  offered: string,
+  asked: string | undefined,
+  target: Target,
+  warn: (warning: Warning) => void,
+): void {
   if (asked !== undefined && !matchesPlatform(offered, asked)) {
     throw new Failure("refused", `the remote side sends the image for ${offered}, not for ${asked}`, {
       expected: `a variant for ${asked}`,
@@ -146,9 +155,9 @@ function checkPlatform(offered: string, asked: string | undefined, target: Targe
     });
   }
   if (!isKnownPlatform(offered)) {
-    warn(`the image's config does not name its platform (${offered}): whether it runs here cannot be told`);
+    warn({ code: "platform-unknown", platform: offered });
   } else if (target.platform !== undefined && !matchesPlatform(offered, target.platform)) {
-    warn(`the image is for ${offered}, and this engine runs ${target.platform}`);
+    warn({ code: "platform-differs", platform: offered, enginePlatform: target.platform });
   }
 }
 
@@ -179,20 +188,25 @@ async function transfer(
   { packing, ...terms }: Terms,
   resumeCache: ResumeCache | undefined,
 ): Promise<ReceivedImage> {
+  const { name: image, maxSize, bwlimit } = request;
+  const { platform, diffIds } = about;
+  const plan = (missing: number | undefined): void =>
+    output.event({ type: "plan", role: "receiver", image: fullName(image), platform, layers: diffIds.length, missing });
   let unread: Promise<unknown> | undefined;
   const decline = async (): Promise<void> => {
     unread = tunnel.next("offer"); // of nothing
     unread.catch(() => {});
+    plan(0);
     await tunnel.send(wantMessage({ kind: "nothing", ...packing }));
   };
   const obtain = async (want: Wanted): Promise<OfferedLayers> => {
     await unread;
+    plan(want.kind === "image" ? undefined : want.diffIds.length);
     const announced = hearLayerAnnouncements(tunnel, want.diffIds);
     await tunnel.send(wantMessage({ ...want, ...packing }));
     const offer = parseOffer(await abortable(tunnel.next("offer"), signal));
     return { offer, ...announced };
   };
-  const { name: image, maxSize, bwlimit } = request;
   const surroundings = { image, run, env, resumeCache, output, signal, onProgress, maxSize, bwlimit };
   try {
     return await target.receive({ tunnel, about, obtain, decline, ...terms, ...surroundings });

@@ -19,6 +19,7 @@ import { matchesPlatform } from "./image/platform.ts";
 import { fullName, type Reference } from "./image/reference.ts";
 import { openSource } from "./locations/locations.ts";
 import { Failure } from "./output/errors.ts";
+import type { TransferResult } from "./output/events.ts";
 import type { Progress } from "./output/output.ts";
 import { agreeOnPacking, refuseUnsupported } from "./packing/agree-on-packing.ts";
 import type { Packing } from "./packing/paced-packer.ts";
@@ -32,7 +33,7 @@ import { abortable } from "./streams/abortable.ts";
 import {
   connectEarly,
   reasonAgainstDelta,
-  summarize,
+  transferResult,
   connectByCommand,
   type Context,
   type Connect,
@@ -57,8 +58,9 @@ export async function push(
   request: PushRequest,
   context: Context,
   connect: Connect | ConnectByName = connectByCommand(request, context),
-): Promise<void> {
+): Promise<TransferResult> {
   const started = performance.now();
+  context.output.event({ type: "started", role: request.role, image: request.source.given });
   const spawner = isInitiator(request.connection);
   if (spawner) refuseUnsupported(request.compress, "sending"); // the spawned side tells it through the tunnel
   await using location = openSource(request, context);
@@ -69,14 +71,18 @@ export async function push(
   ready.catch(() => {}); // the spawned side tells it through the tunnel, as above
   if (spawner && (await location.takesTime?.())) await ready;
   const chosen = "byName" in connect ? await connect.byName(await (await ready).name?.(request.platform)) : connect;
-  await connectEarly(chosen, spawner ? ready : Promise.resolve(), context.signal, async (tunnel, stop, wire) => {
-    const source = await abortable(ready, stop);
-    const result = await send(tunnel, source, request, { ...context, signal: stop });
-    if (!spawner) return;
-    context.output.summary(
-      summarize("pushed", request.source.given, request.as, result, wire.bytesSent, performance.now() - started),
-    );
-  });
+  const result = await connectEarly(
+    chosen,
+    spawner ? ready : Promise.resolve(),
+    context.signal,
+    async (tunnel, stop, traffic) => {
+      const source = await abortable(ready, stop);
+      const sent = await send(tunnel, source, request, { ...context, signal: stop });
+      return transferResult(request, sent, traffic, performance.now() - started);
+    },
+  );
+  context.output.event({ type: "done", result });
+  return result;
 }
 
 /** The options of a push that the sender's side of the conversation needs. */
@@ -175,7 +181,8 @@ async function transfer(
       ? NOTHING_OFFERED
       : await found.offer({ want, configDigest, packing, manifest, ...surroundings });
   tunnel.listen(REGISTRY_SERVICE, (stream) => offered.accept(stream));
-  output.detail(`offering ${diffIdsOf(want).length} of ${diffIds.length} layers of ${name} for ${platform}`);
+  const [layers, missing] = [diffIds.length, diffIdsOf(want).length];
+  output.event({ type: "plan", role: "sender", image: name, platform, layers, missing });
   await tunnel.send({ type: "offer", ...offered.offer });
   const untilGone = AbortSignal.any([signal, offered.signal]);
   const result = abortable(tunnel.result(), untilGone).then(parseResult);

@@ -3,9 +3,8 @@ import { ASKS_AGAIN, CUTS_ON_DEMAND, type Result } from "./conversation/messages
 import { EngineError } from "./engine/engine-error.ts";
 import { openFileLimitError } from "./files/open-file-limit.ts";
 import { InvalidImage } from "./image/invalid-image.ts";
-import type { Reference } from "./image/reference.ts";
-import { bytes, duration, plural } from "./output/describe.ts";
 import { Failure, messageOf } from "./output/errors.ts";
+import type { TransferResult } from "./output/events.ts";
 import type { Output } from "./output/output.ts";
 import { withoutFolders } from "./output/without-folders.ts";
 import { isInitiator, type TransferOptions, type TransferRequest } from "./request.ts";
@@ -63,24 +62,18 @@ function tooManyFiles(cause: Error): Failure {
   });
 }
 
-/**
- * The last line that people read. The names as they were typed here; `ms` since the start of the command; `onWire`: bytes that
- * went through the tunnel.
- */
-export function summarize(
-  verb: "pushed" | "pulled",
-  image: string,
-  as: Reference | undefined,
-  result: Result,
-  onWire: number,
+/** The outcome of a transfer, from what the receiver has said. `ms`: since the transfer began. */
+export function transferResult(
+  request: TransferRequest,
+  { id, layersSent, layersPresent, bytesPresent, bytesFound }: Result,
+  { bytesSent, bytesReceived }: Traffic,
   ms: number,
-): string {
-  const found = result.bytesFound > 0 ? ` (${bytes(result.bytesFound)} made of files there)` : "";
-  const sent = `${bytes(onWire)} ${verb === "pushed" ? "sent" : "received"} for ${plural(result.layersSent, "layer")}${found}`;
-  // How large a layer is that nobody looked at is not always known.
-  const size = result.bytesPresent > 0 ? ` (${bytes(result.bytesPresent)})` : "";
-  const present = `${plural(result.layersPresent, "layer")}${size} there already`;
-  return `${verb} ${image}${as === undefined ? "" : ` as ${as.given}`}: ${sent}, ${present}, in ${duration(ms)}`;
+): TransferResult {
+  const counts = { layersSent, layersPresent, bytesPresent, bytesRebuilt: bytesFound, bytesSent, bytesReceived };
+  const { role } = request;
+  const image = request.role === "sender" ? request.source.given : request.image.given;
+  const name = request.role === "sender" ? request.as : request.isRenamed ? request.name : undefined;
+  return { role, image, ...(name && { name: name.given }), id, ...counts, ms };
 }
 
 /** What a tunnel needs to be opened for a side of a transfer. */
@@ -101,7 +94,7 @@ export function tunnelOptions(
     rate: bwlimit,
     ready,
     signal,
-    onRemoteLine: (line) => output.far(line),
+    onRemoteLine: (line) => output.event({ type: "remote", line }),
     onDetail: (text) => output.detail(text),
     explain: explained,
     tells: isInitiator(request.connection) ? toldWithoutFolders(request) : undefined,
@@ -124,52 +117,51 @@ function toldWithoutFolders(request: TransferRequest): (failure: Failure) => Fai
     new Failure(code, hide(message), { expected: hide(expected), hint: hide(hint) });
 }
 
-/** Bytes that a transfer costs, both ways. */
-export interface Wire {
+/** Bytes that went through the connection to the remote side so far. */
+export interface Traffic {
   readonly bytesSent: number;
   readonly bytesReceived: number;
 }
 
-/** What a side does when it has got to the other. */
-type Use = (tunnel: Tunnel, signal: AbortSignal, wire: Wire) => Promise<void>;
+/** What this side does with the tunnel once it is open. */
+type Use<T> = (tunnel: Tunnel, signal: AbortSignal, traffic: Traffic) => Promise<T>;
 
-/** On the way before all is at hand that is needed on this side. */
 interface ConnectOptions {
-  /** Resolves when it is. Nothing is said to the other side before. */
+  /** Resolves when this side has all it needs. The other side hears nothing before. */
   ready: Promise<unknown>;
-  /** Ends the way, also when `ready` rejects. */
+  /** Aborts the attempt, also when `ready` rejects. */
   signal: AbortSignal;
 }
 
-/** How a side of a transfer gets to the other: starts what is to be started, opens a tunnel, lets `use` work with it, and closes it. */
-export type Connect = (use: Use, out: ConnectOptions) => Promise<void>;
+/** Reaches the other side: starts what has to be started, opens a tunnel, lets `use` work with it, and closes it. */
+export type Connect = <T>(use: Use<T>, options: ConnectOptions) => Promise<T>;
 
 /** Connects to docker-over-ssh at the end of the remote command; a spawned side, to the side that started it. */
 export function connectByCommand(request: TransferRequest, context: Context): Connect {
   const { connection } = request;
   const over: TunnelConnection =
     connection.kind === "command" ? { kind: "command", words: connection.words } : { kind: "spawned" };
-  return async (use, out) =>
+  return async (use, options) =>
     await overTunnel(
-      tunnelOptions(request, over, context, out),
+      tunnelOptions(request, over, context, options),
       async (tunnel, stop) => await use(tunnel, stop, tunnel),
     );
 }
 
 /**
- * Goes the way while what is needed on this side is still being looked for: a login takes longer than that. Where it is not to be had, the
- * other side has been told nothing, and its absence is what this rejects with, whatever is wrong over there.
+ * Connects while this side still gets ready, because a login takes longer. When this side cannot get ready, the other side has heard nothing,
+ * and this rejects with that error, whatever is wrong on the other side.
  */
-export async function connectEarly(
+export async function connectEarly<T>(
   connect: Connect,
   ready: Promise<unknown>,
   signal: AbortSignal,
-  use: Use,
-): Promise<void> {
-  const absent = new AbortController();
-  ready.catch((error: unknown) => absent.abort(error));
+  use: Use<T>,
+): Promise<T> {
+  const unready = new AbortController();
+  ready.catch((error: unknown) => unready.abort(error));
   try {
-    await connect(use, { ready, signal: AbortSignal.any([signal, absent.signal]) });
+    return await connect(use, { ready, signal: AbortSignal.any([signal, unready.signal]) });
   } catch (error) {
     await abortable(ready, signal);
     throw error;

@@ -1,3 +1,4 @@
+import type { TransferResult } from "../output/events.ts";
 import type { TransferRequest } from "../request.ts";
 import type { Context } from "../transfer.ts";
 
@@ -30,7 +31,7 @@ export interface Words {
 /** A transfer that is yet to run. */
 export interface TransferJob {
   request: TransferRequest;
-  run(context: Context): Promise<void>;
+  run(context: Context): Promise<TransferResult>;
 }
 
 /** Thrown for an option's text that cannot be its value. The message says what was expected, one sentence. */

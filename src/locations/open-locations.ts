@@ -18,7 +18,7 @@ export async function connect(
   { env, output }: Context,
   signal: AbortSignal,
 ): Promise<Engine> {
-  const onAnotherLogin = (): void => output.note("connecting to the engine once more, to read its content store");
+  const onAnotherLogin = (): void => output.note({ code: "connecting-again" });
   return await connectEngine(endpoint, env, signal, { timeout, onAnotherLogin });
 }
 

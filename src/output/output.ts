@@ -1,30 +1,24 @@
-import type { Failure } from "./errors.ts";
+import type { Note, Progress, TransferEvent, Warning } from "./events.ts";
 
-/** Where a transfer is. */
-export interface Progress {
-  /** What is being done, e.g. `sending`. */
-  stage: string;
-  /** Bytes done, and to do when that is known. */
-  current: number;
-  total?: number;
-  /** Layers: done, of all. */
-  layers?: { done: number; total: number };
+export type { Progress } from "./events.ts";
+
+/** Takes the events of a transfer. */
+export interface Output {
+  event(event: TransferEvent): void;
+  progress(progress: Progress): void;
+  note(note: Note): void;
+  warn(warning: Warning): void;
+  /** For people who look for a reason (--verbose). */
+  detail(text: string): void;
 }
 
-/** Where everything goes that people read. */
-export interface Output {
-  progress(progress: Progress): void;
-  /** For --verbose, which says when it was, too, in seconds since this side's process began. */
-  detail(text: string): void;
-  /** For all but --quiet: a choice that was made. */
-  note(text: string): void;
-  warn(text: string): void;
-  /** A line that the far end wrote. */
-  far(line: string): void;
-  /** The outcome of a transfer. */
-  summary(text: string): void;
-  /** An error; `far` when these are the far end's words. */
-  failure(failure: Failure, whose: "here" | "far"): void;
-  /** Leaves the terminal tidy. */
-  close(): void;
+/** Makes an output that passes each event to `onEvent`. */
+export function outputTo(onEvent: (event: TransferEvent) => void): Output {
+  return {
+    event: onEvent,
+    progress: (progress) => onEvent({ type: "progress", ...progress }),
+    note: (note) => onEvent({ type: "note", ...note }),
+    warn: (warning) => onEvent({ type: "warning", ...warning }),
+    detail: (text) => onEvent({ type: "detail", text }),
+  };
 }

@@ -1,6 +1,7 @@
 import { bytes, duration, oneLine, printable } from "./describe.ts";
 import type { Failure } from "./errors.ts";
-import type { Output, Progress } from "./output.ts";
+import type { Progress, TransferEvent } from "./events.ts";
+import { noteText, planText, resultText, warningText } from "./texts.ts";
 
 export interface TerminalOptions {
   quiet: boolean;
@@ -27,7 +28,7 @@ const GOES_ON = "  | ";
 const CLEAR_LINE = "\r\u001b[2K";
 
 /** Prints for people. Progress is one line that is drawn over on a terminal, and a line every 3 s elsewhere. */
-export class Terminal implements Output {
+export class Terminal {
   readonly #options: TerminalOptions;
   readonly #screen: Screen;
   readonly #now: () => number;
@@ -41,6 +42,28 @@ export class Terminal implements Output {
     this.#options = options;
     this.#screen = screen;
     this.#now = now;
+  }
+
+  /** Prints an event of a transfer. */
+  show(event: TransferEvent): void {
+    switch (event.type) {
+      case "started":
+        return;
+      case "plan":
+        return this.detail(planText(event) ?? "");
+      case "progress":
+        return this.progress(event);
+      case "note":
+        return this.note(noteText(event));
+      case "warning":
+        return this.warn(warningText(event));
+      case "detail":
+        return this.detail(event.text);
+      case "remote":
+        return this.remote(event.line);
+      case "done":
+        return this.summary(resultText(event.result));
+    }
   }
 
   progress(progress: Progress): void {
@@ -83,7 +106,8 @@ export class Terminal implements Output {
   }
 
   detail(text: string): void {
-    if (this.#options.verbose) this.#print(`docker-over-ssh: ${(this.#now() / 1000).toFixed(2)} s: ${text}`);
+    if (this.#options.verbose && text !== "")
+      this.#print(`docker-over-ssh: ${(this.#now() / 1000).toFixed(2)} s: ${text}`);
   }
 
   note(text: string): void {
@@ -94,7 +118,7 @@ export class Terminal implements Output {
     this.#print(`docker-over-ssh: warning: ${text}`);
   }
 
-  far(line: string): void {
+  remote(line: string): void {
     this.#print(`remote: ${line}`);
   }
 
@@ -103,11 +127,11 @@ export class Terminal implements Output {
     if (!this.#options.quiet) this.#print(text);
   }
 
-  failure(failure: Failure, whose: "here" | "far"): void {
+  failure(failure: Failure, whose: "here" | "remote"): void {
     this.close();
-    const { message, expected, hint } = whose === "far" ? onOneLineEach(failure) : failure;
+    const { message, expected, hint } = whose === "remote" ? onOneLineEach(failure) : failure;
     this.#print(
-      whose === "far" ? `docker-over-ssh: the remote side failed: ${message}` : `docker-over-ssh: ${message}`,
+      whose === "remote" ? `docker-over-ssh: the remote side failed: ${message}` : `docker-over-ssh: ${message}`,
     );
     if (expected) this.#print(`  expected: ${expected}`);
     if (hint) this.#print(`  to do:    ${hint}`);

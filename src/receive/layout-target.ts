@@ -59,7 +59,7 @@ async function receiveInto(
   options: ReceiveOptions,
   onMoved: (bytes: number) => void,
 ): Promise<{ manifest: Descriptor; image: ReceivedImage }> {
-  const { about, env, run, output, signal, onProgress, noDeltaReason } = options;
+  const { about, env, run, signal, onProgress, noDeltaReason } = options;
   const checked = { stage: "checking", current: 0 };
   const onBytes = (count: number): void => {
     onMoved(count);
@@ -68,7 +68,6 @@ async function receiveInto(
   };
   const here = await store.layers(about.diffIds, namedBlobs(about), { signal, onBytes });
   const wanted = about.diffIds.filter((diffId) => !here.has(diffId));
-  output.detail(`${about.diffIds.length - wanted.length} of ${about.diffIds.length} layers are there already`);
   await using deltaBases =
     noDeltaReason === undefined && wanted.length > 0 ? await findDeltaBasesInFile(location, about) : undefined;
   await using spool = await openSpool(env, run);

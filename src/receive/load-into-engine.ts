@@ -44,7 +44,6 @@ export async function loadIntoEngine(options: EngineReceiveOptions): Promise<Rec
     );
     const isMissing = whatIsMissing(diffIds, present);
     const wanted = diffIds.filter((_, index) => isMissing[index]);
-    output.detail(`${diffIds.length - wanted.length} of ${diffIds.length} layers are there already`);
     await using deltaBases = wanted.length > 0 ? await lookup.deltaBases() : undefined;
     const { id, sizes, bytesFound } =
       known.config === undefined || wanted.length > 0

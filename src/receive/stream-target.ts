@@ -96,7 +96,7 @@ async function write(
       : await openPipe(destination.path, {
           signal,
           patience: PATIENCE,
-          onWait: () => output.note(`waiting for somebody to read ${destination.path}`),
+          onWait: () => output.note({ code: "waiting-for-reader", path: destination.path }),
         });
   const onBytes = (count: number): void => {
     onMoved(count);

@@ -26,20 +26,18 @@ export function connectOverSsh(connection: SshConnection, request: TransferReque
       try {
         return await overTunnel(
           tunnelOptions(request, { kind: "running", process: link.far }, context, out),
-          async (tunnel, stop) => {
-            await use(tunnel, stop, tunnel);
-          },
+          async (tunnel, stop) => await use(tunnel, stop, tunnel),
         );
       } catch (error) {
         throw noTunnel(link, error);
       }
     }
     const source = `${program} system dial-stdio`;
-    output.note(`remote side: ${source} (docker-over-ssh is not installed on ${connection.address.hostname})`);
+    output.note({ code: "engine-only", host: connection.address.hostname, command: source });
     const address = { host: connection.given, source };
     // A command that is run once more finds the same, and says so: its words are passed over as noise.
     const speaksHttp2 = apiVersion !== undefined && engineSpeaksHttp2(apiVersion);
-    await connectToEngineOnly(request, context, () => ({ address, link, again: start, speaksHttp2 }))(use, out);
+    return await connectToEngineOnly(request, context, () => ({ address, link, again: start, speaksHttp2 }))(use, out);
   };
 }
 

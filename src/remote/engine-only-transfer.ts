@@ -37,12 +37,17 @@ export function connectToEngineOnly(
     await abortable(out.ready, out.signal);
     await using far = await openRemoteEngine({ ...begun, request, context });
     const signal = AbortSignal.any([context.signal, far.signal]);
-    const near: Half = async (tunnel, stop) => await use(tunnel, stop, far.wire);
+    let result: { value: Awaited<ReturnType<typeof use>> } | undefined;
+    const near: Half = async (tunnel, stop) => {
+      result = { value: await use(tunnel, stop, far.traffic) };
+    };
     const other: Half = async (tunnel, stop) => {
       await playOtherSide(far.engine, tunnel, { ...context, signal: stop });
     };
     const halves = request.role === "sender" ? { sender: near, receiver: other } : { sender: other, receiver: near };
     await bothHalves(halves, { tool: VERSION, features: [ASKS_AGAIN, CUTS_ON_DEMAND], signal, explain: explained });
+    if (result === undefined) throw new Error("the transfer has ended without a result");
+    return result.value;
   };
 }
 

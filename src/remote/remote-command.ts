@@ -35,7 +35,7 @@ export function runRemoteCommand(
   const onLine = (line: string): void => {
     lines.push(line);
     if (lines.length > KEPT_LINES) lines.shift();
-    output.far(line);
+    output.event({ type: "remote", line });
   };
   const far = spawnRemote([...deaf, ...command], onLine, { words, rate: bwlimit });
   return {

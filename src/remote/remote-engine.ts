@@ -5,14 +5,14 @@ import { openEngine } from "../engine/docker.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Failure } from "../output/errors.ts";
 import type { TransferOptions } from "../request.ts";
-import type { Context, Wire } from "../transfer.ts";
+import type { Context, Traffic } from "../transfer.ts";
 import { connectToEngine } from "./engine-connection.ts";
 import { firstWord, type RemoteCommand } from "./remote-command.ts";
 
 /** An engine that is spoken to through a far command. */
 export interface RemoteEngine extends AsyncDisposable {
   readonly engine: Engine;
-  readonly wire: Wire;
+  readonly traffic: Traffic;
   /** Aborted, with a Failure, when the link to it is lost. */
   readonly signal: AbortSignal;
 }
@@ -49,7 +49,7 @@ export async function openRemoteEngine(options: RemoteEngineOptions): Promise<Re
   };
   /** What goes wrong with it is told to who wanted it, and may go without. */
   const another = (): Duplex => {
-    context.output.note(`connecting to ${address.host} once more, to read the engine's content store`);
+    context.output.note({ code: "connecting-again", host: address.host });
     links.push(again());
     const connection = connectToEngine(links.at(-1) ?? link, () => {});
     connections.push(connection);
@@ -75,7 +75,7 @@ export async function openRemoteEngine(options: RemoteEngineOptions): Promise<Re
     });
     return {
       engine,
-      wire: {
+      traffic: {
         get bytesSent() {
           return sum("bytesWritten");
         },

@@ -55,7 +55,7 @@ export async function serve(
     packing,
     begun: new Set(want.kind === "layers" ? want.begun : []),
     cutInto: want.kind === "layers" && want.delta ? spool : undefined,
-    onNoRoom: ({ message }) => output.warn(`more is sent than must be, because there is no room for files: ${message}`),
+    onNoRoom: ({ message }) => output.warn({ code: "no-room-for-files", reason: message }),
     announce,
     onFailure: (error) => broken.abort(layerFailure(explain(error), "sent")),
     onDetail: (text) => output.detail(text),

@@ -106,7 +106,7 @@ describe.skipIf(why)(`--preserve-digest from a containerd store ${why ?? ""}`, (
     const from = ["push", FLAG, "-H", host, "kept:v2", "docker-over-ssh", "pull", FLAG, "-H", near.host, "kept:v2"];
     for (const [args, whose] of [
       [to, host],
-      [from, "where the image comes from"],
+      [from, "the source of the image"],
     ] as const) {
       const run = await dos(args, { on: containerd });
       expect(run).toEqual(done);

@@ -8,7 +8,8 @@ import type { Target } from "../../src/receive/target.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { MEDIA_TYPE, parseImageManifest, encodeManifest } from "../../src/image/manifest.ts";
 import { readPullRequest } from "../../src/commands/pull.ts";
-import type { Output } from "../../src/output/output.ts";
+import { outputTo } from "../../src/output/output.ts";
+import { noteText } from "../../src/output/texts.ts";
 import { receive } from "../../src/pull.ts";
 import { bothHalves } from "../../src/stdio-tunnel/in-process.ts";
 
@@ -17,17 +18,9 @@ const id = digestOf("config");
 let asked: Ask | undefined;
 let wanted: Want | undefined;
 const notes: string[] = [];
-const nothing = (): void => {};
-const output: Output = {
-  progress: nothing,
-  detail: nothing,
-  note: (text) => notes.push(text),
-  warn: nothing,
-  far: nothing,
-  summary: nothing,
-  failure: nothing,
-  close: nothing,
-};
+const output = outputTo((event) => {
+  if (event.type === "note") notes.push(noteText(event));
+});
 
 /** Receives an image into a fake target, which then contains `found`. Resolves to the names that the image was given. */
 async function receiveInto(
@@ -164,7 +157,7 @@ describe("--preserve-digest", () => {
     expect(asked).not.toHaveProperty("keepsManifests");
     expect(notes.splice(0)).toEqual(none("a fake"));
     await receiveInto({ id, diffIds }, {}, { manifestOf: descriptor.digest, about: { preserve: true } });
-    expect(notes.splice(0)).toEqual(none("where the image comes from"));
+    expect(notes.splice(0)).toEqual(none("the source of the image"));
     await receiveInto({ id, diffIds }, {}, { manifestOf: descriptor.digest });
     expect(notes).toEqual([]);
   });

@@ -12,13 +12,15 @@ import type { Source } from "../../src/send/source.ts";
 import { newRunId } from "../../src/run/run-id.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { MEDIA_TYPE, parseImageManifest, encodeManifest } from "../../src/image/manifest.ts";
-import type { Output } from "../../src/output/output.ts";
+import { outputTo } from "../../src/output/output.ts";
 import { parseCompressOption } from "../../src/packing/compress-option.ts";
 import { send } from "../../src/push.ts";
 import { bothHalves } from "../../src/stdio-tunnel/in-process.ts";
 
 const said: string[] = [];
-const output = { detail: (text: string) => void said.push(text), progress: () => {} } as unknown as Output;
+const output = outputTo((event) => {
+  if (event.type === "detail") said.push(event.text);
+});
 const diffIds = [digestOf("layer")];
 
 /** Sends an image to a receiver with this `want`. Resolves to the options of the offer, and to `about`. */

@@ -72,13 +72,13 @@ describe("lines", () => {
   test("stand above the progress line, which is drawn again below", () => {
     const { output, seen } = screen(true);
     output.progress({ stage: "sending", current: 0 });
-    output.far("hello");
+    output.remote("hello");
     expect(seen.text).toBe("\r\u001b[2Ksending\r\u001b[2Kremote: hello\n\r\u001b[2Ksending");
   });
 
   test("of the remote side cannot steer the terminal", () => {
     const { output, seen } = screen(false);
-    output.far("\u001b[31mred\u001b[0m \u001b]0;title\u0007\u001b[2Jgone\u0008\u009b1A tab\there");
+    output.remote("\u001b[31mred\u001b[0m \u001b]0;title\u0007\u001b[2Jgone\u0008\u009b1A tab\there");
     expect(seen.text).toBe("remote: red gone1A tab\there\n");
   });
 
@@ -86,13 +86,13 @@ describe("lines", () => {
 
   test("of the remote side are never ours: not the second one of a text, nor one that a gap begins", () => {
     const { output, seen } = screen(false, { verbose: true });
-    output.far(speaksAsUs);
+    output.remote(speaksAsUs);
     output.detail(speaksAsUs);
     output.warn(speaksAsUs);
     output.failure(new Failure("refused", speaksAsUs), "here");
     output.progress({ stage: speaksAsUs, current: 0 });
     const text = { expected: speaksAsUs, hint: speaksAsUs };
-    output.failure(new Failure("refused", `${speaksAsUs}${" ".repeat(70)}pushed app:v2`, text), "far");
+    output.failure(new Failure("refused", `${speaksAsUs}${" ".repeat(70)}pushed app:v2`, text), "remote");
     const own = /^(?: {2}\| |remote: |docker-over-ssh: (?!all)| {2}expected: | {2}to do: {4}|no pushed)/;
     expect(seen.text.split("\n").filter((line) => line !== "" && !own.test(line))).toEqual([]);
     expect(seen.text).toContain(
@@ -103,7 +103,7 @@ describe("lines", () => {
 
   test("of the remote side read in the order in which they are written", () => {
     const { output, seen } = screen(false);
-    output.far("a\u202eb\u2066c\u200fd\u061ce\u200bf\ufeffg\u{e0041}h");
+    output.remote("a\u202eb\u2066c\u200fd\u061ce\u200bf\ufeffg\u{e0041}h");
     expect(seen.text).toBe("remote: abcdefgh\n");
   });
 
@@ -124,7 +124,7 @@ describe("lines", () => {
 
   test("whose error it is can be seen", () => {
     const { output, seen } = screen(false);
-    output.failure(new Failure("no-space", "no space left"), "far");
+    output.failure(new Failure("no-space", "no space left"), "remote");
     expect(seen.text).toBe("docker-over-ssh: the remote side failed: no space left\n");
   });
 });

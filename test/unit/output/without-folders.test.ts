@@ -3,20 +3,10 @@ import { resolve } from "node:path";
 import { expect, test } from "vitest";
 import { readPushRequest } from "../../../src/commands/push.ts";
 import { Failure } from "../../../src/output/errors.ts";
-import type { Output } from "../../../src/output/output.ts";
+import { outputTo } from "../../../src/output/output.ts";
 import { tunnelOptions } from "../../../src/transfer.ts";
 
-const quiet = (): void => {};
-const output: Output = {
-  progress: quiet,
-  detail: quiet,
-  note: quiet,
-  warn: quiet,
-  far: quiet,
-  summary: quiet,
-  failure: quiet,
-  close: quiet,
-};
+const output = outputTo(() => {});
 
 /** What the far end is told of a failure that says `text`, when `path` was named on the command line. */
 function told(path: string, text: string): string | undefined {

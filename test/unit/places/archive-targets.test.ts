@@ -74,7 +74,7 @@ describe("an archive is streamed", () => {
       '"$@" | head -c 100 >/dev/null; exit ${PIPESTATUS[0]}',
       "docker-archive:-",
     );
-    expect(stderr).toMatch(/layers that have arrived are kept[^]*stdout is not read any more/);
+    expect(stderr).toMatch(/of received layers are kept[^]*stdout is not read any more/);
     expect(exitCode).toBe(1);
   });
 

@@ -67,7 +67,7 @@ describe.concurrent("of a new version only what has changed is sent", () => {
     await push("oci:v1", to, "v1");
     const { sent, stderr } = await push("oci:v2", to, "v2");
     expect(sent).toBeLessThan(FEW + 50_000);
-    expect(stderr).toMatch(/made of files there/);
+    expect(stderr).toMatch(/rebuilt from files there/);
     expect(await look(kind, at(`kept-${kind}`), "app:v2")).toEqual(whole(v2));
     if (kind === "oci") expect(await look(kind, at(`kept-${kind}`), "app:v1")).toEqual(whole(v1));
   });
@@ -78,7 +78,7 @@ describe.concurrent("of a new version only what has changed is sent", () => {
     const line = ["push", "--delta=always", "oci:v2", ...own, ...program, "pull", "--to", "oci:either", "app:v2"];
     const { exitCode, stderr } = await run(...line);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
-    expect(stderr).toMatch(/made of files there/);
+    expect(stderr).toMatch(/rebuilt from files there/);
   });
 
   test("and on a slow link, without being told", async () => {
@@ -89,7 +89,7 @@ describe.concurrent("of a new version only what has changed is sent", () => {
     const { exitCode, stderr } = await run("push", "oci:v2", ...own, ...program, ...pull);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
     expect(stderr).toMatch(/layer [0-9a-f]{12} is sent by delta: predicted [\d.]+ s by delta, [\d.]+ s whole, at /);
-    expect(stderr).toMatch(/made of files there/);
+    expect(stderr).toMatch(/rebuilt from files there/);
   });
 
   test("all of it, where it was told so", async () => {

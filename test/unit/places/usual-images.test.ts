@@ -74,7 +74,7 @@ describe("a layer is the same bit for bit, whole and in pieces", () => {
       `${kind}:${to}`,
       "app:v1",
     );
-    expect(stderr).toContain("made of files there");
+    expect(stderr).toContain("rebuilt from files there");
     expect(exitCode).toBe(0);
     expect(await look(kind, at(to), "app:v1")).toEqual(whole(newer));
   });

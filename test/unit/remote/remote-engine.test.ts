@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openRemoteEngine, type RemoteEngine } from "../../../src/remote/remote-engine.ts";
 import { runRemoteCommand } from "../../../src/remote/remote-command.ts";
-import type { Output } from "../../../src/output/output.ts";
+import { outputTo } from "../../../src/output/output.ts";
 import { answer, fakeEngine, proxy, rejection, temporaryFolder, type Route } from "../engine/fake-engine.ts";
 
 const program = fileURLToPath(new URL("../engine/fake-ssh.mjs", import.meta.url));
@@ -34,7 +34,9 @@ afterEach(async () => {
 });
 
 async function open(timeout = 10_000, line: readonly string[] = command): Promise<RemoteEngine> {
-  const output = { far: (text: string) => shown.push(text), detail: () => {} } as unknown as Output;
+  const output = outputTo((event) => {
+    if (event.type === "remote") shown.push(event.line);
+  });
   const context = { output, signal: stop.signal, env: process.env };
   const request = { timeout, bwlimit: undefined };
   const again = () => runRemoteCommand(line, { words, byHand: words }, request, context);
@@ -69,9 +71,9 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     await using found = await open();
     await Promise.all(Array.from({ length: 10 }, () => found.engine.listReferences()));
     expect(await runs()).toBe(1);
-    expect(found.wire.bytesSent).toBeGreaterThan(10 * 50);
-    expect(found.wire.bytesReceived).toBeGreaterThan(10 * 50);
-    expect(found.wire.bytesReceived).toBeLessThan(10_000);
+    expect(found.traffic.bytesSent).toBeGreaterThan(10 * 50);
+    expect(found.traffic.bytesReceived).toBeGreaterThan(10 * 50);
+    expect(found.traffic.bytesReceived).toBeLessThan(10_000);
   });
 
   test("behind a login shell that prints", async () => {

@@ -5,7 +5,7 @@ import { afterAll, expect, test } from "vitest";
 import { archiveSource } from "../../../src/send/archive-source.ts";
 import { readPushRequest } from "../../../src/commands/push.ts";
 import { pushToRemote } from "../../../src/remote/transfers.ts";
-import type { Output } from "../../../src/output/output.ts";
+import { outputTo } from "../../../src/output/output.ts";
 import { dockerManifest, makeImage } from "../image/make-image.ts";
 import { layoutOf, writeTar } from "../places/images.ts";
 
@@ -13,17 +13,7 @@ const folder = await mkdtemp(join(tmpdir(), "names-"));
 afterAll(async () => await rm(folder, { recursive: true }));
 const image = await makeImage([100]);
 const other = await makeImage([200]);
-const nothing = (): void => {};
-const output: Output = {
-  progress: nothing,
-  detail: nothing,
-  note: nothing,
-  warn: nothing,
-  far: nothing,
-  summary: nothing,
-  failure: nothing,
-  close: nothing,
-};
+const output = outputTo(() => {});
 const context = { env: { PATH: process.env.PATH }, output, signal: new AbortController().signal };
 let count = 0;
 

@@ -1,0 +1,94 @@
+/** What happens in a transfer, in the order in which it happens on this side. A program reads the fields; `texts.ts` says it to people. */
+export type TransferEvent =
+  | Started
+  | Plan
+  | ({ type: "progress" } & Progress)
+  /** A choice that was made, which people should know of. */
+  | ({ type: "note" } & Note)
+  | ({ type: "warning" } & Warning)
+  /** A step, in words for people who look for a reason. */
+  | { type: "detail"; text: string }
+  /** A line that the remote command wrote to its stderr. */
+  | { type: "remote"; line: string }
+  /** The transfer has succeeded. The last event. */
+  | { type: "done"; result: TransferResult };
+
+/** The side of a transfer that this process plays; both, where the remote side is an engine alone. */
+export type TransferRole = "sender" | "receiver";
+
+/** The first event. */
+export interface Started {
+  type: "started";
+  role: TransferRole;
+  /** As it was asked for */
+  image: string;
+}
+
+/** Which layers are to be sent is known. Comes once more when a layer is gone that the receiver had. */
+export interface Plan {
+  type: "plan";
+  role: TransferRole;
+  /** In full, with domain and tag, or the ID. */
+  image: string;
+  platform: string;
+  /** Layers of the image */
+  layers: number;
+  /** Layers that the receiver lacks; undefined where its engine finds that out while it pulls. */
+  missing: number | undefined;
+}
+
+/** Where a transfer is. */
+export interface Progress {
+  /** What is being done, e.g. `sending`. */
+  stage: string;
+  /** Bytes done, and to do when that is known. */
+  current: number;
+  total?: number;
+  /** Layers: done, of all. */
+  layers?: { done: number; total: number };
+}
+
+export type Note =
+  /** docker-over-ssh is not installed on the host; the engine there is used through this command. */
+  | { code: "engine-only"; host: string; command: string }
+  /** The engine's content store needs a connection of its own. Without `host`: the engine of this side. */
+  | { code: "connecting-again"; host?: string }
+  /** --preserve-digest has no effect: this address keeps no manifests. Without `address`: the sender. */
+  | { code: "manifest-not-kept"; address?: string }
+  /** The transfer has failed, and the next run continues with so many bytes of layers. */
+  | { code: "layers-kept"; bytes: number }
+  /** Nobody reads the pipe yet. */
+  | { code: "waiting-for-reader"; path: string };
+
+export type Warning =
+  /** The image's config leaves a part of its platform out. */
+  | { code: "platform-unknown"; platform: string }
+  /** The engine of this side runs another platform. */
+  | { code: "platform-differs"; platform: string; enginePlatform: string }
+  /** Layers are sent whole, because this side has no room for files. */
+  | { code: "no-room-for-files"; reason: string }
+  /** The image has its name here, and the sender does not know. */
+  | { code: "sender-not-told" };
+
+/** The outcome of a transfer. */
+export interface TransferResult {
+  role: TransferRole;
+  /** As it was asked for */
+  image: string;
+  /** The name that the image has at the receiver, as far as this side was told one */
+  name?: string;
+  /** The image's ID at the receiver */
+  id: string;
+  layersSent: number;
+  layersPresent: number;
+  /** Compressed size of the layers that were present, bytes, as far as it is known */
+  bytesPresent: number;
+  /** Bytes of the sent layers that the receiver found in files it had, uncompressed */
+  bytesRebuilt: number;
+  /** Bytes that went through the connection to the remote side */
+  bytesSent: number;
+  /** Bytes that came through it */
+  bytesReceived: number;
+  /** Duration, ms */
+  ms: number;
+}

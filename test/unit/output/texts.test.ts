@@ -1,0 +1,64 @@
+import { expect, test } from "vitest";
+import type { Note, Plan, TransferResult, Warning } from "../../../src/output/events.ts";
+import { noteText, planText, resultText, warningText } from "../../../src/output/texts.ts";
+
+test.each<[Note, string]>([
+  [
+    { code: "engine-only", host: "prod", command: "docker system dial-stdio" },
+    "remote side: docker system dial-stdio (docker-over-ssh is not installed on prod)",
+  ],
+  [{ code: "connecting-again" }, "connecting to the engine once more, to read its content store"],
+  [
+    { code: "connecting-again", host: "ssh://prod" },
+    "connecting to ssh://prod once more, to read the engine's content store",
+  ],
+  [
+    { code: "manifest-not-kept", address: "oci:layout" },
+    "no manifest digest can be preserved: oci:layout keeps no manifests; config and layers will be the same",
+  ],
+  [{ code: "layers-kept", bytes: 1_500_000 }, "1.5 MB of received layers are kept: the next run continues there"],
+  [{ code: "waiting-for-reader", path: "pipe" }, "waiting for a program that reads pipe"],
+])("%j", (note, text) => expect(noteText(note)).toBe(text));
+
+test.each<[Warning, string]>([
+  [
+    { code: "platform-unknown", platform: "linux/unknown" },
+    "the image's config does not name its platform (linux/unknown): it may not run here",
+  ],
+  [
+    { code: "platform-differs", platform: "linux/arm64", enginePlatform: "linux/amd64" },
+    "the image is for linux/arm64, and this engine runs linux/amd64",
+  ],
+  [
+    { code: "no-room-for-files", reason: "the disk is full" },
+    "layers are sent whole, because there is no room for files: the disk is full",
+  ],
+  [{ code: "sender-not-told" }, "the image is here under its name, but the sender could not be told"],
+])("%j", (warning, text) => expect(warningText(warning)).toBe(text));
+
+test("a plan says how many layers are missing, as far as that is known", () => {
+  const plan: Plan = { type: "plan", role: "sender", image: "app:v1", platform: "linux/amd64", layers: 4, missing: 1 };
+  expect(planText(plan)).toBe("offering 1 of 4 layers of app:v1 for linux/amd64");
+  expect(planText({ ...plan, role: "receiver" })).toBe("3 of 4 layers are there already");
+  expect(planText({ ...plan, missing: undefined })).toBeUndefined();
+});
+
+test("a result says what moved, and what did not have to", () => {
+  const result: TransferResult = {
+    role: "sender",
+    image: "app:v1",
+    id: "sha256:1",
+    layersSent: 1,
+    layersPresent: 3,
+    bytesPresent: 0,
+    bytesRebuilt: 0,
+    bytesSent: 2000,
+    bytesReceived: 50,
+    ms: 1234,
+  };
+  expect(resultText(result)).toBe("pushed app:v1: 2 kB sent for 1 layer, 3 layers there already, in 1.2 s");
+  const sizes = { bytesPresent: 5_000_000, bytesRebuilt: 3000 };
+  expect(resultText({ ...result, ...sizes, role: "receiver", name: "app:v2" })).toBe(
+    "pulled app:v1 as app:v2: 50 B received for 1 layer (3 kB rebuilt from files there), 3 layers (5 MB) there already, in 1.2 s",
+  );
+});
