@@ -8,8 +8,8 @@ import type { Engine } from "./engine.ts";
 /**
  * Connects to the engine that the docker command would use.
  *
- * @param named What `-H` or `DOCKER_HOST` names; undefined: the docker context decides.
- * @param signal As for {@link openEngine}.
+ * @param named the engine that `-H` or `DOCKER_HOST` names; undefined: the docker context decides
+ * @param signal as for {@link openEngine}
  */
 export async function connectEngine(
   named: EngineEndpoint | undefined,

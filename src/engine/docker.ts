@@ -28,11 +28,11 @@ import {
 } from "./api/images.ts";
 
 /**
- * Connects to an engine and agrees on the API version. The caller owns the engine and disposes it: that closes every connection,
- * ends requests under way, and waits for an ssh to leave. Nothing but a request under way keeps the process alive.
+ * Connects to an engine and agrees on the API version. The caller owns the engine; disposing it closes every connection, ends open
+ * requests, and waits for ssh to end. Only an open request keeps the process alive.
  *
- * @param signal Aborting it ends what leaves nothing behind, from this call on: an engine may never answer. What removes
- *   something works after that too.
+ * @param signal Aborting it ends every request, this call included, that leaves nothing behind in the engine. Requests that remove
+ *   something work after that.
  * @throws Failure `engine-unreachable`, or the signal's reason
  */
 export async function openEngine(
@@ -135,6 +135,6 @@ async function readInfo(
     version: Version,
     apiVersion,
     store: namesPodman(version) ? "podman" : isContainerd ? "containerd" : "graphdriver",
-    platform: `${Os}/${Arch}`, // `/info` has the kernel's name of it, x86_64
+    platform: `${Os}/${Arch}`, // `/info` has the kernel's name, x86_64
   };
 }

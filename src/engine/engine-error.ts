@@ -1,7 +1,7 @@
-/** The engine answered with an error. */
+/** Thrown when the engine answers with an error. */
 export class EngineError extends Error {
   override readonly name = "EngineError";
-  /** The HTTP status, or undefined when the error came inside a progress stream that began with 200. */
+  /** The HTTP status; undefined for an error in a progress stream, which follows status 200. */
   readonly status: number | undefined;
 
   constructor(message: string, status?: number, options?: ErrorOptions) {

@@ -2,14 +2,13 @@ import type { EngineContainers } from "./engine-containers.ts";
 import type { EngineImages } from "./engine-images.ts";
 import { isLeftBy, isRunId, RUN_LABEL, runsOfName, TEMPORARY_PATH } from "../run/run-id.ts";
 
-/** Parts of an image's path that are looked for behind ours: registries' names have two to four, and ours put one or two behind them. */
+/** Path components to look for after {@link TEMPORARY_PATH}: names in registries have two to four, and temporary names add one or two. */
 const MAX_PARTS = 12;
 const TEMPORARY_NAMES = Array.from({ length: MAX_PARTS }, (_, more) => `*/${TEMPORARY_PATH}/*${"/*".repeat(more)}`);
 
 /**
- * Removes what runs that were killed left in an engine: registry containers, and temporary names of images.
- * What a living run uses stays. Returns what was removed, for --verbose. Never fails a transfer: the engine's errors
- * are answered with an empty list.
+ * Removes the leftovers of killed runs from an engine: registry containers, and temporary names of images. Those of living runs stay.
+ * Returns descriptions of the removed ones, for --verbose. Never rejects: after an error of the engine it stops.
  */
 export async function removeLeftovers(engine: EngineImages & EngineContainers, now = Date.now()): Promise<string[]> {
   const removed: string[] = [];
@@ -26,7 +25,7 @@ export async function removeLeftovers(engine: EngineImages & EngineContainers, n
       removed.push(reference);
     }
   } catch {
-    // An engine that will not list or remove says so in a moment, when it is asked for what matters.
+    // The next request reports a broken engine.
   }
   return removed;
 }

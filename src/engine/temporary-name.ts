@@ -2,8 +2,8 @@ import type { EngineImages } from "./engine-images.ts";
 import type { Reference } from "../image/reference.ts";
 
 /**
- * Gives an image a temporary name. False, and none is given, where it would be its only one: an engine removes an image with its last
- * name, and the image is the user's.
+ * Gives an image a temporary name. Returns false, without naming it, when the image has no other name: an engine removes an image with
+ * its last name, and this image is the user's.
  */
 export async function giveTemporaryName(engine: EngineImages, image: Reference, name: string): Promise<boolean> {
   const isById = image.tag === undefined && image.digest === undefined;
@@ -12,15 +12,15 @@ export async function giveTemporaryName(engine: EngineImages, image: Reference, 
   return true;
 }
 
-/** Takes a temporary name away. Never fails: an engine that is gone by now cannot do it, and the next run does. */
+/** Removes a temporary name. Never rejects: the next run removes the name when this engine is gone. */
 export async function forgetName(engine: EngineImages, name: string): Promise<void> {
   await engine.removeReference(name).catch(() => {});
 }
 
 /**
- * The same for one that was pushed, by a push that was broken off. A graph driver that has just got the answer to its last
- * request notes the digest all the same (moby `distribution/push_v2.go`), perhaps when the name is gone already, and so the digest
- * would stay for good. To be called when the registry answers no more.
+ * Removes a temporary name after a push that was broken off. A graph driver that has just got the answer to its last request records
+ * `repository@digest` anyway (moby `distribution/push_v2.go`), perhaps after the name is gone, and the digest would stay for ever. Call
+ * this when the registry no longer answers.
  */
 export async function forgetBrokenOffName(engine: EngineImages, name: string): Promise<void> {
   await forgetName(engine, name);

@@ -211,7 +211,7 @@ describe.skipIf(why)("what goes wrong with an engine alone, and what is left: no
   test.each<[string, string[], number, string]>([
     ["no docker there", ["ssh", "far", "no-docker system dial-stdio"], 5, "ended with status 127"],
     ["the engine is down", ["ssh", "far", "docker -H unix:///nowhere.sock system dial-stdio"], 4, "Start the engine"],
-    ["something else answers", ["sh", "-c", "yes", "system", "dial-stdio"], 4, "what it says is not HTTP"],
+    ["something else answers", ["sh", "-c", "yes", "system", "dial-stdio"], 4, "its answer is not HTTP"],
     ["nothing answers", ["sh", "-c", "exec sleep 1000.862", "system", "dial-stdio"], 6, "has not answered for 1 s"],
   ])("%s", async (_, command, exitCode, words) => {
     const run = await dos(["push", "--timeout", "1", "agentless-failing:v1", ...command]);

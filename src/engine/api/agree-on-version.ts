@@ -2,16 +2,16 @@ import { isAtLeast } from "./compare-versions.ts";
 import { notAnEngine } from "./errors.ts";
 import type { DockerApi } from "./docker-api.ts";
 
-/** What this code was written against: Docker 28.5's, and 29.7 speaks it, too (1.40 to 1.56). */
+/** Docker 28.5's. 29.7 speaks 1.40 to 1.56. */
 const NEWEST = "1.51";
-/** Docker 20.10's, and the one that Podman declares. */
+/** Docker 20.10's, and the one that Podman reports. */
 const OLDEST = "1.41";
 
 /**
- * Agrees on the version to speak, as the docker CLI does: the engine names its newest in the `Api-Version` header of
- * `GET /_ping`, whatever the status, and the lower one of both sides is used.
+ * Agrees on the API version, as the docker CLI does: the engine sends its newest version in the `Api-Version` header of `GET /_ping`,
+ * with any status, and the lower of both sides' newest versions is used.
  *
- * @throws Failure `engine-unreachable`, also when something else answers, or an engine that is too old.
+ * @throws Failure `engine-unreachable`, also when the engine is too old or the server is not an engine
  */
 export async function agreeOnVersion(api: DockerApi): Promise<string> {
   const { status, headers, body } = await api.raw("GET", "/_ping");

@@ -3,21 +3,21 @@ import type { DockerApi } from "./docker-api.ts";
 import { isOneStream } from "../connect/endpoint.ts";
 import { EngineError } from "../engine-error.ts";
 
-/** The status of a container whose end nobody can tell. */
+/** The exit of a container whose status is lost. */
 const UNKNOWN = { status: -1 };
 
-/** ms between two looks at a container that cannot be waited for. */
+/** ms between two inspections of a container that cannot be waited for. */
 const PACE = 1_000;
 
-/** An engine that cannot be asked so many times in a row is gone, and its containers with it. */
+/** Failed inspections in a row after which the engine, and so its container, counts as gone. */
 const ATTEMPTS = 10;
 
 /**
- * Waits for a container to stop. The request that waits is open for as long as the container runs, and whatever is in between
- * (a proxy that does not like idle connections, an ssh) may end it: that says nothing about the container, which is looked at
- * then. Where that request would keep all others waiting, it is only looked at. Never rejects.
+ * Waits for a container to stop. The `wait` request is open while the container runs, and a proxy that closes idle connections, or an
+ * ssh, may end it. That says nothing about the container, so the container is inspected then. Over a single connection, where `wait`
+ * would block all other requests, the container is only inspected. Never rejects.
  *
- * @param removed Aborted when somebody has removed the container, and nobody will tell any more how it ended.
+ * @param removed aborted when this process has removed the container, so that its status is lost
  */
 export async function exitOf(
   api: DockerApi,
@@ -30,7 +30,7 @@ export async function exitOf(
       if (!isOneStream(api.endpoint.address)) {
         const { StatusCode } = (await api.json("POST", `/containers/${id}/wait`, {
           signal: removed,
-          patience: "none",
+          timeout: "none",
         })) as {
           StatusCode: number;
         };

@@ -4,15 +4,15 @@ import type { ContainerSpec, FoundContainer, RunningContainer } from "../engine-
 import { EngineError } from "../engine-error.ts";
 import { endOfLog } from "./log-frames.ts";
 
-/** The engine picks a port and then binds it; somebody else may be faster. Then another one is tried, so many times in all. */
+/** Attempts to publish a port: the engine picks one and then binds it, and another program may be faster. */
 const PORT_ATTEMPTS = 3;
 
-/** What is shown of a container that failed, bytes. */
+/** Bytes of the output of a failed container in messages. */
 const LOG_KEPT = 4096;
 
 /**
- * Creates a container, puts its files in, starts it, and learns the port that the engine has published.
- * Whatever goes wrong after it was created, it is removed before this rejects, if the engine does it.
+ * Creates a container, adds its files, starts it, and reads the port that the engine has published. If a step after its creation fails,
+ * the container is removed before this rejects.
  */
 export async function runContainer(api: DockerApi, spec: ContainerSpec): Promise<RunningContainer> {
   for (let attempt = 1; ; attempt++) {
@@ -34,9 +34,9 @@ export async function runContainer(api: DockerApi, spec: ContainerSpec): Promise
 async function runOnce(api: DockerApi, spec: ContainerSpec): Promise<RunningContainer> {
   const { signal } = spec;
   signal?.throwIfAborted();
-  // The short requests from here on are not aborted half-way, but looked at in between: an answer that is not read
-  // to its end may name a container that nobody would ever remove.
-  const makes = { effect: "makes", patience: "work", signal } as const;
+  // The signal is checked between these short requests and does not abort them: an unread answer may name a container that nobody
+  // would remove.
+  const makes = { effect: "makes", timeout: "work", signal } as const;
   const { Id: id } = (await api.json("POST", "/containers/create", { ...makes, body: createBody(spec) })) as {
     Id: string;
   };
@@ -54,7 +54,7 @@ async function runOnce(api: DockerApi, spec: ContainerSpec): Promise<RunningCont
     signal?.throwIfAborted();
     return watch(api, id, port);
   } catch (error) {
-    await removeContainer(api, id).catch(() => {}); // why it failed says more; the next run finds it by its label
+    await removeContainer(api, id).catch(() => {}); // the first error matters more; the next run finds the container by its label
     throw error;
   }
 }
@@ -95,7 +95,7 @@ function watch(api: DockerApi, id: string, port: number): RunningContainer {
     logs: (maxBytes = LOG_KEPT) => readLog(api, id, maxBytes),
     async remove() {
       await removeContainer(api, id);
-      removed.abort(); // an engine that has not said by now how it ended will not say it any more
+      removed.abort(); // the engine no longer knows its status
     },
   };
 }
@@ -108,7 +108,7 @@ async function readLog(api: DockerApi, id: string, maxBytes: number, signal?: Ab
   return await endOfLog(frames, maxBytes);
 }
 
-/** Stopped ones too. */
+/** Lists the containers with a label, including stopped ones. */
 export async function findContainers(api: DockerApi, label: string): Promise<FoundContainer[]> {
   const found = (await api.json("GET", "/containers/json", { query: { all: true, filters: { label: [label] } } })) as {
     Id: string;
@@ -117,7 +117,7 @@ export async function findContainers(api: DockerApi, label: string): Promise<Fou
   return found.map(({ Id, Labels }) => ({ id: Id, labels: Labels ?? {} }));
 }
 
-/** Resolves also when it is gone (404), or when somebody else is removing it (409). */
+/** Removes a container. Resolves also when it is gone (404), or another request is removing it (409). */
 export async function removeContainer(api: DockerApi, id: string): Promise<void> {
   try {
     await api.json("DELETE", `/containers/${id}`, { effect: "removes", query: { force: true, v: true } });
@@ -129,7 +129,7 @@ export async function removeContainer(api: DockerApi, id: string): Promise<void>
   }
 }
 
-/** Docker's own allocator, the kernel (through docker-proxy), and Podman's words for it. */
+/** Matches the messages of Docker's allocator, of the kernel (through docker-proxy), and of Podman. */
 function isPortTaken(error: unknown): error is EngineError {
   return error instanceof EngineError && /port is already allocated|address already in use/i.test(error.message);
 }

@@ -10,16 +10,16 @@ import { delayAbort } from "../../streams/delay-abort.ts";
 import type { GrpcConnection } from "../buildkit/grpc-connection.ts";
 import { overHttp1 } from "../http/http1.ts";
 import { Http2Connection } from "../http/http2.ts";
-import { sendPatiently, type Limit, type PatientAnswer } from "../http/patient.ts";
+import { sendWithTimeLimit, type SilenceLimit, type TimedAnswer } from "../http/send-with-time-limit.ts";
 import type { HttpAnswer, Send } from "../http/requests.ts";
 import { deadline } from "../../streams/deadline.ts";
 import { timeoutsFor, type Timeouts } from "../../streams/timeouts.ts";
 import { cleanUpUnread } from "../../streams/clean-up-unread.ts";
 
-/** Bodies that are no streams are small; this keeps memory bounded, bytes. */
+/** Bytes of a JSON body. They are small; the limit bounds memory. */
 const MAX_BODY = 64 * 1024 * 1024;
 
-/** How long a change may take after there is no interest in it any more, and how long a removal may take, ms. */
+/** ms that a change may take after its signal was aborted, and ms for a removal. */
 const GRACE = 15_000;
 
 interface ApiAnswer {
@@ -29,47 +29,46 @@ interface ApiAnswer {
 }
 
 /**
- * The Docker Engine API over one endpoint. Rejects with `Failure` `engine-unreachable` when the connection fails, with what
- * `answerError` makes of an error status, and with a signal's reason when that is aborted, which ends the HTTP request.
+ * The Docker Engine API at one endpoint. Requests reject with `Failure` `engine-unreachable` when the connection fails, with
+ * `answerError`'s error for an error status, and with the signal's reason after an abort, which ends the HTTP request.
+ *
+ * HTTP is Node's own, without a client library (docs/decisions/engine-requests-by-node.md).
  */
 export interface DockerApi extends AsyncDisposable {
   readonly endpoint: EngineEndpoint;
-  /** Of everything that is asked; undefined when nothing is to end it. */
+  /** Aborting it ends requests, see {@link ApiRequest.effect}. */
   readonly signal: AbortSignal | undefined;
-  /** How long it may be silent. */
+  /** How long the engine may be silent. */
   readonly timeouts: Timeouts;
-  /** Bytes that have gone to it and come from it in what it works on, so that others see that it gets on. */
+  /** Bytes sent and received by requests with the timeout `work`. While it grows, the engine makes progress. */
   moved: number;
-  /** The version that requests are made with, e.g. `1.51`; undefined until it has been agreed on. */
+  /** The API version of requests, e.g. `1.51`; undefined before the two sides have agreed on it. */
   version: string | undefined;
-  /** The newest that the engine speaks. */
+  /** The newest version that the engine speaks. */
   offered: string | undefined;
-  /** The answer as JSON; undefined when it is empty. */
+  /** Returns the answer's JSON; undefined when the body is empty. */
   json(method: Method, path: string, request?: ApiRequest): Promise<unknown>;
-  /** The answer's body, as it comes, for one `for await`. Ending the loop early, or before it begins (`return`), ends the request. */
+  /** Returns the answer's body for one `for await`. Leaving the loop early, or calling `return` before it, ends the request. */
   stream(method: Method, path: string, request?: ApiRequest): Promise<AsyncIterableIterator<Buffer>>;
-  /** As `stream`, whatever the status is. */
+  /** As `stream`, but resolves with any status. */
   raw(method: Method, path: string, request?: ApiRequest): Promise<ApiAnswer>;
   /**
-   * gRPC with what is built into the engine (BuildKit, the content store); undefined where that is not to be had, in a moment. It is
-   * connected once, and ends with the engine. `signal` ends the waiting for it, and not the connection.
+   * Returns a connection to the engine's gRPC services (BuildKit, the content store); undefined when the engine offers none. All callers
+   * share one, which is closed with the engine. Aborting `signal` ends only the wait.
    */
   grpc(signal?: AbortSignal): Promise<GrpcConnection | undefined>;
 }
 
 export interface ApiOptions {
-  /** Of everything that is asked, see {@link ApiRequest.effect}. */
+  /** Aborting it ends requests, see {@link ApiRequest.effect}. */
   signal?: AbortSignal | undefined;
   /** --timeout, ms */
   timeout?: number | undefined;
-  /** Hears before ssh logs in once more, which may ask for a password again. */
+  /** Called before ssh logs in once more, when it may ask for a password again. */
   onAnotherLogin?: (() => void) | undefined;
 }
 
-/**
- * By Node's own HTTP, and no client library: dockerode 5 took 0.1 s to load on each side, for ssh and gRPC that nobody used here, and
- * what was used of it was one function below its API; and an engine that speaks HTTP/2 gets both, requests and gRPC, on one connection.
- */
+/** Prepares the API at an endpoint. Only where the engine is known to speak HTTP/2 does it connect; otherwise the first request does. */
 export async function openApi(
   endpoint: EngineEndpoint,
   { signal, timeout, onAnotherLogin }: ApiOptions = {},
@@ -79,29 +78,29 @@ export async function openApi(
   const prefix = address.protocol === "tcp" ? address.pathPrefix : "";
   const overAgent = overHttp1(connections.agent);
   const timeouts = timeoutsFor(timeout);
-  const alone = isOneStream(address);
+  const isOnlyConnection = isOneStream(address);
   /** Requests under way. */
   let underWay = 0;
   let closed = false;
   const leaving = new AbortController();
   let shared: Http2Connection | undefined;
-  // What is left to do when it has broken goes as it would without it.
+  // After the shared connection has broken, requests use the agent's connections.
   const send: Send = async (request) => await (shared?.isClosed === false ? shared.send(request) : overAgent(request));
   let grpc: Promise<GrpcConnection | undefined> | undefined;
   const connectGrpc = async (): Promise<GrpcConnection | undefined> => {
-    const { grpcOver } = await import("../buildkit/grpc-connection.ts"); // with its library
+    const { grpcOver } = await import("../buildkit/grpc-connection.ts"); // loads the gRPC library
     if (shared?.isClosed === false) return grpcOver(shared, { isShared: true });
     const until = AbortSignal.any([leaving.signal, ...(signal === undefined ? [] : [signal])]);
     const { offered = "" } = api;
     const found = await connectHttp2({ address, connections, offered, prefix, signal: until });
     if (found === undefined) return undefined;
     const { connection, takesRequests } = found;
-    // Of a program that was run twice, the second one is enough.
+    // The second run of a program can carry all requests.
     const isShared = takesRequests && isOneStream(address);
     if (isShared) shared = connection;
     return grpcOver(connection, { isShared });
   };
-  /** Connected anew when it has broken, once for all who ask. */
+  /** Connects again when the connection has broken; concurrent callers share the attempt. */
   const openGrpc = async (): Promise<GrpcConnection | undefined> => {
     const before = grpc;
     if ((await before)?.isClosed === true && grpc === before) grpc = undefined;
@@ -115,7 +114,7 @@ export async function openApi(
     } catch (error) {
       signal?.throwIfAborted();
       if (limit.isOver) throw engineSilent(endpoint, "on its connection", timeouts.answer);
-      if (error instanceof Failure) throw error; // its program has ended
+      if (error instanceof Failure) throw error; // the program has ended
     }
   }
 
@@ -148,18 +147,18 @@ export async function openApi(
       const version = api.version === undefined ? "" : `/v${api.version}`;
       underWay += 1;
       try {
-        const { answer, stop } = await sendPatiently(
+        const { answer, stop } = await sendWithTimeLimit(
           send,
           httpRequest(method, `${prefix}${version}${path}`, request, ended),
           {
             limit: limitOf(request),
             reasonOf: (ms) => engineSilent(endpoint, `to ${method} ${path}`, ms),
             onMoved: (bytes) => {
-              if (request.patience === "work") api.moved += bytes;
+              if (request.timeout === "work") api.moved += bytes;
             },
           },
         );
-        const body = cleanUpUnread(explained(answer, stop), () => {
+        const body = cleanUpUnread(readBody(answer, stop), () => {
           underWay -= 1;
           void answer.body.return?.();
         });
@@ -187,11 +186,11 @@ export async function openApi(
   };
   return api;
 
-  function limitOf({ patience: kind, effect }: ApiRequest): Limit {
+  function limitOf({ timeout: kind, effect }: ApiRequest): SilenceLimit {
     if (kind === "none" || effect === "removes") return () => Infinity;
     if (kind === "work") return (given) => timeouts.workFor(given);
-    // On the only connection, an answer may wait behind what another request moves.
-    return () => (alone && underWay > 1 ? timeouts.work : timeouts.answer);
+    // On the only connection, an answer may wait for the data of another request.
+    return () => (isOnlyConnection && underWay > 1 ? timeouts.work : timeouts.answer);
   }
 
   function stopOf(request: ApiRequest): AbortSignal {
@@ -205,7 +204,7 @@ export async function openApi(
     return request.effect === "makes" && !stop.aborted ? delayAbort(stop, GRACE) : stop;
   }
 
-  async function* explained(answer: PatientAnswer, stop: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+  async function* readBody(answer: TimedAnswer, stop: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
     const { body, isWhole, brokenBy } = answer;
     try {
       yield* body;

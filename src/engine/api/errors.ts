@@ -7,7 +7,7 @@ import { sshHint } from "../connect/ssh-command.ts";
 
 const CHOOSE = "Start the engine, or choose another with -H, DOCKER_HOST or a docker context.";
 
-/** What the engine's own words mean. `status` is the HTTP status, undefined for an error inside a progress stream. */
+/** Makes an error of the engine's message. `status`: the HTTP status, undefined for an error in a progress stream. */
 export function answerError(words: string, status?: number): EngineError | Failure {
   if (/no space left on device/i.test(words)) {
     return new Failure("no-space", `the engine's disk is full: ${words.trim()}`, {
@@ -20,12 +20,12 @@ export function answerError(words: string, status?: number): EngineError | Failu
 }
 
 /**
- * A connection that failed, in words that name the engine, say why it was that one, and what to do. A stream that somebody
- * else opened fails with words of its own.
+ * Makes a `Failure` of a failed connection, which names the engine and what chose it. A `Failure` is returned unchanged: a stream that the
+ * caller opened has its own.
  */
 export function connectionFailure(error: unknown, endpoint: EngineEndpoint): Failure {
   if (error instanceof Failure) return error;
-  const { reason, expected, hint } = explain(error, endpoint);
+  const { reason, expected, hint } = describe(error, endpoint);
   return new Failure(
     "engine-unreachable",
     `cannot reach the Docker engine at ${describeEndpoint(endpoint)}: ${reason}`,
@@ -33,24 +33,24 @@ export function connectionFailure(error: unknown, endpoint: EngineEndpoint): Fai
   );
 }
 
-/** It is connected, or is being, and says nothing for so many ms. `to`: to what. */
+/** Returns the Failure for an engine that has been silent for `ms`. `to`: the request, for the message. */
 export function engineSilent(endpoint: EngineEndpoint, to: string, ms: number): Failure {
   return new Failure(
     "engine-unreachable",
     `the Docker engine at ${describeEndpoint(endpoint)} has not answered ${to} for ${Number((ms / 1000).toFixed(1))} s`,
     {
-      expected: "an engine that answers, and gets on with what it does",
-      hint: "See whether it hangs (docker info), and its log; one that is slow is given more time with --timeout SECONDS.",
+      expected: "an engine that answers and makes progress",
+      hint: "Check whether it hangs (docker info) and read its log. For a slow engine, raise --timeout SECONDS.",
     },
   );
 }
 
-/** Something answers, and it is not an engine that can be used. */
+/** Returns the Failure for a server that is not a usable engine. */
 export function notAnEngine(endpoint: EngineEndpoint, reason: string): Failure {
   const plainToTls = /HTTP request to an HTTPS server/i.test(reason);
   return new Failure(
     "engine-unreachable",
-    `what answers at ${describeEndpoint(endpoint)} is not a usable Docker engine: ${reason}`,
+    `the server at ${describeEndpoint(endpoint)} is not a usable Docker engine: ${reason}`,
     {
       expected: plainToTls
         ? "a connection over TLS"
@@ -60,28 +60,28 @@ export function notAnEngine(endpoint: EngineEndpoint, reason: string): Failure {
   );
 }
 
-interface Explanation {
+interface FailureWords {
   reason: string;
   expected: string;
   hint: string;
 }
 
-function explain(error: unknown, { host, address }: EngineEndpoint): Explanation {
+function describe(error: unknown, { host, address }: EngineEndpoint): FailureWords {
   const { code, message } = firstOf(error);
   if (error instanceof DialError && address.protocol === "ssh") {
     return {
       reason: `ssh: ${message}`,
-      expected: "an ssh login, and `docker system dial-stdio` to work over there (Docker 18.09 or later)",
+      expected: "an ssh login, and a remote docker with `docker system dial-stdio` (18.09 or later)",
       hint: sshHint(error, address),
     };
   }
-  const expected = `an engine to be listening at ${host}`;
+  const expected = `an engine that listens at ${host}`;
   switch (code) {
     case "ENOENT":
     case "ENOTDIR":
       return { reason: "there is no such socket", expected, hint: CHOOSE };
     case "ECONNREFUSED":
-      return { reason: "nothing listens there (connection refused)", expected, hint: CHOOSE };
+      return { reason: "no program listens there (connection refused)", expected, hint: CHOOSE };
     case "EACCES":
     case "EPERM":
       return {
@@ -106,27 +106,27 @@ function explain(error: unknown, { host, address }: EngineEndpoint): Explanation
     default:
       if (code.startsWith("HPE_") || error instanceof NotHttp) {
         return {
-          reason: `what it says is not HTTP (${message})`,
-          expected: "a Docker engine, and nothing that prints before it answers",
-          hint: "For ssh: keep the shell start-up files over there silent when no terminal is attached.",
+          reason: `its answer is not HTTP (${message})`,
+          expected: "a Docker engine, and no other output before its answer",
+          hint: "For ssh: the remote shell's start-up files must print nothing when no terminal is attached.",
         };
       }
       return isTls(code)
         ? {
             reason: `TLS: ${message}`,
-            expected: "an engine that speaks TLS, with a certificate for that name that ca.pem vouches for",
+            expected: "an engine that speaks TLS, with a certificate for that name, signed by an authority in ca.pem",
             hint: "Compare ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH, or the files of the context, with those of the engine.",
           }
         : { reason: message, expected, hint: CHOOSE };
   }
 }
 
-/** OpenSSL's own and Node's codes; the verification ones have no prefix in common (`tls`, "X509 certificate error codes"). */
+/** Matches OpenSSL's and Node's codes. Those of verification have no common prefix (`tls`, "X509 certificate error codes"). */
 function isTls(code: string): boolean {
   return /^ERR_(SSL|TLS|OSSL)|CERT|SIGNATURE|ISSUER|^CRL_|^EPROTO$|^HOSTNAME_MISMATCH$/.test(code);
 }
 
-/** Node tries every address of a name, and reports the failures of all of them in one error that has no words of its own. */
+/** Node tries every address of a name and reports all failures in one error without a message of its own. Returns the first. */
 function firstOf(error: unknown): { code: string; message: string } {
   const first = error instanceof AggregateError && error.errors.length > 0 ? (error.errors[0] as unknown) : error;
   return { code: (first as NodeJS.ErrnoException | undefined)?.code ?? "", message: messageOf(first) };

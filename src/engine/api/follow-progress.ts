@@ -2,10 +2,10 @@ import type { EngineProgress } from "../engine-images.ts";
 import { answerError } from "./errors.ts";
 import { jsonLines } from "./json-lines.ts";
 
-/** A line of a push, a pull or a load (moby `api/types/jsonstream`); every field may be missing. */
+/** A progress line of a push, pull or load (moby `api/types/jsonstream`). */
 interface ProgressLine {
   id?: string;
-  /** What a load says. */
+  /** The text of a load. */
   stream?: string;
   status?: string;
   progressDetail?: { current?: number; total?: number } | null;
@@ -14,8 +14,7 @@ interface ProgressLine {
 }
 
 /**
- * Reads a progress stream to its end. The engine has answered 200 before it began, so this is where it says that it failed:
- * in a line with `error`, which docker-modem's `followProgress` takes for success.
+ * Reads a progress stream to its end. The stream follows status 200, so the engine reports a failure in a line with `error`.
  *
  * @throws EngineError, or Failure `no-space`
  */
@@ -29,8 +28,8 @@ export async function followProgress(
 }
 
 /**
- * Reads what an engine says while it loads an archive. A containerd store (28.5) keeps an image that it could not unpack, says
- * "Loaded image: …", and then "Error unpacking image …: …", which is no `error`.
+ * Reads the progress of a load. A containerd store (28.5) keeps an image that it cannot unpack, and reports "Loaded image: …" and then
+ * "Error unpacking image …: …", without a field `error`.
  *
  * @throws EngineError, or Failure `no-space`
  */
@@ -40,7 +39,7 @@ export async function followLoad(body: AsyncIterable<Uint8Array>): Promise<void>
   for await (const _line of progressLines(body, failed));
 }
 
-/** The lines up to an error, which is thrown. All are read before: an answer that is left half-read costs the connection. */
+/** Yields the lines before an error, and throws the error after the last line: a half-read answer would close the connection. */
 async function* progressLines(
   body: AsyncIterable<Uint8Array>,
   errorOf: (line: ProgressLine) => string | undefined = () => undefined,
@@ -60,6 +59,6 @@ function progressOf({ id, progressDetail }: ProgressLine, status: string): Engin
     status,
     ...(id !== undefined && id !== "" && { id }),
     ...(current !== undefined && { current }),
-    ...(total !== undefined && total > 0 && { total }), // -1 or 0: not known
+    ...(total !== undefined && total > 0 && { total }), // -1 or 0: unknown
   };
 }

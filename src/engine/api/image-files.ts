@@ -4,8 +4,8 @@ import type { ImageFiles } from "../engine-containers.ts";
 import { EngineError } from "../engine-error.ts";
 
 /**
- * The files of an image, by way of a container that is made of it and never started: its root is the image's layers on top of
- * each other. The labels lead the next run to one that a killed run left.
+ * Opens the files of an image by a container that is created from it and never started: the container's root holds the files of all
+ * layers. By the labels, the next run finds the container of a killed run.
  */
 export async function openImageFiles(
   api: DockerApi,
@@ -14,11 +14,11 @@ export async function openImageFiles(
   signal?: AbortSignal,
 ): Promise<ImageFiles> {
   signal?.throwIfAborted();
-  // Some command must be there, and many images have none.
+  // A command is required, and many images have none.
   const body = { Image: image, Labels: labels, Cmd: ["/"], NetworkDisabled: true };
   const { Id: id } = (await api.json("POST", "/containers/create", {
     effect: "makes",
-    patience: "work",
+    timeout: "work",
     signal,
     body,
   })) as {
@@ -26,10 +26,10 @@ export async function openImageFiles(
   };
   return {
     async read(folder) {
-      // With the dot, of a link to a folder what is in the folder.
+      // The dot follows a link to a folder.
       const path = `${folder.replace(/\/+$/, "")}/.`;
       try {
-        return await api.stream("GET", `/containers/${id}/archive`, { query: { path }, signal, patience: "work" });
+        return await api.stream("GET", `/containers/${id}/archive`, { query: { path }, signal, timeout: "work" });
       } catch (error) {
         const isNone = error instanceof EngineError && (error.status === 404 || error.status === 400);
         if (isNone) return undefined;

@@ -9,13 +9,13 @@ import { EngineError } from "../engine-error.ts";
 import { inPath, splitName } from "./split-name.ts";
 import { followLoad, followProgress } from "./follow-progress.ts";
 
-/** API versions that learnt about one platform of an image (moby `docs/api/version-history.md`); run with Docker 28.5 and 29.7. */
+/** API versions that added a platform to a call (moby `docs/api/version-history.md`); tested with Docker 28.5 and 29.7. */
 const INSPECT_PLATFORM = "1.49";
 const PUSH_PLATFORM = "1.46";
 export const LOAD_PLATFORM = "1.48";
 const SAVE_PLATFORM = "1.48";
 
-/** A registry's host that is the engine's own machine. */
+/** A registry's host on the engine's machine. */
 const OWN_MACHINE = /^(?:localhost|127(?:\.\d+){3})(?::\d+)?$/;
 
 interface ImageInspect {
@@ -38,19 +38,19 @@ interface ImageSummary {
   RepoDigests?: string[] | null;
 }
 
-/** Of a list, the images of that name, with a tag or without. */
+/** Limits a list to the images of a name, with a tag or without. */
 function named(reference: string) {
   return { query: { filters: { reference: [reference] } } };
 }
 
-/** Undefined when there is no such image, or not for that platform. */
+/** Returns undefined when there is no such image, or not for that platform. */
 export async function inspectImage(
   api: DockerApi,
   reference: string,
   platform?: string,
 ): Promise<ImageInfo | undefined> {
-  const asks = platform !== undefined && isAtLeast(api.version ?? "", INSPECT_PLATFORM);
-  const query = asks ? { platform: parsePlatform(platform) } : {};
+  const isSupported = platform !== undefined && isAtLeast(api.version ?? "", INSPECT_PLATFORM);
+  const query = isSupported ? { platform: parsePlatform(platform) } : {};
   const found = await unlessMissing(api.json("GET", `/images/${inPath(reference)}/json`, { query }));
   if (found === undefined) return undefined;
   const image = found as ImageInspect;
@@ -64,78 +64,81 @@ export async function inspectImage(
   return platform === undefined || matchesPlatform(info.platform, platform) ? info : undefined;
 }
 
-/** Every `repository:tag` in the store, or those of which the name fits one of `patterns`. */
+/** Lists every `repository:tag` in the store, or those whose name matches one of `patterns`. */
 export async function listReferences(api: DockerApi, patterns?: readonly string[]): Promise<string[]> {
   const request = patterns === undefined ? {} : { query: { filters: { reference: patterns } } };
   const images = (await api.json("GET", "/images/json", request)) as ImageSummary[];
   return images.flatMap(({ RepoTags }) => RepoTags ?? []).filter((reference) => !reference.includes("<none>"));
 }
 
-/** IDs of all images, those without a name and the steps of builds included. */
+/** Lists the IDs of all images, including those without a name and the intermediate images of builds. */
 export async function listImageIds(api: DockerApi): Promise<string[]> {
   const images = (await api.json("GET", "/images/json", { query: { all: true } })) as ImageSummary[];
   return [...new Set(images.map(({ Id }) => Id))];
 }
 
-/** ID of the youngest image of a repository. */
+/** Returns the ID of the newest image of a repository. */
 export async function newestOf(api: DockerApi, repository: string): Promise<string | undefined> {
   const images = (await api.json("GET", "/images/json", named(repository))) as ImageSummary[];
   return images.toSorted((a, b) => b.Created - a.Created)[0]?.Id;
 }
 
-/** From the image's history, newest first there. */
+/** Returns the bytes of each build step, oldest first; the image's history lists the newest first. */
 export async function stepSizes(api: DockerApi, reference: string): Promise<number[]> {
   const steps = (await api.json("GET", `/images/${inPath(reference)}/history`)) as { Size: number }[];
   return steps.map(({ Size }) => Size).toReversed();
 }
 
-/** Bytes; undefined when the list does not have it. */
+/** Returns the bytes in the list of images; undefined when the image is not listed. */
 export async function listedSize(api: DockerApi, reference: string): Promise<number | undefined> {
   const images = (await api.json("GET", "/images/json", named(reference))) as ImageSummary[];
   return images[0]?.Size;
 }
 
-/** `takesGzip` is asked where the archive goes over a wire. */
+/** Loads an archive. `takesGzip` is called only over a single connection, where the archive is compressed. */
 export async function loadImage(
   api: DockerApi,
   archive: Readable,
   platform: string | undefined,
   takesGzip: () => Promise<boolean>,
 ): Promise<void> {
-  const asks = platform !== undefined && isKnownPlatform(platform) && isAtLeast(api.version ?? "", LOAD_PLATFORM);
-  // What it says meanwhile shows that it gets on: a graph driver tells of each layer, some ten times a second.
-  const query = { quiet: false, platform: asks ? parsePlatform(platform) : undefined };
+  const isSupported =
+    platform !== undefined && isKnownPlatform(platform) && isAtLeast(api.version ?? "", LOAD_PLATFORM);
+  // Progress lines show that the engine makes progress: a graph driver sends about ten a second.
+  const query = { quiet: false, platform: isSupported ? parsePlatform(platform) : undefined };
   const { address } = api.endpoint;
-  const alone = isOneStream(address);
+  const isOnlyConnection = isOneStream(address);
   try {
-    const sent = alone ? overOneStream(archive, await gzipLevelFor(address, takesGzip), api.signal) : archive;
+    const sent = isOnlyConnection
+      ? overOneStream(archive, await gzipLevelFor(address, takesGzip), api.signal)
+      : archive;
     await followLoad(
-      await api.stream("POST", "/images/load", { query, archive: sent, effect: "completes", patience: "work" }),
+      await api.stream("POST", "/images/load", { query, archive: sent, effect: "completes", timeout: "work" }),
     );
   } catch (error) {
-    if (alone) api.signal?.throwIfAborted();
-    throw archive.errored ?? error; // an archive that cannot be read on ends the connection
+    if (isOnlyConnection) api.signal?.throwIfAborted();
+    throw archive.errored ?? error; // a failed archive closes the connection, whose error says less
   } finally {
     archive.destroy();
   }
 }
 
-/** Undefined: the usual one. 0: the archive stays plain. */
+/** Undefined: the default level. 0: no compression. */
 async function gzipLevelFor(address: EngineAddress, takesGzip: () => Promise<boolean>): Promise<number | undefined> {
   const asked = address.protocol === "stream" ? address.gzipLevel : undefined;
   return asked === 0 || (await takesGzip()) ? asked : 0;
 }
 
 /**
- * An archive for an engine with one connection. When we are told to stop, or the archive cannot be read on, it is cut short in
- * good order as far as HTTP goes: the engine refuses it and tidies up. To break the connection instead would interrupt the
- * load (moby #51623), and cost the only one there is.
+ * Prepares an archive for an engine with one connection. After an abort, or an error of the archive, the body ends early, but correctly as
+ * far as HTTP is concerned: the engine rejects the archive and cleans up. Closing the connection instead would interrupt the load (moby
+ * #51623) and lose the only connection.
  */
 function overOneStream(archive: Readable, level: number | undefined, signal: AbortSignal | undefined): Readable {
   return Readable.from(untilItBreaksOff(level === 0 ? archive : gzip(archive, level), signal), { objectMode: false });
 }
 
-/** The beginning of a block of gzip (RFC 1952, 2.3.1), or of no tar header: nobody takes what came before for all there is. */
+/** The start of another gzip member (RFC 1952, 2.3.1), and no tar header: after it, an engine does not take the archive for complete. */
 const BROKEN_OFF = Buffer.from([0x1f, 0x8b]);
 
 async function* untilItBreaksOff(
@@ -148,7 +151,7 @@ async function* untilItBreaksOff(
       yield chunk;
     }
   } catch {
-    yield BROKEN_OFF; // why, whoever loads it looks at
+    yield BROKEN_OFF; // loadImage throws the error
   }
 }
 
@@ -157,10 +160,11 @@ export async function saveImage(
   reference: string,
   { platform, signal }: { platform?: string; signal?: AbortSignal },
 ): Promise<Readable> {
-  const asks = platform !== undefined && isKnownPlatform(platform) && isAtLeast(api.version ?? "", SAVE_PLATFORM);
-  const query = { platform: asks ? parsePlatform(platform) : undefined };
+  const isSupported =
+    platform !== undefined && isKnownPlatform(platform) && isAtLeast(api.version ?? "", SAVE_PLATFORM);
+  const query = { platform: isSupported ? parsePlatform(platform) : undefined };
   return Readable.from(
-    await api.stream("GET", `/images/${inPath(reference)}/get`, { query, signal, patience: "work" }),
+    await api.stream("GET", `/images/${inPath(reference)}/get`, { query, signal, timeout: "work" }),
     {
       objectMode: false,
     },
@@ -173,18 +177,18 @@ export async function pullImage(
   { credentials, platform, signal, onProgress }: TransferOptions,
 ): Promise<void> {
   const { repository, tag, digest, registry } = splitName(reference);
-  // Without either the API pulls every tag of the repository; the CLI is where `latest` comes from.
+  // Without either the API pulls every tag of the repository: the default `latest` is the CLI's.
   if (tag === undefined && digest === undefined) throw new TypeError(`a pull needs a tag or a digest: ${reference}`);
   const body = await api.stream("POST", "/images/create", {
     query: { fromImage: repository, tag: digest ?? tag, platform },
     registryAuth: registryAuth(registry, credentials),
     signal,
-    patience: "work",
+    timeout: "work",
   });
   await followProgress(body, onProgress);
 }
 
-/** A platform is ignored by engines before 28 (API 1.46): they hold one platform of an image, and push what they have. */
+/** Engines before 28 (API 1.46) ignore a platform: they hold one platform of an image and push that. */
 export async function pushImage(
   api: DockerApi,
   reference: string,
@@ -192,14 +196,15 @@ export async function pushImage(
 ): Promise<void> {
   const { repository, tag, registry } = splitName(reference);
   if (tag === undefined) throw new TypeError(`a push needs a tag: ${reference}`);
-  const asks = platform !== undefined && isKnownPlatform(platform) && isAtLeast(api.version ?? "", PUSH_PLATFORM);
-  // Docker takes a registry of its own machine without TLS, whatever it is told; Podman only when it is told so.
+  const isSupported =
+    platform !== undefined && isKnownPlatform(platform) && isAtLeast(api.version ?? "", PUSH_PLATFORM);
+  // Docker accepts a registry on its own machine without TLS by default; Podman needs this.
   const tlsVerify = OWN_MACHINE.test(registry) ? false : undefined;
   const body = await api.stream("POST", `/images/${repository}/push`, {
-    query: { tag, platform: asks ? parsePlatform(platform) : undefined, tlsVerify },
+    query: { tag, platform: isSupported ? parsePlatform(platform) : undefined, tlsVerify },
     registryAuth: registryAuth(registry, credentials),
     signal,
-    patience: "work",
+    timeout: "work",
   });
   await followProgress(body, onProgress);
 }
@@ -210,8 +215,8 @@ export async function tagImage(api: DockerApi, source: string, target: string): 
 }
 
 /**
- * `noprune` keeps what is below: without it, an image that goes with its last name takes its untagged parents along,
- * which are the build cache of the classic builder.
+ * Removes a name. `noprune` keeps the image's parents: without it, removing the last name also removes untagged parents, which are the
+ * build cache of the classic builder.
  */
 export async function removeReference(api: DockerApi, reference: string): Promise<void> {
   await unlessMissing(
@@ -219,7 +224,7 @@ export async function removeReference(api: DockerApi, reference: string): Promis
   );
 }
 
-/** Removes what a graph driver has noted as `repository@digest`; `repository` with its host. */
+/** Removes every `repository@digest` of a repository, named with its host, that a graph driver has recorded. */
 export async function removeDigestReferences(api: DockerApi, repository: string): Promise<void> {
   const listed = await api.json("GET", "/images/json", { effect: "removes", ...named(repository) });
   const digests = (listed as ImageSummary[]).flatMap(({ RepoDigests }) => RepoDigests ?? []);
@@ -228,7 +233,7 @@ export async function removeDigestReferences(api: DockerApi, repository: string)
   }
 }
 
-/** Undefined when the engine answers 404. */
+/** Resolves to undefined when the engine answers 404. */
 async function unlessMissing(answer: Promise<unknown>): Promise<unknown> {
   try {
     return await answer;
@@ -238,7 +243,7 @@ async function unlessMissing(answer: Promise<unknown>): Promise<unknown> {
   }
 }
 
-/** The header has to be there even when it says nothing: Docker 20.10 reads the request's body for credentials when it is not. */
+/** Without credentials the header is still sent: without it, Docker 20.10 reads credentials from the request's body. */
 function registryAuth(serveraddress: string, credentials: Credentials | undefined): object {
   return credentials === undefined ? {} : { ...credentials, serveraddress };
 }

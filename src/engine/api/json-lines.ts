@@ -1,12 +1,12 @@
 import { StringDecoder } from "node:string_decoder";
 import { EngineError } from "../engine-error.ts";
 
-/** The longest line that is accepted, characters. An engine's lines are some hundred; this only keeps memory bounded. */
+/** Characters of a line. An engine's lines have some hundred; the limit bounds memory. */
 const MAX_LINE = 1024 * 1024;
 
 /**
- * The values of a stream of JSON texts, one on each line, as engines report progress (`application/x-ndjson`).
- * Empty lines and carriage returns are passed over, the last line need not be ended. Memory: one chunk and one line.
+ * Parses a stream with one JSON text on each line, as engines report progress (`application/x-ndjson`). Skips empty lines and carriage
+ * returns; the last line may lack its end. Memory: one chunk and one line.
  *
  * @throws EngineError when a line is not JSON, or longer than `maxLine`.
  */

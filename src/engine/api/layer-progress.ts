@@ -8,22 +8,22 @@ interface Layer {
   total: number;
 }
 
-/** The words of docker's progress stream that say that a layer was there already, on push and on pull. */
+/** Statuses of a layer that was there already, of a push and of a pull. */
 const PRESENT = /^(?:Already exists|Layer already exists|Mounted from )/;
 const DONE = /^(?:Pushed|Pull complete|Download complete)/;
-/** Statuses whose counters are bytes on their way; `Extracting` counts other bytes. */
+/** Statuses that count transferred bytes; `Extracting` counts other bytes. */
 const MOVING = /^(?:Pushing|Downloading)/;
-/** What the first 12 hex digits of a digest look like; other ids (a tag's) are not layers. */
+/** The first 12 hex digits of a digest. Other ids, such as a tag, are not layers. */
 const LAYER_ID = /^[0-9a-f]{12}$/;
 
-/** The first words about a layer that is missing. A containerd store says nothing at all about the others. */
+/** The first statuses of a missing layer. A containerd store reports no other layers. */
 const ANNOUNCED = /^(?:Pulling fs layer|Waiting|Preparing)/;
 
-/** Adds up an engine's progress lines, layer by layer. Bounded: an image has at most 127 layers on most stores. */
+/** Sums an engine's progress lines by layer. Memory is bounded: an image has at most 127 layers on most stores. */
 export class LayerProgress {
   readonly #layers = new Map<string, Layer>();
   readonly #stage: string;
-  /** Sizes in bytes by layer id, where they are known before the engine tells. */
+  /** Known sizes in bytes, by layer id. */
   readonly #sizes: ReadonlyMap<string, number>;
 
   constructor(stage: string, sizes: ReadonlyMap<string, number> = new Map()) {
@@ -31,21 +31,21 @@ export class LayerProgress {
     this.#sizes = sizes;
   }
 
-  /** Takes one line; true when a layer has moved on, false for what only announces one and for lines about other things. */
+  /** Adds one line. Returns true for progress of a layer, false for the announcement of one and for other lines. */
   add({ id, status, current, total }: EngineProgress): boolean {
     if (id === undefined || !LAYER_ID.test(id)) return false;
     const layer = this.#layers.get(id) ?? { present: false, done: false, current: 0, total: this.#sizes.get(id) ?? 0 };
     this.#layers.set(id, layer);
     if (PRESENT.test(status)) Object.assign(layer, { present: true, done: true });
     if (MOVING.test(status) && current !== undefined) {
-      // A layer of a few bytes is counted with its padding, which its size leaves out.
+      // The count of a layer of a few bytes includes padding, which its size does not.
       Object.assign(layer, { current, total: Math.max(total ?? layer.total, current) });
     }
     if (DONE.test(status)) Object.assign(layer, { done: true, current: layer.total });
     return !ANNOUNCED.test(status);
   }
 
-  /** Ids of the layers that had to move; all others were there already. */
+  /** Ids of the transferred layers; all others were there already. */
   get moved(): string[] {
     return [...this.#layers].filter(([, layer]) => !layer.present).map(([id]) => id);
   }

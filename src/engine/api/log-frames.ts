@@ -1,15 +1,15 @@
-/** A header of a container's output: stream (1 byte), three zeros, length (4 bytes, big endian). Engine API, `ContainerAttach`. */
+/** Bytes of a frame's header: stream (1 byte), three zeros, length (4 bytes, big endian). Engine API, `ContainerAttach`. */
 const HEADER = 8;
 
 /**
- * The end of what a container without a terminal printed, stdout and stderr in the order in which they came.
+ * Returns the end of the output of a container without a terminal, stdout and stderr in the order of their arrival.
  *
- * @param maxBytes As much is kept; memory is that and one chunk.
+ * @param maxBytes of the result; memory is that and one chunk
  */
 export async function endOfLog(chunks: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
   let kept = Buffer.alloc(0);
   let header = Buffer.alloc(0);
-  let left = 0; // of the frame that is being read
+  let left = 0; // bytes of the current frame
   for await (let chunk of chunks) {
     while (chunk.length > 0) {
       if (left === 0) {

@@ -4,9 +4,9 @@ import type { HttpRequest } from "../http/requests.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "DELETE";
 
-/** What is asked of the Engine API. */
+/** The parts of a request to the Engine API. */
 export interface ApiRequest {
-  /** Objects become JSON; undefined ones are left out. */
+  /** Objects become JSON; undefined values are left out. */
   query?: Record<string, string | number | boolean | object | undefined>;
   /** Sent as JSON. */
   body?: object;
@@ -14,18 +14,18 @@ export interface ApiRequest {
   archive?: Buffer | Readable;
   /** Sent as `X-Registry-Auth` and nowhere else. */
   registryAuth?: object;
-  /** Aborting it ends the request, like aborting the engine's own signal does. */
+  /** Aborting it ends the request, as the engine's own signal does. */
   signal?: AbortSignal | undefined;
   /**
-   * How long the engine may be silent (streams/timeouts.ts). By default, as long as for an answer. `work`: it is at something that
-   * takes its time. `none`: it says something when something happens, see also {@link ApiRequest.effect}.
+   * How long the engine may be silent (streams/timeouts.ts). By default, the limit for an answer. `work`: the limit for long work.
+   * `none`: no limit, because the answer waits for an event. {@link ApiRequest.effect} `removes` has its own limit.
    */
-  patience?: "work" | "none";
+  timeout?: "work" | "none";
   /**
-   * What a request leaves behind says when it is ended. By default, nothing: at once.
-   * - `makes`: its answer names what has come to be, or the order of what follows counts. It may take its grace (docker-api.ts) more.
-   * - `completes`: nothing ends it once it has begun.
-   * - `removes`: no signal ends it, because that is when it is wanted; it may take its grace (docker-api.ts) in all.
+   * The request's effect in the engine decides when an abort ends it. By default there is none, and it ends at once.
+   * - `makes`: its answer names something new, or the order of requests matters. It may take GRACE (docker-api.ts) longer.
+   * - `completes`: it runs to its end.
+   * - `removes`: it is used after an abort, so it ignores the signals. It may take GRACE (docker-api.ts).
    */
   effect?: "makes" | "removes" | "completes";
 }
@@ -46,18 +46,18 @@ export function httpRequest(
     ...(method === "POST" && sent === undefined && { "content-length": 0 }),
     ...(registryAuth !== undefined && { "x-registry-auth": secret(registryAuth) }),
   };
-  const words = new URLSearchParams(defined(query)).toString();
-  return { method, path: words === "" ? path : `${path}?${words}`, headers, body: sent, signal };
+  const queryString = new URLSearchParams(defined(query)).toString();
+  return { method, path: queryString === "" ? path : `${path}?${queryString}`, headers, body: sent, signal };
 }
 
-/** The value of a header that holds a password: an object that turns into its text where Node joins the headers. */
+/** Returns the value of a header with a password: an object whose text Node reads when it joins the headers. */
 function secret(value: object): string {
-  // The URL's alphabet, but padded: Go's URLEncoding takes nothing else, and the engine then sees no password at all.
+  // The URL alphabet with padding: Go's URLEncoding rejects anything else, and the engine would ignore the password.
   const text = Buffer.from(JSON.stringify(value)).toString("base64").replaceAll("+", "-").replaceAll("/", "_");
   return unprinted({ toString: () => text }) as unknown as string;
 }
 
-/** A value of which nothing is shown when it is printed. */
+/** Hides a value from `console.log` and `util.inspect`. */
 function unprinted<T extends object>(value: T): T {
   return Object.defineProperty(value, inspect.custom, { value: () => "(not shown)" });
 }

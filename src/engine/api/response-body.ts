@@ -1,9 +1,9 @@
 import { EngineError } from "../engine-error.ts";
 
-/** As much of an error as is shown, characters. */
+/** Characters of an error message. */
 const MAX_WORDS = 4096;
 
-/** A whole answer; undefined when it is empty. `what`: to what, for messages. */
+/** Parses a whole answer; undefined when it is empty. `what`: the request, for messages. */
 export function parseBody(text: string, what: string): unknown {
   if (text.trim() === "") return undefined;
   try {
@@ -13,7 +13,7 @@ export function parseBody(text: string, what: string): unknown {
   }
 }
 
-/** What an error says: `{"message": …}`, or what a proxy in between says in plain text. */
+/** Returns the message of an error answer: `{"message": …}`, or a proxy's plain text. */
 export async function wordsOf(body: AsyncIterable<Buffer>): Promise<string> {
   let text = "";
   for await (const chunk of body) {

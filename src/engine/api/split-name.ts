@@ -1,21 +1,21 @@
 import { isImageId } from "../../image/image-name.ts";
 import { parseReference } from "../../image/reference.ts";
 
-/** An image's name, as the engine's API wants it: in parts. */
+/** An image's name in the parts that the engine's API takes. */
 export interface NameParts {
-  /** As it was given, e.g. `localhost:5000/app`: an engine may have rules of its own for short names. */
+  /** As given, e.g. `localhost:5000/app`: an engine may have its own rules for short names. */
   repository: string;
-  /** Only when there is one: nothing is made up. */
+  /** Left out when the name has none. */
   tag?: string;
   digest?: string;
-  /** The registry that the name belongs to, in the spelling of the engine's credentials. */
+  /** The name's registry, as engines spell it in credentials. */
   registry: string;
 }
 
 /**
- * `repository[:tag][@digest]` in its parts.
+ * Splits `repository[:tag][@digest]`.
  *
- * @throws InvalidReference: whoever calls has checked the name.
+ * @throws InvalidReference
  */
 export function splitName(reference: string): NameParts {
   const { domain, tag, digest } = parseReference(reference);
@@ -29,7 +29,7 @@ export function splitName(reference: string): NameParts {
   };
 }
 
-/** What an engine finds an image by, a name or an ID, for the path of a request. It is nothing else in there. */
+/** Returns an image's name or ID for the path of a request, and throws for anything else. */
 export function inPath(image: string): string {
   if (!isImageId(image)) parseReference(image);
   return image;

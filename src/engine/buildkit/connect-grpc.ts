@@ -6,15 +6,15 @@ import { isOneStream, type EngineAddress } from "../connect/endpoint.ts";
 import type { EngineConnections } from "../connect/open-connections.ts";
 import { overHttp1, switchProtocol } from "../http/http1.ts";
 import { Http2Connection } from "../http/http2.ts";
-import { withFaceOfSocket } from "../connect/stream-agent.ts";
+import { likeSocket } from "../connect/stream-agent.ts";
 
-/** The API version from which an engine speaks HTTP/2 on its socket: Docker 29's, run with 29.7. It deprecates `/grpc`. */
+/** The API version since which an engine speaks HTTP/2 on its socket: Docker 29, tested with 29.7. It deprecates `/grpc`. */
 const HTTP2 = "1.53";
-/** ms for an engine to switch a connection to gRPC in either way, which takes 20: a proxy in between may never do it. */
+/** ms for an engine to switch a connection to gRPC, which takes 20: a proxy in between may never do it. */
 const SWITCH_TIMEOUT = 1_000;
-/** The same, where two round trips over a slow link are in it. */
-const FAR_SWITCH_TIMEOUT = 3_000;
-/** ms where a program is run for it, which may ask for a password first. */
+/** The same with two round trips over a slow link. */
+const REMOTE_SWITCH_TIMEOUT = 3_000;
+/** ms with a login, in which ssh may ask for a password. */
 const LOGIN_TIMEOUT = 60_000;
 
 export interface ConnectOptions {
@@ -22,7 +22,7 @@ export interface ConnectOptions {
   connections: EngineConnections;
   /** The newest API version that the engine speaks. */
   offered: string;
-  /** Of the API, before the path. */
+  /** The API's path prefix. */
   prefix: string;
   signal: AbortSignal;
 }
@@ -30,36 +30,36 @@ export interface ConnectOptions {
 /** A connection to an engine that speaks HTTP/2. */
 export interface EngineHttp2 {
   connection: Http2Connection;
-  /** It takes the engine's other requests, too: not so one that was switched to gRPC (`/grpc`). */
+  /** Whether it carries other requests as well. A connection that was switched to gRPC (`/grpc`) does not. */
   takesRequests: boolean;
 }
 
 /**
- * A connection for gRPC: in HTTP/2 from the start where the engine speaks that (Docker 29), else by `POST /grpc`, which
- * switches it (Docker 20.10 to 29). Where an engine is behind a program's stdin and stdout, that is run once more. Undefined
- * when the engine, or whoever is in between, does not do it.
+ * Opens a connection for gRPC: HTTP/2 from the start where the engine speaks it (Docker 29), else `POST /grpc`, which switches the
+ * connection (Docker 20.10 to 29). A program whose stdin and stdout lead to the engine is run once more. Returns undefined when the
+ * engine, or a proxy, supports neither.
  */
 export async function connectHttp2(options: ConnectOptions): Promise<EngineHttp2 | undefined> {
   const { address, offered, signal } = options;
-  const alone = isOneStream(address);
-  // dockerd agrees on no HTTP/2 over TLS (29.7: its listener names no protocol); there `/grpc` is the only way.
+  const isOnlyConnection = isOneStream(address);
+  // dockerd does not negotiate HTTP/2 over TLS (29.7: its listener names no protocol); `/grpc` works there.
   const speaksHttp2 = engineSpeaksHttp2(offered) && !(address.protocol === "tcp" && address.tls !== undefined);
-  const ways = speaksHttp2 ? (alone ? [fromTheStart] : [fromTheStart, bySwitching]) : [bySwitching];
-  using limit = deadline(alone ? LOGIN_TIMEOUT : SWITCH_TIMEOUT, signal);
-  for (const way of ways) {
+  const attempts = speaksHttp2 ? (isOnlyConnection ? [fromTheStart] : [fromTheStart, bySwitching]) : [bySwitching];
+  using limit = deadline(isOnlyConnection ? LOGIN_TIMEOUT : SWITCH_TIMEOUT, signal);
+  for (const attempt of attempts) {
     signal.throwIfAborted();
     if (limit.isOver) break;
     try {
-      const found = await way(options, limit.signal);
+      const found = await attempt(options, limit.signal);
       if (found !== undefined) return found;
     } catch {
-      signal.throwIfAborted(); // else the next way, or none
+      signal.throwIfAborted(); // otherwise the next attempt follows
     }
   }
   return undefined;
 }
 
-/** @param apiVersion the newest that it speaks */
+/** @param apiVersion the newest that the engine speaks */
 export function engineSpeaksHttp2(apiVersion: string): boolean {
   return /^\d+\.\d+$/.test(apiVersion) && isAtLeast(apiVersion, HTTP2);
 }
@@ -72,13 +72,13 @@ async function bySwitching(
   { address, connections, prefix }: ConnectOptions,
   signal: AbortSignal,
 ): Promise<EngineHttp2 | undefined> {
-  const stream = withFaceOfSocket(connections.another());
+  const stream = likeSocket(connections.another());
   const agent = Object.assign(new Agent({ keepAlive: true, maxSockets: 1 }), { createConnection: () => stream });
   try {
-    // Only what is said behind a login tells that it is over; what then hangs is somebody in between.
-    const far = isOneStream(address);
-    if (far) await ping(agent, prefix, signal);
-    using limit = deadline(far ? FAR_SWITCH_TIMEOUT : SWITCH_TIMEOUT, signal);
+    // An answer shows that the login is over. The engine's own time limit starts there.
+    const isRemote = isOneStream(address);
+    if (isRemote) await ping(agent, prefix, signal);
+    using limit = deadline(isRemote ? REMOTE_SWITCH_TIMEOUT : SWITCH_TIMEOUT, signal);
     const switched = await switchProtocol(agent, `${prefix}/grpc`, "h2c", limit.signal);
     if (switched !== undefined) {
       return { connection: await Http2Connection.open(switched, limit.signal), takesRequests: false };

@@ -2,17 +2,17 @@ import type { Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import type { Http2Connection } from "../http/http2.ts";
 
-/** Bytes of a message: gRPC's servers in Go send no larger ones. */
+/** Bytes of a message. gRPC servers in Go send no larger ones. */
 const MAX_MESSAGE = 16 * 1024 * 1024;
 
-/** A connection on which an engine's gRPC services can be asked. Disposing ends it, and with it every call under way. */
+/** A connection to an engine's gRPC services. Disposing closes it and ends every open call. */
 export interface GrpcConnection extends Disposable {
   readonly transport: Transport;
-  /** It has broken, or the engine has ended it. */
+  /** The connection has broken, or the engine has closed it. */
   readonly isClosed: boolean;
 }
 
-/** gRPC on a connection that is there. `isShared`: it carries other requests, too, and stays when this is disposed of. */
+/** Uses an open connection for gRPC. `isShared`: the connection carries other requests as well, and stays open when this is disposed. */
 export function grpcOver(connection: Http2Connection, { isShared }: { isShared: boolean }): GrpcConnection {
   const transport = createGrpcTransport({
     baseUrl: connection.authority,

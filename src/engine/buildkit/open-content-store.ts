@@ -17,25 +17,25 @@ import { engineSilent } from "../api/errors.ts";
 import type { Info } from "./gen/content_pb.ts";
 import { Content } from "./gen/content_pb.ts";
 
-/** ms for an answer: an engine with 10,000 blobs takes a tenth of a second. */
+/** ms for a list: an engine with 10,000 blobs takes a tenth of a second. */
 const ANSWER_TIMEOUT = 10_000;
-/** ms for the first, by which it is told whether the engine has such a service. */
+/** ms for the first answer, which shows whether the engine has this service. */
 const FIRST_TIMEOUT = 1_000;
-/** Blobs in an answer. An image has some ten, and questions are asked about one image; this only keeps memory bounded. */
+/** Blobs in a list. A query is about one image, which has about ten; the limit bounds memory. */
 const MAX_FOUND = 10_000;
-/** Connections that may break, one after the other without a byte in between, before a blob cannot be read. */
+/** Connections that break in a row, without a byte in between, before reading a blob fails. */
 const ATTEMPTS = 3;
 
-/** Labels that containerd gives to blobs (`docs/garbage-collection.md`, and `core/unpack`). */
+/** Labels that containerd sets on blobs (`docs/garbage-collection.md`, and `core/unpack`). */
 const UNCOMPRESSED = "containerd.io/uncompressed";
 const NAMED = "containerd.io/gc.ref.content";
 
-/** Undefined where the engine, or a proxy in front of it, gives no such service. Told in a moment, by a question about nothing. */
+/** Opens the content store. Returns undefined when the engine, or a proxy in front of it, does not answer an empty query in time. */
 export async function openContentStore(api: DockerApi, signal?: AbortSignal): Promise<ContentStore | undefined> {
-  if ((await api.grpc(signal)) === undefined) return undefined; // a login may take its time
+  if ((await api.grpc(signal)) === undefined) return undefined; // may include a login, so the limit below starts after it
   const store = new Store(api);
-  const far = isOneStream(api.endpoint.address); // a link may be slow
-  using limit = deadline(far ? ANSWER_TIMEOUT : FIRST_TIMEOUT, signal);
+  const isRemote = isOneStream(api.endpoint.address); // perhaps over a slow link
+  using limit = deadline(isRemote ? ANSWER_TIMEOUT : FIRST_TIMEOUT, signal);
   try {
     await store.find({ digests: [digestOf("")] }, limit.signal);
     return store;
@@ -109,7 +109,7 @@ class Store implements ContentStore {
     return digestOf(bytes) === digest ? bytes : undefined;
   }
 
-  /** What comes from `from` on, on one connection after the other where they break. `end` undefined: all that there is. */
+  /** Reads a blob from `from` on, and continues on a new connection when one breaks. `end` undefined: to the end of the blob. */
   async *#readOn(digest: Digest, from: number, end: number | undefined, signal?: AbortSignal): AsyncGenerator<Buffer> {
     let at = from;
     for (let failures = 0; at !== end;) {
@@ -127,12 +127,12 @@ class Store implements ContentStore {
     }
   }
 
-  /** `size`: bytes; 0: all that there is. */
+  /** `size` in bytes; 0: to the end of the blob. */
   async *#readOnce(digest: Digest, offset: number, size: number, signal?: AbortSignal): AsyncGenerator<Buffer> {
     const request = { digest, offset: BigInt(offset), size: BigInt(size) };
     try {
       const { timeouts, endpoint } = this.#api;
-      // On the only connection, a message may wait behind what another request moves.
+      // On the only connection, a message may wait for the data of another request.
       const limit = isOneStream(endpoint.address) ? timeouts.work : timeouts.answer;
       const what = `the blob ${digest}`;
       for await (const { data } of this.#answers(what, (client, stop) => client.read(request, stop), signal, limit)) {
@@ -141,11 +141,11 @@ class Store implements ContentStore {
       }
     } catch (error) {
       if (!(error instanceof EngineError && isNotFound(error.cause))) throw error;
-      throw new BlobGone(`the engine does not have the blob ${digest} (any more)`, { cause: error });
+      throw new BlobGone(`the engine does not have the blob ${digest}`, { cause: error });
     }
   }
 
-  /** The messages of an answer, each within `limit` ms. Who leaves early wants no more of it on the connection. */
+  /** Yields the messages of an answer, each of which must come within `limit` ms. A reader that stops early cancels the call. */
   async *#answers<Message>(
     what: string,
     ask: (client: Client<typeof Content>, stop: { signal: AbortSignal }) => AsyncIterable<Message>,
@@ -158,7 +158,7 @@ class Store implements ContentStore {
     using watch = stallTimer((ms) => engineSilent(endpoint, `for ${what}`, ms), ...given, left.signal);
     try {
       const connection = await this.#api.grpc(watch.signal);
-      if (connection === undefined) throw new EngineError("the engine speaks no gRPC (any more)");
+      if (connection === undefined) throw new EngineError("the engine no longer speaks gRPC");
       watch.start(limit);
       for await (const message of ask(createClient(Content, connection.transport), { signal: watch.signal })) {
         watch.stop();
@@ -180,9 +180,9 @@ function isNotFound(error: unknown): boolean {
   return error instanceof ConnectError && error.code === Code.NotFound;
 }
 
-/** containerd `pkg/filters`: what fits one of them is listed. */
+/** Returns containerd's filters (`pkg/filters`). A blob that matches one of them is listed. */
 function filtersOf({ digests = [], diffIds = [], config }: ContentQuery): string[] {
-  const named = config === undefined ? [] : ["config", "0"]; // containerd's own name for it, and BuildKit's
+  const named = config === undefined ? [] : ["config", "0"]; // containerd's label and BuildKit's
   return [
     ...digests.map((digest) => `digest=="${digest}"`),
     ...diffIds.map((diffId) => `labels."${UNCOMPRESSED}"=="${diffId}"`),

@@ -7,27 +7,26 @@ import type { DockerApi } from "../api/docker-api.ts";
 import { isOneStream } from "../connect/endpoint.ts";
 import { listedSize } from "../api/images.ts";
 
-/** ms. It takes some 15; it takes long when the image goes in just this moment, and the builder looks for it in a registry. */
+/** ms. It takes about 15; it takes long when the image is removed at that moment, and the builder looks for it in a registry. */
 const TIMEOUT = 5_000;
 /**
- * Docker's versions whose source has been read for what it does with these messages: the builder trusts its clients. 20.10, 26.1, 28.5
- * and 29.7 were run.
+ * The Docker versions whose source was read for how the builder handles these messages, because it trusts its clients. Tested with
+ * 20.10, 26.1, 28.5 and 29.7.
  */
 const [OLDEST, NEWEST] = ["20.10", "29.7"];
 
 /**
- * The config of a classic store's image, byte for byte, which no call of the engine's own API gives: `docker save` copies the whole
- * image first. BuildKit gives it to whoever builds `FROM` the image, and is part of every Docker: a build is begun as buildx begins one
- * (moby/buildkit, `api/services/control` and `frontend/gateway/pb`), asked for the config, and given up, as by Ctrl-C, of which
- * dockerd's log tells in a line.
+ * Returns the config of a classic store's image, byte for byte. The engine's own API has no call for it: `docker save` copies the whole
+ * image first. BuildKit, a part of every Docker, gives it to a build `FROM` the image. So this starts a build as buildx does
+ * (moby/buildkit, `api/services/control` and `frontend/gateway/pb`), requests the config, and cancels the build, which dockerd logs in
+ * a line.
  *
- * What the builder is sent must be what its own clients send, for a nil pointer there ends dockerd. `Cache` is never left out (Docker
- * 27.4 to 28.1 need it), and the build is never returned from (`Return` without a result).
+ * A malformed request can crash dockerd with a nil dereference: always send an empty `cache` (Docker 27.4 to 28.1 need it), and never
+ * call `Return`.
  *
  * @param image its name as engines list it, with a tag, and its ID
- * @param version of the Docker
- * @returns undefined where that is not to be had (no Docker of a known version, one connection only, no such name), or is not the image
- * of that ID
+ * @param version Docker's
+ * @returns undefined for an unknown Docker version, over a single connection, and when the name is gone or has another ID
  */
 export async function readConfig(
   api: DockerApi,
@@ -35,10 +34,10 @@ export async function readConfig(
   version: string,
   signal: AbortSignal,
 ): Promise<Buffer | undefined> {
-  if (isOneStream(api.endpoint.address)) return undefined; // the connection would be lost to everything else
+  if (isOneStream(api.endpoint.address)) return undefined; // cancelling would close the only connection
   if (!isKnown(version)) return undefined;
   using limit = deadline(TIMEOUT, signal);
-  const given = new AbortController();
+  const finished = new AbortController();
   try {
     if ((await listedSize(api, name)) === undefined) return undefined;
     const connection = await api.grpc(limit.signal);
@@ -49,10 +48,10 @@ export async function readConfig(
       import("./gen/gateway_pb.ts"),
     ]);
     const ref = randomUUID();
-    const stop = AbortSignal.any([limit.signal, given.signal]);
+    const stop = AbortSignal.any([limit.signal, finished.signal]);
     createClient(Control, connection.transport)
       .solve({ ref, cache: {}, internal: true }, { signal: stop })
-      .catch(() => {}); // it does not end by itself
+      .catch(() => {}); // runs until it is cancelled
     const { config } = await createClient(LLBBridge, connection.transport).resolveImageConfig(
       { ref: name, resolveMode: "local" },
       { signal: stop, headers: { "buildkit-controlapi-buildid": ref } },
@@ -61,9 +60,9 @@ export async function readConfig(
     return isRight ? Buffer.from(config) : undefined;
   } catch {
     signal.throwIfAborted();
-    return undefined; // an engine that does not tell is asked in another way
+    return undefined; // the caller uses another way to the config
   } finally {
-    given.abort(); // the build is given up
+    finished.abort(); // cancels the build
   }
 }
 

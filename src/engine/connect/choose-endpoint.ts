@@ -4,21 +4,21 @@ import { defaultHost, type EngineEndpoint, parseHost, type TlsMaterial, wantsTls
 import { readTlsFiles } from "./tls-files.ts";
 
 export interface EngineChoice {
-  /** What `-H` or `DOCKER_HOST` names, see {@link namedEndpoint}. Left out: the docker context decides. */
+  /** The engine that `-H` or `DOCKER_HOST` names, from {@link namedEndpoint}. Left out: the docker context decides. */
   named?: EngineEndpoint | undefined;
   env: NodeJS.ProcessEnv;
   homedir: string;
-  /** Where there is no choice, Windows has a named pipe and others have a socket. */
+  /** Decides the default: a named pipe on Windows, a socket elsewhere. */
   platform?: NodeJS.Platform;
 }
 
 /**
- * Chooses the engine as the docker CLI does (docker/cli `resolveContextName` and `resolveDefaultDockerEndpoint`):
- * the named one; the context that `DOCKER_CONTEXT` names; `currentContext` of `config.json`; the default socket.
- * For a named engine and the default one, `DOCKER_TLS_VERIFY`, `DOCKER_TLS` and `DOCKER_CERT_PATH` say how TCP is spoken; a context
- * has its own TLS settings. Reads files; connects to nothing.
+ * Chooses the engine as the docker CLI does (docker/cli `resolveContextName` and `resolveDefaultDockerEndpoint`): the named one; the
+ * context that `DOCKER_CONTEXT` names; `currentContext` of `config.json`; the default socket. `DOCKER_TLS_VERIFY`, `DOCKER_TLS` and
+ * `DOCKER_CERT_PATH` apply to a named engine and to the default one; a context has its own TLS settings. Reads files; connects to
+ * nothing.
  *
- * @throws Failure `usage` for an unknown context; `engine-unreachable` for files that cannot be used.
+ * @throws Failure `usage` for an unknown context; `engine-unreachable` for unusable files
  */
 export async function chooseEndpoint({
   named,

@@ -5,14 +5,14 @@ import { Failure, messageOf } from "../../output/errors.ts";
 import { type EngineEndpoint, parseHost, PLAIN_PORT, TLS_PORT } from "./endpoint.ts";
 import { readTlsFiles } from "./tls-files.ts";
 
-/** The context that stands for "no context": DOCKER_HOST, or the default socket. It has no files. */
+/** The name for no context: DOCKER_HOST or the default socket applies. It has no files. */
 export const DEFAULT_CONTEXT = "default";
 
 /**
- * `currentContext` of the CLI's `config.json`; undefined when there is no such file or it names none.
+ * Returns `currentContext` of the CLI's `config.json`; undefined when there is no such file or field.
  *
- * The docker CLI warns about a file that it cannot read and goes on with the default engine. Here that is an error:
- * an image must not go to an engine that nobody chose.
+ * The docker CLI warns about a file that it cannot read and uses the default engine. Here that is an error: an image must not go to an
+ * engine that nobody chose.
  *
  * @throws Failure `engine-unreachable`
  */
@@ -24,11 +24,11 @@ export async function readCurrentContext(configDir: string): Promise<string | un
 }
 
 /**
- * The endpoint of a docker context, from the CLI's context store (docker/cli `cli/context/store`):
+ * Reads the endpoint of a docker context from the CLI's context store (docker/cli `cli/context/store`):
  * `contexts/meta/<SHA-256 of the name>/meta.json` and `contexts/tls/<SHA-256 of the name>/docker/*.pem`.
  *
- * @param chosenBy Where the name was written, e.g. `DOCKER_CONTEXT`.
- * @throws Failure `usage` when there is no such context; `engine-unreachable` when its files cannot be used.
+ * @param chosenBy where the name was given, e.g. `DOCKER_CONTEXT`
+ * @throws Failure `usage` when there is no such context; `engine-unreachable` when its files are unusable
  */
 export async function readContext(configDir: string, name: string, chosenBy: string): Promise<EngineEndpoint> {
   const id = createHash("sha256").update(name).digest("hex");
@@ -56,7 +56,7 @@ export async function readContext(configDir: string, name: string, chosenBy: str
   return parseHost(withPort(host, tls === undefined ? PLAIN_PORT : TLS_PORT), source, tls);
 }
 
-/** Unlike -H and DOCKER_HOST, the CLI does not fill in the host of a context, and cannot dial one without a port. */
+/** The CLI completes the host of -H and DOCKER_HOST, but not that of a context, which it cannot dial without a port. */
 function withPort(host: string, port: number): string {
   return /^tcp:\/\/([^/:[]+|\[[^\]]*\])$/.test(host) ? `${host}:${port}` : host;
 }
@@ -73,15 +73,11 @@ async function readJson(path: string, hint: string): Promise<unknown> {
     return JSON.parse(await readFile(path, "utf8"));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new Failure(
-      "engine-unreachable",
-      `cannot read ${path}, which says where the Docker engine is: ${messageOf(error)}`,
-      {
-        expected: "a JSON file of the docker CLI that this user may read",
-        hint,
-        cause: error,
-      },
-    );
+    throw new Failure("engine-unreachable", `cannot read ${path}, which names the Docker engine: ${messageOf(error)}`, {
+      expected: "a JSON file of the docker CLI that this user may read",
+      hint,
+      cause: error,
+    });
   }
 }
 

@@ -1,31 +1,32 @@
 import type { Duplex } from "node:stream";
 import { Failure } from "../../output/errors.ts";
 
-/** Keys for a TLS connection, in PEM, and whether the engine's certificate is checked. */
+/** Certificates and key for a TLS connection, in PEM. */
 export interface TlsMaterial {
-  /** The only authorities that are trusted; undefined for the system's. */
+  /** The only trusted authorities; undefined for the system's. */
   ca?: Buffer;
   cert?: Buffer;
   key?: Buffer;
+  /** Whether the engine's certificate is checked. */
   verify: boolean;
 }
 
-/** The ways to an engine. */
+/** How an engine is reached. */
 export type EngineAddress =
   | { protocol: "unix" | "npipe"; path: string }
   | { protocol: "tcp"; hostname: string; port: number; pathPrefix: string; tls?: TlsMaterial }
   | SshAddress
   | StreamAddress;
 
-/** A stream that somebody else opens, such as the stdin and stdout of `docker system dial-stdio`. */
+/** A stream that the caller opens, such as the stdin and stdout of `docker system dial-stdio`. */
 export interface StreamAddress {
   protocol: "stream";
   open: () => Duplex;
-  /** Opens one beside it, which the engine may refuse without any harm. Left out: as `open`. */
+  /** Opens a second stream, for an optional request; its failure is harmless. Left out: `open` is used. */
   another?: () => Duplex;
-  /** The engine is known to speak HTTP/2 there, from the first byte: then all goes through this one. */
+  /** The engine speaks HTTP/2 from the first byte, so one stream carries all requests. */
   speaksHttp2?: boolean | undefined;
-  /** Of archives that go through it, 1 to 9; 0: they stay plain. What takes no gzip gets them plain anyhow. */
+  /** gzip level for archives that are loaded, 1 to 9; 0: none. Engines that do not accept gzip get plain archives anyhow. */
   gzipLevel?: number | undefined;
 }
 
@@ -38,49 +39,49 @@ export interface SshAddress {
 }
 
 export interface EngineEndpoint {
-  /** As the user wrote it, with the parts that may be left out filled in, e.g. `tcp://build:2375`. Never holds a password. */
+  /** As the user wrote it, with defaults filled in, e.g. `tcp://build:2375`. Never holds a password. */
   host: string;
-  /** Why this one, e.g. `DOCKER_HOST` or `context prod`. */
+  /** What chose it, e.g. `DOCKER_HOST` or `context prod`. */
   source: string;
   address: EngineAddress;
 }
 
-/** Where an engine is and why that one: `unix:///var/run/docker.sock (context default)`. */
+/** Returns the endpoint for messages: `unix:///var/run/docker.sock (context default)`. */
 export function describeEndpoint({ host, source }: EngineEndpoint): string {
   return `${host} (${source})`;
 }
 
-/** Whether 127.0.0.1 of the engine's machine can be this process's own: only then can it be asked to push to us. */
+/** Whether the engine may run on this machine: only then can it push to a port of 127.0.0.1 here. */
 export function mayReachUs(address: EngineAddress): boolean {
   if (address.protocol === "tcp") return /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/.test(address.hostname);
   return address.protocol === "unix" || address.protocol === "npipe";
 }
 
 /**
- * Whether there is one connection for all requests, over a program's stdin and stdout: they wait for each other, so no answer
- * may be waited for without end. What goes through it goes over a wire, and is worth compressing.
+ * Whether all requests share one connection, over a program's stdin and stdout. They wait for each other, so none may be without a time
+ * limit. The connection leads over a network, so data on it is worth compressing.
  */
 export function isOneStream({ protocol }: EngineAddress): boolean {
   return protocol === "ssh" || protocol === "stream";
 }
 
-/** The socket that is used when nothing else is said. */
+/** Returns the socket, or the named pipe, that docker listens on by default. */
 function defaultSocket(platform: NodeJS.Platform): string {
   return platform === "win32" ? "npipe:////./pipe/docker_engine" : "unix:///var/run/docker.sock";
 }
 
-/** Ports that IANA has registered for the Docker API, plain and over TLS. */
+/** Ports that IANA registered for the Docker API, plain and over TLS. */
 export const PLAIN_PORT = 2375;
 export const TLS_PORT = 2376;
 
-/** Whether the environment asks for TLS to TCP addresses, as for the docker CLI: any value but the empty one does, `0` as well. */
+/** Whether the environment asks for TLS to TCP addresses. As for the docker CLI, any value except the empty one does, even `0`. */
 export function wantsTls(env: NodeJS.ProcessEnv): boolean {
   return Boolean(env["DOCKER_TLS_VERIFY"] || env["DOCKER_TLS"]);
 }
 
 /**
- * Returns the engine that `-H` or `DOCKER_HOST` names, without its TLS material, which files hold; undefined where neither is given and
- * the docker context decides. An empty `-H` means the default: the socket, or `localhost:2376` where TLS is on.
+ * Returns the engine that `-H` or `DOCKER_HOST` names, without TLS material, which is in files; undefined when neither is given, so the
+ * docker context decides. An empty `-H` means the default: the socket, or `localhost:2376` when TLS is on.
  *
  * @throws Failure `usage`
  */
@@ -94,18 +95,18 @@ export function namedEndpoint(
   return parseHost(given.trim() || defaultHost(env, platform), host === undefined ? "DOCKER_HOST" : "-H");
 }
 
-/** The address that is used when nothing else is given. */
+/** Returns the address of the engine that is used when none is named. */
 export function defaultHost(env: NodeJS.ProcessEnv, platform: NodeJS.Platform): string {
   return wantsTls(env) ? `tcp://localhost:${TLS_PORT}` : defaultSocket(platform);
 }
 
 /**
- * Reads the address of an engine the way the docker CLI does (docker/cli `opts/hosts.go`, and `cli/connhelper/ssh` for ssh):
- * what is left out is the default socket, `localhost` and 2375; a word without a scheme is a TCP address.
+ * Parses the address of an engine as the docker CLI does (docker/cli `opts/hosts.go`, and `cli/connhelper/ssh` for ssh). The default
+ * socket, `localhost` and port 2375 replace missing parts; a word without a scheme is a TCP address.
  *
- * @param host `unix://`, `npipe://`, `tcp://`, `http://`, `https://` or `ssh://`.
- * @param source Where `host` was written, for the message.
- * @param tls What a TCP address is spoken to with; undefined for plain HTTP.
+ * @param host `unix://`, `npipe://`, `tcp://`, `http://`, `https://` or `ssh://`
+ * @param source where `host` was given, for the message
+ * @param tls for a TCP address; undefined for plain HTTP
  * @throws Failure `usage`
  */
 export function parseHost(host: string, source: string, tls?: TlsMaterial): EngineEndpoint {
@@ -133,13 +134,13 @@ export function parseHost(host: string, source: string, tls?: TlsMaterial): Engi
     case "ssh":
       return parseSsh(text, source, refuse);
     default:
-      return refuse(`there is no way to an engine called ${scheme}://`);
+      return refuse(`${scheme}:// is not supported`);
   }
 }
 
 type Refuse = (reason: string) => never;
 
-/** The CLI gives `tcp://host` port 2375 even where TLS is on; only an empty host becomes `localhost:2376` (see choose.ts). */
+/** As in the CLI, `tcp://host` gets port 2375 even when TLS is on; only an empty host becomes `localhost:2376` ({@link defaultHost}). */
 function parseTcp(
   scheme: "tcp" | "http" | "https",
   rest: string,
@@ -169,14 +170,14 @@ function parseTcp(
 
 function parseSsh(text: string, source: string, refuse: Refuse): EngineEndpoint {
   const url = parseUrl(text, refuse);
-  if (url.password !== "") refuse("a password cannot be part of it, ssh asks an agent or uses a key");
+  if (url.password !== "") refuse("it must not contain a password; ssh uses an agent or a key");
   if (url.hostname === "") refuse("it names no host");
   if (url.search !== "" || url.hash !== "") refuse("a query or a fragment has no meaning there");
   const user = decode(url.username, refuse);
   const hostname = bare(decode(url.hostname, refuse));
   const socketPath = decode(url.pathname, refuse);
   if (!isSafeForSsh(user) || !isSafeForSsh(hostname))
-    refuse("its user or host holds characters that ssh may take for an option or a command");
+    refuse("its user or host contains characters that ssh may take for an option or a command");
   return {
     host: text,
     source,
@@ -191,8 +192,8 @@ function parseSsh(text: string, source: string, refuse: Refuse): EngineEndpoint 
 }
 
 /**
- * A leading `-` would be an option of ssh; the others reach a shell through `ProxyCommand` with `%h` and `%r`.
- * OpenSSH refuses the same ones since 9.6 (CVE-2023-51385), older ones do not.
+ * Rejects a leading `-`, which ssh takes for an option, and characters that reach a shell through `ProxyCommand` with `%h` and `%r`.
+ * OpenSSH rejects the same ones since 9.6 (CVE-2023-51385).
  */
 function isSafeForSsh(word: string): boolean {
   return !/^-|['"`$\\;&<>|(){}\s\p{Cc}]/u.test(word);
@@ -214,7 +215,7 @@ function decode(text: string, refuse: Refuse): string {
   }
 }
 
-/** An IPv6 address without its brackets. */
+/** Removes the brackets of an IPv6 address. */
 function bare(hostname: string): string {
   return hostname.replace(/^\[(.*)\]$/, "$1");
 }

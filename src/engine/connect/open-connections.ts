@@ -5,24 +5,24 @@ import { connect as connectTls } from "node:tls";
 import type { EngineAddress } from "./endpoint.ts";
 import { StreamAgent } from "./stream-agent.ts";
 
-/** How long a TCP connection may take, ms. docker/cli's figure. */
+/** ms for a TCP connection. docker/cli's figure. */
 const CONNECT_TIMEOUT = 30_000;
 
-/** Connections to an engine: what is said on them is the same for a socket, TCP, TLS and ssh. */
+/** Opens connections to an engine over a socket, TCP, TLS, ssh or a stream. */
 export interface EngineConnections extends AsyncDisposable {
   /** For requests in HTTP/1.1. */
   readonly agent: Agent;
-  /** One more, for another protocol. The caller owns it. Where there is one stream, its program is run once more. */
+  /** Opens one more connection, for another protocol. The caller owns it. Over a program's stdin and stdout, it runs the program again. */
   another(): Duplex;
 }
 
-/** Connects when the first request is made. Disposing closes every connection, in use or not, and waits for programs to end. */
+/** The first request connects. Disposing closes every connection, in use or not, and waits for the programs behind them to end. */
 export async function openConnections(
   address: EngineAddress,
   onAnotherLogin: () => void = () => {},
 ): Promise<EngineConnections> {
   if (address.protocol === "ssh") {
-    const { SshAgent } = await import("./ssh-agent.ts"); // with the library that starts programs, 50 ms
+    const { SshAgent } = await import("./ssh-agent.ts"); // loads the library that starts programs, 50 ms
     const agent = new SshAgent(address);
     return {
       agent,
@@ -48,8 +48,8 @@ export async function openConnections(
 }
 
 /**
- * No keep-alive: a connection costs nothing beside what the engine does with it, and one that a proxy in between
- * has closed while it was idle would fail the next request.
+ * No keep-alive: a connection is cheap compared with a request, and one that a proxy has closed while it was idle would fail the next
+ * request.
  */
 class SocketAgent extends Agent {
   readonly #dial: () => Socket;
@@ -72,7 +72,7 @@ function dial(address: Exclude<EngineAddress, { protocol: "ssh" | "stream" }>): 
   return limited(connectTls({ ...keys, host, port, rejectUnauthorized: verify, ...serverName(host) }), "secureConnect");
 }
 
-/** Server names are never addresses (RFC 6066, 3); Node takes an empty one to mean none. */
+/** A server name is never an address (RFC 6066, 3). */
 function serverName(host: string): { servername?: string } {
   return /^[\d.]+$|:/.test(host) ? {} : { servername: host };
 }

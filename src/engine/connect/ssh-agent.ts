@@ -4,7 +4,7 @@ import { sshArguments } from "./ssh-command.ts";
 import { StreamAgent } from "./stream-agent.ts";
 
 /**
- * A far engine through one ssh, one request after the other: an sshd drops logins when many come at once (MaxStartups).
+ * Reaches a remote engine through one ssh, one request after the other: sshd drops logins when many come at once (MaxStartups).
  * `destroy` ends it; `closed` resolves when no ssh is left.
  */
 export class SshAgent extends StreamAgent {
@@ -19,7 +19,7 @@ export class SshAgent extends StreamAgent {
     process.once("exit", this.#onExit);
   }
 
-  /** One more ssh. It ends when the connection is destroyed. */
+  /** Starts one more ssh, which ends when the connection is destroyed. */
   another(): StdioConnection {
     const connection = dialStdio("ssh", sshArguments(this.#address));
     this.#connections.add(connection);

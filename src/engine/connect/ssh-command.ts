@@ -1,12 +1,12 @@
 import type { DialError } from "./dial-error.ts";
 import type { SshAddress } from "./endpoint.ts";
 
-/** How long ssh may take to connect, s. docker/cli's figure. */
+/** s for ssh to connect. docker/cli's figure. */
 const CONNECT_TIMEOUT = 30;
 
 /**
- * What follows `ssh` on its command line up to and with the host, as docker/cli has it (`cli/connhelper`). Everything else,
- * from keys to jump hosts, is in the user's own `~/.ssh/config`.
+ * Returns ssh's arguments up to and including the host, as in docker/cli (`cli/connhelper`). Everything else, from keys to jump hosts,
+ * is in the user's `~/.ssh/config`.
  */
 export function sshLogin({ user, hostname, port }: SshAddress, options: readonly string[] = []): string[] {
   return [
@@ -19,12 +19,12 @@ export function sshLogin({ user, hostname, port }: SshAddress, options: readonly
   ];
 }
 
-/** The same, with the command that leads to the engine over there. */
+/** Returns ssh's arguments with the remote command that leads to the engine. */
 export function sshArguments(address: SshAddress): string[] {
   const { socketPath } = address;
   return [
     ...sshLogin(address),
-    // ssh joins these with spaces and gives them to the shell over there
+    // ssh joins these with spaces for the remote shell
     "docker",
     ...(socketPath === undefined ? [] : [quote(`--host=unix://${socketPath}`)]),
     "system",
@@ -32,7 +32,7 @@ export function sshArguments(address: SshAddress): string[] {
   ];
 }
 
-/** What the user can do about an ssh that failed. */
+/** Returns the hint for an ssh that failed. */
 export function sshHint(error: DialError, address: SshAddress): string {
   if (error.missing) return "Install ssh (OpenSSH's client), or put it into PATH.";
   if (error.status === 127 || error.status === 126)
@@ -40,13 +40,13 @@ export function sshHint(error: DialError, address: SshAddress): string {
   return `Try \`${tryByHand(address)}\`; it has to work without asking for a password.`;
 }
 
-/** A command for a person, that shows whether the way to the engine is free. */
+/** Returns a command with which a person can check that the engine is reachable. */
 export function tryByHand({ user, hostname, port }: SshAddress): string {
   const login = user === undefined ? hostname : `${user}@${hostname}`;
   return ["ssh", ...(port === undefined ? [] : ["-p", port]), login, "docker version"].join(" ");
 }
 
-/** For a POSIX shell. */
+/** Quotes a word for a POSIX shell. */
 function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

@@ -2,9 +2,9 @@ import { Agent } from "node:http";
 import type { Duplex } from "node:stream";
 
 /**
- * HTTP over one connection that is made of any stream, such as a program's stdin and stdout. Requests wait for each other, so
- * no answer may be left open while another question is asked. A request that is ended before its answer is complete takes
- * the connection along (HTTP/1.1 has no other way), and the next request opens another one.
+ * HTTP over one connection, which can be any stream, such as a program's stdin and stdout. Requests wait for each other, so an answer
+ * must be read to its end before the next request. A request that ends before its answer is complete closes the connection (HTTP/1.1
+ * has no other way), and the next request opens another one.
  */
 export class StreamAgent extends Agent {
   readonly #open: () => Duplex;
@@ -16,7 +16,7 @@ export class StreamAgent extends Agent {
   }
 
   override createConnection(): Duplex {
-    const stream = withFaceOfSocket(this.#open());
+    const stream = likeSocket(this.#open());
     this.#streams.add(stream);
     stream.once("close", () => this.#streams.delete(stream));
     return stream;
@@ -24,13 +24,13 @@ export class StreamAgent extends Agent {
 
   override destroy(): void {
     super.destroy();
-    // Also one that the base class does not know: handed out but not yet given to a request.
+    // Includes a stream that no request uses yet, which the base class does not know.
     for (const stream of this.#streams) stream.destroy();
   }
 }
 
-/** What `node:http` reads and calls on a socket, most of which has no meaning for a stream. */
-export function withFaceOfSocket(stream: Duplex): Duplex {
+/** Adds the socket properties that `node:http` uses. Most have no meaning for a stream. */
+export function likeSocket(stream: Duplex): Duplex {
   const self = (): Duplex => stream;
   const nothing = { timeout: 0, setKeepAlive: self, setNoDelay: self, setTimeout: self };
   return Object.assign(stream, "unref" in stream ? nothing : { ...nothing, ref: self, unref: self });

@@ -5,19 +5,20 @@ import { createSecureContext } from "node:tls";
 import { Failure, messageOf } from "../../output/errors.ts";
 import type { TlsMaterial } from "./endpoint.ts";
 
-/** Which of the three files have to be there. */
 export interface TlsFileRules {
+  /** Fail when there is no `ca.pem`. */
   requireCa: boolean;
+  /** Check the engine's certificate. */
   verify: boolean;
-  /** Who wants them, for messages, e.g. `DOCKER_TLS_VERIFY` or `context prod`. */
+  /** The setting that asks for TLS, for messages, e.g. `DOCKER_TLS_VERIFY` or `context prod`. */
   source: string;
 }
 
 /**
- * Reads `ca.pem`, `cert.pem` and `key.pem` of a folder. A certificate without its key, or a key without its certificate,
- * is left out, as the docker CLI does. Undefined when there is none of the three.
+ * Reads `ca.pem`, `cert.pem` and `key.pem` of a folder. Like the docker CLI, it ignores a certificate without its key, and a key without
+ * its certificate. Returns undefined when there is none of the three.
  *
- * @throws Failure `engine-unreachable` when a file that has to be there is not, cannot be read, or is not what its name says.
+ * @throws Failure `engine-unreachable` when a required file is missing, or a file is unreadable or invalid
  */
 export async function readTlsFiles(
   folder: string,
@@ -52,7 +53,7 @@ export async function readTlsFiles(
   if (ca === undefined && cert === undefined && key === undefined) return undefined;
   const pair = cert !== undefined && key !== undefined ? { cert, key } : {};
   try {
-    if (ca !== undefined) new X509Certificate(ca); // OpenSSL passes over a bundle that it cannot read, and later trusts nobody
+    if (ca !== undefined) new X509Certificate(ca); // OpenSSL ignores a bundle that it cannot read, and then trusts nobody
   } catch (error) {
     throw unusable(join(folder, "ca.pem"), error);
   }

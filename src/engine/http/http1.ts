@@ -2,7 +2,7 @@ import { request, type Agent } from "node:http";
 import { Readable, type Duplex } from "node:stream";
 import { HOST, type HttpRequest, type Send } from "./requests.ts";
 
-/** Requests in HTTP/1.1, on connections that the agent makes. */
+/** Sends requests in HTTP/1.1, on the agent's connections. */
 export function overHttp1(agent: Agent): Send {
   return async ({ method, path, headers, body, signal, onConnected }) => {
     const outgoing = request({ agent, host: HOST, method, path, headers, signal });
@@ -20,7 +20,7 @@ export function overHttp1(agent: Agent): Send {
   };
 }
 
-/** Writes a body, and ends. What cannot be read on ends the request with that error. */
+/** Writes a body and ends the request. A body that fails destroys the request with its error. */
 export function write(
   body: HttpRequest["body"],
   to: NodeJS.WritableStream & { destroy(error?: Error): unknown },
@@ -31,7 +31,7 @@ export function write(
   body.once("error", (error) => to.destroy(error)).pipe(to);
 }
 
-/** The connection itself, when the server switches it to another protocol; undefined when it does not. The caller owns it. */
+/** Asks the server to switch a connection to another protocol. Returns the connection, which the caller owns; undefined when it refuses. */
 export async function switchProtocol(
   agent: Agent,
   path: string,
@@ -42,7 +42,7 @@ export async function switchProtocol(
   return await new Promise((resolve, reject) => {
     request({ agent, host: HOST, path, method: "POST", headers, signal })
       .once("upgrade", (_, socket, head) => {
-        // What came with the answer belongs to the other protocol.
+        // These bytes after the answer belong to the other protocol.
         if (head.length > 0) socket.unshift(head);
         resolve(socket);
       })

@@ -12,15 +12,15 @@ import type { Duplex } from "node:stream";
 import { write } from "./http1.ts";
 import { HOST, type HttpAnswer, type HttpRequest } from "./requests.ts";
 
-/** Bytes that may be on their way in one stream, and in all: with Node's 64 kB, blobs came at 30 MB/s, with 8 MB at 330. */
+/** Flow control windows in bytes, for a stream and for all: with Node's 64 kB, blobs came at 30 MB/s, with 8 MB at 330. */
 const STREAM_WINDOW = 4 * 1024 * 1024;
 const SESSION_WINDOW = 16 * 1024 * 1024;
-/** MB that Node may hold for a session; its 10 would refuse new streams while blobs are read. */
+/** MB that Node may buffer for a session; with its default of 10 it refuses new streams while blobs are read. */
 const SESSION_MEMORY = 64;
 
 /**
- * A connection that speaks HTTP/2 from its first byte ("with prior knowledge", RFC 9113, 3.3). Many requests share it. Disposing ends
- * it, and with it every request under way. Owns the stream.
+ * A connection that speaks HTTP/2 from its first byte ("with prior knowledge", RFC 9113, 3.3). Many requests share it. It owns the
+ * stream. Disposing closes it and ends every open request.
  */
 export class Http2Connection implements Disposable {
   readonly authority = `http://${HOST}`;
@@ -35,13 +35,13 @@ export class Http2Connection implements Disposable {
       maxSessionMemory: SESSION_MEMORY,
       settings: { enablePush: false, initialWindowSize: STREAM_WINDOW },
     });
-    this.#session.on("error", (error) => (this.#error ??= error)); // the requests tell of it
+    this.#session.on("error", (error) => (this.#error ??= error)); // the requests report it
     this.#session.once("connect", () => this.#session.setLocalWindowSize(SESSION_WINDOW));
   }
 
   /**
-   * Resolves when the other end has shown that it speaks HTTP/2, too. Rejects, with the stream destroyed, when it says something
-   * else, hangs up, or the signal is aborted.
+   * Opens a connection on `stream`. Resolves when the server's SETTINGS have come. Rejects, and destroys the stream, when the server sends
+   * anything else or hangs up, or the signal is aborted.
    */
   static async open(stream: Duplex, signal: AbortSignal): Promise<Http2Connection> {
     const connection = new Http2Connection(stream);
@@ -50,7 +50,7 @@ export class Http2Connection implements Disposable {
       const closed = once(connection.#session, "close").then(() => {
         throw connection.#error ?? stream.errored ?? new Error("it hung up");
       });
-      closed.catch(() => {}); // it closes in the end, one way or another
+      closed.catch(() => {}); // every connection closes at last
       await Promise.race([once(connection.#session, "remoteSettings", { signal }), closed]);
       return connection;
     } catch (error) {
@@ -60,7 +60,7 @@ export class Http2Connection implements Disposable {
     }
   }
 
-  /** Why it broke; undefined when nobody has said. */
+  /** The error that broke it, if known. */
   get error(): Error | undefined {
     return this.#error ?? this.#stream.errored ?? undefined;
   }
@@ -69,7 +69,7 @@ export class Http2Connection implements Disposable {
     return this.#session.closed || this.#session.destroyed;
   }
 
-  /** Opens a stream, as a gRPC library wants it. */
+  /** Opens a stream, for a gRPC library. */
   open(
     method: string,
     path: string,
@@ -81,7 +81,7 @@ export class Http2Connection implements Disposable {
     let isAnswered = false;
     stream.once("response", () => (isAnswered = true));
     stream.once("close", () => {
-      // When the connection ends in good order, Node closes its streams without a word.
+      // When the connection ends in good order, Node closes its streams without an error.
       if (!isAnswered && stream.errored === null) stream.emit("error", this.error ?? new Error("it hung up"));
     });
     return stream;
@@ -97,7 +97,7 @@ export class Http2Connection implements Disposable {
     return await new Promise((resolve, reject) => {
       stream.on("error", (error) => reject(this.error ?? error));
       stream.once("response", (found: IncomingHttpHeaders & { ":status"?: number }) => {
-        // Node closes what a connection leaves unfinished with CANCEL, and calls it ended (20.20).
+        // When the connection ends, Node closes unfinished streams with CANCEL and reports a normal end (20.20).
         const isWhole = (): boolean => stream.rstCode === constants.NGHTTP2_NO_ERROR;
         const brokenBy = (): Error | undefined => this.error;
         resolve({ status: found[":status"] ?? 0, headers: found, body: stream, isWhole, brokenBy });

@@ -1,18 +1,18 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Readable } from "node:stream";
 
-/** An HTTP request, whichever version of HTTP carries it. */
+/** An HTTP request in either version of HTTP. */
 export interface HttpRequest {
   method: string;
   /** With the query. */
   path: string;
-  /** A value that must not be printed is an object that turns into its text. */
+  /** A secret value is an object whose `toString` returns it, so that it is not printed. */
   headers: Record<string, string | number>;
-  /** Sent as it is; a stream is read to its end. */
+  /** Sent unchanged; a stream is read to its end. */
   body?: Buffer | Readable | undefined;
-  /** Aborting it ends the request, and the answer. */
+  /** Aborting it ends the request and the answer. */
   signal: AbortSignal;
-  /** Hears when it is its turn on a connection: others may be before it. */
+  /** Called when the request gets a connection, which may first serve others. */
   onConnected?: () => void;
 }
 
@@ -21,14 +21,14 @@ export interface HttpAnswer {
   headers: IncomingHttpHeaders;
   /** The caller reads it to its end, or destroys it. */
   body: Readable;
-  /** Of a body that has ended: nothing of it is missing. One that the connection has cut off may end without an error. */
+  /** Whether a body that has ended is complete. A truncated one may end without an error. */
   isWhole: () => boolean;
-  /** Why the connection broke, where that is known; the body only knows that it was cut off. */
+  /** Returns the connection's error, if known; the body's own error only says that it was truncated. */
   brokenBy: () => Error | undefined;
 }
 
-/** A way to send requests. Rejects with the connection's own error. */
+/** Sends a request. Rejects with the connection's error. */
 export type Send = (request: HttpRequest) => Promise<HttpAnswer>;
 
-/** What the Host header says; whoever connects knows where to. */
+/** The Host header. The address of a connection comes from elsewhere. */
 export const HOST = "docker";

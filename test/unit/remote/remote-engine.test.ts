@@ -146,7 +146,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     const failure = await rejection(open(10_000, ["sh", "-c", "yes; :", "system", "dial-stdio"]));
     expect(failure).toMatchObject({
       code: "engine-unreachable",
-      message: expect.stringContaining("what it says is not HTTP"),
+      message: expect.stringContaining("its answer is not HTTP"),
     });
   });
 

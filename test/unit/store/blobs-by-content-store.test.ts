@@ -169,7 +169,7 @@ describe("a layer is not there", () => {
     const diffId = gone.labels?.[UNCOMPRESSED] ?? "";
     expect(await asked.blobs.present([diffId])).toEqual({ here: [], stored: [] });
     expect(asked.details).toEqual([
-      `the engine does not tell the blob ${gone.digest}: the engine does not have the blob ${gone.digest} (any more)`,
+      `the engine does not tell the blob ${gone.digest}: the engine does not have the blob ${gone.digest}`,
     ]);
   });
 

@@ -35,8 +35,8 @@ describe("the address of an engine", () => {
   });
 
   test.each([
-    ["fd://3", "no way to an engine called fd://"],
-    ["ftp://build", "no way to an engine called ftp://"],
+    ["fd://3", "fd:// is not supported"],
+    ["ftp://build", "ftp:// is not supported"],
     ["tcp://build:port", "malformed"],
     ["tcp://build:99999", "malformed"],
     ["tcp://tcp://build", "two schemes"],

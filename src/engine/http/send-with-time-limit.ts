@@ -3,52 +3,52 @@ import { stallTimer, type StallTimer } from "../../streams/stall-timer.ts";
 import { cleanUpUnread } from "../../streams/clean-up-unread.ts";
 import type { HttpAnswer, HttpRequest, Send } from "./requests.ts";
 
-/** How long an engine may leave a request without a byte, ms; Infinity: for ever. `given`: bytes of the body that it has taken. */
-export type Limit = (given: number) => number;
+/** ms that an engine may leave a request without a byte; Infinity: no limit. `sent`: bytes of the body that it has read. */
+export type SilenceLimit = (sent: number) => number;
 
-export interface PatientOptions {
-  limit: Limit;
-  /** What the request fails with when the engine has been silent for so many ms. */
+export interface TimeLimitOptions {
+  limit: SilenceLimit;
+  /** Returns the error for an engine that has been silent for so many ms. */
   reasonOf: (ms: number) => Error;
-  /** Bytes that have moved, each time some have. */
+  /** Called with the number of bytes each time some have been sent or received. */
   onMoved: (bytes: number) => void;
 }
 
-export interface PatientAnswer extends Omit<HttpAnswer, "body"> {
-  /** Whoever does not read it ends it (`return`). */
+export interface TimedAnswer extends Omit<HttpAnswer, "body"> {
+  /** For one `for await`. A caller that does not read it calls `return`. */
   body: AsyncIterableIterator<Buffer>;
 }
 
 /**
- * Sends a request, and gives it up when the engine stops: when it does not take the body's next bytes, does not answer, or leaves its
- * answer. While the body has nothing to give, or nobody reads the answer, nothing is waited for. The answer's body is for one
- * `for await`. `stop`: the signal that has ended it, or will.
+ * Sends a request, and gives it up when the engine does not read the body's next bytes, does not answer, or does not continue its answer.
+ * The time does not run while the body has no data or nobody reads the answer. `stop` in the result is aborted when the request is
+ * given up, or its own signal is.
  */
-export async function sendPatiently(
+export async function sendWithTimeLimit(
   send: Send,
   request: HttpRequest,
-  { limit, reasonOf, onMoved }: PatientOptions,
-): Promise<{ answer: PatientAnswer; stop: AbortSignal }> {
+  { limit, reasonOf, onMoved }: TimeLimitOptions,
+): Promise<{ answer: TimedAnswer; stop: AbortSignal }> {
   const watch = stallTimer(reasonOf, request.signal);
-  let given = 0;
-  /** Before that, the request waits for others, which are watched themselves. */
+  let sent = 0;
+  /** Before that, the request waits for others, which have limits of their own. */
   let isConnected = false;
   let isWaiting = true;
   const wait = (): void => {
     isWaiting = true;
-    if (isConnected) watch.start(limit(given));
+    if (isConnected) watch.start(limit(sent));
   };
-  const rest = (): void => {
+  const stopWaiting = (): void => {
     isWaiting = false;
     watch.stop();
   };
-  async function* giving(body: Readable): AsyncGenerator<Buffer> {
-    rest();
+  async function* sending(body: Readable): AsyncGenerator<Buffer> {
+    stopWaiting();
     for await (const chunk of body as AsyncIterable<Buffer>) {
       wait();
       yield chunk;
-      rest();
-      given += chunk.length;
+      stopWaiting();
+      sent += chunk.length;
       onMoved(chunk.length);
     }
     wait();
@@ -58,14 +58,14 @@ export async function sendPatiently(
     const answer = await send({
       ...request,
       signal: watch.signal,
-      body: body instanceof Readable ? Readable.from(giving(body), { objectMode: false }) : body,
+      body: body instanceof Readable ? Readable.from(sending(body), { objectMode: false }) : body,
       onConnected() {
         isConnected = true;
         if (isWaiting) wait();
       },
     });
-    rest();
-    const reading = cleanUpUnread(nextMessage(answer.body, watch, { limit: () => limit(given), onMoved }), () => {
+    stopWaiting();
+    const reading = cleanUpUnread(receive(answer.body, watch, { limit: () => limit(sent), onMoved }), () => {
       watch[Symbol.dispose]();
       answer.body.destroy();
     });
@@ -77,7 +77,7 @@ export async function sendPatiently(
   }
 }
 
-async function* nextMessage(
+async function* receive(
   body: Readable,
   watch: StallTimer,
   { limit, onMoved }: { limit: () => number; onMoved: (bytes: number) => void },
