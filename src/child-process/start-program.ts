@@ -36,7 +36,7 @@ export interface StartOptions {
 }
 
 /**
- * Starts a program; no shell interprets the arguments. When it cannot be started, `exit` tells why.
+ * Starts a program; no shell interprets the arguments. `exit` holds the error of a program that cannot be started.
  *
  * @throws Failure where this process may not open the files for it
  */

@@ -1,6 +1,6 @@
 import type { EngineContainers } from "./engine-containers.ts";
 import type { EngineImages } from "./engine-images.ts";
-import { isLeftBy, isRunId, RUN_LABEL, runsOfName, TEMPORARY_PATH } from "../run/run-id.ts";
+import { isLeftover, isRunId, RUN_LABEL, runIdsInName, TEMPORARY_PATH } from "../run/run-id.ts";
 
 /** Path components to look for after {@link TEMPORARY_PATH}: names in registries have two to four, and temporary names add one or two. */
 const MAX_PARTS = 12;
@@ -15,12 +15,12 @@ export async function removeLeftovers(engine: EngineImages & EngineContainers, n
   try {
     for (const { id, labels } of await engine.findContainers(RUN_LABEL)) {
       const runs = [labels[RUN_LABEL] ?? ""].filter(isRunId);
-      if (!isLeftBy(runs, now)) continue;
+      if (!isLeftover(runs, now)) continue;
       await engine.removeContainer(id);
       removed.push(`container ${id.slice(0, 12)}`);
     }
     for (const reference of await engine.listReferences(TEMPORARY_NAMES)) {
-      if (!isLeftBy(runsOfName(reference), now)) continue;
+      if (!isLeftover(runIdsInName(reference), now)) continue;
       await engine.removeReference(reference);
       removed.push(reference);
     }

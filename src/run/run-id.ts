@@ -3,29 +3,29 @@ import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 
 /**
- * A name for one run that tells whether it still goes on: `HOST-PID-START-BIRTHCOUNT`, of characters that a tag, a label and a
- * file name may have; START is in seconds since the epoch, in base 36; BIRTH tells the process from a later one that was given its
- * number, COUNT the run from others of the process, four hexadecimal digits each. What a killed run left behind carries it, so
- * the next run can tell that nobody will come back.
+ * The ID of one run, `HOST-PID-START-BIRTHCOUNT`, in characters that a tag, a label and a file name may have. START is in seconds since
+ * the epoch, in base 36. BIRTH distinguishes the process from a later one with its number, COUNT the run from others of the process;
+ * each has four hexadecimal digits. Everything that a run creates carries its ID, so that the next run can recognise and remove the
+ * leftovers of a killed one.
  */
 export type RunId = string;
 
 const FORM = /^([0-9a-f]{8})-([0-9]{1,10})-([0-9a-z]{1,8})-([0-9a-f]{4})[0-9a-f]{4}$/;
-/** Where a container's or image's run id is found. */
+/** The label with the run ID of a container. */
 export const RUN_LABEL = "docker-over-ssh.run";
 /** The first path component of every temporary name. */
 export const TEMPORARY_PATH = "docker-over-ssh";
-/** Of registry host and path together (distribution/reference, `NameTotalLengthMax`). */
+/** Characters of registry host and path together (distribution/reference, `NameTotalLengthMax`). */
 const MAX_NAME = 255;
-/** The longest of the hosts that a transfer's two engines may know the registry by, if none was named. */
-const LONGEST_DOOR = "127.0.0.1:65535".length;
+/** Length of the longest host by which one of the two engines knows the registry, unless the user names one. */
+const LONGEST_HOST = "127.0.0.1:65535".length;
 
 /**
- * ms. Whether another host's run goes on cannot be told from here. No transfer takes a month, and what is left until then is a name, a
- * container or a file; who took a living run's would break it off.
+ * ms after which a run of another host counts as dead, because its process cannot be checked from here. No transfer takes a month.
+ * Leftovers until then are a name, a container or a file, while removing those of a living run would break it off.
  */
 const FOREIGN_AGE = 30 * 24 * 3600 * 1000;
-/** ms since the epoch. A clock that says less had not been set yet, as those of machines without a battery, and tells no age. */
+/** ms since the epoch. An earlier time comes from a clock that was not set, as on machines without a battery, and gives no age. */
 const FIRST_START = Date.UTC(2024, 0, 1);
 
 export function newRunId(pid = process.pid, now = Date.now()): RunId {
@@ -41,25 +41,25 @@ function nextCount(): string {
 }
 
 /**
- * The temporary name of an image in a registry at `host` (with port). The tag holds the runs of both sides, because both
- * engines see the name, and each side can tell only of its own run whether it still goes on. The path is the image's own,
- * as far as there is room: the same each time, so that a registry that stays finds its layers again.
+ * Returns the temporary name of an image in a registry at `host` (with port). The tag holds the run IDs of both sides, because both
+ * engines get the name, and each side can check only its own run. The path is the image's own, shortened if needed: the same each time,
+ * so that a permanent registry finds its layers again.
  */
 export function temporaryName(host: string, path: string, runs: readonly RunId[]): string {
-  const room = MAX_NAME - Math.max(host.length, LONGEST_DOOR) - `/${TEMPORARY_PATH}/`.length;
+  const room = MAX_NAME - Math.max(host.length, LONGEST_HOST) - `/${TEMPORARY_PATH}/`.length;
   return `${host}/${TEMPORARY_PATH}/${shortened(path, room)}:${runs.join(".")}`;
 }
 
-/** A path that is too long loses its end to a hash of it all. */
+/** Replaces the end of a path that is too long by a hash of the whole path. */
 function shortened(path: string, room: number): string {
   if (path.length <= room) return path;
   const hash = shortHash(path, 16);
-  const kept = path.slice(0, Math.max(0, room - hash.length - 1)).replace(/[^a-z0-9]+$/, ""); // a name ends with neither
-  return kept === "" ? hash : `${kept}-${hash}`;
+  const start = path.slice(0, Math.max(0, room - hash.length - 1)).replace(/[^a-z0-9]+$/, ""); // no two separators in a row
+  return start === "" ? hash : `${start}-${hash}`;
 }
 
-/** The runs that a temporary name belongs to; none for anybody else's name. */
-export function runsOfName(reference: string): RunId[] {
+/** Returns the run IDs in a temporary name; an empty list for any other name. */
+export function runIdsInName(reference: string): RunId[] {
   const [, tag] = new RegExp(`^[^/]+/${TEMPORARY_PATH}/[^:@]+:([^:@/]+)$`).exec(reference) ?? [];
   const runs = tag?.split(".") ?? [];
   return runs.every((run) => FORM.test(run)) ? runs : [];
@@ -72,8 +72,8 @@ export function isRunId(text: string): text is RunId {
 export type Life = "alive" | "dead" | "elsewhere";
 
 /**
- * Whether a run's process is still there; `elsewhere` when it was another host's and cannot be told from here. No clock counts: it may
- * have been set since.
+ * Returns whether a run's process still exists; `elsewhere` for another host's, which cannot be checked from here. It reads no clock,
+ * which may have been set since.
  */
 export function lifeOf(run: RunId, isRunning: (pid: number) => boolean = processIsRunning): Life {
   const [, host, pid, , birth] = FORM.exec(run) ?? [];
@@ -84,24 +84,24 @@ export function lifeOf(run: RunId, isRunning: (pid: number) => boolean = process
 }
 
 /**
- * Whether nobody will come back for what carries these runs: one of them is dead, or all are other hosts' and one of those
- * began more than a month ago.
+ * Whether something with these run IDs is a leftover: one of the runs is dead, or all are other hosts' and one of these started more
+ * than a month ago.
  */
-export function isLeftBy(runs: readonly RunId[], now = Date.now()): boolean {
+export function isLeftover(runs: readonly RunId[], now = Date.now()): boolean {
   const lives = new Set(runs.map((run) => lifeOf(run)));
   if (lives.has("dead")) return true;
   return !lives.has("alive") && runs.some((run) => startOf(run) >= FIRST_START && now - startOf(run) >= FOREIGN_AGE);
 }
 
-/** ms since the epoch. */
+/** Returns the start of a run in ms since the epoch. */
 function startOf(run: RunId): number {
   return Number.parseInt(FORM.exec(run)?.[3] ?? "", 36) * 1000;
 }
 
 /**
- * Where process numbers mean the same processes: the host name, and on Linux the machine (machine-id(5)), because many are called
- * `localhost`, and the PID namespace, so that a run in a container that shares the engine's socket and the host's name is not taken for a
- * dead one. The text before them is another one when what an id tells changes.
+ * Identifies the space in which process numbers are unique: the host name, and on Linux the machine (machine-id(5)), because many are
+ * called `localhost`, and the PID namespace, so that a run in a container that shares the engine's socket and the host's name does not
+ * count as dead. The number at the start changes with the meaning of an ID.
  */
 function thisHost(): string {
   return (host ??= shortHash(`2 ${hostname()} ${machineId()} ${pidNamespace()}`, 8));
@@ -125,16 +125,16 @@ function pidNamespace(): string {
   }
 }
 
-/** Where it cannot be told when a process began. */
+/** The birth of a process whose start is unknown. */
 const NO_BIRTH = "0000";
 
-/** Of when a process began, in ticks since the machine did; undefined where that cannot be told. On Linux only (proc_pid_stat(5)). */
+/** Hashes the start of a process in ticks since the boot; undefined where it is unknown. On Linux only (proc_pid_stat(5)). */
 function birthOf(pid: number): string | undefined {
   const ticks = statOf(pid)?.[19];
   return ticks && shortHash(ticks, 4).replace(NO_BIRTH, "0001");
 }
 
-/** The fields that follow on the program's name: the first is the state, the 20th when the process began. */
+/** Returns the fields after the program's name: the first is the state, the 20th the start of the process. */
 function statOf(pid: number): string[] | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -157,7 +157,7 @@ function processIsRunning(pid: number): boolean {
   }
 }
 
-/** Killed, but whoever started it has not asked how it ended: a signal would still reach it. Told on Linux (proc(5)) only. */
+/** Whether the process has ended but its parent has not read its exit: a signal would still reach it. On Linux (proc(5)) only. */
 function isZombie(pid: number): boolean {
   return ["Z", "X"].includes(statOf(pid)?.[0] ?? "");
 }

@@ -9,10 +9,10 @@ import { lifeOf, type RunId } from "./run-id.ts";
 const PREFIX = "spool-";
 
 /**
- * Makes a folder that only this user can look into, whose name carries the run, and removes those that killed runs have left
- * in `parent`, the user's cache folder. Returns its path, which no other user can lead elsewhere; the caller removes it, by `removeFolder`.
+ * Creates a folder in `parent`, the user's cache folder, and removes the spool folders of killed runs there. Only this user can read the
+ * folder, its name contains the run ID, and no other user can redirect its path. The caller removes it with `removeFolder`.
  *
- * Rejects with a `no-space` Failure, whatever the trouble is: there is no room for files.
+ * @throws Failure `no-space` for every error: there is no room for files
  */
 export async function makeSpoolFolder(run: RunId, parent: string | undefined): Promise<string> {
   if (parent === undefined) throw unknownFolder();
@@ -34,22 +34,22 @@ async function removeDead(folder: string): Promise<void> {
 }
 
 function unknownFolder(): Failure {
-  return new Failure("no-space", "there is no cache folder: no home folder of this user is known", {
+  return new Failure("no-space", "there is no cache folder: this user's home folder is unknown", {
     expected: "an absolute path in HOME or in XDG_CACHE_HOME",
     hint: "Name a folder with XDG_CACHE_HOME.",
   });
 }
 
 function unsafe(cause: UnsafeFolder): Failure {
-  return new Failure("no-space", `the cache folder is not used: ${cause.message}`, {
-    expected: "a folder of this user that nobody else may write to: who may, can exchange layers on their way",
-    hint: "Remove it, or make it so (chown, chmod go-w), or name another with XDG_CACHE_HOME.",
+  return new Failure("no-space", `the cache folder is not safe to use: ${cause.message}`, {
+    expected: "a folder of this user that nobody else may write to, because others could replace layers in it",
+    hint: "Remove it, change its owner and mode (chown, chmod go-w), or name another with XDG_CACHE_HOME.",
     cause,
   });
 }
 
 function noFolder(parent: string, cause: unknown): Failure {
-  return new Failure("no-space", `there can be no folder for layers below ${parent}: ${messageOf(cause)}`, {
+  return new Failure("no-space", `cannot create a folder for layers in ${parent}: ${messageOf(cause)}`, {
     expected: "a cache folder that this user may write to, with room for the layers that are missing",
     hint: "Name one with XDG_CACHE_HOME.",
     cause,

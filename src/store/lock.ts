@@ -2,7 +2,7 @@ import { constants, type Stats } from "node:fs";
 import { lstat, mkdir, open, readdir, rename, rmdir, stat, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { isLeftBy, isRunId, type RunId } from "../run/run-id.ts";
+import { isLeftover, isRunId, type RunId } from "../run/run-id.ts";
 import { Failure } from "../output/errors.ts";
 import { partialFile, removePartialFile } from "./partial-file.ts";
 
@@ -74,7 +74,7 @@ async function removeLeft(lock: string): Promise<boolean> {
   if (found === undefined) return true; // let go in this moment
   if (!found.isDirectory()) return (await isLeftFile(lock, found)) && (await isDone(unlink(lock))); // never a folder (unlink(2))
   const names = await readdir(lock).catch(() => []);
-  const left = names.filter((name) => isRunId(name) && isLeftBy([name]));
+  const left = names.filter((name) => isRunId(name) && isLeftover([name]));
   const removed = await Promise.all(left.map(async (name) => await isDone(unlink(join(lock, name)))));
   return removed.includes(true) || (await isDone(rmdir(lock)));
 }
@@ -93,7 +93,7 @@ async function isLeftFile(lock: string, found: Stats): Promise<boolean> {
     await using file = await open(lock, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const { bytesRead, buffer } = await file.read(Buffer.alloc(MAX_ID));
     const run = buffer.toString("utf8", 0, bytesRead);
-    return !isRunId(run) || isLeftBy([run]);
+    return !isRunId(run) || isLeftover([run]);
   } catch {
     return false; // it is another by now
   }

@@ -1,6 +1,6 @@
 import { readdir, rmdir, unlink } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
-import { isLeftBy, isRunId } from "../run/run-id.ts";
+import { isLeftover, isRunId } from "../run/run-id.ts";
 import { digestOf, shortOf } from "../image/digest.ts";
 
 /** Bytes of a file's name from which on there might be no room for what says whose a part is: a name has at most 255. */
@@ -22,7 +22,7 @@ export async function removePartialFiles(folder: string, beginning = ""): Promis
   const removed: string[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
     const run = name.startsWith(beginning) ? (/\.([^.]+)\.part$/.exec(name)?.[1] ?? "") : "";
-    if (!isRunId(run) || !isLeftBy([run])) continue;
+    if (!isRunId(run) || !isLeftover([run])) continue;
     if (await removePartialFile(join(folder, name), run)) removed.push(join(folder, name));
   }
   return removed;

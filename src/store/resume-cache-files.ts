@@ -1,7 +1,7 @@
 import type { Stats } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { isLeftBy, isRunId } from "../run/run-id.ts";
+import { isLeftover, isRunId } from "../run/run-id.ts";
 import { isOwn } from "../files/own-folder.ts";
 import type { Digest } from "../image/digest.ts";
 
@@ -33,7 +33,7 @@ export async function resumeCacheFiles(folder: string): Promise<CachedFile[]> {
     const path = join(folder, name);
     const found = await ownFile(path);
     if (found === undefined) continue;
-    const isFree = run === undefined || isLeftBy([run]);
+    const isFree = run === undefined || isLeftover([run]);
     files.push({
       path,
       digest: `sha256:${hex}`,

@@ -44,7 +44,7 @@ describe("the sending side", () => {
     const push = withCache(without, "push", "oci:v2");
     const { exitCode, stderr } = await run("pull", "--to", "oci:cut", "app:v2", ...push);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
-    expect(stderr.match(/there is no room for files: .*there can be no folder/g)).toHaveLength(1);
+    expect(stderr.match(/there is no room for files: .*cannot create a folder/g)).toHaveLength(1);
     expect(await look("oci", at("cut"), "app:v2")).toEqual(whole(v2));
   });
 
@@ -64,7 +64,7 @@ describe("the receiving side of a layout, which needs one, ends with status 11",
   test.each<[string, string, string, () => Promise<unknown>]>([
     [
       "where there can be none",
-      "there can be no folder for layers",
+      "cannot create a folder for layers",
       "file",
       async () => await writeFile(at("file"), ""),
     ],

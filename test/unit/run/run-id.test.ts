@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { expect, test } from "vitest";
-import { isLeftBy, isRunId, lifeOf, newRunId, runsOfName, temporaryName } from "../../../src/run/run-id.ts";
+import { isLeftover, isRunId, lifeOf, newRunId, runIdsInName, temporaryName } from "../../../src/run/run-id.ts";
 import { parseReference } from "../../../src/image/reference.ts";
 
 const DAY = 24 * 3600 * 1000;
@@ -40,17 +40,17 @@ test.skipIf(process.platform !== "linux")("a later process with a run's number i
 
 test("how the clock is set tells nothing of this host's runs", () => {
   for (const at of [0, Date.now() - 400 * DAY, Date.now() + 400 * DAY]) {
-    expect(isLeftBy([newRunId(process.pid, at)])).toBe(false);
-    expect(isLeftBy([newRunId(999_999_999, at)])).toBe(true);
+    expect(isLeftover([newRunId(process.pid, at)])).toBe(false);
+    expect(isLeftover([newRunId(999_999_999, at)])).toBe(true);
   }
 });
 
 test("another host's run is over after a month, if its clock was set", () => {
   const foreign = (at: number): string => newRunId(1, at).replace(/^.{8}/, "00000000");
-  expect(isLeftBy([foreign(Date.now() - 29 * DAY)])).toBe(false);
-  expect(isLeftBy([foreign(Date.now() - 31 * DAY)])).toBe(true);
-  expect(isLeftBy([foreign(0)])).toBe(false);
-  expect(isLeftBy([foreign(Date.now() + 400 * DAY)])).toBe(false);
+  expect(isLeftover([foreign(Date.now() - 29 * DAY)])).toBe(false);
+  expect(isLeftover([foreign(Date.now() - 31 * DAY)])).toBe(true);
+  expect(isLeftover([foreign(0)])).toBe(false);
+  expect(isLeftover([foreign(Date.now() + 400 * DAY)])).toBe(false);
 });
 
 test("runs of one process and one moment have ids of their own", () => {
@@ -67,7 +67,7 @@ test("another host's run cannot be told from here", () => {
 test("a temporary name carries the runs of both sides, and fits a tag", () => {
   const runs = [newRunId(), newRunId(4_194_304)];
   const name = temporaryName("127.0.0.1:5000", "team/app", runs);
-  expect(runsOfName(name)).toEqual(runs);
+  expect(runIdsInName(name)).toEqual(runs);
   expect(name.split(":").at(-1)).toMatch(/^\w[\w.-]{0,127}$/);
 });
 
@@ -82,7 +82,7 @@ test.each([
   const { domain, path: shortened } = parseReference(name);
   expect(domain).toBe(host);
   expect(`127.0.0.1:65535/${shortened}`.length).toBeLessThanOrEqual(255); // as the other side's engine will name it
-  expect(runsOfName(name)).toEqual(runs);
+  expect(runIdsInName(name)).toEqual(runs);
   expect(temporaryName(host, path, runs)).toBe(name);
   expect(temporaryName(host, `${path}c`, runs)).not.toBe(name);
 });
@@ -93,5 +93,5 @@ test.each([
   "docker-over-ssh/app:latest",
   `localhost/app:${newRunId()}`,
 ])("%s is nobody's temporary name", (name) => {
-  expect(runsOfName(name)).toEqual([]);
+  expect(runIdsInName(name)).toEqual([]);
 });
