@@ -47,7 +47,7 @@ export async function archiveStream(
     const plain = files.map((file) => layers.get(file.diffId) ?? file);
     return { tar: writeDockerArchive({ config, layers: plain, names: [name.ref] }) };
   }
-  const manifest = manifestFor(config, files, sent, { keeps });
+  const manifest = manifestFor(config, files, sent, { preserve: keeps });
   const blobs = files.map(({ path, blob }) => ({ path, digest: blob.digest, size: blob.size }));
   const layers = blobs.map(({ digest }) => digest);
   const loadable = writeDockerManifest([{ configDigest: digestOf(config), layers, name: name.image }]);

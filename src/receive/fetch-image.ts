@@ -57,7 +57,7 @@ export async function ask(
     if (wanted.length > 0) output.detail(`missing layers are sent whole: ${why}`);
   };
   if (!delta) sayWhole(options.noDeltaReason ?? "there are no files here of an image that is like it");
-  const begun = (await resumeCache?.begun(wanted)) ?? [];
+  const begun = (await resumeCache?.findPartial(wanted)) ?? [];
   const want = { kind: "layers", diffIds: wanted, begun, delta } as const;
   const { offer, layers: announced, cuttable } = await options.obtain(want);
   if (delta && !offer.announced) sayWhole("the sending side has them in a registry");

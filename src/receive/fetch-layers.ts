@@ -6,7 +6,7 @@ import type { Digest } from "../image/digest.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
 import { Failure } from "../output/errors.ts";
 import { detectMediaType } from "../store/verify-blob.ts";
-import { isBroken, layerFailure } from "../store/layer-failure.ts";
+import { isBrokenConnection, layerFailure } from "../store/layer-failure.ts";
 import type { Spool } from "../run/spool.ts";
 import type { LayerFile } from "../store/store.ts";
 import { queue, type Queue } from "../streams/queue.ts";
@@ -106,7 +106,7 @@ export async function* streamLayers(
 /** What went wrong while layers were fetched, as a person should be told it. */
 export async function fetchFailure(error: unknown, signal: AbortSignal): Promise<unknown> {
   // A connection that breaks, before an answer or in it, is often the first sign of what the sender is about to say.
-  const isSign = isBroken(error) || (error instanceof Failure && error.code === "registry-unavailable");
+  const isSign = isBrokenConnection(error) || (error instanceof Failure && error.code === "registry-unavailable");
   if (isSign && !signal.aborted) await resolveWithin(LAST_WORDS, once(signal, "abort"));
   return signal.aborted ? signal.reason : layerFailure(error, "loaded");
 }

@@ -74,7 +74,7 @@ export function incomingLayer(layer: AnnouncedLayer, options: FetchOptions): Inc
       return settled;
     },
     // The engine is given it as it comes; the file is for the next run alone.
-    open: async () => await openLayer(layer, options, await options.resumeCache?.takeIfRoom(blob), cacheWhileSlow()),
+    open: async () => await openLayer(layer, options, await options.resumeCache?.takeIfSpace(blob), cacheWhileSlow()),
     fetch: async (file) => await openLayer(layer, options, file),
   };
   return coming;
@@ -99,7 +99,7 @@ export async function fetchInto(
   const open = async (): Promise<ResumableFile> =>
     (await resumeCache?.take(blob)) ?? (await ResumableFile.create(spool.pathFor(hexOf(diffId))));
   const fill = async (file: ResumableFile): Promise<string> => {
-    await resumeCache?.makeRoom(size - file.resumedBytes);
+    await resumeCache?.freeSpace(size - file.resumedBytes);
     await refuseWithoutSpace(spool, size - file.resumedBytes);
     await pipeline(
       await fetch(file),

@@ -46,7 +46,7 @@ export async function layoutTarget(location: FileLocation): Promise<Target> {
     async tag(from) {
       const found = arrived.get(from);
       if (found === undefined) throw new Error(`${from} has not arrived`);
-      await explaining(store.list(found.manifest, nameInFile(location, found.image), onMoved));
+      await explaining(store.listImage(found.manifest, nameInFile(location, found.image), onMoved));
     },
     [Symbol.asyncDispose]: async () => {},
   };
@@ -66,7 +66,7 @@ async function receiveInto(
     checked.current += count;
     onProgress(checked);
   };
-  const here = await store.layers(about.diffIds, namedBlobs(about), { signal, onBytes });
+  const here = await store.findLayers(about.diffIds, namedBlobs(about), { signal, onBytes });
   const wanted = about.diffIds.filter((diffId) => !here.has(diffId));
   await using deltaBases =
     noDeltaReason === undefined && wanted.length > 0 ? await findDeltaBasesInFile(location, about) : undefined;
@@ -77,11 +77,11 @@ async function receiveInto(
   onProgress({ stage: "storing", current: 0 });
   const come = new Map(files.map((file) => [file.diffId, file]));
   const layers = about.diffIds.map((diffId): AvailableLayer => {
-    const layer = come.get(diffId) ?? { kind: "here" as const, diffId, blob: here.get(diffId) };
+    const layer = come.get(diffId) ?? { kind: "present" as const, diffId, blob: here.get(diffId) };
     if (layer.blob === undefined) throw new Error(`${diffId} has not come`);
     return layer as AvailableLayer;
   });
-  const manifest = await store.put(config, layers, sent, { keeps: about.manifest !== undefined });
+  const manifest = await store.addBlobs(config, layers, sent, { preserve: about.manifest !== undefined });
   const counts = countLayers(
     layers.map(({ blob }) => blob?.size ?? 0),
     layers.map(({ kind }) => kind === "file"),

@@ -33,14 +33,14 @@ export async function loadIntoEngine(options: EngineReceiveOptions): Promise<Rec
   const { known, store, noDeltaReason } = lookup;
   if (known.id !== undefined) {
     await options.decline();
-    options.resumeCache?.concerns(diffIds);
+    options.resumeCache?.relate(diffIds);
     const counts = { layersSent: 0, layersPresent: diffIds.length, bytesPresent: 0 };
     return { name: known.id, id: known.id, isVerified: true, ...counts, [Symbol.asyncDispose]: async () => {} };
   }
 
   const bring = async (present: PresentLayers): Promise<ReceivedImage> => {
-    options.resumeCache?.concerns(
-      [...present.here, ...present.stored].flatMap(({ diffId, blob }) => [diffId, blob?.digest ?? diffId]),
+    options.resumeCache?.relate(
+      [...present.lowest, ...present.others].flatMap(({ diffId, blob }) => [diffId, blob?.digest ?? diffId]),
     );
     const isMissing = whatIsMissing(diffIds, present);
     const wanted = diffIds.filter((_, index) => isMissing[index]);
@@ -69,8 +69,8 @@ export async function loadIntoEngine(options: EngineReceiveOptions): Promise<Rec
 
 /** Of the layers that were present, one is not. */
 function hasLess(now: PresentLayers, before: PresentLayers): boolean {
-  const isThere = new Set([...now.here, ...now.stored].map(({ diffId }) => diffId));
-  return [...before.here, ...before.stored].some(({ diffId }) => !isThere.has(diffId));
+  const isThere = new Set([...now.lowest, ...now.others].map(({ diffId }) => diffId));
+  return [...before.lowest, ...before.others].some(({ diffId }) => !isThere.has(diffId));
 }
 
 function notLoaded(error: unknown, { address }: Engine): unknown {
@@ -100,9 +100,9 @@ interface Loaded {
 }
 
 /** For each of an image's layers, whether the store does not have it. */
-function whatIsMissing(diffIds: readonly Digest[], { here, stored }: PresentLayers): boolean[] {
-  const above = new Set(stored.map(({ diffId }) => diffId));
-  return diffIds.map((diffId, index) => index >= here.length && !above.has(diffId));
+function whatIsMissing(diffIds: readonly Digest[], { lowest, others }: PresentLayers): boolean[] {
+  const above = new Set(others.map(({ diffId }) => diffId));
+  return diffIds.map((diffId, index) => index >= lowest.length && !above.has(diffId));
 }
 
 interface AtHand {
@@ -129,7 +129,7 @@ async function load(
   };
   const over = new AbortController();
   const { platform, diffIds, manifest } = about;
-  const delivery = { platform, diffIds, ...present, config, manifest, abandon: () => over.abort() };
+  const delivery = { platform, diffIds, ...present, config, manifest, cancel: () => over.abort() };
   const wanting = AbortSignal.any([signal, over.signal]);
   /** Those that the store has no use for any more are not fetched. */
   const giving = async <Layer>(
@@ -179,8 +179,8 @@ async function loadWhatIsHere(
   const { platform, diffIds } = about;
   const layers = queue<never>();
   layers.end();
-  const delivery = { platform, diffIds, ...present, layers, config: async () => config, abandon: () => {} };
-  const sizeOf = new Map([...present.here, ...present.stored].map(({ diffId, blob }) => [diffId, blob?.size ?? 0]));
+  const delivery = { platform, diffIds, ...present, layers, config: async () => config, cancel: () => {} };
+  const sizeOf = new Map([...present.lowest, ...present.others].map(({ diffId, blob }) => [diffId, blob?.size ?? 0]));
   const id = await store.load(delivery, name);
   return { id, sizes: diffIds.map((diffId) => sizeOf.get(diffId) ?? 0), bytesFound: 0 };
 }

@@ -107,11 +107,15 @@ async function write(
 }
 
 function leftAlone(error: unknown, address: string): unknown {
-  const isBroken = (error as NodeJS.ErrnoException).code === "EPIPE";
-  if (!isBroken && !(error instanceof NoReader)) return error;
-  return new Failure("transfer-failed", isBroken ? `${address} is not read any more` : (error as Error).message, {
-    expected: "a program that reads the archive to its end",
-    hint: "Look at what that program says, then run the same command again: the layers need not come again.",
-    cause: error,
-  });
+  const isBrokenConnection = (error as NodeJS.ErrnoException).code === "EPIPE";
+  if (!isBrokenConnection && !(error instanceof NoReader)) return error;
+  return new Failure(
+    "transfer-failed",
+    isBrokenConnection ? `${address} is not read any more` : (error as Error).message,
+    {
+      expected: "a program that reads the archive to its end",
+      hint: "Look at what that program says, then run the same command again: the layers need not come again.",
+      cause: error,
+    },
+  );
 }

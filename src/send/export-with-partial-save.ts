@@ -4,7 +4,7 @@ import { withVerifiedStream } from "../image/layer/verified-stream.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import { type Descriptor } from "../image/manifest.ts";
 import { readManifest } from "../store/read-manifest.ts";
-import { saveBlobs, type PassingBlob } from "../store/save-blobs.ts";
+import { saveBlobs, type SavedBlob } from "../store/save-blobs.ts";
 import type { EngineOfferOptions } from "./found-image.ts";
 import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 import { MAX_CONFIG } from "../image/config.ts";
@@ -38,7 +38,7 @@ export async function exportWithPartialSave(outgoing: OutgoingBlobs, options: En
 async function shelve(
   outgoing: OutgoingBlobs,
   { diffId, blob }: { diffId: Digest; blob: Descriptor },
-  { digest, chunks }: PassingBlob,
+  { digest, chunks }: SavedBlob,
 ): Promise<void> {
   const { size } = blob;
   await withVerifiedStream(chunks(), { what: `layer ${diffId}`, digest, size }, async (stream) => {
@@ -47,7 +47,7 @@ async function shelve(
   });
 }
 
-async function whole({ digest, chunks }: PassingBlob): Promise<Buffer | undefined> {
+async function whole({ digest, chunks }: SavedBlob): Promise<Buffer | undefined> {
   const bytes = await buffer(chunks());
   return digestOf(bytes) === digest ? bytes : undefined;
 }

@@ -1,98 +1,150 @@
-import type { EngineBuilder } from "../engine/engine-builder.ts";
-import type { EngineImages } from "../engine/engine-images.ts";
-import { EngineError } from "../engine/engine-error.ts";
-import { forgetName } from "../engine/temporary-name.ts";
 import { Readable } from "node:stream";
-import { decompressLayer } from "../image/layer/decompress-layer.ts";
-import { writeOciArchive } from "../image/oci/write-oci-archive.ts";
+import type { EngineBuilder } from "../engine/engine-builder.ts";
+import { EngineError } from "../engine/engine-error.ts";
+import type { EngineImages } from "../engine/engine-images.ts";
+import { forgetName } from "../engine/temporary-name.ts";
 import type { Digest } from "../image/digest.ts";
+import { decompressLayer } from "../image/layer/decompress-layer.ts";
 import type { Descriptor } from "../image/manifest.ts";
-import type { RelatedImage } from "./related-images.ts";
-import { composeManifest, stackConfig } from "./compose-manifest.ts";
-import { refuseIncomplete, type ComposedImage } from "./refuse-incomplete.ts";
-import type { ContainerdBlobs } from "./containerd-blobs.ts";
+import { writeOciArchive } from "../image/oci/write-oci-archive.ts";
+import { composeManifest, layersOnlyConfig } from "./compose-manifest.ts";
+import type { ContainerdBlobs, KnownImage } from "./containerd-blobs.ts";
 import { readManifest } from "./read-manifest.ts";
+import { refuseIncomplete } from "./refuse-incomplete.ts";
+import type { RelatedImage } from "./related-images.ts";
 import { saveBlobs } from "./save-blobs.ts";
-import type { PresentLayer, AvailableLayer } from "./store.ts";
+import type { PresentLayer, PresentLayers } from "./store.ts";
 
 export interface TrialOptions {
   platform: string;
-  /** A name that nobody else uses, for trials; removed each time. */
+  /** A temporary name for trial images, which is removed each time. */
   trialName: string;
-  /** The images that share layers with the one that comes, those that share most first. */
+  /** Images that share layers with the incoming one, those that share most first. */
   relatedImages: () => Promise<readonly RelatedImage[]>;
-  /** The blobs of an image in this store, bottom layer first, as a push tells them; undefined when it does not. */
+  /** Returns the blobs of an image, bottom first, as the engine pushes them; undefined when it does not push. */
   blobsOf(id: string): Promise<Descriptor[] | undefined>;
   signal: AbortSignal;
   /** For --verbose. */
   onDetail: (text: string) => void;
 }
 
+/** Related images with the same shared layers that are asked for their blobs: more repeat the answer. */
+const MAX_PROBES = 2;
+/** The same with a manifest to preserve, where the answers differ. Each takes some 50 ms. */
+const MAX_NAMED_PROBES = 4;
+
 /**
- * For engines that do not tell of their blobs (older ones, or through a proxy that passes nothing but the API of old): the blobs of
- * images that share layers are learnt from a push that is answered with "it is here", or from such an image's manifest; that they are
- * there is proven by loading an image of just these layers. Some 100 ms each. Docker 26.1 and 28.5 were run so.
+ * Finds blobs of an engine without access to its content store (older engines, and proxies that pass only the classic API). An image that
+ * shares layers gives their blobs, by a push in which each blob counts as present, or by its manifest. A trial then shows whether they are
+ * present: it loads an image of just these layers, in some 100 ms. Tested with Docker 26.1 and 28.5.
  */
 export function blobsByTrial(engine: EngineImages & EngineBuilder, options: TrialOptions): ContainerdBlobs {
-  return {
-    async present(diffIds, named) {
-      const relatedImages = await options.relatedImages();
-      const here = await lowestLayers(diffIds, relatedImages, named);
-      return { here, stored: await otherLayers(diffIds, here, relatedImages, named) };
-    },
-    known: async () => ({}),
-    async layerOf({ id, diffIds }, index) {
-      const blobs = await blobsOf(id);
-      const blob = blobs.length === diffIds.length ? blobs[index] : undefined;
-      return blob && plain(blob);
-    },
-  };
+  return new BlobsByTrial(engine, options);
+}
 
-  async function* plain(blob: Descriptor): AsyncGenerator<Buffer> {
-    const name = options.trialName.replace(/(?=:[^:/]+$)/, "/layer"); // beside a trial
-    for await (const { chunks } of saveBlobs(engine, [blob], name)) {
+class BlobsByTrial implements ContainerdBlobs {
+  readonly #engine: EngineImages & EngineBuilder;
+  readonly #options: TrialOptions;
+
+  constructor(engine: EngineImages & EngineBuilder, options: TrialOptions) {
+    this.#engine = engine;
+    this.#options = options;
+  }
+
+  async present(diffIds: readonly Digest[], named?: readonly Descriptor[]): Promise<PresentLayers> {
+    const related = await this.#options.relatedImages();
+    const lowest = await this.#lowestLayers(diffIds, related, named);
+    return { lowest, others: await this.#otherLayers(diffIds, lowest, related, named) };
+  }
+
+  async known(): Promise<KnownImage> {
+    return {};
+  }
+
+  async layerOf(
+    { id, diffIds }: { id: string; diffIds: readonly Digest[] },
+    index: number,
+  ): Promise<AsyncIterable<Buffer> | undefined> {
+    const blobs = await this.#blobsOf(id);
+    const blob = blobs.length === diffIds.length ? blobs[index] : undefined;
+    return blob && this.#plainLayer(blob);
+  }
+
+  async *#plainLayer(blob: Descriptor): AsyncGenerator<Buffer> {
+    const name = this.#options.trialName.replace(/(?=:[^:/]+$)/, "/layer"); // trials may run meanwhile
+    for await (const { chunks } of saveBlobs(this.#engine, [blob], name)) {
       yield* decompressLayer(Readable.from(chunks(), { objectMode: false }));
     }
   }
 
-  /** The lowest layers, on their stack. */
-  async function lowestLayers(
+  /** Returns the lowest layers whose blobs pass a trial, halving their number after each failure. */
+  async #lowestLayers(
     diffIds: readonly Digest[],
-    relatedImages: readonly RelatedImage[],
+    related: readonly RelatedImage[],
     named: readonly Descriptor[] | undefined,
   ): Promise<PresentLayer[]> {
-    for await (const blobs of named === undefined ? stacks(relatedImages) : stacksOf(named, relatedImages)) {
+    const candidates = named === undefined ? this.#sharedBlobs(related) : this.#sharedNamedBlobs(named, related);
+    for await (const blobs of candidates) {
       for (let count = blobs.length; count > 0; count = Math.floor(count / 2)) {
-        const layers = blobs
-          .slice(0, count)
-          .map((blob, index) => ({ kind: "here" as const, diffId: diffIds[index] ?? "", blob }));
-        if (await holds(layers)) return layers;
+        const layers = blobs.slice(0, count).map((blob, index) => presentLayer(diffIds[index] ?? "", blob));
+        if (await this.#passesTrial(layers)) return layers;
       }
     }
-    if ((relatedImages[0]?.shared ?? 0) > 0) {
-      const what = named === undefined ? "blobs" : "blobs of the same digests";
-      options.onDetail(`layers are unpacked here whose ${what} cannot be proven to be here: they are sent`);
+    if ((related[0]?.shared ?? 0) > 0) {
+      const blobs = named === undefined ? "blobs" : "blobs with the digests of the manifest";
+      this.#options.onDetail(`unpacked layers are sent, because the engine does not show that it has their ${blobs}`);
     }
     return [];
   }
 
-  /** Those above that are here as blobs. One of the lowest may stand in the image once more. */
-  async function otherLayers(
+  /** Yields the blobs of the shared lowest layers, as the most similar images have them. */
+  async *#sharedBlobs(related: readonly RelatedImage[]): AsyncGenerator<Descriptor[]> {
+    const shared = related[0]?.shared ?? 0;
+    if (shared === 0) return;
+    for (const { id } of related.filter((image) => image.shared === shared).slice(0, MAX_PROBES)) {
+      const blobs = await this.#blobsOf(id);
+      if (blobs.length >= shared) yield blobs.slice(0, shared);
+    }
+  }
+
+  /**
+   * Yields the longest prefix of the named blobs that a related image has for the same layers; an image that shares fewer layers may have
+   * more of these blobs. The sender's manifest alone is not sufficient evidence that a blob is a layer: it could name any blob.
+   */
+  async *#sharedNamedBlobs(
+    named: readonly Descriptor[],
+    related: readonly RelatedImage[],
+  ): AsyncGenerator<Descriptor[]> {
+    let longest: Descriptor[] = [];
+    for (const { id, shared } of related.slice(0, MAX_NAMED_PROBES)) {
+      if (shared <= longest.length) break;
+      const blobs = await this.#blobsOf(id);
+      const firstOther = named.slice(0, shared).findIndex(({ digest }, index) => blobs[index]?.digest !== digest);
+      const same = named.slice(0, firstOther === -1 ? shared : firstOther);
+      if (same.length > longest.length) longest = same;
+    }
+    if (longest.length > 0) yield longest;
+  }
+
+  /** Returns layers above the lowest whose blobs are present. A layer that occurs twice may be one of the lowest, too. */
+  async #otherLayers(
     diffIds: readonly Digest[],
     lowest: readonly PresentLayer[],
-    relatedImages: readonly RelatedImage[],
+    related: readonly RelatedImage[],
     named: readonly Descriptor[] | undefined,
   ): Promise<PresentLayer[]> {
     const above = new Set(diffIds.slice(lowest.length));
     const found = new Map(lowest.filter(({ diffId }) => above.has(diffId)).map((layer) => [layer.diffId, layer]));
     const missing = new Set([...above].filter((diffId) => !found.has(diffId)));
-    const has = (relative: RelatedImage): number => relative.diffIds.filter((diffId) => missing.has(diffId)).length;
-    const holders = relatedImages.filter((relative) => has(relative) > 0).toSorted((a, b) => has(b) - has(a));
-    for (const relative of holders.slice(0, MAX_PROBES)) {
-      if (has(relative) === 0) continue;
-      for (const layer of await layersOf(relative, missing)) {
-        const location = diffIds.indexOf(layer.diffId);
-        if (named !== undefined && named[location]?.digest !== layer.blob?.digest) continue;
+    const countMissing = (image: RelatedImage): number => image.diffIds.filter((diffId) => missing.has(diffId)).length;
+    const images = related
+      .filter((image) => countMissing(image) > 0)
+      .toSorted((a, b) => countMissing(b) - countMissing(a));
+    for (const image of images.slice(0, MAX_PROBES)) {
+      if (countMissing(image) === 0) continue;
+      for (const layer of await this.#layersOf(image, missing)) {
+        const position = diffIds.indexOf(layer.diffId);
+        if (named !== undefined && named[position]?.digest !== layer.blob?.digest) continue;
         found.set(layer.diffId, layer);
         missing.delete(layer.diffId);
       }
@@ -100,87 +152,50 @@ export function blobsByTrial(engine: EngineImages & EngineBuilder, options: Tria
     return [...found.values()];
   }
 
-  /** The blobs of an image here, bottom layer first. */
-  async function blobsOf(id: string): Promise<readonly Descriptor[]> {
-    const { platform, trialName } = options;
-    return (await options.blobsOf(id)) ?? (await readManifest(engine, { id, platform }, trialName))?.layers ?? [];
+  /** Returns those layers of an image that are in `diffIds`, if a trial of its lowest layers up to them passes. */
+  async #layersOf(image: RelatedImage, diffIds: ReadonlySet<Digest>): Promise<PresentLayer[]> {
+    const blobs = await this.#blobsOf(image.id);
+    if (blobs.length !== image.diffIds.length) return [];
+    const layers = image.diffIds
+      .slice(0, image.diffIds.findLastIndex((diffId) => diffIds.has(diffId)) + 1)
+      .map((diffId, index) => presentLayer(diffId, blobs[index] as Descriptor));
+    return (await this.#passesTrial(layers)) ? layers.filter(({ diffId }) => diffIds.has(diffId)) : [];
   }
 
-  /** Those of an image's layers that are among some, with their blobs, if its own stack shows that these are there. */
-  async function layersOf({ id, diffIds }: RelatedImage, among: ReadonlySet<Digest>): Promise<PresentLayer[]> {
-    const blobs = await blobsOf(id);
-    if (blobs.length !== diffIds.length) return [];
-    const stack = diffIds
-      .slice(0, diffIds.findLastIndex((diffId) => among.has(diffId)) + 1)
-      .map((diffId, index) => ({ kind: "here" as const, diffId, blob: blobs[index] as Descriptor }));
-    return (await holds(stack)) ? stack.filter(({ diffId }) => among.has(diffId)) : [];
-  }
-
-  /** What the blobs of the shared layers may be: those of the nearest relatives. */
-  async function* stacks(relatedImages: readonly RelatedImage[]): AsyncGenerator<Descriptor[]> {
-    const shared = relatedImages[0]?.shared ?? 0;
-    if (shared === 0) return;
-    for (const { id } of relatedImages.filter((relative) => relative.shared === shared).slice(0, MAX_PROBES)) {
-      const blobs = await blobsOf(id);
-      if (blobs.length >= shared) yield blobs.slice(0, shared);
-    }
+  /** Returns the blobs of an image of the engine, bottom first. */
+  async #blobsOf(id: string): Promise<readonly Descriptor[]> {
+    const { platform, trialName } = this.#options;
+    return (
+      (await this.#options.blobsOf(id)) ?? (await readManifest(this.#engine, { id, platform }, trialName))?.layers ?? []
+    );
   }
 
   /**
-   * The longest of the stacks that relatives have of just these blobs: one that shares fewer layers may have more of them. That a
-   * blob holds a layer is taken from an image here, and not from the sender's manifest: it could name any blob of this store.
+   * Loads an image of just these layers without any blob, and returns whether the store has it. No call of the API tells that: with
+   * `?platform=` (API 1.48) the load of an incomplete image fails, 26.1 does not list the image, and other engines list it without the size
+   * of absent blobs.
    */
-  async function* stacksOf(
-    named: readonly Descriptor[],
-    relatedImages: readonly RelatedImage[],
-  ): AsyncGenerator<Descriptor[]> {
-    let longest: Descriptor[] = [];
-    for (const { id, shared } of relatedImages.slice(0, MAX_NAMED_PROBES)) {
-      if (shared <= longest.length) break;
-      const blobs = await blobsOf(id);
-      const other = named.slice(0, shared).findIndex(({ digest }, index) => blobs[index]?.digest !== digest);
-      const same = named.slice(0, other === -1 ? shared : other);
-      if (same.length > longest.length) longest = same;
-    }
-    if (longest.length > 0) yield longest;
-  }
-
-  /**
-   * Whether the store holds these layers, blobs and all: an image of just them, of which nothing but config and manifest is
-   * sent, is loaded under a name of its own and looked at. Nobody says so directly: with `?platform=` (API 1.48) the load of
-   * an incomplete image fails, 26.1 leaves it out of the list, and others list it without the size of what is not there.
-   */
-  async function holds(layers: AvailableLayer[]): Promise<boolean> {
-    const { platform, trialName } = options;
-    const config = stackConfig(
+  async #passesTrial(layers: PresentLayer[]): Promise<boolean> {
+    const engine = this.#engine;
+    const { platform, trialName: name } = this.#options;
+    const config = layersOnlyConfig(
       platform,
       layers.map(({ diffId }) => diffId),
     );
+    const manifest = composeManifest(config, layers);
     try {
-      await loadComposed(engine, platform, { config, layers, name: trialName });
+      await engine.loadImage(writeOciArchive({ config, manifest, blobs: [], names: [name] }), platform);
+      await refuseIncomplete(engine, { config, layers, name });
       return true;
     } catch (error) {
       if (error instanceof EngineError) return false;
       throw error;
     } finally {
-      await forgetName(engine, options.trialName);
+      await forgetName(engine, name);
     }
   }
 }
 
-/** Images with the same shared layers that are asked for their blobs: more only repeat the answer. */
-const MAX_PROBES = 2;
-/** The same, where it is about the very blobs: here answers differ. Each takes some 50 ms. */
-const MAX_NAMED_PROBES = 4;
-
-/** Loads an image of which nothing is sent but config and manifest. */
-async function loadComposed(
-  engine: EngineImages & EngineBuilder,
-  platform: string,
-  image: ComposedImage,
-): Promise<void> {
-  const { config, layers, name } = image;
-  const manifest = composeManifest(config, layers);
-  await engine.loadImage(writeOciArchive({ config, manifest, blobs: [], names: [name] }), platform);
-  await refuseIncomplete(engine, image);
+function presentLayer(diffId: Digest, blob: Descriptor): PresentLayer {
+  return { kind: "present", diffId, blob };
 }

@@ -5,7 +5,7 @@ import { blobsByTrial, type TrialOptions } from "./blobs-by-trial.ts";
 import type { ContainerdBlobs } from "./containerd-blobs.ts";
 import { readManifest } from "./read-manifest.ts";
 
-/** Returns {@link blobsByContentStore} where the engine answers it, and {@link blobsByTrial} elsewhere. */
+/** Returns {@link blobsByContentStore} where the engine gives access to its content store, else {@link blobsByTrial}. */
 export async function chooseContainerdBlobs(
   engine: EngineImages & EngineBuilder,
   options: TrialOptions,
@@ -16,6 +16,6 @@ export async function chooseContainerdBlobs(
     const manifestOf = async (id: string) => await readManifest(engine, { id, platform }, trialName);
     return blobsByContentStore(engine, content, { ...options, manifestOf });
   }
-  options.onDetail("the engine's content store cannot be asked: which blobs it holds is found out by trial");
+  options.onDetail("the engine's content store is not accessible: trial images show which blobs it has");
   return blobsByTrial(engine, options);
 }

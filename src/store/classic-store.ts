@@ -7,16 +7,16 @@ import type { RelatedImage } from "./related-images.ts";
 import { loadAhead } from "./load-ahead.ts";
 import type { StreamStore } from "./store.ts";
 
-/** Bytes: the engine takes 100 to 200 MB/s in, with one core, and an image more costs it some ten milliseconds. */
-const WORTH_IT = 64_000_000;
+/** Bytes of layers that are worth an image of their own: the engine takes in 100 to 200 MB/s with one core, and an image costs some 10 ms. */
+const AHEAD_MIN = 64_000_000;
 
 /**
- * The classic graph driver store of Docker, and Podman's: they know a layer by its place on a stack, whatever blob it came
- * as, and take a docker archive with empty files in place of the layers that they have (docs/architecture.md). They unpack it
- * into a temporary folder, whole, before they look at it: so it may be given them as it comes.
+ * The classic store of Docker, on a graph driver, and the Podman store. They identify a layer by its chain ID, whatever its blob, and load
+ * a docker archive with empty files in place of the layers that they have (docs/decisions/missing-layers-by-chain-id.md). They unpack the
+ * whole archive into a temporary folder first, so it can be streamed to them.
  *
- * @param relatives The images that share layers with the one that comes, those that share most first.
- * @param nameForLowest A temporary name for an image of so many of the lowest layers, where such may be loaded ahead.
+ * @param relatedImages images that share layers with the incoming one, those that share most first
+ * @param nameForLowest returns a temporary name for an image of so many of the lowest layers; undefined: none are loaded ahead
  */
 export function classicStore(
   engine: EngineImages & EngineConnection,
@@ -27,31 +27,31 @@ export function classicStore(
     takes: "streams",
     async present(diffIds) {
       const [nearest] = await relatedImages();
-      const here = diffIds.slice(0, nearest?.shared ?? 0).map((diffId) => ({ kind: "here" as const, diffId }));
-      return { here, stored: [] };
+      const lowest = diffIds.slice(0, nearest?.shared ?? 0).map((diffId) => ({ kind: "present" as const, diffId }));
+      return { lowest, others: [] };
     },
-    async load(delivery, name) {
-      const { diffIds } = delivery;
-      // A layer that stands in an image twice is one file for both places, and the store may have it in one of them only.
-      const isSimple = new Set(diffIds).size === diffIds.length;
-      const loaded = await loadAhead(delivery, name, {
+    async load(image, name) {
+      const { diffIds } = image;
+      // A layer that occurs twice is one file in the archive, but the store may have it at one of the two positions only.
+      const isDistinct = new Set(diffIds).size === diffIds.length;
+      const config = await loadAhead(image, name, {
         load(layers, finish) {
           const archive = streamDockerArchive({
             layers,
             async finish() {
-              const { config, name: called, inStore } = await finish();
-              return { config, here: diffIds.slice(0, inStore), names: [called] };
+              const { config, name: ownName, layersInStore } = await finish();
+              return { config, here: diffIds.slice(0, layersInStore), names: [ownName] };
             },
           });
-          archive.on("error", () => {}); // it may fail before the engine is asked; `loaded` tells
-          // One that breaks off leaves nothing: the engine has not looked at it yet.
-          return { loaded: engine.loadImage(archive), breakOff: (error) => archive.destroy(error) };
+          archive.on("error", () => {}); // it may fail before the request; `loaded` rejects then
+          // An archive that breaks off leaves nothing: the engine reads it only when it is complete.
+          return { loaded: engine.loadImage(archive), abort: (error) => archive.destroy(error) };
         },
-        nameForLowest: engine.takesManyAtOnce && isSimple ? nameForLowest : undefined,
-        worthIt: WORTH_IT,
-        forget: async (lowest) => await forgetName(engine, lowest),
+        nameForLowest: engine.takesManyAtOnce && isDistinct ? nameForLowest : undefined,
+        minBytes: AHEAD_MIN,
+        removeName: async (lowest) => await forgetName(engine, lowest),
       });
-      return digestOf(loaded);
+      return digestOf(config);
     },
   };
 }

@@ -12,30 +12,30 @@ import { UNKNOWN } from "../image/platform.ts";
 import type { AvailableLayer } from "./store.ts";
 
 /**
- * A manifest of layers as they are here. The one that was sent, if it names just these blobs and this config, so that the image
- * keeps its digest; else one that is composed of them.
+ * Returns a manifest for a config and the blobs of its layers: the sender's if it names exactly these, so that the image keeps its digest;
+ * else a composed one.
  *
- * @param keeps it is to be kept even if it says of a blob that it is packed in another way than it is (--preserve-digest)
+ * @param preserve use the sender's manifest even if its media types misstate the compression of a blob (--preserve-digest)
  */
 export function manifestFor(
   config: Buffer,
   layers: readonly AvailableLayer[],
   sent: ImageManifest,
-  { keeps = false } = {},
+  { preserve = false } = {},
 ): EncodedManifest {
-  const isOfThese =
+  const namesThese =
     sent.layers.length === layers.length &&
     sent.layers.every(
       (blob, index) =>
         isLayerType(blob.mediaType) &&
         isSame(blob, layers[index]?.blob) &&
-        (keeps ||
+        (preserve ||
           compressionInMediaType(blob.mediaType) === compressionInMediaType(layers[index]?.blob?.mediaType ?? "")),
     );
-  return isOfThese && sent.config.digest === digestOf(config) ? withDescriptor(sent) : composeManifest(config, layers);
+  return namesThese && sent.config.digest === digestOf(config) ? withDescriptor(sent) : composeManifest(config, layers);
 }
 
-/** A manifest that names, for each layer, the blob that is here or the one that comes along. */
+/** Composes a manifest from the blobs of the layers. */
 export function composeManifest(config: Buffer, layers: readonly AvailableLayer[]): EncodedManifest {
   return encodeManifest({
     mediaType: MEDIA_TYPE.ociManifest,
@@ -44,8 +44,8 @@ export function composeManifest(config: Buffer, layers: readonly AvailableLayer[
   });
 }
 
-/** The config of an image that is nothing but layers: the lowest of another's, of which it proves or holds them. */
-export function stackConfig(platform: string, diffIds: readonly Digest[]): Buffer {
+/** Returns the config of an image that consists of layers only, such as the lowest layers of another image. */
+export function layersOnlyConfig(platform: string, diffIds: readonly Digest[]): Buffer {
   const [os, architecture, variant] = platform.split("/").map((part) => (part === UNKNOWN ? undefined : part));
   return Buffer.from(
     JSON.stringify({ architecture, os, variant, config: {}, rootfs: { type: "layers", diff_ids: diffIds } }),
@@ -56,9 +56,9 @@ function isSame({ digest, size }: Descriptor, blob: Descriptor | undefined): boo
   return blob?.digest === digest && blob.size === size;
 }
 
-/** An OCI manifest names OCI media types; the bytes are the same. */
+/** Replaces the Docker media type of a layer by that of the OCI spec; the bytes are the same. */
 function ociDescriptor(layer: AvailableLayer): Descriptor {
-  if (layer.blob === undefined) throw new Error("a layer that a manifest is to name, without a blob");
+  if (layer.blob === undefined) throw new Error("a layer of the manifest has no blob");
   const { digest, size, mediaType } = layer.blob;
   return { mediaType: OCI_TYPE.get(mediaType) ?? mediaType, digest, size };
 }

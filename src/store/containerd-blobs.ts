@@ -2,26 +2,27 @@ import type { Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { PresentLayers } from "./store.ts";
 
-/** What an engine has of an image beside its layers. */
+/** The parts of an image other than layers that an engine has. */
 export interface KnownImage {
-  /** The image itself, whatever it is called. */
+  /** The ID of the image, whatever its name. */
   id?: Digest | undefined;
-  /** Its config, which may be there without such an image. */
+  /** The raw config, which may be present without the image. */
   config?: Buffer | undefined;
 }
 
 /**
- * What there is to know of the blobs of a containerd store, in which a layer can be unpacked without its blob, and a blob be there that
- * is not unpacked. choose-containerd-blobs.ts chooses how the engine is asked.
+ * The blobs of a containerd store, where a layer can be unpacked without its blob, and a blob present that is not unpacked.
+ * choose-containerd-blobs.ts chooses an implementation.
  */
 export interface ContainerdBlobs {
   /**
-   * Which of an image's layers are there as blobs: only such may be left out of what is loaded. `named`: the blobs that will do,
-   * one for each diff ID, where the image's manifest is to be kept.
+   * Returns the layers of an image whose blobs are present: only these may be left out of an archive.
+   *
+   * @param named the blobs of a manifest to preserve, one for each diff ID; no other blobs count
    */
   present(diffIds: readonly Digest[], named?: readonly Descriptor[]): Promise<PresentLayers>;
-  /** What is there of an image with this config, and these layers in their order. Nothing where that cannot be told. */
+  /** Returns the image with this config and these layers, or its config alone; an empty object when neither is known to be present. */
   known(config: Digest, diffIds: readonly Digest[]): Promise<KnownImage>;
-  /** The plain tar of one of an image's layers, unproven; undefined where its blob cannot be had. Read to its end, or left. */
+  /** Opens the plain, unverified tar of a layer; undefined when its blob is not available. The caller reads it to its end, or closes its iterator. */
   layerOf(image: { id: string; diffIds: readonly Digest[] }, index: number): Promise<AsyncIterable<Buffer> | undefined>;
 }

@@ -6,16 +6,16 @@ import { InvalidImage } from "../image/invalid-image.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { InvalidPackedStream } from "../packing/unpack.ts";
 
-/** Codes of Node's zlib for what is not packed as it says. */
+/** Codes of Node's zlib for invalid data. */
 const BAD_ZLIB = /^(?:Z_|ERR_?_)/;
 
-/** The bytes of a layer are not its own. */
+/** Whether an error says that the content of a layer is invalid. */
 export function isInvalidContent(error: unknown): boolean {
   return error instanceof InvalidImage || BAD_ZLIB.test(codeOf(error));
 }
 
-/** A connection ended before its time. */
-export function isBroken(error: unknown): boolean {
+/** Whether an error says that a connection broke off. */
+export function isBrokenConnection(error: unknown): boolean {
   return ["ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"].includes(codeOf(error));
 }
 
@@ -23,44 +23,48 @@ function codeOf(error: unknown): string {
   return String((error as NodeJS.ErrnoException).code);
 }
 
-/** What went wrong while layers were read, proven and written, as a person should be told it. */
-export function layerFailure(error: unknown, whose: string): unknown {
+/**
+ * Returns the Failure for an error of reading, verifying or writing layers; other errors as they are.
+ *
+ * @param purpose of the layers in the spool
+ */
+export function layerFailure(error: unknown, purpose: "loaded" | "sent"): unknown {
   if (error instanceof Failure) return error;
-  if (isBroken(error)) {
+  if (isBrokenConnection(error)) {
     return new Failure(
       "registry-unavailable",
       `the connection to the sending side's registry broke: ${messageOf(error)}`,
       {
-        expected: "it to stay open until all layers are here",
+        expected: "the connection to stay open until all layers are received",
         hint: "Nothing was loaded. Run the same command again.",
         cause: error,
       },
     );
   }
   if (isNoSpace(error)) {
-    return new Failure("no-space", `there is no space left for the layers that wait to be ${whose}`, {
+    return new Failure("no-space", `there is no space left for the layers to be ${purpose}`, {
       expected: `room for the missing layers in ${CACHE_FOLDER}`,
       hint: "Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",
       cause: error,
     });
   }
   if (error instanceof SizeLimitExceeded) {
-    return new Failure("refused", `the receiving side does not take this image: ${error.message}`, {
-      expected: "an image whose missing layers, unpacked, stay below its --max-size",
-      hint: "Nothing was loaded. Allow more there, if the image is right.",
+    return new Failure("refused", `the receiving side refuses this image: ${error.message}`, {
+      expected: "an image whose missing layers, uncompressed, stay below its --max-size",
+      hint: "Nothing was loaded. If you trust the image, raise --max-size on the receiving side.",
       cause: error,
     });
   }
   if (error instanceof CannotDecompress) {
-    return new Failure("refused", `the image cannot be proven here: ${error.message}`, {
-      expected: "layers packed with gzip, or not at all, or Node 22.15 or later on the receiving side",
+    return new Failure("refused", `the image cannot be verified here: ${error.message}`, {
+      expected: "uncompressed layers, layers compressed with gzip, or Node 22.15 or later on the receiving side",
       hint: "Nothing was loaded. Install that Node there, or build the image with gzip.",
       cause: error,
     });
   }
   if (!isInvalidContent(error) && !(error instanceof InvalidPackedStream)) return error;
   return new Failure("not-verified", `a layer is not what it should be: ${messageOf(error)}`, {
-    expected: "bytes that have the digest of their layer",
+    expected: "content with the digest of the layer",
     hint: "Nothing was loaded. Run the same command again; if it happens again, please report it.",
     cause: error,
   });

@@ -12,12 +12,12 @@ import { addImageToIndex, writeImageBlobs } from "../image/oci/write-oci-folder.
 import type { Digest } from "../image/digest.ts";
 import type { Descriptor, ImageManifest } from "../image/manifest.ts";
 import { manifestFor } from "./compose-manifest.ts";
-import { verifyBlob, type CheckOptions } from "./verify-blob.ts";
+import { verifyBlob, type VerifyOptions } from "./verify-blob.ts";
 import { withLock } from "./lock.ts";
 import { removePartialFiles } from "./partial-file.ts";
 import type { AvailableLayer } from "./store.ts";
 
-/** A folder that is, or becomes, an OCI layout, as a place to put images into. */
+/** A folder that is, or becomes, an OCI layout, as a target. */
 export class LayoutStore {
   readonly #folder: string;
   readonly #run: RunId;
@@ -28,35 +28,35 @@ export class LayoutStore {
   }
 
   /**
-   * Which of these layers the images of the folder have, by what they hold, whatever they stand on there: a layout has no stacks. Each blob
-   * that is told of has been read and is what its name says: the image that is to come will rely on it, and nobody looks at it again. An
-   * image that is not what its descriptor says has none. The last images are looked at first, and no more than is needed.
+   * Finds layers in the images of the folder by diff ID, whatever the layers below them, and verifies their blobs: the incoming image will
+   * rely on them without another check. Reads no more images than necessary, the last added first. Ignores an invalid image.
    *
-   * Throws `InvalidImage` for an index that is none, and for one without room for another image.
+   * Throws `InvalidImage` when the index is invalid, or has no room for another image.
    *
-   * @param named by diff ID, which blobs are of use. Left out: any.
+   * @param named by diff ID, the blobs of a manifest to preserve; no other blobs count. Undefined: any blob.
+   * @returns the blobs by diff ID
    */
-  async layers(
+  async findLayers(
     diffIds: readonly Digest[],
     named?: ReadonlyMap<Digest, Digest>,
-    checking: CheckOptions = {},
+    verifyOptions: VerifyOptions = {},
   ): Promise<Map<Digest, Descriptor>> {
     const found = new Map<Digest, Descriptor>();
     const files = openFolderFiles(this.#folder);
     if ((await files.sizeOf("index.json")) === undefined) return found;
     const missing = new Set(diffIds);
-    const wrong = new Set<Digest>();
+    const invalid = new Set<Digest>();
     const entries = (await listOciEntries(files, { willGrow: true })).toReversed();
     const images = mapConcurrently(entries, async (entry) => await undefinedIfInvalid(readOciImage(files, entry)));
     for await (const image of images) {
-      checking.onBytes?.(image === undefined ? 0 : image.manifest.bytes.length + image.config.length);
+      verifyOptions.onBytes?.(image === undefined ? 0 : image.manifest.bytes.length + image.config.length);
       for (const { diffId, blob } of image?.layers ?? []) {
-        if (!missing.has(diffId) || wrong.has(blob.digest)) continue;
+        if (!missing.has(diffId) || invalid.has(blob.digest)) continue;
         if (named !== undefined && named.get(diffId) !== blob.digest) continue;
-        const checked = await verifyBlob(join(this.#folder, blobPath(blob.digest)), blob, checking);
-        if (checked === undefined) wrong.add(blob.digest);
+        const verified = await verifyBlob(join(this.#folder, blobPath(blob.digest)), blob, verifyOptions);
+        if (verified === undefined) invalid.add(blob.digest);
         else {
-          found.set(diffId, checked);
+          found.set(diffId, verified);
           missing.delete(diffId);
         }
       }
@@ -66,16 +66,16 @@ export class LayoutStore {
   }
 
   /**
-   * Puts an image in, which is not listed yet. The files of its layers are moved. Returns what describes its manifest, which is the one that
-   * was sent if it can be, or must be (`keeps`).
+   * Adds the blobs of an image without listing it in the index. Moves the files of its layers. Returns the descriptor of its manifest, the
+   * sender's where possible ({@link manifestFor}).
    */
-  async put(
+  async addBlobs(
     config: Buffer,
     layers: readonly AvailableLayer[],
     sent: ImageManifest,
-    { keeps = false } = {},
+    { preserve = false } = {},
   ): Promise<Descriptor> {
-    const manifest = manifestFor(config, layers, sent, { keeps });
+    const manifest = manifestFor(config, layers, sent, { preserve });
     const blobs = layers.flatMap((layer) =>
       layer.kind === "file" ? [{ digest: layer.blob.digest, path: layer.path, size: layer.blob.size }] : [],
     );
@@ -83,14 +83,14 @@ export class LayoutStore {
     return manifest.descriptor;
   }
 
-  /** Lists an image that has been put in; the name moves when another image has it. `onBytes` hears of what is read for that. */
-  async list(manifest: Descriptor, name: LayoutName, onBytes?: (count: number) => void): Promise<void> {
+  /** Lists an image in the index. Another image loses the name. `onBytes` receives the bytes read for that. */
+  async listImage(manifest: Descriptor, name: LayoutName, onBytes?: (count: number) => void): Promise<void> {
     await withLock(join(this.#folder, "index.json"), this.#run, async () => {
       await addImageToIndex(this.#folder, manifest, [name], this.#run, onBytes);
     });
   }
 
-  /** An image by its manifest, listed or not, read from the disk; undefined when a part of it is not there. */
+  /** Reads an image by its manifest, listed or not; undefined when a part of it is missing. */
   async read(manifest: Descriptor): Promise<OciImage | undefined> {
     const entry = { names: [], descriptor: manifest };
     const image = await undefinedIfInvalid(readOciImage(openFolderFiles(this.#folder), entry));
@@ -98,13 +98,13 @@ export class LayoutStore {
     return image;
   }
 
-  /** An image by a name that the index has. */
+  /** Finds an image by a name in the index. */
   async find(name: string): Promise<{ configDigest: Digest; diffIds: Digest[] }> {
     await using layout = await openOciLayout(openFolderFiles(this.#folder));
     return refuseAbsentLayers(await layout.find(name));
   }
 
-  /** Removes the files that runs which were killed had not finished; says which. */
+  /** Removes the partial files of killed runs, and returns their paths. */
   async tidy(): Promise<string[]> {
     const blobs = join(this.#folder, "blobs", "sha256");
     return [...(await removePartialFiles(this.#folder)), ...(await removePartialFiles(blobs))];

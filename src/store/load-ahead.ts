@@ -1,59 +1,62 @@
 import type { Digest } from "../image/digest.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
 import { queue, type Queue } from "../streams/queue.ts";
-import { stackConfig } from "./compose-manifest.ts";
+import { layersOnlyConfig } from "./compose-manifest.ts";
 import type { ImageToLoad } from "./store.ts";
 
-/** An image that an archive is finished with. */
-export interface StackedImage {
-  /** Byte for byte. */
+/** The image that an archive ends with. */
+export interface FinalImage {
+  /** Raw. */
   config: Buffer;
   name: string;
-  /** Of its layers, bottom first, how many the store has by now; the others are in the archive, or the delivery says that they are stored. */
-  inStore: number;
+  /** The count of lowest layers that the store has by then. The other layers are in the archive, or present in the store as blobs. */
+  layersInStore: number;
 }
 
-/** A load that goes on while layers are put into its archive. */
+/** A load whose archive still takes layers. */
 export interface OpenLoad {
-  /** Settles when the store has the image, or will not. Rejects, too, with what `layers` or `finish` reject with. */
+  /** Resolves when the store has the image. Rejects with the engine's error, and those of `layers` and `finish`. */
   loaded: Promise<void>;
-  /** Ends it where a layer is only half there. */
-  breakOff: (error: Error) => void;
+  /** Ends the load in the middle of a layer. */
+  abort: (error: Error) => void;
 }
 
 export interface LoadAheadOptions<Layer> {
-  /** `finish` is asked for when all layers have passed. */
-  load: (layers: AsyncIterable<Layer>, finish: () => Promise<StackedImage>) => OpenLoad;
+  /** Starts a load. It calls `finish` after the last layer. */
+  load: (layers: AsyncIterable<Layer>, finish: () => Promise<FinalImage>) => OpenLoad;
   /**
-   * A temporary name for an image of the lowest layers, so many of them. Left out: there is one archive, for an engine that
-   * does not take two at a time.
+   * Returns a temporary name for an image of so many of the lowest layers. Undefined: all layers go into one archive, for an engine that
+   * cannot take two at a time.
    */
   nameForLowest: ((count: number) => string) | undefined;
-  /** Bytes from which on layers are put in before the others have come. */
-  worthIt: number;
-  /** Takes a name away again, and the image that has no other. */
-  forget: (name: string) => Promise<void>;
+  /** Bytes of layers from which they are loaded before the others have arrived. */
+  minBytes: number;
+  /** Removes a name, and the image if it has no other. */
+  removeName: (name: string) => Promise<void>;
 }
 
+type SizedLayer = { diffId: Digest; size: number };
+
 /**
- * Loads an image while its layers come. An engine begins to take an image in when its archive is complete; so, as soon as the
- * lowest of the missing layers are there, they are loaded as an image of their own, while the others are on their way. Layers
- * that come before one below them go into the archive that is finished last. The images of lower layers are gone at the end,
- * however it ends. Resolves to the config. When a load fails, no more layers are waited for.
+ * Loads an image while its layers arrive. An engine begins to unpack an image when its archive is complete, so the lowest missing layers
+ * are loaded as images of their own as soon as they have arrived, while the others are in transit. Layers that arrive before one below them
+ * go into the last archive. All images of lowest layers are removed at the end, also after a failure.
+ *
+ * @returns the raw config. Rejects as soon as a load fails.
  */
-export async function loadAhead<Layer extends { diffId: Digest; size: number }>(
-  delivery: ImageToLoad<Layer>,
+export async function loadAhead<Layer extends SizedLayer>(
+  image: ImageToLoad<Layer>,
   name: string,
   options: LoadAheadOptions<Layer>,
 ): Promise<Buffer> {
-  const loading = new Loading(delivery, options);
+  const loader = new AheadLoader(image, options);
   try {
-    return await Promise.race([loading.all(name), loading.failed.promise]);
+    return await Promise.race([loader.loadAll(name), loader.failed.promise]);
   } catch (error) {
-    loading.breakOff(error as Error);
+    loader.abort(error as Error);
     throw error;
   } finally {
-    await loading.forgetStacks();
+    await loader.removeLowestImages();
   }
 }
 
@@ -61,80 +64,91 @@ interface OpenArchive<Layer> extends OpenLoad {
   layers: Queue<Layer>;
   /** Bytes of its layers. */
   size: number;
-  image: Deferred<StackedImage>;
+  image: Deferred<FinalImage>;
 }
 
-class Loading<Layer extends { diffId: Digest; size: number }> {
-  readonly #delivery: ImageToLoad<Layer>;
+class AheadLoader<Layer extends SizedLayer> {
+  readonly #image: ImageToLoad<Layer>;
   readonly #options: LoadAheadOptions<Layer>;
-  /** Of the image's layers, bottom first, how many are in the store, or in a closed stack that is on its way into it. */
-  #inStore: number;
-  /** Settles when they are. */
+  readonly #others: ReadonlySet<Digest>;
+  /** The count of lowest layers that are in the store, or in a complete archive that is being loaded. */
+  #layersInStore: number;
+  /** Resolves when they are in the store. */
   #below: Promise<unknown> = Promise.resolve();
   readonly #archives: OpenArchive<Layer>[] = [];
   readonly #names: string[] = [];
   /** Rejects as soon as a load fails. */
   readonly failed = deferred<never>();
 
-  constructor(delivery: ImageToLoad<Layer>, options: LoadAheadOptions<Layer>) {
-    this.#delivery = delivery;
+  constructor(image: ImageToLoad<Layer>, options: LoadAheadOptions<Layer>) {
+    this.#image = image;
     this.#options = options;
-    this.#inStore = delivery.here.length;
+    this.#others = new Set(image.others.map(({ diffId }) => diffId));
+    this.#layersInStore = image.lowest.length;
     this.failed.promise.catch(() => {});
   }
 
-  async all(name: string): Promise<Buffer> {
-    const { diffIds, layers, config } = this.#delivery;
-    const { nameForLowest, worthIt } = this.#options;
-    const stored = new Set(this.#delivery.stored.map(({ diffId }) => diffId));
-    let missing = new Set(diffIds.slice(this.#inStore).filter((diffId) => !stored.has(diffId))).size;
-    let stacked = this.#inStore;
-    const passStored = (): void => {
-      while (stored.has(diffIds[stacked] ?? "")) stacked += 1;
-    };
-    passStored();
-    // `stack` takes the layer that comes next from the bottom, `rest` those that come before it; the last archive is the image's.
-    let stack: OpenArchive<Layer> | undefined;
+  /** Loads all layers, and returns the config. */
+  async loadAll(name: string): Promise<Buffer> {
+    const last = await this.#distribute();
+    last.layers.end();
+    await this.#below;
+    const config = await this.#image.config();
+    last.image.resolve({ config, name, layersInStore: this.#layersInStore });
+    await last.loaded;
+    return config;
+  }
+
+  /** Puts each layer into an archive when it arrives, and loads archives of lowest layers. Returns the archive that the image ends. */
+  async #distribute(): Promise<OpenArchive<Layer>> {
+    const { diffIds, layers } = this.#image;
+    const { nameForLowest, minBytes } = this.#options;
+    let missing = new Set(diffIds.slice(this.#layersInStore).filter((diffId) => !this.#others.has(diffId))).size;
+    /** The count of lowest layers that are in the store or in `lowest`. */
+    let stacked = this.#skipPresent(this.#layersInStore);
+    /** Takes the next layer from the bottom. */
+    let lowest: OpenArchive<Layer> | undefined;
+    /** Takes layers that arrive before one below them. */
     let rest: OpenArchive<Layer> | undefined;
     for await (const layer of this.#untilFailed(layers)) {
       missing -= 1;
       if (nameForLowest !== undefined && layer.diffId === diffIds[stacked]) {
-        put((stack ??= this.#open()), layer);
-        stacked += 1;
-        passStored();
-        if (stack.size < worthIt || missing <= 0) continue;
-        this.#closeStack(stack, stacked, nameForLowest(stacked));
-        stack = undefined;
-      } else put((rest ??= this.#open()), layer);
+        put((lowest ??= this.#openArchive()), layer);
+        stacked = this.#skipPresent(stacked + 1);
+        if (lowest.size < minBytes || missing <= 0) continue;
+        this.#loadLowest(lowest, stacked, nameForLowest(stacked));
+        lowest = undefined;
+      } else put((rest ??= this.#openArchive()), layer);
     }
-    if (stack !== undefined && rest !== undefined && nameForLowest !== undefined) {
-      this.#closeStack(stack, stacked, nameForLowest(stacked));
+    if (lowest !== undefined && rest !== undefined && nameForLowest !== undefined) {
+      this.#loadLowest(lowest, stacked, nameForLowest(stacked));
     }
-    const last = rest ?? stack ?? this.#open();
-    last.layers.end();
-    await this.#below;
-    const bytes = await config();
-    last.image.resolve({ config: bytes, name, inStore: this.#inStore });
-    await last.loaded;
-    return bytes;
+    return rest ?? lowest ?? this.#openArchive();
+  }
+
+  /** Returns the position of the first layer, from `position` upwards, that is not present as a blob. */
+  #skipPresent(position: number): number {
+    let next = position;
+    while (this.#others.has(this.#image.diffIds[next] ?? "")) next += 1;
+    return next;
   }
 
   async *#untilFailed(layers: AsyncIterable<Layer>): AsyncGenerator<Layer> {
-    const coming = layers[Symbol.asyncIterator]();
+    const iterator = layers[Symbol.asyncIterator]();
     try {
       for (;;) {
-        const { done, value } = await Promise.race([coming.next(), this.failed.promise]);
+        const { done, value } = await Promise.race([iterator.next(), this.failed.promise]);
         if (done) return;
         yield value;
       }
     } finally {
-      void coming.return?.().catch(() => {}); // it may be waiting for a layer: whoever gave it ends that
+      void iterator.return?.().catch(() => {}); // it may wait for a layer, until its owner ends it
     }
   }
 
-  #open(): OpenArchive<Layer> {
+  #openArchive(): OpenArchive<Layer> {
     const layers = queue<Layer>();
-    const image = deferred<StackedImage>();
+    const image = deferred<FinalImage>();
     image.promise.catch(() => {});
     const load = this.#options.load(layers, async () => await image.promise);
     load.loaded.catch((error: unknown) => this.failed.reject(error));
@@ -143,36 +157,36 @@ class Loading<Layer extends { diffId: Digest; size: number }> {
     return archive;
   }
 
-  /** Gives the engine an image of what is in the stack, and of what is below. */
-  #closeStack({ layers, image, loaded }: OpenArchive<Layer>, count: number, name: string): void {
-    const config = stackConfig(this.#delivery.platform, this.#delivery.diffIds.slice(0, count));
-    const inStore = this.#inStore;
+  /** Ends an archive with an image of the `count` lowest layers. */
+  #loadLowest({ layers, image, loaded }: OpenArchive<Layer>, count: number, name: string): void {
+    const config = layersOnlyConfig(this.#image.platform, this.#image.diffIds.slice(0, count));
+    const layersInStore = this.#layersInStore;
     this.#below.then(
-      () => image.resolve({ config, name, inStore }),
+      () => image.resolve({ config, name, layersInStore }),
       (error: unknown) => image.reject(error),
     );
     layers.end();
     this.#names.push(name);
     this.#below = loaded;
-    this.#inStore = count;
+    this.#layersInStore = count;
   }
 
-  breakOff(error: Error): void {
-    this.#delivery.abandon(); // an archive ends only when the layer that it waits for does
+  abort(error: Error): void {
+    this.#image.cancel(); // an archive waits for its current layer to end
     for (const archive of this.#archives) {
-      archive.breakOff(error);
+      archive.abort(error);
       archive.layers.end();
       archive.image.reject(error);
     }
   }
 
-  async forgetStacks(): Promise<void> {
+  async removeLowestImages(): Promise<void> {
     await Promise.allSettled(this.#archives.map(({ loaded }) => loaded));
-    for (const name of this.#names) await this.#options.forget(name);
+    for (const name of this.#names) await this.#options.removeName(name);
   }
 }
 
-function put<Layer extends { size: number }>(archive: OpenArchive<Layer>, layer: Layer): void {
+function put<Layer extends SizedLayer>(archive: OpenArchive<Layer>, layer: Layer): void {
   archive.size += layer.size;
   archive.layers.push(layer);
 }

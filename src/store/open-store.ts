@@ -9,16 +9,16 @@ import type { TargetStore } from "./store.ts";
 
 export interface OpenOptions {
   platform: string;
-  /** Path of the image's name: temporary names keep it. */
+  /** Path of the image's name, which temporary names contain. */
   path: string;
   run: RunId;
-  /** The images that share layers with the one that comes, those that share most first. */
+  /** Images that share layers with the incoming one, those that share most first. */
   relatedImages: () => Promise<readonly RelatedImage[]>;
-  /** Of a containerd store. */
+  /** Set for a containerd store. */
   blobs: ContainerdBlobs | undefined;
 }
 
-/** The engine's image store as a place to put an image into; its kind is known from what the engine says of itself. */
+/** Returns the image store of an engine as a target. */
 export function openStore(
   engine: EngineImages & EngineConnection,
   info: EngineInfo,

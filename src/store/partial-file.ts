@@ -3,21 +3,21 @@ import { basename, dirname, join, sep } from "node:path";
 import { isLeftover, isRunId } from "../run/run-id.ts";
 import { digestOf, shortOf } from "../image/digest.ts";
 
-/** Bytes of a file's name from which on there might be no room for what says whose a part is: a name has at most 255. */
+/** Bytes of a file's name from which it is shortened, because the name of the partial file has at most 255. */
 const LONG_NAME = 200;
 
-/** A file that is not whole yet, until it takes its place. It says whose it is. */
+/** Returns the path of the partial file that becomes the file at `path`. Its name contains the run ID. */
 export function partialFile(path: string, run: string): string {
   return `${dirname(path)}${sep}${partialFilePrefix(path)}${run}.part`;
 }
 
-/** What the names of a file's parts begin with. */
+/** Returns the beginning of the names of a file's partial files. */
 export function partialFilePrefix(path: string): string {
   const name = basename(path);
   return `${Buffer.byteLength(name) > LONG_NAME ? shortOf(digestOf(name)) : name}.`;
 }
 
-/** Removes such files of killed runs from a folder, of those whose names begin so; says which. */
+/** Removes the partial files of killed runs whose names begin with `beginning` from a folder, and returns their paths. */
 export async function removePartialFiles(folder: string, beginning = ""): Promise<string[]> {
   const removed: string[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
@@ -28,7 +28,7 @@ export async function removePartialFiles(folder: string, beginning = ""): Promis
   return removed;
 }
 
-/** Removes a file, or a folder that holds no more than a file called by the run. No link is followed. False when there was none. */
+/** Removes a file, or a folder that contains at most a file named by the run ID. Follows no link. Returns whether it was removed. */
 export async function removePartialFile(path: string, run: string): Promise<boolean> {
   try {
     await unlink(path);

@@ -7,12 +7,12 @@ import { isIndex, MAX_MANIFEST, parseManifest, parseImageManifest, type ImageMan
 import { saveSmallBlob } from "./save-blobs.ts";
 
 /**
- * The manifest of an image in a containerd store, byte for byte: from its content store where that can be asked (5 ms), else as
- * {@link saveSmallBlob} gives it (100 ms and 5 kB), which works wherever the API reaches.
+ * Reads the raw manifest of an image in a containerd store: from the content store where the engine gives access to it (5 ms), else with
+ * {@link saveSmallBlob} (100 ms and 5 kB).
  *
- * @param id there, it is the digest of the image's manifest, or of an index that leads to it
- * @param name a name that nobody else uses; gone when this settles
- * @returns undefined when the engine does not give it
+ * @param id of the image: there, the digest of its manifest, or of an index that refers to it
+ * @param name a temporary name, which is removed
+ * @returns undefined when the engine does not have it
  */
 export async function readManifest(
   engine: EngineImages & EngineBuilder,

@@ -1,33 +1,33 @@
 import type { EngineImages, ImageInfo } from "../engine/engine-images.ts";
 import { chainIds, digestOf, type Digest } from "../image/digest.ts";
 
-/** Inspections under way at once: an engine with hundreds of images answers them in milliseconds each. */
+/** Concurrent inspections: an engine with hundreds of images answers each in milliseconds. */
 const AT_ONCE = 8;
 
-/** A tar with nothing in it: `WORKDIR`, and a `RUN` that changes nothing, leave it in images that have nothing else in common. */
+/** Diff ID of an empty tar. `WORKDIR`, and a `RUN` without changes, leave this layer in otherwise unrelated images. */
 const EMPTY_LAYER = digestOf(Buffer.alloc(1024));
 
-/** An image of the engine that shares layers with the one that is wanted. */
+/** An image of the engine that shares layers with the incoming one. */
 export interface RelatedImage {
   id: string;
-  /** Its own, bottom first. */
+  /** Bottom first. */
   diffIds: readonly Digest[];
-  /** How many of the lowest layers are the same, on the same stack; none where others stand on another base. */
+  /** The count of lowest layers with the same chain IDs; 0 for an image that shares layers on another base only. */
   shared: number;
 }
 
-/** The images that share layers with `diffIds`: those first that share most from the bottom up, then those that share most. */
+/** Returns the images that share layers with `diffIds`, ordered by their shared lowest layers, then by all shared layers. */
 export async function findRelatedImages(engine: EngineImages, diffIds: readonly Digest[]): Promise<RelatedImage[]> {
   const wanted = chainIds(diffIds);
   const images = await inspectAll(engine);
   return images
     .map(({ id, diffIds: own }) => ({
-      relative: { id, diffIds: own, shared: sharedPrefix(chainIds(own), wanted) },
-      same: own.filter((diffId) => diffId !== EMPTY_LAYER && diffIds.includes(diffId)).length,
+      image: { id, diffIds: own, shared: sharedPrefix(chainIds(own), wanted) },
+      sameLayers: own.filter((diffId) => diffId !== EMPTY_LAYER && diffIds.includes(diffId)).length,
     }))
-    .filter(({ same, relative: { shared } }) => same > 0 || shared > 0)
-    .toSorted((a, b) => b.relative.shared - a.relative.shared || b.same - a.same)
-    .map(({ relative }) => relative);
+    .filter(({ sameLayers, image }) => sameLayers > 0 || image.shared > 0)
+    .toSorted((a, b) => b.image.shared - a.image.shared || b.sameLayers - a.sameLayers)
+    .map(({ image }) => image);
 }
 
 async function inspectAll(engine: EngineImages): Promise<ImageInfo[]> {
@@ -36,7 +36,7 @@ async function inspectAll(engine: EngineImages): Promise<ImageInfo[]> {
   await Promise.all(
     Array.from({ length: AT_ONCE }, async () => {
       for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
-        // An image that went in the meantime, or whose platform is not this one's, is none of ours.
+        // The image was removed meanwhile, or is for another platform.
         const info = await engine.inspectImage(id).catch(() => undefined);
         if (info !== undefined) found.push(info);
       }

@@ -2,22 +2,25 @@ import { constants } from "node:fs";
 import { open, rm, type FileHandle } from "node:fs/promises";
 import { concatChunks } from "../streams/coalesce.ts";
 
-/** Bytes that are read at a time of what was there before. */
+/** Bytes of one read of the resumed part. */
 const CHUNK = 1024 * 1024;
-/** Bytes that may wait to be written: they are lost when the process is killed. What is written is the kernel's, and stays. */
-const WAITING = 1024 * 1024;
+/** Bytes that may wait to be written. They are lost when the process is killed; bytes passed to the kernel are not. */
+const MAX_WAITING = 1024 * 1024;
 
 export interface PassOptions {
-  /** Whether it is still worth it, told of each chunk's bytes. Left out: the file is what it is for, and must be whole at the end. */
+  /**
+   * Receives the bytes of each chunk, and returns whether to go on writing. With it, the file only serves the next run, and may be
+   * incomplete. Default: the file must be complete at the end.
+   */
   keepGoing?: (bytes: number) => boolean;
 }
 
-/** A file that a blob arrives in. It may begin with what an earlier run has received of it, of which nothing is proven. */
+/** A file that receives a blob. It may begin with unverified bytes that an earlier run has received. */
 export class ResumableFile {
   readonly path: string;
-  /** Bytes that were there before, and need not come again. */
+  /** Bytes from an earlier run, which need not be sent again. */
   readonly resumedBytes: number;
-  /** It is known not to be what it should be: nothing is to be continued from it. */
+  /** Set when its content has failed verification: it must not be resumed. */
   isInvalid = false;
   readonly #handle: FileHandle;
   #closed: Promise<void> | undefined;
@@ -28,19 +31,19 @@ export class ResumableFile {
     this.#handle = handle;
   }
 
-  /** A new one, for this user's eyes. Fails when there is anything at its path. */
+  /** Creates a file that only this user can read. Fails when the path exists. */
   static async create(path: string): Promise<ResumableFile> {
     return new ResumableFile(path, await open(path, "wx+", 0o600));
   }
 
-  /** One that is there, of a blob of `size` bytes. Fails for what is no file of its own: a link to another is not followed. */
+  /** Opens the file of a blob of `size` bytes. Fails for anything but a regular file with one link; follows no symbolic link. */
   static async reopen(path: string, size: number): Promise<ResumableFile> {
     const handle = await open(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
       const found = await handle.stat();
-      if (!found.isFile() || found.nlink !== 1) throw new Error(`${path} is no file of its own`);
+      if (!found.isFile() || found.nlink !== 1) throw new Error(`${path} is not a file of its own`);
       await handle.chmod(0o600);
-      // The last byte comes again: who sends the layer is to hear that it has been taken.
+      // The last byte is fetched again, which tells the sender that the layer was taken.
       return new ResumableFile(path, handle, Math.max(0, Math.min(found.size, size - 1)));
     } catch (error) {
       await handle.close();
@@ -49,41 +52,41 @@ export class ResumableFile {
   }
 
   /**
-   * The whole blob: what was there, then what comes behind that, which is written while it passes. At its end, and when it is left
-   * early, all that has passed is in the file, which is closed then. Memory does not grow with it. Once.
+   * Yields the whole blob: the resumed bytes, then `incoming`, which is written to the file while it passes. Closes the file at the end, and
+   * when the iterator is closed early; all bytes that were yielded are in it. Memory does not grow with the blob. Call it once.
    */
-  async *pass(coming: AsyncIterable<Buffer>, { keepGoing }: PassOptions = {}): AsyncGenerator<Buffer> {
+  async *pass(incoming: AsyncIterable<Buffer>, { keepGoing }: PassOptions = {}): AsyncGenerator<Buffer> {
     try {
-      yield* this.#there();
-      yield* this.#written(coming, keepGoing);
+      yield* this.#resumed();
+      yield* this.#written(incoming, keepGoing);
     } finally {
       await this.close();
     }
   }
 
-  async *#there(): AsyncGenerator<Buffer> {
+  async *#resumed(): AsyncGenerator<Buffer> {
     for (let at = 0; at < this.resumedBytes;) {
       const buffer = Buffer.allocUnsafe(Math.min(CHUNK, this.resumedBytes - at));
       const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, at);
-      if (bytesRead === 0) throw new Error(`${this.path} has become shorter`);
+      if (bytesRead === 0) throw new Error(`${this.path} became shorter`);
       at += bytesRead;
       yield buffer.subarray(0, bytesRead);
     }
   }
 
-  async *#written(coming: AsyncIterable<Buffer>, keepGoing: PassOptions["keepGoing"]): AsyncGenerator<Buffer> {
-    const writer = new Writer(this.#handle, this.resumedBytes);
-    const isOver = (bytes: number): boolean => {
-      if (this.#closed !== undefined) return false; // let go of meanwhile: what still comes cannot be written, but the disk is not full
+  async *#written(incoming: AsyncIterable<Buffer>, keepGoing: PassOptions["keepGoing"]): AsyncGenerator<Buffer> {
+    const writer = new BackgroundWriter(this.#handle, this.resumedBytes);
+    const mustRemove = (bytes: number): boolean => {
+      if (this.#closed !== undefined) return false; // closed meanwhile: further writes fail, but the disk is not full
       if (writer.failure !== undefined && keepGoing === undefined) throw writer.failure.error;
-      return writer.failure !== undefined || keepGoing?.(bytes) === false; // a full disk is no reason not to go on
+      return writer.failure !== undefined || keepGoing?.(bytes) === false; // without the file, the transfer goes on
     };
-    let keeps = true;
+    let isWriting = true;
     try {
-      for await (const chunk of coming) {
-        if (keeps) await writer.write(chunk);
-        if (keeps && isOver(chunk.length)) {
-          keeps = false;
+      for await (const chunk of incoming) {
+        if (isWriting) await writer.write(chunk);
+        if (isWriting && mustRemove(chunk.length)) {
+          isWriting = false;
           await writer.done();
           await this.remove();
         }
@@ -92,22 +95,22 @@ export class ResumableFile {
     } finally {
       await writer.done();
     }
-    if (keeps && isOver(0)) await this.remove();
+    if (isWriting && mustRemove(0)) await this.remove();
   }
 
   async close(): Promise<void> {
     await (this.#closed ??= this.#handle.close().catch(() => {}));
   }
 
-  /** Does not fail when it is gone. */
+  /** Closes and removes the file. Never rejects. */
   async remove(): Promise<void> {
     await this.close();
     await rm(this.path, { force: true }).catch(() => {});
   }
 }
 
-/** Writes to a file beside the stream: what comes while it writes is written next, in one piece. */
-class Writer {
+/** Writes to a file beside the stream. Chunks that arrive during a write are joined for the next one. */
+class BackgroundWriter {
   failure: { error: unknown } | undefined;
   readonly #handle: FileHandle;
   #at: number;
@@ -120,12 +123,12 @@ class Writer {
     this.#at = at;
   }
 
-  /** Resolves when more may come. Never rejects: `failure` tells. */
+  /** Resolves when more can be accepted. Never rejects: sets `failure`. */
   async write(chunk: Buffer): Promise<void> {
     this.#waiting.push(chunk);
     this.#bytes += chunk.length;
     this.#writing ??= this.#write();
-    if (this.#bytes > WAITING) await this.#writing;
+    if (this.#bytes > MAX_WAITING) await this.#writing;
   }
 
   async done(): Promise<void> {
@@ -137,8 +140,9 @@ class Writer {
       while (this.#waiting.length > 0) {
         const bytes = concatChunks(this.#waiting.splice(0));
         this.#bytes = 0;
-        for (let done = 0; done < bytes.length;) {
-          done += (await this.#handle.write(bytes, done, bytes.length - done, this.#at + done)).bytesWritten;
+        for (let written = 0; written < bytes.length;) {
+          const { bytesWritten } = await this.#handle.write(bytes, written, bytes.length - written, this.#at + written);
+          written += bytesWritten;
         }
         this.#at += bytes.length;
       }

@@ -1,30 +1,38 @@
 import type { Stats } from "node:fs";
-import { lstat, readdir } from "node:fs/promises";
+import { lstat, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { isLeftover, isRunId } from "../run/run-id.ts";
 import { isOwn } from "../files/own-folder.ts";
 import type { Digest } from "../image/digest.ts";
+import { isLeftover, isRunId } from "../run/run-id.ts";
 
-/** `DIGEST` where nobody is at it, `DIGEST.RUN` while a run is. */
+/** `DIGEST` for a file that no run uses, `DIGEST.RUN` for one in use. */
 const NAME = /^([0-9a-f]{64})(?:\.(.+))?$/;
 
-/** Bytes of the blocks that `stat` counts in, whatever the file system's are. */
+/** Bytes of the blocks of `stat`, whatever the file system's are. */
 const STAT_BLOCK = 512;
 
-/** What there is of a blob. */
+/** A file of the resume cache. */
 export interface CachedFile {
   path: string;
   digest: Digest;
-  /** Nobody is at it: it was let go of, or its run is gone. */
+  /** No living run uses it. */
   isFree: boolean;
+  /** Bytes. */
   size: number;
-  /** Bytes that it takes on the disk: fewer than `size` where it has holes. */
+  /** Bytes on the disk: fewer than `size` where the file has holes. */
   allocated: number;
   /** ms since the epoch. */
-  at: number;
+  modifiedAt: number;
 }
 
-/** This user's own files: anything else is left alone. */
+export interface CacheLimits {
+  /** Bytes of all files that no run uses. */
+  size: number;
+  /** ms since a file was last written. */
+  age: number;
+}
+
+/** Lists the files of the resume cache that belong to this user. */
 export async function resumeCacheFiles(folder: string): Promise<CachedFile[]> {
   const files: CachedFile[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
@@ -40,13 +48,38 @@ export async function resumeCacheFiles(folder: string): Promise<CachedFile[]> {
       isFree,
       size: found.size,
       allocated: found.blocks * STAT_BLOCK,
-      at: found.mtimeMs,
+      modifiedAt: found.mtimeMs,
     });
   }
   return files;
 }
 
-/** Undefined for what is no file, or another user's. A link is not followed. */
+/** Lists the files of one blob, the longest first. */
+export async function filesOfBlob(folder: string, digest: Digest): Promise<CachedFile[]> {
+  return (await resumeCacheFiles(folder))
+    .filter((file) => file.digest === digest)
+    .toSorted((one, other) => other.size - one.size);
+}
+
+/** Lists the files that no run uses, the oldest first. */
+export async function freeFiles(folder: string): Promise<CachedFile[]> {
+  return (await resumeCacheFiles(folder))
+    .filter(({ isFree }) => isFree)
+    .toSorted((one, other) => one.modifiedAt - other.modifiedAt);
+}
+
+/** Removes the files that no run uses and that exceed the limits, the oldest first. */
+export async function trimCache(folder: string, limits: CacheLimits): Promise<void> {
+  let size = 0;
+  for (const file of (await freeFiles(folder)).toReversed()) {
+    size += file.size;
+    if (Date.now() - file.modifiedAt <= limits.age && size <= limits.size) continue;
+    size -= file.size;
+    await rm(file.path, { force: true }).catch(() => {});
+  }
+}
+
+/** Returns the stats of a regular file of this user; undefined for anything else. Follows no link. */
 export async function ownFile(path: string): Promise<Pick<Stats, "size" | "blocks" | "mtimeMs"> | undefined> {
   const found = await lstat(path).catch(() => undefined);
   return found?.isFile() && isOwn(found) ? found : undefined;

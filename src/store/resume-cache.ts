@@ -1,54 +1,58 @@
 import { constants } from "node:fs";
 import { copyFile, lstat, mkdir, rename, rm, rmdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
-import type { RunId } from "../run/run-id.ts";
 import { cacheFolder } from "../files/cache-folder.ts";
 import { isPrivate, openOwnFolder } from "../files/own-folder.ts";
 import { digestOf, hexOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
+import type { RunId } from "../run/run-id.ts";
 import { resolveWithin } from "../streams/resolve-within.ts";
 import { ResumableFile } from "./resumable-file.ts";
-import { resumeCacheFiles, ownFile, type CachedFile } from "./resume-cache-files.ts";
+import {
+  filesOfBlob,
+  freeFiles,
+  ownFile,
+  resumeCacheFiles,
+  trimCache,
+  type CachedFile,
+  type CacheLimits,
+} from "./resume-cache-files.ts";
 
-const GB = 1_000_000_000;
+/** The oldest files go first. A user who has not resumed a transfer in a week has found another way. */
+export const LIMITS: CacheLimits = { size: 10_000_000_000, age: 7 * 24 * 3600 * 1000 };
 
-/** Of all that waits to be continued. The oldest goes first. */
-export const LIMITS = {
-  /** Bytes. */
-  size: 10 * GB,
-  /** ms since it was last written to: who has not come back in a week has found another way. */
-  age: 7 * 24 * 3600 * 1000,
-};
-
-/** What an engine needs of a disk that this file may be on, too: its copy of the archive, the layer, and both of another one. */
+/**
+ * Share of the free disk that a file may take when it only serves the next run. An engine on the same disk needs room for its copy of the
+ * archive, for the layer, and for both of another image.
+ */
 const SHARE_OF_FREE = 1 / 4;
 
-/** ms for a file to be closed that is not read any more. */
-const LAST_WRITES = 1000;
+/** ms to wait until an abandoned file is closed. */
+const CLOSE_TIMEOUT = 1000;
 
 export interface ResumeCacheOptions {
   env: NodeJS.ProcessEnv;
   run: RunId;
-  limits?: typeof LIMITS;
-  /** Hears, when this is disposed of, of so many bytes that the next run need not fetch. */
+  limits?: CacheLimits;
+  /** Receives, on disposal, the bytes that the next run need not fetch. */
   onKept?: (bytes: number) => void;
 }
 
 /**
- * What has arrived of layers, so that a run that is stopped, killed or cut off is continued by the next, whatever command that is.
- * A file for each blob, in a folder of the user's cache. A run takes one over by giving it its own name, which only one can
- * do; what another run is at, it leaves alone, and takes a copy of. Nothing in here is relied on: who continues a
- * layer proves all of it. No trouble with the folder is ever a transfer's: what cannot be kept is not.
+ * Partial layers in the user's cache folder, with which the next run continues after this one is stopped, killed or cut off, whatever its
+ * command. One file for each blob. A run takes a file over by a rename that adds its run ID, which only one run can do; it copies a file
+ * that another run uses. No content is trusted: the layer is verified from its first byte. Errors of the folder never fail a transfer; then
+ * nothing is kept.
  */
 export class ResumeCache implements AsyncDisposable {
-  /** Its path leads to the folder that was looked at, and to no other; empty as long as there is none. */
+  /** Set when the folder exists and was checked. */
   #folder = "";
   readonly #options: ResumeCacheOptions;
-  readonly #limits: typeof LIMITS;
+  readonly #limits: CacheLimits;
   readonly #taken = new Map<Digest, ResumableFile>();
-  /** What was asked after, or taken. */
-  readonly #asked = new Set<Digest>();
-  /** Bytes that this run's files may come to have. */
+  /** The blobs of the image, and the keys of their partial rebuilds: all their files go when the image has been received. */
+  readonly #related = new Set<Digest>();
+  /** Bytes that the files of this run may grow to. */
   #promised = 0;
   #opened: Promise<boolean> | undefined;
 
@@ -57,53 +61,53 @@ export class ResumeCache implements AsyncDisposable {
     this.#limits = options.limits ?? LIMITS;
   }
 
-  /** Which of these blobs have been begun. What is too old, or too much, goes before. */
-  async begun(digests: readonly Digest[]): Promise<Digest[]> {
+  /** Returns the blobs that have a partial file. Removes the files that exceed the limits first. */
+  async findPartial(digests: readonly Digest[]): Promise<Digest[]> {
     if (!(await this.#isSafe())) return [];
-    for (const digest of digests) this.#asked.add(digest).add(partialRebuildKey(digest));
+    this.relate(digests);
     await this.#trim();
-    const there = new Set(
+    const partial = new Set(
       (await resumeCacheFiles(this.#folder)).filter(({ size }) => size > 0).map(({ digest }) => digest),
     );
-    return digests.filter((digest) => there.has(digest));
+    return digests.filter((digest) => partial.has(digest));
   }
 
-  /** Bytes that are here of a blob. */
+  /** Returns the bytes that are present of a blob. */
   async bytesOf(digest: Digest): Promise<number> {
     return (await this.#longestOf(digest))?.size ?? 0;
   }
 
-  /** Bytes that are on the disk of a layer that is half made of pieces: its file has holes where others are missing. */
+  /** Returns the bytes on the disk of a layer's partial rebuild, whose file has holes for missing pieces. */
   async bytesOfPartialRebuild(diffId: Digest): Promise<number> {
     const { size, allocated } = (await this.#longestOf(partialRebuildKey(diffId))) ?? { size: 0, allocated: 0 };
     return Math.min(size, allocated);
   }
 
   async #longestOf(digest: Digest): Promise<CachedFile | undefined> {
-    this.#asked.add(digest);
-    return (await this.#isSafe()) ? (await this.#filesOf(digest))[0] : undefined;
+    this.#related.add(digest);
+    return (await this.#isSafe()) ? (await filesOfBlob(this.#folder, digest))[0] : undefined;
   }
 
-  /** These blobs are of the image, too, and need not come: what is left of them goes when the image is in its place. */
-  concerns(digests: Iterable<Digest>): void {
-    for (const digest of digests) this.#asked.add(digest).add(partialRebuildKey(digest));
+  /** Adds blobs of the image that are not fetched: their files, too, go when the image has been received. */
+  relate(digests: Iterable<Digest>): void {
+    for (const digest of digests) this.#related.add(digest).add(partialRebuildKey(digest));
   }
 
-  /** The file of a blob, for this run alone until it is disposed of; undefined where there can be none. */
+  /** Opens the file of a blob for this run alone, until this is disposed of; undefined when that is impossible. */
   async take({ digest, size }: Descriptor): Promise<ResumableFile | undefined> {
     const file = await this.#take(digest, size);
     if (file !== undefined) this.#promised += size;
     return file;
   }
 
-  /** The file of a layer that is made of pieces, with holes in it; how large it is to be, nobody knows yet. */
+  /** Opens the file of a layer's partial rebuild, like {@link take}. Its final size is unknown. */
   async takePartialRebuild(diffId: Digest): Promise<ResumableFile | undefined> {
     return await this.#take(partialRebuildKey(diffId), Infinity);
   }
 
   async #take(digest: Digest, size: number): Promise<ResumableFile | undefined> {
     if (this.#taken.has(digest) || !(await this.#isOpen())) return undefined;
-    this.#asked.add(digest);
+    this.#related.add(digest);
     try {
       const file = (await this.#takeOver(digest, size)) ?? (await ResumableFile.create(this.#ownPath(digest)));
       this.#taken.set(digest, file);
@@ -113,25 +117,25 @@ export class ResumeCache implements AsyncDisposable {
     }
   }
 
-  /** The same, where it would only be there for the next run: undefined where it might take room that is needed. */
-  async takeIfRoom(blob: Descriptor): Promise<ResumableFile | undefined> {
+  /** Opens the file of a blob, like {@link take}, if it only serves the next run; undefined when it might take space that is needed. */
+  async takeIfSpace(blob: Descriptor): Promise<ResumableFile | undefined> {
     if (this.#promised + blob.size > this.#limits.size || !(await this.#isOpen())) return undefined;
     const free = await this.#freeBytes();
-    const [there = 0] = (await this.#filesOf(blob.digest)).map(({ size }) => size);
-    return blob.size - there > free * SHARE_OF_FREE ? undefined : await this.take(blob);
+    const [present = 0] = (await filesOfBlob(this.#folder, blob.digest)).map(({ size }) => size);
+    return blob.size - present > free * SHARE_OF_FREE ? undefined : await this.take(blob);
   }
 
-  /** Gives up a file that this run has. */
+  /** Removes a file of this run. */
   async drop(file: ResumableFile): Promise<void> {
     for (const [digest, one] of this.#taken) if (one === file) this.#taken.delete(digest);
     await file.remove();
   }
 
-  /** Makes room for so many bytes, as far as it can be made of what nobody is at. */
-  async makeRoom(bytes: number): Promise<void> {
+  /** Frees so many bytes of the disk, if removing files that no run uses can do it. */
+  async freeSpace(bytes: number): Promise<void> {
     if (!(await this.#isSafe())) return;
-    const others = (await resumeCacheFiles(this.#folder)).filter(({ isFree }) => isFree).toSorted(byAge);
-    // Where all of them together do not make it, none has to go: the sender may say any size.
+    const others = await freeFiles(this.#folder);
+    // If they do not suffice together, none goes: a sender may announce any size.
     if ((await this.#freeBytes()) + others.reduce((sum, { size }) => sum + size, 0) < bytes) return;
     for (const { path } of others) {
       if ((await this.#freeBytes()) >= bytes) return;
@@ -139,42 +143,41 @@ export class ResumeCache implements AsyncDisposable {
     }
   }
 
-  /** A layer was continued that turned out to be wrong. */
+  /** Whether a resumed file has failed verification. */
   get hasResumedInvalidFile(): boolean {
     return [...this.#taken.values()].some(({ resumedBytes, isInvalid }) => resumedBytes > 0 && isInvalid);
   }
 
-  /** The image is in its place, or is not to be had: what came of it is not to be continued. */
+  /** Removes all files of the image, after it was received or refused. */
   async forget(): Promise<void> {
     for (const file of this.#taken.values()) await file.remove();
     this.#taken.clear();
-    // What another run has left of the same layers, which then came in another way.
-    if (this.#asked.size === 0 || !(await this.#isSafe())) return;
-    const others = await resumeCacheFiles(this.#folder);
-    for (const { path } of others.filter(({ digest, isFree }) => isFree && this.#asked.has(digest))) {
-      await rm(path, { force: true }).catch(() => {});
+    // Another run may have left partial files of the same layers.
+    if (this.#related.size === 0 || !(await this.#isSafe())) return;
+    for (const { path, digest } of await freeFiles(this.#folder)) {
+      if (this.#related.has(digest)) await rm(path, { force: true }).catch(() => {});
     }
-    await rmdir(this.#folder).catch(() => {}); // there is more in it
+    await rmdir(this.#folder).catch(() => {}); // it is not empty
   }
 
-  /** Lets go of what it has, so that the next run finds it. */
+  /** Releases the files of this run, so that the next run finds them. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#taken.size === 0) return;
     let kept = 0;
     for (const [digest, file] of this.#taken) {
-      await resolveWithin(LAST_WRITES, file.close());
+      await resolveWithin(CLOSE_TIMEOUT, file.close());
       const { size } = (await ownFile(file.path)) ?? { size: 0 };
       if (size === 0 || file.isInvalid) await file.remove();
-      else kept += await this.#letGo(digest, file.path, size);
+      else kept += await this.#release(digest, file.path, size);
     }
-    await rmdir(this.#folder).catch(() => {}); // there is more in it
+    await rmdir(this.#folder).catch(() => {}); // it is not empty
     this.#taken.clear();
     await this.#trim();
     if (kept > 0) this.#options.onKept?.(kept);
   }
 
-  /** Another run may have let go of one of the same blob in the meantime: the longer one stays. */
-  async #letGo(digest: Digest, path: string, size: number): Promise<number> {
+  /** Of this file and one that another run has released meanwhile, keeps the longer. Returns its bytes. */
+  async #release(digest: Digest, path: string, size: number): Promise<number> {
     const to = join(this.#folder, hexOf(digest));
     const other = (await ownFile(to))?.size ?? 0;
     try {
@@ -186,31 +189,24 @@ export class ResumeCache implements AsyncDisposable {
   }
 
   /**
-   * The longest file of the blob, or a copy of it where another run is at it, which may have lost its link and not know of that
-   * yet. The shorter ones that nobody is at go.
+   * Takes the longest file of a blob, or a copy of it if another run uses it: that run may not have noticed that its link is dead. Removes
+   * the shorter files that no run uses.
    */
   async #takeOver(digest: Digest, size: number): Promise<ResumableFile | undefined> {
     const path = this.#ownPath(digest);
     let taken: ResumableFile | undefined;
-    for (const file of await this.#filesOf(digest)) {
+    for (const file of await filesOfBlob(this.#folder, digest)) {
       if (taken === undefined && file.size <= size) {
         try {
-          if (file.isFree) await rename(file.path, path); // of two runs, one finds it
+          if (file.isFree) await rename(file.path, path); // of two runs, one succeeds
           else await copyFile(file.path, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
           taken = await ResumableFile.reopen(path, size);
         } catch {
-          await rm(path, { force: true }); // it is gone, or is no file that could be continued
+          await rm(path, { force: true }); // another run has taken it, or it cannot be resumed
         }
       } else if (file.isFree) await rm(file.path, { force: true });
     }
     return taken;
-  }
-
-  /** The longest first; that of a run that was killed before any of the blob had come is empty. */
-  async #filesOf(digest: Digest): Promise<CachedFile[]> {
-    return (await resumeCacheFiles(this.#folder))
-      .filter((file) => file.digest === digest)
-      .toSorted((one, other) => other.size - one.size);
   }
 
   #ownPath(digest: Digest): string {
@@ -222,7 +218,11 @@ export class ResumeCache implements AsyncDisposable {
     return bavail * bsize;
   }
 
-  /** Whether there is now a folder that only this user can look into. */
+  async #trim(): Promise<void> {
+    await trimCache(this.#folder, this.#limits);
+  }
+
+  /** Creates the folder, and returns whether only this user can look into it. */
   async #isOpen(): Promise<boolean> {
     return await (this.#opened ??= this.#isSafe({ make: true }));
   }
@@ -241,26 +241,9 @@ export class ResumeCache implements AsyncDisposable {
       return false;
     }
   }
-
-  async #trim(): Promise<void> {
-    let size = 0;
-    for (const file of (await resumeCacheFiles(this.#folder))
-      .filter(({ isFree }) => isFree)
-      .toSorted(byAge)
-      .toReversed()) {
-      size += file.size;
-      if (Date.now() - file.at <= this.#limits.age && size <= this.#limits.size) continue;
-      size -= file.size;
-      await rm(file.path, { force: true }).catch(() => {});
-    }
-  }
 }
 
-function byAge(one: CachedFile, other: CachedFile): number {
-  return one.at - other.at;
-}
-
-/** What a layer that is half made of pieces is kept under: it is no blob, and must not be taken for one. */
+/** Returns the key of a layer's partial rebuild, which is no blob and must not be taken for one. */
 export function partialRebuildKey(diffId: Digest): Digest {
   return digestOf(Buffer.from(`half made ${diffId}`));
 }

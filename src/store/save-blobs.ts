@@ -7,26 +7,25 @@ import { writeOciArchive } from "../image/oci/write-oci-archive.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import { MAX_MANIFEST, MEDIA_TYPE, encodeManifest, type Descriptor } from "../image/manifest.ts";
 
-/** A blob that is passing. */
-export interface PassingBlob {
+/** A blob that is streamed out of an engine. */
+export interface SavedBlob {
   digest: Digest;
   chunks: () => AsyncGenerator<Buffer>;
 }
 
 /**
- * Some blobs of a containerd store, and nothing else, in any order; none at all when one of them is not there. No call of the
- * API gives them. But `docker save` gives every blob that a manifest names, whatever it is: so an image is loaded that names
- * these blobs where others have their layers (1 kB), saved, and removed. Their media type is no layer's, so that nobody
- * tries to unpack them: 26.1 and 28.5 take such an image for an attestation. 29.7 does not save it: no blob comes then. For engines
- * whose content store cannot be asked.
+ * Streams blobs out of a containerd store whose content store is not accessible, in any order. Yields none when one of them is absent. No
+ * call of the API returns a blob, but `docker save` writes every blob that a manifest names: this loads an image that names the blobs as
+ * layers (1 kB), saves it, and removes it. The media type is no layer's, so that the engine does not unpack them: 26.1 and 28.5 take
+ * such an image for an attestation. 29.7 does not save it, and this yields nothing.
  *
- * @param name a name that nobody else uses; gone when this is done
+ * @param name a temporary name, which is removed
  */
 export async function* saveBlobs(
   engine: EngineImages,
   blobs: readonly Pick<Descriptor, "digest" | "size">[],
   name: string,
-): AsyncGenerator<PassingBlob> {
+): AsyncGenerator<SavedBlob> {
   const rootfs = { type: "layers", diff_ids: blobs.map(({ digest }) => digest) };
   const config = Buffer.from(JSON.stringify({ architecture: "unknown", os: "unknown", rootfs }));
   const manifest = encodeManifest({
@@ -40,7 +39,8 @@ export async function* saveBlobs(
     for await (const entry of tarEntries(await engine.saveImage(name))) {
       const blob = paths.get(entry.path);
       if (blob === undefined) continue;
-      if (entry.size > blob.size) throw new InvalidImage(`${entry.path} in the archive is larger than it should be`);
+      if (entry.size > blob.size)
+        throw new InvalidImage(`${entry.path} in the archive is larger than its descriptor says`);
       yield { digest: blob.digest, chunks: () => entry.chunks() };
     }
   } finally {
@@ -48,26 +48,26 @@ export async function* saveBlobs(
   }
 }
 
-/** A blob of which only the digest is known, no larger than a manifest; undefined when it is not there. */
+/** Reads a blob of unknown size, up to that of a manifest; undefined when it is absent. */
 export async function saveSmallBlob(engine: EngineImages, digest: Digest, name: string): Promise<Buffer | undefined> {
   const parts: Buffer[] = [];
   try {
-    // How large it is, nobody has told us; the engine finds out, see `withoutWords`.
+    // The size in the descriptor is too large; `withoutError` removes the error that the engine writes about it.
     for await (const { chunks } of saveBlobs(engine, [{ digest, size: MAX_MANIFEST }], name)) {
       for await (const chunk of chunks()) parts.push(chunk);
     }
   } catch (error) {
-    if (!(error instanceof InvalidImage)) throw error; // the archive ends in the middle
+    if (!(error instanceof InvalidImage)) throw error; // the archive is truncated
   }
-  const bytes = withoutWords(Buffer.concat(parts));
+  const bytes = withoutError(Buffer.concat(parts));
   return digestOf(bytes) === digest ? bytes : undefined;
 }
 
 /**
- * A blob that is smaller than its descriptor says, an engine writes whole, and then breaks off with what is wrong, as JSON, in
- * the middle of the archive ("unexpected copy size").
+ * Removes the JSON error at the end. When a blob is smaller than its descriptor says, the engine writes all of it, and then breaks off
+ * with an error in the middle of the archive ("unexpected copy size").
  */
-function withoutWords(bytes: Buffer): Buffer {
-  const words = bytes.lastIndexOf('{"errorDetail"');
-  return words === -1 ? bytes : bytes.subarray(0, words);
+function withoutError(bytes: Buffer): Buffer {
+  const error = bytes.lastIndexOf('{"errorDetail"');
+  return error === -1 ? bytes : bytes.subarray(0, error);
 }

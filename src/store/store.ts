@@ -2,77 +2,76 @@ import type { LayerToStream } from "../image/docker/write-docker-archive.ts";
 import type { Descriptor, ImageManifest } from "../image/manifest.ts";
 import type { Digest } from "../image/digest.ts";
 
-/** A layer that the store has already: on exactly the layers below it, if nothing else is said. */
+/** A layer that the store has. */
 export interface PresentLayer {
-  kind: "here";
+  kind: "present";
   diffId: Digest;
-  /** The blob that the store keeps it as; on a containerd store, where a manifest must name it. */
+  /** Its blob in a containerd store or a layout, which the manifest must name. */
   blob?: Descriptor;
 }
 
-/** A layer that has arrived in a file, and has been proven to be what it should be. */
+/** A verified layer in a file. */
 export interface LayerFile {
   kind: "file";
   diffId: Digest;
   path: string;
   /** Bytes of the file. */
   size: number;
-  /** Of the file as it is: digest, size in bytes, media type (plain or compressed). */
+  /** Describes the file, plain or compressed. */
   blob: Descriptor;
 }
 
+/** A layer that a manifest can name. */
 export type AvailableLayer = PresentLayer | LayerFile;
 
-/** What a store has of an image. */
+/** The layers of an image that a store has. */
 export interface PresentLayers {
-  /** The lowest layers, bottom first, as many as can be proven. */
-  here: PresentLayer[];
-  /**
-   * Others, in any order, that are not on that stack, as they are below an image on a new base: they need not come, and are unpacked
-   * once more.
-   */
-  stored: PresentLayer[];
+  /** The lowest layers of the image, bottom first: each is present on top of the one below. */
+  lowest: PresentLayer[];
+  /** Other layers, in any order, whose blobs are present, as for an image on a new base. They are unpacked again, but not sent. */
+  others: PresentLayer[];
 }
 
-/** An image of which layers are still coming. */
+/** An image that is loaded while its missing layers arrive. */
 export interface ImageToLoad<Layer> extends PresentLayers {
   platform: string;
-  /** All of the image, bottom first. */
+  /** Of all layers, bottom first. */
   diffIds: readonly Digest[];
-  /** All that are not present, in any order, each once. */
+  /** The layers that are not present, in any order, each once. */
   layers: AsyncIterable<Layer>;
-  /** Byte for byte. Asked for when all layers have come. */
+  /** Returns the raw config. Called after the last layer. */
   config: () => Promise<Buffer>;
-  /** The image's own, which the store is to have as it is, if it has any. Left out: one of these layers, whichever. */
+  /** The manifest to preserve, in a store that keeps manifests. Undefined: the store composes one. */
   manifest?: ImageManifest | undefined;
-  /** The store wants no more of it: layers that are on their way break off. */
-  abandon: () => void;
+  /** Ends the transfer of layers that still arrive, when the load has failed. */
+  cancel: () => void;
 }
 
-interface Presence {
+interface PresenceCheck {
   /**
-   * Which of an image's layers are there. `named`: the blobs, one for each diff ID, that a manifest to be kept names: where the
-   * store goes by manifests, a layer is there only as that blob.
+   * Returns the layers of an image that are present.
+   *
+   * @param named the blobs of a manifest to preserve, one for each diff ID: in a containerd store, no other blob counts
    */
   present(diffIds: readonly Digest[], named?: readonly Descriptor[]): Promise<PresentLayers>;
 }
 
-/** A store that looks at an archive when all of it is there. */
-export interface StreamStore extends Presence {
+/** A store that reads an archive only when it is complete. */
+export interface StreamStore extends PresenceCheck {
   takes: "streams";
   /**
-   * Puts an image in, under one temporary name that is the caller's to remove. What breaks off leaves nothing. Resolves to the ID
-   * that the store must know it by: the digest of its config, or of the manifest where the store goes by manifests.
+   * Loads an image under a temporary name, which the caller removes. A load that breaks off leaves nothing. Returns the ID that the image
+   * must have: the digest of its config, or of its manifest in a containerd store.
    */
-  load(delivery: ImageToLoad<LayerToStream>, name: string): Promise<Digest>;
+  load(image: ImageToLoad<LayerToStream>, name: string): Promise<Digest>;
 }
 
-/** A store that takes in each layer as it comes: it must be given nothing that could break off. */
-export interface FileStore extends Presence {
+/** A store that unpacks each layer as it arrives: an archive for it must not break off. */
+export interface FileStore extends PresenceCheck {
   takes: "files";
-  /** As a {@link StreamStore} does. What the engine has begun to load is not interrupted (moby #51623: that can hang the next load). */
-  load(delivery: ImageToLoad<LayerFile>, name: string): Promise<Digest>;
+  /** As in {@link StreamStore}. A load that has begun is not interrupted (moby #51623: that can hang the next load). */
+  load(image: ImageToLoad<LayerFile>, name: string): Promise<Digest>;
 }
 
-/** An engine's store as a place that images can be put into. */
+/** The image store of an engine, as a target. */
 export type TargetStore = StreamStore | FileStore;

@@ -5,23 +5,23 @@ import { digestVerifier } from "../image/layer/verify-digest.ts";
 import { type Descriptor } from "../image/manifest.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
 
-/** Bytes that are read at a time. */
+/** Bytes of one read. */
 const CHUNK = 1024 * 1024;
 
-export interface CheckOptions {
+export interface VerifyOptions {
   signal?: AbortSignal | undefined;
-  /** Bytes that have been read, each time some have. */
+  /** Receives the bytes of each read. */
   onBytes?: ((count: number) => void) | undefined;
 }
 
 /**
- * Reads a layer's blob to its end. Resolves to its descriptor, with the media type that its bytes have ({@link correctMediaType}); to undefined
- * when it is not there, or is not what it is named by.
+ * Reads a layer's blob and verifies its digest. Returns its descriptor, with the media type of its bytes ({@link correctMediaType}); undefined
+ * when it is absent or has another digest.
  */
 export async function verifyBlob(
   path: string,
   blob: Descriptor,
-  { signal, onBytes }: CheckOptions = {},
+  { signal, onBytes }: VerifyOptions = {},
 ): Promise<Descriptor | undefined> {
   const file = await openFile(path);
   if (file === undefined) return undefined;
@@ -47,14 +47,14 @@ export async function verifyBlob(
   return { ...blob, mediaType: correctMediaType(blob.mediaType, start) };
 }
 
-/** What cannot be opened is as good as not there; what is no file is not waited for. */
+/** Opens a file without blocking on a pipe. A file that cannot be opened counts as absent. */
 async function openFile(path: string): Promise<FileHandle | undefined> {
   return await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => undefined);
 }
 
-/** The media type of a blob that is in a file, by its bytes. */
-export async function detectMediaType(path: string, said: string): Promise<string> {
+/** Returns the media type of a blob in a file, by its bytes. */
+export async function detectMediaType(path: string, claimed: string): Promise<string> {
   await using file = await open(path);
   const { bytesRead, buffer } = await file.read(Buffer.alloc(MAGIC_LENGTH), 0, MAGIC_LENGTH, 0);
-  return correctMediaType(said, buffer.subarray(0, bytesRead));
+  return correctMediaType(claimed, buffer.subarray(0, bytesRead));
 }

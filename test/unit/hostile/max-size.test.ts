@@ -101,7 +101,7 @@ describe.concurrent("what counts is what the missing layers unpack to, together"
   ])("refused: %s", async (_, name, limit, to) => {
     const { run } = await workplace();
     const words = new RegExp(
-      `does not take this image: its layers are larger than the ${limit} bytes .*\\n.*--max-size`,
+      `refuses this image: its layers are larger than the ${limit} bytes .*\\n.*--max-size`,
     );
     expect(told(await pull(run, name, limit, to))).toEqual(refused(13, words));
   });
@@ -118,7 +118,7 @@ describe.concurrent("what counts is what the missing layers unpack to, together"
     const line = ["pull", "--max-size", "1k", "--to", "oci:target", "app:v1"];
     const ended = await run("push", `oci:${join(folder, "image")}`, ...program, ...line);
     expect(told(ended)).toEqual(
-      refused(13, /the remote side failed: the receiving side does not take this image: .* 1024 bytes/),
+      refused(13, /the remote side failed: the receiving side refuses this image: .* 1024 bytes/),
     );
   });
 });

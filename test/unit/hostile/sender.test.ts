@@ -222,7 +222,7 @@ const layers: Row[] = [
     "a zip bomb",
     { pack: bomb, options: ["--max-size", "100m"] },
     13,
-    /does not take this image: its layers are larger than the 104857600 bytes/,
+    /refuses this image: its layers are larger than the 104857600 bytes/,
   ],
   [
     "two that are too large together",

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../../src/image/config.ts";
 import { isKnownPlatform, formatPlatform } from "../../../src/image/platform.ts";
-import { stackConfig } from "../../../src/store/compose-manifest.ts";
+import { layersOnlyConfig } from "../../../src/store/compose-manifest.ts";
 
 const config = (platform: object): Buffer => Buffer.from(JSON.stringify({ ...platform, rootfs: { diff_ids: [] } }));
 
@@ -24,6 +24,6 @@ describe("the platform that a config names", () => {
 test("one that is not known goes to no engine, and into no config", () => {
   expect(["linux/amd64", "linux/unknown", "unknown/unknown"].map(isKnownPlatform)).toEqual([true, false, false]);
   expect(formatPlatform({})).toBe("unknown/unknown");
-  const made = JSON.parse(stackConfig("linux/unknown", []).toString()) as object;
+  const made = JSON.parse(layersOnlyConfig("linux/unknown", []).toString()) as object;
   expect(made).toEqual({ os: "linux", config: {}, rootfs: { type: "layers", diff_ids: [] } });
 });

@@ -66,7 +66,7 @@ async function fetch(
   const mediaType = way === "passing, plain" ? MEDIA_TYPE.ociLayer : MEDIA_TYPE.ociLayerGzip;
   const blob = { mediaType, digest: digestOf(stored), size: stored.length };
   const layers = queue<AnnouncedLayer>();
-  const begun = new Set(isTold ? await resumeCache.begun([diffId]) : []);
+  const begun = new Set(isTold ? await resumeCache.findPartial([diffId]) : []);
   await using outgoing = new OutgoingBlobs({
     offer,
     diffIds: [diffId],

@@ -18,28 +18,28 @@ import {
 import { rejection } from "../engine/fake-engine.ts";
 import { InvalidImage } from "../../../src/image/invalid-image.ts";
 
-interface Asking extends AsyncDisposable {
+interface TestStore extends AsyncDisposable {
   blobs: ContainerdBlobs;
   details: string[];
-  /** The images that were looked at. */
+  /** The images that were inspected. */
   inspected: string[];
   fake: ContentEngine;
 }
 
-/** A store that is asked, of an engine with such blobs and images. */
-async function asking(
+/** The content store of an engine with these blobs and images. */
+async function storeWith(
   blobs: readonly FakeBlob[],
   options: ContentEngineOptions & {
     images?: readonly ImageInfo[];
     manifests?: ReadonlyMap<string, Manifest>;
     signal?: AbortSignal;
   } = {},
-): Promise<Asking> {
+): Promise<TestStore> {
   const { images = [], manifests = new Map(), signal = new AbortController().signal } = options;
   const fake = await contentEngine({ blobs, ...options });
   const engine = await openEngine(fake.endpoint);
   const content = await engine.contentStore();
-  if (content === undefined) throw new Error("it has none");
+  if (content === undefined) throw new Error("there is no content store");
   const inspected: string[] = [];
   const inspectImage = async (reference: string) => {
     inspected.push(reference);
@@ -61,7 +61,7 @@ async function asking(
   };
 }
 
-/** A layer's blob, by what it holds. */
+/** The blob of a layer. */
 function layer(bytes: Buffer, diffId: Digest): FakeBlob & { digest: Digest } {
   return { bytes, digest: digestOf(bytes), labels: { [UNCOMPRESSED]: diffId } };
 }
@@ -78,125 +78,125 @@ const gzipped = layer(gzipSync(tars[0] ?? ""), one);
 const zstd = layer(Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0, 0]), two);
 const plain = layer(tars[2] ?? Buffer.alloc(0), three);
 const odd = layer(gzipSync(tars[3] ?? ""), four);
-const here = (diffId: Digest, blob: Descriptor) => ({ kind: "here", diffId, blob });
+const presentLayer = (diffId: Digest, blob: Descriptor) => ({ kind: "present", diffId, blob });
 const all = [
-  here(one, described(gzipped, MEDIA_TYPE.ociLayerGzip)),
-  here(two, described(zstd, MEDIA_TYPE.ociLayerZstd)),
-  here(three, described(plain, MEDIA_TYPE.ociLayer)),
-  here(four, described(odd, MEDIA_TYPE.ociLayerGzip)),
+  presentLayer(one, described(gzipped, MEDIA_TYPE.ociLayerGzip)),
+  presentLayer(two, described(zstd, MEDIA_TYPE.ociLayerZstd)),
+  presentLayer(three, described(plain, MEDIA_TYPE.ociLayer)),
+  presentLayer(four, described(odd, MEDIA_TYPE.ociLayerGzip)),
 ];
 
-describe("the layers of an image are there", () => {
-  test("as the blobs that hold them, whatever they are packed with; with one question and their first bytes", async () => {
-    await using asked = await asking([odd, plain, zstd, gzipped, layer(Buffer.from("x"), digestOf("another"))]);
-    expect(await asked.blobs.present(diffIds)).toEqual({ here: all, stored: [] });
-    expect(asked.fake.lists.slice(1)).toEqual([diffIds.map((diffId) => `labels."${UNCOMPRESSED}"=="${diffId}"`)]);
-    expect(asked.fake.reads.map(({ offset, size }) => `${offset}+${size}`)).toEqual(Array(4).fill("0+6"));
+describe("the layers of an image are present", () => {
+  test("as blobs of any compression, after one request and reads of their first bytes", async () => {
+    await using store = await storeWith([odd, plain, zstd, gzipped, layer(Buffer.from("x"), digestOf("another"))]);
+    expect(await store.blobs.present(diffIds)).toEqual({ lowest: all, others: [] });
+    expect(store.fake.lists.slice(1)).toEqual([diffIds.map((diffId) => `labels."${UNCOMPRESSED}"=="${diffId}"`)]);
+    expect(store.fake.reads.map(({ offset, size }) => `${offset}+${size}`)).toEqual(Array(4).fill("0+6"));
   });
 
-  test("as many as an image can have, all read at once, and Node warns of no leak", async () => {
+  test("as many as an image can have, all read at once, without a warning of Node about a leak", async () => {
     const many = Array.from({ length: 131 }, (_, index) =>
       layer(Buffer.from(`blob ${index}`), digestOf(`tar ${index}`)),
     );
-    await using asked = await asking(many);
-    const { here: found } = await asked.blobs.present(many.map((_, index) => digestOf(`tar ${index}`)));
+    await using store = await storeWith(many);
+    const { lowest: found } = await store.blobs.present(many.map((_, index) => digestOf(`tar ${index}`)));
     expect(found).toHaveLength(131);
   });
 
-  test("the lowest without a gap, and others that are stored", async () => {
-    await using asked = await asking([gzipped, plain, odd]);
-    expect(await asked.blobs.present(diffIds)).toEqual({ here: all.slice(0, 1), stored: all.slice(2) });
-    expect(await asked.blobs.present(diffIds.toReversed())).toEqual({ here: [all[3], all[2]], stored: [all[0]] });
-    expect(await asked.blobs.present([two])).toEqual({ here: [], stored: [] });
-    expect(await asked.blobs.present([])).toEqual({ here: [], stored: [] });
+  test("the lowest without a gap, and others", async () => {
+    await using store = await storeWith([gzipped, plain, odd]);
+    expect(await store.blobs.present(diffIds)).toEqual({ lowest: all.slice(0, 1), others: all.slice(2) });
+    expect(await store.blobs.present(diffIds.toReversed())).toEqual({ lowest: [all[3], all[2]], others: [all[0]] });
+    expect(await store.blobs.present([two])).toEqual({ lowest: [], others: [] });
+    expect(await store.blobs.present([])).toEqual({ lowest: [], others: [] });
   });
 
-  test("each of them, where the image has one twice", async () => {
-    await using asked = await asking([gzipped, plain]);
-    expect(await asked.blobs.present([one, three, one, two, one, three])).toEqual({
-      here: [all[0], all[2], all[0]],
-      stored: [all[0], all[2]],
+  test("each time, if the image has one twice", async () => {
+    await using store = await storeWith([gzipped, plain]);
+    expect(await store.blobs.present([one, three, one, two, one, three])).toEqual({
+      lowest: [all[0], all[2], all[0]],
+      others: [all[0], all[2]],
     });
   });
 
-  test("only as the blobs that a manifest names, where that is to be kept", async () => {
-    const other = layer(gzipSync("a tar of one, packed otherwise"), one);
-    await using asked = await asking([other, gzipped, plain]);
+  test("only as the blobs of a manifest to preserve", async () => {
+    const other = layer(gzipSync("a tar of one, compressed otherwise"), one);
+    await using store = await storeWith([other, gzipped, plain]);
     const [first, second, third] = all.map(({ blob }) => blob) as [Descriptor, Descriptor, Descriptor];
-    const present = async (...named: Descriptor[]) => await asked.blobs.present([one, two, three], named);
-    expect(await present(first, second, third)).toEqual({ here: all.slice(0, 1), stored: [all[2]] });
-    expect(await present({ ...first, digest: digestOf("packed elsewhere") }, second, third)).toEqual({
-      here: [],
-      stored: [all[2]],
+    const present = async (...named: Descriptor[]) => await store.blobs.present([one, two, three], named);
+    expect(await present(first, second, third)).toEqual({ lowest: all.slice(0, 1), others: [all[2]] });
+    expect(await present({ ...first, digest: digestOf("compressed elsewhere") }, second, third)).toEqual({
+      lowest: [],
+      others: [all[2]],
     });
     expect(await present(described(other, MEDIA_TYPE.ociLayerGzip), second, third)).toMatchObject({
-      here: [{ diffId: one, blob: { digest: other.digest } }],
+      lowest: [{ diffId: one, blob: { digest: other.digest } }],
     });
   });
 });
 
-describe("of a blob that a manifest names, and of which the store does not say what it holds", () => {
-  // It came while its layer was there in other bytes.
-  const other = { bytes: gzipSync("a tar of one, packed otherwise") };
+describe("a blob of a manifest to preserve that has no label with a diff ID", () => {
+  // It was loaded when its layer was present as another blob.
+  const other = { bytes: gzipSync("a tar of one, compressed otherwise") };
   const named = described(other, MEDIA_TYPE.ociLayerGzip);
-  const image: ImageInfo = { id: "here", diffIds: [two, one], platform: "linux/amd64", size: 1 };
+  const image: ImageInfo = { id: "related", diffIds: [two, one], platform: "linux/amd64", size: 1 };
   const presentWith = async (...layers: (Descriptor | undefined)[]) => {
     const known = layers.filter((blob) => blob !== undefined);
-    const manifests = new Map([["here", { mediaType: MEDIA_TYPE.ociManifest, config: named, layers: known }]]);
-    await using asked = await asking([gzipped, other], { images: [image], manifests });
-    return await asked.blobs.present([one], [named]);
+    const manifests = new Map([["related", { mediaType: MEDIA_TYPE.ociManifest, config: named, layers: known }]]);
+    await using store = await storeWith([gzipped, other], { images: [image], manifests });
+    return await store.blobs.present([one], [named]);
   };
 
-  test("an image here tells, which has it for that layer", async () => {
-    expect(await presentWith(all[1]?.blob, named)).toEqual({ here: [here(one, named)], stored: [] });
+  test("counts if an image has it for that layer", async () => {
+    expect(await presentWith(all[1]?.blob, named)).toEqual({ lowest: [presentLayer(one, named)], others: [] });
   });
 
-  test("the sender's word does not", async () => {
-    const nothing = { here: [], stored: [] };
+  test("does not count by the sender's manifest alone", async () => {
+    const nothing = { lowest: [], others: [] };
     expect(await presentWith(named, all[1]?.blob)).toEqual(nothing);
     expect(await presentWith(named)).toEqual(nothing);
     expect(await presentWith()).toEqual(nothing);
   });
 });
 
-describe("a layer is not there", () => {
+describe("a layer is missing", () => {
   test.each([
-    ["packed", gzipped],
+    ["compressed", gzipped],
     ["plain", plain],
-  ])("when its blob, %s, is listed and cannot be read", async (_, gone) => {
-    await using asked = await asking([gone]);
-    asked.fake.blobs.clear();
+  ])("when its blob, %s, is listed but unreadable", async (_, gone) => {
+    await using store = await storeWith([gone]);
+    store.fake.blobs.clear();
     const diffId = gone.labels?.[UNCOMPRESSED] ?? "";
-    expect(await asked.blobs.present([diffId])).toEqual({ here: [], stored: [] });
-    expect(asked.details).toEqual([
-      `the engine does not tell the blob ${gone.digest}: the engine does not have the blob ${gone.digest}`,
+    expect(await store.blobs.present([diffId])).toEqual({ lowest: [], others: [] });
+    expect(store.details).toEqual([
+      `the engine does not return the blob ${gone.digest}: the engine does not have the blob ${gone.digest}`,
     ]);
   });
 
   test.each([0n, -1n, -(2n ** 63n), 2n ** 53n, 2n ** 63n - 1n])(
     "when its blob is listed with %i bytes",
     async (size) => {
-      await using asked = await asking([{ ...gzipped, size }]);
-      expect(await asked.blobs.present([one])).toEqual({ here: [], stored: [] });
-      expect(await asked.blobs.layerOf({ id: "app", diffIds: [one] }, 0)).toBeUndefined();
-      expect(asked.fake.reads).toEqual([]);
+      await using store = await storeWith([{ ...gzipped, size }]);
+      expect(await store.blobs.present([one])).toEqual({ lowest: [], others: [] });
+      expect(await store.blobs.layerOf({ id: "app", diffIds: [one] }, 0)).toBeUndefined();
+      expect(store.fake.reads).toEqual([]);
     },
   );
 
-  test("when its blob has fewer bytes than its first", async () => {
-    await using asked = await asking([{ ...layer(Buffer.from("tar"), one), size: 500n }]);
-    expect(await asked.blobs.present([one])).toEqual({ here: [], stored: [] });
-    expect(asked.details).toEqual([expect.stringContaining("ends after 3 of its 500 bytes")]);
+  test("when its blob has fewer bytes than the first read", async () => {
+    await using store = await storeWith([{ ...layer(Buffer.from("tar"), one), size: 500n }]);
+    expect(await store.blobs.present([one])).toEqual({ lowest: [], others: [] });
+    expect(store.details).toEqual([expect.stringContaining("ends after 3 of its 500 bytes")]);
   });
 
-  test("when the engine lists what it was not asked for", async () => {
-    await using asked = await asking([], {
+  test("when the engine lists other blobs than requested", async () => {
+    await using store = await storeWith([], {
       list: async function* () {
         yield { info: [{ digest: gzipped.digest, size: 40n, labels: { [UNCOMPRESSED]: two } }] };
       },
     });
-    expect(await asked.blobs.present([one])).toEqual({ here: [], stored: [] });
-    expect(await asked.blobs.layerOf({ id: "app", diffIds: [one] }, 0)).toBeUndefined();
+    expect(await store.blobs.present([one])).toEqual({ lowest: [], others: [] });
+    expect(await store.blobs.layerOf({ id: "app", diffIds: [one] }, 0)).toBeUndefined();
   });
 
   test.each<[string, string, NonNullable<ContentEngineOptions["list"]>]>([
@@ -216,18 +216,18 @@ describe("a layer is not there", () => {
         if (filters.some((filter) => filter.includes(one))) throw new Error("the disk is gone");
       },
     ],
-  ])("when the engine %s; it is said why, and the transfer goes on", async (_, why, list) => {
-    await using asked = await asking([gzipped], { list });
-    expect(await asked.blobs.present(diffIds)).toEqual({ here: [], stored: [] });
-    expect(await asked.blobs.known(one, diffIds)).toEqual({});
-    expect(await asked.blobs.layerOf({ id: "app", diffIds }, 0)).toBeUndefined();
-    const whats = ["which layers it holds", "whether it has the image", `which blob holds ${one}`];
-    expect(asked.details).toEqual(whats.map((what) => expect.stringMatching(`does not tell ${what}: .*${why}`)));
+  ])("when the engine %s; the reason is reported, and the transfer goes on", async (_, why, list) => {
+    await using store = await storeWith([gzipped], { list });
+    expect(await store.blobs.present(diffIds)).toEqual({ lowest: [], others: [] });
+    expect(await store.blobs.known(one, diffIds)).toEqual({});
+    expect(await store.blobs.layerOf({ id: "app", diffIds }, 0)).toBeUndefined();
+    const actions = ["list the blobs of the layers", "tell whether it has the image", `list the blob of ${one}`];
+    expect(store.details).toEqual(actions.map((action) => expect.stringMatching(`does not ${action}: .*${why}`)));
   });
 
-  test("but who is told to stop is not told that", async () => {
+  test("but an aborted query throws the reason of the signal", async () => {
     const stop = new AbortController();
-    await using asked = await asking([gzipped], {
+    await using store = await storeWith([gzipped], {
       signal: stop.signal,
       read: async function* () {
         stop.abort(new Error("Ctrl-C"));
@@ -235,9 +235,9 @@ describe("a layer is not there", () => {
         yield {};
       },
     });
-    expect((await rejection(asked.blobs.present(diffIds))).message).toBe("Ctrl-C");
-    expect((await rejection(asked.blobs.known(one, diffIds))).message).toBe("Ctrl-C");
-    expect(asked.details).toEqual([]);
+    expect((await rejection(store.blobs.present(diffIds))).message).toBe("Ctrl-C");
+    expect((await rejection(store.blobs.known(one, diffIds))).message).toBe("Ctrl-C");
+    expect(store.details).toEqual([]);
   });
 });
 
@@ -251,60 +251,60 @@ describe("an image is known", () => {
   });
   const info = (id: string, layers = diffIds): ImageInfo => ({ id, diffIds: layers, platform: "linux/amd64", size: 1 });
 
-  test.each(["config", "0"])("by the manifest that names its config (%s), where it has its layers", async (name) => {
+  test.each(["config", "0"])("by the manifest that names its config (%s), if it has its layers", async (name) => {
     const own = manifest("manifest", `${NAMED}.${name}`);
-    await using asked = await asking([config, own], { images: [info(own.digest)] });
-    expect(await asked.blobs.known(digest, diffIds)).toEqual({ id: own.digest });
-    expect(asked.fake.reads).toEqual([]);
+    await using store = await storeWith([config, own], { images: [info(own.digest)] });
+    expect(await store.blobs.known(digest, diffIds)).toEqual({ id: own.digest });
+    expect(store.fake.reads).toEqual([]);
   });
 
-  test("by whichever manifest is an image", async () => {
+  test("by the manifest that is an image", async () => {
     const [untagged, other, own] = [manifest("untagged"), manifest("other"), manifest("own")];
     const images = [info(other.digest, diffIds.slice(1)), info(own.digest)];
-    await using asked = await asking([untagged, other, own], { images });
-    expect(await asked.blobs.known(digest, diffIds)).toEqual({ id: own.digest });
+    await using store = await storeWith([untagged, other, own], { images });
+    expect(await store.blobs.known(digest, diffIds)).toEqual({ id: own.digest });
   });
 
-  test("by its config alone, where there is no such image, or one of other layers", async () => {
+  test("by its config alone, if there is no such image, or one of other layers", async () => {
     const own = manifest("manifest");
     for (const images of [[], [info(own.digest, diffIds.toReversed())], [{ ...info(own.digest), id: "another" }]]) {
-      await using asked = await asking([config, own], { images });
-      expect(await asked.blobs.known(digest, diffIds)).toEqual({ config: config.bytes });
-      expect(asked.inspected).toEqual([own.digest]);
+      await using store = await storeWith([config, own], { images });
+      expect(await store.blobs.known(digest, diffIds)).toEqual({ config: config.bytes });
+      expect(store.inspected).toEqual([own.digest]);
     }
   });
 
-  test("not at all, where its config is not there, is another, or is listed and gone", async () => {
-    await using without = await asking([manifest("manifest")]);
+  test("not at all, if its config is missing, another, or listed but unreadable", async () => {
+    await using without = await storeWith([manifest("manifest")]);
     expect(await without.blobs.known(digest, diffIds)).toEqual({});
     expect(without.fake.reads).toEqual([]);
-    await using wrong = await asking([{ bytes: Buffer.from("{}"), digest }]);
+    await using wrong = await storeWith([{ bytes: Buffer.from("{}"), digest }]);
     expect(await wrong.blobs.known(digest, diffIds)).toEqual({});
-    await using gone = await asking([config]);
+    await using gone = await storeWith([config]);
     gone.fake.blobs.clear();
     expect(await gone.blobs.known(digest, diffIds)).toEqual({});
   });
 });
 
-describe("of a layer", () => {
-  const tarOf = async (asked: Asking, index: number): Promise<string | undefined> => {
-    const tar = await asked.blobs.layerOf({ id: "app", diffIds }, index);
+describe("a layer", () => {
+  const tarOf = async (store: TestStore, index: number): Promise<string | undefined> => {
+    const tar = await store.blobs.layerOf({ id: "app", diffIds }, index);
     return tar && (await buffer(tar)).toString();
   };
 
-  test("the plain tar is read, however it is stored", async () => {
-    await using asked = await asking([plain, gzipped]);
-    expect([await tarOf(asked, 0), await tarOf(asked, 2)]).toEqual(["a tar of one", "a tar of three"]);
+  test("is read as a plain tar, however it is stored", async () => {
+    await using store = await storeWith([plain, gzipped]);
+    expect([await tarOf(store, 0), await tarOf(store, 2)]).toEqual(["a tar of one", "a tar of three"]);
   });
 
-  test("there is none when its blob is not there, nor of one that the image has not", async () => {
-    await using asked = await asking([gzipped]);
-    expect([await tarOf(asked, 1), await tarOf(asked, 4)]).toEqual([undefined, undefined]);
+  test("is undefined if its blob is missing, or the image has no such layer", async () => {
+    await using store = await storeWith([gzipped]);
+    expect([await tarOf(store, 1), await tarOf(store, 4)]).toEqual([undefined, undefined]);
   });
 
-  test("what cannot be unpacked is an error", async () => {
+  test("that cannot be decompressed is an error", async () => {
     const broken = layer(Buffer.concat([gzipped.bytes.subarray(0, 20), Buffer.alloc(20)]), one);
-    await using asked = await asking([broken]);
-    expect(await rejection(tarOf(asked, 0))).toBeInstanceOf(InvalidImage);
+    await using store = await storeWith([broken]);
+    expect(await rejection(tarOf(store, 0))).toBeInstanceOf(InvalidImage);
   });
 });

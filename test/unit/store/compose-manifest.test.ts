@@ -11,10 +11,10 @@ const blobOf = (text: string): Descriptor => ({
   size: text.length,
 });
 const layers = ["one", "two"].map((text): AvailableLayer => {
-  return { kind: "here", diffId: digestOf(`what is in ${text}`), blob: blobOf(text) };
+  return { kind: "present", diffId: digestOf(`the tar of ${text}`), blob: blobOf(text) };
 });
 const described = { mediaType: MEDIA_TYPE.dockerConfig, digest: digestOf(config), size: config.length };
-/** As somebody else formats it. */
+/** A manifest in another format than ours. */
 const sent = (blobs: Descriptor[], of = described) =>
   parseImageManifest(
     Buffer.from(
@@ -23,26 +23,26 @@ const sent = (blobs: Descriptor[], of = described) =>
   );
 const blobs = ["one", "two"].map(blobOf);
 
-test("a manifest of just these blobs and this config stays as it was sent, byte for byte", () => {
+test("the sender's manifest of these blobs and this config is used, byte for byte", () => {
   const { bytes } = sent(blobs);
   const descriptor = { mediaType: MEDIA_TYPE.dockerManifest, digest: digestOf(bytes), size: bytes.length };
   expect(manifestFor(config, layers, sent(blobs))).toEqual({ bytes, descriptor });
 });
 
-test("one that says that a layer is packed in another way than it is stays only if it is to be kept", () => {
+test("a manifest that misstates the compression of a layer is used only if it must be preserved", () => {
   const other = sent(blobs.map((blob) => ({ ...blob, mediaType: MEDIA_TYPE.ociLayer })));
   expect(manifestFor(config, layers, other).descriptor).toEqual(manifestFor(config, layers, sent([])).descriptor);
-  expect(manifestFor(config, layers, other, { keeps: true }).bytes).toEqual(other.bytes);
+  expect(manifestFor(config, layers, other, { preserve: true }).bytes).toEqual(other.bytes);
 });
 
 test.each([
   ["another blob", sent([...blobs.slice(1), blobOf("three")])],
-  ["a layer less", sent(blobs.slice(1))],
-  ["a layer more", sent([...blobs, blobOf("three")])],
+  ["one layer less", sent(blobs.slice(1))],
+  ["one layer more", sent([...blobs, blobOf("three")])],
   ["another size", sent(blobs.map((blob) => ({ ...blob, size: 7 })))],
   ["another config", sent(blobs, { ...described, digest: digestOf("other") })],
-  ["what is no layer", sent(blobs.map((blob) => ({ ...blob, mediaType: "text/html" })))],
-])("of one with %s, another is composed", (_, other) => {
+  ["a blob that is no layer", sent(blobs.map((blob) => ({ ...blob, mediaType: "text/html" })))],
+])("instead of a manifest with %s, one is composed", (_, other) => {
   const { descriptor } = manifestFor(config, layers, other);
   expect(descriptor).toEqual(manifestFor(config, layers, sent([])).descriptor);
   expect(descriptor).toMatchObject({ mediaType: MEDIA_TYPE.ociManifest });

@@ -28,7 +28,7 @@ const blobs = ["gzip one", "gzip two"].map((bytes): Descriptor => ({
   size: 1000,
 }));
 
-/** An engine with an image of the two lowest layers unpacked, of whose blobs it holds the first `held`. */
+/** An engine with an image of the two lowest layers, which has the first `held` of their blobs. */
 function engineWith(held: number, onLoad: (names: string) => void = () => {}) {
   const trials: string[] = [];
   let size = 0;
@@ -60,38 +60,38 @@ const trialsWith = (known: Descriptor[] | undefined, relatedImages: readonly Rel
   signal: new AbortController().signal,
   onDetail: (text: string) => details.push(text),
 });
-/** A store to load into: what is there is told by the delivery. */
+/** Options of a store to load into. The image says which layers are present. */
 const loading = {
   platform: "linux/amd64",
   nameForLowest: (count: number) => `localhost/lowest-${count}:1`,
-  blobs: { present: async () => ({ here: [], stored: [] }) },
+  blobs: { present: async () => ({ lowest: [], others: [] }) },
 };
 
 async function presentIn(engine: Engine) {
   const relatedImages = await findRelatedImages(engine, diffIds);
-  return (await blobsByTrial(engine, trialsWith(blobs, relatedImages)).present(diffIds)).here;
+  return (await blobsByTrial(engine, trialsWith(blobs, relatedImages)).present(diffIds)).lowest;
 }
 
-test("layers are there whose blobs the engine counts in an image of just them", async () => {
+test("layers are present if the engine counts their blobs in an image of just these layers", async () => {
   const { engine, trials } = engineWith(2);
-  const here = await presentIn(engine);
-  expect(here).toEqual(blobs.map((blob, index) => ({ kind: "here", diffId: diffIds[index], blob })));
+  const lowest = await presentIn(engine);
+  expect(lowest).toEqual(blobs.map((blob, index) => ({ kind: "present", diffId: diffIds[index], blob })));
   expect(trials).toEqual(["localhost/trial:1"]);
 });
 
-test("one whose blob it does not count is sent, and so is what stands on it", async () => {
+test("a layer whose blob the engine does not count is missing, and so are those above it", async () => {
   expect(await presentIn(engineWith(1).engine)).toHaveLength(1);
   expect(await presentIn(engineWith(0).engine)).toEqual([]);
-  expect(details).toEqual(["layers are unpacked here whose blobs cannot be proven to be here: they are sent"]);
+  expect(details).toEqual(["unpacked layers are sent, because the engine does not show that it has their blobs"]);
 });
 
-describe("of a manifest that is to be kept", () => {
-  const other = { ...blobs[1], digest: digestOf("packed otherwise") } as Descriptor;
+describe("with a manifest to preserve", () => {
+  const other = { ...blobs[1], digest: digestOf("compressed otherwise") } as Descriptor;
   const [one, two] = blobs as [Descriptor, Descriptor];
 
-  /** Which layers are there, where images have these blobs, those that share most first. */
+  /** Returns the present layers, for related images with these blobs. */
   async function presentOf(images: Descriptor[][], held = 2) {
-    const known = new Map(images.map((stack, index) => [`image ${index}`, stack]));
+    const known = new Map(images.map((layers, index) => [`image ${index}`, layers]));
     const asked: string[] = [];
     const blobsOf = async (id: string) => (asked.push(id), known.get(id));
     const relatedImages = images.map(({ length: shared }, index) => ({
@@ -102,26 +102,26 @@ describe("of a manifest that is to be kept", () => {
     const { engine } = engineWith(held);
     const store = blobsByTrial(engine, { ...trialsWith(undefined, relatedImages), blobsOf });
     const third = { ...one, digest: digestOf("gzip three") };
-    return { here: (await store.present(diffIds, [one, two, third])).here, asked };
+    return { lowest: (await store.present(diffIds, [one, two, third])).lowest, asked };
   }
 
-  test("a layer is there only as the blob that it names", async () => {
-    const { here } = await presentOf([[one, other]]);
-    expect(here).toEqual([{ kind: "here", diffId: diffIds[0], blob: one }]);
-    expect((await presentOf([[other, two]])).here).toEqual([]);
-    expect((await presentOf([[one, two]], 1)).here).toHaveLength(1);
+  test("a layer is present only as the blob that the manifest names", async () => {
+    const { lowest } = await presentOf([[one, other]]);
+    expect(lowest).toEqual([{ kind: "present", diffId: diffIds[0], blob: one }]);
+    expect((await presentOf([[other, two]])).lowest).toEqual([]);
+    expect((await presentOf([[one, two]], 1)).lowest).toHaveLength(1);
   });
 
-  test("the relative counts that has most of them; once all are found, no other is asked", async () => {
+  test("the related image with most of these blobs counts; once all are found, no other is asked", async () => {
     expect(await presentOf([[other, two], [one, two], [one]])).toMatchObject({
-      here: [{ blob: one }, { blob: two }],
+      lowest: [{ blob: one }, { blob: two }],
       asked: ["image 0", "image 1"],
     });
-    expect((await presentOf([[other, two], [one]])).here).toHaveLength(1);
+    expect((await presentOf([[other, two], [one]])).lowest).toHaveLength(1);
   });
 });
 
-test("an engine that refuses the trial has none of them; one that is gone is told", async () => {
+test("no layer is present if the engine refuses the trial; other errors are thrown", async () => {
   const refusing = engineWith(2, () => {
     throw new EngineError("content digest: not found");
   });
@@ -132,11 +132,11 @@ test("an engine that refuses the trial has none of them; one that is gone is tol
   await expect(presentIn(gone.engine)).rejects.toThrow("it is gone");
 });
 
-describe("an image is loaded while its layers come", async () => {
+describe("an image is loaded while its layers arrive", async () => {
   const folder = await mkdtemp(join(tmpdir(), "containerd-store-"));
   afterAll(async () => await rm(folder, { recursive: true }));
 
-  /** One that is large enough to be loaded ahead is all zeros, which take no room on the disk. */
+  /** A layer that is large enough to be loaded ahead is a sparse file. */
   async function layer(index: number, size = 10): Promise<LayerFile> {
     const path = join(folder, `${index}-${size}`);
     await writeFile(path, `blob ${index}`);
@@ -149,17 +149,17 @@ describe("an image is loaded while its layers come", async () => {
     JSON.stringify({ os: "linux", architecture: "amd64", rootfs: { type: "layers", diff_ids: diffIds } }),
   );
   const [lowest] = blobs;
-  const here = [{ kind: "here" as const, diffId: diffIds[0] ?? "", ...(lowest && { blob: lowest }) }];
-  const deliveryOf = (layers: AsyncIterable<LayerFile>, some = here): ImageToLoad<LayerFile> => {
-    const present = { here: some, stored: [] };
-    return { platform: "linux/amd64", diffIds, ...present, layers, config: async () => config, abandon: () => {} };
+  const present = [{ kind: "present" as const, diffId: diffIds[0] ?? "", ...(lowest && { blob: lowest }) }];
+  const imageOf = (layers: AsyncIterable<LayerFile>, some = present): ImageToLoad<LayerFile> => {
+    const common = { platform: "linux/amd64", diffIds, config: async () => config, cancel: () => {} };
+    return { ...common, lowest: some, others: [], layers };
   };
-  async function* coming(layers: LayerFile[], error?: Error): AsyncGenerator<LayerFile> {
+  async function* incoming(layers: LayerFile[], error?: Error): AsyncGenerator<LayerFile> {
     yield* layers;
     if (error !== undefined) throw error;
   }
 
-  /** An engine that keeps blobs and images, one of which may be lost, and refuses an archive that holds none. */
+  /** An engine that stores blobs, except a `lost` one, and images, and rejects an archive without an image. */
   function takingEngine({ lost = "", takesManyAtOnce = true, refusal = "no index.json" } = {}) {
     const held = new Map<Digest, number>(blobs.map(({ digest, size }) => [digest, size]));
     const images = new Map<string, Manifest>();
@@ -201,11 +201,11 @@ describe("an image is loaded while its layers come", async () => {
       paths?.includes(blob.digest.replace("sha256:", "blobs/sha256/")) ? [diffIds.indexOf(diffId)] : [],
     );
 
-  test("its manifest names the blobs that came and those that are here", async () => {
+  test("its manifest names the received blobs and the present ones", async () => {
     const { engine, images, archives, removed } = takingEngine();
     const layers = [await layer(1), await layer(2)];
     const store = containerdStore(engine, loading);
-    const id = await store.load(deliveryOf(coming(layers)), "localhost/app:1");
+    const id = await store.load(imageOf(incoming(layers)), "localhost/app:1");
     expect([...images.keys()]).toEqual(["localhost/app:1"]);
     expect(id).toBe(digestOf(JSON.stringify(images.get("localhost/app:1"))));
     const { config: named, layers: found } = images.get("localhost/app:1") ?? {};
@@ -217,7 +217,7 @@ describe("an image is loaded while its layers come", async () => {
 
   const LARGE = 32_000_000;
 
-  test("a manifest that is to be kept is, when it names these blobs; images of lower layers have their own", async () => {
+  test("a manifest to preserve is used if it names these blobs; images of the lowest layers have their own", async () => {
     const layers = [await layer(0, LARGE), await layer(1), await layer(2)];
     const write = (named: LayerFile[]) =>
       parseImageManifest(
@@ -235,7 +235,7 @@ describe("an image is loaded while its layers come", async () => {
     ] as const) {
       const { engine, images } = takingEngine();
       const store = containerdStore(engine, loading);
-      const id = await store.load({ ...deliveryOf(coming(layers), []), manifest }, "localhost/app:1");
+      const id = await store.load({ ...imageOf(incoming(layers), []), manifest }, "localhost/app:1");
       expect(id === digestOf(manifest.bytes)).toBe(isKept);
       expect(images.get("localhost/app:1")?.mediaType === MEDIA_TYPE.dockerManifest).toBe(isKept);
       expect(images.get("localhost/lowest-1:1")?.layers).toHaveLength(1);
@@ -248,12 +248,12 @@ describe("an image is loaded while its layers come", async () => {
   ])("the lowest are loaded ahead, if the engine takes many at once: %s", async (takesManyAtOnce, held, names) => {
     const { engine, images, archives, removed } = takingEngine({ takesManyAtOnce });
     const layers = [await layer(0, LARGE), await layer(1), await layer(2)];
-    const come = queue<LayerFile>();
-    const loaded = containerdStore(engine, loading).load(deliveryOf(come, []), "localhost/app:1");
-    for (const one of layers.slice(0, 1)) come.push(one);
+    const arriving = queue<LayerFile>();
+    const loaded = containerdStore(engine, loading).load(imageOf(arriving, []), "localhost/app:1");
+    for (const one of layers.slice(0, 1)) arriving.push(one);
     while (images.size < names.length) await new Promise((resolve) => setImmediate(resolve));
-    for (const one of layers.slice(1)) come.push(one);
-    come.end();
+    for (const one of layers.slice(1)) arriving.push(one);
+    arriving.end();
     await loaded;
     expect(archives.map((paths) => blobsIn(paths, layers))).toEqual(held);
     expect([...images.keys()]).toEqual([...names, "localhost/app:1"]);
@@ -264,76 +264,76 @@ describe("an image is loaded while its layers come", async () => {
   });
 
   const broken = new Error("it broke off");
-  describe.each(["no index.json", ""])("an engine that says of an archive without an image: %j", (refusal) => {
-    test("is given one when the layers stop coming, and what they failed with is told", async () => {
+  describe.each(["no index.json", ""])("an engine that answers to an archive without an image: %j", (refusal) => {
+    test("gets such an archive when the layers fail, and their error is thrown", async () => {
       const { engine, images, archives } = takingEngine({ refusal });
       const layers = [await layer(1)];
-      const loaded = containerdStore(engine, loading).load(deliveryOf(coming(layers, broken)), "app:1");
+      const loaded = containerdStore(engine, loading).load(imageOf(incoming(layers, broken)), "app:1");
       await expect(loaded).rejects.toBe(broken);
       expect(archives.map((paths) => [paths.length, blobsIn(paths, layers)])).toEqual([[1, [1]]]);
       expect(images.size).toBe(0);
     });
 
-    test("the same when its layers are not those of its config", async () => {
+    test("gets such an archive when the layers are not those of the config", async () => {
       const { engine, archives } = takingEngine({ refusal });
       const layers = [await layer(1)];
-      const loaded = containerdStore(engine, loading).load(deliveryOf(coming(layers)), "app:1");
-      await expect(loaded).rejects.toThrow("these are not the layers of its config");
+      const loaded = containerdStore(engine, loading).load(imageOf(incoming(layers)), "app:1");
+      await expect(loaded).rejects.toThrow("the layers are not those of the config");
       expect(archives.flat()).toHaveLength(1);
     });
   });
 
-  test("one that the engine lists as smaller than its blobs is not there, nor is what stands on it", async () => {
+  test("an image whose listed size is less than its blobs is an error, also one of the lowest layers", async () => {
     const layers = [await layer(0, LARGE), await layer(1, 1000), await layer(2, 1000)];
     for (const { blob } of layers.slice(0, 2)) {
       const { engine } = takingEngine({ lost: blob.digest });
-      const loaded = containerdStore(engine, loading).load(deliveryOf(coming(layers), []), "app:1");
+      const loaded = containerdStore(engine, loading).load(imageOf(incoming(layers), []), "app:1");
       await expect(loaded).rejects.toThrow(EngineError);
     }
   });
 });
 
-describe("on another base", () => {
-  const coming = [digestOf("new base"), ...diffIds.slice(1)];
-  const stored = async (held: number, known: Descriptor[] | undefined = blobs, named?: Descriptor[]) => {
+describe("layers on another base", () => {
+  const incoming = [digestOf("new base"), ...diffIds.slice(1)];
+  const present = async (held: number, known: Descriptor[] | undefined = blobs, named?: Descriptor[]) => {
     const { engine } = engineWith(held);
-    const relatedImages = await findRelatedImages(engine, coming);
-    return await blobsByTrial(engine, trialsWith(known, relatedImages)).present(coming, named);
+    const relatedImages = await findRelatedImages(engine, incoming);
+    return await blobsByTrial(engine, trialsWith(known, relatedImages)).present(incoming, named);
   };
 
-  test("a layer is there whose blob an image's own stack proves", async () => {
-    expect(await stored(2)).toEqual({ here: [], stored: [{ kind: "here", diffId: diffIds[1], blob: blobs[1] }] });
+  test("a layer is present if the trial of an image that has it passes", async () => {
+    expect(await present(2)).toEqual({ lowest: [], others: [{ kind: "present", diffId: diffIds[1], blob: blobs[1] }] });
   });
 
-  test("one is sent whose blob is gone, or is not the one that the manifest to be kept names", async () => {
-    expect((await stored(1)).stored).toEqual([]);
-    expect((await stored(2, blobs.slice(1))).stored).toEqual([]);
+  test("a layer is missing if its blob is, or is not the one that the manifest to preserve names", async () => {
+    expect((await present(1)).others).toEqual([]);
+    expect((await present(2, blobs.slice(1))).others).toEqual([]);
     const named = ["a", "b", "c"].map((name) => ({ ...blobs[0], digest: digestOf(name) }) as Descriptor);
-    expect((await stored(2, blobs, named)).stored).toEqual([]);
-    expect((await stored(2, blobs, [named[0], blobs[1], named[2]] as Descriptor[])).stored).toHaveLength(1);
+    expect((await present(2, blobs, named)).others).toEqual([]);
+    expect((await present(2, blobs, [named[0], blobs[1], named[2]] as Descriptor[])).others).toHaveLength(1);
   });
 
-  test("once all are found, no other image is asked; one that is there on its stack is known where it stands once more", async () => {
+  test("once all are found, no other image is asked; a layer among the lowest also counts where it occurs again", async () => {
     const [one, two] = diffIds as [Digest, Digest];
     const asked: string[] = [];
     const { engine, trials } = engineWith(2);
     const blobsOf = async (id: string) => (asked.push(id), blobs);
     const storeWith = (some: RelatedImage[]) => blobsByTrial(engine, { ...trialsWith(undefined, some), blobsOf });
     const relatedImages = ["first", "second"].map((id) => ({ id, diffIds: [one, two], shared: 0 }));
-    expect((await storeWith(relatedImages).present([digestOf("new base"), one, two])).stored).toHaveLength(2);
+    expect((await storeWith(relatedImages).present([digestOf("new base"), one, two])).others).toHaveLength(2);
     expect(asked).toEqual(["first"]);
     expect(trials).toHaveLength(1);
 
-    const here = { kind: "here" as const, diffId: one, blob: blobs[0] as Descriptor };
+    const layer = { kind: "present" as const, diffId: one, blob: blobs[0] as Descriptor };
     const nearest = { id: "third", diffIds: [one], shared: 1 };
-    const present = await storeWith([nearest, ...relatedImages]).present([one, digestOf("other"), one]);
-    expect(present).toEqual({ here: [here], stored: [here] });
+    const found = await storeWith([nearest, ...relatedImages]).present([one, digestOf("other"), one]);
+    expect(found).toEqual({ lowest: [layer], others: [layer] });
     expect(asked).toEqual(["first", "third"]);
     expect(trials).toHaveLength(2);
   });
 });
 
-test("an empty layer, which many images have, makes no relative", async () => {
+test("an empty layer, which many images have, does not make images related", async () => {
   const empty = digestOf(Buffer.alloc(1024));
   const engine = {
     listImageIds: async () => ["app", "other"],
@@ -342,6 +342,6 @@ test("an empty layer, which many images have, makes no relative", async () => {
       diffIds: id === "app" ? [digestOf("old"), empty, digestOf("app")] : [digestOf("x"), empty],
     }),
   };
-  const coming = [digestOf("new"), empty, digestOf("app")];
-  expect((await findRelatedImages(engine as unknown as Engine, coming)).map(({ id }) => id)).toEqual(["app"]);
+  const incoming = [digestOf("new"), empty, digestOf("app")];
+  expect((await findRelatedImages(engine as unknown as Engine, incoming)).map(({ id }) => id)).toEqual(["app"]);
 });

@@ -18,12 +18,12 @@ const image = await makeImage([3000, 700]);
 const other = await makeImage([700, 90]);
 const all = [...image.diffIds, ...other.diffIds];
 
-test("its layers are those of all its images, by what they hold, as far as their blobs are there", async () => {
+test("finds the layers of all images by diff ID, if their blobs are present", async () => {
   const path = join(folder, "layers");
   await writeTree(path, layoutOf([{ image, ref: "v1" }, { image: other }]));
   const store = new LayoutStore(path, newRunId());
   const [one, two] = [ociBlobs(image, gzipped).descriptors, ociBlobs(other, gzipped).descriptors];
-  expect(await store.layers(all)).toEqual(
+  expect(await store.findLayers(all)).toEqual(
     new Map([
       [image.diffIds[0], one[0]],
       [image.diffIds[1], one[1]],
@@ -32,11 +32,11 @@ test("its layers are those of all its images, by what they hold, as far as their
   );
   await truncate(join(path, "blobs/sha256", hexOf(one[0]?.digest ?? "")), 10);
   await rm(join(path, "blobs/sha256", hexOf(two[1]?.digest ?? "")));
-  expect([...(await store.layers(all)).keys()]).toEqual([image.diffIds[1]]);
-  expect(await new LayoutStore(join(folder, "nowhere"), newRunId()).layers(all)).toEqual(new Map());
+  expect([...(await store.findLayers(all)).keys()]).toEqual([image.diffIds[1]]);
+  expect(await new LayoutStore(join(folder, "nowhere"), newRunId()).findLayers(all)).toEqual(new Map());
 });
 
-test("of a layer that it has as several blobs, the one that is named is of use, and no other", async () => {
+test("of several blobs of a layer, only the named one counts", async () => {
   const path = join(folder, "named");
   const [packed, asItIs] = [gzipped, plain].map((pack) => ociBlobs(image, pack));
   const entries = [packed, asItIs].flatMap((one) => blobEntries(one?.blobs ?? []));
@@ -44,27 +44,31 @@ test("of a layer that it has as several blobs, the one that is named is of use, 
   await writeTree(path, [...entries, both, LAYOUT]);
   const store = new LayoutStore(path, newRunId());
   const [bottom = "", top = ""] = image.diffIds;
-  expect(await store.layers(image.diffIds, new Map([[bottom, bottom]]))).toEqual(
+  expect(await store.findLayers(image.diffIds, new Map([[bottom, bottom]]))).toEqual(
     new Map([[bottom, asItIs?.descriptors[0]]]),
   );
   const digest = packed?.descriptors[1]?.digest ?? "";
-  expect(await store.layers(image.diffIds, new Map([[top, digest]]))).toEqual(new Map([[top, packed?.descriptors[1]]]));
-  expect(await store.layers(image.diffIds, new Map([[top, packed?.descriptors[0]?.digest ?? ""]]))).toEqual(new Map());
+  expect(await store.findLayers(image.diffIds, new Map([[top, digest]]))).toEqual(
+    new Map([[top, packed?.descriptors[1]]]),
+  );
+  expect(await store.findLayers(image.diffIds, new Map([[top, packed?.descriptors[0]?.digest ?? ""]]))).toEqual(
+    new Map(),
+  );
 });
 
-test("an image that is not what its descriptor says has no layers", async () => {
+test("an image with another digest than its descriptor has no layers", async () => {
   const path = join(folder, "damaged");
   await writeTree(path, layoutOf([{ image }, { image: other }], plain));
   await writeFile(join(path, "blobs/sha256", hexOf(ociBlobs(image, plain).manifest.descriptor.digest)), "{}");
-  expect([...(await new LayoutStore(path, newRunId()).layers(all)).keys()]).toEqual(other.diffIds);
+  expect([...(await new LayoutStore(path, newRunId()).findLayers(all)).keys()]).toEqual(other.diffIds);
 });
 
-test("several runs list images at once: none is lost", async () => {
+test("when several runs list images at once, none is lost", async () => {
   const path = join(folder, "listed");
   await writeTree(path, layoutOf([{ image }]));
   const names = Array.from({ length: 12 }, (_, index) => `app:v${index}`);
   const { descriptor } = ociBlobs(image, gzipped).manifest;
-  await Promise.all(names.map(async (ref) => await new LayoutStore(path, newRunId()).list(descriptor, { ref })));
+  await Promise.all(names.map(async (ref) => await new LayoutStore(path, newRunId()).listImage(descriptor, { ref })));
   const store = new LayoutStore(path, newRunId());
   for (const name of names) expect((await store.find(name)).diffIds).toEqual(image.diffIds);
 });

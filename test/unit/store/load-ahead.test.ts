@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
 import { parseConfig } from "../../../src/image/config.ts";
-import { loadAhead, type LoadAheadOptions, type StackedImage } from "../../../src/store/load-ahead.ts";
+import { loadAhead, type LoadAheadOptions, type FinalImage } from "../../../src/store/load-ahead.ts";
 import type { ImageToLoad } from "../../../src/store/store.ts";
 import { deferred } from "../../../src/streams/deferred.ts";
 import { queue } from "../../../src/streams/queue.ts";
@@ -11,45 +11,45 @@ interface Layer {
   size: number;
 }
 
-/** Of these sizes in bytes, one is worth an image of its own. */
-const [SMALL, LARGE, WORTH_IT] = [40, 100, 100];
+/** Sizes of layers, and the size from which layers are loaded ahead, in bytes. */
+const [SMALL, LARGE, MIN] = [40, 100, 100];
 const small = (name: string): Layer => ({ diffId: digestOf(name), size: SMALL });
 const large = (name: string): Layer => ({ diffId: digestOf(name), size: LARGE });
 
-const CONFIG = Buffer.from("the image's own config");
+const CONFIG = Buffer.from("the config of the image");
 
-/** A delivery of an image of layers that are called by one letter each, of which the lowest are here. */
-function deliveryOf(all: string, here: string, layers: AsyncIterable<Layer>): ImageToLoad<Layer> {
+/** An image whose layers are named by one letter each. The layers `lowest` are present. */
+function imageToLoad(all: string, lowest: string, layers: AsyncIterable<Layer>): ImageToLoad<Layer> {
   return {
     platform: "linux/arm64/v8",
     diffIds: all.split("").map(digestOf),
-    here: here.split("").map((name) => ({ kind: "here", diffId: digestOf(name) })),
-    stored: [],
+    lowest: lowest.split("").map((name) => ({ kind: "present", diffId: digestOf(name) })),
+    others: [],
     layers,
     config: async () => CONFIG,
-    abandon: () => {},
+    cancel: () => {},
   };
 }
 
-/** One load after it was begun. */
-interface Seen {
-  /** Of its layers, in the order in which they came. */
+/** An observed load. */
+interface ObservedLoad {
+  /** Its layers, in the order they arrived. */
   letters: string;
-  image?: StackedImage;
-  brokenOff?: Error;
-  /** The store has it, or will not. */
+  image?: FinalImage;
+  aborted?: Error;
+  /** Ends the load. */
   end: (error?: Error) => void;
 }
 
-/** A store that takes in what it is given, at once unless it `waits`, and notes what happens. */
+/** A store that records its loads. They end at once, or on demand if it `waits`. */
 function fakeStore({ waits = false, takesMany = true } = {}) {
-  const loads: Seen[] = [];
+  const loads: ObservedLoad[] = [];
   const events: string[] = [];
   const letterOf = new Map("abcdef".split("").map((letter) => [digestOf(letter), letter]));
   const options: LoadAheadOptions<Layer> = {
     load(layers, finish) {
       const taken = deferred<void>();
-      const load: Seen = { letters: "", end: (error) => (error ? taken.reject(error) : taken.resolve()) };
+      const load: ObservedLoad = { letters: "", end: (error) => (error ? taken.reject(error) : taken.resolve()) };
       loads.push(load);
       taken.promise.catch(() => {});
       const loaded = (async () => {
@@ -61,20 +61,20 @@ function fakeStore({ waits = false, takesMany = true } = {}) {
       })();
       return {
         loaded: Promise.race([loaded, taken.promise.then(async () => await loaded)]),
-        breakOff: (error) => (load.brokenOff = error),
+        abort: (error) => (load.aborted = error),
       };
     },
     nameForLowest: takesMany ? (count) => `lowest-${count}` : undefined,
-    worthIt: WORTH_IT,
-    forget: async (name) => void events.push(`forgot ${name}`),
+    minBytes: MIN,
+    removeName: async (name) => void events.push(`removed ${name}`),
   };
   return { loads, events, options };
 }
 
-const imageOf = ({ letters, image }: Seen) => [letters, image?.name, image?.inStore];
+const imageOf = ({ letters, image }: ObservedLoad) => [letters, image?.name, image?.layersInStore];
 
-/** As long as anything could still move by itself. */
-async function rest(): Promise<void> {
+/** Waits until nothing can progress by itself. */
+async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
@@ -85,12 +85,12 @@ function queueOf(layers: Layer[]): AsyncIterable<Layer> {
   return all;
 }
 
-test("the lowest layers are loaded as an image of their own while the others come", async () => {
+test("the lowest layers are loaded as an image of their own while the others arrive", async () => {
   const { loads, events, options } = fakeStore();
   const layers = queue<Layer>();
-  const loading = loadAhead(deliveryOf("abcd", "a", layers), "app", options);
+  const loading = loadAhead(imageToLoad("abcd", "a", layers), "app", options);
   layers.push(large("b"));
-  await rest();
+  await settle();
   expect(loads.map(imageOf)).toEqual([["b", "lowest-2", 1]]);
   expect(events).toEqual(["archive of lowest-2", "loaded lowest-2"]);
   const { config } = loads[0]?.image ?? { config: Buffer.alloc(0) };
@@ -106,27 +106,27 @@ test("the lowest layers are loaded as an image of their own while the others com
     ["d", "app", 3],
   ]);
   expect(loads[2]?.image?.config).toBe(CONFIG);
-  expect(events.slice(-4)).toEqual(["archive of app", "loaded app", "forgot lowest-2", "forgot lowest-3"]);
+  expect(events.slice(-4)).toEqual(["archive of app", "loaded app", "removed lowest-2", "removed lowest-3"]);
 });
 
-test("what is small waits for more of it, and what is all small is one image", async () => {
+test("small layers wait for more; an image of small layers is loaded at once", async () => {
   const together = fakeStore();
   const layers = [small("a"), small("b"), small("c"), small("d"), small("e")];
-  await loadAhead(deliveryOf("abcde", "", queueOf(layers)), "app", together.options);
+  await loadAhead(imageToLoad("abcde", "", queueOf(layers)), "app", together.options);
   expect(together.loads.map(imageOf)).toEqual([
     ["abc", "lowest-3", 0],
     ["de", "app", 3],
   ]);
   const one = fakeStore();
-  await loadAhead(deliveryOf("ab", "", queueOf([small("a"), small("b")])), "app", one.options);
+  await loadAhead(imageToLoad("ab", "", queueOf([small("a"), small("b")])), "app", one.options);
   expect(one.loads.map(imageOf)).toEqual([["ab", "app", 0]]);
   expect(one.events).toEqual(["archive of app", "loaded app"]);
 });
 
-test("layers that come before one below them go into the last archive", async () => {
+test("layers that arrive before one below them go into the last archive", async () => {
   const { loads, options } = fakeStore();
   const layers = queueOf([large("c"), large("a"), large("e"), large("b"), large("d")]);
-  await loadAhead(deliveryOf("abcde", "", layers), "app", options);
+  await loadAhead(imageToLoad("abcde", "", layers), "app", options);
   expect(loads.map(imageOf)).toEqual([
     ["ced", "app", 2],
     ["a", "lowest-1", 0],
@@ -134,9 +134,9 @@ test("layers that come before one below them go into the last archive", async ()
   ]);
 });
 
-test("low ones that come last get an image of their own when another archive has been begun", async () => {
+test("lowest layers that arrive last get an image of their own when there is another archive", async () => {
   const { loads, events, options } = fakeStore();
-  await loadAhead(deliveryOf("abc", "", queueOf([small("c"), small("a"), small("b")])), "app", options);
+  await loadAhead(imageToLoad("abc", "", queueOf([small("c"), small("a"), small("b")])), "app", options);
   expect(loads.map(imageOf)).toEqual([
     ["c", "app", 2],
     ["ab", "lowest-2", 0],
@@ -144,33 +144,33 @@ test("low ones that come last get an image of their own when another archive has
   expect(events.indexOf("archive of app")).toBeGreaterThan(events.indexOf("loaded lowest-2"));
 });
 
-test("one that is all here is an image without layers; one that has a layer twice gets it once", async () => {
+test("an image that is all present is loaded without layers; a layer that occurs twice is loaded once", async () => {
   const all = fakeStore();
-  await loadAhead(deliveryOf("ab", "ab", queueOf([])), "app", all.options);
+  await loadAhead(imageToLoad("ab", "ab", queueOf([])), "app", all.options);
   expect(all.loads.map(imageOf)).toEqual([["", "app", 2]]);
   const twice = fakeStore();
-  await loadAhead(deliveryOf("aba", "", queueOf([large("a"), large("b")])), "app", twice.options);
+  await loadAhead(imageToLoad("aba", "", queueOf([large("a"), large("b")])), "app", twice.options);
   expect(twice.loads.map(imageOf)).toEqual([
     ["a", "lowest-1", 0],
     ["b", "app", 1],
   ]);
 });
 
-test("for an engine that takes one at a time there is one archive", async () => {
+test("there is one archive for an engine that takes one load at a time", async () => {
   const { loads, events, options } = fakeStore({ takesMany: false });
   const layers = queueOf([large("b"), large("d"), large("c")]);
-  await loadAhead(deliveryOf("abcd", "a", layers), "app", options);
+  await loadAhead(imageToLoad("abcd", "a", layers), "app", options);
   expect(loads.map(imageOf)).toEqual([["bdc", "app", 1]]);
   expect(events).toEqual(["archive of app", "loaded app"]);
 });
 
-test("each image waits for the one below it, while the layers go on", async () => {
+test("each image waits for the one below it, while the layers continue", async () => {
   const { loads, events, options } = fakeStore({ waits: true });
   const layers = queueOf([large("a"), large("b"), large("c")]);
-  const loading = loadAhead(deliveryOf("abc", "", layers), "app", options);
+  const loading = loadAhead(imageToLoad("abc", "", layers), "app", options);
   const [steps, expected] = [[] as string[], [] as string[]];
   for (const [at, name] of ["lowest-1", "lowest-2", "app"].entries()) {
-    await rest();
+    await settle();
     expect(loads.map(({ letters }) => letters)).toEqual(["a", "b", "c"]);
     steps.push(...events.splice(0));
     expected.push(`archive of ${name}`);
@@ -179,85 +179,85 @@ test("each image waits for the one below it, while the layers go on", async () =
     expected.push(`loaded ${name}`);
   }
   await loading;
-  expect(events).toEqual(["loaded app", "forgot lowest-1", "forgot lowest-2"]);
+  expect(events).toEqual(["loaded app", "removed lowest-1", "removed lowest-2"]);
 });
 
-/** Three loads under way: one that the store takes in, one that waits for it, and one that is still being filled. */
-async function threeUnderWay(layers: AsyncIterable<Layer>) {
+/** Three pending loads: one that the store processes, one that waits for it, and one that still takes layers. */
+async function threePending(layers: AsyncIterable<Layer>) {
   const store = fakeStore({ waits: true });
-  const loading = loadAhead(deliveryOf("abcde", "", layers), "app", store.options);
+  const loading = loadAhead(imageToLoad("abcde", "", layers), "app", store.options);
   let end: unknown;
   const settled = loading.catch((error: unknown) => (end = error));
-  await rest();
+  await settle();
   expect(store.loads.map(({ letters }) => letters)).toEqual(["a", "b", "d"]);
   return { ...store, settled, endedWith: () => end };
 }
 
-const UNDER_WAY = [large("a"), large("b"), large("d")];
+const PENDING = [large("a"), large("b"), large("d")];
 const broken = new Error("it broke off");
 
-test.each([0, 1, 2])("when load %i fails, so do the others; names are forgotten when all have ended", async (at) => {
+test.each([0, 1, 2])("when load %i fails, so do the others; names are removed when all have ended", async (at) => {
   const layers = queue<Layer>();
-  for (const layer of UNDER_WAY) layers.push(layer);
-  const { loads, events, settled, endedWith } = await threeUnderWay(layers);
+  for (const layer of PENDING) layers.push(layer);
+  const { loads, events, settled, endedWith } = await threePending(layers);
   events.length = 0;
   loads[at]?.end(broken);
-  await rest();
-  expect(loads.map(({ brokenOff }) => brokenOff)).toEqual([broken, broken, broken]);
+  await settle();
+  expect(loads.map(({ aborted }) => aborted)).toEqual([broken, broken, broken]);
   if (at > 0) {
-    // The store is still busy with the first.
+    // The store still processes the first.
     expect([endedWith(), events]).toEqual([undefined, []]);
     loads[0]?.end();
   }
   await settled;
   expect(endedWith()).toBe(broken);
-  expect(events.slice(-2)).toEqual(["forgot lowest-1", "forgot lowest-2"]);
+  expect(events.slice(-2)).toEqual(["removed lowest-1", "removed lowest-2"]);
   expect(events).not.toContain("archive of lowest-2");
   expect(events).not.toContain("archive of app");
   layers.end();
 });
 
-test("when the layers stop coming, what is in the store's hands is waited for, and nothing more is begun", async () => {
+test("when the layers fail, the load that the store processes is awaited, and no other begins", async () => {
   async function* failing(): AsyncGenerator<Layer> {
-    yield* UNDER_WAY;
+    yield* PENDING;
     throw broken;
   }
-  const { loads, events, settled, endedWith } = await threeUnderWay(failing());
-  expect(loads.map(({ brokenOff }) => brokenOff)).toEqual([broken, broken, broken]);
+  const { loads, events, settled, endedWith } = await threePending(failing());
+  expect(loads.map(({ aborted }) => aborted)).toEqual([broken, broken, broken]);
   expect([endedWith(), events]).toEqual([undefined, ["archive of lowest-1"]]);
   loads[0]?.end();
   await settled;
   expect(endedWith()).toBe(broken);
-  expect(events).toEqual(["archive of lowest-1", "loaded lowest-1", "forgot lowest-1", "forgot lowest-2"]);
+  expect(events).toEqual(["archive of lowest-1", "loaded lowest-1", "removed lowest-1", "removed lowest-2"]);
 });
 
-test("when there is no image after all, none is loaded, and the lowest are forgotten", async () => {
+test("when the config fails, the image is not loaded, and the images of lowest layers are removed", async () => {
   const { loads, events, options } = fakeStore();
   const config = async () => await Promise.reject(broken);
-  const delivery = { ...deliveryOf("abc", "", queueOf([large("a"), large("b"), large("c")])), config };
-  await expect(loadAhead(delivery, "app", options)).rejects.toBe(broken);
+  const image = { ...imageToLoad("abc", "", queueOf([large("a"), large("b"), large("c")])), config };
+  await expect(loadAhead(image, "app", options)).rejects.toBe(broken);
   expect(loads.map(({ letters }) => letters)).toEqual(["a", "b", "c"]);
-  expect(events.slice(-3)).toEqual(["loaded lowest-2", "forgot lowest-1", "forgot lowest-2"]);
+  expect(events.slice(-3)).toEqual(["loaded lowest-2", "removed lowest-1", "removed lowest-2"]);
   expect(events).not.toContain("archive of app");
 });
 
-test("no load is begun, and none left open, after one has failed", async () => {
+test("after a failure no load begins, and none remains open", async () => {
   const layers = queue<{ diffId: Digest; size: number }>();
-  let isLetGoOf = false;
-  async function* coming() {
+  let isClosed = false;
+  async function* incoming() {
     try {
       yield* layers;
     } finally {
-      isLetGoOf = true;
+      isClosed = true;
     }
   }
   let begun = 0;
   let open = 0;
   const diffIds = ["a", "b", "c"].map(digestOf);
-  const present = { here: [], stored: [] };
+  const present = { lowest: [], others: [] };
   const config = async (): Promise<Buffer> => Buffer.from("{}");
-  const delivery = { platform: "linux/amd64", diffIds, ...present, layers: coming(), config, abandon: () => {} };
-  const loading = loadAhead(delivery, "app", {
+  const image = { platform: "linux/amd64", diffIds, ...present, layers: incoming(), config, cancel: () => {} };
+  const loading = loadAhead(image, "app", {
     load(some, finish) {
       const isFirst = begun === 0;
       begun += 1;
@@ -266,50 +266,50 @@ test("no load is begun, and none left open, after one has failed", async () => {
         for await (const _ of some) if (isFirst) throw new Error("the engine refuses");
         await finish();
       };
-      return { loaded: loaded().finally(() => (open -= 1)), breakOff: () => {} };
+      return { loaded: loaded().finally(() => (open -= 1)), abort: () => {} };
     },
     nameForLowest: (count) => `lowest-${count}`,
-    worthIt: 100,
-    forget: async () => {},
+    minBytes: 100,
+    removeName: async () => {},
   });
   layers.push({ diffId: diffIds[0] ?? "", size: 100 });
   await expect(loading).rejects.toThrow("the engine refuses");
   for (const diffId of diffIds.slice(1)) layers.push({ diffId, size: 100 });
   layers.end();
-  await rest();
-  expect({ begun, open, isLetGoOf }).toEqual({ begun: 1, open: 0, isLetGoOf: true });
+  await settle();
+  expect({ begun, open, isClosed }).toEqual({ begun: 1, open: 0, isClosed: true });
 });
 
-test("when a load fails, the layer that another archive waits for is given up before that is waited for", async () => {
-  const givenUp = deferred<void>();
+test("after a failure, the transfer of the layer that another archive waits for is cancelled", async () => {
+  const cancelled = deferred<void>();
   const layers = queue<Layer>();
   const diffIds = ["a", "b"].map(digestOf);
   const config = async (): Promise<Buffer> => CONFIG;
-  const present = { here: [], stored: [] };
-  const delivery = { platform: "linux/amd64", diffIds, ...present, layers, config, abandon: () => givenUp.resolve() };
+  const present = { lowest: [], others: [] };
+  const image = { platform: "linux/amd64", diffIds, ...present, layers, config, cancel: () => cancelled.resolve() };
   const refused = deferred<void>();
   let begun = 0;
-  const loading = loadAhead(delivery, "app", {
-    load: () => ({ loaded: (begun++ === 0 ? refused : givenUp).promise, breakOff: () => {} }),
+  const loading = loadAhead(image, "app", {
+    load: () => ({ loaded: (begun++ === 0 ? refused : cancelled).promise, abort: () => {} }),
     nameForLowest: (count) => `lowest-${count}`,
-    worthIt: WORTH_IT,
-    forget: async () => {},
+    minBytes: MIN,
+    removeName: async () => {},
   });
   layers.push(large("a"));
   layers.push(large("b"));
-  await rest();
+  await settle();
   expect(begun).toBe(2);
   refused.reject(new Error("the disk is full"));
   await expect(loading).rejects.toThrow("the disk is full");
 });
 
-test("layers that the store has without their stack are passed over: what stands between is loaded with them", async () => {
+test("present layers above missing ones are skipped, and loaded with the missing ones", async () => {
   const { loads, options } = fakeStore();
   const layers = queue<Layer>();
-  const stored = ["c", "d", "f"].map((name) => ({ kind: "here" as const, diffId: digestOf(name) }));
-  const loading = loadAhead({ ...deliveryOf("abcdef", "a", layers), stored }, "app", options);
+  const others = ["c", "d", "f"].map((name) => ({ kind: "present" as const, diffId: digestOf(name) }));
+  const loading = loadAhead({ ...imageToLoad("abcdef", "a", layers), others }, "app", options);
   layers.push(large("b"));
-  await rest();
+  await settle();
   expect(loads.map(imageOf)).toEqual([["b", "lowest-4", 1]]);
   layers.push(large("e"));
   layers.end();

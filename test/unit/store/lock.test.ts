@@ -15,15 +15,15 @@ beforeAll(async () => {
 });
 afterAll(async () => await rm(folder, { recursive: true }));
 
-/** No process has that number: Linux ends at 4 million. */
+/** The run of a process ID that does not exist: Linux ends at 4 million. */
 const deadRun = (): string => newRunId(999_999_999);
 
-/** Leaves the lock of a run that was killed while it had it: what it does never ends. */
-async function leave(path: string, run = deadRun()): Promise<void> {
+/** Leaves the lock of a run that was killed while it held it. */
+async function leaveLock(path: string, run = deadRun()): Promise<void> {
   await new Promise<void>((taken) => void withLock(path, run, async () => await new Promise(() => taken())));
 }
 
-test("one after the other, also when one of them fails", async () => {
+test("runs hold the lock one after the other, also when one fails", async () => {
   const path = join(folder, "index.json");
   let inside = 0;
   const work = async (fails: boolean): Promise<number> =>
@@ -41,7 +41,7 @@ test("one after the other, also when one of them fails", async () => {
   expect(await readdir(folder)).toEqual([]);
 });
 
-/** Runs in a process of its own: takes the lock that it is told of, and answers whether another process had it at the same time. */
+/** A process that takes the lock of each path it receives, and answers whether it was the only holder. */
 const CONTENDER = `
   const { withLock } = await import(process.argv[1] + "/store/lock.js");
   const { newRunId } = await import(process.argv[1] + "/run/run-id.js");
@@ -62,9 +62,9 @@ const CONTENDER = `
   process.send("ready");`;
 
 test.each([
-  ["of this version", leave],
+  ["of this version", leaveLock],
   ["of version 0.1", async (path: string) => await writeFile(`${path}.lock`, deadRun())],
-])("of several processes that find the lock of a dead run, %s, one has it at a time", async (_, left) => {
+])("several processes that find the lock of a dead run, %s, hold it one at a time", async (_, leave) => {
   const raced = await mkdtemp(join(folder, "raced-"));
   const words = ["--input-type=module", "--eval", CONTENDER, join(import.meta.dirname, "../../../dist")];
   const contenders = Array.from({ length: 4 }, () =>
@@ -76,7 +76,7 @@ test.each([
     await answers();
     for (let round = 0; round < 30; round++) {
       const path = join(raced, String(round));
-      await left(path);
+      await leave(path);
       const answered = answers();
       for (const contender of contenders) contender.send(path);
       expect(await answered).toEqual([true, true, true, true]);
@@ -88,23 +88,23 @@ test.each([
   }
 });
 
-test("the lock of a run that lives stays", async () => {
+test("the lock of a living run is not taken over", async () => {
   const path = join(folder, "living");
   const order: string[] = [];
-  let letGo: () => void = () => {};
+  let release: () => void = () => {};
   const first = withLock(path, newRunId(), async () => {
-    await new Promise<void>((resolve) => (letGo = resolve));
+    await new Promise<void>((resolve) => (release = resolve));
     order.push("first");
   });
   await expect.poll(() => readdir(`${path}.lock`).catch(() => [])).toHaveLength(1);
   const second = withLock(path, newRunId(), async () => order.push("second"));
-  await expect.poll(async () => (await readdir(folder)).length).toBe(2); // it is there, and waits
-  letGo();
+  await expect.poll(async () => (await readdir(folder)).length).toBe(2); // the second run waits
+  release();
   await Promise.all([first, second]);
   expect(order).toEqual(["first", "second"]);
 });
 
-describe("what is nobody's lock is in nobody's way:", () => {
+describe("a path that is no lock of a run is replaced:", () => {
   test.each<[string, (lock: string) => Promise<unknown> | void]>([
     ["a link that leads nowhere", async (lock) => await symlink(`${lock}-of-nobody`, lock)],
     ["a link to a folder", async (lock) => await symlink("/proc", lock)],
@@ -119,7 +119,7 @@ describe("what is nobody's lock is in nobody's way:", () => {
   });
 });
 
-test("what a run was killed in before it had the lock goes with its other halves", async () => {
+test("the lock that a killed run had prepared is removed with its partial files", async () => {
   const [dead, alive] = [deadRun(), newRunId()];
   for (const run of [dead, alive]) {
     await mkdir(join(folder, `index.json.lock.${run}.part`));

@@ -5,7 +5,7 @@ import { digestOf } from "../../../src/image/digest.ts";
 import { MAX_MANIFEST, MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
 import { readManifest } from "../../../src/store/read-manifest.ts";
 
-// How a store tells it that cannot be asked: save-blobs.test.ts.
+// For engines without access to their content store, see save-blobs.test.ts.
 
 const descriptor = (text: string) => ({ mediaType: MEDIA_TYPE.ociLayer, digest: digestOf(text), size: text.length });
 const image = encodeManifest({
@@ -17,7 +17,7 @@ const platform = { os: "linux", architecture: "amd64" };
 const indexOf = (...manifests: object[]): Buffer => Buffer.from(JSON.stringify({ schemaVersion: 2, manifests }));
 const index = indexOf({ ...descriptor("an attestation") }, { ...image.descriptor, platform });
 
-/** An engine whose content store holds these; nothing else is to be asked of it. */
+/** An engine whose content store has these blobs, and that has no other methods. */
 function engineWith(...blobs: Buffer[]) {
   const read: [string, number][] = [];
   const content: Partial<ContentStore> = {
@@ -33,7 +33,7 @@ async function manifestIn(blobs: Buffer[], id = image.descriptor.digest, of = "l
   return await readManifest(engineWith(...blobs).engine, { id, platform: of }, "unused");
 }
 
-test("a manifest is read from the content store, byte for byte", async () => {
+test("a raw manifest is read from the content store", async () => {
   const { engine, read } = engineWith(image.bytes);
   const found = await readManifest(engine, { id: image.descriptor.digest, platform: "linux/amd64" }, "unused");
   expect(found?.bytes).toEqual(image.bytes);
@@ -41,25 +41,25 @@ test("a manifest is read from the content store, byte for byte", async () => {
   expect(read).toEqual([[image.descriptor.digest, MAX_MANIFEST]]);
 });
 
-test("or found there through an index, for the image's platform", async () => {
+test("a manifest is found through an index, by the platform", async () => {
   expect((await manifestIn([image.bytes, index], digestOf(index)))?.bytes).toEqual(image.bytes);
 });
 
 test.each([
-  ["it is not there", [], undefined],
+  ["it is absent", [], undefined],
   ["it is no manifest", [Buffer.from("no manifest")], digestOf("no manifest")],
   ["its index has none for that platform", [image.bytes, index], digestOf(index), "linux/s390x"],
-  ["its index names one that is not there", [index], digestOf(index)],
-])("there is none where %s", async (_, blobs: Buffer[], id?: string, of?: string) => {
+  ["its index names an absent one", [index], digestOf(index)],
+])("there is no manifest if %s", async (_, blobs: Buffer[], id?: string, of?: string) => {
   expect(await manifestIn(blobs, id, of)).toBeUndefined();
 });
 
-test("nor where an index leads to another", async () => {
+test("an index within an index is not followed", async () => {
   const outer = indexOf({ ...descriptor(index.toString()), platform });
   expect(await manifestIn([image.bytes, index, outer], digestOf(outer))).toBeUndefined();
 });
 
-test("nor of what has no digest for an ID: then nothing is asked", async () => {
+test("an ID that is no digest is not looked up", async () => {
   const { engine, read } = engineWith(image.bytes);
   expect(await readManifest(engine, { id: "app:v1", platform: "linux/amd64" }, "unused")).toBeUndefined();
   expect(read).toEqual([]);

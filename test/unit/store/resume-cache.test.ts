@@ -24,12 +24,12 @@ import { partialRebuildKey, ResumeCache, LIMITS } from "../../../src/store/resum
 let cache: string;
 let folder: string;
 beforeEach(async () => {
-  cache = await mkdtemp(join(tmpdir(), "kept-layers-"));
+  cache = await mkdtemp(join(tmpdir(), "resume-cache-"));
   folder = join(cache, "docker-over-ssh/kept");
 });
 afterEach(async () => await rm(cache, { recursive: true }));
 
-/** No process has that number: Linux ends at 4 million. */
+/** The run of a process ID that does not exist: Linux ends at 4 million. */
 const deadRun = (): string => newRunId(999_999_999);
 const blob = (name = "layer", size = 10) => ({ mediaType: "x", digest: digestOf(name), size });
 const nameOf = (name = "layer", run?: string) => hexOf(digestOf(name)) + (run === undefined ? "" : `.${run}`);
@@ -43,12 +43,12 @@ async function put(name: string, content: string | Buffer, daysAgo = 0): Promise
   await utimes(join(folder, name), at, at);
 }
 
-async function* coming(...texts: string[]): AsyncGenerator<Buffer> {
+async function* incoming(...texts: string[]): AsyncGenerator<Buffer> {
   for (const text of texts) yield Buffer.from(text);
 }
 
 async function* broken(...texts: string[]): AsyncGenerator<Buffer> {
-  yield* coming(...texts);
+  yield* incoming(...texts);
   throw new Error("the link is gone");
 }
 
@@ -58,62 +58,62 @@ async function read(bytes: AsyncIterable<Buffer>): Promise<string> {
   return all;
 }
 
-test("what has come of a layer stays when it breaks off, and the next run continues behind it", async () => {
-  const told: number[] = [];
+test("a partial layer is kept when the transfer breaks off, and the next run continues after it", async () => {
+  const kept: number[] = [];
   {
-    await using first = open({ onKept: (bytes) => told.push(bytes) });
+    await using first = open({ onKept: (bytes) => kept.push(bytes) });
     const file = await first.take(blob());
-    await expect(read(file?.pass(broken("abc", "de")) ?? coming())).rejects.toThrow("the link is gone");
+    await expect(read(file?.pass(broken("abc", "de")) ?? incoming())).rejects.toThrow("the link is gone");
   }
-  expect(told).toEqual([5]);
+  expect(kept).toEqual([5]);
   expect(await readdir(folder)).toEqual([nameOf()]);
   await using next = open();
-  expect(await next.begun([digestOf("layer"), digestOf("other")])).toEqual([digestOf("layer")]);
+  expect(await next.findPartial([digestOf("layer"), digestOf("other")])).toEqual([digestOf("layer")]);
   const file = await next.take(blob());
   expect(file?.resumedBytes).toBe(5);
-  expect(await read(file?.pass(coming("fgh", "ij")) ?? coming())).toBe("abcdefghij");
+  expect(await read(file?.pass(incoming("fgh", "ij")) ?? incoming())).toBe("abcdefghij");
   expect(await readFile(file?.path ?? "", "utf8")).toBe("abcdefghij");
   await next.forget();
   expect(await readdir(join(folder, ".."))).toEqual([]);
 });
 
-test("a reader that leaves early leaves what it has read", async () => {
-  const kept = open();
-  const file = await kept.take(blob());
-  for await (const _ of file?.pass(coming("abc", "never read")) ?? []) break;
+test("a reader that stops early leaves the bytes it has read", async () => {
+  const resumeCache = open();
+  const file = await resumeCache.take(blob());
+  for await (const _ of file?.pass(incoming("abc", "never read")) ?? []) break;
   expect(await readFile(file?.path ?? "", "utf8")).toBe("abc");
-  await kept[Symbol.asyncDispose]();
+  await resumeCache[Symbol.asyncDispose]();
 });
 
-test("of a layer that is there as a whole, the last byte is asked for again", async () => {
+test("the last byte of a complete layer is fetched again", async () => {
   await put(nameOf(), "abcdefghij");
-  await using kept = open();
-  expect((await kept.take(blob()))?.resumedBytes).toBe(9);
+  await using resumeCache = open();
+  expect((await resumeCache.take(blob()))?.resumedBytes).toBe(9);
 });
 
-test("only this user can look into them", async () => {
-  await using kept = open();
-  const file = await kept.take(blob());
+test("only this user can read the files", async () => {
+  await using resumeCache = open();
+  const file = await resumeCache.take(blob());
   expect((await stat(folder)).mode & 0o777).toBe(0o700);
   expect((await stat(file?.path ?? "")).mode & 0o777).toBe(0o600);
 });
 
 describe("two runs at once", () => {
-  test("each continues in a file of its own, and the longer one stays", async () => {
+  test("each continues in a file of its own, and the longer file is kept", async () => {
     await put(nameOf(), "abcde");
     const [one, two] = [open(), open()];
     const files = [await one.take(blob()), await two.take(blob())];
     expect(files.map((file) => file?.resumedBytes)).toEqual([5, 5]);
     expect(new Set(files.map((file) => file?.path)).size).toBe(2);
-    await read(files[1]?.pass(coming("fg")) ?? coming());
-    await read(files[0]?.pass(coming("f")) ?? coming());
+    await read(files[1]?.pass(incoming("fg")) ?? incoming());
+    await read(files[0]?.pass(incoming("f")) ?? incoming());
     await two[Symbol.asyncDispose]();
     await one[Symbol.asyncDispose]();
     expect(await readdir(folder)).toEqual([nameOf()]);
     expect(await readFile(join(folder, nameOf()), "utf8")).toBe("abcdefg");
   });
 
-  test("of two that want the same file in one moment, neither is left with half of it", async () => {
+  test("when several take the same file at once, each has all of it or none", async () => {
     await put(nameOf(), "abcde");
     const runs = Array.from({ length: 5 }, () => open());
     const files = await Promise.all(runs.map(async (run) => await run.take(blob())));
@@ -123,31 +123,31 @@ describe("two runs at once", () => {
     expect(await readFile(join(folder, nameOf()), "utf8")).toBe("abcde");
   });
 
-  test("what a living one has is left alone, and continued in a copy", async () => {
+  test("the file of a living run is left alone, and continued as a copy", async () => {
     const [dead, alive] = [deadRun(), newRunId()];
     await put(nameOf("layer", dead), "abc");
     await put(nameOf("layer", alive), "abcdef", 100);
-    await using kept = open({ limits: { size: 1, age: 1000 } });
-    expect(await kept.begun([digestOf("layer")])).toEqual([digestOf("layer")]);
-    const file = await kept.take(blob());
+    await using resumeCache = open({ limits: { size: 1, age: 1000 } });
+    expect(await resumeCache.findPartial([digestOf("layer")])).toEqual([digestOf("layer")]);
+    const file = await resumeCache.take(blob());
     expect(file?.resumedBytes).toBe(6);
-    await read(file?.pass(coming("ghij")) ?? coming());
-    await kept.forget();
+    await read(file?.pass(incoming("ghij")) ?? incoming());
+    await resumeCache.forget();
     expect(await readdir(folder)).toEqual([nameOf("layer", alive)]);
     expect(await readFile(join(folder, nameOf("layer", alive)), "utf8")).toBe("abcdef");
   });
 
-  test("what a dead one had is taken over", async () => {
+  test("the file of a dead run is taken over", async () => {
     await put(nameOf("layer", deadRun()), "abc");
-    await using kept = open();
-    expect((await kept.take(blob()))?.resumedBytes).toBe(3);
+    await using resumeCache = open();
+    expect((await resumeCache.take(blob()))?.resumedBytes).toBe(3);
     expect(await readdir(folder)).toHaveLength(1);
   });
 
-  test("of several files that are free, the longest is continued, and the others go", async () => {
+  test("of several unused files, the longest is continued, and the others are removed", async () => {
     for (const content of ["abc", "abcde", "a"]) await put(nameOf("layer", deadRun()), content);
-    await using kept = open();
-    expect((await kept.take(blob()))?.resumedBytes).toBe(5);
+    await using resumeCache = open();
+    expect((await resumeCache.take(blob()))?.resumedBytes).toBe(5);
     expect(await readdir(folder)).toHaveLength(1);
   });
 });
@@ -155,69 +155,69 @@ describe("two runs at once", () => {
 describe("limits", () => {
   const week = LIMITS.age / (24 * 3600 * 1000);
 
-  test("what is too old goes, the killed runs' too", async () => {
+  test("files that are too old are removed, also those of killed runs", async () => {
     await put(nameOf("old"), "abc", week + 1);
     await put(nameOf("killed", deadRun()), "abc", week + 1);
     await put(nameOf("young"), "abc", week - 1);
-    expect(await open().begun([digestOf("young")])).toEqual([digestOf("young")]);
+    expect(await open().findPartial([digestOf("young")])).toEqual([digestOf("young")]);
     expect(await readdir(folder)).toEqual([nameOf("young")]);
   });
 
-  test("of what is too much, the oldest goes", async () => {
+  test("the oldest files beyond the size limit are removed", async () => {
     for (const [days, name] of ["new", "older", "oldest"].entries()) await put(nameOf(name), "abcd", days);
-    await open({ limits: { ...LIMITS, size: 9 } }).begun([]);
+    await open({ limits: { ...LIMITS, size: 9 } }).findPartial([]);
     expect((await readdir(folder)).toSorted()).toEqual([nameOf("new"), nameOf("older")].toSorted());
   });
 
-  test("what would be there for the next run alone is not kept beyond them, nor where the disk needs its room", async () => {
-    await using kept = open({ limits: { ...LIMITS, size: 25 } });
-    expect(await kept.takeIfRoom(blob("one"))).toBeDefined();
-    expect(await kept.takeIfRoom(blob("two"))).toBeDefined();
-    expect(await kept.takeIfRoom(blob("three"))).toBeUndefined();
+  test("a file for the next run alone is not created beyond the limits, nor when it takes too much of the disk", async () => {
+    await using resumeCache = open({ limits: { ...LIMITS, size: 25 } });
+    expect(await resumeCache.takeIfSpace(blob("one"))).toBeDefined();
+    expect(await resumeCache.takeIfSpace(blob("two"))).toBeDefined();
+    expect(await resumeCache.takeIfSpace(blob("three"))).toBeUndefined();
     await using large = open({ limits: { ...LIMITS, size: Infinity } });
-    expect(await large.takeIfRoom(blob("huge", 2 ** 50))).toBeUndefined();
+    expect(await large.takeIfSpace(blob("huge", 2 ** 50))).toBeUndefined();
   });
 
-  test("room is made of what nobody is at", async () => {
+  test("space is freed by removing unused files", async () => {
     const alive = newRunId();
     await put(nameOf("free"), "abc");
     await put(nameOf("taken", alive), "abc");
-    await open().makeRoom(1);
+    await open().freeSpace(1);
     expect(await readdir(folder)).toHaveLength(2);
-    // Larger than any disk's free space, and taking none of it.
+    // A sparse file that is larger than the free space of any disk.
     await truncate(join(folder, nameOf("free")), 2 ** 42);
-    await open().makeRoom(2 ** 42);
+    await open().freeSpace(2 ** 42);
     expect(await readdir(folder)).toEqual([nameOf("taken", alive)]);
   });
 
-  test("nor when all of them together would not make it: a sender may say any size", async () => {
+  test("no file is removed when all unused files do not suffice: a sender may announce any size", async () => {
     await put(nameOf("one"), "abc");
-    await open().makeRoom(2 ** 50);
+    await open().freeSpace(2 ** 50);
     expect(await readdir(folder)).toEqual([nameOf("one")]);
   });
 });
 
-describe("what is on the disk is not trusted", () => {
-  test("a link is not followed, to wherever it leads", async () => {
+describe("the content of the folder is not trusted:", () => {
+  test("a link is not followed", async () => {
     const precious = join(cache, "precious");
     await writeFile(precious, "precious");
     await put("x", "");
     await symlink(precious, join(folder, nameOf()));
     await link(precious, join(folder, nameOf("hard")));
-    await using kept = open();
+    await using resumeCache = open();
     for (const name of ["layer", "hard"]) {
-      const file = await kept.take(blob(name));
+      const file = await resumeCache.take(blob(name));
       expect(file?.resumedBytes ?? 0).toBe(0);
-      await read(file?.pass(coming("other")) ?? coming());
+      await read(file?.pass(incoming("other")) ?? incoming());
     }
     expect(await readFile(precious, "utf8")).toBe("precious");
     expect((await lstat(precious)).mode & 0o777).not.toBe(0o600);
   });
 
-  test("nor a folder that others can write to, or that is somewhere else", async () => {
+  test("a folder that others can write to, or that is a link, is not used", async () => {
     await put(nameOf(), "abc");
     await chmod(folder, 0o777);
-    expect(await open().begun([digestOf("layer")])).toEqual([]);
+    expect(await open().findPartial([digestOf("layer")])).toEqual([]);
     expect(await open().take(blob())).toBeUndefined();
     await chmod(folder, 0o700);
     const moved = join(cache, "moved");
@@ -226,125 +226,127 @@ describe("what is on the disk is not trusted", () => {
     expect(await open({ env: { XDG_CACHE_HOME: moved } }).take(blob())).toBeUndefined();
   });
 
-  test("one that is longer than the layer is not continued", async () => {
+  test("a file that is longer than the layer is not continued", async () => {
     await put(nameOf(), "more than ten bytes");
-    await using kept = open();
-    expect((await kept.take(blob()))?.resumedBytes).toBe(0);
+    await using resumeCache = open();
+    expect((await resumeCache.take(blob()))?.resumedBytes).toBe(0);
   });
 
-  test("what turns out to be wrong goes", async () => {
+  test("a file that fails verification is removed", async () => {
     await put(nameOf(), "abc");
     await put("others stay", "");
     {
-      await using kept = open();
-      const file = await kept.take(blob());
-      expect(kept.hasResumedInvalidFile).toBe(false);
+      await using resumeCache = open();
+      const file = await resumeCache.take(blob());
+      expect(resumeCache.hasResumedInvalidFile).toBe(false);
       if (file) file.isInvalid = true;
-      expect(kept.hasResumedInvalidFile).toBe(true);
+      expect(resumeCache.hasResumedInvalidFile).toBe(true);
     }
     expect(await readdir(folder)).toEqual(["others stay"]);
   });
 
-  test("where there can be no folder, nothing is kept", async () => {
+  test("without a folder, nothing is kept", async () => {
     await writeFile(join(cache, "file"), "");
-    await using kept = open({ env: { XDG_CACHE_HOME: join(cache, "file") } });
-    expect(await kept.begun([digestOf("layer")])).toEqual([]);
-    expect([await kept.take(blob()), await kept.takeIfRoom(blob())]).toEqual([undefined, undefined]);
+    await using resumeCache = open({ env: { XDG_CACHE_HOME: join(cache, "file") } });
+    expect(await resumeCache.findPartial([digestOf("layer")])).toEqual([]);
+    expect([await resumeCache.take(blob()), await resumeCache.takeIfSpace(blob())]).toEqual([undefined, undefined]);
   });
 });
 
-describe("a disk that is full", () => {
-  /** As Linux has one that is. */
+describe("a full disk", () => {
+  /** A file on a full disk, as Linux provides it. */
   const full = async (): Promise<ResumableFile> => {
     const { open: openFile } = await import("node:fs/promises");
     return new ResumableFile(join(cache, "layer"), await openFile("/dev/full", "r+"));
   };
 
-  test("ends what is to be in the file", async () => {
-    await expect(read((await full()).pass(coming("abc", "def")))).rejects.toThrow("ENOSPC");
+  test("is an error when the file must be complete", async () => {
+    await expect(read((await full()).pass(incoming("abc", "def")))).rejects.toThrow("ENOSPC");
   });
 
-  test("does not end what is only kept", async () => {
+  test("is no error when the file only serves the next run", async () => {
     const file = await full();
-    expect(await read(file.pass(coming("abc", "def", "ghi"), { keepGoing: () => true }))).toBe("abcdefghi");
+    expect(await read(file.pass(incoming("abc", "def", "ghi"), { keepGoing: () => true }))).toBe("abcdefghi");
   });
 });
 
 test.each([
-  ["what is to be in it", {}],
-  ["what is only kept", { keepGoing: () => true }],
-])("what still comes after it has been let go of changes nothing of what is kept: %s", async (_, options) => {
-  await using kept = open();
-  const file = await kept.take(blob());
-  const layer = file?.pass(coming("abc", "def"), options);
+  ["a file that must be complete", {}],
+  ["a file for the next run", { keepGoing: () => true }],
+])("chunks after the file was closed are passed on, and not written: %s", async (_, options) => {
+  await using resumeCache = open();
+  const file = await resumeCache.take(blob());
+  const layer = file?.pass(incoming("abc", "def"), options);
   expect((await layer?.next())?.value?.toString()).toBe("abc");
   await file?.close();
   expect((await layer?.next())?.value?.toString()).toBe("def");
   expect((await layer?.next())?.done).toBe(true);
-  await kept[Symbol.asyncDispose]();
+  await resumeCache[Symbol.asyncDispose]();
   expect(await readFile(join(folder, nameOf()), "utf8")).toBe("abc");
 });
 
-test("a layer that is no longer worth it goes on without being kept", async () => {
-  await using kept = open();
-  const file = await kept.take(blob());
-  let asked = 0;
-  expect(await read(file?.pass(coming("abc", "def", "ghi"), { keepGoing: () => ++asked < 2 }) ?? coming())).toBe(
+test("a layer that is no longer worth keeping is passed on, and its file removed", async () => {
+  await using resumeCache = open();
+  const file = await resumeCache.take(blob());
+  let calls = 0;
+  expect(await read(file?.pass(incoming("abc", "def", "ghi"), { keepGoing: () => ++calls < 2 }) ?? incoming())).toBe(
     "abcdefghi",
   );
-  expect(asked).toBe(2);
+  expect(calls).toBe(2);
   expect(await readdir(folder)).toEqual([]);
 });
 
-test("what is there of a layer that has come in another way goes as well", async () => {
+test("partial files of a layer that was received in another way are removed", async () => {
   await put(nameOf("layer"), "some of it");
   await put(hexOf(partialRebuildKey(digestOf("layer"))), "some of it, with holes");
   await put(nameOf("other"), "of another image");
-  await using kept = open();
-  expect(await kept.begun([blob("layer").digest])).toEqual([blob("layer").digest]);
-  await kept.forget();
+  await using resumeCache = open();
+  expect(await resumeCache.findPartial([blob("layer").digest])).toEqual([blob("layer").digest]);
+  await resumeCache.forget();
   expect(await readdir(folder)).toEqual([nameOf("other")]);
 });
 
-test("so do the beginning of a blob and what was half made, of which one was chosen", async () => {
+test("a partial blob and a partial rebuild are removed, whichever was continued", async () => {
   const diffId = digestOf("plain");
   await put(nameOf("layer"), "some of it");
   await put(hexOf(partialRebuildKey(diffId)), "some of it, with holes");
-  await using kept = open();
-  expect([await kept.bytesOf(digestOf("layer")), await kept.bytesOfPartialRebuild(diffId)]).toEqual([10, 22]);
-  await kept.forget();
+  await using resumeCache = open();
+  expect([await resumeCache.bytesOf(digestOf("layer")), await resumeCache.bytesOfPartialRebuild(diffId)]).toEqual([
+    10, 22,
+  ]);
+  await resumeCache.forget();
   expect(await readdir(cache)).toEqual(["docker-over-ssh"]);
   expect(await readdir(join(cache, "docker-over-ssh"))).toEqual([]);
 });
 
-test("what a run that was killed before anything came has left of a blob goes with it", async () => {
+test("an empty file of a killed run is removed with the blob", async () => {
   await put(nameOf("layer", deadRun()), "");
-  await using kept = open();
-  expect(await kept.begun([digestOf("the same layer, unpacked")])).toEqual([]);
-  const file = await kept.take(blob());
-  expect(await read(file?.pass(coming("abcdefghij")) ?? coming())).toBe("abcdefghij");
+  await using resumeCache = open();
+  expect(await resumeCache.findPartial([digestOf("the same layer, unpacked")])).toEqual([]);
+  const file = await resumeCache.take(blob());
+  expect(await read(file?.pass(incoming("abcdefghij")) ?? incoming())).toBe("abcdefghij");
   expect(await readdir(folder)).toHaveLength(1);
   await put(nameOf("layer", deadRun()), "");
-  await kept.forget();
+  await resumeCache.forget();
   expect(await readdir(join(folder, ".."))).toEqual([]);
 });
 
-test("what is left of a layer that is there by now goes with the image's others", async () => {
+test("partial files of a layer that is present by now are removed with the others of the image", async () => {
   await put(nameOf("there"), "some of it");
   await put(hexOf(partialRebuildKey(digestOf("there"))), "some of it, with holes");
   await put(nameOf("of another image"), "some of it");
-  await using kept = open();
-  kept.concerns([digestOf("there")]);
-  await kept.forget();
+  await using resumeCache = open();
+  resumeCache.relate([digestOf("there")]);
+  await resumeCache.forget();
   expect(await readdir(folder)).toEqual([nameOf("of another image")]);
 });
 
-test("of a half made layer only what is on the disk counts, not its holes", async () => {
+test("the holes of a partial rebuild do not count", async () => {
   const half = partialRebuildKey(digestOf("layer"));
   await put(hexOf(half), Buffer.alloc(8192, 1));
   await truncate(join(folder, hexOf(half)), 50_000_000);
-  await using kept = open();
-  const there = await kept.bytesOfPartialRebuild(digestOf("layer"));
-  expect(there).toBeGreaterThan(0);
-  expect(there).toBeLessThan(1_000_000);
+  await using resumeCache = open();
+  const bytes = await resumeCache.bytesOfPartialRebuild(digestOf("layer"));
+  expect(bytes).toBeGreaterThan(0);
+  expect(bytes).toBeLessThan(1_000_000);
 });

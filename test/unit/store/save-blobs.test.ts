@@ -27,7 +27,7 @@ const index = Buffer.from(
   }),
 );
 
-/** A containerd store with these blobs, which saves of the image that was loaded last as 26.1 and 28.5 do. */
+/** A containerd store with these blobs, which saves the image that was loaded last as 26.1 and 28.5 do. */
 function engineWith(blobs: readonly Buffer[], save?: (asked: string[]) => Readable) {
   const held = new Map(blobs.map((blob) => [digestOf(blob), blob]));
   const removed: string[] = [];
@@ -44,9 +44,9 @@ function engineWith(blobs: readonly Buffer[], save?: (asked: string[]) => Readab
       const files: FileToWrite[] = [];
       for (const { digest, size } of asked) {
         const content = held.get(digest);
-        if (content === undefined) return writeTar([]); // one that is missing takes the others along
+        if (content === undefined) return writeTar([]); // one missing blob, and none is saved
         if (content.length === size) files.push({ path: blobPath(digest), content });
-        else return brokenOff(digest, size, content);
+        else return truncatedArchive(digest, size, content);
       }
       return writeTar(files);
     },
@@ -57,20 +57,20 @@ function engineWith(blobs: readonly Buffer[], save?: (asked: string[]) => Readab
   return { engine: engine as unknown as Engine, removed };
 }
 
-/** "unexpected copy size": the blob, and then the reason, where a larger one should be. */
-function brokenOff(digest: string, size: number, content: Buffer): Readable {
-  const words = `{"errorDetail":{"message":"unexpected copy size for ${blobPath(digest)}"},"error":"…"}\r\n`;
+/** "unexpected copy size": the blob, and an error in place of further bytes. */
+function truncatedArchive(digest: string, size: number, content: Buffer): Readable {
+  const error = `{"errorDetail":{"message":"unexpected copy size for ${blobPath(digest)}"},"error":"…"}\r\n`;
   const header = writeTar([{ path: blobPath(digest), file: "/dev/null", size }]);
   return Readable.from(
     (async function* () {
       const { value } = (await (header as AsyncIterable<Buffer>)[Symbol.asyncIterator]().next()) as { value: Buffer };
-      yield Buffer.concat([value.subarray(0, 512), content, Buffer.from(words)]);
+      yield Buffer.concat([value.subarray(0, 512), content, Buffer.from(error)]);
     })(),
   );
 }
 
 describe("the manifest of an image in a containerd store", () => {
-  test("is read as the blob that it is", async () => {
+  test("is read as a blob", async () => {
     const { engine, removed } = engineWith([image.bytes]);
     const found = await readManifest(
       engine,
@@ -88,17 +88,18 @@ describe("the manifest of an image in a containerd store", () => {
   });
 
   test.each<[string, string, string]>([
-    ["is not there for that platform", digestOf(index), "linux/s390x"],
-    ["is not there", digestOf("nowhere"), "linux/amd64"],
+    ["is absent for that platform", digestOf(index), "linux/s390x"],
+    ["is absent", digestOf("nowhere"), "linux/amd64"],
     ["is something else", digestOf("no manifest"), "linux/amd64"],
-    ["has no digest for an ID", "app:v1", "linux/amd64"],
+    ["has an ID that is no digest", "app:v1", "linux/amd64"],
   ])("%s", async (_, id, platform) => {
     const { engine } = engineWith([image.bytes, index, Buffer.from("no manifest")]);
     expect(await readManifest(engine, { id, platform }, "t")).toBeUndefined();
   });
 
-  test("that is not what its digest says is none", async () => {
-    const lying = ([digest = ""]: string[]): Readable => brokenOff(digest, MAX_MANIFEST, Buffer.from('{"layers":[]}'));
+  test("that has another digest is undefined", async () => {
+    const lying = ([digest = ""]: string[]): Readable =>
+      truncatedArchive(digest, MAX_MANIFEST, Buffer.from('{"layers":[]}'));
     const { engine, removed } = engineWith([], lying);
     expect(await readManifest(engine, { id: image.descriptor.digest, platform: "linux/amd64" }, "t")).toBeUndefined();
     expect(removed).toEqual(["t"]);
@@ -114,19 +115,19 @@ describe("blobs of a containerd store", () => {
     return taken;
   };
 
-  test("come, those that were asked for and no others", async () => {
+  test("are streamed, as requested and no others", async () => {
     const { engine, removed } = engineWith(["one", "another", "a third"].map((text) => Buffer.from(text)));
     expect(await take(engine, "another", "one")).toEqual(["another", "one"]);
     expect(removed).toEqual(["t"]);
   });
 
-  test("one that is not there takes the others along", async () => {
+  test("are not streamed if one of them is absent", async () => {
     const { engine } = engineWith([Buffer.from("one")]);
     expect(await take(engine, "one", "nowhere")).toEqual([]);
   });
 
-  test("one that is larger than its descriptor says is not read", async () => {
-    const large = ([digest = ""]: string[]): Readable => brokenOff(digest, 2 ** 40, Buffer.from("x"));
+  test("are not read if one is larger than its descriptor says", async () => {
+    const large = ([digest = ""]: string[]): Readable => truncatedArchive(digest, 2 ** 40, Buffer.from("x"));
     const { engine, removed } = engineWith([], large);
     await expect(take(engine, "one")).rejects.toThrow(InvalidImage);
     expect(removed).toEqual(["t"]);
