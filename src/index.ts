@@ -1,7 +1,13 @@
-/** For programs that move images without the command line. */
-export type { PushRequest, TransferRequest } from "./request.ts";
-export { push } from "./push.ts";
-export { pull } from "./pull.ts";
-export type { Context } from "./transfer.ts";
-export type { Output, Progress } from "./output/output.ts";
+/** The library: moves images as the command does. See examples/library. */
+export {
+  pull,
+  push,
+  type PullOptions,
+  type PushOptions,
+  type RemoteSide,
+  type TransferControls,
+  type TransferOptions,
+} from "./library.ts";
+export type { Note, Plan, Progress, Started, TransferEvent, TransferResult, Warning } from "./output/events.ts";
 export { EXIT_STATUS, Failure, type FailureCode } from "./output/errors.ts";
+export { RemoteFailure } from "./stdio-tunnel/failures.ts";

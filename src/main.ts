@@ -1,6 +1,5 @@
 import { constants } from "node:os";
 import { parseCommandLine, writerTo, type Job, type Parsed } from "./cli.ts";
-import { Failure, messageOf } from "./output/errors.ts";
 import { outputTo } from "./output/output.ts";
 import { Terminal } from "./output/terminal.ts";
 import type { Connection } from "./request.ts";
@@ -97,20 +96,11 @@ function hearNoSignals(): void {
 async function report(error: unknown, terminal: Terminal, connection?: Connection): Promise<number> {
   const { RemoteFailure } = await import("./stdio-tunnel/failures.ts");
   const { wasTold } = await import("./stdio-tunnel/open.ts");
-  const { explained } = await import("./transfer.ts");
-  const told = explained(error);
-  const failure = told instanceof Failure ? told : bug(error);
+  const { asFailure } = await import("./transfer.ts");
+  const failure = asFailure(error);
   // The spawner's user reads it: from the spawned side's words through the tunnel, or from its own.
   const saidThere = connection?.kind === "spawned" && (wasTold(error) || failure instanceof RemoteFailure);
   if (!saidThere) terminal.failure(failure, failure instanceof RemoteFailure ? "remote" : "here");
   if (failure.code === "internal" && error instanceof Error) terminal.detail(error.stack ?? "");
   return failure.exitStatus;
-}
-
-function bug(error: unknown): Failure {
-  return new Failure("internal", `a bug of docker-over-ssh: ${messageOf(error)}`, {
-    expected: "never to see this",
-    hint: "Run it again with --verbose, and report what it prints.",
-    cause: error,
-  });
 }

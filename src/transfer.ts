@@ -54,6 +54,17 @@ export function explained(error: unknown): unknown {
   });
 }
 
+/** Any error as a failure; what nobody expected is a bug of this program. */
+export function asFailure(error: unknown): Failure {
+  const told = explained(error);
+  if (told instanceof Failure) return told;
+  return new Failure("internal", `a bug of docker-over-ssh: ${messageOf(error)}`, {
+    expected: "no such error",
+    hint: "Run the command again with --verbose, and report what it prints.",
+    cause: error,
+  });
+}
+
 function tooManyFiles(cause: Error): Failure {
   return new Failure("transfer-failed", `no more files can be opened: ${messageOf(cause)}`, {
     expected: "a limit of 256 open files, pipes and connections or more for this process (ulimit -n)",

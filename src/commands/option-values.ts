@@ -27,8 +27,13 @@ export function parseRate(text: string): number {
   const [, number, unit = "k"] = /^(\d+(?:\.\d+)?)(b|[kmgtp](?:i?b)?)?$/.exec(text.toLowerCase()) ?? [];
   if (number === undefined) throw new InvalidValue("Expected KiB a second, or a number with a unit, e.g. 1.5m.");
   const base = unit.length === 2 ? 1000 : 1024;
-  const rate = Math.floor(Number(number) * base ** "bkmgtp".indexOf(unit.charAt(0)));
-  if (Number(number) === 0 || (rate >= LEAST_RATE && Number.isSafeInteger(rate))) return rate;
+  const rate = Number(number) * base ** "bkmgtp".indexOf(unit.charAt(0));
+  return checkRate(rate === 0 ? 0 : Math.max(1, Math.floor(rate)));
+}
+
+/** Bytes a second, as a number. */
+export function checkRate(rate: number): number {
+  if (rate === 0 || (rate >= LEAST_RATE && Number.isSafeInteger(rate))) return rate;
   throw new InvalidValue(`Expected at least ${LEAST_RATE} bytes a second, or 0 for no limit.`);
 }
 

@@ -1,9 +1,12 @@
+import { copyFile } from "node:fs/promises";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { machineEnvironment } from "../testbed/environment.ts";
+import { makeImage } from "./image/make-image.ts";
+import { layoutOf, look, whole, writeTree } from "./places/images.ts";
 
 const root = join(import.meta.dirname, "../..");
 let folder: string;
@@ -38,6 +41,27 @@ describe("the package, installed in an empty folder", () => {
     expect(stdout).toBe("function function 2");
     expect((await execa({ cwd: folder })`ls node_modules/docker-over-ssh/dist/index.d.ts`).exitCode).toBe(0);
   });
+
+  test("the example compiles against its types, and moves an image", async () => {
+    const image = await makeImage([3000, 70_000]);
+    await writeTree(join(folder, "source"), layoutOf([{ image, ref: "app:v1" }]));
+    await copyFile(join(root, "examples/library/push-image.ts"), join(folder, "push-image.mts"));
+    const compiler = ["--strict", "--exactOptionalPropertyTypes", "--target", "es2023", "--module", "nodenext"];
+    const types = ["--types", "node", "--typeRoots", join(root, "node_modules/@types")];
+    const tsc = join(root, "node_modules/typescript/bin/tsc");
+    await execa({ cwd: folder })`node ${tsc} ${compiler} ${types} push-image.mts`;
+    const pull = [process.execPath, "node_modules/docker-over-ssh/bin/docker-over-ssh.js", "pull", "--to"];
+    const push = async (target: string) =>
+      await execa({ cwd: folder, reject: false })`node push-image.mjs oci:source ${pull} ${target} app:v1`;
+    const done = await push("oci:target");
+    expect(done).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(done.stdout).toContain("plan: 2 of 2 layers of docker.io/library/app:v1 are missing\n");
+    expect(done.stdout).toMatch(/^done: sha256:\w{64}, 2 layers sent, \d+ bytes in [\d.]+ ms$/m);
+    expect(await look("oci", join(folder, "target"), "app:v1")).toEqual(whole(image));
+    const failed = await push("oci:package.json");
+    expect(failed.exitCode).toBe(2);
+    expect(failed.stderr).toMatch(/^usage: package\.json is a file already$/m);
+  }, 60_000);
 
   test("contains the files it needs and no others", async () => {
     const { stdout } = await execa({ cwd: folder })`ls -A node_modules/docker-over-ssh`;

@@ -1,0 +1,140 @@
+import { InvalidValue, type TransferJob } from "./commands/command-definition.ts";
+import { checkRate, parseCompress, parsePlatform } from "./commands/option-values.ts";
+import { pullCommand } from "./commands/pull.ts";
+import { pushCommand } from "./commands/push.ts";
+import type { SharedOptions } from "./commands/shared-options.ts";
+import { Failure } from "./output/errors.ts";
+import type { TransferEvent, TransferResult } from "./output/events.ts";
+import { outputTo } from "./output/output.ts";
+import { asFailure } from "./transfer.ts";
+
+/** The options of a transfer, as for the command; docs/cli.md describes each. */
+export interface TransferOptions {
+  /** Name or ID of the image. To push also `docker-archive:FILE`, `oci:FOLDER` or `oci-archive:FILE`, each with an optional `:NAME`. */
+  image: string;
+  /**
+   * The remote side: `ssh://[USER@]HOST[:PORT]`, or a program and its arguments that start docker-over-ssh or end in
+   * `docker system dial-stdio`. `stdio`: this process is the remote side of a docker-over-ssh that has started it, and its stdin and
+   * stdout are the tunnel.
+   */
+  remote: RemoteSide;
+  /** Name of the image at the receiver */
+  as?: string | undefined;
+  /** `OS/ARCH[/VARIANT]` */
+  platform?: string | undefined;
+  delta?: "auto" | "always" | "never" | undefined;
+  preserveDigest?: boolean | undefined;
+  /** `auto`, `none`, `gzip`, `brotli` or `zstd`, the last three with an optional level: `gzip:9` */
+  compress?: string | undefined;
+  /** Bytes a second, in each direction; 0 is no limit */
+  bwlimit?: number | undefined;
+  /** With `ssh://`: use the remote engine through sudo */
+  sudo?: boolean | undefined;
+  /** Address of the engine of this side; left out: as for the docker command, `DOCKER_HOST` or the docker context */
+  host?: string | undefined;
+  /** ms */
+  timeout?: number | undefined;
+}
+
+export type RemoteSide = `ssh://${string}` | readonly string[] | "stdio";
+
+export interface PushOptions extends TransferOptions {
+  /** `embedded`, `container` or `HOST:PORT` */
+  registry?: string | undefined;
+}
+
+export interface PullOptions extends TransferOptions {
+  via?: "load" | "pull" | undefined;
+  /** `docker-daemon:[NAME]`, `docker-archive:FILE`, `oci:FOLDER` or `oci-archive:FILE` */
+  to?: string | undefined;
+  /** Bytes that the missing layers may have, uncompressed */
+  maxSize?: number | undefined;
+}
+
+/** What a caller may do while a transfer runs. */
+export interface TransferControls {
+  /** Stops the transfer, which removes what it has created and then rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
+  /** Called for each event, in order. What it throws stops the transfer, which rejects with it. */
+  onEvent?: ((event: TransferEvent) => void) | undefined;
+}
+
+/**
+ * Sends an image, as `docker-over-ssh push` does. Resolves when the receiver has the image under its name. Prints nothing, and does not
+ * exit; a remote command may ask for a password on the terminal.
+ *
+ * @throws Failure with a code; a `RemoteFailure` has the words of the remote side.
+ */
+export async function push(options: PushOptions, controls: TransferControls = {}): Promise<TransferResult> {
+  const { image, remote, registry, ...shared } = options;
+  return await run(
+    () => pushCommand.toJob({ image, command: wordsOf(remote) }, { registry, ...valuesOf(shared) }, process.env),
+    controls,
+  );
+}
+
+/**
+ * Receives an image, as `docker-over-ssh pull` does. Resolves when the image is here under its name, and the sender knows. Prints nothing,
+ * and does not exit; a remote command may ask for a password on the terminal.
+ *
+ * @throws Failure with a code; a `RemoteFailure` has the words of the remote side.
+ */
+export async function pull(options: PullOptions, controls: TransferControls = {}): Promise<TransferResult> {
+  const { image, remote, via, to, maxSize, ...shared } = options;
+  const own = { via, to, maxSize };
+  return await run(
+    () => pullCommand.toJob({ image, command: wordsOf(remote) }, { ...own, ...valuesOf(shared) }, process.env),
+    controls,
+  );
+}
+
+async function run(
+  prepare: () => TransferJob,
+  { signal, onEvent = () => {} }: TransferControls,
+): Promise<TransferResult> {
+  const listener = new AbortController();
+  const stop = signal === undefined ? listener.signal : AbortSignal.any([signal, listener.signal]);
+  const output = outputTo((event) => {
+    try {
+      onEvent(event);
+    } catch (error) {
+      listener.abort(error);
+    }
+  });
+  try {
+    const job = prepare();
+    stop.throwIfAborted();
+    const result = await job.run({ output, signal: stop, env: process.env });
+    listener.signal.throwIfAborted();
+    return result;
+  } catch (error) {
+    // Whatever broke because of the abort.
+    if (stop.aborted) throw stop.reason;
+    throw error instanceof InvalidValue ? new Failure("usage", error.message) : asFailure(error);
+  }
+}
+
+function wordsOf(remote: RemoteSide): readonly string[] {
+  if (remote === "stdio") return [];
+  if (typeof remote !== "string" && remote.length > 0) return remote;
+  if (typeof remote === "string" && remote.startsWith("ssh://")) return [remote];
+  throw new Failure("usage", `${JSON.stringify(remote)} is no remote side`, {
+    expected: 'ssh://[USER@]HOST[:PORT], a list of a program and its arguments, or "stdio"',
+    hint: 'For instance ["ssh", "prod", "docker-over-ssh pull app:v2"].',
+  });
+}
+
+/** Checks what the command line's parser checks there. */
+function valuesOf({
+  platform,
+  compress,
+  bwlimit,
+  ...others
+}: Omit<TransferOptions, "image" | "remote">): SharedOptions {
+  return {
+    ...others,
+    platform: platform === undefined ? undefined : parsePlatform(platform),
+    compress: compress === undefined ? undefined : parseCompress(compress),
+    bwlimit: bwlimit === undefined ? undefined : checkRate(bwlimit),
+  };
+}

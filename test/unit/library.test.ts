@@ -1,0 +1,109 @@
+/** push and pull as a library, between layouts. */
+import { join } from "node:path";
+import { beforeAll, describe, expect, test, vi } from "vitest";
+import { pull, push, RemoteFailure, type TransferEvent } from "../../src/index.ts";
+import { makeImage } from "./image/make-image.ts";
+import { folder, program } from "./places/cli.ts";
+import { layoutOf, look, whole, writeTree } from "./places/images.ts";
+
+const image = await makeImage([3000, 70_000]);
+const at = (name: string): string => join(folder, name);
+const source = `oci:${at("source")}:v1`;
+/** What runs the remote side. */
+const remotely = (...words: string[]): string[] => [...program, ...words];
+const idle = [process.execPath, "--eval", "setInterval(() => {}, 1000)"];
+
+beforeAll(async () => await writeTree(at("source"), layoutOf([{ image, ref: "v1" }])));
+
+describe("push", () => {
+  test("returns what was sent, and emits events from started to done", async () => {
+    const events: TransferEvent[] = [];
+    const remote = remotely("pull", "--to", `oci:${at("pushed")}`, "app:v1");
+    const result = await push({ image: source, remote }, { onEvent: (event) => events.push(event) });
+    expect(await look("oci", at("pushed"), "app:v1")).toEqual(whole(image));
+    expect(result).toMatchObject({
+      role: "sender",
+      image: source,
+      layersSent: 2,
+      layersPresent: 0,
+      id: expect.stringMatching(/^sha256:/) as string,
+    });
+    expect(result.bytesSent).toBeGreaterThan(1000);
+    expect(events[0]).toEqual({ type: "started", role: "sender", image: source });
+    expect(events).toContainEqual({
+      type: "plan",
+      role: "sender",
+      image: "docker.io/library/app:v1",
+      platform: "linux/amd64",
+      layers: 2,
+      missing: 2,
+    });
+    expect(events).toContainEqual(expect.objectContaining({ type: "progress" }));
+    expect(events.at(-1)).toEqual({ type: "done", result });
+  });
+
+  test("passes on lines and failures of the remote side", async () => {
+    const lines: string[] = [];
+    const say = ["sh", "-c", 'echo hello >&2; exec "$@"', "sh"];
+    const remote = [...say, ...remotely("pull", "--to", `oci:${at("refused")}`, "--max-size", "10", "app:v1")];
+    const pushed = push(
+      { image: source, remote },
+      { onEvent: (event) => event.type === "remote" && lines.push(event.line) },
+    );
+    await expect(pushed).rejects.toBeInstanceOf(RemoteFailure);
+    await expect(pushed).rejects.toMatchObject({ code: "refused" });
+    expect(lines).toContain("hello");
+  });
+});
+
+test("pull returns what was received", async () => {
+  const remote = remotely("push", source);
+  const result = await pull({ image: "app:v1", remote, as: "app:v2", to: `oci:${at("pulled")}` });
+  expect(result).toMatchObject({ role: "receiver", image: "app:v1", name: "app:v2", layersSent: 2 });
+  expect(await look("oci", at("pulled"), "app:v2")).toEqual(whole(image));
+});
+
+test.each<[string, () => Promise<unknown>, object]>([
+  [
+    "an image that is not there",
+    () => push({ image: `oci:${at("nowhere")}`, remote: idle }),
+    { code: "image-not-found" },
+  ],
+  ["a name that cannot be", () => pull({ image: "App", remote: idle }), { code: "usage" }],
+  ["a platform that cannot be", () => pull({ image: "app", platform: "arm64", remote: idle }), { code: "usage" }],
+  ["a codec that cannot be", () => push({ image: source, compress: "lz4", remote: idle }), { code: "usage" }],
+  ["a rate that cannot be", () => push({ image: source, bwlimit: 100, remote: idle }), { code: "usage" }],
+  ["no remote side", () => push({ image: source, remote: [] }), { code: "usage", exitStatus: 2 }],
+])("%s is a Failure with a code", async (_, transfer, failure) => {
+  await expect(transfer()).rejects.toMatchObject({ name: "Failure", ...failure });
+});
+
+describe("a transfer is stopped", () => {
+  test("by its signal, and rejects with the reason", async () => {
+    const stop = new AbortController();
+    const reason = new Error("no longer needed");
+    const onEvent = ({ type }: TransferEvent): void => {
+      if (type === "detail") stop.abort(reason);
+    };
+    await expect(push({ image: source, remote: idle }, { signal: stop.signal, onEvent })).rejects.toBe(reason);
+    await expect(push({ image: source, remote: idle }, { signal: stop.signal })).rejects.toBe(reason);
+  });
+
+  test("by a listener that throws", async () => {
+    const reason = new Error("a bug of the caller");
+    const onEvent = (): void => {
+      throw reason;
+    };
+    await expect(push({ image: source, remote: idle }, { onEvent })).rejects.toBe(reason);
+  });
+});
+
+test("nothing is printed, and no listener is left on the process", async () => {
+  const [out, err] = [vi.spyOn(process.stdout, "write"), vi.spyOn(process.stderr, "write")];
+  const listeners = () => process.eventNames().map((name) => [name, process.listenerCount(name)]);
+  const before = listeners();
+  await push({ image: source, remote: remotely("pull", "--to", `oci:${at("quiet")}`, "app:v1") });
+  await expect(push({ image: source, remote: ["false"] })).rejects.toMatchObject({ code: "remote-not-a-tunnel" });
+  expect([out, err].flatMap((stream) => stream.mock.calls)).toEqual([]);
+  expect(listeners()).toEqual(before);
+});
