@@ -1,7 +1,7 @@
 import { createReadStream, createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { decompressLayer } from "../image/layer/decompress-layer.ts";
-import { writeDockerManifest } from "../image/oci/docker-manifest.ts";
+import { writeDockerManifest } from "../image/oci/write-docker-manifest.ts";
 import type { LayoutName } from "../image/oci/oci-layout.ts";
 import { digestVerifier } from "../image/layer/verify-digest.ts";
 import { writeDockerArchive } from "../image/docker/write-docker-archive.ts";
@@ -50,8 +50,8 @@ export async function archiveStream(
   const manifest = manifestFor(config, files, sent, { preserve: keeps });
   const blobs = files.map(({ path, blob }) => ({ path, digest: blob.digest, size: blob.size }));
   const layers = blobs.map(({ digest }) => digest);
-  const loadable = writeDockerManifest([{ configDigest: digestOf(config), layers, name: name.image }]);
-  const tar = writeOciArchive({ config, manifest, blobs, names: [name], loadable });
+  const dockerManifest = writeDockerManifest([{ configDigest: digestOf(config), layers, name: name.image }]);
+  const tar = writeOciArchive({ config, manifest, blobs, names: [name], dockerManifest });
   return { tar, manifest: manifest.descriptor.digest };
 }
 

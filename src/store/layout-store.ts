@@ -4,7 +4,7 @@ import type { RunId } from "../run/run-id.ts";
 import { refuseAbsentLayers } from "../image/archive/absent-layer.ts";
 import { openFolderFiles } from "../image/archive/folder-files.ts";
 import { undefinedIfInvalid } from "../image/invalid-image.ts";
-import { listOciEntries, readOciImage, type OciImage } from "../image/oci/oci-image.ts";
+import { readOciImage, type OciImage } from "../image/oci/oci-image.ts";
 import { type LayoutName, blobPath } from "../image/oci/oci-layout.ts";
 import { openOciLayout } from "../image/oci/open-oci-layout.ts";
 import { mapConcurrently } from "../streams/map-concurrently.ts";
@@ -16,6 +16,7 @@ import { verifyBlob, type VerifyOptions } from "./verify-blob.ts";
 import { withLock } from "./lock.ts";
 import { removePartialFiles } from "./partial-file.ts";
 import type { AvailableLayer } from "./store.ts";
+import { listOciEntries } from "../image/oci/oci-entries.ts";
 
 /** A folder that is, or becomes, an OCI layout, as a target. */
 export class LayoutStore {

@@ -1,19 +1,19 @@
-import { MAX_LAYERS, MAX_MANIFEST } from "../manifest.ts";
-import { entryPath } from "../tar/entry-path.ts";
 import { MAX_IMAGES } from "../archive/limits.ts";
 import { InvalidImage } from "../invalid-image.ts";
+import { MAX_LAYERS, MAX_MANIFEST } from "../manifest.ts";
+import { entryPath } from "../tar/entry-path.ts";
 
 /** An image in a docker archive's manifest.json (moby image/spec/v1.2, "Combined Image JSON + Filesystem Changeset Format"). */
 export interface DockerManifestItem {
-  /** Path of its config. */
+  /** Path of the config. */
   config: string;
-  /** References as they were written, usually `name:tag`. */
+  /** References as written, usually `name:tag`. */
   names: string[];
-  /** Paths of its layers, bottom first: one for each diff ID of the config. */
+  /** Paths of the layers, bottom first: one for each diff ID of the config. */
   layers: string[];
 }
 
-/** Reads manifest.json. Throws `InvalidImage`. */
+/** Parses manifest.json. Throws `InvalidImage`. */
 export function parseDockerManifest(bytes: Uint8Array): DockerManifestItem[] {
   if (bytes.length > MAX_MANIFEST) throw new InvalidImage("its manifest.json is larger than 4 MB");
   let items: unknown;
@@ -29,7 +29,7 @@ export function parseDockerManifest(bytes: Uint8Array): DockerManifestItem[] {
 
 function parseItem(item: unknown): DockerManifestItem {
   const { Config: config, RepoTags: names, Layers: layers } = (item ?? {}) as Record<string, unknown>;
-  if (typeof config !== "string" || !isListOfText(names ?? []) || !isListOfText(layers ?? [])) {
+  if (typeof config !== "string" || !isStringArray(names ?? []) || !isStringArray(layers ?? [])) {
     throw new InvalidImage("its manifest.json has an image without config or layers");
   }
   const paths = (layers ?? []) as string[];
@@ -37,6 +37,6 @@ function parseItem(item: unknown): DockerManifestItem {
   return { config: entryPath(config), names: (names ?? []) as string[], layers: paths.map(entryPath) };
 }
 
-function isListOfText(value: unknown): value is string[] {
+function isStringArray(value: unknown): value is string[] {
   return Array.isArray(value) && value.every((text) => typeof text === "string");
 }

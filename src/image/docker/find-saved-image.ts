@@ -1,13 +1,14 @@
+import type { ArchiveFiles } from "../archive/archive-files.ts";
+import type { ImageConfig } from "../config.ts";
 import type { Digest } from "../digest.ts";
 import { InvalidImage } from "../invalid-image.ts";
-import type { ImageConfig } from "../config.ts";
+import { listOciEntries } from "../oci/oci-entries.ts";
+import { readOciImage } from "../oci/oci-image.ts";
 import { blobPath } from "../oci/oci-layout.ts";
 import { bestPlatformMatches } from "../platform.ts";
-import { readDockerManifest, readDockerImage } from "./docker-image.ts";
-import { type ArchiveFiles } from "../archive/archive-files.ts";
-import { listOciEntries, readOciImage } from "../oci/oci-image.ts";
+import { readDockerImage, readDockerManifest } from "./docker-image.ts";
 
-/** An image of an archive, however that tells of it. */
+/** An image of an archive in either format. */
 export interface FoundImage extends ImageConfig {
   names: string[];
   config: Buffer;
@@ -16,8 +17,9 @@ export interface FoundImage extends ImageConfig {
 }
 
 /**
- * The image with exactly these layers. What is copied into nothing for several platforms has the same ones for each: of such
- * variants, the one that runs best on `platform`. Throws `InvalidImage`; its cause is what is wrong with the images that are there.
+ * Finds the image with exactly these layers. The variants of an image that only copies files into `scratch` have the same layers for every
+ * platform: of those, returns the one that runs best on `platform`. Throws `InvalidImage`; its cause is the first fault of the
+ * images that the archive holds.
  */
 export async function findSavedImage(
   files: ArchiveFiles,
@@ -26,14 +28,14 @@ export async function findSavedImage(
 ): Promise<FoundImage> {
   const found: FoundImage[] = [];
   let cause: unknown;
-  for await (const read of images(files)) {
+  for await (const read of imagesOf(files)) {
     try {
       const image = await read();
       if (image?.diffIds.join() !== diffIds.join()) continue;
       if (platform === undefined || image.platform === platform) return image;
       found.push(image);
     } catch (error) {
-      // Of an image for many platforms, engines save what they have: one that is not here in full is not the one.
+      // Engines save the variants they have, some of them in part: an incomplete one is not the saved image.
       if (!(error instanceof InvalidImage)) throw error;
       cause ??= error;
     }
@@ -41,10 +43,10 @@ export async function findSavedImage(
   const [image] = [...bestPlatformMatches(found, platform ?? ""), ...found];
   if (image !== undefined) return image;
   const why = cause instanceof InvalidImage ? `: ${cause.message}` : "";
-  throw new InvalidImage(`the archive holds no image with the layers of the one that was saved${why}`, { cause });
+  throw new InvalidImage(`the archive holds no image with the layers of the saved one${why}`, { cause });
 }
 
-async function* images(files: ArchiveFiles): AsyncGenerator<() => Promise<FoundImage | undefined>> {
+async function* imagesOf(files: ArchiveFiles): AsyncGenerator<() => Promise<FoundImage | undefined>> {
   const hasManifest = (await files.sizeOf("manifest.json")) !== undefined;
   if (hasManifest) {
     for (const item of await readDockerManifest(files)) yield async () => await readDockerImage(files, item);

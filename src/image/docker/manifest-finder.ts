@@ -1,39 +1,42 @@
-import { digestOf, type Digest } from "../digest.ts";
-import { isIndex, parseManifest, type Descriptor } from "../manifest.ts";
-import { digestInName } from "./docker-image.ts";
-import { InvalidImage } from "../invalid-image.ts";
 import { parseConfig } from "../config.ts";
+import { digestOf, type Digest } from "../digest.ts";
+import { InvalidImage } from "../invalid-image.ts";
+import { isIndex, parseManifest, type Descriptor, type Manifest } from "../manifest.ts";
+import { digestInName } from "./docker-image.ts";
 
-/** Finds out which blobs are an image's layers while an OCI layout passes, before the index that leads to its manifest. */
+/** Finds an image's manifest among the blobs of an OCI layout that streams by, before the index that names it arrives. */
 export interface ManifestFinder {
-  /** Takes a blob that may be a manifest or a config. @returns the layers, bottom first, of each manifest that is known to be the image's now */
+  /**
+   * Adds a blob that may be a manifest or a config.
+   * @returns the layers, bottom first, of each manifest that has now turned out to be the image's
+   */
   addBlob(path: string, content: Uint8Array): Descriptor[][];
 }
 
 /**
- * For the image with the layers `diffIds`. Its config is known by them, its manifest by the config's digest; either may come
- * first. Engines write blobs in the order of their digests, so that both have passed when two thirds of the archive have, on average.
+ * Finds the manifest of the image with the layers `diffIds`: the diff IDs identify the config, and the config's digest the manifest. Either
+ * may come first. Engines write blobs in the order of their digests: on average, both have passed after two thirds of the archive.
  */
 export function manifestFinder(diffIds: readonly Digest[]): ManifestFinder {
   const configs = new Set<Digest>();
-  /** By the digest of a config that has not passed. */
-  const waiting = new Map<Digest, Descriptor[][]>();
+  /** Layers of manifests whose config has not been seen, by the config's digest. */
+  const pending = new Map<Digest, Descriptor[][]>();
   return {
     addBlob(path, content) {
       const digest = digestInName(path);
-      if (digest === undefined || digestOf(content) !== digest) return []; // whoever needs it says what is wrong
+      if (digest === undefined || digestOf(content) !== digest) return []; // reading the image reports the damage
       if (isConfigOf(content, diffIds)) {
         configs.add(digest);
-        const layers = waiting.get(digest) ?? [];
-        waiting.delete(digest);
-        return layers;
+        const found = pending.get(digest) ?? [];
+        pending.delete(digest);
+        return found;
       }
-      const manifest = manifestIn(content);
+      const manifest = imageManifestIn(content);
       if (manifest?.layers.length !== diffIds.length) return [];
       const { config, layers } = manifest;
       if (configs.has(config.digest)) return [layers];
-      const others = waiting.get(config.digest);
-      if (others === undefined) waiting.set(config.digest, [layers]);
+      const others = pending.get(config.digest);
+      if (others === undefined) pending.set(config.digest, [layers]);
       else others.push(layers);
       return [];
     },
@@ -41,16 +44,16 @@ export function manifestFinder(diffIds: readonly Digest[]): ManifestFinder {
 }
 
 function isConfigOf(content: Uint8Array, diffIds: readonly Digest[]): boolean {
-  const config = unlessInvalid(() => parseConfig(content));
+  const config = tryParse(() => parseConfig(content));
   return config?.diffIds.join() === diffIds.join();
 }
 
-function manifestIn(content: Uint8Array) {
-  const manifest = unlessInvalid(() => parseManifest(content));
+function imageManifestIn(content: Uint8Array): Manifest | undefined {
+  const manifest = tryParse(() => parseManifest(content));
   return manifest === undefined || isIndex(manifest) ? undefined : manifest;
 }
 
-function unlessInvalid<T>(parse: () => T): T | undefined {
+function tryParse<T>(parse: () => T): T | undefined {
   try {
     return parse();
   } catch (error) {

@@ -1,16 +1,15 @@
-import type { DockerImage } from "./docker-image.ts";
-import { digestInName, readDockerManifest, readDockerImage } from "./docker-image.ts";
-import { chooseImage, type Candidate } from "../archive/choose-image.ts";
-import { digestOf } from "../digest.ts";
 import { absentLayer } from "../archive/absent-layer.ts";
-import { compressionOf, layerMediaType } from "../layer/compression.ts";
-import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../archive/image-archive.ts";
 import type { RandomAccessFiles } from "../archive/archive-files.ts";
-import { verifiedStream } from "../layer/verified-stream.ts";
+import { chooseImage, type Candidate } from "../archive/choose-image.ts";
 import { firstBytes } from "../archive/first-bytes.ts";
+import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../archive/image-archive.ts";
+import { digestOf, type Digest } from "../digest.ts";
+import { compressionOf, layerMediaType } from "../layer/compression.ts";
+import { verifiedStream } from "../layer/verified-stream.ts";
+import { digestInName, readDockerImage, readDockerManifest, type DockerImage } from "./docker-image.ts";
 
 /**
- * What `docker save`, Podman or a build tool wrote: files with a manifest.json, in any of their forms, layers packed or not.
+ * Opens a docker archive: files with a manifest.json in any form that `docker save`, Podman or a build tool writes, layers compressed or not.
  * Owns `files` when it resolves. Throws `InvalidImage`, and the file system's errors.
  */
 export async function openDockerArchive(files: RandomAccessFiles): Promise<ImageArchive> {
@@ -22,16 +21,16 @@ export async function openDockerArchive(files: RandomAccessFiles): Promise<Image
   }));
   return {
     list: () => items.map(({ names }) => ({ names })),
-    find: async (reference, platform) => await describe(files, await chooseImage(candidates, reference, platform)),
+    find: async (reference, platform) => await withLayers(files, await chooseImage(candidates, reference, platform)),
     close: files.close,
     [Symbol.asyncDispose]: files.close,
   };
 }
 
-/** Docker takes an archive without the layers that it has, and with empty files for them. */
+/** Docker accepts an archive without the layers it has, and with empty files in their stead. */
 const EMPTY_FILE = digestOf("");
 
-async function describe(files: RandomAccessFiles, image: DockerImage): Promise<ArchivedImage> {
+async function withLayers(files: RandomAccessFiles, image: DockerImage): Promise<ArchivedImage> {
   const layers: ArchivedLayer[] = [];
   for (const { diffId, path } of image.layers) {
     const size = await files.sizeOf(path);
@@ -51,7 +50,7 @@ async function describe(files: RandomAccessFiles, image: DockerImage): Promise<A
   return { ...image, layers };
 }
 
-/** In the form of Docker 25 and later the path is the blob's digest; elsewhere a name tells nothing of a packed layer. */
-function blobDigest(path: string): string | undefined {
+/** Docker 25 and later name a blob's path by its digest; other names reveal nothing about a compressed layer. */
+function blobDigest(path: string): Digest | undefined {
   return path.startsWith("blobs/sha256/") ? digestInName(path) : undefined;
 }

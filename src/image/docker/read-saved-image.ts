@@ -1,38 +1,38 @@
 import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
+import { peek } from "../../streams/peek.ts";
+import { MAX_CONFIG } from "../config.ts";
 import type { Digest } from "../digest.ts";
-import { type Descriptor } from "../manifest.ts";
+import { InvalidImage } from "../invalid-image.ts";
 import { compressionOf, layerMediaType, MAGIC_LENGTH, refuseNonLayerType } from "../layer/compression.ts";
+import { withVerifiedStream } from "../layer/verified-stream.ts";
+import type { Descriptor } from "../manifest.ts";
+import { blobPath } from "../oci/oci-layout.ts";
+import { tarEntries, type PassingEntry } from "../tar/tar-entries.ts";
 import { digestInName } from "./docker-image.ts";
 import { findSavedImage } from "./find-saved-image.ts";
-import { withVerifiedStream } from "../layer/verified-stream.ts";
-import { InvalidImage } from "../invalid-image.ts";
-import { MAX_CONFIG } from "../config.ts";
-import { blobPath } from "../oci/oci-layout.ts";
-import { seenFiles } from "./seen-files.ts";
-import { manifestFinder, type ManifestFinder } from "./manifest-finder.ts";
-import { peek } from "../../streams/peek.ts";
 import { layerPaths, type LayerPaths } from "./layer-paths.ts";
-import { tarEntries, type PassingEntry } from "../tar/tar-entries.ts";
+import { manifestFinder, type ManifestFinder } from "./manifest-finder.ts";
+import { seenFiles } from "./seen-files.ts";
 import { UnidentifiedFiles, type KeepFile, type StoredLayer } from "./unidentified-files.ts";
 
 const TAR_BLOCK = 512;
 
 export interface ReadSavedImageOptions {
-  /** Of the image that is saved, bottom first. */
+  /** The saved image's layers, bottom first. */
   diffIds: readonly Digest[];
-  /** Which of them are to be handed on. */
+  /** The layers to pass to `onLayer`. */
   wanted: ReadonlySet<Digest>;
-  /** Of images with the same layers, the one for this platform. */
+  /** Chooses between images with the same layers. */
   platform?: string;
-  /** The layers of the image's manifest, bottom first, where these blobs are to be had and no others. */
+  /** The layers in the image's manifest, bottom first, if only exactly these blobs may be used. */
   descriptors?: readonly Descriptor[] | undefined;
   /**
-   * Takes a wanted layer while the archive waits. The stream fails with `InvalidImage` at its end when the bytes are not what
-   * they should be; a layer that is packed is proven as a blob, not yet by its diff ID. To leave it early is to do without it.
+   * Receives a wanted layer while the archive waits. The stream fails with `InvalidImage` at its end when the bytes do not match; a
+   * compressed layer is verified as a blob, not yet by its diff ID. Leaving the stream early skips the layer.
    */
   onLayer(diffId: Digest, stream: Readable, stored: StoredLayer): Promise<void>;
-  /** Takes a file that may be a wanted layer, and hears later whether it is. Left out: such files are passed over. */
+  /** Keeps a file that may be a wanted layer until it is identified. Left out: such files are skipped. */
   onUnidentified?: KeepFile;
   signal?: AbortSignal;
 }
@@ -43,93 +43,95 @@ export interface SavedImage {
   configDigest: Digest;
   diffIds: Digest[];
   platform: string;
-  /** As the archive has them. */
+  /** The image's names in the archive. */
   names: string[];
-  /** The wanted layers that the archive names, and has not. */
+  /** Wanted layers that the archive names but does not hold. */
   absent: Digest[];
-  /** Those that it has, and that have passed without being told from others. */
+  /** Wanted layers that the archive holds, and that passed before they were identified. */
   unrecognised: Digest[];
 }
 
 /**
- * Reads what an engine saves, in one pass: hands on the layers that are wanted while it streams, in the order of the archive,
- * each once, and keeps nothing but manifests and configs. Knows the forms of Docker up to 24.0 (`<v1 id>/layer.tar`), from 25.0
- * (an OCI layout of plain layers), of the containerd store (an OCI layout of blobs as stored) and Podman (`<diff id>.tar`);
- * they all name their layers in a file that comes last. A manifest among the blobs tells them earlier.
+ * Reads the output of `docker save` in one pass: passes each wanted layer to `onLayer` once while it streams, in the order of the archive,
+ * and keeps nothing but manifests and configs. Reads the forms of Docker up to 24.0 (`<v1 id>/layer.tar`), of Docker from 25.0
+ * on (an OCI layout of uncompressed layers), of the containerd store (an OCI layout of blobs as stored) and of Podman
+ * (`<diff id>.tar`). All of them name their layers in a file at the end; a manifest among the blobs identifies them earlier.
  *
- * Owns `archive`, and reads it to its end. Throws `InvalidImage` when it is not such an archive or not of that image, what the
- * callbacks throw, `archive`'s own error, and the signal's reason. It waits for a callback to settle before it throws.
+ * Owns `archive`, and reads it to its end. Throws `InvalidImage` for another kind of file or another image, the callbacks' errors,
+ * `archive`'s own error, and the signal's reason. Waits for a callback to settle before it throws.
  */
 export async function readSavedImage(archive: Readable, options: ReadSavedImageOptions): Promise<SavedImage> {
   const { diffIds, descriptors, signal } = options;
   if (descriptors !== undefined && descriptors.length !== diffIds.length) {
     throw new InvalidImage(`its manifest names ${descriptors.length} layers, its config ${diffIds.length}`);
   }
-  const reading = new Reading(options);
-  for await (const entry of tarEntries(archive, signal)) await reading.take(entry);
-  return await reading.end();
+  const reader = new SavedImageReader(options);
+  for await (const entry of tarEntries(archive, signal)) await reader.read(entry);
+  return await reader.finish();
 }
 
-class Reading {
+class SavedImageReader {
   readonly #options: ReadSavedImageOptions;
-  readonly #recogniser: LayerPaths;
+  readonly #paths: LayerPaths;
   readonly #files = seenFiles();
   readonly #manifests: ManifestFinder;
-  /** What a manifest says of its layers. */
-  readonly #blobs = new Map<Digest, Descriptor>();
-  /** The layers that are still to come. */
-  readonly #open: Set<Digest>;
-  readonly #unknown: UnidentifiedFiles | undefined;
+  /** The layers' descriptors, once a manifest is known. */
+  readonly #descriptors = new Map<Digest, Descriptor>();
+  /** The wanted layers that have not been found. */
+  readonly #outstanding: Set<Digest>;
+  readonly #unidentified: UnidentifiedFiles | undefined;
   /** A manifest has named all layers. */
-  #isTold = false;
+  #hasManifest = false;
 
   constructor(options: ReadSavedImageOptions) {
-    const { diffIds, descriptors, wanted, onUnidentified: onUnknown } = options;
+    const { diffIds, descriptors, wanted, onUnidentified } = options;
     this.#options = options;
-    this.#recogniser = layerPaths(diffIds, { byDiffId: descriptors === undefined });
+    this.#paths = layerPaths(diffIds, { byDiffId: descriptors === undefined });
     this.#manifests = manifestFinder(diffIds);
-    this.#open = new Set(wanted);
-    this.#unknown = onUnknown && new UnidentifiedFiles(this.#open, onUnknown);
-    if (descriptors !== undefined) this.#name(descriptors);
+    this.#outstanding = new Set(wanted);
+    this.#unidentified = onUnidentified && new UnidentifiedFiles(this.#outstanding, onUnidentified);
+    if (descriptors !== undefined) this.#useManifest(descriptors);
   }
 
-  async take(entry: PassingEntry): Promise<void> {
+  async read(entry: PassingEntry): Promise<void> {
     this.#files.addHeader(entry);
     if (entry.type !== "file") return;
     const { path, size } = entry;
-    const diffId = this.#recogniser.layerAt(path);
+    const diffId = this.#paths.layerAt(path);
     if (diffId !== undefined) {
-      if (this.#open.delete(diffId)) await this.#verifiedStream(entry, diffId);
+      if (this.#outstanding.delete(diffId)) await this.#passLayer(entry, diffId);
     } else if (/^[0-9a-f]{64}\/json$/.test(path)) {
-      if (size <= MAX_CONFIG) this.#recogniser.addV1Image(path, await buffer(entry.chunks()));
-    } else await this.#takeOther(entry);
-    if (this.#isTold || this.#open.size === 0) await this.#unknown?.discardRest();
+      if (size <= MAX_CONFIG) this.#paths.addV1Image(path, await buffer(entry.chunks()));
+    } else await this.#readOther(entry);
+    if (this.#hasManifest || this.#outstanding.size === 0) await this.#unidentified?.discardRest();
   }
 
-  async end(): Promise<SavedImage> {
+  async finish(): Promise<SavedImage> {
     const { diffIds, wanted, platform } = this.#options;
     const { layers, ...image } = await findSavedImage(this.#files, diffIds, platform);
     for (const { diffId, path } of layers) {
-      if (wanted.has(diffId)) await this.#unknown?.identify(this.#files.resolve(path) ?? path, diffId);
+      if (wanted.has(diffId)) await this.#unidentified?.identify(this.#files.resolve(path) ?? path, diffId);
     }
-    await this.#unknown?.discardRest();
-    const left = layers.filter(({ diffId }) => this.#open.delete(diffId));
-    const isHere = left.map(({ path }) => this.#files.resolve(path) !== undefined);
-    const those = (here: boolean): Digest[] =>
-      left.filter((_, index) => isHere[index] === here).map(({ diffId }) => diffId);
-    return { ...image, absent: those(false), unrecognised: those(true) };
+    await this.#unidentified?.discardRest();
+    const left = layers.filter(({ diffId }) => this.#outstanding.delete(diffId));
+    const present = new Set(left.filter(({ path }) => this.#files.resolve(path) !== undefined));
+    return {
+      ...image,
+      absent: left.filter((layer) => !present.has(layer)).map(({ diffId }) => diffId),
+      unrecognised: [...present].map(({ diffId }) => diffId),
+    };
   }
 
-  #name(layers: readonly Descriptor[]): void {
-    this.#isTold = true;
+  #useManifest(layers: readonly Descriptor[]): void {
+    this.#hasManifest = true;
     for (const [index, blob] of layers.entries()) {
-      this.#recogniser.addBlob(blob.digest, this.#options.diffIds[index] ?? "");
-      this.#blobs.set(blob.digest, blob);
+      this.#paths.addBlob(blob.digest, this.#options.diffIds[index] ?? "");
+      this.#descriptors.set(blob.digest, blob);
     }
   }
 
-  async #verifiedStream(entry: PassingEntry, diffId: Digest): Promise<void> {
-    const blob = this.#blobs.get(digestInName(entry.path) ?? "");
+  async #passLayer(entry: PassingEntry, diffId: Digest): Promise<void> {
+    const blob = this.#descriptors.get(digestInName(entry.path) ?? "");
     if (blob !== undefined) refuseNonLayerType(blob.mediaType);
     const stored = blob ?? { mediaType: layerMediaType("none"), digest: diffId, size: entry.size };
     const expected = { what: `layer ${diffId}`, digest: stored.digest, size: stored.size };
@@ -140,8 +142,8 @@ class Reading {
     );
   }
 
-  /** A file of which the name tells nothing: kept when it is a manifest or a config, else perhaps a layer. */
-  async #takeOther(entry: PassingEntry): Promise<void> {
+  /** Reads a file that its path does not identify: keeps a manifest or a config, and has a possible layer kept. */
+  async #readOther(entry: PassingEntry): Promise<void> {
     const { path, size } = entry;
     const { start, all } = await peek(entry.chunks(), MAGIC_LENGTH);
     const isBlob = path.startsWith("blobs/sha256/");
@@ -149,25 +151,25 @@ class Reading {
       const content = await buffer(all);
       if (isBlob && !mayMatter(content)) return;
       this.#files.addContent(path, content);
-      if (isBlob) await this.#learn(path, content);
-    } else if (!this.#isTold && this.#open.size > 0 && mayBeLayer(entry, start)) {
+      if (isBlob) await this.#learnManifests(path, content);
+    } else if (!this.#hasManifest && this.#outstanding.size > 0 && mayBeLayer(entry, start)) {
       const mediaType = layerMediaType(compressionOf(start));
-      await this.#unknown?.add(all, { path, mediaType, size }, isBlob ? digestInName(path) : undefined);
+      await this.#unidentified?.add(all, { path, mediaType, size }, isBlob ? digestInName(path) : undefined);
     }
   }
 
-  async #learn(path: string, content: Buffer): Promise<void> {
+  async #learnManifests(path: string, content: Buffer): Promise<void> {
     if (this.#options.descriptors !== undefined) return;
     for (const layers of this.#manifests.addBlob(path, content)) {
-      this.#name(layers);
+      this.#useManifest(layers);
       for (const [index, blob] of layers.entries()) {
-        await this.#unknown?.identify(blobPath(blob.digest), this.#options.diffIds[index] ?? "", blob);
+        await this.#unidentified?.identify(blobPath(blob.digest), this.#options.diffIds[index] ?? "", blob);
       }
     }
   }
 }
 
-/** A plain blob is named by its diff ID and would have been recognised; a tar comes in blocks. */
+/** An uncompressed blob is named by its diff ID and has been identified by its path; any other tar consists of blocks. */
 function mayBeLayer({ path, size }: PassingEntry, start: Buffer): boolean {
   if (compressionOf(start) !== "none") return true;
   return !path.startsWith("blobs/sha256/") && size > 0 && size % TAR_BLOCK === 0;
@@ -177,7 +179,7 @@ function isJson(start: Buffer): boolean {
   return /^\s*[[{]/.test(start.toString("latin1"));
 }
 
-/** A manifest, an index or a config, and not one of the attestations and old configs that may come with them. */
+/** Tells a manifest, an index or a config from the attestations and old configs that may accompany them. */
 function mayMatter(content: Buffer): boolean {
   try {
     const value = JSON.parse(content.toString("utf8")) as Record<string, unknown>;

@@ -4,7 +4,7 @@ import { InvalidImage } from "../invalid-image.ts";
 import { parseConfig } from "../config.ts";
 import { streamTar, writeTar, type FileToWrite, type TarStream } from "../tar/write-tar.ts";
 
-/** A layer that the engine has already, or one that comes along in a file, packed or not. */
+/** A layer that the engine has (`here`), or a layer in a file, compressed or not. */
 export type LayerToWrite =
   | { kind: "here"; diffId: Digest }
   | { kind: "file"; diffId: Digest; path: string; blob: { size: number } };
@@ -14,44 +14,44 @@ export interface DockerArchiveToWrite {
   config: Uint8Array;
   /** Bottom first: one for each diff ID of the config. */
   layers: readonly LayerToWrite[];
-  /** References, as the engine is to have them; may be none. */
+  /** The references to give the image; may be empty. */
   names: readonly string[];
 }
 
 /**
- * A docker archive (moby image/spec/v1.2, "Combined Image JSON + Filesystem Changeset Format") for a graph driver store or
- * Podman, with empty files in place of the layers that are there. Docker would take an archive without them, Podman not; a
- * containerd store must not be given one: it would take an empty file for an empty layer.
+ * Writes a docker archive (moby image/spec/v1.2, "Combined Image JSON + Filesystem Changeset Format") for a classic store or Podman, with
+ * empty files in place of the layers that the engine has. Docker accepts an archive without them, Podman does not. Not for a containerd
+ * store, which takes an empty file for an empty layer.
  *
- * Layers are named as Podman names them, by their diff ID. Throws `InvalidImage` when the layers are not those of the config.
+ * Names layers by their diff IDs, as Podman does. Throws `InvalidImage` when the layers are not those of the config.
  */
 export function writeDockerArchive({ config, layers, names }: DockerArchiveToWrite): TarStream {
   const { diffIds } = parseConfig(config);
   if (layers.length !== diffIds.length || layers.some(({ diffId }, index) => diffId !== diffIds[index])) {
     throw new InvalidImage("these are not the layers of its config");
   }
-  return writeTar([...describing(config, names), ...layerFiles(layers)]);
+  return writeTar([...metadataFiles(config, names), ...layerFiles(layers)]);
 }
 
-/** A layer on its way. */
+/** A layer that is still arriving. */
 export interface LayerToStream {
   diffId: Digest;
-  /** Bytes, packed or not. */
+  /** Bytes, compressed or not. */
   size: number;
-  /** Its bytes, which fail at their end when they are not what they should be. */
+  /** Opens the layer's bytes. The stream fails at its end when they do not match. */
   open: () => Promise<Readable>;
 }
 
 export interface DockerArchiveToStream {
-  /** In any order, each once. */
+  /** The layers to send, in any order, each once. */
   layers: AsyncIterable<LayerToStream>;
-  /** Asked for when all layers have passed. `here`: diff IDs of the config's other layers, which the engine has already. */
+  /** Called when all layers have passed. `here`: diff IDs of the config's other layers, which the engine has. */
   finish: () => Promise<{ config: Uint8Array; here: readonly Digest[]; names: readonly string[] }>;
 }
 
 /**
- * The same archive, of layers that are still coming. An engine unpacks an archive to its end before it looks at it, and what says
- * which image it holds comes last: one that breaks off holds none. Fails with what a layer fails with.
+ * Streams the same archive from layers that are still arriving. manifest.json and the config come last, and an engine unpacks an archive to
+ * its end before it reads them: a truncated archive holds no image. The stream fails with a layer's error.
  */
 export function streamDockerArchive({ layers, finish }: DockerArchiveToStream): Readable {
   return streamTar(
@@ -67,12 +67,13 @@ export function streamDockerArchive({ layers, finish }: DockerArchiveToStream): 
         if (!here.includes(diffId)) throw new InvalidImage("these are not the layers of its config");
         yield { path: layerName(diffId), content: Buffer.alloc(0) };
       }
-      yield* describing(config, names);
+      yield* metadataFiles(config, names);
     })(),
   );
 }
 
-function describing(config: Uint8Array, names: readonly string[]): FileToWrite[] {
+/** Returns the files that describe the image: manifest.json and the config. */
+function metadataFiles(config: Uint8Array, names: readonly string[]): FileToWrite[] {
   const path = `${hexOf(digestOf(config))}.json`;
   const manifest = [{ Config: path, RepoTags: names, Layers: parseConfig(config).diffIds.map(layerName) }];
   return [
@@ -81,7 +82,7 @@ function describing(config: Uint8Array, names: readonly string[]): FileToWrite[]
   ];
 }
 
-/** One file for each diff ID. An image may have a layer twice, and the engine may have it in one of the two places only. */
+/** Returns one file for each diff ID. An image may have a layer twice, and the engine may have only one of the two. */
 function layerFiles(layers: readonly LayerToWrite[]): FileToWrite[] {
   const files = new Map<Digest, FileToWrite>();
   for (const layer of layers) {

@@ -1,17 +1,17 @@
 import type { Descriptor } from "../manifest.ts";
-import { fullName, InvalidReference, parseReference } from "../reference.ts";
+import { fullName, tryReference } from "../reference.ts";
 import type { RawEntry } from "./index-file.ts";
 import { IMAGE_NAME, REF_NAME } from "./oci-layout.ts";
 
-/** An entry of an index, and what it says; undefined where this program cannot read it. */
+/** An entry of an index, and its descriptor; undefined for an entry that this program does not understand. */
 export interface IndexEntry {
   raw: RawEntry;
   descriptor: Descriptor | undefined;
 }
 
 /**
- * The entries of an index when others are added: each name of theirs leads to one image from then on, and every other name to what it led to.
- * The same image without a name is not listed twice. What cannot be read stays as it is.
+ * Returns the entries of an index with others added. Each name of an added entry leads to that entry alone from then on; all other names keep
+ * their images. An image without a name is not listed twice. Entries that this program does not understand stay.
  */
 export function addIndexEntries(before: readonly IndexEntry[], added: readonly Descriptor[]): IndexEntry[] {
   return [
@@ -20,7 +20,7 @@ export function addIndexEntries(before: readonly IndexEntry[], added: readonly D
   ];
 }
 
-/** What is left of an entry when others take its names over. */
+/** Returns an entry without the names that added entries take over; nothing when no name is left. */
 function withoutTakenNames(entry: IndexEntry, added: readonly Descriptor[]): IndexEntry[] {
   const { raw, descriptor } = entry;
   if (descriptor === undefined) return [entry];
@@ -31,7 +31,7 @@ function withoutTakenNames(entry: IndexEntry, added: readonly Descriptor[]): Ind
   const isTaken = (key: string, name: string | undefined): boolean =>
     name !== undefined && added.some(({ annotations }) => annotations?.[key] === name);
   const imageIsTaken = isTaken(IMAGE_NAME, image);
-  // The same name in another spelling goes with it; any other text is a name of its own.
+  // Another spelling of a taken name is taken as well; any other text is a name of its own.
   const refIsTaken = isTaken(REF_NAME, ref) || (imageIsTaken && isSpellingOf(ref, image));
   if (!imageIsTaken && !refIsTaken) return [entry];
   const left = {
@@ -44,10 +44,6 @@ function withoutTakenNames(entry: IndexEntry, added: readonly Descriptor[]): Ind
 }
 
 function isSpellingOf(ref: string | undefined, image: string | undefined): boolean {
-  try {
-    return ref !== undefined && fullName(parseReference(ref)) === image;
-  } catch (error) {
-    if (error instanceof InvalidReference) return false;
-    throw error;
-  }
+  const reference = ref === undefined ? undefined : tryReference(ref);
+  return reference !== undefined && fullName(reference) === image;
 }

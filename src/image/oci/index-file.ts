@@ -5,22 +5,22 @@ import { InvalidImage } from "../invalid-image.ts";
 
 /** The index.json of an OCI layout (OCI image spec, image-layout.md, "index.json file"). */
 export interface IndexFile {
-  /** As it was read, with whatever it holds: this program need not understand an entry to keep it. */
+  /** The parsed JSON, with fields and entries that this program does not understand and keeps. */
   raw: { manifests: RawEntry[] };
-  /** What each of `raw.manifests` says; undefined where that is nothing for this program. */
+  /** The descriptor in each of `raw.manifests`; undefined for an entry that this program does not understand. */
   entries: (Descriptor | undefined)[];
 }
 
-/** An entry of an index.json, in which anything may stand. */
+/** An entry of an index.json: any JSON object. */
 export type RawEntry = Record<string, unknown>;
 
 /** A digest of any algorithm (OCI image spec, descriptor.md, "Digests"). */
 const ANY_DIGEST = /^[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[A-Za-z0-9=_-]+$/;
 
 /**
- * Reads an index.json. Entries that are named by another digest than sha256 are left unread, and so are malformed ones beside others that
- * are not: what one tool has put into a layout is no reason to refuse the images of another. Throws `InvalidImage` when it is no index,
- * when all that it has is malformed, and for more than the limits allow.
+ * Parses an index.json. Skips entries with another digest algorithm than sha256, and malformed entries beside valid ones: one tool's entries
+ * are no reason to refuse another tool's images. Throws `InvalidImage` for a file that is no index, for one whose entries are all
+ * malformed, and for one beyond the limits.
  */
 export function parseIndexFile(bytes: Buffer): IndexFile {
   if (bytes.length > MAX_INDEX) throw new InvalidImage(`its index.json is larger than ${MAX_INDEX} bytes`);
@@ -44,17 +44,17 @@ export function parseIndexFile(bytes: Buffer): IndexFile {
   return { raw: raw as IndexFile["raw"], entries };
 }
 
-/** An index has no room for another image. */
+/** Thrown when an index has no room for another image. */
 export class IndexFull extends InvalidImage {}
 
-/** An index.json as it is to be written. Throws {@link IndexFull} for one that {@link parseIndexFile} would not read again. */
+/** Serialises an index.json. Throws {@link IndexFull} for one beyond the limits of {@link parseIndexFile}. */
 export function writeIndexFile(raw: IndexFile["raw"]): Buffer {
   const bytes = Buffer.from(JSON.stringify(raw));
   refuseFull(raw.manifests.length, bytes.length);
   return bytes;
 }
 
-/** Throws {@link IndexFull} when so many manifests, or bytes, are more than are read again. */
+/** Throws {@link IndexFull} for more manifests or bytes than {@link parseIndexFile} accepts. */
 export function refuseFull(manifests: number, size: number): void {
   if (manifests > MAX_MANIFESTS) throw new IndexFull(`its indexes cannot name more than ${MAX_MANIFESTS} manifests`);
   if (size > MAX_INDEX) throw new IndexFull(`its index.json cannot be larger than ${MAX_INDEX} bytes`);

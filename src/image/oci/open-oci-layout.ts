@@ -1,26 +1,27 @@
 import type { Readable } from "node:stream";
-import type { Digest } from "../digest.ts";
-import { type Descriptor } from "../manifest.ts";
 import { absentLayer } from "../archive/absent-layer.ts";
+import type { RandomAccessFiles } from "../archive/archive-files.ts";
 import { chooseImage, type Candidate } from "../archive/choose-image.ts";
-import { isLayerType, correctMediaType } from "../layer/compression.ts";
-import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../archive/image-archive.ts";
-import { type RandomAccessFiles } from "../archive/archive-files.ts";
-import { listOciEntries, readOciImage, type OciEntry, type OciImage } from "./oci-image.ts";
-import { InvalidImage } from "../invalid-image.ts";
-import { blobPath } from "./oci-layout.ts";
-import { verifiedStream } from "../layer/verified-stream.ts";
 import { firstBytes } from "../archive/first-bytes.ts";
+import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../archive/image-archive.ts";
+import type { Digest } from "../digest.ts";
+import { InvalidImage } from "../invalid-image.ts";
+import { correctMediaType, isLayerType } from "../layer/compression.ts";
+import { verifiedStream } from "../layer/verified-stream.ts";
+import type { Descriptor } from "../manifest.ts";
+import { listOciEntries, type OciEntry } from "./oci-entries.ts";
+import { readOciImage, type OciImage } from "./oci-image.ts";
+import { blobPath } from "./oci-layout.ts";
 
-/** Bytes. The file says `{"imageLayoutVersion":"1.0.0"}`. */
+/** Bytes. The file contains `{"imageLayoutVersion":"1.0.0"}`. */
 const MAX_LAYOUT_FILE = 4096;
 
 /**
- * An OCI layout, in a folder or in a tar (OCI image spec, image-layout.md). Owns `files` when it resolves.
+ * Opens an OCI layout, in a folder or in a tar (OCI image spec, image-layout.md). Owns `files` when it resolves.
  * Throws `InvalidImage`, and the file system's errors.
  */
 export async function openOciLayout(files: RandomAccessFiles): Promise<ImageArchive> {
-  await checkVersion(files);
+  await refuseOtherVersion(files);
   const entries = await listOciEntries(files);
   const candidates = entries.map((entry) => candidateOf(files, entry));
   return {
@@ -30,7 +31,7 @@ export async function openOciLayout(files: RandomAccessFiles): Promise<ImageArch
         ...(digest && { digest }),
         ...(platform && { platform }),
       })),
-    find: async (reference, platform) => await describe(files, await chooseImage(candidates, reference, platform)),
+    find: async (reference, platform) => await withLayers(files, await chooseImage(candidates, reference, platform)),
     close: files.close,
     [Symbol.asyncDispose]: files.close,
   };
@@ -49,26 +50,26 @@ function candidateOf(files: RandomAccessFiles, entry: OciEntry): Candidate<OciIm
   };
 }
 
-async function describe(files: RandomAccessFiles, image: OciImage): Promise<ArchivedImage> {
+async function withLayers(files: RandomAccessFiles, image: OciImage): Promise<ArchivedImage> {
   const layers: ArchivedLayer[] = [];
-  for (const { diffId, blob } of image.layers) layers.push(await describeLayer(files, diffId, blob));
+  for (const { diffId, blob } of image.layers) layers.push(await archivedLayer(files, diffId, blob));
   const hasWrongMediaTypes = layers.some(({ blob }, index) => blob.mediaType !== image.layers[index]?.blob.mediaType);
   return { ...image, layers, manifest: { ...image.manifest, ...(hasWrongMediaTypes && { hasWrongMediaTypes }) } };
 }
 
-async function describeLayer(files: RandomAccessFiles, diffId: Digest, blob: Descriptor): Promise<ArchivedLayer> {
+async function archivedLayer(files: RandomAccessFiles, diffId: Digest, blob: Descriptor): Promise<ArchivedLayer> {
   const { digest, urls = [] } = blob;
   const path = blobPath(digest);
   const size = await files.sizeOf(path);
   if (size === undefined) return { diffId, blob, ...absentLayer(path, urls) };
   if (size !== blob.size) throw new InvalidImage(`${digest} has ${size} bytes, its descriptor says ${blob.size}`);
-  const { mediaType: said } = blob;
-  const mediaType = isLayerType(said) ? correctMediaType(said, await firstBytes(files, path)) : said;
+  const { mediaType: declared } = blob;
+  const mediaType = isLayerType(declared) ? correctMediaType(declared, await firstBytes(files, path)) : declared;
   const open = (): Readable => verifiedStream(files.open(path), { what: `layer ${diffId}`, digest, size });
   return { diffId, blob: { mediaType, digest, size }, open };
 }
 
-async function checkVersion(files: RandomAccessFiles): Promise<void> {
+async function refuseOtherVersion(files: RandomAccessFiles): Promise<void> {
   const text = (await files.read("oci-layout", MAX_LAYOUT_FILE)).toString("utf8");
   const [, version = ""] = /"imageLayoutVersion"\s*:\s*"([^"]*)"/.exec(text) ?? [];
   if (!version.startsWith("1.")) throw new InvalidImage("its oci-layout names no version 1 of the format");

@@ -5,20 +5,20 @@ import { namedDescriptors, OCI_LAYOUT_FILE, writeIndex, type BlobFile, type OciL
 import { streamTar, writeTar, type FileToWrite, type TarStream } from "../tar/write-tar.ts";
 
 export interface OciArchiveToWrite extends OciLayoutToWrite {
-  /** A manifest.json beside the index, for engines that know no index (loadable-manifest.ts). */
-  loadable?: Uint8Array;
+  /** A manifest.json beside the index, for engines that read no index (write-docker-manifest.ts). */
+  dockerManifest?: Uint8Array;
 }
 
 /**
- * An OCI layout as a tar (OCI image spec, image-layout.md), for a containerd store or Podman. Whether the target has the
- * blobs that are left out is for the caller to know: a containerd store takes an image that it can never give away again.
+ * Writes an OCI archive: an OCI layout as a tar (OCI image spec, image-layout.md), for a containerd store or Podman. The caller makes sure
+ * that the target has the blobs that are left out: a containerd store also accepts an incomplete image, which it can never export.
  */
-export function writeOciArchive({ config, manifest, blobs, names, loadable }: OciArchiveToWrite): TarStream {
+export function writeOciArchive({ config, manifest, blobs, names, dockerManifest }: OciArchiveToWrite): TarStream {
   const files = new Map<string, FileToWrite>();
   const add = (file: FileToWrite): void => void files.set(file.path, file);
   add({ path: "oci-layout", content: OCI_LAYOUT_FILE });
   add({ path: "index.json", content: writeIndex(namedDescriptors(manifest.descriptor, names)) });
-  if (loadable !== undefined) add({ path: "manifest.json", content: loadable });
+  if (dockerManifest !== undefined) add({ path: "manifest.json", content: dockerManifest });
   add({ path: blobPath(manifest.descriptor.digest), content: manifest.bytes });
   add({ path: blobPath(digestOf(config)), content: config });
   for (const { digest, path, size } of blobs) add({ path: blobPath(digest), file: path, size });
@@ -27,15 +27,15 @@ export function writeOciArchive({ config, manifest, blobs, names, loadable }: Oc
 
 export interface OciArchiveToStream {
   blobs: AsyncIterable<BlobFile>;
-  /** Asked for when all blobs have passed. */
+  /** Called when all blobs have passed. */
   finish: () => Promise<Omit<OciLayoutToWrite, "blobs">>;
-  /** What `blobs` or `finish` failed with. */
+  /** Receives the error of `blobs` or `finish`. */
   onError: (error: unknown) => void;
 }
 
 /**
- * The same, of blobs that are still coming. When they stop coming, or there is no image after all, the archive ends in good order,
- * and holds none: whoever loads it refuses it, and has not been interrupted.
+ * Streams the same archive from blobs that are still arriving. When they or `finish` fail, the archive ends properly without an image: the
+ * engine that loads it refuses it, and is not interrupted.
  */
 export function streamOciArchive({ blobs, finish, onError }: OciArchiveToStream): Readable {
   return streamTar(

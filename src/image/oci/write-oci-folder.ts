@@ -5,17 +5,17 @@ import type { Descriptor } from "../manifest.ts";
 import { openFolderFiles } from "../archive/folder-files.ts";
 import { parseIndexFile, writeIndexFile } from "./index-file.ts";
 import { addIndexEntries } from "./add-index-entries.ts";
-import { writeDockerManifestFor } from "./docker-manifest.ts";
-import { readIndexFile } from "./oci-image.ts";
+import { writeDockerManifestFor } from "./write-docker-manifest.ts";
+import { readIndexFile } from "./oci-entries.ts";
 import { namedDescriptors, OCI_LAYOUT_FILE, writeIndex, type OciLayoutToWrite, blobPath } from "./oci-layout.ts";
 import { moveFile, replaceFile } from "./replace-file.ts";
 
 /**
- * Puts an image's blobs into a folder that is, or becomes, an OCI layout (OCI image spec, image-layout.md). Each appears whole or
- * not at all. The files that come along, which have been proven, are moved where the file system can do that, over whatever had the blob's
- * name: that may have been damaged. Nobody finds the image before it is listed.
+ * Writes an image's blobs into a folder that is, or becomes, an OCI layout (OCI image spec, image-layout.md). Each blob appears whole or not
+ * at all. Moves the verified files of layers where the file system can, over a blob of the same name, which may be damaged. Nobody finds the
+ * image before {@link addImageToIndex}.
  *
- * @param run tells the files that are not whole yet from others: they end with `.RUN.part`
+ * @param run the run ID in the names of temporary files, which end with `.RUN.part`
  */
 export async function writeImageBlobs(
   folder: string,
@@ -25,18 +25,16 @@ export async function writeImageBlobs(
   await mkdir(join(folder, "blobs", "sha256"), { recursive: true });
   const each = new Map(blobs.map((blob) => [blob.digest, blob])); // an image may have a layer twice
   for (const { digest, path, size } of each.values()) await moveFile(path, join(folder, blobPath(digest)), size, run);
-  await putBytes(folder, blobPath(digestOf(config)), config, run);
-  await putBytes(folder, blobPath(manifest.descriptor.digest), manifest.bytes, run);
+  await writeBytes(folder, blobPath(digestOf(config)), config, run);
+  await writeBytes(folder, blobPath(manifest.descriptor.digest), manifest.bytes, run);
 }
 
 /**
- * Gives an image of the folder names, in its index. What else is in there stays, but for these names, which lead to one image
- * ({@link addIndexEntries}).
- * The index is replaced at once and last, so that whoever reads meanwhile, or after a crash, finds the old state or the new
- * one. Not for two writers at once. `onBytes` hears of what is read for that: the manifests of all images that have a name.
+ * Adds an image to a layout's index.json and manifest.json under these names, which lead to this image alone from then on
+ * ({@link addIndexEntries}). Replaces index.json last and atomically: a reader, also after a crash, finds the old state or the new one.
+ * Not for two writers at once. `onBytes` hears of the progress, the manifests of all named images.
  *
- * Throws `InvalidImage` when the folder has an index.json that is none, or has no room for one more, and the file system's errors.
- * Nothing has been written then.
+ * Throws `InvalidImage` for an index.json that is invalid or full, and the file system's errors. Has written nothing then.
  */
 export async function addImageToIndex(
   folder: string,
@@ -46,22 +44,22 @@ export async function addImageToIndex(
   onBytes?: (count: number) => void,
 ): Promise<void> {
   const files = openFolderFiles(folder);
-  const isThere = (await files.sizeOf("index.json")) !== undefined;
-  const { raw, entries } = isThere ? await readIndexFile(files) : parseIndexFile(writeIndex([]));
+  const exists = (await files.sizeOf("index.json")) !== undefined;
+  const { raw, entries } = exists ? await readIndexFile(files) : parseIndexFile(writeIndex([]));
   const before = raw.manifests.map((entry, at) => ({ raw: entry, descriptor: entries[at] }));
   const after = addIndexEntries(before, namedDescriptors(manifest, names));
   const index = writeIndexFile({ ...raw, manifests: after.map((entry) => entry.raw) });
   const readable = after.flatMap(({ descriptor }) => descriptor ?? []);
-  const loadable = await writeDockerManifestFor(files, readable, onBytes);
-  await putBytes(folder, "oci-layout", OCI_LAYOUT_FILE, run);
-  await replaceFile(join(folder, "manifest.json"), loadable, run);
+  const dockerManifest = await writeDockerManifestFor(files, readable, onBytes);
+  await writeBytes(folder, "oci-layout", OCI_LAYOUT_FILE, run);
+  await replaceFile(join(folder, "manifest.json"), dockerManifest, run);
   await replaceFile(join(folder, "index.json"), index, run);
 }
 
-/** Small ones are compared. What cannot be read, or is no file, is as good as another. */
-async function putBytes(folder: string, path: string, bytes: Uint8Array, run: string): Promise<void> {
-  const there = await openFolderFiles(folder)
+/** Writes a small blob, unless the same bytes are there. Replaces a blob that cannot be read. */
+async function writeBytes(folder: string, path: string, bytes: Uint8Array, run: string): Promise<void> {
+  const present = await openFolderFiles(folder)
     .read(path, bytes.length)
     .catch(() => undefined);
-  if (there?.equals(bytes) !== true) await replaceFile(join(folder, path), bytes, run);
+  if (present?.equals(bytes) !== true) await replaceFile(join(folder, path), bytes, run);
 }

@@ -1,9 +1,9 @@
 import { InvalidImage } from "../invalid-image.ts";
 
 /**
- * The path of an archive's entry in the one form that paths are compared in: without `../archive/` and without a slash at either end,
- * "" for the archive's own folder. A path with a slash before it is one within the archive, as Docker reads it. No path of a tar
- * ever becomes a path of the file system; what only an attack needs is refused all the same. Throws {@link InvalidImage}.
+ * Normalises the path of an archive's entry: without `./` and without a slash at either end, "" for the archive's root. A leading slash means
+ * the archive's root, as for Docker. Paths of a tar are never used in the file system; a path that leads out of the archive is
+ * refused nevertheless. Throws {@link InvalidImage}.
  */
 export function entryPath(name: string): string {
   const parts = name.split("/").filter((part) => part !== "." && part !== "");
@@ -14,8 +14,8 @@ export function entryPath(name: string): string {
 }
 
 /**
- * Where a link leads: a symbolic one from the folder that it is in; a hard one, which names an entry and so may have a slash before it
- * as well, from the archive's own folder. Throws {@link InvalidImage}.
+ * Returns the path that a link leads to. A symbolic link is relative to its folder; a hard link names an entry from the archive's root and may
+ * have a leading slash. Throws {@link InvalidImage} for a link that leads out of the archive.
  */
 export function linkTarget(path: string, type: "symlink" | "link", target: string): string {
   if (type === "symlink" && target.startsWith("/")) throw leadsOut(path, target);
@@ -28,7 +28,7 @@ export function linkTarget(path: string, type: "symlink" | "link", target: strin
   return from.join("/");
 }
 
-/** For a message: of a length that can be read, and without control characters. */
+/** Quotes an untrusted name for a message: truncated, and without control characters. */
 export function quoted(name: string): string {
   return JSON.stringify(name.length > 120 ? `${name.slice(0, 120)}…` : name);
 }

@@ -1,11 +1,11 @@
+import { MAX_LINKS } from "../archive/limits.ts";
 import { InvalidImage } from "../invalid-image.ts";
 import { linkTarget, quoted } from "./entry-path.ts";
-import { MAX_LINKS } from "../archive/limits.ts";
 import type { TarHeader } from "./tar-entries.ts";
 
 /**
- * The file at a path of an archive, links followed within it; undefined when there is none. Docker up to 24.0 writes a
- * symbolic link for a layer that an image has twice, Podman for each layer's old name.
+ * Returns the file at a path of an archive, following links; undefined without one. Docker up to 24.0 writes a symbolic link for a layer
+ * that an image has twice, Podman for each layer's former name.
  * Throws `InvalidImage` for links that lead out of the archive, or in a circle.
  */
 export function followLinks<T extends TarHeader>(entries: ReadonlyMap<string, T>, path: string): T | undefined {
@@ -18,8 +18,8 @@ export function followLinks<T extends TarHeader>(entries: ReadonlyMap<string, T>
 }
 
 /**
- * Remembers an entry by its path. Throws `InvalidImage` for a second one of that path: an engine would unpack both and keep the
- * last, others read the first, so that neither is to be trusted.
+ * Adds an entry under its path. Throws `InvalidImage` for a second entry of the same path: an engine keeps the last one, other programs read
+ * the first, and neither can be trusted.
  */
 export function addEntry<T extends TarHeader>(entries: Map<string, T>, entry: T): void {
   if (entry.type === "directory") return;

@@ -2,20 +2,20 @@ import { pipeline } from "node:stream/promises";
 import { extract, type Extract } from "tar-stream";
 import { InvalidImage } from "../invalid-image.ts";
 
-/** tar-stream's parser, being fed. */
+/** A tar-stream parser that is being fed from a source. */
 export interface TarParsing {
   parser: Extract;
-  /** Why the parser's loop really failed: the source's own error and the signal's reason as they are, else `InvalidImage`. */
+  /** Returns the true cause of an error in the parser's loop: the source's own error or the signal's reason, else `InvalidImage`. */
   causeOf: (error: unknown) => unknown;
   /** Stops parser and source. */
   stop: () => Promise<void>;
 }
 
-/** Feeds a parser no faster than it is read. Owns `source`, whose iterator is left when the parser stops. */
+/** Feeds a parser no faster than it is read. Owns `source`, whose iterator ends when the parser stops. */
 export function parseTar(source: AsyncIterable<Buffer>, signal?: AbortSignal): TarParsing {
   const parser = extract();
   let failure: { error: unknown } | undefined;
-  // A pipeline gives one error to all of its streams; here one can tell whose it was.
+  // A pipeline passes one error to all of its streams; this generator records whether it was the source's.
   async function* watched(): AsyncGenerator<Buffer> {
     try {
       yield* source;
@@ -29,7 +29,7 @@ export function parseTar(source: AsyncIterable<Buffer>, signal?: AbortSignal): T
     parser,
     causeOf(error) {
       if (signal?.aborted === true) return signal.reason;
-      if (failure !== undefined) return goneAway(failure.error);
+      if (failure !== undefined) return sourceError(failure.error);
       return error instanceof InvalidImage ? error : notTar(error);
     },
     async stop() {
@@ -39,15 +39,15 @@ export function parseTar(source: AsyncIterable<Buffer>, signal?: AbortSignal): T
   };
 }
 
-/** A stream that was destroyed without a reason is no fault of the archive's. */
-function goneAway(error: unknown): unknown {
+/** Gives the error of a stream that was destroyed without a reason a message of its own: it is not the archive's fault. */
+function sourceError(error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException;
   return code === "ERR_STREAM_PREMATURE_CLOSE"
-    ? new Error("the archive broke off: its source went away", { cause: error })
+    ? new Error("the archive broke off: its source was closed", { cause: error })
     : error;
 }
 
-/** Bytes that tar-stream cannot read. */
+/** Returns the error for bytes that tar-stream cannot parse. */
 export function notTar(error: unknown): InvalidImage {
   const why = error instanceof Error ? error.message : String(error);
   return new InvalidImage(`it is not a tar archive, or a damaged one: ${why}`, { cause: error });

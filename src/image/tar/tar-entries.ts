@@ -1,67 +1,67 @@
 import type { Readable } from "node:stream";
 import type { Extract, Header } from "tar-stream";
+import { MAX_ENTRIES } from "../archive/limits.ts";
 import { InvalidImage } from "../invalid-image.ts";
 import { entryPath, quoted } from "./entry-path.ts";
-import { MAX_ENTRIES } from "../archive/limits.ts";
 import { parseTar } from "./parse-tar.ts";
 
-/** What an entry's header says. */
+/** The checked header of a tar's entry. */
 export interface TarHeader {
-  /** As {@link entryPath} has it. */
+  /** In the form of {@link entryPath}. */
   path: string;
   type: "file" | "directory" | "symlink" | "link";
-  /** Bytes of its content, 0 for what is no file. */
+  /** Bytes of content, 0 for an entry that is no file. */
   size: number;
-  /** As written, for links. */
+  /** A link's target as written, else "". */
   target: string;
 }
 
-/** An entry that is passing. */
+/** An entry of a tar that streams by. */
 export interface PassingEntry extends TarHeader {
-  /** What is left of its content. What is not taken is passed over when the next entry is asked for. */
+  /** Yields the rest of the content. A rest that is not read is skipped when the next entry is requested. */
   chunks(): AsyncGenerator<Buffer>;
 }
 
 type Entry = Extract extends AsyncIterable<infer E> ? E : never;
 
 /**
- * The entries of a tar as they come (pax(1), "ustar Interchange Format", with pax and GNU extensions), read no faster than
- * they are taken. Owns `source`: destroyed when the loop is left early.
+ * Yields the entries of a tar as they arrive (pax(1), "ustar Interchange Format", with pax and GNU extensions), and reads no faster than they
+ * are consumed. Owns `source`, and destroys it when the loop is left early.
  *
- * Throws {@link InvalidImage} for what is no tar, ends in the middle, or has names that lead out of it; an error of
- * `source` itself and the signal's reason as they are.
+ * Throws {@link InvalidImage} for a file that is no tar, is truncated, or has names that lead out of it; `source`'s own error and the
+ * signal's reason unchanged.
  */
 export async function* tarEntries(source: Readable, signal?: AbortSignal): AsyncGenerator<PassingEntry> {
-  const { parser, causeOf: reason, stop } = parseTar(source, signal);
+  const { parser, causeOf, stop } = parseTar(source, signal);
   let count = 0;
   try {
     for await (const entry of parser) {
       count += 1;
       if (count > MAX_ENTRIES) throw new InvalidImage(`the archive has more than ${MAX_ENTRIES} entries`);
-      const chunks = contentOf(entry, reason);
+      const chunks = contentOf(entry, causeOf);
       yield { ...readHeader(entry.header), chunks };
       for await (const chunk of chunks()) void chunk;
     }
   } catch (error) {
-    throw reason(error);
+    throw causeOf(error);
   } finally {
-    // First, so that a source that has stopped giving is not waited for.
+    // First, so that a stalled source is not waited for.
     source.destroy();
     await stop();
   }
 }
 
-/** An entry's content in portions. Leaving one leaves the rest for the next: tar-stream's own loop would end the whole tar. */
-function contentOf(entry: Entry, reason: (error: unknown) => unknown): () => AsyncGenerator<Buffer> {
+/** Reads an entry's content in several loops, each continuing where the last one left off: leaving tar-stream's own loop ends the whole tar. */
+function contentOf(entry: Entry, causeOf: (error: unknown) => unknown): () => AsyncGenerator<Buffer> {
   const content = entry[Symbol.asyncIterator]() as AsyncIterator<Buffer, unknown>;
   let last: Promise<IteratorResult<Buffer, unknown>> | undefined;
-  // One at a time, also when a portion was left while it waited: tar-stream forgets the first of two that wait.
+  // One read at a time, also after a loop was left while it waited: tar-stream forgets the first of two pending reads.
   const next = async (before: typeof last): Promise<IteratorResult<Buffer, unknown>> => {
     try {
       await before;
       return await content.next();
     } catch (error) {
-      throw reason(error);
+      throw causeOf(error);
     }
   };
   return async function* () {
@@ -74,7 +74,7 @@ function contentOf(entry: Entry, reason: (error: unknown) => unknown): () => Asy
   };
 }
 
-/** What a tar-stream header says, checked. Throws {@link InvalidImage}. */
+/** Checks a tar-stream header. Throws {@link InvalidImage}. */
 export function readHeader({ name, type, size, linkname }: Header): TarHeader {
   const path = entryPath(name);
   if (type === "file" || type === "contiguous-file") return { path, type: "file", size, target: "" };

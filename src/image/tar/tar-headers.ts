@@ -3,26 +3,25 @@ import { extract, type Header } from "tar-stream";
 import { InvalidImage } from "../invalid-image.ts";
 import { notTar } from "./parse-tar.ts";
 
-/** Bytes read at once: the headers of a folder's small files lie close together. */
+/** Bytes read at once: the headers of small files lie close together. */
 const WINDOW = 64 * 1024;
-/** Bytes that the parser is given at once: at its high-water mark, so that it says when it wants more. */
-const PORTION = 16 * 1024;
+/** Bytes written to the parser at once: its high-water mark, so that it emits "drain" when it needs more. */
+const CHUNK = 16 * 1024;
 
-/** A header in a tar on disk. */
+/** A header of a tar on disk. */
 export interface HeaderAtOffset {
   header: Header;
-  /** Of the content's first byte in the file. */
+  /** Offset of the content's first byte in the file. */
   offset: number;
 }
 
 /**
- * Reads a tar's headers at the places where they begin, by a parser of its own for each (10 µs), so that the content need not be read to
- * get to the next. The file stays its owner's.
+ * Reads a tar's headers at their offsets, each with a new parser (10 µs), and skips the contents between them. Leaves the file to its owner.
  */
 export class TarHeaders {
   readonly #file: FileHandle;
   #window: Buffer = Buffer.alloc(0);
-  /** Of the window's first byte in the file. */
+  /** Offset of the window's first byte in the file. */
   #start = 0;
 
   constructor(file: FileHandle) {
@@ -30,8 +29,8 @@ export class TarHeaders {
   }
 
   /**
-   * The first header from `position` on, the headers that pax and GNU put before it taken together with it. Undefined when there
-   * are only zeros. Throws `InvalidImage` for what is no tar, and the file system's errors.
+   * Reads the first header from `position` on, including the pax and GNU headers before it. Returns undefined when only zeros
+   * follow. Throws `InvalidImage` for bytes that are no tar, and the file system's errors.
    */
   async at(position: number): Promise<HeaderAtOffset | undefined> {
     const parser = extract();
@@ -59,15 +58,15 @@ export class TarHeaders {
     }
   }
 
-  /** Some bytes from there on; none at the file's end. */
+  /** Returns some bytes from `position` on, none at the file's end. */
   async #bytesAt(position: number): Promise<Buffer> {
     const from = position - this.#start;
     if (from < 0 || from >= this.#window.length) {
       const { buffer, bytesRead } = await this.#file.read(Buffer.allocUnsafe(WINDOW), 0, WINDOW, position);
       this.#window = buffer.subarray(0, bytesRead);
       this.#start = position;
-      return this.#window.subarray(0, PORTION);
+      return this.#window.subarray(0, CHUNK);
     }
-    return this.#window.subarray(from, from + PORTION);
+    return this.#window.subarray(from, from + CHUNK);
   }
 }

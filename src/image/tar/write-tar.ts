@@ -3,16 +3,16 @@ import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { pack, type Pack } from "tar-stream";
 
-/** A file of a tar that is to be written. Its path has at most 100 bytes, all ASCII: a longer one would cost more headers. */
+/** A file to write into a tar. Its path has at most 100 bytes, all ASCII: a longer one needs more headers. */
 export type FileToWrite = { path: string } & (
   | { content: Uint8Array }
-  /** Of the file system; `size` bytes, no more and no fewer when it is read. */
+  /** A file of exactly `size` bytes in the file system. */
   | { file: string; size: number }
-  /** As it comes, the same. Opened when its turn has come; it is read to its end, or destroyed. */
+  /** A stream of exactly `size` bytes, opened when its turn comes; it is read to its end, or destroyed. */
   | { open: () => Promise<Readable>; size: number }
 );
 
-/** A tar on its way out. */
+/** A tar as a stream. */
 export interface TarStream extends Readable {
   /** Bytes of the whole tar. */
   readonly size: number;
@@ -23,15 +23,15 @@ const BLOCK = 512;
 const END = 2 * BLOCK;
 
 /**
- * Writes a tar (POSIX ustar) of files that everyone may read, owned by root. The same files give the same bytes. Nothing is
- * read before it is asked for. The stream fails when a file is not of the size that was said.
+ * Writes a tar (POSIX ustar) of world-readable files owned by root. The same files give the same bytes. Reads nothing before the stream is
+ * read. The stream fails when a file has another size than its `size`.
  */
 export function writeTar(files: readonly FileToWrite[]): TarStream {
   const size = files.reduce((sum, file) => sum + BLOCK + padded(sizeOf(file)), END);
   return Object.assign(streamTar(files), { size });
 }
 
-/** The same, of files that come one after the other. */
+/** Writes the same tar from files that arrive one after the other. */
 export function streamTar(files: Iterable<FileToWrite> | AsyncIterable<FileToWrite>): Readable {
   return Readable.from(chunksOf(files), { objectMode: false });
 }
@@ -39,8 +39,7 @@ export function streamTar(files: Iterable<FileToWrite> | AsyncIterable<FileToWri
 async function* chunksOf(files: Iterable<FileToWrite> | AsyncIterable<FileToWrite>): AsyncGenerator<Buffer> {
   const tar = pack();
   const filled = fill(tar, files);
-  // Heard of below, unless the reader has left before.
-  filled.catch(() => {});
+  filled.catch(() => {}); // awaited below, unless the reader leaves earlier
   try {
     yield* tar as AsyncIterable<Buffer>;
     await filled;
@@ -53,7 +52,7 @@ async function fill(tar: Pack, files: Iterable<FileToWrite> | AsyncIterable<File
   try {
     for await (const file of files) {
       const entry = tar.entry({ name: file.path, size: sizeOf(file), mode: 0o644, mtime: new Date(0) });
-      entry.on("error", () => {}); // it has none of its own: what fails is the source, the file that is not there, or the tar
+      entry.on("error", () => {}); // reported by the pipeline, or by the tar
       await pipeline(await sourceOf(file), entry as unknown as Writable);
     }
     tar.finalize();

@@ -232,7 +232,7 @@ describe.concurrent("an OCI layout", () => {
         index([indexOf(deep)]),
       ],
       3,
-      /more than 4 indexes within each other/,
+      /nested more than 4 levels deep/,
     ],
     [
       "an index of 50,001",

@@ -123,7 +123,7 @@ test.each([
   [
     "indexes within indexes",
     ociEntry([...levels, ...oci.blobs], [descriptorOf(deep)]),
-    "more than 4 indexes within each other",
+    "nested more than 4 levels deep",
   ],
   ["indexes that multiply", ociEntry(wideLevels, [descriptorOf(wide)]), "name more than 10000 indexes"],
   [

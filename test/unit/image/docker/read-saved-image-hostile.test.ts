@@ -96,7 +96,7 @@ const table: [string, TestEntry[], string | RegExp][] = [
     [...without("manifest.json"), dockerManifest(configName, layerNames.slice(1))],
     "manifest.json names 3 layers, the image's config 4",
   ],
-  ["another image", await savePodman(other), "no image with the layers of the one that was saved"],
+  ["another image", await savePodman(other), "no image with the layers of the saved one"],
   [
     "a layer that lies",
     await savePodman({ ...image, layers: image.layers.with(2, other.layers[0] ?? Buffer.alloc(0)) }),

@@ -276,7 +276,7 @@ describe("what is not right", () => {
     expect(most).toMatchObject({ missed: [], mostWaiting: 1000 });
     expect(most.others).toHaveLength(996);
     await expect(read(await makeTar([...many(997), ...entries]), image, { keeps: true })).rejects.toThrow(
-      "the archive has more than 1000 files before it tells which of them are layers",
+      "the archive has more than 1000 files before it names its layers",
     );
     const behind = await read(await makeTar([...entries, ...many(3000)]), image, { keeps: true });
     expect(behind).toMatchObject({ missed: [], mostWaiting: 4, others: [] });
