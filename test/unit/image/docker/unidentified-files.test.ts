@@ -60,7 +60,7 @@ describe("packed blobs are kept until manifest and config have passed", () => {
     for (const order of ["3102mc", "3102cm"]) {
       const { entries, descriptors } = layout(order, pack);
       const result = await read(await makeTar(entries), image, { keeps: true });
-      expect(result).toMatchObject({ absent: [], missed: [], others: [], mostWaiting: 4, config: image.config });
+      expect(result).toMatchObject({ absent: [], unrecognised: [], others: [], mostWaiting: 4, config: image.config });
       expect(result.layers.size).toBe(0);
       expect(result.told.map(({ diffId }) => diffId)).toEqual(image.diffIds);
       expect(result.told.map(({ stored }) => stored)).toEqual(descriptors);
@@ -70,7 +70,7 @@ describe("packed blobs are kept until manifest and config have passed", () => {
   test.each(["mc0123", "cm0123"])("none, where these come first: %s", async (order) => {
     const { entries, descriptors } = layout(order);
     const result = await read(await makeTar(entries), image, { keeps: true });
-    expect(result).toMatchObject({ absent: [], missed: [], told: [], others: [], mostWaiting: 0 });
+    expect(result).toMatchObject({ absent: [], unrecognised: [], told: [], others: [], mostWaiting: 0 });
     for (const [at, diffId] of image.diffIds.entries())
       expect(digestOf(result.layers.get(diffId) ?? "")).toBe(descriptors[at]?.digest);
   });
@@ -80,7 +80,7 @@ describe("packed blobs are kept until manifest and config have passed", () => {
     const foreign = entry(gzipSync("of another variant"));
     const wanted = new Set([second, top]);
     const result = await read(await makeTar([foreign, ...entries]), image, { keeps: true, wanted });
-    expect(result).toMatchObject({ absent: [], missed: [], mostWaiting: 3 });
+    expect(result).toMatchObject({ absent: [], unrecognised: [], mostWaiting: 3 });
     expect(result.told).toEqual([
       { diffId: second, path: blobPath(descriptors[1]?.digest ?? ""), stored: descriptors[1] },
     ]);
@@ -93,7 +93,7 @@ describe("packed blobs are kept until manifest and config have passed", () => {
     const mixed: Pack = (layer) => (digestOf(layer) === third ? plain(layer) : gzipped(layer));
     const { entries } = layout("0213mc", mixed);
     const result = await read(await makeTar(entries), image, { keeps: true, wanted: new Set([third]) });
-    expect(result).toMatchObject({ absent: [], missed: [], told: [], mostWaiting: 1 });
+    expect(result).toMatchObject({ absent: [], unrecognised: [], told: [], mostWaiting: 1 });
     expect(result.events).toEqual(["kept", "handed on", "let go"]);
     expect([...result.layers.keys()]).toEqual([third]);
   });
@@ -103,17 +103,17 @@ describe("packed blobs are kept until manifest and config have passed", () => {
       const of = await makeImage([3000 + seed, 70_000, 200 + seed]);
       const tar = await makeTar(saveOci(of, gzipped));
       const result = await read(stream(tar, seed, seed % 2 === 0 ? 600 : 40_000), of, { keeps: true });
-      expect(result).toMatchObject({ absent: [], missed: [], others: [] });
+      expect(result).toMatchObject({ absent: [], unrecognised: [], others: [] });
       expect(new Set([...result.layers.keys(), ...result.told.map(({ diffId }) => diffId)])).toEqual(
         new Set(of.diffIds),
       );
     }
   });
 
-  test("none by whoever keeps nothing: they are missed", async () => {
+  test("none by whoever keeps nothing: they are unrecognised", async () => {
     const { entries } = layout("01m2c3");
     const wanted = new Set([second, top]);
-    expect(await read(await makeTar(entries), image, { wanted })).toMatchObject({ absent: [], missed: [second] });
+    expect(await read(await makeTar(entries), image, { wanted })).toMatchObject({ absent: [], unrecognised: [second] });
   });
 
   test("one that was left early is told to have been", async () => {
@@ -128,7 +128,7 @@ describe("packed blobs are kept until manifest and config have passed", () => {
       },
     });
     expect(nextMessage).toEqual([[second, undefined]]);
-    expect(result).toMatchObject({ absent: [], missed: [] });
+    expect(result).toMatchObject({ absent: [], unrecognised: [] });
   });
 
   test("the same layer in two blobs: one is enough", async () => {
@@ -142,8 +142,8 @@ describe("packed blobs are kept until manifest and config have passed", () => {
       [mine.manifest.bytes, theirs.manifest.bytes, ...layersOf(theirs), image.config],
     ]) {
       const entries = [...blobs.map(entry), index([mine.manifest.descriptor]), LAYOUT];
-      const { told, layers, unrecognised: missed } = await read(await makeTar(entries), image, { keeps: true });
-      expect(missed).toEqual([]);
+      const { told, layers, unrecognised } = await read(await makeTar(entries), image, { keeps: true });
+      expect(unrecognised).toEqual([]);
       expect([...told.map(({ diffId }) => diffId), ...layers.keys()].toSorted()).toEqual(image.diffIds.toSorted());
     }
   });
@@ -171,7 +171,12 @@ describe("files of any name", () => {
   test("plain: each is told by what it is, when it has passed", async () => {
     const wanted = new Set([second, top]);
     const result = await read(await makeTar(archive(image.layers)), image, { keeps: true, wanted });
-    expect(result).toMatchObject({ absent: [], missed: [], others: ["layer-0.tar", "layer-2.tar"], mostWaiting: 1 });
+    expect(result).toMatchObject({
+      absent: [],
+      unrecognised: [],
+      others: ["layer-0.tar", "layer-2.tar"],
+      mostWaiting: 1,
+    });
     expect(result.told.map(({ diffId, path }) => [diffId, path])).toEqual([
       [second, "layer-1.tar"],
       [top, "layer-3.tar"],
@@ -187,7 +192,12 @@ describe("files of any name", () => {
     const packed = image.layers.map((layer) => gzipped(layer).blob);
     const wanted = new Set([bottom, third]);
     const result = await read(await makeTar(archive(packed)), image, { keeps: true, wanted });
-    expect(result).toMatchObject({ absent: [], missed: [], others: ["layer-1.tar", "layer-3.tar"], mostWaiting: 4 });
+    expect(result).toMatchObject({
+      absent: [],
+      unrecognised: [],
+      others: ["layer-1.tar", "layer-3.tar"],
+      mostWaiting: 4,
+    });
     expect(result.told.map(({ diffId, path }) => [diffId, path])).toEqual([
       [bottom, "layer-0.tar"],
       [third, "layer-2.tar"],
@@ -228,7 +238,7 @@ describe("what is not right", () => {
     const forged = lying((at) => (at === 1 ? { size: 7000 } : {}))(order);
     await expect(read(await makeTar(forged), image, { keeps: true })).rejects.toBeInstanceOf(InvalidImage);
     const unwanted = await read(await makeTar(forged), image, { keeps: true, wanted: new Set([bottom]) });
-    expect(unwanted).toMatchObject({ absent: [], missed: [] });
+    expect(unwanted).toMatchObject({ absent: [], unrecognised: [] });
   });
 
   test.each(orders)("a layer that is not a tar by its media type, %s", async (order) => {
@@ -241,10 +251,10 @@ describe("what is not right", () => {
   test("blobs that the manifest names and that did not come", async () => {
     for (const order of ["0mc2", "02mc", "mc02"]) {
       const result = await read(await makeTar(layout(order).entries), image, { keeps: true });
-      expect(result).toMatchObject({ absent: [second, top], missed: [] });
+      expect(result).toMatchObject({ absent: [second, top], unrecognised: [] });
       const wanted = new Set([bottom]);
       const unwanted = await read(await makeTar(layout(order).entries), image, { keeps: true, wanted });
-      expect(unwanted).toMatchObject({ absent: [], missed: [] });
+      expect(unwanted).toMatchObject({ absent: [], unrecognised: [] });
     }
   });
 
@@ -252,7 +262,7 @@ describe("what is not right", () => {
     const odd: Pack = (layer) =>
       digestOf(layer) === second ? { ...gzipped(layer), blob: Buffer.from("odd") } : gzipped(layer);
     const result = await read(await makeTar(layout("0123mc", odd).entries), image, { keeps: true });
-    expect(result).toMatchObject({ absent: [], missed: [second] });
+    expect(result).toMatchObject({ absent: [], unrecognised: [second] });
   });
 
   test("an archive that ends in a blob, between blobs, or before it tells", async () => {
@@ -273,13 +283,13 @@ describe("what is not right", () => {
       Array.from({ length: count }, (_, at) => entry(Buffer.concat([gzipSync("x"), pseudoRandomBytes(20, at)])));
     const { entries } = layout("0123mc");
     const most = await read(await makeTar([...many(996), ...entries]), image, { keeps: true });
-    expect(most).toMatchObject({ missed: [], mostWaiting: 1000 });
+    expect(most).toMatchObject({ unrecognised: [], mostWaiting: 1000 });
     expect(most.others).toHaveLength(996);
     await expect(read(await makeTar([...many(997), ...entries]), image, { keeps: true })).rejects.toThrow(
       "the archive has more than 1000 files before it names its layers",
     );
     const behind = await read(await makeTar([...entries, ...many(3000)]), image, { keeps: true });
-    expect(behind).toMatchObject({ missed: [], mostWaiting: 4, others: [] });
+    expect(behind).toMatchObject({ unrecognised: [], mostWaiting: 4, others: [] });
   });
 
   test("thousands of manifests", async () => {
@@ -378,11 +388,11 @@ test("hex digits alone do not make a blob of a file in another folder", async ()
     return { name: `elsewhere/${hexOf(digestOf(blob))}`, content: blob };
   });
   const result = await read(await makeTar([...entries, ...moved]), image, { keeps: true });
-  expect(result).toMatchObject({ absent: image.diffIds, missed: [], told: [] });
+  expect(result).toMatchObject({ absent: image.diffIds, unrecognised: [], told: [] });
 });
 
 test("blobs in the order of their names hold nothing back", async () => {
   const { blobs, manifest } = ociBlobs(image, gzipped);
   const tar = await makeTar([...blobEntries(blobs), index([manifest.descriptor]), LAYOUT]);
-  expect(await read(tar, image, { keeps: true })).toMatchObject({ absent: [], missed: [] });
+  expect(await read(tar, image, { keeps: true })).toMatchObject({ absent: [], unrecognised: [] });
 });
