@@ -25,7 +25,7 @@ export interface ProbedLayer {
 }
 
 /** An image's layer that was uploaded. The file is the receiver's to remove; the registry's end removes it at the latest. */
-export interface UploadedLayer extends SpooledBlob {
+export interface SpooledLayer extends SpooledBlob {
   diffId: Digest;
 }
 
@@ -46,7 +46,7 @@ export interface ProbedImage {
   /** Bottom first; the same order and number. */
   layers: ProbedLayer[];
   /** Layers that came along already: see {@link ProbeOptions.wanted}. */
-  uploaded: UploadedLayer[];
+  uploaded: SpooledLayer[];
   /** Every digest that was answered with "it is here". */
   skipped: ReadonlySet<Digest>;
 }

@@ -6,13 +6,13 @@ import { deferred, type Deferred } from "../streams/deferred.ts";
 import { diffIdOf } from "./diff-id-of.ts";
 import { DistributionError } from "../registry/embedded/distribution-error.ts";
 import { enginePush, type EnginePushOptions, type PushHandler } from "./engine-push.ts";
-import type { UploadedLayer } from "./probe-image.ts";
+import type { SpooledLayer } from "./probe-image.ts";
 import type { PushPolicy, BeforeChunk } from "../registry/embedded/push-policy.ts";
 import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
 
 export interface PushByProgressOptions extends EnginePushOptions {
   /** Takes a layer over, which has been proven. Its file is the receiver's to remove. */
-  onLayer: (layer: UploadedLayer) => void;
+  onLayer: (layer: SpooledLayer) => void;
 }
 
 /**
@@ -59,7 +59,7 @@ class ProgressPushHandler implements PushHandler {
   readonly giveUp: AbortSignal;
   readonly missing: Set<Digest>;
   readonly #ids: ReadonlySet<string>;
-  readonly #onLayer: (layer: UploadedLayer) => void;
+  readonly #onLayer: (layer: SpooledLayer) => void;
   readonly #signal: AbortSignal;
   readonly #controller = new AbortController();
   readonly #received = new Map<Digest, number>();
@@ -72,7 +72,7 @@ class ProgressPushHandler implements PushHandler {
   readonly #never = deferred<void>();
   readonly #taken: Promise<void>[] = [];
 
-  constructor(wanted: ReadonlySet<Digest>, onLayer: (layer: UploadedLayer) => void, signal: AbortSignal) {
+  constructor(wanted: ReadonlySet<Digest>, onLayer: (layer: SpooledLayer) => void, signal: AbortSignal) {
     this.missing = new Set(wanted);
     this.#ids = new Set([...wanted].map(shortOf));
     this.#onLayer = onLayer;

@@ -7,7 +7,7 @@ import { diffIdOf } from "./diff-id-of.ts";
 import type { EngineConnection } from "../engine/engine.ts";
 import type { EngineImages } from "../engine/engine-images.ts";
 import { enginePush, type EnginePushOptions } from "./engine-push.ts";
-import type { ProbedImage, UploadedLayer } from "./probe-image.ts";
+import type { ProbedImage, SpooledLayer } from "./probe-image.ts";
 import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
 
 export interface PushSelectedOptions extends EnginePushOptions {
@@ -15,7 +15,7 @@ export interface PushSelectedOptions extends EnginePushOptions {
    * Takes a layer over, as soon as it is here, or is known to be coming: then it is not proven before it has been read to its
    * end. Its file is the receiver's to remove. May be called for several before this resolves.
    */
-  onLayer: (layer: UploadedLayer) => void;
+  onLayer: (layer: SpooledLayer) => void;
 }
 
 /**

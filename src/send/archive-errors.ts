@@ -6,43 +6,32 @@ import { InvalidImage } from "../image/invalid-image.ts";
 import type { ArchiveKind, FileLocation } from "../image/location.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 
-const WHAT: Record<ArchiveKind, string> = {
+const EXPECTED: Record<ArchiveKind, string> = {
   "docker-archive": "a file as `docker save` writes it",
   oci: "a folder that is an OCI layout",
   "oci-archive": "a tar of an OCI layout",
 };
 
-/**
- * It cannot be opened, or holds no images: as a person should be told it.
- */
-export function unreadable({ kind, path, given }: FileLocation, error: unknown): unknown {
+/** The Failure for an archive or layout that cannot be opened, or is none. Returns any other error unchanged. */
+export function archiveFailure(location: FileLocation, error: unknown): unknown {
+  const { kind, path } = location;
   const { code } = error as NodeJS.ErrnoException;
-  const expected = WHAT[kind];
-  if (code === "ENOENT") {
-    // `oci:v2` may be meant for the tag of an image.
-    const otherwise = /^oci:[\w.-]+$/.test(given)
-      ? ` An image of that name in an engine is docker-daemon:${given}`
-      : "";
-    return new Failure("image-not-found", `there is no ${kind === "oci" ? "folder" : "file"} ${path}`, {
-      expected,
-      hint: `See whether the path is right.${otherwise}`,
-      cause: error,
-    });
-  }
+  const expected = EXPECTED[kind];
+  if (code === "ENOENT") return missingArchive(location, error);
   if (error instanceof CannotDecompressArchive) {
     return new Failure("image-not-found", `${path} cannot be read: ${error.message}`, {
-      expected: "an archive that is packed with gzip, or not at all, or with zstd where Node is 22.15 or later",
-      hint: `${unpacker(error.compression)} ${isStdin(path) ? "" : `${path} `}| docker-over-ssh push ${kind}:- …`,
+      expected: "an archive that is plain, compressed with gzip, or with zstd where Node is 22.15 or later",
+      hint: `${decompressCommand(error.compression)} ${isStdin(path) ? "" : `${path} `}| docker-over-ssh push ${kind}:- …`,
       cause: error,
     });
   }
   if (error instanceof InvalidImage) {
     return new Failure(
       "image-not-found",
-      `${isStdin(path) ? "what comes on stdin" : path} is not ${expected}: ${error.message}`,
+      `${isStdin(path) ? "the input on stdin" : path} is not ${expected}: ${error.message}`,
       {
         expected: "docker-archive:FILE, oci:FOLDER or oci-archive:FILE; - in place of FILE is stdin",
-        hint: "See whether it is one of them; if it is, it is damaged: save or build it again.",
+        hint: "Check which of them it is; if the kind is right, the archive is damaged: save or build it again.",
         cause: error,
       },
     );
@@ -51,30 +40,42 @@ export function unreadable({ kind, path, given }: FileLocation, error: unknown):
   return new Failure("image-not-found", `${path} cannot be read: ${messageOf(error)}`, { expected, cause: error });
 }
 
+function missingArchive({ kind, path, given }: FileLocation, cause: unknown): Failure {
+  // `oci:v2` may be meant as an image name with a tag.
+  const alternative = /^oci:[\w.-]+$/.test(given) ? ` An engine's image of that name is docker-daemon:${given}` : "";
+  return new Failure("image-not-found", `there is no ${kind === "oci" ? "folder" : "file"} ${path}`, {
+    expected: EXPECTED[kind],
+    hint: `Check the path.${alternative}`,
+    cause,
+  });
+}
+
 /** The program that writes a file's plain bytes to its stdout. */
-function unpacker(compression: Compression): string {
+function decompressCommand(compression: Compression): string {
   return { xz: "xz -dc", bzip2: "bzip2 -dc", zstd: "zstd -dc", gzip: "gzip -dc", none: "cat" }[compression];
 }
 
-/** What is wrong with the image that is meant, or that there is none. */
-export function explained(error: unknown, location: FileLocation, platform: string | undefined): unknown {
-  if (error instanceof InvalidImage) return damaged(location, error);
+/** The Failure for an image that an open archive lacks, holds twice, or holds damaged. Returns any other error unchanged. */
+export function archivedImageFailure(location: FileLocation, error: unknown, platform: string | undefined): unknown {
+  if (error instanceof InvalidImage) return damagedImage(location, error);
   if (!(error instanceof ImageNotFound)) return error;
   const { kind, path } = location;
-  const name = `Name one that it holds: ${kind}:${path}:NAME`;
+  const { ambiguity } = error;
   return new Failure("image-not-found", `${path}: ${error.message}`, {
-    expected:
-      error.ambiguity === undefined ? "an image that it holds" : `one image; the ${error.ambiguity} would tell which`,
-    hint: error.ambiguity === "platform" || platform !== undefined ? "Choose another with --platform." : name,
+    expected: ambiguity === undefined ? "an image in this archive" : `one image, chosen by its ${ambiguity}`,
+    hint:
+      ambiguity === "platform" || platform !== undefined
+        ? "Choose another with --platform."
+        : `Name one of its images: ${kind}:${path}:NAME`,
     cause: error,
   });
 }
 
-/** The image is there, and not what it says it is. */
-export function damaged({ path }: FileLocation, cause: InvalidImage): Failure {
-  return new Failure("not-verified", `the image in ${path} is not what it should be: ${cause.message}`, {
-    expected: "content that has the digests that it is named by",
-    hint: "It is damaged, or was made so: save or build it again.",
+/** The Failure for an image whose content does not match its digests. */
+export function damagedImage({ path }: FileLocation, cause: InvalidImage): Failure {
+  return new Failure("not-verified", `the image in ${path} is damaged: ${cause.message}`, {
+    expected: "content that matches the image's digests",
+    hint: "Save or build it again.",
     cause,
   });
 }

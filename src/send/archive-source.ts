@@ -6,44 +6,47 @@ import type { FileLocation } from "../image/location.ts";
 import { familiarName, fullName, tryReference, type Reference } from "../image/reference.ts";
 import { inputKind, openablePath } from "../image/archive/archive-input.ts";
 import { openArchive } from "../image/open-archive.ts";
-import { explained, unreadable } from "./archive-errors.ts";
+import { archivedImageFailure, archiveFailure } from "./archive-errors.ts";
 import { serveFromArchive } from "./serve-from-archive.ts";
 import type { Source } from "./source.ts";
 import { spoolArchive, type SpoolOptions } from "./spool-archive.ts";
 
 /**
- * A file or a folder to send an image from; no engine is needed. What comes from a pipe, or is packed as a whole, is read to its end
- * first. The caller owns it.
+ * Opens an archive or an OCI layout for sending an image, without an engine. An archive that comes from a pipe, or is compressed as a
+ * whole, is first read to its end. The caller owns the source.
  */
 export async function archiveSource(location: FileLocation, options: SpoolOptions): Promise<Source> {
   const { archive, close } = await open(location, options).catch((error: unknown) => {
-    throw unreadable(location, error);
+    throw archiveFailure(location, error);
   });
   return {
     address: location.path,
     async check(platform) {
       try {
-        await pick(archive, location, { platform });
+        await findImage(archive, location, { platform });
       } catch (error) {
-        if (!isUnclear(error)) throw explained(error, location, platform); // else the receiver's name or platform may tell
+        // The receiver's name or platform may choose between several images.
+        if (!isAmbiguous(error)) throw archivedImageFailure(location, error, platform);
       }
     },
     async name(platform) {
-      const image = await pick(archive, location, { platform }).catch(() => undefined); // what is wrong, finding it tells
+      const image = await findImage(archive, location, { platform }).catch(() => undefined); // find() rejects with it
       return image && onlyName(image.names);
     },
-    async find({ image: name, platform, runs }) {
-      const asked = referenceOrPlaceholder(name);
-      const image = await pick(archive, location, { asked, platform, runs }).catch((error: unknown) => {
-        throw explained(error, location, platform);
-      });
-      const { diffIds, platform: found, configDigest, manifest } = image;
+    async find({ image: name, platform, receiverPlatform }) {
+      const requested = referenceOrPlaceholder(name);
+      const image = await findImage(archive, location, { requested, platform, receiverPlatform }).catch(
+        (error: unknown) => {
+          throw archivedImageFailure(location, error, platform);
+        },
+      );
+      const { diffIds, configDigest, manifest } = image;
       return {
         diffIds,
-        platform: found,
+        platform: image.platform,
         configDigest,
         ...(manifest && { manifest: async () => parseImageManifest(manifest.bytes) }),
-        offer: async (options) => await serveFromArchive({ location, image, asked }, options),
+        offer: async (offerOptions) => await serveFromArchive({ location, image, name: requested }, offerOptions),
       };
     },
     [Symbol.asyncDispose]: close,
@@ -52,8 +55,8 @@ export async function archiveSource(location: FileLocation, options: SpoolOption
 
 async function open({ kind, path }: FileLocation, options: SpoolOptions) {
   const input = await inputKind(path);
-  const isInPlace = input === "folder" || input === "plain";
-  const spooled = isInPlace ? undefined : await spoolArchive(path, options);
+  const isReadInPlace = input === "folder" || input === "plain";
+  const spooled = isReadInPlace ? undefined : await spoolArchive(path, options);
   try {
     const archive = await openArchive(kind, spooled?.path ?? openablePath(path));
     const close = async (): Promise<void> => {
@@ -67,47 +70,48 @@ async function open({ kind, path }: FileLocation, options: SpoolOptions) {
   }
 }
 
-interface Choice {
+interface ImageChoice {
   reference?: string | undefined;
-  asked?: Reference | undefined;
+  requested?: Reference | undefined;
   platform?: string | undefined;
-  runs?: string | undefined;
+  receiverPlatform?: string | undefined;
 }
 
 /**
- * The image that the place names, or the only one in there, whatever the receiver calls it. Of several, the one of the name that
- * the receiver asks for; of several variants, the one that runs over there.
+ * Finds the image that the location names, or the only one, whatever name the receiver gives it. Among several images, finds the one
+ * with the requested name; among several platforms, the receiver's.
  */
-async function pick(
+async function findImage(
   archive: ImageArchive,
   location: FileLocation,
-  { reference = location.reference, asked, platform, runs }: Choice,
+  { reference = location.reference, requested, platform, receiverPlatform }: ImageChoice,
 ): Promise<ArchivedImage> {
   try {
     return await archive.find(reference, platform);
   } catch (error) {
-    if (!isUnclear(error)) throw error;
-    if (error.ambiguity === "name" && reference === undefined && asked !== undefined) {
-      const name = fullName(asked);
-      return await pick(archive, location, { reference: name, platform, runs }).catch((other: unknown) => {
-        const isNone = other instanceof ImageNotFound && other.ambiguity === undefined && other.images !== undefined;
-        throw isNone ? new ImageNotFound(`it holds no image ${name}, but ${error.images}`) : other;
+    if (!isAmbiguous(error)) throw error;
+    if (error.ambiguity === "name" && reference === undefined && requested !== undefined) {
+      const name = fullName(requested);
+      const choice = { reference: name, platform, receiverPlatform };
+      return await findImage(archive, location, choice).catch((other: unknown) => {
+        const isMissing = other instanceof ImageNotFound && other.ambiguity === undefined && other.images !== undefined;
+        throw isMissing ? new ImageNotFound(`it holds no image ${name}, but ${error.images}`) : other;
       });
     }
-    if (error.ambiguity !== "platform" || platform !== undefined || runs === undefined) throw error;
-    return await pick(archive, location, { reference, platform: runs }).catch(() => {
-      throw error; // none of its variants runs there: which, is for a person to say
+    if (error.ambiguity !== "platform" || platform !== undefined || receiverPlatform === undefined) throw error;
+    return await findImage(archive, location, { reference, platform: receiverPlatform }).catch(() => {
+      throw error; // none is for the receiver's platform: a person must choose
     });
   }
 }
 
-/** The one whole name among an archive's, which may be tags alone, or the same name twice. */
+/** Returns the only full name among an archive's names, which can be mere tags, or the same name twice. */
 function onlyName(names: readonly string[]): string | undefined {
-  const whole = names.filter((name) => /[:/]/.test(name)).flatMap((name) => tryReference(name) ?? []);
-  const [one, ...others] = new Set(whole.map((reference) => `${familiarName(reference)}:${reference.tag ?? "latest"}`));
+  const references = names.filter((name) => /[:/]/.test(name)).flatMap((name) => tryReference(name) ?? []);
+  const [one, ...others] = new Set(references.map((it) => `${familiarName(it)}:${it.tag ?? "latest"}`));
   return others.length === 0 ? one : undefined;
 }
 
-function isUnclear(error: unknown): error is ImageNotFound {
+function isAmbiguous(error: unknown): error is ImageNotFound {
   return error instanceof ImageNotFound && error.ambiguity !== undefined;
 }

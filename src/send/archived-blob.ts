@@ -7,21 +7,21 @@ import type { StoredBlob } from "../registry/embedded/registry-content.ts";
 import { byteRange } from "../streams/byte-range.ts";
 
 export interface ArchivedBlobOptions {
-  /** For a plain layer on its way to a receiver of ours. */
+  /** Packs a plain layer for the transfer; undefined: nothing is packed. */
   packer: PacedPacker | undefined;
-  /** Hears when a layer cannot be read, or is not what it should be. */
+  /** Called when a layer cannot be read, or does not match its digest or diff ID. */
   onError: (error: Error) => void;
 }
 
 /**
- * A layer of an archive as a registry gives it: a packed one as it is stored, a plain one packed for the way while it is read.
- * What is read is proven, by what it unpacks to as well.
+ * Returns an archive's layer as a blob for the embedded registry: a compressed layer as it is stored, a plain one also packed while it
+ * is read. Each read verifies digest and diff ID.
  */
 export function archivedBlob(layer: ArchivedLayer, { packer, onError }: ArchivedBlobOptions): StoredBlob {
-  const open = (): Readable => proving(layer).on("error", unlessLeft(onError));
+  const open = (): Readable => openVerified(layer).on("error", unlessReaderLeft(onError));
   return {
     size: layer.blob.size,
-    // What is before a part must be read too: an archive's layer can only be proven from its start.
+    // Reads the bytes before the range too: a digest can only be verified from the start.
     open: (range) => (range === undefined ? open() : Readable.from(byteRange(open(), range), { objectMode: false })),
     ...(isPlain(layer) &&
       packer && {
@@ -33,20 +33,20 @@ export function archivedBlob(layer: ArchivedLayer, { packer, onError }: Archived
   };
 }
 
-/** Hears of a stream's errors, but not that whoever read it has left before its end. */
-export function unlessLeft(onError: (error: Error) => void): (error: NodeJS.ErrnoException) => void {
+/** Calls `onError` for a stream's own errors, but not when its reader closes it before the end. */
+export function unlessReaderLeft(onError: (error: Error) => void): (error: NodeJS.ErrnoException) => void {
   return (error) => {
     if (error.code !== "ERR_STREAM_PREMATURE_CLOSE" && error.name !== "AbortError") onError(error);
   };
 }
 
-/** A packed layer cannot have the digest of what is in it. */
+/** Whether a layer is stored plain: a compressed one has another digest than its tar. */
 export function isPlain({ blob, diffId }: ArchivedLayer): boolean {
   return blob.digest === diffId;
 }
 
-/** The archive proves what is stored. What that unpacks to is left to the receiver where this Node cannot unpack it. */
-function proving(layer: ArchivedLayer): Readable {
+/** Opens a layer. The archive verifies the digest; the diff ID is verified here, or by the receiver if this Node has no zstd. */
+function openVerified(layer: ArchivedLayer): Readable {
   const { diffId, blob, open } = layer;
   if (isPlain(layer) || (blob.mediaType.endsWith("zstd") && !hasZstd)) return open();
   return pipeline(open(), verifyLayer({ blob, diffId }), () => {});

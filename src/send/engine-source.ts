@@ -10,22 +10,22 @@ import { Failure } from "../output/errors.ts";
 import type { RegistryChoice } from "../registry/temporary-registry.ts";
 import { readManifest } from "../store/read-manifest.ts";
 import { memoize, memoizeByKey } from "../streams/memoize.ts";
-import type { StoredImage } from "./found-image.ts";
+import type { StoredImage } from "./engine-offer-options.ts";
 import { agreeOnName } from "./agree-on-name.ts";
 import { serveFromEngine } from "./serve-from-engine.ts";
-import type { Asked, Source } from "./source.ts";
+import type { RequestedImage, Source } from "./source.ts";
 
-/** An engine to send an image from, by way of the chosen registry. Owns the engine. */
+/** Opens an engine for sending an image by way of the chosen registry. Owns the engine. */
 export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "embedded" }, named: ImageName): Source {
-  const info = memoize(() => engine.info());
-  const content = memoize(async () =>
-    (await info()).store === "containerd" ? await engine.contentStore() : undefined,
+  const readEngineInfo = memoize(() => engine.info());
+  const contentStore = memoize(async () =>
+    (await readEngineInfo()).store === "containerd" ? await engine.contentStore() : undefined,
   );
   const leftovers = memoize(() => removeLeftovers(engine));
-  /** For a platform, or the engine's own choice: what it is at the first look counts for all of the transfer. */
+  /** By platform; "" is the engine's own choice. The first answer holds for the whole transfer. */
   const inspected = memoizeByKey((platform) => inspect(engine, named.given, platform === "" ? undefined : platform));
-  const storedOf = memoizeByKey(
-    async (platform) => await storedImage(await content(), engine, await inspected(platform)),
+  const storedImage = memoizeByKey(
+    async (platform) => await readStoredImage(await contentStore(), engine, await inspected(platform)),
   );
   return {
     address: engine.address,
@@ -34,37 +34,35 @@ export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "e
     },
     async check(platform = "") {
       const checked = inspected(platform);
-      for (const ask of [info, leftovers, async () => await storedOf(platform)]) ask().catch(() => {}); // for later
+      // find() and offer() need these.
+      for (const start of [readEngineInfo, leftovers, async () => await storedImage(platform)]) start().catch(() => {});
       await checked;
     },
-    async find(wanted) {
-      const mayBeId = (named.digits ?? wanted.image.digits) !== undefined;
-      const image = agreeOnName(named, mayBeId ? await inspected("") : undefined, wanted);
-      const engineInfo = await info();
-      const { variant, onlyPlatform } = await chooseVariant(engine, engineInfo, inspected, {
-        ...wanted,
-        given: named.given,
-      });
-      const found = await inspected(variant);
+    async find(requested) {
+      const mayBeId = (named.digits ?? requested.image.digits) !== undefined;
+      const image = agreeOnName(named, mayBeId ? await inspected("") : undefined, requested);
+      const engineInfo = await readEngineInfo();
+      const { platform, onlyPlatform } = await choosePlatform(engine, engineInfo, inspected, named, requested);
+      const info = await inspected(platform);
       const isContainerd = engineInfo.store === "containerd";
-      const stored = isContainerd ? await storedOf(variant) : undefined;
-      // On a containerd store the ID is that of a manifest or an index.
-      const configDigest = isContainerd ? stored?.manifest.config.digest : found.id;
+      const stored = isContainerd ? await storedImage(platform) : undefined;
+      // A containerd store's image ID is the digest of a manifest or an index.
+      const configDigest = isContainerd ? stored?.manifest.config.digest : info.id;
       return {
-        diffIds: found.diffIds,
-        platform: found.platform,
+        diffIds: info.diffIds,
+        platform: info.platform,
         ...(isDigest(configDigest) && { configDigest }),
         ...(isContainerd && {
-          async manifest(runs) {
-            const name = temporaryName("localhost", `${image.path}/manifest`, runs);
-            return stored?.manifest ?? (await readManifest(engine, found, name));
+          async manifest(runIds) {
+            const name = temporaryName("localhost", `${image.path}/manifest`, runIds);
+            return stored?.manifest ?? (await readManifest(engine, info, name));
           },
         }),
         async offer(options) {
           for (const leftover of await leftovers()) {
             options.output.detail(`removed ${leftover}, left by a run that was killed`);
           }
-          const all = { ...options, engine, engineInfo, image, info: found, onlyPlatform, stored };
+          const all = { ...options, engine, engineInfo, image, info, onlyPlatform, stored };
           if (choice.kind === "embedded") return await serveFromEngine(all);
           const { serveFromStandaloneRegistry } = await import("./serve-from-standalone-registry.ts");
           return await serveFromStandaloneRegistry(choice, all);
@@ -75,8 +73,8 @@ export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "e
   };
 }
 
-/** Undefined where the engine does not tell the image's manifest and config so. */
-async function storedImage(
+/** Reads an image's manifest and config from the content store; returns undefined where there is no content store, or it lacks one of them. */
+async function readStoredImage(
   content: ContentStore | undefined,
   engine: Engine,
   info: ImageInfo,
@@ -87,20 +85,26 @@ async function storedImage(
   return manifest && config && { content, manifest, config };
 }
 
-/** Of an image with several variants, the one that was named; else the one that runs at the receiver, if it is here. */
-async function chooseVariant(
+/**
+ * Chooses among an image's platforms: the requested one, else the receiver's if the engine has it, else the engine's own choice, "".
+ * `onlyPlatform` tells that the engine must be asked for just that one.
+ */
+async function choosePlatform(
   engine: Engine,
   { store }: EngineInfo,
   inspected: (platform: string) => Promise<ImageInfo>,
-  { given, platform, runs }: Asked & { given: string },
-): Promise<{ variant: string; onlyPlatform: boolean }> {
-  const info = await inspected(platform ?? "");
-  if (platform !== undefined) return { variant: platform, onlyPlatform: true };
-  if (runs === undefined || store !== "containerd" || info.platform === runs)
-    return { variant: "", onlyPlatform: false };
-  const fitting = await engine.inspectImage(given, runs);
+  { given }: ImageName,
+  { platform: requested, receiverPlatform }: RequestedImage,
+): Promise<{ platform: string; onlyPlatform: boolean }> {
+  const info = await inspected(requested ?? "");
+  if (requested !== undefined) return { platform: requested, onlyPlatform: true };
+  const enginesChoice = { platform: "", onlyPlatform: false };
+  if (receiverPlatform === undefined || store !== "containerd" || info.platform === receiverPlatform) {
+    return enginesChoice;
+  }
+  const fitting = await engine.inspectImage(given, receiverPlatform);
   const isOther = fitting !== undefined && fitting.platform !== info.platform;
-  return isOther ? { variant: runs, onlyPlatform: true } : { variant: "", onlyPlatform: false };
+  return isOther ? { platform: receiverPlatform, onlyPlatform: true } : enginesChoice;
 }
 
 async function inspect(engine: Engine, given: string, platform: string | undefined): Promise<ImageInfo> {
@@ -109,12 +113,12 @@ async function inspect(engine: Engine, given: string, platform: string | undefin
   const other = platform === undefined ? undefined : await engine.inspectImage(given);
   if (other !== undefined) {
     throw new Failure("image-not-found", `${given} is here for ${other.platform}, not for ${platform}`, {
-      expected: `a variant for ${platform} in ${engine.address}`,
+      expected: `the image for ${platform} in ${engine.address}`,
       hint: `Build or pull it with --platform ${platform}, or leave --platform out.`,
     });
   }
   throw new Failure("image-not-found", `there is no image ${given} in ${engine.address}`, {
-    expected: "an image that `docker images` lists; of an ID, all digits, or as many as no other image's begins with",
-    hint: "Build or tag it first; another engine is chosen with -H, DOCKER_HOST or a docker context.",
+    expected: "an image that `docker images` lists; an ID in full, or enough digits to be the only match",
+    hint: "Build or tag it first; -H, DOCKER_HOST or a docker context chooses another engine.",
   });
 }

@@ -3,23 +3,26 @@ import { MEDIA_TYPE } from "../image/manifest.ts";
 import { familiarName } from "../image/reference.ts";
 import { pushByProgress } from "../engine-push/push-by-progress.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
-import type { EngineOfferOptions } from "./found-image.ts";
+import type { EngineOfferOptions } from "./engine-offer-options.ts";
 import { pushWithDigests } from "./push-with-digests.ts";
-import { addPushedLayer } from "./add-pushed-layer.ts";
+import { addLayerFile } from "./add-layer-file.ts";
 import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 import { historyStepsWithLayer } from "../image/config.ts";
 
 /**
- * The part of an image, uncompressed, up to which a graph driver is let push. It gzips with one thread, 12 to 40 MB/s, where
- * `docker save` copies the whole image first, 120 to 180 MB/s, and is compressed here.
+ * The largest part of an image, in plain bytes, that a graph driver pushes. It gzips with one thread, 12 to 40 MB/s; `docker save`
+ * first copies the whole image, 120 to 180 MB/s, and this process compresses it.
  */
-const PUSH_AT_MOST = 1 / 6;
-/** Bytes that take no time in either way. */
-const FEW = 16_000_000;
-/** Bytes for which others are held: an engine has five uploads at once for all that it pushes, and those take up to four. */
-const HOLD_AT_MOST = 500_000_000;
+const MAX_PUSHED_PART = 1 / 6;
+/** Plain bytes that take no time either way. */
+const NEGLIGIBLE = 16_000_000;
+/** Plain bytes for which other uploads are held back: an engine has five uploads at once for all its pushes, and this holds up to four. */
+const MAX_WHILE_HOLDING = 500_000_000;
 
-/** Puts the wanted layers on the shelf that the engine pushes: all of them, or few. False when not all of them came so. */
+/**
+ * Exports the wanted layers by letting the engine push them to the embedded registry: from a containerd store any number, from other
+ * stores a small part of the image. Returns false when some of them are still missing.
+ */
 export async function exportByPush(
   registry: EmbeddedRegistry,
   outgoing: OutgoingBlobs,
@@ -27,23 +30,23 @@ export async function exportByPush(
 ): Promise<boolean> {
   const { engineInfo, info, want } = options;
   if (engineInfo.store === "containerd") {
-    return (await hasPlace(registry, outgoing)) && (await pushWithDigests(registry, outgoing, options, Infinity));
+    return (await hasSpool(registry, outgoing)) && (await pushWithDigests(registry, outgoing, options, Infinity));
   }
-  const config = await configOf(options);
+  const config = await readConfig(options);
   if (config !== undefined && want.diffIds.length === 0) {
-    outgoing.finish(config); // some other label, and nothing else
+    outgoing.finish(config); // only the config differs, for instance in a label
     return true;
   }
-  const { wanted, all } = await sizesOf(options, config);
-  const most = Math.max(all * PUSH_AT_MOST, FEW);
-  if (wanted > most || !(await hasPlace(registry, outgoing))) return false;
-  const isQuick = wanted <= HOLD_AT_MOST && areTopmost(want.diffIds, info.diffIds);
-  if (config !== undefined && isQuick) return await pushByLayerProgress(registry, outgoing, options, config);
-  return await pushWithDigests(registry, outgoing, options, most);
+  const { wanted, all } = await plainSizes(options, config);
+  const maxBytes = Math.max(all * MAX_PUSHED_PART, NEGLIGIBLE);
+  if (wanted > maxBytes || !(await hasSpool(registry, outgoing))) return false;
+  const mayHoldOthers = wanted <= MAX_WHILE_HOLDING && areTopmost(want.diffIds, info.diffIds);
+  if (config !== undefined && mayHoldOthers) return await pushLayersByProgress(registry, outgoing, options, config);
+  return await pushWithDigests(registry, outgoing, options, maxBytes);
 }
 
-/** What is pushed waits in files. */
-async function hasPlace(registry: EmbeddedRegistry, outgoing: OutgoingBlobs): Promise<boolean> {
+/** Makes sure that pushed layers can be written to files. */
+async function hasSpool(registry: EmbeddedRegistry, outgoing: OutgoingBlobs): Promise<boolean> {
   try {
     await registry.prepare();
     return true;
@@ -52,36 +55,36 @@ async function hasPlace(registry: EmbeddedRegistry, outgoing: OutgoingBlobs): Pr
   }
 }
 
-/** Where the engine tells it without being let push. */
-async function configOf({ engine, engineInfo, image, info, signal }: EngineOfferOptions): Promise<Buffer | undefined> {
+/** Reads a graph driver's config through the engine's builder; in a push the config comes after all layers. */
+async function readConfig({ engine, engineInfo, image, info, signal }: EngineOfferOptions): Promise<Buffer | undefined> {
   if (engineInfo.store !== "graphdriver" || image.tag === undefined) return undefined;
   const named = { name: `${familiarName(image)}:${image.tag}`, id: info.id };
   return await engine.readConfig(named, engineInfo.version, signal);
 }
 
 /**
- * Are these the topmost layers? A receiver on a graph driver lacks no others. The lowest of them may stand further below as well: each
- * `WORKDIR` makes the same layer of nothing.
+ * Whether the wanted layers are the topmost: a receiver on a graph driver lacks no others. The same layer can also occur further down,
+ * because each `WORKDIR` makes the same empty layer.
  */
 function areTopmost(wanted: readonly Digest[], all: readonly Digest[]): boolean {
   return all.slice(-wanted.length).join() === wanted.join();
 }
 
-/** Of a graph driver, whose config has been learnt in another way: it comes last in a push, after all layers. */
-async function pushByLayerProgress(
+/** Exports from a graph driver that knows no digests, as of an image that was built and never pushed. */
+async function pushLayersByProgress(
   registry: EmbeddedRegistry,
   outgoing: OutgoingBlobs,
-  { engine, image, want, runs, signal, output }: EngineOfferOptions,
+  { engine, image, want, runIds, signal, output }: EngineOfferOptions,
   config: Buffer,
 ): Promise<boolean> {
   let added = Promise.resolve();
   const missing = await pushByProgress(engine, image, new Set(want.diffIds), {
     registry,
-    runs,
+    runIds,
     signal,
     onDetail: (text) => output.detail(text),
     onLayer(layer) {
-      added = added.then(async () => await addPushedLayer(outgoing, layer, MEDIA_TYPE.dockerLayerGzip));
+      added = added.then(async () => await addLayerFile(outgoing, layer, MEDIA_TYPE.dockerLayerGzip));
       added.catch(() => {}); // awaited below
     },
   });
@@ -92,10 +95,10 @@ async function pushByLayerProgress(
 }
 
 /**
- * Uncompressed bytes of the wanted layers, and of all: the history's, whose steps made a layer each, or none. Without the config,
- * which says so, one that made a layer of nothing cannot be told from one that made none. Infinity when it does not fit.
+ * Returns the plain bytes of the wanted layers, and of all, from the image's history. The config tells which steps of the history made a
+ * layer; without it, a step that made an empty layer looks like one that made none. `wanted` is Infinity when the numbers differ.
  */
-async function sizesOf(
+async function plainSizes(
   { engine, image, info, want }: EngineOfferOptions,
   config: Buffer | undefined,
 ): Promise<{ wanted: number; all: number }> {

@@ -7,28 +7,28 @@ import { Failure, messageOf } from "../output/errors.ts";
 import { PacedPacker } from "../packing/paced-packer.ts";
 import type { ByteRange, StoredBlob } from "../registry/embedded/registry-content.ts";
 import { deferred } from "../streams/deferred.ts";
-import { unlessLeft } from "./archived-blob.ts";
-import type { EngineOfferOptions, StoredImage } from "./found-image.ts";
+import { unlessReaderLeft } from "./archived-blob.ts";
+import type { EngineOfferOptions, StoredImage } from "./engine-offer-options.ts";
 import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
 
 /**
- * Puts the wanted layers on the shelf as the blobs that the engine's content store has, each read when the receiver fetches it, from
- * where it wants it, several at once: nothing is copied, and nothing is asked of the engine for the others. False when the manifest is
- * not of that image.
+ * Exports the wanted layers as the blobs of the engine's content store. Each is read when the receiver fetches it, from the byte that the
+ * receiver wants, several at once; nothing is copied, and other layers are not touched. Returns false when the manifest has another
+ * number of layers than the image.
  *
- * Resolves when nobody will fetch them any more; rejects when one of them cannot be read.
+ * Resolves when `options.signal` tells that the receiver fetches nothing more; rejects when a layer cannot be read.
  */
 export async function exportFromContentStore(
   outgoing: OutgoingBlobs,
-  { content, manifest: stored, config }: StoredImage,
+  { content, manifest, config }: StoredImage,
   options: EngineOfferOptions,
 ): Promise<boolean> {
   const { info, want, packing, image, signal } = options;
-  if (stored.layers.length !== info.diffIds.length) return false;
+  if (manifest.layers.length !== info.diffIds.length) return false;
   const broken = deferred<never>();
   broken.promise.catch(() => {}); // awaited below
-  const onError = unlessLeft(broken.reject);
+  const onError = unlessReaderLeft(broken.reject);
   const packer = packing.codec && new PacedPacker(packing);
   const blobOf = (diffId: Digest, blob: Descriptor): StoredBlob => {
     const open = (range?: ByteRange): Readable => openBlob(content, blob, range, signal).on("error", onError);
@@ -41,16 +41,16 @@ export async function exportFromContentStore(
   try {
     const wanted = new Set(want.diffIds);
     for (const [index, diffId] of info.diffIds.entries()) {
-      const blob = stored.layers[index];
+      const blob = manifest.layers[index];
       if (blob === undefined || !wanted.delete(diffId)) continue; // not wanted, or twice in the image
-      await outgoing.keep(diffId, blob, blobOf(diffId, blob));
+      await outgoing.addStored(diffId, blob, blobOf(diffId, blob));
     }
-    outgoing.finish(config, withDescriptor(stored));
+    outgoing.finish(config, withDescriptor(manifest));
     await Promise.race([broken.promise, aborted(signal)]);
     return true;
   } catch (error) {
     signal.throwIfAborted();
-    throw lost(error, image.given);
+    throw storedLayerFailure(error, image.given);
   }
 }
 
@@ -69,12 +69,12 @@ async function aborted(signal: AbortSignal): Promise<void> {
   await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
 }
 
-/** What a layer could not be read for, as a person should be told it: the image was there a moment ago. */
-export function lost(error: unknown, image: string): unknown {
+/** The Failure for a layer that was in the engine a moment ago and cannot be read. Returns any other error unchanged. */
+export function storedLayerFailure(error: unknown, image: string): unknown {
   if (!(error instanceof BlobGone || error instanceof EngineError || error instanceof InvalidImage)) return error;
   return new Failure("transfer-failed", `a layer of ${image} cannot be read any more: ${messageOf(error)}`, {
-    expected: "the image to stay in the engine as it is until it has been sent",
-    hint: "See whether it was removed meanwhile (docker images), then run the same command again.",
+    expected: "the image to stay in the engine until it has been sent",
+    hint: "Check with `docker images` whether it was removed meanwhile, then run the same command again.",
     cause: error,
   });
 }

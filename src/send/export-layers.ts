@@ -1,17 +1,19 @@
 import { EngineError } from "../engine/engine-error.ts";
 import { Failure } from "../output/errors.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
-import type { EngineOfferOptions } from "./found-image.ts";
+import type { EngineOfferOptions } from "./engine-offer-options.ts";
 import { exportByPush } from "./export-by-push.ts";
 import { exportFromContentStore } from "./export-from-content-store.ts";
+import { exportWithPartialSave } from "./export-with-partial-save.ts";
 import { exportWithSave } from "./export-with-save.ts";
 import type { OutgoingBlobs } from "./outgoing-blobs.ts";
-import { exportWithPartialSave } from "./export-with-partial-save.ts";
 
 /**
- * Puts the wanted layers on the shelf, in the cheapest way that the engine knows. A containerd store's blobs are read out of its content
- * store, or, where that cannot be asked, pushed by it, or saved as what an image of our own names. A graph driver pushes few
- * layers. Of all else `docker save` is read as it streams, and what is not wanted passes.
+ * Exports the wanted layers from an engine to the outgoing blobs, in the cheapest way that the engine supports:
+ * 1. a containerd store's content store is read blob by blob;
+ * 2. the engine pushes the layers to the embedded registry: a containerd store all of them, a graph driver a few;
+ * 3. a containerd store saves an image of this program's making, which names the wanted blobs only;
+ * 4. `docker save` of the whole image is read, and layers that are not wanted are skipped.
  */
 export async function exportLayers(
   registry: EmbeddedRegistry,
@@ -22,23 +24,23 @@ export async function exportLayers(
   onProgress({ stage: "preparing", current: 0, layers: { done: 0, total: want.diffIds.length } });
   if (stored !== undefined && (await exportFromContentStore(outgoing, stored, options))) return;
   if (await exportByPush(registry, outgoing, options)) return;
-  if (engineInfo.store === "containerd" && (await takeUnlessRefused(outgoing, options))) return;
-  output.detail("reading `docker save` for the layers that are wanted");
+  if (engineInfo.store === "containerd" && (await tryPartialSave(outgoing, options))) return;
+  output.detail("reading `docker save` for the wanted layers");
   await exportWithSave(outgoing, options);
 }
 
 /**
- * False, too, where nothing may be loaded, as proxies and plugins in front of an engine have it: some of them close the connection
- * while the archive is still being sent. An engine that is gone will be found to be gone by whatever is asked next.
+ * Returns false also when the engine refuses to load an image, as some proxies and plugins do; some of them close the connection during
+ * the upload. The next request tells whether the engine is gone.
  */
-async function takeUnlessRefused(outgoing: OutgoingBlobs, options: EngineOfferOptions): Promise<boolean> {
-  const taken = (): number => options.want.diffIds.filter((diffId) => outgoing.has(diffId)).length;
-  const before = taken();
+async function tryPartialSave(outgoing: OutgoingBlobs, options: EngineOfferOptions): Promise<boolean> {
+  const countExported = (): number => options.want.diffIds.filter((diffId) => outgoing.has(diffId)).length;
+  const before = countExported();
   try {
     return await exportWithPartialSave(outgoing, options);
   } catch (error) {
     const isRefusal = error instanceof EngineError || (error instanceof Failure && error.code === "engine-unreachable");
-    if (!isRefusal || taken() > before) throw error; // a layer that has broken off cannot be begun again
+    if (!isRefusal || countExported() > before) throw error; // a layer that broke off cannot be exported again
     return false;
   }
 }

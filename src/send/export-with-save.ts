@@ -2,19 +2,19 @@ import { once } from "node:events";
 import { readSavedImage, type SavedImage } from "../image/docker/read-saved-image.ts";
 import { Failure } from "../output/errors.ts";
 import { lazySpool } from "../run/spool.ts";
-import type { EngineOfferOptions } from "./found-image.ts";
+import type { EngineOfferOptions } from "./engine-offer-options.ts";
 import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 import { UnidentifiedBlobs } from "./unidentified-blobs.ts";
 
 /**
- * Puts the wanted layers on the shelf while `docker save` is read, and finishes it. Of a containerd store these are the blobs as it
- * stores them. Resolves when the receiver has taken what passed, and, where some waited in files, when `signal` says that
- * nobody reads those any more; then they are gone.
+ * Exports the wanted layers while `docker save` of the whole image is read; a containerd store's come as the blobs that it stores.
+ * Resolves when the receiver has read the layers that were streamed, and, if some are in files, when `options.signal` tells that it
+ * fetches nothing more; the files are gone then.
  */
 export async function exportWithSave(outgoing: OutgoingBlobs, options: EngineOfferOptions): Promise<void> {
-  const { engine, env, image, info, manifest, onlyPlatform, runs, signal, want } = options;
-  await using spool = lazySpool(env, runs[0]);
-  const waiting = new UnidentifiedBlobs(outgoing, spool);
+  const { engine, env, image, info, manifest, onlyPlatform, runIds, signal, want } = options;
+  await using spool = lazySpool(env, runIds[0]);
+  const unidentified = new UnidentifiedBlobs(outgoing, spool);
   const archive = await engine.saveImage(image.given, { ...(onlyPlatform && { platform: info.platform }), signal });
   const saved = await readSavedImage(archive, {
     diffIds: info.diffIds,
@@ -22,15 +22,15 @@ export async function exportWithSave(outgoing: OutgoingBlobs, options: EngineOff
     platform: info.platform,
     descriptors: manifest?.layers,
     onLayer: async (diffId, stream, stored) => {
-      if (stored.digest === diffId) await outgoing.pack(diffId, stored.size, stream);
-      else await outgoing.take(diffId, stored, stream);
+      if (stored.digest === diffId) await outgoing.addPlainStream(diffId, stored.size, stream);
+      else await outgoing.addStoredStream(diffId, stored, stream);
     },
-    onUnidentified: async (stream, file) => await waiting.keep(stream, file),
+    onUnidentified: async (stream, file) => await unidentified.keep(stream, file),
     signal,
   });
   refuseIncomplete(outgoing, saved, options);
   outgoing.finish(saved.config);
-  if (waiting.hasWaitingFiles && !signal.aborted) await once(signal, "abort");
+  if (unidentified.hasFiles && !signal.aborted) await once(signal, "abort");
 }
 
 function refuseIncomplete(
@@ -38,20 +38,20 @@ function refuseIncomplete(
   { absent, unrecognised, configDigest }: SavedImage,
   { image, manifest, want }: EngineOfferOptions,
 ): void {
-  const isWhole = want.diffIds.every((diffId) => outgoing.has(diffId));
-  if (manifest !== undefined && !(isWhole && manifest.config.digest === configDigest)) throw notAsStored(image.given);
-  if (isWhole) return;
-  const what =
+  const isComplete = want.diffIds.every((diffId) => outgoing.has(diffId));
+  if (manifest !== undefined && !(isComplete && manifest.config.digest === configDigest)) throw notAsStored(image.given);
+  if (isComplete) return;
+  const problem =
     absent.length > 0
-      ? `gave ${absent.length} layers less than the image has`
-      : `gave ${unrecognised.length} layers in a form that they are not known by`;
-  throw new Failure("transfer-failed", `\`docker save\` of ${image.given} ${what}`, {
-    expected: `all of the ${want.diffIds.length} layers that are wanted`,
+      ? `lacks ${absent.length} of its layers`
+      : `has ${unrecognised.length} layers in a form that matches no diff ID`;
+  throw new Failure("transfer-failed", `\`docker save\` of ${image.given} ${problem}`, {
+    expected: `all of the ${want.diffIds.length} wanted layers`,
     hint: "Serve the image from a registry:2 container instead: --registry container.",
   });
 }
 
-/** What `docker save` gives has been packed anew, or is of another variant. */
+/** The Failure for layers that `docker save` compressed anew, or took from another platform's image. */
 function notAsStored(image: string): Failure {
   return new Failure("not-verified", `the engine does not give the layers of ${image} as it stores them`, {
     expected: "the blobs that its manifest names, because of --preserve-digest",

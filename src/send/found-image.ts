@@ -1,42 +1,37 @@
 import type { Duplex } from "node:stream";
 import type { AnnouncedLayer, Offer, Want } from "../conversation/messages.ts";
-import type { ContentStore } from "../engine/content-store.ts";
-import type { Engine, EngineInfo } from "../engine/engine.ts";
-import type { ImageInfo } from "../engine/engine-images.ts";
 import { TEMPORARY_PATH, type RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
 import type { ImageManifest } from "../image/manifest.ts";
-import type { Reference } from "../image/reference.ts";
 import type { Output, Progress } from "../output/output.ts";
 import type { Packing } from "../packing/paced-packer.ts";
 import { newCredentials } from "../registry/password.ts";
 
-/** An image in a place that images are sent from. */
+/** An image that a source has found. */
 export interface FoundImage {
   /** `RootFS.Layers`, bottom first. */
   diffIds: Digest[];
   /** `os/arch[/variant]` */
   platform: string;
-  /** Where it is known without looking further. */
+  /** Left out where it is not known without reading the image. */
   configDigest?: Digest;
-  /** Its manifest as the place keeps it; undefined when that cannot be learnt. Left out where the place keeps none. */
-  manifest?(runs: Runs): Promise<ImageManifest | undefined>;
-  /** Makes what the receiver wants available. The caller owns the result. */
+  /** Reads the manifest that the source stores for the image; undefined when it cannot be read. Left out where the source stores none. */
+  manifest?(runIds: RunIds): Promise<ImageManifest | undefined>;
+  /** Makes the wanted layers available through the tunnel. The caller owns the result. */
   offer(options: OfferOptions): Promise<OfferedImage>;
 }
 
-/** Of this side, then the other. */
-type Runs = readonly [RunId, RunId];
+/** The run IDs of this side and of the peer. */
+type RunIds = readonly [RunId, RunId];
 
-/** What any image needs on its way to where the tunnel begins. */
 export interface OfferOptions {
   want: Exclude<Want, { kind: "nothing" }>;
-  /** Digest of the config, where the receiver has been told, and may ask for it before it is there. */
+  /** Digest of the config if the receiver knows it, so that it may request the config before it is available. */
   configDigest: Digest | undefined;
-  /** Of plain layers. */
+  /** How plain layers are packed for the transfer. */
   packing: Packing;
-  runs: Runs;
-  /** The receiver is to keep this one, and gets layers as it names them. Left out: any manifest of the same layers will do. */
+  runIds: RunIds;
+  /** The manifest that the receiver keeps: layers are sent as the blobs that it names. Left out: any manifest of these layers will do. */
   manifest?: ImageManifest | undefined;
   env: NodeJS.ProcessEnv;
   output: Output;
@@ -46,36 +41,16 @@ export interface OfferOptions {
   announce: (layer: AnnouncedLayer) => void;
 }
 
-/** An image of which the content store gives the blobs. */
-export interface StoredImage {
-  content: ContentStore;
-  manifest: ImageManifest;
-  /** Byte for byte. */
-  config: Buffer;
-}
-
-/** What an image needs besides on its way out of an engine. */
-export interface EngineOfferOptions extends OfferOptions {
-  engine: Engine;
-  engineInfo: EngineInfo;
-  image: Reference;
-  info: ImageInfo;
-  /** Of an image with several variants, just the one that `info` is of. */
-  onlyPlatform: boolean;
-  /** Where the engine's content store can be asked. */
-  stored: StoredImage | undefined;
-}
-
-/** What was wanted can be had through the tunnel, until this is disposed of. */
+/** The wanted layers, available through the tunnel until this is disposed of. */
 export interface OfferedImage extends AsyncDisposable {
   offer: Offer;
   /** Answers a connection that comes through the tunnel. Owns the stream. */
   accept(stream: Duplex): void;
-  /** Aborted, with a Failure, when it cannot be had any longer. */
+  /** Aborted, with a Failure, when the layers are not available any more. */
   signal: AbortSignal;
 }
 
-/** For a receiver that has the image already. */
+/** The offer for a receiver that wants nothing. */
 export const NOTHING_OFFERED: OfferedImage = {
   offer: { repository: `${TEMPORARY_PATH}/nothing`, tag: "nothing", credentials: newCredentials() },
   accept: (stream) => void stream.destroy(),

@@ -1,11 +1,10 @@
 import { Readable } from "node:stream";
 import type { AnnouncedLayer, Cutting, Offer } from "../conversation/messages.ts";
 import { decompressLayer } from "../image/layer/decompress-layer.ts";
-import { hasZstd } from "../image/layer/zstd-frames.ts";
 import { digestOf, shortOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE, encodeManifest, type Descriptor, type EncodedManifest } from "../image/manifest.ts";
 import { bytes } from "../output/describe.ts";
-import { Failure } from "../output/errors.ts";
+import type { Failure } from "../output/errors.ts";
 import { PacedPacker, type Packing } from "../packing/paced-packer.ts";
 import type {
   ByteRange,
@@ -16,60 +15,56 @@ import type {
 } from "../registry/embedded/registry-content.ts";
 import { deferred } from "../streams/deferred.ts";
 import { byteRange } from "../streams/byte-range.ts";
-import { layerFailure } from "../store/layer-failure.ts";
 import type { LazySpool } from "../run/spool.ts";
-import { CutOnDemand } from "../rebuild/cut-on-demand.ts";
+import { OutgoingDeltas } from "./outgoing-deltas.ts";
 import { SingleReaderStream } from "./single-reader-stream.ts";
-import { LayerCutter } from "../rebuild/layer-cutter.ts";
 
 export interface OutgoingBlobsOptions {
   offer: Offer;
-  /** Of the image, bottom first. */
+  /** The image's diff IDs, bottom first. */
   diffIds: readonly Digest[];
-  /** The receiver may ask for this config at once, and gets it when all is there. */
+  /** Digest of the config if the receiver knows it; a request for it is answered when the config is available. */
   configDigest?: Digest | undefined;
-  /** The image's own, which the receiver is to keep. */
+  /** The image's stored manifest, which the receiver keeps. */
   manifest?: EncodedManifest | undefined;
   packing: Packing;
-  /** Where layers that are cut into pieces wait. Left out: none are. */
-  cutInto?: LazySpool | undefined;
-  /** Hears once when there is no room for files: layers go in ways that need none from then on. */
-  onNoRoom?: (failure: Failure) => void;
-  /** Layers that the receiver has the beginning of: it says from where it wants them. */
+  /** For the files of layers that are sent by delta. Left out: all layers are sent whole. */
+  deltaSpool?: LazySpool | undefined;
+  /** Called once, when there is no room for files: from then on layers are sent in ways that need none. */
+  onNoSpace?: (failure: Failure) => void;
+  /** Layers that the receiver has a partial file of: it requests them from an offset. */
   begun?: ReadonlySet<Digest>;
-  /** Hears of each layer once: from then on it can be fetched. */
+  /** Called once for each layer, when the receiver can fetch it. */
   announce: (layer: AnnouncedLayer) => void;
-  /** Hears why a layer that is kept could not be cut. */
+  /** Called with the error of cutting a stored layer. */
   onFailure?: (error: unknown) => void;
   /** For --verbose. */
   onDetail?: (text: string) => void;
 }
 
 /**
- * What the receiver wants of an image, put there layer by layer, and given from there as a registry. A layer can be fetched
- * from the moment that it is begun: who reads it is given what there is, and waits for more. Manifest and config come last.
- *
- * A large layer is given as it is stored, or in pieces: it is cut when the receiver asks for its recipe.
+ * The blobs that the sender serves: layers are added one by one, and announced. The receiver can fetch a layer as soon as it is added, and
+ * then waits for bytes that are still to come. It gets manifest and config last. A large layer is sent whole, or by delta: the sender cuts
+ * it when the receiver requests its recipe.
  */
 export class OutgoingBlobs implements AsyncDisposable {
   readonly content: RegistryContent;
   readonly #options: OutgoingBlobsOptions;
   readonly #packer: PacedPacker;
-  #cutter: LayerCutter | undefined;
-  #isWithoutRoom = false;
+  readonly #deltas: OutgoingDeltas;
+  /** By diff ID. */
   readonly #layers = new Map<Digest, Descriptor>();
   readonly #blobs = new Map<Digest, StoredBlob | Promise<StoredBlob>>();
-  readonly #cuts = new Map<Digest, CutOnDemand>();
-  readonly #passing = new Set<SingleReaderStream>();
+  readonly #streams = new Set<SingleReaderStream>();
   #isClosed = false;
   readonly #manifest = deferred<StoredManifest>();
 
   constructor(options: OutgoingBlobsOptions) {
+    const { offer, configDigest, deltaSpool, onNoSpace, onFailure, packing } = options;
     this.#options = options;
-    this.#packer = new PacedPacker(options.packing);
-    this.#cutter = options.cutInto && new LayerCutter(options.cutInto, this.#packer);
+    this.#packer = new PacedPacker(packing);
+    this.#deltas = new OutgoingDeltas({ spool: deltaSpool, packer: this.#packer, onNoSpace, onFailure });
     this.#manifest.promise.catch(() => {});
-    const { offer } = options;
     this.content = {
       manifest: async (repository, reference) => {
         if (repository !== offer.repository) return undefined;
@@ -78,11 +73,11 @@ export class OutgoingBlobs implements AsyncDisposable {
       },
       blob: async (repository, digest) => {
         if (repository !== offer.repository) return undefined;
-        if (digest === options.configDigest) await this.#manifest.promise; // which it comes with
+        if (digest === configDigest) await this.#manifest.promise; // the config comes with it
         return await this.#blobs.get(digest);
       },
-      cut: async (repository, diffId) =>
-        repository === offer.repository ? await this.#cuts.get(diffId)?.pieces() : undefined,
+      delta: async (repository, diffId) =>
+        repository === offer.repository ? await this.#deltas.get(diffId) : undefined,
       tags: async (repository) => (repository === offer.repository ? [offer.tag] : undefined),
     };
   }
@@ -92,76 +87,63 @@ export class OutgoingBlobs implements AsyncDisposable {
   }
 
   /**
-   * A layer as it is stored, which the receiver gets so, or in pieces. The blob is the caller's, and stays until this is disposed of.
-   * It tells its owner when it cannot be read.
+   * Adds a layer as a blob that can be read again and again. The caller owns the blob, keeps it until this is disposed of, and learns from
+   * it when it cannot be read.
    */
-  async keep(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): Promise<void> {
-    const isCuttable = this.#isCuttable(descriptor) && (await this.#hasRoom());
-    const plain = async (): Promise<Readable> => decompressLayer(await blob.open(), descriptor.mediaType);
-    this.#put(diffId, descriptor, blob, isCuttable && { cutting: "leaves-blob", plain });
-  }
-
-  /** Where there is no room for files (any more), nothing is cut from now on, which is said once. Throws what is another error. */
-  continueWithoutSpool(error: unknown): false {
-    const failure = layerFailure(error, "sent");
-    if (!(failure instanceof Failure && failure.code === "no-space")) throw error;
-    this.#cutter = undefined;
-    if (!this.#isWithoutRoom) this.#options.onNoRoom?.(failure);
-    this.#isWithoutRoom = true;
-    return false;
+  async addStored(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): Promise<void> {
+    const canCut = await this.#deltas.canCut(descriptor);
+    const openPlain = async (): Promise<Readable> => decompressLayer(await blob.open(), descriptor.mediaType);
+    this.#add(diffId, descriptor, blob, canCut && { cutting: "leaves-blob", openPlain });
   }
 
   /**
-   * The same, while it comes: resolves when the receiver has taken it, or it has been cut. `bytes` is to fail when they are not the
-   * blob's.
+   * Adds a layer as a stream of the blob's bytes, which fails when they are not the blob's. Resolves when the receiver has read the stream,
+   * or it has been cut.
    */
-  async take(diffId: Digest, descriptor: Descriptor, bytes: AsyncIterable<Buffer>): Promise<void> {
-    const isCuttable = this.#isCuttable(descriptor) && (await this.#hasRoom());
-    const passing = this.#pass(new SingleReaderStream(() => bytes, { waits: isCuttable }));
+  async addStoredStream(diffId: Digest, descriptor: Descriptor, blobBytes: AsyncIterable<Buffer>): Promise<void> {
+    const canCut = await this.#deltas.canCut(descriptor);
+    const stream = this.#track(new SingleReaderStream(() => blobBytes, { startsWhenRead: canCut }));
     const open = (range?: ByteRange): Readable => {
-      const { stream } = passing.read();
-      return range === undefined ? stream : Readable.from(byteRange(stream, range), { objectMode: false });
+      const all = stream.read().stream;
+      return range === undefined ? all : Readable.from(byteRange(all, range), { objectMode: false });
     };
-    const plain = (): Readable => decompressLayer(passing.read().stream, descriptor.mediaType);
-    this.#put(diffId, descriptor, { size: descriptor.size, open }, isCuttable && { cutting: "consumes-blob", plain });
-    await this.#taken(diffId, passing);
+    const openPlain = (): Readable => decompressLayer(stream.read().stream, descriptor.mediaType);
+    this.#add(diffId, descriptor, { size: descriptor.size, open }, canCut && { cutting: "consumes-blob", openPlain });
+    await this.#untilRead(diffId, stream);
   }
 
   /**
-   * A plain layer of `size` bytes, packed while it comes: resolves when the receiver has taken it, who gets it plain again, or it
-   * has been cut. `plain` is to fail, at its end at the latest, when its bytes are not the layer's: they are not hashed here once more.
+   * Adds a layer as a stream of its plain tar of `size` bytes, and packs it while the receiver reads it. Resolves when the receiver has read
+   * the stream, or it has been cut. The stream fails, at its end at the latest, when its bytes are not the layer's: they are not hashed here.
    */
-  async pack(diffId: Digest, size: number, plain: AsyncIterable<Buffer>): Promise<void> {
+  async addPlainStream(diffId: Digest, size: number, tar: AsyncIterable<Buffer>): Promise<void> {
     const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size };
-    const isCuttable = this.#isCuttable(descriptor) && (await this.#hasRoom());
-    const waits = isCuttable || this.#options.begun?.has(diffId) === true;
-    const from = (first: number): AsyncIterable<Buffer> => (first > 0 ? byteRange(plain, { first }) : plain);
-    const passing = this.#pass(new SingleReaderStream(from, { waits }));
+    const canCut = await this.#deltas.canCut(descriptor);
+    const startsWhenRead = canCut || this.#options.begun?.has(diffId) === true;
+    const openFrom = (first: number): AsyncIterable<Buffer> => (first > 0 ? byteRange(tar, { first }) : tar);
+    const stream = this.#track(new SingleReaderStream(openFrom, { startsWhenRead }));
     const packed = (from: number): PackedPart => {
-      const { first, stream } = passing.read(from);
-      return { first, stream: Readable.from(this.#packer.pack(stream), { objectMode: false }) };
+      const { first, stream: plain } = stream.read(from);
+      return { first, stream: Readable.from(this.#packer.pack(plain), { objectMode: false }) };
     };
-    const open = (): Promise<Readable> => Promise.reject(new Error("only packed"));
-    const unpacked = (): Readable => passing.read().stream;
-    this.#put(diffId, descriptor, { size, open, packed }, isCuttable && { cutting: "consumes-blob", plain: unpacked });
-    await this.#taken(diffId, passing);
+    const open = (): Promise<Readable> => Promise.reject(new Error("this layer is only served packed"));
+    const openPlain = (): Readable => stream.read().stream;
+    this.#add(diffId, descriptor, { size, open, packed }, canCut && { cutting: "consumes-blob", openPlain });
+    await this.#untilRead(diffId, stream);
   }
 
   /**
-   * All wanted layers are there. The manifest is the image's own where it has one or is to keep it; else it names them, and the
-   * others stand there by their diff ID, and cannot be had.
+   * Makes manifest and config available: all wanted layers have been added. The manifest is the stored one, if the image has it or the
+   * receiver keeps it. Otherwise it is composed: it names layers that are not wanted by their diff ID, and they cannot be fetched.
    */
   finish(config: Buffer, stored = this.#options.manifest): void {
     const digest = digestOf(config);
-    this.#blobs.set(digest, {
-      size: config.length,
-      open: () => Readable.from([config], { objectMode: false }),
-    });
-    const { bytes, descriptor } = stored ?? this.#compose({ digest, size: config.length });
-    this.#manifest.resolve({ ...descriptor, bytes });
+    this.#blobs.set(digest, { size: config.length, open: () => Readable.from([config], { objectMode: false }) });
+    const { bytes: manifest, descriptor } = stored ?? this.#composeManifest({ digest, size: config.length });
+    this.#manifest.resolve({ ...descriptor, bytes: manifest });
   }
 
-  #compose(config: { digest: Digest; size: number }): EncodedManifest {
+  #composeManifest(config: { digest: Digest; size: number }): EncodedManifest {
     return encodeManifest({
       mediaType: MEDIA_TYPE.ociManifest,
       config: { mediaType: MEDIA_TYPE.ociConfig, ...config },
@@ -171,95 +153,54 @@ export class OutgoingBlobs implements AsyncDisposable {
     });
   }
 
-  #pass(passing: SingleReaderStream): SingleReaderStream {
-    if (this.#isClosed) throw notSent();
-    this.#passing.add(passing);
-    return passing;
+  #track(stream: SingleReaderStream): SingleReaderStream {
+    if (this.#isClosed) throw transferOver();
+    this.#streams.add(stream);
+    return stream;
   }
 
-  async #taken(diffId: Digest, passing: SingleReaderStream): Promise<void> {
-    await passing.done();
-    this.#passing.delete(passing);
-    await this.#cuts.get(diffId)?.done();
+  async #untilRead(diffId: Digest, stream: SingleReaderStream): Promise<void> {
+    await stream.done();
+    this.#streams.delete(stream);
+    await this.#deltas.done(diffId);
   }
 
-  /** Is a layer, as it is stored, to be had in pieces? */
-  #isCuttable(layer: StoredLayer): boolean {
-    return this.#cutter !== undefined && whyWhole(this.#cutter, layer) === undefined;
+  /** See {@link OutgoingDeltas.continueWithoutSpool}. */
+  continueWithoutSpool(error: unknown): false {
+    return this.#deltas.continueWithoutSpool(error);
   }
 
-  /** Is there a place for pieces? */
-  async #hasRoom(): Promise<boolean> {
-    try {
-      await this.#cutter?.openSpool();
-      return true;
-    } catch (error) {
-      return this.continueWithoutSpool(error);
-    }
-  }
-
-  #put(diffId: Digest, descriptor: Descriptor, blob: StoredBlob, inPieces: InPieces | false): void {
+  #add(diffId: Digest, descriptor: Descriptor, blob: StoredBlob, cuttable: Cuttable | false): void {
+    const { digest, size } = descriptor;
     this.#layers.set(diffId, descriptor);
-    this.#blobs.set(descriptor.digest, blob);
-    const why = this.#cutter && whyWhole(this.#cutter, descriptor);
-    if (why !== undefined) {
-      this.#options.onDetail?.(`layer ${shortOf(diffId)} is sent whole: ${why} (${bytes(descriptor.size)})`);
+    this.#blobs.set(digest, blob);
+    const reason = this.#deltas.reasonAgainst(descriptor);
+    if (reason !== undefined) {
+      this.#options.onDetail?.(`layer ${shortOf(diffId)} is sent whole: ${reason} (${bytes(size)})`);
     }
-    const cut = inPieces && this.#cutOnDemand(diffId, descriptor, inPieces);
-    if (cut) this.#cuts.set(diffId, cut);
-    this.#options.announce({ diffId, ...descriptor, ...(inPieces && cut && { cutting: inPieces.cutting }) });
+    const onBegun = (plain: Promise<StoredBlob>): void => {
+      const isReplaced = cuttable && cuttable.cutting === "consumes-blob";
+      if (isReplaced || digest !== diffId) this.#blobs.set(diffId, plain);
+    };
+    const isCuttable = cuttable && this.#deltas.add(diffId, { ...cuttable, onBegun });
+    this.#options.announce({ diffId, ...descriptor, ...(isCuttable && { cutting: cuttable.cutting }) });
   }
 
-  #cutOnDemand(diffId: Digest, { digest }: Descriptor, { cutting, plain }: InPieces): CutOnDemand | undefined {
-    const leavesBlob = cutting === "leaves-blob";
-    return (
-      this.#cutter &&
-      new CutOnDemand({
-        cutter: this.#cutter,
-        diffId,
-        plain,
-        leavesBlob,
-        onBegun: (whole) => {
-          if (!leavesBlob || digest !== diffId) this.#blobs.set(diffId, whole);
-        },
-        onNoFiles: (error) => this.#notCut(error),
-        // Who takes it while it passes hears of it.
-        onFailure: leavesBlob ? (error) => this.#notCut(error) : () => {},
-      })
-    );
-  }
-
-  #notCut(error: unknown): void {
-    try {
-      this.continueWithoutSpool(error);
-    } catch (failure) {
-      this.#options.onFailure?.(failure);
-    }
-  }
-
-  /** Nobody wants anything any more. Resolves when nothing is being cut. */
+  /** Ends all streams. Resolves when no layer is being cut. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
-    this.#manifest.reject(notSent());
-    for (const passing of this.#passing) passing.giveUp(notSent());
-    for (const cut of this.#cuts.values()) await cut[Symbol.asyncDispose]();
+    this.#manifest.reject(transferOver());
+    for (const stream of this.#streams) stream.giveUp(transferOver());
+    await this.#deltas[Symbol.asyncDispose]();
   }
 }
 
-type StoredLayer = Pick<Descriptor, "size" | "mediaType">;
-
-interface InPieces {
+interface Cuttable {
   cutting: Cutting;
-  /** Called once at most. */
-  plain: () => Readable | Promise<Readable>;
+  /** Called at most once. */
+  openPlain: () => Readable | Promise<Readable>;
 }
 
-/** Why a layer, as it is stored, is not cut where others are; undefined: it is. */
-function whyWhole(cutter: LayerCutter, { size, mediaType }: StoredLayer): string | undefined {
-  if (mediaType.endsWith("zstd") && !hasZstd) return "it is packed with zstd, and this Node cannot look into it";
-  return cutter.isWorthCutting(size) ? undefined : "it is small";
-}
-
-function notSent(): Error {
-  return new Error("it is not being sent any more");
+function transferOver(): Error {
+  return new Error("the image is not being sent any more");
 }

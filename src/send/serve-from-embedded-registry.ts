@@ -11,61 +11,48 @@ import { layerFailure } from "../store/layer-failure.ts";
 import type { OfferedImage, OfferOptions } from "./found-image.ts";
 import { OutgoingBlobs } from "./outgoing-blobs.ts";
 
-/** An image that is served from this process, and how it is got out of its place. */
-export interface Served {
-  /** Its repository is called after it. */
+/** An image to serve from the embedded registry, and how its layers are exported. */
+export interface ServedImage {
+  /** Gives the repository its name. */
   image: Reference;
   /** Bottom first. */
   diffIds: readonly Digest[];
-  /** Puts the wanted layers on the shelf, and finishes it. `signal`: nobody waits for them any more. */
-  fill: (outgoing: OutgoingBlobs, registry: EmbeddedRegistry, signal: AbortSignal) => Promise<void>;
-  /** What a layer could not be read for, as a person should be told it. */
-  explain?: (error: unknown) => unknown;
-  /** All of it, for an engine that pulls by itself. */
-  whole: (offer: Offer, registry: EmbeddedRegistry, spool: LazySpool) => Promise<RegistryContent>;
+  /** Adds the wanted layers to the outgoing blobs, and finishes them. `signal` tells that the receiver fetches nothing more. */
+  exportLayers: (outgoing: OutgoingBlobs, registry: EmbeddedRegistry, signal: AbortSignal) => Promise<void>;
+  /** Returns the Failure for a layer that could not be read. */
+  toFailure?: (error: unknown) => unknown;
+  /** Returns the whole image, for a receiving engine that pulls by itself. */
+  wholeImage: (offer: Offer, registry: EmbeddedRegistry, spool: LazySpool) => Promise<RegistryContent>;
 }
 
-/** Serves an image from a registry in this process, on the tunnel's streams. */
-export async function serve(
-  { image, diffIds, fill, explain = (error) => error, whole }: Served,
-  { env, output, runs, want, configDigest, packing, manifest, announce, signal }: OfferOptions,
-): Promise<OfferedImage> {
-  const spool = lazySpool(env, runs[0]);
+/** Serves an image from the embedded registry, on streams of the tunnel. */
+export async function serveFromEmbeddedRegistry(served: ServedImage, options: OfferOptions): Promise<OfferedImage> {
+  const { image, exportLayers, wholeImage } = served;
+  const { env, output, runIds, want, signal } = options;
+  const spool = lazySpool(env, runIds[0]);
   let content: RegistryContent = NO_CONTENT;
   const registry = openEmbeddedRegistry({
-    run: runs[0],
+    runId: runIds[0],
     parent: cacheFolder(env),
     content: {
-      manifest: async (...of) => await content.manifest(...of),
-      blob: async (...of) => await content.blob(...of),
-      cut: async (...of) => await content.cut?.(...of),
-      tags: async (...of) => await content.tags(...of),
+      manifest: async (...args) => await content.manifest(...args),
+      blob: async (...args) => await content.blob(...args),
+      delta: async (...args) => await content.delta?.(...args),
+      tags: async (...args) => await content.tags(...args),
     },
     onDetail: (text) => output.detail(text),
   });
-  // As the engine's temporary names have it, which shorten a long path.
-  const { path, tag = "" } = parseReference(temporaryName("127.0.0.1:65535", image.path, runs));
+  // The engine's temporary names have this repository too; they shorten a long path.
+  const { path, tag = "" } = parseReference(temporaryName("127.0.0.1:65535", image.path, runIds));
   const offer: Offer = { repository: path, tag, credentials: registry.credentials, announced: want.kind === "layers" };
   const broken = new AbortController();
-  const outgoing = new OutgoingBlobs({
-    offer,
-    diffIds,
-    configDigest,
-    manifest: manifest && withDescriptor(manifest),
-    packing,
-    begun: new Set(want.kind === "layers" ? want.begun : []),
-    cutInto: want.kind === "layers" && want.delta ? spool : undefined,
-    onNoRoom: ({ message }) => output.warn({ code: "no-room-for-files", reason: message }),
-    announce,
-    onFailure: (error) => broken.abort(layerFailure(explain(error), "sent")),
-    onDetail: (text) => output.detail(text),
-  });
+  const outgoing = openOutgoingBlobs(offer, spool, broken, served, options);
   const leaving = new AbortController();
-  let filling: Promise<void> | undefined;
+  let exporting: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     leaving.abort(new Error("the receiver is done"));
     await outgoing[Symbol.asyncDispose]();
-    await filling;
+    await exporting;
     try {
       await registry[Symbol.asyncDispose]();
     } finally {
@@ -73,10 +60,11 @@ export async function serve(
     }
   };
   try {
-    if (want.kind === "image") content = await whole(offer, registry, spool);
+    if (want.kind === "image") content = await wholeImage(offer, registry, spool);
     else {
       content = outgoing.content;
-      filling = fill(outgoing, registry, AbortSignal.any([signal, leaving.signal])).catch((error: unknown) => {
+      const stop = AbortSignal.any([signal, leaving.signal]);
+      exporting = exportLayers(outgoing, registry, stop).catch((error: unknown) => {
         broken.abort(layerFailure(error, "sent"));
       });
     }
@@ -90,4 +78,26 @@ export async function serve(
     await close();
     throw layerFailure(error, "sent");
   }
+}
+
+function openOutgoingBlobs(
+  offer: Offer,
+  spool: LazySpool,
+  broken: AbortController,
+  { diffIds, toFailure = (error) => error }: ServedImage,
+  { output, want, configDigest, packing, manifest, announce }: OfferOptions,
+): OutgoingBlobs {
+  return new OutgoingBlobs({
+    offer,
+    diffIds,
+    configDigest,
+    manifest: manifest && withDescriptor(manifest),
+    packing,
+    begun: new Set(want.kind === "layers" ? want.begun : []),
+    deltaSpool: want.kind === "layers" && want.delta ? spool : undefined,
+    onNoSpace: ({ message }) => output.warn({ code: "no-room-for-files", reason: message }),
+    announce,
+    onFailure: (error) => broken.abort(layerFailure(toFailure(error), "sent")),
+    onDetail: (text) => output.detail(text),
+  });
 }

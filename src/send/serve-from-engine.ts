@@ -5,47 +5,47 @@ import { AcceptAllPolicy } from "../engine-push/accept-all-policy.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { Failure } from "../output/errors.ts";
 import { exportLayers } from "./export-layers.ts";
-import type { OfferedImage, EngineOfferOptions } from "./found-image.ts";
-import { serve } from "./serve-from-embedded-registry.ts";
-import { lost } from "./export-from-content-store.ts";
+import type { EngineOfferOptions } from "./engine-offer-options.ts";
+import type { OfferedImage } from "./found-image.ts";
+import { serveFromEmbeddedRegistry } from "./serve-from-embedded-registry.ts";
+import { storedLayerFailure } from "./export-from-content-store.ts";
 
 /**
- * A registry in this process: no container, nothing to download, and of the image just what is wanted, layer by layer as the
- * engine gives it. It answers on the tunnel's streams; a port of 127.0.0.1 is open only while the engine pushes.
+ * Serves an engine's image from the embedded registry: no container, no download, and only the wanted layers, as the engine gives them.
+ * A port of 127.0.0.1 is open only while the engine pushes.
  */
 export async function serveFromEngine(options: EngineOfferOptions): Promise<OfferedImage> {
   const { image, info } = options;
-  return await serve(
+  return await serveFromEmbeddedRegistry(
     {
       image,
       diffIds: info.diffIds,
-      explain: (error) => lost(error, image.given),
-      fill: async (outgoing, registry, signal) => await exportLayers(registry, outgoing, { ...options, signal }),
-      whole: async (offer, registry) => await pushWhole(registry, offer, options),
+      toFailure: (error) => storedLayerFailure(error, image.given),
+      exportLayers: async (outgoing, registry, signal) => await exportLayers(registry, outgoing, { ...options, signal }),
+      wholeImage: async (offer, registry) => await pushWholeImage(registry, offer, options),
     },
     options,
   );
 }
 
-/** For an engine that pulls by itself: everything, as the engine pushes it. */
-async function pushWhole(
+/** Lets the engine push the whole image, for a receiving engine that pulls by itself. */
+async function pushWholeImage(
   registry: EmbeddedRegistry,
   { repository }: Offer,
-  { engine, image, info, runs, onlyPlatform, signal, output, onProgress }: EngineOfferOptions,
+  { engine, image, info, runIds, onlyPlatform, signal, output, onProgress }: EngineOfferOptions,
 ): Promise<RegistryContent> {
-  const kept = new AcceptAllPolicy(repository);
+  const policy = new AcceptAllPolicy(repository);
   onProgress({ stage: "preparing", current: 0 });
-  const handler = { policy: kept, giveUp: new AbortController().signal };
-  const only = onlyPlatform ? { platform: info.platform } : {};
-  const why = await enginePush(engine, image, handler, {
+  const handler = { policy, giveUp: new AbortController().signal };
+  const reason = await enginePush(engine, image, handler, {
     registry,
-    runs,
-    ...only,
+    runIds,
+    ...(onlyPlatform && { platform: info.platform }),
     signal,
     onDetail: (text) => output.detail(text),
   });
-  if (why === undefined) return kept.content;
-  throw new Failure("registry-unavailable", `the engine could not push ${image.given} to this process: ${why}`, {
+  if (reason === undefined) return policy.content;
+  throw new Failure("registry-unavailable", `the engine could not push ${image.given} to this process: ${reason}`, {
     expected: "an engine that reaches 127.0.0.1 of the machine that docker-over-ssh runs on",
     hint: "Leave --via pull out on the receiving side.",
   });

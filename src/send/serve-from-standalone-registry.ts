@@ -4,25 +4,28 @@ import { pushIntoRegistry } from "../registry/push-into-registry.ts";
 import { openReadOnlyProxy } from "../registry/read-only-proxy.ts";
 import type { RegistryChoice } from "../registry/temporary-registry.ts";
 import { openRegistry } from "../registry/open-registry.ts";
-import type { OfferedImage, EngineOfferOptions } from "./found-image.ts";
+import type { EngineOfferOptions } from "./engine-offer-options.ts";
+import type { OfferedImage } from "./found-image.ts";
 
-/** Lets the engine push the whole image into a registry:2 container or a registry of yours, and opens a gate to that image. */
+/**
+ * Serves an engine's image from a registry:2 container or an external registry: the engine pushes the whole image there, and the receiver
+ * reads it through a read-only proxy.
+ */
 export async function serveFromStandaloneRegistry(
   choice: RegistryChoice,
   options: EngineOfferOptions,
 ): Promise<OfferedImage> {
-  const { engine, image, info, runs, onlyPlatform, signal, onProgress } = options;
-  const registry = await openRegistry(choice, engine, { run: runs[0], signal, onProgress });
-  // The path of the image's own name is kept, so that a registry that stays finds its layers again.
-  const name = temporaryName(registry.pushHost, image.path, runs);
+  const { engine, image, info, runIds, onlyPlatform, signal, onProgress } = options;
+  const registry = await openRegistry(choice, engine, { runId: runIds[0], signal, onProgress });
+  // Keeps the path of the image's own name, so that an external registry finds its layers again.
+  const name = temporaryName(registry.pushHost, image.path, runIds);
   const [repository = "", tag = ""] = name.slice(name.indexOf("/") + 1).split(":");
   try {
-    const stop = AbortSignal.any([signal, registry.signal]);
     await pushIntoRegistry(engine, registry, image, {
       name,
       platform: info.platform,
       onlyPlatform,
-      signal: stop,
+      signal: AbortSignal.any([signal, registry.signal]),
       onProgress,
     });
     const proxy = openReadOnlyProxy(registry, repository);

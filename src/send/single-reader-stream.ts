@@ -2,72 +2,75 @@ import { Readable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { deferred } from "../streams/deferred.ts";
 
-/** Bytes that are ready before they are asked for, so that neither side waits for the other's every step. */
-const AHEAD = 2 * 1024 * 1024;
+/** Bytes that are read ahead, so that source and reader do not wait for each other's every step. */
+const READ_AHEAD = 2 * 1024 * 1024;
 
 export interface SingleReaderOptions {
-  /** The reader may want them from another place on: then nothing is begun before it has said so. */
-  waits?: boolean;
+  /** Opens the source when the reader comes, because the reader may want the bytes from an offset. */
+  startsWhenRead?: boolean;
 }
 
-/** Bytes that pass from whoever has them to whoever comes to read them, once, at the reader's pace; none are kept. */
+/** Passes a source's bytes to one reader, once, at the reader's pace, and stores none. */
 export class SingleReaderStream {
   readonly #open: (from: number) => AsyncIterable<Buffer>;
-  readonly #left = deferred<void>();
+  readonly #ended = deferred<void>();
   #stream: Readable | undefined;
   #wasRead = false;
-  #failure: { error: unknown } | undefined;
+  #sourceFailure: { error: unknown } | undefined;
   #givenUp: { reason: Error } | undefined;
 
-  /** @param open gives the bytes from a place on; called once, and with 0 at once unless it `waits`. */
-  constructor(open: (from: number) => AsyncIterable<Buffer>, { waits = false }: SingleReaderOptions = {}) {
+  /** @param open returns the bytes from an offset; called once, and at once with 0 unless `startsWhenRead` */
+  constructor(
+    open: (from: number) => AsyncIterable<Buffer>,
+    { startsWhenRead = false }: SingleReaderOptions = {},
+  ) {
     this.#open = open;
-    this.#left.promise.catch(() => {}); // done() tells
-    if (!waits) this.#begin(0);
+    this.#ended.promise.catch(() => {}); // done() rejects with it
+    if (!startsWhenRead) this.#start(0);
   }
 
-  #begin(from: number): Readable {
-    const stream = Readable.from(this.#watched(this.#open(from)), { objectMode: false, highWaterMark: AHEAD });
+  #start(from: number): Readable {
+    const stream = Readable.from(this.#watched(this.#open(from)), { objectMode: false, highWaterMark: READ_AHEAD });
     this.#stream = stream;
-    finished(stream, { writable: false }).then(this.#left.resolve, () => this.#left.resolve());
-    stream.on("error", () => {}); // whoever reads it hears of it, and done() tells
-    stream.read(0); // begins
+    finished(stream, { writable: false }).then(this.#ended.resolve, () => this.#ended.resolve());
+    stream.on("error", () => {}); // the reader gets it, and done() rejects with it
+    stream.read(0); // starts reading
     return stream;
   }
 
   /**
-   * The bytes, for one reader, from `from` on, or from the `first` one when they have been begun with. The stream fails with what
-   * their source fails with.
+   * Returns the bytes, for one reader: from the offset `from`, or from the `first` byte if the source has been opened already. The stream
+   * fails with the source's error. Throws when it has been read, or given up.
    */
   read(from = 0): { first: number; stream: Readable } {
-    if (this.#wasRead) throw new Error("it has been read already, and is not kept");
+    if (this.#wasRead) throw new Error("the stream has been read, and its bytes are not kept");
     this.#wasRead = true;
     if (this.#stream !== undefined) return { first: 0, stream: this.#stream };
     if (this.#givenUp !== undefined) throw this.#givenUp.reason;
-    return { first: from, stream: this.#begin(from) };
+    return { first: from, stream: this.#start(from) };
   }
 
-  /** Resolves when it has been read, or left. Rejects with what the source failed with, or it was given up for. */
+  /** Resolves when the reader has read the bytes, or closed the stream. Rejects with the source's error, or the reason of giveUp(). */
   async done(): Promise<void> {
-    await this.#left.promise;
-    if (this.#failure !== undefined) throw this.#failure.error;
+    await this.#ended.promise;
+    if (this.#sourceFailure !== undefined) throw this.#sourceFailure.error;
   }
 
-  /** Nobody will read it any more. A source that does not move is not waited for. */
+  /** Ends the stream for its reader, and does not wait for a source that is stuck. */
   giveUp(reason: Error): void {
     this.#givenUp = { reason };
-    this.#left.reject(reason);
+    this.#ended.reject(reason);
     this.#stream?.destroy(reason);
   }
 
-  /** Tells the source's own failure from the reader's leaving, which comes in at the `yield`. */
+  /** Distinguishes the source's error from a reader that closes the stream, which ends the loop at the `yield`. */
   async *#watched(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     const source = bytes[Symbol.asyncIterator]();
     const next = async (): Promise<IteratorResult<Buffer>> => {
       try {
         return await source.next();
       } catch (error) {
-        this.#failure = { error };
+        this.#sourceFailure = { error };
         throw error;
       }
     };

@@ -1,29 +1,32 @@
 import type { ImageName } from "../image/image-name.ts";
 import type { FoundImage } from "./found-image.ts";
 
-/** What the receiver asks for. */
-export interface Asked {
+/** The image that the receiver asks for. */
+export interface RequestedImage {
   image: ImageName;
-  /** It will be called something else over there. */
+  /** The receiver gives the image another name. */
   isRenamed?: boolean | undefined;
-  /** That is the name that this side was told to give it (--as), and not what it is called here. */
-  isGivenName?: boolean | undefined;
-  /** That variant, and no other. */
+  /** `image` is the name that the sender's --as gives to the image, not its name in the source. */
+  isNewName?: boolean | undefined;
+  /** The only platform that will do. */
   platform?: string | undefined;
-  /** What runs over there: that variant, where there are several and none was named. */
-  runs?: string | undefined;
+  /** The platform of the receiver's engine: preferred when the image has several and `platform` is left out. */
+  receiverPlatform?: string | undefined;
 }
 
-/** A place that images are sent from, and which of them is meant. */
+/** A location that is open for sending an image. */
 export interface Source extends AsyncDisposable {
-  /** For messages: where it is. */
+  /** The location, for messages. */
   readonly address: string;
-  /** Of what works there, see `Engine`; undefined where nothing does. */
+  /** Bytes moved by the engine's long requests, see `EngineConnection`; undefined without an engine. */
   readonly moved?: number;
-  /** What the place itself calls the image that is meant, `name:tag`; undefined where that is not clear. Left out: whoever names it knows. */
+  /**
+   * Returns the name that the location itself has for the image, `name:tag`; undefined when it has none or several. Left out where the
+   * command line always names the image.
+   */
   name?(platform: string | undefined): Promise<string | undefined>;
-  /** Fails as {@link find} would, as far as that can be told before the receiver has asked. */
+  /** Rejects as {@link find} will, as far as the error does not depend on the receiver's request. */
   check(platform: string | undefined): Promise<void>;
-  /** The image. Fails with `image-not-found` when it is not there, or not for that platform. Reads no layers. */
-  find(asked: Asked): Promise<FoundImage>;
+  /** Finds the image, and reads no layers. Rejects with `image-not-found` when it is missing, or missing for that platform. */
+  find(requested: RequestedImage): Promise<FoundImage>;
 }

@@ -1,9 +1,9 @@
-import { CACHE_FOLDER } from "../files/cache-folder.ts";
 import { createWriteStream } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { addAbortSignal } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { newRunId } from "../run/run-id.ts";
+import { CACHE_FOLDER } from "../files/cache-folder.ts";
 import { isNoSpace } from "../files/no-space.ts";
 import { openInput } from "../image/archive/archive-input.ts";
 import { decompressArchive } from "../image/archive/decompress-archive.ts";
@@ -13,8 +13,8 @@ import type { Output } from "../output/output.ts";
 import { openSpool } from "../run/spool.ts";
 import { layerFailure } from "../store/layer-failure.ts";
 
-/** Of what was free on the cache folder's disk, the part that an archive may take: the rest of the machine needs some, too. */
-const MAY_TAKE = 0.9;
+/** The part of the free space on the cache folder's disk that an archive may fill: other programs need some. */
+const MAX_FILLED = 0.9;
 
 export interface SpoolOptions {
   env: NodeJS.ProcessEnv;
@@ -22,28 +22,28 @@ export interface SpoolOptions {
   signal: AbortSignal;
 }
 
-/** A tar in the cache folder; it goes when this is disposed of. */
+/** A tar in the cache folder. Disposing removes it. */
 export interface SpooledArchive extends AsyncDisposable {
   path: string;
 }
 
 /**
- * Copies an archive that cannot be read where it is, from a pipe or packed as a whole, into the cache folder, unpacked: an image is told by what
- * comes last in such an archive, and its layers are read when they are asked for. Nothing is left when it fails.
+ * Copies an archive into the cache folder, decompressed: one from a pipe, or compressed as a whole, cannot be read in place, because its
+ * manifest comes last and its layers are read when they are fetched. Leaves no file when it fails.
  *
- * Fails with `no-space` where it would fill the disk, with `InvalidImage` for what is no archive, and with the signal's reason.
+ * Rejects with `no-space` when the archive would fill the disk, with `InvalidImage` when it is none, and with the signal's reason.
  */
 export async function spoolArchive(path: string, { env, output, signal }: SpoolOptions): Promise<SpooledArchive> {
   const spool = await openSpool(env, newRunId());
   const file = spool.pathFor("archive.tar");
   try {
     const { bavail, bsize } = await statfs(spool.pathFor("."));
-    const room = Math.floor(bavail * bsize * MAY_TAKE);
+    const room = Math.floor(bavail * bsize * MAX_FILLED);
     output.detail(`reading ${path} into the cache folder, where there is room for ${bytes(room)}`);
     const onBytes = (current: number): void => output.progress({ stage: "reading the archive", current });
-    const source = addAbortSignal(signal, await openInput(path)); // else it would be waited for when nobody writes
+    const source = addAbortSignal(signal, await openInput(path)); // a pipe that nobody writes to would never end
     try {
-      const tar = upTo(room, decompressArchive(source), onBytes);
+      const tar = refuseAbove(room, decompressArchive(source), onBytes);
       await pipeline(tar, createWriteStream(file, { flags: "wx", mode: 0o600 }), { signal });
     } finally {
       source.destroy();
@@ -55,16 +55,16 @@ export async function spoolArchive(path: string, { env, output, signal }: SpoolO
   }
 }
 
-async function* upTo(
+async function* refuseAbove(
   room: number,
   chunks: AsyncIterable<Buffer>,
   onBytes: (current: number) => void,
 ): AsyncGenerator<Buffer> {
-  let taken = 0;
+  let total = 0;
   for await (const chunk of chunks) {
-    taken += chunk.length;
-    if (taken > room) throw noRoom(room);
-    onBytes(taken);
+    total += chunk.length;
+    if (total > room) throw noRoom(room);
+    onBytes(total);
     yield chunk;
   }
 }
@@ -72,9 +72,9 @@ async function* upTo(
 function noRoom(room: number): Failure {
   return new Failure(
     "no-space",
-    `the archive is larger, unpacked, than the ${bytes(room)} that it may take of the cache folder's disk`,
+    `the archive, decompressed, is larger than the ${bytes(room)} that it may use on the cache folder's disk`,
     {
-      expected: `room for all of it in ${CACHE_FOLDER}, for it cannot be read where it is`,
+      expected: `room for the whole archive in ${CACHE_FOLDER}, because it cannot be read in place`,
       hint: "Free some, name a folder on a larger disk with XDG_CACHE_HOME, or give the archive as a plain file.",
     },
   );

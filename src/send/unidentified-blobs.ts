@@ -5,16 +5,16 @@ import { pipeline } from "node:stream/promises";
 import type { KeptFile, StoredLayer, UnidentifiedFile } from "../image/docker/unidentified-files.ts";
 import type { Digest } from "../image/digest.ts";
 import { Failure } from "../output/errors.ts";
-import type { UploadedLayer } from "../engine-push/probe-image.ts";
+import type { SpooledLayer } from "../engine-push/probe-image.ts";
 import { refuseWithoutSpace, type LazySpool } from "../run/spool.ts";
 import { layerFailure } from "../store/layer-failure.ts";
-import { addPushedLayer } from "./add-pushed-layer.ts";
+import { addLayerFile } from "./add-layer-file.ts";
 import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 
 /**
- * Files of an archive that may be wanted layers, as they are stored, on disk until the archive tells. They go on the shelf from there:
- * a packed layer keeps its digest so, and nobody packs it twice. There may be as many as the disk has room for, and no more than
- * the archive's reader gives at a time (`MAX_UNKNOWN`).
+ * Writes the files of a saved archive that may be wanted layers to disk, as they are stored, until the archive's manifest tells. Wanted
+ * layers become outgoing blobs from there: a compressed one keeps its digest, and is not compressed twice. Bounded by the disk's free
+ * space, and by the archive's reader (`MAX_UNIDENTIFIED` files).
  */
 export class UnidentifiedBlobs {
   readonly #outgoing: OutgoingBlobs;
@@ -27,40 +27,40 @@ export class UnidentifiedBlobs {
     this.#spool = spool;
   }
 
-  /** Whether the receiver may still want to read one of those that were layers. */
-  get hasWaitingFiles(): boolean {
+  /** Whether the receiver may still read a layer from a file. */
+  get hasFiles(): boolean {
     return this.#paths.size > 0;
   }
 
-  /** A blob that has no room is let pass: perhaps nobody wants it. */
+  /** Writes one to a file. Skips one that has no room on the disk: that is an error only if it is wanted. */
   async keep(stream: Readable, { size }: UnidentifiedFile): Promise<KeptFile> {
     let path: string | undefined;
     try {
       const spool = await this.#spool.open();
       await refuseWithoutSpace(spool, size);
-      path = spool.pathFor(`unknown-${(this.#count += 1)}`);
+      path = spool.pathFor(`unidentified-${(this.#count += 1)}`);
       this.#paths.add(path);
       await pipeline(stream, createWriteStream(path, { flags: "wx", mode: 0o600 }));
-      return this.#kept(path);
+      return this.#keptAt(path);
     } catch (error) {
       if (path !== undefined) await this.#remove(path);
       const failure = layerFailure(error, "sent");
-      if (failure instanceof Failure && failure.code === "no-space") return withoutRoom(failure);
+      if (failure instanceof Failure && failure.code === "no-space") return skipped(failure);
       throw error;
     }
   }
 
-  #kept(path: string): KeptFile {
+  #keptAt(path: string): KeptFile {
     return {
       identified: async (diffId, stored) => {
-        if (stored === undefined) throw new Error("it has been kept whole");
-        await addPushedLayer(this.#outgoing, this.#layer(path, diffId, stored), stored.mediaType);
+        if (stored === undefined) throw new Error("a file that was kept whole has no digest");
+        await addLayerFile(this.#outgoing, this.#layerAt(path, diffId, stored), stored.mediaType);
       },
       discard: async () => await this.#remove(path),
     };
   }
 
-  #layer(path: string, diffId: Digest, { digest, size }: StoredLayer): UploadedLayer {
+  #layerAt(path: string, diffId: Digest, { digest, size }: StoredLayer): SpooledLayer {
     return {
       diffId,
       digest,
@@ -76,6 +76,7 @@ export class UnidentifiedBlobs {
   }
 }
 
-function withoutRoom(failure: Failure): KeptFile {
+/** A file that was not written. */
+function skipped(failure: Failure): KeptFile {
   return { identified: async () => await Promise.reject(failure), discard: async () => {} };
 }

@@ -14,7 +14,7 @@ import {
   probeImage,
   type ProbedImage,
   type ProbeOptions,
-  type UploadedLayer,
+  type SpooledLayer,
 } from "../../src/engine-push/probe-image.ts";
 import type { PushPolicy } from "../../src/registry/embedded/push-policy.ts";
 import { pushSelected } from "../../src/engine-push/push-selected.ts";
@@ -133,9 +133,9 @@ describe.skipIf(why).each(STORES)(`the embedded registry and %s`, (store, near) 
     expect(sizes).toEqual([probed?.config.length]);
     expect(digestOf(probed?.config ?? "")).toBe(probed?.manifest.config.digest);
 
-    const layers: UploadedLayer[] = [];
+    const layers: SpooledLayer[] = [];
     const wanted = probed?.layers[1]?.digest ?? "";
-    const onLayer = (layer: UploadedLayer) => layers.push(layer);
+    const onLayer = (layer: SpooledLayer) => layers.push(layer);
     const missing = await pushSelected(engine, parseReference(image), probed as ProbedImage, new Set([wanted]), {
       ...options,
       registry,

@@ -42,7 +42,7 @@ describe.each([
       const pull = ["ssh", "far", "docker-over-ssh", "pull", image];
       const run = await dos(["push", "--verbose", "-H", proxy.host, image, ...pull], { on: pair });
       expect(run).toEqual(done);
-      expect(run.stderr).toContain("reading `docker save` for the layers that are wanted");
+      expect(run.stderr).toContain("reading `docker save` for the wanted layers");
       expect(proxy.requests).toContain(`GET /images/${image}/get`);
       expect(await changes()).toEqual(unchanged(1));
       const cache = join(pair.env["HOME"] ?? "", ".cache/docker-over-ssh");

@@ -13,7 +13,7 @@ import {
   probeImage,
   type ProbedImage,
   type ProbeOptions,
-  type UploadedLayer,
+  type SpooledLayer,
 } from "../../../src/engine-push/probe-image.ts";
 import { pushSelected } from "../../../src/engine-push/push-selected.ts";
 import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
@@ -254,7 +254,7 @@ describe("a probe", () => {
 });
 
 describe("a push of what is wanted", () => {
-  let layers: UploadedLayer[];
+  let layers: SpooledLayer[];
   beforeEach(() => void (layers = []));
 
   const want = async (
@@ -357,6 +357,6 @@ describe("a push of what is wanted", () => {
   });
 });
 
-async function contentOf(layer: UploadedLayer | undefined): Promise<Buffer | undefined> {
+async function contentOf(layer: SpooledLayer | undefined): Promise<Buffer | undefined> {
   return layer && (await buffer(await layer.open()));
 }

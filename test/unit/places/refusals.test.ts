@@ -139,7 +139,7 @@ describe("what is not what it says is not sent on, and nothing that was there ch
       },
       "oci:lies-1",
       // Whichever end has read to the end first.
-      /(?:in lies-1|a layer) is not what it should be: .*(?:has the digest|cannot be decompressed)/,
+      /(?:in lies-1 is damaged|a layer is not what it should be): .*(?:has the digest|cannot be decompressed)/,
     ],
     [
       "a blob is of its digest, and unpacks to another layer than the config says",
@@ -151,7 +151,7 @@ describe("what is not what it says is not sent on, and nothing that was there ch
         await writeFile(at("lies-2/index.json"), JSON.stringify(index));
       },
       "oci:lies-2",
-      /(?:in lies-2|a layer) is not what it should be: the uncompressed layer .* has the digest/,
+      /(?:in lies-2 is damaged|a layer is not what it should be): the uncompressed layer .* has the digest/,
     ],
     [
       "a plain layer is another one than the config says",
@@ -164,7 +164,7 @@ describe("what is not what it says is not sent on, and nothing that was there ch
         );
       },
       "docker-archive:lies-3.tar",
-      /in lies-3.tar is not what it should be: .* has the digest/,
+      /in lies-3.tar is damaged: .* has the digest/,
     ],
     [
       "the config is another one than its name says",
@@ -177,7 +177,7 @@ describe("what is not what it says is not sent on, and nothing that was there ch
         );
       },
       "docker-archive:lies-4.tar",
-      /in lies-4.tar is not what it should be: the config .* has the digest/,
+      /in lies-4.tar is damaged: the config .* has the digest/,
     ],
   ])("%s", async (_, prepare, source, message) => {
     await prepare();

@@ -2,7 +2,7 @@ import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { EngineOfferOptions } from "../../../src/send/found-image.ts";
+import type { EngineOfferOptions } from "../../../src/send/engine-offer-options.ts";
 import { exportByPush } from "../../../src/send/export-by-push.ts";
 import { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
 import { newRunId } from "../../../src/run/run-id.ts";

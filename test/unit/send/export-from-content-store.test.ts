@@ -3,7 +3,7 @@ import { buffer } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
-import type { EngineOfferOptions } from "../../../src/send/found-image.ts";
+import type { EngineOfferOptions } from "../../../src/send/engine-offer-options.ts";
 import { OutgoingBlobs, type OutgoingBlobsOptions } from "../../../src/send/outgoing-blobs.ts";
 import { exportFromContentStore } from "../../../src/send/export-from-content-store.ts";
 import { BlobGone } from "../../../src/engine/content-store.ts";

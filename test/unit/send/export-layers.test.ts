@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { exportLayers } from "../../../src/send/export-layers.ts";
-import type { EngineOfferOptions } from "../../../src/send/found-image.ts";
+import type { EngineOfferOptions } from "../../../src/send/engine-offer-options.ts";
 import type { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
 import { EngineError } from "../../../src/engine/engine-error.ts";
 import { parseImageManifest } from "../../../src/image/manifest.ts";

@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
-import type { EngineOfferOptions } from "../../../src/send/found-image.ts";
+import type { EngineOfferOptions } from "../../../src/send/engine-offer-options.ts";
 import { exportWithSave } from "../../../src/send/export-with-save.ts";
 import { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
 import { newRunId } from "../../../src/run/run-id.ts";

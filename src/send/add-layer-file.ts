@@ -1,0 +1,14 @@
+import type { SpooledLayer } from "../engine-push/probe-image.ts";
+import type { OutgoingBlobs } from "./outgoing-blobs.ts";
+
+/**
+ * Adds a layer that the engine gave to the outgoing blobs, and owns its file. Packs a plain layer, which a containerd store may have: its
+ * file is removed when the receiver has read it.
+ */
+export async function addLayerFile(outgoing: OutgoingBlobs, layer: SpooledLayer, mediaType: string): Promise<void> {
+  const { diffId, digest, size } = layer;
+  if (outgoing.has(diffId)) return await layer.remove();
+  if (digest !== diffId) return await outgoing.addStored(diffId, { mediaType, digest, size }, layer);
+  await outgoing.addPlainStream(diffId, size, await layer.open());
+  await layer.remove();
+}

@@ -1,0 +1,117 @@
+import type { Readable } from "node:stream";
+import type { Cutting } from "../conversation/messages.ts";
+import { hasZstd } from "../image/layer/zstd-frames.ts";
+import type { Digest } from "../image/digest.ts";
+import type { Descriptor } from "../image/manifest.ts";
+import { Failure } from "../output/errors.ts";
+import type { PacedPacker } from "../packing/paced-packer.ts";
+import { CutOnDemand } from "../rebuild/cut-on-demand.ts";
+import { LayerCutter } from "../rebuild/layer-cutter.ts";
+import type { LayerDelta, StoredBlob } from "../registry/embedded/registry-content.ts";
+import type { LazySpool } from "../run/spool.ts";
+import { layerFailure } from "../store/layer-failure.ts";
+
+export interface OutgoingDeltasOptions {
+  /** For the files of layers that are cut. Left out: no layer is sent by delta. */
+  spool?: LazySpool | undefined;
+  packer: PacedPacker;
+  /** Called once, when there is no room for files: from then on no more layers are cut. */
+  onNoSpace?: ((failure: Failure) => void) | undefined;
+  /** Called with the error of cutting a layer whose blob stays readable. */
+  onFailure?: ((error: unknown) => void) | undefined;
+}
+
+/** How a layer can be cut. */
+export interface CuttableLayer {
+  cutting: Cutting;
+  /** Opens the layer's tar; called at most once. */
+  openPlain: () => Readable | Promise<Readable>;
+  /** Called when cutting begins, with the plain tar as it will be when all of it has been cut. */
+  onBegun: (plain: Promise<StoredBlob>) => void;
+}
+
+/** The outgoing layers that can also be sent by delta. Each is cut when the receiver requests its recipe. */
+export class OutgoingDeltas implements AsyncDisposable {
+  readonly #options: OutgoingDeltasOptions;
+  /** Undefined when no layer, or none any more, is cut. */
+  #cutter: LayerCutter | undefined;
+  #hasReportedNoSpace = false;
+  readonly #cuts = new Map<Digest, CutOnDemand>();
+
+  constructor(options: OutgoingDeltasOptions) {
+    this.#options = options;
+    this.#cutter = options.spool && new LayerCutter(options.spool, options.packer);
+  }
+
+  /** Whether a layer, as it is stored, can be cut, and there is room for the files. */
+  async canCut(layer: Descriptor): Promise<boolean> {
+    return this.#cutter !== undefined && this.reasonAgainst(layer) === undefined && (await this.#hasRoom());
+  }
+
+  /** Returns why a layer, as it is stored, is not cut where others are; undefined when it is, or when no layer is. */
+  reasonAgainst({ size, mediaType }: Descriptor): string | undefined {
+    if (this.#cutter === undefined) return undefined;
+    if (mediaType.endsWith("zstd") && !hasZstd) return "it is compressed with zstd, which this Node cannot decompress";
+    return this.#cutter.isWorthCutting(size) ? undefined : "it is small";
+  }
+
+  /** Lets the receiver request a layer's recipe. Returns false when layers are not cut any more. */
+  add(diffId: Digest, { cutting, openPlain, onBegun }: CuttableLayer): boolean {
+    if (this.#cutter === undefined) return false;
+    const leavesBlob = cutting === "leaves-blob";
+    const cut = new CutOnDemand({
+      cutter: this.#cutter,
+      diffId,
+      plain: openPlain,
+      leavesBlob,
+      onBegun,
+      onNoFiles: (error) => this.#reportFailure(error),
+      // The export of a blob that is consumed rejects with it.
+      onFailure: leavesBlob ? (error) => this.#reportFailure(error) : () => {},
+    });
+    this.#cuts.set(diffId, cut);
+    return true;
+  }
+
+  /** Begins to cut a layer, the first time. Returns undefined when the layer cannot be cut. */
+  async get(diffId: Digest): Promise<LayerDelta | undefined> {
+    return await this.#cuts.get(diffId)?.pieces();
+  }
+
+  /** Resolves when a layer is not being cut. Rejects with the error of cutting it. */
+  async done(diffId: Digest): Promise<void> {
+    await this.#cuts.get(diffId)?.done();
+  }
+
+  /** Stops cutting layers when the error tells that there is no room for files, and reports that once. Throws any other error. */
+  continueWithoutSpool(error: unknown): false {
+    const failure = layerFailure(error, "sent");
+    if (!(failure instanceof Failure && failure.code === "no-space")) throw error;
+    this.#cutter = undefined;
+    if (!this.#hasReportedNoSpace) this.#options.onNoSpace?.(failure);
+    this.#hasReportedNoSpace = true;
+    return false;
+  }
+
+  async #hasRoom(): Promise<boolean> {
+    try {
+      await this.#cutter?.openSpool();
+      return true;
+    } catch (error) {
+      return this.continueWithoutSpool(error);
+    }
+  }
+
+  #reportFailure(error: unknown): void {
+    try {
+      this.continueWithoutSpool(error);
+    } catch (failure) {
+      this.#options.onFailure?.(failure);
+    }
+  }
+
+  /** Resolves when no layer is being cut. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const cut of this.#cuts.values()) await cut[Symbol.asyncDispose]();
+  }
+}
