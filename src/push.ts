@@ -102,7 +102,7 @@ interface Agreement {
   name: string;
   found: FoundImage;
   /** Of this side, then the receiver's. */
-  runs: readonly [RunId, RunId];
+  runIds: readonly [RunId, RunId];
   /** The manifest that the receiver is to keep; left out where any with the same layers will do. */
   manifest: ImageManifest | undefined;
 }
@@ -129,18 +129,18 @@ export async function send(tunnel: Tunnel, source: Source, request: SendRequest,
 async function agree({ tunnel, request, context }: Sender, source: Source): Promise<Agreement> {
   const { timeout = ASK_TIMEOUT } = request;
   const ask = parseAsk(await nextMessage(tunnel, "ask", { timeout, what: "what it wants", stop: context.signal }));
-  const { image, runs: itsPlatform, isRenamed } = ask;
-  const isGivenName = isNameGiven(request.as, image);
-  const asked = { image, platform: agreeOnPlatform(ask, request.platform), runs: itsPlatform, isGivenName, isRenamed };
-  const found = await source.find(asked);
+  const { image, runs: receiverPlatform, isRenamed } = ask;
+  const isNewName = isNameGiven(request.as, image);
+  const requested = { image, platform: agreeOnPlatform(ask, request.platform), receiverPlatform, isNewName, isRenamed };
+  const found = await source.find(requested);
   const { diffIds, platform, configDigest } = found;
-  const runs = [newRunId(), ask.run] as const;
+  const runIds = [newRunId(), ask.run] as const;
   const preserve = ask.preserve || request.preserveDigest;
-  const manifest = preserve && ask.keepsManifests ? await manifestToPreserve(found, runs) : undefined;
+  const manifest = preserve && ask.keepsManifests ? await manifestToPreserve(found, runIds) : undefined;
   const delta = request.delta === "always" ? request.delta : undefined;
   const about = { diffIds, platform, configDigest, preserve, delta, manifest: manifest && manifestText(manifest) };
   await tunnel.send({ type: "about", ...about });
-  return { name: image.reference === undefined ? image.given : fullName(image.reference), found, runs, manifest };
+  return { name: image.reference === undefined ? image.given : fullName(image.reference), found, runIds, manifest };
 }
 
 /** Chooses how the wanted layers are sent: whole or by delta, and how they are packed. Throws a Failure for a want that cannot be met. */
@@ -170,12 +170,12 @@ function choose(
 /** Offers the wanted layers through the tunnel until the receiver has the image, or wants something else: a layer it had may be gone. */
 async function transfer(
   { tunnel, onProgress, context: { env, output, signal } }: Sender,
-  { name, found, runs, manifest }: Agreement,
+  { name, found, runIds, manifest }: Agreement,
   { want, packing }: { want: Want; packing: Packing },
 ): Promise<Result | Want> {
   const { diffIds, platform, configDigest } = found;
   const announce = (layer: AnnouncedLayer): void => void tunnel.send(layerMessage(layer));
-  const surroundings = { runs, env, output, signal, onProgress, announce };
+  const surroundings = { runIds, env, output, signal, onProgress, announce };
   await using offered =
     want.kind === "nothing"
       ? NOTHING_OFFERED

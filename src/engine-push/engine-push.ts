@@ -18,7 +18,7 @@ export interface EnginePushOptions {
   /** It listens from now on, if it did not before. */
   registry: EmbeddedRegistry;
   /** Of both sides, for the temporary name. */
-  runs: readonly RunId[];
+  runIds: readonly RunId[];
   /** `os/arch[/variant]`; engines before API 1.46 push what they have. */
   platform?: string;
   signal: AbortSignal;
@@ -48,10 +48,10 @@ export async function enginePush(
   engine: EngineImages & EngineConnection,
   image: Reference,
   handler: PushHandler,
-  { registry, runs, platform, signal, quietMs = QUIET_TIMEOUT }: EnginePushOptions,
+  { registry, runIds, platform, signal, quietMs = QUIET_TIMEOUT }: EnginePushOptions,
 ): Promise<string | undefined> {
   if (!engine.reachesUs) return "the engine is on another machine, which does not reach this process";
-  const name = temporaryName(`127.0.0.1:${await registry.listen()}`, image.path, runs);
+  const name = temporaryName(`127.0.0.1:${await registry.listen()}`, image.path, runIds);
   const stopped = new AbortController();
   const late = new AbortController();
   let reached = false;

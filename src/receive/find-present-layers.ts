@@ -92,7 +92,7 @@ async function whatIsKnown(
 /** What the engine would push of an image: the way to be told which blobs a containerd store holds that does not say so. */
 async function learnBlobs(options: EngineReceiveOptions, id: string): Promise<Descriptor[] | undefined> {
   const { engine, run, env, signal, output } = options;
-  await using registry = openEmbeddedRegistry({ run, parent: cacheFolder(env) });
+  await using registry = openEmbeddedRegistry({ runId: run, parent: cacheFolder(env) });
   try {
     await registry.prepare(); // a push brings at least a config
   } catch (error) {
@@ -102,7 +102,7 @@ async function learnBlobs(options: EngineReceiveOptions, id: string): Promise<De
   const image: Reference = { given: id, domain: "docker.io", path: "relative" };
   const probed = await probeImage(engine, image, {
     registry,
-    runs: [run],
+    runIds: [run],
     signal,
     onDetail: (text) => output.detail(text),
   });

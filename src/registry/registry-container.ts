@@ -27,13 +27,13 @@ const READY_LOOK = 1_000;
  * run, and waits until it answers. The image is pulled when the engine lacks it.
  */
 export async function startRegistryContainer(engine: Engine, options: RegistryOptions): Promise<TemporaryRegistry> {
-  const { run, signal } = options;
+  const { runId, signal } = options;
   await needImage(engine, options);
   options.onProgress({ stage: "starting a registry", current: 0 });
   const credentials = newCredentials();
   const container = await start(engine, {
     image: IMAGE,
-    labels: { [RUN_LABEL]: run },
+    labels: { [RUN_LABEL]: runId },
     env: {
       REGISTRY_AUTH: "htpasswd",
       REGISTRY_AUTH_HTPASSWD_REALM: "docker-over-ssh",

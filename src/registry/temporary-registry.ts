@@ -31,7 +31,7 @@ export type RegistryChoice =
   | { kind: "external"; host: string; port: number; ngrok?: string | true };
 
 export interface RegistryOptions {
-  run: RunId;
+  runId: RunId;
   signal: AbortSignal;
   onProgress: (progress: Progress) => void;
 }

@@ -17,7 +17,8 @@ export function agreeOnName(named: ImageName, info: ImageInfo | undefined, reque
   const ownName = isIdOf(info, named) ? undefined : named.reference;
   const isRequestedById = isIdOf(info, image);
   if (ownName !== undefined) {
-    const isSame = isRequestedById || (image.reference !== undefined && fullName(image.reference) === fullName(ownName));
+    const isSame =
+      isRequestedById || (image.reference !== undefined && fullName(image.reference) === fullName(ownName));
     if (!isSame && !isNewName) throw differentNames(named, image);
     if (!isRequestedById || isRenamed) return ownName;
   } else if (isRequestedById ? isRenamed : image.reference !== undefined) {
@@ -41,8 +42,12 @@ function isIdOf(info: ImageInfo | undefined, { digits, reference }: ImageName): 
 }
 
 function differentNames(named: ImageName, requested: ImageName): Failure {
-  return new Failure("refused", `the sending side offers ${named.given}, the receiving side asks for ${requested.given}`, {
-    expected: "the same name on both sides",
-    hint: `Name ${named.given} on both sides, or give its name at the target with --as NAME.`,
-  });
+  return new Failure(
+    "refused",
+    `the sending side offers ${named.given}, the receiving side asks for ${requested.given}`,
+    {
+      expected: "the same name on both sides",
+      hint: `Name ${named.given} on both sides, or give its name at the target with --as NAME.`,
+    },
+  );
 }

@@ -56,7 +56,13 @@ async function hasSpool(registry: EmbeddedRegistry, outgoing: OutgoingBlobs): Pr
 }
 
 /** Reads a graph driver's config through the engine's builder; in a push the config comes after all layers. */
-async function readConfig({ engine, engineInfo, image, info, signal }: EngineOfferOptions): Promise<Buffer | undefined> {
+async function readConfig({
+  engine,
+  engineInfo,
+  image,
+  info,
+  signal,
+}: EngineOfferOptions): Promise<Buffer | undefined> {
   if (engineInfo.store !== "graphdriver" || image.tag === undefined) return undefined;
   const named = { name: `${familiarName(image)}:${image.tag}`, id: info.id };
   return await engine.readConfig(named, engineInfo.version, signal);

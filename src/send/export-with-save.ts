@@ -39,7 +39,8 @@ function refuseIncomplete(
   { image, manifest, want }: EngineOfferOptions,
 ): void {
   const isComplete = want.diffIds.every((diffId) => outgoing.has(diffId));
-  if (manifest !== undefined && !(isComplete && manifest.config.digest === configDigest)) throw notAsStored(image.given);
+  if (manifest !== undefined && !(isComplete && manifest.config.digest === configDigest))
+    throw notAsStored(image.given);
   if (isComplete) return;
   const problem =
     absent.length > 0

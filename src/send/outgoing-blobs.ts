@@ -91,7 +91,7 @@ export class OutgoingBlobs implements AsyncDisposable {
    * it when it cannot be read.
    */
   async addStored(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): Promise<void> {
-    const canCut = await this.#deltas.canCut(descriptor);
+    const canCut = this.#deltas.isCuttable(descriptor) && (await this.#deltas.hasRoom());
     const openPlain = async (): Promise<Readable> => decompressLayer(await blob.open(), descriptor.mediaType);
     this.#add(diffId, descriptor, blob, canCut && { cutting: "leaves-blob", openPlain });
   }
@@ -101,7 +101,7 @@ export class OutgoingBlobs implements AsyncDisposable {
    * or it has been cut.
    */
   async addStoredStream(diffId: Digest, descriptor: Descriptor, blobBytes: AsyncIterable<Buffer>): Promise<void> {
-    const canCut = await this.#deltas.canCut(descriptor);
+    const canCut = this.#deltas.isCuttable(descriptor) && (await this.#deltas.hasRoom());
     const stream = this.#track(new SingleReaderStream(() => blobBytes, { startsWhenRead: canCut }));
     const open = (range?: ByteRange): Readable => {
       const all = stream.read().stream;
@@ -118,7 +118,7 @@ export class OutgoingBlobs implements AsyncDisposable {
    */
   async addPlainStream(diffId: Digest, size: number, tar: AsyncIterable<Buffer>): Promise<void> {
     const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size };
-    const canCut = await this.#deltas.canCut(descriptor);
+    const canCut = this.#deltas.isCuttable(descriptor) && (await this.#deltas.hasRoom());
     const startsWhenRead = canCut || this.#options.begun?.has(diffId) === true;
     const openFrom = (first: number): AsyncIterable<Buffer> => (first > 0 ? byteRange(tar, { first }) : tar);
     const stream = this.#track(new SingleReaderStream(openFrom, { startsWhenRead }));

@@ -43,9 +43,19 @@ export class OutgoingDeltas implements AsyncDisposable {
     this.#cutter = options.spool && new LayerCutter(options.spool, options.packer);
   }
 
-  /** Whether a layer, as it is stored, can be cut, and there is room for the files. */
-  async canCut(layer: Descriptor): Promise<boolean> {
-    return this.#cutter !== undefined && this.reasonAgainst(layer) === undefined && (await this.#hasRoom());
+  /** Whether a layer, as it is stored, is cut where there is room for the files. */
+  isCuttable(layer: Descriptor): boolean {
+    return this.#cutter !== undefined && this.reasonAgainst(layer) === undefined;
+  }
+
+  /** Whether there is room for the files. */
+  async hasRoom(): Promise<boolean> {
+    try {
+      await this.#cutter?.openSpool();
+      return true;
+    } catch (error) {
+      return this.continueWithoutSpool(error);
+    }
   }
 
   /** Returns why a layer, as it is stored, is not cut where others are; undefined when it is, or when no layer is. */
@@ -91,15 +101,6 @@ export class OutgoingDeltas implements AsyncDisposable {
     if (!this.#hasReportedNoSpace) this.#options.onNoSpace?.(failure);
     this.#hasReportedNoSpace = true;
     return false;
-  }
-
-  async #hasRoom(): Promise<boolean> {
-    try {
-      await this.#cutter?.openSpool();
-      return true;
-    } catch (error) {
-      return this.continueWithoutSpool(error);
-    }
   }
 
   #reportFailure(error: unknown): void {

@@ -21,7 +21,8 @@ export async function serveFromEngine(options: EngineOfferOptions): Promise<Offe
       image,
       diffIds: info.diffIds,
       toFailure: (error) => storedLayerFailure(error, image.given),
-      exportLayers: async (outgoing, registry, signal) => await exportLayers(registry, outgoing, { ...options, signal }),
+      exportLayers: async (outgoing, registry, signal) =>
+        await exportLayers(registry, outgoing, { ...options, signal }),
       wholeImage: async (offer, registry) => await pushWholeImage(registry, offer, options),
     },
     options,

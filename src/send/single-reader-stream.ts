@@ -20,10 +20,7 @@ export class SingleReaderStream {
   #givenUp: { reason: Error } | undefined;
 
   /** @param open returns the bytes from an offset; called once, and at once with 0 unless `startsWhenRead` */
-  constructor(
-    open: (from: number) => AsyncIterable<Buffer>,
-    { startsWhenRead = false }: SingleReaderOptions = {},
-  ) {
+  constructor(open: (from: number) => AsyncIterable<Buffer>, { startsWhenRead = false }: SingleReaderOptions = {}) {
     this.#open = open;
     this.#ended.promise.catch(() => {}); // done() rejects with it
     if (!startsWhenRead) this.#start(0);

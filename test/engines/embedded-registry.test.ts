@@ -54,9 +54,9 @@ async function begin(
   const told: string[] = [];
   const [engine, registry] = [
     await connectEngine(parseHost(host, "-H"), {}),
-    openEmbeddedRegistry({ run, parent: cacheFolder(process.env) }),
+    openEmbeddedRegistry({ runId: run, parent: cacheFolder(process.env) }),
   ];
-  const options = { registry, runs: [run], signal, onDetail: (text: string) => told.push(text) };
+  const options = { registry, runIds: [run], signal, onDetail: (text: string) => told.push(text) };
   return {
     engine,
     registry,
@@ -282,7 +282,7 @@ describe.skipIf(why)("other clients", () => {
 
 /** Pushes an image to another registry, as somebody did once, so that the engine knows the digests of its layers. */
 async function pushElsewhere(engine: Engine, image: string, run: string): Promise<void> {
-  await using registry = openEmbeddedRegistry({ run, parent: cacheFolder(process.env) });
+  await using registry = openEmbeddedRegistry({ runId: run, parent: cacheFolder(process.env) });
   const name = `127.0.0.1:${await registry.listen()}/elsewhere:v1`;
   registry.open("elsewhere", new AcceptAllPolicy("elsewhere"));
   await engine.tagImage(image, name);
@@ -292,7 +292,7 @@ async function pushElsewhere(engine: Engine, image: string, run: string): Promis
 
 /** A port on which nothing listens: one that was given back just now. */
 async function unusedPort(): Promise<{ port: number }> {
-  const registry = openEmbeddedRegistry({ run: newRunId() });
+  const registry = openEmbeddedRegistry({ runId: newRunId() });
   const port = await registry.listen();
   await registry[Symbol.asyncDispose]();
   return { port };

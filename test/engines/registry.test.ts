@@ -10,7 +10,7 @@ import { buildImage } from "../testbed/build-image.ts";
 import { bed, done, dos, rememberEngines, startDos, unchanged, untilPrinted, why } from "./bed.ts";
 import { startRegistry } from "./registry.ts";
 
-const options = () => ({ run: newRunId(), signal: new AbortController().signal, onProgress: () => {} });
+const options = () => ({ runId: newRunId(), signal: new AbortController().signal, onProgress: () => {} });
 const push = (image: string): string[] => [image, "ssh", "far", `docker-over-ssh pull ${image}`];
 
 describe.skipIf(why)("the registry container", () => {

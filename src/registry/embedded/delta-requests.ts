@@ -13,9 +13,9 @@ export async function sendDelta(
   { kind, repository, digest }: { kind: "recipe" | "pieces"; repository: string; digest: Digest },
   content: RegistryContent,
 ): Promise<void> {
-  const cut = await content.cut?.(repository, digest);
-  if (cut === undefined) throw unknownBlob(digest);
-  const answer = kind === "recipe" ? cut.recipe() : await cut.pieces(bodyOf(request));
+  const delta = await content.delta?.(repository, digest);
+  if (delta === undefined) throw unknownBlob(digest);
+  const answer = kind === "recipe" ? delta.recipe() : await delta.pieces(bodyOf(request));
   response.writeHead(200, { "content-type": "application/octet-stream", "content-encoding": PACKED_ENCODING });
   await pipeline(answer, response);
 }

@@ -51,7 +51,7 @@ export interface RegistryContent {
   manifest(repository: string, reference: string): Promise<StoredManifest | undefined>;
   blob(repository: string, digest: Digest): Promise<StoredBlob | undefined>;
   /** A layer that can be had in pieces, from the moment that it is being cut. */
-  cut?(repository: string, digest: Digest): Promise<LayerDelta | undefined>;
+  delta?(repository: string, digest: Digest): Promise<LayerDelta | undefined>;
   /** In any order; undefined for a repository that is not known. */
   tags(repository: string): Promise<readonly string[] | undefined>;
 }

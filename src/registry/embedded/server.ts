@@ -38,7 +38,7 @@ export interface EmbeddedRegistry extends AsyncDisposable {
 }
 
 export interface EmbeddedRegistryOptions {
-  run: RunId;
+  runId: RunId;
   /** What there is to pull. */
   content?: RegistryContent;
   credentials?: Credentials;
@@ -50,13 +50,13 @@ export interface EmbeddedRegistryOptions {
 
 /** Makes the registry ready. Disposing ends all connections, and removes the spool with all that is in it. */
 export function openEmbeddedRegistry({
-  run,
+  runId,
   content = NO_CONTENT,
   credentials = newCredentials(),
   parent,
   onDetail = () => {},
 }: EmbeddedRegistryOptions): EmbeddedRegistry {
-  const spool = uploadSpool(run, parent);
+  const spool = uploadSpool(runId, parent);
   const sessions = new Map<string, PushSession>();
   const far = new ConnectionLimiter({ timeout: FAR_TIMEOUT });
   const puller = serve(listenerFor(credentials, far, content, new Map(), onDetail), far);

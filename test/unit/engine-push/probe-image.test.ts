@@ -37,7 +37,7 @@ beforeEach(async () => {
   told = [];
   options = {
     registry,
-    runs: [newRunId()],
+    runIds: [newRunId()],
     signal: new AbortController().signal,
     onDetail: (text) => told.push(text),
   };

@@ -90,7 +90,7 @@ function bytesOf({ digest, bytes }: TestLayer, namesAt: number, tell: (status: s
 async function take(engine: PushingEngine, wanted: TestLayer[]): Promise<ReadonlySet<Digest>> {
   return await pushByProgress(engine, app, new Set(wanted.map(({ diffId }) => diffId)), {
     registry,
-    runs: [newRunId()],
+    runIds: [newRunId()],
     signal: new AbortController().signal,
     onDetail: (text) => told.push(text),
     onLayer: (it) => layers.push(it),

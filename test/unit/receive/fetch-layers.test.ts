@@ -79,12 +79,12 @@ async function fetch(
   };
   const open: StoredBlob["open"] = ({ first, last } = { first: 0, last: Infinity }) =>
     Readable.from(chunks(stored.subarray(first, last + 1)), { objectMode: false });
-  if (way === "at hand") await outgoing.keep(diffId, blob, { size: blob.size, open });
-  else if (way === "passing, plain") outgoing.pack(diffId, plain.length, chunks(plain)).catch(() => {});
-  else outgoing.take(diffId, blob, chunks(zipped)).catch(() => {});
+  if (way === "at hand") await outgoing.addStored(diffId, blob, { size: blob.size, open });
+  else if (way === "passing, plain") outgoing.addPlainStream(diffId, plain.length, chunks(plain)).catch(() => {});
+  else outgoing.addStoredStream(diffId, blob, chunks(zipped)).catch(() => {});
   layers.end();
 
-  await using registry = openEmbeddedRegistry({ run: newRunId(), parent: cache, content: outgoing.content });
+  await using registry = openEmbeddedRegistry({ runId: newRunId(), parent: cache, content: outgoing.content });
   const { signal } = new AbortController();
   const connect = (): Duplex => {
     const [here, there] = duplexPair();

@@ -21,7 +21,7 @@ function container(changes: Partial<RunningContainer>): RunningContainer {
 }
 
 const start = (engine: Engine, signal = new AbortController().signal) =>
-  startRegistryContainer(engine, { run: newRunId(), signal, onProgress: () => {} });
+  startRegistryContainer(engine, { runId: newRunId(), signal, onProgress: () => {} });
 
 describe("a registry container that does not start", () => {
   test("is the engine's word, and not a bug of ours", async () => {

@@ -51,6 +51,6 @@ describe("what has a name here must be asked for by it", () => {
   });
 
   test("or by the name that this side was told to give it", () => {
-    expect(agree("app:v1", found("app:v1"), "app:v2", { isGivenName: true }).given).toBe("app:v1");
+    expect(agree("app:v1", found("app:v1"), "app:v2", { isNewName: true }).given).toBe("app:v1");
   });
 });

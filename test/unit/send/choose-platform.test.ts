@@ -26,9 +26,9 @@ describe("in an OCI layout", async () => {
     await archiveSource({ kind: "oci", given: "", path: join(folder, name) }, options);
 
   test.each([
-    [{ runs: "linux/arm64" }, "linux/arm64/v8"],
-    [{ runs: "linux/amd64" }, "linux/amd64"],
-    [{ platform: "linux/amd64", runs: "linux/arm64" }, "linux/amd64"],
+    [{ receiverPlatform: "linux/arm64" }, "linux/arm64/v8"],
+    [{ receiverPlatform: "linux/amd64" }, "linux/amd64"],
+    [{ platform: "linux/amd64", receiverPlatform: "linux/arm64" }, "linux/amd64"],
   ])("%j: %s", async (asked, platform) => {
     await using source = await open("many");
     await source.check(undefined); // the receiver may tell
@@ -37,7 +37,7 @@ describe("in an OCI layout", async () => {
 
   test("none that runs there: they are told", async () => {
     await using source = await open("many");
-    for (const asked of [{}, { runs: "linux/s390x" }])
+    for (const asked of [{}, { receiverPlatform: "linux/s390x" }])
       await expect(source.find({ image, ...asked })).rejects.toThrow("linux/amd64, linux/arm64/v8: choose a platform");
     await expect(source.find({ image, platform: "linux/s390x" })).rejects.toThrow("no image for linux/s390x");
     await expect(source.check("linux/s390x")).rejects.toThrow("no image for linux/s390x");
@@ -45,7 +45,7 @@ describe("in an OCI layout", async () => {
 
   test("the only one is sent, whatever runs there; the receiver warns", async () => {
     await using source = await open("one");
-    expect((await source.find({ image, runs: "linux/amd64" })).platform).toBe("linux/arm64/v8");
+    expect((await source.find({ image, receiverPlatform: "linux/amd64" })).platform).toBe("linux/arm64/v8");
   });
 });
 
@@ -64,10 +64,10 @@ describe("in an engine with a containerd store", () => {
 
   test.each([
     [{}, "linux/amd64"],
-    [{ runs: "linux/amd64" }, "linux/amd64"],
-    [{ runs: "linux/arm64" }, "linux/arm64"],
-    [{ runs: "linux/s390x" }, "linux/amd64"],
-    [{ platform: "linux/amd64", runs: "linux/arm64" }, "linux/amd64"],
+    [{ receiverPlatform: "linux/amd64" }, "linux/amd64"],
+    [{ receiverPlatform: "linux/arm64" }, "linux/arm64"],
+    [{ receiverPlatform: "linux/s390x" }, "linux/amd64"],
+    [{ platform: "linux/amd64", receiverPlatform: "linux/arm64" }, "linux/amd64"],
   ])("%j: %s", async (asked, platform) => {
     expect((await source.find({ image, ...asked })).platform).toBe(platform);
   });

@@ -80,7 +80,7 @@ async function push({
     image: parseReference(name),
     info: { id: config.digest, diffIds, platform: "linux/amd64", size: 1000 },
     want: { diffIds: wanted.map(({ diffId }) => diffId) },
-    runs: [newRunId(), newRunId()],
+    runIds: [newRunId(), newRunId()],
     onlyPlatform: false,
     signal: new AbortController().signal,
     output: { detail: () => {} },

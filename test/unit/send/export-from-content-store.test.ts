@@ -61,7 +61,7 @@ interface Taking extends AsyncDisposable {
   goesOn(): Promise<boolean>;
 }
 
-interface TakingOptions extends ContentEngineOptions, Pick<OutgoingBlobsOptions, "cutInto"> {
+interface TakingOptions extends ContentEngineOptions, Pick<OutgoingBlobsOptions, "deltaSpool"> {
   want?: readonly string[];
   of?: readonly string[];
   packing?: Packing;
@@ -69,7 +69,7 @@ interface TakingOptions extends ContentEngineOptions, Pick<OutgoingBlobsOptions,
 
 /** An image of these layers, on its way out of an engine's content store. */
 async function take(options: TakingOptions = {}): Promise<Taking> {
-  const { want = [top, large, bottom].map(({ diffId }) => diffId), of = diffIds, cutInto } = options;
+  const { want = [top, large, bottom].map(({ diffId }) => diffId), of = diffIds, deltaSpool } = options;
   const packing = options.packing ?? { codec: commonCodec(["brotli"]) };
   const fake = await contentEngine({ blobs: layers.map(({ stored }) => ({ bytes: stored })), ...options });
   const engine = await openEngine(fake.endpoint);
@@ -82,7 +82,7 @@ async function take(options: TakingOptions = {}): Promise<Taking> {
     if (announced.length === want.length) all.open();
   };
   const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
-  const outgoing = new OutgoingBlobs({ offer, diffIds: of, packing, announce, cutInto });
+  const outgoing = new OutgoingBlobs({ offer, diffIds: of, packing, announce, deltaSpool });
   const stop = new AbortController();
   const taken = exportFromContentStore(outgoing, { content, manifest: parseImageManifest(manifest.bytes), config }, {
     info: { diffIds: of },
@@ -168,14 +168,14 @@ describe("layers that are wanted", () => {
 
   test("can be had in pieces where that is worth it, and are read and cut when those are asked for", async () => {
     await using into = await spool();
-    await using taking = await take({ cutInto: into.opened, want: [large.diffId, top.diffId] });
+    await using taking = await take({ deltaSpool: into.opened, want: [large.diffId, top.diffId] });
     expect(taking.announced).toEqual([
       { diffId: large.diffId, ...large.blob, cutting: "leaves-blob" },
       { diffId: top.diffId, ...top.blob },
     ]);
     expect(taking.fake.reads).toEqual([]);
     expect(await taking.outgoing.content.blob("r", large.diffId)).toBeUndefined();
-    const cut = await taking.outgoing.content.cut?.("r", large.diffId);
+    const cut = await taking.outgoing.content.delta?.("r", large.diffId);
     expect((await buffer(unpack(cut?.recipe() as Readable))).length).toBeGreaterThan(0);
     expect(taking.fake.reads.map(({ digest }) => digest)).toEqual([large.blob.digest]);
     const whole = await taking.outgoing.content.blob("r", large.diffId);
@@ -186,14 +186,14 @@ describe("layers that are wanted", () => {
     await using into = await spool();
     const left = proxy();
     await using taking = await take({
-      cutInto: into.opened,
+      deltaSpool: into.opened,
       want: [large.diffId],
       read: async function* (_, { signal }) {
         signal.addEventListener("abort", left.open);
         for (;;) yield { data: plain.subarray(0, 64 * 1024) };
       },
     });
-    const cut = await taking.outgoing.content.cut?.("r", large.diffId);
+    const cut = await taking.outgoing.content.delta?.("r", large.diffId);
     const recipe = cut?.recipe().on("error", () => {});
     recipe?.destroy();
     await left.opened;
@@ -267,8 +267,8 @@ describe("it ends", () => {
   test("with a failure when a layer is gone that is to be cut", async () => {
     await using into = await spool();
     const blobs = [bottom, top].map(({ stored }) => ({ bytes: stored }));
-    await using taking = await take({ cutInto: into.opened, want: [large.diffId], blobs });
-    const cut = await taking.outgoing.content.cut?.("r", large.diffId);
+    await using taking = await take({ deltaSpool: into.opened, want: [large.diffId], blobs });
+    const cut = await taking.outgoing.content.delta?.("r", large.diffId);
     cut?.recipe().on("error", () => {});
     expect(await rejection(taking.taken)).toMatchObject({ code: "transfer-failed", cause: { name: "BlobGone" } });
   });

@@ -28,7 +28,8 @@ function collect(engine: object, outgoing: object, { diffIds }: TestImage, more:
     image: { given: "app:v1", domain: "docker.io", path: "library/app" },
     info: { id: "sha256:0", diffIds, platform: "linux/amd64", size: 0 },
     want: { diffIds },
-    runs: ["1", "2"],
+    runIds: ["1", "2"],
+    env: {},
     signal: new AbortController().signal,
     output: { detail: () => {} },
     onProgress: () => {},
@@ -54,7 +55,10 @@ test.each([
   const added: string[] = [];
   const outgoing = {
     has: (diffId: string) => added.includes(diffId),
-    pack: async (diffId: string, _size: number, layer: Readable) => (await buffer(layer), void added.push(diffId)),
+    addPlainStream: async (diffId: string, _size: number, layer: Readable) => (
+      await buffer(layer),
+      void added.push(diffId)
+    ),
     finish: () => void added.push("config"),
   };
   const manifest = parseImageManifest(ociBlobs(image, gzipped).manifest.bytes);
@@ -74,7 +78,7 @@ test("a layer that has broken off in the middle is not begun again", async () =>
   const added: string[] = [];
   const outgoing = {
     has: (diffId: string) => added.includes(diffId),
-    async take(diffId: string) {
+    async addStoredStream(diffId: string) {
       added.push(diffId);
       throw lost;
     },

@@ -68,14 +68,14 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
   const { of = image, wanted = of.diffIds, manifest, platform = "linux/amd64", onlyPlatform = false } = options;
   const env = { XDG_CACHE_HOME: cache };
   const run = newRunId();
-  const cutInto = lazySpool(env, run);
+  const deltaSpool = lazySpool(env, run);
   const announced: AnnouncedLayer[] = [];
   const reading: Promise<[Digest, Buffer]>[] = [];
   const asked: unknown[] = [];
   const kept = manifest && parseImageManifest(manifest);
   const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
   const read = async ({ diffId, digest, cutting }: AnnouncedLayer): Promise<[Digest, Buffer]> => {
-    const cut = cutting && (await outgoing.content.cut?.("r", diffId));
+    const cut = cutting && (await outgoing.content.delta?.("r", diffId));
     if (cut !== undefined) await buffer(unpack(cut.recipe()));
     const blob = await outgoing.content.blob("r", cut === undefined ? digest : diffId);
     const packed = blob?.packed?.(0).stream;
@@ -85,7 +85,7 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
     offer,
     diffIds: of.diffIds,
     packing: { codec: undefined },
-    ...(options.delta && { cutInto }),
+    ...(options.delta && { deltaSpool }),
     announce(layer) {
       announced.push(layer);
       const layerRead = read(layer);
@@ -108,13 +108,13 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
     want: { diffIds: wanted },
     manifest: kept,
     onlyPlatform,
-    runs: [run, run],
+    runIds: [run, run],
     signal: leaving.signal,
   } as unknown as EngineOfferOptions);
   saved.catch(() => {}); // awaited below
   /** Files that wait, of this side. */
   const waiting = async (): Promise<string[]> =>
-    (await readdir(cache, { recursive: true })).filter((path) => path.includes("/unknown-"));
+    (await readdir(cache, { recursive: true })).filter((path) => path.includes("/unidentified-"));
   return {
     saved,
     announced,
@@ -135,7 +135,7 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
       leaving.abort(new Error("the receiver is done"));
       await outgoing[Symbol.asyncDispose]();
       await saved.catch(() => {});
-      await cutInto[Symbol.asyncDispose]();
+      await deltaSpool[Symbol.asyncDispose]();
       expect((await readdir(cache, { recursive: true })).filter((path) => path !== "docker-over-ssh")).toEqual([]);
     },
   };
@@ -286,7 +286,7 @@ describe("what goes wrong, of which nothing is left", () => {
     const run = save(without);
     await expect(run.received()).rejects.toMatchObject({
       code: "transfer-failed",
-      message: "`docker save` of app:v1 gave 1 layers less than the image has",
+      message: "`docker save` of app:v1 lacks 1 of its layers",
     });
     await run.end();
     // Who wants others does not miss it.
@@ -300,7 +300,7 @@ describe("what goes wrong, of which nothing is left", () => {
     const run = save(untoldToTheEnd(image, odd).entries);
     await expect(run.received()).rejects.toMatchObject({
       code: "transfer-failed",
-      message: "`docker save` of app:v1 gave 4 layers in a form that they are not known by",
+      message: "`docker save` of app:v1 has 4 layers in a form that matches no diff ID",
     });
     await run.end();
   });

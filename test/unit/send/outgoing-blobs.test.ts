@@ -35,7 +35,7 @@ const packedBlob = async (diffId: string | undefined, from = 0) =>
 
 test("a layer is announced and read while it is still being packed", async () => {
   const plain = queue<Buffer>();
-  const packing = outgoing.pack(digestOf(bottom), bottom.length, plain);
+  const packing = outgoing.addPlainStream(digestOf(bottom), bottom.length, plain);
   for (let at = 0; at < 2 * BLOCK; at += BLOCK) plain.push(bottom.subarray(at, at + BLOCK));
   // More blocks than are compressed at once, so that the first comes out before the last has come in.
   while (announced.length === 0) await new Promise((resolve) => setImmediate(resolve));
@@ -52,9 +52,9 @@ test("a layer is announced and read while it is still being packed", async () =>
 test("a layer is done with when the receiver has taken it, packed here or as it is stored, and not kept", async () => {
   const gzipped = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf("gzipped"), size: 7 };
   const done: string[] = [];
-  const packing = outgoing.pack(diffIds[2] ?? "", top.length, queueOf(top)).then(() => done.push("packed"));
+  const packing = outgoing.addPlainStream(diffIds[2] ?? "", top.length, queueOf(top)).then(() => done.push("packed"));
   const taking = outgoing
-    .take(diffIds[0] ?? "", gzipped, queueOf(Buffer.from("gzipped")))
+    .addStoredStream(diffIds[0] ?? "", gzipped, queueOf(Buffer.from("gzipped")))
     .then(() => done.push("taken"));
   expect(announced.map(({ digest }) => digest)).toEqual([diffIds[2], gzipped.digest]);
   for (let turn = 0; turn < 100; turn += 1) await new Promise((resolve) => setImmediate(resolve));
@@ -92,7 +92,7 @@ test("a layer that fails fails for who reads it and for who gives it", async () 
     yield top;
     throw new Error("it is another layer");
   }
-  const packing = outgoing.pack(diffIds[2] ?? "", top.length, broken());
+  const packing = outgoing.addPlainStream(diffIds[2] ?? "", top.length, broken());
   const reading = packedBlob(diffIds[2]).then(buffer);
   await Promise.all([expect(packing).rejects.toThrow("another"), expect(reading).rejects.toThrow("another")]);
 });
@@ -103,8 +103,8 @@ test("manifest and config come when all is there; the others stand in it by thei
   const none = (): never => {
     throw new Error("not opened here");
   };
-  await outgoing.keep(diffIds[2] ?? "", gzipped, { size: 7, open: none });
-  const packing = outgoing.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom));
+  await outgoing.addStored(diffIds[2] ?? "", gzipped, { size: 7, open: none });
+  const packing = outgoing.addPlainStream(diffIds[0] ?? "", bottom.length, queueOf(bottom));
   await buffer(await packedBlob(diffIds[0]));
   await packing;
   const config = Buffer.from("{}");
@@ -123,16 +123,19 @@ test("manifest and config come when all is there; the others stand in it by thei
 
 test("a layer in zstd is cut where this Node can look into it; else it is said that it is sent whole", async () => {
   const details: string[] = [];
-  const cutInto = { open: async () => ({}) } as unknown as LazySpool;
+  const deltaSpool = { open: async () => ({}) } as unknown as LazySpool;
   const onDetail = (text: string): void => void details.push(text);
   const packing = { codec: undefined };
   const told: AnnouncedLayer[] = [];
   const announce = (layer: AnnouncedLayer): void => void told.push(layer);
-  await using other = new OutgoingBlobs({ offer, diffIds, packing, cutInto, announce, onDetail });
+  await using other = new OutgoingBlobs({ offer, diffIds, packing, deltaSpool, announce, onDetail });
   const layer = { mediaType: MEDIA_TYPE.ociLayerZstd, digest: digestOf("zstd"), size: 5_000_000 };
-  await other.keep(diffIds[0] ?? "", layer, { size: layer.size, open: () => Promise.reject(new Error("nor this")) });
+  await other.addStored(diffIds[0] ?? "", layer, {
+    size: layer.size,
+    open: () => Promise.reject(new Error("nor this")),
+  });
   expect(told.map(({ cutting }) => cutting)).toEqual([hasZstd ? "leaves-blob" : undefined]);
-  const why = "is sent whole: it is packed with zstd, and this Node cannot look into it (5 MB)";
+  const why = "is sent whole: it is compressed with zstd, which this Node cannot decompress (5 MB)";
   expect(details).toEqual(hasZstd ? [] : [`layer ${hexOf(diffIds[0] ?? "").slice(0, 12)} ${why}`]);
 });
 
@@ -160,7 +163,7 @@ test("who waits for the manifest is told when it will not come", async () => {
 });
 
 test("a layer that nobody has fetched by then does not hold up the end", async () => {
-  const packing = outgoing.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom));
+  const packing = outgoing.addPlainStream(diffIds[0] ?? "", bottom.length, queueOf(bottom));
   await outgoing[Symbol.asyncDispose]();
   await expect(packing).rejects.toThrow("not being sent any more");
   await expect(packedBlob(diffIds[0]).then(buffer)).rejects.toThrow("not being sent any more");
@@ -175,7 +178,7 @@ function queueOf(bytes: Buffer): AsyncIterable<Buffer> {
 
 test("what is put on the shelf after its end is not waited for", async () => {
   await outgoing[Symbol.asyncDispose]();
-  await expect(outgoing.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom))).rejects.toThrow(
+  await expect(outgoing.addPlainStream(diffIds[0] ?? "", bottom.length, queueOf(bottom))).rejects.toThrow(
     "not being sent any more",
   );
 });
@@ -189,7 +192,7 @@ test("a layer that the receiver has the beginning of is packed from where it say
     begun,
     announce: () => {},
   });
-  const packing = other.pack(diffIds[0] ?? "", bottom.length, queueOf(bottom));
+  const packing = other.addPlainStream(diffIds[0] ?? "", bottom.length, queueOf(bottom));
   const from = 2 * BLOCK + 5;
   const part = (await other.content.blob("r", diffIds[0] ?? ""))?.packed?.(from);
   expect(part?.first).toBe(from);
@@ -199,7 +202,7 @@ test("a layer that the receiver has the beginning of is packed from where it say
 
 test("of one that is handed on as it is stored, a part can be had", async () => {
   const gzipped = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf("gzipped"), size: 7 };
-  const taking = outgoing.take(diffIds[0] ?? "", gzipped, queueOf(Buffer.from("gzipped")));
+  const taking = outgoing.addStoredStream(diffIds[0] ?? "", gzipped, queueOf(Buffer.from("gzipped")));
   const part = await (await blob(gzipped.digest))?.open({ first: 4, last: 6 });
   expect((await buffer(part as Readable)).toString()).toBe("ped");
   await taking;
@@ -211,28 +214,28 @@ test.each(["neither of its files", "only one of its files"])(
     const folder = mkdtempSync(join(tmpdir(), "dos-shelf-"));
     try {
       const pathFor = (name: string): string => join(folder, ...(made.startsWith("only") ? [] : ["nowhere"]), name);
-      const cutInto = { open: async () => ({ pathFor }) } as unknown as LazySpool;
-      const [onNoRoom, onFailure] = [vi.fn<(failure: Failure) => void>(), vi.fn<(error: unknown) => void>()];
+      const deltaSpool = { open: async () => ({ pathFor }) } as unknown as LazySpool;
+      const [onNoSpace, onFailure] = [vi.fn<(failure: Failure) => void>(), vi.fn<(error: unknown) => void>()];
       const packing = { codec: commonCodec(["brotli"]) };
       const told: AnnouncedLayer[] = [];
       const announce = (layer: AnnouncedLayer): void => void told.push(layer);
-      await using other = new OutgoingBlobs({ offer, diffIds, packing, cutInto, announce, onNoRoom, onFailure });
+      await using other = new OutgoingBlobs({ offer, diffIds, packing, deltaSpool, announce, onNoSpace, onFailure });
       const [stored, passing] = [Buffer.alloc(600_000, "stored"), Buffer.alloc(600_000, "passing")];
       const there = [stored, passing].map((bytes) => hexOf(digestOf(bytes)));
       if (made.startsWith("only")) for (const name of there) writeFileSync(join(folder, name), "another one's");
       const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: digestOf(stored), size: stored.length };
       const open = (): Readable => Readable.from([stored], { objectMode: false });
-      await other.keep(digestOf(stored), descriptor, { size: stored.length, open });
-      const packed = other.pack(digestOf(passing), passing.length, queueOf(passing));
+      await other.addStored(digestOf(stored), descriptor, { size: stored.length, open });
+      const packed = other.addPlainStream(digestOf(passing), passing.length, queueOf(passing));
       while (told.length < 2) await new Promise((resolve) => setImmediate(resolve));
       expect(told.map(({ cutting }) => cutting)).toEqual(["leaves-blob", "consumes-blob"]);
-      for (const { diffId } of told) expect(await other.content.cut?.("r", diffId)).toBeUndefined();
+      for (const { diffId } of told) expect(await other.content.delta?.("r", diffId)).toBeUndefined();
       const ofStored = await other.content.blob("r", digestOf(stored));
       expect((await buffer((await ofStored?.open()) as Readable)).equals(stored)).toBe(true);
       const ofPassing = await other.content.blob("r", digestOf(passing));
       expect((await buffer(unpack(ofPassing?.packed?.(0).stream as Readable))).equals(passing)).toBe(true);
       await packed;
-      expect(onNoRoom.mock.calls).toEqual([[expect.objectContaining({ code: "no-space" })]]);
+      expect(onNoSpace.mock.calls).toEqual([[expect.objectContaining({ code: "no-space" })]]);
       expect(onFailure).not.toHaveBeenCalled();
       expect(readdirSync(folder).toSorted()).toEqual(made.startsWith("only") ? there.toSorted() : []);
     } finally {

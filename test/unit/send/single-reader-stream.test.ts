@@ -136,7 +136,7 @@ describe("a reader that may want it from another place on", () => {
   test("is waited for, and given it from there", async () => {
     const asked: number[] = [];
     const open = (from: number) => (asked.push(from), manyPieces().bytes);
-    const handOver = new SingleReaderStream(open, { waits: true });
+    const handOver = new SingleReaderStream(open, { startsWhenRead: true });
     await rest();
     expect(asked).toEqual([]);
     const { first, stream } = handOver.read(7);
@@ -155,7 +155,7 @@ describe("a reader that may want it from another place on", () => {
 
   test("is not waited for any more when it is given up", async () => {
     const source = manyPieces();
-    const handOver = new SingleReaderStream(() => source.bytes, { waits: true });
+    const handOver = new SingleReaderStream(() => source.bytes, { startsWhenRead: true });
     handOver.giveUp(new Error("it is over"));
     await expect(handOver.done()).rejects.toThrow("it is over");
     expect(() => handOver.read(7)).toThrow("it is over");

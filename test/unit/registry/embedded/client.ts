@@ -33,7 +33,7 @@ export async function endRegistry(registry: EmbeddedRegistry, parent: string): P
 
 /** Opens a registry with its spool in `parent`. */
 export async function openRegistry(parent: string, options = {}): Promise<EmbeddedRegistry> {
-  return openEmbeddedRegistry({ run: newRunId(), parent, ...options });
+  return openEmbeddedRegistry({ runId: newRunId(), parent, ...options });
 }
 
 /** Asks as a client that knows the password; the path goes on the wire as it is written here. */
