@@ -21,10 +21,10 @@ export async function exportWithPartialSave(outgoing: OutgoingBlobs, options: En
   const wanted = wantedBlobs(manifest, outgoing, options);
   let config: Buffer | undefined;
   const blobs = [manifest.config, ...[...wanted.values()].map(({ blob }) => blob)];
-  for await (const passing of saveBlobs(engine, blobs, name)) {
-    const layer = wanted.get(passing.digest);
-    if (layer !== undefined) await addLayer(outgoing, layer, passing);
-    else if (passing.digest === manifest.config.digest) config = await readVerified(passing);
+  for await (const saved of saveBlobs(engine, blobs, name)) {
+    const layer = wanted.get(saved.digest);
+    if (layer !== undefined) await addLayer(outgoing, layer, saved);
+    else if (saved.digest === manifest.config.digest) config = await readVerified(saved);
   }
   if (config === undefined || want.diffIds.some((diffId) => !outgoing.has(diffId))) return false;
   outgoing.finish(config);
