@@ -95,11 +95,11 @@ function hearNoSignals(): void {
 
 async function report(error: unknown, terminal: Terminal, connection?: Connection): Promise<number> {
   const { RemoteFailure } = await import("./stdio-tunnel/failures.ts");
-  const { wasTold } = await import("./stdio-tunnel/open.ts");
+  const { wasReported } = await import("./stdio-tunnel/open.ts");
   const { asFailure } = await import("./transfer.ts");
   const failure = asFailure(error);
   // The spawner's user reads it: from the spawned side's words through the tunnel, or from its own.
-  const saidThere = connection?.kind === "spawned" && (wasTold(error) || failure instanceof RemoteFailure);
+  const saidThere = connection?.kind === "spawned" && (wasReported(error) || failure instanceof RemoteFailure);
   if (!saidThere) terminal.failure(failure, failure instanceof RemoteFailure ? "remote" : "here");
   if (failure.code === "internal" && error instanceof Error) terminal.detail(error.stack ?? "");
   return failure.exitStatus;

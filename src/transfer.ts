@@ -108,7 +108,7 @@ export function tunnelOptions(
     onRemoteLine: (line) => output.event({ type: "remote", line }),
     onDetail: (text) => output.detail(text),
     explain: explained,
-    tells: isInitiator(request.connection) ? toldWithoutFolders(request) : undefined,
+    failureForPeer: isInitiator(request.connection) ? toldWithoutFolders(request) : undefined,
   };
 }
 

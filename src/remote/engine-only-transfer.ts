@@ -8,7 +8,7 @@ import { send } from "../push.ts";
 import { engineTarget } from "../receive/engine-target.ts";
 import type { PushRequest, TransferOptions, TransferRequest } from "../request.ts";
 import { engineSource } from "../send/engine-source.ts";
-import { bothHalves, type Half } from "../stdio-tunnel/in-process.ts";
+import { runBothSides, type Side } from "../stdio-tunnel/in-process.ts";
 import { abortable } from "../streams/abortable.ts";
 import { explained, type Context, type Connect } from "../transfer.ts";
 import { VERSION } from "../version.ts";
@@ -38,14 +38,14 @@ export function connectToEngineOnly(
     await using far = await openRemoteEngine({ ...begun, request, context });
     const signal = AbortSignal.any([context.signal, far.signal]);
     let result: { value: Awaited<ReturnType<typeof use>> } | undefined;
-    const near: Half = async (tunnel, stop) => {
+    const near: Side = async (tunnel, stop) => {
       result = { value: await use(tunnel, stop, far.traffic) };
     };
-    const other: Half = async (tunnel, stop) => {
+    const other: Side = async (tunnel, stop) => {
       await playOtherSide(far.engine, tunnel, { ...context, signal: stop });
     };
     const halves = request.role === "sender" ? { sender: near, receiver: other } : { sender: other, receiver: near };
-    await bothHalves(halves, { tool: VERSION, features: [ASKS_AGAIN, CUTS_ON_DEMAND], signal, explain: explained });
+    await runBothSides(halves, { tool: VERSION, features: [ASKS_AGAIN, CUTS_ON_DEMAND], signal, explain: explained });
     if (result === undefined) throw new Error("the transfer has ended without a result");
     return result.value;
   };
@@ -81,7 +81,7 @@ async function refusePodman(engine: Engine, choice: CompressOption | undefined):
   );
 }
 
-type OtherSide = (engine: Engine, tunnel: Parameters<Half>[0], context: Context) => Promise<void>;
+type OtherSide = (engine: Engine, tunnel: Parameters<Side>[0], context: Context) => Promise<void>;
 
 /** What the side at the remote engine does. The side here, which a person reads, has its own connection and prints the progress. */
 function otherSide(request: TransferRequest): OtherSide {

@@ -13,7 +13,7 @@ function printed(noise: string): string {
 export function engineLost({ words }: RemoteCommand, exit: Exit | undefined): Failure {
   return new Failure("link-lost", `the connection to the remote engine was lost: \`${words}\` ${describeExit(exit)}`, {
     expected: "it to stay open until the image is in its place",
-    hint: "Check the link and the remote side, then run the same command again: nothing has to be undone first.",
+    hint: "Check the link and the remote side, then run the same command again: there is nothing to undo.",
   });
 }
 

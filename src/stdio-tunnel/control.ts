@@ -9,9 +9,9 @@ export interface Message {
 }
 
 /**
- * JSON lines both ways over one stream. When the far end has said its last, so has this one.
+ * JSON lines in both directions over one stream. When the peer ends its half, this side ends its own.
  *
- * `onMessage` is called for each object; `onBroken` once, when the far end sends something that is not one.
+ * `onMessage` is called for each object; `onBroken` once, for a line that is not an object with a `type`.
  */
 export class ControlChannel {
   readonly #stream: Duplex;
@@ -47,7 +47,7 @@ export class ControlChannel {
     });
   }
 
-  /** Resolves when the line has been handed to the transport; to false when the stream is gone, whose end says more. */
+  /** Resolves when the transport has accepted the line; to false when the stream has ended, which is reported elsewhere. */
   send(message: Message): Promise<boolean> {
     return new Promise((resolve) => {
       if (!this.#stream.writable) return resolve(false);
@@ -55,7 +55,7 @@ export class ControlChannel {
     });
   }
 
-  /** No more messages from this end. What was sent leaves first. */
+  /** Ends this half, after the messages sent so far. */
   end(): void {
     if (this.#stream.writable) this.#stream.end();
   }

@@ -34,7 +34,7 @@ function explainExit(failure: Failure, file: string, words: string, exit: Exit |
         : `cannot run \`${words}\`: ${messageOf(exit.error)}`,
       {
         expected:
-          'a command that runs docker-over-ssh on the other side, for instance ssh HOST "docker-over-ssh pull IMAGE"',
+          'a command that runs docker-over-ssh on the remote side, for instance ssh HOST "docker-over-ssh pull IMAGE"',
         hint: 'Give program and arguments as separate words, or run a whole line with sh -c "…".',
         cause: exit.error,
       },
@@ -50,16 +50,15 @@ function explainExit(failure: Failure, file: string, words: string, exit: Exit |
       "remote-command-not-found",
       `\`${words}\` ${describeExit(exit)}: the remote shell found no such command${printed(noise)}`,
       {
-        expected:
-          "docker-over-ssh to be installed on the other side, and in the PATH of a shell that is not a login shell",
-        hint: "Install it there, name its full path in the command, or put ssh://HOST in its place, for which an engine there is enough.",
+        expected: "docker-over-ssh on the remote side, in the PATH of a shell that is not a login shell",
+        hint: "Install it there, name its full path in the command, or use ssh://HOST instead, which needs only an engine there.",
         cause: failure,
       },
     );
   }
   return new Failure(
     "remote-not-a-tunnel",
-    `\`${words}\` ${exit === undefined ? "closed its output" : describeExit(exit)} before it said that it is ready${printed(noise)}`,
+    `\`${words}\` ${exit === undefined ? "closed its output" : describeExit(exit)} before its hello${printed(noise)}`,
     text,
   );
 }

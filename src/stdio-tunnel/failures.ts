@@ -2,37 +2,33 @@ import { EXIT_STATUS, Failure, type FailureCode } from "../output/errors.ts";
 import type { Message } from "./control.ts";
 
 const LOST = {
-  expected: "it to stay open until the receiver has said that the image is in its store",
-  hint: "Check the link and the remote side, then run the same command again: nothing has to be undone first.",
+  expected: "it to stay open until the receiver reports that the image is in its store",
+  hint: "Check the link and the remote side, then run the same command again: there is nothing to undo.",
 };
 
-/** The stream ended, or broke, before the last word. */
+/** Returns the Failure for a transport that ended, or broke, before the last message. */
 export function lost(cause?: Error): Failure {
   return new Failure("link-lost", "the connection to the remote side was lost", { ...LOST, cause });
 }
 
-/** Nothing came for `silence` ms. */
+/** Returns the Failure for a link without a byte for `silence` ms. */
 export function silent(silence: number): Failure {
-  return new Failure(
-    "link-lost",
-    `nothing has come from the remote side for ${silence / 1000} s: the link is dead`,
-    LOST,
-  );
+  return new Failure("link-lost", `the remote side has sent nothing for ${silence / 1000} s: the link is dead`, LOST);
 }
 
-/** Both ends are alive, and nothing has moved for so many ms. */
+/** Returns the Failure for a tunnel in which nothing has moved for `ms`, although both sides are alive. */
 export function stuck(ms: number): Failure {
   return new Failure(
     "remote-no-answer",
-    `the tunnel is open, but nothing has moved in it for ${Math.round(ms / 1000)} s: neither end gets on`,
+    `the tunnel is open, but nothing has moved in it for ${Math.round(ms / 1000)} s: neither side makes progress`,
     {
-      expected: "bytes of layers, or a word of what is being done",
-      hint: "See whether an engine hangs on either side (docker info); slow ones can be given more time with --timeout SECONDS.",
+      expected: "bytes of layers, or a progress message",
+      hint: "Check whether an engine hangs on either side (docker info). For a slow engine, raise --timeout SECONDS.",
     },
   );
 }
 
-/** The far end's words, which are hostile input: a known code, bounded text. */
+/** Makes a failure of the peer's message, which is hostile input: a known code, bounded text. */
 export function remoteFailure({ code, message, expected, hint }: Message): Failure {
   const words = (value: unknown): string | undefined => (typeof value === "string" ? value.slice(0, 4000) : undefined);
   const known =
@@ -44,5 +40,5 @@ export function remoteFailure({ code, message, expected, hint }: Message): Failu
   });
 }
 
-/** What the far end said when it gave up. Who reads it is told whose words they are. */
+/** A failure that the peer reported. Its output names the remote side. */
 export class RemoteFailure extends Failure {}

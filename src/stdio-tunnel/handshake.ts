@@ -5,7 +5,7 @@ import { HANDSHAKE_TIMEOUT, KEPT_NOISE, MAGIC_LINE, MAX_HELLO, MAX_NOISE, PROTOC
 
 export type Role = "sender" | "receiver";
 
-/** PROTOCOL.md, 1: what each end says of itself. */
+/** The first message of each side (PROTOCOL.md, 1). */
 export interface Hello {
   protocol: number;
   tool: string;
@@ -15,26 +15,27 @@ export interface Hello {
 }
 
 export interface HandshakeOptions {
-  /** Which end of the stream this is: the spawner waits for the magic line before it writes. */
-  end: "spawner" | "spawned";
+  /** The initiator waits for the magic line before it writes. */
+  origin: "initiator" | "spawned";
   hello: Hello;
-  /** The spawner writes nothing before this has resolved. */
+  /** The initiator writes nothing before this has resolved. */
   ready?: Promise<unknown> | undefined;
-  /** ms until the far end's hello must be here. */
+  /** ms for the peer's hello to arrive. */
   timeout?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
 export interface Greeting {
   peer: Hello;
-  /** What came before the magic line, its end at most. */
+  /** The end of the text before the magic line. */
   noise: string;
 }
 
-/** The preamble failed. `noise` is what the far end printed instead. */
+/** Thrown when the preamble fails. */
 export class HandshakeError extends Failure {
+  /** The end of the text that the remote side printed instead. */
   readonly noise: string;
-  /** The stream ended: its process may say why. */
+  /** The stream ended, so the exit of its process may tell more. */
   readonly ended: boolean;
 
   constructor(failure: Failure, noise: string, ended = false) {
@@ -49,18 +50,18 @@ function textOf({ expected, hint }: Failure): { expected?: string; hint?: string
 }
 
 /**
- * Exchanges hellos over `stream`, which stays open and paused: what follows the far hello is left in it.
- * Rejects with a {@link HandshakeError}, or with the signal's reason; the stream is the caller's to destroy.
+ * Exchanges hellos over `stream`, which stays open and paused and keeps the bytes after the peer's hello. Rejects with a
+ * {@link HandshakeError}, or with the signal's reason; the caller destroys the stream then.
  */
 export async function shakeHands(stream: Duplex, options: HandshakeOptions): Promise<Greeting> {
-  const { end, hello, timeout = HANDSHAKE_TIMEOUT } = options;
+  const { origin, hello, timeout = HANDSHAKE_TIMEOUT } = options;
   const { ready = Promise.resolve(), signal = new AbortController().signal } = options;
   const mine = `${MAGIC_LINE}${JSON.stringify(hello)}\n`;
   const preamble = new PreambleReader(stream);
-  if (end === "spawned") stream.write(mine);
+  if (origin === "spawned") stream.write(mine);
   try {
     const line = await preamble.hello(timeout, signal);
-    if (end === "spawner") {
+    if (origin === "initiator") {
       await abortable(ready, signal);
       stream.write(mine);
     }
@@ -73,10 +74,10 @@ export async function shakeHands(stream: Duplex, options: HandshakeOptions): Pro
   }
 }
 
-/** Reads up to and including the far hello; gives back to the stream what was read beyond it. */
+/** Reads up to and including the peer's hello, and returns the bytes after it to the stream. */
 class PreambleReader {
   readonly #stream: Duplex;
-  /** Bytes not decided yet: before the magic line noise, after it the hello. */
+  /** Unprocessed bytes: before the magic line noise, after it the hello. */
   #pending: Buffer = Buffer.alloc(0);
   #kept: Buffer = Buffer.alloc(0);
   #noiseBytes = 0;
@@ -136,7 +137,7 @@ class PreambleReader {
     return { line: this.#pending.toString("utf8", 0, end), rest: this.#pending.subarray(end + 1) };
   }
 
-  /** True once the magic line has been passed. Keeps only as many bytes as a magic line could begin in. */
+  /** Returns whether the magic line has been read. Keeps only the bytes in which a magic line could start. */
   #skipNoise(): boolean {
     const at = this.#pending.indexOf(MAGIC_LINE);
     const noiseEnd = at === -1 ? Math.max(0, this.#pending.length - MAGIC_LINE.length + 1) : at;
@@ -144,34 +145,30 @@ class PreambleReader {
     this.#kept = Buffer.concat([this.#kept, this.#pending.subarray(0, noiseEnd)]).subarray(-KEPT_NOISE);
     this.#pending = this.#pending.subarray(at === -1 ? noiseEnd : at + MAGIC_LINE.length);
     this.#inHello = at !== -1;
-    if (this.#noiseBytes > MAX_NOISE) throw notATunnel("it printed more than 1 MB of something else");
+    if (this.#noiseBytes > MAX_NOISE) throw notATunnel("it printed more than 1 MB of other text");
     return this.#inHello;
   }
 
   #ended(cause?: Error): HandshakeError {
-    const failure = new Failure(
-      "remote-not-a-tunnel",
-      "the remote side closed its output before it said that it is ready",
-      {
-        expected: EXPECTED,
-        hint: HINT,
-        cause,
-      },
-    );
+    const failure = new Failure("remote-not-a-tunnel", "the remote side closed its output before its hello", {
+      expected: EXPECTED,
+      hint: HINT,
+      cause,
+    });
     return new HandshakeError(failure, this.noise, true);
   }
 
   #late(timeout: number): Failure {
     return new Failure("remote-no-answer", `the remote side did not answer within ${timeout / 1000} s`, {
       expected: EXPECTED,
-      hint: "Run the command by itself to see what it waits for; a slow start can be given more time with --timeout SECONDS.",
+      hint: "Run the command by itself to see what it waits for. For a slow start, raise --timeout SECONDS.",
     });
   }
 }
 
-const EXPECTED = "the command to end in `docker-over-ssh pull IMAGE` (or `push IMAGE`) on the other side";
+const EXPECTED = "a command that runs `docker-over-ssh pull IMAGE` (or `push IMAGE`) on the remote side";
 const HINT =
-  "Run the command by itself: it must start docker-over-ssh and leave its stdin and stdout alone (no pty, no `< /dev/null`).";
+  "Run the command by itself: it must start docker-over-ssh and must not use its stdin and stdout (no pty, no `< /dev/null`).";
 
 function notATunnel(why: string): Failure {
   return new Failure("remote-not-a-tunnel", `the remote side is not docker-over-ssh: ${why}`, {
@@ -180,7 +177,7 @@ function notATunnel(why: string): Failure {
   });
 }
 
-/** Hostile input: only known fields of the right type come through. */
+/** Parses hostile input: returns only known fields of the right type. */
 function parseHello(line: string): Hello {
   let value: unknown;
   try {
@@ -191,7 +188,7 @@ function parseHello(line: string): Hello {
   const { protocol, tool, role, features, image } = (value ?? {}) as Record<string, unknown>;
   if (typeof protocol !== "number" || typeof tool !== "string") throw notATunnel("its hello lacks a version");
   const knownRole = role === "sender" || role === "receiver";
-  // Another protocol may have other roles; its error is the other one.
+  // Another protocol may have other roles; checkHello reports it.
   if (protocol === PROTOCOL_VERSION && !knownRole) throw notATunnel("its hello names no role");
   return {
     protocol,
@@ -215,8 +212,8 @@ function checkHello(mine: Hello, peer: Hello): void {
   }
   if (peer.role === mine.role) {
     const command = mine.role === "sender" ? "push" : "pull";
-    throw new Failure("usage", `both ends run \`docker-over-ssh ${command}\``, {
-      expected: "one end to push and the other to pull",
+    throw new Failure("usage", `both sides run \`docker-over-ssh ${command}\``, {
+      expected: "one side to push and the other to pull",
       hint: `Let the remote command be \`docker-over-ssh ${command === "push" ? "pull" : "push"} IMAGE\`.`,
     });
   }

@@ -1,22 +1,22 @@
 import { TICKS_PER_SILENCE } from "./constants.ts";
 
 /**
- * Watches a line for silence (PROTOCOL.md, 4): at each tick `ping` asks the far end for a sign of life, and
- * TICKS_PER_SILENCE ticks in a row without a byte are `onSilence`. Returns what stops it.
+ * Watches a link for silence (PROTOCOL.md, 4): each tick calls `ping`, which asks the peer for a sign of life; TICKS_PER_SILENCE ticks in
+ * a row without a byte call `onSilence`. Returns a function that stops it.
  *
- * Ticks are counted, not time: a timer that was late because this computer slept still fires once only.
+ * Counts ticks, not time: after this computer was suspended, a timer fires only once.
  */
 export function keepAlive(
-  line: { readonly bytesRead: number },
+  link: { readonly bytesRead: number },
   silence: number,
   ping: () => void,
   onSilence: () => void,
 ): () => void {
-  let seen = line.bytesRead;
+  let seen = link.bytesRead;
   let silentTicks = 0;
   const timer = setInterval(() => {
-    silentTicks = line.bytesRead === seen ? silentTicks + 1 : 0;
-    seen = line.bytesRead;
+    silentTicks = link.bytesRead === seen ? silentTicks + 1 : 0;
+    seen = link.bytesRead;
     if (silentTicks < TICKS_PER_SILENCE) return ping();
     clearInterval(timer);
     onSilence();

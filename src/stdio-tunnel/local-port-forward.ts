@@ -3,22 +3,22 @@ import { createServer, type AddressInfo, type Socket } from "node:net";
 import { bridge } from "../streams/bridge.ts";
 import type { Tunnel } from "./session.ts";
 
-/** A TCP port of this machine that leads to a service of the far end. */
+/** A TCP port of this machine that leads to a service of the sender. */
 export interface LocalPortForward extends AsyncDisposable {
   /** On 127.0.0.1. */
   readonly port: number;
 }
 
-/** Connections at once. Each is a stream of the tunnel, of which there are 128. */
+/** Connections at a time. Each is one of the tunnel's 128 streams. */
 const MAX_CONNECTIONS = 100;
-/** ms in which a connection has to say something: whoever shares this machine can open them. */
-const FIRST_WORD = 5_000;
-/** Bytes that the far end answers to a stranger at most. One that has been given more was let in. */
+/** ms for a connection's first byte: every user of this machine can connect. */
+const FIRST_BYTE_TIMEOUT = 5_000;
+/** Upper limit for the bytes of a refusal. A connection that has received more has shown the password. */
 const REFUSAL = 4096;
 
 /**
- * The connect side (receiver): every connection to a free port of 127.0.0.1 becomes a stream to `service`. One on which
- * nothing is said is ended, and where there are too many, the oldest goes that has not been given anything yet.
+ * Forwards every connection to a free port of 127.0.0.1 to `service` (receiver only). A silent connection is reset; when there are too
+ * many, so is the oldest one that has received no more than a refusal.
  */
 export async function openLocalPortForward(tunnel: Tunnel, service: string): Promise<LocalPortForward> {
   const sockets = new Set<Socket>();
@@ -32,7 +32,7 @@ export async function openLocalPortForward(tunnel: Tunnel, service: string): Pro
     sockets.add(socket);
     const silent = setTimeout(() => {
       if (socket.bytesRead + socket.bytesWritten === 0) socket.resetAndDestroy();
-    }, FIRST_WORD).unref();
+    }, FIRST_BYTE_TIMEOUT).unref();
     socket.once("close", () => {
       clearTimeout(silent);
       sockets.delete(socket);

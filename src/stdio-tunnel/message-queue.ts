@@ -1,15 +1,15 @@
 import type { Message } from "./control.ts";
 
-/** Types of messages kept for a listener to come; a far end that invents more is not remembered. */
+/** Types of messages kept for a later listener. Messages of more types, which only a hostile peer sends, are dropped. */
 const MAX_EARLY = 16;
 
-/** Gives messages to whoever listens for their type, one listener each, or keeps them for it. */
+/** Delivers each message to the listener for its type, or keeps it until there is one. */
 export class MessageQueue {
   readonly #listeners = new Map<string, (message: Message) => void>();
-  /** The last message of each type that nobody was listening for yet. */
+  /** The last message of each type without a listener. */
   readonly #early = new Map<string, Message>();
 
-  /** Listens from now on. Returns what has come already, which is for the caller to {@link deliver}. */
+  /** Sets the listener for a type. Returns the message that has arrived already; the caller passes it to {@link deliver}. */
   listen(type: string, listener: (message: Message) => void): Message | undefined {
     this.#listeners.set(type, listener);
     return this.#early.get(type);

@@ -2,7 +2,7 @@ import { Failure } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
 import { timeoutsFor } from "../streams/timeouts.ts";
 import type { RemoteProcess } from "./remote-process.ts";
-import { MAGIC_LINE, PROTOCOL_VERSION } from "./constants.ts";
+import { PROTOCOL_VERSION } from "./constants.ts";
 import { shakeHands, type Role } from "./handshake.ts";
 import type { Tunnel } from "./session.ts";
 import { ownStdio } from "./transport.ts";
@@ -11,46 +11,46 @@ import { ownStdio } from "./transport.ts";
 export type TunnelConnection =
   /** This process is the spawned side: the tunnel is on its own stdin and stdout. */
   | { kind: "spawned" }
-  /** A remote command to run, word for word. */
+  /** A remote command to run: a program and its arguments. */
   | { kind: "command"; words: readonly string[] }
-  /** A remote command that runs already. It is ended with the tunnel. */
+  /** A remote command that runs already. It ends with the tunnel. */
   | { kind: "running"; process: RemoteProcess };
 
 export interface TunnelOptions {
   role: Role;
-  /** Version of this tool, for the other end's messages. */
+  /** Version of this tool, for the peer's messages. */
   tool: string;
-  /** What this end was asked for, for messages here. */
+  /** The image argument, for messages on this side. */
   image: string;
-  /** The reference in it, for the hello; left out where there is none. Where the image lies here is nobody's business there. */
+  /** The reference in it, for the hello; left out where there is none. The peer does not learn a path of this side. */
   reference?: string | undefined;
-  /** Abilities of the program above, for the hello (PROTOCOL.md, 1). */
+  /** Features of the program above, for the hello (PROTOCOL.md, 1). */
   features?: readonly string[] | undefined;
   connection: TunnelConnection;
-  /** ms without an answer, or later without a sign of life, after which to give up. */
+  /** ms without an answer, or later without a sign of life, after which this side gives up. */
   timeout?: number | undefined;
-  /** ms the far command is given to leave, first by itself, then after SIGTERM. */
+  /** ms for the remote command to end, first by itself, then after SIGTERM. */
   leaveTimeout?: number | undefined;
-  /** Bytes a second that may go to the far end, and as many that may come from it. One that runs already has its own. */
+  /** Limit of bytes per second to the peer, and of bytes per second from it. A command that runs already has its own. */
   rate?: number | undefined;
-  /** A far command hears nothing before this has resolved. To reject is for `signal`. */
+  /** Nothing is sent to a remote command before this has resolved. It does not reject; `signal` is aborted instead. */
   ready?: Promise<unknown> | undefined;
   signal: AbortSignal;
-  /** Lines that the far command writes to its stderr. */
+  /** Called with each line of the remote command's stderr. */
   onRemoteLine: (line: string) => void;
-  /** What is being done, for --verbose. */
+  /** Called with text for --verbose. */
   onDetail: (text: string) => void;
-  /** A failure as the far end may hear it. Left out: all of it. */
-  tells?: ((failure: Failure) => Failure) | undefined;
-  /** Makes errors of the program above into failures that a person, here or at the far end, can read. */
+  /** Returns the version of a failure that the peer may see. Left out: the failure itself. */
+  failureForPeer?: ((failure: Failure) => Failure) | undefined;
+  /** Makes failures, which people can read, of errors of the program above. */
   explain?: (error: unknown) => unknown;
 }
 
 /**
  * Opens a tunnel, lets `use` work with it, and closes it.
  *
- * When `use` fails, the far end is told why before the tunnel closes; when the tunnel ends first, the failure says why it
- * did. Either way nothing that was opened here is open when the promise settles.
+ * When `use` fails, the peer gets the failure before the tunnel closes; when the tunnel ends first, this rejects with its reason. Either
+ * way, everything opened here is closed when the promise settles.
  */
 export async function overTunnel<T>(
   options: TunnelOptions,
@@ -62,7 +62,7 @@ export async function overTunnel<T>(
   if (isSpawned) refuseTerminal(role, image);
   const start = async (words: readonly string[]): Promise<RemoteProcess> => {
     options.onDetail(`running ${shownCommand(words)}`);
-    const { spawnRemote } = await import("./remote-process.ts"); // with its library: 50 ms that a spawned end need not spend
+    const { spawnRemote } = await import("./remote-process.ts"); // loads a library, 50 ms, which the spawned side does not need
     return spawnRemote(words, options.onRemoteLine, { leaveTimeout, rate });
   };
   await using remote: RemoteProcess | undefined =
@@ -73,12 +73,12 @@ export async function overTunnel<T>(
         : undefined;
   const transport = remote?.transport ?? ownStdio(rate);
   transport.on("error", () => {});
-  const session = import("./session.ts"); // with HTTP/2, 6 ms: the far command has been started, or the hello is the first thing said
+  const session = import("./session.ts"); // loads HTTP/2, 6 ms, while the remote command starts or the hello is sent
   try {
     const reference = options.reference === undefined ? {} : { image: options.reference };
     const hello = { protocol: PROTOCOL_VERSION, tool, role, features: [...features], ...reference };
-    const end = isSpawned ? "spawned" : "spawner";
-    const greeting = await shakeHands(transport, { end, hello, ready, timeout, signal });
+    const origin = isSpawned ? "spawned" : "initiator";
+    const greeting = await shakeHands(transport, { origin, hello, ready, timeout, signal });
     if (greeting.noise !== "")
       options.onDetail(`before the tunnel opened, the remote side printed: ${greeting.noise.trim()}`);
     options.onDetail(`the tunnel is open; the remote side is docker-over-ssh ${greeting.peer.tool}`);
@@ -89,7 +89,7 @@ export async function overTunnel<T>(
       timeouts: timeoutsFor(timeout),
       spawned: isSpawned,
     });
-    return await telling(tunnel, options, use);
+    return await useTunnel(tunnel, options, use);
   } catch (error) {
     transport.destroy();
     throw (await remote?.explain(error)) ?? error;
@@ -97,40 +97,37 @@ export async function overTunnel<T>(
 }
 
 /**
- * Runs `use` until it is done, the process is told to stop, or the tunnel ends; the first of these is the outcome. What goes
- * wrong here is told to the far end.
+ * Runs `use` until it is done, `signal` is aborted, or the tunnel ends; the first of these is the outcome. A failure of this side is
+ * reported to the peer.
  */
-export async function telling<T>(
+export async function useTunnel<T>(
   tunnel: Tunnel,
   {
     signal,
     explain = (error) => error,
-    tells = (failure) => failure,
-  }: Pick<TunnelOptions, "signal" | "explain" | "tells">,
+    failureForPeer = (failure) => failure,
+  }: Pick<TunnelOptions, "signal" | "explain" | "failureForPeer">,
   use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const either = AbortSignal.any([signal, tunnel.signal]);
   try {
     return await use(tunnel, either);
   } catch (thrown) {
-    // What failed because the tunnel went, or because a person pressed Ctrl-C, failed for that reason.
+    // After Ctrl-C or the tunnel's end, that is the reason for any error.
     const error: unknown = either.aborted ? either.reason : explain(thrown);
-    const failure = error instanceof Failure ? error : new Failure("transfer-failed", wordsFor(error));
-    const told = await tunnel.fail(tells(failure));
-    if (told && error instanceof Error) toldErrors.add(error);
+    const text = error instanceof Error ? error.message : String(error);
+    const failure = error instanceof Failure ? error : new Failure("transfer-failed", text);
+    const reported = await tunnel.fail(failureForPeer(failure));
+    if (reported && error instanceof Error) reportedErrors.add(error);
     throw error;
   }
 }
 
-const toldErrors = new WeakSet<Error>();
+const reportedErrors = new WeakSet<Error>();
 
-/** True when the far end has been told of this error, so that it need not be printed on both sides. */
-export function wasTold(error: unknown): boolean {
-  return error instanceof Error && toldErrors.has(error);
-}
-
-function wordsFor(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+/** Whether this error was reported to the peer, so that only one side prints it. */
+export function wasReported(error: unknown): boolean {
+  return error instanceof Error && reportedErrors.has(error);
 }
 
 function refuseTerminal(role: string, image: string): void {
@@ -139,9 +136,9 @@ function refuseTerminal(role: string, image: string): void {
   const other = role === "sender" ? "pull" : "push";
   throw new Failure(
     "usage",
-    `\`docker-over-ssh ${verb} ${image}\` without a command speaks on its stdin and stdout, and one of them is a terminal`,
+    `\`docker-over-ssh ${verb} ${image}\` without a command uses its stdin and stdout as the tunnel, and one of them is a terminal`,
     {
-      expected: `a command that runs the other side, or to be that command: ${MAGIC_LINE.trim()} is not for people`,
+      expected: "a command that runs the other side, or to be run by such a command",
       hint: `docker-over-ssh ${verb} ${image} ssh HOST "docker-over-ssh ${other} ${image}"  (and no pty for ssh: no -t)`,
     },
   );

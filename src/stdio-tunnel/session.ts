@@ -2,14 +2,13 @@ import type { Http2Session, Http2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import { Failure } from "../output/errors.ts";
 import { CONTROL_SERVICE, FAREWELL_TIMEOUT, SILENCE_TIMEOUT } from "./constants.ts";
-import { ControlChannel, type Message } from "./control.ts";
+import type { Message } from "./control.ts";
 import { remoteFailure, lost, silent, stuck } from "./failures.ts";
 import { keepAlive } from "./keep-alive.ts";
-import { MessageQueue } from "./message-queue.ts";
-import { countData, watchMovement } from "./watch-movement.ts";
-import { openSession } from "./open-session.ts";
+import { MessageExchange } from "./message-exchange.ts";
+import { countData, watchProgress } from "./watch-progress.ts";
+import { openSession, openStream, respond } from "./open-session.ts";
 import { resetUnlessComplete } from "./reset.ts";
-import { deferred } from "../streams/deferred.ts";
 import { timeoutsFor, type Timeouts } from "../streams/timeouts.ts";
 import { resolveWithin } from "../streams/resolve-within.ts";
 import type { Greeting, Hello, Role } from "./handshake.ts";
@@ -17,44 +16,39 @@ import type { StdioTransport } from "./transport.ts";
 
 export interface SessionOptions {
   role: Role;
-  /** ms without a byte from the far end after which the link is dead. */
+  /** ms without a byte from the peer after which the link counts as dead. */
   silence?: number | undefined;
-  /** What the two ends may take for what they do. */
+  /** How long the two sides may work without progress. */
   timeouts?: Timeouts;
-  /** This end was spawned: when all has been said it just goes, which the spawner waits for. */
+  /** This is the spawned side. After the result it exits without closing the session, which the initiator waits for. */
   spawned?: boolean;
 }
 
-type Accept = (stream: Duplex) => void;
-
 /**
- * An open tunnel (PROTOCOL.md, 2 to 5).
+ * An open tunnel (PROTOCOL.md, 2 to 5). It owns the transport.
  *
- * Owns the transport. Every way to end (`close`, the far end's end, a broken line, silence) runs into one idempotent
- * close: `signal` is aborted with the reason, every stream is reset, and what waited fails with that reason.
+ * Every end (`close`, the peer's end, a broken transport, silence) leads to one idempotent close: `signal` is aborted with the reason,
+ * every stream is reset, and every wait fails with that reason.
  */
 export class Tunnel implements AsyncDisposable {
   readonly peer: Hello;
-  readonly noise: string;
   readonly #transport: StdioTransport;
   readonly #session: Http2Session;
   readonly #ended = new AbortController();
-  readonly #services = new Map<string, Accept>();
-  readonly #messages = new MessageQueue();
-  /** All that are open, but for the control stream. */
+  readonly #services = new Map<string, (stream: Duplex) => void>();
+  readonly #messages: MessageExchange;
+  /** All open streams except the control stream. */
   readonly #streams = new Set<Http2Stream>();
-  readonly #control = deferred<ControlChannel>();
-  #channel: ControlChannel | undefined;
-  readonly #role: Role;
   readonly #spawned: boolean;
-  readonly #closed: Promise<void>;
-  readonly #startWritten: number;
-  readonly #startRead: number;
-  /** Bytes on streams, both ways, and messages. */
+  /** Resolves when the transport is closed. */
+  readonly closed: Promise<void>;
+  /** The transport's bytes at the start. */
+  readonly #start: { read: number; written: number };
+  /** Bytes on streams, in both directions. */
   #moved = 0;
-  /** Hears when something has moved. */
+  /** Called each time bytes have moved on a stream. */
   onMoved: (() => void) | undefined;
-  /** The last word has been said: an end of the stream is now no loss. */
+  /** The last message has been exchanged: the end of the transport is no loss from now on. */
   #finished = false;
 
   constructor(
@@ -63,17 +57,20 @@ export class Tunnel implements AsyncDisposable {
     { role, silence = SILENCE_TIMEOUT, timeouts = timeoutsFor(), spawned = false }: SessionOptions,
   ) {
     this.peer = greeting.peer;
-    this.noise = greeting.noise;
-    this.#role = role;
     this.#spawned = spawned;
     this.#transport = transport;
-    this.#startRead = transport.bytesRead;
-    this.#startWritten = transport.bytesWritten;
-    this.#control.promise.catch(() => {});
+    this.#start = { read: transport.bytesRead, written: transport.bytesWritten };
+    this.#messages = new MessageExchange({
+      onMessage: ({ type }) => {
+        // From here on the end of the transport is no loss, even if `result()` has not been called yet.
+        if (type === "result" && role === "sender") this.#finished = true;
+      },
+      onInvalid: (reason) => this.#reject(reason),
+    });
     transport.on("error", (error) => this.#lose(error));
     transport.once("end", () => this.#lose());
-    this.#closed = new Promise((resolve) => (transport.closed ? resolve() : transport.once("close", resolve)));
-    void this.#closed.then(() => this.#control.reject(lost()));
+    this.closed = new Promise((resolve) => (transport.closed ? resolve() : transport.once("close", resolve)));
+    void this.closed.then(() => this.#messages.abandon(lost()));
     const session = openSession(role, transport);
     this.#session = session;
     session.on("error", (error) => this.#lose(error));
@@ -82,90 +79,76 @@ export class Tunnel implements AsyncDisposable {
       this.#lose();
       transport.destroy();
     });
-    this.#messages.listen("failure", (message) => this.#end(remoteFailure(message)));
+    this.on("failure", (message) => this.#end(remoteFailure(message)));
     const ping = (): void => void (session.destroyed || session.ping(() => {}));
-    const rest = keepAlive(transport, silence, ping, () => this.#end(silent(silence)));
-    transport.once("close", rest);
-    const leave = watchMovement(
-      () => this.#moved,
-      timeouts,
-      (ms) => this.#refuse(stuck(ms)),
+    transport.once(
+      "close",
+      keepAlive(transport, silence, ping, () => this.#end(silent(silence))),
     );
-    transport.once("close", leave);
+    const onStuck = (ms: number): void => this.#reject(stuck(ms));
+    transport.once(
+      "close",
+      watchProgress(() => this.#moved, timeouts, onStuck),
+    );
     if (role === "receiver") this.#openControl(this.connect(CONTROL_SERVICE));
     else this.#services.set(CONTROL_SERVICE, (stream) => this.#openControl(stream));
-    // The far end's hello may have been its last word.
+    // The transport may have ended after the peer's hello.
     if (transport.readableEnded || transport.destroyed) this.#lose();
   }
 
-  /** Aborted when the tunnel ends before its time; the reason is a {@link Failure}. */
+  /** Aborted when the tunnel ends early; the reason is a {@link Failure}. */
   get signal(): AbortSignal {
     return this.#ended.signal;
   }
 
   /** Bytes sent through the tunnel since the hellos. */
   get bytesSent(): number {
-    return this.#transport.bytesWritten - this.#startWritten;
+    return this.#transport.bytesWritten - this.#start.written;
   }
 
   /** Bytes received through the tunnel since the hellos. */
   get bytesReceived(): number {
-    return this.#transport.bytesRead - this.#startRead;
-  }
-
-  /** Resolves when the transport is closed. */
-  get closed(): Promise<void> {
-    return this.#closed;
+    return this.#transport.bytesRead - this.#start.read;
   }
 
   /**
-   * Opens a stream to a service of the sender (receiver only); throws when the tunnel has ended.
-   * The caller owns the stream, which errors when the tunnel ends. To destroy it before its end is to reset it.
+   * Opens a stream to a service of the sender (receiver only); throws when the tunnel has ended. The caller owns the stream, which fails
+   * when the tunnel ends. Destroying it before its end resets it.
    */
   connect(service: string): Duplex {
     this.signal.throwIfAborted();
     if (this.#session.closed) throw new Failure("link-lost", "the tunnel is closed");
-    if (!("request" in this.#session)) throw new Error("only the receiver opens streams");
-    const request = this.#session.request as (headers: Record<string, string>) => Http2Stream & Duplex;
-    const stream = request.call(this.#session, { ":method": "CONNECT", ":authority": service });
-    this.#hold(stream);
-    stream.once("response", (headers: Record<string, unknown>) => {
-      if (headers[":status"] !== 200) stream.destroy(new Error(`the remote side has no service ${service}`));
-    });
+    const stream = openStream(this.#session, service);
+    this.#track(stream);
     return stream;
   }
 
-  /** Answers streams to a service (sender only). `accept` owns each stream. */
-  listen(service: string, accept: Accept): void {
+  /** Accepts streams to a service (sender only). `accept` owns each stream. */
+  listen(service: string, accept: (stream: Duplex) => void): void {
     this.#services.set(service, accept);
   }
 
-  /** Sends a message of the program above. */
+  /** Sends a message of the program above. Rejects when the tunnel ends before it can be sent. */
   async send(message: Message): Promise<void> {
-    const control = await this.#control.promise;
-    await control.send(message);
+    await this.#messages.send(message);
   }
 
-  /** Hears messages of one type. One listener a type; what it throws ends the tunnel. */
+  /** Calls `listener` for each message of a type. One listener for each type; its error ends the tunnel. */
   on(type: string, listener: (message: Message) => void): void {
-    const early = this.#messages.listen(type, listener);
-    if (early !== undefined) this.#hear(early);
+    this.#messages.on(type, listener);
   }
 
-  /** The next message of one type; rejects when the tunnel ends first. */
+  /** Resolves to the next message of a type; rejects when the tunnel ends first. */
   next(type: string): Promise<Message> {
-    const { promise, resolve, reject } = deferred<Message>();
-    this.on(type, (message) => {
-      this.#messages.leave(type);
-      resolve(message);
+    return new Promise((resolve, reject) => {
+      this.#messages.once(type, resolve);
+      const onEnd = (): void => reject(this.signal.aborted ? (this.signal.reason as Error) : lost());
+      this.signal.addEventListener("abort", onEnd, { once: true });
+      void this.closed.then(onEnd);
     });
-    const onEnd = (): void => reject(this.signal.aborted ? this.signal.reason : lost());
-    this.signal.addEventListener("abort", onEnd, { once: true });
-    void this.#closed.then(onEnd);
-    return promise;
   }
 
-  /** The receiver's last word: sends the result, waits until it has arrived, and closes. True when that was confirmed. */
+  /** The receiver's last step: sends the result, waits for its confirmation, and closes. Returns whether it was confirmed. */
   async finish(result: Record<string, unknown>): Promise<boolean> {
     const confirmed = this.next("received").then(
       () => true,
@@ -174,38 +157,37 @@ export class Tunnel implements AsyncDisposable {
     await this.send({ type: "result", ...result });
     this.#finished = true;
     const arrived = await resolveWithin(FAREWELL_TIMEOUT * 5, confirmed);
-    if (arrived === true && this.#spawned) this.#drop(); // a close in good order costs a round trip more
+    if (arrived === true && this.#spawned) this.#destroy(); // closing in good order costs one more round trip
     await this.close();
     return arrived ?? false;
   }
 
-  /** The sender's last wait: the receiver's result, confirmed to it. Rejects when the tunnel ends without one. */
+  /** The sender's last step: waits for the result and confirms it. Rejects when the tunnel ends without one. */
   async result(): Promise<Message> {
     const result = await this.next("result");
     await this.send({ type: "received" });
-    await resolveWithin(FAREWELL_TIMEOUT, this.#closed); // the receiver closes, once it has read that
+    await resolveWithin(FAREWELL_TIMEOUT, this.closed); // the receiver closes after the confirmation
     return result;
   }
 
-  /** Tells the far end why this end gives up, then closes. True when the words left in time. */
+  /** Reports this side's failure to the peer, then closes. Returns whether the report was written in time. */
   async fail(failure: Failure): Promise<boolean> {
     if (this.signal.aborted || this.#finished) return false;
-    this.#finished = true; // that the far end goes when it hears this is no loss
-    const told = await this.#tell(failure);
+    this.#finished = true; // the peer's end after this is no loss
+    const reported = await this.#report(failure);
     await this.close();
-    return told;
+    return reported;
   }
 
-  /** Ends the tunnel from this side: open streams are reset, messages that were sent leave first. Idempotent. */
+  /** Ends the tunnel from this side: resets open streams, after the messages sent so far have left. Idempotent. */
   async close(): Promise<void> {
     this.#finished = true;
     for (const stream of this.#streams) if (!stream.closed) stream.destroy();
-    this.#channel?.end();
+    this.#messages.end();
     if (!this.#session.closed) this.#session.close();
-    await resolveWithin(FAREWELL_TIMEOUT, this.#closed);
-    this.#session.destroy();
-    this.#transport.destroy();
-    await this.#closed;
+    await resolveWithin(FAREWELL_TIMEOUT, this.closed);
+    this.#destroy();
+    await this.closed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -213,85 +195,55 @@ export class Tunnel implements AsyncDisposable {
   }
 
   #accept(stream: Http2Stream, method: string | undefined, service: string | undefined): void {
-    this.#hold(stream);
-    if (stream.closed) return; // opened and reset in one breath
-    const respond = (stream as unknown as { respond(headers: object, options?: object): void }).respond.bind(stream);
+    this.#track(stream);
+    if (stream.closed) return; // opened and reset in one packet
     const accept = method === "CONNECT" && service !== undefined ? this.#services.get(service) : undefined;
-    if (accept === undefined) return respond({ ":status": 404 }, { endStream: true });
-    respond({ ":status": 200 });
+    if (accept === undefined) return respond(stream, 404);
+    respond(stream, 200);
     accept(stream);
   }
 
-  /** A reset must never be an uncaught error, also when whoever owned the stream has let go of it. */
-  #hold(stream: Http2Stream): void {
+  #track(stream: Http2Stream): void {
     resetUnlessComplete(stream);
-    countData(stream, (bytes) => this.#move(bytes));
+    countData(stream, (bytes) => {
+      this.#moved += bytes;
+      this.onMoved?.();
+    });
     this.#streams.add(stream);
-    stream.on("error", () => {});
+    stream.on("error", () => {}); // a reset is no uncaught error, even when the owner has stopped listening
     stream.once("close", () => this.#streams.delete(stream));
   }
 
-  #move(bytes: number): void {
-    this.#moved += bytes;
-    this.onMoved?.();
-  }
-
   #openControl(stream: Duplex): void {
-    const channel = new ControlChannel(
-      stream,
-      (message) => this.#hear(message),
-      (failure) => this.#refuse(failure),
-    );
-    this.#channel = channel;
+    this.#messages.open(stream);
     this.#streams.delete(stream as Http2Stream);
     stream.once("close", () => this.#lose());
-    this.#control.resolve(channel);
   }
 
-  #hear(message: Message): void {
-    // From now on the end of the stream is no loss, whether or not somebody waits for the result yet.
-    if (message.type === "result" && this.#role === "sender") this.#finished = true;
-    try {
-      this.#messages.deliver(message);
-    } catch (error) {
-      this.#refuse(error);
-    }
-  }
-
-  /** What came is not to be borne: says so to the far end, then ends for that reason. */
-  #refuse(reason: unknown): void {
+  /** Ends the tunnel because of invalid input, or no progress: reports the reason to the peer, then closes. */
+  #reject(reason: unknown): void {
     if (this.signal.aborted || this.#finished) return;
     this.#ended.abort(reason);
-    const told = reason instanceof Failure ? this.#tell(reason) : Promise.resolve(false);
-    void told.then(() => this.#drop());
+    const reported = reason instanceof Failure ? this.#report(reason) : Promise.resolve(false);
+    void reported.then(() => this.#destroy());
   }
 
-  async #tell({ code, message, expected, hint }: Failure): Promise<boolean> {
-    const channel = await resolveWithin(
-      FAREWELL_TIMEOUT,
-      this.#control.promise.catch(() => undefined),
-    );
-    if (channel === undefined || this.#transport.destroyed) return false;
-    const left = await resolveWithin(
-      FAREWELL_TIMEOUT,
-      channel.send({ type: "failure", code, message, expected, hint }),
-    );
-    return left === true;
+  async #report(failure: Failure): Promise<boolean> {
+    return await this.#messages.sendFailure(failure, () => this.#transport.destroyed);
   }
 
   #lose(cause?: Error): void {
-    if (this.#finished || this.signal.aborted) return;
     this.#end(lost(cause));
   }
 
   #end(reason: unknown): void {
     if (this.signal.aborted || this.#finished) return;
     this.#ended.abort(reason);
-    this.#control.reject(reason);
-    this.#drop();
+    this.#messages.abandon(reason);
+    this.#destroy();
   }
 
-  #drop(): void {
+  #destroy(): void {
     this.#session.destroy();
     this.#transport.destroy();
   }

@@ -7,14 +7,13 @@ import { MAX_BACKLOG } from "./constants.ts";
 type Done = (error?: Error | null) => void;
 
 /**
- * One Duplex over a readable and a writable half, that counts what passes.
+ * One Duplex over a readable and a writable half. It counts the bytes in both directions.
  *
- * Owns both halves: they are destroyed with it. Either half's error is its error; the end of the readable half is its
- * end; ending it ends the writable half.
+ * It owns both halves and destroys them with itself. An error of either half is its error; it ends with the readable half, and ending it
+ * ends the writable half.
  *
- * A write that waits does not keep the other direction waiting: while bytes have come that nobody has read, a write
- * counts as done before the sink has taken it. Node's HTTP/2 does not read while it writes (nodejs/node#29399), so that
- * two ends with much to say would wait for each other for ever.
+ * A pending write does not block reading: while received bytes are unread, a write counts as done before the sink has accepted it. Node's
+ * HTTP/2 does not read while it writes (nodejs/node#29399), so two sides with much to send would wait for each other for ever.
  */
 export class StdioTransport extends Duplex {
   readonly #source: Readable;
@@ -23,7 +22,7 @@ export class StdioTransport extends Duplex {
   bytesRead = 0;
   /** Bytes sent so far. */
   bytesWritten = 0;
-  /** Ends the write that the sink has not taken yet. */
+  /** Completes the write that the sink has not accepted yet. */
   #release: Done | undefined;
 
   constructor(source: Readable, sink: Writable) {
@@ -43,7 +42,7 @@ export class StdioTransport extends Duplex {
     }
   }
 
-  // A pipe that closes without "end" (the process at its other end was killed) is an end all the same.
+  // A pipe that closes without "end", because the process at its other end was killed, counts as ended.
   #halfClosed(half: Readable | Writable): void {
     if (half === this.#source && !this.readableEnded) this.push(null);
   }
@@ -66,7 +65,7 @@ export class StdioTransport extends Duplex {
       if (this.#release === release) {
         this.#release = undefined;
         done(error);
-      } else if (error) this.destroy(error); // the write was called done before this was known
+      } else if (error) this.destroy(error); // the write was completed before its error
     };
     this.#release = release;
     this.#sink.cork();
@@ -95,13 +94,12 @@ export class StdioTransport extends Duplex {
 }
 
 /**
- * This process's own stdin and stdout as a transport.
+ * Returns this process's stdin and stdout as a transport.
  *
- * `process.stdout` writes to pipes synchronously and would stop the whole process while the far end is not reading
- * (Node's "Process I/O" note), so the descriptors are opened as sockets of their own. Files and devices
- * (`< /dev/null`) cannot be sockets; there the standard streams do.
+ * `process.stdout` writes to pipes synchronously and blocks the process while the peer does not read (Node's "Process I/O" note), so the
+ * descriptors are opened as sockets. Files and devices (`< /dev/null`) cannot be sockets, so the standard streams are used for them.
  *
- * @param rate bytes a second that may come in, and as many that may go out
+ * @param rate limit of bytes per second in, and of bytes per second out
  */
 export function ownStdio(rate?: number): StdioTransport {
   const isStream = (fd: number): boolean => {

@@ -11,7 +11,7 @@ import { readPullRequest } from "../../src/commands/pull.ts";
 import { outputTo } from "../../src/output/output.ts";
 import { noteText } from "../../src/output/texts.ts";
 import { receive } from "../../src/pull.ts";
-import { bothHalves } from "../../src/stdio-tunnel/in-process.ts";
+import { runBothSides } from "../../src/stdio-tunnel/in-process.ts";
 
 const diffIds = ["one", "two"].map(digestOf);
 const id = digestOf("config");
@@ -55,7 +55,7 @@ async function receiveInto(
     [Symbol.asyncDispose]: async () => {},
   };
   const { signal } = new AbortController();
-  await bothHalves(
+  await runBothSides(
     {
       async sender(tunnel) {
         asked = parseAsk(await tunnel.next("ask"));
@@ -103,7 +103,7 @@ test.each([
   ["an invalid diff ID", ["one"]],
 ])("a sender that announces %s breaks the protocol", async (_, announced) => {
   const { signal } = new AbortController();
-  const both = bothHalves(
+  const both = runBothSides(
     {
       async sender(tunnel, stop) {
         await tunnel.next("want");

@@ -15,7 +15,7 @@ import { MEDIA_TYPE, parseImageManifest, encodeManifest } from "../../src/image/
 import { outputTo } from "../../src/output/output.ts";
 import { parseCompressOption } from "../../src/packing/compress-option.ts";
 import { send } from "../../src/push.ts";
-import { bothHalves } from "../../src/stdio-tunnel/in-process.ts";
+import { runBothSides } from "../../src/stdio-tunnel/in-process.ts";
 
 const said: string[] = [];
 const output = outputTo((event) => {
@@ -42,7 +42,7 @@ async function offerFor(
     }),
     [Symbol.asyncDispose]: async () => {},
   };
-  await bothHalves(
+  await runBothSides(
     {
       async sender(tunnel, signal) {
         await send(tunnel, source, { connection: { kind: "spawned" }, ...request }, { output, signal, env: {} });
@@ -75,7 +75,7 @@ test("a second `want`, for layers that the receiver has lost, is answered by a s
     find: async () => ({ diffIds, platform: "linux/amd64", offer }),
     [Symbol.asyncDispose]: async () => {},
   };
-  await bothHalves(
+  await runBothSides(
     {
       async sender(tunnel, signal) {
         await send(tunnel, source, { connection: { kind: "spawned" } }, { output, signal, env: {} });

@@ -13,8 +13,8 @@ function told(path: string, text: string): string | undefined {
   const signal = new AbortController().signal;
   const surroundings = { output, signal, env: {} };
   const request = readPushRequest({ image: `oci:${path}`, command: ["far"] }, {}, {});
-  const { tells } = tunnelOptions(request, { kind: "spawned" }, surroundings, { ready: Promise.resolve(), signal });
-  return tells?.(new Failure("not-verified", text)).message;
+  const { failureForPeer } = tunnelOptions(request, { kind: "spawned" }, surroundings, { ready: Promise.resolve(), signal });
+  return failureForPeer?.(new Failure("not-verified", text)).message;
 }
 
 test.each([

@@ -33,7 +33,7 @@ export async function tunnelPair(
   silence?: number,
 ): Promise<{ sender: Tunnel; receiver: Tunnel }> {
   const [sender, receiver] = await Promise.all([
-    openEnd(pair[0], "spawner", "sender", silence),
+    openEnd(pair[0], "initiator", "sender", silence),
     openEnd(pair[1], "spawned", "receiver", silence),
   ]);
   return { sender, receiver };

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Failure } from "../../../src/output/errors.ts";
 import { spawnRemote } from "../../../src/stdio-tunnel/remote-process.ts";
-import { overTunnel, wasTold, type TunnelOptions } from "../../../src/stdio-tunnel/open.ts";
+import { overTunnel, wasReported, type TunnelOptions } from "../../../src/stdio-tunnel/open.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { deferred } from "../../../src/streams/deferred.ts";
 import { farProgram } from "./carriers.ts";
@@ -96,7 +96,7 @@ describe("a command that is no tunnel", () => {
       expected: expect.stringContaining("docker-over-ssh pull"),
     });
     expect(failure?.message).toMatch(
-      new RegExp(`exits\\.mjs ${status}\` ended with status ${status} before it said that it is ready$`),
+      new RegExp(`exits\\.mjs ${status}\` ended with status ${status} before its hello$`),
     );
   });
 
@@ -127,7 +127,7 @@ describe("a command that is no tunnel", () => {
     const { failure } = await run(farProgram("prints.mjs", "stdout", words));
     expect(failure).toMatchObject({ code: "remote-not-a-tunnel" });
     expect(failure?.message).toMatch(
-      /ended with status 1 before it said that it is ready\. It printed:\nusage: docker$/,
+      /ended with status 1 before its hello\. It printed:\nusage: docker$/,
     );
   });
 
@@ -155,7 +155,7 @@ describe("a command that is no tunnel", () => {
     const { failure } = await run(farProgram("garbage-for-ever.mjs"), { leaveTimeout: 50 });
     expect(failure).toMatchObject({
       code: "remote-not-a-tunnel",
-      message: expect.stringContaining("more than 1 MB of something else. It printed:\n"),
+      message: expect.stringContaining("more than 1 MB of other text. It printed:\n"),
     });
     expect(failure?.message.length).toBeLessThan(6000);
   });
@@ -164,7 +164,7 @@ describe("a command that is no tunnel", () => {
     const { failure, lines } = await run(farProgram("closes-stdout.mjs"), { leaveTimeout: 50 });
     expect(failure).toMatchObject({
       code: "remote-not-a-tunnel",
-      message: expect.stringContaining("closed its output before it said"),
+      message: expect.stringContaining("closed its output before its hello"),
     });
     expect(isRunning(pidOf(lines))).toBe(false);
   });
@@ -227,13 +227,13 @@ describe("what goes wrong here", () => {
       Promise.reject(failure),
     );
     expect(seen).toBe(failure);
-    expect(wasTold(seen)).toBe(true);
+    expect(wasReported(seen)).toBe(true);
     expect(lines.join("\n")).toContain("the disk of build-7 is full");
   });
 
   test("is not told to a remote side that is gone", async () => {
     const { failure: seen } = await run(farProgram("dies-in-the-middle.mjs"), {}, (tunnel) => tunnel.next("offer"));
-    expect(wasTold(seen)).toBe(false);
+    expect(wasReported(seen)).toBe(false);
   });
 });
 

@@ -7,7 +7,7 @@ import { hello } from "../../fixtures/far/open-end.ts";
 import { duplexPair } from "./carriers.ts";
 import { farBytes, greet, HELLO_LINE, refusal } from "./preamble.ts";
 
-const ENDS = ["spawner", "spawned"] as const;
+const ENDS = ["initiator", "spawned"] as const;
 
 describe.each(ENDS)("the %s", (end) => {
   test("gives up after 1 MB of garbage, though it would go on for ever", async () => {
@@ -15,10 +15,10 @@ describe.each(ENDS)("the %s", (end) => {
     const kilobyte = "garbage\n".repeat(125);
     const babble = (): void => void (far.destroyed || far.write(kilobyte, babble));
     babble();
-    const error = await refusal(greet(near, { end }));
+    const error = await refusal(greet(near, { origin: end }));
     near.destroy();
     expect(error).toMatchObject({ code: "remote-not-a-tunnel", ended: false });
-    expect(error.message).toContain("more than 1 MB of something else");
+    expect(error.message).toContain("more than 1 MB of other text");
     expect(error.noise).toHaveLength(KEPT_NOISE);
     expect(error.noise.endsWith("garbage\n")).toBe(true);
     expect(near.bytesRead).toBeGreaterThan(MAX_NOISE);
@@ -46,7 +46,7 @@ describe.each(ENDS)("the %s", (end) => {
     ["has no role", `${JSON.stringify({ ...hello("sender"), role: undefined })}\n`, "names no role"],
     ["has a role that nobody has", `${JSON.stringify({ ...hello("sender"), role: "viewer" })}\n`, "names no role"],
   ])("refuses a hello that %s", async (_what, line, words) => {
-    const error = await refusal(greet(farBytes(`banner\n${MAGIC_LINE}${line}`), { end }));
+    const error = await refusal(greet(farBytes(`banner\n${MAGIC_LINE}${line}`), { origin: end }));
     expect(error).toMatchObject({ code: "remote-not-a-tunnel", noise: "banner\n", ended: false });
     expect(error.message).toContain(words);
     expect(error.expected).toContain("docker-over-ssh pull");
@@ -56,20 +56,20 @@ describe.each(ENDS)("the %s", (end) => {
     const rest = JSON.stringify({ ...hello("sender"), image: "" }).length;
     const line = JSON.stringify({ ...hello("sender"), image: "x".repeat(MAX_HELLO - rest) });
     expect(line).toHaveLength(MAX_HELLO);
-    await expect(greet(farBytes(`${MAGIC_LINE}${line}\n`), { end })).resolves.toMatchObject({
+    await expect(greet(farBytes(`${MAGIC_LINE}${line}\n`), { origin: end })).resolves.toMatchObject({
       peer: { role: "sender" },
     });
   });
 
   test("says that nobody answered in time, with what came instead", async () => {
-    const error = await refusal(greet(farBytes("password: "), { end, timeout: 20 }));
+    const error = await refusal(greet(farBytes("password: "), { origin: end, timeout: 20 }));
     expect(error).toMatchObject({ code: "remote-no-answer", noise: "password: ", ended: false });
     expect(error.message).toContain("0.02 s");
     expect(error.hint).toContain("--timeout");
   });
 
   test("counts a hello that does not come as no answer", async () => {
-    expect(await refusal(greet(farBytes(`motd\n${MAGIC_LINE}`), { end, timeout: 20 }))).toMatchObject({
+    expect(await refusal(greet(farBytes(`motd\n${MAGIC_LINE}`), { origin: end, timeout: 20 }))).toMatchObject({
       code: "remote-no-answer",
       noise: "motd\n",
     });
@@ -84,7 +84,7 @@ describe.each(ENDS)("the %s", (end) => {
   ])("says that the remote side closed its output %s", async (_when, bytes) => {
     const [near, far] = duplexPair();
     far.end(bytes);
-    const error = await refusal(greet(near, { end }));
+    const error = await refusal(greet(near, { origin: end }));
     expect(error).toMatchObject({ code: "remote-not-a-tunnel", ended: true });
     expect(error.message).toContain("closed its output");
     expect(error.noise).toBe(bytes.startsWith(MAGIC_LINE) ? "" : bytes);
@@ -92,14 +92,14 @@ describe.each(ENDS)("the %s", (end) => {
 
   test("says so of a stream that breaks, and keeps the cause", async () => {
     const [near] = duplexPair();
-    const error = refusal(greet(near, { end }));
+    const error = refusal(greet(near, { origin: end }));
     near.destroy(new Error("EIO"));
     expect(await error).toMatchObject({ code: "remote-not-a-tunnel", ended: true, cause: { message: "EIO" } });
   });
 
   test("says so of a stream that closes without a word", async () => {
     const [near] = duplexPair();
-    const error = refusal(greet(near, { end }));
+    const error = refusal(greet(near, { origin: end }));
     near.destroy();
     expect(await error).toMatchObject({ code: "remote-not-a-tunnel", ended: true });
   });
@@ -108,16 +108,16 @@ describe.each(ENDS)("the %s", (end) => {
     const [near] = duplexPair();
     near.destroy();
     await new Promise((resolve) => near.once("close", resolve));
-    expect(await refusal(greet(near, { end }))).toMatchObject({ code: "remote-not-a-tunnel", ended: true });
+    expect(await refusal(greet(near, { origin: end }))).toMatchObject({ code: "remote-not-a-tunnel", ended: true });
   });
 
   test("stops when it is told to, with the reason it was given", async () => {
     const stop = new AbortController();
     const reason = new Error("Ctrl-C");
-    const greeting = greet(farBytes("motd"), { end, signal: stop.signal });
+    const greeting = greet(farBytes("motd"), { origin: end, signal: stop.signal });
     stop.abort(reason);
     await expect(greeting).rejects.toBe(reason);
-    await expect(greet(farBytes(), { end, signal: stop.signal })).rejects.toBe(reason);
+    await expect(greet(farBytes(), { origin: end, signal: stop.signal })).rejects.toBe(reason);
   });
 
   test("leaves no timer and no listener behind", async () => {
@@ -125,7 +125,7 @@ describe.each(ENDS)("the %s", (end) => {
     const before = timers();
     const near = farBytes(`${MAGIC_LINE}{}\n`);
     const stop = new AbortController();
-    await refusal(greet(near, { end, signal: stop.signal }));
+    await refusal(greet(near, { origin: end, signal: stop.signal }));
     expect(timers()).toBe(before);
     expect(near.listenerCount("readable")).toBe(0);
   });
@@ -133,13 +133,13 @@ describe.each(ENDS)("the %s", (end) => {
 
 /** Both ends of one preamble; what each fails with. */
 async function bothRefusals(
-  spawner: Partial<HandshakeOptions>,
+  initiator: Partial<HandshakeOptions>,
   spawned: Partial<HandshakeOptions>,
 ): Promise<unknown[]> {
   const [near, far] = duplexPair();
   return await Promise.all([
-    refusal(greet(near, { end: "spawner", ...spawner })),
-    refusal(greet(far, { end: "spawned", ...spawned })),
+    refusal(greet(near, { origin: "initiator", ...initiator })),
+    refusal(greet(far, { origin: "spawned", ...spawned })),
   ]);
 }
 
@@ -149,7 +149,7 @@ test("another protocol: each end names both protocols and both tools", async () 
   for (const end of ENDS) {
     const [near, far] = duplexPair();
     far.write(line);
-    const error = await refusal(greet(near, { end }));
+    const error = await refusal(greet(near, { origin: end }));
     expect(error).toMatchObject({ code: "remote-other-protocol", exitStatus: 8 });
     expect(error.message).toMatch(/docker-over-ssh 9\.0\.0.*protocol 2/);
     expect(error.expected).toMatch(/protocol 1.*docker-over-ssh 0\.1\.0-test/);

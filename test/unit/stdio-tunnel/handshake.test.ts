@@ -64,12 +64,12 @@ describe("what follows the hello", () => {
 describe("who speaks first", () => {
   test("the spawned end, at once", async () => {
     const [near, far] = duplexPair();
-    void greet(near, { end: "spawned" }).catch(() => {});
+    void greet(near, { origin: "spawned" }).catch(() => {});
     expect(String(await nextChunk(far))).toMatch(/^#docker-over-ssh#tunnel#\n\{.*\}\n$/);
     near.destroy();
   });
 
-  test("the spawner only when it has read the magic line and the hello", async () => {
+  test("the initiator only when it has read the magic line and the hello", async () => {
     const [near, far] = duplexPair();
     const greeting = greet(near);
     far.write("Password: ");

@@ -19,11 +19,15 @@ afterEach(() => void vi.useRealTimers());
 
 async function tunnels(): Promise<{ sender: Tunnel; receiver: Tunnel }> {
   const [one, other] = duplexPair();
-  const open = async (stream: typeof one, end: "spawner" | "spawned", role: Role, timeouts = TIMEOUTS) =>
-    new Tunnel(stream, await shakeHands(stream, { end, hello: hello(role) }), { role, silence: KEEP_ALIVE, timeouts });
+  const open = async (stream: typeof one, origin: "initiator" | "spawned", role: Role, timeouts = TIMEOUTS) =>
+    new Tunnel(stream, await shakeHands(stream, { origin, hello: hello(role) }), {
+      role,
+      silence: KEEP_ALIVE,
+      timeouts,
+    });
   // One of them is enough to find out; the other is told.
   const [sender, receiver] = await Promise.all([
-    open(one, "spawner", "sender", timeoutsFor(60_000)),
+    open(one, "initiator", "sender", timeoutsFor(60_000)),
     open(other, "spawned", "receiver"),
   ]);
   return { sender, receiver };

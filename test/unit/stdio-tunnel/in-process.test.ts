@@ -1,20 +1,20 @@
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { Failure } from "../../../src/output/errors.ts";
-import { bothHalves, type Half } from "../../../src/stdio-tunnel/in-process.ts";
+import { runBothSides, type Side } from "../../../src/stdio-tunnel/in-process.ts";
 
 const options = { tool: "1.2.3", signal: new AbortController().signal };
 /** Until the other side ends it. */
-const waits: Half = async (tunnel) => void (await tunnel.next("never"));
+const waits: Side = async (tunnel) => void (await tunnel.next("never"));
 const fails =
-  (error: Error): Half =>
+  (error: Error): Side =>
   async () =>
     await Promise.reject(error);
 
 test("both halves speak to each other, as over any tunnel", async () => {
   let result: unknown;
   let confirmed: boolean | undefined;
-  await bothHalves(
+  await runBothSides(
     {
       async sender(tunnel) {
         tunnel.listen("greeting", (stream) => stream.end("hello"));
@@ -39,21 +39,21 @@ test.each(["sender", "receiver"] as const)(
   async (role) => {
     const failure = new Failure("no-space", "the disk is full");
     const other = role === "sender" ? "receiver" : "sender";
-    const halves = { [role]: fails(failure), [other]: waits } as Record<typeof role, Half>;
-    await expect(bothHalves(halves, options)).rejects.toBe(failure);
+    const halves = { [role]: fails(failure), [other]: waits } as Record<typeof role, Side>;
+    await expect(runBothSides(halves, options)).rejects.toBe(failure);
   },
 );
 
 test("a bug is no less told", async () => {
   const bug = new TypeError("x is not a function");
-  await expect(bothHalves({ sender: waits, receiver: fails(bug) }, options)).rejects.toBe(bug);
+  await expect(runBothSides({ sender: waits, receiver: fails(bug) }, options)).rejects.toBe(bug);
 });
 
 test("a signal ends both, with its reason", async () => {
   const stop = new AbortController();
   const ended: string[] = [];
   const untilStopped =
-    (name: string): Half =>
+    (name: string): Side =>
     async (_, signal) =>
       await new Promise((_resolve, reject) => {
         signal.addEventListener("abort", () => {
@@ -63,6 +63,6 @@ test("a signal ends both, with its reason", async () => {
         if (name === "receiver") stop.abort(new Error("Ctrl-C"));
       });
   const halves = { sender: untilStopped("sender"), receiver: untilStopped("receiver") };
-  await expect(bothHalves(halves, { ...options, signal: stop.signal })).rejects.toThrow("Ctrl-C");
+  await expect(runBothSides(halves, { ...options, signal: stop.signal })).rejects.toThrow("Ctrl-C");
   expect(ended).toEqual(["sender", "receiver"]);
 });

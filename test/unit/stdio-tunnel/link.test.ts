@@ -66,13 +66,13 @@ describe.each<[Role, Role]>([
 
   test("is stopped: silence is a lost link, and it is not left behind", async () => {
     const child = spawnRemote(words, () => {}, { leaveTimeout: 50 });
-    const tunnel = await openEnd(child.transport, "spawner", role, 1000);
+    const tunnel = await openEnd(child.transport, "initiator", role, 1000);
     const pid = await pidOf(tunnel);
     process.kill(pid, "SIGSTOP");
     const waiting = tunnel.next("anything").catch((error: unknown) => child.explain(error));
     expect(await waiting).toMatchObject({
       ...lost,
-      message: expect.stringMatching(/nothing has come .* for 1 s.*still runs$/),
+      message: expect.stringMatching(/has sent nothing for 1 s.*still runs$/),
     });
     await child[Symbol.asyncDispose]();
     expect(isRunning(pid)).toBe(false);
@@ -106,7 +106,7 @@ test.each(["sees", "has seen"])("a remote side whose hello was its last word: th
     near.read(0);
     await once(source, "end");
   }
-  const tunnel = await openEnd(near, "spawner", "receiver");
+  const tunnel = await openEnd(near, "initiator", "receiver");
   await expect(tunnel.next("anything")).rejects.toMatchObject(lost);
   await tunnel.closed;
 });
@@ -114,8 +114,8 @@ test.each(["sees", "has seen"])("a remote side whose hello was its last word: th
 test("a remote side that says hello and nothing more", async () => {
   const [near, far] = duplexPair();
   const [tunnel] = await Promise.all([
-    openEnd(near, "spawner", "sender", 40),
-    greet(far, { end: "spawned", hello: hello("receiver") }),
+    openEnd(near, "initiator", "sender", 40),
+    greet(far, { origin: "spawned", hello: hello("receiver") }),
   ]);
   await expect(tunnel.next("anything")).rejects.toMatchObject({ ...lost, message: expect.stringContaining("0.04 s") });
 });

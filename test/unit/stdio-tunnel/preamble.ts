@@ -28,9 +28,9 @@ async function sayAll(far: StdioTransport, chunks: string[]): Promise<void> {
   }
 }
 
-/** This end, a receiver of protocol 1 and the spawner unless told otherwise. */
+/** This end, a receiver of protocol 1 and the initiator unless told otherwise. */
 export function greet(stream: StdioTransport, options: Partial<HandshakeOptions> = {}): Promise<Greeting> {
-  return shakeHands(stream, { end: "spawner", hello: hello("receiver"), ...options });
+  return shakeHands(stream, { origin: "initiator", hello: hello("receiver"), ...options });
 }
 
 /** What the preamble fails with. */

@@ -10,12 +10,12 @@ import { BULK_BYTES } from "../../fixtures/far/scenarios/bulk.ts";
 import { SCENARIOS } from "../../fixtures/far/scenarios/index.ts";
 import { duplexPair, spawnScenario, tcpPair, type Pair } from "./carriers.ts";
 
-/** Plays a scenario with `spawner` as this process's role; the receiver's report. */
-type Carrier = (name: string, spawner: Role) => Promise<unknown>;
+/** Plays a scenario with `initiator` as this process's role; the receiver's report. */
+type Carrier = (name: string, initiator: Role) => Promise<unknown>;
 
 const CARRIERS: Record<string, Carrier> = {
-  "a pair of streams": (name, spawner) => overPair(duplexPair(), name, spawner),
-  "a TCP connection": async (name, spawner) => overPair(await tcpPair(), name, spawner),
+  "a pair of streams": (name, initiator) => overPair(duplexPair(), name, initiator),
+  "a TCP connection": async (name, initiator) => overPair(await tcpPair(), name, initiator),
   "a child process": overChild,
 };
 
@@ -23,19 +23,19 @@ function other(role: Role): Role {
   return role === "sender" ? "receiver" : "sender";
 }
 
-async function overPair([near, far]: Pair, name: string, spawner: Role): Promise<unknown> {
+async function overPair([near, far]: Pair, name: string, initiator: Role): Promise<unknown> {
   const scenario = scenarioOf(name);
   const reports = await Promise.all([
-    openEnd(near, "spawner", spawner).then((tunnel) => play(scenario, spawner, tunnel)),
-    openEnd(far, "spawned", other(spawner)).then((tunnel) => play(scenario, other(spawner), tunnel)),
+    openEnd(near, "initiator", initiator).then((tunnel) => play(scenario, initiator, tunnel)),
+    openEnd(far, "spawned", other(initiator)).then((tunnel) => play(scenario, other(initiator), tunnel)),
   ]);
   expect(reports[1]).toEqual(reports[0]);
   return reports[0];
 }
 
-async function overChild(name: string, spawner: Role): Promise<unknown> {
-  await using far = spawnScenario(other(spawner), name);
-  return await play(scenarioOf(name), spawner, await openEnd(far.transport, "spawner", spawner));
+async function overChild(name: string, initiator: Role): Promise<unknown> {
+  await using far = spawnScenario(other(initiator), name);
+  return await play(scenarioOf(name), initiator, await openEnd(far.transport, "initiator", initiator));
 }
 
 function scenarioOf(name: string): (typeof SCENARIOS)[string] & object {
@@ -52,18 +52,18 @@ async function digest(seed: number): Promise<string> {
 const cut = { ended: false, failed: true };
 
 describe.each(Object.entries(CARRIERS))("over %s", (_carrier, run) => {
-  describe.each<Role>(["sender", "receiver"])("the %s is the spawner", (spawner) => {
+  describe.each<Role>(["sender", "receiver"])("the %s is the initiator", (initiator) => {
     test("as many streams at once as there may be", async () => {
-      expect(await run("many", spawner)).toBe(MAX_STREAMS - 1);
+      expect(await run("many", initiator)).toBe(MAX_STREAMS - 1);
     });
 
     test("large data both ways, byte for byte", async () => {
       const expected = await Promise.all([digest(1), digest(2)]);
-      expect(await run("bulk", spawner)).toEqual({ down: expected, up: expected });
+      expect(await run("bulk", initiator)).toEqual({ down: expected, up: expected });
     });
 
     test("an end that has said all still hears the other", async () => {
-      expect(await run("halfClose", spawner)).toEqual({
+      expect(await run("halfClose", initiator)).toEqual({
         youFirst: "heard this",
         meFirst: "all I have",
         nextMessage: "said after your end",
@@ -71,7 +71,7 @@ describe.each(Object.entries(CARRIERS))("over %s", (_carrier, run) => {
     });
 
     test("a stream that breaks never looks complete, and one that is complete never looks broken", async () => {
-      expect(await run("resets", spawner)).toMatchObject({
+      expect(await run("resets", initiator)).toMatchObject({
         "nobody breaks it": { bytes: 100_000, ended: true, failed: false },
         "sender, with-an-error": cut,
         "sender, with-an-error, after the receiver's end": cut,
@@ -83,7 +83,7 @@ describe.each(Object.entries(CARRIERS))("over %s", (_carrier, run) => {
     });
 
     test("a service that nobody has is a reset, and harms no other", async () => {
-      expect(await run("unknownService", spawner)).toEqual({
+      expect(await run("unknownService", initiator)).toEqual({
         unknown: { bytes: 0, ...cut },
         words: "the remote side has no service nobody",
         known: "at your service",
@@ -91,7 +91,7 @@ describe.each(Object.entries(CARRIERS))("over %s", (_carrier, run) => {
     });
 
     test("messages: early ones are kept, unknown ones ignored, the order stays", async () => {
-      expect(await run("messages", spawner)).toEqual({ counted: [1, 2, 3], words: "ä\nö", early: 2 });
+      expect(await run("messages", initiator)).toEqual({ counted: [1, 2, 3], words: "ä\nö", early: 2 });
     });
   });
 });

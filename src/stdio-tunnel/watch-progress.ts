@@ -2,7 +2,7 @@ import type { Http2Stream } from "node:http2";
 import type { Timeouts } from "../streams/timeouts.ts";
 import { TICKS_PER_SILENCE } from "./constants.ts";
 
-/** Tells of the bytes that come on a stream, and of those that the connection has taken from it; keep-alive is not among them. */
+/** Calls `onMoved` with the bytes received on a stream and the bytes of it that the session has sent. Keep-alive does not count. */
 export function countData(stream: Http2Stream, onMoved: (bytes: number) => void): void {
   const push = stream.push.bind(stream);
   stream.push = (chunk: Uint8Array | null, encoding?: BufferEncoding) => {
@@ -31,12 +31,12 @@ export function countData(stream: Http2Stream, onMoved: (bytes: number) => void)
 }
 
 /**
- * Watches that the two ends get on (PROTOCOL.md, 4): `onStuck` hears of it when nothing has moved for longer than whatever the other
- * end waits for may take, and so has said nothing of it either. Ticks are counted, not time, as in keep-alive. Returns what stops it.
+ * Watches the progress of the tunnel (PROTOCOL.md, 4): calls `onStuck` when no byte has moved for longer than the peer's longest wait, so
+ * that the peer should have reported it. Counts ticks, not time, as keep-alive does. Returns a function that stops it.
  *
- * @param moved bytes and messages so far
+ * @param moved returns the bytes moved so far
  */
-export function watchMovement(moved: () => number, timeouts: Timeouts, onStuck: (ms: number) => void): () => void {
+export function watchProgress(moved: () => number, timeouts: Timeouts, onStuck: (ms: number) => void): () => void {
   let seen = moved();
   let idleTicks = 0;
   const tick = (timeouts.work + timeouts.answer) / TICKS_PER_SILENCE;

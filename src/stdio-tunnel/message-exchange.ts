@@ -1,0 +1,91 @@
+import type { Duplex } from "node:stream";
+import type { Failure } from "../output/errors.ts";
+import { deferred } from "../streams/deferred.ts";
+import { resolveWithin } from "../streams/resolve-within.ts";
+import { FAREWELL_TIMEOUT } from "./constants.ts";
+import { ControlChannel, type Message } from "./control.ts";
+import { MessageQueue } from "./message-queue.ts";
+
+export interface MessageExchangeOptions {
+  /** Called with each message before its listener. */
+  onMessage: (message: Message) => void;
+  /** Called with the reason when the peer sends invalid input, or a listener throws. */
+  onInvalid: (reason: unknown) => void;
+}
+
+/** The messages of a tunnel: sends them when the control stream is open, and delivers received ones to their listeners. */
+export class MessageExchange {
+  readonly #options: MessageExchangeOptions;
+  readonly #queue = new MessageQueue();
+  readonly #opening = deferred<ControlChannel>();
+  #channel: ControlChannel | undefined;
+
+  constructor(options: MessageExchangeOptions) {
+    this.#options = options;
+    this.#opening.promise.catch(() => {}); // `send` reports it
+  }
+
+  /** Uses `stream` as the control stream. */
+  open(stream: Duplex): void {
+    this.#channel = new ControlChannel(
+      stream,
+      (message) => this.#deliver(message),
+      (failure) => this.#options.onInvalid(failure),
+    );
+    this.#opening.resolve(this.#channel);
+  }
+
+  /** Rejects messages that wait for the control stream: the tunnel has ended. */
+  abandon(reason: unknown): void {
+    this.#opening.reject(reason);
+  }
+
+  /** Sends a message. Rejects when the tunnel ends before the control stream is open. */
+  async send(message: Message): Promise<void> {
+    const channel = await this.#opening.promise;
+    await channel.send(message);
+  }
+
+  /**
+   * Sends a `failure` to the peer. Returns whether it was written in time.
+   *
+   * @param isLost whether the transport has been lost meanwhile
+   */
+  async sendFailure({ code, message, expected, hint }: Failure, isLost: () => boolean): Promise<boolean> {
+    const channel = await resolveWithin(
+      FAREWELL_TIMEOUT,
+      this.#opening.promise.catch(() => undefined),
+    );
+    if (channel === undefined || isLost()) return false;
+    const written = channel.send({ type: "failure", code, message, expected, hint });
+    return (await resolveWithin(FAREWELL_TIMEOUT, written)) === true;
+  }
+
+  /** Calls `listener` for each message of a type, also for one that has arrived already. One listener for each type. */
+  on(type: string, listener: (message: Message) => void): void {
+    const early = this.#queue.listen(type, listener);
+    if (early !== undefined) this.#deliver(early);
+  }
+
+  /** Calls `listener` for the next message of a type. */
+  once(type: string, listener: (message: Message) => void): void {
+    this.on(type, (message) => {
+      this.#queue.leave(type);
+      listener(message);
+    });
+  }
+
+  /** Ends this side of the control stream, after the messages sent so far. */
+  end(): void {
+    this.#channel?.end();
+  }
+
+  #deliver(message: Message): void {
+    this.#options.onMessage(message);
+    try {
+      this.#queue.deliver(message);
+    } catch (error) {
+      this.#options.onInvalid(error);
+    }
+  }
+}
