@@ -7,10 +7,10 @@ import type { Connection } from "./request.ts";
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 type Signal = (typeof SIGNALS)[number];
 
-/** ms until a finished command leaves although something would keep it. */
+/** ms after a finished command until the process exits, whatever keeps it alive. */
 const LEAVE_TIMEOUT = 100;
 
-/** Told to stop by a signal. */
+/** The reason for which a signal stops the command. */
 class Stopped extends Error {
   readonly signal: Signal;
 
@@ -21,19 +21,19 @@ class Stopped extends Error {
 }
 
 /**
- * The process: reads the command line, runs the command, ends with its exit status. The only place that exits.
- * The first SIGINT, SIGTERM or SIGHUP stops the command, which tidies up; the second ends the process at once.
+ * Runs the command line and sets the exit status of the process; no other file exits. The first SIGINT, SIGTERM or SIGHUP stops the command,
+ * which removes what it has created; the second ends the process at once. Returns whether a transfer has succeeded.
  */
 export async function main(argv: readonly string[]): Promise<boolean> {
-  const parsed = await understand(argv);
+  const parsed = await parse(argv);
   process.exitCode = "job" in parsed ? await runJob(parsed.job) : parsed.exitStatus;
-  // Helpers of libraries (a keep-alive socket, a pending timer) must not keep a finished command waiting. Not at once: to leave by
-  // process.exit() waits for V8's threads, and one that is still compiling may wait for this one (Node 24.21, once in 250 runs).
+  // A keep-alive socket or a timer of a library must not delay a finished command. Not at once: process.exit() waits for V8's threads,
+  // and one that is still compiling may wait for this one (Node 24.21, once in 250 runs).
   if ("job" in parsed) setTimeout(leave, LEAVE_TIMEOUT).unref();
   return "job" in parsed && process.exitCode === 0;
 }
 
-async function understand(argv: readonly string[]): Promise<Parsed> {
+async function parse(argv: readonly string[]): Promise<Parsed> {
   try {
     return await parseCommandLine(argv, process.env, { out: writerTo("stdout"), err: writerTo("stderr") });
   } catch (error) {
@@ -50,14 +50,14 @@ async function runJob(job: Job): Promise<number> {
   });
   const stop = new AbortController();
   for (const signal of SIGNALS) process.on(signal, () => onSignal(signal, stop, terminal));
-  // A terminal or a far end that went away while we print to it is no reason to leave things behind.
+  // A reader of stderr that has gone is no reason to stop without cleaning up.
   process.stderr.on("error", () => {});
   try {
     await job.run({ output, signal: stop.signal, env: process.env });
     terminal.close();
     return 0;
   } catch (error) {
-    // A Ctrl-C reaches the whole foreground process group: when ssh dies of it first, the reason is still the Ctrl-C.
+    // Ctrl-C reaches the whole foreground process group: when ssh dies of it first, the reason is still Ctrl-C.
     const cause: unknown = stop.signal.aborted ? stop.signal.reason : error;
     if (cause instanceof Stopped) {
       terminal.close();
@@ -71,25 +71,26 @@ async function runJob(job: Job): Promise<number> {
 function onSignal(signal: Signal, stop: AbortController, terminal: Terminal): void {
   if (stop.signal.aborted) return endBy(signal);
   terminal.close();
-  if (process.stderr.isTTY) terminal.warn("stopping; once more to stop without tidying up");
+  if (process.stderr.isTTY) terminal.warn("stopping; press Ctrl-C again to stop without cleaning up");
   else terminal.detail(`stopping: ${signal}`);
   stop.abort(new Stopped(signal));
 }
 
-/** Ends the process at once. To leave by process.exit() waits for Node's threads, and one that opens a FIFO waits for ever. */
+/** Ends the process at once, by the signal: process.exit() waits for Node's threads, and one that opens a FIFO waits for ever. */
 function endBy(signal: Signal): void {
-  hearNoSignals();
+  restoreSignals();
   process.kill(process.pid, signal);
-  process.exit(128 + constants.signals[signal]); // a container's first process does not die of signals
+  process.exit(128 + constants.signals[signal]); // the first process of a container ignores the signal
 }
 
-/** Should that wait for a thread, any signal ends it. */
+/** Exits. Should that wait for a thread, any signal ends the process. */
 function leave(): void {
-  hearNoSignals();
+  restoreSignals();
   process.exit();
 }
 
-function hearNoSignals(): void {
+/** Restores what signals do by default: end the process. */
+function restoreSignals(): void {
   for (const signal of SIGNALS) process.removeAllListeners(signal);
 }
 
@@ -98,9 +99,9 @@ async function report(error: unknown, terminal: Terminal, connection?: Connectio
   const { wasReported } = await import("./stdio-tunnel/open.ts");
   const { asFailure } = await import("./transfer.ts");
   const failure = asFailure(error);
-  // The spawner's user reads it: from the spawned side's words through the tunnel, or from its own.
-  const saidThere = connection?.kind === "spawned" && (wasReported(error) || failure instanceof RemoteFailure);
-  if (!saidThere) terminal.failure(failure, failure instanceof RemoteFailure ? "remote" : "here");
+  // Its initiator prints the failure: the one it was sent through the tunnel, or its own.
+  const isPrintedThere = connection?.kind === "spawned" && (wasReported(error) || failure instanceof RemoteFailure);
+  if (!isPrintedThere) terminal.failure(failure, failure instanceof RemoteFailure ? "remote" : "here");
   if (failure.code === "internal" && error instanceof Error) terminal.detail(error.stack ?? "");
   return failure.exitStatus;
 }

@@ -28,7 +28,7 @@ import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { ResumeCache } from "./store/resume-cache.ts";
 import { abortable } from "./streams/abortable.ts";
 import {
-  explained,
+  explainError,
   connectEarly,
   reasonAgainstDelta,
   transferResult,
@@ -58,7 +58,7 @@ export async function pull(
     target.nameFor(request.name);
     return target;
   });
-  ready.catch(() => {}); // the spawned side tells it through the tunnel
+  ready.catch(() => {}); // a spawned side reports it through the tunnel
   const result = await connectEarly(
     connect,
     spawner ? ready : Promise.resolve(),
@@ -218,7 +218,7 @@ async function transfer(
 
 /** An image that is not right, or for which there is no room, is not worth resuming. */
 function mayBeContinued(error: unknown): boolean {
-  const failure = explained(error);
+  const failure = explainError(error);
   return !(failure instanceof Failure && ["not-verified", "refused", "no-space"].includes(failure.code));
 }
 

@@ -39,7 +39,7 @@ import {
   type Connect,
 } from "./transfer.ts";
 
-/** ms for the receiving side to be ready, once the tunnel is open. */
+/** ms for the receiver to get ready, once the tunnel is open. */
 const ASK_TIMEOUT = 60_000;
 
 /** A connection on which the remote side must be told the image's name, which the archive alone knows. */
@@ -62,13 +62,13 @@ export async function push(
   const started = performance.now();
   context.output.event({ type: "started", role: request.role, image: request.source.given });
   const spawner = isInitiator(request.connection);
-  if (spawner) refuseUnsupported(request.compress, "sending"); // the spawned side tells it through the tunnel
+  if (spawner) refuseUnsupported(request.compress, "sending"); // a spawned side reports it through the tunnel
   await using location = openSource(request, context);
   const ready = location.opened.then(async (source) => {
     await source.check(request.platform);
     return source;
   });
-  ready.catch(() => {}); // the spawned side tells it through the tunnel, as above
+  ready.catch(() => {}); // as above
   if (spawner && (await location.takesTime?.())) await ready;
   const chosen = "byName" in connect ? await connect.byName(await (await ready).name?.(request.platform)) : connect;
   const result = await connectEarly(

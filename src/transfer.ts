@@ -13,15 +13,15 @@ import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { abortable } from "./streams/abortable.ts";
 import { VERSION } from "./version.ts";
 
-/** What push and pull are given to work with. */
+/** The surroundings of a transfer. */
 export interface Context {
   output: Output;
-  /** Aborted when the process is told to stop. */
+  /** Aborted when the transfer is to stop. */
   signal: AbortSignal;
   env: NodeJS.ProcessEnv;
 }
 
-/** Why layers are not to be sent in pieces; undefined: they may be. `manifest`: one that is to be kept. */
+/** Returns why layers must be sent whole; undefined when they may be sent by delta. `manifest`: the one to be kept. */
 export function reasonAgainstDelta(
   { delta, connection }: TransferOptions,
   manifest: unknown,
@@ -29,37 +29,37 @@ export function reasonAgainstDelta(
 ): string | undefined {
   if (delta === "never") return "--delta never was given";
   if (!peer.features.includes(CUTS_ON_DEMAND)) return "the remote side has another version of docker-over-ssh";
-  // What could be spared has crossed the link by then.
-  if (connection.kind === "in-process") return "one side is nothing but an engine";
-  if (manifest !== undefined) return "with --preserve-digest they go as they are stored";
+  // The layers cross the link before this process has them.
+  if (connection.kind === "in-process") return "one side is an engine alone";
+  if (manifest !== undefined) return "--preserve-digest sends layers as they are stored";
   return undefined;
 }
 
-/** Errors of the engine and of what was read, as a person should be told them; others as they are. */
-export function explained(error: unknown): unknown {
+/** Turns errors of an engine, of an invalid image and of the limit of open files into failures. Returns other errors unchanged. */
+export function explainError(error: unknown): unknown {
   const outOf = openFileLimitError(error);
   if (outOf !== undefined) return tooManyFiles(outOf);
   if (error instanceof EngineError) {
-    return new Failure("transfer-failed", `the engine would not go on: ${messageOf(error)}`, {
-      expected: "it to do what it was asked for; the words are its own",
-      hint: "Look at the engine's log, then run the same command again.",
+    return new Failure("transfer-failed", `the engine reported an error: ${messageOf(error)}`, {
+      expected: "success; the message is the engine's own",
+      hint: "Read the engine's log, then run the same command again.",
       cause: error,
     });
   }
   if (!(error instanceof InvalidImage)) return error;
-  return new Failure("not-verified", `the image is not what it should be: ${error.message}`, {
-    expected: "content that has the digests that it is named by",
-    hint: "Nothing was given its name. Run the same command again; if it happens again, please report it.",
+  return new Failure("not-verified", `the image is not valid: ${error.message}`, {
+    expected: "content that matches its digests",
+    hint: "The image was not tagged. Run the same command again; if that fails as well, please report it.",
     cause: error,
   });
 }
 
-/** Any error as a failure; what nobody expected is a bug of this program. */
+/** Turns any error into a failure; one that no other code has explained is a bug of this program. */
 export function asFailure(error: unknown): Failure {
-  const told = explained(error);
-  if (told instanceof Failure) return told;
+  const explained = explainError(error);
+  if (explained instanceof Failure) return explained;
   return new Failure("internal", `a bug of docker-over-ssh: ${messageOf(error)}`, {
-    expected: "no such error",
+    expected: "no error of this kind",
     hint: "Run the command again with --verbose, and report what it prints.",
     cause: error,
   });
@@ -67,13 +67,13 @@ export function asFailure(error: unknown): Failure {
 
 function tooManyFiles(cause: Error): Failure {
   return new Failure("transfer-failed", `no more files can be opened: ${messageOf(cause)}`, {
-    expected: "a limit of 256 open files, pipes and connections or more for this process (ulimit -n)",
+    expected: "a limit of at least 256 open files, pipes and connections for this process (ulimit -n)",
     hint: "Raise it, for instance with `ulimit -n 1024`, and run the same command again.",
     cause,
   });
 }
 
-/** The outcome of a transfer, from what the receiver has said. `ms`: since the transfer began. */
+/** Makes the result of a transfer of the receiver's `result` message. `ms`: since the transfer began. */
 export function transferResult(
   request: TransferRequest,
   { id, layersSent, layersPresent, bytesPresent, bytesFound }: Result,
@@ -87,7 +87,7 @@ export function transferResult(
   return { role, image, ...(name && { name: name.given }), id, ...counts, ms };
 }
 
-/** What a tunnel needs to be opened for a side of a transfer. */
+/** Returns the options of the tunnel for this side of a transfer. */
 export function tunnelOptions(
   request: TransferRequest,
   connection: TunnelConnection,
@@ -107,12 +107,12 @@ export function tunnelOptions(
     signal,
     onRemoteLine: (line) => output.event({ type: "remote", line }),
     onDetail: (text) => output.detail(text),
-    explain: explained,
-    failureForPeer: isInitiator(request.connection) ? toldWithoutFolders(request) : undefined,
+    explain: explainError,
+    failureForPeer: isInitiator(request.connection) ? withoutOwnFolders(request) : undefined,
   };
 }
 
-/** The image as it was typed, and what the other side hears of it, who has no use for a path of this machine. */
+/** Returns the image as it was typed, and the reference in it: the peer must not learn paths of this machine. */
 function imageFor(request: TransferRequest): Pick<TunnelOptions, "image" | "reference"> {
   if (request.role === "receiver") return { image: request.image.given, reference: request.image.given };
   const { source } = request;
@@ -120,8 +120,8 @@ function imageFor(request: TransferRequest): Pick<TunnelOptions, "image" | "refe
   return { image: source.given, reference };
 }
 
-/** A failure without the folders of this machine, for a remote side that somebody here has started, and who reads all of it here. */
-function toldWithoutFolders(request: TransferRequest): (failure: Failure) => Failure {
+/** Removes folders of this machine from failures that are sent to the peer. The person here reads them in full. */
+function withoutOwnFolders(request: TransferRequest): (failure: Failure) => Failure {
   const location = request.role === "sender" ? request.source : request.target;
   const hide = withoutFolders(location.kind === "docker-daemon" ? [] : [location.path], homedir());
   return ({ code, message, expected = "", hint = "" }) =>

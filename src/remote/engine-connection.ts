@@ -1,21 +1,21 @@
 import { ProgramConnection } from "../engine/connect/program-connection.ts";
 import type { Failure } from "../output/errors.ts";
 import type { RemoteCommand } from "./remote-command.ts";
-import { engineLost, noEngine } from "./remote-errors.ts";
+import { engineLost, engineUnreachable } from "./remote-errors.ts";
 
 /**
  * Connects to the engine behind a remote command's stdin and stdout. Destroying the connection closes both; the command is ended with
  * `link`. `onLost` gets the failure when the command does not end in order after an answer; the connection is destroyed with it.
  */
 export function connectToEngine(link: RemoteCommand, onLost: (failure: Failure) => void): ProgramConnection {
-  const { stdin, stdout } = link.far;
+  const { stdin, stdout } = link.process;
   return new ProgramConnection({
     stdin,
     stdout,
-    exit: async () => await link.far.exit(),
+    exit: async () => await link.process.exit(),
     failureOf(exit, { answered, noise }) {
       if (answered && exit?.status === 0) return undefined;
-      const failure = answered ? engineLost(link, exit) : noEngine(link, exit, noise);
+      const failure = answered ? engineLost(link, exit) : engineUnreachable(link, exit, noise);
       onLost(failure);
       return failure;
     },

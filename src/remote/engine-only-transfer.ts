@@ -10,13 +10,13 @@ import type { PushRequest, TransferOptions, TransferRequest } from "../request.t
 import { engineSource } from "../send/engine-source.ts";
 import { runBothSides, type Side } from "../stdio-tunnel/in-process.ts";
 import { abortable } from "../streams/abortable.ts";
-import { explained, type Context, type Connect } from "../transfer.ts";
+import { explainError, type Context, type Connect } from "../transfer.ts";
 import { VERSION } from "../version.ts";
 import { openRemoteEngine, type RemoteEngineOptions } from "./remote-engine.ts";
 
 /**
- * Connects to an engine alone: no docker-over-ssh is on the remote side. Both sides of the transfer are in this process, and the other
- * side treats the remote engine as it would an engine of its own machine. Throws a `usage` Failure for options that need more.
+ * Connects to a remote engine without docker-over-ssh. Both sides of the transfer run in this process; the other side works with the
+ * remote engine as it would with an engine of its own machine. Throws a `usage` Failure for options that need docker-over-ssh there.
  */
 export function connectToEngineOnly(
   request: TransferRequest,
@@ -25,55 +25,60 @@ export function connectToEngineOnly(
 ): Connect {
   if (request.role === "receiver" && request.target.kind === "docker-daemon" && request.target.via === "pull") {
     throw new Failure("usage", "--via pull needs docker-over-ssh on the other side, and there is only an engine", {
-      expected: "an engine here that loads what it lacks",
+      expected: "--via load, or docker-over-ssh on the other side",
       hint: "Leave --via pull out, or install docker-over-ssh there.",
     });
   }
   refuseCodec(request);
   const playOtherSide = otherSide(request);
-  return async (use, out) => {
+  return async (use, options) => {
     const begun = start();
-    await using _ = begun.link; // also when nothing is ever asked of it
-    await abortable(out.ready, out.signal);
-    await using far = await openRemoteEngine({ ...begun, request, context });
-    const signal = AbortSignal.any([context.signal, far.signal]);
+    await using _ = begun.link; // also when no engine is opened over it
+    await abortable(options.ready, options.signal);
+    await using remote = await openRemoteEngine({ ...begun, request, context });
+    const signal = AbortSignal.any([context.signal, remote.signal]);
     let result: { value: Awaited<ReturnType<typeof use>> } | undefined;
     const near: Side = async (tunnel, stop) => {
-      result = { value: await use(tunnel, stop, far.traffic) };
+      result = { value: await use(tunnel, stop, remote.traffic) };
     };
     const other: Side = async (tunnel, stop) => {
-      await playOtherSide(far.engine, tunnel, { ...context, signal: stop });
+      await playOtherSide(remote.engine, tunnel, { ...context, signal: stop });
     };
     const halves = request.role === "sender" ? { sender: near, receiver: other } : { sender: other, receiver: near };
-    await runBothSides(halves, { tool: VERSION, features: [ASKS_AGAIN, CUTS_ON_DEMAND], signal, explain: explained });
+    await runBothSides(halves, {
+      tool: VERSION,
+      features: [ASKS_AGAIN, CUTS_ON_DEMAND],
+      signal,
+      explain: explainError,
+    });
     if (result === undefined) throw new Error("the transfer has ended without a result");
     return result.value;
   };
 }
 
-/** Between the two sides nothing is packed; what goes to the engine is, by gzip or not at all. */
+/** Layers are not packed between two sides in one process. The archive for a remote engine is compressed with gzip, or not at all. */
 function refuseCodec({ role, compress: choice }: TransferRequest): void {
   if (choice === undefined || choice.how === "auto" || choice.how === "none") return;
   if (role === "sender" && choice.how === "gzip") return;
   const words = `--compress ${formatCompressOption(choice)} needs docker-over-ssh on the other side, and there is only an engine`;
   if (role === "sender") {
-    throw new Failure("usage", `${words}, which takes gzip and no other`, {
+    throw new Failure("usage", `${words}, which takes only gzip`, {
       expected: "auto, none, gzip or gzip:LEVEL",
       hint: "Choose one of these, or install docker-over-ssh there.",
     });
   }
-  throw new Failure("usage", `${words}, which gives layers as it has them`, {
+  throw new Failure("usage", `${words}, which sends layers as it stores them`, {
     expected: "auto or none",
     hint: "Leave --compress out, or install docker-over-ssh there; `ssh -C` compresses whatever passes.",
   });
 }
 
-/** Podman takes archives plain, whatever was asked for. */
+/** Podman takes no compressed archive. */
 async function refusePodman(engine: Engine, choice: CompressOption | undefined): Promise<void> {
   if (choice?.how !== "gzip" || (await engine.info()).store !== "podman") return;
   throw new Failure(
     "usage",
-    `--compress ${formatCompressOption(choice)}: the engine on the other side is Podman, which takes archives only plain`,
+    `--compress ${formatCompressOption(choice)}: the engine on the other side is Podman, which takes only uncompressed archives`,
     {
       expected: "auto or none",
       hint: "Leave --compress out, or install docker-over-ssh there; `ssh -C` compresses whatever passes.",
@@ -83,7 +88,7 @@ async function refusePodman(engine: Engine, choice: CompressOption | undefined):
 
 type OtherSide = (engine: Engine, tunnel: Parameters<Side>[0], context: Context) => Promise<void>;
 
-/** What the side at the remote engine does. The side here, which a person reads, has its own connection and prints the progress. */
+/** Returns the side at the remote engine. The other one, with this request's own connection, shares the progress with people. */
 function otherSide(request: TransferRequest): OtherSide {
   const { platform, timeout, compress, bwlimit, delta, preserveDigest } = request;
   const connection = { kind: "in-process" } as const;
@@ -103,7 +108,7 @@ function otherSide(request: TransferRequest): OtherSide {
   };
 }
 
-/** The name that the image gets on the remote side. Throws a `usage` Failure where neither this side nor the archive has one. */
+/** Returns the name that the image gets on the remote side. Throws a `usage` Failure where neither the request nor the archive has one. */
 export function remoteNameOf({ remoteName, source }: PushRequest): Reference {
   if (remoteName !== undefined) return remoteName;
   throw new Failure("usage", `${source.given} does not name the image, and the remote side needs a name for it`, {

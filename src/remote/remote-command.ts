@@ -4,24 +4,23 @@ import type { TransferOptions } from "../request.ts";
 import { spawnRemote, type RemoteProcess } from "../stdio-tunnel/remote-process.ts";
 import type { Context } from "../transfer.ts";
 
-/** Lines that the far command wrote to its stderr which are kept, for their meaning. */
+/** Lines of a remote command's stderr that are kept: they may say why it failed. */
 const KEPT_LINES = 5;
 
-/** A far command that runs, and what it has said. */
+/** A remote command that runs. */
 export interface RemoteCommand extends AsyncDisposable {
-  readonly far: RemoteProcess;
-  /** As it was typed, without its passwords. */
+  readonly process: RemoteProcess;
+  /** As it was typed, without its passwords, for messages. */
   readonly words: string;
-  /** What a person can try, when it fails. */
+  /** A command that a person can try when this one fails. */
   readonly byHand: string;
-  /** The end of what it wrote to its stderr; the user has seen it. */
-  lastWords(): string;
+  /** Returns the last lines of its stderr. The user has seen them. */
+  lastLines(): string;
 }
 
 /**
- * Runs a far command that may turn out to be an engine. Ctrl-C in a terminal goes to every program of the foreground: one that
- * speaks to an engine must not hear it, for what we have begun over there has still to be ended. It keeps the terminal,
- * because ssh may have to ask there for a password.
+ * Runs a remote command that may lead to an engine. Ctrl-C in a terminal reaches every program of the foreground: this one ignores it,
+ * because the transfer still has to end requests and remove leftovers through it. It keeps the terminal, where ssh may ask for a password.
  */
 export function runRemoteCommand(
   command: readonly string[],
@@ -31,29 +30,29 @@ export function runRemoteCommand(
 ): RemoteCommand {
   const lines: string[] = [];
   output.detail(`running ${shownCommand(command)}`);
-  const deaf = process.platform === "win32" ? [] : ["sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh"];
+  const ignoringSignals = process.platform === "win32" ? [] : ["sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh"];
   const onLine = (line: string): void => {
     lines.push(line);
     if (lines.length > KEPT_LINES) lines.shift();
     output.event({ type: "remote", line });
   };
-  const far = spawnRemote([...deaf, ...command], onLine, { words, rate: bwlimit });
+  const child = spawnRemote([...ignoringSignals, ...command], onLine, { words, rate: bwlimit });
   return {
-    far,
+    process: child,
     words,
     byHand,
-    lastWords: () => lines.join("\n"),
-    [Symbol.asyncDispose]: async () => await far[Symbol.asyncDispose](),
+    lastLines: () => lines.join("\n"),
+    [Symbol.asyncDispose]: async () => await child[Symbol.asyncDispose](),
   };
 }
 
-/** ms for a far end to say its first word. A person may have to type a password or a second factor into ssh first. */
-const FIRST_WORD_TIMEOUT = 60_000;
+/** ms for the remote side to answer. A person may have to type a password or a second factor into ssh first. */
+const ANSWER_TIMEOUT = 60_000;
 
-/** Runs `listen`, whose signal is aborted when the process is told to stop, or when the far end has not answered in time. */
-export async function firstWord<T>(
+/** Runs `listen`. Its signal is aborted when the transfer is stopped, or when the remote side has not answered in time. */
+export async function withinAnswerTimeout<T>(
   { words }: RemoteCommand,
-  { timeout = FIRST_WORD_TIMEOUT }: Pick<TransferOptions, "timeout">,
+  { timeout = ANSWER_TIMEOUT }: Pick<TransferOptions, "timeout">,
   stop: AbortSignal,
   listen: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
@@ -61,7 +60,7 @@ export async function firstWord<T>(
   const failure = (): Failure =>
     new Failure("remote-no-answer", `\`${words}\` has not answered for ${timeout / 1000} s`, {
       expected: "a login, and a Docker engine or docker-over-ssh behind it",
-      hint: "Run the command by itself to see what it waits for; a slow one can be given more time with --timeout SECONDS.",
+      hint: "Run the command by itself to see what it waits for, or give it more time with --timeout SECONDS.",
     });
   const timer = setTimeout(() => late.abort(failure()), timeout);
   try {

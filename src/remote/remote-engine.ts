@@ -7,33 +7,32 @@ import type { Failure } from "../output/errors.ts";
 import type { TransferOptions } from "../request.ts";
 import type { Context, Traffic } from "../transfer.ts";
 import { connectToEngine } from "./engine-connection.ts";
-import { firstWord, type RemoteCommand } from "./remote-command.ts";
+import { withinAnswerTimeout, type RemoteCommand } from "./remote-command.ts";
 
-/** An engine that is spoken to through a far command. */
+/** An engine behind the stdin and stdout of a remote command. */
 export interface RemoteEngine extends AsyncDisposable {
   readonly engine: Engine;
   readonly traffic: Traffic;
-  /** Aborted, with a Failure, when the link to it is lost. */
+  /** Aborted, with a Failure, when the connection is lost. */
   readonly signal: AbortSignal;
 }
 
 export interface RemoteEngineOptions {
-  /** For messages: what the engine is reached by. */
+  /** For messages: where the engine is, and how it is reached. */
   address: { host: string; source: string };
-  /** The command runs already; it is ended with the engine. */
+  /** The command, which runs already. It is ended when the engine is disposed of. */
   link: RemoteCommand;
-  /** Runs it once more. */
+  /** Runs the command once more. */
   again: () => RemoteCommand;
-  /** The engine is known to speak HTTP/2. */
+  /** The engine speaks HTTP/2. */
   speaksHttp2?: boolean;
   request: Pick<TransferOptions, "timeout" | "compress">;
   context: Context;
 }
 
 /**
- * Speaks the Docker API over a far command's stdin and stdout: one connection, from the first request to the last. What is left to do
- * gets another one when we have ended it ourselves, in the middle of an answer that is of no use any more; and gRPC does, where it
- * cannot share it: a connection that is switched to gRPC carries nothing else.
+ * Opens the engine behind a remote command's stdin and stdout. All requests share one connection. A second one is opened, by running the
+ * command once more, after an answer was broken off on purpose, and for gRPC where a connection that is switched to it carries nothing else.
  */
 export async function openRemoteEngine(options: RemoteEngineOptions): Promise<RemoteEngine> {
   const { address, link, again, speaksHttp2, request, context } = options;
@@ -47,7 +46,7 @@ export async function openRemoteEngine(options: RemoteEngineOptions): Promise<Re
     connections.push(connection);
     return connection;
   };
-  /** What goes wrong with it is told to who wanted it, and may go without. */
+  /** Its loss fails only the request that needs it, which can do without. */
   const another = (): Duplex => {
     context.output.note({ code: "connecting-again", host: address.host });
     links.push(again());
@@ -66,7 +65,7 @@ export async function openRemoteEngine(options: RemoteEngineOptions): Promise<Re
     const gzipLevel = compress?.how === "none" ? 0 : compress?.level;
     const stream: StreamAddress = { protocol: "stream", open, another, speaksHttp2, gzipLevel };
     const endpoint = { ...address, address: stream };
-    const engine = await firstWord(link, request, context.signal, async (signal) => {
+    const engine = await withinAnswerTimeout(link, request, context.signal, async (signal) => {
       const onAbort = (): void => life.abort(signal.reason);
       signal.addEventListener("abort", onAbort);
       return await openEngine(endpoint, stop, { timeout: request.timeout }).finally(() =>
@@ -95,7 +94,7 @@ export async function openRemoteEngine(options: RemoteEngineOptions): Promise<Re
   }
 }
 
-/** A connection on which nothing can be asked, for that reason. */
+/** Returns a connection whose every write fails. */
 function broken(failure: Failure): Duplex {
   return new Duplex({ read() {}, write: (_chunk, _encoding, done) => done(failure) });
 }

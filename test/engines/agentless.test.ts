@@ -74,7 +74,7 @@ describe.skipIf(why)(`with nothing but Docker at the remote side ${why ?? ""}`, 
     const run = await dos(["push", "--verbose", "agentless:v2", ...DIAL], { env });
     expect(run).toEqual(done);
     expect(run.stderr).toMatch(/sent for 1 layer, 2 layers there already/);
-    expect(run.stderr).toContain("missing layers are sent whole: one side is nothing but an engine");
+    expect(run.stderr).toContain("missing layers are sent whole: one side is an engine alone");
     // What comes back is all that the engine tells of each of its images, and other files leave some there.
     expect((await wire()).toFar).toBeLessThan(64_000);
     expect((await bed.far.docker("run", "--rm", "agentless:v2")).stdout).toBe("agentless v2");

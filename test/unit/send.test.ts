@@ -140,7 +140,7 @@ test("layers are sent by delta if both sides agree and there is a link between t
   expect(older.want.delta).toBe(false);
   expect(said).toContain("missing layers are sent whole: the remote side has another version of docker-over-ssh");
   expect(await cuts({ connection: { kind: "in-process" } }, true)).toBe(false);
-  expect(said).toContain("missing layers are sent whole: one side is nothing but an engine");
+  expect(said).toContain("missing layers are sent whole: one side is an engine alone");
 });
 
 describe("a manifest that must be preserved", () => {

@@ -100,9 +100,7 @@ describe.concurrent("what counts is what the missing layers unpack to, together"
     ["into a file", "image", all - 1, "docker-archive:app.tar"],
   ])("refused: %s", async (_, name, limit, to) => {
     const { run } = await workplace();
-    const words = new RegExp(
-      `refuses this image: its layers are larger than the ${limit} bytes .*\\n.*--max-size`,
-    );
+    const words = new RegExp(`refuses this image: its layers are larger than the ${limit} bytes .*\\n.*--max-size`);
     expect(told(await pull(run, name, limit, to))).toEqual(refused(13, words));
   });
 

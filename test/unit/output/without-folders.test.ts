@@ -13,7 +13,10 @@ function told(path: string, text: string): string | undefined {
   const signal = new AbortController().signal;
   const surroundings = { output, signal, env: {} };
   const request = readPushRequest({ image: `oci:${path}`, command: ["far"] }, {}, {});
-  const { failureForPeer } = tunnelOptions(request, { kind: "spawned" }, surroundings, { ready: Promise.resolve(), signal });
+  const { failureForPeer } = tunnelOptions(request, { kind: "spawned" }, surroundings, {
+    ready: Promise.resolve(),
+    signal,
+  });
   return failureForPeer?.(new Failure("not-verified", text)).message;
 }
 

@@ -142,8 +142,8 @@ describe.concurrent("with --verbose it is said why a layer comes whole", () => {
 
   test("where the manifest is to be kept", async () => {
     expect(await details("oci:v2", "v2", "v1", "--preserve-digest")).toEqual([
-      "docker-over-ssh: missing layers are sent whole: with --preserve-digest they go as they are stored",
-      "remote: docker-over-ssh: missing layers are sent whole: with --preserve-digest they go as they are stored",
+      "docker-over-ssh: missing layers are sent whole: --preserve-digest sends layers as they are stored",
+      "remote: docker-over-ssh: missing layers are sent whole: --preserve-digest sends layers as they are stored",
     ]);
   });
 });

@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { expect, test } from "vitest";
-import { explained } from "../../../src/transfer.ts";
+import { explainError } from "../../../src/transfer.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import { makeImage } from "../image/make-image.ts";
 import { folder, program, settings } from "./cli.ts";
@@ -41,7 +41,7 @@ test.skipIf(process.platform === "win32").each([
 test("whatever it could not do for want of them", () => {
   const cause = Object.assign(new Error("EMFILE: too many open files"), { code: "EMFILE" });
   const failure = new Failure("engine-unreachable", "cannot reach the engine", { cause: new Error("dial", { cause }) });
-  expect(explained(failure)).toMatchObject({
+  expect(explainError(failure)).toMatchObject({
     code: "transfer-failed",
     hint: expect.stringContaining("ulimit") as string,
   });

@@ -106,7 +106,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
       "finds the engine down",
       "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n",
       "1",
-      { code: "engine-unreachable", hint: "Start the engine over there." },
+      { code: "engine-unreachable", hint: "Start the engine there." },
     ],
     [
       "may not use the engine",

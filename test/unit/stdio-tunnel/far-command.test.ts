@@ -126,9 +126,7 @@ describe("a command that is no tunnel", () => {
   ])("prints something else, %s", async (_how, words) => {
     const { failure } = await run(farProgram("prints.mjs", "stdout", words));
     expect(failure).toMatchObject({ code: "remote-not-a-tunnel" });
-    expect(failure?.message).toMatch(
-      /ended with status 1 before its hello\. It printed:\nusage: docker$/,
-    );
+    expect(failure?.message).toMatch(/ended with status 1 before its hello\. It printed:\nusage: docker$/);
   });
 
   test("says why on its stderr, whose last line is not lost", async () => {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import { readConnection } from "../../../src/commands/read-connection.ts";
-import { findMark, sshCommand } from "../../../src/remote/ssh-location.ts";
+import { findMarker, sshCommand } from "../../../src/remote/ssh-script.ts";
 import type { SshConnection } from "../../../src/request.ts";
 import { temporaryFolder } from "../engine/fake-engine.ts";
 
@@ -60,7 +60,7 @@ describe.each(have)("what %s over there makes of it", (shell) => {
     const file = (await execa`which ${shell}`).stdout;
     const env = { PATH: bin, HOME: folder.path };
     const { stdout, exitCode } = await execa(file, ["-c", line(words, sudo)], { env, extendEnv: false, reject: false });
-    const mark = findMark(`${stdout}\n`);
+    const mark = findMarker(`${stdout}\n`);
     return { said: mark?.words, ran: `${stdout}\n`.slice(mark?.end).trim().replaceAll(folder.path, ""), exitCode };
   }
 
@@ -102,8 +102,8 @@ describe.each(have)("what %s over there makes of it", (shell) => {
 
 describe("the line that says what was found", () => {
   test.each(["", "Welcome\n", "no line feed"])("behind %j", (banner) => {
-    const text = `${banner}#docker-over-ssh#far# docker\nHTTP/1.1 200 OK`;
-    const found = findMark(text);
+    const text = `${banner}#docker-over-ssh#remote# docker\nHTTP/1.1 200 OK`;
+    const found = findMarker(text);
     expect({ ...found, rest: text.slice(found?.end) }).toMatchObject({
       start: banner.length,
       words: "docker",
@@ -112,7 +112,7 @@ describe("the line that says what was found", () => {
   });
 
   test("is waited for until it is whole", () => {
-    expect(findMark("Welcome\n#docker-over-ssh#far# dock")).toBeUndefined();
-    expect(findMark("Welcome\n")).toBeUndefined();
+    expect(findMarker("Welcome\n#docker-over-ssh#remote# dock")).toBeUndefined();
+    expect(findMarker("Welcome\n")).toBeUndefined();
   });
 });
