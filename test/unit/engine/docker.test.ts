@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { openEngine } from "../../../src/engine/docker.ts";
 import type { ContainerSpec } from "../../../src/engine/engine-containers.ts";
 import { InvalidReference } from "../../../src/image/reference.ts";
-import { answer, fakeEngine, proxy, rejection, type Route } from "./fake-engine.ts";
+import { answer, fakeEngine, latch, rejection, type Route } from "./fake-engine.ts";
 
 const json =
   (body: object | string, status = 200): Route =>
@@ -258,7 +258,7 @@ describe("push and pull", () => {
   });
 
   test("an abort ends the request and gives its own reason", async () => {
-    const hungUp = proxy();
+    const hungUp = latch();
     await using fake = await fakeEngine({
       "POST /images/app/push": (_request, response) => {
         response.on("close", hungUp.open);
@@ -313,7 +313,7 @@ describe("an answer that breaks off", () => {
   });
 
   test("disposing the engine ends what is under way", async () => {
-    const asked = proxy();
+    const asked = latch();
     await using fake = await fakeEngine({ "GET /images/json": () => asked.open() });
     const engine = await openEngine(fake.endpoint);
     const list = rejection(engine.listReferences());

@@ -95,7 +95,7 @@ export async function rejection(
 }
 
 /** A promise and what opens it. */
-export function proxy(): { opened: Promise<void>; open: () => void } {
+export function latch(): { opened: Promise<void>; open: () => void } {
   let open = (): void => {};
   const opened = new Promise<void>((resolve) => (open = resolve));
   return { opened, open };

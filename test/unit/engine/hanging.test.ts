@@ -7,7 +7,7 @@ import { connectEngine } from "../../../src/engine/connect-engine.ts";
 import { openEngine } from "../../../src/engine/docker.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { parseHost } from "../../../src/engine/connect/endpoint.ts";
-import { answer, fakeEngine, proxy, rejection, temporaryFolder } from "./fake-engine.ts";
+import { answer, fakeEngine, latch, rejection, temporaryFolder } from "./fake-engine.ts";
 
 const reason = new Error("Ctrl-C");
 /** Nothing has an answer. */
@@ -17,7 +17,7 @@ describe("an engine that never answers", () => {
   test.skipIf(process.platform === "win32")("is no longer connected to after an abort", async () => {
     await using folder = await temporaryFolder();
     const path = join(folder.path, "engine.sock");
-    const asked = proxy();
+    const asked = latch();
     const server = createServer(asked.open);
     await new Promise<void>((resolve) => server.listen(path, resolve));
     const abort = new AbortController();
@@ -188,7 +188,7 @@ test("an abort does not end a load that has begun: interrupted, it could hang th
 });
 
 test("an answer that nobody begins to read is hung up on, and holds no connection", async () => {
-  const left = proxy();
+  const left = latch();
   await using fake = await fakeEngine({
     "GET /images/app:v1/get": (_, response) => {
       response.once("close", left.open);

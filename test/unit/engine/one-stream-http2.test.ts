@@ -8,7 +8,7 @@ import { openEngine } from "../../../src/engine/docker.ts";
 import type { EngineEndpoint, StreamAddress } from "../../../src/engine/connect/endpoint.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import { contentEngine, type ContentEngine, type ContentEngineOptions } from "./fake-content-engine.ts";
-import { answer, proxy, rejection } from "./fake-engine.ts";
+import { answer, latch, rejection } from "./fake-engine.ts";
 
 /** An engine behind a stream, and what has been opened to it. */
 function overStream(fake: ContentEngine, address: Partial<StreamAddress> = {}) {
@@ -131,7 +131,7 @@ describe("requests over HTTP/2", () => {
   const shared = (fake: ContentEngine) => overStream(fake, { speaksHttp2: true });
 
   test("do not wait for each other", async () => {
-    const both = proxy();
+    const both = latch();
     let asked = 0;
     await using fake = await contentEngine({
       apiVersion: "1.56",
@@ -170,7 +170,7 @@ describe("requests over HTTP/2", () => {
   });
 
   test("that are ended leave the connection as it is", async () => {
-    const [asked, told] = [proxy(), proxy()];
+    const [asked, told] = [latch(), latch()];
     await using fake = await contentEngine({
       apiVersion: "1.56",
       routes: {
@@ -213,7 +213,7 @@ describe("requests over HTTP/2", () => {
 
   test("are made without it when that has broken: on the first connection, where there is one, or a new one", async () => {
     for (const address of [{ speaksHttp2: true }, {}]) {
-      const asked = proxy();
+      const asked = latch();
       const routes: ContentEngineOptions["routes"] = {
         "GET /images/app/json": asked.open,
         "DELETE /images/app:v1": (_request, response) => answer(response, 200, []),
@@ -236,7 +236,7 @@ describe("requests over HTTP/2", () => {
 
   test("fail with the words of whoever opened the stream", async () => {
     const failure = new Failure("link-lost", "the cable was pulled");
-    const asked = proxy();
+    const asked = latch();
     await using fake = await contentEngine({ apiVersion: "1.56", routes: { "GET /images/app/json": asked.open } });
     const failing = () => new Duplex({ read() {}, write: (_chunk, _encoding, done) => done(failure) });
     expect(await rejection(openEngine(overStream(fake, { speaksHttp2: true, open: failing }).endpoint))).toBe(failure);
@@ -249,7 +249,7 @@ describe("requests over HTTP/2", () => {
   });
 
   test("are not made any more when the engine has been disposed of", async () => {
-    const asked = proxy();
+    const asked = latch();
     await using fake = await contentEngine({ apiVersion: "1.56", routes: { "GET /images/app/json": asked.open } });
     const { endpoint, opened } = shared(fake);
     const engine = await openEngine(endpoint);

@@ -9,7 +9,7 @@ import { describe, expect, test } from "vitest";
 import { openEngine } from "../../../src/engine/docker.ts";
 import { mayReachUs, parseHost, type EngineEndpoint } from "../../../src/engine/connect/endpoint.ts";
 import { Failure } from "../../../src/output/errors.ts";
-import { answer, fakeEngine, proxy, rejection, temporaryFolder } from "./fake-engine.ts";
+import { answer, fakeEngine, latch, rejection, temporaryFolder } from "./fake-engine.ts";
 
 /** An engine behind a stream, and how often that has been opened. */
 function overStream(socketPath: string, gzipLevel?: number): { endpoint: EngineEndpoint; opened: Duplex[] } {
@@ -62,7 +62,7 @@ describe("an engine behind a stream", () => {
   });
 
   test("a request that is ended half-way takes it along; what is left to do gets another", async () => {
-    const asked = proxy();
+    const asked = latch();
     await using far = await fakeEngine({
       "GET /images/json": () => asked.open(), // never answers
       "DELETE /images/app:v1": (_request, response) => answer(response, 200, []),

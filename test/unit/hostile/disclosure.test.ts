@@ -22,9 +22,9 @@ test("the remote side hears what the image is called, and not where it lies here
   const { run } = await workplace();
   const far = ["env", "PASSWORD=hunter2", process.execPath, "-e", LISTENS];
   const { stderr } = await run("push", "--verbose", `oci:${join(folder, "image")}:v1`, ...far);
-  const [nextMessage = ""] = /^remote: heard .*$/m.exec(stderr) ?? [];
-  expect(nextMessage).toContain('"image":"v1"');
-  expect(nextMessage).not.toContain(folder);
+  const [received = ""] = /^remote: heard .*$/m.exec(stderr) ?? [];
+  expect(received).toContain('"image":"v1"');
+  expect(received).not.toContain(folder);
   expect(stderr).toContain("running env PASSWORD=*** ");
   expect(stderr).toContain("`env PASSWORD=*** ");
   expect(stderr).not.toContain("hunter2");

@@ -35,7 +35,7 @@ const listener = (role: string): string[] => {
   const hello = JSON.stringify({ protocol: 1, tool: "0.1.0", role });
   return ["sh", "-c", 'printf "#docker-over-ssh#tunnel#\\n%s\\n" "$1"; exec cat >"$0"', at(`heard-${count++}`), hello];
 };
-const nextMessage = async (far: string[]): Promise<string> => await readFile(far[3] ?? "", "utf8").catch(() => "");
+const received = async (far: string[]): Promise<string> => await readFile(far[3] ?? "", "utf8").catch(() => "");
 let count = 0;
 
 describe.concurrent("a place that cannot be sent from is told before anything is said to the other side", () => {
@@ -66,7 +66,7 @@ describe.concurrent("a place that cannot be sent from is told before anything is
     const { exitCode, stderr } = await run("push", ...words, ...far);
     expect(stderr).toMatch(message);
     expect(exitCode).toBe(status);
-    expect(await nextMessage(far)).toBe("");
+    expect(await received(far)).toBe("");
     // `true` would be told as what it is: no docker-over-ssh.
     expect(await run("push", ...words, "true")).toEqual({ exitCode, stderr });
   });
@@ -90,7 +90,7 @@ describe.concurrent("a place that cannot be put into is told before anything is 
     const { exitCode, stderr } = await run("pull", ...words, ...far);
     expect(stderr).toMatch(message);
     expect(exitCode).toBe(2);
-    expect(await nextMessage(far)).toBe("");
+    expect(await received(far)).toBe("");
     expect(await run("pull", ...words, "true")).toEqual({ exitCode, stderr });
   });
 });

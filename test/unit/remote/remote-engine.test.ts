@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openRemoteEngine, type RemoteEngine } from "../../../src/remote/remote-engine.ts";
 import { runRemoteCommand } from "../../../src/remote/remote-command.ts";
 import { outputTo } from "../../../src/output/output.ts";
-import { answer, fakeEngine, proxy, rejection, temporaryFolder, type Route } from "../engine/fake-engine.ts";
+import { answer, fakeEngine, latch, rejection, temporaryFolder, type Route } from "../engine/fake-engine.ts";
 
 const program = fileURLToPath(new URL("../engine/fake-ssh.mjs", import.meta.url));
 const command = [process.execPath, program, "system", "dial-stdio"];
@@ -216,7 +216,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
   });
 
   test("when we are told to stop in the middle of an answer, what is left to do gets another run of it", async () => {
-    const asked = proxy();
+    const asked = latch();
     routes["GET /images/json"] = () => asked.open(); // never answers
     routes["DELETE /images/app:v1"] = (_request, response) => answer(response, 200, []);
     await using found = await open();

@@ -60,22 +60,22 @@ test("a plain layer is packed from any place on", async () => {
 
 describe("what is wrong is heard of", () => {
   test("a layer that unpacks to another one than it should", async () => {
-    const nextMessage: Error[] = [];
+    const received: Error[] = [];
     const other = digestOf("another");
-    const blob = archivedBlob(layer(gzipped, other), { packer, onError: (error) => nextMessage.push(error) });
+    const blob = archivedBlob(layer(gzipped, other), { packer, onError: (error) => received.push(error) });
     await expect(bytesOf(await blob.open())).rejects.toThrow(
       `the uncompressed layer ${other} has the digest ${digestOf(bytes)}`,
     );
-    expect(nextMessage).toHaveLength(1);
+    expect(received).toHaveLength(1);
   });
 
   test("not that whoever reads it leaves", async () => {
-    const nextMessage: Error[] = [];
+    const received: Error[] = [];
     for (const stored of [bytes, gzipped]) {
-      const blob = archivedBlob(layer(stored), { packer, onError: (error) => nextMessage.push(error) });
+      const blob = archivedBlob(layer(stored), { packer, onError: (error) => received.push(error) });
       for await (const _ of await blob.open()) break;
       for await (const _ of blob.packed?.(0).stream ?? []) break;
     }
-    expect(nextMessage).toEqual([]);
+    expect(received).toEqual([]);
   });
 });

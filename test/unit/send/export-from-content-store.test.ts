@@ -20,7 +20,7 @@ import { unpack } from "../../../src/packing/unpack.ts";
 import type { StoredBlob } from "../../../src/registry/embedded/registry-content.ts";
 import { lazySpool } from "../../../src/run/spool.ts";
 import { contentEngine, type ContentEngine, type ContentEngineOptions } from "../engine/fake-content-engine.ts";
-import { proxy, rejection, temporaryFolder } from "../engine/fake-engine.ts";
+import { latch, rejection, temporaryFolder } from "../engine/fake-engine.ts";
 import { makeTar } from "../image/tar/make-tar.ts";
 import { pseudoRandomBytes } from "../pseudo-random.ts";
 import { InvalidImage } from "../../../src/image/invalid-image.ts";
@@ -76,7 +76,7 @@ async function take(options: TakingOptions = {}): Promise<Taking> {
   const content = await engine.contentStore();
   if (content === undefined) throw new Error("it has none");
   const announced: AnnouncedLayer[] = [];
-  const all = proxy();
+  const all = latch();
   const announce = (layer: AnnouncedLayer): void => {
     announced.push(layer);
     if (announced.length === want.length) all.open();
@@ -184,7 +184,7 @@ describe("layers that are wanted", () => {
 
   test("are cut no further when the recipe is left, and can then be had as they are stored", async () => {
     await using into = await spool();
-    const left = proxy();
+    const left = latch();
     await using taking = await take({
       deltaSpool: into.opened,
       want: [large.diffId],
@@ -236,7 +236,7 @@ describe("it ends", () => {
   });
 
   test("but not when a reader leaves early: what it has left is not read on, and can be fetched again", async () => {
-    const told = proxy();
+    const told = latch();
     await using taking = await take({
       read: async function* ({ digest }, { signal }) {
         if (digest === top.blob.digest) return yield { data: top.stored };

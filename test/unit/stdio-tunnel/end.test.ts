@@ -91,16 +91,16 @@ describe("an end that gives up", () => {
     const other = role === "sender" ? tunnels.receiver : tunnels.sender;
     const waiting = other.next("anything").catch((error: unknown) => error);
     expect(await tunnels[role].fail(failure)).toBe(true);
-    const nextMessage = await waiting;
-    expect(nextMessage).toBeInstanceOf(RemoteFailure);
-    expect(nextMessage).toMatchObject({
+    const received = await waiting;
+    expect(received).toBeInstanceOf(RemoteFailure);
+    expect(received).toMatchObject({
       code: "no-space",
       message: failure.message,
       expected: "4 GB",
       hint: "docker image prune",
       exitStatus: 11,
     });
-    expect(other.signal.reason).toBe(nextMessage);
+    expect(other.signal.reason).toBe(received);
     expect(tunnels[role].signal.aborted).toBe(false);
     await Promise.all([tunnels.sender.closed, tunnels.receiver.closed]);
   });
@@ -140,11 +140,11 @@ describe("an end that gives up", () => {
       { code: "usage", message: "x".repeat(5000), hint: ["y"] },
       { code: "usage", message: "x".repeat(4000), hint: undefined },
     ],
-  ])("may not put anything it likes into our mouth: %#", async (words, nextMessage) => {
+  ])("may not put anything it likes into our mouth: %#", async (words, received) => {
     const { sender, receiver } = await tunnelPair();
     await sender.send({ type: "failure", ...words });
     await receiver.closed;
-    expect(receiver.signal.reason).toMatchObject(nextMessage);
+    expect(receiver.signal.reason).toMatchObject(received);
   });
 });
 

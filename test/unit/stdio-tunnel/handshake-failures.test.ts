@@ -154,8 +154,8 @@ test("another protocol: each end names both protocols and both tools", async () 
     expect(error.message).toMatch(/docker-over-ssh 9\.0\.0.*protocol 2/);
     expect(error.expected).toMatch(/protocol 1.*docker-over-ssh 0\.1\.0-test/);
     // The far end is told who is here, so that it can say the same.
-    const [nextMessage] = (await once(far, "data")) as [Buffer];
-    expect(String(nextMessage)).toContain('"protocol":1,"tool":"0.1.0-test"');
+    const [received] = (await once(far, "data")) as [Buffer];
+    expect(String(received)).toContain('"protocol":1,"tool":"0.1.0-test"');
   }
 });
 

@@ -42,12 +42,12 @@ describe("a control line", () => {
     const { sender, open } = await rawReceiver();
     const control = open(CONTROL);
     control.write(line);
-    const nextMessage = (await once(control, "data")) as [Buffer];
+    const received = (await once(control, "data")) as [Buffer];
     expect(await reasonOf(sender)).toMatchObject({
       code: "transfer-failed",
       message: expect.stringContaining("is not a message"),
     });
-    expect(JSON.parse(String(nextMessage[0]))).toMatchObject({ type: "failure", code: "transfer-failed" });
+    expect(JSON.parse(String(received[0]))).toMatchObject({ type: "failure", code: "transfer-failed" });
   });
 
   test("that never ends is given up after 1 MB", async () => {

@@ -66,7 +66,7 @@ describe.each(Object.entries(CARRIERS))("over %s", (_carrier, run) => {
       expect(await run("halfClose", initiator)).toEqual({
         youFirst: "heard this",
         meFirst: "all I have",
-        nextMessage: "said after your end",
+        received: "said after your end",
       });
     });
 

@@ -16,7 +16,7 @@ import {
   type ContentEngineOptions,
   type FakeBlob,
 } from "../fake-content-engine.ts";
-import { proxy, rejection } from "../fake-engine.ts";
+import { latch, rejection } from "../fake-engine.ts";
 
 async function storeOf(engine: Engine): Promise<ContentStore> {
   const store = await engine.contentStore();
@@ -103,7 +103,7 @@ describe("blobs are found", () => {
       }),
     ],
   ])("but an endless list of %s is not read on, and the engine is told so", async (_, make) => {
-    const told = proxy();
+    const told = latch();
     await using fake = await contentEngine({
       list: async function* ({ filters }, { signal }) {
         if (filters.every((filter) => filter.startsWith("digest"))) return;
@@ -188,7 +188,7 @@ describe("a blob is read", () => {
   });
 
   test("no further when who reads it leaves: the engine is told, and the others get the connection", async () => {
-    const told = proxy();
+    const told = latch();
     await using fake: ContentEngine = await contentEngine({
       blobs: [large],
       read: async function* ({ digest }, { signal }) {
@@ -272,7 +272,7 @@ describe("a small blob is read whole, and proven", () => {
   });
 
   test("but not without an end", async () => {
-    const told = proxy();
+    const told = latch();
     await using fake = await contentEngine({
       read: async function* (_, { signal }) {
         signal.addEventListener("abort", told.open);
@@ -314,7 +314,7 @@ describe("a connection that breaks", () => {
   });
 
   test("while many blobs are read is made anew once, for all of them", async () => {
-    const all = proxy();
+    const all = latch();
     await using fake: ContentEngine = await contentEngine({
       async *read({ offset }, { signal }) {
         yield { data: small.bytes.subarray(Number(offset), Number(offset) + 1000) };

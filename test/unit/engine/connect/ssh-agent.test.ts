@@ -7,7 +7,7 @@ import { dialStdio } from "../../../../src/engine/connect/dial-stdio.ts";
 import { openEngine } from "../../../../src/engine/docker.ts";
 import { parseHost, type SshAddress } from "../../../../src/engine/connect/endpoint.ts";
 import { sshArguments } from "../../../../src/engine/connect/ssh-command.ts";
-import { answer, fakeEngine, proxy, rejection, temporaryFolder } from "../fake-engine.ts";
+import { answer, fakeEngine, latch, rejection, temporaryFolder } from "../fake-engine.ts";
 
 describe("the command line of ssh", () => {
   test.each([
@@ -174,8 +174,8 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
   });
 
   test("a request that is aborted ends its ssh", async () => {
-    const asked = proxy();
-    const hungUp = proxy();
+    const asked = latch();
+    const hungUp = latch();
     await using far = await fakeEngine({
       "POST /images/create": (_request, response) => {
         response.on("close", hungUp.open);

@@ -330,10 +330,10 @@ describe("an OCI layout", () => {
       ["the blobs fail", coming([0, 1], broken), last],
       ["there is no image after all", coming([0, 1]), async () => await Promise.reject(broken)],
     ])("ends in good order and holds no image when %s", async (_name, some, finish) => {
-      const nextMessage: unknown[] = [];
-      const archive = streamOciArchive({ blobs: some, finish, onError: (error) => nextMessage.push(error) });
+      const received: unknown[] = [];
+      const archive = streamOciArchive({ blobs: some, finish, onError: (error) => received.push(error) });
       const tar = await bytesOf(archive);
-      expect(nextMessage).toEqual([broken]);
+      expect(received).toEqual([broken]);
       expect(Object.keys(await listed(tar)).toSorted()).toEqual(
         [0, 1].map((at) => `blobs/sha256/${hexOf(descriptors[at]?.digest ?? "")}`).toSorted(),
       );

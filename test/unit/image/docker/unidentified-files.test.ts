@@ -117,17 +117,17 @@ describe("packed blobs are kept until manifest and config have passed", () => {
   });
 
   test("one that was left early is told to have been", async () => {
-    const nextMessage: unknown[] = [];
+    const received: unknown[] = [];
     const result = await readSavedImage(stream(await makeTar(layout("1mc023").entries), 1, 300), {
       diffIds: image.diffIds,
       wanted: new Set([second]),
       onLayer: () => expect.fail(),
       onUnidentified: async (body) => {
         await body[Symbol.asyncIterator]().next();
-        return { identified: async (...args) => void nextMessage.push(args), discard: () => expect.fail() };
+        return { identified: async (...args) => void received.push(args), discard: () => expect.fail() };
       },
     });
-    expect(nextMessage).toEqual([[second, undefined]]);
+    expect(received).toEqual([[second, undefined]]);
     expect(result).toMatchObject({ absent: [], unrecognised: [] });
   });
 

@@ -121,10 +121,10 @@ describe("strangers at the port do not keep the engine out", () => {
   test("who is refused hears so, though the body still comes", async () => {
     const stranger = rawConnection();
     stranger.write(refused);
-    let nextMessage = "";
-    stranger.on("data", (chunk: Buffer) => (nextMessage += chunk.toString()));
+    let received = "";
+    stranger.on("data", (chunk: Buffer) => (received += chunk.toString()));
     await closed(stranger);
-    expect(nextMessage).toMatch(/^HTTP\/1\.1 401 [^]*\r\nconnection: close\r\n[^]*UNAUTHORIZED/i);
+    expect(received).toMatch(/^HTTP\/1\.1 401 [^]*\r\nconnection: close\r\n[^]*UNAUTHORIZED/i);
   });
 
   test("those who know the password are counted apart, and their connections are let go again", async () => {
