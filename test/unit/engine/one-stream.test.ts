@@ -27,7 +27,7 @@ describe("an engine behind a stream", () => {
   test("has one connection, on which requests wait for each other", async () => {
     let underWay = 0;
     let most = 0;
-    await using far = await fakeEngine({
+    await using remote = await fakeEngine({
       "GET /images/json": (_request, response) => {
         most = Math.max(most, ++underWay);
         setImmediate(() => {
@@ -36,14 +36,14 @@ describe("an engine behind a stream", () => {
         });
       },
     });
-    const { endpoint, opened } = overStream(far.socketPath);
+    const { endpoint, opened } = overStream(remote.socketPath);
     await using engine = await openEngine(endpoint);
     await Promise.all(Array.from({ length: 20 }, () => engine.listImageIds()));
-    expect({ most, opened: opened.length, asked: far.seen.length }).toEqual({ most: 1, opened: 1, asked: 20 });
+    expect({ most, opened: opened.length, asked: remote.seen.length }).toEqual({ most: 1, opened: 1, asked: 20 });
   });
 
   test("keeps it when it answers with errors, in a status or in a load's progress", async () => {
-    await using far = await fakeEngine({
+    await using remote = await fakeEngine({
       "GET /version": (_request, response) => answer(response, 200, {}),
       "POST /images/load": (_request, response) => {
         response.write('{"errorDetail":{"message":"no such platform"},"error":"no such platform"}\n');
@@ -51,7 +51,7 @@ describe("an engine behind a stream", () => {
       },
       "POST /images/a/tag": (_request, response) => answer(response, 500, { message: "no" }),
     });
-    const { endpoint, opened } = overStream(far.socketPath);
+    const { endpoint, opened } = overStream(remote.socketPath);
     await using engine = await openEngine(endpoint);
     expect(await rejection(engine.loadImage(Readable.from([Buffer.from("x")])))).toMatchObject({
       message: "no such platform",
@@ -63,11 +63,11 @@ describe("an engine behind a stream", () => {
 
   test("a request that is ended half-way takes it along; what is left to do gets another", async () => {
     const asked = latch();
-    await using far = await fakeEngine({
+    await using remote = await fakeEngine({
       "GET /images/json": () => asked.open(), // never answers
       "DELETE /images/app:v1": (_request, response) => answer(response, 200, []),
     });
-    const { endpoint, opened } = overStream(far.socketPath);
+    const { endpoint, opened } = overStream(remote.socketPath);
     const stop = new AbortController();
     await using engine = await openEngine(endpoint, stop.signal);
     const listing = rejection(engine.listReferences());
@@ -75,7 +75,7 @@ describe("an engine behind a stream", () => {
     stop.abort(new Error("Ctrl-C"));
     expect((await listing).message).toBe("Ctrl-C");
     await engine.removeReference("app:v1");
-    expect(far.calls()).toEqual(["GET /images/json", "DELETE /images/app:v1"]);
+    expect(remote.calls()).toEqual(["GET /images/json", "DELETE /images/app:v1"]);
     expect(opened).toHaveLength(2);
   });
 
@@ -87,10 +87,10 @@ describe("an engine behind a stream", () => {
   });
 
   test("is on a machine that nothing of ours can be reached from", async () => {
-    await using far = await fakeEngine();
-    await using engine = await openEngine(overStream(far.socketPath).endpoint);
+    await using remote = await fakeEngine();
+    await using engine = await openEngine(overStream(remote.socketPath).endpoint);
     expect(engine.reachesUs).toBe(false);
-    await using near = await openEngine(far.endpoint);
+    await using near = await openEngine(remote.endpoint);
     expect(near.reachesUs).toBe(true);
   });
 });
@@ -123,12 +123,12 @@ describe("an archive for an engine behind a stream", () => {
   }
 
   test("is packed with gzip", async () => {
-    await using far = await loading();
-    await using engine = await openEngine(overStream(far.socketPath).endpoint);
+    await using remote = await loading();
+    await using engine = await openEngine(overStream(remote.socketPath).endpoint);
     const content = Buffer.alloc(3_000_000, "the same again, ");
     const load = rejection(engine.loadImage(Readable.from([content])));
-    await expect.poll(() => far.bodies.length).toBe(1);
-    const body = await buffer(far.bodies[0] as IncomingMessage);
+    await expect.poll(() => remote.bodies.length).toBe(1);
+    const body = await buffer(remote.bodies[0] as IncomingMessage);
     expect(body.length).toBeLessThan(content.length / 20);
     expect(gunzipSync(body).equals(content)).toBe(true);
     await load;
@@ -138,11 +138,11 @@ describe("an archive for an engine behind a stream", () => {
     const content = Buffer.from(Array.from({ length: 50_000 }, (_, at) => `${at * at} said twice`).join(""));
     const sizes: number[] = [];
     for (const level of [1, 9]) {
-      await using far = await loading();
-      await using engine = await openEngine(overStream(far.socketPath, level).endpoint);
+      await using remote = await loading();
+      await using engine = await openEngine(overStream(remote.socketPath, level).endpoint);
       const load = rejection(engine.loadImage(Readable.from([content])));
-      await expect.poll(() => far.bodies.length).toBe(1);
-      const body = await buffer(far.bodies[0] as IncomingMessage);
+      await expect.poll(() => remote.bodies.length).toBe(1);
+      const body = await buffer(remote.bodies[0] as IncomingMessage);
       expect(gunzipSync(body).equals(content)).toBe(true);
       sizes.push(body.length);
       await load;
@@ -156,18 +156,18 @@ describe("an archive for an engine behind a stream", () => {
     ["for Podman, whatever was asked for", "Podman Engine", 9],
     ["when it was asked not to be packed", "Engine", 0],
   ])("stays as it is %s", async (_, name, level) => {
-    await using far = await loading(name);
-    await using engine = await openEngine(overStream(far.socketPath, level).endpoint);
+    await using remote = await loading(name);
+    await using engine = await openEngine(overStream(remote.socketPath, level).endpoint);
     const load = rejection(engine.loadImage(Readable.from([Buffer.from("a tar")])));
-    await expect.poll(() => far.bodies.length).toBe(1);
-    expect((await buffer(far.bodies[0] as IncomingMessage)).toString()).toBe("a tar");
+    await expect.poll(() => remote.bodies.length).toBe(1);
+    expect((await buffer(remote.bodies[0] as IncomingMessage)).toString()).toBe("a tar");
     await load;
   });
 
   test("is cut short when we are told to stop: the request ends in good order, and the connection stays", async () => {
-    await using far = await loading();
+    await using remote = await loading();
     const stop = new AbortController();
-    const { endpoint, opened } = overStream(far.socketPath);
+    const { endpoint, opened } = overStream(remote.socketPath);
     await using engine = await openEngine(endpoint, stop.signal);
     const endless = Readable.from(
       (function* () {
@@ -175,9 +175,9 @@ describe("an archive for an engine behind a stream", () => {
       })(),
     );
     const load = rejection(engine.loadImage(endless));
-    await expect.poll(() => far.bodies.length).toBe(1);
+    await expect.poll(() => remote.bodies.length).toBe(1);
     stop.abort(new Error("Ctrl-C"));
-    const body = await buffer(far.bodies[0] as IncomingMessage);
+    const body = await buffer(remote.bodies[0] as IncomingMessage);
     expect((await load).message).toBe("Ctrl-C");
     expect(() => gunzipSync(body)).toThrow("unexpected end of file");
     expect(opened).toHaveLength(1);
@@ -185,8 +185,8 @@ describe("an archive for an engine behind a stream", () => {
   });
 
   test("is cut short in the same way when it cannot be read on", async () => {
-    await using far = await loading();
-    const { endpoint, opened } = overStream(far.socketPath);
+    await using remote = await loading();
+    const { endpoint, opened } = overStream(remote.socketPath);
     await using engine = await openEngine(endpoint);
     const broken = Readable.from(
       (function* () {
@@ -195,8 +195,8 @@ describe("an archive for an engine behind a stream", () => {
       })(),
     );
     const load = rejection(engine.loadImage(broken));
-    await expect.poll(() => far.bodies.length).toBe(1);
-    const body = await buffer(far.bodies[0] as IncomingMessage);
+    await expect.poll(() => remote.bodies.length).toBe(1);
+    const body = await buffer(remote.bodies[0] as IncomingMessage);
     expect((await load).message).toBe("the disk is gone");
     expect(() => gunzipSync(body)).toThrow("unexpected end of file");
     expect(opened).toHaveLength(1);

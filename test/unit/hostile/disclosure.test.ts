@@ -7,7 +7,7 @@ import { makeImage } from "../image/make-image.ts";
 import { layoutOf, writeTree } from "../places/images.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { playRemoteSide } from "./remote-side.ts";
-import { hello } from "../../fixtures/far/open-end.ts";
+import { hello } from "../../fixtures/remote/open-end.ts";
 import { folder, program, workplace } from "./run-program.ts";
 
 await writeTree(join(folder, "image"), layoutOf([{ image: await makeImage([3000]), ref: "v1" }]));

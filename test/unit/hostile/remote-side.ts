@@ -3,7 +3,7 @@ import { Failure } from "../../../src/output/errors.ts";
 import type { Role } from "../../../src/stdio-tunnel/handshake.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
-import { openEnd } from "../../fixtures/far/open-end.ts";
+import { openEnd } from "../../fixtures/remote/open-end.ts";
 
 /** A far command that leads to a socket of this process: so that a table of attacks is made of functions. */
 const BRIDGE = [

@@ -7,7 +7,7 @@ import { spawnRemote, type RemoteProcess } from "../../../src/stdio-tunnel/remot
 import type { Role } from "../../../src/stdio-tunnel/handshake.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
-import { openEnd } from "../../fixtures/far/open-end.ts";
+import { openEnd } from "../../fixtures/remote/open-end.ts";
 
 export type Pair = [StdioTransport, StdioTransport];
 
@@ -21,10 +21,10 @@ export async function tcpPair(): Promise<Pair> {
   const server = createServer({ allowHalfOpen: true }).listen(0, "127.0.0.1");
   await once(server, "listening");
   const near = connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1", allowHalfOpen: true });
-  const [far] = (await once(server, "connection")) as [Socket];
+  const [remote] = (await once(server, "connection")) as [Socket];
   await once(near, "connect");
   server.close();
-  return [new StdioTransport(near, near), new StdioTransport(far, far)];
+  return [new StdioTransport(near, near), new StdioTransport(remote, remote)];
 }
 
 /** Both ends of a tunnel, open. */
@@ -39,14 +39,14 @@ export async function tunnelPair(
   return { sender, receiver };
 }
 
-/** The words of a command that runs a program of test/fixtures/far. */
-export function farProgram(name: string, ...args: string[]): string[] {
-  const path = fileURLToPath(new URL(`../../fixtures/far/${name}`, import.meta.url));
+/** The words of a command that runs a program of test/fixtures/remote. */
+export function remoteProgram(name: string, ...args: string[]): string[] {
+  const path = fileURLToPath(new URL(`../../fixtures/remote/${name}`, import.meta.url));
   const runner = name.endsWith(".ts") ? ["--import", "tsx"] : [];
   return [process.execPath, ...runner, path, ...args];
 }
 
 /** The far half of a scenario in a child process. */
 export function spawnScenario(role: Role, name: string): RemoteProcess {
-  return spawnRemote(farProgram("tunnel.ts", role, name), (line) => process.stderr.write(`remote: ${line}\n`));
+  return spawnRemote(remoteProgram("tunnel.ts", role, name), (line) => process.stderr.write(`remote: ${line}\n`));
 }

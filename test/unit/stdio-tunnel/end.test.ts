@@ -6,10 +6,10 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Failure } from "../../../src/output/errors.ts";
 import { RemoteFailure } from "../../../src/stdio-tunnel/failures.ts";
 import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
-import { hello, openEnd } from "../../fixtures/far/open-end.ts";
-import { outcomeOf } from "../../fixtures/far/outcome.ts";
-import { pseudoRandom } from "../../fixtures/far/pseudo-random.ts";
-import { duplexPair, farProgram, tunnelPair } from "./carriers.ts";
+import { hello, openEnd } from "../../fixtures/remote/open-end.ts";
+import { outcomeOf } from "../../fixtures/remote/outcome.ts";
+import { pseudoRandom } from "../../fixtures/remote/pseudo-random.ts";
+import { duplexPair, remoteProgram, tunnelPair } from "./carriers.ts";
 import { greet } from "./preamble.ts";
 
 describe("the result", () => {
@@ -205,16 +205,19 @@ describe("close", () => {
   });
 
   test("fails what waits for a receiver that never came", async () => {
-    const [near, far] = duplexPair();
-    const [sender] = await Promise.all([openEnd(near, "spawned", "sender"), greet(far, { hello: hello("receiver") })]);
+    const [near, remote] = duplexPair();
+    const [sender] = await Promise.all([
+      openEnd(near, "spawned", "sender"),
+      greet(remote, { hello: hello("receiver") }),
+    ]);
     const sending = sender.send({ type: "early" });
-    far.resume().end();
+    remote.resume().end();
     await sender.close();
     await expect(sending).rejects.toMatchObject({ code: "link-lost" });
   });
 
   test("leaves nothing that keeps the process alive", async () => {
-    const [file = "", ...args] = farProgram("leaves-by-itself.ts");
+    const [file = "", ...args] = remoteProgram("leaves-by-itself.ts");
     const { stdout } = await promisify(execFile)(file, args, { timeout: 15_000 });
     expect(stdout).toBe("closed\n");
   });

@@ -3,17 +3,17 @@ import { once } from "node:events";
 import { describe, expect, test } from "vitest";
 import { KEPT_NOISE, MAGIC_LINE, MAX_HELLO, MAX_NOISE } from "../../../src/stdio-tunnel/constants.ts";
 import type { HandshakeOptions, Role } from "../../../src/stdio-tunnel/handshake.ts";
-import { hello } from "../../fixtures/far/open-end.ts";
+import { hello } from "../../fixtures/remote/open-end.ts";
 import { duplexPair } from "./carriers.ts";
-import { farBytes, greet, HELLO_LINE, refusal } from "./preamble.ts";
+import { peerBytes, greet, HELLO_LINE, refusal } from "./preamble.ts";
 
 const ENDS = ["initiator", "spawned"] as const;
 
 describe.each(ENDS)("the %s", (end) => {
   test("gives up after 1 MB of garbage, though it would go on for ever", async () => {
-    const [near, far] = duplexPair();
+    const [near, remote] = duplexPair();
     const kilobyte = "garbage\n".repeat(125);
-    const babble = (): void => void (far.destroyed || far.write(kilobyte, babble));
+    const babble = (): void => void (remote.destroyed || remote.write(kilobyte, babble));
     babble();
     const error = await refusal(greet(near, { origin: end }));
     near.destroy();
@@ -46,7 +46,7 @@ describe.each(ENDS)("the %s", (end) => {
     ["has no role", `${JSON.stringify({ ...hello("sender"), role: undefined })}\n`, "names no role"],
     ["has a role that nobody has", `${JSON.stringify({ ...hello("sender"), role: "viewer" })}\n`, "names no role"],
   ])("refuses a hello that %s", async (_what, line, words) => {
-    const error = await refusal(greet(farBytes(`banner\n${MAGIC_LINE}${line}`), { origin: end }));
+    const error = await refusal(greet(peerBytes(`banner\n${MAGIC_LINE}${line}`), { origin: end }));
     expect(error).toMatchObject({ code: "remote-not-a-tunnel", noise: "banner\n", ended: false });
     expect(error.message).toContain(words);
     expect(error.expected).toContain("docker-over-ssh pull");
@@ -56,20 +56,20 @@ describe.each(ENDS)("the %s", (end) => {
     const rest = JSON.stringify({ ...hello("sender"), image: "" }).length;
     const line = JSON.stringify({ ...hello("sender"), image: "x".repeat(MAX_HELLO - rest) });
     expect(line).toHaveLength(MAX_HELLO);
-    await expect(greet(farBytes(`${MAGIC_LINE}${line}\n`), { origin: end })).resolves.toMatchObject({
+    await expect(greet(peerBytes(`${MAGIC_LINE}${line}\n`), { origin: end })).resolves.toMatchObject({
       peer: { role: "sender" },
     });
   });
 
   test("says that nobody answered in time, with what came instead", async () => {
-    const error = await refusal(greet(farBytes("password: "), { origin: end, timeout: 20 }));
+    const error = await refusal(greet(peerBytes("password: "), { origin: end, timeout: 20 }));
     expect(error).toMatchObject({ code: "remote-no-answer", noise: "password: ", ended: false });
     expect(error.message).toContain("0.02 s");
     expect(error.hint).toContain("--timeout");
   });
 
   test("counts a hello that does not come as no answer", async () => {
-    expect(await refusal(greet(farBytes(`motd\n${MAGIC_LINE}`), { origin: end, timeout: 20 }))).toMatchObject({
+    expect(await refusal(greet(peerBytes(`motd\n${MAGIC_LINE}`), { origin: end, timeout: 20 }))).toMatchObject({
       code: "remote-no-answer",
       noise: "motd\n",
     });
@@ -82,8 +82,8 @@ describe.each(ENDS)("the %s", (end) => {
     ["within the hello", `${MAGIC_LINE}${HELLO_LINE.slice(0, 9)}`],
     ["at once", ""],
   ])("says that the remote side closed its output %s", async (_when, bytes) => {
-    const [near, far] = duplexPair();
-    far.end(bytes);
+    const [near, remote] = duplexPair();
+    remote.end(bytes);
     const error = await refusal(greet(near, { origin: end }));
     expect(error).toMatchObject({ code: "remote-not-a-tunnel", ended: true });
     expect(error.message).toContain("closed its output");
@@ -114,16 +114,16 @@ describe.each(ENDS)("the %s", (end) => {
   test("stops when it is told to, with the reason it was given", async () => {
     const stop = new AbortController();
     const reason = new Error("Ctrl-C");
-    const greeting = greet(farBytes("motd"), { origin: end, signal: stop.signal });
+    const greeting = greet(peerBytes("motd"), { origin: end, signal: stop.signal });
     stop.abort(reason);
     await expect(greeting).rejects.toBe(reason);
-    await expect(greet(farBytes(), { origin: end, signal: stop.signal })).rejects.toBe(reason);
+    await expect(greet(peerBytes(), { origin: end, signal: stop.signal })).rejects.toBe(reason);
   });
 
   test("leaves no timer and no listener behind", async () => {
     const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
     const before = timers();
-    const near = farBytes(`${MAGIC_LINE}{}\n`);
+    const near = peerBytes(`${MAGIC_LINE}{}\n`);
     const stop = new AbortController();
     await refusal(greet(near, { origin: end, signal: stop.signal }));
     expect(timers()).toBe(before);
@@ -136,10 +136,10 @@ async function bothRefusals(
   initiator: Partial<HandshakeOptions>,
   spawned: Partial<HandshakeOptions>,
 ): Promise<unknown[]> {
-  const [near, far] = duplexPair();
+  const [near, remote] = duplexPair();
   return await Promise.all([
     refusal(greet(near, { origin: "initiator", ...initiator })),
-    refusal(greet(far, { origin: "spawned", ...spawned })),
+    refusal(greet(remote, { origin: "spawned", ...spawned })),
   ]);
 }
 
@@ -147,14 +147,14 @@ test("another protocol: each end names both protocols and both tools", async () 
   // This end cannot speak protocol 2. What it sees of one that does is the same at both places.
   const line = `${MAGIC_LINE}${JSON.stringify({ protocol: 2, tool: "9.0.0", role: "relay" })}\n`;
   for (const end of ENDS) {
-    const [near, far] = duplexPair();
-    far.write(line);
+    const [near, remote] = duplexPair();
+    remote.write(line);
     const error = await refusal(greet(near, { origin: end }));
     expect(error).toMatchObject({ code: "remote-other-protocol", exitStatus: 8 });
     expect(error.message).toMatch(/docker-over-ssh 9\.0\.0.*protocol 2/);
     expect(error.expected).toMatch(/protocol 1.*docker-over-ssh 0\.1\.0-test/);
     // The far end is told who is here, so that it can say the same.
-    const [received] = (await once(far, "data")) as [Buffer];
+    const [received] = (await once(remote, "data")) as [Buffer];
     expect(String(received)).toContain('"protocol":1,"tool":"0.1.0-test"');
   }
 });

@@ -2,20 +2,23 @@
 import { buffer } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
 import { KEPT_NOISE, MAGIC_LINE, MAX_NOISE } from "../../../src/stdio-tunnel/constants.ts";
-import { hello } from "../../fixtures/far/open-end.ts";
+import { hello } from "../../fixtures/remote/open-end.ts";
 import { duplexPair } from "./carriers.ts";
-import { farBytes, greet, HELLO_LINE } from "./preamble.ts";
+import { peerBytes, greet, HELLO_LINE } from "./preamble.ts";
 
-const FAR = `${MAGIC_LINE}${HELLO_LINE}`;
+const PEER_PREAMBLE = `${MAGIC_LINE}${HELLO_LINE}`;
 
 describe("the magic line is found", () => {
-  test.each(Array.from({ length: FAR.length - 1 }, (_, index) => index + 1))("cut after byte %i", async (at) => {
-    const { peer, noise } = await greet(farBytes(FAR.slice(0, at), FAR.slice(at)));
-    expect({ peer, noise }).toEqual({ peer: hello("sender"), noise: "" });
-  });
+  test.each(Array.from({ length: PEER_PREAMBLE.length - 1 }, (_, index) => index + 1))(
+    "cut after byte %i",
+    async (at) => {
+      const { peer, noise } = await greet(peerBytes(PEER_PREAMBLE.slice(0, at), PEER_PREAMBLE.slice(at)));
+      expect({ peer, noise }).toEqual({ peer: hello("sender"), noise: "" });
+    },
+  );
 
   test("when every byte comes alone", async () => {
-    const { peer, noise } = await greet(farBytes(...Array.from(`motd\n${FAR}`)));
+    const { peer, noise } = await greet(peerBytes(...Array.from(`motd\n${PEER_PREAMBLE}`)));
     expect({ peer, noise }).toEqual({ peer: hello("sender"), noise: "motd\n" });
   });
 
@@ -30,14 +33,14 @@ describe("the magic line is found", () => {
     ["bytes that are no text", "\u0000\u001b[31m"],
   ])("behind %s", async (_what, noise) => {
     for (let at = 0; at <= noise.length; at++) {
-      const greeting = await greet(farBytes(noise.slice(0, at), noise.slice(at) + FAR));
+      const greeting = await greet(peerBytes(noise.slice(0, at), noise.slice(at) + PEER_PREAMBLE));
       expect(greeting).toEqual({ peer: hello("sender"), noise });
     }
   });
 
   test("behind almost 1 MB, of which the end is kept", async () => {
     const lines = Array.from({ length: 20 }, () => `${"x".repeat(MAX_NOISE / 20 - 2)}\n`);
-    const { noise } = await greet(farBytes(...lines, `the end${FAR}`));
+    const { noise } = await greet(peerBytes(...lines, `the end${PEER_PREAMBLE}`));
     expect(noise).toHaveLength(KEPT_NOISE);
     expect(noise).toMatch(/x\nthe end$/);
   });
@@ -45,16 +48,16 @@ describe("the magic line is found", () => {
 
 describe("what follows the hello", () => {
   test("stays in the stream, also when it came in the same chunk", async () => {
-    const [near, far] = duplexPair();
-    far.write(`${FAR}PRI * HTTP/2.0`);
-    far.end(" and more");
+    const [near, remote] = duplexPair();
+    remote.write(`${PEER_PREAMBLE}PRI * HTTP/2.0`);
+    remote.end(" and more");
     await greet(near);
     expect(String(await buffer(near))).toBe("PRI * HTTP/2.0 and more");
   });
 
   test("is nothing at first: the stream is left open and quiet", async () => {
-    const [near, far] = duplexPair();
-    far.write(FAR);
+    const [near, remote] = duplexPair();
+    remote.write(PEER_PREAMBLE);
     await greet(near);
     expect(near.listenerCount("readable") + near.listenerCount("data") + near.listenerCount("end")).toBe(0);
     expect(near.destroyed).toBe(false);
@@ -63,29 +66,29 @@ describe("what follows the hello", () => {
 
 describe("who speaks first", () => {
   test("the spawned end, at once", async () => {
-    const [near, far] = duplexPair();
+    const [near, remote] = duplexPair();
     void greet(near, { origin: "spawned" }).catch(() => {});
-    expect(String(await nextChunk(far))).toMatch(/^#docker-over-ssh#tunnel#\n\{.*\}\n$/);
+    expect(String(await nextChunk(remote))).toMatch(/^#docker-over-ssh#tunnel#\n\{.*\}\n$/);
     near.destroy();
   });
 
   test("the initiator only when it has read the magic line and the hello", async () => {
-    const [near, far] = duplexPair();
+    const [near, remote] = duplexPair();
     const greeting = greet(near);
-    far.write("Password: ");
-    far.write(MAGIC_LINE);
+    remote.write("Password: ");
+    remote.write(MAGIC_LINE);
     await new Promise(setImmediate);
     expect(near.bytesWritten).toBe(0);
-    far.write(HELLO_LINE);
+    remote.write(HELLO_LINE);
     await greeting;
-    expect(String(await nextChunk(far))).toBe(`${MAGIC_LINE}${JSON.stringify(hello("receiver"))}\n`);
+    expect(String(await nextChunk(remote))).toBe(`${MAGIC_LINE}${JSON.stringify(hello("receiver"))}\n`);
   });
 });
 
 describe("a hello of a newer tool", () => {
   test("fields and features that nobody knows are ignored", async () => {
     const words = { ...hello("sender"), features: ["delta", 7, "zstd"], compression: { level: 3 } };
-    const { peer } = await greet(farBytes(`${MAGIC_LINE}${JSON.stringify(words)}\n`));
+    const { peer } = await greet(peerBytes(`${MAGIC_LINE}${JSON.stringify(words)}\n`));
     expect(peer).toEqual({ ...hello("sender"), features: ["delta", "zstd"] });
   });
 
@@ -94,7 +97,7 @@ describe("a hello of a newer tool", () => {
     ["features", null],
     ["image", 5],
   ])("%s of the wrong type counts as none: %j", async (field, value) => {
-    const { peer } = await greet(farBytes(`${MAGIC_LINE}${JSON.stringify({ ...hello("sender"), [field]: value })}\n`));
+    const { peer } = await greet(peerBytes(`${MAGIC_LINE}${JSON.stringify({ ...hello("sender"), [field]: value })}\n`));
     const { image: _, ...rest } = hello("sender");
     expect(peer).toEqual(field === "image" ? rest : hello("sender"));
   });

@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { MAX_CONTROL_LINE } from "../../../src/stdio-tunnel/constants.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
-import { hello, openEnd } from "../../fixtures/far/open-end.ts";
+import { hello, openEnd } from "../../fixtures/remote/open-end.ts";
 import { duplexPair, tunnelPair } from "./carriers.ts";
 import { greet } from "./preamble.ts";
 
@@ -15,9 +15,9 @@ async function rawReceiver(): Promise<{
   sender: Tunnel;
   open: (headers: Record<string, string>) => Http2Stream & Duplex;
 }> {
-  const [near, far] = duplexPair();
-  const [sender] = await Promise.all([openEnd(near, "spawned", "sender"), greet(far, { hello: hello("receiver") })]);
-  const session = connectHttp2("http://tunnel", { createConnection: () => far });
+  const [near, remote] = duplexPair();
+  const [sender] = await Promise.all([openEnd(near, "spawned", "sender"), greet(remote, { hello: hello("receiver") })]);
+  const session = connectHttp2("http://tunnel", { createConnection: () => remote });
   session.on("error", () => {});
   return { sender, open: (headers) => session.request(headers).on("error", () => {}) };
 }
@@ -121,10 +121,10 @@ describe("a stream", () => {
 test.each(["sender", "receiver"] as const)(
   "a remote side that speaks no HTTP/2 is a lost link to the %s",
   async (role) => {
-    const [near, far] = duplexPair();
+    const [near, remote] = duplexPair();
     const other = role === "sender" ? "receiver" : "sender";
-    const [tunnel] = await Promise.all([openEnd(near, "spawned", role), greet(far, { hello: hello(other) })]);
-    far.resume().write("HTTP/1.1 400 Bad Request\r\n\r\n".repeat(10));
+    const [tunnel] = await Promise.all([openEnd(near, "spawned", role), greet(remote, { hello: hello(other) })]);
+    remote.resume().write("HTTP/1.1 400 Bad Request\r\n\r\n".repeat(10));
     expect(await reasonOf(tunnel)).toMatchObject({ code: "link-lost" });
     await tunnel.closed;
   },

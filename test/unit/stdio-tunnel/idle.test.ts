@@ -5,7 +5,7 @@ import { TICKS_PER_SILENCE } from "../../../src/stdio-tunnel/constants.ts";
 import { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { shakeHands, type Role } from "../../../src/stdio-tunnel/handshake.ts";
 import { timeoutsFor } from "../../../src/streams/timeouts.ts";
-import { hello } from "../../fixtures/far/open-end.ts";
+import { hello } from "../../fixtures/remote/open-end.ts";
 import { duplexPair } from "./carriers.ts";
 
 const TIMEOUTS = timeoutsFor(31); // 341 ms in all

@@ -8,9 +8,9 @@ import type { Role } from "../../../src/stdio-tunnel/handshake.ts";
 import { overTunnel, type TunnelOptions } from "../../../src/stdio-tunnel/open.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
-import { hello, openEnd } from "../../fixtures/far/open-end.ts";
-import { outcomeOf, type Outcome } from "../../fixtures/far/outcome.ts";
-import { duplexPair, farProgram, tunnelPair } from "./carriers.ts";
+import { hello, openEnd } from "../../fixtures/remote/open-end.ts";
+import { outcomeOf, type Outcome } from "../../fixtures/remote/outcome.ts";
+import { duplexPair, remoteProgram, tunnelPair } from "./carriers.ts";
 import { greet } from "./preamble.ts";
 
 const lost = { code: "link-lost", exitStatus: 9, hint: expect.stringContaining("same command again") };
@@ -32,8 +32,8 @@ function isRunning(pid: number): boolean {
 describe.each<[Role, Role]>([
   ["sender", "receiver"],
   ["receiver", "sender"],
-])("this process is the %s, the far one", (role, far) => {
-  const words = farProgram("tunnel.ts", far, "idle");
+])("this process is the %s, the far one", (role, remote) => {
+  const words = remoteProgram("tunnel.ts", remote, "idle");
   const options: TunnelOptions = {
     role,
     tool: "0.1.0",
@@ -112,10 +112,10 @@ test.each(["sees", "has seen"])("a remote side whose hello was its last word: th
 });
 
 test("a remote side that says hello and nothing more", async () => {
-  const [near, far] = duplexPair();
+  const [near, remote] = duplexPair();
   const [tunnel] = await Promise.all([
     openEnd(near, "initiator", "sender", 40),
-    greet(far, { origin: "spawned", hello: hello("receiver") }),
+    greet(remote, { origin: "spawned", hello: hello("receiver") }),
   ]);
   await expect(tunnel.next("anything")).rejects.toMatchObject({ ...lost, message: expect.stringContaining("0.04 s") });
 });

@@ -7,9 +7,9 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openLocalPortForward, type LocalPortForward } from "../../../src/stdio-tunnel/local-port-forward.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { toPort } from "../streams/to-port.ts";
-import { closed, text } from "../../fixtures/far/contents.ts";
-import { outcomeOf } from "../../fixtures/far/outcome.ts";
-import { pseudoRandom, sha256 } from "../../fixtures/far/pseudo-random.ts";
+import { closed, text } from "../../fixtures/remote/contents.ts";
+import { outcomeOf } from "../../fixtures/remote/outcome.ts";
+import { pseudoRandom, sha256 } from "../../fixtures/remote/pseudo-random.ts";
 import { tunnelPair } from "./carriers.ts";
 
 let sender: Tunnel;

@@ -7,23 +7,23 @@ import {
   type HandshakeOptions,
 } from "../../../src/stdio-tunnel/handshake.ts";
 import type { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
-import { hello } from "../../fixtures/far/open-end.ts";
+import { hello } from "../../fixtures/remote/open-end.ts";
 import { duplexPair } from "./carriers.ts";
 
 /** What a sender of this version says of itself. */
 export const HELLO_LINE = `${JSON.stringify(hello("sender"))}\n`;
 
 /** A far end that says these chunks, one by one, and stays open. */
-export function farBytes(...chunks: string[]): StdioTransport {
-  const [near, far] = duplexPair();
-  void sayAll(far, chunks);
+export function peerBytes(...chunks: string[]): StdioTransport {
+  const [near, remote] = duplexPair();
+  void sayAll(remote, chunks);
   return near;
 }
 
 /** Hands over one chunk at a time, so that none of them is joined to the next. */
-async function sayAll(far: StdioTransport, chunks: string[]): Promise<void> {
+async function sayAll(remote: StdioTransport, chunks: string[]): Promise<void> {
   for (const chunk of chunks) {
-    if (chunk !== "") await new Promise((resolve) => far.write(chunk, resolve));
+    if (chunk !== "") await new Promise((resolve) => remote.write(chunk, resolve));
     await new Promise(setImmediate);
   }
 }

@@ -9,7 +9,7 @@ import { spawnRemote } from "../../../src/stdio-tunnel/remote-process.ts";
 import { overTunnel, wasReported, type TunnelOptions } from "../../../src/stdio-tunnel/open.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { deferred } from "../../../src/streams/deferred.ts";
-import { farProgram } from "./carriers.ts";
+import { remoteProgram } from "./carriers.ts";
 
 interface Run {
   /** What it failed with, if it did. */
@@ -89,7 +89,7 @@ describe("a command that cannot be run", () => {
 
 describe("a command that is no tunnel", () => {
   test.each([0, 1, 255])("ends at once with %i", async (status) => {
-    const { failure } = await run(farProgram("exits.mjs", String(status)));
+    const { failure } = await run(remoteProgram("exits.mjs", String(status)));
     expect(failure).toMatchObject({
       code: "remote-not-a-tunnel",
       exitStatus: 7,
@@ -101,7 +101,7 @@ describe("a command that is no tunnel", () => {
   });
 
   test.each([126, 127])("ends with %i, as a shell does that finds no such command", async (status) => {
-    const { failure } = await run(farProgram("exits.mjs", String(status)));
+    const { failure } = await run(remoteProgram("exits.mjs", String(status)));
     expect(failure).toMatchObject({
       code: "remote-command-not-found",
       exitStatus: 5,
@@ -113,7 +113,7 @@ describe("a command that is no tunnel", () => {
   });
 
   test("is killed", async () => {
-    const { failure } = await run(farProgram("kills-itself.mjs"));
+    const { failure } = await run(remoteProgram("kills-itself.mjs"));
     expect(failure).toMatchObject({
       code: "remote-not-a-tunnel",
       message: expect.stringContaining("was ended by SIGKILL before"),
@@ -124,33 +124,33 @@ describe("a command that is no tunnel", () => {
     ["with a last line feed", "usage: docker\n"],
     ["without one", "usage: docker"],
   ])("prints something else, %s", async (_how, words) => {
-    const { failure } = await run(farProgram("prints.mjs", "stdout", words));
+    const { failure } = await run(remoteProgram("prints.mjs", "stdout", words));
     expect(failure).toMatchObject({ code: "remote-not-a-tunnel" });
     expect(failure?.message).toMatch(/ended with status 1 before its hello\. It printed:\nusage: docker$/);
   });
 
   test("says why on its stderr, whose last line is not lost", async () => {
     const { failure, lines } = await run(
-      farProgram("prints.mjs", "stderr", "Permission denied\n", "Connection closed"),
+      remoteProgram("prints.mjs", "stderr", "Permission denied\n", "Connection closed"),
     );
     expect(failure).toMatchObject({ code: "remote-not-a-tunnel", message: expect.stringContaining("status 1") });
     expect(lines).toEqual(["Permission denied", "Connection closed"]);
   });
 
   test("has the words heard that come just after its end", async () => {
-    expect((await run(farProgram("last-words.mjs"))).lines).toEqual(["the last word"]);
+    expect((await run(remoteProgram("last-words.mjs"))).lines).toEqual(["the last word"]);
   });
 
   test("prints escape sequences: they are passed on, for whoever prints them to make harmless", async () => {
     const words = "\u001b]0;owned\u0007\u001b[2J";
-    expect((await run(farProgram("prints.mjs", "stdout", words, "x"))).failure?.message).toContain(
+    expect((await run(remoteProgram("prints.mjs", "stdout", words, "x"))).failure?.message).toContain(
       `It printed:\n${words}x`,
     );
-    expect((await run(farProgram("prints.mjs", "stderr", words))).lines).toEqual([words]);
+    expect((await run(remoteProgram("prints.mjs", "stderr", words))).lines).toEqual([words]);
   });
 
   test("prints for ever", async () => {
-    const { failure } = await run(farProgram("garbage-for-ever.mjs"), { leaveTimeout: 50 });
+    const { failure } = await run(remoteProgram("garbage-for-ever.mjs"), { leaveTimeout: 50 });
     expect(failure).toMatchObject({
       code: "remote-not-a-tunnel",
       message: expect.stringContaining("more than 1 MB of other text. It printed:\n"),
@@ -159,7 +159,7 @@ describe("a command that is no tunnel", () => {
   });
 
   test("closes its stdout and stays: it is ended", async () => {
-    const { failure, lines } = await run(farProgram("closes-stdout.mjs"), { leaveTimeout: 50 });
+    const { failure, lines } = await run(remoteProgram("closes-stdout.mjs"), { leaveTimeout: 50 });
     expect(failure).toMatchObject({
       code: "remote-not-a-tunnel",
       message: expect.stringContaining("closed its output before its hello"),
@@ -168,7 +168,7 @@ describe("a command that is no tunnel", () => {
   });
 
   test("never answers: what it printed is shown, and it is ended", async () => {
-    const { failure, lines } = await run(farProgram("never-answers.mjs"), { timeout: 1500 });
+    const { failure, lines } = await run(remoteProgram("never-answers.mjs"), { timeout: 1500 });
     expect(failure).toMatchObject({ code: "remote-no-answer", exitStatus: 6 });
     expect(failure?.message).toMatch(
       /never-answers\.mjs`: the remote side did not answer within 1.5 s\. It printed:\npassword:$/,
@@ -179,7 +179,7 @@ describe("a command that is no tunnel", () => {
 
 describe("a command that is another docker-over-ssh", () => {
   test("of another protocol: both are named, and it is told the same", async () => {
-    const { failure, lines } = await run(farProgram("other-protocol.mjs"));
+    const { failure, lines } = await run(remoteProgram("other-protocol.mjs"));
     expect(failure).toMatchObject({
       code: "remote-other-protocol",
       exitStatus: 8,
@@ -192,7 +192,7 @@ describe("a command that is another docker-over-ssh", () => {
   });
 
   test("of the same role", async () => {
-    const { failure } = await run(farProgram("same-role.mjs"));
+    const { failure } = await run(remoteProgram("same-role.mjs"));
     expect(failure).toMatchObject({
       code: "usage",
       exitStatus: 2,
@@ -201,7 +201,7 @@ describe("a command that is another docker-over-ssh", () => {
   });
 
   test("that dies in the middle: its status and its last words", async () => {
-    const { failure, lines } = await run(farProgram("dies-in-the-middle.mjs"), {}, (tunnel) => tunnel.next("offer"));
+    const { failure, lines } = await run(remoteProgram("dies-in-the-middle.mjs"), {}, (tunnel) => tunnel.next("offer"));
     expect(failure).toMatchObject({ code: "link-lost", exitStatus: 9 });
     expect(failure?.message).toMatch(/was lost: `.*dies-in-the-middle\.mjs` ended with status 3$/);
     expect(lines).toEqual(["out of memory"]);
@@ -211,7 +211,7 @@ describe("a command that is another docker-over-ssh", () => {
     ["a banner", "Welcome to build-7\n"],
     ["a banner without a line feed", "Last login: today"],
   ])("behind %s is none the worse for it", async (_what, banner) => {
-    const { failure, lines, details } = await run(farProgram("banner.ts", banner));
+    const { failure, lines, details } = await run(remoteProgram("banner.ts", banner));
     expect({ failure, lines }).toEqual({ failure: undefined, lines: [] });
     expect(details.join("\n")).toContain(banner.trim());
   });
@@ -221,7 +221,7 @@ describe("what goes wrong here", () => {
   const failure = new Failure("no-space", "the disk of build-7 is full");
 
   test("is told to the remote side, which says it for both", async () => {
-    const { failure: seen, lines } = await run(farProgram("tunnel.ts", "sender", "idle"), {}, () =>
+    const { failure: seen, lines } = await run(remoteProgram("tunnel.ts", "sender", "idle"), {}, () =>
       Promise.reject(failure),
     );
     expect(seen).toBe(failure);
@@ -230,7 +230,7 @@ describe("what goes wrong here", () => {
   });
 
   test("is not told to a remote side that is gone", async () => {
-    const { failure: seen } = await run(farProgram("dies-in-the-middle.mjs"), {}, (tunnel) => tunnel.next("offer"));
+    const { failure: seen } = await run(remoteProgram("dies-in-the-middle.mjs"), {}, (tunnel) => tunnel.next("offer"));
     expect(wasReported(seen)).toBe(false);
   });
 });
@@ -280,15 +280,15 @@ describe("a remote command that runs before all is at hand here", () => {
 
 describe("the end of a remote command", () => {
   test("is waited for, when all went well", async () => {
-    const far = spawnRemote(farProgram("never-answers.mjs"), () => {}, { leaveTimeout: 5_000 });
-    far.stdin.write("secret");
-    await far[Symbol.asyncDispose]();
-    await far[Symbol.asyncDispose]();
-    expect([far.stdin, far.stdout].map(({ destroyed }) => destroyed)).toEqual([true, true]);
+    const remote = spawnRemote(remoteProgram("never-answers.mjs"), () => {}, { leaveTimeout: 5_000 });
+    remote.stdin.write("secret");
+    await remote[Symbol.asyncDispose]();
+    await remote[Symbol.asyncDispose]();
+    expect([remote.stdin, remote.stdout].map(({ destroyed }) => destroyed)).toEqual([true, true]);
   });
 
   test("is not put off by a process that it leaves behind", async () => {
-    const { failure, lines } = await run(farProgram("leaves-a-process.mjs"));
+    const { failure, lines } = await run(remoteProgram("leaves-a-process.mjs"));
     const pid = pidOf(lines);
     expect(isRunning(pid)).toBe(true);
     process.kill(pid, "SIGKILL");
@@ -304,17 +304,17 @@ describe("the end of a remote command", () => {
       stop.abort(reason);
     };
     await expect(
-      run(farProgram("ignores-sigterm.mjs"), { signal: stop.signal, onRemoteLine, leaveTimeout: 50 }),
+      run(remoteProgram("ignores-sigterm.mjs"), { signal: stop.signal, onRemoteLine, leaveTimeout: 50 }),
     ).rejects.toBe(reason);
     expect(isRunning(pidOf(lines))).toBe(false);
   });
 
   test("changes nothing about a failure that it has nothing to do with", async () => {
-    const far = spawnRemote(farProgram("exits.mjs", "1"), () => {}, { leaveTimeout: 50 });
+    const remote = spawnRemote(remoteProgram("exits.mjs", "1"), () => {}, { leaveTimeout: 50 });
     const failure = new Failure("no-space", "the disk is full");
-    expect(await far.explain(failure)).toBe(failure);
+    expect(await remote.explain(failure)).toBe(failure);
     const bug = new TypeError("x is not a function");
-    expect(await far.explain(bug)).toBe(bug);
-    await far[Symbol.asyncDispose]();
+    expect(await remote.explain(bug)).toBe(bug);
+    await remote[Symbol.asyncDispose]();
   });
 });

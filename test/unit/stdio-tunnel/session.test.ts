@@ -3,11 +3,11 @@ import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { MAX_STREAMS } from "../../../src/stdio-tunnel/constants.ts";
 import type { Role } from "../../../src/stdio-tunnel/handshake.ts";
-import { openEnd } from "../../fixtures/far/open-end.ts";
-import { play } from "../../fixtures/far/play.ts";
-import { pseudoRandom } from "../../fixtures/far/pseudo-random.ts";
-import { BULK_BYTES } from "../../fixtures/far/scenarios/bulk.ts";
-import { SCENARIOS } from "../../fixtures/far/scenarios/index.ts";
+import { openEnd } from "../../fixtures/remote/open-end.ts";
+import { play } from "../../fixtures/remote/play.ts";
+import { pseudoRandom } from "../../fixtures/remote/pseudo-random.ts";
+import { BULK_BYTES } from "../../fixtures/remote/scenarios/bulk.ts";
+import { SCENARIOS } from "../../fixtures/remote/scenarios/index.ts";
 import { duplexPair, spawnScenario, tcpPair, type Pair } from "./carriers.ts";
 
 /** Plays a scenario with `initiator` as this process's role; the receiver's report. */
@@ -23,19 +23,19 @@ function other(role: Role): Role {
   return role === "sender" ? "receiver" : "sender";
 }
 
-async function overPair([near, far]: Pair, name: string, initiator: Role): Promise<unknown> {
+async function overPair([near, remote]: Pair, name: string, initiator: Role): Promise<unknown> {
   const scenario = scenarioOf(name);
   const reports = await Promise.all([
     openEnd(near, "initiator", initiator).then((tunnel) => play(scenario, initiator, tunnel)),
-    openEnd(far, "spawned", other(initiator)).then((tunnel) => play(scenario, other(initiator), tunnel)),
+    openEnd(remote, "spawned", other(initiator)).then((tunnel) => play(scenario, other(initiator), tunnel)),
   ]);
   expect(reports[1]).toEqual(reports[0]);
   return reports[0];
 }
 
 async function overChild(name: string, initiator: Role): Promise<unknown> {
-  await using far = spawnScenario(other(initiator), name);
-  return await play(scenarioOf(name), initiator, await openEnd(far.transport, "initiator", initiator));
+  await using remote = spawnScenario(other(initiator), name);
+  return await play(scenarioOf(name), initiator, await openEnd(remote.transport, "initiator", initiator));
 }
 
 function scenarioOf(name: string): (typeof SCENARIOS)[string] & object {

@@ -3,7 +3,7 @@ import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
 import { readAtRate, writeAtRate } from "../../../src/streams/rate.ts";
-import { pseudoRandom, sha256 } from "../../fixtures/far/pseudo-random.ts";
+import { pseudoRandom, sha256 } from "../../fixtures/remote/pseudo-random.ts";
 import { tunnelPair } from "./carriers.ts";
 
 const RATE = 40_000;

@@ -3,7 +3,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test, vi } from "vitest";
 import { STREAM_WINDOW } from "../../../src/stdio-tunnel/constants.ts";
-import { pseudoRandom, sha256 } from "../../fixtures/far/pseudo-random.ts";
+import { pseudoRandom, sha256 } from "../../fixtures/remote/pseudo-random.ts";
 import { tunnelPair } from "./carriers.ts";
 
 const BYTES = STREAM_WINDOW * 1.5;

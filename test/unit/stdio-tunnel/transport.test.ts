@@ -4,7 +4,7 @@ import { PassThrough, Readable, Writable } from "node:stream";
 import { expect, test, vi } from "vitest";
 import { MAX_BACKLOG } from "../../../src/stdio-tunnel/constants.ts";
 import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
-import { text } from "../../fixtures/far/contents.ts";
+import { text } from "../../fixtures/remote/contents.ts";
 
 function halves(): { source: PassThrough; sink: PassThrough; transport: StdioTransport } {
   const [source, sink] = [new PassThrough(), new PassThrough()];

@@ -5,7 +5,7 @@ import { Duplex, PassThrough } from "node:stream";
 import { describe, expect, test, vi } from "vitest";
 import { bridge } from "../../../src/streams/bridge.ts";
 import { toPort } from "./to-port.ts";
-import { closed, text } from "../../fixtures/far/contents.ts";
+import { closed, text } from "../../fixtures/remote/contents.ts";
 
 /** Two ends of one line: what is written to one is read from the other. */
 function line(): [Duplex, Duplex] {

@@ -3,7 +3,7 @@ import { PassThrough, Readable, Writable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { readAtRate, writeAtRate } from "../../../src/streams/rate.ts";
 import { TokenBucket } from "../../../src/streams/token-bucket.ts";
-import { text } from "../../fixtures/far/contents.ts";
+import { text } from "../../fixtures/remote/contents.ts";
 
 beforeEach(() => vi.useFakeTimers());
 afterEach(() => vi.useRealTimers());

@@ -63,10 +63,10 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
   };
 
   test("is spoken to through one ssh, as long as one request follows the other", async () => {
-    await using far = await fakeEngine({
+    await using remote = await fakeEngine({
       "GET /images/json": (_request, response) => answer(response, 200, [{ RepoTags: ["app:v1"] }]),
     });
-    vi.stubEnv("FAKE_SSH_SOCKET", far.socketPath);
+    vi.stubEnv("FAKE_SSH_SOCKET", remote.socketPath);
     {
       await using engine = await openEngine(endpoint);
       expect(engine.address).toBe("ssh://deploy@prod (DOCKER_HOST)");
@@ -79,11 +79,11 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
   });
 
   test("requests at the same time wait for each other: one ssh for all, and it does not outlive the engine", async () => {
-    await using far = await fakeEngine({
+    await using remote = await fakeEngine({
       "GET /images/json": (_request, response) => answer(response, 200, []),
       "GET /containers/json": () => {}, // never answers
     });
-    vi.stubEnv("FAKE_SSH_SOCKET", far.socketPath);
+    vi.stubEnv("FAKE_SSH_SOCKET", remote.socketPath);
     const engine = await openEngine(endpoint);
     await Promise.all([engine.listReferences(), engine.listReferences(), engine.listImageIds()]);
     const open = rejection(engine.findContainers("x"));
@@ -103,8 +103,8 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
   });
 
   test("what a login shell prints before the first answer is passed over", async () => {
-    await using far = await fakeEngine({ "GET /images/json": (_request, response) => answer(response, 200, []) });
-    vi.stubEnv("FAKE_SSH_SOCKET", far.socketPath);
+    await using remote = await fakeEngine({ "GET /images/json": (_request, response) => answer(response, 200, []) });
+    vi.stubEnv("FAKE_SSH_SOCKET", remote.socketPath);
     vi.stubEnv("FAKE_SSH_BANNER", "Welcome to prod\nLast login: today");
     await using engine = await openEngine(endpoint);
     expect(await engine.listReferences()).toEqual([]);
@@ -156,10 +156,10 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
   });
 
   test("a link that is lost in the middle of an answer", async () => {
-    await using far = await fakeEngine({
+    await using remote = await fakeEngine({
       "POST /images/create": (_request, response) => response.write('{"status":"half-way"}\n'),
     });
-    vi.stubEnv("FAKE_SSH_SOCKET", far.socketPath);
+    vi.stubEnv("FAKE_SSH_SOCKET", remote.socketPath);
     vi.stubEnv("FAKE_SSH_UNTIL", "half-way");
     vi.stubEnv("FAKE_SSH_SAYS", "client_loop: send disconnect: Broken pipe");
     vi.stubEnv("FAKE_SSH_STATUS", "255");
@@ -176,13 +176,13 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
   test("a request that is aborted ends its ssh", async () => {
     const asked = latch();
     const hungUp = latch();
-    await using far = await fakeEngine({
+    await using remote = await fakeEngine({
       "POST /images/create": (_request, response) => {
         response.on("close", hungUp.open);
         asked.open();
       },
     });
-    vi.stubEnv("FAKE_SSH_SOCKET", far.socketPath);
+    vi.stubEnv("FAKE_SSH_SOCKET", remote.socketPath);
     await using engine = await openEngine(endpoint);
     const abort = new AbortController();
     const pull = rejection(engine.pullImage("app:v1", { signal: abort.signal }));
