@@ -12,42 +12,46 @@ import type { FileLocation } from "../image/location.ts";
 import { manifestFor } from "../store/compose-manifest.ts";
 import type { Spool } from "../run/spool.ts";
 import type { LayerFile } from "../store/store.ts";
-import { countLayers, type ReceivedImage, type Counts } from "./received-image.ts";
+import { countLayers, type LayerCounts, type ReceivedImage } from "./received-image.ts";
 import { countBytes } from "../streams/count-bytes.ts";
-import type { Received } from "./fetch-image.ts";
+import type { FetchedImage } from "./fetch-image.ts";
 import { passThroughVerifier } from "../image/layer/verified-stream.ts";
 
-/** An image as one file has it. */
+/** An image as an archive. */
 export interface ArchiveStream {
-  /** Reads the layers out of the spool, when it is read. */
+  /** Reads the layers out of the spool on demand. */
   tar: TarStream;
-  /** Of an OCI layout. */
+  /** Digest of the manifest, in an OCI archive. */
   manifest?: Digest;
 }
 
-export interface NamedImage extends Pick<Received, "config" | "files" | "manifest"> {
+export interface NamedImage extends Pick<FetchedImage, "config" | "files" | "manifest"> {
   name: LayoutName;
-  /** Its manifest is to be kept ({@link manifestFor}). */
-  keeps: boolean;
+  /** Whether to preserve the sender's manifest ({@link manifestFor}). */
+  preserve: boolean;
 }
 
-/** An image that has come, as `docker save` writes it, or as a tar of an OCI layout. `onBytes` hears of what is unpacked for that. */
+/**
+ * Returns a fetched image as a docker archive, as `docker save` writes it, or as an OCI archive.
+ *
+ * @param onBytes receives the bytes that are decompressed for that
+ */
 export async function archiveStream(
   kind: FileLocation["kind"],
-  { config, files, manifest: sent, name, keeps }: NamedImage,
+  { config, files, manifest: sent, name, preserve }: NamedImage,
   spool: Spool,
   onBytes: (count: number) => void,
 ): Promise<ArchiveStream> {
-  if (kind === "oci") throw new Error("a folder is no file");
+  if (kind === "oci") throw new Error("an OCI layout is not an archive");
   if (kind === "docker-archive") {
-    const layers = new Map<Digest, LayerFile>(); // one may stand in an image twice
+    const layers = new Map<Digest, LayerFile>(); // a layer may occur twice
     for (const file of files) {
-      if (!layers.has(file.diffId)) layers.set(file.diffId, await unpacked(file, spool, onBytes));
+      if (!layers.has(file.diffId)) layers.set(file.diffId, await decompressed(file, spool, onBytes));
     }
     const plain = files.map((file) => layers.get(file.diffId) ?? file);
     return { tar: writeDockerArchive({ config, layers: plain, names: [name.ref] }) };
   }
-  const manifest = manifestFor(config, files, sent, { preserve: keeps });
+  const manifest = manifestFor(config, files, sent, { preserve });
   const blobs = files.map(({ path, blob }) => ({ path, digest: blob.digest, size: blob.size }));
   const layers = blobs.map(({ digest }) => digest);
   const dockerManifest = writeDockerManifest([{ configDigest: digestOf(config), layers, name: name.image }]);
@@ -55,19 +59,19 @@ export async function archiveStream(
   return { tar, manifest: manifest.descriptor.digest };
 }
 
-/** What is told of an archive, which has all of its layers anew. */
-export function arrivedLayers({
+/** Returns the ID and the counts of an archive, which receives all layers. */
+export function archiveCounts({
   config,
   files,
   bytesFound,
-}: Received): Counts & Pick<ReceivedImage, "id" | "bytesFound"> {
+}: FetchedImage): LayerCounts & Pick<ReceivedImage, "id" | "bytesFound"> {
   const sizes = files.map(({ blob }) => blob.size);
-  const moved = sizes.map(() => true);
-  return { id: digestOf(config), ...countLayers(sizes, moved), bytesFound };
+  const isSent = sizes.map(() => true);
+  return { id: digestOf(config), ...countLayers(sizes, isSent), bytesFound };
 }
 
-/** Plain, as `docker save` has it: not every reader of such archives takes packed layers, or some of each. */
-async function unpacked(file: LayerFile, spool: Spool, onBytes: (count: number) => void): Promise<LayerFile> {
+/** Decompresses a layer, as `docker save` does: not every reader of docker archives accepts compressed layers, or a mixture. */
+async function decompressed(file: LayerFile, spool: Spool, onBytes: (count: number) => void): Promise<LayerFile> {
   const { diffId, path, blob } = file;
   if (blob.digest === diffId) return file;
   const to = spool.pathFor(`${hexOf(diffId)}.tar`);

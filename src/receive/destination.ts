@@ -5,22 +5,23 @@ import type { FileLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import { refuseName, refuseUnwritable } from "./refuse-location.ts";
 
-/** Where an archive is written to. */
+/** The file or stream that an archive is written to. */
 export type Destination =
-  /** A file, which is there or not. It is no link. */
+  /** A file that may exist. It is no link. */
   | { kind: "file"; path: string }
-  /** What reads it sees it once, as it comes. */
+  /** The archive is streamed. */
   | { kind: "stdout" }
   | { kind: "pipe"; path: string };
 
-/** Links that are followed, as by Linux. */
+/** Links in a row that are followed, as by Linux. */
 const MAX_LINKS = 40;
 
 /**
- * Looks what an archive is to be written to: `-` is stdout, a pipe is streamed to, a link is followed, also where it leads to nothing yet, as by
- * skopeo (`docker save --output` takes none). Fails with `usage`, before anything is asked for, when no archive can be put there.
+ * Resolves the location of an archive: `-` is stdout, archives are streamed to a pipe, a link is followed, even if its target does not exist,
+ * as by skopeo (`docker save --output` rejects links). Throws a `usage` Failure, before anything is requested, when no archive can be
+ * written there.
  *
- * @param stdoutIsTunnel this side was started by the other, and speaks to it there
+ * @param stdoutIsTunnel this is the spawned side, whose stdout carries the tunnel
  */
 export async function findDestination(location: FileLocation, stdoutIsTunnel: boolean): Promise<Destination> {
   const { path } = location;
@@ -28,26 +29,26 @@ export async function findDestination(location: FileLocation, stdoutIsTunnel: bo
   refuseName(location);
   const found = await statOf(location);
   if (found?.isDirectory() === true) {
-    throw new Failure("usage", `${path} is a folder already`, {
+    throw new Failure("usage", `${path} is a folder`, {
       expected: `a file, because of ${location.given}, or nothing`,
       hint: `For a folder: --to oci:${path}`,
     });
   }
-  // A file, too: what is in it stays, and others may write behind the archive (`>>`).
+  // Also if stdout is a file: its content is kept, and others may append to it (`>>`).
   if (found !== undefined && !isDevice(found) && isStdout(found)) {
     return stdoutIsTunnel ? refuseTunnel(location) : stdout(location);
   }
   if (found !== undefined && !found.isFile()) {
     if (found.isFIFO()) {
-      await refuseClosed(location);
+      await refuseReadOnlyPipe(location);
       return { kind: "pipe", path };
     }
-    throw new Failure("usage", `${path} is a ${found.isSocket() ? "socket" : "device"}, and not a file`, {
+    throw new Failure("usage", `${path} is a ${found.isSocket() ? "socket" : "device"}, not a file`, {
       expected: `a file or a pipe, because of ${location.given}, or nothing`,
-      hint: "Name a file; - is for stdout.",
+      hint: "Name a file, or - for stdout.",
     });
   }
-  const file = await followed(path);
+  const file = await followLinks(path);
   await refuseUnwritable(location, dirname(file));
   return { kind: "file", path: file };
 }
@@ -57,8 +58,8 @@ async function statOf({ path, given }: FileLocation): Promise<Stats | undefined>
     return await stat(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code !== "ELOOP") return undefined; // the folder's own trouble is told below
-    throw new Failure("usage", `${path} is a link that leads round in a circle`, {
+    if (code !== "ELOOP") return undefined; // errors of its folder are reported below
+    throw new Failure("usage", `${path} is a link that leads back to itself`, {
       expected: `a file, because of ${given}, or nothing`,
       hint: "Name another path.",
       cause: error,
@@ -66,13 +67,13 @@ async function statOf({ path, given }: FileLocation): Promise<Stats | undefined>
   }
 }
 
-/** The path that a link leads to in the end; what is no link, or not there, is that itself. */
-async function followed(path: string): Promise<string> {
+/** Returns the path that a link leads to in the end; a path that is no link, or does not exist, unchanged. */
+async function followLinks(path: string): Promise<string> {
   let at = path;
   for (let links = 0; links < MAX_LINKS; links += 1) {
     if ((await lstat(at).catch(() => undefined))?.isSymbolicLink() !== true) return at;
     const to = await readlink(at);
-    // Not made shorter: `..` is the file system's to understand, behind a link to a folder.
+    // Not normalised: after a link to a folder, only the file system knows where `..` leads.
     at = isAbsolute(to) ? to : `${dirname(at)}${sep}${to}`;
   }
   return at;
@@ -82,7 +83,7 @@ function isDevice(found: Stats): boolean {
   return found.isCharacterDevice() || found.isBlockDevice();
 }
 
-/** `/dev/stdout`, and the like. */
+/** Whether a file is this process's stdout, as `/dev/stdout` is. */
 function isStdout({ dev, ino }: Stats): boolean {
   const own = fstatSync(1);
   return own.dev === dev && own.ino === ino;
@@ -90,14 +91,14 @@ function isStdout({ dev, ino }: Stats): boolean {
 
 function stdout({ given }: FileLocation): Destination {
   if (!process.stdout.isTTY) return { kind: "stdout" };
-  throw new Failure("usage", `${given}: stdout is a terminal, and an archive is nothing to read there`, {
+  throw new Failure("usage", `${given}: stdout is a terminal, where no archive is written`, {
     expected: "stdout to be a pipe or a file",
     hint: "For instance … | docker load, or … > app.tar",
   });
 }
 
-/** As root, there is nothing that may not be written to. */
-async function refuseClosed({ path, given }: FileLocation): Promise<void> {
+/** Throws a `usage` Failure when this user may not write to the pipe. */
+async function refuseReadOnlyPipe({ path, given }: FileLocation): Promise<void> {
   try {
     await access(path, constants.W_OK);
   } catch (error) {
@@ -111,7 +112,7 @@ async function refuseClosed({ path, given }: FileLocation): Promise<void> {
 
 function refuseTunnel({ given }: FileLocation): never {
   throw new Failure("usage", `${given}: the stdout of this side is the tunnel to the side that started it`, {
-    expected: "stdout as a place only on the side that is started by hand, with a command behind the image",
-    hint: "Name a file there; or turn it round: docker-over-ssh pull --to docker-archive:- IMAGE COMMAND…",
+    expected: "stdout as a target on the initiator's side only",
+    hint: "Name a file; or start the transfer on this side: docker-over-ssh pull --to docker-archive:- IMAGE COMMAND…",
   });
 }

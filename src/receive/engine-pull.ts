@@ -6,13 +6,14 @@ import { forgetName } from "../engine/temporary-name.ts";
 import { isKnownPlatform } from "../image/platform.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { openLocalPortForward } from "../stdio-tunnel/local-port-forward.ts";
-import { countLayers, type ReceivedImage, type EngineReceiveOptions } from "./received-image.ts";
+import type { EngineReceiveOptions } from "./receive-options.ts";
+import { countLayers, type ReceivedImage } from "./received-image.ts";
 import { readImageMetadata } from "./read-image-metadata.ts";
-import { clientFor } from "./fetch-image.ts";
+import { clientFor } from "./request-layers.ts";
 
 /**
- * The engine's own `docker pull`, through a door of 127.0.0.1 that leads through the tunnel to the sender's registry. It
- * skips layers that it pulled before from blobs of the same digest, and no others.
+ * Lets the engine pull the image, through a local port forward to the sender's registry. The engine skips only layers that it has pulled
+ * before as blobs of the same digest.
  */
 export async function letEnginePull(options: EngineReceiveOptions): Promise<ReceivedImage> {
   const { tunnel, about, engine, info, signal, onProgress } = options;
@@ -24,11 +25,11 @@ export async function letEnginePull(options: EngineReceiveOptions): Promise<Rece
   await using portForward = await openLocalPortForward(tunnel, REGISTRY_SERVICE);
   const name = `127.0.0.1:${portForward.port}/${offer.repository}:${offer.tag}`;
   const progress = new LayerProgress("sending", new Map(layers.map(({ digest, size }) => [shortId(digest), size])));
-  const foreign = isKnownPlatform(about.platform) && !`${about.platform}/`.startsWith(`${info.platform}/`);
+  const isForeign = isKnownPlatform(about.platform) && !`${about.platform}/`.startsWith(`${info.platform}/`);
   try {
     await engine.pullImage(name, {
       credentials: offer.credentials,
-      ...(foreign ? { platform: about.platform } : {}),
+      ...(isForeign ? { platform: about.platform } : {}),
       signal,
       onProgress: (line) => {
         if (progress.add(line)) onProgress(progress.progress);
@@ -44,21 +45,21 @@ export async function letEnginePull(options: EngineReceiveOptions): Promise<Rece
       cause: error,
     });
   }
-  await refuseHalf(engine, name, info);
-  const moved = layers.map(({ digest }) => progress.moved.includes(shortId(digest)));
+  await refuseIncompletePull(engine, name, info);
+  const isSent = layers.map(({ digest }) => progress.moved.includes(shortId(digest)));
   const counts = countLayers(
     layers.map(({ size }) => size),
-    moved,
+    isSent,
   );
   const id = info.store === "containerd" ? {} : { id: manifest.config.digest };
   return { name, ...id, ...counts, [Symbol.asyncDispose]: async () => await forgetName(engine, name) };
 }
 
 /**
- * A containerd store does not fetch the blob of a layer that it has unpacked, whatever digest the blob had then. Of an image
- * without it, 28.5 tells no layers; 26.1 tells them all, and leaves the image out of its list.
+ * Throws when the pulled image lacks blobs: a containerd store does not fetch the blob of a layer that it has unpacked, even from a blob of
+ * another digest. Docker 28.5 then reports no layers; 26.1 reports them, but does not list the image.
  */
-async function refuseHalf(engine: Engine, name: string, info: EngineInfo): Promise<void> {
+async function refuseIncompletePull(engine: Engine, name: string, info: EngineInfo): Promise<void> {
   if (info.store !== "containerd") return;
   const found = await engine.inspectImage(name);
   const isListed = (await engine.listedSize(name)) !== undefined;
@@ -66,15 +67,15 @@ async function refuseHalf(engine: Engine, name: string, info: EngineInfo): Promi
   await forgetName(engine, name);
   throw new Failure(
     "not-verified",
-    "the engine's pull left the image incomplete, because it holds some of the layers under other digests",
+    "the engine's pull left the image incomplete, because it has some of the layers as other blobs",
     {
-      expected: "a store without these layers, or with just these blobs",
-      hint: "Leave --via pull out: what is missing is then loaded through the engine's API.",
+      expected: "a store without these layers, or with these blobs",
+      hint: "Leave --via pull out: missing layers are then loaded through the engine's API.",
     },
   );
 }
 
-/** As engines name layers in their progress. */
+/** Returns the short ID that engines use for a layer in their progress. */
 function shortId(digest: string): string {
   return digest.slice("sha256:".length, "sha256:".length + 12);
 }

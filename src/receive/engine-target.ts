@@ -9,20 +9,20 @@ import { loadIntoEngine } from "./load-into-engine.ts";
 import { letEnginePull } from "./engine-pull.ts";
 import type { Target } from "./target.ts";
 
-/** `load` what is missing through the engine's API, or let the engine `pull` by itself. */
+/** `load`: load missing layers through the API. `pull`: let the engine pull from the sender's registry. */
 export type Via = "load" | "pull";
 
 /**
- * Layers that Docker stacks in a classic store at most, whatever the graph driver: moby's layer store counts them (`layer_store.go`,
- * maxLayerDepth), and 26.1 refused the 126th when it had all. Containerd stores and Podman take more: 510 were tried.
+ * Layers that a classic store takes at most, whatever its graph driver: moby's layer store counts them (`layer_store.go`, maxLayerDepth),
+ * and 26.1 refused the 126th after all had been sent. Containerd and Podman stores take more: 510 were tested.
  */
-const MOST_LAYERS = 125;
+const MAX_LAYERS = 125;
 
-/** An engine to put images into. Owns the engine. */
+/** Returns an engine as a target. The target owns the engine. */
 export async function engineTarget(engine: Engine, via: Via = "load"): Promise<Target> {
   const info = await engine.info();
-  const bring = via === "pull" ? letEnginePull : loadIntoEngine;
-  // For later, while the sender is asked.
+  const receive = via === "pull" ? letEnginePull : loadIntoEngine;
+  // Opened early, while the sender is asked.
   if (via === "load" && info.store === "containerd") engine.contentStore().catch(() => {});
   return {
     address: engine.address,
@@ -35,7 +35,7 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
       if (name !== undefined) return name;
       throw new Failure(
         "usage",
-        `${image.given} names an image by its digest alone, and an engine takes such a name only from the registry it pulls it from`,
+        `${image.given} has a digest and no tag, and engines give such a name only to images that they pull from a registry`,
         {
           expected: "a name with a tag, with or without a digest",
           hint: `Add a tag: ${image.given.replace("@", ":TAG@")}`,
@@ -45,7 +45,7 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
     tidy: async () => await removeLeftovers(engine),
     async receive(options) {
       refuseTooMany(options.about.diffIds.length, info, engine.address);
-      return await bring({ ...options, engine, info });
+      return await receive({ ...options, engine, info });
     },
     inspect: async (name) => await engine.inspectImage(name),
     ...(info.store === "containerd" && {
@@ -60,14 +60,14 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
   };
 }
 
-/** Before anything is sent: the engine says so only when it has got all of it. Layers that are there already count as well. */
+/** Throws before anything is sent: the engine would refuse the image only after its last layer. Present layers count as well. */
 function refuseTooMany(layers: number, { store }: EngineInfo, address: string): void {
-  if (store !== "graphdriver" || layers <= MOST_LAYERS) return;
+  if (store !== "graphdriver" || layers <= MAX_LAYERS) return;
   throw new Failure(
     "refused",
-    `the image has ${layers} layers, and the classic image store of ${address} takes no more than ${MOST_LAYERS}`,
+    `the image has ${layers} layers, and the classic store of ${address} takes at most ${MAX_LAYERS}`,
     {
-      expected: `an image of at most ${MOST_LAYERS} layers, or an engine with the containerd image store, or Podman`,
+      expected: `an image of at most ${MAX_LAYERS} layers, or an engine with a containerd store, or Podman`,
       hint: "Build it with fewer steps, or copy its files into one layer: FROM scratch, then COPY --from=IMAGE / /.",
     },
   );

@@ -2,8 +2,8 @@ import { once } from "node:events";
 import type { LayerToStream } from "../image/docker/write-docker-archive.ts";
 
 /**
- * Gives the next layer when the one before has been read, or left: a sender may announce them all at once, and the lowest is to be
- * there early. Only one is on its way, and in memory. Ends when the signal is aborted.
+ * Yields the next layer when the previous one has been read, or closed: a sender may announce all at once, but the lowest is to arrive
+ * early, and only one is held in memory. Throws the reason of the signal when it is aborted.
  */
 export async function* fetchInSequence<Layer extends LayerToStream>(
   layers: AsyncIterable<Layer>,
@@ -12,18 +12,18 @@ export async function* fetchInSequence<Layer extends LayerToStream>(
   signal.throwIfAborted();
   const aborted = once(signal, "abort");
   for await (const layer of layers) {
-    let over!: () => void;
-    const read = new Promise<void>((resolve) => (over = resolve));
+    let onClose!: () => void;
+    const closed = new Promise<void>((resolve) => (onClose = resolve));
     const open = async () => {
       try {
-        return (await layer.open()).once("close", over);
+        return (await layer.open()).once("close", onClose);
       } catch (error) {
-        over();
+        onClose();
         throw error;
       }
     };
     yield { ...layer, open };
-    await Promise.race([read, aborted]);
+    await Promise.race([closed, aborted]);
     signal.throwIfAborted();
   }
 }

@@ -1,31 +1,31 @@
 import { once } from "node:events";
 import type { AnnouncedLayer } from "../conversation/messages.ts";
-import { refuseNonLayerType } from "../image/layer/compression.ts";
-import { refuseUnsupportedCompression } from "../image/layer/decompress-layer.ts";
 import type { Digest } from "../image/digest.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
+import { refuseNonLayerType } from "../image/layer/compression.ts";
+import { refuseUnsupportedCompression } from "../image/layer/decompress-layer.ts";
 import { Failure } from "../output/errors.ts";
-import { detectMediaType } from "../store/verify-blob.ts";
-import { isBrokenConnection, layerFailure } from "../store/layer-failure.ts";
 import type { Spool } from "../run/spool.ts";
+import { isBrokenConnection, layerFailure } from "../store/layer-failure.ts";
 import type { LayerFile } from "../store/store.ts";
+import { detectMediaType } from "../store/verify-blob.ts";
 import { queue, type Queue } from "../streams/queue.ts";
 import { resolveWithin } from "../streams/resolve-within.ts";
-import { incomingLayer, fetchInto, type IncomingLayer, type FetchOptions } from "./incoming-layer.ts";
+import { fetchInto, incomingLayer, type FetchOptions, type IncomingLayer } from "./incoming-layer.ts";
 
 /**
- * Bytes from which on a layer has the wire for itself, so that the lowest is there early and can be loaded while the others come.
- * Beside it small ones are fetched, so many at once, which would else wait for a round trip each.
+ * Bytes from which a layer is large. Large layers are fetched one at a time, so that the lowest arrives early and is loaded while the others
+ * are in transit. Small ones are fetched beside them, so many at once, because each costs a round trip.
  */
 const LARGE = 8_000_000;
 const SMALL_AT_ONCE = 2;
 
-/** ms */
-const LAST_WORDS = 1000;
+/** ms to wait for the sender's error after the connection broke. */
+const SENDER_ERROR_TIMEOUT = 1000;
 
 /**
- * Fetches layers into the spool, and proves each while it comes: the blob by its digest and size, what it unpacks to by its
- * diff ID. Of large ones, the first of `wanted` comes first. Yields each when it is there, until `layers` has ended. Throws the first failure; the others are given up.
+ * Fetches layers into files, and verifies the digest and size of each blob and its diff ID. Of large layers, the first of `wanted` is fetched
+ * first. Yields each layer when it is complete, until `layers` ends. Throws the first failure, and abandons the other layers.
  */
 export async function* fetchLayers(
   layers: Queue<AnnouncedLayer>,
@@ -34,10 +34,10 @@ export async function* fetchLayers(
   options: FetchOptions,
 ): AsyncGenerator<LayerFile> {
   const files = queue<LayerFile>();
-  const byRank = (): Queue<IncomingLayer> => queue<IncomingLayer>(({ diffId }) => wanted.indexOf(diffId));
-  const [large, small] = [byRank(), byRank()];
-  const broken = new AbortController();
-  const stop = AbortSignal.any([options.signal, broken.signal]);
+  const byPosition = (): Queue<IncomingLayer> => queue<IncomingLayer>(({ diffId }) => wanted.indexOf(diffId));
+  const [large, small] = [byPosition(), byPosition()];
+  const over = new AbortController();
+  const stop = AbortSignal.any([options.signal, over.signal]);
   const sort = async (): Promise<void> => {
     try {
       for await (const layer of streamLayers(layers, { ...options, signal: stop })) {
@@ -48,22 +48,13 @@ export async function* fetchLayers(
       small.end();
     }
   };
-  const worker = async (coming: Queue<IncomingLayer>): Promise<void> => {
-    for await (const layer of coming) {
+  const work = async (incoming: Queue<IncomingLayer>): Promise<void> => {
+    for await (const layer of incoming) {
       stop.throwIfAborted();
-      const settled = await layer.settle();
-      if (settled.kind === "file") {
-        files.push(settled);
-        continue;
-      }
-      const { diffId, size, blob } = settled;
-      const path = await fetchInto(spool, settled, options.resumeCache, stop);
-      // Its bytes are known here for the first time: what it was said to be is not passed on.
-      const mediaType = await detectMediaType(path, blob.mediaType);
-      files.push({ kind: "file", diffId, path, size, blob: { ...blob, mediaType } });
+      files.push(await fetchLayer(layer, spool, options.resumeCache, stop));
     }
   };
-  const workers = [sort(), worker(large), ...Array.from({ length: SMALL_AT_ONCE }, () => worker(small))];
+  const workers = [sort(), work(large), ...Array.from({ length: SMALL_AT_ONCE }, () => work(small))];
   const all = Promise.all(workers).finally(() => files.end());
   all.catch(() => {}); // thrown below
   try {
@@ -72,18 +63,34 @@ export async function* fetchLayers(
   } catch (error) {
     throw await fetchFailure(error, options.signal);
   } finally {
-    broken.abort();
-    await Promise.allSettled(workers); // before the folder that they write to goes
+    over.abort();
+    await Promise.allSettled(workers); // before the caller removes their files
   }
 }
 
-/** The layers as they can be fetched, until the last, or until the signal is aborted, whose reason it throws then. */
+/** Rebuilds or fetches a layer. */
+async function fetchLayer(
+  layer: IncomingLayer,
+  spool: Spool,
+  resumeCache: FetchOptions["resumeCache"],
+  signal: AbortSignal,
+): Promise<LayerFile> {
+  const result = await layer.rebuild();
+  if (result.kind === "file") return result;
+  const { diffId, size, blob } = result;
+  const path = await fetchInto(spool, result, resumeCache, signal);
+  // The announced media type may be wrong.
+  const mediaType = await detectMediaType(path, blob.mediaType);
+  return { kind: "file", diffId, path, size, blob: { ...blob, mediaType } };
+}
+
+/** Yields the layers as they can be fetched. Throws the reason of the signal when it is aborted, and `InvalidImage` for an invalid layer. */
 export async function* streamLayers(
   layers: Queue<AnnouncedLayer>,
   options: FetchOptions,
 ): AsyncGenerator<IncomingLayer> {
   const { signal } = options;
-  signal.throwIfAborted(); // one that has been aborted says so no more
+  signal.throwIfAborted(); // an aborted signal emits no further event
   const onStop = (): void => layers.end();
   signal.addEventListener("abort", onStop);
   try {
@@ -93,7 +100,7 @@ export async function* streamLayers(
       if (layer.cutting === undefined) refuseUnsupportedCompression(layer.mediaType);
       if (options.named !== undefined && options.named.get(layer.diffId) !== layer.digest)
         throw new InvalidImage(`the layer ${layer.diffId} is sent as another blob than its manifest names`);
-      // One that is being made has been counted; if it comes whole, it is refused before it is fetched.
+      // A layer that is being rebuilt has been counted already; one that is then sent whole is counted before it is fetched.
       if (layer.cutting === undefined || options.rebuild === undefined) options.limit.refuse(layer.size);
       yield incomingLayer(layer, options);
     }
@@ -103,10 +110,11 @@ export async function* streamLayers(
   }
 }
 
-/** What went wrong while layers were fetched, as a person should be told it. */
+/** Returns the Failure for an error of fetching layers; or the reason of the signal, if it is aborted. */
 export async function fetchFailure(error: unknown, signal: AbortSignal): Promise<unknown> {
-  // A connection that breaks, before an answer or in it, is often the first sign of what the sender is about to say.
-  const isSign = isBrokenConnection(error) || (error instanceof Failure && error.code === "registry-unavailable");
-  if (isSign && !signal.aborted) await resolveWithin(LAST_WORDS, once(signal, "abort"));
+  // A connection often breaks just before the sender reports the cause, which aborts the signal.
+  const mayBeExplained =
+    isBrokenConnection(error) || (error instanceof Failure && error.code === "registry-unavailable");
+  if (mayBeExplained && !signal.aborted) await resolveWithin(SENDER_ERROR_TIMEOUT, once(signal, "abort"));
   return signal.aborted ? signal.reason : layerFailure(error, "loaded");
 }

@@ -1,70 +1,61 @@
 import type { About } from "../conversation/messages.ts";
+import { probeImage } from "../engine-push/probe-image.ts";
 import type { Engine } from "../engine/engine.ts";
-import { temporaryName } from "../run/run-id.ts";
 import { cacheFolder } from "../files/cache-folder.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { familiarName, type Reference } from "../image/reference.ts";
 import { messageOf } from "../output/errors.ts";
-import { probeImage } from "../engine-push/probe-image.ts";
-import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
-import { findRelatedImages, type RelatedImage } from "../store/related-images.ts";
-import type { ContainerdBlobs, KnownImage } from "../store/containerd-blobs.ts";
-import { chooseContainerdBlobs } from "../store/choose-containerd-blobs.ts";
-import { openStore } from "../store/open-store.ts";
-import type { PresentLayers, TargetStore } from "../store/store.ts";
-import { memoize, memoizeByKey } from "../streams/memoize.ts";
-import type { EngineReceiveOptions } from "./received-image.ts";
 import { findDeltaBasesInEngine } from "../rebuild/delta-bases-in-engine.ts";
 import type { DeltaBases } from "../rebuild/delta-bases.ts";
+import { openEmbeddedRegistry } from "../registry/embedded/server.ts";
+import { temporaryName } from "../run/run-id.ts";
+import { chooseContainerdBlobs } from "../store/choose-containerd-blobs.ts";
+import type { ContainerdBlobs, KnownImage } from "../store/containerd-blobs.ts";
+import { openStore } from "../store/open-store.ts";
+import { findRelatedImages, type RelatedImage } from "../store/related-images.ts";
+import type { PresentLayers, TargetStore } from "../store/store.ts";
+import { memoize, memoizeByKey } from "../streams/memoize.ts";
+import type { EngineReceiveOptions } from "./receive-options.ts";
 
-/** What an engine has of an image that is coming. */
+/** The parts of the incoming image that an engine has. */
 export interface EngineContents {
   store: TargetStore;
   known: KnownImage;
-  /** Its layers. Asked for again, it is looked once more. */
+  /** Returns the present layers. Looks again on each call. */
   present(): Promise<PresentLayers>;
-  /** Images with files that may be in the missing layers. The caller owns them. */
+  /** Opens similar images as delta bases; undefined when there are none. The caller disposes of them. */
   deltaBases(): Promise<DeltaBases | undefined>;
-  /** Why layers are not to be made of such files; undefined: they may be. */
+  /** The reason why layers are not sent by delta; undefined: they may be. */
   noDeltaReason: string | undefined;
 }
 
-/** Looks what an engine has of an image: all at once that is one question each, and only when it is wanted what takes longer. */
+/** Starts the queries that are one request each; longer ones start when their results are needed. */
 export async function findPresentLayers(options: EngineReceiveOptions): Promise<EngineContents> {
-  const { about, engine, info, image, run, output, signal } = options;
+  const { about, engine, info, image, run, signal } = options;
   const { diffIds, platform, manifest: named } = about;
-  let found: (() => Promise<readonly RelatedImage[]>) | undefined;
-  const relatedImages = async (): Promise<readonly RelatedImage[]> =>
-    await (found ??= memoize(async () => await findRelatedImages(engine, diffIds)))();
-  const trial = {
-    platform,
-    trialName: temporaryName("localhost", `${image.path}/trial`, [run]),
-    relatedImages,
-    blobsOf: memoizeByKey(async (id: string) => await learnBlobs(options, id)),
-    signal,
-    onDetail: (text: string) => output.detail(text),
-  };
-  const blobs = info.store === "containerd" ? await chooseContainerdBlobs(engine, trial) : undefined;
+  const related = relatedImagesOf(options);
+  const relatedImages = related.find;
+  const blobs = info.store === "containerd" ? await blobsOf(options, relatedImages) : undefined;
   const store = openStore(engine, info, { platform, path: image.path, run, relatedImages, blobs });
 
-  // The files of an engine behind one connection would have to come over it, between all else.
-  const oneWay = engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection";
-  const noDeltaReason = options.noDeltaReason ?? oneWay;
+  // Files of an engine behind one connection would share it with all other requests.
+  const oneConnection = engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection";
+  const noDeltaReason = options.noDeltaReason ?? oneConnection;
   const newest = noDeltaReason === undefined ? engine.newestOf(familiarName(image)) : Promise.resolve(undefined);
-  newest.catch(() => {}); // awaited when something is missing
-  const look = async (): Promise<PresentLayers> => await store.present(diffIds, named?.layers);
-  // Of other stores it may be a question about each of the engine's images: not if it has this one.
-  let looking = blobs === undefined ? undefined : look();
-  looking?.catch(() => {}); // awaited when it is asked for
+  newest.catch(() => {}); // awaited if a layer is missing
+  const findLayers = async (): Promise<PresentLayers> => await store.present(diffIds, named?.layers);
+  // In other stores it may take a request for each image, which is in vain if the engine has this one.
+  let early = blobs === undefined ? undefined : findLayers();
+  early?.catch(() => {}); // awaited by the first call of `present`
   return {
     store,
-    known: await whatIsKnown(engine, blobs, about),
+    known: await knownImage(engine, blobs, about),
     async present() {
-      const first = looking;
-      looking = undefined;
+      const first = early;
+      early = undefined;
       if (first !== undefined) return await first;
-      found = undefined;
-      return await look();
+      related.reset();
+      return await findLayers();
     },
     deltaBases: async () =>
       noDeltaReason === undefined
@@ -74,11 +65,38 @@ export async function findPresentLayers(options: EngineReceiveOptions): Promise<
   };
 }
 
+/** Finds related images once, until it is reset. */
+function relatedImagesOf({ engine, about }: EngineReceiveOptions): {
+  find: () => Promise<readonly RelatedImage[]>;
+  reset: () => void;
+} {
+  let found: (() => Promise<readonly RelatedImage[]>) | undefined;
+  return {
+    find: async () => await (found ??= memoize(async () => await findRelatedImages(engine, about.diffIds)))(),
+    reset: () => (found = undefined),
+  };
+}
+
+async function blobsOf(
+  options: EngineReceiveOptions,
+  relatedImages: () => Promise<readonly RelatedImage[]>,
+): Promise<ContainerdBlobs> {
+  const { engine, about, image, run, signal, output } = options;
+  return await chooseContainerdBlobs(engine, {
+    platform: about.platform,
+    trialName: temporaryName("localhost", `${image.path}/trial`, [run]),
+    relatedImages,
+    blobsOf: memoizeByKey(async (id: string) => await probeBlobs(options, id)),
+    signal,
+    onDetail: (text: string) => output.detail(text),
+  });
+}
+
 /**
- * Whether the engine has this very image, or its config. Where an image's ID is its config's digest, one question tells. A manifest
- * that is to be kept is another matter.
+ * Returns the image itself, or its config, if the engine has it. One request tells where the ID of an image is the digest of its config. An
+ * image whose manifest is to be preserved is never known.
  */
-async function whatIsKnown(
+async function knownImage(
   engine: Engine,
   blobs: ContainerdBlobs | undefined,
   { configDigest, diffIds, manifest }: About,
@@ -89,14 +107,14 @@ async function whatIsKnown(
   return found?.id === configDigest && found.diffIds.join() === diffIds.join() ? { id: configDigest } : {};
 }
 
-/** What the engine would push of an image: the way to be told which blobs a containerd store holds that does not say so. */
-async function learnBlobs(options: EngineReceiveOptions, id: string): Promise<Descriptor[] | undefined> {
+/** Returns the blobs that the engine would push of an image. For containerd stores without access to their content store. */
+async function probeBlobs(options: EngineReceiveOptions, id: string): Promise<Descriptor[] | undefined> {
   const { engine, run, env, signal, output } = options;
   await using registry = openEmbeddedRegistry({ runId: run, parent: cacheFolder(env) });
   try {
-    await registry.prepare(); // a push brings at least a config
+    await registry.prepare(); // a push uploads at least a config
   } catch (error) {
-    output.detail(`what ${id} is made of is not asked of the engine: ${messageOf(error)}`);
+    output.detail(`the engine is not asked for the blobs of ${id}: ${messageOf(error)}`);
     return undefined;
   }
   const image: Reference = { given: id, domain: "docker.io", path: "relative" };

@@ -1,95 +1,93 @@
-import { CACHE_FOLDER } from "../files/cache-folder.ts";
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { AnnouncedLayer } from "../conversation/messages.ts";
-import { verifyLayer } from "../image/layer/verify-layer.ts";
-import { refuseUnsupportedCompression } from "../image/layer/decompress-layer.ts";
-import { coalesce } from "../streams/coalesce.ts";
-import type { SizeLimit } from "../image/layer/size-limit.ts";
-import type { LayerToStream } from "../image/docker/write-docker-archive.ts";
+import { CACHE_FOLDER } from "../files/cache-folder.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
+import type { LayerToStream } from "../image/docker/write-docker-archive.ts";
+import { refuseUnsupportedCompression } from "../image/layer/decompress-layer.ts";
+import type { SizeLimit } from "../image/layer/size-limit.ts";
+import { verifyLayer } from "../image/layer/verify-layer.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/registry-client.ts";
+import { refuseWithoutSpace, type Spool } from "../run/spool.ts";
+import { isInvalidContent } from "../store/layer-failure.ts";
 import { ResumableFile } from "../store/resumable-file.ts";
 import type { ResumeCache } from "../store/resume-cache.ts";
-import { isInvalidContent } from "../store/layer-failure.ts";
-import { refuseWithoutSpace, type Spool } from "../run/spool.ts";
 import type { LayerFile } from "../store/store.ts";
-import { countBytes } from "../streams/count-bytes.ts";
 import { byteRange } from "../streams/byte-range.ts";
+import { coalesce } from "../streams/coalesce.ts";
+import { countBytes } from "../streams/count-bytes.ts";
 import { cacheWhileSlow } from "./cache-while-slow.ts";
 
 export interface FetchOptions {
   client: RegistryClient;
   repository: string;
   signal: AbortSignal;
-  /** By diff ID, the digests of the only blobs that will do. Left out: any. */
+  /** By diff ID, the digests of the blobs in a manifest to preserve; no other blobs are accepted. Undefined: any blob. */
   named?: ReadonlyMap<Digest, Digest> | undefined;
-  /** What earlier runs have left, and this one will; left out: nothing. */
+  /** Partial layers of earlier runs, and for the next one; undefined: none. */
   resumeCache: ResumeCache | undefined;
-  /** Bytes that have come, each time some have; not what was here. */
+  /** Receives the bytes of each chunk from the sender. */
   onBytes: (count: number) => void;
-  /** A layer is continued behind so many bytes of an earlier run. */
-  onContinued: (layer: AnnouncedLayer, bytes: number) => void;
+  /** Called when a layer is continued after so many bytes of an earlier run. */
+  onResumed: (layer: AnnouncedLayer, bytes: number) => void;
+  /** Called for each verified layer. */
   onLayer: () => void;
-  /** What all of them together may unpack to. */
+  /** Limits the uncompressed bytes of all layers together. */
   limit: SizeLimit;
-  /**
-   * Makes a layer that can be had in pieces of what is here and the pieces that are not: resolves to its proven file. Where it is to come whole,
-   * or that did not go well, to what is to be fetched of it.
-   */
+  /** Rebuilds a layer from delta bases. Resolves to the verified file; or to the layer to fetch whole. Undefined: no layer is rebuilt. */
   rebuild?: (layer: AnnouncedLayer) => Promise<LayerFile | AnnouncedLayer>;
 }
 
 /** A layer that can be fetched. */
 export interface IncomingLayer extends LayerToStream {
-  kind: "coming";
-  /** What is fetched. */
+  kind: "incoming";
+  /** The blob to fetch. */
   blob: Descriptor;
-  /** How it comes: its proven file, when it has been made of what is here; else what is to be fetched. */
-  settle: () => Promise<LayerFile | IncomingLayer>;
-  /** The same as `open`, into a file, which has all of it at the end. The file is the caller's to close when this rejects. */
+  /** Rebuilds the layer if that is possible and chosen. Resolves to the verified file; or to the layer to fetch whole. */
+  rebuild: () => Promise<LayerFile | IncomingLayer>;
+  /** Fetches the layer like `open`, and writes it to a file, complete at the end. When this rejects, the caller closes the file. */
   fetch: (file: ResumableFile) => Promise<Readable>;
 }
 
-/** One that has been announced. */
-export function incomingLayer(layer: AnnouncedLayer, options: FetchOptions): IncomingLayer {
-  const { diffId, cutting, ...blob } = layer;
-  const coming: IncomingLayer = {
-    kind: "coming",
+export function incomingLayer(announced: AnnouncedLayer, options: FetchOptions): IncomingLayer {
+  const { diffId, cutting, ...blob } = announced;
+  const layer: IncomingLayer = {
+    kind: "incoming",
     diffId,
     size: blob.size,
     blob,
-    async settle() {
-      if (cutting === undefined || options.rebuild === undefined) return coming;
-      const settled = await options.rebuild(layer);
-      if (!("path" in settled)) {
-        const { cutting: _, ...whole } = settled;
-        refuseUnsupportedCompression(whole.mediaType);
-        return incomingLayer(whole, options);
+    async rebuild() {
+      if (cutting === undefined || options.rebuild === undefined) return layer;
+      const result = await options.rebuild(announced);
+      if ("path" in result) {
+        options.onLayer();
+        return result;
       }
-      options.onLayer();
-      return settled;
+      const { cutting: _, ...whole } = result;
+      refuseUnsupportedCompression(whole.mediaType);
+      return incomingLayer(whole, options);
     },
-    // The engine is given it as it comes; the file is for the next run alone.
-    open: async () => await openLayer(layer, options, await options.resumeCache?.takeIfSpace(blob), cacheWhileSlow()),
-    fetch: async (file) => await openLayer(layer, options, file),
+    // The layer is streamed to the engine; the file only serves the next run.
+    open: async () =>
+      await openLayer(announced, options, await options.resumeCache?.takeIfSpace(blob), cacheWhileSlow()),
+    fetch: async (file) => await openLayer(announced, options, file),
   };
-  return coming;
+  return layer;
 }
 
-/** The same layers, of which it is settled how each comes: for whoever must know how large it is. */
-export async function* settled(layers: AsyncIterable<IncomingLayer>): AsyncGenerator<IncomingLayer> {
-  for await (const coming of layers) {
-    const layer = await coming.settle();
-    if (layer.kind === "coming") yield layer;
-    else yield { ...coming, size: layer.size, blob: layer.blob, open: async () => createReadStream(layer.path) };
+/** Rebuilds each layer first if that is chosen, so that its size is known before it is opened. */
+export async function* rebuildFirst(layers: AsyncIterable<IncomingLayer>): AsyncGenerator<IncomingLayer> {
+  for await (const layer of layers) {
+    const result = await layer.rebuild();
+    if (result.kind === "incoming") yield result;
+    else yield { ...layer, size: result.size, blob: result.blob, open: async () => createReadStream(result.path) };
   }
 }
 
-/** Fetches a layer into a file, behind what is there of it. Once more from its beginning when that was not right. */
+/** Fetches a layer into a file, after the bytes of an earlier run; again from its beginning if these were invalid. Returns the file's path. */
 export async function fetchInto(
   spool: Spool,
   { diffId, size, blob, fetch }: IncomingLayer,
@@ -104,7 +102,7 @@ export async function fetchInto(
     await pipeline(
       await fetch(file),
       async (bytes) => {
-        for await (const _ of bytes); // it has been written by then
+        for await (const _ of bytes); // the bytes are in the file by then
       },
       { signal },
     );
@@ -117,47 +115,47 @@ export async function fetchInto(
     await file.close();
     if (resumeCache === undefined || file.resumedBytes === 0 || !isInvalidContent(error)) throw error;
     await resumeCache.drop(file);
-    // A layer that was read out of an engine as it passed is not to be had again.
+    // The sender cannot send a layer again that it reads from a stream.
     return await fill(await open()).catch((again: unknown) => {
       throw signal.aborted ? again : resumeFailure(again);
     });
   }
 }
 
-/** A layer on its way, proven: what the file has of it, then what comes, which is put into the file. */
+/** Opens a layer and verifies it while it is read: the bytes in `file`, then those of the sender, which are written to it. */
 async function openLayer(
-  layer: AnnouncedLayer,
-  { client, repository, signal, limit, onBytes, onLayer, onContinued }: FetchOptions,
+  announced: AnnouncedLayer,
+  { client, repository, signal, limit, onBytes, onLayer, onResumed }: FetchOptions,
   file?: ResumableFile,
   keepGoing?: (bytes: number) => boolean,
 ): Promise<Readable> {
-  const { diffId, cutting: _, ...blob } = layer;
+  const { diffId, cutting: _, ...blob } = announced;
   limit.refuse(blob.size);
   const from = file?.resumedBytes ?? 0;
-  if (from > 0) onContinued(layer, from);
+  if (from > 0) onResumed(announced, from);
   const { first, bytes } = await client.stream(repository, blob.digest, { from, signal });
-  bytes.on("error", () => {}); // it may be before it is read; whoever reads it hears of it
-  const come = coalesce(byteRange(countBytes(bytes, onBytes), { first: from - first }));
+  bytes.on("error", () => {}); // may occur before it is read; its reader gets it, too
+  const received = coalesce(byteRange(countBytes(bytes, onBytes), { first: from - first }));
   const share = limit.share();
-  const checked = verifyLayer({ blob, diffId, limit: share });
-  checked.once("end", onLayer);
-  checked.once("error", (error) => {
+  const verified = verifyLayer({ blob, diffId, limit: share });
+  verified.once("end", onLayer);
+  verified.once("error", (error) => {
     if (file === undefined || !isInvalidContent(error)) return;
     file.isInvalid = true;
-    void file.remove(); // at once: who is killed now leaves nothing that is wrong
+    void file.remove(); // at once, so that a killed run leaves no invalid file
     share.release();
   });
-  checked.once("close", () => bytes.destroy()); // who leaves while what was here is read has not begun with it
-  const all = file === undefined ? come : file.pass(come, keepGoing === undefined ? {} : { keepGoing });
-  pipeline(Readable.from(all, { objectMode: false }), checked, { signal }).catch(() => {}); // whoever reads it hears of it
-  return checked;
+  verified.once("close", () => bytes.destroy()); // it is not read yet while the resumed bytes are
+  const all = file === undefined ? received : file.pass(received, keepGoing === undefined ? {} : { keepGoing });
+  pipeline(Readable.from(all, { objectMode: false }), verified, { signal }).catch(() => {}); // the reader of `verified` gets it
+  return verified;
 }
 
-/** What an earlier run had left of a layer is not of that layer. */
+/** Returns the Failure for a resumed layer that has failed verification. */
 export function resumeFailure(cause: unknown): Failure {
-  return new Failure("not-verified", "what an earlier run had received of a layer is not right (any more)", {
-    expected: `the beginning of that layer, in ${CACHE_FOLDER}`,
-    hint: "It has been removed, and nothing was loaded. Run the same command again: the layer is then sent from its beginning.",
+  return new Failure("not-verified", "the part of a layer that an earlier run received is invalid", {
+    expected: `the beginning of that layer in ${CACHE_FOLDER}`,
+    hint: "It was removed, and nothing was loaded. Run the same command again: the layer is then sent from its beginning.",
     cause,
   });
 }

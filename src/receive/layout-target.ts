@@ -6,20 +6,21 @@ import type { Reference } from "../image/reference.ts";
 import { LayoutStore } from "../store/layout-store.ts";
 import { openSpool } from "../run/spool.ts";
 import type { AvailableLayer } from "../store/store.ts";
-import { countLayers, namedBlobs, type ReceivedImage, type ReceiveOptions } from "./received-image.ts";
+import { namedBlobs, type ReceiveOptions } from "./receive-options.ts";
+import { countLayers, type ReceivedImage } from "./received-image.ts";
 import { nameInFile } from "./name-in-file.ts";
-import { withLocationErrors } from "./location-errors.ts";
+import { locationErrors } from "./location-errors.ts";
 import { refuseLayoutLocation } from "./refuse-location.ts";
-import { receive } from "./fetch-image.ts";
+import { fetchImage } from "./fetch-image.ts";
 import { findDeltaBasesInFile } from "../rebuild/delta-bases-in-file.ts";
 import type { Target } from "./target.ts";
 
-/** A folder that is, or becomes, an OCI layout; no engine is needed. Its images go by their manifests until they are listed. */
+/** Returns a folder that is, or becomes, an OCI layout as a target, without an engine. A new image is named by its manifest until it is listed. */
 export async function layoutTarget(location: FileLocation): Promise<Target> {
   await refuseLayoutLocation(location);
   const store = new LayoutStore(location.path, newRunId());
-  const arrived = new Map<string, { manifest: Descriptor; image: Reference }>();
-  const explaining = withLocationErrors(location);
+  const received = new Map<string, { manifest: Descriptor; image: Reference }>();
+  const explain = locationErrors(location);
   let moved = 0;
   const onMoved = (bytes: number): void => void (moved += bytes);
   return {
@@ -30,29 +31,29 @@ export async function layoutTarget(location: FileLocation): Promise<Target> {
     nameFor: (image) => nameInFile(location, image).ref,
     tidy: async () => await store.tidy(),
     async receive(options) {
-      const { manifest, image } = await explaining(receiveInto(location, store, options, onMoved));
-      arrived.set(image.name, { manifest, image: options.image });
+      const { manifest, image } = await explain(receiveInto(location, store, options, onMoved));
+      received.set(image.name, { manifest, image: options.image });
       return image;
     },
     async inspect(name) {
-      const manifest = arrived.get(name)?.manifest;
-      const found = await explaining(manifest === undefined ? store.find(name) : store.read(manifest));
+      const manifest = received.get(name)?.manifest;
+      const found = await explain(manifest === undefined ? store.find(name) : store.read(manifest));
       return found && { id: found.configDigest, diffIds: found.diffIds };
     },
     async manifestOf(name) {
-      const manifest = arrived.get(name)?.manifest;
-      return manifest && (await explaining(store.read(manifest)))?.manifest.descriptor.digest;
+      const manifest = received.get(name)?.manifest;
+      return manifest && (await explain(store.read(manifest)))?.manifest.descriptor.digest;
     },
     async tag(from) {
-      const found = arrived.get(from);
-      if (found === undefined) throw new Error(`${from} has not arrived`);
-      await explaining(store.listImage(found.manifest, nameInFile(location, found.image), onMoved));
+      const found = received.get(from);
+      if (found === undefined) throw new Error(`${from} was not received`);
+      await explain(store.listImage(found.manifest, nameInFile(location, found.image), onMoved));
     },
     [Symbol.asyncDispose]: async () => {},
   };
 }
 
-/** Brings the layers that no image of the folder has, and puts them in. */
+/** Fetches the layers that no image of the folder has, and adds them to it. */
 async function receiveInto(
   location: FileLocation,
   store: LayoutStore,
@@ -60,25 +61,25 @@ async function receiveInto(
   onMoved: (bytes: number) => void,
 ): Promise<{ manifest: Descriptor; image: ReceivedImage }> {
   const { about, env, run, signal, onProgress, noDeltaReason } = options;
-  const checked = { stage: "checking", current: 0 };
+  const checking = { stage: "checking", current: 0 };
   const onBytes = (count: number): void => {
     onMoved(count);
-    checked.current += count;
-    onProgress(checked);
+    checking.current += count;
+    onProgress(checking);
   };
-  const here = await store.findLayers(about.diffIds, namedBlobs(about), { signal, onBytes });
-  const wanted = about.diffIds.filter((diffId) => !here.has(diffId));
+  const present = await store.findLayers(about.diffIds, namedBlobs(about), { signal, onBytes });
+  const wanted = about.diffIds.filter((diffId) => !present.has(diffId));
   await using deltaBases =
     noDeltaReason === undefined && wanted.length > 0 ? await findDeltaBasesInFile(location, about) : undefined;
   await using spool = await openSpool(env, run);
-  const { config, files, manifest: sent, bytesFound } = await receive(options, wanted, spool, deltaBases);
+  const { config, files, manifest: sent, bytesFound } = await fetchImage(options, wanted, spool, deltaBases);
 
   signal.throwIfAborted();
   onProgress({ stage: "storing", current: 0 });
-  const come = new Map(files.map((file) => [file.diffId, file]));
+  const fetched = new Map(files.map((file) => [file.diffId, file]));
   const layers = about.diffIds.map((diffId): AvailableLayer => {
-    const layer = come.get(diffId) ?? { kind: "present" as const, diffId, blob: here.get(diffId) };
-    if (layer.blob === undefined) throw new Error(`${diffId} has not come`);
+    const layer = fetched.get(diffId) ?? { kind: "present" as const, diffId, blob: present.get(diffId) };
+    if (layer.blob === undefined) throw new Error(`${diffId} was not fetched`);
     return layer as AvailableLayer;
   });
   const manifest = await store.addBlobs(config, layers, sent, { preserve: about.manifest !== undefined });
@@ -86,7 +87,7 @@ async function receiveInto(
     layers.map(({ blob }) => blob?.size ?? 0),
     layers.map(({ kind }) => kind === "file"),
   );
-  // Blobs that nothing lists are no harm, and of use to the next run.
+  // Blobs that no image in the index uses do no harm, and serve the next run.
   return {
     manifest,
     image: {

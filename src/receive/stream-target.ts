@@ -4,34 +4,35 @@ import type { FileLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import { openSpool } from "../run/spool.ts";
 import { NoReader, openPipe, stdoutSink } from "../streams/byte-sink.ts";
-import { archiveStream, arrivedLayers, type ArchiveStream } from "./archive-stream.ts";
-import type { ReceivedImage, ReceiveOptions } from "./received-image.ts";
+import { archiveCounts, archiveStream, type ArchiveStream } from "./archive-stream.ts";
+import type { ReceiveOptions } from "./receive-options.ts";
+import type { ReceivedImage } from "./received-image.ts";
 import { countBytes } from "../streams/count-bytes.ts";
 import type { Destination } from "./destination.ts";
 import { nameInFile } from "./name-in-file.ts";
-import { withLocationErrors } from "./location-errors.ts";
-import { receive } from "./fetch-image.ts";
+import { locationErrors } from "./location-errors.ts";
+import { fetchImage } from "./fetch-image.ts";
 import type { Target } from "./target.ts";
 
-/** ms for somebody to read a named pipe when all has come: who is to read it is started beside us, not after us. */
-const PATIENCE = 60_000;
+/** ms to wait for a reader of a named pipe when the image is complete: the reader should run at the same time. */
+const READER_TIMEOUT = 60_000;
 
 type Streamed = Exclude<Destination, { kind: "file" }>;
 
-/** An image that has come, and is not written yet. */
-interface Waiting {
+/** A fetched image that is not written yet. */
+interface UnwrittenImage {
   image: { id: Digest; diffIds: Digest[]; manifest: Digest | undefined };
   write: () => Promise<void>;
 }
 
 /**
- * What is read once, as it comes: stdout, or a pipe. Nothing is written before all of the image is here and proven, because what has been
- * written cannot be taken back: it is done when the image is given its name.
+ * Returns stdout or a pipe as a target. Nothing is written before the whole image is fetched and verified, because output cannot be taken
+ * back: `tag` writes it.
  */
 export function streamTarget(location: FileLocation, destination: Streamed): Target {
   const address = destination.kind === "stdout" ? "stdout" : location.path;
-  const explaining = withLocationErrors({ ...location, path: address });
-  let waiting: Waiting | undefined;
+  const explain = locationErrors({ ...location, path: address });
+  let unwritten: UnwrittenImage | undefined;
   let moved = 0;
   return {
     address,
@@ -41,17 +42,17 @@ export function streamTarget(location: FileLocation, destination: Streamed): Tar
     nameFor: (image) => nameInFile(location, image).ref,
     tidy: async () => [],
     async receive(options) {
-      const { arrived, ...rest } = await explaining(
+      const { received, ...rest } = await explain(
         receiveInto(location, destination, options, (bytes) => (moved += bytes)),
       );
-      waiting = rest;
-      return arrived;
+      unwritten = rest;
+      return received;
     },
-    inspect: async () => waiting?.image,
-    ...(location.kind !== "docker-archive" && { manifestOf: async () => waiting?.image.manifest }),
+    inspect: async () => unwritten?.image,
+    ...(location.kind !== "docker-archive" && { manifestOf: async () => unwritten?.image.manifest }),
     async tag() {
-      if (waiting === undefined) throw new Error("nothing has arrived");
-      await explaining(waiting.write().catch((error: unknown) => Promise.reject(leftAlone(error, address))));
+      if (unwritten === undefined) throw new Error("no image was received");
+      await explain(unwritten.write().catch((error: unknown) => Promise.reject(writeFailure(error, address))));
     },
     [Symbol.asyncDispose]: async () => {},
   };
@@ -62,19 +63,19 @@ async function receiveInto(
   destination: Streamed,
   options: ReceiveOptions,
   onMoved: (bytes: number) => void,
-): Promise<Waiting & { arrived: ReceivedImage }> {
+): Promise<UnwrittenImage & { received: ReceivedImage }> {
   const { about, image, env, run } = options;
   const spool = await openSpool(env, run);
   try {
-    const received = await receive(options, about.diffIds, spool, undefined);
-    const named = { ...received, name: nameInFile(location, image), keeps: about.manifest !== undefined };
+    const fetched = await fetchImage(options, about.diffIds, spool, undefined);
+    const named = { ...fetched, name: nameInFile(location, image), preserve: about.manifest !== undefined };
     const archive = await archiveStream(location.kind, named, spool, onMoved);
-    const { config } = received;
+    const { config } = fetched;
     const dispose = async (): Promise<void> => await spool[Symbol.asyncDispose]();
     return {
       image: { id: digestOf(config), diffIds: parseConfig(config).diffIds, manifest: archive.manifest },
       write: async () => await write(archive, destination, options, onMoved),
-      arrived: { name: "what has arrived", ...arrivedLayers(received), [Symbol.asyncDispose]: dispose },
+      received: { name: "the received image", ...archiveCounts(fetched), [Symbol.asyncDispose]: dispose },
     };
   } catch (error) {
     await spool[Symbol.asyncDispose]();
@@ -95,7 +96,7 @@ async function write(
       ? stdoutSink(signal)
       : await openPipe(destination.path, {
           signal,
-          patience: PATIENCE,
+          patience: READER_TIMEOUT,
           onWait: () => output.note({ code: "waiting-for-reader", path: destination.path }),
         });
   const onBytes = (count: number): void => {
@@ -106,15 +107,15 @@ async function write(
   await sink.write(countBytes(tar as AsyncIterable<Buffer>, onBytes));
 }
 
-function leftAlone(error: unknown, address: string): unknown {
-  const isBrokenConnection = (error as NodeJS.ErrnoException).code === "EPIPE";
-  if (!isBrokenConnection && !(error instanceof NoReader)) return error;
+function writeFailure(error: unknown, address: string): unknown {
+  const isClosed = (error as NodeJS.ErrnoException).code === "EPIPE";
+  if (!isClosed && !(error instanceof NoReader)) return error;
   return new Failure(
     "transfer-failed",
-    isBrokenConnection ? `${address} is not read any more` : (error as Error).message,
+    isClosed ? `the reader of ${address} has closed it` : (error as Error).message,
     {
       expected: "a program that reads the archive to its end",
-      hint: "Look at what that program says, then run the same command again: the layers need not come again.",
+      hint: "Look at the output of that program, then run the same command again: the layers are not sent again.",
       cause: error,
     },
   );

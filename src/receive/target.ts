@@ -1,26 +1,27 @@
 import type { RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
-import type { ReceivedImage, ReceiveOptions } from "./received-image.ts";
+import type { ReceiveOptions } from "./receive-options.ts";
+import type { ReceivedImage } from "./received-image.ts";
 
-/** A place that images are put into. */
+/** A location opened for writing. */
 export interface Target extends AsyncDisposable {
-  /** For messages: where it is. */
+  /** For messages. */
   readonly address: string;
-  /** Counts what moves there, see `Engine`: bytes that are read and written, where no engine is. */
+  /** Counts the bytes read and written there, to detect progress; of an engine, see `Engine`. */
   readonly moved?: number;
-  /** `os/arch` of what runs there; undefined where nothing does. */
+  /** `os/arch` of the engine; undefined without one. */
   readonly platform?: string;
-  /** The name as this place writes it. Throws a `usage` Failure when it can hold no such name. */
+  /** Returns the name as this target writes it. Throws a `usage` Failure for a name that it cannot hold. */
   nameFor(image: Reference): string;
-  /** Removes what runs that were killed have left; says what that was. */
+  /** Removes the leftovers of killed runs, and returns their names. */
   tidy(): Promise<string[]>;
-  /** Brings what is missing, and puts the image in under a temporary name. The caller owns the result. */
+  /** Receives the missing layers, and stores the image under a temporary name. The caller disposes of the result. */
   receive(options: ReceiveOptions): Promise<ReceivedImage>;
-  /** What is there under a name. */
+  /** Returns the image under a name. */
   inspect(name: string): Promise<{ id: string; diffIds: Digest[] } | undefined>;
-  /** Digest of the manifest that is there under a name, as it was read there. Left out where no manifests are kept. */
+  /** Returns the digest of the stored manifest under a name. Undefined in a target that keeps no manifests. */
   manifestOf?(name: string, of: { platform: string; run: RunId }): Promise<Digest | undefined>;
-  /** Gives what has arrived its name; that moves when another image has it. */
+  /** Gives the received image its name, which another image loses. */
   tag(from: string, to: string): Promise<void>;
 }

@@ -10,10 +10,10 @@ import { passThroughVerifier } from "../image/layer/verified-stream.ts";
 import { sizeLimit, type SizeLimit } from "../image/layer/size-limit.ts";
 
 /**
- * Unpacks the layers that are packed with zstd, which engines up to Docker 20.10 do not know. A tar says of a file how large it
- * is before its bytes: so such a layer goes through the spool. Others pass as they are.
+ * Decompresses layers that are compressed with zstd, which engines up to Docker 20.10 cannot read. Such a layer is written to the spool,
+ * because the header of a tar needs its size. Other layers pass unchanged.
  *
- * @param limit What its layers count against when they pass.
+ * @param limit that the layers count against
  */
 export async function* unpackZstdLayers(
   layers: AsyncGenerator<IncomingLayer>,
@@ -28,7 +28,7 @@ export async function* unpackZstdLayers(
     const folder = await spool.open();
     await refuseWithoutSpace(folder, layer.size);
     const path = folder.pathFor(`${hexOf(layer.diffId)}.tar`);
-    // The check counts what it unpacks itself, which may be behind this by what 128 kB unpack to: gigabytes.
+    // The verification of the stream counts bytes, too, but may be 128 kB of compressed data behind, which can be gigabytes.
     const plain = digestVerifier({ what: `the uncompressed layer ${layer.diffId}`, limit: sizeLimit(limit.left) });
     const tar = decompressLayer(await layer.open());
     await pipeline(passThroughVerifier(tar, plain), createWriteStream(path, { flags: "wx", mode: 0o600 }));

@@ -167,7 +167,7 @@ describe.skipIf(whyNot)(`what is removed from the receiver between looking and l
     await using proxy = await proxyTo(target, [{ when: LOAD, fate: { passOnAfter }, once: true }]);
     const run = await send(image, source, proxy);
     expect(run).toEqual(done);
-    expect(run.stderr).toContain("is gone: what is missing now is asked for");
+    expect(run.stderr).toContain("were removed from the engine meanwhile: they are requested now");
     await runs(target, image);
     expect(await faults(target, image)).toEqual([]);
     const left = (await target.listing()).references.filter((name) => !name.includes("@"));

@@ -66,7 +66,7 @@ describe.skipIf(why)(`engines of different versions and stores ${why ?? ""}`, ()
     const changes = await rememberEngines(mixed.near, mixed.far);
     const byPull = await dos(["pull", "--via", "pull", image, ...line], { on: mixed });
     expect(byPull.exitCode).toBe(12);
-    expect(byPull.stderr).toContain("it holds some of the layers under other digests");
+    expect(byPull.stderr).toContain("it has some of the layers as other blobs");
     expect(await changes()).toEqual(unchanged(2));
     expect((await mixed.near.docker("run", "--rm", image)).stdout).toBe("built-on-both v1");
 

@@ -56,7 +56,7 @@ describe.skipIf(why)(`--preserve-digest from a containerd store ${why ?? ""}`, (
     const line = ["push", "kept:v2", "ssh", "far", `docker-over-ssh pull --via pull ${FLAG} kept:v2`];
     const run = await dos(line, { on: containerd });
     expect(run).toMatchObject({ exitCode: 12, stdout: "" });
-    expect(run.stderr).toContain("it holds some of the layers under other digests");
+    expect(run.stderr).toContain("it has some of the layers as other blobs");
     expect(await changes()).toEqual(unchanged(2));
   });
 

@@ -156,7 +156,7 @@ describe.skipIf(why).each(rows)(`a layer on its way into %s ${why ?? ""}`, (_, {
       on,
     });
     expect(run).toEqual(done);
-    expect(run.stderr).toMatch(/the layer sha256:\w+ is continued: .+ MB of .+ MB are here/);
+    expect(run.stderr).toMatch(/the layer sha256:\w+ is continued: .+ MB of .+ MB are present/);
   });
 
   test("is sent anew when what was there of it is not right", async () => {
@@ -169,7 +169,7 @@ describe.skipIf(why).each(rows)(`a layer on its way into %s ${why ?? ""}`, (_, {
     const first = await dos(TO_FAR, { on });
     if (first.exitCode !== 0) {
       expect(first).toMatchObject({ exitCode: 12 });
-      expect(first.stderr).toContain("what an earlier run had received of a layer is not right");
+      expect(first.stderr).toContain("the part of a layer that an earlier run received is invalid");
       expect(filesOf(on)).toEqual([]);
       expect(await dos(TO_FAR, { on })).toEqual(done);
     }

@@ -144,13 +144,13 @@ const configs: Row[] = [
     "no platform",
     { config: json({ rootfs: config.rootfs }) },
     12,
-    /its config is for unknown\/unknown, offered was linux\/amd64/,
+    /its config is for unknown\/unknown, and linux\/amd64 was offered/,
   ],
   [
     "another architecture than was offered",
     { config: json({ ...config, architecture: "arm64" }) },
     12,
-    /its config is for linux\/arm64, offered was linux\/amd64/,
+    /its config is for linux\/arm64, and linux\/amd64 was offered/,
   ],
   [
     "another system than was offered",
@@ -162,7 +162,7 @@ const configs: Row[] = [
     "another variant than was offered",
     { config: json({ ...config, architecture: "arm", variant: "v7" }), about: { platform: "linux/arm/v6" } },
     12,
-    /its config is for linux\/arm\/v7, offered was linux\/arm\/v6/,
+    /its config is for linux\/arm\/v7, and linux\/arm\/v6 was offered/,
   ],
   ["other layers than were offered", { config: other.config }, 12, /its config names other layers than were offered/],
   [
@@ -336,7 +336,7 @@ const late: Row[] = [
     "with a config for another platform",
     { about: { platform: "linux/s390x" } },
     12,
-    /its config is for linux\/amd64, offered was linux\/s390x/,
+    /its config is for linux\/amd64, and linux\/s390x was offered/,
   ],
   ["with a config without end", { answer: { config: endless } }, 12, /more than \d+ bytes/],
   [
@@ -398,7 +398,7 @@ describe.concurrent("messages that lie", () => {
       "about: the platform that was asked for, and a config for another",
       { options: ["--platform", "linux/arm64"], about: { platform: "linux/arm64" } },
       12,
-      /its config is for linux\/amd64, offered was linux\/arm64/,
+      /its config is for linux\/amd64, and linux\/arm64 was offered/,
     ],
     ["about: no manifest", { about: { manifest: "e30=" } }, 1, /a malformed manifest/],
     [

@@ -129,7 +129,7 @@ describe.concurrent("with --verbose it is said why a layer comes whole", () => {
   test("where nothing is there", async () => {
     expect(await details("oci:v1", "v1", "")).toEqual([
       asked,
-      "remote: docker-over-ssh: missing layers are sent whole: there are no files here of an image that is like it",
+      "remote: docker-over-ssh: missing layers are sent whole: there is no similar image",
     ]);
   });
 

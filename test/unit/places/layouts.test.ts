@@ -59,7 +59,7 @@ describe("a layout with every build of years", () => {
     const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
     await writeTree(at("deep"), [{ name: "index.json", content: `{"x":${deep},"manifests":[]}` }, LAYOUT]);
     const { exitCode, stderr } = await put("oci:other", "deep");
-    expect(stderr).toContain("deep is not as it should be: its index.json is nested more than 64 levels deep");
+    expect(stderr).toContain("deep is invalid: its index.json is nested more than 64 levels deep");
     expect(exitCode).toBe(12);
     expect(await readdir(at("deep"))).toEqual(["index.json", "oci-layout"]);
   });

@@ -76,12 +76,12 @@ describe.concurrent("a place that cannot be put into is told before anything is 
   test.each<[string[], RegExp]>([
     [["--to", "layout", "app"], /--to layout names no location\n.*\n.*--to oci:layout/],
     [["--to", "oci:other", "app"], /other is a folder with other files, and no OCI layout/],
-    [["--to", "oci:app.tar", "app"], /app.tar is a file already/],
-    [["--to", "docker-archive:layout", "app"], /layout is a folder already\n.*\n.*--to oci:layout/],
+    [["--to", "oci:app.tar", "app"], /app.tar is a file/],
+    [["--to", "docker-archive:layout", "app"], /layout is a folder\n.*\n.*--to oci:layout/],
     [["--to", "docker-archive:no/where.tar", "app"], /there is no folder no\n/],
     [["--to", "docker-archive:new.tar:App", "app"], /"App" must be in lower case/],
-    [["--to", "oci:new:a b", "app"], /it is not a name for an image in a layout/],
-    [["--to", "oci:new", `app@sha256:${"ab".repeat(32)}`], /it names an image by its digest alone/],
+    [["--to", "oci:new:a b", "app"], /it is not a valid name in a layout/],
+    [["--to", "oci:new", `app@sha256:${"ab".repeat(32)}`], /it has a digest and no tag/],
     [["--to", "oci:new", "--via", "load", "app"], /--via is for an engine/],
     [["--to", "oci:new", "--host", "tcp://x", "app"], /--host is for an engine/],
     [["oci:layout"], /oci:layout is a location, and pull takes the name of an image/],
@@ -197,7 +197,7 @@ describe("what is not what it says is not sent on, and nothing that was there ch
     await writeTree(at("broken"), layoutOf([{ image }]));
     await writeFile(at("broken/index.json"), "[]");
     const { exitCode, stderr } = await run("push", "oci:layout", ...program, "pull", "--to", "oci:broken", "app:v1");
-    expect(stderr).toContain("broken is not as it should be");
+    expect(stderr).toContain("broken is invalid");
     expect(exitCode).toBe(12);
     expect(await readFile(at("broken/index.json"), "utf8")).toBe("[]");
   });

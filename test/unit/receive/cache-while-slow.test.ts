@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { cacheWhileSlow } from "../../../src/receive/cache-while-slow.ts";
 
-/** Whether a layer is still kept after each of some seconds in which so many MB came. */
-function kept(...megabytes: number[]): boolean[] {
+/** Whether a layer is still written after each second in which so many MB arrived. */
+function writtenAfter(...megabytes: number[]): boolean[] {
   let ms = 0;
   const keepGoing = cacheWhileSlow(() => ms);
   return megabytes.map((each) => {
@@ -11,9 +11,9 @@ function kept(...megabytes: number[]): boolean[] {
   });
 }
 
-test("a layer is kept as long as it comes slowly, or is not much", () => {
-  expect(kept(10, 10, 10, 10, 10, 10, 10, 10)).not.toContain(false);
-  expect(kept(60)).toEqual([true]);
-  expect(kept(100)).toEqual([false]);
-  expect(kept(40, 40, 40, 200)).toEqual([true, true, true, false]);
+test("a layer is written while it is slow or small", () => {
+  expect(writtenAfter(10, 10, 10, 10, 10, 10, 10, 10)).not.toContain(false);
+  expect(writtenAfter(60)).toEqual([true]);
+  expect(writtenAfter(100)).toEqual([false]);
+  expect(writtenAfter(40, 40, 40, 200)).toEqual([true, true, true, false]);
 });

@@ -14,24 +14,24 @@ async function* announced(...texts: string[]) {
   yield* texts.map(layerOf);
 }
 
-async function rest(): Promise<void> {
+async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
-test("the next layer is given when the one before has been read, or left", async () => {
+test("yields the next layer when the previous one has been read, or closed", async () => {
   const layers = fetchInSequence(announced("one", "two", "three"), new AbortController().signal);
   const first = (await layers.next()).value;
   let hasSecond = false;
   const second = layers.next().then(({ value }) => ((hasSecond = true), value));
   const stream = await first?.open();
-  await rest();
+  await settle();
   expect(hasSecond).toBe(false);
   expect((await buffer(stream ?? Readable.from([]))).toString()).toBe("one");
   (await (await second)?.open())?.destroy();
   expect((await layers.next()).value?.diffId).toBe(digestOf("three"));
 });
 
-test("one that cannot be had holds up nobody", async () => {
+test("a layer that cannot be opened does not block the next", async () => {
   const none = { ...layerOf("one"), open: async () => await Promise.reject<Readable>(new Error("there is none")) };
   const layers = fetchInSequence(
     Readable.from([none, layerOf("two")]) as AsyncIterable<typeof none>,
@@ -41,7 +41,7 @@ test("one that cannot be had holds up nobody", async () => {
   expect((await layers.next()).value?.diffId).toBe(digestOf("two"));
 });
 
-test("it ends when it is told to, though a layer is still being read", async () => {
+test("ends when it is aborted while a layer is read", async () => {
   const stop = new AbortController();
   const layers = fetchInSequence(announced("one", "two"), stop.signal);
   await (await layers.next()).value?.open();

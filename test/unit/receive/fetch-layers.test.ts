@@ -43,30 +43,32 @@ afterEach(async () => {
 
 const newRun = () => new ResumeCache({ env: { XDG_CACHE_HOME: cache }, run: newRunId() });
 
-/** How a sender has the layer: read once while it passes, plain or as it is stored, or at hand as often as one likes. */
-type Connect = "passing, plain" | "passing, stored" | "at hand";
+/** How the sender reads the layer: from a stream once, plain or as stored; or from a blob as often as needed. */
+type Source = "plain stream" | "stored stream" | "blob";
 
 interface Fetched {
   bytes: Buffer;
-  /** That came over the wire, as the receiver counts. */
-  come: number;
-  continued: number[];
+  /** Bytes from the sender, as the receiver counts them. */
+  received: number;
+  resumed: number[];
 }
 
 /**
- * Fetches the layer into a file, or as a stream. `breakAfter`: bytes after which the connection does. `isTold`: the sender hears that
- * a part of it is here.
+ * Fetches the layer into a file, or as a stream.
+ *
+ * @param breakAfter bytes after which the connection breaks
+ * @param isAnnounced whether the sender learns that the receiver has a part of the layer
  */
 async function fetch(
-  way: Connect,
+  source: Source,
   how: "file" | "stream",
-  { breakAfter = Infinity, limit = Infinity, isTold = true } = {},
+  { breakAfter = Infinity, limit = Infinity, isAnnounced = true } = {},
 ): Promise<Fetched> {
-  const stored = whole(way);
-  const mediaType = way === "passing, plain" ? MEDIA_TYPE.ociLayer : MEDIA_TYPE.ociLayerGzip;
+  const stored = whole(source);
+  const mediaType = source === "plain stream" ? MEDIA_TYPE.ociLayer : MEDIA_TYPE.ociLayerGzip;
   const blob = { mediaType, digest: digestOf(stored), size: stored.length };
   const layers = queue<AnnouncedLayer>();
-  const begun = new Set(isTold ? await resumeCache.findPartial([diffId]) : []);
+  const begun = new Set(isAnnounced ? await resumeCache.findPartial([diffId]) : []);
   await using outgoing = new OutgoingBlobs({
     offer,
     diffIds: [diffId],
@@ -79,30 +81,30 @@ async function fetch(
   };
   const open: StoredBlob["open"] = ({ first, last } = { first: 0, last: Infinity }) =>
     Readable.from(chunks(stored.subarray(first, last + 1)), { objectMode: false });
-  if (way === "at hand") await outgoing.addStored(diffId, blob, { size: blob.size, open });
-  else if (way === "passing, plain") outgoing.addPlainStream(diffId, plain.length, chunks(plain)).catch(() => {});
+  if (source === "blob") await outgoing.addStored(diffId, blob, { size: blob.size, open });
+  else if (source === "plain stream") outgoing.addPlainStream(diffId, plain.length, chunks(plain)).catch(() => {});
   else outgoing.addStoredStream(diffId, blob, chunks(zipped)).catch(() => {});
   layers.end();
 
   await using registry = openEmbeddedRegistry({ runId: newRunId(), parent: cache, content: outgoing.content });
   const { signal } = new AbortController();
   const connect = (): Duplex => {
-    const [here, there] = duplexPair();
-    registry.accept(there);
-    return here;
+    const [client, peer] = duplexPair();
+    registry.accept(peer);
+    return client;
   };
   using client = new RegistryClient({ connect, credentials: registry.credentials, signal });
-  const found: Fetched = { bytes: Buffer.alloc(0), come: 0, continued: [] };
+  const found: Fetched = { bytes: Buffer.alloc(0), received: 0, resumed: [] };
   const options: FetchOptions = {
     client,
     repository: "app",
     signal,
     resumeCache,
     onBytes(count) {
-      found.come += count;
-      if (found.come > breakAfter) throw Object.assign(new Error("the link is gone"), { code: "ECONNRESET" });
+      found.received += count;
+      if (found.received > breakAfter) throw Object.assign(new Error("the link is gone"), { code: "ECONNRESET" });
     },
-    onContinued: (_, bytes) => found.continued.push(bytes),
+    onResumed: (_, bytes) => found.resumed.push(bytes),
     onLayer: () => {},
     limit: sizeLimit(limit),
   };
@@ -115,40 +117,40 @@ async function fetch(
   return found;
 }
 
-const ways: Connect[] = ["passing, plain", "passing, stored", "at hand"];
-const routes = ways.flatMap((way) => (["file", "stream"] as const).map((how) => [way, how] as const));
-const whole = (way: Connect): Buffer => (way === "passing, plain" ? plain : zipped);
+const sources: Source[] = ["plain stream", "stored stream", "blob"];
+const routes = sources.flatMap((source) => (["file", "stream"] as const).map((how) => [source, how] as const));
+const whole = (source: Source): Buffer => (source === "plain stream" ? plain : zipped);
 
-describe.each(routes)("a layer that is %s, fetched as a %s", (way, how) => {
-  const blob = whole(way);
+describe.each(routes)("a layer that the sender reads from a %s, fetched as a %s,", (source, how) => {
+  const blob = whole(source);
 
-  test("is continued where it broke off, and only what is new is counted", async () => {
-    await expect(fetch(way, how, { breakAfter: 3 * MB })).rejects.toThrow("the link is gone");
+  test("is continued where it broke off, and only new bytes are counted", async () => {
+    await expect(fetch(source, how, { breakAfter: 3 * MB })).rejects.toThrow("the link is gone");
     await resumeCache[Symbol.asyncDispose]();
     resumeCache = newRun();
-    const { bytes, come, continued } = await fetch(way, how);
+    const { bytes, received, resumed } = await fetch(source, how);
     expect(bytes.equals(blob)).toBe(true);
-    expect(continued).toHaveLength(1);
-    expect(continued[0]).toBeGreaterThanOrEqual(2 * MB - 9);
-    expect(come).toBe(blob.length - (continued[0] ?? 0));
+    expect(resumed).toHaveLength(1);
+    expect(resumed[0]).toBeGreaterThanOrEqual(2 * MB - 9);
+    expect(received).toBe(blob.length - (resumed[0] ?? 0));
   });
 
-  test("which is there as a whole is asked for its last byte", async () => {
-    expect((await fetch(way, how)).bytes.equals(blob)).toBe(true);
+  test("and present as a whole: its last byte is fetched", async () => {
+    expect((await fetch(source, how)).bytes.equals(blob)).toBe(true);
     await resumeCache[Symbol.asyncDispose]();
     resumeCache = newRun();
-    const { bytes, ...counts } = await fetch(way, how);
+    const { bytes, ...counts } = await fetch(source, how);
     expect(bytes.equals(blob)).toBe(true);
-    expect(counts).toEqual({ come: 1, continued: [blob.length - 1] });
+    expect(counts).toEqual({ received: 1, resumed: [blob.length - 1] });
   });
 
   test("counts as a whole against --max-size", async () => {
     await put(digestOf(blob), blob.subarray(0, MB));
-    await expect(fetch(way, how, { limit: plain.length - 1 })).rejects.toThrow("larger than the");
+    await expect(fetch(source, how, { limit: plain.length - 1 })).rejects.toThrow("larger than the");
     await resumeCache[Symbol.asyncDispose]();
     resumeCache = newRun();
     await put(digestOf(blob), blob.subarray(0, MB));
-    expect((await fetch(way, how, { limit: plain.length })).bytes.equals(blob)).toBe(true);
+    expect((await fetch(source, how, { limit: plain.length })).bytes.equals(blob)).toBe(true);
   });
 });
 
@@ -157,57 +159,57 @@ async function put(digest: string, content: Buffer): Promise<void> {
   await writeFile(join(folder, hexOf(digest)), content);
 }
 
-describe("what an earlier run has left is not right", () => {
-  test("it counts no more against --max-size when it has gone", async () => {
+describe("an invalid partial file", () => {
+  test("does not count against --max-size after its removal", async () => {
     await put(digestOf(zipped), Buffer.concat([zipped.subarray(0, 4 * MB), Buffer.alloc(10)]));
-    expect((await fetch("at hand", "file", { limit: plain.length })).bytes.equals(zipped)).toBe(true);
+    expect((await fetch("blob", "file", { limit: plain.length })).bytes.equals(zipped)).toBe(true);
   });
 
-  test("it goes at once: a run that is killed now leaves nothing of it", async () => {
+  test("is removed at once, so that a killed run does not leave it", async () => {
     await put(digestOf(zipped), Buffer.alloc(MB, zipped.subarray(0, 20)));
-    await expect(fetch("at hand", "stream")).rejects.toThrow(/cannot be decompressed|incorrect|invalid/);
+    await expect(fetch("blob", "stream")).rejects.toThrow(/cannot be decompressed|incorrect|invalid/);
     await vi.waitFor(async () => expect(await readdir(folder)).toEqual([]));
   });
 
-  test("it goes, and the layer is fetched anew where it can be", async () => {
+  test("is removed, and the layer is fetched again if the sender can send it again", async () => {
     await put(digestOf(zipped), Buffer.alloc(MB, zipped.subarray(0, 20)));
-    const { bytes, continued } = await fetch("at hand", "file");
+    const { bytes, resumed } = await fetch("blob", "file");
     expect(bytes.equals(zipped)).toBe(true);
-    expect(continued).toEqual([MB]);
+    expect(resumed).toEqual([MB]);
   });
 
   test.each([
-    ["passing, plain", "file"],
-    ["passing, stored", "file"],
-  ] as const)("where a layer that is %s cannot be had again, it goes, and that is said", async (way, how) => {
-    await put(digestOf(whole(way)), Buffer.alloc(MB));
-    await expect(fetch(way, how)).rejects.toMatchObject({
+    ["plain stream", "file"],
+    ["stored stream", "file"],
+  ] as const)("is removed, and reported, if the sender reads the layer from a %s", async (source, how) => {
+    await put(digestOf(whole(source)), Buffer.alloc(MB));
+    await expect(fetch(source, how)).rejects.toMatchObject({
       code: "not-verified",
-      message: expect.stringContaining("what an earlier run had received of a layer is not right") as string,
+      message: expect.stringContaining("the part of a layer that an earlier run received is invalid") as string,
     });
     await resumeCache[Symbol.asyncDispose]();
     expect(await readdir(join(folder, "..")).catch(() => [])).toEqual([]);
     resumeCache = newRun();
-    expect((await fetch(way, how)).bytes.equals(whole(way))).toBe(true);
+    expect((await fetch(source, how)).bytes.equals(whole(source))).toBe(true);
   });
 
-  test.each(ways)("a stream of one that is %s fails, and the next run begins anew", async (way) => {
-    await put(digestOf(whole(way)), Buffer.alloc(MB));
-    await expect(fetch(way, "stream")).rejects.toThrow(/has the digest|incorrect header check/);
+  test.each(sources)("fails a streamed layer from a %s, and the next run begins at its start", async (source) => {
+    await put(digestOf(whole(source)), Buffer.alloc(MB));
+    await expect(fetch(source, "stream")).rejects.toThrow(/has the digest|incorrect header check/);
     expect(resumeCache.hasResumedInvalidFile).toBe(true);
     await resumeCache[Symbol.asyncDispose]();
     resumeCache = newRun();
-    expect((await fetch(way, "stream")).bytes.equals(whole(way))).toBe(true);
+    expect((await fetch(source, "stream")).bytes.equals(whole(source))).toBe(true);
   });
 });
 
 test.each(["file", "stream"] as const)(
-  "where all of it comes again, into a %s, what is here is read over",
+  "when the sender sends all of a layer, the present bytes are skipped: %s",
   async (how) => {
     await put(diffId, plain.subarray(0, MB));
-    const { bytes, ...counts } = await fetch("passing, plain", how, { isTold: false });
+    const { bytes, ...counts } = await fetch("plain stream", how, { isAnnounced: false });
     expect(bytes.equals(plain)).toBe(true);
-    expect(counts).toEqual({ come: plain.length, continued: [MB] });
+    expect(counts).toEqual({ received: plain.length, resumed: [MB] });
   },
 );
 
@@ -215,11 +217,11 @@ test("two runs at once do not disturb each other", async () => {
   await put(diffId, plain.subarray(0, MB));
   const other = newRun();
   await other.take({ mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size: plain.length });
-  const { bytes, continued } = await fetch("passing, plain", "file");
+  const { bytes, resumed } = await fetch("plain stream", "file");
   expect(bytes.equals(plain)).toBe(true);
-  expect(continued).toEqual([MB]);
+  expect(resumed).toEqual([MB]);
   await resumeCache.forget();
   await other[Symbol.asyncDispose]();
   resumeCache = newRun();
-  expect((await fetch("passing, plain", "file")).continued).toEqual([MB]);
+  expect((await fetch("plain stream", "file")).resumed).toEqual([MB]);
 });

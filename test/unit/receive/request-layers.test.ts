@@ -1,9 +1,9 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { duplexPair } from "node:stream";
 import { expect, test } from "vitest";
-import type { ReceiveOptions } from "../../../src/receive/received-image.ts";
+import type { ReceiveOptions } from "../../../src/receive/receive-options.ts";
 import type { DeltaBases } from "../../../src/rebuild/delta-bases.ts";
-import { ask } from "../../../src/receive/fetch-image.ts";
+import { requestLayers } from "../../../src/receive/request-layers.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
 import { queue } from "../../../src/streams/queue.ts";
@@ -16,12 +16,12 @@ const written = encodeManifest({
   config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
   layers: [{ mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size: 5 }],
 });
-const told: string[] = [];
+const details: string[] = [];
 const MANIFEST = "/v2/app/manifests/v1";
 const CONFIG = `/v2/app/blobs/${digestOf(config)}`;
 
-/** Asks a sender for an image whose registry answers so, and hands out what it can be asked for. */
-async function askOf(
+/** Requests a layer from a sender whose registry answers with `answer`. */
+async function requestFrom(
   answer: (request: IncomingMessage, response: ServerResponse) => void,
   {
     configDigest,
@@ -29,12 +29,12 @@ async function askOf(
     deltaBases,
   }: { configDigest?: string; announced?: boolean; deltaBases?: DeltaBases } = {},
 ) {
-  told.length = 0;
+  details.length = 0;
   const server = createServer(answer);
   const connect = () => {
-    const [here, there] = duplexPair();
-    server.emit("connection", there);
-    return here;
+    const [client, peer] = duplexPair();
+    server.emit("connection", peer);
+    return client;
   };
   const options = {
     tunnel: { connect },
@@ -42,73 +42,75 @@ async function askOf(
     obtain: async () => ({
       offer: { repository: "app", tag: "v1", credentials: { username: "u", password: "p" }, announced },
       layers: queue(),
-      inPieces: queue(),
+      cuttable: queue(),
     }),
-    output: { detail: (text: string) => told.push(text) },
+    output: { detail: (text: string) => details.push(text) },
     signal: new AbortController().signal,
     onProgress: () => {},
   } as unknown as ReceiveOptions;
-  return await ask(options, [diffId], deltaBases);
+  return await requestLayers(options, [diffId], deltaBases);
 }
 
-test("manifest and config are asked for before any layer has been fetched, and before either is given", async () => {
+test("manifest and config are requested early, and concurrently", async () => {
   const open = new Map<string, ServerResponse>();
-  let bothAsked!: () => void;
-  const asked = new Promise<void>((resolve) => (bothAsked = resolve));
-  using incoming = await askOf(
+  let onBoth!: () => void;
+  const both = new Promise<void>((resolve) => (onBoth = resolve));
+  using requested = await requestFrom(
     (request, response) => {
       open.set(request.url ?? "", response);
-      if (open.size === 2) bothAsked();
+      if (open.size === 2) onBoth();
     },
     { configDigest: digestOf(config) },
   );
-  await asked; // nobody has asked for what was opened yet
+  await both; // before `metadata` is called
   expect([...open.keys()].toSorted()).toEqual([CONFIG, MANIFEST].toSorted());
   open.get(MANIFEST)?.end(written.bytes);
   open.get(CONFIG)?.end(config);
-  expect(await incoming.opened()).toMatchObject({ config });
+  expect(await requested.metadata()).toMatchObject({ config });
 });
 
 test.each([
-  ["that is not there yet", (response: ServerResponse) => response.writeHead(404).end()],
+  ["that is not available yet", (response: ServerResponse) => response.writeHead(404).end()],
   ["that is another", (response: ServerResponse) => response.end("{}")],
-])("a config %s is asked for once more when the manifest has named it", async (_, first) => {
-  const asked: (string | undefined)[] = [];
-  using incoming = await askOf(
+])("a config %s is requested again after the manifest", async (_, first) => {
+  const urls: (string | undefined)[] = [];
+  using requested = await requestFrom(
     ({ url }, response) => {
-      asked.push(url);
+      urls.push(url);
       if (url === MANIFEST) return void response.end(written.bytes);
-      if (asked.filter((one) => one === CONFIG).length === 1) first(response);
+      if (urls.filter((one) => one === CONFIG).length === 1) first(response);
       else response.end(config);
     },
     { configDigest: digestOf(config) },
   );
-  expect(await incoming.opened()).toMatchObject({ config });
-  expect(asked.filter((one) => one === CONFIG)).toHaveLength(2);
+  expect(await requested.metadata()).toMatchObject({ config });
+  expect(urls.filter((one) => one === CONFIG)).toHaveLength(2);
 });
 
-test("a config that was announced, and is not the manifest's, is none", async () => {
-  using incoming = await askOf(
+test("an announced config that the manifest does not name is ignored", async () => {
+  using requested = await requestFrom(
     ({ url }, response) => {
       if (url === MANIFEST) return void response.end(written.bytes);
       response.end(url === CONFIG ? config : "other");
     },
     { configDigest: digestOf("other") },
   );
-  expect(await incoming.opened()).toMatchObject({ config });
+  expect(await requested.metadata()).toMatchObject({ config });
 });
 
-test("what cannot be opened is said to who asks, and to nobody before", async () => {
-  using incoming = await askOf(({ url }, response) => void response.end(url === MANIFEST ? written.bytes : "{}"));
+test("an error is thrown by `metadata`, and not before", async () => {
+  using requested = await requestFrom(
+    ({ url }, response) => void response.end(url === MANIFEST ? written.bytes : "{}"),
+  );
   await new Promise((resolve) => setImmediate(resolve));
-  await expect(incoming.opened()).rejects.toThrow(`the blob ${digestOf(config)}`);
-  await expect(incoming.opened()).rejects.not.toBeInstanceOf(InvalidImage);
+  await expect(requested.metadata()).rejects.toThrow(`the blob ${digestOf(config)}`);
+  await expect(requested.metadata()).rejects.not.toBeInstanceOf(InvalidImage);
 });
 
-test("of a sender that has the layers in a registry it is said that they come whole", async () => {
+test("layers in a registry are sent whole, and the reason is reported", async () => {
   const answer = ({ url }: IncomingMessage, response: ServerResponse): void =>
     void response.end(url === MANIFEST ? written.bytes : config);
-  using incoming = await askOf(answer, { announced: false, deltaBases: {} as DeltaBases });
-  expect(told).toEqual(["missing layers are sent whole: the sending side has them in a registry"]);
-  expect(await incoming.opened()).toMatchObject({ config });
+  using requested = await requestFrom(answer, { announced: false, deltaBases: {} as DeltaBases });
+  expect(details).toEqual(["missing layers are sent whole: the sending side has them in a registry"]);
+  expect(await requested.metadata()).toMatchObject({ config });
 });

@@ -1,0 +1,57 @@
+import type { LayerAnnouncements } from "../conversation/layer-announcements.ts";
+import type { About, Offer, WantedImage, WantedLayers } from "../conversation/messages.ts";
+import type { Engine, EngineInfo } from "../engine/engine.ts";
+import type { Digest } from "../image/digest.ts";
+import type { Reference } from "../image/reference.ts";
+import type { Output, Progress } from "../output/output.ts";
+import type { RunId } from "../run/run-id.ts";
+import type { Tunnel } from "../stdio-tunnel/session.ts";
+import type { ResumeCache } from "../store/resume-cache.ts";
+
+/** The parts of an image that a target may want. */
+export type Wanted = WantedLayers | WantedImage;
+
+/** The sender's answer to {@link Wanted}. */
+export interface OfferedLayers extends LayerAnnouncements {
+  /** Says whether the layers are announced. */
+  offer: Offer;
+}
+
+/** Everything that a target needs to receive an image. */
+export interface ReceiveOptions {
+  tunnel: Tunnel;
+  about: About;
+  /** Sends a `want`, and resolves to the sender's offer. */
+  obtain: (want: Wanted) => Promise<OfferedLayers>;
+  /** Tells the sender that nothing is wanted, not even manifest and config. Does not wait for its answer. */
+  decline: () => Promise<void>;
+  /** Whether `obtain` or `decline` may be called a second time, when layers that were present are gone by then. */
+  mayAskAgain: boolean;
+  /** The name that the image gets. */
+  image: Reference;
+  run: RunId;
+  env: NodeJS.ProcessEnv;
+  /** Partial layers, also of earlier runs; undefined where they would save nothing. */
+  resumeCache: ResumeCache | undefined;
+  output: Output;
+  signal: AbortSignal;
+  onProgress: (progress: Progress) => void;
+  /** --max-size: bytes of all missing layers, uncompressed. */
+  maxSize: number | undefined;
+  /** The reason why layers are not sent by delta; undefined: they may be. */
+  noDeltaReason: string | undefined;
+  /** `always`: layers are sent by delta whenever that is possible. Undefined: when it is faster. */
+  delta: "always" | undefined;
+  /** --bwlimit of this side, bytes a second; 0 or undefined: no limit. */
+  bwlimit: number | undefined;
+}
+
+export interface EngineReceiveOptions extends ReceiveOptions {
+  engine: Engine;
+  info: EngineInfo;
+}
+
+/** Returns the digests of the blobs in the manifest to preserve, by diff ID; undefined when there is none. */
+export function namedBlobs({ diffIds, manifest }: About): ReadonlyMap<Digest, Digest> | undefined {
+  return manifest && new Map(manifest.layers.map(({ digest }, index) => [diffIds[index] ?? "", digest]));
+}

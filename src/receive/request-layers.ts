@@ -1,0 +1,140 @@
+import { REGISTRY_SERVICE, type AnnouncedLayer, type Offer } from "../conversation/messages.ts";
+import type { Digest } from "../image/digest.ts";
+import { sizeLimit } from "../image/layer/size-limit.ts";
+import type { Manifest } from "../image/manifest.ts";
+import { bytes } from "../output/describe.ts";
+import { DeltaChoice, type RebuildSpeed } from "../rebuild/delta-choice.ts";
+import type { DeltaBases } from "../rebuild/delta-bases.ts";
+import { LinkRate } from "../rebuild/link-rate.ts";
+import { RegistryClient } from "../registry/registry-client.ts";
+import { memoize } from "../streams/memoize.ts";
+import { queue, type Queue } from "../streams/queue.ts";
+import type { FetchOptions } from "./incoming-layer.ts";
+import { readImageMetadata, type ImageMetadata } from "./read-image-metadata.ts";
+import { namedBlobs, type ReceiveOptions } from "./receive-options.ts";
+
+/** The requested layers. Dispose of it when they are fetched. */
+export interface RequestedLayers extends Disposable {
+  /** Each wanted layer once, as soon as it can be fetched. */
+  layers: Queue<AnnouncedLayer>;
+  /** Those of them that the sender can cut. */
+  cuttable: Queue<AnnouncedLayer>;
+  /** Returns a choice between whole and delta for the cuttable layers. */
+  deltaChoice: (speed: RebuildSpeed) => DeltaChoice;
+  fetch: FetchOptions;
+  /** Returns manifest and config, which may be available only after the last layer has been fetched. */
+  metadata: () => Promise<ImageMetadata>;
+}
+
+/** Returns a client of the registry of an offer. Dispose of it. */
+export function clientFor({ credentials }: Offer, { tunnel, signal }: ReceiveOptions): RegistryClient {
+  return new RegistryClient({ connect: () => tunnel.connect(REGISTRY_SERVICE), credentials, signal });
+}
+
+/**
+ * Requests missing layers from the sender. It announces each layer when it can be fetched, while it exports others; or it has all of them
+ * in a registry, whose manifest names them.
+ *
+ * @param wanted diff IDs, bottom first
+ * @param deltaBases with which layers may be sent by delta
+ */
+export async function requestLayers(
+  options: ReceiveOptions,
+  wanted: readonly Digest[],
+  deltaBases: DeltaBases | undefined,
+): Promise<RequestedLayers> {
+  const delta = deltaBases !== undefined;
+  const reportWhole = (reason: string): void => {
+    if (wanted.length > 0) options.output.detail(`missing layers are sent whole: ${reason}`);
+  };
+  if (!delta) reportWhole(options.noDeltaReason ?? "there is no similar image");
+  const begun = (await options.resumeCache?.findPartial(wanted)) ?? [];
+  const { offer, layers, cuttable } = await options.obtain({ kind: "layers", diffIds: wanted, begun, delta });
+  if (delta && !offer.announced) reportWhole("the sending side has them in a registry");
+
+  const client = clientFor(offer, options);
+  const rate = linkRate(client, offer, options);
+  const metadata = memoize(async () => await readImageMetadata(client, offer, options));
+  metadata().catch(() => {}); // requested early, which saves a round trip after the last layer; the caller handles it
+  const common = {
+    cuttable,
+    deltaChoice: (speed: RebuildSpeed) => deltaChoice(speed, rate, options),
+    fetch: fetchOptions(client, offer, wanted, rate, options),
+    metadata,
+    [Symbol.dispose]: () => client[Symbol.dispose](),
+  };
+  if (offer.announced) return { ...common, layers };
+  try {
+    const { manifest } = await metadata();
+    return { ...common, layers: layersInManifest(manifest, options.about.diffIds, wanted) };
+  } catch (error) {
+    client[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function linkRate(
+  client: RegistryClient,
+  { repository }: Offer,
+  { tunnel, signal, bwlimit }: ReceiveOptions,
+): LinkRate {
+  return new LinkRate({
+    bytesReceived: () => tunnel.bytesReceived,
+    probe: async (count, late) => await client.probe(repository, count, AbortSignal.any([signal, late])),
+    limit: bwlimit,
+  });
+}
+
+function deltaChoice(speed: RebuildSpeed, rate: LinkRate, { delta, resumeCache, output }: ReceiveOptions): DeltaChoice {
+  return new DeltaChoice({
+    always: delta === "always",
+    speed,
+    rate,
+    resumed: async ({ diffId, digest }) => ({
+      whole: (await resumeCache?.bytesOf(digest)) ?? 0,
+      byDelta: (await resumeCache?.bytesOfPartialRebuild(diffId)) ?? 0,
+    }),
+    onDetail: (text) => output.detail(text),
+  });
+}
+
+function fetchOptions(
+  client: RegistryClient,
+  { repository }: Offer,
+  wanted: readonly Digest[],
+  rate: LinkRate,
+  { about, signal, resumeCache, output, onProgress, maxSize }: ReceiveOptions,
+): FetchOptions {
+  const progress = { stage: "sending", current: 0, layers: { done: 0, total: new Set(wanted).size } };
+  return {
+    client,
+    repository,
+    signal,
+    resumeCache,
+    named: namedBlobs(about),
+    onBytes: (count) => {
+      progress.current += count;
+      rate.note();
+      onProgress(progress);
+    },
+    onResumed: ({ digest, size }, present) =>
+      output.detail(`the layer ${digest} is continued: ${bytes(present)} of ${bytes(size)} are present`),
+    onLayer: () => progress.layers.done++,
+    limit: sizeLimit(maxSize),
+  };
+}
+
+/** Returns the wanted layers of a manifest, each once. */
+function layersInManifest(
+  { layers }: Manifest,
+  diffIds: readonly Digest[],
+  wanted: readonly Digest[],
+): Queue<AnnouncedLayer> {
+  const found = queue<AnnouncedLayer>();
+  for (const diffId of new Set(wanted)) {
+    const blob = layers[diffIds.indexOf(diffId)];
+    if (blob !== undefined) found.push({ diffId, ...blob });
+  }
+  found.end();
+  return found;
+}
