@@ -8,7 +8,7 @@ import { endOfLog } from "../../../src/engine/api/log-frames.ts";
 import { temporaryFolder } from "./fake-engine.ts";
 
 describe("files for a container", () => {
-  test("the system's tar unpacks them", async () => {
+  test("the system's tar extracts them", async () => {
     await using folder = await temporaryFolder();
     const long = ["x".repeat(60), "y".repeat(60)].join("/"); // longer than the name in a tar's header
     const big = "ü".repeat(5000);

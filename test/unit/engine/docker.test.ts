@@ -16,7 +16,7 @@ describe("the API version", () => {
     ["1.41", "1.41"],
     ["1.51", "1.51"],
     ["1.53", "1.51"],
-  ])("engine %s: %s is spoken", async (offered, spoken) => {
+  ])("engine %s: %s is used", async (offered, spoken) => {
     await using fake = await fakeEngine(
       { "GET /version": json({ Version: "1", Os: "linux", Arch: "arm64" }), "GET /info": json({ DriverStatus: null }) },
       offered,
@@ -63,13 +63,13 @@ describe("an image", () => {
     diffIds: ["sha256:2"],
   };
 
-  test("that is not there is undefined", async () => {
+  test("that does not exist is undefined", async () => {
     await using fake = await fakeEngine();
     await using engine = await openEngine(fake.endpoint);
     expect(await engine.inspectImage("app:v1")).toBeUndefined();
   });
 
-  test("engines that know of platforms are asked for one", async () => {
+  test("newer engines get the platform", async () => {
     await using fake = await fakeEngine({ "GET /images/localhost:5000/app:v1/json": json(image) }, "1.49");
     await using engine = await openEngine(fake.endpoint);
     expect(await engine.inspectImage("localhost:5000/app:v1", "linux/arm64/v8")).toEqual(info);
@@ -82,14 +82,14 @@ describe("an image", () => {
     ["linux/arm64/v9", false],
     ["linux/amd64", false],
     ["windows/arm64", false],
-  ])("older ones are compared with it: %s %s", async (platform, same) => {
+  ])("an older engine's answer is compared with it: %s %s", async (platform, same) => {
     await using fake = await fakeEngine({ "GET /images/app:v1/json": json(image) }, "1.48");
     await using engine = await openEngine(fake.endpoint);
     expect(await engine.inspectImage("app:v1", platform)).toEqual(same ? info : undefined);
     expect(fake.seen[0]?.query.has("platform")).toBe(false);
   });
 
-  test("names are listed, without those that are none", async () => {
+  test("names are listed, without <none>", async () => {
     await using fake = await fakeEngine({
       "GET /images/json": json([
         { RepoTags: ["app:v1", "app:v2"] },
@@ -101,7 +101,7 @@ describe("an image", () => {
     expect(await engine.listReferences()).toEqual(["app:v1", "app:v2"]);
   });
 
-  test("gets another name, and loses it without what is below", async () => {
+  test("gets another name, and loses it without its parents", async () => {
     await using fake = await fakeEngine({
       "POST /images/app:v1/tag": json("", 201),
       "DELETE /images/localhost:5000/app:v2": json([]),
@@ -150,7 +150,7 @@ describe("an image", () => {
     },
   );
 
-  test("the engine's words and status are kept", async () => {
+  test("an error has the engine's message and status", async () => {
     await using fake = await fakeEngine({
       "DELETE /images/app:v1": json({ message: "conflict: image is in use" }, 409),
       "POST /images/app:v1/tag": json("<html>Bad gateway</html>", 502),
@@ -172,7 +172,7 @@ describe("an image", () => {
 describe("push and pull", () => {
   const done = json('{"status":"done"}\n');
 
-  test("say who asks in one header, and nowhere else", async () => {
+  test("send credentials in one header and nowhere else", async () => {
     await using fake = await fakeEngine({ "POST /images/create": done, "POST /images/localhost:5000/app/push": done });
     await using engine = await openEngine(fake.endpoint);
     await engine.pullImage("localhost:5000/app:v1", { credentials, platform: "linux/arm/v7" });
@@ -188,14 +188,14 @@ describe("push and pull", () => {
     }
   });
 
-  test("send the header without credentials too", async () => {
+  test("send the header without credentials as well", async () => {
     await using fake = await fakeEngine({ "POST /images/app/push": done });
     await using engine = await openEngine(fake.endpoint);
     await engine.pushImage("app:v1");
     expect(Buffer.from(String(fake.seen[0]?.headers["x-registry-auth"]), "base64url").toString()).toBe("{}");
   });
 
-  test("an old engine is not asked to push one platform", async () => {
+  test("an old engine gets no platform", async () => {
     await using fake = await fakeEngine({ "POST /images/app/push": done }, "1.45");
     await using engine = await openEngine(fake.endpoint);
     await engine.pushImage("app:v1", { platform: "linux/amd64" });
@@ -224,7 +224,7 @@ describe("push and pull", () => {
     expect(JSON.parse(Buffer.from(header, "base64url").toString())).toMatchObject({ serveraddress });
   });
 
-  test("neither tag nor digest is a mistake of ours: the engine would pull every tag", async () => {
+  test("a pull without tag and digest is a bug: the engine would pull every tag", async () => {
     await using fake = await fakeEngine();
     await using engine = await openEngine(fake.endpoint);
     expect(await rejection(engine.pullImage("localhost:5000/app"))).toBeInstanceOf(TypeError);
@@ -232,7 +232,7 @@ describe("push and pull", () => {
     expect(fake.seen).toEqual([]);
   });
 
-  test("an error inside the stream is an error, whatever the status says", async () => {
+  test("an error in the stream is an error, after status 200 as well", async () => {
     await using fake = await fakeEngine({
       "POST /images/create": json(
         '{"status":"Pulling"}\n{"errorDetail":{"message":"manifest unknown"},"error":"manifest unknown"}\n',
@@ -246,7 +246,7 @@ describe("push and pull", () => {
     });
   });
 
-  test("a stream that breaks off is no success", async () => {
+  test("a truncated stream is an error", async () => {
     await using fake = await fakeEngine({
       "POST /images/create": (_request, response) => response.write('{"status":"Pulling"}\n', () => response.destroy()),
     });
@@ -257,7 +257,7 @@ describe("push and pull", () => {
     });
   });
 
-  test("an abort ends the request and gives its own reason", async () => {
+  test("an abort ends the request with its reason", async () => {
     const hungUp = latch();
     await using fake = await fakeEngine({
       "POST /images/app/push": (_request, response) => {
@@ -280,7 +280,7 @@ describe("push and pull", () => {
 describe("a load", () => {
   const loaded = '{"stream":"Loaded image: app:v1\\n"}\r\n';
 
-  test("sends the archive, and asks newer engines to look at it", async () => {
+  test("sends the archive, and the platform to newer engines", async () => {
     await using fake = await fakeEngine({ "POST /images/load": json(loaded) });
     await using engine = await openEngine(fake.endpoint);
     await engine.loadImage(Readable.from(["a tar ", "archive"]), "linux/amd64");
@@ -291,7 +291,7 @@ describe("a load", () => {
   test.each([
     ["EngineError", /^Error unpacking image app:v1: .* unexpected EOF$/, "unexpected EOF"],
     ["Failure", /disk is full/, "write /x: no space left on device"],
-  ])("an image that could not be unpacked is an error behind a success: %s", async (name, message, why) => {
+  ])("an image that the engine cannot unpack is an error after status 200: %s", async (name, message, why) => {
     const line = JSON.stringify({ stream: `Error unpacking image app:v1: apply layer error for "app:v1": ${why}\n` });
     await using fake = await fakeEngine({ "POST /images/load": json(`${loaded}${line}\r\n`) });
     await using engine = await openEngine(fake.endpoint);
@@ -301,7 +301,7 @@ describe("a load", () => {
 });
 
 describe("an answer that breaks off", () => {
-  test("is an error and not a promise for ever", async () => {
+  test("is an error, not a pending promise", async () => {
     await using fake = await fakeEngine({
       "GET /images/json": (_request, response) => {
         response.setHeader("Content-Length", 100);
@@ -312,7 +312,7 @@ describe("an answer that breaks off", () => {
     expect(await rejection(engine.listReferences())).toMatchObject({ code: "engine-unreachable" });
   });
 
-  test("disposing the engine ends what is under way", async () => {
+  test("disposing the engine ends open requests", async () => {
     const asked = latch();
     await using fake = await fakeEngine({ "GET /images/json": () => asked.open() });
     const engine = await openEngine(fake.endpoint);
@@ -353,7 +353,7 @@ describe("a container", () => {
     "GET /containers/c1/json",
   ];
 
-  test("gets its files before it starts, and its port is read from the engine", async () => {
+  test("gets its files before it starts; the engine tells its port", async () => {
     await using fake = await fakeEngine(routes());
     await using engine = await openEngine(fake.endpoint);
     const container = await engine.runContainer(spec);
@@ -375,7 +375,7 @@ describe("a container", () => {
     expect(fake.seen.find(({ method }) => method === "DELETE")?.query.toString()).toBe("force=true&v=true");
   });
 
-  test("an engine that never says how it ended does not hold anybody up once it is removed", async () => {
+  test("after its removal, nothing waits for an engine that does not report its exit", async () => {
     await using fake = await fakeEngine(routes());
     await using engine = await openEngine(fake.endpoint);
     const container = await engine.runContainer(spec);
@@ -383,13 +383,13 @@ describe("a container", () => {
     expect(await container.exited).toEqual({ status: -1 });
   });
 
-  test("its end is told with its status", async () => {
+  test("its exit has its status", async () => {
     await using fake = await fakeEngine(routes({ "POST /containers/c1/wait": json({ StatusCode: 3 }) }));
     await using engine = await openEngine(fake.endpoint);
     expect(await (await engine.runContainer(spec)).exited).toEqual({ status: 3 });
   });
 
-  test("another port is tried when somebody else was faster", async () => {
+  test("another port is tried when one is taken", async () => {
     const answers = [500, 500, 204];
     await using fake = await fakeEngine(
       routes({
@@ -415,7 +415,7 @@ describe("a container", () => {
     await container.remove();
   });
 
-  test("but not for ever", async () => {
+  test("but only three times", async () => {
     await using fake = await fakeEngine(
       routes({
         "POST /containers/c1/start": json(
@@ -432,7 +432,7 @@ describe("a container", () => {
     expect(fake.calls().filter((call) => call.startsWith("DELETE"))).toHaveLength(3);
   });
 
-  test("that stops at once is told with what it printed, and removed", async () => {
+  test("that stops at once is an error with its output, and is removed", async () => {
     const frame = "\u0002\0\0\0\0\0\0\u0007no auth";
     await using fake = await fakeEngine(
       routes({
@@ -447,7 +447,7 @@ describe("a container", () => {
     expect(fake.calls().at(-1)).toBe("DELETE /containers/c1");
   });
 
-  test.each(life.slice(0, 4))("an abort during %s leaves none", async (call) => {
+  test.each(life.slice(0, 4))("an abort during %s leaves no container", async (call) => {
     const abort = new AbortController();
     const normal = routes()[call];
     await using fake = await fakeEngine(
@@ -475,7 +475,7 @@ describe("a container", () => {
     },
   );
 
-  test("what failed first is told, also when the container cannot be removed", async () => {
+  test("the first error is reported, also when the container cannot be removed", async () => {
     await using fake = await fakeEngine(
       routes({
         "POST /containers/c1/start": json({ message: "no cgroup" }, 500),
@@ -489,7 +489,7 @@ describe("a container", () => {
   test.each([
     [404, "No such container: c1"],
     [409, "removal of container c1 is already in progress"],
-  ])("one that is gone is as good as removed: %i", async (status, message) => {
+  ])("removing one that is gone succeeds: %i", async (status, message) => {
     await using fake = await fakeEngine({ "DELETE /containers/c1": json({ message }, status) });
     await using engine = await openEngine(fake.endpoint);
     await expect(engine.removeContainer("c1")).resolves.toBeUndefined();

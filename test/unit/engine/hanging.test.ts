@@ -14,7 +14,7 @@ const reason = new Error("Ctrl-C");
 const silent = new Proxy({}, { get: () => () => {} });
 
 describe("an engine that never answers", () => {
-  test.skipIf(process.platform === "win32")("is no longer connected to after an abort", async () => {
+  test.skipIf(process.platform === "win32")("an abort ends connecting", async () => {
     await using folder = await temporaryFolder();
     const path = join(folder.path, "engine.sock");
     const asked = latch();
@@ -28,7 +28,7 @@ describe("an engine that never answers", () => {
     await new Promise((resolve) => server.close(resolve)); // nothing is connected any more
   });
 
-  test("is not connected to at all after an abort", async () => {
+  test("after an abort, nothing connects", async () => {
     await using fake = await fakeEngine();
     expect(await rejection(openEngine(fake.endpoint, AbortSignal.abort(reason)))).toBe(reason);
   });
@@ -83,13 +83,13 @@ describe("an engine that falls silent", () => {
     ["pushImage", (engine) => engine.pushImage("app:v1")],
     ["loadImage", (engine) => engine.loadImage(Readable.from([Buffer.from("tar")]))],
     ["openFiles", (engine) => engine.openFiles("app:v1", {})],
-  ])("%s gives it up", async (_name, call) => {
+  ])("%s fails", async (_name, call) => {
     await using fake = await fakeEngine(silent);
     await using engine = await openEngine(fake.endpoint, undefined, { timeout });
     expect(await rejectionInTime(call(engine))).toMatchObject(silence);
   });
 
-  test("so does connecting, when it accepts and never answers", async () => {
+  test("connecting fails when the server accepts and never answers", async () => {
     await using folder = await temporaryFolder();
     const path = join(folder.path, "engine.sock");
     const server = createServer(() => {});
@@ -104,7 +104,7 @@ describe("an engine that falls silent", () => {
     await new Promise((resolve) => server.close(resolve)); // nothing is connected any more
   });
 
-  test("in the middle of an answer, too, and of an archive that it does not take any more", async () => {
+  test("a silent engine fails a request in the middle of an answer, and of an archive", async () => {
     await using fake = await fakeEngine({ "GET /images/app:v1/get": (_, response) => response.write("a beginning") });
     await using engine = await openEngine(fake.endpoint, undefined, { timeout });
     expect(await rejectionInTime(buffer(await engine.saveImage("app:v1")))).toMatchObject(silence);
@@ -128,7 +128,7 @@ describe("an engine that falls silent", () => {
     await new Promise((resolve) => server.close(resolve));
   });
 
-  test("as long as something moves, it is waited for", async () => {
+  test("while bytes move, the time limit does not end a request", async () => {
     const responses: ServerResponse[] = [];
     const route = (_: unknown, response: ServerResponse): void => void responses.push(response);
     await using fake = await fakeEngine({ "POST /images/load": route, "GET /images/app:v1/get": route });
@@ -168,7 +168,7 @@ describe("an engine that falls silent", () => {
   });
 });
 
-test("an abort does not end a load that has begun: interrupted, it could hang the next one", async () => {
+test("an abort does not end a load that has begun: an interrupted load could hang the next one", async () => {
   const seen: string[] = [];
   await using fake = await fakeEngine({
     "POST /images/load": (request, response) => {
@@ -187,7 +187,7 @@ test("an abort does not end a load that has begun: interrupted, it could hang th
   expect(seen).toEqual(["one half, and the other"]);
 });
 
-test("an answer that nobody begins to read is hung up on, and holds no connection", async () => {
+test("an unread answer is closed and holds no connection", async () => {
   const left = latch();
   await using fake = await fakeEngine({
     "GET /images/app:v1/get": (_, response) => {
@@ -212,7 +212,7 @@ test("an archive that cannot be read is not the engine's fault", async () => {
 });
 
 describe("after an abort", () => {
-  test("what removes something works on", async () => {
+  test("requests that remove something still work", async () => {
     await using fake = await fakeEngine({
       "DELETE /images/app:v1": (_request, response) => answer(response, 200, []),
       "DELETE /containers/c1": (_request, response) => answer(response, 204),
@@ -237,7 +237,7 @@ describe("after an abort", () => {
     test.each<[string, (engine: Engine) => Promise<unknown>]>([
       ["removeReference", (engine) => engine.removeReference("app:v1")],
       ["removeContainer", (engine) => engine.removeContainer("c1")],
-    ])("%s has only so much of it", async (_name, call) => {
+    ])("%s has a time limit", async (_name, call) => {
       await using fake = await fakeEngine(silent);
       await using engine = await openEngine(fake.endpoint);
       const called = rejection(call(engine));
@@ -246,7 +246,7 @@ describe("after an abort", () => {
       expect(await called).toMatchObject({ code: "engine-unreachable", message: /no answer within 15 s/ });
     });
 
-    test("what makes something may be finished, for so long", async () => {
+    test("requests that create something may finish within the limit", async () => {
       await using fake = await fakeEngine(silent);
       const abort = new AbortController();
       await using engine = await openEngine(fake.endpoint, abort.signal);

@@ -32,12 +32,12 @@ async function leftovers(containers: string[], references: string[]): Promise<st
   );
 }
 
-test("containers of dead runs go, and other hosts' after a month", async () => {
+test("containers of dead runs are removed, and other hosts' after a month", async () => {
   const removed = await leftovers([...Object.values(runs), "somebody's", ""], []);
   expect(removed).toEqual([runs.dead, runs.forgotten].map((run) => `container ${run.slice(0, 12)}`));
 });
 
-test("so do names, unless one of their runs is alive", async () => {
+test("temporary names are removed unless one of their runs is alive", async () => {
   const gone = [nameOf("dead"), nameOf("dead", "theirs"), nameOf("mine", "dead"), nameOf("forgotten")];
   const kept = [nameOf("mine"), nameOf("theirs"), nameOf("mine", "forgotten"), nameOf("mine", "theirs"), "app:v1"];
   expect(await leftovers([], [...kept, ...gone])).toEqual(gone);

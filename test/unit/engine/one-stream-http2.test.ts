@@ -79,7 +79,7 @@ describe("with an engine behind a stream, gRPC", () => {
     expect(count()).toEqual(opened);
   });
 
-  test("is not to be had where the second one is refused; the first stays as it is", async () => {
+  test("is unavailable when the second stream is refused; the first keeps working", async () => {
     for (const options of [{ grpc: 403 }, { apiVersion: "1.56", http2: false }]) {
       await using fake = await contentEngine(options);
       const { endpoint, count } = overStream(fake);
@@ -91,7 +91,7 @@ describe("with an engine behind a stream, gRPC", () => {
     }
   });
 
-  test("is waited for as long as a login takes, and no more than a second behind it", async () => {
+  test("may take as long as a login, and a second after it", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     await using fake = await contentEngine({ grpc: "hang" });
     const { endpoint, opened } = overStream(fake);
@@ -105,7 +105,7 @@ describe("with an engine behind a stream, gRPC", () => {
     expect(await engine.listImageIds()).toEqual([]);
   });
 
-  test("gets no connection when the engine is disposed of in the same moment", async () => {
+  test("gets no connection when the engine is disposed at the same time", async () => {
     await using fake = await contentEngine();
     const { endpoint, count } = overStream(fake);
     const api = await openApi(endpoint);
@@ -115,7 +115,7 @@ describe("with an engine behind a stream, gRPC", () => {
     expect(count()).toEqual({ first: 0, another: 0 });
   });
 
-  test("is not to be had where the program for the second one fails", async () => {
+  test("is unavailable when the program for the second stream fails", async () => {
     await using fake = await contentEngine();
     const failing = () =>
       new Duplex({ read() {}, write: (_chunk, _encoding, done) => done(new Failure("link-lost", "no")) });
@@ -149,7 +149,7 @@ describe("requests over HTTP/2", () => {
     expect(count()).toEqual({ first: 1, another: 0 });
   });
 
-  test("carry archives, and bring an engine's words", async () => {
+  test("carry archives and errors", async () => {
     const bodies: Buffer[] = [];
     await using fake = await contentEngine({
       apiVersion: "1.56",
@@ -169,7 +169,7 @@ describe("requests over HTTP/2", () => {
     expect(await rejection(engine.tagImage("a", "b:c"))).toMatchObject({ message: "it is in use", status: 409 });
   });
 
-  test("that are ended leave the connection as it is", async () => {
+  test("that are aborted leave the connection open", async () => {
     const [asked, told] = [latch(), latch()];
     await using fake = await contentEngine({
       apiVersion: "1.56",
@@ -195,7 +195,7 @@ describe("requests over HTTP/2", () => {
     expect(count()).toEqual({ first: 1, another: 0 });
   });
 
-  test("that break off fail, and what has come is not taken for the whole", async () => {
+  test("that break off fail, and a truncated answer is an error", async () => {
     await using fake: ContentEngine = await contentEngine({
       apiVersion: "1.56",
       routes: {
@@ -211,7 +211,7 @@ describe("requests over HTTP/2", () => {
     expect(error.message).toContain("it hung up in the middle of its answer");
   });
 
-  test("are made without it when that has broken: on the first connection, where there is one, or a new one", async () => {
+  test("work after it has broken: on the first connection, if it is open, or on a new one", async () => {
     for (const address of [{ speaksHttp2: true }, {}]) {
       const asked = latch();
       const routes: ContentEngineOptions["routes"] = {
@@ -234,7 +234,7 @@ describe("requests over HTTP/2", () => {
     }
   });
 
-  test("fail with the words of whoever opened the stream", async () => {
+  test("fail with the error of the stream", async () => {
     const failure = new Failure("link-lost", "the cable was pulled");
     const asked = latch();
     await using fake = await contentEngine({ apiVersion: "1.56", routes: { "GET /images/app/json": asked.open } });
@@ -248,7 +248,7 @@ describe("requests over HTTP/2", () => {
     expect(await asking).toBe(failure);
   });
 
-  test("are not made any more when the engine has been disposed of", async () => {
+  test("are rejected after the engine has been disposed", async () => {
     const asked = latch();
     await using fake = await contentEngine({ apiVersion: "1.56", routes: { "GET /images/app/json": asked.open } });
     const { endpoint, opened } = shared(fake);

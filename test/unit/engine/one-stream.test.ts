@@ -42,7 +42,7 @@ describe("an engine behind a stream", () => {
     expect({ most, opened: opened.length, asked: remote.seen.length }).toEqual({ most: 1, opened: 1, asked: 20 });
   });
 
-  test("keeps it when it answers with errors, in a status or in a load's progress", async () => {
+  test("keeps the connection after errors, by status or in a load's progress", async () => {
     await using remote = await fakeEngine({
       "GET /version": (_request, response) => answer(response, 200, {}),
       "POST /images/load": (_request, response) => {
@@ -61,7 +61,7 @@ describe("an engine behind a stream", () => {
     expect(opened).toHaveLength(1);
   });
 
-  test("a request that is ended half-way takes it along; what is left to do gets another", async () => {
+  test("a request that ends early closes the connection; the next request opens another", async () => {
     const asked = latch();
     await using remote = await fakeEngine({
       "GET /images/json": () => asked.open(), // never answers
@@ -79,14 +79,14 @@ describe("an engine behind a stream", () => {
     expect(opened).toHaveLength(2);
   });
 
-  test("fails with the words of whoever opened the stream", async () => {
+  test("fails with the error of the stream", async () => {
     const failure = new Failure("link-lost", "the cable was pulled");
     const open = (): Duplex => new Duplex({ read() {}, write: (_chunk, _encoding, done) => done(failure) });
     const endpoint = { host: "`far`", source: "test", address: { protocol: "stream" as const, open } };
     expect(await rejection(openEngine(endpoint))).toBe(failure);
   });
 
-  test("is on a machine that nothing of ours can be reached from", async () => {
+  test("cannot reach ports of this machine", async () => {
     await using remote = await fakeEngine();
     await using engine = await openEngine(overStream(remote.socketPath).endpoint);
     expect(engine.reachesUs).toBe(false);
@@ -122,7 +122,7 @@ describe("an archive for an engine behind a stream", () => {
     };
   }
 
-  test("is packed with gzip", async () => {
+  test("is compressed with gzip", async () => {
     await using remote = await loading();
     await using engine = await openEngine(overStream(remote.socketPath).endpoint);
     const content = Buffer.alloc(3_000_000, "the same again, ");
@@ -134,7 +134,7 @@ describe("an archive for an engine behind a stream", () => {
     await load;
   });
 
-  test("as hard as was asked for", async () => {
+  test("uses the given level", async () => {
     const content = Buffer.from(Array.from({ length: 50_000 }, (_, at) => `${at * at} said twice`).join(""));
     const sizes: number[] = [];
     for (const level of [1, 9]) {
@@ -155,7 +155,7 @@ describe("an archive for an engine behind a stream", () => {
     ["for Podman", "Podman Engine", undefined],
     ["for Podman, whatever was asked for", "Podman Engine", 9],
     ["when it was asked not to be packed", "Engine", 0],
-  ])("stays as it is %s", async (_, name, level) => {
+  ])("stays plain %s", async (_, name, level) => {
     await using remote = await loading(name);
     await using engine = await openEngine(overStream(remote.socketPath, level).endpoint);
     const load = rejection(engine.loadImage(Readable.from([Buffer.from("a tar")])));
@@ -164,7 +164,7 @@ describe("an archive for an engine behind a stream", () => {
     await load;
   });
 
-  test("is cut short when we are told to stop: the request ends in good order, and the connection stays", async () => {
+  test("ends early after an abort: the request ends in order, and the connection stays open", async () => {
     await using remote = await loading();
     const stop = new AbortController();
     const { endpoint, opened } = overStream(remote.socketPath);
@@ -184,7 +184,7 @@ describe("an archive for an engine behind a stream", () => {
     expect(endless.destroyed).toBe(true);
   });
 
-  test("is cut short in the same way when it cannot be read on", async () => {
+  test("ends early in the same way when reading it fails", async () => {
     await using remote = await loading();
     const { endpoint, opened } = overStream(remote.socketPath);
     await using engine = await openEngine(endpoint);

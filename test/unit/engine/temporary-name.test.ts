@@ -7,7 +7,7 @@ import { answer, fakeEngine, type Route } from "./fake-engine.ts";
 const REPOSITORY = "127.0.0.1:5000/docker-over-ssh/library/app";
 const digest = (repository: string): string => `${repository}@sha256:${"ab".repeat(32)}`;
 
-test("what an engine notes about a push that was broken off goes with its name, also when all is to stop", async () => {
+test("the digest that an engine records for a broken push is removed with its name, also after an abort", async () => {
   const images = [
     { RepoDigests: [digest("app"), digest(`${REPOSITORY}/other`), digest(REPOSITORY)] },
     { RepoDigests: null },
@@ -33,14 +33,14 @@ test("what an engine notes about a push that was broken off goes with its name, 
   expect(fake.seen[1]?.query.get("filters")).toBe(JSON.stringify({ reference: [REPOSITORY] }));
 });
 
-test("an engine that is gone fails nothing", async () => {
+test("an unreachable engine is no error", async () => {
   const fake = await fakeEngine();
   await using engine = await openEngine(fake.endpoint);
   await fake[Symbol.asyncDispose]();
   expect(await forgetBrokenOffName(engine, `${REPOSITORY}:run`)).toBeUndefined();
 });
 
-test("an image without a name is given none: with a temporary one, the engine would remove the image", async () => {
+test("an image without a name gets no temporary name, because the engine would remove the image with it", async () => {
   const id = digestOf("config");
   const says =
     (body: object): Route =>

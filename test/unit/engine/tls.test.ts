@@ -88,7 +88,7 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
     expect(engine.address).toContain(host);
   });
 
-  test("is not trusted when another authority is", async () => {
+  test("is rejected when its authority is not the trusted one", async () => {
     const error = await rejection(open({ DOCKER_HOST: host, DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: other }));
     expect(error).toMatchObject({
       code: "engine-unreachable",
@@ -97,7 +97,7 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
     });
   });
 
-  test("DOCKER_TLS alone does not look at who it is", async () => {
+  test("DOCKER_TLS alone does not check the certificate", async () => {
     await cp(join(other, "ca.pem"), join(root.path, "other-ca.pem"));
     const mixed = join(root.path, "mixed");
     await mkdir(mixed);
@@ -107,12 +107,12 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
     expect(engine.address).toContain(host);
   });
 
-  test("does not let in whoever has no key", async () => {
+  test("rejects a client without a key", async () => {
     const error = await rejection(open({ DOCKER_HOST: host, DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: noKeys }));
     expect(error).toMatchObject({ code: "engine-unreachable", message: expect.stringContaining(host) });
   });
 
-  test("a context brings its keys", async () => {
+  test("a context has its own keys", async () => {
     const home = join(root.path, "home");
     const id = createHash("sha256").update("lab").digest("hex");
     const contexts = join(home, ".docker", "contexts");
@@ -147,7 +147,7 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
       async (folder: string) => cp(join(other, "key.pem"), join(folder, "key.pem")),
       "{cert,key}.pem",
     ],
-  ])("%s is told before anything is connected", async (name, spoil, file) => {
+  ])("%s is reported before anything connects", async (name, spoil, file) => {
     const folder = join(root.path, name.replaceAll(" ", "-"));
     await cp(good, folder, { recursive: true });
     await spoil(folder);

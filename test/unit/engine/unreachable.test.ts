@@ -32,7 +32,7 @@ describe("an engine that cannot be reached", () => {
     expect((await failureOf(`unix://${join(folder.path, "file")}`)).message).toContain("connection refused");
   });
 
-  test("nothing listens", async () => {
+  test("no program listens", async () => {
     expect((await failureOf(`tcp://127.0.0.1:${await closedPort()}`)).message).toContain("connection refused");
   });
 
@@ -80,7 +80,7 @@ describe("an engine that cannot be reached", () => {
       "API version 1.39",
       "docker context",
     ],
-  ])("something else that %s", async (_name, says, reason, hint) => {
+  ])("a server that %s", async (_name, says, reason, hint) => {
     const server = createServer((socket) => socket.once("data", () => socket.end(says)));
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as AddressInfo;
@@ -101,7 +101,7 @@ describe("the environment", () => {
     ["DOCKER_CERT_PATH", "/nowhere"],
     ["DOCKER_PATH_PREFIX", "/elsewhere"],
     ["DOCKER_CLIENT_TIMEOUT", "1"],
-  ])("%s=%s does not turn a choice round", async (name, value) => {
+  ])("%s=%s does not change the choice", async (name, value) => {
     await using fake = await fakeEngine();
     vi.stubEnv(name, value);
     if (name !== "DOCKER_HOST") vi.stubEnv("DOCKER_HOST", "tcp://another.invalid:1");

@@ -6,7 +6,7 @@ import { parseReference } from "../../../src/image/reference.ts";
 
 const DAY = 24 * 3600 * 1000;
 
-test("a run id tells whether its process is still there", () => {
+test("a run ID shows whether its process still exists", () => {
   expect(lifeOf(newRunId())).toBe("alive");
   expect(lifeOf(newRunId(4242), (pid) => pid !== 4242)).toBe("dead");
 });
@@ -38,14 +38,14 @@ test.skipIf(process.platform !== "linux")("a later process with a run's number i
   expect(lifeOf(run.replace(/.{4}(?=.{4}$)/, before))).toBe("dead");
 });
 
-test("how the clock is set tells nothing of this host's runs", () => {
+test("the clock has no influence on this host's runs", () => {
   for (const at of [0, Date.now() - 400 * DAY, Date.now() + 400 * DAY]) {
     expect(isLeftover([newRunId(process.pid, at)])).toBe(false);
     expect(isLeftover([newRunId(999_999_999, at)])).toBe(true);
   }
 });
 
-test("another host's run is over after a month, if its clock was set", () => {
+test("another host's run counts as dead after a month, if its clock was set", () => {
   const foreign = (at: number): string => newRunId(1, at).replace(/^.{8}/, "00000000");
   expect(isLeftover([foreign(Date.now() - 29 * DAY)])).toBe(false);
   expect(isLeftover([foreign(Date.now() - 31 * DAY)])).toBe(true);
@@ -53,18 +53,18 @@ test("another host's run is over after a month, if its clock was set", () => {
   expect(isLeftover([foreign(Date.now() + 400 * DAY)])).toBe(false);
 });
 
-test("runs of one process and one moment have ids of their own", () => {
+test("runs of one process at one moment have different IDs", () => {
   const now = Date.now();
   expect(new Set(Array.from({ length: 20 }, () => newRunId(process.pid, now))).size).toBe(20);
 });
 
-test("another host's run cannot be told from here", () => {
+test("another host's run cannot be checked from here", () => {
   const foreign = newRunId().replace(/^.{8}/, "00000000");
   expect(isRunId(foreign)).toBe(true);
   expect(lifeOf(foreign)).toBe("elsewhere");
 });
 
-test("a temporary name carries the runs of both sides, and fits a tag", () => {
+test("a temporary name contains the run IDs of both sides, and fits a tag", () => {
   const runs = [newRunId(), newRunId(4_194_304)];
   const name = temporaryName("127.0.0.1:5000", "team/app", runs);
   expect(runIdsInName(name)).toEqual(runs);
@@ -76,7 +76,7 @@ test.each([
   ["registry.example.com:5000", `${"team/".repeat(40)}${"b".repeat(40)}`],
   ["127.0.0.1:65535", `${"a__".repeat(80)}b`],
   [`${"h".repeat(210)}:5000`, "app/with/a/path"],
-])("a long name is cut to what engines take, and stays the same and its own: %s %s", (host, path) => {
+])("a long name is shortened to the engines' limit, always in the same way and uniquely: %s %s", (host, path) => {
   const runs = [newRunId(), newRunId()];
   const name = temporaryName(host, path, runs);
   const { domain, path: shortened } = parseReference(name);
@@ -92,6 +92,6 @@ test.each([
   "127.0.0.1:5000/docker-over-ssh/app:v1",
   "docker-over-ssh/app:latest",
   `localhost/app:${newRunId()}`,
-])("%s is nobody's temporary name", (name) => {
+])("%s is no temporary name", (name) => {
   expect(runIdsInName(name)).toEqual([]);
 });

@@ -13,7 +13,7 @@ import { duplexPair, remoteProgram, tunnelPair } from "./carriers.ts";
 import { greet } from "./preamble.ts";
 
 describe("the result", () => {
-  test("reaches the sender before the receiver is done; then both are closed, and neither calls it a loss", async () => {
+  test("reaches the sender before the receiver is done; then both close, without a lost link", async () => {
     const { sender, receiver } = await tunnelPair();
     const order: string[] = [];
     const result = sender.result().then((message) => {
@@ -30,7 +30,7 @@ describe("the result", () => {
     expect(order).toContain("sender has the result");
   });
 
-  test("is the last that a spawned receiver waits for: to close in good order would cost it a round trip more", async () => {
+  test("is all that a spawned receiver waits for: closing in good order costs one more round trip", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }); // nor does it end because its patience does
     const [fromReceiver, arriving] = [new PassThrough(), new PassThrough()];
     let isOver = false;
@@ -49,7 +49,7 @@ describe("the result", () => {
     vi.useRealTimers();
   });
 
-  test("counts also when the link went right after it, and before the sender asked for it", async () => {
+  test("counts also when the link is lost right after it, before the sender waits for it", async () => {
     const { sender, receiver } = await tunnelPair();
     await receiver.send({ type: "result", id: "sha256:1" });
     await receiver.close();
@@ -58,20 +58,20 @@ describe("the result", () => {
     expect(await sender.result()).toEqual({ type: "result", id: "sha256:1" });
   });
 
-  test("is not confirmed by a sender that dies; the receiver does not wait for it", async () => {
+  test("is unconfirmed when the sender dies; the receiver does not wait", async () => {
     const { sender, receiver } = await tunnelPair();
     sender.on("result", () => void sender.close());
     expect(await receiver.finish({})).toBe(false);
   }, 5_000);
 
-  test("never comes from a receiver that leaves without one", async () => {
+  test("never comes from a receiver that closes without one", async () => {
     const { sender, receiver } = await tunnelPair();
     const result = sender.result();
     await receiver.close();
     await expect(result).rejects.toMatchObject({ code: "link-lost" });
   });
 
-  test("is not the sender's to give", async () => {
+  test("cannot come from the sender", async () => {
     const { sender, receiver } = await tunnelPair();
     await sender.send({ type: "result" });
     await sender.close();
@@ -80,13 +80,13 @@ describe("the result", () => {
   });
 });
 
-describe("an end that gives up", () => {
+describe("a side that fails", () => {
   const failure = new Failure("no-space", "the disk of build-7 is full", {
     expected: "4 GB",
     hint: "docker image prune",
   });
 
-  test.each(["sender", "receiver"] as const)("the %s's words arrive at the other", async (role) => {
+  test.each(["sender", "receiver"] as const)("the %s's failure arrives at the other", async (role) => {
     const tunnels = await tunnelPair();
     const other = role === "sender" ? tunnels.receiver : tunnels.sender;
     const waiting = other.next("anything").catch((error: unknown) => error);
@@ -105,14 +105,14 @@ describe("an end that gives up", () => {
     await Promise.all([tunnels.sender.closed, tunnels.receiver.closed]);
   });
 
-  test("has its words arrive though the tunnel has only just opened", async () => {
+  test("reports it although the tunnel has only just opened", async () => {
     const { sender, receiver } = await tunnelPair();
     await receiver.fail(failure);
     await sender.closed;
     expect(sender.signal.reason).toMatchObject({ code: "no-space" });
   });
 
-  test("has nothing to say once the result is there, or the link is lost", async () => {
+  test("reports nothing after the result or a lost link", async () => {
     const done = await tunnelPair();
     await Promise.all([done.sender.result(), done.receiver.finish({})]);
     expect(await done.receiver.fail(failure)).toBe(false);
@@ -122,7 +122,7 @@ describe("an end that gives up", () => {
     expect(await lost.receiver.fail(failure)).toBe(false);
   });
 
-  test("is told that its words did not leave when the link goes under them", async () => {
+  test("learns that its report was not sent when the link is lost meanwhile", async () => {
     const pair = duplexPair();
     const { sender, receiver } = await tunnelPair(pair);
     const told = receiver.fail(failure);
@@ -140,7 +140,7 @@ describe("an end that gives up", () => {
       { code: "usage", message: "x".repeat(5000), hint: ["y"] },
       { code: "usage", message: "x".repeat(4000), hint: undefined },
     ],
-  ])("may not put anything it likes into our mouth: %#", async (words, received) => {
+  ])("cannot choose arbitrary codes and text: %#", async (words, received) => {
     const { sender, receiver } = await tunnelPair();
     await sender.send({ type: "failure", ...words });
     await receiver.closed;
@@ -153,14 +153,14 @@ describe("close", () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout"] }));
   afterEach(() => void vi.useRealTimers());
 
-  test("may be called as often as one likes", async () => {
+  test("is idempotent", async () => {
     const { sender, receiver } = await tunnelPair();
     await Promise.all([sender.close(), receiver.close(), sender.close(), receiver[Symbol.asyncDispose]()]);
     await Promise.all([sender.close(), receiver.close()]);
     expect([sender.signal.aborted, receiver.signal.aborted]).toEqual([false, false]);
   });
 
-  test.each(["sender", "receiver"] as const)("by the %s resets what is under way, at both ends", async (role) => {
+  test.each(["sender", "receiver"] as const)("by the %s resets open streams, on both sides", async (role) => {
     const tunnels = await tunnelPair();
     const { sender, receiver } = tunnels;
     const served = new Promise((resolve) => {
@@ -174,7 +174,7 @@ describe("close", () => {
     expect(await served).toMatchObject({ ended: false, failed: true });
   });
 
-  test("after the result, with a stream left open at both ends", async () => {
+  test("after the result, with a stream open on both sides", async () => {
     const { sender, receiver } = await tunnelPair();
     sender.listen("endless", (stream) => pseudoRandom(1, Infinity).pipe(stream));
     const stream = receiver.connect("endless");
@@ -193,7 +193,7 @@ describe("close", () => {
     expect(stream.destroyed && !stream.readableEnded).toBe(true);
   });
 
-  test("ends all that comes after it", async () => {
+  test("ends all later calls", async () => {
     const { sender, receiver } = await tunnelPair();
     const waiting = receiver.next("anything");
     await receiver.close();
@@ -204,7 +204,7 @@ describe("close", () => {
     await sender.close();
   });
 
-  test("fails what waits for a receiver that never came", async () => {
+  test("rejects waits for a receiver that never connects", async () => {
     const [near, remote] = duplexPair();
     const [sender] = await Promise.all([
       openEnd(near, "spawned", "sender"),

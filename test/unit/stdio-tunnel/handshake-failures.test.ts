@@ -10,7 +10,7 @@ import { peerBytes, greet, HELLO_LINE, refusal } from "./preamble.ts";
 const ENDS = ["initiator", "spawned"] as const;
 
 describe.each(ENDS)("the %s", (end) => {
-  test("gives up after 1 MB of garbage, though it would go on for ever", async () => {
+  test("gives up after 1 MB of endless garbage", async () => {
     const [near, remote] = duplexPair();
     const kilobyte = "garbage\n".repeat(125);
     const babble = (): void => void (remote.destroyed || remote.write(kilobyte, babble));
@@ -45,14 +45,14 @@ describe.each(ENDS)("the %s", (end) => {
     ["has a tool that is no text", `${JSON.stringify({ ...hello("sender"), tool: 1 })}\n`, "lacks a version"],
     ["has no role", `${JSON.stringify({ ...hello("sender"), role: undefined })}\n`, "names no role"],
     ["has a role that nobody has", `${JSON.stringify({ ...hello("sender"), role: "viewer" })}\n`, "names no role"],
-  ])("refuses a hello that %s", async (_what, line, words) => {
+  ])("rejects a hello that %s", async (_what, line, words) => {
     const error = await refusal(greet(peerBytes(`banner\n${MAGIC_LINE}${line}`), { origin: end }));
     expect(error).toMatchObject({ code: "remote-not-a-tunnel", noise: "banner\n", ended: false });
     expect(error.message).toContain(words);
     expect(error.expected).toContain("docker-over-ssh pull");
   });
 
-  test("takes a hello of exactly 64 kB", async () => {
+  test("accepts a hello of exactly 64 kB", async () => {
     const rest = JSON.stringify({ ...hello("sender"), image: "" }).length;
     const line = JSON.stringify({ ...hello("sender"), image: "x".repeat(MAX_HELLO - rest) });
     expect(line).toHaveLength(MAX_HELLO);
@@ -61,14 +61,14 @@ describe.each(ENDS)("the %s", (end) => {
     });
   });
 
-  test("says that nobody answered in time, with what came instead", async () => {
+  test("reports a missing answer, with the noise", async () => {
     const error = await refusal(greet(peerBytes("password: "), { origin: end, timeout: 20 }));
     expect(error).toMatchObject({ code: "remote-no-answer", noise: "password: ", ended: false });
     expect(error.message).toContain("0.02 s");
     expect(error.hint).toContain("--timeout");
   });
 
-  test("counts a hello that does not come as no answer", async () => {
+  test("reports a missing hello as no answer", async () => {
     expect(await refusal(greet(peerBytes(`motd\n${MAGIC_LINE}`), { origin: end, timeout: 20 }))).toMatchObject({
       code: "remote-no-answer",
       noise: "motd\n",
@@ -81,7 +81,7 @@ describe.each(ENDS)("the %s", (end) => {
     ["after the magic line", MAGIC_LINE],
     ["within the hello", `${MAGIC_LINE}${HELLO_LINE.slice(0, 9)}`],
     ["at once", ""],
-  ])("says that the remote side closed its output %s", async (_when, bytes) => {
+  ])("reports that the remote side closed its output %s", async (_when, bytes) => {
     const [near, remote] = duplexPair();
     remote.end(bytes);
     const error = await refusal(greet(near, { origin: end }));
@@ -90,28 +90,28 @@ describe.each(ENDS)("the %s", (end) => {
     expect(error.noise).toBe(bytes.startsWith(MAGIC_LINE) ? "" : bytes);
   });
 
-  test("says so of a stream that breaks, and keeps the cause", async () => {
+  test("reports a broken stream, with the cause", async () => {
     const [near] = duplexPair();
     const error = refusal(greet(near, { origin: end }));
     near.destroy(new Error("EIO"));
     expect(await error).toMatchObject({ code: "remote-not-a-tunnel", ended: true, cause: { message: "EIO" } });
   });
 
-  test("says so of a stream that closes without a word", async () => {
+  test("reports a stream that closes without data", async () => {
     const [near] = duplexPair();
     const error = refusal(greet(near, { origin: end }));
     near.destroy();
     expect(await error).toMatchObject({ code: "remote-not-a-tunnel", ended: true });
   });
 
-  test("says so of a stream that is closed already", async () => {
+  test("reports a stream that is closed already", async () => {
     const [near] = duplexPair();
     near.destroy();
     await new Promise((resolve) => near.once("close", resolve));
     expect(await refusal(greet(near, { origin: end }))).toMatchObject({ code: "remote-not-a-tunnel", ended: true });
   });
 
-  test("stops when it is told to, with the reason it was given", async () => {
+  test("an abort ends it with the signal's reason", async () => {
     const stop = new AbortController();
     const reason = new Error("Ctrl-C");
     const greeting = greet(peerBytes("motd"), { origin: end, signal: stop.signal });
@@ -120,7 +120,7 @@ describe.each(ENDS)("the %s", (end) => {
     await expect(greet(peerBytes(), { origin: end, signal: stop.signal })).rejects.toBe(reason);
   });
 
-  test("leaves no timer and no listener behind", async () => {
+  test("leaves no timer or listener behind", async () => {
     const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
     const before = timers();
     const near = peerBytes(`${MAGIC_LINE}{}\n`);
@@ -143,7 +143,7 @@ async function bothRefusals(
   ]);
 }
 
-test("another protocol: each end names both protocols and both tools", async () => {
+test("another protocol: each side names both protocols and both tools", async () => {
   // This end cannot speak protocol 2. What it sees of one that does is the same at both places.
   const line = `${MAGIC_LINE}${JSON.stringify({ protocol: 2, tool: "9.0.0", role: "relay" })}\n`;
   for (const end of ENDS) {
@@ -162,7 +162,7 @@ test("another protocol: each end names both protocols and both tools", async () 
 test.each<[Role, string, string]>([
   ["sender", "push", "pull"],
   ["receiver", "pull", "push"],
-])("two ends that are both %s", async (role, command, other) => {
+])("two sides that are both %s", async (role, command, other) => {
   const errors = await bothRefusals({ hello: hello(role) }, { hello: hello(role) });
   for (const error of errors) {
     expect(error).toMatchObject({ code: "usage", message: expect.stringContaining(`docker-over-ssh ${command}`) });

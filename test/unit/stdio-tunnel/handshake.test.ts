@@ -10,14 +10,14 @@ const PEER_PREAMBLE = `${MAGIC_LINE}${HELLO_LINE}`;
 
 describe("the magic line is found", () => {
   test.each(Array.from({ length: PEER_PREAMBLE.length - 1 }, (_, index) => index + 1))(
-    "cut after byte %i",
+    "split after byte %i",
     async (at) => {
       const { peer, noise } = await greet(peerBytes(PEER_PREAMBLE.slice(0, at), PEER_PREAMBLE.slice(at)));
       expect({ peer, noise }).toEqual({ peer: hello("sender"), noise: "" });
     },
   );
 
-  test("when every byte comes alone", async () => {
+  test("when every byte comes in its own chunk", async () => {
     const { peer, noise } = await greet(peerBytes(...Array.from(`motd\n${PEER_PREAMBLE}`)));
     expect({ peer, noise }).toEqual({ peer: hello("sender"), noise: "motd\n" });
   });
@@ -31,14 +31,14 @@ describe("the magic line is found", () => {
     ["itself and a carriage return", `${MAGIC_LINE.trim()}\r\n`],
     ["its first byte, many times", "#".repeat(100)],
     ["bytes that are no text", "\u0000\u001b[31m"],
-  ])("behind %s", async (_what, noise) => {
+  ])("after %s", async (_what, noise) => {
     for (let at = 0; at <= noise.length; at++) {
       const greeting = await greet(peerBytes(noise.slice(0, at), noise.slice(at) + PEER_PREAMBLE));
       expect(greeting).toEqual({ peer: hello("sender"), noise });
     }
   });
 
-  test("behind almost 1 MB, of which the end is kept", async () => {
+  test("after almost 1 MB, whose end is kept", async () => {
     const lines = Array.from({ length: 20 }, () => `${"x".repeat(MAX_NOISE / 20 - 2)}\n`);
     const { noise } = await greet(peerBytes(...lines, `the end${PEER_PREAMBLE}`));
     expect(noise).toHaveLength(KEPT_NOISE);
@@ -46,8 +46,8 @@ describe("the magic line is found", () => {
   });
 });
 
-describe("what follows the hello", () => {
-  test("stays in the stream, also when it came in the same chunk", async () => {
+describe("the bytes after the hello", () => {
+  test("stay in the stream, also those of the same chunk", async () => {
     const [near, remote] = duplexPair();
     remote.write(`${PEER_PREAMBLE}PRI * HTTP/2.0`);
     remote.end(" and more");
@@ -55,7 +55,7 @@ describe("what follows the hello", () => {
     expect(String(await buffer(near))).toBe("PRI * HTTP/2.0 and more");
   });
 
-  test("is nothing at first: the stream is left open and quiet", async () => {
+  test("are none at first: the stream stays open and paused", async () => {
     const [near, remote] = duplexPair();
     remote.write(PEER_PREAMBLE);
     await greet(near);
@@ -64,15 +64,15 @@ describe("what follows the hello", () => {
   });
 });
 
-describe("who speaks first", () => {
-  test("the spawned end, at once", async () => {
+describe("the first to write", () => {
+  test("is the spawned side, at once", async () => {
     const [near, remote] = duplexPair();
     void greet(near, { origin: "spawned" }).catch(() => {});
     expect(String(await nextChunk(remote))).toMatch(/^#docker-over-ssh#tunnel#\n\{.*\}\n$/);
     near.destroy();
   });
 
-  test("the initiator only when it has read the magic line and the hello", async () => {
+  test("is not the initiator, which writes after it has read the magic line and the hello", async () => {
     const [near, remote] = duplexPair();
     const greeting = greet(near);
     remote.write("Password: ");
@@ -86,7 +86,7 @@ describe("who speaks first", () => {
 });
 
 describe("a hello of a newer tool", () => {
-  test("fields and features that nobody knows are ignored", async () => {
+  test("unknown fields and features are ignored", async () => {
     const words = { ...hello("sender"), features: ["delta", 7, "zstd"], compression: { level: 3 } };
     const { peer } = await greet(peerBytes(`${MAGIC_LINE}${JSON.stringify(words)}\n`));
     expect(peer).toEqual({ ...hello("sender"), features: ["delta", "zstd"] });

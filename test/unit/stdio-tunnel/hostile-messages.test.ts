@@ -38,7 +38,7 @@ describe("a control line", () => {
     ["is null", "null\n"],
     ["has no type", "{}\n"],
     ["has a type that is no text", '{"type":1}\n'],
-  ])("that %s ends the tunnel, and the remote side is told why", async (_what, line) => {
+  ])("that %s ends the tunnel, and the remote side gets the reason", async (_what, line) => {
     const { sender, open } = await rawReceiver();
     const control = open(CONTROL);
     control.write(line);
@@ -50,7 +50,7 @@ describe("a control line", () => {
     expect(JSON.parse(String(received[0]))).toMatchObject({ type: "failure", code: "transfer-failed" });
   });
 
-  test("that never ends is given up after 1 MB", async () => {
+  test("that never ends is an error after 1 MB", async () => {
     const { sender, open } = await rawReceiver();
     const control = open(CONTROL);
     const more = (): void => void (control.destroyed || control.write("x".repeat(50_000), more));
@@ -59,7 +59,7 @@ describe("a control line", () => {
     expect(sender.bytesReceived).toBeLessThan(MAX_CONTROL_LINE + 500_000);
   });
 
-  test("of almost 1 MB is heard, in whatever pieces it comes, and so is the next", async () => {
+  test("of almost 1 MB is read, however it is split, and so is the next", async () => {
     const { sender, receiver } = await tunnelPair();
     const words = "ä".repeat(MAX_CONTROL_LINE / 2 - 100);
     await receiver.send({ type: "long", words });
@@ -70,7 +70,7 @@ describe("a control line", () => {
   });
 });
 
-test("what a listener throws ends the tunnel, and nothing else", async () => {
+test("an error of a listener ends the tunnel, and nothing else", async () => {
   const { sender, receiver } = await tunnelPair();
   const failure = new Failure("transfer-failed", "the remote side broke the protocol: a malformed number");
   receiver.on("progress", () => {
@@ -81,7 +81,7 @@ test("what a listener throws ends the tunnel, and nothing else", async () => {
   expect(await reasonOf(sender)).toMatchObject({ message: failure.message });
 });
 
-test("types that nobody listens for are not remembered for ever", async () => {
+test("messages without a listener are kept for a few types only", async () => {
   const { sender, receiver } = await tunnelPair();
   for (let number = 0; number < 20; number++) await sender.send({ type: `type ${number}`, number });
   await sender.send({ type: "type 0", number: "last" });
@@ -97,7 +97,7 @@ describe("a stream", () => {
     ["is no CONNECT", { ":method": "GET", ":path": "/" }],
     ["names no service", { ":method": "CONNECT", ":authority": "nobody" }],
     ["names a property that every object has", { ":method": "CONNECT", ":authority": "constructor" }],
-  ])("that %s is refused with 404, and the tunnel goes on", async (_what, headers) => {
+  ])("that %s gets 404, and the tunnel stays open", async (_what, headers) => {
     const { sender, open } = await rawReceiver();
     const [response] = (await once(open(headers), "response")) as [Record<string, unknown>];
     expect(response[":status"]).toBe(404);
@@ -105,7 +105,7 @@ describe("a stream", () => {
     await sender.close();
   });
 
-  test("that is opened and reset in one breath does no harm", async () => {
+  test("that is opened and reset in one packet does no harm", async () => {
     const { sender, receiver } = await tunnelPair();
     sender.listen("echo", (stream) => stream.pipe(stream));
     for (let count = 0; count < 50; count++) {

@@ -50,7 +50,7 @@ async function pass(ms: number, ...ends: Tunnel[]): Promise<void> {
   }
 }
 
-test("keep-alive is no progress: the end that waits too long says so to the other", async () => {
+test("keep-alive is no progress: the side that waits too long reports it to its peer", async () => {
   const { sender, receiver } = await tunnels();
   const stuck = { code: "remote-no-answer", message: expect.stringContaining("nothing has moved") as string };
   await pass(330, sender, receiver);
@@ -59,7 +59,7 @@ test("keep-alive is no progress: the end that waits too long says so to the othe
   expect(await Promise.all([ended(sender), ended(receiver)])).toMatchObject([stuck, stuck]);
 });
 
-test("bytes on a stream are, either way, and so are messages", async () => {
+test("bytes on a stream are progress, in both directions, and so are messages", async () => {
   const { sender, receiver } = await tunnels();
   sender.listen("echo", (stream) => stream.pipe(stream));
   const stream = receiver.connect("echo");

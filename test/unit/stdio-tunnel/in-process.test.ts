@@ -11,7 +11,7 @@ const fails =
   async () =>
     await Promise.reject(error);
 
-test("both halves speak to each other, as over any tunnel", async () => {
+test("both sides exchange messages, as over any tunnel", async () => {
   let result: unknown;
   let confirmed: boolean | undefined;
   await runBothSides(
@@ -44,7 +44,7 @@ test.each(["sender", "receiver"] as const)(
   },
 );
 
-test("a bug is no less told", async () => {
+test("a bug is reported as well", async () => {
   const bug = new TypeError("x is not a function");
   await expect(runBothSides({ sender: waits, receiver: fails(bug) }, options)).rejects.toBe(bug);
 });

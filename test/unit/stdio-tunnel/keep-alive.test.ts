@@ -21,7 +21,7 @@ afterEach(() => {
   vi.clearAllMocks();
 });
 
-test("asks for a sign of life at every tick, and gives up at the fourth without one, once", () => {
+test("asks for a sign of life at every tick, and gives up once, at the fourth without one", () => {
   vi.advanceTimersByTime(3 * TICK);
   expect([ping.mock.calls.length, onSilence.mock.calls.length]).toEqual([3, 0]);
   vi.advanceTimersByTime(100 * TICK);
@@ -36,7 +36,7 @@ test("any byte is a sign of life", () => {
   expect(onSilence).not.toHaveBeenCalled();
 });
 
-test("a computer that slept for a night has missed one tick", () => {
+test("a computer that was suspended for a night has missed one tick", () => {
   line.bytesRead = 17;
   vi.advanceTimersByTime(TICK);
   vi.setSystemTime(Date.now() + 8 * 3_600_000);
@@ -46,7 +46,7 @@ test("a computer that slept for a night has missed one tick", () => {
   expect(onSilence).toHaveBeenCalledOnce();
 });
 
-test("nothing is counted after the end", () => {
+test("no tick is counted after the end", () => {
   stop();
   expect(vi.getTimerCount()).toBe(0);
   vi.advanceTimersByTime(100 * TICK);

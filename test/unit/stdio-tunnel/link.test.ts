@@ -32,7 +32,7 @@ function isRunning(pid: number): boolean {
 describe.each<[Role, Role]>([
   ["sender", "receiver"],
   ["receiver", "sender"],
-])("this process is the %s, the far one", (role, remote) => {
+])("this process is the %s, the remote process", (role, remote) => {
   const words = remoteProgram("tunnel.ts", remote, "idle");
   const options: TunnelOptions = {
     role,
@@ -44,7 +44,7 @@ describe.each<[Role, Role]>([
     onDetail: () => {},
   };
 
-  test("is killed: the words name its signal, and what was under way is cut", async () => {
+  test("is killed: the failure names its signal, and open streams are reset", async () => {
     let outcome: Promise<unknown> = Promise.resolve(cut); // a sender reads nothing
     const error: unknown = await overTunnel(options, async (tunnel, signal) => {
       const pid = await pidOf(tunnel);
@@ -64,7 +64,7 @@ describe.each<[Role, Role]>([
     expect(await outcome).toMatchObject(cut);
   });
 
-  test("is stopped: silence is a lost link, and it is not left behind", async () => {
+  test("is stopped: silence is a lost link, and the process is ended", async () => {
     const child = spawnRemote(words, () => {}, { leaveTimeout: 50 });
     const tunnel = await openEnd(child.transport, "initiator", role, 1000);
     const pid = await pidOf(tunnel);
@@ -79,7 +79,7 @@ describe.each<[Role, Role]>([
   });
 });
 
-test.each(["destroyed", "ended"])("a transport that is %s cuts every stream at both ends", async (how) => {
+test.each(["destroyed", "ended"])("a transport that is %s resets every stream on both sides", async (how) => {
   const pair = duplexPair();
   const { sender, receiver } = await tunnelPair(pair);
   const served = new Promise<Outcome>((resolve) => {
@@ -98,7 +98,7 @@ test.each(["destroyed", "ended"])("a transport that is %s cuts every stream at b
   expect([sender.signal.reason, receiver.signal.reason]).toMatchObject([lost, lost]);
 });
 
-test.each(["sees", "has seen"])("a remote side whose hello was its last word: this end %s it go", async (when) => {
+test.each(["sees", "has seen"])("a remote side that ends after its hello: this side %s it end", async (when) => {
   const source = new PassThrough();
   const near = new StdioTransport(source, new PassThrough());
   source.end(`${MAGIC_LINE}${JSON.stringify(hello("sender"))}\n`);
@@ -111,7 +111,7 @@ test.each(["sees", "has seen"])("a remote side whose hello was its last word: th
   await tunnel.closed;
 });
 
-test("a remote side that says hello and nothing more", async () => {
+test("a remote side that sends a hello and nothing more", async () => {
   const [near, remote] = duplexPair();
   const [tunnel] = await Promise.all([
     openEnd(near, "initiator", "sender", 40),
@@ -120,7 +120,7 @@ test("a remote side that says hello and nothing more", async () => {
   await expect(tunnel.next("anything")).rejects.toMatchObject({ ...lost, message: expect.stringContaining("0.04 s") });
 });
 
-test("two ends that have nothing to say keep each other alive", async () => {
+test("two idle sides keep each other alive", async () => {
   const { sender, receiver } = await tunnelPair(duplexPair(), 100);
   const PING_FRAME = 17;
   const before = receiver.bytesReceived;

@@ -58,14 +58,14 @@ async function response(): Promise<IncomingMessage> {
   return message;
 }
 
-describe("through the door", () => {
+describe("through the local port forward", () => {
   test("a client reaches the server, and half-closes work both ways", async () => {
     await serve(answering(async (socket) => `heard ${await text(socket)}`));
     expect(await text(client().end("this"))).toBe("heard this");
     expect(onUnreachable).not.toHaveBeenCalled();
   });
 
-  test("a server that has said all still hears the client", async () => {
+  test("a server that has ended its half still reads", async () => {
     const server = await serve(createServer({ allowHalfOpen: true }, (socket) => socket.end("all I have")));
     const connection = once(server, "connection") as Promise<[Socket]>;
     const socket = client();
@@ -86,14 +86,14 @@ describe("through the door", () => {
   });
 });
 
-describe("the door", () => {
-  test("is on 127.0.0.1 and nowhere else", async () => {
+describe("the local port forward", () => {
+  test("listens on 127.0.0.1 only", async () => {
     const other = connect({ port: portForward.port, host: "127.0.0.2" });
     const [error] = (await once(other, "error")) as [NodeJS.ErrnoException];
     expect(error.code).toBe("ECONNREFUSED");
   });
 
-  test("when closed, lets nobody in", async () => {
+  test("accepts no connection after it is closed", async () => {
     await portForward[Symbol.asyncDispose]();
     const [error] = (await once(client(), "error")) as [NodeJS.ErrnoException];
     expect(error.code).toBe("ECONNREFUSED");
@@ -110,7 +110,7 @@ describe("the door", () => {
 describe("a reset at the client", () => {
   const cut = { ended: false, failed: true };
 
-  test("when the server refuses the connection; the sender hears why", async () => {
+  test("when the server refuses the connection; the sender gets the error", async () => {
     const server = await serve(createServer());
     server.close();
     await once(server, "close");
@@ -118,7 +118,7 @@ describe("a reset at the client", () => {
     expect(onUnreachable).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ code: "ECONNREFUSED" }));
   });
 
-  test("when nobody serves this", async () => {
+  test("when there is no such service", async () => {
     expect(await outcomeOf(client())).toMatchObject(cut);
   });
 
@@ -138,23 +138,20 @@ describe("a reset at the client", () => {
     expect(await outcome).toEqual({ bytes: 100_000, ...cut });
   });
 
-  test.each(["Content-Length", "chunks"])(
-    "never makes a download that was cut short look complete: %s",
-    async (framing) => {
-      await serveHttp((request, answer) => {
-        if (framing === "Content-Length") answer.setHeader("Content-Length", 200_000);
-        answer.write(Buffer.alloc(100_000), () => setImmediate(() => request.socket.resetAndDestroy()));
-      });
-      const message = await response();
-      await expect(sha256(message)).rejects.toMatchObject({ code: "ECONNRESET" });
-      expect(message.complete).toBe(false);
-    },
-  );
+  test.each(["Content-Length", "chunks"])("never makes a truncated download look complete: %s", async (framing) => {
+    await serveHttp((request, answer) => {
+      if (framing === "Content-Length") answer.setHeader("Content-Length", 200_000);
+      answer.write(Buffer.alloc(100_000), () => setImmediate(() => request.socket.resetAndDestroy()));
+    });
+    const message = await response();
+    await expect(sha256(message)).rejects.toMatchObject({ code: "ECONNRESET" });
+    expect(message.complete).toBe(false);
+  });
 
   test.each([
     ["the client resets", (socket: Socket) => socket.resetAndDestroy()],
     ["the door closes", () => portForward[Symbol.asyncDispose]()],
-  ])("reaches the server when %s, also after the client has said all", async (_when, cutIt) => {
+  ])("reaches the server when %s, also after the client has ended its half", async (_when, cutIt) => {
     const stream = new Promise<Duplex>((resolve) => sender.listen("registry", resolve));
     const socket = client().on("error", () => {});
     socket.end("a request");
@@ -168,7 +165,7 @@ describe("a reset at the client", () => {
   });
 });
 
-test("who connects and says nothing keeps nobody out", async () => {
+test("silent connections do not block others", async () => {
   await serveHttp((_, answer) => void answer.end("an answer"));
   const silent = Array.from({ length: 300 }, () =>
     client()

@@ -72,7 +72,7 @@ describe("a command that cannot be run", () => {
     });
   });
 
-  test("it may not be executed", async () => {
+  test("it is not executable", async () => {
     const folder = await mkdtemp(join(tmpdir(), "far-command-"));
     const path = join(folder, randomUUID());
     await writeFile(path, "#!/bin/sh\n");
@@ -100,7 +100,7 @@ describe("a command that is no tunnel", () => {
     );
   });
 
-  test.each([126, 127])("ends with %i, as a shell does that finds no such command", async (status) => {
+  test.each([126, 127])("ends with %i, as a shell that finds no such command", async (status) => {
     const { failure } = await run(remoteProgram("exits.mjs", String(status)));
     expect(failure).toMatchObject({
       code: "remote-command-not-found",
@@ -123,13 +123,13 @@ describe("a command that is no tunnel", () => {
   test.each([
     ["with a last line feed", "usage: docker\n"],
     ["without one", "usage: docker"],
-  ])("prints something else, %s", async (_how, words) => {
+  ])("prints other text, %s", async (_how, words) => {
     const { failure } = await run(remoteProgram("prints.mjs", "stdout", words));
     expect(failure).toMatchObject({ code: "remote-not-a-tunnel" });
     expect(failure?.message).toMatch(/ended with status 1 before its hello\. It printed:\nusage: docker$/);
   });
 
-  test("says why on its stderr, whose last line is not lost", async () => {
+  test("reports the reason on its stderr, whose last line is not lost", async () => {
     const { failure, lines } = await run(
       remoteProgram("prints.mjs", "stderr", "Permission denied\n", "Connection closed"),
     );
@@ -137,11 +137,11 @@ describe("a command that is no tunnel", () => {
     expect(lines).toEqual(["Permission denied", "Connection closed"]);
   });
 
-  test("has the words heard that come just after its end", async () => {
+  test("is read to the end of its stderr, which comes just after its exit", async () => {
     expect((await run(remoteProgram("last-words.mjs"))).lines).toEqual(["the last word"]);
   });
 
-  test("prints escape sequences: they are passed on, for whoever prints them to make harmless", async () => {
+  test("prints escape sequences: they are passed on, and made harmless by the output", async () => {
     const words = "\u001b]0;owned\u0007\u001b[2J";
     expect((await run(remoteProgram("prints.mjs", "stdout", words, "x"))).failure?.message).toContain(
       `It printed:\n${words}x`,
@@ -158,7 +158,7 @@ describe("a command that is no tunnel", () => {
     expect(failure?.message.length).toBeLessThan(6000);
   });
 
-  test("closes its stdout and stays: it is ended", async () => {
+  test("closes its stdout and keeps running: it is ended", async () => {
     const { failure, lines } = await run(remoteProgram("closes-stdout.mjs"), { leaveTimeout: 50 });
     expect(failure).toMatchObject({
       code: "remote-not-a-tunnel",
@@ -167,7 +167,7 @@ describe("a command that is no tunnel", () => {
     expect(isRunning(pidOf(lines))).toBe(false);
   });
 
-  test("never answers: what it printed is shown, and it is ended", async () => {
+  test("never answers: its output is shown, and it is ended", async () => {
     const { failure, lines } = await run(remoteProgram("never-answers.mjs"), { timeout: 1500 });
     expect(failure).toMatchObject({ code: "remote-no-answer", exitStatus: 6 });
     expect(failure?.message).toMatch(
@@ -178,7 +178,7 @@ describe("a command that is no tunnel", () => {
 });
 
 describe("a command that is another docker-over-ssh", () => {
-  test("of another protocol: both are named, and it is told the same", async () => {
+  test("of another protocol: both are named, on both sides", async () => {
     const { failure, lines } = await run(remoteProgram("other-protocol.mjs"));
     expect(failure).toMatchObject({
       code: "remote-other-protocol",
@@ -200,7 +200,7 @@ describe("a command that is another docker-over-ssh", () => {
     });
   });
 
-  test("that dies in the middle: its status and its last words", async () => {
+  test("that dies in the middle: its status and its last output", async () => {
     const { failure, lines } = await run(remoteProgram("dies-in-the-middle.mjs"), {}, (tunnel) => tunnel.next("offer"));
     expect(failure).toMatchObject({ code: "link-lost", exitStatus: 9 });
     expect(failure?.message).toMatch(/was lost: `.*dies-in-the-middle\.mjs` ended with status 3$/);
@@ -210,17 +210,17 @@ describe("a command that is another docker-over-ssh", () => {
   test.each([
     ["a banner", "Welcome to build-7\n"],
     ["a banner without a line feed", "Last login: today"],
-  ])("behind %s is none the worse for it", async (_what, banner) => {
+  ])("after %s still works", async (_what, banner) => {
     const { failure, lines, details } = await run(remoteProgram("banner.ts", banner));
     expect({ failure, lines }).toEqual({ failure: undefined, lines: [] });
     expect(details.join("\n")).toContain(banner.trim());
   });
 });
 
-describe("what goes wrong here", () => {
+describe("a failure on this side", () => {
   const failure = new Failure("no-space", "the disk of build-7 is full");
 
-  test("is told to the remote side, which says it for both", async () => {
+  test("is reported to the remote side, which prints it for both", async () => {
     const { failure: seen, lines } = await run(remoteProgram("tunnel.ts", "sender", "idle"), {}, () =>
       Promise.reject(failure),
     );
@@ -229,17 +229,17 @@ describe("what goes wrong here", () => {
     expect(lines.join("\n")).toContain("the disk of build-7 is full");
   });
 
-  test("is not told to a remote side that is gone", async () => {
+  test("is not reported to a remote side that has ended", async () => {
     const { failure: seen } = await run(remoteProgram("dies-in-the-middle.mjs"), {}, (tunnel) => tunnel.next("offer"));
     expect(wasReported(seen)).toBe(false);
   });
 });
 
-describe("a remote command that runs before all is at hand here", () => {
+describe("a remote command that starts before this side is ready", () => {
   const hello = JSON.stringify({ protocol: 2, tool: "9.0.0", role: "relay" });
   const greeter = ["sh", "-c", 'printf "#docker-over-ssh#tunnel#\\n%s\\n" "$0"; echo greeted >&2; cat >&2', hello];
 
-  test("is told nothing until it is", async () => {
+  test("gets no input before it is", async () => {
     const atHand = deferred<void>();
     const lines: string[] = [];
     const onRemoteLine = (line: string): void => {
@@ -263,7 +263,7 @@ describe("a remote command that runs before all is at hand here", () => {
       "one that has last words",
       ["sh", "-c", 'trap "echo ended >&2; exit" TERM; echo greeted >&2; while :; do sleep 0.1; done'],
     ],
-  ])("is ended at once when it will not be: %s", async (_, command) => {
+  ])("is ended at once when this side fails: %s", async (_, command) => {
     const stop = new AbortController();
     const reason = new Failure("image-not-found", "there is no image app:v2");
     const lines: string[] = [];
@@ -279,7 +279,7 @@ describe("a remote command that runs before all is at hand here", () => {
 });
 
 describe("the end of a remote command", () => {
-  test("is waited for, when all went well", async () => {
+  test("is waited for, after success", async () => {
     const remote = spawnRemote(remoteProgram("never-answers.mjs"), () => {}, { leaveTimeout: 5_000 });
     remote.stdin.write("secret");
     await remote[Symbol.asyncDispose]();
@@ -287,7 +287,7 @@ describe("the end of a remote command", () => {
     expect([remote.stdin, remote.stdout].map(({ destroyed }) => destroyed)).toEqual([true, true]);
   });
 
-  test("is not put off by a process that it leaves behind", async () => {
+  test("is not delayed by a process that it leaves behind", async () => {
     const { failure, lines } = await run(remoteProgram("leaves-a-process.mjs"));
     const pid = pidOf(lines);
     expect(isRunning(pid)).toBe(true);
@@ -295,7 +295,7 @@ describe("the end of a remote command", () => {
     expect(failure?.message).toContain("ended with status 255 before");
   });
 
-  test("comes when the user stops us, also to one that ignores SIGTERM", async () => {
+  test("comes after an abort, also when it ignores SIGTERM", async () => {
     const stop = new AbortController();
     const reason = new Error("Ctrl-C");
     const lines: string[] = [];
@@ -309,7 +309,7 @@ describe("the end of a remote command", () => {
     expect(isRunning(pidOf(lines))).toBe(false);
   });
 
-  test("changes nothing about a failure that it has nothing to do with", async () => {
+  test("does not change an unrelated failure", async () => {
     const remote = spawnRemote(remoteProgram("exits.mjs", "1"), () => {}, { leaveTimeout: 50 });
     const failure = new Failure("no-space", "the disk is full");
     expect(await remote.explain(failure)).toBe(failure);

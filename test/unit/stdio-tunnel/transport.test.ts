@@ -24,7 +24,7 @@ function heldSink(): { sink: Writable; taken: Buffer[]; go: () => void } {
   return { sink, taken, go: () => waiting.shift()?.() };
 }
 
-test("bytes pass both ways and are counted", async () => {
+test("bytes pass in both directions and are counted", async () => {
   const { source, sink, transport } = halves();
   source.end("hello");
   expect(await text(transport)).toBe("hello");
@@ -33,7 +33,7 @@ test("bytes pass both ways and are counted", async () => {
   expect([transport.bytesRead, transport.bytesWritten]).toEqual([5, 8]);
 });
 
-test("a source that nobody reads is held back", async () => {
+test("an unread source is paused", async () => {
   const source = Readable.from(endless());
   const transport = new StdioTransport(source, new PassThrough());
   transport.read(0);
@@ -47,7 +47,7 @@ async function* endless(): AsyncGenerator<Buffer> {
   for (;;) yield await Promise.resolve(Buffer.alloc(10_000));
 }
 
-test("many small writes leave as one", () => {
+test("many small writes are sent as one", () => {
   const { sink, taken } = heldSink();
   const transport = new StdioTransport(new PassThrough(), sink);
   transport.write("first");
@@ -57,7 +57,7 @@ test("many small writes leave as one", () => {
   expect(taken.map(String)).toEqual(["first"]);
 });
 
-test("a write is done when the sink has taken it", async () => {
+test("a write is done when the sink has accepted it", async () => {
   const { sink, go } = heldSink();
   const transport = new StdioTransport(new PassThrough(), sink);
   const done = vi.fn<() => void>();
@@ -94,7 +94,7 @@ test.each(["before", "after"])(
   },
 );
 
-test("what may wait in this way is bounded", async () => {
+test("the data that waits in this way is bounded", async () => {
   const { sink } = heldSink();
   const source = new PassThrough();
   const transport = new StdioTransport(source, sink);
@@ -108,7 +108,7 @@ test("what may wait in this way is bounded", async () => {
   expect(sink.writableLength).toBeLessThan(MAX_BACKLOG + 2 * chunk.length);
 });
 
-test("a sink that is gone is an error, also while something waits to be read", async () => {
+test("a closed sink is an error, also while data waits to be read", async () => {
   const { source, sink, transport } = halves();
   source.write("never read");
   transport.read(0);
@@ -120,7 +120,7 @@ test("a sink that is gone is an error, also while something waits to be read", a
   expect(error.code).toBe("ERR_STREAM_DESTROYED");
 });
 
-test.each(["source", "sink"] as const)("an error of the %s is its error, and takes both along", async (half) => {
+test.each(["source", "sink"] as const)("an error of the %s is its error, and destroys both", async (half) => {
   const all = halves();
   all[half].destroy(new Error("EIO"));
   const [error] = (await once(all.transport, "error")) as [Error];

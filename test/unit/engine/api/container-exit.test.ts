@@ -22,20 +22,20 @@ async function exitAt(fake: FakeEngine): Promise<{ status: number }> {
   return await exitOf(api, "c1", new AbortController().signal, 1);
 }
 
-test("a wait that breaks off says nothing about a container that runs", async () => {
+test("a broken wait request does not end a container that still runs", async () => {
   const wait = inTurn(breaksOff, breaksOff, says({ StatusCode: 3 }));
   await using fake = await fakeEngine({ [WAIT]: wait, [INSPECT]: running });
   expect(await exitAt(fake)).toEqual({ status: 3 });
   expect(fake.calls()).toEqual([WAIT, INSPECT, WAIT, INSPECT, WAIT]);
 });
 
-test("one that has stopped meanwhile is told with its status", async () => {
+test("a container that has stopped meanwhile gives its status", async () => {
   const stopped = says({ State: { Running: false, ExitCode: 137 } });
   await using fake = await fakeEngine({ [WAIT]: breaksOff, [INSPECT]: stopped });
   expect(await exitAt(fake)).toEqual({ status: 137 });
 });
 
-test("one that is not there any more has ended, somehow", async () => {
+test("a removed container has an unknown status", async () => {
   await using fake = await fakeEngine({ [WAIT]: breaksOff });
   expect(await exitAt(fake)).toEqual({ status: -1 });
   expect(fake.calls()).toEqual([WAIT, INSPECT]);
@@ -48,7 +48,7 @@ test("an engine that answers in between is not gone", async () => {
   expect(await exitAt(fake)).toEqual({ status: 1 });
 });
 
-test("one that does not, many times in a row, is", async () => {
+test("an engine that fails many times in a row is gone", async () => {
   await using fake = await fakeEngine({ [WAIT]: breaksOff, [INSPECT]: breaksOff });
   expect(await exitAt(fake)).toEqual({ status: -1 });
   expect(fake.calls().filter((call) => call === INSPECT)).toHaveLength(10);

@@ -25,7 +25,7 @@ describe("lines of JSON", () => {
     expect(await all(jsonLines(chunks(...parts)))).toEqual([{ a: 1 }, { a: 2 }]);
   });
 
-  test("a character that is cut in two", async () => {
+  test("a character split over two chunks", async () => {
     const line = Buffer.from('{"a":"é"}\n');
     expect(await all(jsonLines(chunks(line.subarray(0, 7), line.subarray(7))))).toEqual([{ a: "é" }]);
   });
@@ -37,11 +37,11 @@ describe("lines of JSON", () => {
     });
   });
 
-  test("a line that is cut off", async () => {
+  test("a truncated line", async () => {
     expect(await rejection(all(jsonLines(chunks('{"a":1}\n{"a":'))))).toBeInstanceOf(EngineError);
   });
 
-  test("a line without end does not fill the memory", async () => {
+  test("an endless line does not fill the memory", async () => {
     let produced = 0;
     async function* endless(): AsyncGenerator<Uint8Array> {
       for (;;) {
@@ -57,7 +57,7 @@ describe("lines of JSON", () => {
 });
 
 describe("progress", () => {
-  test("is told as it comes, and its numbers where there are any", async () => {
+  test("is reported at once, with numbers where there are any", async () => {
     const told: unknown[] = [];
     const stream = chunks(
       '{"status":"Pulling from app","id":"v2"}\n',
@@ -85,7 +85,7 @@ describe("progress", () => {
     expect(error).toMatchObject({ message: "denied", status: undefined });
   });
 
-  test("a full disk is told apart", async () => {
+  test("a full disk has its own failure", async () => {
     const error = await rejection(
       followProgress(chunks('{"error":"write /var/lib/docker/tmp/x: no space left on device"}\n')),
     );

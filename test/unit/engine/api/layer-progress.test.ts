@@ -3,7 +3,7 @@ import { LayerProgress } from "../../../../src/engine/api/layer-progress.ts";
 
 const [A, B, C] = ["a".repeat(12), "b".repeat(12), "c".repeat(12)] as const;
 
-test("a pull onto a graphdriver: what exists does not count, what downloads does", () => {
+test("a pull into a graph driver: existing layers do not count, downloads do", () => {
   const progress = new LayerProgress("sending");
   expect(progress.add({ id: "v1", status: "Pulling from team/app" })).toBe(false);
   expect(progress.add({ id: A, status: "Already exists" })).toBe(true);
@@ -17,7 +17,7 @@ test("a pull onto a graphdriver: what exists does not count, what downloads does
   expect(progress.moved).toEqual([B]);
 });
 
-test("a pull onto a containerd store: layers that exist are not mentioned, small ones have no counters", () => {
+test("a pull into a containerd store: existing layers are not mentioned, small ones have no counters", () => {
   const progress = new LayerProgress(
     "sending",
     new Map([

@@ -34,7 +34,7 @@ describe("gRPC with an engine on a socket", () => {
     ["1.51", {}, [SWITCH]],
     ["1.56", {}, [PREFACE]],
     ["1.56, behind something that knows HTTP/1.1 alone", { http2: false }, [PREFACE, SWITCH]],
-  ])("of API %s is connected once; requests are made as before", async (name, options, connected) => {
+  ])("of API %s connects once; other requests work as before", async (name, options, connected) => {
     const [apiVersion = ""] = name.split(",");
     await using fake = await contentEngine({ apiVersion, ...options });
     await using engine = await openEngine(fake.endpoint);
@@ -51,7 +51,7 @@ describe("gRPC with an engine on a socket", () => {
     ["refuses it, and HTTP/2 as well", { apiVersion: "1.56", http2: false, grpc: 403 }],
     ["refuses it, and hangs up on HTTP/2", { apiVersion: "1.56", http2: "hang up", grpc: 403 }],
     ["answers it with something else", { grpc: 200 }],
-  ])("is not to be had where a proxy %s; it is not asked again, and its other requests go on", async (_, options) => {
+  ])("is unavailable when a proxy %s; there is no second attempt, and other requests work", async (_, options) => {
     holdTime();
     await using fake = await contentEngine(options);
     await using engine = await openEngine(fake.endpoint);
@@ -65,7 +65,7 @@ describe("gRPC with an engine on a socket", () => {
   test.each<[string, ContentEngineOptions, string[]]>([
     ["the switch", { grpc: "hang" }, [SWITCH]],
     ["HTTP/2, which takes the time of both ways,", { apiVersion: "1.56", http2: "hang", grpc: "hang" }, [PREFACE]],
-  ])("is not waited for where %s is never answered", async (_, options, waits) => {
+  ])("does not wait when %s gets no answer", async (_, options, waits) => {
     holdTime();
     await using fake = await contentEngine(options);
     await using engine = await openEngine(fake.endpoint);
@@ -78,7 +78,7 @@ describe("gRPC with an engine on a socket", () => {
     expect(await engine.listImageIds()).toEqual([]);
   });
 
-  test("is not to be had where the engine connects it, and then does not answer", async () => {
+  test("is unavailable when the engine switches the connection and then does not answer", async () => {
     holdTime();
     await using fake = await contentEngine({
       list: async function* () {
@@ -106,7 +106,7 @@ describe("gRPC with an engine on a socket", () => {
     },
   );
 
-  test("may take its time to connect, as a login does: the first answer is not waited for from before", async () => {
+  test("may take as long as a login to connect: the limit for the first answer starts after it", async () => {
     holdTime();
     await using fake = await contentEngine();
     await using api = await openApi(fake.endpoint);
@@ -122,7 +122,7 @@ describe("gRPC with an engine on a socket", () => {
   test.each<[string, ContentEngineOptions, string]>([
     ["the switch", { grpc: "hang" }, SWITCH],
     ["HTTP/2", { apiVersion: "1.56", http2: "hang" }, PREFACE],
-  ])("does not hold up the end where %s is never answered", async (_, options, last) => {
+  ])("does not delay disposal when %s gets no answer", async (_, options, last) => {
     holdTime();
     await using fake = await contentEngine(options);
     const engine = await openEngine(fake.endpoint);
@@ -133,7 +133,7 @@ describe("gRPC with an engine on a socket", () => {
     expect(fake.requests.at(-1)).toBe(last);
   });
 
-  test("that hangs ends with the reason of who waits for it, whoever that is", async () => {
+  test("that hangs rejects with the reason of any signal", async () => {
     holdTime();
     await using fake = await contentEngine({ grpc: "hang" });
     const [all, own] = [new AbortController(), new AbortController()];
@@ -148,7 +148,7 @@ describe("gRPC with an engine on a socket", () => {
   });
 });
 
-test("what the engine says at once, with its consent to switch, is kept for the other protocol", async () => {
+test("bytes that follow the switch answer at once belong to the other protocol", async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, "engine.sock");
   const consent = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
@@ -175,12 +175,12 @@ describe("an engine over TCP", () => {
   }
   const address = { protocol: "tcp", hostname: "build", port: 2376, pathPrefix: "" } as const;
 
-  test("with TLS speaks no HTTP/2 from the start", async () => {
+  test("with TLS does not speak HTTP/2 from the start", async () => {
     expect(await connectTo(address)).toEqual([PREFACE]);
     expect(await connectTo({ ...address, tls: { verify: true } })).toEqual([SWITCH]);
   });
 
-  test("is asked below its path", async () => {
+  test("is requested under its path prefix", async () => {
     expect(await connectTo({ ...address, tls: { verify: true } }, "/engines/1")).toEqual(["1.1 POST /engines/1/grpc"]);
   });
 });
@@ -194,6 +194,6 @@ test.each([
   ["", false],
   ["1.56-dev", false],
   ["1.56.1", false],
-])("an engine that offers API %j speaks HTTP/2 on its socket: %s", (version, expected) => {
+])("an engine with API %j speaks HTTP/2 on its socket: %s", (version, expected) => {
   expect(engineSpeaksHttp2(version)).toBe(expected);
 });

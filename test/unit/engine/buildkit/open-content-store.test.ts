@@ -44,7 +44,7 @@ describe("blobs are found", () => {
   };
   const blobs = [layer, manifest, ofBuildKit, blob("something else")];
 
-  test("by digest, by what they hold, and by the config that they name, with one question", async () => {
+  test("by digest, by diff ID, and by config, with one query", async () => {
     await using fake = await contentEngine({ blobs });
     await using engine = await openEngine(fake.endpoint);
     const store = await storeOf(engine);
@@ -60,7 +60,7 @@ describe("blobs are found", () => {
     expect(fake.requests.slice(asked)).toEqual(Array(4).fill("2.0 List"));
   });
 
-  test("by nothing: then there is none, and no question", async () => {
+  test("none, without a query, when there is no criterion", async () => {
     await using fake = await contentEngine({ blobs });
     await using engine = await openEngine(fake.endpoint);
     const store = await storeOf(engine);
@@ -70,7 +70,7 @@ describe("blobs are found", () => {
     expect(fake.requests.slice(asked)).toEqual([]);
   });
 
-  test("and what is no digest is passed over, as are labels that nobody knows", async () => {
+  test("invalid digests and unknown labels are ignored", async () => {
     const odd = {
       ...blob("odd"),
       labels: { [UNCOMPRESSED]: "sha512:abc", "containerd.io/distribution.source": diffId },
@@ -102,7 +102,7 @@ describe("blobs are found", () => {
         labels: Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`${NAMED}.l.${index}`, config])),
       }),
     ],
-  ])("but an endless list of %s is not read on, and the engine is told so", async (_, make) => {
+  ])("an endless list of %s is cancelled", async (_, make) => {
     const told = latch();
     await using fake = await contentEngine({
       list: async function* ({ filters }, { signal }) {
@@ -118,7 +118,7 @@ describe("blobs are found", () => {
     await told.opened;
   });
 
-  test("but not by an engine that does not answer: after 10 s, that is an error", async () => {
+  test("an engine that does not answer within 10 s is an error", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     await using fake = await contentEngine({
       list: async function* ({ filters }) {
@@ -168,7 +168,7 @@ describe("a blob is read", () => {
     expect(fake.reads).toEqual([{ digest: large.digest, offset: start, size: end - start }]);
   });
 
-  test("without a question, when nothing of it is wanted", async () => {
+  test("without a request, when the range is empty", async () => {
     await using fake = await contentEngine({ blobs: [large] });
     await using engine = await openEngine(fake.endpoint);
     const store = await storeOf(engine);
@@ -177,7 +177,7 @@ describe("a blob is read", () => {
     expect(fake.reads).toEqual([]);
   });
 
-  test("beside many others, all on one connection", async () => {
+  test("concurrently with many others, on one connection", async () => {
     const blobs = Array.from({ length: 200 }, () => blob(randomBytes(10_000)));
     await using fake = await contentEngine({ blobs });
     await using engine = await openEngine(fake.endpoint);
@@ -187,7 +187,7 @@ describe("a blob is read", () => {
     expect(fake.requests.filter((request) => request.includes("/grpc"))).toHaveLength(1);
   });
 
-  test("no further when who reads it leaves: the engine is told, and the others get the connection", async () => {
+  test("until its reader stops: the call is cancelled, and the others continue", async () => {
     const told = latch();
     await using fake: ContentEngine = await contentEngine({
       blobs: [large],
@@ -206,7 +206,7 @@ describe("a blob is read", () => {
     expect(fake.connections).toBe(2); // one for HTTP/1.1
   });
 
-  test("unless it is not there", async () => {
+  test("and a missing blob is an error", async () => {
     await using fake = await contentEngine();
     await using engine = await openEngine(fake.endpoint);
     const error = await rejection(buffer((await storeOf(engine)).read(large.digest, large.of)));
@@ -218,7 +218,7 @@ describe("a blob is read", () => {
   test.each([
     ["shorter", 300_001, "ends after 300000 of its 300001 bytes"],
     ["longer", 299_999, "is larger than the 299999 bytes it should have"],
-  ])("unless it is %s than it should be", async (_, size, message) => {
+  ])("and a blob that is %s than its descriptor is an error", async (_, size, message) => {
     // Gives all that there is, whatever it is asked for.
     const read = async function* () {
       yield { data: large.bytes };
@@ -231,7 +231,7 @@ describe("a blob is read", () => {
     expect(fake.reads).toHaveLength(1);
   });
 
-  test("unproven: the bytes may be others", async () => {
+  test("without verification", async () => {
     await using fake = await contentEngine({ blobs: [{ ...blob("other bytes"), digest: large.digest }] });
     await using engine = await openEngine(fake.endpoint);
     const store = await storeOf(engine);
@@ -239,10 +239,10 @@ describe("a blob is read", () => {
   });
 });
 
-describe("a small blob is read whole, and proven", () => {
+describe("a small blob is read whole and verified", () => {
   const small = blob(randomBytes(200_000));
 
-  test("when it is there, and no larger than it may be", async () => {
+  test("when it exists and is not too large", async () => {
     await using fake = await contentEngine({ blobs: [small] });
     await using engine = await openEngine(fake.endpoint);
     const store = await storeOf(engine);
@@ -251,13 +251,13 @@ describe("a small blob is read whole, and proven", () => {
     expect(await store.readSmall(digestOf("nowhere"), 200_000)).toBeUndefined();
   });
 
-  test("when it is what its digest says", async () => {
+  test("when its digest matches", async () => {
     await using fake = await contentEngine({ blobs: [{ ...small, digest: digestOf("another") }] });
     await using engine = await openEngine(fake.endpoint);
     expect(await (await storeOf(engine)).readSmall(digestOf("another"), 200_000)).toBeUndefined();
   });
 
-  test("also when the connection breaks in the middle of it", async () => {
+  test("also after the connection breaks in the middle", async () => {
     let isFirst = true;
     await using fake: ContentEngine = await contentEngine({
       read: async function* ({ offset }) {
@@ -271,7 +271,7 @@ describe("a small blob is read whole, and proven", () => {
     expect(read?.equals(small.bytes)).toBe(true);
   });
 
-  test("but not without an end", async () => {
+  test("but not when it is endless", async () => {
     const told = latch();
     await using fake = await contentEngine({
       read: async function* (_, { signal }) {
@@ -292,7 +292,7 @@ describe("a connection that breaks", () => {
     for (let at = Number(offset); at < bytes.length; at += 100_000) yield { data: bytes.subarray(at, at + 100_000) };
   }
 
-  test("in the middle of a blob is made anew, and what has come is not asked for again", async () => {
+  test("in the middle of a blob is replaced, and reading resumes where it stopped", async () => {
     let come = 0;
     const asked: { from: number; come: number }[] = [];
     await using fake = await contentEngine({
@@ -313,7 +313,7 @@ describe("a connection that breaks", () => {
     expect(asked.filter(({ from, come: before }) => from !== before)).toEqual([]);
   });
 
-  test("while many blobs are read is made anew once, for all of them", async () => {
+  test("while many blobs are read is replaced once, for all of them", async () => {
     const all = latch();
     await using fake: ContentEngine = await contentEngine({
       async *read({ offset }, { signal }) {
@@ -332,7 +332,7 @@ describe("a connection that breaks", () => {
     expect(fake.requests.filter((request) => request === "1.1 POST /grpc")).toHaveLength(2);
   });
 
-  test("again and again, and gives nothing, is given up after three times", async () => {
+  test("three times without a byte is an error", async () => {
     await using fake: ContentEngine = await contentEngine({
       read: async function* () {
         fake.drop();
@@ -346,7 +346,7 @@ describe("a connection that breaks", () => {
     expect(fake.reads).toHaveLength(3);
   });
 
-  test("and cannot be made any more, is an error", async () => {
+  test("and cannot be replaced is an error", async () => {
     const options: ContentEngineOptions = { blobs: [large] };
     await using fake = await contentEngine(options);
     await using engine = await openEngine(fake.endpoint);
@@ -364,7 +364,7 @@ describe("reading ends", () => {
   };
   const endless = [digestOf("endless"), 1e9] as const;
 
-  test("with the reason of its own signal; the others go on", async () => {
+  test("with the reason of its own signal; the others continue", async () => {
     await using fake = await contentEngine({ read });
     await using engine = await openEngine(fake.endpoint);
     const store = await storeOf(engine);

@@ -102,7 +102,7 @@ async function ask(engine: Engine, version = VERSION): Promise<Buffer | undefine
 }
 
 describe("the config of an image", () => {
-  test("is told by the builder, in a build that is not written down and never returned from", async () => {
+  test("comes from the builder, in an internal build without Return", async () => {
     await using fake = await fakeBuilder(
       answering(framed(Buffer.concat([field(1, Buffer.from("x")), field(2, config)]))),
     );
@@ -122,7 +122,7 @@ describe("the config of an image", () => {
     expect(resolve?.message).toEqual(Buffer.concat([field(1, name), field(3, Buffer.from("local"))]));
   });
 
-  test("has a name as long as names may be", async () => {
+  test("works with a name of maximal length", async () => {
     await using fake = await fakeBuilder(answering(framed(field(2, config))));
     await using engine = await openEngine(fake.endpoint);
     const name = `${"n".repeat(250)}:${"t".repeat(128)}`;
@@ -152,13 +152,13 @@ describe("the config of an image", () => {
     expect(await ask(engine)).toBeUndefined();
   });
 
-  test("is told beside a field that nobody knows yet", async () => {
+  test("works with an unknown field in the answer", async () => {
     await using fake = await fakeBuilder(answering(framed(Buffer.concat([Buffer.from([0x78, 1]), field(2, config)]))));
     await using engine = await openEngine(fake.endpoint);
     expect(await ask(engine)).toEqual(config);
   });
 
-  test("is not told by an engine without a builder, nor by one that breaks off", async () => {
+  test("is undefined without a builder, and after a broken connection", async () => {
     const says = (body: object) => (_: unknown, response: ServerResponse) => void response.end(JSON.stringify(body));
     const routes = { "GET /images/json": says(IMAGES) };
     await using fake = await fakeEngine({
@@ -178,14 +178,14 @@ describe("the config of an image", () => {
     ["one that is too old", "19.03.15"],
     ["what does not say which it is", "dev"],
     ["an engine that does not list the name", VERSION, []],
-  ])("is not asked of %s", async (_, version, images: object = IMAGES) => {
+  ])("is not requested from %s", async (_, version, images: object = IMAGES) => {
     await using fake = await fakeBuilder(answering(framed(field(2, config))), images);
     await using engine = await openEngine(fake.endpoint);
     expect(await ask(engine, version)).toBeUndefined();
     expect(fake.calls).toEqual([]);
   });
 
-  test("is not asked for where there is one connection", async () => {
+  test("is not requested over a single connection", async () => {
     await using fake = await fakeEngine();
     const open = () => connect(fake.socketPath);
     await using engine = await openEngine({
@@ -196,7 +196,7 @@ describe("the config of an image", () => {
     expect(fake.calls()).toEqual([]);
   });
 
-  test("is not waited for when we are told to stop", async () => {
+  test("an abort ends the wait", async () => {
     const stop = new AbortController();
     await using fake = await fakeBuilder(() => stop.abort(new Error("enough")));
     await using engine = await openEngine(fake.endpoint);

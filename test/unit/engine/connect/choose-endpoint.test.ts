@@ -86,7 +86,7 @@ describe("which engine", () => {
     expect(await choose(env, host)).toMatchObject({ host: expected, source });
   });
 
-  test("contexts live in DOCKER_CONFIG too", async () => {
+  test("contexts are read from DOCKER_CONFIG", async () => {
     const elsewhere = join(home.path, "elsewhere");
     await writeConfig('{"currentContext":"lab"}', elsewhere);
     await writeContext("lab", docker("tcp://lab:2375"), elsewhere);
@@ -110,7 +110,7 @@ describe("which engine", () => {
     expect(endpoint.address).toEqual({ protocol: "npipe", path: "//./pipe/docker_engine" });
   });
 
-  test("a TCP context without a port has one", async () => {
+  test("a TCP context without a port gets the default one", async () => {
     await writeContext("lab", docker("tcp://lab"));
     await writeContext("lab-tls", docker("tcp://lab", true));
     expect(await choose({ DOCKER_CONTEXT: "lab" })).toMatchObject({ host: "tcp://lab:2375" });
@@ -121,7 +121,7 @@ describe("which engine", () => {
   });
 });
 
-describe("what cannot be chosen", () => {
+describe("invalid choices", () => {
   test("a context that does not exist", async () => {
     const error = await rejection(choose({ DOCKER_CONTEXT: "gone" }));
     expect(error).toMatchObject({
@@ -183,7 +183,7 @@ describe("what cannot be chosen", () => {
     });
   });
 
-  test("config.json does not matter when an engine was named", async () => {
+  test("config.json is not read when an engine is named", async () => {
     await writeConfig("{");
     expect(await choose({ DOCKER_HOST: "tcp://env" })).toMatchObject({ host: "tcp://env:2375" });
     expect(await choose({}, "tcp://option")).toMatchObject({ host: "tcp://option:2375" });

@@ -81,7 +81,7 @@ describe("the address of an engine", () => {
     },
   );
 
-  test("is described together with the reason for it", () => {
+  test("is described together with its source", () => {
     expect(describeEndpoint(parseHost("tcp://build", "DOCKER_HOST"))).toBe("tcp://build:2375 (DOCKER_HOST)");
   });
 });

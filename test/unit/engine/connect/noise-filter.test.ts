@@ -10,7 +10,7 @@ function filtered(...portions: string[]): { answer: string; filter: NoiseFilter 
   return { answer: Buffer.concat(parts).toString(), filter };
 }
 
-test("an answer alone passes as it is", () => {
+test("an answer alone passes unchanged", () => {
   const { answer, filter } = filtered(ANSWER);
   expect(answer).toBe(ANSWER);
   expect(filter).toMatchObject({ noise: "", passed: true });
@@ -27,11 +27,11 @@ test.each(["Welcome to prod\n", "Last login: today", "HTTP is spoken here\n", "\
   },
 );
 
-test("what follows the first answer is not looked at", () => {
+test("bytes after the first answer pass unchecked", () => {
   expect(filtered(`banner\n${ANSWER}`, "noise?", ANSWER).answer).toBe(`${ANSWER}noise?${ANSWER}`);
 });
 
-test("without an answer, what came is known, and no more than 64 kB of it", () => {
+test("without an answer, the noise is kept, at most 64 kB", () => {
   expect(filtered("bash: docker: ", "command not found\n").filter).toMatchObject({
     noise: "bash: docker: command not found\n",
     passed: false,
@@ -42,7 +42,7 @@ test("without an answer, what came is known, and no more than 64 kB of it", () =
   }).toThrow(NotHttp);
 });
 
-test("nor is an answer behind more than that taken for one", () => {
+test("an answer after more noise does not count", () => {
   expect(() => filtered(`${"y\n".repeat(40_000)}${ANSWER}`)).toThrow(/more than 64 kB of other text/);
 });
 
@@ -56,7 +56,7 @@ describe("an answer in HTTP/2", () => {
     return frame;
   }
 
-  test.each([0, 1, 4, 15])("begins with %i settings, wherever the portions end", (count) => {
+  test.each([0, 1, 4, 15])("begins with %i settings, however it is split", (count) => {
     const answer = settings(count);
     for (const noise of ["", "Welcome to prod\n", "Last login: \0today", "\0"]) {
       const all = Buffer.concat([Buffer.from(noise), answer]);
@@ -68,7 +68,7 @@ describe("an answer in HTTP/2", () => {
     }
   });
 
-  test("does not begin with another frame, nor with one of a stream", () => {
+  test("does not begin with another frame, or with a frame of a stream", () => {
     const [ack, ping, ofStream, odd] = [settings(0), settings(1), settings(1), settings(1)];
     ack.writeUInt8(1, 4);
     ping.writeUInt8(6, 3);

@@ -62,7 +62,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     }
   };
 
-  test("is spoken to through one ssh, as long as one request follows the other", async () => {
+  test("is reached through one ssh while requests follow each other", async () => {
     await using remote = await fakeEngine({
       "GET /images/json": (_request, response) => answer(response, 200, [{ RepoTags: ["app:v1"] }]),
     });
@@ -78,7 +78,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     expect((await started()).filter(({ pid }) => isAlive(pid))).toEqual([]);
   });
 
-  test("requests at the same time wait for each other: one ssh for all, and it does not outlive the engine", async () => {
+  test("concurrent requests wait for each other: one ssh for all, which ends with the engine", async () => {
     await using remote = await fakeEngine({
       "GET /images/json": (_request, response) => answer(response, 200, []),
       "GET /containers/json": () => {}, // never answers
@@ -94,7 +94,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     expect(await open).toMatchObject({ code: "engine-unreachable" });
   });
 
-  test("a connection on which the engine has hung up while nobody asks it anything is closed", async () => {
+  test("an idle connection that the engine ends is closed", async () => {
     const answers = `process.stdout.write("HTTP/1.1 200 OK\\r\\n\\r\\n")`;
     const connection = dialStdio(process.execPath, ["-e", answers]);
     connection.resume();
@@ -102,7 +102,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     expect(await connection.ended).toMatchObject({ status: 0 });
   });
 
-  test("what a login shell prints before the first answer is passed over", async () => {
+  test("output of a login shell before the first answer is skipped", async () => {
     await using remote = await fakeEngine({ "GET /images/json": (_request, response) => answer(response, 200, []) });
     vi.stubEnv("FAKE_SSH_SOCKET", remote.socketPath);
     vi.stubEnv("FAKE_SSH_BANNER", "Welcome to prod\nLast login: today");
@@ -110,7 +110,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     expect(await engine.listReferences()).toEqual([]);
   });
 
-  test("and is in the error when there is no answer", async () => {
+  test("the output is in the error when there is no answer", async () => {
     vi.stubEnv("FAKE_SSH_BANNER", "This account is currently not available.\n");
     vi.stubEnv("FAKE_SSH_STATUS", "1");
     expect((await rejection(openEngine(endpoint))).message).toMatch(
@@ -118,7 +118,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     );
   });
 
-  test("ssh's own words are in the error", async () => {
+  test("ssh's stderr is in the error", async () => {
     vi.stubEnv("FAKE_SSH_SAYS", "ssh: Could not resolve hostname prod: Name or service not known\n");
     vi.stubEnv("FAKE_SSH_STATUS", "255");
     const error = await rejection(openEngine(endpoint));
@@ -130,7 +130,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     });
   });
 
-  test("only the end of what ssh prints is kept", async () => {
+  test("only the end of ssh's output is kept", async () => {
     vi.stubEnv("FAKE_SSH_SAYS", `${"debug1: ".repeat(5000)}the reason\n`);
     vi.stubEnv("FAKE_SSH_STATUS", "255");
     const { message } = await rejection(openEngine(endpoint));
@@ -138,7 +138,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     expect(message.length).toBeLessThan(4400);
   });
 
-  test("no docker over there", async () => {
+  test("no docker on the remote side", async () => {
     vi.stubEnv("FAKE_SSH_SAYS", "bash: line 1: docker: command not found\n");
     vi.stubEnv("FAKE_SSH_STATUS", "127");
     expect(await rejection(openEngine(endpoint))).toMatchObject({
@@ -155,7 +155,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     });
   });
 
-  test("a link that is lost in the middle of an answer", async () => {
+  test("a lost link in the middle of an answer", async () => {
     await using remote = await fakeEngine({
       "POST /images/create": (_request, response) => response.write('{"status":"half-way"}\n'),
     });
@@ -173,7 +173,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     });
   });
 
-  test("a request that is aborted ends its ssh", async () => {
+  test("an aborted request ends its ssh", async () => {
     const asked = latch();
     const hungUp = latch();
     await using remote = await fakeEngine({
