@@ -342,7 +342,7 @@ describe("a container", () => {
     "POST /containers/c1/start": json("", 204),
     "GET /containers/c1/json": json(running),
     "GET /containers/c1/logs": json(""),
-    "POST /containers/c1/wait": (_request, response) => response.flushHeaders(), // and says no more
+    "POST /containers/c1/wait": (_request, response) => response.flushHeaders(), // and sends nothing more
     "DELETE /containers/c1": json("", 204),
     ...changes,
   });

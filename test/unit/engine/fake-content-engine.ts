@@ -14,49 +14,49 @@ import { temporaryFolder } from "./fake-engine.ts";
 export const UNCOMPRESSED = "containerd.io/uncompressed";
 export const NAMED = "containerd.io/gc.ref.content";
 
-/** A blob, as it is listed. */
+/** A blob in a list. */
 export interface FakeBlob {
   bytes: Uint8Array;
-  /** Left out: its own. */
+  /** Left out: the digest of its bytes. */
   digest?: Digest;
-  /** Left out: as many bytes as it has. */
+  /** Left out: the number of its bytes. */
   size?: bigint;
   labels?: Record<string, string>;
 }
 
 export interface ContentEngineOptions {
-  /** The newest of the API that it speaks. Left out: 1.51, Docker 28.5's. */
+  /** The newest API version it speaks. Left out: 1.51, Docker 28.5's. */
   apiVersion?: string;
   blobs?: readonly FakeBlob[];
-  /** What becomes of `POST /grpc`, where it does not switch the connection: a status, or no answer. */
+  /** The answer to `POST /grpc` when it does not switch the connection: a status, or none. */
   grpc?: number | "hang";
-  /** Whether HTTP/2 is spoken from the first byte. Left out: from API 1.53 on. Where it is not, the answer is 400, if there is one. */
+  /** Whether it speaks HTTP/2 from the first byte. Left out: since API 1.53. If not, it answers 400 or nothing. */
   http2?: boolean | "hang" | "hang up";
-  /** What else it answers, by method and path; the version is left out. */
+  /** Other answers, by method and path without the version. */
   routes?: Record<string, (request: IncomingMessage, response: ServerResponse) => void>;
-  /** In place of what it does by itself. */
+  /** Replaces its own handlers. */
   list?: ServiceImpl<typeof Content>["list"];
   read?: ServiceImpl<typeof Content>["read"];
 }
 
-/** An engine with a content store, of which the wire is real, and what containerd does with filters and ranges. It has no images. */
+/** An engine with a content store: real gRPC, containerd's filters and ranges, no images. */
 export interface ContentEngine extends AsyncDisposable {
   endpoint: EngineEndpoint;
   socketPath: string;
-  /** Its own, by what it calls them. One that is removed can still be listed. */
+  /** Its blobs by digest. A removed one can still be listed. */
   blobs: Map<Digest, Uint8Array>;
-  /** What was asked, as in `1.1 GET /_ping` or `2.0 List`. */
+  /** The requests, e.g. `1.1 GET /_ping` or `2.0 List`. */
   requests: string[];
   /** The filters of each `List`. */
   lists: string[][];
   reads: { digest: Digest; offset: number; size: number }[];
-  /** How many connections there have been. */
+  /** The number of connections so far. */
   readonly connections: number;
-  /** Breaks all that there are. */
+  /** Breaks all connections. */
   drop(): void;
 }
 
-/** Bytes in a message of `Read`; containerd's have as many as its buffer. */
+/** Bytes in a message of `Read`: the size of containerd's buffer. */
 const CHUNK = 64 * 1024;
 
 export async function contentEngine(options: ContentEngineOptions = {}): Promise<ContentEngine> {
@@ -173,7 +173,7 @@ function nameOf({ digest, bytes }: FakeBlob): Digest {
   return digest ?? digestOf(bytes);
 }
 
-/** As much of containerd's filters as is used. */
+/** The part of containerd's filters that is used. */
 function fits(blob: FakeBlob, filter: string): boolean {
   const [, label, wanted] = /^(?:digest|labels\."([^"]+)")=="([^"]*)"$/.exec(filter) ?? [];
   if (wanted === undefined) throw new ConnectError(`malformed filter ${filter}`, Code.InvalidArgument);

@@ -8,7 +8,7 @@ import { parseHost, type EngineEndpoint } from "../../../src/engine/connect/endp
 
 interface SeenRequest {
   method: string;
-  /** Without the version. */
+  /** The path without the version. */
   path: string;
   query: URLSearchParams;
   headers: IncomingMessage["headers"];
@@ -17,12 +17,12 @@ interface SeenRequest {
 
 export type Route = (request: SeenRequest, response: ServerResponse) => unknown;
 
-/** An HTTP server on a socket of its own that answers as an engine would: `/_ping` by itself, everything else by `routes`. */
+/** An HTTP server on its own socket that answers as an engine: `/_ping` by itself, everything else by `routes`. */
 export interface FakeEngine extends AsyncDisposable {
   endpoint: EngineEndpoint;
   socketPath: string;
   seen: SeenRequest[];
-  /** `METHOD path` of what was asked, without the ping. */
+  /** `METHOD path` of the requests, without the ping. */
   calls(): string[];
 }
 
@@ -73,7 +73,7 @@ export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposa
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
-/** A TCP port of 127.0.0.1 that was free a moment ago, and on which nothing listens. */
+/** Returns a TCP port of 127.0.0.1 on which no program listens. */
 export async function closedPort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
@@ -82,7 +82,7 @@ export async function closedPort(): Promise<number> {
   return port;
 }
 
-/** What a promise rejects with. */
+/** Returns the error that a promise rejects with. */
 export async function rejection(
   promise: Promise<unknown>,
 ): Promise<Error & { code?: string; hint?: string; expected?: string; status?: number }> {
@@ -94,7 +94,7 @@ export async function rejection(
   throw new Error("it did not reject");
 }
 
-/** A promise and what opens it. */
+/** A promise, and the function that resolves it. */
 export function latch(): { opened: Promise<void>; open: () => void } {
   let open = (): void => {};
   const opened = new Promise<void>((resolve) => (open = resolve));

@@ -1,10 +1,10 @@
-// Stands in for `ssh HOST docker system dial-stdio`: relays its stdin and stdout to an engine's socket, or fails as ssh does.
-// FAKE_SSH_LOG     a line of JSON for each start: { pid, argv }
-// FAKE_SSH_SOCKET  the engine
-// FAKE_SSH_SAYS    printed on stderr, and then it ends with
-// FAKE_SSH_STATUS  this status: at once, or when the engine has said
-// FAKE_SSH_UNTIL   this
-// FAKE_SSH_BANNER  printed on stdout before anything else, as a login shell's profile may
+// Replaces `ssh HOST docker system dial-stdio`: relays its stdin and stdout to an engine's socket, or fails as ssh does.
+// FAKE_SSH_LOG     file for a line of JSON for each start: { pid, argv }
+// FAKE_SSH_SOCKET  the engine's socket
+// FAKE_SSH_SAYS    text for stderr
+// FAKE_SSH_STATUS  exit status: at once, or after FAKE_SSH_UNTIL
+// FAKE_SSH_UNTIL   text of the engine after which it exits
+// FAKE_SSH_BANNER  text for stdout before all else, as from a login shell's profile
 import { appendFileSync, writeSync } from "node:fs";
 import { connect } from "node:net";
 

@@ -10,7 +10,7 @@ import { parseHost } from "../../../src/engine/connect/endpoint.ts";
 import { answer, fakeEngine, latch, rejection, temporaryFolder } from "./fake-engine.ts";
 
 const reason = new Error("Ctrl-C");
-/** Nothing has an answer. */
+/** Routes that never answer. */
 const silent = new Proxy({}, { get: () => () => {} });
 
 describe("an engine that never answers", () => {
@@ -25,7 +25,7 @@ describe("an engine that never answers", () => {
     await asked.opened;
     abort.abort(reason);
     expect(await connecting).toBe(reason);
-    await new Promise((resolve) => server.close(resolve)); // nothing is connected any more
+    await new Promise((resolve) => server.close(resolve)); // no connection is left
   });
 
   test("after an abort, nothing connects", async () => {
@@ -54,10 +54,10 @@ describe("an engine that never answers", () => {
 });
 
 describe("an engine that falls silent", () => {
-  const timeout = 50; // and ten times that for work
+  const timeout = 50; // for an answer; ten times as long for work
   beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
   afterEach(() => void vi.useRealTimers());
-  /** What it rejects with, when it waits for nothing but time. */
+  /** The error it rejects with after the time limit. */
   const rejectionInTime = async (promise: Promise<unknown>): ReturnType<typeof rejection> => {
     const settled = vi.fn<() => void>();
     const rejected = rejection(promise).finally(settled);
@@ -101,7 +101,7 @@ describe("an engine that falls silent", () => {
       message: expect.stringContaining("GET /_ping") as string,
       hint: expect.stringContaining("--timeout") as string,
     });
-    await new Promise((resolve) => server.close(resolve)); // nothing is connected any more
+    await new Promise((resolve) => server.close(resolve)); // no connection is left
   });
 
   test("a silent engine fails a request in the middle of an answer, and of an archive", async () => {
@@ -154,7 +154,7 @@ describe("an engine that falls silent", () => {
     const loaded = engine.loadImage(archive);
     for (let times = 0; times < 3; times += 1) {
       await untilMoved(() => archive.write("bytes that come from afar"));
-      vi.advanceTimersByTime(2 * timeout * 10); // which is not the engine's fault
+      vi.advanceTimersByTime(2 * timeout * 10); // the limit does not run while the archive has no data
     }
     archive.end();
     await untilAsked();
@@ -254,7 +254,7 @@ describe("after an abort", () => {
       const run = rejection(engine.runContainer({ image: "registry:2", labels: {}, env: {}, port: 5000, files: {} }));
       void run.then(settled);
       await untilAsked(fake);
-      await vi.advanceTimersByTimeAsync(580_000); // as long as somebody waits for it, there is time
+      await vi.advanceTimersByTimeAsync(580_000); // within the time limit for work
       abort.abort(reason);
       await vi.advanceTimersByTimeAsync(14_000);
       expect(settled).not.toHaveBeenCalled();

@@ -10,12 +10,12 @@ import { Failure } from "../../../src/output/errors.ts";
 import { contentEngine, type ContentEngine, type ContentEngineOptions } from "./fake-content-engine.ts";
 import { answer, latch, rejection } from "./fake-engine.ts";
 
-/** An engine behind a stream, and what has been opened to it. */
+/** An engine behind a stream, and the streams opened to it. */
 function overStream(fake: ContentEngine, address: Partial<StreamAddress> = {}) {
   const opened = { first: [] as Duplex[], another: [] as Duplex[] };
   const opening = (which: Duplex[]) => (): Duplex => {
     const socket = connect(fake.socketPath);
-    // No socket as far as anybody can tell.
+    // Hides that the stream is a socket.
     const stream = Duplex.from({ readable: socket, writable: socket });
     which.push(stream);
     return stream;
@@ -127,7 +127,7 @@ describe("with an engine behind a stream, gRPC", () => {
 });
 
 describe("requests over HTTP/2", () => {
-  /** Requests that are all made in that way. */
+  /** An engine whose requests all use HTTP/2. */
   const shared = (fake: ContentEngine) => overStream(fake, { speaksHttp2: true });
 
   test("do not wait for each other", async () => {

@@ -11,13 +11,13 @@ import { mayReachUs, parseHost, type EngineEndpoint } from "../../../src/engine/
 import { Failure } from "../../../src/output/errors.ts";
 import { answer, fakeEngine, latch, rejection, temporaryFolder } from "./fake-engine.ts";
 
-/** An engine behind a stream, and how often that has been opened. */
+/** An engine behind a stream, and the number of streams opened. */
 function overStream(socketPath: string, gzipLevel?: number): { endpoint: EngineEndpoint; opened: Duplex[] } {
   const opened: Duplex[] = [];
   const open = (): Duplex => {
     const socket = connect(socketPath);
     opened.push(socket);
-    // No socket as far as anybody can tell.
+    // Hides that the stream is a socket.
     return Duplex.from({ readable: socket, writable: socket });
   };
   return { endpoint: { host: "`far`", source: "test", address: { protocol: "stream", open, gzipLevel } }, opened };
@@ -96,7 +96,7 @@ describe("an engine behind a stream", () => {
 });
 
 describe("an archive for an engine behind a stream", () => {
-  /** An engine that takes its time to read what is loaded into it; it answers when that has ended, in whatever way. */
+  /** An engine that reads a load slowly, and answers at its end or its failure. */
   async function loading(
     name = "Engine",
   ): Promise<{ socketPath: string; bodies: IncomingMessage[] } & AsyncDisposable> {

@@ -10,7 +10,7 @@ import { namedEndpoint, parseHost } from "../../../src/engine/connect/endpoint.t
 import { openEngine } from "../../../src/engine/docker.ts";
 import { rejection, temporaryFolder } from "./fake-engine.ts";
 
-/** A certificate that is its own authority, for localhost; the engine and its user share it. */
+/** A self-signed certificate for localhost, which the engine and the client share. */
 function makeKeys(folder: string): void {
   const options = [
     "-newkey",
@@ -127,7 +127,7 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
       expect(engine.address).toBe(`${host} (context lab)`);
     }
     await rm(join(contexts, "tls"), { recursive: true });
-    expect(await rejection(open({ DOCKER_CONTEXT: "lab" }, home))).toMatchObject({ code: "engine-unreachable" }); // plain HTTP then
+    expect(await rejection(open({ DOCKER_CONTEXT: "lab" }, home))).toMatchObject({ code: "engine-unreachable" }); // so plain HTTP is used
     await mkdir(join(contexts, "tls", id, "docker"), { recursive: true });
     await writeFile(join(contexts, "tls", id, "docker", "ca.pem"), "not a certificate");
     expect(await rejection(open({ DOCKER_CONTEXT: "lab" }, home))).toMatchObject({

@@ -40,7 +40,7 @@ describe("an engine that cannot be reached", () => {
     expect((await failureOf("tcp://no-such-host.invalid:2375")).message).toContain("there is no host of that name");
   });
 
-  // Root may use every socket. As root this test takes another effective user for the attempt.
+  // Root may use every socket, so as root this test switches to another effective user.
   const mayDrop = process.getuid?.() !== 0 || process.seteuid !== undefined;
   if (!mayDrop) console.warn("skipped: this process is root and cannot take another user (a worker thread?)");
   test.skipIf(process.platform === "win32" || !mayDrop)("a socket that this user may not use", async () => {

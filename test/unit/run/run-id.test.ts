@@ -14,7 +14,7 @@ test("a run ID shows whether its process still exists", () => {
 test.skipIf(process.platform !== "linux")(
   "a run that was killed is over, also while nobody has asked how it ended",
   async () => {
-    // `sleep` takes the shell's place, and does not know of its child, which waits: a background job's own stdin would be /dev/null.
+    // `sleep` replaces the shell and does not wait for its child. The child waits: a background job's stdin would be /dev/null.
     const parent = spawn("sh", ["-c", "exec 3<&0; sh -c 'read _ <&3' & echo $!; exec sleep 60 </dev/null"], {
       stdio: ["pipe", "pipe", "inherit"],
     });
@@ -32,7 +32,7 @@ test.skipIf(process.platform !== "linux")(
 
 test.skipIf(process.platform !== "linux")("a later process with a run's number is not that run", () => {
   const run = newRunId();
-  // The same run, said to be of the process that began this one, whose number it does not have.
+  // The same run ID with the number of the parent process.
   const before = newRunId(process.ppid).slice(-8, -4);
   expect(lifeOf(run)).toBe("alive");
   expect(lifeOf(run.replace(/.{4}(?=.{4}$)/, before))).toBe("dead");
@@ -81,7 +81,7 @@ test.each([
   const name = temporaryName(host, path, runs);
   const { domain, path: shortened } = parseReference(name);
   expect(domain).toBe(host);
-  expect(`127.0.0.1:65535/${shortened}`.length).toBeLessThanOrEqual(255); // as the other side's engine will name it
+  expect(`127.0.0.1:65535/${shortened}`.length).toBeLessThanOrEqual(255); // the name in the other side's engine
   expect(runIdsInName(name)).toEqual(runs);
   expect(temporaryName(host, path, runs)).toBe(name);
   expect(temporaryName(host, `${path}c`, runs)).not.toBe(name);

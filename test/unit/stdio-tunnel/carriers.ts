@@ -11,7 +11,7 @@ import { openEnd } from "../../fixtures/remote/open-end.ts";
 
 export type Pair = [StdioTransport, StdioTransport];
 
-/** In this process, nothing below it. */
+/** A pair of streams in this process. */
 export function duplexPair(): Pair {
   const [there, back] = [new PassThrough(), new PassThrough()];
   return [new StdioTransport(there, back), new StdioTransport(back, there)];
@@ -27,7 +27,7 @@ export async function tcpPair(): Promise<Pair> {
   return [new StdioTransport(near, near), new StdioTransport(remote, remote)];
 }
 
-/** Both ends of a tunnel, open. */
+/** Opens both sides of a tunnel. */
 export async function tunnelPair(
   pair: Pair = duplexPair(),
   silence?: number,
@@ -39,14 +39,14 @@ export async function tunnelPair(
   return { sender, receiver };
 }
 
-/** The words of a command that runs a program of test/fixtures/remote. */
+/** Returns the command that runs a program of test/fixtures/remote. */
 export function remoteProgram(name: string, ...args: string[]): string[] {
   const path = fileURLToPath(new URL(`../../fixtures/remote/${name}`, import.meta.url));
   const runner = name.endsWith(".ts") ? ["--import", "tsx"] : [];
   return [process.execPath, ...runner, path, ...args];
 }
 
-/** The far half of a scenario in a child process. */
+/** Starts the remote half of a scenario in a child process. */
 export function spawnScenario(role: Role, name: string): RemoteProcess {
   return spawnRemote(remoteProgram("tunnel.ts", role, name), (line) => process.stderr.write(`remote: ${line}\n`));
 }

@@ -1,4 +1,4 @@
-/** How a tunnel ends when all is well, and when one end has had enough. PROTOCOL.md, 3 and 5. */
+/** How a tunnel ends after success and after a failure. PROTOCOL.md, 3 and 5. */
 import { execFile } from "node:child_process";
 import { PassThrough, Writable } from "node:stream";
 import { promisify } from "node:util";
@@ -31,10 +31,10 @@ describe("the result", () => {
   });
 
   test("is all that a spawned receiver waits for: closing in good order costs one more round trip", async () => {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }); // nor does it end because its patience does
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }); // so no time limit ends it either
     const [fromReceiver, arriving] = [new PassThrough(), new PassThrough()];
     let isOver = false;
-    /** Nothing that the sender says after that arrives, its end neither. */
+    /** Nothing that the sender sends after that arrives, not even its end. */
     const fromSender = new Writable({
       write(chunk: Buffer, _, done) {
         if (!isOver) arriving.write(chunk);
@@ -149,7 +149,7 @@ describe("a side that fails", () => {
 });
 
 describe("close", () => {
-  // Nothing here is left to the time limit of a farewell.
+  // No test here depends on FAREWELL_TIMEOUT.
   beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout"] }));
   afterEach(() => void vi.useRealTimers());
 

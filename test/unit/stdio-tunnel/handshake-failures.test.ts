@@ -1,4 +1,4 @@
-/** Far ends that are no far ends: how the preamble ends, what it says, and how little it remembers. */
+/** Peers that do not send a valid preamble: how the handshake fails, and how little it keeps. */
 import { once } from "node:events";
 import { describe, expect, test } from "vitest";
 import { KEPT_NOISE, MAGIC_LINE, MAX_HELLO, MAX_NOISE } from "../../../src/stdio-tunnel/constants.ts";
@@ -131,7 +131,7 @@ describe.each(ENDS)("the %s", (end) => {
   });
 });
 
-/** Both ends of one preamble; what each fails with. */
+/** Runs both sides of a preamble. Returns the error of each. */
 async function bothRefusals(
   initiator: Partial<HandshakeOptions>,
   spawned: Partial<HandshakeOptions>,
@@ -144,7 +144,7 @@ async function bothRefusals(
 }
 
 test("another protocol: each side names both protocols and both tools", async () => {
-  // This end cannot speak protocol 2. What it sees of one that does is the same at both places.
+  // This tool cannot speak protocol 2. A peer that does looks the same to both sides.
   const line = `${MAGIC_LINE}${JSON.stringify({ protocol: 2, tool: "9.0.0", role: "relay" })}\n`;
   for (const end of ENDS) {
     const [near, remote] = duplexPair();
@@ -153,7 +153,7 @@ test("another protocol: each side names both protocols and both tools", async ()
     expect(error).toMatchObject({ code: "remote-other-protocol", exitStatus: 8 });
     expect(error.message).toMatch(/docker-over-ssh 9\.0\.0.*protocol 2/);
     expect(error.expected).toMatch(/protocol 1.*docker-over-ssh 0\.1\.0-test/);
-    // The far end is told who is here, so that it can say the same.
+    // The peer gets this side's hello, so that it can report the same.
     const [received] = (await once(remote, "data")) as [Buffer];
     expect(String(received)).toContain('"protocol":1,"tool":"0.1.0-test"');
   }

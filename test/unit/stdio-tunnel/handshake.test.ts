@@ -1,4 +1,4 @@
-/** The preamble between two ends, however the bytes are cut and whatever stands before them. PROTOCOL.md, 1. */
+/** The preamble of two sides, with any split of the bytes and any text before it. PROTOCOL.md, 1. */
 import { buffer } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
 import { KEPT_NOISE, MAGIC_LINE, MAX_NOISE } from "../../../src/stdio-tunnel/constants.ts";

@@ -1,4 +1,4 @@
-/** A far end that breaks the protocol inside the session. */
+/** A peer that breaks the protocol in the session. */
 import { once } from "node:events";
 import { connect as connectHttp2, type Http2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
@@ -10,7 +10,7 @@ import { hello, openEnd } from "../../fixtures/remote/open-end.ts";
 import { duplexPair, tunnelPair } from "./carriers.ts";
 import { greet } from "./preamble.ts";
 
-/** A sender of ours, and a receiver that says what a test wants it to say. */
+/** A real sender, and a receiver that sends the test's input. */
 async function rawReceiver(): Promise<{
   sender: Tunnel;
   open: (headers: Record<string, string>) => Http2Stream & Duplex;

@@ -1,4 +1,4 @@
-/** Two ends that are alive, and of which neither gets on. PROTOCOL.md, 4. */
+/** Two sides that are alive but make no progress. PROTOCOL.md, 4. */
 import { once } from "node:events";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { TICKS_PER_SILENCE } from "../../../src/stdio-tunnel/constants.ts";
@@ -10,7 +10,7 @@ import { duplexPair } from "./carriers.ts";
 
 const TIMEOUTS = timeoutsFor(31); // 341 ms in all
 const KEEP_ALIVE = 60;
-/** Bytes of a PING, and of the answer to it (RFC 9113, 6.7). */
+/** Bytes of a PING and of its answer (RFC 9113, 6.7). */
 const PING = 17;
 const TICK = KEEP_ALIVE / TICKS_PER_SILENCE;
 
@@ -25,7 +25,7 @@ async function tunnels(): Promise<{ sender: Tunnel; receiver: Tunnel }> {
       silence: KEEP_ALIVE,
       timeouts,
     });
-  // One of them is enough to find out; the other is told.
+  // One side detects it; the other gets its report.
   const [sender, receiver] = await Promise.all([
     open(one, "initiator", "sender", timeoutsFor(60_000)),
     open(other, "spawned", "receiver"),
@@ -38,7 +38,7 @@ const ended = async ({ signal }: Tunnel): Promise<unknown> => {
   return signal.reason;
 };
 
-/** So many ms, or until one end has ended, in which each end keeps the connection alive, and hears the other and its answer. */
+/** Advances the clock by `ms`, or until one side has ended, while both send and answer PINGs. */
 async function pass(ms: number, ...ends: Tunnel[]): Promise<void> {
   const isOver = (): boolean => ends.some(({ signal }) => signal.aborted);
   for (let passed = 0; passed < ms && !isOver(); passed += TICK) {

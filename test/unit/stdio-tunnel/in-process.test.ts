@@ -4,7 +4,7 @@ import { Failure } from "../../../src/output/errors.ts";
 import { runBothSides, type Side } from "../../../src/stdio-tunnel/in-process.ts";
 
 const options = { tool: "1.2.3", signal: new AbortController().signal };
-/** Until the other side ends it. */
+/** Runs until the other side ends the tunnel. */
 const waits: Side = async (tunnel) => void (await tunnel.next("never"));
 const fails =
   (error: Error): Side =>

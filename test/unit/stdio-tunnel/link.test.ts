@@ -1,4 +1,4 @@
-/** A link that is cut, or falls silent, while both ends have more to say. */
+/** A link that breaks, or falls silent, while both sides still send. */
 import { once } from "node:events";
 import { PassThrough } from "node:stream";
 import { describe, expect, test, vi } from "vitest";
@@ -16,7 +16,7 @@ import { greet } from "./preamble.ts";
 const lost = { code: "link-lost", exitStatus: 9, hint: expect.stringContaining("same command again") };
 const cut = { ended: false, failed: true };
 
-/** The pid that an idle far end tells. */
+/** Returns the pid that an idle remote process reports. */
 async function pidOf(tunnel: Tunnel): Promise<number> {
   return (await tunnel.next("pid"))["pid"] as number;
 }
@@ -55,7 +55,7 @@ describe.each<[Role, Role]>([
       }
       process.kill(pid, "SIGKILL");
       await once(signal, "abort");
-      throw new Error("a download broke"); // because of that, and so it is not the reason
+      throw new Error("a download broke"); // a consequence, not the reason
     }).catch((error: unknown) => error);
     expect(error).toMatchObject({
       ...lost,

@@ -29,7 +29,7 @@ afterEach(async () => {
   vi.clearAllMocks();
 });
 
-/** A server at the sender's side, answered for as "registry". */
+/** Serves `server` on the sender's side as the service "registry". */
 async function serve(server: Server): Promise<Server> {
   servers.push(server);
   server.listen(0, "127.0.0.1");
@@ -42,7 +42,7 @@ async function serveHttp(listener: RequestListener): Promise<void> {
   await serve(createHttpServer(listener));
 }
 
-/** A server that hears a client out and then answers. */
+/** A server that reads a request to its end and then answers. */
 function answering(answer: (socket: Socket) => Promise<string>): Server {
   return createServer({ allowHalfOpen: true }, (socket) => void answer(socket).then((words) => socket.end(words)));
 }
@@ -53,7 +53,7 @@ function client(): Socket {
 
 async function response(): Promise<IncomingMessage> {
   const request = get({ port: portForward.port, host: "127.0.0.1", path: "/", agent: false });
-  request.on("error", () => {}); // the response breaks, too
+  request.on("error", () => {}); // the response breaks as well
   const [message] = (await once(request, "response")) as [IncomingMessage];
   return message;
 }
@@ -122,7 +122,7 @@ describe("a reset at the client", () => {
     expect(await outcomeOf(client())).toMatchObject(cut);
   });
 
-  // The cut waits until the client has read all: data and a reset in one poll are an "end" to libuv (uv__stream_io).
+  // The reset waits until the client has read everything: libuv (uv__stream_io) reports data and a reset in one poll as an "end".
   test.each([
     ["the server resets the connection", (socket: Socket) => socket.resetAndDestroy()],
     ["the receiver's tunnel closes", () => receiver.close()],
@@ -160,7 +160,7 @@ describe("a reset at the client", () => {
     await once(served, "end");
     void cutIt(socket);
     await closed(socket);
-    served.write("an answer"); // only this makes the kernel tell the door of a client that is gone
+    served.write("an answer"); // only a write shows that the client is gone
     expect(await outcome).toMatchObject({ bytes: 9, failed: true });
   });
 });

@@ -1,4 +1,4 @@
-/** The far command as a child: every row of PROTOCOL.md's table of failures, with a program that fails in that way. */
+/** The remote command as a child: every row of PROTOCOL.md's table of failures, with a program that fails in that way. */
 import { randomUUID } from "node:crypto";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -12,14 +12,14 @@ import { deferred } from "../../../src/streams/deferred.ts";
 import { remoteProgram } from "./carriers.ts";
 
 interface Run {
-  /** What it failed with, if it did. */
+  /** Its error, if it failed. */
   failure: Failure | undefined;
-  /** What the far command wrote to stderr. */
+  /** The remote command's stderr. */
   lines: string[];
   details: string[];
 }
 
-/** Runs a receiver of ours over a far command, until it is over. */
+/** Runs a receiver over a remote command to its end. */
 async function run(
   command: string[],
   options: Partial<TunnelOptions> = {},
@@ -271,7 +271,7 @@ describe("a remote command that starts before this side is ready", () => {
       lines.push(line);
       stop.abort(reason);
     };
-    // Were it given the time that others are, this test would not end.
+    // With the usual time for a command to end, this test would not finish.
     const options = { ready: new Promise(() => {}), signal: stop.signal, leaveTimeout: 600_000, onRemoteLine };
     expect((await run(command, options)).failure).toBe(reason);
     expect(lines).toEqual(["greeted"]);

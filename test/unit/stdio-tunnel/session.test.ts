@@ -1,4 +1,4 @@
-/** What a tunnel carries, over every kind of stream and whichever end runs the other. */
+/** What a tunnel carries, over every kind of stream, with either side as initiator. */
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { MAX_STREAMS } from "../../../src/stdio-tunnel/constants.ts";
@@ -10,7 +10,7 @@ import { BULK_BYTES } from "../../fixtures/remote/scenarios/bulk.ts";
 import { SCENARIOS } from "../../fixtures/remote/scenarios/index.ts";
 import { duplexPair, spawnScenario, tcpPair, type Pair } from "./carriers.ts";
 
-/** Plays a scenario with `initiator` as this process's role; the receiver's report. */
+/** Runs a scenario with `initiator` as this process's role. Returns the receiver's report. */
 type Carrier = (name: string, initiator: Role) => Promise<unknown>;
 
 const CARRIERS: Record<string, Carrier> = {

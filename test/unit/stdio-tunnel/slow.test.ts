@@ -1,4 +1,4 @@
-/** A line that takes far longer than the silence limit to carry what has been written is alive. PROTOCOL.md, 4. */
+/** A link that takes much longer than the silence limit to carry its data is alive. PROTOCOL.md, 4. */
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
@@ -7,7 +7,7 @@ import { pseudoRandom, sha256 } from "../../fixtures/remote/pseudo-random.ts";
 import { tunnelPair } from "./carriers.ts";
 
 const RATE = 40_000;
-/** ms; four ticks, and ten of them are far less than the bytes take. */
+/** ms; four ticks. Ten of them are much less than the data takes. */
 const SILENCE = 400;
 const BYTES = 120_000;
 

@@ -1,4 +1,4 @@
-/** Streams that nobody reads: they hold their window and no more, and the others go on. PROTOCOL.md, 2. */
+/** Unread streams: they hold at most their window, and other streams continue. PROTOCOL.md, 2. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test, vi } from "vitest";
@@ -11,7 +11,7 @@ const BYTES = STREAM_WINDOW * 1.5;
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
 
-/** Bytes in buffers that somebody still holds. */
+/** Returns the bytes of live buffers. */
 function held(): number {
   collect();
   return process.memoryUsage().arrayBuffers;
@@ -38,9 +38,9 @@ test.each([1, 8])("%i of them, down", async (count) => {
   for (let round = 0; round < 3; round++) expect(await sha256(receiver.connect("random").end())).toBe(expected);
   expect(Math.max(...stalled.map((stream) => stream.readableLength))).toBeLessThanOrEqual(STREAM_WINDOW);
   expect(Math.max(...given.slice(0, count))).toBeLessThan(STREAM_WINDOW + 1_000_000);
-  // What has been collected is given back by a thread of its own, a moment later.
+  // A separate thread frees collected buffers a moment later.
   await vi.waitFor(() => expect(held() - before).toBeLessThan(count * STREAM_WINDOW * 2 + 30_000_000), 15_000);
-  // Read at last, they say all they had to say.
+  // When they are read, they are complete.
   expect(await Promise.all(stalled.map((stream) => sha256(stream.end())))).toEqual(stalled.map(() => expected));
   await Promise.all([sender.close(), receiver.close()]);
 });

@@ -11,7 +11,7 @@ function halves(): { source: PassThrough; sink: PassThrough; transport: StdioTra
   return { source, sink, transport: new StdioTransport(source, sink) };
 }
 
-/** A sink that takes nothing until it is told to. */
+/** A sink that accepts nothing until `go` is called. */
 function heldSink(): { sink: Writable; taken: Buffer[]; go: () => void } {
   const taken: Buffer[] = [];
   const waiting: (() => void)[] = [];

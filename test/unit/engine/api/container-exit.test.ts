@@ -11,7 +11,7 @@ const says =
   (_request, response) =>
     answer(response, status, body);
 const running = says({ State: { Running: true, ExitCode: 0 } });
-/** One after the other; the last one again and again. */
+/** Answers in order; the last one repeats. */
 const inTurn =
   (...routes: Route[]): Route =>
   (request, response) =>

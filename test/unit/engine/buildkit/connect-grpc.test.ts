@@ -23,7 +23,7 @@ const [PING, PREFACE, SWITCH, LIST, IMAGES] = [
   "1.1 GET /images/json?all=true",
 ];
 
-/** Time stands still until {@link pass} is called. */
+/** Stops the clock until {@link pass} is called. */
 function holdTime(): void {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
 }

@@ -24,7 +24,7 @@ async function storeOf(engine: Engine): Promise<ContentStore> {
   return store;
 }
 
-/** The blob, and what reading it gives. */
+/** A blob and the result of reading it. */
 function blob(bytes: Buffer | string): FakeBlob & { digest: Digest; bytes: Buffer; of: { size: number } } {
   const whole = Buffer.from(bytes);
   return { bytes: whole, digest: digestOf(whole), of: { size: whole.length } };
@@ -219,7 +219,7 @@ describe("a blob is read", () => {
     ["shorter", 300_001, "ends after 300000 of its 300001 bytes"],
     ["longer", 299_999, "is larger than the 299999 bytes it should have"],
   ])("and a blob that is %s than its descriptor is an error", async (_, size, message) => {
-    // Gives all that there is, whatever it is asked for.
+    // Sends the whole blob for any range.
     const read = async function* () {
       yield { data: large.bytes };
     };
@@ -287,7 +287,7 @@ describe("a small blob is read whole and verified", () => {
 
 describe("a connection that breaks", () => {
   const [large, small] = [blob(randomBytes(10_000_000)), blob(randomBytes(100_000))];
-  /** Of a blob, what is asked for. */
+  /** The ranges requested of a blob. */
   async function* part({ bytes }: { bytes: Buffer }, offset: bigint) {
     for (let at = Number(offset); at < bytes.length; at += 100_000) yield { data: bytes.subarray(at, at + 100_000) };
   }

@@ -25,11 +25,11 @@ interface FakeBuilder extends AsyncDisposable {
   calls: Call[];
 }
 
-/** What an engine says of itself, and of its images. */
+/** The engine's version and images. */
 const VERSION = "28.5.2+dfsg4";
 const IMAGES = [{ Id: "sha256:1", Size: 1 }];
 
-/** An engine with a BuildKit, of which nothing but the wire is real. A build does not end by itself. */
+/** An engine with a fake BuildKit behind real gRPC. A build runs until it is cancelled. */
 async function fakeBuilder(answer: (stream: ServerHttp2Stream) => void, images: object = IMAGES): Promise<FakeBuilder> {
   const folder = await temporaryFolder();
   const path = join(folder.path, "engine.sock");
@@ -37,7 +37,7 @@ async function fakeBuilder(answer: (stream: ServerHttp2Stream) => void, images: 
   const sockets = new Set<Socket>();
   const grpc = createHttp2Server().on("stream", (stream, headers) => {
     const chunks: Buffer[] = [];
-    stream.on("error", () => {}); // what the client has given up
+    stream.on("error", () => {}); // the client has cancelled it
     stream.on("data", (chunk: Buffer) => chunks.push(chunk));
     stream.on("end", () => {
       const framed = Buffer.concat(chunks);
@@ -71,7 +71,7 @@ async function fakeBuilder(answer: (stream: ServerHttp2Stream) => void, images: 
   };
 }
 
-/** A field of bytes in protobuf's encoding. */
+/** Encodes a bytes field in protobuf. */
 function field(number: number, value: Buffer): Buffer {
   const length: number[] = [];
   for (let left = value.length; left > 0 || length.length === 0; left = Math.floor(left / 128)) {
@@ -113,7 +113,7 @@ describe("the config of an image", () => {
     expect(solve?.path).toBe("/moby.buildkit.v1.Control/Solve");
     const build = Buffer.from(String(resolve?.build));
     expect(build).toHaveLength(36);
-    // Without a Cache (8), Docker 27.4 to 28.1 would be ended by a nil pointer.
+    // Without a Cache (8), Docker 27.4 to 28.1 would crash.
     expect(solve?.message).toEqual(
       Buffer.concat([field(1, build), field(8, Buffer.alloc(0)), Buffer.from([11 << 3, 1])]),
     );

@@ -3,7 +3,7 @@ import { NoiseFilter, NotHttp } from "../../../../src/engine/connect/noise-filte
 
 const ANSWER = "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\n\r\nOK";
 
-/** What is left of what comes in portions. */
+/** Returns the filter's output for input in chunks. */
 function filtered(...portions: string[]): { answer: string; filter: NoiseFilter } {
   const filter = new NoiseFilter();
   const parts = portions.flatMap((portion) => filter.take(Buffer.from(portion)) ?? []);
@@ -47,7 +47,7 @@ test("an answer after more noise does not count", () => {
 });
 
 describe("an answer in HTTP/2", () => {
-  /** The head of a SETTINGS frame, and of so many settings what is in it (RFC 9113, 6.5). */
+  /** A SETTINGS frame with `count` settings (RFC 9113, 6.5). */
   function settings(count: number): Buffer {
     const frame = Buffer.alloc(9 + 6 * count, "HTTP/2");
     frame.writeUIntBE(6 * count, 0, 3);
