@@ -36,7 +36,7 @@ export function runRemoteCommand(
     if (lines.length > KEPT_LINES) lines.shift();
     output.event({ type: "remote", line });
   };
-  const child = spawnRemote([...ignoringSignals, ...command], onLine, { words, rate: bwlimit });
+  const child = spawnRemote([...ignoringSignals, ...command], onLine, { name: words, rate: bwlimit });
   return {
     process: child,
     words,

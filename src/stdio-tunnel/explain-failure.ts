@@ -8,7 +8,7 @@ export interface CommandToExplain {
   /** Its program. */
   file: string;
   /** All of it, without passwords. */
-  words: string;
+  command: string;
   exit: () => Promise<Exit | undefined>;
 }
 
@@ -16,22 +16,22 @@ export interface CommandToExplain {
  * Adds to a failure of the tunnel how the remote command ended, and the text it printed in place of a hello. Returns the peer's failures and
  * all other errors as they are.
  */
-export async function explainFailure(failure: unknown, { file, words, exit }: CommandToExplain): Promise<unknown> {
+export async function explainFailure(failure: unknown, { file, command, exit }: CommandToExplain): Promise<unknown> {
   if (!(failure instanceof Failure) || failure instanceof RemoteFailure) return failure;
-  if (failure instanceof HandshakeError && !failure.ended) return withNoise(failure, words);
+  if (failure instanceof HandshakeError && !failure.ended) return withNoise(failure, command);
   if (!(failure instanceof HandshakeError) && failure.code !== "link-lost") return failure;
-  return explainExit(failure, file, words, await exit());
+  return explainExit(failure, file, command, await exit());
 }
 
 /** @param file the program of the command */
-function explainExit(failure: Failure, file: string, words: string, exit: Exit | undefined): Failure {
+function explainExit(failure: Failure, file: string, command: string, exit: Exit | undefined): Failure {
   if (exit?.error !== undefined) {
     const missing = exit.error.code === "ENOENT";
     return new Failure(
       "remote-command-not-found",
       missing
-        ? `cannot run \`${words}\`: there is no program \`${file}\` here`
-        : `cannot run \`${words}\`: ${messageOf(exit.error)}`,
+        ? `cannot run \`${command}\`: there is no program \`${file}\` here`
+        : `cannot run \`${command}\`: ${messageOf(exit.error)}`,
       {
         expected:
           'a command that runs docker-over-ssh on the remote side, for instance ssh HOST "docker-over-ssh pull IMAGE"',
@@ -42,13 +42,13 @@ function explainExit(failure: Failure, file: string, words: string, exit: Exit |
   }
   const text = { expected: failure.expected ?? "", hint: failure.hint ?? "", cause: failure };
   if (failure.code === "link-lost") {
-    return new Failure("link-lost", `${failure.message}: \`${words}\` ${describeExit(exit)}`, text);
+    return new Failure("link-lost", `${failure.message}: \`${command}\` ${describeExit(exit)}`, text);
   }
   const noise = failure instanceof HandshakeError ? failure.noise : "";
   if (exit?.status === 127 || exit?.status === 126) {
     return new Failure(
       "remote-command-not-found",
-      `\`${words}\` ${describeExit(exit)}: the remote shell found no such command${printed(noise)}`,
+      `\`${command}\` ${describeExit(exit)}: the remote shell found no such command${printed(noise)}`,
       {
         expected: "docker-over-ssh on the remote side, in the PATH of a shell that is not a login shell",
         hint: "Install it there, name its full path in the command, or use ssh://HOST instead, which needs only an engine there.",
@@ -58,13 +58,13 @@ function explainExit(failure: Failure, file: string, words: string, exit: Exit |
   }
   return new Failure(
     "remote-not-a-tunnel",
-    `\`${words}\` ${exit === undefined ? "closed its output" : describeExit(exit)} before its hello${printed(noise)}`,
+    `\`${command}\` ${exit === undefined ? "closed its output" : describeExit(exit)} before its hello${printed(noise)}`,
     text,
   );
 }
 
-function withNoise(failure: HandshakeError, words: string): Failure {
-  return new Failure(failure.code, `\`${words}\`: ${failure.message}${printed(failure.noise)}`, {
+function withNoise(failure: HandshakeError, command: string): Failure {
+  return new Failure(failure.code, `\`${command}\`: ${failure.message}${printed(failure.noise)}`, {
     expected: failure.expected ?? "",
     hint: failure.hint ?? "",
     cause: failure,

@@ -79,7 +79,7 @@ class PreambleReader {
   readonly #stream: Duplex;
   /** Unprocessed bytes: before the magic line noise, after it the hello. */
   #pending: Buffer = Buffer.alloc(0);
-  #kept: Buffer = Buffer.alloc(0);
+  #noiseTail: Buffer = Buffer.alloc(0);
   #noiseBytes = 0;
   #inHello = false;
 
@@ -88,7 +88,9 @@ class PreambleReader {
   }
 
   get noise(): string {
-    const tail = this.#inHello ? this.#kept : Buffer.concat([this.#kept, this.#pending]).subarray(-KEPT_NOISE);
+    const tail = this.#inHello
+      ? this.#noiseTail
+      : Buffer.concat([this.#noiseTail, this.#pending]).subarray(-KEPT_NOISE);
     return tail.toString("utf8");
   }
 
@@ -142,7 +144,7 @@ class PreambleReader {
     const at = this.#pending.indexOf(MAGIC_LINE);
     const noiseEnd = at === -1 ? Math.max(0, this.#pending.length - MAGIC_LINE.length + 1) : at;
     this.#noiseBytes += noiseEnd;
-    this.#kept = Buffer.concat([this.#kept, this.#pending.subarray(0, noiseEnd)]).subarray(-KEPT_NOISE);
+    this.#noiseTail = Buffer.concat([this.#noiseTail, this.#pending.subarray(0, noiseEnd)]).subarray(-KEPT_NOISE);
     this.#pending = this.#pending.subarray(at === -1 ? noiseEnd : at + MAGIC_LINE.length);
     this.#inHello = at !== -1;
     if (this.#noiseBytes > MAX_NOISE) throw notATunnel("it printed more than 1 MB of other text");

@@ -25,7 +25,7 @@ export interface SpawnOptions {
   /** ms for the child to end, first by itself, then after SIGTERM. */
   leaveTimeout?: number | undefined;
   /** Its name in messages. */
-  words?: string | undefined;
+  name?: string | undefined;
   /** Limit of bytes per second to the child, and of bytes per second from it. */
   rate?: number | undefined;
 }
@@ -43,7 +43,7 @@ export interface SpawnOptions {
 export function spawnRemote(
   command: readonly string[],
   onStderr: (line: string) => void,
-  { leaveTimeout = LEAVE_TIMEOUT, words = shownCommand(command), rate }: SpawnOptions = {},
+  { leaveTimeout = LEAVE_TIMEOUT, name = shownCommand(command), rate }: SpawnOptions = {},
 ): RemoteProcess {
   const [file = "", ...args] = command;
   const program = startProgram(file, args, { killTimeout: leaveTimeout });
@@ -63,7 +63,7 @@ export function spawnRemote(
       return (transport ??= new StdioTransport(stdout, stdin).on("error", () => {}));
     },
     exit,
-    explain: async (failure) => await explainFailure(failure, { file, words, exit }),
+    explain: async (failure) => await explainFailure(failure, { file, command: name, exit }),
     async [Symbol.asyncDispose]() {
       if (program.stdin.bytesWritten === 0) {
         isOfInterest = false; // its report of the signal that this process sends

@@ -7,7 +7,7 @@ const HEADER = 8;
  * @param maxBytes of the result; memory is that and one chunk
  */
 export async function endOfLog(chunks: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
-  let kept = Buffer.alloc(0);
+  let end = Buffer.alloc(0);
   let header = Buffer.alloc(0);
   let left = 0; // bytes of the current frame
   for await (let chunk of chunks) {
@@ -21,10 +21,10 @@ export async function endOfLog(chunks: AsyncIterable<Buffer>, maxBytes: number):
         header = Buffer.alloc(0);
       }
       const part = chunk.subarray(0, left);
-      kept = Buffer.concat([kept, part]).subarray(-maxBytes);
+      end = Buffer.concat([end, part]).subarray(-maxBytes);
       left -= part.length;
       chunk = chunk.subarray(part.length);
     }
   }
-  return kept.toString("utf8");
+  return end.toString("utf8");
 }

@@ -2,7 +2,7 @@ import { describeExit, type Exit } from "../../child-process/exit.ts";
 import { startProgram } from "../../child-process/start-program.ts";
 import { messageOf } from "../../output/errors.ts";
 import { DialError } from "./dial-error.ts";
-import { ProgramConnection, type Said } from "./program-connection.ts";
+import { ProgramConnection, type ProgramOutput } from "./program-connection.ts";
 
 /** Bytes kept of the program's stderr. Its end tells why the program failed. */
 const STDERR_KEPT = 4096;
@@ -39,8 +39,8 @@ export function dialStdio(file: string, argv: readonly string[]): StdioConnectio
       clearTimeout(late);
       return exit;
     },
-    onDeaf: () => program.kill(),
-    failureOf: (exit, said) => dialError(exit ?? {}, said, stderr.toString("utf8")),
+    onStdinClosed: () => program.kill(),
+    failureOf: (exit, output) => dialError(exit ?? {}, output, stderr.toString("utf8")),
     close() {
       program.stderr.destroy(); // another process may hold it open
       program.kill();
@@ -51,7 +51,7 @@ export function dialStdio(file: string, argv: readonly string[]): StdioConnectio
   return Object.assign(connection, { ended: program.exit, killNow: () => program.kill("SIGKILL") });
 }
 
-function dialError(exit: Exit, { answered, noise }: Said, stderr: string): DialError | undefined {
+function dialError(exit: Exit, { answered, noise }: ProgramOutput, stderr: string): DialError | undefined {
   if (exit.status === 0) return undefined;
   const how = exit.error === undefined ? `it ${describeExit(exit)}` : messageOf(exit.error);
   const words = `${answered ? "" : noise}${stderr}`.trim();

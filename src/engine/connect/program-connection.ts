@@ -9,9 +9,9 @@ export interface ConnectedProgram {
   /** Called once stdout has ended. Resolves to the exit, or to undefined when the program still runs; never rejects. */
   exit(): Promise<Exit | undefined>;
   /** Called when the program reads its stdin no more. */
-  onDeaf?(): void;
+  onStdinClosed?(): void;
   /** Returns the error for an exit; undefined when the program ended in order, which is as if the engine had hung up. */
-  failureOf(exit: Exit | undefined, said: Said): Error | undefined;
+  failureOf(exit: Exit | undefined, output: ProgramOutput): Error | undefined;
   /** Called when the connection is destroyed. */
   close?(): void;
   ref?(): void;
@@ -19,7 +19,7 @@ export interface ConnectedProgram {
 }
 
 /** What a program has written to its stdout. */
-export interface Said {
+export interface ProgramOutput {
   /** An engine's answer has begun. */
   answered: boolean;
   /** The text before it. */
@@ -55,7 +55,7 @@ export class ProgramConnection extends Duplex {
     this.#program.stdin.write(chunk, (error) => {
       if (!error) return done();
       // How it ends, and the rest of its output, say more than EPIPE.
-      this.#program.onDeaf?.();
+      this.#program.onStdinClosed?.();
       this.#program.stdout.resume();
     });
   }
