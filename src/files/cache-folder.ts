@@ -2,8 +2,8 @@ import { userInfo } from "node:os";
 import { isAbsolute, join } from "node:path";
 
 /**
- * This tool's folder in the user's cache, as the XDG Base Directory Specification has it: a relative path in XDG_CACHE_HOME is ignored.
- * Where HOME says nothing, it is the home folder that the system knows of this user. Undefined where none is known.
+ * Returns this program's folder in the user's cache (XDG Base Directory Specification: a relative path in XDG_CACHE_HOME is ignored). Without a
+ * HOME, uses the home folder in the system's user database. Undefined when neither is known.
  */
 export function cacheFolder(env: NodeJS.ProcessEnv): string | undefined {
   const { XDG_CACHE_HOME: cache = "" } = env;
@@ -18,9 +18,6 @@ function homeFolder({ HOME = "" }: NodeJS.ProcessEnv): string | undefined {
     const { homedir } = userInfo();
     return isAbsolute(homedir) ? homedir : undefined;
   } catch {
-    return undefined; // a user of whom the system knows nothing but a number
+    return undefined; // the user ID is not in the user database
   }
 }
-
-/** The cache folder in messages. */
-export const CACHE_FOLDER = "the cache folder (docker-over-ssh in XDG_CACHE_HOME, by default in ~/.cache)";

@@ -1,26 +1,26 @@
 import { closeSync, openSync } from "node:fs";
 import { devNull } from "node:os";
 
-/** EMFILE: this process may open no more files, pipes and connections (`ulimit -n`); ENFILE: the machine may not. */
+/** EMFILE: this process has reached its limit of open files, pipes and connections (`ulimit -n`); ENFILE: the machine has. */
 const CODES = new Set<unknown>(["EMFILE", "ENFILE"]);
 
-/** What a program that is started takes of them: two for each of its pipes, and some that Node opens beside them. */
-const OF_A_PROGRAM = 10;
+/** File descriptors that starting a program takes: two for each of its pipes, and some that Node opens. */
+const FOR_A_PROGRAM = 10;
 
-/** The error among this one and its causes that says that no more files can be opened; undefined without one. */
+/** Returns the error, out of `error` and its causes, that reports the limit of open files; undefined without one. */
 export function openFileLimitError(error: unknown): Error | undefined {
   if (!(error instanceof Error)) return undefined;
   return CODES.has((error as NodeJS.ErrnoException).code) ? error : openFileLimitError(error.cause);
 }
 
 /**
- * Makes sure that a program can be started: else throws the file system's error. execa (9.6) throws a TypeError in its place, and then the
- * process ends by an error that nobody can hear.
+ * Checks that enough file descriptors are left to start a program. Throws the file system's error. execa (9.6) throws a TypeError instead, and
+ * the process then ends with an error that nobody can catch.
  */
 export function checkOpenFileLimit(): void {
   const files: number[] = [];
   try {
-    while (files.length < OF_A_PROGRAM) files.push(openSync(devNull, "r"));
+    while (files.length < FOR_A_PROGRAM) files.push(openSync(devNull, "r"));
   } finally {
     for (const file of files) closeSync(file);
   }

@@ -4,23 +4,23 @@ import { dirname } from "node:path";
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants;
 /** Mode bits that let others write. */
 const OTHERS_WRITE = 0o022;
-/** In such a folder nobody but its owner, and theirs, may rename or remove what others have put there: /tmp. */
+/** In a sticky folder, such as /tmp, only the owners of the folder and of a file may rename or remove the file. */
 const STICKY = 0o1000;
 
-/** A folder that somebody else may have made, or may change while it is used. The message says why. */
+/** Thrown for a folder that another user may have made, or may change while it is used. The message says why. */
 export class UnsafeFolder extends Error {
   override readonly name = "UnsafeFolder";
 }
 
-/** Folders that have been opened. They stay open as long as the process lives, so that a path given out never leads elsewhere. */
+/** The opened folders. They stay open until the process ends, so that a returned path never leads elsewhere. */
 const opened = new Map<string, { descriptor: number; found: Stats }>();
 
 /**
- * A folder that is this user's, that nobody else may write to, and that is no link: made where there is none, if so wanted. Returns a
- * path to it that leads to this very folder from now on, whoever renames it or puts another in its place (Linux). Elsewhere, where there
- * are no such paths, nobody else may be able to do that. On Windows, which has other rights, nothing is looked at.
+ * Opens a folder that belongs to this user, that nobody else may write to, and that is no link; creates it with `make`. Returns a path that leads
+ * to this very folder from then on, even if somebody renames or replaces it (Linux, /proc). Elsewhere, requires that nobody else
+ * can do that. On Windows, which has other permissions, checks nothing.
  *
- * Throws `UnsafeFolder`, and the file system's errors.
+ * Throws {@link UnsafeFolder}, and the file system's errors.
  */
 export function openOwnFolder(path: string, { make }: { make: boolean }): string {
   if (make) mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -29,14 +29,14 @@ export function openOwnFolder(path: string, { make }: { make: boolean }): string
   const now = lstatSync(path);
   if (known !== undefined && isSame(now, known.found)) {
     refuseUnsafe(path, now);
-    return pathOf(path, known.descriptor);
+    return stablePath(path, known.descriptor);
   }
   if (now.isSymbolicLink()) throw new UnsafeFolder(`${path} is a link`);
   const descriptor = openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   try {
     const found = fstatSync(descriptor);
     refuseUnsafe(path, found);
-    const stable = pathOf(path, descriptor);
+    const stable = stablePath(path, descriptor);
     opened.set(path, { descriptor, found });
     return stable;
   } catch (error) {
@@ -45,11 +45,12 @@ export function openOwnFolder(path: string, { make }: { make: boolean }): string
   }
 }
 
-/** Of this user, and nobody else may read or write it. */
+/** Tells whether a file belongs to this user, and nobody else may read or write it. */
 export function isPrivate(found: Stats): boolean {
   return isOwn(found) && (found.mode & 0o077) === 0;
 }
 
+/** Tells whether a file belongs to this user. */
 export function isOwn({ uid }: Pick<Stats, "uid">): boolean {
   return uid === process.getuid?.();
 }
@@ -61,24 +62,24 @@ function refuseUnsafe(path: string, found: Stats): void {
   }
 }
 
-/** What leads to an open folder, without the names on the way (proc_pid_fd(5)). */
-function pathOf(path: string, descriptor: number): string {
+/** Returns a path to an open folder that depends on no other names (proc_pid_fd(5)). */
+function stablePath(path: string, descriptor: number): string {
   const stable = `/proc/self/fd/${descriptor}`;
   try {
     if (isSame(lstatSync(`${stable}/.`), fstatSync(descriptor))) return stable;
   } catch {
-    // no such thing here
+    // no /proc on this system
   }
-  refuseUnstable(dirname(realpathSync(path)));
+  refuseRenamable(dirname(realpathSync(path)));
   return path;
 }
 
-/** Whether somebody else may rename what is on the way to a folder. Root may always. */
-function refuseUnstable(above: string): void {
+/** Throws {@link UnsafeFolder} if another user may rename a folder on the path. Root always may. */
+function refuseRenamable(above: string): void {
   const { uid, mode } = lstatSync(above);
   if (uid !== 0 && !isOwn({ uid })) throw new UnsafeFolder(`${above} belongs to another user (${uid})`);
   if (mode & OTHERS_WRITE && !(mode & STICKY)) throw new UnsafeFolder(`others may write to ${above}`);
-  if (dirname(above) !== above) refuseUnstable(dirname(above));
+  if (dirname(above) !== above) refuseRenamable(dirname(above));
 }
 
 function isSame(one: Stats, other: Stats): boolean {

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { isOwn } from "./own-folder.ts";
 
 /**
- * Removes a folder of this user that holds files alone, in a folder that nobody else may write to (`ownFolder`). No link is followed:
- * names go, and what is no file stays. Does not fail: what cannot be removed now stays.
+ * Removes a folder of this user that contains only files and lies in a folder that nobody else may write to (`openOwnFolder`). Follows no link:
+ * unlinks names, and leaves subfolders. Never fails: a folder that cannot be removed stays.
  */
 export async function removeFolder(path: string): Promise<void> {
   try {
@@ -13,6 +13,6 @@ export async function removeFolder(path: string): Promise<void> {
     for (const name of await readdir(path)) await unlink(join(path, name)).catch(() => {});
     await rmdir(path);
   } catch {
-    // It is gone, or there is something in it that is not ours.
+    // The folder is gone, or something in it belongs to another program.
   }
 }

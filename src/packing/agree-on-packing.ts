@@ -1,46 +1,46 @@
 import { Failure } from "../output/errors.ts";
-import { formatCompressOption, type CompressOption } from "./compress-option.ts";
 import { CODECS, commonCodec, type Codec } from "./codecs.ts";
+import { formatCompressOption, type CompressOption } from "./compress-option.ts";
 import type { Packing } from "./paced-packer.ts";
 
-/** What either side has to say of how layers are packed. */
+/** The two sides' requests for the packing of layers. */
 export interface CompressOptions {
-  /** What the sending side was told, which decides. */
+  /** `--compress` of the sender, which decides. */
   own: CompressOption | undefined;
-  /** What the receiving side was told. */
+  /** `--compress` of the receiver. */
   theirs: CompressOption | undefined;
-  /** Names of what the receiving side can unpack. None, as between two sides in one process: nothing is packed. */
+  /** The names of the codecs that the receiver can unpack. Empty between two sides in one process: nothing is packed. */
   codecs: readonly string[];
 }
 
-type End = "sending" | "receiving";
+type Side = "sending" | "receiving";
 
-/** The sending side's decision. Throws a `usage` Failure when an end lacks what was asked for. */
+/** Makes the sender's decision. Throws a `usage` Failure when a side lacks the requested codec. */
 export function agreeOnPacking({ own, theirs, codecs }: CompressOptions): Packing {
-  const choice = own ?? theirs ?? { how: "auto" };
-  if (choice.how === "none" || codecs.length === 0) return {};
-  if (choice.how === "auto") return { codec: commonCodec(codecs) };
-  const codec = codecOf(choice);
-  const lacks: End[] = codec === undefined ? ["sending"] : [];
-  if (!codecs.includes(choice.how)) lacks.push("receiving");
-  if (lacks.length > 0) throw lacking(choice, lacks);
-  return { codec, level: choice.level };
+  const option = own ?? theirs ?? { how: "auto" };
+  if (option.how === "none" || codecs.length === 0) return {};
+  if (option.how === "auto") return { codec: commonCodec(codecs) };
+  const codec = codecOf(option);
+  const lacking: Side[] = codec === undefined ? ["sending"] : [];
+  if (!codecs.includes(option.how)) lacking.push("receiving");
+  if (lacking.length > 0) throw unsupported(option, lacking);
+  return { codec, level: option.level };
 }
 
-/** Throws a `usage` Failure when this end, the sending or the receiving one, lacks what was asked for. */
-export function refuseUnsupported(choice: CompressOption | undefined, end: End): void {
-  if (choice === undefined || choice.how === "auto" || choice.how === "none") return;
-  if (codecOf(choice) === undefined) throw lacking(choice, [end]);
+/** Throws a `usage` Failure when this side lacks the requested codec. */
+export function refuseUnsupported(option: CompressOption | undefined, side: Side): void {
+  if (option === undefined || option.how === "auto" || option.how === "none") return;
+  if (codecOf(option) === undefined) throw unsupported(option, [side]);
 }
 
 function codecOf({ how }: CompressOption): Codec | undefined {
   return CODECS.find(({ name }) => name === how);
 }
 
-function lacking(choice: CompressOption, ends: readonly End[]): Failure {
-  const { how } = choice;
-  const which = ends.length > 1 ? `neither side has ${how}` : `the ${ends[0]} side has no ${how}`;
-  const where = ends.length > 1 ? "both sides" : `the ${ends[0]} side`;
+function unsupported(option: CompressOption, sides: readonly Side[]): Failure {
+  const { how } = option;
+  const which = sides.length > 1 ? `neither side has ${how}` : `the ${sides[0]} side has no ${how}`;
+  const where = sides.length > 1 ? "both sides" : `the ${sides[0]} side`;
   const text =
     how === "zstd"
       ? {
@@ -48,5 +48,5 @@ function lacking(choice: CompressOption, ends: readonly End[]): Failure {
           hint: `Install it on ${where}, or choose brotli or auto.`,
         }
       : { expected: `docker-over-ssh with ${how} on both sides`, hint: "Install the same version on both sides." };
-  return new Failure("usage", `--compress ${formatCompressOption(choice)}: ${which}`, text);
+  return new Failure("usage", `--compress ${formatCompressOption(option)}: ${which}`, text);
 }

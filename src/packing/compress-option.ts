@@ -1,22 +1,22 @@
-/** The lowest and the highest level of each way to compress, as its own tools count them. */
+/** The lowest and the highest level of each codec. */
 export const LEVELS = { gzip: [1, 9], brotli: [0, 11], zstd: [1, 19] } as const;
 
 export type CodecName = keyof typeof LEVELS;
 
-/** How layers are to be compressed for the way. */
+/** The value of `--compress`: how to pack layers for the transfer. */
 export interface CompressOption {
-  /** `auto`: the best that both sides have; `none`: not at all. */
+  /** `auto`: with the best codec that both sides have; `none`: not at all. */
   how: "auto" | "none" | CodecName;
-  /** Just this one; left out: as hard as the link leaves time for. */
+  /** The codec's level. Left out: as strong as the link leaves time for. */
   level?: number;
 }
 
-/** What was said is no choice. */
+/** Thrown for a malformed `--compress`. The message says what is expected. */
 export class InvalidCompressOption extends Error {
-  override readonly name = "InvalidChoice";
+  override readonly name = "InvalidCompressOption";
 }
 
-/** Reads `auto`, `none`, `CODEC` or `CODEC:LEVEL`. Throws {@link InvalidCompressOption}. */
+/** Parses `auto`, `none`, `CODEC` or `CODEC:LEVEL`. Throws {@link InvalidCompressOption}. */
 export function parseCompressOption(text: string): CompressOption {
   const [how = "", level, ...more] = text.split(":");
   if (how !== "auto" && how !== "none" && !isCodecName(how)) throw new InvalidCompressOption(EXPECTED);
@@ -28,7 +28,7 @@ export function parseCompressOption(text: string): CompressOption {
   throw new InvalidCompressOption(`The levels of ${how} are ${lowest} to ${highest}.`);
 }
 
-/** As {@link parseCompressOption} reads it. */
+/** Formats an option as {@link parseCompressOption} parses it. */
 export function formatCompressOption({ how, level }: CompressOption): string {
   return level === undefined ? how : `${how}:${level}`;
 }
@@ -37,4 +37,4 @@ function isCodecName(word: string): word is CodecName {
   return Object.hasOwn(LEVELS, word);
 }
 
-const EXPECTED = "Expected auto, none, gzip, brotli or zstd; the last three with a level if you like, e.g. gzip:9.";
+const EXPECTED = "Expected auto, none, gzip, brotli or zstd; the last three optionally with a level, e.g. gzip:9.";

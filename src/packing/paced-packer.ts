@@ -1,38 +1,37 @@
 import { EFFORTS, type Codec, type Effort } from "./codecs.ts";
 import { pack, type PackOptions as PackingOptions } from "./pack.ts";
 
-/** Bytes that are packed with one effort before it is judged by what it led to. */
+/** Bytes packed with one effort before it is judged. */
 const TRIAL = 16 * 1024 * 1024;
-/** Trials in a row that must ask for less effort: what is short is to be small, what is long to be fast. */
+/** Consecutive trials that must ask for less effort: a short transfer is to be small, a long one fast. */
 const TRIALS_FOR_LESS = 4;
 
-/** What of the time must be spent on waiting for the link, before it is the link that is slow; and until it is fast. */
+/** The part of the time spent waiting for the link above which it counts as slow, and below which it counts as fast. */
 const LINK = { slow: 1 / 2, fast: 1 / 8 };
-/** What of the time must be spent on waiting for packing, before it is that which is slow. */
+/** The part of the time spent waiting for packing above which packing counts as slow. */
 const PACKING_IS_SLOW = 1 / 2;
 
-/** How plain layers are packed for the way. */
+/** How layers are packed for the transfer. */
 export interface Packing {
   /** Left out: blocks are only framed. */
   codec?: Codec | undefined;
-  /** Of the codec; left out: as hard as the link leaves time for. */
+  /** The codec's level. Left out: as strong as the link leaves time for. */
   level?: number | undefined;
 }
 
-/** See pack.ts. */
 export type PackOptions = Pick<PackingOptions, "blockPerChunk">;
 
 /**
- * Packs a transfer's layers while they are read, as hard as it costs no time: harder when whoever reads them, the link, is what
- * all wait for; lighter, and in the end not at all, when it waits for packing. What one layer has shown, the next begins with.
- * Where a level was asked for, it is that one.
+ * Packs a transfer's layers while they are read, as strongly as it costs no time: more strongly when the reader, which is the link, is the
+ * bottleneck; more lightly, down to not at all, when packing is. The next layer begins with the effort of the last. A requested level is
+ * fixed.
  */
 export class PacedPacker {
   readonly #packing: Packing;
   #effort = EFFORTS.indexOf("medium");
-  /** ms; what was spent in the source is a part of what was spent until a chunk was packed. */
+  /** ms. `source`, the time spent reading, is a part of `untilPacked`. */
   #clocks = { source: 0, untilPacked: 0, link: 0 };
-  /** Since it was last judged. */
+  /** Bytes since the last judgement. */
   #bytes = 0;
   #trialsForLess = 0;
 
@@ -40,7 +39,7 @@ export class PacedPacker {
     this.#packing = packing;
   }
 
-  async *pack(plain: AsyncIterable<Buffer>, { blockPerChunk: asTheyCome }: PackOptions = {}): AsyncGenerator<Buffer> {
+  async *pack(plain: AsyncIterable<Buffer>, { blockPerChunk }: PackOptions = {}): AsyncGenerator<Buffer> {
     let since = performance.now();
     const lap = (): number => {
       const before = since;
@@ -51,7 +50,7 @@ export class PacedPacker {
     for await (const chunk of pack(this.#clocked(plain), {
       codec,
       level: () => this.#level,
-      blockPerChunk: asTheyCome,
+      blockPerChunk,
     })) {
       this.#clocks.untilPacked += lap();
       yield chunk;
@@ -62,11 +61,11 @@ export class PacedPacker {
 
   get #level(): number | undefined {
     const { codec, level } = this.#packing;
-    const effort = this.#now;
+    const effort = this.#currentEffort;
     return level ?? (effort === "none" ? undefined : codec?.levels[effort]);
   }
 
-  get #now(): Effort {
+  get #currentEffort(): Effort {
     return EFFORTS[this.#effort] ?? "medium";
   }
 
@@ -82,10 +81,10 @@ export class PacedPacker {
 
   #judge(): void {
     const { source, untilPacked, link } = this.#clocks;
-    const all = untilPacked + link;
+    const total = untilPacked + link;
     const packing = untilPacked - source;
-    const wantsMore = link > all * LINK.slow || (this.#now === "none" && link > all * LINK.fast);
-    const wantsLess = packing > all * PACKING_IS_SLOW && link < all * LINK.fast;
+    const wantsMore = link > total * LINK.slow || (this.#currentEffort === "none" && link > total * LINK.fast);
+    const wantsLess = packing > total * PACKING_IS_SLOW && link < total * LINK.fast;
     this.#trialsForLess = wantsLess ? this.#trialsForLess + 1 : 0;
     if (wantsMore) this.#step(1);
     else if (this.#trialsForLess === TRIALS_FOR_LESS) this.#step(-1);

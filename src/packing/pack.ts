@@ -3,57 +3,57 @@ import { splitIntoBlocks, sampleOf } from "../streams/blocks.ts";
 import type { Codec } from "./codecs.ts";
 import { mapInOrder } from "../streams/map-in-order.ts";
 
-/** What a packed answer's Content-Encoding is called; nobody but the two sides of a transfer knows it. */
+/** The Content-Encoding of a packed response. Only the two sides of a transfer know it. */
 export const PACKED_ENCODING = "docker-over-ssh-blocks";
 
 /**
- * Bytes of a block. They are compressed apart from each other, so that up to three cores have one, and each as suits it and the moment;
- * larger ones gain little and cost memory for every core at either end: 2 MB leave 2 % less, and of a sender on two cores that packs
- * with brotli's level 5 they made 250 MB where these make 199.
+ * Bytes of a block. Blocks are compressed independently, so that up to three cores work at once and each block gets the current effort.
+ * Larger ones gain little and cost memory for every core on both sides: 2 MB make 2 % less output, and a sender on two cores that packs with
+ * brotli's level 5 takes 250 MB instead of 199.
  */
 export const BLOCK = 1024 * 1024;
 
 /**
- * Blocks being packed at once: one for each core, two at least, so that one is read meanwhile, and three at most, for which a sender
- * that packs with brotli's level 5 has 200 MB; with four, it had 214.
+ * Blocks packed at once: one for each core; at least two, so that one is read meanwhile; and at most three, with which a sender that packs
+ * with brotli's level 5 takes 200 MB (with four, 214).
  */
-const AT_ONCE = Math.min(3, Math.max(2, availableParallelism()));
+const CONCURRENCY = Math.min(3, Math.max(2, availableParallelism()));
 
-/** Of a block: its codec's number (1 byte), its packed size and its plain size in bytes (4 bytes each, big-endian). */
+/** Bytes of a block's header: the codec's number (1 byte), packed size and plain size in bytes (4 bytes each, big-endian). */
 export const HEADER = 9;
-/** The codec's number of a block that is not compressed. */
+/** The codec number of an uncompressed block. */
 export const STORED = 0;
-/** The codec's number of the header that ends the stream: one without it has been cut off. */
+/** The codec number of the header that ends the stream: a stream without it is truncated. */
 export const END = 255;
 
-/** What is left of a sample that is not worth it: photographs, archives, and what is encrypted. */
+/** A block that keeps more than this part of its size is not worth compressing: photographs, archives, encrypted data. */
 const WORTH_IT = 0.95;
 
 export interface PackOptions {
   /** Left out: blocks are only framed. */
   codec: Codec | undefined;
-  /** Of the codec, asked for each block; undefined: it is not compressed. */
+  /** Returns the codec's level for the next block; undefined: the block is not compressed. */
   level: () => number | undefined;
-  /** Each chunk is a block, and has at most {@link BLOCK} bytes: for who reads while the source still grows. */
+  /** Makes each chunk a block, of at most {@link BLOCK} bytes: for a reader that follows a growing source. */
   blockPerChunk?: boolean | undefined;
 }
 
 /**
- * Packs bytes for the way: blocks, each behind its {@link HEADER}, and an end. What cannot be compressed is not. Some blocks
- * for each core are in memory, whatever the length.
+ * Packs bytes for the transfer: blocks, each behind a {@link HEADER}, and an {@link END}. Stores incompressible blocks. Holds some blocks for each
+ * core in memory, whatever the length.
  */
 export async function* pack(
   plain: AsyncIterable<Buffer>,
-  { codec, level, blockPerChunk: asTheyCome = false }: PackOptions,
+  { codec, level, blockPerChunk = false }: PackOptions,
 ): AsyncGenerator<Buffer> {
   const suspicion = { isDense: false };
   const work = async (block: Buffer): Promise<Buffer[]> => await packBlock(block, codec, level(), suspicion);
-  const blocks = asTheyCome ? plain : splitIntoBlocks(plain, BLOCK);
-  for await (const packed of mapInOrder(blocks, work, AT_ONCE)) yield* packed;
+  const blocks = blockPerChunk ? plain : splitIntoBlocks(plain, BLOCK);
+  for await (const packed of mapInOrder(blocks, work, CONCURRENCY)) yield* packed;
   yield header(END, 0, 0);
 }
 
-/** What comes after a block that could hardly be compressed is tried on a sample first: a try costs an encoder. */
+/** After a barely compressible block, the next one is tried on a sample first: a full try costs an encoder. */
 interface Suspicion {
   isDense: boolean;
 }

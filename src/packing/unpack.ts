@@ -2,20 +2,20 @@ import { mapInOrder } from "../streams/map-in-order.ts";
 import { CODECS } from "./codecs.ts";
 import { BLOCK, END, HEADER, STORED } from "./pack.ts";
 
-/** Blocks. Three of 2 MB were unpacked at 900 MB/s; what has arrived of them is lost when this is killed. */
-const AT_ONCE = 3;
+/** Blocks unpacked at once. Three of 2 MB are unpacked at 900 MB/s; those in memory are lost when the process is killed. */
+const CONCURRENCY = 3;
 
-/** What came is not a packed stream. */
+/** Thrown for bytes that are not a packed stream. */
 export class InvalidPackedStream extends Error {
-  override readonly name = "BadPacking";
+  override readonly name = "InvalidPackedStream";
 }
 
 /**
- * The bytes that {@link pack} was given. Throws {@link InvalidPackedStream} for what is malformed, cut off, or has a block that is
- * larger than it says: it is hostile input. A few blocks are in memory.
+ * Unpacks the output of `pack`. The input is untrusted: throws {@link InvalidPackedStream} when it is malformed or truncated, or when a block is
+ * larger than its header says. Holds a few blocks in memory.
  */
 export async function* unpack(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  yield* mapInOrder(framedBlocks(packed), unpackBlock, AT_ONCE);
+  yield* mapInOrder(framedBlocks(packed), unpackBlock, CONCURRENCY);
 }
 
 interface Block {
@@ -33,7 +33,7 @@ async function unpackBlock({ codec, packed, size }: Block): Promise<Buffer> {
 
 async function decompress(id: number, packed: Buffer, size: number): Promise<Buffer> {
   const codec = CODECS.find((one) => one.id === id);
-  if (codec === undefined) throw new InvalidPackedStream(`a block is packed in the way ${id}, which is not known here`);
+  if (codec === undefined) throw new InvalidPackedStream(`a block has the unknown codec ${id}`);
   try {
     return await codec.decompress(packed, size);
   } catch (error) {
@@ -45,7 +45,7 @@ async function* framedBlocks(packed: AsyncIterable<Buffer>): AsyncGenerator<Bloc
   const chunks = packed[Symbol.asyncIterator]();
   let pending: Buffer[] = [];
   let have = 0;
-  /** The next bytes, in one piece. */
+  /** Returns the next bytes in one buffer. */
   const take = async (count: number): Promise<Buffer> => {
     while (have < count) {
       const next = await chunks.next();
@@ -67,7 +67,7 @@ async function* framedBlocks(packed: AsyncIterable<Buffer>): AsyncGenerator<Bloc
         throw new InvalidPackedStream(`a block of ${size} bytes in ${length}`);
       yield { codec, packed: await take(length), size };
     }
-    if (have > 0 || !(await chunks.next()).done) throw new InvalidPackedStream("something comes behind its end");
+    if (have > 0 || !(await chunks.next()).done) throw new InvalidPackedStream("bytes follow its end");
   } finally {
     await chunks.return?.();
   }

@@ -96,7 +96,7 @@ async function write(
       ? stdoutSink(signal)
       : await openPipe(destination.path, {
           signal,
-          patience: READER_TIMEOUT,
+          timeout: READER_TIMEOUT,
           onWait: () => output.note({ code: "waiting-for-reader", path: destination.path }),
         });
   const onBytes = (count: number): void => {

@@ -1,4 +1,4 @@
-/** The bytes `first` to `last` of a stream, both inclusive, counted from 0. What is before them is read; what is behind them is not. */
+/** Yields the bytes `first` to `last` of a stream, both inclusive, counted from 0. Reads the bytes before them, and none behind them. */
 export async function* byteRange(
   whole: AsyncIterable<Buffer>,
   { first, last = Infinity }: { first: number; last?: number },

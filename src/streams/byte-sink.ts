@@ -5,45 +5,46 @@ import { setTimeout as wait } from "node:timers/promises";
 import { promisify } from "node:util";
 import { abortable } from "./abortable.ts";
 
-/** ms between two looks whether somebody reads a pipe. */
-const LOOK_EVERY = 50;
+/** ms between two attempts to open a pipe that has no reader. */
+const RETRY_EVERY = 50;
 
-/** Where bytes go, one chunk after the other. */
+/** A destination for bytes: stdout or a named pipe. */
 export interface ByteSink {
-  /** Resolves when all of them have been taken. Rejects with the stream's error (EPIPE where nobody reads any more), and when the signal is aborted. */
+  /** Resolves when all chunks have been accepted. Rejects with the stream's error (EPIPE without a reader) and the signal's reason. */
   write(chunks: AsyncIterable<Buffer>): Promise<void>;
 }
 
-/** This process's stdout, which stays open. */
+/** Returns this process's stdout, which stays open. */
 export function stdoutSink(signal: AbortSignal): ByteSink {
   return { write: async (chunks) => await writeAll(process.stdout, chunks, signal) };
 }
 
-/** What `openPipe` rejects with when nobody has come to read. */
+/** Thrown when no reader opens a pipe in time. */
 export class NoReader extends Error {
-  override readonly name = "NobodyReads";
+  override readonly name = "NoReader";
 }
 
 /**
- * A named pipe, or any other that has a path (`/dev/fd/63`). It is opened without waiting for a reader, because an `open` that waits holds a
- * thread which no signal ends. `patience`: ms for a reader to come. `onWait` is called once if it is not there at once. It is closed at the end.
+ * Opens a named pipe, or another pipe with a path (`/dev/fd/63`). Polls for a reader, because a blocking `open` holds a thread that no signal
+ * ends. `timeout`: ms to wait for a reader. `onWait` is called once if there is none at first. The pipe is closed after `write`.
+ * Rejects with {@link NoReader}, the signal's reason, and the file system's errors.
  */
 export async function openPipe(
   path: string,
-  { signal, patience, onWait }: { signal: AbortSignal; patience: number; onWait: () => void },
+  { signal, timeout, onWait }: { signal: AbortSignal; timeout: number; onWait: () => void },
 ): Promise<ByteSink> {
-  const until = performance.now() + patience;
+  const until = performance.now() + timeout;
   for (let isFirst = true; ; isFirst = false) {
     const fd = await openForReader(path);
     if (fd !== undefined) return pipeSink(fd, signal);
     if (isFirst) onWait();
-    if (performance.now() > until) throw new NoReader(`nobody has read ${path} for ${patience / 1000} s`);
-    await wait(LOOK_EVERY, undefined, { signal }).catch(() => {});
+    if (performance.now() > until) throw new NoReader(`nobody has read ${path} for ${timeout / 1000} s`);
+    await wait(RETRY_EVERY, undefined, { signal }).catch(() => {});
     signal.throwIfAborted();
   }
 }
 
-/** Undefined where nobody reads. */
+/** Returns a file descriptor; undefined while the pipe has no reader. */
 async function openForReader(path: string): Promise<number | undefined> {
   try {
     return await promisify(open)(path, constants.O_WRONLY | constants.O_NONBLOCK);
@@ -53,7 +54,7 @@ async function openForReader(path: string): Promise<number | undefined> {
   }
 }
 
-/** It is written to when it can take something: a reader that stands still holds no thread either. */
+/** Writes with polling: a reader that stalls holds no thread either. */
 async function pipeSink(fd: number, signal: AbortSignal): Promise<ByteSink> {
   let pipe: Socket;
   try {
@@ -74,7 +75,7 @@ async function pipeSink(fd: number, signal: AbortSignal): Promise<ByteSink> {
 }
 
 async function writeAll(stream: Writable, chunks: AsyncIterable<Buffer>, signal: AbortSignal): Promise<void> {
-  stream.on("error", () => {}); // each write hears of it
+  stream.on("error", () => {}); // each write reports it
   for await (const chunk of chunks) {
     const written = new Promise<void>((resolve, reject) => {
       stream.write(chunk, (error) => (error ? reject(error) : resolve()));

@@ -1,6 +1,6 @@
 /**
- * The same values, once. A generator that is ended before its first value was asked for runs none of its `finally` blocks (ECMA-262,
- * 27.6.3.8, "suspended-start"): `onUnread` is called then.
+ * Passes a generator's values through, and calls `onUnread` when it is ended before its first value is requested: such a generator runs none of
+ * its `finally` blocks (ECMA-262, 27.6.3.8, "suspended-start").
  */
 export function cleanUpUnread<T>(values: AsyncGenerator<T>, onUnread: () => void): AsyncIterableIterator<T> {
   let isBegun = false;

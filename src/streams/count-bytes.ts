@@ -1,4 +1,4 @@
-/** Passes bytes on, and tells of each chunk. */
+/** Passes chunks through and reports the size of each. */
 export async function* countBytes(
   bytes: AsyncIterable<Buffer>,
   onBytes: (count: number) => void,

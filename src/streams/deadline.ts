@@ -1,31 +1,31 @@
 import { stallTimer } from "./stall-timer.ts";
 
-/** A signal with a time limit. Disposing ends the limit: the signal is not aborted by it any more. */
+/** A signal with a time limit. Disposing lifts the limit: it no longer aborts the signal. */
 export interface Deadline extends Disposable {
   readonly signal: AbortSignal;
-  /** The time is up. */
+  /** Whether the time is up. */
   readonly isOver: boolean;
 }
 
 /**
- * Aborted with the reason of the first of `signals`, or after so many ms. Not `AbortSignal.any` with `AbortSignal.timeout`: on Node 20
- * nobody holds the latter, and when it has been collected it never fires (20.20, tried with --expose-gc).
+ * Returns a signal that is aborted with the reason of the first of `signals`, or after `ms`. Not `AbortSignal.any` with `AbortSignal.timeout`: on
+ * Node 20 nothing references the latter, and once garbage-collected it never fires (20.20, tried with --expose-gc).
  */
 export function deadline(ms: number, ...signals: readonly (AbortSignal | undefined)[]): Deadline {
   let isOver = false;
-  const watch = stallTimer(
+  const timer = stallTimer(
     () => {
       isOver = true;
       return new Error(`no answer within ${ms / 1000} s`);
     },
     ...signals,
   );
-  watch.start(ms);
+  timer.start(ms);
   return {
-    signal: watch.signal,
+    signal: timer.signal,
     get isOver() {
       return isOver;
     },
-    [Symbol.dispose]: () => watch[Symbol.dispose](),
+    [Symbol.dispose]: () => timer[Symbol.dispose](),
   };
 }

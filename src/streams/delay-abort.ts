@@ -1,8 +1,8 @@
-/** Aborted so many ms after `signal` is, with its reason. */
+/** Returns a signal that is aborted `ms` after `signal`, with the same reason. */
 export function delayAbort(signal: AbortSignal, ms: number): AbortSignal {
-  const later = new AbortController();
-  const begin = (): void => void setTimeout(() => later.abort(signal.reason), ms).unref();
+  const delayed = new AbortController();
+  const begin = (): void => void setTimeout(() => delayed.abort(signal.reason), ms).unref();
   if (signal.aborted) begin();
   else signal.addEventListener("abort", begin, { once: true });
-  return later.signal;
+  return delayed.signal;
 }

@@ -1,10 +1,10 @@
 import { open, type FileHandle } from "node:fs/promises";
 import { deferred } from "./deferred.ts";
 
-/** Bytes that are read at a time. */
+/** Bytes read at a time. */
 const CHUNK = 256 * 1024;
 
-/** A file that is read while it is written: whoever reads it waits for more. Owns the handle, until it ends. */
+/** A file that is read while it is written: readers wait for more. Owns the handle until it ends. */
 export class GrowingFile {
   readonly path: string;
   readonly #handle: FileHandle;
@@ -12,27 +12,27 @@ export class GrowingFile {
   #end: "none" | "whole" | { error: Error } = "none";
   #changed = deferred<void>();
 
-  /** @param handle Open for writing, on a new file at `path`. */
+  /** @param handle open for writing, on a new file at `path` */
   constructor(path: string, handle: FileHandle) {
     this.path = path;
     this.#handle = handle;
   }
 
-  /** Rejects with the file system's errors. One call at a time. */
+  /** Appends a chunk. One call at a time. Rejects with the file system's errors. */
   async write(chunk: Buffer): Promise<void> {
     for (let done = 0; done < chunk.length;) done += (await this.#handle.write(chunk, done)).bytesWritten;
     this.#written += chunk.length;
     this.#wake();
   }
 
-  /** Its bytes from `first` to `last`, both inclusive, to its end at most. Fails with what it was given up for. */
+  /** Yields the bytes from `first` to `last`, both inclusive, or to the file's end. Throws the error of {@link giveUp}. */
   async *read(first = 0, last = Infinity): AsyncGenerator<Buffer> {
-    this.#refuseGone();
+    this.#refuseGivenUp();
     await using file = await open(this.path, "r");
     for (let at = first; at <= last;) {
       const { promise } = this.#changed;
       const [ended, end] = [this.#end, Math.min(this.#written, last + 1)];
-      this.#refuseGone();
+      this.#refuseGivenUp();
       if (at < end) {
         const buffer = Buffer.allocUnsafe(Math.min(CHUNK, end - at));
         const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
@@ -43,19 +43,19 @@ export class GrowingFile {
     }
   }
 
-  /** Nothing more will be written. */
+  /** Ends the file: it is complete. */
   async finish(): Promise<void> {
     await this.#handle.close();
     this.#wake("whole");
   }
 
-  /** Nothing more will be written, and nothing of it is of use. The file stays. */
+  /** Ends the file with an error, which its readers get. Leaves the file on disk. */
   async giveUp(error: Error): Promise<void> {
     this.#wake({ error });
     await this.#handle.close().catch(() => {}); // closed already
   }
 
-  #refuseGone(): void {
+  #refuseGivenUp(): void {
     if (typeof this.#end === "object") throw this.#end.error;
   }
 

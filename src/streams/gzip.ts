@@ -1,42 +1,42 @@
 import { promisify } from "node:util";
-import { constants, gzip as gzipOf } from "node:zlib";
-import { splitIntoBlocks, sampleOf } from "./blocks.ts";
+import { constants, gzip as gzipCallback } from "node:zlib";
+import { sampleOf, splitIntoBlocks } from "./blocks.ts";
 import { mapInOrder } from "./map-in-order.ts";
 
-const gzipBlock = promisify(gzipOf);
+const gzipBuffer = promisify(gzipCallback);
 
 /**
- * Bytes that are packed as one gzip member. A match reaches back 32 kB at most, so that blocks of this size lose less than 1 % of
- * what one stream would gain.
+ * Bytes compressed as one gzip member. A match reaches back 32 kB at most: with blocks of this size, the output grows by less than 1 %
+ * against a single member.
  */
 const BLOCK = 512 * 1024;
-/** Blocks being packed at once: libuv's pool has four threads. Memory: twice this many blocks. */
-const AT_ONCE = 4;
+/** Blocks compressed at once: libuv's pool has four threads. Memory: twice this many blocks. */
+const CONCURRENCY = 4;
 const LEVEL = 6;
-/** A sample that keeps more than this part of its size is packed already: gzip goes through it at 25 MB/s and gains nothing. */
+/** A block whose sample keeps more than this part of its size is compressed already: gzip does 25 MB/s on it and gains nothing. */
 const TOO_DENSE = 0.97;
 
 /**
- * Gzip (RFC 1952) on several cores: blocks are packed at the same time and follow each other as members of one file, which
- * every gunzip takes for one. Blocks of what is packed already are stored as they are.
+ * Compresses to gzip (RFC 1952) on several cores: in blocks that become consecutive members of one file, which every gunzip reads as one.
+ * Stores blocks of compressed data as they are.
  *
  * @param level 1 to 9
  */
 export async function* gzip(plain: AsyncIterable<Buffer>, level: number = LEVEL): AsyncGenerator<Buffer> {
-  const work = async (block: Buffer): Promise<Buffer> => await packBlock(block, level);
+  const work = async (block: Buffer): Promise<Buffer> => await gzipBlock(block, level);
   let isEmpty = true;
-  for await (const member of mapInOrder(splitIntoBlocks(plain, BLOCK), work, AT_ONCE)) {
+  for await (const member of mapInOrder(splitIntoBlocks(plain, BLOCK), work, CONCURRENCY)) {
     isEmpty = false;
     yield member;
   }
   if (isEmpty) yield await work(Buffer.alloc(0)); // an empty file is one member
 }
 
-async function packBlock(block: Buffer, level: number): Promise<Buffer> {
-  return await gzipBlock(block, { level: (await isDense(block)) ? constants.Z_NO_COMPRESSION : level });
+async function gzipBlock(block: Buffer, level: number): Promise<Buffer> {
+  return await gzipBuffer(block, { level: (await isDense(block)) ? constants.Z_NO_COMPRESSION : level });
 }
 
 async function isDense(block: Buffer): Promise<boolean> {
   const sample = sampleOf(block);
-  return sample !== undefined && (await gzipBlock(sample, { level: 1 })).length > sample.length * TOO_DENSE;
+  return sample !== undefined && (await gzipBuffer(sample, { level: 1 })).length > sample.length * TOO_DENSE;
 }

@@ -1,15 +1,15 @@
 import type { Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 
-/** Bytes of one line after which it is handed on unfinished. */
+/** Characters after which an unfinished line is passed on. */
 const MAX_LINE = 16_384;
-/** ms after which an unfinished line is handed on: a prompt waits for an answer and never ends its line. */
+/** ms after which an unfinished line is passed on: a prompt waits for an answer and never ends its line. */
 const PROMPT_PAUSE = 300;
 
-/** A carriage return at the end of what has come may be half of a CR LF. */
+/** A carriage return at the end of the received text may be half of a CR LF. */
 const LINE_END = /\r?\n|\r(?!$)/;
 
-/** Hands on the lines of a text stream as they come, without their ends. Bounded, whatever the stream sends. */
+/** Calls `onLine` for each line of a text stream as it arrives, without its line end. Memory is bounded, whatever the stream sends. */
 export function onLines(stream: Readable, onLine: (line: string) => void): void {
   const decoder = new StringDecoder("utf8");
   let pending = "";

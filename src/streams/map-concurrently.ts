@@ -1,9 +1,9 @@
-/** Files that are opened at a time: Node reads with four threads, and each should have its next one. */
-const AT_ONCE = 8;
+/** Calls at a time: Node reads files with four threads, and each should have its next one. */
+const CONCURRENCY = 8;
 
 /**
- * Does something with each, several at a time, and yields what comes of it in their order. Who leaves early leaves what is begun to end by
- * itself. Rejects with the first failure in that order.
+ * Calls `use` for each item, {@link CONCURRENCY} at a time, and yields the results in the order of the items. Calls that are running when the
+ * loop is left end on their own. Throws the first error in that order.
  */
 export async function* mapConcurrently<From, To>(
   all: Iterable<From>,
@@ -12,9 +12,9 @@ export async function* mapConcurrently<From, To>(
   const begun: Promise<To>[] = [];
   for (const one of all) {
     const doing = use(one);
-    doing.catch(() => {}); // heard of when its turn has come
+    doing.catch(() => {}); // awaited when its turn comes
     begun.push(doing);
-    if (begun.length === AT_ONCE) yield (await begun.shift()) as To;
+    if (begun.length === CONCURRENCY) yield (await begun.shift()) as To;
   }
   for (const doing of begun) yield await doing;
 }

@@ -1,10 +1,10 @@
-/** Does it when it is first asked for, and never again. */
+/** Returns a function that calls `start` once, on its first call, and returns that result from then on. */
 export function memoize<T>(start: () => Promise<T>): () => Promise<T> {
   let started: Promise<T> | undefined;
   return async () => await (started ??= start());
 }
 
-/** The same for each key. */
+/** Returns a function that calls `start` once for each key. */
 export function memoizeByKey<T>(start: (key: string) => Promise<T>): (key: string) => Promise<T> {
   const started = new Map<string, Promise<T>>();
   return async (key) => {

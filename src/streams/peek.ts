@@ -1,4 +1,7 @@
-/** The first bytes, `length` of them unless it ends before, and then all of them from the start. Leaves `source` to its owner. */
+/**
+ * Reads the first bytes of a stream, at least `length` unless it ends earlier, and returns them together with a stream of all its bytes. Leaves
+ * `source` to its owner.
+ */
 export async function peek(
   source: AsyncIterable<Buffer>,
   length: number,

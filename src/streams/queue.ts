@@ -1,16 +1,16 @@
 import { deferred } from "./deferred.ts";
 
-/** What one side puts in, several others take out, each item once. */
+/** A queue with one producer and several consumers; each item goes to one of them. */
 export interface Queue<T> extends AsyncIterable<T> {
   push(item: T): void;
-  /** No more will come. */
+  /** Ends all iterations once the queue is empty. */
   end(): void;
 }
 
 /**
- * An unbounded queue: whoever pushes sees to it that there are not too many. Leaving an iteration leaves the queue as it is.
+ * Creates an unbounded queue: the producer limits the number of items. Leaving an iteration leaves the queue unchanged.
  *
- * @param rank Of those that wait, the one with the lowest comes first. Left out: the one that was pushed first.
+ * @param rank the item with the lowest rank comes first; by default, the one that was pushed first
  */
 export function queue<T>(rank?: (item: T) => number): Queue<T> {
   const items: T[] = [];

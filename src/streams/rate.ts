@@ -2,16 +2,16 @@ import { Readable, Writable } from "node:stream";
 import { TokenBucket } from "./token-bucket.ts";
 
 /**
- * What `source` has, at no more than `rate` bytes a second; without one, or with 0, `source` itself. Ends as it does, also where it closes
- * without an end; fails as it does; destroying this destroys it. One chunk of it waits here.
+ * Returns a stream of `source` at no more than `rate` bytes a second; `source` itself without a rate, or with 0. Ends and fails with `source`,
+ * also when that closes without an end; destroying it destroys `source`. Buffers one chunk.
  */
 export function readAtRate(source: Readable, rate: number | undefined): Readable {
   return rate ? new RatedReadable(source, rate) : source;
 }
 
 /**
- * Writes to `sink` no more than `rate` bytes a second; without one, or with 0, this is `sink` itself. A write is done when `sink` has taken
- * it; its end, its errors and its leaving are this one's, and the other way round.
+ * Returns a stream that writes to `sink` no more than `rate` bytes a second; `sink` itself without a rate, or with 0. A write is done when `sink`
+ * has accepted it. End, errors and destruction pass in both directions.
  */
 export function writeAtRate(sink: Writable, rate: number | undefined): Writable {
   return rate ? new RatedWritable(sink, rate) : sink;
@@ -55,9 +55,9 @@ class RatedReadable extends Readable {
     while (this.#isWanted && this.#pending.length > 0) {
       const count = this.#bucket.take(this.#pending.length);
       if (count === 0) return this.#later(this.#bucket.wait(this.#pending.length));
-      const part = this.#pending.subarray(0, count);
+      const allowed = this.#pending.subarray(0, count);
       this.#pending = this.#pending.subarray(count);
-      this.#isWanted = this.push(part);
+      this.#isWanted = this.push(allowed);
     }
     if (this.#pending.length > 0) return;
     if (this.#hasEnded) this.push(null);

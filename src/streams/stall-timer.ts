@@ -1,49 +1,49 @@
 import { setMaxListeners } from "node:events";
 
-/** Watches over waits in which something has to move. Disposing ends the watch. */
+/** Limits waits for movement. Disposing ends it for good. */
 export interface StallTimer extends Disposable {
-  /** Aborted with the reason of the first of the signals that were given, or when a wait took too long. */
+  /** Aborted with the reason of the first of the given signals, or when a wait takes too long. */
   readonly signal: AbortSignal;
-  /** From now on something is waited for, for so many ms at most. Infinity: for ever. */
+  /** Starts a wait of at most `ms`, in place of the running one. Infinity: without a limit. */
   start(ms: number): void;
-  /** It has come, or what is waited for now is somebody else's. */
+  /** Ends the running wait: something has moved, or this process waits for somebody else. */
   stop(): void;
 }
 
-/** @param reasonOf What the signal's reason is when a wait of so many ms was in vain. */
+/** @param reasonOf returns the signal's reason after a wait of `ms` in vain */
 export function stallTimer(
   reasonOf: (ms: number) => Error,
   ...signals: readonly (AbortSignal | undefined)[]
 ): StallTimer {
   const controller = new AbortController();
-  const given = signals.filter((signal) => signal !== undefined);
+  const sources = signals.filter((signal) => signal !== undefined);
   let timer: NodeJS.Timeout | undefined;
   let isOver = false;
-  const rest = (): void => {
+  const stop = (): void => {
     clearTimeout(timer);
     timer = undefined;
   };
-  const onAbort = (): void => controller.abort(given.find(({ aborted }) => aborted)?.reason);
+  const onAbort = (): void => controller.abort(sources.find(({ aborted }) => aborted)?.reason);
   const end = (): void => {
     isOver = true;
-    rest();
-    for (const signal of given) signal.removeEventListener("abort", onAbort);
+    stop();
+    for (const signal of sources) signal.removeEventListener("abort", onAbort);
   };
   controller.signal.addEventListener("abort", end, { once: true });
-  for (const signal of given) {
-    // As many requests as an image has layers may wait at once, all on one signal; Node 20 takes the eleventh for a leak.
+  for (const signal of sources) {
+    // One request for each layer of an image may wait on one signal; Node 20 takes the eleventh listener for a leak.
     setMaxListeners(0, signal);
     signal.addEventListener("abort", onAbort);
   }
-  if (given.some(({ aborted }) => aborted)) onAbort();
+  if (sources.some(({ aborted }) => aborted)) onAbort();
   return {
     signal: controller.signal,
     start(ms) {
-      rest();
+      stop();
       if (ms === Infinity || isOver) return;
       timer = setTimeout(() => controller.abort(reasonOf(ms)), ms);
     },
-    stop: rest,
+    stop,
     [Symbol.dispose]: end,
   };
 }

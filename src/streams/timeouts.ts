@@ -1,25 +1,25 @@
 /**
- * How long this process waits without anything moving, ms. What moves is bytes and messages: that the other end keeps a connection
- * alive is none. All of it follows --timeout.
+ * How long this process waits while nothing moves, in ms. Bytes and messages count as movement, keep-alives do not. All timeouts are multiples
+ * of --timeout.
  */
 export interface Timeouts {
-  /** For an answer to a question. The same as for the far end's first word: a person may have to type a password into ssh first. */
+  /** For an answer to a request. Also for the remote side's first byte: a person may have to type a password into ssh first. */
   readonly answer: number;
   /**
-   * Between two bytes of work that may be silent: an engine unpacks what it has loaded before it says so, and a graph driver copies an
-   * image before it gives the first byte of it.
+   * Between two bytes of silent work: an engine unpacks a loaded image before it answers, and a graph driver copies an image before
+   * it sends the first byte.
    */
   readonly work: number;
-  /** The same, when so many bytes are to be worked on. */
+  /** For silent work on so many bytes. */
   workFor(bytes: number): number;
 }
 
 const ANSWER = 60_000;
-/** Times the answer's. */
+/** Multiple of the timeout for an answer. */
 const WORK = 10;
-/** Bytes in a ms that the slowest honest engine takes in: 5 MB/s, a tenth of a hard disk's. */
+/** Bytes per ms that the slowest healthy engine processes: 5 MB/s, a tenth of a hard disk's rate. */
 const SLOWEST = 5_000;
-/** Longer than any timer of Node's can be: 24 days. */
+/** ms, the longest timer that Node supports: 24 days. */
 const MAX_TIMER = 2 ** 31 - 1;
 
 /** @param timeout --timeout, ms */

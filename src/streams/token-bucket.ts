@@ -1,14 +1,14 @@
-/** What may pass at once after a pause: what passes in so many ms, and so many bytes at least. */
+/** The burst that may pass after a pause: the bytes of so many ms, and at least so many bytes. */
 const BURST = { ms: 100, bytes: 16 * 1024 };
-/** ms of bytes that are waited for: shorter ones would be too many small pieces, longer ones would come in jolts. */
+/** Bytes pass in portions of so many ms: shorter ones make many small chunks, longer ones make the stream jerky. */
 const PORTION = 50;
 
-/** A token bucket: in any time, no more than its rate and one burst pass. */
+/** A token bucket: in any period, lets no more pass than its rate allows, plus one burst. */
 export class TokenBucket {
   /** Bytes per ms. */
   readonly #rate: number;
   readonly #burst: number;
-  /** Bytes that may pass now, and when that was so. */
+  /** Bytes that may pass, and the time of that count. */
   #level: number;
   #at = performance.now();
 
@@ -19,7 +19,7 @@ export class TokenBucket {
     this.#level = this.#burst;
   }
 
-  /** How many of `wanted` bytes pass now; none when it is better to {@link wait}. */
+  /** Returns how many of `wanted` bytes may pass now, 0 when the caller should {@link wait}. */
   take(wanted: number): number {
     const now = performance.now();
     this.#level = Math.min(this.#burst, this.#level + (now - this.#at) * this.#rate);
@@ -30,7 +30,7 @@ export class TokenBucket {
     return taken;
   }
 
-  /** ms until some of `wanted` bytes pass. */
+  /** Returns the ms until some of `wanted` bytes may pass. */
   wait(wanted: number): number {
     return Math.ceil((this.#portion(wanted) - this.#level) / this.#rate);
   }

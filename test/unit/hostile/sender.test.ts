@@ -327,7 +327,7 @@ const blocks: Row[] = [
     "something behind the end",
     { pack: plain, answer: { layer: inBlocks(block(255, 0, Buffer.alloc(0)), Buffer.from("more")) } },
     12,
-    /something comes behind its end/,
+    /bytes follow its end/,
   ],
 ];
 

@@ -20,7 +20,7 @@ const makePipe = async (name: string): Promise<string> => {
   await promisify(execFile)("mkfifo", [path]);
   return path;
 };
-const options = { signal: new AbortController().signal, patience: 60_000, onWait: () => {} };
+const options = { signal: new AbortController().signal, timeout: 60_000, onWait: () => {} };
 const large = Buffer.alloc(1_000_000, "more than a pipe holds ");
 
 test("a pipe's reader is waited for, gets all of it, and then its end", async () => {
@@ -32,7 +32,7 @@ test("a pipe's reader is waited for, gets all of it, and then its end", async ()
 });
 
 test("nobody comes to read it", async () => {
-  const opened = openPipe(await makePipe("unread"), { ...options, patience: 0 });
+  const opened = openPipe(await makePipe("unread"), { ...options, timeout: 0 });
   await expect(opened).rejects.toBeInstanceOf(NoReader);
 });
 
