@@ -21,3 +21,6 @@ function homeFolder({ HOME = "" }: NodeJS.ProcessEnv): string | undefined {
     return undefined; // the user ID is not in the user database
   }
 }
+
+/** The cache folder in messages. */
+export const CACHE_FOLDER = "the cache folder (docker-over-ssh in XDG_CACHE_HOME, by default in ~/.cache)";
