@@ -46,7 +46,7 @@ describe.concurrent("a place that cannot be sent from is told before anything is
     [
       ["docker-archive:app.tar.xz"],
       3,
-      /with xz as a whole.*\n.*\n.*xz -dc app.tar.xz \| docker-over-ssh push docker-archive:-/,
+      /the whole file is compressed with xz.*\n.*\n.*xz -dc app.tar.xz \| docker-over-ssh push docker-archive:-/,
     ],
     [["docker-archive:/dev/null"], 3, /\/dev\/null is not .*: it is neither a file, a folder nor a pipe/],
     [["docker-archive:half.tar"], 3, /half.tar is not .*: the archive ends in the middle of/],
