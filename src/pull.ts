@@ -1,5 +1,6 @@
 import { hearLayerAnnouncements } from "./conversation/layer-announcements.ts";
 import {
+  askMessage,
   ASKS_AGAIN,
   parseAbout,
   parseOffer,
@@ -128,8 +129,8 @@ export async function receive(
 async function agree({ tunnel, target, request, run, context: { output, signal } }: Receiver): Promise<About> {
   const { image, isRenamed, platform, preserveDigest: preserve, timeout = LOOK_UP_TIMEOUT } = request;
   const keepsManifests = target.manifestOf !== undefined;
-  const ask = { image: image.given, isRenamed, run, platform, runs: target.platform, keepsManifests, preserve };
-  await tunnel.send({ type: "ask", ...ask });
+  const ask = { image, isRenamed, run, platform, receiverPlatform: target.platform, keepsManifests, preserve };
+  await tunnel.send(askMessage(ask));
   const tidied = target.tidy();
   tidied.catch(() => {}); // awaited below
   const about = parseAbout(await nextMessage(tunnel, "about", { timeout, what: "what the image is", stop: signal }));

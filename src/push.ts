@@ -129,7 +129,7 @@ export async function send(tunnel: Tunnel, source: Source, request: SendRequest,
 async function agree({ tunnel, request, context }: Sender, source: Source): Promise<Agreement> {
   const { timeout = ASK_TIMEOUT } = request;
   const ask = parseAsk(await nextMessage(tunnel, "ask", { timeout, what: "what it wants", stop: context.signal }));
-  const { image, runs: receiverPlatform, isRenamed } = ask;
+  const { image, receiverPlatform, isRenamed } = ask;
   const isNewName = isNameGiven(request.as, image);
   const requested = { image, platform: agreeOnPlatform(ask, request.platform), receiverPlatform, isNewName, isRenamed };
   const found = await source.find(requested);

@@ -5,18 +5,19 @@ import { InvalidReference, tryReference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { InvalidCompressOption, parseCompressOption, type CompressOption } from "../packing/compress-option.ts";
 
-/** What a message holds, each kind of it with its form. It comes from the other end: what has not that form ends the transfer. */
+/** Parsers for the fields of messages. Messages are untrusted input: a field of another form throws, which ends the transfer. */
 
 export const DIGEST = /^sha256:[0-9a-f]{64}$/;
-/** No engine takes an image of more; a list without end would only fill the memory. */
+/** More than any engine takes in an image. A longer list would only fill the memory. */
 const MAX_LAYERS = 1000;
 const MAX_TEXT = 512;
 
-/** A manifest's bytes, as they go into a message. */
+/** Encodes a manifest for a message. {@link manifestOf} decodes it. */
 export function manifestText({ bytes }: ImageManifest): string {
   return bytes.toString("base64");
 }
 
+/** Returns the failure for a message that breaks the protocol. */
 export function malformed(what: string): Failure {
   return new Failure("transfer-failed", `the remote side broke the protocol: a malformed ${what}`, {
     expected: "the messages of this version of docker-over-ssh",
@@ -29,29 +30,29 @@ export function text(value: unknown): string {
   return value;
 }
 
-/** A path in a registry, which goes into URLs and names: what a reference allows, and no more. */
+/** Parses a path in a registry. It goes into URLs and names, so it has the form of a path in a reference. */
 export function repositoryPath(value: unknown): string {
   const path = text(value);
   if (tryReference(`localhost/${path}`)?.path !== path) throw malformed("name");
   return path;
 }
 
-/** A reference, or an image ID. */
+/** Parses the name in an ask: a reference, or an image ID. */
 export function imageName(value: unknown): ImageName {
   try {
     return parseImageName(text(value));
   } catch (error) {
-    throw error instanceof InvalidReference ? malformed("name") : error;
+    throw error instanceof InvalidReference ? malformed("ask") : error;
   }
 }
 
 export function matching(value: unknown, form: RegExp): string {
-  const words = text(value);
-  if (!form.test(words)) throw malformed("name");
-  return words;
+  const given = text(value);
+  if (!form.test(given)) throw malformed("name");
+  return given;
 }
 
-/** An image's manifest with so many layers; its bytes are those of {@link manifestText}. */
+/** Decodes a manifest from {@link manifestText}, which must have so many layers. */
 export function manifestOf(value: unknown, layers: number): ImageManifest {
   if (typeof value !== "string") throw malformed("manifest");
   try {
@@ -63,7 +64,7 @@ export function manifestOf(value: unknown, layers: number): ImageManifest {
   throw malformed("manifest");
 }
 
-export function choice(value: unknown): CompressOption {
+export function compressOption(value: unknown): CompressOption {
   try {
     return parseCompressOption(text(value));
   } catch (error) {

@@ -4,17 +4,17 @@ import { queue, type Queue } from "../streams/queue.ts";
 import { malformed } from "./fields.ts";
 import { parseLayer, type AnnouncedLayer } from "./messages.ts";
 
-/** What the sender tells of the layers that were asked for. */
+/** The wanted layers that the sender has announced. */
 export interface LayerAnnouncements {
-  /** Those that can be fetched, until all have been told, in any order. */
+  /** Layers that can be fetched, in the order of their announcement. Ends after the last. */
   layers: Queue<AnnouncedLayer>;
   /** Those of them that the sender can cut. Ends with `layers`. */
   cuttable: Queue<AnnouncedLayer>;
 }
 
 /**
- * Hears what the sender announces, until all of `wanted` can be fetched: each of them once. Begin before the sender can announce
- * any. Another layer ends the tunnel.
+ * Collects the sender's announcements until each of `wanted` has been announced. Call it before the sender can announce any. An announcement
+ * of another layer ends the tunnel.
  */
 export function hearLayerAnnouncements(tunnel: Tunnel, wanted: readonly Digest[]): LayerAnnouncements {
   const open = new Set(wanted);
@@ -27,7 +27,7 @@ export function hearLayerAnnouncements(tunnel: Tunnel, wanted: readonly Digest[]
   endIfAll();
   tunnel.on("layer", (message) => {
     const layer = parseLayer(message);
-    if (!open.delete(layer.diffId)) throw malformed("layer, which was not asked for");
+    if (!open.delete(layer.diffId)) throw malformed("layer, which was not wanted");
     layers.push(layer);
     if (layer.cutting !== undefined) cuttable.push(layer);
     endIfAll();

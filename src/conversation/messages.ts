@@ -6,7 +6,7 @@ import { formatCompressOption, type CompressOption } from "../packing/compress-o
 import { isRunId, type RunId } from "../run/run-id.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
 import {
-  choice,
+  compressOption,
   count,
   DIGEST,
   imageName,
@@ -19,53 +19,52 @@ import {
 } from "./fields.ts";
 
 /**
- * What the two sides say to each other on the tunnel's control stream, in this order:
- * `ask` (receiver) · `about` (sender) · `want` (receiver) · `offer`, and for each layer `layer` (sender) · `result` (receiver); `progress`
- * comes from the spawned side at any time.
- * All of it is hostile input: what does not have its form ends the transfer.
+ * The messages on the tunnel's control stream, in this order: `ask` (receiver), `about` (sender), `want` (receiver), `offer` and a `layer` for
+ * each wanted layer (sender), `result` (receiver). `progress` comes at any time. Messages are untrusted input: one of another form ends the
+ * transfer.
  */
 
-/** The service of the tunnel that leads to the temporary registry. */
+/** The tunnel's service that leads to the temporary registry. */
 export const REGISTRY_SERVICE = "registry";
 
-/** The receiver is ready, and asks for this. */
+/** The receiver is ready, and asks for an image. */
 export interface Ask {
   image: ImageName;
   run: RunId;
-  /** When the receiver was told one. */
+  /** The receiver's --platform */
   platform?: string | undefined;
-  /** `os/arch` of the engine there; of several variants it would have that one. */
-  runs?: string | undefined;
-  /** The place there keeps an image's manifest. */
-  keepsManifests?: boolean;
-  /** The manifest is to be the same there, so it was told. */
-  preserve?: boolean;
-  /** It will be called something else there: `image` may be its ID. */
-  isRenamed?: boolean;
+  /** `os/arch` of the receiver's engine, which decides between several variants. On the wire: `runs` */
+  receiverPlatform?: string | undefined;
+  /** The receiver's target keeps the manifests of images. */
+  keepsManifests?: boolean | undefined;
+  /** The receiver's --preserve-digest */
+  preserve?: boolean | undefined;
+  /** The image gets another name at the receiver, so `image` may be its ID. */
+  isRenamed?: boolean | undefined;
 }
 
-/** What the image is. */
+/** Describes the image. */
 export interface About {
-  /** `RootFS.Layers` of the image, bottom first: what must be there in the end. */
+  /** `RootFS.Layers` of the image's config, lowest first */
   diffIds: string[];
   platform: string;
-  /** Digest of its config, where the sender's engine knows it without looking: it is then the image's ID. */
+  /** Digest of the config, where the sender knows it. In most stores it is the image's ID. */
   configDigest?: string;
-  /** One side was told that the manifest is to be the same. */
+  /** Either side's --preserve-digest */
   preserve?: boolean;
-  /** The sender was told that layers are to be sent in pieces, whatever that takes. */
+  /** The sender's --delta always */
   delta?: "always";
-  /** Then, where both sides keep manifests: the sender's own, which names a blob for each diff ID, and layers come as it names them. */
+  /** With `preserve`, where both sides keep manifests: the sender's. It names a blob for each diff ID, and layers are sent as these blobs. */
   manifest?: ImageManifest;
 }
 
-/** A sender of this ability answers a second `want`, when something that the receiver had is gone by the time that it would load it. */
+/** Feature of a sender that answers a second `want`, for layers that the receiver had and has lost meanwhile. */
 export const ASKS_AGAIN = "asks-again";
 
-/** A sender of this ability cuts a layer into pieces when they are asked for; without it on both sides, layers go whole. */
+/** Feature of a side that can send or rebuild layers by delta. Unless both have it, layers are sent whole. */
 export const CUTS_ON_DEMAND = "cuts-on-demand";
 
-/** Some layers of the image, which the receiver puts together with those it has. */
+/** Some layers of the image. The receiver has the others. */
 export interface WantedLayers {
   kind: "layers";
   /** Empty when only manifest and config are missing. */
@@ -96,16 +95,16 @@ export type Want = (WantedLayers | WantedImage | NothingWanted) & {
   compress?: CompressOption;
 };
 
-/** What was wanted is in the registry behind the tunnel. */
+/** Names the place of the wanted layers in the registry behind the tunnel. */
 export interface Offer {
-  /** Each wanted layer is announced when it can be fetched, manifest and config come last; else all is there already. */
+  /** Each wanted layer is announced when it can be fetched, and manifest and config come last. Otherwise all of it can be fetched now. */
   announced?: boolean;
   repository: string;
   tag: string;
   credentials: Credentials;
 }
 
-/** A wanted layer that can be fetched from now on, by the digest of its blob; it may still be growing. */
+/** A wanted layer that can be fetched from now on, by the digest of its blob, which may still grow. */
 export interface AnnouncedLayer extends Descriptor {
   diffId: Digest;
   /** Set when the layer can also be sent by delta (delta/): a request for its recipe makes the sender cut it. */
@@ -127,19 +126,24 @@ export interface Result {
   id: string;
   layersSent: number;
   layersPresent: number;
-  /** Compressed size of the layers that were there already, bytes, as far as it is known. */
+  /** Compressed size of the present layers, bytes, as far as it is known */
   bytesPresent: number;
-  /** Plain bytes of the others that were found in files of images that were there. */
+  /** Uncompressed bytes of the sent layers that came from delta bases */
   bytesFound: number;
-  /** Bytes that came through the tunnel. */
+  /** Bytes that came through the tunnel */
   bytesReceived: number;
 }
 
-/** Bytes. Above it, a JavaScript number does not tell two apart; no layer comes near. */
+/** Bytes. No layer comes near it, and JavaScript numbers are exact below it. */
 const MAX_SIZE = 2 ** 50;
 const MEDIA_TYPE = /^[\w.+/-]{1,128}$/;
 const TAG = /^[\w][\w.-]{0,127}$/;
 const PLATFORM = /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/;
+
+/** Returns the message for an `ask`. {@link parseAsk} reads it. */
+export function askMessage({ image, receiverPlatform, ...ask }: Ask): Message & { type: "ask" } {
+  return { type: "ask", image: image.given, runs: receiverPlatform, ...ask };
+}
 
 export function parseAsk({ image, run, platform, runs, keepsManifests, preserve, isRenamed }: Message): Ask {
   const ask = { image: imageName(image), run: text(run) };
@@ -147,7 +151,7 @@ export function parseAsk({ image, run, platform, runs, keepsManifests, preserve,
   return {
     ...ask,
     ...(platform === undefined ? {} : { platform: matching(platform, PLATFORM) }),
-    ...(runs === undefined ? {} : { runs: matching(runs, PLATFORM) }),
+    ...(runs === undefined ? {} : { receiverPlatform: matching(runs, PLATFORM) }),
     ...(keepsManifests === true && { keepsManifests }),
     ...(preserve === true && { preserve }),
     ...(isRenamed === true && { isRenamed }),
@@ -183,7 +187,7 @@ export function parseWant({ diffIds, whole, nothing, codecs = [], begun = [], de
   };
   const packing = {
     codecs: list(codecs).map((name) => text(name)),
-    ...(compress === undefined ? {} : { compress: choice(compress) }),
+    ...(compress === undefined ? {} : { compress: compressOption(compress) }),
   };
   if (nothing === true) return { kind: "nothing", ...packing };
   if (whole === true) return { kind: "image", diffIds: layers.diffIds, ...packing };

@@ -4,20 +4,20 @@ import type { Tunnel } from "../stdio-tunnel/session.ts";
 import { stallTimer } from "../streams/stall-timer.ts";
 
 /**
- * ms for what the other side has to look up. Its engine is given a minute for each of some answers, and it says so if one does not
- * come, which tells more than that nothing was said.
+ * ms for what the peer has to look up. It gives its engine a minute for each of several answers, and reports one that does not come, which says
+ * more than this side's timeout.
  */
 export const LOOK_UP_TIMEOUT = 300_000;
 
 export interface NextMessageOptions {
-  /** ms without anything that moves; keep-alive shows that the other side lives, and not that it gets somewhere. */
+  /** ms without progress. Keep-alive shows only that the peer is alive. */
   timeout: number;
-  /** What is to be said, for messages: "what it wants". */
+  /** The awaited statement, for messages: "what it wants". */
   what: string;
   stop: AbortSignal;
 }
 
-/** The next message of a type. Rejects with a Failure `remote-no-answer` when the other side does not get to it, or as the tunnel ends. */
+/** Returns the next message of a type. Rejects with a Failure `remote-no-answer` when the peer makes no progress towards it, and when the tunnel ends. */
 export async function nextMessage(
   tunnel: Tunnel,
   type: string,
@@ -25,7 +25,7 @@ export async function nextMessage(
 ): Promise<Message> {
   using watch = stallTimer((ms) => late(what, ms), stop);
   const message = tunnel.next(type);
-  message.catch(() => {}); // whoever is late is told so before it ends
+  message.catch(() => {}); // a timeout may reject first
   return (await new Promise((resolve, reject) => {
     const look = (): void => watch.start(timeout);
     tunnel.onMoved = look;

@@ -6,44 +6,44 @@ import { count, text } from "./fields.ts";
 /** ms between two progress messages of one stage. */
 const SEND_EVERY = 100;
 
-/** ms between two words that something moves here which the other side sees nothing of: an engine loads, or saves. */
+/** ms between two messages about progress that the peer cannot see: an engine that loads or saves. */
 const PULSE = 5_000;
 
 /**
- * Where this side reports its progress. The spawner's user sees it, whichever side makes it: the spawner shows its own
- * and what it hears, the spawned side sends. Either says so when this side gets on by what it alone can see.
+ * Returns the function by which this side reports its progress. People see it at the initiator: that shows its own progress and the peer's; a
+ * spawned side sends its own. Both sides send a message when only they can see that something moves.
  *
- * @param moved bytes that have moved on this side; undefined where nobody counts
+ * @param moved bytes that have moved on this side; undefined where nobody counts them
  */
 export function shareProgress(
   tunnel: Tunnel,
-  spawner: boolean,
+  isInitiator: boolean,
   output: Output,
   moved: () => number | undefined = () => undefined,
 ): (progress: Progress) => void {
   let last: { progress: Progress; at: number } = { progress: { stage: "working", current: 0 }, at: -Infinity };
-  const say = (progress: Progress): void => void tunnel.send({ type: "progress", ...progress }).catch(() => {});
+  const send = (progress: Progress): void => void tunnel.send({ type: "progress", ...progress }).catch(() => {});
   let seen = moved();
   const timer = setInterval(() => {
     const now = moved();
-    if (now !== seen) say(last.progress);
+    if (now !== seen) send(last.progress);
     seen = now;
   }, PULSE);
   timer.unref();
   void tunnel.closed.then(() => clearInterval(timer));
-  if (spawner) {
+  if (isInitiator) {
     tunnel.on("progress", (message) => output.progress(parseProgress(message)));
     return (progress) => {
       last = { ...last, progress };
       output.progress(progress);
     };
   }
-  tunnel.on("progress", parseProgress); // that there is one is all that it says
+  tunnel.on("progress", parseProgress); // it shows only that the peer makes progress
   return (progress) => {
     const at = performance.now();
     if (progress.stage === last.progress.stage && at - last.at < SEND_EVERY) return;
     last = { progress: { ...progress }, at };
-    say(progress);
+    send(progress);
   };
 }
 
@@ -57,9 +57,9 @@ function parseProgress(message: Message): Progress {
   };
 }
 
-/** Some words, and then an image's name perhaps, as all stages are: a progress line has nothing before it that says whose it is. */
+/** The form of all stages: some words, perhaps with the name of an image. A progress line does not say whose it is, so others are not shown. */
 const STAGE = /^[a-z]+ing(?: [a-z0-9:./-]+){0,3}$/;
 
-function stageOf(told: string): string {
-  return told.length <= 40 && STAGE.test(told) ? told : "working";
+function stageOf(stage: string): string {
+  return stage.length <= 40 && STAGE.test(stage) ? stage : "working";
 }

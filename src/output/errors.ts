@@ -1,7 +1,4 @@
-/**
- * What can go wrong, as a stable code and the exit status that goes with it.
- * The table in docs/exit-status.md says the same to people; a test holds the two together.
- */
+/** The codes of failures, which are stable, and their exit statuses. A test compares them with docs/exit-status.md. */
 export const EXIT_STATUS = {
   "transfer-failed": 1,
   usage: 2,
@@ -30,8 +27,8 @@ export interface FailureText {
 }
 
 /**
- * An error for a person: what failed (the message, naming the image, command or host concerned),
- * what was expected, and what to do. Anything else that reaches the top is a bug of ours.
+ * An error in words for people: what failed (the message, which names the image, command or host), what was expected, and what to do. Any
+ * other error that reaches the top is a bug of this program.
  */
 export class Failure extends Error {
   override readonly name = "Failure";
@@ -51,7 +48,7 @@ export class Failure extends Error {
   }
 }
 
-/** The words of anything thrown, on one line. */
+/** Returns the message of anything thrown, on one line. */
 export function messageOf(error: unknown): string {
   return (error instanceof Error ? error.message || error.name : String(error)).replaceAll(/\s*\n\s*/g, " ").trim();
 }

@@ -1,22 +1,20 @@
-/** Command lines as they are shown: without the passwords that people put into them. */
-
 const HIDDEN = "***";
 const NAME = String.raw`[\w-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key)`;
 
-/** `--password X`, and sshpass's `-p X`: the next word is one. */
+/** `--password X`: the next word is hidden. */
 const OPTION = new RegExp(`^--?${NAME}$`, "i");
-/** `--password=X`, `PASSWORD=X`, in a word or in a line for a shell; a quoted one to its quote. */
+/** `--password=X`, `PASSWORD=X`, in a word or in a shell command; a quoted value up to its closing quote. */
 const ASSIGNED = new RegExp(String.raw`((?:^|[\s;&|("'])(?:--?)?${NAME}=)(?:"[^"]*"?|'[^']*'?|[^\s;&|"')]+)`, "gi");
-/** `--password X` in a line for a shell. */
+/** `--password X` in a shell command. */
 const FOLLOWED = new RegExp(String.raw`((?:^|\s)--?${NAME}\s+)(?:"[^"]*"?|'[^']*'?|[^\s;&|"'-][^\s;&|"']*)`, "gi");
-/** RFC 3986, 3.2.1: what stands behind the user's name. */
+/** The password in a URL (RFC 3986, 3.2.1). */
 const IN_URL = /([a-z][a-z0-9+.-]*:\/\/[^\s/@:"']*:)[^\s/"']*@/gi;
-/** In a line for a shell; sshpass's other options may stand before it, of which -f, -d and -P take a word. */
+/** `sshpass -p X` in a shell command. Other options may stand before -p; -f, -d and -P take a word. */
 const SSHPASS = /(\bsshpass\s+(?:-[fdP]\s*\S+\s+|-[evhV]+\s+)*-p\s*)(?:"[^"]*"?|'[^']*'?|[^\s"']+)/g;
 
 /**
- * The words of a command, joined. Hidden are: what follows `sshpass -p`, the value of an option or a variable whose name says that it is a
- * password, a passphrase, a secret, a token or an API key, and the password in `scheme://user:password@host`. All else stays as it is.
+ * Joins the words of a command for a message, with `***` for passwords: the word behind `sshpass -p`; the value of an option or a variable that
+ * is named password, passphrase, secret, token or API key; and the password in `scheme://user:password@host`.
  */
 export function shownCommand(words: readonly string[]): string {
   let isSshpass = false;
@@ -30,7 +28,7 @@ export function shownCommand(words: readonly string[]): string {
     } else if (isSshpass && /^-p./.test(word)) {
       isSshpass = false;
       return `-p${HIDDEN}`;
-    } else if (isSshpass && !word.startsWith("-") && !/^-[fdP]$/.test(before)) isSshpass = false; // its command
+    } else if (isSshpass && !word.startsWith("-") && !/^-[fdP]$/.test(before)) isSshpass = false; // the command that sshpass runs
     return hidden(word);
   });
   return shown.join(" ");

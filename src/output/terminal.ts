@@ -6,11 +6,11 @@ import { noteText, planText, resultText, warningText } from "./texts.ts";
 export interface TerminalOptions {
   quiet: boolean;
   verbose: boolean;
-  /** Draw a line that changes (on a terminal) or print one now and then (elsewhere). */
+  /** Show progress: one line that is redrawn on a terminal, a line now and then elsewhere. */
   progress: boolean;
 }
 
-/** What people read goes here: stderr, because stdout belongs to the tunnel. */
+/** stderr, because stdout belongs to the tunnel. */
 interface Screen {
   write(text: string): unknown;
   isTTY?: boolean;
@@ -21,19 +21,19 @@ interface Screen {
 const REDRAW = 100;
 /** ms between two progress lines in a log. */
 const LOG_EVERY = 3_000;
-/** Stages of a transfer; there are fewer. */
+/** More than the stages of a transfer. */
 const MAX_STAGES = 16;
-/** Before the lines that follow the first one of a text: each line is seen to be no new one of ours. */
+/** Begins the further lines of a text, so that none of them looks like a line of this program. */
 const GOES_ON = "  | ";
 const CLEAR_LINE = "\r\u001b[2K";
 
-/** Prints for people. Progress is one line that is drawn over on a terminal, and a line every 3 s elsewhere. */
+/** Prints events and failures for people. Progress is one line that is redrawn on a terminal, and a line every 3 s elsewhere. */
 export class Terminal {
   readonly #options: TerminalOptions;
   readonly #screen: Screen;
   readonly #now: () => number;
   #drawn = false;
-  /** Of the stages that there were, as many as there are. */
+  /** The first {@link MAX_STAGES} stages. */
   readonly #stages = new Set<string>();
   #last: { stage: string; at: number; line: string } | undefined;
   #stageStart: { at: number; bytes: number } = { at: 0, bytes: 0 };
@@ -72,7 +72,7 @@ export class Terminal {
     const newStage = this.#last?.stage !== progress.stage;
     if (newStage) this.#stageStart = { at: now, bytes: progress.current };
     const every = this.#screen.isTTY ? REDRAW : LOG_EVERY;
-    // Each stage is told of at once when it is first heard of; who changes it ever again is not let through more often for that.
+    // A new stage is shown at once. A peer that keeps inventing stages is not shown more often for that.
     const isFirst = !this.#stages.has(progress.stage) && this.#stages.size < MAX_STAGES;
     if (!isFirst && now - (this.#last?.at ?? -Infinity) < every) return;
     if (isFirst) this.#stages.add(progress.stage);
@@ -89,15 +89,15 @@ export class Terminal {
   #draw(): void {
     if (this.#last === undefined) return;
     if (!this.#screen.isTTY) return void this.#screen.write(`${this.#last.line}\n`);
-    const width = (this.#screen.columns || 80) - 1; // a pty that nobody has given a size has 0
+    const width = (this.#screen.columns || 80) - 1; // 0: a pty without a size
     this.#screen.write(`${CLEAR_LINE}${this.#last.line.slice(0, width)}`);
     this.#drawn = true;
   }
 
-  /** A line that stays, above the progress line. */
+  /** Prints text that stays, above the progress line. */
   #print(text: string): void {
     if (this.#drawn) this.#screen.write(CLEAR_LINE);
-    // Whatever it is, some of it may be the far end's words.
+    // Any text may contain words of the remote side.
     const [first = "", ...others] = printable(text).split("\n");
     this.#screen.write(`${[first, ...others.map((line) => GOES_ON + line)].join("\n")}\n`);
     if (!this.#drawn) return;
@@ -127,6 +127,7 @@ export class Terminal {
     if (!this.#options.quiet) this.#print(text);
   }
 
+  /** Prints a failure of this side, or one in the words of the remote side. */
   failure(failure: Failure, whose: "here" | "remote"): void {
     this.close();
     const { message, expected, hint } = whose === "remote" ? onOneLineEach(failure) : failure;
@@ -137,6 +138,7 @@ export class Terminal {
     if (hint) this.#print(`  to do:    ${hint}`);
   }
 
+  /** Removes the progress line. */
   close(): void {
     if (this.#drawn) this.#screen.write(CLEAR_LINE);
     this.#drawn = false;
@@ -144,14 +146,14 @@ export class Terminal {
   }
 }
 
-/** What the far end says is in its words alone; how they are laid out is ours. */
+/** The remote side chooses the words, but not the layout. */
 function onOneLineEach({ message, expected, hint }: Failure): Pick<Failure, "message" | "expected" | "hint"> {
   return { message: oneLine(message), expected: expected && oneLine(expected), hint: hint && oneLine(hint) };
 }
 
-/** e.g. `sending  41.2 MB of 101 MB  12.1 MB/s  eta 5.0 s  3 of 5 layers`. Rate in bytes a second. */
+/** Formats progress, e.g. `sending  41.2 MB of 101 MB  12.1 MB/s  eta 5.0 s  3 of 5 layers`. Rate in bytes a second. */
 function progressLine({ current, total, layers }: Progress, rate: number | undefined): string {
-  const parts = [""]; // behind the stage
+  const parts = [""]; // the stage stands before it
   if (current > 0 || (total ?? 0) > 0)
     parts.push(total === undefined ? bytes(current) : `${bytes(current)} of ${bytes(total)}`);
   if (rate !== undefined && rate > 0) {

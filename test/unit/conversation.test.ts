@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { manifestText } from "../../src/conversation/fields.ts";
 import {
+  askMessage,
   parseAbout,
   parseAsk,
   layerMessage,
@@ -10,7 +11,6 @@ import {
   parseWant,
   wantMessage,
 } from "../../src/conversation/messages.ts";
-import { parseImageName } from "../../src/image/image-name.ts";
 import { newRunId } from "../../src/run/run-id.ts";
 import { MEDIA_TYPE, parseImageManifest } from "../../src/image/manifest.ts";
 
@@ -57,7 +57,7 @@ const result = {
 };
 
 test("valid messages are parsed, and unknown fields are dropped", () => {
-  expect({ type: "ask", ...parseAsk({ ...ask, extra: 1 }) }).toEqual({ ...ask, image: parseImageName("app") });
+  expect(askMessage(parseAsk({ ...ask, extra: 1 }))).toEqual(ask);
   expect({ type: "offer", ...parseOffer({ ...offer, extra: 1 }) }).toEqual(offer);
   expect({ type: "about", ...parseAbout({ ...about, extra: 1 }) }).toEqual(about);
   const kept = parseImageManifest(Buffer.from(` ${JSON.stringify(manifest)}\n`));

@@ -427,19 +427,19 @@ describe.concurrent("messages that lie", () => {
       "layer: twice",
       { announce: ([one, ...rest]) => [one ?? {}, one ?? {}, ...rest] },
       1,
-      /a malformed layer, which was not asked for/,
+      /a malformed layer, which was not wanted/,
     ],
     [
       "layer: not asked for",
       { announce: ([one]) => [{ ...one, diffId: other.diffIds[0] }] },
       1,
-      /which was not asked for/,
+      /which was not wanted/,
     ],
     [
       "layer: more than there are",
       { announce: (all) => [...all.slice(1), ...Array.from({ length: 10_000 }, () => all[1] ?? {})] },
       1,
-      /which was not asked for/,
+      /which was not wanted/,
     ],
     ["layer: a size below nothing", { announce: ([one]) => [{ ...one, size: -1 }] }, 1, /a malformed number/],
     [
