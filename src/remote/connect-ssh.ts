@@ -28,7 +28,7 @@ export function connectOverSsh(connection: SshConnection, request: TransferReque
       output.detail(`remote side: docker-over-ssh on ${connection.given}`);
       try {
         return await overTunnel(
-          tunnelOptions(request, { kind: "running", process: link.process }, context, options),
+          tunnelOptions(request, { kind: "running", process: link.child }, context, options),
           async (tunnel, stop) => await use(tunnel, stop, tunnel),
         );
       } catch (error) {
@@ -69,9 +69,9 @@ async function findRemoteProgram(
   { output, signal }: Pick<Context, "output" | "signal">,
 ): Promise<Found> {
   const read = async (stop: AbortSignal) =>
-    await readUntil(link.process.stdout, findMarker, { max: MAX_NOISE, signal: stop });
+    await readUntil(link.child.stdout, findMarker, { max: MAX_NOISE, signal: stop });
   const { found, before } = await withinAnswerTimeout(link, request, signal, read);
-  if (found === undefined) throw engineUnreachable(link, await link.process.exit(), before);
+  if (found === undefined) throw engineUnreachable(link, await link.child.exit(), before);
   if (before.trim() !== "")
     output.detail(`before the remote program started, the login shell printed: ${before.trim().slice(0, 4096)}`);
   const [program = "", ...words] = found.words.split(" ");

@@ -8,11 +8,11 @@ import { engineLost, engineUnreachable } from "./remote-errors.ts";
  * `link`. `onLost` gets the failure when the command does not end in order after an answer; the connection is destroyed with it.
  */
 export function connectToEngine(link: RemoteCommand, onLost: (failure: Failure) => void): ProgramConnection {
-  const { stdin, stdout } = link.process;
+  const { stdin, stdout } = link.child;
   return new ProgramConnection({
     stdin,
     stdout,
-    exit: async () => await link.process.exit(),
+    exit: async () => await link.child.exit(),
     failureOf(exit, { answered, noise }) {
       if (answered && exit?.status === 0) return undefined;
       const failure = answered ? engineLost(link, exit) : engineUnreachable(link, exit, noise);

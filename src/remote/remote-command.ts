@@ -9,7 +9,7 @@ const KEPT_LINES = 5;
 
 /** A remote command that runs. */
 export interface RemoteCommand extends AsyncDisposable {
-  readonly process: RemoteProcess;
+  readonly child: RemoteProcess;
   /** As it was typed, without its passwords, for messages. */
   readonly words: string;
   /** A command that a person can try when this one fails. */
@@ -38,7 +38,7 @@ export function runRemoteCommand(
   };
   const child = spawnRemote([...ignoringSignals, ...command], onLine, { name: words, rate: bwlimit });
   return {
-    process: child,
+    child,
     words,
     byHand,
     lastLines: () => lines.join("\n"),
