@@ -5,9 +5,12 @@ import { DistributionError } from "../registry/embedded/distribution-error.ts";
 import type { PushedManifest, PushPolicy } from "../registry/embedded/push-policy.ts";
 import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
 
+/** An image for every platform, with attestations, has some fifty manifests; 4 MB each at most. */
+const MAX_MANIFESTS = 100;
+
 /**
- * Keeps what is pushed to one repository, and gives it to who pulls from it: an ordinary registry. Manifests stay in memory,
- * so many at most; blobs in the spool.
+ * Accepts all pushes to one repository and serves what was pushed, as an ordinary registry does. Keeps blobs in the spool, and a limited
+ * number of manifests in memory.
  */
 export class AcceptAllPolicy implements PushPolicy {
   readonly content: RegistryContent;
@@ -30,15 +33,15 @@ export class AcceptAllPolicy implements PushPolicy {
     return this.#blobs.get(digest)?.size;
   }
 
-  async received(blob: SpooledBlob): Promise<void> {
-    const former = this.#blobs.get(blob.digest);
-    if (former === undefined) this.#blobs.set(blob.digest, blob);
-    else await blob.remove(); // sent twice at the same time
+  async blobReceived(blob: SpooledBlob): Promise<void> {
+    const isPresent = this.#blobs.has(blob.digest); // two uploads of it went on at once
+    if (isPresent) await blob.remove();
+    else this.#blobs.set(blob.digest, blob);
   }
 
-  manifest(pushed: PushedManifest): void {
+  manifestReceived(pushed: PushedManifest): void {
     const { parsed, reference, digest } = pushed;
-    // A subject may come later (spec, "Push"); what an image is made of may not.
+    // A subject may be pushed later (spec, "Push"); the image's own blobs and manifests may not.
     const missing = isIndex(parsed)
       ? parsed.manifests.filter((entry) => !this.#manifests.has(entry.digest))
       : [parsed.config, ...parsed.layers].filter((blob) => !this.#blobs.has(blob.digest));
@@ -52,6 +55,3 @@ export class AcceptAllPolicy implements PushPolicy {
     if (reference !== digest) this.#tags.set(reference, digest);
   }
 }
-
-/** An image for every platform there is, with attestations, has some fifty; 4 MB each at most. */
-const MAX_MANIFESTS = 100;

@@ -5,95 +5,118 @@ import { forgetBrokenOffName, forgetName, giveTemporaryName } from "../engine/te
 import { temporaryName, type RunId } from "../run/run-id.ts";
 import { parseReference, type Reference } from "../image/reference.ts";
 import { messageOf } from "../output/errors.ts";
-import type { PushPolicy } from "../registry/embedded/push-policy.ts";
+import type { PushObserver, PushPolicy } from "../registry/embedded/push-policy.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { Watchdog } from "./watchdog.ts";
 
-/** ms until an engine has asked something: one that is elsewhere mostly fails at once, but some networks swallow packets. */
+/** ms until an engine's first request: one on another machine mostly fails at once, but some networks drop the packets. */
 const REACH_TIMEOUT = 10_000;
-/** See {@link EnginePushOptions.quietMs}. */
-const QUIET_TIMEOUT = 30_000;
+/** ms; see {@link EnginePushOptions.idleTimeout}. */
+const IDLE_TIMEOUT = 30_000;
 
 export interface EnginePushOptions {
-  /** It listens from now on, if it did not before. */
+  /** Starts to listen on its port, if it does not yet. */
   registry: EmbeddedRegistry;
-  /** Of both sides, for the temporary name. */
+  /** The run IDs of both sides, for the temporary name. */
   runIds: readonly RunId[];
-  /** `os/arch[/variant]`; engines before API 1.46 push what they have. */
+  /** `os/arch[/variant]`; engines before API 1.46 ignore it. */
   platform?: string;
   signal: AbortSignal;
-  /** ms without a question, a byte or a line of progress, after which it is given up; of these, one that works has several a second. */
-  quietMs?: number;
+  /** ms without a request, a byte or a line of progress after which the push is given up; an active engine has several a second. */
+  idleTimeout?: number;
   /** For --verbose. */
   onDetail?: (text: string) => void;
 }
 
-/** Who answers a push. */
+/** Answers an engine's push. */
 export interface PushHandler {
   readonly policy: PushPolicy;
-  /** Hears each of the engine's lines. */
+  /** Called with each line of the engine's progress. */
   onProgress?(line: EngineProgress): void;
-  /** Aborted, with the reason for --verbose as a string, when the push is of no use. */
+  /** Aborted when the push is of no more use; its reason is a string for --verbose. */
   readonly giveUp: AbortSignal;
 }
 
 /**
- * Lets an engine push an image to the embedded registry, under a temporary name that is gone when this settles. Returns why the
- * push did not go well, or undefined when it did; the party knows what it has got.
+ * Lets an engine push an image to the embedded registry, under a temporary name that is removed before this settles. Returns why the
+ * push did not succeed, or undefined when it did; the handler has what was pushed.
  *
- * Rejects with what broke here (`PushObserver.broken`), with the signal's reason, and with a `Failure` of the engine's. One push
- * of an image at a time: a second one would have the same name, and throws.
+ * Rejects with the error of `PushObserver.broken`, with the signal's reason, and with a `Failure` of the engine. Throws on a second push of
+ * the same image at the same time: it would have the same name.
  */
 export async function enginePush(
-  engine: EngineImages & EngineConnection,
+  engine: EngineConnection & EngineImages,
   image: Reference,
   handler: PushHandler,
-  { registry, runIds, platform, signal, quietMs = QUIET_TIMEOUT }: EnginePushOptions,
+  options: EnginePushOptions,
 ): Promise<string | undefined> {
-  if (!engine.reachesUs) return "the engine is on another machine, which does not reach this process";
+  if (!engine.reachesUs) return "the engine is on another machine, and cannot reach this process";
+  const { registry, runIds, signal, idleTimeout = IDLE_TIMEOUT } = options;
   const name = temporaryName(`127.0.0.1:${await registry.listen()}`, image.path, runIds);
-  const stopped = new AbortController();
-  const late = new AbortController();
-  let reached = false;
-  let finished = false;
+  const broken = new AbortController();
+  const hopeless = new AbortController();
   using watchdog = new Watchdog(
-    { ms: REACH_TIMEOUT, onLate: () => late.abort("the engine does not reach this process") },
-    { ms: quietMs, onLate: () => late.abort("the engine does not go on with it") },
+    { ms: REACH_TIMEOUT, onTimeout: () => hopeless.abort("the engine does not reach this process") },
+    { ms: idleTimeout, onTimeout: () => hopeless.abort("the engine makes no progress") },
   );
-  const observer = {
-    active: () => {
-      reached = true;
-      watchdog.nudge();
-    },
-    broken: (error: Error) => stopped.abort(error),
-  };
+  let isFinished = false;
   try {
     if (!(await giveTemporaryName(engine, image, name)))
-      return "the image has no name, and would go with a temporary one";
-    await using _landing = registry.open(parseReference(name).path, handler.policy, observer);
-    await engine.pushImage(name, {
-      credentials: registry.credentials,
-      ...(platform === undefined ? {} : { platform }),
-      signal: AbortSignal.any([signal, stopped.signal, late.signal, handler.giveUp]),
-      onProgress: (line) => {
-        if (reached) watchdog.nudge();
-        // The engine tries five times, 5 to 25 s apart; what it could not do at once is done faster in another way.
-        if (line.status.startsWith("Retrying")) late.abort("the engine wants to try again");
-        handler.onProgress?.(line);
-      },
-    });
-    finished = true;
+      return "the image has no name, and a temporary one would be its only one";
+    const end = AbortSignal.any([signal, broken.signal, hopeless.signal, handler.giveUp]);
+    await pushTo(engine, name, handler, options, { watchdog, broken, hopeless, end });
+    isFinished = true;
     return undefined;
   } catch (error) {
     signal.throwIfAborted();
-    stopped.signal.throwIfAborted();
+    broken.signal.throwIfAborted();
     if (handler.giveUp.aborted) return String(handler.giveUp.reason);
-    if (late.signal.aborted) return String(late.signal.reason);
-    if (error instanceof EngineError) return `the engine says: ${messageOf(error)}`;
+    if (hopeless.signal.aborted) return String(hopeless.signal.reason);
+    if (error instanceof EngineError) return `the engine's error: ${messageOf(error)}`;
     throw error;
   } finally {
-    // What is given up was about to send a layer, or has its manifest refused: no digest will be noted.
-    const isSettled = finished || handler.giveUp.aborted;
+    // A push that was given up had its upload or its manifest refused: the engine records no digest of it.
+    const isSettled = isFinished || handler.giveUp.aborted;
     await (isSettled ? forgetName(engine, name) : forgetBrokenOffName(engine, name));
   }
+}
+
+interface Watching {
+  watchdog: Watchdog;
+  /** Aborted with an error of this process. */
+  broken: AbortController;
+  /** Aborted when the push will not succeed. */
+  hopeless: AbortController;
+  /** Aborted to end the push. */
+  end: AbortSignal;
+}
+
+/** Pushes the image by its temporary name, in a push session of the registry. */
+async function pushTo(
+  engine: EngineImages,
+  name: string,
+  handler: PushHandler,
+  { registry, platform }: EnginePushOptions,
+  { watchdog, broken, hopeless, end }: Watching,
+): Promise<void> {
+  let isReached = false;
+  const observer: PushObserver = {
+    active() {
+      isReached = true;
+      watchdog.reset();
+    },
+    broken: (error) => broken.abort(error),
+  };
+  await using _session = registry.openPushSession(parseReference(name).path, handler.policy, observer);
+  await engine.pushImage(name, {
+    credentials: registry.credentials,
+    ...(platform === undefined ? {} : { platform }),
+    signal: end,
+    onProgress: (line) => {
+      if (isReached) watchdog.reset();
+      // An engine tries five times, 5 to 25 s apart. When the first try fails, another way of export is faster.
+      if (line.status.startsWith("Retrying")) hopeless.abort("the engine wants to try again");
+      handler.onProgress?.(line);
+    },
+  });
 }

@@ -14,123 +14,128 @@ import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
 
 /** A layer as the engine would push it. */
 export interface ProbedLayer {
-  /** As the manifest says. Podman says gzip also where the digest is the diff ID, that is, of the uncompressed layer. */
+  /** From the manifest. Podman names gzip even where the digest is the diff ID of the plain layer. */
   mediaType: string;
-  /** What the engine asks for. On Podman it is the diff ID: what it would upload has been compressed, and is another blob. */
+  /** The digest that the engine requests. Podman requests the diff ID; the blob that it would upload is compressed, and another one. */
   digest: Digest;
-  /** Of what is in it, uncompressed. */
   diffId: Digest;
   /** Bytes of the blob; undefined on graph drivers and Podman, which do not know it. */
   size: number | undefined;
 }
 
-/** An image's layer that was uploaded. The file is the receiver's to remove; the registry's end removes it at the latest. */
+/** A layer in a file of the spool. Its owner removes the file; the spool's end removes it at the latest. */
 export interface SpooledLayer extends SpooledBlob {
   diffId: Digest;
 }
 
-/** What an engine would push. */
+/** The result of a probe. */
 export interface ProbedImage {
   /** Of the manifest for the platform. */
   descriptor: Descriptor;
-  /** Of that manifest, as pushed. A graph driver's, and Podman's, names sizes that are not true: `layers` says which are known. */
+  /** The manifest's bytes as pushed. A graph driver's and Podman's name wrong sizes: `layers` has those that are known. */
   bytes: Uint8Array;
   manifest: Manifest;
-  /** The index that led to it, where the engine has one. */
+  /** The index that names the manifest, if the engine has one. */
   index: { descriptor: Descriptor; bytes: Uint8Array } | undefined;
-  /** The config's bytes. */
+  /** The exact bytes. */
   config: Buffer;
   platform: string;
   /** Bottom first. */
   diffIds: Digest[];
-  /** Bottom first; the same order and number. */
+  /** Bottom first; as many as there are diff IDs. */
   layers: ProbedLayer[];
-  /** Layers that came along already: see {@link ProbeOptions.wanted}. */
+  /** Layers that were uploaded during the probe: see {@link ProbeOptions.wanted}. */
   uploaded: SpooledLayer[];
-  /** Every digest that was answered with "it is here". */
+  /** The blobs that the engine did not upload, because the answer was that they are present. */
   skipped: ReadonlySet<Digest>;
 }
 
 export interface ProbeOptions extends EnginePushOptions {
   /**
-   * Diff IDs of layers that are needed anyway, so that the engine may upload them when it knows no digest for them, as a graph
-   * driver does of a layer that was built and never pushed. Without them such a layer ends the probe.
+   * Diff IDs of wanted layers: the engine may upload these if it does not know their digests, as a graph driver does not of a layer that
+   * was built and never pushed. Any other layer without a digest ends the probe.
    */
   wanted?: ReadonlySet<Digest>;
-  /** What the engine has said of the image, where that is known. */
+  /** The engine's info about the image, if the caller has it. */
   info?: Pick<ImageInfo, "id" | "platform">;
-  /** Bytes, uncompressed, of such layers. More than that ends the probe: the engine compresses them with one thread. */
+  /** The most plain bytes of layers that are uploaded: the engine compresses them with one thread. More end the probe. */
   maxBytes?: number;
 }
 
-/** Media types that containerd names when it asks for a config. */
+/** Media types that containerd names when it requests a config. */
 const CONFIG_TYPES = [MEDIA_TYPE.dockerConfig, MEDIA_TYPE.ociConfig] as const;
 
 /**
- * Learns what an engine would push, without its pushing it: lets it push, answers that every blob is here already, and takes the
- * manifest and the config. Costs some 50 ms, whatever the size. The engine's store is afterwards as before.
+ * Finds out what an engine would push: lets it push, answers that every layer is present, and takes manifest and config. Takes some 50 ms,
+ * whatever the size, and leaves the engine's store unchanged.
  *
- * Resolves to undefined, with a reason for --verbose, when it cannot be learnt so: the engine does not reach us, or has to
- * compress a layer first; that is given up at once and leaves the engine well.
- * Rejects as {@link enginePush} does.
+ * Returns undefined, and tells --verbose why, when the engine does not reach this process, or would have to compress a layer first: that is
+ * given up at once. Rejects as {@link enginePush} does.
  */
 export async function probeImage(
-  engine: EngineImages & EngineConnection,
+  engine: EngineConnection & EngineImages,
   image: Reference,
   options: ProbeOptions,
 ): Promise<ProbedImage | undefined> {
   const info = options.info ?? (await engine.inspectImage(image.given));
   const platform = options.platform ?? info?.platform;
-  // On a graph driver the image's ID is the config's digest, which it does not say when it asks.
+  // A graph driver's image ID is the config's digest; its request for the config does not name the media type.
   const configs = new Set<Digest>(info === undefined ? [] : [info.id]);
   const blobs = new Map<Digest, SpooledBlob>();
-  const wants = (digest: Digest, accept: string): boolean =>
-    configs.has(digest) || CONFIG_TYPES.some((type) => accept.includes(type));
-  const push = async (): Promise<PushCollector> => {
-    const collector = new PushCollector({
-      wants,
-      layers: options.wanted ?? new Set(),
-      ...(options.maxBytes !== undefined && { maxBytes: options.maxBytes }),
-      ...(options.wanted === undefined && { maxUpload: MAX_CONFIG }),
-      onBlob: (blob) => blobs.set(blob.digest, blob),
-    });
-    const why = await enginePush(engine, image, collector, options);
-    if (collector.root === undefined) throw new ProbeFailed(why ?? "the engine pushed no manifest");
-    return collector;
-  };
+  const push = async (): Promise<PushCollector> => await pushForProbe(engine, image, options, configs, blobs);
   try {
     let collector = await push();
-    let found = choose(collector, platform);
-    if (!blobs.has(found.manifest.config.digest)) {
-      configs.add(found.manifest.config.digest);
+    let chosen = chooseManifest(collector, platform);
+    if (!blobs.has(chosen.manifest.config.digest)) {
+      configs.add(chosen.manifest.config.digest);
       collector = await push();
-      found = choose(collector, platform);
+      chosen = chooseManifest(collector, platform);
     }
-    return await describe(found, blobs, collector);
+    return await describeImage(chosen, blobs, collector);
   } catch (error) {
     await Promise.all([...blobs.values()].map((blob) => blob.remove()));
     if (!(error instanceof ProbeFailed || error instanceof InvalidImage)) throw error;
-    options.onDetail?.(`what the engine would push of ${image.given} cannot be learnt: ${error.message}`);
+    options.onDetail?.(`probing what the engine would push of ${image.given} failed: ${error.message}`);
     return undefined;
   }
 }
 
-/** The way does not lead there; the message says why. */
+/** A probe that yields no result; the message tells why. */
 class ProbeFailed extends Error {
-  override readonly name = "Unlearnt";
+  override readonly name = "ProbeFailed";
 }
 
-interface Chosen {
+/** Lets the engine push once. Puts the blobs that it uploads into `blobs`. */
+async function pushForProbe(
+  engine: EngineConnection & EngineImages,
+  image: Reference,
+  options: ProbeOptions,
+  configs: ReadonlySet<Digest>,
+  blobs: Map<Digest, SpooledBlob>,
+): Promise<PushCollector> {
+  const collector = new PushCollector({
+    wants: (digest, accept) => configs.has(digest) || CONFIG_TYPES.some((type) => accept.includes(type)),
+    layers: options.wanted ?? new Set(),
+    ...(options.maxBytes !== undefined && { maxBytes: options.maxBytes }),
+    ...(options.wanted === undefined && { maxUpload: MAX_CONFIG }),
+    onBlob: (blob) => blobs.set(blob.digest, blob),
+  });
+  const reason = await enginePush(engine, image, collector, options);
+  if (collector.root === undefined) throw new ProbeFailed(reason ?? "the engine pushed no manifest");
+  return collector;
+}
+
+interface ChosenManifest {
   pushed: PushedManifest;
   manifest: Manifest;
   index: ProbedImage["index"];
 }
 
-/** The manifest for the platform: what was pushed, or what its index leads to. */
-function choose({ root, manifests }: PushCollector, platform: string | undefined): Chosen {
+/** Chooses the manifest for the platform: the pushed one, or one that the pushed index names. */
+function chooseManifest({ root, manifests }: PushCollector, platform: string | undefined): ChosenManifest {
   if (root === undefined) throw new ProbeFailed("the engine pushed no manifest");
   if (!isIndex(root.parsed)) return { pushed: root, manifest: root.parsed, index: undefined };
-  // Attestations are there too, for the platform unknown/unknown.
+  // The index has attestations too, for the platform unknown/unknown.
   const entries = root.parsed.manifests.filter(
     (entry) => platform !== undefined && entryMatchesPlatform(entry, platform),
   );
@@ -139,18 +144,18 @@ function choose({ root, manifests }: PushCollector, platform: string | undefined
     if (pushed === undefined || isIndex(pushed.parsed)) continue;
     return { pushed, manifest: pushed.parsed, index: { descriptor: descriptorOf(root), bytes: root.bytes } };
   }
-  throw new ProbeFailed(`the engine pushed no manifest for ${platform ?? "a platform that it would tell"}`);
+  throw new ProbeFailed(`the engine pushed no manifest for ${platform ?? "its own platform, which it does not tell"}`);
 }
 
-async function describe(
-  { pushed, manifest, index }: Chosen,
+async function describeImage(
+  { pushed, manifest, index }: ChosenManifest,
   blobs: Map<Digest, SpooledBlob>,
   { skipped }: PushCollector,
 ): Promise<ProbedImage> {
-  const blob = blobs.get(manifest.config.digest);
-  if (blob === undefined) throw new ProbeFailed("the engine did not upload its config");
-  if (blob.size > MAX_CONFIG) throw new InvalidImage("its config is larger than 8 MB");
-  const config = await buffer(await blob.open());
+  const configBlob = blobs.get(manifest.config.digest);
+  if (configBlob === undefined) throw new ProbeFailed("the engine did not upload its config");
+  if (configBlob.size > MAX_CONFIG) throw new InvalidImage("its config is larger than 8 MB");
+  const config = await buffer(await configBlob.open());
   const { diffIds, platform } = parseConfig(config);
   if (diffIds.length !== manifest.layers.length) {
     throw new InvalidImage(`its manifest has ${manifest.layers.length} layers, its config ${diffIds.length}`);
@@ -163,18 +168,8 @@ async function describe(
     return blobs.delete(digest) && layer !== undefined ? [{ ...layer, diffId }] : [];
   });
   await Promise.all([...blobs.values()].map((other) => other.remove()));
-  return {
-    descriptor: descriptorOf(pushed),
-    bytes: pushed.bytes,
-    manifest,
-    index,
-    config,
-    platform,
-    diffIds,
-    layers,
-    uploaded,
-    skipped,
-  };
+  const descriptor = descriptorOf(pushed);
+  return { descriptor, bytes: pushed.bytes, manifest, index, config, platform, diffIds, layers, uploaded, skipped };
 }
 
 function descriptorOf({ mediaType, digest, bytes }: PushedManifest): Descriptor {

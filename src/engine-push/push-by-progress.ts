@@ -10,86 +10,91 @@ import type { SpooledLayer } from "./probe-image.ts";
 import type { PushPolicy, BeforeChunk } from "../registry/embedded/push-policy.ts";
 import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
 
+/** ms. Uploads that are held back are silent; one that is not has many lines of progress a second. */
+const IDLE_TIMEOUT = 10_000;
+
 export interface PushByProgressOptions extends EnginePushOptions {
-  /** Takes a layer over, which has been proven. Its file is the receiver's to remove. */
+  /** Called with each wanted layer, verified, and owns its file. */
   onLayer: (layer: SpooledLayer) => void;
 }
 
 /**
- * Takes the topmost layers, which are wanted, from a graph driver that knows no digests, neither for them nor for those below, as of
- * an image that was built and never pushed. It would compress and upload all layers; of what is not wanted, no more comes than it
- * takes to see what it is. Those held uploads count among the five that an engine has at once for all its pushes, until this
- * settles.
+ * Takes the wanted layers, which are the topmost, from a graph driver that knows no digests, as of an image that was built and never
+ * pushed. The engine would compress and upload all layers; of one that is not wanted it uploads only the bytes that identify it. An engine
+ * has five uploads at once for all its pushes, and the uploads that are held back count until this settles.
  *
- * Resolves to the diff IDs of those that did not come; why is told for --verbose. Rejects as {@link enginePush} does.
+ * Returns the diff IDs of wanted layers that did not come, and tells --verbose why. Rejects as {@link enginePush} does.
  */
 export async function pushByProgress(
-  engine: EngineImages & EngineConnection,
+  engine: EngineConnection & EngineImages,
   image: Reference,
   wanted: ReadonlySet<Digest>,
   { onLayer, ...options }: PushByProgressOptions,
 ): Promise<ReadonlySet<Digest>> {
   const handler = new ProgressPushHandler(wanted, onLayer, options.signal);
-  let why: string | undefined;
+  let reason: string | undefined;
   try {
-    why = await enginePush(engine, image, handler, { ...options, quietMs: QUIET });
+    reason = await enginePush(engine, image, handler, { ...options, idleTimeout: IDLE_TIMEOUT });
   } finally {
-    await handler.settled();
+    await handler.settle();
   }
   if (handler.missing.size > 0) {
-    options.onDetail?.(`the engine did not push all that was wanted of ${image.given}: ${why ?? "it said nothing"}`);
+    options.onDetail?.(`the engine did not push all wanted layers of ${image.given}: ${reason ?? "it gave no reason"}`);
   }
   return handler.missing;
 }
 
-/** ms. Uploads that wait make no sound; one that does not has something to tell many times a second. */
-const QUIET = 10_000;
+/** An upload whose layer is not identified yet. */
+interface Upload {
+  isWanted: boolean;
+  identified: Deferred<void>;
+}
 
 /**
- * Answers a push that no layer is here (but what has come, for the engine asks for what it has sent), and finds out which upload is
- * which: the engine does not say, but its lines of progress name layers by the first 12 digits of their diff ID, the first one
- * within 512 kB. So an upload may begin when it is known what the one before is. One that is not wanted then waits, and the engine
- * with it, by back-pressure.
+ * Answers that no layer is present, except those already received, which the engine requests after their upload. The engine does not say
+ * which layer an upload is, but its progress names layers by the first 12 digits of their diff ID, the first time within 512 kB. Therefore
+ * an upload starts only when the one before is identified. An upload that is not wanted is then held back, and with it the engine's, by
+ * back-pressure.
  *
- * That starves none that is wanted: the engine begins with the topmost layers (moby, `distribution/push_v2.go`), five at a time,
- * and it is the topmost that a receiver on a graph driver can be missing. If it is otherwise the push goes quiet, and is given up.
+ * This starves no wanted layer: the engine starts with the topmost layers (moby, `distribution/push_v2.go`), five at a time, and a receiver
+ * on a graph driver lacks the topmost. If the order is another, the push becomes silent and is given up.
  */
 class ProgressPushHandler implements PushHandler {
   readonly policy: PushPolicy;
   readonly giveUp: AbortSignal;
   readonly missing: Set<Digest>;
-  readonly #ids: ReadonlySet<string>;
+  /** As the progress names them. */
+  readonly #wanted: ReadonlySet<string>;
   readonly #onLayer: (layer: SpooledLayer) => void;
   readonly #signal: AbortSignal;
   readonly #controller = new AbortController();
   readonly #received = new Map<Digest, number>();
-  /** Layers that have been told apart. */
+  /** The layers that the progress has named. */
   readonly #named = new Set<string>();
-  /** The upload of which it is not known yet what it is. */
-  #current: { isWanted: boolean; named: Deferred<void> } | undefined;
-  #turn: Promise<void> = Promise.resolve();
-  /** Rejects in the end. */
-  readonly #never = deferred<void>();
-  readonly #taken: Promise<void>[] = [];
+  #current: Upload | undefined;
+  #lastIdentified: Promise<void> = Promise.resolve();
+  /** Rejects when the push is over. */
+  readonly #over = deferred<never>();
+  readonly #added: Promise<void>[] = [];
 
   constructor(wanted: ReadonlySet<Digest>, onLayer: (layer: SpooledLayer) => void, signal: AbortSignal) {
     this.missing = new Set(wanted);
-    this.#ids = new Set([...wanted].map(shortOf));
+    this.#wanted = new Set([...wanted].map(shortOf));
     this.#onLayer = onLayer;
     this.#signal = signal;
     this.giveUp = this.#controller.signal;
-    this.#never.promise.catch(() => {});
+    this.#over.promise.catch(() => {});
     this.policy = {
       presentSize: (digest) => this.#received.get(digest),
-      uploadBegins: async () => await this.#begin(),
-      received: (blob) => {
+      beforeUpload: async () => await this.#beforeUpload(),
+      blobReceived: (blob) => {
         this.#received.set(blob.digest, blob.size);
-        const taking = this.#take(blob);
-        taking.catch((error: unknown) => this.#controller.abort(error)); // thrown in the end
-        this.#taken.push(taking);
+        const added = this.#add(blob);
+        added.catch((error: unknown) => this.#controller.abort(error)); // settle() rejects with it
+        this.#added.push(added);
       },
-      manifest: () => {
-        throw denied();
+      manifestReceived: () => {
+        throw notWanted();
       },
     };
   }
@@ -98,34 +103,34 @@ class ProgressPushHandler implements PushHandler {
     if (id === undefined || !status.startsWith("Push") || this.#named.has(id)) return;
     this.#named.add(id);
     if (this.#current === undefined) return;
-    this.#current.isWanted = this.#ids.has(id);
-    this.#current.named.resolve();
+    this.#current.isWanted = this.#wanted.has(id);
+    this.#current.identified.resolve();
     this.#current = undefined;
   }
 
-  /** When nothing comes any more. Rejects when what came cannot be taken. */
-  async settled(): Promise<void> {
-    this.#never.reject(denied());
-    await Promise.all(this.#taken);
+  /** Ends the uploads that are held back, and waits for layers that are being identified. Rejects when one could not be taken. */
+  async settle(): Promise<void> {
+    this.#over.reject(notWanted());
+    await Promise.all(this.#added);
   }
 
-  async #begin(): Promise<BeforeChunk> {
-    const upload = { isWanted: true, named: deferred<void>() };
-    const before = this.#turn;
-    this.#turn = upload.named.promise;
-    await Promise.race([before, this.#never.promise]);
+  async #beforeUpload(): Promise<BeforeChunk> {
+    const upload: Upload = { isWanted: true, identified: deferred<void>() };
+    const before = this.#lastIdentified;
+    this.#lastIdentified = upload.identified.promise;
+    await Promise.race([before, this.#over.promise]);
     this.#current = upload;
-    return () => (upload.isWanted ? undefined : this.#never.promise);
+    return () => (upload.isWanted ? undefined : this.#over.promise);
   }
 
-  async #take(blob: SpooledBlob): Promise<void> {
+  async #add(blob: SpooledBlob): Promise<void> {
     const diffId = await diffIdOf(blob, this.#signal);
     if (diffId === undefined || !this.missing.delete(diffId)) return await blob.remove();
     this.#onLayer({ ...blob, diffId });
-    if (this.missing.size === 0) this.#controller.abort("all that was wanted is here");
+    if (this.missing.size === 0) this.#controller.abort("all wanted layers are here");
   }
 }
 
-function denied(): DistributionError {
-  return new DistributionError(403, "DENIED", "nothing but the wanted layers is taken");
+function notWanted(): DistributionError {
+  return new DistributionError(403, "DENIED", "this registry takes the wanted layers only");
 }

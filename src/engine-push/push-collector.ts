@@ -6,46 +6,49 @@ import type { PushHandler } from "./engine-push.ts";
 import { UNKNOWN_SIZE, type PushedManifest, type PushPolicy } from "../registry/embedded/push-policy.ts";
 import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
 
+/** An image for every platform, with attestations, has some fifty manifests; 4 MB each at most. */
+const MAX_MANIFESTS = 100;
+
 export interface PushCollectorOptions {
-  /** Is the blob to be uploaded? Asked once for each HEAD. */
+  /** Whether the engine must upload a blob. Called once for each HEAD request, with its Accept header. */
   wants: (digest: Digest, accept: string) => boolean;
-  /** Diff IDs of layers that may be uploaded although the engine knows no digest for them (a graph driver's own layers). */
+  /** Diff IDs of layers that the engine may upload without knowing their digests (a graph driver's own layers). */
   layers: ReadonlySet<Digest>;
-  /** Bytes that may be pushed, as the engine counts them: uncompressed. */
+  /** The most bytes of such layers, plain, as the engine counts them. */
   maxBytes?: number;
-  /** Bytes of one upload. */
+  /** The most bytes of one upload. */
   maxUpload?: number;
-  /** Hears of a wanted blob when it begins to come. */
+  /** Called when a wanted blob begins to arrive. */
   onArriving?: (blob: StoredBlob & { digest: Digest }) => void;
-  /** Takes a blob over. */
+  /** Called with each blob that has arrived, and owns it. */
   onBlob: (blob: SpooledBlob) => void;
 }
 
 /**
- * Answers an engine's push so that it uploads what is wanted and nothing else, and gives it up when it uploads something else:
- * - A blob that nobody asked after cannot be a wanted one, unless it is of a layer of which the engine knows no digest. A graph
- *   driver compresses such a layer, without asking, while it uploads it.
+ * Answers an engine's push so that the engine uploads the wanted blobs only. Gives the push up when the engine uploads anything else:
+ * - An upload without an earlier request for its blob cannot be a wanted blob, unless it is a layer whose digest the engine does not know.
+ *   A graph driver compresses such a layer while it uploads it, and does not request the blob before.
  * - The engine's progress names the layers that it uploads: by diff ID (graph driver), or by digest.
  *
- * The last manifest, the one for the tag, is read and then refused. Otherwise the engine would make a note of the push: a
- * containerd store labels every blob with the name of the registry, and ours has another one each time.
+ * Reads the last manifest, the one for the tag, and refuses it. Otherwise the engine would record the push: a containerd store labels
+ * every blob with the name of the registry, which is another one for each run.
  */
 export class PushCollector implements PushHandler {
   readonly policy: PushPolicy;
   readonly giveUp: AbortSignal;
   /** By digest. */
   readonly manifests = new Map<Digest, PushedManifest>();
-  /** Answered with "it is here". */
+  /** Blobs that the engine did not upload, because the answer was that they are present. */
   readonly skipped = new Set<Digest>();
   #root: PushedManifest | undefined;
   readonly #options: PushCollectorOptions;
   readonly #controller = new AbortController();
-  /** Asked for and not here yet. */
+  /** Wanted blobs that the engine has requested and not uploaded. */
   readonly #wanted = new Set<Digest>();
   readonly #received = new Map<Digest, number>();
   /** The first 12 digits of layers that may be uploaded. */
   readonly #expected: Set<string>;
-  /** Uncompressed bytes by layer. */
+  /** Plain bytes by layer. */
   readonly #totals = new Map<string, number>();
 
   constructor(options: PushCollectorOptions) {
@@ -54,27 +57,27 @@ export class PushCollector implements PushHandler {
     this.#expected = new Set([...options.layers].map(shortOf));
     this.policy = {
       presentSize: (digest, accept) => this.#presentSize(digest, accept),
-      uploadBegins: (digest) => this.#uploadBegins(digest),
-      arriving: (blob) => {
+      beforeUpload: (digest) => this.#beforeUpload(digest),
+      blobArriving: (blob) => {
         if (this.#wanted.has(blob.digest)) options.onArriving?.(blob);
       },
-      received: (blob) => this.#take(blob),
-      manifest: (pushed) => this.#read(pushed),
+      blobReceived: (blob) => this.#takeBlob(blob),
+      manifestReceived: (pushed) => this.#takeManifest(pushed),
       ...(options.maxUpload !== undefined && { maxUpload: options.maxUpload }),
     };
   }
 
-  /** The manifest or index that the tag was to point at; undefined when the push did not get that far. */
+  /** The manifest or index for the tag; undefined when the push did not get that far. */
   get root(): PushedManifest | undefined {
     return this.#root;
   }
 
   onProgress({ id, status, total }: EngineProgress): void {
     if (id === undefined || !/^[0-9a-f]{12}$/.test(id) || !status.startsWith("Pushing")) return;
-    if (!this.#expected.has(id)) return this.#stop(`the engine uploads the layer ${id}, which is not needed`);
+    if (!this.#expected.has(id)) return this.#stop(`the engine uploads the layer ${id}, which is not wanted`);
     this.#totals.set(id, total ?? 0);
     const bytes = [...this.#totals.values()].reduce((all, some) => all + some, 0);
-    if (bytes > (this.#options.maxBytes ?? Infinity)) this.#stop("what the engine has to upload is too much");
+    if (bytes > (this.#options.maxBytes ?? Infinity)) this.#stop("the engine would upload too many bytes");
   }
 
   #presentSize(digest: Digest, accept: string): number | undefined {
@@ -89,12 +92,12 @@ export class PushCollector implements PushHandler {
     return undefined;
   }
 
-  #uploadBegins(digest: Digest | undefined): undefined {
+  #beforeUpload(digest: Digest | undefined): undefined {
     const isWanted = digest === undefined ? this.#wanted.size > 0 : this.#wanted.has(digest);
     if (!isWanted && this.#options.layers.size === 0) throw this.#refuse("the engine knows no digest for a layer");
   }
 
-  #take(blob: SpooledBlob): void {
+  #takeBlob(blob: SpooledBlob): void {
     if (!this.#wanted.delete(blob.digest) && this.#options.layers.size === 0) {
       throw this.#refuse("the engine uploads a blob that is not wanted");
     }
@@ -102,12 +105,12 @@ export class PushCollector implements PushHandler {
     this.#options.onBlob(blob);
   }
 
-  #read(pushed: PushedManifest): void {
+  #takeManifest(pushed: PushedManifest): void {
     if (this.manifests.size >= MAX_MANIFESTS) throw this.#refuse("the engine pushes too many manifests");
     this.manifests.set(pushed.digest, pushed);
     if (pushed.reference === pushed.digest) return;
     this.#root = pushed;
-    throw new DistributionError(403, "DENIED", "this push was to be looked at, not kept");
+    throw new DistributionError(403, "DENIED", "this registry reads the manifest, and does not keep it");
   }
 
   #refuse(reason: string): DistributionError {
@@ -119,6 +122,3 @@ export class PushCollector implements PushHandler {
     this.#controller.abort(reason);
   }
 }
-
-/** An image for every platform there is, with attestations, has some fifty; 4 MB each at most. */
-const MAX_MANIFESTS = 100;

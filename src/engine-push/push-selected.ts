@@ -8,77 +8,118 @@ import type { EngineConnection } from "../engine/engine.ts";
 import type { EngineImages } from "../engine/engine-images.ts";
 import { enginePush, type EnginePushOptions } from "./engine-push.ts";
 import type { ProbedImage, SpooledLayer } from "./probe-image.ts";
+import type { StoredBlob } from "../registry/embedded/registry-content.ts";
 import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
 
 export interface PushSelectedOptions extends EnginePushOptions {
   /**
-   * Takes a layer over, as soon as it is here, or is known to be coming: then it is not proven before it has been read to its
-   * end. Its file is the receiver's to remove. May be called for several before this resolves.
+   * Called with each wanted layer, and owns its file from then on. A layer whose digest is known is passed on while it arrives: it is
+   * verified at its end. Is called without waiting for earlier calls.
    */
   onLayer: (layer: SpooledLayer) => void;
 }
 
 /**
- * Lets an engine push an image again, of which it has been probed what it would push, and takes from it the layers whose digests
- * are `wanted`. They come in the order in which the engine is done with them.
+ * Lets an engine push an image that has been probed, and takes the layers whose digests are `wanted`, in the order in which the engine
+ * finishes them.
  *
- * A graph driver compresses them anew, so that a layer that it once pulled may come with **another digest** than the wanted one,
- * and Podman's always do. They are known by their diff IDs, which have then been proven.
+ * A graph driver compresses layers anew: one that it once pulled may come with **another digest**, and Podman's always do. Their diff IDs
+ * identify them, and are verified.
  *
- * Resolves to the wanted digests that did not come; the reason is told for --verbose. Rejects as {@link enginePush} does, and
- * when a layer broke off that had been taken over.
+ * Returns the wanted digests that did not come, and tells --verbose why. Rejects as {@link enginePush} does, and when a layer that was
+ * passed on breaks off.
  */
 export async function pushSelected(
-  engine: EngineImages & EngineConnection,
+  engine: EngineConnection & EngineImages,
   image: Reference,
   probed: ProbedImage,
   wanted: ReadonlySet<Digest>,
   { onLayer, ...options }: PushSelectedOptions,
 ): Promise<Set<Digest>> {
-  const missing = new Map(probed.layers.filter(({ digest }) => wanted.has(digest)).map((it) => [it.diffId, it.digest]));
-  const byDigest = new Map(probed.layers.map(({ digest, diffId }) => [digest, diffId]));
+  const layers = new SelectedLayers(probed, wanted, onLayer, options.signal);
+  if (layers.missing.size === 0) return new Set();
   const known = new Set([...probed.skipped, probed.manifest.config.digest]);
-  const handedOver: Promise<void>[] = [];
-  const coming = new Map<Digest, Deferred<SpooledBlob | undefined>>();
-  const handOver = async (blob: SpooledBlob): Promise<void> => {
-    const begun = coming.get(blob.digest);
-    if (begun !== undefined) return begun.resolve(blob);
-    const diffId = byDigest.get(blob.digest) ?? (await diffIdOf(blob, options.signal));
-    if (diffId !== undefined && missing.delete(diffId)) onLayer({ ...blob, diffId });
-    else await blob.remove();
-  };
   const collector = new PushCollector({
-    // Not only what is wanted: a graph driver may know several digests for a layer, and goes on to ask for the next.
+    // Unknown digests too: a graph driver may know several digests for a layer, and asks for one after the other.
     wants: (digest) => wanted.has(digest) || !known.has(digest),
-    layers: new Set(missing.keys()),
-    onArriving(blob) {
-      const { digest } = blob;
-      const diffId = byDigest.get(digest);
-      if (diffId === undefined || !missing.delete(diffId)) return;
-      const begun = deferred<SpooledBlob | undefined>();
-      coming.set(digest, begun);
-      onLayer({ ...blob, diffId, remove: async () => await (await begun.promise)?.remove() });
-    },
-    onBlob: (blob) => handedOver.push(handOver(blob)),
+    layers: new Set(layers.missing.keys()),
+    onArriving: (blob) => layers.begin(blob),
+    onBlob: (blob) => layers.add(blob),
   });
-  if (missing.size === 0) return new Set();
-  let why: string | undefined;
+  let reason: string | undefined;
   try {
-    why = await enginePush(engine, image, collector, options);
+    reason = await enginePush(engine, image, collector, options);
   } finally {
-    for (const { resolve } of coming.values()) resolve(undefined); // what has not come by now does not come
-    await Promise.allSettled(handedOver);
+    await layers.settle();
   }
-  await Promise.all(handedOver);
-  for (const [digest, { promise }] of coming) {
-    if ((await promise) !== undefined) continue;
-    throw new Failure("transfer-failed", `the engine broke off when it pushed ${digest}: ${why ?? "it said nothing"}`, {
-      expected: "all of a layer that it had begun to push",
-      hint: "Run the same command again.",
-    });
+  await layers.refuseBrokenOff(reason);
+  if (layers.missing.size > 0) {
+    options.onDetail?.(`the engine did not push all wanted layers of ${image.given}: ${reason ?? "it gave no reason"}`);
   }
-  if (missing.size > 0) {
-    options.onDetail?.(`the engine did not push all that was wanted of ${image.given}: ${why ?? "it said nothing"}`);
+  return new Set(layers.missing.values());
+}
+
+/** The wanted layers of one push. */
+class SelectedLayers {
+  /** Digests of the layers that have neither come nor begun, by diff ID. */
+  readonly missing: Map<Digest, Digest>;
+  readonly #diffIds: ReadonlyMap<Digest, Digest>;
+  readonly #onLayer: (layer: SpooledLayer) => void;
+  readonly #signal: AbortSignal;
+  /** Layers that were passed on while they arrived; undefined when they broke off. By digest. */
+  readonly #arriving = new Map<Digest, Deferred<SpooledBlob | undefined>>();
+  readonly #added: Promise<void>[] = [];
+
+  constructor(
+    { layers }: ProbedImage,
+    wanted: ReadonlySet<Digest>,
+    onLayer: (layer: SpooledLayer) => void,
+    signal: AbortSignal,
+  ) {
+    this.missing = new Map(layers.filter(({ digest }) => wanted.has(digest)).map((it) => [it.diffId, it.digest]));
+    this.#diffIds = new Map(layers.map(({ digest, diffId }) => [digest, diffId]));
+    this.#onLayer = onLayer;
+    this.#signal = signal;
   }
-  return new Set(missing.values());
+
+  /** Passes on a layer that begins to arrive. */
+  begin(blob: StoredBlob & { digest: Digest }): void {
+    const { digest } = blob;
+    const diffId = this.#diffIds.get(digest);
+    if (diffId === undefined || !this.missing.delete(diffId)) return;
+    const arriving = deferred<SpooledBlob | undefined>();
+    this.#arriving.set(digest, arriving);
+    this.#onLayer({ ...blob, diffId, remove: async () => await (await arriving.promise)?.remove() });
+  }
+
+  /** Takes a blob that has arrived. */
+  add(blob: SpooledBlob): void {
+    this.#added.push(this.#identify(blob));
+  }
+
+  async #identify(blob: SpooledBlob): Promise<void> {
+    const arriving = this.#arriving.get(blob.digest);
+    if (arriving !== undefined) return arriving.resolve(blob);
+    const diffId = this.#diffIds.get(blob.digest) ?? (await diffIdOf(blob, this.#signal));
+    if (diffId !== undefined && this.missing.delete(diffId)) this.#onLayer({ ...blob, diffId });
+    else await blob.remove();
+  }
+
+  /** Waits for blobs that are being identified: the push is over. */
+  async settle(): Promise<void> {
+    for (const { resolve } of this.#arriving.values()) resolve(undefined);
+    await Promise.allSettled(this.#added);
+  }
+
+  /** Rejects when a layer that was passed on broke off, or could not be identified. */
+  async refuseBrokenOff(reason = "it gave no reason"): Promise<void> {
+    await Promise.all(this.#added);
+    for (const [digest, { promise }] of this.#arriving) {
+      if ((await promise) !== undefined) continue;
+      throw new Failure("transfer-failed", `the engine stopped in the middle of pushing ${digest}: ${reason}`, {
+        expected: "all of a layer that it had begun to push",
+        hint: "Run the same command again.",
+      });
+    }
+  }
 }

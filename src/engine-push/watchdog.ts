@@ -1,23 +1,26 @@
-/** Ends a wait that lasts too long. Does not keep the process alive. */
+interface TimeLimit {
+  ms: number;
+  /** Called when the time is over. */
+  onTimeout: () => void;
+}
+
+/** Limits the time until the first sign of activity, and between two of them. Does not keep the process alive. */
 export class Watchdog implements Disposable {
   #timer: NodeJS.Timeout;
   #isFirst = true;
-  readonly #ms: number;
-  readonly #onQuiet: () => void;
+  readonly #idle: TimeLimit;
 
-  /** `first`: until something happens at all; `quiet`: between two things, which may be many. In ms. */
-  constructor(first: { ms: number; onLate: () => void }, quiet: { ms: number; onLate: () => void }) {
-    this.#ms = quiet.ms;
-    this.#onQuiet = quiet.onLate;
-    this.#timer = setTimeout(first.onLate, first.ms).unref();
+  constructor(first: TimeLimit, idle: TimeLimit) {
+    this.#idle = idle;
+    this.#timer = setTimeout(first.onTimeout, first.ms).unref();
   }
 
-  /** Something has happened. */
-  nudge(): void {
+  /** Restarts the timer: something has happened. */
+  reset(): void {
     if (!this.#isFirst) return void this.#timer.refresh();
     this.#isFirst = false;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.#onQuiet, this.#ms).unref();
+    this.#timer = setTimeout(this.#idle.onTimeout, this.#idle.ms).unref();
   }
 
   [Symbol.dispose](): void {

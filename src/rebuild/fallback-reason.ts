@@ -2,7 +2,7 @@ import { InvalidRecipe, TruncatedRecipe } from "../delta/recipe-errors.ts";
 import { isNoSpace } from "../files/no-space.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
 import { Failure } from "../output/errors.ts";
-import { NoRecipe } from "../registry/registry-client.ts";
+import { NoRecipe } from "../registry/registry-client-errors.ts";
 import { RebuildTooSlow } from "./delta-choice.ts";
 
 /** Whether a rebuild failed because the sender's recipe or pieces are invalid or incomplete. */

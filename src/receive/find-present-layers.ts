@@ -112,7 +112,7 @@ async function probeBlobs(options: EngineReceiveOptions, id: string): Promise<De
   const { engine, run, env, signal, output } = options;
   await using registry = openEmbeddedRegistry({ runId: run, parent: cacheFolder(env) });
   try {
-    await registry.prepare(); // a push uploads at least a config
+    await registry.openSpool(); // a push uploads at least a config
   } catch (error) {
     output.detail(`the engine is not asked for the blobs of ${id}: ${messageOf(error)}`);
     return undefined;

@@ -24,7 +24,7 @@ export async function readImageMetadata(
   try {
     // Concurrently with the manifest, which may be available only after the last layer.
     const { configDigest } = about;
-    const request = configDigest === undefined ? undefined : client.small(repository, configDigest, MAX_CONFIG);
+    const request = configDigest === undefined ? undefined : client.blobByDigest(repository, configDigest, MAX_CONFIG);
     const early = request?.catch(() => undefined); // requested again below, which throws its error
     const manifest = await client.manifest(repository, tag, about.platform);
     if (about.manifest !== undefined && !about.manifest.bytes.equals(manifest.bytes))

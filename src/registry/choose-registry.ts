@@ -1,13 +1,13 @@
 import { Failure } from "../output/errors.ts";
 import type { RegistryChoice } from "./temporary-registry.ts";
 
-/** The environment variables that choose a registry; the examples are checked against these names. */
+/** The environment variables that choose a registry. A test compares the examples with these names. */
 export const REGISTRY_PORT_VARIABLE = "LOCAL_DOCKER_REGISTRY_PORT";
 export const NGROK_VARIABLE = "DOCKER_REGISTRY_NGROK";
 
 /**
- * Which registry serves a push: `--registry embedded|container|HOST:PORT`, else LOCAL_DOCKER_REGISTRY_PORT, else the embedded one.
- * Throws a `usage` Failure for anything else.
+ * Chooses the registry that serves a push: `--registry embedded|container|HOST:PORT`, else LOCAL_DOCKER_REGISTRY_PORT, else the embedded
+ * registry. Throws a `usage` Failure for any other value.
  */
 export function chooseRegistry(
   option: string | undefined,
@@ -23,15 +23,15 @@ export function chooseRegistry(
       hint: `Start a registry and name its port, or unset ${NGROK_VARIABLE}.`,
     });
   }
-  const location =
+  const address =
     option === undefined
-      ? parseLocation(`127.0.0.1:${port}`, `${REGISTRY_PORT_VARIABLE}=${port}`)
-      : parseLocation(option, `--registry ${option}`);
-  return { kind: "external", ...location, ...(ngrok === undefined ? {} : { ngrok: ngrok === "true" ? true : ngrok }) };
+      ? parseAddress(`127.0.0.1:${port}`, `${REGISTRY_PORT_VARIABLE}=${port}`)
+      : parseAddress(option, `--registry ${option}`);
+  return { kind: "external", ...address, ...(ngrok === undefined ? {} : { ngrok: ngrok === "true" ? true : ngrok }) };
 }
 
-function parseLocation(location: string, source: string): { host: string; port: number } {
-  const [, host, port] = /^([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})$/.exec(location) ?? [];
+function parseAddress(address: string, source: string): { host: string; port: number } {
+  const [, host, port] = /^([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})$/.exec(address) ?? [];
   if (host !== undefined && Number(port) > 0 && Number(port) < 65_536) return { host, port: Number(port) };
   throw new Failure("usage", `${source} names no registry`, {
     expected: source.startsWith("--") ? "embedded, container, or HOST:PORT" : "a port number",

@@ -1,55 +1,56 @@
+import type { Credentials } from "../engine/engine-images.ts";
 import { TEMPORARY_PATH } from "../run/run-id.ts";
 import { Failure } from "../output/errors.ts";
 import { pingRegistry } from "./ping.ts";
 import { openPublicAddress, type PublicAddress } from "./ngrok.ts";
 import { newCredentials } from "./password.ts";
-import { passwordProxy, writesOnly } from "./password-proxy.ts";
+import { passwordProxy, allowWrites } from "./password-proxy.ts";
 import type { RegistryChoice, RegistryOptions, TemporaryRegistry } from "./temporary-registry.ts";
 
 /**
- * Uses a registry that is there already, and leaves it as it is (what is pushed stays in it, under `docker-over-ssh/`).
- * Whoever comes through the tunnel may read the one image, whoever comes through ngrok may write below `docker-over-ssh/`,
- * each with a password made for this run; the engine on this machine pushes to it straight.
+ * Uses a running registry as the temporary registry, and leaves in it what is pushed, below `docker-over-ssh/`. An engine on this machine
+ * pushes to it directly. An engine behind ngrok may only write below `docker-over-ssh/`, with a password made for this run.
  */
 export async function useExternalRegistry(
   choice: Extract<RegistryChoice, { kind: "external" }>,
   { signal, onProgress }: RegistryOptions,
 ): Promise<TemporaryRegistry> {
-  const location = `${choice.host}:${choice.port}`;
-  const url = `http://${location}`;
-  await needRegistry(url, location, signal);
+  const address = `${choice.host}:${choice.port}`;
+  const url = `http://${address}`;
+  await requireRegistry(url, address, signal);
   const gone = new AbortController();
-  const lost = (why: string): void =>
-    gone.abort(new Failure("registry-unavailable", `the registry at ${location} is gone: ${why}`, EXPECTED));
-  const exposed = choice.ngrok === undefined ? undefined : await expose(choice.ngrok, url, lost, onProgress);
+  const reportUnreachable = (reason: string): void =>
+    gone.abort(new Failure("registry-unavailable", `the registry at ${address} is gone: ${reason}`, EXPECTED));
+  const exposed =
+    choice.ngrok === undefined ? undefined : await expose(choice.ngrok, url, reportUnreachable, onProgress);
   return {
-    pushHost: exposed?.host ?? location,
+    pushHost: exposed?.host ?? address,
     pushCredentials: exposed?.credentials,
     url,
     ownCredentials: undefined,
     signal: gone.signal,
-    lost,
-    complaints: async () => "",
+    reportUnreachable,
+    readLogs: async () => "",
     [Symbol.asyncDispose]: async () => await exposed?.[Symbol.asyncDispose](),
   };
 }
 
-type Exposed = PublicAddress & { credentials: ReturnType<typeof newCredentials> };
+type ExposedRegistry = PublicAddress & { credentials: Credentials };
 
-/** A public address of the registry, behind a password of its own. */
+/** Opens a public address that leads to the registry through a password proxy. */
 async function expose(
   token: string | true,
   target: string,
-  lost: (why: string) => void,
+  onUnreachable: (reason: string) => void,
   onProgress: RegistryOptions["onProgress"],
-): Promise<Exposed> {
+): Promise<ExposedRegistry> {
   onProgress({ stage: "opening a public address", current: 0 });
   const credentials = newCredentials();
   const proxy = passwordProxy({
     target,
     credentials,
-    allows: writesOnly(TEMPORARY_PATH),
-    onUnreachable: (error) => lost(error.message),
+    allows: allowWrites(TEMPORARY_PATH),
+    onUnreachable: (error) => onUnreachable(error.message),
   });
   try {
     const address = await openPublicAddress(await proxy.listen(), token);
@@ -57,7 +58,7 @@ async function expose(
       host: address.host,
       credentials,
       async [Symbol.asyncDispose]() {
-        // An address that will not close leads nowhere once the gate is shut.
+        // An address that cannot be closed leads nowhere when the proxy is closed.
         await Promise.resolve(address[Symbol.asyncDispose]()).catch(() => {});
         await proxy[Symbol.asyncDispose]();
       },
@@ -73,13 +74,14 @@ const EXPECTED = {
   hint: "Start one (docker run -d -p 127.0.0.1:5000:5000 registry:2), or let docker-over-ssh start one with --registry container.",
 };
 
-async function needRegistry(url: string, location: string, signal: AbortSignal): Promise<void> {
-  const { ping, why } = await pingRegistry(url, undefined, signal);
-  if (ping === "ready") return;
+/** Rejects with a `registry-unavailable` Failure when no registry without a password answers. */
+async function requireRegistry(url: string, address: string, signal: AbortSignal): Promise<void> {
+  const { state, reason } = await pingRegistry(url, undefined, signal);
+  if (state === "ready") return;
   const message = {
-    unreachable: `no registry answers at ${location}: ${why}`,
-    "not-a-registry": `what listens at ${location} is not a registry: ${why}`,
-    "asks-for-password": `the registry at ${location} asks for a password`,
-  }[ping];
+    unreachable: `no registry answers at ${address}: ${reason}`,
+    "not-a-registry": `the server at ${address} is not a registry: ${reason}`,
+    "asks-for-password": `the registry at ${address} asks for a password`,
+  }[state];
   throw new Failure("registry-unavailable", message, EXPECTED);
 }

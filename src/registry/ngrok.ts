@@ -1,14 +1,16 @@
 import { Failure, messageOf } from "../output/errors.ts";
 
-/** A public address that leads to a port of this machine. */
+/** A public address that leads to a port of this machine. Disposing closes it. */
 export interface PublicAddress extends AsyncDisposable {
-  /** Host, with port where it is not the scheme's own. */
+  /** Host, with a port unless it is the scheme's default. */
   readonly host: string;
 }
 
 /**
- * Opens a public HTTPS address for a port of 127.0.0.1 through ngrok's cloud, with the optional package @ngrok/ngrok.
- * `token`: an auth token, or `true` for an agent without one. Fails with `registry-unavailable`.
+ * Opens a public HTTPS address for a port of 127.0.0.1 through ngrok's cloud, with the optional package @ngrok/ngrok. Rejects with
+ * `registry-unavailable`.
+ *
+ * @param token an auth token, or `true` for an agent without one
  */
 export async function openPublicAddress(port: number, token: string | true): Promise<PublicAddress> {
   const { forward } = await loadNgrok();
@@ -21,9 +23,9 @@ export async function openPublicAddress(port: number, token: string | true): Pro
     }
     return { host: new URL(url).host, [Symbol.asyncDispose]: () => listener.close() };
   } catch (error) {
-    // Its message may quote the token.
-    const words = token === true ? messageOf(error) : messageOf(error).replaceAll(token, "[token]");
-    throw new Failure("registry-unavailable", `ngrok would not open a public address: ${words}`, {
+    // ngrok's message may quote the token.
+    const message = token === true ? messageOf(error) : messageOf(error).replaceAll(token, "[token]");
+    throw new Failure("registry-unavailable", `ngrok did not open a public address: ${message}`, {
       expected: "DOCKER_REGISTRY_NGROK to hold a valid auth token, and ngrok's cloud to be reachable",
       hint: "Check the token; or, where the engine is on this machine, unset DOCKER_REGISTRY_NGROK.",
     });

@@ -3,7 +3,7 @@ import { startRegistryContainer } from "./registry-container.ts";
 import { useExternalRegistry } from "./external-registry.ts";
 import type { RegistryChoice, RegistryOptions, TemporaryRegistry } from "./temporary-registry.ts";
 
-/** Makes the chosen registry ready to be pushed to. Fails with `registry-unavailable`. */
+/** Opens the chosen registry for a push. Rejects with `registry-unavailable`. */
 export async function openRegistry(
   choice: RegistryChoice,
   engine: Engine,

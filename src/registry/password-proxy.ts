@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { createProxyServer } from "http-proxy-3";
@@ -8,11 +8,11 @@ import { asSocket } from "../streams/bridge.ts";
 import { basicAuth, isAuthorized } from "./password.ts";
 import { ConnectionLimiter } from "./connection-limiter.ts";
 
-/** A door with a password before a registry that has none of its own, or one that others may know. */
+/** Asks for a password in front of a registry that has none, or whose password others may know. */
 export interface PasswordProxy extends AsyncDisposable {
-  /** Answers HTTP on a stream; no port is opened for it. Owns the stream. */
+  /** Answers HTTP on a stream, without a port. Owns the stream. */
   accept(stream: Duplex): void;
-  /** Listens on a free port of 127.0.0.1, and tells which. */
+  /** Listens on a free port of 127.0.0.1, and returns it. */
   listen(): Promise<number>;
 }
 
@@ -20,65 +20,50 @@ export interface PasswordProxyOptions {
   /** Base URL of the registry. */
   target: string;
   credentials: Credentials;
-  /** What the registry itself asks for. */
+  /** The credentials that the registry itself needs. */
   upstream?: Credentials | undefined;
-  /** Which requests pass at all, by method and path; the others are answered 403. */
+  /** Whether a request may pass, by method and path; others are answered with 403. */
   allows: (method: string, path: string) => boolean;
-  /** Hears when the registry cannot be reached. */
+  /** Called when the registry cannot be reached. */
   onUnreachable: (error: Error) => void;
 }
 
-/** For who reads one repository: the sender's other images are none of the receiver's business. */
-export function readsOnly(repository: string): PasswordProxyOptions["allows"] {
+/** Allows reading one repository: the receiver must not see the sender's other images. */
+export function allowReads(repository: string): PasswordProxyOptions["allows"] {
   return (method, path) => (method === "GET" || method === "HEAD") && isWithin(path, repository);
 }
 
-/** For who writes into one repository (and may look at what is there already). */
-export function writesOnly(repository: string): PasswordProxyOptions["allows"] {
+/** Allows writing to one repository, and reading it. */
+export function allowWrites(repository: string): PasswordProxyOptions["allows"] {
   return (_, path) => isWithin(path, repository);
 }
 
-/** `/v2/`, which tells that this is a registry, or below the repository. A path that is not what it seems is not. */
+/** Whether a path is `/v2/`, the check for a registry, or below the repository. Rejects paths that a registry may normalise. */
 function isWithin(path: string, repository: string): boolean {
-  const [plain = ""] = path.split("?", 1);
-  if (/%|\/\.\.?(?:\/|$)|\/\//.test(plain)) return false;
-  return plain === "/v2/" || plain.startsWith(`/v2/${repository}/`);
+  const [withoutQuery = ""] = path.split("?", 1);
+  if (/%|\/\.\.?(?:\/|$)|\/\//.test(withoutQuery)) return false;
+  return withoutQuery === "/v2/" || withoutQuery.startsWith(`/v2/${repository}/`);
 }
 
 /**
- * Passes requests that show `credentials` (RFC 7617) on to the registry, without their Authorization header, and answers the
- * others with 401. The Host header is passed on as it came: a registry builds its upload addresses from it.
+ * Forwards requests with `credentials` (RFC 7617) to the registry, without their Authorization header, and answers others with 401. Keeps
+ * the Host header, because a registry builds its upload URLs from it.
  */
-export function passwordProxy({
-  target,
-  credentials,
-  upstream,
-  allows,
-  onUnreachable,
-}: PasswordProxyOptions): PasswordProxy {
+export function passwordProxy(options: PasswordProxyOptions): PasswordProxy {
+  const { target, onUnreachable } = options;
   const proxy = createProxyServer({ target, changeOrigin: false, xfwd: false });
   proxy.on("error", (error: Error, _request, response) => {
     if ((error as NodeJS.ErrnoException).code === "ECONNREFUSED") onUnreachable(error);
     if ("headersSent" in response && !response.headersSent)
-      answer(response, 502, "UNAVAILABLE", "the registry does not answer");
+      sendError(response, 502, "UNAVAILABLE", "the registry does not answer");
     else response.destroy();
   });
-  const strangers = new ConnectionLimiter();
+  const connections = new ConnectionLimiter();
   const server: Server = createServer((request, response) => {
-    const isKnown = isAuthorized(request.headers.authorization, credentials);
-    if (!isKnown || !strangers.admit(request)) {
-      strangers.turnAway(request, response);
-      if (isKnown) return answer(response, 429, "TOOMANYREQUESTS", "there are too many connections");
-      response.setHeader("www-authenticate", 'Basic realm="docker-over-ssh"');
-      return answer(response, 401, "UNAUTHORIZED", "this registry asks for the password of this run");
-    }
-    if (!allows(request.method ?? "", request.url ?? "")) return answer(response, 403, "DENIED", "not for this run");
-    if (upstream === undefined) delete request.headers.authorization;
-    else request.headers.authorization = basicAuth(upstream);
-    proxy.web(request, response);
+    if (isAllowed(request, response, connections, options)) proxy.web(request, response);
   });
-  strangers.watch(server);
-  // A layer of many GB over a thin link takes longer than Node's five minutes for a request.
+  connections.watch(server);
+  // A layer of many GB on a slow link takes longer than Node's default limit of five minutes.
   server.requestTimeout = 0;
   server.keepAliveTimeout = 60_000;
   return {
@@ -101,8 +86,29 @@ export function passwordProxy({
   };
 }
 
-/** An error body as the distribution spec has them. */
-function answer(response: ServerResponse, status: number, code: string, message: string): void {
+/** Checks a request, and gives it the registry's own credentials. Otherwise answers it with an error, and returns false. */
+function isAllowed(
+  request: IncomingMessage,
+  response: ServerResponse,
+  connections: ConnectionLimiter,
+  { credentials, upstream, allows }: PasswordProxyOptions,
+): boolean {
+  const hasPassword = isAuthorized(request.headers.authorization, credentials);
+  if (!hasPassword || !connections.admit(request)) {
+    connections.refuse(request, response);
+    if (hasPassword) return sendError(response, 429, "TOOMANYREQUESTS", "there are too many connections");
+    response.setHeader("www-authenticate", 'Basic realm="docker-over-ssh"');
+    return sendError(response, 401, "UNAUTHORIZED", "this registry asks for the password of this run");
+  }
+  if (!allows(request.method ?? "", request.url ?? "")) return sendError(response, 403, "DENIED", "not for this run");
+  if (upstream === undefined) delete request.headers.authorization;
+  else request.headers.authorization = basicAuth(upstream);
+  return true;
+}
+
+/** Answers with an error body of the distribution spec. */
+function sendError(response: ServerResponse, status: number, code: string, message: string): false {
   response.writeHead(status, { "content-type": "application/json" });
   response.end(JSON.stringify({ errors: [{ code, message }] }));
+  return false;
 }

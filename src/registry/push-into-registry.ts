@@ -8,17 +8,17 @@ import type { Progress } from "../output/output.ts";
 import type { TemporaryRegistry } from "./temporary-registry.ts";
 
 export interface RegistryPushOptions {
-  /** Temporary, at the registry's host; gone when this settles. */
+  /** A temporary name at the registry's host; removed before this settles. */
   name: string;
-  /** `os/arch[/variant]` that is to be sent. */
+  /** `os/arch[/variant]` to push. */
   platform: string;
-  /** The platform was asked for, so that an engine with several must push that one only. */
+  /** The image has several platforms, and only `platform` is pushed. */
   onlyPlatform: boolean;
   signal: AbortSignal;
   onProgress: (progress: Progress) => void;
 }
 
-/** Lets the engine push an image into the registry. After a failure, see {@link forgetBrokenOffName}. */
+/** Lets the engine push an image into the registry. After a failure the caller calls {@link forgetBrokenOffName}. */
 export async function pushIntoRegistry(
   engine: EngineImages,
   registry: TemporaryRegistry,
@@ -30,35 +30,35 @@ export async function pushIntoRegistry(
   const hopeless = new AbortController();
   const stop = AbortSignal.any([signal, hopeless.signal]);
   try {
-    if (!(await giveTemporaryName(engine, image, name))) throw nameless(image);
+    if (!(await giveTemporaryName(engine, image, name))) throw withoutName(image);
     await engine.pushImage(name, {
       ...(registry.pushCredentials === undefined ? {} : { credentials: registry.pushCredentials }),
       ...(options.onlyPlatform ? { platform } : {}),
       signal: stop,
       onProgress: (line) => {
         if (layers.add(line)) onProgress(layers.progress);
-        // The engine tries five times, 5 to 25 s apart, also when the registry's disk is full.
+        // An engine tries five times, 5 to 25 s apart, even when the registry's disk is full.
         if (line.status.startsWith("Retrying"))
-          void isFull(registry).then((full) => full && hopeless.abort(noSpace(image)));
+          void hasFullDisk(registry).then((isFull) => isFull && hopeless.abort(noSpace(image)));
       },
     });
   } catch (error) {
     stop.throwIfAborted();
     if (!(error instanceof EngineError)) throw error;
-    throw (await isFull(registry)) ? noSpace(image, error) : pushFailed(image, registry, error);
+    throw (await hasFullDisk(registry)) ? noSpace(image, error) : pushFailed(image, registry, error);
   } finally {
     await forgetName(engine, name);
   }
 }
 
-/** An engine reports a registry's full disk as "500 Internal Server Error"; the registry knows better. */
-async function isFull(registry: TemporaryRegistry): Promise<boolean> {
-  return /no space left on device/i.test(await registry.complaints().catch(() => ""));
+/** Looks for a full disk in the registry's log: an engine reports it as "500 Internal Server Error". */
+async function hasFullDisk(registry: TemporaryRegistry): Promise<boolean> {
+  return /no space left on device/i.test(await registry.readLogs().catch(() => ""));
 }
 
-function nameless({ given }: Reference): Failure {
-  return new Failure("registry-unavailable", `${given} has no name, and an engine pushes nothing without one`, {
-    expected: "an image with a name, or the registry in this process",
+function withoutName({ given }: Reference): Failure {
+  return new Failure("registry-unavailable", `${given} has no name, and an engine pushes no image without one`, {
+    expected: "an image with a name, or the embedded registry",
     hint: `Leave --registry out, or give the image a name first: docker tag ${given} NAME`,
   });
 }
@@ -79,13 +79,13 @@ function pushFailed(image: Reference, registry: TemporaryRegistry, cause: Error)
   const message = `the engine could not push ${image.given} into the temporary registry at ${registry.pushHost}: ${messageOf(cause)}`;
   if (/HTTP response to HTTPS client/i.test(messageOf(cause))) {
     return new Failure("registry-unavailable", message, {
-      expected: "HTTPS at that address, or an engine that is told to do without",
-      hint: `Name ${registry.pushHost} in the engine's "insecure-registries" (daemon.json), or use a registry on 127.0.0.1.`,
+      expected: "HTTPS at that address, or an engine that allows HTTP there",
+      hint: `Add ${registry.pushHost} to the engine's "insecure-registries" (daemon.json), or use a registry on 127.0.0.1.`,
       cause,
     });
   }
   return new Failure("registry-unavailable", message, {
-    expected: "an engine that reaches the registry under that address",
+    expected: "an engine that reaches the registry at that address",
     hint: "For an engine on another machine, name a registry that both reach: --registry HOST:PORT.",
     cause,
   });

@@ -2,7 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { hash } from "bcryptjs";
 import type { Engine } from "../engine/engine.ts";
 import type { ContainerSpec, RunningContainer } from "../engine/engine-containers.ts";
-import type { EngineProgress } from "../engine/engine-images.ts";
+import type { Credentials, EngineProgress } from "../engine/engine-images.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import { RUN_LABEL } from "../run/run-id.ts";
 import { Failure, messageOf } from "../output/errors.ts";
@@ -13,25 +13,57 @@ import type { RegistryOptions, TemporaryRegistry } from "./temporary-registry.ts
 const IMAGE = "registry:2";
 const HTPASSWD = "/docker-over-ssh/htpasswd";
 const PORT = 5000;
-/** The lowest that bcrypt knows: the password has 192 random bits, and the registry hashes it anew for each request. */
+/** bcrypt's lowest: the password has 192 random bits, and the registry hashes it for each request. */
 const BCRYPT_COST = 4;
-/** ms until /v2/ must answer. */
+/** ms until the registry must answer. */
 const READY_TIMEOUT = 30_000;
-/** ms between two looks. */
-const READY_POLL = 50;
-/** ms for one look: docker-proxy takes connections before the container's network is up, and then some hang. */
-const READY_LOOK = 1_000;
+/** ms between two requests. */
+const READY_INTERVAL = 50;
+/** ms for one request: docker-proxy accepts connections before the container's network is up, and some of these hang. */
+const READY_REQUEST_TIMEOUT = 1_000;
 
 /**
- * Starts `registry:2` on a port of 127.0.0.1 that the engine picks (no race for it), guarded by a password made for this
- * run, and waits until it answers. The image is pulled when the engine lacks it.
+ * Starts `registry:2` with a password made for this run, on a port of 127.0.0.1 that the engine picks (no race for it), and waits until it
+ * answers. Pulls the image if the engine lacks it.
  */
 export async function startRegistryContainer(engine: Engine, options: RegistryOptions): Promise<TemporaryRegistry> {
-  const { runId, signal } = options;
-  await needImage(engine, options);
+  const { signal } = options;
+  await pullIfMissing(engine, options);
   options.onProgress({ stage: "starting a registry", current: 0 });
   const credentials = newCredentials();
-  const container = await start(engine, {
+  const container = await startContainer(engine, await containerSpec(credentials, options));
+  const gone = new AbortController();
+  let isRemoved = false;
+  void container.exited.then(({ status }) => {
+    if (!isRemoved)
+      gone.abort(
+        registryGone(status < 0 ? "it was removed, or its engine is gone" : `it stopped with status ${status}`),
+      );
+  });
+  const registry: TemporaryRegistry = {
+    pushHost: `127.0.0.1:${container.port}`,
+    pushCredentials: credentials,
+    url: `http://127.0.0.1:${container.port}`,
+    ownCredentials: credentials,
+    signal: gone.signal,
+    reportUnreachable: (reason) => gone.abort(registryGone(reason)),
+    readLogs: () => container.logs(),
+    async [Symbol.asyncDispose]() {
+      isRemoved = true;
+      await container.remove().catch(() => {}); // the next run finds the container by its label
+    },
+  };
+  try {
+    await waitUntilReady(registry, container, engine, AbortSignal.any([signal, gone.signal]));
+    return registry;
+  } catch (error) {
+    await registry[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function containerSpec(credentials: Credentials, { runId, signal }: RegistryOptions): Promise<ContainerSpec> {
+  return {
     image: IMAGE,
     labels: { [RUN_LABEL]: runId },
     env: {
@@ -43,36 +75,10 @@ export async function startRegistryContainer(engine: Engine, options: RegistryOp
     port: PORT,
     files: { [HTPASSWD]: `${credentials.username}:${await hash(credentials.password, BCRYPT_COST)}\n` },
     signal,
-  });
-  const gone = new AbortController();
-  let leaving = false;
-  void container.exited.then(({ status }) => {
-    if (!leaving)
-      gone.abort(died(status < 0 ? "it was removed, or its engine is gone" : `it stopped with status ${status}`));
-  });
-  const registry: TemporaryRegistry = {
-    pushHost: `127.0.0.1:${container.port}`,
-    pushCredentials: credentials,
-    url: `http://127.0.0.1:${container.port}`,
-    ownCredentials: credentials,
-    signal: gone.signal,
-    lost: (why) => gone.abort(died(why)),
-    complaints: () => container.logs(),
-    async [Symbol.asyncDispose]() {
-      leaving = true;
-      await container.remove().catch(() => {}); // the next run finds it by its label
-    },
   };
-  try {
-    await untilReady(registry, container, engine, AbortSignal.any([signal, gone.signal]));
-    return registry;
-  } catch (error) {
-    await registry[Symbol.asyncDispose]();
-    throw error;
-  }
 }
 
-async function start(engine: Engine, spec: ContainerSpec): Promise<RunningContainer> {
+async function startContainer(engine: Engine, spec: ContainerSpec): Promise<RunningContainer> {
   try {
     return await engine.runContainer(spec);
   } catch (error) {
@@ -82,14 +88,14 @@ async function start(engine: Engine, spec: ContainerSpec): Promise<RunningContai
       `${engine.address} could not start a registry container from ${IMAGE}: ${error.message}`,
       {
         expected: `an engine that runs ${IMAGE} and publishes a port of it on 127.0.0.1`,
-        hint: `See what \`docker run --rm -p 127.0.0.1::${PORT} ${IMAGE}\` says there, or use a registry of yours with --registry HOST:PORT.`,
+        hint: `Check the output of \`docker run --rm -p 127.0.0.1::${PORT} ${IMAGE}\` there, or use another registry with --registry HOST:PORT.`,
         cause: error,
       },
     );
   }
 }
 
-async function needImage(engine: Engine, { signal, onProgress }: RegistryOptions): Promise<void> {
+async function pullIfMissing(engine: Engine, { signal, onProgress }: RegistryOptions): Promise<void> {
   if ((await engine.inspectImage(IMAGE)) !== undefined) return;
   const layers = new Map<string, { current: number; total: number }>();
   const report = ({ id, current, total }: EngineProgress): void => {
@@ -107,14 +113,14 @@ async function needImage(engine: Engine, { signal, onProgress }: RegistryOptions
       `the image ${IMAGE} is not on ${engine.address}, and pulling it failed: ${messageOf(error)}`,
       {
         expected: `${IMAGE} in the engine, or a registry to pull it from`,
-        hint: `Bring it there once (docker pull ${IMAGE} on any machine, then docker save | docker load), or use a registry of yours with --registry HOST:PORT.`,
+        hint: `Copy it there once (docker pull ${IMAGE} on any machine, then docker save | docker load), or use another registry with --registry HOST:PORT.`,
         cause: error,
       },
     );
   }
 }
 
-async function untilReady(
+async function waitUntilReady(
   registry: TemporaryRegistry,
   container: RunningContainer,
   engine: Engine,
@@ -122,26 +128,26 @@ async function untilReady(
 ): Promise<void> {
   const deadline = performance.now() + READY_TIMEOUT;
   for (;;) {
-    const { ping, why } = await pingRegistry(registry.url, registry.ownCredentials, signal, READY_LOOK);
-    if (ping === "ready") return;
+    const { state, reason } = await pingRegistry(registry.url, registry.ownCredentials, signal, READY_REQUEST_TIMEOUT);
+    if (state === "ready") return;
     if (performance.now() > deadline) {
-      const words = (await container.logs(2000).catch(() => "")).trim();
+      const log = (await container.logs(2000).catch(() => "")).trim();
       throw new Failure(
         "registry-unavailable",
-        `the registry container on ${engine.address} does not answer at ${registry.url}: ${why}${words && `. It printed:\n${words}`}`,
+        `the registry container on ${engine.address} does not answer at ${registry.url}: ${reason}${log && `. It printed:\n${log}`}`,
         {
           expected: "an engine whose published ports can be reached on 127.0.0.1 of this machine",
-          hint: "For an engine on another machine, use a registry that both can reach: --registry HOST:PORT.",
+          hint: "For an engine on another machine, use a registry that both machines reach: --registry HOST:PORT.",
         },
       );
     }
-    await pause(READY_POLL, undefined, { signal }).catch(() => signal.throwIfAborted());
+    await pause(READY_INTERVAL, undefined, { signal }).catch(() => signal.throwIfAborted());
   }
 }
 
-function died(why: string): Failure {
-  return new Failure("registry-unavailable", `the temporary registry is gone: ${why}`, {
+function registryGone(reason: string): Failure {
+  return new Failure("registry-unavailable", `the temporary registry is gone: ${reason}`, {
     expected: `the ${IMAGE} container to run until the transfer is done`,
-    hint: "Look at the engine's log and free memory, then run the same command again.",
+    hint: "Check the engine's log and its free memory, then run the same command again.",
   });
 }

@@ -3,31 +3,31 @@ import type { RunId } from "../run/run-id.ts";
 import type { Progress } from "../output/output.ts";
 
 /**
- * A registry for one transfer. The sender's engine pushes into it; the receiver reaches it through the tunnel.
+ * A container or an external registry for one transfer. The sender's engine pushes into it; the receiver reads it through the tunnel.
  *
- * Disposing takes down whatever was put up for it; an external one stays as it is.
+ * Disposing removes what was started for it; an external registry goes on.
  */
 export interface TemporaryRegistry extends AsyncDisposable {
-  /** Where the sender's engine pushes: host, with port where it has one. */
+  /** The host that the sender's engine pushes to, with a port if it has one. */
   readonly pushHost: string;
-  /** What the sender's engine must show there, if anything. */
+  /** The credentials that the sender's engine needs there, if any. */
   readonly pushCredentials: Credentials | undefined;
   /** Base URL for this process, without a trailing slash. */
   readonly url: string;
-  /** What the registry asks of this process, if anything. */
+  /** The credentials that this process needs, if any. */
   readonly ownCredentials: Credentials | undefined;
-  /** Aborted, with a Failure, when the registry is there no longer. */
+  /** Aborted, with a Failure, when the registry is gone. */
   readonly signal: AbortSignal;
-  /** Says that the registry could not be reached, and why. */
-  lost(why: string): void;
-  /** What the registry itself says about a push that failed: more than the engine passes on. Empty when nothing. */
-  complaints(): Promise<string>;
+  /** Aborts `signal`: the registry could not be reached. */
+  reportUnreachable(reason: string): void;
+  /** Returns the registry's log, which tells more about a failed push than the engine does; empty if there is none. */
+  readLogs(): Promise<string>;
 }
 
-/** Which registry serves a transfer. */
+/** The registry that serves a transfer, other than the embedded one. */
 export type RegistryChoice =
   | { kind: "container" }
-  /** One that is there already. `ngrok`: an auth token, or `true` for none; the engine is on another machine. */
+  /** A running registry. `ngrok` is set when the engine is on another machine: an auth token, or `true` for none. */
   | { kind: "external"; host: string; port: number; ngrok?: string | true };
 
 export interface RegistryOptions {

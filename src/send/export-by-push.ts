@@ -48,7 +48,7 @@ export async function exportByPush(
 /** Makes sure that pushed layers can be written to files. */
 async function hasSpool(registry: EmbeddedRegistry, outgoing: OutgoingBlobs): Promise<boolean> {
   try {
-    await registry.prepare();
+    await registry.openSpool();
     return true;
   } catch (error) {
     return outgoing.continueWithoutSpool(error);

@@ -74,17 +74,20 @@ function counting(registry: EmbeddedRegistry): { registry: EmbeddedRegistry; siz
   const sizes: number[] = [];
   const counted = (policy: PushPolicy): PushPolicy => ({
     presentSize: (digest, accept) => policy.presentSize(digest, accept),
-    uploadBegins: (digest) => policy.uploadBegins?.(digest),
-    manifest: (pushed) => policy.manifest(pushed),
-    received(blob) {
+    beforeUpload: (digest) => policy.beforeUpload?.(digest),
+    manifestReceived: (pushed) => policy.manifestReceived(pushed),
+    blobReceived(blob) {
       sizes.push(blob.size);
-      return policy.received(blob);
+      return policy.blobReceived(blob);
     },
     ...(policy.content && { content: policy.content }),
   });
   return {
     sizes,
-    registry: { ...registry, open: (name, policy, observer) => registry.open(name, counted(policy), observer) },
+    registry: {
+      ...registry,
+      openPushSession: (name, policy, observer) => registry.openPushSession(name, counted(policy), observer),
+    },
   };
 }
 
@@ -100,7 +103,7 @@ describe.skipIf(why).each(STORES)(`the embedded registry and %s`, (store, near) 
     const { credentials } = registry;
     const there = `127.0.0.1:${await registry.listen()}/team/app:v1`;
     const kept = new AcceptAllPolicy("team/app");
-    registry.open("team/app", kept);
+    registry.openPushSession("team/app", kept);
     await engine.tagImage(image, there);
     const diffIds = (await engine.inspectImage(there))?.diffIds;
 
@@ -210,8 +213,8 @@ describe.skipIf(why)("other clients", () => {
     const all = await begin(bed.near.host);
     const host = `127.0.0.1:${await all.registry.listen()}`;
     const name = `${host}/app:v1`;
-    all.registry.open("app", new AcceptAllPolicy("app"));
-    all.registry.open("copy", new AcceptAllPolicy("copy"));
+    all.registry.openPushSession("app", new AcceptAllPolicy("app"));
+    all.registry.openPushSession("copy", new AcceptAllPolicy("copy"));
     await all.engine.tagImage(image, name);
     await all.engine.pushImage(name, { credentials: all.registry.credentials });
     await all.engine.removeReference(name);
@@ -284,7 +287,7 @@ describe.skipIf(why)("other clients", () => {
 async function pushElsewhere(engine: Engine, image: string, run: string): Promise<void> {
   await using registry = openEmbeddedRegistry({ runId: run, parent: cacheFolder(process.env) });
   const name = `127.0.0.1:${await registry.listen()}/elsewhere:v1`;
-  registry.open("elsewhere", new AcceptAllPolicy("elsewhere"));
+  registry.openPushSession("elsewhere", new AcceptAllPolicy("elsewhere"));
   await engine.tagImage(image, name);
   await engine.pushImage(name, { credentials: registry.credentials });
   await engine.removeReference(name);

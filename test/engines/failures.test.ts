@@ -231,7 +231,7 @@ describe.skipIf(why)("a registry that", () => {
     const run = await dos(["push", "failing:v1", ...OVER_SSH], { env: { LOCAL_DOCKER_REGISTRY_PORT: String(port) } });
     server.close();
     expect(run.exitCode).toBe(10);
-    expect(run.stderr).toContain(`what listens at 127.0.0.1:${port} is not a registry`);
+    expect(run.stderr).toContain(`the server at 127.0.0.1:${port} is not a registry`);
   });
 
   test("is not there", async () => {

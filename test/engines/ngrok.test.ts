@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { newCredentials } from "../../src/registry/password.ts";
-import { passwordProxy, writesOnly } from "../../src/registry/password-proxy.ts";
+import { passwordProxy, allowWrites } from "../../src/registry/password-proxy.ts";
 import { buildImage } from "../testbed/build-image.ts";
 import { bed, done, dos, rememberEngines, why } from "./bed.ts";
 import { startRegistry, type OwnRegistry } from "./registry.ts";
@@ -63,7 +63,7 @@ describe.skipIf(why)(`DOCKER_REGISTRY_NGROK ${why ?? ""}`, () => {
     const run = await push({ DOCKER_REGISTRY_NGROK: "wrong" });
     expect(run.exitCode).toBe(10);
     expect(run.stderr).toContain(
-      "ngrok would not open a public address: authentication failed: the token [token] is not valid",
+      "ngrok did not open a public address: authentication failed: the token [token] is not valid",
     );
   });
 
@@ -81,7 +81,7 @@ describe.skipIf(why)("the password proxy before a registry", () => {
     await using proxy = passwordProxy({
       target: `http://${registry.host}`,
       credentials,
-      allows: writesOnly("team/app"),
+      allows: allowWrites("team/app"),
       onUnreachable: () => {},
     });
     const host = `127.0.0.1:${await proxy.listen()}`;

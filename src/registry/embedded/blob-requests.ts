@@ -7,7 +7,7 @@ import { DistributionError } from "./distribution-error.ts";
 import { exactLength } from "./exact-length.ts";
 import { readRange } from "./range.ts";
 
-/** GET and HEAD of a blob (spec, "Pulling blobs"), with a range (RFC 9110, section 14). */
+/** Answers GET and HEAD of a blob (spec, "Pulling blobs"), also of a range (RFC 9110, section 14). */
 export async function sendBlob(
   request: IncomingMessage,
   response: ServerResponse,
@@ -37,8 +37,8 @@ export async function sendBlob(
 }
 
 /**
- * The range is one of the plain bytes, not of the packed ones (as RFC 9110, section 14.4, has it): how long those are, nobody knows
- * before, and they are not the same the next time. It goes to the end of the blob, whatever was asked for.
+ * Sends a packed blob. Deviates from RFC 9110, section 14.4: the range is one of the plain bytes, because the packed bytes have no known
+ * length, and differ each time. It always goes to the end of the blob.
  */
 async function sendPacked(
   response: ServerResponse,
@@ -46,7 +46,7 @@ async function sendPacked(
   size: number,
   { first, stream }: PackedPart,
 ): Promise<void> {
-  const { "content-length": _unknown, ...headers } = headersOf(digest, size);
+  const { "content-length": _plainLength, ...headers } = headersOf(digest, size);
   response.writeHead(first === 0 ? 200 : 206, {
     ...headers,
     "content-encoding": PACKED_ENCODING,
@@ -55,7 +55,7 @@ async function sendPacked(
   await pipeline(stream, response);
 }
 
-/** The answer to a HEAD of a blob that is here. */
+/** Answers HEAD of a present blob. */
 export function describeBlob(response: ServerResponse, digest: Digest, size: number): void {
   response.writeHead(200, headersOf(digest, size));
   response.end();
@@ -75,7 +75,7 @@ function headersOf(digest: Digest, length: number) {
   };
 }
 
-/** A range that is asked for on condition of another version is not asked for (RFC 9110, section 13.1.5). */
+/** Returns the requested range, unless it is for another version of the blob (`If-Range`, RFC 9110, section 13.1.5). */
 function rangeOf({ headers }: IncomingMessage, digest: Digest): string | undefined {
   const condition = headers["if-range"];
   return condition === undefined || condition === `"${digest}"` ? headers.range : undefined;

@@ -6,7 +6,7 @@ import { unknownBlob } from "./blob-requests.ts";
 import type { RegistryContent } from "./registry-content.ts";
 import { bodyOf } from "./request-body.ts";
 
-/** An extension of ours: GET of what a layer is made of, and POST of a list of the pieces that are missing. */
+/** Answers GET of a layer's recipe, and POST of the list of missing pieces. An extension of the distribution spec. */
 export async function sendDelta(
   request: IncomingMessage,
   response: ServerResponse,

@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeaders } from "node:http";
 
-/** The error codes of the OCI distribution spec 1.1 ("Error Codes"), and `UNKNOWN` for a fault of our own. */
+/** The error codes of the OCI distribution spec 1.1 ("Error Codes"), and `UNKNOWN` for an error of this process. */
 export type ErrorCode =
   | "BLOB_UNKNOWN"
   | "BLOB_UPLOAD_INVALID"
@@ -18,7 +18,7 @@ export type ErrorCode =
   | "UNKNOWN"
   | "UNSUPPORTED";
 
-/** A request that is answered with an error. Engines show the message to people. */
+/** An error that becomes the answer to a request. Engines show the message to people. */
 export class DistributionError extends Error {
   override readonly name = "DistributionError";
   /** The HTTP status. */
@@ -33,7 +33,7 @@ export class DistributionError extends Error {
     this.headers = headers;
   }
 
-  /** The body, as the spec has it. */
+  /** The error body of the spec. */
   get body(): string {
     return JSON.stringify({ errors: [{ code: this.code, message: this.message }] });
   }

@@ -1,19 +1,19 @@
 import { Transform, type TransformCallback } from "node:stream";
 
-/** Passes on exactly `length` bytes; fails when there are more or fewer. */
+/** Passes bytes through, and fails when there are not exactly `length`. */
 export function exactLength(length: number): Transform {
   let left = length;
   return new Transform({
     transform(chunk: Buffer, _encoding, done: TransformCallback) {
       left -= chunk.length;
-      done(left < 0 ? wrong(length) : null, chunk);
+      done(left < 0 ? wrongLength(length) : null, chunk);
     },
     flush(done) {
-      done(left > 0 ? wrong(length) : null);
+      done(left > 0 ? wrongLength(length) : null);
     },
   });
 }
 
-function wrong(length: number): Error {
-  return new Error(`a blob is not of the ${length} bytes that it was announced with`);
+function wrongLength(length: number): Error {
+  return new Error(`a blob does not have its announced ${length} bytes`);
 }

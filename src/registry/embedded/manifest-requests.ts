@@ -7,17 +7,17 @@ import type { PushedManifest, PushPolicy } from "./push-policy.ts";
 import { announcedLength, bodyOf } from "./request-body.ts";
 import { InvalidImage } from "../../image/invalid-image.ts";
 
-interface ImageLocation {
+interface ManifestTarget {
   repository: string;
   /** A tag or a digest. */
   reference: string;
 }
 
-/** GET and HEAD of a manifest (spec, "Pulling manifests"). What a client accepts is not asked: there is one form of each. */
+/** Answers GET and HEAD of a manifest (spec, "Pulling manifests"). Ignores the Accept header: each manifest has one form. */
 export async function sendManifest(
   request: IncomingMessage,
   response: ServerResponse,
-  { repository, reference }: ImageLocation,
+  { repository, reference }: ManifestTarget,
   content: RegistryContent,
 ): Promise<void> {
   const manifest = await content.manifest(repository, reference);
@@ -33,19 +33,19 @@ export async function sendManifest(
   response.end(request.method === "HEAD" ? undefined : manifest.bytes);
 }
 
-/** PUT of a manifest (spec, "Pushing Manifests"). It is handed to the policy with the very bytes that came. */
-export async function takeManifest(
+/** Answers PUT of a manifest (spec, "Pushing Manifests"): gives the policy its exact bytes. */
+export async function receiveManifest(
   request: IncomingMessage,
   response: ServerResponse,
-  { repository, reference }: ImageLocation,
+  { repository, reference }: ManifestTarget,
   policy: PushPolicy,
 ): Promise<void> {
   const bytes = await readManifest(request);
   const digest = digestOf(bytes);
   if (isDigest(reference) && reference !== digest) {
-    throw new DistributionError(400, "DIGEST_INVALID", `what came is not ${reference}`);
+    throw new DistributionError(400, "DIGEST_INVALID", `the manifest has the digest ${digest}, not ${reference}`);
   }
-  await policy.manifest({ reference, digest, bytes, ...understand(bytes, request.headers["content-type"]) });
+  await policy.manifestReceived({ reference, digest, bytes, ...parse(bytes, request.headers["content-type"]) });
   response.writeHead(201, {
     location: `/v2/${repository}/manifests/${reference}`,
     "docker-content-digest": digest,
@@ -67,16 +67,17 @@ async function readManifest(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-function understand(bytes: Buffer, contentType = ""): Pick<PushedManifest, "mediaType" | "parsed"> {
-  const announced = contentType.split(";")[0]?.trim() ?? "";
+/** Parses a manifest. Its media type is its own field, or the Content-Type header; the two must not differ. */
+function parse(bytes: Buffer, header = ""): Pick<PushedManifest, "mediaType" | "parsed"> {
+  const contentType = header.split(";")[0]?.trim() ?? "";
   try {
     const parsed = parseManifest(bytes);
     const { mediaType: own } = JSON.parse(bytes.toString("utf8")) as { mediaType?: unknown };
-    if (own === undefined && announced !== "") return { parsed, mediaType: announced };
-    if (announced === "" || announced === parsed.mediaType) return { parsed, mediaType: parsed.mediaType };
+    if (own === undefined && contentType !== "") return { parsed, mediaType: contentType };
+    if (contentType === "" || contentType === parsed.mediaType) return { parsed, mediaType: parsed.mediaType };
   } catch (error) {
     if (!(error instanceof InvalidImage)) throw error;
     throw new DistributionError(400, "MANIFEST_INVALID", error.message);
   }
-  throw new DistributionError(400, "MANIFEST_INVALID", "its media type is not the one that it was announced with");
+  throw new DistributionError(400, "MANIFEST_INVALID", "its media type is not that of the Content-Type header");
 }

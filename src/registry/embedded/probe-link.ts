@@ -2,10 +2,13 @@ import { randomBytes } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { DistributionError } from "./distribution-error.ts";
 
-/** Bytes of a probe at most. */
+/** The most bytes of a probe. */
 export const MAX_PROBE = 256 * 1024;
 
-/** An extension of ours: bytes of no meaning, which an ssh that compresses cannot make fewer of. How they come tells how fast the link is. */
+/**
+ * Answers GET of random bytes, which ssh cannot compress: the time that they take tells how fast the link is. An extension of the
+ * distribution spec.
+ */
 export function sendProbe(response: ServerResponse, query: URLSearchParams): void {
   const count = Number(query.get("bytes"));
   if (!Number.isInteger(count) || count < 1 || count > MAX_PROBE)

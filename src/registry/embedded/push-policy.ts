@@ -3,7 +3,7 @@ import type { Manifest, Index } from "../../image/manifest.ts";
 import type { RegistryContent, StoredBlob, StoredManifest } from "./registry-content.ts";
 import type { SpooledBlob } from "./upload-spool.ts";
 
-/** A manifest or index that was pushed. Its bytes are those that came. */
+/** A manifest or index that was pushed, with its exact bytes. */
 export interface PushedManifest extends StoredManifest {
   /** The tag or the digest that it was pushed to. */
   reference: string;
@@ -11,44 +11,42 @@ export interface PushedManifest extends StoredManifest {
 }
 
 /**
- * Bytes. Told for a blob of which nobody knows the size, and found again in the manifest that a graph driver makes of such
- * answers (containerd has sizes of its own). No layer is that small. Of 0, Docker would leave the size out of its manifest.
+ * The size in bytes, in answers, of a blob whose size is unknown. A graph driver copies it into the manifest that it pushes; containerd has
+ * sizes of its own. No layer is that small. Docker would leave a size of 0 out of its manifest.
  */
 export const UNKNOWN_SIZE = 1;
 
-/** Lets an upload's next chunk through, in its own time. Rejecting breaks the upload off. */
+/** Called before each chunk of an upload is written. Resolves when the chunk may be written; a rejection ends the upload. */
 export type BeforeChunk = () => void | Promise<void>;
 
-/** What becomes of what is pushed to one repository. Every method may throw a `DistributionError`, which is the answer then. */
+/** Decides what happens to pushes to one repository. Every method may throw a `DistributionError`, which becomes the answer. */
 export interface PushPolicy {
   /**
-   * The size to tell, in bytes, of a blob that need not be sent; undefined for one that is wanted. `accept` is the request's
-   * Accept header: containerd names the blob's media type in it.
-   *
-   * Where the size is not known, {@link UNKNOWN_SIZE}.
+   * Returns the size in bytes of a blob that the client need not upload, {@link UNKNOWN_SIZE} if its size is unknown, or undefined for a
+   * blob that the client must upload. `accept` is the request's Accept header: containerd names the blob's media type in it.
    */
   presentSize(digest: Digest, accept: string): number | undefined;
   /**
-   * An upload wants to begin; nobody knows yet of what. `digest` where the client names it. May let it wait. What it resolves to
-   * is asked before each chunk of the upload is written, which waits as long as that says.
+   * Called when an upload is about to start, with the digest if the client names it. The upload starts when this resolves; the result
+   * delays each of its chunks.
    */
-  uploadBegins?(digest: Digest | undefined): BeforeChunk | undefined | Promise<BeforeChunk>;
-  /** All of a blob is about to come, of so many bytes, that is called by that digest; it can be read from now on, unproven. */
-  arriving?(blob: StoredBlob & { digest: Digest }): void;
-  /** An upload has come in full and has the digest that its client named. The blob is the policy's from here. */
-  received(blob: SpooledBlob): void | Promise<void>;
-  /** A manifest has come. Throwing refuses it, which does not keep the policy from having read it. */
-  manifest(pushed: PushedManifest): void | Promise<void>;
-  /** What the repository has to give to whoever pushes to it. Nothing by default. */
+  beforeUpload?(digest: Digest | undefined): BeforeChunk | undefined | Promise<BeforeChunk>;
+  /** Called when a whole blob is about to arrive in one request. The blob can be read from now on, and is not verified yet. */
+  blobArriving?(blob: StoredBlob & { digest: Digest }): void;
+  /** Called with a blob that has arrived, its digest verified. The policy owns the blob. */
+  blobReceived(blob: SpooledBlob): void | Promise<void>;
+  /** Called with each manifest. Throwing refuses it. */
+  manifestReceived(pushed: PushedManifest): void | Promise<void>;
+  /** The content of the repository for the clients that push to it. Left out: none. */
   readonly content?: RegistryContent;
-  /** Bytes of one upload at most. */
+  /** The most bytes of one upload. */
   readonly maxUpload?: number;
 }
 
-/** Who looks on while something is pushed. */
+/** Observes a push session. */
 export interface PushObserver {
-  /** A request for the repository has come, or some bytes of an upload. */
+  /** Called for each request for the repository, and each chunk of an upload. */
   active?(): void;
-  /** Something here broke, a full disk for instance: no answer will mend the push. */
+  /** Called with an error of this process, such as a full disk: the push cannot succeed. */
   broken?(error: Error): void;
 }

@@ -4,17 +4,17 @@ import type { PushPolicy, PushObserver, BeforeChunk } from "./push-policy.ts";
 import type { UploadSpool, SpooledBlob } from "./upload-spool.ts";
 import { Upload } from "./upload.ts";
 
-/** Engines send 3 to 6 blobs at once, and each upload holds a file open. */
+/** Each upload holds a file open. Engines upload 3 to 6 blobs at once. */
 const MAX_UPLOADS = 32;
 
-/** A repository that takes pushes, for as long as somebody wants them. */
+/** A repository that takes pushes until this is disposed of. */
 export class PushSession implements AsyncDisposable {
   readonly policy: PushPolicy;
   readonly observer: PushObserver;
   readonly #spool: UploadSpool;
   readonly #uploads = new Map<string, Upload>();
   #opening = 0;
-  #closed = false;
+  #isClosed = false;
 
   constructor(policy: PushPolicy, observer: PushObserver, spool: UploadSpool) {
     this.policy = policy;
@@ -22,8 +22,8 @@ export class PushSession implements AsyncDisposable {
     this.#spool = spool;
   }
 
-  /** Begins an upload, of which there may be so many at once. */
-  async open(proxy?: BeforeChunk): Promise<Upload> {
+  /** Starts an upload. Throws a {@link DistributionError} when there are too many, or the session is closed. */
+  async startUpload(beforeChunk?: BeforeChunk): Promise<Upload> {
     if (this.#uploads.size + this.#opening >= MAX_UPLOADS) {
       throw new DistributionError(429, "TOOMANYREQUESTS", `there are ${MAX_UPLOADS} uploads already`);
     }
@@ -32,14 +32,12 @@ export class PushSession implements AsyncDisposable {
     const upload = new Upload(randomUUID(), file, {
       limit: this.policy.maxUpload ?? Infinity,
       onBytes: () => this.observer.active?.(),
-      ...(proxy !== undefined && { proxy }),
+      ...(beforeChunk !== undefined && { beforeChunk }),
     });
-    if (!this.#closed) return this.#keep(upload);
-    await this.cancel(upload);
-    throw new DistributionError(403, "DENIED", "nothing is taken here any more");
-  }
-
-  #keep(upload: Upload): Upload {
+    if (this.#isClosed) {
+      await this.cancel(upload);
+      throw new DistributionError(403, "DENIED", "this repository takes no more pushes");
+    }
     this.#uploads.set(upload.id, upload);
     return upload;
   }
@@ -50,16 +48,16 @@ export class PushSession implements AsyncDisposable {
     return upload;
   }
 
-  /** Ends an upload and hands its blob to the policy. */
+  /** Ends an upload, verifies its digest and gives the blob to the policy. */
   async finish(upload: Upload, digest: string): Promise<SpooledBlob> {
-    upload.needIdle();
+    upload.refuseWhileAppending();
     this.#uploads.delete(upload.id);
     const blob = await upload.file.finish();
     try {
       if (blob.digest !== digest) {
-        throw new DistributionError(400, "DIGEST_INVALID", `what came is ${blob.digest}, not ${digest}`);
+        throw new DistributionError(400, "DIGEST_INVALID", `the upload has the digest ${blob.digest}, not ${digest}`);
       }
-      await this.policy.received(blob);
+      await this.policy.blobReceived(blob);
       return blob;
     } catch (error) {
       await blob.remove();
@@ -67,7 +65,7 @@ export class PushSession implements AsyncDisposable {
     }
   }
 
-  /** Gives an upload up: its file goes, and so does the connection that is still sending it. */
+  /** Ends an upload, closes the connection that sends it, and removes its file. */
   async cancel(upload: Upload): Promise<void> {
     this.#uploads.delete(upload.id);
     upload.interrupt();
@@ -75,7 +73,7 @@ export class PushSession implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
+    this.#isClosed = true;
     for (const upload of this.#uploads.values()) await this.cancel(upload);
   }
 }

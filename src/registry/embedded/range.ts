@@ -1,8 +1,8 @@
 import type { ByteRange } from "./registry-content.ts";
 
 /**
- * Reads a `Range` header for a blob of `size` bytes (RFC 9110, section 14). `undefined` means the whole: no range, several of
- * them, another unit, or none that is one, all of which a server may pass over. `"unsatisfiable"` is answered with 416.
+ * Parses a `Range` header for a blob of `size` bytes (RFC 9110, section 14). Returns undefined for the whole blob: without a range, and for
+ * several ranges, another unit or an invalid range, all of which a server may ignore. `"unsatisfiable"` is answered with 416.
  */
 export function readRange(header: string | undefined, size: number): ByteRange | "unsatisfiable" | undefined {
   const [, from = "", to = ""] = /^bytes=([0-9]*)-([0-9]*)$/i.exec(header ?? "") ?? [];
@@ -17,7 +17,7 @@ export function readRange(header: string | undefined, size: number): ByteRange |
   return first >= size ? "unsatisfiable" : { first, last: Math.min(last, size - 1) };
 }
 
-/** Where a chunk of an upload goes: `first-last`, inclusive, also with the unit and total that HTTP would have. */
+/** Parses the `Content-Range` header of an upload's chunk: `first-last`, inclusive, also with HTTP's unit and total. */
 export function readContentRange(header: string): ByteRange | undefined {
   const [, from, to] = /^(?:bytes[ =])?([0-9]{1,15})-([0-9]{1,15})(?:\/(?:[0-9]+|\*))?$/.exec(header) ?? [];
   return from === undefined || Number(to) < Number(from) ? undefined : { first: Number(from), last: Number(to) };

@@ -1,13 +1,13 @@
 import type { Readable } from "node:stream";
 import type { Digest } from "../../image/digest.ts";
 
-/** A part of a blob, both ends inclusive, in bytes; within the blob. */
+/** A range of a blob's bytes, both ends inclusive. */
 export interface ByteRange {
   first: number;
   last: number;
 }
 
-/** A blob's plain bytes from `first` on, packed. Whoever is given it owns the stream. */
+/** A blob's bytes from the offset `first` of its plain bytes, packed. The caller owns the stream. */
 export interface PackedPart {
   first: number;
   stream: Readable;
@@ -17,22 +17,22 @@ export interface StoredBlob {
   /** Bytes. */
   size: number;
   /**
-   * Its bytes, or that part of them. Whoever opens it owns the stream and destroys it. A stream that gives more or less
-   * than was announced breaks the connection that it is sent on, so that nobody takes it for the whole.
+   * Opens the blob, or a range of it. The caller owns the stream. When the stream has more or fewer bytes than announced, the registry
+   * breaks the connection, so that the client does not take them for the whole blob.
    */
   open(range?: ByteRange): Readable | Promise<Readable>;
   /**
-   * The same, packed for the way (pack.ts), for whoever takes that content encoding (RFC 9110, 8.4). It may still be growing.
-   * Of its plain bytes those from `from` on; or from an earlier one, `first`, when it has been begun already.
+   * Opens the blob packed for the transfer (pack.ts), for clients that accept this content encoding (RFC 9110, 8.4). It can still be
+   * growing. Begins at the plain byte `from`, or at an earlier one if the stream has begun already.
    */
   packed?: (from: number) => PackedPart;
 }
 
-/** A layer that is cut into pieces (delta/). Both answers are packed for the way. */
+/** A layer that is sent by delta. Both streams are packed for the transfer. */
 export interface LayerDelta {
-  /** What it is made of, and how it is put together again. It may still be growing. */
+  /** Opens the recipe, which can still be growing. */
   recipe(): Readable;
-  /** To be asked for behind the recipe's end: the pieces that are named in the list that comes with the request, one behind the other. */
+  /** Opens the pieces that the request's list names, one after the other. Call it when the recipe has been read. */
   pieces(missing: AsyncIterable<Buffer>): Promise<Readable>;
 }
 
@@ -43,20 +43,19 @@ export interface StoredManifest {
 }
 
 /**
- * What a registry has to give. Names, tags and digests have been checked when they get here (spec, "Pull"); `undefined` says
- * that there is no such thing, and a rejection is answered with 500.
+ * The content of a registry. The arguments have been validated (spec, "Pull"). `undefined` is answered with 404, a rejection with 500.
  */
 export interface RegistryContent {
   /** `reference`: a tag, or the digest of a manifest. */
   manifest(repository: string, reference: string): Promise<StoredManifest | undefined>;
   blob(repository: string, digest: Digest): Promise<StoredBlob | undefined>;
-  /** A layer that can be had in pieces, from the moment that it is being cut. */
+  /** Begins to cut a layer, and returns its delta. */
   delta?(repository: string, digest: Digest): Promise<LayerDelta | undefined>;
-  /** In any order; undefined for a repository that is not known. */
+  /** In any order; undefined for an unknown repository. */
   tags(repository: string): Promise<readonly string[] | undefined>;
 }
 
-/** A registry with nothing in it. */
+/** The content of an empty registry. */
 export const NO_CONTENT: RegistryContent = {
   manifest: async () => undefined,
   blob: async () => undefined,

@@ -7,37 +7,45 @@ import { describeBlob, sendBlob, unknownBlob } from "./blob-requests.ts";
 import { NO_CONTENT, type RegistryContent } from "./registry-content.ts";
 import { DistributionError } from "./distribution-error.ts";
 import type { PushSession } from "./push-session.ts";
-import { sendManifest, takeManifest } from "./manifest-requests.ts";
+import { receiveManifest, sendManifest } from "./manifest-requests.ts";
 import { ignoreBody } from "./request-body.ts";
 import { readRoute, type Route } from "./route.ts";
 import { sendDelta } from "./delta-requests.ts";
 import { sendProbe } from "./probe-link.ts";
 import { sendTags } from "./tag-requests.ts";
-import { appendToUpload, beginUpload, cancelUpload, describeUpload, endUpload } from "./upload-requests.ts";
+import { appendToUpload, cancelUpload, describeUpload, finishUpload, startUpload } from "./upload-requests.ts";
 
-/** Answers one request. Never rejects: what goes wrong is the answer, or breaks the connection when an answer has begun. */
-export function listenerFor(
-  credentials: Credentials,
-  strangers: ConnectionLimiter,
-  content: RegistryContent,
-  sessions: ReadonlyMap<string, PushSession>,
-  onDetail: (text: string) => void,
+export interface RequestListenerOptions {
+  credentials: Credentials;
+  connectionLimiter: ConnectionLimiter;
+  content: RegistryContent;
+  /** The repositories that take pushes. */
+  pushSessions: ReadonlyMap<string, PushSession>;
+  onDetail: (text: string) => void;
+}
+
+/**
+ * Returns a function that answers a request. It never rejects: an error becomes the answer, or closes the connection if the answer has begun.
+ */
+export function requestListener(
+  options: RequestListenerOptions,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
+  const { credentials, connectionLimiter, content, pushSessions, onDetail } = options;
   return async (request, response) => {
     let session: PushSession | undefined;
     try {
-      // Docker knows a registry of today by this.
+      // By this header Docker recognises the current registry protocol.
       response.setHeader("docker-distribution-api-version", "registry/2.0");
-      const isKnown = isAuthorized(request.headers.authorization, credentials);
-      if (!isKnown || !strangers.admit(request)) {
-        strangers.turnAway(request, response);
-        return sendError(response, isKnown ? tooMany() : unauthorized());
+      const hasPassword = isAuthorized(request.headers.authorization, credentials);
+      if (!hasPassword || !connectionLimiter.admit(request)) {
+        connectionLimiter.refuse(request, response);
+        return sendError(response, hasPassword ? tooManyConnections() : unauthorized());
       }
       const route = readRoute(request.method ?? "", request.url ?? "");
-      session = route.kind === "base" ? undefined : sessions.get(route.repository);
+      session = route.kind === "base" ? undefined : pushSessions.get(route.repository);
       session?.observer.active?.();
-      const seen = session === undefined ? content : (session.policy.content ?? NO_CONTENT);
-      await answerRoute(request, response, route, seen, session);
+      const visible = session === undefined ? content : (session.policy.content ?? NO_CONTENT);
+      await answerRoute(request, response, route, visible, session);
     } catch (error) {
       if (error instanceof DistributionError) sendError(response, error);
       else {
@@ -52,7 +60,7 @@ export function listenerFor(
   };
 }
 
-/** A client that leaves in the middle is not a fault of ours. */
+/** Whether an error only tells that the client closed the connection. */
 function isClientGone(error: unknown): boolean {
   return ["ECONNRESET", "EPIPE", "ERR_STREAM_PREMATURE_CLOSE"].includes(String((error as NodeJS.ErrnoException).code));
 }
@@ -82,20 +90,20 @@ async function answerRoute(
       return sendProbe(response, route.query);
     case "manifest":
       if (request.method !== "PUT") return await sendManifest(request, response, route, content);
-      return await takeManifest(request, response, route, openOnly(session).policy);
+      return await receiveManifest(request, response, route, requireOpen(session).policy);
     case "uploads":
-      return await beginUpload(request, response, route, openOnly(session));
+      return await startUpload(request, response, route, requireOpen(session));
     case "upload":
-      if (request.method === "PATCH") return await appendToUpload(request, response, route, openOnly(session));
-      if (request.method === "PUT") return await endUpload(request, response, route, openOnly(session));
-      if (request.method === "DELETE") return await cancelUpload(response, route, openOnly(session));
-      return describeUpload(response, route, openOnly(session));
+      if (request.method === "PATCH") return await appendToUpload(request, response, route, requireOpen(session));
+      if (request.method === "PUT") return await finishUpload(request, response, route, requireOpen(session));
+      if (request.method === "DELETE") return await cancelUpload(response, route, requireOpen(session));
+      return describeUpload(response, route, requireOpen(session));
   }
 }
 
-function openOnly(session: PushSession | undefined): PushSession {
+function requireOpen(session: PushSession | undefined): PushSession {
   if (session !== undefined) return session;
-  throw new DistributionError(403, "DENIED", "nothing is taken here now");
+  throw new DistributionError(403, "DENIED", "this repository takes no pushes");
 }
 
 function unauthorized(): DistributionError {
@@ -104,7 +112,7 @@ function unauthorized(): DistributionError {
   });
 }
 
-function tooMany(): DistributionError {
+function tooManyConnections(): DistributionError {
   return new DistributionError(429, "TOOMANYREQUESTS", "there are too many connections");
 }
 
@@ -121,5 +129,5 @@ function sendError(response: ServerResponse, error: DistributionError): void {
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
   });
-  response.end(body); // Node leaves it out of the answer to a HEAD
+  response.end(body); // Node leaves the body out of the answer to a HEAD request
 }

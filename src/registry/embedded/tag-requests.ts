@@ -2,7 +2,7 @@ import type { ServerResponse } from "node:http";
 import type { RegistryContent } from "./registry-content.ts";
 import { DistributionError } from "./distribution-error.ts";
 
-/** GET of the list of tags, or of `n` of them after `last` (spec, "Listing Tags"). */
+/** Answers GET of the list of tags, or of `n` tags after `last` (spec, "Listing Tags"). */
 export async function sendTags(
   response: ServerResponse,
   { repository, query }: { repository: string; query: URLSearchParams },
@@ -28,5 +28,5 @@ export async function sendTags(
 function readCount(text: string | null): number | undefined {
   if (text === null) return undefined;
   if (/^[0-9]{1,9}$/.test(text)) return Number(text);
-  throw new DistributionError(400, "UNSUPPORTED", "n is not a number of tags");
+  throw new DistributionError(400, "UNSUPPORTED", "n is not a number");
 }

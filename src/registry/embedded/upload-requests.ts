@@ -6,18 +6,20 @@ import { announcedLength } from "./request-body.ts";
 import { readDigest } from "./route.ts";
 import type { Upload } from "./upload.ts";
 
-/** The requests of an upload (OCI distribution spec 1.1, "Push"). An upload that fails is forgotten: engines begin anew. */
+/**
+ * The requests of an upload (OCI distribution spec 1.1, "Push"). An upload that fails is removed: engines start a new one.
+ */
 
-interface ImageLocation {
+interface UploadTarget {
   repository: string;
   query: URLSearchParams;
 }
 
-/** POST: begins an upload; with `digest` the body is all of it; with `mount` nothing is needed when the blob is here. */
-export async function beginUpload(
+/** POST: starts an upload; with `digest`, the body is the whole blob; with `mount`, a present blob needs no upload. */
+export async function startUpload(
   request: IncomingMessage,
   response: ServerResponse,
-  { repository, query }: ImageLocation,
+  { repository, query }: UploadTarget,
   session: PushSession,
 ): Promise<void> {
   const mount = query.get("mount");
@@ -25,65 +27,66 @@ export async function beginUpload(
     return answer(response, 201, blobHeaders(repository, mount));
   }
   const digest = query.has("digest") ? readDigest(query.get("digest")) : undefined;
-  const proxy = await session.policy.uploadBegins?.(digest);
-  const upload = await session.open(proxy);
+  const beforeChunk = await session.policy.beforeUpload?.(digest);
+  const upload = await session.startUpload(beforeChunk);
   if (digest === undefined) return answer(response, 202, uploadHeaders(repository, upload));
-  await receive(request, repository, upload, session);
+  await appendBody(request, repository, upload, session);
   await session.finish(upload, digest);
   answer(response, 201, blobHeaders(repository, digest));
 }
 
-/** PATCH: a chunk, at the place that it names or at the end. */
+/** PATCH: appends a chunk. */
 export async function appendToUpload(
   request: IncomingMessage,
   response: ServerResponse,
-  { repository, id }: ImageLocation & { id: string },
+  { repository, id }: UploadTarget & { id: string },
   session: PushSession,
 ): Promise<void> {
   const upload = session.find(id);
-  await receive(request, repository, upload, session);
+  await appendBody(request, repository, upload, session);
   answer(response, 202, uploadHeaders(repository, upload));
 }
 
-/** PUT: perhaps a last chunk, and the digest of the whole. */
-export async function endUpload(
+/** PUT: appends a last chunk, if there is one, and ends the upload with the blob's digest. */
+export async function finishUpload(
   request: IncomingMessage,
   response: ServerResponse,
-  { repository, id, query }: ImageLocation & { id: string },
+  { repository, id, query }: UploadTarget & { id: string },
   session: PushSession,
 ): Promise<void> {
   const upload = session.find(id);
   const digest = readDigest(query.get("digest"));
   const size = announcedLength(request);
   if (size !== undefined && size > 0 && upload.file.size === 0) {
-    session.policy.arriving?.({ digest, size, open: (range) => upload.file.read(range) });
+    session.policy.blobArriving?.({ digest, size, open: (range) => upload.file.read(range) });
   }
-  // Some clients say of what they have sent before where it was: there is nothing to be placed in an empty body.
-  if (size !== 0) await receive(request, repository, upload, session);
+  // Some clients send the range of earlier chunks with an empty body: it is ignored.
+  if (size !== 0) await appendBody(request, repository, upload, session);
   await session.finish(upload, digest);
   answer(response, 201, blobHeaders(repository, digest));
 }
 
-/** GET: how far it is. */
+/** GET: answers how many bytes have been received. */
 export function describeUpload(
   response: ServerResponse,
-  { repository, id }: ImageLocation & { id: string },
+  { repository, id }: UploadTarget & { id: string },
   session: PushSession,
 ): void {
   answer(response, 204, uploadHeaders(repository, session.find(id)));
 }
 
-/** DELETE: it will not be finished. */
+/** DELETE: removes an unfinished upload. */
 export async function cancelUpload(
   response: ServerResponse,
-  { id }: ImageLocation & { id: string },
+  { id }: UploadTarget & { id: string },
   session: PushSession,
 ): Promise<void> {
   await session.cancel(session.find(id));
   answer(response, 204, {});
 }
 
-async function receive(
+/** Appends a request's body, and removes the upload when that fails. */
+async function appendBody(
   request: IncomingMessage,
   repository: string,
   upload: Upload,

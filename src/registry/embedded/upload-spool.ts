@@ -10,7 +10,7 @@ import { Failure } from "../../output/errors.ts";
 import { GrowingFile } from "../../streams/growing-file.ts";
 import type { ByteRange, StoredBlob } from "./registry-content.ts";
 
-/** A blob in a file of the spool, of which digest and size have been proven. */
+/** A blob in a file of the spool, with verified digest and size. */
 export interface SpooledBlob extends StoredBlob {
   digest: Digest;
   /** Removes the file. Does not fail when it is gone. */
@@ -24,8 +24,8 @@ export interface UploadSpool extends LazySpool {
 }
 
 /** @param parent the user's cache folder; undefined where there is none */
-export function uploadSpool(run: RunId, parent: string | undefined): UploadSpool {
-  const spool = lazySpoolIn(parent, run);
+export function uploadSpool(runId: RunId, parent: string | undefined): UploadSpool {
+  const spool = lazySpoolIn(parent, runId);
   let count = 0;
   return {
     ...spool,
@@ -36,7 +36,7 @@ export function uploadSpool(run: RunId, parent: string | undefined): UploadSpool
   };
 }
 
-/** A file that is being written: its bytes are counted and hashed as they come. */
+/** A file that an upload writes. Counts and hashes its bytes. */
 export class UploadFile {
   readonly path: string;
   readonly #file: GrowingFile;
@@ -48,7 +48,7 @@ export class UploadFile {
     this.#file = new GrowingFile(path, handle);
   }
 
-  /** Bytes so far. */
+  /** Bytes written so far. */
   get size(): number {
     return this.#size;
   }
@@ -65,14 +65,14 @@ export class UploadFile {
   }
 
   /**
-   * Its bytes, or that part of them, which may still be coming: whoever reads them waits for more. Fails when it is given up.
-   * Nothing has been proven of them before the end of {@link finish}.
+   * Opens the file, or a range of it, also while it is written: the stream waits for more bytes, and fails when the upload is given up. The
+   * bytes are not verified before {@link finish} has resolved.
    */
   read(range?: ByteRange): Readable {
     return Readable.from(this.#file.read(range?.first, range?.last), { objectMode: false });
   }
 
-  /** Ends it; nothing more can be written. */
+  /** Ends the upload: nothing more can be written. */
   async finish(): Promise<SpooledBlob> {
     await this.#file.finish();
     return {
@@ -83,7 +83,7 @@ export class UploadFile {
     };
   }
 
-  /** Gives it up. */
+  /** Gives the upload up, and removes the file. */
   async remove(): Promise<void> {
     await this.#file.giveUp(new Error("the upload has been given up"));
     await rm(this.path, { force: true });

@@ -5,83 +5,83 @@ import type { BeforeChunk } from "./push-policy.ts";
 import { announcedLength, bodyOf } from "./request-body.ts";
 import type { UploadFile } from "./upload-spool.ts";
 
-/** An upload under way (spec, "Pushing blobs"): its bytes go to a file of the spool as they come. */
+export interface UploadOptions {
+  /** The most bytes. */
+  limit: number;
+  /** Called for each chunk that has been written. */
+  onBytes: () => void;
+  beforeChunk?: BeforeChunk;
+}
+
+/** An upload (spec, "Pushing blobs"). Writes its bytes to a file of the spool. */
 export class Upload {
   readonly id: string;
   readonly file: UploadFile;
-  readonly #limit: number;
-  readonly #onBytes: () => void;
-  readonly #proxy: BeforeChunk | undefined;
-  /** The one request that may append at a time. */
+  readonly #options: UploadOptions;
+  /** The request that appends; there is one at a time. */
   #appending: IncomingMessage | undefined;
 
-  /** `limit`: bytes at most. `onBytes`: some have come. `gate`: each chunk goes through it. */
-  constructor(
-    id: string,
-    file: UploadFile,
-    { limit, onBytes, proxy }: { limit: number; onBytes: () => void; proxy?: BeforeChunk },
-  ) {
+  constructor(id: string, file: UploadFile, options: UploadOptions) {
     this.id = id;
     this.file = file;
-    this.#limit = limit;
-    this.#onBytes = onBytes;
-    this.#proxy = proxy;
+    this.#options = options;
   }
 
-  /** As the `Range` header tells it; an upload of nothing yet has no form of its own there. */
+  /** The value of the `Range` header; an empty upload has no form of its own. */
   get range(): string {
     return `0-${Math.max(0, this.file.size - 1)}`;
   }
 
   /**
-   * Appends the body of a request. Throws a {@link DistributionError}: with 416 before anything was written, and the upload
-   * goes on; else it is of no use any more. Rejects with the connection's error when the client went away.
+   * Appends a request's body. Throws a {@link DistributionError}: with status 416 nothing was written, and the upload goes on; with any
+   * other the upload is lost. Rejects with the connection's error when the client closes it.
    */
   async append(request: IncomingMessage): Promise<void> {
-    this.needIdle();
-    const length = announcedLength(request);
-    const chunk = this.#location(request.headers["content-range"]);
-    if (chunk !== undefined && length !== undefined && length !== chunk) throw sizeLies();
-    if (this.file.size + (length ?? 0) > this.#limit) throw this.#tooLarge();
+    this.refuseWhileAppending();
+    const { limit, onBytes, beforeChunk } = this.#options;
+    const bodyLength = announcedLength(request);
+    const rangeLength = this.#rangeLength(request.headers["content-range"]);
+    if (rangeLength !== undefined && bodyLength !== undefined && bodyLength !== rangeLength) throw wrongLength();
+    if (this.file.size + (bodyLength ?? 0) > limit) throw tooLarge(limit);
     this.#appending = request;
     try {
       const before = this.file.size;
       for await (const bytes of bodyOf(request)) {
-        if (this.file.size + bytes.length > this.#limit) throw this.#tooLarge();
-        await this.#proxy?.();
+        if (this.file.size + bytes.length > limit) throw tooLarge(limit);
+        await beforeChunk?.();
         await this.file.write(bytes);
-        this.#onBytes();
+        onBytes();
       }
-      if (chunk !== undefined && this.file.size - before !== chunk) throw sizeLies();
+      if (rangeLength !== undefined && this.file.size - before !== rangeLength) throw wrongLength();
     } finally {
       this.#appending = undefined;
     }
   }
 
-  /** Throws a {@link DistributionError} while a chunk is on its way. */
-  needIdle(): void {
+  /** Throws a {@link DistributionError} while a request appends. */
+  refuseWhileAppending(): void {
     if (this.#appending === undefined) return;
-    throw new DistributionError(416, "BLOB_UPLOAD_INVALID", "another chunk of this upload is on its way");
+    throw new DistributionError(416, "BLOB_UPLOAD_INVALID", "another request appends to this upload");
   }
 
-  /** Breaks the connection that is sending, if one is. */
+  /** Closes the connection of the request that appends, if there is one. */
   interrupt(): void {
     this.#appending?.destroy();
   }
 
-  /** The length that a Content-Range announces, when it begins where the upload is. */
-  #location(header: string | undefined): number | undefined {
+  /** Returns the length that a Content-Range header announces. Throws when the range does not begin at the upload's end. */
+  #rangeLength(header: string | undefined): number | undefined {
     if (header === undefined) return undefined;
     const range = readContentRange(header);
     if (range?.first === this.file.size) return range.last - range.first + 1;
     throw new DistributionError(416, "BLOB_UPLOAD_INVALID", `the next byte is ${this.file.size}`);
   }
-
-  #tooLarge(): DistributionError {
-    return new DistributionError(413, "SIZE_INVALID", `an upload may have ${this.#limit} bytes`);
-  }
 }
 
-function sizeLies(): DistributionError {
-  return new DistributionError(400, "SIZE_INVALID", "the length is not the one that was announced");
+function tooLarge(limit: number): DistributionError {
+  return new DistributionError(413, "SIZE_INVALID", `an upload may have ${limit} bytes`);
+}
+
+function wrongLength(): DistributionError {
+  return new DistributionError(400, "SIZE_INVALID", "the body does not have the announced length");
 }

@@ -137,8 +137,8 @@ describe("a probe", () => {
   });
 
   test.each([
-    ["another layer has no digest either", { wanted: new Set([top.diffId]) }, [base, top], "is not needed"],
-    ["it is too much", { wanted: new Set([top.diffId]), maxBytes: 999 }, [top], "is too much"],
+    ["another layer has no digest either", { wanted: new Set([top.diffId]) }, [base, top], "is not wanted"],
+    ["it is too much", { wanted: new Set([top.diffId]), maxBytes: 999 }, [top], "too many bytes"],
   ])("is given up although something is needed, when %s", async (_, more, unknown, why) => {
     const layers = known.map((it) => ({
       ...it,
@@ -208,7 +208,12 @@ describe("a probe", () => {
 
   test.each([
     ["whose question never comes", 10_000, async () => {}, "does not reach this process"],
-    ["that stops in the middle", 30_000, async (ask: () => Promise<unknown>) => void (await ask()), "does not go on"],
+    [
+      "that stops in the middle",
+      30_000,
+      async (ask: () => Promise<unknown>) => void (await ask()),
+      "makes no progress",
+    ],
   ])("does not wait for ever for an engine %s", async (_, ms, begin, why) => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     let begun!: () => void;
@@ -245,7 +250,7 @@ describe("a probe", () => {
       throw new Failure("engine-unreachable", "it is gone");
     });
     await expect(probeImage(gone, app, options)).rejects.toThrow("it is gone");
-    await registry.prepare();
+    await registry.openSpool();
     await rm(join(folder, (await readdir(folder))[0] ?? ""), { recursive: true });
     const unlucky = pushingEngine(containerd([amd64]));
     await expect(probeImage(unlucky, app, options)).rejects.toThrow("ENOENT");
@@ -294,7 +299,7 @@ describe("a push of what is wanted", () => {
       await vi.waitFor(() => expect(layers).toHaveLength(1));
       throw new EngineError("out of breath");
     });
-    await expect(want(half, probed, [top.digest])).rejects.toThrow("broke off when it pushed");
+    await expect(want(half, probed, [top.digest])).rejects.toThrow("stopped in the middle of pushing");
     expect(layers).toMatchObject([{ digest: top.digest, diffId: top.diffId, size: top.bytes.length }]);
     await expect(contentOf(layers[0])).rejects.toThrow("given up");
   });
@@ -334,7 +339,7 @@ describe("a push of what is wanted", () => {
     expect(await want(other, probed, [top.digest])).toEqual(new Set([top.digest]));
     expect(layers).toEqual([]);
     expect(await spooled()).toEqual([]);
-    expect(told.join()).toContain("did not push all that was wanted");
+    expect(told.join()).toContain("did not push all wanted layers");
   });
 
   test("from a store whose image is another one by now keeps nothing of that", async () => {

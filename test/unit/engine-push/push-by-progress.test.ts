@@ -162,7 +162,7 @@ describe("of an image that was never pushed", () => {
     }
     await vi.advanceTimersByTimeAsync(10_000);
     expect(await taking).toEqual(new Set([top.diffId]));
-    expect(told.join()).toContain("the engine does not go on with it");
+    expect(told.join()).toContain("the engine makes no progress");
     expect(layers).toEqual([]);
     expect([...engine.names]).toEqual([]);
     expect(await spooled()).toEqual([]);

@@ -6,8 +6,8 @@ afterEach(() => void vi.useRealTimers());
 
 const watch = (): { watchdog: Watchdog; late: string[] } => {
   const late: string[] = [];
-  const first = { ms: 10, onLate: () => late.push("first") };
-  return { late, watchdog: new Watchdog(first, { ms: 30, onLate: () => late.push("quiet") }) };
+  const first = { ms: 10, onTimeout: () => late.push("first") };
+  return { late, watchdog: new Watchdog(first, { ms: 30, onTimeout: () => late.push("quiet") }) };
 };
 
 test("waits for the first sign of life", () => {
@@ -18,10 +18,10 @@ test("waits for the first sign of life", () => {
 
 test("then for the next one, however many there are", () => {
   const { late, watchdog } = watch();
-  watchdog.nudge();
+  watchdog.reset();
   for (let count = 0; count < 5; count++) {
     vi.advanceTimersByTime(29);
-    watchdog.nudge();
+    watchdog.reset();
   }
   expect(late).toEqual([]);
   vi.advanceTimersByTime(30);

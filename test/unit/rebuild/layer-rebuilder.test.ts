@@ -22,7 +22,7 @@ import { messageOf } from "../../../src/output/errors.ts";
 import { CODECS } from "../../../src/packing/codecs.ts";
 import { PacedPacker } from "../../../src/packing/paced-packer.ts";
 import { InvalidPackedStream, unpack } from "../../../src/packing/unpack.ts";
-import { NoRecipe } from "../../../src/registry/registry-client.ts";
+import { NoRecipe } from "../../../src/registry/registry-client-errors.ts";
 import type { LayerDelta, StoredBlob } from "../../../src/registry/embedded/registry-content.ts";
 import { ResumeCache } from "../../../src/store/resume-cache.ts";
 import { lazySpool, type LazySpool } from "../../../src/run/spool.ts";

@@ -4,7 +4,7 @@ import { connect, type AddressInfo } from "node:net";
 import { Duplex, PassThrough } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { basicAuth, isAuthorized, newCredentials } from "../../../src/registry/password.ts";
-import { passwordProxy, readsOnly, writesOnly, type PasswordProxy } from "../../../src/registry/password-proxy.ts";
+import { passwordProxy, allowReads, allowWrites, type PasswordProxy } from "../../../src/registry/password-proxy.ts";
 
 const credentials = newCredentials();
 let registry: Server;
@@ -98,7 +98,7 @@ test("passwords differ from run to run and need no quoting", () => {
 });
 
 describe("who may do what", () => {
-  const [reads, writes] = [readsOnly("docker-over-ssh/app"), writesOnly("docker-over-ssh/app")];
+  const [reads, writes] = [allowReads("docker-over-ssh/app"), allowWrites("docker-over-ssh/app")];
 
   test.each<[string, string, boolean, boolean]>([
     ["GET", "/v2/", true, true],

@@ -34,27 +34,27 @@ describe("what is at a registry's address", () => {
       asked = { url, authorization: headers.authorization };
       response.end("{}");
     });
-    expect(found).toEqual({ ping: "ready", why: "" });
+    expect(found).toEqual({ state: "ready", reason: "" });
     expect(asked).toEqual({ url: "/v2/", authorization: `Basic ${btoa("run:secret")}` });
   });
 
   test("one that asks for a password", async () => {
     const found = await ping((_, response) => response.writeHead(401, { "www-authenticate": "Basic" }).end());
-    expect(found).toEqual({ ping: "asks-for-password", why: "" });
+    expect(found).toEqual({ state: "asks-for-password", reason: "" });
   });
 
   test.each([404, 307])("something that answers with status %i; nothing is followed", async (status) => {
     const found = await ping((_, response) => response.writeHead(status, { location: "http://127.0.0.1:9/" }).end());
-    expect(found).toEqual({ ping: "not-a-registry", why: `it answers /v2/ with status ${status}` });
+    expect(found).toEqual({ state: "not-a-registry", reason: `it answers /v2/ with status ${status}` });
   });
 
   test("something that is not HTTP", async () => {
     const found = await ping(({ socket }) => socket.end("SSH-2.0-OpenSSH\r\n"));
-    expect(found).toMatchObject({ ping: "not-a-registry" });
+    expect(found).toMatchObject({ state: "not-a-registry" });
   });
 
   test("something that does not answer", async () => {
-    expect(await ping(() => {}, 50)).toEqual({ ping: "unreachable", why: "no answer" });
+    expect(await ping(() => {}, 50)).toEqual({ state: "unreachable", reason: "no answer" });
   });
 
   test("nothing", async () => {
@@ -65,8 +65,8 @@ describe("what is at a registry's address", () => {
       });
     });
     expect(await pingRegistry(`http://127.0.0.1:${port}`, undefined, never)).toMatchObject({
-      ping: "unreachable",
-      why: expect.stringContaining("ECONNREFUSED"),
+      state: "unreachable",
+      reason: expect.stringContaining("ECONNREFUSED"),
     });
   });
 
@@ -77,6 +77,6 @@ describe("what is at a registry's address", () => {
     };
     vi.stubGlobal("fetch", proxied);
     vi.spyOn(globalAgent, "createConnection").mockImplementation(proxied);
-    expect(await ping((_, response) => void response.end("{}"))).toEqual({ ping: "ready", why: "" });
+    expect(await ping((_, response) => void response.end("{}"))).toEqual({ state: "ready", reason: "" });
   });
 });

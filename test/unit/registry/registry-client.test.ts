@@ -3,7 +3,8 @@ import { duplexPair, type Duplex } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { digestOf } from "../../../src/image/digest.ts";
-import { NoRecipe, RegistryClient } from "../../../src/registry/registry-client.ts";
+import { RegistryClient } from "../../../src/registry/registry-client.ts";
+import { NoRecipe } from "../../../src/registry/registry-client-errors.ts";
 
 const blob = Buffer.from("abcdefghij");
 const digest = digestOf(blob);

@@ -35,7 +35,7 @@ function collect(engine: object, outgoing: object, { diffIds }: TestImage, more:
     onProgress: () => {},
     ...more,
   } as unknown as EngineOfferOptions;
-  return exportLayers({ prepare: async () => {} } as EmbeddedRegistry, outgoing as OutgoingBlobs, options);
+  return exportLayers({ openSpool: async () => {} } as EmbeddedRegistry, outgoing as OutgoingBlobs, options);
 }
 
 test.each([

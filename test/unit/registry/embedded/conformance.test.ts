@@ -386,7 +386,7 @@ let client: Client;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "embedded-"));
   registry = await openRegistry(folder);
-  registry.open("app", new AcceptAllPolicy("app"));
+  registry.openPushSession("app", new AcceptAllPolicy("app"));
   client = await clientOf(registry);
 });
 

@@ -78,7 +78,7 @@ describe("on a stream that is handed in", () => {
   });
 
   test("nothing can be pushed there, also while an engine may push", async () => {
-    registry.open("app", new AcceptAllPolicy("app"));
+    registry.openPushSession("app", new AcceptAllPolicy("app"));
     for (const [method, path] of [
       ["POST", "/v2/app/blobs/uploads/"],
       ["POST", `/v2/app/blobs/uploads/?digest=${digestOf("x")}`],
@@ -114,10 +114,10 @@ test("a stream whose answer has ended, and whose client has not, is closed with 
 test("a repository that is open for a push shows on the port what was pushed, and through the tunnel what is offered", async () => {
   blobs = { app: { size: 7, open: () => Readable.from(["offered"]) } };
   const client = await clientOf(registry);
-  const session = registry.open("app", new AcceptAllPolicy("app"));
+  const session = registry.openPushSession("app", new AcceptAllPolicy("app"));
   expect((await client("GET", `/v2/app/blobs/${digest}`)).status).toBe(404);
   expect((await throughTunnel("GET", `/v2/app/blobs/${digest}`)).status).toBe(200);
-  expect(() => registry.open("app", new AcceptAllPolicy("app"))).toThrow(TypeError);
+  expect(() => registry.openPushSession("app", new AcceptAllPolicy("app"))).toThrow(TypeError);
   await session[Symbol.asyncDispose]();
   expect((await client("GET", `/v2/app/blobs/${digest}`)).body.toString()).toBe("offered");
 });
@@ -151,7 +151,7 @@ describe("back-pressure", () => {
 
   // What is on its way, not the heap: that depends on when garbage is collected.
   test("a blob is never held here, on its way up or down: little of it has left one end and not reached the other", async () => {
-    registry.open("app", new AcceptAllPolicy("app"));
+    registry.openPushSession("app", new AcceptAllPolicy("app"));
     const client = await clientOf(registry);
     const up = zeros(300 * MB);
     let onItsWay = 0;

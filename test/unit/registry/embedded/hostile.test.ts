@@ -42,7 +42,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "embedded-"));
   registry = await openRegistry(folder, { content });
   broken = [];
-  session = registry.open("app", new Watched("app"), { broken: (error) => broken.push(error) });
+  session = registry.openPushSession("app", new Watched("app"), { broken: (error) => broken.push(error) });
   client = await clientOf(registry);
   port = await registry.listen();
 });
@@ -176,7 +176,7 @@ describe("names", () => {
   });
 
   test("an upload of one repository is not found in another", async () => {
-    registry.open("other", new AcceptAllPolicy("other"));
+    registry.openPushSession("other", new AcceptAllPolicy("other"));
     const location = await beginUpload();
     expect((await client("GET", location.replace("/app/", "/other/"))).status).toBe(404);
   });
@@ -296,7 +296,7 @@ describe("uploads", () => {
   });
 
   test("that fail for a reason of ours are told to whoever waits for them", async () => {
-    await registry.prepare();
+    await registry.openSpool();
     await rm(join(folder, (await readdir(folder))[0] ?? ""), { recursive: true });
     expect((await client("POST", "/v2/app/blobs/uploads/")).status).toBe(500);
     expect(broken).toHaveLength(1);

@@ -12,7 +12,7 @@ test("an upload that begins while the repository is closed is refused, and leave
   const folder = await mkdtemp(join(tmpdir(), "embedded-"));
   await using spool = uploadSpool(newRunId(), folder);
   const session = new PushSession(new AcceptAllPolicy("app"), {}, spool);
-  const opening = session.open();
+  const opening = session.startUpload();
   const closing = session[Symbol.asyncDispose]();
   await expect(opening).rejects.toMatchObject({ status: 403, code: "DENIED" });
   await closing;
@@ -26,7 +26,7 @@ test("who looks on hears of requests, and of the bytes of a slow upload", async 
   const registry = await openRegistry(folder);
   const client = await clientOf(registry);
   let signs = 0;
-  registry.open("app", new AcceptAllPolicy("app"), { active: () => signs++ });
+  registry.openPushSession("app", new AcceptAllPolicy("app"), { active: () => signs++ });
   await client("HEAD", "/v2/app/manifests/v1");
   await client("GET", "/v2/");
   expect(signs).toBe(1);
