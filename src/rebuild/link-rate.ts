@@ -2,18 +2,16 @@
 const FIRST = 64 * 1024;
 /** ms from the first byte of a probe to its last; a slower first probe has shown that the link is slow. */
 const SLOW = 20;
+/**
+ * Rate limiters let a burst pass at full speed: what they carry in a hundredth of a second or more, and again after each pause of that
+ * length. So many bytes at the beginning of a further probe say nothing. A burst that passed in an earlier probe does not help: at
+ * 100 Mbit/s it is allowed again after 10 ms.
+ */
+const BURST = 128 * 1024;
 /** Bytes of each further probe. */
-const NEXT = 128 * 1024;
-/**
- * Further probes, and the first of them that counts. Rate limiters mostly let a burst pass, the bytes of a hundredth of a second or more:
- * the first probes use it up. The fastest of the rest counts, because on a busy machine a probe may be noticed late.
- */
+const NEXT = 2 * BURST;
 const NEXT_PROBES = 3;
-const COUNTS_FROM = 1;
-/**
- * A probe whose bytes arrive spread out, at less than this share of a sufficient rate, settles the matter. A probe that arrives late but
- * all at once does not: one of the processes was busy.
- */
+/** A probe whose bytes arrive spread out, at less than this share of a sufficient rate, settles the matter. */
 const CLEARLY_SLOWER = 0.8;
 /** ms after which a probe is given up: the link is slower than a modem, or the sender gives no probe. */
 const LONGEST = 2000;
@@ -36,14 +34,13 @@ export interface LinkRateOptions {
 export interface RateQuestion {
   /** Bytes a second above which a higher rate makes no difference. */
   enough: number;
-  /** Bytes that further probes may cost. */
+  /** Bytes that all probes together may cost, the first one excepted. */
   budget: number;
 }
 
 /**
- * Estimates how many bytes a second the link carries: the rate of a probe, or of the transfer itself where that was higher. A probe is timed
- * from its request, because bytes that wait in buffers while this process is busy seem to arrive at once. The link's delay, the shortest
- * time to any first byte, is subtracted.
+ * Estimates how many bytes a second the link carries: the rate of a probe, or of the transfer itself where that was higher. While this
+ * process is busy, bytes wait in buffers and seem to arrive late, all at once: the bounds of a probe's rate hold nevertheless.
  */
 export class LinkRate {
   readonly #options: LinkRateOptions;
@@ -81,27 +78,51 @@ export class LinkRate {
   /** Returns the bytes a second, at least 1. Probes the link as far as the question needs and earlier probes do not answer it. */
   async bytesPerSecond({ enough, budget }: RateQuestion): Promise<number> {
     const first = await (this.#first ??= this.#probe(FIRST));
-    let probed = rateOf(first, 0);
-    if (first.transfer <= SLOW && budget >= FIRST + NEXT_PROBES * NEXT) {
+    let probed = rateBetween(first.bytes, first.all);
+    if (first.transfer <= SLOW) {
       this.#next = this.#next.then(async (probes) => {
-        while (probes.length < NEXT_PROBES && !this.#isClear(probes, enough))
+        const isAllowed = (): boolean => probes.length < NEXT_PROBES && FIRST + (probes.length + 1) * NEXT <= budget;
+        while (isAllowed() && !this.#isFast(probes, enough) && !this.#isSlow(probes, enough))
           probes = [...probes, await this.#probe(NEXT)];
         return probes;
       });
-      probed = this.#best(await this.#next) || probed;
+      const probes = await this.#next;
+      if (probes.length > 0) probed = this.#rateOf(probes, enough);
     }
     const { limit = 0 } = this.#options;
     return Math.max(1, Math.min(Math.max(probed, this.#observed), limit > 0 ? limit : Infinity));
   }
 
-  #isClear(probes: readonly Probed[], enough: number): boolean {
-    if (Math.max(this.#best(probes), this.#observed) >= enough) return true;
-    return probes.slice(COUNTS_FROM).some((probe) => rateAtMost(probe) < enough * CLEARLY_SLOWER);
+  #isFast(probes: readonly Probed[], enough: number): boolean {
+    return this.#observed >= enough || probes.some((probe) => this.#atLeast(probe) >= enough);
   }
 
-  /** Returns the highest rate of the probes that count; 0 when there are none. */
-  #best(probes: readonly Probed[]): number {
-    return Math.max(0, ...probes.slice(COUNTS_FROM).map((probe) => rateOf(probe, this.#delay)));
+  /** A busy process receives the bytes late and all at once: then the longest pause is most of the time. */
+  #isSlow(probes: readonly Probed[], enough: number): boolean {
+    return probes.some((probe) => probe.pause <= probe.tail / 2 && rateBehindBurst(probe) < enough * CLEARLY_SLOWER);
+  }
+
+  /** Returns the rate of the fastest probe if it is sufficient in any case, else of the middle one. */
+  #rateOf(probes: readonly Probed[], enough: number): number {
+    const rates = probes
+      .map((probe) => Math.min(Math.max(rateBehindBurst(probe), this.#atLeast(probe)), this.#atMost(probe)))
+      .toSorted((a, b) => a - b);
+    return rates.at(this.#isFast(probes, enough) ? -1 : Math.floor((rates.length - 1) / 2)) ?? 0;
+  }
+
+  /** Returns the rate if a burst of {@link BURST} bytes passed in no time. */
+  #atLeast({ bytes, all }: Probed): number {
+    return rateBetween(bytes - BURST, this.#withoutDelay(all));
+  }
+
+  /** Returns the rate if no burst passed. */
+  #atMost({ bytes, all }: Probed): number {
+    return rateBetween(bytes, this.#withoutDelay(all));
+  }
+
+  /** ms. At most three quarters of the time count as delay, which was measured with another probe. */
+  #withoutDelay(all: number): number {
+    return Math.max(all - this.#delay, all / 4);
   }
 
   /** Ends the current probe, and rejects pending calls of {@link bytesPerSecond} with `reason`. */
@@ -116,21 +137,34 @@ export class LinkRate {
     const began = this.#now();
     let first: number | undefined;
     let received = 0;
+    let [tailBegan, before, last, pause] = [began, 0, began, 0];
     try {
       for await (const chunk of await this.#options.probe(bytes, signal)) {
-        first ??= this.#now();
+        const at = this.#now();
+        first ??= at;
+        if (received >= BURST) pause = Math.max(pause, at - last);
+        else [tailBegan, before] = [at, received + chunk.length];
+        last = at;
         received += chunk.length;
         if (received >= bytes) break; // a sender may send more than was requested
       }
     } catch (error) {
       if (!late.signal.aborted) throw error;
-      return { bytes: received, all: LONGEST, transfer: LONGEST };
+      return {
+        bytes: received,
+        all: LONGEST,
+        transfer: LONGEST,
+        tail: LONGEST,
+        tailBytes: received - before,
+        pause: 0,
+      };
     } finally {
       clearTimeout(timer);
     }
     const ended = this.#now();
     this.#delay = Math.min(this.#delay, (first ?? ended) - began);
-    return { bytes: received, all: ended - began, transfer: ended - (first ?? ended) };
+    const [all, transfer, tail] = [ended - began, ended - (first ?? ended), ended - tailBegan];
+    return { bytes: received, all, transfer, tail, tailBytes: received - before, pause };
   }
 }
 
@@ -140,14 +174,19 @@ interface Probed {
   all: number;
   /** ms from the first byte to the last. */
   transfer: number;
+  /** ms from the end of the {@link BURST} to the last byte. */
+  tail: number;
+  /** Bytes in this time. */
+  tailBytes: number;
+  /** ms; the longest time between two chunks of the tail. */
+  pause: number;
 }
 
-/** Returns the bytes a second if all the time before the first byte was delay: an upper bound. */
-function rateAtMost({ bytes, transfer }: Probed): number {
-  return (bytes / Math.max(transfer, NO_TIME)) * 1000;
+function rateBehindBurst({ tailBytes, tail }: Probed): number {
+  return rateBetween(tailBytes, tail);
 }
 
-/** Returns the bytes a second without the delay. At most three quarters of the time count as delay, which another probe had. */
-function rateOf({ bytes, all }: Probed, delay: number): number {
-  return (bytes / Math.max(all - delay, all / 4, NO_TIME)) * 1000;
+/** Returns bytes a second. */
+function rateBetween(bytes: number, ms: number): number {
+  return (bytes / Math.max(ms, NO_TIME)) * 1000;
 }

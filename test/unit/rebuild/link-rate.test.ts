@@ -6,19 +6,23 @@ const MB = 1_000_000;
 const CLOSELY = { enough: Infinity, budget: Infinity };
 
 /**
- * A simulated link with a rate, a delay (ms), and its own clock. The first `burst` bytes pass at once. During the probes of `busy`, this
+ * A simulated link with a rate, a delay (ms), and its own clock. `burst` bytes pass at once, and again
+ * after a pause in which the link would have carried them; `pause` ms pass before each probe. During the probes of `busy`, this
  * process is busy for 20 ms, and then finds their bytes in its buffers.
  */
 function link({
   perSecond,
   delay = 1,
   burst = 0,
+  pause = 0,
   busy = [],
-}: Partial<Record<"delay" | "burst", number>> & { perSecond: number; busy?: number[] }) {
+}: Partial<Record<"delay" | "burst" | "pause", number>> & { perSecond: number; busy?: number[] }) {
   const clock = { ms: 0, received: 0, left: burst };
   const probes: number[] = [];
   async function* probe(bytes: number): AsyncGenerator<Buffer> {
-    const until = busy.includes(probes.push(bytes)) ? clock.ms + 20 : 0;
+    const until = busy.includes(probes.push(bytes)) ? clock.ms + pause + 20 : 0;
+    clock.left = Math.min(burst, clock.left + (pause * perSecond) / 1000);
+    clock.ms += pause;
     let at = clock.ms + delay;
     for (let sent = 0; sent < bytes; sent += 4096) {
       const atOnce = Math.min(clock.left, 4096);
@@ -54,6 +58,14 @@ test("a burst at the beginning does not count", async () => {
   expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeCloseTo(12.5 * MB, -6);
 });
 
+test("a burst that is allowed again after each pause does not count", async () => {
+  const { options, probes } = link({ perSecond: 12.5 * MB, burst: 125_000, pause: 15 });
+  const rate = await new LinkRate(options).bytesPerSecond({ enough: 20 * MB, budget: MB });
+  expect(rate).toBeGreaterThan(11 * MB);
+  expect(rate).toBeLessThan(14 * MB);
+  expect(probes).toHaveLength(2);
+});
+
 test("bytes that waited in buffers while the process was busy do not seem faster", async () => {
   const { options } = link({ perSecond: 12.5 * MB, burst: 125_000, busy: [1, 3, 4] });
   expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeLessThan(12.5 * MB);
@@ -66,7 +78,7 @@ test("the fastest probe counts, and there are no more probes than the question n
   expect(fast.probes).toHaveLength(4);
   const clear = link({ perSecond: 100 * MB });
   await new LinkRate(clear.options).bytesPerSecond(question);
-  expect(clear.probes).toHaveLength(3);
+  expect(clear.probes).toHaveLength(2);
   const small = link({ perSecond: 100 * MB });
   await new LinkRate(small.options).bytesPerSecond({ enough: 50 * MB, budget: 100_000 });
   expect(small.probes).toHaveLength(1);
