@@ -303,7 +303,7 @@ const blocks: Row[] = [
     "in a way that nobody knows",
     { pack: plain, answer: { layer: inBlocks(block(77, 2, Buffer.from("12")), block(255, 0, Buffer.alloc(0))) } },
     12,
-    /packed in the way 77/,
+    /unknown codec 77/,
   ],
   [
     "larger than they say",
