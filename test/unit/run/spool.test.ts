@@ -27,7 +27,7 @@ test("without room, or without a folder, the hint names the variable that the fo
   const full = layerFailure(Object.assign(new Error("write ENOSPC"), { code: "ENOSPC" }), "sent");
   const failures = [
     async () => await refuseWithoutSpace(spool, 2 ** 60),
-    async () => await Promise.reject(full as Error),
+    async () => await Promise.reject(full),
     async () => await lazySpoolIn(undefined, newRunId()).open(),
   ];
   for (const failure of failures) {
