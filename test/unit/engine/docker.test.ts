@@ -118,7 +118,7 @@ describe("an image", () => {
   });
 
   test.each([`sha256:${"ab".repeat(32)}`, "[::1]:5000/app:v1", `app@sha512+b64u:${"0".repeat(64)}`])(
-    "is found by whatever names one: %s",
+    "is found by any kind of name: %s",
     async (name) => {
       await using fake = await fakeEngine({
         [`GET /images/${name}/json`]: json(image),
@@ -132,7 +132,7 @@ describe("an image", () => {
   );
 
   test.each(["../containers/json?x=", "app:v1?force=1", "a//b", "app/../b:v1", "", "ä"])(
-    "a name that is none never reaches the engine: %j",
+    "an invalid name never reaches the engine: %j",
     async (name) => {
       await using fake = await fakeEngine();
       await using engine = await openEngine(fake.endpoint);
@@ -466,7 +466,7 @@ describe("a container", () => {
   });
 
   test.each(["PUT /containers/c1/archive", "POST /containers/c1/start", "GET /containers/c1/json"])(
-    "a failure of %s leaves none",
+    "a failure of %s leaves no container",
     async (call) => {
       await using fake = await fakeEngine(routes({ [call]: json({ message: "no" }, 500) }));
       await using engine = await openEngine(fake.endpoint);

@@ -33,28 +33,28 @@ afterEach(() => vi.useRealTimers());
 describe("with an engine behind a stream, gRPC", () => {
   test.each<[string, ContentEngineOptions, Partial<StreamAddress>, { first: number; another: number }, string[]]>([
     [
-      "of API 1.51 has a second one, which is switched; requests stay on the first",
+      "with API 1.51 uses a second stream, which is switched; requests stay on the first",
       {},
       {},
       { first: 1, another: 1 },
       ["1.1 GET /_ping", "1.1 GET /_ping", "1.1 POST /grpc", "2.0 List", "1.1 GET /images/json?all=true", "2.0 List"],
     ],
     [
-      "of API 1.56 has a second one, which requests go over as well from then on",
+      "with API 1.56 uses a second stream, which then carries requests as well",
       { apiVersion: "1.56" },
       {},
       { first: 1, another: 1 },
       ["1.1 GET /_ping", "PRI *", "2.0 List", "2.0 GET /images/json?all=true", "2.0 List"],
     ],
     [
-      "shares the only one from the start where HTTP/2 is known to be spoken there",
+      "shares the only stream when the engine is known to speak HTTP/2",
       { apiVersion: "1.56" },
       { speaksHttp2: true },
       { first: 1, another: 0 },
       ["PRI *", "2.0 GET /_ping", "2.0 List", "2.0 GET /images/json?all=true", "2.0 List"],
     ],
     [
-      "goes as without that where HTTP/2 is not spoken any more",
+      "works as usual when the engine no longer speaks HTTP/2",
       {},
       { speaksHttp2: true },
       { first: 2, another: 1 },

@@ -153,8 +153,8 @@ describe("an archive for an engine behind a stream", () => {
 
   test.each<[string, string, number | undefined]>([
     ["for Podman", "Podman Engine", undefined],
-    ["for Podman, whatever was asked for", "Podman Engine", 9],
-    ["when it was asked not to be packed", "Engine", 0],
+    ["for Podman, with any level", "Podman Engine", 9],
+    ["with level 0", "Engine", 0],
   ])("stays plain %s", async (_, name, level) => {
     await using remote = await loading(name);
     await using engine = await openEngine(overStream(remote.socketPath, level).endpoint);

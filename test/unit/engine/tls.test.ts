@@ -140,8 +140,8 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
   test.each([
     ["no folder", async (folder: string) => rm(folder, { recursive: true }), "ca.pem"],
     ["no ca.pem", async (folder: string) => rm(join(folder, "ca.pem")), "ca.pem"],
-    ["a ca.pem that is none", async (folder: string) => writeFile(join(folder, "ca.pem"), "x"), "ca.pem"],
-    ["a key that is none", async (folder: string) => writeFile(join(folder, "key.pem"), "x"), "{cert,key}.pem"],
+    ["an invalid ca.pem", async (folder: string) => writeFile(join(folder, "ca.pem"), "x"), "ca.pem"],
+    ["an invalid key", async (folder: string) => writeFile(join(folder, "key.pem"), "x"), "{cert,key}.pem"],
     [
       "a key of another certificate",
       async (folder: string) => cp(join(other, "key.pem"), join(folder, "key.pem")),

@@ -63,7 +63,7 @@ describe("an engine that cannot be reached", () => {
     ["hangs up", "", "closed the connection", "engine's log"],
     ["does not speak HTTP", "SSH-2.0-OpenSSH_9.2\r\n", "not HTTP", "start-up files"],
     [
-      "is no engine",
+      "is not an engine",
       "HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nnot here\n",
       "HTTP status 404 and no API version: not here",
       "docker context",

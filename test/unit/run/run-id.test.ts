@@ -12,7 +12,7 @@ test("a run ID shows whether its process still exists", () => {
 });
 
 test.skipIf(process.platform !== "linux")(
-  "a run that was killed is over, also while nobody has asked how it ended",
+  "a killed run is dead, even before its parent has read its exit",
   async () => {
     // `sleep` replaces the shell and does not wait for its child. The child waits: a background job's stdin would be /dev/null.
     const parent = spawn("sh", ["-c", "exec 3<&0; sh -c 'read _ <&3' & echo $!; exec sleep 60 </dev/null"], {

@@ -38,13 +38,13 @@ describe.each(ENDS)("the %s", (end) => {
     ["is a list", "[1]\n", "lacks a version"],
     ["is a text", '"1"\n', "lacks a version"],
     [
-      "has a protocol that is no number",
+      "has a protocol that is not a number",
       `${JSON.stringify({ ...hello("sender"), protocol: "1" })}\n`,
       "lacks a version",
     ],
-    ["has a tool that is no text", `${JSON.stringify({ ...hello("sender"), tool: 1 })}\n`, "lacks a version"],
+    ["has a tool that is not a string", `${JSON.stringify({ ...hello("sender"), tool: 1 })}\n`, "lacks a version"],
     ["has no role", `${JSON.stringify({ ...hello("sender"), role: undefined })}\n`, "names no role"],
-    ["has a role that nobody has", `${JSON.stringify({ ...hello("sender"), role: "viewer" })}\n`, "names no role"],
+    ["has an unknown role", `${JSON.stringify({ ...hello("sender"), role: "viewer" })}\n`, "names no role"],
   ])("rejects a hello that %s", async (_what, line, words) => {
     const error = await refusal(greet(peerBytes(`banner\n${MAGIC_LINE}${line}`), { origin: end }));
     expect(error).toMatchObject({ code: "remote-not-a-tunnel", noise: "banner\n", ended: false });

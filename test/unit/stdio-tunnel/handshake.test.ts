@@ -25,12 +25,12 @@ describe("the magic line is found", () => {
   test.each([
     ["a banner", "Welcome to Ubuntu\n"],
     ["a prompt without a line feed", "Last login: today $ "],
-    ["the beginning of itself", MAGIC_LINE.slice(0, 10)],
-    ["itself without the line feed", MAGIC_LINE.trim()],
+    ["the start of the magic line", MAGIC_LINE.slice(0, 10)],
+    ["the magic line without its line feed", MAGIC_LINE.trim()],
     ["its end", MAGIC_LINE.slice(5)],
-    ["itself and a carriage return", `${MAGIC_LINE.trim()}\r\n`],
-    ["its first byte, many times", "#".repeat(100)],
-    ["bytes that are no text", "\u0000\u001b[31m"],
+    ["the magic line with a carriage return", `${MAGIC_LINE.trim()}\r\n`],
+    ["its first byte, repeated", "#".repeat(100)],
+    ["bytes that are not text", "\u0000\u001b[31m"],
   ])("after %s", async (_what, noise) => {
     for (let at = 0; at <= noise.length; at++) {
       const greeting = await greet(peerBytes(noise.slice(0, at), noise.slice(at) + PEER_PREAMBLE));

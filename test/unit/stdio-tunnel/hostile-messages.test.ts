@@ -37,7 +37,7 @@ describe("a control line", () => {
     ["is a number", "5\n"],
     ["is null", "null\n"],
     ["has no type", "{}\n"],
-    ["has a type that is no text", '{"type":1}\n'],
+    ["has a type that is not a string", '{"type":1}\n'],
   ])("that %s ends the tunnel, and the remote side gets the reason", async (_what, line) => {
     const { sender, open } = await rawReceiver();
     const control = open(CONTROL);
@@ -94,7 +94,7 @@ test("messages without a listener are kept for a few types only", async () => {
 
 describe("a stream", () => {
   test.each([
-    ["is no CONNECT", { ":method": "GET", ":path": "/" }],
+    ["is not CONNECT", { ":method": "GET", ":path": "/" }],
     ["names no service", { ":method": "CONNECT", ":authority": "nobody" }],
     ["names a property that every object has", { ":method": "CONNECT", ":authority": "constructor" }],
   ])("that %s gets 404, and the tunnel stays open", async (_what, headers) => {
@@ -119,7 +119,7 @@ describe("a stream", () => {
 });
 
 test.each(["sender", "receiver"] as const)(
-  "a remote side that speaks no HTTP/2 is a lost link to the %s",
+  "a peer that does not speak HTTP/2 is a lost link for the %s",
   async (role) => {
     const [near, remote] = duplexPair();
     const other = role === "sender" ? "receiver" : "sender";

@@ -35,7 +35,7 @@ test("both sides exchange messages, as over any tunnel", async () => {
 });
 
 test.each(["sender", "receiver"] as const)(
-  "the failure of the %s is told as its own, and ends the other",
+  "a failure of the %s is reported as its own, and ends the other side",
   async (role) => {
     const failure = new Failure("no-space", "the disk is full");
     const other = role === "sender" ? "receiver" : "sender";

@@ -127,7 +127,7 @@ describe("a reset at the client", () => {
     ["the server resets the connection", (socket: Socket) => socket.resetAndDestroy()],
     ["the receiver's tunnel closes", () => receiver.close()],
     ["the sender's tunnel closes", () => sender.close()],
-    ["the door closes", () => portForward[Symbol.asyncDispose]()],
+    ["the local port forward closes", () => portForward[Symbol.asyncDispose]()],
   ])("when %s in the middle of an answer that ends with its connection", async (_when, cutIt) => {
     let atServer: Socket | undefined;
     await serve(createServer((socket) => (atServer = socket.on("error", () => {})).write(Buffer.alloc(100_000))));
@@ -150,7 +150,7 @@ describe("a reset at the client", () => {
 
   test.each([
     ["the client resets", (socket: Socket) => socket.resetAndDestroy()],
-    ["the door closes", () => portForward[Symbol.asyncDispose]()],
+    ["the local port forward closes", () => portForward[Symbol.asyncDispose]()],
   ])("reaches the server when %s, also after the client has ended its half", async (_when, cutIt) => {
     const stream = new Promise<Duplex>((resolve) => sender.listen("registry", resolve));
     const socket = client().on("error", () => {});

@@ -254,13 +254,10 @@ describe("a remote command that starts before this side is ready", () => {
   });
 
   test.each([
-    ["one that has said its hello", greeter],
+    ["one that has sent its hello", greeter],
+    ["one that is slow and does not see the end of its stdin", ["sh", "-c", "echo greeted >&2; exec sleep 1000.357"]],
     [
-      "one that takes its time, and does not see the end of its stdin",
-      ["sh", "-c", "echo greeted >&2; exec sleep 1000.357"],
-    ],
-    [
-      "one that has last words",
+      "one that still writes to stderr",
       ["sh", "-c", 'trap "echo ended >&2; exit" TERM; echo greeted >&2; while :; do sleep 0.1; done'],
     ],
   ])("is ended at once when this side fails: %s", async (_, command) => {

@@ -12,7 +12,7 @@ const SILENCE = 400;
 const BYTES = 120_000;
 
 test.each(["the end that sends", "the end that receives", "both"])(
-  "held back by %s: answers wait behind the data, signs of life do not",
+  "slowed down by %s: answers wait behind the data, signs of life do not",
   async (who) => {
     const [there, back] = [new PassThrough(), new PassThrough()];
     const sends = who === "the end that receives" ? undefined : RATE;

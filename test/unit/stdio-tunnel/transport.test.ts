@@ -70,7 +70,7 @@ test("a write is done when the sink has accepted it", async () => {
 });
 
 test.each(["before", "after"])(
-  "but it waits for no sink while something that came %s it waits to be read",
+  "a write does not wait for the sink while data that came %s it is unread",
   async (when) => {
     const { sink, taken, go } = heldSink();
     const source = new PassThrough();

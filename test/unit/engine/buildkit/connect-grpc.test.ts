@@ -33,7 +33,7 @@ describe("gRPC with an engine on a socket", () => {
   test.each<[string, ContentEngineOptions, string[]]>([
     ["1.51", {}, [SWITCH]],
     ["1.56", {}, [PREFACE]],
-    ["1.56, behind something that knows HTTP/1.1 alone", { http2: false }, [PREFACE, SWITCH]],
+    ["1.56, behind a proxy that speaks only HTTP/1.1", { http2: false }, [PREFACE, SWITCH]],
   ])("of API %s connects once; other requests work as before", async (name, options, connected) => {
     const [apiVersion = ""] = name.split(",");
     await using fake = await contentEngine({ apiVersion, ...options });
@@ -50,7 +50,7 @@ describe("gRPC with an engine on a socket", () => {
     ["cannot do it", { grpc: 501 }],
     ["refuses it, and HTTP/2 as well", { apiVersion: "1.56", http2: false, grpc: 403 }],
     ["refuses it, and hangs up on HTTP/2", { apiVersion: "1.56", http2: "hang up", grpc: 403 }],
-    ["answers it with something else", { grpc: 200 }],
+    ["answers it with another status", { grpc: 200 }],
   ])("is unavailable when a proxy %s; there is no second attempt, and other requests work", async (_, options) => {
     holdTime();
     await using fake = await contentEngine(options);
@@ -64,7 +64,7 @@ describe("gRPC with an engine on a socket", () => {
 
   test.each<[string, ContentEngineOptions, string[]]>([
     ["the switch", { grpc: "hang" }, [SWITCH]],
-    ["HTTP/2, which takes the time of both ways,", { apiVersion: "1.56", http2: "hang", grpc: "hang" }, [PREFACE]],
+    ["HTTP/2, and with it the switch,", { apiVersion: "1.56", http2: "hang", grpc: "hang" }, [PREFACE]],
   ])("does not wait when %s gets no answer", async (_, options, waits) => {
     holdTime();
     await using fake = await contentEngine(options);
@@ -93,7 +93,7 @@ describe("gRPC with an engine on a socket", () => {
   });
 
   test.each([Code.Unimplemented, Code.NotFound, Code.Unknown])(
-    "is of no use for its content store where the engine answers with error %i",
+    "gives no content store when the engine answers with error %i",
     async (code) => {
       await using fake = await contentEngine({
         list: async function* () {

@@ -93,8 +93,8 @@ describe("blobs are found", () => {
 
   test.each<[string, () => { digest?: string; labels?: Record<string, string> }]>([
     ["blobs", () => ({ digest: digestOf(randomBytes(8)) })],
-    ["blobs that have no digest", () => ({ digest: "layer" })],
-    ["blobs that are all the same", () => ({ digest: diffId })],
+    ["blobs without a digest", () => ({ digest: "layer" })],
+    ["identical blobs", () => ({ digest: diffId })],
     [
       "manifests that name blobs",
       () => ({
@@ -135,7 +135,7 @@ describe("blobs are found", () => {
   });
 
   test.each([Code.NotFound, Code.Internal, Code.PermissionDenied])(
-    "nor by one that answers with error %i",
+    "an answer with error %i is an error",
     async (code) => {
       await using fake = await contentEngine({
         list: async function* ({ filters }) {
@@ -156,8 +156,8 @@ describe("a blob is read", () => {
 
   test.each([
     ["whole", {}, 0, 300_000],
-    ["from any byte on", { from: 123_456 }, 123_456, 300_000],
-    ["from its last byte on", { from: 299_999 }, 299_999, 300_000],
+    ["from any byte", { from: 123_456 }, 123_456, 300_000],
+    ["from its last byte", { from: 299_999 }, 299_999, 300_000],
     ["in part", { from: 70_000, length: 140_000 }, 70_000, 210_000],
     ["at its beginning", { length: 6 }, 0, 6],
   ])("%s", async (_, part, start, end) => {

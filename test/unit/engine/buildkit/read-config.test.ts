@@ -133,15 +133,15 @@ describe("the config of an image", () => {
 
   test.each<[string, (stream: ServerHttp2Stream) => void]>([
     ["of another image", answering(framed(field(2, Buffer.from("{}"))))],
-    ["that is missing in the answer", answering(framed(field(1, config)))],
-    ["in an answer of nothing", answering(framed(Buffer.alloc(0)))],
-    ["in an answer that is cut short", answering(framed(field(2, config).subarray(0, 100)))],
-    ["in an answer with another length than it says", answering(framed(field(2, config), 7))],
+    ["that the answer lacks", answering(framed(field(1, config)))],
+    ["in an empty answer", answering(framed(Buffer.alloc(0)))],
+    ["in a truncated answer", answering(framed(field(2, config).subarray(0, 100)))],
+    ["in an answer with a wrong length", answering(framed(field(2, config), 7))],
     ["in an answer that ends in the middle of a length", answering(framed(Buffer.from([0x12, 0xff, 0xff])))],
     ["in an answer with an endless length", answering(framed(Buffer.from([0x12, ...Array<number>(40).fill(0xff)])))],
-    ["that is larger than configs are", answering(framed(field(2, Buffer.alloc(9 * 1024 * 1024))))],
+    ["that is too large", answering(framed(field(2, Buffer.alloc(9 * 1024 * 1024))))],
     [
-      "of which there are trailers only",
+      "in an answer of trailers only",
       (stream) => stream.respond({ ...HEADERS, "grpc-status": "5" }, { endStream: true }),
     ],
     ["for which the stream is reset", (stream) => stream.close(8)],
@@ -174,9 +174,9 @@ describe("the config of an image", () => {
   });
 
   test.each([
-    ["a Docker whose builder nobody has looked at", "29.8.0"],
-    ["one that is too old", "19.03.15"],
-    ["what does not say which it is", "dev"],
+    ["a Docker of an unknown version", "29.8.0"],
+    ["a Docker that is too old", "19.03.15"],
+    ["an engine without a version number", "dev"],
     ["an engine that does not list the name", VERSION, []],
   ])("is not requested from %s", async (_, version, images: object = IMAGES) => {
     await using fake = await fakeBuilder(answering(framed(field(2, config))), images);

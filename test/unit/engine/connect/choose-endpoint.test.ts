@@ -38,15 +38,9 @@ describe("which engine", () => {
   });
 
   test.each<[string, NodeJS.ProcessEnv, string | undefined, string, string]>([
+    ["-H first", { DOCKER_HOST: "tcp://env", DOCKER_CONTEXT: "prod" }, "tcp://option", "tcp://option:2375", "-H"],
     [
-      "-H before all else",
-      { DOCKER_HOST: "tcp://env", DOCKER_CONTEXT: "prod" },
-      "tcp://option",
-      "tcp://option:2375",
-      "-H",
-    ],
-    [
-      "an empty -H is the default, whatever the context",
+      "an empty -H is the default, with any context",
       { DOCKER_HOST: "tcp://env" },
       "",
       "unix:///var/run/docker.sock",

@@ -17,7 +17,7 @@ test("an answer alone passes unchanged", () => {
 });
 
 test.each(["Welcome to prod\n", "Last login: today", "HTTP is spoken here\n", "\u0000\u00ff HTTP/1.1 is not "])(
-  "%j before it is passed over, wherever the portions end",
+  "%j before it is skipped, however it is split",
   (banner) => {
     const text = `${banner}${ANSWER}`;
     for (let at = 0; at <= text.length; at++) {
