@@ -6,7 +6,7 @@ import { BLOCK, FIELD, isZeros, isHeader, readPath, readSize } from "./tar-block
 export type Segment =
   /** A header, padding, or other bytes between the files. */
   | { kind: "literal"; bytes: Buffer }
-  /** A piece: a file's content or a part of it, at most {@link MAX_PIECE} bytes. `path` is as written in the tar, undefined for data that is no tar. */
+  /** A piece: a file or a part of it, at most {@link MAX_PIECE} bytes. `path` is as in the tar; undefined for data that is no tar. */
   | { kind: "content"; bytes: Buffer; path: string | undefined };
 
 /** Bytes up to which a file is one piece: boundaries within it cost more in keys than they save. */
@@ -156,7 +156,7 @@ class TarCutter {
   }
 }
 
-/** Types of links, devices, folders and pipes. They have no content, whatever their size field: engines read tars with Go, which ignores it. */
+/** Links, devices, folders and pipes. They have no content, whatever their size field: engines read tars with Go, which ignores it. */
 const WITHOUT_CONTENT = new Set(["1", "2", "3", "4", "5", "6"]);
 
 /** Offset of the byte that says that a further block of the sparse map follows: in a header, and in a block of the map. */

@@ -13,7 +13,10 @@ export function isExtension(type: string): boolean {
   return Object.values(TYPES).includes(type);
 }
 
-/** Parses the content of an extension header. Ignores malformed records: if one hides a size, the next header is not in its place, which ends the cutting by files. */
+/**
+ * Parses the content of an extension header. Ignores malformed records: if one hides a size, the next header is not in its place, and the
+ * cutter treats the rest as no tar.
+ */
 export function readExtension(type: string, body: Buffer): HeaderOverride {
   if (type === TYPES.longName) return { path: untilNul(body) };
   return type === TYPES.pax ? readPax(body) : {};

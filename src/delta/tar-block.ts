@@ -1,4 +1,7 @@
-/** Reads the 512-byte blocks of a tar: recognises headers and reads their fields (pax(1), "ustar Interchange Format"; GNU tar's manual, "Basic Tar Format"). */
+/**
+ * Recognises headers among the 512-byte blocks of a tar, and reads their fields (pax(1), "ustar Interchange Format"; GNU tar's manual,
+ * "Basic Tar Format").
+ */
 
 export const BLOCK = 512;
 

@@ -107,7 +107,7 @@ export class TarRebuild {
     return this.#end !== undefined;
   }
 
-  /** Returns the one folder that contains the tar's first files, once it is known; undefined when they lie in several, or the recipe fails. */
+  /** Returns the one folder that contains the tar's first files; undefined when they lie in several, or the recipe fails. */
   async firstFolder(): Promise<string | undefined> {
     await this.recipeReaches(FIRST);
     return this.#firstFolder.folder;

@@ -7,7 +7,7 @@ import { WHOLE_LAYER, type DeltaBaseImage, type DeltaBases } from "./delta-bases
 
 /** Missing bytes that make it worth while to read a tar that may contain them, at some 100 MB/s. */
 export const WORTH_READING = 1_000_000;
-/** SizeLimitShare of the layer's bytes that must be missing before a further image is read, or the folders of an image whose base layer was read. */
+/** Share of the layer that must be missing before another image is read, or the folders of an image whose base layer was read. */
 const WORTH_MORE = 1 / 16;
 
 export interface DeltaBaseReaderOptions {

@@ -21,8 +21,8 @@ import { streamTarget } from "./stream-target.ts";
 import type { Target } from "./target.ts";
 
 /**
- * Returns a docker archive or an OCI archive as a target, without an engine. A file is written as a partial file, and replaces an existing one
- * after verification; to stdout and pipes the archive is streamed.
+ * Returns a docker archive or an OCI archive as a target without an engine. A file is written as a partial file, and replaces an existing
+ * one after verification; to stdout and pipes the archive is streamed.
  *
  * @param stdoutIsTunnel this is the spawned side, whose stdout carries the tunnel
  */

@@ -87,7 +87,7 @@ export async function* rebuildFirst(layers: AsyncIterable<IncomingLayer>): Async
   }
 }
 
-/** Fetches a layer into a file, after the bytes of an earlier run; again from its beginning if these were invalid. Returns the file's path. */
+/** Fetches a layer into a file, after the bytes of an earlier run; or from its beginning if these are invalid. Returns the file's path. */
 export async function fetchInto(
   spool: Spool,
   { diffId, size, blob, fetch }: IncomingLayer,

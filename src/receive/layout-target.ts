@@ -1,11 +1,11 @@
 import { newRunId } from "../run/run-id.ts";
-import { digestOf } from "../image/digest.ts";
+import { digestOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { FileLocation } from "../image/location.ts";
 import type { Reference } from "../image/reference.ts";
 import { LayoutStore } from "../store/layout-store.ts";
 import { openSpool } from "../run/spool.ts";
-import type { AvailableLayer } from "../store/store.ts";
+import type { AvailableLayer, LayerFile } from "../store/store.ts";
 import { namedBlobs, type ReceiveOptions } from "./receive-options.ts";
 import { countLayers, type ReceivedImage } from "./received-image.ts";
 import { nameInFile } from "./name-in-file.ts";
@@ -15,7 +15,7 @@ import { fetchImage } from "./fetch-image.ts";
 import { findDeltaBasesInFile } from "../rebuild/delta-bases-in-file.ts";
 import type { Target } from "./target.ts";
 
-/** Returns a folder that is, or becomes, an OCI layout as a target, without an engine. A new image is named by its manifest until it is listed. */
+/** Returns an OCI layout, existing or new, as a target without an engine. A new image is named by its manifest until it is listed. */
 export async function layoutTarget(location: FileLocation): Promise<Target> {
   await refuseLayoutLocation(location);
   const store = new LayoutStore(location.path, newRunId());
@@ -61,13 +61,7 @@ async function receiveInto(
   onMoved: (bytes: number) => void,
 ): Promise<{ manifest: Descriptor; image: ReceivedImage }> {
   const { about, env, run, signal, onProgress, noDeltaReason } = options;
-  const checking = { stage: "checking", current: 0 };
-  const onBytes = (count: number): void => {
-    onMoved(count);
-    checking.current += count;
-    onProgress(checking);
-  };
-  const present = await store.findLayers(about.diffIds, namedBlobs(about), { signal, onBytes });
+  const present = await findPresent(store, options, onMoved);
   const wanted = about.diffIds.filter((diffId) => !present.has(diffId));
   await using deltaBases =
     noDeltaReason === undefined && wanted.length > 0 ? await findDeltaBasesInFile(location, about) : undefined;
@@ -76,12 +70,7 @@ async function receiveInto(
 
   signal.throwIfAborted();
   onProgress({ stage: "storing", current: 0 });
-  const fetched = new Map(files.map((file) => [file.diffId, file]));
-  const layers = about.diffIds.map((diffId): AvailableLayer => {
-    const layer = fetched.get(diffId) ?? { kind: "present" as const, diffId, blob: present.get(diffId) };
-    if (layer.blob === undefined) throw new Error(`${diffId} was not fetched`);
-    return layer as AvailableLayer;
-  });
+  const layers = availableLayers(about.diffIds, present, files);
   const manifest = await store.addBlobs(config, layers, sent, { preserve: about.manifest !== undefined });
   const counts = countLayers(
     layers.map(({ blob }) => blob?.size ?? 0),
@@ -98,4 +87,35 @@ async function receiveInto(
       [Symbol.asyncDispose]: async () => {},
     },
   };
+}
+
+/** Finds and verifies the layers that the folder has. */
+async function findPresent(
+  store: LayoutStore,
+  { about, signal, onProgress }: ReceiveOptions,
+  onMoved: (bytes: number) => void,
+): Promise<Map<Digest, Descriptor>> {
+  const progress = { stage: "checking", current: 0 };
+  const onBytes = (count: number): void => {
+    onMoved(count);
+    progress.current += count;
+    onProgress(progress);
+  };
+  return await store.findLayers(about.diffIds, namedBlobs(about), { signal, onBytes });
+}
+
+/** Returns all layers of the image, bottom first. */
+function availableLayers(
+  diffIds: readonly Digest[],
+  present: ReadonlyMap<Digest, Descriptor>,
+  files: readonly LayerFile[],
+): AvailableLayer[] {
+  const fetched = new Map(files.map((file) => [file.diffId, file]));
+  return diffIds.map((diffId) => {
+    const file = fetched.get(diffId);
+    if (file !== undefined) return file;
+    const blob = present.get(diffId);
+    if (blob === undefined) throw new Error(`${diffId} was not fetched`);
+    return { kind: "present", diffId, blob };
+  });
 }

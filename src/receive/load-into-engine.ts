@@ -51,18 +51,19 @@ async function declineAll(
 }
 
 async function receiveMissing(
-  { store, known, noDeltaReason, deltaBases: findDeltaBases }: EngineContents,
+  contents: EngineContents,
   present: PresentLayers,
   name: string,
   options: EngineReceiveOptions,
 ): Promise<ReceivedImage> {
   const { about, engine, resumeCache } = options;
+  const { store, known, noDeltaReason } = contents;
   resumeCache?.relate(
     [...present.lowest, ...present.others].flatMap(({ diffId, blob }) => [diffId, blob?.digest ?? diffId]),
   );
   const isMissing = missingLayers(about.diffIds, present);
   const wanted = about.diffIds.filter((_, index) => isMissing[index]);
-  await using deltaBases = wanted.length > 0 ? await findDeltaBases() : undefined;
+  await using deltaBases = wanted.length > 0 ? await contents.deltaBases() : undefined;
   const { id, sizes, bytesFound } =
     known.config === undefined || wanted.length > 0
       ? await loadWhileFetching(store, { present, wanted, deltaBases }, name, { ...options, noDeltaReason })

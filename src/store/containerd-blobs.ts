@@ -23,6 +23,6 @@ export interface ContainerdBlobs {
   present(diffIds: readonly Digest[], named?: readonly Descriptor[]): Promise<PresentLayers>;
   /** Returns the image with this config and these layers, or its config alone; an empty object when neither is known to be present. */
   known(config: Digest, diffIds: readonly Digest[]): Promise<KnownImage>;
-  /** Opens the plain, unverified tar of a layer; undefined when its blob is not available. The caller reads it to its end, or closes its iterator. */
+  /** Opens the plain, unverified tar of a layer; undefined when its blob is not available. The caller reads it to its end or closes it. */
   layerOf(image: { id: string; diffIds: readonly Digest[] }, index: number): Promise<AsyncIterable<Buffer> | undefined>;
 }

@@ -48,7 +48,7 @@ async function take(lock: string, run: RunId): Promise<void> {
   }
 }
 
-/** Lets those who may write to the folder remove a leftover lock. Changes the mode by handle, because another user may put a link in its place. */
+/** Lets those who may write to the folder remove a leftover. Uses a handle, because another user may put a link in its place. */
 async function setMode(folder: string, mode: number): Promise<void> {
   if (process.platform === "win32") return; // has no such modes, and cannot open folders
   await using handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
@@ -86,7 +86,10 @@ async function succeeds(work: Promise<void>): Promise<boolean> {
   );
 }
 
-/** Whether a file in place of the lock is a leftover: version 0.1 used a file that contains the run ID; any other file is no lock. Does not block on a pipe. */
+/**
+ * Whether a file in place of the lock is a leftover: version 0.1 used a file that contains the run ID; any other file is no lock. Does not
+ * block on a pipe.
+ */
 async function isLeftoverFile(lock: string, found: Stats): Promise<boolean> {
   if (!found.isFile()) return true;
   try {

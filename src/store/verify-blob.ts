@@ -15,8 +15,8 @@ export interface VerifyOptions {
 }
 
 /**
- * Reads a layer's blob and verifies its digest. Returns its descriptor, with the media type of its bytes ({@link correctMediaType}); undefined
- * when it is absent or has another digest.
+ * Reads a layer's blob and verifies its digest. Returns its descriptor, with the media type of its bytes ({@link correctMediaType});
+ * undefined when it is absent or has another digest.
  */
 export async function verifyBlob(
   path: string,
