@@ -4,7 +4,7 @@ import { PassThrough, Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { connectEngine } from "../../../src/engine/connect-engine.ts";
-import { openEngine } from "../../../src/engine/docker.ts";
+import { openEngine } from "../../../src/engine/open-engine.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { parseHost } from "../../../src/engine/connect/endpoint.ts";
 import { answer, fakeEngine, latch, rejection, temporaryFolder } from "./fake-engine.ts";

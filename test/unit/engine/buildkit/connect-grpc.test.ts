@@ -9,7 +9,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { connectHttp2, engineSpeaksHttp2 } from "../../../../src/engine/buildkit/connect-grpc.ts";
 import { openContentStore } from "../../../../src/engine/buildkit/open-content-store.ts";
 import { openApi } from "../../../../src/engine/api/docker-api.ts";
-import { openEngine } from "../../../../src/engine/docker.ts";
+import { openEngine } from "../../../../src/engine/open-engine.ts";
 import type { EngineAddress } from "../../../../src/engine/connect/endpoint.ts";
 import { switchProtocol } from "../../../../src/engine/http/http1.ts";
 import { contentEngine, type ContentEngineOptions } from "../fake-content-engine.ts";

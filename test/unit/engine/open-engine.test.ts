@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
-import { openEngine } from "../../../src/engine/docker.ts";
+import { openEngine } from "../../../src/engine/open-engine.ts";
 import type { ContainerSpec } from "../../../src/engine/engine-containers.ts";
 import { InvalidReference } from "../../../src/image/reference.ts";
 import { answer, fakeEngine, latch, rejection, type Route } from "./fake-engine.ts";
