@@ -130,7 +130,7 @@ describe.concurrent("where --compress could do nothing it is refused, before any
       /with a registry that the engine pushes/,
     ],
     [["push", "--compress", "none", "--registry", "localhost:5000", "app", "true"], /with a registry that the engine/],
-    [["pull", "--compress", "none", "--via", "pull", "app", "true"], /when the engine pulls by itself/],
+    [["pull", "--compress", "none", "--via", "pull", "app", "true"], /no meaning with --via pull/],
     [["push", "--compress", "brotli:5", "oci:plain:app:v1", ...dial], /brotli:5 needs .* takes only gzip/],
     [["push", "--compress", "zstd", "oci:plain:app:v1", ...dial], /zstd needs .* takes only gzip/],
     [["pull", "--compress", "gzip", "app", ...dial], /gzip needs .* sends layers as it stores them/],

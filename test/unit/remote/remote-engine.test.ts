@@ -13,7 +13,7 @@ const command = [process.execPath, program, "system", "dial-stdio"];
 const words = "ssh prod docker system dial-stdio";
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
-let far: Awaited<ReturnType<typeof fakeEngine>>;
+let engine: Awaited<ReturnType<typeof fakeEngine>>;
 let shown: string[];
 let stop: AbortController;
 let routes: Record<string, Route>;
@@ -21,15 +21,15 @@ let routes: Record<string, Route>;
 beforeEach(async () => {
   folder = await temporaryFolder();
   routes = {};
-  far = await fakeEngine(routes);
+  engine = await fakeEngine(routes);
   shown = [];
   stop = new AbortController();
   vi.stubEnv("FAKE_SSH_LOG", join(folder.path, "log"));
-  vi.stubEnv("FAKE_SSH_SOCKET", far.socketPath);
+  vi.stubEnv("FAKE_SSH_SOCKET", engine.socketPath);
 });
 afterEach(async () => {
   vi.unstubAllEnvs();
-  await far[Symbol.asyncDispose]();
+  await engine[Symbol.asyncDispose]();
   await folder[Symbol.asyncDispose]();
 });
 
@@ -225,7 +225,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     stop.abort(new Error("Ctrl-C"));
     expect((await listing).message).toBe("Ctrl-C");
     await found.engine.removeReference("app:v1");
-    expect(far.calls().at(-1)).toBe("DELETE /images/app:v1");
+    expect(engine.calls().at(-1)).toBe("DELETE /images/app:v1");
     expect(await runs()).toBe(2);
   });
 });
