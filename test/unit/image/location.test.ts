@@ -12,19 +12,19 @@ test.each([
   ["oci-archive:x.tar:v2", { kind: "oci-archive", path: "x.tar", reference: "v2" }],
   ["oci:C:\\layout:v2", { kind: "oci", path: "C:\\layout", reference: "v2" }],
   ["oci:C:/layout", { kind: "oci", path: "C:/layout" }],
-  // As with skopeo, an image that is called so is named docker-daemon:oci:v2.
+  // As with skopeo, an engine's image of that name is docker-daemon:oci:v2.
   ["oci:v2", { kind: "oci", path: "v2" }],
 ])("%s", (given, location) => {
   expect(parseLocation(given)).toEqual({ given, ...location });
 });
 
 test.each(["app", "app:v2", "example.com/oci:v2", "ocis:x", "docker-archive", "Oci:x"])(
-  "%s is an image's name",
+  "%s is the name of an image in an engine",
   (given) => {
     expect(parseLocation(given)).toBeUndefined();
   },
 );
 
-test.each(["oci:", "docker-archive::app:v2", "oci-archive:x.tar:"])("%s is no place", (given) => {
+test.each(["oci:", "docker-archive::app:v2", "oci-archive:x.tar:"])("%s is refused", (given) => {
   expect(() => parseLocation(given)).toThrow(InvalidLocation);
 });

@@ -7,11 +7,11 @@ import { pseudoRandomBytes } from "../pseudo-random.ts";
 export interface TestImage {
   config: Buffer;
   diffIds: Digest[];
-  /** Plain tars, bottom first. */
+  /** Uncompressed tars, bottom first. */
   layers: Buffer[];
 }
 
-/** An image of layers of these sizes in bytes; layers of the same size are the same layer. */
+/** Makes an image with layers of these sizes in bytes; layers of the same size are the same layer. */
 export async function makeImage(sizes: number[], platform: Record<string, string> = {}): Promise<TestImage> {
   const layers = await Promise.all(
     sizes.map(async (size) => await makeTar([{ name: "file", content: pseudoRandomBytes(size, size) }])),
@@ -30,8 +30,8 @@ export function dockerManifest(config: string, layers: string[], names = ["app:v
 }
 
 /**
- * As Docker 20.10 saves: folders in the order of their v1 IDs, the manifest last. The IDs are made here as Go makes them,
- * and agree with those of a real `docker save` (see v1-ids.test.ts). The epoch is written in the daemon's time zone.
+ * Saves an image as Docker 20.10 does: folders in the order of their v1 IDs, the manifest last. The IDs are computed as in Go, and agree with
+ * those of a real `docker save` (v1-ids.test.ts). The epoch is in the daemon's time zone.
  */
 export async function saveLegacy(
   { config, diffIds, layers }: TestImage,
@@ -111,7 +111,7 @@ const V1_CONTAINER_CONFIG = {
   Labels: null,
 };
 
-/** As Podman saves: layers by their diff IDs, old names as links to them. */
+/** Saves an image as Podman does: layers by their diff IDs, and links to them from their former names. */
 export async function savePodman({ config, diffIds, layers }: TestImage): Promise<TestEntry[]> {
   const configName = `${hexOf(digestOf(config))}.json`;
   const files = new Map(diffIds.map((diffId, index) => [`${hexOf(diffId)}.tar`, layers[index] ?? Buffer.alloc(0)]));
@@ -140,7 +140,7 @@ export type Pack = (layer: Buffer) => { blob: Buffer; mediaType: string };
 export const plain: Pack = (blob) => ({ blob, mediaType: MEDIA_TYPE.ociLayer });
 export const gzipped: Pack = (layer) => ({ blob: gzipSync(layer), mediaType: MEDIA_TYPE.ociLayerGzip });
 
-/** The blobs of an OCI layout, and the descriptor of the manifest. */
+/** Returns the blobs of an OCI layout, the layers' descriptors and the manifest. */
 export function ociBlobs({ config, layers }: TestImage, pack: Pack) {
   const packed = layers.map(pack);
   const descriptors = packed.map(({ blob, mediaType }): Descriptor => ({
@@ -156,7 +156,7 @@ export function ociBlobs({ config, layers }: TestImage, pack: Pack) {
   return { blobs: [config, manifest.bytes, ...packed.map(({ blob }) => blob)], descriptors, manifest };
 }
 
-/** Blobs in the order of their names, as engines have them. */
+/** Returns the entries of blobs in the order of their names, as engines write them. */
 export function blobEntries(blobs: Buffer[]): TestEntry[] {
   const byName = new Map(blobs.map((content) => [`blobs/sha256/${hexOf(digestOf(content))}`, content]));
   return [...byName].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, content]) => ({ name, content }));
@@ -171,7 +171,7 @@ export function index(manifests: unknown[]): TestEntry {
   };
 }
 
-/** As Docker saves from 25.0 on: plain layers with a graph driver, blobs as stored with the containerd store. */
+/** Saves an image as Docker does from 25.0 on: uncompressed layers with a graph driver, blobs as stored with the containerd store. */
 export function saveOci(image: TestImage, pack: Pack): TestEntry[] {
   const { blobs, descriptors, manifest } = ociBlobs(image, pack);
   const annotations = {

@@ -31,15 +31,15 @@ const descriptorOf = (bytes: Buffer, mediaType: string = MEDIA_TYPE.ociIndex): D
 
 test.each([
   ["two files of one name", await makeTar([...good, { ...good[0], name: good[0]?.name ?? "", content: "x" }]), "twice"],
-  ["a name that leads up", await makeTar([{ name: "../x", content: "x" }, ...good]), "leads out of it"],
-  ["cut off within a layer", tar.subarray(0, 30_000), "ends in the middle of"],
-  ["cut off within a header", tar.subarray(0, 100), "not a tar archive"],
+  ["a name that leads out of the archive", await makeTar([{ name: "../x", content: "x" }, ...good]), "leads out of it"],
+  ["truncated within a layer", tar.subarray(0, 30_000), "ends in the middle of"],
+  ["truncated within a header", tar.subarray(0, 100), "not a tar archive"],
   ["a size beyond the end", forgeSize(tar, 0, 2 ** 32), "ends in the middle of"],
   ["no tar", Buffer.from("hello ".repeat(1000)), "not a tar archive"],
   ["nothing", Buffer.alloc(0), 'has no file "manifest.json"'],
   ["compressed as a whole", gzipSync(tar), "compressed with gzip as a whole"],
   [
-    "a config that lies",
+    "a config with another digest",
     await makeTar(good.map((entry) => (entry.content === image.config ? { ...entry, content: arm.config } : entry))),
     "has the digest",
   ],
@@ -53,7 +53,7 @@ test.each([
   await expect(done).rejects.toBeInstanceOf(InvalidImage);
 });
 
-test("docker archive: a layer that lies fails when it is read", async () => {
+test("docker archive: a layer with another digest fails when it is read", async () => {
   const swapped = await savePodman({ ...image, layers: image.layers.toReversed() });
   await using archive = await openArchive("docker-archive", await file(await makeTar(swapped)));
   const [layer] = (await archive.find()).layers;
@@ -61,7 +61,7 @@ test("docker archive: a layer that lies fails when it is read", async () => {
   await expect(bytesOf(layer.open())).rejects.toThrow(/has the digest/);
 });
 
-test("docker archive: cut off while it is open", async () => {
+test("docker archive: truncated while it is open", async () => {
   const path = await file(tar);
   await using archive = await openArchive("docker-archive", path);
   const found = await archive.find();
@@ -71,7 +71,7 @@ test("docker archive: cut off while it is open", async () => {
   await Promise.allSettled(layers);
 });
 
-test("closed, it reads nothing any more", async () => {
+test("a closed archive reads no layer", async () => {
   const archive = await openArchive("docker-archive", await file(tar));
   const [layer] = (await archive.find()).layers;
   await archive.close();
@@ -87,7 +87,7 @@ let deep = Buffer.from(JSON.stringify({ manifests: [oci.manifest.descriptor] }))
 const levels = [deep];
 for (let level = 0; level < 6; level += 1)
   levels.push((deep = Buffer.from(JSON.stringify({ manifests: [descriptorOf(deep)] }))));
-/** Each index names the next below a hundred times. */
+/** Each index names the next one a hundred times. */
 let wide = Buffer.from(JSON.stringify({ manifests: [] }));
 const wideLevels = [wide];
 for (let level = 0; level < 3; level += 1) {
@@ -95,11 +95,11 @@ for (let level = 0; level < 3; level += 1) {
     (wide = Buffer.from(JSON.stringify({ manifests: Array.from({ length: 100 }, () => descriptorOf(wide)) }))),
   );
 }
-const lying = { ...oci.manifest.descriptor, size: oci.manifest.descriptor.size + 1 };
+const wrongManifestSize = { ...oci.manifest.descriptor, size: oci.manifest.descriptor.size + 1 };
 const fewer = Buffer.from(
   JSON.stringify({ ...(JSON.parse(oci.manifest.bytes.toString()) as object), layers: oci.descriptors.slice(1) }),
 );
-const wrongSize = Buffer.from(
+const wrongLayerSizes = Buffer.from(
   JSON.stringify({
     ...(JSON.parse(oci.manifest.bytes.toString()) as object),
     layers: oci.descriptors.map((one) => ({ ...one, size: one.size + 1 })),
@@ -121,7 +121,7 @@ test.each([
     /has the digest|bytes, its descriptor/,
   ],
   [
-    "indexes within indexes",
+    "nested indexes",
     ociEntry([...levels, ...oci.blobs], [descriptorOf(deep)]),
     "nested more than 4 levels deep",
   ],
@@ -134,9 +134,9 @@ test.each([
     ),
     "more than 50000 manifests",
   ],
-  ["a manifest's size that lies", ociEntry(oci.blobs, [lying]), "its descriptor says"],
+  ["a manifest of another size", ociEntry(oci.blobs, [wrongManifestSize]), "its descriptor says"],
   [
-    "a blob that is not what its name says",
+    "a blob of another digest",
     [
       ...ociEntry(oci.blobs.slice(1), [oci.manifest.descriptor]),
       { name: `blobs/sha256/${hexOf(digestOf(image.config))}`, content: Buffer.alloc(image.config.length, " ") },
@@ -149,8 +149,8 @@ test.each([
     "its manifest names 4 layers, its config 5",
   ],
   [
-    "a layer's size that lies",
-    ociEntry([...oci.blobs, wrongSize], [descriptorOf(wrongSize, MEDIA_TYPE.ociManifest)]),
+    "a layer of another size",
+    ociEntry([...oci.blobs, wrongLayerSizes], [descriptorOf(wrongLayerSizes, MEDIA_TYPE.ociManifest)]),
     "its descriptor says",
   ],
   [
@@ -172,7 +172,7 @@ test.each([
     "is the manifest of one image",
   ],
   [
-    "another version",
+    "another version of the format",
     [
       ...ociEntry(oci.blobs, [oci.manifest.descriptor]).slice(0, -1),
       { name: "oci-layout", content: '{"imageLayoutVersion":"2.0.0"}' },
@@ -201,7 +201,7 @@ test.each([
   }
 });
 
-test("OCI layout: a layer that lies fails when it is read", async () => {
+test("OCI layout: a layer with another digest fails when it is read", async () => {
   const path = await unpack(ociEntry(oci.blobs, [oci.manifest.descriptor]));
   await writeFile(
     join(path, "blobs/sha256", hexOf(oci.descriptors[0]?.digest ?? "")),
@@ -213,14 +213,14 @@ test("OCI layout: a layer that lies fails when it is read", async () => {
   await expect(bytesOf(layer.open())).rejects.toThrow(/has the digest/);
 });
 
-test("OCI layout: what is no file is not waited for", async () => {
+test("OCI layout: a named pipe is refused without waiting for it", async () => {
   const path = await unpack(ociEntry(oci.blobs, [oci.manifest.descriptor]));
   await rm(join(path, "index.json"));
   await promisify(execFile)("mkfifo", [join(path, "index.json")]);
   await expect(openArchive("oci", path)).rejects.toThrow('"index.json" is not a file');
 });
 
-test("what is not there is the file system's error", async () => {
+test("a missing archive is the file system's error", async () => {
   await expect(openArchive("docker-archive", join(folder, "nowhere"))).rejects.toMatchObject({ code: "ENOENT" });
   await expect(openArchive("oci", join(folder, "nowhere"))).rejects.toMatchObject({ code: "ENOENT" });
 });

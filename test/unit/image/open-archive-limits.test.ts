@@ -5,7 +5,7 @@ import { file } from "./archive/files.ts";
 import { blobEntries, dockerManifest, gzipped, index, LAYOUT, makeImage, ociBlobs, savePodman } from "./make-image.ts";
 import { makeTar } from "./tar/make-tar.ts";
 
-/** As many of everything as an archive may have: what takes the square of their number does not end within the time of a test. */
+/** Archives at their limits: code of quadratic complexity would exceed the test's time limit. */
 
 const image = await makeImage([3000]);
 const saved = await savePodman(image);
@@ -21,7 +21,7 @@ test("100,000 entries", async () => {
   expect((await archive.find()).diffIds).toEqual(image.diffIds);
 });
 
-test("300,000 names of an image, which are tags alone but for the last", async () => {
+test("300,000 names of an image, all but the last only a tag", async () => {
   const names = [...Array.from({ length: 300_000 }, () => "v1"), "example.com/app:v1"];
   const config = `${hexOf(digestOf(image.config))}.json`;
   const others = saved.filter(({ name }) => name !== "manifest.json");

@@ -33,7 +33,7 @@ const legacy = await saveLegacy(image);
 const podman = await savePodman(image);
 const arm = await makeImage([3000, 800], { architecture: "arm64", variant: "v8" });
 
-/** Its config and each of its layers, as they should be stored. */
+/** Tells whether config and layers are the image's, the layers in the form of `stored`. */
 async function isWhole(found: ArchivedImage, of: TestImage, stored: (layer: Buffer) => Buffer): Promise<boolean> {
   expect(found).toMatchObject({ config: of.config, configDigest: digestOf(of.config), diffIds: of.diffIds });
   const read = await Promise.all(found.layers.map(async (layer) => await bytesOf(layer.open())));
@@ -85,7 +85,7 @@ describe("a docker archive on disk", () => {
     expect((await read(tar, image)).config).toEqual(image.config);
   });
 
-  test("may have names longer than a header holds", async () => {
+  test("may have names longer than a header's field", async () => {
     const long = `${"folder/".repeat(40)}é`;
     const entries = [
       { name: long, content: image.config },
@@ -134,7 +134,7 @@ describe("an OCI layout", () => {
     }
   });
 
-  test("a blob may be a symbolic link in a folder, as build tools have it", async () => {
+  test("a blob in a folder may be a symbolic link, as build tools make them", async () => {
     const path = await unpack(entries.filter(({ name }) => !name.includes(hexOf(one.descriptors[0]?.digest ?? ""))));
     const blob = await file(gzipSync(image.layers[0] ?? Buffer.alloc(0)));
     await symlink(blob, join(path, "blobs/sha256", hexOf(one.descriptors[0]?.digest ?? "")));
@@ -142,7 +142,7 @@ describe("an OCI layout", () => {
     expect(await isWhole(await archive.find(), image, gzipSync)).toBe(true);
   });
 
-  test("of several platforms: the one that is wanted", async () => {
+  test("of several platforms: returns the wanted one", async () => {
     const attestation = {
       ...one.manifest.descriptor,
       platform: { os: "unknown", architecture: "unknown" },
@@ -178,7 +178,7 @@ describe("an OCI layout", () => {
     expect(archive.list().map(({ platform }) => platform)).toEqual(["linux/amd64", "linux/arm64/v8", "linux/s390x"]);
   });
 
-  test("of several images: the one that is named, and what is no image is none", async () => {
+  test("of several images: returns the named one, and ignores other artifacts", async () => {
     const chart = Buffer.from(
       JSON.stringify({
         config: { ...one.descriptors[0], mediaType: "application/vnd.cncf.helm.config.v1+json" },
@@ -218,7 +218,7 @@ describe("an OCI layout", () => {
     expect((await archive.find(undefined, "linux/amd64")).names).toHaveLength(4);
   });
 
-  test("of two images of one platform: their names are told", async () => {
+  test("of two images of one platform: the error lists their names", async () => {
     const other = ociBlobs(await makeImage([55]), plain);
     const path = await unpack([
       ...blobEntries([...one.blobs, ...other.blobs]),
@@ -229,7 +229,7 @@ describe("an OCI layout", () => {
     await expect(archive.find()).rejects.toThrow('it holds 2 images: choose one of "v1", one without a name');
   });
 
-  test("variants: the highest that runs", async () => {
+  test("of several variants: returns the highest suitable one", async () => {
     const variants = await Promise.all(
       ["v5", "v6", "v7"].map(async (variant, at) => await makeImage([60 + at], { architecture: "arm", variant })),
     );

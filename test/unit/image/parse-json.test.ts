@@ -6,11 +6,11 @@ const parse = (text: string): unknown => parseBoundedJson(Buffer.from(text), "in
 
 test.each([
   '{"a":[{"b":1}]}',
-  // Nothing in a text counts, however it is escaped.
+  // Characters in strings do not count, however they are escaped.
   String.raw`{"[[[[,,,,,,,,,{{{{":"\"[[[[,,,,,,,,\\","x":"\\\""}`,
   '[["é]]]]"],[]]',
   "null",
-])("%s is read as JSON.parse reads it", (text) => {
+])("%s is parsed as by JSON.parse", (text) => {
   expect(parse(text)).toEqual(JSON.parse(text));
 });
 

@@ -16,12 +16,12 @@ describe("the platform that a config names", () => {
     expect(parseConfig(config(named)).platform).toBe(platform);
   });
 
-  test.each([{ os: "linux", architecture: "AMD 64" }, { os: 7 }, { os: "a/b" }])("%j is none", (named) => {
+  test.each([{ os: "linux", architecture: "AMD 64" }, { os: 7 }, { os: "a/b" }])("%j is invalid", (named) => {
     expect(() => parseConfig(config(named))).toThrow("names an invalid platform");
   });
 });
 
-test("one that is not known goes to no engine, and into no config", () => {
+test("an unknown platform goes into no config", () => {
   expect(["linux/amd64", "linux/unknown", "unknown/unknown"].map(isKnownPlatform)).toEqual([true, false, false]);
   expect(formatPlatform({})).toBe("unknown/unknown");
   const made = JSON.parse(layersOnlyConfig("linux/unknown", []).toString()) as object;

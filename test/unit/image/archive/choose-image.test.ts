@@ -9,7 +9,7 @@ interface Image {
   config: Buffer;
 }
 
-/** Images with a config of one MB each; `used`: bytes of buffers in memory, whenever one is read. */
+/** Makes images with a config of one MB each; `used`: bytes of buffers in memory at each read. */
 function images(count: number, of: (index: number) => { names: string[]; platform: string }) {
   const used: number[] = [];
   const candidates = Array.from({ length: count }, (_, index): Candidate<Image> => ({
@@ -23,14 +23,14 @@ function images(count: number, of: (index: number) => { names: string[]; platfor
   return { candidates, used };
 }
 
-test("a choice keeps no image's config in memory, but that of the chosen one", async () => {
+test("choosing keeps only the chosen image's config in memory", async () => {
   const { candidates, used } = images(1000, (index) => ({ names: [], platform: index === 7 ? "os/one" : "os/other" }));
   const chosen = await chooseImage(candidates, undefined, "os/one");
   expect(chosen).toMatchObject({ platform: "os/one", config: { length: MB } });
   expect(Math.max(...used) - Math.min(...used)).toBeLessThan(500 * MB);
 });
 
-test("a message lists ten names or platforms, however many there are", async () => {
+test("a message lists at most ten names or platforms", async () => {
   const named = images(30, (index) => ({ names: [`app:${index}`], platform: "os/one" }));
   await expect(chooseImage(named.candidates, undefined, undefined)).rejects.toThrow(/"app:9" and 20 more$/);
   const variants = images(30, (index) => ({ names: ["app:v1"], platform: `os/${index}` }));

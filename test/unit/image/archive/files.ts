@@ -4,19 +4,19 @@ import { dirname, join } from "node:path";
 import { afterAll } from "vitest";
 import type { TestEntry } from "../tar/make-tar.ts";
 
-/** Of the test file that imports this; removed after its last test. */
+/** A folder of the importing test file, removed after its last test. */
 export const folder = await mkdtemp(join(tmpdir(), "archive-"));
 afterAll(async () => await rm(folder, { recursive: true }));
 let files = 0;
 
-/** A new file with this content. */
+/** Writes a new file with this content, and returns its path. */
 export async function file(content: Buffer): Promise<string> {
   const path = join(folder, `${(files += 1)}`);
   await writeFile(path, content);
   return path;
 }
 
-/** A new folder with what a tar of these entries would hold. */
+/** Makes a new folder with the files that a tar of these entries contains, and returns its path. */
 export async function unpack(entries: TestEntry[]): Promise<string> {
   const path = await mkdtemp(join(folder, "layout-"));
   for (const { name, content } of entries) {

@@ -16,12 +16,12 @@ const thousands = Array.from({ length: 10_000 }, () => image.diffIds[0]);
 const bigConfig = { name: configName, content: Buffer.alloc(9 * 1024 * 1024, "{ ") };
 
 const table: [string, TestEntry[], string | RegExp][] = [
-  ["a name that leads up", [{ name: "a/../../etc/passwd", content: "x" }, ...good], "leads out of it"],
+  ["a name that leads out of the archive", [{ name: "a/../../etc/passwd", content: "x" }, ...good], "leads out of it"],
   ["a device", [{ name: "pipe", type: "fifo" }, ...good], "neither a file, a folder nor a link"],
   ["a file twice", [...good, dockerManifest(configName, layerNames)], '"manifest.json" twice'],
   ["a layer twice", [...good, { name: layerNames[0] ?? "", content: image.layers[0] ?? "" }], "twice"],
   [
-    "a link as the manifest that leads out",
+    "a manifest that is a link out of the archive",
     [...without("manifest.json"), { name: "manifest.json", type: "symlink", linkname: "../../etc/passwd" }],
     "leads out of it",
   ],
@@ -87,7 +87,7 @@ const table: [string, TestEntry[], string | RegExp][] = [
   ],
   ["a huge config", [...without(configName), bigConfig], "is larger than 8388608 bytes"],
   [
-    "a config that is not what its name says",
+    "a config of another digest than its name",
     [...without(configName), { name: configName, content: other.config }],
     /config .* has the digest sha256:/,
   ],
@@ -98,12 +98,12 @@ const table: [string, TestEntry[], string | RegExp][] = [
   ],
   ["another image", await savePodman(other), "no image with the layers of the saved one"],
   [
-    "a layer that lies",
+    "a layer of another digest",
     await savePodman({ ...image, layers: image.layers.with(2, other.layers[0] ?? Buffer.alloc(0)) }),
     /layer sha256:.* has the digest sha256:/,
   ],
   [
-    "a config path that leads out",
+    "a config path that leads out of the archive",
     [...without("manifest.json"), dockerManifest("../config.json", layerNames)],
     "leads out of it",
   ],
@@ -117,20 +117,20 @@ test.each(table)("%s", async (_name, entries, message) => {
 const tar = await makeTar(good);
 test.each([
   ["not a tar", Buffer.from("Internal Server Error".repeat(100)), "not a tar archive"],
-  ["text of less than a header", Buffer.from('{"message":"no such image"}'), "not a tar archive"],
+  ["text shorter than a header", Buffer.from('{"message":"no such image"}'), "not a tar archive"],
   ["nothing", Buffer.alloc(0), "neither a manifest.json nor an index.json"],
-  ["cut off within a layer", tar.subarray(0, 20_000), "not a tar archive, or a damaged one"],
-  ["cut off within a header", tar.subarray(0, 300), "not a tar archive, or a damaged one"],
-  ["cut off between entries", tar.subarray(0, 512 + (image.layers[0]?.length ?? 0)), "neither a manifest.json"],
-  ["a file that says to be of 8 GB", forgeSize(tar, 0, 8_000_000_000), "not a tar archive, or a damaged one"],
-  ["a layer that says to be shorter", forgeSize(tar, 0, 512), InvalidImage],
+  ["truncated within a layer", tar.subarray(0, 20_000), "not a tar archive, or a damaged one"],
+  ["truncated within a header", tar.subarray(0, 300), "not a tar archive, or a damaged one"],
+  ["truncated between entries", tar.subarray(0, 512 + (image.layers[0]?.length ?? 0)), "neither a manifest.json"],
+  ["a file with a forged size of 8 GB", forgeSize(tar, 0, 8_000_000_000), "not a tar archive, or a damaged one"],
+  ["a layer with a forged smaller size", forgeSize(tar, 0, 512), InvalidImage],
 ])("%s", async (_name, bytes, message) => {
   await expect(read(bytes, image)).rejects.toThrow(message);
   await expect(read(bytes, image)).rejects.toBeInstanceOf(InvalidImage);
 });
 
 test("a config of a gigabyte is not kept", async () => {
-  // Its bytes are made while they are read: kept, they would not fit into the heap that is compared below.
+  // The bytes are generated while they are read: kept, they would exceed the limit below.
   const header = (await makeTar([{ name: configName, content: "x" }])).subarray(0, 512);
   const piece = Buffer.alloc(1024 * 1024, " ");
   piece[0] = 0x7b;
@@ -146,7 +146,7 @@ test("a config of a gigabyte is not kept", async () => {
   expect(process.memoryUsage().arrayBuffers).toBeLessThan(700 * 1024 * 1024);
 });
 
-test("manifests without end are not kept", async () => {
+test("too many bytes of manifests are refused", async () => {
   const config = configFor([]).config;
   const blobs = Array.from({ length: 9 }, (_, at) =>
     Buffer.concat([config, Buffer.alloc(8_000_000, " "), Buffer.from(" ".repeat(at))]),
@@ -154,7 +154,7 @@ test("manifests without end are not kept", async () => {
   await expect(read(await makeTar(blobEntries(blobs)), image)).rejects.toThrow("manifests and configs have more than");
 });
 
-test("attestations, of whatever size, are no burden", async () => {
+test("attestations of any size are not kept", async () => {
   const blobs = Array.from({ length: 9 }, (_, at) =>
     Buffer.from(`{"_type":"statement ${at}${" ".repeat(8_000_000)}"}`),
   );
@@ -162,7 +162,7 @@ test("attestations, of whatever size, are no burden", async () => {
   await expect(read(await makeTar(entries), image)).resolves.toMatchObject({ unrecognised: [] });
 });
 
-test("entries without end", async () => {
+test("too many entries are refused", async () => {
   const header = (await makeTar([{ name: "folder", type: "directory" }])).subarray(0, 512);
   const source = Readable.from(
     (function* () {
@@ -174,12 +174,12 @@ test("entries without end", async () => {
   expect(source.destroyed).toBe(true);
 });
 
-test("descriptors that are not of this image", async () => {
+test("descriptors of another image are refused", async () => {
   const { descriptors } = ociBlobs(other, gzipped);
   await expect(read(tar, image, { descriptors })).rejects.toThrow("manifest names 1 layers, its config 4");
 });
 
-test("v1 folders that all have constants of their own cost no more than a few tries", async () => {
+test("v1 folders with different constants cost only a few tries", async () => {
   const chain = chainIds(image.diffIds);
   const folders = Array.from({ length: 2000 }, (_, at): TestEntry[] => {
     const id = hexOf(digestOf(`${chain[0]}${at}`));

@@ -23,10 +23,10 @@ import { chopped } from "../../pseudo-random.ts";
 import { read, stream } from "./saved-image.ts";
 
 const image = await makeImage([3000, 70_000, 200, 9000]);
-/** The second layer once more, on top of another. */
+/** Has the second layer twice. */
 const twice = await makeImage([3000, 70_000, 200, 70_000, 9000]);
 
-describe("layers are told while the archive passes", () => {
+describe("layers are identified while the archive streams by", () => {
   const formats: [string, (of: TestImage) => TestEntry[] | Promise<TestEntry[]>][] = [
     ["Docker 20.10", async (of) => await saveLegacy(of)],
     ["Docker 20.10, its daemon in another time zone", async (of) => await saveLegacy(of, "1970-01-01T05:30:00+05:30")],
@@ -50,7 +50,7 @@ describe("layers are told while the archive passes", () => {
     }
   });
 
-  test.each(formats)("%s, in pieces of any size, some layers", async (_name, save) => {
+  test.each(formats)("%s, in chunks of any size, some layers", async (_name, save) => {
     const tar = await makeTar(await save(twice));
     for (let seed = 1; seed <= 12; seed += 1) {
       const wanted = new Set(twice.diffIds.filter((_, at) => (seed >> (at % 4)) % 2 === 1));
@@ -65,7 +65,7 @@ describe("blobs of the containerd store", () => {
   const entries = saveOci(image, gzipped);
   const { descriptors } = ociBlobs(image, gzipped);
 
-  test("are told by the manifest's descriptors", async () => {
+  test("are identified by the manifest's descriptors", async () => {
     const result = await read(await makeTar(entries), image, { descriptors });
     expect(result).toMatchObject({ absent: [], unrecognised: [] });
     for (const [at, diffId] of image.diffIds.entries()) {
@@ -73,7 +73,7 @@ describe("blobs of the containerd store", () => {
     }
   });
 
-  test("of several platforms: the image that was asked for is found, others may be incomplete", async () => {
+  test("of several platforms: finds the wanted image, other variants may be incomplete", async () => {
     const other = await makeImage([4000], { architecture: "arm64" });
     const [mine, theirs] = [ociBlobs(image, gzipped), ociBlobs(other, gzipped)];
     const attestation = {
@@ -99,16 +99,16 @@ describe("blobs of the containerd store", () => {
     expect(result.layers.size).toBe(4);
   });
 
-  test("are the only ones that will do where a manifest is given: not the same layers, plain or in other bytes", async () => {
+  test("are required when descriptors are given: the same layers in other bytes are not used", async () => {
     for (const pack of [plain, (layer: Buffer) => ({ ...gzipped(layer), blob: gzipSync(layer, { level: 1 }) })]) {
       const result = await read(await makeTar(saveOci(image, pack)), image, { descriptors, keeps: true });
-      expect(result).toMatchObject({ unrecognised: image.diffIds, told: [], others: [] });
+      expect(result).toMatchObject({ unrecognised: image.diffIds, identified: [], discarded: [] });
       expect(result.layers.size).toBe(0);
     }
   });
 });
 
-test("of images that have the same layers, the one for the platform is found", async () => {
+test("of images with the same layers, finds the one for the platform", async () => {
   const [amd, arm] = [await makeImage([500]), await makeImage([500], { architecture: "arm64", variant: "v8" })];
   const all = [amd, arm].map((of) => ociBlobs(of, gzipped));
   const tar = await makeTar([
@@ -139,7 +139,7 @@ test("many layers", async () => {
   }
 });
 
-test("the archive waits for whoever takes a layer", async () => {
+test("the archive waits for the reader of a layer", async () => {
   const large = await makeImage([8_000_000, 100]);
   const tar = await makeTar(await savePodman(large));
   let given = 0;
@@ -168,8 +168,8 @@ test("the archive waits for whoever takes a layer", async () => {
   expect(Math.max(...ahead)).toBeLessThan(200_000);
 });
 
-describe("who takes a layer", () => {
-  test("may leave it early: the others come all the same", async () => {
+describe("the reader of a layer", () => {
+  test("may leave it early: the other layers still arrive", async () => {
     const seen: Digest[] = [];
     const result = await readSavedImage(stream(await makeTar(await savePodman(image)), 5, 700), {
       diffIds: image.diffIds,
@@ -184,7 +184,7 @@ describe("who takes a layer", () => {
     expect(result.config).toEqual(image.config);
   });
 
-  test("may destroy it while it waits for more", async () => {
+  test("may destroy the stream while it waits for more", async () => {
     const tar = await makeTar(await savePodman(image));
     const source = new Readable({ read() {} });
     source.push(tar.subarray(0, 1500));
@@ -212,14 +212,14 @@ describe("who takes a layer", () => {
     expect(left?.closed).toBe(true);
   });
 
-  test("fails: that is the reason, and the archive is destroyed", async () => {
+  test("fails: its error is passed on, and the archive is destroyed", async () => {
     const source = stream(await makeTar(await savePodman(image)), 1, 600);
     const full = new Error("no space left on device");
     await expect(read(source, image, { onLayer: async () => await Promise.reject(full) })).rejects.toBe(full);
     expect(source.destroyed).toBe(true);
   });
 
-  test("fails because it was wrong: the reason is what was wrong", async () => {
+  test("fails on a wrong layer: the error is the layer's", async () => {
     const entries = await savePodman({ ...image, layers: image.layers.with(1, image.layers[0] ?? Buffer.alloc(0)) });
     const onLayer = async (_diffId: Digest, body: Readable): Promise<void> => {
       for await (const _ of body);
@@ -231,7 +231,7 @@ describe("who takes a layer", () => {
     await expect(read(await makeTar(entries), image, { onLayer: wrapped })).rejects.toThrow(InvalidImage);
   });
 
-  test("does not notice that it was wrong: it fails all the same", async () => {
+  test("does not notice a wrong layer: reading fails nevertheless", async () => {
     const entries = await savePodman({ ...image, layers: image.layers.with(1, image.layers[0] ?? Buffer.alloc(0)) });
     const onLayer = async (_diffId: Digest, body: Readable): Promise<void> => {
       await pipeline(body, async (chunks) => {
@@ -242,14 +242,14 @@ describe("who takes a layer", () => {
   });
 });
 
-describe("what breaks the stream", () => {
+describe("an interrupted stream", () => {
   const endless = (tar: Buffer): Readable => {
     const source = new Readable({ read() {} });
     source.push(tar);
     return source;
   };
 
-  test("its own error comes as it is", async () => {
+  test("its own error is passed on unchanged", async () => {
     const tar = await makeTar(await savePodman(image));
     const reset = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
     const source = endless(tar.subarray(0, 10_000));
@@ -258,7 +258,7 @@ describe("what breaks the stream", () => {
     await expect(done).rejects.toBe(reset);
   });
 
-  test("that it goes away without one is told", async () => {
+  test("closed without an error, it fails with a message", async () => {
     const source = endless((await makeTar(await savePodman(image))).subarray(0, 10_000));
     const done = read(source, image);
     setImmediate(() => source.destroy());
@@ -275,7 +275,7 @@ describe("what breaks the stream", () => {
     expect(source.destroyed).toBe(true);
   });
 
-  test("a signal that came before", async () => {
+  test("a signal that is already aborted", async () => {
     const reason = new Error("interrupted");
     const source = stream(await makeTar(await savePodman(image)));
     await expect(read(source, image, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);

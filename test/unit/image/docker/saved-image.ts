@@ -12,26 +12,26 @@ export function stream(tar: Buffer, seed = 1, largest = 65_536): Readable {
   return Readable.from(chopped(tar, seed, largest), { objectMode: false });
 }
 
-/** A file that was unknown, and has been told. */
-interface Told {
+/** An unidentified file that has been identified. */
+interface Identified {
   diffId: Digest;
   path: string;
   stored: StoredLayer | undefined;
 }
 
-/** Reads it, and what it hands on; each layer is proven. With `keeps`, somebody keeps what is unknown, which is told in this order. */
+/** Reads a saved image and verifies each layer. With `keeps`, keeps unidentified files; `identified` and `discarded` are in order. */
 export async function read(
   tar: Buffer | Readable,
   of: TestImage,
   { keeps = false, ...options }: Partial<ReadSavedImageOptions> & { keeps?: boolean } = {},
 ) {
   const layers = new Map<Digest, Buffer>();
-  const told: Told[] = [];
-  const others: string[] = [];
+  const identified: Identified[] = [];
+  const discarded: string[] = [];
   const events: string[] = [];
   let waiting = 0;
   let mostWaiting = 0;
-  const onUnknown: KeepFile = async (body, { path }) => {
+  const onUnidentified: KeepFile = async (body, { path }) => {
     const bytes = await buffer(body);
     events.push("kept");
     mostWaiting = Math.max(mostWaiting, (waiting += 1));
@@ -39,13 +39,13 @@ export async function read(
       async identified(diffId, stored) {
         waiting -= 1;
         expect(stored).toMatchObject({ digest: digestOf(bytes), size: bytes.length });
-        told.push({ diffId, path, stored });
-        events.push("told");
+        identified.push({ diffId, path, stored });
+        events.push("identified");
       },
       async discard() {
         waiting -= 1;
-        others.push(path);
-        events.push("let go");
+        discarded.push(path);
+        events.push("discarded");
       },
     };
   };
@@ -54,14 +54,14 @@ export async function read(
     wanted: new Set(of.diffIds),
     onLayer: async (diffId, body, { mediaType, digest, size }) => {
       expect(layers.has(diffId)).toBe(false);
-      events.push("handed on");
+      events.push("passed");
       const checked = body.pipe(verifyLayer({ blob: { mediaType, digest, size }, diffId }));
       body.once("error", (error) => checked.destroy(error));
       layers.set(diffId, await buffer(checked));
     },
-    ...(keeps && { onUnidentified: onUnknown }),
+    ...(keeps && { onUnidentified }),
     ...options,
   });
-  expect(waiting).toBe(0); // each has heard what it is
-  return { ...result, layers, told, others, events, mostWaiting };
+  expect(waiting).toBe(0); // each has been identified or discarded
+  return { ...result, layers, identified, discarded, events, mostWaiting };
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { parseV1Image, v1Ids } from "../../../../src/image/docker/v1-ids.ts";
 
-/** Of an image as Docker 20.10.24 saved it. */
+/** Of an image saved by Docker 20.10.24. */
 const DIFF_IDS = [
   "sha256:5bfdae8643c70a63b83e2ef54dc38b74ba6b57e2122ddf0662943a93dd151ccb",
   "sha256:68a3589758e6ac58f583d3d86454a05c63e97a1d70edbd45e78b014aa66ae4b1",
@@ -11,7 +11,7 @@ const DIFF_IDS = [
 const JSON_OF_ONE =
   '{"id":"5ae2fb99e91fc10dad06587e49a7c432c692a095e5f487259015b9b4c3f0a7fc","parent":"e1d2b1fec036d3fa9b7f6d4fd1b64052f60f7e8cab6c35fe9c843e08015ef598","created":"1970-01-01T00:00:00Z","container_config":{"Hostname":"","Domainname":"","User":"","AttachStdin":false,"AttachStdout":false,"AttachStderr":false,"Tty":false,"OpenStdin":false,"StdinOnce":false,"Env":null,"Cmd":null,"Image":"","Volumes":null,"WorkingDir":"","Entrypoint":null,"OnBuild":null,"Labels":null},"os":"linux"}';
 
-test("the folders of docker save are told from the diff IDs", () => {
+test("the diff IDs determine the folders of docker save", () => {
   const image = parseV1Image(Buffer.from(JSON_OF_ONE));
   expect(image?.hasProperties).toBe(false);
   if (image === undefined) throw new Error("not read");
@@ -22,11 +22,11 @@ test("the folders of docker save are told from the diff IDs", () => {
   ]);
 });
 
-test("the top layer has an ID that nothing but its config tells, and is known by having one", () => {
+test("the top layer's ID depends on its config, and the config's properties identify it", () => {
   const top = { ...(JSON.parse(JSON_OF_ONE) as object), architecture: "amd64" };
   expect(parseV1Image(Buffer.from(JSON.stringify(top)))?.hasProperties).toBe(true);
 });
 
-test.each(["", "[]", "null", "{", '{"created":5}'])("%j is none", (text) => {
+test.each(["", "[]", "null", "{", '{"created":5}'])("%j is no v1 image", (text) => {
   expect(parseV1Image(Buffer.from(text))).toBeUndefined();
 });

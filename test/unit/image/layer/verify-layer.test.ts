@@ -16,16 +16,16 @@ import { chopped, pseudoRandomBytes } from "../../pseudo-random.ts";
 const { zstdCompressSync } = zlib as { zstdCompressSync?: (bytes: Buffer) => Buffer };
 const tar = await makeTar([{ name: "file", content: pseudoRandomBytes(100_000, 1) }]);
 const gzip = zlib.gzipSync(tar);
-/** As pigz and estargz write it. */
+/** As written by pigz and estargz. */
 const twoMembers = Buffer.concat([zlib.gzipSync(tar.subarray(0, 40_000)), zlib.gzipSync(tar.subarray(40_000))]);
-/** `zstd -1` of a few letters. */
+/** The output of `zstd -1` for a few letters. */
 const zstd = Buffer.from("28b52ffd044841000061206c617965720aff5c4f24", "hex");
 
 function stream(bytes: Buffer, seed = 1, largest = 20_000): Readable {
   return Readable.from(chopped(bytes, seed, largest), { objectMode: false });
 }
 
-/** Counts what is taken of it. */
+/** Returns a stream that counts the bytes read from it. */
 const counted = (bytes: Buffer): { source: Readable; given: () => number } => {
   let given = 0;
   const pieces = function* (): Generator<Buffer> {
@@ -37,14 +37,14 @@ const counted = (bytes: Buffer): { source: Readable; given: () => number } => {
   return { source: Readable.from(pieces(), { objectMode: false }), given: () => given };
 };
 
-const packed: [string, Buffer][] = [
+const compressed: [string, Buffer][] = [
   ["plain", tar],
   ["gzip", gzip],
   ["gzip of several members", twoMembers],
   ...(zstdCompressSync === undefined ? [] : zstdForms(zstdCompressSync)),
 ];
 
-/** As buildx, pzstd and Podman's zstd:chunked write it: with skippable frames (RFC 8878, section 3.1.2). */
+/** As written by buildx, pzstd and Podman's zstd:chunked: with skippable frames (RFC 8878, section 3.1.2). */
 function zstdForms(compress: (bytes: Buffer) => Buffer): [string, Buffer][] {
   const skippable = Buffer.concat([Buffer.from([0x50, 0x2a, 0x4d, 0x18, 8, 0, 0, 0]), Buffer.alloc(8, 7)]);
   const frames = [0, 1, 2].map((third) =>
@@ -57,8 +57,8 @@ function zstdForms(compress: (bytes: Buffer) => Buffer): [string, Buffer][] {
   ];
 }
 
-describe("a layer is unpacked", () => {
-  test.each(packed)("%s, in pieces of any size", async (_name, blob) => {
+describe("a layer is decompressed", () => {
+  test.each(compressed)("%s, in chunks of any size", async (_name, blob) => {
     for (const [seed, largest] of [
       [1, 7],
       [2, 700],
@@ -68,7 +68,7 @@ describe("a layer is unpacked", () => {
     }
   });
 
-  test("of nothing, or less than its magic", async () => {
+  test("of no bytes, or fewer than a magic number", async () => {
     expect(await buffer(decompressLayer(stream(Buffer.alloc(0))))).toHaveLength(0);
     expect(await buffer(decompressLayer(stream(Buffer.from("abc"))))).toHaveLength(3);
   });
@@ -88,7 +88,7 @@ describe("a layer is unpacked", () => {
       zstdCompressSync === undefined ? "Node 22.15 can" : "cannot be decompressed",
     ],
     [
-      "zstd with something behind it",
+      "zstd followed by other bytes",
       Buffer.concat([zstd, gzip]),
       zstdCompressSync === undefined ? "Node 22.15 can" : "cannot be decompressed",
     ],
@@ -101,7 +101,7 @@ describe("a layer is unpacked", () => {
   });
 
   test.each(["application/vnd.in-toto+json", `${MEDIA_TYPE.ociLayerGzip}+encrypted`, "text/plain"])(
-    "what is of the type %s is no layer",
+    "a blob of the media type %s is refused",
     async (mediaType) => {
       await expect(buffer(decompressLayer(stream(tar), mediaType))).rejects.toThrow("is not a tar");
     },
@@ -116,11 +116,11 @@ describe("a layer is unpacked", () => {
     "application/vnd.docker.image.rootfs.diff.tar.zstd",
     "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
     "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
-  ])("%s may be packed in any way, as engines see it", async (mediaType) => {
+  ])("a layer of the media type %s may have any compression, as for engines", async (mediaType) => {
     expect((await buffer(decompressLayer(stream(gzip), mediaType))).equals(tar)).toBe(true);
   });
 
-  test("an error of the source comes as it is", async () => {
+  test("an error of the source is passed on unchanged", async () => {
     const reset = new Error("read ECONNRESET");
     for (const start of [0, 4, 5000]) {
       const source = new Readable({ read() {} });
@@ -131,7 +131,7 @@ describe("a layer is unpacked", () => {
     }
   });
 
-  test("leaving it early lets go of the source", async () => {
+  test("leaving the stream early destroys the source", async () => {
     const { source, given } = counted(zlib.gzipSync(pseudoRandomBytes(3_000_000, 1)));
     for await (const _ of decompressLayer(source)) break;
     await expect.poll(() => source.destroyed).toBe(true);
@@ -139,7 +139,7 @@ describe("a layer is unpacked", () => {
   });
 });
 
-describe("a layer is proven while it passes", () => {
+describe("a layer is verified while it passes", () => {
   const blob = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf(gzip), size: gzip.length };
   const check = async (bytes: Buffer, layer: LayerToVerify, seed = 1, largest = 5000): Promise<Buffer> => {
     const checked = verifyLayer(layer);
@@ -147,7 +147,7 @@ describe("a layer is proven while it passes", () => {
     return all;
   };
 
-  test("and comes out as it was", async () => {
+  test("and passes unchanged", async () => {
     for (let seed = 1; seed <= 5; seed += 1) {
       const bytes = await check(gzip, { blob, diffId: digestOf(tar) }, seed, 10 ** seed);
       expect(bytes.equals(gzip)).toBe(true);
@@ -178,15 +178,15 @@ describe("a layer is proven while it passes", () => {
       { blob: { ...blob, size: gzip.length + 1 }, diffId: digestOf(tar) },
       `ends after ${gzip.length} of its`,
     ],
-    ["cut off", gzip.subarray(0, 9000), { blob, diffId: digestOf(tar) }, "ends after 9000 of its"],
+    ["truncated", gzip.subarray(0, 9000), { blob, diffId: digestOf(tar) }, "ends after 9000 of its"],
     [
-      "plain, another diff ID",
+      "uncompressed, another diff ID",
       tar,
       { blob: { digest: digestOf("x") }, diffId: digestOf("x") },
       /has the digest sha256:/,
     ],
     [
-      "packed, as if it were plain",
+      "compressed, declared as uncompressed",
       gzip,
       { blob: { digest: digestOf(tar) }, diffId: digestOf(tar) },
       /has the digest sha256:/,
@@ -205,9 +205,9 @@ describe("a layer is proven while it passes", () => {
   });
 
   test.each([
-    ["plain", tar, { blob: { digest: digestOf(tar) }, diffId: digestOf(tar) }],
-    ["packed", gzip, { blob, diffId: digestOf(tar) }],
-  ])("%s, it counts against what is allowed, with those before it", async (_name, bytes, layer) => {
+    ["uncompressed", tar, { blob: { digest: digestOf(tar) }, diffId: digestOf(tar) }],
+    ["compressed", gzip, { blob, diffId: digestOf(tar) }],
+  ])("%s, it counts against the size limit of all layers", async (_name, bytes, layer) => {
     const limit = sizeLimit(tar.length * 2 - 1);
     expect((await check(bytes, { ...layer, limit })).equals(bytes)).toBe(true);
     await expect(check(bytes, { ...layer, limit })).rejects.toThrow(
@@ -215,7 +215,7 @@ describe("a layer is proven while it passes", () => {
     );
   });
 
-  test("packed, it counts as it is stored, too: gzip has members of nothing", async () => {
+  test("compressed, it also counts as stored: gzip may have empty members", async () => {
     const nothing = zlib.gzipSync(Buffer.alloc(0));
     const stored = Buffer.concat([gzip, ...Array.from({ length: 700_000 / nothing.length }, () => nothing)]);
     const layer = { blob: { digest: digestOf(stored) }, diffId: digestOf(tar), limit: sizeLimit(300_000) };
@@ -223,7 +223,7 @@ describe("a layer is proven while it passes", () => {
     await expect(check(stored, layer)).rejects.toThrow("larger than the 300000 bytes that are allowed");
   });
 
-  test("a zip bomb is given up long before its end", async () => {
+  test("a zip bomb is refused long before its end", async () => {
     const member = zlib.gzipSync(Buffer.alloc(200 * 1024 * 1024), { level: 1 }); // 0.9 MB
     const bomb = Buffer.concat([member, member, member, member]);
     const { source, given } = counted(bomb);

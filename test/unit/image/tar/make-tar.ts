@@ -1,6 +1,6 @@
 import { pack } from "tar-stream";
 
-/** A file of a test's tar; without content, a folder or a link. */
+/** An entry of a test's tar; a folder or a link has no content. */
 export interface TestEntry {
   name: string;
   content?: Buffer | string;
@@ -28,7 +28,7 @@ export async function bytesOf(stream: AsyncIterable<unknown>): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** Changes the size in the header of the entry that begins at `offset`, and the sum that guards it. */
+/** Changes the size in the header at `offset`, and the header's checksum. */
 export function forgeSize(tar: Buffer, offset: number, size: number): Buffer {
   const forged = Buffer.from(tar);
   const header = forged.subarray(offset, offset + 512);
