@@ -31,14 +31,14 @@ afterEach(async () => await rm(shared, { recursive: true }));
 
 const at = (...names: string[]): string => join(shared, ...names);
 const env = (): NodeJS.ProcessEnv => ({ XDG_CACHE_HOME: shared });
-const kept = () => new ResumeCache({ env: env(), run: newRunId() });
+const resumeCache = () => new ResumeCache({ env: env(), run: newRunId() });
 const blob = { mediaType: "x", digest: digestOf("layer"), size: 10 };
-const isFolderPath = process.getuid?.() === 0;
-if (!isFolderPath) console.log("skipped: only root can give a folder to another user");
+const isRoot = process.getuid?.() === 0;
+if (!isRoot) console.log("skipped: only root can give a folder to another user");
 
-describe("a cache folder that somebody else may change is not used", () => {
+describe("a cache folder that another user may change is not used", () => {
   test.each<[string, string, () => Promise<unknown>]>([
-    ...(isFolderPath
+    ...(isRoot
       ? ([
           [
             "made by another user",
@@ -71,16 +71,16 @@ describe("a cache folder that somebody else may change is not used", () => {
     await make();
     const spool = openSpool(env(), newRunId());
     await expect(spool).rejects.toMatchObject({ code: "no-space", message: expect.stringContaining(why) as string });
-    // What would be of use to the next run alone is left out.
-    await using layers = kept();
+    // The resume cache only helps the next run: the transfer goes on without it.
+    await using layers = resumeCache();
     expect(await layers.take(blob)).toBeUndefined();
     expect(await readdir(shared, { recursive: true })).not.toContainEqual(expect.stringMatching(/spool|kept/));
   });
 });
 
-test.skipIf(process.platform !== "linux")("what is put in the folder's place later is not written to", async () => {
+test.skipIf(process.platform !== "linux")("a folder that replaces the opened one is not written to", async () => {
   await using spool = await openSpool(env(), newRunId());
-  await using layers = kept();
+  await using layers = resumeCache();
   const file = await layers.take(blob);
   await rename(at("docker-over-ssh"), at("moved"));
   await mkdir(at("docker-over-ssh", "kept"), { recursive: true });
@@ -92,7 +92,7 @@ test.skipIf(process.platform !== "linux")("what is put in the folder's place lat
   expect(await readdir(at("moved", "kept"))).toEqual([]);
 });
 
-test("another folder of this user that takes its place is found out about", async () => {
+test("a replacement that belongs to this user is opened and checked", async () => {
   const first = openOwnFolder(at("mine"), { make: true });
   await writeFile(join(first, "one"), "");
   await rename(at("mine"), at("old"));
@@ -102,7 +102,7 @@ test("another folder of this user that takes its place is found out about", asyn
   expect(() => openOwnFolder(at("mine"), { make: true })).toThrow("others may write to");
 });
 
-test("a dead run's folder goes without what links in it, or in its place, lead to", async () => {
+test("removing a dead run's folder follows no links", async () => {
   await mkdir(at("private"));
   await writeFile(at("private", "file"), "mine");
   const dead = `spool-${newRunId(999_999_999)}-AAAAAA`; // no process has that number: Linux ends at 4 million
@@ -114,7 +114,7 @@ test("a dead run's folder goes without what links in it, or in its place, lead t
   await expect(lstat(at("docker-over-ssh", dead))).rejects.toThrow("ENOENT");
 });
 
-test("a folder is removed with its files, and not with what is no file", async () => {
+test("removes a folder with files only, not one with subfolders", async () => {
   await mkdir(at("flat"));
   await writeFile(at("flat", "file"), "");
   await removeFolder(at("flat"));
@@ -124,15 +124,15 @@ test("a folder is removed with its files, and not with what is no file", async (
   expect((await readdir(shared, { recursive: true })).toSorted()).toEqual(["deep", "deep/folder", "deep/folder/file"]);
 });
 
-describe("where the cache is", () => {
-  const ofSystem = join(userInfo().homedir, ".cache/docker-over-ssh");
+describe("the cache folder", () => {
+  const fromUserDatabase = join(userInfo().homedir, ".cache/docker-over-ssh");
   test.each<[NodeJS.ProcessEnv, string]>([
     [{ HOME: "/home/me" }, "/home/me/.cache/docker-over-ssh"],
     [{ HOME: "/home/me", XDG_CACHE_HOME: "/var/cache/me" }, "/var/cache/me/docker-over-ssh"],
     [{ HOME: "/home/me", XDG_CACHE_HOME: "cache" }, "/home/me/.cache/docker-over-ssh"],
     [{ HOME: "/home/me", XDG_CACHE_HOME: "" }, "/home/me/.cache/docker-over-ssh"],
-    [{ HOME: "" }, ofSystem],
-    [{ HOME: "home" }, ofSystem],
-    [{}, ofSystem],
+    [{ HOME: "" }, fromUserDatabase],
+    [{ HOME: "home" }, fromUserDatabase],
+    [{}, fromUserDatabase],
   ])("%j: %s", (given, expected) => expect(cacheFolder(given)).toBe(expected));
 });

@@ -3,7 +3,7 @@ import { agreeOnPacking, refuseUnsupported } from "../../../src/packing/agree-on
 import { parseCompressOption, type CompressOption } from "../../../src/packing/compress-option.ts";
 import type { Codec } from "../../../src/packing/codecs.ts";
 
-/** What the sending side has: one with Node 22.15, or one with an older Node. */
+/** The sender's codecs: those of Node 22.15, or of an older Node. */
 const here = vi.hoisted(() => ({ names: [] as string[] }));
 vi.mock("../../../src/packing/codecs.ts", () => ({
   get CODECS() {
@@ -19,16 +19,16 @@ beforeEach(() => {
   here.names = ALL;
 });
 
-const choice = (text: string | undefined): CompressOption | undefined =>
+const option = (text: string | undefined): CompressOption | undefined =>
   text === undefined ? undefined : parseCompressOption(text);
 
-/** What comes of it, as `CODEC[:LEVEL]`. */
+/** Returns the decision as `CODEC[:LEVEL]`. */
 function agree(own: string | undefined, theirs: string | undefined, codecs: string[] = ALL): string {
-  const { codec, level } = agreeOnPacking({ own: choice(own), theirs: choice(theirs), codecs });
+  const { codec, level } = agreeOnPacking({ own: option(own), theirs: option(theirs), codecs });
   return [codec?.name ?? "none", level].filter((word) => word !== undefined).join(":");
 }
 
-describe("the sending side decides, the receiving side may wish", () => {
+describe("the sender decides, else the receiver", () => {
   test.each([
     [undefined, undefined, "zstd"],
     [undefined, "auto", "zstd"],
@@ -41,57 +41,57 @@ describe("the sending side decides, the receiving side may wish", () => {
     ["gzip", "none", "gzip"],
     ["auto", "none", "zstd"],
     ["brotli", "brotli:11", "brotli"],
-  ])("%s, and %s: %s", (own, theirs, outcome) => expect(agree(own, theirs)).toBe(outcome));
+  ])("sender %s, receiver %s: %s", (own, theirs, outcome) => expect(agree(own, theirs)).toBe(outcome));
 });
 
-test.each([undefined, "auto", "gzip:9", "zstd"])("told %s, nothing is packed for one who unpacks nothing", (own) => {
+test.each([undefined, "auto", "gzip:9", "zstd"])("with %s, nothing is packed for a receiver without codecs", (own) => {
   expect(agree(own, undefined, [])).toBe("none");
 });
 
-describe("an end without zstd", () => {
-  test("does not keep auto from the next best", () => {
+describe("a side without zstd", () => {
+  test("still gets the next best codec with auto", () => {
     expect(agree(undefined, undefined, OLDER)).toBe("brotli");
     here.names = OLDER;
     expect(agree("auto", undefined)).toBe("brotli");
   });
 
-  const lacking = (end: string, words: string): object =>
+  const unsupported = (side: string, words: string): object =>
     expect.objectContaining({
       code: "usage",
-      message: `--compress ${words}: the ${end} side has no zstd`,
+      message: `--compress ${words}: the ${side} side has no zstd`,
       expected: expect.stringContaining("Node 22.15") as string,
-      hint: `Install it on the ${end} side, or choose brotli or auto.`,
+      hint: `Install it on the ${side} side, or choose brotli or auto.`,
     }) as object;
 
   test.each([
     ["zstd", undefined],
     [undefined, "zstd"],
-  ])("told %s here and %s there, and the receiving side is that end", (own, theirs) => {
-    expect(() => agree(own, theirs, OLDER)).toThrow(lacking("receiving", "zstd"));
+  ])("sender %s, receiver %s: the receiving side lacks it", (own, theirs) => {
+    expect(() => agree(own, theirs, OLDER)).toThrow(unsupported("receiving", "zstd"));
   });
 
   test.each([
     ["zstd:3", undefined],
     [undefined, "zstd:3"],
-  ])("told %s here and %s there, and the sending side is that end", (own, theirs) => {
+  ])("sender %s, receiver %s: the sending side lacks it", (own, theirs) => {
     here.names = OLDER;
-    expect(() => agree(own, theirs)).toThrow(lacking("sending", "zstd:3"));
+    expect(() => agree(own, theirs)).toThrow(unsupported("sending", "zstd:3"));
   });
 
-  test("is either of them", () => {
+  test("is named for both sides", () => {
     here.names = OLDER;
     expect(() => agree("zstd", undefined, OLDER)).toThrow("--compress zstd: neither side has zstd");
   });
 
-  test("knows that by itself", () => {
-    expect(() => refuseUnsupported(choice("zstd"), "receiving")).not.toThrow();
+  test("refuses its own option early", () => {
+    expect(() => refuseUnsupported(option("zstd"), "receiving")).not.toThrow();
     here.names = OLDER;
-    expect(() => refuseUnsupported(choice("zstd"), "receiving")).toThrow(lacking("receiving", "zstd"));
+    expect(() => refuseUnsupported(option("zstd"), "receiving")).toThrow(unsupported("receiving", "zstd"));
     for (const fine of [undefined, "auto", "none", "gzip:9"])
-      expect(() => refuseUnsupported(choice(fine), "sending")).not.toThrow();
+      expect(() => refuseUnsupported(option(fine), "sending")).not.toThrow();
   });
 });
 
-test("a receiving side that does not know gzip yet", () => {
+test("a receiver of an older version without gzip", () => {
   expect(() => agree("gzip", undefined, ["brotli"])).toThrow("--compress gzip: the receiving side has no gzip");
 });

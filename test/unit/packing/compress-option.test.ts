@@ -18,9 +18,9 @@ test.each<[string, CompressOption]>([
   ["zstd", { how: "zstd" }],
   ["zstd:1", { how: "zstd", level: 1 }],
   ["zstd:19", { how: "zstd", level: 19 }],
-])("%s", (text, choice) => {
-  expect(parseCompressOption(text)).toEqual(choice);
-  expect(formatCompressOption(choice)).toBe(text);
+])("%s", (text, option) => {
+  expect(parseCompressOption(text)).toEqual(option);
+  expect(formatCompressOption(option)).toBe(text);
 });
 
 test.each([
@@ -43,7 +43,7 @@ test.each([
   ["lz4", "Expected auto"],
   ["toString", "Expected auto"],
   ["__proto__:1", "Expected auto"],
-])("%j is none: %s", (text, words) => {
+])("%j is refused: %s", (text, words) => {
   expect(() => parseCompressOption(text)).toThrow(words);
   expect(() => parseCompressOption(text)).toThrow(InvalidCompressOption);
 });

@@ -5,7 +5,7 @@ import { PacedPacker } from "../../../src/packing/paced-packer.ts";
 
 vi.mock("node:os", async (original) => ({ ...(await original<object>()), availableParallelism: () => 2 }));
 
-/** ms; it stands still but for what the source, packing and the link are made to take. */
+/** ms. Only the simulated source, packing and link advance it. */
 let now: number;
 beforeEach(() => {
   now = 1_000_000;
@@ -13,7 +13,7 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
-/** ms for each block; the link may change its mind. */
+/** ms for each block. */
 interface Costs {
   source?: number;
   packing?: number;
@@ -24,7 +24,7 @@ const LEVELS = { light: 1, medium: 2, strong: 3 };
 const nameOf = (level: number): string =>
   Object.entries(LEVELS).find(([, one]) => one === level)?.[0] ?? `level ${level}`;
 
-/** A block of 1 MB becomes the word for the effort that it was packed with. */
+/** Packs a block of 1 MB to the name of its effort. */
 const codec = (ms: number): Codec => ({
   name: "a fake",
   id: 1,
@@ -33,7 +33,7 @@ const codec = (ms: number): Codec => ({
   decompress: async () => await Promise.reject(new Error("not here")),
 });
 
-/** The efforts that these blocks came out with, each with how many came one after the other. */
+/** Returns the efforts of the blocks, each with the number of consecutive blocks. */
 async function efforts(
   blocks: number,
   { source = 0, packing = 0, link = () => 0 }: Costs,
@@ -64,15 +64,15 @@ async function efforts(
 const names = (found: [string, number][]): string[] => found.map(([effort]) => effort);
 const always = (ms: number) => () => ms;
 
-/** Blocks of a layer that is long enough for all efforts, and of one that is too short to be hurried. */
+/** Blocks of a layer long enough for all efforts, and of one too short for a lighter effort. */
 const LONG = 240;
 const SHORT = 60;
 
-test("the harder, the longer the link is waited for", async () => {
+test("packs more strongly when the link is slow", async () => {
   expect(names(await efforts(LONG, { packing: 1, link: always(10) }))).toEqual(["medium", "strong"]);
 });
 
-test("lighter, and in the end not at all, when packing is what is waited for", async () => {
+test("packs more lightly, in the end not at all, when packing is slow", async () => {
   expect(names(await efforts(LONG, { source: 2, packing: 10, link: always(0.25) }))).toEqual([
     "medium",
     "light",
@@ -80,49 +80,49 @@ test("lighter, and in the end not at all, when packing is what is waited for", a
   ]);
 });
 
-test("what one layer has shown, the next begins with", async () => {
+test("the next layer begins with the last effort", async () => {
   const packer = new PacedPacker({ codec: codec(10) });
   const slowPacking = { source: 2, link: always(0.25) };
   expect(names(await efforts(LONG, slowPacking, packer)).at(-1)).toBe("none");
   expect(names(await efforts(1, slowPacking, packer))).toEqual(["none"]);
 });
 
-test("as it is when neither is slower than the other, and when all wait for the source", async () => {
+test("keeps the effort when link and packing are balanced, and when the source is slow", async () => {
   expect(names(await efforts(LONG, { packing: 6, link: always(4) }))).toEqual(["medium"]);
   expect(names(await efforts(LONG, { source: 10, packing: 1 }))).toEqual(["medium"]);
   expect(names(await efforts(LONG, { source: 10, packing: 1, link: always(1) }))).toEqual(["medium"]);
 });
 
-test("what is short stays as it is, and what is slow to pack is given longer than a slow link", async () => {
+test("a short layer keeps its effort; a slow link counts sooner than slow packing", async () => {
   expect(names(await efforts(SHORT, { packing: 10 }))).toEqual(["medium"]);
   expect(names(await efforts(SHORT / 2, { packing: 1, link: always(10) }))).toEqual(["medium", "strong"]);
   expect(names(await efforts(SHORT / 5, { packing: 1, link: always(10) }))).toEqual(["medium"]);
 });
 
-test("a link that is slow now and then does not count as fast", async () => {
-  // Of each 16 MB, 16 blocks: never four times in a row.
+test("a link that is slow at times does not count as fast", async () => {
+  // Slow for 16 blocks out of 48: never four fast trials in a row.
   const link = (block: number): number => (block % 48 < 16 ? 8 : 0);
   expect(names(await efforts(LONG, { packing: 10, link }))).toEqual(["medium"]);
 });
 
-test("what was not packed is again when the link has become slower", async () => {
+test("packs again when the link has become slower", async () => {
   const link = (block: number): number => (block < LONG / 2 ? 0 : 1);
   const found = names(await efforts(LONG, { source: 3, packing: 10, link }));
   expect(found.slice(0, 4)).toEqual(["medium", "light", "none", "light"]);
 });
 
-test("what counts is how it is now", async () => {
+test("only the latest trials count", async () => {
   const link = (block: number): number => (block < LONG - 40 ? 4 : 10);
   expect(names(await efforts(LONG, { packing: 6, link }))).toEqual(["medium", "strong"]);
 });
 
-test("the level that was asked for, whatever is waited for", async () => {
-  const told = () => new PacedPacker({ codec: codec(10), level: 7 });
-  expect(await efforts(LONG, { source: 2, link: always(0.25) }, told())).toEqual([["level 7", LONG]]);
-  expect(await efforts(LONG, { link: always(100) }, told())).toEqual([["level 7", LONG]]);
+test("a requested level is fixed", async () => {
+  const fixed = () => new PacedPacker({ codec: codec(10), level: 7 });
+  expect(await efforts(LONG, { source: 2, link: always(0.25) }, fixed())).toEqual([["level 7", LONG]]);
+  expect(await efforts(LONG, { link: always(100) }, fixed())).toEqual([["level 7", LONG]]);
 });
 
-test("the source fails, or the reader leaves: so it ends", async () => {
+test("a failing source and a reader that leaves both end the source", async () => {
   const closed: string[] = [];
   async function* plain(error?: Error): AsyncGenerator<Buffer> {
     try {

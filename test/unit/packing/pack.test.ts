@@ -9,7 +9,7 @@ import { unpack } from "../../../src/packing/unpack.ts";
 
 const brotli = commonCodec(["brotli"]);
 
-async function* inPieces(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
+async function* chunksOf(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
 
@@ -20,7 +20,7 @@ async function all(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
 }
 
 async function packed(bytes: Buffer, codec = brotli, level = codec?.levels.medium): Promise<Buffer> {
-  return await all(pack(inPieces(bytes, 100_000), { codec, level: () => level }));
+  return await all(pack(chunksOf(bytes, 100_000), { codec, level: () => level }));
 }
 
 const text = Buffer.from("what is said twice is said once. ".repeat(200_000));
@@ -37,35 +37,35 @@ describe.each(CODECS.map(({ name }) => name as CodecName))("%s", (name) => {
     ["text", text],
     ["noise", noise],
     ["noise, then text, then noise", Buffer.concat([noise, text, noise])],
-  ])("%s comes back, however it is cut", async (_name, bytes) => {
+  ])("%s unpacks to the same bytes, in chunks of any size", async (_name, bytes) => {
     for (const level of Object.values(codec?.levels ?? {})) {
-      const there = await packed(bytes, codec, level);
+      const result = await packed(bytes, codec, level);
       for (const size of [1000, 65_536, 5_000_000]) {
-        expect((await all(unpack(inPieces(there, size)))).equals(bytes)).toBe(true);
+        expect((await all(unpack(chunksOf(result, size)))).equals(bytes)).toBe(true);
       }
     }
   });
 
-  test("its lowest level and its highest, which leaves less", async () => {
+  test("the highest level packs smaller than the lowest", async () => {
     const some = Buffer.from(Array.from({ length: 20_000 }, (_, at) => `${at * at} said twice`).join(""));
     const sizes: number[] = [];
     for (const level of LEVELS[name]) {
-      const there = await packed(some, codec, level);
-      expect((await all(unpack(inPieces(there, 5000)))).equals(some)).toBe(true);
-      sizes.push(there.length);
+      const result = await packed(some, codec, level);
+      expect((await all(unpack(chunksOf(result, 5000)))).equals(some)).toBe(true);
+      sizes.push(result.length);
     }
     expect(sizes[1]).toBeLessThan(sizes[0] ?? 0);
   });
 });
 
-test("text becomes small, noise hardly larger, and text behind noise is compressed again", async () => {
+test("text becomes small, noise hardly larger, and text after noise is compressed again", async () => {
   expect((await packed(text)).length).toBeLessThan(text.length / 100);
   expect((await packed(noise)).length).toBe(noise.length + 3 * HEADER);
   const mixed = await packed(Buffer.concat([noise.subarray(0, BLOCK), text]));
   expect(mixed.length).toBeLessThan(BLOCK + text.length / 100);
 });
 
-test("a block of text with noise in its middle is compressed, also behind noise", async () => {
+test("a block of text with noise in its middle is compressed, also after noise", async () => {
   const half = text.subarray(0, BLOCK / 4);
   const mixed = Buffer.concat([half, half, noise.subarray(0, BLOCK / 4), half]);
   expect((await packed(mixed)).length).toBeLessThan(BLOCK / 3);
@@ -75,18 +75,18 @@ test("a block of text with noise in its middle is compressed, also behind noise"
 
 test("without a codec in common, bytes are only framed", async () => {
   expect(commonCodec(["zip", "rot13"])).toBeUndefined();
-  const framed = await all(pack(inPieces(text.subarray(0, 1000), 10), { codec: undefined, level: () => 5 }));
+  const framed = await all(pack(chunksOf(text.subarray(0, 1000), 10), { codec: undefined, level: () => 5 }));
   expect(framed.length).toBe(1000 + 2 * HEADER);
 });
 
-test("the level is asked for each block", async () => {
+test("asks for the level of each block", async () => {
   const asked: number[] = [];
   const level = (): number => (asked.push(0), 0);
-  await all(pack(inPieces(text, 100_000), { codec: brotli, level }));
+  await all(pack(chunksOf(text, 100_000), { codec: brotli, level }));
   expect(asked).toHaveLength(Math.ceil(text.length / BLOCK));
 });
 
-test("no more is read than is needed to keep the cores busy", async () => {
+test("reads no more than keeps the cores busy", async () => {
   let read = 0;
   async function* source(): AsyncGenerator<Buffer> {
     for (; read < 1000; read++) yield Buffer.alloc(BLOCK);
@@ -109,34 +109,34 @@ const END_BLOCK = block(END, 0, 0);
 
 const twice = Buffer.concat([gzipSync("123"), gzipSync("456789ab")]);
 
-describe("what is not a packed stream is refused", () => {
+describe("an invalid stream is refused", () => {
   test.each<[string, Buffer, string]>([
-    ["nothing at all", Buffer.alloc(0), "ends in the middle"],
-    ["an end cut off", END_BLOCK.subarray(0, 5), "ends in the middle"],
+    ["no bytes", Buffer.alloc(0), "ends in the middle"],
+    ["a truncated end", END_BLOCK.subarray(0, 5), "ends in the middle"],
     ["no end", block(0, 3, 3, Buffer.from("abc")), "ends in the middle"],
-    ["a block cut off", block(0, 3, 3, Buffer.from("ab")), "ends in the middle"],
-    ["something behind the end", Buffer.concat([END_BLOCK, Buffer.from("x")]), "behind its end"],
+    ["a truncated block", block(0, 3, 3, Buffer.from("ab")), "ends in the middle"],
+    ["bytes behind the end", Buffer.concat([END_BLOCK, Buffer.from("x")]), "bytes follow its end"],
     ["a block of 4 GB", block(1, 10, 2 ** 32 - 1), "a block of 4294967295 bytes"],
     ["a block packed in 4 GB", block(1, 2 ** 32 - 1, 10), "a block of 10 bytes in 4294967295"],
-    ["an unknown way", Buffer.concat([block(77, 1, 1, Buffer.from("x")), END_BLOCK]), "the way 77"],
+    ["an unknown codec", Buffer.concat([block(77, 1, 1, Buffer.from("x")), END_BLOCK]), "unknown codec 77"],
     ["no brotli", Buffer.concat([block(1, 3, 9, Buffer.from("abc")), END_BLOCK]), "cannot be unpacked"],
     ["no gzip", Buffer.concat([block(3, 3, 9, Buffer.from("abc")), END_BLOCK]), "cannot be unpacked"],
     [
-      "gzip cut off",
+      "truncated gzip",
       Buffer.concat([block(3, 9, 9, gzipSync("123456789").subarray(0, 9)), END_BLOCK]),
       "cannot be unpacked",
     ],
     [
-      "more gzip than it says, in two",
+      "more gzip than the header says, in two members",
       Buffer.concat([block(3, twice.length, 9, twice), END_BLOCK]),
       "cannot be unpacked",
     ],
-    ["a plain block of another size", Buffer.concat([block(0, 3, 4, Buffer.from("abc")), END_BLOCK]), "not 4"],
+    ["a stored block of another size", Buffer.concat([block(0, 3, 4, Buffer.from("abc")), END_BLOCK]), "not 4"],
   ])("%s", async (_name, bytes, words) => {
-    await expect(all(unpack(inPieces(bytes, 4)))).rejects.toThrow(words);
+    await expect(all(unpack(chunksOf(bytes, 4)))).rejects.toThrow(words);
   });
 
-  test.each(CODECS)("a block of $name that unpacks to more than it says, or less", async (codec) => {
+  test.each(CODECS)("a block of $name that unpacks to more or less than its header says", async (codec) => {
     const { id, levels } = codec;
     for (const [plain, size] of [
       [BLOCK, 1000],
@@ -145,14 +145,14 @@ describe("what is not a packed stream is refused", () => {
     ] as const) {
       const bomb = await codec.compress(Buffer.alloc(plain), levels.medium);
       const stream = Buffer.concat([block(id, bomb.length, size, bomb), END_BLOCK]);
-      await expect(all(unpack(inPieces(stream, 1000)))).rejects.toThrow("cannot be unpacked");
+      await expect(all(unpack(chunksOf(stream, 1000)))).rejects.toThrow("cannot be unpacked");
     }
     const short = await codec.compress(Buffer.alloc(10), levels.medium);
     const stream = Buffer.concat([block(id, short.length, 11, short), END_BLOCK]);
-    await expect(all(unpack(inPieces(stream, 4)))).rejects.toThrow("10 bytes, not 11");
+    await expect(all(unpack(chunksOf(stream, 4)))).rejects.toThrow("10 bytes, not 11");
   });
 
-  test("an error of the source comes through, on either side", async () => {
+  test("an error of the source is passed on, on either side", async () => {
     async function* broken(): AsyncGenerator<Buffer> {
       yield Buffer.alloc(HEADER - 1);
       throw new Error("it broke");

@@ -1,4 +1,3 @@
-/** Two streams as one: what ends, ends; what breaks, breaks the other. */
 import { once } from "node:events";
 import { createServer, connect, type AddressInfo, type Socket } from "node:net";
 import { Duplex, PassThrough } from "node:stream";
@@ -7,7 +6,7 @@ import { bridge } from "../../../src/streams/bridge.ts";
 import { toPort } from "./to-port.ts";
 import { closed, text } from "../../fixtures/remote/contents.ts";
 
-/** Two ends of one line: what is written to one is read from the other. */
+/** Returns the two ends of a connection in memory. */
 function line(): [Duplex, Duplex] {
   const [there, back] = [new PassThrough(), new PassThrough()];
   const end = (readable: PassThrough, writable: PassThrough): Duplex =>
@@ -24,8 +23,8 @@ function line(): [Duplex, Duplex] {
   return [end(there, back), end(back, there)];
 }
 
-describe("join", () => {
-  test("copies both ways, and ends each direction by itself", async () => {
+describe("a bridge", () => {
+  test("copies in both directions, and ends each by itself", async () => {
     const [client, a] = line();
     const [b, server] = line();
     bridge(a, b);
@@ -36,7 +35,7 @@ describe("join", () => {
     expect([a.errored, b.errored]).toEqual([null, null]);
   });
 
-  test.each(["an error", "no error"])("what breaks with %s breaks the other", async (how) => {
+  test.each(["an error", "no error"])("a stream destroyed with %s breaks the other", async (how) => {
     const [, a] = line();
     const [b] = line();
     bridge(a, b);
@@ -47,7 +46,7 @@ describe("join", () => {
     expect(b.readableEnded).toBe(false);
   });
 
-  test("one that said all but goes before it has heard all breaks the other", async () => {
+  test("a stream destroyed before it has read everything breaks the other", async () => {
     const [client, a] = line();
     const [b, server] = line();
     bridge(a, b);
@@ -58,7 +57,7 @@ describe("join", () => {
     expect(b.errored).not.toBeNull();
   });
 
-  test("one that goes with words that have not left breaks the other", async () => {
+  test("a stream destroyed before its writes are done breaks the other", async () => {
     const stuck = new Duplex({ read() {}, write() {} });
     const b = new PassThrough();
     bridge(stuck, b);
@@ -92,7 +91,7 @@ describe("a stream bridged to a TCP connection", () => {
     close();
   });
 
-  test("that it cannot be made is told, and breaks the stream", async () => {
+  test("a refused connection is reported, and breaks the stream", async () => {
     const { port, close } = await server(() => {});
     close();
     const [, stream] = line();
@@ -104,7 +103,7 @@ describe("a stream bridged to a TCP connection", () => {
     expect(stream.errored).not.toBeNull();
   });
 
-  test("a connection that breaks later is not one that could not be made", async () => {
+  test("a connection that breaks later is not reported as unreachable", async () => {
     const { port, close } = await server((socket) => socket.once("data", () => socket.resetAndDestroy()));
     const [client, stream] = line();
     const onUnreachable = vi.fn<(error: Error) => void>();
@@ -137,7 +136,7 @@ describe("a stream bridged to a TCP connection", () => {
     expect(await outcome).toMatchObject({ code: "ECONNRESET" });
   });
 
-  test("a stream that is gone before the connection is made leaves none", async () => {
+  test("a stream destroyed before the connection is made leaves none", async () => {
     const sockets: Socket[] = [];
     const { port, close } = await server((socket) => sockets.push(socket.on("error", () => {})));
     const [, stream] = line();

@@ -23,7 +23,7 @@ const makePipe = async (name: string): Promise<string> => {
 const options = { signal: new AbortController().signal, timeout: 60_000, onWait: () => {} };
 const large = Buffer.alloc(1_000_000, "more than a pipe holds ");
 
-test("a pipe's reader is waited for, gets all of it, and then its end", async () => {
+test("waits for a pipe's reader, writes everything, then ends the pipe", async () => {
   const path = await makePipe("read");
   let read: Promise<Buffer> | undefined;
   const sink = await openPipe(path, { ...options, onWait: () => void (read = buffer(createReadStream(path))) });
@@ -31,12 +31,12 @@ test("a pipe's reader is waited for, gets all of it, and then its end", async ()
   expect((await read)?.equals(Buffer.concat([large, Buffer.from("end")]))).toBe(true);
 });
 
-test("nobody comes to read it", async () => {
+test("fails when no reader comes in time", async () => {
   const opened = openPipe(await makePipe("unread"), { ...options, timeout: 0 });
   await expect(opened).rejects.toBeInstanceOf(NoReader);
 });
 
-test("its reader leaves, or the signal comes while that stands still: nothing is waited for", async () => {
+test("fails at once when the reader leaves, or when the signal is aborted while it stalls", async () => {
   const path = await makePipe("left");
   const reader = createReadStream(path);
   const sink = await openPipe(path, options);
@@ -44,10 +44,10 @@ test("its reader leaves, or the signal comes while that stands still: nothing is
   await expect(sink.write(Readable.from([large, large]))).rejects.toMatchObject({ code: "EPIPE" });
 
   const still = await makePipe("still");
-  const standing = createReadStream(still, { highWaterMark: 1 });
+  const stalled = createReadStream(still, { highWaterMark: 1 });
   const stop = new AbortController();
   const blocked = await openPipe(still, { ...options, signal: stop.signal });
-  standing.once("readable", () => stop.abort(new Error("stopped")));
+  stalled.once("readable", () => stop.abort(new Error("stopped")));
   await expect(blocked.write(Readable.from([large]))).rejects.toThrow("stopped");
-  standing.destroy();
+  stalled.destroy();
 });

@@ -16,25 +16,25 @@ async function chunksOf(chunks: AsyncIterable<Buffer>): Promise<{ sizes: number[
   }
 }
 
-test.each([1, 2, 3])("small chunks are joined, and nothing is lost (%i)", async (seed) => {
+test.each([1, 2, 3])("small chunks are joined without loss (%i)", async (seed) => {
   const { sizes } = await chunksOf(coalesce(Readable.from(chopped(bytes, seed, 700)), 4000));
   expect(Math.min(...sizes.slice(0, -1))).toBeGreaterThanOrEqual(4000);
   expect(Math.max(...sizes)).toBeLessThan(4700);
   expect((await buffer(coalesce(Readable.from(chopped(bytes, seed, 700)), 4000))).equals(bytes)).toBe(true);
 });
 
-test("large ones pass as they are", async () => {
+test("large chunks pass unchanged", async () => {
   const chunks: Buffer[] = [];
   for await (const chunk of coalesce(Readable.from([bytes, bytes]), 4000)) chunks.push(chunk);
   expect(chunks).toEqual([bytes, bytes]);
   expect(chunks[0]).toBe(bytes);
 });
 
-test("of nothing comes nothing", async () => {
+test("an empty stream stays empty", async () => {
   expect(await chunksOf(coalesce(Readable.from([]), 4000))).toEqual({ sizes: [] });
 });
 
-test("what had come before an error is given before it", async () => {
+test("yields the bytes before an error, then throws it", async () => {
   const failure = new Error("read ECONNRESET");
   async function* broken(): AsyncGenerator<Buffer> {
     yield Buffer.alloc(10);

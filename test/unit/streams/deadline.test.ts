@@ -7,7 +7,7 @@ describe("a deadline", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());
 
-  test("is aborted when the time is up, and not before", () => {
+  test("is aborted when the time is up, not before", () => {
     using limit = deadline(1500);
     vi.advanceTimersByTime(1499);
     expect([limit.signal.aborted, limit.isOver]).toEqual([false, false]);
@@ -16,7 +16,7 @@ describe("a deadline", () => {
     expect(limit.signal.reason).toEqual(new Error("no answer within 1.5 s"));
   });
 
-  test("is aborted by the first of its signals, with that one's reason; then its time is not up", () => {
+  test("is aborted by the first of its signals, with that one's reason", () => {
     const [one, another] = [new AbortController(), new AbortController()];
     using limit = deadline(1000, undefined, one.signal, another.signal);
     another.abort("the other");
@@ -25,13 +25,13 @@ describe("a deadline", () => {
     expect([limit.signal.reason, limit.isOver]).toEqual(["the other", false]);
   });
 
-  test("is aborted from the start when one of them is", () => {
+  test("is aborted from the start when one of its signals is", () => {
     using limit = deadline(1000, new AbortController().signal, AbortSignal.abort("before"));
     expect(limit.signal.reason).toBe("before");
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("is not aborted any more after its end, and holds nothing", () => {
+  test("is not aborted after its disposal, and leaves no timer or listener", () => {
     const stop = new AbortController();
     const removed = vi.spyOn(stop.signal, "removeEventListener");
     const limit = deadline(1000, stop.signal);
@@ -44,8 +44,8 @@ describe("a deadline", () => {
   });
 });
 
-/** Node 20 collects a signal with a time limit that nobody else holds, and then it never fires. */
-test("a deadline that nobody holds but who waits for it outlives the collection of garbage", async () => {
+/** Node 20 garbage-collects an unreferenced AbortSignal.timeout, which then never fires. */
+test("a deadline referenced only by a listener survives garbage collection", async () => {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
   const aborted = new Promise<Event>((resolve) => {

@@ -7,7 +7,7 @@ import { gzip } from "../../../src/streams/gzip.ts";
 
 const KB = 1024;
 
-/** Text that gzip packs some 4 to 1, as source code does. */
+/** Text that gzip compresses some 4 to 1, like source code. */
 function text(bytes: number): Buffer {
   const words: string[] = [];
   for (let length = 0, line = 0; length < bytes; line++) {
@@ -18,48 +18,48 @@ function text(bytes: number): Buffer {
   return Buffer.from(words.join("")).subarray(0, bytes);
 }
 
-function packed(...chunks: Buffer[]): Promise<Buffer> {
+function compressed(...chunks: Buffer[]): Promise<Buffer> {
   return buffer(gzip(Readable.from(chunks)));
 }
 
 test.each([
   ["nothing", 0],
   ["one byte", 1],
-  ["a block less one", 512 * KB - 1],
+  ["a block less a byte", 512 * KB - 1],
   ["a block", 512 * KB],
-  ["blocks and a bit, in order", 5 * 512 * KB + 17],
-])("%s comes out again", async (_, size) => {
+  ["several blocks and a bit", 5 * 512 * KB + 17],
+])("%s decompresses to the same bytes", async (_, size) => {
   const content = text(size);
-  expect(gunzipSync(await packed(content)).equals(content)).toBe(true);
+  expect(gunzipSync(await compressed(content)).equals(content)).toBe(true);
 });
 
-test("the portions that it comes in make no difference", async () => {
+test("the sizes of the source's chunks make no difference", async () => {
   const content = text(1200 * KB);
   const portions: Buffer[] = [];
   for (let at = 0, step = 1; at < content.length; at += step, step = (step * 7) % 300_007) {
     portions.push(content.subarray(at, at + step));
   }
-  expect((await packed(...portions)).equals(await packed(content))).toBe(true);
+  expect((await compressed(...portions)).equals(await compressed(content))).toBe(true);
 });
 
-test("it packs nearly as well as gzip in one piece", async () => {
+test("compresses nearly as well as a single gzip member", async () => {
   const content = text(4000 * KB);
-  expect((await packed(content)).length).toBeLessThan(gzipSync(content).length * 1.02);
+  expect((await compressed(content)).length).toBeLessThan(gzipSync(content).length * 1.02);
 });
 
-test("what is packed already stays as it is, and costs next to nothing", async () => {
+test("compressed data is stored as it is", async () => {
   const content = randomBytes(2000 * KB);
-  const result = await packed(content, text(600 * KB));
+  const result = await compressed(content, text(600 * KB));
   expect(result.length).toBeLessThan(content.length + 300 * KB);
   expect(result.indexOf(content.subarray(0, 1000))).toBeGreaterThan(0);
 });
 
-test("a block of text with noise in its middle is packed", async () => {
+test("a block of text with noise in its middle is compressed", async () => {
   const content = Buffer.concat([text(240 * KB), randomBytes(32 * KB), text(240 * KB)]);
-  expect((await packed(content)).length).toBeLessThan(content.length / 2);
+  expect((await compressed(content)).length).toBeLessThan(content.length / 2);
 });
 
-test("it reads no further ahead than a few blocks when nobody takes what it gives", async () => {
+test("reads no more than a few blocks ahead of its reader", async () => {
   let read = 0;
   const source = Readable.from(
     (function* () {
@@ -76,7 +76,7 @@ test("it reads no further ahead than a few blocks when nobody takes what it give
   stream.destroy();
 });
 
-test("an error of the source is its error", async () => {
+test("an error of the source is passed on", async () => {
   const source = Readable.from(
     (function* () {
       yield text(600 * KB);

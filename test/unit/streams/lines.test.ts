@@ -1,4 +1,3 @@
-/** A text stream as lines, as they come. */
 import { once } from "node:events";
 import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
@@ -22,17 +21,17 @@ test.each<[string, (string | Buffer)[], string[]]>([
   ["a last line without one", ["one\ntwo"], ["one", "two"]],
   ["empty lines", ["\n\none\n"], ["", "", "one"]],
   ["CR LF", ["one\r\ntwo\r\n"], ["one", "two"]],
-  ["CR LF cut in the middle", ["one\r", "\ntwo\r", "\n"], ["one", "two"]],
-  ["a progress line that is drawn over", ["10%\r20%\r30%\n"], ["10%", "20%", "30%"]],
+  ["CR LF in two chunks", ["one\r", "\ntwo\r", "\n"], ["one", "two"]],
+  ["a progress line that is overwritten", ["10%\r20%\r30%\n"], ["10%", "20%", "30%"]],
   ["a carriage return at the end", ["10%\r"], ["10%"]],
-  ["a line in pieces", ["o", "n", "e", "\n"], ["one"]],
-  ["a letter cut in the middle", [Buffer.from([0xc3]), Buffer.from([0xa4, 0x0a])], ["ä"]],
+  ["a line in several chunks", ["o", "n", "e", "\n"], ["one"]],
+  ["a letter in two chunks", [Buffer.from([0xc3]), Buffer.from([0xa4, 0x0a])], ["ä"]],
   ["nothing", [], []],
 ])("%s", async (_what, chunks, lines) => {
   expect(await linesOf(chunks)).toEqual(lines);
 });
 
-test("a prompt that waits for an answer is handed on, and its rest is a line of its own", async () => {
+test("a prompt is passed on while it waits for an answer; its rest is a line of its own", async () => {
   const stream = new PassThrough();
   const lines: string[] = [];
   onLines(stream, (line) => lines.push(line));
@@ -47,14 +46,14 @@ test("a prompt that waits for an answer is handed on, and its rest is a line of 
   stream.destroy();
 });
 
-test("a line that never ends is handed on in pieces", async () => {
+test("an endless line is passed on in pieces", async () => {
   const lines = await linesOf(Array.from({ length: 40 }, () => "x".repeat(1000)));
   expect(lines.join("")).toBe("x".repeat(40_000));
   expect(lines.length).toBeGreaterThan(1);
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(18_000);
 });
 
-test("a stream that breaks hands on what it had, and nothing later", async () => {
+test("a stream that breaks passes on its pending text, and nothing later", async () => {
   const stream = new PassThrough();
   const lines: string[] = [];
   onLines(stream, (line) => lines.push(line));

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { memoize, memoizeByKey } from "../../../src/streams/memoize.ts";
 
-test("what is done once is begun when it is first asked for, and its outcome is everybody's", async () => {
+test("runs on the first call, and every call gets the same outcome", async () => {
   const begun: string[] = [];
   const ask = memoize(async () => begun.push("it"));
   expect(begun).toEqual([]);
@@ -11,7 +11,7 @@ test("what is done once is begun when it is first asked for, and its outcome is 
   for (let times = 0; times < 2; times += 1) await expect(fail()).rejects.toThrow("failed 2");
 });
 
-test("or once for each key", async () => {
+test("runs once for each key", async () => {
   const begun: string[] = [];
   const ask = memoizeByKey(async (key: string) => begun.push(key));
   expect(await Promise.all([ask("one"), ask("another"), ask("one")])).toEqual([1, 2, 1]);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { queue } from "../../../src/streams/queue.ts";
 
-test("several take out what one puts in, each item once, until its end", async () => {
+test("each item goes to one of several consumers, until the end", async () => {
   const items = queue<number>();
   items.push(1);
   const taken: number[] = [];
@@ -17,7 +17,7 @@ test("several take out what one puts in, each item once, until its end", async (
   expect(taken.toSorted()).toEqual([1, 2, 3]);
 });
 
-test("whoever leaves an iteration leaves the rest to others", async () => {
+test("leaving an iteration leaves the other items in the queue", async () => {
   const items = queue<number>();
   for (const item of [1, 2, 3]) items.push(item);
   items.end();
@@ -30,7 +30,7 @@ test("whoever leaves an iteration leaves the rest to others", async () => {
   expect(rest).toEqual([2, 3]);
 });
 
-test("of those that wait, the one of the lowest rank comes first, of several such the one that was put in first", async () => {
+test("the item of the lowest rank comes first; of equal ranks, the first pushed", async () => {
   const items = queue<string>((item) => item.length);
   for (const item of ["ccc", "b", "dd", "a"]) items.push(item);
   const taken: string[] = [];
@@ -42,7 +42,7 @@ test("of those that wait, the one of the lowest rank comes first, of several suc
   expect(taken).toEqual(["b", "a", "dd", "e", "ccc"]);
 });
 
-test("who waits already gets what is put in next, whatever its rank", async () => {
+test("a waiting consumer gets the next item, whatever its rank", async () => {
   const items = queue<number>((item) => item);
   const first = items[Symbol.asyncIterator]().next();
   items.push(7);

@@ -1,4 +1,3 @@
-/** Bytes at a rate: time is counted, never waited for. */
 import { PassThrough, Readable, Writable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { readAtRate, writeAtRate } from "../../../src/streams/rate.ts";
@@ -12,11 +11,11 @@ const kB = 1024;
 /** Bytes that may pass at once, at rates of up to 160 kB/s. */
 const BURST = 16 * kB;
 
-/** Each byte is its place in the whole. */
+/** Returns bytes that each give their own offset. */
 const numbered = (length: number): Buffer => Buffer.from(Array.from({ length }, (_, at) => at % 251));
 
-/** Is done with a chunk when it is told to. */
-class Slow extends Writable {
+/** Accepts a chunk when the test calls `go`. */
+class SlowSink extends Writable {
   readonly taken: Buffer[] = [];
   go: () => void = () => {};
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
@@ -25,8 +24,8 @@ class Slow extends Writable {
   }
 }
 
-/** The two ways, with what has passed on them: bytes are put in at one end and counted at the other. */
-const ways = {
+/** Passes bytes through a rated source or a rated sink, and collects the result. */
+const directions = {
   read(rate: number, all: Buffer) {
     const source = Readable.from(pieces(all), { objectMode: false });
     return collect(readAtRate(source, rate));
@@ -48,11 +47,11 @@ function collect(stream: Readable) {
   return { stream, bytes: () => Buffer.concat(passed) };
 }
 
-describe.each(["read", "write"] as const)("to %s", (way) => {
-  test.each([512, 3 * kB, 100 * kB, 50_000 * kB])("at %i bytes a second: never more, hardly less", async (rate) => {
+describe.each(["read", "write"] as const)("to %s", (direction) => {
+  test.each([512, 3 * kB, 100 * kB, 50_000 * kB])("at %i bytes a second: never faster, hardly slower", async (rate) => {
     const seconds = 20;
     const all = numbered(Math.min(rate * seconds * 2, 8_000_000));
-    const { stream, bytes } = ways[way](rate, all);
+    const { stream, bytes } = directions[direction](rate, all);
     const burst = Math.max(BURST, rate / 10);
     for (let ms = 0; ms < seconds * 1000 && bytes().length < all.length; ms += 50) {
       await vi.advanceTimersByTimeAsync(ms === 0 ? 0 : 50);
@@ -64,9 +63,9 @@ describe.each(["read", "write"] as const)("to %s", (way) => {
     expect(bytes().equals(all.subarray(0, bytes().length))).toBe(true);
   });
 
-  test("all comes, in order, and its end", async () => {
+  test("everything passes, in order, with its end", async () => {
     const all = numbered(300 * kB);
-    const { stream, bytes } = ways[way](100 * kB, all);
+    const { stream, bytes } = directions[direction](100 * kB, all);
     await vi.advanceTimersByTimeAsync(2000);
     expect(stream.readableEnded).toBe(false);
     await vi.advanceTimersByTimeAsync(1000);
@@ -75,12 +74,12 @@ describe.each(["read", "write"] as const)("to %s", (way) => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("a pause is made good by one burst, and no more", async () => {
+  test("after a pause, one burst passes", async () => {
     const through = new PassThrough();
     const sink = new PassThrough();
-    const rated = way === "read" ? readAtRate(through, 10 * kB) : writeAtRate(sink, 10 * kB);
-    const { bytes } = collect(way === "read" ? (rated as Readable) : sink);
-    const into = way === "read" ? through : (rated as Writable);
+    const rated = direction === "read" ? readAtRate(through, 10 * kB) : writeAtRate(sink, 10 * kB);
+    const { bytes } = collect(direction === "read" ? (rated as Readable) : sink);
+    const into = direction === "read" ? through : (rated as Writable);
     into.write(numbered(BURST));
     await vi.advanceTimersByTimeAsync(60_000);
     expect(bytes().length).toBe(BURST);
@@ -92,7 +91,7 @@ describe.each(["read", "write"] as const)("to %s", (way) => {
   });
 });
 
-test("pieces are neither crumbs nor jolts", async () => {
+test("chunks are neither tiny nor huge", async () => {
   const sizes: number[] = [];
   readAtRate(Readable.from([numbered(500 * kB)], { objectMode: false }), 100 * kB).on("data", (chunk: Buffer) =>
     sizes.push(chunk.length),
@@ -104,7 +103,7 @@ test("pieces are neither crumbs nor jolts", async () => {
   expect(Math.max(...others)).toBeLessThanOrEqual(6 * kB);
 });
 
-test("a timer that is late loses nothing, one that is very late no more than a burst holds", () => {
+test("a late timer loses nothing, a very late one lets only a burst pass", () => {
   const bucket = new TokenBucket(1000 * kB);
   expect(bucket.take(1_000_000)).toBe(100 * kB);
   expect(bucket.take(1_000_000)).toBe(0);
@@ -116,7 +115,7 @@ test("a timer that is late loses nothing, one that is very late no more than a b
   expect(bucket.take(1_000_000)).toBe(100 * kB);
 });
 
-test("without a rate, or with none, a stream is itself", () => {
+test("without a rate, or with 0, returns the stream itself", () => {
   const stream = new PassThrough();
   for (const rate of [undefined, 0]) {
     expect(readAtRate(stream, rate)).toBe(stream);
@@ -124,8 +123,8 @@ test("without a rate, or with none, a stream is itself", () => {
   }
 });
 
-describe("who does not take what comes holds it back", () => {
-  test("a reader: of an endless source, a little waits", async () => {
+describe("back-pressure", () => {
+  test("a slow reader: little of an endless source is buffered", async () => {
     let given = 0;
     const source = new Readable({
       read() {
@@ -140,8 +139,8 @@ describe("who does not take what comes holds it back", () => {
     rated.destroy();
   });
 
-  test("a sink: a write is done when it has taken all of it", async () => {
-    const sink = new Slow({ highWaterMark: 1 });
+  test("a slow sink: a write is done when the sink has accepted all of it", async () => {
+    const sink = new SlowSink({ highWaterMark: 1 });
     const rated = writeAtRate(sink, 1000 * kB);
     const done = vi.fn<() => void>();
     expect(rated.write(numbered(150 * kB), done)).toBe(false);
@@ -156,7 +155,7 @@ describe("who does not take what comes holds it back", () => {
     expect(done).toHaveBeenCalledOnce();
   });
 
-  test("the rate: what is written waits to be counted, and drains", async () => {
+  test("the rate: pending writes drain in time", async () => {
     const rated = writeAtRate(new PassThrough().resume(), 100 * kB);
     expect(rated.write(numbered(BURST + 50 * kB))).toBe(false);
     expect(rated.writableLength).toBe(BURST + 50 * kB);
@@ -170,7 +169,7 @@ describe("who does not take what comes holds it back", () => {
 });
 
 describe("errors and ends", () => {
-  test("what a source fails with, its reader hears at once", async () => {
+  test("a source's error reaches its reader at once", async () => {
     const source = new PassThrough();
     const rated = readAtRate(source, kB);
     source.write(numbered(100 * kB));
@@ -183,7 +182,7 @@ describe("errors and ends", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("a source that closes without an end has ended, when all of it has passed", async () => {
+  test("a source that closes without an end ends after its last byte", async () => {
     const source = new PassThrough();
     const rated = readAtRate(source, 10 * kB);
     const { bytes } = collect(rated);
@@ -197,7 +196,7 @@ describe("errors and ends", () => {
     expect(bytes()).toHaveLength(BURST + 10 * kB);
   });
 
-  test("a source that somebody else resumes, as Node does with an ended child's, loses nothing", async () => {
+  test("a source resumed by others, as Node does with an ended child's, loses nothing", async () => {
     const source = new PassThrough();
     const { bytes } = collect(readAtRate(source, 10 * kB));
     const all = numbered(BURST + 20 * kB);
@@ -211,7 +210,7 @@ describe("errors and ends", () => {
     expect(bytes().equals(all)).toBe(true);
   });
 
-  test("what a sink fails with, its writer hears", async () => {
+  test("a sink's error reaches its writer", async () => {
     const sink = new PassThrough();
     const rated = writeAtRate(sink, kB);
     const failed = vi.fn<(error: Error) => void>();
@@ -223,7 +222,7 @@ describe("errors and ends", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("a sink that is gone takes no more", async () => {
+  test("a destroyed sink accepts no more", async () => {
     const sink = new PassThrough();
     const rated = writeAtRate(sink, kB).on("error", () => {});
     sink.destroy();
@@ -235,7 +234,7 @@ describe("errors and ends", () => {
     expect(refused).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ code: "ERR_STREAM_DESTROYED" }));
   });
 
-  test("the end of what is written comes behind it", async () => {
+  test("the end comes after the last byte", async () => {
     const sink = new PassThrough();
     const said = text(sink);
     const rated = writeAtRate(sink, kB);
@@ -245,7 +244,7 @@ describe("errors and ends", () => {
     expect(await said).toBe("good-bye");
   });
 
-  test("destroying either destroys what is behind it, and leaves no timer", async () => {
+  test("destroying a rated stream destroys the stream behind it, and leaves no timer", async () => {
     const [source, sink] = [new PassThrough(), new PassThrough().resume()];
     const [reading, writing] = [readAtRate(source, kB), writeAtRate(sink, kB)];
     source.write(numbered(100 * kB));

@@ -4,34 +4,34 @@ import { expect, test } from "vitest";
 import { readUntil } from "../../../src/streams/read-until.ts";
 
 const never = new AbortController().signal;
-const find = (come: string): { start: number; end: number } | undefined => {
-  const start = come.indexOf("MARK");
+const find = (received: string): { start: number; end: number } | undefined => {
+  const start = received.indexOf("MARK");
   return start === -1 ? undefined : { start, end: start + 4 };
 };
 
-test("what comes before is told, what comes behind is left in the stream", async () => {
+test("returns the text before the match, and leaves the rest in the stream", async () => {
   const stream = new PassThrough();
   const reading = readUntil(stream, find, { max: 100, signal: never });
-  for (const part of ["Grüße\nMA", "RK", "rest"]) stream.write(part);
+  for (const chunk of ["Grüße\nMA", "RK", "rest"]) stream.write(chunk);
   expect(await reading).toEqual({ found: { start: 8, end: 12 }, before: "Grüße\n" });
   stream.end();
   expect(await text(stream)).toBe("rest");
 });
 
-test("a stream that ends before", async () => {
+test("a stream that ends without a match", async () => {
   const stream = new PassThrough();
   stream.end("only this");
   expect(await readUntil(stream, find, { max: 100, signal: never })).toEqual({ found: undefined, before: "only this" });
 });
 
-test("more than it may be", async () => {
+test("more bytes than `max`", async () => {
   const stream = new PassThrough();
   stream.write("x".repeat(101));
   const { found, before } = await readUntil(stream, find, { max: 100, signal: never });
   expect({ found, length: before.length }).toEqual({ found: undefined, length: 100 });
 });
 
-test("a signal ends it", async () => {
+test("rejects with the signal's reason", async () => {
   const stop = new AbortController();
   const reading = readUntil(new PassThrough(), find, { max: 100, signal: stop.signal });
   stop.abort(new Error("Ctrl-C"));

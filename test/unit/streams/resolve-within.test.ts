@@ -1,12 +1,12 @@
 import { expect, test, vi } from "vitest";
 import { resolveWithin } from "../../../src/streams/resolve-within.ts";
 
-test("what comes in time", async () => {
+test("settles as the promise does, in time", async () => {
   expect(await resolveWithin(60_000, Promise.resolve("here"))).toBe("here");
   await expect(resolveWithin(60_000, Promise.reject(new Error("no")))).rejects.toThrow("no");
 });
 
-test("what does not", async () => {
+test("resolves to undefined after the time", async () => {
   expect(await resolveWithin(1, new Promise(() => {}))).toBeUndefined();
 });
 

@@ -1,14 +1,14 @@
 import { expect, test } from "vitest";
 import { mapInOrder } from "../../../src/streams/map-in-order.ts";
-import { byteRange } from "../../../src/streams/byte-range.ts";
 import { deferred, type Deferred } from "../../../src/streams/deferred.ts";
 import { queue } from "../../../src/streams/queue.ts";
 
-async function rest(): Promise<void> {
+/** Lets all pending work run. */
+async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Work on numbers that ends when it is told to. */
+/** Work on numbers that ends when the test ends it. */
 function slowWork() {
   const begun = new Map<number, Deferred<string>>();
   const work = async (item: number): Promise<string> => {
@@ -19,8 +19,8 @@ function slowWork() {
   return { work, begun: () => [...begun.keys()], end: (item: number) => begun.get(item)?.resolve(String(item)) };
 }
 
-/** Takes all there is, and notes it. */
-function taking(results: AsyncIterable<string>) {
+/** Reads all results. */
+function collect(results: AsyncIterable<string>) {
   const got: string[] = [];
   const ended = (async () => {
     for await (const result of results) got.push(result);
@@ -29,19 +29,19 @@ function taking(results: AsyncIterable<string>) {
   return { got, ended };
 }
 
-test("so many are worked on at once, and each comes in its turn", async () => {
+test("works on at most `concurrency` items at once, and yields in order", async () => {
   const { work, begun, end } = slowWork();
   const items = queue<number>();
   for (const item of [1, 2, 3, 4]) items.push(item);
   items.end();
-  const { got, ended } = taking(mapInOrder(items, work, 3));
-  await rest();
+  const { got, ended } = collect(mapInOrder(items, work, 3));
+  await settle();
   expect(begun()).toEqual([1, 2, 3]);
   end(2);
-  await rest();
+  await settle();
   expect([got, begun()]).toEqual([[], [1, 2, 3]]);
   end(1);
-  await rest();
+  await settle();
   expect([got, begun()]).toEqual([
     ["1", "2"],
     [1, 2, 3, 4],
@@ -52,30 +52,30 @@ test("so many are worked on at once, and each comes in its turn", async () => {
   expect(got).toEqual(["1", "2", "3", "4"]);
 });
 
-test("one that is ready does not wait for the next to come", async () => {
+test("yields a ready result before the next item arrives", async () => {
   const items = queue<number>();
-  const { got } = taking(mapInOrder(items, async (item) => String(item), 3));
+  const { got } = collect(mapInOrder(items, async (item) => String(item), 3));
   items.push(1);
-  await rest();
+  await settle();
   expect(got).toEqual(["1"]);
 });
 
-test("when the items fail, what had come before is given first", async () => {
+test("when the items fail, yields the results before them first", async () => {
   const { work, end } = slowWork();
   async function* broken(): AsyncGenerator<number> {
     yield 1;
     yield 2;
     throw new Error("the link is gone");
   }
-  const { got, ended } = taking(mapInOrder(broken(), work, 3));
-  await rest();
+  const { got, ended } = collect(mapInOrder(broken(), work, 3));
+  await settle();
   end(1);
   end(2);
   await expect(ended).rejects.toThrow("the link is gone");
   expect(got).toEqual(["1", "2"]);
 });
 
-test("work that fails ends it, and so does the reader's leaving; the items are let go of", async () => {
+test("failing work and a reader that leaves both end the items", async () => {
   const closed: string[] = [];
   async function* items(name: string): AsyncGenerator<number> {
     try {
@@ -85,22 +85,8 @@ test("work that fails ends it, and so does the reader's leaving; the items are l
     }
   }
   const failing = mapInOrder(items("failed"), async () => await Promise.reject<string>(new Error("no")), 3);
-  await expect(taking(failing).ended).rejects.toThrow("no");
+  await expect(collect(failing).ended).rejects.toThrow("no");
   for await (const _ of mapInOrder(items("left"), async (item) => String(item), 3)) break;
-  await rest();
+  await settle();
   expect(closed).toEqual(["failed", "left"]);
-});
-
-test.each([
-  [{ first: 0 }, "abcdefgh"],
-  [{ first: 3 }, "defgh"],
-  [{ first: 2, last: 4 }, "cde"],
-  [{ first: 8 }, ""],
-])("the part %j", async (range, expected) => {
-  const chunks = queue<Buffer>();
-  for (const text of ["abc", "de", "fgh"]) chunks.push(Buffer.from(text));
-  chunks.end();
-  const got: string[] = [];
-  for await (const chunk of byteRange(chunks, range)) got.push(chunk.toString());
-  expect(got.join("")).toBe(expected);
 });
