@@ -52,8 +52,8 @@ export async function pull(
 ): Promise<TransferResult> {
   const started = performance.now();
   context.output.event({ type: "started", role: request.role, image: request.image.given });
-  const spawner = isInitiator(request.connection);
-  if (spawner) refuseUnsupported(request.compress, "receiving"); // the sender sees what a spawned receiver lacks
+  const initiates = isInitiator(request.connection);
+  if (initiates) refuseUnsupported(request.compress, "receiving"); // the sender sees what a spawned receiver lacks
   await using location = openTarget(request, context);
   // Before anything is sent: the engine must answer, and be able to hold the name.
   const ready = location.opened.then((target) => {
@@ -63,7 +63,7 @@ export async function pull(
   ready.catch(() => {}); // a spawned side reports it through the tunnel
   const result = await connectEarly(
     connect,
-    spawner ? ready : Promise.resolve(),
+    initiates ? ready : Promise.resolve(),
     context.signal,
     async (tunnel, stop, traffic) => {
       const target = await abortable(ready, stop);

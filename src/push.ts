@@ -61,19 +61,19 @@ export async function push(
 ): Promise<TransferResult> {
   const started = performance.now();
   context.output.event({ type: "started", role: request.role, image: request.source.given });
-  const spawner = isInitiator(request.connection);
-  if (spawner) refuseUnsupported(request.compress, "sending"); // a spawned side reports it through the tunnel
+  const initiates = isInitiator(request.connection);
+  if (initiates) refuseUnsupported(request.compress, "sending"); // a spawned side reports it through the tunnel
   await using location = openSource(request, context);
   const ready = location.opened.then(async (source) => {
     await source.check(request.platform);
     return source;
   });
   ready.catch(() => {}); // as above
-  if (spawner && (await location.takesTime?.())) await ready;
+  if (initiates && (await location.takesTime?.())) await ready;
   const chosen = "byName" in connect ? await connect.byName(await (await ready).name?.(request.platform)) : connect;
   const result = await connectEarly(
     chosen,
-    spawner ? ready : Promise.resolve(),
+    initiates ? ready : Promise.resolve(),
     context.signal,
     async (tunnel, stop, traffic) => {
       const source = await abortable(ready, stop);

@@ -193,7 +193,11 @@ describe.concurrent("a docker archive", () => {
     ["cut off", (tar) => tar.subarray(0, tar.length / 2), /ends in the middle of/],
     ["with a file that is larger than the archive", (tar) => forgeSize(tar, 0, 2 ** 32), /ends in the middle of/],
     ["with a file that is smaller than it is", (tar) => forgeSize(tar, 0, 512), /not a tar archive, or a damaged one/],
-    ["compressed as a whole, and cut off", (tar) => gzipSync(tar).subarray(0, 3000), /the whole file is compressed with gzip/],
+    [
+      "compressed as a whole, and cut off",
+      (tar) => gzipSync(tar).subarray(0, 3000),
+      /the whole file is compressed with gzip/,
+    ],
   ])("%s", async (_, change, words) => {
     expect(await push(`docker-archive:${await tarFile(change(await makeTar(saved)))}`)).toEqual(refused(3, words));
   });

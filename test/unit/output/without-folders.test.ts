@@ -8,7 +8,7 @@ import { tunnelOptions } from "../../../src/transfer.ts";
 
 const output = outputTo(() => {});
 
-/** What the far end is told of a failure that says `text`, when `path` was named on the command line. */
+/** Returns the message that the peer gets of a failure with `text`, when the command line names `path`. */
 function told(path: string, text: string): string | undefined {
   const signal = new AbortController().signal;
   const surroundings = { output, signal, env: {} };
