@@ -19,20 +19,20 @@ import { pushingEngine, type PushingEngine } from "./pushing-engine.ts";
 
 const app = parseReference("app");
 const MB = 1_000_000;
-/** It does not fit into what lies between two programs. */
+/** Larger than the buffers between two programs. */
 const large = (): TestLayer => layer(randomBytes(20 * MB).toString("latin1"), 0);
 
 let folder: string;
 let registry: EmbeddedRegistry;
-let told: string[];
+let details: string[];
 let layers: SpooledLayer[];
-/** Bytes that were taken of each layer. */
-let taken: Map<Digest, number>;
+/** Bytes that were uploaded of each layer. */
+let uploaded: Map<Digest, number>;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "embedded-"));
   registry = await openRegistry(folder);
-  [told, layers, taken] = [[], [], new Map()];
+  [details, layers, uploaded] = [[], [], new Map()];
 });
 
 afterEach(async () => {
@@ -40,59 +40,59 @@ afterEach(async () => {
   await endRegistry(registry, folder);
 });
 
-interface Habits {
-  /** How many uploads go on at once. Docker's default. */
-  atOnce?: number;
-  /** The topmost first, as Docker has it. */
+interface EngineBehaviour {
+  /** The number of concurrent uploads; Docker's default if left out. */
+  concurrency?: number;
+  /** The order of uploads; the topmost first, as Docker does, if left out. */
   order?: (bottomFirst: TestLayer[]) => TestLayer[];
-  /** Names a layer when so many bytes of it have gone. */
-  namesAt?: number;
+  /** The bytes of a layer after which the progress names it. */
+  namedAfter?: number;
 }
 
-/** A graph driver that has never pushed: it knows no digest, asks for none, and packs every layer while it uploads it. */
-function neverPushed(bottomFirst: TestLayer[], habits: Habits = {}): PushingEngine {
-  const { atOnce = 5, order = (all) => all.toReversed(), namesAt = 100_000 } = habits;
-  return pushingEngine(async (ask, { onProgress }) => {
+/** A graph driver that knows no digests, requests none, and compresses each layer while it uploads it. */
+function engineWithoutDigests(bottomFirst: TestLayer[], behaviour: EngineBehaviour = {}): PushingEngine {
+  const { concurrency = 5, order = (all) => all.toReversed(), namedAfter = 100_000 } = behaviour;
+  return pushingEngine(async (send, { onProgress }) => {
     const waiting = order(bottomFirst);
     const one = async (): Promise<void> => {
       for (let it = waiting.shift(); it !== undefined; it = waiting.shift()) {
-        const tell = teller(it, onProgress);
-        const { location } = (await ask("POST", "blobs/uploads/")).headers;
-        const answer = await ask("PATCH", location ?? "", { body: bytesOf(it, namesAt, tell) });
-        await ask("PUT", `${answer.headers.location}?digest=${it.digest}`, { headers: { "content-length": 0 } });
-        if ((await ask("HEAD", `blobs/${it.digest}`)).status !== 200) throw new EngineError("unknown blob");
-        tell("Pushed");
+        const report = progressOf(it, onProgress);
+        const { location } = (await send("POST", "blobs/uploads/")).headers;
+        const answer = await send("PATCH", location ?? "", { body: bytesOf(it, namedAfter, report) });
+        await send("PUT", `${answer.headers.location}?digest=${it.digest}`, { headers: { "content-length": 0 } });
+        if ((await send("HEAD", `blobs/${it.digest}`)).status !== 200) throw new EngineError("unknown blob");
+        report("Pushed");
       }
     };
-    for (const it of waiting) teller(it, onProgress)("Preparing");
-    await Promise.all(Array.from({ length: atOnce }, one));
-    await ask("PUT", "manifests/new", { body: "{}" });
+    for (const it of waiting) progressOf(it, onProgress)("Preparing");
+    await Promise.all(Array.from({ length: concurrency }, one));
+    await send("PUT", "manifests/new", { body: "{}" });
   });
 }
 
-function teller({ diffId }: TestLayer, onProgress: TransferOptions["onProgress"]): (status: string) => void {
+function progressOf({ diffId }: TestLayer, onProgress: TransferOptions["onProgress"]): (status: string) => void {
   return (status) => onProgress?.({ id: hexOf(diffId).slice(0, 12), status });
 }
 
-function bytesOf({ digest, bytes }: TestLayer, namesAt: number, tell: (status: string) => void): Readable {
+function bytesOf({ digest, bytes }: TestLayer, namedAfter: number, report: (status: string) => void): Readable {
   const pieces = function* (): Generator<Buffer> {
     for (let at = 0; at < bytes.length; at += 65_536) {
-      if (at >= namesAt) tell("Pushing");
+      if (at >= namedAfter) report("Pushing");
       const piece = bytes.subarray(at, at + 65_536);
-      taken.set(digest, at + piece.length);
+      uploaded.set(digest, at + piece.length);
       yield piece;
     }
-    tell("Pushing");
+    report("Pushing");
   };
   return Readable.from(pieces(), { objectMode: false, highWaterMark: 65_536 });
 }
 
-async function take(engine: PushingEngine, wanted: TestLayer[]): Promise<ReadonlySet<Digest>> {
+async function pushWanted(engine: PushingEngine, wanted: TestLayer[]): Promise<ReadonlySet<Digest>> {
   return await pushByProgress(engine, app, new Set(wanted.map(({ diffId }) => diffId)), {
     registry,
     runIds: [newRunId()],
     signal: new AbortController().signal,
-    onDetail: (text) => told.push(text),
+    onDetail: (text) => details.push(text),
     onLayer: (it) => layers.push(it),
   });
 }
@@ -101,68 +101,70 @@ async function spooled(): Promise<string[]> {
   return await readdir(join(folder, (await readdir(folder))[0] ?? ""));
 }
 
-describe("of an image that was never pushed", () => {
-  test("the wanted layers are taken, and of the others no more than shows what they are", async () => {
+describe("of an image that was never pushed,", () => {
+  test("the wanted layers are taken, and of the others only the bytes that identify them", async () => {
     const [base, libraries, config, top] = [large(), large(), layer("a few files"), layer("the newest")];
-    const engine = neverPushed([base, libraries, config, top]);
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }); // it ends by itself, and not because it is quiet
-    expect(await take(engine, [config, top])).toEqual(new Set());
+    const engine = engineWithoutDigests([base, libraries, config, top]);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }); // the push must end before the idle timeout
+    expect(await pushWanted(engine, [config, top])).toEqual(new Set());
     expect(layers.map(({ diffId }) => diffId).toSorted()).toEqual([config.diffId, top.diffId].toSorted());
     for (const it of layers) {
       const { bytes } = it.diffId === top.diffId ? top : config;
       expect(await buffer(await it.open())).toEqual(bytes);
     }
-    for (const { digest } of [base, libraries]) expect(taken.get(digest) ?? 0).toBeLessThan(15 * MB);
+    for (const { digest } of [base, libraries]) expect(uploaded.get(digest) ?? 0).toBeLessThan(15 * MB);
     expect(engine.sent).not.toContain("PUT manifests/new");
     expect([...engine.names]).toEqual([]);
-    expect(await spooled()).toHaveLength(2); // what was begun is gone
-    expect(told).toEqual([]);
+    expect(await spooled()).toHaveLength(2); // unfinished uploads are removed
+    expect(details).toEqual([]);
   });
 
-  test("a wanted layer is taken that is large, while others wait", async () => {
+  test("a large wanted layer is taken while others are held back", async () => {
     const [base, top] = [large(), large()];
-    expect(await take(neverPushed([base, top]), [top])).toEqual(new Set());
+    expect(await pushWanted(engineWithoutDigests([base, top]), [top])).toEqual(new Set());
     expect(layers).toMatchObject([{ diffId: top.diffId, size: top.bytes.length }]);
-    expect(taken.get(base.digest) ?? 0).toBeLessThan(15 * MB);
+    expect(uploaded.get(base.digest) ?? 0).toBeLessThan(15 * MB);
   });
 
-  test.each([1, 2, 5])("more layers are taken than the engine sends at once (%s)", async (atOnce) => {
+  test.each([1, 2, 5])("more layers are taken than the engine uploads at once (%s)", async (concurrency) => {
     const wanted = Array.from({ length: 12 }, (_, at) => layer(`step ${at}`));
-    expect(await take(neverPushed([large(), large(), ...wanted], { atOnce }), wanted)).toEqual(new Set());
+    expect(await pushWanted(engineWithoutDigests([large(), large(), ...wanted], { concurrency }), wanted)).toEqual(
+      new Set(),
+    );
     expect(layers).toHaveLength(wanted.length);
   });
 
-  test("all of its layers can be taken: the config's upload and the manifest come to nothing", async () => {
+  test("all layers can be taken: the config's upload and the manifest are refused", async () => {
     const all = [layer("base"), layer("top")];
-    expect(await take(neverPushed(all), all)).toEqual(new Set());
+    expect(await pushWanted(engineWithoutDigests(all), all)).toEqual(new Set());
     expect(layers).toHaveLength(2);
   });
 
-  test("layers that are so small that they are there before they are named are told apart by what they hold", async () => {
+  test("layers so small that they are complete before they are named are identified by their content", async () => {
     const [small, top] = [layer("small"), layer("top")];
-    const engine = neverPushed([large(), small, top], { namesAt: Infinity });
-    expect(await take(engine, [top])).toEqual(new Set());
+    const engine = engineWithoutDigests([large(), small, top], { namedAfter: Infinity });
+    expect(await pushWanted(engine, [top])).toEqual(new Set());
     expect(layers).toMatchObject([{ diffId: top.diffId }]);
     expect(await spooled()).toHaveLength(1);
   });
 
-  test("it is given up when the engine begins with layers that nobody wants, and waits with those that are", async () => {
+  test("the push is given up when the engine begins with unwanted layers, and the wanted ones have to wait", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const top = layer("top");
-    const engine = neverPushed([large(), large(), top], { atOnce: 2, order: (all) => [...all] });
-    const taking = take(engine, [top]);
+    const engine = engineWithoutDigests([large(), large(), top], { concurrency: 2, order: (all) => [...all] });
+    const taking = pushWanted(engine, [top]);
     const waits = vi.waitFor(() => expect(engine.sent.filter((line) => line.startsWith("PATCH"))).toHaveLength(2));
     await waits;
-    // Held back, both of them: nothing is heard any more.
+    // Both are held back: the push is silent.
     let former = -1;
     for (let now = 0; now !== former;) {
       former = now;
       await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
-      now = [...taken.values()].reduce((sum, some) => sum + some, 0);
+      now = [...uploaded.values()].reduce((sum, some) => sum + some, 0);
     }
     await vi.advanceTimersByTimeAsync(10_000);
     expect(await taking).toEqual(new Set([top.diffId]));
-    expect(told.join()).toContain("the engine makes no progress");
+    expect(details.join()).toContain("the engine makes no progress");
     expect(layers).toEqual([]);
     expect([...engine.names]).toEqual([]);
     expect(await spooled()).toEqual([]);
@@ -173,12 +175,12 @@ describe("of an image that was never pushed", () => {
     ["is another layer", layer("another")],
   ])("a blob that %s is not taken, whatever the engine calls it", async (_, other) => {
     const top = layer("top");
-    const engine = pushingEngine(async (ask, { onProgress }) => {
-      const { location } = (await ask("POST", "blobs/uploads/")).headers;
-      teller(top, onProgress)("Pushing");
-      await ask("PUT", `${location}?digest=${other.digest}`, { body: other.bytes });
+    const engine = pushingEngine(async (send, { onProgress }) => {
+      const { location } = (await send("POST", "blobs/uploads/")).headers;
+      progressOf(top, onProgress)("Pushing");
+      await send("PUT", `${location}?digest=${other.digest}`, { body: other.bytes });
     });
-    expect(await take(engine, [top])).toEqual(new Set([top.diffId]));
+    expect(await pushWanted(engine, [top])).toEqual(new Set([top.diffId]));
     expect(await spooled()).toEqual([]);
   });
 });

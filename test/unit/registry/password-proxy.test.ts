@@ -8,19 +8,19 @@ import { passwordProxy, allowReads, allowWrites, type PasswordProxy } from "../.
 
 const credentials = newCredentials();
 let registry: Server;
-let seen: { url: string; headers: IncomingHttpHeaders; body: string }[];
+let received: { url: string; headers: IncomingHttpHeaders; body: string }[];
 let unreachable: Error[];
 let proxy: PasswordProxy;
 let url: string;
 
 beforeEach(async () => {
-  seen = [];
+  received = [];
   unreachable = [];
   registry = createServer((req, response) => {
     let body = "";
     req.on("data", (chunk) => (body += String(chunk)));
     req.on("end", () => {
-      seen.push({ url: req.url ?? "", headers: req.headers, body });
+      received.push({ url: req.url ?? "", headers: req.headers, body });
       response.setHeader("location", `http://${req.headers.host}/v2/app/blobs/uploads/1`);
       response.end("from the registry");
     });
@@ -43,13 +43,13 @@ afterEach(async () => {
 });
 
 describe("the password proxy", () => {
-  test("passes on who shows the password, without it, and keeps the Host that upload addresses are built from", async () => {
+  test("forwards requests with the password, without it, and keeps the Host header that upload URLs are built from", async () => {
     const headers = { authorization: basicAuth(credentials) };
     const response = await fetch(`${url}/v2/app/blobs/uploads/`, { method: "POST", body: "layer", headers });
     expect(await response.text()).toBe("from the registry");
     expect(response.headers.get("location")).toBe(`${url}/v2/app/blobs/uploads/1`);
-    expect(seen).toMatchObject([{ url: "/v2/app/blobs/uploads/", body: "layer" }]);
-    expect(seen[0]?.headers.authorization).toBeUndefined();
+    expect(received).toMatchObject([{ url: "/v2/app/blobs/uploads/", body: "layer" }]);
+    expect(received[0]?.headers.authorization).toBeUndefined();
   });
 
   test.each([
@@ -59,15 +59,15 @@ describe("the password proxy", () => {
     basicAuth({ ...credentials, password: "guess" }),
     basicAuth({ ...credentials, username: "root" }),
     `Bearer ${credentials.password}`,
-  ])("refuses %j with 401 and an error body, and the registry hears nothing", async (authorization) => {
+  ])("answers %j with 401 and an error body, and does not reach the registry", async (authorization) => {
     const response = await fetch(`${url}/v2/`, authorization === undefined ? {} : { headers: { authorization } });
     expect(response.status).toBe(401);
     expect(response.headers.get("www-authenticate")).toMatch(/^Basic realm=/);
     expect(await response.json()).toMatchObject({ errors: [{ code: "UNAUTHORIZED" }] });
-    expect(seen).toEqual([]);
+    expect(received).toEqual([]);
   });
 
-  test("answers on a stream that no port leads to", async () => {
+  test("answers on a stream without a port", async () => {
     const [up, down] = [new PassThrough(), new PassThrough()];
     proxy.accept(Duplex.from({ readable: up, writable: down }));
     const client = request({
@@ -80,7 +80,7 @@ describe("the password proxy", () => {
     expect(response.statusCode).toBe(401);
   });
 
-  test("says 502 when the registry is gone, and tells its owner", async () => {
+  test("answers 502 when the registry is gone, and reports it", async () => {
     registry.close();
     registry.closeAllConnections();
     const response = await fetch(`${url}/v2/`, { headers: { authorization: basicAuth(credentials) } });
@@ -89,7 +89,7 @@ describe("the password proxy", () => {
   });
 });
 
-test("passwords differ from run to run and need no quoting", () => {
+test("passwords differ between runs and need no quoting", () => {
   const other = newCredentials();
   expect(other.password).not.toBe(credentials.password);
   expect(other.password).toMatch(/^[\w-]{32}$/);
@@ -97,7 +97,7 @@ test("passwords differ from run to run and need no quoting", () => {
   expect(isAuthorized(basicAuth(other), credentials)).toBe(false);
 });
 
-describe("who may do what", () => {
+describe("allowed requests", () => {
   const [reads, writes] = [allowReads("docker-over-ssh/app"), allowWrites("docker-over-ssh/app")];
 
   test.each<[string, string, boolean, boolean]>([
@@ -119,15 +119,15 @@ describe("who may do what", () => {
   });
 });
 
-test("strangers whose bodies never come do not keep others out", async () => {
+test("unauthenticated clients whose bodies never arrive do not keep others out", async () => {
   const port = Number(new URL(url).port);
-  const strangers = Array.from({ length: 300 }, () =>
+  const sockets = Array.from({ length: 300 }, () =>
     connect(port, "127.0.0.1")
       .on("error", () => {})
       .resume(),
   );
-  for (const socket of strangers) socket.write("POST /v2/ HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n");
+  for (const socket of sockets) socket.write("POST /v2/ HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n");
   const headers = { authorization: basicAuth(credentials) };
   expect((await fetch(`${url}/v2/`, { headers })).status).toBe(200);
-  await Promise.all(strangers.map(async (socket) => socket.closed || (await once(socket, "close"))));
+  await Promise.all(sockets.map(async (socket) => socket.closed || (await once(socket, "close"))));
 });

@@ -27,37 +27,37 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-describe("what is at a registry's address", () => {
-  test("one that is ready; it is asked with the password", async () => {
-    let asked: unknown;
+describe("the server at a registry's address is", () => {
+  test("a registry that is ready; the request has the password", async () => {
+    let request: unknown;
     const found = await ping(({ url, headers }, response) => {
-      asked = { url, authorization: headers.authorization };
+      request = { url, authorization: headers.authorization };
       response.end("{}");
     });
     expect(found).toEqual({ state: "ready", reason: "" });
-    expect(asked).toEqual({ url: "/v2/", authorization: `Basic ${btoa("run:secret")}` });
+    expect(request).toEqual({ url: "/v2/", authorization: `Basic ${btoa("run:secret")}` });
   });
 
-  test("one that asks for a password", async () => {
+  test("a registry that asks for a password", async () => {
     const found = await ping((_, response) => response.writeHead(401, { "www-authenticate": "Basic" }).end());
     expect(found).toEqual({ state: "asks-for-password", reason: "" });
   });
 
-  test.each([404, 307])("something that answers with status %i; nothing is followed", async (status) => {
+  test.each([404, 307])("a server that answers with status %i; no redirect is followed", async (status) => {
     const found = await ping((_, response) => response.writeHead(status, { location: "http://127.0.0.1:9/" }).end());
     expect(found).toEqual({ state: "not-a-registry", reason: `it answers /v2/ with status ${status}` });
   });
 
-  test("something that is not HTTP", async () => {
+  test("no HTTP server", async () => {
     const found = await ping(({ socket }) => socket.end("SSH-2.0-OpenSSH\r\n"));
     expect(found).toMatchObject({ state: "not-a-registry" });
   });
 
-  test("something that does not answer", async () => {
+  test("a server that does not answer", async () => {
     expect(await ping(() => {}, 50)).toEqual({ state: "unreachable", reason: "no answer" });
   });
 
-  test("nothing", async () => {
+  test("missing", async () => {
     const { port } = await new Promise<AddressInfo>((resolve) => {
       const server = createServer().listen(0, "127.0.0.1", () => {
         const address = server.address() as AddressInfo;
@@ -70,8 +70,8 @@ describe("what is at a registry's address", () => {
     });
   });
 
-  // With NODE_USE_ENV_PROXY=1, Node 24 leads fetch and the global agent through HTTP_PROXY, to 127.0.0.1 as well.
-  test("no proxy of the environment is in between", async () => {
+  // With NODE_USE_ENV_PROXY=1, fetch and the global agent of Node 24 use HTTP_PROXY, even for 127.0.0.1.
+  test("reached without the environment's proxy", async () => {
     const proxied = () => {
       throw new Error("through a proxy");
     };

@@ -11,7 +11,7 @@ import { startRegistryContainer } from "../../../src/registry/registry-container
 const engineGone = new Failure("engine-unreachable", "the engine is gone");
 const failing = async (): Promise<never> => await Promise.reject(engineGone);
 
-/** An engine that has the image, and whose containers are `container`. */
+/** An engine that has the image, and runs containers with this function. */
 function engineWith(runContainer: Engine["runContainer"]): Engine {
   return { address: "unix:///engine", inspectImage: async () => ({}), runContainer } as unknown as Engine;
 }
@@ -24,38 +24,38 @@ const start = (engine: Engine, signal = new AbortController().signal) =>
   startRegistryContainer(engine, { runId: newRunId(), signal, onProgress: () => {} });
 
 describe("a registry container that does not start", () => {
-  test("is the engine's word, and not a bug of ours", async () => {
-    const words = "OCI runtime create failed: cgroup";
-    const engine = engineWith(async () => await Promise.reject(new EngineError(words, 500)));
+  test("is reported with the engine's error", async () => {
+    const message = "OCI runtime create failed: cgroup";
+    const engine = engineWith(async () => await Promise.reject(new EngineError(message, 500)));
     await expect(start(engine)).rejects.toMatchObject({
       name: "Failure",
       code: "registry-unavailable",
-      message: `unix:///engine could not start a registry container from registry:2: ${words}`,
+      message: `unix:///engine could not start a registry container from registry:2: ${message}`,
       hint: expect.stringContaining("--registry HOST:PORT"),
     });
   });
 
-  test("other failures stay what they are", async () => {
+  test("passes other failures on", async () => {
     await expect(start(engineWith(failing))).rejects.toBe(engineGone);
   });
 });
 
-describe("an engine that goes away hides nothing", () => {
-  test("when the registry never got ready", async () => {
+describe("an engine that is gone hides no error", () => {
+  test("when the registry does not become ready", async () => {
     const exited = Promise.resolve({ status: 2 });
     await expect(start(engineWith(async () => container({ exited })))).rejects.toMatchObject({
       message: "the temporary registry is gone: it stopped with status 2",
     });
   });
 
-  test("when nobody can tell how it ended", async () => {
+  test("when the container's status is unknown", async () => {
     const exited = Promise.resolve({ status: -1 });
     await expect(start(engineWith(async () => container({ exited })))).rejects.toMatchObject({
       message: "the temporary registry is gone: it was removed, or its engine is gone",
     });
   });
 
-  test("when the registry is taken down", async () => {
+  test("when the registry is removed", async () => {
     const server = createServer((_request, response) => response.end("{}"));
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const remove = vi.fn<() => Promise<never>>(failing);

@@ -35,12 +35,12 @@ test.each([
   [["app:v1", "app:v2"], undefined],
   [["v2"], undefined],
   [[], undefined],
-])("an archive that calls its image %j means %s", async (names, name) => {
+])("an archive with the image names %j gives the name %s", async (names, name) => {
   await using source = await archiveSource({ kind: "docker-archive", given: "", path: await docker(names) }, context);
   expect(await source.name?.(undefined)).toBe(name);
 });
 
-test("of two images neither has the name", async () => {
+test("an archive of two images names none", async () => {
   const path = join(folder, "two.tar");
   const images = [
     { image, ref: "app:v1" },
@@ -51,7 +51,7 @@ test("of two images neither has the name", async () => {
   expect(await source.name?.(undefined)).toBeUndefined();
 });
 
-test("towards an engine alone, an archive without a name in it must be given one", async () => {
+test("for a remote engine, an archive without a name needs --as", async () => {
   const push = async (path: string) =>
     await pushToRemote(
       readPushRequest({ image: `docker-archive:${path}`, command: ["false", "system", "dial-stdio"] }, {}, {}),

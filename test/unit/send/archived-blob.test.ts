@@ -29,7 +29,7 @@ function layer(stored: Buffer, diffId = digestOf(bytes)): ArchivedLayer {
 
 const never = (error: Error): void => expect.unreachable(String(error));
 
-test("a plain layer can be had packed for the way, a packed one only as it is stored", async () => {
+test("a plain layer can be packed for the transfer, a compressed one is served as it is stored", async () => {
   const plain = archivedBlob(layer(bytes), { packer, onError: never });
   const packed = await bytesOf(plain.packed?.(0).stream ?? Readable.from([]));
   expect(packed.length).toBeLessThan(350_000);
@@ -47,35 +47,35 @@ test.each([
   [999, 1000],
   [1500, 250_000],
   [599_000, 599_999],
-])("the part from %i to %i", async (first, last) => {
+])("the range from %i to %i", async (first, last) => {
   const blob = archivedBlob(layer(bytes), { packer, onError: never });
   expect((await bytesOf(await blob.open({ first, last }))).equals(bytes.subarray(first, last + 1))).toBe(true);
 });
 
-test("a plain layer is packed from any place on", async () => {
+test("a plain layer is packed from any offset", async () => {
   const { first, stream } = archivedBlob(layer(bytes), { packer, onError: never }).packed?.(1234) ?? {};
   expect(first).toBe(1234);
   expect((await bytesOf(Readable.from(unpack(stream ?? Readable.from([]))))).equals(bytes.subarray(1234))).toBe(true);
 });
 
-describe("what is wrong is heard of", () => {
-  test("a layer that unpacks to another one than it should", async () => {
-    const received: Error[] = [];
+describe("errors are reported", () => {
+  test("a layer with another diff ID", async () => {
+    const reported: Error[] = [];
     const other = digestOf("another");
-    const blob = archivedBlob(layer(gzipped, other), { packer, onError: (error) => received.push(error) });
+    const blob = archivedBlob(layer(gzipped, other), { packer, onError: (error) => reported.push(error) });
     await expect(bytesOf(await blob.open())).rejects.toThrow(
       `the uncompressed layer ${other} has the digest ${digestOf(bytes)}`,
     );
-    expect(received).toHaveLength(1);
+    expect(reported).toHaveLength(1);
   });
 
-  test("not that whoever reads it leaves", async () => {
-    const received: Error[] = [];
+  test("but not a reader that leaves", async () => {
+    const reported: Error[] = [];
     for (const stored of [bytes, gzipped]) {
-      const blob = archivedBlob(layer(stored), { packer, onError: (error) => received.push(error) });
+      const blob = archivedBlob(layer(stored), { packer, onError: (error) => reported.push(error) });
       for await (const _ of await blob.open()) break;
       for await (const _ of blob.packed?.(0).stream ?? []) break;
     }
-    expect(received).toEqual([]);
+    expect(reported).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-/** Of an image for several platforms: which one is sent. */
+/** Which platform's image is sent, of several. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,11 +31,11 @@ describe("in an OCI layout", async () => {
     [{ platform: "linux/amd64", receiverPlatform: "linux/arm64" }, "linux/amd64"],
   ])("%j: %s", async (asked, platform) => {
     await using source = await open("many");
-    await source.check(undefined); // the receiver may tell
+    await source.check(undefined); // the receiver may choose
     expect((await source.find({ image, ...asked })).platform).toBe(platform);
   });
 
-  test("none that runs there: they are told", async () => {
+  test("an error lists the platforms if none is the receiver's", async () => {
     await using source = await open("many");
     for (const asked of [{}, { receiverPlatform: "linux/s390x" }])
       await expect(source.find({ image, ...asked })).rejects.toThrow("linux/amd64, linux/arm64/v8: choose a platform");
@@ -43,14 +43,14 @@ describe("in an OCI layout", async () => {
     await expect(source.check("linux/s390x")).rejects.toThrow("no image for linux/s390x");
   });
 
-  test("the only one is sent, whatever runs there; the receiver warns", async () => {
+  test("the only one is sent to any receiver, which warns", async () => {
     await using source = await open("one");
     expect((await source.find({ image, receiverPlatform: "linux/amd64" })).platform).toBe("linux/arm64/v8");
   });
 });
 
 describe("in an engine with a containerd store", () => {
-  /** With both variants, of which amd64 is its own. */
+  /** Has the image for both platforms; its own is amd64. */
   const engine = {
     address: "there",
     info: async () => ({ store: "containerd", platform: "linux/amd64" }),
@@ -72,7 +72,7 @@ describe("in an engine with a containerd store", () => {
     expect((await source.find({ image, ...asked })).platform).toBe(platform);
   });
 
-  test("one that was named and is not there", async () => {
+  test("a requested platform that is missing is an error", async () => {
     const failing = source.find({ image, platform: "linux/s390x" });
     await expect(failing).rejects.toThrow("app:v1 is here for linux/amd64, not for linux/s390x");
   });

@@ -6,7 +6,7 @@ import type { EngineOfferOptions } from "../../../src/send/engine-offer-options.
 import { exportByPush } from "../../../src/send/export-by-push.ts";
 import { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
-import { hexOf, type Digest } from "../../../src/image/digest.ts";
+import { shortOf } from "../../../src/image/digest.ts";
 import { parseReference } from "../../../src/image/reference.ts";
 import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
 import { endRegistry, openRegistry } from "../registry/embedded/client.ts";
@@ -15,11 +15,11 @@ import { graphdriver, pushingEngine } from "../engine-push/pushing-engine.ts";
 
 const layers = ["base", "workdir", "libraries", "top"].map((name) => layer(name));
 const [base = expect.fail(), workdir = expect.fail(), libraries = expect.fail(), top = expect.fail()] = layers;
-const known = layers.map((it) => ({ ...it, known: [it.digest] }));
-const unknown = layers.map((it) => ({ ...it, known: [] }));
+const withDigests = layers.map((it) => ({ ...it, known: [it.digest] }));
+const withoutDigests = layers.map((it) => ({ ...it, known: [] }));
 const { config } = image(layers);
-/** The same layers, and a history: which of its steps made one is known by it alone. */
-const told = blob(
+/** The same layers with a history, which alone tells which steps made a layer. */
+const configWithHistory = blob(
   JSON.stringify({
     ...(JSON.parse(config.bytes.toString()) as object),
     history: [{}, { empty_layer: true }, {}, {}, {}, { empty_layer: true }],
@@ -30,17 +30,17 @@ const STEPS = [600e6, 0, 0, 300e6, 100e6, 0];
 let folder: string;
 let registry: EmbeddedRegistry;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "push-few-"));
+  folder = await mkdtemp(join(tmpdir(), "export-by-push-"));
   registry = await openRegistry(folder);
 });
 afterEach(async () => await endRegistry(registry, folder));
 
 interface Case {
   wanted: TestLayer[];
-  /** What the engine knows. */
+  /** The layers with the digests that the engine knows. */
   has?: (TestLayer & { known: string[] })[];
-  /** What its builder tells. */
-  tells?: Buffer | "nothing";
+  /** The config that its builder reads. */
+  config?: Buffer | "none";
   sizes?: number[];
   /** The image's layers, bottom first. */
   stack?: TestLayer[];
@@ -48,23 +48,23 @@ interface Case {
   name?: string;
 }
 
-/** What came of it: whether all did, which layers did, what was asked of the builder, and what the engine sent. */
+/** Returns whether all wanted layers were exported, which were, the arguments of readConfig, and the engine's requests. */
 async function push({
   wanted,
-  has = unknown,
-  tells = told.bytes,
+  has = withoutDigests,
+  config: readableConfig = configWithHistory.bytes,
   sizes = STEPS,
   stack = layers,
   store = "graphdriver",
   name = "app",
 }: Case) {
   const engine = pushingEngine(graphdriver(has), { id: config.digest });
-  const asked: string[] = [];
+  const readConfigArgs: string[] = [];
   Object.assign(engine, {
     stepSizes: async () => sizes,
     readConfig: async (of: { name: string; id: string }, version: string) => (
-      asked.push(of.name, of.id, version),
-      tells === "nothing" ? undefined : tells
+      readConfigArgs.push(of.name, of.id, version),
+      readableConfig === "none" ? undefined : readableConfig
     ),
   });
   const diffIds = stack.map(({ diffId }) => diffId);
@@ -85,77 +85,76 @@ async function push({
     signal: new AbortController().signal,
     output: { detail: () => {} },
   } as unknown as EngineOfferOptions);
-  const has12 = (diffId: Digest): string => hexOf(diffId).slice(0, 12);
-  const came = layers.filter(({ diffId }) => outgoing.has(diffId)).map(({ diffId }) => has12(diffId));
+  const exported = layers.filter(({ diffId }) => outgoing.has(diffId)).map(({ diffId }) => shortOf(diffId));
   await outgoing[Symbol.asyncDispose]();
-  return { isAll, came, isFinished: await ended, asked, sent: engine.sent };
+  return { isAll, exported, isFinished: await ended, readConfigArgs, sent: engine.sent };
 }
 
-const names = (...of: TestLayer[]): string[] => of.map(({ diffId }) => hexOf(diffId).slice(0, 12));
+const names = (...of: TestLayer[]): string[] => of.map(({ diffId }) => shortOf(diffId));
 
-describe("of a graph driver", () => {
-  test("the new layers on top come though it knows no digest, and the config from its builder", async () => {
-    const { isAll, came, isFinished, asked } = await push({ wanted: [top] });
-    expect([isAll, isFinished, came]).toEqual([true, true, names(top)]);
-    expect(asked).toEqual(["app:latest", config.digest, "28.5.2"]);
+describe("a graph driver", () => {
+  test("pushes the new layers on top without knowing digests; the builder reads the config", async () => {
+    const { isAll, exported, isFinished, readConfigArgs } = await push({ wanted: [top] });
+    expect([isAll, isFinished, exported]).toEqual([true, true, names(top)]);
+    expect(readConfigArgs).toEqual(["app:latest", config.digest, "28.5.2"]);
   });
 
-  test("where all is there but the config, the engine is not let push at all", async () => {
+  test("does not push when only the config is missing", async () => {
     const { isAll, isFinished, sent } = await push({ wanted: [] });
     expect([isAll, isFinished, sent]).toEqual([true, true, []]);
   });
 
-  test("layers that are not the topmost come where it knows the digests of those above; else none do, at once", async () => {
+  test("pushes layers that are not the topmost if it knows the digests of those above; otherwise none", async () => {
     const wanted = [workdir];
-    expect(await push({ wanted, has: known })).toMatchObject({ isAll: true, came: names(workdir) });
-    expect(await push({ wanted })).toMatchObject({ isAll: false, came: [] });
+    expect(await push({ wanted, has: withDigests })).toMatchObject({ isAll: true, exported: names(workdir) });
+    expect(await push({ wanted })).toMatchObject({ isAll: false, exported: [] });
   });
 
-  test("more than half a gigabyte is not what others are held for: it comes where it knows the others' digests", async () => {
+  test("does not hold other layers for more than half a gigabyte: pushes it if it knows the others' digests", async () => {
     const [wanted, sizes] = [[top], [90e9, 0, 0, 0, 600e6, 0]];
-    expect(await push({ wanted, sizes, has: [...known.slice(0, 3), { ...top, known: [] }] })).toMatchObject({
+    expect(await push({ wanted, sizes, has: [...withDigests.slice(0, 3), { ...top, known: [] }] })).toMatchObject({
       isAll: true,
-      came: names(top),
+      exported: names(top),
     });
-    expect(await push({ wanted, sizes })).toMatchObject({ isAll: false, came: [] });
+    expect(await push({ wanted, sizes })).toMatchObject({ isAll: false, exported: [] });
   });
 
-  test("a layer that stands further below as well is the topmost all the same", async () => {
+  test("pushes a topmost layer that also occurs further down", async () => {
     const stack = [base, workdir, libraries, workdir, top];
     const sizes = [600e6, 0, 300e6, 0, 100e6];
-    const tells = Buffer.from(JSON.stringify({ history: stack.map(() => ({})) }));
-    expect(await push({ wanted: [workdir, top], stack, sizes, tells })).toMatchObject({
+    const noEmptySteps = Buffer.from(JSON.stringify({ history: stack.map(() => ({})) }));
+    expect(await push({ wanted: [workdir, top], stack, sizes, config: noEmptySteps })).toMatchObject({
       isAll: true,
-      came: names(workdir, top),
+      exported: names(workdir, top),
     });
   });
 
-  test("a few megabytes are pushed however small the image is", async () => {
+  test("pushes a few megabytes of an image of any size", async () => {
     expect(await push({ wanted: layers, sizes: [1e6, 0, 0, 1e6, 1e6, 0] })).toMatchObject({ isAll: true });
   });
 
   test.each([
     ["more than a sixth of the image", { wanted: [libraries, top] }],
-    ["of which nobody knows how much it is", { wanted: [top], sizes: [1, 2, 3] }],
-  ])("%s is not asked of it", async (_, what) => {
-    const { isAll, sent } = await push(what);
+    ["a layer of unknown size", { wanted: [top], sizes: [1, 2, 3] }],
+  ])("does not push %s", async (_, options) => {
+    const { isAll, sent } = await push(options);
     expect([isAll, sent]).toEqual([false, []]);
   });
 
-  test("a layer of nothing is told from a step that made none by the config alone", async () => {
+  test("needs the config to tell an empty layer from a step without one", async () => {
     const wanted = [top];
-    expect(await push({ wanted, has: known, tells: "nothing" })).toMatchObject({ isAll: false, sent: [] });
+    expect(await push({ wanted, has: withDigests, config: "none" })).toMatchObject({ isAll: false, sent: [] });
     const sizes = [600e6, 5, 300e6, 100e6];
-    expect(await push({ wanted, has: known, tells: "nothing", sizes })).toMatchObject({
+    expect(await push({ wanted, has: withDigests, config: "none", sizes })).toMatchObject({
       isAll: true,
-      came: names(top),
+      exported: names(top),
     });
   });
 
   test.each([
     ["Podman", { store: "podman" }],
-    ["an image with a digest for a name", { name: `app@${base.digest}` }],
-  ])("the builder is not asked: %s", async (_, what) => {
-    expect(await push({ wanted: [top], ...what })).toMatchObject({ asked: [] });
+    ["an image named by a digest", { name: `app@${base.digest}` }],
+  ])("the builder does not read the config of %s", async (_, options) => {
+    expect(await push({ wanted: [top], ...options })).toMatchObject({ readConfigArgs: [] });
   });
 });

@@ -48,65 +48,65 @@ const manifest = encodeManifest({
   layers: layers.map(({ blob }) => blob),
 });
 
-interface Taking extends AsyncDisposable {
+interface Export extends AsyncDisposable {
   outgoing: OutgoingBlobs;
   fake: ContentEngine;
   announced: AnnouncedLayer[];
-  /** What becomes of it. */
-  taken: Promise<boolean>;
+  /** The result of the export. */
+  result: Promise<boolean>;
   stop: AbortController;
-  /** A blob on the shelf. */
+  /** Returns an outgoing blob. */
   blob(layer: Layer): Promise<StoredBlob>;
-  /** It has not ended yet. */
+  /** Whether the export has not ended. */
   goesOn(): Promise<boolean>;
 }
 
-interface TakingOptions extends ContentEngineOptions, Pick<OutgoingBlobsOptions, "deltaSpool"> {
+interface ExportOptions extends ContentEngineOptions, Pick<OutgoingBlobsOptions, "deltaSpool"> {
   want?: readonly string[];
   of?: readonly string[];
   packing?: Packing;
 }
 
-/** An image of these layers, on its way out of an engine's content store. */
-async function take(options: TakingOptions = {}): Promise<Taking> {
+/** Exports an image of these layers from an engine's content store. */
+async function startExport(options: ExportOptions = {}): Promise<Export> {
   const { want = [top, large, bottom].map(({ diffId }) => diffId), of = diffIds, deltaSpool } = options;
   const packing = options.packing ?? { codec: commonCodec(["brotli"]) };
   const fake = await contentEngine({ blobs: layers.map(({ stored }) => ({ bytes: stored })), ...options });
   const engine = await openEngine(fake.endpoint);
   const content = await engine.contentStore();
-  if (content === undefined) throw new Error("it has none");
+  if (content === undefined) throw new Error("the engine has no content store");
   const announced: AnnouncedLayer[] = [];
-  const all = latch();
+  const allAnnounced = latch();
   const announce = (layer: AnnouncedLayer): void => {
     announced.push(layer);
-    if (announced.length === want.length) all.open();
+    if (announced.length === want.length) allAnnounced.open();
   };
   const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
   const outgoing = new OutgoingBlobs({ offer, diffIds: of, packing, announce, deltaSpool });
   const stop = new AbortController();
-  const taken = exportFromContentStore(outgoing, { content, manifest: parseImageManifest(manifest.bytes), config }, {
+  const result = exportFromContentStore(outgoing, { content, manifest: parseImageManifest(manifest.bytes), config }, {
     info: { diffIds: of },
     want: { diffIds: want },
     image: { given: "app:v1" },
     packing,
     signal: stop.signal,
   } as unknown as EngineOfferOptions);
-  taken.catch(() => {}); // awaited by the test
-  if (want.length > 0) await Promise.race([all.opened, taken]).catch(() => {});
+  result.catch(() => {}); // awaited by the test
+  if (want.length > 0) await Promise.race([allAnnounced.opened, result]).catch(() => {});
   return {
     outgoing,
     fake,
     announced,
-    taken,
+    result,
     stop,
     async blob({ blob: { digest } }) {
       const found = await outgoing.content.blob("r", digest);
-      if (found === undefined) throw new Error(`${digest} is not on the shelf`);
+      if (found === undefined) throw new Error(`${digest} is not an outgoing blob`);
       return found;
     },
     async goesOn() {
       const later = new Promise((resolve) => setImmediate(resolve, "later"));
-      return (await Promise.race([taken, later])) === "later";
+      return (await Promise.race([result, later])) === "later";
     },
     async [Symbol.asyncDispose]() {
       await outgoing[Symbol.asyncDispose]();
@@ -128,179 +128,185 @@ async function spool() {
   };
 }
 
-describe("layers that are wanted", () => {
-  test("are announced as they are stored, and none is read before it is fetched", async () => {
-    await using taking = await take();
-    expect(taking.announced).toEqual([bottom, large, top].map(({ diffId, blob }) => ({ diffId, ...blob })));
-    expect(taking.fake.reads).toEqual([]);
+describe("wanted layers", () => {
+  test("are announced as they are stored, and read only when they are fetched", async () => {
+    await using exported = await startExport();
+    expect(exported.announced).toEqual([bottom, large, top].map(({ diffId, blob }) => ({ diffId, ...blob })));
+    expect(exported.fake.reads).toEqual([]);
     const fetched = await Promise.all(
-      [bottom, large, top].map(async (layer) => digestOf(await buffer(await (await taking.blob(layer)).open()))),
+      [bottom, large, top].map(async (layer) => digestOf(await buffer(await (await exported.blob(layer)).open()))),
     );
     expect(fetched).toEqual([bottom, large, top].map(({ blob }) => blob.digest));
-    await expect(taking.blob(layers[1] as Layer)).rejects.toThrow("is not on the shelf");
-    expect(await taking.goesOn()).toBe(true);
+    await expect(exported.blob(layers[1] as Layer)).rejects.toThrow("is not an outgoing blob");
+    expect(await exported.goesOn()).toBe(true);
   });
 
-  test("are read from where the receiver wants them, and no further", async () => {
-    await using taking = await take();
-    const part = await buffer(await (await taking.blob(large)).open({ first: 1000, last: 99_999 }));
+  test("are read in the requested range, and no further", async () => {
+    await using exported = await startExport();
+    const part = await buffer(await (await exported.blob(large)).open({ first: 1000, last: 99_999 }));
     expect(part.equals(large.stored.subarray(1000, 100_000))).toBe(true);
-    expect(taking.fake.reads).toEqual([{ digest: large.blob.digest, offset: 1000, size: 99_000 }]);
+    expect(exported.fake.reads).toEqual([{ digest: large.blob.digest, offset: 1000, size: 99_000 }]);
   });
 
-  test("are packed for the way when they are stored plain, from any byte on", async () => {
-    await using taking = await take();
-    const { packed } = await taking.blob(bottom);
+  test("are packed for the transfer from any byte if they are stored plain", async () => {
+    await using exported = await startExport();
+    const { packed } = await exported.blob(bottom);
     const from = 2 * BLOCK + 5;
     const { first, stream } = packed?.(from) ?? {};
     expect(first).toBe(from);
     const bytes = await buffer(stream as Readable);
     expect(bytes.length).toBeLessThan(BLOCK / 100);
     expect((await buffer(unpack(asStream(bytes)))).equals(plain.subarray(from))).toBe(true);
-    expect(taking.fake.reads).toEqual([{ digest: bottom.blob.digest, offset: from, size: BLOCK - 5 }]);
-    expect((await taking.blob(top)).packed).toBeUndefined();
+    expect(exported.fake.reads).toEqual([{ digest: bottom.blob.digest, offset: from, size: BLOCK - 5 }]);
+    expect((await exported.blob(top)).packed).toBeUndefined();
   });
 
-  test("are not packed where nothing is to be packed", async () => {
-    await using taking = await take({ packing: { codec: undefined } });
-    expect((await taking.blob(bottom)).packed).toBeUndefined();
+  test("are not packed without a codec", async () => {
+    await using exported = await startExport({ packing: { codec: undefined } });
+    expect((await exported.blob(bottom)).packed).toBeUndefined();
   });
 
-  test("can be had in pieces where that is worth it, and are read and cut when those are asked for", async () => {
+  test("can be sent by delta if they are large, and are read and cut when the recipe is requested", async () => {
     await using into = await spool();
-    await using taking = await take({ deltaSpool: into.opened, want: [large.diffId, top.diffId] });
-    expect(taking.announced).toEqual([
+    await using exported = await startExport({ deltaSpool: into.opened, want: [large.diffId, top.diffId] });
+    expect(exported.announced).toEqual([
       { diffId: large.diffId, ...large.blob, cutting: "leaves-blob" },
       { diffId: top.diffId, ...top.blob },
     ]);
-    expect(taking.fake.reads).toEqual([]);
-    expect(await taking.outgoing.content.blob("r", large.diffId)).toBeUndefined();
-    const cut = await taking.outgoing.content.delta?.("r", large.diffId);
+    expect(exported.fake.reads).toEqual([]);
+    expect(await exported.outgoing.content.blob("r", large.diffId)).toBeUndefined();
+    const cut = await exported.outgoing.content.delta?.("r", large.diffId);
     expect((await buffer(unpack(cut?.recipe() as Readable))).length).toBeGreaterThan(0);
-    expect(taking.fake.reads.map(({ digest }) => digest)).toEqual([large.blob.digest]);
-    const whole = await taking.outgoing.content.blob("r", large.diffId);
+    expect(exported.fake.reads.map(({ digest }) => digest)).toEqual([large.blob.digest]);
+    const whole = await exported.outgoing.content.blob("r", large.diffId);
     expect((await buffer((await whole?.open()) as Readable)).equals(tar)).toBe(true);
   });
 
-  test("are cut no further when the recipe is left, and can then be had as they are stored", async () => {
+  test("are not cut further when the reader closes the recipe, and can be fetched as they are stored", async () => {
     await using into = await spool();
-    const left = latch();
-    await using taking = await take({
+    const aborted = latch();
+    await using exported = await startExport({
       deltaSpool: into.opened,
       want: [large.diffId],
       read: async function* (_, { signal }) {
-        signal.addEventListener("abort", left.open);
+        signal.addEventListener("abort", aborted.open);
         for (;;) yield { data: plain.subarray(0, 64 * 1024) };
       },
     });
-    const cut = await taking.outgoing.content.delta?.("r", large.diffId);
+    const cut = await exported.outgoing.content.delta?.("r", large.diffId);
     const recipe = cut?.recipe().on("error", () => {});
     recipe?.destroy();
-    await left.opened;
-    expect(await taking.goesOn()).toBe(true);
-    expect(await taking.outgoing.content.blob("r", large.blob.digest)).toBeDefined();
+    await aborted.opened;
+    expect(await exported.goesOn()).toBe(true);
+    expect(await exported.outgoing.content.blob("r", large.blob.digest)).toBeDefined();
   });
 
-  test("are announced once when the image has them twice", async () => {
+  test("that occur twice in the image are announced once", async () => {
     const twice = diffIds.with(3, bottom.diffId);
-    await using taking = await take({ of: twice, want: [bottom.diffId] });
-    expect(taking.announced.map(({ digest }) => digest)).toEqual([bottom.blob.digest]);
+    await using exported = await startExport({ of: twice, want: [bottom.diffId] });
+    expect(exported.announced.map(({ digest }) => digest)).toEqual([bottom.blob.digest]);
   });
 
-  test("come with the image's own manifest and config", async () => {
-    await using taking = await take({ want: [] });
-    expect(await taking.outgoing.content.manifest("r", "t")).toEqual({ ...manifest.descriptor, bytes: manifest.bytes });
-    const blob = await taking.outgoing.content.blob("r", digestOf(config));
+  test("come with the image's stored manifest and config", async () => {
+    await using exported = await startExport({ want: [] });
+    expect(await exported.outgoing.content.manifest("r", "t")).toEqual({
+      ...manifest.descriptor,
+      bytes: manifest.bytes,
+    });
+    const blob = await exported.outgoing.content.blob("r", digestOf(config));
     expect(await buffer((await blob?.open()) as Readable)).toEqual(config);
-    expect(taking.announced).toEqual([]);
+    expect(exported.announced).toEqual([]);
   });
 });
 
-test("a manifest of other layers is not taken: nothing is on the shelf", async () => {
-  await using taking = await take({ of: diffIds.slice(1) });
-  expect(await taking.taken).toBe(false);
-  expect([taking.announced, taking.fake.reads]).toEqual([[], []]);
+test("a manifest of other layers is not used: there are no outgoing blobs", async () => {
+  await using exported = await startExport({ of: diffIds.slice(1) });
+  expect(await exported.result).toBe(false);
+  expect([exported.announced, exported.fake.reads]).toEqual([[], []]);
 });
 
-describe("it ends", () => {
-  test("when nobody will fetch them any more", async () => {
-    await using taking = await take();
-    expect(await taking.goesOn()).toBe(true);
-    taking.stop.abort(new Error("all is there"));
-    expect(await taking.taken).toBe(true);
-    await using late = await take();
+describe("the export ends", () => {
+  test("when the receiver fetches nothing more", async () => {
+    await using exported = await startExport();
+    expect(await exported.goesOn()).toBe(true);
+    exported.stop.abort(new Error("the receiver is done"));
+    expect(await exported.result).toBe(true);
+    await using late = await startExport();
     const reading = await (await late.blob(large)).open();
-    late.stop.abort(new Error("all is there"));
-    expect((await rejection(buffer(reading))).message).toBe("all is there");
-    expect(await late.taken).toBe(true);
+    late.stop.abort(new Error("the receiver is done"));
+    expect((await rejection(buffer(reading))).message).toBe("the receiver is done");
+    expect(await late.result).toBe(true);
   });
 
-  test("but not when a reader leaves early: what it has left is not read on, and can be fetched again", async () => {
-    const told = latch();
-    await using taking = await take({
+  test("but not when a reader closes its stream: the engine's stream ends, and the layer can be fetched again", async () => {
+    const ended = latch();
+    await using exported = await startExport({
       read: async function* ({ digest }, { signal }) {
         if (digest === top.blob.digest) return yield { data: top.stored };
-        signal.addEventListener("abort", told.open);
+        signal.addEventListener("abort", ended.open);
         for (;;) yield { data: plain.subarray(0, 64 * 1024) };
       },
     });
-    for await (const _ of await (await taking.blob(bottom)).open()) break;
-    await told.opened;
-    for await (const _ of (await taking.blob(bottom)).packed?.(0).stream ?? []) break;
-    expect((await buffer(await (await taking.blob(top)).open())).equals(top.stored)).toBe(true);
-    expect(await taking.goesOn()).toBe(true);
+    for await (const _ of await (await exported.blob(bottom)).open()) break;
+    await ended.opened;
+    for await (const _ of (await exported.blob(bottom)).packed?.(0).stream ?? []) break;
+    expect((await buffer(await (await exported.blob(top)).open())).equals(top.stored)).toBe(true);
+    expect(await exported.goesOn()).toBe(true);
   });
 
-  test.each(["as it is stored", "packed"])("with a failure when a layer is gone that is fetched %s", async (how) => {
-    await using taking = await take();
-    taking.fake.blobs.delete(bottom.blob.digest);
-    const blob = await taking.blob(bottom);
+  test.each(["as it is stored", "packed"])("with a failure when a layer fetched %s is gone", async (how) => {
+    await using exported = await startExport();
+    exported.fake.blobs.delete(bottom.blob.digest);
+    const blob = await exported.blob(bottom);
     const stream = how === "packed" ? blob.packed?.(0).stream : await blob.open();
     expect(await rejection(buffer(stream as Readable))).toBeInstanceOf(BlobGone);
-    const failure = await rejection(taking.taken);
+    const failure = await rejection(exported.result);
     expect(failure).toBeInstanceOf(Failure);
     expect(failure).toMatchObject({ code: "transfer-failed", cause: { name: "BlobGone" } });
     expect(failure.message).toMatch(/^a layer of app:v1 cannot be read any more: the engine does not have the blob/);
     expect(failure.hint).toContain("docker images");
   });
 
-  test("with a failure when a layer is gone that is to be cut", async () => {
+  test("with a failure when a layer to cut is gone", async () => {
     await using into = await spool();
     const blobs = [bottom, top].map(({ stored }) => ({ bytes: stored }));
-    await using taking = await take({ deltaSpool: into.opened, want: [large.diffId], blobs });
-    const cut = await taking.outgoing.content.delta?.("r", large.diffId);
+    await using exported = await startExport({ deltaSpool: into.opened, want: [large.diffId], blobs });
+    const cut = await exported.outgoing.content.delta?.("r", large.diffId);
     cut?.recipe().on("error", () => {});
-    expect(await rejection(taking.taken)).toMatchObject({ code: "transfer-failed", cause: { name: "BlobGone" } });
+    expect(await rejection(exported.result)).toMatchObject({ code: "transfer-failed", cause: { name: "BlobGone" } });
   });
 
-  test("with a failure when the engine gives no more", async () => {
-    await using taking = await take({
+  test("with a failure when the engine's stream fails", async () => {
+    await using exported = await startExport({
       read: async function* () {
         yield {};
         throw new Error("the disk is gone");
       },
     });
-    expect(await rejection(buffer(await (await taking.blob(top)).open()))).toBeInstanceOf(EngineError);
-    expect(await rejection(taking.taken)).toMatchObject({ code: "transfer-failed", cause: { name: "EngineError" } });
+    expect(await rejection(buffer(await (await exported.blob(top)).open()))).toBeInstanceOf(EngineError);
+    expect(await rejection(exported.result)).toMatchObject({ code: "transfer-failed", cause: { name: "EngineError" } });
   });
 
   test.each([
     ["fewer", top.stored.subarray(1)],
     ["more", Buffer.concat([top.stored, top.stored])],
-  ])("with a failure when a blob has %s bytes than its manifest says", async (_, data) => {
+  ])("with a failure when a blob has %s bytes than its manifest names", async (_, data) => {
     const read = async function* () {
       yield { data };
     };
-    await using taking = await take({ read });
-    expect(await rejection(buffer(await (await taking.blob(top)).open()))).toBeInstanceOf(InvalidImage);
-    expect(await rejection(taking.taken)).toMatchObject({ code: "transfer-failed", cause: { name: "InvalidImage" } });
+    await using exported = await startExport({ read });
+    expect(await rejection(buffer(await (await exported.blob(top)).open()))).toBeInstanceOf(InvalidImage);
+    expect(await rejection(exported.result)).toMatchObject({
+      code: "transfer-failed",
+      cause: { name: "InvalidImage" },
+    });
   });
 
-  test("but not when a blob has other bytes: the receiver proves it", async () => {
+  test("but not when a blob has other bytes: the receiver verifies it", async () => {
     const other = { bytes: Buffer.alloc(top.blob.size, "other"), digest: top.blob.digest };
-    await using taking = await take({ blobs: [other] });
-    expect((await buffer(await (await taking.blob(top)).open())).equals(other.bytes)).toBe(true);
-    expect(await taking.goesOn()).toBe(true);
+    await using exported = await startExport({ blobs: [other] });
+    expect((await buffer(await (await exported.blob(top)).open())).equals(other.bytes)).toBe(true);
+    expect(await exported.goesOn()).toBe(true);
   });
 });
 

@@ -14,8 +14,8 @@ import { stream } from "../image/docker/saved-image.ts";
 
 const lost = new Failure("engine-unreachable", "it closed the connection", { expected: "it to stay open" });
 
-/** A containerd store on another machine, which neither pushes to us nor lets its content store be asked. */
-function collect(engine: object, outgoing: object, { diffIds }: TestImage, more: object = {}): Promise<void> {
+/** Exports from a containerd store on another machine, which neither pushes to this process nor has a content store that answers. */
+function exportFrom(engine: object, outgoing: object, { diffIds }: TestImage, more: object = {}): Promise<void> {
   const options = {
     engine: {
       reachesUs: false,
@@ -39,10 +39,10 @@ function collect(engine: object, outgoing: object, { diffIds }: TestImage, more:
 }
 
 test.each([
-  ["gives no blobs", undefined],
+  ["saves no single blobs", undefined],
   ["refuses to load", new EngineError("not allowed", 403)],
-  ["closes the connection instead", lost],
-])("of an engine that %s, `docker save` is read, for a manifest that is to be kept, too", async (_, refusal) => {
+  ["closes the connection", lost],
+])("from an engine that %s, `docker save` is read, also for a manifest to preserve", async (_, refusal) => {
   const image = await makeImage([100]);
   const saved: string[] = [];
   const engine = {
@@ -62,17 +62,17 @@ test.each([
     finish: () => void added.push("config"),
   };
   const manifest = parseImageManifest(ociBlobs(image, gzipped).manifest.bytes);
-  await expect(collect(engine, outgoing, image, { manifest })).rejects.toMatchObject({
+  await expect(exportFrom(engine, outgoing, image, { manifest })).rejects.toMatchObject({
     code: "not-verified",
     message: "the engine does not give the layers of app:v1 as it stores them",
   });
   expect(saved).toContain("app:v1");
   expect(added).toEqual([]);
-  await collect(engine, outgoing, image);
+  await exportFrom(engine, outgoing, image);
   expect(added).toEqual([...image.diffIds, "config"]);
 });
 
-test("a layer that has broken off in the middle is not begun again", async () => {
+test("a layer that broke off is not exported again", async () => {
   const image = await makeImage([100]);
   const { blobs, manifest } = ociBlobs(image, gzipped);
   const added: string[] = [];
@@ -87,6 +87,6 @@ test("a layer that has broken off in the middle is not begun again", async () =>
   const engine = { saveImage: async () => stream(await makeTar(blobEntries(saved.shift() ?? []))) };
   const saved = [[manifest.bytes], blobs];
   const info = { id: manifest.descriptor.digest, diffIds: image.diffIds, platform: "linux/amd64", size: 0 };
-  await expect(collect(engine, outgoing, image, { info })).rejects.toBe(lost);
+  await expect(exportFrom(engine, outgoing, image, { info })).rejects.toBe(lost);
   expect(added).toEqual(image.diffIds);
 });

@@ -34,7 +34,7 @@ import { stream } from "../image/docker/saved-image.ts";
 const disk = vi.hoisted(() => ({ left: Infinity }));
 vi.mock(import("../../../src/run/spool.ts"), async (original) => ({
   ...(await original()),
-  // What a disk has left is given by the test.
+  // The test sets the free space of the disk.
   refuseWithoutSpace: async (_spool, size) => {
     if (size > disk.left) throw new Failure("no-space", "no room", { expected: "room" });
   },
@@ -42,7 +42,7 @@ vi.mock(import("../../../src/run/spool.ts"), async (original) => ({
 
 const image = await makeImage([3000, 70_000, 200, 9000]);
 const [bottom = "", second = "", third = "", top = ""] = image.diffIds;
-/** With a layer that is cut where the receiver has something like it. */
+/** Has a layer that is large enough for a delta. */
 const large = await makeImage([600_000, 300]);
 
 let cache: string;
@@ -55,15 +55,15 @@ afterEach(async () => await rm(cache, { recursive: true }));
 interface Case {
   of?: TestImage;
   wanted?: readonly Digest[];
-  /** To be kept. */
+  /** The manifest to preserve. */
   manifest?: Buffer;
   platform?: string;
   onlyPlatform?: boolean;
-  /** The receiver has something like the layers. */
+  /** The receiver has delta bases. */
   delta?: boolean;
 }
 
-/** What an engine saves, on its way to a receiver that reads each layer when it is announced. */
+/** Exports what an engine saves, for a receiver that reads each layer when it is announced. */
 function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
   const { of = image, wanted = of.diffIds, manifest, platform = "linux/amd64", onlyPlatform = false } = options;
   const env = { XDG_CACHE_HOME: cache };
@@ -71,13 +71,12 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
   const deltaSpool = lazySpool(env, run);
   const announced: AnnouncedLayer[] = [];
   const reading: Promise<[Digest, Buffer]>[] = [];
-  const asked: unknown[] = [];
-  const kept = manifest && parseImageManifest(manifest);
+  const saveImageArgs: unknown[] = [];
   const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
   const read = async ({ diffId, digest, cutting }: AnnouncedLayer): Promise<[Digest, Buffer]> => {
-    const cut = cutting && (await outgoing.content.delta?.("r", diffId));
-    if (cut !== undefined) await buffer(unpack(cut.recipe()));
-    const blob = await outgoing.content.blob("r", cut === undefined ? digest : diffId);
+    const delta = cutting && (await outgoing.content.delta?.("r", diffId));
+    if (delta !== undefined) await buffer(unpack(delta.recipe()));
+    const blob = await outgoing.content.blob("r", delta === undefined ? digest : diffId);
     const packed = blob?.packed?.(0).stream;
     return [diffId, await buffer(packed === undefined ? ((await blob?.open()) as Readable) : unpack(packed))];
   };
@@ -93,11 +92,11 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
       reading.push(layerRead);
     },
   });
-  const leaving = new AbortController();
+  const receiver = new AbortController();
   const saved = exportWithSave(outgoing, {
     engine: {
       async saveImage(...args: unknown[]) {
-        asked.push(args);
+        saveImageArgs.push(args);
         if (archive instanceof Readable) return archive;
         return stream(Buffer.isBuffer(archive) ? archive : await makeTar(archive));
       },
@@ -106,22 +105,22 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
     image: { given: "app:v1" },
     info: { diffIds: of.diffIds, platform },
     want: { diffIds: wanted },
-    manifest: kept,
+    manifest: manifest && parseImageManifest(manifest),
     onlyPlatform,
     runIds: [run, run],
-    signal: leaving.signal,
+    signal: receiver.signal,
   } as unknown as EngineOfferOptions);
   saved.catch(() => {}); // awaited below
-  /** Files that wait, of this side. */
-  const waiting = async (): Promise<string[]> =>
+  /** Files of blobs that are not identified, or not read yet. */
+  const waitingFiles = async (): Promise<string[]> =>
     (await readdir(cache, { recursive: true })).filter((path) => path.includes("/unidentified-"));
   return {
     saved,
     announced,
-    asked,
-    waiting,
+    saveImageArgs,
+    waitingFiles,
     outgoing,
-    /** What the receiver has when all is there. */
+    /** Returns the layers that the receiver has at the end, by diff ID. */
     async received(): Promise<Map<Digest, Buffer>> {
       await Promise.race([outgoing.content.manifest("r", "t"), saved]);
       return new Map(await Promise.all(reading));
@@ -130,9 +129,9 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
       const stored = await outgoing.content.manifest("r", "t");
       return JSON.parse(Buffer.from(stored?.bytes ?? []).toString()) as Manifest;
     },
-    /** The receiver is done; nothing is left. */
+    /** Ends the export, and checks that no file is left. */
     async end(): Promise<void> {
-      leaving.abort(new Error("the receiver is done"));
+      receiver.abort(new Error("the receiver is done"));
       await outgoing[Symbol.asyncDispose]();
       await saved.catch(() => {});
       await deltaSpool[Symbol.asyncDispose]();
@@ -143,21 +142,21 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
 
 const entry = (content: Buffer): TestEntry => ({ name: blobPath(digestOf(content)), content });
 
-/** What comes last tells. */
-function untoldToTheEnd(of: TestImage, pack: Pack = gzipped) {
+/** An archive whose last entry identifies the blobs. */
+function unidentifiedToTheEnd(of: TestImage, pack: Pack = gzipped) {
   const { blobs, manifest, descriptors } = ociBlobs(of, pack);
   const [config = Buffer.alloc(0), , ...layers] = blobs;
   const entries = [...layers, manifest.bytes, config].map(entry);
   return { entries: [...entries, index([manifest.descriptor]), LAYOUT], manifest, descriptors, layers };
 }
 
-describe("from a containerd store, layers go as it stores them", () => {
+describe("a containerd store's layers are exported as it stores them", () => {
   test.each([
-    ["told at the end", untoldToTheEnd(image).entries],
+    ["identified at the end", unidentifiedToTheEnd(image).entries],
     ["in the order in which engines write them", saveOci(image, gzipped)],
     ["with attestations", attestedLayout({ "linux/amd64": image, "linux/arm64": large }, "app:v1")],
   ])("%s", async (_, entries) => {
-    const { descriptors, layers } = untoldToTheEnd(image);
+    const { descriptors, layers } = unidentifiedToTheEnd(image);
     const run = save(entries);
     const received = await run.received();
     expect([...received.keys()].toSorted()).toEqual(image.diffIds.toSorted());
@@ -169,20 +168,20 @@ describe("from a containerd store, layers go as it stores them", () => {
     await run.end();
   });
 
-  test("those that are wanted, and no others; only these still wait in files", async () => {
-    const { entries, descriptors } = untoldToTheEnd(image);
+  test("only the wanted ones, and only these stay in files", async () => {
+    const { entries, descriptors } = unidentifiedToTheEnd(image);
     const run = save(entries, { wanted: [second, top] });
     expect([...(await run.received()).keys()]).toEqual([second, top]);
-    expect(await run.waiting()).toHaveLength(2);
-    // Once more, from where an earlier run had stopped.
+    expect(await run.waitingFiles()).toHaveLength(2);
+    // A range, as for a partial file.
     const blob = await run.outgoing.content.blob("r", descriptors[3]?.digest ?? "");
     const part = await buffer((await blob?.open({ first: 10, last: 19 })) as Readable);
     expect(part.equals(gzipped(image.layers[3] ?? expect.fail()).blob.subarray(10, 20))).toBe(true);
     await run.end();
   });
 
-  test("a large one is cut when its recipe is asked for, also when it has waited", async () => {
-    const run = save(untoldToTheEnd(large).entries, { of: large, delta: true });
+  test("a large one is cut when its recipe is requested, also from a file", async () => {
+    const run = save(unidentifiedToTheEnd(large).entries, { of: large, delta: true });
     const received = await run.received();
     expect(received.get(large.diffIds[0] ?? "")?.equals(large.layers[0] ?? Buffer.alloc(0))).toBe(true);
     expect(run.announced.map(({ cutting, digest }) => [cutting, digest])).toEqual([
@@ -192,8 +191,12 @@ describe("from a containerd store, layers go as it stores them", () => {
     await run.end();
   });
 
-  test("plain ones are packed for the way, and the run ends when they have been taken", async () => {
-    for (const entries of [saveOci(image, plain), await saveLegacy(image), untoldToTheEnd(image, plain).entries]) {
+  test("plain ones are packed for the transfer, and the export ends when they have been read", async () => {
+    for (const entries of [
+      saveOci(image, plain),
+      await saveLegacy(image),
+      unidentifiedToTheEnd(image, plain).entries,
+    ]) {
       const run = save(entries, { wanted: [bottom, third] });
       expect([...(await run.received()).keys()].toSorted()).toEqual([bottom, third].toSorted());
       await run.saved;
@@ -201,7 +204,7 @@ describe("from a containerd store, layers go as it stores them", () => {
     }
   });
 
-  test("of variants with the same layers, the one that was looked up", async () => {
+  test("of several platforms with the same layers, the inspected one", async () => {
     const arm = await makeImage([3000, 70_000, 200, 9000], { architecture: "arm64" });
     const entries = attestedLayout({ "linux/arm64": arm, "linux/amd64": image }, "app:v1");
     for (const [platform, { config }] of [
@@ -211,25 +214,25 @@ describe("from a containerd store, layers go as it stores them", () => {
       const run = save(entries, { platform });
       await run.received();
       expect((await run.manifest()).config.digest).toBe(digestOf(config));
-      expect(run.asked).toEqual([["app:v1", { signal: expect.any(AbortSignal) as AbortSignal }]]);
+      expect(run.saveImageArgs).toEqual([["app:v1", { signal: expect.any(AbortSignal) as AbortSignal }]]);
       await run.end();
     }
     const only = save(entries, { onlyPlatform: true });
     await only.received();
-    expect(only.asked).toMatchObject([["app:v1", { platform: "linux/amd64" }]]);
+    expect(only.saveImageArgs).toMatchObject([["app:v1", { platform: "linux/amd64" }]]);
     await only.end();
   });
 });
 
-describe("for a manifest that is to be kept", () => {
+describe("for a manifest to preserve", () => {
   const notAsStored = {
     code: "not-verified",
     message: "the engine does not give the layers of app:v1 as it stores them",
   };
   const { manifest, descriptors } = ociBlobs(image, gzipped);
 
-  test("its blobs are taken out of what is saved, and nothing waits", async () => {
-    for (const entries of [untoldToTheEnd(image).entries, saveOci(image, gzipped)]) {
+  test("its blobs are recognised in the archive, and none is in a file", async () => {
+    for (const entries of [unidentifiedToTheEnd(image).entries, saveOci(image, gzipped)]) {
       const run = save(entries, { manifest: manifest.bytes, wanted: [bottom, top] });
       await run.received();
       expect(new Set(run.announced.map(({ digest }) => digest))).toEqual(
@@ -243,13 +246,13 @@ describe("for a manifest that is to be kept", () => {
   test.each([
     ["plain", saveOci(image, plain)],
     ["some of them", saveOci(image, (layer) => (digestOf(layer) === third ? plain(layer) : gzipped(layer)))],
-  ])("the same layers in other bytes are not: %s", async (_, entries) => {
+  ])("the same layers in other bytes are refused: %s", async (_, entries) => {
     const run = save(entries, { manifest: manifest.bytes });
     await expect(run.received()).rejects.toMatchObject(notAsStored);
     await run.end();
   });
 
-  test("nor those of a variant that has the same", async () => {
+  test("so are those of another platform with the same layers", async () => {
     const arm = await makeImage([3000, 70_000, 200, 9000], { architecture: "arm64" });
     const run = save(saveOci(arm, gzipped), { manifest: manifest.bytes });
     await expect(run.received()).rejects.toMatchObject(notAsStored);
@@ -257,31 +260,31 @@ describe("for a manifest that is to be kept", () => {
   });
 });
 
-describe("what goes wrong, of which nothing is left", () => {
-  const { entries, layers } = untoldToTheEnd(image);
+describe("failures, which leave no file", () => {
+  const { entries, layers } = unidentifiedToTheEnd(image);
 
-  test("a blob that has no room, and is wanted", async () => {
+  test("a wanted blob without room on the disk", async () => {
     disk.left = (layers[1]?.length ?? 0) - 1;
     const run = save(entries);
     await expect(run.received()).rejects.toMatchObject({ code: "no-space" });
     await run.end();
   });
 
-  test("one that is not wanted is no harm, however large", async () => {
+  test("an unwanted one is no failure", async () => {
     disk.left = (layers[1]?.length ?? 0) - 1;
     const run = save(entries, { wanted: [bottom, third] });
     expect([...(await run.received()).keys()]).toEqual([bottom, third]);
     await run.end();
   });
 
-  test("nowhere to let them wait", async () => {
+  test("no usable cache folder", async () => {
     await writeFile(join(cache, "docker-over-ssh"), "");
     const run = save(entries);
     await expect(run.received()).rejects.toMatchObject({ code: "no-space" });
     await run.end();
   });
 
-  test("layers that the image has and the archive has not", async () => {
+  test("layers of the image that the archive lacks", async () => {
     const without = entries.filter(({ name }) => name !== entry(layers[1] ?? expect.fail()).name);
     const run = save(without);
     await expect(run.received()).rejects.toMatchObject({
@@ -289,15 +292,15 @@ describe("what goes wrong, of which nothing is left", () => {
       message: "`docker save` of app:v1 lacks 1 of its layers",
     });
     await run.end();
-    // Who wants others does not miss it.
+    // Other wanted layers do not need it.
     const other = save(without, { wanted: [bottom, top] });
     expect([...(await other.received()).keys()]).toEqual([bottom, top]);
     await other.end();
   });
 
-  test("a layer in a form that no layer has is not said to be missing", async () => {
+  test("a layer in an unknown form is not reported as missing", async () => {
     const odd: Pack = (layer) => ({ blob: Buffer.concat([Buffer.from("odd"), layer]), mediaType: MEDIA_TYPE.ociLayer });
-    const run = save(untoldToTheEnd(image, odd).entries);
+    const run = save(unidentifiedToTheEnd(image, odd).entries);
     await expect(run.received()).rejects.toMatchObject({
       code: "transfer-failed",
       message: "`docker save` of app:v1 has 4 layers in a form that matches no diff ID",
@@ -305,14 +308,14 @@ describe("what goes wrong, of which nothing is left", () => {
     await run.end();
   });
 
-  test("an archive that ends before it has told", async () => {
+  test("an archive that ends before the blobs are identified", async () => {
     const tar = await makeTar(entries);
     const run = save(tar.subarray(0, 512 * 12));
     await expect(run.received()).rejects.toThrow("not a tar archive, or a damaged one");
     await run.end();
   });
 
-  test("a blob that is not what its name says", async () => {
+  test("a blob that does not match its name", async () => {
     const name = entry(layers[2] ?? expect.fail()).name;
     const run = save(
       entries.map((one) => (one.name === name ? { name, content: gzipped(Buffer.from("x")).blob } : one)),
@@ -321,12 +324,12 @@ describe("what goes wrong, of which nothing is left", () => {
     await run.end();
   });
 
-  test("the receiver leaves in the middle", async () => {
+  test("a receiver that leaves early", async () => {
     const tar = await makeTar(entries);
     const source = new Readable({ read() {} });
     source.push(tar.subarray(0, tar.length - 5000));
     const run = save(source);
-    await vi.waitUntil(async () => (await run.waiting()).length > 2);
+    await vi.waitUntil(async () => (await run.waitingFiles()).length > 2);
     await run.end();
     await expect(run.saved).rejects.toThrow("the receiver is done");
     expect(source.destroyed).toBe(true);

@@ -33,7 +33,7 @@ const blob = async (digest: string | undefined) => await outgoing.content.blob("
 const packedBlob = async (diffId: string | undefined, from = 0) =>
   (await blob(diffId))?.packed?.(from).stream as Readable;
 
-test("a layer is announced and read while it is still being packed", async () => {
+test("a layer is announced and read while it is packed", async () => {
   const plain = queue<Buffer>();
   const packing = outgoing.addPlainStream(digestOf(bottom), bottom.length, plain);
   for (let at = 0; at < 2 * BLOCK; at += BLOCK) plain.push(bottom.subarray(at, at + BLOCK));
@@ -49,27 +49,27 @@ test("a layer is announced and read while it is still being packed", async () =>
   await packing;
 });
 
-test("a layer is done with when the receiver has taken it, packed here or as it is stored, and not kept", async () => {
+test("adding a stream resolves when the receiver has read it, packed or as it is stored; it cannot be read again", async () => {
   const gzipped = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf("gzipped"), size: 7 };
   const done: string[] = [];
   const packing = outgoing.addPlainStream(diffIds[2] ?? "", top.length, queueOf(top)).then(() => done.push("packed"));
-  const taking = outgoing
+  const adding = outgoing
     .addStoredStream(diffIds[0] ?? "", gzipped, queueOf(Buffer.from("gzipped")))
-    .then(() => done.push("taken"));
+    .then(() => done.push("added"));
   expect(announced.map(({ digest }) => digest)).toEqual([diffIds[2], gzipped.digest]);
   for (let turn = 0; turn < 100; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   expect(done).toEqual([]);
   const stored = await blob(gzipped.digest);
   expect(stored?.size).toBe(7);
   expect((await buffer((await stored?.open()) as Readable)).toString()).toBe("gzipped");
-  await taking;
-  expect(done).toEqual(["taken"]);
+  await adding;
+  expect(done).toEqual(["added"]);
   await buffer(unpack(await packedBlob(diffIds[2])));
   await packing;
   await expect(async () => await packedBlob(diffIds[2])).rejects.toThrow("not kept");
 });
 
-test("a config can be asked for before it is known, and is given when all is there", async () => {
+test("a config can be requested early, and is available when all layers are", async () => {
   const config = Buffer.from("{}");
   const packing = { codec: undefined };
   await using other = new OutgoingBlobs({
@@ -79,15 +79,15 @@ test("a config can be asked for before it is known, and is given when all is the
     packing,
     announce: () => {},
   });
-  const asked = other.content.blob("r", digestOf(config));
-  // Nothing else is waited for: who asks may be an engine, which has other things to do.
+  const request = other.content.blob("r", digestOf(config));
+  // Other requests are answered at once: an engine has other things to do.
   expect(await other.content.blob("r", digestOf("other"))).toBeUndefined();
   expect(await other.content.blob("another", digestOf(config))).toBeUndefined();
   other.finish(config);
-  expect((await asked)?.size).toBe(2);
+  expect((await request)?.size).toBe(2);
 });
 
-test("a layer that fails fails for who reads it and for who gives it", async () => {
+test("a layer that fails fails its reader and its export", async () => {
   async function* broken(): AsyncGenerator<Buffer> {
     yield top;
     throw new Error("it is another layer");
@@ -97,19 +97,19 @@ test("a layer that fails fails for who reads it and for who gives it", async () 
   await Promise.all([expect(packing).rejects.toThrow("another"), expect(reading).rejects.toThrow("another")]);
 });
 
-test("manifest and config come when all is there; the others stand in it by their diff ID, and cannot be had", async () => {
-  const asked = outgoing.content.manifest("r", "t");
+test("manifest and config are available when all layers are; the manifest names the others by diff ID, and they cannot be fetched", async () => {
+  const request = outgoing.content.manifest("r", "t");
   const gzipped = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf("gzipped"), size: 7 };
-  const none = (): never => {
+  const neverOpened = (): never => {
     throw new Error("not opened here");
   };
-  await outgoing.addStored(diffIds[2] ?? "", gzipped, { size: 7, open: none });
+  await outgoing.addStored(diffIds[2] ?? "", gzipped, { size: 7, open: neverOpened });
   const packing = outgoing.addPlainStream(diffIds[0] ?? "", bottom.length, queueOf(bottom));
   await buffer(await packedBlob(diffIds[0]));
   await packing;
   const config = Buffer.from("{}");
   outgoing.finish(config);
-  const manifest = JSON.parse(Buffer.from((await asked)?.bytes ?? []).toString()) as { layers: object[] };
+  const manifest = JSON.parse(Buffer.from((await request)?.bytes ?? []).toString()) as { layers: object[] };
   expect(manifest.layers).toEqual([
     { mediaType: MEDIA_TYPE.ociLayer, digest: diffIds[0], size: bottom.length },
     { mediaType: MEDIA_TYPE.ociLayer, digest: diffIds[1], size: 0 },
@@ -121,25 +121,25 @@ test("manifest and config come when all is there; the others stand in it by thei
   expect([outgoing.has(diffIds[0] ?? ""), outgoing.has(diffIds[1] ?? "")]).toEqual([true, false]);
 });
 
-test("a layer in zstd is cut where this Node can look into it; else it is said that it is sent whole", async () => {
+test("a layer in zstd is cut if this Node can decompress it; otherwise --verbose tells that it is sent whole", async () => {
   const details: string[] = [];
   const deltaSpool = { open: async () => ({}) } as unknown as LazySpool;
   const onDetail = (text: string): void => void details.push(text);
   const packing = { codec: undefined };
-  const told: AnnouncedLayer[] = [];
-  const announce = (layer: AnnouncedLayer): void => void told.push(layer);
+  const announcedLayers: AnnouncedLayer[] = [];
+  const announce = (layer: AnnouncedLayer): void => void announcedLayers.push(layer);
   await using other = new OutgoingBlobs({ offer, diffIds, packing, deltaSpool, announce, onDetail });
   const layer = { mediaType: MEDIA_TYPE.ociLayerZstd, digest: digestOf("zstd"), size: 5_000_000 };
   await other.addStored(diffIds[0] ?? "", layer, {
     size: layer.size,
-    open: () => Promise.reject(new Error("nor this")),
+    open: () => Promise.reject(new Error("not opened here")),
   });
-  expect(told.map(({ cutting }) => cutting)).toEqual([hasZstd ? "leaves-blob" : undefined]);
+  expect(announcedLayers.map(({ cutting }) => cutting)).toEqual([hasZstd ? "leaves-blob" : undefined]);
   const why = "is sent whole: it is compressed with zstd, which this Node cannot decompress (5 MB)";
   expect(details).toEqual(hasZstd ? [] : [`layer ${hexOf(diffIds[0] ?? "").slice(0, 12)} ${why}`]);
 });
 
-test("a manifest that is to be kept is given as it is, unless the image comes with its own", async () => {
+test("a manifest to preserve is served unchanged, unless the image has its own", async () => {
   for (const own of [undefined, withDescriptor({ mediaType: MEDIA_TYPE.ociManifest, bytes: Buffer.from("own") })]) {
     const manifest = withDescriptor({ mediaType: MEDIA_TYPE.dockerManifest, bytes: Buffer.from(" {}") });
     await using other = new OutgoingBlobs({
@@ -155,14 +155,14 @@ test("a manifest that is to be kept is given as it is, unless the image comes wi
   }
 });
 
-test("who waits for the manifest is told when it will not come", async () => {
-  const asked = outgoing.content.manifest("r", "t");
-  asked.catch(() => {});
+test("a request for the manifest fails when the transfer ends", async () => {
+  const request = outgoing.content.manifest("r", "t");
+  request.catch(() => {});
   await outgoing[Symbol.asyncDispose]();
-  await expect(asked).rejects.toThrow("not being sent any more");
+  await expect(request).rejects.toThrow("not being sent any more");
 });
 
-test("a layer that nobody has fetched by then does not hold up the end", async () => {
+test("a layer that was not fetched does not delay the end", async () => {
   const packing = outgoing.addPlainStream(diffIds[0] ?? "", bottom.length, queueOf(bottom));
   await outgoing[Symbol.asyncDispose]();
   await expect(packing).rejects.toThrow("not being sent any more");
@@ -176,14 +176,14 @@ function queueOf(bytes: Buffer): AsyncIterable<Buffer> {
   return all;
 }
 
-test("what is put on the shelf after its end is not waited for", async () => {
+test("a layer that is added after the end is rejected", async () => {
   await outgoing[Symbol.asyncDispose]();
   await expect(outgoing.addPlainStream(diffIds[0] ?? "", bottom.length, queueOf(bottom))).rejects.toThrow(
     "not being sent any more",
   );
 });
 
-test("a layer that the receiver has the beginning of is packed from where it says", async () => {
+test("a layer that the receiver has a partial file of is packed from the requested offset", async () => {
   const begun = new Set(diffIds.slice(0, 1));
   await using other = new OutgoingBlobs({
     offer,
@@ -200,36 +200,37 @@ test("a layer that the receiver has the beginning of is packed from where it say
   await packing;
 });
 
-test("of one that is handed on as it is stored, a part can be had", async () => {
+test("a range of a stored stream can be read", async () => {
   const gzipped = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf("gzipped"), size: 7 };
-  const taking = outgoing.addStoredStream(diffIds[0] ?? "", gzipped, queueOf(Buffer.from("gzipped")));
+  const adding = outgoing.addStoredStream(diffIds[0] ?? "", gzipped, queueOf(Buffer.from("gzipped")));
   const part = await (await blob(gzipped.digest))?.open({ first: 4, last: 6 });
   expect((await buffer(part as Readable)).toString()).toBe("ped");
-  await taking;
+  await adding;
 });
 
 test.each(["neither of its files", "only one of its files"])(
-  "a layer for which %s can be made is not cut, which is said once, and can be had whole",
-  async (made) => {
-    const folder = mkdtempSync(join(tmpdir(), "dos-shelf-"));
+  "a layer for which %s can be created is sent whole, which is reported once",
+  async (creatable) => {
+    const folder = mkdtempSync(join(tmpdir(), "dos-outgoing-"));
     try {
-      const pathFor = (name: string): string => join(folder, ...(made.startsWith("only") ? [] : ["nowhere"]), name);
+      const pathFor = (name: string): string =>
+        join(folder, ...(creatable.startsWith("only") ? [] : ["nowhere"]), name);
       const deltaSpool = { open: async () => ({ pathFor }) } as unknown as LazySpool;
       const [onNoSpace, onFailure] = [vi.fn<(failure: Failure) => void>(), vi.fn<(error: unknown) => void>()];
       const packing = { codec: commonCodec(["brotli"]) };
-      const told: AnnouncedLayer[] = [];
-      const announce = (layer: AnnouncedLayer): void => void told.push(layer);
+      const announcedLayers: AnnouncedLayer[] = [];
+      const announce = (layer: AnnouncedLayer): void => void announcedLayers.push(layer);
       await using other = new OutgoingBlobs({ offer, diffIds, packing, deltaSpool, announce, onNoSpace, onFailure });
       const [stored, passing] = [Buffer.alloc(600_000, "stored"), Buffer.alloc(600_000, "passing")];
-      const there = [stored, passing].map((bytes) => hexOf(digestOf(bytes)));
-      if (made.startsWith("only")) for (const name of there) writeFileSync(join(folder, name), "another one's");
+      const names = [stored, passing].map((bytes) => hexOf(digestOf(bytes)));
+      if (creatable.startsWith("only")) for (const name of names) writeFileSync(join(folder, name), "another file");
       const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: digestOf(stored), size: stored.length };
       const open = (): Readable => Readable.from([stored], { objectMode: false });
       await other.addStored(digestOf(stored), descriptor, { size: stored.length, open });
       const packed = other.addPlainStream(digestOf(passing), passing.length, queueOf(passing));
-      while (told.length < 2) await new Promise((resolve) => setImmediate(resolve));
-      expect(told.map(({ cutting }) => cutting)).toEqual(["leaves-blob", "consumes-blob"]);
-      for (const { diffId } of told) expect(await other.content.delta?.("r", diffId)).toBeUndefined();
+      while (announcedLayers.length < 2) await new Promise((resolve) => setImmediate(resolve));
+      expect(announcedLayers.map(({ cutting }) => cutting)).toEqual(["leaves-blob", "consumes-blob"]);
+      for (const { diffId } of announcedLayers) expect(await other.content.delta?.("r", diffId)).toBeUndefined();
       const ofStored = await other.content.blob("r", digestOf(stored));
       expect((await buffer((await ofStored?.open()) as Readable)).equals(stored)).toBe(true);
       const ofPassing = await other.content.blob("r", digestOf(passing));
@@ -237,7 +238,7 @@ test.each(["neither of its files", "only one of its files"])(
       await packed;
       expect(onNoSpace.mock.calls).toEqual([[expect.objectContaining({ code: "no-space" })]]);
       expect(onFailure).not.toHaveBeenCalled();
-      expect(readdirSync(folder).toSorted()).toEqual(made.startsWith("only") ? there.toSorted() : []);
+      expect(readdirSync(folder).toSorted()).toEqual(creatable.startsWith("only") ? names.toSorted() : []);
     } finally {
       rmSync(folder, { recursive: true });
     }

@@ -1,31 +1,36 @@
 import { rmdir } from "node:fs/promises";
 import { once } from "node:events";
-import { request, type IncomingHttpHeaders, type OutgoingHttpHeaders, type RequestOptions } from "node:http";
+import {
+  request,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type RequestOptions as HttpRequestOptions,
+} from "node:http";
 import { Readable, type Duplex, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { newRunId } from "../../../../src/run/run-id.ts";
 import { basicAuth } from "../../../../src/registry/password.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../../../../src/registry/embedded/server.ts";
 
-/** Resolves when a stream is closed, however that came about. */
+/** Resolves when a stream is closed, with or without an error. */
 export async function closed(stream: Duplex | Writable | Readable): Promise<void> {
   await new Promise<void>((resolve) => stream.on("error", () => {}).once("close", resolve));
 }
 
-export interface Answer {
+export interface Response {
   status: number | undefined;
   headers: IncomingHttpHeaders;
   body: Buffer;
 }
 
-export interface Question {
+export interface RequestOptions {
   headers?: OutgoingHttpHeaders;
   body?: Uint8Array | string | Readable;
 }
 
-export type Client = (method: string, path: string, question?: Question) => Promise<Answer>;
+export type Client = (method: string, path: string, options?: RequestOptions) => Promise<Response>;
 
-/** Ends a registry and removes the folder that it was opened in. Throws when it has left something there. */
+/** Closes a registry, and removes its parent folder. Throws when the registry has left a file there. */
 export async function endRegistry(registry: EmbeddedRegistry, parent: string): Promise<void> {
   await registry[Symbol.asyncDispose]();
   await rmdir(parent);
@@ -36,33 +41,33 @@ export async function openRegistry(parent: string, options = {}): Promise<Embedd
   return openEmbeddedRegistry({ runId: newRunId(), parent, ...options });
 }
 
-/** Asks as a client that knows the password; the path goes on the wire as it is written here. */
+/** Returns a client that knows the password, and sends paths exactly as they are written. */
 export async function clientOf(registry: EmbeddedRegistry): Promise<Client> {
   const port = await registry.listen();
   const authorization = basicAuth(registry.credentials);
   return (method, path, { headers, body } = {}) =>
-    ask({ port, host: "127.0.0.1", method, path, headers: { authorization, ...headers } }, body);
+    sendRequest({ port, host: "127.0.0.1", method, path, headers: { authorization, ...headers } }, body);
 }
 
-/** One exchange. Rejects when the connection breaks before the answer is complete. */
-export async function ask(options: RequestOptions, body?: Question["body"]): Promise<Answer> {
+/** Sends one request. Rejects when the connection breaks before the response is complete. */
+export async function sendRequest(options: HttpRequestOptions, body?: RequestOptions["body"]): Promise<Response> {
   const client = request({ agent: false, ...options });
-  client.on("error", () => {}); // the response breaks too, and it is there that this is noticed
-  const answered = once(client, "response") as Promise<
+  client.on("error", () => {}); // the response fails too
+  const responded = once(client, "response") as Promise<
     [Readable & { statusCode?: number; headers: IncomingHttpHeaders }]
   >;
   if (body instanceof Readable) {
     client.flushHeaders();
-    pipeline(body, client).catch(() => {}); // an answer may come before the end of it
+    pipeline(body, client).catch(() => {}); // the response may come before the body's end
   } else client.end(body);
-  const [response] = await answered;
+  const [response] = await responded;
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk as Buffer);
   return { status: response.statusCode, headers: response.headers, body: Buffer.concat(chunks) };
 }
 
-/** The code of an answer's error body, which has the spec's form. */
-export function codeOf({ headers, body }: Answer): unknown {
+/** Returns the code in a response's error body of the distribution spec. */
+export function codeOf({ headers, body }: Response): unknown {
   if (headers["content-type"] !== "application/json" || body.length === 0) return undefined;
   const { errors } = JSON.parse(body.toString()) as { errors?: { code: string; message: string }[] };
   return errors?.every(({ message }) => typeof message === "string") ? errors[0]?.code : undefined;

@@ -10,11 +10,11 @@ import { clientOf, codeOf, endRegistry, openRegistry, type Client } from "./clie
 import { blob, image, layer } from "./test-images.ts";
 
 /**
- * The exchanges of the OCI distribution spec's conformance suite (v1.1, pull, push and content discovery), as far as they are for a
- * registry that deletes nothing and lists no referrers.
+ * The requests of the OCI distribution spec's conformance suite (v1.1: pull, push and content discovery), without those for deletion and
+ * referrers.
  */
 
-/** Method, path, what is sent, the status, and what else there is to see. `@` is the last Location, `=` the one before it. */
+/** Method, path, request, status and the rest of the response. In the path, `@` is the last Location, `=` the one before it. */
 type Exchange = [string, string, { headers?: Record<string, string>; body?: Buffer | string }, number, Expected?];
 
 interface Expected {
@@ -28,7 +28,7 @@ interface Expected {
 
 const { bytes, digest } = blob("0123456789".repeat(30));
 const other = blob("another blob");
-const nowhere = digestOf("nowhere");
+const missing = digestOf("missing");
 const pushed = image([layer("a layer")]);
 const manifestType = { "content-type": MEDIA_TYPE.ociManifest };
 const described = (size: number | string, of: string) => ({
@@ -109,7 +109,7 @@ const PULL: Record<string, Exchange[]> = {
   "manifests (end-3)": [
     ["HEAD", "/v2/app/manifests/v1", {}, 404, { body: "" }],
     ["GET", "/v2/app/manifests/v1", {}, 404, { code: "MANIFEST_UNKNOWN" }],
-    ["GET", `/v2/app/manifests/${nowhere}`, {}, 404, { code: "MANIFEST_UNKNOWN" }],
+    ["GET", `/v2/app/manifests/${missing}`, {}, 404, { code: "MANIFEST_UNKNOWN" }],
     ...pushImage,
     ...["v1", pushed.descriptor.digest].flatMap((reference): Exchange[] => [
       [
@@ -161,13 +161,13 @@ const PUSH: Record<string, Exchange[]> = {
     ["POST", "/v2/app/blobs/uploads/?digest=sha256:no", { body: bytes }, 400, { code: "DIGEST_INVALID" }],
     ["HEAD", `/v2/app/blobs/${other.digest}`, {}, 404],
   ],
-  "PATCH in one piece, of no announced place": [
+  "PATCH in one chunk, without a range": [
     ["POST", "/v2/app/blobs/uploads/", {}, 202],
     ["PATCH", "@", { headers: { "transfer-encoding": "chunked" }, body: bytes }, 202, { headers: { range: "0-299" } }],
     ["PUT", `@?digest=${digest}`, { headers: { "content-length": "0" } }, 201],
     isHere,
   ],
-  "PATCH in chunks, and PUT of nothing (end-5)": [
+  "PATCH in chunks, and an empty PUT (end-5)": [
     ["POST", "/v2/app/blobs/uploads/", { headers: { "content-length": "0" } }, 202],
     ["PATCH", "@", chunk(0, 99), 202, { headers: { range: "0-99", location: expect.stringMatching(UPLOAD()) } }],
     ["PATCH", "@", chunk(100, 299), 202, { headers: { range: "0-299" } }],
@@ -202,7 +202,7 @@ const PUSH: Record<string, Exchange[]> = {
     ["POST", "/v2/app/blobs/uploads/", {}, 202],
     ["PUT", "@", { body: bytes }, 400, { code: "DIGEST_INVALID" }],
   ],
-  "an upload that is given up (end-14)": [
+  "an upload that is cancelled (end-14)": [
     ["POST", "/v2/app/blobs/uploads/", {}, 202],
     ["PATCH", "@", chunk(0, 99), 202],
     ["DELETE", "@", {}, 204],
@@ -210,12 +210,12 @@ const PUSH: Record<string, Exchange[]> = {
     ["PATCH", "@", chunk(100, 199), 404, { code: "BLOB_UPLOAD_UNKNOWN" }],
     ["DELETE", "@", {}, 404, { code: "BLOB_UPLOAD_UNKNOWN" }],
   ],
-  "a mount of what is not here is an upload (end-11)": [
+  "a mount of a missing blob starts an upload (end-11)": [
     ["POST", `/v2/app/blobs/uploads/?mount=${digest}&from=else`, {}, 202],
     ["PUT", `@?digest=${digest}`, { body: bytes }, 201],
     isHere,
   ],
-  "a mount of what is here needs no upload": [
+  "a mount of a present blob needs no upload": [
     ...upload({ bytes, digest }),
     [
       "POST",
@@ -242,7 +242,7 @@ const PUSH: Record<string, Exchange[]> = {
     ],
     ["GET", "@", {}, 200, { body: pushed.manifest }],
   ],
-  "a manifest whose type has parameters, or is said in it alone": [
+  "a manifest whose type has parameters, or is its own field only": [
     ...pushImage,
     [
       "PUT",
@@ -267,7 +267,7 @@ const PUSH: Record<string, Exchange[]> = {
     ],
     ["GET", "/v2/app/manifests/all", {}, 200, { headers: { "content-type": MEDIA_TYPE.ociIndex } }],
   ],
-  "a manifest with a subject that is not here": [
+  "a manifest with a missing subject": [
     ...pushImage,
     [
       "PUT",
@@ -276,14 +276,14 @@ const PUSH: Record<string, Exchange[]> = {
         headers: manifestType,
         body: JSON.stringify({
           ...(JSON.parse(pushed.manifest.toString()) as object),
-          subject: { mediaType: MEDIA_TYPE.ociManifest, digest: nowhere, size: 1 },
+          subject: { mediaType: MEDIA_TYPE.ociManifest, digest: missing, size: 1 },
         }),
       },
       201,
       { headers: { "oci-subject": undefined } },
     ],
   ],
-  "manifests that are none": [
+  "invalid manifests": [
     ...[
       "no JSON",
       "null",
@@ -321,17 +321,17 @@ const PUSH: Record<string, Exchange[]> = {
     ...pushImage,
     [
       "PUT",
-      `/v2/app/manifests/${nowhere}`,
+      `/v2/app/manifests/${missing}`,
       { headers: manifestType, body: pushed.manifest },
       400,
       { code: "DIGEST_INVALID" },
     ],
-    ["GET", `/v2/app/manifests/${nowhere}`, {}, 404],
+    ["GET", `/v2/app/manifests/${missing}`, {}, 404],
   ],
 };
 
 const DISCOVERY: Record<string, Exchange[]> = {
-  "tags, and some of them (end-8)": [
+  "tags, and a page of them (end-8)": [
     ...pushImage,
     ...atTags(["c", "B", "a"]),
     [
@@ -361,11 +361,11 @@ const DISCOVERY: Record<string, Exchange[]> = {
     ["GET", "/v2/app/tags/list?n=99", {}, 200, { json: { name: "app", tags: ["B", "a", "c", "v1"] } }],
     ["GET", "/v2/app/tags/list?n=-1", {}, 400, { code: "UNSUPPORTED" }],
   ],
-  "of what is not there": [
+  "tags of an empty and of an unknown repository": [
     ["GET", "/v2/app/tags/list", {}, 200, { json: { name: "app", tags: [] } }],
     ["GET", "/v2/else/tags/list", {}, 404, { code: "NAME_UNKNOWN" }],
   ],
-  "what is not offered": [
+  "unsupported endpoints": [
     ["GET", `/v2/app/referrers/${digest}`, {}, 404, { code: "UNSUPPORTED" }],
     ["GET", "/v2/_catalog", {}, 404, { code: "UNSUPPORTED" }],
     ["GET", "/v1/", {}, 404, { code: "UNSUPPORTED" }],
@@ -397,12 +397,12 @@ afterEach(async () => {
 describe.each(Object.entries({ pull: PULL, push: PUSH, discovery: DISCOVERY }))("%s", (_, category) => {
   test.each(Object.entries(category))("%s", async (_, exchanges) => {
     const locations: string[] = [];
-    for (const [method, path, question, status, { code, headers = {}, body, json } = {}] of exchanges) {
+    for (const [method, path, options, status, { code, headers = {}, body, json } = {}] of exchanges) {
       const at = path.replace("@", locations.at(-1) ?? "").replace(/^=/, locations.at(-2) ?? "");
-      const answer = await client(method, at, question);
+      const answer = await client(method, at, options);
       if (answer.headers.location !== undefined) locations.push(answer.headers.location);
       const hasError = status >= 400 && method !== "HEAD";
-      // One comparison, which shows all that was wrong with the exchange.
+      // One comparison, which shows all differences.
       expect({
         at: `${method} ${path}`,
         status: answer.status,
@@ -424,7 +424,7 @@ describe.each(Object.entries({ pull: PULL, push: PUSH, discovery: DISCOVERY }))(
 
 const SOME = expect.any(String) as string;
 
-/** So that a header that is to be missing can be compared. */
+/** Makes missing headers comparable. */
 function absent(headers: object): Record<string, undefined> {
   return Object.fromEntries(Object.keys(headers).map((name) => [name, undefined]));
 }

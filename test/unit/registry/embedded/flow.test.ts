@@ -16,16 +16,16 @@ import {
 } from "../../../../src/registry/embedded/registry-content.ts";
 import { AcceptAllPolicy } from "../../../../src/engine-push/accept-all-policy.ts";
 import type { EmbeddedRegistry } from "../../../../src/registry/embedded/server.ts";
-import { ask, clientOf, closed, codeOf, endRegistry, openRegistry, type Answer } from "./client.ts";
+import { clientOf, closed, codeOf, endRegistry, openRegistry, sendRequest, type Response } from "./client.ts";
 
 const MB = 1_000_000;
-const digest = digestOf("whatever it holds");
+const digest = digestOf("any content");
 let folder: string;
 let registry: EmbeddedRegistry;
-/** A door whose connections are handed to the registry, as those of a tunnel are. */
+/** A server whose connections the registry accepts, as it does those of a tunnel. */
 let tunnel: Server;
 let tunnelPort: Promise<number>;
-/** What there is to pull, by repository. */
+/** The blobs to pull, by repository. */
 let blobs: Record<string, StoredBlob>;
 
 const content: RegistryContent = { ...NO_CONTENT, blob: async (repository) => blobs[repository] };
@@ -43,7 +43,7 @@ afterEach(async () => {
   await endRegistry(registry, folder);
 });
 
-/** So many bytes, in chunks that are made as they are asked for; counts them. */
+/** A stream of zeros, made when they are read, and their count. */
 function zeros(bytes: number): { stream: Readable; made: () => number } {
   let made = 0;
   const stream = new Readable({
@@ -61,23 +61,23 @@ async function throughTunnel(
   path: string,
   body?: string,
   headers: OutgoingHttpHeaders = { authorization: basicAuth(registry.credentials) },
-): Promise<Answer> {
-  return await ask({ port: await tunnelPort, method, path, headers }, body);
+): Promise<Response> {
+  return await sendRequest({ port: await tunnelPort, method, path, headers }, body);
 }
 
-describe("on a stream that is handed in", () => {
-  test("the registry answers, and asks for the password", async () => {
+describe("on a stream of the tunnel", () => {
+  test("the registry answers, and needs the password", async () => {
     expect((await throughTunnel("GET", "/v2/")).status).toBe(200);
     expect((await throughTunnel("GET", "/v2/", "", {})).status).toBe(401);
   });
 
-  test("blobs come, whole and in part", async () => {
+  test("blobs are served, whole and in ranges", async () => {
     const text = "0123456789";
     blobs = { app: { size: 10, open: (range) => Readable.from([text.slice(range?.first, (range?.last ?? 9) + 1)]) } };
     expect((await throughTunnel("GET", `/v2/app/blobs/${digest}`)).body.toString()).toBe(text);
   });
 
-  test("nothing can be pushed there, also while an engine may push", async () => {
+  test("pushes are refused, also during a push session", async () => {
     registry.openPushSession("app", new AcceptAllPolicy("app"));
     for (const [method, path] of [
       ["POST", "/v2/app/blobs/uploads/"],
@@ -89,17 +89,17 @@ describe("on a stream that is handed in", () => {
     }
   });
 
-  test("it is closed when the registry ends", async () => {
+  test("the stream is closed with the registry", async () => {
     const stream = connect(await tunnelPort, "127.0.0.1");
     stream.write("GET /v2/ HTTP/1.1\r\n");
     const isClosed = closed(stream);
-    await throughTunnel("GET", "/v2/"); // the other one has been accepted by now
+    await throughTunnel("GET", "/v2/"); // the stream has been accepted by now
     await registry[Symbol.asyncDispose]();
     await expect(isClosed).resolves.toBeUndefined();
   });
 });
 
-test("a stream whose answer has ended, and whose client has not, is closed with the registry too", async () => {
+test("a stream whose response has ended, but not its client, is closed with the registry", async () => {
   const accepted = once(tunnel, "connection") as Promise<[Socket]>;
   const stream = connect({ port: await tunnelPort, host: "127.0.0.1", allowHalfOpen: true });
   stream.write("GET /v2/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
@@ -111,7 +111,7 @@ test("a stream whose answer has ended, and whose client has not, is closed with 
   stream.destroy();
 });
 
-test("a repository that is open for a push shows on the port what was pushed, and through the tunnel what is offered", async () => {
+test("during a push session, the port serves what was pushed, and the tunnel what is offered", async () => {
   blobs = { app: { size: 7, open: () => Readable.from(["offered"]) } };
   const client = await clientOf(registry);
   const session = registry.openPushSession("app", new AcceptAllPolicy("app"));
@@ -122,7 +122,7 @@ test("a repository that is open for a push shows on the port what was pushed, an
   expect((await client("GET", `/v2/app/blobs/${digest}`)).body.toString()).toBe("offered");
 });
 
-test("it always listens on the same port, of this machine alone", async () => {
+test("it always listens on the same port, of 127.0.0.1 only", async () => {
   const [one, two] = await Promise.all([registry.listen(), registry.listen()]);
   expect(one).toBe(two);
   const elsewhere = connect(one, "127.0.0.2");
@@ -130,7 +130,7 @@ test("it always listens on the same port, of this machine alone", async () => {
 });
 
 describe("back-pressure", () => {
-  test("a client that does not read is not sent more than buffers hold", async () => {
+  test("a client that does not read is sent only what buffers hold", async () => {
     const source = zeros(500 * MB);
     blobs = { app: { size: 500 * MB, open: () => source.stream } };
     const authorization = basicAuth(registry.credentials);
@@ -142,29 +142,29 @@ describe("back-pressure", () => {
     slow.on("error", () => {});
     slow.end();
     const [response] = (await once(slow, "response")) as [Readable];
-    await quiet(source.made);
+    await settle(source.made);
     expect(source.made()).toBeLessThan(50 * MB);
     const isClosed = closed(source.stream);
     response.destroy();
-    await isClosed; // and the source is let go with it
+    await isClosed; // the source is closed with the connection
   });
 
-  // What is on its way, not the heap: that depends on when garbage is collected.
-  test("a blob is never held here, on its way up or down: little of it has left one end and not reached the other", async () => {
+  // Counts bytes in transit, because the heap's size depends on garbage collection.
+  test("a blob is never held in memory, up or down: few of its bytes are in transit", async () => {
     registry.openPushSession("app", new AcceptAllPolicy("app"));
     const client = await clientOf(registry);
     const up = zeros(300 * MB);
-    let onItsWay = 0;
+    let inTransit = 0;
     const { headers } = await client("POST", "/v2/app/blobs/uploads/");
     const [spool = ""] = await readdir(folder);
     const [file = ""] = await readdir(join(folder, spool));
     up.stream.on("data", () => {
-      onItsWay = Math.max(onItsWay, up.made() - statSync(join(folder, spool, file)).size);
+      inTransit = Math.max(inTransit, up.made() - statSync(join(folder, spool, file)).size);
     });
     up.stream.pause();
     const answer = await client("PATCH", headers.location ?? "", { body: up.stream });
     expect([answer.status, answer.headers.range]).toEqual([202, `0-${300 * MB - 1}`]);
-    expect(onItsWay).toBeLessThan(30 * MB);
+    expect(inTransit).toBeLessThan(30 * MB);
 
     const down = zeros(300 * MB);
     blobs = { other: { size: 300 * MB, open: () => down.stream } };
@@ -173,14 +173,14 @@ describe("back-pressure", () => {
     const reader = request({ port: await registry.listen(), path, headers: { authorization } });
     reader.end();
     const [response] = (await once(reader, "response")) as [Readable];
-    onItsWay = 0;
-    let came = 0;
+    inTransit = 0;
+    let received = 0;
     for await (const chunk of response) {
-      came += (chunk as Buffer).length;
-      onItsWay = Math.max(onItsWay, down.made() - came);
+      received += (chunk as Buffer).length;
+      inTransit = Math.max(inTransit, down.made() - received);
     }
-    expect(came).toBe(300 * MB);
-    expect(onItsWay).toBeLessThan(30 * MB);
+    expect(received).toBe(300 * MB);
+    expect(inTransit).toBeLessThan(30 * MB);
   });
 
   test.each([
@@ -199,27 +199,27 @@ describe("back-pressure", () => {
     blobs = { app: { size: 10, open } };
     const client = await clientOf(registry);
     await expect(client("GET", `/v2/app/blobs/${digest}`)).rejects.toThrow("aborted");
-    // Also where the connection would stay open for the next request.
+    // Also when the connection is kept alive.
     const headers = { authorization: basicAuth(registry.credentials), connection: "keep-alive" };
     await expect(throughTunnel("GET", `/v2/app/blobs/${digest}`, "", headers)).rejects.toThrow(/aborted|ECONNRESET/);
     expect((await client("GET", "/v2/")).status).toBe(200);
   });
 
-  test("a fault of ours is answered with 500, without its words", async () => {
-    const told: string[] = [];
+  test("an internal error is answered with 500, without its message", async () => {
+    const details: string[] = [];
     await using faulty = await openRegistry(folder, {
-      onDetail: (text: string) => told.push(text),
+      onDetail: (text: string) => details.push(text),
       content: { ...NO_CONTENT, blob: () => Promise.reject(new Error("secret path")) },
     });
     const answer = await (await clientOf(faulty))("GET", `/v2/app/blobs/${digest}`);
     expect([answer.status, codeOf(answer)]).toEqual([500, "UNKNOWN"]);
     expect(answer.body.toString()).not.toContain("secret");
-    expect(told.join()).toContain("secret path");
+    expect(details.join()).toContain("secret path");
   });
 });
 
-/** Until a count stays the same while the event loop goes round many times. */
-async function quiet(count: () => number): Promise<void> {
+/** Waits until a count stays the same for many turns of the event loop. */
+async function settle(count: () => number): Promise<void> {
   let [last, same] = [-1, 0];
   while (same < 5_000) {
     same = count() === last ? same + 1 : 0;

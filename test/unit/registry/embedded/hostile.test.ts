@@ -13,13 +13,13 @@ import type { RegistryContent } from "../../../../src/registry/embedded/registry
 import { AcceptAllPolicy } from "../../../../src/engine-push/accept-all-policy.ts";
 import type { PushPolicy } from "../../../../src/registry/embedded/push-policy.ts";
 import type { EmbeddedRegistry } from "../../../../src/registry/embedded/server.ts";
-import { ask, clientOf, closed, codeOf, endRegistry, openRegistry, type Client } from "./client.ts";
+import { clientOf, closed, codeOf, endRegistry, openRegistry, sendRequest, type Client } from "./client.ts";
 import { blob } from "./test-images.ts";
 
 const LIMIT = 1_000_000;
 
-/** Takes what it gets, up to LIMIT; tells of it. */
-class Watched extends AcceptAllPolicy implements PushPolicy {
+/** Accepts uploads up to LIMIT. */
+class LimitedPolicy extends AcceptAllPolicy implements PushPolicy {
   readonly maxUpload = LIMIT;
 }
 
@@ -42,7 +42,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "embedded-"));
   registry = await openRegistry(folder, { content });
   broken = [];
-  session = registry.openPushSession("app", new Watched("app"), { broken: (error) => broken.push(error) });
+  session = registry.openPushSession("app", new LimitedPolicy("app"), { broken: (error) => broken.push(error) });
   client = await clientOf(registry);
   port = await registry.listen();
 });
@@ -51,7 +51,7 @@ afterEach(async () => {
   await endRegistry(registry, folder);
 });
 
-/** Bytes, without end or so many. */
+/** Zeros, endless by default. */
 function* flood(bytes = Infinity): Generator<Buffer> {
   const chunk = Buffer.alloc(65_536);
   for (let sent = 0; sent < bytes; sent += chunk.length) yield chunk;
@@ -66,7 +66,7 @@ async function beginUpload(): Promise<string> {
   return (await client("POST", "/v2/app/blobs/uploads/")).headers.location ?? "";
 }
 
-/** A connection on which anything may be said. */
+/** A connection for invalid requests. */
 function rawConnection(): Socket {
   return connect(port, "127.0.0.1").on("error", () => {});
 }
@@ -81,10 +81,10 @@ describe("without the password", () => {
     ["POST", "/v2/app/blobs/uploads/"],
     ["GET", "/nowhere"],
     ["GET", `/${"long".repeat(1000)}`],
-  ])("%s %s is answered with 401, whatever it is", async (method, path) => {
+  ])("%s %s is answered with 401", async (method, path) => {
     for (const wrong of [undefined, basicAuth({ ...registry.credentials, password: "guess" })]) {
       const headers = wrong === undefined ? {} : { authorization: wrong };
-      const answer = await ask({ port, method, path, headers });
+      const answer = await sendRequest({ port, method, path, headers });
       expect(answer.status).toBe(401);
       expect(answer.headers["www-authenticate"]).toMatch(/^Basic realm=/);
       expect(codeOf(answer)).toBe("UNAUTHORIZED");
@@ -92,50 +92,50 @@ describe("without the password", () => {
     expect(await spooled()).toEqual([]);
   });
 
-  test("a body is cut off after a while, and leaves nothing", async () => {
-    const stranger = request({ port, method: "PUT", path: "/v2/app/manifests/v1" });
-    Readable.from(flood()).pipe(stranger);
-    await closed(stranger);
+  test("a body is cut off after a while, and leaves no file", async () => {
+    const refusedClient = request({ port, method: "PUT", path: "/v2/app/manifests/v1" });
+    Readable.from(flood()).pipe(refusedClient);
+    await closed(refusedClient);
     expect(await spooled()).toEqual([]);
   });
 });
 
-describe("strangers at the port do not keep the engine out", () => {
+describe("unauthenticated clients of the port do not keep the engine out", () => {
   const refused = `POST /v2/app/blobs/uploads/ HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n`;
 
   test.each([
-    ["whose bodies never come", refused],
-    ["who say nothing", ""],
+    ["whose bodies never arrive", refused],
+    ["that are silent", ""],
     ["whose headers never end", "GET /v2/ HTTP/1.1\r\nhost: x\r\n"],
-  ])("300 of them %s", async (_, words) => {
-    const strangers = Array.from({ length: 300 }, () => rawConnection().resume());
-    await Promise.all(strangers.map(async (socket) => await once(socket, "connect")));
-    for (const socket of strangers) socket.write(words);
+  ])("300 of them %s", async (_, bytes) => {
+    const sockets = Array.from({ length: 300 }, () => rawConnection().resume());
+    await Promise.all(sockets.map(async (socket) => await once(socket, "connect")));
+    for (const socket of sockets) socket.write(bytes);
     expect((await client("GET", "/v2/")).status).toBe(200);
     const location = await beginUpload();
     expect((await client("PATCH", location, { body: "layer" })).status).toBe(202);
-    // Nobody need go first: they are ended here.
-    await Promise.all(strangers.map(async (socket) => socket.closed || (await closed(socket))));
+    // The registry closes them.
+    await Promise.all(sockets.map(async (socket) => socket.closed || (await closed(socket))));
   });
 
-  test("who is refused hears so, though the body still comes", async () => {
-    const stranger = rawConnection();
-    stranger.write(refused);
+  test("a refused client gets the answer while it still sends", async () => {
+    const refusedClient = rawConnection();
+    refusedClient.write(refused);
     let received = "";
-    stranger.on("data", (chunk: Buffer) => (received += chunk.toString()));
-    await closed(stranger);
+    refusedClient.on("data", (chunk: Buffer) => (received += chunk.toString()));
+    await closed(refusedClient);
     expect(received).toMatch(/^HTTP\/1\.1 401 [^]*\r\nconnection: close\r\n[^]*UNAUTHORIZED/i);
   });
 
-  test("those who know the password are counted apart, and their connections are let go again", async () => {
-    const words = `POST /v2/app/blobs/uploads/ HTTP/1.1\r\nhost: x\r\n${authorization()}content-length: 0\r\n\r\n`;
-    const known = Array.from({ length: 128 }, () => rawConnection());
-    for (const socket of known) socket.write(words);
-    await Promise.all(known.map(async (socket) => await once(socket, "data")));
+  test("authenticated connections are counted separately, until they close", async () => {
+    const emptyUpload = `POST /v2/app/blobs/uploads/ HTTP/1.1\r\nhost: x\r\n${authorization()}content-length: 0\r\n\r\n`;
+    const authenticated = Array.from({ length: 128 }, () => rawConnection());
+    for (const socket of authenticated) socket.write(emptyUpload);
+    await Promise.all(authenticated.map(async (socket) => await once(socket, "data")));
     expect((await client("GET", "/v2/")).status).toBe(429);
-    known[0]?.destroy();
+    authenticated[0]?.destroy();
     await vi.waitFor(async () => expect((await client("GET", "/v2/")).status).toBe(200));
-    for (const socket of known) socket.destroy();
+    for (const socket of authenticated) socket.destroy();
   });
 });
 
@@ -170,7 +170,7 @@ describe("names", () => {
     expect(codeOf(await client("GET", path))).toBe(code);
   });
 
-  test("an address that is too long is refused, and headers that are too large", async () => {
+  test("a URL that is too long is refused, and headers that are too large", async () => {
     expect((await client("GET", `/v2/app/tags/list?last=${"t".repeat(2048)}`)).status).toBe(414);
     expect((await client("GET", "/v2/", { headers: { "x-large": "x".repeat(20_000) } })).status).toBe(431);
   });
@@ -183,7 +183,7 @@ describe("names", () => {
 });
 
 describe("manifests", () => {
-  test("of more than 4 MB are refused: before they are sent when it is announced, else on the way", async () => {
+  test("of more than 4 MB are refused: at once when the length is announced, otherwise while they arrive", async () => {
     const send = (headers: Record<string, string | number>, body?: Readable) =>
       client("PUT", "/v2/app/manifests/v1", {
         headers: { "content-type": MEDIA_TYPE.ociManifest, ...headers },
@@ -197,7 +197,7 @@ describe("manifests", () => {
 });
 
 describe("uploads", () => {
-  test("of more than the limit are refused: at once when it is announced, else on the way", async () => {
+  test("of more than the limit are refused: at once when the length is announced, otherwise while they arrive", async () => {
     const announced = await client("PATCH", await beginUpload(), {
       headers: { "content-length": LIMIT + 1 },
       body: new Readable({ read() {} }),
@@ -234,7 +234,7 @@ describe("uploads", () => {
     },
   );
 
-  test("so many at once and no more; one that ends makes room", async () => {
+  test("are limited in number; one that ends makes room", async () => {
     const locations: string[] = [];
     for (let count = 0; count < 32; count++) locations.push(await beginUpload());
     const next = await client("POST", "/v2/app/blobs/uploads/");
@@ -244,7 +244,7 @@ describe("uploads", () => {
     expect((await client("POST", "/v2/app/blobs/uploads/")).status).toBe(202);
   });
 
-  test("asked for all at the same time: there are no more of them than that", async () => {
+  test("are limited in number when they start at the same time", async () => {
     const answers = await Promise.all(Array.from({ length: 60 }, () => client("POST", "/v2/app/blobs/uploads/")));
     expect(answers.filter(({ status }) => status === 202)).toHaveLength(32);
     expect(await spooled()).toHaveLength(32);
@@ -263,7 +263,7 @@ describe("uploads", () => {
     await untilSize(1);
     expect((await client("PATCH", location, { body: "another" })).status).toBe(416);
     expect((await client("PUT", `${location}?digest=${digestOf("another")}`, { body: "another" })).status).toBe(416);
-    // Its end does not count either while a chunk is on its way.
+    // The upload cannot be finished while a chunk arrives.
     expect(
       (await client("PUT", `${location}?digest=${digestOf("the first byte")}`, { headers: { "content-length": 0 } }))
         .status,
@@ -271,7 +271,7 @@ describe("uploads", () => {
     first.destroy();
   });
 
-  test("of which the client goes away in the middle are forgotten, and it is nobody's fault here", async () => {
+  test("whose client closes the connection are removed, without an error", async () => {
     const location = await beginUpload();
     const gone = rawConnection();
     gone.write(`PATCH ${location} HTTP/1.1\r\nhost: x\r\n${authorization()}content-length: 1000\r\n\r\npart`);
@@ -282,7 +282,7 @@ describe("uploads", () => {
     expect(broken).toEqual([]);
   });
 
-  test("under way when the repository is closed are cut off, and leave nothing", async () => {
+  test("that are unfinished when the session is closed are cut off, and leave no file", async () => {
     const location = await beginUpload();
     const late = rawConnection();
     const isClosed = closed(late);
@@ -295,14 +295,14 @@ describe("uploads", () => {
     expect(broken).toEqual([]);
   });
 
-  test("that fail for a reason of ours are told to whoever waits for them", async () => {
+  test("that fail because of this process are reported to the observer", async () => {
     await registry.openSpool();
     await rm(join(folder, (await readdir(folder))[0] ?? ""), { recursive: true });
     expect((await client("POST", "/v2/app/blobs/uploads/")).status).toBe(500);
     expect(broken).toHaveLength(1);
   });
 
-  test("the same blob, sent over and over, is kept once", async () => {
+  test("of the same blob again and again keep one file", async () => {
     const { bytes, digest } = blob("again");
     for (let count = 0; count < 3; count++) {
       expect((await client("POST", `/v2/app/blobs/uploads/?digest=${digest}`, { body: bytes })).status).toBe(201);
@@ -310,7 +310,7 @@ describe("uploads", () => {
     expect(await spooled()).toHaveLength(1);
   });
 
-  test("a digest that lies leaves nothing", async () => {
+  test("with a wrong digest leave no file", async () => {
     const { digest } = blob("one");
     await client("POST", `/v2/app/blobs/uploads/?digest=${digest}`, { body: "another" });
     await client("PUT", `${await beginUpload()}?digest=${digest}`, { body: "another" });
@@ -318,7 +318,7 @@ describe("uploads", () => {
     expect(await spooled()).toEqual([]);
   });
 
-  /** Until something of that size is in the spool. */
+  /** Waits until the spool has a file of at least that size. */
   async function untilSize(bytes: number): Promise<void> {
     const [spool = ""] = await readdir(folder);
     for (;;) {
@@ -330,30 +330,30 @@ describe("uploads", () => {
   }
 });
 
-describe("what is sent", () => {
+describe("responses and connections", () => {
   test("a blob that is longer than announced breaks the connection", async () => {
     await expect(client("GET", `/v2/other/blobs/${digestOf("")}`)).rejects.toThrow(/aborted|socket hang up|ECONNRESET/);
   });
 
-  test("nonsense is answered with 400, and the next client is served", async () => {
-    for (const nonsense of [
+  test("an invalid request is answered with 400, and the next client is served", async () => {
+    for (const invalid of [
       "\x16\x03\x01\x02\x00\x01 is how TLS begins\r\n\r\n",
       "GET\r\n\r\n",
       "GET /v2/ HTTP/9\r\n\r\n",
     ]) {
       const raw = rawConnection();
-      raw.end(nonsense);
+      raw.end(invalid);
       expect(String((await once(raw, "data"))[0])).toMatch(/^HTTP\/1.1 400/);
     }
     expect((await client("GET", "/v2/")).status).toBe(200);
   });
 
-  test("a connection that says nothing, or half a request, does not keep the registry from closing", async () => {
+  test("a silent connection, or half a request, does not keep the registry from closing", async () => {
     const [silent, half] = [rawConnection(), rawConnection()];
     half.write("GET /v2/ HT");
     await Promise.all([once(silent, "connect"), once(half, "connect")]);
     const areClosed = Promise.all([closed(silent), closed(half)]);
-    await client("GET", "/v2/"); // they have been accepted by now
+    await client("GET", "/v2/"); // both have been accepted by now
     await registry[Symbol.asyncDispose]();
     await expect(areClosed).resolves.toHaveLength(2);
   });

@@ -8,7 +8,7 @@ import { PushSession } from "../../../../src/registry/embedded/push-session.ts";
 import { uploadSpool } from "../../../../src/registry/embedded/upload-spool.ts";
 import { clientOf, endRegistry, openRegistry } from "./client.ts";
 
-test("an upload that begins while the repository is closed is refused, and leaves nothing", async () => {
+test("an upload that starts while the session is closed is refused, and leaves no file", async () => {
   const folder = await mkdtemp(join(tmpdir(), "embedded-"));
   await using spool = uploadSpool(newRunId(), folder);
   const session = new PushSession(new AcceptAllPolicy("app"), {}, spool);
@@ -21,18 +21,18 @@ test("an upload that begins while the repository is closed is refused, and leave
   await rm(folder, { recursive: true });
 });
 
-test("who looks on hears of requests, and of the bytes of a slow upload", async () => {
+test("the observer is called for requests, and for chunks of an upload", async () => {
   const folder = await mkdtemp(join(tmpdir(), "embedded-"));
   const registry = await openRegistry(folder);
   const client = await clientOf(registry);
-  let signs = 0;
-  registry.openPushSession("app", new AcceptAllPolicy("app"), { active: () => signs++ });
+  let calls = 0;
+  registry.openPushSession("app", new AcceptAllPolicy("app"), { active: () => calls++ });
   await client("HEAD", "/v2/app/manifests/v1");
   await client("GET", "/v2/");
-  expect(signs).toBe(1);
+  expect(calls).toBe(1);
   const { headers } = await client("POST", "/v2/app/blobs/uploads/");
-  expect(signs).toBe(2);
+  expect(calls).toBe(2);
   await client("PATCH", headers.location ?? "", { body: "x" });
-  expect(signs).toBe(4);
+  expect(calls).toBe(4);
   await endRegistry(registry, folder);
 });

@@ -11,7 +11,7 @@ let folder: string;
 beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), "embedded-"))));
 afterEach(async () => await rm(folder, { recursive: true }));
 
-test("a spool is for this user's eyes, and is gone at the end with what is in it", async () => {
+test("only this user can read a spool, and it is removed with its files", async () => {
   const spool = uploadSpool(newRunId(), folder);
   const file = await spool.create();
   await file.write(Buffer.from("some bytes"));
@@ -31,7 +31,7 @@ test("a spool is for this user's eyes, and is gone at the end with what is in it
   expect(await readdir(folder)).toEqual([]);
 });
 
-test("what needs no file needs no place for it", async () => {
+test("a registry without uploads needs no cache folder", async () => {
   const nowhere = uploadSpool(newRunId(), undefined);
   await expect(nowhere.create()).rejects.toMatchObject({ code: "no-space" });
   await nowhere[Symbol.asyncDispose]();
@@ -39,7 +39,7 @@ test("what needs no file needs no place for it", async () => {
   expect(await readdir(folder)).toEqual([]);
 });
 
-test("a file is read while it is still being written, to its end", async () => {
+test("a file is read while it is written, to its end", async () => {
   await using spool = uploadSpool(newRunId(), folder);
   const file = await spool.create();
   const reader = file.read()[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
@@ -56,7 +56,7 @@ test("a file is read while it is still being written, to its end", async () => {
   expect((await buffer(await blob.open())).toString()).toBe("one two");
 });
 
-test("whoever reads a file that is given up is told", async () => {
+test("reading a file that is given up fails", async () => {
   await using spool = uploadSpool(newRunId(), folder);
   const file = await spool.create();
   const read = buffer(file.read());
@@ -66,10 +66,10 @@ test("whoever reads a file that is given up is told", async () => {
   await expect(read).rejects.toThrow("given up");
 });
 
-test("what a run that was killed has left is removed by the next one, what a living one uses is not", async () => {
+test("leftovers of a killed run are removed by the next one, the files of a living run are not", async () => {
   await using living = uploadSpool(newRunId(), folder);
   await living.open();
-  const dead = newRunId(2 ** 22 + 1); // above every process number
+  const dead = newRunId(2 ** 22 + 1); // above every process ID
   await mkdir(join(folder, `spool-${dead}-abcdef`));
   await writeFile(join(folder, `spool-${dead}-abcdef`, "1"), "");
   const others = ["spool-x", `spool-${newRunId()}-abcdef`, "mine"];
@@ -77,18 +77,18 @@ test("what a run that was killed has left is removed by the next one, what a liv
   await symlink(join(folder, "mine"), join(folder, `spool-${dead}-ghijkl`));
   await using next = uploadSpool(newRunId(), folder);
   await next.open();
-  const ours = [living, next].map(async (spool) => basename((await spool.open()).folder));
-  const stay = [...(await Promise.all(ours)), ...others, `spool-${dead}-ghijkl`];
+  const spools = [living, next].map(async (spool) => basename((await spool.open()).folder));
+  const stay = [...(await Promise.all(spools)), ...others, `spool-${dead}-ghijkl`];
   expect((await readdir(folder)).toSorted()).toEqual(stay.toSorted());
 });
 
-test.skipIf(process.platform !== "linux")("a full disk has its own failure", async () => {
+test.skipIf(process.platform !== "linux")("a full disk is a no-space failure", async () => {
   const file = new UploadFile(join(folder, "1"), await open("/dev/full", "w"));
   await expect(file.write(Buffer.from("x"))).rejects.toMatchObject({ code: "no-space", cause: { code: "ENOSPC" } });
   await file.remove();
 });
 
-test.skipIf(process.getuid?.() !== 0)("another user's folder is not touched, whatever it is called", async () => {
+test.skipIf(process.getuid?.() !== 0)("another user's folder is not removed, whatever its name", async () => {
   const theirs = join(folder, `spool-${newRunId(2 ** 22 + 1)}-abcdef`);
   await mkdir(theirs);
   await chown(theirs, 65_534, 65_534);
