@@ -113,7 +113,7 @@ function fieldOf(header: Buffer, name: Field): Buffer {
   return header.subarray(offset, offset + length);
 }
 
-/** Returns a number of `header` that differs from the one in `before`. A number that is not in octal digits is undefined. */
+/** Returns the number in `header` if it differs from the one in `before`; undefined if it is equal, or not in octal digits. */
 function newNumber(header: Buffer, before: Buffer, start: number): number | undefined {
   const number = readDigits(header, start);
   return number === readDigits(before, start) ? undefined : number;

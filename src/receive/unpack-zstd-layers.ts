@@ -28,7 +28,7 @@ export async function* unpackZstdLayers(
     const folder = await spool.open();
     await refuseWithoutSpace(folder, layer.size);
     const path = folder.pathFor(`${hexOf(layer.diffId)}.tar`);
-    // The verification of the stream counts bytes, too, but may be 128 kB of compressed data behind, which can be gigabytes.
+    // The verification of the stream counts bytes as well, but lags by up to 128 kB of compressed data, which may expand to gigabytes.
     const plain = digestVerifier({ what: `the uncompressed layer ${layer.diffId}`, limit: sizeLimit(limit.left) });
     const tar = decompressLayer(await layer.open());
     await pipeline(passThroughVerifier(tar, plain), createWriteStream(path, { flags: "wx", mode: 0o600 }));
