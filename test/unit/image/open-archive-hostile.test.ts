@@ -120,11 +120,7 @@ test.each([
     ],
     /has the digest|bytes, its descriptor/,
   ],
-  [
-    "nested indexes",
-    ociEntry([...levels, ...oci.blobs], [descriptorOf(deep)]),
-    "nested more than 4 levels deep",
-  ],
+  ["nested indexes", ociEntry([...levels, ...oci.blobs], [descriptorOf(deep)]), "nested more than 4 levels deep"],
   ["indexes that multiply", ociEntry(wideLevels, [descriptorOf(wide)]), "name more than 10000 indexes"],
   [
     "an index of 50,001",

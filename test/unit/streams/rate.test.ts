@@ -2,17 +2,10 @@ import { PassThrough, Readable, Writable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { readAtRate, writeAtRate } from "../../../src/streams/rate.ts";
 import { TokenBucket } from "../../../src/streams/token-bucket.ts";
-import { text } from "../../fixtures/remote/contents.ts";
+import { BURST, collect, kB, numbered } from "./rated-bytes.ts";
 
 beforeEach(() => vi.useFakeTimers());
 afterEach(() => vi.useRealTimers());
-
-const kB = 1024;
-/** Bytes that may pass at once, at rates of up to 160 kB/s. */
-const BURST = 16 * kB;
-
-/** Returns bytes that each give their own offset. */
-const numbered = (length: number): Buffer => Buffer.from(Array.from({ length }, (_, at) => at % 251));
 
 /** Accepts a chunk when the test calls `go`. */
 class SlowSink extends Writable {
@@ -39,12 +32,6 @@ const directions = {
 
 function* pieces(all: Buffer): Generator<Buffer> {
   for (let at = 0; at < all.length; at += 50_000) yield all.subarray(at, at + 50_000);
-}
-
-function collect(stream: Readable) {
-  const passed: Buffer[] = [];
-  stream.on("data", (chunk: Buffer) => passed.push(chunk));
-  return { stream, bytes: () => Buffer.concat(passed) };
 }
 
 describe.each(["read", "write"] as const)("to %s", (direction) => {
@@ -165,97 +152,5 @@ describe("back-pressure", () => {
     expect(drained).not.toHaveBeenCalled();
     await vi.advanceTimersByTimeAsync(1);
     expect(drained).toHaveBeenCalledOnce();
-  });
-});
-
-describe("errors and ends", () => {
-  test("a source's error reaches its reader at once", async () => {
-    const source = new PassThrough();
-    const rated = readAtRate(source, kB);
-    source.write(numbered(100 * kB));
-    const failed = vi.fn<(error: Error) => void>();
-    rated.once("error", failed).resume();
-    await vi.advanceTimersByTimeAsync(1000);
-    source.destroy(new Error("EIO"));
-    await vi.advanceTimersByTimeAsync(0);
-    expect(failed).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ message: "EIO" }));
-    expect(vi.getTimerCount()).toBe(0);
-  });
-
-  test("a source that closes without an end ends after its last byte", async () => {
-    const source = new PassThrough();
-    const rated = readAtRate(source, 10 * kB);
-    const { bytes } = collect(rated);
-    source.write(numbered(BURST + 10 * kB));
-    await vi.advanceTimersByTimeAsync(0);
-    source.destroy();
-    await vi.advanceTimersByTimeAsync(500);
-    expect(rated.readableEnded).toBe(false);
-    await vi.advanceTimersByTimeAsync(500);
-    expect(rated.readableEnded).toBe(true);
-    expect(bytes()).toHaveLength(BURST + 10 * kB);
-  });
-
-  test("a source resumed by others, as Node does with an ended child's, loses nothing", async () => {
-    const source = new PassThrough();
-    const { bytes } = collect(readAtRate(source, 10 * kB));
-    const all = numbered(BURST + 20 * kB);
-    for (const piece of [all.subarray(0, BURST), all.subarray(BURST, -kB), all.subarray(-kB)]) {
-      source.write(piece);
-      source.resume();
-      await vi.advanceTimersByTimeAsync(0);
-    }
-    source.end();
-    await vi.advanceTimersByTimeAsync(2000);
-    expect(bytes().equals(all)).toBe(true);
-  });
-
-  test("a sink's error reaches its writer", async () => {
-    const sink = new PassThrough();
-    const rated = writeAtRate(sink, kB);
-    const failed = vi.fn<(error: Error) => void>();
-    rated.once("error", failed);
-    rated.write(numbered(100 * kB));
-    sink.destroy(Object.assign(new Error("EPIPE")));
-    await vi.advanceTimersByTimeAsync(0);
-    expect(failed).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ message: "EPIPE" }));
-    expect(vi.getTimerCount()).toBe(0);
-  });
-
-  test("a destroyed sink accepts no more", async () => {
-    const sink = new PassThrough();
-    const rated = writeAtRate(sink, kB).on("error", () => {});
-    sink.destroy();
-    await vi.advanceTimersByTimeAsync(0);
-    expect(rated.destroyed).toBe(true);
-    const refused = vi.fn<(error?: Error | null) => void>();
-    rated.write("words", refused);
-    await vi.advanceTimersByTimeAsync(0);
-    expect(refused).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ code: "ERR_STREAM_DESTROYED" }));
-  });
-
-  test("the end comes after the last byte", async () => {
-    const sink = new PassThrough();
-    const said = text(sink);
-    const rated = writeAtRate(sink, kB);
-    rated.write("");
-    rated.end("good-bye");
-    await vi.advanceTimersByTimeAsync(0);
-    expect(await said).toBe("good-bye");
-  });
-
-  test("destroying a rated stream destroys the stream behind it, and leaves no timer", async () => {
-    const [source, sink] = [new PassThrough(), new PassThrough().resume()];
-    const [reading, writing] = [readAtRate(source, kB), writeAtRate(sink, kB)];
-    source.write(numbered(100 * kB));
-    writing.write(numbered(100 * kB));
-    reading.resume();
-    await vi.advanceTimersByTimeAsync(100);
-    expect(vi.getTimerCount()).toBe(2);
-    reading.destroy();
-    writing.destroy();
-    await vi.advanceTimersByTimeAsync(0);
-    expect([source.destroyed, sink.destroyed]).toEqual([true, true]);
-    expect(vi.getTimerCount()).toBe(0);
   });
 });

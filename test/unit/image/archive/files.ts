@@ -1,6 +1,8 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll } from "vitest";
 import type { TestEntry } from "../tar/make-tar.ts";
 
@@ -25,4 +27,16 @@ export async function unpack(entries: TestEntry[]): Promise<string> {
     await writeFile(join(path, name), content);
   }
   return path;
+}
+
+/** Unpacks a tar with tar(1), and returns the size of each file by its path. */
+export async function filesInTar(tar: Buffer): Promise<Record<string, number>> {
+  const to = await mkdtemp(join(folder, "unpacked-"));
+  await promisify(execFile)("tar", ["-xf", await file(tar), "-C", to]);
+  const sizes: Record<string, number> = {};
+  for (const name of await readdir(to, { recursive: true })) {
+    const found = await stat(join(to, name));
+    if (found.isFile()) sizes[name] = found.size;
+  }
+  return sizes;
 }
