@@ -7,49 +7,53 @@ import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { asSocket } from "../../../src/streams/bridge.ts";
 import { gzipped, type Pack, type TestImage } from "../image/make-image.ts";
 import { playRemoteSide } from "./remote-side.ts";
-import { workplace, type Ended } from "./run-program.ts";
+import { makeWorkspace, type ProgramRun } from "./run-program.ts";
 
-/** What a registry is asked for. */
+/** What a request is for. */
 type Kind = "manifest" | "config" | "layer";
 type Answer = (response: ServerResponse, honest: Buffer, request: IncomingMessage) => void;
 interface Layer extends Descriptor {
   diffId: string;
 }
 
-/** Where a sender of an image departs from the truth. What is left out is as an honest one has it. */
+/** How a sender deviates from an honest one. */
 export interface Attack {
-  /** How layers are packed, and what is said of that. */
+  /** How layers are stored, and their media type. */
   pack?: Pack;
-  /** Fields of the messages. */
+  /** Fields of its messages. */
   about?: object;
   offer?: object;
-  /** The layers that are announced, instead of these. */
+  /** Returns the layers to announce instead of the honest ones. */
   announce?: (layers: Layer[]) => object[];
   config?: Buffer;
-  /** The manifest's descriptor of the config. */
+  /** Fields of the config's descriptor in the manifest. */
   configDescriptor?: object;
-  /** The manifest, instead of this one. */
+  /** Returns the manifest to send instead of the honest one. */
   manifest?: (manifest: { layers: Descriptor[] }) => unknown;
-  /** What the registry answers. */
+  /** The registry's responses. */
   answer?: Partial<Record<Kind, Answer>>;
-  /** Instead of HTTP. */
+  /** Answers a connection instead of HTTP. */
   connection?: (stream: Duplex) => void;
-  /** Of the command line of the receiver. */
+  /** Options of the receiver's command line. */
   options?: string[];
 }
 
-/** As this program sends: layers are announced, the manifest comes last. As a registry: the manifest is asked for first. */
+/** `announcing`: as this program sends, the manifest last. `registry`: the receiver requests the manifest first. */
 export type Manner = "announcing" | "registry";
 
-/** The real program pulls from an attacker. */
+/** Pulls from a hostile sender, with the real program. */
 export async function pullFrom(
   image: TestImage,
   attack: Attack,
   { manner = "announcing", to = "oci:target" }: { manner?: Manner; to?: string } = {},
-): Promise<Ended> {
-  const { run, socket } = await workplace();
-  await using far = await playRemoteSide(socket, "sender", async (tunnel) => await send(tunnel, image, attack, manner));
-  return await run("pull", ...(attack.options ?? []), "--to", to, "app:v1", ...far.command);
+): Promise<ProgramRun> {
+  const { run, socket } = await makeWorkspace();
+  await using remote = await playRemoteSide(
+    socket,
+    "sender",
+    async (tunnel) => await send(tunnel, image, attack, manner),
+  );
+  return await run("pull", ...(attack.options ?? []), "--to", to, "app:v1", ...remote.command);
 }
 
 async function send(tunnel: Tunnel, image: TestImage, attack: Attack, manner: Manner): Promise<void> {
@@ -99,21 +103,21 @@ async function send(tunnel: Tunnel, image: TestImage, attack: Attack, manner: Ma
   await tunnel.result();
 }
 
-/** Bytes without end. */
+/** An endless body. */
 export const endless: Answer = (response) => {
   const chunk = Buffer.alloc(65_536, " ");
   function* flood(): Generator<Buffer> {
     for (;;) yield chunk;
   }
-  pipeline(Readable.from(flood(), { objectMode: false }), response).catch(() => {}); // until nobody listens
+  pipeline(Readable.from(flood(), { objectMode: false }), response).catch(() => {}); // until the client closes
 };
 
 export const status =
   (code: number, headers: Record<string, string> = {}): Answer =>
   (response) =>
-    void response.writeHead(code, headers).end("a page of words");
+    void response.writeHead(code, headers).end("a page of text");
 
-/** The same whatever is asked for. */
+/** The same response to all requests. */
 export const always = (answer: Answer): Partial<Record<Kind, Answer>> => ({
   manifest: answer,
   config: answer,
@@ -125,14 +129,14 @@ export const bytes =
   (response) =>
     void response.end(content);
 
-/** Less than was announced. */
+/** Half of the announced body. */
 export const cutOff: Answer = (response, honest) => {
   response.writeHead(200, { "content-length": honest.length });
-  // Ended, not destroyed: a receiver that is slow has the beginning first, always.
+  // Ends the connection without destroying it, so that even a slow receiver gets the beginning.
   response.write(honest.subarray(0, honest.length / 2), () => response.socket?.end());
 };
 
-/** Packed for the way between two of this program. */
+/** A packed body, as this program sends it. */
 export const inBlocks =
   (...parts: Buffer[]): Answer =>
   (response) =>

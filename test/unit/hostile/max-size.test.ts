@@ -1,10 +1,10 @@
-/** `pull --max-size`: what it takes, what counts, and how it refuses. */
+/** `pull --max-size`: its values, what counts against it, and its error. */
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseCommandLine } from "../../../src/cli.ts";
 import { makeImage, plain } from "../image/make-image.ts";
 import { layoutOf, writeTree } from "../places/images.ts";
-import { refused, told, folder, program, workplace, type Ended } from "./run-program.ts";
+import { outcome, refused, folder, program, makeWorkspace, type ProgramRun } from "./run-program.ts";
 
 const image = await makeImage([3000, 70_000]);
 const twice = await makeImage([70_000, 70_000]);
@@ -49,9 +49,9 @@ describe("sizes", () => {
     },
   );
 
-  test("nor of an engine that pulls by itself, nor of a push", async () => {
-    const { run } = await workplace();
-    expect(told(await run("pull", "--via", "pull", "--max-size", "1g", "app", "true"))).toEqual(
+  test("not with --via pull, and not for a push", async () => {
+    const { run } = await makeWorkspace();
+    expect(outcome(await run("pull", "--via", "pull", "--max-size", "1g", "app", "true"))).toEqual(
       refused(2, /--max-size cannot be enforced/),
     );
     const pushed = await run("push", "--max-size", "1g", "app", "true");
@@ -62,9 +62,9 @@ describe("sizes", () => {
   });
 });
 
-type Run = Awaited<ReturnType<typeof workplace>>["run"];
+type Run = Awaited<ReturnType<typeof makeWorkspace>>["run"];
 
-async function pull(run: Run, name: string, limit: number | string, to = "oci:target"): Promise<Ended> {
+async function pull(run: Run, name: string, limit: number | string, to = "oci:target"): Promise<ProgramRun> {
   return await run(
     "pull",
     "--max-size",
@@ -78,15 +78,15 @@ async function pull(run: Run, name: string, limit: number | string, to = "oci:ta
   );
 }
 
-describe.concurrent("what counts is what the missing layers unpack to, together", () => {
+describe.concurrent("the missing layers' total uncompressed size counts", () => {
   test.each<[string, string, number | string, string?]>([
-    ["a normal image, far below", "image", "1g"],
-    ["just as much as is allowed", "image", all],
-    ["just as much, of plain layers", "plain", all],
-    ["a layer that stands in the image twice, once", "twice", twice.layers[0]?.length ?? 0],
+    ["a small image", "image", "1g"],
+    ["as much as is allowed", "image", all],
+    ["as much, of plain layers", "plain", all],
+    ["a layer that occurs twice in the image, once", "twice", twice.layers[0]?.length ?? 0],
     ["into a file", "image", all, "docker-archive:app.tar"],
-  ])("taken: %s", async (_, name, limit, to) => {
-    const { run } = await workplace();
+  ])("accepted: %s", async (_, name, limit, to) => {
+    const { run } = await makeWorkspace();
     const { exitCode, stderr } = await pull(run, name, limit, to);
     expect(stderr).toContain("pulled app:v1");
     expect(exitCode).toBe(0);
@@ -95,27 +95,27 @@ describe.concurrent("what counts is what the missing layers unpack to, together"
   test.each<[string, string, number | string, string?]>([
     ["a byte more than is allowed", "image", all - 1],
     ["a byte more, of plain layers", "plain", all - 1],
-    ["each alone would do, both do not", "image", top],
+    ["two layers together", "image", top],
     ["nothing is allowed", "lower", 0],
     ["into a file", "image", all - 1, "docker-archive:app.tar"],
   ])("refused: %s", async (_, name, limit, to) => {
-    const { run } = await workplace();
-    const words = new RegExp(`refuses this image: its layers are larger than the ${limit} bytes .*\\n.*--max-size`);
-    expect(told(await pull(run, name, limit, to))).toEqual(refused(13, words));
+    const { run } = await makeWorkspace();
+    const message = new RegExp(`refuses this image: its layers are larger than the ${limit} bytes .*\\n.*--max-size`);
+    expect(outcome(await pull(run, name, limit, to))).toEqual(refused(13, message));
   });
 
-  test("a layer that is there counts for nothing", async () => {
-    const { run } = await workplace();
+  test("present layers do not count", async () => {
+    const { run } = await makeWorkspace();
     expect((await pull(run, "lower", lowest)).exitCode).toBe(0);
-    expect(told(await pull(run, "image", top - 1))).toEqual(refused(13, /larger than/));
+    expect(outcome(await pull(run, "image", top - 1))).toEqual(refused(13, /larger than/));
     expect(await pull(run, "image", top)).toMatchObject({ exitCode: 0 });
   });
 
-  test("the sending side, when it is the one that was started, is told so too", async () => {
-    const { run } = await workplace();
+  test("a sender that is the initiator reports it too", async () => {
+    const { run } = await makeWorkspace();
     const line = ["pull", "--max-size", "1k", "--to", "oci:target", "app:v1"];
     const ended = await run("push", `oci:${join(folder, "image")}`, ...program, ...line);
-    expect(told(ended)).toEqual(
+    expect(outcome(ended)).toEqual(
       refused(13, /the remote side failed: the receiving side refuses this image: .* 1024 bytes/),
     );
   });

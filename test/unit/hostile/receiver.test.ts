@@ -1,4 +1,4 @@
-/** A receiver that lies to an honest sender. It gets nothing but the image, and leaves nothing behind. */
+/** A hostile receiver. It gets nothing but the image, and leaves no file behind. */
 import { Agent, request } from "node:http";
 import { text } from "node:stream/consumers";
 import { once } from "node:events";
@@ -13,7 +13,7 @@ import { asSocket } from "../../../src/streams/bridge.ts";
 import { gzipped, makeImage, ociBlobs } from "../image/make-image.ts";
 import { layoutOf, writeTree } from "../places/images.ts";
 import { playRemoteSide } from "./remote-side.ts";
-import { refused, told, folder, workplace, type Ended } from "./run-program.ts";
+import { outcome, refused, folder, makeWorkspace, type ProgramRun } from "./run-program.ts";
 
 const image = await makeImage([3000, 70_000, 8_000_000]);
 const [first = "", ...others] = image.diffIds;
@@ -27,37 +27,40 @@ interface Offer {
   credentials: { username: string; password: string };
 }
 
-/** What a receiver says, where it is not what an honest one does, and what it does when it has been made an offer. */
+/** How a receiver deviates: fields of its messages, and its actions after the offer. */
 interface Attack {
   ask?: object;
   want?: object;
-  afterwards?: (tunnel: Tunnel, offer: Offer) => Promise<unknown>;
+  afterOffer?: (tunnel: Tunnel, offer: Offer) => Promise<unknown>;
 }
 
-async function pushTo({ ask, want, afterwards = async () => {} }: Attack): Promise<Ended> {
-  const { run, socket } = await workplace();
-  await using far = await playRemoteSide(socket, "receiver", async (tunnel) => {
+async function pushTo({ ask, want, afterOffer = async () => {} }: Attack): Promise<ProgramRun> {
+  const { run, socket } = await makeWorkspace();
+  await using remote = await playRemoteSide(socket, "receiver", async (tunnel) => {
     await tunnel.send({ type: "ask", image: "app:v1", run: newRunId(), ...ask });
     await tunnel.next("about");
     await tunnel.send({ type: "want", diffIds: [first], whole: false, nothing: false, codecs: [], ...want });
-    await afterwards(tunnel, (await tunnel.next("offer")) as unknown as Offer);
+    await afterOffer(tunnel, (await tunnel.next("offer")) as unknown as Offer);
   });
-  return await run("push", `oci:${source}`, ...far.command);
+  return await run("push", `oci:${source}`, ...remote.command);
 }
 
-interface Asked {
+interface TestRequest {
   path: string;
   method?: string;
   headers?: Record<string, string>;
 }
 
-/** Asks the registry behind the tunnel, and reads the answer to its end. */
-async function fetchFrom(tunnel: Tunnel, { path, method = "GET", headers = {} }: Asked): Promise<[number, string]> {
+/** Sends a request to the registry behind the tunnel, and reads the response to its end. */
+async function fetchFrom(
+  tunnel: Tunnel,
+  { path, method = "GET", headers = {} }: TestRequest,
+): Promise<[number, string]> {
   const agent = new Agent({ keepAlive: false });
   agent.createConnection = () => asSocket(tunnel.connect("registry"));
   const outgoing = request({ host: "registry", path, method, headers, agent });
   outgoing.end();
-  outgoing.on("error", () => {}); // from the tunnel's end
+  outgoing.on("error", () => {}); // when the tunnel ends
   const [response] = (await once(outgoing, "response")) as [IncomingMessage];
   return [response.statusCode ?? 0, await text(response)];
 }
@@ -65,8 +68,8 @@ async function fetchFrom(tunnel: Tunnel, { path, method = "GET", headers = {} }:
 describe.concurrent("a receiver that breaks the protocol", () => {
   test.each<[string, Attack, number, RegExp]>([
     ["asks for a file", { ask: { image: "../../etc/passwd" } }, 1, /broke the protocol: a malformed ask/],
-    ["has a run that is a path", { ask: { run: "../../x" } }, 1, /a malformed ask/],
-    ["asks for a platform that is none", { ask: { platform: "linux amd64; rm" } }, 1, /a malformed name/],
+    ["sends a run ID that is a path", { ask: { run: "../../x" } }, 1, /a malformed ask/],
+    ["asks for an invalid platform", { ask: { platform: "linux amd64; rm" } }, 1, /a malformed name/],
     ["asks for another platform", { ask: { platform: "linux/s390x" } }, 3, /no image v?.*for linux\/s390x/],
     [
       "wants layers that are not of the image",
@@ -76,31 +79,33 @@ describe.concurrent("a receiver that breaks the protocol", () => {
     ],
     ["wants 10,000 layers", { want: { diffIds: Array.from({ length: 10_000 }, () => first) } }, 1, /a malformed list/],
     ["wants a layer that is a path", { want: { diffIds: ["sha256:../../../etc/passwd"] } }, 1, /a malformed name/],
-    ["has codecs that are none", { want: { codecs: [{}] } }, 1, /a malformed text/],
-    ["wishes for what is no compression", { want: { compress: "gzip:9; rm" } }, 1, /a malformed choice/],
+    ["has invalid codecs", { want: { codecs: [{}] } }, 1, /a malformed text/],
+    ["has an invalid --compress", { want: { compress: "gzip:9; rm" } }, 1, /a malformed choice/],
     [
-      "wishes for zstd, and cannot unpack it",
+      "has --compress zstd without that codec",
       { want: { codecs: ["gzip"], compress: "zstd" } },
       2,
       /(?:receiving side has no|neither side has) zstd/,
     ],
     ["has 10,000 codecs", { want: { codecs: Array.from({ length: 10_000 }, () => "brotli") } }, 1, /a malformed list/],
     [
-      "has a result that is none",
-      { afterwards: async (tunnel) => await tunnel.send({ type: "result", image: "app", id: 7 }) },
+      "sends an invalid result",
+      { afterOffer: async (tunnel) => await tunnel.send({ type: "result", image: "app", id: 7 }) },
       1,
       /a malformed/,
     ],
-    ["wants nothing that has a name", { want: { diffIds: [null] } }, 1, /a malformed list/],
-  ])("%s", async (_, attack, status, words) => expect(told(await pushTo(attack))).toEqual(refused(status, words)));
+    ["wants a layer without a name", { want: { diffIds: [null] } }, 1, /a malformed list/],
+  ])("%s", async (_, attack, status, message) =>
+    expect(outcome(await pushTo(attack))).toEqual(refused(status, message)),
+  );
 });
 
-test("paths that lead elsewhere lead nowhere", async () => {
-  const answers: [string, number, string][] = [];
+test("requests for anything else are refused", async () => {
+  const responses: [string, number, string][] = [];
   const ended = await pushTo({
-    async afterwards(tunnel, { repository, credentials }) {
+    async afterOffer(tunnel, { repository, credentials }) {
       const authorization = basicAuth(credentials);
-      const asked: Asked[] = [
+      const requests: TestRequest[] = [
         `/v2/${repository}/blobs/../../../../../../etc/passwd`,
         `/v2/${repository}/blobs/..%2f..%2f..%2f..%2fetc%2fpasswd`,
         `/v2/${repository}/blobs/sha256:..%2f..%2foci-layout`,
@@ -114,7 +119,7 @@ test("paths that lead elsewhere lead nowhere", async () => {
         `/v2/${repository}/blobs/${digestOf("x")}`,
         `/v2/${repository}/${"x".repeat(5000)}`,
       ].map((path) => ({ path, headers: { authorization } }));
-      asked.push(
+      requests.push(
         { path: `/v2/${repository}/blobs/uploads/`, method: "POST", headers: { authorization } },
         { path: `/v2/${repository}/manifests/v1`, method: "PUT", headers: { authorization } },
         { path: `/v2/${repository}/blobs/${layer}`, method: "DELETE", headers: { authorization } },
@@ -124,15 +129,15 @@ test("paths that lead elsewhere lead nowhere", async () => {
           headers: { authorization: basicAuth({ username: "u", password: "p" }) },
         },
       );
-      for (const one of asked) answers.push([`${one.method ?? ""}${one.path}`, ...(await fetchFrom(tunnel, one))]);
+      for (const one of requests) responses.push([`${one.method ?? ""}${one.path}`, ...(await fetchFrom(tunnel, one))]);
     },
   });
-  expect(answers).toHaveLength(17);
-  for (const [path, status, body] of answers) {
+  expect(responses).toHaveLength(17);
+  for (const [path, status, body] of responses) {
     expect.soft({ path, refused: status >= 400 && status < 500, body }).toMatchObject({ path, refused: true });
     expect.soft(body).toMatch(/^\{"errors":/);
   }
-  expect(told(ended)).toEqual(refused(9, /the connection to the remote side was lost/));
+  expect(outcome(ended)).toEqual(refused(9, /the connection to the remote side was lost/));
 });
 
 function getLarge(repository: string, credentials: Offer["credentials"]): string {
@@ -140,13 +145,13 @@ function getLarge(repository: string, credentials: Offer["credentials"]): string
   return `${head}\r\nauthorization: ${basicAuth(credentials)}\r\n\r\n`;
 }
 
-describe.concurrent("a receiver that leaves", () => {
+describe.concurrent("a receiver that closes the connection", () => {
   test.each<[string, Attack]>([
     [
       "in the middle of a layer",
       {
         want: { diffIds: others },
-        async afterwards(tunnel, { repository, credentials }) {
+        async afterOffer(tunnel, { repository, credentials }) {
           const stream = tunnel.connect("registry");
           stream.write(getLarge(repository, credentials));
           await once(stream, "data");
@@ -154,10 +159,10 @@ describe.concurrent("a receiver that leaves", () => {
       },
     ],
     [
-      "and has begun, and reset, a hundred requests",
+      "after it has reset a hundred requests",
       {
         want: { diffIds: others },
-        async afterwards(tunnel, { repository, credentials }) {
+        async afterOffer(tunnel, { repository, credentials }) {
           for (let count = 0; count < 100; count++) {
             const stream = tunnel.connect("registry");
             stream.on("error", () => {});
@@ -169,9 +174,9 @@ describe.concurrent("a receiver that leaves", () => {
       },
     ],
     [
-      "and has asked for services that there are none of",
+      "after it has requested unknown services",
       {
-        async afterwards(tunnel) {
+        async afterOffer(tunnel) {
           const streams = Array.from({ length: 50 }, () => tunnel.connect("../../bin/sh").on("error", () => {}));
           await Promise.all(
             streams.map(async (stream) => await new Promise((resolve) => stream.once("close", resolve))),
@@ -180,6 +185,6 @@ describe.concurrent("a receiver that leaves", () => {
       },
     ],
   ])("%s", async (_, attack) =>
-    expect(told(await pushTo(attack))).toEqual(refused(9, /the connection to the remote side was lost/)),
+    expect(outcome(await pushTo(attack))).toEqual(refused(9, /the connection to the remote side was lost/)),
   );
 });

@@ -1,4 +1,4 @@
-/** A sender whose recipes make what was never sent, or ask for more than there is. */
+/** A hostile sender of recipes. */
 import { createServer } from "node:http";
 import { Readable, type Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -12,21 +12,21 @@ import { commonCodec } from "../../../src/packing/codecs.ts";
 import { pack, PACKED_ENCODING } from "../../../src/packing/pack.ts";
 import { asSocket } from "../../../src/streams/bridge.ts";
 import { playRemoteSide } from "./remote-side.ts";
-import { MODEST, workplace, type Ended } from "./run-program.ts";
+import { MAX_MEMORY, makeWorkspace, type ProgramRun } from "./run-program.ts";
 
 const MB = 1_000_000;
 const diffIds = Array.from({ length: 20 }, (_, index) => digestOf(`layer ${index}`));
 
-/** The real program pulls an image of 20 layers, each of which that recipe is said to make. `play`: what is said when it has been read. */
+/** Pulls, with the real program, an image of 20 layers that all have this recipe. `play` runs when the layers are announced. */
 async function pull(
   recipe: () => AsyncIterable<Buffer>,
   options: string[],
-  play: (asked: (path: RegExp) => Promise<void>) => Promise<void>,
-): Promise<Ended & { recipes: number }> {
-  const { run, socket } = await workplace();
+  play: (untilRequested: (path: RegExp) => Promise<void>) => Promise<void>,
+): Promise<ProgramRun & { recipes: number }> {
+  const { run, socket } = await makeWorkspace();
   const paths: string[] = [];
   let wake: (() => void)[] = [];
-  const asked = async (path: RegExp): Promise<void> => {
+  const untilRequested = async (path: RegExp): Promise<void> => {
     while (!paths.some((one) => path.test(one))) await new Promise<void>((resolve) => wake.push(resolve));
   };
   const server = createServer((request, response) => {
@@ -38,11 +38,11 @@ async function pull(
     const packed = pack(recipe(), { codec: commonCodec(["gzip"]), level: () => 1 });
     pipeline(Readable.from(packed, { objectMode: false }), response).catch(() => {});
   });
-  await using far = await playRemoteSide(socket, "sender", async (tunnel) => {
+  await using remote = await playRemoteSide(socket, "sender", async (tunnel) => {
     await tunnel.next("ask");
     await tunnel.send({ type: "about", diffIds, platform: "linux/amd64" });
     const want = await tunnel.next("want");
-    expect(want["delta"]).toBe(true); // there is an image in the target
+    expect(want["delta"]).toBe(true); // the target has an image
     tunnel.listen("registry", (stream: Duplex) => void server.emit("connection", asSocket(stream)));
     const credentials = { username: "u", password: "p" };
     await tunnel.send({ type: "offer", repository: "app", tag: "v1", announced: true, credentials });
@@ -50,10 +50,10 @@ async function pull(
       const blob = { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size: 90 * MB };
       await tunnel.send({ type: "layer", diffId, ...blob, pieces: "too" });
     }
-    await play(asked);
+    await play(untilRequested);
     await tunnel.close();
   });
-  const ended = await run("pull", "--delta=always", ...options, "--to", "oci:target", "app:v1", ...far.command);
+  const ended = await run("pull", "--delta=always", ...options, "--to", "oci:target", "app:v1", ...remote.command);
   return { ...ended, recipes: paths.filter((path) => path.includes("/_delta/recipe/")).length };
 }
 
@@ -62,16 +62,16 @@ async function* zeros(): AsyncGenerator<Buffer> {
   yield* encodeRecipe(cutTar(Readable.from(Array.from({ length: 90 }, () => Buffer.alloc(MB - (MB % 512))))));
 }
 
-test("nothing is left of what failed its digest, though the link then breaks; and one such is enough", async () => {
-  const { exitCode, changed, recipes, peak } = await pull(zeros, ["--max-size", "100m"], async (asked) => {
-    await asked(/\/blobs\/sha256:(?!0000)/); // it is to come whole
+test("a rebuilt layer with a wrong digest leaves no file when the link breaks, and ends the delta transfer", async () => {
+  const { exitCode, changed, recipes, peak } = await pull(zeros, ["--max-size", "100m"], async (untilRequested) => {
+    await untilRequested(/\/blobs\/sha256:(?!0000)/); // the layer is requested whole
   });
   expect({ exitCode, changed, recipes }).toEqual({ exitCode: expect.any(Number) as number, changed: [], recipes: 1 });
   expect(exitCode).not.toBe(0);
-  expect(peak).toBeLessThan(MODEST);
+  expect(peak).toBeLessThan(MAX_MEMORY);
 });
 
-test("as many pieces as a recipe may have take a receiver little memory", async () => {
+test("a recipe with the maximum of pieces takes little memory", async () => {
   async function* segments(): AsyncGenerator<Segment[]> {
     for (let at = 0; at < MAX_PIECES; at += 4096) {
       yield Array.from({ length: 4096 }, (_, index): Segment => {
@@ -88,8 +88,8 @@ test("as many pieces as a recipe may have take a receiver little memory", async 
       yield* recipes;
     },
     [],
-    async (asked) => await asked(/\/_delta\/pieces\//),
+    async (untilRequested) => await untilRequested(/\/_delta\/pieces\//),
   );
   expect(exitCode).not.toBe(0);
-  expect(peak).toBeLessThan(MODEST);
+  expect(peak).toBeLessThan(MAX_MEMORY);
 }, 120_000);

@@ -5,31 +5,31 @@ import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
 import { openEnd } from "../../fixtures/remote/open-end.ts";
 
-/** A far command that leads to a socket of this process: so that a table of attacks is made of functions. */
+/** A remote command that leads to a socket of this process, so that attacks can be functions. */
 const BRIDGE = [
   `const socket = require("node:net").connect(process.argv[1])`,
   `for (const end of [socket, process.stdout]) end.on("error", () => process.exit())`,
   `process.stdin.pipe(socket).pipe(process.stdout)`,
 ].join("; ");
 
-/** The other side of a transfer, played by the test. */
+/** The remote side of a transfer, played by the test. */
 export interface RemoteSide extends AsyncDisposable {
-  /** The command that reaches it. */
+  /** The remote command. */
   command: string[];
-  /** What it was told when the side that is tested gave up. */
-  told: Promise<Failure>;
+  /** Resolves to the failure that the tested side reports when it gives up. */
+  reported: Promise<Failure>;
 }
 
-/** Plays a side of a transfer behind a far command. The tunnel is a real one; what is said in it is up to `play`. */
+/** Plays one side of a transfer behind a remote command: `play` decides what it sends through a real tunnel. */
 export async function playRemoteSide(
   socket: string,
   role: Role,
   play: (tunnel: Tunnel) => Promise<void>,
 ): Promise<RemoteSide> {
   const connections = new Set<Socket>();
-  let tell: (failure: Failure) => void;
-  const told = new Promise<Failure>((resolve) => (tell = resolve));
-  const faults: unknown[] = [];
+  let report: (failure: Failure) => void;
+  const reported = new Promise<Failure>((resolve) => (report = resolve));
+  const errors: unknown[] = [];
   const server = createServer({ allowHalfOpen: true }, (connection) => {
     connections.add(connection);
     const transport = new StdioTransport(connection, connection);
@@ -37,21 +37,21 @@ export async function playRemoteSide(
     void (async () => {
       try {
         await using tunnel = await openEnd(transport, "spawned", role);
-        tunnel.signal.addEventListener("abort", () => tell(tunnel.signal.reason as Failure));
+        tunnel.signal.addEventListener("abort", () => report(tunnel.signal.reason as Failure));
         await play(tunnel);
       } catch (error) {
-        if (!(error instanceof Failure)) faults.push(error);
+        if (!(error instanceof Failure)) errors.push(error);
       }
     })();
   });
   await new Promise<void>((resolve) => server.listen(socket, resolve));
   return {
     command: [process.execPath, "-e", BRIDGE, socket],
-    told,
+    reported,
     async [Symbol.asyncDispose]() {
       server.close();
       for (const connection of connections) connection.destroy();
-      if (faults.length > 0) throw faults[0];
+      if (errors.length > 0) throw errors[0];
     },
   };
 }

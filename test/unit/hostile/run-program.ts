@@ -7,41 +7,41 @@ import { digestOf } from "../../../src/image/digest.ts";
 import { makeImage, savePodman } from "../image/make-image.ts";
 import { layoutOf, writeTar, writeTree } from "../places/images.ts";
 
-/** Of the test file that imports this; removed after its last test. */
+/** A folder for the test file that imports this; removed after its last test. */
 export const folder = await mkdtemp(join(tmpdir(), "hostile-"));
 afterAll(async () => await rm(folder, { recursive: true }));
 
-/** The built program, as a word of a command. */
+/** The built program, as the first words of a command. */
 export const program = [process.execPath, join(import.meta.dirname, "../../../bin/docker-over-ssh.js")];
 
-/** What is in every place that something could be put into, and has to stay. */
-const old = await makeImage([400]);
+/** The image in every target, which must stay unchanged. */
+const oldImage = await makeImage([400]);
 
-/** Tells at its end how much memory a process had, at most. */
+/** Writes a process's peak memory to a file when it ends. */
 const PEAK = `process.on("exit",()=>require("node:fs").writeFileSync(process.env.PEAKS+"/"+process.pid,String(process.resourceUsage().maxRSS)))`;
 const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(`import{createRequire}from"node:module";const require=createRequire("file:///");${PEAK}`)}`;
 
-/** MB of memory that no attack may make a process have, whatever it announces or sends. */
-export const MODEST = 200;
+/** MB of memory that a process must stay below, whatever an attack announces or sends. */
+export const MAX_MEMORY = 200;
 
-export interface Ended {
+export interface ProgramRun {
   exitCode: number | undefined;
   stderr: string;
-  /** MB of memory, at most, of any process that took part. */
+  /** Peak memory of all processes, in MB. */
   peak: number;
-  /** Files and folders that are not what they were: targets, caches, temporary ones. */
+  /** Files and folders that have changed: in targets, the cache folder and the folder for temporary files. */
   changed: string[];
 }
 
-/** A folder of its own to run in: with an old layout `target`, old files `app.tar` and `oci.tar`, and nothing in the cache. */
-export async function workplace(): Promise<{ run: (...words: string[]) => Promise<Ended>; socket: string }> {
+/** Makes a working folder with an old layout `target`, old archives `app.tar` and `oci.tar`, and an empty cache folder. */
+export async function makeWorkspace(): Promise<{ run: (...args: string[]) => Promise<ProgramRun>; socket: string }> {
   const base = await mkdtemp(join(folder, "run-"));
   const [work, peaks] = [join(base, "work"), join(base, "peaks")];
   for (const path of [peaks, join(work, "cache/docker-over-ssh"), join(work, "tmp")])
     await mkdir(path, { recursive: true });
-  await writeTree(join(work, "target"), layoutOf([{ image: old, ref: "app:v1" }]));
-  await writeTar(join(work, "app.tar"), await savePodman(old));
-  await writeTar(join(work, "oci.tar"), layoutOf([{ image: old, ref: "app:v1" }]));
+  await writeTree(join(work, "target"), layoutOf([{ image: oldImage, ref: "app:v1" }]));
+  await writeTar(join(work, "app.tar"), await savePodman(oldImage));
+  await writeTar(join(work, "oci.tar"), layoutOf([{ image: oldImage, ref: "app:v1" }]));
   const env = {
     XDG_CACHE_HOME: join(work, "cache"),
     TMPDIR: join(work, "tmp"),
@@ -51,11 +51,11 @@ export async function workplace(): Promise<{ run: (...words: string[]) => Promis
     PEAKS: peaks,
   };
   return {
-    socket: join(base, "far.sock"),
-    async run(...words) {
+    socket: join(base, "remote.sock"),
+    async run(...args) {
       const before = await stateOf(work);
-      const line = [...program.slice(1), ...words];
-      const { exitCode, stderr } = await execa(process.execPath, line, {
+      const argv = [...program.slice(1), ...args];
+      const { exitCode, stderr } = await execa(process.execPath, argv, {
         cwd: work,
         env,
         reject: false,
@@ -74,26 +74,26 @@ export async function workplace(): Promise<{ run: (...words: string[]) => Promis
   };
 }
 
-const KEPT = "cache/docker-over-ssh/kept";
+const RESUME_CACHE = "cache/docker-over-ssh/kept";
 
-/** How a command ended, as {@link refused} has it. */
-export function told({ exitCode, stderr, peak, changed }: Ended): object {
-  // As people know it: what failed, what was expected, what to do.
-  const inForm = /^docker-over-ssh: .+\n {2}expected: .+\n {2}to do: {4}.+/m.test(stderr);
-  const isModest = peak > 0 && peak < MODEST ? true : `${peak} MB`;
-  // What has come of layers before a link broke, or a message was wrong, is kept for the next run.
-  const isKept = (path: string): boolean => [1, 10].includes(exitCode ?? 0) && path.startsWith(KEPT);
-  const others = changed.filter((path) => !isKept(path));
-  return { exitCode, stderr, isClear: inForm && !stderr.includes("undefined"), isModest, changed: others };
+/** Returns the outcome of a run, to compare with {@link refused}. */
+export function outcome({ exitCode, stderr, peak, changed }: ProgramRun): object {
+  // The three parts of an error message.
+  const hasAllParts = /^docker-over-ssh: .+\n {2}expected: .+\n {2}to do: {4}.+/m.test(stderr);
+  const isModest = peak > 0 && peak < MAX_MEMORY ? true : `${peak} MB`;
+  // After a broken link or an invalid message, the resume cache keeps partial layers for the next run.
+  const isPartialLayer = (path: string): boolean => [1, 10].includes(exitCode ?? 0) && path.startsWith(RESUME_CACHE);
+  const others = changed.filter((path) => !isPartialLayer(path));
+  return { exitCode, stderr, isClear: hasAllParts && !stderr.includes("undefined"), isModest, changed: others };
 }
 
-/** Refused with that status and those words, in the form that people know; nothing has changed, little memory was used. */
-export function refused(exitCode: number, words: RegExp): object {
-  const stderr = expect.stringMatching(words) as string;
+/** The outcome of a run that fails with this status and message; no file has changed, and little memory was used. */
+export function refused(exitCode: number, message: RegExp): object {
+  const stderr = expect.stringMatching(message) as string;
   return { exitCode, stderr, isClear: true, isModest: true, changed: [] };
 }
 
-/** Every file by its path with what it holds, every folder by its path. */
+/** Returns the digest of every file by its path, and every folder. */
 async function stateOf(path: string): Promise<Map<string, string>> {
   const entries = await readdir(path, { recursive: true, withFileTypes: true });
   const described = entries.map(async (entry): Promise<[string, string]> => {

@@ -1,4 +1,4 @@
-/** Another side that is there, keeps its connection alive, and says nothing of what it is asked; and an engine that accepts and never answers. */
+/** A peer that keeps its connection alive and never answers, and an engine that accepts connections and never answers. */
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -7,47 +7,47 @@ import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { makeImage } from "../image/make-image.ts";
 import { layoutOf, writeTree } from "../places/images.ts";
 import { playRemoteSide } from "./remote-side.ts";
-import { folder, program, refused, told, workplace } from "./run-program.ts";
+import { folder, program, outcome, refused, makeWorkspace } from "./run-program.ts";
 
 const image = await makeImage([3000]);
 await writeTree(join(folder, "image"), layoutOf([{ image, ref: "v1" }]));
 
-/** Until it is told that the other end has given up. */
-const sayNothing = async (tunnel: Tunnel): Promise<void> =>
+/** Waits until the tested side gives up. */
+const staySilent = async (tunnel: Tunnel): Promise<void> =>
   await new Promise((resolve) => tunnel.signal.addEventListener("abort", () => resolve()));
 
 const ask = async (tunnel: Tunnel): Promise<void> =>
   await tunnel.send({ type: "ask", image: "app:v1", run: newRunId() });
 
 test.each<[string, string[], "sender" | "receiver", (tunnel: Tunnel) => Promise<void>, RegExp]>([
-  ["a sender, of the image", ["pull", "--to", "oci:target", "app:v1"], "sender", sayNothing, /what the image is/],
-  ["a receiver, of what it wants", ["push", `oci:${folder}/image`], "receiver", sayNothing, /what it wants/],
+  ["a sender, about the image", ["pull", "--to", "oci:target", "app:v1"], "sender", staySilent, /what the image is/],
+  ["a receiver, about what it wants", ["push", `oci:${folder}/image`], "receiver", staySilent, /what it wants/],
   [
-    "a receiver, of what it lacks",
+    "a receiver, about what it lacks",
     ["push", `oci:${folder}/image`],
     "receiver",
     async (tunnel) => {
       await ask(tunnel);
-      await sayNothing(tunnel);
+      await staySilent(tunnel);
     },
     /what it lacks of the image/,
   ],
-])("%s says nothing", async (_, [command = "", ...words], role, play, what) => {
-  const { run, socket } = await workplace();
-  await using far = await playRemoteSide(socket, role, play);
-  const ended = await run(command, "--timeout", "2", ...words, ...far.command);
-  expect(told(ended)).toEqual(refused(6, new RegExp(`has not said for 2 s ${what.source}`)));
-  expect(await far.told).toMatchObject({ code: "remote-no-answer" });
+])("%s is silent", async (_, [command = "", ...options], role, play, missing) => {
+  const { run, socket } = await makeWorkspace();
+  await using remote = await playRemoteSide(socket, role, play);
+  const ended = await run(command, "--timeout", "2", ...options, ...remote.command);
+  expect(outcome(ended)).toEqual(refused(6, new RegExp(`has not said for 2 s ${missing.source}`)));
+  expect(await remote.reported).toMatchObject({ code: "remote-no-answer" });
 });
 
-test("the engine of the other side accepts and never answers", async () => {
-  const { run, socket } = await workplace();
+test("an engine accepts and never answers", async () => {
+  const { run, socket } = await makeWorkspace();
   const server = createServer({ allowHalfOpen: true }, (connection) => void connection.on("error", () => {}).resume());
   await new Promise<void>((resolve) => server.listen(socket, resolve));
-  const far = [...program, "push", "-H", `unix://${socket}`, "app:v1"];
-  const ended = await run("pull", "--timeout", "3", "--to", "oci:target", "app:v1", ...far);
-  expect(told(ended)).toEqual(refused(6, /has not said for 3 s what the image is/));
-  const near = await run(
+  const remote = [...program, "push", "-H", `unix://${socket}`, "app:v1"];
+  const ended = await run("pull", "--timeout", "3", "--to", "oci:target", "app:v1", ...remote);
+  expect(outcome(ended)).toEqual(refused(6, /has not said for 3 s what the image is/));
+  const push = await run(
     "push",
     "--timeout",
     "1",
@@ -58,6 +58,6 @@ test("the engine of the other side accepts and never answers", async () => {
     "-e",
     "process.stdin.resume()",
   );
-  expect(told(near)).toEqual(refused(4, /has not answered to GET \/_ping for 1 s/));
+  expect(outcome(push)).toEqual(refused(4, /has not answered to GET \/_ping for 1 s/));
   server.close();
 });
