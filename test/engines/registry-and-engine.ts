@@ -1,0 +1,32 @@
+import { connectEngine } from "../../src/engine/connect-engine.ts";
+import { parseHost } from "../../src/engine/connect/endpoint.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { newRunId } from "../../src/run/run-id.ts";
+import type { ProbeOptions } from "../../src/engine-push/probe-image.ts";
+import { cacheFolder } from "../../src/files/cache-folder.ts";
+import { openEmbeddedRegistry, type EmbeddedRegistry } from "../../src/registry/embedded/server.ts";
+
+const signal = new AbortController().signal;
+
+/** Opens an embedded registry and connects to an engine that can reach it; `details` collects the probe's messages. */
+export async function openBoth(
+  host: string,
+): Promise<{ engine: Engine; registry: EmbeddedRegistry; options: ProbeOptions; details: string[] } & AsyncDisposable> {
+  const run = newRunId();
+  const details: string[] = [];
+  const [engine, registry] = [
+    await connectEngine(parseHost(host, "-H"), {}),
+    openEmbeddedRegistry({ runId: run, parent: cacheFolder(process.env) }),
+  ];
+  const options = { registry, runIds: [run], signal, onDetail: (text: string) => details.push(text) };
+  return {
+    engine,
+    registry,
+    options,
+    details,
+    async [Symbol.asyncDispose]() {
+      await registry[Symbol.asyncDispose]();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}
