@@ -10,70 +10,97 @@ import { Failure } from "../output/errors.ts";
 import type { RegistryChoice } from "../registry/temporary-registry.ts";
 import { readManifest } from "../store/read-manifest.ts";
 import { memoize, memoizeByKey } from "../streams/memoize.ts";
-import type { StoredImage } from "./engine-offer-options.ts";
+import type { EngineOfferOptions, StoredImage } from "./engine-offer-options.ts";
+import type { FoundImage, OfferedImage } from "./found-image.ts";
 import { agreeOnName } from "./agree-on-name.ts";
 import { serveFromEngine } from "./serve-from-engine.ts";
 import type { RequestedImage, Source } from "./source.ts";
 
-/** Opens an engine for sending an image by way of the chosen registry. Owns the engine. */
+/** Opens an engine for sending an image through the chosen registry. Owns the engine. */
 export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "embedded" }, named: ImageName): Source {
-  const readEngineInfo = memoize(() => engine.info());
-  const contentStore = memoize(async () =>
-    (await readEngineInfo()).store === "containerd" ? await engine.contentStore() : undefined,
-  );
-  const leftovers = memoize(() => removeLeftovers(engine));
-  /** By platform; "" is the engine's own choice. The first answer holds for the whole transfer. */
-  const inspected = memoizeByKey((platform) => inspect(engine, named.given, platform === "" ? undefined : platform));
-  const storedImage = memoizeByKey(
-    async (platform) => await readStoredImage(await contentStore(), engine, await inspected(platform)),
-  );
-  return {
-    address: engine.address,
-    get moved() {
-      return engine.moved;
-    },
-    async check(platform = "") {
-      const checked = inspected(platform);
-      // find() and offer() need these.
-      for (const start of [readEngineInfo, leftovers, async () => await storedImage(platform)]) start().catch(() => {});
-      await checked;
-    },
-    async find(requested) {
-      const mayBeId = (named.digits ?? requested.image.digits) !== undefined;
-      const image = agreeOnName(named, mayBeId ? await inspected("") : undefined, requested);
-      const engineInfo = await readEngineInfo();
-      const { platform, onlyPlatform } = await choosePlatform(engine, engineInfo, inspected, named, requested);
-      const info = await inspected(platform);
-      const isContainerd = engineInfo.store === "containerd";
-      const stored = isContainerd ? await storedImage(platform) : undefined;
-      // A containerd store's image ID is the digest of a manifest or an index.
-      const configDigest = isContainerd ? stored?.manifest.config.digest : info.id;
-      return {
-        diffIds: info.diffIds,
-        platform: info.platform,
-        ...(isDigest(configDigest) && { configDigest }),
-        ...(isContainerd && {
-          async manifest(runIds) {
-            const name = temporaryName("localhost", `${image.path}/manifest`, runIds);
-            return stored?.manifest ?? (await readManifest(engine, info, name));
-          },
-        }),
-        async offer(options) {
-          for (const leftover of await leftovers()) {
-            options.output.detail(`removed ${leftover}, left by a run that was killed`);
-          }
-          const all = { ...options, engine, engineInfo, image, info, onlyPlatform, stored };
-          if (choice.kind === "embedded") return await serveFromEngine(all);
-          const { serveFromStandaloneRegistry } = await import("./serve-from-standalone-registry.ts");
-          return await serveFromStandaloneRegistry(choice, all);
-        },
-      };
-    },
-    [Symbol.asyncDispose]: async () => await engine[Symbol.asyncDispose](),
-  };
+  return new EngineSource(engine, choice, named);
 }
 
-/** Reads an image's manifest and config from the content store; returns undefined where there is no content store, or it lacks one of them. */
+class EngineSource implements Source {
+  readonly address: string;
+  readonly #engine: Engine;
+  readonly #choice: RegistryChoice | { kind: "embedded" };
+  readonly #named: ImageName;
+  readonly #engineInfo: () => Promise<EngineInfo>;
+  readonly #leftovers: () => Promise<readonly string[]>;
+  /** By platform; "" is the engine's own choice. The first answer holds for the whole transfer. */
+  readonly #inspected: (platform: string) => Promise<ImageInfo>;
+  readonly #storedImage: (platform: string) => Promise<StoredImage | undefined>;
+
+  constructor(engine: Engine, choice: RegistryChoice | { kind: "embedded" }, named: ImageName) {
+    this.address = engine.address;
+    this.#engine = engine;
+    this.#choice = choice;
+    this.#named = named;
+    this.#engineInfo = memoize(async () => await engine.info());
+    this.#leftovers = memoize(async () => await removeLeftovers(engine));
+    this.#inspected = memoizeByKey((platform) => inspect(engine, named.given, platform === "" ? undefined : platform));
+    const contentStore = memoize(async () =>
+      (await this.#engineInfo()).store === "containerd" ? await engine.contentStore() : undefined,
+    );
+    this.#storedImage = memoizeByKey(
+      async (platform) => await readStoredImage(await contentStore(), engine, await this.#inspected(platform)),
+    );
+  }
+
+  get moved(): number {
+    return this.#engine.moved;
+  }
+
+  async check(platform = ""): Promise<void> {
+    const checked = this.#inspected(platform);
+    // find() and offer() need these.
+    const early = [this.#engineInfo, this.#leftovers, async () => await this.#storedImage(platform)];
+    for (const start of early) start().catch(() => {});
+    await checked;
+  }
+
+  async find(requested: RequestedImage): Promise<FoundImage> {
+    const [engine, named] = [this.#engine, this.#named];
+    const mayBeId = (named.digits ?? requested.image.digits) !== undefined;
+    const image = agreeOnName(named, mayBeId ? await this.#inspected("") : undefined, requested);
+    const engineInfo = await this.#engineInfo();
+    const { platform, onlyPlatform } = await choosePlatform(engine, engineInfo, this.#inspected, named, requested);
+    const info = await this.#inspected(platform);
+    const isContainerd = engineInfo.store === "containerd";
+    const stored = isContainerd ? await this.#storedImage(platform) : undefined;
+    // A containerd store's image ID is the digest of a manifest or an index.
+    const configDigest = isContainerd ? stored?.manifest.config.digest : info.id;
+    return {
+      diffIds: info.diffIds,
+      platform: info.platform,
+      ...(isDigest(configDigest) && { configDigest }),
+      ...(isContainerd && {
+        async manifest(runIds) {
+          const name = temporaryName("localhost", `${image.path}/manifest`, runIds);
+          return stored?.manifest ?? (await readManifest(engine, info, name));
+        },
+      }),
+      offer: async (options) =>
+        await this.#offer({ ...options, engine, engineInfo, image, info, onlyPlatform, stored }),
+    };
+  }
+
+  async #offer(options: EngineOfferOptions): Promise<OfferedImage> {
+    for (const leftover of await this.#leftovers()) {
+      options.output.detail(`removed ${leftover}, left by a run that was killed`);
+    }
+    if (this.#choice.kind === "embedded") return await serveFromEngine(options);
+    const { serveFromStandaloneRegistry } = await import("./serve-from-standalone-registry.ts");
+    return await serveFromStandaloneRegistry(this.#choice, options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#engine[Symbol.asyncDispose]();
+  }
+}
+
+/** Reads an image's manifest and config from the content store. Returns undefined without a content store, or when one of them is missing. */
 async function readStoredImage(
   content: ContentStore | undefined,
   engine: Engine,

@@ -27,24 +27,12 @@ export interface ServedImage {
 
 /** Serves an image from the embedded registry, on streams of the tunnel. */
 export async function serveFromEmbeddedRegistry(served: ServedImage, options: OfferOptions): Promise<OfferedImage> {
-  const { image, exportLayers, wholeImage } = served;
-  const { env, output, runIds, want, signal } = options;
+  const { exportLayers, wholeImage } = served;
+  const { env, runIds, want, signal } = options;
   const spool = lazySpool(env, runIds[0]);
   let content: RegistryContent = NO_CONTENT;
-  const registry = openEmbeddedRegistry({
-    runId: runIds[0],
-    parent: cacheFolder(env),
-    content: {
-      manifest: async (...args) => await content.manifest(...args),
-      blob: async (...args) => await content.blob(...args),
-      delta: async (...args) => await content.delta?.(...args),
-      tags: async (...args) => await content.tags(...args),
-    },
-    onDetail: (text) => output.detail(text),
-  });
-  // The engine's temporary names have this repository too; they shorten a long path.
-  const { path, tag = "" } = parseReference(temporaryName("127.0.0.1:65535", image.path, runIds));
-  const offer: Offer = { repository: path, tag, credentials: registry.credentials, announced: want.kind === "layers" };
+  const registry = openRegistry(options, () => content);
+  const offer = offerOf(served, registry, options);
   const broken = new AbortController();
   const outgoing = openOutgoingBlobs(offer, spool, broken, served, options);
   const leaving = new AbortController();
@@ -78,6 +66,27 @@ export async function serveFromEmbeddedRegistry(served: ServedImage, options: Of
     await close();
     throw layerFailure(error, "sent");
   }
+}
+
+/** Opens the registry with content that is replaced later. */
+function openRegistry({ env, output, runIds }: OfferOptions, current: () => RegistryContent): EmbeddedRegistry {
+  return openEmbeddedRegistry({
+    runId: runIds[0],
+    parent: cacheFolder(env),
+    content: {
+      manifest: async (...args) => await current().manifest(...args),
+      blob: async (...args) => await current().blob(...args),
+      delta: async (...args) => await current().delta?.(...args),
+      tags: async (...args) => await current().tags(...args),
+    },
+    onDetail: (text) => output.detail(text),
+  });
+}
+
+function offerOf({ image }: ServedImage, { credentials }: EmbeddedRegistry, { runIds, want }: OfferOptions): Offer {
+  // The engine's temporary names have this repository too; they shorten a long path.
+  const { path, tag = "" } = parseReference(temporaryName("127.0.0.1:65535", image.path, runIds));
+  return { repository: path, tag, credentials, announced: want.kind === "layers" };
 }
 
 function openOutgoingBlobs(
