@@ -61,8 +61,7 @@ export async function enginePush(
   );
   let isFinished = false;
   try {
-    if (!(await giveTemporaryName(engine, image, name)))
-      return "the image has no name, and a temporary one would be its only one";
+    if (!(await giveTemporaryName(engine, image, name))) return "the image has no name besides the temporary one";
     const end = AbortSignal.any([signal, broken.signal, hopeless.signal, handler.giveUp]);
     await pushTo(engine, name, handler, options, { watchdog, broken, hopeless, end });
     isFinished = true;

@@ -20,7 +20,7 @@ export function requestFailure(path: string, error: unknown): Failure {
 
 /** The Failure for content that does not match its digest or its size. */
 export function mismatch(what: string): Failure {
-  return new Failure("not-verified", `the sending side's registry does not hold what it says: ${what}`, {
+  return new Failure("not-verified", `the sending side's registry sent invalid content: ${what}`, {
     expected: "content that has the digest and the size of its descriptor",
     hint: "Nothing was loaded. Run the same command again; if it happens again, please report it.",
   });
@@ -32,7 +32,7 @@ export function parsed<T>(parse: () => T): T {
     return parse();
   } catch (error) {
     if (!(error instanceof InvalidImage)) throw error;
-    throw new Failure("not-verified", `the image cannot be understood: ${error.message}`, {
+    throw new Failure("not-verified", `the image is invalid: ${error.message}`, {
       expected: "the manifest of an image, or an index of manifests",
       hint: "Nothing was loaded. Run the same command again; if it happens again, please report it.",
       cause: error,

@@ -157,12 +157,14 @@ describe("a probe", () => {
   });
 
   test("of an image whose config and manifest disagree fails", async () => {
-    const liar = { ...amd64, config: image([base]).config };
+    const mismatched = { ...amd64, config: image([base]).config };
     const { manifest } = image([base, libraries]);
     const pushImage = containerd([
       {
-        ...liar,
-        manifest: Buffer.from(manifest.toString().replace(image([base, libraries]).config.digest, liar.config.digest)),
+        ...mismatched,
+        manifest: Buffer.from(
+          manifest.toString().replace(image([base, libraries]).config.digest, mismatched.config.digest),
+        ),
       },
     ]);
     expect(await probeImage(pushingEngine(pushImage), app, setup.options)).toBeUndefined();

@@ -177,7 +177,7 @@ describe.concurrent.each(["docker-archive:app.tar", "oci-archive:oci.tar", "oci:
       12,
       /a layer is not what it should be/,
     ],
-    ["a wrong size of the config", { configDescriptor: { size: 5 } }, 12, /does not hold what it says/],
+    ["a wrong size of the config", { configDescriptor: { size: 5 } }, 12, /registry sent invalid content/],
     ["an invalid media type", { pack: withMediaType("text/html") }, 12, /which is not a tar/],
   ])("%s", async (_, attack, status, message) =>
     expect(outcome(await pullFrom(image, attack, { to }))).toEqual(refused(status, message)),

@@ -53,7 +53,7 @@ const manifests: Row[] = [
     "an index that names itself",
     { manifest: () => indexes[0] },
     12,
-    /does not hold what it says: the manifest sha256:000/,
+    /registry sent invalid content: the manifest sha256:000/,
   ],
   [
     "an index in an index in an index",
@@ -114,9 +114,14 @@ const configs: Row[] = [
     12,
     /more than \d+ bytes/,
   ],
-  ["a wrong digest", { answer: { config: bytes(other.config) } }, 12, /does not hold what it says: the blob sha256:/],
-  ["a wrong size, too small", { configDescriptor: { size: 5 } }, 12, /does not hold what it says/],
-  ["a wrong size, too large", { configDescriptor: { size: 5000 } }, 12, /does not hold what it says: the blob/],
+  [
+    "a wrong digest",
+    { answer: { config: bytes(other.config) } },
+    12,
+    /registry sent invalid content: the blob sha256:/,
+  ],
+  ["a wrong size, too small", { configDescriptor: { size: 5 } }, 12, /registry sent invalid content/],
+  ["a wrong size, too large", { configDescriptor: { size: 5000 } }, 12, /registry sent invalid content: the blob/],
   ["no JSON", { config: Buffer.from("{") }, 12, /its config is not JSON/],
   [
     "no platform",

@@ -29,16 +29,18 @@ describe("in an OCI layout", async () => {
     [{ receiverPlatform: "linux/arm64" }, "linux/arm64/v8"],
     [{ receiverPlatform: "linux/amd64" }, "linux/amd64"],
     [{ platform: "linux/amd64", receiverPlatform: "linux/arm64" }, "linux/amd64"],
-  ])("%j: %s", async (asked, platform) => {
+  ])("%j: %s", async (requested, platform) => {
     await using source = await open("many");
     await source.check(undefined); // the receiver may choose
-    expect((await source.find({ image, ...asked })).platform).toBe(platform);
+    expect((await source.find({ image, ...requested })).platform).toBe(platform);
   });
 
   test("an error lists the platforms if none is the receiver's", async () => {
     await using source = await open("many");
-    for (const asked of [{}, { receiverPlatform: "linux/s390x" }])
-      await expect(source.find({ image, ...asked })).rejects.toThrow("linux/amd64, linux/arm64/v8: choose a platform");
+    for (const requested of [{}, { receiverPlatform: "linux/s390x" }])
+      await expect(source.find({ image, ...requested })).rejects.toThrow(
+        "linux/amd64, linux/arm64/v8: choose a platform",
+      );
     await expect(source.find({ image, platform: "linux/s390x" })).rejects.toThrow("no image for linux/s390x");
     await expect(source.check("linux/s390x")).rejects.toThrow("no image for linux/s390x");
   });
@@ -68,8 +70,8 @@ describe("in an engine with a containerd store", () => {
     [{ receiverPlatform: "linux/arm64" }, "linux/arm64"],
     [{ receiverPlatform: "linux/s390x" }, "linux/amd64"],
     [{ platform: "linux/amd64", receiverPlatform: "linux/arm64" }, "linux/amd64"],
-  ])("%j: %s", async (asked, platform) => {
-    expect((await source.find({ image, ...asked })).platform).toBe(platform);
+  ])("%j: %s", async (requested, platform) => {
+    expect((await source.find({ image, ...requested })).platform).toBe(platform);
   });
 
   test("a requested platform that is missing is an error", async () => {

@@ -216,7 +216,7 @@ describe("uploads", () => {
   test.each([
     ["more", "0-4", Buffer.alloc(10)],
     ["less", "0-19", Buffer.alloc(10)],
-  ])("with %s bytes than their range says are given up", async (_, range, body) => {
+  ])("with %s bytes than their range announces are removed", async (_, range, body) => {
     for (const framing of [{ "content-length": body.length }, { "transfer-encoding": "chunked" }]) {
       const location = await beginUpload();
       const answer = await client("PATCH", location, { headers: { "content-range": range, ...framing }, body });
@@ -227,7 +227,7 @@ describe("uploads", () => {
   });
 
   test.each(["bytes 1-0/*", "5-4", "a-b", "-1-5", "0-", "99999999999999999999-99999999999999999999"])(
-    "a range of %s has no place in them",
+    "with the range %s are refused",
     async (range) => {
       const answer = await client("PATCH", await beginUpload(), { headers: { "content-range": range }, body: "xx" });
       expect(answer.status).toBe(416);
