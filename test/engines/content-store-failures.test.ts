@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { startEngineProxy, type EngineProxy, type Fate, type ProxyRule } from "../fixtures/engine-proxy.ts";
+import { startEngineProxy, type EngineProxy, type Treatment, type ProxyRule } from "../fixtures/engine-proxy.ts";
 import { checkSaved, readTar } from "../matrix/saved-image.ts";
 import { buildImage, type LayerSpec } from "../testbed/build-image.ts";
 import { whyNotKind } from "../testbed/engine-packages.ts";
@@ -76,8 +76,8 @@ describe.skipIf(whyNot)(`a proxy in front of an engine ${whyNot ?? ""}`, () => {
   const refusals: {
     where: "29" | "28.5";
     what: string;
-    http2?: Fate;
-    grpc: Fate;
+    http2?: Treatment;
+    grpc: Treatment;
     ways: ("from" | "to" | "alone")[];
   }[] = [
     { where: "28.5", what: "refuses /grpc with 403", grpc: 403, ways: ["from", "to"] },
@@ -91,7 +91,10 @@ describe.skipIf(whyNot)(`a proxy in front of an engine ${whyNot ?? ""}`, () => {
   describe.each(refusals)("of Docker $where that $what: it goes in the older ways", ({ where, http2, grpc, ways }) => {
     const [engine, other] = [() => engines[where](), () => another(where)];
     const otherImage = `of-${where === "29" ? "28.5" : "29"}:v2`;
-    const rules = [...(http2 === undefined ? [] : [{ when: HTTP2, fate: http2 }]), { when: GRPC, fate: grpc }];
+    const rules = [
+      ...(http2 === undefined ? [] : [{ when: HTTP2, treatment: http2 }]),
+      { when: GRPC, treatment: grpc },
+    ];
 
     test.runIf(ways.includes("from"))("from it", async () => {
       await using proxy = await proxyTo(engine(), rules);
@@ -116,7 +119,7 @@ describe.skipIf(whyNot)(`a proxy in front of an engine ${whyNot ?? ""}`, () => {
   });
 
   test("of Docker 29 that closes HTTP/2: its content store is asked by way of /grpc", async () => {
-    await using proxy = await proxyTo(pair.near, [{ when: HTTP2, fate: "close" }]);
+    await using proxy = await proxyTo(pair.near, [{ when: HTTP2, treatment: "close" }]);
     const run = await send("of-28.5:v2", pair.far, proxy);
     expect(run).toEqual(done);
     expect(run.stderr).not.toContain("is not accessible");
@@ -134,7 +137,7 @@ describe.skipIf(whyNot).each(["29", "28.5"] as const)(`an image out of Docker %s
   });
 
   test("arrives although the connection is closed in the middle of a blob: that is read on", async () => {
-    const once: ProxyRule = { when: /^(?:PRI |POST \/grpc)/, fate: { breakOffAfter: 3 * MB }, once: true };
+    const once: ProxyRule = { when: /^(?:PRI |POST \/grpc)/, treatment: { breakOffAfter: 3 * MB }, once: true };
     await using proxy = await proxyTo(source(), [once]);
     expect(await send(image, proxy, another(where))).toEqual(done);
     expect(proxy.requests.filter((request) => once.when.test(request))).toHaveLength(2);
@@ -146,7 +149,7 @@ describe.skipIf(whyNot).each(["29", "28.5"] as const)(`an image out of Docker %s
   test("does not when it is removed meanwhile: that is said, and nothing of it is there", async () => {
     const before = await another(where).listing();
     const first = async (): Promise<unknown> => await source().docker("rmi", "--force", image);
-    const rule: ProxyRule = { when: /^(?:PRI |POST \/grpc)/, fate: { breakOffAfter: 3 * MB, first }, once: true };
+    const rule: ProxyRule = { when: /^(?:PRI |POST \/grpc)/, treatment: { breakOffAfter: 3 * MB, first }, once: true };
     await using proxy = await proxyTo(source(), [rule]);
     const run = await send(image, proxy, another(where));
     expect(run).toMatchObject({ exitCode: 1, stdout: "" });
@@ -164,7 +167,7 @@ describe.skipIf(whyNot)(`what is removed from the receiver between looking and l
     const { references } = await target.listing();
 
     const passOnAfter = async (): Promise<unknown> => await target.docker("rmi", "--force", old);
-    await using proxy = await proxyTo(target, [{ when: LOAD, fate: { passOnAfter }, once: true }]);
+    await using proxy = await proxyTo(target, [{ when: LOAD, treatment: { passOnAfter }, once: true }]);
     const run = await send(image, source, proxy);
     expect(run).toEqual(done);
     expect(run.stderr).toContain("were removed from the engine meanwhile: they are requested now");

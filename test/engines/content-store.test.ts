@@ -30,7 +30,7 @@ const builders = { classic: buildImage, buildx: buildWithBuildx };
 const imageOf = (builder: string, side: Side, tag: string): string => `${builder}-${side}:${tag}`;
 
 /** A way from one engine to the other, as it is typed on the near machine. */
-interface Connect {
+interface Route {
   how: string;
   /** Where the image is. */
   from: Side;
@@ -45,7 +45,7 @@ interface Connect {
 const DIAL = ["ssh", "far", "docker", "system", "dial-stdio"];
 const NOTE = /connecting to .* once more, to read the engine's content store$/gm;
 
-const ways: Connect[] = (["near", "far"] as const).flatMap((from) => {
+const routes: Route[] = (["near", "far"] as const).flatMap((from) => {
   const [verb, other] = from === "near" ? ["pushed to", "pull"] : ["pulled from", "push"];
   return [
     // Two of the tool, as most tests have it.
@@ -73,7 +73,7 @@ const ways: Connect[] = (["near", "far"] as const).flatMap((from) => {
       logins: 0,
       command: (image, far) => ["docker-over-ssh", other, "-H", far.host, image],
     },
-  ] satisfies Connect[];
+  ] satisfies Route[];
 });
 
 describe.skipIf(whyNot).each<Record<Side, Kind>>([
@@ -126,7 +126,7 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
   }
 
   /** Sends an image that way, and tells what was printed, and how many bytes that cost. */
-  async function send(image: string, way: Connect, ...options: string[]): Promise<{ stderr: string; cost: number }> {
+  async function send(image: string, way: Route, ...options: string[]): Promise<{ stderr: string; cost: number }> {
     rmSync(log, { force: true });
     const wire = await bed.countWire();
     const line = [way.from === "near" ? "push" : "pull", ...options, image, ...way.command(image, bed.far)];
@@ -143,7 +143,7 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
 
   /** Of an index, `--preserve-digest` keeps the manifest of the variant that is sent. */
   describe.each(Object.keys(builders))("an image that was built with %s arrives", (builder) => {
-    test.each(ways.filter(({ only = kinds.far }) => only === kinds.far))(
+    test.each(routes.filter(({ only = kinds.far }) => only === kinds.far))(
       "$how: all of it, and of a second version what is missing; with --preserve-digest, the variant's manifest is the same",
       async (way) => {
         const [source, target] = way.from === "near" ? [bed.near, bed.far] : [bed.far, bed.near];
@@ -200,7 +200,7 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
   test.runIf(kinds.far === "28.5-containerd")(
     "ssh://HOST with an engine alone before Docker 29 logs in twice, which is said once",
     async () => {
-      const way: Connect = { how: "pushed", from: "near", logins: 2, command: () => ["ssh://bare"] };
+      const way: Route = { how: "pushed", from: "near", logins: 2, command: () => ["ssh://bare"] };
       const { stderr } = await send(imageOf("classic", "near", "v1"), way);
       expect(stderr).toContain("remote side: docker system dial-stdio (docker-over-ssh is not installed on bare)\n");
     },

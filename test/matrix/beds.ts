@@ -4,23 +4,23 @@ import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
 import { startRegistry, type Registry } from "./registry.ts";
 
-/** An engine of a bed, with what its images come from and go to beside the tool. */
-export interface ImageLocation {
+/** An engine of a test bed, with two registries for its images. */
+export interface BedEngine {
   bed: Testbed;
   engine: Engine;
-  /** On the engine's machine, to pull from. */
+  /** A registry on the engine's machine, to pull from. */
   before: Registry;
-  /** Another one, to push to: blobs that the first one has would not be asked of the engine. */
+  /** Another one, to push to: the engine does not push blobs that the registry has. */
   after: Registry;
 }
 
 /**
- * A test bed for each kind of engine, started when it is first asked for. All near engines are on the network of whoever runs
- * the tests, so any of them can send to any far machine.
+ * A test bed for each kind of engine, started on its first use. All near engines are on the network of the tests, so any of them can send to
+ * any far machine.
  */
 export class Beds implements AsyncDisposable {
   readonly #started = new Map<EngineKind, Promise<Testbed>>();
-  readonly #places = new Map<string, Promise<ImageLocation>>();
+  readonly #engines = new Map<string, Promise<BedEngine>>();
 
   async of(kind: EngineKind): Promise<Testbed> {
     const bed = this.#started.get(kind) ?? startTestbed({ near: { kind }, far: { kind } });
@@ -28,11 +28,11 @@ export class Beds implements AsyncDisposable {
     return await bed;
   }
 
-  async location(side: "near" | "far", kind: EngineKind): Promise<ImageLocation> {
+  async engine(side: "near" | "far", kind: EngineKind): Promise<BedEngine> {
     const key = `${side} ${kind}`;
-    const location = this.#places.get(key) ?? startPlace(this.of(kind), side);
-    this.#places.set(key, location);
-    return await location;
+    const started = this.#engines.get(key) ?? startEngine(this.of(kind), side);
+    this.#engines.set(key, started);
+    return await started;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -43,7 +43,7 @@ export class Beds implements AsyncDisposable {
   }
 }
 
-async function startPlace(starting: Promise<Testbed>, side: "near" | "far"): Promise<ImageLocation> {
+async function startEngine(starting: Promise<Testbed>, side: "near" | "far"): Promise<BedEngine> {
   const bed = await starting;
   const [before, after] = await Promise.all([startRegistry(bed, side, "before"), startRegistry(bed, side, "after")]);
   return { bed, engine: bed[side], before, after };

@@ -4,16 +4,16 @@ import { makeContent } from "../testbed/content.ts";
 import { baseFiles, folderEntry } from "../testbed/program-files.ts";
 import { fileEntry, tar, type TarEntry } from "../testbed/tar.ts";
 
-/** A layer as a plain tar, and as a registry keeps it. */
+/** A layer as an uncompressed tar, and as a registry stores it. */
 export interface Layer {
   diffId: string;
   plain: Buffer;
-  /** With level 6, as engines do; made when it is asked for first. */
+  /** Compresses the tar with level 6, as engines do. Cached. */
   gzip(): Buffer;
 }
 
 export interface Image {
-  /** As engines and people name it: `28.5-to-20.10-empty:v2`. */
+  /** A reference: `28.5-to-20.10-empty:v2`. */
   name: string;
   config: Buffer;
   configDigest: string;
@@ -21,21 +21,21 @@ export interface Image {
   layers: Layer[];
 }
 
-/** The images of one case. Nothing of them is in any other case, so that no store has a layer left over from another. */
+/** The images of one case. They share no layer with other cases, whose layers may be left over in a store. */
 export interface CaseImages {
   /** The older version: three layers of base, one of its own. */
   v1: Image;
-  /** What is sent: the same base, two layers of its own. */
+  /** The sent image: the same base, two layers of its own. */
   v2: Image;
-  /** The layers of v1 on another lowest one: the same diff IDs, other chain IDs. */
+  /** The layers of v1 on another lowest layer: the same diff IDs, other chain IDs. */
   restacked: Image;
-  /** What v2 has above the base. */
+  /** The layers of v2 above the base. */
   added: Layer[];
-  /** What `docker run` of v2 prints. */
+  /** The output of `docker run` of v2. */
   prints: string;
 }
 
-/** @param repository is also the seed of all layers. At most 40 bytes or so: it is a path in a tar, too. */
+/** @param repository also the seed of all layers; at most some 40 bytes, because it is a path in a tar as well */
 export async function caseImages(repository: string): Promise<CaseImages> {
   const base = [
     makeLayer([...(await baseFiles()), seed("etc", repository)]),
@@ -44,12 +44,12 @@ export async function caseImages(repository: string): Promise<CaseImages> {
   ];
   const program = (tag: string): Layer => {
     const greeting = `#!/bin/sh\necho ${repository} ${tag}\n`;
-    const start = `${greeting}if [ -e /libraries/0 ]; then echo a file is back that was removed; fi\n`;
+    const start = `${greeting}if [ -e /libraries/0 ]; then echo a deleted file is back; fi\n`;
     return makeLayer([folderEntry("app"), fileEntry("app/start", start, 0o755)]);
   };
   const old = program("v1");
   const added = [
-    // Takes a file of the base away, as a Dockerfile's `RUN rm` does (OCI image spec, "Whiteouts").
+    // Deletes a file of the base, as a Dockerfile's `RUN rm` does (OCI image spec, "Whiteouts").
     makeLayer([fileEntry("libraries/.wh.0", ""), folderEntry("update"), ...update, seed("update", repository)]),
     program("v2"),
   ];
@@ -63,12 +63,12 @@ export async function caseImages(repository: string): Promise<CaseImages> {
   };
 }
 
-/** The image under another name. */
+/** Returns the image under another name. */
 export function renamed(image: Image, name: string): Image {
   return { ...image, name };
 }
 
-/** As `docker save` writes it, in its plainest form: every engine takes it. */
+/** Writes a docker archive in the simplest form, which every engine accepts. */
 export function dockerArchive(image: Image): Buffer {
   const layerFile = ({ diffId }: Layer): string => `${hex(diffId)}.tar`;
   const configFile = `${hex(image.configDigest)}.json`;
@@ -102,16 +102,16 @@ function makeImage(name: string, layers: Layer[]): Image {
 
 function makeLayer(entries: TarEntry[]): Layer {
   const plain = Buffer.concat([...tar(entries)]);
-  let packed: Buffer | undefined;
-  return { diffId: sha256(plain), plain, gzip: () => (packed ??= gzipSync(plain, { level: 6 })) };
+  let gzipped: Buffer | undefined;
+  return { diffId: sha256(plain), plain, gzip: () => (gzipped ??= gzipSync(plain, { level: 6 })) };
 }
 
-/** Makes a layer another one, for a few bytes. */
+/** A small file that makes a layer unique. */
 function seed(folder: string, repository: string): TarEntry {
   return fileEntry(`${folder}/seed`, repository);
 }
 
-/** Some files of random bytes and of text, each made once for all cases. */
+/** Makes files of random bytes and of text, once for all cases. */
 function files(folder: string, count: number, size: number): TarEntry[] {
   return Array.from({ length: count }, (_, index) => {
     const path = `${folder}/${index}`;

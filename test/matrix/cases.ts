@@ -1,24 +1,24 @@
 import { whyNotKind, type EngineKind } from "../testbed/engine-packages.ts";
-import type { ImageLocation } from "./beds.ts";
+import type { BedEngine } from "./beds.ts";
 import {
-  aloneDestination,
-  aloneSource,
+  engineOnlyDestination,
+  engineOnlySource,
   engineSource,
-  farDestination,
-  namedDestination,
+  remoteDestination,
+  hostOptionDestination,
   pullingDestination,
-} from "./engine-ends.ts";
-import { archiveSource, LAYOUT_STATES, layoutDestination, layoutSource } from "./file-ends.ts";
+} from "./engines.ts";
+import { archiveSource, LAYOUT_STATES, layoutDestination, layoutSource } from "./files.ts";
 import {
   STATES,
   type Case,
   type Destination,
-  type DestinationEnd,
+  type DestinationColumn,
   type Source,
-  type SourceEnd,
+  type SourceRow,
   type State,
-  type Connect,
-} from "./ends.ts";
+  type Setup,
+} from "./case.ts";
 
 const ENGINES: EngineKind[] = [
   "20.10",
@@ -30,12 +30,12 @@ const ENGINES: EngineKind[] = [
   "29-containerd",
   "podman",
 ];
-/** Those at the other end of one that does not reach the tool. */
+/** The engines on the other side of one that does not reach the tool. */
 const ORDINARY: EngineKind[] = ["26.1", "28.5-containerd"];
 const LAYOUT = "OCI layout";
 const EVERY_STATE = Object.keys(STATES) as State[];
 
-/** By the kind of store that the destination has. */
+/** The states for each kind of store of a destination. */
 interface States {
   containerd: readonly State[];
   other: readonly State[];
@@ -44,55 +44,57 @@ interface States {
 const ALL_STATES: States = { containerd: EVERY_STATE, other: EVERY_STATE.filter((state) => state !== "halved") };
 const FEW_STATES: States = { containerd: ["empty", "loaded", "pulled"], other: ["empty", "loaded"] };
 
-const BOTH_SOURCES: readonly SourceEnd[] = [
+const BOTH_SOURCES: readonly SourceRow[] = [
   ...ENGINES.map(sourceOf("near", engineSource)),
   { name: LAYOUT, open: async (beds) => layoutSource(await beds.of("20.10")) },
   { name: "docker archive", open: async (beds) => archiveSource(await beds.of("20.10")) },
 ];
 
-const BOTH_DESTINATIONS: readonly DestinationEnd[] = [
-  ...ENGINES.map(destinationOf("far", farDestination, ALL_STATES)),
+const BOTH_DESTINATIONS: readonly DestinationColumn[] = [
+  ...ENGINES.map(destinationOf("far", remoteDestination, ALL_STATES)),
   { name: LAYOUT, states: LAYOUT_STATES, open: async (beds) => layoutDestination(await beds.of("20.10")) },
 ];
 
-export const WAYS = {
+export const SETUPS = {
   /** The tool is on both sides. */
   both: { name: "", sources: BOTH_SOURCES, destinations: BOTH_DESTINATIONS },
-  /** The tool is beside the source, and speaks to the destination through `system dial-stdio`. */
+  /** The tool runs beside the source, and connects to the destination through `system dial-stdio`. */
   push: {
     name: "push to an engine alone",
     sources: ENGINES.map(sourceOf("near", engineSource)),
-    destinations: ENGINES.map(destinationOf("far", aloneDestination)),
+    destinations: ENGINES.map(destinationOf("far", engineOnlyDestination)),
   },
-  /** The other way round. */
+  /** The tool runs beside the destination, and connects to the source through `system dial-stdio`. */
   pull: {
     name: "pull from an engine alone",
-    sources: ENGINES.map(sourceOf("far", aloneSource)),
+    sources: ENGINES.map(sourceOf("far", engineOnlySource)),
     destinations: ENGINES.map(destinationOf("near", pullingDestination)),
   },
-  /** The tool is on both sides, on the same machine, and of the source there is just the socket. */
+  /** The tool runs on both sides, on one machine, and reaches the source only through its socket. */
   from: {
     name: "from an engine that does not reach the tool",
     sources: ENGINES.map(sourceOf("far", engineSource)),
-    destinations: ORDINARY.map(destinationOf("near", namedDestination)),
+    destinations: ORDINARY.map(destinationOf("near", hostOptionDestination)),
   },
-  /** The same of the destination. */
+  /** The tool runs on both sides, on one machine, and reaches the destination only through its socket. */
   to: {
     name: "to an engine that does not reach the tool",
     sources: ORDINARY.map(sourceOf("near", engineSource)),
-    destinations: ENGINES.map(destinationOf("far", namedDestination)),
+    destinations: ENGINES.map(destinationOf("far", hostOptionDestination)),
   },
-} satisfies Record<string, Connect>;
+} satisfies Record<string, Setup>;
 
-export const ALL: readonly Case[] = Object.values(WAYS).flatMap((way: Connect) =>
-  way.sources.flatMap((source) =>
-    way.destinations.flatMap((destination) => destination.states.map((state) => ({ way, source, destination, state }))),
+export const ALL: readonly Case[] = Object.values(SETUPS).flatMap((setup: Setup) =>
+  setup.sources.flatMap((source) =>
+    setup.destinations.flatMap((destination) =>
+      destination.states.map((state) => ({ setup, source, destination, state })),
+    ),
   ),
 );
 
 /**
- * What every run of the tests takes: with the tool on both sides, each source, destination and state at least once, and the pairs of
- * state and store that the code tells apart; in the other ways, each kind of store.
+ * The cases of every test run: with the tool on both sides, each source, destination and state at least once, and the pairs of state and
+ * store that the code distinguishes; in the other setups, each kind of store.
  */
 export const SPREAD: readonly Case[] = [
   pick("20.10", "28.5 containerd", "loaded"),
@@ -124,24 +126,24 @@ export const SPREAD: readonly Case[] = [
   pick("28.5 containerd", "26.1", "loaded", "to"),
 ];
 
-function sourceOf(side: "near" | "far", open: (location: ImageLocation) => Source): (kind: EngineKind) => SourceEnd {
+function sourceOf(side: "near" | "far", open: (engine: BedEngine) => Source): (kind: EngineKind) => SourceRow {
   return (kind) => ({
     name: nameOf(kind),
     whyNot: async () => await whyNotKind(kind),
-    open: async (beds) => open(await beds.location(side, kind)),
+    open: async (beds) => open(await beds.engine(side, kind)),
   });
 }
 
 function destinationOf(
   side: "near" | "far",
-  open: (location: ImageLocation) => Destination,
+  open: (engine: BedEngine) => Destination,
   { containerd, other } = FEW_STATES,
-): (kind: EngineKind) => DestinationEnd {
+): (kind: EngineKind) => DestinationColumn {
   return (kind) => ({
     name: nameOf(kind),
     whyNot: async () => await whyNotKind(kind),
     states: kind.endsWith("-containerd") ? containerd : other,
-    open: async (beds) => open(await beds.location(side, kind)),
+    open: async (beds) => open(await beds.engine(side, kind)),
   });
 }
 
@@ -149,14 +151,14 @@ function nameOf(kind: EngineKind): string {
   return kind === "podman" ? "Podman" : kind.replace("-", " ");
 }
 
-function pick(source: string, destination: string, state: State, way: keyof typeof WAYS = "both"): Case {
+function pick(source: string, destination: string, state: State, setup: keyof typeof SETUPS = "both"): Case {
   const found = ALL.find(
     (one) =>
-      one.way === WAYS[way] &&
+      one.setup === SETUPS[setup] &&
       one.source.name === source &&
       one.destination.name === destination &&
       one.state === state,
   );
-  if (!found) throw new Error(`there is no case ${source}, ${destination}, ${state}, ${way}`);
+  if (!found) throw new Error(`there is no case ${source}, ${destination}, ${state}, ${setup}`);
   return found;
 }

@@ -6,22 +6,22 @@ import { osRelease } from "../testbed/packages.ts";
 import { projectFolder } from "../testbed/paths.ts";
 import { Beds } from "./beds.ts";
 import { caseImages, type CaseImages } from "./case-image.ts";
-import { ALL, SPREAD, WAYS } from "./cases.ts";
-import { STATES, type Case, type Destination, type DestinationEnd, type Source, type SourceEnd } from "./ends.ts";
+import { ALL, SPREAD, SETUPS } from "./cases.ts";
+import { STATES, type Case, type Destination, type DestinationColumn, type Source, type SourceRow } from "./case.ts";
 import { send } from "./send.ts";
 import { describeResults } from "./table.ts";
 
 const everything = process.env["DOS_MATRIX"] === "all";
 const wanted = everything ? ALL : SPREAD;
-const reasons = await whyNoEnds();
+const reasons = await missingReasons();
 const whyNot = ({ source, destination }: Case): string | undefined =>
   reasons.get(source.name) ?? reasons.get(destination.name);
 const runnable = wanted.filter((one) => !whyNot(one));
 
 const beds = new Beds();
-const sources = new Map<SourceEnd, Source>();
-const destinations = new Map<DestinationEnd, Destination>();
-/** Every case that has run, and whether it went well. */
+const sources = new Map<SourceRow, Source>();
+const destinations = new Map<DestinationColumn, Destination>();
+/** The cases that have run, and whether they passed. */
 const ran = new Map<Case, boolean>();
 
 beforeAll(async () => {
@@ -46,7 +46,7 @@ test.for(wanted.map((one): [string, Case] => [titleOf(one), one]))("%s", async (
   ran.set(one, false);
   const source = sources.get(one.source);
   const destination = destinations.get(one.destination);
-  if (!source || !destination) throw new Error("the ends are not open");
+  if (!source || !destination) throw new Error("source or destination is not open");
   const images = await caseImages(repositoryOf(one));
   onTestFinished(async () => {
     await Promise.all([source.remove(images.v2), destination.clear(images)]);
@@ -58,38 +58,38 @@ test.for(wanted.map((one): [string, Case] => [titleOf(one), one]))("%s", async (
   expect(run).toEqual({ exitCode: 0, stdout: "", stderr: expect.any(String) as string });
   expect(await destination.observe(images, older)).toEqual(destination.expected(images, older));
   const needed = bytesNeeded(one, images, source, destination);
-  expect(bytes, `bytes sent where ${needed} are needed`).toBeLessThanOrEqual(1.05 * needed + 64_000);
+  expect(bytes, `bytes sent, ${needed} are needed`).toBeLessThanOrEqual(1.05 * needed + 64_000);
   ran.set(one, true);
 });
 
-test("the spread has every source, destination and state, and each kind of store in the other ways", () => {
-  const storeOf = ({ name }: SourceEnd | DestinationEnd): string =>
+test("the spread has every source, destination and state, and each kind of store in the other setups", () => {
+  const storeOf = ({ name }: SourceRow | DestinationColumn): string =>
     name.endsWith(" containerd") ? "containerd" : "other";
-  const marks = ({ way, source, destination, state }: Case): string[] =>
-    way === WAYS.both
+  const marks = ({ setup, source, destination, state }: Case): string[] =>
+    setup === SETUPS.both
       ? [`from ${source.name}`, `to ${destination.name}`, state]
-      : [`${way.name}: from ${storeOf(source)}`, `${way.name}: to ${storeOf(destination)}`];
+      : [`${setup.name}: from ${storeOf(source)}`, `${setup.name}: to ${storeOf(destination)}`];
   const seen = (cases: readonly Case[]): Set<string> => new Set(cases.flatMap(marks));
   expect(seen(SPREAD)).toEqual(seen(ALL));
 });
 
-function titleOf({ way, source, destination, state }: Case): string {
-  return `${way.name}${way.name && ": "}${source.name} → ${destination.name}, ${STATES[state].name}`;
+function titleOf({ setup, source, destination, state }: Case): string {
+  return `${setup.name}${setup.name && ": "}${source.name} → ${destination.name}, ${STATES[state].name}`;
 }
 
-function repositoryOf({ way, source, destination, state }: Case): string {
-  const [direction] = way.name.split(" ");
+function repositoryOf({ setup, source, destination, state }: Case): string {
+  const [direction] = setup.name.split(" ");
   return `${direction}-${source.name}-to-${destination.name}-${state}`
     .replaceAll(" ", "-")
     .replace(/^-/, "")
     .toLowerCase();
 }
 
-/** What has to be sent: the layers that the receiver lacks, gzipped. What it holds on other layers is of no use to it. */
+/** Returns the size of the missing layers, gzipped. A layer that the receiver has on other layers below counts as missing. */
 function bytesNeeded(
   { state }: Case,
   { v2, added }: CaseImages,
-  { givesAll }: Source,
+  { exportsAll: givesAll }: Source,
   { takesPlain }: Destination,
 ): number {
   const missing = state === "complete" ? [] : state === "loaded" || state === "pulled" ? added : v2.layers;
@@ -98,9 +98,9 @@ function bytesNeeded(
   return sizes.reduce((all, size) => all + size, 0);
 }
 
-/** Why an end cannot be had here, by its name: the same for what is sent from it and to it. */
-async function whyNoEnds(): Promise<Map<string, string | undefined>> {
-  const why = await whyNoMatrix();
+/** Returns why a source or destination cannot run here, by its name. */
+async function missingReasons(): Promise<Map<string, string | undefined>> {
+  const why = await whyNotHere();
   const reasons = new Map<string, string | undefined>();
   for (const end of wanted.flatMap(({ source, destination }) => [source, destination])) {
     if (!reasons.has(end.name)) reasons.set(end.name, why ?? (await end.whyNot?.()));
@@ -108,8 +108,8 @@ async function whyNoEnds(): Promise<Map<string, string | undefined>> {
   return reasons;
 }
 
-/** Why the matrix cannot run here, in one line. */
-async function whyNoMatrix(): Promise<string | undefined> {
+/** Returns why the matrix cannot run here, in one line. */
+async function whyNotHere(): Promise<string | undefined> {
   const check = await checkTestbed();
   if (!check.usable) return check.why;
   const { ID = "?" } = osRelease();

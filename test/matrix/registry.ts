@@ -13,24 +13,24 @@ const CONFIG = "application/vnd.docker.container.image.v1+json";
 const LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 
-/** A registry on the machine of an engine, which ends with it: what the engine there calls `host`. */
+/** A registry on an engine's machine. It ends with the machine. */
 export interface Registry {
-  /** `127.0.0.1:PORT`, which engines trust without TLS. */
+  /** The registry's host for the engine: `127.0.0.1:PORT`, which engines trust without TLS. */
   host: string;
-  /** Puts an image there, its layers as gzip blobs. */
+  /** Uploads an image with gzip layers. */
   put(image: Image): Promise<void>;
-  /** Digest of the config and number of the layers of what is there, all blobs being there. */
+  /** Returns config digest and number of layers of an image. Fails if a blob is missing. */
   look(name: string): Promise<{ configDigest: string; layers: number }>;
 }
 
-/** Debian's docker-registry, as the process that it is: the engine has no image of it. */
+/** Starts Debian's docker-registry as a process, because the engine has no image of it. */
 export async function startRegistry(bed: Testbed, side: "near" | "far", name: string): Promise<Registry> {
   const { machines } = bed.description;
   if ("why" in machines) throw new Error(machines.why);
   const folder = join(bed.folder, `registry-${side}-${name}`);
   mkdirSync(folder);
   const settings = join(folder, "settings.yml");
-  // The near machine has the network of whoever runs the tests. The far one is reached through the wire from here.
+  // The near machine shares the network of the tests; the far one is reached through the wire.
   const address = side === "near" ? "127.0.0.1" : machines.wire.farAddress;
   const port = await freePort();
   writeFileSync(
@@ -57,7 +57,7 @@ http: { addr: "${side === "near" ? address : "0.0.0.0"}:${port}" }
   };
 }
 
-/** One that nobody has on this machine, and so on no new one. */
+/** Returns a port that is free on this machine, and so on a new one. */
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -4,11 +4,11 @@ import { gunzipSync } from "node:zlib";
 import { extract } from "tar-stream";
 import { sha256 } from "./case-image.ts";
 
-/** What an image in an archive or a layout is, and what is wrong with it. */
+/** An image in an archive or a layout, with its faults. */
 export interface SavedImage {
   configDigest: string | undefined;
   diffIds: string[];
-  /** Empty when every file is there, and is what it is named by. */
+  /** Missing files, and files that do not match their digests. */
   faults: string[];
 }
 
@@ -18,7 +18,7 @@ interface Descriptor {
   size: number;
 }
 
-/** All files by their paths, links followed. */
+/** Reads all files of a tar by their paths; follows links. */
 export async function readTar(archive: Buffer): Promise<Map<string, Buffer>> {
   const files = new Map<string, Buffer>();
   const links: [path: string, target: string][] = [];
@@ -39,8 +39,8 @@ export async function readTar(archive: Buffer): Promise<Map<string, Buffer>> {
 }
 
 /**
- * The one image that `docker save` wrote, in whichever form. Ours, and not the product's reader: a test should not trust
- * what it tests.
+ * Checks the single image in the output of `docker save`, in any form. Independent of the product's reader: a test should not trust the code
+ * under test.
  */
 export function checkSaved(files: Map<string, Buffer>): SavedImage {
   const faults = files.has("oci-layout") ? layoutFaults(files, manifestsOf(files)) : [];
@@ -52,7 +52,7 @@ export function checkSaved(files: Map<string, Buffer>): SavedImage {
   return checkImage(files, Config, Layers ?? [], faults);
 }
 
-/** The image of that name in an OCI layout; or, without a name, the only one. */
+/** Checks the image of a name in an OCI layout; without a name, the only image. */
 export function checkLayout(files: Map<string, Buffer>, name?: string): SavedImage {
   const named = manifestsOf(files).filter(({ annotations }) => {
     const names = [annotations?.[IMAGE_NAME], annotations?.[REF_NAME]];
@@ -86,11 +86,11 @@ function checkImage(files: Map<string, Buffer>, config: string, layers: string[]
   return { configDigest: sha256(file), diffIds, faults };
 }
 
-/** What the blobs are not that the index, and what it leads to, say of them. */
+/** Returns the faults of blobs that the index leads to. */
 function layoutFaults(files: Map<string, Buffer>, manifests: Descriptor[]): string[] {
   const wrong = [...files]
     .filter(([path, file]) => path.startsWith("blobs/") && blobPath(sha256(file)) !== path)
-    .map(([path, file]) => `${path} is in truth ${sha256(file)}`);
+    .map(([path, file]) => `${path} has the digest ${sha256(file)}`);
   return [...wrong, ...manifests.flatMap((descriptor) => descriptorFaults(files, descriptor))];
 }
 

@@ -1,26 +1,26 @@
-import { WAYS } from "./cases.ts";
+import { SETUPS } from "./cases.ts";
 import {
   STATES,
   type Case,
   type Destination,
-  type DestinationEnd,
+  type DestinationColumn,
   type Source,
-  type SourceEnd,
-  type Connect,
-} from "./ends.ts";
+  type SourceRow,
+  type Setup,
+} from "./case.ts";
 
 export interface Results {
-  /** Every case that has run, and whether it went well. */
+  /** The cases that have run, and whether they passed. */
   cases: ReadonlyMap<Case, boolean>;
-  sources: ReadonlyMap<SourceEnd, Source>;
-  destinations: ReadonlyMap<DestinationEnd, Destination>;
+  sources: ReadonlyMap<SourceRow, Source>;
+  destinations: ReadonlyMap<DestinationColumn, Destination>;
 }
 
-/** The text of docs/engines.md. No dates and no times: the same results give the same file. */
+/** Writes docs/engines.md. Without dates and times: the same results give the same file. */
 export function describeResults({ cases, sources, destinations }: Results): string {
   const ends = new Map<string, string>();
-  for (const end of WAYS.both.sources) ends.set(end.name, sources.get(end)?.what ?? "");
-  for (const end of WAYS.both.destinations) ends.set(end.name, destinations.get(end)?.what ?? "");
+  for (const end of SETUPS.both.sources) ends.set(end.name, sources.get(end)?.what ?? "");
+  for (const end of SETUPS.both.destinations) ends.set(end.name, destinations.get(end)?.what ?? "");
   return `# Tested engines
 
 <!-- Written by \`npm run test:matrix\`: test/matrix/table.ts -->
@@ -30,7 +30,7 @@ five states. A cell with less names the states that failed.
 
 ## docker-over-ssh on both sides
 
-${fromTo(cases, WAYS.both)}
+${fromTo(cases, SETUPS.both)}
 
 ${markdownTable(["", "is"], [...ends])}
 
@@ -39,11 +39,11 @@ ${markdownTable(["", "is"], [...ends])}
 The remote side has only the engine, behind \`ssh far docker system dial-stdio\` or \`podman system dial-stdio\`. A push to it, when the receiver
 has no layer of the image, and when it has the older version (in a containerd store: by load, and by pull):
 
-${fromTo(cases, WAYS.push)}
+${fromTo(cases, SETUPS.push)}
 
 A pull from it:
 
-${fromTo(cases, WAYS.pull)}
+${fromTo(cases, SETUPS.pull)}
 
 The limits for the bytes sent differ from the first table in two cases. A push to Podman sends the missing layers uncompressed, because Podman
 accepts no others. A pull gets layers as the engine exports them: a containerd store exports the missing layers as stored (here gzip, as after
@@ -81,17 +81,17 @@ two of the states do not exist for it.
 `;
 }
 
-function fromTo(cases: Results["cases"], way: Connect): string {
-  const rows = way.sources.map((source) => [
+function fromTo(cases: Results["cases"], setup: Setup): string {
+  const rows = setup.sources.map((source) => [
     `**${source.name}**`,
-    ...way.destinations.map((destination) => cellOf(cases, source, destination)),
+    ...setup.destinations.map((destination) => cellOf(cases, source, destination)),
   ]);
-  return markdownTable(["from ↓ to →", ...way.destinations.map(({ name }) => name)], rows);
+  return markdownTable(["from ↓ to →", ...setup.destinations.map(({ name }) => name)], rows);
 }
 
-/** A row for each engine, as a source and as a destination. */
+/** Makes a row for each engine, as a source and as a destination. */
 function notReaching(cases: Results["cases"]): string {
-  const { from, to } = WAYS;
+  const { from, to } = SETUPS;
   const head = [
     "the engine",
     ...from.destinations.map(({ name }) => `from it to ${name}`),
@@ -107,7 +107,7 @@ function notReaching(cases: Results["cases"]): string {
   return markdownTable(head, rows);
 }
 
-function cellOf(cases: Results["cases"], source: SourceEnd, destination: DestinationEnd): string {
+function cellOf(cases: Results["cases"], source: SourceRow, destination: DestinationColumn): string {
   const own = [...cases].filter(([one]) => one.source === source && one.destination === destination);
   const failed = own.filter(([, isVerified]) => !isVerified).map(([{ state }]) => STATES[state].name);
   const count = `${own.length - failed.length} of ${own.length}`;

@@ -4,23 +4,23 @@ import { baseFiles, folderEntry } from "./program-files.ts";
 import { fileEntry, tar, tarSize, type TarEntry } from "./tar.ts";
 
 /**
- * A layer of generated files. The same description gives the same files; the same layer, by diff ID,
- * on engines that tar alike: 20.10 does not as the later ones do.
+ * A layer of generated files. The same description gives the same files, and the same diff ID on engines that write the same tars: 20.10
+ * writes others than later ones.
  */
 export interface LayerSpec {
-  /** The folder, below `/`, that its files are in. */
+  /** The folder of its files, below `/`. */
   name: string;
-  /** All files together. */
+  /** Bytes of all files together. */
   bytes: number;
-  /** How many files of equal size. @default 1 */
+  /** The number of files, of equal size. @default 1 */
   files?: number;
   /** @default "random" */
   content?: ContentKind;
-  /** Another seed, other content throughout. */
+  /** Another seed gives other content throughout. */
   seed?: string;
-  /** So many of the files, evenly spread, differ from those of the layer without this. */
+  /** The number of files, evenly spread, that differ from those of the layer without this. */
   changedFiles?: number;
-  /** Of every file, in seconds since the epoch: a rebuild touches them all. */
+  /** The time of all files, in seconds since the epoch: a rebuild changes it. */
   mtime?: number;
 }
 
@@ -32,14 +32,14 @@ export interface LayerSpec {
  */
 export async function buildImage(engine: Engine, reference: string, layers: LayerSpec[] = []): Promise<string> {
   const context = await buildContext(reference, layers);
-  // BuildKit would want to be installed, in some of the versions.
+  // Some of the versions have no BuildKit installed.
   const { stdout } = await engine.dockerWithInput(context, ["build", "--quiet", "--tag", reference, "-"], {
     DOCKER_BUILDKIT: "0",
   });
   return stdout.trim();
 }
 
-/** What `docker build` makes such an image of, as a tar. */
+/** Returns the build context of such an image, as a tar. */
 export async function buildContext(reference: string, layers: LayerSpec[]): Promise<Iterable<Uint8Array>> {
   const archives: [string, TarEntry[]][] = [
     ["base", await baseFiles()],

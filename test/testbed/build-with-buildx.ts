@@ -6,9 +6,9 @@ import { buildxFolder } from "./engine-packages.ts";
 import type { Engine } from "./engine.ts";
 
 /**
- * Builds the image that {@link buildImage} builds with BuildKit, the engine's own, as `docker build` does where buildx is installed.
- * A containerd store has an index then: of the image, and of an attestation that tells how it was built.
- * @param engine with a containerd store: others keep no attestations, and buildx refuses to make them
+ * Builds the image of {@link buildImage} with the engine's BuildKit, as `docker build` does where buildx is installed. A containerd store then
+ * has an index of the image and of a provenance attestation.
+ * @param engine with a containerd store: others store no attestations, and buildx refuses to make them
  * @returns the image's ID
  */
 export async function buildWithBuildx(engine: Engine, reference: string, layers: LayerSpec[] = []): Promise<string> {

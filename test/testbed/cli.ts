@@ -8,7 +8,7 @@ import { findRuns } from "./run.ts";
 import { startTestbed } from "./start.ts";
 import { removeLeftovers } from "./teardown.ts";
 
-/** The test bed to play with. See README.md. */
+/** Starts a test bed to try things out. See README.md. */
 
 const [command, near = "host", far = "host"] = process.argv.slice(2);
 if (command === "up") await up(near as EngineKind, far as EngineKind);
@@ -18,13 +18,13 @@ else {
   process.exitCode = 2;
 }
 
-/** Tells a run of ours, which `down` may end, from one of the tests. */
+/** Marks a run that `down` may end, unlike one of the tests. */
 function markOf(folder: string): string {
   return join(folder, "up");
 }
 
 async function up(near: EngineKind, far: EngineKind): Promise<void> {
-  // Not yet heard of when it comes: the start takes seconds, and its reaper ends what there is.
+  // No handler during the start, which takes seconds: its reaper ends everything.
   await using bed = await startTestbed({ near: { kind: near }, far: { kind: far } });
   writeFileSync(markOf(bed.folder), "");
   const layers = [{ name: "libraries", bytes: 20e6, files: 50 }];
@@ -42,7 +42,7 @@ async function up(near: EngineKind, far: EngineKind): Promise<void> {
   clearInterval(alive);
 }
 
-/** Ends every `up`, and removes what killed runs have left. */
+/** Ends every `up`, and removes what killed runs left behind. */
 async function down(): Promise<void> {
   for (const { owner, alive, folder } of findRuns()) {
     if (alive && existsSync(markOf(folder))) process.kill(owner.pid, "SIGTERM");

@@ -3,10 +3,10 @@ import { dirname, join } from "node:path";
 import { projectFolder } from "./paths.ts";
 
 /**
- * Makes the folder to be put first in PATH, on either machine: there `ssh` knows the test bed's
- * hosts, and `docker-over-ssh` is this project's.
- * @param ssh the real one
- * @param command how the project's command is run
+ * Makes the folder that comes first in PATH on either machine: its `ssh` knows the test bed's hosts, and its `docker-over-ssh` is this
+ * project's.
+ * @param ssh the real ssh
+ * @param command the command line of the project's command
  */
 export function writeCommands(
   folder: string,
@@ -18,10 +18,10 @@ export function writeCommands(
   writeScript(join(folder, "node"), [process.execPath]);
 }
 
-/** The project's command, as it is when it is installed. */
+/** The project's command as installed. */
 export const builtCommand = [process.execPath, join(projectFolder, "bin/docker-over-ssh.js")];
 
-/** Where node is installed, with its libraries. */
+/** The folder in which node is installed, with its libraries. */
 export const nodeFolder = dirname(dirname(process.execPath));
 
 function writeScript(file: string, command: string[]): void {

@@ -1,12 +1,12 @@
 import { createCipheriv, createHash } from "node:crypto";
 
-/** `random` cannot be compressed; `text` can, to about a third, like program code. */
+/** `random` is incompressible; `text` compresses to about a third, like program code. */
 export type ContentKind = "random" | "text";
 
-/** The most that is made at once. */
+/** Bytes of a chunk. */
 const maxBlock = 65_536;
 
-/** `bytes` bytes that depend on nothing but the seed. */
+/** Yields `bytes` bytes that depend on the seed alone. */
 export function* makeContent(kind: ContentKind, bytes: number, seed: string): Generator<Uint8Array> {
   // AES in counter mode is the fastest generator that Node has built in.
   const key = createHash("sha256").update(seed).digest();
@@ -21,7 +21,7 @@ export function* makeContent(kind: ContentKind, bytes: number, seed: string): Ge
 
 const zeros = Buffer.alloc(maxBlock);
 
-/** Words and numbers, one byte of chance each; longer than the chance that goes in. */
+/** Returns words and numbers, one for each random byte; longer than its input. */
 function toText(random: Buffer): Buffer {
   let text = "";
   for (let i = 0; i < random.length && text.length < random.length; i += 2) {

@@ -6,33 +6,33 @@ import type { Machine } from "./machine.ts";
 import type { Bridge } from "./network.ts";
 import { until } from "./wait.ts";
 
-/** What another process needs in order to talk to the engine and to stop and start it: plain data. */
+/** The data that another process needs to connect to the engine, and to stop and start it. */
 export interface EngineDescription {
   kind: EngineKind;
-  /** Of the engine, as it says itself: `20.10.24+dfsg1`. */
+  /** The engine's version, as it reports it: `20.10.24+dfsg1`. */
   version: string;
   socket: string;
-  /** A PATH on which the engine's own programs, and its docker CLI, come first. */
+  /** A PATH with the engine's own programs and its docker CLI first. */
   path: string;
-  /** For `DOCKER_CONFIG`: the user's own contexts and passwords stay out of the tests. */
+  /** The value of `DOCKER_CONFIG`: keeps the user's contexts and passwords out of the tests. */
   configFolder: string;
-  /** Absent when the engine is not ours. */
+  /** Absent for an engine that the test bed has not started. */
   daemon?: DaemonOptions;
 }
 
 export interface DaemonOptions {
   machine: Machine;
   bridge: Bridge;
-  /** The control group above those of its containers. */
+  /** The parent of its containers' control groups. */
   cgroup: string;
 }
 
-/** Holds the number that the engine's process has within its machine. */
+/** Returns the file with the engine's process ID within its machine. */
 export function pidFile({ folder }: Machine): string {
   return join(folder, "engine.pid");
 }
 
-/** Waits until the engine answers; fails with the end of its log when it ends instead. */
+/** Waits until the engine answers. Fails with the end of its log when it ends instead. */
 export async function untilAnswers(
   { kind, socket }: EngineDescription,
   { log, ended }: { log: string; ended: () => string | undefined },

@@ -4,25 +4,25 @@ import { exclusively, installWithApt } from "./packages.ts";
 import { cacheFolder } from "./paths.ts";
 import { fetching, run, systemPath } from "./programs.ts";
 
-/** No Debian has a Docker 29 yet, so its daemon is built from its Go module, which has a number of its own. */
+/** No Debian has Docker 29 yet: its daemon is built from its Go module, which has a version number of its own. */
 const VERSION = "29.7.2";
 const DOCKERD = "github.com/moby/moby/v2/cmd/dockerd@v2.0.0-beta.24";
 
-/** It gives each container a time namespace, which Debian 12's runc 1.1 does not know. */
+/** Docker 29 gives each container a time namespace, which Debian 12's runc 1.1 does not support. */
 const RUNC = "github.com/opencontainers/runc@v1.3.4";
-/** Part of runc is C, and it links this library. */
+/** runc contains C code that links this library. */
 const RUNC_NEEDS = ["gcc", "libc6-dev", "libseccomp-dev", "pkg-config"];
 
-/** Where it is kept; its number says that it is this one. */
+/** The folder of the built programs, named by their versions. */
 const folder = join(cacheFolder, `engine-${VERSION}`);
 
-/** For go, which its own installer puts where no PATH leads. Debian's would not get the version that a module asks for. */
+/** A PATH for go, whose own installer puts it outside of PATH. Debian's go does not download the version that a module requires. */
 const env = { PATH: `${systemPath()}:/usr/local/go/bin`, GOTOOLCHAIN: "auto" };
 
 /**
- * @returns the folder with Docker 29's `dockerd`, and a `runc` for it. Built when it is not there: that takes minutes, more than a
- * test's hook may
- * @throws with one line that says why it cannot be had
+ * Builds Docker 29 if it has not been built before, which takes minutes, longer than a test's hook may.
+ * @returns the folder with its `dockerd` and `runc`
+ * @throws an error with one line that says why it cannot be built
  */
 export async function docker29Folder(): Promise<string> {
   if (!existsSync(folder)) {
@@ -38,7 +38,7 @@ async function build(): Promise<void> {
   if (failed) throw new Error("Docker 29 is built with Go, and there is no go here");
   process.stderr.write(`Docker ${VERSION} is built from its Go modules, once: this takes minutes\n`);
   const part = `${folder}.part`;
-  // Of a build that was interrupted. What it compiled is in Go's own cache.
+  // Left by an interrupted build, whose object files are in Go's own cache.
   rmSync(part, { recursive: true, force: true });
   await installLibraries();
   const stamp = `-s -w -X github.com/moby/moby/v2/dockerversion.Version=${VERSION}`;

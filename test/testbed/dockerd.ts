@@ -16,13 +16,13 @@ function files({ folder }: Machine) {
   };
 }
 
-/** Starts a Docker engine; returns when it answers. */
+/** Starts a Docker engine, and waits until it answers. */
 export async function startDocker(daemon: DaemonOptions, description: EngineDescription): Promise<void> {
   await startContainerd(daemon, description.path);
   await startDockerd(daemon, description);
 }
 
-/** A containerd of its own: dockerd would share the system's, if that runs, with other engines. */
+/** Starts a containerd for this engine: dockerd would share the system's containerd with other engines. */
 async function startContainerd({ machine }: DaemonOptions, path: string): Promise<void> {
   const { socket, settings, log } = files(machine).containerd;
   if (existsSync(socket)) return;
@@ -53,19 +53,19 @@ async function startDockerd({ machine, bridge, cgroup }: DaemonOptions, descript
     pidfile: pidFile(machine),
     containerd: containerd.socket,
     bridge: bridge.device,
-    // The near engine is on the network of whoever runs the tests: nothing there is changed.
-    // Ports are published by docker-proxy, and containers need no other network.
+    // The near engine shares the network of the tests, and must not change it.
+    // docker-proxy publishes ports, and containers need no other network.
     iptables: false,
     ip6tables: false,
     "ip-forward": false,
     "ip-masq": false,
     "cgroup-parent": cgroup,
-    // Not systemd's: it knows nothing of processes in our namespaces.
+    // Not systemd's, which does not know the processes in the machine's namespaces.
     "exec-opt": "native.cgroupdriver=cgroupfs",
     "shutdown-timeout": 2,
   };
   const args = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
-  // The second one is where every docker CLI looks, within the machine.
+  // The second socket is the default of every docker CLI, within the machine.
   args.push(`--host=unix://${socket}`, "--host=unix:///run/docker.sock");
   const { ended } = startInside(machine, { command: "dockerd", args, path, log });
   await untilAnswers(description, { log, ended });

@@ -1,6 +1,6 @@
 import { request } from "node:http";
 
-/** Asks the engine's HTTP API. Ours, and not the product's client: a test should not trust what it tests. */
+/** Sends a request to the engine's HTTP API. Independent of the product's client: a test should not trust the code under test. */
 export async function askEngine(socketPath: string, path: string): Promise<string> {
   return await new Promise<string>((resolve, reject) => {
     const asked = request({ socketPath, path, timeout: 30_000 }, (response) => {
@@ -19,7 +19,7 @@ export async function askEngine(socketPath: string, path: string): Promise<strin
   });
 }
 
-/** Whether an engine answers on the socket. */
+/** Tells whether an engine answers on the socket. */
 export async function answers(socketPath: string): Promise<boolean> {
   return await askEngine(socketPath, "/_ping").then(
     () => true,

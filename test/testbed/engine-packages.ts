@@ -8,9 +8,9 @@ import { cacheFolder } from "./paths.ts";
 import { fetching, run, systemPath } from "./programs.ts";
 
 /**
- * Which engine: `host` is the Docker engine that the machine has, or gets from its own Debian or Ubuntu.
- * The others are unpacked from the Debian release that has them (Debian only); 29, which none has, is built with Go.
- * Docker's keep images with a graph driver, `-containerd` in the containerd image store. `podman` is Podman 4.3.
+ * The kind of an engine. `host` is the machine's Docker engine, installed from its Debian or Ubuntu if necessary. The others are unpacked from
+ * the Debian release that has them (Debian only); 29, which no release has, is built with Go. Docker stores images with a graph driver, with
+ * `-containerd` in the containerd image store. `podman` is Podman 4.3.
  */
 export type EngineKind =
   | "host"
@@ -23,14 +23,14 @@ export type EngineKind =
   | "29-containerd"
   | "podman";
 
-/** Podman, what it runs, skopeo, and the libraries of all these that are not on every Debian. */
+/** Podman, the programs it runs, skopeo, and those of their libraries that are not on every Debian. */
 const podman = "podman conmon crun skopeo".split(" ");
 const podmanLibraries =
   "libassuan0 libdevmapper1.02.1 libglib2.0-0 libgpg-error0 libgpgme11 libseccomp2 libsemanage2 libsepol2 libsubid4 libyajl2".split(
     " ",
   );
 
-/** Debian's releases, by the engine that they have. sid moves on: see {@link Engine.version}. */
+/** Debian's releases by their engine. sid changes: see {@link Engine.version}. */
 const releases = {
   podman: { suite: "bookworm", packages: [...podman, ...podmanLibraries] },
   "20.10": { suite: "bookworm", packages: ["docker.io", "containerd"] },
@@ -39,12 +39,12 @@ const releases = {
 } as const;
 
 /**
- * @returns a PATH on which the engine's programs come first; with Docker before 29, runc is the machine's own, with Podman, docker.
+ * @returns a PATH with the engine's programs first; runc is the machine's own with Docker before 29, docker is with Podman
  */
 export async function enginePath(kind: EngineKind): Promise<string> {
   if (await isOfHost(kind)) return systemPath();
   const version = kind.replace("-containerd", "") as Exclude<EngineKind, "host" | `${string}-containerd`>;
-  // All else that it runs, and the docker CLI, is of the latest Debian.
+  // Its other programs and the docker CLI are the latest Debian's.
   if (version === "29") return `${await docker29Folder()}:${await enginePath("28.5")}`;
   const { suite, packages } = releases[version];
   const finish = version === "podman" ? wrapPodman : addLibrary;
@@ -54,15 +54,15 @@ export async function enginePath(kind: EngineKind): Promise<string> {
     : `${folder}/usr/sbin:${folder}/usr/bin:${systemPath()}`;
 }
 
-/** @returns the folder with the plugin of the docker CLI that builds with BuildKit: for its `cliPluginsExtraDirs` */
+/** @returns the folder with buildx, for the docker CLI's `cliPluginsExtraDirs` */
 export async function buildxFolder(): Promise<string> {
   const folder = await unpackPackages("buildx", { suite: "trixie", packages: ["docker-buildx"] });
   return join(folder, "usr/libexec/docker/cli-plugins");
 }
 
 /**
- * Why there can be no engine of that kind here, in one line, for `test.skipIf` and the test's title. When there can, its programs
- * are ready afterwards, if that takes longer than a test's hook may: ask it where the file is loaded, not in a hook.
+ * Returns why an engine of this kind cannot run here, in one line, for `test.skipIf` and the test's title. If it can, programs that take longer
+ * to prepare than a test's hook may are ready afterwards: call it when the file is loaded, not in a hook.
  */
 export async function whyNotKind(kind: EngineKind): Promise<string | undefined> {
   if (!kind.startsWith("29") || (await isOfHost(kind))) return undefined;
@@ -79,13 +79,13 @@ async function prepare29(): Promise<string | undefined> {
     return undefined;
   } catch (error) {
     const [why] = (error as Error).message.split("\n");
-    // Titles of what is skipped are printed by few of vitest's reporters.
+    // Few of vitest's reporters print the titles of skipped tests.
     process.stderr.write(`Tests with Docker 29 are skipped: ${why}\n`);
     return why;
   }
 }
 
-/** Whether the engine that the machine has, or gets, is of that kind. */
+/** Tells whether the machine's own engine is of this kind. */
 async function isOfHost(kind: EngineKind): Promise<boolean> {
   if (kind === "host") return true;
   const { stdout } = await run({ reject: false })`dockerd --version`;
@@ -95,13 +95,12 @@ async function isOfHost(kind: EngineKind): Promise<boolean> {
 interface Unpacked {
   suite: string;
   packages: readonly string[];
-  /** What is done to the folder before it counts. */
+  /** Prepares the folder before it is used. */
   finish?: (root: string) => void | Promise<void>;
 }
 
 /**
- * Unpacks packages of a Debian release into a folder of the cache, once for all runs. Their programs need no later libc than
- * Debian 12's, so they are run there.
+ * Unpacks packages of a Debian release into a folder of the cache, once for all runs. Their programs run on Debian 12's libc.
  * @returns the folder
  */
 async function unpackPackages(name: string, unpacked: Unpacked): Promise<string> {
@@ -128,13 +127,13 @@ async function download(folder: string, { suite, packages, finish }: Unpacked): 
   await run`rm -rf ${work}`;
 }
 
-/** Installs the one library that 20.10 needs and the later ones, which the machine may have, do not. */
+/** Installs the one library that 20.10 needs and later engines do not. */
 async function addLibrary(root: string): Promise<void> {
   const { failed } = await run({ reject: false })`${join(root, "usr/sbin/dockerd")} --version`;
   if (failed) await installWithApt(["libdevmapper1.02.1"]);
 }
 
-/** In `bin/`, the programs find the libraries that were unpacked with them. Installing those could replace the machine's own. */
+/** Wraps the programs in `bin/` so that they find their unpacked libraries. Installing those could replace the machine's own. */
 function wrapPodman(root: string): void {
   const script = `#!/bin/sh
 root=\${0%/bin/*}
@@ -144,7 +143,7 @@ LD_LIBRARY_PATH=$(echo "$root"/lib/*-linux-gnu "$root"/usr/lib/*-linux-gnu | tr 
   for (const program of podman) writeFileSync(join(root, "bin", program), script, { mode: 0o755 });
 }
 
-/** The mirror that this machine takes Debian from, and the keys that it trusts for that. */
+/** Returns this machine's mirror of Debian, and the keys that it trusts for it. */
 export function debianSource(suite: string): { mirror: string; keyring: string } {
   const release = osRelease();
   const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -157,7 +156,7 @@ export function debianSource(suite: string): { mirror: string; keyring: string }
   return { mirror, keyring };
 }
 
-/** apt's sources, in either of their two formats: sources.list(5). */
+/** Reads apt's sources in both formats of sources.list(5). */
 export function aptSources(): { uri: string; suites: string[] }[] {
   const parts = "/etc/apt/sources.list.d";
   const files = existsSync(parts) ? readdirSync(parts).map((name) => join(parts, name)) : [];

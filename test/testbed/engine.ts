@@ -16,24 +16,24 @@ export class Engine {
     this.description = description;
   }
 
-  /** For `DOCKER_HOST` and `-H`. */
+  /** The value for `DOCKER_HOST` and `-H`. */
   get host(): string {
     return `unix://${this.description.socket}`;
   }
 
-  /** What `docker version` says of the engine; with `kind` 28.5 it may be a later one by now. */
+  /** The engine's version in `docker version`; with `kind` 28.5 it may be a later one by now. */
   get version(): string {
     return this.description.version;
   }
 
-  /** The environment in which `docker` is this engine's CLI and talks to this engine; so does `podman`, if it is one. */
+  /** The environment in which `docker`, or `podman` for a Podman, is this engine's CLI and connects to it. */
   get env(): { DOCKER_HOST: string; DOCKER_CONFIG: string; PATH: string } {
     const { configFolder, path, daemon } = this.description;
     const env = { DOCKER_HOST: this.host, DOCKER_CONFIG: configFolder, PATH: path };
     return this.#isPodman && daemon ? { ...env, ...podmanEnv(daemon.machine, this.host) } : env;
   }
 
-  /** Runs the docker CLI on this engine. @throws ExecaError with what docker wrote, when it fails */
+  /** Runs the docker CLI on this engine. @throws ExecaError with docker's output when it fails */
   async docker(...args: string[]): Promise<{ stdout: string; stderr: string }> {
     return await execa("docker", args, { env: this.env, stdin: "ignore" });
   }
@@ -43,13 +43,13 @@ export class Engine {
     return await execa("podman", args, { env: this.env, stdin: "ignore" });
   }
 
-  /** Runs skopeo on the machine of a Podman, in whose /var/lib its cache of blobs then is. */
+  /** Runs skopeo on the machine of a Podman, whose /var/lib then contains its cache of blobs. */
   async skopeo(...args: string[]): Promise<{ stdout: string; stderr: string }> {
     const { machine } = this.#daemon();
     return await runInside(machine, "env", [`PATH=${this.env.PATH}`, "skopeo", "--insecure-policy", ...args]);
   }
 
-  /** `docker`, with something to read on its stdin. */
+  /** Runs the docker CLI with input on its stdin. */
   async dockerWithInput(
     input: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
     args: string[],
@@ -58,12 +58,12 @@ export class Engine {
     return await execa("docker", args, { env: { ...this.env, ...env }, stdin: input });
   }
 
-  /** What the engine holds; equal to an earlier listing when nothing was left behind. */
+  /** Lists the engine's content; equal to an earlier listing when nothing is left behind. */
   async listing(): Promise<Listing> {
     return await listEngine(this.description.socket);
   }
 
-  /** Stops the engine as its host's service manager would; its containers stop with it, those of Podman do not. */
+  /** Stops the engine as a service manager does. Its containers stop with it; those of Podman do not. */
   async stop(): Promise<void> {
     const { machine } = this.#daemon();
     const script = `pid=$(cat "$0"); kill "$pid"; while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done`;
@@ -71,9 +71,9 @@ export class Engine {
   }
 
   /**
-   * Makes it hang (`STOP`) as a machine without memory does, and go on (`CONT`). The nsenter that waits for the engine outside
-   * sees that, and stops, too; when it is told to go on, so is the engine. That must not be before it has stopped: it would stop
-   * afterwards, and for ever keep the machine from ending.
+   * Makes the engine hang (`STOP`), like a machine without memory, and continue (`CONT`). The nsenter that waits for the engine outside
+   * stops with it, and passes `CONT` on to it. `CONT` must not come before nsenter has stopped: it would stop afterwards, and keep the
+   * machine from ending for ever.
    */
   async signal(signal: "STOP" | "CONT"): Promise<void> {
     const { machine } = this.#daemon();
@@ -84,7 +84,7 @@ export class Engine {
     await until("the engine hangs", () => stdout.split("\n").every((pid) => isStopped(Number(pid))));
   }
 
-  /** Starts it (again): its images are still there. Returns when it answers. */
+  /** Starts the engine (again), with its images. Waits until it answers. */
   async start(): Promise<void> {
     const daemon = this.#daemon();
     const start = this.#isPodman ? startPodman : startDocker;
@@ -97,7 +97,7 @@ export class Engine {
 
   #daemon(): DaemonOptions {
     const { daemon } = this.description;
-    if (!daemon) throw new Error("this engine was here before the test bed: it is not ours to stop");
+    if (!daemon) throw new Error("this engine was running before the test bed, which must not stop it");
     return daemon;
   }
 }

@@ -2,25 +2,25 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, 
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 
-/** Where a clean environment keeps, as JSON, the settings of the machine that {@link machineEnvironment} gives. */
+/** The variable in which a clean environment keeps, as JSON, the settings that {@link machineEnvironment} returns. */
 const MACHINE = "DOS_MACHINE_ENVIRONMENT";
 
-/** What the tests keep: where there is room, how they are run and reported, and what Windows does not work without. */
+/** Variables that the tests keep: temporary folders, test runners, and those that Windows needs. */
 const KEPT = /^(?:TMPDIR|CI|GITHUB_\w+|VITEST\w*|DOS_\w+|SYSTEMROOT|SYSTEMDRIVE|COMSPEC|PATHEXT|TEMP|TMP)$/i;
 
-/** What fetching packages, and finding the engine that the machine has, needs of the machine. */
+/** Variables for downloading packages and for finding the machine's engine. */
 const NEEDED =
   /^(?:HOME|XDG_CACHE_HOME|DOCKER_\w+|GO\w+|(?:https?|all|no)_proxy|npm_config_(?:userconfig|registry|cache|cafile)|NODE_EXTRA_CA_CERTS|SSL_CERT_\w+)$/i;
 
-/** Not on a test's PATH, wherever the machine has them: what a test wants to be found, it puts there. */
+/** Programs that are hidden from a test's PATH: a test adds those it needs. */
 const HIDDEN = ["docker-over-ssh", "podman"];
 
-/** What `su` leaves out of PATH. */
+/** The folders that `su` leaves out of PATH. */
 export const FOR_ADMINISTRATORS = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 /**
- * Takes from this process, and so from all that it starts, what the machine has: settings in variables, a home with its caches, docker
- * contexts and ssh config, a language, a tool that is installed globally. For the process that starts all others, before it does.
+ * Removes the machine's settings from this process and its future children: variables, the home with its caches, docker contexts and ssh
+ * config, the language, globally installed tools. For the process that starts all others, before it does.
  */
 export function leaveMachine(): void {
   if (isClean()) return;
@@ -31,21 +31,20 @@ export function leaveMachine(): void {
   Object.assign(process.env, env);
 }
 
-/** Whether this process, or the one that started it, has left the machine. */
+/** Tells whether this process, or its parent, has left the machine. */
 export function isClean(): boolean {
   return process.env[MACHINE] !== undefined;
 }
 
 /**
- * The settings with which packages are fetched, and what was fetched before is found again: the machine's caches, proxies, registries.
- * To be added to an environment.
+ * Returns the settings for downloads, to be added to an environment: the machine's caches, proxies and registries.
  */
 export function machineEnvironment(): Record<string, string> {
   const kept = process.env[MACHINE];
   return kept === undefined ? matching(process.env, NEEDED) : (JSON.parse(kept) as Record<string, string>);
 }
 
-/** @param folder an empty one, which has the home and the PATH afterwards */
+/** @param folder an empty folder for the home and the PATH */
 function cleanEnvironment(machine: NodeJS.ProcessEnv, folder: string): Record<string, string> {
   const home = join(folder, "home");
   mkdirSync(home);
@@ -61,20 +60,20 @@ function cleanEnvironment(machine: NodeJS.ProcessEnv, folder: string): Record<st
   };
 }
 
-/** The PATH of unit tests, which need no engine and no ssh. For a process that has left the machine. */
+/** Returns the PATH of unit tests, which need no engine and no ssh. For a process that has left the machine. */
 export function unitPath(): string {
   const { PATH = "", HOME = "" } = process.env;
   return withoutPrograms(PATH, ["docker", "ssh"], join(HOME, "../unit"));
 }
 
-/** Where the links are that PATH may lead to. */
+/** Returns the folders of links that PATH may contain. */
 export function linkFolders(): string[] {
   return isClean() ? [join(process.env["HOME"] ?? "", "..")] : [];
 }
 
-/** A PATH on which all is found but these: a folder that has one of them is replaced by links, in `into`, to all else in it. */
+/** Returns a PATH without these programs: a folder that has one of them is replaced by links, in `into`, to its other programs. */
 function withoutPrograms(path: string, names: readonly string[], into: string): string {
-  if (process.platform === "win32") return path; // links are for administrators there
+  if (process.platform === "win32") return path; // only administrators may create links there
   const replaced = new Map<string, string>();
   const folders = path.split(delimiter).map((folder) => {
     if (!names.some((name) => existsSync(join(folder, name)))) return folder;
@@ -87,7 +86,7 @@ function withoutPrograms(path: string, names: readonly string[], into: string): 
 }
 
 function linkOthers(folder: string, names: readonly string[], into: string): string {
-  if (existsSync(into)) return into; // vitest reads its settings once for each project
+  if (existsSync(into)) return into; // vitest loads its settings once for each project
   mkdirSync(into, { recursive: true });
   for (const name of readdirSync(folder)) {
     if (!names.includes(name)) symlinkSync(join(folder, name), join(into, name));

@@ -7,7 +7,7 @@ import { folderEntry } from "./program-files.ts";
 import { tar, type TarEntry } from "./tar.ts";
 import type { Testbed } from "./testbed.ts";
 
-/** A container to be reached with `docker exec -i NAME COMMAND` on the engine that it runs on. */
+/** A container that is reached with `docker exec -i NAME COMMAND` on its engine. */
 export interface ExecHost extends AsyncDisposable {
   name: string;
 }
@@ -15,11 +15,10 @@ export interface ExecHost extends AsyncDisposable {
 const image = "docker-over-ssh-test-bed/exec-host";
 
 /**
- * Runs a container in which `docker-over-ssh` and `docker` are found and talk to an engine:
- * `docker exec -i NAME docker-over-ssh pull app:v1`.
- * @param on the engine that runs it
- * @param to the engine that is talked to from within. When it is the other one, what the command
- *   offers on 127.0.0.1 is out of its reach: they are on different networks.
+ * Runs a container with `docker-over-ssh` and `docker`, which connect to an engine: `docker exec -i NAME docker-over-ssh pull app:v1`.
+ * @param on the engine that runs the container
+ * @param to the engine that the commands connect to. The other engine cannot reach a port of 127.0.0.1 in the container: they are on different
+ *   networks.
  */
 export async function startExecHost(bed: Testbed, { on, to = on }: { on: Engine; to?: Engine }): Promise<ExecHost> {
   await on.dockerWithInput(tar(rootFiles()), ["import", "-", image]);
@@ -30,20 +29,20 @@ export async function startExecHost(bed: Testbed, { on, to = on }: { on: Engine;
   const options = [
     ...volumes.flatMap((volume) => ["--volume", volume]),
     ...env.flatMap((variable) => ["--env", variable]),
-    // The engine and the command meet on 127.0.0.1.
+    // Engine and command share 127.0.0.1.
     "--network=host",
   ];
   const { stdout: name } = await on.docker("run", "--detach", ...options, image, "sleep", "infinity");
   return {
     name,
     async [Symbol.asyncDispose]() {
-      // The image stays: another such container may use it.
+      // The image stays for other such containers.
       await on.docker("rm", "--force", "--volumes", name);
     },
   };
 }
 
-/** The frame for the machine's own /usr: Debian and Ubuntu have their programs in there. */
+/** An image for a container with the machine's own /usr, which contains the programs of Debian and Ubuntu. */
 function rootFiles(): TarEntry[] {
   const links = ["bin", "lib", "lib64", "sbin"].map((path): TarEntry => ({
     path,

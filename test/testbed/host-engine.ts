@@ -4,9 +4,9 @@ import { machineEnvironment } from "./environment.ts";
 import { Testbed } from "./testbed.ts";
 
 /**
- * A test bed of the one engine that the docker CLI talks to: Docker Desktop, say. It is both near
- * and far. Nothing is started, and nothing is cleaned up: the tests remove what they make.
- * @param why what tests that need two machines say
+ * Returns a test bed of the one engine of the docker CLI, e.g. Docker Desktop's, which is both near and far. Starts nothing, and cleans nothing
+ * up: the tests remove their images.
+ * @param why the reason why tests of two machines are skipped
  */
 export async function useHostEngine(why: string): Promise<Testbed> {
   const machine = execa({ env: machineEnvironment() });

@@ -1,6 +1,6 @@
 import type { Writable } from "node:stream";
 
-/** A pipe to a child does not keep this process from exiting. */
+/** Lets this process exit in spite of a pipe to a child. */
 export function unref(pipe: Writable): void {
   (pipe as Writable & { unref(): void }).unref();
 }

@@ -1,12 +1,12 @@
 import { askEngine } from "./engine-api.ts";
 
-/** All that an engine holds, sorted: equal before and after when nothing was left behind. */
+/** The sorted content of an engine: equal before and after when nothing is left behind. */
 export interface Listing {
   containers: { id: string; name: string; image: string; labels: Record<string, string> }[];
   volumes: string[];
   /** `repository:tag` and `repository@digest`. */
   references: string[];
-  /** The IDs of all images, those without a name too. */
+  /** The IDs of all images, including those without a name. */
   images: string[];
 }
 

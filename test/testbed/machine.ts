@@ -7,38 +7,37 @@ import { run, systemPath } from "./programs.ts";
 import { unref } from "./lifeline.ts";
 
 /**
- * What passes for a computer: a set of namespaces with processes, mounts, a host name, a `/run`
- * and, if wanted, a network of its own. All that happens in there ends with its first process.
+ * A machine: a set of namespaces with its own processes, mounts, host name, `/run` and, if wanted, network. Everything in it ends with its first
+ * process.
  */
 export interface Machine {
   hostname: string;
-  /** Logs, sockets and settings. The same path within the machine and outside. */
+  /** The folder of logs, sockets and settings. The same path within the machine and outside. */
   folder: string;
-  /** Where its engine keeps images. */
+  /** The folder of its engine's images. */
   dataFolder: string;
-  /** The machine's first process, as it is known outside. */
+  /** The machine's first process, by its process ID outside. */
   init: ProcessIdentity;
 }
 
 export interface MachineOptions {
   hostname: string;
   folder: string;
-  /** Otherwise it shares the network of the process that starts it. */
+  /** Gives it a network; by default it shares the network of the process that starts it. */
   ownNetwork: boolean;
   /** Gives it a disk of this size (in memory) for the engine's data. */
   diskMB?: number | undefined;
-  /** Where the machine's lifeline is added: the machine ends when that is ended. */
+  /** The list that the machine's lifeline is added to: the machine ends when the lifeline is ended. */
   lifelines: Writable[];
 }
 
 /**
- * The first process of the machine. Its stdin is a lifeline: when the process that started the
- * machine dies, in whatever way, the pipe ends, so does this script, and the kernel then kills
- * whatever runs in the machine and drops its mounts and network devices.
+ * The first process of the machine. Its stdin is a lifeline: when the process that started the machine ends in any way, the pipe closes and this
+ * script ends; the kernel then kills all other processes of the machine and removes its mounts and network devices.
  *
- * - the number in /proc/self/stat is the one outside, as long as /proc is not the machine's own
- * - a /run of its own: sshd and containerd put sockets there that would be found by other engines
- * - an sshd without PAM refuses root when its password is locked, as it is on some systems
+ * - /proc/self/stat has the process ID outside, until /proc is the machine's own
+ * - its own /run: other engines would find the sockets that sshd and containerd put there
+ * - sshd without PAM refuses root when its password is locked, as on some systems
  * - `wait` (not `cat` in the foreground) lets the shell reap the orphans that it inherits
  */
 const init = `
@@ -69,7 +68,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
     [...namespaces, "--propagation", "slave", "--fork", "--kill-child", "sh", "-c", init],
     {
       stdio: "pipe",
-      // Ctrl-C in a terminal goes to the whole process group: it is our owner's to handle.
+      // Ctrl-C in a terminal signals the whole process group: the owner handles it.
       detached: true,
       env: {
         PATH: systemPath(),
@@ -89,7 +88,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
     child.once("close", () => reject(new Error(`no machine "${hostname}": ${errors}`)));
     child.stdout.once("data", (data: Buffer) => resolve(Number(data.toString())));
   });
-  // The machine must not keep its owner from exiting: the lifeline, which is left, ends it then.
+  // The machine must not keep its owner from exiting; the lifeline then ends it.
   child.stdout.destroy();
   child.stderr.destroy();
   child.unref();
@@ -102,8 +101,8 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
 }
 
 /**
- * The command line that runs a command within the machine.
- * nsenter and not `ip netns exec`, which mounts another /sys and thereby hides the control groups.
+ * Returns the command line that runs a command within the machine. Uses nsenter, not `ip netns exec`, which mounts another /sys and thereby
+ * hides the control groups.
  */
 function inside(machine: Machine, command: string, args: string[] = []): [string, string[]] {
   const namespaces = ["--mount", "--uts", "--net", "--pid"];
@@ -116,8 +115,8 @@ export async function runInside(machine: Machine, command: string, args: string[
 }
 
 /**
- * Starts a command within the machine that goes on running when this process ends.
- * @returns how it ended, when it has: a daemon that is still wanted should not have
+ * Starts a command within the machine that continues when this process ends.
+ * @returns a function that returns how it ended, undefined while it runs
  */
 export function startInside(
   machine: Machine,

@@ -2,23 +2,23 @@ import { runInside, type Machine } from "./machine.ts";
 import { run as runProgram } from "./programs.ts";
 import type { Run } from "./run.ts";
 
-/** An engine's own bridge. */
+/** The bridge of an engine. */
 export interface Bridge {
   device: string;
-  /** With the length of the prefix: 10.1.2.3/24. */
+  /** With the prefix length: 10.1.2.3/24. */
   address: string;
 }
 
 /** The cable between the two machines. */
 export interface Wire {
-  /** The near end; the far one is `farDevice` within the far machine. */
+  /** The device of the near machine; `farDevice` is the far machine's. */
   device: string;
   farDevice: string;
   nearAddress: string;
   farAddress: string;
 }
 
-/** Names and addresses for a run, none of which is in use on this machine. */
+/** Chooses names and addresses for a run that are not in use on this machine. */
 export async function planNetwork(run: Run): Promise<{ near: Bridge; far: Bridge; wire: Wire }> {
   const prefix = await freePrefix();
   return {
@@ -33,7 +33,7 @@ export async function planNetwork(run: Run): Promise<{ near: Bridge; far: Bridge
   };
 }
 
-/** Three bytes of a private network that no route mentions. Random, as two runs may look at once. */
+/** Returns three bytes of a private network without a route. Random, because two runs may choose at once. */
 async function freePrefix(): Promise<string> {
   const { stdout: routes } = await runProgram`ip -4 route show table all`;
   for (;;) {
@@ -44,8 +44,8 @@ async function freePrefix(): Promise<string> {
 }
 
 /**
- * A bridge for one engine. `dockerd --bridge=none` would do without, but deletes the docker0
- * of the network namespace, which may be another engine's.
+ * Adds a bridge for one engine. `dockerd --bridge=none` needs none, but deletes the docker0 of the network namespace, which may be another
+ * engine's.
  */
 export async function addBridge(machine: Machine, { device, address }: Bridge): Promise<void> {
   const commands = `ip link add ${device} type bridge
@@ -54,10 +54,10 @@ export async function addBridge(machine: Machine, { device, address }: Bridge): 
   await runInside(machine, "sh", ["-ec", commands]);
 }
 
-/** Joins the far machine to the near one's network. */
+/** Connects the far machine to the near machine's network. */
 export async function addWire(near: Machine, far: Machine, wire: Wire): Promise<void> {
   const peer = `type veth peer name ${wire.farDevice} netns ${far.init.pid}`;
-  // Outside of the machines' namespaces: the far machine's number is known here only.
+  // Outside of the machines' namespaces, where the far machine's process ID is known.
   await runProgram("ip", `link add ${wire.device} ${peer}`.split(" "));
   const ends = [
     { machine: near, device: wire.device, address: wire.nearAddress },

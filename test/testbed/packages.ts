@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { cacheFolder } from "./paths.ts";
 import { fetching, findProgram, run } from "./programs.ts";
 
-/** What the test bed runs, and the package of Debian and Ubuntu that has it. */
+/** The programs of the test bed, with their packages of Debian and Ubuntu. */
 const needed: Record<string, string[]> = {
   dockerd: ["docker.io"],
   docker: ["docker.io", "docker-cli"],
@@ -19,14 +19,14 @@ const needed: Record<string, string[]> = {
   busybox: ["busybox-static"],
 };
 
-/** Installs with apt what is not on PATH yet; touches nothing when all is there. */
+/** Installs the programs missing from PATH with apt. Changes nothing when none is missing. */
 export async function installPackages(): Promise<void> {
   const missing = await missingPrograms();
   if (missing.length === 0) return;
   await exclusively("packages", async () => {
     if ((await missingPrograms()).length === 0) return;
     await fetching`apt-get update -qq`;
-    // Debian 12 has the docker CLI in docker.io, later ones in a package of its own.
+    // Debian 12 has the docker CLI in docker.io, later releases in another package.
     const wanted = [...new Set(missing.flatMap((program) => needed[program] ?? []))];
     const known = await Promise.all(wanted.map(isPackage));
     const packages = wanted.filter((_, index) => known[index]);
@@ -36,7 +36,7 @@ export async function installPackages(): Promise<void> {
   });
 }
 
-/** Waits its turn when somebody else is at it. */
+/** Installs packages. Waits for other processes that install some. */
 export async function installWithApt(packages: string[]): Promise<void> {
   const options = ["-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"];
   await fetching("apt-get", ["install", ...options, ...packages], { env: { DEBIAN_FRONTEND: "noninteractive" } });
@@ -53,11 +53,11 @@ async function isPackage(name: string): Promise<boolean> {
   return /Candidate: \d/.test(stdout);
 }
 
-/** One process at a time, of all the test beds on this machine. */
+/** Runs a task while no other test bed on this machine runs one of that name. */
 export async function exclusively(name: string, task: () => Promise<void>): Promise<void> {
   mkdirSync(cacheFolder, { recursive: true });
   const lock = join(cacheFolder, `${name}.lock`);
-  // flock(1) holds the lock as long as its child lives, and that is as long as our pipe to it.
+  // flock(1) holds the lock as long as its child runs, which is as long as the pipe to it is open.
   const holder = run("flock", [lock, "sh", "-c", "echo locked; cat"], { reject: false });
   await Promise.race([
     new Promise((resolve) => holder.stdout.once("data", resolve)),
@@ -71,13 +71,13 @@ export async function exclusively(name: string, task: () => Promise<void>): Prom
   }
 }
 
-/** `ID`, `ID_LIKE` and the others of os-release(5). */
+/** Returns the fields of os-release(5). */
 export function osRelease(): Record<string, string> {
   let text = "";
   try {
     text = readFileSync("/etc/os-release", "utf8");
   } catch {
-    // Not a Linux that knows its name.
+    // A Linux without os-release.
   }
   const lines = text.matchAll(/^(\w+)="?(.*?)"?$/gm);
   return Object.fromEntries(Array.from(lines, ([, key = "", value = ""]) => [key, value]));

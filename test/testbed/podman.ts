@@ -4,10 +4,10 @@ import { pidFile, untilAnswers, type DaemonOptions, type EngineDescription } fro
 import { startInside, type Machine } from "./machine.ts";
 
 /**
- * Starts a Podman that answers on the socket; returns when it does. The machine's own Podman, if it has one, is not touched:
+ * Starts a Podman on the socket, and waits until it answers. Leaves the machine's own Podman alone:
  * - images, containers and locks are below the machine's folder, and no control group is made
- * - what Podman keeps in /var/lib/containers and /var/cache/containers whatever its settings goes into the machine's /run
- * - crun wants to hear nothing of a second hierarchy of control groups, where there is one
+ * - the machine's /run has the files that Podman always puts into /var/lib/containers and /var/cache/containers
+ * - a second hierarchy of control groups, which crun does not support, is hidden
  */
 export async function startPodman({ machine }: DaemonOptions, description: EngineDescription): Promise<void> {
   const { path, socket, configFolder } = description;
@@ -15,7 +15,7 @@ export async function startPodman({ machine }: DaemonOptions, description: Engin
   const data = join(machine.dataFolder, "podman");
   const log = join(machine.folder, "podman.log");
   writeSettings(folder, data, path);
-  // Podman's CLI reads the one of docker, and fails when DOCKER_CONFIG names a folder without.
+  // Podman's CLI reads docker's settings file, and fails when DOCKER_CONFIG names a folder without one.
   mkdirSync(configFolder, { recursive: true });
   if (!existsSync(join(configFolder, "config.json"))) writeFileSync(join(configFolder, "config.json"), "{}");
   const args = ["-ec", inMachine, "sh", pidFile(machine), socket, data];
@@ -30,7 +30,7 @@ export async function startPodman({ machine }: DaemonOptions, description: Engin
   await untilAnswers(description, { log, ended });
 }
 
-/** For the podman CLI: a container's settings are taken from the CLI's file, not from the service's. */
+/** Returns the environment of the podman CLI, which takes containers' settings from its own file, not from the service's. */
 export function podmanEnv(machine: Machine, host: string): Record<string, string> {
   return { CONTAINER_HOST: host, CONTAINERS_CONF: join(settingsFolder(machine), "containers.conf") };
 }
@@ -39,7 +39,7 @@ function settingsFolder({ folder }: Machine): string {
   return join(folder, "podman");
 }
 
-/** /run/docker.sock is where every docker CLI looks, within the machine. */
+/** /run/docker.sock is the default of every docker CLI, within the machine. */
 const inMachine = `
 pid_file=$1 socket=$2 data=$3
 for folder in /var/lib /var/cache; do
@@ -92,7 +92,7 @@ runroot = "/run/podman/storage"
 `,
   );
   const insecure = ["localhost", "127.0.0.1"].map((host) => `[[registry]]\nlocation = "${host}"\ninsecure = true\n`);
-  // A test may have put one of its own there, for the next start.
+  // A test may have written its own file for the next start.
   if (!existsSync(file("registries.conf"))) writeFileSync(file("registries.conf"), insecure.join(""));
   writeFileSync(
     file(".config/containers/policy.json"),
@@ -102,8 +102,8 @@ runroot = "/run/podman/storage"
 }
 
 /**
- * In place of Podman's program for networks, which writes firewall rules into the network of whoever runs the tests. A
- * container has a network of its own with nothing in it: no port can be published.
+ * Replaces Podman's network program, which writes firewall rules into the network of the tests. A container has an empty network: no port can be
+ * published.
  */
 const netavark = `#!/bin/sh
 case " $* " in *" setup "*) echo '{"podman":{"interfaces":{}}}' ;; esac

@@ -4,13 +4,13 @@ import { findProgram, run } from "./programs.ts";
 import { fileEntry, type TarEntry } from "./tar.ts";
 
 /**
- * A program of this machine with the libraries that it loads: what it takes to run in a container.
- * @param path where the container is to have it: `bin/busybox`
+ * Returns the files with which a program of this machine runs in a container: the program and the libraries that it loads.
+ * @param path the program's path in the container: `bin/busybox`
  */
 export async function programWithLibraries(name: string, path: string): Promise<TarEntry[]> {
   const program = await findProgram(name);
   if (!program) throw new Error(`there is no ${name} on this machine`);
-  // ldd(1) fails for a program that is linked statically.
+  // ldd(1) fails for a statically linked program.
   const { stdout } = await run({ reject: false })`ldd ${program}`;
   const libraries = Array.from(stdout.matchAll(/(\/\S+) \(0x/g), ([, library = ""]) => library);
   return [
@@ -19,7 +19,7 @@ export async function programWithLibraries(name: string, path: string): Promise<
   ];
 }
 
-/** busybox under all its names, and the folders that programs expect. */
+/** Returns busybox under all its names, and the folders that programs expect. */
 export async function baseFiles(): Promise<TarEntry[]> {
   const { stdout } = await run`busybox --list`;
   const applets = stdout.split("\n").filter((applet) => applet !== "busybox");

@@ -3,14 +3,14 @@ import { join } from "node:path";
 import { runsFolder } from "./paths.ts";
 import { identify, isAlive, type ProcessIdentity } from "./processes.ts";
 
-/** One life of a test bed. All that it makes carries its name, so that it can be found and removed. */
+/** One run of a test bed. All its files, devices and groups carry its name, so that they can be found and removed. */
 export interface Run {
-  /** Unique among the runs that are alive; short enough for a network device's name (15 bytes). */
+  /** Unique among living runs, and short enough for a network device's name (15 bytes). */
   name: string;
   folder: string;
 }
 
-/** The folder's name says whose it is, so there is no moment in which a run has no known owner. */
+/** The folder's name identifies its owner, so that a run always has a known owner. */
 const folderName = /^(dos(\d+)-\d+)\.(\d+)$/;
 
 /** Makes the folder of a run that belongs to this process. */
@@ -29,7 +29,7 @@ export function createRun(): Run {
   }
 }
 
-/** All runs on this machine that have left a trace, with the process that each belongs to. */
+/** Returns all runs on this machine that have a folder, with their owners. */
 export function findRuns(): (Run & { owner: ProcessIdentity; alive: boolean })[] {
   return readdirSync(runsFolder).flatMap((entry) => {
     const [, name, pid, startTime] = folderName.exec(entry) ?? [];

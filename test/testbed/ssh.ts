@@ -5,7 +5,7 @@ import { startInside, type Machine } from "./machine.ts";
 import { findProgram, run, systemPath } from "./programs.ts";
 import { until } from "./wait.ts";
 
-/** The hosts that `ssh` knows. All are the far machine. */
+/** The hosts in ssh's settings. All are the far machine. */
 const sshHosts = {
   far: { port: 22, what: "a server like any other" },
   noisy: { port: 2222, what: "greets on stdout before it runs the command" },
@@ -18,7 +18,7 @@ export interface SshFiles {
   clientConfig: string;
 }
 
-/** Makes this run's keys, and the client's settings: nothing of the user's own is read or written. */
+/** Makes this run's keys and the client's settings. Reads and writes none of the user's. */
 export async function writeSshFiles(folder: string, farAddress: string): Promise<SshFiles> {
   mkdirSync(folder, { mode: 0o700 });
   const file = (name: string) => join(folder, name);
@@ -50,7 +50,7 @@ export async function writeSshFiles(folder: string, farAddress: string): Promise
 
 /**
  * Starts the far machine's sshd.
- * @param env what its sessions have in their environment
+ * @param env the environment of its sessions
  */
 export async function startSshd(
   machine: Machine,
@@ -59,13 +59,13 @@ export async function startSshd(
   const file = (name: string) => join(folder, name);
   const greeting = `echo "Welcome to far"; echo "Last login: yesterday"\n`;
   writeFileSync(file("noisy"), `${greeting}exec sh -c "$SSH_ORIGINAL_COMMAND"\n`);
-  // What is first in the PATH of `env` holds docker-over-ssh. In its place, a folder for programs that only this host has.
+  // The first folder in the PATH of `env` has docker-over-ssh. This host has a folder of its own programs instead.
   writeFileSync(file("bare"), `PATH=${file("bare-bin")}:\${PATH#*:}\n${readFileSync(file("noisy"), "utf8")}`);
   const options = {
     AddressFamily: "inet",
     HostKey: file("host-key"),
     AuthorizedKeysFile: file("user-key.pub"),
-    // It would refuse a key file below a folder that others can write to, like /var/tmp.
+    // Otherwise sshd refuses a key file below a folder that others can write to, like /var/tmp.
     StrictModes: "no",
     PermitRootLogin: "prohibit-password",
     PasswordAuthentication: "no",
@@ -85,7 +85,7 @@ export async function startSshd(
   );
   writeFileSync(file("sshd-config"), `${ports.join("")}${settings(options)}${forced.join("")}`);
   const log = join(machine.folder, "sshd.log");
-  // sshd starts itself anew for each connection and therefore wants to know its whole path.
+  // sshd executes itself for each connection, and requires its full path.
   const command = (await findProgram("sshd")) ?? "/usr/sbin/sshd";
   const args = ["-D", "-f", file("sshd-config"), "-E", log];
   const { ended } = startInside(machine, { command, args, path: systemPath(), log });

@@ -20,22 +20,22 @@ import { useHostEngine } from "./host-engine.ts";
 interface EngineOptions {
   /** @default "host" */
   kind?: EngineKind;
-  /** The size of the disk that holds its images; it is in memory. @default as large as it gets */
+  /** The size of the disk for its images, in memory. @default unlimited */
   diskMB?: number;
 }
 
 export interface TestbedOptions {
   near?: EngineOptions;
   far?: EngineOptions;
-  /** How `docker-over-ssh` is run on either machine. @default bin/docker-over-ssh.js, with this node */
+  /** The command line of `docker-over-ssh` on either machine. @default bin/docker-over-ssh.js, with this node */
   command?: string[];
-  /** Takes the engine that the docker CLI uses, for near and far, where no test bed can be had. */
+  /** Uses the engine of the docker CLI, for near and far, where no test bed can be started. */
   useHostEngine?: boolean;
 }
 
 /**
- * Starts two engines and an sshd, in about two seconds when all packages are there.
- * Dispose of it at the end; what a killed process left behind is removed by the next start.
+ * Starts two engines and an sshd, in about two seconds when all packages are installed. Dispose of it at the end; the next start removes what a
+ * killed process left behind.
  * @throws when the test bed cannot work here: see {@link checkTestbed}
  */
 export async function startTestbed(options: TestbedOptions = {}): Promise<Testbed> {
@@ -55,7 +55,7 @@ export async function startTestbed(options: TestbedOptions = {}): Promise<Testbe
   }
 }
 
-/** The same test bed, in another process than the one that started it. */
+/** Attaches to a test bed that another process has started. */
 export function attachTestbed(description: TestbedDescription): Testbed {
   return new Testbed(description);
 }
@@ -98,7 +98,7 @@ async function start(run: Run, lifelines: Writable[], options: TestbedOptions): 
   };
 }
 
-/** A machine with a bridge, and what is to be its engine. */
+/** Starts a machine with a bridge, and describes its future engine. */
 async function startHost(
   run: Run,
   lifelines: Writable[],

@@ -1,4 +1,4 @@
-/** An entry of a tar archive that is written in one go. */
+/** An entry of a tar archive. */
 export type TarEntry =
   | { path: string; type: "folder"; mode?: number; mtime?: number }
   | { path: string; type: "link"; target: string }
@@ -9,12 +9,12 @@ export type TarEntry =
       /** Seconds since the epoch. */
       mtime?: number;
       size: number;
-      /** `size` bytes. Asked for once, when it is the entry's turn. */
+      /** Returns `size` bytes. Called once, when the entry's turn comes. */
       content: () => Iterable<Uint8Array>;
     };
 
 const block = 512;
-/** Fixed, so that the same content gives the same archive, and with it the same layer. */
+/** Fixed, so that the same content gives the same archive and the same layer. */
 const defaultMtime = 1_600_000_000;
 
 /** Writes a POSIX ustar archive: pax(1), "ustar Interchange Format". Paths of up to 100 bytes. */
@@ -28,7 +28,7 @@ export function* tar(entries: Iterable<TarEntry>): Generator<Uint8Array> {
   yield Buffer.alloc(2 * block);
 }
 
-/** The size of the archive that {@link tar} writes: needed to put it into another one. */
+/** Returns the size of the archive that {@link tar} writes, to put it into another one. */
 export function tarSize(entries: Iterable<TarEntry>): number {
   let size = 2 * block;
   for (const entry of entries) {
@@ -37,7 +37,7 @@ export function tarSize(entries: Iterable<TarEntry>): number {
   return size;
 }
 
-/** A file that is in memory. */
+/** Returns the entry of a file in memory. */
 export function fileEntry(path: string, content: string | Uint8Array, mode = 0o644): TarEntry {
   const data = Buffer.from(content);
   return { path, type: "file", mode, size: data.length, content: () => [data] };
@@ -49,7 +49,7 @@ function padding(size: number): number {
 
 function header(entry: TarEntry): Uint8Array {
   const name = entry.type === "folder" ? `${entry.path}/` : entry.path;
-  if (Buffer.byteLength(name) > 100) throw new Error(`too long for this tar: ${name}`);
+  if (Buffer.byteLength(name) > 100) throw new Error(`the path is too long for this tar: ${name}`);
   const bytes = Buffer.alloc(block);
   const text = (offset: number, value: string) => bytes.write(value, offset);
   const octal = (offset: number, digits: number, value: number) =>
@@ -66,7 +66,7 @@ function header(entry: TarEntry): Uint8Array {
   if (isLink) text(157, entry.target);
   text(257, "ustar");
   text(263, "00");
-  // The sum counts its own place, of eight bytes, as spaces.
+  // The checksum counts its own eight bytes as spaces.
   const sum = bytes.reduce((total, byte) => total + byte, 0);
   octal(148, 6, sum);
   bytes[154] = 0;

@@ -5,11 +5,9 @@ import { systemPath } from "./programs.ts";
 import { findRuns, type Run } from "./run.ts";
 
 /**
- * Removes what a run has made, once its stdin has ended. What runs or is mounted in the machines,
- * and the wire between them, ends with their own lifelines (see machine.ts); left are the near
- * engine's bridge, the control groups (in one hierarchy, or in one for each controller) and the
- * files. They cannot be removed before the last process has ended, so it tries for ten seconds;
- * the folder goes last, as a later run tries again when it is still there.
+ * Cleans up after a run, once its stdin has ended. The machines' processes, mounts and wire end with their own lifelines (machine.ts). Removes the
+ * near engine's bridge, the control groups (in one hierarchy, or in one for each controller) and the files. That is impossible before the
+ * last process has ended: it tries for ten seconds. The folder goes last, so that a later run tries again if it is still there.
  */
 const remove = `
 name=$1 folder=$2
@@ -28,21 +26,20 @@ exit 1
 
 /** Ends a run and removes its traces. */
 export interface Reaper {
-  /** Streams that hold the run's machines alive: they end with the run. */
+  /** The streams that keep the run's machines alive. They end with the run. */
   lifelines: Writable[];
   end(): Promise<void>;
 }
 
 /**
- * Starts the process that cleans up after the run, when {@link Reaper.end} is called or when this
- * process ends, be it by SIGKILL: the pipe between them ends then. So no signal needs to be
- * handled, and no exit, which is for the user of the test bed to do.
+ * Starts the process that cleans up after the run, when {@link Reaper.end} is called or this process ends, even by SIGKILL: the pipe between them
+ * closes then. So the test bed handles no signals and no exit.
  */
 export function startReaper(run: Run): Reaper {
   const child = spawn("sh", ["-c", remove, "sh", run.name, run.folder], {
     stdio: ["pipe", "ignore", "ignore"],
     env: { PATH: systemPath() },
-    // Not in our process group, which Ctrl-C in a terminal ends as a whole.
+    // In another process group: Ctrl-C in a terminal ends this one as a whole.
     detached: true,
     cwd: "/",
   });
@@ -64,7 +61,7 @@ export function startReaper(run: Run): Reaper {
   };
 }
 
-/** Removes what earlier runs have left whose reaper was killed, too. */
+/** Cleans up after earlier runs whose reaper was killed as well. */
 export async function removeLeftovers(): Promise<void> {
   const dead = findRuns().filter(({ alive }) => !alive);
   await Promise.all(dead.map((run) => startReaper(run).end()));

@@ -4,13 +4,13 @@ import type { Machine } from "./machine.ts";
 import type { Wire } from "./network.ts";
 import { countBytes, limitRate, type Traffic } from "./wire.ts";
 
-/** All about a running test bed as plain data, for the test files that run in other processes. */
+/** The data of a running test bed, for test files in other processes. */
 export interface TestbedDescription {
   near: EngineDescription;
   far: EngineDescription;
-  /** Environment for commands that are run on the near machine. */
+  /** The environment for commands on the near machine. */
   env: Record<string, string>;
-  /** What only two machines have; or why there is just one. */
+  /** The data of two machines, or the reason why there is only one. */
   machines: TwoMachines | { why: string };
 }
 
@@ -24,8 +24,7 @@ export interface TwoMachines {
 }
 
 /**
- * Two Docker engines, each on a machine of its own, as far as it can tell, joined by a network:
- * `near`, where the tests run, and `far`, which has an sshd.
+ * Two engines, each on what it sees as a separate machine, joined by a network: `near`, where the tests run, and `far`, which has an sshd.
  */
 export class Testbed implements AsyncDisposable {
   readonly description: TestbedDescription;
@@ -40,36 +39,36 @@ export class Testbed implements AsyncDisposable {
     this.#dispose = dispose;
   }
 
-  /** Why there is just one engine and no ssh, when that is so: tests that need two say this. */
+  /** The reason why there is only one engine and no ssh, for tests that need two; undefined with two. */
   get onlyOneEngine(): string | undefined {
     const { machines } = this.description;
     return "why" in machines ? machines.why : undefined;
   }
 
-  /** For `ssh -F`: knows `far`, `noisy`, `bare` and `far-again` (see ssh.ts). */
+  /** The settings for `ssh -F`, with `far`, `noisy`, `bare` and `far-again` (ssh.ts). */
   get sshConfig(): string {
     return this.#machines().sshConfig;
   }
 
-  /** To be first in PATH: there are `docker-over-ssh`, and an `ssh` that knows the hosts above. */
+  /** The folder to be first in PATH, with `docker-over-ssh`, and an `ssh` that knows the hosts above. */
   get bin(): string {
     return this.#machines().bin;
   }
 
-  /** The run's own folder: logs are in `near/` and `far/`. */
+  /** The run's folder, with logs in `near/` and `far/`. */
   get folder(): string {
     return this.#machines().folder;
   }
 
   /**
-   * The environment of a user on the near machine: `ssh far "docker-over-ssh pull app"` works as
-   * typed, and docker talks to the near engine. HOME is one for this run.
+   * The environment of a user on the near machine: `ssh far "docker-over-ssh pull app"` works as typed, and docker connects to the near
+   * engine. HOME is this run's.
    */
   get env(): Record<string, string> {
     return this.description.env;
   }
 
-  /** Starts to count what crosses the wire. @returns asks for the count so far */
+  /** Starts to count the bytes on the wire. @returns a function that returns the count so far */
   async countWire(): Promise<() => Promise<Traffic>> {
     const { near, wire } = this.#machines();
     const before = await countBytes(near, wire);
@@ -79,7 +78,7 @@ export class Testbed implements AsyncDisposable {
     };
   }
 
-  /** Makes the wire no faster than so many megabits per second each way; `undefined`: no limit. */
+  /** Limits the wire to so many megabits per second in each direction; `undefined`: no limit. */
   async limitRate(mbit: number | undefined): Promise<void> {
     const { near, far, wire } = this.#machines();
     const ends = [
@@ -89,7 +88,7 @@ export class Testbed implements AsyncDisposable {
     await limitRate(ends, mbit);
   }
 
-  /** Ends both machines and removes all that was theirs; in other processes, does nothing. */
+  /** Ends both machines and removes their files. Does nothing in other processes. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#dispose();
   }

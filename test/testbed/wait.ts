@@ -1,10 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 
 /**
- * Asks again and again until `condition` gives something other than `false` or `undefined`.
- * @param what for the error: "the engine answers"
+ * Polls until `condition` returns something other than `false` or `undefined`.
+ * @param what the condition in the error: "the engine answers"
  * @param timeout ms
- * @throws when the time is up, with `explain()` appended: the end of a log, say
+ * @throws when the time is up, with `explain()` appended, e.g. the end of a log
  */
 export async function until<T>(
   what: string,

@@ -1,24 +1,24 @@
 import { runInside, type Machine } from "./machine.ts";
 import type { Wire } from "./network.ts";
 
-/** Bytes, with the headers of Ethernet, IP and TCP. */
+/** Bytes, including the headers of Ethernet, IP and TCP. */
 export interface Traffic {
   toFar: number;
   toNear: number;
 }
 
-/** What has crossed the wire since it was laid. */
+/** Counts the bytes on the wire since its start. */
 export async function countBytes(near: Machine, { device }: Wire): Promise<Traffic> {
   const { stdout } = await runInside(near, "ip", ["-json", "-statistics", "link", "show", device]);
   const [link] = JSON.parse(stdout) as [{ stats64: Record<"rx" | "tx", { bytes: number }> }];
   return { toFar: link.stats64.tx.bytes, toNear: link.stats64.rx.bytes };
 }
 
-/** Makes both directions no faster than so many megabits per second; `undefined`: no limit. */
+/** Limits both directions to so many megabits per second; `undefined`: no limit. */
 export async function limitRate(ends: { machine: Machine; device: string }[], mbit: number | undefined): Promise<void> {
   await Promise.all(
     ends.map(async ({ machine, device }) => {
-      // tbf(8): the bucket must hold at least what passes between two ticks of the clock (10 ms).
+      // tbf(8): the bucket must hold at least the bytes of one clock tick (10 ms).
       const burst = Math.max(32_768, Math.ceil(((mbit ?? 0) * 1e6) / 8 / 100));
       const command =
         mbit === undefined

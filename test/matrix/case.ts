@@ -1,7 +1,7 @@
 import type { Beds } from "./beds.ts";
 import type { CaseImages, Image } from "./case-image.ts";
 
-/** What a receiver has before the image is sent: see case-image.ts for the images. */
+/** The state of a receiver before the transfer. case-image.ts has the images. */
 export const STATES = {
   empty: { name: "nothing", what: "no layer of the image" },
   loaded: { name: "base by load", what: "an older version on the same base, by `docker load` of plain layers" },
@@ -21,77 +21,77 @@ export const STATES = {
 
 export type State = keyof typeof STATES;
 
-/** From where images are sent. */
+/** A source of images. */
 export interface Source {
-  /** For people: what it is, and which version. */
+  /** A description with the version, for people. */
   what: string;
-  /** It gives all of the image, unpacked, whatever is missing. */
-  givesAll?: boolean;
+  /** The source exports the whole image uncompressed, whatever is missing. */
+  exportsAll?: boolean;
   /**
-   * Puts the image there.
-   * @returns the words after `docker-over-ssh push` that name it, or the command behind `docker-over-ssh pull`: see {@link Destination}
+   * Puts the image into the source.
+   * @returns the words after `docker-over-ssh push` that name it, or the command after `docker-over-ssh pull`: see {@link Destination}
    */
   put(image: Image): Promise<string[]>;
   remove(image: Image): Promise<void>;
 }
 
-/** Where images are sent to. */
+/** A destination of images. */
 export interface Destination {
-  /** For people: what it is, and which version. */
+  /** A description with the version, for people. */
   what: string;
-  /** It is sent layers unpacked. */
+  /** Layers are sent to it uncompressed. */
   takesPlain?: boolean;
-  /** For the command that is typed. */
+  /** The environment of the command. */
   env: Record<string, string>;
-  /** For files that are to go with the test bed, however that ends. */
+  /** A folder that is removed with the test bed. */
   folder: string;
-  /** Brings it into the state, for these images. @returns the name of what is there now, if anything is */
+  /** Brings the destination into the state. @returns the name of the image it then has, if any */
   prepare(state: State, images: CaseImages): Promise<string | undefined>;
   /**
-   * The command line of the transfer.
-   * @param source what {@link Source.put} has told
-   * @param copy a file that gets a copy of what the sending side writes
+   * Returns the command line of the transfer.
+   * @param source the words from {@link Source.put}
+   * @param copy a file that gets a copy of the sender's output
    */
   line(source: readonly string[], images: CaseImages, copy: string): string[];
   /**
-   * What can be seen of v2 there, and again when `older` has been removed; with the names that came along and are not its own.
+   * Returns the observable properties of v2, before and after `older` is removed, and any unexpected names.
    */
   observe(images: CaseImages, older: string | undefined): Promise<unknown>;
-  /** What {@link observe} gives when the image is there as it was sent. */
+  /** Returns the result of {@link observe} after a correct transfer. */
   expected(images: CaseImages, older: string | undefined): unknown;
-  /** Removes what the case has left. */
+  /** Removes the images of the case. */
   clear(images: CaseImages): Promise<void>;
 }
 
-/** A row of a table: opened when a case asks for it. */
-export interface SourceEnd extends End {
+/** A row of the table, opened on its first use. */
+export interface SourceRow extends Entry {
   open(beds: Beds): Promise<Source>;
 }
 
-interface End {
+interface Entry {
   name: string;
-  /** Why it cannot be had on this machine, in one line. Where it can, what takes minutes is done afterwards. */
+  /** Returns the reason, in one line, why it cannot run on this machine. If it can, all slow preparations are done afterwards. */
   whyNot?(): Promise<string | undefined>;
 }
 
-/** A column of a table. */
-export interface DestinationEnd extends End {
-  /** Those that there can be. */
+/** A column of the table, opened on its first use. */
+export interface DestinationColumn extends Entry {
+  /** The states that the destination can have. */
   states: readonly State[];
   open(beds: Beds): Promise<Destination>;
 }
 
-/** How two ends are joined, and which ones are. */
-export interface Connect {
-  /** For titles, and for the names of images. */
+/** Where the tool runs, with the sources and destinations that it connects. */
+export interface Setup {
+  /** Part of titles and of images' names. */
   name: string;
-  sources: readonly SourceEnd[];
-  destinations: readonly DestinationEnd[];
+  sources: readonly SourceRow[];
+  destinations: readonly DestinationColumn[];
 }
 
 export interface Case {
-  way: Connect;
-  source: SourceEnd;
-  destination: DestinationEnd;
+  setup: Setup;
+  source: SourceRow;
+  destination: DestinationColumn;
   state: State;
 }

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Testbed } from "../testbed/testbed.ts";
 import { dockerArchive, renamed, sha256, type CaseImages, type Image, type Layer } from "./case-image.ts";
-import type { Destination, Source, State } from "./ends.ts";
+import type { Destination, Source, State } from "./case.ts";
 import { checkLayout } from "./saved-image.ts";
 import { pushLine } from "./send.ts";
 
@@ -35,7 +35,7 @@ export function archiveSource(bed: Testbed): Source {
   };
 }
 
-/** A folder that is an OCI layout, on the machine of whoever sends. Layers have no parents there. */
+/** The states of an OCI layout in a folder on the sender's machine. Its layers have no parents. */
 export const LAYOUT_STATES: readonly State[] = ["empty", "loaded", "pulled", "complete"];
 
 export function layoutDestination(bed: Testbed): Destination {
@@ -98,7 +98,7 @@ async function write(path: string, bytes: Buffer): Promise<void> {
   await writeFile(path, bytes);
 }
 
-/** All files in a folder, by their paths in it. */
+/** Reads all files of a folder, by their relative paths. */
 async function readFolder(folder: string): Promise<Map<string, Buffer>> {
   if (!existsSync(folder)) return new Map();
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });

@@ -1,14 +1,14 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Engine } from "../testbed/engine.ts";
-import type { ImageLocation } from "./beds.ts";
+import type { BedEngine } from "./beds.ts";
 import { dockerArchive, renamed, type CaseImages, type Image } from "./case-image.ts";
-import type { Destination, Source, State } from "./ends.ts";
+import type { Destination, Source, State } from "./case.ts";
 import { checkSaved, readTar } from "./saved-image.ts";
 import { pullLine, pushLine } from "./send.ts";
 
-/** An engine that the tool is beside, or is told of with -H. */
-export function engineSource({ engine }: ImageLocation): Source {
+/** An engine on the tool's machine, named with -H. */
+export function engineSource({ engine }: BedEngine): Source {
   return {
     what: whatIs(engine),
     async put(image) {
@@ -20,18 +20,18 @@ export function engineSource({ engine }: ImageLocation): Source {
 }
 
 /**
- * A far engine that the tool speaks to through `system dial-stdio`. It gives layers as it stores them: those of a containerd store
- * are gzip, as of an image that was built or pulled.
+ * A remote engine that the tool reaches through `system dial-stdio`. It exports layers as it stores them: those of a containerd store are gzip,
+ * as in an image that was built or pulled.
  */
-export function aloneSource(location: ImageLocation): Source {
-  const { bed, engine } = location;
+export function engineOnlySource(target: BedEngine): Source {
+  const { bed, engine } = target;
   const isContainerd = engine.description.kind.endsWith("-containerd");
   return {
     what: whatIs(engine),
-    givesAll: !isContainerd,
+    exportsAll: !isContainerd,
     async put(image) {
       if (isContainerd) {
-        const name = await pull(location, image);
+        const name = await pull(target, image);
         await engine.docker("tag", name, image.name);
         await remove(engine, name);
       } else {
@@ -43,41 +43,41 @@ export function aloneSource(location: ImageLocation): Source {
   };
 }
 
-/** The far engine of a bed, with the tool beside it. */
-export function farDestination(location: ImageLocation): Destination {
-  return engineDestination(location, ({ v2 }) => ["ssh", "far", "docker-over-ssh", "pull", v2.name]);
+/** The far engine of a bed, with the tool on its machine. */
+export function remoteDestination(target: BedEngine): Destination {
+  return engineDestination(target, ({ v2 }) => ["ssh", "far", "docker-over-ssh", "pull", v2.name]);
 }
 
-/** The far engine of a bed, with nothing beside it. */
-export function aloneDestination(location: ImageLocation): Destination {
-  const { engine } = location;
+/** The far engine of a bed, without the tool on its machine. */
+export function engineOnlyDestination(target: BedEngine): Destination {
+  const { engine } = target;
   const command = dialStdio("ssh", engine);
-  return { ...engineDestination(location, () => command), takesPlain: engine.description.kind === "podman" };
+  return { ...engineDestination(target, () => command), takesPlain: engine.description.kind === "podman" };
 }
 
-/** An engine of which the tool is told with -H, at the end of a pipe. */
-export function namedDestination(location: ImageLocation): Destination {
-  return engineDestination(location, ({ v2 }) => ["docker-over-ssh", "pull", "-H", location.engine.host, v2.name]);
+/** An engine named with -H on the receiving side of a pipe. */
+export function hostOptionDestination(target: BedEngine): Destination {
+  return engineDestination(target, ({ v2 }) => ["docker-over-ssh", "pull", "-H", target.engine.host, v2.name]);
 }
 
-/** The same, where the tool has a far engine for a source. */
-export function pullingDestination(location: ImageLocation): Destination {
+/** An engine named with -H, for a pull from a remote engine. */
+export function pullingDestination(target: BedEngine): Destination {
   return {
-    ...namedDestination(location),
-    line: (source, { v2 }, copy) => pullLine(["-H", location.engine.host, v2.name], source, copy),
+    ...hostOptionDestination(target),
+    line: (source, { v2 }, copy) => pullLine(["-H", target.engine.host, v2.name], source, copy),
   };
 }
 
-/** @param command the receiving side */
-function engineDestination(location: ImageLocation, command: (images: CaseImages) => string[]): Destination {
-  const { bed, engine, after } = location;
+/** @param command returns the receiver's command */
+function engineDestination(target: BedEngine, command: (images: CaseImages) => string[]): Destination {
+  const { bed, engine, after } = target;
 
   const prepare = async (state: State, { v1, v2, restacked }: CaseImages): Promise<string | undefined> => {
     if (state === "empty") return undefined;
-    if (state === "pulled") return await pull(location, v1);
+    if (state === "pulled") return await pull(target, v1);
     if (state === "halved") {
       await load(engine, v1);
-      const name = await pull(location, v1);
+      const name = await pull(target, v1);
       await remove(engine, v1.name);
       return name;
     }
@@ -87,7 +87,7 @@ function engineDestination(location: ImageLocation, command: (images: CaseImages
   };
 
   const runOnce = async (name: string): Promise<string> => (await engine.docker("run", "--rm", name)).stdout;
-  // A client may miss what a container prints that ends at once: once in 500 runs, on 26.1, with everything else as it should be.
+  // A client may miss the output of a container that ends at once: once in 500 runs, on 26.1.
   const run = async (name: string): Promise<string> => (await runOnce(name)) || (await runOnce(name));
 
   const save = async (name: string): Promise<unknown> => {
@@ -99,14 +99,14 @@ function engineDestination(location: ImageLocation, command: (images: CaseImages
   };
 
   const push = async (name: string): Promise<unknown> => {
-    const there = `${after.host}/${name}`;
-    await engine.docker("tag", name, there);
-    await engine.docker("push", there);
-    await remove(engine, there);
+    const pushed = `${after.host}/${name}`;
+    await engine.docker("tag", name, pushed);
+    await engine.docker("push", pushed);
+    await remove(engine, pushed);
     return await after.look(name);
   };
 
-  /** The names that have to do with the case, temporary ones too; in short, where Podman has them in full. */
+  /** Returns the image names of the case, including temporary ones, in the short form for Podman. */
   const namesLike = async (name: string): Promise<string[]> => {
     const { references } = await engine.listing();
     const [repository = ""] = name.split(":");
@@ -149,14 +149,14 @@ function whatIs({ version, description: { kind } }: Engine): string {
   return `Docker ${version}, ${kind.endsWith("-containerd") ? "containerd image store" : "graph driver"}`;
 }
 
-/** The command for an engine, and nothing else. Podman's own looks elsewhere for its service than docker does. */
+/** Returns the command that connects to an engine alone. Podman's CLI looks for its service in another path than docker's. */
 function dialStdio(ssh: string, { description: { kind } }: Engine): string[] {
   const program = kind === "podman" ? ["podman", "--url", "unix:///run/docker.sock"] : ["docker"];
   return [ssh, "far", ...program, "system", "dial-stdio"];
 }
 
-/** As gzip layers. @returns its name there */
-async function pull({ engine, before }: ImageLocation, image: Image): Promise<string> {
+/** Pulls an image as gzip layers. @returns its name in the engine */
+async function pull({ engine, before }: BedEngine, image: Image): Promise<string> {
   const name = `${before.host}/${image.name}`;
   await before.put(image);
   await engine.docker("pull", "--quiet", name);
@@ -176,7 +176,7 @@ async function rootFs(engine: Engine, name: string): Promise<string[]> {
   return JSON.parse(stdout) as string[];
 }
 
-/** The results; what failed is told in place of its own, so that all of it is seen, and nothing goes on after the test. */
+/** Waits for all steps. A failed step's result is its error, so that a mismatch shows all of them and no step outlives the test. */
 async function allOf(steps: Promise<unknown>[]): Promise<unknown[]> {
   return await Promise.all(steps.map(async (step) => await step.catch((error: unknown) => String(error))));
 }
