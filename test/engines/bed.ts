@@ -6,7 +6,7 @@ import type { Engine } from "../testbed/engine.ts";
 import { attachTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
 
-/** What a test sees of one run of the command. */
+/** The outcome of one run of the command. */
 export interface Run {
   exitCode: number | undefined;
   signal: string | undefined;
@@ -14,18 +14,18 @@ export interface Run {
   stderr: string;
 }
 
-/** A run that went well; on a mismatch the whole run is shown, with what it printed. */
+/** The outcome of a successful run. A mismatch shows the whole run with its output. */
 export const done = { exitCode: 0, signal: undefined, stdout: "", stderr: expect.any(String) as string };
 
 const shared = inject("testbed");
 
-/** Why the engine tests cannot run here; undefined when they can. Vitest prints it beside what it skips. */
+/** Why the engine tests cannot run here; undefined when they can. Vitest prints it beside skipped tests. */
 export const why = "why" in shared ? shared.why : undefined;
 
-/** The engines that all files share. */
+/** The test bed that all files share. */
 export const bed: Testbed = "why" in shared ? (undefined as never) : attachTestbed(shared);
 
-/** Whether one of our command lines, or the test bed, has started this process; one that has ended since is nobody's. */
+/** Tells whether a command line of the tests, or the test bed, has started this process. False for one that has ended. */
 export function isOfBed(pid: string): boolean {
   try {
     return readFileSync(`/proc/${pid}/environ`, "utf8").includes(bed.folder);
@@ -39,21 +39,21 @@ interface StartOptions {
   on?: Testbed;
 }
 
-/** Runs `docker-over-ssh …` as a user on the near machine types it. Never rejects. */
+/** Runs `docker-over-ssh …` as a user of the near machine. Never rejects. */
 export async function dos(args: readonly string[], options: StartOptions = {}): Promise<Run> {
   const { exitCode, signal, stdout, stderr } = await startDos(args, options);
   return { exitCode, signal, stdout, stderr };
 }
 
-/** The same, still running. */
+/** Starts `docker-over-ssh …` as a user of the near machine. */
 export function startDos(args: readonly string[], { env = {}, on = bed }: StartOptions = {}) {
   return execa("docker-over-ssh", args, { reject: false, stdin: "ignore", env: { ...on.env, ...env } });
 }
 
-/** Resolves once the run has printed `text` on stderr; rejects when it ends without. */
+/** Resolves once the run has printed `text` on stderr. Rejects when it ends without. */
 export async function untilPrinted(run: { stderr: Readable }, text: string): Promise<void> {
   let seen = "";
-  // Listeners, not an iteration: leaving that would close the pipe.
+  // Listeners, because leaving a loop over the stream closes the pipe.
   await new Promise<void>((resolve, reject) => {
     run.stderr.on("data", (chunk: Buffer) => {
       seen += chunk.toString();
@@ -63,7 +63,7 @@ export async function untilPrinted(run: { stderr: Readable }, text: string): Pro
   });
 }
 
-/** The engines' contents now; call the result later for what came and went since. */
+/** Lists the engines' contents. The returned function returns the names that came and went since. */
 export async function rememberEngines(...engines: Engine[]): Promise<() => Promise<unknown>> {
   const listings = async (): Promise<string[][]> =>
     await Promise.all(
@@ -81,5 +81,5 @@ export async function rememberEngines(...engines: Engine[]): Promise<() => Promi
     }));
 }
 
-/** What {@link rememberEngines} gives when nothing changed on so many engines. */
+/** The result of {@link rememberEngines} when nothing changed on so many engines. */
 export const unchanged = (engines: number): unknown => Array.from({ length: engines }, () => ({ came: [], went: [] }));

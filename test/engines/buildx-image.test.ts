@@ -13,7 +13,7 @@ import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 
 const whyNo29 = why ?? (await whyNotKind("29-containerd"));
 
-/** What both versions of an image have, and is sent once. */
+/** The layer of both versions of an image, sent once. */
 const libraries: LayerSpec = { name: "libraries", bytes: 2_000_000, files: 20 };
 
 let stores: Testbed;
@@ -44,13 +44,13 @@ describe.each([
       for (const tag of ["v1", "v2"]) await buildWithBuildx(stores[side], `${name}:${tag}`, [libraries]);
     });
 
-    /** From the engine's own machine to wherever `to` says. */
+    /** Sends from the engine's machine to `to`. */
     async function send(image: string, to: string[]) {
       const push = ["docker-over-ssh", "push", image];
       return await dos(["pull", ...to, image, ...(side === "far" ? ["ssh", "far"] : []), ...push], { on: stores });
     }
 
-    test("it is an index of the image, and of an attestation that tells how it was built", async () => {
+    test("it is an index of the image and a provenance attestation", async () => {
       const image = `${name}:v1`;
       const files = await saved(stores[side], image);
       const read = (file: string): Index => JSON.parse(files.get(file)?.toString() ?? "{}") as Index;
@@ -74,7 +74,7 @@ describe.each([
     test.each([
       ["another containerd store", () => stores[otherSide]],
       ["a graph driver", () => bed.near],
-    ])("sent to %s, it runs and is whole there; of a second version, one layer is sent", async (_, engineOf) => {
+    ])("sent to %s, it runs and is complete; a second version sends one layer", async (_, engineOf) => {
       const engine = engineOf();
       const changes = await rememberEngines(stores[side]);
       const [first, second] = [

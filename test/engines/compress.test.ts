@@ -6,13 +6,13 @@ import { buildImage } from "../testbed/build-image.ts";
 import { bed, done, dos, why } from "./bed.ts";
 
 const MB = 1_000_000;
-/** More than a graph driver is let push, which gzips it: `docker save` gives it plain, and it is packed here. */
+/** Larger than the limit for an engine push from a graph driver, which gzips: `docker save` exports it uncompressed, and the sender packs it. */
 const LARGE = "compress-large:v1";
 const SMALL = "compress-small:v1";
 const ENGINE = ["ssh", "far", "docker", "system", "dial-stdio"];
 
 let folder: string;
-/** The small image, whose layers are plain in there: a graph driver would push them gzipped. */
+/** The small image in an archive with uncompressed layers: a graph driver pushes gzipped ones. */
 let archive: string;
 
 beforeAll(async () => {
@@ -24,14 +24,14 @@ beforeAll(async () => {
   await bed.near.docker("save", "--output", archive, SMALL);
 });
 
-/** Other files count layers that no engine has seen before. */
+/** Other files of tests count layers that are new to the engines. */
 afterAll(async () => {
   if (why) return;
   await bed.near.docker("rmi", "--force", LARGE, SMALL);
   rmSync(folder, { recursive: true });
 });
 
-/** Bytes that a push costs on the wire. The image runs there, and is gone again afterwards. */
+/** Returns the bytes of a push on the wire. Runs the image there, and removes it. */
 async function push(image: string, options: string[], to: string[], source = image): Promise<number> {
   const wire = await bed.countWire();
   expect(await dos(["push", ...options, source, ...to])).toEqual(done);
@@ -42,7 +42,7 @@ async function push(image: string, options: string[], to: string[], source = ima
 }
 
 describe.skipIf(why)(`--compress ${why ?? ""}`, () => {
-  test("what it costs on the wire goes by what was asked for, here or there", async () => {
+  test("the bytes on the wire depend on the option of either side", async () => {
     const far = (...options: string[]): string[] => [
       "ssh",
       "far",
@@ -56,7 +56,7 @@ describe.skipIf(why)(`--compress ${why ?? ""}`, () => {
     expect(brotli).toBeLessThan(gzip);
   }, 300_000);
 
-  test("with an engine alone, by what that takes: gzip, or nothing", async () => {
+  test("an engine alone accepts gzip or nothing", async () => {
     const source = `docker-archive:${archive}:${SMALL}`;
     const plain = await push(SMALL, ["--compress", "none"], ENGINE, source);
     const light = await push(SMALL, ["--compress", "gzip:1"], ENGINE, source);
@@ -72,15 +72,15 @@ describe.skipIf(why)("--bwlimit", () => {
     ["docker-over-ssh", ["ssh", "far", `docker-over-ssh pull ${SMALL}`]],
     ["docker-over-ssh that limits itself", ["ssh", "far", `docker-over-ssh pull --bwlimit 4m ${SMALL}`]],
     ["an engine alone", ENGINE],
-    ["whichever is there", ["ssh://far"]],
-  ])("a push to %s is whole", async (_, to) => {
+    ["ssh://HOST", ["ssh://far"]],
+  ])("a push to %s is complete", async (_, to) => {
     expect(await push(SMALL, ["--bwlimit", "2mb"], to)).toBeGreaterThan(MB);
   });
 
   test.each([
     ["docker-over-ssh", ["ssh", "far", `docker-over-ssh push ${SMALL}`]],
     ["an engine alone", ENGINE],
-  ])("so is a pull from %s", async (_, from) => {
+  ])("a pull from %s is complete", async (_, from) => {
     expect(await dos(["push", SMALL, ...ENGINE])).toEqual(done);
     await bed.near.docker("rmi", SMALL);
     expect(await dos(["pull", "--bwlimit", "2mb", SMALL, ...from])).toEqual(done);

@@ -13,11 +13,11 @@ import { bed, done, dos, why, type Run } from "./bed.ts";
 const whyNot = why ?? (await whyNotKind("29-containerd"));
 
 const MB = 1_000_000;
-/** HTTP/2 with prior knowledge, which only Docker 29 is asked for, and the switch to it. */
+/** HTTP/2 with prior knowledge, used with Docker 29 only, and the upgrade to it. */
 const [HTTP2, GRPC, LOAD] = [/^PRI /, /^POST \/grpc$/, /^POST \/images\/load$/];
 const libraries = (seed: string): LayerSpec => ({ name: "libraries", bytes: 6 * MB, files: 6, seed });
 
-/** Docker 29 and 28.5, and 20.10 or whatever the machine has, with a graph driver. */
+/** Docker 29 and 28.5 with containerd stores, and the machine's Docker with a graph driver. */
 type Where = "29" | "28.5" | "classic";
 let pair: Testbed;
 const engines: Record<Where, () => Engine> = { "29": () => pair.near, "28.5": () => pair.far, classic: () => bed.near };
@@ -34,13 +34,13 @@ async function proxyTo(engine: Engine, rules: ProxyRule[]): Promise<EngineProxy>
   return await startEngineProxy({ engine: engine.description.socket, listen, rules });
 }
 
-/** From engine to engine; both are seen by their sockets. */
+/** Sends from engine to engine, both reached by their sockets. */
 async function send(image: string, from: { host: string }, to: { host: string }): Promise<Run> {
   const pull = ["docker-over-ssh", "pull", "--verbose", "-H", to.host, image];
   return await dos(["push", "--verbose", "-H", from.host, image, ...pull], { on: pair });
 }
 
-/** The same, to one that is spoken to through a command's stdin and stdout. */
+/** Sends to an engine alone, reached through a command's stdin and stdout. */
 async function sendAlone(image: string, from: { host: string }, to: { host: string }): Promise<Run> {
   const dial = ["docker", "-H", to.host, "system", "dial-stdio"];
   return await dos(["push", "--verbose", "-H", from.host, image, ...dial], { on: pair });
@@ -72,7 +72,7 @@ describe.skipIf(whyNot)(`a proxy in front of an engine ${whyNot ?? ""}`, () => {
     await pair.far.docker("rmi", "--force", "of-29:v2");
   });
 
-  /** What becomes of the two ways to gRPC, and so of what is sent in each direction. */
+  /** The proxy's treatment of the two ways to gRPC, and the transfers that are tested with it. */
   const refusals: {
     where: "29" | "28.5";
     what: string;
@@ -88,37 +88,40 @@ describe.skipIf(whyNot)(`a proxy in front of an engine ${whyNot ?? ""}`, () => {
     { where: "29", what: "answers neither HTTP/2 nor /grpc", http2: "hang", grpc: "hang", ways: ["from", "to"] },
   ];
 
-  describe.each(refusals)("of Docker $where that $what: it goes in the older ways", ({ where, http2, grpc, ways }) => {
-    const [engine, other] = [() => engines[where](), () => another(where)];
-    const otherImage = `of-${where === "29" ? "28.5" : "29"}:v2`;
-    const rules = [
-      ...(http2 === undefined ? [] : [{ when: HTTP2, treatment: http2 }]),
-      { when: GRPC, treatment: grpc },
-    ];
+  describe.each(refusals)(
+    "of Docker $where that $what: the transfer uses older ways",
+    ({ where, http2, grpc, ways }) => {
+      const [engine, other] = [() => engines[where](), () => another(where)];
+      const otherImage = `of-${where === "29" ? "28.5" : "29"}:v2`;
+      const rules = [
+        ...(http2 === undefined ? [] : [{ when: HTTP2, treatment: http2 }]),
+        { when: GRPC, treatment: grpc },
+      ];
 
-    test.runIf(ways.includes("from"))("from it", async () => {
-      await using proxy = await proxyTo(engine(), rules);
-      const run = await send(`of-${where}:v2`, proxy, other());
-      expect(run).toEqual(done);
-      expect(run.stderr).toMatch(/for 1 layer, 2 layers.* there already/);
-      expect(proxy.requests).toContainEqual(expect.stringMatching(/^POST .*\/push$/));
-      await runs(other(), `of-${where}:v2`);
-    });
+      test.runIf(ways.includes("from"))("from it", async () => {
+        await using proxy = await proxyTo(engine(), rules);
+        const run = await send(`of-${where}:v2`, proxy, other());
+        expect(run).toEqual(done);
+        expect(run.stderr).toMatch(/for 1 layer, 2 layers.* there already/);
+        expect(proxy.requests).toContainEqual(expect.stringMatching(/^POST .*\/push$/));
+        await runs(other(), `of-${where}:v2`);
+      });
 
-    const toIt: [string, (proxy: EngineProxy) => Promise<Run>][] = [];
-    if (ways.includes("to")) toIt.push(["to it", async (proxy) => await send(otherImage, other(), proxy)]);
-    if (ways.includes("alone"))
-      toIt.push(["to it as an engine alone", async (proxy) => await sendAlone(otherImage, other(), proxy)]);
-    test.each(toIt)("%s", async (_, send) => {
-      await using proxy = await proxyTo(engine(), rules);
-      const run = await send(proxy);
-      expect(run).toEqual(done);
-      expect(run.stderr).toContain("the engine's content store is not accessible");
-      await runs(engine(), otherImage);
-    });
-  });
+      const toIt: [string, (proxy: EngineProxy) => Promise<Run>][] = [];
+      if (ways.includes("to")) toIt.push(["to it", async (proxy) => await send(otherImage, other(), proxy)]);
+      if (ways.includes("alone"))
+        toIt.push(["to it as an engine alone", async (proxy) => await sendAlone(otherImage, other(), proxy)]);
+      test.each(toIt)("%s", async (_, send) => {
+        await using proxy = await proxyTo(engine(), rules);
+        const run = await send(proxy);
+        expect(run).toEqual(done);
+        expect(run.stderr).toContain("the engine's content store is not accessible");
+        await runs(engine(), otherImage);
+      });
+    },
+  );
 
-  test("of Docker 29 that closes HTTP/2: its content store is asked by way of /grpc", async () => {
+  test("of Docker 29 that closes HTTP/2: its content store is reached through /grpc", async () => {
     await using proxy = await proxyTo(pair.near, [{ when: HTTP2, treatment: "close" }]);
     const run = await send("of-28.5:v2", pair.far, proxy);
     expect(run).toEqual(done);
@@ -128,7 +131,7 @@ describe.skipIf(whyNot)(`a proxy in front of an engine ${whyNot ?? ""}`, () => {
   });
 });
 
-describe.skipIf(whyNot).each(["29", "28.5"] as const)(`an image out of Docker %s ${whyNot ?? ""}`, (where) => {
+describe.skipIf(whyNot).each(["29", "28.5"] as const)(`an image from Docker %s ${whyNot ?? ""}`, (where) => {
   const image = `broken-${where}:v1`;
   const source = () => engines[where]();
 
@@ -136,7 +139,7 @@ describe.skipIf(whyNot).each(["29", "28.5"] as const)(`an image out of Docker %s
     if (!whyNot) await buildImage(source(), image, [libraries(image)]);
   });
 
-  test("arrives although the connection is closed in the middle of a blob: that is read on", async () => {
+  test("arrives although the connection is closed during a blob, which is read on", async () => {
     const once: ProxyRule = { when: /^(?:PRI |POST \/grpc)/, treatment: { breakOffAfter: 3 * MB }, once: true };
     await using proxy = await proxyTo(source(), [once]);
     expect(await send(image, proxy, another(where))).toEqual(done);
@@ -146,7 +149,7 @@ describe.skipIf(whyNot).each(["29", "28.5"] as const)(`an image out of Docker %s
     await another(where).docker("rmi", image);
   });
 
-  test("does not when it is removed meanwhile: that is said, and nothing of it is there", async () => {
+  test("that is removed meanwhile does not arrive: the error says so, and nothing is left", async () => {
     const before = await another(where).listing();
     const first = async (): Promise<unknown> => await source().docker("rmi", "--force", image);
     const rule: ProxyRule = { when: /^(?:PRI |POST \/grpc)/, treatment: { breakOffAfter: 3 * MB, first }, once: true };
@@ -158,7 +161,7 @@ describe.skipIf(whyNot).each(["29", "28.5"] as const)(`an image out of Docker %s
   });
 });
 
-describe.skipIf(whyNot)(`what is removed from the receiver between looking and loading ${whyNot ?? ""}`, () => {
+describe.skipIf(whyNot)(`a layer that is removed from the receiver between check and load ${whyNot ?? ""}`, () => {
   test.each(["29", "28.5", "classic"] as const)("is sent in the same run, into %s", async (where) => {
     const [source, target] = [another(where), engines[where]()];
     const [old, image] = [`gone-${where}:v1`, `gone-${where}:v2`];

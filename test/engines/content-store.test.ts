@@ -14,11 +14,11 @@ const whyNot = why ?? (await whyNotKind("29-containerd"));
 
 const kB = 1000;
 const MB = 1_000_000;
-/** What both versions of an image have, and what they differ in; random, so that packed sizes are these sizes. */
+/** Bytes that both versions of an image share, and bytes that differ; random, so that compressed sizes are these sizes. */
 const [COMMON, CHANGED] = [20 * MB, 100 * kB];
-/** All that the change costs, with what is asked and said. */
+/** Limit for all bytes of a changed version, including messages. */
 const CHANGE_COSTS = 200 * kB;
-/** Of the layer that a pull is killed in: how large it is, where that is, and what may have to come again. */
+/** The layer during which a pull is killed: its size, the point of the kill, and the bytes that may be sent again. */
 const [LARGE, KILLED_AT, LOSS] = [40 * MB, 20 * MB, 8 * MB];
 /** Megabits a second. */
 const SLOW = 60;
@@ -29,16 +29,16 @@ type Kind = "28.5-containerd" | "29-containerd";
 const builders = { classic: buildImage, buildx: buildWithBuildx };
 const imageOf = (builder: string, side: Side, tag: string): string => `${builder}-${side}:${tag}`;
 
-/** A way from one engine to the other, as it is typed on the near machine. */
+/** A route between the engines, typed on the near machine. */
 interface Route {
   how: string;
-  /** Where the image is. */
+  /** The side of the image. */
   from: Side;
-  /** What is typed behind it. */
+  /** Returns the rest of the command line. */
   command: (image: string, far: Engine) => string[];
-  /** How often ssh is run. */
+  /** The number of ssh's runs. */
   logins: number;
-  /** Only where the far engine is of that kind. */
+  /** The kind of the far engine, if the route is only for one. */
   only?: Kind;
 }
 
@@ -48,7 +48,7 @@ const NOTE = /connecting to .* once more, to read the engine's content store$/gm
 const routes: Route[] = (["near", "far"] as const).flatMap((from) => {
   const [verb, other] = from === "near" ? ["pushed to", "pull"] : ["pulled from", "push"];
   return [
-    // Two of the tool, as most tests have it.
+    // The tool on both sides, as in most tests.
     {
       from,
       how: `${verb} docker-over-ssh`,
@@ -56,9 +56,9 @@ const routes: Route[] = (["near", "far"] as const).flatMap((from) => {
       only: "28.5-containerd",
       command: (image) => ["ssh", "far", `docker-over-ssh ${other} ${image}`],
     },
-    // Requests go on one connection, and the content store is asked on another.
+    // One connection for requests, another for the content store.
     { from, how: `${verb} an engine alone`, logins: 2, command: () => DIAL },
-    // Docker 29, of which it is known before the first byte that it speaks HTTP/2, needs just one.
+    // With ssh://HOST, the version is known before the first byte: Docker 29 speaks HTTP/2, and needs one connection.
     {
       from,
       how: `${verb} ssh://HOST, where there is an engine alone`,
@@ -66,10 +66,10 @@ const routes: Route[] = (["near", "far"] as const).flatMap((from) => {
       only: "29-containerd",
       command: () => ["ssh://bare"],
     },
-    // In the network of another machine: at its 127.0.0.1, nobody of ours listens.
+    // The engine is in another machine's network: its 127.0.0.1 is another one.
     {
       from,
-      how: `${verb} an engine that does not reach us`,
+      how: `${verb} an engine that does not reach this machine`,
       logins: 0,
       command: (image, far) => ["docker-over-ssh", other, "-H", far.host, image],
     },
@@ -87,7 +87,7 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
   beforeAll(async () => {
     if (whyNot) return;
     bed = await startTestbed({ near: { kind: kinds.near }, far: { kind: kinds.far } });
-    // An `ssh` that is first in PATH and counts how often it is run.
+    // An `ssh` first in PATH that counts its runs.
     const bin = join(bed.folder, "counting");
     log = join(bin, "log");
     mkdirSync(bin);
@@ -99,7 +99,7 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
   });
   afterAll(async () => await bed?.[Symbol.asyncDispose]());
 
-  /** On either engine, nothing but its own images is left for the next way. */
+  /** Removes all but an engine's own images for the next route. */
   afterEach(async () => {
     if (whyNot) return;
     await bed.limitRate(undefined);
@@ -117,7 +117,7 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
     return existsSync(log) ? readFileSync(log, "utf8").trim().split("\n").length : 0;
   }
 
-  /** Files in the near machine's cache, but for what V8 has compiled of the command. */
+  /** Returns the files in the near machine's cache, except for V8's compiled code. */
   function cached(): string[] {
     const cache = join(bed.env["HOME"] ?? "", ".cache/docker-over-ssh");
     if (!existsSync(cache)) return [];
@@ -125,37 +125,37 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
     return paths.map((path) => join(cache, path)).filter((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
   }
 
-  /** Sends an image that way, and tells what was printed, and how many bytes that cost. */
-  async function send(image: string, way: Route, ...options: string[]): Promise<{ stderr: string; cost: number }> {
+  /** Sends an image on a route. Returns its stderr and the bytes sent. */
+  async function send(image: string, route: Route, ...options: string[]): Promise<{ stderr: string; cost: number }> {
     rmSync(log, { force: true });
     const wire = await bed.countWire();
-    const line = [way.from === "near" ? "push" : "pull", ...options, image, ...way.command(image, bed.far)];
+    const line = [route.from === "near" ? "push" : "pull", ...options, image, ...route.command(image, bed.far)];
     const run = await dos(line, { on: bed, env });
     expect(run).toEqual(done);
     const { toFar, toNear } = await wire();
-    expect(logins()).toBe(way.logins);
-    expect(run.stderr.match(NOTE) ?? []).toHaveLength(way.logins > 1 ? 1 : 0);
-    // Where both engines are spoken to by their sockets, nothing is on the wire: then the summary tells.
+    expect(logins()).toBe(route.logins);
+    expect(run.stderr.match(NOTE) ?? []).toHaveLength(route.logins > 1 ? 1 : 0);
+    // Between two engines reached by their sockets, nothing is on the wire: the summary counts.
     const [, size, unit = ""] = /: ([\d.]+) (B|kB|MB) (?:sent|received) for/.exec(run.stderr) ?? [];
-    const told = Number(size) * ({ B: 1, kB, MB }[unit] ?? NaN);
-    return { stderr: run.stderr, cost: Math.max(told, way.from === "near" ? toFar : toNear) };
+    const printed = Number(size) * ({ B: 1, kB, MB }[unit] ?? NaN);
+    return { stderr: run.stderr, cost: Math.max(printed, route.from === "near" ? toFar : toNear) };
   }
 
-  /** Of an index, `--preserve-digest` keeps the manifest of the variant that is sent. */
-  describe.each(Object.keys(builders))("an image that was built with %s arrives", (builder) => {
+  /** `--preserve-digest` keeps the manifest of an index's variant that is sent. */
+  describe.each(Object.keys(builders))("an image built with %s arrives", (builder) => {
     test.each(routes.filter(({ only = kinds.far }) => only === kinds.far))(
-      "$how: all of it, and of a second version what is missing; with --preserve-digest, the variant's manifest is the same",
-      async (way) => {
-        const [source, target] = way.from === "near" ? [bed.near, bed.far] : [bed.far, bed.near];
-        const [v1, v2] = [imageOf(builder, way.from, "v1"), imageOf(builder, way.from, "v2")];
+      "$how: completely, then only the missing layers of a second version; --preserve-digest keeps the variant's manifest",
+      async (route) => {
+        const [source, target] = route.from === "near" ? [bed.near, bed.far] : [bed.far, bed.near];
+        const [v1, v2] = [imageOf(builder, route.from, "v1"), imageOf(builder, route.from, "v2")];
         const before = await Promise.all([source.listing(), target.listing()]);
 
-        const whole = await send(v1, way, "--preserve-digest");
+        const whole = await send(v1, route, "--preserve-digest");
         expect(whole.cost).toBeGreaterThan(COMMON);
         expect(await manifestOf(target, v1)).toBe(await manifestOf(source, v1));
         await runs(target, v1);
 
-        const changed = await send(v2, way);
+        const changed = await send(v2, route);
         expect(changed.stderr).toMatch(/for 2 layers, 2 layers.* there already/);
         expect(changed.cost).toBeGreaterThan(CHANGED);
         expect(changed.cost).toBeLessThan(CHANGE_COSTS);
@@ -163,7 +163,7 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
 
         if (builder === "buildx") {
           await target.docker("rmi", v2);
-          expect((await send(v2, way, "--preserve-digest")).cost).toBeLessThan(CHANGE_COSTS);
+          expect((await send(v2, route, "--preserve-digest")).cost).toBeLessThan(CHANGE_COSTS);
           expect(await manifestOf(target, v2)).toBe(await manifestOf(source, v2));
           await runs(target, v2);
         }
@@ -175,7 +175,7 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
     );
   });
 
-  test("a pull from an engine alone that is killed in the middle of a layer is continued by the next", async () => {
+  test("a pull from an engine alone that is killed during a layer is resumed by the next", async () => {
     await bed.limitRate(SLOW);
     const line = ["pull", "large:v1", ...DIAL];
     const run = startDos(line, { on: bed, env });
@@ -198,10 +198,10 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
   });
 
   test.runIf(kinds.far === "28.5-containerd")(
-    "ssh://HOST with an engine alone before Docker 29 logs in twice, which is said once",
+    "ssh://HOST with an engine alone before Docker 29 logs in twice, with one note",
     async () => {
-      const way: Route = { how: "pushed", from: "near", logins: 2, command: () => ["ssh://bare"] };
-      const { stderr } = await send(imageOf("classic", "near", "v1"), way);
+      const route: Route = { how: "pushed", from: "near", logins: 2, command: () => ["ssh://bare"] };
+      const { stderr } = await send(imageOf("classic", "near", "v1"), route);
       expect(stderr).toContain("remote side: docker system dial-stdio (docker-over-ssh is not installed on bare)\n");
     },
   );
@@ -224,7 +224,7 @@ async function runs(engine: Engine, image: string): Promise<void> {
   expect((await engine.docker("run", "--rm", image)).stdout).toBe(image.replace(":", " "));
 }
 
-/** The digest of the manifest of an image's only variant; an index leads to it, and to an attestation. */
+/** Returns the manifest digest of an image's only variant, which an index names beside an attestation. */
 async function manifestOf({ description: { socket } }: Engine, image: string): Promise<string | undefined> {
   const images = JSON.parse(await askEngine(socket, "/images/json?manifests=1")) as {
     RepoTags: string[];

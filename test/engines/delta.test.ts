@@ -6,7 +6,7 @@ import { bed, done, dos, rememberEngines, why, type Run } from "./bed.ts";
 
 const FILES = 400;
 const BYTES = 6_000_000;
-/** Random, so that what is sent of it is as large as it is. */
+/** Random, so that compressed sizes are these sizes. */
 const packages: LayerSpec = { name: "packages", bytes: BYTES, files: FILES };
 const base: LayerSpec = { name: "system", bytes: 800_000, files: 20 };
 const later = { mtime: 1_700_000_000 };
@@ -23,9 +23,9 @@ afterAll(async () => await containerd?.[Symbol.asyncDispose]());
 describe.skipIf(why).each([
   ["classic stores", () => bed],
   ["containerd stores", () => containerd],
-])(`of a layer that is not there, what other images' files have is not sent: %s ${why ?? ""}`, (_, beds) => {
+])(`a missing layer sends only pieces that other images' files lack: %s ${why ?? ""}`, (_, beds) => {
   let changes: () => Promise<unknown>;
-  /** What the last run printed. */
+  /** The last run's stderr. */
   let said: string;
 
   async function push(image: string, ...options: string[]): Promise<{ run: Run; sent: number }> {
@@ -35,7 +35,7 @@ describe.skipIf(why).each([
     return { run, sent: (await wire()).toFar };
   }
 
-  /** Pushes v1, builds v2 of other layers, pushes that, in pieces unless told otherwise, and sees that it is right and nothing else is there. */
+  /** Pushes v1, builds v2 from other layers, pushes it, by delta by default, and verifies it and that nothing else is left. */
   async function pushNext(name: string, v1: LayerSpec[], v2: LayerSpec[], ...options: string[]): Promise<number> {
     const { near, far } = beds();
     await buildImage(near, `${name}:v1`, v1);
@@ -61,7 +61,7 @@ describe.skipIf(why).each([
     expect(sent).toBeLessThan((10 / FILES) * BYTES + 64_000);
   });
 
-  test("all rebuilt, with other times", async () => {
+  test("all files rebuilt, with other times", async () => {
     const sent = await pushNext(
       "rebuilt",
       [base, packages],
@@ -76,17 +76,17 @@ describe.skipIf(why).each([
   test("another base below the same files", async () => {
     const sent = await pushNext("upgraded", [base, packages], [{ ...base, seed: "next" }, packages]);
     expect(sent).toBeLessThan(1.05 * base.bytes + 64_000);
-    // A classic store knows a layer by what is below it; a containerd store has its blob.
+    // A classic store identifies a layer by the layers below it; a containerd store has its blob.
     if (beds() === containerd) expect(said).toMatch(/sent for 2 layers.*, 2 layers .*there already/);
   });
 
-  test("what is faster on the link is chosen, and said", async () => {
+  test("the faster way for the link is chosen, with a reason", async () => {
     const version = (seed: string): LayerSpec[] => [{ ...packages, seed }];
     const next = (seed: string): LayerSpec[] => [{ ...packages, seed, ...later }];
     const sent = await pushNext("fast", version("fast"), next("fast"), "--delta=auto", "--verbose");
     const [, way, byDelta, whole] =
       /is sent (by delta|whole): predicted ([\d.]+) s by delta, ([\d.]+) s whole, at /.exec(said) ?? [];
-    // How fast this machine is at that moment, nobody knows.
+    // The choice depends on this machine's speed at the moment.
     expect({ said, way }).toMatchObject({ way: Number(byDelta) < Number(whole) * 0.9 ? "by delta" : "whole" });
     expect(sent > BYTES).toBe(way === "whole");
     await beds().limitRate(20);
@@ -100,8 +100,8 @@ describe.skipIf(why).each([
     }
   });
 
-  test("all of a layer goes where it was told so", async () => {
-    const whole = { ...packages, seed: "whole" }; // nobody has a layer of it from the tests above
+  test("--no-delta sends layers whole", async () => {
+    const whole = { ...packages, seed: "whole" }; // no layer of the tests above has its pieces
     const [v1, v2] = [whole, { ...whole, ...later }];
     expect(await pushNext("whole", [v1], [v2], "--no-delta")).toBeGreaterThan(BYTES);
   });

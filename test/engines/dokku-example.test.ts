@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { buildImage } from "../testbed/build-image.ts";
 import { bed, why } from "./bed.ts";
 
-/** dokku itself is not installed: a stand-in on the far machine writes down how it was called. */
+/** dokku is not installed: a stand-in on the far machine records its calls. */
 test.skipIf(why)(
   `examples/dokku/deploy.sh builds here, and has dokku deploy the image there ${why ?? ""}`,
   async () => {

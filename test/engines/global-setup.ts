@@ -6,7 +6,7 @@ import type { TestbedDescription } from "../testbed/testbed.ts";
 
 declare module "vitest" {
   export interface ProvidedContext {
-    /** The engines that all files share; or, in one line, why there are none. */
+    /** The test bed that all files share, or the reason, in one line, why there is none. */
     testbed: TestbedDescription | { why: string };
   }
 }

@@ -4,17 +4,17 @@ import type { Image } from "../matrix/case-image.ts";
 import { blobEntries, gzipped, index, LAYOUT, ociBlobs, type TestImage } from "../unit/image/make-image.ts";
 import type { TestEntry } from "../unit/image/tar/make-tar.ts";
 
-/** An image that runs, in the form that layouts are made of. */
+/** Converts an image that runs to the form from which layouts are made. */
 export function asTest({ config, layers }: Image): TestImage {
   return { config, diffIds: layers.map(({ diffId }) => diffId), layers: layers.map(({ plain }) => plain) };
 }
 
 /**
- * One image for several platforms as buildx gives it: an index of their manifests, and of one more for each that says how it was
- * built (moby/buildkit docs/attestations/attestation-storage.md). Named so that `docker load` gives it its name.
+ * Makes a layout of one image for several platforms as buildx does: an index of their manifests and of a provenance attestation for each
+ * (moby/buildkit docs/attestations/attestation-storage.md), with the annotation that names the image for `docker load`.
  *
  * @param images by `os/arch`
- * @param absent named by the index, and not there, as `docker pull` leaves what does not run on the machine
+ * @param absent platforms that the index names without blobs, as after a `docker pull`
  */
 export function attestedLayout(
   images: Record<string, TestImage>,
@@ -42,7 +42,7 @@ export function attestedLayout(
   return [...blobEntries([nested, ...all.flatMap(({ blobs }) => blobs)]), index([descriptor]), LAYOUT];
 }
 
-/** The blobs of one of them. Its manifest is not written as this program would. */
+/** Makes the blobs of one variant. The manifest is written differently than by this program. */
 export function asBuildx(image: TestImage) {
   const { blobs, manifest } = ociBlobs(image, gzipped);
   const bytes = Buffer.from(JSON.stringify(JSON.parse(manifest.bytes.toString()), null, 2));

@@ -15,7 +15,7 @@ import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 import { asTest } from "./layouts.ts";
 
 const IMAGE = "load-ahead:v1";
-/** Bytes: more than either kind of store waits for; they are all the same, so that they cost little. */
+/** Bytes: above the limit from which either kind of store loads ahead. All equal, so that they compress well. */
 const LARGE = 70_000_000;
 const plain: Pack = (layer) => ({ blob: layer, mediaType: MEDIA_TYPE.ociLayer });
 
@@ -34,7 +34,7 @@ beforeAll(async () => {
   id = digestOf(image.config);
   const twice = { ...image, layers: [...image.layers, image.layers[0] ?? Buffer.alloc(0)] };
   await writeTree(join(folder, "right"), layoutOf([{ image, ref: IMAGE }], plain));
-  // Its last layer is another one than the config says.
+  // The last layer is another one than in the config.
   const wrong = [...image.layers.slice(0, -1), twice.layers.at(-1) ?? Buffer.alloc(0)];
   await writeTree(join(folder, "wrong"), layoutOf([{ image: { ...image, layers: wrong }, ref: IMAGE }], plain));
 });
@@ -44,7 +44,7 @@ afterAll(async () => {
   if (!why) rmSync(folder, { recursive: true });
 });
 
-/** The same image, with two large layers below its top one. */
+/** Returns the image with two large layers below its top one. */
 async function withLargeLayers({ config, layers }: TestImage): Promise<TestImage> {
   const large = await Promise.all(
     ["one", "two"].map(async (name) => await makeTar([{ name, content: Buffer.alloc(LARGE, name) }])),
@@ -60,7 +60,7 @@ async function push(layout: string, to: Engine) {
   return await dos(["push", `oci:${join(folder, layout)}`, "docker-over-ssh", "pull", "-H", to.host, IMAGE]);
 }
 
-/** What became of names of images in the meantime, as the engine tells it. */
+/** Returns the engine's events about images' names during `meanwhile`. */
 async function eventsOf(engine: Engine, meanwhile: () => Promise<void>): Promise<string[]> {
   const since = String(Date.now() / 1000);
   await meanwhile();
@@ -75,7 +75,7 @@ describe.skipIf(why)(`an image with large layers ${why ?? ""}`, () => {
     ["a graph driver", () => bed.near],
     ["a containerd store", () => containerd.near],
   ])("into %s", (_, engine) => {
-    test("has its lowest layers loaded before the others have come, and nothing of that is left", async () => {
+    test("loads the lowest layers before the others have arrived, and leaves no temporary image", async () => {
       const changes = await rememberEngines(engine());
       const events = await eventsOf(engine(), async () => expect(await push("right", engine())).toEqual(done));
       expect(events.filter((event) => event.startsWith("load ")).length).toBeGreaterThan(1);
@@ -86,7 +86,7 @@ describe.skipIf(why)(`an image with large layers ${why ?? ""}`, () => {
       expect(await changes()).toEqual(unchanged(1));
     });
 
-    test("leaves nothing there when the last layer is not what it should be", async () => {
+    test("leaves nothing when the last layer is invalid", async () => {
       const changes = await rememberEngines(engine());
       const run = await push("wrong", engine());
       expect(run.exitCode).not.toBe(0);
@@ -94,7 +94,7 @@ describe.skipIf(why)(`an image with large layers ${why ?? ""}`, () => {
     });
   });
 
-  test("is known by its ID", async () => {
+  test("keeps its ID", async () => {
     expect(await push("right", bed.near)).toEqual(done);
     expect((await bed.near.docker("image", "inspect", "--format", "{{.Id}}", IMAGE)).stdout).toBe(id);
     await bed.near.docker("rmi", IMAGE);

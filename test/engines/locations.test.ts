@@ -11,7 +11,7 @@ import { bed, done, dos, why } from "./bed.ts";
 import { containerd } from "./containerd-pair.ts";
 import { asTest } from "./layouts.ts";
 
-/** The near one has Podman, and skopeo. */
+/** The near machine has Podman and skopeo. */
 let podman: Testbed;
 let images: CaseImages;
 let folder: string;
@@ -21,9 +21,9 @@ beforeAll(async () => {
   if (why) return;
   podman = await startTestbed({ near: { kind: "podman" } });
   images = await caseImages("placed");
-  folder = join(bed.folder, "places");
+  folder = join(bed.folder, "locations");
   await mkdir(folder);
-  // As buildah and kaniko leave it: gzip layers, a tag alone for a name.
+  // As written by buildah and kaniko: gzip layers, a tag alone as a name.
   await writeTree(at("v1"), layoutOf([{ image: asTest(images.v1), ref: "v1" }]));
   await writeTree(at("v2"), layoutOf([{ image: asTest(images.v2), ref: "v2" }]));
   await writeTar(at("v2.tar"), await savePodman(asTest(images.v2)));
@@ -34,22 +34,25 @@ afterAll(async () => {
   if (!why) await rm(folder, { recursive: true });
 });
 
-/** No engine on the sending side: the one of the environment is not there. */
+/** No engine on the sending side: the environment names a missing one. */
 const none = { DOCKER_HOST: "unix:///nowhere.sock" };
 
 describe.skipIf(why)(`from a file or a folder into an engine ${why ?? ""}`, () => {
-  test.each(["a graph driver", "a containerd store"])("%s: only what is missing, and it runs", async (store) => {
-    const on = store === "a graph driver" ? bed : containerd;
-    const push = async (source: string, name: string) =>
-      await dos(["push", source, "ssh", "far", `docker-over-ssh pull ${name}`], { env: none, on });
-    expect(await push(`oci:${at("v1")}`, "placed:v1")).toEqual(done);
-    const second = await push(`docker-archive:${at("v2.tar")}`, "placed:v2");
-    expect(second).toEqual(done);
-    expect(second.stderr).toContain("for 2 layers, 3 layers");
-    expect((await on.far.docker("run", "--rm", "placed:v2")).stdout).toBe(images.prints);
-  });
+  test.each(["a graph driver", "a containerd store"])(
+    "%s: sends only missing layers, and the image runs",
+    async (store) => {
+      const on = store === "a graph driver" ? bed : containerd;
+      const push = async (source: string, name: string) =>
+        await dos(["push", source, "ssh", "far", `docker-over-ssh pull ${name}`], { env: none, on });
+      expect(await push(`oci:${at("v1")}`, "placed:v1")).toEqual(done);
+      const second = await push(`docker-archive:${at("v2.tar")}`, "placed:v2");
+      expect(second).toEqual(done);
+      expect(second.stderr).toContain("for 2 layers, 3 layers");
+      expect((await on.far.docker("run", "--rm", "placed:v2")).stdout).toBe(images.prints);
+    },
+  );
 
-  test("an engine alone: the place says what the image is called", async () => {
+  test("an engine alone: the location names the image", async () => {
     const { v2, prints } = await caseImages("alone");
     await writeTree(at("alone"), layoutOf([{ image: asTest(v2), ref: "v2" }]));
     const push = async (source: string) =>
@@ -59,7 +62,7 @@ describe.skipIf(why)(`from a file or a folder into an engine ${why ?? ""}`, () =
     expect(await push(`oci:${at("alone")}`)).toMatchObject({ exitCode: 2 });
   });
 
-  test("by the engine's own pull: from a layout the manifest keeps its digest, from an archive one is made", async () => {
+  test("by an engine pull: a layout's manifest keeps its digest, an archive gets a manifest", async () => {
     const push = async (source: string, name: string, on = containerd) =>
       await dos(["push", source, "ssh", "far", `docker-over-ssh pull --via pull ${name}`], { env: none, on });
     const own = await caseImages("pulled");
@@ -70,12 +73,12 @@ describe.skipIf(why)(`from a file or a folder into an engine ${why ?? ""}`, () =
     expect(stdout).toBe(ociBlobs(asTest(own.v1), gzipped).manifest.descriptor.digest);
     expect(await push(`docker-archive:${at("pulled.tar")}`, "pulled:v2", bed)).toEqual(done);
     expect((await bed.far.docker("run", "--rm", "pulled:v2")).stdout).toBe(own.prints);
-    // A containerd store has some of the layers by now, as other blobs.
+    // The containerd store now has some of the layers as other blobs.
     expect(await push(`docker-archive:${at("pulled.tar")}`, "pulled:v2")).toMatchObject({ exitCode: 12 });
   });
 });
 
-describe.skipIf(why)("from an engine into a file or a folder, which docker load takes", () => {
+describe.skipIf(why)("from an engine into a file or a folder, which docker load accepts", () => {
   test.each([
     ["oci", "a graph driver"],
     ["oci-archive", "a graph driver"],
@@ -110,7 +113,7 @@ test.skipIf(why)("the lines of the README", async () => {
   const [, section = ""] = /^### Without an engine$(.*?)^#/ms.exec(readme) ?? [];
   const all = section.split("\n").filter((line) => /^docker(?:-over-ssh| save) /.test(line));
   expect(all).toHaveLength(7);
-  // The image that `docker save` gives has been brought here by then.
+  // An earlier line has sent the image for `docker save`.
   const lines = all.toSorted((a, b) => Number(a.startsWith("docker save")) - Number(b.startsWith("docker save")));
   const cwd = at("readme");
   const { v2 } = await caseImages("app");
@@ -130,7 +133,7 @@ describe.skipIf(why)("skopeo and Podman", () => {
   const configOf = async (location: string): Promise<unknown> =>
     JSON.parse(await skopeo("inspect", "--config", location));
 
-  test("read what is written here, by the names that were given", async () => {
+  test("read archives and layouts written by docker-over-ssh, by their names", async () => {
     const { config, name } = images.v2;
     for (const [to, location] of [
       ["oci:read", "oci:read:placed:v2"],
@@ -150,7 +153,7 @@ describe.skipIf(why)("skopeo and Podman", () => {
     }
   });
 
-  test("write what is sent from here", async () => {
+  test("write archives and layouts that docker-over-ssh sends", async () => {
     const from = `oci:${at("v1")}:v1`;
     for (const location of [
       "oci:theirs:v1",

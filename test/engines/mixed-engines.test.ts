@@ -7,7 +7,7 @@ import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
 import { done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 
-/** The other engines and stores: a containerd image store on one side, a later graphdriver on the other. */
+/** The engines: a containerd image store on one side, a later graph driver on the other. */
 let mixed: Testbed;
 
 beforeAll(async () => {
@@ -47,7 +47,7 @@ describe.skipIf(why)(`engines of different versions and stores ${why ?? ""}`, ()
       expect(toNear).toBeLessThan(64_000);
 
       expect((await to.docker("run", "--rm", `${name}:v2`)).stdout).toBe(`${name} v2`);
-      // A containerd store lists a digest for whatever it holds; both names are the image's own.
+      // A containerd store also lists each image by its digest.
       const own = (listed: string): boolean => listed.startsWith(`${name}:`) || listed.startsWith(`${name}@`);
       const [source, target] = (await changes()) as { came: string[]; went: string[] }[];
       expect(source).toEqual({ came: [], went: [] });
@@ -56,8 +56,8 @@ describe.skipIf(why)(`engines of different versions and stores ${why ?? ""}`, ()
     },
   );
 
-  test("a containerd store that has the layers as other blobs: they are not sent, and the image is whole", async () => {
-    // Built there, its layers have other compressed digests here: the engine's own pull would take the one for the other.
+  test("a containerd store that has the layers as other blobs: they are not sent, and the image is complete", async () => {
+    // The layers built there have other compressed digests here: an engine pull confuses them.
     const image = "built-on-both:v1";
     for (const engine of [mixed.near, mixed.far]) {
       await buildImage(engine, image, [{ name: "both", bytes: 1_000_000 }]);

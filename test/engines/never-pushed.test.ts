@@ -9,7 +9,7 @@ import { fileEntry, tar } from "../testbed/tar.ts";
 import type { Testbed } from "../testbed/testbed.ts";
 import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 
-/** Images that are built on a classic store and sent from there: it knows no layer's digest, and `docker save` copies all of it first. */
+/** Images built on a classic store: it knows no compressed digest of their layers, and `docker save` first copies the whole image. */
 
 let later: Testbed;
 beforeAll(async () => {
@@ -21,7 +21,7 @@ afterAll(async () => await later?.[Symbol.asyncDispose]());
 const MB = 1_000_000;
 const signal = new AbortController().signal;
 
-/** A layer of nothing, some small ones, more than an engine uploads at once, on a base that is large beside them. */
+/** Builds an empty layer and more small ones than an engine uploads at once, on a much larger base. */
 async function build(engine: Engine, image: string, base: string, what: string): Promise<void> {
   const steps = Array.from({ length: 7 }, (_, at) => `ADD ${at} /steps/`);
   const dockerfile = [`FROM ${base}`, "WORKDIR /steps", "ENV STEPS=7", ...steps, 'CMD ["cat", "/steps/6"]'].join("\n");
@@ -39,7 +39,7 @@ const SENDERS: [string, () => [Testbed, Engine, Engine]][] = [
 describe.skipIf(why).each(SENDERS)(`%s ${why ?? ""}`, (version, engines) => {
   const name = `never-${version.replace(/\W+/g, "-").toLowerCase()}`;
 
-  test("sends the few layers that are new without docker save, and is as before", async () => {
+  test("sends the few new layers without docker save, and is unchanged", async () => {
     const [on, from, to] = engines();
     await buildImage(from, `${name}:base`, [{ name: "libraries", bytes: 30 * MB, seed: name }]);
     await build(from, `${name}:v1`, `${name}:base`, "one");
@@ -62,7 +62,7 @@ describe.skipIf(why).each(SENDERS)(`%s ${why ?? ""}`, (version, engines) => {
     expect((await from.docker("run", "--rm", `${name}:v1`)).stdout).toBe("one");
   });
 
-  test("an image of which nothing is new but a label is sent without a push", async () => {
+  test("an image with only a new label is sent without a push", async () => {
     const [on, from, to] = engines();
     await buildImage(from, `${name}:plain`, [{ name: "plain", bytes: MB, seed: name }]);
     const context = tar([fileEntry("Dockerfile", `FROM ${name}:plain\nLABEL revision=2`)]);
@@ -80,7 +80,7 @@ describe.skipIf(why).each(SENDERS)(`%s ${why ?? ""}`, (version, engines) => {
     expect(stdout).toBe("2");
   });
 
-  test("tells an image's config by way of its builder, byte for byte, and none that is not the image's", async () => {
+  test("returns an image's config from the builder, byte for byte, and no other image's", async () => {
     const [, from] = engines();
     await buildImage(from, `${name}:config`);
     const changes = await rememberEngines(from);
@@ -95,7 +95,7 @@ describe.skipIf(why).each(SENDERS)(`%s ${why ?? ""}`, (version, engines) => {
     expect(
       await engine.readConfig({ name: `${name}:config`, id: digestOf("another") }, running, signal),
     ).toBeUndefined();
-    // The builder would look for names that are not there in a registry.
+    // The builder looks for missing names in a registry.
     for (const other of [`${name}:none`, id.slice("sha256:".length, 19)])
       expect(await engine.readConfig({ name: other, id }, running, signal)).toBeUndefined();
     expect(await changes()).toEqual(unchanged(1));

@@ -15,12 +15,12 @@ beforeAll(async () => {
   for (const engine of [small.near, small.far]) await registryImage(engine);
   await buildImage(small.near, "large:v1", [{ name: "data", bytes: 50 * MB }]);
   await buildImage(small.near, "medium:v1", [{ name: "data", bytes: 20 * MB }]);
-  // Near: room for a copy of the medium image, not of the large one. Far: for neither.
+  // Near has space for a copy of the medium image, not of the large one; far for neither.
   await leaveSpace(small.near, 35);
   await leaveSpace(small.far, 10);
 });
 
-/** Fills an engine's disk until so many MiB are left. */
+/** Fills an engine's disk until `left` MiB are free. */
 async function leaveSpace(engine: Engine, left: number): Promise<void> {
   const script = `free=$(df -m /fill | tail -1 | awk '{print $4}'); dd if=/dev/zero of=/fill/it bs=1M count=$((free - ${left}))`;
   const container = ["run", "--rm", "--volume", "fill:/fill", "--entrypoint", "/bin/busybox", "registry:2"];
@@ -33,7 +33,7 @@ describe.skipIf(why)(`a full disk ${why ?? ""}`, () => {
   test.each([
     ["where the temporary registry is", "large:v1", "the temporary registry ran out of disk space", "container"],
     ["where the image arrives", "medium:v1", "the remote side failed: ", "embedded"],
-  ])("%s: said with status 11, and what was half there is gone", async (_, image, message, registry) => {
+  ])("%s: fails with status 11, and leaves nothing", async (_, image, message, registry) => {
     const changes = await rememberEngines(small.near, small.far);
     const run = await dos(["push", "--registry", registry, image, "ssh", "far", `docker-over-ssh pull ${image}`], {
       on: small,

@@ -7,7 +7,7 @@ const MB = 1_000_000;
 const LONG = `odd/${"a-folder-of-some-length/".repeat(5)}file`;
 const LONGER = `odd/${"another-folder-of-some-length/".repeat(10)}${"x".repeat(200)}`;
 
-/** What a build does to the files below: nothing of it depends on anything but these, its times aside. */
+/** The changes that a build makes to the files below. Except for times, the result depends on these files alone. */
 const CHANGES = `set -e
 cd /odd
 rm gone
@@ -23,11 +23,11 @@ echo latin >"$(printf 'latin-\\374')"
 `;
 
 /**
- * The context of an image whose layers have what layers can have, as far as a builder makes it: names of more than 100 and 255 bytes
- * and in other alphabets, links of both kinds, devices, pipes, rights and owners, extended attributes, holes, empty files,
- * files and folders that are gone, many small files, a large one.
+ * Returns the build context of an image with all features of layers that a builder supports: names of more than 100 and 255 bytes and in other
+ * alphabets, links of both kinds, devices, pipes, permissions and owners, extended attributes, holes, empty files, deleted files and
+ * folders, many small files, a large one.
  *
- * @param mtime of all that it brings along, in seconds since the epoch
+ * @param mtime the time of its files, in seconds since the epoch
  */
 export async function oddContext(mtime: number): Promise<Buffer> {
   const dockerfile = [
@@ -48,9 +48,9 @@ export async function oddContext(mtime: number): Promise<Buffer> {
 }
 
 /**
- * A layer as no engine writes it, in the form of `docker import`: fields, padding, ends as few tars have them. A graph driver keeps
- * it to the byte (tar-split), but of a sparse file it cannot: 20.10 and 26.1 take one and then cannot save it, Podman refuses it. GNU's
- * older kind is refused by all.
+ * Returns a layer for `docker import` with rare tar fields, padding and ends, which no engine writes. A graph driver reproduces it to the byte
+ * (tar-split), except for a sparse file: 20.10 and 26.1 accept one and cannot save it, Podman refuses it. All refuse GNU's older sparse
+ * format.
  */
 export function foreignTar(mtime: number, options: { sparse: boolean }): Buffer {
   const parts = [0, 900_000].map((offset) => ({ offset, bytes: noise(100_000, offset) }));

@@ -8,7 +8,7 @@ import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
 import { done, dos, rememberEngines, unchanged, why, type Run } from "./bed.ts";
 
-/** Docker 20.10 here, Podman 4.3 there. */
+/** Docker 20.10 near, Podman 4.3 far. */
 let mixed: Testbed;
 let docker: Engine;
 let podman: Engine;
@@ -23,13 +23,13 @@ beforeAll(async () => {
 afterAll(async () => await mixed?.[Symbol.asyncDispose]());
 
 const run = async (...args: string[]): Promise<Run> => await dos(args, { on: mixed });
-/** From Docker to Podman, and the other way round. */
+/** Sends from Docker to Podman, and from Podman to Docker. */
 const push = async (image: string, via = "load"): Promise<Run> =>
   await run("push", image, "ssh", "far", `docker-over-ssh pull --via ${via} ${image}`);
 const pull = async (image: string): Promise<Run> =>
   await run("pull", "--verbose", image, "ssh", "far", `docker-over-ssh push --verbose ${image}`);
 
-/** Config digest and diff IDs, which are the same on both. */
+/** Returns config digest and diff IDs, which are equal on both. */
 async function identity(engine: Engine, image: string): Promise<unknown> {
   const { stdout } = await engine.docker(
     "inspect",
@@ -40,13 +40,13 @@ async function identity(engine: Engine, image: string): Promise<unknown> {
   return JSON.parse(stdout);
 }
 
-/** As a person does it, who asks for it by the name that was given to docker-over-ssh. */
+/** Runs an image by the name that was given to docker-over-ssh. */
 async function expectToRun(image: string, greeting: string): Promise<void> {
   expect((await podman.podman("run", "--rm", image)).stdout).toBe(greeting);
   expect((await podman.docker("run", "--rm", image)).stdout).toBe(greeting);
 }
 
-/** The names that came, but for those that Podman makes up of a name and the digest of the manifest. */
+/** Returns the new names, without those that Podman derives from the manifest's digest. */
 async function cameTo(changes: () => Promise<unknown>): Promise<string[]> {
   const [source, target] = (await changes()) as { came: string[]; went: string[] }[];
   const given = (names: string[] = []): string[] => names.filter((name) => !name.includes("@sha256:"));
@@ -73,7 +73,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     await expectToRun(v1, `by-${via} v1`);
     expect(await identity(podman, v2)).toEqual(await identity(docker, v2));
 
-    // What was sent as one layer stands without the image that had the others.
+    // The second image is complete without the first one.
     await podman.podman("rmi", v1);
     await expectToRun(v2, `by-${via} v2`);
     const { layers } = (await identity(podman, v2)) as { layers: string[] };
@@ -89,7 +89,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     ["name-only", "docker.io/library/name-only:latest"],
     ["registry.example.com/team/app:v1", "registry.example.com/team/app:v1"],
     ["localhost/app:v1", "localhost/app:v1"],
-  ])("%s is listed as %s, and runs by the name as it was typed", async (name, listed) => {
+  ])("%s is listed as %s, and runs by the typed name", async (name, listed) => {
     await docker.docker("tag", "app:v1", name);
     const changes = await rememberEngines(docker, podman);
     expect(await push(name)).toEqual(done);
@@ -99,7 +99,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     expect(await changes()).toEqual(unchanged(2));
   });
 
-  test("what Podman built under the same short name gives it to what arrives", async () => {
+  test("an arriving image takes its short name from one that Podman built", async () => {
     await buildImage(podman, "short:v0", [{ name: "short", bytes: 1000 }]);
     await podman.podman("tag", "short:v0", "localhost/short:v1");
     await docker.docker("tag", "app:v1", "short:v1");
@@ -109,7 +109,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     expect(await cameTo(changes)).toEqual([]);
   });
 
-  test("an image leaves it, by the name that Podman gives what it built, and a second one sends one layer", async () => {
+  test("an image is sent from it by the name that Podman gave it, and a second one sends one layer", async () => {
     for (const tag of ["v1", "v2"]) {
       await buildImage(podman, `leaving:${tag}`, [{ name: "leaving", bytes: 3_000_000 }]);
       await podman.podman("tag", `leaving:${tag}`, `localhost/built:${tag}`);
@@ -128,7 +128,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     expect((await docker.docker("run", "--rm", "built:v2")).stdout).toBe("leaving v2");
   });
 
-  test("alone at the remote side, it is sent no gzip: asked for, that is refused, and nothing changes", async () => {
+  test("alone at the remote side, it accepts no gzip: --compress gzip is refused, and nothing changes", async () => {
     const changes = await rememberEngines(docker, podman);
     const push = ["push", "--compress", "gzip:9", "app:v1", "ssh", "far", "docker", "system", "dial-stdio"];
     const refused = await run(...push);
@@ -137,7 +137,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     expect(await changes()).toEqual(unchanged(2));
   });
 
-  test("-H chooses it on either side; one that cannot reach this process is read by docker save", async () => {
+  test("-H chooses it on either side; one that cannot reach this process exports by docker save", async () => {
     const image = "chosen:v1";
     await buildImage(podman, image, [{ name: "chosen", bytes: 1_000_000 }]);
     const changes = await rememberEngines(podman, docker);
@@ -154,7 +154,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     await expectToRun(image, "chosen v1");
   });
 
-  test("one that wants TLS of all registries, as it does unless told otherwise, pushes to this process", async () => {
+  test("one that requires TLS of all registries, the default, pushes to this process", async () => {
     await podman.stop();
     await writeFile(join(mixed.folder, "far/podman/registries.conf"), "");
     await podman.start();

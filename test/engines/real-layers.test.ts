@@ -31,7 +31,7 @@ type EngineName = keyof typeof engines;
 const names = Object.keys(engines) as EngineName[];
 
 interface Build {
-  /** As it is printed. */
+  /** The builder, for titles. */
   by: string;
   on: EngineName;
   image: string;
@@ -80,7 +80,7 @@ async function build({ on, image }: Build, mtime: number): Promise<void> {
   await engines[on]().dockerWithInput(context, command, { DOCKER_CONFIG: config });
 }
 
-/** What `docker save` gives. */
+/** Returns the layers of an image, exported by `docker save`. */
 async function layersOf(engine: Engine, image: string): Promise<Layer[]> {
   const path = join(folder, "saved.tar");
   await engine.docker("save", "--output", path, image);
@@ -96,7 +96,7 @@ async function layersOf(engine: Engine, image: string): Promise<Layer[]> {
   return read;
 }
 
-/** All files of an image, as the engine gives those of a container that is not started. */
+/** Returns all files of an image as a tar, copied from a container that is not started. */
 async function filesOf(engine: Engine, image: string): Promise<Buffer> {
   const { stdout: id } = await engine.docker("create", image, "/bin/busybox");
   const options = { env: engine.env, stdin: "ignore", encoding: "buffer" } as const;
@@ -105,29 +105,29 @@ async function filesOf(engine: Engine, image: string): Promise<Buffer> {
   return Buffer.from(stdout);
 }
 
-/** What a layer has that has to be told in another way than a name and a content. */
-async function formsOf(tar: Buffer): Promise<string[]> {
-  const forms: string[] = [];
+/** Returns the features of a layer's entries beyond name and content. */
+async function featuresOf(tar: Buffer): Promise<string[]> {
+  const features: string[] = [];
   const parser = extract();
   parser.end(tar);
   for await (const entry of parser) {
     const { name, type, mode, size, pax } = entry.header;
-    forms.push(type, ...Object.keys(pax ?? {}));
-    if (name.endsWith("/.wh..wh..opq")) forms.push("an opaque folder");
-    else if (name.includes("/.wh.")) forms.push("a whiteout");
-    if (name.length > 255) forms.push("a long name");
-    if (name.includes("\u65E5\u672C\u8A9E")) forms.push("another alphabet");
-    if (name.includes("\uFFFD")) forms.push("a name that is not UTF-8");
-    if (mode & 0o4000) forms.push("setuid");
-    if (type === "file" && size === 0) forms.push("an empty file");
+    features.push(type, ...Object.keys(pax ?? {}));
+    if (name.endsWith("/.wh..wh..opq")) features.push("an opaque folder");
+    else if (name.includes("/.wh.")) features.push("a whiteout");
+    if (name.length > 255) features.push("a long name");
+    if (name.includes("\u65E5\u672C\u8A9E")) features.push("another alphabet");
+    if (name.includes("\uFFFD")) features.push("a name that is not UTF-8");
+    if (mode & 0o4000) features.push("setuid");
+    if (type === "file" && size === 0) features.push("an empty file");
     entry.resume();
   }
-  return forms;
+  return features;
 }
 
-async function formsOfAll(layers: Layer[]): Promise<string[]> {
-  const forms = await Promise.all(layers.map(async ({ tar }) => await formsOf(tar)));
-  return [...new Set(forms.flat())];
+async function allFeaturesOf(layers: Layer[]): Promise<string[]> {
+  const features = await Promise.all(layers.map(async ({ tar }) => await featuresOf(tar)));
+  return [...new Set(features.flat())];
 }
 
 const EVERYWHERE = [
@@ -153,16 +153,16 @@ async function sent({ tar, diffId }: Layer, deltaBases: Buffer[]): Promise<numbe
   return sent;
 }
 
-describe.skipIf(why)(`layers as engines make them, to the byte ${why ?? ""}`, () => {
+describe.skipIf(why)(`layers of real engines are rebuilt to the byte ${why ?? ""}`, () => {
   describe.each(builds.map((one, index) => ({ ...one, index })))("built by $by", ({ on, image, index }) => {
-    test("they have what layers can have", async () => {
+    test("have all features of layers", async () => {
       const layers = built[index] ?? [];
       expect(layers).toHaveLength(3);
       expect(layers.reduce((sum, { tar }) => sum + tar.length, 0)).toBeGreaterThan(20_000_000);
-      expect(await formsOfAll(layers)).toEqual(expect.arrayContaining(EVERYWHERE));
+      expect(await allFeaturesOf(layers)).toEqual(expect.arrayContaining(EVERYWHERE));
     });
 
-    test("they come whole, and nearly nothing is sent to who has them from another builder, or has the image's files", async () => {
+    test("arrive whole, and by delta almost nothing is sent to a receiver with another builder's layers or the image's files", async () => {
       const others = built[(index + 1) % builds.length]?.map(({ tar }) => tar) ?? [];
       const files = await filesOf(engines[on](), image);
       for (const layer of built[index] ?? []) {
@@ -174,11 +174,11 @@ describe.skipIf(why)(`layers as engines make them, to the byte ${why ?? ""}`, ()
     });
   });
 
-  test("some of them have opaque folders", async () => {
-    expect(await formsOfAll(built.flat())).toContain("an opaque folder");
+  test("some have opaque folders", async () => {
+    expect(await allFeaturesOf(built.flat())).toContain("an opaque folder");
   });
 
-  test.each(names)("imported into %s, as another program wrote it", async (on) => {
+  test.each(names)("a foreign tar imported into %s", async (on) => {
     const sparse = on === "28.5 with a containerd store";
     const tar = foreignTar(TIME, { sparse });
     await engines[on]().dockerWithInput([tar], ["import", "-", "imported:v1"]);

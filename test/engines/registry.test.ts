@@ -14,7 +14,7 @@ const options = () => ({ runId: newRunId(), signal: new AbortController().signal
 const push = (image: string): string[] => [image, "ssh", "far", `docker-over-ssh pull ${image}`];
 
 describe.skipIf(why)("the registry container", () => {
-  test("asks for the password of this run, which is in no place where others can read it", async () => {
+  test("requires the password of this run, which is nowhere readable for others", async () => {
     await using engine = await connectEngine(parseHost(bed.near.host, "-H"), {});
     await using registry = await openRegistry({ kind: "container" }, engine, options());
     const credentials = registry.pushCredentials ?? expect.fail("no password");
@@ -29,13 +29,13 @@ describe.skipIf(why)("the registry container", () => {
     const inspected = (await bed.near.docker("inspect", container ?? "")).stdout;
     const processes = (await execa("ps", ["-eo", "args"])).stdout;
     for (const text of [inspected, processes]) expect(text).not.toContain(credentials.password);
-    // Published for this machine alone.
+    // Published on 127.0.0.1 only.
     expect(JSON.parse(inspected)[0].NetworkSettings.Ports["5000/tcp"]).toEqual([
       { HostIp: "127.0.0.1", HostPort: expect.any(String) },
     ]);
   });
 
-  test("what a killed run left behind is removed by the next one, what a living one uses is not", async () => {
+  test("the next run removes a killed run's container, not a living one's", async () => {
     await buildImage(bed.near, "leftover:v1", [{ name: "data", bytes: 4_000_000 }]);
     const changes = await rememberEngines(bed.near, bed.far);
     const line = ["push", "--verbose", "--registry", "container", ...push("leftover:v1")];
@@ -59,7 +59,7 @@ describe.skipIf(why)("the registry container", () => {
   });
 });
 
-describe.skipIf(why)("a registry of yours", () => {
+describe.skipIf(why)("a registry of the user", () => {
   test.each([
     ["option", "--registry HOST:PORT", (host: string) => ({ args: ["--registry", host], env: {} })],
     [
@@ -67,7 +67,7 @@ describe.skipIf(why)("a registry of yours", () => {
       "LOCAL_DOCKER_REGISTRY_PORT",
       (host: string) => ({ args: [], env: { LOCAL_DOCKER_REGISTRY_PORT: host.split(":")[1] ?? "" } }),
     ],
-  ])("by %s %s: no container is started, and the temporary name goes", async (name, _, choice) => {
+  ])("by %s %s: no container is started, and the temporary name is removed", async (name, _, choice) => {
     await buildImage(bed.near, `${name}:v1`, [{ name, bytes: 1_000_000 }]);
     await using registry = await startRegistry(bed.near);
     const changes = await rememberEngines(bed.near);
@@ -78,7 +78,7 @@ describe.skipIf(why)("a registry of yours", () => {
     expect(await catalog.json()).toEqual({ repositories: [`docker-over-ssh/library/${name}`] });
   });
 
-  test("what the engine notes of a push that is broken off at its last moment is removed", async () => {
+  test("the engine's record of a push that is interrupted at its end is removed", async () => {
     await buildImage(bed.near, "noted:v1", [{ name: "data", bytes: 1000 }]);
     await using registry = await startRegistry(bed.near);
     const repository = `${registry.host}/docker-over-ssh/library/noted`;
@@ -86,7 +86,7 @@ describe.skipIf(why)("a registry of yours", () => {
     await bed.near.docker("tag", "noted:v1", `${repository}:run`);
     const { stdout } = await bed.near.docker("push", `${repository}:run`);
     await bed.near.docker("rmi", `${repository}:run`);
-    // The same note as an engine makes that has lost the name meanwhile.
+    // The engine makes the same record when it has lost the name meanwhile.
     await bed.near.docker("pull", `${repository}@${/sha256:[0-9a-f]{64}/.exec(stdout)?.[0]}`);
     expect(JSON.stringify(await changes())).toContain(repository);
     await using engine = await connectEngine(parseHost(bed.near.host, "-H"), {});

@@ -1,10 +1,10 @@
 import type { Engine } from "../testbed/engine.ts";
 import { until } from "../testbed/wait.ts";
 
-/** ms for one look: docker-proxy takes connections before the container's network is up, and some of them never hear anything. */
-const LOOK = 1000;
+/** ms for one request: docker-proxy accepts connections before the container's network is up, and some of them never get an answer. */
+const REQUEST_TIMEOUT = 1000;
 
-/** A registry that a test keeps beside the near engine, as a person would. */
+/** A registry on the near engine, like a user's own. */
 export interface OwnRegistry extends AsyncDisposable {
   port: string;
   /** `127.0.0.1:PORT` */
@@ -15,8 +15,8 @@ export async function startRegistry(engine: Engine, reference = "registry:2"): P
   const id = (await engine.docker("run", "--detach", "--publish", "127.0.0.1::5000", reference)).stdout;
   const host = (await engine.docker("port", id, "5000")).stdout.split("\n")[0] ?? "";
   await until(`the registry at ${host} answers`, async () => {
-    const look = fetch(`http://${host}/v2/`, { signal: AbortSignal.timeout(LOOK) });
-    return await look.then(({ ok }) => ok).catch(() => false);
+    const asked = fetch(`http://${host}/v2/`, { signal: AbortSignal.timeout(REQUEST_TIMEOUT) });
+    return await asked.then(({ ok }) => ok).catch(() => false);
   });
   return {
     host,

@@ -10,29 +10,29 @@ import { bed, done, dos, startDos, why } from "./bed.ts";
 
 const MB = 1_000_000;
 const IMAGE = "resumed:v1";
-/** Whole layers: of one that is made of pieces, its file's size does not tell what has come. */
+/** Layers whole: the file of a layer by delta does not grow with the received bytes. */
 const TO_FAR = ["push", "--no-delta", IMAGE, "ssh", "far", `docker-over-ssh pull ${IMAGE}`];
-/** Of each of the two transfers: either side by turns, from the first bytes to the last, as far apart as what still comes allows. */
+/** Kills of each of the two transfers, of either side in turn, spread from the first bytes to the last. */
 const KILLS = 20;
-/** Bytes before the layer's end at which it is killed for the last time. */
+/** Bytes before the layer's end at the last kill. */
 const LAST = 100_000;
-/** Bytes that have arrived, and may have to come again. */
+/** Bytes that may be sent again after a kill. */
 const LOSS = 8 * MB;
-/** Bytes that a run costs besides: ssh, handshakes, the small layers, which may come last. */
-const BESIDES = 1.5 * MB;
+/** Other bytes of a run: ssh, handshakes, the small layers, which may come last. */
+const OVERHEAD = 1.5 * MB;
 /** Megabits a second. */
 const SLOW = 40;
 
-/** Which beds there are, and how large the image's layer is there, which cannot be compressed. */
+/** A test bed, and the size of the image's incompressible layer there. */
 interface Row {
   on: () => Testbed;
   size: number;
 }
 let containerd: Testbed;
 const rows: [string, Row][] = [
-  // More than a graph driver is let push: it is read out of `docker save`, and packed while it passes.
-  ["a classic store, of what is packed on the way", { on: () => bed, size: 96 * MB }],
-  ["a containerd store, of what the engine pushes", { on: () => containerd, size: 50 * MB }],
+  // Larger than the limit for an engine push from a graph driver: exported by `docker save`, and packed while it passes.
+  ["a classic store, packed by the sender", { on: () => bed, size: 96 * MB }],
+  ["a containerd store, by an engine push", { on: () => containerd, size: 50 * MB }],
 ];
 
 beforeAll(async () => {
@@ -41,7 +41,7 @@ beforeAll(async () => {
   for (const [, { on, size }] of rows) await buildImage(on().near, IMAGE, [{ name: "data", bytes: size }]);
 });
 
-/** Nothing is left to be continued, and nobody is at it. */
+/** The resume cache is empty, and no receiver runs. */
 afterEach(async () => {
   if (why) return;
   for (const [, { on }] of rows) {
@@ -58,14 +58,14 @@ afterAll(async () => {
   await containerd[Symbol.asyncDispose]();
 });
 
-/** What is in the far machine's cache of layers. */
+/** Returns the files in the far machine's cache. */
 function filesOf(on: Testbed): string[] {
   const cache = join(on.folder, "far/home/.cache/docker-over-ssh");
   const names = existsSync(cache) ? readdirSync(cache, { recursive: true, encoding: "utf8" }) : [];
   return names.filter((name) => !name.startsWith("code")).map((name) => join(cache, name));
 }
 
-/** Bytes of the large layer that are on the far machine's disk. */
+/** Returns the bytes of the large layer on the far machine's disk. */
 function arrived(on: Testbed): number {
   const sizes = filesOf(on).map((path) => {
     const found = statSync(path, { throwIfNoEntry: false });
@@ -74,7 +74,7 @@ function arrived(on: Testbed): number {
   return Math.max(0, ...sizes);
 }
 
-/** Process numbers, as they are known here, of those who receive on the far machine. */
+/** Returns the process IDs, as seen here, of receivers on the far machine. */
 async function receivers(on: Testbed): Promise<number[]> {
   const { stdout } = await execa({ reject: false })`pgrep -f ${"docker-over-ssh.js pull"}`;
   const isOfBed = (pid: string): boolean => {
@@ -87,39 +87,39 @@ async function receivers(on: Testbed): Promise<number[]> {
   return stdout.split("\n").filter(isOfBed).map(Number);
 }
 
-/** Resolves when so many bytes are there, or the run has ended. */
+/** Resolves when so many bytes have arrived, or the run has ended. */
 async function untilArrived(on: Testbed, bytes: number, run: ReturnType<typeof startDos>): Promise<void> {
-  const isThere = (): boolean => arrived(on) >= bytes || run.exitCode !== null || run.signalCode !== null;
-  await expect.poll(isThere, { interval: 5, timeout: 60_000 }).toBe(true);
+  const isReached = (): boolean => arrived(on) >= bytes || run.exitCode !== null || run.signalCode !== null;
+  await expect.poll(isReached, { interval: 5, timeout: 60_000 }).toBe(true);
 }
 
-async function untilNobodyReceives(on: Testbed): Promise<void> {
+async function untilNoReceivers(on: Testbed): Promise<void> {
   await expect.poll(async () => await receivers(on), { timeout: 25_000, interval: 20 }).toEqual([]);
 }
 
-/** How a run ended to which a signal was sent when 10 MB had arrived. */
+/** Signals a run when 10 MB have arrived, and returns how it ended. */
 async function stoppedBy(signal: NodeJS.Signals, on: Testbed): Promise<{ exitCode?: number | undefined }> {
   await on.limitRate(SLOW);
   const run = startDos(TO_FAR, { on });
   await untilArrived(on, 10 * MB, run);
   run.kill(signal);
   const ended = await run;
-  await untilNobodyReceives(on);
+  await untilNoReceivers(on);
   await on.limitRate(undefined);
   return ended;
 }
 
-/** What a program of the image reads of its large layer. */
+/** Returns the hash of the large layer's files, computed by a container. */
 async function contentOf(engine: Engine): Promise<string> {
   return (await engine.docker("run", "--rm", IMAGE, "/bin/busybox", "sh", "-c", "sha256sum /data/*")).stdout;
 }
 
-describe.skipIf(why).each(rows)(`a layer on its way into %s ${why ?? ""}`, (_, { on: of, size }) => {
-  test("is continued, however often either side is killed", async () => {
+describe.skipIf(why).each(rows)(`a layer sent into %s ${why ?? ""}`, (_, { on: of, size }) => {
+  test("is resumed, however often either side is killed", async () => {
     const on = of();
     await on.limitRate(SLOW);
     const lost: number[] = [];
-    /** Bytes that arrive between the look and the end: while the receiver is looked for, and out of ssh and TCP when the sender is killed. */
+    /** Bytes that still arrive after the decision to kill: while the receiver is looked for, and from ssh's and TCP's buffers. */
     let underway = 0;
     while (lost.length < KILLS && arrived(on) < size - LAST) {
       const before = arrived(on);
@@ -132,22 +132,22 @@ describe.skipIf(why).each(rows)(`a layer on its way into %s ${why ?? ""}`, (_, {
       if (lost.length % 2 === 0) for (const pid of await receivers(on)) process.kill(pid, "SIGKILL");
       else run.kill("SIGKILL");
       expect((await run).exitCode).not.toBe(0);
-      await untilNobodyReceives(on);
+      await untilNoReceivers(on);
       underway = Math.max(underway, arrived(on) - point);
       lost.push((await wire()).toFar - (arrived(on) - before));
     }
     expect(lost.length).toBe(KILLS);
-    for (const bytes of lost) expect(bytes).toBeLessThan(LOSS + BESIDES);
+    for (const bytes of lost) expect(bytes).toBeLessThan(LOSS + OVERHEAD);
 
     await on.limitRate(undefined);
     const before = arrived(on);
     const wire = await on.countWire();
     expect(await dos(TO_FAR, { on })).toEqual(done);
-    expect((await wire()).toFar).toBeLessThan(size - before + BESIDES);
+    expect((await wire()).toFar).toBeLessThan(size - before + OVERHEAD);
     expect(await contentOf(on.far)).toBe(await contentOf(on.near));
   }, 240_000);
 
-  test("is continued after Ctrl-C, and --verbose says from where", async () => {
+  test("is resumed after Ctrl-C, and --verbose prints the offset", async () => {
     const on = of();
     expect((await stoppedBy("SIGINT", on)).exitCode).toBe(130);
     const before = arrived(on);
@@ -159,7 +159,7 @@ describe.skipIf(why).each(rows)(`a layer on its way into %s ${why ?? ""}`, (_, {
     expect(run.stderr).toMatch(/the layer sha256:\w+ is continued: .+ MB of .+ MB are present/);
   });
 
-  test("is sent anew when what was there of it is not right", async () => {
+  test("is sent again when its partial file is damaged", async () => {
     const on = of();
     await stoppedBy("SIGKILL", on);
     for (const path of filesOf(on)) {

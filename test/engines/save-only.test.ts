@@ -14,7 +14,7 @@ import { asTest, attestedLayout } from "./layouts.ts";
 
 const whyNo29 = why ?? (await whyNotKind("29-containerd"));
 
-/** The platform that runs here, and one that does not. */
+/** This machine's platform, and a foreign one. */
 const [RUNS, OTHER] = process.arch === "arm64" ? (["arm64", "amd64"] as const) : (["amd64", "arm64"] as const);
 const libraries: LayerSpec = { name: "libraries", bytes: 3_000_000, files: 30 };
 
@@ -50,7 +50,7 @@ describe.each([
       return run;
     }
 
-    test("an image arrives and runs; of a second version, only the layers that are missing are sent", async () => {
+    test("an image arrives and runs; a second version sends only missing layers", async () => {
       await buildImage(pair.near, "saved:v1", [libraries]);
       await push("saved:v1");
       expect((await pair.far.docker("run", "--rm", "saved:v1")).stdout).toBe("saved v1");
@@ -62,7 +62,7 @@ describe.each([
       expect((await pair.far.docker("run", "--rm", "saved:v2")).stdout).toBe("saved v2");
     });
 
-    test("of an index with attestations, the variant that runs there", async () => {
+    test("of an index with attestations, the receiver's variant is sent", async () => {
       const { v1, v2, prints } = await caseImages("saved-index");
       const { layers } = asTest(v1);
       const other = { layers, ...configFor(layers, { architecture: OTHER }) };

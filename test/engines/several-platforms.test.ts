@@ -10,10 +10,10 @@ import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 import { at, containerd } from "./containerd-pair.ts";
 import { asBuildx, asTest, attestedLayout } from "./layouts.ts";
 
-/** The platform that runs here, and one that does not. */
+/** This machine's platform, and a foreign one. */
 const [RUNS, OTHER] = process.arch === "arm64" ? (["arm64", "amd64"] as const) : (["amd64", "arm64"] as const);
 
-/** What is in an index, by what runs where. */
+/** The variants of an index, by where they run. */
 interface Variants {
   name: string;
   runs: TestImage;
@@ -21,7 +21,7 @@ interface Variants {
   prints: string;
 }
 
-/** The variants share layers, as what is copied into an image for each platform. The one that runs is not the first. */
+/** Loads an index of variants that share layers. The variant that runs here is not the first. */
 async function load(engine: Engine, repository: string, absent: string[] = []): Promise<Variants> {
   const { v1, v2, prints } = await caseImages(repository);
   const { layers } = asTest(v1);
@@ -42,7 +42,7 @@ describe.skipIf(why).each([
   ["26.1", "far", "near"],
 ] as const)(`an index with attestations in the containerd store of %s ${why ?? ""}`, (version, side, otherSide) => {
   let image: Variants;
-  /** As `docker pull` leaves it: the index names all variants, and there is the one that runs. */
+  /** As after `docker pull`: the index names all variants, and only the one that runs here is present. */
   let pulled: Variants;
 
   beforeAll(async () => {
@@ -51,7 +51,7 @@ describe.skipIf(why).each([
     pulled = await load(containerd[side], `pulled-${version}`, [`linux/${OTHER}`]);
   });
 
-  /** From the engine's own machine to wherever `to` says. */
+  /** Sends from the engine's machine to `to`. */
   async function send(name: string, to: string[], ...options: string[]) {
     const push = ["docker-over-ssh", "push", ...options, name];
     return await dos(["pull", ...to, name, ...(side === "far" ? ["ssh", "far"] : []), ...push], { on: containerd });
@@ -60,7 +60,7 @@ describe.skipIf(why).each([
   test.each([
     ["another containerd store", () => containerd[otherSide]],
     ["a graph driver", () => bed.near],
-  ])("sent to %s: the variant that runs there arrives whole, and runs", async (_, engineOf) => {
+  ])("sent to %s: the variant that runs there arrives complete, and runs", async (_, engineOf) => {
     const [{ name, runs, prints }, engine] = [image, engineOf()];
     expect(await send(name, ["-H", engine.host])).toEqual(done);
     expect((await engine.docker("run", "--rm", name)).stdout).toBe(prints);
@@ -71,7 +71,7 @@ describe.skipIf(why).each([
   test.each([
     ["whole", () => image],
     ["as docker pull leaves it", () => pulled],
-  ])("%s, sent to a folder, which runs nothing: the variant that runs where it comes from", async (_, which) => {
+  ])("%s, sent to a folder: the variant that runs on the sender", async (_, which) => {
     const { name, runs } = which();
     const path = at(name.replace(":", "-"));
     expect(await send(name, ["--to", `oci:${path}`])).toEqual(done);
@@ -104,7 +104,7 @@ describe.skipIf(why).each([
   test.each([
     ["that the index does not name", "linux/s390x", () => image],
     ["whose content is not there", `linux/${OTHER}`, () => pulled],
-    // The API tells of other variants than the engine's own from 1.49 on.
+    // The API lists other variants than the engine's own from 1.49 on.
     ...(version === "26.1" ? [["that the engine cannot be asked for", `linux/${OTHER}`, () => image] as const] : []),
   ] as const)("--platform %s is an error, and nothing changes", async (_, platform, which) => {
     const { name } = which();

@@ -11,7 +11,7 @@ const layers: LayerSpec[] = [
   { name: "modules", bytes: 2 * MB, files: 400 },
 ];
 
-describe.skipIf(why)(`one line moves an image from one engine to another ${why ?? ""}`, () => {
+describe.skipIf(why)(`one command moves an image from one engine to another ${why ?? ""}`, () => {
   beforeAll(async () => {
     for (const tag of ["v1", "v2"]) await buildImage(bed.near, `app:${tag}`, layers);
   });
@@ -28,7 +28,7 @@ describe.skipIf(why)(`one line moves an image from one engine to another ${why ?
     ]);
   });
 
-  test("a second version sends the layer that changed, and no other: counted on the wire", async () => {
+  test("a second version sends only the changed layer, counted on the wire", async () => {
     const wire = await bed.countWire();
     const run = await dos(["push", "app:v2", "ssh", "far", "docker-over-ssh pull app:v2"]);
     expect(run).toEqual(done);
@@ -40,7 +40,7 @@ describe.skipIf(why)(`one line moves an image from one engine to another ${why ?
     expect((await bed.far.docker("run", "--rm", "app:v2")).stdout).toBe("app v2");
   });
 
-  test("the reverse: pull runs a far push", async () => {
+  test("the reverse: pull starts a remote push", async () => {
     await bed.near.docker("tag", "app:v1", "back:v1");
     await dos(["push", "back:v1", "ssh", "far", "docker-over-ssh pull back:v1"]);
     await bed.near.docker("rmi", "back:v1");
@@ -59,7 +59,7 @@ describe.skipIf(why)(`one line moves an image from one engine to another ${why ?
     ["from this process, pulled by the engine", "embedded", "pull"],
     ["from a registry:2 container, loaded", "container", "load"],
     ["from a registry:2 container, pulled by the engine", "container", "pull"],
-  ])("%s: one layer of two versions crosses, nothing else is left", async (_, registry, via) => {
+  ])("%s: a second version sends one layer, nothing else is left", async (_, registry, via) => {
     const name = `by-${registry}-${via}`;
     const own = [{ name, bytes: MB, files: 3 }];
     for (const tag of ["v1", "v2"]) await buildImage(bed.near, `${name}:${tag}`, own);
@@ -77,7 +77,7 @@ describe.skipIf(why)(`one line moves an image from one engine to another ${why ?
     ]);
   });
 
-  test("what was built on both sides is not sent, nor is an image that is there", async () => {
+  test("layers built on both sides are not sent, nor is a present image", async () => {
     const layers = [{ name: "twice", bytes: MB }];
     for (const engine of [bed.near, bed.far]) await buildImage(engine, "twice:v1", layers);
     await buildImage(bed.near, "twice:v2", layers);
@@ -91,7 +91,7 @@ describe.skipIf(why)(`one line moves an image from one engine to another ${why ?
     expect((await bed.far.docker("run", "--rm", "twice:v2")).stdout).toBe("twice v2");
   });
 
-  test("an image that has the same layer twice", async () => {
+  test("an image with the same layer twice", async () => {
     const layer = { name: "again", bytes: 1000 };
     await buildImage(bed.near, "again:v1", [layer, { name: "between", bytes: 1000 }, layer]);
     const diffIds = (await bed.near.docker("inspect", "--format", "{{json .RootFS.Layers}}", "again:v1")).stdout;
@@ -100,7 +100,7 @@ describe.skipIf(why)(`one line moves an image from one engine to another ${why ?
     expect((await bed.far.docker("run", "--rm", "again:v1")).stdout).toBe("again v1");
   });
 
-  test("a large image that was never pushed: read from docker save, whole and in place", async () => {
+  test("a large image that has never been pushed is exported by docker save", async () => {
     await buildImage(bed.near, "saved:v1", [
       { name: "large", bytes: 70 * MB, files: 20, content: "text" },
       { name: "small", bytes: MB },
@@ -132,7 +132,7 @@ describe.skipIf(why)(`one line moves an image from one engine to another ${why ?
     expect((await bed.far.docker("run", "--rm", "exec:v1")).stdout).toBe("app v1");
   });
 
-  test("--quiet prints nothing, --verbose says what is done", async () => {
+  test("--quiet prints nothing, --verbose prints the steps", async () => {
     const far = ["ssh", "far", "docker-over-ssh pull app:v2"];
     expect(await dos(["push", "--quiet", "app:v2", ...far])).toMatchObject({ exitCode: 0, stderr: "", stdout: "" });
     const verbose = await dos(["push", "--verbose", "app:v2", ...far]);
@@ -140,7 +140,7 @@ describe.skipIf(why)(`one line moves an image from one engine to another ${why ?
   });
 });
 
-describe.skipIf(why)("an image arrives under exactly the name that was asked for", () => {
+describe.skipIf(why)("an image arrives under exactly the requested name", () => {
   test.each([
     "name-only",
     "team/group/app",
@@ -158,7 +158,7 @@ describe.skipIf(why)("an image arrives under exactly the name that was asked for
     ]);
   });
 
-  test("a digest with a tag: the name with the tag", async () => {
+  test("a digest with a tag: arrives under the tag", async () => {
     await using registry = await startRegistry(bed.near);
     const name = `${registry.host}/pinned:v1`;
     await bed.near.docker("tag", "app:v1", name);
@@ -169,7 +169,7 @@ describe.skipIf(why)("an image arrives under exactly the name that was asked for
     expect((await bed.far.docker("run", "--rm", name)).stdout).toBe("app v1");
   });
 
-  test("a digest alone is refused, before anything is sent, with the way out", async () => {
+  test("a digest alone is refused before anything is sent, with a hint", async () => {
     const changes = await rememberEngines(bed.near, bed.far);
     const name = `app@sha256:${"ab".repeat(32)}`;
     const run = await dos(["pull", name, "ssh", "far", `docker-over-ssh push ${name}`]);

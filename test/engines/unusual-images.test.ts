@@ -1,4 +1,4 @@
-/** Images that engines hold, and that are not as usual: without a name, for no platform or a foreign one, of very many layers. */
+/** Unusual images of engines: without a name, for no platform or a foreign one, with very many layers. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { caseImages } from "../matrix/case-image.ts";
 import { buildImage } from "../testbed/build-image.ts";
@@ -13,7 +13,7 @@ import { asTest, attestedLayout } from "./layouts.ts";
 
 const [RUNS, FOREIGN] = process.arch === "arm64" ? (["arm64", "amd64"] as const) : (["amd64", "arm64"] as const);
 
-/** One that runs, with these in its config in place of its own. */
+/** Makes an image that runs, with changes to its config. */
 async function imageWith(repository: string, changes: object, moreLayers: Buffer[] = []): Promise<TestImage> {
   const image = asTest((await caseImages(repository)).v2);
   const layers = [...image.layers, ...moreLayers];
@@ -21,7 +21,7 @@ async function imageWith(repository: string, changes: object, moreLayers: Buffer
   return { ...configFor(layers), layers, config: Buffer.from(JSON.stringify({ ...config, ...changes })) };
 }
 
-/** As `docker save` of older engines has it. */
+/** Writes a docker archive in the form of older engines. */
 async function archive(file: string, name: string, { config, diffIds, layers }: TestImage): Promise<string> {
   const files = diffIds.map((diffId, index) => ({ name: `${hexOf(diffId)}.tar`, content: layers[index] ?? "" }));
   const configName = `${hexOf(digestOf(config))}.json`;
@@ -47,7 +47,7 @@ afterAll(async () => {
   }
 });
 
-describe.skipIf(why).each(stores)(`in %s, an image that lost its name to a later build ${why ?? ""}`, (store, on) => {
+describe.skipIf(why).each(stores)(`in %s, an image whose name a later build has taken ${why ?? ""}`, (store, on) => {
   const name = `unusual-${store.split(" ")[1]}`;
   let id: string;
 
@@ -64,7 +64,7 @@ describe.skipIf(why).each(stores)(`in %s, an image that lost its name to a later
 
   const runs = async () => (await on().far.docker("run", "--rm", `${name}:there`)).stdout;
 
-  test("is sent by its ID, under the name that is asked for", async () => {
+  test("is sent by its ID, under the requested name", async () => {
     const line = ["push", id, "ssh", "far", `docker-over-ssh pull ${name}:there`];
     expect(await dos(line, { on: on() })).toEqual(done);
     expect(await runs()).toBe(`${name} v1`);
@@ -92,7 +92,7 @@ describe.skipIf(why).each(stores)(`in %s, an image that lost its name to a later
     await on().far.docker("rmi", `${name}:there`);
   });
 
-  test("needs a name where it arrives", async () => {
+  test("requires a name at the receiver", async () => {
     const changes = await rememberEngines(on().near, on().far);
     const short = id.slice("sha256:".length, "sha256:".length + 12);
     for (const [given, exitCode] of [
@@ -106,12 +106,12 @@ describe.skipIf(why).each(stores)(`in %s, an image that lost its name to a later
     expect(await changes()).toEqual(unchanged(2));
   });
 
-  test("is still there after all that", async () => {
+  test("is still present afterwards", async () => {
     expect((await on().near.docker("run", "--rm", id)).stdout).toBe(`${name} v1`);
   });
 });
 
-describe.skipIf(why)("an image of an engine that is for no platform, or a foreign one, is sent with a warning", () => {
+describe.skipIf(why)("an image for no platform, or a foreign one, is sent with a warning", () => {
   test.each(stores.flatMap(([store, on]) => ["", undefined].map((arch) => [store, arch, on] as const)))(
     "from %s, architecture %j",
     async (store, architecture, on) => {
@@ -126,7 +126,7 @@ describe.skipIf(why)("an image of an engine that is for no platform, or a foreig
     },
   );
 
-  test.each(stores)("from %s, which holds nothing but the foreign one", async (store, on) => {
+  test.each(stores)("from %s, which has only the foreign variant", async (store, on) => {
     const name = `unusual-foreign:${store.split(" ")[1]}`;
     const image = await imageWith(name.replace(":", "-"), { architecture: FOREIGN });
     if (on() === bed) await bed.near.docker("load", "--input", await archive("foreign.tar", name, image));
@@ -168,7 +168,7 @@ describe.skipIf(why)("an image of 126 layers", () => {
     expect(await changes()).toEqual(unchanged(1));
   });
 
-  test("is taken by a containerd store, and runs", async () => {
+  test("is accepted by a containerd store, and runs", async () => {
     expect(await push(containerd)).toEqual(done);
     expect((await containerd.far.docker("run", "--rm", "unusual-many:v1")).stdout).not.toBe("");
   });

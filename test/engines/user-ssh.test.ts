@@ -7,16 +7,16 @@ import { buildImage } from "../testbed/build-image.ts";
 import { until } from "../testbed/wait.ts";
 import { bed, done, dos, isOfBed, startDos, untilPrinted, why } from "./bed.ts";
 
-/** On the near engine, and on the far one; random, so that there is something to interrupt. */
-const [THERE, BACK] = ["own-ssh:there", "own-ssh:back"];
+/** Images on the near and on the far engine; random, so that a transfer takes long enough to interrupt. */
+const [THERE, BACK] = ["user-ssh:there", "user-ssh:back"];
 
 let folder: string;
 let loginsBefore: number;
 
 beforeAll(async () => {
   if (why) return;
-  await buildImage(bed.near, THERE, [{ name: "own-ssh-there", bytes: 4_000_000 }]);
-  await buildImage(bed.far, BACK, [{ name: "own-ssh-back", bytes: 100_000 }]);
+  await buildImage(bed.near, THERE, [{ name: "user-ssh-there", bytes: 4_000_000 }]);
+  await buildImage(bed.far, BACK, [{ name: "user-ssh-back", bytes: 100_000 }]);
 });
 
 afterAll(async () => {
@@ -27,7 +27,7 @@ afterAll(async () => {
 
 beforeEach(() => {
   if (why) return;
-  folder = mkdtempSync(join(tmpdir(), "dos-own-ssh-"));
+  folder = mkdtempSync(join(tmpdir(), "dos-user-ssh-"));
   loginsBefore = 0;
   loginsBefore = logins().length;
 });
@@ -39,7 +39,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** An `ssh` that is first in PATH and has these settings, ahead of the test bed's: a person's ~/.ssh/config. */
+/** Puts an `ssh` first in PATH with these settings before the test bed's, like a user's ~/.ssh/config. */
 function withConfig(settings: string, others = readFileSync(bed.sshConfig, "utf8")): Record<string, string> {
   const config = join(folder, "config");
   writeFileSync(config, `${settings}\n${others}`);
@@ -47,7 +47,7 @@ function withConfig(settings: string, others = readFileSync(bed.sshConfig, "utf8
   return { PATH: `${folder}:${bed.env["PATH"]}` };
 }
 
-/** Where those came from that the far sshd has let in during this test. */
+/** Returns the origins of the logins to the far sshd during this test. */
 function logins(): string[] {
   const log = readFileSync(join(bed.folder, "far/sshd.log"), "utf8");
   return Array.from(log.matchAll(/^Accepted publickey for root from (\S+)/gm), ([, from = ""]) => from).slice(
@@ -55,16 +55,16 @@ function logins(): string[] {
   );
 }
 
-/** What is still there of all that our command lines start, on either machine, and of ssh. */
+/** Returns the running processes of command lines of this test bed, on either machine, and of ssh. */
 async function processesLeft(): Promise<string[]> {
   const ours = `docker-over-ssh.js (push|pull)|system dial-stdio|${folder}`;
   const { stdout } = await execa({ reject: false })`pgrep -fa ${ours}`;
-  // Other test beds have theirs. A master that has gone to the background overwrites its environment with its title.
+  // Without those of other test beds. An ssh master in the background overwrites its environment with its title.
   const isOurs = (line: string): boolean => line.includes(folder) || isOfBed(line.split(" ")[0] ?? "");
   return stdout.split("\n").filter((line) => line !== "" && isOurs(line));
 }
 
-/** Sends an image there and fetches another one; both run where they have arrived, and are removed there. */
+/** Pushes an image and pulls another one, runs both where they have arrived, and removes them. */
 async function thereAndBack(location: string, env: Record<string, string>): Promise<void> {
   for (const [verb, image, to] of [
     ["push", THERE, bed.far],
@@ -76,15 +76,15 @@ async function thereAndBack(location: string, env: Record<string, string>): Prom
   }
 }
 
-/** Port 2223 is a machine with docker-over-ssh, 2224 one with nothing but docker: see ssh.ts. */
-const FAR_ENDS = [
+/** Port 2223 is a host with docker-over-ssh, 2224 one with docker alone (ssh.ts). */
+const REMOTE_SIDES = [
   ["docker-over-ssh", 2223],
   ["an engine alone", 2224],
 ] as const;
 
 describe.skipIf(why)(`ssh://HOST is the user's own ssh ${why ?? ""}`, () => {
-  test.each(FAR_ENDS)("through a jump host, to %s", async (_, port) => {
-    // The far machine's 127.0.0.1: no way leads there but from that machine.
+  test.each(REMOTE_SIDES)("through a jump host, to %s", async (_, port) => {
+    // The far machine's 127.0.0.1, reachable only from that machine.
     const env = withConfig("Host inside\n  HostName 127.0.0.1\n  ProxyJump far\n");
     await thereAndBack(`ssh://root@inside:${port}`, env);
     const [jump, inside] = [expect.not.stringMatching("127.0.0.1") as string, "127.0.0.1"];
@@ -103,13 +103,13 @@ describe.skipIf(why)(`ssh://HOST is the user's own ssh ${why ?? ""}`, () => {
       expect(await master("exit")).toBe(0);
     });
 
-    test.each(FAR_ENDS)("one login does for several transfers, to %s", async (_, port) => {
+    test.each(REMOTE_SIDES)("several transfers share one login, to %s", async (_, port) => {
       await thereAndBack(`ssh://root@far:${port}`, env);
       expect(logins()).toHaveLength(1);
       expect(await processesLeft()).toEqual([expect.stringContaining("[mux]")]);
     });
 
-    test("a transfer that is interrupted leaves the master to others, and nothing else", async () => {
+    test("an interrupted transfer leaves only the shared master", async () => {
       await bed.limitRate(8);
       const run = startDos(["push", THERE, "ssh://far"], { env });
       await untilPrinted(run, "sending");
@@ -120,7 +120,7 @@ describe.skipIf(why)(`ssh://HOST is the user's own ssh ${why ?? ""}`, () => {
     });
   });
 
-  test("with a key that an agent alone holds; without the agent it is a login that fails", async () => {
+  test("with a key that only an agent has; without the agent, the login fails", async () => {
     const others = readFileSync(bed.sshConfig, "utf8").replaceAll(/^ *Identit.*\n/gm, "");
     const env = withConfig("Host *\n  IdentityFile none\n", others);
     const agent = { SSH_AUTH_SOCK: join(folder, "agent") };

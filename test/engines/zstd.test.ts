@@ -14,7 +14,7 @@ import { layoutOf, writeTree } from "../unit/places/images.ts";
 import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 import { asTest } from "./layouts.ts";
 
-/** From Node 22.15 and 23.8 on; the types are of Node 20. */
+/** In Node since 22.15 and 23.8; the types are those of Node 20. */
 const { zstdCompressSync } = zlib as { zstdCompressSync?: (bytes: Buffer) => Buffer };
 const hasZstd = zstdCompressSync !== undefined;
 const noProgram = !hasZstd && spawnSync("zstd", ["--version"]).error !== undefined;
@@ -60,7 +60,7 @@ async function runsOn(target: Engine): Promise<void> {
 }
 
 describe.skipIf(whyNot)(`a layout with zstd layers ${whyNot ?? ""}`, () => {
-  test("is pulled by an engine that unpacks zstd by itself, whatever this Node can", async () => {
+  test("is pulled by an engine that supports zstd, whatever this Node supports", async () => {
     expect(await push("-H", containerd.near.host, "--via", "pull")).toEqual(done);
     await runsOn(containerd.near);
   });
@@ -71,7 +71,7 @@ describe.skipIf(whyNot)(`a layout with zstd layers ${whyNot ?? ""}`, () => {
       await runsOn(engine(store));
     });
 
-    test("is put into another layout as it is, manifest and all", async () => {
+    test("is copied into another layout unchanged, with its manifest", async () => {
       expect(await push("--to", `oci:${join(folder, "copy")}`)).toEqual(done);
       const [sent, arrived] = ["layout", "copy"].map((name) => readFileSync(join(folder, name, "index.json"), "utf8"));
       const digest = (index = ""): string =>
@@ -80,10 +80,10 @@ describe.skipIf(whyNot)(`a layout with zstd layers ${whyNot ?? ""}`, () => {
     });
   });
 
-  describe.runIf(!hasZstd)("where this Node has none, before 22.15", () => {
+  describe.runIf(!hasZstd)("where this Node has no zstd, before 22.15", () => {
     const words = `compressed with zstd, which Node ${process.versions.node} cannot decompress; Node 22.15 can`;
 
-    test.each(Object.keys(engines))("is not loaded into %s: it is said why, and nothing changes", async (store) => {
+    test.each(Object.keys(engines))("is not loaded into %s: the error says why, and nothing changes", async (store) => {
       const changes = await rememberEngines(engine(store));
       const run = await push("-H", engine(store).host);
       expect(run).toMatchObject({ exitCode: 13, stdout: "" });
@@ -91,7 +91,7 @@ describe.skipIf(whyNot)(`a layout with zstd layers ${whyNot ?? ""}`, () => {
       expect(await changes()).toEqual(unchanged(1));
     });
 
-    test("is not put into another layout, which is not made", async () => {
+    test("is not copied into another layout, which is not created", async () => {
       const run = await push("--to", `oci:${join(folder, "copy")}`);
       expect(run).toMatchObject({ exitCode: 13, stdout: "" });
       expect(run.stderr).toContain(words);

@@ -133,7 +133,7 @@ describe("a layer is verified while it passes", () => {
   });
 });
 
-test("bytes are proven as they pass", async () => {
+test("a stream is verified as it passes", async () => {
   const expected = { what: "it", digest: digestOf(tar), size: tar.length };
   expect((await buffer(verifiedStream(stream(tar), expected))).equals(tar)).toBe(true);
   await expect(buffer(verifiedStream(stream(tar), { ...expected, digest: digestOf("x") }))).rejects.toThrow(
