@@ -26,7 +26,7 @@ describe.skipIf(why).each([
 ])(`a missing layer sends only pieces that other images' files lack: %s ${why ?? ""}`, (_, beds) => {
   let changes: () => Promise<unknown>;
   /** The last run's stderr. */
-  let said: string;
+  let printed: string;
 
   async function push(image: string, ...options: string[]): Promise<{ run: Run; sent: number }> {
     const wire = await beds().countWire();
@@ -44,7 +44,7 @@ describe.skipIf(why).each([
     changes = await rememberEngines(near, far);
     const { run, sent } = await push(`${name}:v2`, ...(options.length > 0 ? options : ["--delta=always"]));
     expect(run).toEqual(done);
-    said = run.stderr;
+    printed = run.stderr;
     expect((await far.docker("run", "--rm", `${name}:v2`)).stdout).toBe(`${name} v2`);
     if (beds() === bed)
       expect((await far.docker("image", "inspect", "--format", "{{.Id}}", `${name}:v2`)).stdout).toBe(id);
@@ -77,7 +77,7 @@ describe.skipIf(why).each([
     const sent = await pushNext("upgraded", [base, packages], [{ ...base, seed: "next" }, packages]);
     expect(sent).toBeLessThan(1.05 * base.bytes + 64_000);
     // A classic store identifies a layer by the layers below it; a containerd store has its blob.
-    if (beds() === containerd) expect(said).toMatch(/sent for 2 layers.*, 2 layers .*there already/);
+    if (beds() === containerd) expect(printed).toMatch(/sent for 2 layers.*, 2 layers .*there already/);
   });
 
   test("the faster way for the link is chosen, with a reason", async () => {
@@ -85,16 +85,16 @@ describe.skipIf(why).each([
     const next = (seed: string): LayerSpec[] => [{ ...packages, seed, ...later }];
     const sent = await pushNext("fast", version("fast"), next("fast"), "--delta=auto", "--verbose");
     const [, way, byDelta, whole] =
-      /is sent (by delta|whole): predicted ([\d.]+) s by delta, ([\d.]+) s whole, at /.exec(said) ?? [];
+      /is sent (by delta|whole): predicted ([\d.]+) s by delta, ([\d.]+) s whole, at /.exec(printed) ?? [];
     // The choice depends on this machine's speed at the moment.
-    expect({ said, way }).toMatchObject({ way: Number(byDelta) < Number(whole) * 0.9 ? "by delta" : "whole" });
+    expect({ printed, way }).toMatchObject({ way: Number(byDelta) < Number(whole) * 0.9 ? "by delta" : "whole" });
     expect(sent > BYTES).toBe(way === "whole");
     await beds().limitRate(20);
     try {
       expect(await pushNext("slow", version("slow"), next("slow"), "--delta=auto", "--verbose")).toBeLessThan(
         BYTES / 5,
       );
-      expect(said).toMatch(/is sent by delta: predicted /);
+      expect(printed).toMatch(/is sent by delta: predicted /);
     } finally {
       await beds().limitRate(undefined);
     }

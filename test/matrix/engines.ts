@@ -70,63 +70,24 @@ export function pullingDestination(target: BedEngine): Destination {
 
 /** @param command returns the receiver's command */
 function engineDestination(target: BedEngine, command: (images: CaseImages) => string[]): Destination {
-  const { bed, engine, after } = target;
-
-  const prepare = async (state: State, { v1, v2, restacked }: CaseImages): Promise<string | undefined> => {
-    if (state === "empty") return undefined;
-    if (state === "pulled") return await pull(target, v1);
-    if (state === "halved") {
-      await load(engine, v1);
-      const name = await pull(target, v1);
-      await remove(engine, v1.name);
-      return name;
-    }
-    const image = { loaded: v1, restacked, complete: renamed(v2, `${v2.name}-before`) }[state];
-    await load(engine, image);
-    return image.name;
-  };
-
-  const runOnce = async (name: string): Promise<string> => (await engine.docker("run", "--rm", name)).stdout;
-  // A client may miss the output of a container that ends at once: once in 500 runs, on 26.1.
-  const run = async (name: string): Promise<string> => (await runOnce(name)) || (await runOnce(name));
-
-  const save = async (name: string): Promise<unknown> => {
-    const file = join(bed.folder, `${name.replaceAll(/\W/g, "-")}.tar`);
-    await engine.docker("save", "--output", file, name);
-    const saved = checkSaved(await readTar(await readFile(file)));
-    await rm(file);
-    return saved;
-  };
-
-  const push = async (name: string): Promise<unknown> => {
-    const pushed = `${after.host}/${name}`;
-    await engine.docker("tag", name, pushed);
-    await engine.docker("push", pushed);
-    await remove(engine, pushed);
-    return await after.look(name);
-  };
-
-  /** Returns the image names of the case, including temporary ones, in the short form for Podman. */
-  const namesLike = async (name: string): Promise<string[]> => {
-    const { references } = await engine.listing();
-    const [repository = ""] = name.split(":");
-    return references
-      .filter((found) => found.includes(repository) && !found.includes("@"))
-      .map((found) => found.replace(/^(?:localhost|docker\.io\/library)\/(?=[^/]+$)/, ""));
-  };
-
+  const { bed, engine } = target;
   return {
     what: whatIs(engine),
     env: bed.env,
     folder: bed.folder,
-    prepare,
+    prepare: async (state, images) => await prepare(target, state, images),
     line: (source, images, copy) => pushLine(source, command(images), copy),
 
     async observe({ v2: { name } }, older) {
-      const names = (await namesLike(name)).filter((found) => found !== older);
-      const [diffIds, prints, saved, pushed] = await allOf([rootFs(engine, name), run(name), save(name), push(name)]);
+      const names = (await namesLike(engine, name)).filter((found) => found !== older);
+      const [diffIds, prints, saved, pushed] = await allOf([
+        rootFs(engine, name),
+        run(engine, name),
+        save(target, name),
+        push(target, name),
+      ]);
       if (older !== undefined) await remove(engine, older);
-      const [printsAlone, savedAlone] = await allOf([run(name), save(name)]);
+      const [printsAlone, savedAlone] = await allOf([run(engine, name), save(target, name)]);
       return { names, diffIds, prints, saved, pushed, withoutOlder: { prints: printsAlone, saved: savedAlone } };
     },
 
@@ -138,10 +99,63 @@ function engineDestination(target: BedEngine, command: (images: CaseImages) => s
     },
 
     async clear({ v2 }) {
-      const left = await namesLike(v2.name);
+      const left = await namesLike(engine, v2.name);
       if (left.length > 0) await engine.docker("rmi", "--force", ...left);
     },
   };
+}
+
+/** Brings an engine into a state. @returns the name of the image it then has, if any */
+async function prepare(
+  target: BedEngine,
+  state: State,
+  { v1, v2, restacked }: CaseImages,
+): Promise<string | undefined> {
+  const { engine } = target;
+  if (state === "empty") return undefined;
+  if (state === "pulled") return await pull(target, v1);
+  if (state === "halved") {
+    await load(engine, v1);
+    const name = await pull(target, v1);
+    await remove(engine, v1.name);
+    return name;
+  }
+  const image = { loaded: v1, restacked, complete: renamed(v2, `${v2.name}-before`) }[state];
+  await load(engine, image);
+  return image.name;
+}
+
+/** Runs an image, and returns its output. A client may miss the output of a container that ends at once: once in 500 runs, on 26.1. */
+async function run(engine: Engine, name: string): Promise<string> {
+  const once = async (): Promise<string> => (await engine.docker("run", "--rm", name)).stdout;
+  return (await once()) || (await once());
+}
+
+/** Exports an image with `docker save`, and checks it. */
+async function save({ bed, engine }: BedEngine, name: string): Promise<unknown> {
+  const file = join(bed.folder, `${name.replaceAll(/\W/g, "-")}.tar`);
+  await engine.docker("save", "--output", file, name);
+  const saved = checkSaved(await readTar(await readFile(file)));
+  await rm(file);
+  return saved;
+}
+
+/** Pushes an image to a registry without it, and checks it there. */
+async function push({ engine, after }: BedEngine, name: string): Promise<unknown> {
+  const pushed = `${after.host}/${name}`;
+  await engine.docker("tag", name, pushed);
+  await engine.docker("push", pushed);
+  await remove(engine, pushed);
+  return await after.look(name);
+}
+
+/** Returns the image names of a case, including temporary ones, in the short form for Podman. */
+async function namesLike(engine: Engine, name: string): Promise<string[]> {
+  const { references } = await engine.listing();
+  const [repository = ""] = name.split(":");
+  return references
+    .filter((found) => found.includes(repository) && !found.includes("@"))
+    .map((found) => found.replace(/^(?:localhost|docker\.io\/library)\/(?=[^/]+$)/, ""));
 }
 
 function whatIs({ version, description: { kind } }: Engine): string {
