@@ -40,7 +40,7 @@ export function classicStore(
             layers,
             async finish() {
               const { config, name: ownName, layersInStore } = await finish();
-              return { config, here: diffIds.slice(0, layersInStore), names: [ownName] };
+              return { config, present: diffIds.slice(0, layersInStore), names: [ownName] };
             },
           });
           archive.on("error", () => {}); // it may fail before the request; `loaded` rejects then

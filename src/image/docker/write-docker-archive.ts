@@ -4,9 +4,9 @@ import { InvalidImage } from "../invalid-image.ts";
 import { parseConfig } from "../config.ts";
 import { streamTar, writeTar, type FileToWrite, type TarStream } from "../tar/write-tar.ts";
 
-/** A layer that the engine has (`here`), or a layer in a file, compressed or not. */
+/** A layer that the engine has (`present`), or a layer in a file, compressed or not. */
 export type LayerToWrite =
-  | { kind: "here"; diffId: Digest }
+  | { kind: "present"; diffId: Digest }
   | { kind: "file"; diffId: Digest; path: string; blob: { size: number } };
 
 export interface DockerArchiveToWrite {
@@ -45,8 +45,8 @@ export interface LayerToStream {
 export interface DockerArchiveToStream {
   /** The layers to send, in any order, each once. */
   layers: AsyncIterable<LayerToStream>;
-  /** Called when all layers have passed. `here`: diff IDs of the config's other layers, which the engine has. */
-  finish: () => Promise<{ config: Uint8Array; here: readonly Digest[]; names: readonly string[] }>;
+  /** Called when all layers have passed. `present`: diff IDs of the config's other layers, which the engine has. */
+  finish: () => Promise<{ config: Uint8Array; present: readonly Digest[]; names: readonly string[] }>;
 }
 
 /**
@@ -61,10 +61,10 @@ export function streamDockerArchive({ layers, finish }: DockerArchiveToStream): 
         passed.add(diffId);
         yield { path: layerName(diffId), size, open };
       }
-      const { config, here, names } = await finish();
+      const { config, present, names } = await finish();
       const missing = new Set(parseConfig(config).diffIds.filter((diffId) => !passed.has(diffId)));
       for (const diffId of missing) {
-        if (!here.includes(diffId)) throw new InvalidImage("these are not the layers of its config");
+        if (!present.includes(diffId)) throw new InvalidImage("these are not the layers of its config");
         yield { path: layerName(diffId), content: Buffer.alloc(0) };
       }
       yield* metadataFiles(config, names);

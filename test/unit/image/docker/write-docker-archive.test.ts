@@ -19,12 +19,12 @@ import { bytesOf } from "../tar/make-tar.ts";
 
 const image = await makeImage([3000, 70_000, 200, 9000]);
 
-/** Writes all layers to files but those at `here`. */
-async function layersOf({ layers, diffIds }: TestImage, here: number[] = []): Promise<LayerToWrite[]> {
+/** Writes all layers to files but those at `present`. */
+async function layersOf({ layers, diffIds }: TestImage, present: number[] = []): Promise<LayerToWrite[]> {
   return await Promise.all(
     layers.map(async (layer, at) => {
       const diffId = diffIds[at] ?? "";
-      if (here.includes(at)) return { kind: "here" as const, diffId };
+      if (present.includes(at)) return { kind: "present" as const, diffId };
       return { kind: "file" as const, diffId, path: await file(layer), blob: { size: layer.length } };
     }),
   );
@@ -80,12 +80,12 @@ describe("a docker archive", () => {
 
   test("contains a layer that an image has twice once, in full if the engine lacks one of the two", async () => {
     const twice = await makeImage([3000, 200, 3000]);
-    for (const here of [[0], [2], [0, 2]]) {
+    for (const present of [[0], [2], [0, 2]]) {
       const tar = await bytesOf(
-        writeDockerArchive({ config: twice.config, layers: await layersOf(twice, here), names: [] }),
+        writeDockerArchive({ config: twice.config, layers: await layersOf(twice, present), names: [] }),
       );
       const size = (await filesInTar(tar))[`${hexOf(twice.diffIds[0] ?? "")}.tar`];
-      expect(size).toBe(here.length === 2 ? 0 : twice.layers[0]?.length);
+      expect(size).toBe(present.length === 2 ? 0 : twice.layers[0]?.length);
       expect(Object.keys(await filesInTar(tar))).toHaveLength(4);
     }
   });
@@ -115,13 +115,13 @@ describe("a docker archive", () => {
         yield { diffId: image.diffIds[at] ?? "", size: bytes.length, open, ...change };
       }
     }
-    const finish = (here: Digest[] = [], names: string[] = []) => {
-      return async () => ({ config: image.config, here, names });
+    const finish = (present: Digest[] = [], names: string[] = []) => {
+      return async () => ({ config: image.config, present, names });
     };
 
     test("contains the same as an archive of files, whatever the order", async () => {
-      const here = image.diffIds.slice(0, 2);
-      const streamed = streamDockerArchive({ layers: arriving([3, 2]), finish: finish(here, ["app:v1"]) });
+      const present = image.diffIds.slice(0, 2);
+      const streamed = streamDockerArchive({ layers: arriving([3, 2]), finish: finish(present, ["app:v1"]) });
       const layers = await layersOf(image, [0, 1]);
       const written = writeDockerArchive({ config: image.config, layers, names: ["app:v1"] });
       expect(await filesInTar(await bytesOf(streamed))).toEqual(await filesInTar(await bytesOf(written)));
