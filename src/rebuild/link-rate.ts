@@ -13,6 +13,8 @@ const NEXT = 2 * BURST;
 const NEXT_PROBES = 3;
 /** A probe whose bytes arrive spread out, at less than this share of a sufficient rate, settles the matter. */
 const CLEARLY_SLOWER = 0.8;
+/** The longest pause of such a probe, as a share of the time. */
+const SPREAD_OUT = 0.75;
 /** ms after which a probe is given up: the link is slower than a modem, or the sender gives no probe. */
 const LONGEST = 2000;
 /** ms at least in a division: the clock's resolution. */
@@ -97,9 +99,14 @@ export class LinkRate {
     return this.#observed >= enough || probes.some((probe) => this.#atLeast(probe) >= enough);
   }
 
-  /** A busy process receives the bytes late and all at once: then the longest pause is most of the time. */
+  /**
+   * A busy process receives the bytes late and all at once: the longest pause is nearly all of the time. On a rate-limited link the kernel
+   * passes up to 64 kB at a time, so that each pause is about half of the time.
+   */
   #isSlow(probes: readonly Probed[], enough: number): boolean {
-    return probes.some((probe) => probe.pause <= probe.tail / 2 && rateBehindBurst(probe) < enough * CLEARLY_SLOWER);
+    return probes.some(
+      (probe) => probe.pause <= probe.tail * SPREAD_OUT && rateBehindBurst(probe) < enough * CLEARLY_SLOWER,
+    );
   }
 
   /** Returns the rate of the fastest probe if it is sufficient in any case, else of the middle one. */

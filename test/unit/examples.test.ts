@@ -51,7 +51,7 @@ test.each([
   const near = await parseCommandLine(["node", "docker-over-ssh", "push", ...words], {}, ignore);
   expect("job" in near && near.job.request).toMatchObject({
     source: { given: valued(image) },
-    connection: { kind: "command", words: expect.any(Array) as string[] },
+    connection: { kind: "command", words: words.slice(1) },
   });
   expect([words[0], words[1], words.at(-1)]).toEqual([valued(image), "ssh", `docker-over-ssh pull ${valued(image)}`]);
 });

@@ -58,6 +58,15 @@ describe("push", () => {
       { source: { kind: "docker-archive", given: "docker-archive:app.tar", path: "app.tar" }, connection: ssh },
     ],
     [
+      "push --as app:v1 docker-archive:app.tar ssh://prod",
+      {
+        source: { kind: "docker-archive", given: "docker-archive:app.tar", path: "app.tar" },
+        as: app.reference,
+        remoteName: app.reference,
+        connection: ssh,
+      },
+    ],
+    [
       "push docker-archive:app.tar:app:v1 ssh://prod",
       {
         source: {

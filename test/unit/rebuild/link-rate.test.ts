@@ -7,7 +7,7 @@ const CLOSELY = { enough: Infinity, budget: Infinity };
 
 /**
  * A simulated link with a rate, a delay (ms), and its own clock. `burst` bytes pass at once, and again
- * after a pause in which the link would have carried them; `pause` ms pass before each probe. During the probes of `busy`, this
+ * after a pause in which the link would have carried them; `pause` ms pass before each probe. `lump` bytes arrive together. During the probes of `busy`, this
  * process is busy for 20 ms, and then finds their bytes in its buffers.
  */
 function link({
@@ -15,8 +15,9 @@ function link({
   delay = 1,
   burst = 0,
   pause = 0,
+  lump = 4096,
   busy = [],
-}: Partial<Record<"delay" | "burst" | "pause", number>> & { perSecond: number; busy?: number[] }) {
+}: Partial<Record<"delay" | "burst" | "pause" | "lump", number>> & { perSecond: number; busy?: number[] }) {
   const clock = { ms: 0, received: 0, left: burst };
   const probes: number[] = [];
   async function* probe(bytes: number): AsyncGenerator<Buffer> {
@@ -24,13 +25,13 @@ function link({
     clock.left = Math.min(burst, clock.left + (pause * perSecond) / 1000);
     clock.ms += pause;
     let at = clock.ms + delay;
-    for (let sent = 0; sent < bytes; sent += 4096) {
-      const atOnce = Math.min(clock.left, 4096);
+    for (let sent = 0; sent < bytes; sent += lump) {
+      const atOnce = Math.min(clock.left, lump);
       clock.left -= atOnce;
-      at += ((4096 - atOnce) / perSecond) * 1000;
+      at += ((lump - atOnce) / perSecond) * 1000;
       clock.ms = Math.max(clock.ms, at, until);
-      clock.received += 4096;
-      yield Buffer.alloc(4096);
+      clock.received += lump;
+      yield Buffer.alloc(lump);
     }
   }
   const options = { bytesReceived: () => clock.received, probe: async (n: number) => probe(n), now: () => clock.ms };
@@ -42,6 +43,9 @@ test("a link that is clearly too slow is not probed again", async () => {
   const slow = link({ perSecond: 12.5 * MB, burst: 125_000 });
   await new LinkRate(slow.options).bytesPerSecond(question);
   expect(slow.probes.reduce((sum, bytes) => sum + bytes)).toBe(320 * 1024);
+  const lumpy = link({ perSecond: 12.5 * MB, burst: 125_000, lump: 64 * 1024 });
+  await new LinkRate(lumpy.options).bytesPerSecond(question);
+  expect(lumpy.probes).toHaveLength(2);
   const close = link({ perSecond: 17 * MB, burst: 125_000 });
   await new LinkRate(close.options).bytesPerSecond(question);
   expect(close.probes).toHaveLength(4);
