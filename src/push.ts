@@ -151,7 +151,7 @@ function choose(
 ): { want: Want; packing: Packing } {
   const noDeltaReason =
     reasonAgainstDelta(request, manifest, tunnel) ??
-    (asked.kind === "layers" && asked.delta ? undefined : "the receiving side asks for them so");
+    (asked.kind === "layers" && asked.delta ? undefined : "the receiver wants whole layers");
   const want = asked.kind === "layers" ? { ...asked, delta: noDeltaReason === undefined } : asked;
   const wanted = diffIdsOf(want);
   if (noDeltaReason !== undefined && wanted.length > 0)

@@ -23,12 +23,12 @@ export const pullCommand: CommandDefinition<PullOptions> = {
     "Receives IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh push IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT] uses whichever of them the host has. Without COMMAND, is the remote side itself.",
   options: [
     {
-      flags: "--via <way>",
+      flags: "--via <method>",
       description: "load the missing layers into the engine (the default), or let the engine pull the image",
       choices: ["load", "pull"],
     },
     {
-      flags: "--to <place>",
+      flags: "--to <location>",
       description:
         "write the image to docker-archive:FILE, oci:FOLDER or oci-archive:FILE instead of an engine; FILE may be a pipe, or - for stdout",
     },

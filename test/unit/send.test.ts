@@ -133,7 +133,7 @@ test("layers are sent by delta if both sides agree and there is a link between t
   expect(await cuts({}, true)).toBe(true);
   expect(said).not.toContainEqual(expect.stringContaining("whole"));
   expect(await cuts({}, false)).toBe(false);
-  expect(said).toContain("missing layers are sent whole: the receiving side asks for them so");
+  expect(said).toContain("missing layers are sent whole: the receiver wants whole layers");
   expect(await cuts({ delta: "never" }, true)).toBe(false);
   expect(said).toContain("missing layers are sent whole: --delta never was given");
   const older = await offerFor({}, { codecs, delta: true }, { features: [] });

@@ -118,7 +118,7 @@ describe.concurrent("with --verbose it is said why a layer comes whole", () => {
       .map((line) => line.replace(/ \d+\.\d\d s:/, ""))
       .toSorted();
   };
-  const asked = "docker-over-ssh: missing layers are sent whole: the receiving side asks for them so";
+  const asked = "docker-over-ssh: missing layers are sent whole: the receiver wants whole layers";
 
   test("where it is small, beside one that does not", async () => {
     expect(await details("oci:v2", "v2", "v1")).toEqual([
