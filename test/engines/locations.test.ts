@@ -6,7 +6,7 @@ import { caseImages, type CaseImages } from "../matrix/case-image.ts";
 import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
 import { ociBlobs, gzipped, savePodman } from "../unit/image/make-image.ts";
-import { layoutOf, look, whole, writeTar, writeTree } from "../unit/places/images.ts";
+import { layoutOf, look, whole, writeTar, writeTree } from "../unit/command-line/images.ts";
 import { bed, done, dos, why } from "./bed.ts";
 import { containerd } from "./containerd-pair.ts";
 import { asTest } from "./layouts.ts";

@@ -8,7 +8,7 @@ import { whyNotKind } from "../testbed/engine-packages.ts";
 import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
 import { configFor } from "../unit/image/make-image.ts";
-import { writeTar } from "../unit/places/images.ts";
+import { writeTar } from "../unit/command-line/images.ts";
 import { done, dos, rememberEngines, unchanged, why, type Run } from "./bed.ts";
 import { asTest, attestedLayout } from "./layouts.ts";
 

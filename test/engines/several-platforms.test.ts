@@ -5,7 +5,7 @@ import type { Index } from "../../src/image/manifest.ts";
 import { caseImages } from "../matrix/case-image.ts";
 import type { Engine } from "../testbed/engine.ts";
 import { configFor, type TestImage } from "../unit/image/make-image.ts";
-import { look, whole, writeTar } from "../unit/places/images.ts";
+import { look, whole, writeTar } from "../unit/command-line/images.ts";
 import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 import { at, containerd } from "./containerd-pair.ts";
 import { asBuildx, asTest, attestedLayout } from "./layouts.ts";

@@ -6,7 +6,7 @@ import type { Testbed } from "../testbed/testbed.ts";
 import { configFor, dockerManifest, type TestImage } from "../unit/image/make-image.ts";
 import { makeTar } from "../unit/image/tar/make-tar.ts";
 import { digestOf, hexOf } from "../../src/image/digest.ts";
-import { look, writeTar } from "../unit/places/images.ts";
+import { look, writeTar } from "../unit/command-line/images.ts";
 import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 import { at, containerd } from "./containerd-pair.ts";
 import { asTest, attestedLayout } from "./layouts.ts";

@@ -10,7 +10,7 @@ import type { Engine } from "../testbed/engine.ts";
 import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
 import type { Pack } from "../unit/image/make-image.ts";
-import { layoutOf, writeTree } from "../unit/places/images.ts";
+import { layoutOf, writeTree } from "../unit/command-line/images.ts";
 import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 import { asTest } from "./layouts.ts";
 

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { codeCache } from "../../src/code-cache.ts";
-import { program } from "./places/cli.ts";
+import { program } from "./command-line/cli.ts";
 import { makeImage } from "./image/make-image.ts";
-import { layoutOf, writeTree } from "./places/images.ts";
+import { layoutOf, writeTree } from "./command-line/images.ts";
 
 const code = Buffer.from("what V8 has compiled");
 let home: string;

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { pull, push, RemoteFailure, type TransferEvent } from "../../src/index.ts";
 import { makeImage } from "./image/make-image.ts";
-import { folder, program } from "./places/cli.ts";
-import { layoutOf, look, whole, writeTree } from "./places/images.ts";
+import { folder, program } from "./command-line/cli.ts";
+import { layoutOf, look, whole, writeTree } from "./command-line/images.ts";
 
 const image = await makeImage([3000, 70_000]);
 const at = (name: string): string => join(folder, name);

@@ -6,7 +6,7 @@ import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { machineEnvironment } from "../testbed/environment.ts";
 import { makeImage } from "./image/make-image.ts";
-import { layoutOf, look, whole, writeTree } from "./places/images.ts";
+import { layoutOf, look, whole, writeTree } from "./command-line/images.ts";
 
 const root = join(import.meta.dirname, "../..");
 let folder: string;

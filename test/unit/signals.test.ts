@@ -4,9 +4,9 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { expect, test } from "vitest";
-import { folder, program, settings } from "./places/cli.ts";
+import { folder, program, settings } from "./command-line/cli.ts";
 import { makeImage } from "./image/make-image.ts";
-import { layoutOf, writeTree } from "./places/images.ts";
+import { layoutOf, writeTree } from "./command-line/images.ts";
 
 await writeTree(join(folder, "layout"), layoutOf([{ image: await makeImage([100]), ref: "app:v1" }]));
 

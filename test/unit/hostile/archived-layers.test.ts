@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { configFor, gzipped, plain } from "../image/make-image.ts";
 import { makeTar, type TestEntry } from "../image/tar/make-tar.ts";
-import { layoutOf } from "../places/images.ts";
+import { layoutOf } from "../command-line/images.ts";
 import {
   GB,
   descriptors,

@@ -4,7 +4,7 @@ import { execa } from "execa";
 import { expect, test } from "vitest";
 import { MAGIC_LINE } from "../../../src/stdio-tunnel/constants.ts";
 import { makeImage } from "../image/make-image.ts";
-import { layoutOf, writeTree } from "../places/images.ts";
+import { layoutOf, writeTree } from "../command-line/images.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { playRemoteSide } from "./remote-side.ts";
 import { hello } from "../../fixtures/remote/open-end.ts";

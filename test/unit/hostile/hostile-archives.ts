@@ -5,7 +5,7 @@ import { digestOf, hexOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { gzipped, index, makeImage, ociBlobs, savePodman, type Pack } from "../image/make-image.ts";
 import { forgeSize, makeTar, type TestEntry } from "../image/tar/make-tar.ts";
-import { layoutOf, writeTree } from "../places/images.ts";
+import { layoutOf, writeTree } from "../command-line/images.ts";
 import { folder, makeWorkspace, outcome } from "./run-program.ts";
 
 export const GB = 2 ** 30;

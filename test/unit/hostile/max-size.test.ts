@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseCommandLine } from "../../../src/cli.ts";
 import { makeImage, plain } from "../image/make-image.ts";
-import { layoutOf, writeTree } from "../places/images.ts";
+import { layoutOf, writeTree } from "../command-line/images.ts";
 import { outcome, refused, folder, program, makeWorkspace, type ProgramRun } from "./run-program.ts";
 
 const image = await makeImage([3000, 70_000]);

@@ -6,7 +6,7 @@ import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { index } from "../image/make-image.ts";
 import { makeTar, type TestEntry } from "../image/tar/make-tar.ts";
-import { layoutOf } from "../places/images.ts";
+import { layoutOf } from "../command-line/images.ts";
 import {
   GB,
   blobPath,

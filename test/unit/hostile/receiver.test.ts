@@ -11,7 +11,7 @@ import { basicAuth } from "../../../src/registry/password.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { asSocket } from "../../../src/streams/bridge.ts";
 import { gzipped, makeImage, ociBlobs } from "../image/make-image.ts";
-import { layoutOf, writeTree } from "../places/images.ts";
+import { layoutOf, writeTree } from "../command-line/images.ts";
 import { playRemoteSide } from "./remote-side.ts";
 import { outcome, refused, folder, makeWorkspace, type ProgramRun } from "./run-program.ts";
 

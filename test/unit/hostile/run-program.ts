@@ -5,7 +5,7 @@ import { execa } from "execa";
 import { afterAll, expect } from "vitest";
 import { digestOf } from "../../../src/image/digest.ts";
 import { makeImage, savePodman } from "../image/make-image.ts";
-import { layoutOf, writeTar, writeTree } from "../places/images.ts";
+import { layoutOf, writeTar, writeTree } from "../command-line/images.ts";
 
 /** A folder for the test file that imports this; removed after its last test. */
 export const folder = await mkdtemp(join(tmpdir(), "hostile-"));

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { newRunId } from "../../../src/run/run-id.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { makeImage } from "../image/make-image.ts";
-import { layoutOf, writeTree } from "../places/images.ts";
+import { layoutOf, writeTree } from "../command-line/images.ts";
 import { playRemoteSide } from "./remote-side.ts";
 import { folder, program, outcome, refused, makeWorkspace } from "./run-program.ts";
 

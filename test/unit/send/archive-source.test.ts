@@ -7,7 +7,7 @@ import { readPushRequest } from "../../../src/commands/push.ts";
 import { pushToRemote } from "../../../src/remote/transfers.ts";
 import { outputTo } from "../../../src/output/output.ts";
 import { dockerManifest, makeImage } from "../image/make-image.ts";
-import { layoutOf, writeTar } from "../places/images.ts";
+import { layoutOf, writeTar } from "../command-line/images.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "names-"));
 afterAll(async () => await rm(folder, { recursive: true }));

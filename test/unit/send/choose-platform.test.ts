@@ -9,7 +9,7 @@ import type { Engine } from "../../../src/engine/engine.ts";
 import { parseImageName } from "../../../src/image/image-name.ts";
 import type { Output } from "../../../src/output/output.ts";
 import { makeImage } from "../image/make-image.ts";
-import { layoutOf, multiPlatformLayout, writeTree } from "../places/images.ts";
+import { layoutOf, multiPlatformLayout, writeTree } from "../command-line/images.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "variants-"));
 afterAll(async () => await rm(folder, { recursive: true }));

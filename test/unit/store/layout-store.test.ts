@@ -6,7 +6,7 @@ import { newRunId } from "../../../src/run/run-id.ts";
 import { hexOf } from "../../../src/image/digest.ts";
 import { LayoutStore } from "../../../src/store/layout-store.ts";
 import { blobEntries, gzipped, index, LAYOUT, makeImage, ociBlobs, plain } from "../image/make-image.ts";
-import { layoutOf, writeTree } from "../places/images.ts";
+import { layoutOf, writeTree } from "../command-line/images.ts";
 
 let folder: string;
 beforeAll(async () => {
