@@ -152,7 +152,7 @@ test("--to names where a pull puts the image", async () => {
   });
 });
 
-describe("a wrong command line has status 2 and says what is wrong", () => {
+describe("a wrong command line ends with status 2 and an error that names the mistake", () => {
   test.each<[string[], string]>([
     [[], "Usage"],
     [["push"], "missing required argument 'IMAGE'"],

@@ -38,13 +38,13 @@ test("everyone is compared with the best of those who are not us, in time and in
   expect(ratios(ours, [ours])).toEqual({ seconds: undefined, bytes: undefined });
 });
 
-test("what is measured again takes the place of what was measured before, in the scenarios' order", () => {
+test("a new measurement replaces the older one, in the scenarios' order", () => {
   const before = [row("ours", { seconds: 2 }), row("ours", { scenario: "cold", seconds: 50 })];
   const now = [row("ours", { seconds: 1 }), row("zstd", { seconds: 30 })];
   expect(sorted(merge(before, now))).toEqual([before[1], ...now]);
 });
 
-test("the picture lists the peers of each group in the same order, whichever was measured first", () => {
+test("the picture lists the peers of each group in the same order", () => {
   const measured = (scenario: string, ...peers: string[]): Row[] =>
     peers.map((peer) => row(peer, { scenario, link: "100mbit", seconds: 1, toFar: 1e6 }));
   const picture = chart([
@@ -58,7 +58,7 @@ test("the picture lists the peers of each group in the same order, whichever was
   ]);
 });
 
-test("a slow link is not waited for, where a faster one has shown how many bytes pass", () => {
+test("a slow link is left out if the bytes measured on a faster one would take too long", () => {
   const link = { name: "10mbit", title: "10 Mbit/s", mbit: 10, patience: 240 };
   expect(tooSlow(link, 400e6)).toBe("left out: 400 MB take 320 s at 10 Mbit/s");
   expect(tooSlow(link, 200e6)).toBeUndefined();

@@ -17,14 +17,14 @@ const image = await makeImage([3000, 300_000]); // more than a pipe holds
 await writeTree(at("layout"), layoutOf([{ image, ref: "v1" }]));
 
 const pull = (to: string): string[] => ["pull", "--to", to, "app:v1", ...program, "push", "oci:layout"];
-/** What stdout and stderr of this side are, when they go to pipes. */
+/** Pulls with stdout and stderr as pipes, and returns both. */
 const streamed = async (to: string) => {
   const own = start(...pull(to));
   own.stdout.setEncoding("latin1");
   const { exitCode, stdout, stderr } = await own;
   return { exitCode, stdout: Buffer.from(stdout, "latin1"), stderr };
 };
-/** A shell's line, in which "$@" is this side's command. */
+/** Runs a line of bash in which "$@" is the pull command. */
 const shell = async (line: string, to: string) =>
   await execa("bash", ["-c", line, "bash", ...program, ...pull(to)], {
     cwd: folder,
@@ -34,7 +34,7 @@ const shell = async (line: string, to: string) =>
 const makePipe = async (name: string): Promise<void> => void (await promisify(execFile)("mkfifo", [at(name)]));
 
 describe("an archive is streamed", () => {
-  test.each(["-", "/dev/stdout"])("to stdout, called %s, and all that people read goes to stderr", async (path) => {
+  test.each(["-", "/dev/stdout"])("to stdout, as %s; messages go to stderr", async (path) => {
     const saved = await streamed(`docker-archive:${path}`);
     expect(saved).toMatchObject({ exitCode: 0, stderr: expect.stringContaining("pulled app:v1: ") as string });
     expect(checkSaved(await readTar(saved.stdout))).toEqual(whole(image));
@@ -42,12 +42,12 @@ describe("an archive is streamed", () => {
     expect(checkLayout(await readTar(layout.stdout), "v7")).toEqual(whole(image));
   });
 
-  test.each(["-", "/dev/stdout"])("to stdout, called %s, which is a file", async (path) => {
+  test.each(["-", "/dev/stdout"])("to stdout, as %s, redirected to a file", async (path) => {
     expect(await shell('"$@" > redirected.tar', `docker-archive:${path}`)).toMatchObject({ exitCode: 0 });
     expect(await look("docker-archive", at("redirected.tar"))).toEqual(whole(image));
   });
 
-  test.each(["-", "/dev/stdout"])("to stdout, called %s, which is a file that has something in it", async (path) => {
+  test.each(["-", "/dev/stdout"])("to stdout, as %s, appended to a file", async (path) => {
     await writeFile(at("appended"), "before");
     expect(await shell('"$@" >> appended', `docker-archive:${path}`)).toMatchObject({ exitCode: 0 });
     const appended = await readFile(at("appended"));
@@ -55,7 +55,7 @@ describe("an archive is streamed", () => {
     expect(checkSaved(await readTar(appended.subarray(6)))).toEqual(whole(image));
   });
 
-  test("to a named pipe, which stays one", async () => {
+  test("to a named pipe, which stays a pipe", async () => {
     await makePipe("pipe");
     const { exitCode } = await shell('cat pipe > piped.tar & "$@" && wait', "docker-archive:pipe");
     expect(exitCode).toBe(0);
@@ -69,7 +69,7 @@ describe("an archive is streamed", () => {
     expect(await look("oci-archive", at("substituted.tar"), "app:v1")).toEqual(whole(image));
   });
 
-  test("to one that leaves before its end: that is told, and the layers are kept", async () => {
+  test("to a program that stops reading: an error, and the received layers are kept", async () => {
     const { exitCode, stderr } = await shell(
       '"$@" | head -c 100 >/dev/null; exit ${PIPESTATUS[0]}',
       "docker-archive:-",
@@ -86,7 +86,7 @@ describe("an archive is streamed", () => {
     expect((await waiting).exitCode).toBe(130);
   });
 
-  test("not to a disk that is full", async () => {
+  test("to a full disk: an error", async () => {
     const { exitCode, stderr } = await shell('"$@" > /dev/full', "docker-archive:-");
     expect(stderr).toContain("there is no space left for stdout");
     expect(exitCode).toBe(11);
@@ -100,7 +100,7 @@ describe("an archive is streamed", () => {
   });
 });
 
-describe("what is no file is not replaced by one", () => {
+describe("a target that is not a regular file is refused, and stays", () => {
   test("a socket", async () => {
     const server = createServer().listen(at("socket"));
     await once(server, "listening");
@@ -144,14 +144,14 @@ describe("a link is followed", () => {
     expect(await readdir(at("far/away"))).toEqual(["real.tar"]);
   });
 
-  test("to nothing yet", async () => {
+  test("to a file that does not exist yet", async () => {
     await symlink(at("made.tar"), at("dangling.tar"));
     expect((await run(...pull("oci-archive:dangling.tar"))).exitCode).toBe(0);
     expect(await readlink(at("dangling.tar"))).toBe(at("made.tar"));
     expect(await look("oci-archive", at("made.tar"), "app:v1")).toEqual(whole(image));
   });
 
-  test("but not one that somebody has put in the place of a part", async () => {
+  test("but not a link in place of the temporary file", async () => {
     await writeFile(at("victim"), "mine");
     await symlink("victim", at("file.some-run.part"));
     await expect(replaceFile(at("file"), Buffer.from("new"), "some-run")).rejects.toMatchObject({ code: "EEXIST" });
@@ -159,8 +159,8 @@ describe("a link is followed", () => {
   });
 });
 
-describe("names as long as a file system takes", () => {
-  test.each(["docker-archive", "oci-archive", "oci"] as const)("%s: of 255 bytes", async (kind) => {
+describe("long file names", () => {
+  test.each(["docker-archive", "oci-archive", "oci"] as const)("%s: 255 bytes are accepted", async (kind) => {
     const name = `${kind}-${"é".repeat(119)}`.padEnd(255 - 119, "n");
     expect(Buffer.byteLength(name)).toBe(255);
     expect((await run(...pull(`${kind}:${name}`))).exitCode).toBe(0);
@@ -168,7 +168,7 @@ describe("names as long as a file system takes", () => {
   });
 
   test.each(["docker-archive", "oci-archive", "oci"])(
-    "%s: a longer one is told before anything is sent",
+    "%s: a longer name is an error before a layer is sent",
     async (kind) => {
       const { exitCode, stderr } = await run(...pull(`${kind}:${"n".repeat(256)}`));
       expect(stderr).toContain("… is too long");
@@ -178,7 +178,7 @@ describe("names as long as a file system takes", () => {
   );
 });
 
-test("a layout whose folder of blobs is a file is told before anything is sent", async () => {
+test("a layout whose blobs folder is a file is an error before a layer is sent", async () => {
   await writeTree(at("odd"), [{ name: "blobs", content: "x" }]);
   const { exitCode, stderr } = await run(...pull("oci:odd"));
   expect(stderr).toContain("there is no folder odd/blobs");

@@ -19,7 +19,7 @@ describe("an archive's image can be given another name", () => {
     expect(await look("oci", at(target), "app:v7")).toEqual(whole(image));
   });
 
-  test("both sides must mean the same", async () => {
+  test("different names on both sides are an error", async () => {
     const line = [
       "push",
       "--as",

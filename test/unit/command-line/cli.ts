@@ -4,25 +4,25 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll } from "vitest";
 
-/** Of the test file that imports this; removed after its last test. */
-export const folder = await mkdtemp(join(tmpdir(), "places-"));
+/** A temporary folder of the test file that imports this; removed after its last test. */
+export const folder = await mkdtemp(join(tmpdir(), "command-line-"));
 afterAll(async () => await rm(folder, { recursive: true }));
 
-/** The built program, as a word of a command. */
+/** The built program, as the first words of a command. */
 export const program = [process.execPath, join(import.meta.dirname, "../../../bin/docker-over-ssh.js")];
 
-/** No engine is to be found, so that a side which looks for one fails. */
+/** DOCKER_HOST leads nowhere, so that a side that looks for an engine fails. */
 const env = { XDG_CACHE_HOME: join(folder, "cache"), DOCKER_HOST: "unix:///nowhere.sock", NO_COLOR: "1" };
 
-/** How the program is run here: what fails is looked at. */
+/** How execa runs the program: a failure does not throw, the tests look at it. */
 export const settings = { cwd: folder, env, reject: false } as const;
 
-/** `docker-over-ssh …` in the test's folder, still running. */
+/** Starts `docker-over-ssh …` in the test's folder. */
 export function start(...words: string[]) {
   return execa(process.execPath, [...program.slice(1), ...words], { ...settings, stdin: "ignore" });
 }
 
-/** The same, ended. */
+/** Runs `docker-over-ssh …` in the test's folder to its end. */
 export async function run(...words: string[]): Promise<{ exitCode: number | undefined; stderr: string }> {
   const { exitCode, stderr } = await start(...words);
   return { exitCode, stderr };

@@ -1,4 +1,4 @@
-/** How plain layers go over the wire, and how fast: what the command line says of it. Places stand in for engines. */
+/** The options --compress and --bwlimit: how plain layers are packed for the transfer, and how fast they pass. */
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as zlib from "node:zlib";
@@ -11,7 +11,7 @@ import { layoutOf, look, whole, writeTree } from "./images.ts";
 
 const at = (name: string): string => join(folder, name);
 
-/** Words in no order: each way to compress leaves another size of them. */
+/** Words in random order: each codec and level compresses them to another size. */
 const random = pseudoRandom(7);
 const content = Array.from({ length: 60_000 }, () => `word${Math.floor(random() ** 3 * 2000)} `).join("");
 const layers = [await makeTar([{ name: "words", content }])];
@@ -20,18 +20,18 @@ const [layer = Buffer.alloc(0)] = layers;
 await writeTree(at("plain"), layoutOf([{ image, ref: "app:v1" }], plain));
 await writeTree(at("gzip"), layoutOf([{ image, ref: "app:v1" }]));
 
-/** Bytes that the tunnel needs besides, at most. */
+/** Bytes that the tunnel adds, at most. */
 const TALK = 4000;
 const gzipOf = (level: number): number => zlib.gzipSync(layer, { level }).length;
 const brotliOf = (quality: number): number =>
   zlib.brotliCompressSync(layer, { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: quality } }).length;
 
 let count = 0;
-/** Pushes with these options on either side, and proves what came; bytes that the sender has sent. */
+/** Pushes with these options on either side, and verifies the target. Returns the number of bytes sent. */
 async function push(source: string, own: string[], theirs: string[] = []): Promise<number> {
   count += 1;
   const [wire, to] = [at(`sent-${count}`), `to-${count}`];
-  // Of its own: what one run has received, another one that goes on beside it need not fetch.
+  // Own cache folders: concurrent runs would share received layers.
   const cache = `XDG_CACHE_HOME=${at(`cache-${count}`)}`;
   const line = ["env", cache, ...program, "pull", ...theirs, "--to", `oci:${to}`, "app:v1"];
   const { exitCode, stderr } = await run("push", ...own, source, "sh", "-c", `tee "$0" | "$@"`, wire, ...line);
@@ -42,7 +42,7 @@ async function push(source: string, own: string[], theirs: string[] = []): Promi
 
 const compress = (how?: string): string[] => (how === undefined ? [] : ["--compress", how]);
 
-describe.concurrent("a plain layer goes as either side was told, and as the sending side was before the other", () => {
+describe.concurrent("a plain layer is packed as either side's --compress names; the sender's option has priority", () => {
   test.each<[string | undefined, string | undefined, number]>([
     ["none", undefined, layer.length],
     ["gzip:1", undefined, gzipOf(1)],
@@ -52,18 +52,18 @@ describe.concurrent("a plain layer goes as either side was told, and as the send
     [undefined, "gzip:9", gzipOf(9)],
     ["gzip:1", "gzip:9", gzipOf(1)],
     ["none", "gzip:9", layer.length],
-  ])("%s there, %s here", async (own, theirs, size) => {
+  ])("sender: %s, receiver: %s", async (own, theirs, size) => {
     const sent = await push("oci:plain", compress(own), compress(theirs));
     expect(sent).toBeGreaterThanOrEqual(size * 0.98);
     expect(sent).toBeLessThan(size * 1.02 + TALK);
   });
 
-  test("as the best that both have, if neither was told anything", async () => {
+  test("without --compress, with the best codec that both sides have", async () => {
     for (const how of [undefined, "auto"])
       expect(await push("oci:plain", compress(how))).toBeLessThan(layer.length / 2);
   });
 
-  test("a layer that is stored compressed goes as it is", async () => {
+  test("a compressed layer is sent as it is stored", async () => {
     for (const how of ["none", "gzip:9"]) {
       const sent = await push("oci:gzip", compress(how));
       expect(sent).toBeGreaterThan(zlib.gzipSync(layer).length);
@@ -72,14 +72,14 @@ describe.concurrent("a plain layer goes as either side was told, and as the send
   });
 });
 
-test("the receiving side that runs the other wishes, too", async () => {
+test("the option of a receiver that is the initiator counts", async () => {
   const line = ["sh", "-c", `"$@" | tee "$0"`, at("received"), ...program, "push", "oci:plain"];
   const { exitCode } = await run("pull", "--compress", "none", "--to", "oci:wished", "app:v1", ...line);
   expect(exitCode).toBe(0);
   expect((await stat(at("received"))).size).toBeGreaterThan(layer.length);
 });
 
-describe("--bwlimit, on the side that sends, on the one that receives, and on both", () => {
+describe("--bwlimit on the sender, on the receiver, and on both", () => {
   test.each([
     [["--bwlimit", "20m"], []],
     [[], ["--bwlimit", "20m"]],
@@ -90,7 +90,7 @@ describe("--bwlimit, on the side that sends, on the one that receives, and on bo
     [["--bwlimit", "0"], []],
   ])("%j, %j", async (own, theirs) => expect(await push("oci:plain", own, theirs)).toBeGreaterThan(0));
 
-  test("ends well when the remote side does not", async () => {
+  test("a failure of the remote side ends the run with its own status", async () => {
     const { exitCode, stderr } = await run("push", "--bwlimit", "1k", "oci:plain", ...program, "pull", "app:v1");
     expect(stderr).toContain("nowhere.sock");
     expect(exitCode).toBe(4);
@@ -100,7 +100,7 @@ describe("--bwlimit, on the side that sends, on the one that receives, and on bo
   });
 });
 
-describe.runIf(!("zstdCompressSync" in zlib))("zstd where this Node has none: said before anything is started", () => {
+describe.runIf(!("zstdCompressSync" in zlib))("zstd where Node has none: an error before the command starts", () => {
   test.each(["push", "pull"])("%s", async (verb) => {
     const line = verb === "push" ? ["oci:plain"] : ["--to", "oci:zstd", "app:v1"];
     const { exitCode, stderr } = await run(verb, "--compress", "zstd", ...line, "sh", "-c", "touch started");
@@ -111,7 +111,7 @@ describe.runIf(!("zstdCompressSync" in zlib))("zstd where this Node has none: sa
     await expect(readFile(at("started"))).rejects.toThrow("ENOENT");
   });
 
-  test("on a side that was started, the other is told", async () => {
+  test("on the spawned side: the initiator reports the error", async () => {
     const sender = ["push", "--compress", "zstd:3", "oci:plain"];
     const pulled = await run("pull", "--to", "oci:zstd", "app:v1", ...program, ...sender);
     expect(pulled.stderr).toContain("--compress zstd:3: neither side has zstd");
@@ -122,7 +122,7 @@ describe.runIf(!("zstdCompressSync" in zlib))("zstd where this Node has none: sa
   });
 });
 
-describe.concurrent("where --compress could do nothing it is refused, before anything is started", () => {
+describe.concurrent("--compress is refused where it has no effect, before the command starts", () => {
   const dial = ["sh", "-c", "touch started", "system", "dial-stdio"];
   test.each<[string[], RegExp]>([
     [

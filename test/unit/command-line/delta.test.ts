@@ -1,4 +1,4 @@
-/** Layers that are made of files that are here already, where places stand in for engines. */
+/** Layers sent by delta between layouts and archives. */
 import { rename, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -11,10 +11,10 @@ import { layoutOf, look, readTree, whole, writeTar, writeTree } from "./images.t
 const at = (name: string): string => join(folder, name);
 const FILE = 30_000;
 const FILES = 40;
-/** Bytes of a file in a layer that has the wire for itself. */
+/** Bytes of a file in the large layer, whose size exceeds all else that is sent. */
 const LARGE = 220_000;
 
-/** A base, and a layer of files that nothing compresses: built at some time, some of them in another version, of some owner. */
+/** Builds an image of a base layer and a layer of incompressible files; `changed` files differ, `chown` adds a layer with another owner. */
 async function build({ time = 1, changed = 0, size = FILE, chown = false } = {}): Promise<TestImage> {
   const files = (uid: number): TestEntry[] =>
     Array.from({ length: FILES }, (_, index) => {
@@ -42,7 +42,10 @@ beforeAll(async () => {
   await writeTar(at("v1.tar"), layoutOf([{ image: v1 }], plain));
 });
 
-/** What went over the wire, in bytes. In pieces, if nothing else is said: here, all of a layer comes faster. */
+/**
+ * Pushes, and returns the number of bytes sent. With --delta=always, unless --no-delta is given: on a local pipe, whole
+ * layers are predicted to be faster.
+ */
 async function push(
   from: string,
   to: string,
@@ -58,11 +61,11 @@ async function push(
   return { sent: (await stat(wire)).size, stderr };
 }
 
-/** Two files have changed, and headers and keys of the others. */
+/** Bytes of two changed files, and of the headers and keys of the others, at most. */
 const FEW = 3 * FILE;
 
-describe.concurrent("of a new version only what has changed is sent", () => {
-  test.each(["oci", "oci-archive", "docker-archive"] as const)("into an %s that has the old one", async (kind) => {
+describe.concurrent("of a new version, only the changed files are sent", () => {
+  test.each(["oci", "oci-archive", "docker-archive"] as const)("into an %s that has the old version", async (kind) => {
     const to = `${kind}:kept-${kind}`;
     await push("oci:v1", to, "v1");
     const { sent, stderr } = await push("oci:v2", to, "v2");
@@ -72,7 +75,7 @@ describe.concurrent("of a new version only what has changed is sent", () => {
     if (kind === "oci") expect(await look(kind, at(`kept-${kind}`), "app:v1")).toEqual(whole(v1));
   });
 
-  test("whichever side was told", async () => {
+  test("with --delta=always on the sender", async () => {
     await push("oci:v1", "oci:either", "v1");
     const own = ["env", `XDG_CACHE_HOME=${at("either-cache")}`];
     const line = ["push", "--delta=always", "oci:v2", ...own, ...program, "pull", "--to", "oci:either", "app:v2"];
@@ -81,9 +84,9 @@ describe.concurrent("of a new version only what has changed is sent", () => {
     expect(stderr).toMatch(/rebuilt from files there/);
   });
 
-  test("and on a slow link, without being told", async () => {
+  test("on a slow link, without --delta", async () => {
     await push("oci:v1", "oci:slow", "v1");
-    // What another test has begun of this layer would be made on, and nothing predicted.
+    // Own cache folder: with a partial layer of another test, the run would resume it and predict nothing.
     const own = ["env", `XDG_CACHE_HOME=${at("slow-cache")}`];
     const pull = ["pull", "--verbose", "--bwlimit=1m", "--to", "oci:slow", "app:v2"];
     const { exitCode, stderr } = await run("push", "oci:v2", ...own, ...program, ...pull);
@@ -92,13 +95,13 @@ describe.concurrent("of a new version only what has changed is sent", () => {
     expect(stderr).toMatch(/rebuilt from files there/);
   });
 
-  test("all of it, where it was told so", async () => {
+  test("not with --no-delta: the whole layer is sent", async () => {
     await push("oci:v1", "oci:told", "v1");
     const { sent } = await push("oci:v2", "oci:told", "v2", "--no-delta");
     expect(sent).toBeGreaterThan(FILES * FILE);
   });
 
-  test("and of a layer of the same files with another owner, in the same transfer, nothing", async () => {
+  test("and no content of a second layer with the same files of another owner, in the same transfer", async () => {
     await push("oci:v1", "oci:owned-to", "v1");
     const { sent } = await push("oci:owned", "oci:owned-to", "v3");
     expect(sent).toBeGreaterThan(FILES * LARGE);
@@ -107,7 +110,7 @@ describe.concurrent("of a new version only what has changed is sent", () => {
   });
 });
 
-describe.concurrent("with --verbose it is said why a layer comes whole", () => {
+describe.concurrent("--verbose prints why a layer is sent whole", () => {
   const details = async (from: string, name: string, first: string, ...options: string[]): Promise<string[]> => {
     const to = `oci:why-${first}-${name}${options.join("")}`;
     if (first !== "") await push(`oci:${first}`, to, first);
@@ -120,27 +123,27 @@ describe.concurrent("with --verbose it is said why a layer comes whole", () => {
   };
   const asked = "docker-over-ssh: missing layers are sent whole: the receiver wants whole layers";
 
-  test("where it is small, beside one that does not", async () => {
+  test("it is small, while a larger one is sent by delta", async () => {
     expect(await details("oci:v2", "v2", "v1")).toEqual([
       expect.stringMatching(/^docker-over-ssh: layer [0-9a-f]{12} is sent whole: it is small \(5\d.* kB\)$/),
     ]);
   });
 
-  test("where nothing is there", async () => {
+  test("the target has no similar image", async () => {
     expect(await details("oci:v1", "v1", "")).toEqual([
       asked,
       "remote: docker-over-ssh: missing layers are sent whole: there is no similar image",
     ]);
   });
 
-  test("where it was told so", async () => {
+  test("--no-delta is given", async () => {
     expect(await details("oci:v2", "v2", "v1", "--no-delta")).toEqual([
       asked,
       "remote: docker-over-ssh: missing layers are sent whole: --delta never was given",
     ]);
   });
 
-  test("where the manifest is to be kept", async () => {
+  test("--preserve-digest is given", async () => {
     expect(await details("oci:v2", "v2", "v1", "--preserve-digest")).toEqual([
       "docker-over-ssh: missing layers are sent whole: --preserve-digest sends layers as they are stored",
       "remote: docker-over-ssh: missing layers are sent whole: --preserve-digest sends layers as they are stored",
@@ -148,8 +151,8 @@ describe.concurrent("with --verbose it is said why a layer comes whole", () => {
   });
 });
 
-describe.concurrent("what is there is of no use", () => {
-  test("a layout with a layer that is damaged: the new one comes, with what is missing", async () => {
+describe.concurrent("a target without a usable delta base", () => {
+  test("a layout with a damaged layer: the new image is complete, the damaged blob stays", async () => {
     await push("oci:v1", "oci:damaged", "v1");
     const blobs = await readTree(at("damaged"));
     const [largest] = [...blobs].toSorted(([, a], [, b]) => b.length - a.length);
@@ -161,13 +164,13 @@ describe.concurrent("what is there is of no use", () => {
     expect(await look("oci", at("damaged"), "app:v2")).toEqual({ configDigest, diffIds, faults });
   });
 
-  test("a file that is no archive is replaced", async () => {
+  test("a file that is no archive: replaced", async () => {
     await writeFile(at("no.tar"), "no archive");
     await push("oci:v2", "docker-archive:no.tar", "v2");
     expect(await look("docker-archive", at("no.tar"), "app:v2")).toEqual(whole(v2));
   });
 
-  test("an archive that is cut off is replaced", async () => {
+  test("a truncated archive: replaced", async () => {
     await rename(at("v1.tar"), at("short.tar"));
     await truncate(at("short.tar"), 600_000);
     await push("oci:v2", "oci-archive:short.tar", "v2");

@@ -10,7 +10,7 @@ import { folder, program, settings } from "./cli.ts";
 import { layoutOf, writeTree } from "./images.ts";
 
 await writeTree(join(folder, "layout"), layoutOf([{ image: await makeImage([3000, 700]), ref: "app:v1" }]));
-/** Takes all that may be opened but a few, before the command is loaded, which needs one at a time. */
+/** Opens all files that the limit allows but two, before the command is loaded: loading needs one at a time. */
 await writeFile(
   join(folder, "hook.cjs"),
   `const { openSync, closeSync } = require("node:fs");
@@ -22,23 +22,23 @@ await writeFile(
   }`,
 );
 
-/** `docker-over-ssh WORDS…` with two files to be opened. */
+/** Returns the command `docker-over-ssh WORDS…` in a process that can open only two files. */
 const withFew = (...words: string[]): string[] => {
   const hook = `NODE_OPTIONS=--require ${join(folder, "hook.cjs")}`;
   return ["sh", "-c", 'ulimit -n 200; exec "$@"', "sh", "env", hook, ...program, ...words];
 };
 
 test.skipIf(process.platform === "win32").each([
-  ["the one that starts the other", withFew("push", "oci:layout", "true")],
-  ["the one that is started", [...program, "push", "oci:layout", ...withFew("pull", "--to", "oci:target", "app:v1")]],
-])("is told what to do: %s", async (_, [file = "", ...words]) => {
+  ["the initiator", withFew("push", "oci:layout", "true")],
+  ["the spawned side", [...program, "push", "oci:layout", ...withFew("pull", "--to", "oci:target", "app:v1")]],
+])("the error suggests ulimit -n: %s", async (_, [file = "", ...words]) => {
   const { exitCode, stderr } = await execa(file, words, settings);
   expect(stderr).toContain("no more files can be opened: EMFILE");
   expect(stderr).toContain("ulimit -n 1024");
   expect(exitCode).toBe(1);
 });
 
-test("whatever it could not do for want of them", () => {
+test("EMFILE as the cause of another failure has the same hint", () => {
   const cause = Object.assign(new Error("EMFILE: too many open files"), { code: "EMFILE" });
   const failure = new Failure("engine-unreachable", "cannot reach the engine", { cause: new Error("dial", { cause }) });
   expect(explainError(failure)).toMatchObject({

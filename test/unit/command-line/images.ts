@@ -18,7 +18,7 @@ export async function writeTar(path: string, entries: TestEntry[]): Promise<void
   await writeFile(path, await makeTar(entries));
 }
 
-/** A layout as buildah, kaniko and ko write it: gzip layers, and a text for a name, or none. */
+/** Returns a layout as buildah, kaniko and ko write it: gzip layers, and a name or none per image. */
 export function layoutOf(
   images: { image: TestImage; ref?: string; platform?: object }[],
   pack: Pack = gzipped,
@@ -31,7 +31,7 @@ export function layoutOf(
   return [...blobEntries(all.flatMap(({ blobs }) => blobs)), index(all.map(({ entry }) => entry)), LAYOUT];
 }
 
-/** One image for several platforms, by an index within the index, as buildx writes it. */
+/** Returns a layout with one image for several platforms: an index within the index, as buildx writes it. */
 export function multiPlatformLayout(images: Record<string, TestImage>, ref: string): TestEntry[] {
   const all = Object.entries(images).map(([platform, image]) => {
     const [os, architecture, variant] = platform.split("/");
@@ -48,7 +48,7 @@ export function multiPlatformLayout(images: Record<string, TestImage>, ref: stri
   ];
 }
 
-/** What is in a place, and what is wrong with it, by a reader that is not the product's. */
+/** Reads the image at a location, and lists its faults. The reader shares no code with `src`. */
 export async function look(
   kind: "oci" | "oci-archive" | "docker-archive",
   path: string,
@@ -59,7 +59,7 @@ export async function look(
   return kind === "oci-archive" ? checkLayout(files, name) : checkSaved(files);
 }
 
-/** All files of a folder by their paths. */
+/** Reads all files of a folder, by their relative paths. */
 export async function readTree(folder: string): Promise<Map<string, Buffer>> {
   const found = await readdir(folder, { recursive: true, withFileTypes: true });
   const paths = found.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
@@ -70,7 +70,7 @@ export async function readTree(folder: string): Promise<Map<string, Buffer>> {
   return new Map(await Promise.all(files));
 }
 
-/** What {@link look} gives when the image is there as it was made. */
+/** Returns the result of {@link look} for an intact image. */
 export function whole({ config, diffIds }: TestImage): SavedImage {
   return { configDigest: digestOf(config), diffIds, faults: [] };
 }

@@ -25,7 +25,7 @@ async function untilPrinted(process: ReturnType<typeof start>, text: string): Pr
 }
 
 test.each(["the tunnel is open", "of 2 layers are there already", "sending", "storing"])(
-  "killed after %j: the layout holds what it held, and the next run brings the rest",
+  "killed after %j: the layout's old image is intact, and the next run completes the new one",
   async (moment) => {
     const name = `killed-${moment.replace(/\W/g, "")}`;
     const pull = ["pull", "--verbose", "--to", `oci:${name}`];
@@ -44,7 +44,7 @@ test.each(["the tunnel is open", "of 2 layers are there already", "sending", "st
 );
 
 test.each(["docker-archive", "oci-archive"] as const)(
-  "a %s is the old one until the new one is whole, and what a killed run left beside it goes",
+  "a %s is replaced only when the new one is complete, and the next run removes a killed run's leftovers",
   async (kind) => {
     const pull = ["pull", "--to", `${kind}:${kind}.tar`, "app:v1", ...program, "push"];
     expect((await run(...pull, "oci:first")).exitCode).toBe(0);
@@ -59,7 +59,7 @@ test.each(["docker-archive", "oci-archive"] as const)(
   },
 );
 
-test("the halves that killed runs have left go, those of living ones stay", async () => {
+test("leftovers of killed runs are removed, temporary files of live runs stay", async () => {
   await writeTree(at("left"), layoutOf([{ image, ref: "app:v1" }]));
   // No process has that number: Linux ends at 4 million.
   const [dead, alive] = [newRunId(999_999_999), newRunId()];
@@ -78,7 +78,7 @@ test("the halves that killed runs have left go, those of living ones stay", asyn
   ]);
 });
 
-test("several runs put images into one new layout at once: all are there", async () => {
+test("concurrent runs write into one new layout: it has all their images", async () => {
   const names = ["a:v1", "b:v1", "c:v1", "d:v1"];
   const source = (index: number): string => (index % 2 === 0 ? "oci:first" : "oci:second");
   const runs = await Promise.all(

@@ -17,7 +17,7 @@ await writeTree(at("other"), layoutOf([{ image: other, ref: "v1" }]));
 
 const put = async (source: string, to: string, name = "app:new") =>
   await run("pull", "--to", `oci:${to}`, name, ...program, "push", source);
-/** What an index.json says. */
+/** Returns the descriptors of a layout's index.json. */
 const entriesOf = async (name: string): Promise<{ annotations?: Record<string, string> }[]> =>
   (JSON.parse(await readFile(at(`${name}/index.json`), "utf8")) as { manifests: object[] }).manifests;
 const named = (ref: string): object => ({
@@ -25,8 +25,8 @@ const named = (ref: string): object => ({
   annotations: { "io.containerd.image.name": `docker.io/library/${ref}`, "org.opencontainers.image.ref.name": ref },
 });
 
-describe("a layout with every build of years", () => {
-  test("takes another, and is read like any", async () => {
+describe("a layout with thousands of images", () => {
+  test("takes one more, and can be read", async () => {
     const before = Array.from({ length: 16_000 }, (_, build) => named(`app:v${build}`));
     await writeTree(at("years"), [...blobEntries(blobs), index(before), LAYOUT]);
     expect((await readFile(at("years/index.json"))).length).toBeGreaterThan(4 * 1024 * 1024);
@@ -40,7 +40,7 @@ describe("a layout with every build of years", () => {
     }
   });
 
-  test("that has no room left is told before anything is written", async () => {
+  test("and no room for another is an error before a file is written", async () => {
     const before = Array.from({ length: 50_000 }, (_, build) => ({
       ...manifest.descriptor,
       annotations: { "org.opencontainers.image.ref.name": `v${build}` },
@@ -55,7 +55,7 @@ describe("a layout with every build of years", () => {
     expect(await digests()).toEqual(there);
   });
 
-  test("whose index is too deep to be written again is told before anything is written", async () => {
+  test("an index.json nested too deep is an error before a file is written", async () => {
     const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
     await writeTree(at("deep"), [{ name: "index.json", content: `{"x":${deep},"manifests":[]}` }, LAYOUT]);
     const { exitCode, stderr } = await put("oci:other", "deep");
@@ -65,7 +65,7 @@ describe("a layout with every build of years", () => {
   });
 });
 
-/** What one tool puts beside another's images. */
+/** Entries of other tools beside an image: descriptor, and the blobs. */
 const signature = Buffer.from("{}");
 const signed = Buffer.from(
   JSON.stringify({
@@ -88,7 +88,7 @@ const siblings: Record<string, [object, Buffer[]]> = {
   "no descriptor at all": [{ mediaType: 7, "x.y": { z: [1, null] } }, []],
   "the same entry twice": [{ ...manifest.descriptor, annotations: { "org.opencontainers.image.ref.name": "v1" } }, []],
 };
-test.each(Object.keys(siblings))("%s stands in nobody's way, and stays", async (what) => {
+test.each(Object.keys(siblings))("%s beside an image does not disturb, and stays", async (what) => {
   const [sibling, more] = siblings[what] ?? [{}, []];
   const name = `beside-${what.replaceAll(/\W/g, "")}`;
   const first = { ...manifest.descriptor, annotations: { "org.opencontainers.image.ref.name": "v1" } };
@@ -101,8 +101,8 @@ test.each(Object.keys(siblings))("%s stands in nobody's way, and stays", async (
   expect((await look("oci", at(name), "app:new")).diffIds).toEqual(other.diffIds);
 });
 
-describe("a name of a layout stays until another image is given it", () => {
-  test("the name for engines moves, the one behind the colon is the other's own", async () => {
+describe("a name in a layout stays until another image gets it", () => {
+  test("the name for engines moves; the names in the layout differ, and both stay", async () => {
     expect((await put("oci:image", "names:staging", "app")).exitCode).toBe(0);
     expect((await put("oci:other", "names:prod", "app")).exitCode).toBe(0);
     expect(await look("oci", at("names"), "staging")).toEqual(whole(image));
@@ -115,14 +115,14 @@ describe("a name of a layout stays until another image is given it", () => {
     });
   });
 
-  test("another spelling of the same name is no other name", async () => {
+  test("another spelling of a name is the same name", async () => {
     expect((await put("oci:image", "spelt", "app:v1")).exitCode).toBe(0);
     expect((await put("oci:other", "spelt", "docker.io/library/app:v1")).exitCode).toBe(0);
     expect(await entriesOf("spelt")).toHaveLength(1);
   });
 });
 
-describe("what is damaged is made whole by the image that comes", () => {
+describe("an image replaces damaged blobs", () => {
   const bytesAt = (name: string, digest: string): string => at(`${name}/blobs/sha256/${hexOf(digest)}`);
   const damage = async (path: string): Promise<void> => {
     const { length } = await readFile(path);
@@ -130,7 +130,7 @@ describe("what is damaged is made whole by the image that comes", () => {
     await writeFile(path, Buffer.alloc(length)); // as after a power failure
   };
 
-  test("a file of its size, which nothing lists", async () => {
+  test("an unlisted file of the right size", async () => {
     await writeTree(at("unlisted"), layoutOf([{ image: other, ref: "v1" }]));
     const [layer] = descriptors;
     await writeFile(bytesAt("unlisted", layer?.digest ?? ""), Buffer.alloc(layer?.size ?? 0));
@@ -142,7 +142,7 @@ describe("what is damaged is made whole by the image that comes", () => {
     ["a layer", descriptors[1]?.digest ?? ""],
     ["the config", digestOf(image.config)],
     ["the manifest", manifest.descriptor.digest],
-  ])("%s of the same image, which is listed", async (what, digest) => {
+  ])("%s of the same image, listed", async (what, digest) => {
     const name = `damaged-${what.replace(" ", "-")}`;
     await writeTree(at(name), layoutOf([{ image, ref: "app:v1" }]));
     await damage(bytesAt(name, digest));
@@ -150,7 +150,7 @@ describe("what is damaged is made whole by the image that comes", () => {
     expect(await look("oci", at(name), "app:v1")).toEqual(whole(image));
   });
 
-  test("a layer of another image, which this one would rely on", async () => {
+  test("a layer shared with another image", async () => {
     await writeTree(at("shared"), layoutOf([{ image, ref: "app:v1" }]));
     await damage(bytesAt("shared", descriptors[1]?.digest ?? ""));
     expect((await put("oci:other", "shared")).exitCode).toBe(0);
@@ -159,7 +159,7 @@ describe("what is damaged is made whole by the image that comes", () => {
   });
 });
 
-test("a file in a link's place is written beside it, and what the link leads to stays", async () => {
+test("a symlink in place of a blob is replaced, and its target stays", async () => {
   await mkdir(at("linked/blobs/sha256"), { recursive: true });
   await writeFile(at("elsewhere"), "mine");
   await symlink(at("elsewhere"), at(`linked/blobs/sha256/${hexOf(descriptors[0]?.digest ?? "")}`));
@@ -168,7 +168,7 @@ test("a file in a link's place is written beside it, and what the link leads to 
   expect(await readFile(at("elsewhere"), "utf8")).toBe("mine");
 });
 
-describe("a layer whose type says another packing than it has gets the right one", () => {
+describe("a layer whose media type names the wrong packing gets the right one", () => {
   const wronglyPlain: Pack = (layer) => ({ ...plain(layer), mediaType: MEDIA_TYPE.ociLayerGzip });
   const wronglyGzip: Pack = (layer) => ({ ...gzipped(layer), mediaType: MEDIA_TYPE.ociLayer });
   const layerTypes = async (name: string): Promise<string[]> => {
@@ -191,7 +191,7 @@ describe("a layer whose type says another packing than it has gets the right one
     expect(await look("oci", at(`typed-${what}`))).toEqual(whole(image));
   });
 
-  test("also where it is in the target already", async () => {
+  test("also if the target has the layer", async () => {
     await writeTree(at("mistyped"), layoutOf([{ image, ref: "app:new" }], wronglyPlain));
     expect((await put("oci:mistyped-plain", "mistyped")).exitCode).toBe(0);
     expect(await layerTypes("mistyped")).toEqual([MEDIA_TYPE.ociLayer, MEDIA_TYPE.ociLayer]);

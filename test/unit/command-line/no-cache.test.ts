@@ -1,4 +1,4 @@
-/** A side whose cache folder cannot be used, or has no room: it goes on without where it can, and else says what is the matter. */
+/** A side whose cache folder is unusable or full continues without it where it can; otherwise the error gives the reason. */
 import { chmod, chown, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -21,17 +21,17 @@ const [v1, v2] = [await build(0), await build(2)];
 await writeTree(at("v1"), layoutOf([{ image: v1, ref: "app:v1" }], plain));
 await writeTree(at("v2"), layoutOf([{ image: v2, ref: "app:v2" }], plain));
 
-/** `docker-over-ssh WORDS…` as a command, with another cache folder than the other side. */
+/** Returns the command `docker-over-ssh WORDS…` with its own cache folder. */
 const withCache = (cache: string, ...words: string[]): string[] => [
   "env",
   `XDG_CACHE_HOME=${at(cache)}`,
   ...program,
   ...words,
 ];
-const without = "v1/index.json"; // there can be no folder in a file
+const without = "v1/index.json"; // no folder can be created in a file
 
 describe("the sending side", () => {
-  test("needs none where nothing is kept there", async () => {
+  test("needs no cache folder to send whole layers", async () => {
     const push = withCache(without, "push", "oci:v1");
     const { exitCode, stderr } = await run("pull", "--to", "oci:plain", "app:v1", ...push);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
@@ -39,7 +39,7 @@ describe("the sending side", () => {
     expect(await look("oci", at("plain"), "app:v1")).toEqual(whole(v1));
   });
 
-  test("sends whole what it would cut, and says so once", async () => {
+  test("sends layers whole instead of by delta, with one warning", async () => {
     expect((await run("pull", "--to", "oci:cut", "app:v1", ...program, "push", "oci:v1")).exitCode).toBe(0);
     const push = withCache(without, "push", "oci:v2");
     const { exitCode, stderr } = await run("pull", "--to", "oci:cut", "app:v2", ...push);
@@ -48,9 +48,9 @@ describe("the sending side", () => {
     expect(await look("oci", at("cut"), "app:v2")).toEqual(whole(v2));
   });
 
-  test.skipIf(process.platform === "win32")("sends whole what has no room while it is cut", async () => {
+  test.skipIf(process.platform === "win32")("sends a layer whole if the disk fills up while it is cut", async () => {
     expect((await run("pull", "--to", "oci:full", "app:v1", ...program, "push", "oci:v1")).exitCode).toBe(0);
-    // The nearest to a quota that can be had without root: no file of this process may become larger than 512 kB.
+    // Like a quota, but without root: no file of this process can exceed 512 kB.
     const push = ["sh", "-c", 'ulimit -f 1000; exec "$@"', "sh", ...withCache("small", "push", "oci:v2")];
     const { exitCode, stderr } = await run("pull", "--delta=always", "--to", "oci:full", "app:v2", ...push);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
@@ -60,10 +60,10 @@ describe("the sending side", () => {
   });
 });
 
-describe("the receiving side of a layout, which needs one, ends with status 11", () => {
+describe("a receiver with a layout as target needs a cache folder, and ends with status 11", () => {
   test.each<[string, string, string, () => Promise<unknown>]>([
     [
-      "where there can be none",
+      "where it cannot be created",
       "cannot create a folder for layers",
       "file",
       async () => await writeFile(at("file"), ""),

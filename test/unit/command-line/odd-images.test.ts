@@ -22,21 +22,21 @@ import type { SavedImage } from "../../matrix/saved-image.ts";
 import { folder, program, run } from "./cli.ts";
 import { layoutOf, look, readTree, whole, writeTar, writeTree } from "./images.ts";
 
-/** Images of shapes that people have reported to tools of the field: what one of them takes is sent. */
+/** Unusual images that users have reported to other tools. Images that one of these tools accepts are sent. */
 
 const at = (name: string): string => join(folder, name);
 const image = await makeImage([3000, 70_000]);
 const REF = "org.opencontainers.image.ref.name";
 let count = 0;
 
-/** Sends what is in a place to a new layout. */
+/** Sends the image at a location to a new layout. */
 async function send(source: string, ...words: string[]): Promise<{ status?: number; stderr: string; to: string }> {
   const to = `to-${(count += 1)}`;
   const { exitCode, stderr } = await run("push", source, ...program, "pull", "--to", `oci:${to}`, "app:v1", ...words);
   return { ...(exitCode !== undefined && { status: exitCode }), stderr, to: at(to) };
 }
 
-/** The same, looked at there. */
+/** Sends an image, and reads it from the new layout. */
 async function sent(source: string): Promise<{ stderr: string; there?: SavedImage }> {
   const { status, stderr, to } = await send(source);
   return { stderr, ...(status === 0 && { there: await look("oci", to, "app:v1") }) };
@@ -44,7 +44,7 @@ async function sent(source: string): Promise<{ stderr: string; there?: SavedImag
 
 const tarName = (diffId: string): string => `${hexOf(diffId)}.tar`;
 
-/** A docker archive: config, layers as they are named, manifest. */
+/** Returns a docker archive: config, layers, manifest. */
 function archiveOf({ config, diffIds, layers }: TestImage, layerName = tarName): TestEntry[] {
   const names = diffIds.map((diffId) => layerName(diffId));
   return [
@@ -54,7 +54,7 @@ function archiveOf({ config, diffIds, layers }: TestImage, layerName = tarName):
   ];
 }
 
-/** A layout that lacks the blob of its lowest layer, of which its manifest says that. */
+/** Returns a layout without the blob of the lowest layer; `base` changes the layer's descriptor in the manifest. */
 function withoutBase(of: TestImage, base: object, pack: Pack = gzipped): TestEntry[] {
   const { blobs, descriptors } = ociBlobs(of, pack);
   const [lowest, ...others] = descriptors;
@@ -77,9 +77,9 @@ describe.concurrent("is sent", () => {
   });
 
   test.each([
-    ["an empty one", { architecture: "" }],
-    ["none", { architecture: undefined }],
-  ])("a config with %s for an architecture; there is a warning", async (_, platform) => {
+    ["an empty", { architecture: "" }],
+    ["no", { architecture: undefined }],
+  ])("a config with %s architecture, with a warning", async (_, platform) => {
     const odd = { ...image, ...configFor(image.layers, platform as unknown as Record<string, string>) };
     const path = `architecture-${String(platform.architecture)}.tar`;
     await writeTar(at(path), archiveOf(odd));
@@ -114,9 +114,9 @@ describe.concurrent("is sent", () => {
 
   test.each([
     ["of a digest that is not sha256", { digest: `sha512:${"a".repeat(128)}`, size: 3 }, []],
-    ["with a manifest that is none", measured(Buffer.from("{}")), [Buffer.from("{}")]],
+    ["with an invalid manifest", measured(Buffer.from("{}")), [Buffer.from("{}")]],
     [
-      "with an index that is not readable",
+      "with an invalid nested index",
       { ...measured(Buffer.from("{}")), mediaType: MEDIA_TYPE.ociIndex },
       [Buffer.from("{}")],
     ],
@@ -141,12 +141,12 @@ describe.concurrent("is sent", () => {
   test.each([
     ["docker-archive:is-oci.tar", "is-oci.tar"],
     ["oci-archive:is-docker.tar", "is-docker.tar"],
-  ])("%s is read as what it is", async (source, path) => {
+  ])("%s is read by its content, not by the location's kind", async (source, path) => {
     await writeTar(at(path), path === "is-oci.tar" ? layoutOf([{ image }]) : await savePodman(image));
     expect(await sent(source)).toMatchObject({ there: whole(image) });
   });
 
-  test("a folder that a docker archive was unpacked into, and a layout that is named as an archive", async () => {
+  test("a docker archive unpacked into a folder, and a layout given as an archive", async () => {
     await writeTree(at("unpacked"), archiveOf(image));
     for (const source of ["oci:unpacked", "docker-archive:unpacked"])
       expect(await sent(source)).toMatchObject({ there: whole(image) });
@@ -155,7 +155,7 @@ describe.concurrent("is sent", () => {
       expect(await sent(source)).toMatchObject({ there: whole(image) });
   });
 
-  test("a layout whose descriptors say gzip of plain layers; it is written with the right types", async () => {
+  test("a layout whose media types say gzip for plain layers; the target has the right types", async () => {
     const says: Pack = (layer) => ({ blob: layer, mediaType: MEDIA_TYPE.ociLayerGzip });
     await writeTree(at("says-gzip"), layoutOf([{ image }], says));
     const { status, to } = await send("oci:says-gzip");
@@ -188,26 +188,29 @@ describe("without its lowest layer", () => {
       /is not in/,
     ],
   ];
-  test.each(sources)("%s is sent where the layer is, else the error names it", async (source, write, message) => {
-    await write();
-    const { status, stderr } = await send(source);
-    expect(stderr).toContain(image.diffIds[0]);
-    expect(stderr).toMatch(message);
-    expect(status).toBe(3);
+  test.each(sources)(
+    "%s is sent if the target has the layer, else the error names it",
+    async (source, write, message) => {
+      await write();
+      const { status, stderr } = await send(source);
+      expect(stderr).toContain(image.diffIds[0]);
+      expect(stderr).toMatch(message);
+      expect(status).toBe(3);
 
-    const to = `has-base-${(count += 1)}`;
-    const older = await makeImage([3000, 500]);
-    await writeTree(at(to), layoutOf([{ image: older, ref: "app:v0" }]));
-    const line = ["push", source, ...program, "pull", "--to", `oci:${to}`, "app:v1"];
-    expect(await run(...line)).toMatchObject({
-      exitCode: 0,
-      stderr: expect.stringMatching(/1 layer \(.*\) there already/) as string,
-    });
-    expect(await look("oci", at(to), "app:v1")).toEqual(whole(image));
-  });
+      const to = `has-base-${(count += 1)}`;
+      const older = await makeImage([3000, 500]);
+      await writeTree(at(to), layoutOf([{ image: older, ref: "app:v0" }]));
+      const line = ["push", source, ...program, "pull", "--to", `oci:${to}`, "app:v1"];
+      expect(await run(...line)).toMatchObject({
+        exitCode: 0,
+        stderr: expect.stringMatching(/1 layer \(.*\) there already/) as string,
+      });
+      expect(await look("oci", at(to), "app:v1")).toEqual(whole(image));
+    },
+  );
 });
 
-test("an archive's two files of one name that differ are refused", async () => {
+test("an archive with two different files of one name is refused", async () => {
   const other = { name: "config.json", content: Buffer.alloc(image.config.length, " ") };
   await writeTar(at("differ.tar"), [...archiveOf(image), other]);
   const { status, stderr } = await send("docker-archive:differ.tar");
@@ -215,7 +218,7 @@ test("an archive's two files of one name that differ are refused", async () => {
   expect(status).toBe(3);
 });
 
-test("which image of several is meant: only those that are images are named", async () => {
+test("the error about several images lists only valid ones", async () => {
   const two = [image, await makeImage([500])].map((one) => ociBlobs(one, plain));
   const broken = Buffer.from("{}");
   await writeTree(at("several"), [

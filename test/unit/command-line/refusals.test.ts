@@ -30,7 +30,7 @@ await writeFile(at("half.tar"), tar.subarray(0, tar.length / 2));
 await writeFile(at("notes.txt"), "no archive\n".repeat(100));
 await mkdir(at("other/folder"), { recursive: true });
 
-/** What the far command has heard from this side. It greets, so that it might hear something. */
+/** A remote command that greets, and writes what it receives to a file. */
 const listener = (role: string): string[] => {
   const hello = JSON.stringify({ protocol: 1, tool: "0.1.0", role });
   return ["sh", "-c", 'printf "#docker-over-ssh#tunnel#\\n%s\\n" "$1"; exec cat >"$0"', at(`heard-${count++}`), hello];
@@ -38,7 +38,7 @@ const listener = (role: string): string[] => {
 const received = async (far: string[]): Promise<string> => await readFile(far[3] ?? "", "utf8").catch(() => "");
 let count = 0;
 
-describe.concurrent("a place that cannot be sent from is told before anything is said to the other side", () => {
+describe.concurrent("an invalid source is an error before the peer receives a byte", () => {
   test.each<[string[], number, RegExp]>([
     [["docker-archive:nowhere.tar"], 3, /there is no file nowhere.tar\n/],
     [["oci:v2"], 3, /there is no folder v2\n.*\n.*docker-daemon:oci:v2/],
@@ -67,12 +67,12 @@ describe.concurrent("a place that cannot be sent from is told before anything is
     expect(stderr).toMatch(message);
     expect(exitCode).toBe(status);
     expect(await received(far)).toBe("");
-    // `true` would be told as what it is: no docker-over-ssh.
+    // If it were started, `true` would cause another error: it is no docker-over-ssh.
     expect(await run("push", ...words, "true")).toEqual({ exitCode, stderr });
   });
 });
 
-describe.concurrent("a place that cannot be put into is told before anything is said to the other side", () => {
+describe.concurrent("an invalid target is an error before the peer receives a byte", () => {
   test.each<[string[], RegExp]>([
     [["--to", "layout", "app"], /--to layout names no location\n.*\n.*--to oci:layout/],
     [["--to", "oci:other", "app"], /other is a folder with other files, and no OCI layout/],
@@ -95,22 +95,22 @@ describe.concurrent("a place that cannot be put into is told before anything is 
   });
 });
 
-describe("which image of several", () => {
+describe("the image chosen of several", () => {
   const transfer = async (source: string, name: string, ...options: string[]) =>
     await run("push", source, ...program, "pull", ...options, "--to", `oci:from-${source.replace(/\W/g, "")}`, name);
 
-  test("the one that is asked for, if the place names none", async () => {
+  test("is the one that the receiver names, if the source location names none", async () => {
     expect((await transfer("oci:two", "app:v2")).exitCode).toBe(0);
     expect(await look("oci", at("from-ocitwo"), "app:v2")).toEqual(whole(other));
   });
 
-  test("none of them by the name that is asked for: they are told", async () => {
+  test("none has the receiver's name: the error lists the names", async () => {
     const { exitCode, stderr } = await transfer("oci:two", "app:v3");
     expect(stderr).toMatch(/two: it holds no image .*app:v3, but "app:v1", "app:v2"\n.*\n.*oci:two:NAME/);
     expect(exitCode).toBe(3);
   });
 
-  test("of several platforms the one that either side names; without any they are told", async () => {
+  test("is for the platform that either side names; without one, the error lists the platforms", async () => {
     const { exitCode, stderr } = await transfer("oci:many", "app:v1");
     expect(stderr).toMatch(
       /many: it holds an image for linux\/amd64, linux\/arm64\/v8: choose a platform\n.*\n.*--platform/,
@@ -121,7 +121,7 @@ describe("which image of several", () => {
   });
 });
 
-describe("what is not what it says is not sent on, and nothing that was there changes", () => {
+describe("content that differs from its digest is not sent, and the target does not change", () => {
   const one = ociBlobs(image, gzipped);
   const [, top = Buffer.alloc(0)] = image.layers;
   const layer = one.descriptors[1]?.digest ?? "";
@@ -130,7 +130,7 @@ describe("what is not what it says is not sent on, and nothing that was there ch
 
   test.each<[string, () => Promise<void>, string, RegExp]>([
     [
-      "a blob is not of its digest",
+      "a blob differs from its digest",
       async () => {
         const entries = layoutOf([{ image, ref: "v1" }]).map((entry) =>
           entry.name.endsWith(hexOf(layer)) ? { ...entry, content: Buffer.alloc(entry.content?.length ?? 0) } : entry,
@@ -138,11 +138,11 @@ describe("what is not what it says is not sent on, and nothing that was there ch
         await writeTree(at("lies-1"), entries);
       },
       "oci:lies-1",
-      // Whichever end has read to the end first.
+      // The message of the side that reaches the end of the blob first.
       /(?:in lies-1 is damaged|a layer is not what it should be): .*(?:has the digest|cannot be decompressed)/,
     ],
     [
-      "a blob is of its digest, and unpacks to another layer than the config says",
+      "a blob has its digest, but its uncompressed layer is not the one that the config lists",
       async () => {
         const blobs = layoutOf([{ image: other, ref: "v1" }]);
         await writeTree(at("lies-2"), blobs);
@@ -154,7 +154,7 @@ describe("what is not what it says is not sent on, and nothing that was there ch
       /(?:in lies-2 is damaged|a layer is not what it should be): the uncompressed layer .* has the digest/,
     ],
     [
-      "a plain layer is another one than the config says",
+      "a plain layer is not the one that the config lists",
       async () => {
         const entries = await savePodman(image);
         const name = `${hexOf(image.diffIds[1] ?? "")}.tar`;
@@ -167,7 +167,7 @@ describe("what is not what it says is not sent on, and nothing that was there ch
       /in lies-3.tar is damaged: .* has the digest/,
     ],
     [
-      "the config is another one than its name says",
+      "the config differs from the digest in its name",
       async () => {
         const entries = saveOci(image, gzipped).filter(({ name }) => name !== "index.json");
         const config = hexOf(digestOf(image.config));
@@ -193,7 +193,7 @@ describe("what is not what it says is not sent on, and nothing that was there ch
     expect((await readdir(folder)).filter((name) => name.endsWith(".part"))).toEqual([]);
   });
 
-  test("an index that is none is not added to", async () => {
+  test("an invalid index.json is an error, and stays as it is", async () => {
     await writeTree(at("broken"), layoutOf([{ image }]));
     await writeFile(at("broken/index.json"), "[]");
     const { exitCode, stderr } = await run("push", "oci:layout", ...program, "pull", "--to", "oci:broken", "app:v1");
@@ -202,7 +202,7 @@ describe("what is not what it says is not sent on, and nothing that was there ch
     expect(await readFile(at("broken/index.json"), "utf8")).toBe("[]");
   });
 
-  test("a tar that is no image's is replaced all the same, as by docker save -o", async () => {
+  test("a tar without an image is replaced, as docker save -o does", async () => {
     await writeFile(at("replaced.tar"), await makeTar([{ name: "x", content: "y" }]));
     const line = ["push", "oci:layout", ...program, "pull", "--to", "docker-archive:replaced.tar", "app:v1"];
     expect((await run(...line)).exitCode).toBe(0);

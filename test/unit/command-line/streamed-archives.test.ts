@@ -13,7 +13,7 @@ import { makeImage, savePodman } from "../image/make-image.ts";
 import { folder, program, settings, start } from "./cli.ts";
 import { layoutOf, look, whole, writeTar } from "./images.ts";
 
-/** Archives that cannot be read where they are: out of a pipe, and packed as a whole. */
+/** Archives without random access: from a pipe, or compressed as a whole file. */
 
 const at = (name: string): string => join(folder, name);
 const image = await makeImage([3000, 70_000]);
@@ -23,19 +23,19 @@ const [docker, oci] = await Promise.all([readFile(at("docker.tar")), readFile(at
 const { zstdCompressSync } = zlib as { zstdCompressSync?: (bytes: Buffer) => Buffer };
 let count = 0;
 
-/** The words of a push to a new layout, and where that is. */
+/** Returns the words of a push to a new layout, and the layout's path. */
 function pushing(source: string): { words: string[]; to: string } {
   const to = `to-${(count += 1)}`;
   return { words: ["push", source, ...program, "pull", "--to", `oci:${to}`, "app:v1"], to: at(to) };
 }
 
-/** What has been left in the cache. */
+/** Returns the spool folders that are left in the cache folder. */
 async function left(): Promise<string[]> {
   const names = await readdir(at("cache/docker-over-ssh")).catch(() => []);
   return names.filter((name) => name.startsWith("spool-"));
 }
 
-describe("packed as a whole, told by its first bytes", () => {
+describe("a file compressed as a whole is recognised by its first bytes", () => {
   test.each([
     ["docker-archive", "gzip", zlib.gzipSync(docker)],
     [
@@ -72,7 +72,7 @@ describe("packed as a whole, told by its first bytes", () => {
 });
 
 describe("on stdin", () => {
-  /** Pushes what is given on stdin to a new layout. */
+  /** Pushes an archive from stdin to a new layout. */
   const pushed = async (source: string, stdin: { input: Buffer } | { stdin: Readable }) => {
     const { words, to } = pushing(source);
     const { exitCode, stderr } = await execa(process.execPath, [...program.slice(1), ...words], {
@@ -87,24 +87,24 @@ describe("on stdin", () => {
     ["docker-archive:-", "OCI", oci],
     ["oci-archive:-", "docker", docker],
     ["docker-archive:/dev/stdin", "gzipped docker", zlib.gzipSync(docker)],
-    ["docker-archive:-:localhost/app:v1", "docker, in which one image is meant", docker],
+    ["docker-archive:-:localhost/app:v1", "docker, with the name of an image", docker],
   ])("%s: an archive of the kind %s", async (source, _, input) => {
     expect(await pushed(source, { input })).toMatchObject({ exitCode: 0, there: whole(image) });
     expect(await left()).toEqual([]);
   });
 
-  test("a file is read as one", async () => {
-    // Given as it is, and not copied into a pipe: the program's stdin is this very file.
+  test("a redirected file is read without a copy", async () => {
+    // The program's stdin is the file itself, not a pipe with its content.
     const file = createReadStream(at("docker.tar"));
     await once(file, "open");
     expect(await pushed("docker-archive:-", { stdin: file })).toMatchObject({ exitCode: 0, there: whole(image) });
   });
 
   test.each([
-    ["that breaks off", docker.subarray(0, docker.length / 2), /stdin is not .*: the archive ends in the middle of/],
-    ["that is none", Buffer.alloc(100_000, "log\n"), /stdin is not .*: it is not a tar archive/],
-    ["of nothing", Buffer.alloc(0), /stdin is not .*: it is not a tar archive/],
-  ])("an archive %s is told before the remote command is started", async (what, input, message) => {
+    ["that is truncated", docker.subarray(0, docker.length / 2), /stdin is not .*: the archive ends in the middle of/],
+    ["without a tar", Buffer.alloc(100_000, "log\n"), /stdin is not .*: it is not a tar archive/],
+    ["of no bytes", Buffer.alloc(0), /stdin is not .*: it is not a tar archive/],
+  ])("an archive %s is an error before the remote command starts", async (what, input, message) => {
     const mark = `started-${what.length}`;
     const line = [...program.slice(1), "push", "docker-archive:-", "sh", "-c", `touch ${mark}`];
     const { exitCode, stderr } = await execa(process.execPath, line, { ...settings, input });
@@ -114,7 +114,7 @@ describe("on stdin", () => {
     expect(await left()).toEqual([]);
   });
 
-  test.skipIf(process.platform === "win32")("an archive that the cache folder has no room for", async () => {
+  test.skipIf(process.platform === "win32")("a cache folder without room for the archive is an error", async () => {
     // As on a full disk, but without root: no file of this process may become larger than 10 kB.
     const line = ["-c", 'ulimit -f 20; exec "$@"', "sh", ...program, ...pushing("docker-archive:-").words];
     const { exitCode, stderr } = await execa("sh", line, { ...settings, input: docker });
@@ -123,7 +123,7 @@ describe("on stdin", () => {
     expect(await left()).toEqual([]);
   });
 
-  test("is refused where stdin is the other side", async () => {
+  test("is refused where stdin is the tunnel", async () => {
     for (const source of ["docker-archive:-", "oci-archive:/dev/stdin:app:v1"]) {
       const { exitCode, stderr } = await start("push", source);
       expect(stderr).toContain(`${source} is stdin, and without a command stdin is the other side`);
@@ -132,14 +132,14 @@ describe("on stdin", () => {
   });
 });
 
-describe("by a path that is a pipe", () => {
+describe("from a pipe", () => {
   const makePipe = async (name: string): Promise<string> => {
     await promisify(execFile)("mkfifo", [at(name)]);
     return at(name);
   };
   const reads = /reading .* into the cache folder/;
 
-  test("a named one, which is waited for", async () => {
+  test("that is named: the push waits for the writer", async () => {
     const pipe = await makePipe("pipe");
     const { words, to } = pushing("docker-archive:pipe");
     const run = start("push", "--verbose", ...words.slice(1));
@@ -150,7 +150,7 @@ describe("by a path that is a pipe", () => {
     expect(await left()).toEqual([]);
   });
 
-  test("one that nobody writes to is left at a signal", async () => {
+  test("without a writer: a signal ends the push", async () => {
     await makePipe("silent");
     const run = start("push", "--verbose", ...pushing("docker-archive:silent").words.slice(1));
     await printed(run, reads);
@@ -169,7 +169,7 @@ describe("by a path that is a pipe", () => {
   });
 });
 
-/** Waits until the program has printed such a text. */
+/** Waits until the program has printed a matching text. */
 async function printed(run: ReturnType<typeof start>, text: RegExp): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     let all = "";

@@ -20,7 +20,7 @@ import { layoutOf, look, readTree, whole, writeTar, writeTree } from "./images.t
 
 const at = (name: string): string => join(folder, name);
 const image = await makeImage([3000, 200_000, 700, 40_000]);
-/** The same below, two other layers above. */
+/** The same two lowest layers, with two others above. */
 const next = await makeImage([3000, 200_000, 900, 50_000]);
 
 await writeTree(at("gzip"), layoutOf([{ image, ref: "v1" }]));
@@ -74,27 +74,24 @@ describe.concurrent("without an engine on either side", () => {
 test.each([
   ["oci:next", "grown"],
   ["docker-archive:next.tar", "grown-plain"],
-])(
-  "a second version, from %s: only its new layers are sent, counted on the wire, and both are whole",
-  async (source, to) => {
-    const push = async (from: string, name: string, sent: string) =>
-      await run("push", from, "sh", "-c", `tee "$0" | "$@"`, at(sent), ...program, "pull", "--to", `oci:${to}`, name);
-    expect((await push("docker-archive:podman.tar", "app:v1", "sent-1")).exitCode).toBe(0);
-    const second = await push(source, "app:v2", "sent-2");
-    expect(second.stderr).toContain("for 2 layers, 2 layers");
-    expect((await stat(at("sent-1"))).size).toBeGreaterThan(240_000);
-    expect((await stat(at("sent-2"))).size).toBeLessThan(80_000);
-    for (const [name, sent] of [["app:v1", image] as const, ["app:v2", next] as const])
-      expect(await look("oci", at(to), name)).toEqual(whole(sent));
-    // A name moves, and leads to one image.
-    expect((await push(source, "app:v1", "sent-3")).stderr).toContain("for 0 layers, 4 layers");
-    expect(await look("oci", at(to), "app:v1")).toEqual(whole(next));
-    const { manifests } = JSON.parse(await readFile(join(at(to), "index.json"), "utf8")) as { manifests: object[] };
-    expect(manifests).toHaveLength(2);
-  },
-);
+])("a second version, from %s: only its new layers are sent, and both versions are intact", async (source, to) => {
+  const push = async (from: string, name: string, sent: string) =>
+    await run("push", from, "sh", "-c", `tee "$0" | "$@"`, at(sent), ...program, "pull", "--to", `oci:${to}`, name);
+  expect((await push("docker-archive:podman.tar", "app:v1", "sent-1")).exitCode).toBe(0);
+  const second = await push(source, "app:v2", "sent-2");
+  expect(second.stderr).toContain("for 2 layers, 2 layers");
+  expect((await stat(at("sent-1"))).size).toBeGreaterThan(240_000);
+  expect((await stat(at("sent-2"))).size).toBeLessThan(80_000);
+  for (const [name, sent] of [["app:v1", image] as const, ["app:v2", next] as const])
+    expect(await look("oci", at(to), name)).toEqual(whole(sent));
+  // The name moves to the other image.
+  expect((await push(source, "app:v1", "sent-3")).stderr).toContain("for 0 layers, 4 layers");
+  expect(await look("oci", at(to), "app:v1")).toEqual(whole(next));
+  const { manifests } = JSON.parse(await readFile(join(at(to), "index.json"), "utf8")) as { manifests: object[] };
+  expect(manifests).toHaveLength(2);
+});
 
-test("from layout to layout the manifest keeps its digest, whatever it says besides", async () => {
+test("from layout to layout the manifest keeps its digest, also with unknown fields", async () => {
   const { blobs, manifest } = ociBlobs(image, gzipped);
   const annotated = { ...(JSON.parse(manifest.bytes.toString()) as object), annotations: { made: "by hand" } };
   const bytes = Buffer.from(JSON.stringify(annotated, undefined, 2));
@@ -113,13 +110,13 @@ test("from layout to layout the manifest keeps its digest, whatever it says besi
     expect((JSON.parse(files.get("index.json")?.toString() ?? "") as { manifests: object[] }).manifests).toEqual([
       entry,
     ]);
-    // For `docker load` with a graph driver, which knows no index.
+    // For `docker load` into a classic store, which ignores index.json.
     const [item] = JSON.parse(files.get("manifest.json")?.toString() ?? "") as { RepoTags: string[] }[];
     expect(item?.RepoTags).toEqual(["docker.io/library/app:v1"]);
   }
 });
 
-test("a layer that stands in an image twice", async () => {
+test("an image with the same layer twice", async () => {
   const twice = await makeImage([3000, 500, 3000]);
   await writeTree(at("twice"), layoutOf([{ image: twice }]));
   for (const kind of kinds) {

@@ -22,7 +22,7 @@ import type { TestEntry } from "../image/tar/make-tar.ts";
 import { folder, program, run } from "./cli.ts";
 import { layoutOf, look, whole, writeTar, writeTree } from "./images.ts";
 
-/** Images as builders make them, and archives as tools write them, which are unusual only for who has not seen them. */
+/** Rare but valid images of common builders, and archives of common tools. */
 
 const at = (name: string): string => join(folder, name);
 const imageOf = (layers: Buffer[]): TestImage => ({ layers, ...configFor(layers) });
@@ -33,7 +33,7 @@ async function push(source: string, to: string): Promise<void> {
   expect(exitCode).toBe(0);
 }
 
-describe("a layer is the same bit for bit, whole and in pieces", () => {
+describe("a layer is identical bit for bit, sent whole or by delta", () => {
   const file = (name: string, content = Buffer.from(name)): Buffer => entry({ name: name.slice(0, 100), content });
   const [deep, long] = [`${"folder/".repeat(30)}file`, "n".repeat(255)];
   const layer = (version: number): Buffer =>
@@ -120,7 +120,7 @@ describe.concurrent("is sent", async () => {
   test.each<[string, () => TestEntry[], TestImage]>([
     ["a layout of layers A, B, A", () => layoutOf([{ image: aba }]), aba],
     ["a layout of gzip in several members", () => layoutOf([{ image }], halves), image],
-    ["an index with an attestation whose blob is not there", attested, image],
+    ["an index with an attestation whose blob is missing", attested, image],
   ])("%s", async (what, entries, expected) => {
     const name = createHash("md5").update(what).digest("hex");
     await writeTree(at(name), entries());
@@ -129,7 +129,7 @@ describe.concurrent("is sent", async () => {
   });
 
   test.each<[string, () => TestEntry[] | Promise<TestEntry[]>, TestImage]>([
-    ["an archive with links for a layer that stands twice", async () => await saveLegacy(aba), aba],
+    ["an archive with links for a repeated layer", async () => await saveLegacy(aba), aba],
     ["an archive without names", () => archive(null), image],
     ["an archive whose history is null", () => archive(["app:v1"], described.config), described],
     ["an archive with a tag of 128 characters", () => archive([`app:${"a".repeat(128)}`]), image],

@@ -81,11 +81,11 @@ test("the prefix excludes data that is still being written", async () => {
     END,
   ]);
   await using file = await open(join(folder, "slow"), "w+");
-  const gate = deferred<void>();
+  const writable = deferred<void>();
   const slow = {
     fd: file.fd,
     async write(...of: [Buffer, number, number, number]) {
-      await gate.promise;
+      await writable.promise;
       return await file.write(...of);
     },
   };
@@ -104,7 +104,7 @@ test("the prefix excludes data that is still being written", async () => {
     }
   for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   expect(lengths).toEqual([]);
-  gate.resolve();
+  writable.resolve();
   await Promise.all([...flushes, watching]);
   expect(await rebuild.completePrefix(tar.length)).toBe(tar.length);
 });

@@ -36,13 +36,13 @@ async function halting(tar: Buffer): Promise<{ recipe: AsyncGenerator<Instructio
   const batches: Instruction[][] = [];
   const recipe = decodeRecipe(encodeRecipe(cutTar(streamOf([tar]))), { maxSize: tar.length });
   for await (const batch of recipe) for (const one of batch) batches.push([one]);
-  const gate = deferred<void>();
+  const resumed = deferred<void>();
   async function* slow(): AsyncGenerator<Instruction[]> {
     yield* batches.slice(0, (batches.length * 2) / 3);
-    await gate.promise;
+    await resumed.promise;
     yield* batches.slice((batches.length * 2) / 3);
   }
-  return { recipe: slow(), goOn: () => gate.resolve() };
+  return { recipe: slow(), goOn: () => resumed.resolve() };
 }
 
 /** A stream of the tar in chunks, and the bytes that were read of it. */

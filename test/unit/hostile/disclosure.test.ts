@@ -1,4 +1,4 @@
-/** What the remote side learns of this machine, and a log of the command line; and output to a reader that has closed. */
+/** Secrets that neither the remote side nor a log of the command line may learn; and output to a closed reader. */
 import { join } from "node:path";
 import { execa } from "execa";
 import { expect, test } from "vitest";
@@ -12,7 +12,7 @@ import { folder, program, makeWorkspace } from "./run-program.ts";
 
 await writeTree(join(folder, "image"), layoutOf([{ image: await makeImage([3000]), ref: "v1" }]));
 
-/** Sends its hello, and writes what it receives to its stderr. */
+/** Sends its hello, and copies all that it receives to its stderr. */
 const ECHO = `
 process.stdout.write(${JSON.stringify(MAGIC_LINE + JSON.stringify(hello("receiver")))} + "\\n");
 process.stdin.once("data", (chunk) => { console.error("received " + chunk.toString("latin1").split("\\n").slice(0, 2).join(" ")); process.exit(1); });

@@ -9,7 +9,7 @@ import { gzipped, type Pack, type TestImage } from "../image/make-image.ts";
 import { playRemoteSide } from "./remote-side.ts";
 import { makeWorkspace, type ProgramRun } from "./run-program.ts";
 
-/** What a request is for. */
+/** The kind of content that a request asks for. */
 type Kind = "manifest" | "config" | "layer";
 type Answer = (response: ServerResponse, honest: Buffer, request: IncomingMessage) => void;
 interface Layer extends Descriptor {

@@ -20,7 +20,7 @@ test.each([
   expect(shownCommand(["sh", "-c", `cd /x && ${line}`])).toBe(`sh -c cd /x && ${shown}`);
 });
 
-test("a word with spaces is hidden as a whole, and so is what is quoted in a line for a shell", () => {
+test("a word with spaces is hidden as a whole, also when quoted in a line for a shell", () => {
   expect(shownCommand(["sshpass", "-p", "hunter 2", "ssh", "prod"])).toBe("sshpass -p *** ssh prod");
   expect(shownCommand(["ssh", "jump", `sshpass -p 'hunter 2' ssh prod; PASSWORD="hunter 2" x`])).toBe(
     "ssh jump sshpass -p *** ssh prod; PASSWORD=*** x",

@@ -43,7 +43,7 @@ describe("progress", () => {
     ]);
   });
 
-  test("is told of a stage at once when it is new, and of no stage more often than others because it changes", () => {
+  test("is drawn no more often when every update has a new stage", () => {
     for (const [isTTY, every] of [
       [false, 3000],
       [true, 100],
@@ -54,7 +54,7 @@ describe("progress", () => {
     }
   });
 
-  test("fits a terminal whose size nobody has told", () => {
+  test("is drawn on a terminal of unknown size", () => {
     const { output, seen } = screen(true);
     seen.columns = 0;
     output.progress({ stage: "sending", current: 0 });

@@ -36,14 +36,14 @@ test.each<[Warning, string]>([
   [{ code: "sender-not-told" }, "the image is here under its name, but the sender could not be told"],
 ])("%j", (warning, text) => expect(warningText(warning)).toBe(text));
 
-test("a plan says how many layers are missing, as far as that is known", () => {
+test("a plan shows how many layers are missing, if known", () => {
   const plan: Plan = { type: "plan", role: "sender", image: "app:v1", platform: "linux/amd64", layers: 4, missing: 1 };
   expect(planText(plan)).toBe("offering 1 of 4 layers of app:v1 for linux/amd64");
   expect(planText({ ...plan, role: "receiver" })).toBe("3 of 4 layers are there already");
   expect(planText({ ...plan, missing: undefined })).toBeUndefined();
 });
 
-test("a result says what moved, and what did not have to", () => {
+test("a result counts the layers that moved and those that were present", () => {
   const result: TransferResult = {
     role: "sender",
     image: "app:v1",

@@ -8,7 +8,7 @@ import { tunnelOptions } from "../../../src/transfer.ts";
 
 const output = outputTo(() => {});
 
-/** Returns the message that the peer gets of a failure with `text`, when the command line names `path`. */
+/** Returns the message that the peer receives for a failure with `text`, when the command line names `path`. */
 function told(path: string, text: string): string | undefined {
   const signal = new AbortController().signal;
   const surroundings = { output, signal, env: {} };
@@ -30,6 +30,6 @@ test.each([
   [".", "in ./index.json: v1.2", "in ./index.json: v1.2"],
   ["app", `unix://${homedir()}/docker.sock`, "unix://~/docker.sock"],
   ["app", `${homedir()}/app in docker.io${homedir()}less`, `~/app in docker.io${homedir()}less`],
-])("what is named as %s is told without its folders", (path, text, expected) => {
+])("the peer receives messages about %s without its folders", (path, text, expected) => {
   expect(told(path, text)).toBe(expected);
 });

@@ -127,7 +127,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     expect(shown.join("\n")).toBe(says.trim());
   });
 
-  test("what it printed instead of an answer is shown", async () => {
+  test("that prints text instead of an answer: the error shows the text", async () => {
     vi.stubEnv("FAKE_SSH_BANNER", "This account is currently not available.\n");
     vi.stubEnv("FAKE_SSH_STATUS", "1");
     expect((await rejection(open())).message).toMatch(
@@ -135,7 +135,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     );
   });
 
-  test("also when it leaves before we have asked anything", async () => {
+  test("that ends before the first request: the error shows the text", async () => {
     const failure = await rejection(
       open(10_000, ["sh", "-c", "echo Go away; exec <&-; exit 3", "system", "dial-stdio"]),
     );
@@ -150,7 +150,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     });
   });
 
-  test("that is no program of this machine", async () => {
+  test("that does not exist on this machine", async () => {
     const failure = await rejection(open(10_000, ["no-such-program-here", "system", "dial-stdio"]));
     expect(failure).toMatchObject({ code: "remote-command-not-found" });
   });
@@ -160,7 +160,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     expect(failure).toMatchObject({ code: "remote-no-answer", message: `\`${words}\` has not answered for 0.5 s` });
   });
 
-  test("that dies in the middle of an answer: the transfer is told, and nothing is started anew", async () => {
+  test("that dies in the middle of an answer: the transfer's signal aborts, and the command is not started again", async () => {
     routes["POST /images/create"] = (_request, response) => response.write('{"status":"half-way"}\n');
     vi.stubEnv("FAKE_SSH_UNTIL", "half-way");
     vi.stubEnv("FAKE_SSH_SAYS", "client_loop: send disconnect: Broken pipe\n");
@@ -177,7 +177,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     expect(await runs()).toBe(1);
   });
 
-  test("dies while nobody asks it anything: that is told too", async () => {
+  test("that dies between requests: the transfer's signal aborts", async () => {
     vi.stubEnv("FAKE_SSH_UNTIL", "OK");
     vi.stubEnv("FAKE_SSH_STATUS", "255");
     await using found = await open();
@@ -188,7 +188,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     expect(found.signal.reason).toMatchObject({ code: "link-lost" });
   });
 
-  test("an engine that hangs up in order has not been lost", async () => {
+  test("an engine that closes a connection cleanly is not lost", async () => {
     routes["GET /version"] = (_request, response) => answer(response, 200, {});
     routes["POST /images/load"] = (_request, response) => {
       response.setHeader("Connection", "close");
@@ -201,7 +201,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     expect(found.signal.aborted).toBe(false);
   });
 
-  test("an engine that hangs up while nobody asks it anything, as proxies do, is connected to again", async () => {
+  test("an engine that closes an idle connection, as proxies do, is connected to again", async () => {
     routes["GET /images/json"] = (_request, response) => {
       const { socket } = response;
       response.once("finish", () => socket?.end());
@@ -210,12 +210,12 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     await using found = await open();
     expect(await found.engine.listReferences()).toEqual([]);
     await expect.poll(isRunning).toBe(false);
-    // What is asked in the very moment of it fails.
+    // A request at the very moment of the close fails.
     await expect.poll(async () => await found.engine.listReferences().then(runs)).toBeGreaterThan(1);
     expect(found.signal.aborted).toBe(false);
   });
 
-  test("when we are told to stop in the middle of an answer, what is left to do gets another run of it", async () => {
+  test("after an abort in the middle of an answer, the clean-up starts the command again", async () => {
     const asked = latch();
     routes["GET /images/json"] = () => asked.open(); // never answers
     routes["DELETE /images/app:v1"] = (_request, response) => answer(response, 200, []);

@@ -64,7 +64,7 @@ describe.each(have)("what %s over there makes of it", (shell) => {
     return { said: mark?.words, ran: `${stdout}\n`.slice(mark?.end).trim().replaceAll(folder.path, ""), exitCode };
   }
 
-  test("docker-over-ssh is taken, if it is there", async () => {
+  test("docker-over-ssh is run if it is installed", async () => {
     expect(await run(["docker-over-ssh", "docker", "podman"])).toEqual({
       said: "docker-over-ssh",
       ran: "[docker-over-ssh] pull --timeout 5 app:v2",
@@ -72,24 +72,24 @@ describe.each(have)("what %s over there makes of it", (shell) => {
     });
   });
 
-  test("else docker, else podman", async () => {
+  test("otherwise docker, otherwise podman", async () => {
     expect(await run(["docker", "podman"])).toMatchObject({ said: "docker 1.56", ran: "[docker] system dial-stdio" });
     expect(await run(["podman"])).toMatchObject({ said: "podman", ran: "[podman] system dial-stdio" });
   });
 
-  test("an engine that does not say its version, because it is down, is left to say so itself", async () => {
+  test("docker is run without its version if the engine is down, and prints the error itself", async () => {
     const version = "echo Cannot connect >&2; exit 1";
     expect(await run(["docker"], { version })).toMatchObject({ said: "docker", ran: "[docker] system dial-stdio" });
   });
 
-  test("with sudo, which never asks", async () => {
+  test("sudo is run with -n, so that it does not ask for a password", async () => {
     expect(await run(["docker", "sudo"], { sudo: true })).toMatchObject({
       said: "docker 1.56",
       ran: "[sudo] -n /bin/docker system dial-stdio",
     });
   });
 
-  test("else it says so, with the PATH there", async () => {
+  test("without any of them, the line contains nothing and the remote PATH", async () => {
     const { said, exitCode } = await run([]);
     expect({ said: said?.replace(/ .*\/bin$/, " …/bin"), exitCode }).toEqual({ said: "nothing …/bin", exitCode: 127 });
   });
@@ -100,7 +100,7 @@ describe.each(have)("what %s over there makes of it", (shell) => {
   });
 });
 
-describe("the line that says what was found", () => {
+describe("the line that names the program found", () => {
   test.each(["", "Welcome\n", "no line feed"])("behind %j", (banner) => {
     const text = `${banner}#docker-over-ssh#remote# docker\nHTTP/1.1 200 OK`;
     const found = findMarker(text);
@@ -111,7 +111,7 @@ describe("the line that says what was found", () => {
     });
   });
 
-  test("is waited for until it is whole", () => {
+  test("is not found before it is complete", () => {
     expect(findMarker("Welcome\n#docker-over-ssh#remote# dock")).toBeUndefined();
     expect(findMarker("Welcome\n")).toBeUndefined();
   });

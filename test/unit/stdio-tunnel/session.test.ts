@@ -1,4 +1,4 @@
-/** What a tunnel carries, over every kind of stream, with either side as initiator. */
+/** Messages and requests through a tunnel, over every kind of stream, with either side as initiator. */
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { MAX_STREAMS } from "../../../src/stdio-tunnel/constants.ts";

@@ -121,7 +121,7 @@ describe("a layer is verified while it passes", () => {
     expect(given()).toBe(large.length);
   });
 
-  test("given up in the middle, it lets go of everything", async () => {
+  test("destroyed in the middle, it destroys its source", async () => {
     const checked = verifyLayer({ blob, diffId: digestOf(tar) });
     const source = new Readable({ read() {} });
     source.push(gzip.subarray(0, 9000));
