@@ -16,7 +16,7 @@ async function read(...words: string[]): Promise<{ out: string; err: string; sta
   return "job" in parsed ? { out, err, job: parsed.job } : { out, err, status: parsed.exitStatus };
 }
 
-/** What IMAGE was. */
+/** Returns the IMAGE argument of a job. */
 function namesIn(job: Job | undefined): string | undefined {
   return job?.request.role === "sender" ? job.request.source.given : job?.request.image.given;
 }

@@ -9,7 +9,7 @@ import { layoutOf, look, whole, writeTree } from "./command-line/images.ts";
 const image = await makeImage([3000, 70_000]);
 const at = (name: string): string => join(folder, name);
 const source = `oci:${at("source")}:v1`;
-/** What runs the remote side. */
+/** Returns the command of the remote side. */
 const remotely = (...words: string[]): string[] => [...program, ...words];
 const idle = [process.execPath, "--eval", "setInterval(() => {}, 1000)"];
 

@@ -20,7 +20,7 @@ test.each([
   expect(median(values)).toBe(expected);
 });
 
-test("everyone is compared with the best of those who are not us, in time and in bytes", () => {
+test("each program is compared with the best of the other programs, in time and bytes", () => {
   const ours = row("ours", { ours: true, seconds: 2, toFar: 10, toNear: 0 });
   const rows = [
     ours,

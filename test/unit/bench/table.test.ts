@@ -41,7 +41,7 @@ test("the table is Markdown, with straight columns; a bar in a name does not end
   expect(lines[4]).toMatch(/not run +\|$/);
 });
 
-test("the picture has a bar for each, the longest of its group being the widest, and words that are no markup", () => {
+test("the picture has a bar for each program, scaled to the longest of its group; text is escaped", () => {
   const picture = svg("a < b", [{ title: "app & more", rows: ROWS.slice(0, 2) }]);
   expect(picture).toContain('aria-label="a &lt; b"');
   expect(picture).toContain("app &amp; more");

@@ -92,7 +92,7 @@ describe("an archive is streamed", () => {
     expect(exitCode).toBe(11);
   });
 
-  test.each(["-", "/dev/stdout"])("not to %s of the side that was started by the other", async (path) => {
+  test.each(["-", "/dev/stdout"])("not to %s of the spawned side, which is the tunnel", async (path) => {
     const far = ["pull", "--to", `docker-archive:${path}`, "app:v1"];
     const { exitCode, stderr } = await run("push", "oci:layout", ...program, ...far);
     expect(stderr).toContain("the stdout of this side is the tunnel");

@@ -16,7 +16,7 @@ test("waits for the first sign of life", () => {
   expect(late).toEqual(["first"]);
 });
 
-test("then for the next one, however many there are", () => {
+test("after each sign of life, waits for the next", () => {
   const { late, watchdog } = watch();
   watchdog.reset();
   for (let count = 0; count < 5; count++) {

@@ -30,7 +30,7 @@ test("the remote side learns the image's name, and not its path; a log contains 
   expect(stderr).not.toContain("hunter2");
 });
 
-test("nor does it learn the path when this side gives up", async () => {
+test("the remote side does not learn the path from a failure of this side", async () => {
   const { run, socket } = await makeWorkspace();
   await using remote = await playRemoteSide(socket, "receiver", async (tunnel) => {
     await tunnel.send({ type: "ask", image: "app:v1", run: newRunId(), platform: "linux/arm64" });

@@ -6,7 +6,7 @@ import { pullFrom } from "./hostile-sender.ts";
 import { outcome, refused } from "./run-program.ts";
 
 const [first = "", second = ""] = image.diffIds;
-/** Returns the image's manifest with its layers stored so, as it is in a message. */
+/** Returns the image's manifest with layers packed by `pack`, encoded as in a message. */
 const manifestIn = (pack: Pack): string => ociBlobs(image, pack).manifest.bytes.toString("base64");
 
 describe.concurrent("invalid messages", () => {

@@ -50,12 +50,12 @@ async function open(timeout = 10_000, line: readonly string[] = command): Promis
   });
 }
 
-/** How often the command was run. */
+/** Returns how often the command was run. */
 async function runs(): Promise<number> {
   return (await readFile(join(folder.path, "log"), "utf8")).trim().split("\n").length;
 }
 
-/** Whether the command that was run first is still there. */
+/** Returns whether the first run of the command is still alive. */
 async function isRunning(): Promise<boolean> {
   const [first = ""] = (await readFile(join(folder.path, "log"), "utf8")).split("\n");
   try {
@@ -66,7 +66,7 @@ async function isRunning(): Promise<boolean> {
 }
 
 describe.skipIf(process.platform === "win32")("an engine behind a remote command", () => {
-  test("is spoken to through one run of it; what went over its stdio is counted", async () => {
+  test("needs one run of the command for all requests; the bytes of its stdio are counted", async () => {
     routes["GET /images/json"] = (_request, response) => answer(response, 200, []);
     await using found = await open();
     await Promise.all(Array.from({ length: 10 }, () => found.engine.listReferences()));
@@ -142,7 +142,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     expect(failure.message).toMatch(/status 3 before an engine answered\. It printed:\nGo away$/);
   });
 
-  test("that is something else altogether", async () => {
+  test("that does not speak HTTP", async () => {
     const failure = await rejection(open(10_000, ["sh", "-c", "yes; :", "system", "dial-stdio"]));
     expect(failure).toMatchObject({
       code: "engine-unreachable",

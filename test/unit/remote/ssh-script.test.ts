@@ -19,12 +19,12 @@ describe("ssh://[user@]host[:port] in place of a command", () => {
     );
   });
 
-  test("a word that a shell over there might take apart is never sent", () => {
+  test("a word that cannot be quoted for the remote shell is refused", () => {
     expect(() => sshCommand(prod, ["app'; rm -rf /; '"])).toThrow("cannot be quoted");
   });
 });
 
-/** As ssh does it: the words behind the host, joined, for the login shell. */
+/** Joins the words after the host for the login shell, as ssh does. */
 const line = (words: string[], sudo: boolean): string => {
   const command = sshCommand({ ...prod, sudo }, words);
   return command.slice(command.indexOf("prod") + 1).join(" ");
@@ -36,15 +36,15 @@ const installed = await Promise.all(
 );
 const have = shells.filter((_, index) => installed[index]);
 
-describe.each(have)("what %s over there makes of it", (shell) => {
+describe.each(have)("the script in the remote shell %s", (shell) => {
   interface RunOptions {
     sudo?: boolean;
     words?: string[];
-    /** What `docker version` runs. */
+    /** The shell command that `docker version` runs. */
     version?: string;
   }
 
-  /** Runs the line where only these programs are found, which print what they are run with. */
+  /** Runs the line with only these programs in PATH; each prints its name and arguments. */
   async function run(programs: string[], options: RunOptions = {}) {
     const { sudo = false, words = ["pull", "--timeout", "5", "app:v2"], version = "echo 1.56" } = options;
     await using folder = await temporaryFolder();

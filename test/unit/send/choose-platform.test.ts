@@ -1,4 +1,4 @@
-/** Which platform's image is sent, of several. */
+/** The choice among an image's platforms. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
