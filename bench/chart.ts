@@ -4,7 +4,7 @@ import { LINKS } from "./links.ts";
 import { STORES } from "./stores.ts";
 import { svg } from "./svg.ts";
 
-/** The link that the picture shows: the first of these that was measured. 100 Mbit/s is what most people have. */
+/** The link that the picture shows: the first of these that was measured. Most people have 100 Mbit/s. */
 const SHOWN = ["100mbit", "loopback", "10mbit"];
 
 /** Draws the picture of the README: all scenarios of one store over one link. Undefined when nothing was measured. */

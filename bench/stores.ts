@@ -5,7 +5,7 @@ export interface Store {
   name: string;
   near: EngineKind;
   far: EngineKind;
-  /** What the sending engine knows about layers that it has built. */
+  /** The sending engine's knowledge of layers that it has built. */
   knows: string;
 }
 

@@ -31,10 +31,9 @@ export interface CodeCache {
 }
 
 /**
- * Below the user's cache folder. What is read there is run, so it is taken only out of folders that are this user's alone; where there is
- * no such place (a home folder that cannot be written to, that is not ours, or is not known; Windows, where that cannot be told), there
- * is no cache, and nothing is said.
- * Node's own word for "none", NODE_DISABLE_COMPILE_CACHE=1, counts here too.
+ * Returns the cache below the user's cache folder. Its content is executed, so only folders that this user alone can access are used.
+ * Without such a folder (the home folder is unknown, read-only or another user's; Windows, where owners cannot be checked) there is no
+ * cache and no message. Node's own switch, NODE_DISABLE_COMPILE_CACHE=1, disables this cache as well.
  *
  * @param name changes with all that decides what V8 compiles
  */

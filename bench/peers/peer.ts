@@ -3,7 +3,7 @@ import type { Stage } from "../stage.ts";
 /** A tool, or a line of tools, that moves an image from one engine to the other. */
 export interface Peer {
   name: string;
-  /** Set for docker-over-ssh: its memory is measured, and the others are what it is compared with. */
+  /** Set for docker-over-ssh: its memory is measured, and it is compared with the others. */
   ours?: true;
   /** The script for bash on the near machine, which stops at the first failing line or part of a pipe. */
   line(image: string, stage: Stage): string;

@@ -15,7 +15,7 @@ export const registryPull = {
 } satisfies Peer;
 
 /**
- * Does what unregistry does: `docker push` through ssh to a registry on the far machine, which holds everything pushed to it before.
+ * Models unregistry: `docker push` through ssh to a registry on the far machine, which keeps everything pushed to it before.
  * unregistry writes into the far engine's containerd; this registry keeps a copy, which the engine pulls.
  */
 export const pushToRemote: Peer = {

@@ -31,8 +31,8 @@ export class CutOnDemand implements AsyncDisposable {
   }
 
   /**
-   * Returns the recipe and the pieces, and begins the cut on the first call. Undefined when the layer cannot be cut: `plain` has not
-   * been called then. Rejects with an error of the cut that occurs before there is anything to read.
+   * Returns the recipe and the pieces, and begins the cut on the first call. Undefined, without a call of `plain`,
+   * when the layer cannot be cut. Rejects with an error of the cut that occurs before there is anything to read.
    */
   async pieces(): Promise<LayerDelta | undefined> {
     const cut = await (this.#pieces ??= this.#begin());

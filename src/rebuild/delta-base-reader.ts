@@ -25,7 +25,7 @@ export interface ReadAlong {
   unused: PieceKeyFilter;
 }
 
-/** Reads delta bases and offers their pieces to a rebuild. An image that cannot be read is skipped: more is sent then. */
+/** Reads delta bases and offers their pieces to a rebuild. Skips an image that cannot be read, at the cost of more bytes sent. */
 export class DeltaBaseReader {
   readonly #images: readonly DeltaBaseImage[];
   readonly #options: DeltaBaseReaderOptions;

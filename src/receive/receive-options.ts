@@ -25,7 +25,7 @@ export interface ReceiveOptions {
   obtain: (want: Wanted) => Promise<OfferedLayers>;
   /** Tells the sender that nothing is wanted, not even manifest and config. Does not wait for its answer. */
   decline: () => Promise<void>;
-  /** Whether `obtain` or `decline` may be called a second time, when layers that were present are gone by then. */
+  /** Whether `obtain` or `decline` may be called a second time, because present layers have disappeared meanwhile. */
   mayAskAgain: boolean;
   /** The name that the image gets. */
   image: Reference;

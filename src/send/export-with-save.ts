@@ -9,7 +9,7 @@ import { UnidentifiedBlobs } from "./unidentified-blobs.ts";
 /**
  * Exports the wanted layers while `docker save` of the whole image is read; a containerd store's come as the blobs that it stores.
  * Resolves when the receiver has read the layers that were streamed, and, if some are in files, when `options.signal` tells that it
- * fetches nothing more; the files are gone then.
+ * fetches nothing more. The files are removed before it resolves.
  */
 export async function exportWithSave(outgoing: OutgoingBlobs, options: EngineOfferOptions): Promise<void> {
   const { engine, env, image, info, manifest, onlyPlatform, runIds, signal, want } = options;

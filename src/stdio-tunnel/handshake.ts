@@ -51,7 +51,7 @@ function textOf({ expected, hint }: Failure): { expected?: string; hint?: string
 
 /**
  * Exchanges hellos over `stream`, which stays open and paused and keeps the bytes after the peer's hello. Rejects with a
- * {@link HandshakeError}, or with the signal's reason; the caller destroys the stream then.
+ * {@link HandshakeError}, or with the signal's reason; on rejection, the caller destroys the stream.
  */
 export async function shakeHands(stream: Duplex, options: HandshakeOptions): Promise<Greeting> {
   const { origin, hello, timeout = HANDSHAKE_TIMEOUT } = options;

@@ -126,7 +126,7 @@ class BlobsByTrial implements ContainerdBlobs {
     if (longest.length > 0) yield longest;
   }
 
-  /** Returns layers above the lowest whose blobs are present. A layer that occurs twice may be one of the lowest, too. */
+  /** Returns layers above the lowest whose blobs are present. A layer that occurs twice may also be one of the lowest. */
   async #otherLayers(
     diffIds: readonly Digest[],
     lowest: readonly PresentLayer[],

@@ -50,7 +50,7 @@ describe.each([
       return await dos(["pull", ...to, image, ...(side === "far" ? ["ssh", "far"] : []), ...push], { on: stores });
     }
 
-    test("it is an index of the image and a provenance attestation", async () => {
+    test("is an index of the image and a provenance attestation", async () => {
       const image = `${name}:v1`;
       const files = await saved(stores[side], image);
       const read = (file: string): Index => JSON.parse(files.get(file)?.toString() ?? "{}") as Index;

@@ -42,7 +42,7 @@ async function push(image: string, options: string[], to: string[], source = ima
 }
 
 describe.skipIf(why)(`--compress ${why ?? ""}`, () => {
-  test("the bytes on the wire depend on the option of either side", async () => {
+  test("either side's option decides the bytes on the wire", async () => {
     const far = (...options: string[]): string[] => [
       "ssh",
       "far",

@@ -72,7 +72,7 @@ describe.skipIf(whyNot)(`a proxy in front of an engine ${whyNot ?? ""}`, () => {
     await pair.far.docker("rmi", "--force", "of-29:v2");
   });
 
-  /** The proxy's treatment of the two ways to gRPC, and the transfers that are tested with it. */
+  /** How the proxy treats the two ways to gRPC, and the transfers tested with it. */
   const refusals: {
     where: "29" | "28.5";
     what: string;
@@ -89,7 +89,7 @@ describe.skipIf(whyNot)(`a proxy in front of an engine ${whyNot ?? ""}`, () => {
   ];
 
   describe.each(refusals)(
-    "of Docker $where that $what: the transfer uses older ways",
+    "that $what, with Docker $where: the transfer does without the content store",
     ({ where, http2, grpc, ways }) => {
       const [engine, other] = [() => engines[where](), () => another(where)];
       const otherImage = `of-${where === "29" ? "28.5" : "29"}:v2`;
@@ -121,7 +121,7 @@ describe.skipIf(whyNot)(`a proxy in front of an engine ${whyNot ?? ""}`, () => {
     },
   );
 
-  test("of Docker 29 that closes HTTP/2: its content store is reached through /grpc", async () => {
+  test("that closes HTTP/2, with Docker 29: the transfer reaches the content store through /grpc", async () => {
     await using proxy = await proxyTo(pair.near, [{ when: HTTP2, treatment: "close" }]);
     const run = await send("of-28.5:v2", pair.far, proxy);
     expect(run).toEqual(done);
@@ -139,7 +139,7 @@ describe.skipIf(whyNot).each(["29", "28.5"] as const)(`an image from Docker %s $
     if (!whyNot) await buildImage(source(), image, [libraries(image)]);
   });
 
-  test("arrives although the connection is closed during a blob, which is read on", async () => {
+  test("arrives although the connection closes during a blob: a second connection reads the rest", async () => {
     const once: ProxyRule = { when: /^(?:PRI |POST \/grpc)/, treatment: { breakOffAfter: 3 * MB }, once: true };
     await using proxy = await proxyTo(source(), [once]);
     expect(await send(image, proxy, another(where))).toEqual(done);
@@ -149,7 +149,7 @@ describe.skipIf(whyNot).each(["29", "28.5"] as const)(`an image from Docker %s $
     await another(where).docker("rmi", image);
   });
 
-  test("that is removed meanwhile does not arrive: the error says so, and nothing is left", async () => {
+  test("does not arrive when it is removed meanwhile: the error says so, and nothing is left", async () => {
     const before = await another(where).listing();
     const first = async (): Promise<unknown> => await source().docker("rmi", "--force", image);
     const rule: ProxyRule = { when: /^(?:PRI |POST \/grpc)/, treatment: { breakOffAfter: 3 * MB, first }, once: true };
@@ -161,7 +161,7 @@ describe.skipIf(whyNot).each(["29", "28.5"] as const)(`an image from Docker %s $
   });
 });
 
-describe.skipIf(whyNot)(`a layer that is removed from the receiver between check and load ${whyNot ?? ""}`, () => {
+describe.skipIf(whyNot)(`a layer that the receiver loses between check and load ${whyNot ?? ""}`, () => {
   test.each(["29", "28.5", "classic"] as const)("is sent in the same run, into %s", async (where) => {
     const [source, target] = [another(where), engines[where]()];
     const [old, image] = [`gone-${where}:v1`, `gone-${where}:v2`];

@@ -32,11 +32,11 @@ const imageOf = (builder: string, side: Side, tag: string): string => `${builder
 /** A route between the engines, typed on the near machine. */
 interface Route {
   how: string;
-  /** The side of the image. */
+  /** The side that has the image. */
   from: Side;
   /** Returns the rest of the command line. */
   command: (image: string, far: Engine) => string[];
-  /** The number of ssh's runs. */
+  /** How often ssh runs. */
   logins: number;
   /** The kind of the far engine, if the route is only for one. */
   only?: Kind;
@@ -58,7 +58,7 @@ const routes: Route[] = (["near", "far"] as const).flatMap((from) => {
     },
     // One connection for requests, another for the content store.
     { from, how: `${verb} an engine alone`, logins: 2, command: () => DIAL },
-    // With ssh://HOST, the version is known before the first byte: Docker 29 speaks HTTP/2, and needs one connection.
+    // ssh://HOST knows the version before the first byte. Docker 29 speaks HTTP/2 and needs one connection.
     {
       from,
       how: `${verb} ssh://HOST, where there is an engine alone`,
@@ -66,7 +66,7 @@ const routes: Route[] = (["near", "far"] as const).flatMap((from) => {
       only: "29-containerd",
       command: () => ["ssh://bare"],
     },
-    // The engine is in another machine's network: its 127.0.0.1 is another one.
+    // The engine is in another machine's network, and has another 127.0.0.1.
     {
       from,
       how: `${verb} an engine that does not reach this machine`,
@@ -135,7 +135,7 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
     const { toFar, toNear } = await wire();
     expect(logins()).toBe(route.logins);
     expect(run.stderr.match(NOTE) ?? []).toHaveLength(route.logins > 1 ? 1 : 0);
-    // Between two engines reached by their sockets, nothing is on the wire: the summary counts.
+    // Nothing crosses the wire between two engines reached by their sockets, so the bytes come from the summary.
     const [, size, unit = ""] = /: ([\d.]+) (B|kB|MB) (?:sent|received) for/.exec(run.stderr) ?? [];
     const printed = Number(size) * ({ B: 1, kB, MB }[unit] ?? NaN);
     return { stderr: run.stderr, cost: Math.max(printed, route.from === "near" ? toFar : toNear) };
@@ -175,7 +175,7 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
     );
   });
 
-  test("a pull from an engine alone that is killed during a layer is resumed by the next", async () => {
+  test("the next pull from an engine alone resumes one that was killed during a layer", async () => {
     await bed.limitRate(SLOW);
     const line = ["pull", "large:v1", ...DIAL];
     const run = startDos(line, { on: bed, env });

@@ -35,7 +35,7 @@ describe.skipIf(why).each([
     return { run, sent: (await wire()).toFar };
   }
 
-  /** Pushes v1, builds v2 from other layers, pushes it, by delta by default, and verifies it and that nothing else is left. */
+  /** Pushes v1, builds v2 from other layers, pushes it, by delta by default, and verifies it, and checks that nothing else is left. */
   async function pushNext(name: string, v1: LayerSpec[], v2: LayerSpec[], ...options: string[]): Promise<number> {
     const { near, far } = beds();
     await buildImage(near, `${name}:v1`, v1);
@@ -80,7 +80,7 @@ describe.skipIf(why).each([
     if (beds() === containerd) expect(printed).toMatch(/sent for 2 layers.*, 2 layers .*there already/);
   });
 
-  test("the faster way for the link is chosen, with a reason", async () => {
+  test("chooses the faster way for the link, and gives the reason", async () => {
     const version = (seed: string): LayerSpec[] => [{ ...packages, seed }];
     const next = (seed: string): LayerSpec[] => [{ ...packages, seed, ...later }];
     const sent = await pushNext("fast", version("fast"), next("fast"), "--delta=auto", "--verbose");
@@ -101,7 +101,7 @@ describe.skipIf(why).each([
   });
 
   test("--no-delta sends layers whole", async () => {
-    const whole = { ...packages, seed: "whole" }; // no layer of the tests above has its pieces
+    const whole = { ...packages, seed: "whole" }; // shares no pieces with the layers of the tests above
     const [v1, v2] = [whole, { ...whole, ...later }];
     expect(await pushNext("whole", [v1], [v2], "--no-delta")).toBeGreaterThan(BYTES);
   });

@@ -28,7 +28,7 @@ describe.skipIf(why)(`an invalid command line is refused before anything is star
 });
 
 describe.skipIf(why)(
-  "a missing image or engine is reported, and nothing is sent to a remote command that runs already",
+  "reports a missing image or engine, and sends nothing to a remote command that already runs",
   () => {
     const received = (): string => join(folder, "received");
     /** Waits for the first byte, and runs until it is ended. */
@@ -92,7 +92,7 @@ describe.skipIf(why)(
   },
 );
 
-describe.skipIf(why)("a remote command that is not, or not yet, docker-over-ssh", () => {
+describe.skipIf(why)("a remote command that is not docker-over-ssh, or prints before its hello", () => {
   test.each<[string, string[], number, string]>([
     ["does not exist", ["no-such-program", "x"], 5, "there is no program `no-such-program`"],
     ["does not exist, over ssh", ["ssh", "far", "no-such-program"], 5, "ended with status 127"],
@@ -153,7 +153,7 @@ describe.skipIf(why)("a remote command that is not, or not yet, docker-over-ssh"
 });
 
 describe.skipIf(why)("the stdout of a side without a command", () => {
-  test.each(["push", "pull"])("%s: carries nothing but the tunnel, whatever fails", async (verb) => {
+  test.each(["push", "pull"])("%s: carries only the tunnel, whatever fails", async (verb) => {
     for (const words of [["failing:v1"], ["--verbose", "nowhere:v1"], ["-H", "unix:///nowhere.sock", "failing:v1"]]) {
       const run = await dos([verb, ...words]);
       expect(run.stdout).toMatch(/^#docker-over-ssh#tunnel#\n\{"protocol":1,.*\}$/);

@@ -55,21 +55,18 @@ describe.skipIf(why)("a transfer that is stopped at any stage, on either side", 
     expect(exitCode).toBe(1);
   });
 
-  test.each(["push", "pull"])(
-    "SIGINT to a %s that has started the other side, whose engine never answers",
-    async (verb) => {
-      const socket = join(folder, "silent.sock");
-      const server = createServer(() => {}).listen(socket);
-      await once(server, "listening");
-      const other = verb === "push" ? "pull" : "push";
-      const remote = ["docker-over-ssh", other, "-H", `unix://${socket}`, "failing:v1"];
-      const run = startDos([verb, "--verbose", "failing:v1", ...remote]);
-      await untilPrinted(run, "the tunnel is open");
-      run.kill("SIGINT");
-      expect((await run).exitCode).toBe(130);
-      server.close();
-    },
-  );
+  test.each(["push", "pull"])("SIGINT to a %s that has started a side whose engine never answers", async (verb) => {
+    const socket = join(folder, "silent.sock");
+    const server = createServer(() => {}).listen(socket);
+    await once(server, "listening");
+    const other = verb === "push" ? "pull" : "push";
+    const remote = ["docker-over-ssh", other, "-H", `unix://${socket}`, "failing:v1"];
+    const run = startDos([verb, "--verbose", "failing:v1", ...remote]);
+    await untilPrinted(run, "the tunnel is open");
+    run.kill("SIGINT");
+    expect((await run).exitCode).toBe(130);
+    server.close();
+  });
 
   test("SIGTERM to a side whose own engine never answers", async () => {
     const socket = join(folder, "silent.sock");
@@ -94,7 +91,7 @@ describe.skipIf(why)("a transfer that is stopped at any stage, on either side", 
     expect((await run).exitCode).toBe(130);
   });
 
-  test("the receiver is killed: the sender reports the lost link, and how ssh ended", async () => {
+  test("the receiver is killed: the sender reports the lost link and the exit of ssh", async () => {
     await bed.limitRate(8);
     const pid = join(folder, "pid");
     const run = startDos([

@@ -15,7 +15,7 @@ import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 import { asTest } from "./layouts.ts";
 
 const IMAGE = "load-ahead:v1";
-/** Bytes: above the limit from which either kind of store loads ahead. All equal, so that they compress well. */
+/** Bytes: above the limit from which either kind of store loads ahead. All bytes are equal, so that they compress well. */
 const LARGE = 70_000_000;
 const plain: Pack = (layer) => ({ blob: layer, mediaType: MEDIA_TYPE.ociLayer });
 
@@ -34,7 +34,7 @@ beforeAll(async () => {
   id = digestOf(image.config);
   const twice = { ...image, layers: [...image.layers, image.layers[0] ?? Buffer.alloc(0)] };
   await writeTree(join(folder, "right"), layoutOf([{ image, ref: IMAGE }], plain));
-  // The last layer is another one than in the config.
+  // The last layer does not match the config.
   const wrong = [...image.layers.slice(0, -1), twice.layers.at(-1) ?? Buffer.alloc(0)];
   await writeTree(join(folder, "wrong"), layoutOf([{ image: { ...image, layers: wrong }, ref: IMAGE }], plain));
 });

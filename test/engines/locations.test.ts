@@ -34,7 +34,7 @@ afterAll(async () => {
   if (!why) await rm(folder, { recursive: true });
 });
 
-/** No engine on the sending side: the environment names a missing one. */
+/** An environment without an engine for the sender: it names a missing one. */
 const none = { DOCKER_HOST: "unix:///nowhere.sock" };
 
 describe.skipIf(why)(`from a file or a folder into an engine ${why ?? ""}`, () => {

@@ -23,7 +23,7 @@ describe.skipIf(why)(`engines of different versions and stores ${why ?? ""}`, ()
     ["pull", "back", "near"],
     ["push", "there", "far"],
   ] as const)(
-    "%s: the image runs %s, a second one sends one layer, nothing else is left",
+    "%s: the image runs %s, the second version sends one layer, and nothing else is left",
     async (verb, name, arrivesOn) => {
       const [from, to] = arrivesOn === "far" ? [mixed.near, mixed.far] : [mixed.far, mixed.near];
       for (const tag of ["v1", "v2"]) await buildImage(from, `${name}:${tag}`, [{ name: "data", bytes: 4_000_000 }]);
@@ -56,7 +56,7 @@ describe.skipIf(why)(`engines of different versions and stores ${why ?? ""}`, ()
     },
   );
 
-  test("a containerd store that has the layers as other blobs: they are not sent, and the image is complete", async () => {
+  test("does not send layers that a containerd store has as other blobs, and the image is complete", async () => {
     // The layers built there have other compressed digests here: an engine pull confuses them.
     const image = "built-on-both:v1";
     for (const engine of [mixed.near, mixed.far]) {

@@ -39,7 +39,7 @@ const SENDERS: [string, () => [Testbed, Engine, Engine]][] = [
 describe.skipIf(why).each(SENDERS)(`%s ${why ?? ""}`, (version, engines) => {
   const name = `never-${version.replace(/\W+/g, "-").toLowerCase()}`;
 
-  test("sends the few new layers without docker save, and is unchanged", async () => {
+  test("sends the few new layers without docker save, and does not change", async () => {
     const [on, from, to] = engines();
     await buildImage(from, `${name}:base`, [{ name: "libraries", bytes: 30 * MB, seed: name }]);
     await build(from, `${name}:v1`, `${name}:base`, "one");
@@ -80,7 +80,7 @@ describe.skipIf(why).each(SENDERS)(`%s ${why ?? ""}`, (version, engines) => {
     expect(stdout).toBe("2");
   });
 
-  test("returns an image's config from the builder, byte for byte, and no other image's", async () => {
+  test("returns an image's config byte for byte from the builder, and no other image's config", async () => {
     const [, from] = engines();
     await buildImage(from, `${name}:config`);
     const changes = await rememberEngines(from);

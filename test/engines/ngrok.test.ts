@@ -59,7 +59,7 @@ describe.skipIf(why)(`DOCKER_REGISTRY_NGROK ${why ?? ""}`, () => {
     expect(await changes()).toEqual([{ came: [], went: [] }]);
   });
 
-  test("a refused token: the error has ngrok's message without the token", async () => {
+  test("a refused token: the error contains ngrok's message without the token", async () => {
     const run = await push({ DOCKER_REGISTRY_NGROK: "wrong" });
     expect(run.exitCode).toBe(10);
     expect(run.stderr).toContain(
@@ -76,7 +76,7 @@ describe.skipIf(why)(`DOCKER_REGISTRY_NGROK ${why ?? ""}`, () => {
 });
 
 describe.skipIf(why)("the password proxy before a registry", () => {
-  test("an engine logs in, pushes and pulls through it, with the password only", async () => {
+  test("lets an engine log in, push and pull with the password only", async () => {
     const credentials = newCredentials();
     await using proxy = passwordProxy({
       target: `http://${registry.host}`,

@@ -56,7 +56,7 @@ async function cameTo(changes: () => Promise<unknown>): Promise<string[]> {
 }
 
 describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
-  test.each(["load", "pull"])("an image arrives by %s, and a second one sends one layer", async (via) => {
+  test.each(["load", "pull"])("an image arrives by %s, and the second version sends one layer", async (via) => {
     const [v1, v2] = ["v1", "v2"].map((tag) => `by-${via}:${tag}`) as [string, string];
     for (const image of [v1, v2]) await buildImage(docker, image, [{ name: `by-${via}`, bytes: 3_000_000 }]);
     const changes = await rememberEngines(docker, podman);
@@ -73,7 +73,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     await expectToRun(v1, `by-${via} v1`);
     expect(await identity(podman, v2)).toEqual(await identity(docker, v2));
 
-    // The second image is complete without the first one.
+    // The second version is complete without the first.
     await podman.podman("rmi", v1);
     await expectToRun(v2, `by-${via} v2`);
     const { layers } = (await identity(podman, v2)) as { layers: string[] };
@@ -109,7 +109,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     expect(await cameTo(changes)).toEqual([]);
   });
 
-  test("an image is sent from it by the name that Podman gave it, and a second one sends one layer", async () => {
+  test("sends an image by the name that Podman gave it, and one layer of the second version", async () => {
     for (const tag of ["v1", "v2"]) {
       await buildImage(podman, `leaving:${tag}`, [{ name: "leaving", bytes: 3_000_000 }]);
       await podman.podman("tag", `leaving:${tag}`, `localhost/built:${tag}`);
@@ -128,7 +128,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     expect((await docker.docker("run", "--rm", "built:v2")).stdout).toBe("leaving v2");
   });
 
-  test("alone at the remote side, it accepts no gzip: --compress gzip is refused, and nothing changes", async () => {
+  test("alone at the remote side accepts no gzip: --compress gzip is refused, and nothing changes", async () => {
     const changes = await rememberEngines(docker, podman);
     const push = ["push", "--compress", "gzip:9", "app:v1", "ssh", "far", "docker", "system", "dial-stdio"];
     const refused = await run(...push);
@@ -137,7 +137,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     expect(await changes()).toEqual(unchanged(2));
   });
 
-  test("-H chooses it on either side; one that cannot reach this process exports by docker save", async () => {
+  test("-H selects it on either side; without access to this process it exports with docker save", async () => {
     const image = "chosen:v1";
     await buildImage(podman, image, [{ name: "chosen", bytes: 1_000_000 }]);
     const changes = await rememberEngines(podman, docker);
@@ -154,7 +154,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     await expectToRun(image, "chosen v1");
   });
 
-  test("one that requires TLS of all registries, the default, pushes to this process", async () => {
+  test("pushes to this process although it requires TLS of all registries, the default", async () => {
     await podman.stop();
     await writeFile(join(mixed.folder, "far/podman/registries.conf"), "");
     await podman.start();

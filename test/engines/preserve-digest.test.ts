@@ -36,7 +36,7 @@ async function push(image: string, ...options: string[]): Promise<Run> {
 describe.skipIf(why)(`--preserve-digest from a containerd store ${why ?? ""}`, () => {
   let source: string;
 
-  // Afterwards, the far engine has v2 with one layer in other bytes, rebuilt from v1's files.
+  // Afterwards, the far engine has v2 with one layer as another blob, rebuilt from v1's files.
   beforeAll(async () => {
     if (why) return;
     const { near } = containerd;
@@ -46,12 +46,12 @@ describe.skipIf(why)(`--preserve-digest from a containerd store ${why ?? ""}`, (
     expect(await push("kept:v2")).toEqual(done);
   });
 
-  test("without it, the image has another manifest there", async () => {
+  test("without the option, the image has another manifest at the receiver", async () => {
     expect(await idOf(containerd.near, "kept:v2")).toBe(source);
     expect(await idOf(containerd.far, "kept:v2")).not.toBe(source);
   });
 
-  test("an engine pull, which does not fetch such a layer, is refused, and nothing changes", async () => {
+  test("refuses an engine pull, which does not fetch such a layer, and changes nothing", async () => {
     const changes = await rememberEngines(containerd.near, containerd.far);
     const line = ["push", "kept:v2", "ssh", "far", `docker-over-ssh pull --via pull ${FLAG} kept:v2`];
     const run = await dos(line, { on: containerd });
@@ -60,7 +60,7 @@ describe.skipIf(why)(`--preserve-digest from a containerd store ${why ?? ""}`, (
     expect(await changes()).toEqual(unchanged(2));
   });
 
-  test("to another store with layers in other bytes: the manifest is the source's, and only those layers are sent", async () => {
+  test("to a store with some layers as other blobs: sends only those layers, and keeps the manifest", async () => {
     const changes = await rememberEngines(containerd.near);
     const run = await push("kept:v2", FLAG, "--verbose");
     expect(run).toEqual(done);
@@ -73,7 +73,7 @@ describe.skipIf(why)(`--preserve-digest from a containerd store ${why ?? ""}`, (
     expect(again.stderr).toContain("for 0 layers");
   });
 
-  test("to a layout and an OCI archive, and from there to an engine that has the image in other bytes", async () => {
+  test("to a layout and an OCI archive, and from them to an engine that has the image as other blobs", async () => {
     const [layout, archive] = [`oci:${at("layout")}`, `oci-archive:${at("archive.tar")}`];
     for (const to of [layout, archive]) {
       const pull = ["pull", FLAG, "--to", to, "kept:v2", "docker-over-ssh", "push", "kept:v2"];
@@ -88,7 +88,7 @@ describe.skipIf(why)(`--preserve-digest from a containerd store ${why ?? ""}`, (
     expect(await idOf(containerd.far, "kept:v2")).toBe(source);
   });
 
-  test("with an engine alone at the remote side, both ways", async () => {
+  test("with an engine alone at the remote side, in both directions", async () => {
     await containerd.far.docker("rmi", "kept:v1", "kept:v2");
     const far = ["ssh", "far", "docker", "system", "dial-stdio"];
     expect(await dos(["push", FLAG, "kept:v2", ...far], { on: containerd })).toEqual(done);
@@ -100,7 +100,7 @@ describe.skipIf(why)(`--preserve-digest from a containerd store ${why ?? ""}`, (
     expect(inLayout(at("pulled"))).toBe(source);
   });
 
-  test("where one side stores no manifests, one note says so, and the image is sent without it", async () => {
+  test("sends the image with one note when one side stores no manifests", async () => {
     const [{ host }, { near }] = [bed.near, containerd];
     const to = ["push", FLAG, "kept:v2", "docker-over-ssh", "pull", "-H", host, "kept:v2"];
     const from = ["push", FLAG, "-H", host, "kept:v2", "docker-over-ssh", "pull", FLAG, "-H", near.host, "kept:v2"];

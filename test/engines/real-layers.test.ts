@@ -162,7 +162,7 @@ describe.skipIf(why)(`layers of real engines are rebuilt to the byte ${why ?? ""
       expect(await allFeaturesOf(layers)).toEqual(expect.arrayContaining(EVERYWHERE));
     });
 
-    test("arrive whole, and by delta almost nothing is sent to a receiver with another builder's layers or the image's files", async () => {
+    test("arrive whole; by delta, a receiver with another builder's layers or the image's files needs almost no bytes", async () => {
       const others = built[(index + 1) % builds.length]?.map(({ tar }) => tar) ?? [];
       const files = await filesOf(engines[on](), image);
       for (const layer of built[index] ?? []) {

@@ -14,7 +14,7 @@ const options = () => ({ runId: newRunId(), signal: new AbortController().signal
 const push = (image: string): string[] => [image, "ssh", "far", `docker-over-ssh pull ${image}`];
 
 describe.skipIf(why)("the registry container", () => {
-  test("requires the password of this run, which is nowhere readable for others", async () => {
+  test("requires this run's password, which other users cannot read", async () => {
     await using engine = await connectEngine(parseHost(bed.near.host, "-H"), {});
     await using registry = await openRegistry({ kind: "container" }, engine, options());
     const credentials = registry.pushCredentials ?? expect.fail("no password");
@@ -35,7 +35,7 @@ describe.skipIf(why)("the registry container", () => {
     ]);
   });
 
-  test("the next run removes a killed run's container, not a living one's", async () => {
+  test("the next run removes a killed run's container, and keeps a living run's", async () => {
     await buildImage(bed.near, "leftover:v1", [{ name: "data", bytes: 4_000_000 }]);
     const changes = await rememberEngines(bed.near, bed.far);
     const line = ["push", "--verbose", "--registry", "container", ...push("leftover:v1")];
@@ -78,7 +78,7 @@ describe.skipIf(why)("a registry of the user", () => {
     expect(await catalog.json()).toEqual({ repositories: [`docker-over-ssh/library/${name}`] });
   });
 
-  test("the engine's record of a push that is interrupted at its end is removed", async () => {
+  test("removes the engine's record of a push that is interrupted at its end", async () => {
     await buildImage(bed.near, "noted:v1", [{ name: "data", bytes: 1000 }]);
     await using registry = await startRegistry(bed.near);
     const repository = `${registry.host}/docker-over-ssh/library/noted`;

@@ -30,7 +30,7 @@ interface Row {
 }
 let containerd: Testbed;
 const rows: [string, Row][] = [
-  // Larger than the limit for an engine push from a graph driver: exported by `docker save`, and packed while it passes.
+  // Larger than the limit for an engine push from a graph driver: `docker save` exports it, and the sender packs the stream.
   ["a classic store, packed by the sender", { on: () => bed, size: 96 * MB }],
   ["a containerd store, by an engine push", { on: () => containerd, size: 50 * MB }],
 ];
@@ -41,7 +41,7 @@ beforeAll(async () => {
   for (const [, { on, size }] of rows) await buildImage(on().near, IMAGE, [{ name: "data", bytes: size }]);
 });
 
-/** The resume cache is empty, and no receiver runs. */
+/** Expects an empty resume cache and no running receiver. */
 afterEach(async () => {
   if (why) return;
   for (const [, { on }] of rows) {
@@ -115,7 +115,7 @@ async function contentOf(engine: Engine): Promise<string> {
 }
 
 describe.skipIf(why).each(rows)(`a layer sent into %s ${why ?? ""}`, (_, { on: of, size }) => {
-  test("is resumed, however often either side is killed", async () => {
+  test("is resumed after each kill of either side", async () => {
     const on = of();
     await on.limitRate(SLOW);
     const lost: number[] = [];

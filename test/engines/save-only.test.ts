@@ -14,14 +14,14 @@ import { asTest, attestedLayout } from "./layouts.ts";
 
 const whyNo29 = why ?? (await whyNotKind("29-containerd"));
 
-/** This machine's platform, and a foreign one. */
+/** This machine's platform and a foreign one. */
 const [RUNS, OTHER] = process.arch === "arm64" ? (["arm64", "amd64"] as const) : (["amd64", "arm64"] as const);
 const libraries: LayerSpec = { name: "libraries", bytes: 3_000_000, files: 30 };
 
 describe.each([
   ["28.5-containerd", why],
   ["29-containerd", whyNo29],
-] as const)("an engine of which a proxy leaves `docker save` alone", (kind, whyNot) => {
+] as const)("an engine behind a proxy that blocks every export but `docker save`", (kind, whyNot) => {
   describe.skipIf(whyNot)(`of the kind ${kind} ${whyNot ?? ""}`, () => {
     let pair: Testbed;
     let proxy: EngineProxy;
@@ -62,7 +62,7 @@ describe.each([
       expect((await pair.far.docker("run", "--rm", "saved:v2")).stdout).toBe("saved v2");
     });
 
-    test("of an index with attestations, the receiver's variant is sent", async () => {
+    test("sends the receiver's variant of an index with attestations", async () => {
       const { v1, v2, prints } = await caseImages("saved-index");
       const { layers } = asTest(v1);
       const other = { layers, ...configFor(layers, { architecture: OTHER }) };

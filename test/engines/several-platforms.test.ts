@@ -78,7 +78,7 @@ describe.skipIf(why).each([
     expect(await look("oci", path, name)).toEqual(whole(runs));
   });
 
-  test("--preserve-digest: the manifest that arrives is that variant's, byte for byte", async () => {
+  test("--preserve-digest: the variant's manifest arrives byte for byte", async () => {
     const { name, runs } = image;
     const path = at(`kept-${version}`);
     expect(await send(name, ["--preserve-digest", "--to", `oci:${path}`])).toEqual(done);
@@ -87,7 +87,7 @@ describe.skipIf(why).each([
   });
 
   test.runIf(version === "28.5")(
-    "--platform, on either side, sends that one, and says when it does not run",
+    "--platform, on either side, selects the variant, and warns when it does not run there",
     async () => {
       const { name, other } = image;
       const platform = ["--platform", `linux/${OTHER}`];
@@ -103,9 +103,9 @@ describe.skipIf(why).each([
 
   test.each([
     ["that the index does not name", "linux/s390x", () => image],
-    ["whose content is not there", `linux/${OTHER}`, () => pulled],
+    ["whose content is missing", `linux/${OTHER}`, () => pulled],
     // The API lists other variants than the engine's own from 1.49 on.
-    ...(version === "26.1" ? [["that the engine cannot be asked for", `linux/${OTHER}`, () => image] as const] : []),
+    ...(version === "26.1" ? [["that the API does not list", `linux/${OTHER}`, () => image] as const] : []),
   ] as const)("--platform %s is an error, and nothing changes", async (_, platform, which) => {
     const { name } = which();
     const changes = await rememberEngines(containerd[side], bed.near);

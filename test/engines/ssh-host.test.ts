@@ -10,23 +10,28 @@ function bareBin(): string {
 }
 
 describe.skipIf(why)("ssh://HOST", () => {
-  test.each(["push", "pull"])("%s: docker-over-ssh where it is installed", async (verb) => {
+  test.each(["push", "pull"])("%s: uses docker-over-ssh where it is installed", async (verb) => {
     const run = await dos([verb, "--verbose", "engine-only:v1", "ssh://far"], { env });
     expect(run).toEqual(done);
     expect(run.stderr).toContain("remote side: docker-over-ssh on ssh://far\n");
     expect(connections()).toBe(1);
   });
 
-  test.each(["push", "pull"])("%s: else the engine, with a note; whatever the login shell prints", async (verb) => {
-    const run = await dos([verb, "engine-only:v1", "ssh://root@bare"], { env });
-    expect(run).toEqual(done);
-    expect(run.stderr).toContain("remote side: docker system dial-stdio (docker-over-ssh is not installed on bare)\n");
-    expect(connections()).toBe(1);
-    const quiet = await dos([verb, "--quiet", "engine-only:v1", "ssh://bare"], { env });
-    expect(quiet).toEqual({ ...done, stderr: "" });
-  });
+  test.each(["push", "pull"])(
+    "%s: uses the engine alone where it is not installed, with a note, whatever the login shell prints",
+    async (verb) => {
+      const run = await dos([verb, "engine-only:v1", "ssh://root@bare"], { env });
+      expect(run).toEqual(done);
+      expect(run.stderr).toContain(
+        "remote side: docker system dial-stdio (docker-over-ssh is not installed on bare)\n",
+      );
+      expect(connections()).toBe(1);
+      const quiet = await dos([verb, "--quiet", "engine-only:v1", "ssh://bare"], { env });
+      expect(quiet).toEqual({ ...done, stderr: "" });
+    },
+  );
 
-  test("docker-over-ssh behind a login shell that prints", async () => {
+  test("finds docker-over-ssh behind a login shell that prints", async () => {
     expect(await dos(["push", "engine-only:v1", "ssh://noisy"], { env })).toEqual(done);
   });
 

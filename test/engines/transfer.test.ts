@@ -40,7 +40,7 @@ describe.skipIf(why)(`one command moves an image from one engine to another ${wh
     expect((await bed.far.docker("run", "--rm", "app:v2")).stdout).toBe("app v2");
   });
 
-  test("the reverse: pull starts a remote push", async () => {
+  test("pull starts a remote push", async () => {
     await bed.near.docker("tag", "app:v1", "back:v1");
     await dos(["push", "back:v1", "ssh", "far", "docker-over-ssh pull back:v1"]);
     await bed.near.docker("rmi", "back:v1");
@@ -77,7 +77,7 @@ describe.skipIf(why)(`one command moves an image from one engine to another ${wh
     ]);
   });
 
-  test("layers built on both sides are not sent, nor is a present image", async () => {
+  test("sends neither layers built on both sides nor a present image", async () => {
     const layers = [{ name: "twice", bytes: MB }];
     for (const engine of [bed.near, bed.far]) await buildImage(engine, "twice:v1", layers);
     await buildImage(bed.near, "twice:v2", layers);
@@ -158,7 +158,7 @@ describe.skipIf(why)("an image arrives under exactly the requested name", () => 
     ]);
   });
 
-  test("a digest with a tag: arrives under the tag", async () => {
+  test("a digest with a tag: the image arrives under the tag", async () => {
     await using registry = await startRegistry(bed.near);
     const name = `${registry.host}/pinned:v1`;
     await bed.near.docker("tag", "app:v1", name);

@@ -126,7 +126,7 @@ describe.skipIf(why)("an image for no platform, or a foreign one, is sent with a
     },
   );
 
-  test.each(stores)("from %s, which has only the foreign variant", async (store, on) => {
+  test.each(stores)("from %s that has only the foreign variant", async (store, on) => {
     const name = `unusual-foreign:${store.split(" ")[1]}`;
     const image = await imageWith(name.replace(":", "-"), { architecture: FOREIGN });
     if (on() === bed) await bed.near.docker("load", "--input", await archive("foreign.tar", name, image));

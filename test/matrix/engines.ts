@@ -10,7 +10,7 @@ import { pullLine, pushLine } from "./send.ts";
 /** An engine on the tool's machine, named with -H. */
 export function engineSource({ engine }: BedEngine): Source {
   return {
-    what: whatIs(engine),
+    what: versionAndStore(engine),
     async put(image) {
       await load(engine, image);
       return ["-H", engine.host, image.name];
@@ -27,7 +27,7 @@ export function engineOnlySource(target: BedEngine): Source {
   const { bed, engine } = target;
   const isContainerd = engine.description.kind.endsWith("-containerd");
   return {
-    what: whatIs(engine),
+    what: versionAndStore(engine),
     exportsAll: !isContainerd,
     async put(image) {
       if (isContainerd) {
@@ -72,7 +72,7 @@ export function pullingDestination(target: BedEngine): Destination {
 function engineDestination(target: BedEngine, command: (images: CaseImages) => string[]): Destination {
   const { bed, engine } = target;
   return {
-    what: whatIs(engine),
+    what: versionAndStore(engine),
     env: bed.env,
     folder: bed.folder,
     prepare: async (state, images) => await prepare(target, state, images),
@@ -158,7 +158,7 @@ async function namesLike(engine: Engine, name: string): Promise<string[]> {
     .map((found) => found.replace(/^(?:localhost|docker\.io\/library)\/(?=[^/]+$)/, ""));
 }
 
-function whatIs({ version, description: { kind } }: Engine): string {
+function versionAndStore({ version, description: { kind } }: Engine): string {
   if (kind === "podman") return `Podman ${version}, through its Docker API`;
   return `Docker ${version}, ${kind.endsWith("-containerd") ? "containerd image store" : "graph driver"}`;
 }

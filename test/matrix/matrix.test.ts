@@ -85,16 +85,16 @@ function repositoryOf({ setup, source, destination, state }: Case): string {
     .toLowerCase();
 }
 
-/** Returns the size of the missing layers, gzipped. A layer that the receiver has on other layers below counts as missing. */
+/** Returns the size of the missing layers, gzipped. A layer counts as missing when the receiver has it only on top of other layers. */
 function bytesNeeded(
   { state }: Case,
   { v2, added }: CaseImages,
-  { exportsAll: givesAll }: Source,
+  { exportsAll }: Source,
   { takesPlain }: Destination,
 ): number {
   const missing = state === "complete" ? [] : state === "loaded" || state === "pulled" ? added : v2.layers;
-  const layers = givesAll ? v2.layers : missing;
-  const sizes = layers.map((layer) => (givesAll || takesPlain ? layer.plain : layer.gzip()).length);
+  const layers = exportsAll ? v2.layers : missing;
+  const sizes = layers.map((layer) => (exportsAll || takesPlain ? layer.plain : layer.gzip()).length);
   return sizes.reduce((all, size) => all + size, 0);
 }
 

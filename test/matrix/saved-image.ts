@@ -52,7 +52,7 @@ export function checkSaved(files: Map<string, Buffer>): SavedImage {
   return checkImage(files, Config, Layers ?? [], faults);
 }
 
-/** Checks the image of a name in an OCI layout; without a name, the only image. */
+/** Checks the image of this name in an OCI layout, or the only image when no name is given. */
 export function checkLayout(files: Map<string, Buffer>, name?: string): SavedImage {
   const named = manifestsOf(files).filter(({ annotations }) => {
     const names = [annotations?.[IMAGE_NAME], annotations?.[REF_NAME]];

@@ -71,9 +71,8 @@ export class Engine {
   }
 
   /**
-   * Makes the engine hang (`STOP`), like a machine without memory, and continue (`CONT`). The nsenter that waits for the engine outside
-   * stops with it, and passes `CONT` on to it. `CONT` must not come before nsenter has stopped: it would stop afterwards, and keep the
-   * machine from ending for ever.
+   * Makes the engine hang (`STOP`), as on a machine without memory, or continue (`CONT`). The nsenter outside that waits for the engine
+   * stops as well, and passes `CONT` on to it. Waits until nsenter has stopped: if it stopped after `CONT`, the machine would never end.
    */
   async signal(signal: "STOP" | "CONT"): Promise<void> {
     const { machine } = this.#daemon();

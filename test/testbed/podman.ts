@@ -4,7 +4,7 @@ import { pidFile, untilAnswers, type DaemonOptions, type EngineDescription } fro
 import { startInside, type Machine } from "./machine.ts";
 
 /**
- * Starts a Podman on the socket, and waits until it answers. Leaves the machine's own Podman alone:
+ * Starts Podman on the socket, and waits until it answers. Leaves the machine's own Podman alone:
  * - images, containers and locks are below the machine's folder, and no control group is made
  * - the machine's /run has the files that Podman always puts into /var/lib/containers and /var/cache/containers
  * - a second hierarchy of control groups, which crun does not support, is hidden
@@ -15,7 +15,7 @@ export async function startPodman({ machine }: DaemonOptions, description: Engin
   const data = join(machine.dataFolder, "podman");
   const log = join(machine.folder, "podman.log");
   writeSettings(folder, data, path);
-  // Podman's CLI reads docker's settings file, and fails when DOCKER_CONFIG names a folder without one.
+  // Podman's CLI reads docker's settings file, and fails when the folder in DOCKER_CONFIG has none.
   mkdirSync(configFolder, { recursive: true });
   if (!existsSync(join(configFolder, "config.json"))) writeFileSync(join(configFolder, "config.json"), "{}");
   const args = ["-ec", inMachine, "sh", pidFile(machine), socket, data];

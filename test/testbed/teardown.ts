@@ -5,9 +5,9 @@ import { systemPath } from "./programs.ts";
 import { findRuns, type Run } from "./run.ts";
 
 /**
- * Cleans up after a run, once its stdin has ended. The machines' processes, mounts and wire end with their own lifelines (machine.ts). Removes the
- * near engine's bridge, the control groups (in one hierarchy, or in one for each controller) and the files. That is impossible before the
- * last process has ended: it tries for ten seconds. The folder goes last, so that a later run tries again if it is still there.
+ * Cleans up after a run once its stdin has ended. The machines' processes, mounts and wire end with their own lifelines (machine.ts). Removes the
+ * near engine's bridge, the control groups (in one hierarchy, or in one for each controller) and the files. It retries for ten seconds, because
+ * running processes keep them busy. It removes the folder last: a later run that finds the folder tries again.
  */
 const remove = `
 name=$1 folder=$2
@@ -32,8 +32,8 @@ export interface Reaper {
 }
 
 /**
- * Starts the process that cleans up after the run, when {@link Reaper.end} is called or this process ends, even by SIGKILL: the pipe between them
- * closes then. So the test bed handles no signals and no exit.
+ * Starts the process that cleans up after the run, when {@link Reaper.end} is called or this process ends, even by SIGKILL, because
+ * both close the pipe between the two processes. The test bed needs no handlers of signals or exit.
  */
 export function startReaper(run: Run): Reaper {
   const child = spawn("sh", ["-c", remove, "sh", run.name, run.folder], {

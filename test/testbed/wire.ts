@@ -7,7 +7,7 @@ export interface Traffic {
   toNear: number;
 }
 
-/** Counts the bytes on the wire since its start. */
+/** Returns the bytes on the wire since it was made. */
 export async function countBytes(near: Machine, { device }: Wire): Promise<Traffic> {
   const { stdout } = await runInside(near, "ip", ["-json", "-statistics", "link", "show", device]);
   const [link] = JSON.parse(stdout) as [{ stats64: Record<"rx" | "tx", { bytes: number }> }];

@@ -14,7 +14,7 @@ const ATTEMPTS = 10;
 
 /**
  * Waits for a container to stop. The `wait` request is open while the container runs, and a proxy that closes idle connections, or an
- * ssh, may end it. That says nothing about the container, so the container is inspected then. Over a single connection, where `wait`
+ * ssh, may end it. The container may still run after that, so it is inspected. Over a single connection, where `wait`
  * would block all other requests, the container is only inspected. Never rejects.
  *
  * @param removed aborted when this process has removed the container, so that its status is lost

@@ -5,8 +5,8 @@ import { addEntry, followLinks } from "../tar/links.ts";
 import type { TarHeader } from "../tar/tar-entries.ts";
 
 /**
- * Records the files of an archive that streams by: every header, and the content of manifests and configs. The archive names its layers
- * at its end; the records are read then.
+ * Records the files of an archive that streams by: every header, and the content of manifests and configs. The records are read at the
+ * end of the archive, which names its layers.
  */
 export interface SeenFiles extends ArchiveFiles {
   /** Throws `InvalidImage` for a second file of the same path. */

@@ -13,7 +13,7 @@ const { createZstdDecompress } = zlib as { createZstdDecompress?: () => ZstdDeco
 export const hasZstd = createZstdDecompress !== undefined;
 
 /**
- * Decompresses zstd (RFC 8878, section 3: consecutive frames, some of which are skippable). Node's decoder ends with the first frame,
+ * Decompresses zstd (RFC 8878, section 3: consecutive frames, which may be skippable). Node's decoder ends with the first frame,
  * while pzstd and Podman's zstd:chunked write many: each gets a decoder of its own.
  * Throws zlib's errors, and `InvalidImage` for more than {@link MAX_FRAMES} frames.
  */

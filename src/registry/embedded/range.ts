@@ -2,7 +2,7 @@ import type { ByteRange } from "./registry-content.ts";
 
 /**
  * Parses a `Range` header for a blob of `size` bytes (RFC 9110, section 14). Returns undefined for the whole blob: without a range, and for
- * several ranges, another unit or an invalid range, all of which a server may ignore. `"unsatisfiable"` is answered with 416.
+ * several ranges, another unit or an invalid range, as a server may ignore these. `"unsatisfiable"` is answered with 416.
  */
 export function readRange(header: string | undefined, size: number): ByteRange | "unsatisfiable" | undefined {
   const [, from = "", to = ""] = /^bytes=([0-9]*)-([0-9]*)$/i.exec(header ?? "") ?? [];
