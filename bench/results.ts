@@ -20,18 +20,18 @@ export interface Row {
   peakFar?: number;
   /** Why there are no figures. */
   why?: string;
-  /** Set for a size to compare with that is no way to transfer an image. */
+  /** Set for a size that serves only for comparison, because it is not from a transfer. */
   yardstick?: true;
 }
 
 export interface Ratios {
-  /** To the fastest of the other peers. */
+  /** Ratio to the fastest of the other peers. */
   seconds: number | undefined;
-  /** To the other peer that sends the fewest bytes. */
+  /** Ratio to the other peer that sends the fewest bytes. */
   bytes: number | undefined;
 }
 
-/** Compares a row with the best of the other tools. Those are compared with the best of themselves: 1 is the best. */
+/** Compares a row with the best of the other tools. The other tools are compared with the best of their own group, which gets 1. */
 export function ratios(row: Row, rows: Row[]): Ratios {
   const peers = rows.filter(
     (other) => isSameCase(row, other) && !other.ours && !other.yardstick && other.seconds !== undefined,
@@ -66,7 +66,7 @@ export function sorted(rows: Row[]): Row[] {
     STORES.findIndex(({ name }) => name === store),
     SCENARIOS.findIndex(({ name }) => name === scenario),
     LINKS.findIndex(({ name }) => name === link),
-    // A yardstick is no peer, and comes last.
+    // A yardstick is not a peer, and comes last.
     peers.includes(peer) ? peers.indexOf(peer) : peers.length,
   ];
   return rows.toSorted((a, b) => {

@@ -141,7 +141,7 @@ class StoreRun {
     const { near } = this.#parts.stage.bed;
     const { references } = await near.listing();
     for (const reference of references.filter((reference) => reference.startsWith("127.0.0.1:"))) {
-      await near.docker("rmi", "--force", reference).catch(() => {}); // it may be gone with the previous one
+      await near.docker("rmi", "--force", reference).catch(() => {}); // the previous removal may have removed it
     }
   }
 

@@ -11,7 +11,7 @@ export interface Scenario {
 }
 
 const V1: LayerName[] = ["base", "runtime", "modules", "app"];
-/** A second image, so that nothing is tuned for one image. */
+/** A second image, so that the program is not tuned for a single one. */
 const OTHER_V1: LayerName[] = ["base", "runtime", "other-modules", "app"];
 
 export const SCENARIOS: Scenario[] = [

@@ -134,7 +134,7 @@ async function openLayer(
   const from = file?.resumedBytes ?? 0;
   if (from > 0) onResumed(announced, from);
   const { first, bytes } = await client.stream(repository, blob.digest, { from, signal });
-  bytes.on("error", () => {}); // may occur before it is read; its reader gets it, too
+  bytes.on("error", () => {}); // may occur before it is read; its reader gets it as well
   const received = coalesce(byteRange(countBytes(bytes, onBytes), { first: from - first }));
   const share = limit.share();
   const verified = verifyLayer({ blob, diffId, limit: share });

@@ -23,7 +23,7 @@ export async function pingRegistry(
   using late = deadline(timeout, signal);
   try {
     const { statusCode, headers } = await get(`${url}/v2/`, credentials, late.signal);
-    // Distribution sends this header since version 2; the OCI spec dropped it, so a plain 200 will do too.
+    // Distribution sends this header since version 2; the OCI spec dropped it, so a plain 200 is accepted as well.
     const isRegistry = headers["docker-distribution-api-version"] === "registry/2.0";
     if (statusCode === 200) return { state: "ready", reason: "" };
     if (statusCode === 401 && (isRegistry || headers["www-authenticate"] !== undefined))

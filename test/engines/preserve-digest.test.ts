@@ -51,7 +51,7 @@ describe.skipIf(why)(`--preserve-digest from a containerd store ${why ?? ""}`, (
     expect(await idOf(containerd.far, "kept:v2")).not.toBe(source);
   });
 
-  test("refuses an engine pull, which does not fetch such a layer, and changes nothing", async () => {
+  test("refuses an engine pull, which fetches no layer that the store has as another blob, and changes nothing", async () => {
     const changes = await rememberEngines(containerd.near, containerd.far);
     const line = ["push", "kept:v2", "ssh", "far", `docker-over-ssh pull --via pull ${FLAG} kept:v2`];
     const run = await dos(line, { on: containerd });

@@ -163,7 +163,7 @@ describe.concurrent("a sender that announces its layers", () => {
   test.each(blocks)("with blocks: %s", async (_, attack, status, message) =>
     expect(outcome(await pullFrom(image, attack))).toEqual(refused(status, message)),
   );
-  // The layers have been received by then.
+  // All layers have been received at this point.
   test.each(lastMessages)("after the layers, %s", async (_, attack, status, message) =>
     expect(outcome(await pullFrom(image, attack))).toEqual(refused(status, message)),
   );

@@ -52,7 +52,7 @@ export async function clientOf(registry: EmbeddedRegistry): Promise<Client> {
 /** Sends one request. Rejects when the connection breaks before the response is complete. */
 export async function sendRequest(options: HttpRequestOptions, body?: RequestOptions["body"]): Promise<Response> {
   const client = request({ agent: false, ...options });
-  client.on("error", () => {}); // the response fails too
+  client.on("error", () => {}); // the response fails as well
   const responded = once(client, "response") as Promise<
     [Readable & { statusCode?: number; headers: IncomingHttpHeaders }]
   >;
