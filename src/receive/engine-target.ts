@@ -16,7 +16,7 @@ export type Via = "load" | "pull";
  * Layers that a classic store takes at most, whatever its graph driver: moby's layer store counts them (`layer_store.go`, maxLayerDepth),
  * and 26.1 refused the 126th after all had been sent. Containerd and Podman stores take more: 510 were tested.
  */
-const MAX_LAYERS = 125;
+const MAX_CLASSIC_STORE_LAYERS = 125;
 
 /** Returns an engine as a target. The target owns the engine. */
 export async function engineTarget(engine: Engine, via: Via = "load"): Promise<Target> {
@@ -62,12 +62,12 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
 
 /** Throws before anything is sent: the engine would refuse the image only after its last layer. Present layers count as well. */
 function refuseTooMany(layers: number, { store }: EngineInfo, address: string): void {
-  if (store !== "graphdriver" || layers <= MAX_LAYERS) return;
+  if (store !== "graphdriver" || layers <= MAX_CLASSIC_STORE_LAYERS) return;
   throw new Failure(
     "refused",
-    `the image has ${layers} layers, and the classic store of ${address} takes at most ${MAX_LAYERS}`,
+    `the image has ${layers} layers, and the classic store of ${address} takes at most ${MAX_CLASSIC_STORE_LAYERS}`,
     {
-      expected: `an image of at most ${MAX_LAYERS} layers, or an engine with a containerd store, or Podman`,
+      expected: `an image of at most ${MAX_CLASSIC_STORE_LAYERS} layers, or an engine with a containerd store, or Podman`,
       hint: "Build it with fewer steps, or copy its files into one layer: FROM scratch, then COPY --from=IMAGE / /.",
     },
   );
