@@ -1,7 +1,7 @@
 import { hearLayerAnnouncements } from "./conversation/layer-announcements.ts";
 import {
   askMessage,
-  ASKS_AGAIN,
+  SECOND_WANT,
   parseAbout,
   parseOffer,
   wantMessage,
@@ -83,7 +83,7 @@ interface Receiver {
   tunnel: Tunnel;
   target: Target;
   request: ReceiveRequest;
-  run: RunId;
+  runId: RunId;
   onProgress: (progress: Progress) => void;
   context: Context;
 }
@@ -99,15 +99,15 @@ export async function receive(
   context: Context,
 ): Promise<Result> {
   const { output, signal, env } = context;
-  const run = newRunId();
+  const runId = newRunId();
   const onProgress = shareProgress(tunnel, isInitiator(request.connection), output, () => target.moved);
-  const receiver = { tunnel, target, request, run, onProgress, context };
+  const receiver = { tunnel, target, request, runId, onProgress, context };
   const about = await agree(receiver);
   const terms = choose(receiver, about);
   const onKept = (bytes: number): void => output.note({ code: "layers-kept", bytes });
   // Between two sides in one process layers cross no link, so there is nothing to resume.
   const crossesLink = request.connection.kind !== "in-process";
-  await using resumeCache = crossesLink ? new ResumeCache({ env, run, onKept }) : undefined;
+  await using resumeCache = crossesLink ? new ResumeCache({ env, runId, onKept }) : undefined;
   let result: Result;
   {
     // The temporary name is gone before the sender hears that all is well.
@@ -126,10 +126,10 @@ export async function receive(
 }
 
 /** Asks for the image, and hears what it is. Fails when it is for another platform than the one asked for. */
-async function agree({ tunnel, target, request, run, context: { output, signal } }: Receiver): Promise<About> {
+async function agree({ tunnel, target, request, runId, context: { output, signal } }: Receiver): Promise<About> {
   const { image, isRenamed, platform, preserveDigest: preserve, timeout = LOOK_UP_TIMEOUT } = request;
   const keepsManifests = target.manifestOf !== undefined;
-  const ask = { image, isRenamed, run, platform, receiverPlatform: target.platform, keepsManifests, preserve };
+  const ask = { image, isRenamed, runId, platform, receiverPlatform: target.platform, keepsManifests, preserve };
   await tunnel.send(askMessage(ask));
   const tidied = target.tidy();
   tidied.catch(() => {}); // awaited below
@@ -146,13 +146,13 @@ async function agree({ tunnel, target, request, run, context: { output, signal }
 /** The image must be for the platform asked for. One that only cannot run here is worth a warning, before anything is sent. */
 function checkPlatform(
   offered: string,
-  asked: string | undefined,
+  requested: string | undefined,
   target: Target,
   warn: (warning: Warning) => void,
 ): void {
-  if (asked !== undefined && !matchesPlatform(offered, asked)) {
-    throw new Failure("refused", `the remote side sends the image for ${offered}, not for ${asked}`, {
-      expected: `a variant for ${asked}`,
+  if (requested !== undefined && !matchesPlatform(offered, requested)) {
+    throw new Failure("refused", `the remote side sends the image for ${offered}, not for ${requested}`, {
+      expected: `a variant for ${requested}`,
       hint: "Leave --platform out, or build the image for that platform on the sending side.",
     });
   }
@@ -164,7 +164,7 @@ function checkPlatform(
 }
 
 /** How missing layers may be sent. */
-interface Terms extends Pick<ReceiveOptions, "noDeltaReason" | "delta" | "mayAskAgain"> {
+interface Terms extends Pick<ReceiveOptions, "noDeltaReason" | "delta" | "allowsSecondWant"> {
   packing: Pick<Want, "codecs" | "compress">;
 }
 
@@ -175,7 +175,7 @@ function choose({ tunnel, request }: Receiver, { manifest, delta }: About): Term
   return {
     noDeltaReason: reasonAgainstDelta(request, manifest, tunnel),
     delta: request.delta === "always" ? request.delta : delta,
-    mayAskAgain: tunnel.peer.features.includes(ASKS_AGAIN),
+    allowsSecondWant: tunnel.peer.features.includes(SECOND_WANT),
     packing: { codecs, ...(compress && { compress }) },
   };
 }
@@ -185,7 +185,7 @@ function choose({ tunnel, request }: Receiver, { manifest, delta }: About): Term
  * stay in the resume cache when that fails for a reason that may go away.
  */
 async function transfer(
-  { tunnel, target, request, run, onProgress, context: { output, signal, env } }: Receiver,
+  { tunnel, target, request, runId, onProgress, context: { output, signal, env } }: Receiver,
   about: About,
   { packing, ...terms }: Terms,
   resumeCache: ResumeCache | undefined,
@@ -209,7 +209,7 @@ async function transfer(
     const offer = parseOffer(await abortable(tunnel.next("offer"), signal));
     return { offer, ...announced };
   };
-  const surroundings = { image, run, env, resumeCache, output, signal, onProgress, maxSize, bwlimit };
+  const surroundings = { image, runId, env, resumeCache, output, signal, onProgress, maxSize, bwlimit };
   try {
     return await target.receive({ tunnel, about, obtain, decline, ...terms, ...surroundings });
   } catch (error) {
@@ -225,10 +225,10 @@ function mayBeContinued(error: unknown): boolean {
 }
 
 /** Compares the image under its temporary name with the sender's. */
-async function verify({ target, run }: Receiver, about: About, received: ReceivedImage): Promise<void> {
+async function verify({ target, runId }: Receiver, about: About, received: ReceivedImage): Promise<void> {
   const { name, id, isVerified } = received;
   if (isVerified !== true) await verifyStored(target, name, id, about.diffIds);
-  await verifyManifest(target, name, about, run);
+  await verifyManifest(target, name, about, runId);
 }
 
 /** Gives the image its name, and compares again what the name leads to. Returns the image's ID. */

@@ -134,7 +134,7 @@ async function agree({ tunnel, request, context }: Sender, source: Source): Prom
   const requested = { image, platform: agreeOnPlatform(ask, request.platform), receiverPlatform, isNewName, isRenamed };
   const found = await source.find(requested);
   const { diffIds, platform, configDigest } = found;
-  const runIds = [newRunId(), ask.run] as const;
+  const runIds = [newRunId(), ask.runId] as const;
   const preserve = ask.preserve || request.preserveDigest;
   const manifest = preserve && ask.keepsManifests ? await manifestToPreserve(found, runIds) : undefined;
   const delta = request.delta === "always" ? request.delta : undefined;
@@ -147,12 +147,12 @@ async function agree({ tunnel, request, context }: Sender, source: Source): Prom
 function choose(
   { tunnel, request, context: { output } }: Sender,
   { name, found, manifest }: Agreement,
-  asked: Want,
+  receiverWant: Want,
 ): { want: Want; packing: Packing } {
   const noDeltaReason =
     reasonAgainstDelta(request, manifest, tunnel) ??
-    (asked.kind === "layers" && asked.delta ? undefined : "the receiver wants whole layers");
-  const want = asked.kind === "layers" ? { ...asked, delta: noDeltaReason === undefined } : asked;
+    (receiverWant.kind === "layers" && receiverWant.delta ? undefined : "the receiver wants whole layers");
+  const want = receiverWant.kind === "layers" ? { ...receiverWant, delta: noDeltaReason === undefined } : receiverWant;
   const wanted = diffIdsOf(want);
   if (noDeltaReason !== undefined && wanted.length > 0)
     output.detail(`missing layers are sent whole: ${noDeltaReason}`);

@@ -1,5 +1,5 @@
 import { homedir } from "node:os";
-import { ASKS_AGAIN, CUTS_ON_DEMAND, type Result } from "./conversation/messages.ts";
+import { SECOND_WANT, CUTS_ON_DEMAND, type Result } from "./conversation/messages.ts";
 import { EngineError } from "./engine/engine-error.ts";
 import { openFileLimitError } from "./files/open-file-limit.ts";
 import { InvalidImage } from "./image/invalid-image.ts";
@@ -99,7 +99,7 @@ export function tunnelOptions(
     role,
     tool: VERSION,
     ...imageFor(request),
-    features: [ASKS_AGAIN, CUTS_ON_DEMAND],
+    features: [SECOND_WANT, CUTS_ON_DEMAND],
     connection,
     timeout,
     rate: bwlimit,

@@ -1,6 +1,6 @@
 import { parseImageName, type ImageName } from "../image/image-name.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
-import { parseImageManifest, type ImageManifest } from "../image/manifest.ts";
+import { MAX_LAYERS, parseImageManifest, type ImageManifest } from "../image/manifest.ts";
 import { InvalidReference, tryReference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { InvalidCompressOption, parseCompressOption, type CompressOption } from "../packing/compress-option.ts";
@@ -8,8 +8,6 @@ import { InvalidCompressOption, parseCompressOption, type CompressOption } from 
 /** Parsers for the fields of messages. Messages are untrusted input: a field of another form throws, which ends the transfer. */
 
 export const DIGEST = /^sha256:[0-9a-f]{64}$/;
-/** More than any engine takes in an image. A longer list would only fill the memory. */
-const MAX_LAYERS = 1000;
 const MAX_TEXT = 512;
 
 /** Encodes a manifest for a message. {@link manifestOf} decodes it. */

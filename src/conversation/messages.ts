@@ -30,7 +30,8 @@ export const REGISTRY_SERVICE = "registry";
 /** The receiver is ready, and asks for an image. */
 export interface Ask {
   image: ImageName;
-  run: RunId;
+  /** On the wire: `run` */
+  runId: RunId;
   /** The receiver's --platform */
   platform?: string | undefined;
   /** `os/arch` of the receiver's engine, which decides between several variants. On the wire: `runs` */
@@ -59,7 +60,7 @@ export interface About {
 }
 
 /** Feature of a sender that answers a second `want`, for layers that the receiver had and has lost meanwhile. */
-export const ASKS_AGAIN = "asks-again";
+export const SECOND_WANT = "asks-again";
 
 /** Feature of a side that can send or rebuild layers by delta. Unless both have it, layers are sent whole. */
 export const CUTS_ON_DEMAND = "cuts-on-demand";
@@ -141,13 +142,13 @@ const TAG = /^[\w][\w.-]{0,127}$/;
 const PLATFORM = /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/;
 
 /** Returns the message for an `ask`. {@link parseAsk} reads it. */
-export function askMessage({ image, receiverPlatform, ...ask }: Ask): Message & { type: "ask" } {
-  return { type: "ask", image: image.given, runs: receiverPlatform, ...ask };
+export function askMessage({ image, runId, receiverPlatform, ...ask }: Ask): Message & { type: "ask" } {
+  return { type: "ask", image: image.given, run: runId, runs: receiverPlatform, ...ask };
 }
 
 export function parseAsk({ image, run, platform, runs, keepsManifests, preserve, isRenamed }: Message): Ask {
-  const ask = { image: imageName(image), run: text(run) };
-  if (!isRunId(ask.run)) throw malformed("ask");
+  const ask = { image: imageName(image), runId: text(run) };
+  if (!isRunId(ask.runId)) throw malformed("ask");
   return {
     ...ask,
     ...(platform === undefined ? {} : { platform: matching(platform, PLATFORM) }),

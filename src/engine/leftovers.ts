@@ -14,8 +14,8 @@ export async function removeLeftovers(engine: EngineImages & EngineContainers, n
   const removed: string[] = [];
   try {
     for (const { id, labels } of await engine.findContainers(RUN_LABEL)) {
-      const runs = [labels[RUN_LABEL] ?? ""].filter(isRunId);
-      if (!isLeftover(runs, now)) continue;
+      const runIds = [labels[RUN_LABEL] ?? ""].filter(isRunId);
+      if (!isLeftover(runIds, now)) continue;
       await engine.removeContainer(id);
       removed.push(`container ${id.slice(0, 12)}`);
     }

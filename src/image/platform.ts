@@ -37,9 +37,9 @@ export function isKnownPlatform(platform: string): boolean {
 
 /** Tells whether an image for the platform `actual` serves a request for `wanted`. Without a wanted variant, any variant does. */
 export function matchesPlatform(actual: string, wanted: string): boolean {
-  const [has, asked] = [parsePlatform(actual), parsePlatform(wanted)];
-  if (has.os !== asked.os || has.architecture !== asked.architecture) return false;
-  return asked.variant === undefined || (has.variant ?? DEFAULT_VARIANT[has.architecture]) === asked.variant;
+  const [has, needed] = [parsePlatform(actual), parsePlatform(wanted)];
+  if (has.os !== needed.os || has.architecture !== needed.architecture) return false;
+  return needed.variant === undefined || (has.variant ?? DEFAULT_VARIANT[has.architecture]) === needed.variant;
 }
 
 /** Tells whether an entry of an index serves a request for `wanted`. An entry without a platform serves none. */

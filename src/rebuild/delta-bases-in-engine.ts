@@ -17,7 +17,7 @@ export interface DeltaBasesInEngineOptions {
   relatedImages: () => Promise<readonly RelatedImage[]>;
   /** The blobs of a containerd store. */
   blobs: ContainerdBlobs | undefined;
-  run: RunId;
+  runId: RunId;
   signal: AbortSignal;
 }
 
@@ -78,10 +78,10 @@ class EngineImage implements DeltaBaseImage {
   }
 
   async *tars(folders: readonly string[]): AsyncGenerator<{ covers: string; tar: AsyncIterable<Buffer> }> {
-    const { run, signal } = this.#options;
+    const { runId, signal } = this.#options;
     const id = await this.#id();
     if (id === undefined) return;
-    this.#opened ??= this.#engine.openFiles(id, { [RUN_LABEL]: run }, signal);
+    this.#opened ??= this.#engine.openFiles(id, { [RUN_LABEL]: runId }, signal);
     const files = await this.#opened;
     for (const folder of folders) {
       const tar = await files.read(folder);

@@ -12,7 +12,7 @@ import type { LayerFile } from "../store/store.ts";
 import { DeltaBaseReader } from "./delta-base-reader.ts";
 import type { DeltaBases } from "./delta-bases.ts";
 import type { DeltaChoice } from "./delta-choice.ts";
-import { EarlierLayers } from "./earlier-layers.ts";
+import { RebuiltLayers } from "./rebuilt-layers.ts";
 import { fallbackReason, isSenderFault } from "./fallback-reason.ts";
 import {
   canUnpack,
@@ -47,7 +47,7 @@ export class LayerRebuilder implements AsyncDisposable {
   readonly #files = new Map<Digest, RebuiltFile>();
   /** After an invalid or truncated recipe, no further layer is rebuilt: the sender is not given the disk for another one. */
   #senderFault: "invalid" | "truncated" | undefined;
-  readonly #earlier = new EarlierLayers();
+  readonly #rebuilt = new RebuiltLayers();
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
   readonly #reader: DeltaBaseReader;
@@ -115,12 +115,12 @@ export class LayerRebuilder implements AsyncDisposable {
     const { diffId } = layer;
     if (this.#senderFault === "invalid") throw new InvalidRecipe("the recipe of another layer was invalid");
     if (this.#senderFault === "truncated") throw new TruncatedRecipe("the recipe of another layer was truncated");
-    const earlierPaths = [...this.#files.values()].map(({ path }) => path);
+    const rebuiltPaths = [...this.#files.values()].map(({ path }) => path);
     const file = await openRebuiltFile(diffId, this.#options);
     this.#files.set(diffId, file);
     let pieceBytes = 0;
     const onPieceBytes = (count: number): void => void (pieceBytes += count);
-    const sources = { reader: this.#reader, earlier: this.#earlier, earlierPaths, onPieceBytes };
+    const sources = { reader: this.#reader, rebuilt: this.#rebuilt, rebuiltPaths, onPieceBytes };
     try {
       return await rebuildInFile(file, layer, sources, { ...this.#options, signal: this.#signal });
     } catch (error) {

@@ -14,7 +14,7 @@ import { countBytes } from "../streams/count-bytes.ts";
 import { countRebuiltBytes } from "./count-rebuilt-bytes.ts";
 import type { DeltaBaseReader } from "./delta-base-reader.ts";
 import type { DeltaChoice } from "./delta-choice.ts";
-import type { EarlierLayers } from "./earlier-layers.ts";
+import type { RebuiltLayers } from "./rebuilt-layers.ts";
 import { bytesFree, type RebuiltFile } from "./rebuilt-file.ts";
 import { verifyRebuiltTar } from "./verify-rebuilt-tar.ts";
 
@@ -34,9 +34,9 @@ export interface RebuildOptions {
 /** What a rebuild may reuse, and what it reports. */
 export interface RebuildSources {
   reader: DeltaBaseReader;
-  earlier: EarlierLayers;
+  rebuilt: RebuiltLayers;
   /** The files of layers that this run has rebuilt. */
-  earlierPaths: readonly string[];
+  rebuiltPaths: readonly string[];
   /** Receives the bytes of each chunk of missing pieces. */
   onPieceBytes: (count: number) => void;
 }
@@ -83,7 +83,7 @@ export async function rebuildInFile(
   verified.catch(() => {}); // awaited below
   try {
     await reusePresentPieces(rebuild, layer, { ...sources, measure, partialPath: resumedBytes > 0 ? path : undefined });
-    sources.earlier.add(keys);
+    sources.rebuilt.add(keys);
     const all = rebuild.distinctBytes;
     const bytesFound = all - rebuild.missing.bytes;
     onDetail(`layer ${shortOf(diffId)}: ${bytes(bytesFound)} of ${bytes(all)} are in delta bases`);
@@ -106,7 +106,7 @@ type PresentSources = RebuildSources & {
 async function reusePresentPieces(
   rebuild: TarRebuild,
   layer: AnnouncedLayer,
-  { reader, earlier, earlierPaths, measure, partialPath }: PresentSources,
+  { reader, rebuilt, rebuiltPaths, measure, partialPath }: PresentSources,
 ): Promise<void> {
   // A plain tar cannot be fetched before the sender has cut all of it; until then there is no alternative to the rebuild.
   const along = await reader.readAlongRecipe(rebuild, layer.diffId, (read) =>
@@ -116,7 +116,7 @@ async function reusePresentPieces(
   // The pieces of a partial rebuild are recognised by their keys, like all others.
   if (partialPath !== undefined) await reusePieces(createReadStream(partialPath), rebuild);
   await reader.readRest(rebuild, along, layer.diffId);
-  await earlier.reuse(earlierPaths, rebuild, reader);
+  await rebuilt.reuse(rebuiltPaths, rebuild, reader);
 }
 
 async function fetchMissingPieces(

@@ -49,9 +49,9 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
     },
     inspect: async (name) => await engine.inspectImage(name),
     ...(info.store === "containerd" && {
-      async manifestOf(name, { platform, run }) {
+      async manifestOf(name, { platform, runId }) {
         const { id = "" } = (await engine.inspectImage(name)) ?? {};
-        const found = await readManifest(engine, { id, platform }, temporaryName("localhost", "manifest", [run]));
+        const found = await readManifest(engine, { id, platform }, temporaryName("localhost", "manifest", [runId]));
         return found && digestOf(found.bytes);
       },
     }),

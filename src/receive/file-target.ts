@@ -49,7 +49,7 @@ function fileTarget(location: FileLocation, path: string): Target {
     nameFor: (image) => nameInFile(location, image).ref,
     tidy: async () => await removePartialFiles(dirname(path), partialFilePrefix(path)),
     async receive(options) {
-      const partialPath = partialFile(path, options.run);
+      const partialPath = partialFile(path, options.runId);
       partialPaths.add(partialPath);
       return await explain(receiveInto(location, partialPath, options, (bytes) => (moved += bytes)));
     },
@@ -71,11 +71,11 @@ async function receiveInto(
   options: ReceiveOptions,
   onMoved: (bytes: number) => void,
 ): Promise<ReceivedImage> {
-  const { about, image, env, run, signal, onProgress } = options;
+  const { about, image, env, runId, signal, onProgress } = options;
   // The images of the file that is replaced.
   await using deltaBases =
     options.noDeltaReason === undefined ? await findDeltaBasesInFile(location, about) : undefined;
-  await using spool = await openSpool(env, run);
+  await using spool = await openSpool(env, runId);
   const fetched = await fetchImage(options, about.diffIds, spool, deltaBases);
   const progress = { stage: "storing", current: 0 };
   onProgress(progress);

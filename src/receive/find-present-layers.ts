@@ -31,12 +31,12 @@ export interface EngineContents {
 
 /** Starts the queries that are one request each; longer ones start when their results are needed. */
 export async function findPresentLayers(options: EngineReceiveOptions): Promise<EngineContents> {
-  const { about, engine, info, image, run, signal } = options;
+  const { about, engine, info, image, runId, signal } = options;
   const { diffIds, platform, manifest: named } = about;
   const related = relatedImagesOf(options);
   const relatedImages = related.find;
   const blobs = info.store === "containerd" ? await blobsOf(options, relatedImages) : undefined;
-  const store = openStore(engine, info, { platform, path: image.path, run, relatedImages, blobs });
+  const store = openStore(engine, info, { platform, path: image.path, runId, relatedImages, blobs });
 
   // Files of an engine behind one connection would share it with all other requests.
   const oneConnection = engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection";
@@ -59,7 +59,7 @@ export async function findPresentLayers(options: EngineReceiveOptions): Promise<
     },
     deltaBases: async () =>
       noDeltaReason === undefined
-        ? await findDeltaBasesInEngine(engine, { newest, diffIds, relatedImages, blobs, run, signal })
+        ? await findDeltaBasesInEngine(engine, { newest, diffIds, relatedImages, blobs, runId, signal })
         : undefined,
     noDeltaReason,
   };
@@ -81,10 +81,10 @@ async function blobsOf(
   options: EngineReceiveOptions,
   relatedImages: () => Promise<readonly RelatedImage[]>,
 ): Promise<ContainerdBlobs> {
-  const { engine, about, image, run, signal, output } = options;
+  const { engine, about, image, runId, signal, output } = options;
   return await chooseContainerdBlobs(engine, {
     platform: about.platform,
-    trialName: temporaryName("localhost", `${image.path}/trial`, [run]),
+    trialName: temporaryName("localhost", `${image.path}/trial`, [runId]),
     relatedImages,
     blobsOf: memoizeByKey(async (id: string) => await probeBlobs(options, id)),
     signal,
@@ -109,8 +109,8 @@ async function knownImage(
 
 /** Returns the blobs that the engine would push of an image. For containerd stores without access to their content store. */
 async function probeBlobs(options: EngineReceiveOptions, id: string): Promise<Descriptor[] | undefined> {
-  const { engine, run, env, signal, output } = options;
-  await using registry = openEmbeddedRegistry({ runId: run, parent: cacheFolder(env) });
+  const { engine, runId, env, signal, output } = options;
+  await using registry = openEmbeddedRegistry({ runId, parent: cacheFolder(env) });
   try {
     await registry.openSpool(); // a push uploads at least a config
   } catch (error) {
@@ -120,7 +120,7 @@ async function probeBlobs(options: EngineReceiveOptions, id: string): Promise<De
   const image: Reference = { given: id, domain: "docker.io", path: "relative" };
   const probed = await probeImage(engine, image, {
     registry,
-    runIds: [run],
+    runIds: [runId],
     signal,
     onDetail: (text) => output.detail(text),
   });

@@ -60,12 +60,12 @@ async function receiveInto(
   options: ReceiveOptions,
   onMoved: (bytes: number) => void,
 ): Promise<{ manifest: Descriptor; image: ReceivedImage }> {
-  const { about, env, run, signal, onProgress, noDeltaReason } = options;
+  const { about, env, runId, signal, onProgress, noDeltaReason } = options;
   const present = await findPresent(store, options, onMoved);
   const wanted = about.diffIds.filter((diffId) => !present.has(diffId));
   await using deltaBases =
     noDeltaReason === undefined && wanted.length > 0 ? await findDeltaBasesInFile(location, about) : undefined;
-  await using spool = await openSpool(env, run);
+  await using spool = await openSpool(env, runId);
   const { config, files, manifest: sent, bytesFound } = await fetchImage(options, wanted, spool, deltaBases);
 
   signal.throwIfAborted();

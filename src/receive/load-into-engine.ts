@@ -18,8 +18,8 @@ const TEMPORARY_DOMAIN = "localhost";
  * present, or chain IDs, which are the same on every engine.
  */
 export async function loadIntoEngine(options: EngineReceiveOptions): Promise<ReceivedImage> {
-  const { about, engine, image, run, output } = options;
-  const name = temporaryName(TEMPORARY_DOMAIN, image.path, [run]);
+  const { about, engine, image, runId, output } = options;
+  const name = temporaryName(TEMPORARY_DOMAIN, image.path, [runId]);
   const contents = await findPresentLayers(options);
   if (contents.known.id !== undefined) return await declineAll(contents.known.id, about.diffIds, options);
 
@@ -30,7 +30,7 @@ export async function loadIntoEngine(options: EngineReceiveOptions): Promise<Rec
     } catch (error) {
       await forgetName(engine, name);
       const before = present;
-      if (options.mayAskAgain && error instanceof EngineError) present = await contents.present();
+      if (options.allowsSecondWant && error instanceof EngineError) present = await contents.present();
       // Layers that `docker rmi` has removed meanwhile are requested. Any other error would occur again.
       if (!isAnyGone(before, present)) throw loadFailure(error, engine);
       output.detail("layers of the image were removed from the engine meanwhile: they are requested now");

@@ -41,14 +41,14 @@ export async function loadWhileFetching(
   name: string,
   options: EngineReceiveOptions,
 ): Promise<LoadedImage> {
-  const { about, env, run, output, signal, resumeCache } = options;
+  const { about, env, runId, output, signal, resumeCache } = options;
   using requested = await requestLayers(options, wanted, deltaBases);
   const over = new AbortController();
   const { platform, diffIds, manifest } = about;
   const config = configForLoad(requested, options);
   const image = { platform, diffIds, ...present, config, manifest, cancel: () => over.abort() };
   try {
-    await using spool = lazySpool(env, run);
+    await using spool = lazySpool(env, runId);
     await using rebuilder = addRebuilder(
       { ...requested.fetch, signal: AbortSignal.any([signal, over.signal]) },
       requested.cuttable,

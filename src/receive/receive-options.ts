@@ -26,10 +26,10 @@ export interface ReceiveOptions {
   /** Tells the sender that nothing is wanted, not even manifest and config. Does not wait for its answer. */
   decline: () => Promise<void>;
   /** Whether `obtain` or `decline` may be called a second time, because present layers have disappeared meanwhile. */
-  mayAskAgain: boolean;
+  allowsSecondWant: boolean;
   /** The name that the image gets. */
   image: Reference;
-  run: RunId;
+  runId: RunId;
   env: NodeJS.ProcessEnv;
   /** Partial layers, also of earlier runs; undefined where they would save nothing. */
   resumeCache: ResumeCache | undefined;

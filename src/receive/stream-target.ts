@@ -64,8 +64,8 @@ async function receiveInto(
   options: ReceiveOptions,
   onMoved: (bytes: number) => void,
 ): Promise<UnwrittenImage & { received: ReceivedImage }> {
-  const { about, image, env, run } = options;
-  const spool = await openSpool(env, run);
+  const { about, image, env, runId } = options;
+  const spool = await openSpool(env, runId);
   try {
     const fetched = await fetchImage(options, about.diffIds, spool, undefined);
     const named = { ...fetched, name: nameInFile(location, image), preserve: about.manifest !== undefined };

@@ -21,7 +21,7 @@ export interface Target extends AsyncDisposable {
   /** Returns the image under a name. */
   inspect(name: string): Promise<{ id: string; diffIds: Digest[] } | undefined>;
   /** Returns the digest of the stored manifest under a name. Undefined in a target that keeps no manifests. */
-  manifestOf?(name: string, of: { platform: string; run: RunId }): Promise<Digest | undefined>;
+  manifestOf?(name: string, of: { platform: string; runId: RunId }): Promise<Digest | undefined>;
   /** Gives the received image its name, which another image loses. */
   tag(from: string, to: string): Promise<void>;
 }

@@ -36,10 +36,10 @@ export async function verifyManifest(
   target: Target,
   name: string,
   { manifest, platform }: About,
-  run: RunId,
+  runId: RunId,
 ): Promise<void> {
   if (manifest === undefined) return;
-  const [digest, found] = [digestOf(manifest.bytes), await target.manifestOf?.(name, { platform, run })];
+  const [digest, found] = [digestOf(manifest.bytes), await target.manifestOf?.(name, { platform, runId })];
   if (found === digest) return;
   throw new Failure(
     "not-verified",

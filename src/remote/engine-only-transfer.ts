@@ -1,4 +1,4 @@
-import { ASKS_AGAIN, CUTS_ON_DEMAND } from "../conversation/messages.ts";
+import { SECOND_WANT, CUTS_ON_DEMAND } from "../conversation/messages.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
@@ -47,7 +47,7 @@ export function connectToEngineOnly(
     const halves = request.role === "sender" ? { sender: near, receiver: other } : { sender: other, receiver: near };
     await runBothSides(halves, {
       tool: VERSION,
-      features: [ASKS_AGAIN, CUTS_ON_DEMAND],
+      features: [SECOND_WANT, CUTS_ON_DEMAND],
       signal,
       explain: explainError,
     });

@@ -45,9 +45,9 @@ function nextCount(): string {
  * engines get the name, and each side can check only its own run. The path is the image's own, shortened if needed: the same each time,
  * so that a permanent registry finds its layers again.
  */
-export function temporaryName(host: string, path: string, runs: readonly RunId[]): string {
+export function temporaryName(host: string, path: string, runIds: readonly RunId[]): string {
   const room = MAX_NAME - Math.max(host.length, LONGEST_HOST) - `/${TEMPORARY_PATH}/`.length;
-  return `${host}/${TEMPORARY_PATH}/${shortened(path, room)}:${runs.join(".")}`;
+  return `${host}/${TEMPORARY_PATH}/${shortened(path, room)}:${runIds.join(".")}`;
 }
 
 /** Replaces the end of a path that is too long by a hash of the whole path. */
@@ -61,8 +61,8 @@ function shortened(path: string, room: number): string {
 /** Returns the run IDs in a temporary name; an empty list for any other name. */
 export function runIdsInName(reference: string): RunId[] {
   const [, tag] = new RegExp(`^[^/]+/${TEMPORARY_PATH}/[^:@]+:([^:@/]+)$`).exec(reference) ?? [];
-  const runs = tag?.split(".") ?? [];
-  return runs.every((run) => FORM.test(run)) ? runs : [];
+  const runIds = tag?.split(".") ?? [];
+  return runIds.every((runId) => FORM.test(runId)) ? runIds : [];
 }
 
 export function isRunId(text: string): text is RunId {
@@ -75,8 +75,8 @@ export type Life = "alive" | "dead" | "elsewhere";
  * Returns whether a run's process still exists; `elsewhere` for another host's, which cannot be checked from here. It reads no clock,
  * which may have been set since.
  */
-export function lifeOf(run: RunId, isRunning: (pid: number) => boolean = processIsRunning): Life {
-  const [, host, pid, , birth] = FORM.exec(run) ?? [];
+export function lifeOf(runId: RunId, isRunning: (pid: number) => boolean = processIsRunning): Life {
+  const [, host, pid, , birth] = FORM.exec(runId) ?? [];
   if (host !== thisHost()) return "elsewhere";
   if (!isRunning(Number(pid))) return "dead";
   const now = birthOf(Number(pid));
@@ -87,15 +87,17 @@ export function lifeOf(run: RunId, isRunning: (pid: number) => boolean = process
  * Whether something with these run IDs is a leftover: one of the runs is dead, or all are other hosts' and one of these started more
  * than a month ago.
  */
-export function isLeftover(runs: readonly RunId[], now = Date.now()): boolean {
-  const lives = new Set(runs.map((run) => lifeOf(run)));
+export function isLeftover(runIds: readonly RunId[], now = Date.now()): boolean {
+  const lives = new Set(runIds.map((runId) => lifeOf(runId)));
   if (lives.has("dead")) return true;
-  return !lives.has("alive") && runs.some((run) => startOf(run) >= FIRST_START && now - startOf(run) >= FOREIGN_AGE);
+  return (
+    !lives.has("alive") && runIds.some((runId) => startOf(runId) >= FIRST_START && now - startOf(runId) >= FOREIGN_AGE)
+  );
 }
 
 /** Returns the start of a run in ms since the epoch. */
-function startOf(run: RunId): number {
-  return Number.parseInt(FORM.exec(run)?.[3] ?? "", 36) * 1000;
+function startOf(runId: RunId): number {
+  return Number.parseInt(FORM.exec(runId)?.[3] ?? "", 36) * 1000;
 }
 
 /**

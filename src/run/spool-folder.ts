@@ -14,12 +14,12 @@ const PREFIX = "spool-";
  *
  * @throws Failure `no-space` for every error: there is no room for files
  */
-export async function makeSpoolFolder(run: RunId, parent: string | undefined): Promise<string> {
+export async function makeSpoolFolder(runId: RunId, parent: string | undefined): Promise<string> {
   if (parent === undefined) throw unknownFolder();
   try {
     const folder = openOwnFolder(parent, { make: true });
     await removeDead(folder);
-    return mkdtempSync(join(folder, `${PREFIX}${run}-`)); // mode 0700
+    return mkdtempSync(join(folder, `${PREFIX}${runId}-`)); // mode 0700
   } catch (error) {
     throw error instanceof UnsafeFolder ? unsafe(error) : noFolder(parent, error);
   }
@@ -28,8 +28,8 @@ export async function makeSpoolFolder(run: RunId, parent: string | undefined): P
 async function removeDead(folder: string): Promise<void> {
   const names = (await readdir(folder).catch(() => [])).filter((name) => name.startsWith(PREFIX));
   for (const name of names) {
-    const run = name.slice(PREFIX.length, name.lastIndexOf("-"));
-    if (lifeOf(run) === "dead") await removeFolder(join(folder, name));
+    const runId = name.slice(PREFIX.length, name.lastIndexOf("-"));
+    if (lifeOf(runId) === "dead") await removeFolder(join(folder, name));
   }
 }
 

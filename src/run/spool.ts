@@ -21,15 +21,15 @@ export interface LazySpool extends AsyncDisposable {
 }
 
 /** A spool in the user's cache folder. */
-export function lazySpool(env: NodeJS.ProcessEnv, run: RunId): LazySpool {
-  return lazySpoolIn(cacheFolder(env), run);
+export function lazySpool(env: NodeJS.ProcessEnv, runId: RunId): LazySpool {
+  return lazySpoolIn(cacheFolder(env), runId);
 }
 
 /** A spool in `parent`, the user's cache folder; undefined where the user has none. */
-export function lazySpoolIn(parent: string | undefined, run: RunId): LazySpool {
+export function lazySpoolIn(parent: string | undefined, runId: RunId): LazySpool {
   let opened: Promise<Spool> | undefined;
   return {
-    open: async () => await (opened ??= openSpoolIn(parent, run)),
+    open: async () => await (opened ??= openSpoolIn(parent, runId)),
     async [Symbol.asyncDispose]() {
       const spool = await opened?.catch(() => {});
       await spool?.[Symbol.asyncDispose]();
@@ -38,12 +38,12 @@ export function lazySpoolIn(parent: string | undefined, run: RunId): LazySpool {
 }
 
 /** Opens a spool in the user's cache folder, and removes those that killed runs have left there. Rejects as {@link LazySpool.open}. */
-export async function openSpool(env: NodeJS.ProcessEnv, run: RunId): Promise<Spool> {
-  return await openSpoolIn(cacheFolder(env), run);
+export async function openSpool(env: NodeJS.ProcessEnv, runId: RunId): Promise<Spool> {
+  return await openSpoolIn(cacheFolder(env), runId);
 }
 
-async function openSpoolIn(parent: string | undefined, run: RunId): Promise<Spool> {
-  const folder = await makeSpoolFolder(run, parent);
+async function openSpoolIn(parent: string | undefined, runId: RunId): Promise<Spool> {
+  const folder = await makeSpoolFolder(runId, parent);
   return {
     folder,
     pathFor: (name) => join(folder, name),

@@ -21,11 +21,11 @@ import { listOciEntries } from "../image/oci/oci-entries.ts";
 /** A folder that is, or becomes, an OCI layout, as a target. */
 export class LayoutStore {
   readonly #folder: string;
-  readonly #run: RunId;
+  readonly #runId: RunId;
 
-  constructor(folder: string, run: RunId) {
+  constructor(folder: string, runId: RunId) {
     this.#folder = folder;
-    this.#run = run;
+    this.#runId = runId;
   }
 
   /**
@@ -80,14 +80,14 @@ export class LayoutStore {
     const blobs = layers.flatMap((layer) =>
       layer.kind === "file" ? [{ digest: layer.blob.digest, path: layer.path, size: layer.blob.size }] : [],
     );
-    await writeImageBlobs(this.#folder, { config, manifest, blobs }, this.#run);
+    await writeImageBlobs(this.#folder, { config, manifest, blobs }, this.#runId);
     return manifest.descriptor;
   }
 
   /** Lists an image in the index. Another image loses the name. `onBytes` receives the bytes read for that. */
   async listImage(manifest: Descriptor, name: LayoutName, onBytes?: (count: number) => void): Promise<void> {
-    await withLock(join(this.#folder, "index.json"), this.#run, async () => {
-      await addImageToIndex(this.#folder, manifest, [name], this.#run, onBytes);
+    await withLock(join(this.#folder, "index.json"), this.#runId, async () => {
+      await addImageToIndex(this.#folder, manifest, [name], this.#runId, onBytes);
     });
   }
 

@@ -20,30 +20,30 @@ const MAX_ID = 100;
  * to that name, which succeeds only if there is no such folder, or an empty one (rename(2)): so two runs never hold it, and its holder is
  * always known. Run IDs are unique: removing a dead run's file, however often, never takes the lock from a living run.
  */
-export async function withLock<T>(path: string, run: RunId, use: () => Promise<T>): Promise<T> {
+export async function withLock<T>(path: string, runId: RunId, use: () => Promise<T>): Promise<T> {
   const lock = `${path}.lock`;
-  await take(lock, run);
+  await take(lock, runId);
   try {
     return await use();
   } finally {
-    await unlink(join(lock, run)).catch(() => {});
+    await unlink(join(lock, runId)).catch(() => {});
     await rmdir(lock).catch(() => {}); // another run holds it by now
   }
 }
 
-async function take(lock: string, run: RunId): Promise<void> {
-  const part = partialFile(lock, run);
+async function take(lock: string, runId: RunId): Promise<void> {
+  const part = partialFile(lock, runId);
   const deadline = performance.now() + TIMEOUT;
   await mkdir(part);
   try {
     await setMode(part, (await stat(dirname(lock))).mode);
-    await writeFile(join(part, run), "", { flag: "wx" });
+    await writeFile(join(part, runId), "", { flag: "wx" });
     while (!(await isRenamed(part, lock))) {
       if (performance.now() > deadline) throw heldTooLong(lock);
       if (!(await removeLeftover(lock))) await wait(RETRY_EVERY);
     }
   } catch (error) {
-    await removePartialFile(part, run);
+    await removePartialFile(part, runId);
     throw error;
   }
 }
@@ -95,8 +95,8 @@ async function isLeftoverFile(lock: string, found: Stats): Promise<boolean> {
   try {
     await using file = await open(lock, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const { bytesRead, buffer } = await file.read(Buffer.alloc(MAX_ID));
-    const run = buffer.toString("utf8", 0, bytesRead);
-    return !isRunId(run) || isLeftover([run]);
+    const runId = buffer.toString("utf8", 0, bytesRead);
+    return !isRunId(runId) || isLeftover([runId]);
   } catch {
     return false; // it was replaced meanwhile
   }

@@ -11,7 +11,7 @@ export interface OpenOptions {
   platform: string;
   /** Path of the image's name, which temporary names contain. */
   path: string;
-  run: RunId;
+  runId: RunId;
   /** Images that share layers with the incoming one, those that share most first. */
   relatedImages: () => Promise<readonly RelatedImage[]>;
   /** Set for a containerd store. */
@@ -22,9 +22,9 @@ export interface OpenOptions {
 export function openStore(
   engine: EngineImages & EngineConnection,
   info: EngineInfo,
-  { platform, path, run, relatedImages, blobs }: OpenOptions,
+  { platform, path, runId, relatedImages, blobs }: OpenOptions,
 ): TargetStore {
-  const nameForLowest = (count: number): string => temporaryName("localhost", `${path}/lowest-${count}`, [run]);
+  const nameForLowest = (count: number): string => temporaryName("localhost", `${path}/lowest-${count}`, [runId]);
   if (blobs !== undefined) return containerdStore(engine, { platform, blobs, nameForLowest });
   return classicStore(engine, relatedImages, info.store === "graphdriver" ? nameForLowest : undefined);
 }

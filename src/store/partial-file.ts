@@ -7,8 +7,8 @@ import { digestOf, shortOf } from "../image/digest.ts";
 const LONG_NAME = 200;
 
 /** Returns the path of the partial file that becomes the file at `path`. Its name contains the run ID. */
-export function partialFile(path: string, run: string): string {
-  return `${dirname(path)}${sep}${partialFilePrefix(path)}${run}.part`;
+export function partialFile(path: string, runId: string): string {
+  return `${dirname(path)}${sep}${partialFilePrefix(path)}${runId}.part`;
 }
 
 /** Returns the beginning of the names of a file's partial files. */
@@ -21,20 +21,20 @@ export function partialFilePrefix(path: string): string {
 export async function removePartialFiles(folder: string, beginning = ""): Promise<string[]> {
   const removed: string[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
-    const run = name.startsWith(beginning) ? (/\.([^.]+)\.part$/.exec(name)?.[1] ?? "") : "";
-    if (!isRunId(run) || !isLeftover([run])) continue;
-    if (await removePartialFile(join(folder, name), run)) removed.push(join(folder, name));
+    const runId = name.startsWith(beginning) ? (/\.([^.]+)\.part$/.exec(name)?.[1] ?? "") : "";
+    if (!isRunId(runId) || !isLeftover([runId])) continue;
+    if (await removePartialFile(join(folder, name), runId)) removed.push(join(folder, name));
   }
   return removed;
 }
 
 /** Removes a file, or a folder that contains at most a file named by the run ID. Follows no link. Returns whether it was removed. */
-export async function removePartialFile(path: string, run: string): Promise<boolean> {
+export async function removePartialFile(path: string, runId: string): Promise<boolean> {
   try {
     await unlink(path);
     return true;
   } catch {
-    await unlink(join(path, run)).catch(() => {});
+    await unlink(join(path, runId)).catch(() => {});
     return await rmdir(path).then(
       () => true,
       () => false,

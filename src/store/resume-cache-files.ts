@@ -36,12 +36,12 @@ export interface CacheLimits {
 export async function resumeCacheFiles(folder: string): Promise<CachedFile[]> {
   const files: CachedFile[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
-    const [, hex, run] = NAME.exec(name) ?? [];
-    if (hex === undefined || (run !== undefined && !isRunId(run))) continue;
+    const [, hex, runId] = NAME.exec(name) ?? [];
+    if (hex === undefined || (runId !== undefined && !isRunId(runId))) continue;
     const path = join(folder, name);
     const found = await ownFile(path);
     if (found === undefined) continue;
-    const isFree = run === undefined || isLeftover([run]);
+    const isFree = runId === undefined || isLeftover([runId]);
     files.push({
       path,
       digest: `sha256:${hex}`,

@@ -32,7 +32,7 @@ const CLOSE_TIMEOUT = 1000;
 
 export interface ResumeCacheOptions {
   env: NodeJS.ProcessEnv;
-  run: RunId;
+  runId: RunId;
   limits?: CacheLimits;
   /** Receives, on disposal, the bytes that the next run need not fetch. */
   onKept?: (bytes: number) => void;
@@ -210,7 +210,7 @@ export class ResumeCache implements AsyncDisposable {
   }
 
   #ownPath(digest: Digest): string {
-    return join(this.#folder, `${hexOf(digest)}.${this.#options.run}`);
+    return join(this.#folder, `${hexOf(digest)}.${this.#options.runId}`);
   }
 
   async #freeBytes(): Promise<number> {

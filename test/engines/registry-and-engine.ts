@@ -12,13 +12,13 @@ const signal = new AbortController().signal;
 export async function openBoth(
   host: string,
 ): Promise<{ engine: Engine; registry: EmbeddedRegistry; options: ProbeOptions; details: string[] } & AsyncDisposable> {
-  const run = newRunId();
+  const runId = newRunId();
   const details: string[] = [];
   const [engine, registry] = [
     await connectEngine(parseHost(host, "-H"), {}),
-    openEmbeddedRegistry({ runId: run, parent: cacheFolder(process.env) }),
+    openEmbeddedRegistry({ runId, parent: cacheFolder(process.env) }),
   ];
-  const options = { registry, runIds: [run], signal, onDetail: (text: string) => details.push(text) };
+  const options = { registry, runIds: [runId], signal, onDetail: (text: string) => details.push(text) };
   return {
     engine,
     registry,

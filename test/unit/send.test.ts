@@ -1,7 +1,7 @@
 import type { PushRequest } from "../../src/request.ts";
 import { describe, expect, test } from "vitest";
 import {
-  ASKS_AGAIN,
+  SECOND_WANT,
   CUTS_ON_DEMAND,
   parseAbout,
   type About,
@@ -81,7 +81,7 @@ test("a second `want`, for layers that the receiver has lost, is answered by a s
         await send(tunnel, source, { connection: { kind: "spawned" } }, { output, signal, env: {} });
       },
       async receiver(tunnel) {
-        expect(tunnel.peer.features).toContain(ASKS_AGAIN);
+        expect(tunnel.peer.features).toContain(SECOND_WANT);
         await tunnel.send({ type: "ask", image: "app", run: newRunId() });
         await tunnel.next("about");
         await tunnel.send({ type: "want", diffIds: [], whole: false, nothing: true });
@@ -92,7 +92,7 @@ test("a second `want`, for layers that the receiver has lost, is answered by a s
         await tunnel.finish({ image: "app", id: digestOf("config"), ...counts });
       },
     },
-    { tool: "0.1.0-test", features: [ASKS_AGAIN], signal: new AbortController().signal },
+    { tool: "0.1.0-test", features: [SECOND_WANT], signal: new AbortController().signal },
   );
   expect({ offered, ended }).toEqual({ offered: [diffIds], ended: 1 });
 });

@@ -3,15 +3,15 @@ import { chmod, copyFile, open, rename, rm, stat, writeFile } from "node:fs/prom
 import { InvalidImage } from "../invalid-image.ts";
 
 /** Replaces a file's content atomically: a reader, also after a crash, finds the old content or the new one, whole. */
-export async function replaceFile(path: string, bytes: Uint8Array, run: string): Promise<void> {
-  await viaTemporaryFile(path, run, async (temporary) => await writeFile(temporary, bytes, { flag: "wx" }));
+export async function replaceFile(path: string, bytes: Uint8Array, runId: string): Promise<void> {
+  await viaTemporaryFile(path, runId, async (temporary) => await writeFile(temporary, bytes, { flag: "wx" }));
 }
 
 /**
  * Moves a file of `size` bytes over whatever is at `to`, and makes it readable for everyone. Copies it to another file system.
  * Throws `InvalidImage` for a file of another size.
  */
-export async function moveFile(from: string, to: string, size: number, run: string): Promise<void> {
+export async function moveFile(from: string, to: string, size: number, runId: string): Promise<void> {
   const { size: written } = await stat(from);
   if (written !== size) throw new InvalidImage(`a layer to be stored has ${written} bytes, not ${size}`);
   try {
@@ -20,7 +20,7 @@ export async function moveFile(from: string, to: string, size: number, run: stri
     await rename(from, to);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EXDEV") throw error;
-    await viaTemporaryFile(to, run, async (temporary) => {
+    await viaTemporaryFile(to, runId, async (temporary) => {
       await copyFile(from, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
       await rm(from);
     });
@@ -28,8 +28,12 @@ export async function moveFile(from: string, to: string, size: number, run: stri
 }
 
 /** Writes to a new temporary file and renames it. A link that somebody has put there is not followed, and is an error. */
-async function viaTemporaryFile(path: string, run: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  const temporary = `${path}.${run}.part`;
+async function viaTemporaryFile(
+  path: string,
+  runId: string,
+  write: (temporary: string) => Promise<void>,
+): Promise<void> {
+  const temporary = `${path}.${runId}.part`;
   try {
     await write(temporary);
     await sync(temporary);

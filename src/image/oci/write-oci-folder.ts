@@ -20,13 +20,13 @@ import { moveFile, replaceFile } from "./replace-file.ts";
 export async function writeImageBlobs(
   folder: string,
   { config, manifest, blobs }: Omit<OciLayoutToWrite, "names">,
-  run: string,
+  runId: string,
 ): Promise<void> {
   await mkdir(join(folder, "blobs", "sha256"), { recursive: true });
   const each = new Map(blobs.map((blob) => [blob.digest, blob])); // an image may have a layer twice
-  for (const { digest, path, size } of each.values()) await moveFile(path, join(folder, blobPath(digest)), size, run);
-  await writeBytes(folder, blobPath(digestOf(config)), config, run);
-  await writeBytes(folder, blobPath(manifest.descriptor.digest), manifest.bytes, run);
+  for (const { digest, path, size } of each.values()) await moveFile(path, join(folder, blobPath(digest)), size, runId);
+  await writeBytes(folder, blobPath(digestOf(config)), config, runId);
+  await writeBytes(folder, blobPath(manifest.descriptor.digest), manifest.bytes, runId);
 }
 
 /**
@@ -40,7 +40,7 @@ export async function addImageToIndex(
   folder: string,
   manifest: Descriptor,
   names: OciLayoutToWrite["names"],
-  run: string,
+  runId: string,
   onBytes?: (count: number) => void,
 ): Promise<void> {
   const files = openFolderFiles(folder);
@@ -51,15 +51,15 @@ export async function addImageToIndex(
   const index = writeIndexFile({ ...raw, manifests: after.map((entry) => entry.raw) });
   const readable = after.flatMap(({ descriptor }) => descriptor ?? []);
   const dockerManifest = await writeDockerManifestFor(files, readable, onBytes);
-  await writeBytes(folder, "oci-layout", OCI_LAYOUT_FILE, run);
-  await replaceFile(join(folder, "manifest.json"), dockerManifest, run);
-  await replaceFile(join(folder, "index.json"), index, run);
+  await writeBytes(folder, "oci-layout", OCI_LAYOUT_FILE, runId);
+  await replaceFile(join(folder, "manifest.json"), dockerManifest, runId);
+  await replaceFile(join(folder, "index.json"), index, runId);
 }
 
 /** Writes a small blob, unless the same bytes are there. Replaces a blob that cannot be read. */
-async function writeBytes(folder: string, path: string, bytes: Uint8Array, run: string): Promise<void> {
+async function writeBytes(folder: string, path: string, bytes: Uint8Array, runId: string): Promise<void> {
   const present = await openFolderFiles(folder)
     .read(path, bytes.length)
     .catch(() => undefined);
-  if (present?.equals(bytes) !== true) await replaceFile(join(folder, path), bytes, run);
+  if (present?.equals(bytes) !== true) await replaceFile(join(folder, path), bytes, runId);
 }

@@ -6,24 +6,24 @@ import { newRunId, RUN_LABEL, temporaryName } from "../../../src/run/run-id.ts";
 const DAY = 24 * 3_600_000;
 const now = Date.now();
 const ago = (days: number): number => now - days * DAY;
-const elsewhere = (run: string): string => run.replace(/^.{8}/, "00000000");
-const runs = {
+const elsewhere = (runId: string): string => runId.replace(/^.{8}/, "00000000");
+const runIds = {
   mine: newRunId(process.pid, ago(60)),
   dead: newRunId(2 ** 31 - 1, ago(0)), // no system has processes of that number
   theirs: elsewhere(newRunId(1, ago(29))),
   forgotten: elsewhere(newRunId(1, ago(31))),
 };
-const nameOf = (...names: (keyof typeof runs)[]): string =>
+const nameOf = (...names: (keyof typeof runIds)[]): string =>
   temporaryName(
     "127.0.0.1:5000",
     "library/app",
-    names.map((name) => runs[name]),
+    names.map((name) => runIds[name]),
   );
 
 async function leftovers(containers: string[], references: string[]): Promise<string[]> {
   return await removeLeftovers(
     {
-      findContainers: async () => containers.map((run) => ({ id: run, labels: { [RUN_LABEL]: run } })),
+      findContainers: async () => containers.map((runId) => ({ id: runId, labels: { [RUN_LABEL]: runId } })),
       listReferences: async () => references,
       removeContainer: async () => {},
       removeReference: async () => {},
@@ -33,8 +33,8 @@ async function leftovers(containers: string[], references: string[]): Promise<st
 }
 
 test("containers of dead runs are removed, and other hosts' after a month", async () => {
-  const removed = await leftovers([...Object.values(runs), "somebody's", ""], []);
-  expect(removed).toEqual([runs.dead, runs.forgotten].map((run) => `container ${run.slice(0, 12)}`));
+  const removed = await leftovers([...Object.values(runIds), "somebody's", ""], []);
+  expect(removed).toEqual([runIds.dead, runIds.forgotten].map((runId) => `container ${runId.slice(0, 12)}`));
 });
 
 test("temporary names are removed unless one of their runs is alive", async () => {

@@ -31,7 +31,7 @@ afterEach(async () => await rm(shared, { recursive: true }));
 
 const at = (...names: string[]): string => join(shared, ...names);
 const env = (): NodeJS.ProcessEnv => ({ XDG_CACHE_HOME: shared });
-const resumeCache = () => new ResumeCache({ env: env(), run: newRunId() });
+const resumeCache = () => new ResumeCache({ env: env(), runId: newRunId() });
 const blob = { mediaType: "x", digest: digestOf("layer"), size: 10 };
 const isRoot = process.getuid?.() === 0;
 if (!isRoot) console.log("skipped: only root can give a folder to another user");

@@ -155,14 +155,14 @@ test("a partial rebuild is continued by the next run", async () => {
   const env = { XDG_CACHE_HOME: folder };
   const blob = await cutLayer(v2);
   {
-    await using resumeCache = new ResumeCache({ env, run: newRunId() });
+    await using resumeCache = new ResumeCache({ env, runId: newRunId() });
     const cutOff = async function* (bytes: Buffer): AsyncGenerator<Buffer> {
       yield bytes.subarray(0, 10.5 * FILE);
       throw new Error("the link is dead");
     };
     await expect(rebuild(v2, blob, basesOf(), { pieces: cutOff }, { resumeCache })).rejects.toThrow("the link is dead");
   }
-  await using resumeCache = new ResumeCache({ env, run: newRunId() });
+  await using resumeCache = new ResumeCache({ env, runId: newRunId() });
   const { path, pieceBytes } = await rebuild(v2, blob, basesOf(), {}, { resumeCache });
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(10 * FILE);
@@ -171,11 +171,11 @@ test("a partial rebuild is continued by the next run", async () => {
 test("a partial rebuild that is longer than the layer is truncated", async () => {
   const env = { XDG_CACHE_HOME: folder };
   {
-    await using resumeCache = new ResumeCache({ env, run: newRunId() });
+    await using resumeCache = new ResumeCache({ env, runId: newRunId() });
     const half = await resumeCache.takePartialRebuild(digestOf(v2));
     writeFileSync(half?.path ?? "", Buffer.concat([v1, v1]));
   }
-  await using resumeCache = new ResumeCache({ env, run: newRunId() });
+  await using resumeCache = new ResumeCache({ env, runId: newRunId() });
   const { path, pieceBytes } = await rebuild(v2, await cutLayer(v2), basesOf(), {}, { resumeCache });
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(FILE);

@@ -148,7 +148,7 @@ describe("recipes of a malicious sender", () => {
   test("count against --max-size during the rebuild", async () => {
     const tars = Array.from({ length: 4 }, (_, index) => Buffer.alloc(3 * MB - 512 * index - ((3 * MB) % 512)));
     const recipes = new Map(await Promise.all(tars.map(async (tar) => [digestOf(tar), await recipeOf(tar)] as const)));
-    await using resumeCache = new ResumeCache({ env: env(), run: newRunId() });
+    await using resumeCache = new ResumeCache({ env: env(), runId: newRunId() });
     expect(await rebuildAll(recipes, resumeCache)).toBeInstanceOf(SizeLimitExceeded);
     expect(onDisk()).toBeLessThan(limit);
   });
@@ -156,7 +156,7 @@ describe("recipes of a malicious sender", () => {
   test("a layer that fails verification is removed at once, and no other is rebuilt", async () => {
     const recipe = await recipeOf(Buffer.alloc(3 * MB - ((3 * MB) % 512)));
     const recipes = new Map(["a", "b", "c"].map((name) => [digestOf(name), recipe] as const));
-    await using resumeCache = new ResumeCache({ env: env(), run: newRunId() });
+    await using resumeCache = new ResumeCache({ env: env(), runId: newRunId() });
     expect(await rebuildAll(recipes, resumeCache)).toMatchObject({ digest: digestOf("c") });
     expect(onDisk()).toBe(0);
   });
@@ -165,7 +165,7 @@ describe("recipes of a malicious sender", () => {
     const recipe = await recipeOf(Buffer.alloc(3 * MB - ((3 * MB) % 512)));
     const recipes = new Map(["a", "b"].map((name) => [digestOf(name), recipe.subarray(0, -1)] as const));
     const details: string[] = [];
-    await using resumeCache = new ResumeCache({ env: env(), run: newRunId() });
+    await using resumeCache = new ResumeCache({ env: env(), runId: newRunId() });
     await rebuildAll(recipes, resumeCache, (text) => details.push(text));
     expect(details).toEqual([expect.stringMatching(/could not cut all of it \(.*another layer/)]);
   });
@@ -178,7 +178,7 @@ describe("recipes of a malicious sender", () => {
     }
     const onKept = vi.fn<(bytes: number) => void>();
     {
-      await using resumeCache = new ResumeCache({ env: env(), run: newRunId(), onKept });
+      await using resumeCache = new ResumeCache({ env: env(), runId: newRunId(), onKept });
       expect(await rebuildAll(new Map([[digestOf("a"), broken()]]), resumeCache)).toMatchObject({
         message: "the link is dead",
       });

@@ -41,7 +41,7 @@ afterEach(async () => {
   await rm(cache, { recursive: true });
 });
 
-const newRun = () => new ResumeCache({ env: { XDG_CACHE_HOME: cache }, run: newRunId() });
+const newRun = () => new ResumeCache({ env: { XDG_CACHE_HOME: cache }, runId: newRunId() });
 
 /** How the sender reads the layer: from a stream once, plain or as stored; or from a blob as often as needed. */
 type Source = "plain stream" | "stored stream" | "blob";

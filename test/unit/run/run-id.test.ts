@@ -20,10 +20,10 @@ test.skipIf(process.platform !== "linux")(
     });
     try {
       const [line] = (await once(parent.stdout, "data")) as [Buffer];
-      const run = newRunId(Number(line.toString()));
-      expect(lifeOf(run)).toBe("alive");
+      const runId = newRunId(Number(line.toString()));
+      expect(lifeOf(runId)).toBe("alive");
       process.kill(Number(line.toString()), "SIGKILL");
-      await expect.poll(() => lifeOf(run)).toBe("dead");
+      await expect.poll(() => lifeOf(runId)).toBe("dead");
     } finally {
       parent.kill("SIGKILL");
     }
@@ -31,11 +31,11 @@ test.skipIf(process.platform !== "linux")(
 );
 
 test.skipIf(process.platform !== "linux")("a later process with a run's number is not that run", () => {
-  const run = newRunId();
+  const runId = newRunId();
   // The same run ID with the number of the parent process.
   const before = newRunId(process.ppid).slice(-8, -4);
-  expect(lifeOf(run)).toBe("alive");
-  expect(lifeOf(run.replace(/.{4}(?=.{4}$)/, before))).toBe("dead");
+  expect(lifeOf(runId)).toBe("alive");
+  expect(lifeOf(runId.replace(/.{4}(?=.{4}$)/, before))).toBe("dead");
 });
 
 test("the clock has no influence on this host's runs", () => {
@@ -65,9 +65,9 @@ test("another host's run cannot be checked from here", () => {
 });
 
 test("a temporary name contains the run IDs of both sides, and fits a tag", () => {
-  const runs = [newRunId(), newRunId(4_194_304)];
-  const name = temporaryName("127.0.0.1:5000", "team/app", runs);
-  expect(runIdsInName(name)).toEqual(runs);
+  const runIds = [newRunId(), newRunId(4_194_304)];
+  const name = temporaryName("127.0.0.1:5000", "team/app", runIds);
+  expect(runIdsInName(name)).toEqual(runIds);
   expect(name.split(":").at(-1)).toMatch(/^\w[\w.-]{0,127}$/);
 });
 
@@ -77,14 +77,14 @@ test.each([
   ["127.0.0.1:65535", `${"a__".repeat(80)}b`],
   [`${"h".repeat(210)}:5000`, "app/with/a/path"],
 ])("a long name is shortened to the engines' limit, always in the same way and uniquely: %s %s", (host, path) => {
-  const runs = [newRunId(), newRunId()];
-  const name = temporaryName(host, path, runs);
+  const runIds = [newRunId(), newRunId()];
+  const name = temporaryName(host, path, runIds);
   const { domain, path: shortened } = parseReference(name);
   expect(domain).toBe(host);
   expect(`127.0.0.1:65535/${shortened}`.length).toBeLessThanOrEqual(255); // the name in the other side's engine
-  expect(runIdsInName(name)).toEqual(runs);
-  expect(temporaryName(host, path, runs)).toBe(name);
-  expect(temporaryName(host, `${path}c`, runs)).not.toBe(name);
+  expect(runIdsInName(name)).toEqual(runIds);
+  expect(temporaryName(host, path, runIds)).toBe(name);
+  expect(temporaryName(host, `${path}c`, runIds)).not.toBe(name);
 });
 
 test.each([

@@ -67,8 +67,8 @@ interface Case {
 function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
   const { of = image, wanted = of.diffIds, manifest, platform = "linux/amd64", onlyPlatform = false } = options;
   const env = { XDG_CACHE_HOME: cache };
-  const run = newRunId();
-  const deltaSpool = lazySpool(env, run);
+  const runId = newRunId();
+  const deltaSpool = lazySpool(env, runId);
   const announced: AnnouncedLayer[] = [];
   const reading: Promise<[Digest, Buffer]>[] = [];
   const saveImageArgs: unknown[] = [];
@@ -107,7 +107,7 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
     want: { diffIds: wanted },
     manifest: manifest && parseImageManifest(manifest),
     onlyPlatform,
-    runIds: [run, run],
+    runIds: [runId, runId],
     signal: receiver.signal,
   } as unknown as EngineOfferOptions);
   saved.catch(() => {}); // awaited below

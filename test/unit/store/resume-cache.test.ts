@@ -34,7 +34,7 @@ const deadRun = (): string => newRunId(999_999_999);
 const blob = (name = "layer", size = 10) => ({ mediaType: "x", digest: digestOf(name), size });
 const nameOf = (name = "layer", run?: string) => hexOf(digestOf(name)) + (run === undefined ? "" : `.${run}`);
 const open = (options: Partial<ConstructorParameters<typeof ResumeCache>[0]> = {}) =>
-  new ResumeCache({ env: { XDG_CACHE_HOME: cache }, run: newRunId(), ...options });
+  new ResumeCache({ env: { XDG_CACHE_HOME: cache }, runId: newRunId(), ...options });
 
 async function put(name: string, content: string | Buffer, daysAgo = 0): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });

@@ -7,7 +7,7 @@ import { WORTH_READING, type DeltaBaseReader } from "./delta-base-reader.ts";
 const MAX_FILTERS = 32;
 
 /** Layers that this run has rebuilt. A later layer may have their pieces: `RUN chown -R` makes a layer of files from the layers below. */
-export class EarlierLayers {
+export class RebuiltLayers {
   readonly #filters: PieceKeyFilter[] = [];
 
   /** Adds the piece keys of a layer whose recipe has been read. */
