@@ -9,7 +9,7 @@ import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
 import { VERSION } from "./version.ts";
 
-/** What a command prints. */
+/** The output of a command. */
 export interface OutputOptions {
   quiet: boolean;
   verbose: boolean;

@@ -22,11 +22,11 @@ const KEPT_FILES = 8;
 /** Of the checksum at a file's end. V8 compares lengths and versions itself, and no more. */
 const SUM_BYTES = 4;
 
-/** What V8 has compiled of a file, from one run to the next. */
+/** Keeps V8's compiled code of a file for later runs. */
 export interface CodeCache {
-  /** What an earlier run has left; undefined without one that can be trusted. */
+  /** Returns the code of an earlier run; undefined if there is none that can be trusted. */
   read(): Buffer | undefined;
-  /** Leaves what `make` gives for the next run. `make` is not called where there is no place for it. Never throws. */
+  /** Stores the result of `make` for the next run. Does not call `make` if there is no usable cache folder. Never throws. */
   write(make: () => Buffer): void;
 }
 

@@ -51,11 +51,11 @@ export interface PullOptions extends TransferOptions {
   maxSize?: number | undefined;
 }
 
-/** What a caller may do while a transfer runs. */
+/** Lets a caller follow and stop a transfer. */
 export interface TransferControls {
   /** Stops the transfer, which removes what it has created and then rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** Called for each event, in order. What it throws stops the transfer, which rejects with it. */
+  /** Called for each event, in order. An error that it throws stops the transfer, which rejects with it. */
   onEvent?: ((event: TransferEvent) => void) | undefined;
 }
 
@@ -108,7 +108,7 @@ async function run(
     listener.signal.throwIfAborted();
     return result;
   } catch (error) {
-    // Whatever broke because of the abort.
+    // Any error that the abort caused.
     if (stop.aborted) throw stop.reason;
     throw error instanceof InvalidValue ? new Failure("usage", error.message) : asFailure(error);
   }

@@ -1,7 +1,7 @@
 /**
- * What the library for gRPC uses of the `Headers` of the Fetch standard, which the build puts in their place there: Node's own come with
- * all of fetch, and take 20 ms to load when they are first used (Node 20; in 24, 15), while the other side of a transfer waits. One value
- * for a name, as they join them; in the names' order, as they give them.
+ * A substitute for `Headers` of the Fetch standard, with the methods that the library for gRPC uses. The build inserts it: Node's own come
+ * with all of fetch and take 20 ms to load at their first use (Node 20; in 24, 15), while the other side of a transfer waits. Like these,
+ * it joins several values of a name, and iterates in the order of the names.
  */
 export class PlainHeaders {
   readonly #values = new Map<string, string>();

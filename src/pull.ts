@@ -78,7 +78,7 @@ export async function pull(
 /** The options of a pull that the receiver's side of the conversation needs. */
 export type ReceiveRequest = TransferOptions & Pick<PullRequest, "image" | "name" | "isRenamed" | "maxSize">;
 
-/** What all phases of a receiver work with. */
+/** The values that all phases of a receiver use. */
 interface Receiver {
   tunnel: Tunnel;
   target: Target;
@@ -121,11 +121,11 @@ export async function receive(
     result = { image: request.name.given, id, ...counts, bytesReceived: tunnel.bytesReceived };
   }
   const confirmed = await tunnel.finish({ ...result });
-  if (!confirmed) output.warn({ code: "sender-not-told" });
+  if (!confirmed) output.warn({ code: "sender-not-notified" });
   return result;
 }
 
-/** Asks for the image, and hears what it is. Fails when it is for another platform than the one asked for. */
+/** Asks for the image, and receives the `about`. Fails when the image is for another platform than the requested one. */
 async function agree({ tunnel, target, request, runId, context: { output, signal } }: Receiver): Promise<About> {
   const { image, isRenamed, platform, preserveDigest: preserve, timeout = LOOK_UP_TIMEOUT } = request;
   const keepsManifests = target.manifestOf !== undefined;
@@ -143,7 +143,7 @@ async function agree({ tunnel, target, request, runId, context: { output, signal
   return about;
 }
 
-/** The image must be for the platform asked for. One that only cannot run here is worth a warning, before anything is sent. */
+/** Throws a Failure if the image is not for the requested platform. Warns if this engine cannot run it. */
 function checkPlatform(
   offered: string,
   requested: string | undefined,

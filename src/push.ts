@@ -42,7 +42,7 @@ import {
 /** ms for the receiver to get ready, once the tunnel is open. */
 const ASK_TIMEOUT = 60_000;
 
-/** A connection on which the remote side must be told the image's name, which the archive alone knows. */
+/** A connection that needs the image's name, which only the archive knows. */
 export interface ConnectByName {
   /** @param name of the image in the archive, `name:tag`, if it has one */
   byName(name: string | undefined): Promise<Connect>;
@@ -88,7 +88,7 @@ export async function push(
 /** The options of a push that the sender's side of the conversation needs. */
 export type SendRequest = TransferOptions & Pick<PushRequest, "as">;
 
-/** What all phases of a sender work with. */
+/** The values that all phases of a sender use. */
 interface Sender {
   tunnel: Tunnel;
   request: SendRequest;
@@ -96,7 +96,7 @@ interface Sender {
   context: Context;
 }
 
-/** What both sides know of the image before a layer moves. */
+/** The result of the phase "agree": both sides know it before a layer is sent. */
 interface Agreement {
   /** As the receiver asks for it, for messages. */
   name: string;
@@ -125,7 +125,7 @@ export async function send(tunnel: Tunnel, source: Source, request: SendRequest,
   return answer;
 }
 
-/** Hears what the receiver asks for, finds that image, and tells what it is. */
+/** Receives the receiver's `ask`, finds that image, and answers with `about`. */
 async function agree({ tunnel, request, context }: Sender, source: Source): Promise<Agreement> {
   const { timeout = ASK_TIMEOUT } = request;
   const ask = parseAsk(await nextMessage(tunnel, "ask", { timeout, what: "what it wants", stop: context.signal }));
@@ -194,11 +194,11 @@ function diffIdsOf(want: Want): readonly Digest[] {
   return want.kind === "nothing" ? [] : want.diffIds;
 }
 
-/** Whether this side was told a name to give the image (--as). Throws a Failure where the receiver asks for another one. */
+/** Whether --as names the image. Throws a Failure if the receiver asks for another name. */
 function isNameGiven(as: Reference | undefined, { given, reference }: ImageName): boolean {
   if (as === undefined) return false;
   if (reference !== undefined && fullName(reference) === fullName(as)) return true;
-  throw new Failure("refused", `the sending side was told --as ${as.given}, the receiving side asks for ${given}`, {
+  throw new Failure("refused", `the sending side has --as ${as.given}, the receiving side asks for ${given}`, {
     expected: "the same name on both sides",
     hint: `Ask for ${as.given} there, or leave --as out: the image gets the name that is asked for.`,
   });
@@ -212,7 +212,7 @@ function agreeOnPlatform(ask: Ask, platform: string | undefined): string | undef
   if (matchesPlatform(platform, ask.platform)) return platform;
   throw new Failure(
     "usage",
-    `the sending side was told --platform ${platform}, the receiving side --platform ${ask.platform}`,
+    `the sending side has --platform ${platform}, the receiving side --platform ${ask.platform}`,
     {
       expected: "one platform, or none on one side",
       hint: "Give --platform on one side only.",

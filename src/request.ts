@@ -6,7 +6,7 @@ import type { CompressOption } from "./packing/compress-option.ts";
 import type { Via } from "./receive/engine-target.ts";
 import type { RegistryChoice } from "./registry/temporary-registry.ts";
 
-/** What a push or a pull is asked for, parsed and checked: no text in it is parsed again. */
+/** The request of a push or a pull, parsed and checked: no text in it is parsed again. */
 export type TransferRequest = PushRequest | PullRequest;
 
 /** Sends an image. */
@@ -25,7 +25,7 @@ export interface PushRequest extends TransferOptions {
 /** Receives an image. */
 export interface PullRequest extends TransferOptions {
   role: "receiver";
-  /** What the sender calls the image. */
+  /** The image's name at the sender. */
   image: ImageName;
   /** The name that the image gets here. */
   name: Reference;
@@ -36,7 +36,7 @@ export interface PullRequest extends TransferOptions {
   maxSize?: number | undefined;
 }
 
-/** What both sides are asked for. */
+/** The options of both sides. */
 export interface TransferOptions {
   connection: Connection;
   /** `os/arch[/variant]` */
@@ -49,7 +49,7 @@ export interface TransferOptions {
   bwlimit?: number | undefined;
   /** --delta; either side's `never` counts for both, then either side's `always` */
   delta?: Delta | undefined;
-  /** --preserve-digest; one side that was told is enough */
+  /** --preserve-digest; it is enough on one side */
   preserveDigest?: boolean | undefined;
 }
 
@@ -81,7 +81,7 @@ export interface SshConnection {
 /** An engine to receive an image. */
 export interface TargetEngine {
   kind: "docker-daemon";
-  /** What -H or DOCKER_HOST names; undefined: the docker context decides. */
+  /** The address in -H or DOCKER_HOST; undefined: the docker context decides. */
   endpoint: EngineEndpoint | undefined;
   via: Via;
 }
@@ -92,7 +92,7 @@ export interface SourceEngine {
   /** As it was typed. */
   given: string;
   image: ImageName;
-  /** What -H or DOCKER_HOST names; undefined: the docker context decides. */
+  /** The address in -H or DOCKER_HOST; undefined: the docker context decides. */
   endpoint: EngineEndpoint | undefined;
   /** Where the image is served from. */
   registry: RegistryChoice | { kind: "embedded" };

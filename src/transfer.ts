@@ -134,7 +134,7 @@ export interface Traffic {
   readonly bytesReceived: number;
 }
 
-/** What this side does with the tunnel once it is open. */
+/** Uses the open tunnel. */
 type Use<T> = (tunnel: Tunnel, signal: AbortSignal, traffic: Traffic) => Promise<T>;
 
 interface ConnectOptions {

@@ -62,7 +62,7 @@ export function readPullRequest({ image, command }: Words, options: PullOptions,
   };
 }
 
-/** What an engine pulls does not pass through this process. */
+/** Layers that an engine pulls do not pass through this process. */
 function refuseWithEnginePull({ via, maxSize, compress }: PullOptions): void {
   if (via !== "pull") return;
   if (compress !== undefined && compress.how !== "auto") {

@@ -69,7 +69,7 @@ function readSource(
   };
 }
 
-/** What an engine pushes into a registry is served as it is. */
+/** An image that an engine pushes into a registry is served unchanged. */
 function refuseCompress(compress: CompressOption | undefined): void {
   if (compress === undefined || compress.how === "auto") return;
   throw new Failure(

@@ -88,7 +88,7 @@ export interface NothingWanted {
   kind: "nothing";
 }
 
-/** What the receiver lacks, and how its layers may be packed. */
+/** The layers that the receiver wants, and how they may be packed. */
 export type Want = (WantedLayers | WantedImage | NothingWanted) & {
   /** Names of the codecs that the receiver can unpack (packing/codecs.ts). Empty: nothing is packed. */
   codecs: readonly string[];
@@ -113,7 +113,7 @@ export interface AnnouncedLayer extends Descriptor {
 }
 
 /**
- * What cutting does to a layer's blob. `leaves-blob`: the blob stays readable. `consumes-blob`: the sender reads the layer from a stream
+ * The effect of cutting on a layer's blob. `leaves-blob`: the blob stays readable. `consumes-blob`: the sender reads the layer from a stream
  * once, so the blob is gone after the cut. Either way the sender serves the plain tar by its diff ID from then on.
  */
 export type Cutting = "leaves-blob" | "consumes-blob";

@@ -135,7 +135,7 @@ interface ChosenManifest {
 function chooseManifest({ root, manifests }: PushCollector, platform: string | undefined): ChosenManifest {
   if (root === undefined) throw new ProbeFailed("the engine pushed no manifest");
   if (!isIndex(root.parsed)) return { pushed: root, manifest: root.parsed, index: undefined };
-  // The index has attestations too, for the platform unknown/unknown.
+  // The index also names attestations, for the platform unknown/unknown.
   const entries = root.parsed.manifests.filter(
     (entry) => platform !== undefined && entryMatchesPlatform(entry, platform),
   );

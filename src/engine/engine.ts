@@ -8,7 +8,7 @@ import type { EngineImages } from "./engine-images.ts";
  *
  * Every method rejects with a `Failure` `engine-unreachable` when the connection fails, with `no-space` when the engine's disk is full,
  * and with an `EngineError` when the engine answers with an error. After the signal given to `openEngine` is aborted, it rejects with
- * the signal's reason; only what removes something still works then, for a limited time.
+ * the signal's reason; only the removing methods still work, for a limited time.
  */
 export interface Engine extends EngineConnection, EngineImages, EngineContainers, EngineBuilder {}
 

@@ -19,9 +19,9 @@ export const EXIT_STATUS = {
 export type FailureCode = keyof typeof EXIT_STATUS;
 
 export interface FailureText {
-  /** What was expected instead, one sentence. */
+  /** The expectation that was not met, one sentence. */
   expected?: string;
-  /** What to do next, one sentence or a few lines. */
+  /** The next step for the user, one sentence or a few lines. */
   hint?: string;
   cause?: unknown;
 }

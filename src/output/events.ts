@@ -1,4 +1,4 @@
-/** What happens in a transfer, in the order in which it happens on this side. A program reads the fields; `texts.ts` says it to people. */
+/** The events of a transfer, in their order on this side. A program reads the fields; `texts.ts` puts them into words for people. */
 export type TransferEvent =
   | Started
   | Plan
@@ -68,14 +68,14 @@ export type Warning =
   /** Layers are sent whole, because this side has no room for files. */
   | { code: "no-room-for-files"; reason: string }
   /** The image has its name here, and the sender does not know. */
-  | { code: "sender-not-told" };
+  | { code: "sender-not-notified" };
 
 /** The outcome of a transfer. */
 export interface TransferResult {
   role: TransferRole;
   /** As it was asked for */
   image: string;
-  /** The name that the image has at the receiver, as far as this side was told one */
+  /** The name that the image has at the receiver, if this side knows it */
   name?: string;
   /** The image's ID at the receiver */
   id: string;

@@ -1,7 +1,7 @@
 import { bytes, duration, plural } from "./describe.ts";
 import type { Note, Plan, TransferResult, Warning } from "./events.ts";
 
-/** What people read of the events of a transfer. */
+/** Puts the events of a transfer into words for people. */
 
 export function noteText(note: Note): string {
   switch (note.code) {
@@ -26,8 +26,8 @@ export function warningText(warning: Warning): string {
       return `the image is for ${warning.platform}, and this engine runs ${warning.enginePlatform}`;
     case "no-room-for-files":
       return `layers are sent whole, because there is no room for files: ${warning.reason}`;
-    case "sender-not-told":
-      return "the image is here under its name, but the sender could not be told";
+    case "sender-not-notified":
+      return "the image is stored under its name, but the sender could not be notified";
   }
 }
 

@@ -31,7 +31,7 @@ export interface RebuildOptions {
   onDetail: (text: string) => void;
 }
 
-/** What a rebuild may reuse, and what it reports. */
+/** The sources of present pieces, and a callback for the bytes of missing ones. */
 export interface RebuildSources {
   reader: DeltaBaseReader;
   rebuilt: RebuiltLayers;

@@ -102,7 +102,7 @@ export async function fetchInto(
     await pipeline(
       await fetch(file),
       async (bytes) => {
-        for await (const _ of bytes); // the bytes are in the file by then
+        for await (const _ of bytes); // the file has written the bytes already
       },
       { signal },
     );

@@ -5,7 +5,7 @@ import type { ImageManifest } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { OfferOptions } from "./found-image.ts";
 
-/** What exporting an image from an engine needs besides. */
+/** Additional options for exporting an image from an engine. */
 export interface EngineOfferOptions extends OfferOptions {
   engine: Engine;
   engineInfo: EngineInfo;

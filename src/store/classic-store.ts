@@ -43,7 +43,7 @@ export function classicStore(
               return { config, present: diffIds.slice(0, layersInStore), names: [ownName] };
             },
           });
-          archive.on("error", () => {}); // it may fail before the request; `loaded` rejects then
+          archive.on("error", () => {}); // it may fail before the request, and `loaded` reports it
           // An archive that breaks off leaves nothing: the engine reads it only when it is complete.
           return { loaded: engine.loadImage(archive), abort: (error) => archive.destroy(error) };
         },

@@ -63,7 +63,7 @@ export function layerFailure(error: unknown, purpose: "loaded" | "sent"): unknow
     });
   }
   if (!isInvalidContent(error) && !(error instanceof InvalidPackedStream)) return error;
-  return new Failure("not-verified", `a layer is not what it should be: ${messageOf(error)}`, {
+  return new Failure("not-verified", `a layer failed verification: ${messageOf(error)}`, {
     expected: "content with the digest of the layer",
     hint: "Nothing was loaded. Run the same command again; if it happens again, please report it.",
     cause: error,

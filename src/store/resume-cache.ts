@@ -41,7 +41,7 @@ export interface ResumeCacheOptions {
 /**
  * Partial layers in the user's cache folder, with which the next run continues after this one is stopped, killed or cut off, whatever its
  * command. One file for each blob. A run takes a file over by a rename that adds its run ID, which only one run can do; it copies a file
- * that another run uses. No content is trusted: the layer is verified from its first byte. Errors of the folder never fail a transfer; then
+ * that another run uses. No content is trusted: the layer is verified from its first byte. Errors of the folder never fail a transfer:
  * nothing is kept.
  */
 export class ResumeCache implements AsyncDisposable {
@@ -88,7 +88,7 @@ export class ResumeCache implements AsyncDisposable {
     return (await this.#isSafe()) ? (await filesOfBlob(this.#folder, digest))[0] : undefined;
   }
 
-  /** Adds blobs of the image that are not fetched: their files, too, go when the image has been received. */
+  /** Adds blobs of the image that are not fetched: their files are also removed when the image has been received. */
   relate(digests: Iterable<Digest>): void {
     for (const digest of digests) this.#related.add(digest).add(partialRebuildKey(digest));
   }

@@ -41,7 +41,7 @@ export interface SshAddress {
 export interface EngineEndpoint {
   /** As the user wrote it, with defaults filled in, e.g. `tcp://build:2375`. Never holds a password. */
   host: string;
-  /** What chose it, e.g. `DOCKER_HOST` or `context prod`. */
+  /** Where the address comes from, e.g. `DOCKER_HOST` or `context prod`. */
   source: string;
   address: EngineAddress;
 }

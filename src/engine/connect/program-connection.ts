@@ -18,7 +18,7 @@ export interface ConnectedProgram {
   unref?(): void;
 }
 
-/** What a program has written to its stdout. */
+/** The stdout of a program so far. */
 export interface ProgramOutput {
   /** An engine's answer has begun. */
   answered: boolean;

@@ -34,7 +34,7 @@ export async function writeImageBlobs(
  * ({@link addIndexEntries}). Replaces index.json last and atomically: a reader, also after a crash, finds the old state or the new one.
  * Not for two writers at once. `onBytes` hears of the progress, the manifests of all named images.
  *
- * Throws `InvalidImage` for an index.json that is invalid or full, and the file system's errors. Has written nothing then.
+ * Throws `InvalidImage` for an index.json that is invalid or full, and the file system's errors; nothing is written in these cases.
  */
 export async function addImageToIndex(
   folder: string,

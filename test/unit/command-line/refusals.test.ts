@@ -139,7 +139,7 @@ describe("content that differs from its digest is not sent, and the target does 
       },
       "oci:lies-1",
       // The message of the side that reaches the end of the blob first.
-      /(?:in lies-1 is damaged|a layer is not what it should be): .*(?:has the digest|cannot be decompressed)/,
+      /(?:in lies-1 is damaged|a layer failed verification): .*(?:has the digest|cannot be decompressed)/,
     ],
     [
       "a blob has its digest, but its uncompressed layer is not the one that the config lists",
@@ -151,7 +151,7 @@ describe("content that differs from its digest is not sent, and the target does 
         await writeFile(at("lies-2/index.json"), JSON.stringify(index));
       },
       "oci:lies-2",
-      /(?:in lies-2 is damaged|a layer is not what it should be): the uncompressed layer .* has the digest/,
+      /(?:in lies-2 is damaged|a layer failed verification): the uncompressed layer .* has the digest/,
     ],
     [
       "a plain layer is not the one that the config lists",

@@ -22,7 +22,7 @@ const layers: Row[] = [
     "bytes of another digest",
     { answer: { layer: (to, honest) => void to.end(Buffer.alloc(honest.length)) } },
     12,
-    /a layer is not what it should be: /,
+    /a layer failed verification: /,
   ],
   [
     "another layer",
@@ -42,7 +42,7 @@ const layers: Row[] = [
     12,
     /is larger than the \d+ bytes it should have/,
   ],
-  ["an endless body", { answer: { layer: endless } }, 12, /a layer is not what it should be/],
+  ["an endless body", { answer: { layer: endless } }, 12, /a layer failed verification/],
   [
     "an endless plain body",
     { pack: plain, answer: { layer: endless } },
@@ -54,7 +54,7 @@ const layers: Row[] = [
     "invalid gzip",
     { pack: withMediaType(MEDIA_TYPE.ociLayerGzip), answer: { layer: bytes(Buffer.from("1f8b08ffff", "hex")) } },
     12,
-    /a layer is not what it should be/,
+    /a layer failed verification/,
   ],
   [
     "an unsupported compression",
@@ -175,7 +175,7 @@ describe.concurrent.each(["docker-archive:app.tar", "oci-archive:oci.tar", "oci:
       "a layer of another digest",
       { answer: { layer: (response, honest) => void response.end(Buffer.alloc(honest.length)) } },
       12,
-      /a layer is not what it should be/,
+      /a layer failed verification/,
     ],
     ["a wrong size of the config", { configDescriptor: { size: 5 } }, 12, /registry sent invalid content/],
     ["an invalid media type", { pack: withMediaType("text/html") }, 12, /which is not a tar/],

@@ -89,7 +89,7 @@ describe.concurrent("invalid messages", () => {
       "layer: a wrong digest",
       { announce: ([one, two]) => [{ ...one, digest: two?.digest }] },
       12,
-      /a layer is not what it should be/,
+      /a layer failed verification/,
     ],
     [
       "layer: a media type of two lines",

@@ -33,7 +33,7 @@ test.each<[Warning, string]>([
     { code: "no-room-for-files", reason: "the disk is full" },
     "layers are sent whole, because there is no room for files: the disk is full",
   ],
-  [{ code: "sender-not-told" }, "the image is here under its name, but the sender could not be told"],
+  [{ code: "sender-not-notified" }, "the image is stored under its name, but the sender could not be notified"],
 ])("%j", (warning, text) => expect(warningText(warning)).toBe(text));
 
 test("a plan shows how many layers are missing, if known", () => {
