@@ -4,7 +4,7 @@ import type { EngineImages } from "./engine-images.ts";
 
 /**
  * A Docker-compatible engine. Code that needs only some of its parts takes these: {@link EngineImages}, {@link EngineContainers},
- * {@link EngineBuilder}, {@link EngineConnection}. open-engine.ts implements them all.
+ * {@link EngineBuilder}, {@link EngineConnection}. open/open-engine.ts implements them all.
  *
  * Every method rejects with a `Failure` `engine-unreachable` when the connection fails, with `no-space` when the engine's disk is full,
  * and with an `EngineError` when the engine answers with an error. After the signal given to `openEngine` is aborted, it rejects with

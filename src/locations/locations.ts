@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import { inputKind, isStdin } from "../image/archive/archive-input.ts";
+import { inputKind, isStdin } from "../image/open/archive-input.ts";
 import type { FileLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import type { Target } from "../receive/target.ts";

@@ -1,5 +1,5 @@
 /** Opens locations, with all the code behind them: imported when one is opened, see locations.ts. */
-import { connectEngine } from "../engine/connect-engine.ts";
+import { connectEngine } from "../engine/open/connect-engine.ts";
 import type { EngineEndpoint } from "../engine/connect/endpoint.ts";
 import type { Engine } from "../engine/engine.ts";
 import { engineTarget, type Via } from "../receive/engine-target.ts";

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../image/archive/image-archive.ts";
-import { openArchive } from "../image/open-archive.ts";
+import { openArchive } from "../image/open/open-archive.ts";
 import type { Digest } from "../image/digest.ts";
 import { decompressLayer } from "../image/layer/decompress-layer.ts";
 import type { FileLocation } from "../image/location.ts";

@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { refuseAbsentLayers } from "../image/archive/absent-layer.ts";
 import type { ArchivedImage } from "../image/archive/image-archive.ts";
-import { openArchive } from "../image/open-archive.ts";
+import { openArchive } from "../image/open/open-archive.ts";
 import type { FileLocation } from "../image/location.ts";
 import { partialFilePrefix, partialFile, removePartialFiles } from "../store/partial-file.ts";
 import { openSpool } from "../run/spool.ts";

@@ -1,4 +1,4 @@
-import { engineSpeaksHttp2 } from "../engine/buildkit/connect-grpc.ts";
+import { engineSpeaksHttp2 } from "../engine/grpc/connect-grpc.ts";
 import { tryByHand } from "../engine/connect/ssh-command.ts";
 import type { SshConnection, TransferRequest } from "../request.ts";
 import { overTunnel } from "../stdio-tunnel/open.ts";

@@ -1,7 +1,7 @@
 import { Duplex } from "node:stream";
 import type { StreamAddress } from "../engine/connect/endpoint.ts";
 import type { ProgramConnection } from "../engine/connect/program-connection.ts";
-import { openEngine } from "../engine/open-engine.ts";
+import { openEngine } from "../engine/open/open-engine.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Failure } from "../output/errors.ts";
 import type { TransferOptions } from "../request.ts";

@@ -1,7 +1,7 @@
 import { ImageNotFound } from "../image/archive/choose-image.ts";
 import type { Compression } from "../image/layer/compression.ts";
-import { isStdin } from "../image/archive/archive-input.ts";
-import { CannotDecompressArchive } from "../image/archive/decompress-archive.ts";
+import { isStdin } from "../image/open/archive-input.ts";
+import { CannotDecompressArchive } from "../image/open/decompress-archive.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
 import type { ArchiveKind, FileLocation } from "../image/location.ts";
 import { Failure, messageOf } from "../output/errors.ts";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openArchive } from "../../src/image/open-archive.ts";
+import { openArchive } from "../../src/image/open/open-archive.ts";
 import { buildImage } from "../testbed/build-image.ts";
 import { registryImage } from "../testbed/registry-image.ts";
 import { startTestbed } from "../testbed/start.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { connectEngine } from "../../src/engine/connect-engine.ts";
+import { connectEngine } from "../../src/engine/open/connect-engine.ts";
 import { parseHost } from "../../src/engine/connect/endpoint.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { buildImage } from "../testbed/build-image.ts";

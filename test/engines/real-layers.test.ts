@@ -4,7 +4,7 @@ import { execa } from "execa";
 import { extract } from "tar-stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { decompressLayer } from "../../src/image/layer/decompress-layer.ts";
-import { openArchive } from "../../src/image/open-archive.ts";
+import { openArchive } from "../../src/image/open/open-archive.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { buildxFolder } from "../testbed/engine-packages.ts";
 import type { Engine } from "../testbed/engine.ts";

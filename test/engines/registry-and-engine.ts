@@ -1,4 +1,4 @@
-import { connectEngine } from "../../src/engine/connect-engine.ts";
+import { connectEngine } from "../../src/engine/open/connect-engine.ts";
 import { parseHost } from "../../src/engine/connect/endpoint.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { newRunId } from "../../src/run/run-id.ts";

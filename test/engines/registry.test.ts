@@ -1,6 +1,6 @@
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
-import { connectEngine } from "../../src/engine/connect-engine.ts";
+import { connectEngine } from "../../src/engine/open/connect-engine.ts";
 import { parseHost } from "../../src/engine/connect/endpoint.ts";
 import { forgetBrokenOffName } from "../../src/engine/temporary-name.ts";
 import { newRunId } from "../../src/run/run-id.ts";

@@ -1,4 +1,4 @@
-import { isAtLeast } from "./compare-versions.ts";
+import { isAtLeast } from "../compare-versions.ts";
 import { notAnEngine } from "./errors.ts";
 import type { DockerApi } from "./docker-api.ts";
 

@@ -5,9 +5,9 @@ import { openConnections } from "../connect/open-connections.ts";
 import { EngineError } from "../engine-error.ts";
 import { answerError, connectionFailure, engineSilent } from "./errors.ts";
 import { Failure } from "../../output/errors.ts";
-import { connectHttp2 } from "../buildkit/connect-grpc.ts";
+import { connectHttp2 } from "../grpc/connect-grpc.ts";
 import { delayAbort } from "../../streams/delay-abort.ts";
-import type { GrpcConnection } from "../buildkit/grpc-connection.ts";
+import type { GrpcConnection } from "../grpc/grpc-connection.ts";
 import { overHttp1 } from "../http/http1.ts";
 import { Http2Connection } from "../http/http2.ts";
 import { sendWithTimeLimit, type SilenceLimit, type TimedAnswer } from "../http/send-with-time-limit.ts";
@@ -88,7 +88,7 @@ export async function openApi(
   const send: Send = async (request) => await (shared?.isClosed === false ? shared.send(request) : overAgent(request));
   let grpc: Promise<GrpcConnection | undefined> | undefined;
   const connectGrpc = async (): Promise<GrpcConnection | undefined> => {
-    const { grpcOver } = await import("../buildkit/grpc-connection.ts"); // loads the gRPC library
+    const { grpcOver } = await import("../grpc/grpc-connection.ts"); // loads the gRPC library
     if (shared?.isClosed === false) return grpcOver(shared, { isShared: true });
     const until = AbortSignal.any([leaving.signal, ...(signal === undefined ? [] : [signal])]);
     const { offered = "" } = api;

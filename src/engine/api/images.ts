@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { isKnownPlatform, formatPlatform, matchesPlatform, parsePlatform } from "../../image/platform.ts";
 import { gzip } from "../../streams/gzip.ts";
-import { isAtLeast } from "./compare-versions.ts";
+import { isAtLeast } from "../compare-versions.ts";
 import type { DockerApi } from "./docker-api.ts";
 import { isOneStream, type EngineAddress } from "../connect/endpoint.ts";
 import type { Credentials, ImageInfo, TransferOptions } from "../engine-images.ts";

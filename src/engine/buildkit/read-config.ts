@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { digestOf, type Digest } from "../../image/digest.ts";
 import { MAX_CONFIG } from "../../image/config.ts";
 import { deadline } from "../../streams/deadline.ts";
-import { isAtLeast } from "../api/compare-versions.ts";
+import { isAtLeast } from "../compare-versions.ts";
 import type { DockerApi } from "../api/docker-api.ts";
 import { isOneStream } from "../connect/endpoint.ts";
 import { listedSize } from "../api/images.ts";

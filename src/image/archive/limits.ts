@@ -2,11 +2,9 @@ import { MAX_LAYERS } from "../manifest.ts";
 
 /**
  * Limits of an archive: far above what engines write, and low enough that a hostile archive costs neither memory nor time. Those of
- * manifests, configs and layer counts are in ../manifest.ts and ../config.ts.
+ * manifests, configs and layer counts are in ../manifest.ts and ../config.ts, those of tars in ../tar/limits.ts.
  */
 
-/** Entries of a tar. Engines write at most a folder and three files for each layer, and at most 127 layers. */
-export const MAX_ENTRIES = 100_000;
 /** Images in one archive or index. */
 export const MAX_IMAGES = 1000;
 /** Bytes of manifests and configs kept from a stream until its end tells which of them belong to the image. */
@@ -28,5 +26,3 @@ export const MAX_INDEX = 20 * 1024 * 1024;
 export const MAX_INDEX_VALUES = 600_000;
 /** Nesting depth of JSON in an index.json. The spec's entries have four levels. */
 export const MAX_INDEX_DEPTH = 64;
-/** Links followed to reach a file. Engines write one. */
-export const MAX_LINKS = 4;

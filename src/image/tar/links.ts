@@ -1,4 +1,4 @@
-import { MAX_LINKS } from "../archive/limits.ts";
+import { MAX_LINKS } from "./limits.ts";
 import { InvalidImage } from "../invalid-image.ts";
 import { linkTarget, quoted } from "./entry-path.ts";
 import type { TarHeader } from "./tar-entries.ts";

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import type { Extract, Header } from "tar-stream";
-import { MAX_ENTRIES } from "../archive/limits.ts";
+import { MAX_ENTRIES } from "./limits.ts";
 import { InvalidImage } from "../invalid-image.ts";
 import { entryPath, quoted } from "./entry-path.ts";
 import { parseTar } from "./parse-tar.ts";

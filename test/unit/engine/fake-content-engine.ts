@@ -5,7 +5,7 @@ import { createServer as createSocketServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { isAtLeast } from "../../../src/engine/api/compare-versions.ts";
+import { isAtLeast } from "../../../src/engine/compare-versions.ts";
 import { parseHost, type EngineEndpoint } from "../../../src/engine/connect/endpoint.ts";
 import { Content } from "../../../src/engine/buildkit/gen/content_pb.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";

@@ -4,7 +4,7 @@ import { buffer } from "node:stream/consumers";
 import { gunzipSync } from "node:zlib";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { openApi } from "../../../src/engine/api/docker-api.ts";
-import { openEngine } from "../../../src/engine/open-engine.ts";
+import { openEngine } from "../../../src/engine/open/open-engine.ts";
 import type { EngineEndpoint, StreamAddress } from "../../../src/engine/connect/endpoint.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import { contentEngine, type ContentEngine, type ContentEngineOptions } from "./fake-content-engine.ts";

@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { openEngine } from "../../../src/engine/open-engine.ts";
+import { openEngine } from "../../../src/engine/open/open-engine.ts";
 import { mayReachUs, parseHost, type EngineEndpoint } from "../../../src/engine/connect/endpoint.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import { answer, fakeEngine, latch, rejection, temporaryFolder } from "./fake-engine.ts";

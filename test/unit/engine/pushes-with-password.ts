@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { openEngine } from "../../../src/engine/open-engine.ts";
+import { openEngine } from "../../../src/engine/open/open-engine.ts";
 import { parseHost } from "../../../src/engine/connect/endpoint.ts";
 
 // Runs as a separate process, with DEBUG. The pushes overlap.

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { digestOf } from "../../../src/image/digest.ts";
-import { openEngine } from "../../../src/engine/open-engine.ts";
+import { openEngine } from "../../../src/engine/open/open-engine.ts";
 import { forgetBrokenOffName, giveTemporaryName } from "../../../src/engine/temporary-name.ts";
 import { answer, fakeEngine, type Route } from "./fake-engine.ts";
 

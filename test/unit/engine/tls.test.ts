@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { chooseEndpoint } from "../../../src/engine/connect/choose-endpoint.ts";
 import { namedEndpoint, parseHost } from "../../../src/engine/connect/endpoint.ts";
-import { openEngine } from "../../../src/engine/open-engine.ts";
+import { openEngine } from "../../../src/engine/open/open-engine.ts";
 import { rejection, temporaryFolder } from "./fake-engine.ts";
 
 /** A self-signed certificate for localhost, which the engine and the client share. */

@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { openEngine } from "../../../src/engine/open-engine.ts";
+import { openEngine } from "../../../src/engine/open/open-engine.ts";
 import { parseHost } from "../../../src/engine/connect/endpoint.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import { closedPort, fakeEngine, rejection, temporaryFolder } from "./fake-engine.ts";

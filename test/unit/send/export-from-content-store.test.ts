@@ -7,7 +7,7 @@ import type { EngineOfferOptions } from "../../../src/send/engine-offer-options.
 import { OutgoingBlobs, type OutgoingBlobsOptions } from "../../../src/send/outgoing-blobs.ts";
 import { exportFromContentStore } from "../../../src/send/export-from-content-store.ts";
 import { BlobGone } from "../../../src/engine/content-store.ts";
-import { openEngine } from "../../../src/engine/open-engine.ts";
+import { openEngine } from "../../../src/engine/open/open-engine.ts";
 import { EngineError } from "../../../src/engine/engine-error.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { digestOf } from "../../../src/image/digest.ts";

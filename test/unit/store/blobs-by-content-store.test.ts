@@ -1,7 +1,7 @@
 import { buffer } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { openEngine } from "../../../src/engine/open-engine.ts";
+import { openEngine } from "../../../src/engine/open/open-engine.ts";
 import type { ImageInfo } from "../../../src/engine/engine-images.ts";
 import { digestOf, type Digest } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE, type Descriptor, type Manifest } from "../../../src/image/manifest.ts";

@@ -3,7 +3,7 @@ import { buffer } from "node:stream/consumers";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { BlobGone, type ContentStore } from "../../../../src/engine/content-store.ts";
-import { openEngine } from "../../../../src/engine/open-engine.ts";
+import { openEngine } from "../../../../src/engine/open/open-engine.ts";
 import type { Engine } from "../../../../src/engine/engine.ts";
 import { EngineError } from "../../../../src/engine/engine-error.ts";
 import { digestOf, type Digest } from "../../../../src/image/digest.ts";

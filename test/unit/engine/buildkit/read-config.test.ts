@@ -4,7 +4,7 @@ import { createServer, type ServerResponse } from "node:http";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { openEngine } from "../../../../src/engine/open-engine.ts";
+import { openEngine } from "../../../../src/engine/open/open-engine.ts";
 import { parseHost, type EngineEndpoint } from "../../../../src/engine/connect/endpoint.ts";
 import type { Engine } from "../../../../src/engine/engine.ts";
 import { digestOf } from "../../../../src/image/digest.ts";

@@ -4,7 +4,7 @@ import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { dialStdio } from "../../../../src/engine/connect/dial-stdio.ts";
-import { openEngine } from "../../../../src/engine/open-engine.ts";
+import { openEngine } from "../../../../src/engine/open/open-engine.ts";
 import { parseHost, type SshAddress } from "../../../../src/engine/connect/endpoint.ts";
 import { sshArguments } from "../../../../src/engine/connect/ssh-command.ts";
 import { answer, fakeEngine, latch, rejection, temporaryFolder } from "../fake-engine.ts";

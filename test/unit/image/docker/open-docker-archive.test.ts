@@ -3,7 +3,7 @@ import { promisify } from "node:util";
 import { execFile } from "node:child_process";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { openArchive } from "../../../../src/image/open-archive.ts";
+import { openArchive } from "../../../../src/image/open/open-archive.ts";
 import { digestOf, hexOf } from "../../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../../src/image/manifest.ts";
 import { file, folder, unpack } from "../archive/files.ts";

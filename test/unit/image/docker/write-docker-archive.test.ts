@@ -4,7 +4,7 @@ import { Readable } from "node:stream";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import type { ArchivedLayer } from "../../../../src/image/archive/image-archive.ts";
-import { openArchive } from "../../../../src/image/open-archive.ts";
+import { openArchive } from "../../../../src/image/open/open-archive.ts";
 import {
   streamDockerArchive,
   writeDockerArchive,

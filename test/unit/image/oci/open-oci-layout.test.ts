@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { ImageNotFound } from "../../../../src/image/archive/choose-image.ts";
-import { openArchive } from "../../../../src/image/open-archive.ts";
+import { openArchive } from "../../../../src/image/open/open-archive.ts";
 import { digestOf, hexOf } from "../../../../src/image/digest.ts";
 import { MEDIA_TYPE, type Descriptor } from "../../../../src/image/manifest.ts";
 import { file, unpack } from "../archive/files.ts";

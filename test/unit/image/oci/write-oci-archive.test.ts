@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { openArchive } from "../../../../src/image/open-archive.ts";
+import { openArchive } from "../../../../src/image/open/open-archive.ts";
 import type { BlobFile } from "../../../../src/image/oci/oci-layout.ts";
 import { streamOciArchive, writeOciArchive } from "../../../../src/image/oci/write-oci-archive.ts";
 import { digestOf, hexOf } from "../../../../src/image/digest.ts";

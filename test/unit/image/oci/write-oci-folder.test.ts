@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { openArchive } from "../../../../src/image/open-archive.ts";
+import { openArchive } from "../../../../src/image/open/open-archive.ts";
 import type { OciLayoutToWrite } from "../../../../src/image/oci/oci-layout.ts";
 import { addImageToIndex, writeImageBlobs } from "../../../../src/image/oci/write-oci-folder.ts";
 import { digestOf, hexOf } from "../../../../src/image/digest.ts";

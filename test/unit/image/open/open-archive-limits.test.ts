@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { openArchive } from "../../../src/image/open-archive.ts";
-import { digestOf, hexOf } from "../../../src/image/digest.ts";
-import { file } from "./archive/files.ts";
-import { blobEntries, dockerManifest, gzipped, index, LAYOUT, makeImage, ociBlobs, savePodman } from "./make-image.ts";
-import { makeTar } from "./tar/make-tar.ts";
+import { openArchive } from "../../../../src/image/open/open-archive.ts";
+import { digestOf, hexOf } from "../../../../src/image/digest.ts";
+import { file } from "../archive/files.ts";
+import { blobEntries, dockerManifest, gzipped, index, LAYOUT, makeImage, ociBlobs, savePodman } from "../make-image.ts";
+import { makeTar } from "../tar/make-tar.ts";
 
 /** Archives at their limits: code of quadratic complexity would exceed the test's time limit. */
 

@@ -1,7 +1,7 @@
 import { Agent } from "node:http";
 import { text } from "node:stream/consumers";
 import { deadline } from "../../streams/deadline.ts";
-import { isAtLeast } from "../api/compare-versions.ts";
+import { isAtLeast } from "../compare-versions.ts";
 import { isOneStream, type EngineAddress } from "../connect/endpoint.ts";
 import type { EngineConnections } from "../connect/open-connections.ts";
 import { overHttp1, switchProtocol } from "../http/http1.ts";

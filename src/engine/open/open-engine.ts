@@ -1,15 +1,15 @@
-import { agreeOnVersion } from "./api/agree-on-version.ts";
-import { isAtLeast } from "./api/compare-versions.ts";
-import { readConfig } from "./buildkit/read-config.ts";
-import { findContainers, removeContainer, runContainer } from "./api/containers.ts";
-import { type ApiOptions, type DockerApi, openApi } from "./api/docker-api.ts";
-import { describeEndpoint, isOneStream, mayReachUs, type EngineEndpoint } from "./connect/endpoint.ts";
-import { memoize } from "../streams/memoize.ts";
-import type { Engine, EngineInfo } from "./engine.ts";
-import type { EngineBuilder } from "./engine-builder.ts";
-import type { EngineContainers } from "./engine-containers.ts";
-import type { EngineImages } from "./engine-images.ts";
-import { openImageFiles } from "./api/image-files.ts";
+import { agreeOnVersion } from "../api/agree-on-version.ts";
+import { isAtLeast } from "../compare-versions.ts";
+import { readConfig } from "../buildkit/read-config.ts";
+import { findContainers, removeContainer, runContainer } from "../api/containers.ts";
+import { type ApiOptions, type DockerApi, openApi } from "../api/docker-api.ts";
+import { describeEndpoint, isOneStream, mayReachUs, type EngineEndpoint } from "../connect/endpoint.ts";
+import { memoize } from "../../streams/memoize.ts";
+import type { Engine, EngineInfo } from "../engine.ts";
+import type { EngineBuilder } from "../engine-builder.ts";
+import type { EngineContainers } from "../engine-containers.ts";
+import type { EngineImages } from "../engine-images.ts";
+import { openImageFiles } from "../api/image-files.ts";
 import {
   inspectImage,
   listedSize,
@@ -25,7 +25,7 @@ import {
   saveImage,
   stepSizes,
   tagImage,
-} from "./api/images.ts";
+} from "../api/images.ts";
 
 /**
  * Connects to an engine and agrees on the API version. The caller owns the engine; disposing it closes every connection, ends open
@@ -103,7 +103,7 @@ function builderOf(api: DockerApi): EngineBuilder {
   return {
     readConfig: (image, version, signal) => readConfig(api, image, version, signal),
     contentStore: memoize(async () => {
-      const { openContentStore } = await import("./buildkit/open-content-store.ts"); // loads the gRPC library
+      const { openContentStore } = await import("../buildkit/open-content-store.ts"); // loads the gRPC library
       return await openContentStore(api);
     }),
   };

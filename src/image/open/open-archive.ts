@@ -1,11 +1,11 @@
 import { stat } from "node:fs/promises";
-import { openDockerArchive } from "./docker/open-docker-archive.ts";
-import type { ArchiveKind } from "./location.ts";
-import { openOciLayout } from "./oci/open-oci-layout.ts";
-import { openTarFiles } from "./tar/tar-files.ts";
-import type { RandomAccessFiles } from "./archive/archive-files.ts";
-import { openFolderFiles } from "./archive/folder-files.ts";
-import type { ImageArchive } from "./archive/image-archive.ts";
+import { openDockerArchive } from "../docker/open-docker-archive.ts";
+import type { ArchiveKind } from "../location.ts";
+import { openOciLayout } from "../oci/open-oci-layout.ts";
+import { openTarFiles } from "../archive/tar-files.ts";
+import type { RandomAccessFiles } from "../archive/archive-files.ts";
+import { openFolderFiles } from "../archive/folder-files.ts";
+import type { ImageArchive } from "../archive/image-archive.ts";
 
 /**
  * Opens a file or folder of images in its actual format: users name one format and pass another. `kind`, the format that was named, decides

@@ -1,9 +1,9 @@
 import { homedir } from "node:os";
-import { chooseEndpoint } from "./connect/choose-endpoint.ts";
-import type { EngineEndpoint } from "./connect/endpoint.ts";
-import type { ApiOptions } from "./api/docker-api.ts";
+import { chooseEndpoint } from "../connect/choose-endpoint.ts";
+import type { EngineEndpoint } from "../connect/endpoint.ts";
+import type { ApiOptions } from "../api/docker-api.ts";
 import { openEngine } from "./open-engine.ts";
-import type { Engine } from "./engine.ts";
+import type { Engine } from "../engine.ts";
 
 /**
  * Connects to the engine that the docker command would use.

@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
-import { openArchive } from "../../../src/image/open-archive.ts";
+import { openArchive } from "../../../../src/image/open/open-archive.ts";
 
-import { digestOf, hexOf } from "../../../src/image/digest.ts";
-import { MEDIA_TYPE, type Descriptor } from "../../../src/image/manifest.ts";
-import { file, folder, unpack } from "./archive/files.ts";
-import { blobEntries, gzipped, index, LAYOUT, makeImage, ociBlobs, savePodman } from "./make-image.ts";
-import { bytesOf, forgeSize, makeTar, type TestEntry } from "./tar/make-tar.ts";
-import { InvalidImage } from "../../../src/image/invalid-image.ts";
+import { digestOf, hexOf } from "../../../../src/image/digest.ts";
+import { MEDIA_TYPE, type Descriptor } from "../../../../src/image/manifest.ts";
+import { file, folder, unpack } from "../archive/files.ts";
+import { blobEntries, gzipped, index, LAYOUT, makeImage, ociBlobs, savePodman } from "../make-image.ts";
+import { bytesOf, forgeSize, makeTar, type TestEntry } from "../tar/make-tar.ts";
+import { InvalidImage } from "../../../../src/image/invalid-image.ts";
 
 const image = await makeImage([3000, 70_000, 200, 70_000, 9000]);
 const arm = await makeImage([3000, 800], { architecture: "arm64", variant: "v8" });

@@ -1,9 +1,9 @@
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
-import { openEngine } from "../../../src/engine/open-engine.ts";
-import type { ContainerSpec } from "../../../src/engine/engine-containers.ts";
-import { InvalidReference } from "../../../src/image/reference.ts";
-import { answer, fakeEngine, latch, rejection, type Route } from "./fake-engine.ts";
+import { openEngine } from "../../../../src/engine/open/open-engine.ts";
+import type { ContainerSpec } from "../../../../src/engine/engine-containers.ts";
+import { InvalidReference } from "../../../../src/image/reference.ts";
+import { answer, fakeEngine, latch, rejection, type Route } from "../fake-engine.ts";
 
 const json =
   (body: object | string, status = 200): Route =>

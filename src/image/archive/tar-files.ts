@@ -1,14 +1,14 @@
 import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";
-import { fileNotFound, fileTooLarge, type RandomAccessFiles } from "../archive/archive-files.ts";
-import { MAX_ENTRIES } from "../archive/limits.ts";
+import { fileNotFound, fileTooLarge, type RandomAccessFiles } from "./archive-files.ts";
+import { MAX_ENTRIES } from "../tar/limits.ts";
 import { InvalidImage } from "../invalid-image.ts";
 import { compressionOf, MAGIC_LENGTH } from "../layer/compression.ts";
-import { quoted } from "./entry-path.ts";
-import { addEntry, followLinks } from "./links.ts";
-import { readHeader, type TarHeader } from "./tar-entries.ts";
-import { TarHeaders } from "./tar-headers.ts";
+import { quoted } from "../tar/entry-path.ts";
+import { addEntry, followLinks } from "../tar/links.ts";
+import { readHeader, type TarHeader } from "../tar/tar-entries.ts";
+import { TarHeaders } from "../tar/tar-headers.ts";
 
 const BLOCK = 512;
 /** Bytes of content read at once. */
