@@ -7,7 +7,7 @@ import { parseReference, type Reference } from "../image/reference.ts";
 import { messageOf } from "../output/errors.ts";
 import type { PushObserver, PushPolicy } from "../registry/embedded/push-policy.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
-import { Watchdog } from "./watchdog.ts";
+import { IdleTimer } from "./idle-timer.ts";
 
 /** ms until an engine's first request: one on another machine mostly fails at once, but some networks drop the packets. */
 const REACH_TIMEOUT = 10_000;
@@ -55,7 +55,7 @@ export async function enginePush(
   const name = temporaryName(`127.0.0.1:${await registry.listen()}`, image.path, runIds);
   const broken = new AbortController();
   const hopeless = new AbortController();
-  using watchdog = new Watchdog(
+  using idleTimer = new IdleTimer(
     { ms: REACH_TIMEOUT, onTimeout: () => hopeless.abort("the engine does not reach this process") },
     { ms: idleTimeout, onTimeout: () => hopeless.abort("the engine makes no progress") },
   );
@@ -63,7 +63,7 @@ export async function enginePush(
   try {
     if (!(await giveTemporaryName(engine, image, name))) return "the image has no name besides the temporary one";
     const end = AbortSignal.any([signal, broken.signal, hopeless.signal, handler.giveUp]);
-    await pushTo(engine, name, handler, options, { watchdog, broken, hopeless, end });
+    await pushTo(engine, name, handler, options, { idleTimer, broken, hopeless, end });
     isFinished = true;
     return undefined;
   } catch (error) {
@@ -81,7 +81,7 @@ export async function enginePush(
 }
 
 interface Watching {
-  watchdog: Watchdog;
+  idleTimer: IdleTimer;
   /** Aborted with an error of this process. */
   broken: AbortController;
   /** Aborted when the push will not succeed. */
@@ -96,13 +96,13 @@ async function pushTo(
   name: string,
   handler: PushHandler,
   { registry, platform }: EnginePushOptions,
-  { watchdog, broken, hopeless, end }: Watching,
+  { idleTimer, broken, hopeless, end }: Watching,
 ): Promise<void> {
   let isReached = false;
   const observer: PushObserver = {
     active() {
       isReached = true;
-      watchdog.reset();
+      idleTimer.reset();
     },
     broken: (error) => broken.abort(error),
   };
@@ -112,7 +112,7 @@ async function pushTo(
     ...(platform === undefined ? {} : { platform }),
     signal: end,
     onProgress: (line) => {
-      if (isReached) watchdog.reset();
+      if (isReached) idleTimer.reset();
       // An engine tries five times, 5 to 25 s apart. When the first try fails, another way of export is faster.
       if (line.status.startsWith("Retrying")) hopeless.abort("the engine wants to try again");
       handler.onProgress?.(line);

@@ -6,7 +6,7 @@ import { deferred, type Deferred } from "../streams/deferred.ts";
 import { diffIdOf } from "./diff-id-of.ts";
 import { DistributionError } from "../registry/embedded/distribution-error.ts";
 import { enginePush, type EnginePushOptions, type PushHandler } from "./engine-push.ts";
-import type { SpooledLayer } from "./probe-image.ts";
+import type { SpooledLayer } from "./dry-push.ts";
 import type { PushPolicy, BeforeChunk } from "../registry/embedded/push-policy.ts";
 import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
 

@@ -2,12 +2,12 @@ import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
-import { PushCollector } from "./push-collector.ts";
+import { SelectivePushHandler } from "./selective-push-handler.ts";
 import { diffIdOf } from "./diff-id-of.ts";
 import type { EngineConnection } from "../engine/engine.ts";
 import type { EngineImages } from "../engine/engine-images.ts";
 import { enginePush, type EnginePushOptions } from "./engine-push.ts";
-import type { ProbedImage, SpooledLayer } from "./probe-image.ts";
+import type { DryPushResult, SpooledLayer } from "./dry-push.ts";
 import type { StoredBlob } from "../registry/embedded/registry-content.ts";
 import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
 
@@ -20,7 +20,7 @@ export interface PushSelectedOptions extends EnginePushOptions {
 }
 
 /**
- * Lets an engine push an image that has been probed, and takes the layers whose digests are `wanted`, in the order in which the engine
+ * Lets an engine push an image after a dry push of it, and takes the layers whose digests are `wanted`, in the order in which the engine
  * finishes them.
  *
  * A graph driver compresses layers anew: one that it once pulled may come with **another digest**, and Podman's always do. Their diff IDs
@@ -32,14 +32,14 @@ export interface PushSelectedOptions extends EnginePushOptions {
 export async function pushSelected(
   engine: EngineConnection & EngineImages,
   image: Reference,
-  probed: ProbedImage,
+  dryPushed: DryPushResult,
   wanted: ReadonlySet<Digest>,
   { onLayer, ...options }: PushSelectedOptions,
 ): Promise<Set<Digest>> {
-  const layers = new SelectedLayers(probed, wanted, onLayer, options.signal);
+  const layers = new SelectedLayers(dryPushed, wanted, onLayer, options.signal);
   if (layers.missing.size === 0) return new Set();
-  const known = new Set([...probed.skipped, probed.manifest.config.digest]);
-  const collector = new PushCollector({
+  const known = new Set([...dryPushed.skipped, dryPushed.manifest.config.digest]);
+  const handler = new SelectivePushHandler({
     // Unknown digests too: a graph driver may know several digests for a layer, and asks for one after the other.
     wants: (digest) => wanted.has(digest) || !known.has(digest),
     layers: new Set(layers.missing.keys()),
@@ -48,7 +48,7 @@ export async function pushSelected(
   });
   let reason: string | undefined;
   try {
-    reason = await enginePush(engine, image, collector, options);
+    reason = await enginePush(engine, image, handler, options);
   } finally {
     await layers.settle();
   }
@@ -71,7 +71,7 @@ class SelectedLayers {
   readonly #added: Promise<void>[] = [];
 
   constructor(
-    { layers }: ProbedImage,
+    { layers }: DryPushResult,
     wanted: ReadonlySet<Digest>,
     onLayer: (layer: SpooledLayer) => void,
     signal: AbortSignal,

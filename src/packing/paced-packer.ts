@@ -2,9 +2,9 @@ import { EFFORTS, type Codec, type Effort } from "./codecs.ts";
 import { pack, type PackOptions as PackingOptions } from "./pack.ts";
 
 /** Bytes packed with one effort before it is judged. */
-const TRIAL = 16 * 1024 * 1024;
-/** Consecutive trials that must ask for less effort: a short transfer is to be small, a long one fast. */
-const TRIALS_FOR_LESS = 4;
+const INTERVAL = 16 * 1024 * 1024;
+/** Consecutive intervals that must ask for less effort: a short transfer is to be small, a long one fast. */
+const INTERVALS_FOR_LESS = 4;
 
 /** The part of the time spent waiting for the link above which it counts as slow, and below which it counts as fast. */
 const LINK = { slow: 1 / 2, fast: 1 / 8 };
@@ -33,7 +33,7 @@ export class PacedPacker {
   #clocks = { source: 0, untilPacked: 0, link: 0 };
   /** Bytes since the last judgement. */
   #bytes = 0;
-  #trialsForLess = 0;
+  #intervalsForLess = 0;
 
   constructor(packing: Packing) {
     this.#packing = packing;
@@ -55,7 +55,7 @@ export class PacedPacker {
       this.#clocks.untilPacked += lap();
       yield chunk;
       this.#clocks.link += lap();
-      if (this.#bytes >= TRIAL) this.#judge();
+      if (this.#bytes >= INTERVAL) this.#judge();
     }
   }
 
@@ -85,15 +85,15 @@ export class PacedPacker {
     const packing = untilPacked - source;
     const wantsMore = link > total * LINK.slow || (this.#currentEffort === "none" && link > total * LINK.fast);
     const wantsLess = packing > total * PACKING_IS_SLOW && link < total * LINK.fast;
-    this.#trialsForLess = wantsLess ? this.#trialsForLess + 1 : 0;
+    this.#intervalsForLess = wantsLess ? this.#intervalsForLess + 1 : 0;
     if (wantsMore) this.#step(1);
-    else if (this.#trialsForLess === TRIALS_FOR_LESS) this.#step(-1);
+    else if (this.#intervalsForLess === INTERVALS_FOR_LESS) this.#step(-1);
     this.#clocks = { source: 0, untilPacked: 0, link: 0 };
     this.#bytes = 0;
   }
 
   #step(by: -1 | 1): void {
     this.#effort = Math.min(EFFORTS.length - 1, Math.max(0, this.#effort + by));
-    this.#trialsForLess = 0;
+    this.#intervalsForLess = 0;
   }
 }

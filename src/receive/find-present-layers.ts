@@ -1,5 +1,5 @@
 import type { About } from "../conversation/messages.ts";
-import { probeImage } from "../engine-push/probe-image.ts";
+import { dryPush } from "../engine-push/dry-push.ts";
 import type { Engine } from "../engine/engine.ts";
 import { cacheFolder } from "../files/cache-folder.ts";
 import type { Descriptor } from "../image/manifest.ts";
@@ -84,9 +84,9 @@ async function blobsOf(
   const { engine, about, image, runId, signal, output } = options;
   return await chooseContainerdBlobs(engine, {
     platform: about.platform,
-    trialName: temporaryName("localhost", `${image.path}/trial`, [runId]),
+    dryLoadName: temporaryName("localhost", `${image.path}/dry-load`, [runId]),
     relatedImages,
-    blobsOf: memoizeByKey(async (id: string) => await probeBlobs(options, id)),
+    blobsOf: memoizeByKey(async (id: string) => await blobsByDryPush(options, id)),
     signal,
     onDetail: (text: string) => output.detail(text),
   });
@@ -108,23 +108,23 @@ async function knownImage(
 }
 
 /** Returns the blobs that the engine would push of an image. For containerd stores without access to their content store. */
-async function probeBlobs(options: EngineReceiveOptions, id: string): Promise<Descriptor[] | undefined> {
+async function blobsByDryPush(options: EngineReceiveOptions, id: string): Promise<Descriptor[] | undefined> {
   const { engine, runId, env, signal, output } = options;
   await using registry = openEmbeddedRegistry({ runId, parent: cacheFolder(env) });
   try {
     await registry.openSpool(); // a push uploads at least a config
   } catch (error) {
-    output.detail(`the engine is not asked for the blobs of ${id}: ${messageOf(error)}`);
+    output.detail(`no dry push of ${id}: ${messageOf(error)}`);
     return undefined;
   }
   const image: Reference = { given: id, domain: "docker.io", path: "relative" };
-  const probed = await probeImage(engine, image, {
+  const dryPushed = await dryPush(engine, image, {
     registry,
     runIds: [runId],
     signal,
     onDetail: (text) => output.detail(text),
   });
-  return probed?.layers.flatMap(({ digest, mediaType, size }) =>
+  return dryPushed?.layers.flatMap(({ digest, mediaType, size }) =>
     size === undefined ? [] : [{ digest, mediaType, size }],
   );
 }

@@ -1,4 +1,4 @@
-import type { SpooledLayer } from "../engine-push/probe-image.ts";
+import type { SpooledLayer } from "../engine-push/dry-push.ts";
 import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 
 /**

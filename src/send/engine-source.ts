@@ -91,8 +91,8 @@ class EngineSource implements Source {
       options.output.detail(`removed ${leftover}, left by a run that was killed`);
     }
     if (this.#choice.kind === "embedded") return await serveFromEngine(options);
-    const { serveFromStandaloneRegistry } = await import("./serve-from-standalone-registry.ts");
-    return await serveFromStandaloneRegistry(this.#choice, options);
+    const { serveFromRegistry } = await import("./serve-from-registry.ts");
+    return await serveFromRegistry(this.#choice, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

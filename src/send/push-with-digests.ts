@@ -1,6 +1,6 @@
 import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
-import { probeImage } from "../engine-push/probe-image.ts";
+import { dryPush } from "../engine-push/dry-push.ts";
 import { pushSelected } from "../engine-push/push-selected.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import type { EngineOfferOptions } from "./engine-offer-options.ts";
@@ -8,10 +8,10 @@ import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 import { PushedLayers } from "./pushed-layers.ts";
 
 /**
- * Exports from an engine that knows the digests of the layers that are not wanted: probes what it would push, then lets it push the wanted
+ * Exports from an engine that knows the digests of the layers that are not wanted: makes a dry push, then lets it push the wanted
  * layers. Returns false when some of them are still missing.
  *
- * @param maxBytes the most, in plain bytes, that the engine may compress: see `ProbeOptions.maxBytes`
+ * @param maxBytes the most, in plain bytes, that the engine may compress: see `DryPushOptions.maxBytes`
  */
 export async function pushWithDigests(
   registry: EmbeddedRegistry,
@@ -32,12 +32,15 @@ export async function pushWithDigests(
       output.detail(text);
     },
   };
-  const probed = await probeImage(engine, image, { ...pushOptions, info, wanted, maxBytes });
-  if (probed === undefined) return false;
-  const pushed = new PushedLayers(outgoing, new Map(probed.layers.map(({ diffId, mediaType }) => [diffId, mediaType])));
-  for (const layer of probed.uploaded) pushed.add(layer);
-  const uploaded = new Set(probed.uploaded.map(({ diffId }) => diffId));
-  const rest = probed.layers.filter(({ diffId }) => wanted.has(diffId) && !uploaded.has(diffId));
+  const dryPushed = await dryPush(engine, image, { ...pushOptions, info, wanted, maxBytes });
+  if (dryPushed === undefined) return false;
+  const pushed = new PushedLayers(
+    outgoing,
+    new Map(dryPushed.layers.map(({ diffId, mediaType }) => [diffId, mediaType])),
+  );
+  for (const layer of dryPushed.uploaded) pushed.add(layer);
+  const uploaded = new Set(dryPushed.uploaded.map(({ diffId }) => diffId));
+  const rest = dryPushed.layers.filter(({ diffId }) => wanted.has(diffId) && !uploaded.has(diffId));
   // A containerd store's blobs are known before they come: the receiver learns of all, and fetches the lowest first.
   for (const layer of rest) {
     if (layer.size !== undefined && layer.digest !== layer.diffId) await pushed.expect({ ...layer, size: layer.size });
@@ -45,14 +48,14 @@ export async function pushWithDigests(
   const digests = new Set(rest.map(({ digest }) => digest));
   try {
     const onLayer = pushed.add.bind(pushed);
-    if (digests.size > 0) await pushSelected(engine, image, probed, digests, { ...pushOptions, onLayer });
+    if (digests.size > 0) await pushSelected(engine, image, dryPushed, digests, { ...pushOptions, onLayer });
   } finally {
     pushed.giveUp(incompletePush(image, lastDetail));
   }
   await pushed.added();
   // A layer is missing when the engine did not push it, or the name has been given to another image meanwhile.
   if (want.diffIds.some((diffId) => !outgoing.has(diffId))) return false;
-  outgoing.finish(probed.config);
+  outgoing.finish(dryPushed.config);
   return true;
 }
 

@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import type { Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
-import type { SpooledLayer } from "../engine-push/probe-image.ts";
+import type { SpooledLayer } from "../engine-push/dry-push.ts";
 import type { ByteRange } from "../registry/embedded/registry-content.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
 import { addLayerFile } from "./add-layer-file.ts";

@@ -5,7 +5,7 @@ import { pipeline } from "node:stream/promises";
 import type { KeptFile, StoredLayer, UnidentifiedFile } from "../image/docker/unidentified-files.ts";
 import type { Digest } from "../image/digest.ts";
 import { Failure } from "../output/errors.ts";
-import type { SpooledLayer } from "../engine-push/probe-image.ts";
+import type { SpooledLayer } from "../engine-push/dry-push.ts";
 import { refuseWithoutSpace, type LazySpool } from "../run/spool.ts";
 import { layerFailure } from "../store/layer-failure.ts";
 import { addLayerFile } from "./add-layer-file.ts";

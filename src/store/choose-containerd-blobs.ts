@@ -1,21 +1,21 @@
 import type { EngineBuilder } from "../engine/engine-builder.ts";
 import type { EngineImages } from "../engine/engine-images.ts";
 import { blobsByContentStore } from "./blobs-by-content-store.ts";
-import { blobsByTrial, type TrialOptions } from "./blobs-by-trial.ts";
+import { blobsByDryLoad, type DryLoadOptions } from "./blobs-by-dry-load.ts";
 import type { ContainerdBlobs } from "./containerd-blobs.ts";
 import { readManifest } from "./read-manifest.ts";
 
-/** Returns {@link blobsByContentStore} where the engine gives access to its content store, else {@link blobsByTrial}. */
+/** Returns {@link blobsByContentStore} where the engine gives access to its content store, else {@link blobsByDryLoad}. */
 export async function chooseContainerdBlobs(
   engine: EngineImages & EngineBuilder,
-  options: TrialOptions,
+  options: DryLoadOptions,
 ): Promise<ContainerdBlobs> {
   const content = await engine.contentStore();
   if (content !== undefined) {
-    const { platform, trialName } = options;
-    const manifestOf = async (id: string) => await readManifest(engine, { id, platform }, trialName);
+    const { platform, dryLoadName } = options;
+    const manifestOf = async (id: string) => await readManifest(engine, { id, platform }, dryLoadName);
     return blobsByContentStore(engine, content, { ...options, manifestOf });
   }
-  options.onDetail("the engine's content store is not accessible: trial images show which blobs it has");
-  return blobsByTrial(engine, options);
+  options.onDetail("the engine's content store is not accessible: dry loads show which blobs it has");
+  return blobsByDryLoad(engine, options);
 }

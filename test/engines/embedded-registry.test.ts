@@ -4,12 +4,7 @@ import { newRunId } from "../../src/run/run-id.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { parseReference } from "../../src/image/reference.ts";
 import { AcceptAllPolicy } from "../../src/engine-push/accept-all-policy.ts";
-import {
-  probeImage,
-  type ProbedImage,
-  type ProbeOptions,
-  type SpooledLayer,
-} from "../../src/engine-push/probe-image.ts";
+import { dryPush, type DryPushResult, type DryPushOptions, type SpooledLayer } from "../../src/engine-push/dry-push.ts";
 import type { PushPolicy } from "../../src/registry/embedded/push-policy.ts";
 import { pushSelected } from "../../src/engine-push/push-selected.ts";
 import { cacheFolder } from "../../src/files/cache-folder.ts";
@@ -89,9 +84,9 @@ describe.skipIf(why).each(STORES)(`the embedded registry and %s`, (store, near) 
     expect(JSON.stringify(await changes())).not.toContain("127.0.0.1");
   });
 
-  test("a probe of an image pushed before uploads no layer and changes nothing; a push of wanted layers uploads only those", async () => {
-    const image = `probed-${name}:v1`;
-    await buildImage(near(), image, [{ name: "probed", bytes: 3_000_000 }]);
+  test("a dry push of an image pushed before uploads no layer and changes nothing; a push of wanted layers uploads only those", async () => {
+    const image = `dry-push-${name}:v1`;
+    await buildImage(near(), image, [{ name: "dry-push", bytes: 3_000_000 }]);
     await using all = await openBoth(near().host);
     const { engine, options } = all;
     const diffIds = (await engine.inspectImage(image))?.diffIds ?? [];
@@ -99,17 +94,17 @@ describe.skipIf(why).each(STORES)(`the embedded registry and %s`, (store, near) 
 
     const changes = await rememberEngines(near());
     const { registry, sizes } = counting(all.registry);
-    const probed = await probeImage(engine, parseReference(image), { ...options, registry });
+    const dryPushed = await dryPush(engine, parseReference(image), { ...options, registry });
     expect(all.details).toEqual([]);
-    expect(probed?.diffIds).toEqual(diffIds);
-    expect(probed?.layers.map(({ diffId }) => diffId)).toEqual(diffIds);
-    expect(sizes).toEqual([probed?.config.length]);
-    expect(digestOf(probed?.config ?? "")).toBe(probed?.manifest.config.digest);
+    expect(dryPushed?.diffIds).toEqual(diffIds);
+    expect(dryPushed?.layers.map(({ diffId }) => diffId)).toEqual(diffIds);
+    expect(sizes).toEqual([dryPushed?.config.length]);
+    expect(digestOf(dryPushed?.config ?? "")).toBe(dryPushed?.manifest.config.digest);
 
     const layers: SpooledLayer[] = [];
-    const wanted = probed?.layers[1]?.digest ?? "";
+    const wanted = dryPushed?.layers[1]?.digest ?? "";
     const onLayer = (layer: SpooledLayer) => layers.push(layer);
-    const missing = await pushSelected(engine, parseReference(image), probed as ProbedImage, new Set([wanted]), {
+    const missing = await pushSelected(engine, parseReference(image), dryPushed as DryPushResult, new Set([wanted]), {
       ...options,
       registry,
       onLayer,
@@ -121,38 +116,36 @@ describe.skipIf(why).each(STORES)(`the embedded registry and %s`, (store, near) 
     expect(sizes).toHaveLength(2);
     expect(sizes[1]).toBeGreaterThan(3_000_000);
     expect(await changes()).toEqual(unchanged(1));
-    expect((await near().docker("run", "--rm", image)).stdout).toBe(`probed-${name} v1`);
+    expect((await near().docker("run", "--rm", image)).stdout).toBe(`dry-push-${name} v1`);
   });
 
-  test("a probe by an engine that cannot reach this machine ends soon, with a message", async () => {
+  test("a dry push by an engine that cannot reach this machine ends soon, with a message", async () => {
     const image = `unreached-${name}:v1`;
     await buildImage(near(), image);
     await using all = await openBoth(near().host);
     const { port } = await unusedPort();
     const changes = await rememberEngines(near());
     const unreachable = { ...all.registry, listen: async () => port };
-    expect(
-      await probeImage(all.engine, parseReference(image), { ...all.options, registry: unreachable }),
-    ).toBeUndefined();
+    expect(await dryPush(all.engine, parseReference(image), { ...all.options, registry: unreachable })).toBeUndefined();
     expect(all.details).toEqual([expect.stringContaining("refused")]);
     expect(await changes()).toEqual(unchanged(1));
   });
 });
 
 describe.skipIf(why)("a graph driver that has never pushed a layer", () => {
-  test("does not compress it for a probe, and works afterwards; a wanted layer is uploaded", async () => {
+  test("does not compress it for a dry push, and works afterwards; a wanted layer is uploaded", async () => {
     const image = "never-pushed:v1";
     await buildImage(bed.near, image, [{ name: "never", bytes: 30_000_000 }]);
     await using all = await openBoth(bed.near.host);
     const { engine, options } = all;
     const changes = await rememberEngines(bed.near);
     const { registry, sizes } = counting(all.registry);
-    const probe = async (more: Partial<ProbeOptions> = {}) =>
-      await probeImage(engine, parseReference(image), { ...options, registry, ...more });
+    const push = async (more: Partial<DryPushOptions> = {}) =>
+      await dryPush(engine, parseReference(image), { ...options, registry, ...more });
     const diffIds = (await engine.inspectImage(image))?.diffIds ?? [];
 
-    expect(await probe()).toBeUndefined();
-    expect(await probe({ wanted: new Set(diffIds.slice(-1)) })).toBeUndefined();
+    expect(await push()).toBeUndefined();
+    expect(await push({ wanted: new Set(diffIds.slice(-1)) })).toBeUndefined();
     expect(all.details).toHaveLength(2);
     expect(sizes.filter((size) => size > 10_000_000)).toEqual([]);
     expect(await changes()).toEqual(unchanged(1));
@@ -163,8 +156,8 @@ describe.skipIf(why)("a graph driver that has never pushed a layer", () => {
     await buildImage(bed.near, next, [{ name: "never", bytes: 30_000_000 }]);
     const top = (await engine.inspectImage(next))?.diffIds.at(-1) ?? "";
     sizes.length = 0;
-    const probed = await probeImage(engine, parseReference(next), { ...options, registry, wanted: new Set([top]) });
-    expect(probed?.uploaded).toMatchObject([{ diffId: top }]);
+    const dryPushed = await dryPush(engine, parseReference(next), { ...options, registry, wanted: new Set([top]) });
+    expect(dryPushed?.uploaded).toMatchObject([{ diffId: top }]);
     expect(sizes).toHaveLength(2); // that layer and the config
   });
 });

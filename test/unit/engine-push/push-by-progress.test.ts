@@ -10,7 +10,7 @@ import { EngineError } from "../../../src/engine/engine-error.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { hexOf, type Digest } from "../../../src/image/digest.ts";
 import { parseReference } from "../../../src/image/reference.ts";
-import type { SpooledLayer } from "../../../src/engine-push/probe-image.ts";
+import type { SpooledLayer } from "../../../src/engine-push/dry-push.ts";
 import { pushByProgress } from "../../../src/engine-push/push-by-progress.ts";
 import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
 import { endRegistry, openRegistry } from "../registry/embedded/client.ts";

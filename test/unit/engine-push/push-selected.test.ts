@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { EngineError } from "../../../src/engine/engine-error.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { parseReference } from "../../../src/image/reference.ts";
-import { probeImage, type ProbedImage, type SpooledLayer } from "../../../src/engine-push/probe-image.ts";
+import { dryPush, type DryPushResult, type SpooledLayer } from "../../../src/engine-push/dry-push.ts";
 import { pushSelected } from "../../../src/engine-push/push-selected.ts";
 import { layer } from "../registry/embedded/test-images.ts";
 import {
@@ -32,11 +32,11 @@ describe("a push of wanted layers", () => {
 
   const want = async (
     engine: PushingEngine,
-    probed: ProbedImage | undefined,
+    dryPushed: DryPushResult | undefined,
     digests: string[],
   ): Promise<Set<string>> => {
-    if (probed === undefined) throw new Error(setup.details.join());
-    return await pushSelected(engine, app, probed, new Set(digests), {
+    if (dryPushed === undefined) throw new Error(setup.details.join());
+    return await pushSelected(engine, app, dryPushed, new Set(digests), {
       ...setup.options,
       onLayer: (it) => layers.push(it),
     });
@@ -47,9 +47,9 @@ describe("a push of wanted layers", () => {
     ["a graph driver", () => graphdriverEngine(withDigests)],
   ])("from %s uploads nothing else", async (_, start) => {
     const engine = start();
-    const probed = await probeImage(engine, app, setup.options);
+    const dryPushed = await dryPush(engine, app, setup.options);
     const before = uploads(engine);
-    expect(await want(engine, probed, [top.digest])).toEqual(new Set());
+    expect(await want(engine, dryPushed, [top.digest])).toEqual(new Set());
     expect(uploads(engine) - before).toBe(1);
     expect(layers).toMatchObject([{ digest: top.digest, diffId: top.diffId, size: top.bytes.length }]);
     expect(await contentOf(layers[0])).toEqual(top.bytes);
@@ -58,7 +58,7 @@ describe("a push of wanted layers", () => {
   });
 
   test("passes on a layer while it arrives, and rejects when it breaks off", async () => {
-    const probed = await probeImage(pushingEngine(containerd([amd64])), app, setup.options);
+    const dryPushed = await dryPush(pushingEngine(containerd([amd64])), app, setup.options);
     const half = pushingEngine(async (send) => {
       await send("HEAD", `blobs/${top.digest}`, { headers: { accept: MEDIA_TYPE.ociLayerGzip } });
       const { location = "" } = (await send("POST", "blobs/uploads/")).headers;
@@ -70,23 +70,23 @@ describe("a push of wanted layers", () => {
       await vi.waitFor(() => expect(layers).toHaveLength(1));
       throw new EngineError("out of breath");
     });
-    await expect(want(half, probed, [top.digest])).rejects.toThrow("stopped in the middle of pushing");
+    await expect(want(half, dryPushed, [top.digest])).rejects.toThrow("stopped in the middle of pushing");
     expect(layers).toMatchObject([{ digest: top.digest, diffId: top.diffId, size: top.bytes.length }]);
     await expect(contentOf(layers[0])).rejects.toThrow("given up");
   });
 
   test("of no layers sends the engine nothing", async () => {
     const engine = graphdriverEngine(withDigests);
-    const probed = await probeImage(engine, app, setup.options);
+    const dryPushed = await dryPush(engine, app, setup.options);
     const before = engine.sent.length;
-    expect(await want(engine, probed, [])).toEqual(new Set());
+    expect(await want(engine, dryPushed, [])).toEqual(new Set());
     expect(engine.sent.length).toBe(before);
   });
 
   test("from a graph driver that compresses differently takes the layer with another digest, verified by its diff ID", async () => {
     const repacked = withDigests.map((it, at) => ({ ...it, ...layer(["base", "libraries", "top"][at] ?? "", 0) }));
     const engine = graphdriverEngine(withDigests, repacked);
-    expect(await want(engine, await probeImage(engine, app, setup.options), [libraries.digest])).toEqual(new Set());
+    expect(await want(engine, await dryPush(engine, app, setup.options), [libraries.digest])).toEqual(new Set());
     expect(layers).toMatchObject([{ digest: repacked[1]?.digest, diffId: libraries.diffId }]);
     expect(layers[0]?.digest).not.toBe(libraries.digest);
   });
@@ -96,18 +96,18 @@ describe("a push of wanted layers", () => {
     const engine = graphdriverEngine(
       withDigests.map((it) => (it.diffId === libraries.diffId ? { ...it, known: [it.digest, elsewhere.digest] } : it)),
     );
-    expect(await want(engine, await probeImage(engine, app, setup.options), [libraries.digest])).toEqual(new Set());
+    expect(await want(engine, await dryPush(engine, app, setup.options), [libraries.digest])).toEqual(new Set());
     expect(layers).toMatchObject([{ diffId: libraries.diffId }]);
   });
 
   test("keeps nothing that is not a wanted layer", async () => {
     const engine = graphdriverEngine(withDigests);
-    const probed = await probeImage(engine, app, setup.options);
+    const dryPushed = await dryPush(engine, app, setup.options);
     const other = graphdriverEngine(
       withDigests,
       withDigests.map((it) => ({ ...it, ...layer("something else") })),
     );
-    expect(await want(other, probed, [top.digest])).toEqual(new Set([top.digest]));
+    expect(await want(other, dryPushed, [top.digest])).toEqual(new Set([top.digest]));
     expect(layers).toEqual([]);
     expect(await setup.spooled()).toEqual([]);
     expect(setup.details.join()).toContain("did not push all wanted layers");
@@ -115,20 +115,20 @@ describe("a push of wanted layers", () => {
 
   test("from a store whose image has changed keeps nothing", async () => {
     const engine = pushingEngine(containerd([amd64]));
-    const probed = await probeImage(engine, app, setup.options);
+    const dryPushed = await dryPush(engine, app, setup.options);
     const pushImage = containerd([{ ...amd64, layers: [base, libraries, layer("not it")] }]);
-    const missing = await want(pushingEngine(pushImage), probed, [top.digest]);
+    const missing = await want(pushingEngine(pushImage), dryPushed, [top.digest]);
     expect(missing).toEqual(new Set([top.digest]));
     expect(await setup.spooled()).toEqual([]);
   });
 
   test("returns the missing digests when the engine stops early", async () => {
     const engine = graphdriverEngine(withDigests);
-    const probed = await probeImage(engine, app, setup.options);
+    const dryPushed = await dryPush(engine, app, setup.options);
     const failing = pushingEngine(async () => {
       throw new EngineError("no such image");
     });
-    expect(await want(failing, probed, [top.digest, base.digest])).toEqual(new Set([top.digest, base.digest]));
+    expect(await want(failing, dryPushed, [top.digest, base.digest])).toEqual(new Set([top.digest, base.digest]));
     expect(setup.details.join()).toContain("no such image");
   });
 });

@@ -2,7 +2,7 @@ import { mkdtemp, readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
-import type { ProbeOptions, SpooledLayer } from "../../../src/engine-push/probe-image.ts";
+import type { DryPushOptions, SpooledLayer } from "../../../src/engine-push/dry-push.ts";
 import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { endRegistry, openRegistry } from "../registry/embedded/client.ts";
@@ -19,7 +19,7 @@ export interface PushSetup extends AsyncDisposable {
   /** The parent of the spool. */
   folder: string;
   registry: EmbeddedRegistry;
-  options: ProbeOptions;
+  options: DryPushOptions;
   /** The lines for --verbose. */
   details: string[];
   /** Returns the files in the spool. */

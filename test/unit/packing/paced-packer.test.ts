@@ -100,7 +100,7 @@ test("a short layer keeps its effort; a slow link counts sooner than slow packin
 });
 
 test("a link that is slow at times does not count as fast", async () => {
-  // Slow for 16 blocks out of 48: never four fast trials in a row.
+  // Slow for 16 blocks out of 48: never four fast intervals in a row.
   const link = (block: number): number => (block % 48 < 16 ? 8 : 0);
   expect(names(await efforts(LONG, { packing: 10, link }))).toEqual(["medium"]);
 });
@@ -111,7 +111,7 @@ test("packs again when the link has become slower", async () => {
   expect(found.slice(0, 4)).toEqual(["medium", "light", "none", "light"]);
 });
 
-test("only the latest trials count", async () => {
+test("only the latest intervals count", async () => {
   const link = (block: number): number => (block < LONG - 40 ? 4 : 10);
   expect(names(await efforts(LONG, { packing: 6, link }))).toEqual(["medium", "strong"]);
 });

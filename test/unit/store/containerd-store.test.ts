@@ -18,7 +18,7 @@ import {
 import { findRelatedImages, type RelatedImage } from "../../../src/store/related-images.ts";
 import { containerdStore } from "../../../src/store/containerd-store.ts";
 import type { ImageToLoad, LayerFile } from "../../../src/store/store.ts";
-import { blobsByTrial } from "../../../src/store/blobs-by-trial.ts";
+import { blobsByDryLoad } from "../../../src/store/blobs-by-dry-load.ts";
 import { queue } from "../../../src/streams/queue.ts";
 
 const diffIds = ["one", "two", "three"].map(digestOf);
@@ -30,7 +30,7 @@ const blobs = ["gzip one", "gzip two"].map((bytes): Descriptor => ({
 
 /** An engine with an image of the two lowest layers, which has the first `held` of their blobs. */
 function engineWith(held: number, onLoad: (names: string) => void = () => {}) {
-  const trials: string[] = [];
+  const loads: string[] = [];
   let size = 0;
   const engine = {
     address: "a fake",
@@ -43,18 +43,18 @@ function engineWith(held: number, onLoad: (names: string) => void = () => {}) {
       onLoad(tar);
     },
     async listedSize(name: string) {
-      trials.push(name);
+      loads.push(name);
       return size;
     },
     removeReference: async () => {},
   };
-  return { engine: engine as unknown as Engine, trials };
+  return { engine: engine as unknown as Engine, loads };
 }
 
 const details: string[] = [];
-const trialsWith = (known: Descriptor[] | undefined, relatedImages: readonly RelatedImage[] = []) => ({
+const dryLoadsWith = (known: Descriptor[] | undefined, relatedImages: readonly RelatedImage[] = []) => ({
   platform: "linux/amd64",
-  trialName: "localhost/trial:1",
+  dryLoadName: "localhost/dry-load:1",
   relatedImages: async () => relatedImages,
   blobsOf: async (_id: string) => known,
   signal: new AbortController().signal,
@@ -69,14 +69,14 @@ const loading = {
 
 async function presentIn(engine: Engine) {
   const relatedImages = await findRelatedImages(engine, diffIds);
-  return (await blobsByTrial(engine, trialsWith(blobs, relatedImages)).present(diffIds)).lowest;
+  return (await blobsByDryLoad(engine, dryLoadsWith(blobs, relatedImages)).present(diffIds)).lowest;
 }
 
 test("layers are present if the engine counts their blobs in an image of just these layers", async () => {
-  const { engine, trials } = engineWith(2);
+  const { engine, loads } = engineWith(2);
   const lowest = await presentIn(engine);
   expect(lowest).toEqual(blobs.map((blob, index) => ({ kind: "present", diffId: diffIds[index], blob })));
-  expect(trials).toEqual(["localhost/trial:1"]);
+  expect(loads).toEqual(["localhost/dry-load:1"]);
 });
 
 test("a layer whose blob the engine does not count is missing, and so are those above it", async () => {
@@ -100,7 +100,7 @@ describe("with a manifest to preserve", () => {
       shared,
     }));
     const { engine } = engineWith(held);
-    const store = blobsByTrial(engine, { ...trialsWith(undefined, relatedImages), blobsOf });
+    const store = blobsByDryLoad(engine, { ...dryLoadsWith(undefined, relatedImages), blobsOf });
     const third = { ...one, digest: digestOf("gzip three") };
     return { lowest: (await store.present(diffIds, [one, two, third])).lowest, asked };
   }
@@ -121,7 +121,7 @@ describe("with a manifest to preserve", () => {
   });
 });
 
-test("no layer is present if the engine refuses the trial; other errors are thrown", async () => {
+test("no layer is present if the engine refuses the dry load; other errors are thrown", async () => {
   const refusing = engineWith(2, () => {
     throw new EngineError("content digest: not found");
   });
@@ -298,10 +298,10 @@ describe("layers on another base", () => {
   const present = async (held: number, known: Descriptor[] | undefined = blobs, named?: Descriptor[]) => {
     const { engine } = engineWith(held);
     const relatedImages = await findRelatedImages(engine, incoming);
-    return await blobsByTrial(engine, trialsWith(known, relatedImages)).present(incoming, named);
+    return await blobsByDryLoad(engine, dryLoadsWith(known, relatedImages)).present(incoming, named);
   };
 
-  test("a layer is present if the trial of an image that has it passes", async () => {
+  test("a layer is present if the dry load of an image that has it succeeds", async () => {
     expect(await present(2)).toEqual({ lowest: [], others: [{ kind: "present", diffId: diffIds[1], blob: blobs[1] }] });
   });
 
@@ -316,20 +316,20 @@ describe("layers on another base", () => {
   test("once all are found, no other image is asked; a layer among the lowest also counts where it occurs again", async () => {
     const [one, two] = diffIds as [Digest, Digest];
     const asked: string[] = [];
-    const { engine, trials } = engineWith(2);
+    const { engine, loads } = engineWith(2);
     const blobsOf = async (id: string) => (asked.push(id), blobs);
-    const storeWith = (some: RelatedImage[]) => blobsByTrial(engine, { ...trialsWith(undefined, some), blobsOf });
+    const storeWith = (some: RelatedImage[]) => blobsByDryLoad(engine, { ...dryLoadsWith(undefined, some), blobsOf });
     const relatedImages = ["first", "second"].map((id) => ({ id, diffIds: [one, two], shared: 0 }));
     expect((await storeWith(relatedImages).present([digestOf("new base"), one, two])).others).toHaveLength(2);
     expect(asked).toEqual(["first"]);
-    expect(trials).toHaveLength(1);
+    expect(loads).toHaveLength(1);
 
     const layer = { kind: "present" as const, diffId: one, blob: blobs[0] as Descriptor };
     const nearest = { id: "third", diffIds: [one], shared: 1 };
     const found = await storeWith([nearest, ...relatedImages]).present([one, digestOf("other"), one]);
     expect(found).toEqual({ lowest: [layer], others: [layer] });
     expect(asked).toEqual(["first", "third"]);
-    expect(trials).toHaveLength(2);
+    expect(loads).toHaveLength(2);
   });
 });
 

@@ -75,10 +75,10 @@ describe("the manifest of an image in a containerd store", () => {
     const found = await readManifest(
       engine,
       { id: image.descriptor.digest, platform: "linux/amd64" },
-      "localhost/x:trial",
+      "localhost/x:layers",
     );
     expect(found?.layers.map(({ digest }) => digest)).toEqual([digestOf("one"), digestOf("another")]);
-    expect(removed).toEqual(["localhost/x:trial"]);
+    expect(removed).toEqual(["localhost/x:layers"]);
   });
 
   test("is found through an index", async () => {

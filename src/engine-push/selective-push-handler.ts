@@ -9,7 +9,7 @@ import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
 /** An image for every platform, with attestations, has some fifty manifests; 4 MB each at most. */
 const MAX_MANIFESTS = 100;
 
-export interface PushCollectorOptions {
+export interface SelectivePushOptions {
   /** Whether the engine must upload a blob. Called once for each HEAD request, with its Accept header. */
   wants: (digest: Digest, accept: string) => boolean;
   /** Diff IDs of layers that the engine may upload without knowing their digests (a graph driver's own layers). */
@@ -33,7 +33,7 @@ export interface PushCollectorOptions {
  * Reads the last manifest, the one for the tag, and refuses it. Otherwise the engine would record the push: a containerd store labels
  * every blob with the name of the registry, which is another one for each run.
  */
-export class PushCollector implements PushHandler {
+export class SelectivePushHandler implements PushHandler {
   readonly policy: PushPolicy;
   readonly giveUp: AbortSignal;
   /** By digest. */
@@ -41,7 +41,7 @@ export class PushCollector implements PushHandler {
   /** Blobs that the engine did not upload, because the answer was that they are present. */
   readonly skipped = new Set<Digest>();
   #root: PushedManifest | undefined;
-  readonly #options: PushCollectorOptions;
+  readonly #options: SelectivePushOptions;
   readonly #controller = new AbortController();
   /** Wanted blobs that the engine has requested and not uploaded. */
   readonly #wanted = new Set<Digest>();
@@ -51,7 +51,7 @@ export class PushCollector implements PushHandler {
   /** Plain bytes by layer. */
   readonly #totals = new Map<string, number>();
 
-  constructor(options: PushCollectorOptions) {
+  constructor(options: SelectivePushOptions) {
     this.#options = options;
     this.giveUp = this.#controller.signal;
     this.#expected = new Set([...options.layers].map(shortOf));

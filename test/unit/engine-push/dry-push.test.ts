@@ -5,7 +5,7 @@ import { EngineError } from "../../../src/engine/engine-error.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { parseReference } from "../../../src/image/reference.ts";
 import { Failure } from "../../../src/output/errors.ts";
-import { probeImage, type ProbedImage } from "../../../src/engine-push/probe-image.ts";
+import { dryPush, type DryPushResult } from "../../../src/engine-push/dry-push.ts";
 import { image, layer } from "../registry/embedded/test-images.ts";
 import {
   amd64,
@@ -30,18 +30,18 @@ afterEach(async () => {
   await setup[Symbol.asyncDispose]();
 });
 
-describe("a probe", () => {
+describe("a dry push", () => {
   test("sends nothing, and no password, to an engine on another machine", async () => {
     const engine = Object.assign(pushingEngine(containerd([amd64])), { reachesUs: false });
-    expect(await probeImage(engine, app, setup.options)).toBeUndefined();
+    expect(await dryPush(engine, app, setup.options)).toBeUndefined();
     expect(engine.sent).toEqual([]);
     expect(setup.details.join()).toContain("the engine is on another machine");
   });
 
   test("of a containerd store uploads the config and nothing else", async () => {
     const engine = pushingEngine(containerd([amd64]));
-    const probed = await probeImage(engine, app, setup.options);
-    expect(probed).toMatchObject({
+    const dryPushed = await dryPush(engine, app, setup.options);
+    expect(dryPushed).toMatchObject({
       descriptor: amd64.descriptor,
       bytes: amd64.manifest,
       config: amd64.config.bytes,
@@ -50,7 +50,7 @@ describe("a probe", () => {
       index: undefined,
       uploaded: [],
     });
-    expect(probed?.layers.map(({ digest, diffId, size }) => [digest, diffId, size])).toEqual(
+    expect(dryPushed?.layers.map(({ digest, diffId, size }) => [digest, diffId, size])).toEqual(
       amd64.layers.map(({ digest, diffId, bytes }) => [digest, diffId, bytes.length]),
     );
     expect(uploads(engine)).toBe(1);
@@ -62,15 +62,15 @@ describe("a probe", () => {
 
   test("of an engine that does not name media types pushes twice, and uploads the config the second time", async () => {
     const engine = pushingEngine(containerd([amd64], { namesMediaTypes: false }));
-    expect(await probeImage(engine, app, setup.options)).toMatchObject({ config: amd64.config.bytes });
+    expect(await dryPush(engine, app, setup.options)).toMatchObject({ config: amd64.config.bytes });
     expect(uploads(engine)).toBe(1);
     expect(engine.sent.filter((line) => line.startsWith("PUT manifests"))).toHaveLength(2);
   });
 
   test("of a graph driver that knows all digests uploads only the config; sizes are unknown", async () => {
     const engine = graphdriverEngine(withDigests);
-    const probed = await probeImage(engine, app, setup.options);
-    expect(probed?.layers.map(({ digest, size }) => [digest, size])).toEqual(
+    const dryPushed = await dryPush(engine, app, setup.options);
+    expect(dryPushed?.layers.map(({ digest, size }) => [digest, size])).toEqual(
       withDigests.map(({ digest }) => [digest, undefined]),
     );
     expect(uploads(engine)).toBe(1);
@@ -85,14 +85,14 @@ describe("a probe", () => {
         throw error;
       });
     });
-    expect(await probeImage(engine, app, setup.options)).toBeDefined();
+    expect(await dryPush(engine, app, setup.options)).toBeDefined();
     expect(end).toBeInstanceOf(EngineError);
     expect(String(end)).toContain("403");
   });
 
   test("is given up when the engine begins to compress a layer: no byte is taken", async () => {
     const engine = graphdriverEngine(withDigests.map((it) => ({ ...it, known: [] })));
-    expect(await probeImage(engine, app, setup.options)).toBeUndefined();
+    expect(await dryPush(engine, app, setup.options)).toBeUndefined();
     expect(engine.sent.filter((line) => line.startsWith("PATCH"))).toEqual([]);
     expect([...engine.names]).toEqual([]);
     expect(await setup.spooled()).toEqual([]);
@@ -101,10 +101,10 @@ describe("a probe", () => {
 
   test("takes a wanted layer that has no digest", async () => {
     const engine = graphdriverEngine([...withDigests.slice(0, 2), { ...top, known: [] }]);
-    const probed = await probeImage(engine, app, { ...setup.options, wanted: new Set([top.diffId]) });
-    expect(probed?.layers[2]).toMatchObject({ digest: top.digest, diffId: top.diffId, size: top.bytes.length });
-    expect(probed?.uploaded).toMatchObject([{ digest: top.digest, diffId: top.diffId, size: top.bytes.length }]);
-    expect(await contentOf(probed?.uploaded[0])).toEqual(top.bytes);
+    const dryPushed = await dryPush(engine, app, { ...setup.options, wanted: new Set([top.diffId]) });
+    expect(dryPushed?.layers[2]).toMatchObject({ digest: top.digest, diffId: top.diffId, size: top.bytes.length });
+    expect(dryPushed?.uploaded).toMatchObject([{ digest: top.digest, diffId: top.diffId, size: top.bytes.length }]);
+    expect(await contentOf(dryPushed?.uploaded[0])).toEqual(top.bytes);
     expect(await setup.spooled()).toHaveLength(1);
   });
 
@@ -117,7 +117,7 @@ describe("a probe", () => {
       total: 1_000,
       known: unknown.some(({ digest }) => digest === it.digest) ? [] : it.known,
     }));
-    expect(await probeImage(graphdriverEngine(layers), app, { ...setup.options, ...more })).toBeUndefined();
+    expect(await dryPush(graphdriverEngine(layers), app, { ...setup.options, ...more })).toBeUndefined();
     expect(setup.details.join()).toContain(why);
     expect(await setup.spooled()).toEqual([]);
   });
@@ -132,8 +132,8 @@ describe("a probe", () => {
       const { location } = (await send("POST", "blobs/uploads/")).headers;
       await send("PUT", `${location}?digest=${top.digest}`, { body: top.bytes });
     });
-    expect(await probeImage(engine, app, setup.options)).toBeUndefined();
-    expect(await probeImage(late, app, setup.options)).toBeUndefined();
+    expect(await dryPush(engine, app, setup.options)).toBeUndefined();
+    expect(await dryPush(late, app, setup.options)).toBeUndefined();
     expect(setup.details).toEqual([
       expect.stringContaining("knows no digest for a layer"),
       expect.stringContaining("a blob that is not wanted"),
@@ -145,13 +145,13 @@ describe("a probe", () => {
     const arm64 = image([base], "arm64");
     const attestation = image([layer("attestation")], "unknown");
     const engine = pushingEngine(containerd([attestation, arm64, amd64], { index: true }));
-    const probed = async (platform?: string): Promise<ProbedImage | undefined> =>
-      await probeImage(engine, app, { ...setup.options, ...(platform !== undefined && { platform }) });
-    expect(await probed("linux/arm64")).toMatchObject({ descriptor: arm64.descriptor, platform: "linux/arm64" });
-    const own = await probed();
+    const push = async (platform?: string): Promise<DryPushResult | undefined> =>
+      await dryPush(engine, app, { ...setup.options, ...(platform !== undefined && { platform }) });
+    expect(await push("linux/arm64")).toMatchObject({ descriptor: arm64.descriptor, platform: "linux/arm64" });
+    const own = await push();
     expect(own).toMatchObject({ descriptor: amd64.descriptor, config: amd64.config.bytes });
     expect(own?.index?.bytes.length).toBe(own?.index?.descriptor.size);
-    expect(await probed("linux/s390x")).toBeUndefined();
+    expect(await push("linux/s390x")).toBeUndefined();
     expect(setup.details.join()).toContain("no manifest for linux/s390x");
     expect(await setup.spooled()).toEqual([]);
   });
@@ -167,7 +167,7 @@ describe("a probe", () => {
         ),
       },
     ]);
-    expect(await probeImage(pushingEngine(pushImage), app, setup.options)).toBeUndefined();
+    expect(await dryPush(pushingEngine(pushImage), app, setup.options)).toBeUndefined();
     expect(setup.details.join()).toContain("2 layers, its config 1");
   });
 
@@ -175,7 +175,7 @@ describe("a probe", () => {
     const engine = pushingEngine(async () => {
       throw new EngineError("dial tcp 127.0.0.1: connect: connection refused");
     });
-    expect(await probeImage(engine, app, setup.options)).toBeUndefined();
+    expect(await dryPush(engine, app, setup.options)).toBeUndefined();
     expect(setup.details.join()).toContain("connection refused");
     expect([...engine.names]).toEqual([]);
   });
@@ -197,10 +197,10 @@ describe("a probe", () => {
       begun();
       await new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason as Error)));
     });
-    const probing = probeImage(engine, app, setup.options);
+    const pushing = dryPush(engine, app, setup.options);
     await waits;
     await vi.advanceTimersByTimeAsync(ms);
-    expect(await probing).toBeUndefined();
+    expect(await pushing).toBeUndefined();
     expect(setup.details.join()).toContain(why);
   });
 
@@ -209,7 +209,7 @@ describe("a probe", () => {
       onProgress?.({ id: "0123456789ab", status: "Retrying in 5 seconds" });
       signal?.throwIfAborted();
     });
-    expect(await probeImage(engine, app, setup.options)).toBeUndefined();
+    expect(await dryPush(engine, app, setup.options)).toBeUndefined();
     expect(setup.details.join()).toContain("try again");
   });
 
@@ -219,15 +219,15 @@ describe("a probe", () => {
       stop.abort(new Error("enough"));
       signal?.throwIfAborted();
     });
-    await expect(probeImage(aborted, app, { ...setup.options, signal: stop.signal })).rejects.toThrow("enough");
+    await expect(dryPush(aborted, app, { ...setup.options, signal: stop.signal })).rejects.toThrow("enough");
     const gone = pushingEngine(async () => {
       throw new Failure("engine-unreachable", "it is gone");
     });
-    await expect(probeImage(gone, app, setup.options)).rejects.toThrow("it is gone");
+    await expect(dryPush(gone, app, setup.options)).rejects.toThrow("it is gone");
     await setup.registry.openSpool();
     await rm(join(setup.folder, (await readdir(setup.folder))[0] ?? ""), { recursive: true });
     const unlucky = pushingEngine(containerd([amd64]));
-    await expect(probeImage(unlucky, app, setup.options)).rejects.toThrow("ENOENT");
+    await expect(dryPush(unlucky, app, setup.options)).rejects.toThrow("ENOENT");
     for (const engine of [aborted, gone, unlucky]) expect([...engine.names]).toEqual([]);
   });
 });

@@ -15,10 +15,10 @@ import type { RelatedImage } from "./related-images.ts";
 import { saveBlobs } from "./save-blobs.ts";
 import type { PresentLayer, PresentLayers } from "./store.ts";
 
-export interface TrialOptions {
+export interface DryLoadOptions {
   platform: string;
-  /** A temporary name for trial images, which is removed each time. */
-  trialName: string;
+  /** A temporary name for dry loads, which is removed each time. */
+  dryLoadName: string;
   /** Images that share layers with the incoming one, those that share most first. */
   relatedImages: () => Promise<readonly RelatedImage[]>;
   /** Returns the blobs of an image, bottom first, as the engine pushes them; undefined when it does not push. */
@@ -28,25 +28,25 @@ export interface TrialOptions {
   onDetail: (text: string) => void;
 }
 
-/** Related images with the same shared layers that are asked for their blobs: more repeat the answer. */
-const MAX_PROBES = 2;
+/** Related images with the same shared layers whose blobs are looked up: more repeat the answer. */
+const MAX_RELATED = 2;
 /** The same with a manifest to preserve, where the answers differ. Each takes some 50 ms. */
-const MAX_NAMED_PROBES = 4;
+const MAX_RELATED_NAMED = 4;
 
 /**
  * Finds blobs of an engine without access to its content store (older engines, and proxies that pass only the classic API). An image that
- * shares layers gives their blobs, by a push in which each blob counts as present, or by its manifest. A trial then shows whether they are
- * present: it loads an image of just these layers, in some 100 ms. Tested with Docker 26.1 and 28.5.
+ * shares layers gives their blobs, by a dry push, or by its manifest. A dry load then shows whether they are present: it loads an image of just
+ * these layers without any blob, in some 100 ms. Tested with Docker 26.1 and 28.5.
  */
-export function blobsByTrial(engine: EngineImages & EngineBuilder, options: TrialOptions): ContainerdBlobs {
-  return new BlobsByTrial(engine, options);
+export function blobsByDryLoad(engine: EngineImages & EngineBuilder, options: DryLoadOptions): ContainerdBlobs {
+  return new BlobsByDryLoad(engine, options);
 }
 
-class BlobsByTrial implements ContainerdBlobs {
+class BlobsByDryLoad implements ContainerdBlobs {
   readonly #engine: EngineImages & EngineBuilder;
-  readonly #options: TrialOptions;
+  readonly #options: DryLoadOptions;
 
-  constructor(engine: EngineImages & EngineBuilder, options: TrialOptions) {
+  constructor(engine: EngineImages & EngineBuilder, options: DryLoadOptions) {
     this.#engine = engine;
     this.#options = options;
   }
@@ -71,13 +71,13 @@ class BlobsByTrial implements ContainerdBlobs {
   }
 
   async *#plainLayer(blob: Descriptor): AsyncGenerator<Buffer> {
-    const name = this.#options.trialName.replace(/(?=:[^:/]+$)/, "/layer"); // trials may run meanwhile
+    const name = this.#options.dryLoadName.replace(/(?=:[^:/]+$)/, "/layer"); // a dry load may run meanwhile
     for await (const { chunks } of saveBlobs(this.#engine, [blob], name)) {
       yield* decompressLayer(Readable.from(chunks(), { objectMode: false }));
     }
   }
 
-  /** Returns the lowest layers whose blobs pass a trial, halving their number after each failure. */
+  /** Returns the lowest layers whose blobs pass a dry load, halving their number after each failure. */
   async #lowestLayers(
     diffIds: readonly Digest[],
     related: readonly RelatedImage[],
@@ -87,7 +87,7 @@ class BlobsByTrial implements ContainerdBlobs {
     for await (const blobs of candidates) {
       for (let count = blobs.length; count > 0; count = Math.floor(count / 2)) {
         const layers = blobs.slice(0, count).map((blob, index) => presentLayer(diffIds[index] ?? "", blob));
-        if (await this.#passesTrial(layers)) return layers;
+        if (await this.#dryLoad(layers)) return layers;
       }
     }
     if ((related[0]?.shared ?? 0) > 0) {
@@ -101,7 +101,7 @@ class BlobsByTrial implements ContainerdBlobs {
   async *#sharedBlobs(related: readonly RelatedImage[]): AsyncGenerator<Descriptor[]> {
     const shared = related[0]?.shared ?? 0;
     if (shared === 0) return;
-    for (const { id } of related.filter((image) => image.shared === shared).slice(0, MAX_PROBES)) {
+    for (const { id } of related.filter((image) => image.shared === shared).slice(0, MAX_RELATED)) {
       const blobs = await this.#blobsOf(id);
       if (blobs.length >= shared) yield blobs.slice(0, shared);
     }
@@ -116,7 +116,7 @@ class BlobsByTrial implements ContainerdBlobs {
     related: readonly RelatedImage[],
   ): AsyncGenerator<Descriptor[]> {
     let longest: Descriptor[] = [];
-    for (const { id, shared } of related.slice(0, MAX_NAMED_PROBES)) {
+    for (const { id, shared } of related.slice(0, MAX_RELATED_NAMED)) {
       if (shared <= longest.length) break;
       const blobs = await this.#blobsOf(id);
       const firstOther = named.slice(0, shared).findIndex(({ digest }, index) => blobs[index]?.digest !== digest);
@@ -140,7 +140,7 @@ class BlobsByTrial implements ContainerdBlobs {
     const images = related
       .filter((image) => countMissing(image) > 0)
       .toSorted((a, b) => countMissing(b) - countMissing(a));
-    for (const image of images.slice(0, MAX_PROBES)) {
+    for (const image of images.slice(0, MAX_RELATED)) {
       if (countMissing(image) === 0) continue;
       for (const layer of await this.#layersOf(image, missing)) {
         const position = diffIds.indexOf(layer.diffId);
@@ -152,32 +152,34 @@ class BlobsByTrial implements ContainerdBlobs {
     return [...found.values()];
   }
 
-  /** Returns those layers of an image that are in `diffIds`, if a trial of its lowest layers up to them passes. */
+  /** Returns those layers of an image that are in `diffIds`, if a dry load of its lowest layers up to them succeeds. */
   async #layersOf(image: RelatedImage, diffIds: ReadonlySet<Digest>): Promise<PresentLayer[]> {
     const blobs = await this.#blobsOf(image.id);
     if (blobs.length !== image.diffIds.length) return [];
     const layers = image.diffIds
       .slice(0, image.diffIds.findLastIndex((diffId) => diffIds.has(diffId)) + 1)
       .map((diffId, index) => presentLayer(diffId, blobs[index] as Descriptor));
-    return (await this.#passesTrial(layers)) ? layers.filter(({ diffId }) => diffIds.has(diffId)) : [];
+    return (await this.#dryLoad(layers)) ? layers.filter(({ diffId }) => diffIds.has(diffId)) : [];
   }
 
   /** Returns the blobs of an image of the engine, bottom first. */
   async #blobsOf(id: string): Promise<readonly Descriptor[]> {
-    const { platform, trialName } = this.#options;
+    const { platform, dryLoadName } = this.#options;
     return (
-      (await this.#options.blobsOf(id)) ?? (await readManifest(this.#engine, { id, platform }, trialName))?.layers ?? []
+      (await this.#options.blobsOf(id)) ??
+      (await readManifest(this.#engine, { id, platform }, dryLoadName))?.layers ??
+      []
     );
   }
 
   /**
-   * Loads an image of just these layers without any blob, and returns whether the store has it. No call of the API tells that: with
+   * Makes a dry load of these layers, and returns whether the store has the image. No call of the API tells that: with
    * `?platform=` (API 1.48) the load of an incomplete image fails, 26.1 does not list the image, and other engines list it without the size
    * of absent blobs.
    */
-  async #passesTrial(layers: PresentLayer[]): Promise<boolean> {
+  async #dryLoad(layers: PresentLayer[]): Promise<boolean> {
     const engine = this.#engine;
-    const { platform, trialName: name } = this.#options;
+    const { platform, dryLoadName: name } = this.#options;
     const config = layersOnlyConfig(
       platform,
       layers.map(({ diffId }) => diffId),

@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Watchdog } from "../../../src/engine-push/watchdog.ts";
+import { IdleTimer } from "../../../src/engine-push/idle-timer.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-const watch = (): { watchdog: Watchdog; late: string[] } => {
+const watch = (): { idleTimer: IdleTimer; late: string[] } => {
   const late: string[] = [];
   const first = { ms: 10, onTimeout: () => late.push("first") };
-  return { late, watchdog: new Watchdog(first, { ms: 30, onTimeout: () => late.push("quiet") }) };
+  return { late, idleTimer: new IdleTimer(first, { ms: 30, onTimeout: () => late.push("quiet") }) };
 };
 
 test("waits for the first sign of life", () => {
@@ -17,11 +17,11 @@ test("waits for the first sign of life", () => {
 });
 
 test("after each sign of life, waits for the next", () => {
-  const { late, watchdog } = watch();
-  watchdog.reset();
+  const { late, idleTimer } = watch();
+  idleTimer.reset();
   for (let count = 0; count < 5; count++) {
     vi.advanceTimersByTime(29);
-    watchdog.reset();
+    idleTimer.reset();
   }
   expect(late).toEqual([]);
   vi.advanceTimersByTime(30);
@@ -29,8 +29,8 @@ test("after each sign of life, waits for the next", () => {
 });
 
 test("not after its end", () => {
-  const { late, watchdog } = watch();
-  watchdog[Symbol.dispose]();
+  const { late, idleTimer } = watch();
+  idleTimer[Symbol.dispose]();
   vi.advanceTimersByTime(100);
   expect(late).toEqual([]);
 });

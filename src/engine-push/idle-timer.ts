@@ -5,7 +5,7 @@ interface TimeLimit {
 }
 
 /** Limits the time until the first sign of activity, and between two of them. Does not keep the process alive. */
-export class Watchdog implements Disposable {
+export class IdleTimer implements Disposable {
   #timer: NodeJS.Timeout;
   #isFirst = true;
   readonly #idle: TimeLimit;

@@ -7,13 +7,13 @@ import { MAX_CONFIG, parseConfig } from "../image/config.ts";
 import type { Digest } from "../image/digest.ts";
 import { isIndex, MEDIA_TYPE, type Descriptor, type Manifest } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
-import { PushCollector } from "./push-collector.ts";
+import { SelectivePushHandler } from "./selective-push-handler.ts";
 import { enginePush, type EnginePushOptions } from "./engine-push.ts";
 import { UNKNOWN_SIZE, type PushedManifest } from "../registry/embedded/push-policy.ts";
 import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
 
 /** A layer as the engine would push it. */
-export interface ProbedLayer {
+export interface DryPushLayer {
   /** From the manifest. Podman names gzip even where the digest is the diff ID of the plain layer. */
   mediaType: string;
   /** The digest that the engine requests. Podman requests the diff ID; the blob that it would upload is compressed, and another one. */
@@ -28,8 +28,8 @@ export interface SpooledLayer extends SpooledBlob {
   diffId: Digest;
 }
 
-/** The result of a probe. */
-export interface ProbedImage {
+/** The result of a dry push. */
+export interface DryPushResult {
   /** Of the manifest for the platform. */
   descriptor: Descriptor;
   /** The manifest's bytes as pushed. A graph driver's and Podman's name wrong sizes: `layers` has those that are known. */
@@ -43,22 +43,22 @@ export interface ProbedImage {
   /** Bottom first. */
   diffIds: Digest[];
   /** Bottom first; as many as there are diff IDs. */
-  layers: ProbedLayer[];
-  /** Layers that were uploaded during the probe: see {@link ProbeOptions.wanted}. */
+  layers: DryPushLayer[];
+  /** Layers that were uploaded during the dry push: see {@link DryPushOptions.wanted}. */
   uploaded: SpooledLayer[];
   /** The blobs that the engine did not upload, because the answer was that they are present. */
   skipped: ReadonlySet<Digest>;
 }
 
-export interface ProbeOptions extends EnginePushOptions {
+export interface DryPushOptions extends EnginePushOptions {
   /**
    * Diff IDs of wanted layers: the engine may upload these if it does not know their digests, as a graph driver does not of a layer that
-   * was built and never pushed. Any other layer without a digest ends the probe.
+   * was built and never pushed. Any other layer without a digest ends the dry push.
    */
   wanted?: ReadonlySet<Digest>;
   /** The engine's info about the image, if the caller has it. */
   info?: Pick<ImageInfo, "id" | "platform">;
-  /** The most plain bytes of layers that are uploaded: the engine compresses them with one thread. More end the probe. */
+  /** The most plain bytes of layers that are uploaded: the engine compresses them with one thread. More end the dry push. */
   maxBytes?: number;
 }
 
@@ -66,74 +66,74 @@ export interface ProbeOptions extends EnginePushOptions {
 const CONFIG_TYPES = [MEDIA_TYPE.dockerConfig, MEDIA_TYPE.ociConfig] as const;
 
 /**
- * Finds out what an engine would push: lets it push, answers that every layer is present, and takes manifest and config. Takes some 50 ms,
- * whatever the size, and leaves the engine's store unchanged.
+ * Makes a dry push: lets an engine push, answers that every layer is present, and takes manifest and config. Takes some 50 ms, whatever the
+ * size, and leaves the engine's store unchanged.
  *
  * Returns undefined, and tells --verbose why, when the engine does not reach this process, or would have to compress a layer first: that is
  * given up at once. Rejects as {@link enginePush} does.
  */
-export async function probeImage(
+export async function dryPush(
   engine: EngineConnection & EngineImages,
   image: Reference,
-  options: ProbeOptions,
-): Promise<ProbedImage | undefined> {
+  options: DryPushOptions,
+): Promise<DryPushResult | undefined> {
   const info = options.info ?? (await engine.inspectImage(image.given));
   const platform = options.platform ?? info?.platform;
   // A graph driver's image ID is the config's digest; its request for the config does not name the media type.
   const configs = new Set<Digest>(info === undefined ? [] : [info.id]);
   const blobs = new Map<Digest, SpooledBlob>();
-  const push = async (): Promise<PushCollector> => await pushForProbe(engine, image, options, configs, blobs);
+  const push = async (): Promise<SelectivePushHandler> => await pushOnce(engine, image, options, configs, blobs);
   try {
-    let collector = await push();
-    let chosen = chooseManifest(collector, platform);
+    let handler = await push();
+    let chosen = chooseManifest(handler, platform);
     if (!blobs.has(chosen.manifest.config.digest)) {
       configs.add(chosen.manifest.config.digest);
-      collector = await push();
-      chosen = chooseManifest(collector, platform);
+      handler = await push();
+      chosen = chooseManifest(handler, platform);
     }
-    return await describeImage(chosen, blobs, collector);
+    return await describeImage(chosen, blobs, handler);
   } catch (error) {
     await Promise.all([...blobs.values()].map((blob) => blob.remove()));
-    if (!(error instanceof ProbeFailed || error instanceof InvalidImage)) throw error;
-    options.onDetail?.(`probing what the engine would push of ${image.given} failed: ${error.message}`);
+    if (!(error instanceof DryPushFailed || error instanceof InvalidImage)) throw error;
+    options.onDetail?.(`the dry push of ${image.given} failed: ${error.message}`);
     return undefined;
   }
 }
 
-/** A probe that yields no result; the message tells why. */
-class ProbeFailed extends Error {
-  override readonly name = "ProbeFailed";
+/** A dry push that yields no result; the message tells why. */
+class DryPushFailed extends Error {
+  override readonly name = "DryPushFailed";
 }
 
 /** Lets the engine push once. Puts the blobs that it uploads into `blobs`. */
-async function pushForProbe(
+async function pushOnce(
   engine: EngineConnection & EngineImages,
   image: Reference,
-  options: ProbeOptions,
+  options: DryPushOptions,
   configs: ReadonlySet<Digest>,
   blobs: Map<Digest, SpooledBlob>,
-): Promise<PushCollector> {
-  const collector = new PushCollector({
+): Promise<SelectivePushHandler> {
+  const handler = new SelectivePushHandler({
     wants: (digest, accept) => configs.has(digest) || CONFIG_TYPES.some((type) => accept.includes(type)),
     layers: options.wanted ?? new Set(),
     ...(options.maxBytes !== undefined && { maxBytes: options.maxBytes }),
     ...(options.wanted === undefined && { maxUpload: MAX_CONFIG }),
     onBlob: (blob) => blobs.set(blob.digest, blob),
   });
-  const reason = await enginePush(engine, image, collector, options);
-  if (collector.root === undefined) throw new ProbeFailed(reason ?? "the engine pushed no manifest");
-  return collector;
+  const reason = await enginePush(engine, image, handler, options);
+  if (handler.root === undefined) throw new DryPushFailed(reason ?? "the engine pushed no manifest");
+  return handler;
 }
 
 interface ChosenManifest {
   pushed: PushedManifest;
   manifest: Manifest;
-  index: ProbedImage["index"];
+  index: DryPushResult["index"];
 }
 
 /** Chooses the manifest for the platform: the pushed one, or one that the pushed index names. */
-function chooseManifest({ root, manifests }: PushCollector, platform: string | undefined): ChosenManifest {
-  if (root === undefined) throw new ProbeFailed("the engine pushed no manifest");
+function chooseManifest({ root, manifests }: SelectivePushHandler, platform: string | undefined): ChosenManifest {
+  if (root === undefined) throw new DryPushFailed("the engine pushed no manifest");
   if (!isIndex(root.parsed)) return { pushed: root, manifest: root.parsed, index: undefined };
   // The index also names attestations, for the platform unknown/unknown.
   const entries = root.parsed.manifests.filter(
@@ -144,16 +144,18 @@ function chooseManifest({ root, manifests }: PushCollector, platform: string | u
     if (pushed === undefined || isIndex(pushed.parsed)) continue;
     return { pushed, manifest: pushed.parsed, index: { descriptor: descriptorOf(root), bytes: root.bytes } };
   }
-  throw new ProbeFailed(`the engine pushed no manifest for ${platform ?? "its own platform, which it does not tell"}`);
+  throw new DryPushFailed(
+    `the engine pushed no manifest for ${platform ?? "its own platform, which it does not tell"}`,
+  );
 }
 
 async function describeImage(
   { pushed, manifest, index }: ChosenManifest,
   blobs: Map<Digest, SpooledBlob>,
-  { skipped }: PushCollector,
-): Promise<ProbedImage> {
+  { skipped }: SelectivePushHandler,
+): Promise<DryPushResult> {
   const configBlob = blobs.get(manifest.config.digest);
-  if (configBlob === undefined) throw new ProbeFailed("the engine did not upload its config");
+  if (configBlob === undefined) throw new DryPushFailed("the engine did not upload its config");
   if (configBlob.size > MAX_CONFIG) throw new InvalidImage("its config is larger than 8 MB");
   const config = await buffer(await configBlob.open());
   const { diffIds, platform } = parseConfig(config);
