@@ -12,8 +12,8 @@ import { addLayerFile } from "./add-layer-file.ts";
 import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 
 /**
- * Writes the files of a saved archive that may be wanted layers to disk, as they are stored, until the archive's manifest tells. Wanted
- * layers become outgoing blobs from there: a compressed one keeps its digest, and is not compressed twice. Bounded by the disk's free
+ * Writes unidentified files of a saved archive to disk, as they are stored: those that may be wanted layers, which only the archive's
+ * manifest tells. Wanted layers become outgoing blobs from there: a compressed one keeps its digest, and is not compressed twice. Bounded by the disk's free
  * space, and by the archive's reader (`MAX_UNIDENTIFIED` files).
  */
 export class UnidentifiedBlobs {

@@ -16,7 +16,7 @@ export interface StoredLayer {
   size: number;
 }
 
-/** A file that may be a layer. Which one becomes known later. */
+/** A file that may be a layer. It is unidentified until a digest or a manifest shows which one. */
 export interface UnidentifiedFile {
   path: string;
   mediaType: string;
