@@ -25,7 +25,7 @@ export type Parsed = { job: Job } | { exitStatus: number };
 
 /**
  * Parses a command line (`argv` as in process.argv). Help, the version, and errors of the line's form go to `write`. Throws a `usage`
- * Failure for words that cannot be meant. The command itself is imported when it runs.
+ * Failure for arguments that contradict each other. The command itself is imported when it runs.
  */
 export async function parseCommandLine(
   argv: readonly string[],

@@ -110,7 +110,7 @@ export async function receive(
   await using resumeCache = crossesLink ? new ResumeCache({ env, runId, onKept }) : undefined;
   let result: Result;
   {
-    // The temporary name is gone before the sender hears that all is well.
+    // The temporary name is removed before the sender gets the result.
     await using received = await transfer(receiver, about, terms, resumeCache);
     await verify(receiver, about, received);
     signal.throwIfAborted();
@@ -134,7 +134,7 @@ async function agree({ tunnel, target, request, runId, context: { output, signal
   const tidied = target.tidy();
   tidied.catch(() => {}); // awaited below
   const about = parseAbout(await nextMessage(tunnel, "about", { timeout, what: "what the image is", stop: signal }));
-  // Leftovers go before anybody looks for present layers: they are not to be counted on.
+  // Leftovers are removed before the search for present layers, which must not count them.
   for (const leftover of await tidied) output.detail(`removed ${leftover}, left by a run that was killed`);
   checkPlatform(about.platform, platform, target, (warning) => output.warn(warning));
   if ((preserve || about.preserve) && about.manifest === undefined) {
@@ -168,7 +168,7 @@ interface Terms extends Pick<ReceiveOptions, "noDeltaReason" | "delta" | "allows
   packing: Pick<Want, "codecs" | "compress">;
 }
 
-/** Chooses how missing layers may be sent: whole or by delta, in which codecs. Which are missing, the target finds out. */
+/** Chooses how missing layers may be sent: whole or by delta, in which codecs. The target finds out which are missing. */
 function choose({ tunnel, request }: Receiver, { manifest, delta }: About): Terms {
   const { compress, connection } = request;
   const codecs = connection.kind === "in-process" ? [] : CODECS.map(({ name }) => name);
@@ -181,8 +181,8 @@ function choose({ tunnel, request }: Receiver, { manifest, delta }: About): Term
 }
 
 /**
- * Lets the target look which layers are missing, fetch those, and put the image together under a temporary name. Layers that have arrived
- * stay in the resume cache when that fails for a reason that may go away.
+ * Lets the target find the missing layers, fetch them, and store the image under a temporary name. Layers that have arrived stay in the
+ * resume cache when that fails for a reason that may go away.
  */
 async function transfer(
   { tunnel, target, request, runId, onProgress, context: { output, signal, env } }: Receiver,
@@ -218,7 +218,7 @@ async function transfer(
   }
 }
 
-/** An image that is not right, or for which there is no room, is not worth resuming. */
+/** An invalid image, or one without room here, is not worth resuming. */
 function mayBeContinued(error: unknown): boolean {
   const failure = explainError(error);
   return !(failure instanceof Failure && ["not-verified", "refused", "no-space"].includes(failure.code));
@@ -231,7 +231,7 @@ async function verify({ target, runId }: Receiver, about: About, received: Recei
   await verifyManifest(target, name, about, runId);
 }
 
-/** Gives the image its name, and compares again what the name leads to. Returns the image's ID. */
+/** Gives the image its name, and verifies the image under that name once more. Returns the image's ID. */
 async function tag({ target, request }: Receiver, { diffIds }: About, received: ReceivedImage): Promise<Digest> {
   const name = target.nameFor(request.name);
   await target.tag(received.name, name);

@@ -103,7 +103,7 @@ interface Agreement {
   found: FoundImage;
   /** Of this side, then the receiver's. */
   runIds: readonly [RunId, RunId];
-  /** The manifest that the receiver is to keep; left out where any with the same layers will do. */
+  /** The manifest that the receiver is to keep; left out where any with the same layers is sufficient. */
   manifest: ImageManifest | undefined;
 }
 

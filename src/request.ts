@@ -17,7 +17,7 @@ export interface PushRequest extends TransferOptions {
   as?: Reference | undefined;
   /**
    * The name that this side gives to a remote side that it starts itself, or to an engine: --as, or the name in IMAGE. Left out where
-   * the remote command names the image, and where the archive alone says what the image is called.
+   * the remote command names the image, and where only the archive names the image.
    */
   remoteName?: Reference | undefined;
 }
@@ -32,7 +32,7 @@ export interface PullRequest extends TransferOptions {
   /** --as, or --to docker-daemon:NAME: the name here is not the one that the sender knows. */
   isRenamed: boolean;
   target: TargetEngine | FileLocation;
-  /** --max-size: bytes that the missing layers may have, unpacked */
+  /** --max-size: bytes that the missing layers may have, uncompressed */
   maxSize?: number | undefined;
 }
 
@@ -65,7 +65,7 @@ export type Connection =
   /** A remote command that ends in an engine (`docker system dial-stdio`), word for word. */
   | { kind: "engine"; words: readonly string[] }
   | SshConnection
-  /** Both sides are in this process: no link is between them, so that nothing is packed. */
+  /** Both sides are in this process: no link is between them, and nothing is packed. */
   | { kind: "in-process" };
 
 /** `ssh://[USER@]HOST[:PORT]`: docker-over-ssh where it is installed there, else the engine. */

@@ -138,7 +138,7 @@ export interface Traffic {
 type Use<T> = (tunnel: Tunnel, signal: AbortSignal, traffic: Traffic) => Promise<T>;
 
 interface ConnectOptions {
-  /** Resolves when this side has all it needs. The other side hears nothing before. */
+  /** Resolves when this side is ready. Nothing is sent to the other side before. */
   ready: Promise<unknown>;
   /** Aborts the attempt, also when `ready` rejects. */
   signal: AbortSignal;
@@ -160,8 +160,8 @@ export function connectByCommand(request: TransferRequest, context: Context): Co
 }
 
 /**
- * Connects while this side still gets ready, because a login takes longer. When this side cannot get ready, the other side has heard nothing,
- * and this rejects with that error, whatever is wrong on the other side.
+ * Connects while this side is getting ready, because a login takes longer. When this side cannot get ready, nothing has been sent, and this
+ * rejects with that error, even if the connection fails as well.
  */
 export async function connectEarly<T>(
   connect: Connect,

@@ -8,7 +8,7 @@ export interface CommandDefinition<Options extends object> {
   summary: string;
   description: string;
   options: readonly OptionDefinition[];
-  /** Makes a job of a parsed command line. Throws a `usage` Failure for words that cannot be meant. */
+  /** Makes a job of a parsed command line. Throws a `usage` Failure for arguments that contradict each other. */
   toJob(words: Words, options: Options, env: NodeJS.ProcessEnv): TransferJob;
 }
 

@@ -34,7 +34,7 @@ export const pullCommand: CommandDefinition<PullOptions> = {
     },
     {
       flags: "--max-size <size>",
-      description: "refuse an image whose missing layers are larger than this when unpacked, e.g. 500m or 2g",
+      description: "refuse an image whose missing layers are larger than this uncompressed, e.g. 500m or 2g",
       parse: parseSize,
     },
     ...SHARED_OPTIONS,
@@ -48,7 +48,7 @@ export const pullCommand: CommandDefinition<PullOptions> = {
   },
 };
 
-/** Makes a request of a pull as it was typed. Throws a `usage` Failure for what cannot be meant. */
+/** Makes a request of a pull as it was typed. Throws a `usage` Failure for arguments that contradict each other. */
 export function readPullRequest({ image, command }: Words, options: PullOptions, env: NodeJS.ProcessEnv): PullRequest {
   refuseWithEnginePull(options);
   const shared = readTransferOptions(command, options);

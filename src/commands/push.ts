@@ -37,13 +37,13 @@ export const pushCommand: CommandDefinition<PushOptions> = {
   },
 };
 
-/** Makes a request of a push as it was typed. Throws a `usage` Failure for what cannot be meant. */
+/** Makes a request of a push as it was typed. Throws a `usage` Failure for arguments that contradict each other. */
 export function readPushRequest({ image, command }: Words, options: PushOptions, env: NodeJS.ProcessEnv): PushRequest {
   const shared = readTransferOptions(command, options);
   const as = options.as === undefined ? undefined : readReference(options.as);
   const source = readSource(image, options, env);
   const { kind } = shared.connection;
-  // A command that somebody typed says itself what the image is called.
+  // A typed command names the image itself.
   const remoteName = kind === "ssh" || kind === "engine" ? (as ?? nameIn(source)) : undefined;
   return { role: "sender", source, as, remoteName, ...shared };
 }

@@ -13,7 +13,7 @@ const ENGINE = /\bsystem\s+dial-stdio$/;
  * - `… system dial-stdio`: an engine;
  * - any other command: docker-over-ssh.
  *
- * Throws a `usage` Failure for an address that cannot be meant, and for --sudo without one.
+ * Throws a `usage` Failure for an invalid address, and for --sudo without one.
  */
 export function readConnection(command: readonly string[], sudo = false): Connection {
   const [given = "", ...more] = command;

@@ -19,7 +19,7 @@ export interface SharedOptions {
   timeout?: number | undefined;
 }
 
-/** Makes of the shared options what a request has of them. Throws a `usage` Failure. */
+/** Converts the shared options to their part of a request. Throws a `usage` Failure. */
 export function readTransferOptions(command: readonly string[], options: SharedOptions): TransferOptions {
   const { platform, timeout, compress, bwlimit, delta = "auto", preserveDigest, sudo } = options;
   return { connection: readConnection(command, sudo), platform, timeout, compress, bwlimit, delta, preserveDigest };

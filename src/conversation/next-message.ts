@@ -4,7 +4,7 @@ import type { Tunnel } from "../stdio-tunnel/session.ts";
 import { stallTimer } from "../streams/stall-timer.ts";
 
 /**
- * ms for what the peer has to look up. It gives its engine a minute for each of several answers, and reports one that does not come, which says
+ * ms for the peer's lookups. It gives its engine a minute for each of several answers, and reports one that does not come, which says
  * more than this side's timeout.
  */
 export const LOOK_UP_TIMEOUT = 300_000;

@@ -33,7 +33,7 @@ export interface PushHandler {
   readonly policy: PushPolicy;
   /** Called with each line of the engine's progress. */
   onProgress?(line: EngineProgress): void;
-  /** Aborted when the push is of no more use; its reason is a string for --verbose. */
+  /** Aborted when the push is no longer useful; its reason is a string for --verbose. */
   readonly giveUp: AbortSignal;
 }
 

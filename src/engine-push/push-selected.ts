@@ -40,7 +40,7 @@ export async function pushSelected(
   if (layers.missing.size === 0) return new Set();
   const known = new Set([...dryPushed.skipped, dryPushed.manifest.config.digest]);
   const handler = new SelectivePushHandler({
-    // Unknown digests too: a graph driver may know several digests for a layer, and asks for one after the other.
+    // Also unknown digests: a graph driver may know several digests for a layer, and asks for one after the other.
     wants: (digest) => wanted.has(digest) || !known.has(digest),
     layers: new Set(layers.missing.keys()),
     onArriving: (blob) => layers.begin(blob),

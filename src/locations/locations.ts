@@ -10,7 +10,7 @@ import type { Context } from "../transfer.ts";
 /** A location that is being opened. Disposing of it ends that, and disposes of what was opened. */
 export interface Opening<T> extends AsyncDisposable {
   opened: Promise<T>;
-  /** Tells whether opening may take longer than a remote side waits for a word: then it is started afterwards. Left out: no. */
+  /** Whether opening may take longer than a remote side waits for the first message: the remote command starts afterwards. Left out: no. */
   takesTime?(): Promise<boolean>;
 }
 
@@ -38,7 +38,7 @@ function refuseTunnelAsArchive({ given, path }: FileLocation, connection: Connec
 
 /** Whether an archive must be read to its end before anything is known of it. */
 async function takesTime({ path }: FileLocation): Promise<boolean> {
-  const input = await inputKind(path).catch(() => undefined); // opening it fails for the same reason, in better words
+  const input = await inputKind(path).catch(() => undefined); // opening it fails for the same reason, with a better message
   return input === "compressed" || input === "stream";
 }
 

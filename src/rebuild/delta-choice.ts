@@ -54,7 +54,7 @@ export interface DeltaChoiceOptions {
   now?: () => number;
 }
 
-/** Thrown when a layer is rebuilt so slowly that it arrives earlier whole. */
+/** Thrown when a rebuild is so slow that the whole layer would arrive earlier. */
 export class RebuildTooSlow extends Error {
   override readonly name = "RebuildTooSlow";
 }
@@ -145,7 +145,7 @@ export class DeltaChoice {
   }
 }
 
-/** Bytes of a layer's tar; an estimate where it is stored packed. */
+/** Bytes of a layer's tar; an estimate where it is stored compressed. */
 function plainSize({ diffId, digest, size }: AnnouncedLayer): number {
   return digest === diffId ? size : size / PACKED;
 }

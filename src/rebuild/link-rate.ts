@@ -25,7 +25,7 @@ const WINDOW = 100;
 export interface LinkRateOptions {
   /** Returns the bytes received through the tunnel so far. */
   bytesReceived: () => number;
-  /** Fetches so many bytes of no use. Rejects, or breaks off, when the signal is aborted. */
+  /** Fetches a probe of so many bytes. Rejects, or breaks off, when the signal is aborted. */
   probe: (bytes: number, signal: AbortSignal) => Promise<AsyncIterable<Buffer>>;
   /** --bwlimit, bytes a second; 0 or undefined: no limit. */
   limit?: number | undefined;
@@ -77,7 +77,7 @@ export class LinkRate {
     this.#window = { from: at, before: total, followsRegular: isRegular };
   }
 
-  /** Returns the bytes a second, at least 1. Probes the link as far as the question needs and earlier probes do not answer it. */
+  /** Returns the bytes a second, at least 1. Fetches further probes only while the earlier ones do not answer the question. */
   async bytesPerSecond({ enough, budget }: RateQuestion): Promise<number> {
     const first = await (this.#first ??= this.#probe(FIRST));
     let probed = rateBetween(first.bytes, first.all);

@@ -31,7 +31,7 @@ export interface OfferOptions {
   /** How plain layers are packed for the transfer. */
   packing: Packing;
   runIds: RunIds;
-  /** The manifest that the receiver keeps: layers are sent as the blobs that it names. Left out: any manifest of these layers will do. */
+  /** The manifest that the receiver keeps: layers are sent as the blobs that it names. Left out: any manifest of these layers is sufficient. */
   manifest?: ImageManifest | undefined;
   env: NodeJS.ProcessEnv;
   output: Output;

@@ -87,8 +87,8 @@ export class OutgoingBlobs implements AsyncDisposable {
   }
 
   /**
-   * Adds a layer as a blob that can be read again and again. The caller owns the blob, keeps it until this is disposed of, and learns from
-   * it when it cannot be read.
+   * Adds a layer as a blob that can be read again and again. The caller owns the blob and keeps it until this is disposed of.
+   * The blob itself reports when it cannot be read.
    */
   async addStored(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): Promise<void> {
     const canCut = this.#deltas.isCuttable(descriptor) && (await this.#deltas.hasRoom());

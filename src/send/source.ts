@@ -8,7 +8,7 @@ export interface RequestedImage {
   isRenamed?: boolean | undefined;
   /** `image` is the name that the sender's --as gives to the image, not its name in the source. */
   isNewName?: boolean | undefined;
-  /** The only platform that will do. */
+  /** The only acceptable platform. */
   platform?: string | undefined;
   /** The platform of the receiver's engine: preferred when the image has several and `platform` is left out. */
   receiverPlatform?: string | undefined;

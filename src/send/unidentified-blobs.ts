@@ -13,8 +13,8 @@ import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 
 /**
  * Writes unidentified files of a saved archive to disk, as they are stored: those that may be wanted layers, which only the archive's
- * manifest tells. Wanted layers become outgoing blobs from there: a compressed one keeps its digest, and is not compressed twice. Bounded by the disk's free
- * space, and by the archive's reader (`MAX_UNIDENTIFIED` files).
+ * manifest tells. Wanted layers become outgoing blobs from there: a compressed one keeps its digest, and is not compressed twice. Bounded
+ * by the disk's free space, and by the archive's reader (`MAX_UNIDENTIFIED` files).
  */
 export class UnidentifiedBlobs {
   readonly #outgoing: OutgoingBlobs;

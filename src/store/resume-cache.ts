@@ -18,7 +18,7 @@ import {
   type CacheLimits,
 } from "./resume-cache-files.ts";
 
-/** The oldest files go first. A user who has not resumed a transfer in a week has found another way. */
+/** The oldest files are removed first. A user who has not resumed a transfer in a week has found another way. */
 export const LIMITS: CacheLimits = { size: 10_000_000_000, age: 7 * 24 * 3600 * 1000 };
 
 /**
@@ -50,7 +50,7 @@ export class ResumeCache implements AsyncDisposable {
   readonly #options: ResumeCacheOptions;
   readonly #limits: CacheLimits;
   readonly #taken = new Map<Digest, ResumableFile>();
-  /** The blobs of the image, and the keys of their partial rebuilds: all their files go when the image has been received. */
+  /** The blobs of the image, and the keys of their partial rebuilds: all their files are removed when the image has been received. */
   readonly #related = new Set<Digest>();
   /** Bytes that the files of this run may grow to. */
   #promised = 0;
@@ -135,7 +135,7 @@ export class ResumeCache implements AsyncDisposable {
   async freeSpace(bytes: number): Promise<void> {
     if (!(await this.#isSafe())) return;
     const others = await freeFiles(this.#folder);
-    // If they do not suffice together, none goes: a sender may announce any size.
+    // If they do not suffice together, none is removed: a sender may announce any size.
     if ((await this.#freeBytes()) + others.reduce((sum, { size }) => sum + size, 0) < bytes) return;
     for (const { path } of others) {
       if ((await this.#freeBytes()) >= bytes) return;

@@ -25,8 +25,8 @@ export function writeDockerManifest(images: readonly DockerManifestImage[]): Buf
 }
 
 /**
- * Writes the manifest.json for the images that an index names. Leaves out those that are not what the index says. `onBytes` hears of the
- * progress.
+ * Writes the manifest.json for the images that an index names. Leaves out those that are not what the index says. `onBytes` receives
+ * the progress.
  */
 export async function writeDockerManifestFor(
   files: ArchiveFiles,

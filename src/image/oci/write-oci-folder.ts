@@ -15,7 +15,7 @@ import { moveFile, replaceFile } from "./replace-file.ts";
  * at all. Moves the verified files of layers where the file system can, over a blob of the same name, which may be damaged. Nobody finds the
  * image before {@link addImageToIndex}.
  *
- * @param run the run ID in the names of temporary files, which end with `.RUN.part`
+ * @param runId in the names of temporary files, which end with `.RUN.part`
  */
 export async function writeImageBlobs(
   folder: string,
@@ -32,7 +32,7 @@ export async function writeImageBlobs(
 /**
  * Adds an image to a layout's index.json and manifest.json under these names, which lead to this image alone from then on
  * ({@link addIndexEntries}). Replaces index.json last and atomically: a reader, also after a crash, finds the old state or the new one.
- * Not for two writers at once. `onBytes` hears of the progress, the manifests of all named images.
+ * Not for two writers at once. `onBytes` receives the progress, the manifests of all named images.
  *
  * Throws `InvalidImage` for an index.json that is invalid or full, and the file system's errors; nothing is written in these cases.
  */
