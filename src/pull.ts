@@ -1,4 +1,4 @@
-import { hearLayerAnnouncements } from "./conversation/layer-announcements.ts";
+import { receiveLayerAnnouncements } from "./conversation/layer-announcements.ts";
 import {
   askMessage,
   SECOND_WANT,
@@ -204,7 +204,7 @@ async function transfer(
   const obtain = async (want: Wanted): Promise<OfferedLayers> => {
     await unread;
     plan(want.kind === "image" ? undefined : want.diffIds.length);
-    const announced = hearLayerAnnouncements(tunnel, want.diffIds);
+    const announced = receiveLayerAnnouncements(tunnel, want.diffIds);
     await tunnel.send(wantMessage({ ...want, ...packing }));
     const offer = parseOffer(await abortable(tunnel.next("offer"), signal));
     return { offer, ...announced };

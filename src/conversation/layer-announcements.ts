@@ -16,7 +16,7 @@ export interface LayerAnnouncements {
  * Collects the sender's announcements until each of `wanted` has been announced. Call it before the sender can announce any. An announcement
  * of another layer ends the tunnel.
  */
-export function hearLayerAnnouncements(tunnel: Tunnel, wanted: readonly Digest[]): LayerAnnouncements {
+export function receiveLayerAnnouncements(tunnel: Tunnel, wanted: readonly Digest[]): LayerAnnouncements {
   const open = new Set(wanted);
   const [layers, cuttable] = [queue<AnnouncedLayer>(), queue<AnnouncedLayer>()];
   const endIfAll = (): void => {

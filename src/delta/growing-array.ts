@@ -1,4 +1,4 @@
-/** Entries of a block: at most one block is allocated in vain. */
+/** Entries of a block: at most one block is allocated without need. */
 const BLOCK_BITS = 15;
 const BLOCK = 2 ** BLOCK_BITS;
 

@@ -4,7 +4,7 @@ import type { Instruction } from "./recipe.ts";
 /** With 100,000 keys in the filter, 2 in 100 others are false positives. It takes 512 kB of memory, however many keys it has. */
 const BITS = 22;
 
-/** A set of piece keys with false positives: tells whether reading a tar again is worth while. */
+/** A set of piece keys with false positives: tells whether reading a tar again is worthwhile. */
 export class PieceKeyFilter {
   readonly #bits = new Uint32Array(2 ** (BITS - 5));
 

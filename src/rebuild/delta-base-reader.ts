@@ -5,7 +5,7 @@ import type { Digest } from "../image/digest.ts";
 import { messageOf } from "../output/errors.ts";
 import { WHOLE_LAYER, type DeltaBaseImage, type DeltaBases } from "./delta-bases.ts";
 
-/** Missing bytes that make it worth while to read a tar that may contain them, at some 100 MB/s. */
+/** Missing bytes that make it worthwhile to read a tar that may contain them, at some 100 MB/s. */
 export const WORTH_READING = 1_000_000;
 /** Share of the layer that must be missing before another image is read, or the folders of an image whose base layer was read. */
 const WORTH_MORE = 1 / 16;
@@ -61,7 +61,7 @@ export class DeltaBaseReader {
     });
   }
 
-  /** Reads further tars that may have missing pieces, as long as enough is missing to make that worth while. */
+  /** Reads further tars that may have missing pieces, as long as enough is missing to make that worthwhile. */
   async readRest(rebuild: TarRebuild, along: ReadAlong | undefined, diffId: Digest): Promise<void> {
     const [nearest, ...others] = this.#images;
     if (nearest !== undefined) {

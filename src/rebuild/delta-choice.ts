@@ -84,7 +84,7 @@ export class DeltaChoice {
     const { always, resumed, rate, onDetail } = this.#options;
     if (always) return true;
     const present = (await resumed?.(layer)) ?? { whole: 0, byDelta: 0 };
-    // The run that began the rebuild has found that it is worth while.
+    // The run that began the rebuild has found that it is worthwhile.
     if (present.byDelta > present.whole) return true;
     const perSecond = await rate.bytesPerSecond(this.#question(layer));
     const whole = this.#secondsWhole(layer, perSecond, present.whole);

@@ -44,7 +44,7 @@ export async function findPresentLayers(options: EngineReceiveOptions): Promise<
   const newest = noDeltaReason === undefined ? engine.newestOf(familiarName(image)) : Promise.resolve(undefined);
   newest.catch(() => {}); // awaited if a layer is missing
   const findLayers = async (): Promise<PresentLayers> => await store.present(diffIds, named?.layers);
-  // In other stores it may take a request for each image, which is in vain if the engine has this one.
+  // In other stores it may take a request for each image, which is useless if the engine has this one.
   let early = blobs === undefined ? undefined : findLayers();
   early?.catch(() => {}); // awaited by the first call of `present`
   return {

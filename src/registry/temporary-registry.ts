@@ -5,7 +5,7 @@ import type { Progress } from "../output/output.ts";
 /**
  * A container or an external registry for one transfer. The sender's engine pushes into it; the receiver reads it through the tunnel.
  *
- * Disposing removes what was started for it; an external registry goes on.
+ * Disposing removes what was started for it; an external registry continues to run.
  */
 export interface TemporaryRegistry extends AsyncDisposable {
   /** The host that the sender's engine pushes to, with a port if it has one. */

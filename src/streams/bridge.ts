@@ -32,7 +32,7 @@ function reset(stream: Duplex): void {
 
 /**
  * Wraps a stream for code that expects a socket. An HTTP client or server must not use an HTTP/2 stream directly: it writes strings, and
- * Node 20.20 over pipes has sent other memory in their stead (an engine got 16 stray bytes for an answer).
+ * Node 20.20 over pipes has sent other memory in their place (an engine got 16 stray bytes for an answer).
  */
 export function asSocket(stream: Duplex): Duplex {
   const [inner, outer] = duplexPair();

@@ -10,7 +10,7 @@ export interface StallTimer extends Disposable {
   stop(): void;
 }
 
-/** @param reasonOf returns the signal's reason after a wait of `ms` in vain */
+/** @param reasonOf returns the signal's reason after a wait of `ms` without movement */
 export function stallTimer(
   reasonOf: (ms: number) => Error,
   ...signals: readonly (AbortSignal | undefined)[]

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { beforeEach, describe, expect, test } from "vitest";
 import { manifestText } from "../../src/conversation/fields.ts";
-import { hearLayerAnnouncements } from "../../src/conversation/layer-announcements.ts";
+import { receiveLayerAnnouncements } from "../../src/conversation/layer-announcements.ts";
 import { parseAsk, parseWant, type Ask, type Want } from "../../src/conversation/messages.ts";
 import type { ReceivedImage } from "../../src/receive/received-image.ts";
 import type { Target } from "../../src/receive/target.ts";
@@ -112,7 +112,7 @@ test.each([
         await once(stop, "abort");
       },
       async receiver(tunnel, stop) {
-        hearLayerAnnouncements(tunnel, diffIds);
+        receiveLayerAnnouncements(tunnel, diffIds);
         await tunnel.send({ type: "want" });
         await once(stop, "abort");
         throw stop.reason;

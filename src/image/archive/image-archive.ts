@@ -36,7 +36,7 @@ export interface ArchivedImage {
   manifest?: {
     bytes: Buffer;
     descriptor: Descriptor;
-    /** The manifest declares wrong media types for layers: of use only to a receiver that keeps it byte for byte. */
+    /** The manifest declares wrong media types for layers: it is useful only to a receiver that keeps it byte for byte. */
     hasWrongMediaTypes?: boolean;
   };
   /** Bottom first: one for each diff ID. */

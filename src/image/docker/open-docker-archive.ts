@@ -27,7 +27,7 @@ export async function openDockerArchive(files: RandomAccessFiles): Promise<Image
   };
 }
 
-/** Docker accepts an archive without the layers it has, and with empty files in their stead. */
+/** Docker accepts an archive without the layers it has, and with empty files in their place. */
 const EMPTY_FILE = digestOf("");
 
 async function withLayers(files: RandomAccessFiles, image: DockerImage): Promise<ArchivedImage> {
