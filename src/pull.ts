@@ -135,7 +135,7 @@ async function agree({ tunnel, target, request, runId, context: { output, signal
   tidied.catch(() => {}); // awaited below
   const about = parseAbout(await nextMessage(tunnel, "about", { timeout, what: "what the image is", stop: signal }));
   // Leftovers are removed before the search for present layers, which must not count them.
-  for (const leftover of await tidied) output.detail(`removed ${leftover}, left by a run that was killed`);
+  for (const leftover of await tidied) output.detail({ code: "leftover-removed", leftover });
   checkPlatform(about.platform, platform, target, (warning) => output.warn(warning));
   if ((preserve || about.preserve) && about.manifest === undefined) {
     output.note({ code: "manifest-not-kept", ...(!keepsManifests && { address: target.address }) });

@@ -151,11 +151,10 @@ function choose(
 ): { want: Want; packing: Packing } {
   const noDeltaReason =
     reasonAgainstDelta(request, manifest, tunnel) ??
-    (receiverWant.kind === "layers" && receiverWant.delta ? undefined : "the receiver wants whole layers");
+    (receiverWant.kind === "layers" && receiverWant.delta ? undefined : "receiver-wants-whole");
   const want = receiverWant.kind === "layers" ? { ...receiverWant, delta: noDeltaReason === undefined } : receiverWant;
   const wanted = diffIdsOf(want);
-  if (noDeltaReason !== undefined && wanted.length > 0)
-    output.detail(`missing layers are sent whole: ${noDeltaReason}`);
+  if (noDeltaReason !== undefined && wanted.length > 0) output.detail({ code: "all-whole", reason: noDeltaReason });
   if (!wanted.every((diffId) => found.diffIds.includes(diffId))) {
     throw new Failure("refused", "the remote side asks for layers that are not of this image", {
       expected: `some of the ${found.diffIds.length} layers of ${name}`,

@@ -3,6 +3,7 @@ import { SECOND_WANT, CUTS_ON_DEMAND, type Result } from "./conversation/message
 import { EngineError } from "./engine/engine-error.ts";
 import { openFileLimitError } from "./files/open-file-limit.ts";
 import { InvalidImage } from "./image/invalid-image.ts";
+import type { WholeReason } from "./output/details.ts";
 import { Failure, messageOf } from "./output/errors.ts";
 import type { TransferResult } from "./output/events.ts";
 import type { Output } from "./output/output.ts";
@@ -26,12 +27,12 @@ export function reasonAgainstDelta(
   { delta, connection }: TransferOptions,
   manifest: unknown,
   { peer }: Pick<Tunnel, "peer">,
-): string | undefined {
-  if (delta === "never") return "--delta never was given";
-  if (!peer.features.includes(CUTS_ON_DEMAND)) return "the remote side has another version of docker-over-ssh";
+): WholeReason | undefined {
+  if (delta === "never") return "option";
+  if (!peer.features.includes(CUTS_ON_DEMAND)) return "other-version";
   // The layers cross the link before this process has them.
-  if (connection.kind === "in-process") return "one side is an engine alone";
-  if (manifest !== undefined) return "--preserve-digest sends layers as they are stored";
+  if (connection.kind === "in-process") return "engine-alone";
+  if (manifest !== undefined) return "preserved-digest";
   return undefined;
 }
 
@@ -106,7 +107,7 @@ export function tunnelOptions(
     ready,
     signal,
     onRemoteLine: (line) => output.event({ type: "remote", line }),
-    onDetail: (text) => output.detail(text),
+    onDetail: (detail) => output.detail(detail),
     explain: explainError,
     failureForPeer: isInitiator(request.connection) ? withoutOwnFolders(request) : undefined,
   };

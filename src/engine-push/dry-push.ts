@@ -7,6 +7,7 @@ import { MAX_CONFIG, parseConfig } from "../image/config.ts";
 import type { Digest } from "../image/digest.ts";
 import { isIndex, MEDIA_TYPE, type Descriptor, type Manifest } from "../image/manifest.ts";
 import type { Reference } from "../image/reference.ts";
+import { pushFailureText, type PushFailure } from "../output/reasons.ts";
 import { SelectivePushHandler } from "./selective-push-handler.ts";
 import { enginePush, type EnginePushOptions } from "./engine-push.ts";
 import { UNKNOWN_SIZE, type PushedManifest } from "../registry/embedded/push-policy.ts";
@@ -94,15 +95,27 @@ export async function dryPush(
     return await describeImage(chosen, blobs, handler);
   } catch (error) {
     await Promise.all([...blobs.values()].map((blob) => blob.remove()));
-    if (!(error instanceof DryPushFailed || error instanceof InvalidImage)) throw error;
-    options.onDetail?.(`the dry push of ${image.given} failed: ${error.message}`);
+    options.onDetail?.({ code: "dry-push-failed", image: image.given, reason: reasonOf(error) });
     return undefined;
   }
 }
 
-/** A dry push that yields no result; the message tells why. */
+/** A dry push that yields no result. */
 class DryPushFailed extends Error {
   override readonly name = "DryPushFailed";
+  readonly reason: PushFailure;
+
+  constructor(reason: PushFailure) {
+    super(pushFailureText(reason));
+    this.reason = reason;
+  }
+}
+
+/** Returns why a dry push yields no result. Throws any other error. */
+function reasonOf(error: unknown): PushFailure {
+  if (error instanceof DryPushFailed) return error.reason;
+  if (error instanceof InvalidImage) return { code: "invalid-image", error: error.message };
+  throw error;
 }
 
 /** Lets the engine push once. Puts the blobs that it uploads into `blobs`. */
@@ -121,7 +134,7 @@ async function pushOnce(
     onBlob: (blob) => blobs.set(blob.digest, blob),
   });
   const reason = await enginePush(engine, image, handler, options);
-  if (handler.root === undefined) throw new DryPushFailed(reason ?? "the engine pushed no manifest");
+  if (handler.root === undefined) throw new DryPushFailed(reason ?? { code: "no-manifest" });
   return handler;
 }
 
@@ -133,7 +146,7 @@ interface ChosenManifest {
 
 /** Chooses the manifest for the platform: the pushed one, or one that the pushed index names. */
 function chooseManifest({ root, manifests }: SelectivePushHandler, platform: string | undefined): ChosenManifest {
-  if (root === undefined) throw new DryPushFailed("the engine pushed no manifest");
+  if (root === undefined) throw new DryPushFailed({ code: "no-manifest" });
   if (!isIndex(root.parsed)) return { pushed: root, manifest: root.parsed, index: undefined };
   // The index also names attestations, for the platform unknown/unknown.
   const entries = root.parsed.manifests.filter(
@@ -144,9 +157,7 @@ function chooseManifest({ root, manifests }: SelectivePushHandler, platform: str
     if (pushed === undefined || isIndex(pushed.parsed)) continue;
     return { pushed, manifest: pushed.parsed, index: { descriptor: descriptorOf(root), bytes: root.bytes } };
   }
-  throw new DryPushFailed(
-    `the engine pushed no manifest for ${platform ?? "its own platform, which it does not tell"}`,
-  );
+  throw new DryPushFailed({ code: "no-manifest-for-platform", platform });
 }
 
 async function describeImage(
@@ -155,7 +166,7 @@ async function describeImage(
   { skipped }: SelectivePushHandler,
 ): Promise<DryPushResult> {
   const configBlob = blobs.get(manifest.config.digest);
-  if (configBlob === undefined) throw new DryPushFailed("the engine did not upload its config");
+  if (configBlob === undefined) throw new DryPushFailed({ code: "no-config" });
   if (configBlob.size > MAX_CONFIG) throw new InvalidImage("its config is larger than 8 MB");
   const config = await buffer(await configBlob.open());
   const { diffIds, platform } = parseConfig(config);

@@ -4,7 +4,9 @@ import { EngineError } from "../engine/engine-error.ts";
 import { forgetBrokenOffName, forgetName, giveTemporaryName } from "../engine/temporary-name.ts";
 import { temporaryName, type RunId } from "../run/run-id.ts";
 import { parseReference, type Reference } from "../image/reference.ts";
+import type { Detail } from "../output/details.ts";
 import { messageOf } from "../output/errors.ts";
+import type { PushFailure } from "../output/reasons.ts";
 import type { PushObserver, PushPolicy } from "../registry/embedded/push-policy.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { IdleTimer } from "./idle-timer.ts";
@@ -25,7 +27,7 @@ export interface EnginePushOptions {
   /** ms without a request, a byte or a line of progress after which the push is given up; an active engine has several a second. */
   idleTimeout?: number;
   /** For --verbose. */
-  onDetail?: (text: string) => void;
+  onDetail?: (detail: Detail) => void;
 }
 
 /** Answers an engine's push. */
@@ -33,7 +35,7 @@ export interface PushHandler {
   readonly policy: PushPolicy;
   /** Called with each line of the engine's progress. */
   onProgress?(line: EngineProgress): void;
-  /** Aborted when the push is no longer useful; its reason is a string for --verbose. */
+  /** Aborted when the push is no longer useful; its reason is a {@link PushFailure}. */
   readonly giveUp: AbortSignal;
 }
 
@@ -49,19 +51,19 @@ export async function enginePush(
   image: Reference,
   handler: PushHandler,
   options: EnginePushOptions,
-): Promise<string | undefined> {
-  if (!engine.reachesUs) return "the engine is on another machine, and cannot reach this process";
+): Promise<PushFailure | undefined> {
+  if (!engine.reachesUs) return { code: "other-machine" };
   const { registry, runIds, signal, idleTimeout = IDLE_TIMEOUT } = options;
   const name = temporaryName(`127.0.0.1:${await registry.listen()}`, image.path, runIds);
   const broken = new AbortController();
   const hopeless = new AbortController();
   using idleTimer = new IdleTimer(
-    { ms: REACH_TIMEOUT, onTimeout: () => hopeless.abort("the engine does not reach this process") },
-    { ms: idleTimeout, onTimeout: () => hopeless.abort("the engine makes no progress") },
+    { ms: REACH_TIMEOUT, onTimeout: () => hopeless.abort({ code: "not-reached" } satisfies PushFailure) },
+    { ms: idleTimeout, onTimeout: () => hopeless.abort({ code: "stalled" } satisfies PushFailure) },
   );
   let isFinished = false;
   try {
-    if (!(await giveTemporaryName(engine, image, name))) return "the image has no name besides the temporary one";
+    if (!(await giveTemporaryName(engine, image, name))) return { code: "no-name" };
     const end = AbortSignal.any([signal, broken.signal, hopeless.signal, handler.giveUp]);
     await pushTo(engine, name, handler, options, { idleTimer, broken, hopeless, end });
     isFinished = true;
@@ -69,9 +71,9 @@ export async function enginePush(
   } catch (error) {
     signal.throwIfAborted();
     broken.signal.throwIfAborted();
-    if (handler.giveUp.aborted) return String(handler.giveUp.reason);
-    if (hopeless.signal.aborted) return String(hopeless.signal.reason);
-    if (error instanceof EngineError) return `the engine's error: ${messageOf(error)}`;
+    if (handler.giveUp.aborted) return handler.giveUp.reason as PushFailure;
+    if (hopeless.signal.aborted) return hopeless.signal.reason as PushFailure;
+    if (error instanceof EngineError) return { code: "engine-error", error: messageOf(error) };
     throw error;
   } finally {
     // A push that was given up had its upload or its manifest refused: the engine records no digest of it.
@@ -114,7 +116,7 @@ async function pushTo(
     onProgress: (line) => {
       if (isReached) idleTimer.reset();
       // An engine tries five times, 5 to 25 s apart. When the first try fails, another way of export is faster.
-      if (line.status.startsWith("Retrying")) hopeless.abort("the engine wants to try again");
+      if (line.status.startsWith("Retrying")) hopeless.abort({ code: "retried" } satisfies PushFailure);
       handler.onProgress?.(line);
     },
   });

@@ -2,6 +2,7 @@ import type { EngineConnection } from "../engine/engine.ts";
 import type { EngineImages, EngineProgress } from "../engine/engine-images.ts";
 import { shortOf, type Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
+import type { PushFailure } from "../output/reasons.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
 import { diffIdOf } from "./diff-id-of.ts";
 import { DistributionError } from "../registry/embedded/distribution-error.ts";
@@ -32,14 +33,14 @@ export async function pushByProgress(
   { onLayer, ...options }: PushByProgressOptions,
 ): Promise<ReadonlySet<Digest>> {
   const handler = new ProgressPushHandler(wanted, onLayer, options.signal);
-  let reason: string | undefined;
+  let reason: PushFailure | undefined;
   try {
     reason = await enginePush(engine, image, handler, { ...options, idleTimeout: IDLE_TIMEOUT });
   } finally {
     await handler.settle();
   }
   if (handler.missing.size > 0) {
-    options.onDetail?.(`the engine did not push all wanted layers of ${image.given}: ${reason ?? "it gave no reason"}`);
+    options.onDetail?.({ code: "push-incomplete", image: image.given, reason });
   }
   return handler.missing;
 }
@@ -90,7 +91,7 @@ class ProgressPushHandler implements PushHandler {
       blobReceived: (blob) => {
         this.#received.set(blob.digest, blob.size);
         const added = this.#add(blob);
-        added.catch((error: unknown) => this.#controller.abort(error)); // settle() rejects with it
+        added.catch(() => this.#giveUp()); // settle() rejects with the error
         this.#added.push(added);
       },
       manifestReceived: () => {
@@ -106,6 +107,10 @@ class ProgressPushHandler implements PushHandler {
     this.#current.isWanted = this.#wanted.has(id);
     this.#current.identified.resolve();
     this.#current = undefined;
+  }
+
+  #giveUp(): void {
+    this.#controller.abort({ code: "not-needed" } satisfies PushFailure);
   }
 
   /** Ends the uploads that are held back, and waits for layers that are being identified. Rejects when one could not be taken. */
@@ -127,7 +132,7 @@ class ProgressPushHandler implements PushHandler {
     const diffId = await diffIdOf(blob, this.#signal);
     if (diffId === undefined || !this.missing.delete(diffId)) return await blob.remove();
     this.#onLayer({ ...blob, diffId });
-    if (this.missing.size === 0) this.#controller.abort("all wanted layers are here");
+    if (this.missing.size === 0) this.#giveUp();
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
+import { pushFailureText, type PushFailure } from "../output/reasons.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
 import { SelectivePushHandler } from "./selective-push-handler.ts";
 import { diffIdOf } from "./diff-id-of.ts";
@@ -46,7 +47,7 @@ export async function pushSelected(
     onArriving: (blob) => layers.begin(blob),
     onBlob: (blob) => layers.add(blob),
   });
-  let reason: string | undefined;
+  let reason: PushFailure | undefined;
   try {
     reason = await enginePush(engine, image, handler, options);
   } finally {
@@ -54,7 +55,7 @@ export async function pushSelected(
   }
   await layers.refuseBrokenOff(reason);
   if (layers.missing.size > 0) {
-    options.onDetail?.(`the engine did not push all wanted layers of ${image.given}: ${reason ?? "it gave no reason"}`);
+    options.onDetail?.({ code: "push-incomplete", image: image.given, reason });
   }
   return new Set(layers.missing.values());
 }
@@ -112,11 +113,12 @@ class SelectedLayers {
   }
 
   /** Rejects when a layer that was passed on broke off, or could not be identified. */
-  async refuseBrokenOff(reason = "it gave no reason"): Promise<void> {
+  async refuseBrokenOff(reason: PushFailure | undefined): Promise<void> {
     await Promise.all(this.#added);
+    const why = reason === undefined ? "it gave no reason" : pushFailureText(reason);
     for (const [digest, { promise }] of this.#arriving) {
       if ((await promise) !== undefined) continue;
-      throw new Failure("transfer-failed", `the engine stopped in the middle of pushing ${digest}: ${reason}`, {
+      throw new Failure("transfer-failed", `the engine stopped in the middle of pushing ${digest}: ${why}`, {
         expected: "all of a layer that it had begun to push",
         hint: "Run the same command again.",
       });

@@ -1,5 +1,6 @@
 import type { EngineProgress } from "../engine/engine-images.ts";
 import { shortOf, type Digest } from "../image/digest.ts";
+import { pushFailureText, type PushFailure } from "../output/reasons.ts";
 import type { StoredBlob } from "../registry/embedded/registry-content.ts";
 import { DistributionError } from "../registry/embedded/distribution-error.ts";
 import type { PushHandler } from "./engine-push.ts";
@@ -74,10 +75,10 @@ export class SelectivePushHandler implements PushHandler {
 
   onProgress({ id, status, total }: EngineProgress): void {
     if (id === undefined || !/^[0-9a-f]{12}$/.test(id) || !status.startsWith("Pushing")) return;
-    if (!this.#expected.has(id)) return this.#stop(`the engine uploads the layer ${id}, which is not wanted`);
+    if (!this.#expected.has(id)) return this.#stop({ code: "unwanted-layer", layer: id });
     this.#totals.set(id, total ?? 0);
     const bytes = [...this.#totals.values()].reduce((all, some) => all + some, 0);
-    if (bytes > (this.#options.maxBytes ?? Infinity)) this.#stop("the engine would upload too many bytes");
+    if (bytes > (this.#options.maxBytes ?? Infinity)) this.#stop({ code: "too-many-bytes" });
   }
 
   #presentSize(digest: Digest, accept: string): number | undefined {
@@ -94,31 +95,31 @@ export class SelectivePushHandler implements PushHandler {
 
   #beforeUpload(digest: Digest | undefined): undefined {
     const isWanted = digest === undefined ? this.#wanted.size > 0 : this.#wanted.has(digest);
-    if (!isWanted && this.#options.layers.size === 0) throw this.#refuse("the engine knows no digest for a layer");
+    if (!isWanted && this.#options.layers.size === 0) throw this.#refuse({ code: "no-digest" });
   }
 
   #takeBlob(blob: SpooledBlob): void {
     if (!this.#wanted.delete(blob.digest) && this.#options.layers.size === 0) {
-      throw this.#refuse("the engine uploads a blob that is not wanted");
+      throw this.#refuse({ code: "unwanted-blob" });
     }
     this.#received.set(blob.digest, blob.size);
     this.#options.onBlob(blob);
   }
 
   #takeManifest(pushed: PushedManifest): void {
-    if (this.manifests.size >= MAX_MANIFESTS) throw this.#refuse("the engine pushes too many manifests");
+    if (this.manifests.size >= MAX_MANIFESTS) throw this.#refuse({ code: "too-many-manifests" });
     this.manifests.set(pushed.digest, pushed);
     if (pushed.reference === pushed.digest) return;
     this.#root = pushed;
     throw new DistributionError(403, "DENIED", "this registry reads the manifest, and does not keep it");
   }
 
-  #refuse(reason: string): DistributionError {
+  #refuse(reason: PushFailure): DistributionError {
     this.#stop(reason);
-    return new DistributionError(403, "DENIED", reason);
+    return new DistributionError(403, "DENIED", pushFailureText(reason));
   }
 
-  #stop(reason: string): void {
+  #stop(reason: PushFailure): void {
     this.#controller.abort(reason);
   }
 }

@@ -1,3 +1,6 @@
+import type { Detail } from "./details.ts";
+import type { NoRoomReason } from "./reasons.ts";
+
 /** The events of a transfer, in their order on this side. A program reads the fields; `texts.ts` puts them into words for people. */
 export type TransferEvent =
   | Started
@@ -6,8 +9,8 @@ export type TransferEvent =
   /** A choice that was made, which people should know of. */
   | ({ type: "note" } & Note)
   | ({ type: "warning" } & Warning)
-  /** A step, in words for people who look for a reason. */
-  | { type: "detail"; text: string }
+  /** A step or a decision, for people who look for a reason. */
+  | ({ type: "detail" } & Detail)
   /** A line that the remote command wrote to its stderr. */
   | { type: "remote"; line: string }
   /** The transfer has succeeded. The last event. */
@@ -66,7 +69,7 @@ export type Warning =
   /** The engine of this side runs another platform. */
   | { code: "platform-differs"; platform: string; enginePlatform: string }
   /** Layers are sent whole, because this side has no room for files. */
-  | { code: "no-room-for-files"; reason: string }
+  | { code: "no-room-for-files"; reason: NoRoomReason }
   /** The image has its name here, and the sender does not know. */
   | { code: "sender-not-notified" };
 

@@ -1,3 +1,4 @@
+import type { Detail } from "./details.ts";
 import type { Note, Progress, TransferEvent, Warning } from "./events.ts";
 
 export type { Progress } from "./events.ts";
@@ -9,7 +10,7 @@ export interface Output {
   note(note: Note): void;
   warn(warning: Warning): void;
   /** For people who look for a reason (--verbose). */
-  detail(text: string): void;
+  detail(detail: Detail): void;
 }
 
 /** Makes an output that passes each event to `onEvent`. */
@@ -19,6 +20,6 @@ export function outputTo(onEvent: (event: TransferEvent) => void): Output {
     progress: (progress) => onEvent({ type: "progress", ...progress }),
     note: (note) => onEvent({ type: "note", ...note }),
     warn: (warning) => onEvent({ type: "warning", ...warning }),
-    detail: (text) => onEvent({ type: "detail", text }),
+    detail: (detail) => onEvent({ type: "detail", ...detail }),
   };
 }

@@ -1,7 +1,7 @@
 import { bytes, duration, oneLine, printable } from "./describe.ts";
 import type { Failure } from "./errors.ts";
 import type { Progress, TransferEvent } from "./events.ts";
-import { noteText, planText, resultText, warningText } from "./texts.ts";
+import { detailText, noteText, planText, resultText, warningText } from "./texts.ts";
 
 export interface TerminalOptions {
   quiet: boolean;
@@ -58,7 +58,7 @@ export class Terminal {
       case "warning":
         return this.warn(warningText(event));
       case "detail":
-        return this.detail(event.text);
+        return this.detail(detailText(event));
       case "remote":
         return this.remote(event.line);
       case "done":

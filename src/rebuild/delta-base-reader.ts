@@ -2,6 +2,7 @@ import type { PieceKeyFilter } from "../delta/piece-key-filter.ts";
 import { reusePieces, reusePiecesAlongRecipe } from "../delta/reuse-pieces.ts";
 import type { TarRebuild } from "../delta/tar-rebuild.ts";
 import type { Digest } from "../image/digest.ts";
+import type { Detail } from "../output/details.ts";
 import { messageOf } from "../output/errors.ts";
 import { WHOLE_LAYER, type DeltaBaseImage, type DeltaBases } from "./delta-bases.ts";
 
@@ -14,7 +15,7 @@ export interface DeltaBaseReaderOptions {
   deltaBases: DeltaBases;
   signal: AbortSignal;
   /** For --verbose. */
-  onDetail: (text: string) => void;
+  onDetail: (detail: Detail) => void;
 }
 
 /** The tar that was read along the recipe. */
@@ -120,7 +121,7 @@ export class DeltaBaseReader {
       const { signal, onDetail } = this.#options;
       signal.throwIfAborted();
       if (!(error instanceof Unreadable)) throw error;
-      onDetail(`an image cannot be read as a delta base: ${error.message}`);
+      onDetail({ code: "delta-base-unreadable", error: error.message });
       return undefined;
     }
   }

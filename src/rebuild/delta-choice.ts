@@ -1,6 +1,5 @@
 import type { AnnouncedLayer } from "../conversation/messages.ts";
-import { shortOf } from "../image/digest.ts";
-import { bytes } from "../output/describe.ts";
+import type { Detail } from "../output/details.ts";
 import type { LinkRate, RateQuestion } from "./link-rate.ts";
 
 const MB = 1_000_000;
@@ -49,7 +48,7 @@ export interface DeltaChoiceOptions {
   /** Returns the bytes that an earlier run has left of a layer's blob, and of its rebuild. */
   resumed?: (layer: AnnouncedLayer) => Promise<{ whole: number; byDelta: number }>;
   /** For --verbose. */
-  onDetail: (text: string) => void;
+  onDetail: (detail: Detail) => void;
   /** ms */
   now?: () => number;
 }
@@ -90,9 +89,14 @@ export class DeltaChoice {
     const whole = this.#secondsWhole(layer, perSecond, present.whole);
     const byDelta = this.#secondsByDelta(layer, perSecond);
     const isByDelta = byDelta < whole * CLEARLY;
-    onDetail(
-      `layer ${shortOf(layer.diffId)} is sent ${isByDelta ? "by delta" : "whole"}: predicted ${seconds(byDelta)} by delta, ${seconds(whole)} whole, at ${bytes(perSecond)} a second`,
-    );
+    onDetail({
+      code: "layer-predicted",
+      diffId: layer.diffId,
+      chosen: isByDelta ? "by-delta" : "whole",
+      msWhole: whole * 1000,
+      msByDelta: byDelta * 1000,
+      bytesPerSecond: perSecond,
+    });
     return isByDelta;
   }
 

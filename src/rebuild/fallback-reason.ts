@@ -1,6 +1,7 @@
 import { InvalidRecipe, TruncatedRecipe } from "../delta/recipe-errors.ts";
 import { isNoSpace } from "../files/no-space.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
+import type { RebuildFailure } from "../output/details.ts";
 import { Failure } from "../output/errors.ts";
 import { NoRecipe } from "../registry/registry-client-errors.ts";
 import { RebuildTooSlow } from "./delta-choice.ts";
@@ -11,11 +12,10 @@ export function isSenderFault(error: unknown): boolean {
 }
 
 /** Returns why a layer is sent whole after its rebuild failed; undefined for an error that fails the transfer. */
-export function fallbackReason(error: unknown): string | undefined {
-  if (error instanceof NoRecipe) return "the sending side cannot cut it";
-  if (error instanceof TruncatedRecipe) return "the sending side could not cut all of it";
-  if (isSenderFault(error)) return "the sending side's recipe or pieces are invalid";
-  if (isNoSpace(error) || (error instanceof Failure && error.code === "no-space"))
-    return "no space is left to rebuild it";
-  return error instanceof RebuildTooSlow ? "rebuilding it takes too long" : undefined;
+export function fallbackReason(error: unknown): RebuildFailure | undefined {
+  if (error instanceof NoRecipe) return "no-recipe";
+  if (error instanceof TruncatedRecipe) return "recipe-truncated";
+  if (isSenderFault(error)) return "recipe-invalid";
+  if (isNoSpace(error) || (error instanceof Failure && error.code === "no-space")) return "no-space";
+  return error instanceof RebuildTooSlow ? "too-slow" : undefined;
 }

@@ -7,9 +7,10 @@ import { decodeMissingPieces, maxMissingPiecesBytes } from "../delta/missing-pie
 import { PieceIndex } from "../delta/piece-index.ts";
 import { isNoSpace } from "../files/no-space.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
-import { Failure, messageOf } from "../output/errors.ts";
+import { messageOf } from "../output/errors.ts";
 import type { PacedPacker, PackOptions } from "../packing/paced-packer.ts";
 import type { LayerDelta, StoredBlob } from "../registry/embedded/registry-content.ts";
+import { NoRoom } from "../run/no-room.ts";
 import type { LazySpool } from "../run/spool.ts";
 import { GrowingFile } from "../streams/growing-file.ts";
 
@@ -114,12 +115,15 @@ export class LayerCutter {
   }
 }
 
-function noFiles(cause: unknown): Failure {
-  return new Failure("no-space", `no files can be created in the cache folder to cut a layer: ${messageOf(cause)}`, {
-    expected: "room for files there, and a limit that allows some more open files (`ulimit -n`)",
-    hint: "Free some, or name a folder on another disk with XDG_CACHE_HOME.",
-    cause,
-  });
+function noFiles(cause: unknown): NoRoom {
+  return new NoRoom(
+    { code: "no-files", error: messageOf(cause) },
+    {
+      expected: "room for files there, and a limit that allows some more open files (`ulimit -n`)",
+      hint: "Free some, or name a folder on another disk with XDG_CACHE_HOME.",
+      cause,
+    },
+  );
 }
 
 /** Writes bytes to a file, and passes on what is written. */

@@ -1,6 +1,6 @@
 import type { AnnouncedLayer } from "../conversation/messages.ts";
 import { InvalidRecipe, TruncatedRecipe } from "../delta/recipe-errors.ts";
-import { shortOf, type Digest } from "../image/digest.ts";
+import type { Digest } from "../image/digest.ts";
 import { SizeLimitExceeded, type SizeLimit } from "../image/layer/size-limit.ts";
 import { MEDIA_TYPE } from "../image/manifest.ts";
 import { messageOf } from "../output/errors.ts";
@@ -86,7 +86,7 @@ export class LayerRebuilder implements AsyncDisposable {
       const reason = fallbackReason(error);
       if (reason === undefined) throw error;
       await this.#discard(diffId);
-      this.#options.onDetail(`layer ${shortOf(diffId)} is sent whole: ${reason} (${messageOf(error)})`);
+      this.#options.onDetail({ code: "rebuild-failed", diffId, reason, error: messageOf(error) });
       return error instanceof NoRecipe ? layer : await this.#wholeLayer(layer);
     }
   }

@@ -6,9 +6,8 @@ import { encodeMissingPieces } from "../delta/missing-pieces.ts";
 import { PieceKeyFilter } from "../delta/piece-key-filter.ts";
 import { reusePieces } from "../delta/reuse-pieces.ts";
 import { TarRebuild } from "../delta/tar-rebuild.ts";
-import { shortOf } from "../image/digest.ts";
 import { hasZstd } from "../image/layer/zstd-frames.ts";
-import { bytes } from "../output/describe.ts";
+import type { Detail } from "../output/details.ts";
 import type { RegistryClient } from "../registry/registry-client.ts";
 import { countBytes } from "../streams/count-bytes.ts";
 import { countRebuiltBytes } from "./count-rebuilt-bytes.ts";
@@ -28,7 +27,7 @@ export interface RebuildOptions {
   /** Receives the bytes of each chunk from the sender. */
   onBytes: (count: number) => void;
   /** For --verbose. */
-  onDetail: (text: string) => void;
+  onDetail: (detail: Detail) => void;
 }
 
 /** The sources of present pieces, and a callback for the bytes of missing ones. */
@@ -86,7 +85,7 @@ export async function rebuildInFile(
     sources.rebuilt.add(keys);
     const all = rebuild.distinctBytes;
     const bytesFound = all - rebuild.missing.bytes;
-    onDetail(`layer ${shortOf(diffId)}: ${bytes(bytesFound)} of ${bytes(all)} are in delta bases`);
+    onDetail({ code: "pieces-found", diffId, bytesFound, bytes: all });
     await fetchMissingPieces(rebuild, layer, sources, options);
     await file.truncate(rebuild.size); // a partial rebuild may be longer
     return { path, size: await verified, bytesFound };

@@ -17,7 +17,7 @@ import { clientFor } from "./request-layers.ts";
  */
 export async function letEnginePull(options: EngineReceiveOptions): Promise<ReceivedImage> {
   const { tunnel, about, engine, info, signal, onProgress } = options;
-  options.output.detail("missing layers are sent whole: the engine pulls by itself");
+  options.output.detail({ code: "all-whole", reason: "engine-pull" });
   const { offer } = await options.obtain({ kind: "image", diffIds: about.diffIds });
   using client = clientFor(offer, options);
   const { manifest } = await readImageMetadata(client, offer, options);

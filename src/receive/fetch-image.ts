@@ -30,12 +30,11 @@ export async function fetchImage(
   using requested = await requestLayers(options, wanted, deltaBases);
   // An archive or a layout takes in the files in either way, without unpacking them.
   const choice = requested.deltaChoice({ reads: deltaBases?.reads ?? "files", takesIn: undefined });
-  const onDetail = (text: string): void => options.output.detail(text);
   await using rebuilder = addRebuilder(requested.fetch, requested.cuttable, {
     deltaBases,
     spool: { open: async () => spool },
     choice,
-    onDetail,
+    onDetail: (detail) => options.output.detail(detail),
   });
   const fetched = new Map<Digest, LayerFile>();
   for await (const file of fetchLayers(requested.layers, wanted, spool, rebuilder.fetch))

@@ -4,6 +4,7 @@ import type { Engine } from "../engine/engine.ts";
 import { cacheFolder } from "../files/cache-folder.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { familiarName, type Reference } from "../image/reference.ts";
+import type { WholeReason } from "../output/details.ts";
 import { messageOf } from "../output/errors.ts";
 import { findDeltaBasesInEngine } from "../rebuild/delta-bases-in-engine.ts";
 import type { DeltaBases } from "../rebuild/delta-bases.ts";
@@ -26,7 +27,7 @@ export interface EngineContents {
   /** Opens similar images as delta bases; undefined when there are none. The caller disposes of them. */
   deltaBases(): Promise<DeltaBases | undefined>;
   /** The reason why layers are not sent by delta; undefined: they may be. */
-  noDeltaReason: string | undefined;
+  noDeltaReason: WholeReason | undefined;
 }
 
 /** Starts the queries that are one request each; longer ones start when their results are needed. */
@@ -39,7 +40,7 @@ export async function findPresentLayers(options: EngineReceiveOptions): Promise<
   const store = openStore(engine, info, { platform, path: image.path, runId, relatedImages, blobs });
 
   // Files of an engine behind one connection would share it with all other requests.
-  const oneConnection = engine.takesManyAtOnce ? undefined : "the engine's files are behind one connection";
+  const oneConnection = engine.takesManyAtOnce ? undefined : "one-connection";
   const noDeltaReason = options.noDeltaReason ?? oneConnection;
   const newest = noDeltaReason === undefined ? engine.newestOf(familiarName(image)) : Promise.resolve(undefined);
   newest.catch(() => {}); // awaited if a layer is missing
@@ -88,7 +89,7 @@ async function blobsOf(
     relatedImages,
     blobsOf: memoizeByKey(async (id: string) => await blobsByDryPush(options, id)),
     signal,
-    onDetail: (text: string) => output.detail(text),
+    onDetail: (detail) => output.detail(detail),
   });
 }
 
@@ -114,7 +115,7 @@ async function blobsByDryPush(options: EngineReceiveOptions, id: string): Promis
   try {
     await registry.openSpool(); // a push uploads at least a config
   } catch (error) {
-    output.detail(`no dry push of ${id}: ${messageOf(error)}`);
+    output.detail({ code: "dry-push-skipped", image: id, error: messageOf(error) });
     return undefined;
   }
   const image: Reference = { given: id, domain: "docker.io", path: "relative" };
@@ -122,7 +123,7 @@ async function blobsByDryPush(options: EngineReceiveOptions, id: string): Promis
     registry,
     runIds: [runId],
     signal,
-    onDetail: (text) => output.detail(text),
+    onDetail: (detail) => output.detail(detail),
   });
   return dryPushed?.layers.flatMap(({ digest, mediaType, size }) =>
     size === undefined ? [] : [{ digest, mediaType, size }],

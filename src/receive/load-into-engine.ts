@@ -33,7 +33,7 @@ export async function loadIntoEngine(options: EngineReceiveOptions): Promise<Rec
       if (options.allowsSecondWant && error instanceof EngineError) present = await contents.present();
       // Layers that `docker rmi` has removed meanwhile are requested. Any other error would occur again.
       if (!isAnyGone(before, present)) throw loadFailure(error, engine);
-      output.detail("layers of the image were removed from the engine meanwhile: they are requested now");
+      output.detail({ code: "layers-gone" });
     }
   }
 }

@@ -56,7 +56,7 @@ export async function loadWhileFetching(
         deltaBases,
         spool,
         choice: requested.deltaChoice(rebuildSpeed(store, deltaBases)),
-        onDetail: (text) => output.detail(text),
+        onDetail: (detail) => output.detail(detail),
       },
     );
     const id = await loadAs(name, { store, image, wanted, requested, spool, fetch: rebuilder.fetch, over });

@@ -3,6 +3,7 @@ import type { About, Offer, WantedImage, WantedLayers } from "../conversation/me
 import type { Engine, EngineInfo } from "../engine/engine.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
+import type { WholeReason } from "../output/details.ts";
 import type { Output, Progress } from "../output/output.ts";
 import type { RunId } from "../run/run-id.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
@@ -39,7 +40,7 @@ export interface ReceiveOptions {
   /** --max-size: bytes of all missing layers, uncompressed. */
   maxSize: number | undefined;
   /** The reason why layers are not sent by delta; undefined: they may be. */
-  noDeltaReason: string | undefined;
+  noDeltaReason: WholeReason | undefined;
   /** `always`: layers are sent by delta whenever that is possible. Undefined: when it is faster. */
   delta: "always" | undefined;
   /** --bwlimit of this side, bytes a second; 0 or undefined: no limit. */

@@ -2,7 +2,7 @@ import { REGISTRY_SERVICE, type AnnouncedLayer, type Offer } from "../conversati
 import type { Digest } from "../image/digest.ts";
 import { sizeLimit } from "../image/layer/size-limit.ts";
 import type { Manifest } from "../image/manifest.ts";
-import { bytes } from "../output/describe.ts";
+import type { WholeReason } from "../output/details.ts";
 import { DeltaChoice, type RebuildSpeed } from "../rebuild/delta-choice.ts";
 import type { DeltaBases } from "../rebuild/delta-bases.ts";
 import { LinkRate } from "../rebuild/link-rate.ts";
@@ -44,13 +44,13 @@ export async function requestLayers(
   deltaBases: DeltaBases | undefined,
 ): Promise<RequestedLayers> {
   const delta = deltaBases !== undefined;
-  const reportWhole = (reason: string): void => {
-    if (wanted.length > 0) options.output.detail(`missing layers are sent whole: ${reason}`);
+  const reportWhole = (reason: WholeReason): void => {
+    if (wanted.length > 0) options.output.detail({ code: "all-whole", reason });
   };
-  if (!delta) reportWhole(options.noDeltaReason ?? "there is no similar image");
+  if (!delta) reportWhole(options.noDeltaReason ?? "no-similar-image");
   const begun = (await options.resumeCache?.findPartial(wanted)) ?? [];
   const { offer, layers, cuttable } = await options.obtain({ kind: "layers", diffIds: wanted, begun, delta });
-  if (delta && !offer.announced) reportWhole("the sending side has them in a registry");
+  if (delta && !offer.announced) reportWhole("served-from-registry");
 
   const client = clientFor(offer, options);
   const rate = linkRate(client, offer, options);
@@ -94,7 +94,7 @@ function deltaChoice(speed: RebuildSpeed, rate: LinkRate, { delta, resumeCache, 
       whole: (await resumeCache?.bytesOf(digest)) ?? 0,
       byDelta: (await resumeCache?.bytesOfPartialRebuild(diffId)) ?? 0,
     }),
-    onDetail: (text) => output.detail(text),
+    onDetail: (detail) => output.detail(detail),
   });
 }
 
@@ -117,8 +117,8 @@ function fetchOptions(
       rate.note();
       onProgress(progress);
     },
-    onResumed: ({ digest, size }, present) =>
-      output.detail(`the layer ${digest} is continued: ${bytes(present)} of ${bytes(size)} are present`),
+    onResumed: ({ digest, size }, bytesPresent) =>
+      output.detail({ code: "layer-continued", digest, bytesPresent, bytes: size }),
     onLayer: () => progress.layers.done++,
     limit: sizeLimit(maxSize),
   };

@@ -1,4 +1,5 @@
 import type { RunId } from "../run/run-id.ts";
+import type { Leftover } from "../output/details.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
@@ -15,7 +16,7 @@ export interface Target extends AsyncDisposable {
   /** Returns the name as this target writes it. Throws a `usage` Failure for a name that it cannot hold. */
   nameFor(image: Reference): string;
   /** Removes the leftovers of killed runs, and returns their names. */
-  tidy(): Promise<string[]>;
+  tidy(): Promise<Leftover[]>;
   /** Receives the missing layers, and stores the image under a temporary name. The caller disposes of the result. */
   receive(options: ReceiveOptions): Promise<ReceivedImage>;
   /** Returns the image under a name. */

@@ -25,7 +25,7 @@ export function connectOverSsh(connection: SshConnection, request: TransferReque
       signal: options.signal,
     });
     if (program === "docker-over-ssh") {
-      output.detail(`remote side: docker-over-ssh on ${connection.given}`);
+      output.detail({ code: "remote-found", host: connection.given });
       try {
         return await overTunnel(
           tunnelOptions(request, { kind: "running", process: link.child }, context, options),
@@ -73,7 +73,7 @@ async function findRemoteProgram(
   const { found, before } = await withinAnswerTimeout(link, request, signal, read);
   if (found === undefined) throw engineUnreachable(link, await link.child.exit(), before);
   if (before.trim() !== "")
-    output.detail(`before the remote program started, the login shell printed: ${before.trim().slice(0, 4096)}`);
+    output.detail({ code: "noise", printedBy: "login-shell", text: before.trim().slice(0, 4096) });
   const [program = "", ...words] = found.words.split(" ");
   if (program === "docker") return { program, apiVersion: words[0] };
   if (program === "docker-over-ssh" || program === "podman") return { program };

@@ -29,7 +29,7 @@ export function runRemoteCommand(
   { output }: Context,
 ): RemoteCommand {
   const lines: string[] = [];
-  output.detail(`running ${shownCommand(command)}`);
+  output.detail({ code: "command-started", command: shownCommand(command) });
   const ignoringSignals = process.platform === "win32" ? [] : ["sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh"];
   const onLine = (line: string): void => {
     lines.push(line);

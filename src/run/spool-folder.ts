@@ -3,7 +3,8 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { openOwnFolder, UnsafeFolder } from "../files/own-folder.ts";
 import { removeFolder } from "../files/remove-folder.ts";
-import { Failure, messageOf } from "../output/errors.ts";
+import { messageOf } from "../output/errors.ts";
+import { NoRoom } from "./no-room.ts";
 import { lifeOf, type RunId } from "./run-id.ts";
 
 const PREFIX = "spool-";
@@ -33,25 +34,34 @@ async function removeDead(folder: string): Promise<void> {
   }
 }
 
-function unknownFolder(): Failure {
-  return new Failure("no-space", "there is no cache folder: this user's home folder is unknown", {
-    expected: "an absolute path in HOME or in XDG_CACHE_HOME",
-    hint: "Name a folder with XDG_CACHE_HOME.",
-  });
+function unknownFolder(): NoRoom {
+  return new NoRoom(
+    { code: "no-cache-folder" },
+    {
+      expected: "an absolute path in HOME or in XDG_CACHE_HOME",
+      hint: "Name a folder with XDG_CACHE_HOME.",
+    },
+  );
 }
 
-function unsafe(cause: UnsafeFolder): Failure {
-  return new Failure("no-space", `the cache folder is not safe to use: ${cause.message}`, {
-    expected: "a folder of this user that nobody else may write to, because others could replace layers in it",
-    hint: "Remove it, change its owner and mode (chown, chmod go-w), or name another with XDG_CACHE_HOME.",
-    cause,
-  });
+function unsafe(cause: UnsafeFolder): NoRoom {
+  return new NoRoom(
+    { code: "unsafe-cache-folder", error: cause.message },
+    {
+      expected: "a folder of this user that nobody else may write to, because others could replace layers in it",
+      hint: "Remove it, change its owner and mode (chown, chmod go-w), or name another with XDG_CACHE_HOME.",
+      cause,
+    },
+  );
 }
 
-function noFolder(parent: string, cause: unknown): Failure {
-  return new Failure("no-space", `cannot create a folder for layers in ${parent}: ${messageOf(cause)}`, {
-    expected: "a cache folder that this user may write to, with room for the layers that are missing",
-    hint: "Name one with XDG_CACHE_HOME.",
-    cause,
-  });
+function noFolder(parent: string, cause: unknown): NoRoom {
+  return new NoRoom(
+    { code: "no-folder", path: parent, error: messageOf(cause) },
+    {
+      expected: "a cache folder that this user may write to, with room for the layers that are missing",
+      hint: "Name one with XDG_CACHE_HOME.",
+      cause,
+    },
+  );
 }

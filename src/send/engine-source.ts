@@ -6,6 +6,7 @@ import type { ContentStore } from "../engine/content-store.ts";
 import type { Engine, EngineInfo } from "../engine/engine.ts";
 import type { ImageInfo } from "../engine/engine-images.ts";
 import { removeLeftovers } from "../engine/leftovers.ts";
+import type { Leftover } from "../output/details.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryChoice } from "../registry/temporary-registry.ts";
 import { readManifest } from "../store/read-manifest.ts";
@@ -27,7 +28,7 @@ class EngineSource implements Source {
   readonly #choice: RegistryChoice | { kind: "embedded" };
   readonly #named: ImageName;
   readonly #engineInfo: () => Promise<EngineInfo>;
-  readonly #leftovers: () => Promise<readonly string[]>;
+  readonly #leftovers: () => Promise<readonly Leftover[]>;
   /** By platform; "" is the engine's own choice. The first answer holds for the whole transfer. */
   readonly #inspected: (platform: string) => Promise<ImageInfo>;
   readonly #storedImage: (platform: string) => Promise<StoredImage | undefined>;
@@ -88,7 +89,7 @@ class EngineSource implements Source {
 
   async #offer(options: EngineOfferOptions): Promise<OfferedImage> {
     for (const leftover of await this.#leftovers()) {
-      options.output.detail(`removed ${leftover}, left by a run that was killed`);
+      options.output.detail({ code: "leftover-removed", leftover });
     }
     if (this.#choice.kind === "embedded") return await serveFromEngine(options);
     const { serveFromRegistry } = await import("./serve-from-registry.ts");

@@ -88,7 +88,7 @@ async function pushLayersByProgress(
     registry,
     runIds,
     signal,
-    onDetail: (text) => output.detail(text),
+    onDetail: (detail) => output.detail(detail),
     onLayer(layer) {
       added = added.then(async () => await addLayerFile(outgoing, layer, MEDIA_TYPE.dockerLayerGzip));
       added.catch(() => {}); // awaited below

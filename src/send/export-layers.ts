@@ -25,7 +25,7 @@ export async function exportLayers(
   if (stored !== undefined && (await exportFromContentStore(outgoing, stored, options))) return;
   if (await exportByPush(registry, outgoing, options)) return;
   if (engineInfo.store === "containerd" && (await tryPartialSave(outgoing, options))) return;
-  output.detail("reading `docker save` for the wanted layers");
+  output.detail({ code: "export-by-save" });
   await exportWithSave(outgoing, options);
 }
 

@@ -1,10 +1,10 @@
 import { Readable } from "node:stream";
 import type { AnnouncedLayer, Cutting, Offer } from "../conversation/messages.ts";
 import { decompressLayer } from "../image/layer/decompress-layer.ts";
-import { digestOf, shortOf, type Digest } from "../image/digest.ts";
+import { digestOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE, encodeManifest, type Descriptor, type EncodedManifest } from "../image/manifest.ts";
-import { bytes } from "../output/describe.ts";
-import type { Failure } from "../output/errors.ts";
+import type { Detail } from "../output/details.ts";
+import type { NoRoomReason } from "../output/reasons.ts";
 import { PacedPacker, type Packing } from "../packing/paced-packer.ts";
 import type {
   ByteRange,
@@ -31,7 +31,7 @@ export interface OutgoingBlobsOptions {
   /** For the files of layers that are sent by delta. Left out: all layers are sent whole. */
   deltaSpool?: LazySpool | undefined;
   /** Called once, when there is no room for files: from then on layers are sent in ways that need none. */
-  onNoSpace?: (failure: Failure) => void;
+  onNoSpace?: (reason: NoRoomReason) => void;
   /** Layers that the receiver has a partial file of: it requests them from an offset. */
   begun?: ReadonlySet<Digest>;
   /** Called once for each layer, when the receiver can fetch it. */
@@ -39,7 +39,7 @@ export interface OutgoingBlobsOptions {
   /** Called with the error of cutting a stored layer. */
   onFailure?: (error: unknown) => void;
   /** For --verbose. */
-  onDetail?: (text: string) => void;
+  onDetail?: (detail: Detail) => void;
 }
 
 /**
@@ -175,9 +175,7 @@ export class OutgoingBlobs implements AsyncDisposable {
     this.#layers.set(diffId, descriptor);
     this.#blobs.set(digest, blob);
     const reason = this.#deltas.reasonAgainst(descriptor);
-    if (reason !== undefined) {
-      this.#options.onDetail?.(`layer ${shortOf(diffId)} is sent whole: ${reason} (${bytes(size)})`);
-    }
+    if (reason !== undefined) this.#options.onDetail?.({ code: "layer-not-cut", diffId, size, reason });
     const onBegun = (plain: Promise<StoredBlob>): void => {
       const isReplaced = cuttable && cuttable.cutting === "consumes-blob";
       if (isReplaced || digest !== diffId) this.#blobs.set(diffId, plain);

@@ -3,11 +3,14 @@ import type { Cutting } from "../conversation/messages.ts";
 import { hasZstd } from "../image/layer/zstd-frames.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
+import type { NotCutReason } from "../output/details.ts";
 import { Failure } from "../output/errors.ts";
+import type { NoRoomReason } from "../output/reasons.ts";
 import type { PacedPacker } from "../packing/paced-packer.ts";
 import { CutOnDemand } from "../rebuild/cut-on-demand.ts";
 import { LayerCutter } from "../rebuild/layer-cutter.ts";
 import type { LayerDelta, StoredBlob } from "../registry/embedded/registry-content.ts";
+import { NoRoom } from "../run/no-room.ts";
 import type { LazySpool } from "../run/spool.ts";
 import { layerFailure } from "../store/layer-failure.ts";
 
@@ -16,7 +19,7 @@ export interface OutgoingDeltasOptions {
   spool?: LazySpool | undefined;
   packer: PacedPacker;
   /** Called once, when there is no room for files: from then on no more layers are cut. */
-  onNoSpace?: ((failure: Failure) => void) | undefined;
+  onNoSpace?: ((reason: NoRoomReason) => void) | undefined;
   /** Called with the error of cutting a layer whose blob stays readable. */
   onFailure?: ((error: unknown) => void) | undefined;
 }
@@ -59,10 +62,10 @@ export class OutgoingDeltas implements AsyncDisposable {
   }
 
   /** Returns why a layer, as it is stored, is not cut where others are; undefined when it is, or when no layer is. */
-  reasonAgainst({ size, mediaType }: Descriptor): string | undefined {
+  reasonAgainst({ size, mediaType }: Descriptor): NotCutReason | undefined {
     if (this.#cutter === undefined) return undefined;
-    if (mediaType.endsWith("zstd") && !hasZstd) return "it is compressed with zstd, which this Node cannot decompress";
-    return this.#cutter.isWorthCutting(size) ? undefined : "it is small";
+    if (mediaType.endsWith("zstd") && !hasZstd) return "zstd";
+    return this.#cutter.isWorthCutting(size) ? undefined : "small";
   }
 
   /** Lets the receiver request a layer's recipe. Returns false when layers are not cut any more. */
@@ -98,7 +101,8 @@ export class OutgoingDeltas implements AsyncDisposable {
     const failure = layerFailure(error, "sent");
     if (!(failure instanceof Failure && failure.code === "no-space")) throw error;
     this.#cutter = undefined;
-    if (!this.#hasReportedNoSpace) this.#options.onNoSpace?.(failure);
+    const reason: NoRoomReason = failure instanceof NoRoom ? failure.reason : { code: "disk-full" };
+    if (!this.#hasReportedNoSpace) this.#options.onNoSpace?.(reason);
     this.#hasReportedNoSpace = true;
     return false;
   }

@@ -1,5 +1,7 @@
 import type { Reference } from "../image/reference.ts";
+import type { Detail } from "../output/details.ts";
 import { Failure } from "../output/errors.ts";
+import { detailText } from "../output/texts.ts";
 import { dryPush } from "../engine-push/dry-push.ts";
 import { pushSelected } from "../engine-push/push-selected.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
@@ -21,15 +23,15 @@ export async function pushWithDigests(
 ): Promise<boolean> {
   const { engine, image, info, want, runIds, onlyPlatform, signal, output } = options;
   const wanted = new Set(want.diffIds);
-  let lastDetail = "no reason given";
+  let lastDetail: Detail | undefined;
   const pushOptions = {
     registry,
     runIds,
     signal,
     ...(onlyPlatform && { platform: info.platform }),
-    onDetail: (text: string) => {
-      lastDetail = text;
-      output.detail(text);
+    onDetail: (detail: Detail) => {
+      lastDetail = detail;
+      output.detail(detail);
     },
   };
   const dryPushed = await dryPush(engine, image, { ...pushOptions, info, wanted, maxBytes });
@@ -59,7 +61,8 @@ export async function pushWithDigests(
   return true;
 }
 
-function incompletePush(image: Reference, reason: string): Failure {
+function incompletePush(image: Reference, lastDetail: Detail | undefined): Failure {
+  const reason = lastDetail === undefined ? "no reason given" : detailText(lastDetail);
   return new Failure("transfer-failed", `the engine did not push all announced layers of ${image.given} (${reason})`, {
     expected: "the layers that its manifest names",
     hint: "Run the same command again; if it happens again, serve the image from a registry:2 container: --registry container.",

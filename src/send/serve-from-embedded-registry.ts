@@ -79,7 +79,7 @@ function openRegistry({ env, output, runIds }: OfferOptions, current: () => Regi
       delta: async (...args) => await current().delta?.(...args),
       tags: async (...args) => await current().tags(...args),
     },
-    onDetail: (text) => output.detail(text),
+    onDetail: (detail) => output.detail(detail),
   });
 }
 
@@ -104,9 +104,9 @@ function openOutgoingBlobs(
     packing,
     begun: new Set(want.kind === "layers" ? want.begun : []),
     deltaSpool: want.kind === "layers" && want.delta ? spool : undefined,
-    onNoSpace: ({ message }) => output.warn({ code: "no-room-for-files", reason: message }),
+    onNoSpace: (reason) => output.warn({ code: "no-room-for-files", reason }),
     announce,
     onFailure: (error) => broken.abort(layerFailure(toFailure(error), "sent")),
-    onDetail: (text) => output.detail(text),
+    onDetail: (detail) => output.detail(detail),
   });
 }

@@ -4,6 +4,7 @@ import { enginePush } from "../engine-push/engine-push.ts";
 import { AcceptAllPolicy } from "../engine-push/accept-all-policy.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { Failure } from "../output/errors.ts";
+import { pushFailureText } from "../output/reasons.ts";
 import { exportLayers } from "./export-layers.ts";
 import type { EngineOfferOptions } from "./engine-offer-options.ts";
 import type { OfferedImage } from "./found-image.ts";
@@ -43,11 +44,15 @@ async function pushWholeImage(
     runIds,
     ...(onlyPlatform && { platform: info.platform }),
     signal,
-    onDetail: (text) => output.detail(text),
+    onDetail: (detail) => output.detail(detail),
   });
   if (reason === undefined) return policy.content;
-  throw new Failure("registry-unavailable", `the engine could not push ${image.given} to this process: ${reason}`, {
-    expected: "an engine that reaches 127.0.0.1 of the machine that docker-over-ssh runs on",
-    hint: "Leave --via pull out on the receiving side.",
-  });
+  throw new Failure(
+    "registry-unavailable",
+    `the engine could not push ${image.given} to this process: ${pushFailureText(reason)}`,
+    {
+      expected: "an engine that reaches 127.0.0.1 of the machine that docker-over-ssh runs on",
+      hint: "Leave --via pull out on the receiving side.",
+    },
+  );
 }

@@ -39,7 +39,7 @@ export async function spoolArchive(path: string, { env, output, signal }: SpoolO
   try {
     const { bavail, bsize } = await statfs(spool.pathFor("."));
     const room = Math.floor(bavail * bsize * MAX_FILLED);
-    output.detail(`reading ${path} into the cache folder, where there is room for ${bytes(room)}`);
+    output.detail({ code: "archive-spooled", path, bytesFree: room });
     const onBytes = (current: number): void => output.progress({ stage: "reading the archive", current });
     const source = addAbortSignal(signal, await openInput(path)); // a pipe that nobody writes to would never end
     try {

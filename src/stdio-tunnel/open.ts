@@ -1,4 +1,5 @@
 import { Failure } from "../output/errors.ts";
+import type { Detail } from "../output/details.ts";
 import { shownCommand } from "../output/secrets.ts";
 import { timeoutsFor } from "../streams/timeouts.ts";
 import type { RemoteProcess } from "./remote-process.ts";
@@ -38,8 +39,8 @@ export interface TunnelOptions {
   signal: AbortSignal;
   /** Called with each line of the remote command's stderr. */
   onRemoteLine: (line: string) => void;
-  /** Called with text for --verbose. */
-  onDetail: (text: string) => void;
+  /** For --verbose. */
+  onDetail: (detail: Detail) => void;
   /** Returns the version of a failure that the peer may see. Left out: the failure itself. */
   failureForPeer?: ((failure: Failure) => Failure) | undefined;
   /** Makes failures, which people can read, of errors of the program above. */
@@ -61,7 +62,7 @@ export async function overTunnel<T>(
   const isSpawned = connection.kind === "spawned";
   if (isSpawned) refuseTerminal(role, image);
   const start = async (words: readonly string[]): Promise<RemoteProcess> => {
-    options.onDetail(`running ${shownCommand(words)}`);
+    options.onDetail({ code: "command-started", command: shownCommand(words) });
     const { spawnRemote } = await import("./remote-process.ts"); // loads a library, 50 ms, which the spawned side does not need
     return spawnRemote(words, options.onRemoteLine, { leaveTimeout, rate });
   };
@@ -80,8 +81,8 @@ export async function overTunnel<T>(
     const origin = isSpawned ? "spawned" : "initiator";
     const greeting = await shakeHands(transport, { origin, hello, ready, timeout, signal });
     if (greeting.noise !== "")
-      options.onDetail(`before the tunnel opened, the remote side printed: ${greeting.noise.trim()}`);
-    options.onDetail(`the tunnel is open; the remote side is docker-over-ssh ${greeting.peer.tool}`);
+      options.onDetail({ code: "noise", printedBy: "remote-side", text: greeting.noise.trim() });
+    options.onDetail({ code: "tunnel-opened", peerVersion: greeting.peer.tool });
     const { Tunnel } = await session;
     await using tunnel = new Tunnel(transport, greeting, {
       role,

@@ -8,6 +8,7 @@ import { InvalidImage } from "../image/invalid-image.ts";
 import { compressionOf, layerMediaType, MAGIC_LENGTH } from "../image/layer/compression.ts";
 import { decompressLayer } from "../image/layer/decompress-layer.ts";
 import type { Descriptor, Manifest } from "../image/manifest.ts";
+import type { ContentQuery, Detail } from "../output/details.ts";
 import type { ContainerdBlobs, KnownImage } from "./containerd-blobs.ts";
 import type { RelatedImage } from "./related-images.ts";
 import type { PresentLayer, PresentLayers } from "./store.ts";
@@ -19,7 +20,7 @@ export interface BlobsByContentStoreOptions {
   manifestOf: (id: string) => Promise<Manifest | undefined>;
   signal: AbortSignal;
   /** For --verbose. */
-  onDetail: (text: string) => void;
+  onDetail: (detail: Detail) => void;
 }
 
 /**
@@ -40,7 +41,7 @@ export function blobsByContentStore(
 
     async known(config, diffIds) {
       const nothing: KnownImage = {};
-      return await queries.orNothing("tell whether it has the image", nothing, async () => {
+      return await queries.orNothing({ about: "image" }, nothing, async () => {
         const blobs = await content.find({ digests: [config], config }, options.signal);
         const manifests = blobs.filter(({ names }) => names.includes(config)).map((blob) => blob.digest);
         for (const manifest of manifests) {
@@ -55,7 +56,7 @@ export function blobsByContentStore(
     async layerOf({ diffIds }, index) {
       const [diffId = ""] = diffIds.slice(index);
       const blobs = await queries.orNothing(
-        `list the blob of ${diffId}`,
+        { about: "layer", diffId },
         [],
         async () => await content.find({ diffIds: [diffId] }, options.signal),
       );
@@ -87,7 +88,7 @@ class ContentQueries {
     const { signal } = this.#options;
     const distinct = new Set(diffIds);
     const blobs = await this.orNothing(
-      "list the blobs of the layers",
+      { about: "layers" },
       [],
       async () =>
         await this.#content.find({ diffIds: [...distinct], digests: named?.map(({ digest }) => digest) ?? [] }, signal),
@@ -117,7 +118,7 @@ class ContentQueries {
     const images = (await relatedImages()).filter((image) => image.diffIds.some((diffId) => blobs.has(diffId)));
     for (const { id, diffIds } of images.slice(0, MAX_MANIFESTS)) {
       if (confirmed.size === blobs.size) break;
-      const manifest = await this.orNothing("return the manifest of a related image", undefined, () => manifestOf(id));
+      const manifest = await this.orNothing({ about: "manifest" }, undefined, () => manifestOf(id));
       const { layers = [] } = manifest ?? {};
       for (const [index, diffId] of diffIds.entries()) {
         const blob = blobs.get(diffId);
@@ -131,7 +132,7 @@ class ContentQueries {
   async #describe({ digest, size }: ContentBlob, diffId: Digest): Promise<Descriptor | undefined> {
     if (!isSize(size)) return undefined;
     const { signal } = this.#options;
-    return await this.orNothing(`return the blob ${digest}`, undefined, async () => {
+    return await this.orNothing({ about: "blob", digest }, undefined, async () => {
       const start: Buffer[] = [];
       const length = Math.min(MAGIC_LENGTH, size);
       for await (const chunk of this.#content.read(digest, { size, length, signal })) start.push(chunk);
@@ -140,13 +141,13 @@ class ContentQueries {
     });
   }
 
-  /** Runs a query. Returns `nothing` after an error of the engine. `action` completes "the engine does not …". */
-  async orNothing<T>(action: string, nothing: T, query: () => Promise<T>): Promise<T> {
+  /** Runs a query. Returns `nothing` after an error of the engine. */
+  async orNothing<T>(query: ContentQuery, nothing: T, run: () => Promise<T>): Promise<T> {
     try {
-      return await query();
+      return await run();
     } catch (error) {
       if (!(error instanceof EngineError || error instanceof BlobGone || error instanceof InvalidImage)) throw error;
-      this.#options.onDetail(`the engine does not ${action}: ${error.message}`);
+      this.#options.onDetail({ code: "content-query-failed", query, error: error.message });
       return nothing;
     }
   }

@@ -7,6 +7,7 @@ import type { Digest } from "../image/digest.ts";
 import { decompressLayer } from "../image/layer/decompress-layer.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { writeOciArchive } from "../image/oci/write-oci-archive.ts";
+import type { Detail } from "../output/details.ts";
 import { composeManifest, layersOnlyConfig } from "./compose-manifest.ts";
 import type { ContainerdBlobs, KnownImage } from "./containerd-blobs.ts";
 import { readManifest } from "./read-manifest.ts";
@@ -25,7 +26,7 @@ export interface DryLoadOptions {
   blobsOf(id: string): Promise<Descriptor[] | undefined>;
   signal: AbortSignal;
   /** For --verbose. */
-  onDetail: (text: string) => void;
+  onDetail: (detail: Detail) => void;
 }
 
 /** Related images with the same shared layers whose blobs are looked up: more repeat the answer. */
@@ -90,10 +91,8 @@ class BlobsByDryLoad implements ContainerdBlobs {
         if (await this.#dryLoad(layers)) return layers;
       }
     }
-    if ((related[0]?.shared ?? 0) > 0) {
-      const blobs = named === undefined ? "blobs" : "blobs with the digests of the manifest";
-      this.#options.onDetail(`unpacked layers are sent, because the engine does not show that it has their ${blobs}`);
-    }
+    if ((related[0]?.shared ?? 0) > 0)
+      this.#options.onDetail({ code: "blobs-not-found", namedByManifest: named !== undefined });
     return [];
   }
 

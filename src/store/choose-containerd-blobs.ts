@@ -16,6 +16,6 @@ export async function chooseContainerdBlobs(
     const manifestOf = async (id: string) => await readManifest(engine, { id, platform }, dryLoadName);
     return blobsByContentStore(engine, content, { ...options, manifestOf });
   }
-  options.onDetail("the engine's content store is not accessible: dry loads show which blobs it has");
+  options.onDetail({ code: "content-store-inaccessible" });
   return blobsByDryLoad(engine, options);
 }

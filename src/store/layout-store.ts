@@ -7,6 +7,7 @@ import { undefinedIfInvalid } from "../image/invalid-image.ts";
 import { readOciImage, type OciImage } from "../image/oci/oci-image.ts";
 import { type LayoutName, blobPath } from "../image/oci/oci-layout.ts";
 import { openOciLayout } from "../image/oci/open-oci-layout.ts";
+import type { Leftover } from "../output/details.ts";
 import { mapConcurrently } from "../streams/map-concurrently.ts";
 import { addImageToIndex, writeImageBlobs } from "../image/oci/write-oci-folder.ts";
 import type { Digest } from "../image/digest.ts";
@@ -105,8 +106,8 @@ export class LayoutStore {
     return refuseAbsentLayers(await layout.find(name));
   }
 
-  /** Removes the partial files of killed runs, and returns their paths. */
-  async tidy(): Promise<string[]> {
+  /** Removes the partial files of killed runs, and returns them. */
+  async tidy(): Promise<Leftover[]> {
     const blobs = join(this.#folder, "blobs", "sha256");
     return [...(await removePartialFiles(this.#folder)), ...(await removePartialFiles(blobs))];
   }

@@ -2,6 +2,7 @@ import { readdir, rmdir, unlink } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
 import { isLeftover, isRunId } from "../run/run-id.ts";
 import { digestOf, shortOf } from "../image/digest.ts";
+import type { Leftover } from "../output/details.ts";
 
 /** Bytes of a file's name from which it is shortened, because the name of the partial file has at most 255. */
 const LONG_NAME = 200;
@@ -18,12 +19,13 @@ export function partialFilePrefix(path: string): string {
 }
 
 /** Removes the partial files of killed runs whose names begin with `beginning` from a folder, and returns their paths. */
-export async function removePartialFiles(folder: string, beginning = ""): Promise<string[]> {
-  const removed: string[] = [];
+export async function removePartialFiles(folder: string, beginning = ""): Promise<Leftover[]> {
+  const removed: Leftover[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
     const runId = name.startsWith(beginning) ? (/\.([^.]+)\.part$/.exec(name)?.[1] ?? "") : "";
     if (!isRunId(runId) || !isLeftover([runId])) continue;
-    if (await removePartialFile(join(folder, name), runId)) removed.push(join(folder, name));
+    const path = join(folder, name);
+    if (await removePartialFile(path, runId)) removed.push({ kind: "file", path });
   }
   return removed;
 }

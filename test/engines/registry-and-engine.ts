@@ -5,6 +5,8 @@ import { newRunId } from "../../src/run/run-id.ts";
 import type { DryPushOptions } from "../../src/engine-push/dry-push.ts";
 import { cacheFolder } from "../../src/files/cache-folder.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../../src/registry/embedded/server.ts";
+import type { Detail } from "../../src/output/details.ts";
+import { detailText } from "../../src/output/texts.ts";
 
 const signal = new AbortController().signal;
 
@@ -20,7 +22,7 @@ export async function openBoth(
     await connectEngine(parseHost(host, "-H"), {}),
     openEmbeddedRegistry({ runId, parent: cacheFolder(process.env) }),
   ];
-  const options = { registry, runIds: [runId], signal, onDetail: (text: string) => details.push(text) };
+  const options = { registry, runIds: [runId], signal, onDetail: (detail: Detail) => details.push(detailText(detail)) };
   return {
     engine,
     registry,

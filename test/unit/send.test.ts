@@ -16,10 +16,11 @@ import { outputTo } from "../../src/output/output.ts";
 import { parseCompressOption } from "../../src/packing/compress-option.ts";
 import { send } from "../../src/push.ts";
 import { runBothSides } from "../../src/stdio-tunnel/in-process.ts";
+import { detailText } from "../../src/output/texts.ts";
 
 const said: string[] = [];
 const output = outputTo((event) => {
-  if (event.type === "detail") said.push(event.text);
+  if (event.type === "detail") said.push(detailText(event));
 });
 const diffIds = [digestOf("layer")];
 

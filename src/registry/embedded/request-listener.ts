@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Credentials } from "../../engine/engine-images.ts";
+import type { Detail } from "../../output/details.ts";
 import { messageOf } from "../../output/errors.ts";
 import { isAuthorized } from "../password.ts";
 import type { ConnectionLimiter } from "../connection-limiter.ts";
@@ -21,7 +22,7 @@ export interface RequestListenerOptions {
   content: RegistryContent;
   /** The repositories that take pushes. */
   pushSessions: ReadonlyMap<string, PushSession>;
-  onDetail: (text: string) => void;
+  onDetail: (detail: Detail) => void;
 }
 
 /**
@@ -51,7 +52,7 @@ export function requestListener(
       else {
         sendError(response, new DistributionError(500, "UNKNOWN", "the registry has failed"));
         if (!isClientGone(error)) {
-          onDetail(`the embedded registry: ${messageOf(error)}`);
+          onDetail({ code: "embedded-registry-failed", error: messageOf(error) });
           session?.observer.broken?.(error as Error);
         }
       }

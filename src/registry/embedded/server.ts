@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { Credentials } from "../../engine/engine-images.ts";
+import type { Detail } from "../../output/details.ts";
 import type { RunId } from "../../run/run-id.ts";
 import { ConnectionLimiter } from "../connection-limiter.ts";
 import { newCredentials } from "../password.ts";
@@ -40,7 +41,7 @@ export interface EmbeddedRegistryOptions {
   /** The user's cache folder, for the spool. Left out: there is none, and nothing can be pushed. */
   parent?: string | undefined;
   /** Called with errors of this process, for --verbose. */
-  onDetail?: (text: string) => void;
+  onDetail?: (detail: Detail) => void;
 }
 
 /** Opens an embedded registry. Disposing closes all connections, and removes the spool. */

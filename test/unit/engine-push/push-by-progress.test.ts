@@ -13,6 +13,7 @@ import { parseReference } from "../../../src/image/reference.ts";
 import type { SpooledLayer } from "../../../src/engine-push/dry-push.ts";
 import { pushByProgress } from "../../../src/engine-push/push-by-progress.ts";
 import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
+import { detailText } from "../../../src/output/texts.ts";
 import { endRegistry, openRegistry } from "../registry/embedded/client.ts";
 import { blob, layer, type TestLayer } from "../registry/embedded/test-images.ts";
 import { pushingEngine, type PushingEngine } from "./pushing-engine.ts";
@@ -92,7 +93,7 @@ async function pushWanted(engine: PushingEngine, wanted: TestLayer[]): Promise<R
     registry,
     runIds: [newRunId()],
     signal: new AbortController().signal,
-    onDetail: (text) => details.push(text),
+    onDetail: (detail) => details.push(detailText(detail)),
     onLayer: (it) => layers.push(it),
   });
 }

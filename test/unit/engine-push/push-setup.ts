@@ -5,6 +5,7 @@ import { buffer } from "node:stream/consumers";
 import type { DryPushOptions, SpooledLayer } from "../../../src/engine-push/dry-push.ts";
 import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
+import { detailText } from "../../../src/output/texts.ts";
 import { endRegistry, openRegistry } from "../registry/embedded/client.ts";
 import { image, layer } from "../registry/embedded/test-images.ts";
 import { graphdriver, pushingEngine, type PushingEngine } from "./pushing-engine.ts";
@@ -35,7 +36,7 @@ export async function openPushSetup(): Promise<PushSetup> {
     folder,
     registry,
     details,
-    options: { registry, runIds: [newRunId()], signal, onDetail: (text) => details.push(text) },
+    options: { registry, runIds: [newRunId()], signal, onDetail: (detail) => details.push(detailText(detail)) },
     spooled: async () => await readdir(join(folder, (await readdir(folder))[0] ?? "")),
     [Symbol.asyncDispose]: async () => await endRegistry(registry, folder),
   };

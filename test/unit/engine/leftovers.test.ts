@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { removeLeftovers } from "../../../src/engine/leftovers.ts";
+import type { Leftover } from "../../../src/output/details.ts";
 import { newRunId, RUN_LABEL, temporaryName } from "../../../src/run/run-id.ts";
 
 const DAY = 24 * 3_600_000;
@@ -20,7 +21,7 @@ const nameOf = (...names: (keyof typeof runIds)[]): string =>
     names.map((name) => runIds[name]),
   );
 
-async function leftovers(containers: string[], references: string[]): Promise<string[]> {
+async function leftovers(containers: string[], references: string[]): Promise<Leftover[]> {
   return await removeLeftovers(
     {
       findContainers: async () => containers.map((runId) => ({ id: runId, labels: { [RUN_LABEL]: runId } })),
@@ -34,11 +35,11 @@ async function leftovers(containers: string[], references: string[]): Promise<st
 
 test("containers of dead runs are removed, and other hosts' after a month", async () => {
   const removed = await leftovers([...Object.values(runIds), "somebody's", ""], []);
-  expect(removed).toEqual([runIds.dead, runIds.forgotten].map((runId) => `container ${runId.slice(0, 12)}`));
+  expect(removed).toEqual([runIds.dead, runIds.forgotten].map((id) => ({ kind: "container", id })));
 });
 
 test("temporary names are removed unless one of their runs is alive", async () => {
   const gone = [nameOf("dead"), nameOf("dead", "theirs"), nameOf("mine", "dead"), nameOf("forgotten")];
   const kept = [nameOf("mine"), nameOf("theirs"), nameOf("mine", "forgotten"), nameOf("mine", "theirs"), "app:v1"];
-  expect(await leftovers([], [...kept, ...gone])).toEqual(gone);
+  expect(await leftovers([], [...kept, ...gone])).toEqual(gone.map((reference) => ({ kind: "image", reference })));
 });

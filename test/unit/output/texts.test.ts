@@ -1,40 +1,84 @@
 import { expect, test } from "vitest";
 import type { Note, Plan, TransferResult, Warning } from "../../../src/output/events.ts";
+import type { NoRoomReason } from "../../../src/output/reasons.ts";
 import { noteText, planText, resultText, warningText } from "../../../src/output/texts.ts";
 
-test.each<[Note, string]>([
-  [
+/** A note of each code, and its text. */
+const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] } = {
+  "engine-only": [
     { code: "engine-only", host: "prod", command: "docker system dial-stdio" },
     "remote side: docker system dial-stdio (docker-over-ssh is not installed on prod)",
   ],
-  [{ code: "connecting-again" }, "connecting to the engine once more, to read its content store"],
-  [
+  "connecting-again": [
     { code: "connecting-again", host: "ssh://prod" },
     "connecting to ssh://prod once more, to read the engine's content store",
   ],
-  [
+  "manifest-not-kept": [
     { code: "manifest-not-kept", address: "oci:layout" },
     "no manifest digest can be preserved: oci:layout keeps no manifests; config and layers will be the same",
   ],
-  [{ code: "layers-kept", bytes: 1_500_000 }, "1.5 MB of received layers are kept: the next run continues there"],
-  [{ code: "waiting-for-reader", path: "pipe" }, "waiting for a program that reads pipe"],
+  "layers-kept": [
+    { code: "layers-kept", bytes: 1_500_000 },
+    "1.5 MB of received layers are kept: the next run continues there",
+  ],
+  "waiting-for-reader": [{ code: "waiting-for-reader", path: "pipe" }, "waiting for a program that reads pipe"],
+};
+
+test.each<[Note, string]>([
+  ...(Object.values(NOTES) as [Note, string][]),
+  [{ code: "connecting-again" }, "connecting to the engine once more, to read its content store"],
+  [
+    { code: "manifest-not-kept" },
+    "no manifest digest can be preserved: the source of the image keeps no manifests; config and layers will be the same",
+  ],
 ])("%j", (note, text) => expect(noteText(note)).toBe(text));
 
-test.each<[Warning, string]>([
-  [
+/** A warning of each code, and its text. */
+const WARNINGS: { [Code in Warning["code"]]: [Extract<Warning, { code: Code }>, string] } = {
+  "platform-unknown": [
     { code: "platform-unknown", platform: "linux/unknown" },
     "the image's config does not name its platform (linux/unknown): it may not run here",
   ],
-  [
+  "platform-differs": [
     { code: "platform-differs", platform: "linux/arm64", enginePlatform: "linux/amd64" },
     "the image is for linux/arm64, and this engine runs linux/amd64",
   ],
-  [
-    { code: "no-room-for-files", reason: "the disk is full" },
-    "layers are sent whole, because there is no room for files: the disk is full",
+  "no-room-for-files": [
+    { code: "no-room-for-files", reason: { code: "disk-full" } },
+    "layers are sent whole, because there is no room for files: no space left on the disk",
   ],
-  [{ code: "sender-not-notified" }, "the image is stored under its name, but the sender could not be notified"],
-])("%j", (warning, text) => expect(warningText(warning)).toBe(text));
+  "sender-not-notified": [
+    { code: "sender-not-notified" },
+    "the image is stored under its name, but the sender could not be notified",
+  ],
+};
+
+test.each(Object.values(WARNINGS) as [Warning, string][])("%j", (warning, text) =>
+  expect(warningText(warning)).toBe(text),
+);
+
+const NO_ROOM: { [Code in NoRoomReason["code"]]: [Extract<NoRoomReason, { code: Code }>, string] } = {
+  "disk-full": [{ code: "disk-full" }, "no space left on the disk"],
+  "no-cache-folder": [{ code: "no-cache-folder" }, "there is no cache folder: this user's home folder is unknown"],
+  "unsafe-cache-folder": [
+    { code: "unsafe-cache-folder", error: "it is a link" },
+    "the cache folder is not safe to use: it is a link",
+  ],
+  "no-folder": [
+    { code: "no-folder", path: "/cache", error: "EROFS" },
+    "cannot create a folder for layers in /cache: EROFS",
+  ],
+  "no-files": [
+    { code: "no-files", error: "EMFILE" },
+    "no files can be created in the cache folder to cut a layer: EMFILE",
+  ],
+};
+
+test.each(Object.values(NO_ROOM) as [NoRoomReason, string][])("there is no room for files: %j", (reason, text) =>
+  expect(warningText({ code: "no-room-for-files", reason })).toBe(
+    `layers are sent whole, because there is no room for files: ${text}`,
+  ),
+);
 
 test("a plan shows how many layers are missing, if known", () => {
   const plan: Plan = { type: "plan", role: "sender", image: "app:v1", platform: "linux/amd64", layers: 4, missing: 1 };

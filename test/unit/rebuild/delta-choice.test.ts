@@ -8,6 +8,8 @@ import {
 import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
+import type { Detail } from "../../../src/output/details.ts";
+import { detailText } from "../../../src/output/texts.ts";
 
 const MB = 1_000_000;
 const MBIT = MB / 8;
@@ -26,7 +28,11 @@ const CLASSIC: RebuildSpeed = { reads: "files", takesIn: 50 * MB };
 function choose(rate: number, options: Partial<DeltaChoiceOptions> = {}) {
   const details: string[] = [];
   const bytesPerSecond = vi.fn<() => Promise<number>>(async () => rate);
-  const common = { always: false, speed: CONTAINERD, onDetail: (text: string) => void details.push(text) };
+  const common = {
+    always: false,
+    speed: CONTAINERD,
+    onDetail: (detail: Detail) => void details.push(detailText(detail)),
+  };
   return {
     choice: new DeltaChoice({ ...common, rate: { bytesPerSecond, stop: () => {} }, ...options }),
     details,

@@ -14,6 +14,8 @@ import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { InvalidPackedStream } from "../../../src/packing/unpack.ts";
 import { ResumeCache } from "../../../src/store/resume-cache.ts";
 import { queue } from "../../../src/streams/queue.ts";
+import type { Detail } from "../../../src/output/details.ts";
+import { detailText } from "../../../src/output/texts.ts";
 import { generatedTar } from "../delta/generated-tars.ts";
 import { damaged } from "../delta/odd-tars.ts";
 import { pseudoRandom } from "../pseudo-random.ts";
@@ -104,7 +106,7 @@ describe("recipes of a malicious sender", () => {
   async function rebuildAll(
     recipes: Map<Digest, Buffer | AsyncIterable<Buffer>>,
     resumeCache: ResumeCache,
-    onDetail: (text: string) => void = () => {},
+    onDetail: (detail: Detail) => void = () => {},
   ): Promise<unknown> {
     await using rebuilder = new LayerRebuilder({
       client: {
@@ -166,7 +168,7 @@ describe("recipes of a malicious sender", () => {
     const recipes = new Map(["a", "b"].map((name) => [digestOf(name), recipe.subarray(0, -1)] as const));
     const details: string[] = [];
     await using resumeCache = new ResumeCache({ env: env(), runId: newRunId() });
-    await rebuildAll(recipes, resumeCache, (text) => details.push(text));
+    await rebuildAll(recipes, resumeCache, (detail) => details.push(detailText(detail)));
     expect(details).toEqual([expect.stringMatching(/could not cut all of it \(.*another layer/)]);
   });
 

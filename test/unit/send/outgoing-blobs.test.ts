@@ -9,12 +9,14 @@ import { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
 import { hasZstd } from "../../../src/image/layer/zstd-frames.ts";
 import { digestOf, hexOf } from "../../../src/image/digest.ts";
 import { withDescriptor, MEDIA_TYPE } from "../../../src/image/manifest.ts";
-import type { Failure } from "../../../src/output/errors.ts";
+import type { NoRoomReason } from "../../../src/output/reasons.ts";
 import { commonCodec } from "../../../src/packing/codecs.ts";
 import { BLOCK } from "../../../src/packing/pack.ts";
 import { unpack } from "../../../src/packing/unpack.ts";
 import type { LazySpool } from "../../../src/run/spool.ts";
 import { queue } from "../../../src/streams/queue.ts";
+import type { Detail } from "../../../src/output/details.ts";
+import { detailText } from "../../../src/output/texts.ts";
 
 let outgoing: OutgoingBlobs;
 const announced: AnnouncedLayer[] = [];
@@ -124,7 +126,7 @@ test("manifest and config are available when all layers are; the manifest names 
 test("a layer in zstd is cut if this Node can decompress it; otherwise --verbose tells that it is sent whole", async () => {
   const details: string[] = [];
   const deltaSpool = { open: async () => ({}) } as unknown as LazySpool;
-  const onDetail = (text: string): void => void details.push(text);
+  const onDetail = (detail: Detail): void => void details.push(detailText(detail));
   const packing = { codec: undefined };
   const announcedLayers: AnnouncedLayer[] = [];
   const announce = (layer: AnnouncedLayer): void => void announcedLayers.push(layer);
@@ -216,7 +218,7 @@ test.each(["neither of its files", "only one of its files"])(
       const pathFor = (name: string): string =>
         join(folder, ...(creatable.startsWith("only") ? [] : ["nowhere"]), name);
       const deltaSpool = { open: async () => ({ pathFor }) } as unknown as LazySpool;
-      const [onNoSpace, onFailure] = [vi.fn<(failure: Failure) => void>(), vi.fn<(error: unknown) => void>()];
+      const [onNoSpace, onFailure] = [vi.fn<(reason: NoRoomReason) => void>(), vi.fn<(error: unknown) => void>()];
       const packing = { codec: commonCodec(["brotli"]) };
       const announcedLayers: AnnouncedLayer[] = [];
       const announce = (layer: AnnouncedLayer): void => void announcedLayers.push(layer);
@@ -236,7 +238,7 @@ test.each(["neither of its files", "only one of its files"])(
       const ofPassing = await other.content.blob("r", digestOf(passing));
       expect((await buffer(unpack(ofPassing?.packed?.(0).stream as Readable))).equals(passing)).toBe(true);
       await packed;
-      expect(onNoSpace.mock.calls).toEqual([[expect.objectContaining({ code: "no-space" })]]);
+      expect(onNoSpace.mock.calls).toEqual([[expect.objectContaining({ code: "no-files" })]]);
       expect(onFailure).not.toHaveBeenCalled();
       expect(readdirSync(folder).toSorted()).toEqual(creatable.startsWith("only") ? names.toSorted() : []);
     } finally {

@@ -9,6 +9,7 @@ import { spawnRemote } from "../../../src/stdio-tunnel/remote-process.ts";
 import { overTunnel, wasReported, type TunnelOptions } from "../../../src/stdio-tunnel/open.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { deferred } from "../../../src/streams/deferred.ts";
+import { detailText } from "../../../src/output/texts.ts";
 import { remoteProgram } from "./carriers.ts";
 
 interface Run {
@@ -35,7 +36,7 @@ async function run(
       connection: { kind: "command", words: command },
       signal: new AbortController().signal,
       onRemoteLine: (line) => lines.push(line),
-      onDetail: (line) => details.push(line),
+      onDetail: (detail) => details.push(detailText(detail)),
       ...options,
     },
     use,

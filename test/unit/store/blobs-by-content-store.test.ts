@@ -17,6 +17,8 @@ import {
 } from "../engine/fake-content-engine.ts";
 import { rejection } from "../engine/fake-engine.ts";
 import { InvalidImage } from "../../../src/image/invalid-image.ts";
+import type { Detail } from "../../../src/output/details.ts";
+import { detailText } from "../../../src/output/texts.ts";
 
 interface TestStore extends AsyncDisposable {
   blobs: ContainerdBlobs;
@@ -48,7 +50,7 @@ async function storeWith(
   const relatedImages = async () => images.map(({ id, diffIds: own }) => ({ id, diffIds: own, shared: 0 }));
   const manifestOf = async (id: string) => manifests.get(id);
   const details: string[] = [];
-  const onDetail = (text: string): void => void details.push(text);
+  const onDetail = (detail: Detail): void => void details.push(detailText(detail));
   return {
     blobs: blobsByContentStore({ inspectImage }, content, { relatedImages, manifestOf, signal, onDetail }),
     details,

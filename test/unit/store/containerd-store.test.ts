@@ -20,6 +20,8 @@ import { containerdStore } from "../../../src/store/containerd-store.ts";
 import type { ImageToLoad, LayerFile } from "../../../src/store/store.ts";
 import { blobsByDryLoad } from "../../../src/store/blobs-by-dry-load.ts";
 import { queue } from "../../../src/streams/queue.ts";
+import type { Detail } from "../../../src/output/details.ts";
+import { detailText } from "../../../src/output/texts.ts";
 
 const diffIds = ["one", "two", "three"].map(digestOf);
 const blobs = ["gzip one", "gzip two"].map((bytes): Descriptor => ({
@@ -58,7 +60,7 @@ const dryLoadsWith = (known: Descriptor[] | undefined, relatedImages: readonly R
   relatedImages: async () => relatedImages,
   blobsOf: async (_id: string) => known,
   signal: new AbortController().signal,
-  onDetail: (text: string) => details.push(text),
+  onDetail: (detail: Detail) => details.push(detailText(detail)),
 });
 /** Options of a store to load into. The image says which layers are present. */
 const loading = {

@@ -127,7 +127,9 @@ test("the lock that a killed run had prepared is removed with its partial files"
   }
   await mkdir(join(folder, `other.${dead}.part`));
   await writeFile(join(folder, `other.${dead}.part`, "somebody's"), "stays");
-  expect(await removePartialFiles(folder)).toEqual([join(folder, `index.json.lock.${dead}.part`)]);
+  expect(await removePartialFiles(folder)).toEqual([
+    { kind: "file", path: join(folder, `index.json.lock.${dead}.part`) },
+  ]);
   expect(await readFile(join(folder, `other.${dead}.part`, "somebody's"), "utf8")).toBe("stays");
   await rm(join(folder, `index.json.lock.${alive}.part`), { recursive: true });
   await rm(join(folder, `other.${dead}.part`), { recursive: true });

@@ -16,6 +16,8 @@ import {
 } from "../../../../src/registry/embedded/registry-content.ts";
 import { AcceptAllPolicy } from "../../../../src/engine-push/accept-all-policy.ts";
 import type { EmbeddedRegistry } from "../../../../src/registry/embedded/server.ts";
+import type { Detail } from "../../../../src/output/details.ts";
+import { detailText } from "../../../../src/output/texts.ts";
 import { clientOf, closed, codeOf, endRegistry, openRegistry, sendRequest, type Response } from "./client.ts";
 
 const MB = 1_000_000;
@@ -208,7 +210,7 @@ describe("back-pressure", () => {
   test("an internal error is answered with 500, without its message", async () => {
     const details: string[] = [];
     await using faulty = await openRegistry(folder, {
-      onDetail: (text: string) => details.push(text),
+      onDetail: (detail: Detail) => details.push(detailText(detail)),
       content: { ...NO_CONTENT, blob: () => Promise.reject(new Error("secret path")) },
     });
     const answer = await (await clientOf(faulty))("GET", `/v2/app/blobs/${digest}`);
