@@ -76,6 +76,14 @@ function describe(error: unknown, { host, address }: EngineEndpoint): FailureWor
     };
   }
   const expected = `an engine that listens at ${host}`;
+  return (
+    describeUnopened(code, expected) ??
+    describeBroken(code, message, error instanceof NotHttp) ?? { reason: message, expected, hint: CHOOSE }
+  );
+}
+
+/** Describes an error of opening a connection; undefined for another. */
+function describeUnopened(code: string, expected: string): FailureWords | undefined {
   switch (code) {
     case "ENOENT":
     case "ENOTDIR":
@@ -96,29 +104,33 @@ function describe(error: unknown, { host, address }: EngineEndpoint): FailureWor
         expected,
         hint: "Correct the name, or choose another engine with -H, DOCKER_HOST or a docker context.",
       };
-    case "ECONNRESET":
-    case "EPIPE":
-      return {
-        reason: `it closed the connection (${message})`,
-        expected: "an answer to the request",
-        hint: "See the engine's log. An engine that listens for TLS needs DOCKER_TLS_VERIFY=1.",
-      };
     default:
-      if (code.startsWith("HPE_") || error instanceof NotHttp) {
-        return {
-          reason: `its answer is not HTTP (${message})`,
-          expected: "a Docker engine, and no other output before its answer",
-          hint: "For ssh: the remote shell's start-up files must print nothing when no terminal is attached.",
-        };
-      }
-      return isTls(code)
-        ? {
-            reason: `TLS: ${message}`,
-            expected: "an engine that speaks TLS, with a certificate for that name, signed by an authority in ca.pem",
-            hint: "Compare ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH, or the files of the context, with those of the engine.",
-          }
-        : { reason: message, expected, hint: CHOOSE };
+      return undefined;
   }
+}
+
+/** Describes an error of an open connection: it breaks, or carries something else; undefined for another. */
+function describeBroken(code: string, message: string, isNotHttp: boolean): FailureWords | undefined {
+  if (code === "ECONNRESET" || code === "EPIPE") {
+    return {
+      reason: `it closed the connection (${message})`,
+      expected: "an answer to the request",
+      hint: "See the engine's log. An engine that listens for TLS needs DOCKER_TLS_VERIFY=1.",
+    };
+  }
+  if (isNotHttp || code.startsWith("HPE_")) {
+    return {
+      reason: `its answer is not HTTP (${message})`,
+      expected: "a Docker engine, and no other output before its answer",
+      hint: "For ssh: the remote shell's start-up files must print nothing when no terminal is attached.",
+    };
+  }
+  if (!isTls(code)) return undefined;
+  return {
+    reason: `TLS: ${message}`,
+    expected: "an engine that speaks TLS, with a certificate for that name, signed by an authority in ca.pem",
+    hint: "Compare ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH, or the files of the context, with those of the engine.",
+  };
 }
 
 /** Matches OpenSSL's and Node's codes. Those of verification have no common prefix (`tls`, "X509 certificate error codes"). */

@@ -1,22 +1,10 @@
-import { Readable } from "node:stream";
-import { isKnownPlatform, formatPlatform, matchesPlatform, parsePlatform } from "../../image/platform.ts";
-import { gzip } from "../../streams/gzip.ts";
+import { formatPlatform, matchesPlatform, parsePlatform } from "../../image/platform.ts";
 import { isAtLeast } from "../compare-versions.ts";
-import type { DockerApi } from "./docker-api.ts";
-import { isOneStream, type EngineAddress } from "../connect/endpoint.ts";
-import type { Credentials, ImageInfo, TransferOptions } from "../engine-images.ts";
 import { EngineError } from "../engine-error.ts";
+import type { ImageInfo } from "../engine-images.ts";
+import type { DockerApi } from "./docker-api.ts";
+import { INSPECT_PLATFORM } from "./platform-query.ts";
 import { inPath, splitName } from "./split-name.ts";
-import { followLoad, followProgress } from "./follow-progress.ts";
-
-/** API versions that added a platform to a call (moby `docs/api/version-history.md`); tested with Docker 28.5 and 29.7. */
-const INSPECT_PLATFORM = "1.49";
-const PUSH_PLATFORM = "1.46";
-export const LOAD_PLATFORM = "1.48";
-const SAVE_PLATFORM = "1.48";
-
-/** A registry's host on the engine's machine. */
-const OWN_MACHINE = /^(?:localhost|127(?:\.\d+){3})(?::\d+)?$/;
 
 interface ImageInspect {
   Id: string;
@@ -95,120 +83,6 @@ export async function listedSize(api: DockerApi, reference: string): Promise<num
   return images[0]?.Size;
 }
 
-/** Loads an archive. `takesGzip` is called only over a single connection, where the archive is compressed. */
-export async function loadImage(
-  api: DockerApi,
-  archive: Readable,
-  platform: string | undefined,
-  takesGzip: () => Promise<boolean>,
-): Promise<void> {
-  const isSupported =
-    platform !== undefined && isKnownPlatform(platform) && isAtLeast(api.version ?? "", LOAD_PLATFORM);
-  // Progress lines show that the engine makes progress: a graph driver sends about ten a second.
-  const query = { quiet: false, platform: isSupported ? parsePlatform(platform) : undefined };
-  const { address } = api.endpoint;
-  const isOnlyConnection = isOneStream(address);
-  try {
-    const sent = isOnlyConnection
-      ? overOneStream(archive, await gzipLevelFor(address, takesGzip), api.signal)
-      : archive;
-    await followLoad(
-      await api.stream("POST", "/images/load", { query, archive: sent, effect: "completes", timeout: "work" }),
-    );
-  } catch (error) {
-    if (isOnlyConnection) api.signal?.throwIfAborted();
-    throw archive.errored ?? error; // a failed archive closes the connection, whose error says less
-  } finally {
-    archive.destroy();
-  }
-}
-
-/** Undefined: the default level. 0: no compression. */
-async function gzipLevelFor(address: EngineAddress, takesGzip: () => Promise<boolean>): Promise<number | undefined> {
-  const asked = address.protocol === "stream" ? address.gzipLevel : undefined;
-  return asked === 0 || (await takesGzip()) ? asked : 0;
-}
-
-/**
- * Prepares an archive for an engine with one connection. After an abort, or an error of the archive, the body ends early, but correctly as
- * far as HTTP is concerned: the engine rejects the archive and cleans up. Closing the connection instead would interrupt the load (moby
- * #51623) and lose the only connection.
- */
-function overOneStream(archive: Readable, level: number | undefined, signal: AbortSignal | undefined): Readable {
-  return Readable.from(untilItBreaksOff(level === 0 ? archive : gzip(archive, level), signal), { objectMode: false });
-}
-
-/** The start of another gzip member (RFC 1952, 2.3.1), and no tar header: after it, an engine does not take the archive for complete. */
-const BROKEN_OFF = Buffer.from([0x1f, 0x8b]);
-
-async function* untilItBreaksOff(
-  chunks: AsyncIterable<Buffer>,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Buffer> {
-  try {
-    for await (const chunk of chunks) {
-      signal?.throwIfAborted();
-      yield chunk;
-    }
-  } catch {
-    yield BROKEN_OFF; // loadImage throws the error
-  }
-}
-
-export async function saveImage(
-  api: DockerApi,
-  reference: string,
-  { platform, signal }: { platform?: string; signal?: AbortSignal },
-): Promise<Readable> {
-  const isSupported =
-    platform !== undefined && isKnownPlatform(platform) && isAtLeast(api.version ?? "", SAVE_PLATFORM);
-  const query = { platform: isSupported ? parsePlatform(platform) : undefined };
-  return Readable.from(
-    await api.stream("GET", `/images/${inPath(reference)}/get`, { query, signal, timeout: "work" }),
-    {
-      objectMode: false,
-    },
-  );
-}
-
-export async function pullImage(
-  api: DockerApi,
-  reference: string,
-  { credentials, platform, signal, onProgress }: TransferOptions,
-): Promise<void> {
-  const { repository, tag, digest, registry } = splitName(reference);
-  // Without either the API pulls every tag of the repository: the default `latest` is the CLI's.
-  if (tag === undefined && digest === undefined) throw new TypeError(`a pull needs a tag or a digest: ${reference}`);
-  const body = await api.stream("POST", "/images/create", {
-    query: { fromImage: repository, tag: digest ?? tag, platform },
-    registryAuth: registryAuth(registry, credentials),
-    signal,
-    timeout: "work",
-  });
-  await followProgress(body, onProgress);
-}
-
-/** Engines before 28 (API 1.46) ignore a platform: they hold one platform of an image and push that. */
-export async function pushImage(
-  api: DockerApi,
-  reference: string,
-  { credentials, platform, signal, onProgress }: TransferOptions,
-): Promise<void> {
-  const { repository, tag, registry } = splitName(reference);
-  if (tag === undefined) throw new TypeError(`a push needs a tag: ${reference}`);
-  const isSupported =
-    platform !== undefined && isKnownPlatform(platform) && isAtLeast(api.version ?? "", PUSH_PLATFORM);
-  // Docker accepts a registry on its own machine without TLS by default; Podman needs this.
-  const tlsVerify = OWN_MACHINE.test(registry) ? false : undefined;
-  const body = await api.stream("POST", `/images/${repository}/push`, {
-    query: { tag, platform: isSupported ? parsePlatform(platform) : undefined, tlsVerify },
-    registryAuth: registryAuth(registry, credentials),
-    signal,
-    timeout: "work",
-  });
-  await followProgress(body, onProgress);
-}
-
 export async function tagImage(api: DockerApi, source: string, target: string): Promise<void> {
   const { repository, tag } = splitName(target);
   await api.json("POST", `/images/${inPath(source)}/tag`, { effect: "makes", query: { repo: repository, tag } });
@@ -241,9 +115,4 @@ async function unlessMissing(answer: Promise<unknown>): Promise<unknown> {
     if (error instanceof EngineError && error.status === 404) return undefined;
     throw error;
   }
-}
-
-/** Without credentials the header is still sent: without it, Docker 20.10 reads credentials from the request's body. */
-function registryAuth(serveraddress: string, credentials: Credentials | undefined): object {
-  return credentials === undefined ? {} : { ...credentials, serveraddress };
 }

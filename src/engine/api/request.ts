@@ -23,9 +23,9 @@ export interface ApiRequest {
   timeout?: "work" | "none";
   /**
    * The request's effect in the engine decides when an abort ends it. By default there is none, and it ends at once.
-   * - `makes`: its answer names something new, or the order of requests matters. It may take GRACE (docker-api.ts) longer.
+   * - `makes`: its answer names something new, or the order of requests matters. It may take GRACE (stop-signal.ts) longer.
    * - `completes`: it runs to its end.
-   * - `removes`: it is used after an abort, so it ignores the signals. It may take GRACE (docker-api.ts).
+   * - `removes`: it is used after an abort, so it ignores the signals. It may take GRACE (stop-signal.ts).
    */
   effect?: "makes" | "removes" | "completes";
 }

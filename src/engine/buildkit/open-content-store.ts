@@ -30,8 +30,11 @@ const ATTEMPTS = 3;
 const UNCOMPRESSED = "containerd.io/uncompressed";
 const NAMED = "containerd.io/gc.ref.content";
 
+/** The part of the API that the content store needs. */
+type GrpcApi = Pick<DockerApi, "endpoint" | "signal" | "timeouts" | "moved" | "grpc">;
+
 /** Opens the content store. Returns undefined when the engine, or a proxy in front of it, does not answer an empty query in time. */
-export async function openContentStore(api: DockerApi, signal?: AbortSignal): Promise<ContentStore | undefined> {
+export async function openContentStore(api: GrpcApi, signal?: AbortSignal): Promise<ContentStore | undefined> {
   if ((await api.grpc(signal)) === undefined) return undefined; // may include a login, so the limit below starts after it
   const store = new Store(api);
   const isRemote = isOneStream(api.endpoint.address); // perhaps over a slow link
@@ -48,9 +51,9 @@ export async function openContentStore(api: DockerApi, signal?: AbortSignal): Pr
 }
 
 class Store implements ContentStore {
-  readonly #api: DockerApi;
+  readonly #api: GrpcApi;
 
-  constructor(api: DockerApi) {
+  constructor(api: GrpcApi) {
     this.#api = api;
   }
 

@@ -24,25 +24,13 @@ export async function readTlsFiles(
   folder: string,
   { requireCa, verify, source }: TlsFileRules,
 ): Promise<TlsMaterial | undefined> {
-  const unusable = (path: string, error: unknown): Failure =>
-    new Failure(
-      "engine-unreachable",
-      `cannot use ${path} for the TLS connection to the engine (${source}): ${messageOf(error)}`,
-      {
-        expected: "ca.pem, cert.pem and key.pem in PEM, the key not encrypted, readable by this user",
-        hint: source.startsWith("context")
-          ? "Create the context again."
-          : "Set DOCKER_CERT_PATH to the folder that holds them, or unset DOCKER_TLS_VERIFY and DOCKER_TLS.",
-        cause: error,
-      },
-    );
+  const unusable = (name: string, error: unknown): Failure => unusableFile(join(folder, name), error, source);
   const read = async (name: string, required: boolean): Promise<Buffer | undefined> => {
-    const path = join(folder, name);
     try {
-      return await readFile(path);
+      return await readFile(join(folder, name));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT" && !required) return undefined;
-      throw unusable(path, error);
+      throw unusable(name, error);
     }
   };
   const [ca, cert, key] = await Promise.all([
@@ -55,12 +43,26 @@ export async function readTlsFiles(
   try {
     if (ca !== undefined) new X509Certificate(ca); // OpenSSL ignores a bundle that it cannot read, and then trusts nobody
   } catch (error) {
-    throw unusable(join(folder, "ca.pem"), error);
+    throw unusable("ca.pem", error);
   }
   try {
     createSecureContext(pair);
   } catch (error) {
-    throw unusable(join(folder, "{cert,key}.pem"), error);
+    throw unusable("{cert,key}.pem", error);
   }
   return { verify, ...(ca !== undefined && { ca }), ...pair };
+}
+
+function unusableFile(path: string, error: unknown, source: string): Failure {
+  return new Failure(
+    "engine-unreachable",
+    `cannot use ${path} for the TLS connection to the engine (${source}): ${messageOf(error)}`,
+    {
+      expected: "ca.pem, cert.pem and key.pem in PEM, the key not encrypted, readable by this user",
+      hint: source.startsWith("context")
+        ? "Create the context again."
+        : "Set DOCKER_CERT_PATH to the folder that holds them, or unset DOCKER_TLS_VERIFY and DOCKER_TLS.",
+      cause: error,
+    },
+  );
 }

@@ -10,22 +10,20 @@ import type { EngineBuilder } from "../engine-builder.ts";
 import type { EngineContainers } from "../engine-containers.ts";
 import type { EngineImages } from "../engine-images.ts";
 import { openImageFiles } from "../api/image-files.ts";
+import { pullImage, pushImage, saveImage } from "../api/image-transfers.ts";
 import {
   inspectImage,
   listedSize,
   listImageIds,
   listReferences,
-  LOAD_PLATFORM,
-  loadImage,
   newestOf,
-  pullImage,
-  pushImage,
   removeDigestReferences,
   removeReference,
-  saveImage,
   stepSizes,
   tagImage,
 } from "../api/images.ts";
+import { loadImage } from "../api/load-image.ts";
+import { LOAD_PLATFORM } from "../api/platform-query.ts";
 
 /**
  * Connects to an engine and agrees on the API version. The caller owns the engine; disposing it closes every connection, ends open

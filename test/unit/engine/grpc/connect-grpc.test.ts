@@ -116,7 +116,8 @@ describe("gRPC with an engine on a socket", () => {
       if ((logins += 1) === 1) vi.advanceTimersByTime(30_000);
       return connected;
     };
-    expect(await openContentStore({ ...api, grpc })).toBeDefined();
+    const { endpoint, signal, timeouts, moved } = api;
+    expect(await openContentStore({ endpoint, signal, timeouts, moved, grpc })).toBeDefined();
   });
 
   test.each<[string, ContentEngineOptions, string]>([

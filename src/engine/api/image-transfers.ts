@@ -1,0 +1,60 @@
+import { Readable } from "node:stream";
+import type { Credentials, TransferOptions } from "../engine-images.ts";
+import type { DockerApi } from "./docker-api.ts";
+import { followProgress } from "./follow-progress.ts";
+import { platformQuery, PUSH_PLATFORM, SAVE_PLATFORM } from "./platform-query.ts";
+import { inPath, splitName } from "./split-name.ts";
+
+/** A registry's host on the engine's machine. */
+const OWN_MACHINE = /^(?:localhost|127(?:\.\d+){3})(?::\d+)?$/;
+
+export async function saveImage(
+  api: DockerApi,
+  reference: string,
+  { platform, signal }: { platform?: string; signal?: AbortSignal },
+): Promise<Readable> {
+  const query = { platform: platformQuery(api, platform, SAVE_PLATFORM) };
+  const body = await api.stream("GET", `/images/${inPath(reference)}/get`, { query, signal, timeout: "work" });
+  return Readable.from(body, { objectMode: false });
+}
+
+export async function pullImage(
+  api: DockerApi,
+  reference: string,
+  { credentials, platform, signal, onProgress }: TransferOptions,
+): Promise<void> {
+  const { repository, tag, digest, registry } = splitName(reference);
+  // Without either the API pulls every tag of the repository: the default `latest` is the CLI's.
+  if (tag === undefined && digest === undefined) throw new TypeError(`a pull needs a tag or a digest: ${reference}`);
+  const body = await api.stream("POST", "/images/create", {
+    query: { fromImage: repository, tag: digest ?? tag, platform },
+    registryAuth: registryAuth(registry, credentials),
+    signal,
+    timeout: "work",
+  });
+  await followProgress(body, onProgress);
+}
+
+/** Engines before 28 (API 1.46) ignore a platform: they hold one platform of an image and push that. */
+export async function pushImage(
+  api: DockerApi,
+  reference: string,
+  { credentials, platform, signal, onProgress }: TransferOptions,
+): Promise<void> {
+  const { repository, tag, registry } = splitName(reference);
+  if (tag === undefined) throw new TypeError(`a push needs a tag: ${reference}`);
+  // Docker accepts a registry on its own machine without TLS by default; Podman needs this.
+  const tlsVerify = OWN_MACHINE.test(registry) ? false : undefined;
+  const body = await api.stream("POST", `/images/${repository}/push`, {
+    query: { tag, platform: platformQuery(api, platform, PUSH_PLATFORM), tlsVerify },
+    registryAuth: registryAuth(registry, credentials),
+    signal,
+    timeout: "work",
+  });
+  await followProgress(body, onProgress);
+}
+
+/** Without credentials the header is still sent: without it, Docker 20.10 reads credentials from the request's body. */
+function registryAuth(serveraddress: string, credentials: Credentials | undefined): object {
+  return credentials === undefined ? {} : { ...credentials, serveraddress };
+}

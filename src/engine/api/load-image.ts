@@ -1,0 +1,64 @@
+import { Readable } from "node:stream";
+import { gzip } from "../../streams/gzip.ts";
+import { isOneStream, type EngineAddress } from "../connect/endpoint.ts";
+import type { DockerApi } from "./docker-api.ts";
+import { followLoad } from "./follow-progress.ts";
+import { LOAD_PLATFORM, platformQuery } from "./platform-query.ts";
+
+/** Loads an archive. `takesGzip` is called only over a single connection, where the archive is compressed. */
+export async function loadImage(
+  api: DockerApi,
+  archive: Readable,
+  platform: string | undefined,
+  takesGzip: () => Promise<boolean>,
+): Promise<void> {
+  // Progress lines show that the engine makes progress: a graph driver sends about ten a second.
+  const query = { quiet: false, platform: platformQuery(api, platform, LOAD_PLATFORM) };
+  const { address } = api.endpoint;
+  const isOnlyConnection = isOneStream(address);
+  try {
+    const sent = isOnlyConnection
+      ? overOneStream(archive, await gzipLevelFor(address, takesGzip), api.signal)
+      : archive;
+    await followLoad(
+      await api.stream("POST", "/images/load", { query, archive: sent, effect: "completes", timeout: "work" }),
+    );
+  } catch (error) {
+    if (isOnlyConnection) api.signal?.throwIfAborted();
+    throw archive.errored ?? error; // a failed archive closes the connection, whose error says less
+  } finally {
+    archive.destroy();
+  }
+}
+
+/** Undefined: the default level. 0: no compression. */
+async function gzipLevelFor(address: EngineAddress, takesGzip: () => Promise<boolean>): Promise<number | undefined> {
+  const asked = address.protocol === "stream" ? address.gzipLevel : undefined;
+  return asked === 0 || (await takesGzip()) ? asked : 0;
+}
+
+/**
+ * Prepares an archive for an engine with one connection. After an abort, or an error of the archive, the body ends early, but correctly as
+ * far as HTTP is concerned: the engine rejects the archive and cleans up. Closing the connection instead would interrupt the load (moby
+ * #51623) and lose the only connection.
+ */
+function overOneStream(archive: Readable, level: number | undefined, signal: AbortSignal | undefined): Readable {
+  return Readable.from(untilItBreaksOff(level === 0 ? archive : gzip(archive, level), signal), { objectMode: false });
+}
+
+/** The start of another gzip member (RFC 1952, 2.3.1), and no tar header: after it, an engine does not take the archive for complete. */
+const BROKEN_OFF = Buffer.from([0x1f, 0x8b]);
+
+async function* untilItBreaksOff(
+  chunks: AsyncIterable<Buffer>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of chunks) {
+      signal?.throwIfAborted();
+      yield chunk;
+    }
+  } catch {
+    yield BROKEN_OFF; // loadImage throws the error
+  }
+}
