@@ -48,6 +48,11 @@ export function layerFailure(error: unknown, purpose: "loaded" | "sent"): unknow
       cause: error,
     });
   }
+  return refusal(error) ?? invalidLayer(error) ?? error;
+}
+
+/** Returns the Failure for a layer that the receiver does not accept or cannot verify; undefined for another error. */
+function refusal(error: unknown): Failure | undefined {
   if (error instanceof SizeLimitExceeded) {
     return new Failure("refused", `the receiving side refuses this image: ${error.message}`, {
       expected: "an image whose missing layers, uncompressed, stay below its --max-size",
@@ -62,7 +67,12 @@ export function layerFailure(error: unknown, purpose: "loaded" | "sent"): unknow
       cause: error,
     });
   }
-  if (!isInvalidContent(error) && !(error instanceof InvalidPackedStream)) return error;
+  return undefined;
+}
+
+/** Returns the Failure for invalid content; undefined for another error. */
+function invalidLayer(error: unknown): Failure | undefined {
+  if (!isInvalidContent(error) && !(error instanceof InvalidPackedStream)) return undefined;
   return new Failure("not-verified", `a layer failed verification: ${messageOf(error)}`, {
     expected: "content with the digest of the layer",
     hint: "Nothing was loaded. Run the same command again; if it happens again, please report it.",

@@ -31,44 +31,66 @@ const COMPRESSION_OVERHEAD = { part: 1 / 16, bytes: 1_000_000 };
 
 /** @param maxSize bytes of all layers together, uncompressed */
 export function sizeLimit(maxSize = Number.POSITIVE_INFINITY): SizeLimit {
-  let plain = 0;
-  let stored = 0;
   const maxStored = maxSize + maxSize * COMPRESSION_OVERHEAD.part + COMPRESSION_OVERHEAD.bytes;
-  const refuseUnless = (isAllowed: boolean): void => {
-    if (!isAllowed) throw new SizeLimitExceeded(`its layers are larger than the ${maxSize} bytes that are allowed`);
-  };
-  const share = (): SizeLimitShare => {
-    const own = { plain: 0, stored: 0 };
-    let isReleased = false;
-    const refuseReleased = (): void => {
-      if (isReleased) throw new Error("the layer has been given up");
-    };
-    const refuse = (bytes: number): void => refuseUnless(plain + bytes <= maxSize);
-    return {
-      get left() {
-        return maxSize - plain;
-      },
-      refuse,
-      spend(bytes) {
-        refuseReleased();
-        refuse(bytes);
-        plain += bytes;
-        own.plain += bytes;
-      },
-      spendStored(bytes) {
-        refuseReleased();
-        refuseUnless(stored + bytes <= maxStored);
-        stored += bytes;
-        own.stored += bytes;
-      },
-      share,
-      release() {
-        plain -= own.plain;
-        stored -= own.stored;
-        own.plain = own.stored = 0;
-        isReleased = true;
-      },
-    };
-  };
-  return share();
+  return new Share({ maxSize, maxStored, plain: 0, stored: 0 });
+}
+
+/** The limits, and the bytes that all shares have spent. */
+interface Total {
+  readonly maxSize: number;
+  readonly maxStored: number;
+  plain: number;
+  stored: number;
+}
+
+class Share implements SizeLimitShare {
+  readonly #total: Total;
+  readonly #own = { plain: 0, stored: 0 };
+  #isReleased = false;
+
+  constructor(total: Total) {
+    this.#total = total;
+  }
+
+  get left(): number {
+    return this.#total.maxSize - this.#total.plain;
+  }
+
+  refuse(bytes: number): void {
+    this.#refuseUnless(bytes <= this.left);
+  }
+
+  spend(bytes: number): void {
+    this.#refuseReleased();
+    this.refuse(bytes);
+    this.#total.plain += bytes;
+    this.#own.plain += bytes;
+  }
+
+  spendStored(bytes: number): void {
+    this.#refuseReleased();
+    this.#refuseUnless(this.#total.stored + bytes <= this.#total.maxStored);
+    this.#total.stored += bytes;
+    this.#own.stored += bytes;
+  }
+
+  share(): SizeLimitShare {
+    return new Share(this.#total);
+  }
+
+  release(): void {
+    this.#total.plain -= this.#own.plain;
+    this.#total.stored -= this.#own.stored;
+    this.#own.plain = this.#own.stored = 0;
+    this.#isReleased = true;
+  }
+
+  #refuseUnless(isAllowed: boolean): void {
+    if (isAllowed) return;
+    throw new SizeLimitExceeded(`its layers are larger than the ${this.#total.maxSize} bytes that are allowed`);
+  }
+
+  #refuseReleased(): void {
+    if (this.#isReleased) throw new Error("the layer has been given up");
+  }
 }
