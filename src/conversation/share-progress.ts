@@ -1,3 +1,4 @@
+import { STAGES, type Stage } from "../output/events.ts";
 import type { Output, Progress } from "../output/output.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
@@ -57,9 +58,7 @@ function parseProgress(message: Message): Progress {
   };
 }
 
-/** The form of all stages: some words, perhaps with the name of an image. A progress line does not say whose it is, so others are not shown. */
-const STAGE = /^[a-z]+ing(?: [a-z0-9:./-]+){0,3}$/;
-
-function stageOf(stage: string): string {
-  return stage.length <= 40 && STAGE.test(stage) ? stage : "working";
+/** A peer of another version may have other stages. Its words are not shown: a progress line does not say whose it is. */
+function stageOf(given: string): Stage {
+  return STAGES.find((stage) => stage === given) ?? "working";
 }

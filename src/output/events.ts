@@ -40,10 +40,25 @@ export interface Plan {
   missing: number | undefined;
 }
 
+/** What is being done. `working`: something that this version does not know, at a remote side of another version. */
+export const STAGES = [
+  "preparing",
+  "sending",
+  "checking",
+  "loading",
+  "storing",
+  "reading-archive",
+  "starting-registry",
+  "pulling-registry",
+  "opening-address",
+  "working",
+] as const;
+
+export type Stage = (typeof STAGES)[number];
+
 /** Where a transfer is. */
 export interface Progress {
-  /** What is being done, e.g. `sending`. */
-  stage: string;
+  stage: Stage;
   /** Bytes done, and to do when that is known. */
   current: number;
   total?: number;

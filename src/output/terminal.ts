@@ -1,7 +1,7 @@
 import { bytes, duration, oneLine, printable } from "./describe.ts";
 import type { Failure } from "./errors.ts";
-import type { Progress, TransferEvent } from "./events.ts";
-import { detailText, noteText, planText, resultText, warningText } from "./texts.ts";
+import type { Progress, Stage, TransferEvent } from "./events.ts";
+import { detailText, noteText, planText, resultText, STAGE_TEXT, warningText } from "./texts.ts";
 
 export interface TerminalOptions {
   quiet: boolean;
@@ -21,8 +21,6 @@ interface Screen {
 const REDRAW = 100;
 /** ms between two progress lines in a log. */
 const LOG_EVERY = 3_000;
-/** More than the stages of a transfer. */
-const MAX_STAGES = 16;
 /** Begins the further lines of a text, so that none of them looks like a line of this program. */
 const GOES_ON = "  | ";
 const CLEAR_LINE = "\r\u001b[2K";
@@ -33,9 +31,8 @@ export class Terminal {
   readonly #screen: Screen;
   readonly #now: () => number;
   #drawn = false;
-  /** The first {@link MAX_STAGES} stages. */
-  readonly #stages = new Set<string>();
-  #last: { stage: string; at: number; line: string } | undefined;
+  readonly #stages = new Set<Stage>();
+  #last: { stage: Stage; at: number; line: string } | undefined;
   #stageStart: { at: number; bytes: number } = { at: 0, bytes: 0 };
 
   constructor(options: TerminalOptions, screen: Screen = process.stderr, now: () => number = () => performance.now()) {
@@ -72,11 +69,11 @@ export class Terminal {
     const newStage = this.#last?.stage !== progress.stage;
     if (newStage) this.#stageStart = { at: now, bytes: progress.current };
     const every = this.#screen.isTTY ? REDRAW : LOG_EVERY;
-    // A new stage is shown at once. A peer that keeps inventing stages is not shown more often for that.
-    const isFirst = !this.#stages.has(progress.stage) && this.#stages.size < MAX_STAGES;
+    // A new stage is shown at once. A peer that goes to and fro between stages is not shown more often for that.
+    const isFirst = !this.#stages.has(progress.stage);
     if (!isFirst && now - (this.#last?.at ?? -Infinity) < every) return;
-    if (isFirst) this.#stages.add(progress.stage);
-    const line = oneLine(progress.stage) + printable(progressLine(progress, this.#rate(progress, now)));
+    this.#stages.add(progress.stage);
+    const line = progressLine(progress, this.#rate(progress, now));
     this.#last = { stage: progress.stage, at: now, line };
     this.#draw();
   }
@@ -152,8 +149,8 @@ function onOneLineEach({ message, expected, hint }: Failure): Pick<Failure, "mes
 }
 
 /** Formats progress, e.g. `sending  41.2 MB of 101 MB  12.1 MB/s  eta 5.0 s  3 of 5 layers`. Rate in bytes a second. */
-function progressLine({ current, total, layers }: Progress, rate: number | undefined): string {
-  const parts = [""]; // the stage stands before it
+function progressLine({ stage, current, total, layers }: Progress, rate: number | undefined): string {
+  const parts = [STAGE_TEXT[stage]];
   if (current > 0 || (total ?? 0) > 0)
     parts.push(total === undefined ? bytes(current) : `${bytes(current)} of ${bytes(total)}`);
   if (rate !== undefined && rate > 0) {

@@ -1,6 +1,6 @@
 import { bytes, duration, plural } from "./describe.ts";
 import type { ContentQuery, Detail, Leftover, NotCutReason, RebuildFailure, WholeReason } from "./details.ts";
-import type { Note, Plan, TransferResult, Warning } from "./events.ts";
+import type { Note, Plan, Stage, TransferResult, Warning } from "./events.ts";
 import { noRoomText, pushFailureText } from "./reasons.ts";
 
 /** Puts the events of a transfer into words for people. */
@@ -32,6 +32,20 @@ export function warningText(warning: Warning): string {
       return "the image is stored under its name, but the sender could not be notified";
   }
 }
+
+/** What a line of progress begins with. */
+export const STAGE_TEXT: Record<Stage, string> = {
+  preparing: "preparing",
+  sending: "sending",
+  checking: "checking",
+  loading: "loading",
+  storing: "storing",
+  "reading-archive": "reading the archive",
+  "starting-registry": "starting a registry",
+  "pulling-registry": "pulling registry:2",
+  "opening-address": "opening a public address",
+  working: "working",
+};
 
 /** Undefined where nothing is known yet. */
 export function planText({ role, image, platform, layers, missing }: Plan): string | undefined {

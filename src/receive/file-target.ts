@@ -77,7 +77,7 @@ async function receiveInto(
     options.noDeltaReason === undefined ? await findDeltaBasesInFile(location, about) : undefined;
   await using spool = await openSpool(env, runId);
   const fetched = await fetchImage(options, about.diffIds, spool, deltaBases);
-  const progress = { stage: "storing", current: 0 };
+  const progress = { stage: "storing" as const, current: 0 };
   onProgress(progress);
   const onBytes = (count: number): void => {
     onMoved(count);

@@ -95,7 +95,7 @@ async function findPresent(
   { about, signal, onProgress }: ReceiveOptions,
   onMoved: (bytes: number) => void,
 ): Promise<Map<Digest, Descriptor>> {
-  const progress = { stage: "checking", current: 0 };
+  const progress = { stage: "checking" as const, current: 0 };
   const onBytes = (count: number): void => {
     onMoved(count);
     progress.current += count;

@@ -105,7 +105,7 @@ function fetchOptions(
   rate: LinkRate,
   { about, signal, resumeCache, output, onProgress, maxSize }: ReceiveOptions,
 ): FetchOptions {
-  const progress = { stage: "sending", current: 0, layers: { done: 0, total: new Set(wanted).size } };
+  const progress = { stage: "sending" as const, current: 0, layers: { done: 0, total: new Set(wanted).size } };
   return {
     client,
     repository,

@@ -89,7 +89,7 @@ async function write(
   { signal, onProgress, output }: ReceiveOptions,
   onMoved: (bytes: number) => void,
 ): Promise<void> {
-  const progress = { stage: "storing", current: 0, total: tar.size };
+  const progress = { stage: "storing" as const, current: 0, total: tar.size };
   onProgress(progress);
   const sink =
     destination.kind === "stdout"

@@ -44,7 +44,7 @@ async function expose(
   onUnreachable: (reason: string) => void,
   onProgress: RegistryOptions["onProgress"],
 ): Promise<ExposedRegistry> {
-  onProgress({ stage: "opening a public address", current: 0 });
+  onProgress({ stage: "opening-address", current: 0 });
   const credentials = newCredentials();
   const proxy = passwordProxy({
     target,

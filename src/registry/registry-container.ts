@@ -29,7 +29,7 @@ const READY_REQUEST_TIMEOUT = 1_000;
 export async function startRegistryContainer(engine: Engine, options: RegistryOptions): Promise<TemporaryRegistry> {
   const { signal } = options;
   await pullIfMissing(engine, options);
-  options.onProgress({ stage: "starting a registry", current: 0 });
+  options.onProgress({ stage: "starting-registry", current: 0 });
   const credentials = newCredentials();
   const container = await startContainer(engine, await containerSpec(credentials, options));
   const gone = new AbortController();
@@ -102,7 +102,7 @@ async function pullIfMissing(engine: Engine, { signal, onProgress }: RegistryOpt
     if (id !== undefined && current !== undefined && total !== undefined) layers.set(id, { current, total });
     const sum = (pick: "current" | "total"): number =>
       [...layers.values()].reduce((all, layer) => all + layer[pick], 0);
-    onProgress({ stage: `pulling ${IMAGE}`, current: sum("current"), total: sum("total") });
+    onProgress({ stage: "pulling-registry", current: sum("current"), total: sum("total") });
   };
   try {
     await engine.pullImage(`docker.io/library/${IMAGE}`, { signal, onProgress: report });

@@ -40,7 +40,7 @@ export async function spoolArchive(path: string, { env, output, signal }: SpoolO
     const { bavail, bsize } = await statfs(spool.pathFor("."));
     const room = Math.floor(bavail * bsize * MAX_FILLED);
     output.detail({ code: "archive-spooled", path, bytesFree: room });
-    const onBytes = (current: number): void => output.progress({ stage: "reading the archive", current });
+    const onBytes = (current: number): void => output.progress({ stage: "reading-archive", current });
     const source = addAbortSignal(signal, await openInput(path)); // a pipe that nobody writes to would never end
     try {
       const tar = refuseAbove(room, decompressArchive(source), onBytes);

@@ -1,3 +1,4 @@
+import type { Stage } from "../../output/events.ts";
 import type { Progress } from "../../output/output.ts";
 import type { EngineProgress } from "../engine-images.ts";
 
@@ -22,11 +23,11 @@ const ANNOUNCED = /^(?:Pulling fs layer|Waiting|Preparing)/;
 /** Sums an engine's progress lines by layer. Memory is bounded: an image has at most 127 layers on most stores. */
 export class LayerProgress {
   readonly #layers = new Map<string, Layer>();
-  readonly #stage: string;
+  readonly #stage: Stage;
   /** Known sizes in bytes, by layer id. */
   readonly #sizes: ReadonlyMap<string, number>;
 
-  constructor(stage: string, sizes: ReadonlyMap<string, number> = new Map()) {
+  constructor(stage: Stage, sizes: ReadonlyMap<string, number> = new Map()) {
     this.#stage = stage;
     this.#sizes = sizes;
   }

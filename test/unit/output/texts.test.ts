@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import type { Note, Plan, TransferResult, Warning } from "../../../src/output/events.ts";
+import type { Note, Plan, Stage, TransferResult, Warning } from "../../../src/output/events.ts";
 import type { NoRoomReason } from "../../../src/output/reasons.ts";
-import { noteText, planText, resultText, warningText } from "../../../src/output/texts.ts";
+import { noteText, planText, resultText, STAGE_TEXT, warningText } from "../../../src/output/texts.ts";
 
 /** A note of each code, and its text. */
 const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] } = {
@@ -79,6 +79,22 @@ test.each(Object.values(NO_ROOM) as [NoRoomReason, string][])("there is no room 
     `layers are sent whole, because there is no room for files: ${text}`,
   ),
 );
+
+/** The text of each stage. */
+const STAGE_TEXTS: Record<Stage, string> = {
+  preparing: "preparing",
+  sending: "sending",
+  checking: "checking",
+  loading: "loading",
+  storing: "storing",
+  "reading-archive": "reading the archive",
+  "starting-registry": "starting a registry",
+  "pulling-registry": "pulling registry:2",
+  "opening-address": "opening a public address",
+  working: "working",
+};
+
+test("each stage has a text", () => expect(STAGE_TEXT).toEqual(STAGE_TEXTS));
 
 test("a plan shows how many layers are missing, if known", () => {
   const plan: Plan = { type: "plan", role: "sender", image: "app:v1", platform: "linux/amd64", layers: 4, missing: 1 };
