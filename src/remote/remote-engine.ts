@@ -35,62 +35,104 @@ export interface RemoteEngineOptions {
  * command once more, after an answer was broken off on purpose, and for gRPC where a connection that is switched to it carries nothing else.
  */
 export async function openRemoteEngine(options: RemoteEngineOptions): Promise<RemoteEngine> {
-  const { address, link, again, speaksHttp2, request, context } = options;
-  const links = [link];
-  const connections: ProgramConnection[] = [];
-  const lost = new AbortController();
-  const open = (): Duplex => {
-    if (lost.signal.aborted) return broken(lost.signal.reason as Failure);
-    if (connections.length > 0) links.push(again());
-    const connection = connectToEngine(links.at(-1) ?? link, (failure) => lost.abort(failure));
-    connections.push(connection);
-    return connection;
-  };
-  /** Its loss fails only the request that needs it, which can do without. */
-  const another = (): Duplex => {
-    context.output.note({ code: "connecting-again", host: address.host });
-    links.push(again());
-    const connection = connectToEngine(links.at(-1) ?? link, () => {});
-    connections.push(connection);
-    return connection;
-  };
-  const close = async (): Promise<void> => {
-    await Promise.all(links.map(async (one) => await one[Symbol.asyncDispose]()));
-  };
-  const sum = (count: "bytesRead" | "bytesWritten"): number => connections.reduce((all, one) => all + one[count], 0);
-  const life = new AbortController();
-  const stop = AbortSignal.any([context.signal, life.signal]);
+  const links = new Links(options);
   try {
-    const { compress } = request;
-    const gzipLevel = compress?.how === "none" ? 0 : compress?.level;
-    const stream: StreamAddress = { protocol: "stream", open, another, speaksHttp2, gzipLevel };
-    const endpoint = { ...address, address: stream };
-    const engine = await withinAnswerTimeout(link, request, context.signal, async (signal) => {
-      const onAbort = (): void => life.abort(signal.reason);
-      signal.addEventListener("abort", onAbort);
-      return await openEngine(endpoint, stop, { timeout: request.timeout }).finally(() =>
-        signal.removeEventListener("abort", onAbort),
-      );
-    });
+    const engine = await openWithin(options, links);
     return {
       engine,
-      traffic: {
-        get bytesSent() {
-          return sum("bytesWritten");
-        },
-        get bytesReceived() {
-          return sum("bytesRead");
-        },
-      },
-      signal: lost.signal,
+      traffic: links.traffic,
+      signal: links.lost,
       async [Symbol.asyncDispose]() {
         await engine[Symbol.asyncDispose]();
-        await close();
+        await links[Symbol.asyncDispose]();
       },
     };
   } catch (error) {
-    await close();
+    await links[Symbol.asyncDispose]();
     throw error;
+  }
+}
+
+/** Opens the engine. It ends with the transfer, or when the remote side has not answered in time. */
+async function openWithin(options: RemoteEngineOptions, links: Links): Promise<Engine> {
+  const { address, link, speaksHttp2, request, context } = options;
+  const { compress, timeout } = request;
+  const stream: StreamAddress = {
+    protocol: "stream",
+    open: () => links.open(),
+    another: () => links.another(),
+    speaksHttp2,
+    gzipLevel: compress?.how === "none" ? 0 : compress?.level,
+  };
+  const life = new AbortController();
+  const stop = AbortSignal.any([context.signal, life.signal]);
+  return await withinAnswerTimeout(link, request, context.signal, async (signal) => {
+    const onAbort = (): void => life.abort(signal.reason);
+    signal.addEventListener("abort", onAbort);
+    return await openEngine({ ...address, address: stream }, stop, { timeout }).finally(() =>
+      signal.removeEventListener("abort", onAbort),
+    );
+  });
+}
+
+/** The remote command, run once or more, and the connections over its stdin and stdout. Disposing ends every run. */
+class Links implements AsyncDisposable {
+  readonly #options: RemoteEngineOptions;
+  readonly #links: RemoteCommand[];
+  readonly #connections: ProgramConnection[] = [];
+  readonly #lost = new AbortController();
+
+  constructor(options: RemoteEngineOptions) {
+    this.#options = options;
+    this.#links = [options.link];
+  }
+
+  /** Aborted, with a Failure, when a connection is lost that requests share. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  get traffic(): Traffic {
+    const sum = (count: "bytesRead" | "bytesWritten"): number =>
+      this.#connections.reduce((all, connection) => all + connection[count], 0);
+    return {
+      get bytesSent() {
+        return sum("bytesWritten");
+      },
+      get bytesReceived() {
+        return sum("bytesRead");
+      },
+    };
+  }
+
+  /** Connects for all requests: over the command that runs already, or once more after that connection has ended. */
+  open(): Duplex {
+    if (this.lost.aborted) return broken(this.lost.reason as Failure);
+    const link = this.#connections.length === 0 ? this.#options.link : this.#runAgain();
+    return this.#connect(link, (failure) => this.#lost.abort(failure));
+  }
+
+  /** Connects for gRPC. The loss of this connection fails only the request that needs it, which can do without. */
+  another(): Duplex {
+    const { address, context } = this.#options;
+    context.output.note({ code: "connecting-again", host: address.host });
+    return this.#connect(this.#runAgain(), () => {});
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#links.map(async (link) => await link[Symbol.asyncDispose]()));
+  }
+
+  #runAgain(): RemoteCommand {
+    const link = this.#options.again();
+    this.#links.push(link);
+    return link;
+  }
+
+  #connect(link: RemoteCommand, onLost: (failure: Failure) => void): Duplex {
+    const connection = connectToEngine(link, onLost);
+    this.#connections.push(connection);
+    return connection;
   }
 }
 

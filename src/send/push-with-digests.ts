@@ -2,7 +2,8 @@ import type { Reference } from "../image/reference.ts";
 import type { Detail } from "../output/details.ts";
 import { Failure } from "../output/errors.ts";
 import { detailText } from "../output/texts.ts";
-import { dryPush } from "../engine-push/dry-push.ts";
+import type { Digest } from "../image/digest.ts";
+import { dryPush, type DryPushLayer, type DryPushResult } from "../engine-push/dry-push.ts";
 import { pushSelected } from "../engine-push/push-selected.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import type { EngineOfferOptions } from "./engine-offer-options.ts";
@@ -36,17 +37,11 @@ export async function pushWithDigests(
   };
   const dryPushed = await dryPush(engine, image, { ...pushOptions, info, wanted, maxBytes });
   if (dryPushed === undefined) return false;
-  const pushed = new PushedLayers(
-    outgoing,
-    new Map(dryPushed.layers.map(({ diffId, mediaType }) => [diffId, mediaType])),
-  );
+  const mediaTypes = new Map(dryPushed.layers.map(({ diffId, mediaType }) => [diffId, mediaType]));
+  const pushed = new PushedLayers(outgoing, mediaTypes);
   for (const layer of dryPushed.uploaded) pushed.add(layer);
-  const uploaded = new Set(dryPushed.uploaded.map(({ diffId }) => diffId));
-  const rest = dryPushed.layers.filter(({ diffId }) => wanted.has(diffId) && !uploaded.has(diffId));
-  // A containerd store's blobs are known before they come: the receiver learns of all, and fetches the lowest first.
-  for (const layer of rest) {
-    if (layer.size !== undefined && layer.digest !== layer.diffId) await pushed.expect({ ...layer, size: layer.size });
-  }
+  const rest = notUploaded(dryPushed, wanted);
+  await expectKnownBlobs(pushed, rest);
   const digests = new Set(rest.map(({ digest }) => digest));
   try {
     const onLayer = pushed.add.bind(pushed);
@@ -59,6 +54,19 @@ export async function pushWithDigests(
   if (want.diffIds.some((diffId) => !outgoing.has(diffId))) return false;
   outgoing.finish(dryPushed.config);
   return true;
+}
+
+/** Returns the wanted layers that the dry push has not uploaded. */
+function notUploaded({ layers, uploaded }: DryPushResult, wanted: ReadonlySet<Digest>): DryPushLayer[] {
+  const come = new Set(uploaded.map(({ diffId }) => diffId));
+  return layers.filter(({ diffId }) => wanted.has(diffId) && !come.has(diffId));
+}
+
+/** A containerd store's blobs are known before they come: the receiver learns of all, and fetches the lowest first. */
+async function expectKnownBlobs(pushed: PushedLayers, layers: readonly DryPushLayer[]): Promise<void> {
+  for (const layer of layers) {
+    if (layer.size !== undefined && layer.digest !== layer.diffId) await pushed.expect({ ...layer, size: layer.size });
+  }
 }
 
 function incompletePush(image: Reference, lastDetail: Detail | undefined): Failure {

@@ -41,11 +41,7 @@ export async function serveFromEmbeddedRegistry(served: ServedImage, options: Of
     leaving.abort(new Error("the receiver is done"));
     await outgoing[Symbol.asyncDispose]();
     await exporting;
-    try {
-      await registry[Symbol.asyncDispose]();
-    } finally {
-      await spool[Symbol.asyncDispose]();
-    }
+    await closeRegistry(registry, spool);
   };
   try {
     if (want.kind === "image") content = await wholeImage(offer, registry, spool);
@@ -65,6 +61,14 @@ export async function serveFromEmbeddedRegistry(served: ServedImage, options: Of
   } catch (error) {
     await close();
     throw layerFailure(error, "sent");
+  }
+}
+
+async function closeRegistry(registry: EmbeddedRegistry, spool: LazySpool): Promise<void> {
+  try {
+    await registry[Symbol.asyncDispose]();
+  } finally {
+    await spool[Symbol.asyncDispose]();
   }
 }
 

@@ -4,9 +4,9 @@ import { shownCommand } from "../output/secrets.ts";
 import { timeoutsFor } from "../streams/timeouts.ts";
 import type { RemoteProcess } from "./remote-process.ts";
 import { PROTOCOL_VERSION } from "./constants.ts";
-import { shakeHands, type Role } from "./handshake.ts";
+import { shakeHands, type Greeting, type Role } from "./handshake.ts";
 import type { Tunnel } from "./session.ts";
-import { ownStdio } from "./transport.ts";
+import { ownStdio, type StdioTransport } from "./transport.ts";
 
 /** The stream that carries the tunnel. */
 export type TunnelConnection =
@@ -57,32 +57,16 @@ export async function overTunnel<T>(
   options: TunnelOptions,
   use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const { role, tool, image, features = [], connection, timeout, leaveTimeout, rate, ready, signal } = options;
+  const { role, image, connection, timeout, rate, signal } = options;
   signal.throwIfAborted();
   const isSpawned = connection.kind === "spawned";
   if (isSpawned) refuseTerminal(role, image);
-  const start = async (words: readonly string[]): Promise<RemoteProcess> => {
-    options.onDetail({ code: "command-started", command: shownCommand(words) });
-    const { spawnRemote } = await import("./remote-process.ts"); // loads a library, 50 ms, which the spawned side does not need
-    return spawnRemote(words, options.onRemoteLine, { leaveTimeout, rate });
-  };
-  await using remote: RemoteProcess | undefined =
-    connection.kind === "command"
-      ? await start(connection.words)
-      : connection.kind === "running"
-        ? connection.process
-        : undefined;
+  await using remote = await remoteProcess(options);
   const transport = remote?.transport ?? ownStdio(rate);
   transport.on("error", () => {});
   const session = import("./session.ts"); // loads HTTP/2, 6 ms, while the remote command starts or the hello is sent
   try {
-    const reference = options.reference === undefined ? {} : { image: options.reference };
-    const hello = { protocol: PROTOCOL_VERSION, tool, role, features: [...features], ...reference };
-    const origin = isSpawned ? "spawned" : "initiator";
-    const greeting = await shakeHands(transport, { origin, hello, ready, timeout, signal });
-    if (greeting.noise !== "")
-      options.onDetail({ code: "noise", printedBy: "remote-side", text: greeting.noise.trim() });
-    options.onDetail({ code: "tunnel-opened", peerVersion: greeting.peer.tool });
+    const greeting = await greet(transport, options);
     const { Tunnel } = await session;
     await using tunnel = new Tunnel(transport, greeting, {
       role,
@@ -95,6 +79,33 @@ export async function overTunnel<T>(
     transport.destroy();
     throw (await remote?.explain(error)) ?? error;
   }
+}
+
+/** Returns the remote command's process, which it may have to start; undefined for the spawned side. */
+async function remoteProcess({
+  connection,
+  leaveTimeout,
+  rate,
+  onRemoteLine,
+  onDetail,
+}: TunnelOptions): Promise<RemoteProcess | undefined> {
+  if (connection.kind === "spawned") return undefined;
+  if (connection.kind === "running") return connection.process;
+  onDetail({ code: "command-started", command: shownCommand(connection.words) });
+  const { spawnRemote } = await import("./remote-process.ts"); // loads a library, 50 ms, which the spawned side does not need
+  return spawnRemote(connection.words, onRemoteLine, { leaveTimeout, rate });
+}
+
+/** Exchanges the hellos. */
+async function greet(transport: StdioTransport, options: TunnelOptions): Promise<Greeting> {
+  const { role, tool, features = [], reference, connection, ready, timeout, signal, onDetail } = options;
+  const image = reference === undefined ? {} : { image: reference };
+  const hello = { protocol: PROTOCOL_VERSION, tool, role, features: [...features], ...image };
+  const origin = connection.kind === "spawned" ? "spawned" : "initiator";
+  const greeting = await shakeHands(transport, { origin, hello, ready, timeout, signal });
+  if (greeting.noise !== "") onDetail({ code: "noise", printedBy: "remote-side", text: greeting.noise.trim() });
+  onDetail({ code: "tunnel-opened", peerVersion: greeting.peer.tool });
+  return greeting;
 }
 
 /**

@@ -71,25 +71,10 @@ export class Tunnel implements AsyncDisposable {
     transport.once("end", () => this.#lose());
     this.closed = new Promise((resolve) => (transport.closed ? resolve() : transport.once("close", resolve)));
     void this.closed.then(() => this.#messages.abandon(lost()));
-    const session = openSession(role, transport);
-    this.#session = session;
-    session.on("error", (error) => this.#lose(error));
-    session.on("stream", (stream, headers) => this.#accept(stream, headers[":method"], headers[":authority"]));
-    session.once("close", () => {
-      this.#lose();
-      transport.destroy();
-    });
+    this.#session = openSession(role, transport);
+    this.#watchSession();
     this.on("failure", (message) => this.#end(remoteFailure(message)));
-    const ping = (): void => void (session.destroyed || session.ping(() => {}));
-    transport.once(
-      "close",
-      keepAlive(transport, silence, ping, () => this.#end(silent(silence))),
-    );
-    const onStuck = (ms: number): void => this.#reject(stuck(ms));
-    transport.once(
-      "close",
-      watchProgress(() => this.#moved, timeouts, onStuck),
-    );
+    this.#watchPeer(silence, timeouts);
     if (role === "receiver") this.#openControl(this.connect(CONTROL_SERVICE));
     else this.#services.set(CONTROL_SERVICE, (stream) => this.#openControl(stream));
     // The transport may have ended after the peer's hello.
@@ -192,6 +177,27 @@ export class Tunnel implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #watchSession(): void {
+    this.#session.on("error", (error) => this.#lose(error));
+    this.#session.on("stream", (stream, headers) => this.#accept(stream, headers[":method"], headers[":authority"]));
+    this.#session.once("close", () => {
+      this.#lose();
+      this.#transport.destroy();
+    });
+  }
+
+  /** Ends the tunnel when the peer is silent, or nothing moves (PROTOCOL.md, 4). */
+  #watchPeer(silence: number, timeouts: Timeouts): void {
+    const ping = (): void => void (this.#session.destroyed || this.#session.ping(() => {}));
+    const onSilence = (): void => this.#end(silent(silence));
+    const onStuck = (ms: number): void => this.#reject(stuck(ms));
+    this.#transport.once("close", keepAlive(this.#transport, silence, ping, onSilence));
+    this.#transport.once(
+      "close",
+      watchProgress(() => this.#moved, timeouts, onStuck),
+    );
   }
 
   #accept(stream: Http2Stream, method: string | undefined, service: string | undefined): void {

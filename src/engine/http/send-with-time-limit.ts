@@ -27,71 +27,99 @@ export interface TimedAnswer extends Omit<HttpAnswer, "body"> {
 export async function sendWithTimeLimit(
   send: Send,
   request: HttpRequest,
-  { limit, reasonOf, onMoved }: TimeLimitOptions,
+  options: TimeLimitOptions,
 ): Promise<{ answer: TimedAnswer; stop: AbortSignal }> {
-  const watch = stallTimer(reasonOf, request.signal);
-  let sent = 0;
-  /** Before that, the request waits for others, which have limits of their own. */
-  let isConnected = false;
-  let isWaiting = true;
-  const wait = (): void => {
-    isWaiting = true;
-    if (isConnected) watch.start(limit(sent));
-  };
-  const stopWaiting = (): void => {
-    isWaiting = false;
-    watch.stop();
-  };
-  async function* sending(body: Readable): AsyncGenerator<Buffer> {
-    stopWaiting();
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      wait();
-      yield chunk;
-      stopWaiting();
-      sent += chunk.length;
-      onMoved(chunk.length);
-    }
-    wait();
-  }
+  const timed = new TimedRequest(request.signal, options);
   const { body } = request;
   try {
     const answer = await send({
       ...request,
-      signal: watch.signal,
-      body: body instanceof Readable ? Readable.from(sending(body), { objectMode: false }) : body,
-      onConnected() {
-        isConnected = true;
-        if (isWaiting) wait();
-      },
+      signal: timed.signal,
+      body: body instanceof Readable ? Readable.from(timed.sending(body), { objectMode: false }) : body,
+      onConnected: () => timed.connected(),
     });
-    stopWaiting();
-    const reading = cleanUpUnread(receive(answer.body, watch, { limit: () => limit(sent), onMoved }), () => {
-      watch[Symbol.dispose]();
+    timed.answered();
+    const reading = cleanUpUnread(timed.receiving(answer.body), () => {
+      timed[Symbol.dispose]();
       answer.body.destroy();
     });
-    return { answer: { ...answer, body: reading }, stop: watch.signal };
+    return { answer: { ...answer, body: reading }, stop: timed.signal };
   } catch (error) {
-    watch[Symbol.dispose]();
-    watch.signal.throwIfAborted();
+    timed[Symbol.dispose]();
+    timed.signal.throwIfAborted();
     throw error;
   }
 }
 
-async function* receive(
-  body: Readable,
-  watch: StallTimer,
-  { limit, onMoved }: { limit: () => number; onMoved: (bytes: number) => void },
-): AsyncGenerator<Buffer> {
-  try {
-    watch.start(limit());
+/** The waits of one request. Disposing ends them. */
+class TimedRequest implements Disposable {
+  readonly #watch: StallTimer;
+  readonly #options: TimeLimitOptions;
+  #sent = 0;
+  /** Before that, the request waits for others, which have limits of their own. */
+  #isConnected = false;
+  #isWaiting = true;
+
+  constructor(signal: AbortSignal, options: TimeLimitOptions) {
+    this.#watch = stallTimer(options.reasonOf, signal);
+    this.#options = options;
+  }
+
+  get signal(): AbortSignal {
+    return this.#watch.signal;
+  }
+
+  connected(): void {
+    this.#isConnected = true;
+    if (this.#isWaiting) this.#wait();
+  }
+
+  answered(): void {
+    this.#stopWaiting();
+  }
+
+  async *sending(body: Readable): AsyncGenerator<Buffer> {
+    this.#stopWaiting();
     for await (const chunk of body as AsyncIterable<Buffer>) {
-      watch.stop();
-      onMoved(chunk.length);
+      this.#wait();
       yield chunk;
-      watch.start(limit());
+      this.#stopWaiting();
+      this.#sent += chunk.length;
+      this.#options.onMoved(chunk.length);
     }
-  } finally {
-    watch[Symbol.dispose]();
-    body.destroy();
+    this.#wait();
+  }
+
+  async *receiving(body: Readable): AsyncGenerator<Buffer> {
+    try {
+      this.#watch.start(this.#limit());
+      for await (const chunk of body as AsyncIterable<Buffer>) {
+        this.#watch.stop();
+        this.#options.onMoved(chunk.length);
+        yield chunk;
+        this.#watch.start(this.#limit());
+      }
+    } finally {
+      this[Symbol.dispose]();
+      body.destroy();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#watch[Symbol.dispose]();
+  }
+
+  #limit(): number {
+    return this.#options.limit(this.#sent);
+  }
+
+  #wait(): void {
+    this.#isWaiting = true;
+    if (this.#isConnected) this.#watch.start(this.#limit());
+  }
+
+  #stopWaiting(): void {
+    this.#isWaiting = false;
+    this.#watch.stop();
   }
 }
