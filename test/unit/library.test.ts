@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { pull, push, RemoteFailure, type TransferEvent } from "../../src/index.ts";
+import { VERSION } from "../../src/version.ts";
 import { makeImage } from "./image/make-image.ts";
 import { folder, program } from "./command-line/cli.ts";
 import { layoutOf, look, whole, writeTree } from "./command-line/images.ts";
@@ -38,7 +39,9 @@ describe("push", () => {
       layers: 2,
       missing: 2,
     });
-    expect(events).toContainEqual(expect.objectContaining({ type: "progress" }));
+    expect(events).toContainEqual({ type: "detail", code: "tunnel-opened", peerVersion: VERSION });
+    expect(events).toContainEqual({ type: "detail", code: "all-whole", reason: "receiver-wants-whole" });
+    expect(events).toContainEqual(expect.objectContaining({ type: "progress", stage: "sending" }));
     expect(events.at(-1)).toEqual({ type: "done", result });
   });
 

@@ -8,6 +8,7 @@ import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
 import { queue } from "../../../src/streams/queue.ts";
 import { InvalidImage } from "../../../src/image/invalid-image.ts";
+import type { Detail } from "../../../src/output/details.ts";
 
 const diffId = digestOf("layer");
 const config = Buffer.from(JSON.stringify({ os: "linux", architecture: "amd64", rootfs: { diff_ids: [diffId] } }));
@@ -16,7 +17,7 @@ const written = encodeManifest({
   config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
   layers: [{ mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size: 5 }],
 });
-const details: string[] = [];
+const details: Detail[] = [];
 const MANIFEST = "/v2/app/manifests/v1";
 const CONFIG = `/v2/app/blobs/${digestOf(config)}`;
 
@@ -44,7 +45,7 @@ async function requestFrom(
       layers: queue(),
       cuttable: queue(),
     }),
-    output: { detail: (text: string) => details.push(text) },
+    output: { detail: (detail: Detail) => details.push(detail) },
     signal: new AbortController().signal,
     onProgress: () => {},
   } as unknown as ReceiveOptions;
@@ -111,6 +112,6 @@ test("layers in a registry are sent whole, and the reason is reported", async ()
   const answer = ({ url }: IncomingMessage, response: ServerResponse): void =>
     void response.end(url === MANIFEST ? written.bytes : config);
   using requested = await requestFrom(answer, { announced: false, deltaBases: {} as DeltaBases });
-  expect(details).toEqual(["missing layers are sent whole: the sending side has them in a registry"]);
+  expect(details).toEqual([{ code: "all-whole", reason: "served-from-registry" }]);
   expect(await requested.metadata()).toMatchObject({ config });
 });
