@@ -5,7 +5,9 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { builtinModules } from "node:module";
 import { fileURLToPath } from "node:url";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { licencesOf } from "./licences.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -36,24 +38,55 @@ const plainHeaders = {
   },
 };
 
-// Modules that a function imports are included, and are evaluated when it is first called.
-const { outputFiles, metafile } = await build({
-  ...options,
-  entryPoints: ["dist/main.js"],
-  metafile: true,
-  plugins: [plainHeaders],
-  external: ["@ngrok/ngrok"], // native code; optional
-  define: { "import.meta.url": "fileUrl" },
-  banner: {
-    js: '(function (exports, require, module, __filename, __dirname, importModule) { const fileUrl = require("node:url").pathToFileURL(__filename);',
-  },
-  footer: { js: "})" },
-});
-const command = outputFiles[0].text.replace('import("@ngrok/ngrok")', 'importModule("@ngrok/ngrok")'); // see start.ts
-if (/\bimport\(/.test(command)) throw new Error("another module is imported dynamically: see start.ts");
-const file = `command-${createHash("sha256").update(command).digest("hex").slice(0, 16)}.cjs`;
+const { version } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
+
+/** Bundles the whole command into one function; modules that a function imports are included, and evaluated when it is first called. */
+async function bundleCommand(more) {
+  const { outputFiles, metafile } = await build({
+    ...options,
+    entryPoints: ["dist/main.js"],
+    metafile: true,
+    plugins: [plainHeaders],
+    external: ["@ngrok/ngrok"], // native code; optional
+    define: { "import.meta.url": "fileUrl", PACKAGE_VERSION: JSON.stringify(version) },
+    banner: {
+      js: '(function (exports, require, module, __filename, __dirname, importModule) { const fileUrl = require("node:url").pathToFileURL(__filename);',
+    },
+    footer: { js: "})" },
+    ...more,
+  });
+  const command = outputFiles[0].text.replace('import("@ngrok/ngrok")', 'importModule("@ngrok/ngrok")'); // see load-command.ts
+  if (/\bimport\(/.test(command)) throw new Error("another module is imported dynamically: see load-command.ts");
+  return { command, inputs: Object.keys(metafile.inputs) };
+}
+
+const sha256 = (content) => createHash("sha256").update(content).digest("hex");
+
+const { command, inputs } = await bundleCommand({});
+const file = `command-${sha256(command).slice(0, 16)}.cjs`;
 writeFileSync(`${root}dist/${file}`, command);
-writeFileSync(`${root}dist/LICENCES.txt`, licencesOf(Object.keys(metafile.inputs), root));
+writeFileSync(`${root}dist/LICENCES.txt`, licencesOf(inputs, root));
+
+// What is sent to a remote side that has only Node (src/remote/bundle.ts).
+const sent = Buffer.from((await bundleCommand({ minify: true, charset: "ascii", legalComments: "none" })).command, "latin1");
+const packed = brotliCompressSync(sent, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } });
+const bootstrap = await build({
+  ...options,
+  entryPoints: ["dist/bootstrap.js"],
+  minify: true,
+  target: "node10",
+  // Node 12 does not know the prefix.
+  alias: Object.fromEntries(builtinModules.map((name) => [`node:${name}`, name])),
+});
+writeFileSync(`${root}dist/bundle.br`, packed);
+writeFileSync(
+  `${root}dist/bundle.json`,
+  JSON.stringify({
+    digest: sha256(sent),
+    size: packed.length,
+    bootstrap: gzipSync(bootstrap.outputFiles[0].contents, { level: 9 }).toString("base64"),
+  }),
+);
 
 const start = await build({
   ...options,

@@ -1,6 +1,12 @@
 import { readFileSync } from "node:fs";
 
-const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
+/** Set by the build in the command, which then reads no file for it. */
+declare const PACKAGE_VERSION: string;
 
 /** The version in package.json. */
-export const VERSION = manifest.version;
+export const VERSION = typeof PACKAGE_VERSION === "string" ? PACKAGE_VERSION : readVersion();
+
+function readVersion(): string {
+  const manifest = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+  return (JSON.parse(manifest) as { version: string }).version;
+}

@@ -1,0 +1,177 @@
+import { createHash } from "node:crypto";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { brotliDecompressSync } from "node:zlib";
+import { cacheFolder } from "./files/cache-folder.ts";
+import { isPrivate, openOwnFolder } from "./files/own-folder.ts";
+import { runCommand, tuneGarbageCollection } from "./load-command.ts";
+import { MARKER, PASSED_OVER } from "./remote/remote-lines.ts";
+
+/**
+ * The first code that runs in the remote side's Node (`node -e`): it gets docker-over-ssh itself, the bundle, from the cache folder or
+ * from stdin, checks its digest, and becomes it. Compiled for Node 10, so that an older Node can report its version.
+ *
+ * process.argv: this code, `DIGEST:SIZE` (hexadecimal SHA-256 of the bundle; bytes of it as it is sent), the kind of program, and the
+ * arguments of docker-over-ssh.
+ */
+
+/** package.json's `engines`. */
+const OLDEST = [20, 19];
+/** Bundles that are kept: of a few versions, and of their users. */
+const KEPT_BUNDLES = 3;
+const PREFIX = "bundle-";
+/** ms after which a half-written file is nobody's. */
+const ABANDONED = 3600_000;
+
+const [, , bundle = "", program = "", ...words] = process.argv;
+const [digest = "", size = ""] = bundle.split(":");
+
+function boot(): void {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  const [oldest = 0, least = 0] = OLDEST;
+  if (major < oldest || (major === oldest && minor < least)) return pass(`Node ${process.versions.node} is too old`);
+  tuneGarbageCollection();
+  const folder = ownCacheFolder();
+  const path = folder && join(folder, `${PREFIX}${digest}.cjs`);
+  const kept = path && readKept(path);
+  const content = kept || receive(Number(size));
+  if (content === undefined) return;
+  if (folder && path && !kept) keep(folder, path, content);
+  tell(kept ? "run kept" : "run sent");
+  const name = `${PREFIX}${digest}.cjs`;
+  const file = { text: content.toString("latin1"), path: path || join("/", name), name };
+  void runCommand(file, [process.execPath, name, ...words]);
+}
+
+function pass(reason: string): void {
+  tell(`pass ${program} ${reason}`);
+  process.exitCode = PASSED_OVER;
+}
+
+function tell(text: string): void {
+  writeSync(1, `${MARKER} ${text}\n`);
+}
+
+/** The cache folder, if it belongs to this user alone. Without one, nothing is kept. */
+function ownCacheFolder(): string | undefined {
+  const folder = cacheFolder(process.env);
+  try {
+    return folder && openOwnFolder(folder, { make: true });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Reads the bundle of an earlier run; undefined unless it is this one, and only this user could write it. */
+function readKept(path: string): Buffer | undefined {
+  try {
+    const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      const found = fstatSync(descriptor);
+      if (!found.isFile() || !isPrivate(found)) return undefined;
+      const content = readFileSync(descriptor);
+      return digestOf(content) === digest ? content : undefined;
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+/** Receives the bundle: exactly so many bytes of stdin, because the tunnel begins behind them. */
+function receive(bytes: number): Buffer | undefined {
+  tell("send");
+  const packed = Buffer.alloc(bytes);
+  let length = 0;
+  while (length < bytes) {
+    const read = readSome(packed, length);
+    if (read === 0) {
+      process.exitCode = 1; // the initiator has gone: nothing else is to be tried
+      return undefined;
+    }
+    length += read;
+  }
+  let content: Buffer | undefined;
+  try {
+    content = brotliDecompressSync(packed);
+  } catch {
+    // damaged
+  }
+  if (content !== undefined && digestOf(content) === digest) return content;
+  pass("what arrived is not what was sent");
+  return undefined;
+}
+
+function readSome(into: Buffer, from: number): number {
+  for (;;) {
+    try {
+      return readSync(0, into, from, into.length - from, null);
+    } catch (error) {
+      // stdin may be a pipe that another program has made non-blocking.
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+}
+
+/** Keeps the bundle for the next run. The file is whole at any moment. Never throws: without room, the next run gets it again. */
+function keep(folder: string, path: string, content: Buffer): void {
+  const part = `${path}.${process.pid}`;
+  try {
+    const descriptor = openSync(part, "wx", 0o600);
+    try {
+      writeFileSync(descriptor, content);
+    } finally {
+      closeSync(descriptor);
+    }
+    renameSync(part, path);
+    removeOld(folder);
+  } catch {
+    remove(part);
+  }
+}
+
+function removeOld(folder: string): void {
+  const files = readdirSync(folder)
+    .filter((name) => name.startsWith(PREFIX))
+    .map((name) => ({ path: join(folder, name), whole: name.endsWith(".cjs"), at: changedAt(join(folder, name)) }));
+  for (const { path, whole, at } of files) if (!whole && Date.now() - at > ABANDONED) remove(path);
+  const byAge = files.filter(({ whole }) => whole).sort((one, other) => other.at - one.at);
+  for (const { path } of byAge.slice(KEPT_BUNDLES)) remove(path);
+}
+
+function changedAt(path: string): number {
+  try {
+    return lstatSync(path).mtimeMs;
+  } catch {
+    return 0;
+  }
+}
+
+function remove(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // another run has removed it
+  }
+}
+
+function digestOf(content: Buffer): string {
+  return createHash("sha256").update(content).digest("hex");
+}
+
+boot();

@@ -1,0 +1,75 @@
+/** What the remote script and the bootstrap write to stdout for the initiator: lines that begin with the marker. */
+
+export const MARKER = "#docker-over-ssh#remote#";
+
+/** Exit status of the bootstrap where this Node does not suit. The bootstrap has written why. */
+export const PASSED_OVER = 96;
+
+/** A program that can be the remote side. */
+export type RemoteProgram =
+  /** docker-over-ssh, as it is installed there */
+  | "installed"
+  /** Node, to which this docker-over-ssh is sent */
+  | "node"
+  /** the same, in a container */
+  | "container"
+  /** the same, and Node is sent as well */
+  | "node-sent"
+  /** the engine alone: both sides are played here */
+  | "engine";
+
+/** A line from the remote side. */
+export type RemoteLine =
+  /** A program does not suit, or cannot be started. */
+  | { kind: "pass"; program: string; reason: string }
+  /** A program is started. `what`: its path, or the image. */
+  | { kind: "try"; program: string; what: string }
+  /** The bootstrap wants the bundle. */
+  | { kind: "send" }
+  /** The bootstrap becomes docker-over-ssh. */
+  | { kind: "run"; isKept: boolean }
+  /** An image is pulled there. */
+  | { kind: "pull"; image: string }
+  /** The image is not to be had there; an answer is expected: `sent`, or anything else. */
+  | { kind: "image"; platform: string }
+  /** What follows is the engine; of docker also its API version, if the engine answered. */
+  | { kind: "engine"; program: "docker" | "podman"; apiVersion?: string }
+  /** There is no program left. */
+  | { kind: "nothing"; path: string };
+
+/** Finds the first marker line in the text that has come so far; undefined until it is complete. */
+export function findMarker(text: string): { start: number; end: number; words: string } | undefined {
+  const start = text.indexOf(`${MARKER} `);
+  const end = start === -1 ? -1 : text.indexOf("\n", start);
+  if (end === -1) return undefined;
+  return { start, end: end + 1, words: text.slice(start + MARKER.length + 1, end).trim() };
+}
+
+/** Parses the words behind a marker; undefined for a line that nobody here has written. */
+export function parseRemoteLine(words: string): RemoteLine | undefined {
+  const [kind = "", first = "", ...more] = words.split(" ");
+  const rest = more.join(" ");
+  switch (kind) {
+    case "pass":
+      return { kind, program: first, reason: rest };
+    case "try":
+      return { kind, program: first, what: rest };
+    case "send":
+      return { kind };
+    case "run":
+      return { kind, isKept: first === "kept" };
+    case "pull":
+      return { kind, image: first };
+    case "image":
+      return { kind, platform: first };
+    case "engine":
+      if (first === "podman") return { kind, program: first };
+      return first === "docker"
+        ? { kind, program: first, ...(rest !== "" && { apiVersion: rest }) }
+        : undefined;
+    case "nothing":
+      return { kind, path: [first, ...more].join(" ") };
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,186 @@
+import type { Bundle } from "./bundle.ts";
+import { MARKER, PASSED_OVER, type RemoteProgram } from "./remote-lines.ts";
+
+/** The prompt for sudo's password, on stderr. */
+export const SUDO_PROMPT = "#docker-over-ssh#password#";
+
+/** The volume with the cache folder of remote sides in containers; the label of the volume and of the containers. */
+export const CACHE_VOLUME = "docker-over-ssh-cache";
+export const REMOTE_LABEL = "docker-over-ssh.remote";
+
+/**
+ * Starts a program that can be the remote side: tries the kinds of program in `$o` in that order, and names each on stdout. A program that
+ * cannot be started, or does not suit, is passed over; the exit status of any other is the script's own.
+ *
+ * The blocks between empty lines are evaluated one after the other, in any POSIX shell. They get there as words in single quotes,
+ * which no login shell changes: there is no single quote, backslash or exclamation mark in them.
+ */
+const SCRIPT = `
+m="${MARKER}"; s="$DOCKER_OVER_SSH_SUDO"; h="$HOME"; b=""
+j="eval(require(/zlib/.source).gunzipSync(Buffer.from(process.argv[1],/base64/.source))+[])"
+
+# Folders that the PATH of a shell that is not a login shell may lack: Homebrew, MacPorts, snap, Docker Desktop, OrbStack,
+# Rancher Desktop, Synology.
+PATH="$PATH:/usr/local/bin:/opt/homebrew/bin:/opt/local/bin:/snap/bin:$h/.local/bin:$h/bin:$h/.docker/bin:$h/.orbstack/bin:$h/.rd/bin"
+PATH="$PATH:/Applications/Docker.app/Contents/Resources/bin:/var/packages/ContainerManager/target/usr/bin:/var/packages/Docker/target/usr/bin:/usr/bin:/bin"
+export PATH
+
+pass() {
+  echo "$m pass $1 $2"
+}
+
+# Ends the script with the status of a program, unless that tells that the program has not run: 126 and 127 are the shell's,
+# 125 is docker run's, 8 is that of a docker-over-ssh with another protocol, and ${PASSED_OVER} the bootstrap's.
+ended() {
+  case $2 in
+    ${PASSED_OVER}) ;;
+    8|125|126|127) pass $1 "status $2" ;;
+    *) exit $2 ;;
+  esac
+}
+
+t_installed() {
+  p="$(command -v docker-over-ssh)" || { pass installed "not found"; return; }
+  echo "$m try installed $p"
+  $s "$p" "$@"
+  ended installed $?
+}
+
+# Status 1 is a failed transfer's, and that of a Node that lacks a library.
+run_node() {
+  w=$1; p="$2"; shift 2
+  echo "$m try $w $p"
+  $s "$p" -e "$j" -- "$b" $d $w "$@"
+  e=$?
+  [ $e = 1 ] && { "$p" -e 0 2>/dev/null || e=126; }
+  ended $w $e
+}
+
+# Also where the version managers volta, fnm, nvm, mise and asdf have Node, and Synology's packages.
+t_node() {
+  n=0
+  for p in "$(command -v node)" "$(command -v nodejs)" "$h/.volta/bin/node" "\${XDG_DATA_HOME:-$h/.local/share}/fnm/aliases/default/bin/node" "$h/.fnm/aliases/default/bin/node" "$h/Library/Application Support/fnm/aliases/default/bin/node" "\${NVM_DIR:-$h/.nvm}"/versions/node/v2[0-9]*/bin/node "$h/.local/share/mise/shims/node" "$h/.asdf/shims/node" /var/packages/Node.js_v2*/target/usr/local/bin/node; do
+    [ -x "$p" ] && { n=1; run_node node "$p" "$@"; }
+  done
+  [ $n = 1 ] || pass node "not found"
+}
+
+# The path of the engine socket that docker uses. Docker Desktop's own is mounted by its usual name.
+socket() {
+  u="$DOCKER_HOST"
+  [ -n "$u" ] || u="$($s "$p" context inspect --format "{{.Endpoints.docker.Host}}" 2>/dev/null)"
+  case "$(uname -s) $u" in
+    Darwin*|*" ") echo /var/run/docker.sock ;;
+    *" unix://"*) echo "\${u#unix://}" ;;
+  esac
+}
+
+# The image has to be there, for the platform of the engine. Otherwise it is pulled, or the initiator sends it.
+has_image() {
+  a="$($s "$p" image inspect --format "{{.Os}}/{{.Architecture}}" "$i" 2>/dev/null)"
+  [ "$a" = "$v" ]
+}
+
+get_image() {
+  has_image && return
+  echo "$m pull $i"
+  $s "$p" pull -q "$i" >/dev/null 2>&1 && has_image && return
+  echo "$m image $v $i"
+  read -r a
+  [ "$a" = sent ] && has_image
+}
+
+t_container() {
+  p="$(command -v docker)" || { pass container "docker not found"; return; }
+  v="$($s "$p" version --format "{{.Server.Os}}/{{.Server.Arch}}" 2>/dev/null)"
+  [ -n "$v" ] || { pass container "no engine"; return; }
+  u="$(socket)"
+  [ -n "$u" ] || { pass container "no socket"; return; }
+  get_image || { pass container "no image"; return; }
+  echo "$m try container $i"
+  $s "$p" run -i --rm --network host --pid host --userns host --security-opt label=disable --user 0:0 --label ${REMOTE_LABEL}=true --mount type=volume,src=${CACHE_VOLUME},dst=/cache,volume-label=${REMOTE_LABEL}=true --mount "type=bind,src=$u,dst=/var/run/docker.sock" -e XDG_CACHE_HOME=/cache --entrypoint node "$i" -e "$j" -- "$b" $d container "$@"
+  ended container $?
+}
+
+# The first byte decides between HTTP/1.1 and HTTP/2, so docker is asked for the engine's API version (30 ms).
+t_engine() {
+  p="$(command -v docker)" && { echo "$m engine docker $($s "$p" version --format "{{.Server.APIVersion}}" 2>/dev/null)"; exec $s "$p" system dial-stdio; }
+  p="$(command -v podman)" && { echo "$m engine podman"; exec $s "$p" system dial-stdio; }
+  pass engine "not found"
+}
+
+# The blocks above stand in front of these words until they are evaluated.
+o="$1"; d="$2"; i="$3"; PATH="\${4:+$4:}$PATH"; shift 4
+for t in $o; do
+  t_$t "$@"
+done
+echo "$m nothing $PATH"; exit 127
+`;
+
+/** Runs with sudo what follows. Asks for the password on stderr where sudo wants one and allows more than single programs. */
+const WITH_SUDO = `
+if sudo -n true 2>/dev/null; then
+  exec sudo -n "$@"
+elif sudo -n -l >/dev/null 2>&1; then
+  DOCKER_OVER_SSH_SUDO="sudo -n" exec "$@"
+else
+  exec sudo -S -p "${SUDO_PROMPT}" "$@"
+fi
+`;
+
+/** Evaluates as many words as the first one tells, and leaves the others to them. */
+const EVALUATE = `
+n=$1; shift
+while [ $n -gt 0 ]; do
+  x="$1"; shift; n=$((n-1)); eval "$x"
+done
+`;
+
+/** What the script is given. */
+export interface ScriptOptions {
+  sudo: boolean;
+  /** The kinds of program to try, in this order. */
+  programs: readonly RemoteProgram[];
+  bundle: Bundle;
+  /** The image for a remote side in a container. */
+  image: string;
+  /** Folders to look into first. */
+  paths: readonly string[];
+  /** The arguments of docker-over-ssh there. */
+  words: readonly string[];
+}
+
+/** Returns the words of a command that runs the script, without the login. */
+export function scriptWords(options: ScriptOptions): string[] {
+  const { sudo, programs, bundle, image, paths, words } = options;
+  const [first = "", ...blocks] = SCRIPT.trim().split("\n\n").map(joined);
+  const parts = bundle.bootstrap.match(/.{1,900}/g) ?? [];
+  const all = [first, ...parts.map((part) => `b="$b${part}"`), ...blocks];
+  const given = [programs.join(" "), `${bundle.digest}:${bundle.size}`, image, paths.join(":"), ...words];
+  return [
+    ...(sudo ? ["sh", "-c", joined(WITH_SUDO), "sh"] : []),
+    ...["sh", "-c", joined(EVALUATE), "sh", String(all.length), ...all, ...given],
+  ];
+}
+
+/** Makes one line of a block: removes comments, and joins the lines with semicolons where the shell's grammar wants one. */
+function joined(block: string): string {
+  const lines = block
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "" && !line.startsWith("#"));
+  return lines.map((line, index) => (index === lines.length - 1 || OPEN.test(line) ? line : `${line};`)).join(" ");
+}
+
+/** The end of a line that another line continues. */
+const OPEN = /(?:^|[\s;])(?:do|then|else|\{|in|;;)$/;
+
+/**
+ * Returns a word in quotes that sh, csh and fish read alike: single quotes around text without any special character of theirs.
+ *
+ * @throws Error for other text
+ */
+export function quote(word: string): string {
+  if (/['\\\n!]/.test(word)) throw new Error(`cannot be quoted for every shell: ${word}`);
+  return `'${word}'`;
+}
