@@ -121,13 +121,14 @@ function addCommand<Options extends object>(
   });
 }
 
-function optionOf({ flags, description, choices, parse }: OptionDefinition): Option {
+function optionOf({ flags, description, choices, parse, repeats }: OptionDefinition): Option {
   const option = new Option(flags, description);
   if (choices !== undefined) option.choices(choices);
   if (parse !== undefined) {
-    option.argParser((text) => {
+    option.argParser<unknown>((text, before) => {
       try {
-        return parse(text);
+        const value = parse(text);
+        return repeats ? [...((before as unknown[] | undefined) ?? []), value] : value;
       } catch (error) {
         throw error instanceof InvalidValue ? new InvalidArgumentError(error.message) : error;
       }

@@ -64,19 +64,48 @@ export type Connection =
   | { kind: "command"; words: readonly string[] }
   /** A remote command that ends in an engine (`docker system dial-stdio`), word for word. */
   | { kind: "engine"; words: readonly string[] }
-  | SshConnection
+  | HostConnection
   /** Both sides are in this process: no link is between them, and nothing is packed. */
   | { kind: "in-process" };
 
-/** `ssh://[USER@]HOST[:PORT]`: docker-over-ssh where it is installed there, else the engine. */
-export interface SshConnection {
-  kind: "ssh";
+/** A host or a container that a login reaches: the best program that can be the remote side there is found, or brought along. */
+export interface HostConnection {
+  kind: "host";
   /** As it was typed. */
   given: string;
-  address: SshAddress;
-  /** --sudo: use the engine there through sudo */
+  address: HostAddress;
+  /** --sudo: run the remote side as root, through sudo */
   sudo: boolean;
+  /** --ssh: the program that logs in, and its own arguments */
+  ssh: readonly string[];
+  /** --far: the programs to try, in this order */
+  programs: readonly RemoteProgram[];
+  /** --far-image: the image with Node for a remote side in a container */
+  image: string;
+  /** Send that image from here where the engine there cannot pull it. */
+  sendsImage: boolean;
+  /** --far-path: folders there to look into first */
+  paths: readonly string[];
 }
+
+/** `ssh://[USER@]HOST[:PORT]`, `docker://CONTAINER` or `kubectl://NAMESPACE/POD[/CONTAINER]` */
+export type HostAddress =
+  | SshAddress
+  | { protocol: "docker"; container: string }
+  | { protocol: "kubectl"; namespace: string; pod: string; container?: string };
+
+/** A program that can be the remote side. */
+export type RemoteProgram =
+  /** docker-over-ssh, as it is installed there */
+  | "installed"
+  /** Node there, to which this docker-over-ssh is sent */
+  | "node"
+  /** the same in a container */
+  | "container"
+  /** the same, and Node is sent as well */
+  | "node-sent"
+  /** the engine alone: both sides are played here */
+  | "engine";
 
 /** An engine to receive an image. */
 export interface TargetEngine {

@@ -18,6 +18,8 @@ export interface OptionDefinition {
   choices?: readonly string[];
   /** Turns the text behind the option into its value. Throws {@link InvalidValue}. Left out: the text is the value. */
   parse?: (text: string) => unknown;
+  /** It may be given several times: its value is the list of them. */
+  repeats?: boolean;
 }
 
 /** The words behind the options. */

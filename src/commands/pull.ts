@@ -51,7 +51,7 @@ export const pullCommand: CommandDefinition<PullOptions> = {
 /** Makes a request of a pull as it was typed. Throws a `usage` Failure for arguments that contradict each other. */
 export function readPullRequest({ image, command }: Words, options: PullOptions, env: NodeJS.ProcessEnv): PullRequest {
   refuseWithEnginePull(options);
-  const shared = readTransferOptions(command, options);
+  const shared = readTransferOptions(command, options, env);
   const to = options.to === undefined ? undefined : readTo(options.to);
   return {
     role: "receiver",

@@ -39,12 +39,12 @@ export const pushCommand: CommandDefinition<PushOptions> = {
 
 /** Makes a request of a push as it was typed. Throws a `usage` Failure for arguments that contradict each other. */
 export function readPushRequest({ image, command }: Words, options: PushOptions, env: NodeJS.ProcessEnv): PushRequest {
-  const shared = readTransferOptions(command, options);
+  const shared = readTransferOptions(command, options, env);
   const as = options.as === undefined ? undefined : readReference(options.as);
   const source = readSource(image, options, env);
   const { kind } = shared.connection;
   // A typed command names the image itself.
-  const remoteName = kind === "ssh" || kind === "engine" ? (as ?? nameIn(source)) : undefined;
+  const remoteName = kind === "host" || kind === "engine" ? (as ?? nameIn(source)) : undefined;
   return { role: "sender", source, as, remoteName, ...shared };
 }
 

@@ -2,10 +2,11 @@ import type { CompressOption } from "../packing/compress-option.ts";
 import type { Delta, TransferOptions } from "../request.ts";
 import type { OptionDefinition } from "./command-definition.ts";
 import { parseCompress, parsePlatform, parseRate, parseSeconds } from "./option-values.ts";
+import { HOST_OPTIONS, type HostOptions } from "./host-options.ts";
 import { readConnection } from "./read-connection.ts";
 
 /** Values of the options that push and pull share. */
-export interface SharedOptions {
+export interface SharedOptions extends HostOptions {
   as?: string | undefined;
   platform?: string | undefined;
   delta?: Delta | undefined;
@@ -13,16 +14,20 @@ export interface SharedOptions {
   compress?: CompressOption | undefined;
   /** Bytes a second */
   bwlimit?: number | undefined;
-  sudo?: boolean | undefined;
   host?: string | undefined;
   /** ms */
   timeout?: number | undefined;
 }
 
 /** Converts the shared options to their part of a request. Throws a `usage` Failure. */
-export function readTransferOptions(command: readonly string[], options: SharedOptions): TransferOptions {
-  const { platform, timeout, compress, bwlimit, delta = "auto", preserveDigest, sudo } = options;
-  return { connection: readConnection(command, sudo), platform, timeout, compress, bwlimit, delta, preserveDigest };
+export function readTransferOptions(
+  command: readonly string[],
+  options: SharedOptions,
+  env: NodeJS.ProcessEnv,
+): TransferOptions {
+  const { platform, timeout, compress, bwlimit, delta = "auto", preserveDigest } = options;
+  const connection = readConnection(command, options, env);
+  return { connection, platform, timeout, compress, bwlimit, delta, preserveDigest };
 }
 
 export const SHARED_OPTIONS: readonly OptionDefinition[] = [
@@ -59,10 +64,7 @@ export const SHARED_OPTIONS: readonly OptionDefinition[] = [
       "limit the rate in each direction, in KiB/s or with a unit as for rsync: 500, 1.5m, 2mb; 0 means no limit",
     parse: parseRate,
   },
-  {
-    flags: "--sudo",
-    description: "with ssh://HOST: use the remote engine through sudo, which must not ask for a password",
-  },
+  ...HOST_OPTIONS,
   {
     flags: "-H, --host <address>",
     description: "address of the engine, as for the docker command: unix://, tcp://, npipe:// or ssh://",

@@ -7,8 +7,20 @@ import type { PushFailure } from "./reasons.ts";
 export type Detail =
   /** A program runs that leads to the remote side; without the passwords in its arguments. */
   | { code: "command-started"; command: string }
-  /** docker-over-ssh is installed on the host. */
-  | { code: "remote-found"; host: string }
+  /** A program there is tried. `what`: its path, or the image of a container. */
+  | { code: "program-tried"; program: RemoteProgramName; what: string }
+  /** A program cannot be the remote side. `reason`: in the words of the remote side. */
+  | { code: "program-passed-over"; program: string; reason: string }
+  /** It has written this line to its stderr. */
+  | { code: "passed-over-line"; line: string }
+  /** docker-over-ssh itself is sent to the remote side. `bytes`: as they are sent. */
+  | { code: "bundle-sent"; bytes: number }
+  /** The engine there pulls the image for a container. */
+  | { code: "image-pulled"; image: string }
+  /** The image for a container is not sent from here. */
+  | { code: "image-not-sent"; image: string; error: string }
+  /** docker-over-ssh runs there, by this program. */
+  | { code: "remote-found"; host: string; program: RemoteProgramName }
   /** Text came before the program that was started had anything to say. */
   | { code: "noise"; printedBy: "remote-side" | "login-shell"; text: string }
   | { code: "tunnel-opened"; peerVersion: string }
@@ -50,6 +62,9 @@ export type Detail =
   | { code: "layer-continued"; digest: string; bytesPresent: number; bytes: number }
   /** Layers that were present have been removed from the engine, and are requested. */
   | { code: "layers-gone" };
+
+/** The programs of --far that can be docker-over-ssh on the remote side. */
+export type RemoteProgramName = "installed" | "node" | "container" | "node-sent";
 
 /** What a killed run left behind. */
 export type Leftover =

@@ -1,5 +1,13 @@
 import { bytes, duration, plural } from "./describe.ts";
-import type { ContentQuery, Detail, Leftover, NotCutReason, RebuildFailure, WholeReason } from "./details.ts";
+import type {
+  ContentQuery,
+  Detail,
+  Leftover,
+  NotCutReason,
+  RebuildFailure,
+  RemoteProgramName,
+  WholeReason,
+} from "./details.ts";
 import type { Note, Plan, Stage, TransferResult, Warning } from "./events.ts";
 import { noRoomText, pushFailureText } from "./reasons.ts";
 
@@ -70,7 +78,19 @@ export function detailText(detail: Detail): string {
     case "command-started":
       return `running ${detail.command}`;
     case "remote-found":
-      return `remote side: docker-over-ssh on ${detail.host}`;
+      return `remote side: docker-over-ssh on ${detail.host}${FOUND[detail.program]}`;
+    case "program-tried":
+      return `remote side: trying ${detail.program} (${detail.what})`;
+    case "program-passed-over":
+      return `remote side: ${detail.program} is passed over: ${detail.reason}`;
+    case "passed-over-line":
+      return `remote side: it printed: ${detail.line}`;
+    case "bundle-sent":
+      return `sending docker-over-ssh itself, ${bytes(detail.bytes)}`;
+    case "image-pulled":
+      return `the remote engine pulls ${detail.image}`;
+    case "image-not-sent":
+      return `${detail.image} is not sent from here: ${detail.error}`;
     case "noise":
       return `${PRINTED_BY[detail.printedBy]} printed: ${detail.text}`;
     case "tunnel-opened":
@@ -115,6 +135,13 @@ export function detailText(detail: Detail): string {
       return "layers of the image were removed from the engine meanwhile: they are requested now";
   }
 }
+
+const FOUND: Record<RemoteProgramName, string> = {
+  installed: "",
+  node: ", sent to the Node there",
+  container: ", sent into a container",
+  "node-sent": ", sent with Node",
+};
 
 const PRINTED_BY = {
   "remote-side": "before the tunnel opened, the remote side",

@@ -1,11 +1,15 @@
 import { Failure } from "../output/errors.ts";
+import { askPassword } from "../output/ask-password.ts";
 import { shownCommand } from "../output/secrets.ts";
 import type { TransferOptions } from "../request.ts";
 import { spawnRemote, type RemoteProcess } from "../stdio-tunnel/remote-process.ts";
 import type { Context } from "../transfer.ts";
+import { SUDO_PROMPT } from "./remote-script.ts";
 
 /** Lines of a remote command's stderr that are kept: they may say why it failed. */
 const KEPT_LINES = 5;
+/** Lines that are held back for one program. */
+const MAX_HELD = 100;
 
 /** A remote command that runs. */
 export interface RemoteCommand extends AsyncDisposable {
@@ -14,27 +18,51 @@ export interface RemoteCommand extends AsyncDisposable {
   readonly words: string;
   /** A command that a person can try when this one fails. */
   readonly byHand: string;
-  /** Returns the last lines of its stderr. The user has seen them. */
+  /** Returns the last lines of its stderr. The user has seen them, or sees them when the command ends. */
   lastLines(): string;
+  /** Keeps the next lines of its stderr back: they matter only if the program that is tried next is not passed over. */
+  holdLines(): void;
+  /** Ends this: the lines are for the user, or belong to a program that was passed over. */
+  releaseLines(as: "remote" | "passed-over"): void;
+  /** Aborted, with a Failure, when a question of the remote side cannot be answered. */
+  readonly signal: AbortSignal;
 }
 
 /**
  * Runs a remote command that may lead to an engine. Ctrl-C in a terminal reaches every program of the foreground: this one ignores it,
  * because the transfer still has to end requests and remove leftovers through it. It keeps the terminal, where ssh may ask for a password.
+ * `shown`: the command for --verbose.
  */
 export function runRemoteCommand(
   command: readonly string[],
-  { words, byHand }: Pick<RemoteCommand, "words" | "byHand">,
+  { words, byHand, shown = shownCommand(command) }: Pick<RemoteCommand, "words" | "byHand"> & { shown?: string },
   { bwlimit }: Pick<TransferOptions, "bwlimit">,
   { output }: Context,
 ): RemoteCommand {
   const lines: string[] = [];
-  output.detail({ code: "command-started", command: shownCommand(command) });
+  let held: string[] | undefined;
+  const unanswered = new AbortController();
+  output.detail({ code: "command-started", command: shown });
   const ignoringSignals = process.platform === "win32" ? [] : ["sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh"];
   const onLine = (line: string): void => {
     lines.push(line);
     if (lines.length > KEPT_LINES) lines.shift();
-    output.event({ type: "remote", line });
+    if (line.includes(SUDO_PROMPT)) return void answer();
+    if (held === undefined) output.event({ type: "remote", line });
+    else if (held.length < MAX_HELD) held.push(line);
+  };
+  const answer = async (): Promise<void> => {
+    try {
+      const password = await askPassword(`[sudo] password for the remote side of ${words}: `);
+      child.stdin.write(`${password}\n`);
+    } catch (error) {
+      unanswered.abort(error);
+    }
+  };
+  const releaseLines: RemoteCommand["releaseLines"] = (as) => {
+    for (const line of held ?? [])
+      output.event(as === "remote" ? { type: "remote", line } : { type: "detail", code: "passed-over-line", line });
+    held = undefined;
   };
   const child = spawnRemote([...ignoringSignals, ...command], onLine, { name: words, rate: bwlimit });
   return {
@@ -42,7 +70,15 @@ export function runRemoteCommand(
     words,
     byHand,
     lastLines: () => lines.join("\n"),
-    [Symbol.asyncDispose]: async () => await child[Symbol.asyncDispose](),
+    holdLines: () => {
+      held ??= [];
+    },
+    releaseLines,
+    signal: unanswered.signal,
+    [Symbol.asyncDispose]: async () => {
+      await child[Symbol.asyncDispose]();
+      releaseLines("remote");
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 import { describeExit, type Exit } from "../child-process/exit.ts";
 import { Failure } from "../output/errors.ts";
+import type { HostConnection } from "../request.ts";
 import type { RemoteCommand } from "./remote-command.ts";
 
 /** Returns, for a message, what came on stdout in place of an answer. */
@@ -61,14 +62,20 @@ function hintFrom(lines: string): string | undefined {
   return undefined;
 }
 
-/** For a host that has none of the programs. */
-export function nothingInstalled(host: string, path: string): Failure {
-  return new Failure(
-    "remote-command-not-found",
-    `neither docker-over-ssh nor docker nor podman is installed on ${host}`,
-    {
-      expected: `one of them in the PATH of a non-login shell there, which is ${path}`,
-      hint: "Install docker there, or name the full path: ssh HOST /PATH/TO/docker system dial-stdio",
-    },
-  );
+/** For a host where no program can be the remote side. `passedOver`: each with the reason. */
+export function nothingSuits({ given, programs }: HostConnection, passedOver: readonly string[], path: string): Failure {
+  if (programs.includes("engine")) {
+    return new Failure(
+      "remote-command-not-found",
+      `neither docker-over-ssh nor docker nor podman is installed on ${given}`,
+      {
+        expected: `one of them in the PATH of a non-login shell there, which is ${path}`,
+        hint: "Install docker there, or name its folder with --far-path.",
+      },
+    );
+  }
+  return new Failure("remote-command-not-found", `nothing on ${given} can be the remote side: ${passedOver.join("; ")}`, {
+    expected: `what --far asks for: ${programs.join(", ")}`,
+    hint: "Leave --far out to use whatever is there, or name a folder with --far-path.",
+  });
 }

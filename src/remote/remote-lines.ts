@@ -5,19 +5,6 @@ export const MARKER = "#docker-over-ssh#remote#";
 /** Exit status of the bootstrap where this Node does not suit. The bootstrap has written why. */
 export const PASSED_OVER = 96;
 
-/** A program that can be the remote side. */
-export type RemoteProgram =
-  /** docker-over-ssh, as it is installed there */
-  | "installed"
-  /** Node, to which this docker-over-ssh is sent */
-  | "node"
-  /** the same, in a container */
-  | "container"
-  /** the same, and Node is sent as well */
-  | "node-sent"
-  /** the engine alone: both sides are played here */
-  | "engine";
-
 /** A line from the remote side. */
 export type RemoteLine =
   /** A program does not suit, or cannot be started. */

@@ -1,5 +1,6 @@
+import type { RemoteProgram } from "../request.ts";
 import type { Bundle } from "./bundle.ts";
-import { MARKER, PASSED_OVER, type RemoteProgram } from "./remote-lines.ts";
+import { MARKER, PASSED_OVER } from "./remote-lines.ts";
 
 /** The prompt for sudo's password, on stderr. */
 export const SUDO_PROMPT = "#docker-over-ssh#password#";
@@ -155,7 +156,7 @@ export function scriptWords(options: ScriptOptions): string[] {
   const { sudo, programs, bundle, image, paths, words } = options;
   const [first = "", ...blocks] = SCRIPT.trim().split("\n\n").map(joined);
   const parts = bundle.bootstrap.match(/.{1,900}/g) ?? [];
-  const all = [first, ...parts.map((part) => `b="$b${part}"`), ...blocks];
+  const all = [first, ...parts.map((part) => `b="\${b}${part}"`), ...blocks];
   const given = [programs.join(" "), `${bundle.digest}:${bundle.size}`, image, paths.join(":"), ...words];
   return [
     ...(sudo ? ["sh", "-c", joined(WITH_SUDO), "sh"] : []),

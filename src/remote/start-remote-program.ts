@@ -1,12 +1,13 @@
 import { Failure } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
-import type { HostConnection, TransferRequest } from "../request.ts";
+import type { HostConnection, RemoteProgram, TransferRequest } from "../request.ts";
 import { MAGIC_LINE, PROTOCOL_VERSION } from "../stdio-tunnel/constants.ts";
 import { readUntil } from "../streams/read-until.ts";
+import { VERSION } from "../version.ts";
 import { readPackedBundle } from "./bundle.ts";
 import { withinAnswerTimeout, type RemoteCommand } from "./remote-command.ts";
-import { engineUnreachable, nothingInstalled } from "./remote-errors.ts";
-import { findMarker, parseRemoteLine, type RemoteLine, type RemoteProgram } from "./remote-lines.ts";
+import { engineUnreachable, nothingSuits } from "./remote-errors.ts";
+import { findMarker, parseRemoteLine, type RemoteLine } from "./remote-lines.ts";
 
 /** Bytes that a login shell may print before it runs the script, and a program before its hello. */
 const MAX_NOISE = 64 * 1024;
@@ -14,10 +15,12 @@ const MAX_NOISE = 64 * 1024;
 /** ms for an image to be pulled there. */
 const PULL_TIMEOUT = 10 * 60_000;
 
+type TunnelProgram = Exclude<RemoteProgram, "engine">;
+
 /** The program that the remote side has started. */
 export type Started =
   /** docker-over-ssh, whose tunnel comes next. */
-  | { kind: "tunnel"; program: Exclude<RemoteProgram, "engine"> }
+  | { kind: "tunnel"; program: TunnelProgram }
   /** What follows is the engine. Of docker also its API version, if the engine answered. */
   | { kind: "engine"; program: "docker" | "podman"; apiVersion?: string | undefined };
 
@@ -29,36 +32,34 @@ export interface StartOptions {
 }
 
 /**
- * Talks with the remote script until a program there is the remote side. The stream stands at the first byte of the tunnel or of the
- * engine then. Throws a Failure where no program suits.
+ * Talks with the remote script until a program there is the remote side: then the stream stands at the first byte of the tunnel or of the engine.
+ * Throws a Failure where no program suits.
  */
 export async function startRemoteProgram(
   link: RemoteCommand,
   connection: HostConnection,
   request: TransferRequest,
-  options: StartOptions,
+  { output, signal, sendImage }: StartOptions,
 ): Promise<Started> {
-  const { output, signal, sendImage } = options;
-  const passed: Extract<RemoteLine, { kind: "pass" }>[] = [];
-  let program: Exclude<RemoteProgram, "engine"> = "installed";
+  const passedOver: string[] = [];
+  let program: TunnelProgram = "installed";
   let timeout = request.timeout;
   for (;;) {
-    const line = await nextLine(link, { timeout }, signal, output);
+    const line = await nextLine(link, timeout, signal, output);
     timeout = request.timeout;
     switch (line.kind) {
       case "pass":
-        passed.push(line);
-        link.holdLines(false, output);
-        output.detail({ code: "remote-program-passed-over", program: line.program, reason: line.reason });
+        link.releaseLines("passed-over");
+        passedOver.push(`${line.program}: ${line.reason}`);
+        output.detail({ code: "program-passed-over", program: line.program, reason: line.reason });
         break;
       case "try":
-        program = line.program as typeof program;
-        output.detail({ code: "remote-program-tried", program, what: line.what });
-        link.holdLines(true);
+        program = line.program as TunnelProgram;
+        output.detail({ code: "program-tried", program, what: line.what });
+        link.holdLines();
         if (program !== "installed") break;
-        if (await speaksThisProtocol(link, request, signal)) return started(program, link);
-        // It reads a hello, and ends with status 8. The script goes on.
-        link.child.stdin.write(`${MAGIC_LINE}${JSON.stringify({ protocol: PROTOCOL_VERSION })}\n`);
+        if (await speaksThisProtocol(link, request, signal)) return tunnel(link, program);
+        refuseProtocol(link, request.role);
         break;
       case "send": {
         const bundle = readPackedBundle();
@@ -67,10 +68,10 @@ export async function startRemoteProgram(
         break;
       }
       case "run":
-        return started(program, link);
+        return tunnel(link, program);
       case "pull":
+        output.detail({ code: "image-pulled", image: line.image });
         timeout = PULL_TIMEOUT;
-        output.note({ code: "remote-image-pulled", image: line.image });
         break;
       case "image":
         link.child.stdin.write((await sendImage(line.platform)) ? "sent\n" : "no\n");
@@ -78,7 +79,70 @@ export async function startRemoteProgram(
       case "engine":
         return line;
       case "nothing":
-        throw nothingSuits(connection, passed, line.path);
+        throw nothingSuits(connection, passedOver, line.path);
     }
   }
+}
+
+function tunnel(link: RemoteCommand, program: TunnelProgram): Started {
+  link.releaseLines("remote");
+  return { kind: "tunnel", program };
+}
+
+async function nextLine(
+  link: RemoteCommand,
+  timeout: number | undefined,
+  signal: AbortSignal,
+  output: Output,
+): Promise<RemoteLine> {
+  const either = AbortSignal.any([signal, link.signal]);
+  const { found, before } = await withinAnswerTimeout(
+    link,
+    { timeout },
+    either,
+    async (stop) => await readUntil(link.child.stdout, findMarker, { max: MAX_NOISE, signal: stop }),
+  );
+  if (found === undefined) throw engineUnreachable(link, await link.child.exit(), before);
+  if (before.trim() !== "")
+    output.detail({ code: "noise", printedBy: "login-shell", text: before.trim().slice(0, 4096) });
+  const line = parseRemoteLine(found.words);
+  if (line === undefined) throw unknownLine(link, found.words);
+  return line;
+}
+
+/** Reads the hello of an installed docker-over-ssh without taking it from the stream. True also where none comes: the tunnel then says why. */
+async function speaksThisProtocol(
+  link: RemoteCommand,
+  request: TransferRequest,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const hello = (text: string) => {
+    const start = text.indexOf(MAGIC_LINE);
+    const end = text.indexOf("\n", start + MAGIC_LINE.length);
+    if (start === -1 || end === -1) return findMarker(text) && { start: 0, end: 0, line: "" };
+    return { start, end: start, line: text.slice(start + MAGIC_LINE.length, end) };
+  };
+  const { found } = await withinAnswerTimeout(
+    link,
+    request,
+    AbortSignal.any([signal, link.signal]),
+    async (stop) => await readUntil(link.child.stdout, hello, { max: MAX_NOISE, signal: stop }),
+  );
+  try {
+    return (JSON.parse(found?.line ?? "") as { protocol?: unknown }).protocol === PROTOCOL_VERSION;
+  } catch {
+    return true;
+  }
+}
+
+/** Answers the hello of a docker-over-ssh that speaks another protocol: it ends then, with status 8, and the script goes on. */
+function refuseProtocol(link: RemoteCommand, role: TransferRequest["role"]): void {
+  link.child.stdin.write(`${MAGIC_LINE}${JSON.stringify({ protocol: PROTOCOL_VERSION, tool: VERSION, role, features: [] })}\n`);
+}
+
+function unknownLine({ words }: RemoteCommand, line: string): Failure {
+  return new Failure("remote-not-a-tunnel", `\`${words}\` wrote a line that only the remote script writes: ${line}`, {
+    expected: "the lines of the script that this docker-over-ssh sends there",
+    hint: "Run the command again with --verbose, and report what it prints.",
+  });
 }

@@ -9,7 +9,7 @@ import { chooseConnection } from "./connect.ts";
 /** Pushes to whatever is on the remote side: docker-over-ssh, or an engine alone. */
 export async function pushToRemote(request: PushRequest, context: Context): Promise<TransferResult> {
   const { connection, remoteName } = request;
-  if (remoteName !== undefined || (connection.kind !== "ssh" && connection.kind !== "engine")) {
+  if (remoteName !== undefined || (connection.kind !== "host" && connection.kind !== "engine")) {
     return await push(request, context, await chooseConnection(request, context));
   }
   const byName = async (name: string | undefined) => {

@@ -1,0 +1,98 @@
+import { engineSpeaksHttp2 } from "../engine/grpc/connect-grpc.ts";
+import { parseImageName } from "../image/image-name.ts";
+import { messageOf } from "../output/errors.ts";
+import { shownCommand } from "../output/secrets.ts";
+import { push } from "../push.ts";
+import type { HostConnection, PushRequest, TransferRequest } from "../request.ts";
+import { overTunnel } from "../stdio-tunnel/open.ts";
+import { tunnelOptions, type Context, type Connect } from "../transfer.ts";
+import { readBundle } from "./bundle.ts";
+import { connectToEngineOnly, remoteNameOf } from "./engine-only-transfer.ts";
+import { hostName, loginByHand, loginCommand } from "./login.ts";
+import { runRemoteCommand, type RemoteCommand } from "./remote-command.ts";
+import { explainTunnelFailure } from "./remote-errors.ts";
+import { scriptWords } from "./remote-script.ts";
+import { startRemoteProgram, type Started } from "./start-remote-program.ts";
+
+/** Connects by one login to the best program that can be the remote side there: docker-over-ssh, which may be brought along, or the engine. */
+export function connectToHost(connection: HostConnection, request: TransferRequest, context: Context): Connect {
+  const shown = shownCommand([...loginCommand(connection, []), "(the remote script)"]);
+  const named = { words: connection.given, byHand: loginByHand(connection), shown };
+  const start = (programs = connection.programs): RemoteCommand => {
+    const words = scriptWords({ ...connection, programs, bundle: readBundle(), words: remoteWords(request) });
+    return runRemoteCommand(loginCommand(connection, words), named, request, context);
+  };
+  return async (use, options) => {
+    await using link = start();
+    const { signal } = options;
+    const started = await startRemoteProgram(link, connection, request, {
+      output: context.output,
+      signal,
+      sendImage: async (platform) => await sendImage(platform, connection, request, { ...context, signal }),
+    });
+    if (started.kind === "tunnel") {
+      context.output.detail({ code: "remote-found", host: connection.given, program: started.program });
+      try {
+        return await overTunnel(
+          tunnelOptions(request, { kind: "running", process: link.child }, context, options),
+          async (tunnel, stop) => await use(tunnel, stop, tunnel),
+        );
+      } catch (error) {
+        throw explainTunnelFailure(link, error);
+      }
+    }
+    const engine = { ...engineOn(connection, started), link, again: () => start(["engine"]) };
+    context.output.note({ code: "engine-only", host: hostName(connection), command: engine.address.source });
+    return await connectToEngineOnly(request, context, () => engine)(use, options);
+  };
+}
+
+/** When the command runs once more, the script's lines are skipped as noise. */
+function engineOn({ given }: HostConnection, { program, apiVersion }: Extract<Started, { kind: "engine" }>) {
+  const address = { host: given, source: `${program} system dial-stdio` };
+  return { address, speaksHttp2: apiVersion !== undefined && engineSpeaksHttp2(apiVersion) };
+}
+
+/** The arguments of docker-over-ssh on the remote side. It learns the platform through the tunnel. */
+function remoteWords(request: TransferRequest): string[] {
+  const { timeout } = request;
+  const options = timeout === undefined ? [] : ["--timeout", String(timeout / 1000)];
+  if (request.role === "sender") return ["pull", ...options, remoteNameOf(request).given];
+  return ["push", ...options, request.image.given];
+}
+
+/** Sends the image for a container to the engine there, if this side has it. Returns whether it did. */
+async function sendImage(
+  platform: string,
+  connection: HostConnection,
+  request: TransferRequest,
+  context: Context,
+): Promise<boolean> {
+  if (!connection.sendsImage) return false;
+  const engine = request.role === "sender" ? request.source : request.target;
+  const image = parseImageName(connection.image);
+  const toEngine: HostConnection = { ...connection, programs: ["engine"] };
+  const imageRequest: PushRequest = {
+    ...request,
+    role: "sender",
+    connection: toEngine,
+    source: {
+      kind: "docker-daemon",
+      given: connection.image,
+      image,
+      endpoint: engine.kind === "docker-daemon" ? engine.endpoint : undefined,
+      registry: { kind: "embedded" },
+    },
+    as: image.reference,
+    remoteName: image.reference,
+    platform,
+  };
+  try {
+    await push(imageRequest, context, connectToHost(toEngine, imageRequest, context));
+    return true;
+  } catch (error) {
+    context.signal.throwIfAborted();
+    context.output.detail({ code: "image-not-sent", image: connection.image, error: messageOf(error) });
+    return false;
+  }
+}
