@@ -20,12 +20,6 @@ const SCRIPT = `
 m="${MARKER}"; s="$DOCKER_OVER_SSH_SUDO"; h="$HOME"; b=""
 j="eval(require(/zlib/.source).gunzipSync(Buffer.from(process.argv[1],/base64/.source))+[])"
 
-# Folders that the PATH of a shell that is not a login shell may lack: Homebrew, MacPorts, snap, Docker Desktop, OrbStack,
-# Rancher Desktop, Synology.
-PATH="$PATH:/usr/local/bin:/opt/homebrew/bin:/opt/local/bin:/snap/bin:$h/.local/bin:$h/bin:$h/.docker/bin:$h/.orbstack/bin:$h/.rd/bin"
-PATH="$PATH:/Applications/Docker.app/Contents/Resources/bin:/var/packages/ContainerManager/target/usr/bin:/var/packages/Docker/target/usr/bin:/usr/bin:/bin"
-export PATH
-
 pass() {
   echo "$m pass $1 $2"
 }
@@ -111,12 +105,30 @@ t_engine() {
 }
 
 # The blocks above stand in front of these words until they are evaluated.
-o="$1"; d="$2"; i="$3"; PATH="\${4:+$4:}$PATH"; shift 4
+# At the end of PATH are Docker Desktop, OrbStack, Rancher Desktop.
+o="$1"; d="$2"; i="$3"
+PATH="\${4:+$4:}$PATH\${5:+:$5}:$h/.local/bin:$h/bin:$h/.docker/bin:$h/.orbstack/bin:$h/.rd/bin"
+export PATH; shift 5
 for t in $o; do
   t_$t "$@"
 done
 echo "$m nothing $PATH"; exit 127
 `;
+
+/**
+ * Folders that the PATH of a shell that is not a login shell may lack: Homebrew, MacPorts, snap, Docker Desktop, Synology's packages.
+ */
+const FOLDERS = [
+  "/usr/local/bin",
+  "/opt/homebrew/bin",
+  "/opt/local/bin",
+  "/snap/bin",
+  "/Applications/Docker.app/Contents/Resources/bin",
+  "/var/packages/ContainerManager/target/usr/bin",
+  "/var/packages/Docker/target/usr/bin",
+  "/usr/bin",
+  "/bin",
+];
 
 /** Runs with sudo what follows. Asks for the password on stderr where sudo wants one and allows more than single programs. */
 const WITH_SUDO = `
@@ -147,17 +159,19 @@ export interface ScriptOptions {
   image: string;
   /** Folders to look into first. */
   paths: readonly string[];
+  /** Folders to look into last. */
+  folders?: readonly string[];
   /** The arguments of docker-over-ssh there. */
   words: readonly string[];
 }
 
 /** Returns the words of a command that runs the script, without the login. */
 export function scriptWords(options: ScriptOptions): string[] {
-  const { sudo, programs, bundle, image, paths, words } = options;
+  const { sudo, programs, bundle, image, paths, folders = FOLDERS, words } = options;
   const [first = "", ...blocks] = SCRIPT.trim().split("\n\n").map(joined);
   const parts = bundle.bootstrap.match(/.{1,900}/g) ?? [];
   const all = [first, ...parts.map((part) => `b="\${b}${part}"`), ...blocks];
-  const given = [programs.join(" "), `${bundle.digest}:${bundle.size}`, image, paths.join(":"), ...words];
+  const given = [programs.join(" "), `${bundle.digest}:${bundle.size}`, image, paths.join(":"), folders.join(":"), ...words];
   return [
     ...(sudo ? ["sh", "-c", joined(WITH_SUDO), "sh"] : []),
     ...["sh", "-c", joined(EVALUATE), "sh", String(all.length), ...all, ...given],

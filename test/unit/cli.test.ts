@@ -99,7 +99,7 @@ describe("options", () => {
 
   test("--sudo is for the engine at the remote side", async () => {
     expect((await read("push", "--sudo", "app", "ssh://prod")).job?.request).toMatchObject({
-      connection: { kind: "ssh", given: "ssh://prod", sudo: true },
+      connection: { kind: "host", given: "ssh://prod", sudo: true },
     });
   });
 

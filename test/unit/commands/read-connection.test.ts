@@ -1,16 +1,27 @@
-import { describe, expect, test } from "vitest";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { readConnection } from "../../../src/commands/read-connection.ts";
 
 test.each<[string[], string]>([
   [[], "spawned"],
   [["ssh", "prod"], "command"],
-  [["docker-over-ssh"], "command"],
+  [["cat"], "command"],
+  [["./docker-over-ssh"], "command"],
+  [["/usr/bin/nothing"], "command"],
   [["x", "ssh://prod"], "command"],
   [["ssh", "prod", "docker-over-ssh pull app"], "command"],
   [["ssh", "prod", "docker", "system", "dial-stdio"], "engine"],
   [["ssh", "prod", "sudo podman system  dial-stdio"], "engine"],
   [["ssh", "prod", "docker system dial-stdio "], "command"],
-  [["ssh://prod"], "ssh"],
+  [["ssh://prod"], "host"],
+  [["docker://box"], "host"],
+  [["kubectl://ns/pod"], "host"],
+  [["no-such-program"], "host"],
+  [["deploy@prod"], "host"],
+  [["prod:2222"], "host"],
+  [["no-such-program", "x"], "command"],
 ])("%j is a connection of the kind %s", (command, kind) => {
   expect(readConnection(command)).toMatchObject(
     kind === "command" || kind === "engine" ? { kind, words: command } : { kind },
@@ -18,11 +29,60 @@ test.each<[string[], string]>([
 });
 
 test("ssh://[user@]host[:port] is parsed", () => {
-  expect(readConnection(["ssh://deploy@prod:2222"], true)).toEqual({
-    kind: "ssh",
+  expect(readConnection(["ssh://deploy@prod:2222"], { sudo: true })).toMatchObject({
     given: "ssh://deploy@prod:2222",
     address: { protocol: "ssh", user: "deploy", hostname: "prod", port: 2222 },
     sudo: true,
+  });
+});
+
+test.each([
+  ["deploy@prod:2222", { protocol: "ssh", user: "deploy", hostname: "prod", port: 2222 }],
+  ["docker://box_1", { protocol: "docker", container: "box_1" }],
+  ["kubectl://team/pod-1", { protocol: "kubectl", namespace: "team", pod: "pod-1" }],
+  ["kubectl://team/pod-1/dind", { protocol: "kubectl", namespace: "team", pod: "pod-1", container: "dind" }],
+])("%s is an address", (given, address) => {
+  expect(readConnection([given])).toMatchObject({ given, address });
+});
+
+test("the options of a host", () => {
+  expect(readConnection(["prod"], {}, {})).toMatchObject({
+    ssh: ["ssh"],
+    programs: ["installed", "node", "container", "engine"],
+    image: expect.stringMatching(/^node:/) as string,
+    sendsImage: false,
+    paths: [],
+  });
+  const env = { DOCKER_OVER_SSH_FAR: "node", DOCKER_OVER_SSH_SSH: 'ssh -i "a key" -p 2222' };
+  expect(readConnection(["prod"], {}, env)).toMatchObject({ programs: ["node"], ssh: ["ssh", "-i", "a key", "-p", "2222"] });
+  expect(readConnection(["prod"], { far: "container", farImage: "mine:1", farPath: ["/opt"] }, env)).toMatchObject({
+    programs: ["container"],
+    image: "mine:1",
+    sendsImage: true,
+    paths: ["/opt"],
+  });
+  for (const variable of [{ DOCKER_OVER_SSH_FAR: "moon" }, { DOCKER_OVER_SSH_SSH: 'ssh "' }])
+    expect(() => readConnection(["prod"], {}, variable)).toThrow(expect.objectContaining({ code: "usage" }));
+});
+
+describe("a word that is a program here and a host in the settings of ssh", () => {
+  const home = mkdtempSync(join(tmpdir(), "dos-home-"));
+  afterEach(() => {
+    vi.unstubAllEnvs();
+    rmSync(home, { recursive: true, force: true });
+  });
+
+  test("is refused, with both ways to write it", () => {
+    mkdirSync(join(home, ".ssh"));
+    writeFileSync(join(home, ".ssh/config"), "Host other build *.example.com\n");
+    writeFileSync(join(home, "build"), "#!/bin/sh\n");
+    chmodSync(join(home, "build"), 0o755);
+    vi.stubEnv("HOME", home);
+    const env = { PATH: `/nowhere:${home}` };
+    expect(() => readConnection(["build"], {}, env)).toThrow(
+      expect.objectContaining({ code: "usage", hint: `Write ssh://build for the host, or ${home}/build for the program.` }),
+    );
+    expect(readConnection(["other"], {}, env)).toMatchObject({ kind: "host" });
   });
 });
 
@@ -33,13 +93,20 @@ describe("in place of a command", () => {
     ["a password", ["ssh://me:secret@prod"]],
     ["no host", ["ssh://"]],
     ["a socket", ["ssh://prod/run/docker.sock"]],
+    ["a container that cannot be", ["docker://-v"]],
+    ["a pod without a namespace", ["kubectl://pod"]],
     ["words behind it", ["ssh://prod", "docker", "system", "dial-stdio"]],
   ])("%s is refused", (_, command) => {
     expect(() => readConnection(command)).toThrow(expect.objectContaining({ code: "usage" }));
   });
 
-  test("--sudo is for ssh://HOST alone", () => {
+  test("options of a host are for ssh://HOST alone", () => {
     for (const command of [[], ["ssh", "prod", "docker system dial-stdio"]])
-      expect(() => readConnection(command, true)).toThrow("--sudo is for ssh://HOST");
+      for (const [options, name] of [
+        [{ sudo: true }, "--sudo"],
+        [{ far: "node" }, "--far"],
+        [{ ssh: ["ssh"] }, "--ssh"],
+      ] as const)
+        expect(() => readConnection(command, options)).toThrow(`${name} is for ssh://HOST`);
   });
 });

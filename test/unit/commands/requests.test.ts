@@ -8,7 +8,7 @@ const ID = `sha256:${"0a".repeat(32)}`;
 /** The request that a command line makes. */
 async function request(words: string, env: NodeJS.ProcessEnv = {}): Promise<PushRequest | PullRequest> {
   const ignore = { out: () => {}, err: () => {} };
-  const parsed = await parseCommandLine(["node", "docker-over-ssh", ...words.split(" ")], env, ignore);
+  const parsed = await parseCommandLine(["node", "docker-over-ssh", ...words.split(" ")], { PATH: process.env["PATH"], ...env }, ignore);
   return "job" in parsed ? parsed.job.request : expect.fail(`status ${parsed.exitStatus}`);
 }
 
@@ -20,7 +20,17 @@ const fromEngine = { ...engine, given: "app:v1", image: app, registry: { kind: "
 const endpoint = (host: string, source: string, address: object) => ({ host, source, address });
 const tcp = { protocol: "tcp", hostname: "build", port: 2375, pathPrefix: "" };
 const command = { kind: "command", words: ["cat"] };
-const ssh = { kind: "ssh", given: "ssh://prod", address: { protocol: "ssh", hostname: "prod" }, sudo: false };
+const ssh = {
+  kind: "host",
+  given: "ssh://prod",
+  address: { protocol: "ssh", hostname: "prod" },
+  sudo: false,
+  ssh: ["ssh"],
+  programs: ["installed", "node", "container", "engine"],
+  image: "node:24.11.1-alpine",
+  sendsImage: false,
+  paths: [],
+};
 
 describe("push", () => {
   test.each<[string, object, NodeJS.ProcessEnv?]>([

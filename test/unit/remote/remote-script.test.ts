@@ -1,0 +1,311 @@
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { execa } from "execa";
+import { describe, expect, test } from "vitest";
+import { readConnection } from "../../../src/commands/read-connection.ts";
+import { loginCommand } from "../../../src/remote/login.ts";
+import { findMarker, parseRemoteLine } from "../../../src/remote/remote-lines.ts";
+import { quote, scriptWords, type ScriptOptions } from "../../../src/remote/remote-script.ts";
+import type { HostConnection, RemoteProgram } from "../../../src/request.ts";
+import { temporaryFolder } from "../engine/fake-engine.ts";
+
+const prod = readConnection(["ssh://deploy@prod:2222"]) as HostConnection;
+/** Longer than a word may be, and with each character of base64. */
+const bootstrap = "+/=0aA".repeat(400);
+
+describe("the login", () => {
+  test("is the user's own ssh, without a terminal", () => {
+    expect(loginCommand(prod, ["pull", "app:v2"])).toEqual([
+      ..."ssh -l deploy -p 2222 -o ConnectTimeout=30 -o ServerAliveInterval=5 -o ServerAliveCountMax=4 -T -- prod".split(
+        " ",
+      ),
+      "'pull'",
+      "'app:v2'",
+    ]);
+  });
+
+  test("is what --ssh names", () => {
+    const { ssh } = readConnection(["prod"], { ssh: ["ssh", "-i", "key"] }) as HostConnection;
+    expect(loginCommand({ ...prod, ssh }, []).slice(0, 4)).toEqual(["ssh", "-i", "key", "-l"]);
+  });
+
+  test.each([
+    ["docker://box", "docker exec -i box"],
+    ["kubectl://ns/pod", "kubectl exec -i -n ns pod --"],
+    ["kubectl://ns/pod/box", "kubectl exec -i -n ns pod -c box --"],
+  ])("into the container %s is %s, without a shell between", (given, words) => {
+    expect(loginCommand(readConnection([given]) as HostConnection, ["it's", "b"])).toEqual([
+      ...words.split(" "),
+      "it's",
+      "b",
+    ]);
+  });
+
+  test("refuses a word that cannot be quoted for every shell", () => {
+    expect(() => loginCommand(prod, ["app'; rm -rf /; '"])).toThrow("cannot be quoted");
+  });
+});
+
+test("no word is longer than csh takes, 1024 characters", () => {
+  expect(Math.max(...script({ sudo: true }).map((word) => word.length))).toBeLessThanOrEqual(1000);
+});
+
+function script(options: Partial<ScriptOptions> = {}): string[] {
+  return scriptWords({
+    sudo: false,
+    programs: ["installed", "node", "container", "engine"],
+    bundle: { digest: "d19e57", size: 1234, bootstrap },
+    image: "node:24",
+    paths: [],
+    folders: [],
+    words: ["pull", "--timeout", "5", "app:v2"],
+    ...options,
+  });
+}
+
+const shells = ["sh", "dash", "bash", "ksh", "zsh", "csh", "tcsh", "bsd-csh", "fish", "busybox ash"];
+const installed = await Promise.all(
+  shells.map(async (shell) => (await execa({ reject: false })`which ${shell.split(" ")[0] ?? ""}`).exitCode === 0),
+);
+const have = shells.filter((_, index) => installed[index]);
+
+describe.each(have)("the script in the remote shell %s", (shell) => {
+  interface RunOptions extends Partial<ScriptOptions> {
+    /** Shell code of programs in PATH. Left out: it prints its name and arguments. */
+    code?: Record<string, string>;
+    /** Further files in the home folder, with shell code. */
+    home?: Record<string, string>;
+    input?: string;
+  }
+
+  /** Runs the line with only these programs in PATH; returns what they print, and the marker lines. */
+  async function run(programs: string[], { code = {}, home = {}, input = "", ...options }: RunOptions = {}) {
+    await using folder = await temporaryFolder();
+    const bin = join(folder.path, "bin");
+    const files = [
+      ...programs.map((name) => [join(bin, name), code[name] ?? `echo "[${name}]" "$@"`] as const),
+      ...Object.entries(home).map(([name, text]) => [join(folder.path, name), text] as const),
+    ];
+    await mkdir(bin);
+    for (const [file, text] of files) {
+      await mkdir(join(file, ".."), { recursive: true });
+      await writeFile(file, `#!/bin/sh\n${text}\n`);
+      await chmod(file, 0o755);
+    }
+    for (const name of ["sh", "uname"]) await execa`ln -s /bin/${name} ${join(bin, name)}`;
+    const [name = "", ...args] = shell.split(" ");
+    const file = (await execa`which ${name}`).stdout;
+    const env = { PATH: bin, HOME: folder.path, LC_ALL: "C" };
+    const line = script(options).map(quote).join(" ");
+    const { stdout, exitCode } = await execa(file, [...args, "-c", line], { env, extendEnv: false, reject: false, input });
+    const text = stdout.replaceAll(folder.path, "~");
+    return { lines: text.split("\n").map((one) => one.replace(/^#docker-over-ssh#remote# /, "# ")), exitCode };
+  }
+
+  const only = (...programs: RemoteProgram[]) => ({ programs });
+  const boot = `eval(require(/zlib/.source).gunzipSync(Buffer.from(process.argv[1],/base64/.source))+[])`;
+
+  test("docker-over-ssh is run if it is installed", async () => {
+    expect(await run(["docker-over-ssh", "docker", "node"])).toEqual({
+      lines: ["# try installed ~/bin/docker-over-ssh", "[docker-over-ssh] pull --timeout 5 app:v2"],
+      exitCode: 0,
+    });
+  });
+
+  test.each([1, 9, 70, 130])("its exit status %d is the script's", async (status) => {
+    const code = { "docker-over-ssh": `exit ${status}` };
+    expect(await run(["docker-over-ssh", "docker"], { code })).toMatchObject({ exitCode: status });
+  });
+
+  test.each([8, 126, 127])("it is passed over after status %d: another protocol, or it cannot be run", async (status) => {
+    const code = { "docker-over-ssh": `exit ${status}` };
+    const { lines } = await run(["docker-over-ssh"], { code, ...only("installed") });
+    expect(lines.slice(1, 3)).toEqual([
+      `# pass installed status ${status}`,
+      expect.stringMatching(/^# nothing ~\/bin:.*~\/.local\/bin/),
+    ]);
+  });
+
+  test("Node runs the bootstrap, which gets the bundle's digest and size", async () => {
+    const { lines, exitCode } = await run(["node"], only("installed", "node"));
+    expect(lines).toEqual([
+      "# pass installed not found",
+      "# try node ~/bin/node",
+      `[node] -e ${boot} -- ${bootstrap} d19e57:1234 node pull --timeout 5 app:v2`,
+    ]);
+    expect(exitCode).toBe(0);
+  });
+
+  test("Node is found where version managers keep it, and a Node that does not suit is passed over", async () => {
+    const home = {
+      ".nvm/versions/node/v20.1.0/bin/node": `echo "#docker-over-ssh#remote# pass node old"; exit 96`,
+      ".nvm/versions/node/v22.1.0/bin/node": "echo suits",
+    };
+    expect((await run([], { home, ...only("node") })).lines).toEqual([
+      "# try node ~/.nvm/versions/node/v20.1.0/bin/node",
+      "# pass node old",
+      "# try node ~/.nvm/versions/node/v22.1.0/bin/node",
+      "suits",
+    ]);
+  });
+
+  test("a Node that does not start is passed over; the status of a transfer that has failed is not", async () => {
+    const broken = await run(["node"], { code: { node: "exit 1" }, ...only("node") });
+    expect(broken.lines[1]).toBe("# pass node status 126");
+    const failed = await run(["node"], { code: { node: `[ "$2" = 0 ] || exit 1` }, ...only("node") });
+    expect(failed).toEqual({ lines: ["# try node ~/bin/node"], exitCode: 1 });
+  });
+
+  const docker = (image: string, more = "exit 1"): Record<string, string> => ({
+    docker: `case "$*" in
+      *Server.Os*) echo linux/amd64 ;;
+      *APIVersion*) echo 1.56 ;;
+      context*) echo unix:///run/here.sock ;;
+      image*) ${image} ;;
+      pull*) ${more} ;;
+      *) echo "[docker]" "$@" ;;
+    esac`,
+  });
+
+  test("a container runs the bootstrap, with the engine's socket and a volume for the cache", async () => {
+    const { lines } = await run(["docker"], { code: docker("echo linux/amd64"), ...only("container") });
+    expect(lines[0]).toBe("# try container node:24");
+    expect(lines[1]).toMatch(/^\[docker\] run -i --rm .* type=bind,src=\/run\/here.sock,dst=\/var\/run\/docker.sock /);
+    expect(lines[1]).toContain(" --mount type=volume,src=docker-over-ssh-cache,dst=/cache,");
+    expect(lines[1]).toContain(
+      ` --entrypoint node node:24 -e ${boot} -- ${bootstrap} d19e57:1234 container pull --timeout 5 app:v2`,
+    );
+  });
+
+  test("an image that is not there is pulled; then the initiator is asked for it", async () => {
+    const code = docker(`[ -e ~/there ] && echo linux/amd64`, "> ~/there");
+    const { lines } = await run(["docker"], { code, ...only("container") });
+    expect(lines.slice(0, 2)).toEqual(["# pull node:24", "# try container node:24"]);
+    const none = await run(["docker"], { code: docker("exit 1"), input: "no\n", ...only("container") });
+    expect(none.lines.slice(0, 3)).toEqual([
+      "# pull node:24",
+      "# image linux/amd64 node:24",
+      "# pass container no image",
+    ]);
+  });
+
+  test("an image for another platform is as good as none", async () => {
+    const { lines } = await run(["docker"], { code: docker("echo linux/arm64"), ...only("container") });
+    expect(lines).toContain("# pass container no image");
+  });
+
+  test("an engine that cannot start the container leaves the engine alone", async () => {
+    const code = docker("echo linux/amd64");
+    code["docker"] = code["docker"]?.replace(`*) echo "`, `run*) exit 125 ;; *) echo "`) ?? "";
+    expect((await run(["docker"], { code, ...only("container", "engine") })).lines).toEqual([
+      "# try container node:24",
+      "# pass container status 125",
+      "# engine docker 1.56",
+      "[docker] system dial-stdio",
+    ]);
+  });
+
+  test("the engine is reached by docker, or by podman", async () => {
+    const code = docker("exit 1");
+    expect((await run(["docker", "podman"], { code, ...only("engine") })).lines).toEqual([
+      "# engine docker 1.56",
+      "[docker] system dial-stdio",
+    ]);
+    expect((await run(["podman"], only("engine"))).lines).toEqual(["# engine podman", "[podman] system dial-stdio"]);
+  });
+
+  test("docker is run without its version if the engine is down, and prints the error itself", async () => {
+    const code = { docker: `[ "$1" = version ] && exit 1; echo "[docker]" "$@"` };
+    expect((await run(["docker"], { code, ...only("engine") })).lines).toEqual([
+      "# engine docker ",
+      "[docker] system dial-stdio",
+    ]);
+  });
+
+  test("folders of --far-path come first, then PATH, then the usual folders", async () => {
+    await using tools = await temporaryFolder();
+    await writeFile(join(tools.path, "docker-over-ssh"), "#!/bin/sh\necho from the folder\n", { mode: 0o755 });
+    const lines = async (programs: string[], options: RunOptions) =>
+      (await run(programs, { ...only("installed"), ...options })).lines[1];
+    expect(await lines(["docker-over-ssh"], { paths: [tools.path] })).toBe("from the folder");
+    expect(await lines(["docker-over-ssh"], { folders: [tools.path] })).toMatch(/^\[docker-over-ssh\]/);
+    expect(await lines([], { folders: [tools.path] })).toBe("from the folder");
+  });
+
+  describe("with sudo", () => {
+    const sudo = (code: string) => ({ sudo: true, code: { sudo: code }, ...only("installed") });
+    const programs = ["docker-over-ssh", "sudo"];
+
+    test("everything runs as root where sudo asks for no password", async () => {
+      const { lines } = await run(programs, sudo(`[ "$2" = true ] && exit; shift; echo "root:"; exec "$@"`));
+      expect(lines).toEqual([
+        "root:",
+        "# try installed ~/bin/docker-over-ssh",
+        "[docker-over-ssh] pull --timeout 5 app:v2",
+      ]);
+    });
+
+    test("only the programs run as root where sudo allows only some without a password", async () => {
+      const { lines } = await run(programs, sudo(`case "$2" in true) exit 1;; -l) exit 0;; esac; shift; echo "root: $@"`));
+      expect(lines).toEqual([
+        "# try installed ~/bin/docker-over-ssh",
+        "root: ~/bin/docker-over-ssh pull --timeout 5 app:v2",
+      ]);
+    });
+
+    test("otherwise sudo asks for the password, once, and reads it from stdin", async () => {
+      const code = `[ "$1" = -n ] && exit 1; read -r x; echo "$1 $2 $3 $x"; shift 3; exec "$@"`;
+      const { lines } = await run(programs, { ...sudo(code), input: "secret\n" });
+      expect(lines.slice(0, 2)).toEqual([
+        "-S -p #docker-over-ssh#password# secret",
+        "# try installed ~/bin/docker-over-ssh",
+      ]);
+    });
+  });
+
+  test("without any program, the last line has the remote PATH", async () => {
+    const { lines, exitCode } = await run([]);
+    expect(lines.at(-1)).toMatch(/^# nothing ~\/bin:/);
+    expect(exitCode).toBe(127);
+  });
+
+  test("an image's name arrives as it is", async () => {
+    const name = "registry.example.com:8443/team/a__b/app-x:1.0_x-y@sha256:0123";
+    expect((await run(["docker-over-ssh"], { words: ["push", name] })).lines[1]).toBe(`[docker-over-ssh] push ${name}`);
+  });
+});
+
+describe("a line of the script", () => {
+  test.each(["", "Welcome\n", "no line feed"])("is found behind %j", (banner) => {
+    const text = `${banner}#docker-over-ssh#remote# engine docker 1.56\nHTTP/1.1 200 OK`;
+    const found = findMarker(text);
+    expect({ ...found, rest: text.slice(found?.end) }).toMatchObject({
+      start: banner.length,
+      words: "engine docker 1.56",
+      rest: "HTTP/1.1 200 OK",
+    });
+  });
+
+  test("is not found before it is complete", () => {
+    expect(findMarker("Welcome\n#docker-over-ssh#remote# dock")).toBeUndefined();
+    expect(findMarker("Welcome\n")).toBeUndefined();
+  });
+
+  test.each([
+    ["pass node Node 18 is too old", { kind: "pass", program: "node", reason: "Node 18 is too old" }],
+    ["try node /a b/node", { kind: "try", program: "node", what: "/a b/node" }],
+    ["send", { kind: "send" }],
+    ["run kept", { kind: "run", isKept: true }],
+    ["run sent", { kind: "run", isKept: false }],
+    ["pull node:24", { kind: "pull", image: "node:24" }],
+    ["image linux/amd64 node:24", { kind: "image", platform: "linux/amd64" }],
+    ["engine docker", { kind: "engine", program: "docker" }],
+    ["engine docker 1.56", { kind: "engine", program: "docker", apiVersion: "1.56" }],
+    ["engine podman", { kind: "engine", program: "podman" }],
+    ["nothing /a b:/c", { kind: "nothing", path: "/a b:/c" }],
+    ["engine other", undefined],
+    ["hello", undefined],
+  ])("%j is parsed", (words, line) => {
+    expect(parseRemoteLine(words)).toEqual(line);
+  });
+});
