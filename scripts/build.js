@@ -68,7 +68,10 @@ writeFileSync(`${root}dist/${file}`, command);
 writeFileSync(`${root}dist/LICENCES.txt`, licencesOf(inputs, root));
 
 // What is sent to a remote side that has only Node (src/remote/bundle.ts).
-const sent = Buffer.from((await bundleCommand({ minify: true, charset: "ascii", legalComments: "none" })).command, "latin1");
+const sent = Buffer.from(
+  (await bundleCommand({ minify: true, charset: "ascii", legalComments: "none" })).command,
+  "latin1",
+);
 const packed = brotliCompressSync(sent, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } });
 const bootstrap = await build({
   ...options,

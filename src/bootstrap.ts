@@ -150,7 +150,7 @@ function removeOld(folder: string): void {
     .filter((name) => name.startsWith(PREFIX))
     .map((name) => ({ path: join(folder, name), whole: name.endsWith(".cjs"), at: changedAt(join(folder, name)) }));
   for (const { path, whole, at } of files) if (!whole && Date.now() - at > ABANDONED) remove(path);
-  const byAge = files.filter(({ whole }) => whole).sort((one, other) => other.at - one.at);
+  const byAge = files.filter(({ whole }) => whole).toSorted((one, other) => other.at - one.at);
   for (const { path } of byAge.slice(KEPT_BUNDLES)) remove(path);
 }
 

@@ -59,7 +59,17 @@ export function hostConnection(
   const programs = far === "auto" ? AUTO : [far];
   // Some 50 MB, which nobody has asked for, are not sent over a link of unknown speed.
   const sendsImage = farImage !== undefined || far === "container";
-  return { kind: "host", given, address, sudo, ssh, programs, image: farImage ?? DEFAULT_IMAGE, sendsImage, paths: farPath };
+  return {
+    kind: "host",
+    given,
+    address,
+    sudo,
+    ssh,
+    programs,
+    image: farImage ?? DEFAULT_IMAGE,
+    sendsImage,
+    paths: farPath,
+  };
 }
 
 /** Returns the names of those options that are given, for messages. */

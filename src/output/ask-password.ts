@@ -25,11 +25,15 @@ function openTerminal(): [ReadStream, WriteStream] {
   try {
     return [new ReadStream(openSync("/dev/tty", "r")), new WriteStream(openSync("/dev/tty", "w"))];
   } catch (cause) {
-    throw new Failure("engine-unreachable", "the remote side asks for a password, and there is no terminal to type it", {
-      expected: "a terminal, or a sudo that asks for no password",
-      hint: "Let sudo run it without a password there (NOPASSWD in sudoers), or use a user who needs no sudo.",
-      cause,
-    });
+    throw new Failure(
+      "engine-unreachable",
+      "the remote side asks for a password, and there is no terminal to type it",
+      {
+        expected: "a terminal, or a sudo that asks for no password",
+        hint: "Let sudo run it without a password there (NOPASSWD in sudoers), or use a user who needs no sudo.",
+        cause,
+      },
+    );
   }
 }
 

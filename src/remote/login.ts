@@ -35,5 +35,9 @@ export function loginByHand({ address }: HostConnection): string {
 
 /** Returns the name of the host for notes. */
 export function hostName({ address }: HostConnection): string {
-  return address.protocol === "ssh" ? address.hostname : address.protocol === "docker" ? address.container : address.pod;
+  return address.protocol === "ssh"
+    ? address.hostname
+    : address.protocol === "docker"
+      ? address.container
+      : address.pod;
 }

@@ -63,7 +63,11 @@ function hintFrom(lines: string): string | undefined {
 }
 
 /** For a host where no program can be the remote side. `passedOver`: each with the reason. */
-export function nothingSuits({ given, programs }: HostConnection, passedOver: readonly string[], path: string): Failure {
+export function nothingSuits(
+  { given, programs }: HostConnection,
+  passedOver: readonly string[],
+  path: string,
+): Failure {
   if (programs.includes("engine")) {
     return new Failure(
       "remote-command-not-found",
@@ -74,8 +78,12 @@ export function nothingSuits({ given, programs }: HostConnection, passedOver: re
       },
     );
   }
-  return new Failure("remote-command-not-found", `nothing on ${given} can be the remote side: ${passedOver.join("; ")}`, {
-    expected: `what --far asks for: ${programs.join(", ")}`,
-    hint: "Leave --far out to use whatever is there, or name a folder with --far-path.",
-  });
+  return new Failure(
+    "remote-command-not-found",
+    `nothing on ${given} can be the remote side: ${passedOver.join("; ")}`,
+    {
+      expected: `what --far asks for: ${programs.join(", ")}`,
+      hint: "Leave --far out to use whatever is there, or name a folder with --far-path.",
+    },
+  );
 }

@@ -51,9 +51,7 @@ export function parseRemoteLine(words: string): RemoteLine | undefined {
       return { kind, platform: first };
     case "engine":
       if (first === "podman") return { kind, program: first };
-      return first === "docker"
-        ? { kind, program: first, ...(rest !== "" && { apiVersion: rest }) }
-        : undefined;
+      return first === "docker" ? { kind, program: first, ...(rest !== "" && { apiVersion: rest }) } : undefined;
     case "nothing":
       return { kind, path: [first, ...more].join(" ") };
     default:

@@ -169,12 +169,26 @@ export interface ScriptOptions {
 export function scriptWords(options: ScriptOptions): string[] {
   const { sudo, programs, bundle, image, paths, folders = FOLDERS, words } = options;
   const [first = "", ...blocks] = SCRIPT.trim().split("\n\n").map(joined);
+  // csh refuses words of 1024 (4.2BSD) or 4096 (Debian) characters.
   const parts = bundle.bootstrap.match(/.{1,900}/g) ?? [];
   const all = [first, ...parts.map((part) => `b="\${b}${part}"`), ...blocks];
-  const given = [programs.join(" "), `${bundle.digest}:${bundle.size}`, image, paths.join(":"), folders.join(":"), ...words];
+  const given = [
+    programs.join(" "),
+    `${bundle.digest}:${bundle.size}`,
+    image,
+    paths.join(":"),
+    folders.join(":"),
+    ...words,
+  ];
   return [
     ...(sudo ? ["sh", "-c", joined(WITH_SUDO), "sh"] : []),
-    ...["sh", "-c", joined(EVALUATE), "sh", String(all.length), ...all, ...given],
+    "sh",
+    "-c",
+    joined(EVALUATE),
+    "sh",
+    String(all.length),
+    ...all,
+    ...given,
   ];
 }
 

@@ -137,7 +137,9 @@ async function speaksThisProtocol(
 
 /** Answers the hello of a docker-over-ssh that speaks another protocol: it ends then, with status 8, and the script goes on. */
 function refuseProtocol(link: RemoteCommand, role: TransferRequest["role"]): void {
-  link.child.stdin.write(`${MAGIC_LINE}${JSON.stringify({ protocol: PROTOCOL_VERSION, tool: VERSION, role, features: [] })}\n`);
+  link.child.stdin.write(
+    `${MAGIC_LINE}${JSON.stringify({ protocol: PROTOCOL_VERSION, tool: VERSION, role, features: [] })}\n`,
+  );
 }
 
 function unknownLine({ words }: RemoteCommand, line: string): Failure {

@@ -7,7 +7,7 @@ async function read(...words: string[]): Promise<{ out: string; err: string; sta
   let [out, err] = ["", ""];
   const parsed = await parseCommandLine(
     ["node", "docker-over-ssh", ...words],
-    {},
+    { PATH: process.env["PATH"] },
     {
       out: (text) => (out += text),
       err: (text) => (err += text),

@@ -54,7 +54,10 @@ test("the options of a host", () => {
     paths: [],
   });
   const env = { DOCKER_OVER_SSH_FAR: "node", DOCKER_OVER_SSH_SSH: 'ssh -i "a key" -p 2222' };
-  expect(readConnection(["prod"], {}, env)).toMatchObject({ programs: ["node"], ssh: ["ssh", "-i", "a key", "-p", "2222"] });
+  expect(readConnection(["prod"], {}, env)).toMatchObject({
+    programs: ["node"],
+    ssh: ["ssh", "-i", "a key", "-p", "2222"],
+  });
   expect(readConnection(["prod"], { far: "container", farImage: "mine:1", farPath: ["/opt"] }, env)).toMatchObject({
     programs: ["container"],
     image: "mine:1",
@@ -80,7 +83,10 @@ describe("a word that is a program here and a host in the settings of ssh", () =
     vi.stubEnv("HOME", home);
     const env = { PATH: `/nowhere:${home}` };
     expect(() => readConnection(["build"], {}, env)).toThrow(
-      expect.objectContaining({ code: "usage", hint: `Write ssh://build for the host, or ${home}/build for the program.` }),
+      expect.objectContaining({
+        code: "usage",
+        hint: `Write ssh://build for the host, or ${home}/build for the program.`,
+      }),
     );
     expect(readConnection(["other"], {}, env)).toMatchObject({ kind: "host" });
   });

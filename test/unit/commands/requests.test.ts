@@ -8,7 +8,11 @@ const ID = `sha256:${"0a".repeat(32)}`;
 /** The request that a command line makes. */
 async function request(words: string, env: NodeJS.ProcessEnv = {}): Promise<PushRequest | PullRequest> {
   const ignore = { out: () => {}, err: () => {} };
-  const parsed = await parseCommandLine(["node", "docker-over-ssh", ...words.split(" ")], { PATH: process.env["PATH"], ...env }, ignore);
+  const parsed = await parseCommandLine(
+    ["node", "docker-over-ssh", ...words.split(" ")],
+    { PATH: process.env["PATH"], ...env },
+    ignore,
+  );
   return "job" in parsed ? parsed.job.request : expect.fail(`status ${parsed.exitStatus}`);
 }
 

@@ -9,7 +9,25 @@ const image = "app:v1";
 /** A detail of each code, and its text. */
 const DETAILS: { [Code in Detail["code"]]: [Extract<Detail, { code: Code }>, string] } = {
   "command-started": [{ code: "command-started", command: "ssh prod true" }, "running ssh prod true"],
-  "remote-found": [{ code: "remote-found", host: "ssh://prod" }, "remote side: docker-over-ssh on ssh://prod"],
+  "program-tried": [
+    { code: "program-tried", program: "node", what: "/usr/bin/node" },
+    "remote side: trying node (/usr/bin/node)",
+  ],
+  "program-passed-over": [
+    { code: "program-passed-over", program: "installed", reason: "not found" },
+    "remote side: installed is passed over: not found",
+  ],
+  "passed-over-line": [{ code: "passed-over-line", line: "oops" }, "remote side: it printed: oops"],
+  "bundle-sent": [{ code: "bundle-sent", bytes: 225_400 }, "sending docker-over-ssh itself, 225.4 kB"],
+  "image-pulled": [{ code: "image-pulled", image: "node:24" }, "the remote engine pulls node:24"],
+  "image-not-sent": [
+    { code: "image-not-sent", image: "node:24", error: "no such image" },
+    "node:24 is not sent from here: no such image",
+  ],
+  "remote-found": [
+    { code: "remote-found", host: "ssh://prod", program: "node" },
+    "remote side: docker-over-ssh on ssh://prod, sent to the Node there",
+  ],
   noise: [
     { code: "noise", printedBy: "login-shell", text: "Welcome" },
     "before the remote program started, the login shell printed: Welcome",

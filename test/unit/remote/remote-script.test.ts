@@ -97,7 +97,12 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     const file = (await execa`which ${name}`).stdout;
     const env = { PATH: bin, HOME: folder.path, LC_ALL: "C" };
     const line = script(options).map(quote).join(" ");
-    const { stdout, exitCode } = await execa(file, [...args, "-c", line], { env, extendEnv: false, reject: false, input });
+    const { stdout, exitCode } = await execa(file, [...args, "-c", line], {
+      env,
+      extendEnv: false,
+      reject: false,
+      input,
+    });
     const text = stdout.replaceAll(folder.path, "~");
     return { lines: text.split("\n").map((one) => one.replace(/^#docker-over-ssh#remote# /, "# ")), exitCode };
   }
@@ -117,14 +122,17 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     expect(await run(["docker-over-ssh", "docker"], { code })).toMatchObject({ exitCode: status });
   });
 
-  test.each([8, 126, 127])("it is passed over after status %d: another protocol, or it cannot be run", async (status) => {
-    const code = { "docker-over-ssh": `exit ${status}` };
-    const { lines } = await run(["docker-over-ssh"], { code, ...only("installed") });
-    expect(lines.slice(1, 3)).toEqual([
-      `# pass installed status ${status}`,
-      expect.stringMatching(/^# nothing ~\/bin:.*~\/.local\/bin/),
-    ]);
-  });
+  test.each([8, 126, 127])(
+    "it is passed over after status %d: another protocol, or it cannot be run",
+    async (status) => {
+      const code = { "docker-over-ssh": `exit ${status}` };
+      const { lines } = await run(["docker-over-ssh"], { code, ...only("installed") });
+      expect(lines.slice(1, 3)).toEqual([
+        `# pass installed status ${status}`,
+        expect.stringMatching(/^# nothing ~\/bin:.*~\/.local\/bin/),
+      ]);
+    },
+  );
 
   test("Node runs the bootstrap, which gets the bundle's digest and size", async () => {
     const { lines, exitCode } = await run(["node"], only("installed", "node"));
@@ -246,7 +254,10 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     });
 
     test("only the programs run as root where sudo allows only some without a password", async () => {
-      const { lines } = await run(programs, sudo(`case "$2" in true) exit 1;; -l) exit 0;; esac; shift; echo "root: $@"`));
+      const { lines } = await run(
+        programs,
+        sudo(`case "$2" in true) exit 1;; -l) exit 0;; esac; shift; echo "root: $@"`),
+      );
       expect(lines).toEqual([
         "# try installed ~/bin/docker-over-ssh",
         "root: ~/bin/docker-over-ssh pull --timeout 5 app:v2",
