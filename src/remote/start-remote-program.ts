@@ -57,9 +57,11 @@ export async function startRemoteProgram(
         program = line.program as TunnelProgram;
         output.detail({ code: "program-tried", program, what: line.what });
         link.holdLines();
-        if (program !== "installed") break;
-        if (await speaksThisProtocol(link, request, signal)) return tunnel(link, program);
-        refuseProtocol(link, request.role);
+        if (program === "installed") {
+          const hello = await readHello(link, request, signal);
+          if (hello === "this-protocol") return tunnel(link, program);
+          if (hello === "other-protocol") answerOtherProtocol(link, request.role);
+        }
         break;
       case "send": {
         const bundle = readPackedBundle();
@@ -110,17 +112,21 @@ async function nextLine(
   return line;
 }
 
-/** Reads the hello of an installed docker-over-ssh without taking it from the stream. True also where none comes: the tunnel then says why. */
-async function speaksThisProtocol(
+/**
+ * Reads what an installed docker-over-ssh says first, without taking it from the stream: a hello of this protocol, one of another, or none. A stream that
+ * ends, or says too much else, counts as this protocol: the tunnel finds the words for it.
+ */
+async function readHello(
   link: RemoteCommand,
   request: TransferRequest,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<"this-protocol" | "other-protocol" | "passed-over"> {
   const hello = (text: string) => {
     const start = text.indexOf(MAGIC_LINE);
     const end = text.indexOf("\n", start + MAGIC_LINE.length);
-    if (start === -1 || end === -1) return findMarker(text) && { start: 0, end: 0, line: "" };
-    return { start, end: start, line: text.slice(start + MAGIC_LINE.length, end) };
+    if (start !== -1 && end !== -1) return { start, end: start, line: text.slice(start + MAGIC_LINE.length, end) };
+    // The script goes on, because the program has ended.
+    return findMarker(text) && { start: 0, end: 0, line: undefined };
   };
   const { found } = await withinAnswerTimeout(
     link,
@@ -128,15 +134,21 @@ async function speaksThisProtocol(
     AbortSignal.any([signal, link.signal]),
     async (stop) => await readUntil(link.child.stdout, hello, { max: MAX_NOISE, signal: stop }),
   );
+  if (found === undefined) return "this-protocol";
+  if (found.line === undefined) return "passed-over";
+  return protocolIn(found.line) === PROTOCOL_VERSION ? "this-protocol" : "other-protocol";
+}
+
+function protocolIn(hello: string): unknown {
   try {
-    return (JSON.parse(found?.line ?? "") as { protocol?: unknown }).protocol === PROTOCOL_VERSION;
+    return (JSON.parse(hello) as { protocol?: unknown }).protocol;
   } catch {
-    return true;
+    return PROTOCOL_VERSION; // the tunnel rejects it
   }
 }
 
 /** Answers the hello of a docker-over-ssh that speaks another protocol: it ends then, with status 8, and the script goes on. */
-function refuseProtocol(link: RemoteCommand, role: TransferRequest["role"]): void {
+function answerOtherProtocol(link: RemoteCommand, role: TransferRequest["role"]): void {
   link.child.stdin.write(
     `${MAGIC_LINE}${JSON.stringify({ protocol: PROTOCOL_VERSION, tool: VERSION, role, features: [] })}\n`,
   );
