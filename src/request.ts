@@ -82,8 +82,8 @@ export interface HostConnection {
   programs: readonly RemoteProgram[];
   /** --far-image: the image with Node for a remote side in a container */
   image: string;
-  /** Send that image from here where the engine there cannot pull it. */
-  sendsImage: boolean;
+  /** Somebody has asked for a container or for that image: it is pulled at each attempt, and sent from here where that fails. */
+  isImageAsked: boolean;
   /** --far-path: folders there to look into first */
   paths: readonly string[];
 }

@@ -58,7 +58,7 @@ export function hostConnection(
   const far = options.far ?? fromEnvironment("DOCKER_OVER_SSH_FAR", chosen, env) ?? "auto";
   const programs = far === "auto" ? AUTO : [far];
   // Some 50 MB, which nobody has asked for, are not sent over a link of unknown speed.
-  const sendsImage = farImage !== undefined || far === "container";
+  const isImageAsked = farImage !== undefined || far === "container";
   return {
     kind: "host",
     given,
@@ -67,7 +67,7 @@ export function hostConnection(
     ssh,
     programs,
     image: farImage ?? DEFAULT_IMAGE,
-    sendsImage,
+    isImageAsked,
     paths: farPath,
   };
 }

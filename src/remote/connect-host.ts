@@ -68,7 +68,7 @@ async function sendImage(
   request: TransferRequest,
   context: Context,
 ): Promise<boolean> {
-  if (!connection.sendsImage) return false;
+  if (!connection.isImageAsked) return false;
   const engine = request.role === "sender" ? request.source : request.target;
   const image = parseImageName(connection.image);
   const toEngine: HostConnection = { ...connection, programs: ["engine"] };

@@ -9,6 +9,9 @@ export const SUDO_PROMPT = "#docker-over-ssh#password#";
 export const CACHE_VOLUME = "docker-over-ssh-cache";
 export const REMOTE_LABEL = "docker-over-ssh.remote";
 
+/** s for an image to be pulled there. Some 55 MB take 44 s at 10 Mbit/s. */
+const PULL_LIMIT = 120;
+
 /**
  * Starts a program that can be the remote side: tries the kinds of program in `$o` in that order, and names each on stdout. A program that
  * cannot be started, or does not suit, is passed over; the exit status of any other is the script's own.
@@ -76,10 +79,25 @@ has_image() {
   [ "$a" = "$v" ]
 }
 
+# A host without the internet must not wait for it each time: unless the image was asked for, a day passes between two attempts.
+may_pull() {
+  c="\${XDG_CACHE_HOME:-$h/.cache}/docker-over-ssh/pull-failed"
+  [ "$q" = asked ] && return
+  [ "$(cat "$c" 2>/dev/null)" = "$i" ] && [ -n "$(find "$c" -mtime -1 2>/dev/null)" ] && return 1
+  return 0
+}
+
+pull_image() {
+  echo "$m pull $i"
+  l=""; command -v timeout >/dev/null && l="timeout ${PULL_LIMIT}"
+  $l $s "$p" pull -q "$i" >/dev/null 2>&1 && has_image && return
+  [ -n "$h" ] && (umask 077; mkdir -p "\${c%/*}" && echo "$i" > "$c") 2>/dev/null
+  return 1
+}
+
 get_image() {
   has_image && return
-  echo "$m pull $i"
-  $s "$p" pull -q "$i" >/dev/null 2>&1 && has_image && return
+  may_pull && pull_image && return
   echo "$m image $v $i"
   read -r a
   [ "$a" = sent ] && has_image
@@ -106,9 +124,9 @@ t_engine() {
 
 # The blocks above stand in front of these words until they are evaluated.
 # At the end of PATH are Docker Desktop, OrbStack, Rancher Desktop.
-o="$1"; d="$2"; i="$3"
+o="$1"; d="$2"; i="$3"; q="$6"
 PATH="\${4:+$4:}$PATH\${5:+:$5}:$h/.local/bin:$h/bin:$h/.docker/bin:$h/.orbstack/bin:$h/.rd/bin"
-export PATH; shift 5
+export PATH; shift 6
 for t in $o; do
   t_$t "$@"
 done
@@ -157,6 +175,8 @@ export interface ScriptOptions {
   bundle: Bundle;
   /** The image for a remote side in a container. */
   image: string;
+  /** Somebody has asked for a container, or for this image. */
+  isImageAsked: boolean;
   /** Folders to look into first. */
   paths: readonly string[];
   /** Folders to look into last. */
@@ -167,7 +187,7 @@ export interface ScriptOptions {
 
 /** Returns the words of a command that runs the script, without the login. */
 export function scriptWords(options: ScriptOptions): string[] {
-  const { sudo, programs, bundle, image, paths, folders = FOLDERS, words } = options;
+  const { sudo, programs, bundle, image, isImageAsked, paths, folders = FOLDERS, words } = options;
   const [first = "", ...blocks] = SCRIPT.trim().split("\n\n").map(joined);
   // csh refuses words of 1024 (4.2BSD) or 4096 (Debian) characters.
   const parts = bundle.bootstrap.match(/.{1,900}/g) ?? [];
@@ -178,6 +198,7 @@ export function scriptWords(options: ScriptOptions): string[] {
     image,
     paths.join(":"),
     folders.join(":"),
+    isImageAsked ? "asked" : "",
     ...words,
   ];
   return [

@@ -12,6 +12,9 @@ import { findMarker, parseRemoteLine, type RemoteLine } from "./remote-lines.ts"
 /** Bytes that a login shell may print before it runs the script, and a program before its hello. */
 const MAX_NOISE = 64 * 1024;
 
+/** Lines of the script: each program is tried in a few places. */
+const MAX_LINES = 100;
+
 /** ms for an image to be pulled there. */
 const PULL_TIMEOUT = 10 * 60_000;
 
@@ -44,7 +47,7 @@ export async function startRemoteProgram(
   const passedOver: string[] = [];
   let program: TunnelProgram = "installed";
   let timeout = request.timeout;
-  for (;;) {
+  for (let lines = 0; lines < MAX_LINES; lines++) {
     const line = await nextLine(link, timeout, signal, output);
     timeout = request.timeout;
     switch (line.kind) {
@@ -84,6 +87,7 @@ export async function startRemoteProgram(
         throw nothingSuits(connection, passedOver, line.path);
     }
   }
+  throw nothingSuits(connection, passedOver, "");
 }
 
 function tunnel(link: RemoteCommand, program: TunnelProgram): Started {

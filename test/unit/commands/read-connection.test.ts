@@ -50,7 +50,7 @@ test("the options of a host", () => {
     ssh: ["ssh"],
     programs: ["installed", "node", "container", "engine"],
     image: expect.stringMatching(/^node:/) as string,
-    sendsImage: false,
+    isImageAsked: false,
     paths: [],
   });
   const env = { DOCKER_OVER_SSH_FAR: "node", DOCKER_OVER_SSH_SSH: 'ssh -i "a key" -p 2222' };
@@ -61,7 +61,7 @@ test("the options of a host", () => {
   expect(readConnection(["prod"], { far: "container", farImage: "mine:1", farPath: ["/opt"] }, env)).toMatchObject({
     programs: ["container"],
     image: "mine:1",
-    sendsImage: true,
+    isImageAsked: true,
     paths: ["/opt"],
   });
   for (const variable of [{ DOCKER_OVER_SSH_FAR: "moon" }, { DOCKER_OVER_SSH_SSH: 'ssh "' }])

@@ -32,7 +32,7 @@ const ssh = {
   ssh: ["ssh"],
   programs: ["installed", "node", "container", "engine"],
   image: "node:24.11.1-alpine",
-  sendsImage: false,
+  isImageAsked: false,
   paths: [],
 };
 

@@ -56,6 +56,7 @@ function script(options: Partial<ScriptOptions> = {}): string[] {
     programs: ["installed", "node", "container", "engine"],
     bundle: { digest: "d19e57", size: 1234, bootstrap },
     image: "node:24",
+    isImageAsked: false,
     paths: [],
     folders: [],
     words: ["pull", "--timeout", "5", "app:v2"],
@@ -76,10 +77,12 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     /** Further files in the home folder, with shell code. */
     home?: Record<string, string>;
     input?: string;
+    /** The image whose pull has failed in an earlier run. */
+    stamp?: string;
   }
 
   /** Runs the line with only these programs in PATH; returns what they print, and the marker lines. */
-  async function run(programs: string[], { code = {}, home = {}, input = "", ...options }: RunOptions = {}) {
+  async function run(programs: string[], { code = {}, home = {}, input = "", stamp, ...options }: RunOptions = {}) {
     await using folder = await temporaryFolder();
     const bin = join(folder.path, "bin");
     const files = [
@@ -92,7 +95,8 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
       await writeFile(file, `#!/bin/sh\n${text}\n`);
       await chmod(file, 0o755);
     }
-    for (const name of ["sh", "uname"]) await execa`ln -s /bin/${name} ${join(bin, name)}`;
+    if (stamp !== undefined) await writeFile(join(folder.path, ".cache/docker-over-ssh/pull-failed"), `${stamp}\n`);
+    for (const name of ["sh", "uname", "cat", "find", "mkdir"]) await execa`ln -s /bin/${name} ${join(bin, name)}`;
     const [name = "", ...args] = shell.split(" ");
     const file = (await execa`which ${name}`).stdout;
     const env = { PATH: bin, HOME: folder.path, LC_ALL: "C" };
@@ -195,6 +199,19 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
       "# image linux/amd64 node:24",
       "# pass container no image",
     ]);
+  });
+
+  test("after a failed pull, the next one is a day later, unless the image is asked for", async () => {
+    const code = docker("exit 1");
+    const home = { ".cache/docker-over-ssh/pull-failed": "" };
+    const pulls = async (options: RunOptions) =>
+      (await run(["docker"], { code, input: "no\n", ...only("container"), ...options })).lines.includes(
+        "# pull node:24",
+      );
+    expect(await pulls({})).toBe(true);
+    expect(await pulls({ home, stamp: "node:24" })).toBe(false);
+    expect(await pulls({ home, stamp: "node:20" })).toBe(true);
+    expect(await pulls({ home, stamp: "node:24", isImageAsked: true })).toBe(true);
   });
 
   test("an image for another platform is as good as none", async () => {
