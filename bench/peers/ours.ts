@@ -18,6 +18,18 @@ export const oursInPieces: Peer = {
   line: (image) => `docker-over-ssh push --delta always ${image} ssh far "docker-over-ssh pull ${image}"`,
 };
 
+/** With nothing installed on the remote machine but Node and an engine. The bundle is sent each time, because its cache folder is emptied. */
+export const oursToNode: Peer = {
+  name: "docker-over-ssh --far node",
+  line: (image) => `docker-over-ssh push --far node ${image} ssh://far`,
+};
+
+/** With nothing installed on the remote machine but an engine. */
+export const oursToEngine: Peer = {
+  name: "docker-over-ssh --far engine",
+  line: (image) => `docker-over-ssh push --far engine ${image} ssh://far`,
+};
+
 /** The method of the 2019 tool with today's code: a registry container, a tunnel, and the other engine's own pull. */
 export const oursOf2019: Peer = {
   name: "registry container, --via pull",

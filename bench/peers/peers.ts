@@ -1,6 +1,6 @@
-import { ours, oursInPieces, oursOf2019, oursWhole } from "./ours.ts";
+import { ours, oursInPieces, oursOf2019, oursToEngine, oursToNode, oursWhole } from "./ours.ts";
 import type { Peer } from "./peer.ts";
-import { gzipPipe, zstdPipe } from "./pipe.ts";
+import { gzipPipe, plainPipe, zstdPipe } from "./pipe.ts";
 import { pushToRemote, registryPull, skopeo } from "./registry.ts";
 
 /** The peers by their word for `--peer`, in the order of tables and the picture. */
@@ -8,6 +8,9 @@ export const PEERS: Record<string, Peer> = {
   ours,
   always: oursInPieces,
   never: oursWhole,
+  node: oursToNode,
+  engine: oursToEngine,
+  pipe: plainPipe,
   zstd: zstdPipe,
   gzip: gzipPipe,
   registry: registryPull,
