@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { buildImage, type LayerSpec } from "../testbed/build-image.ts";
 import { startExecHost } from "../testbed/exec-host.ts";
@@ -130,6 +133,27 @@ describe.skipIf(why)(`one command moves an image from one engine to another ${wh
     const far = ["docker", "-H", bed.far.host, "exec", "-i", host.name, "docker-over-ssh", "pull", "exec:v1"];
     expect(await dos(["push", "exec:v1", ...far])).toEqual(done);
     expect((await bed.far.docker("run", "--rm", "exec:v1")).stdout).toBe("app v1");
+  });
+
+  // Of Kubernetes there is only kubectl's place: a stand-in that passes the words on to `docker exec`, as kubectl does to the container's runtime.
+  test("docker://CONTAINER and kubectl://NAMESPACE/POD reach a container, installed there or brought along", async () => {
+    await using host = await startExecHost(bed, { on: bed.near, to: bed.far });
+    const bin = mkdtempSync(join(tmpdir(), "dos-kubectl-"));
+    const kubectl = `[ "$1 $2 $3 $4 $6" = "exec -i -n team --" ] || exit 1; pod="$5"; shift 6; exec docker exec -i "$pod" "$@"`;
+    writeFileSync(join(bin, "kubectl"), `#!/bin/sh\n${kubectl}\n`, { mode: 0o755 });
+    const env = { PATH: `${bin}:${bed.env["PATH"]}` };
+    for (const [far, address, image] of [
+      ["installed", `docker://${host.name}`, "container:v1"],
+      ["node", `docker://${host.name}`, "container:v2"],
+      ["node", `kubectl://team/${host.name}`, "pod:v1"],
+    ] as const) {
+      await bed.near.docker("tag", "app:v1", image);
+      const run = await dos(["push", "--verbose", "--far", far, image, address], { env });
+      expect(run).toEqual(done);
+      expect(run.stderr).toContain(`remote side: trying ${far} (`);
+      expect((await bed.far.docker("run", "--rm", image)).stdout).toBe("app v1");
+    }
+    rmSync(bin, { recursive: true });
   });
 
   test("--quiet prints nothing, --verbose prints the steps", async () => {
