@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { projectFolder } from "../test/testbed/paths.ts";
@@ -25,6 +25,8 @@ export interface Stage extends AsyncDisposable {
   skopeoMemory: string;
   /** A file in either home with one line for each ended docker-over-ssh process: its peak memory in kB. */
   peaks: { near: string; far: string };
+  /** A folder with a `node` that records its peak memory. */
+  nodeBin: string;
   /** The cache folders of docker-over-ssh. */
   caches: string[];
   /** All folders on the near machine that one transfer changes and a later one reads. */
@@ -40,6 +42,10 @@ export async function openStage(store: Store): Promise<Stage> {
     await registryImage(bed.near);
     const registry = await startRegistry(near, join(bed.folder, "registry"));
     const farRegistry = await startRegistry(far, join(bed.folder, "far-registry"));
+    const nodeBin = join(bed.folder, "node-bin");
+    mkdirSync(nodeBin);
+    const node = `#!/bin/sh\nexec '${process.execPath}' --import '${peak}' "$@"\n`;
+    writeFileSync(join(nodeBin, "node"), node, { mode: 0o755 });
     const skopeoMemory = join(bed.folder, "skopeo");
     mkdirSync(skopeoMemory);
     const caches = [near, far].map(({ folder }) => join(folder, "home/.cache/docker-over-ssh"));
@@ -52,6 +58,7 @@ export async function openStage(store: Store): Promise<Stage> {
       farRegistry,
       skopeo: join((await enginePath("podman")).split(":")[0] ?? "", "skopeo"),
       skopeoMemory,
+      nodeBin,
       peaks: { near: join(near.folder, "home/peaks"), far: join(far.folder, "home/peaks") },
       caches,
       memories: [registry.data, farRegistry.data, skopeoMemory, ...digests],

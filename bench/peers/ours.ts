@@ -21,7 +21,7 @@ export const oursInPieces: Peer = {
 /** With nothing installed on the remote machine but Node and an engine. The bundle is sent each time, because its cache folder is emptied. */
 export const oursToNode: Peer = {
   name: "docker-over-ssh --far node",
-  line: (image) => `docker-over-ssh push --far node ${image} ssh://far`,
+  line: (image, { nodeBin }) => `docker-over-ssh push --far node --far-path ${nodeBin} ${image} ssh://far`,
 };
 
 /** With nothing installed on the remote machine but an engine. */
