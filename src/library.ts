@@ -1,5 +1,5 @@
 import { InvalidValue, type TransferJob } from "./commands/command-definition.ts";
-import { checkRate, parseCompress, parsePlatform } from "./commands/option-values.ts";
+import { checkRate, parseCompress, parsePlatformOption } from "./commands/option-values.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
 import type { SharedOptions } from "./commands/shared-options.ts";
@@ -133,7 +133,7 @@ function valuesOf({
 }: Omit<TransferOptions, "image" | "remote">): SharedOptions {
   return {
     ...others,
-    platform: platform === undefined ? undefined : parsePlatform(platform),
+    platform: platform === undefined ? undefined : parsePlatformOption(platform),
     compress: compress === undefined ? undefined : parseCompress(compress),
     bwlimit: bwlimit === undefined ? undefined : checkRate(bwlimit),
   };

@@ -12,7 +12,7 @@ import {
 import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
 import type { Digest } from "./image/digest.ts";
-import { isKnownPlatform, matchesPlatform } from "./image/platform.ts";
+import { formatPlatform, isKnownPlatform, matchesPlatform, type Platform } from "./image/platform.ts";
 import { fullName } from "./image/reference.ts";
 import { openTarget } from "./locations/locations.ts";
 import { Failure } from "./output/errors.ts";
@@ -145,21 +145,23 @@ async function agree({ tunnel, target, request, runId, context: { output, signal
 
 /** Throws a Failure if the image is not for the requested platform. Warns if this engine cannot run it. */
 function checkPlatform(
-  offered: string,
-  requested: string | undefined,
+  offered: Platform,
+  requested: Platform | undefined,
   target: Target,
   warn: (warning: Warning) => void,
 ): void {
+  const platform = formatPlatform(offered);
   if (requested !== undefined && !matchesPlatform(offered, requested)) {
-    throw new Failure("refused", `the remote side sends the image for ${offered}, not for ${requested}`, {
-      expected: `a variant for ${requested}`,
+    const wanted = formatPlatform(requested);
+    throw new Failure("refused", `the remote side sends the image for ${platform}, not for ${wanted}`, {
+      expected: `a variant for ${wanted}`,
       hint: "Leave --platform out, or build the image for that platform on the sending side.",
     });
   }
   if (!isKnownPlatform(offered)) {
-    warn({ code: "platform-unknown", platform: offered });
+    warn({ code: "platform-unknown", platform });
   } else if (target.platform !== undefined && !matchesPlatform(offered, target.platform)) {
-    warn({ code: "platform-differs", platform: offered, enginePlatform: target.platform });
+    warn({ code: "platform-differs", platform, enginePlatform: formatPlatform(target.platform) });
   }
 }
 
@@ -191,7 +193,8 @@ async function transfer(
   resumeCache: ResumeCache | undefined,
 ): Promise<ReceivedImage> {
   const { name: image, maxSize, bwlimit } = request;
-  const { platform, diffIds } = about;
+  const { diffIds } = about;
+  const platform = formatPlatform(about.platform);
   const plan = (missing: number | undefined): void =>
     output.event({ type: "plan", role: "receiver", image: fullName(image), platform, layers: diffIds.length, missing });
   let unread: Promise<unknown> | undefined;

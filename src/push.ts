@@ -15,7 +15,7 @@ import { shareProgress } from "./conversation/share-progress.ts";
 import type { Digest } from "./image/digest.ts";
 import type { ImageName } from "./image/image-name.ts";
 import type { ImageManifest } from "./image/manifest.ts";
-import { matchesPlatform } from "./image/platform.ts";
+import { formatPlatform, matchesPlatform, type Platform } from "./image/platform.ts";
 import { fullName, type Reference } from "./image/reference.ts";
 import { openSource } from "./locations/locations.ts";
 import { Failure } from "./output/errors.ts";
@@ -133,7 +133,8 @@ async function agree({ tunnel, request, context }: Sender, source: Source): Prom
   const isNewName = isNameGiven(request.as, image);
   const requested = { image, platform: agreeOnPlatform(ask, request.platform), receiverPlatform, isNewName, isRenamed };
   const found = await source.find(requested);
-  const { diffIds, platform, configDigest } = found;
+  const { diffIds, configDigest } = found;
+  const platform = formatPlatform(found.platform);
   const runIds = [newRunId(), ask.runId] as const;
   const preserve = ask.preserve || request.preserveDigest;
   const manifest = preserve && ask.keepsManifests ? await manifestToPreserve(found, runIds) : undefined;
@@ -172,7 +173,8 @@ async function transfer(
   { name, found, runIds, manifest }: Agreement,
   { want, packing }: { want: Want; packing: Packing },
 ): Promise<Result | Want> {
-  const { diffIds, platform, configDigest } = found;
+  const { diffIds, configDigest } = found;
+  const platform = formatPlatform(found.platform);
   const announce = (layer: AnnouncedLayer): void => void tunnel.send(layerMessage(layer));
   const surroundings = { runIds, env, output, signal, onProgress, announce };
   await using offered =
@@ -204,14 +206,14 @@ function isNameGiven(as: Reference | undefined, { given, reference }: ImageName)
 }
 
 /** Returns the platform that both sides mean, if one of them named any. */
-function agreeOnPlatform(ask: Ask, platform: string | undefined): string | undefined {
+function agreeOnPlatform(ask: Ask, platform: Platform | undefined): Platform | undefined {
   if (ask.platform === undefined) return platform;
   // The more precise one: linux/arm64 and linux/arm64/v8 do not contradict each other.
   if (platform === undefined || matchesPlatform(ask.platform, platform)) return ask.platform;
   if (matchesPlatform(platform, ask.platform)) return platform;
   throw new Failure(
     "usage",
-    `the sending side has --platform ${platform}, the receiving side --platform ${ask.platform}`,
+    `the sending side has --platform ${formatPlatform(platform)}, the receiving side --platform ${formatPlatform(ask.platform)}`,
     {
       expected: "one platform, or none on one side",
       hint: "Give --platform on one side only.",

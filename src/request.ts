@@ -5,6 +5,7 @@ import type { Reference } from "./image/reference.ts";
 import type { CompressOption } from "./packing/compress-option.ts";
 import type { Via } from "./receive/engine-target.ts";
 import type { RegistryChoice } from "./registry/temporary-registry.ts";
+import type { Platform } from "./image/platform.ts";
 
 /** The request of a push or a pull, parsed and checked: no text in it is parsed again. */
 export type TransferRequest = PushRequest | PullRequest;
@@ -40,7 +41,7 @@ export interface PullRequest extends TransferOptions {
 export interface TransferOptions {
   connection: Connection;
   /** `os/arch[/variant]` */
-  platform?: string | undefined;
+  platform?: Platform | undefined;
   /** ms */
   timeout?: number | undefined;
   /** --compress; of both sides, the sending one decides */

@@ -1,3 +1,4 @@
+import { parsePlatform, type Platform } from "../image/platform.ts";
 import { InvalidCompressOption, parseCompressOption, type CompressOption } from "../packing/compress-option.ts";
 import { InvalidValue } from "./command-definition.ts";
 
@@ -37,9 +38,10 @@ export function checkRate(rate: number): number {
   throw new InvalidValue(`Expected at least ${LEAST_RATE} bytes a second, or 0 for no limit.`);
 }
 
-/** --platform. Returns the text: `os/arch[/variant]` is how all of the program writes a platform. */
-export function parsePlatform(text: string): string {
-  if (/^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/.test(text)) return text;
+/** --platform */
+export function parsePlatformOption(text: string): Platform {
+  const platform = parsePlatform(text);
+  if (platform !== undefined) return platform;
   throw new InvalidValue("Expected OS/ARCH or OS/ARCH/VARIANT, e.g. linux/arm64.");
 }
 

@@ -1,14 +1,15 @@
 import type { CompressOption } from "../packing/compress-option.ts";
 import type { Delta, TransferOptions } from "../request.ts";
 import type { OptionDefinition } from "./command-definition.ts";
-import { parseCompress, parsePlatform, parseRate, parseSeconds } from "./option-values.ts";
 import { HOST_OPTIONS, type HostOptions } from "./host-options.ts";
+import { parseCompress, parsePlatformOption, parseRate, parseSeconds } from "./option-values.ts";
 import { readConnection } from "./read-connection.ts";
+import type { Platform } from "../image/platform.ts";
 
 /** Values of the options that push and pull share. */
 export interface SharedOptions extends HostOptions {
   as?: string | undefined;
-  platform?: string | undefined;
+  platform?: Platform | undefined;
   delta?: Delta | undefined;
   preserveDigest?: boolean | undefined;
   compress?: CompressOption | undefined;
@@ -34,7 +35,7 @@ export const SHARED_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--platform <os/arch>",
     description: "variant of the image to send, e.g. linux/arm64",
-    parse: parsePlatform,
+    parse: parsePlatformOption,
   },
   {
     flags: "--as <name>",

@@ -1,6 +1,7 @@
 import { parseImageName, type ImageName } from "../image/image-name.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
 import { MAX_LAYERS, parseImageManifest, type ImageManifest } from "../image/manifest.ts";
+import { parsePlatform, type Platform } from "../image/platform.ts";
 import { InvalidReference, tryReference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { InvalidCompressOption, parseCompressOption, type CompressOption } from "../packing/compress-option.ts";
@@ -42,6 +43,13 @@ export function imageName(value: unknown): ImageName {
   } catch (error) {
     throw error instanceof InvalidReference ? malformed("ask") : error;
   }
+}
+
+/** Parses `os/arch[/variant]`. */
+export function platformIn(value: unknown): Platform {
+  const platform = parsePlatform(text(value));
+  if (platform === undefined) throw malformed("name");
+  return platform;
 }
 
 export function matching(value: unknown, form: RegExp): string {

@@ -2,6 +2,7 @@ import type { Credentials } from "../engine/engine-images.ts";
 import type { Digest } from "../image/digest.ts";
 import type { ImageName } from "../image/image-name.ts";
 import type { Descriptor, ImageManifest } from "../image/manifest.ts";
+import { formatPlatform, type Platform } from "../image/platform.ts";
 import { formatCompressOption, type CompressOption } from "../packing/compress-option.ts";
 import { isRunId, type RunId } from "../run/run-id.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
@@ -14,6 +15,7 @@ import {
   malformed,
   manifestOf,
   matching,
+  platformIn,
   repositoryPath,
   text,
 } from "./fields.ts";
@@ -33,9 +35,9 @@ export interface Ask {
   /** On the wire: `run` */
   runId: RunId;
   /** The receiver's --platform */
-  platform?: string | undefined;
-  /** `os/arch` of the receiver's engine, which decides between several variants. On the wire: `runs` */
-  receiverPlatform?: string | undefined;
+  platform?: Platform | undefined;
+  /** Of the receiver's engine, which decides between several variants. On the wire: `runs` */
+  receiverPlatform?: Platform | undefined;
   /** The receiver's target keeps the manifests of images. */
   keepsManifests?: boolean | undefined;
   /** The receiver's --preserve-digest */
@@ -48,7 +50,7 @@ export interface Ask {
 export interface About {
   /** `RootFS.Layers` of the image's config, lowest first */
   diffIds: string[];
-  platform: string;
+  platform: Platform;
   /** Digest of the config, where the sender knows it. In most stores it is the image's ID. */
   configDigest?: string;
   /** Either side's --preserve-digest */
@@ -139,11 +141,11 @@ export interface Result {
 const MAX_SIZE = 2 ** 50;
 const MEDIA_TYPE = /^[\w.+/-]{1,128}$/;
 const TAG = /^[\w][\w.-]{0,127}$/;
-const PLATFORM = /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/;
 
 /** Returns the message for an `ask`. {@link parseAsk} reads it. */
-export function askMessage({ image, runId, receiverPlatform, ...ask }: Ask): Message & { type: "ask" } {
-  return { type: "ask", image: image.given, run: runId, runs: receiverPlatform, ...ask };
+export function askMessage({ image, runId, platform, receiverPlatform, ...ask }: Ask): Message & { type: "ask" } {
+  const runs = receiverPlatform && formatPlatform(receiverPlatform);
+  return { type: "ask", image: image.given, run: runId, platform: platform && formatPlatform(platform), runs, ...ask };
 }
 
 export function parseAsk({ image, run, platform, runs, keepsManifests, preserve, isRenamed }: Message): Ask {
@@ -151,8 +153,8 @@ export function parseAsk({ image, run, platform, runs, keepsManifests, preserve,
   if (!isRunId(ask.runId)) throw malformed("ask");
   return {
     ...ask,
-    ...(platform === undefined ? {} : { platform: matching(platform, PLATFORM) }),
-    ...(runs === undefined ? {} : { receiverPlatform: matching(runs, PLATFORM) }),
+    ...(platform === undefined ? {} : { platform: platformIn(platform) }),
+    ...(runs === undefined ? {} : { receiverPlatform: platformIn(runs) }),
     ...(keepsManifests === true && { keepsManifests }),
     ...(preserve === true && { preserve }),
     ...(isRenamed === true && { isRenamed }),
@@ -172,7 +174,7 @@ export function parseOffer(message: Message): Offer {
 export function parseAbout({ diffIds, platform, configDigest, preserve, delta, manifest }: Message): About {
   const about = {
     diffIds: list(diffIds).map((id) => matching(id, DIGEST)),
-    platform: matching(platform, PLATFORM),
+    platform: platformIn(platform),
     ...(configDigest === undefined ? {} : { configDigest: matching(configDigest, DIGEST) }),
     ...(preserve === true && { preserve }),
     ...(delta === "always" && ({ delta } as const)),

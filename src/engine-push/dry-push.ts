@@ -1,7 +1,7 @@
 import { buffer } from "node:stream/consumers";
 import type { EngineConnection } from "../engine/engine.ts";
 import type { EngineImages, ImageInfo } from "../engine/engine-images.ts";
-import { entryMatchesPlatform } from "../image/platform.ts";
+import { entryMatchesPlatform, formatPlatform, type Platform } from "../image/platform.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
 import { MAX_CONFIG, parseConfig } from "../image/config.ts";
 import type { Digest } from "../image/digest.ts";
@@ -40,7 +40,7 @@ export interface DryPushResult {
   index: { descriptor: Descriptor; bytes: Uint8Array } | undefined;
   /** The exact bytes. */
   config: Buffer;
-  platform: string;
+  platform: Platform;
   /** Bottom first. */
   diffIds: Digest[];
   /** Bottom first; as many as there are diff IDs. */
@@ -145,7 +145,7 @@ interface ChosenManifest {
 }
 
 /** Chooses the manifest for the platform: the pushed one, or one that the pushed index names. */
-function chooseManifest({ root, manifests }: SelectivePushHandler, platform: string | undefined): ChosenManifest {
+function chooseManifest({ root, manifests }: SelectivePushHandler, platform: Platform | undefined): ChosenManifest {
   if (root === undefined) throw new DryPushFailed({ code: "no-manifest" });
   if (!isIndex(root.parsed)) return { pushed: root, manifest: root.parsed, index: undefined };
   // The index also names attestations, for the platform unknown/unknown.
@@ -157,7 +157,7 @@ function chooseManifest({ root, manifests }: SelectivePushHandler, platform: str
     if (pushed === undefined || isIndex(pushed.parsed)) continue;
     return { pushed, manifest: pushed.parsed, index: { descriptor: descriptorOf(root), bytes: root.bytes } };
   }
-  throw new DryPushFailed({ code: "no-manifest-for-platform", platform });
+  throw new DryPushFailed({ code: "no-manifest-for-platform", platform: platform && formatPlatform(platform) });
 }
 
 async function describeImage(

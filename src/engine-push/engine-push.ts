@@ -10,6 +10,7 @@ import type { PushFailure } from "../output/reasons.ts";
 import type { PushObserver, PushPolicy } from "../registry/embedded/push-policy.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { IdleTimer } from "./idle-timer.ts";
+import type { Platform } from "../image/platform.ts";
 
 /** ms until an engine's first request: one on another machine mostly fails at once, but some networks drop the packets. */
 const REACH_TIMEOUT = 10_000;
@@ -22,7 +23,7 @@ export interface EnginePushOptions {
   /** The run IDs of both sides, for the temporary name. */
   runIds: readonly RunId[];
   /** `os/arch[/variant]`; engines before API 1.46 ignore it. */
-  platform?: string;
+  platform?: Platform;
   signal: AbortSignal;
   /** ms without a request, a byte or a line of progress after which the push is given up; an active engine has several a second. */
   idleTimeout?: number;

@@ -1,11 +1,12 @@
 import type { Readable } from "node:stream";
+import type { Platform } from "../image/platform.ts";
 
 /** The images of an engine. */
 export interface EngineImages {
   /** Whether `loadImage` with a platform fails for an image that lacks a blob: API 1.48 and later; tested with Docker 28.5 and 29.7. */
   readonly checksLoads: boolean;
   /** By name or ID. Returns undefined when there is no such image (or not for that platform). */
-  inspectImage(reference: string, platform?: string): Promise<ImageInfo | undefined>;
+  inspectImage(reference: string, platform?: Platform): Promise<ImageInfo | undefined>;
   /**
    * Lists every reference (`repository:tag`) in the store. `patterns` (Go's path.Match, of the name without its tag) make Docker list
    * only the references that match one of them, which keeps the answer short; Podman ignores them.
@@ -24,9 +25,9 @@ export interface EngineImages {
    * unpack in a line after status 200. `platform` makes engines from API 1.48 on check that the image is complete. Aborting does not
    * end a load that has begun; over an engine's only connection, the rest of the archive is left out, and the engine rejects it.
    */
-  loadImage(archive: Readable, platform?: string): Promise<void>;
+  loadImage(archive: Readable, platform?: Platform): Promise<void>;
   /** Returns an image as `docker save` writes it. The caller reads the stream to its end, or destroys it. */
-  saveImage(reference: string, options?: { platform?: string; signal?: AbortSignal }): Promise<Readable>;
+  saveImage(reference: string, options?: { platform?: Platform; signal?: AbortSignal }): Promise<Readable>;
   /**
    * Pulls a reference with a tag or a digest. The caller checks the platform afterwards: 20.10 and containerd stores accept a
    * single-platform image for another platform without an error.
@@ -48,7 +49,7 @@ export interface ImageInfo {
   /** `RootFS.Layers`: the diff IDs, bottom layer first. The same on every engine. */
   diffIds: string[];
   /** e.g. `linux/arm64/v8`. */
-  platform: string;
+  platform: Platform;
   /** Bytes, as the engine counts them: unpacked on graphdriver; on a containerd store the size of the blobs, often compressed. */
   size: number;
 }
@@ -61,7 +62,7 @@ export interface Credentials {
 export interface TransferOptions {
   credentials?: Credentials;
   /** `os/arch[/variant]`. */
-  platform?: string;
+  platform?: Platform;
   signal?: AbortSignal;
   onProgress?: (progress: EngineProgress) => void;
 }

@@ -1,6 +1,7 @@
 import type { EngineBuilder } from "./engine-builder.ts";
 import type { EngineContainers } from "./engine-containers.ts";
 import type { EngineImages } from "./engine-images.ts";
+import type { Platform } from "../image/platform.ts";
 
 /**
  * A Docker-compatible engine. Code that needs only some of its parts takes these: {@link EngineImages}, {@link EngineContainers},
@@ -32,7 +33,7 @@ export interface EngineInfo {
   apiVersion: string;
   store: StoreKind;
   /** The platform that containers run on, e.g. `linux/amd64` (Docker's own spelling of architectures). */
-  platform: string;
+  platform: Platform;
 }
 
 /** Where images are kept: the classic graph driver, the containerd image store, or Podman's. */

@@ -2,13 +2,13 @@ import { isDigest, type Digest } from "./digest.ts";
 import { InvalidImage } from "./invalid-image.ts";
 import { MAX_LAYERS } from "./manifest.ts";
 import { parseJsonObject } from "./parse-json.ts";
-import { formatPlatform } from "./platform.ts";
+import { platformOf, type Platform } from "./platform.ts";
 
 /** The fields of an image's config that a transfer needs (OCI image spec, config.md). */
 export interface ImageConfig {
   diffIds: Digest[];
-  /** `os/architecture[/variant]`, `unknown` for a part that the config leaves out ({@link formatPlatform}). */
-  platform: string;
+  /** With `unknown` for a part that the config leaves out ({@link platformOf}). */
+  platform: Platform;
 }
 
 /** Bytes. Docker's own limit for a config in a containerd store is 8 MB. */
@@ -24,7 +24,7 @@ export function parseConfig(bytes: Uint8Array): ImageConfig {
   }
   return {
     diffIds,
-    platform: formatPlatform({ os: part(os), architecture: part(architecture), variant: part(variant) }),
+    platform: platformOf({ os: part(os), architecture: part(architecture), variant: part(variant) }),
   };
 }
 

@@ -6,6 +6,7 @@ import { decompressLayer } from "../image/layer/decompress-layer.ts";
 import type { FileLocation } from "../image/location.ts";
 import { WHOLE_LAYER, type DeltaBaseImage, type DeltaBases } from "./delta-bases.ts";
 import { findBaseLayer } from "./find-base-layer.ts";
+import type { Platform } from "../image/platform.ts";
 
 /** Images whose layers are read: the most similar one has nearly all pieces that any has. */
 const MAX_IMAGES = 2;
@@ -18,7 +19,7 @@ const MAX_COMPARED = 100;
  */
 export async function findDeltaBasesInFile(
   { kind, path }: FileLocation,
-  { diffIds, platform }: { diffIds: readonly Digest[]; platform: string },
+  { diffIds, platform }: { diffIds: readonly Digest[]; platform: Platform },
 ): Promise<DeltaBases | undefined> {
   // A damaged or foreign file only means that more is sent.
   const archive = await openArchive(kind, path).catch(() => undefined);
@@ -33,7 +34,7 @@ export async function findDeltaBasesInFile(
 }
 
 /** Returns the images whose layers are all in the archive, the last added first. */
-async function imagesOf(archive: ImageArchive, platform: string): Promise<ArchivedImage[]> {
+async function imagesOf(archive: ImageArchive, platform: Platform): Promise<ArchivedImage[]> {
   const found: ArchivedImage[] = [];
   for (const { names } of archive.list().toReversed().slice(0, MAX_COMPARED)) {
     const image = await archive.find(names[0], platform).catch(() => undefined);

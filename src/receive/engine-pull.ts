@@ -3,7 +3,7 @@ import type { Engine, EngineInfo } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import { LayerProgress } from "../engine/api/layer-progress.ts";
 import { forgetName } from "../engine/temporary-name.ts";
-import { isKnownPlatform } from "../image/platform.ts";
+import { isKnownPlatform, matchesPlatform } from "../image/platform.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { openLocalPortForward } from "../stdio-tunnel/local-port-forward.ts";
 import type { EngineReceiveOptions } from "./receive-options.ts";
@@ -25,7 +25,7 @@ export async function letEnginePull(options: EngineReceiveOptions): Promise<Rece
   await using portForward = await openLocalPortForward(tunnel, REGISTRY_SERVICE);
   const name = `127.0.0.1:${portForward.port}/${offer.repository}:${offer.tag}`;
   const progress = new LayerProgress("sending", new Map(layers.map(({ digest, size }) => [shortId(digest), size])));
-  const isForeign = isKnownPlatform(about.platform) && !`${about.platform}/`.startsWith(`${info.platform}/`);
+  const isForeign = isKnownPlatform(about.platform) && !matchesPlatform(about.platform, info.platform);
   try {
     await engine.pullImage(name, {
       credentials: offer.credentials,

@@ -1,5 +1,5 @@
 import type { Offer } from "../conversation/messages.ts";
-import { matchesPlatform } from "../image/platform.ts";
+import { formatPlatform, matchesPlatform } from "../image/platform.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
 import { MAX_CONFIG, parseConfig } from "../image/config.ts";
 import { refuseNonLayerType } from "../image/layer/compression.ts";
@@ -35,7 +35,9 @@ export async function readImageMetadata(
     const { diffIds, platform } = parseConfig(config);
     // Engines may leave out the variant of a platform.
     if (!matchesPlatform(platform, about.platform) && !matchesPlatform(about.platform, platform))
-      throw new InvalidImage(`its config is for ${platform}, and ${about.platform} was offered`);
+      throw new InvalidImage(
+        `its config is for ${formatPlatform(platform)}, and ${formatPlatform(about.platform)} was offered`,
+      );
     if (diffIds.join() !== about.diffIds.join())
       throw new InvalidImage("its config names other layers than were offered");
     if (diffIds.length !== manifest.layers.length)

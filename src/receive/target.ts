@@ -4,6 +4,7 @@ import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
 import type { ReceivedImage } from "./received-image.ts";
+import type { Platform } from "../image/platform.ts";
 
 /** A location opened for writing. */
 export interface Target extends AsyncDisposable {
@@ -12,7 +13,7 @@ export interface Target extends AsyncDisposable {
   /** Counts the bytes read and written there, to detect progress; of an engine, see `Engine`. */
   readonly moved?: number;
   /** `os/arch` of the engine; undefined without one. */
-  readonly platform?: string;
+  readonly platform?: Platform;
   /** Returns the name as this target writes it. Throws a `usage` Failure for a name that it cannot hold. */
   nameFor(image: Reference): string;
   /** Removes the leftovers of killed runs, and returns their names. */
@@ -22,7 +23,7 @@ export interface Target extends AsyncDisposable {
   /** Returns the image under a name. */
   inspect(name: string): Promise<{ id: string; diffIds: Digest[] } | undefined>;
   /** Returns the digest of the stored manifest under a name. Undefined in a target that keeps no manifests. */
-  manifestOf?(name: string, of: { platform: string; runId: RunId }): Promise<Digest | undefined>;
+  manifestOf?(name: string, of: { platform: Platform; runId: RunId }): Promise<Digest | undefined>;
   /** Gives the received image its name, which another image loses. */
   tag(from: string, to: string): Promise<void>;
 }

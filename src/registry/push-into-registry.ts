@@ -6,12 +6,13 @@ import type { Reference } from "../image/reference.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import type { Progress } from "../output/output.ts";
 import type { TemporaryRegistry } from "./temporary-registry.ts";
+import type { Platform } from "../image/platform.ts";
 
 export interface RegistryPushOptions {
   /** A temporary name at the registry's host; removed before this settles. */
   name: string;
   /** `os/arch[/variant]` to push. */
-  platform: string;
+  platform: Platform;
   /** The image has several platforms, and only `platform` is pushed. */
   onlyPlatform: boolean;
   signal: AbortSignal;

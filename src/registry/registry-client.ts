@@ -18,6 +18,7 @@ import { asSocket } from "../streams/bridge.ts";
 import { chooseManifest } from "./choose-manifest.ts";
 import { basicAuth } from "./password.ts";
 import { mismatch, NoRecipe, NotFound, parsed, requestFailure } from "./registry-client-errors.ts";
+import type { Platform } from "../image/platform.ts";
 
 const MANIFEST_TYPES = [
   MEDIA_TYPE.ociManifest,
@@ -64,7 +65,7 @@ export class RegistryClient {
   }
 
   /** Fetches the manifest for a platform (`os/arch[/variant]`), through an index if there is one, and verifies digests. */
-  async manifest(repository: string, reference: string, platform: string): Promise<ImageManifest> {
+  async manifest(repository: string, reference: string, platform: Platform): Promise<ImageManifest> {
     let next = reference;
     for (let depth = 0; depth < MAX_DEPTH; depth++) {
       const bytes = await this.#bytes(`/v2/${repository}/manifests/${next}`, MAX_MANIFEST, MANIFEST_TYPES);

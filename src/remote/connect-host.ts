@@ -1,5 +1,6 @@
 import { engineSpeaksHttp2 } from "../engine/grpc/connect-grpc.ts";
 import { parseImageName } from "../image/image-name.ts";
+import type { Platform } from "../image/platform.ts";
 import { messageOf } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
 import { push } from "../push.ts";
@@ -63,7 +64,7 @@ function remoteWords(request: TransferRequest): string[] {
 
 /** Sends the image for a container to the engine there, if this side has it. Returns whether it did. */
 async function sendImage(
-  platform: string,
+  platform: Platform,
   connection: HostConnection,
   request: TransferRequest,
   context: Context,

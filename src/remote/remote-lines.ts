@@ -1,3 +1,5 @@
+import { parsePlatform, type Platform } from "../image/platform.ts";
+
 /** What the remote script and the bootstrap write to stdout for the initiator: lines that begin with the marker. */
 
 export const MARKER = "#docker-over-ssh#remote#";
@@ -17,8 +19,8 @@ export type RemoteLine =
   | { kind: "run"; isKept: boolean }
   /** An image is pulled there. */
   | { kind: "pull"; image: string }
-  /** The image is not to be had there; an answer is expected: `sent`, or anything else. */
-  | { kind: "image"; platform: string }
+  /** The image is not to be had there; an answer is expected: `sent`, or anything else. Without a platform that is one, it is not sent. */
+  | { kind: "image"; platform: Platform | undefined }
   /** What follows is the engine; of docker also its API version, if the engine answered. */
   | { kind: "engine"; program: "docker" | "podman"; apiVersion?: string }
   /** There is no program left. */
@@ -48,7 +50,7 @@ export function parseRemoteLine(words: string): RemoteLine | undefined {
     case "pull":
       return { kind, image: first };
     case "image":
-      return { kind, platform: first };
+      return { kind, platform: parsePlatform(first) };
     case "engine":
       if (first === "podman") return { kind, program: first };
       return first === "docker" ? { kind, program: first, ...(rest !== "" && { apiVersion: rest }) } : undefined;

@@ -1,3 +1,4 @@
+import type { Platform } from "../image/platform.ts";
 import { Failure } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
 import type { HostConnection, RemoteProgram, TransferRequest } from "../request.ts";
@@ -31,7 +32,7 @@ export interface StartOptions {
   output: Output;
   signal: AbortSignal;
   /** Sends the image for a container to the engine there. Returns whether it is there now. */
-  sendImage: (platform: string) => Promise<boolean>;
+  sendImage: (platform: Platform) => Promise<boolean>;
 }
 
 /**
@@ -78,9 +79,11 @@ export async function startRemoteProgram(
         output.detail({ code: "image-pulled", image: line.image });
         timeout = PULL_TIMEOUT;
         break;
-      case "image":
-        link.child.stdin.write((await sendImage(line.platform)) ? "sent\n" : "no\n");
+      case "image": {
+        const isSent = line.platform !== undefined && (await sendImage(line.platform));
+        link.child.stdin.write(isSent ? "sent\n" : "no\n");
         break;
+      }
       case "engine":
         return line;
       case "nothing":

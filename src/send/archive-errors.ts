@@ -5,6 +5,7 @@ import { CannotDecompressArchive } from "../image/open/decompress-archive.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
 import type { ArchiveKind, FileLocation } from "../image/location.ts";
 import { Failure, messageOf } from "../output/errors.ts";
+import type { Platform } from "../image/platform.ts";
 
 const EXPECTED: Record<ArchiveKind, string> = {
   "docker-archive": "a file as `docker save` writes it",
@@ -56,7 +57,7 @@ function decompressCommand(compression: Compression): string {
 }
 
 /** The Failure for an image that an open archive lacks, holds twice, or holds damaged. Returns any other error unchanged. */
-export function archivedImageFailure(location: FileLocation, error: unknown, platform: string | undefined): unknown {
+export function archivedImageFailure(location: FileLocation, error: unknown, platform: Platform | undefined): unknown {
   if (error instanceof InvalidImage) return damagedImage(location, error);
   if (!(error instanceof ImageNotFound)) return error;
   const { kind, path } = location;

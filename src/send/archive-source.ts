@@ -10,6 +10,7 @@ import { archivedImageFailure, archiveFailure } from "./archive-errors.ts";
 import { serveFromArchive } from "./serve-from-archive.ts";
 import type { Source } from "./source.ts";
 import { spoolArchive, type SpoolOptions } from "./spool-archive.ts";
+import type { Platform } from "../image/platform.ts";
 
 /**
  * Opens an archive or an OCI layout for sending an image, without an engine. An archive that comes from a pipe, or is compressed as a
@@ -73,8 +74,8 @@ async function open({ kind, path }: FileLocation, options: SpoolOptions) {
 interface ImageChoice {
   reference?: string | undefined;
   requested?: Reference | undefined;
-  platform?: string | undefined;
-  receiverPlatform?: string | undefined;
+  platform?: Platform | undefined;
+  receiverPlatform?: Platform | undefined;
 }
 
 /**

@@ -16,6 +16,7 @@ import type { FoundImage, OfferedImage } from "./found-image.ts";
 import { agreeOnName } from "./agree-on-name.ts";
 import { serveFromEngine } from "./serve-from-engine.ts";
 import type { RequestedImage, Source } from "./source.ts";
+import { formatPlatform, isSamePlatform, type Platform } from "../image/platform.ts";
 
 /** Opens an engine for sending an image through the chosen registry. Owns the engine. */
 export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "embedded" }, named: ImageName): Source {
@@ -29,9 +30,9 @@ class EngineSource implements Source {
   readonly #named: ImageName;
   readonly #engineInfo: () => Promise<EngineInfo>;
   readonly #leftovers: () => Promise<readonly Leftover[]>;
-  /** By platform; "" is the engine's own choice. The first answer holds for the whole transfer. */
-  readonly #inspected: (platform: string) => Promise<ImageInfo>;
-  readonly #storedImage: (platform: string) => Promise<StoredImage | undefined>;
+  /** By platform; undefined is the engine's own choice. The first answer holds for the whole transfer. */
+  readonly #inspected: (platform: Platform | undefined) => Promise<ImageInfo>;
+  readonly #storedImage: (platform: Platform | undefined) => Promise<StoredImage | undefined>;
 
   constructor(engine: Engine, choice: RegistryChoice | { kind: "embedded" }, named: ImageName) {
     this.address = engine.address;
@@ -40,12 +41,13 @@ class EngineSource implements Source {
     this.#named = named;
     this.#engineInfo = memoize(async () => await engine.info());
     this.#leftovers = memoize(async () => await removeLeftovers(engine));
-    this.#inspected = memoizeByKey((platform) => inspect(engine, named.given, platform === "" ? undefined : platform));
+    this.#inspected = memoizeByKey(async (platform) => await inspect(engine, named.given, platform), textOf);
     const contentStore = memoize(async () =>
       (await this.#engineInfo()).store === "containerd" ? await engine.contentStore() : undefined,
     );
     this.#storedImage = memoizeByKey(
       async (platform) => await readStoredImage(await contentStore(), engine, await this.#inspected(platform)),
+      textOf,
     );
   }
 
@@ -53,7 +55,7 @@ class EngineSource implements Source {
     return this.#engine.moved;
   }
 
-  async check(platform = ""): Promise<void> {
+  async check(platform: Platform | undefined): Promise<void> {
     const checked = this.#inspected(platform);
     // find() and offer() need these.
     const early = [this.#engineInfo, this.#leftovers, async () => await this.#storedImage(platform)];
@@ -64,7 +66,7 @@ class EngineSource implements Source {
   async find(requested: RequestedImage): Promise<FoundImage> {
     const [engine, named] = [this.#engine, this.#named];
     const mayBeId = (named.digits ?? requested.image.digits) !== undefined;
-    const image = agreeOnName(named, mayBeId ? await this.#inspected("") : undefined, requested);
+    const image = agreeOnName(named, mayBeId ? await this.#inspected(undefined) : undefined, requested);
     const engineInfo = await this.#engineInfo();
     const { platform, onlyPlatform } = await choosePlatform(engine, engineInfo, this.#inspected, named, requested);
     const info = await this.#inspected(platform);
@@ -114,35 +116,41 @@ async function readStoredImage(
 }
 
 /**
- * Chooses among an image's platforms: the requested one, else the receiver's if the engine has it, else the engine's own choice, "".
+ * Chooses among an image's platforms: the requested one, else the receiver's if the engine has it, else the engine's own choice.
  * `onlyPlatform` tells that the engine must be asked for just that one.
  */
 async function choosePlatform(
   engine: Engine,
   { store }: EngineInfo,
-  inspected: (platform: string) => Promise<ImageInfo>,
+  inspected: (platform: Platform | undefined) => Promise<ImageInfo>,
   { given }: ImageName,
   { platform: requested, receiverPlatform }: RequestedImage,
-): Promise<{ platform: string; onlyPlatform: boolean }> {
-  const info = await inspected(requested ?? "");
+): Promise<{ platform: Platform | undefined; onlyPlatform: boolean }> {
+  const info = await inspected(requested);
   if (requested !== undefined) return { platform: requested, onlyPlatform: true };
-  const enginesChoice = { platform: "", onlyPlatform: false };
-  if (receiverPlatform === undefined || store !== "containerd" || info.platform === receiverPlatform) {
+  const enginesChoice = { platform: undefined, onlyPlatform: false };
+  if (receiverPlatform === undefined || store !== "containerd" || isSamePlatform(info.platform, receiverPlatform)) {
     return enginesChoice;
   }
   const fitting = await engine.inspectImage(given, receiverPlatform);
-  const isOther = fitting !== undefined && fitting.platform !== info.platform;
+  const isOther = fitting !== undefined && !isSamePlatform(fitting.platform, info.platform);
   return isOther ? { platform: receiverPlatform, onlyPlatform: true } : enginesChoice;
 }
 
-async function inspect(engine: Engine, given: string, platform: string | undefined): Promise<ImageInfo> {
+/** The key of a platform. */
+function textOf(platform: Platform | undefined): string {
+  return platform === undefined ? "" : formatPlatform(platform);
+}
+
+async function inspect(engine: Engine, given: string, platform: Platform | undefined): Promise<ImageInfo> {
   const found = await engine.inspectImage(given, platform);
   if (found !== undefined) return found;
   const other = platform === undefined ? undefined : await engine.inspectImage(given);
-  if (other !== undefined) {
-    throw new Failure("image-not-found", `${given} is here for ${other.platform}, not for ${platform}`, {
-      expected: `the image for ${platform} in ${engine.address}`,
-      hint: `Build or pull it with --platform ${platform}, or leave --platform out.`,
+  if (platform !== undefined && other !== undefined) {
+    const wanted = formatPlatform(platform);
+    throw new Failure("image-not-found", `${given} is here for ${formatPlatform(other.platform)}, not for ${wanted}`, {
+      expected: `the image for ${wanted} in ${engine.address}`,
+      hint: `Build or pull it with --platform ${wanted}, or leave --platform out.`,
     });
   }
   throw new Failure("image-not-found", `there is no image ${given} in ${engine.address}`, {

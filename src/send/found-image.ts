@@ -6,13 +6,14 @@ import type { ImageManifest } from "../image/manifest.ts";
 import type { Output, Progress } from "../output/output.ts";
 import type { Packing } from "../packing/paced-packer.ts";
 import { newCredentials } from "../registry/password.ts";
+import type { Platform } from "../image/platform.ts";
 
 /** An image that a source has found. */
 export interface FoundImage {
   /** `RootFS.Layers`, bottom first. */
   diffIds: Digest[];
   /** `os/arch[/variant]` */
-  platform: string;
+  platform: Platform;
   /** Left out where it is not known without reading the image. */
   configDigest?: Digest;
   /** Reads the manifest that the source stores for the image; undefined when it cannot be read. Left out where the source stores none. */

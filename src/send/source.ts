@@ -1,5 +1,6 @@
 import type { ImageName } from "../image/image-name.ts";
 import type { FoundImage } from "./found-image.ts";
+import type { Platform } from "../image/platform.ts";
 
 /** The image that the receiver asks for. */
 export interface RequestedImage {
@@ -9,9 +10,9 @@ export interface RequestedImage {
   /** `image` is the name that the sender's --as gives to the image, not its name in the source. */
   isNewName?: boolean | undefined;
   /** The only acceptable platform. */
-  platform?: string | undefined;
+  platform?: Platform | undefined;
   /** The platform of the receiver's engine: preferred when the image has several and `platform` is left out. */
-  receiverPlatform?: string | undefined;
+  receiverPlatform?: Platform | undefined;
 }
 
 /** A location that is open for sending an image. */
@@ -24,9 +25,9 @@ export interface Source extends AsyncDisposable {
    * Returns the name that the location itself has for the image, `name:tag`; undefined when it has none or several. Left out where the
    * command line always names the image.
    */
-  name?(platform: string | undefined): Promise<string | undefined>;
+  name?(platform: Platform | undefined): Promise<string | undefined>;
   /** Rejects as {@link find} will, as far as the error does not depend on the receiver's request. */
-  check(platform: string | undefined): Promise<void>;
+  check(platform: Platform | undefined): Promise<void>;
   /** Finds the image, and reads no layers. Rejects with `image-not-found` when it is missing, or missing for that platform. */
   find(requested: RequestedImage): Promise<FoundImage>;
 }

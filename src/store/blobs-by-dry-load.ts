@@ -15,9 +15,10 @@ import { refuseIncomplete } from "./refuse-incomplete.ts";
 import type { RelatedImage } from "./related-images.ts";
 import { saveBlobs } from "./save-blobs.ts";
 import type { PresentLayer, PresentLayers } from "./store.ts";
+import type { Platform } from "../image/platform.ts";
 
 export interface DryLoadOptions {
-  platform: string;
+  platform: Platform;
   /** A temporary name for dry loads, which is removed each time. */
   dryLoadName: string;
   /** Images that share layers with the incoming one, those that share most first. */

@@ -8,7 +8,7 @@ import {
   type ImageManifest,
   type EncodedManifest,
 } from "../image/manifest.ts";
-import { UNKNOWN } from "../image/platform.ts";
+import { UNKNOWN, type Platform } from "../image/platform.ts";
 import type { AvailableLayer } from "./store.ts";
 
 /**
@@ -45,8 +45,9 @@ export function composeManifest(config: Buffer, layers: readonly AvailableLayer[
 }
 
 /** Returns the config of an image that consists of layers only, such as the lowest layers of another image. */
-export function layersOnlyConfig(platform: string, diffIds: readonly Digest[]): Buffer {
-  const [os, architecture, variant] = platform.split("/").map((part) => (part === UNKNOWN ? undefined : part));
+export function layersOnlyConfig(platform: Platform, diffIds: readonly Digest[]): Buffer {
+  const [os, architecture] = [platform.os, platform.architecture].map((part) => (part === UNKNOWN ? undefined : part));
+  const { variant } = platform;
   return Buffer.from(
     JSON.stringify({ architecture, os, variant, config: {}, rootfs: { type: "layers", diff_ids: diffIds } }),
   );

@@ -12,9 +12,10 @@ import type { ContainerdBlobs } from "./containerd-blobs.ts";
 import { loadAhead, type FinalImage, type OpenLoad } from "./load-ahead.ts";
 import { refuseIncomplete, type ComposedImage } from "./refuse-incomplete.ts";
 import type { AvailableLayer, FileStore, ImageToLoad, LayerFile } from "./store.ts";
+import type { Platform } from "../image/platform.ts";
 
 export interface ContainerdStoreOptions {
-  platform: string;
+  platform: Platform;
   blobs: Pick<ContainerdBlobs, "present">;
   /** Returns a temporary name for an image of so many of the lowest layers. */
   nameForLowest: (count: number) => string;

@@ -6,9 +6,10 @@ import type { RelatedImage } from "./related-images.ts";
 import type { ContainerdBlobs } from "./containerd-blobs.ts";
 import { containerdStore } from "./containerd-store.ts";
 import type { TargetStore } from "./store.ts";
+import type { Platform } from "../image/platform.ts";
 
 export interface OpenOptions {
-  platform: string;
+  platform: Platform;
   /** Path of the image's name, which temporary names contain. */
   path: string;
   runId: RunId;

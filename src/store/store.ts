@@ -1,6 +1,7 @@
 import type { LayerToStream } from "../image/docker/write-docker-archive.ts";
 import type { Descriptor, ImageManifest } from "../image/manifest.ts";
 import type { Digest } from "../image/digest.ts";
+import type { Platform } from "../image/platform.ts";
 
 /** A layer that the store has. */
 export interface PresentLayer {
@@ -34,7 +35,7 @@ export interface PresentLayers {
 
 /** An image that is loaded while its missing layers arrive. */
 export interface ImageToLoad<Layer> extends PresentLayers {
-  platform: string;
+  platform: Platform;
   /** Of all layers, bottom first. */
   diffIds: readonly Digest[];
   /** The layers that are not present, in any order, each once. */

@@ -4,11 +4,15 @@ export function memoize<T>(start: () => Promise<T>): () => Promise<T> {
   return async () => await (started ??= start());
 }
 
-/** Returns a function that calls `start` once for each key. */
-export function memoizeByKey<T>(start: (key: string) => Promise<T>): (key: string) => Promise<T> {
-  const started = new Map<string, Promise<T>>();
-  return async (key) => {
-    const found = started.get(key) ?? start(key);
+/** Returns a function that calls `start` once for each key. By default, a value is its own key. */
+export function memoizeByKey<V, T>(
+  start: (value: V) => Promise<T>,
+  keyOf: (value: V) => unknown = (value) => value,
+): (value: V) => Promise<T> {
+  const started = new Map<unknown, Promise<T>>();
+  return async (value) => {
+    const key = keyOf(value);
+    const found = started.get(key) ?? start(value);
     started.set(key, found);
     return await found;
   };

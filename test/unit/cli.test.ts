@@ -75,7 +75,7 @@ describe("options", () => {
         registry: { kind: "external", host: "localhost", port: 5000 },
       },
       connection: { kind: "command", words: ["cat"] },
-      platform: "linux/arm64/v8",
+      platform: { os: "linux", architecture: "arm64", variant: "v8" },
       timeout: 2500,
       delta: "auto",
     });

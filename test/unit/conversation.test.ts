@@ -13,6 +13,7 @@ import {
 } from "../../src/conversation/messages.ts";
 import { newRunId } from "../../src/run/run-id.ts";
 import { MEDIA_TYPE, parseImageManifest } from "../../src/image/manifest.ts";
+import { asPlatform } from "./image/platforms.ts";
 
 const DIGEST = `sha256:${"0a".repeat(32)}`;
 const run = newRunId();
@@ -59,10 +60,11 @@ const result = {
 test("valid messages are parsed, and unknown fields are dropped", () => {
   expect(askMessage(parseAsk({ ...ask, extra: 1 }))).toEqual(ask);
   expect({ type: "offer", ...parseOffer({ ...offer, extra: 1 }) }).toEqual(offer);
-  expect({ type: "about", ...parseAbout({ ...about, extra: 1 }) }).toEqual(about);
+  const platform = asPlatform("linux/arm64/v8");
+  expect({ type: "about", ...parseAbout({ ...about, extra: 1 }) }).toEqual({ ...about, platform });
   const kept = parseImageManifest(Buffer.from(` ${JSON.stringify(manifest)}\n`));
   const keeping = { ...about, preserve: true, manifest: manifestText(kept) };
-  expect({ type: "about", ...parseAbout({ ...keeping, extra: 1 }) }).toEqual({ ...keeping, manifest: kept });
+  expect({ type: "about", ...parseAbout({ ...keeping, extra: 1 }) }).toEqual({ ...keeping, platform, manifest: kept });
   const layers = { kind: "layers", diffIds: [DIGEST], codecs: ["brotli"], delta: true, begun: [DIGEST] };
   expect(parseWant({ ...want, extra: 1 })).toEqual(layers);
   expect(parseWant({ ...want, compress: "gzip:9" })).toEqual({ ...layers, compress: { how: "gzip", level: 9 } });

@@ -17,6 +17,7 @@ import { parseCompressOption } from "../../src/packing/compress-option.ts";
 import { send } from "../../src/push.ts";
 import { runBothSides } from "../../src/stdio-tunnel/in-process.ts";
 import { detailText } from "../../src/output/texts.ts";
+import { AMD64 } from "./image/platforms.ts";
 
 const said: string[] = [];
 const output = outputTo((event) => {
@@ -37,7 +38,7 @@ async function offerFor(
     check: async () => {},
     find: async () => ({
       diffIds,
-      platform: "linux/amd64",
+      platform: AMD64,
       ...found,
       offer: async (options) => ((offered = options), NOTHING_OFFERED),
     }),
@@ -73,7 +74,7 @@ test("a second `want`, for layers that the receiver has lost, is answered by a s
   const source: Source = {
     address: "a fake",
     check: async () => {},
-    find: async () => ({ diffIds, platform: "linux/amd64", offer }),
+    find: async () => ({ diffIds, platform: AMD64, offer }),
     [Symbol.asyncDispose]: async () => {},
   };
   await runBothSides(

@@ -4,6 +4,7 @@ import type { DockerApi } from "./docker-api.ts";
 import { followProgress } from "./follow-progress.ts";
 import { platformQuery, PUSH_PLATFORM, SAVE_PLATFORM } from "./platform-query.ts";
 import { inPath, splitName } from "./split-name.ts";
+import { formatPlatform, type Platform } from "../../image/platform.ts";
 
 /** A registry's host on the engine's machine. */
 const OWN_MACHINE = /^(?:localhost|127(?:\.\d+){3})(?::\d+)?$/;
@@ -11,7 +12,7 @@ const OWN_MACHINE = /^(?:localhost|127(?:\.\d+){3})(?::\d+)?$/;
 export async function saveImage(
   api: DockerApi,
   reference: string,
-  { platform, signal }: { platform?: string; signal?: AbortSignal },
+  { platform, signal }: { platform?: Platform; signal?: AbortSignal },
 ): Promise<Readable> {
   const query = { platform: platformQuery(api, platform, SAVE_PLATFORM) };
   const body = await api.stream("GET", `/images/${inPath(reference)}/get`, { query, signal, timeout: "work" });
@@ -27,7 +28,7 @@ export async function pullImage(
   // Without either the API pulls every tag of the repository: the default `latest` is the CLI's.
   if (tag === undefined && digest === undefined) throw new TypeError(`a pull needs a tag or a digest: ${reference}`);
   const body = await api.stream("POST", "/images/create", {
-    query: { fromImage: repository, tag: digest ?? tag, platform },
+    query: { fromImage: repository, tag: digest ?? tag, platform: platform && formatPlatform(platform) },
     registryAuth: registryAuth(registry, credentials),
     signal,
     timeout: "work",

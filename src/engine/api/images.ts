@@ -1,4 +1,4 @@
-import { formatPlatform, matchesPlatform, parsePlatform } from "../../image/platform.ts";
+import { matchesPlatform, platformOf, type Platform } from "../../image/platform.ts";
 import { isAtLeast } from "../compare-versions.ts";
 import { EngineError } from "../engine-error.ts";
 import type { ImageInfo } from "../engine-images.ts";
@@ -35,10 +35,10 @@ function named(reference: string) {
 export async function inspectImage(
   api: DockerApi,
   reference: string,
-  platform?: string,
+  platform?: Platform,
 ): Promise<ImageInfo | undefined> {
   const isSupported = platform !== undefined && isAtLeast(api.version ?? "", INSPECT_PLATFORM);
-  const query = isSupported ? { platform: parsePlatform(platform) } : {};
+  const query = isSupported ? { platform } : {};
   const found = await unlessMissing(api.json("GET", `/images/${inPath(reference)}/json`, { query }));
   if (found === undefined) return undefined;
   const image = found as ImageInspect;
@@ -46,7 +46,7 @@ export async function inspectImage(
     id: image.Id,
     names: (image.RepoTags ?? []).filter((name) => !name.includes("<none>")),
     diffIds: image.RootFS?.Layers ?? [],
-    platform: formatPlatform({ os: image.Os, architecture: image.Architecture, variant: image.Variant }),
+    platform: platformOf({ os: image.Os, architecture: image.Architecture, variant: image.Variant }),
     size: image.Size ?? 0,
   };
   return platform === undefined || matchesPlatform(info.platform, platform) ? info : undefined;

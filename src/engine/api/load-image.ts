@@ -4,12 +4,13 @@ import { isOneStream, type EngineAddress } from "../connect/endpoint.ts";
 import type { DockerApi } from "./docker-api.ts";
 import { followLoad } from "./follow-progress.ts";
 import { LOAD_PLATFORM, platformQuery } from "./platform-query.ts";
+import type { Platform } from "../../image/platform.ts";
 
 /** Loads an archive. `takesGzip` is called only over a single connection, where the archive is compressed. */
 export async function loadImage(
   api: DockerApi,
   archive: Readable,
-  platform: string | undefined,
+  platform: Platform | undefined,
   takesGzip: () => Promise<boolean>,
 ): Promise<void> {
   // Progress lines show that the engine makes progress: a graph driver sends about ten a second.

@@ -1,4 +1,4 @@
-import { isKnownPlatform, parsePlatform, type Platform } from "../../image/platform.ts";
+import { isKnownPlatform, type Platform } from "../../image/platform.ts";
 import { isAtLeast } from "../compare-versions.ts";
 import type { DockerApi } from "./docker-api.ts";
 
@@ -9,7 +9,7 @@ export const LOAD_PLATFORM = "1.48";
 export const SAVE_PLATFORM = "1.48";
 
 /** Returns the platform for a call's query; undefined for an unknown platform, and where the engine's API is older than `since`. */
-export function platformQuery(api: DockerApi, platform: string | undefined, since: string): Platform | undefined {
+export function platformQuery(api: DockerApi, platform: Platform | undefined, since: string): Platform | undefined {
   if (platform === undefined || !isKnownPlatform(platform) || !isAtLeast(api.version ?? "", since)) return undefined;
-  return parsePlatform(platform);
+  return platform;
 }

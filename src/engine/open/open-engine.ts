@@ -133,6 +133,6 @@ async function readInfo(
     version: Version,
     apiVersion,
     store: namesPodman(version) ? "podman" : isContainerd ? "containerd" : "graphdriver",
-    platform: `${Os}/${Arch}`, // `/info` has the kernel's name, x86_64
+    platform: { os: Os, architecture: Arch }, // `/info` has the kernel's name, x86_64
   };
 }

@@ -1,5 +1,5 @@
 import { InvalidImage } from "../invalid-image.ts";
-import { bestPlatformMatches } from "../platform.ts";
+import { bestPlatformMatches, formatPlatform, type Platform } from "../platform.ts";
 import { quoted } from "../tar/entry-path.ts";
 import type { ListedImage } from "./image-archive.ts";
 import { imagesByName } from "./images-by-name.ts";
@@ -34,7 +34,7 @@ const MAX_SHOWN = 10;
 
 interface NamedImage {
   names: string[];
-  platform: string;
+  platform: Platform;
 }
 
 /** The properties kept of an image that has been read: a layout may have tens of thousands, each with a config of up to 8 MB. */
@@ -54,7 +54,7 @@ interface Candidates<T> {
 export async function chooseImage<T extends NamedImage>(
   all: Candidate<T>[],
   reference: string | undefined,
-  platform: string | undefined,
+  platform: Platform | undefined,
 ): Promise<T> {
   const named = mergeNames(reference === undefined ? all : imagesByName(all, reference));
   if (named.length === 0) throw noSuchName(all, reference);
@@ -69,9 +69,9 @@ export async function chooseImage<T extends NamedImage>(
 }
 
 /** Keeps the images that the index does not list for an unsuitable platform. */
-function suitable<T>(candidates: Candidate<T>[], wanted: string | undefined): Candidate<T>[] {
+function suitable<T>(candidates: Candidate<T>[], wanted: Platform | undefined): Candidate<T>[] {
   if (wanted === undefined) return candidates;
-  const known = candidates.filter((one): one is Candidate<T> & { platform: string } => one.platform !== undefined);
+  const known = candidates.filter((one): one is Candidate<T> & { platform: Platform } => one.platform !== undefined);
   const best = new Set<Candidate<T>>(bestPlatformMatches(known, wanted));
   return candidates.filter((one) => one.platform === undefined || best.has(one));
 }
@@ -126,12 +126,14 @@ function noSuchName(all: readonly ListedImage[], reference: string | undefined):
 /** An index may list platforms that the archive does not hold: engines save the ones they have. */
 function noSuchPlatform(
   reference: string | undefined,
-  platform: string | undefined,
-  known: readonly { platform?: string }[],
+  platform: Platform | undefined,
+  known: readonly { platform?: Platform }[],
 ): ImageNotFound {
-  const platforms = new Set(known.flatMap((one) => one.platform ?? []));
+  const platforms = textsOf(known);
   const listed = platforms.size > 0 ? ` (its index names ${shown(platforms)})` : "";
-  return new ImageNotFound(`it holds no ${imageText(reference)} for ${platform ?? "any platform"}${listed}`);
+  return new ImageNotFound(
+    `it holds no ${imageText(reference)} for ${platform === undefined ? "any platform" : formatPlatform(platform)}${listed}`,
+  );
 }
 
 function ambiguous(
@@ -139,7 +141,7 @@ function ambiguous(
   best: readonly NamedImage[],
   variants: readonly ListedImage[],
 ): ImageNotFound {
-  const platforms = new Set([...best, ...variants].flatMap((one) => one.platform ?? []));
+  const platforms = textsOf([...best, ...variants]);
   if (platforms.size > 1 && new Set(best.map(nameOf)).size === 1) {
     return new ImageNotFound(
       `it holds an ${imageText(reference)} for ${shown(platforms)}: choose a platform`,
@@ -152,6 +154,10 @@ function ambiguous(
 
 function imageText(reference: string | undefined): string {
   return reference === undefined ? "image" : `image ${reference}`;
+}
+
+function textsOf(images: readonly { platform?: Platform }[]): Set<string> {
+  return new Set(images.flatMap(({ platform }) => (platform === undefined ? [] : formatPlatform(platform))));
 }
 
 function listNames(images: readonly { names: string[] }[]): string {

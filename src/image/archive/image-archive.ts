@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
 import type { Digest } from "../digest.ts";
 import type { Descriptor } from "../manifest.ts";
+import type { Platform } from "../platform.ts";
 
 /** A layer in an archive. */
 export interface ArchivedLayer {
@@ -29,7 +30,7 @@ export interface ArchivedImage {
   configDigest: Digest;
   diffIds: Digest[];
   /** `os/architecture[/variant]`, from the config. */
-  platform: string;
+  platform: Platform;
   /** The image's names in the archive: references, or only tags. */
   names: string[];
   /** The stored manifest, only in an OCI layout. The descriptor is without the image's names. */
@@ -49,7 +50,7 @@ export interface ListedImage {
   /** The manifest's digest, in an OCI layout. */
   digest?: Digest;
   /** Left out when the index names no platform. */
-  platform?: string;
+  platform?: Platform;
 }
 
 /** An open file or folder that holds images. Close it when nothing of it is read any more. */
@@ -61,6 +62,6 @@ export interface ImageArchive extends AsyncDisposable {
    *
    * Throws `ImageNotFound` when no image or several match, `InvalidImage` when the image is not what the archive says.
    */
-  find(reference?: string, platform?: string): Promise<ArchivedImage>;
+  find(reference?: string, platform?: Platform): Promise<ArchivedImage>;
   close(): Promise<void>;
 }

@@ -5,7 +5,7 @@ import { InvalidImage } from "../invalid-image.ts";
 import { listOciEntries } from "../oci/oci-entries.ts";
 import { readOciImage } from "../oci/oci-image.ts";
 import { blobPath } from "../oci/oci-layout.ts";
-import { bestPlatformMatches } from "../platform.ts";
+import { bestPlatformMatches, isSamePlatform, type Platform } from "../platform.ts";
 import { readDockerImage, readDockerManifest } from "./docker-image.ts";
 
 /** An image of an archive in either format. */
@@ -24,7 +24,7 @@ export interface FoundImage extends ImageConfig {
 export async function findSavedImage(
   files: ArchiveFiles,
   diffIds: readonly Digest[],
-  platform?: string,
+  platform?: Platform,
 ): Promise<FoundImage> {
   const found: FoundImage[] = [];
   let cause: unknown;
@@ -32,7 +32,7 @@ export async function findSavedImage(
     try {
       const image = await read();
       if (image?.diffIds.join() !== diffIds.join()) continue;
-      if (platform === undefined || image.platform === platform) return image;
+      if (platform === undefined || isSamePlatform(image.platform, platform)) return image;
       found.push(image);
     } catch (error) {
       // Engines save the variants they have, some of them in part: an incomplete one is not the saved image.
@@ -40,7 +40,7 @@ export async function findSavedImage(
       cause ??= error;
     }
   }
-  const [image] = [...bestPlatformMatches(found, platform ?? ""), ...found];
+  const [image] = [...(platform === undefined ? [] : bestPlatformMatches(found, platform)), ...found];
   if (image !== undefined) return image;
   const why = cause instanceof InvalidImage ? `: ${cause.message}` : "";
   throw new InvalidImage(`the archive holds no image with the layers of the saved one${why}`, { cause });

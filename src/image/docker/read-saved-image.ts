@@ -15,6 +15,7 @@ import { layerPaths, type LayerPaths } from "./layer-paths.ts";
 import { manifestFinder, type ManifestFinder } from "./manifest-finder.ts";
 import { seenFiles } from "./seen-files.ts";
 import { UnidentifiedFiles, type KeepFile, type StoredLayer } from "./unidentified-files.ts";
+import type { Platform } from "../platform.ts";
 
 const TAR_BLOCK = 512;
 
@@ -24,7 +25,7 @@ export interface ReadSavedImageOptions {
   /** The layers to pass to `onLayer`. */
   wanted: ReadonlySet<Digest>;
   /** Chooses between images with the same layers. */
-  platform?: string;
+  platform?: Platform;
   /** The layers in the image's manifest, bottom first, if only exactly these blobs may be used. */
   descriptors?: readonly Descriptor[] | undefined;
   /**
@@ -42,7 +43,7 @@ export interface SavedImage {
   config: Buffer;
   configDigest: Digest;
   diffIds: Digest[];
-  platform: string;
+  platform: Platform;
   /** The image's names in the archive. */
   names: string[];
   /** Wanted layers that the archive names but does not hold. */

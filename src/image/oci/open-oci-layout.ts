@@ -9,6 +9,7 @@ import { InvalidImage } from "../invalid-image.ts";
 import { correctMediaType, isLayerType } from "../layer/compression.ts";
 import { verifiedStream } from "../layer/verified-stream.ts";
 import type { Descriptor } from "../manifest.ts";
+import { platformOf } from "../platform.ts";
 import { listOciEntries, type OciEntry } from "./oci-entries.ts";
 import { readOciImage, type OciImage } from "./oci-image.ts";
 import { blobPath } from "./oci-layout.ts";
@@ -40,7 +41,7 @@ export async function openOciLayout(files: RandomAccessFiles): Promise<ImageArch
 function candidateOf(files: RandomAccessFiles, entry: OciEntry): Candidate<OciImage> {
   const { names, descriptor } = entry;
   const { os, architecture, variant } = descriptor.platform ?? {};
-  const platform = os === undefined ? undefined : [os, architecture, variant].filter(Boolean).join("/");
+  const platform = os || architecture ? platformOf({ os, architecture, variant }) : undefined;
   return {
     id: descriptor.digest,
     names,

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { parseCommandLine } from "../../../src/cli.ts";
 import { parseReference } from "../../../src/image/reference.ts";
 import type { PullRequest, PushRequest } from "../../../src/request.ts";
+import { ARM64 } from "../image/platforms.ts";
 
 const ID = `sha256:${"0a".repeat(32)}`;
 
@@ -116,7 +117,7 @@ describe("push", () => {
       {
         source: fromEngine,
         connection: command,
-        platform: "linux/arm64",
+        platform: ARM64,
         timeout: 2500,
         compress: { how: "gzip", level: 9 },
         bwlimit: 1024 ** 2,

@@ -20,6 +20,8 @@ import {
   type PushSetup,
 } from "./push-setup.ts";
 import { containerd, pushingEngine } from "./pushing-engine.ts";
+import { AMD64, ARM64, asPlatform } from "../image/platforms.ts";
+import type { Platform } from "../../../src/image/platform.ts";
 
 const app = parseReference("app");
 
@@ -45,7 +47,7 @@ describe("a dry push", () => {
       descriptor: amd64.descriptor,
       bytes: amd64.manifest,
       config: amd64.config.bytes,
-      platform: "linux/amd64",
+      platform: AMD64,
       diffIds: [base.diffId, libraries.diffId, top.diffId],
       index: undefined,
       uploaded: [],
@@ -145,13 +147,13 @@ describe("a dry push", () => {
     const arm64 = image([base], "arm64");
     const attestation = image([layer("attestation")], "unknown");
     const engine = pushingEngine(containerd([attestation, arm64, amd64], { index: true }));
-    const push = async (platform?: string): Promise<DryPushResult | undefined> =>
+    const push = async (platform?: Platform): Promise<DryPushResult | undefined> =>
       await dryPush(engine, app, { ...setup.options, ...(platform !== undefined && { platform }) });
-    expect(await push("linux/arm64")).toMatchObject({ descriptor: arm64.descriptor, platform: "linux/arm64" });
+    expect(await push(ARM64)).toMatchObject({ descriptor: arm64.descriptor, platform: ARM64 });
     const own = await push();
     expect(own).toMatchObject({ descriptor: amd64.descriptor, config: amd64.config.bytes });
     expect(own?.index?.bytes.length).toBe(own?.index?.descriptor.size);
-    expect(await push("linux/s390x")).toBeUndefined();
+    expect(await push(asPlatform("linux/s390x"))).toBeUndefined();
     expect(setup.details.join()).toContain("no manifest for linux/s390x");
     expect(await setup.spooled()).toEqual([]);
   });

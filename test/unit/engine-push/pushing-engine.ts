@@ -7,6 +7,7 @@ import { MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
 import { basicAuth } from "../../../src/registry/password.ts";
 import { sendRequest, type RequestOptions, type Response } from "../registry/embedded/client.ts";
 import { image, type TestBlob, type TestImage, type TestLayer } from "../registry/embedded/test-images.ts";
+import { AMD64 } from "../image/platforms.ts";
 
 type SendRequest = (method: string, path: string, options?: RequestOptions) => Promise<Response>;
 
@@ -31,7 +32,7 @@ export function pushingEngine(pushImage: PushImage, info: Partial<ImageInfo> = {
     inspectImage: async () => ({
       id: "",
       diffIds: [],
-      platform: "linux/amd64",
+      platform: AMD64,
       repoTags: [],
       repoDigests: [],
       size: 0,

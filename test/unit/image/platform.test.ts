@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../../src/image/config.ts";
-import { isKnownPlatform, formatPlatform } from "../../../src/image/platform.ts";
+import { isKnownPlatform, formatPlatform, parsePlatform, platformOf } from "../../../src/image/platform.ts";
 import { layersOnlyConfig } from "../../../src/store/compose-manifest.ts";
+import { asPlatform } from "./platforms.ts";
 
 const config = (platform: object): Buffer => Buffer.from(JSON.stringify({ ...platform, rootfs: { diff_ids: [] } }));
 
@@ -13,7 +14,7 @@ describe("the platform that a config names", () => {
     [{ os: "linux" }, "linux/unknown"],
     [{ architecture: null }, "unknown/unknown"],
   ])("%j", (named, platform) => {
-    expect(parseConfig(config(named)).platform).toBe(platform);
+    expect(formatPlatform(parseConfig(config(named)).platform)).toBe(platform);
   });
 
   test.each([{ os: "linux", architecture: "AMD 64" }, { os: 7 }, { os: "a/b" }])("%j is invalid", (named) => {
@@ -22,8 +23,23 @@ describe("the platform that a config names", () => {
 });
 
 test("an unknown platform goes into no config", () => {
-  expect(["linux/amd64", "linux/unknown", "unknown/unknown"].map(isKnownPlatform)).toEqual([true, false, false]);
-  expect(formatPlatform({})).toBe("unknown/unknown");
-  const made = JSON.parse(layersOnlyConfig("linux/unknown", []).toString()) as object;
+  expect(["linux/amd64", "linux/unknown", "unknown/unknown"].map(asPlatform).map(isKnownPlatform)).toEqual([
+    true,
+    false,
+    false,
+  ]);
+  expect(formatPlatform(platformOf({}))).toBe("unknown/unknown");
+  const made = JSON.parse(layersOnlyConfig(asPlatform("linux/unknown"), []).toString()) as object;
   expect(made).toEqual({ os: "linux", config: {}, rootfs: { type: "layers", diff_ids: [] } });
 });
+
+test.each(["linux/amd64", "linux/arm64/v8", "windows/amd64"])("%s is parsed and formatted", (text) => {
+  expect(formatPlatform(asPlatform(text))).toBe(text);
+});
+
+test.each(["", "linux", "linux/", "linux/arm64/", "linux/arm64/v8/x", "Linux/amd64", "linux amd64"])(
+  '"%s" is no platform',
+  (text) => {
+    expect(parsePlatform(text)).toBeUndefined();
+  },
+);

@@ -3,6 +3,7 @@ import type { ReceiveOptions } from "../../../src/receive/receive-options.ts";
 import { engineTarget } from "../../../src/receive/engine-target.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { digestOf } from "../../../src/image/digest.ts";
+import { AMD64 } from "../image/platforms.ts";
 
 describe("an image with more layers than a classic store takes", () => {
   /** Receives an image of so many layers. Returns the error of the first request to the sender or the store, at the latest. */
@@ -10,7 +11,7 @@ describe("an image with more layers than a classic store takes", () => {
     const fail = async (): Promise<never> => await Promise.reject(new Error("went on"));
     const engine = {
       address: "there",
-      info: async () => ({ store, platform: "linux/amd64", version: "28", apiVersion: "1.51" }),
+      info: async () => ({ store, platform: AMD64, version: "28", apiVersion: "1.51" }),
       contentStore: fail,
       inspectImage: fail,
       listReferences: fail,
@@ -19,7 +20,7 @@ describe("an image with more layers than a classic store takes", () => {
     } as unknown as Engine;
     const target = await engineTarget(engine);
     const diffIds = Array.from({ length: layers }, (_, index) => digestOf(String(index)));
-    const about = { diffIds, platform: "linux/amd64" };
+    const about = { diffIds, platform: AMD64 };
     const image = { given: "app", domain: "docker.io", path: "library/app", tag: "latest" };
     const run = { image, about, obtain: fail, decline: fail, run: "r", signal: new AbortController().signal };
     return await target.receive(run as unknown as ReceiveOptions).catch((error: unknown) => error);

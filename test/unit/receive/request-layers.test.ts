@@ -9,6 +9,7 @@ import { MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
 import { queue } from "../../../src/streams/queue.ts";
 import { InvalidImage } from "../../../src/image/invalid-image.ts";
 import type { Detail } from "../../../src/output/details.ts";
+import { AMD64 } from "../image/platforms.ts";
 
 const diffId = digestOf("layer");
 const config = Buffer.from(JSON.stringify({ os: "linux", architecture: "amd64", rootfs: { diff_ids: [diffId] } }));
@@ -39,7 +40,7 @@ async function requestFrom(
   };
   const options = {
     tunnel: { connect },
-    about: { diffIds: [diffId], platform: "linux/amd64", ...(configDigest !== undefined && { configDigest }) },
+    about: { diffIds: [diffId], platform: AMD64, ...(configDigest !== undefined && { configDigest }) },
     obtain: async () => ({
       offer: { repository: "app", tag: "v1", credentials: { username: "u", password: "p" }, announced },
       layers: queue(),

@@ -8,6 +8,7 @@ import { findMarker, parseRemoteLine } from "../../../src/remote/remote-lines.ts
 import { quote, scriptWords, type ScriptOptions } from "../../../src/remote/remote-script.ts";
 import type { HostConnection, RemoteProgram } from "../../../src/request.ts";
 import { temporaryFolder } from "../engine/fake-engine.ts";
+import { AMD64 } from "../image/platforms.ts";
 
 const prod = readConnection(["ssh://deploy@prod:2222"]) as HostConnection;
 /** Longer than a word may be, and with each character of base64. */
@@ -326,7 +327,7 @@ describe("a line of the script", () => {
     ["run kept", { kind: "run", isKept: true }],
     ["run sent", { kind: "run", isKept: false }],
     ["pull node:24", { kind: "pull", image: "node:24" }],
-    ["image linux/amd64 node:24", { kind: "image", platform: "linux/amd64" }],
+    ["image linux/amd64 node:24", { kind: "image", platform: AMD64 }],
     ["engine docker", { kind: "engine", program: "docker" }],
     ["engine docker 1.56", { kind: "engine", program: "docker", apiVersion: "1.56" }],
     ["engine podman", { kind: "engine", program: "podman" }],

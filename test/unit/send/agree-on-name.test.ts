@@ -2,11 +2,12 @@ import { describe, expect, test } from "vitest";
 import { agreeOnName } from "../../../src/send/agree-on-name.ts";
 import type { ImageInfo } from "../../../src/engine/engine-images.ts";
 import { parseImageName } from "../../../src/image/image-name.ts";
+import { AMD64 } from "../image/platforms.ts";
 
 const HEX = `1a2b3c4d5e6f${"0".repeat(52)}`;
 const ID = `sha256:${HEX}`;
 const SHORT = "1a2b3c4d5e6f";
-const found = (...names: string[]): ImageInfo => ({ id: ID, names, diffIds: [], platform: "linux/amd64", size: 0 });
+const found = (...names: string[]): ImageInfo => ({ id: ID, names, diffIds: [], platform: AMD64, size: 0 });
 const agree = (named: string, info: ImageInfo, requested: string, options: object = {}) =>
   agreeOnName(parseImageName(named), info, { image: parseImageName(requested), ...options });
 

@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
 import { archiveSource } from "../../../src/send/archive-source.ts";
 import { engineSource } from "../../../src/send/engine-source.ts";
@@ -10,6 +11,8 @@ import { parseImageName } from "../../../src/image/image-name.ts";
 import type { Output } from "../../../src/output/output.ts";
 import { makeImage } from "../image/make-image.ts";
 import { layoutOf, multiPlatformLayout, writeTree } from "../command-line/images.ts";
+import { AMD64, ARM64, asPlatform } from "../image/platforms.ts";
+import type { Platform } from "../../../src/image/platform.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "variants-"));
 afterAll(async () => await rm(folder, { recursive: true }));
@@ -17,6 +20,15 @@ afterAll(async () => await rm(folder, { recursive: true }));
 const amd64 = await makeImage([100]);
 const arm64 = await makeImage([200], { architecture: "arm64", variant: "v8" });
 const image = parseImageName("app:v1");
+
+/** Requests the image for a platform, or for a receiver's. */
+function requested({ platform, receiverPlatform }: { platform?: string; receiverPlatform?: string } = {}) {
+  return {
+    image,
+    ...(platform !== undefined && { platform: asPlatform(platform) }),
+    ...(receiverPlatform !== undefined && { receiverPlatform: asPlatform(receiverPlatform) }),
+  };
+}
 
 describe("in an OCI layout", async () => {
   await writeTree(join(folder, "many"), multiPlatformLayout({ "linux/amd64": amd64, "linux/arm64/v8": arm64 }, "v1"));
@@ -29,25 +41,25 @@ describe("in an OCI layout", async () => {
     [{ receiverPlatform: "linux/arm64" }, "linux/arm64/v8"],
     [{ receiverPlatform: "linux/amd64" }, "linux/amd64"],
     [{ platform: "linux/amd64", receiverPlatform: "linux/arm64" }, "linux/amd64"],
-  ])("%j: %s", async (requested, platform) => {
+  ])("%j: %s", async (request, platform) => {
     await using source = await open("many");
     await source.check(undefined); // the receiver may choose
-    expect((await source.find({ image, ...requested })).platform).toBe(platform);
+    expect((await source.find(requested(request))).platform).toEqual(asPlatform(platform));
   });
 
   test("an error lists the platforms if none is the receiver's", async () => {
     await using source = await open("many");
-    for (const requested of [{}, { receiverPlatform: "linux/s390x" }])
-      await expect(source.find({ image, ...requested })).rejects.toThrow(
-        "linux/amd64, linux/arm64/v8: choose a platform",
-      );
-    await expect(source.find({ image, platform: "linux/s390x" })).rejects.toThrow("no image for linux/s390x");
-    await expect(source.check("linux/s390x")).rejects.toThrow("no image for linux/s390x");
+    for (const request of [{}, { receiverPlatform: "linux/s390x" }])
+      await expect(source.find(requested(request))).rejects.toThrow("linux/amd64, linux/arm64/v8: choose a platform");
+    await expect(source.find(requested({ platform: "linux/s390x" }))).rejects.toThrow("no image for linux/s390x");
+    await expect(source.check(asPlatform("linux/s390x"))).rejects.toThrow("no image for linux/s390x");
   });
 
   test("the only one is sent to any receiver, which warns", async () => {
     await using source = await open("one");
-    expect((await source.find({ image, receiverPlatform: "linux/amd64" })).platform).toBe("linux/arm64/v8");
+    expect((await source.find(requested({ receiverPlatform: "linux/amd64" }))).platform).toEqual(
+      asPlatform("linux/arm64/v8"),
+    );
   });
 });
 
@@ -55,10 +67,10 @@ describe("in an engine with a containerd store", () => {
   /** Has the image for both platforms; its own is amd64. */
   const engine = {
     address: "there",
-    info: async () => ({ store: "containerd", platform: "linux/amd64" }),
+    info: async () => ({ store: "containerd", platform: AMD64 }),
     contentStore: async () => undefined,
-    inspectImage: async (_: string, platform = "linux/amd64") => {
-      const found = [amd64, arm64].find((_image, index) => ["linux/amd64", "linux/arm64"][index] === platform);
+    inspectImage: async (_: string, platform: Platform = AMD64) => {
+      const found = [amd64, arm64].find((_image, index) => isDeepStrictEqual([AMD64, ARM64][index], platform));
       return found && { id: "", size: 0, diffIds: found.diffIds, platform };
     },
   } as unknown as Engine;
@@ -70,12 +82,12 @@ describe("in an engine with a containerd store", () => {
     [{ receiverPlatform: "linux/arm64" }, "linux/arm64"],
     [{ receiverPlatform: "linux/s390x" }, "linux/amd64"],
     [{ platform: "linux/amd64", receiverPlatform: "linux/arm64" }, "linux/amd64"],
-  ])("%j: %s", async (requested, platform) => {
-    expect((await source.find({ image, ...requested })).platform).toBe(platform);
+  ])("%j: %s", async (request, platform) => {
+    expect((await source.find(requested(request))).platform).toEqual(asPlatform(platform));
   });
 
   test("a requested platform that is missing is an error", async () => {
-    const failing = source.find({ image, platform: "linux/s390x" });
+    const failing = source.find(requested({ platform: "linux/s390x" }));
     await expect(failing).rejects.toThrow("app:v1 is here for linux/amd64, not for linux/s390x");
   });
 

@@ -12,6 +12,7 @@ import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts"
 import { endRegistry, openRegistry } from "../registry/embedded/client.ts";
 import { blob, image, layer, type TestLayer } from "../registry/embedded/test-images.ts";
 import { graphdriver, pushingEngine } from "../engine-push/pushing-engine.ts";
+import { AMD64 } from "../image/platforms.ts";
 
 const layers = ["base", "workdir", "libraries", "top"].map((name) => layer(name));
 const [base = expect.fail(), workdir = expect.fail(), libraries = expect.fail(), top = expect.fail()] = layers;
@@ -78,7 +79,7 @@ async function push({
     engine,
     engineInfo: { store, version: "28.5.2" },
     image: parseReference(name),
-    info: { id: config.digest, diffIds, platform: "linux/amd64", size: 1000 },
+    info: { id: config.digest, diffIds, platform: AMD64, size: 1000 },
     want: { diffIds: wanted.map(({ diffId }) => diffId) },
     runIds: [newRunId(), newRunId()],
     onlyPlatform: false,

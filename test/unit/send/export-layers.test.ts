@@ -11,6 +11,7 @@ import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts"
 import { blobEntries, gzipped, makeImage, ociBlobs, plain, saveOci, type TestImage } from "../image/make-image.ts";
 import { makeTar } from "../image/tar/make-tar.ts";
 import { stream } from "../image/docker/saved-image.ts";
+import { AMD64 } from "../image/platforms.ts";
 
 const lost = new Failure("engine-unreachable", "it closed the connection", { expected: "it to stay open" });
 
@@ -26,7 +27,7 @@ function exportFrom(engine: object, outgoing: object, { diffIds }: TestImage, mo
     },
     engineInfo: { store: "containerd" },
     image: { given: "app:v1", domain: "docker.io", path: "library/app" },
-    info: { id: "sha256:0", diffIds, platform: "linux/amd64", size: 0 },
+    info: { id: "sha256:0", diffIds, platform: AMD64, size: 0 },
     want: { diffIds },
     runIds: ["1", "2"],
     env: {},
@@ -86,7 +87,7 @@ test("a layer that broke off is not exported again", async () => {
   };
   const engine = { saveImage: async () => stream(await makeTar(blobEntries(saved.shift() ?? []))) };
   const saved = [[manifest.bytes], blobs];
-  const info = { id: manifest.descriptor.digest, diffIds: image.diffIds, platform: "linux/amd64", size: 0 };
+  const info = { id: manifest.descriptor.digest, diffIds: image.diffIds, platform: AMD64, size: 0 };
   await expect(exportFrom(engine, outgoing, image, { info })).rejects.toBe(lost);
   expect(added).toEqual(image.diffIds);
 });

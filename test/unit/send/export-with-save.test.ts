@@ -30,6 +30,7 @@ import {
 } from "../image/make-image.ts";
 import { makeTar, type TestEntry } from "../image/tar/make-tar.ts";
 import { stream } from "../image/docker/saved-image.ts";
+import { AMD64, asPlatform } from "../image/platforms.ts";
 
 const disk = vi.hoisted(() => ({ left: Infinity }));
 vi.mock(import("../../../src/run/spool.ts"), async (original) => ({
@@ -103,7 +104,7 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
     },
     env,
     image: { given: "app:v1" },
-    info: { diffIds: of.diffIds, platform },
+    info: { diffIds: of.diffIds, platform: asPlatform(platform) },
     want: { diffIds: wanted },
     manifest: manifest && parseImageManifest(manifest),
     onlyPlatform,
@@ -219,7 +220,7 @@ describe("a containerd store's layers are exported as it stores them", () => {
     }
     const only = save(entries, { onlyPlatform: true });
     await only.received();
-    expect(only.saveImageArgs).toMatchObject([["app:v1", { platform: "linux/amd64" }]]);
+    expect(only.saveImageArgs).toMatchObject([["app:v1", { platform: AMD64 }]]);
     await only.end();
   });
 });

@@ -19,6 +19,7 @@ import { rejection } from "../engine/fake-engine.ts";
 import { InvalidImage } from "../../../src/image/invalid-image.ts";
 import type { Detail } from "../../../src/output/details.ts";
 import { detailText } from "../../../src/output/texts.ts";
+import { AMD64 } from "../image/platforms.ts";
 
 interface TestStore extends AsyncDisposable {
   blobs: ContainerdBlobs;
@@ -141,7 +142,7 @@ describe("a blob of a manifest to preserve that has no label with a diff ID", ()
   // It was loaded when its layer was present as another blob.
   const other = { bytes: gzipSync("a tar of one, compressed otherwise") };
   const named = described(other, MEDIA_TYPE.ociLayerGzip);
-  const image: ImageInfo = { id: "related", diffIds: [two, one], platform: "linux/amd64", size: 1 };
+  const image: ImageInfo = { id: "related", diffIds: [two, one], platform: AMD64, size: 1 };
   const presentWith = async (...layers: (Descriptor | undefined)[]) => {
     const known = layers.filter((blob) => blob !== undefined);
     const manifests = new Map([["related", { mediaType: MEDIA_TYPE.ociManifest, config: named, layers: known }]]);
@@ -251,7 +252,7 @@ describe("an image is known", () => {
     digest: digestOf(text),
     labels: { [name]: digest, [`${NAMED}.l.0`]: one },
   });
-  const info = (id: string, layers = diffIds): ImageInfo => ({ id, diffIds: layers, platform: "linux/amd64", size: 1 });
+  const info = (id: string, layers = diffIds): ImageInfo => ({ id, diffIds: layers, platform: AMD64, size: 1 });
 
   test.each(["config", "0"])("by the manifest that names its config (%s), if it has its layers", async (name) => {
     const own = manifest("manifest", `${NAMED}.${name}`);

@@ -22,6 +22,8 @@ import { blobsByDryLoad } from "../../../src/store/blobs-by-dry-load.ts";
 import { queue } from "../../../src/streams/queue.ts";
 import type { Detail } from "../../../src/output/details.ts";
 import { detailText } from "../../../src/output/texts.ts";
+import { AMD64 } from "../image/platforms.ts";
+import type { Platform } from "../../../src/image/platform.ts";
 
 const diffIds = ["one", "two", "three"].map(digestOf);
 const blobs = ["gzip one", "gzip two"].map((bytes): Descriptor => ({
@@ -37,7 +39,7 @@ function engineWith(held: number, onLoad: (names: string) => void = () => {}) {
   const engine = {
     address: "a fake",
     listImageIds: async () => ["relative"],
-    inspectImage: async () => ({ id: "relative", diffIds: diffIds.slice(0, 2), platform: "linux/amd64", size: 0 }),
+    inspectImage: async () => ({ id: "relative", diffIds: diffIds.slice(0, 2), platform: AMD64, size: 0 }),
     async loadImage(archive: Readable) {
       const tar = (await buffer(archive)).toString("latin1");
       const named = blobs.filter(({ digest }) => tar.includes(`"digest":"${digest}"`));
@@ -55,7 +57,7 @@ function engineWith(held: number, onLoad: (names: string) => void = () => {}) {
 
 const details: string[] = [];
 const dryLoadsWith = (known: Descriptor[] | undefined, relatedImages: readonly RelatedImage[] = []) => ({
-  platform: "linux/amd64",
+  platform: AMD64,
   dryLoadName: "localhost/dry-load:1",
   relatedImages: async () => relatedImages,
   blobsOf: async (_id: string) => known,
@@ -64,7 +66,7 @@ const dryLoadsWith = (known: Descriptor[] | undefined, relatedImages: readonly R
 });
 /** Options of a store to load into. The image says which layers are present. */
 const loading = {
-  platform: "linux/amd64",
+  platform: AMD64,
   nameForLowest: (count: number) => `localhost/lowest-${count}:1`,
   blobs: { present: async () => ({ lowest: [], others: [] }) },
 };
@@ -153,7 +155,7 @@ describe("an image is loaded while its layers arrive", async () => {
   const [lowest] = blobs;
   const present = [{ kind: "present" as const, diffId: diffIds[0] ?? "", ...(lowest && { blob: lowest }) }];
   const imageOf = (layers: AsyncIterable<LayerFile>, some = present): ImageToLoad<LayerFile> => {
-    const common = { platform: "linux/amd64", diffIds, config: async () => config, cancel: () => {} };
+    const common = { platform: AMD64, diffIds, config: async () => config, cancel: () => {} };
     return { ...common, lowest: some, others: [], layers };
   };
   async function* incoming(layers: LayerFile[], error?: Error): AsyncGenerator<LayerFile> {
@@ -169,7 +171,7 @@ describe("an image is loaded while its layers arrive", async () => {
     const removed: string[] = [];
     const engine = {
       takesManyAtOnce,
-      async loadImage(archive: Readable, platform: string) {
+      async loadImage(archive: Readable, platform: Platform) {
         const paths: string[] = [];
         archives.push(paths);
         const contents = new Map<string, Buffer>();
@@ -181,7 +183,7 @@ describe("an image is loaded while its layers arrive", async () => {
         const [found] = (read("index.json") as Index | null)?.manifests ?? [];
         if (refusal !== "" && found === undefined) throw new EngineError(refusal);
         if (found === undefined) return;
-        expect(platform).toBe("linux/amd64");
+        expect(platform).toEqual(AMD64);
         for (const [path, { length }] of contents) held.set(path.replace("blobs/sha256/", "sha256:"), length);
         const name = found.annotations?.["io.containerd.image.name"] ?? "";
         images.set(name, read(found.digest.replace("sha256:", "blobs/sha256/")) as Manifest);

@@ -5,6 +5,7 @@ import { loadAhead, type LoadAheadOptions, type FinalImage } from "../../../src/
 import type { ImageToLoad } from "../../../src/store/store.ts";
 import { deferred } from "../../../src/streams/deferred.ts";
 import { queue } from "../../../src/streams/queue.ts";
+import { AMD64, asPlatform } from "../image/platforms.ts";
 
 interface Layer {
   diffId: Digest;
@@ -21,7 +22,7 @@ const CONFIG = Buffer.from("the config of the image");
 /** An image whose layers are named by one letter each. The layers `lowest` are present. */
 function imageToLoad(all: string, lowest: string, layers: AsyncIterable<Layer>): ImageToLoad<Layer> {
   return {
-    platform: "linux/arm64/v8",
+    platform: asPlatform("linux/arm64/v8"),
     diffIds: all.split("").map(digestOf),
     lowest: lowest.split("").map((name) => ({ kind: "present", diffId: digestOf(name) })),
     others: [],
@@ -94,7 +95,10 @@ test("the lowest layers are loaded as an image of their own while the others arr
   expect(loads.map(imageOf)).toEqual([["b", "lowest-2", 1]]);
   expect(events).toEqual(["archive of lowest-2", "loaded lowest-2"]);
   const { config } = loads[0]?.image ?? { config: Buffer.alloc(0) };
-  expect(parseConfig(config)).toEqual({ diffIds: [digestOf("a"), digestOf("b")], platform: "linux/arm64/v8" });
+  expect(parseConfig(config)).toEqual({
+    diffIds: [digestOf("a"), digestOf("b")],
+    platform: asPlatform("linux/arm64/v8"),
+  });
 
   layers.push(large("c"));
   layers.push(large("d"));
@@ -256,7 +260,7 @@ test("after a failure no load begins, and none remains open", async () => {
   const diffIds = ["a", "b", "c"].map(digestOf);
   const present = { lowest: [], others: [] };
   const config = async (): Promise<Buffer> => Buffer.from("{}");
-  const image = { platform: "linux/amd64", diffIds, ...present, layers: incoming(), config, cancel: () => {} };
+  const image = { platform: AMD64, diffIds, ...present, layers: incoming(), config, cancel: () => {} };
   const loading = loadAhead(image, "app", {
     load(some, finish) {
       const isFirst = begun === 0;
@@ -286,7 +290,7 @@ test("after a failure, the transfer of the layer that another archive waits for 
   const diffIds = ["a", "b"].map(digestOf);
   const config = async (): Promise<Buffer> => CONFIG;
   const present = { lowest: [], others: [] };
-  const image = { platform: "linux/amd64", diffIds, ...present, layers, config, cancel: () => cancelled.resolve() };
+  const image = { platform: AMD64, diffIds, ...present, layers, config, cancel: () => cancelled.resolve() };
   const refused = deferred<void>();
   let begun = 0;
   const loading = loadAhead(image, "app", {

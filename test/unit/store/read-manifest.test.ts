@@ -4,6 +4,7 @@ import type { Engine } from "../../../src/engine/engine.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { MAX_MANIFEST, MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
 import { readManifest } from "../../../src/store/read-manifest.ts";
+import { AMD64, asPlatform } from "../image/platforms.ts";
 
 // For engines without access to their content store, see save-blobs.test.ts.
 
@@ -30,12 +31,12 @@ function engineWith(...blobs: Buffer[]) {
 }
 
 async function manifestIn(blobs: Buffer[], id = image.descriptor.digest, of = "linux/amd64") {
-  return await readManifest(engineWith(...blobs).engine, { id, platform: of }, "unused");
+  return await readManifest(engineWith(...blobs).engine, { id, platform: asPlatform(of) }, "unused");
 }
 
 test("a raw manifest is read from the content store", async () => {
   const { engine, read } = engineWith(image.bytes);
-  const found = await readManifest(engine, { id: image.descriptor.digest, platform: "linux/amd64" }, "unused");
+  const found = await readManifest(engine, { id: image.descriptor.digest, platform: AMD64 }, "unused");
   expect(found?.bytes).toEqual(image.bytes);
   expect(found?.layers).toEqual([descriptor("layer")]);
   expect(read).toEqual([[image.descriptor.digest, MAX_MANIFEST]]);
@@ -61,6 +62,6 @@ test("an index within an index is not followed", async () => {
 
 test("an ID that is no digest is not looked up", async () => {
   const { engine, read } = engineWith(image.bytes);
-  expect(await readManifest(engine, { id: "app:v1", platform: "linux/amd64" }, "unused")).toBeUndefined();
+  expect(await readManifest(engine, { id: "app:v1", platform: AMD64 }, "unused")).toBeUndefined();
   expect(read).toEqual([]);
 });

@@ -9,6 +9,7 @@ import { digestOf } from "../../../src/image/digest.ts";
 import { MAX_MANIFEST, MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
 import { readManifest } from "../../../src/store/read-manifest.ts";
 import { saveBlobs } from "../../../src/store/save-blobs.ts";
+import { AMD64, asPlatform } from "../image/platforms.ts";
 
 const descriptor = (text: string) => ({ mediaType: MEDIA_TYPE.ociLayer, digest: digestOf(text), size: text.length });
 const image = encodeManifest({
@@ -72,18 +73,14 @@ function truncatedArchive(digest: string, size: number, content: Buffer): Readab
 describe("the manifest of an image in a containerd store", () => {
   test("is read as a blob", async () => {
     const { engine, removed } = engineWith([image.bytes]);
-    const found = await readManifest(
-      engine,
-      { id: image.descriptor.digest, platform: "linux/amd64" },
-      "localhost/x:layers",
-    );
+    const found = await readManifest(engine, { id: image.descriptor.digest, platform: AMD64 }, "localhost/x:layers");
     expect(found?.layers.map(({ digest }) => digest)).toEqual([digestOf("one"), digestOf("another")]);
     expect(removed).toEqual(["localhost/x:layers"]);
   });
 
   test("is found through an index", async () => {
     const { engine } = engineWith([image.bytes, index]);
-    const found = await readManifest(engine, { id: digestOf(index), platform: "linux/amd64" }, "t");
+    const found = await readManifest(engine, { id: digestOf(index), platform: AMD64 }, "t");
     expect(found?.config.digest).toBe(digestOf("config"));
   });
 
@@ -94,14 +91,14 @@ describe("the manifest of an image in a containerd store", () => {
     ["has an ID that is no digest", "app:v1", "linux/amd64"],
   ])("%s", async (_, id, platform) => {
     const { engine } = engineWith([image.bytes, index, Buffer.from("no manifest")]);
-    expect(await readManifest(engine, { id, platform }, "t")).toBeUndefined();
+    expect(await readManifest(engine, { id, platform: asPlatform(platform) }, "t")).toBeUndefined();
   });
 
   test("that has another digest is undefined", async () => {
     const lying = ([digest = ""]: string[]): Readable =>
       truncatedArchive(digest, MAX_MANIFEST, Buffer.from('{"layers":[]}'));
     const { engine, removed } = engineWith([], lying);
-    expect(await readManifest(engine, { id: image.descriptor.digest, platform: "linux/amd64" }, "t")).toBeUndefined();
+    expect(await readManifest(engine, { id: image.descriptor.digest, platform: AMD64 }, "t")).toBeUndefined();
     expect(removed).toEqual(["t"]);
   });
 });

@@ -4,6 +4,7 @@ import { openEngine } from "../../../../src/engine/open/open-engine.ts";
 import type { ContainerSpec } from "../../../../src/engine/engine-containers.ts";
 import { InvalidReference } from "../../../../src/image/reference.ts";
 import { answer, fakeEngine, latch, rejection, type Route } from "../fake-engine.ts";
+import { AMD64, ARM64, asPlatform } from "../../image/platforms.ts";
 
 const json =
   (body: object | string, status = 200): Route =>
@@ -26,7 +27,7 @@ describe("the API version", () => {
       version: "1",
       apiVersion: spoken,
       store: "graphdriver",
-      platform: "linux/arm64",
+      platform: ARM64,
     });
   });
 });
@@ -58,7 +59,7 @@ describe("an image", () => {
   const info = {
     id: "sha256:1",
     names: [],
-    platform: "linux/arm64/v8",
+    platform: asPlatform("linux/arm64/v8"),
     size: 9,
     diffIds: ["sha256:2"],
   };
@@ -72,7 +73,7 @@ describe("an image", () => {
   test("newer engines get the platform", async () => {
     await using fake = await fakeEngine({ "GET /images/localhost:5000/app:v1/json": json(image) }, "1.49");
     await using engine = await openEngine(fake.endpoint);
-    expect(await engine.inspectImage("localhost:5000/app:v1", "linux/arm64/v8")).toEqual(info);
+    expect(await engine.inspectImage("localhost:5000/app:v1", asPlatform("linux/arm64/v8"))).toEqual(info);
     expect(fake.seen[0]?.query.get("platform")).toBe('{"os":"linux","architecture":"arm64","variant":"v8"}');
   });
 
@@ -85,7 +86,7 @@ describe("an image", () => {
   ])("an older engine's answer is compared with it: %s %s", async (platform, same) => {
     await using fake = await fakeEngine({ "GET /images/app:v1/json": json(image) }, "1.48");
     await using engine = await openEngine(fake.endpoint);
-    expect(await engine.inspectImage("app:v1", platform)).toEqual(same ? info : undefined);
+    expect(await engine.inspectImage("app:v1", asPlatform(platform))).toEqual(same ? info : undefined);
     expect(fake.seen[0]?.query.has("platform")).toBe(false);
   });
 
@@ -175,8 +176,8 @@ describe("push and pull", () => {
   test("send credentials in one header and nowhere else", async () => {
     await using fake = await fakeEngine({ "POST /images/create": done, "POST /images/localhost:5000/app/push": done });
     await using engine = await openEngine(fake.endpoint);
-    await engine.pullImage("localhost:5000/app:v1", { credentials, platform: "linux/arm/v7" });
-    await engine.pushImage("localhost:5000/app:v1", { credentials, platform: "linux/arm/v7" });
+    await engine.pullImage("localhost:5000/app:v1", { credentials, platform: asPlatform("linux/arm/v7") });
+    await engine.pushImage("localhost:5000/app:v1", { credentials, platform: asPlatform("linux/arm/v7") });
     expect(fake.seen.map(({ query }) => Object.fromEntries(query))).toEqual([
       { fromImage: "localhost:5000/app", tag: "v1", platform: "linux/arm/v7" },
       { tag: "v1", tlsVerify: "false", platform: '{"os":"linux","architecture":"arm","variant":"v7"}' },
@@ -198,7 +199,7 @@ describe("push and pull", () => {
   test("an old engine gets no platform", async () => {
     await using fake = await fakeEngine({ "POST /images/app/push": done }, "1.45");
     await using engine = await openEngine(fake.endpoint);
-    await engine.pushImage("app:v1", { platform: "linux/amd64" });
+    await engine.pushImage("app:v1", { platform: AMD64 });
     expect(fake.seen[0]?.query.has("platform")).toBe(false);
   });
 
@@ -283,7 +284,7 @@ describe("a load", () => {
   test("sends the archive, and the platform to newer engines", async () => {
     await using fake = await fakeEngine({ "POST /images/load": json(loaded) });
     await using engine = await openEngine(fake.endpoint);
-    await engine.loadImage(Readable.from(["a tar ", "archive"]), "linux/amd64");
+    await engine.loadImage(Readable.from(["a tar ", "archive"]), AMD64);
     expect(fake.seen[0]?.body).toBe("a tar archive");
     expect(fake.seen[0]?.query.get("platform")).toBe('{"os":"linux","architecture":"amd64"}');
   });

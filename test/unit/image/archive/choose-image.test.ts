@@ -1,23 +1,26 @@
 import { expect, test } from "vitest";
 import { chooseImage, type Candidate } from "../../../../src/image/archive/choose-image.ts";
+import { asPlatform } from "../platforms.ts";
+import type { Platform } from "../../../../src/image/platform.ts";
 
 const MB = 1024 * 1024;
 
 interface Image {
   names: string[];
-  platform: string;
+  platform: Platform;
   config: Buffer;
 }
 
 /** Makes images with a config of one MB each; `used`: bytes of buffers in memory at each read. */
 function images(count: number, of: (index: number) => { names: string[]; platform: string }) {
   const used: number[] = [];
+  const properties = (index: number) => ({ names: of(index).names, platform: asPlatform(of(index).platform) });
   const candidates = Array.from({ length: count }, (_, index): Candidate<Image> => ({
     id: `${index}`,
-    names: of(index).names,
+    names: properties(index).names,
     read: async () => {
       used.push(process.memoryUsage().arrayBuffers);
-      return { ...of(index), config: Buffer.alloc(MB) };
+      return { ...properties(index), config: Buffer.alloc(MB) };
     },
   }));
   return { candidates, used };
@@ -25,8 +28,8 @@ function images(count: number, of: (index: number) => { names: string[]; platfor
 
 test("choosing keeps only the chosen image's config in memory", async () => {
   const { candidates, used } = images(1000, (index) => ({ names: [], platform: index === 7 ? "os/one" : "os/other" }));
-  const chosen = await chooseImage(candidates, undefined, "os/one");
-  expect(chosen).toMatchObject({ platform: "os/one", config: { length: MB } });
+  const chosen = await chooseImage(candidates, undefined, asPlatform("os/one"));
+  expect(chosen).toMatchObject({ platform: asPlatform("os/one"), config: { length: MB } });
   expect(Math.max(...used) - Math.min(...used)).toBeLessThan(500 * MB);
 });
 
@@ -37,5 +40,7 @@ test("a message lists at most ten names or platforms", async () => {
   await expect(chooseImage(variants.candidates, undefined, undefined)).rejects.toThrow(
     /os\/9 and 20 more: choose a platform$/,
   );
-  await expect(chooseImage(variants.candidates, undefined, "os/none")).rejects.toThrow(/os\/9 and 20 more\)$/);
+  await expect(chooseImage(variants.candidates, undefined, asPlatform("os/none"))).rejects.toThrow(
+    /os\/9 and 20 more\)$/,
+  );
 });

@@ -11,6 +11,7 @@ import { dockerManifest, gzipped, makeImage, plain, saveLegacy, saveOci, savePod
 import { read } from "./saved-image.ts";
 import { makeTar, type TestEntry } from "../tar/make-tar.ts";
 import { isWhole } from "../whole-image.ts";
+import { AMD64 } from "../platforms.ts";
 
 const image = await makeImage([3000, 70_000, 200, 70_000, 9000]);
 const legacy = await saveLegacy(image);
@@ -38,7 +39,7 @@ describe("a docker archive on disk", () => {
     await using archive = await openArchive("docker-archive", await file(await makeTar(entries)));
     const found = await archive.find();
     expect(await isWhole(found, image, stored)).toBe(true);
-    expect(found.platform).toBe("linux/amd64");
+    expect(found.platform).toEqual(AMD64);
     expect(found.layers.map(({ blob }) => blob.mediaType)).toEqual(image.layers.map(() => mediaType));
     const isDigestKnown = mediaType === MEDIA_TYPE.ociLayer || entries.some(({ name }) => name === "index.json");
     for (const { blob } of found.layers) expect(blob.digest !== undefined).toBe(isDigestKnown);

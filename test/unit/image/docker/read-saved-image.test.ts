@@ -16,6 +16,7 @@ import {
 } from "../make-image.ts";
 import { makeTar, type TestEntry } from "../tar/make-tar.ts";
 import { read, stream } from "./saved-image.ts";
+import { AMD64, asPlatform } from "../platforms.ts";
 
 const image = await makeImage([3000, 70_000, 200, 9000]);
 /** Has the second layer twice. */
@@ -35,7 +36,7 @@ describe("layers are identified while the archive streams by", () => {
       expect(result).toMatchObject({
         configDigest: digestOf(of.config),
         diffIds: of.diffIds,
-        platform: "linux/amd64",
+        platform: AMD64,
         absent: [],
         unrecognised: [],
       });
@@ -117,7 +118,7 @@ test("of images with the same layers, finds the one for the platform", async () 
     ["linux/arm64", arm],
     ["linux/s390x", amd],
   ] as const) {
-    const result = await read(tar, amd, { platform, keeps: true });
+    const result = await read(tar, amd, { platform: asPlatform(platform), keeps: true });
     expect([platform, result.configDigest]).toEqual([platform, digestOf(of.config)]);
   }
 });

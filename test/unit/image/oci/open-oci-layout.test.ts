@@ -10,6 +10,7 @@ import { file, unpack } from "../archive/files.ts";
 import { blobEntries, gzipped, index, LAYOUT, makeImage, ociBlobs, plain, saveOci } from "../make-image.ts";
 import { makeTar } from "../tar/make-tar.ts";
 import { isWhole } from "../whole-image.ts";
+import { AMD64, asPlatform } from "../platforms.ts";
 
 const image = await makeImage([3000, 70_000, 200, 70_000, 9000]);
 const arm = await makeImage([3000, 800], { architecture: "arm64", variant: "v8" });
@@ -28,7 +29,7 @@ describe("an OCI layout", () => {
       await openArchive("oci-archive", await file(await makeTar(entries))),
     ]) {
       for (const reference of [undefined, "app:v1", "docker.io/library/app:v1", "v1"]) {
-        for (const platform of [undefined, "linux/amd64"])
+        for (const platform of [undefined, AMD64])
           expect(await isWhole(await archive.find(reference, platform), image, gzipSync)).toBe(true);
       }
       expect(archive.list()).toMatchObject([
@@ -69,17 +70,19 @@ describe("an OCI layout", () => {
       LAYOUT,
     ]);
     await using archive = await openArchive("oci", path);
-    expect((await archive.find("app:v1", "linux/amd64")).diffIds).toEqual(image.diffIds);
+    expect((await archive.find("app:v1", AMD64)).diffIds).toEqual(image.diffIds);
     for (const platform of ["linux/arm64", "linux/arm64/v8", "linux/arm64/v9"]) {
-      expect((await archive.find(undefined, platform)).diffIds).toEqual(arm.diffIds);
+      expect((await archive.find(undefined, asPlatform(platform))).diffIds).toEqual(arm.diffIds);
     }
     await expect(archive.find("app:v1")).rejects.toThrow("linux/amd64, linux/arm64/v8: choose a platform");
-    await expect(archive.find("app:v1", "linux/s390x")).rejects.toThrow(
+    await expect(archive.find("app:v1", asPlatform("linux/s390x"))).rejects.toThrow(
       /no image app:v1 for linux\/s390x \(its index names .*linux\/s390x/,
     );
-    await expect(archive.find("app:v1", "windows/amd64")).rejects.toBeInstanceOf(ImageNotFound);
-    await expect(archive.find("app:v1", "linux/arm64/v7")).rejects.toBeInstanceOf(ImageNotFound);
-    expect(archive.list().map(({ platform }) => platform)).toEqual(["linux/amd64", "linux/arm64/v8", "linux/s390x"]);
+    await expect(archive.find("app:v1", asPlatform("windows/amd64"))).rejects.toBeInstanceOf(ImageNotFound);
+    await expect(archive.find("app:v1", asPlatform("linux/arm64/v7"))).rejects.toBeInstanceOf(ImageNotFound);
+    expect(archive.list().map(({ platform }) => platform)).toEqual(
+      ["linux/amd64", "linux/arm64/v8", "linux/s390x"].map(asPlatform),
+    );
   });
 
   test("of several images: returns the named one, and ignores other artifacts", async () => {
@@ -119,7 +122,7 @@ describe("an OCI layout", () => {
       'no image app:v3, but one without a name, "docker.io/library/app:v1"',
     );
     await expect(archive.find("library/other:v1")).rejects.toThrow("it holds no image library/other:v1");
-    expect((await archive.find(undefined, "linux/amd64")).names).toHaveLength(4);
+    expect((await archive.find(undefined, AMD64)).names).toHaveLength(4);
   });
 
   test("of two images of one platform: the error lists their names", async () => {
@@ -150,7 +153,7 @@ describe("an OCI layout", () => {
       ["linux/arm/v6", 1],
       ["linux/arm/v8", 2],
     ] as const) {
-      expect((await archive.find(undefined, wanted)).diffIds).toEqual(variants[at]?.diffIds);
+      expect((await archive.find(undefined, asPlatform(wanted))).diffIds).toEqual(variants[at]?.diffIds);
     }
   });
 });

@@ -9,6 +9,7 @@ import { digestOf, hexOf } from "../../../../src/image/digest.ts";
 import { file, filesInTar } from "../archive/files.ts";
 import { gzipped, makeImage, ociBlobs } from "../make-image.ts";
 import { bytesOf } from "../tar/make-tar.ts";
+import { AMD64 } from "../platforms.ts";
 
 const image = await makeImage([3000, 70_000, 200, 9000]);
 
@@ -59,7 +60,7 @@ describe("an OCI archive", () => {
     );
     await using archive = await openArchive("oci-archive", path);
     for (const name of [...names, undefined]) {
-      const found = await archive.find(name, "linux/amd64");
+      const found = await archive.find(name, AMD64);
       expect(found.config).toEqual(image.config);
       expect(found.manifest).toEqual(manifest);
       for (const [at, layer] of found.layers.entries())
