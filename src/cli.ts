@@ -3,7 +3,7 @@ import {
   InvalidValue,
   type CommandDefinition,
   type OptionDefinition,
-  type TransferJob,
+  type CommandJob,
 } from "./commands/command-definition.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
@@ -17,7 +17,7 @@ export interface OutputOptions {
 }
 
 /** A parsed command line that is yet to run. */
-export interface Job extends TransferJob {
+export interface Job extends CommandJob {
   output: OutputOptions;
 }
 
@@ -100,24 +100,20 @@ function addCommand<Options extends object>(
   env: NodeJS.ProcessEnv,
 ): void {
   const { name, summary, description, options } = definition;
+  const isPassedOn = definition.arguments.some(({ term }) => term.endsWith("...]"));
   const command = program
     .command(name)
     .summary(summary)
     .description(description)
-    .usage("[options] IMAGE [COMMAND...]")
-    .argument(
-      "<IMAGE>",
-      "name of the image, the same on both sides, or its ID; push also takes docker-archive:FILE, oci:FOLDER or oci-archive:FILE, each with an optional :NAME",
-    )
-    .argument("[COMMAND...]", "program and arguments that start the other side; passed on unchanged")
-    .passThroughOptions();
+    .usage(["[options]", ...definition.arguments.map(({ term }) => term.replace(/^<(.*)>$/, "$1"))].join(" "))
+    .passThroughOptions(isPassedOn);
+  for (const { term, description: text } of definition.arguments) command.argument(term, text);
   for (const option of [...options, ...OUTPUT_OPTIONS]) command.addOption(optionOf(option));
-  command.action((image: string, words: string[], given: Options & Partial<OutputOptions> & { delta?: unknown }) => {
+  command.action(() => {
+    const given: Options & Partial<OutputOptions> & { delta?: unknown } = command.opts();
     const { quiet = false, verbose = false, progress = true } = given;
-    // As anywhere, `--` says that no option follows it.
-    const command = words[0] === "--" ? words.slice(1) : words;
     const withDelta = { ...given, ...(given.delta === false && { delta: "never" }) }; // --no-delta
-    choose({ output: { quiet, verbose, progress }, ...definition.toJob({ image, command }, withDelta, env) });
+    choose({ output: { quiet, verbose, progress }, ...definition.toJob(command.args, withDelta, env) });
   });
 }
 

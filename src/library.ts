@@ -68,7 +68,7 @@ export interface TransferControls {
 export async function push(options: PushOptions, controls: TransferControls = {}): Promise<TransferResult> {
   const { image, remote, registry, ...shared } = options;
   return await run(
-    () => pushCommand.toJob({ image, command: wordsOf(remote) }, { registry, ...valuesOf(shared) }, process.env),
+    () => pushCommand.toJob([image, ...wordsOf(remote)], { registry, ...valuesOf(shared) }, process.env),
     controls,
   );
 }
@@ -83,7 +83,7 @@ export async function pull(options: PullOptions, controls: TransferControls = {}
   const { image, remote, via, to, maxSize, ...shared } = options;
   const own = { via, to, maxSize };
   return await run(
-    () => pullCommand.toJob({ image, command: wordsOf(remote) }, { ...own, ...valuesOf(shared) }, process.env),
+    () => pullCommand.toJob([image, ...wordsOf(remote)], { ...own, ...valuesOf(shared) }, process.env),
     controls,
   );
 }

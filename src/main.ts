@@ -22,7 +22,7 @@ class Stopped extends Error {
 
 /**
  * Runs the command line and sets the exit status of the process; no other file exits. The first SIGINT, SIGTERM or SIGHUP stops the command,
- * which removes what it has created; the second ends the process at once. Returns whether a transfer has succeeded.
+ * which removes what it has created; the second ends the process at once. Returns whether it has succeeded.
  */
 export async function main(argv: readonly string[]): Promise<boolean> {
   const parsed = await parse(argv);
@@ -43,10 +43,10 @@ async function parse(argv: readonly string[]): Promise<Parsed> {
 
 async function runJob(job: Job): Promise<number> {
   const terminal = new Terminal(job.output);
-  const { connection } = job.request;
+  const connection = job.request?.connection;
   // The side that a person started prints the outcome for both.
   const output = outputTo((event) => {
-    if (event.type !== "done" || connection.kind !== "spawned") terminal.show(event);
+    if (event.type !== "done" || connection?.kind !== "spawned") terminal.show(event);
   });
   const stop = new AbortController();
   for (const signal of SIGNALS) process.on(signal, () => onSignal(signal, stop, terminal));

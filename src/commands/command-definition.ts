@@ -3,13 +3,21 @@ import type { TransferRequest } from "../request.ts";
 import type { Context } from "../transfer.ts";
 
 /** A command of the command line, as data: cli.ts makes the parser and the help of it, scripts/cli-reference.ts the table in docs/cli.md. */
-export interface CommandDefinition<Options extends object> {
-  name: "push" | "pull";
+export interface CommandDefinition<Options extends object, Job extends CommandJob = CommandJob> {
+  name: string;
   summary: string;
   description: string;
+  arguments: readonly ArgumentDefinition[];
   options: readonly OptionDefinition[];
   /** Makes a job of a parsed command line. Throws a `usage` Failure for arguments that contradict each other. */
-  toJob(words: Words, options: Options, env: NodeJS.ProcessEnv): TransferJob;
+  toJob(words: readonly string[], options: Options, env: NodeJS.ProcessEnv): Job;
+}
+
+/** Words behind the options. */
+export interface ArgumentDefinition {
+  /** `<NAME>`, `[NAME]`, or `[NAME...]` for all further words, which are passed on unchanged. */
+  term: string;
+  description: string;
 }
 
 export interface OptionDefinition {
@@ -22,7 +30,7 @@ export interface OptionDefinition {
   repeats?: boolean;
 }
 
-/** The words behind the options. */
+/** The words of a transfer. */
 export interface Words {
   /** IMAGE */
   image: string;
@@ -30,8 +38,14 @@ export interface Words {
   command: readonly string[];
 }
 
-/** A transfer that is yet to run. */
-export interface TransferJob {
+/** A command that is yet to run. */
+export interface CommandJob {
+  /** Left out by commands that are no transfer. */
+  request?: TransferRequest;
+  run(context: Context): Promise<unknown>;
+}
+
+export interface TransferJob extends CommandJob {
   request: TransferRequest;
   run(context: Context): Promise<TransferResult>;
 }

@@ -4,10 +4,16 @@ import type { FileLocation, ImageLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import type { Via } from "../receive/engine-target.ts";
 import type { PullRequest, TargetEngine } from "../request.ts";
-import type { CommandDefinition, Words } from "./command-definition.ts";
+import type { CommandDefinition, TransferJob, Words } from "./command-definition.ts";
 import { parseSize } from "./option-values.ts";
 import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
-import { readTransferOptions, SHARED_OPTIONS, type SharedOptions } from "./shared-options.ts";
+import {
+  readTransferOptions,
+  SHARED_OPTIONS,
+  type SharedOptions,
+  readWords,
+  TRANSFER_ARGUMENTS,
+} from "./shared-options.ts";
 
 export interface PullOptions extends SharedOptions {
   via?: Via | undefined;
@@ -16,11 +22,12 @@ export interface PullOptions extends SharedOptions {
   maxSize?: number | undefined;
 }
 
-export const pullCommand: CommandDefinition<PullOptions> = {
+export const pullCommand: CommandDefinition<PullOptions, TransferJob> = {
   name: "pull",
   summary: "receive an image through a remote command, or over stdin and stdout of this process",
   description:
     "Receives IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh push IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT] uses whichever of them the host has. Without COMMAND, is the remote side itself.",
+  arguments: TRANSFER_ARGUMENTS,
   options: [
     {
       flags: "--via <method>",
@@ -40,7 +47,7 @@ export const pullCommand: CommandDefinition<PullOptions> = {
     ...SHARED_OPTIONS,
   ],
   toJob(words, options, env) {
-    const request = readPullRequest(words, options, env);
+    const request = readPullRequest(readWords(words), options, env);
     return {
       request,
       run: async (context) => await (await import("../remote/transfers.ts")).pullFromRemote(request, context),

@@ -5,20 +5,27 @@ import { Failure } from "../output/errors.ts";
 import type { CompressOption } from "../packing/compress-option.ts";
 import { chooseRegistry } from "../registry/choose-registry.ts";
 import type { PushRequest, SourceEngine } from "../request.ts";
-import type { CommandDefinition, Words } from "./command-definition.ts";
+import type { CommandDefinition, TransferJob, Words } from "./command-definition.ts";
 import { checkRegistry } from "./option-values.ts";
 import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
-import { readTransferOptions, SHARED_OPTIONS, type SharedOptions } from "./shared-options.ts";
+import {
+  readTransferOptions,
+  SHARED_OPTIONS,
+  type SharedOptions,
+  readWords,
+  TRANSFER_ARGUMENTS,
+} from "./shared-options.ts";
 
 export interface PushOptions extends SharedOptions {
   registry?: string | undefined;
 }
 
-export const pushCommand: CommandDefinition<PushOptions> = {
+export const pushCommand: CommandDefinition<PushOptions, TransferJob> = {
   name: "push",
   summary: "send an image through a remote command, or over stdin and stdout of this process",
   description:
     "Sends IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh pull IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT] uses whichever of them the host has. Without COMMAND, is the remote side itself.",
+  arguments: TRANSFER_ARGUMENTS,
   options: [
     {
       flags: "--registry <where>",
@@ -29,7 +36,7 @@ export const pushCommand: CommandDefinition<PushOptions> = {
     ...SHARED_OPTIONS,
   ],
   toJob(words, options, env) {
-    const request = readPushRequest(words, options, env);
+    const request = readPushRequest(readWords(words), options, env);
     return {
       request,
       run: async (context) => await (await import("../remote/transfers.ts")).pushToRemote(request, context),

@@ -1,6 +1,6 @@
 import type { CompressOption } from "../packing/compress-option.ts";
 import type { Delta, TransferOptions } from "../request.ts";
-import type { OptionDefinition } from "./command-definition.ts";
+import type { ArgumentDefinition, OptionDefinition, Words } from "./command-definition.ts";
 import { HOST_OPTIONS, type HostOptions } from "./host-options.ts";
 import { parseCompress, parsePlatformOption, parseRate, parseSeconds } from "./option-values.ts";
 import { readConnection } from "./read-connection.ts";
@@ -29,6 +29,23 @@ export function readTransferOptions(
   const { platform, timeout, compress, bwlimit, delta = "auto", preserveDigest } = options;
   const connection = readConnection(command, options, env);
   return { connection, platform, timeout, compress, bwlimit, delta, preserveDigest };
+}
+
+export const TRANSFER_ARGUMENTS: readonly ArgumentDefinition[] = [
+  {
+    term: "<IMAGE>",
+    description:
+      "name of the image, the same on both sides, or its ID; push also takes docker-archive:FILE, oci:FOLDER or oci-archive:FILE, each with an optional :NAME",
+  },
+  {
+    term: "[COMMAND...]",
+    description: "program and arguments that start the other side; passed on unchanged",
+  },
+];
+
+/** Reads the words of a transfer: IMAGE, and COMMAND. As anywhere, `--` says that no option follows it. */
+export function readWords([image = "", ...command]: readonly string[]): Words {
+  return { image, command: command[0] === "--" ? command.slice(1) : command };
 }
 
 export const SHARED_OPTIONS: readonly OptionDefinition[] = [

@@ -18,7 +18,7 @@ async function read(...words: string[]): Promise<{ out: string; err: string; sta
 
 /** Returns the IMAGE argument of a job. */
 function namesIn(job: Job | undefined): string | undefined {
-  return job?.request.role === "sender" ? job.request.source.given : job?.request.image.given;
+  return job?.request?.role === "sender" ? job.request.source.given : job?.request?.image.given;
 }
 
 describe("everything after IMAGE is the command, dashes included", () => {
@@ -38,7 +38,7 @@ describe("everything after IMAGE is the command, dashes included", () => {
   ])("%j", async (words, image, command) => {
     const { job } = await read(...words);
     expect(namesIn(job)).toEqual(image);
-    expect(job?.request.connection).toEqual(
+    expect(job?.request?.connection).toEqual(
       command.length === 0 ? { kind: "spawned" } : { kind: "command", words: command },
     );
   });
@@ -83,7 +83,7 @@ describe("options", () => {
 
   test("--delta and --no-delta are for either side", async () => {
     for (const command of ["push", "pull"]) {
-      const delta = async (...options: string[]) => (await read(command, ...options, "app", "cat")).job?.request.delta;
+      const delta = async (...options: string[]) => (await read(command, ...options, "app", "cat")).job?.request?.delta;
       expect(await delta()).toBe("auto");
       expect(await delta("--delta", "always")).toBe("always");
       expect(await delta("--delta=never")).toBe("never");
@@ -111,14 +111,14 @@ describe("options", () => {
 
 describe("--compress", () => {
   test.each(["push", "pull"])("%s --compress", async (verb) => {
-    expect((await read(verb, "app")).job?.request.compress).toBeUndefined();
+    expect((await read(verb, "app")).job?.request?.compress).toBeUndefined();
     for (const [given, how, level] of [
       ["auto", "auto"],
       ["none", "none"],
       ["brotli", "brotli"],
       ["gzip:9", "gzip", 9],
     ] as const)
-      expect((await read(verb, "--compress", given, "app")).job?.request.compress).toEqual({ how, level });
+      expect((await read(verb, "--compress", given, "app")).job?.request?.compress).toEqual({ how, level });
   });
 });
 
@@ -142,7 +142,7 @@ describe("--bwlimit, in bytes a second, has rsync's units", () => {
     ["1500.9B", 1500],
   ])("%s is %i", async (given, bytes) => {
     for (const verb of ["push", "pull"])
-      expect((await read(verb, "--bwlimit", given, "app")).job?.request.bwlimit).toBe(bytes);
+      expect((await read(verb, "--bwlimit", given, "app")).job?.request?.bwlimit).toBe(bytes);
   });
 });
 

@@ -14,7 +14,8 @@ async function request(words: string, env: NodeJS.ProcessEnv = {}): Promise<Push
     { PATH: process.env["PATH"], ...env },
     ignore,
   );
-  return "job" in parsed ? parsed.job.request : expect.fail(`status ${parsed.exitStatus}`);
+  if (!("job" in parsed)) expect.fail(`status ${parsed.exitStatus}`);
+  return parsed.job.request ?? expect.fail("no transfer");
 }
 
 /** Of a request for app:v1 without options. */
