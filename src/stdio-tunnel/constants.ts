@@ -34,7 +34,7 @@ export const MAX_CONTROL_LINE = MB;
 export const FAREWELL_TIMEOUT = 2_000;
 
 // 4. Keep-alive
-/** ms without a byte from the peer after which the link counts as dead. `ALIVE` in remote/ssh-script.ts follows it. */
+/** ms without a byte from the peer after which the link counts as dead. `ALIVE` in remote/login.ts follows it. */
 export const SILENCE_TIMEOUT = 20_000;
 export const TICKS_PER_SILENCE = 4;
 /**
