@@ -1,6 +1,6 @@
 import { sshLogin, tryByHand } from "../engine/connect/ssh-command.ts";
 import type { HostConnection } from "../request.ts";
-import { quote } from "./remote-script.ts";
+import { quote } from "./shell-words.ts";
 
 /** ssh gives up after 4 unanswered keep-alives, 5 s apart: 20 s, as a tunnel does. */
 const ALIVE = ["ServerAliveInterval=5", "ServerAliveCountMax=4"];

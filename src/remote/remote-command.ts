@@ -4,7 +4,7 @@ import { shownCommand } from "../output/secrets.ts";
 import type { TransferOptions } from "../request.ts";
 import { spawnRemote, type RemoteProcess } from "../stdio-tunnel/remote-process.ts";
 import type { Context } from "../transfer.ts";
-import { SUDO_PROMPT } from "./remote-script.ts";
+import { SUDO_PROMPT } from "./shell-words.ts";
 
 /** Lines of a remote command's stderr that are kept: they may say why it failed. */
 const KEPT_LINES = 5;

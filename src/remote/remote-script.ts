@@ -1,9 +1,8 @@
 import type { RemoteProgram } from "../request.ts";
 import type { Bundle } from "./bundle.ts";
+import { FOLDERS, HOME_FOLDERS, NODE_PLACES } from "./places.ts";
 import { MARKER, PASSED_OVER } from "./remote-lines.ts";
-
-/** The prompt for sudo's password, on stderr. */
-export const SUDO_PROMPT = "#docker-over-ssh#password#";
+import { blocksOf, evaluatingWords } from "./shell-words.ts";
 
 /** The volume with the cache folder of remote sides in containers; the label of the volume and of the containers. */
 export const CACHE_VOLUME = "docker-over-ssh-cache";
@@ -54,10 +53,9 @@ run_node() {
   ended $w $e
 }
 
-# Also where the version managers volta, fnm, nvm, mise and asdf have Node, and Synology's packages.
 t_node() {
   n=0
-  for p in "$(command -v node)" "$(command -v nodejs)" "$h/.volta/bin/node" "\${XDG_DATA_HOME:-$h/.local/share}/fnm/aliases/default/bin/node" "$h/.fnm/aliases/default/bin/node" "$h/Library/Application Support/fnm/aliases/default/bin/node" "\${NVM_DIR:-$h/.nvm}"/versions/node/v2[0-9]*/bin/node "$h/.local/share/mise/shims/node" "$h/.asdf/shims/node" /var/packages/Node.js_v2*/target/usr/local/bin/node; do
+  for p in ${NODE_PLACES}; do
     [ -x "$p" ] && { n=1; run_node node "$p" "$@"; }
   done
   [ $n = 1 ] || pass node "not found"
@@ -123,48 +121,13 @@ t_engine() {
 }
 
 # The blocks above stand in front of these words until they are evaluated.
-# At the end of PATH are Docker Desktop, OrbStack, Rancher Desktop.
 o="$1"; d="$2"; i="$3"; q="$6"
-PATH="\${4:+$4:}$PATH\${5:+:$5}:$h/.local/bin:$h/bin:$h/.docker/bin:$h/.orbstack/bin:$h/.rd/bin"
+PATH="\${4:+$4:}$PATH\${5:+:$5}:${HOME_FOLDERS}"
 export PATH; shift 6
 for t in $o; do
   t_$t "$@"
 done
 echo "$m nothing $PATH"; exit 127
-`;
-
-/**
- * Folders that the PATH of a shell that is not a login shell may lack: Homebrew, MacPorts, snap, Docker Desktop, Synology's packages.
- */
-const FOLDERS = [
-  "/usr/local/bin",
-  "/opt/homebrew/bin",
-  "/opt/local/bin",
-  "/snap/bin",
-  "/Applications/Docker.app/Contents/Resources/bin",
-  "/var/packages/ContainerManager/target/usr/bin",
-  "/var/packages/Docker/target/usr/bin",
-  "/usr/bin",
-  "/bin",
-];
-
-/** Runs with sudo what follows. Asks for the password on stderr where sudo wants one and allows more than single programs. */
-const WITH_SUDO = `
-if sudo -n true 2>/dev/null; then
-  exec sudo -n "$@"
-elif sudo -n -l >/dev/null 2>&1; then
-  DOCKER_OVER_SSH_SUDO="sudo -n" exec "$@"
-else
-  exec sudo -S -p "${SUDO_PROMPT}" "$@"
-fi
-`;
-
-/** Evaluates as many words as the first one tells, and leaves the others to them. */
-const EVALUATE = `
-n=$1; shift
-while [ $n -gt 0 ]; do
-  x="$1"; shift; n=$((n-1)); eval "$x"
-done
 `;
 
 /** What the script is given. */
@@ -188,7 +151,7 @@ export interface ScriptOptions {
 /** Returns the words of a command that runs the script, without the login. */
 export function scriptWords(options: ScriptOptions): string[] {
   const { sudo, programs, bundle, image, isImageAsked, paths, folders = FOLDERS, words } = options;
-  const [first = "", ...blocks] = SCRIPT.trim().split("\n\n").map(joined);
+  const [first = "", ...blocks] = blocksOf(SCRIPT);
   // csh refuses words of 1024 (4.2BSD) or 4096 (Debian) characters.
   const parts = bundle.bootstrap.match(/.{1,900}/g) ?? [];
   const all = [first, ...parts.map((part) => `b="\${b}${part}"`), ...blocks];
@@ -201,36 +164,5 @@ export function scriptWords(options: ScriptOptions): string[] {
     isImageAsked ? "asked" : "",
     ...words,
   ];
-  return [
-    ...(sudo ? ["sh", "-c", joined(WITH_SUDO), "sh"] : []),
-    "sh",
-    "-c",
-    joined(EVALUATE),
-    "sh",
-    String(all.length),
-    ...all,
-    ...given,
-  ];
-}
-
-/** Makes one line of a block: removes comments, and joins the lines with semicolons where the shell's grammar wants one. */
-function joined(block: string): string {
-  const lines = block
-    .split("\n")
-    .map((line) => line.trim())
-    .filter((line) => line !== "" && !line.startsWith("#"));
-  return lines.map((line, index) => (index === lines.length - 1 || OPEN.test(line) ? line : `${line};`)).join(" ");
-}
-
-/** The end of a line that another line continues. */
-const OPEN = /(?:^|[\s;])(?:do|then|else|\{|in|;;)$/;
-
-/**
- * Returns a word in quotes that sh, csh and fish read alike: single quotes around text without any special character of theirs.
- *
- * @throws Error for other text
- */
-export function quote(word: string): string {
-  if (/['\\\n!]/.test(word)) throw new Error(`cannot be quoted for every shell: ${word}`);
-  return `'${word}'`;
+  return evaluatingWords(all, given, { sudo });
 }
