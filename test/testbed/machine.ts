@@ -104,7 +104,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
  * Returns the command line that runs a command within the machine. Uses nsenter, not `ip netns exec`, which mounts another /sys and thereby
  * hides the control groups.
  */
-function inside(machine: Machine, command: string, args: string[] = []): [string, string[]] {
+export function inside(machine: Machine, command: string, args: string[] = []): [string, string[]] {
   const namespaces = ["--mount", "--uts", "--net", "--pid"];
   return ["nsenter", ["--target", String(machine.init.pid), ...namespaces, "--", command, ...args]];
 }

@@ -17,6 +17,12 @@ const needed: Record<string, string[]> = {
   ssh: ["openssh-client"],
   "docker-registry": ["docker-registry"],
   busybox: ["busybox-static"],
+  // Of login-host.ts: login shells, and what asks for passwords.
+  zsh: ["zsh"],
+  fish: ["fish"],
+  csh: ["csh"],
+  tcsh: ["tcsh"],
+  sudo: ["sudo"],
 };
 
 /** Installs the programs missing from PATH with apt. Changes nothing when none is missing. */
