@@ -1,0 +1,141 @@
+import { createHash } from "node:crypto";
+import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { brotliCompressSync } from "node:zlib";
+import { execa } from "execa";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readBundle } from "../../src/remote/bundle.ts";
+
+/** A command in place of docker-over-ssh: it prints its arguments and what is left of stdin. */
+const COMMAND = Buffer.from(
+  `(function (exports, require) { exports.main = async (argv) => { console.log(...argv.slice(2)); console.log(require("fs").readFileSync(0, "utf8")); return true; } })`,
+);
+const DIGEST = createHash("sha256").update(COMMAND).digest("hex");
+const PACKED = brotliCompressSync(COMMAND);
+const EVALUATE = "eval(require('zlib').gunzipSync(Buffer.from(process.argv[1],'base64'))+'')";
+
+let home: string;
+beforeEach(async () => void (home = await mkdtemp(join(tmpdir(), "bootstrap-"))));
+afterEach(async () => {
+  await chmod(home, 0o700);
+  await rm(home, { recursive: true });
+});
+
+const cache = (): string => join(home, ".cache/docker-over-ssh");
+const kept = (): string => join(cache(), `bundle-${DIGEST}.cjs`);
+
+interface BootOptions {
+  /** What the initiator sends; by default the bundle, if it is asked for. */
+  input?: Buffer;
+  digest?: string;
+  size?: number;
+  env?: Record<string, string>;
+  nodeOptions?: string[];
+}
+
+/** Runs the bootstrap as the remote script does. Returns the marker lines and what the command has printed. */
+async function boot({ input, digest = DIGEST, size = PACKED.length, env = {}, nodeOptions = [] }: BootOptions = {}) {
+  const { bootstrap } = readBundle();
+  const args = [...nodeOptions, "-e", EVALUATE, "--", bootstrap, `${digest}:${size}`, "node", "pull", "--timeout", "5"];
+  const bytes = input ?? Buffer.concat([PACKED, Buffer.from("tunnel")]);
+  const run = await execa(process.execPath, args, { input: bytes, reject: false, env: { HOME: home, ...env } });
+  const lines = run.stdout.split("\n").map((line) => line.replace("#docker-over-ssh#remote# ", "# "));
+  return { lines, exitCode: run.exitCode };
+}
+
+/** The second run gets no bundle. */
+const bootAgain = async (options: BootOptions = {}) => await boot({ input: Buffer.from("tunnel"), ...options });
+
+const RAN = ["pull --timeout 5", "tunnel"];
+const SENT = { lines: ["# send", "# run sent", ...RAN], exitCode: 0 };
+const KEPT = { lines: ["# run kept", ...RAN], exitCode: 0 };
+
+describe("the bundle", () => {
+  test("is sent once, is kept for this user alone, and leaves the rest of stdin to the command", async () => {
+    expect(await boot()).toEqual(SENT);
+    expect((await lstat(cache())).mode & 0o777).toBe(0o700);
+    expect((await lstat(kept())).mode & 0o777).toBe(0o600);
+    expect(await readFile(kept())).toEqual(COMMAND);
+    expect(await bootAgain()).toEqual(KEPT);
+  });
+
+  test.each<[string, Buffer]>([
+    ["with other bytes", Buffer.from(PACKED.map((byte, index) => (index === 20 ? byte ^ 1 : byte)))],
+    [
+      "that is another",
+      brotliCompressSync(Buffer.from("(function (exports) { exports.main = () => console.log('bad') })")),
+    ],
+  ])("%s is not run and not kept", async (_, packed) => {
+    expect(await boot({ input: packed, size: packed.length })).toEqual({
+      lines: ["# send", "# pass node what arrived is not what was sent"],
+      exitCode: 96,
+    });
+    expect(await readdir(cache())).toEqual([]);
+  });
+
+  test("that ends in the middle ends the bootstrap, and no other program is tried", async () => {
+    expect(await boot({ input: PACKED.subarray(0, -1) })).toEqual({ lines: ["# send"], exitCode: 1 });
+  });
+
+  test.each<[string, () => Promise<unknown>]>([
+    ["changed", async () => await writeFile(kept(), "(function () {})")],
+    ["readable by others", async () => await chmod(kept(), 0o644)],
+    [
+      "a link",
+      async () => {
+        await writeFile(join(home, "elsewhere"), COMMAND, { mode: 0o600 });
+        await rm(kept());
+        await symlink(join(home, "elsewhere"), kept());
+      },
+    ],
+  ])("that is kept and %s is sent again, and replaced", async (_, spoil) => {
+    await boot();
+    await spoil();
+    expect(await boot()).toEqual(SENT);
+    expect((await lstat(kept())).isFile()).toBe(true);
+    expect(await bootAgain()).toEqual(KEPT);
+  });
+
+  test.each<[string, () => Promise<unknown>]>([
+    ["others may write to", async () => (await mkdir(cache(), { recursive: true }), await chmod(cache(), 0o777))],
+    ["is a link", async () => (await mkdir(join(home, ".cache")), await symlink(tmpdir(), cache()))],
+    ["cannot be made", async () => await writeFile(join(home, ".cache"), "")],
+  ])("is run from memory where the cache folder %s", async (_, spoil) => {
+    await spoil();
+    expect(await boot()).toEqual(SENT);
+    expect(await boot()).toEqual(SENT);
+  });
+
+  test("of older versions: three are kept, and half-written ones for an hour", async () => {
+    await mkdir(cache(), { recursive: true, mode: 0o700 });
+    const at = async (name: string, minutesAgo: number) => {
+      await writeFile(join(cache(), name), "x", { mode: 0o600 });
+      const time = Date.now() / 1000 - minutesAgo * 60;
+      await utimes(join(cache(), name), time, time);
+    };
+    for (const [name, minutes] of [
+      ["bundle-a.cjs", 1],
+      ["bundle-b.cjs", 2],
+      ["bundle-c.cjs", 3],
+    ] as const)
+      await at(name, minutes);
+    await at("bundle-d.cjs.123", 61);
+    await at("bundle-e.cjs.124", 59);
+    await at("other", 1000);
+    expect(await boot()).toEqual(SENT);
+    expect((await readdir(cache())).toSorted()).toEqual(
+      ["bundle-a.cjs", "bundle-b.cjs", "bundle-e.cjs.124", `bundle-${DIGEST}.cjs`, "code", "other"].toSorted(),
+    );
+  });
+});
+
+// The real ones (10, 12, 18) are not at hand: this Node takes their number. The code is compiled for Node 10.
+test.each(["10.24.1", "18.20.4", "20.18.3"])("Node %s reports that it is too old", async (version) => {
+  const file = join(home, "version.cjs");
+  await writeFile(file, `Object.defineProperty(process.versions, "node", { value: "${version}" });`);
+  expect(await boot({ nodeOptions: ["--require", file] })).toEqual({
+    lines: [`# pass node Node ${version} is too old`],
+    exitCode: 96,
+  });
+});
