@@ -57,8 +57,8 @@ async function demo(): Promise<void> {
   async function push(version: string): Promise<number> {
     const image = `${IMAGE}:${version}`;
     const wire = await bed.countWire();
-    console.log(`$ docker-over-ssh push ${image} ssh far "docker-over-ssh pull ${image}"`);
-    await execa({ env, stdio: "inherit" })`docker-over-ssh push ${image} ssh far ${`docker-over-ssh pull ${image}`}`;
+    console.log(`$ docker-over-ssh push ${image} ssh://far`);
+    await execa({ env, stdio: "inherit" })`docker-over-ssh push ${image} ssh://far`;
     const { toFar } = await wire();
     console.log(`$ ssh far docker run --rm ${image}`);
     await execa({ env, stdio: "inherit" })`ssh far ${`docker run --rm ${image}`}`;

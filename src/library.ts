@@ -1,7 +1,9 @@
 import { InvalidValue, type TransferJob } from "./commands/command-definition.ts";
 import { checkRate, parseCompress, parsePlatformOption } from "./commands/option-values.ts";
+import { parseFolder, parseImage } from "./commands/host-options.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
+import { isAddress } from "./commands/read-connection.ts";
 import type { SharedOptions } from "./commands/shared-options.ts";
 import { Failure } from "./output/errors.ts";
 import type { TransferEvent, TransferResult } from "./output/events.ts";
@@ -13,7 +15,7 @@ export interface TransferOptions {
   /** Name or ID of the image. To push also `docker-archive:FILE`, `oci:FOLDER` or `oci-archive:FILE`, each with an optional `:NAME`. */
   image: string;
   /**
-   * The remote side: `ssh://[USER@]HOST[:PORT]`, or a program and its arguments that start docker-over-ssh or end in
+   * The remote side: `ssh://[USER@]HOST[:PORT]`, `docker://CONTAINER` or `kubectl://NAMESPACE/POD[/CONTAINER]`; or a program and its arguments that start docker-over-ssh or end in
    * `docker system dial-stdio`. `stdio`: this process is the remote side of a docker-over-ssh that has started it, and its stdin and
    * stdout are the tunnel.
    */
@@ -28,7 +30,15 @@ export interface TransferOptions {
   compress?: string | undefined;
   /** Bytes a second, in each direction; 0 is no limit */
   bwlimit?: number | undefined;
-  /** With `ssh://`: use the remote engine through sudo */
+  /** With an address: what can be the remote side there */
+  far?: "auto" | "installed" | "node" | "container" | "node-sent" | "engine" | undefined;
+  /** With an address: an image with Node for a remote side in a container */
+  farImage?: string | undefined;
+  /** With an address: folders there to look for programs in first */
+  farPath?: readonly string[] | undefined;
+  /** With `ssh://`: the program that logs in, and its options; left out: `ssh` */
+  ssh?: readonly string[] | undefined;
+  /** With an address: run the remote side through sudo */
   sudo?: boolean | undefined;
   /** Address of the engine of this side; left out: as for the docker command, `DOCKER_HOST` or the docker context */
   host?: string | undefined;
@@ -36,7 +46,7 @@ export interface TransferOptions {
   timeout?: number | undefined;
 }
 
-export type RemoteSide = `ssh://${string}` | readonly string[] | "stdio";
+export type RemoteSide = `ssh://${string}` | `docker://${string}` | `kubectl://${string}` | readonly string[] | "stdio";
 
 export interface PushOptions extends TransferOptions {
   /** `embedded`, `container` or `HOST:PORT` */
@@ -61,7 +71,7 @@ export interface TransferControls {
 
 /**
  * Sends an image, as `docker-over-ssh push` does. Resolves when the receiver has the image under its name. Prints nothing, and does not
- * exit; a remote command may ask for a password on the terminal.
+ * exit; a remote command, or sudo on the remote side, may ask for a password on the terminal.
  *
  * @throws Failure with a code; a `RemoteFailure` has the words of the remote side.
  */
@@ -75,7 +85,7 @@ export async function push(options: PushOptions, controls: TransferControls = {}
 
 /**
  * Receives an image, as `docker-over-ssh pull` does. Resolves when the image is here under its name, and the sender knows. Prints nothing,
- * and does not exit; a remote command may ask for a password on the terminal.
+ * and does not exit; a remote command, or sudo on the remote side, may ask for a password on the terminal.
  *
  * @throws Failure with a code; a `RemoteFailure` has the words of the remote side.
  */
@@ -117,9 +127,10 @@ async function run(
 function wordsOf(remote: RemoteSide): readonly string[] {
   if (remote === "stdio") return [];
   if (typeof remote !== "string" && remote.length > 0) return remote;
-  if (typeof remote === "string" && remote.startsWith("ssh://")) return [remote];
+  if (typeof remote === "string" && isAddress(remote)) return [remote];
   throw new Failure("usage", `${JSON.stringify(remote)} is no remote side`, {
-    expected: 'ssh://[USER@]HOST[:PORT], a list of a program and its arguments, or "stdio"',
+    expected:
+      'ssh://[USER@]HOST[:PORT], docker://CONTAINER, kubectl://NAMESPACE/POD, a list of a program and its arguments, or "stdio"',
     hint: 'For instance ["ssh", "prod", "docker-over-ssh pull app:v2"].',
   });
 }
@@ -129,6 +140,8 @@ function valuesOf({
   platform,
   compress,
   bwlimit,
+  farImage,
+  farPath,
   ...others
 }: Omit<TransferOptions, "image" | "remote">): SharedOptions {
   return {
@@ -136,5 +149,7 @@ function valuesOf({
     platform: platform === undefined ? undefined : parsePlatformOption(platform),
     compress: compress === undefined ? undefined : parseCompress(compress),
     bwlimit: bwlimit === undefined ? undefined : checkRate(bwlimit),
+    farImage: farImage === undefined ? undefined : parseImage(farImage),
+    farPath: farPath?.map(parseFolder),
   };
 }

@@ -1,3 +1,4 @@
+import { InvalidReference, parseReference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import type { HostAddress, HostConnection, RemoteProgram } from "../request.ts";
 import { InvalidValue, type OptionDefinition } from "./command-definition.ts";
@@ -27,7 +28,8 @@ export const HOST_OPTIONS: readonly OptionDefinition[] = [
   },
   {
     flags: "--far-image <image>",
-    description: `with ssh://HOST: an image with Node for a remote side in a container (default: ${DEFAULT_IMAGE}); sent from here where the engine there can not pull it`,
+    description: `with ssh://HOST: an image with Node for a remote side in a container (default: ${DEFAULT_IMAGE}); sent from here where the engine there cannot pull it`,
+    parse: parseImage,
   },
   {
     flags: "--far-path <folder>",
@@ -98,8 +100,20 @@ function chosen(text: string): (typeof CHOICES)[number] {
   throw new InvalidValue(`Expected one of ${CHOICES.join(", ")}.`);
 }
 
+/** --far-image. Returns the text: the engine there reads it. */
+export function parseImage(text: string): string {
+  try {
+    parseReference(text);
+    return text;
+  } catch (error) {
+    throw error instanceof InvalidReference
+      ? new InvalidValue(`Expected the name of an image: ${error.message}.`)
+      : error;
+  }
+}
+
 /** --far-path: it is passed to the shell there, in quotes. */
-function parseFolder(text: string): string {
+export function parseFolder(text: string): string {
   if (/^[/~][^'\\\n!:]*$/.test(text)) return text;
   throw new InvalidValue("Expected an absolute path, without quotes, backslash, colon or exclamation mark.");
 }

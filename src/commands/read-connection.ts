@@ -32,7 +32,7 @@ export function readConnection(
   env: NodeJS.ProcessEnv = process.env,
 ): Connection {
   const [given = "", ...more] = command;
-  if (SCHEME.test(given)) return hostConnection(given, readAddress(given, more), options, env);
+  if (isAddress(given)) return hostConnection(given, readAddress(given, more), options, env);
   if (command.length === 1 && isBareHost(given, env)) {
     return hostConnection(given, readAddress(`ssh://${given}`, []), options, env);
   }
@@ -45,6 +45,11 @@ export function readConnection(
   }
   if (command.length === 0) return { kind: "spawned" };
   return { kind: ENGINE.test(command.join(" ")) ? "engine" : "command", words: command };
+}
+
+/** Tells whether the word is the address of a host or a container. */
+export function isAddress(word: string): boolean {
+  return SCHEME.test(word);
 }
 
 /** Tells whether a single word is a host. Throws a `usage` Failure where it may as well be a program of this machine. */

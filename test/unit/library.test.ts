@@ -1,4 +1,5 @@
 /** push and pull as a library, between layouts. */
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { pull, push, RemoteFailure, type TransferEvent } from "../../src/index.ts";
@@ -76,9 +77,32 @@ test.each<[string, () => Promise<unknown>, object]>([
   ["a platform that cannot be", () => pull({ image: "app", platform: "arm64", remote: idle }), { code: "usage" }],
   ["a codec that cannot be", () => push({ image: source, compress: "lz4", remote: idle }), { code: "usage" }],
   ["a rate that cannot be", () => push({ image: source, bwlimit: 100, remote: idle }), { code: "usage" }],
+  ["a folder that cannot be", () => push({ image: source, remote: "ssh://prod", farPath: ["bin"] }), { code: "usage" }],
+  ["an image that cannot be", () => push({ image: source, remote: "ssh://prod", farImage: "A'" }), { code: "usage" }],
   ["no remote side", () => push({ image: source, remote: [] }), { code: "usage", exitStatus: 2 }],
 ])("%s is a Failure with a code", async (_, transfer, failure) => {
   await expect(transfer()).rejects.toMatchObject({ name: "Failure", ...failure });
+});
+
+test("brings docker-over-ssh along to a host that has only Node", async () => {
+  const home = at("far-home");
+  mkdirSync(home);
+  // In place of ssh: it runs what ssh would run there, in a home folder of its own, and without an engine.
+  const there = `HOME='${home}' XDG_CACHE_HOME= DOCKER_HOST=unix:///nowhere`;
+  writeFileSync(at("ssh"), `#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift 2\n${there} exec sh -c "$*"\n`, {
+    mode: 0o755,
+  });
+  const codes: string[] = [];
+  const onEvent = (event: TransferEvent): void => void (event.type === "detail" && codes.push(event.code));
+  const transfer = push(
+    { image: source, as: "app:v1", remote: "ssh://prod", far: "node", ssh: [at("ssh")] },
+    { onEvent },
+  );
+  await expect(transfer).rejects.toMatchObject({ name: "Failure", code: "engine-unreachable" });
+  expect(codes).toEqual(expect.arrayContaining(["program-tried", "bundle-sent", "remote-found", "tunnel-opened"]));
+  expect(readdirSync(join(home, ".cache/docker-over-ssh"))).toContainEqual(
+    expect.stringMatching(/^bundle-[0-9a-f]{64}\.cjs$/),
+  );
 });
 
 describe("a transfer is stopped", () => {
