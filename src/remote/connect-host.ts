@@ -18,7 +18,7 @@ import { startRemoteProgram, type Started } from "./start-remote-program.ts";
 /** Connects by one login to the best program that can be the remote side there: docker-over-ssh, which may be brought along, or the engine. */
 export function connectToHost(connection: HostConnection, request: TransferRequest, context: Context): Connect {
   const shown = shownCommand([...loginCommand(connection, []), "(the remote script)"]);
-  const named = { words: connection.given, byHand: loginByHand(connection), shown };
+  const named = { words: connection.given, byHand: loginByHand(connection), shown, asksPassword: connection.sudo };
   const start = (programs = connection.programs): RemoteCommand => {
     const words = scriptWords({ ...connection, programs, bundle: readBundle(), words: remoteWords(request) });
     return runRemoteCommand(loginCommand(connection, words), named, request, context);
@@ -72,7 +72,7 @@ async function sendImage(
   if (!connection.isImageAsked) return false;
   const engine = request.role === "sender" ? request.source : request.target;
   const image = parseImageName(connection.image);
-  const toEngine: HostConnection = { ...connection, programs: ["engine"] };
+  const toEngine: HostConnection = { ...connection, programs: ["engine"], isImageAsked: false };
   const imageRequest: PushRequest = {
     ...request,
     role: "sender",

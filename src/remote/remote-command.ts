@@ -8,6 +8,8 @@ import { SUDO_PROMPT } from "./shell-words.ts";
 
 /** Lines of a remote command's stderr that are kept: they may say why it failed. */
 const KEPT_LINES = 5;
+/** Questions for sudo's password, which asks three times by default. */
+const MAX_QUESTIONS = 3;
 /** Lines that are held back for one program. */
 const MAX_HELD = 100;
 
@@ -22,47 +24,62 @@ export interface RemoteCommand extends AsyncDisposable {
   lastLines(): string;
   /** Keeps the next lines of its stderr back: they matter only if the program that is tried next is not passed over. */
   holdLines(): void;
-  /** Ends this: the lines are for the user, or belong to a program that was passed over. */
+  /** Ends this: the lines are the remote side's, which has started and needs no password any more, or a program's that was passed over. */
   releaseLines(as: "remote" | "passed-over"): void;
   /** Aborted, with a Failure, when a question of the remote side cannot be answered. */
   readonly signal: AbortSignal;
 }
 
+/** How a remote command is named in messages, and what it may ask. */
+export interface RemoteCommandOptions extends Pick<RemoteCommand, "words" | "byHand"> {
+  /** The command for --verbose. */
+  shown?: string;
+  /** It may ask for sudo's password. The question of any other command is a line like others: a hostile one would get a password that way. */
+  asksPassword?: boolean;
+}
+
 /**
  * Runs a remote command that may lead to an engine. Ctrl-C in a terminal reaches every program of the foreground: this one ignores it,
  * because the transfer still has to end requests and remove leftovers through it. It keeps the terminal, where ssh may ask for a password.
- * `shown`: the command for --verbose.
  */
 export function runRemoteCommand(
   command: readonly string[],
-  { words, byHand, shown = shownCommand(command) }: Pick<RemoteCommand, "words" | "byHand"> & { shown?: string },
+  { words, byHand, shown = shownCommand(command), asksPassword = false }: RemoteCommandOptions,
   { bwlimit }: Pick<TransferOptions, "bwlimit">,
   { output }: Context,
 ): RemoteCommand {
   const lines: string[] = [];
   let held: string[] | undefined;
+  let questions = asksPassword ? MAX_QUESTIONS : 0;
+  let isAsking = false;
   const unanswered = new AbortController();
   output.detail({ code: "command-started", command: shown });
   const ignoringSignals = process.platform === "win32" ? [] : ["sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh"];
   const onLine = (line: string): void => {
     lines.push(line);
     if (lines.length > KEPT_LINES) lines.shift();
-    if (line.includes(SUDO_PROMPT)) return void answer();
+    if (questions > 0 && line.includes(SUDO_PROMPT)) return void answer();
     if (held === undefined) output.event({ type: "remote", line });
     else if (held.length < MAX_HELD) held.push(line);
   };
   const answer = async (): Promise<void> => {
+    if (isAsking) return;
+    questions -= 1;
+    isAsking = true;
     try {
       const password = await askPassword(`[sudo] password for the remote side of ${words}: `);
       child.stdin.write(`${password}\n`);
     } catch (error) {
       unanswered.abort(error);
+    } finally {
+      isAsking = false;
     }
   };
   const releaseLines: RemoteCommand["releaseLines"] = (as) => {
     for (const line of held ?? [])
       output.event(as === "remote" ? { type: "remote", line } : { type: "detail", code: "passed-over-line", line });
     held = undefined;
+    if (as === "remote") questions = 0;
   };
   const child = spawnRemote([...ignoringSignals, ...command], onLine, { name: words, rate: bwlimit });
   return {

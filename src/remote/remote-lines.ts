@@ -1,4 +1,5 @@
 import { parsePlatform, type Platform } from "../image/platform.ts";
+import type { RemoteProgram } from "../request.ts";
 
 /** What the remote script and the bootstrap write to stdout for the initiator: lines that begin with the marker. */
 
@@ -7,12 +8,15 @@ export const MARKER = "#docker-over-ssh#remote#";
 /** Exit status of the bootstrap where this Node does not suit. The bootstrap has written why. */
 export const PASSED_OVER = 96;
 
+/** A program whose tunnel comes behind the lines. */
+export type TunnelProgram = Exclude<RemoteProgram, "engine">;
+
 /** A line from the remote side. */
 export type RemoteLine =
   /** A program does not suit, or cannot be started. */
   | { kind: "pass"; program: string; reason: string }
   /** A program is started. `what`: its path, or the image. */
-  | { kind: "try"; program: string; what: string }
+  | { kind: "try"; program: TunnelProgram; what: string }
   /** The bootstrap wants the bundle. */
   | { kind: "send" }
   /** The bootstrap becomes docker-over-ssh. */
@@ -34,6 +38,8 @@ export function findMarker(text: string): { start: number; end: number; words: s
   return { start, end: end + 1, words: text.slice(start + MARKER.length + 1, end).trim() };
 }
 
+const TUNNEL_PROGRAMS: readonly TunnelProgram[] = ["installed", "node", "container", "node-sent"];
+
 /** Parses the words behind a marker; undefined for a line that nobody here has written. */
 export function parseRemoteLine(words: string): RemoteLine | undefined {
   const [kind = "", first = "", ...more] = words.split(" ");
@@ -41,8 +47,10 @@ export function parseRemoteLine(words: string): RemoteLine | undefined {
   switch (kind) {
     case "pass":
       return { kind, program: first, reason: rest };
-    case "try":
-      return { kind, program: first, what: rest };
+    case "try": {
+      const program = TUNNEL_PROGRAMS.find((name) => name === first);
+      return program && { kind, program, what: rest };
+    }
     case "send":
       return { kind };
     case "run":

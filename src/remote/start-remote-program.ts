@@ -1,25 +1,27 @@
 import type { Platform } from "../image/platform.ts";
 import { Failure } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
-import type { HostConnection, RemoteProgram, TransferRequest } from "../request.ts";
+import type { HostConnection, TransferRequest } from "../request.ts";
 import { MAGIC_LINE, PROTOCOL_VERSION } from "../stdio-tunnel/constants.ts";
 import { readUntil } from "../streams/read-until.ts";
 import { VERSION } from "../version.ts";
 import { readPackedBundle } from "./bundle.ts";
+import { LineOrder } from "./line-order.ts";
 import { withinAnswerTimeout, type RemoteCommand } from "./remote-command.ts";
 import { engineUnreachable, nothingSuits } from "./remote-errors.ts";
-import { findMarker, parseRemoteLine, type RemoteLine } from "./remote-lines.ts";
+import { findMarker, parseRemoteLine, type RemoteLine, type TunnelProgram } from "./remote-lines.ts";
 
 /** Bytes that a login shell may print before it runs the script, and a program before its hello. */
 const MAX_NOISE = 64 * 1024;
+
+/** Characters of an unexpected line that are shown. */
+const MAX_SHOWN = 200;
 
 /** Lines of the script: each program is tried in a few places. */
 const MAX_LINES = 100;
 
 /** ms for an image to be pulled there. */
 const PULL_TIMEOUT = 10 * 60_000;
-
-type TunnelProgram = Exclude<RemoteProgram, "engine">;
 
 /** The program that the remote side has started. */
 export type Started =
@@ -46,10 +48,12 @@ export async function startRemoteProgram(
   { output, signal, sendImage }: StartOptions,
 ): Promise<Started> {
   const passedOver: string[] = [];
+  const order = new LineOrder(connection.programs);
   let program: TunnelProgram = "installed";
   let timeout = request.timeout;
   for (let lines = 0; lines < MAX_LINES; lines++) {
-    const line = await nextLine(link, timeout, signal, output);
+    const { line, words } = await nextLine(link, timeout, signal, output);
+    if (line === undefined || !order.accepts(line)) throw unknownLine(link, words);
     timeout = request.timeout;
     switch (line.kind) {
       case "pass":
@@ -58,7 +62,7 @@ export async function startRemoteProgram(
         output.detail({ code: "program-passed-over", program: line.program, reason: line.reason });
         break;
       case "try":
-        program = line.program as TunnelProgram;
+        program = line.program;
         output.detail({ code: "program-tried", program, what: line.what });
         link.holdLines();
         if (program === "installed") {
@@ -85,6 +89,7 @@ export async function startRemoteProgram(
         break;
       }
       case "engine":
+        link.releaseLines("remote");
         return line;
       case "nothing":
         throw nothingSuits(connection, passedOver, line.path);
@@ -103,7 +108,7 @@ async function nextLine(
   timeout: number | undefined,
   signal: AbortSignal,
   output: Output,
-): Promise<RemoteLine> {
+): Promise<{ line: RemoteLine | undefined; words: string }> {
   const either = AbortSignal.any([signal, link.signal]);
   const { found, before } = await withinAnswerTimeout(
     link,
@@ -114,9 +119,7 @@ async function nextLine(
   if (found === undefined) throw engineUnreachable(link, await link.child.exit(), before);
   if (before.trim() !== "")
     output.detail({ code: "noise", printedBy: "login-shell", text: before.trim().slice(0, 4096) });
-  const line = parseRemoteLine(found.words);
-  if (line === undefined) throw unknownLine(link, found.words);
-  return line;
+  return { line: parseRemoteLine(found.words), words: found.words };
 }
 
 /**
@@ -162,8 +165,12 @@ function answerOtherProtocol(link: RemoteCommand, role: TransferRequest["role"])
 }
 
 function unknownLine({ words }: RemoteCommand, line: string): Failure {
-  return new Failure("remote-not-a-tunnel", `\`${words}\` wrote a line that only the remote script writes: ${line}`, {
-    expected: "the lines of the script that this docker-over-ssh sends there",
-    hint: "Run the command again with --verbose, and report what it prints.",
-  });
+  return new Failure(
+    "remote-not-a-tunnel",
+    `\`${words}\` wrote a line that the remote script does not write there: ${line.slice(0, MAX_SHOWN)}`,
+    {
+      expected: "the lines of the script that this docker-over-ssh sends there",
+      hint: "Run the command again with --verbose, and report what it prints.",
+    },
+  );
 }

@@ -1,0 +1,92 @@
+/** A host that writes lines of the remote script which the script would not write, and asks for passwords. */
+import { execPath } from "node:process";
+import { beforeEach, expect, test, vi } from "vitest";
+import { readConnection } from "../../../src/commands/read-connection.ts";
+import { askPassword } from "../../../src/output/ask-password.ts";
+import { outputTo } from "../../../src/output/output.ts";
+import { runRemoteCommand } from "../../../src/remote/remote-command.ts";
+import { MARKER } from "../../../src/remote/remote-lines.ts";
+import { SUDO_PROMPT } from "../../../src/remote/shell-words.ts";
+import { startRemoteProgram } from "../../../src/remote/start-remote-program.ts";
+import type { HostConnection, RemoteProgram, TransferRequest } from "../../../src/request.ts";
+
+vi.mock("../../../src/output/ask-password.ts", () => ({ askPassword: vi.fn<typeof askPassword>() }));
+beforeEach(() => vi.mocked(askPassword).mockReset().mockResolvedValue("secret"));
+
+interface HostOptions {
+  programs?: RemoteProgram[];
+  asksPassword?: boolean;
+}
+
+/** Runs a host that writes this, and reads its stdin to the end. Returns what becomes of it, and what it was sent for an image. */
+async function host(code: string, { programs = ["installed", "node", "engine"], asksPassword = false }: HostOptions) {
+  const shown: string[] = [];
+  const output = outputTo((event) => void (event.type === "remote" && shown.push(event.line)));
+  const { signal } = new AbortController();
+  const context = { output, signal, env: {} };
+  const request = { role: "sender", timeout: 20_000 } as TransferRequest;
+  const connection = { ...(readConnection(["ssh://prod"]) as HostConnection), programs };
+  const command = [execPath, "-e", `process.stdin.resume(); ${code}`];
+  const images: unknown[] = [];
+  await using link = runRemoteCommand(command, { words: "prod", byHand: "", asksPassword }, request, context);
+  const started = await startRemoteProgram(link, connection, request, {
+    output,
+    signal,
+    sendImage: async (platform) => await Promise.resolve(images.push(platform) > 0),
+  }).catch((error: unknown) => error);
+  return { started, images, shown };
+}
+
+const lines = (...written: string[]): string =>
+  `console.log(${JSON.stringify(written.map((line) => `${MARKER} ${line}`).join("\n"))})`;
+
+test.each<[string, RemoteProgram[], string[]]>([
+  ["a program that does not exist", ["node"], ["try perl /usr/bin/perl"]],
+  ["a program that is not to be tried", ["engine"], ["try installed /bin/docker-over-ssh"]],
+  ["an engine that is not to be used", ["node"], ["engine docker 1.48"]],
+  ["the bundle before a program is tried", ["node"], ["send"]],
+  ["the bundle for a program of its own", ["node"], ["try node-sent /tmp/node", "send"]],
+  ["the bundle twice", ["node"], ["try node /bin/node", "send", "send"]],
+  ["an image where no container is to be tried", ["node"], ["image linux/amd64 node:24"]],
+  ["an image twice", ["container"], ["image linux/amd64 node:24", "image linux/amd64 node:24"]],
+  ["time for an image twice", ["container"], ["pull node:24", "pull node:24"]],
+  ["a line of its own", ["node"], [`format ${"x".repeat(5000)}`]],
+])("it asks for %s", async (_, programs, written) => {
+  const { started, images } = await host(lines(...written), { programs });
+  expect(started).toMatchObject({ code: "remote-not-a-tunnel" });
+  expect((started as Error).message).toContain("does not write there: ");
+  expect((started as Error).message.length).toBeLessThan(400);
+  expect(images.length).toBeLessThanOrEqual(1);
+});
+
+test("another Node gets the bundle where the first one is passed over", async () => {
+  const written = ["try node /a", "send", "pass node damaged", "try node /b", "send", "run sent"];
+  const { started } = await host(lines(...written), { programs: ["node"] });
+  expect(started).toEqual({ kind: "tunnel", program: "node" });
+});
+
+const question = `process.stderr.write("${SUDO_PROMPT}\\n");`;
+const podman = lines("engine podman");
+
+test("it asks for a password that nobody has offered: the question is a line like any other", async () => {
+  const { started, shown } = await host(`${question} process.stderr.write("end\\n", () => { ${podman} })`, {});
+  expect(started).toEqual({ kind: "engine", program: "podman" });
+  await vi.waitFor(() => expect(shown).toEqual([SUDO_PROMPT, "end"]));
+  expect(askPassword).not.toHaveBeenCalled();
+});
+
+test("it asks for sudo's password a fourth time", async () => {
+  const third = `${question} process.stderr.write("end\\n", () => { ${podman} });`;
+  const again = `let asked = 1; process.stdin.on("data", () => { if (asked++ < 3) { ${question} } else { ${third} } });`;
+  const { started, shown } = await host(`${again} ${question}`, { asksPassword: true });
+  expect(started).toEqual({ kind: "engine", program: "podman" });
+  await vi.waitFor(() => expect(shown).toEqual([SUDO_PROMPT, "end"]));
+  expect(askPassword).toHaveBeenCalledTimes(3);
+});
+
+test("it asks for sudo's password when the remote side has started", async () => {
+  const started = lines("try node /bin/node", "send", "run sent");
+  const { shown } = await host(`process.stdin.on("end", () => { ${question} }); ${started}`, { asksPassword: true });
+  expect(shown).toEqual([SUDO_PROMPT]);
+  expect(askPassword).not.toHaveBeenCalled();
+});
