@@ -78,9 +78,11 @@ has_image() {
 }
 
 # A host without the internet must not wait for it each time: unless the image was asked for, a day passes between two attempts.
+# The folder may be the work of another user: no FIFO is opened there, and no link is followed to a file to write (set -C).
 may_pull() {
   c="\${XDG_CACHE_HOME:-$h/.cache}/docker-over-ssh/pull-failed"
   [ "$q" = asked ] && return
+  [ -f "$c" ] || return 0
   [ "$(cat "$c" 2>/dev/null)" = "$i" ] && [ -n "$(find "$c" -mtime -1 2>/dev/null)" ] && return 1
   return 0
 }
@@ -89,7 +91,7 @@ pull_image() {
   echo "$m pull $i"
   l=""; command -v timeout >/dev/null && l="timeout ${PULL_LIMIT}"
   $l $s "$p" pull -q "$i" >/dev/null 2>&1 && has_image && return
-  [ -n "$h" ] && (umask 077; mkdir -p "\${c%/*}" && echo "$i" > "$c") 2>/dev/null
+  [ -n "$h" ] && (umask 077; mkdir -p "\${c%/*}" && rm -f "$c" && set -C && echo "$i" > "$c") 2>/dev/null
   return 1
 }
 

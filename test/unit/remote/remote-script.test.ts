@@ -98,7 +98,8 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
       await chmod(file, 0o755);
     }
     if (stamp !== undefined) await writeFile(join(folder.path, ".cache/docker-over-ssh/pull-failed"), `${stamp}\n`);
-    for (const name of ["sh", "uname", "cat", "find", "mkdir"]) await execa`ln -s /bin/${name} ${join(bin, name)}`;
+    for (const name of ["sh", "uname", "cat", "find", "mkdir", "rm"])
+      await execa`ln -s /bin/${name} ${join(bin, name)}`;
     const [name = "", ...args] = shell.split(" ");
     const file = (await execa`which ${name}`).stdout;
     const env = { PATH: bin, HOME: folder.path, LC_ALL: "C" };
@@ -214,6 +215,18 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     expect(await pulls({ home, stamp: "node:24" })).toBe(false);
     expect(await pulls({ home, stamp: "node:20" })).toBe(true);
     expect(await pulls({ home, stamp: "node:24", isImageAsked: true })).toBe(true);
+  });
+
+  test.each([
+    ["a link to a file", "ln -s ~/own ~/.cache/docker-over-ssh/pull-failed"],
+    ["a FIFO", "mkfifo ~/.cache/docker-over-ssh/pull-failed"],
+  ])("in a cache folder that another user has prepared, %s does no harm", async (_, prepare) => {
+    const there = "PATH=/bin:/usr/bin; echo own > ~/own; mkdir -p ~/.cache/docker-over-ssh";
+    const code = docker("exit 1");
+    code["docker"] =
+      `case "$*" in *Server.Os*) (${there}; ${prepare}) ;; system*) echo "$(cat ~/own)" ;; esac; ${code["docker"]}`;
+    const { lines } = await run(["docker"], { code, input: "no\n", ...only("container", "engine") });
+    expect(lines.slice(-2)).toEqual(["own", "[docker] system dial-stdio"]);
   });
 
   test("an image for another platform is as good as none", async () => {
