@@ -53,7 +53,14 @@ run_node() {
   ended $w $e
 }
 
+# Whether a program finds an engine there. Podman alone has none for it, unless it serves the socket of Docker.
+api() {
+  [ -n "$DOCKER_HOST" ] || [ -S /var/run/docker.sock ] || [ -z "$(command -v podman)" ] && return
+  p="$(command -v docker)" && u="$(socket)" && [ -S "$u" ]
+}
+
 t_node() {
+  api || { pass node "podman alone"; return; }
   n=0
   for p in ${NODE_PLACES}; do
     [ -x "$p" ] && { n=1; run_node node "$p" "$@"; }

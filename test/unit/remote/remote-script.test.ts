@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -252,6 +253,11 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
       "[docker] system dial-stdio",
     ]);
     expect((await run(["podman"], only("engine"))).lines).toEqual(["# engine podman", "[podman] system dial-stdio"]);
+  });
+
+  test.skipIf(existsSync("/var/run/docker.sock"))("Node is passed over beside podman alone", async () => {
+    const { lines } = await run(["node", "podman"], only("node", "engine"));
+    expect(lines).toEqual(["# pass node podman alone", "# engine podman", "[podman] system dial-stdio"]);
   });
 
   test("docker is run without its version if the engine is down, and prints the error itself", async () => {
