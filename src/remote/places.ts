@@ -1,4 +1,4 @@
-/** Where programs are on a remote side, as its shell reads it. `$h` is the home folder there. */
+/** Where programs are on a remote side, as its shell reads it. `$h` is the home folder of the user who has logged in. */
 
 /**
  * Folders that the PATH of a shell that is not a login shell may lack: Homebrew, MacPorts, snap, Docker Desktop, Synology's packages.

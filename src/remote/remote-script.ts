@@ -19,7 +19,7 @@ const PULL_LIMIT = 120;
  * which no login shell changes: there is no single quote, backslash or exclamation mark in them.
  */
 const SCRIPT = `
-m="${MARKER}"; s="$DOCKER_OVER_SSH_SUDO"; h="$HOME"; b=""
+m="${MARKER}"; s="$DOCKER_OVER_SSH_SUDO"; h="\${DOCKER_OVER_SSH_HOME:-$HOME}"; b=""
 j="eval(require(/zlib/.source).gunzipSync(Buffer.from(process.argv[1],/base64/.source))+[])"
 
 pass() {
@@ -38,14 +38,22 @@ ended() {
 
 t_installed() {
   p="$(command -v docker-over-ssh)" || { pass installed "not found"; return; }
+  may installed "$p" || return
   echo "$m try installed $p"
   $s "$p" "$@"
   ended installed $?
 }
 
+# sudo may run only some programs without a password.
+may() {
+  [ -z "$s" ] || $s "$2" --version </dev/null >/dev/null 2>&1 && return
+  pass $1 "sudo wants a password for $2"; return 1
+}
+
 # Status 1 is a failed transfer's, and that of a Node that lacks a library.
 run_node() {
   w=$1; p="$2"; shift 2
+  may $w "$p" || return
   echo "$m try $w $p"
   $s "$p" -e "$j" -- "$b" $d $w "$@"
   e=$?
@@ -87,7 +95,7 @@ has_image() {
 # A host without the internet must not wait for it each time: unless the image was asked for, a day passes between two attempts.
 # The folder may be the work of another user: no FIFO is opened there, and no link is followed to a file to write (set -C).
 may_pull() {
-  c="\${XDG_CACHE_HOME:-$h/.cache}/docker-over-ssh/pull-failed"
+  c="\${XDG_CACHE_HOME:-$HOME/.cache}/docker-over-ssh/pull-failed"
   [ "$q" = asked ] && return
   [ -f "$c" ] || return 0
   [ "$(cat "$c" 2>/dev/null)" = "$i" ] && [ -n "$(find "$c" -mtime -1 2>/dev/null)" ] && return 1
@@ -98,7 +106,7 @@ pull_image() {
   echo "$m pull $i"
   l=""; command -v timeout >/dev/null && l="timeout ${PULL_LIMIT}"
   $l $s "$p" pull -q "$i" >/dev/null 2>&1 && has_image && return
-  [ -n "$h" ] && (umask 077; mkdir -p "\${c%/*}" && rm -f "$c" && set -C && echo "$i" > "$c") 2>/dev/null
+  [ -n "$HOME" ] && (umask 077; mkdir -p "\${c%/*}" && rm -f "$c" && set -C && echo "$i" > "$c") 2>/dev/null
   return 1
 }
 
@@ -131,7 +139,7 @@ t_engine() {
 
 # The blocks above stand in front of these words until they are evaluated.
 o="$1"; d="$2"; i="$3"; q="$6"
-PATH="\${4:+$4:}$PATH\${5:+:$5}:${HOME_FOLDERS}"
+PATH="\${4:+$4:}\${PATH:+$PATH:}\${5:+$5:}${HOME_FOLDERS}"
 export PATH; shift 6
 for t in $o; do
   t_$t "$@"

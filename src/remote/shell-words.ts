@@ -3,15 +3,15 @@
 /** The prompt for sudo's password, on stderr. */
 export const SUDO_PROMPT = "#docker-over-ssh#password#";
 
-/** Runs with sudo what follows. Asks for the password on stderr where sudo wants one and allows more than single programs. */
+/** Runs with sudo what follows, and tells it the home of the user who has logged in. Where it allows only single programs without a password, they are run with it. Otherwise it asks for the password on stderr. */
 const WITH_SUDO = `
 if sudo -n true 2>/dev/null; then
-  exec sudo -n "$@"
-elif sudo -n -l >/dev/null 2>&1; then
-  DOCKER_OVER_SSH_SUDO="sudo -n" exec "$@"
-else
-  exec sudo -S -p "${SUDO_PROMPT}" "$@"
+  exec sudo -n env "DOCKER_OVER_SSH_HOME=$HOME" "$@"
 fi
+case "$(sudo -n -l 2>/dev/null)" in
+  *NOPASSWD:*docker*|*NOPASSWD:*podman*) DOCKER_OVER_SSH_SUDO="sudo -n" exec "$@" ;;
+esac
+exec sudo -S -p "${SUDO_PROMPT}" env "DOCKER_OVER_SSH_HOME=$HOME" "$@"
 `;
 
 /** Evaluates as many words as the first one tells, and leaves the others to them. */
@@ -32,8 +32,8 @@ export function evaluatingWords(
   { sudo }: { sudo: boolean },
 ): string[] {
   return [
-    ...(sudo ? ["sh", "-c", joined(WITH_SUDO), "sh"] : []),
-    "sh",
+    ...(sudo ? ["/bin/sh", "-c", joined(WITH_SUDO), "sh"] : []),
+    "/bin/sh",
     "-c",
     joined(EVALUATE),
     "sh",

@@ -61,7 +61,7 @@ touch /run/docker.sock /run/programs/docker/docker
 mount --bind "$SOCKET" /run/docker.sock
 mount --bind "$DOCKER" /run/programs/docker/docker
 mount --bind "$NODE" /run/programs/node
-for file in passwd group shadow sudoers; do mount --bind "$FOLDER/etc/$file" "/etc/$file"; done
+for file in passwd group shadow sudoers hosts; do mount --bind "$FOLDER/etc/$file" "/etc/$file"; done
 mount -t tmpfs -o mode=755 tmpfs /home
 for home in $NOEXEC; do mkdir "/home/$home"; mount -t tmpfs -o noexec tmpfs "/home/$home"; done
 cp -R "$FOLDER/home/." /home
@@ -83,7 +83,7 @@ export async function startLoginHost(bed: Testbed, users: LoginUser[]): Promise<
   rmSync(folder, { recursive: true, force: true });
   for (const name of ["etc", "home", "bin"]) mkdirSync(join(folder, name), { recursive: true });
   writeUsers(folder, users, statSync(far.socket).gid);
-  for (const user of users) writeHome(join(folder, "home", user.name), user);
+  for (const user of [{ name: "root" }, ...users]) writeHome(join(folder, "home", user.name), user);
   const config = await writeClientConfig(folder, machines.sshConfig, machines.wire.farAddress);
   writeServerConfig(folder, dirname(machines.sshConfig), users);
   writeFileSync(join(folder, "bin/ssh"), `#!/bin/sh\nexec ${join(bed.bin, "ssh")} -F ${config} "$@"\n`, {
@@ -91,8 +91,8 @@ export async function startLoginHost(bed: Testbed, users: LoginUser[]): Promise<
   });
   const child = spawn(
     ...inside(machines.far, "unshare", [
-      ...["--mount", "--pid", "--propagation", "private", "--fork", "--kill-child"],
-      ...["sh", "-c", init],
+      ..."--mount --pid --propagation private --fork --kill-child sh -c".split(" "),
+      init,
     ]),
     {
       stdio: "pipe",
@@ -138,7 +138,7 @@ function writeUsers(folder: string, users: LoginUser[], socketGroup: number): vo
   file(
     "passwd",
     [
-      "root:x:0:0::/root:/bin/sh",
+      "root:x:0:0::/home/root:/bin/sh",
       "sshd:x:65533:65534::/run/sshd:/bin/false",
       ...all.map(
         ({ name, uid, needsSudo, shell }) => `${name}:x:${uid}:${group(uid, needsSudo)}::/home/${name}:${shell}`,
@@ -153,8 +153,13 @@ function writeUsers(folder: string, users: LoginUser[], socketGroup: number): vo
     ),
     0o644,
   );
+  file("hosts", ["127.0.0.1 localhost far"], 0o644);
   file("shadow", ["root:*:19000::::::", ...all.map(({ name }) => `${name}:${PASSWORD_HASH}:19000::::::`)], 0o600);
-  file("sudoers", ["Defaults !lecture", ...all.flatMap(({ name, sudo }) => (sudo ? [`${name} ${sudo}`] : []))], 0o440);
+  file(
+    "sudoers",
+    ["Defaults !lecture, passwd_tries=2", ...all.flatMap(({ name, sudo }) => (sudo ? [`${name} ${sudo}`] : []))],
+    0o440,
+  );
 }
 
 function writeHome(home: string, { files = {}, links = {} }: LoginUser): void {

@@ -99,7 +99,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
       await chmod(file, 0o755);
     }
     if (stamp !== undefined) await writeFile(join(folder.path, ".cache/docker-over-ssh/pull-failed"), `${stamp}\n`);
-    for (const name of ["sh", "uname", "cat", "find", "mkdir", "rm"])
+    for (const name of ["sh", "env", "uname", "cat", "find", "mkdir", "rm"])
       await execa`ln -s /bin/${name} ${join(bin, name)}`;
     const [name = "", ...args] = shell.split(" ");
     const file = (await execa`which ${name}`).stdout;
@@ -294,7 +294,9 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     test("only the programs run as root where sudo allows only some without a password", async () => {
       const { lines } = await run(
         programs,
-        sudo(`case "$2" in true) exit 1;; -l) exit 0;; esac; shift; echo "root: $@"`),
+        sudo(
+          `case "$2" in true) exit 1;; -l) echo "(root) NOPASSWD: /usr/bin/docker-over-ssh"; exit;; esac; shift; echo "root: $@"`,
+        ),
       );
       expect(lines).toEqual([
         "# try installed ~/bin/docker-over-ssh",
