@@ -7,6 +7,8 @@ import type { PushFailure } from "./reasons.ts";
 export type Detail =
   /** A program runs that leads to the remote side; without the passwords in its arguments. */
   | { code: "command-started"; command: string }
+  /** The login is over: something there has answered. */
+  | { code: "command-answered" }
   /** A program there is tried. `what`: its path, or the image of a container. */
   | { code: "program-tried"; program: RemoteProgramName; what: string }
   /** A program cannot be the remote side. `reason`: in the words of the remote side. */

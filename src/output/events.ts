@@ -71,6 +71,8 @@ export type Note =
   | { code: "engine-only"; host: string; command: string }
   /** The engine's content store needs a connection of its own. Without `host`: the engine of this side. */
   | { code: "connecting-again"; host?: string }
+  /** The login ran no command of a POSIX shell: it ended with this status. The engine there is used by another login. */
+  | { code: "no-remote-shell"; host: string; status: number }
   /** --preserve-digest has no effect: this address keeps no manifests. Without `address`: the sender. */
   | { code: "manifest-not-kept"; address?: string }
   /** The transfer has failed, and the next run continues with so many bytes of layers. */

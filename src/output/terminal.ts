@@ -31,6 +31,8 @@ export class Terminal {
   readonly #screen: Screen;
   readonly #now: () => number;
   #drawn = false;
+  /** A login is going on, which may ask for a password on the terminal. */
+  #isLoggingIn = false;
   readonly #stages = new Set<Stage>();
   #last: { stage: Stage; at: number; line: string } | undefined;
   #stageStart: { at: number; bytes: number } = { at: 0, bytes: 0 };
@@ -55,6 +57,8 @@ export class Terminal {
       case "warning":
         return this.warn(warningText(event));
       case "detail":
+        if (event.code === "command-started") this.#login();
+        if (event.code === "command-answered" || event.code === "tunnel-opened") this.#isLoggingIn = false;
         return this.detail(detailText(event));
       case "remote":
         return this.remote(event.line);
@@ -83,8 +87,15 @@ export class Terminal {
     return ms < 500 ? undefined : ((progress.current - this.#stageStart.bytes) / ms) * 1000;
   }
 
+  /** Removes the progress line, and draws none until the login is over: it would be written over a question. */
+  #login(): void {
+    this.#isLoggingIn = true;
+    if (this.#drawn) this.#screen.write(CLEAR_LINE);
+    this.#drawn = false;
+  }
+
   #draw(): void {
-    if (this.#last === undefined) return;
+    if (this.#last === undefined || (this.#isLoggingIn && this.#screen.isTTY)) return;
     if (!this.#screen.isTTY) return void this.#screen.write(`${this.#last.line}\n`);
     const width = (this.#screen.columns || 80) - 1; // 0: a pty without a size
     this.#screen.write(`${CLEAR_LINE}${this.#last.line.slice(0, width)}`);

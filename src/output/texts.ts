@@ -19,6 +19,8 @@ export function noteText(note: Note): string {
       return `remote side: ${note.command} (docker-over-ssh is not installed on ${note.host})`;
     case "connecting-again":
       return `connecting to ${note.host ?? "the engine"} once more, to read ${note.host === undefined ? "its" : "the engine's"} content store`;
+    case "no-remote-shell":
+      return `${note.host} runs no commands of a POSIX shell (status ${note.status}): connecting once more, to the engine alone`;
     case "manifest-not-kept":
       return `no manifest digest can be preserved: ${note.address ?? "the source of the image"} keeps no manifests; config and layers will be the same`;
     case "layers-kept":
@@ -77,6 +79,8 @@ export function detailText(detail: Detail): string {
   switch (detail.code) {
     case "command-started":
       return `running ${detail.command}`;
+    case "command-answered":
+      return "the remote side answers";
     case "remote-found":
       return `remote side: docker-over-ssh on ${detail.host}${FOUND[detail.program]}`;
     case "program-tried":

@@ -10,15 +10,20 @@ import { tunnelOptions, type Context, type Connect } from "../transfer.ts";
 import { readBundle } from "./bundle.ts";
 import { connectToEngineOnly, remoteNameOf } from "./engine-only-transfer.ts";
 import { hostName, loginByHand, loginCommand } from "./login.ts";
-import { runRemoteCommand, type RemoteCommand } from "./remote-command.ts";
+import { runRemoteCommand, type RemoteCommandOptions, type RemoteCommand } from "./remote-command.ts";
 import { explainTunnelFailure } from "./remote-errors.ts";
 import { scriptWords } from "./remote-script.ts";
 import { startRemoteProgram, type Started } from "./start-remote-program.ts";
 
 /** Connects by one login to the best program that can be the remote side there: docker-over-ssh, which may be brought along, or the engine. */
-export function connectToHost(connection: HostConnection, request: TransferRequest, context: Context): Connect {
+export function connectToHost(
+  connection: HostConnection,
+  request: TransferRequest,
+  context: Context,
+  sudo: RemoteCommandOptions["sudo"] = connection.sudo ? {} : undefined,
+): Connect {
   const shown = shownCommand([...loginCommand(connection, []), "(the remote script)"]);
-  const named = { words: connection.given, byHand: loginByHand(connection), shown, asksPassword: connection.sudo };
+  const named = { words: connection.given, byHand: loginByHand(connection), shown, sudo };
   const start = (programs = connection.programs): RemoteCommand => {
     const words = scriptWords({ ...connection, programs, bundle: readBundle(), words: remoteWords(request) });
     return runRemoteCommand(loginCommand(connection, words), named, request, context);
@@ -29,7 +34,7 @@ export function connectToHost(connection: HostConnection, request: TransferReque
     const started = await startRemoteProgram(link, connection, request, {
       output: context.output,
       signal,
-      sendImage: async (platform) => await sendImage(platform, connection, request, { ...context, signal }),
+      sendImage: async (platform) => await sendImage(platform, connection, request, { ...context, signal }, sudo),
     });
     if (started.kind === "tunnel") {
       context.output.detail({ code: "remote-found", host: connection.given, program: started.program });
@@ -42,7 +47,10 @@ export function connectToHost(connection: HostConnection, request: TransferReque
         throw explainTunnelFailure(link, error);
       }
     }
-    const engine = { ...engineOn(connection, started), link, again: () => start(["engine"]) };
+    const engine =
+      started.kind === "engine"
+        ? { ...engineOn(connection, started), link, again: () => start(["engine"]) }
+        : withoutScript(connection, request, context, started.status);
     context.output.note({ code: "engine-only", host: hostName(connection), command: engine.address.source });
     return await connectToEngineOnly(request, context, () => engine)(use, options);
   };
@@ -52,6 +60,15 @@ export function connectToHost(connection: HostConnection, request: TransferReque
 function engineOn({ given }: HostConnection, { program, apiVersion }: Extract<Started, { kind: "engine" }>) {
   const address = { host: given, source: `${program} system dial-stdio` };
   return { address, speaksHttp2: apiVersion !== undefined && engineSpeaksHttp2(apiVersion) };
+}
+
+/** Logs in once more, with a command that any shell understands, and that a login may be restricted to. */
+function withoutScript(connection: HostConnection, request: TransferRequest, context: Context, status: number) {
+  const command = [...loginCommand(connection, []), "docker", "system", "dial-stdio"];
+  const named = { words: connection.given, byHand: loginByHand(connection) };
+  const again = (): RemoteCommand => runRemoteCommand(command, named, request, context);
+  context.output.note({ code: "no-remote-shell", host: hostName(connection), status });
+  return { ...engineOn(connection, { kind: "engine", program: "docker" }), link: again(), again };
 }
 
 /** The arguments of docker-over-ssh on the remote side. It learns the platform through the tunnel. */
@@ -68,6 +85,7 @@ async function sendImage(
   connection: HostConnection,
   request: TransferRequest,
   context: Context,
+  sudo: RemoteCommandOptions["sudo"],
 ): Promise<boolean> {
   if (!connection.isImageAsked) return false;
   const engine = request.role === "sender" ? request.source : request.target;
@@ -89,7 +107,7 @@ async function sendImage(
     platform,
   };
   try {
-    await push(imageRequest, context, connectToHost(toEngine, imageRequest, context));
+    await push(imageRequest, context, connectToHost(toEngine, imageRequest, context, sudo));
     return true;
   } catch (error) {
     context.signal.throwIfAborted();

@@ -12,6 +12,7 @@ export function connectToEngine(link: RemoteCommand, onLost: (failure: Failure) 
   return new ProgramConnection({
     stdin,
     stdout,
+    onAnswer: () => link.answered(),
     exit: async () => await link.child.exit(),
     failureOf(exit, { answered, noise }) {
       if (answered && exit?.status === 0) return undefined;

@@ -22,9 +22,11 @@ export interface RemoteCommand extends AsyncDisposable {
   readonly byHand: string;
   /** Returns the last lines of its stderr. The user has seen them, or sees them when the command ends. */
   lastLines(): string;
+  /** Called when something has answered: the login is over, and asks for nothing more. */
+  answered(): void;
   /** Keeps the next lines of its stderr back: they matter only if the program that is tried next is not passed over. */
   holdLines(): void;
-  /** Ends this: the lines are the remote side's, which has started and needs no password any more, or a program's that was passed over. */
+  /** Ends this: the lines are for the user, or belong to a program that was passed over. */
   releaseLines(as: "remote" | "passed-over"): void;
   /** Aborted, with a Failure, when a question of the remote side cannot be answered. */
   readonly signal: AbortSignal;
@@ -34,8 +36,11 @@ export interface RemoteCommand extends AsyncDisposable {
 export interface RemoteCommandOptions extends Pick<RemoteCommand, "words" | "byHand"> {
   /** The command for --verbose. */
   shown?: string;
-  /** It may ask for sudo's password. The question of any other command is a line like others: a hostile one would get a password that way. */
-  asksPassword?: boolean;
+  /**
+   * It may ask for sudo's password, which is typed once for all commands with this object. The question of any other command is a line like
+   * others: a hostile one would get a password that way.
+   */
+  sudo?: { password?: string } | undefined;
 }
 
 /**
@@ -44,31 +49,36 @@ export interface RemoteCommandOptions extends Pick<RemoteCommand, "words" | "byH
  */
 export function runRemoteCommand(
   command: readonly string[],
-  { words, byHand, shown = shownCommand(command), asksPassword = false }: RemoteCommandOptions,
+  { words, byHand, shown = shownCommand(command), sudo }: RemoteCommandOptions,
   { bwlimit }: Pick<TransferOptions, "bwlimit">,
   { output }: Context,
 ): RemoteCommand {
   const lines: string[] = [];
   let held: string[] | undefined;
-  let questions = asksPassword ? MAX_QUESTIONS : 0;
+  let questions = sudo === undefined ? 0 : MAX_QUESTIONS;
   let isAsking = false;
+  let hasAnswered = false;
   const unanswered = new AbortController();
   output.detail({ code: "command-started", command: shown });
   const ignoringSignals = process.platform === "win32" ? [] : ["sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh"];
   const onLine = (line: string): void => {
     lines.push(line);
     if (lines.length > KEPT_LINES) lines.shift();
-    if (questions > 0 && line.includes(SUDO_PROMPT)) return void answer();
+    if (sudo !== undefined && questions > 0 && line.includes(SUDO_PROMPT)) return void answer(sudo);
     if (held === undefined) output.event({ type: "remote", line });
     else if (held.length < MAX_HELD) held.push(line);
   };
-  const answer = async (): Promise<void> => {
+  let given: string | undefined;
+  const answer = async (memory: { password?: string }): Promise<void> => {
     if (isAsking) return;
     questions -= 1;
     isAsking = true;
     try {
-      const password = await askPassword(`[sudo] password for the remote side of ${words}: `);
-      child.stdin.write(`${password}\n`);
+      // Asked once more by the same sudo, the password was wrong.
+      if (memory.password === given)
+        memory.password = await askPassword(`[sudo] password for the remote side of ${words}: `);
+      given = memory.password;
+      child.stdin.write(`${given}\n`);
     } catch (error) {
       unanswered.abort(error);
     } finally {
@@ -79,7 +89,6 @@ export function runRemoteCommand(
     for (const line of held ?? [])
       output.event(as === "remote" ? { type: "remote", line } : { type: "detail", code: "passed-over-line", line });
     held = undefined;
-    if (as === "remote") questions = 0;
   };
   const child = spawnRemote([...ignoringSignals, ...command], onLine, { name: words, rate: bwlimit });
   return {
@@ -87,6 +96,11 @@ export function runRemoteCommand(
     words,
     byHand,
     lastLines: () => lines.join("\n"),
+    answered: () => {
+      if (!hasAnswered) output.detail({ code: "command-answered" });
+      hasAnswered = true;
+      questions = 0;
+    },
     holdLines: () => {
       held ??= [];
     },
@@ -105,7 +119,7 @@ const ANSWER_TIMEOUT = 60_000;
 /** Runs `listen`. Its signal is aborted when the transfer is stopped, or when the remote side has not answered in time. */
 export async function withinAnswerTimeout<T>(
   { words }: RemoteCommand,
-  { timeout = ANSWER_TIMEOUT }: Pick<TransferOptions, "timeout">,
+  { timeout = ANSWER_TIMEOUT, hint }: Pick<TransferOptions, "timeout"> & { hint?: string },
   stop: AbortSignal,
   listen: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
@@ -113,7 +127,7 @@ export async function withinAnswerTimeout<T>(
   const failure = (): Failure =>
     new Failure("remote-no-answer", `\`${words}\` has not answered for ${timeout / 1000} s`, {
       expected: "a login, and a Docker engine or docker-over-ssh behind it",
-      hint: "Run the command by itself to see what it waits for, or give it more time with --timeout SECONDS.",
+      hint: hint ?? "Run the command by itself to see what it waits for, or give it more time with --timeout SECONDS.",
     });
   const timer = setTimeout(() => late.abort(failure()), timeout);
   try {

@@ -41,6 +41,12 @@ export function engineUnreachable(link: RemoteCommand, exit: Exit | undefined, n
   );
 }
 
+/** A login that is silent may run `docker system dial-stdio`, which waits for a request, whatever command is asked for. */
+export function silentLoginHint({ byHand }: RemoteCommand): string {
+  const dial = byHand.replace(/docker version$/, "docker system dial-stdio");
+  return `Run \`${byHand}\` to see what the login waits for, or give it more time with --timeout SECONDS. For a login that always runs \`docker system dial-stdio\` (ForceCommand), write ${dial} in place of the host.`;
+}
+
 /** Adds a hint to the failure of a docker-over-ssh that ended before its tunnel opened, if its stderr says why. */
 export function explainTunnelFailure(link: RemoteCommand, failure: unknown): unknown {
   const hint = hintFrom(link.lastLines());
@@ -55,6 +61,12 @@ function hintFrom(lines: string): string | undefined {
   }
   if (/Cannot connect to the Docker daemon|unable to connect to Podman|raw stream connection/i.test(lines)) {
     return "Start the engine there.";
+  }
+  if (/^sudo: .*incorrect password/m.test(lines)) {
+    return "Run the same command again, with the password that sudo asks for there.";
+  }
+  if (/sudo: (?:command )?not found/.test(lines)) {
+    return "Install sudo there, or leave --sudo out.";
   }
   if (/^sudo: /m.test(lines)) {
     return "Let sudo run it without a password there (NOPASSWD in sudoers), or use a user who needs no sudo.";

@@ -8,7 +8,7 @@ import { VERSION } from "../version.ts";
 import { readPackedBundle } from "./bundle.ts";
 import { LineOrder } from "./line-order.ts";
 import { withinAnswerTimeout, type RemoteCommand } from "./remote-command.ts";
-import { engineUnreachable, nothingSuits } from "./remote-errors.ts";
+import { engineUnreachable, nothingSuits, silentLoginHint } from "./remote-errors.ts";
 import { findMarker, parseRemoteLine, type RemoteLine, type TunnelProgram } from "./remote-lines.ts";
 
 /** Bytes that a login shell may print before it runs the script, and a program before its hello. */
@@ -28,7 +28,9 @@ export type Started =
   /** docker-over-ssh, whose tunnel comes next. */
   | { kind: "tunnel"; program: TunnelProgram }
   /** What follows is the engine. Of docker also its API version, if the engine answered. */
-  | { kind: "engine"; program: "docker" | "podman"; apiVersion?: string | undefined };
+  | { kind: "engine"; program: "docker" | "podman"; apiVersion?: string | undefined }
+  /** The login has ended without a word of the script: there is no shell that understands it, or none is allowed. */
+  | { kind: "no-script"; status: number; failure: Failure };
 
 export interface StartOptions {
   output: Output;
@@ -52,7 +54,14 @@ export async function startRemoteProgram(
   let program: TunnelProgram = "installed";
   let timeout = request.timeout;
   for (let lines = 0; lines < MAX_LINES; lines++) {
-    const { line, words } = await nextLine(link, timeout, signal, output);
+    const next = await nextLine(link, timeout, signal, output, lines === 0);
+    if (next.kind === "no-script") {
+      if (connection.sudo || !connection.programs.includes("engine")) throw next.failure;
+      return next;
+    }
+    link.answered();
+    if (next.kind === "hello") return tunnel(link, program);
+    const { line, words } = next;
     if (line === undefined || !order.accepts(line)) throw unknownLine(link, words);
     timeout = request.timeout;
     switch (line.kind) {
@@ -103,23 +112,46 @@ function tunnel(link: RemoteCommand, program: TunnelProgram): Started {
   return { kind: "tunnel", program };
 }
 
+/** What comes next. `hello`: of docker-over-ssh, which a login with a command of its own (ForceCommand) has started. */
+type Next =
+  | { kind: "line"; line: RemoteLine | undefined; words: string }
+  | { kind: "hello" }
+  | Extract<Started, { kind: "no-script" }>;
+
 async function nextLine(
   link: RemoteCommand,
   timeout: number | undefined,
   signal: AbortSignal,
   output: Output,
-): Promise<{ line: RemoteLine | undefined; words: string }> {
+  isFirst: boolean,
+): Promise<Next> {
   const either = AbortSignal.any([signal, link.signal]);
+  const find: typeof findMarkerOrHello = isFirst ? findMarkerOrHello : findMarker;
   const { found, before } = await withinAnswerTimeout(
     link,
-    { timeout },
+    { timeout, ...(isFirst && { hint: silentLoginHint(link) }) },
     either,
-    async (stop) => await readUntil(link.child.stdout, findMarker, { max: MAX_NOISE, signal: stop }),
+    async (stop) => await readUntil(link.child.stdout, find, { max: MAX_NOISE, signal: stop }),
   );
-  if (found === undefined) throw engineUnreachable(link, await link.child.exit(), before);
+  if (found === undefined) {
+    const exit = await link.child.exit();
+    const failure = engineUnreachable(link, exit, before);
+    const status = exit?.status ?? 0;
+    // ssh's own status is 255.
+    if (isFirst && status !== 0 && status !== 255) return { kind: "no-script", status, failure };
+    throw failure;
+  }
   if (before.trim() !== "")
     output.detail({ code: "noise", printedBy: "login-shell", text: before.trim().slice(0, 4096) });
-  return { line: parseRemoteLine(found.words), words: found.words };
+  if (found.words === undefined) return { kind: "hello" };
+  return { kind: "line", line: parseRemoteLine(found.words), words: found.words };
+}
+
+function findMarkerOrHello(text: string): { start: number; end: number; words: string | undefined } | undefined {
+  const hello = text.indexOf(MAGIC_LINE);
+  const marker = findMarker(text);
+  if (hello === -1 || (marker !== undefined && marker.start < hello)) return marker;
+  return { start: hello, end: hello, words: undefined };
 }
 
 /**

@@ -1,7 +1,8 @@
+import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildImage } from "../testbed/build-image.ts";
 import { findProgram } from "../testbed/programs.ts";
-import { PROGRAMS, startLoginHost, type LoginHost, type LoginUser } from "../testbed/login-host.ts";
+import { PASSWORD, PROGRAMS, startLoginHost, type LoginHost, type LoginUser } from "../testbed/login-host.ts";
 import { bed, done, dos, why, type Run } from "./bed.ts";
 
 /** The image that every test pushes, each under a name of its own. */
@@ -22,6 +23,14 @@ const SHELLS: Record<string, Record<string, string>> = {
 /** Where people have programs that the PATH of their login lacks. */
 const links = { ".local/bin/docker": `${PROGRAMS.docker}/docker`, ".nvm/versions/node/v24.0.0/bin": PROGRAMS.node };
 
+/** Users without access to the engine's socket, and what sudo allows them. */
+const SUDOERS: LoginUser[] = Object.entries({
+  all: "ALL = NOPASSWD: ALL",
+  docker: `ALL = NOPASSWD: ${PROGRAMS.docker}/docker`,
+  "docker-or-password": `ALL = (ALL) ALL, NOPASSWD: ${PROGRAMS.docker}/docker`,
+  password: "ALL = (ALL) ALL",
+}).map(([name, sudo]) => ({ name: `sudo-${name}`, needsSudo: true, sudo, links }));
+
 let host: LoginHost;
 
 beforeAll(async () => {
@@ -34,7 +43,7 @@ beforeAll(async () => {
       return { name, files, links, shell: await pathOf(name) };
     }),
   );
-  host = await startLoginHost(bed, [...shells, { name: "plain" }]);
+  host = await startLoginHost(bed, [...shells, { name: "plain" }, ...SUDOERS]);
 });
 
 afterAll(async () => {
@@ -86,5 +95,100 @@ describe.skipIf(why)(`a login shell that prints, without docker and node in its 
     expect(without).toMatchObject({ exitCode: 5, arrived: false });
     expect(without.stderr).toContain("nothing on ssh://plain@login can be the remote side: node: not found");
     expect(await push(location, "--far", "node", "--far-path", PROGRAMS.node)).toEqual({ ...done, arrived: true });
+  });
+});
+
+type Answer = readonly [question: string, answer: string | (() => Promise<string>)];
+
+async function commandLinesWith(text: string): Promise<string> {
+  return (await execa({ reject: false })`pgrep -fa ${text}`).stdout;
+}
+
+/** Runs the command on a terminal. Types each answer when its question is on the screen, and adds up what the screen has shown. */
+async function onTerminal(args: readonly string[], answers: readonly Answer[]) {
+  const command = ["docker-over-ssh", ...args].map((word) => `'${word}'`).join(" ");
+  const run = execa("script", ["-qefc", command, "/dev/null"], { reject: false, env: host.env, stdin: "pipe" });
+  const open = [...answers];
+  let [screen, read] = ["", 0];
+  run.stdout.on("data", (chunk: Buffer) => {
+    screen += chunk.toString();
+    const [question, answer] = open[0] ?? [];
+    if (question === undefined || !screen.includes(question, read)) return;
+    read = screen.length;
+    open.shift();
+    void Promise.resolve(typeof answer === "function" ? answer() : answer).then((text) => run.stdin.write(`${text}\n`));
+  });
+  const { exitCode } = await run;
+  return { exitCode, screen, unasked: open.length };
+}
+
+/** Pushes the image from a terminal. */
+async function pushOnTerminal(location: string, options: string[], answers: readonly Answer[]) {
+  const name = `login-shells:run-${++pushes}`;
+  const run = await onTerminal(["push", "--verbose", ...options, "--as", name, IMAGE, location], answers);
+  const questions = answers.map(([question]) => question);
+  const asked = run.screen.split(questions[0] ?? "").length - 1;
+  expect(run.screen).not.toContain(PASSWORD);
+  return { exitCode: run.exitCode, arrived: await hasArrived(name), asked, screen: run.screen };
+}
+
+describe.skipIf(why)("--sudo", () => {
+  test("as root, docker-over-ssh reaches an engine that the user may not use", async () => {
+    expect(await push("ssh://sudo-all@login", "--far", "node")).toMatchObject({ exitCode: 4, arrived: false });
+    const run = await push("ssh://sudo-all@login", "--sudo", "--far", "node");
+    expect(run).toEqual({ ...done, arrived: true });
+    expect(run.stderr).toContain("docker-over-ssh on ssh://sudo-all@login, sent to the Node there");
+  });
+
+  test.each(["docker", "docker-or-password"])(
+    "%s: only docker runs as root where only that needs no password",
+    async (user) => {
+      const run = await push(`ssh://sudo-${user}@login`, "--sudo");
+      expect(run).toEqual({ ...done, arrived: true });
+      expect(run.stderr).toMatch(/node is passed over: sudo wants a password for .*\/bin\/node\n/);
+      expect(run.stderr).toContain("remote side: docker system dial-stdio");
+    },
+  );
+
+  const location = "ssh://sudo-password@login";
+  const question = `[sudo] password for the remote side of ${location}: `;
+
+  test("asks for a password on the terminal, once", async () => {
+    const run = await pushOnTerminal(location, ["--sudo"], [[question, PASSWORD]]);
+    expect(run).toMatchObject({ exitCode: 0, arrived: true, asked: 1 });
+    expect(run.screen).toContain("sent to the Node there");
+  });
+
+  test("asks again after a wrong password, which no command line contains", async () => {
+    const wrong = "battery staple";
+    let commandLines: string | undefined;
+    const run = await pushOnTerminal(
+      location,
+      ["--sudo"],
+      [
+        [question, wrong],
+        [question, async () => ((commandLines = await commandLinesWith(wrong)), PASSWORD)],
+      ],
+    );
+    expect(run).toMatchObject({ exitCode: 0, arrived: true, asked: 2 });
+    expect(run.screen).toContain("remote: Sorry, try again.");
+    expect(run.screen).not.toContain(wrong);
+    expect(commandLines).toBe("");
+  });
+
+  test("fails after two wrong passwords", async () => {
+    const wrong = [question, "wrong"] as const;
+    const run = await pushOnTerminal(location, ["--sudo"], [wrong, wrong]);
+    expect(run).toMatchObject({ exitCode: 4, arrived: false, asked: 2 });
+    expect(run.screen).toContain("the password that sudo asks for");
+  });
+
+  test("fails without a terminal", async () => {
+    const args = ["push", "--sudo", "--as", "login-shells:none", IMAGE, location];
+    // In a session of its own it has none, whoever runs the tests.
+    const run = await execa("docker-over-ssh", args, { reject: false, env: host.env, stdin: "ignore", detached: true });
+    expect(run.exitCode).toBe(4);
+    expect(run.stderr).toContain("the remote side asks for a password, and there is no terminal to type it");
+    expect(await hasArrived("login-shells:none")).toBe(false);
   });
 });

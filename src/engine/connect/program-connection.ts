@@ -12,6 +12,8 @@ export interface ConnectedProgram {
   onStdinClosed?(): void;
   /** Returns the error for an exit; undefined when the program ended in order, which is as if the engine had hung up. */
   failureOf(exit: Exit | undefined, output: ProgramOutput): Error | undefined;
+  /** Called with each part of the engine's answers. */
+  onAnswer?(): void;
   /** Called when the connection is destroyed. */
   close?(): void;
   ref?(): void;
@@ -86,7 +88,9 @@ export class ProgramConnection extends Duplex {
     this.bytesRead += chunk.length;
     try {
       const answer = this.#noise.take(chunk);
-      if (answer !== undefined && !this.push(answer)) this.#program.stdout.pause();
+      if (answer === undefined) return;
+      this.#program.onAnswer?.();
+      if (!this.push(answer)) this.#program.stdout.pause();
     } catch (error) {
       this.destroy(error as Error);
     }

@@ -28,7 +28,12 @@ async function host(code: string, { programs = ["installed", "node", "engine"], 
   const connection = { ...(readConnection(["ssh://prod"]) as HostConnection), programs };
   const command = [execPath, "-e", `process.stdin.resume(); ${code}`];
   const images: unknown[] = [];
-  await using link = runRemoteCommand(command, { words: "prod", byHand: "", asksPassword }, request, context);
+  await using link = runRemoteCommand(
+    command,
+    { words: "prod", byHand: "", sudo: asksPassword ? {} : undefined },
+    request,
+    context,
+  );
   const started = await startRemoteProgram(link, connection, request, {
     output,
     signal,

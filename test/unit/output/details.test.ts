@@ -9,6 +9,7 @@ const image = "app:v1";
 /** A detail of each code, and its text. */
 const DETAILS: { [Code in Detail["code"]]: [Extract<Detail, { code: Code }>, string] } = {
   "command-started": [{ code: "command-started", command: "ssh prod true" }, "running ssh prod true"],
+  "command-answered": [{ code: "command-answered" }, "the remote side answers"],
   "program-tried": [
     { code: "program-tried", program: "node", what: "/usr/bin/node" },
     "remote side: trying node (/usr/bin/node)",

@@ -13,6 +13,10 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
     { code: "connecting-again", host: "ssh://prod" },
     "connecting to ssh://prod once more, to read the engine's content store",
   ],
+  "no-remote-shell": [
+    { code: "no-remote-shell", host: "prod", status: 127 },
+    "prod runs no commands of a POSIX shell (status 127): connecting once more, to the engine alone",
+  ],
   "manifest-not-kept": [
     { code: "manifest-not-kept", address: "oci:layout" },
     "no manifest digest can be preserved: oci:layout keeps no manifests; config and layers will be the same",
