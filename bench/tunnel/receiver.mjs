@@ -4,7 +4,7 @@
  * first request to the last byte, and what both sides used.
  */
 import { fileURLToPath } from "node:url";
-import { spawnRemote } from "../../dist/stdio-tunnel/child-process.js";
+import { spawnRemote } from "../../dist/stdio-tunnel/remote-process.js";
 import { PROTOCOL_VERSION, STREAM_WINDOW } from "../../dist/stdio-tunnel/constants.js";
 import { shakeHands } from "../../dist/stdio-tunnel/handshake.js";
 import { Tunnel } from "../../dist/stdio-tunnel/session.js";
@@ -28,10 +28,10 @@ async function stall() {
   while (stream.readableLength < Math.min(STREAM_WINDOW * 0.9, bytes)) await new Promise(setImmediate);
 }
 
-const far = spawnRemote([process.execPath, sender, String(bytes)], (line) => console.error(line));
+const remote = spawnRemote([process.execPath, sender, String(bytes)], (line) => console.error(line));
 const hello = { protocol: PROTOCOL_VERSION, tool: "bench", role: "receiver", features: [] };
-const greeting = await shakeHands(far.transport, { end: "spawner", hello });
-const tunnel = new Tunnel(far.transport, greeting, { role: "receiver" });
+const greeting = await shakeHands(remote.transport, { origin: "initiator", hello });
+const tunnel = new Tunnel(remote.transport, greeting, { role: "receiver" });
 await Promise.all(Array.from({ length: stalled }, stall));
 const start = performance.now();
 await Promise.all(Array.from({ length: streams }, readAll));
@@ -40,5 +40,5 @@ const senderUsage = tunnel.next("usage");
 await tunnel.send({ type: "done" });
 const report = { seconds, receiver: usage(), sender: await senderUsage };
 await tunnel.finish({});
-await far[Symbol.asyncDispose]();
+await remote[Symbol.asyncDispose]();
 console.log(JSON.stringify(report));

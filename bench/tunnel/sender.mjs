@@ -9,7 +9,7 @@ import { usage } from "./usage.mjs";
 const bytes = Number(process.argv[2]);
 const hello = { protocol: PROTOCOL_VERSION, tool: "bench", role: "sender", features: [] };
 const transport = ownStdio();
-const tunnel = new Tunnel(transport, await shakeHands(transport, { end: "spawned", hello }), { role: "sender" });
+const tunnel = new Tunnel(transport, await shakeHands(transport, { origin: "spawned", hello }), { role: "sender" });
 tunnel.listen("bytes", (stream) => source(bytes).pipe(stream.resume()));
 tunnel.on("done", () => void tunnel.send({ type: "usage", ...usage() }));
 await tunnel.result();
