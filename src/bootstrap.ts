@@ -30,10 +30,10 @@ import { MARKER, PASSED_OVER } from "./remote/remote-lines.ts";
 
 /** package.json's `engines`. */
 const OLDEST = [20, 19];
-/** Bundles that are kept: of a few versions, and of their users. */
+/** Bundles that stay in the cache: those of a few versions. */
 const KEPT_BUNDLES = 3;
 const PREFIX = "bundle-";
-/** ms after which a half-written file is nobody's. */
+/** ms after which a half-written file counts as abandoned. */
 const ABANDONED = 3600_000;
 
 const [, , bundle = "", program = "", ...words] = process.argv;
@@ -112,7 +112,7 @@ function receive(bytes: number): Buffer | undefined {
     // damaged
   }
   if (content !== undefined && digestOf(content) === digest) return content;
-  pass("what arrived is not what was sent");
+  pass("the bundle that arrived is damaged");
   return undefined;
 }
 

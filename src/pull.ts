@@ -133,7 +133,9 @@ async function agree({ tunnel, target, request, runId, context: { output, signal
   await tunnel.send(askMessage(ask));
   const tidied = target.tidy();
   tidied.catch(() => {}); // awaited below
-  const about = parseAbout(await nextMessage(tunnel, "about", { timeout, what: "what the image is", stop: signal }));
+  const about = parseAbout(
+    await nextMessage(tunnel, "about", { timeout, what: "description of the image", stop: signal }),
+  );
   // Leftovers are removed before the search for present layers, which must not count them.
   for (const leftover of await tidied) output.detail({ code: "leftover-removed", leftover });
   checkPlatform(about.platform, platform, target, (warning) => output.warn(warning));

@@ -117,7 +117,7 @@ export async function send(tunnel: Tunnel, source: Source, request: SendRequest,
   const agreement = await agree(sender, source);
   const waiting = {
     timeout: request.timeout ?? LOOK_UP_TIMEOUT,
-    what: "what it lacks of the image",
+    what: "list of the layers that it wants",
     stop: context.signal,
   };
   let answer: Want | Result = parseWant(await nextMessage(tunnel, "want", waiting));
@@ -128,7 +128,9 @@ export async function send(tunnel: Tunnel, source: Source, request: SendRequest,
 /** Receives the receiver's `ask`, finds that image, and answers with `about`. */
 async function agree({ tunnel, request, context }: Sender, source: Source): Promise<Agreement> {
   const { timeout = ASK_TIMEOUT } = request;
-  const ask = parseAsk(await nextMessage(tunnel, "ask", { timeout, what: "what it wants", stop: context.signal }));
+  const ask = parseAsk(
+    await nextMessage(tunnel, "ask", { timeout, what: "request for an image", stop: context.signal }),
+  );
   const { image, receiverPlatform, isRenamed } = ask;
   const isNewName = isNameGiven(request.as, image);
   const requested = { image, platform: agreeOnPlatform(ask, request.platform), receiverPlatform, isNewName, isRenamed };
@@ -157,7 +159,7 @@ function choose(
   const wanted = diffIdsOf(want);
   if (noDeltaReason !== undefined && wanted.length > 0) output.detail({ code: "all-whole", reason: noDeltaReason });
   if (!wanted.every((diffId) => found.diffIds.includes(diffId))) {
-    throw new Failure("refused", "the remote side asks for layers that are not of this image", {
+    throw new Failure("refused", "the remote side wants layers that this image does not have", {
       expected: `some of the ${found.diffIds.length} layers of ${name}`,
       hint: "Install the same version on both sides.",
     });
@@ -201,7 +203,7 @@ function isNameGiven(as: Reference | undefined, { given, reference }: ImageName)
   if (reference !== undefined && fullName(reference) === fullName(as)) return true;
   throw new Failure("refused", `the sending side has --as ${as.given}, the receiving side asks for ${given}`, {
     expected: "the same name on both sides",
-    hint: `Ask for ${as.given} there, or leave --as out: the image gets the name that is asked for.`,
+    hint: `Name ${as.given} there, or leave --as out: the image gets the name that the receiving side gives.`,
   });
 }
 

@@ -42,7 +42,7 @@ export function explainError(error: unknown): unknown {
   if (outOf !== undefined) return tooManyFiles(outOf);
   if (error instanceof EngineError) {
     return new Failure("transfer-failed", `the engine reported an error: ${messageOf(error)}`, {
-      expected: "success; the message is the engine's own",
+      expected: "a successful answer; the words of the error are the engine's",
       hint: "Read the engine's log, then run the same command again.",
       cause: error,
     });
@@ -55,11 +55,11 @@ export function explainError(error: unknown): unknown {
   });
 }
 
-/** Turns any error into a failure; one that no other code has explained is a bug of this program. */
+/** Turns any error into a failure. An error that nothing else explains is a bug in this program. */
 export function asFailure(error: unknown): Failure {
   const explained = explainError(error);
   if (explained instanceof Failure) return explained;
-  return new Failure("internal", `a bug of docker-over-ssh: ${messageOf(error)}`, {
+  return new Failure("internal", `a bug in docker-over-ssh: ${messageOf(error)}`, {
     expected: "no error of this kind",
     hint: "Run the command again with --verbose, and report what it prints.",
     cause: error,

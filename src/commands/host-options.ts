@@ -6,7 +6,7 @@ import { InvalidValue, type OptionDefinition } from "./command-definition.ts";
 /** An official image of Node, which is small, and packs with zstd (Node 22.15 and later). */
 const DEFAULT_IMAGE = "node:24.11.1-alpine";
 
-/** --far auto: the best one first. Node is sent only where somebody asks for it. */
+/** --far auto: the best one first. Node is sent only on request. */
 const AUTO: readonly RemoteProgram[] = ["installed", "node", "container", "engine"];
 const CHOICES = ["auto", "installed", "node", "container", "node-sent", "engine"] as const;
 
@@ -23,17 +23,17 @@ export const HOST_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--far <program>",
     description:
-      "with ssh://HOST: the program to be the remote side. auto (the default) takes the first that is there: docker-over-ssh as installed; node, to which this docker-over-ssh is sent; container, the same in a container of --far-image; engine, the engine alone, which needs nothing else and gets missing layers whole. node-sent sends Node as well",
+      "with ssh://HOST: the program that runs the remote side. auto (the default) takes the first of these that works there: installed, a docker-over-ssh that is installed; node, to which this docker-over-ssh is sent; container, the same in a container of --far-image; engine, the engine alone, to which layers are sent whole. node-sent sends Node as well",
     choices: CHOICES,
   },
   {
     flags: "--far-image <image>",
-    description: `with ssh://HOST: an image with Node for a remote side in a container (default: ${DEFAULT_IMAGE}); sent from here where the engine there cannot pull it`,
+    description: `with ssh://HOST: an image with Node for a remote side in a container (default: ${DEFAULT_IMAGE}); this side sends it if the remote engine cannot pull it`,
     parse: parseImage,
   },
   {
     flags: "--far-path <folder>",
-    description: "with ssh://HOST: a folder there to look for programs in first; may be repeated",
+    description: "with ssh://HOST: a folder there that is searched for programs first; may be repeated",
     parse: parseFolder,
     repeats: true,
   },
@@ -59,7 +59,7 @@ export function hostConnection(
   const ssh = options.ssh ?? fromEnvironment("DOCKER_OVER_SSH_SSH", splitWords, env) ?? ["ssh"];
   const far = options.far ?? fromEnvironment("DOCKER_OVER_SSH_FAR", chosen, env) ?? "auto";
   const programs = far === "auto" ? AUTO : [far];
-  // Some 50 MB, which nobody has asked for, are not sent over a link of unknown speed.
+  // The image has some 50 MB: it is not sent over a link of unknown speed unless an option asks for it.
   const isImageAsked = farImage !== undefined || far === "container";
   return {
     kind: "host",

@@ -20,7 +20,7 @@ export function parseSize(text: string): number {
   return Math.floor(Number(number) * 1024 ** " kmgt".indexOf(unit.toLowerCase() || " "));
 }
 
-/** Bytes a second. rsync treats a lower limit as none, and a tunnel could not show in time that it lives. */
+/** Bytes a second. rsync treats a lower limit as none, and a tunnel could not send a sign of life in time. */
 const LEAST_RATE = 512;
 
 /** --bwlimit, as for rsync: KiB, or a number with a unit: powers of 1024 (`m`, `mib`), powers of 1000 (`mb`), or bytes (`b`). */

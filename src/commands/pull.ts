@@ -26,7 +26,7 @@ export const pullCommand: CommandDefinition<PullOptions, TransferJob> = {
   name: "pull",
   summary: "receive an image through a remote command, or over stdin and stdout of this process",
   description:
-    "Receives IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh push IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT] uses whichever of them the host has. Without COMMAND, is the remote side itself.",
+    "Receives IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh push IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; for ssh://[USER@]HOST[:PORT] it chooses the best of what the host has. Without COMMAND, this process is the remote side.",
   arguments: TRANSFER_ARGUMENTS,
   options: [
     {

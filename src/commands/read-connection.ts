@@ -10,7 +10,7 @@ import { givenHostOptions, hostConnection, type HostOptions } from "./host-optio
 /** An engine at the end of a command. */
 const ENGINE = /\bsystem\s+dial-stdio$/;
 
-/** What the address of a host begins with. */
+/** The schemes of a host's address. */
 const SCHEME = /^(?:ssh|docker|kubectl):\/\//;
 
 /** `[USER@]HOST[:PORT]`, as rsync and scp take it. */

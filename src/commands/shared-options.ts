@@ -39,7 +39,7 @@ export const TRANSFER_ARGUMENTS: readonly ArgumentDefinition[] = [
   },
   {
     term: "[COMMAND...]",
-    description: "program and arguments that start the other side; passed on unchanged",
+    description: "program and arguments that start the remote side; passed on unchanged",
   },
 ];
 

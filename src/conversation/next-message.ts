@@ -12,7 +12,7 @@ export const LOOK_UP_TIMEOUT = 300_000;
 export interface NextMessageOptions {
   /** ms without progress. Keep-alive shows only that the peer is alive. */
   timeout: number;
-  /** The awaited statement, for messages: "what it wants". */
+  /** The awaited message in words: "request for an image". */
   what: string;
   stop: AbortSignal;
 }
@@ -39,10 +39,10 @@ export async function nextMessage(
 function late(what: string, ms: number): Failure {
   return new Failure(
     "remote-no-answer",
-    `the tunnel is open, but the remote side has not said for ${Number((ms / 1000).toFixed(1))} s ${what}`,
+    `the tunnel is open, but the remote side has sent no ${what} for ${Number((ms / 1000).toFixed(1))} s`,
     {
       expected: "the engine there to answer",
-      hint: "See whether the engine there hangs (docker info); a slow one can be given more time with --timeout SECONDS.",
+      hint: "Check whether the engine there hangs (docker info). For a slow engine, raise --timeout SECONDS.",
     },
   );
 }

@@ -30,8 +30,8 @@ export function openSource({ source, connection, timeout }: PushRequest, context
 
 function refuseTunnelAsArchive({ given, path }: FileLocation, connection: Connection): void {
   if (connection.kind !== "spawned" || !isStdin(path)) return;
-  throw new Failure("usage", `${given} is stdin, and without a command stdin is the other side`, {
-    expected: "a command that runs the other side, or an archive that is a file",
+  throw new Failure("usage", `${given} is stdin, and without a command stdin is the tunnel`, {
+    expected: "a remote command, or an archive that is a file",
     hint: `docker save IMAGE | docker-over-ssh push ${given} ssh HOST "docker-over-ssh pull IMAGE"`,
   });
 }

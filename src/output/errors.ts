@@ -28,7 +28,7 @@ export interface FailureText {
 
 /**
  * An error in words for people: what failed (the message, which names the image, command or host), what was expected, and what to do. Any
- * other error that reaches the top is a bug of this program.
+ * other error that reaches the top is a bug in this program.
  */
 export class Failure extends Error {
   override readonly name = "Failure";

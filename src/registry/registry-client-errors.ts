@@ -12,7 +12,7 @@ export class NotFound extends Error {}
 /** The Failure for a request that got no usable answer. */
 export function requestFailure(path: string, error: unknown): Failure {
   return new Failure("registry-unavailable", `the temporary registry did not give ${path}: ${messageOf(error)}`, {
-    expected: "what the sending side has offered",
+    expected: "the content that the sending side has offered",
     hint: "Run the same command again.",
     cause: error,
   });

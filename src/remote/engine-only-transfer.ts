@@ -24,8 +24,8 @@ export function connectToEngineOnly(
   start: () => Pick<RemoteEngineOptions, "address" | "link" | "again" | "speaksHttp2">,
 ): Connect {
   if (request.role === "receiver" && request.target.kind === "docker-daemon" && request.target.via === "pull") {
-    throw new Failure("usage", "--via pull needs docker-over-ssh on the other side, and there is only an engine", {
-      expected: "--via load, or docker-over-ssh on the other side",
+    throw new Failure("usage", "--via pull needs docker-over-ssh on the remote side, which has only an engine", {
+      expected: "--via load, or docker-over-ssh on the remote side",
       hint: "Leave --via pull out, or install docker-over-ssh there.",
     });
   }
@@ -60,7 +60,7 @@ export function connectToEngineOnly(
 function refuseCodec({ role, compress: choice }: TransferRequest): void {
   if (choice === undefined || choice.how === "auto" || choice.how === "none") return;
   if (role === "sender" && choice.how === "gzip") return;
-  const words = `--compress ${formatCompressOption(choice)} needs docker-over-ssh on the other side, and there is only an engine`;
+  const words = `--compress ${formatCompressOption(choice)} needs docker-over-ssh on the remote side, which has only an engine`;
   if (role === "sender") {
     throw new Failure("usage", `${words}, which takes only gzip`, {
       expected: "auto, none, gzip or gzip:LEVEL",
@@ -78,7 +78,7 @@ async function refusePodman(engine: Engine, choice: CompressOption | undefined):
   if (choice?.how !== "gzip" || (await engine.info()).store !== "podman") return;
   throw new Failure(
     "usage",
-    `--compress ${formatCompressOption(choice)}: the engine on the other side is Podman, which takes only uncompressed archives`,
+    `--compress ${formatCompressOption(choice)}: the remote engine is Podman, which takes only uncompressed archives`,
     {
       expected: "auto or none",
       hint: "Leave --compress out, or install docker-over-ssh there; `ssh -C` compresses whatever passes.",

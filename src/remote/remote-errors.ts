@@ -26,7 +26,7 @@ export function engineUnreachable(link: RemoteCommand, exit: Exit | undefined, n
       "remote-command-not-found",
       `\`${words}\` ${describeExit(exit)}: command not found${printed(noise)}`,
       {
-        expected: "docker (18.09 or later) or podman on the other side, in the PATH of a non-login shell",
+        expected: "docker (18.09 or later) or podman on the remote side, in the PATH of a non-login shell",
         hint: "Install it there, or name its full path in the command.",
       },
     );
@@ -92,10 +92,10 @@ export function nothingSuits(
   }
   return new Failure(
     "remote-command-not-found",
-    `nothing on ${given} can be the remote side: ${passedOver.join("; ")}`,
+    `no program on ${given} can run the remote side: ${passedOver.join("; ")}`,
     {
-      expected: `what --far asks for: ${programs.join(", ")}`,
-      hint: "Leave --far out to use whatever is there, or name a folder with --far-path.",
+      expected: `one of the programs of --far: ${programs.join(", ")}`,
+      hint: "Leave --far out to use any program that works there, or name a folder with --far-path.",
     },
   );
 }

@@ -150,7 +150,7 @@ function refuseTerminal(role: string, image: string): void {
     "usage",
     `\`docker-over-ssh ${verb} ${image}\` without a command uses its stdin and stdout as the tunnel, and one of them is a terminal`,
     {
-      expected: "a command that runs the other side, or to be run by such a command",
+      expected: "a remote command, or to be run as the remote command of another docker-over-ssh",
       hint: `docker-over-ssh ${verb} ${image} ssh HOST "docker-over-ssh ${other} ${image}"  (and no pty for ssh: no -t)`,
     },
   );

@@ -93,7 +93,7 @@ describe.skipIf(why)(`a login shell that prints, without docker and node in its 
     const location = "ssh://plain@login";
     const without = await push(location, "--far", "node");
     expect(without).toMatchObject({ exitCode: 5, arrived: false });
-    expect(without.stderr).toContain("nothing on ssh://plain@login can be the remote side: node: not found");
+    expect(without.stderr).toContain("no program on ssh://plain@login can run the remote side: node: not found");
     expect(await push(location, "--far", "node", "--far-path", PROGRAMS.node)).toEqual({ ...done, arrived: true });
   });
 });

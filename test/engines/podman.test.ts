@@ -133,7 +133,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     const push = ["push", "--compress", "gzip:9", "app:v1", "ssh", "far", "docker", "system", "dial-stdio"];
     const refused = await run(...push);
     expect(refused).toMatchObject({ exitCode: 2, stdout: "" });
-    expect(refused.stderr).toContain("--compress gzip:9: the engine on the other side is Podman");
+    expect(refused.stderr).toContain("--compress gzip:9: the remote engine is Podman");
     expect(await changes()).toEqual(unchanged(2));
   });
 

@@ -55,7 +55,7 @@ export async function receiveManifest(
 }
 
 async function readManifest(request: IncomingMessage): Promise<Buffer> {
-  const tooLarge = new DistributionError(413, "SIZE_INVALID", "a manifest may have 4 MB");
+  const tooLarge = new DistributionError(413, "SIZE_INVALID", "a manifest may have at most 4 MB");
   if ((announcedLength(request) ?? 0) > MAX_MANIFEST) throw tooLarge;
   const chunks: Buffer[] = [];
   let size = 0;

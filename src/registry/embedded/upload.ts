@@ -79,7 +79,7 @@ export class Upload {
 }
 
 function tooLarge(limit: number): DistributionError {
-  return new DistributionError(413, "SIZE_INVALID", `an upload may have ${limit} bytes`);
+  return new DistributionError(413, "SIZE_INVALID", `an upload may have at most ${limit} bytes`);
 }
 
 function wrongLength(): DistributionError {

@@ -20,23 +20,35 @@ const ask = async (tunnel: Tunnel): Promise<void> =>
   await tunnel.send({ type: "ask", image: "app:v1", run: newRunId() });
 
 test.each<[string, string[], "sender" | "receiver", (tunnel: Tunnel) => Promise<void>, RegExp]>([
-  ["a sender, about the image", ["pull", "--to", "oci:target", "app:v1"], "sender", staySilent, /what the image is/],
-  ["a receiver, about what it wants", ["push", `oci:${folder}/image`], "receiver", staySilent, /what it wants/],
   [
-    "a receiver, about what it lacks",
+    "a sender, before it describes the image",
+    ["pull", "--to", "oci:target", "app:v1"],
+    "sender",
+    staySilent,
+    /description of the image/,
+  ],
+  [
+    "a receiver, before it requests an image",
+    ["push", `oci:${folder}/image`],
+    "receiver",
+    staySilent,
+    /request for an image/,
+  ],
+  [
+    "a receiver, before it lists the layers that it wants",
     ["push", `oci:${folder}/image`],
     "receiver",
     async (tunnel) => {
       await ask(tunnel);
       await staySilent(tunnel);
     },
-    /what it lacks of the image/,
+    /list of the layers that it wants/,
   ],
 ])("%s is silent", async (_, [command = "", ...options], role, play, missing) => {
   const { run, socket } = await makeWorkspace();
   await using remote = await playRemoteSide(socket, role, play);
   const ended = await run(command, "--timeout", "2", ...options, ...remote.command);
-  expect(outcome(ended)).toEqual(refused(6, new RegExp(`has not said for 2 s ${missing.source}`)));
+  expect(outcome(ended)).toEqual(refused(6, new RegExp(`has sent no ${missing.source} for 2 s`)));
   expect(await remote.reported).toMatchObject({ code: "remote-no-answer" });
 });
 
@@ -46,7 +58,7 @@ test("an engine accepts and never answers", async () => {
   await new Promise<void>((resolve) => server.listen(socket, resolve));
   const remote = [...program, "push", "-H", `unix://${socket}`, "app:v1"];
   const ended = await run("pull", "--timeout", "3", "--to", "oci:target", "app:v1", ...remote);
-  expect(outcome(ended)).toEqual(refused(6, /has not said for 3 s what the image is/));
+  expect(outcome(ended)).toEqual(refused(6, /has sent no description of the image for 3 s/));
   const push = await run(
     "push",
     "--timeout",
