@@ -24,7 +24,7 @@ import { MARKER, PASSED_OVER } from "./remote/remote-lines.ts";
  * The first code that runs in the remote side's Node (`node -e`): it gets docker-over-ssh itself, the bundle, from the cache folder or
  * from stdin, checks its digest, and becomes it. Compiled for Node 10, so that an older Node can report its version.
  *
- * process.argv: this code, `DIGEST:SIZE` (hexadecimal SHA-256 of the bundle; bytes of it as it is sent), the kind of program, and the
+ * process.argv: this code, `DIGEST:SIZE` (hexadecimal SHA-256 of the bundle; its size in bytes as it is sent), the kind of program, and the
  * arguments of docker-over-ssh.
  */
 
@@ -100,7 +100,7 @@ function receive(bytes: number): Buffer | undefined {
   while (length < bytes) {
     const read = readSome(packed, length);
     if (read === 0) {
-      process.exitCode = 1; // the initiator has gone: nothing else is to be tried
+      process.exitCode = 1; // the initiator has gone: no other program is tried
       return undefined;
     }
     length += read;

@@ -16,10 +16,10 @@ import { crc32 } from "node:zlib";
 import { cacheFolder } from "./files/cache-folder.ts";
 import { isPrivate, openOwnFolder } from "./files/own-folder.ts";
 
-/** Files that are kept, of 1 MB each: two sides, of a few versions of this tool and of Node. */
+/** Files that stay in the cache, 1 MB each: for two sides, and a few versions of this tool and of Node. */
 const KEPT_FILES = 8;
 
-/** Of the checksum at a file's end. V8 compares lengths and versions itself, and no more. */
+/** Bytes of the checksum at a file's end. V8 itself compares only lengths and versions. */
 const SUM_BYTES = 4;
 
 /** Keeps V8's compiled code of a file for later runs. */
@@ -62,7 +62,7 @@ export function codeCache(name: string, env: NodeJS.ProcessEnv): CodeCache | und
   };
 }
 
-/** A real folder, of this user, that nobody else may look into. */
+/** A real folder of this user that no other user can read. */
 function isOurs(folder: string): boolean {
   const found = lstatSync(folder);
   return found.isDirectory() && isPrivate(found);

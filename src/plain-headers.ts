@@ -42,7 +42,7 @@ export class PlainHeaders {
   }
 }
 
-/** Spaces, tabs and line ends around a value are none of it (Fetch, "normalize"). */
+/** A value does not include the spaces, tabs and line ends around it (Fetch, "normalize"). */
 function trimmed(value: string): string {
   return value.replaceAll(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
 }

@@ -53,7 +53,7 @@ export async function pull(
   const started = performance.now();
   context.output.event({ type: "started", role: request.role, image: request.image.given });
   const initiates = isInitiator(request.connection);
-  if (initiates) refuseUnsupported(request.compress, "receiving"); // the sender sees what a spawned receiver lacks
+  if (initiates) refuseUnsupported(request.compress, "receiving"); // the sender reports what a spawned receiver lacks
   await using location = openTarget(request, context);
   // Before anything is sent: the engine must answer, and be able to hold the name.
   const ready = location.opened.then((target) => {

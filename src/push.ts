@@ -98,7 +98,7 @@ interface Sender {
 
 /** The result of the phase "agree": both sides know it before a layer is sent. */
 interface Agreement {
-  /** As the receiver asks for it, for messages. */
+  /** The image as the receiver names it, for messages. */
   name: string;
   found: FoundImage;
   /** Of this side, then the receiver's. */
@@ -169,7 +169,7 @@ function choose(
   return { want, packing: agreeOnPacking({ own: request.compress, theirs, codecs }) };
 }
 
-/** Offers the wanted layers through the tunnel until the receiver has the image, or wants something else: a layer it had may be gone. */
+/** Offers the wanted layers through the tunnel until the receiver has the image, or sends another `want` because it has lost a layer. */
 async function transfer(
   { tunnel, onProgress, context: { env, output, signal } }: Sender,
   { name, found, runIds, manifest }: Agreement,

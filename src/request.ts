@@ -69,7 +69,7 @@ export type Connection =
   /** Both sides are in this process: no link is between them, and nothing is packed. */
   | { kind: "in-process" };
 
-/** A host or a container that a login reaches: the best program that can be the remote side there is found, or brought along. */
+/** A host or a container that a login reaches: the best program that can run the remote side there is found, or sent there. */
 export interface HostConnection {
   kind: "host";
   /** As it was typed. */
@@ -83,7 +83,7 @@ export interface HostConnection {
   programs: readonly RemoteProgram[];
   /** --far-image: the image with Node for a remote side in a container */
   image: string;
-  /** Somebody has asked for a container or for that image: it is pulled at each attempt, and sent from here where that fails. */
+  /** An option asks for a container or for that image: it is pulled at each attempt, and sent from here if that fails. */
   isImageAsked: boolean;
   /** --far-path: folders there to look into first */
   paths: readonly string[];
@@ -105,7 +105,7 @@ export type RemoteProgram =
   | "container"
   /** the same, and Node is sent as well */
   | "node-sent"
-  /** the engine alone: both sides are played here */
+  /** The engine alone: both sides run in this process */
   | "engine";
 
 /** An engine to receive an image. */

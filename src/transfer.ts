@@ -139,13 +139,13 @@ export interface Traffic {
 type Use<T> = (tunnel: Tunnel, signal: AbortSignal, traffic: Traffic) => Promise<T>;
 
 interface ConnectOptions {
-  /** Resolves when this side is ready. Nothing is sent to the other side before. */
+  /** Resolves when this side is ready. Nothing is sent to the remote side before. */
   ready: Promise<unknown>;
   /** Aborts the attempt, also when `ready` rejects. */
   signal: AbortSignal;
 }
 
-/** Reaches the other side: starts what has to be started, opens a tunnel, lets `use` work with it, and closes it. */
+/** Reaches the remote side: starts the remote command if there is one, opens a tunnel, lets `use` work with it, and closes it. */
 export type Connect = <T>(use: Use<T>, options: ConnectOptions) => Promise<T>;
 
 /** Connects to docker-over-ssh at the end of the remote command; a spawned side, to the side that started it. */

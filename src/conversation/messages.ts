@@ -98,7 +98,7 @@ export type Want = (WantedLayers | WantedImage | NothingWanted) & {
   compress?: CompressOption;
 };
 
-/** Names the place of the wanted layers in the registry behind the tunnel. */
+/** Names the repository of the wanted layers in the registry behind the tunnel. */
 export interface Offer {
   /** Each wanted layer is announced when it can be fetched, and manifest and config come last. Otherwise all of it can be fetched now. */
   announced?: boolean;

@@ -14,7 +14,7 @@ const PULSE = 5_000;
  * Returns the function by which this side reports its progress. People see it at the initiator: that shows its own progress and the peer's; a
  * spawned side sends its own. Both sides send a message when only they can see that something moves.
  *
- * @param moved bytes that have moved on this side; undefined where nobody counts them
+ * @param moved bytes that have moved on this side; undefined where they are not counted
  */
 export function shareProgress(
   tunnel: Tunnel,

@@ -116,7 +116,7 @@ async function pushTo(
     signal: end,
     onProgress: (line) => {
       if (isReached) idleTimer.reset();
-      // An engine tries five times, 5 to 25 s apart. When the first try fails, another way of export is faster.
+      // An engine tries five times, 5 to 25 s apart. When the first try fails, another method of export is faster.
       if (line.status.startsWith("Retrying")) hopeless.abort({ code: "retried" } satisfies PushFailure);
       handler.onProgress?.(line);
     },

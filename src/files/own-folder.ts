@@ -17,7 +17,7 @@ const opened = new Map<string, { descriptor: number; found: Stats }>();
 
 /**
  * Opens a folder that belongs to this user, that nobody else may write to, and that is no link; creates it with `make`. Returns a path that leads
- * to this very folder from then on, even if somebody renames or replaces it (Linux, /proc). Elsewhere, requires that nobody else
+ * to this very folder from then on, even after it is renamed or replaced (Linux, /proc). Elsewhere, requires that no other user
  * can do that. On Windows, which has other permissions, checks nothing.
  *
  * Throws {@link UnsafeFolder}, and the file system's errors.

@@ -1,4 +1,4 @@
-/** Thrown when an image, or a part of one, is malformed or not what it claims to be. The message names the fault. */
+/** Thrown when an image, or a part of one, is malformed or not what it claims to be. The message says what is wrong. */
 export class InvalidImage extends Error {
   override readonly name = "InvalidImage";
 }

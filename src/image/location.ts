@@ -24,7 +24,7 @@ export interface FileLocation {
 /** A docker archive (`docker save`), an OCI layout in a folder, or an OCI archive: the layout as a tar. */
 export type ArchiveKind = "docker-archive" | "oci" | "oci-archive";
 
-/** Thrown for a malformed location. The message names the fault. */
+/** Thrown for a malformed location. The message says what is wrong. */
 export class InvalidLocation extends Error {
   override readonly name = "InvalidLocation";
 }

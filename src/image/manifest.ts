@@ -46,7 +46,7 @@ export const MEDIA_TYPE = {
   ociLayerZstd: "application/vnd.oci.image.layer.v1.tar+zstd",
 } as const;
 
-/** Bytes. The OCI spec asks registries to accept manifests of 4 MB; nobody writes larger ones. */
+/** Bytes. The OCI spec asks registries to accept manifests of 4 MB; no tool writes larger ones. */
 export const MAX_MANIFEST = 4 * 1024 * 1024;
 /** Engines stop at 127 layers on overlay2; this limit only keeps a hostile list from filling the memory. */
 export const MAX_LAYERS = 1000;

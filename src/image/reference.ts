@@ -11,7 +11,7 @@ export interface Reference {
   digest?: string;
 }
 
-/** Thrown for text that is not a reference. The message names the fault. */
+/** Thrown for text that is not a reference. The message says what is wrong. */
 export class InvalidReference extends Error {
   override readonly name = "InvalidReference";
 }

@@ -73,7 +73,7 @@ function opening<T extends AsyncDisposable>(
     return await open(await import("./open-locations.ts"), stop);
   };
   const opened = begin();
-  opened.catch(() => {}); // whoever awaits it gets the error
+  opened.catch(() => {}); // the code that awaits it gets the error
   return {
     opened,
     async [Symbol.asyncDispose]() {

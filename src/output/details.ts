@@ -13,7 +13,7 @@ export type Detail =
   | { code: "program-tried"; program: RemoteProgramName; what: string }
   /** A program cannot be the remote side. `reason`: in the words of the remote side. */
   | { code: "program-passed-over"; program: string; reason: string }
-  /** It has written this line to its stderr. */
+  /** A program that was passed over has written this line to its stderr. */
   | { code: "passed-over-line"; line: string }
   /** docker-over-ssh itself is sent to the remote side. `bytes`: as they are sent. */
   | { code: "bundle-sent"; bytes: number }
@@ -23,7 +23,7 @@ export type Detail =
   | { code: "image-not-sent"; image: string; error: string }
   /** docker-over-ssh runs there, by this program. */
   | { code: "remote-found"; host: string; program: RemoteProgramName }
-  /** Text came before the program that was started had anything to say. */
+  /** Text came before the first byte of the program that was started. */
   | { code: "noise"; printedBy: "remote-side" | "login-shell"; text: string }
   | { code: "tunnel-opened"; peerVersion: string }
   | { code: "leftover-removed"; leftover: Leftover }
@@ -46,7 +46,7 @@ export type Detail =
   | { code: "all-whole"; reason: WholeReason }
   /** The sender does not cut a layer of `size` bytes, as it is stored. */
   | { code: "layer-not-cut"; diffId: string; size: number; reason: NotCutReason }
-  /** The receiver has predicted how long a layer takes in either way. */
+  /** The receiver has predicted how long a layer takes whole and by delta. */
   | {
       code: "layer-predicted";
       diffId: string;
@@ -68,7 +68,7 @@ export type Detail =
 /** The programs of --far that can be docker-over-ssh on the remote side. */
 export type RemoteProgramName = "installed" | "node" | "container" | "node-sent";
 
-/** What a killed run left behind. */
+/** A container, an image name or a file that a killed run left behind. */
 export type Leftover =
   | { kind: "container"; id: string }
   | { kind: "image"; reference: string }

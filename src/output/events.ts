@@ -40,7 +40,7 @@ export interface Plan {
   missing: number | undefined;
 }
 
-/** What is being done. `working`: something that this version does not know, at a remote side of another version. */
+/** The current activity. `working`: one that this version does not know, on a remote side of another version. */
 export const STAGES = [
   "preparing",
   "sending",

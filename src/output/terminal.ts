@@ -73,7 +73,7 @@ export class Terminal {
     const newStage = this.#last?.stage !== progress.stage;
     if (newStage) this.#stageStart = { at: now, bytes: progress.current };
     const every = this.#screen.isTTY ? REDRAW : LOG_EVERY;
-    // A new stage is shown at once. A peer that goes to and fro between stages is not shown more often for that.
+    // A new stage is shown at once. A peer that alternates between stages does not make the line appear more often.
     const isFirst = !this.#stages.has(progress.stage);
     if (!isFirst && now - (this.#last?.at ?? -Infinity) < every) return;
     this.#stages.add(progress.stage);

@@ -43,7 +43,7 @@ export function warningText(warning: Warning): string {
   }
 }
 
-/** What a line of progress begins with. */
+/** The first words of a progress line. */
 export const STAGE_TEXT: Record<Stage, string> = {
   preparing: "preparing",
   sending: "sending",
@@ -69,7 +69,7 @@ export function resultText(result: TransferResult): string {
   const { role, image, name, layersSent, layersPresent, bytesPresent, bytesRebuilt, bytesSent, bytesReceived } = result;
   const rebuilt = bytesRebuilt > 0 ? ` (${bytes(bytesRebuilt)} rebuilt from files there)` : "";
   const moved = role === "sender" ? `${bytes(bytesSent)} sent` : `${bytes(bytesReceived)} received`;
-  // The size of a layer that nobody has looked at is not always known.
+  // The size of a present layer is not always known.
   const size = bytesPresent > 0 ? ` (${bytes(bytesPresent)})` : "";
   const verb = role === "sender" ? "pushed" : "pulled";
   return `${verb} ${image}${name === undefined ? "" : ` as ${name}`}: ${moved} for ${plural(layersSent, "layer")}${rebuilt}, ${plural(layersPresent, "layer")}${size} there already, in ${duration(result.ms)}`;

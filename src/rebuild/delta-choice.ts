@@ -78,7 +78,7 @@ export class DeltaChoice {
     this.#options.rate.stop(reason);
   }
 
-  /** Returns whether a layer that can be sent in both ways is to be sent by delta. */
+  /** Returns whether a layer that can be sent whole or by delta is to be sent by delta. */
   async isByDelta(layer: AnnouncedLayer): Promise<boolean> {
     const { always, resumed, rate, onDetail } = this.#options;
     if (always) return true;

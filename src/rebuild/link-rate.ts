@@ -42,7 +42,7 @@ export interface RateQuestion {
 
 /**
  * Estimates how many bytes a second the link carries: the rate of a probe, or of the transfer itself where that was higher. While this
- * process is busy, bytes wait in buffers and seem to arrive late, all at once: the bounds of a probe's rate hold nevertheless.
+ * process is busy, bytes wait in buffers and seem to arrive late, all at once; the bounds of a probe's rate still hold.
  */
 export class LinkRate {
   readonly #options: LinkRateOptions;

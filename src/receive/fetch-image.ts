@@ -28,7 +28,7 @@ export async function fetchImage(
   deltaBases: DeltaBases | undefined,
 ): Promise<FetchedImage> {
   using requested = await requestLayers(options, wanted, deltaBases);
-  // An archive or a layout takes in the files in either way, without unpacking them.
+  // An archive or a layout takes in the files as they are, without unpacking them.
   const choice = requested.deltaChoice({ reads: deltaBases?.reads ?? "files", takesIn: undefined });
   await using rebuilder = addRebuilder(requested.fetch, requested.cuttable, {
     deltaBases,

@@ -15,7 +15,7 @@ import { explainTunnelFailure } from "./remote-errors.ts";
 import { scriptWords } from "./remote-script.ts";
 import { startRemoteProgram, type Started } from "./start-remote-program.ts";
 
-/** Connects by one login to the best program that can be the remote side there: docker-over-ssh, which may be brought along, or the engine. */
+/** Connects by one login to the best program that can be the remote side there: docker-over-ssh, which may be sent there, or the engine. */
 export function connectToHost(
   connection: HostConnection,
   request: TransferRequest,

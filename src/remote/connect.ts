@@ -3,7 +3,7 @@ import type { TransferRequest } from "../request.ts";
 import { connectByCommand, type Connect, type Context } from "../transfer.ts";
 
 /**
- * Returns the connection to the other side that the request names. Code that only one kind needs is imported here: the
+ * Returns the connection to the remote side that the request names. Code that only one kind needs is imported here: the
  * command starts 15 ms earlier. Throws a `usage` Failure for options that this kind does not have.
  */
 export async function chooseConnection(request: TransferRequest, context: Context): Promise<Connect> {

@@ -1,7 +1,7 @@
 import { parsePlatform, type Platform } from "../image/platform.ts";
 import type { RemoteProgram } from "../request.ts";
 
-/** What the remote script and the bootstrap write to stdout for the initiator: lines that begin with the marker. */
+/** The lines that the remote script and the bootstrap write to stdout for the initiator. Each begins with the marker. */
 
 export const MARKER = "#docker-over-ssh#remote#";
 
@@ -23,9 +23,9 @@ export type RemoteLine =
   | { kind: "run"; isKept: boolean }
   /** An image is pulled there. */
   | { kind: "pull"; image: string }
-  /** The image is not to be had there; an answer is expected: `sent`, or anything else. Without a platform that is one, it is not sent. */
+  /** The remote side cannot get the image, and waits for an answer: `sent`, or another word. Without a valid platform, none is sent. */
   | { kind: "image"; platform: Platform | undefined }
-  /** What follows is the engine; of docker also its API version, if the engine answered. */
+  /** The bytes after this line are the engine's. docker also gives its API version, if the engine answered. */
   | { kind: "engine"; program: "docker" | "podman"; apiVersion?: string }
   /** There is no program left. */
   | { kind: "nothing"; path: string };
@@ -40,7 +40,7 @@ export function findMarker(text: string): { start: number; end: number; words: s
 
 const TUNNEL_PROGRAMS: readonly TunnelProgram[] = ["installed", "node", "container", "node-sent"];
 
-/** Parses the words behind a marker; undefined for a line that nobody here has written. */
+/** Parses the words behind a marker; undefined for a line that neither program writes. */
 export function parseRemoteLine(words: string): RemoteLine | undefined {
   const [kind = "", first = "", ...more] = words.split(" ");
   const rest = more.join(" ");

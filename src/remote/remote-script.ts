@@ -147,7 +147,7 @@ done
 echo "$m nothing $PATH"; exit 127
 `;
 
-/** What the script is given. */
+/** The input of the script. */
 export interface ScriptOptions {
   sudo: boolean;
   /** The kinds of program to try, in this order. */
@@ -155,7 +155,7 @@ export interface ScriptOptions {
   bundle: Bundle;
   /** The image for a remote side in a container. */
   image: string;
-  /** Somebody has asked for a container, or for this image. */
+  /** An option asks for a container, or for this image. */
   isImageAsked: boolean;
   /** Folders to look into first. */
   paths: readonly string[];

@@ -27,7 +27,7 @@ const PULL_TIMEOUT = 10 * 60_000;
 export type Started =
   /** docker-over-ssh, whose tunnel comes next. */
   | { kind: "tunnel"; program: TunnelProgram }
-  /** What follows is the engine. Of docker also its API version, if the engine answered. */
+  /** The next bytes are the engine's. docker also gives its API version, if the engine answered. */
   | { kind: "engine"; program: "docker" | "podman"; apiVersion?: string | undefined }
   /** The login has ended without a word of the script: there is no shell that understands it, or none is allowed. */
   | { kind: "no-script"; status: number; failure: Failure };

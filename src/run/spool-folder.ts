@@ -48,7 +48,7 @@ function unsafe(cause: UnsafeFolder): NoRoom {
   return new NoRoom(
     { code: "unsafe-cache-folder", error: cause.message },
     {
-      expected: "a folder of this user that nobody else may write to, because others could replace layers in it",
+      expected: "a folder of this user that no other user may write to, because others could replace layers in it",
       hint: "Remove it, change its owner and mode (chown, chmod go-w), or name another with XDG_CACHE_HOME.",
       cause,
     },

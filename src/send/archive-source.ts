@@ -106,7 +106,7 @@ async function findImage(
   }
 }
 
-/** Returns the only full name among an archive's names, which can be mere tags, or the same name twice. */
+/** Returns the only full name among an archive's names, which may be tags alone, or the same name twice. */
 function onlyName(names: readonly string[]): string | undefined {
   const references = names.filter((name) => /[:/]/.test(name)).flatMap((name) => tryReference(name) ?? []);
   const [one, ...others] = new Set(references.map((it) => `${familiarName(it)}:${it.tag ?? "latest"}`));

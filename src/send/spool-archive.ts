@@ -41,7 +41,7 @@ export async function spoolArchive(path: string, { env, output, signal }: SpoolO
     const room = Math.floor(bavail * bsize * MAX_FILLED);
     output.detail({ code: "archive-spooled", path, bytesFree: room });
     const onBytes = (current: number): void => output.progress({ stage: "reading-archive", current });
-    const source = addAbortSignal(signal, await openInput(path)); // a pipe that nobody writes to would never end
+    const source = addAbortSignal(signal, await openInput(path)); // a pipe without a writer never ends
     try {
       const tar = refuseAbove(room, decompressArchive(source), onBytes);
       await pipeline(tar, createWriteStream(file, { flags: "wx", mode: 0o600 }), { signal });

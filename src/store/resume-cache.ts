@@ -18,7 +18,7 @@ import {
   type CacheLimits,
 } from "./resume-cache-files.ts";
 
-/** The oldest files are removed first. A user who has not resumed a transfer in a week has found another way. */
+/** The oldest files are removed first. A transfer that has not been resumed within a week is abandoned. */
 export const LIMITS: CacheLimits = { size: 10_000_000_000, age: 7 * 24 * 3600 * 1000 };
 
 /**

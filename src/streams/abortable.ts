@@ -2,7 +2,7 @@ import { setMaxListeners } from "node:events";
 
 /** Settles as `promise` does, or rejects with the signal's reason if the signal is aborted first. */
 export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  promise.catch(() => {}); // after an abort, nobody else handles its rejection
+  promise.catch(() => {}); // after an abort, nothing else handles its rejection
   signal.throwIfAborted();
   let onAbort!: () => void;
   const aborted = new Promise<never>((_, reject) => {

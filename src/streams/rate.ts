@@ -31,7 +31,7 @@ class RatedReadable extends Readable {
     this.#bucket = new TokenBucket(rate);
     source.on("data", (chunk: Buffer) => {
       source.pause();
-      // Node resumes a child's stdout when the child has ended, whoever paused it.
+      // Node resumes a child's stdout when the child has ended, even if this code has paused it.
       this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
       this.#give();
     });

@@ -6,7 +6,7 @@ export interface StallTimer extends Disposable {
   readonly signal: AbortSignal;
   /** Starts a wait of at most `ms`, in place of the running one. Infinity: without a limit. */
   start(ms: number): void;
-  /** Ends the running wait: something has moved, or this process waits for somebody else. */
+  /** Ends the running wait: something has moved, or this process waits for something else. */
   stop(): void;
 }
 

@@ -34,7 +34,7 @@ export async function runContainer(api: DockerApi, spec: ContainerSpec): Promise
 async function runOnce(api: DockerApi, spec: ContainerSpec): Promise<RunningContainer> {
   const { signal } = spec;
   signal?.throwIfAborted();
-  // The signal is checked between these short requests and does not abort them: an unread answer may name a container that nobody
+  // The signal is checked between these short requests and does not abort them: an unread answer may name a container that nothing
   // would remove.
   const makes = { effect: "makes", timeout: "work", signal } as const;
   const { Id: id } = (await api.json("POST", "/containers/create", { ...makes, body: createBody(spec) })) as {

@@ -60,7 +60,7 @@ export async function readConfig(
     return isRight ? Buffer.from(config) : undefined;
   } catch {
     signal.throwIfAborted();
-    return undefined; // the caller uses another way to the config
+    return undefined; // the caller gets the config by a dry push
   } finally {
     finished.abort(); // cancels the build
   }

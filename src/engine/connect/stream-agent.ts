@@ -3,8 +3,8 @@ import type { Duplex } from "node:stream";
 
 /**
  * HTTP over one connection, which can be any stream, such as a program's stdin and stdout. Requests wait for each other, so an answer
- * must be read to its end before the next request. A request that ends before its answer is complete closes the connection (HTTP/1.1
- * has no other way), and the next request opens another one.
+ * must be read to its end before the next request. A request that ends before its answer is complete closes the connection, as
+ * HTTP/1.1 requires, and the next request opens another one.
  */
 export class StreamAgent extends Agent {
   readonly #open: () => Duplex;

@@ -41,7 +41,7 @@ export async function readTlsFiles(
   if (ca === undefined && cert === undefined && key === undefined) return undefined;
   const pair = cert !== undefined && key !== undefined ? { cert, key } : {};
   try {
-    if (ca !== undefined) new X509Certificate(ca); // OpenSSL ignores a bundle that it cannot read, and then trusts nobody
+    if (ca !== undefined) new X509Certificate(ca); // OpenSSL ignores a bundle that it cannot read, and then trusts no certificate
   } catch (error) {
     throw unusable("ca.pem", error);
   }

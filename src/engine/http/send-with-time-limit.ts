@@ -21,7 +21,7 @@ export interface TimedAnswer extends Omit<HttpAnswer, "body"> {
 
 /**
  * Sends a request, and gives it up when the engine does not read the body's next bytes, does not answer, or does not continue its answer.
- * The time does not run while the body has no data or nobody reads the answer. `stop` in the result is aborted when the request is
+ * The time does not run while the body has no data or the answer is not read. `stop` in the result is aborted when the request is
  * given up, or its own signal is.
  */
 export async function sendWithTimeLimit(

@@ -18,7 +18,7 @@ export interface FoundImage extends ImageConfig {
 
 /**
  * Finds the image with exactly these layers. The variants of an image that only copies files into `scratch` have the same layers for every
- * platform: of those, returns the one that runs best on `platform`. Throws `InvalidImage`; its cause is the first fault of the
+ * platform: of those, returns the one that runs best on `platform`. Throws `InvalidImage`; its cause is the first error in the
  * images that the archive holds.
  */
 export async function findSavedImage(

@@ -4,7 +4,7 @@ import { CHUNK, coalesce } from "../../streams/coalesce.ts";
 import type { Compression } from "./compression.ts";
 import { decompressZstd, hasZstd } from "./zstd-frames.ts";
 
-/** Errors of zlib that blame the data; others, such as out of memory, are not the image's fault. */
+/** zlib's errors for invalid data. Others, such as out of memory, say nothing about the image. */
 const DATA_ERRORS = /^(?:Z_DATA_ERROR|Z_BUF_ERROR|Z_NEED_DICT|ZSTD_error_.*)$/;
 
 /**

@@ -19,7 +19,7 @@ export interface LayerToVerify {
 
 /**
  * Passes a stored layer through and verifies both the stored bytes (digest and size) and the uncompressed tar (diff ID). Fails with
- * `InvalidImage` at the end, or as soon as a fault is certain; do not rely on any byte before the stream has ended. Back-pressure
+ * `InvalidImage` at the end, or as soon as the layer is known to be wrong; do not rely on any byte before the stream has ended. Back-pressure
  * reaches through; memory does not grow with the layer.
  */
 export function verifyLayer({ blob: { mediaType, digest, size }, diffId, limit }: LayerToVerify): Transform {

@@ -27,7 +27,7 @@ export async function moveFile(from: string, to: string, size: number, runId: st
   }
 }
 
-/** Writes to a new temporary file and renames it. A link that somebody has put there is not followed, and is an error. */
+/** Writes to a new temporary file and renames it. A link at its path is not followed, and is an error. */
 async function viaTemporaryFile(
   path: string,
   runId: string,

@@ -18,7 +18,7 @@ export interface DockerManifestImage {
 
 /**
  * Writes the manifest.json of an OCI layout, as `docker save` does since Docker 25: an engine with a graph driver reads no index. Leaves out
- * images without a name: the engine would load them, and nobody would find them.
+ * images without a name: the engine would load them, and no name would lead to them.
  */
 export function writeDockerManifest(images: readonly DockerManifestImage[]): Buffer {
   return jsonArray(images.map(itemJson));

@@ -17,7 +17,7 @@ export type InputKind =
   /** Readable once, from its beginning: stdin, a named pipe, a shell's `<(…)`. */
   | "stream";
 
-/** Opening a pipe must not block a thread of Node's pool until somebody writes to it: nothing could end that. */
+/** Opening a pipe must not block a thread of Node's pool until a writer comes: nothing could end that wait. */
 const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 const STDIN = new Set(["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]);

@@ -39,7 +39,7 @@ export function parseTar(source: AsyncIterable<Buffer>, signal?: AbortSignal): T
   };
 }
 
-/** Gives the error of a stream that was destroyed without a reason a message of its own: it is not the archive's fault. */
+/** Gives the error of a stream that was destroyed without a reason a message of its own: the archive may be valid. */
 function sourceError(error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException;
   return code === "ERR_STREAM_PREMATURE_CLOSE"
