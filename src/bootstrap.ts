@@ -92,7 +92,7 @@ function readKept(path: string): Buffer | undefined {
   }
 }
 
-/** Receives the bundle: exactly so many bytes of stdin, because the tunnel begins behind them. */
+/** Receives the bundle: exactly `bytes` bytes of stdin, because the tunnel follows. */
 function receive(bytes: number): Buffer | undefined {
   tell("send");
   const packed = Buffer.alloc(bytes);

@@ -16,7 +16,7 @@ export interface OutputOptions {
   progress: boolean;
 }
 
-/** A parsed command line that is yet to run. */
+/** A parsed command line that has not run yet. */
 export interface Job extends CommandJob {
   output: OutputOptions;
 }
@@ -47,8 +47,8 @@ export async function parseCommandLine(
 }
 
 /**
- * Returns a function that writes to stdout or stderr. The stream is not touched before: it may be the tunnel. A reader that has gone
- * (`--help | head -1`) is no failure, and would otherwise be an uncaught error.
+ * Returns a function that writes to stdout or stderr. The stream is not touched before: it may be the tunnel. A reader that has
+ * closed it (`--help | head -1`) is no failure, and would otherwise be an uncaught error.
  */
 export function writerTo(name: "stdout" | "stderr"): (text: string) => void {
   return (text) => {

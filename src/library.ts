@@ -15,9 +15,9 @@ export interface TransferOptions {
   /** Name or ID of the image. To push also `docker-archive:FILE`, `oci:FOLDER` or `oci-archive:FILE`, each with an optional `:NAME`. */
   image: string;
   /**
-   * The remote side: `ssh://[USER@]HOST[:PORT]`, `docker://CONTAINER` or `kubectl://NAMESPACE/POD[/CONTAINER]`; or a program and its arguments that start docker-over-ssh or end in
-   * `docker system dial-stdio`. `stdio`: this process is the remote side of a docker-over-ssh that has started it, and its stdin and
-   * stdout are the tunnel.
+   * The remote side: `ssh://[USER@]HOST[:PORT]`, `docker://CONTAINER` or `kubectl://NAMESPACE/POD[/CONTAINER]`; or a program and its
+   * arguments that start docker-over-ssh or end in `docker system dial-stdio`. `stdio`: this process is the remote side of a
+   * docker-over-ssh that has started it, and its stdin and stdout are the tunnel.
    */
   remote: RemoteSide;
   /** Name of the image at the receiver */
@@ -30,11 +30,11 @@ export interface TransferOptions {
   compress?: string | undefined;
   /** Bytes a second, in each direction; 0 is no limit */
   bwlimit?: number | undefined;
-  /** With an address: what can be the remote side there */
+  /** With an address: the program that runs the remote side */
   far?: "auto" | "installed" | "node" | "container" | "node-sent" | "engine" | undefined;
   /** With an address: an image with Node for a remote side in a container */
   farImage?: string | undefined;
-  /** With an address: folders there to look for programs in first */
+  /** With an address: folders there that are searched for programs first */
   farPath?: readonly string[] | undefined;
   /** With `ssh://`: the program that logs in, and its options; left out: `ssh` */
   ssh?: readonly string[] | undefined;

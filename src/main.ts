@@ -50,7 +50,7 @@ async function runJob(job: Job): Promise<number> {
   });
   const stop = new AbortController();
   for (const signal of SIGNALS) process.on(signal, () => onSignal(signal, stop, terminal));
-  // A reader of stderr that has gone is no reason to stop without cleaning up.
+  // A closed stderr is no reason to stop without cleaning up.
   process.stderr.on("error", () => {});
   try {
     await job.run({ output, signal: stop.signal, env: process.env });

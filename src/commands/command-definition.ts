@@ -38,7 +38,7 @@ export interface Words {
   command: readonly string[];
 }
 
-/** A command that is yet to run. */
+/** A command that has not run yet. */
 export interface CommandJob {
   /** Left out by commands that are no transfer. */
   request?: TransferRequest;

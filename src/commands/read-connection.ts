@@ -52,7 +52,7 @@ export function isAddress(word: string): boolean {
   return SCHEME.test(word);
 }
 
-/** Tells whether a single word is a host. Throws a `usage` Failure where it may as well be a program of this machine. */
+/** Tells whether a single word is a host. Throws a `usage` Failure where it may also be a program of this machine. */
 function isBareHost(word: string, env: NodeJS.ProcessEnv): boolean {
   if (!BARE_HOST.test(word)) return false;
   const program = findProgram(word, env);

@@ -58,7 +58,7 @@ export function matching(value: unknown, form: RegExp): string {
   return given;
 }
 
-/** Decodes a manifest from {@link manifestText}, which must have so many layers. */
+/** Decodes a manifest from {@link manifestText}, which must have `layers` layers. */
 export function manifestOf(value: unknown, layers: number): ImageManifest {
   if (typeof value !== "string") throw malformed("manifest");
   try {

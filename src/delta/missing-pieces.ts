@@ -22,7 +22,7 @@ export function encodeMissingPieces(missing: Uint32Array): Buffer {
   return bytes.subarray(0, end);
 }
 
-/** Returns the size in bytes of the longest valid list for a recipe of so many pieces. */
+/** Returns the size in bytes of the longest valid list for a recipe of `pieces` pieces. */
 export function maxMissingPiecesBytes(pieces: number): number {
   // A number covers as many pieces as its value, and takes no more bytes than that. Only the first may be 0.
   return pieces + 1;

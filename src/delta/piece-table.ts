@@ -123,7 +123,7 @@ export class PieceTable {
     if (this.#usedSlots > (this.#slotCount * 3) / 4) this.#growTable();
   }
 
-  /** Whether a piece of so many bytes may be missing. */
+  /** Whether a piece of `length` bytes may be missing. */
   mayNeed(length: number): boolean {
     return this.#missingPieces > 0 && this.#hasLength[length] === 1;
   }

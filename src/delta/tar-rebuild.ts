@@ -113,7 +113,7 @@ export class TarRebuild {
     return this.#firstFolder.folder;
   }
 
-  /** Resolves when the recipe has described so many bytes of the tar, or is over. */
+  /** Resolves when the recipe has described `bytes` bytes of the tar, or has ended. */
   async recipeReaches(bytes: number): Promise<void> {
     while (!this.#isRecipeOver && this.#described < bytes) await this.#progress.promise;
   }
@@ -138,7 +138,7 @@ export class TarRebuild {
     return this.#pieces.missingBytesWhere(predicate);
   }
 
-  /** Whether a piece of so many bytes may be missing. */
+  /** Whether a piece of `length` bytes may be missing. */
   mayNeed(length: number): boolean {
     return this.#pieces.mayNeed(length);
   }

@@ -55,7 +55,7 @@ export type Detail =
       msByDelta: number;
       bytesPerSecond: number;
     }
-  /** So many of a layer's bytes, uncompressed, were found in delta bases. */
+  /** The bytes of a layer, uncompressed, that were found in delta bases. */
   | { code: "pieces-found"; diffId: string; bytesFound: number; bytes: number }
   | { code: "delta-base-unreadable"; error: string }
   /** A layer is sent whole after all. */

@@ -75,9 +75,9 @@ export type Note =
   | { code: "no-remote-shell"; host: string; status: number }
   /** --preserve-digest has no effect: this address keeps no manifests. Without `address`: the sender. */
   | { code: "manifest-not-kept"; address?: string }
-  /** The transfer has failed, and the next run continues with so many bytes of layers. */
+  /** The transfer has failed, and the next run continues with these bytes of layers. */
   | { code: "layers-kept"; bytes: number }
-  /** Nobody reads the pipe yet. */
+  /** The pipe has no reader yet. */
   | { code: "waiting-for-reader"; path: string };
 
 export type Warning =

@@ -26,7 +26,7 @@ const CLEARLY = 0.9;
  */
 const STARTED = 32 * MB;
 const ENOUGH = 64 * MB;
-/** A rebuild is given up when its rest is predicted to take so many times as long as the whole layer. */
+/** A rebuild is given up when its rest is predicted to take this many times as long as the whole layer. */
 const HOPELESS = 1.5;
 
 /** The speed of rebuilding on this side. */

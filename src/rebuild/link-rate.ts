@@ -25,7 +25,7 @@ const WINDOW = 100;
 export interface LinkRateOptions {
   /** Returns the bytes received through the tunnel so far. */
   bytesReceived: () => number;
-  /** Fetches a probe of so many bytes. Rejects, or breaks off, when the signal is aborted. */
+  /** Fetches a probe of `bytes` bytes. Rejects, or breaks off, when the signal is aborted. */
   probe: (bytes: number, signal: AbortSignal) => Promise<AsyncIterable<Buffer>>;
   /** --bwlimit, bytes a second; 0 or undefined: no limit. */
   limit?: number | undefined;

@@ -15,7 +15,7 @@ import { fetchInto, incomingLayer, type FetchOptions, type IncomingLayer } from 
 
 /**
  * Bytes from which a layer is large. Large layers are fetched one at a time, so that the lowest arrives early and is loaded while the others
- * are in transit. Small ones are fetched beside them, so many at once, because each costs a round trip.
+ * are in transit. Small ones are fetched beside them, `SMALL_AT_ONCE` at a time, because each costs a round trip.
  */
 const LARGE = 8_000_000;
 const SMALL_AT_ONCE = 2;

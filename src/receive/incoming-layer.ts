@@ -31,7 +31,7 @@ export interface FetchOptions {
   resumeCache: ResumeCache | undefined;
   /** Receives the bytes of each chunk from the sender. */
   onBytes: (count: number) => void;
-  /** Called when a layer is continued after so many bytes of an earlier run. */
+  /** Called when a layer is continued after `bytes` bytes of an earlier run. */
   onResumed: (layer: AnnouncedLayer, bytes: number) => void;
   /** Called for each verified layer. */
   onLayer: () => void;

@@ -16,7 +16,7 @@ const AHEAD_MIN = 64_000_000;
  * whole archive into a temporary folder first, so it can be streamed to them.
  *
  * @param relatedImages images that share layers with the incoming one, those that share most first
- * @param nameForLowest returns a temporary name for an image of so many of the lowest layers; undefined: none are loaded ahead
+ * @param nameForLowest returns a temporary name for an image of the `count` lowest layers; undefined: none are loaded ahead
  */
 export function classicStore(
   engine: EngineImages & EngineConnection,

@@ -17,7 +17,7 @@ import type { Platform } from "../image/platform.ts";
 export interface ContainerdStoreOptions {
   platform: Platform;
   blobs: Pick<ContainerdBlobs, "present">;
-  /** Returns a temporary name for an image of so many of the lowest layers. */
+  /** Returns a temporary name for an image of the `count` lowest layers. */
   nameForLowest: (count: number) => string;
 }
 

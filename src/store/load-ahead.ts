@@ -25,7 +25,7 @@ export interface LoadAheadOptions<Layer> {
   /** Starts a load. It calls `finish` after the last layer. */
   load: (layers: AsyncIterable<Layer>, finish: () => Promise<FinalImage>) => OpenLoad;
   /**
-   * Returns a temporary name for an image of so many of the lowest layers. Undefined: all layers go into one archive, for an engine that
+   * Returns a temporary name for an image of the `count` lowest layers. Undefined: all layers go into one archive, for an engine that
    * cannot take two at a time.
    */
   nameForLowest: ((count: number) => string) | undefined;

@@ -131,7 +131,7 @@ export class ResumeCache implements AsyncDisposable {
     await file.remove();
   }
 
-  /** Frees so many bytes of the disk, if removing files that no run uses can do it. */
+  /** Frees `bytes` bytes of the disk, if the files that no run uses have that many. */
   async freeSpace(bytes: number): Promise<void> {
     if (!(await this.#isSafe())) return;
     const others = await freeFiles(this.#folder);

@@ -10,7 +10,7 @@ export interface Timeouts {
    * it sends the first byte.
    */
   readonly work: number;
-  /** For silent work on so many bytes. */
+  /** For silent work on `bytes` bytes. */
   workFor(bytes: number): number;
 }
 

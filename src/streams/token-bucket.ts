@@ -1,6 +1,6 @@
-/** The burst that may pass after a pause: the bytes of so many ms, and at least so many bytes. */
+/** The burst that may pass after a pause: the bytes of `ms`, and at least `bytes`. */
 const BURST = { ms: 100, bytes: 16 * 1024 };
-/** Bytes pass in portions of so many ms: shorter ones make many small chunks, longer ones make the stream jerky. */
+/** Bytes pass in portions of this many ms: shorter ones make many small chunks, longer ones make the stream jerky. */
 const PORTION = 50;
 
 /** A token bucket: in any period, lets no more pass than its rate allows, plus one burst. */

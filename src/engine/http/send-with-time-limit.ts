@@ -8,7 +8,7 @@ export type SilenceLimit = (sent: number) => number;
 
 export interface TimeLimitOptions {
   limit: SilenceLimit;
-  /** Returns the error for an engine that has been silent for so many ms. */
+  /** Returns the error for an engine that has been silent for `ms`. */
   reasonOf: (ms: number) => Error;
   /** Called with the number of bytes each time some have been sent or received. */
   onMoved: (bytes: number) => void;

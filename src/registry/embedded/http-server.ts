@@ -5,7 +5,7 @@ import type { Duplex } from "node:stream";
 import { asSocket } from "../../streams/bridge.ts";
 import type { ConnectionLimiter } from "../connection-limiter.ts";
 
-/** Bytes of a request line and its headers: Node's default, stated because a client can be anybody. */
+/** Bytes of a request line and its headers: Node's default, stated because any program can be the client. */
 const MAX_HEADERS = 16 * 1024;
 
 export interface HttpServer {
