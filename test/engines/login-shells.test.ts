@@ -31,6 +31,23 @@ const SUDOERS: LoginUser[] = Object.entries({
   password: "ALL = (ALL) ALL",
 }).map(([name, sudo]) => ({ name: `sudo-${name}`, needsSudo: true, sudo, links }));
 
+const DIAL = `${PROGRAMS.docker}/docker system dial-stdio`;
+
+/** Users whose logins always run one command. */
+const BOUND: LoginUser[] = [
+  { name: "wrapped", forced: 'echo Welcome; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"', links },
+  { name: "pulls", forced: `${PROGRAMS["docker-over-ssh"]} pull login-shells:forced` },
+  { name: "dials", forced: DIAL },
+  { name: "may-dial", forced: `[ "$SSH_ORIGINAL_COMMAND" = "docker system dial-stdio" ] && exec ${DIAL}; exit 9` },
+];
+
+/** Users with something unusual. */
+const ODD: LoginUser[] = [
+  { name: "bare" },
+  { name: "noexec", noexec: true, files: { ".local/bin/node": "#!/bin/sh\necho it ran\n" } },
+  { name: "no-path", forced: 'unset HOME; PATH=""; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"' },
+];
+
 let host: LoginHost;
 
 beforeAll(async () => {
@@ -43,7 +60,7 @@ beforeAll(async () => {
       return { name, files, links, shell: await pathOf(name) };
     }),
   );
-  host = await startLoginHost(bed, [...shells, { name: "plain" }, ...SUDOERS]);
+  host = await startLoginHost(bed, [...shells, { name: "plain", links }, ...BOUND, ...ODD, ...SUDOERS]);
 });
 
 afterAll(async () => {
@@ -90,10 +107,10 @@ describe.skipIf(why)(`a login shell that prints, without docker and node in its 
   });
 
   test("finds node in the folder of --far-path", async () => {
-    const location = "ssh://plain@login";
+    const location = "ssh://bare@login";
     const without = await push(location, "--far", "node");
     expect(without).toMatchObject({ exitCode: 5, arrived: false });
-    expect(without.stderr).toContain("no program on ssh://plain@login can run the remote side: node: not found");
+    expect(without.stderr).toContain("no program on ssh://bare@login can run the remote side: node: not found");
     expect(await push(location, "--far", "node", "--far-path", PROGRAMS.node)).toEqual({ ...done, arrived: true });
   });
 });
@@ -190,5 +207,80 @@ describe.skipIf(why)("--sudo", () => {
     expect(run.exitCode).toBe(4);
     expect(run.stderr).toContain("the remote side asks for a password, and there is no terminal to type it");
     expect(await hasArrived("login-shells:none")).toBe(false);
+  });
+});
+
+describe.skipIf(why)("an ssh that asks, asks on the terminal, once", () => {
+  test.each([
+    ["a password", "login-password", "'s password: "],
+    ["the passphrase of a key", "login-key", "Enter passphrase for key"],
+  ])("%s", async (_, name, question) => {
+    const run = await pushOnTerminal(`ssh://plain@${name}`, ["--far", "node"], [[question, PASSWORD]]);
+    expect(run).toMatchObject({ exitCode: 0, arrived: true, asked: 1 });
+  });
+
+  test("and fails with its words where there is none", async () => {
+    const args = ["push", IMAGE, "ssh://plain@login-password"];
+    const run = await execa("docker-over-ssh", args, { reject: false, env: host.env, stdin: "ignore", detached: true });
+    expect(run.exitCode).toBe(4);
+    expect(run.stderr).toMatch(/^remote: .*Permission denied/m);
+  });
+});
+
+describe.skipIf(why)("a login that always runs one command (ForceCommand)", () => {
+  test("which runs the one that is asked for", async () => {
+    expect(await push("ssh://wrapped@login", "--far", "node")).toEqual({ ...done, arrived: true });
+  });
+
+  test("docker-over-ssh pull: it is the remote side", async () => {
+    const args = ["push", "--verbose", "--as", "login-shells:forced", IMAGE, "ssh://pulls@login"];
+    const run = await dos(args, { env: host.env });
+    expect(run).toEqual(done);
+    expect(run.stderr).toContain("remote side: docker-over-ssh on ssh://pulls@login\n");
+    expect(await hasArrived("login-shells:forced")).toBe(true);
+  });
+
+  test("docker system dial-stdio: it is silent, and the command reaches it", async () => {
+    const run = await push("ssh://dials@login", "--timeout", "2");
+    expect(run).toMatchObject({ exitCode: 6, arrived: false });
+    const [, command = ""] = /\(ForceCommand\), write (.*) in place of the host/.exec(run.stderr) ?? [];
+    expect(command).toBe("ssh dials@login docker system dial-stdio");
+    const args = ["push", "--as", "login-shells:dialled", IMAGE, ...command.split(" ")];
+    expect(await dos(args, { env: host.env })).toEqual(done);
+    expect(await hasArrived("login-shells:dialled")).toBe(true);
+  });
+
+  test("a wrapper that allows docker system dial-stdio alone: a second login asks for that", async () => {
+    const before = host.logins().length;
+    const run = await push("ssh://may-dial@login");
+    expect(run).toEqual({ ...done, arrived: true });
+    expect(run.stderr).toContain(
+      "login runs no commands of a POSIX shell (status 9): connecting once more, to the engine alone\n",
+    );
+    expect(host.logins()).toHaveLength(before + 2);
+  });
+});
+
+describe.skipIf(why)("a far user", () => {
+  test("whose home is noexec: a Node there is passed over, and another one runs what is kept there", async () => {
+    const options = ["--far", "node", "--far-path", PROGRAMS.node];
+    const [first, second] = [
+      await push("ssh://noexec@login", ...options),
+      await push("ssh://noexec@login", ...options),
+    ];
+    expect([first, second]).toEqual([
+      { ...done, arrived: true },
+      { ...done, arrived: true },
+    ]);
+    expect(first.stderr).toContain("sending docker-over-ssh itself");
+    expect(second.stderr).not.toContain("sending docker-over-ssh itself");
+    const without = await push("ssh://noexec@login", "--far", "node");
+    expect(without).toMatchObject({ exitCode: 5, arrived: false });
+    expect(without.stderr).not.toContain("it ran");
+  });
+
+  test.each(["node", "engine"])("without HOME, and with an empty PATH: by %s", async (far) => {
+    const folders = [PROGRAMS.node, PROGRAMS.docker].flatMap((folder) => ["--far-path", folder]);
+    expect(await push("ssh://no-path@login", "--far", far, ...folders)).toEqual({ ...done, arrived: true });
   });
 });

@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { dirname, join } from "node:path";
 import { nodeFolder } from "./commands.ts";
 import { inside } from "./machine.ts";
+import { projectFolder } from "./paths.ts";
 import { findProgram, run, systemPath } from "./programs.ts";
 import type { Testbed } from "./testbed.ts";
 import { until } from "./wait.ts";
@@ -13,8 +14,12 @@ export const PASSWORD = "correct horse";
 const PASSWORD_HASH =
   "$6$testbed$.MTiYkVH/cBHMcUzt1hICLgCLL3pkuJZxSGnrU1YBlVeZqnZgCEoItLJbNIwMG5/fm5CM86lgJ7qonCbGJuZl1";
 
-/** The folders of docker and of node on the host, which no PATH names. */
-export const PROGRAMS = { docker: "/run/programs/docker", node: "/run/programs/node/bin" };
+/** The folders of docker and of node on the host, which no PATH names, and the command of this project. */
+export const PROGRAMS = {
+  docker: "/run/programs/docker",
+  node: "/run/programs/node/bin",
+  "docker-over-ssh": "/run/programs/node/bin/node /run/programs/project/bin/docker-over-ssh.js",
+};
 
 /** A user of the far machine with a home of their own. */
 export interface LoginUser {
@@ -56,11 +61,12 @@ const init = `
 set -e
 mount -t proc proc /proc
 mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/sshd /run/programs/docker /run/programs/node
+mkdir -p /run/sshd /run/programs/docker /run/programs/node /run/programs/project
 touch /run/docker.sock /run/programs/docker/docker
 mount --bind "$SOCKET" /run/docker.sock
 mount --bind "$DOCKER" /run/programs/docker/docker
 mount --bind "$NODE" /run/programs/node
+mount --bind "$PROJECT" /run/programs/project
 for file in passwd group shadow sudoers hosts; do mount --bind "$FOLDER/etc/$file" "/etc/$file"; done
 mount -t tmpfs -o mode=755 tmpfs /home
 for home in $NOEXEC; do mkdir "/home/$home"; mount -t tmpfs -o noexec tmpfs "/home/$home"; done
@@ -104,6 +110,7 @@ export async function startLoginHost(bed: Testbed, users: LoginUser[]): Promise<
         SOCKET: far.socket,
         DOCKER: await programOf(far.path, "docker"),
         NODE: nodeFolder,
+        PROJECT: projectFolder,
         NOEXEC: users.flatMap(({ name, noexec }) => (noexec ? [name] : [])).join(" "),
         HIDDEN_IN: "/usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /snap/bin /opt/homebrew/bin /opt/local/bin",
         SSHD: (await findProgram("sshd")) ?? "/usr/sbin/sshd",
@@ -166,7 +173,7 @@ function writeHome(home: string, { files = {}, links = {} }: LoginUser): void {
   mkdirSync(home);
   for (const [name, text] of Object.entries(files)) {
     mkdirSync(dirname(join(home, name)), { recursive: true });
-    writeFileSync(join(home, name), text);
+    writeFileSync(join(home, name), text, { mode: 0o755 });
   }
   for (const [name, target] of Object.entries(links)) {
     mkdirSync(dirname(join(home, name)), { recursive: true });

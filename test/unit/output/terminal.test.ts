@@ -72,6 +72,37 @@ describe("progress", () => {
   });
 });
 
+describe("during a login, which may ask for a password on the terminal", () => {
+  const login = { type: "detail", code: "command-started", command: "ssh prod" } as const;
+  const ends = [
+    { type: "detail", code: "command-answered" },
+    { type: "detail", code: "tunnel-opened", peerVersion: "1.0.0" },
+  ] as const;
+
+  test.each(ends)("the progress line is removed, and drawn again after $code", (end) => {
+    for (const verbose of [false, true]) {
+      const { output, seen, clock } = screen(true, { verbose });
+      output.progress({ stage: "reading-archive", current: 0 });
+      seen.text = "";
+      output.show(login);
+      expect(seen.text.startsWith("\r\u001b[2K")).toBe(true);
+      seen.text = "";
+      for (; clock.ms < 1000; clock.ms += 100) output.progress({ stage: "reading-archive", current: clock.ms });
+      expect(seen.text).toBe("");
+      output.show(end);
+      output.progress({ stage: "reading-archive", current: MB });
+      expect(seen.text).toContain("\r\u001b[2Kreading the archive  1 MB");
+    }
+  });
+
+  test("a log goes on: nobody is asked there", () => {
+    const { output, seen } = screen(false);
+    output.show(login);
+    output.progress({ stage: "reading-archive", current: 0 });
+    expect(seen.text).toBe("reading the archive\n");
+  });
+});
+
 describe("lines", () => {
   test("stand above the progress line, which is drawn again below", () => {
     const { output, seen } = screen(true);
