@@ -67,7 +67,8 @@ const file = `command-${sha256(command).slice(0, 16)}.cjs`;
 writeFileSync(`${root}dist/${file}`, command);
 writeFileSync(`${root}dist/LICENCES.txt`, licencesOf(inputs, root));
 
-// What is sent to a remote side that has only Node (src/remote/bundle.ts).
+// What is sent to a remote side that has only Node (src/remote/bundle.ts). It is made of the same files as the command, so LICENCES.txt in
+// the package has its licences, which the minified text leaves out. The bootstrap contains code of this project only.
 const sent = Buffer.from(
   (await bundleCommand({ minify: true, charset: "ascii", legalComments: "none" })).command,
   "latin1",

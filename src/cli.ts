@@ -69,15 +69,16 @@ export function buildProgram(choose: (job: Job) => void, env: NodeJS.ProcessEnv)
       "after",
       `
 Examples:
-  docker-over-ssh push app:v2 ssh prod "docker-over-ssh pull app:v2"
-  docker-over-ssh pull app:v2 ssh ci "docker-over-ssh push app:v2"
-  docker-over-ssh push app:v2 docker exec -i other docker-over-ssh pull app:v2
-with nothing but Docker on the remote side:
-  docker-over-ssh push app:v2 ssh prod docker system dial-stdio
   docker-over-ssh push app:v2 ssh://deploy@prod
+  docker-over-ssh pull app:v2 ci
+  docker-over-ssh push app:v2 docker://CONTAINER
+  docker-over-ssh push app:v2 kubectl://NAMESPACE/POD
+over any command that starts the other side, or leads to an engine:
+  docker-over-ssh push app:v2 ssh prod "docker-over-ssh pull app:v2"
+  docker-over-ssh push app:v2 ssh prod docker system dial-stdio
 without an engine on this side (docker-archive:FILE, oci:FOLDER or oci-archive:FILE, each with an optional :NAME; - is stdin):
-  docker-over-ssh push oci:./layout:v2 ssh prod "docker-over-ssh pull app:v2"
-  docker-over-ssh pull --to docker-archive:app.tar app:v2 ssh ci "docker-over-ssh push app:v2"
+  docker-over-ssh push --as app:v2 oci:./layout:v2 ssh://prod
+  docker-over-ssh pull --to docker-archive:app.tar app:v2 ssh://ci
 
 Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists the others.`,
     );

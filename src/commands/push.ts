@@ -22,9 +22,9 @@ export interface PushOptions extends SharedOptions {
 
 export const pushCommand: CommandDefinition<PushOptions, TransferJob> = {
   name: "push",
-  summary: "send an image through a remote command, or over stdin and stdout of this process",
+  summary: "send an image to a host, through a remote command, or over stdin and stdout of this process",
   description:
-    "Sends IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh pull IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; for ssh://[USER@]HOST[:PORT] it chooses the best of what the host has. Without COMMAND, this process is the remote side.",
+    "Sends IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh pull IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT], or a host alone, takes the best program that is there, and brings docker-over-ssh along. Without COMMAND, this process is the remote side.",
   arguments: TRANSFER_ARGUMENTS,
   options: [
     {

@@ -39,7 +39,8 @@ export const TRANSFER_ARGUMENTS: readonly ArgumentDefinition[] = [
   },
   {
     term: "[COMMAND...]",
-    description: "program and arguments that start the remote side; passed on unchanged",
+    description:
+      "a host: [ssh://][USER@]HOST[:PORT], docker://CONTAINER or kubectl://NAMESPACE/POD[/CONTAINER]; or program and arguments that start the remote side, passed on unchanged",
   },
 ];
 

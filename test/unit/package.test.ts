@@ -1,10 +1,13 @@
+import { createHash } from "node:crypto";
 import { copyFile } from "node:fs/promises";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { brotliDecompressSync } from "node:zlib";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { machineEnvironment } from "../testbed/environment.ts";
+import type { Bundle } from "../../src/remote/bundle.ts";
 import { makeImage } from "./image/make-image.ts";
 import { layoutOf, look, whole, writeTree } from "./command-line/images.ts";
 
@@ -62,6 +65,19 @@ describe("the package, installed in an empty folder", () => {
     expect(failed.exitCode).toBe(2);
     expect(failed.stderr).toMatch(/^usage: package\.json is a file$/m);
   }, 60_000);
+
+  test("contains the bundle for a remote side, which is small, and has the digest that is announced", async () => {
+    const dist = join(folder, "node_modules/docker-over-ssh/dist");
+    const packed = readFileSync(join(dist, "bundle.br"));
+    const bundle = JSON.parse(readFileSync(join(dist, "bundle.json"), "utf8")) as Bundle;
+    const content = brotliDecompressSync(packed);
+    expect(createHash("sha256").update(content).digest("hex")).toBe(bundle.digest);
+    expect(bundle.size).toBe(packed.length);
+    // A first transfer waits for it.
+    expect(packed.length).toBeLessThanOrEqual(400_000);
+    // It is a part of each login's command line.
+    expect(bundle.bootstrap).toMatch(/^[A-Za-z0-9+/=]{1000,5000}$/);
+  });
 
   test("contains the files it needs and no others", async () => {
     const { stdout } = await execa({ cwd: folder })`ls -A node_modules/docker-over-ssh`;
