@@ -74,27 +74,38 @@ const sent = Buffer.from(
   "latin1",
 );
 const packed = brotliCompressSync(sent, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } });
-const bootstrap = await build({
-  ...options,
-  entryPoints: ["dist/bootstrap.js"],
-  minify: true,
-  target: "node10",
-  // Node 12 does not know the prefix.
-  alias: Object.fromEntries(builtinModules.map((name) => [`node:${name}`, name])),
-});
 writeFileSync(`${root}dist/bundle.br`, packed);
+
+/** Makes an argument of `node -e` of code that runs there first. */
+async function firstCode(entry) {
+  const { outputFiles } = await build({
+    ...options,
+    entryPoints: [entry],
+    minify: true,
+    target: "node10",
+    // Node 12 does not know the prefix.
+    alias: Object.fromEntries(builtinModules.map((name) => [`node:${name}`, name])),
+  });
+  return gzipSync(outputFiles[0].contents, { level: 9 }).toString("base64");
+}
+
+/** Bundles the code that starts the command from a file beside it. */
+async function startCode(commandFile, more) {
+  const define = { COMMAND_FILE: JSON.stringify(commandFile) };
+  const { outputFiles } = await build({ ...options, entryPoints: ["dist/start.js"], define, ...more });
+  return outputFiles[0].text;
+}
+
+const digest = sha256(sent);
 writeFileSync(
   `${root}dist/bundle.json`,
   JSON.stringify({
-    digest: sha256(sent),
+    digest,
     size: packed.length,
-    bootstrap: gzipSync(bootstrap.outputFiles[0].contents, { level: 9 }).toString("base64"),
+    bootstrap: await firstCode("dist/bootstrap.js"),
+    installer: await firstCode("dist/installer.js"),
+    start: await startCode(`bundle-${digest.slice(0, 16)}.cjs`, { minify: true }), // as install-here.ts names it
   }),
 );
 
-const start = await build({
-  ...options,
-  entryPoints: ["dist/start.js"],
-  define: { COMMAND_FILE: JSON.stringify(file) },
-});
-writeFileSync(`${root}dist/start.cjs`, start.outputFiles[0].text);
+writeFileSync(`${root}dist/start.cjs`, await startCode(file));

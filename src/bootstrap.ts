@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -7,18 +6,15 @@ import {
   openSync,
   readdirSync,
   readFileSync,
-  readSync,
   renameSync,
   unlinkSync,
   writeFileSync,
-  writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { brotliDecompressSync } from "node:zlib";
 import { cacheFolder } from "./files/cache-folder.ts";
 import { isPrivate, openOwnFolder } from "./files/own-folder.ts";
 import { runCommand, tuneGarbageCollection } from "./load-command.ts";
-import { MARKER, PASSED_OVER } from "./remote/remote-lines.ts";
+import { digestOf, isTooOld, pass, receive, tell, unpack } from "./remote/receive-bundle.ts";
 
 /**
  * The first code that runs in the remote side's Node (`node -e`): it gets docker-over-ssh itself, the bundle, from the cache folder or
@@ -28,8 +24,6 @@ import { MARKER, PASSED_OVER } from "./remote/remote-lines.ts";
  * arguments of docker-over-ssh.
  */
 
-/** package.json's `engines`. */
-const OLDEST = [20, 19];
 /** Bundles that stay in the cache: those of a few versions. */
 const KEPT_BUNDLES = 3;
 const PREFIX = "bundle-";
@@ -40,29 +34,18 @@ const [, , bundle = "", program = "", ...words] = process.argv;
 const [digest = "", size = ""] = bundle.split(":");
 
 function boot(): void {
-  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-  const [oldest = 0, least = 0] = OLDEST;
-  if (major < oldest || (major === oldest && minor < least)) return pass(`Node ${process.versions.node} is too old`);
+  if (isTooOld(program)) return;
   tuneGarbageCollection();
   const folder = ownCacheFolder();
   const path = folder && join(folder, `${PREFIX}${digest}.cjs`);
   const kept = path && readKept(path);
-  const content = kept || receive(Number(size));
+  const content = kept || receiveBundle();
   if (content === undefined) return;
   if (folder && path && !kept) keep(folder, path, content);
   tell(kept ? "run kept" : "run sent");
   const name = `${PREFIX}${digest}.cjs`;
   const file = { text: content.toString("latin1"), path: path || join("/", name), name };
   void runCommand(file, [process.execPath, name, ...words]);
-}
-
-function pass(reason: string): void {
-  tell(`pass ${program} ${reason}`);
-  process.exitCode = PASSED_OVER;
-}
-
-function tell(text: string): void {
-  writeSync(1, `${MARKER} ${text}\n`);
 }
 
 /** The cache folder, if it belongs to this user alone. Without one, nothing is kept. */
@@ -92,40 +75,13 @@ function readKept(path: string): Buffer | undefined {
   }
 }
 
-/** Receives the bundle: exactly `bytes` bytes of stdin, because the tunnel follows. */
-function receive(bytes: number): Buffer | undefined {
-  tell("send");
-  const packed = Buffer.alloc(bytes);
-  let length = 0;
-  while (length < bytes) {
-    const read = readSome(packed, length);
-    if (read === 0) {
-      process.exitCode = 1; // the initiator has gone: no other program is tried
-      return undefined;
-    }
-    length += read;
-  }
-  let content: Buffer | undefined;
-  try {
-    content = brotliDecompressSync(packed);
-  } catch {
-    // damaged
-  }
-  if (content !== undefined && digestOf(content) === digest) return content;
-  pass("the bundle that arrived is damaged");
-  return undefined;
-}
-
-function readSome(into: Buffer, from: number): number {
-  for (;;) {
-    try {
-      return readSync(0, into, from, into.length - from, null);
-    } catch (error) {
-      // stdin may be a pipe that another program has made non-blocking.
-      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
-    }
-  }
+/** Receives the bundle, and checks it. */
+function receiveBundle(): Buffer | undefined {
+  const packed = receive(Number(size));
+  if (packed === undefined) return undefined;
+  const content = unpack(packed, digest);
+  if (content === undefined) pass(program, "the bundle that arrived is damaged");
+  return content;
 }
 
 /** Keeps the bundle for the next run. The file is whole at any moment. Never throws: without room, the next run gets it again. */
@@ -168,10 +124,6 @@ function remove(path: string): void {
   } catch {
     // another run has removed it
   }
-}
-
-function digestOf(content: Buffer): string {
-  return createHash("sha256").update(content).digest("hex");
 }
 
 boot();

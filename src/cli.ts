@@ -7,6 +7,7 @@ import {
 } from "./commands/command-definition.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
+import { setupCommand } from "./commands/setup.ts";
 import { VERSION } from "./version.ts";
 
 /** The output of a command. */
@@ -85,6 +86,7 @@ Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists
 
   addCommand(program, pushCommand, choose, env);
   addCommand(program, pullCommand, choose, env);
+  addCommand(program, setupCommand, choose, env);
   return program;
 }
 

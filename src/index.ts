@@ -10,6 +10,7 @@ export {
 } from "./library.ts";
 export type { ContentQuery, Detail, Leftover, NotCutReason, RebuildFailure, WholeReason } from "./output/details.ts";
 export type { Note, Plan, Progress, Stage, Started, TransferEvent, TransferResult, Warning } from "./output/events.ts";
+export type { LeftReason, SetupStep, SetupThing } from "./output/setup-steps.ts";
 export { EXIT_STATUS, Failure, type FailureCode } from "./output/errors.ts";
 export type { NoRoomReason, PushFailure } from "./output/reasons.ts";
 export { RemoteFailure } from "./stdio-tunnel/failures.ts";

@@ -12,7 +12,8 @@ export function cacheFolder(env: NodeJS.ProcessEnv): string | undefined {
   return home && join(home, ".cache", "docker-over-ssh");
 }
 
-function homeFolder({ HOME = "" }: NodeJS.ProcessEnv): string | undefined {
+/** Returns the home folder: HOME, or the one in the user database. */
+export function homeFolder({ HOME = "" }: NodeJS.ProcessEnv): string | undefined {
   if (isAbsolute(HOME)) return HOME;
   try {
     const { homedir } = userInfo();

@@ -1,5 +1,6 @@
 import type { Detail } from "./details.ts";
 import type { NoRoomReason } from "./reasons.ts";
+import type { SetupStep } from "./setup-steps.ts";
 
 /** The events of a transfer, in their order on this side. A program reads the fields; `texts.ts` puts them into words for people. */
 export type TransferEvent =
@@ -78,7 +79,13 @@ export type Note =
   /** The transfer has failed, and the next run continues with these bytes of layers. */
   | { code: "layers-kept"; bytes: number }
   /** The pipe has no reader yet. */
-  | { code: "waiting-for-reader"; path: string };
+  | { code: "waiting-for-reader"; path: string }
+  /** setup has done this there. */
+  | { code: "setup-step"; step: SetupStep }
+  /** It is installed there. `isInPath`: a shell that is not a login shell finds it as well. */
+  | { code: "installed"; host: string; isInPath: boolean }
+  /** Nothing of it is left there. */
+  | { code: "uninstalled"; host: string };
 
 export type Warning =
   /** The image's config leaves a part of its platform out. */

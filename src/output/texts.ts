@@ -10,6 +10,7 @@ import type {
 } from "./details.ts";
 import type { Note, Plan, Stage, TransferResult, Warning } from "./events.ts";
 import { noRoomText, pushFailureText } from "./reasons.ts";
+import { setupStepText } from "./setup-steps.ts";
 
 /** Puts the events of a transfer into words for people. */
 
@@ -27,6 +28,12 @@ export function noteText(note: Note): string {
       return `${bytes(note.bytes)} of received layers are kept: the next run continues there`;
     case "waiting-for-reader":
       return `waiting for a program that reads ${note.path}`;
+    case "setup-step":
+      return setupStepText(note.step);
+    case "installed":
+      return `${note.host} uses it from now on${note.isInPath ? "" : ", although ~/.local/bin is not in the PATH of a shell there that is not a login shell"}`;
+    case "uninstalled":
+      return `nothing of docker-over-ssh is left on ${note.host}`;
   }
 }
 

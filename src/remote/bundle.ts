@@ -9,11 +9,18 @@ export interface Bundle {
   size: number;
   /** The code that receives the bundle and becomes it (src/bootstrap.ts): JavaScript, compressed by gzip, in base64 */
   bootstrap: string;
+  /** The same for the code that installs it (src/installer.ts) */
+  installer: string;
 }
 
 /** Reads what is known of the bundle. Throws the file system's error where the package was not built. */
 export function readBundle(): Bundle {
-  return JSON.parse(readFileSync(built("bundle.json"), "utf8")) as Bundle;
+  return JSON.parse(readFacts().toString("utf8")) as Bundle;
+}
+
+/** Reads the same as bytes, which are installed with the bundle. */
+export function readFacts(): Buffer {
+  return readFileSync(built("bundle.json"));
 }
 
 /** Reads the bundle as it is sent. */

@@ -152,7 +152,7 @@ export interface ScriptOptions {
   sudo: boolean;
   /** The kinds of program to try, in this order. */
   programs: readonly RemoteProgram[];
-  bundle: Bundle;
+  bundle: Pick<Bundle, "digest" | "size" | "bootstrap">;
   /** The image for a remote side in a container. */
   image: string;
   /** An option asks for a container, or for this image. */

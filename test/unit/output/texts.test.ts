@@ -26,10 +26,24 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
     "1.5 MB of received layers are kept: the next run continues there",
   ],
   "waiting-for-reader": [{ code: "waiting-for-reader", path: "pipe" }, "waiting for a program that reads pipe"],
+  "setup-step": [
+    { code: "setup-step", step: { did: "written", what: "launcher", name: "/home/x/.local/bin/docker-over-ssh" } },
+    "wrote the launcher /home/x/.local/bin/docker-over-ssh",
+  ],
+  installed: [
+    { code: "installed", host: "ssh://prod", isInPath: false },
+    "ssh://prod uses it from now on, although ~/.local/bin is not in the PATH of a shell there that is not a login shell",
+  ],
+  uninstalled: [{ code: "uninstalled", host: "ssh://prod" }, "nothing of docker-over-ssh is left on ssh://prod"],
 };
 
 test.each<[Note, string]>([
   ...(Object.values(NOTES) as [Note, string][]),
+  [{ code: "installed", host: "ssh://prod", isInPath: true }, "ssh://prod uses it from now on"],
+  [
+    { code: "setup-step", step: { did: "left", reason: "in-use", what: "volume", name: "cache" } },
+    "left the volume cache: a transfer that runs uses it",
+  ],
   [{ code: "connecting-again" }, "connecting to the engine once more, to read its content store"],
   [
     { code: "manifest-not-kept" },

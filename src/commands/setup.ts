@@ -1,0 +1,48 @@
+import { Failure } from "../output/errors.ts";
+import type { CommandDefinition } from "./command-definition.ts";
+import { HOST_OPTIONS, type HostOptions } from "./host-options.ts";
+import { readConnection } from "./read-connection.ts";
+
+export interface SetupOptions extends Pick<HostOptions, "ssh" | "sudo" | "farPath"> {
+  uninstall?: boolean | undefined;
+}
+
+/** Those that say how to get there. */
+const OPTIONS = HOST_OPTIONS.filter(({ flags }) => /^--(?:ssh|sudo|far-path)\b/.test(flags));
+
+export const setupCommand: CommandDefinition<SetupOptions> = {
+  name: "setup",
+  summary: "install docker-over-ssh on a host for good, or remove it from there",
+  description:
+    "Installs this docker-over-ssh in the home folder of HOST, where Node 20.19 or later is needed: the launcher ~/.local/bin/docker-over-ssh, and docker-over-ssh itself in ~/.local/share. ssh://HOST needs no setup, but with it sends and starts less.",
+  arguments: [
+    {
+      term: "<HOST>",
+      description:
+        "ssh://[USER@]HOST[:PORT], or HOST alone; or docker://CONTAINER, or kubectl://NAMESPACE/POD[/CONTAINER]",
+    },
+  ],
+  options: [
+    {
+      flags: "--uninstall",
+      description:
+        "remove what setup has installed on HOST and everything that transfers have left there: the cache folder, and in the engine the volume, containers and temporary names; not what a running transfer uses",
+    },
+    ...OPTIONS,
+  ],
+  toJob([host = ""], { uninstall: isUninstall = false, ...options }, env) {
+    const connection = readConnection([host], options, env);
+    if (connection.kind !== "host") {
+      throw new Failure("usage", `${host} is a program of this machine, and setup wants a host`, {
+        expected: "ssh://[USER@]HOST[:PORT]",
+        hint: `Write ssh://${host} for a host of that name.`,
+      });
+    }
+    return {
+      run: async (context) => {
+        if (isUninstall) await (await import("../remote/setup/uninstall.ts")).uninstall(connection, context);
+        else await (await import("../remote/setup/install.ts")).install(connection, context);
+      },
+    };
+  },
+};

@@ -1,0 +1,75 @@
+import { createHash } from "node:crypto";
+import { readSync, writeSync } from "node:fs";
+import { brotliDecompressSync } from "node:zlib";
+import { MARKER, PASSED_OVER } from "./remote-lines.ts";
+
+/**
+ * Code that the programs share which run first in the remote side's Node (`node -e`). It is compiled for Node 10, so that an older Node can report its
+ * version.
+ */
+
+/** package.json's `engines`. */
+const OLDEST = [20, 19];
+
+/** Tells the initiator that this Node is too old, and returns whether it is. */
+export function isTooOld(program: string): boolean {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  const [oldest = 0, least = 0] = OLDEST;
+  if (major > oldest || (major === oldest && minor >= least)) return false;
+  pass(program, `Node ${process.versions.node} is too old`);
+  return true;
+}
+
+/** Tells the initiator that this program does not suit. */
+export function pass(program: string, reason: string): void {
+  tell(`pass ${program} ${reason}`);
+  process.exitCode = PASSED_OVER;
+}
+
+/** Writes a line for the initiator. */
+export function tell(text: string): void {
+  writeSync(1, `${MARKER} ${text}\n`);
+}
+
+/** Asks for the bundle, and receives exactly `bytes` bytes of stdin, because others follow. Undefined if the initiator has gone. */
+export function receive(bytes: number): Buffer | undefined {
+  tell("send");
+  const received = Buffer.alloc(bytes);
+  let length = 0;
+  while (length < bytes) {
+    const read = readSome(received, length);
+    if (read === 0) {
+      process.exitCode = 1; // the initiator has gone: no other program is tried
+      return undefined;
+    }
+    length += read;
+  }
+  return received;
+}
+
+/** Decompresses the bundle; undefined if it is not the one with this digest. */
+export function unpack(packed: Buffer, digest: string): Buffer | undefined {
+  try {
+    const content = brotliDecompressSync(packed);
+    return digestOf(content) === digest ? content : undefined;
+  } catch {
+    return undefined; // damaged
+  }
+}
+
+/** Returns the SHA-256 of the bytes, hexadecimal. */
+export function digestOf(content: Buffer): string {
+  return createHash("sha256").update(content).digest("hex");
+}
+
+function readSome(into: Buffer, from: number): number {
+  for (;;) {
+    try {
+      return readSync(0, into, from, into.length - from, null);
+    } catch (error) {
+      // stdin may be a pipe that another program has made non-blocking.
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+}

@@ -1,0 +1,48 @@
+import { FOLDERS, HOME_FOLDERS, NODE_PLACES } from "../places.ts";
+
+/** Where setup puts the launcher and the bundle, below the home folder. */
+export const BIN_FOLDER = ".local/bin";
+export const SHARE_FOLDER = ".local/share";
+export const NAME = "docker-over-ssh";
+
+/** Begins the second line of each launcher that setup has written. Others are not touched. */
+export const LAUNCHER_MARK = "# Written by docker-over-ssh setup";
+
+/** Tells whether a launcher is one of ours. */
+export function isLauncher(text: string): boolean {
+  return text.split("\n")[1]?.startsWith(LAUNCHER_MARK) === true;
+}
+
+export interface LauncherOptions {
+  version: string;
+  /** The Node that has installed it, which is tried first. */
+  node: string;
+  /** The file that the Node runs. */
+  start: string;
+}
+
+/** Returns a shell script that runs docker-over-ssh by the first Node of version 20.19 or later, in the places where the remote script finds it. */
+export function launcherText({ version, node, start }: LauncherOptions): string {
+  return `#!/bin/sh
+${LAUNCHER_MARK}, version ${version}. \`docker-over-ssh setup --uninstall\` removes it.
+h="\${HOME:-}"
+start=${inQuotes(start)}
+if [ -f "$start" ]; then
+  PATH="$PATH:${FOLDERS.join(":")}:${HOME_FOLDERS}"
+  for node in ${inQuotes(node)} ${NODE_PLACES}; do
+    case "$("$node" --version 2>/dev/null)" in
+      v20.19.*|v20.[2-9][0-9].*|v2[1-9].*|v[3-9][0-9].*|v[1-9][0-9][0-9].*) exec "$node" "$start" "$@" ;;
+    esac
+  done
+  echo "docker-over-ssh: no Node 20.19 or later is found; the command needs it" >&2
+else
+  echo "docker-over-ssh: $start is gone; run docker-over-ssh setup once more" >&2
+fi
+exit 127
+`;
+}
+
+/** Returns a word for a POSIX shell. */
+function inQuotes(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,115 @@
+import { describeExit, type Exit } from "../../child-process/exit.ts";
+import { Failure, type FailureCode } from "../../output/errors.ts";
+import type { HostConnection } from "../../request.ts";
+import type { RemoteCommand } from "../remote-command.ts";
+import type { InstallProblem } from "./setup-lines.ts";
+
+/** For a host without a Node that suits. A launcher without one would be of no use, so nothing is installed. */
+export function noNode({ given }: HostConnection, passedOver: readonly string[]): Failure {
+  return new Failure(
+    "remote-command-not-found",
+    `no Node on ${given} can run docker-over-ssh: ${passedOver.join("; ")}; nothing was installed`,
+    {
+      expected: "Node 20.19 or later, in PATH or where a version manager keeps it",
+      hint: `Install Node there, or name its folder with --far-path. A transfer needs no setup: docker-over-ssh push IMAGE ${given}`,
+    },
+  );
+}
+
+/** What is expected, and what to do. `about`: the file or folder, or the words of the system. */
+const PROBLEMS: Record<InstallProblem, (about: string) => [FailureCode, string, string, string]> = {
+  "no-home": (path) => [
+    "refused",
+    path === "" ? "this user has no home folder" : `this user's home folder does not exist: ${path}`,
+    "a home folder, for ~/.local/bin",
+    "Use another user, or create the folder there.",
+  ],
+  link: (path) => ["refused", `${path} is a link`, ...REAL],
+  "no-folder": (path) => ["refused", `${path} is no folder`, ...REAL],
+  "not-own": (path) => ["refused", `${path} belongs to another user`, ...REAL],
+  "open-to-others": (path) => ["refused", `anybody may write to ${path}`, ...REAL],
+  unsafe: (message) => ["refused", message, ...REAL],
+  foreign: (path) => [
+    "refused",
+    `setup has not written ${path}`,
+    "no file there, or the launcher of an earlier setup",
+    "Remove it, if it is not needed. If it is docker-over-ssh, ssh://HOST uses it as it is.",
+  ],
+  "no-permission": (path) => [
+    "refused",
+    `nothing may be written to ${path}`,
+    "a home folder that this user can write to",
+    "Use another user. A transfer needs no setup.",
+  ],
+  "no-space": (path) => [
+    "no-space",
+    `no space is left for ${path}`,
+    "5 MB in the home folder",
+    "Free some space there, and run the same command again.",
+  ],
+  damaged: () => [
+    "not-verified",
+    "what arrived is not what was sent",
+    "docker-over-ssh with the digest that this side has told",
+    "Run the same command again; report a failure that repeats.",
+  ],
+  "not-runnable": (message) => [
+    "remote-command-not-found",
+    `it cannot be run there: ${message}`,
+    "a home folder in which programs run (not mounted with noexec)",
+    "A transfer needs no setup: ssh://HOST works without it.",
+  ],
+  error: (message) => [
+    "transfer-failed",
+    message,
+    "a home folder in which files can be written",
+    "Correct what the message says, and run the same command again.",
+  ],
+};
+
+const REAL: [string, string] = [
+  "folders of this user, which no other user can change",
+  "Correct that there, and run the same command again.",
+];
+
+/** For a host that tells that nothing could be installed. */
+export function notInstalled({ given }: HostConnection, problem: InstallProblem, about: string): Failure {
+  const [code, message, expected, hint] = PROBLEMS[problem](about);
+  return new Failure(code, `docker-over-ssh was not installed on ${given}: ${message}`, { expected, hint });
+}
+
+/** For files or things in the engine that could not be removed. The user has seen the error of each. */
+export function notRemoved({ given }: HostConnection, names: readonly string[]): Failure {
+  return new Failure("transfer-failed", `not everything on ${given} could be removed: ${names.join(", ")}`, {
+    expected: "files and an engine that this user may change",
+    hint: "Correct what the lines above say, or use --sudo, and run the same command again.",
+  });
+}
+
+/** For an engine that does not answer. Everything else was removed. */
+export function engineNotCleaned({ given }: HostConnection, program: string): Failure {
+  return new Failure(
+    "engine-unreachable",
+    `the engine of ${program} on ${given} does not answer: what is in it stays`,
+    {
+      expected: "a running engine that this user may use",
+      hint: "Start it, or use --sudo, and run the same command again.",
+    },
+  );
+}
+
+/** For a connection that ends before all is done. */
+export function setupEnded({ words, byHand }: RemoteCommand, exit: Exit | undefined, noise: string): Failure {
+  const printed = noise.trim() === "" ? "" : `. It printed:\n${noise.trim()}`;
+  return new Failure("engine-unreachable", `\`${words}\` ${describeExit(exit)} before all was done${printed}`, {
+    expected: "a login, and a shell that runs a command",
+    hint: `Try \`${byHand}\`: it must log in.`,
+  });
+}
+
+export function unknownLine({ words }: RemoteCommand, line: string): Failure {
+  return new Failure("remote-not-a-tunnel", `\`${words}\` wrote a line that only the setup script writes: ${line}`, {
+    expected: "the lines of the script that this docker-over-ssh sends there",
+    hint: "Run the command again with --verbose, and report what it prints.",
+  });
+}

@@ -1,0 +1,60 @@
+import { parseSetupStep, type SetupStep } from "../../output/setup-steps.ts";
+import { parseRemoteLine, type RemoteLine } from "../remote-lines.ts";
+
+/** Why nothing can be installed; `about` tells the file or folder, or what the system says. */
+export const INSTALL_PROBLEMS = [
+  /** The user has no home folder. */
+  "no-home",
+  /** A folder is a link, no folder, or another user's; or anybody may write to it. */
+  "link",
+  "no-folder",
+  "not-own",
+  "open-to-others",
+  /** The same, in the words of the check. */
+  "unsafe",
+  /** A launcher that setup has not written. */
+  "foreign",
+  "no-permission",
+  "no-space",
+  /** What arrived is not what was sent. */
+  "damaged",
+  /** The launcher cannot be run. */
+  "not-runnable",
+  "error",
+] as const;
+export type InstallProblem = (typeof INSTALL_PROBLEMS)[number];
+
+/** What the installer and the uninstall script write to stdout for the initiator. */
+export type SetupLine =
+  | RemoteLine
+  | { kind: "step"; step: SetupStep }
+  | { kind: "not-installed"; problem: InstallProblem; about: string }
+  /** Whether these transfers of another machine are over; an answer is expected: `over`, or anything else. */
+  | { kind: "ask"; runIds: readonly string[] }
+  /** The engine there does not answer this program. */
+  | { kind: "no-engine"; program: string }
+  /** All is done. `isInPath`: a shell that is not a login shell finds the launcher. */
+  | { kind: "done"; isInPath: boolean };
+
+/** Parses the words behind a marker; undefined for a line that nobody here has written. */
+export function parseSetupLine(words: string): SetupLine | undefined {
+  const [kind = "", first = "", ...more] = words.split(" ");
+  switch (kind) {
+    case "step": {
+      const step = parseSetupStep(words.slice("step ".length));
+      return step && { kind, step };
+    }
+    case "not-installed": {
+      const problem = INSTALL_PROBLEMS.find((one) => one === first);
+      return problem && { kind, problem, about: more.join(" ") };
+    }
+    case "ask":
+      return { kind, runIds: first.split(".") };
+    case "no-engine":
+      return { kind, program: first };
+    case "done":
+      return { kind, isInPath: first === "in-path" };
+    default:
+      return parseRemoteLine(words);
+  }
+}

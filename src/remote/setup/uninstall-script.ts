@@ -1,0 +1,165 @@
+import type { HostConnection } from "../../request.ts";
+import { RUN_LABEL, TEMPORARY_PATH } from "../../run/run-id.ts";
+import { FOLDERS, HOME_FOLDERS } from "../places.ts";
+import { MARKER } from "../remote-lines.ts";
+import { REMOTE_LABEL } from "../remote-script.ts";
+import { blocksOf, evaluatingWords } from "../shell-words.ts";
+import { BIN_FOLDER, LAUNCHER_MARK, NAME, SHARE_FOLDER } from "./launcher.ts";
+
+/**
+ * Removes what docker-over-ssh has left on a host, and names each thing on stdout. A shell does it, because a host where everything ran in containers
+ * has no Node. Its blocks are as in remote-script.ts; `$n` is taken. `$x` is the launcher's second line, `$l` the life of a transfer.
+ */
+const SCRIPT = `
+m="${MARKER}"; s="$DOCKER_OVER_SSH_SUDO"; h="\${DOCKER_OVER_SSH_HOME:-$HOME}"
+
+[ -n "$h" ] || h="$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6)"
+
+removed() {
+  echo "$m step removed $*"
+}
+
+left() {
+  echo "$m step left $*"
+}
+
+hash() {
+  { sha256sum || shasum -a 256 || openssl dgst -sha256 -r; } 2>/dev/null | cut -c1-8
+}
+
+# How the run IDs of this machine begin, and those of its containers, which have no machine ID (src/run/run-id.ts).
+u="$(uname -n)"; y="$(readlink /proc/self/ns/pid 2>/dev/null)"
+k="$(printf %s "2 $u $(cat /etc/machine-id 2>/dev/null) $y" | hash)"
+c="$(printf %s "2 $u  $y" | hash)"
+
+runs() {
+  [ -d "/proc/$1" ] || kill -0 "$1" 2>/dev/null || ps -p "$1" >/dev/null 2>&1
+}
+
+# Tells of run IDs whether one of their processes has ended, else whether one runs here.
+life() {
+  l=none
+  for r in $(echo "$1" | tr . " "); do
+    echo "$r" | grep -qxE "[0-9a-f]{8}-[0-9]{1,10}-[0-9a-z]{1,8}-[0-9a-f]{8}" || { l=none; return; }
+    z="\${r#*-}"; z="\${z%%-*}"
+    [ $l = alive ] || l=elsewhere
+    case "$r" in
+      "$k"-*|"$c"-*) runs "$z" || { l=dead; return; }; l=alive ;;
+    esac
+  done
+}
+
+# Whether the transfers are over that have left this. The initiator is asked about those of another machine, which may be its own.
+over() {
+  life "$3"
+  case $l in
+    none) return 1 ;;
+    dead) return 0 ;;
+    alive) left in-use $1 "$2"; return 1 ;;
+  esac
+  echo "$m ask $3"
+  read -r a
+  [ "$a" = over ] && return
+  left elsewhere $1 "$2"; return 1
+}
+
+launcher() {
+  f="$h/${BIN_FOLDER}/${NAME}"; x=""
+  [ -L "$f" ] && { left foreign launcher "$f"; return; }
+  [ -f "$f" ] || return 0
+  { read -r x; read -r x; } < "$f"
+  case "$x" in
+    "${LAUNCHER_MARK}"*) ;;
+    *) left foreign launcher "$f"; return ;;
+  esac
+  rm -f "$f" && removed launcher "$f" || left not-removable launcher "$f"
+  rmdir "\${f%/*}" 2>/dev/null
+}
+
+# rm follows no link in a folder.
+folder() {
+  [ -L "$2" ] && { left link $1 "$2"; return; }
+  [ -d "$2" ] || return 0
+  rm -rf "$2" && removed $1 "$2" || left not-removable $1 "$2"
+  rmdir "\${2%/*}" 2>/dev/null
+}
+
+cache() {
+  f="$1/docker-over-ssh"
+  for g in "$f"/spool-*; do
+    r="\${g##*/spool-}"; life "\${r%-*}"
+    [ $l = alive ] && { left in-use cache "$f"; return; }
+  done
+  folder cache "$f"
+}
+
+# Containers of transfers run as long as these, and remove themselves.
+containers() {
+  for i in $($s "$p" ps -aq --filter label=${REMOTE_LABEL}); do
+    if [ "$($s "$p" inspect -f "{{.State.Running}}" $i)" = true ]; then
+      left in-use container $i
+    else
+      $s "$p" rm -f $i >/dev/null && removed container $i || left not-removable container $i
+    fi
+  done
+}
+
+# The image for the containers may be used by others.
+volumes() {
+  for i in $($s "$p" volume ls -q --filter label=${REMOTE_LABEL}); do
+    $s "$p" volume rm "$i" >/dev/null 2>&1 || { left in-use volume "$i"; continue; }
+    removed volume "$i"
+    $s "$p" image inspect "$w" >/dev/null 2>&1 && left yours image "$w"
+  done
+}
+
+leftovers() {
+  for i in $($s "$p" ps -aq --filter label=${RUN_LABEL}); do
+    over container $i "$($s "$p" inspect -f "$1" $i)" || continue
+    $s "$p" rm -f -v $i >/dev/null && removed container $i || left not-removable container $i
+  done
+  for i in $($s "$p" image ls --format "{{.Repository}}:{{.Tag}}"); do
+    case "$i" in
+      */${TEMPORARY_PATH}/*) over image "$i" "\${i##*:}" || continue ;;
+      *) continue ;;
+    esac
+    $s "$p" rmi "$i" >/dev/null && removed image "$i" || left not-removable image "$i"
+  done
+}
+
+engine() {
+  p="$(command -v docker || command -v podman)" || return 0
+  $s "$p" version >/dev/null 2>&1 || { echo "$m no-engine $p"; return; }
+  containers
+  volumes
+  leftovers "$1"
+}
+
+w="$1"
+PATH="\${3:+$3:}$PATH\${4:+:$4}:${HOME_FOLDERS}"
+export PATH
+if [ -d "$h" ]; then
+  launcher
+  folder bundle "$h/${SHARE_FOLDER}/${NAME}"
+  rmdir "$h/.local" 2>/dev/null
+  cache "$h/.cache"
+fi
+
+# Transfers with --sudo have a cache folder in root's home folder.
+f="$HOME/.cache"
+case "$XDG_CACHE_HOME" in
+  /*) f="$XDG_CACHE_HOME" ;;
+esac
+[ "$f" = "$h/.cache" ] || cache "$f"
+engine "$2"
+echo "$m done"
+`;
+
+/** Returns the words of a command that runs the script, without the login. */
+export function uninstallWords(
+  { image, paths, sudo }: Pick<HostConnection, "image" | "paths" | "sudo">,
+  folders: readonly string[] = FOLDERS,
+): string[] {
+  const runLabel = `{{index .Config.Labels "${RUN_LABEL}"}}`;
+  return evaluatingWords(blocksOf(SCRIPT), [image, runLabel, paths.join(":"), folders.join(":")], { sudo });
+}

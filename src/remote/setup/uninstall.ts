@@ -1,0 +1,39 @@
+import type { HostConnection } from "../../request.ts";
+import { isLeftover, isRunId } from "../../run/run-id.ts";
+import type { Context } from "../../transfer.ts";
+import { engineNotCleaned, notRemoved } from "./setup-errors.ts";
+import { setupLines, startSetup } from "./setup-link.ts";
+import { uninstallWords } from "./uninstall-script.ts";
+
+/**
+ * Removes from a host what setup has installed there, and everything that transfers have left: files, and what is in the engine. What a running
+ * transfer uses stays. Throws a Failure where something else stays.
+ */
+export async function uninstall(connection: HostConnection, context: Context): Promise<void> {
+  const { output } = context;
+  let isClean = true;
+  let engine: string | undefined;
+  const stuck: string[] = [];
+  await using link = startSetup(connection, uninstallWords(connection), context);
+  for await (const line of setupLines(link, context)) {
+    switch (line.kind) {
+      case "step":
+        output.note({ code: "setup-step", step: line.step });
+        if (line.step.did === "left") isClean = false;
+        if (line.step.did === "left" && line.step.reason === "not-removable") stuck.push(line.step.name);
+        break;
+      case "ask": {
+        // The transfers may be of this machine.
+        const isOver = line.runIds.every(isRunId) && isLeftover(line.runIds);
+        link.child.stdin.write(isOver ? "over\n" : "no\n");
+        break;
+      }
+      case "no-engine":
+        engine = line.program;
+        break;
+    }
+  }
+  if (stuck.length > 0) throw notRemoved(connection, stuck);
+  if (engine !== undefined) throw engineNotCleaned(connection, engine);
+  if (isClean) output.note({ code: "uninstalled", host: connection.given });
+}

@@ -1,0 +1,244 @@
+import { chmod, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { execa } from "execa";
+import { describe, expect, test } from "vitest";
+import { readBundle } from "../../../../src/remote/bundle.ts";
+import { launcherText } from "../../../../src/remote/setup/launcher.ts";
+import { VERSION } from "../../../../src/version.ts";
+import { temporaryFolder } from "../../engine/fake-engine.ts";
+import { addProgram, makeFarHome, type FarHome } from "./far-home.ts";
+
+const launcher = ".local/bin/docker-over-ssh";
+const wrote = [
+  expect.stringMatching(/^wrote docker-over-ssh itself in ~\/\.local\/share\/docker-over-ssh\/[0-9a-f]{16}$/),
+  "wrote the launcher ~/.local/bin/docker-over-ssh",
+  "ssh://prod uses it from now on, although ~/.local/bin is not in the PATH of a shell there that is not a login shell",
+];
+
+/** Runs the installed command with nothing but these folders in PATH. */
+async function run({ home, env }: FarHome, args: string[], more: Record<string, string> = {}) {
+  return await execa(join(home, launcher), args, { env: { ...env, ...more }, extendEnv: false, reject: false });
+}
+
+const shells = ["dash", "bash", "ksh", "zsh", "csh", "tcsh", "fish", "busybox sh"];
+const installed = await Promise.all(
+  shells.map(async (shell) => (await execa({ reject: false })`which ${shell.split(" ")[0] ?? ""}`).exitCode === 0),
+);
+
+describe.each(shells.filter((_, index) => installed[index]))("the login shell %s", (shell) => {
+  test("setup installs, and --uninstall leaves nothing", async () => {
+    await using far = await makeFarHome({ shell });
+    await execa`${join(far.home, "../ssh")} -- prod true`; // fish makes folders of its own
+    const before = await far.files();
+    expect(await far.setup()).toEqual({ notes: wrote });
+    expect((await run(far, ["--version"])).stdout).toBe(VERSION);
+    expect((await far.setup({ uninstall: true })).notes).toEqual([
+      "removed the launcher ~/.local/bin/docker-over-ssh",
+      "removed docker-over-ssh itself in ~/.local/share/docker-over-ssh",
+      "nothing of docker-over-ssh is left on ssh://prod",
+    ]);
+    expect(await far.files()).toEqual(before);
+    expect(await far.setup({ uninstall: true })).toEqual({
+      notes: ["nothing of docker-over-ssh is left on ssh://prod"],
+    });
+  });
+});
+
+describe("setup", () => {
+  test("changes nothing the second time, and repairs what is damaged", async () => {
+    await using far = await makeFarHome();
+    await far.setup();
+    const files = await far.files();
+    const again = await far.setup();
+    expect(again.notes).toEqual([
+      expect.stringMatching(/^there already: docker-over-ssh itself in ~/),
+      "there already: the launcher ~/.local/bin/docker-over-ssh",
+      wrote[2],
+    ]);
+    const command = files.find((name) => /dist\/bundle-\w+\.cjs$/.test(name)) ?? "";
+    await writeFile(join(far.home, command), "damaged");
+    expect(await far.setup()).toEqual({
+      notes: [wrote[0], "there already: the launcher ~/.local/bin/docker-over-ssh", wrote[2]],
+    });
+    expect(await far.files()).toEqual(files);
+    expect((await run(far, ["--version"])).stdout).toBe(VERSION);
+  });
+
+  test("replaces another version, and removes it", async () => {
+    await using far = await makeFarHome();
+    await far.setup();
+    const files = await far.files();
+    const text = await readFile(join(far.home, launcher), "utf8");
+    await writeFile(join(far.home, launcher), text.replaceAll(VERSION, "0.0.1"));
+    await mkdir(join(far.home, ".local/share/docker-over-ssh/0123456789abcdef/dist"), { recursive: true });
+    expect((await far.setup()).notes).toContain(wrote[1]);
+    expect(await readFile(join(far.home, launcher), "utf8")).toBe(text);
+    expect(await far.files()).toEqual(files);
+  });
+
+  test("what it installs can set up another host itself", async () => {
+    await using far = await makeFarHome();
+    await using farther = await makeFarHome();
+    await far.setup();
+    const { stderr } = await run(far, ["setup", "--ssh", join(farther.home, "../ssh"), "ssh://farther"]);
+    expect(stderr).toContain(`wrote the launcher ${join(farther.home, launcher)}\n`);
+    expect((await run(farther, ["--version"])).stdout).toBe(VERSION);
+  });
+
+  test("says nothing of PATH where it has the folder", async () => {
+    await using far = await makeFarHome();
+    await execa`sed -i s,PATH=,PATH=${join(far.home, ".local/bin")}:, ${join(far.home, "../ssh")}`;
+    expect((await far.setup()).notes.at(-1)).toBe("ssh://prod uses it from now on");
+  });
+
+  test("without a Node that suits, installs nothing", async () => {
+    await using far = await makeFarHome();
+    const lines = ["pass node Node 18.0.0 is too old", "nothing /bin"];
+    await addProgram(
+      join(far.home, ".."),
+      "ssh",
+      lines.map((line) => `echo "#docker-over-ssh#remote# ${line}"`).join("; "),
+    );
+    const { failure } = await far.setup();
+    expect(failure).toMatchObject({
+      code: "remote-command-not-found",
+      message: expect.stringContaining("Node 18.0.0 is too old") as string,
+    });
+    expect(await far.files()).toEqual([]);
+  });
+});
+
+describe("refuses, and leaves everything as it was:", () => {
+  const refusals: [string, (home: string) => Promise<void>, RegExp][] = [
+    [
+      "a launcher of somebody else",
+      async (home) => await addProgram(join(home, ".local/bin"), "docker-over-ssh", "exit"),
+      /setup has not written ~\/\.local\/bin\/docker-over-ssh$/,
+    ],
+    [
+      "a link in place of the launcher",
+      async (home) => {
+        await mkdir(join(home, ".local/bin"), { recursive: true });
+        await symlink("/nowhere", join(home, launcher));
+      },
+      /setup has not written/,
+    ],
+    [
+      "a link in place of a folder",
+      async (home) => {
+        await mkdir(join(home, "elsewhere"));
+        await mkdir(join(home, ".local"));
+        await symlink(join(home, "elsewhere"), join(home, ".local/bin"));
+      },
+      /~\/\.local\/bin is a link$/,
+    ],
+    [
+      "a link in place of the folder of docker-over-ssh",
+      async (home) => {
+        await mkdir(join(home, "elsewhere"));
+        await mkdir(join(home, ".local/share"), { recursive: true });
+        await symlink(join(home, "elsewhere"), join(home, ".local/share/docker-over-ssh"));
+      },
+      /~\/\.local\/share\/docker-over-ssh is a link$/,
+    ],
+    [
+      "a file in place of a folder",
+      async (home) => await writeFile(join(home, ".local"), ""),
+      /~\/\.local is no folder$/,
+    ],
+    [
+      "a folder that anybody may write to",
+      async (home) => {
+        await mkdir(join(home, ".local"));
+        await chmod(join(home, ".local"), 0o777);
+      },
+      /anybody may write to ~\/\.local$/,
+    ],
+  ];
+
+  test.each(refusals)("%s", async (_, prepare, message) => {
+    await using far = await makeFarHome();
+    await prepare(far.home);
+    const before = await far.files();
+    expect(await far.setup()).toEqual({
+      notes: [],
+      failure: { code: "refused", message: expect.stringMatching(message) as string },
+    });
+    expect(await far.files()).toEqual(before);
+  });
+
+  test("a home folder that does not exist", async () => {
+    await using far = await makeFarHome();
+    await execa`sed -i s,HOME=,HOME=/nowhere, ${join(far.home, "../ssh")}`;
+    expect((await far.setup()).failure).toMatchObject({ code: "refused" });
+  });
+
+  test("a full disk", async () => {
+    await using far = await makeFarHome();
+    // Node's start reads the file system's limit from the shell.
+    await execa`sed -i ${"s/exec env/ulimit -f 100; exec env/"} ${join(far.home, "../ssh")}`;
+    const { failure } = await far.setup();
+    expect(failure).toMatchObject({ code: "no-space" });
+    expect(await far.files()).toEqual([]);
+  });
+
+  test("what arrives damaged", async () => {
+    await using far = await makeFarHome();
+    // The installer there expects another digest than that of what is sent.
+    const ssh = await readFile(join(far.home, "../ssh"), "utf8");
+    const other = `$(echo "$*" | sed "s/${readBundle().digest}/${"0".repeat(64)}/")`;
+    await writeFile(
+      join(far.home, "../ssh"),
+      ssh.replace("$*", () => other),
+    );
+    expect((await far.setup()).failure).toMatchObject({ code: "not-verified" });
+    expect(await far.files()).toEqual([]);
+  });
+});
+
+describe("the launcher", () => {
+  test("finds another Node when the one that has installed it is gone, and tells when there is none", async () => {
+    await using far = await makeFarHome();
+    await far.setup();
+    const text = await readFile(join(far.home, launcher), "utf8");
+    await writeFile(
+      join(far.home, launcher),
+      text.replace(`'${process.execPath}'`, "/gone/node").replace("PATH=", "NOT="),
+    );
+    expect((await run(far, ["--version"])).stdout).toBe(VERSION);
+    await addProgram(join(far.bin, "old"), "node", "echo v18.19.0");
+    const old = await run(far, ["--version"], { PATH: join(far.bin, "old") });
+    expect(old).toMatchObject({ exitCode: 127, stderr: expect.stringContaining("no Node 20.19 or later") as string });
+  });
+
+  test.each(["v20.19.0", "v20.20.1", "v21.0.0", "v22.1.0", "v24.11.1", "v30.0.0", "v100.0.0"])(
+    "takes Node %s",
+    async (version) => {
+      expect(await takes(version)).toBe(true);
+    },
+  );
+
+  test.each(["v20.18.3", "v20.9.0", "v20.2.0", "v18.20.0", "v2.19.0", "v9.0.0", ""])(
+    "does not take Node %j",
+    async (version) => {
+      expect(await takes(version)).toBe(false);
+    },
+  );
+
+  async function takes(version: string): Promise<boolean> {
+    await using folder = await temporaryFolder();
+    await addProgram(folder.path, "node", `[ "$1" = --version ] && echo ${version} || echo taken`);
+    const file = join(folder.path, "launcher");
+    const text = launcherText({ version: VERSION, node: "/gone/node", start: file });
+    await writeFile(file, text.replace("PATH=", "NOT="), { mode: 0o755 });
+    const { stdout } = await execa(file, { env: { PATH: folder.path }, extendEnv: false, reject: false });
+    return stdout === "taken";
+  }
+
+  test("ends with 127, as a command that is not there, when docker-over-ssh itself is gone", async () => {
+    await using far = await makeFarHome();
+    await far.setup();
+    await execa`rm -r ${join(far.home, ".local/share/docker-over-ssh")}`;
+    expect((await run(far, ["--version"])).exitCode).toBe(127);
+  });
+});
