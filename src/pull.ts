@@ -24,7 +24,7 @@ import type { OfferedLayers, ReceiveOptions, Wanted } from "./receive/receive-op
 import type { ReceivedImage } from "./receive/received-image.ts";
 import type { Target } from "./receive/target.ts";
 import { verifyManifest, verifyStored } from "./receive/verify-stored.ts";
-import { isInitiator, type PullRequest, type TransferOptions } from "./request.ts";
+import { isInitiator, type PullRequest, type SharedRequest } from "./request.ts";
 import { newRunId, type RunId } from "./run/run-id.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { ResumeCache } from "./store/resume-cache.ts";
@@ -76,7 +76,7 @@ export async function pull(
 }
 
 /** The options of a pull that the receiver's side of the conversation needs. */
-export type ReceiveRequest = TransferOptions & Pick<PullRequest, "image" | "name" | "isRenamed" | "maxSize">;
+export type ReceiveRequest = SharedRequest & Pick<PullRequest, "image" | "name" | "isRenamed" | "maxSize">;
 
 /** The values that all phases of a receiver use. */
 interface Receiver {

@@ -23,7 +23,7 @@ import type { TransferResult } from "./output/events.ts";
 import type { Progress } from "./output/output.ts";
 import { agreeOnPacking, refuseUnsupported } from "./packing/agree-on-packing.ts";
 import type { Packing } from "./packing/paced-packer.ts";
-import { isInitiator, type PushRequest, type TransferOptions } from "./request.ts";
+import { isInitiator, type PushRequest, type SharedRequest } from "./request.ts";
 import { newRunId, type RunId } from "./run/run-id.ts";
 import { NOTHING_OFFERED, type FoundImage } from "./send/found-image.ts";
 import { manifestToPreserve } from "./send/manifest-to-preserve.ts";
@@ -86,7 +86,7 @@ export async function push(
 }
 
 /** The options of a push that the sender's side of the conversation needs. */
-export type SendRequest = TransferOptions & Pick<PushRequest, "as">;
+export type SendRequest = SharedRequest & Pick<PushRequest, "as">;
 
 /** The values that all phases of a sender use. */
 interface Sender {

@@ -11,7 +11,7 @@ import type { Platform } from "./image/platform.ts";
 export type TransferRequest = PushRequest | PullRequest;
 
 /** Sends an image. */
-export interface PushRequest extends TransferOptions {
+export interface PushRequest extends SharedRequest {
   role: "sender";
   source: SourceEngine | FileLocation;
   /** --as: the name of the image at the receiver. Left out: the receiver asks for one. */
@@ -24,7 +24,7 @@ export interface PushRequest extends TransferOptions {
 }
 
 /** Receives an image. */
-export interface PullRequest extends TransferOptions {
+export interface PullRequest extends SharedRequest {
   role: "receiver";
   /** The image's name at the sender. */
   image: ImageName;
@@ -38,7 +38,7 @@ export interface PullRequest extends TransferOptions {
 }
 
 /** The options of both sides. */
-export interface TransferOptions {
+export interface SharedRequest {
   connection: Connection;
   /** `os/arch[/variant]` */
   platform?: Platform | undefined;

@@ -8,7 +8,7 @@ import { Failure, messageOf } from "./output/errors.ts";
 import type { TransferResult } from "./output/events.ts";
 import type { Output } from "./output/output.ts";
 import { withoutFolders } from "./output/without-folders.ts";
-import { isInitiator, type TransferOptions, type TransferRequest } from "./request.ts";
+import { isInitiator, type SharedRequest, type TransferRequest } from "./request.ts";
 import { overTunnel, type TunnelConnection, type TunnelOptions } from "./stdio-tunnel/open.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { abortable } from "./streams/abortable.ts";
@@ -24,7 +24,7 @@ export interface Context {
 
 /** Returns why layers must be sent whole; undefined when they may be sent by delta. `manifest`: the one to be kept. */
 export function reasonAgainstDelta(
-  { delta, connection }: TransferOptions,
+  { delta, connection }: SharedRequest,
   manifest: unknown,
   { peer }: Pick<Tunnel, "peer">,
 ): WholeReason | undefined {

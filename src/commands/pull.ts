@@ -15,14 +15,14 @@ import {
   TRANSFER_ARGUMENTS,
 } from "./shared-options.ts";
 
-export interface PullOptions extends SharedOptions {
+export interface PullOptionValues extends SharedOptions {
   via?: Via | undefined;
   to?: string | undefined;
   /** Bytes */
   maxSize?: number | undefined;
 }
 
-export const pullCommand: CommandDefinition<PullOptions, TransferJob> = {
+export const pullCommand: CommandDefinition<PullOptionValues, TransferJob> = {
   name: "pull",
   summary: "receive an image from a host, through a remote command, or over stdin and stdout of this process",
   description:
@@ -56,7 +56,11 @@ export const pullCommand: CommandDefinition<PullOptions, TransferJob> = {
 };
 
 /** Makes a request of a pull as it was typed. Throws a `usage` Failure for arguments that contradict each other. */
-export function readPullRequest({ image, command }: Words, options: PullOptions, env: NodeJS.ProcessEnv): PullRequest {
+export function readPullRequest(
+  { image, command }: Words,
+  options: PullOptionValues,
+  env: NodeJS.ProcessEnv,
+): PullRequest {
   refuseWithEnginePull(options);
   const shared = readTransferOptions(command, options, env);
   const to = options.to === undefined ? undefined : readTo(options.to);
@@ -70,7 +74,7 @@ export function readPullRequest({ image, command }: Words, options: PullOptions,
 }
 
 /** Layers that an engine pulls do not pass through this process. */
-function refuseWithEnginePull({ via, maxSize, compress }: PullOptions): void {
+function refuseWithEnginePull({ via, maxSize, compress }: PullOptionValues): void {
   if (via !== "pull") return;
   if (compress !== undefined && compress.how !== "auto") {
     throw new Failure(
@@ -101,7 +105,7 @@ function readTo(to: string): ImageLocation {
 function readNames(
   given: string,
   to: ImageLocation | undefined,
-  { as }: PullOptions,
+  { as }: PullOptionValues,
 ): Pick<PullRequest, "image" | "name" | "isRenamed"> {
   const image = readAskedName(given);
   const inTo = to?.kind === "docker-daemon" ? to.reference : undefined;
@@ -130,7 +134,7 @@ function readAskedName(given: string): ImageName {
 
 function readTarget(
   to: ImageLocation | undefined,
-  { via, host }: PullOptions,
+  { via, host }: PullOptionValues,
   env: NodeJS.ProcessEnv,
 ): TargetEngine | FileLocation {
   if (to !== undefined && to.kind !== "docker-daemon") {

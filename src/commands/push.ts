@@ -16,11 +16,11 @@ import {
   TRANSFER_ARGUMENTS,
 } from "./shared-options.ts";
 
-export interface PushOptions extends SharedOptions {
+export interface PushOptionValues extends SharedOptions {
   registry?: string | undefined;
 }
 
-export const pushCommand: CommandDefinition<PushOptions, TransferJob> = {
+export const pushCommand: CommandDefinition<PushOptionValues, TransferJob> = {
   name: "push",
   summary: "send an image to a host, through a remote command, or over stdin and stdout of this process",
   description:
@@ -45,7 +45,11 @@ export const pushCommand: CommandDefinition<PushOptions, TransferJob> = {
 };
 
 /** Makes a request of a push as it was typed. Throws a `usage` Failure for arguments that contradict each other. */
-export function readPushRequest({ image, command }: Words, options: PushOptions, env: NodeJS.ProcessEnv): PushRequest {
+export function readPushRequest(
+  { image, command }: Words,
+  options: PushOptionValues,
+  env: NodeJS.ProcessEnv,
+): PushRequest {
   const shared = readTransferOptions(command, options, env);
   const as = options.as === undefined ? undefined : readReference(options.as);
   const source = readSource(image, options, env);
@@ -57,7 +61,7 @@ export function readPushRequest({ image, command }: Words, options: PushOptions,
 
 function readSource(
   image: string,
-  { registry, host, compress }: PushOptions,
+  { registry, host, compress }: PushOptionValues,
   env: NodeJS.ProcessEnv,
 ): SourceEngine | FileLocation {
   const location = readLocation(image) ?? { kind: "docker-daemon", given: image, reference: image };

@@ -1,5 +1,5 @@
 import type { CompressOption } from "../packing/compress-option.ts";
-import type { Delta, TransferOptions } from "../request.ts";
+import type { Delta, SharedRequest } from "../request.ts";
 import type { ArgumentDefinition, OptionDefinition, Words } from "./command-definition.ts";
 import { HOST_OPTIONS, type HostOptions } from "./host-options.ts";
 import { parseCompress, parsePlatformOption, parseRate, parseSeconds } from "./option-values.ts";
@@ -25,7 +25,7 @@ export function readTransferOptions(
   command: readonly string[],
   options: SharedOptions,
   env: NodeJS.ProcessEnv,
-): TransferOptions {
+): SharedRequest {
   const { platform, timeout, compress, bwlimit, delta = "auto", preserveDigest } = options;
   const connection = readConnection(command, options, env);
   return { connection, platform, timeout, compress, bwlimit, delta, preserveDigest };

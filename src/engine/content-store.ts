@@ -12,7 +12,7 @@ export interface ContentBlob {
 }
 
 /** A query for the blobs that match one of these. */
-export interface ContentQuery {
+export interface BlobQuery {
   digests?: readonly Digest[];
   /** Of layers, under any blob digest. */
   diffIds?: readonly Digest[];
@@ -39,7 +39,7 @@ export interface ReadOptions {
  */
 export interface ContentStore {
   /** Takes one request, about 10 ms. */
-  find(query: ContentQuery, signal?: AbortSignal): Promise<ContentBlob[]>;
+  find(query: BlobQuery, signal?: AbortSignal): Promise<ContentBlob[]>;
   /**
    * Streams the given range of a blob, unverified. It resumes after a broken connection. Rejects with {@link BlobGone} when the engine
    * does not have the blob, and with `InvalidImage` when the blob has another size.

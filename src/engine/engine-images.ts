@@ -32,8 +32,8 @@ export interface EngineImages {
    * Pulls a reference with a tag or a digest. The caller checks the platform afterwards: 20.10 and containerd stores accept a
    * single-platform image for another platform without an error.
    */
-  pullImage(reference: string, options?: TransferOptions): Promise<void>;
-  pushImage(reference: string, options?: TransferOptions): Promise<void>;
+  pullImage(reference: string, options?: ImageTransferOptions): Promise<void>;
+  pushImage(reference: string, options?: ImageTransferOptions): Promise<void>;
   tagImage(source: string, target: string): Promise<void>;
   /** Removes a name, and the image with its last name. Succeeds when the name is not there. */
   removeReference(reference: string): Promise<void>;
@@ -59,7 +59,7 @@ export interface Credentials {
   password: string;
 }
 
-export interface TransferOptions {
+export interface ImageTransferOptions {
   credentials?: Credentials;
   /** `os/arch[/variant]`. */
   platform?: Platform;

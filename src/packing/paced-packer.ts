@@ -1,5 +1,5 @@
 import { EFFORTS, type Codec, type Effort } from "./codecs.ts";
-import { pack, type PackOptions as PackingOptions } from "./pack.ts";
+import { pack, type PackOptions } from "./pack.ts";
 
 /** Bytes packed with one effort before it is judged. */
 const INTERVAL = 16 * 1024 * 1024;
@@ -19,7 +19,7 @@ export interface Packing {
   level?: number | undefined;
 }
 
-export type PackOptions = Pick<PackingOptions, "blockPerChunk">;
+export type PacedPackOptions = Pick<PackOptions, "blockPerChunk">;
 
 /**
  * Packs a transfer's layers while they are read, as strongly as it costs no time: more strongly when the reader, which is the link, is the
@@ -39,7 +39,7 @@ export class PacedPacker {
     this.#packing = packing;
   }
 
-  async *pack(plain: AsyncIterable<Buffer>, { blockPerChunk }: PackOptions = {}): AsyncGenerator<Buffer> {
+  async *pack(plain: AsyncIterable<Buffer>, { blockPerChunk }: PacedPackOptions = {}): AsyncGenerator<Buffer> {
     let since = performance.now();
     const lap = (): number => {
       const before = since;

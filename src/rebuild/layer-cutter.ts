@@ -8,7 +8,7 @@ import { PieceIndex } from "../delta/piece-index.ts";
 import { isNoSpace } from "../files/no-space.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import { messageOf } from "../output/errors.ts";
-import type { PacedPacker, PackOptions } from "../packing/paced-packer.ts";
+import type { PacedPacker, PacedPackOptions } from "../packing/paced-packer.ts";
 import type { LayerDelta, StoredBlob } from "../registry/embedded/registry-content.ts";
 import { NoRoom } from "../run/no-room.ts";
 import type { LazySpool } from "../run/spool.ts";
@@ -110,7 +110,7 @@ export class LayerCutter {
     };
   }
 
-  #packed(bytes: AsyncIterable<Buffer>, options?: PackOptions): Readable {
+  #packed(bytes: AsyncIterable<Buffer>, options?: PacedPackOptions): Readable {
     return Readable.from(this.#packer.pack(bytes, options), { objectMode: false });
   }
 }

@@ -13,7 +13,7 @@ import { hostName, loginByHand, loginCommand } from "./login.ts";
 import { runRemoteCommand, type RemoteCommandOptions, type RemoteCommand } from "./remote-command.ts";
 import { explainTunnelFailure } from "./remote-errors.ts";
 import { scriptWords } from "./remote-script.ts";
-import { startRemoteProgram, type Started } from "./start-remote-program.ts";
+import { startRemoteProgram, type StartedProgram } from "./start-remote-program.ts";
 
 /** Connects by one login to the best program that can be the remote side there: docker-over-ssh, which may be sent there, or the engine. */
 export function connectToHost(
@@ -57,7 +57,7 @@ export function connectToHost(
 }
 
 /** When the command runs once more, the script's lines are skipped as noise. */
-function engineOn({ given }: HostConnection, { program, apiVersion }: Extract<Started, { kind: "engine" }>) {
+function engineOn({ given }: HostConnection, { program, apiVersion }: Extract<StartedProgram, { kind: "engine" }>) {
   const address = { host: given, source: `${program} system dial-stdio` };
   return { address, speaksHttp2: apiVersion !== undefined && engineSpeaksHttp2(apiVersion) };
 }

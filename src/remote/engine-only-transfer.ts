@@ -6,7 +6,7 @@ import { formatCompressOption, type CompressOption } from "../packing/compress-o
 import { receive } from "../pull.ts";
 import { send } from "../push.ts";
 import { engineTarget } from "../receive/engine-target.ts";
-import type { PushRequest, TransferOptions, TransferRequest } from "../request.ts";
+import type { PushRequest, SharedRequest, TransferRequest } from "../request.ts";
 import { engineSource } from "../send/engine-source.ts";
 import { runBothSides, type Side } from "../stdio-tunnel/in-process.ts";
 import { abortable } from "../streams/abortable.ts";
@@ -92,7 +92,7 @@ type OtherSide = (engine: Engine, tunnel: Parameters<Side>[0], context: Context)
 function otherSide(request: TransferRequest): OtherSide {
   const { platform, timeout, compress, bwlimit, delta, preserveDigest } = request;
   const connection = { kind: "in-process" } as const;
-  const options: TransferOptions = { connection, platform, timeout, compress, bwlimit, delta, preserveDigest };
+  const options: SharedRequest = { connection, platform, timeout, compress, bwlimit, delta, preserveDigest };
   if (request.role === "receiver") {
     return async (engine, tunnel, context) => {
       await send(tunnel, engineSource(engine, { kind: "embedded" }, request.image), options, context);

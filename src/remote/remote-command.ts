@@ -1,7 +1,7 @@
 import { Failure } from "../output/errors.ts";
 import { askPassword } from "../output/ask-password.ts";
 import { shownCommand } from "../output/secrets.ts";
-import type { TransferOptions } from "../request.ts";
+import type { SharedRequest } from "../request.ts";
 import { spawnRemote, type RemoteProcess } from "../stdio-tunnel/remote-process.ts";
 import type { Context } from "../transfer.ts";
 import { SUDO_PROMPT } from "./shell-words.ts";
@@ -50,7 +50,7 @@ export interface RemoteCommandOptions extends Pick<RemoteCommand, "words" | "byH
 export function runRemoteCommand(
   command: readonly string[],
   { words, byHand, shown = shownCommand(command), sudo }: RemoteCommandOptions,
-  { bwlimit }: Pick<TransferOptions, "bwlimit">,
+  { bwlimit }: Pick<SharedRequest, "bwlimit">,
   { output }: Context,
 ): RemoteCommand {
   const lines: string[] = [];
@@ -119,7 +119,7 @@ const ANSWER_TIMEOUT = 60_000;
 /** Runs `listen`. Its signal is aborted when the transfer is stopped, or when the remote side has not answered in time. */
 export async function withinAnswerTimeout<T>(
   { words }: RemoteCommand,
-  { timeout = ANSWER_TIMEOUT, hint }: Pick<TransferOptions, "timeout"> & { hint?: string },
+  { timeout = ANSWER_TIMEOUT, hint }: Pick<SharedRequest, "timeout"> & { hint?: string },
   stop: AbortSignal,
   listen: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {

@@ -4,7 +4,7 @@ import type { ProgramConnection } from "../engine/connect/program-connection.ts"
 import { openEngine } from "../engine/open/open-engine.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Failure } from "../output/errors.ts";
-import type { TransferOptions } from "../request.ts";
+import type { SharedRequest } from "../request.ts";
 import type { Context, Traffic } from "../transfer.ts";
 import { connectToEngine } from "./engine-connection.ts";
 import { withinAnswerTimeout, type RemoteCommand } from "./remote-command.ts";
@@ -26,7 +26,7 @@ export interface RemoteEngineOptions {
   again: () => RemoteCommand;
   /** The engine speaks HTTP/2. */
   speaksHttp2?: boolean;
-  request: Pick<TransferOptions, "timeout" | "compress">;
+  request: Pick<SharedRequest, "timeout" | "compress">;
   context: Context;
 }
 

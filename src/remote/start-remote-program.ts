@@ -24,15 +24,15 @@ const MAX_LINES = 100;
 const PULL_TIMEOUT = 10 * 60_000;
 
 /** The program that the remote side has started. */
-export type Started =
+export type StartedProgram =
   /** docker-over-ssh, whose tunnel comes next. */
   | { kind: "tunnel"; program: TunnelProgram }
   /** The next bytes are the engine's. docker also gives its API version, if the engine answered. */
   | { kind: "engine"; program: "docker" | "podman"; apiVersion?: string | undefined }
-  /** The login has ended without a word of the script: there is no shell that understands it, or none is allowed. */
+  /** The login has ended before the script wrote a line: the host has no shell that understands it, or allows none. */
   | { kind: "no-script"; status: number; failure: Failure };
 
-export interface StartOptions {
+export interface StartRemoteOptions {
   output: Output;
   signal: AbortSignal;
   /** Sends the image for a container to the engine there. Returns whether it is there now. */
@@ -47,8 +47,8 @@ export async function startRemoteProgram(
   link: RemoteCommand,
   connection: HostConnection,
   request: TransferRequest,
-  { output, signal, sendImage }: StartOptions,
-): Promise<Started> {
+  { output, signal, sendImage }: StartRemoteOptions,
+): Promise<StartedProgram> {
   const passedOver: string[] = [];
   const order = new LineOrder(connection.programs);
   let program: TunnelProgram = "installed";
@@ -107,7 +107,7 @@ export async function startRemoteProgram(
   throw nothingSuits(connection, passedOver, "");
 }
 
-function tunnel(link: RemoteCommand, program: TunnelProgram): Started {
+function tunnel(link: RemoteCommand, program: TunnelProgram): StartedProgram {
   link.releaseLines("remote");
   return { kind: "tunnel", program };
 }
@@ -116,7 +116,7 @@ function tunnel(link: RemoteCommand, program: TunnelProgram): Started {
 type Next =
   | { kind: "line"; line: RemoteLine | undefined; words: string }
   | { kind: "hello" }
-  | Extract<Started, { kind: "no-script" }>;
+  | Extract<StartedProgram, { kind: "no-script" }>;
 
 async function nextLine(
   link: RemoteCommand,

@@ -7,17 +7,17 @@ const LOST = {
 };
 
 /** Returns the Failure for a transport that ended, or broke, before the last message. */
-export function lost(cause?: Error): Failure {
+export function linkLost(cause?: Error): Failure {
   return new Failure("link-lost", "the connection to the remote side was lost", { ...LOST, cause });
 }
 
 /** Returns the Failure for a link without a byte for `silence` ms. */
-export function silent(silence: number): Failure {
+export function linkSilent(silence: number): Failure {
   return new Failure("link-lost", `the remote side has sent nothing for ${silence / 1000} s: the link is dead`, LOST);
 }
 
 /** Returns the Failure for a tunnel in which nothing has moved for `ms`, although both sides are alive. */
-export function stuck(ms: number): Failure {
+export function noProgress(ms: number): Failure {
   return new Failure(
     "remote-no-answer",
     `the tunnel is open, but nothing has moved in it for ${Math.round(ms / 1000)} s: neither side makes progress`,

@@ -1,18 +1,18 @@
 import type { Http2Session, Http2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import { Failure } from "../output/errors.ts";
+import { resolveWithin } from "../streams/resolve-within.ts";
+import { timeoutsFor, type Timeouts } from "../streams/timeouts.ts";
 import { CONTROL_SERVICE, FAREWELL_TIMEOUT, SILENCE_TIMEOUT } from "./constants.ts";
 import type { Message } from "./control.ts";
-import { remoteFailure, lost, silent, stuck } from "./failures.ts";
+import { linkLost, linkSilent, noProgress, remoteFailure } from "./failures.ts";
+import type { Greeting, Hello, Role } from "./handshake.ts";
 import { keepAlive } from "./keep-alive.ts";
 import { MessageExchange } from "./message-exchange.ts";
-import { countData, watchProgress } from "./watch-progress.ts";
 import { openSession, openStream, respond } from "./open-session.ts";
-import { resetUnlessComplete } from "./reset.ts";
-import { timeoutsFor, type Timeouts } from "../streams/timeouts.ts";
-import { resolveWithin } from "../streams/resolve-within.ts";
-import type { Greeting, Hello, Role } from "./handshake.ts";
 import type { StdioTransport } from "./transport.ts";
+import { TunnelStreams } from "./tunnel-streams.ts";
+import { watchProgress } from "./watch-progress.ts";
 
 export interface SessionOptions {
   role: Role;
@@ -37,15 +37,12 @@ export class Tunnel implements AsyncDisposable {
   readonly #ended = new AbortController();
   readonly #services = new Map<string, (stream: Duplex) => void>();
   readonly #messages: MessageExchange;
-  /** All open streams except the control stream. */
-  readonly #streams = new Set<Http2Stream>();
+  readonly #streams = new TunnelStreams(() => this.onMoved?.());
   readonly #spawned: boolean;
   /** Resolves when the transport is closed. */
   readonly closed: Promise<void>;
   /** The transport's bytes at the start. */
   readonly #start: { read: number; written: number };
-  /** Bytes on streams, in both directions. */
-  #moved = 0;
   /** Called each time bytes have moved on a stream. */
   onMoved: (() => void) | undefined;
   /** The last message has been exchanged: the end of the transport is no loss from now on. */
@@ -70,7 +67,7 @@ export class Tunnel implements AsyncDisposable {
     transport.on("error", (error) => this.#lose(error));
     transport.once("end", () => this.#lose());
     this.closed = new Promise((resolve) => (transport.closed ? resolve() : transport.once("close", resolve)));
-    void this.closed.then(() => this.#messages.abandon(lost()));
+    void this.closed.then(() => this.#messages.abandon(linkLost()));
     this.#session = openSession(role, transport);
     this.#watchSession();
     this.on("failure", (message) => this.#end(remoteFailure(message)));
@@ -104,7 +101,7 @@ export class Tunnel implements AsyncDisposable {
     this.signal.throwIfAborted();
     if (this.#session.closed) throw new Failure("link-lost", "the tunnel is closed");
     const stream = openStream(this.#session, service);
-    this.#track(stream);
+    this.#streams.add(stream);
     return stream;
   }
 
@@ -127,7 +124,7 @@ export class Tunnel implements AsyncDisposable {
   next(type: string): Promise<Message> {
     return new Promise((resolve, reject) => {
       this.#messages.once(type, resolve);
-      const onEnd = (): void => reject(this.signal.aborted ? (this.signal.reason as Error) : lost());
+      const onEnd = (): void => reject(this.signal.aborted ? (this.signal.reason as Error) : linkLost());
       this.signal.addEventListener("abort", onEnd, { once: true });
       void this.closed.then(onEnd);
     });
@@ -167,7 +164,7 @@ export class Tunnel implements AsyncDisposable {
   /** Ends the tunnel from this side: resets open streams, after the messages sent so far have left. Idempotent. */
   async close(): Promise<void> {
     this.#finished = true;
-    for (const stream of this.#streams) if (!stream.closed) stream.destroy();
+    this.#streams.resetAll();
     this.#messages.end();
     if (!this.#session.closed) this.#session.close();
     await resolveWithin(FAREWELL_TIMEOUT, this.closed);
@@ -191,17 +188,15 @@ export class Tunnel implements AsyncDisposable {
   /** Ends the tunnel when the peer is silent, or nothing moves (PROTOCOL.md, 4). */
   #watchPeer(silence: number, timeouts: Timeouts): void {
     const ping = (): void => void (this.#session.destroyed || this.#session.ping(() => {}));
-    const onSilence = (): void => this.#end(silent(silence));
-    const onStuck = (ms: number): void => this.#reject(stuck(ms));
+    const onSilence = (): void => this.#end(linkSilent(silence));
+    const onStuck = (ms: number): void => this.#reject(noProgress(ms));
     this.#transport.once("close", keepAlive(this.#transport, silence, ping, onSilence));
-    this.#transport.once(
-      "close",
-      watchProgress(() => this.#moved, timeouts, onStuck),
-    );
+    const moved = (): number => this.#streams.moved;
+    this.#transport.once("close", watchProgress(moved, timeouts, onStuck));
   }
 
   #accept(stream: Http2Stream, method: string | undefined, service: string | undefined): void {
-    this.#track(stream);
+    this.#streams.add(stream);
     if (stream.closed) return; // opened and reset in one packet
     const accept = method === "CONNECT" && service !== undefined ? this.#services.get(service) : undefined;
     if (accept === undefined) return respond(stream, 404);
@@ -209,20 +204,9 @@ export class Tunnel implements AsyncDisposable {
     accept(stream);
   }
 
-  #track(stream: Http2Stream): void {
-    resetUnlessComplete(stream);
-    countData(stream, (bytes) => {
-      this.#moved += bytes;
-      this.onMoved?.();
-    });
-    this.#streams.add(stream);
-    stream.on("error", () => {}); // a reset is no uncaught error, even when the owner has stopped listening
-    stream.once("close", () => this.#streams.delete(stream));
-  }
-
   #openControl(stream: Duplex): void {
     this.#messages.open(stream);
-    this.#streams.delete(stream as Http2Stream);
+    this.#streams.exclude(stream);
     stream.once("close", () => this.#lose());
   }
 
@@ -239,7 +223,7 @@ export class Tunnel implements AsyncDisposable {
   }
 
   #lose(cause?: Error): void {
-    this.#end(lost(cause));
+    this.#end(linkLost(cause));
   }
 
   #end(reason: unknown): void {

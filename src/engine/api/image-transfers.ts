@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import type { Credentials, TransferOptions } from "../engine-images.ts";
+import type { Credentials, ImageTransferOptions } from "../engine-images.ts";
 import type { DockerApi } from "./docker-api.ts";
 import { followProgress } from "./follow-progress.ts";
 import { platformQuery, PUSH_PLATFORM, SAVE_PLATFORM } from "./platform-query.ts";
@@ -22,7 +22,7 @@ export async function saveImage(
 export async function pullImage(
   api: DockerApi,
   reference: string,
-  { credentials, platform, signal, onProgress }: TransferOptions,
+  { credentials, platform, signal, onProgress }: ImageTransferOptions,
 ): Promise<void> {
   const { repository, tag, digest, registry } = splitName(reference);
   // Without either the API pulls every tag of the repository: the default `latest` is the CLI's.
@@ -40,7 +40,7 @@ export async function pullImage(
 export async function pushImage(
   api: DockerApi,
   reference: string,
-  { credentials, platform, signal, onProgress }: TransferOptions,
+  { credentials, platform, signal, onProgress }: ImageTransferOptions,
 ): Promise<void> {
   const { repository, tag, registry } = splitName(reference);
   if (tag === undefined) throw new TypeError(`a push needs a tag: ${reference}`);

@@ -5,13 +5,7 @@ import { deadline } from "../../streams/deadline.ts";
 import { stallTimer } from "../../streams/stall-timer.ts";
 import type { DockerApi } from "../api/docker-api.ts";
 import { isOneStream } from "../connect/endpoint.ts";
-import {
-  BlobGone,
-  type ContentBlob,
-  type ContentQuery,
-  type ContentStore,
-  type ReadOptions,
-} from "../content-store.ts";
+import { BlobGone, type ContentBlob, type BlobQuery, type ContentStore, type ReadOptions } from "../content-store.ts";
 import { EngineError } from "../engine-error.ts";
 import { engineSilent } from "../api/errors.ts";
 import type { Info } from "./gen/content_pb.ts";
@@ -57,7 +51,7 @@ class Store implements ContentStore {
     this.#api = api;
   }
 
-  async find(query: ContentQuery, signal?: AbortSignal): Promise<ContentBlob[]> {
+  async find(query: BlobQuery, signal?: AbortSignal): Promise<ContentBlob[]> {
     const filters = filtersOf(query);
     if (filters.length === 0) return [];
     const found = new Map<Digest, ContentBlob>();
@@ -184,7 +178,7 @@ function isNotFound(error: unknown): boolean {
 }
 
 /** Returns containerd's filters (`pkg/filters`). A blob that matches one of them is listed. */
-function filtersOf({ digests = [], diffIds = [], config }: ContentQuery): string[] {
+function filtersOf({ digests = [], diffIds = [], config }: BlobQuery): string[] {
   const named = config === undefined ? [] : ["config", "0"]; // containerd's label and BuildKit's
   return [
     ...digests.map((digest) => `digest=="${digest}"`),

@@ -9,7 +9,7 @@ import { bestPlatformMatches, isSamePlatform, type Platform } from "../platform.
 import { readDockerImage, readDockerManifest } from "./docker-image.ts";
 
 /** An image of an archive in either format. */
-export interface FoundImage extends ImageConfig {
+export interface FoundSavedImage extends ImageConfig {
   names: string[];
   config: Buffer;
   configDigest: Digest;
@@ -25,8 +25,8 @@ export async function findSavedImage(
   files: ArchiveFiles,
   diffIds: readonly Digest[],
   platform?: Platform,
-): Promise<FoundImage> {
-  const found: FoundImage[] = [];
+): Promise<FoundSavedImage> {
+  const found: FoundSavedImage[] = [];
   let cause: unknown;
   for await (const read of imagesOf(files)) {
     try {
@@ -46,7 +46,7 @@ export async function findSavedImage(
   throw new InvalidImage(`the archive holds no image with the layers of the saved one${why}`, { cause });
 }
 
-async function* imagesOf(files: ArchiveFiles): AsyncGenerator<() => Promise<FoundImage | undefined>> {
+async function* imagesOf(files: ArchiveFiles): AsyncGenerator<() => Promise<FoundSavedImage | undefined>> {
   const hasManifest = (await files.sizeOf("manifest.json")) !== undefined;
   if (hasManifest) {
     for (const item of await readDockerManifest(files)) yield async () => await readDockerImage(files, item);

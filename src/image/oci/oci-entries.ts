@@ -4,7 +4,7 @@ import { InvalidImage, undefinedIfInvalid } from "../invalid-image.ts";
 import { isIndex, type Descriptor } from "../manifest.ts";
 import { parseIndexFile, refuseFull, type IndexFile } from "./index-file.ts";
 import { blobPath, IMAGE_NAME, isIndexType, REF_NAME } from "./oci-layout.ts";
-import { readManifest } from "./read-blob.ts";
+import { readLayoutManifest } from "./read-blob.ts";
 
 /** A manifest that an OCI layout's index leads to. */
 export interface OciEntry {
@@ -69,7 +69,7 @@ class IndexWalk {
     if ((await this.#files.sizeOf(blobPath(descriptor.digest))) === undefined) return undefined;
     this.#indexes += 1;
     if (this.#indexes > MAX_INDEXES) throw new InvalidImage(`its indexes name more than ${MAX_INDEXES} indexes`);
-    const nested = await undefinedIfInvalid(readManifest(this.#files, descriptor));
+    const nested = await undefinedIfInvalid(readLayoutManifest(this.#files, descriptor));
     if (nested === undefined) return undefined;
     if (!isIndex(nested.parsed)) throw new InvalidImage("its index is the manifest of one image");
     return nested.parsed.manifests;

@@ -5,7 +5,7 @@ import { InvalidImage } from "../invalid-image.ts";
 import { isLayerType } from "../layer/compression.ts";
 import { isIndex, MEDIA_TYPE, type Descriptor, type Manifest } from "../manifest.ts";
 import type { OciEntry } from "./oci-entries.ts";
-import { readBlob, readManifest } from "./read-blob.ts";
+import { readBlob, readLayoutManifest } from "./read-blob.ts";
 
 /** An image of an OCI layout, with its verified manifest and config. */
 export interface OciImage extends ImageConfig {
@@ -53,7 +53,7 @@ export async function readImageManifest(
   files: ArchiveFiles,
   descriptor: Descriptor,
 ): Promise<{ bytes: Buffer; parsed: Manifest } | undefined> {
-  const manifest = await readManifest(files, descriptor).catch((error: unknown) => {
+  const manifest = await readLayoutManifest(files, descriptor).catch((error: unknown) => {
     if (error instanceof FileNotFound) return undefined;
     throw error;
   });

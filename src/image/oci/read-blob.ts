@@ -5,7 +5,7 @@ import { MAX_MANIFEST, parseManifest, type Descriptor, type Index, type Manifest
 import { blobPath } from "./oci-layout.ts";
 
 /** Reads and verifies a manifest or an index of a layout. Throws `InvalidImage`, `FileNotFound` for one that the layout lacks. */
-export async function readManifest(
+export async function readLayoutManifest(
   files: ArchiveFiles,
   descriptor: Descriptor,
 ): Promise<{ bytes: Buffer; parsed: Manifest | Index }> {

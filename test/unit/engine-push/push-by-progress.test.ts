@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { TransferOptions } from "../../../src/engine/engine-images.ts";
+import type { ImageTransferOptions } from "../../../src/engine/engine-images.ts";
 import { EngineError } from "../../../src/engine/engine-error.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { hexOf, type Digest } from "../../../src/image/digest.ts";
@@ -71,7 +71,7 @@ function engineWithoutDigests(bottomFirst: TestLayer[], behaviour: EngineBehavio
   });
 }
 
-function progressOf({ diffId }: TestLayer, onProgress: TransferOptions["onProgress"]): (status: string) => void {
+function progressOf({ diffId }: TestLayer, onProgress: ImageTransferOptions["onProgress"]): (status: string) => void {
   return (status) => onProgress?.({ id: hexOf(diffId).slice(0, 12), status });
 }
 

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import type { Engine } from "../../../src/engine/engine.ts";
-import type { ImageInfo, TransferOptions } from "../../../src/engine/engine-images.ts";
+import type { ImageInfo, ImageTransferOptions } from "../../../src/engine/engine-images.ts";
 import { EngineError } from "../../../src/engine/engine-error.ts";
 import { hexOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE, encodeManifest } from "../../../src/image/manifest.ts";
@@ -12,7 +12,7 @@ import { AMD64 } from "../image/platforms.ts";
 type SendRequest = (method: string, path: string, options?: RequestOptions) => Promise<Response>;
 
 /** Pushes an image, as an engine does once it has the name. */
-type PushImage = (send: SendRequest, push: { tag: string } & TransferOptions) => Promise<void>;
+type PushImage = (send: SendRequest, push: { tag: string } & ImageTransferOptions) => Promise<void>;
 
 /** A fake engine with one image, `app`. Only its push is real: it sends HTTP requests to the registry in the name. */
 export interface PushingEngine extends Engine {
