@@ -2,6 +2,7 @@ import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildImage } from "../testbed/build-image.ts";
 import { findProgram } from "../testbed/programs.ts";
+import { startTestbed } from "../testbed/start.ts";
 import { PASSWORD, PROGRAMS, startLoginHost, type LoginHost, type LoginUser } from "../testbed/login-host.ts";
 import { bed, done, dos, why, type Run } from "./bed.ts";
 
@@ -122,9 +123,9 @@ async function commandLinesWith(text: string): Promise<string> {
 }
 
 /** Runs the command on a terminal. Types each answer when its question is on the screen, and adds up what the screen has shown. */
-async function onTerminal(args: readonly string[], answers: readonly Answer[]) {
+async function onTerminal(args: readonly string[], answers: readonly Answer[], env = host.env) {
   const command = ["docker-over-ssh", ...args].map((word) => `'${word}'`).join(" ");
-  const run = execa("script", ["-qefc", command, "/dev/null"], { reject: false, env: host.env, stdin: "pipe" });
+  const run = execa("script", ["-qefc", command, "/dev/null"], { reject: false, env, stdin: "pipe" });
   const open = [...answers];
   let [screen, read] = ["", 0];
   run.stdout.on("data", (chunk: Buffer) => {
@@ -217,6 +218,24 @@ describe.skipIf(why)("an ssh that asks, asks on the terminal, once", () => {
   ])("%s", async (_, name, question) => {
     const run = await pushOnTerminal(`ssh://plain@${name}`, ["--far", "node"], [[question, PASSWORD]]);
     expect(run).toMatchObject({ exitCode: 0, arrived: true, asked: 1 });
+  });
+
+  test("and a second time where the engine needs a second connection, which a line announces", async () => {
+    await using later = await startTestbed({ far: { kind: "28.5-containerd" } });
+    await buildImage(later.near, IMAGE, [{ name: "login-shells", bytes: 10_000 }]);
+    await using other = await startLoginHost(later, [{ name: "plain", links }]);
+    const question = "'s password: ";
+    const answers = [
+      [question, PASSWORD],
+      [question, PASSWORD],
+    ] as const;
+    const args = ["push", "--far", "engine", IMAGE, "ssh://plain@login-password"];
+    const { exitCode, screen, unasked } = await onTerminal(args, answers, other.env);
+    expect({ exitCode, unasked }).toEqual({ exitCode: 0, unasked: 0 });
+    const [, between = "", after] = screen.split(question);
+    expect(between).toContain("connecting to ssh://plain@login-password once more");
+    expect(after).toBeDefined();
+    expect((await later.far.listing()).references).toContain(IMAGE);
   });
 
   test("and fails with its words where there is none", async () => {
