@@ -57,23 +57,23 @@ export async function enginePush(
   const { registry, runIds, signal, idleTimeout = IDLE_TIMEOUT } = options;
   const name = temporaryName(`127.0.0.1:${await registry.listen()}`, image.path, runIds);
   const broken = new AbortController();
-  const hopeless = new AbortController();
+  const failing = new AbortController();
   using idleTimer = new IdleTimer(
-    { ms: REACH_TIMEOUT, onTimeout: () => hopeless.abort({ code: "not-reached" } satisfies PushFailure) },
-    { ms: idleTimeout, onTimeout: () => hopeless.abort({ code: "stalled" } satisfies PushFailure) },
+    { ms: REACH_TIMEOUT, onTimeout: () => failing.abort({ code: "not-reached" } satisfies PushFailure) },
+    { ms: idleTimeout, onTimeout: () => failing.abort({ code: "stalled" } satisfies PushFailure) },
   );
   let isFinished = false;
   try {
     if (!(await giveTemporaryName(engine, image, name))) return { code: "no-name" };
-    const end = AbortSignal.any([signal, broken.signal, hopeless.signal, handler.giveUp]);
-    await pushTo(engine, name, handler, options, { idleTimer, broken, hopeless, end });
+    const end = AbortSignal.any([signal, broken.signal, failing.signal, handler.giveUp]);
+    await pushTo(engine, name, handler, options, { idleTimer, broken, failing, end });
     isFinished = true;
     return undefined;
   } catch (error) {
     signal.throwIfAborted();
     broken.signal.throwIfAborted();
     if (handler.giveUp.aborted) return handler.giveUp.reason as PushFailure;
-    if (hopeless.signal.aborted) return hopeless.signal.reason as PushFailure;
+    if (failing.signal.aborted) return failing.signal.reason as PushFailure;
     if (error instanceof EngineError) return { code: "engine-error", error: messageOf(error) };
     throw error;
   } finally {
@@ -88,7 +88,7 @@ interface Watching {
   /** Aborted with an error of this process. */
   broken: AbortController;
   /** Aborted when the push will not succeed. */
-  hopeless: AbortController;
+  failing: AbortController;
   /** Aborted to end the push. */
   end: AbortSignal;
 }
@@ -99,7 +99,7 @@ async function pushTo(
   name: string,
   handler: PushHandler,
   { registry, platform }: EnginePushOptions,
-  { idleTimer, broken, hopeless, end }: Watching,
+  { idleTimer, broken, failing, end }: Watching,
 ): Promise<void> {
   let isReached = false;
   const observer: PushObserver = {
@@ -117,7 +117,7 @@ async function pushTo(
     onProgress: (line) => {
       if (isReached) idleTimer.reset();
       // An engine tries five times, 5 to 25 s apart. When the first try fails, another method of export is faster.
-      if (line.status.startsWith("Retrying")) hopeless.abort({ code: "retried" } satisfies PushFailure);
+      if (line.status.startsWith("Retrying")) failing.abort({ code: "retried" } satisfies PushFailure);
       handler.onProgress?.(line);
     },
   });

@@ -8,14 +8,14 @@ import type { Source } from "../send/source.ts";
 import type { Context } from "../transfer.ts";
 
 /** A location that is being opened. Disposing of it ends that, and disposes of what was opened. */
-export interface Opening<T> extends AsyncDisposable {
+export interface OpeningLocation<T> extends AsyncDisposable {
   opened: Promise<T>;
   /** Whether opening may take longer than a remote side waits for the first message: the remote command starts afterwards. Left out: no. */
   takesTime?(): Promise<boolean>;
 }
 
 /** Begins to open the location that an image is sent from. Throws a `usage` Failure for a stdin that is the tunnel. */
-export function openSource({ source, connection, timeout }: PushRequest, context: Context): Opening<Source> {
+export function openSource({ source, connection, timeout }: PushRequest, context: Context): OpeningLocation<Source> {
   if (source.kind !== "docker-daemon") {
     refuseTunnelAsArchive(source, connection);
     const opened = opening(connection, context, async ({ archiveSource }, signal) => {
@@ -43,7 +43,7 @@ async function takesTime({ path }: FileLocation): Promise<boolean> {
 }
 
 /** Begins to open the location that an image is received into. */
-export function openTarget({ target, connection, timeout }: PullRequest, context: Context): Opening<Target> {
+export function openTarget({ target, connection, timeout }: PullRequest, context: Context): OpeningLocation<Target> {
   if (target.kind !== "docker-daemon") {
     const stdoutIsTunnel = connection.kind === "spawned";
     return opening(connection, context, async ({ archiveTarget, layoutTarget }) =>
@@ -65,7 +65,7 @@ function opening<T extends AsyncDisposable>(
   connection: Connection,
   { signal }: Context,
   open: (openers: Openers, signal: AbortSignal) => Promise<T>,
-): Opening<T> {
+): OpeningLocation<T> {
   const leaving = new AbortController();
   const stop = AbortSignal.any([signal, leaving.signal]);
   const begin = async (): Promise<T> => {

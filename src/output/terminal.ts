@@ -138,7 +138,7 @@ export class Terminal {
   /** Prints a failure of this side, or one in the words of the remote side. */
   failure(failure: Failure, whose: "here" | "remote"): void {
     this.close();
-    const { message, expected, hint } = whose === "remote" ? onOneLineEach(failure) : failure;
+    const { message, expected, hint } = whose === "remote" ? eachOnOneLine(failure) : failure;
     this.#print(
       whose === "remote" ? `docker-over-ssh: the remote side failed: ${message}` : `docker-over-ssh: ${message}`,
     );
@@ -155,7 +155,7 @@ export class Terminal {
 }
 
 /** The remote side chooses the words, but not the layout. */
-function onOneLineEach({ message, expected, hint }: Failure): Pick<Failure, "message" | "expected" | "hint"> {
+function eachOnOneLine({ message, expected, hint }: Failure): Pick<Failure, "message" | "expected" | "hint"> {
   return { message: oneLine(message), expected: expected && oneLine(expected), hint: hint && oneLine(hint) };
 }
 

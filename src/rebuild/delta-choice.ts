@@ -27,7 +27,7 @@ const CLEARLY = 0.9;
 const STARTED = 32 * MB;
 const ENOUGH = 64 * MB;
 /** A rebuild is given up when its rest is predicted to take this many times as long as the whole layer. */
-const HOPELESS = 1.5;
+const GIVE_UP_RATIO = 1.5;
 
 /** The speed of rebuilding on this side. */
 export interface RebuildSpeed {
@@ -118,7 +118,7 @@ export class DeltaChoice {
       if (more < ENOUGH || ms <= 0) return;
       this.#rebuiltPerSecond = (more / ms) * 1000;
       const left = Math.max(all - read, 0) / this.#rebuiltPerSecond + this.#secondsToTakeIn(layer);
-      if (isAvailableWhole && left > whole * HOPELESS)
+      if (isAvailableWhole && left > whole * GIVE_UP_RATIO)
         throw new RebuildTooSlow(`${seconds(left)} more by delta, ${seconds(whole)} whole`);
     };
   }

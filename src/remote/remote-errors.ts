@@ -75,7 +75,7 @@ function hintFrom(lines: string): string | undefined {
 }
 
 /** For a host where no program can be the remote side. `passedOver`: each with the reason. */
-export function nothingSuits(
+export function noUsableProgram(
   { given, programs }: HostConnection,
   passedOver: readonly string[],
   path: string,

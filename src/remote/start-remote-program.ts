@@ -8,7 +8,7 @@ import { VERSION } from "../version.ts";
 import { readPackedBundle } from "./bundle.ts";
 import { LineOrder } from "./line-order.ts";
 import { withinAnswerTimeout, type RemoteCommand } from "./remote-command.ts";
-import { engineUnreachable, nothingSuits, silentLoginHint } from "./remote-errors.ts";
+import { engineUnreachable, noUsableProgram, silentLoginHint } from "./remote-errors.ts";
 import { findMarker, parseRemoteLine, type RemoteLine, type TunnelProgram } from "./remote-lines.ts";
 
 /** Bytes that a login shell may print before it runs the script, and a program before its hello. */
@@ -101,10 +101,10 @@ export async function startRemoteProgram(
         link.releaseLines("remote");
         return line;
       case "nothing":
-        throw nothingSuits(connection, passedOver, line.path);
+        throw noUsableProgram(connection, passedOver, line.path);
     }
   }
-  throw nothingSuits(connection, passedOver, "");
+  throw noUsableProgram(connection, passedOver, "");
 }
 
 function tunnel(link: RemoteCommand, program: TunnelProgram): StartedProgram {

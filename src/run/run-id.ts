@@ -69,13 +69,13 @@ export function isRunId(text: string): text is RunId {
   return FORM.test(text);
 }
 
-export type Life = "alive" | "dead" | "elsewhere";
+export type RunState = "alive" | "dead" | "elsewhere";
 
 /**
  * Returns whether a run's process still exists; `elsewhere` for another host's, which cannot be checked from here. It reads no clock,
  * which may have been set since.
  */
-export function lifeOf(runId: RunId, isRunning: (pid: number) => boolean = processIsRunning): Life {
+export function runState(runId: RunId, isRunning: (pid: number) => boolean = processIsRunning): RunState {
   const [, host, pid, , birth] = FORM.exec(runId) ?? [];
   if (host !== thisHost()) return "elsewhere";
   if (!isRunning(Number(pid))) return "dead";
@@ -88,10 +88,10 @@ export function lifeOf(runId: RunId, isRunning: (pid: number) => boolean = proce
  * than a month ago.
  */
 export function isLeftover(runIds: readonly RunId[], now = Date.now()): boolean {
-  const lives = new Set(runIds.map((runId) => lifeOf(runId)));
-  if (lives.has("dead")) return true;
+  const states = new Set(runIds.map((runId) => runState(runId)));
+  if (states.has("dead")) return true;
   return (
-    !lives.has("alive") && runIds.some((runId) => startOf(runId) >= FIRST_START && now - startOf(runId) >= FOREIGN_AGE)
+    !states.has("alive") && runIds.some((runId) => startOf(runId) >= FIRST_START && now - startOf(runId) >= FOREIGN_AGE)
   );
 }
 

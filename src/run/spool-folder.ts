@@ -5,7 +5,7 @@ import { openOwnFolder, UnsafeFolder } from "../files/own-folder.ts";
 import { removeFolder } from "../files/remove-folder.ts";
 import { messageOf } from "../output/errors.ts";
 import { NoRoom } from "./no-room.ts";
-import { lifeOf, type RunId } from "./run-id.ts";
+import { runState, type RunId } from "./run-id.ts";
 
 const PREFIX = "spool-";
 
@@ -30,7 +30,7 @@ async function removeDead(folder: string): Promise<void> {
   const names = (await readdir(folder).catch(() => [])).filter((name) => name.startsWith(PREFIX));
   for (const name of names) {
     const runId = name.slice(PREFIX.length, name.lastIndexOf("-"));
-    if (lifeOf(runId) === "dead") await removeFolder(join(folder, name));
+    if (runState(runId) === "dead") await removeFolder(join(folder, name));
   }
 }
 

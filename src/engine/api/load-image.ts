@@ -44,16 +44,13 @@ async function gzipLevelFor(address: EngineAddress, takesGzip: () => Promise<boo
  * #51623) and lose the only connection.
  */
 function overOneStream(archive: Readable, level: number | undefined, signal: AbortSignal | undefined): Readable {
-  return Readable.from(untilItBreaksOff(level === 0 ? archive : gzip(archive, level), signal), { objectMode: false });
+  return Readable.from(untilError(level === 0 ? archive : gzip(archive, level), signal), { objectMode: false });
 }
 
 /** The start of another gzip member (RFC 1952, 2.3.1), and no tar header: after it, an engine does not take the archive for complete. */
 const BROKEN_OFF = Buffer.from([0x1f, 0x8b]);
 
-async function* untilItBreaksOff(
-  chunks: AsyncIterable<Buffer>,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Buffer> {
+async function* untilError(chunks: AsyncIterable<Buffer>, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
   try {
     for await (const chunk of chunks) {
       signal?.throwIfAborted();

@@ -1,14 +1,14 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { expect, test } from "vitest";
-import { isLeftover, isRunId, lifeOf, newRunId, runIdsInName, temporaryName } from "../../../src/run/run-id.ts";
+import { isLeftover, isRunId, runState, newRunId, runIdsInName, temporaryName } from "../../../src/run/run-id.ts";
 import { parseReference } from "../../../src/image/reference.ts";
 
 const DAY = 24 * 3600 * 1000;
 
 test("a run ID shows whether its process still exists", () => {
-  expect(lifeOf(newRunId())).toBe("alive");
-  expect(lifeOf(newRunId(4242), (pid) => pid !== 4242)).toBe("dead");
+  expect(runState(newRunId())).toBe("alive");
+  expect(runState(newRunId(4242), (pid) => pid !== 4242)).toBe("dead");
 });
 
 test.skipIf(process.platform !== "linux")(
@@ -21,9 +21,9 @@ test.skipIf(process.platform !== "linux")(
     try {
       const [line] = (await once(parent.stdout, "data")) as [Buffer];
       const runId = newRunId(Number(line.toString()));
-      expect(lifeOf(runId)).toBe("alive");
+      expect(runState(runId)).toBe("alive");
       process.kill(Number(line.toString()), "SIGKILL");
-      await expect.poll(() => lifeOf(runId)).toBe("dead");
+      await expect.poll(() => runState(runId)).toBe("dead");
     } finally {
       parent.kill("SIGKILL");
     }
@@ -34,8 +34,8 @@ test.skipIf(process.platform !== "linux")("a later process with a run's number i
   const runId = newRunId();
   // The same run ID with the number of the parent process.
   const before = newRunId(process.ppid).slice(-8, -4);
-  expect(lifeOf(runId)).toBe("alive");
-  expect(lifeOf(runId.replace(/.{4}(?=.{4}$)/, before))).toBe("dead");
+  expect(runState(runId)).toBe("alive");
+  expect(runState(runId.replace(/.{4}(?=.{4}$)/, before))).toBe("dead");
 });
 
 test("the clock has no influence on this host's runs", () => {
@@ -61,7 +61,7 @@ test("runs of one process at one moment have different IDs", () => {
 test("another host's run cannot be checked from here", () => {
   const foreign = newRunId().replace(/^.{8}/, "00000000");
   expect(isRunId(foreign)).toBe(true);
-  expect(lifeOf(foreign)).toBe("elsewhere");
+  expect(runState(foreign)).toBe("elsewhere");
 });
 
 test("a temporary name contains the run IDs of both sides, and fits a tag", () => {
