@@ -68,7 +68,7 @@ export interface Progress {
 }
 
 export type Note =
-  /** docker-over-ssh is not installed on the host; the engine there is used through this command. */
+  /** No program there can be docker-over-ssh, or the engine alone was asked for. It is used through this command. */
   | { code: "engine-only"; host: string; command: string }
   /** The engine's content store needs a connection of its own. Without `host`: the engine of this side. */
   | { code: "connecting-again"; host?: string }

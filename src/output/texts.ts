@@ -17,7 +17,7 @@ import { setupStepText } from "./setup-steps.ts";
 export function noteText(note: Note): string {
   switch (note.code) {
     case "engine-only":
-      return `remote side: ${note.command} (docker-over-ssh is not installed on ${note.host})`;
+      return `remote side: ${note.command} (the engine of ${note.host} alone: layers are sent whole)`;
     case "connecting-again":
       return `connecting to ${note.host ?? "the engine"} once more, to read ${note.host === undefined ? "its" : "the engine's"} content store`;
     case "no-remote-shell":

@@ -16,7 +16,7 @@ describe.skipIf(why)("ssh://HOST", () => {
       const run = await dos([verb, "engine-only:v1", "ssh://root@bare"], { env });
       expect(run).toEqual(done);
       expect(run.stderr).toContain(
-        "remote side: docker system dial-stdio (docker-over-ssh is not installed on bare)\n",
+        "remote side: docker system dial-stdio (the engine of bare alone: layers are sent whole)\n",
       );
       expect(connections()).toBe(1);
       const quiet = await dos([verb, "--quiet", "engine-only:v1", "ssh://bare"], { env });

@@ -7,7 +7,7 @@ import { noteText, planText, resultText, STAGE_TEXT, warningText } from "../../.
 const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] } = {
   "engine-only": [
     { code: "engine-only", host: "prod", command: "docker system dial-stdio" },
-    "remote side: docker system dial-stdio (docker-over-ssh is not installed on prod)",
+    "remote side: docker system dial-stdio (the engine of prod alone: layers are sent whole)",
   ],
   "connecting-again": [
     { code: "connecting-again", host: "ssh://prod" },
