@@ -202,7 +202,9 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
     async () => {
       const route: Route = { how: "pushed", from: "near", logins: 2, command: () => ["ssh://bare"] };
       const { stderr } = await send(imageOf("classic", "near", "v1"), route);
-      expect(stderr).toContain("remote side: docker system dial-stdio (the engine of bare alone: layers are sent whole)\n");
+      expect(stderr).toContain(
+        "remote side: docker system dial-stdio (the engine of bare alone: layers are sent whole)\n",
+      );
     },
   );
 });
