@@ -125,7 +125,7 @@ async function commandLinesWith(text: string): Promise<string> {
 /** Runs the command on a terminal. Types each answer when its question is on the screen, and adds up what the screen has shown. */
 async function onTerminal(args: readonly string[], answers: readonly Answer[], env = host.env) {
   const command = ["docker-over-ssh", ...args].map((word) => `'${word}'`).join(" ");
-  const run = execa("script", ["-qefc", command, "/dev/null"], { reject: false, env, stdin: "pipe" });
+  const run = execa({ reject: false, env, stdin: "pipe" })`script -qefc ${command} /dev/null`;
   const open = [...answers];
   let [screen, read] = ["", 0];
   run.stdout.on("data", (chunk: Buffer) => {

@@ -5,7 +5,7 @@ import { outputTo } from "../../../src/output/output.ts";
 import { runRemoteCommand } from "../../../src/remote/remote-command.ts";
 import { SUDO_PROMPT } from "../../../src/remote/shell-words.ts";
 
-vi.mock(import("../../../src/output/ask-password.ts"), () => ({ askPassword: vi.fn() }));
+vi.mock("../../../src/output/ask-password.ts", () => ({ askPassword: vi.fn<typeof askPassword>() }));
 
 /** Asks as sudo does, until the password is right. */
 const sudo = `
