@@ -152,6 +152,14 @@ test("--to names where a pull puts the image", async () => {
   });
 });
 
+test("setup takes options on either side of HOST, and no further word", async () => {
+  for (const words of [["--uninstall", "--sudo", "ssh://prod"], ["ssh://prod", "--sudo", "--uninstall"], ["prod"]])
+    expect((await read("setup", ...words)).job).toBeDefined();
+  const excess = await read("setup", "prod", "docker");
+  expect(excess).toMatchObject({ status: 2, err: expect.stringContaining("too many arguments") as string });
+  await expect(read("setup", "sh")).rejects.toMatchObject({ code: "usage" });
+});
+
 describe("a wrong command line ends with status 2 and an error that names the mistake", () => {
   test.each<[string[], string]>([
     [[], "Usage"],

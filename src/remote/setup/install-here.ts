@@ -36,8 +36,8 @@ export interface Installation {
   /** SHA-256 of bundle.json as the initiator has it */
   factsDigest: string;
   /** Receives the bundle as it is sent, and bundle.json; undefined if the initiator has gone. */
-  receive(): { packed: Buffer; facts: Buffer } | undefined;
-  onStep(step: SetupStep): void;
+  receive: () => { packed: Buffer; facts: Buffer } | undefined;
+  onStep: (step: SetupStep) => void;
 }
 
 /**
