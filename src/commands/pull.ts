@@ -26,7 +26,7 @@ export const pullCommand: CommandDefinition<PullOptionValues, TransferJob> = {
   name: "pull",
   summary: "receive an image from a host, through a remote command, or over stdin and stdout of this process",
   description:
-    "Receives IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh push IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT], or a host alone, takes the best program that is there, and brings docker-over-ssh along. Without COMMAND, this process is the remote side.",
+    "Receives IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh push IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT], or a host alone, runs the best program that is there, or sends docker-over-ssh there. Without COMMAND, this process is the remote side.",
   arguments: TRANSFER_ARGUMENTS,
   options: [
     {

@@ -24,7 +24,7 @@ export const pushCommand: CommandDefinition<PushOptionValues, TransferJob> = {
   name: "push",
   summary: "send an image to a host, through a remote command, or over stdin and stdout of this process",
   description:
-    "Sends IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh pull IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT], or a host alone, takes the best program that is there, and brings docker-over-ssh along. Without COMMAND, this process is the remote side.",
+    "Sends IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh pull IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT], or a host alone, runs the best program that is there, or sends docker-over-ssh there. Without COMMAND, this process is the remote side.",
   arguments: TRANSFER_ARGUMENTS,
   options: [
     {

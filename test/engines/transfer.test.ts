@@ -136,7 +136,7 @@ describe.skipIf(why)(`one command moves an image from one engine to another ${wh
   });
 
   // Of Kubernetes there is only kubectl's place: a stand-in that passes the words on to `docker exec`, as kubectl does to the container's runtime.
-  test("docker://CONTAINER and kubectl://NAMESPACE/POD reach a container, installed there or brought along", async () => {
+  test("docker://CONTAINER and kubectl://NAMESPACE/POD reach a container, installed or sent there", async () => {
     await using host = await startExecHost(bed, { on: bed.near, to: bed.far });
     const bin = mkdtempSync(join(tmpdir(), "dos-kubectl-"));
     const kubectl = `[ "$1 $2 $3 $4 $6" = "exec -i -n team --" ] || exit 1; pod="$5"; shift 6; exec docker exec -i "$pod" "$@"`;

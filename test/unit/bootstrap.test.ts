@@ -68,7 +68,7 @@ describe("the bundle", () => {
     ],
   ])("%s is not run and not kept", async (_, packed) => {
     expect(await boot({ input: packed, size: packed.length })).toEqual({
-      lines: ["# send", "# pass node what arrived is not what was sent"],
+      lines: ["# send", "# pass node the bundle that arrived is damaged"],
       exitCode: 96,
     });
     expect(await readdir(cache())).toEqual([]);

@@ -84,7 +84,7 @@ test.each<[string, () => Promise<unknown>, object]>([
   await expect(transfer()).rejects.toMatchObject({ name: "Failure", ...failure });
 });
 
-test("brings docker-over-ssh along to a host that has only Node", async () => {
+test("sends docker-over-ssh to a host that has only Node", async () => {
   const home = at("far-home");
   mkdirSync(home);
   // In place of ssh: it runs what ssh would run there, in a home folder of its own, and without an engine.

@@ -49,8 +49,8 @@ const PROBLEMS: Record<InstallProblem, (about: string) => [FailureCode, string, 
   ],
   damaged: () => [
     "not-verified",
-    "what arrived is not what was sent",
-    "docker-over-ssh with the digest that this side has told",
+    "the docker-over-ssh that arrived is damaged",
+    "docker-over-ssh with the digest that this side has announced",
     "Run the same command again; report a failure that repeats.",
   ],
   "not-runnable": (message) => [

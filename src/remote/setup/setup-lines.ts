@@ -5,7 +5,7 @@ import { parseRemoteLine, type RemoteLine } from "../remote-lines.ts";
 export const INSTALL_PROBLEMS = [
   /** The user has no home folder. */
   "no-home",
-  /** A folder is a link, no folder, or another user's; or anybody may write to it. */
+  /** A folder is a link, no folder, or another user's; or others may write to it. */
   "link",
   "no-folder",
   "not-own",
@@ -16,7 +16,7 @@ export const INSTALL_PROBLEMS = [
   "foreign",
   "no-permission",
   "no-space",
-  /** What arrived is not what was sent. */
+  /** The docker-over-ssh that arrived is damaged. */
   "damaged",
   /** The launcher cannot be run. */
   "not-runnable",
@@ -24,7 +24,7 @@ export const INSTALL_PROBLEMS = [
 ] as const;
 export type InstallProblem = (typeof INSTALL_PROBLEMS)[number];
 
-/** What the installer and the uninstall script write to stdout for the initiator. */
+/** The lines that the installer and the uninstall script write to stdout for the initiator. */
 export type SetupLine =
   | RemoteLine
   | { kind: "step"; step: SetupStep }
@@ -36,7 +36,7 @@ export type SetupLine =
   /** All is done. `isInPath`: a shell that is not a login shell finds the launcher. */
   | { kind: "done"; isInPath: boolean };
 
-/** Parses the words behind a marker; undefined for a line that nobody here has written. */
+/** Parses the words behind a marker; undefined for any other line. */
 export function parseSetupLine(words: string): SetupLine | undefined {
   const [kind = "", first = "", ...more] = words.split(" ");
   switch (kind) {
