@@ -50,7 +50,7 @@ async function main(): Promise<void> {
   await using bed = await startTestbed(kinds);
   const registry = await startRegistry(machinesOf(bed).near, join(bed.folder, "registry"));
   const stage = { bed, registry, env: bed.env };
-  const ways = new Map<string, (image: string) => string>([
+  const peers = new Map<string, (image: string) => string>([
     [ours.name, ours.line],
     [registryPull.name, (image) => registryPull.line(image, stage)],
   ]);
@@ -58,7 +58,7 @@ async function main(): Promise<void> {
     const script = join(resolve(folder), "bin/docker-over-ssh.js");
     const also = join(bed.bin, `also-${index}`);
     writeFileSync(also, `#!/bin/sh\nexec '${process.execPath}' '${script}' "$@"\n`, { mode: 0o755 });
-    ways.set(
+    peers.set(
       `docker-over-ssh of ${basename(folder)}`,
       (image) => `${also} push ${image} ssh far "${also} pull ${image}"`,
     );
@@ -76,8 +76,8 @@ async function main(): Promise<void> {
   for (let round = 0; round <= rounds; round++) {
     await time("ssh far true", "ssh far true");
     await time("node -e 0", "node -e 0");
-    for (const [name, lineFor] of turned([...ways], round)) {
-      const image = `small-${[...ways.keys()].indexOf(name)}:v1`;
+    for (const [name, lineFor] of turned([...peers], round)) {
+      const image = `small-${[...peers.keys()].indexOf(name)}:v1`;
       await buildApp(bed.near, image, `${name} ${round}`);
       const line = lineFor(image);
       await time(`${name}: app layer`, line);

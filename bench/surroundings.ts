@@ -58,11 +58,11 @@ export function notes({ cores, processor, memoryGB, kernel, node, ssh, zstd, eng
   return [
     `${cores} cores (${processor}), ${memoryGB} GB, Linux ${kernel}, Node ${node}, ${ssh}, zstd ${zstd}; both machines are network namespaces of this one and share its cores.`,
     ...Object.entries(engines).map(([store, versions]) => `${store}: Docker ${versions}.`),
-    "Seconds: from starting the line to its end, the image being there under its name, with the layers that were sent. Caches of the system are dropped before each.",
-    "MB: what crossed the interface between the machines, headers included. No delay is added to the link. × : to the best of the others, 1 being that one.",
-    "Peak: VmHWM of our own processes; the engines' and other programs' memory is not in it.",
-    "Each receiver has app:v1 by the same way as it then gets app:v2, so that the registry's ways find their own digests again. What a registry, skopeo and a graph driver remember of v1 they know; of v2, nothing.",
-    "A containerd store's `docker save` holds the layers as gzip: zstd gains nothing there. docker push and skopeo copy go to a registry that is kept beside the sending engine, has v1 and runs all the time; docker-over-ssh has none, and --registry container starts one each time.",
-    "zstd --patch-from needs both images on one machine, not packed; it is a size, not a way.",
+    "Seconds: from the start of the command to its end, when the image is there under its name with the layers that were sent. The system's caches are dropped before each transfer.",
+    "MB: the bytes that crossed the interface between the machines, headers included. No delay is added to the link. ×: the ratio to the best of the others, which has 1.",
+    "Peak: VmHWM of docker-over-ssh's processes, without engines and other programs.",
+    "Each receiver got app:v1 by the same peer that then sends app:v2, so that registries find their own digests again. Registries, skopeo and graph drivers remember v1, and nothing of v2.",
+    "A containerd store's `docker save` holds the layers as gzip: zstd gains nothing there. docker push and skopeo copy use a registry that keeps running beside the sending engine and has v1; docker-over-ssh uses none, and --registry container starts one for each transfer.",
+    "zstd --patch-from needs both images on one machine, uncompressed. It gives a size for comparison, not a transfer.",
   ];
 }

@@ -46,7 +46,7 @@ export interface SharedRequest {
   timeout?: number | undefined;
   /** --compress; of both sides, the sending one decides */
   compress?: CompressOption | undefined;
-  /** --bwlimit, bytes a second, each way; 0 is no limit */
+  /** --bwlimit, bytes a second in each direction; 0 is no limit */
   bwlimit?: number | undefined;
   /** --delta; either side's `never` counts for both, then either side's `always` */
   delta?: Delta | undefined;

@@ -38,7 +38,7 @@ export interface RemoteCommandOptions extends Pick<RemoteCommand, "words" | "byH
   shown?: string;
   /**
    * It may ask for sudo's password, which is typed once for all commands with this object. The question of any other command is a line like
-   * others: a hostile one would get a password that way.
+   * others: a hostile one could get a password by it.
    */
   sudo?: { password?: string } | undefined;
 }

@@ -9,7 +9,7 @@ import { exportWithSave } from "./export-with-save.ts";
 import type { OutgoingBlobs } from "./outgoing-blobs.ts";
 
 /**
- * Exports the wanted layers from an engine to the outgoing blobs, in the cheapest way that the engine supports:
+ * Exports the wanted layers from an engine to the outgoing blobs, by the cheapest method that the engine supports:
  * 1. a containerd store's content store is read blob by blob;
  * 2. the engine pushes the layers to the embedded registry: a containerd store all of them, a graph driver a few;
  * 3. a containerd store saves an image that this program has made, which names the wanted blobs only;

@@ -30,7 +30,7 @@ export interface OutgoingBlobsOptions {
   packing: Packing;
   /** For the files of layers that are sent by delta. Left out: all layers are sent whole. */
   deltaSpool?: LazySpool | undefined;
-  /** Called once, when there is no room for files: from then on layers are sent in ways that need none. */
+  /** Called once, when there is no room for files: from then on layers are sent by methods that need none. */
   onNoSpace?: (reason: NoRoomReason) => void;
   /** Layers that the receiver has a partial file of: it requests them from an offset. */
   begun?: ReadonlySet<Digest>;

@@ -39,7 +39,7 @@ export function asSocket(stream: Duplex): Duplex {
   bridge(stream, outer);
   // One half of a pair does not notice that the other was destroyed (Node 20): a broken answer would stay open for ever.
   inner.once("close", () => outer.readableEnded || outer.destroy());
-  // Nor the other way: a client that waits for an answer would not notice that the stream was reset.
+  // Nor in the other direction: a client that waits for an answer would not notice that the stream was reset.
   outer.once("error", (error) => inner.destroy(error));
   inner.on("error", () => {});
   return inner;
