@@ -117,7 +117,7 @@ export function tunnelOptions(
 function imageFor(request: TransferRequest): Pick<TunnelOptions, "image" | "reference"> {
   if (request.role === "receiver") return { image: request.image.given, reference: request.image.given };
   const { source } = request;
-  const reference = source.kind === "docker-daemon" ? source.image.given : source.reference;
+  const reference = source.kind === "docker-daemon" ? source.image.given : source.name?.given;
   return { image: source.given, reference };
 }
 

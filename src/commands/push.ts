@@ -95,8 +95,8 @@ function refuseCompress(compress: CompressOption | undefined): void {
 
 /** The name in IMAGE; undefined for a file or a folder without one. */
 function nameIn(source: SourceEngine | FileLocation): Reference | undefined {
-  if (source.kind !== "docker-daemon" && source.reference === undefined) return undefined;
-  const image = source.kind === "docker-daemon" ? source.image : readImageName(source.reference ?? "");
+  if (source.kind !== "docker-daemon" && source.name === undefined) return undefined;
+  const image = source.kind === "docker-daemon" ? source.image : readImageName(source.name?.given ?? "");
   if (image.reference === undefined) throw nameless(image.given);
   return image.reference;
 }

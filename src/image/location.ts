@@ -1,3 +1,5 @@
+import { parseArchivedName, type ArchivedName } from "./archived-name.ts";
+
 /**
  * Where an image is, in the syntax of skopeo, Podman and buildah (containers-transports(5)): `docker-daemon:REFERENCE`,
  * `docker-archive:FILE[:REFERENCE]`, `oci:FOLDER[:REFERENCE]`, `oci-archive:FILE[:REFERENCE]`.
@@ -17,8 +19,8 @@ export interface FileLocation {
   /** As typed. */
   given: string;
   path: string;
-  /** Selects one of several images. A layout may name an image with any text. */
-  reference?: string;
+  /** Selects one of several images. */
+  name?: ArchivedName;
 }
 
 /** A docker archive (`docker save`), an OCI layout in a folder, or an OCI archive: the layout as a tar. */
@@ -39,8 +41,8 @@ export function parseLocation(given: string): ImageLocation | undefined {
   const [, kind, rest = ""] = KIND.exec(given) ?? [];
   if (kind === undefined) return undefined;
   if (kind === "docker-daemon") return { kind, given, ...(rest !== "" && { reference: rest }) };
-  const [, path = "", reference] = PATH_AND_REFERENCE.exec(rest) ?? [];
+  const [, path = "", name] = PATH_AND_REFERENCE.exec(rest) ?? [];
   if (path === "") throw new InvalidLocation(`"${given}" names no ${kind === "oci" ? "folder" : "file"}`);
-  if (reference === "") throw new InvalidLocation(`"${given}" ends with a colon, but no image name follows`);
-  return { kind: kind as ArchiveKind, given, path, ...(reference !== undefined && { reference }) };
+  if (name === "") throw new InvalidLocation(`"${given}" ends with a colon, but no image name follows`);
+  return { kind: kind as ArchiveKind, given, path, ...(name !== undefined && { name: parseArchivedName(name) }) };
 }

@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { parseArchivedName } from "../image/archived-name.ts";
 import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../image/archive/image-archive.ts";
 import { openArchive } from "../image/open/open-archive.ts";
 import type { Digest } from "../image/digest.ts";
@@ -37,7 +38,9 @@ export async function findDeltaBasesInFile(
 async function imagesOf(archive: ImageArchive, platform: Platform): Promise<ArchivedImage[]> {
   const found: ArchivedImage[] = [];
   for (const { names } of archive.list().toReversed().slice(0, MAX_COMPARED)) {
-    const image = await archive.find(names[0], platform).catch(() => undefined);
+    const image = await archive
+      .find(names[0] === undefined ? undefined : parseArchivedName(names[0]), platform)
+      .catch(() => undefined);
     if (image?.layers.every(({ absent }) => absent === undefined)) found.push(image);
   }
   return found;

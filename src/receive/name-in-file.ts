@@ -1,6 +1,7 @@
 import type { LayoutName } from "../image/oci/oci-layout.ts";
+import type { ArchivedName } from "../image/archived-name.ts";
 import type { FileLocation } from "../image/location.ts";
-import { fullName, InvalidReference, parseReference, taggableName, type Reference } from "../image/reference.ts";
+import { fullName, taggableName, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 
 /** The grammar of `org.opencontainers.image.ref.name` (OCI image spec, annotations.md). */
@@ -11,13 +12,13 @@ const REF = /^[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*(?:\/[A-Za-z0-9]+(?:(?
  * text after the colon is only the short name; engines load the image under the requested name. Throws a `usage` Failure for an invalid
  * name.
  */
-export function nameInFile({ kind, given, reference }: FileLocation, requested: Reference): LayoutName {
-  const image = kind === "docker-archive" && reference !== undefined ? parsed(reference, given) : requested;
+export function nameInFile({ kind, given, name: named }: FileLocation, requested: Reference): LayoutName {
+  const image = kind === "docker-archive" && named !== undefined ? referenceIn(named, given) : requested;
   const name = taggableName(image);
-  const full = name === undefined ? undefined : fullName(parseReference(name));
-  if (kind !== "docker-archive" && reference !== undefined) {
-    if (!REF.test(reference)) throw invalidName(reference, given, "it is not a valid name in a layout");
-    return { ref: reference, ...(full !== undefined && { image: full }) };
+  const full = name === undefined ? undefined : fullName(withoutDigest(image));
+  if (kind !== "docker-archive" && named !== undefined) {
+    if (!REF.test(named.given)) throw invalidName(named.given, given, "it is not a valid name in a layout");
+    return { ref: named.given, ...(full !== undefined && { image: full }) };
   }
   if (name === undefined || full === undefined) {
     throw invalidName(image.given, given, "it has a digest and no tag");
@@ -25,13 +26,13 @@ export function nameInFile({ kind, given, reference }: FileLocation, requested: 
   return { ref: name, image: full };
 }
 
-function parsed(reference: string, given: string): Reference {
-  try {
-    return parseReference(reference);
-  } catch (error) {
-    if (error instanceof InvalidReference) throw invalidName(reference, given, error.message);
-    throw error;
-  }
+function referenceIn(name: ArchivedName, given: string): Reference {
+  if (name.reference === undefined) throw invalidName(name.given, given, name.fault);
+  return name.reference;
+}
+
+function withoutDigest({ given, domain, path, tag }: Reference): Reference {
+  return { given, domain, path, ...(tag !== undefined && { tag }) };
 }
 
 function invalidName(name: string, given: string, why: string): Failure {

@@ -1,5 +1,6 @@
 import { ImageNotFound } from "../image/archive/choose-image.ts";
 import type { ArchivedImage, ImageArchive } from "../image/archive/image-archive.ts";
+import type { ArchivedName } from "../image/archived-name.ts";
 import { parseImageManifest } from "../image/manifest.ts";
 import { referenceOrPlaceholder } from "../image/image-name.ts";
 import type { FileLocation } from "../image/location.ts";
@@ -72,7 +73,7 @@ async function open({ kind, path }: FileLocation, options: SpoolOptions) {
 }
 
 interface ImageChoice {
-  reference?: string | undefined;
+  name?: ArchivedName | undefined;
   requested?: Reference | undefined;
   platform?: Platform | undefined;
   receiverPlatform?: Platform | undefined;
@@ -85,22 +86,22 @@ interface ImageChoice {
 async function findImage(
   archive: ImageArchive,
   location: FileLocation,
-  { reference = location.reference, requested, platform, receiverPlatform }: ImageChoice,
+  { name = location.name, requested, platform, receiverPlatform }: ImageChoice,
 ): Promise<ArchivedImage> {
   try {
-    return await archive.find(reference, platform);
+    return await archive.find(name, platform);
   } catch (error) {
     if (!isAmbiguous(error)) throw error;
-    if (error.ambiguity === "name" && reference === undefined && requested !== undefined) {
-      const name = fullName(requested);
-      const choice = { reference: name, platform, receiverPlatform };
+    if (error.ambiguity === "name" && name === undefined && requested !== undefined) {
+      const wanted = { given: fullName(requested), reference: requested };
+      const choice = { name: wanted, platform, receiverPlatform };
       return await findImage(archive, location, choice).catch((other: unknown) => {
         const isMissing = other instanceof ImageNotFound && other.ambiguity === undefined && other.images !== undefined;
-        throw isMissing ? new ImageNotFound(`it holds no image ${name}, but ${error.images}`) : other;
+        throw isMissing ? new ImageNotFound(`it holds no image ${wanted.given}, but ${error.images}`) : other;
       });
     }
     if (error.ambiguity !== "platform" || platform !== undefined || receiverPlatform === undefined) throw error;
-    return await findImage(archive, location, { reference, platform: receiverPlatform }).catch(() => {
+    return await findImage(archive, location, { name, platform: receiverPlatform }).catch(() => {
       throw error; // none is for the receiver's platform: a person must choose
     });
   }

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunId } from "../run/run-id.ts";
+import { parseArchivedName } from "../image/archived-name.ts";
 import { refuseAbsentLayers } from "../image/archive/absent-layer.ts";
 import { openFolderFiles } from "../image/archive/folder-files.ts";
 import { undefinedIfInvalid } from "../image/invalid-image.ts";
@@ -103,7 +104,7 @@ export class LayoutStore {
   /** Finds an image by a name in the index. */
   async find(name: string): Promise<{ configDigest: Digest; diffIds: Digest[] }> {
     await using layout = await openOciLayout(openFolderFiles(this.#folder));
-    return refuseAbsentLayers(await layout.find(name));
+    return refuseAbsentLayers(await layout.find(parseArchivedName(name)));
   }
 
   /** Removes the partial files of killed runs, and returns them. */

@@ -6,6 +6,7 @@ import { registryImage } from "../testbed/registry-image.ts";
 import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
 import { done, dos, rememberEngines, unchanged, why } from "./bed.ts";
+import { parseArchivedName } from "../../src/image/archived-name.ts";
 
 /** The engines: a containerd image store on one side, a later graph driver on the other. */
 let mixed: Testbed;
@@ -77,7 +78,7 @@ describe.skipIf(why)(`engines of different versions and stores ${why ?? ""}`, ()
     const saved = await mixed.near.docker("save", "--output", join(mixed.folder, "saved.tar"), image);
     expect(saved.stderr).toBe("");
     await using archive = await openArchive("oci-archive", join(mixed.folder, "saved.tar"));
-    const { layers } = await archive.find(image);
+    const { layers } = await archive.find(parseArchivedName(image));
     expect(layers).toHaveLength(3);
   });
 });

@@ -14,6 +14,7 @@ import { sendTar } from "../unit/delta/send-tar.ts";
 import { bytesOf } from "../unit/image/tar/make-tar.ts";
 import { why } from "./bed.ts";
 import { foreignTar, oddContext } from "./odd-image.ts";
+import { parseArchivedName } from "../../src/image/archived-name.ts";
 
 const [TIME, DAY] = [1_600_000_000, 86_400];
 
@@ -85,7 +86,7 @@ async function layersOf(engine: Engine, image: string): Promise<Layer[]> {
   const path = join(folder, "saved.tar");
   await engine.docker("save", "--output", path, image);
   await using archive = await openArchive("docker-archive", path);
-  const { layers } = await archive.find(image);
+  const { layers } = await archive.find(parseArchivedName(image));
   const read = await Promise.all(
     layers.map(async ({ diffId, blob, open }) => ({
       diffId,

@@ -148,7 +148,7 @@ describe("--bwlimit, in bytes a second, has rsync's units", () => {
 
 test("--to names where a pull puts the image", async () => {
   expect((await read("pull", "--to", "oci:layout:v2", "app")).job?.request).toMatchObject({
-    target: { kind: "oci", path: "layout", reference: "v2" },
+    target: { kind: "oci", path: "layout", name: { given: "v2" } },
   });
 });
 

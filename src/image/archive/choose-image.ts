@@ -1,3 +1,4 @@
+import type { ArchivedName } from "../archived-name.ts";
 import { InvalidImage } from "../invalid-image.ts";
 import { bestPlatformMatches, formatPlatform, type Platform } from "../platform.ts";
 import { quoted } from "../tar/entry-path.ts";
@@ -53,19 +54,19 @@ interface Candidates<T> {
 /** Returns the requested image, read once more. Throws {@link ImageNotFound}, and what its `read` throws. */
 export async function chooseImage<T extends NamedImage>(
   all: Candidate<T>[],
-  reference: string | undefined,
+  name: ArchivedName | undefined,
   platform: Platform | undefined,
 ): Promise<T> {
-  const named = mergeNames(reference === undefined ? all : imagesByName(all, reference));
-  if (named.length === 0) throw noSuchName(all, reference);
+  const named = mergeNames(name === undefined ? all : imagesByName(all, name));
+  if (named.length === 0) throw noSuchName(all, name);
   const found = await readAll(suitable(named, platform));
   const best = platform === undefined ? found.readable : bestPlatformMatches(found.readable, platform);
   const [image] = best;
-  if (image === undefined) throw found.error ?? noSuchPlatform(reference, platform, [...named, ...found.readable]);
+  if (image === undefined) throw found.error ?? noSuchPlatform(name, platform, [...named, ...found.readable]);
   // An unreadable image does not matter, unless it is a variant of this one and may be the requested one.
   const variants = found.unreadable.filter((one) => platform === undefined && isVariant(one, image));
   if (best.length === 1 && variants.length === 0) return await readAgain(image);
-  throw ambiguous(reference, best, variants);
+  throw ambiguous(name, best, variants);
 }
 
 /** Keeps the images that the index does not list for an unsuitable platform. */
@@ -117,43 +118,40 @@ function mergeNames<T>(candidates: Candidate<T>[]): Candidate<T>[] {
   return [...byId.values()].map(({ candidate, names }) => ({ ...candidate, names: [...names] }));
 }
 
-function noSuchName(all: readonly ListedImage[], reference: string | undefined): ImageNotFound {
-  if (reference === undefined) return new ImageNotFound("it holds no image");
+function noSuchName(all: readonly ListedImage[], name: ArchivedName | undefined): ImageNotFound {
+  if (name === undefined) return new ImageNotFound("it holds no image");
   const images = listNames(all);
-  return new ImageNotFound(`it holds no image ${reference}, but ${images}`, undefined, images);
+  return new ImageNotFound(`it holds no image ${name.given}, but ${images}`, undefined, images);
 }
 
 /** An index may list platforms that the archive does not hold: engines save the ones they have. */
 function noSuchPlatform(
-  reference: string | undefined,
+  name: ArchivedName | undefined,
   platform: Platform | undefined,
   known: readonly { platform?: Platform }[],
 ): ImageNotFound {
   const platforms = textsOf(known);
   const listed = platforms.size > 0 ? ` (its index names ${shown(platforms)})` : "";
   return new ImageNotFound(
-    `it holds no ${imageText(reference)} for ${platform === undefined ? "any platform" : formatPlatform(platform)}${listed}`,
+    `it holds no ${imageText(name)} for ${platform === undefined ? "any platform" : formatPlatform(platform)}${listed}`,
   );
 }
 
 function ambiguous(
-  reference: string | undefined,
+  name: ArchivedName | undefined,
   best: readonly NamedImage[],
   variants: readonly ListedImage[],
 ): ImageNotFound {
   const platforms = textsOf([...best, ...variants]);
   if (platforms.size > 1 && new Set(best.map(nameOf)).size === 1) {
-    return new ImageNotFound(
-      `it holds an ${imageText(reference)} for ${shown(platforms)}: choose a platform`,
-      "platform",
-    );
+    return new ImageNotFound(`it holds an ${imageText(name)} for ${shown(platforms)}: choose a platform`, "platform");
   }
   const images = listNames(best);
   return new ImageNotFound(`it holds ${best.length} images: choose one of ${images}`, "name", images);
 }
 
-function imageText(reference: string | undefined): string {
-  return reference === undefined ? "image" : `image ${reference}`;
+function imageText(name: ArchivedName | undefined): string {
+  return name === undefined ? "image" : `image ${name.given}`;
 }
 
 function textsOf(images: readonly { platform?: Platform }[]): Set<string> {

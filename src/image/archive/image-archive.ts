@@ -1,3 +1,4 @@
+import type { ArchivedName } from "../archived-name.ts";
 import type { Readable } from "node:stream";
 import type { Digest } from "../digest.ts";
 import type { Descriptor } from "../manifest.ts";
@@ -57,11 +58,11 @@ export interface ListedImage {
 export interface ImageArchive extends AsyncDisposable {
   list(): ListedImage[];
   /**
-   * Finds the image of this name and platform (`os/architecture[/variant]`). Either may be left out if the archive has only one choice. A
+   * Finds the image of this name and platform. Either may be left out if the archive has only one choice. A
    * name matches an image's own name, an equal reference, or a tag that the archive has without a repository.
    *
    * Throws `ImageNotFound` when no image or several match, `InvalidImage` when the image is not what the archive says.
    */
-  find(reference?: string, platform?: Platform): Promise<ArchivedImage>;
+  find(name?: ArchivedName, platform?: Platform): Promise<ArchivedImage>;
   close(): Promise<void>;
 }

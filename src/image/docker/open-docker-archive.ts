@@ -21,7 +21,7 @@ export async function openDockerArchive(files: RandomAccessFiles): Promise<Image
   }));
   return {
     list: () => items.map(({ names }) => ({ names })),
-    find: async (reference, platform) => await withLayers(files, await chooseImage(candidates, reference, platform)),
+    find: async (name, platform) => await withLayers(files, await chooseImage(candidates, name, platform)),
     close: files.close,
     [Symbol.asyncDispose]: files.close,
   };

@@ -32,7 +32,7 @@ export async function openOciLayout(files: RandomAccessFiles): Promise<ImageArch
         ...(digest && { digest }),
         ...(platform && { platform }),
       })),
-    find: async (reference, platform) => await withLayers(files, await chooseImage(candidates, reference, platform)),
+    find: async (name, platform) => await withLayers(files, await chooseImage(candidates, name, platform)),
     close: files.close,
     [Symbol.asyncDispose]: files.close,
   };

@@ -3,6 +3,7 @@ import { parseCommandLine } from "../../../src/cli.ts";
 import { parseReference } from "../../../src/image/reference.ts";
 import type { PullRequest, PushRequest } from "../../../src/request.ts";
 import { ARM64 } from "../image/platforms.ts";
+import { parseArchivedName } from "../../../src/image/archived-name.ts";
 
 const ID = `sha256:${"0a".repeat(32)}`;
 
@@ -67,7 +68,10 @@ describe("push", () => {
     ],
     [
       "push oci:./layout:v2 cat",
-      { source: { kind: "oci", given: "oci:./layout:v2", path: "./layout", reference: "v2" }, connection: command },
+      {
+        source: { kind: "oci", given: "oci:./layout:v2", path: "./layout", name: parseArchivedName("v2") },
+        connection: command,
+      },
     ],
     [
       "push docker-archive:app.tar ssh://prod",
@@ -89,7 +93,7 @@ describe("push", () => {
           kind: "docker-archive",
           given: "docker-archive:app.tar:app:v1",
           path: "app.tar",
-          reference: "app:v1",
+          name: parseArchivedName("app:v1"),
         },
         remoteName: app.reference,
         connection: ssh,

@@ -11,6 +11,7 @@ import { blobEntries, gzipped, index, LAYOUT, makeImage, ociBlobs, plain, saveOc
 import { makeTar } from "../tar/make-tar.ts";
 import { isWhole } from "../whole-image.ts";
 import { AMD64, asPlatform } from "../platforms.ts";
+import { parseArchivedName } from "../../../../src/image/archived-name.ts";
 
 const image = await makeImage([3000, 70_000, 200, 70_000, 9000]);
 const arm = await makeImage([3000, 800], { architecture: "arm64", variant: "v8" });
@@ -28,9 +29,9 @@ describe("an OCI layout", () => {
       await openArchive("oci", await unpack(entries)),
       await openArchive("oci-archive", await file(await makeTar(entries))),
     ]) {
-      for (const reference of [undefined, "app:v1", "docker.io/library/app:v1", "v1"]) {
+      for (const name of [undefined, ...["app:v1", "docker.io/library/app:v1", "v1"].map(parseArchivedName)]) {
         for (const platform of [undefined, AMD64])
-          expect(await isWhole(await archive.find(reference, platform), image, gzipSync)).toBe(true);
+          expect(await isWhole(await archive.find(name, platform), image, gzipSync)).toBe(true);
       }
       expect(archive.list()).toMatchObject([
         { names: ["docker.io/library/app:v1", "v1"], digest: one.manifest.descriptor.digest },
@@ -70,16 +71,22 @@ describe("an OCI layout", () => {
       LAYOUT,
     ]);
     await using archive = await openArchive("oci", path);
-    expect((await archive.find("app:v1", AMD64)).diffIds).toEqual(image.diffIds);
+    expect((await archive.find(parseArchivedName("app:v1"), AMD64)).diffIds).toEqual(image.diffIds);
     for (const platform of ["linux/arm64", "linux/arm64/v8", "linux/arm64/v9"]) {
       expect((await archive.find(undefined, asPlatform(platform))).diffIds).toEqual(arm.diffIds);
     }
-    await expect(archive.find("app:v1")).rejects.toThrow("linux/amd64, linux/arm64/v8: choose a platform");
-    await expect(archive.find("app:v1", asPlatform("linux/s390x"))).rejects.toThrow(
+    await expect(archive.find(parseArchivedName("app:v1"))).rejects.toThrow(
+      "linux/amd64, linux/arm64/v8: choose a platform",
+    );
+    await expect(archive.find(parseArchivedName("app:v1"), asPlatform("linux/s390x"))).rejects.toThrow(
       /no image app:v1 for linux\/s390x \(its index names .*linux\/s390x/,
     );
-    await expect(archive.find("app:v1", asPlatform("windows/amd64"))).rejects.toBeInstanceOf(ImageNotFound);
-    await expect(archive.find("app:v1", asPlatform("linux/arm64/v7"))).rejects.toBeInstanceOf(ImageNotFound);
+    await expect(archive.find(parseArchivedName("app:v1"), asPlatform("windows/amd64"))).rejects.toBeInstanceOf(
+      ImageNotFound,
+    );
+    await expect(archive.find(parseArchivedName("app:v1"), asPlatform("linux/arm64/v7"))).rejects.toBeInstanceOf(
+      ImageNotFound,
+    );
     expect(archive.list().map(({ platform }) => platform)).toEqual(
       ["linux/amd64", "linux/arm64/v8", "linux/s390x"].map(asPlatform),
     );
@@ -112,16 +119,19 @@ describe("an OCI layout", () => {
       LAYOUT,
     ]);
     await using archive = await openArchive("oci", path);
-    for (const name of ["app:v1", "app:v2"]) expect((await archive.find(name)).diffIds).toEqual(image.diffIds);
-    expect((await archive.find("example.com/other:v1")).diffIds).toEqual(arm.diffIds);
+    for (const name of ["app:v1", "app:v2"])
+      expect((await archive.find(parseArchivedName(name))).diffIds).toEqual(image.diffIds);
+    expect((await archive.find(parseArchivedName("example.com/other:v1"))).diffIds).toEqual(arm.diffIds);
     await expect(archive.find()).rejects.toThrow(
       'it holds 2 images: choose one of "docker.io/library/app:v1", "example.com/other:v1"',
     );
-    await expect(archive.find("v1")).rejects.toThrow("choose one of");
-    await expect(archive.find("app:v3")).rejects.toThrow(
+    await expect(archive.find(parseArchivedName("v1"))).rejects.toThrow("choose one of");
+    await expect(archive.find(parseArchivedName("app:v3"))).rejects.toThrow(
       'no image app:v3, but one without a name, "docker.io/library/app:v1"',
     );
-    await expect(archive.find("library/other:v1")).rejects.toThrow("it holds no image library/other:v1");
+    await expect(archive.find(parseArchivedName("library/other:v1"))).rejects.toThrow(
+      "it holds no image library/other:v1",
+    );
     expect((await archive.find(undefined, AMD64)).names).toHaveLength(4);
   });
 

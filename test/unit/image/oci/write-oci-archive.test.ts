@@ -10,6 +10,7 @@ import { file, filesInTar } from "../archive/files.ts";
 import { gzipped, makeImage, ociBlobs } from "../make-image.ts";
 import { bytesOf } from "../tar/make-tar.ts";
 import { AMD64 } from "../platforms.ts";
+import { parseArchivedName } from "../../../../src/image/archived-name.ts";
 
 const image = await makeImage([3000, 70_000, 200, 9000]);
 
@@ -59,7 +60,7 @@ describe("an OCI archive", () => {
       await bytesOf(writeOciArchive({ config: image.config, manifest, blobs: await blobs([0, 1, 2, 3]), names })),
     );
     await using archive = await openArchive("oci-archive", path);
-    for (const name of [...names, undefined]) {
+    for (const name of [...names.map(parseArchivedName), undefined]) {
       const found = await archive.find(name, AMD64);
       expect(found.config).toEqual(image.config);
       expect(found.manifest).toEqual(manifest);
@@ -84,7 +85,7 @@ describe("an OCI archive", () => {
       const { stdout } = await promisify(execFile)("tar", ["tf", await file(tar)]);
       expect(stdout.trim().split("\n")).toHaveLength(8);
       await using archive = await openArchive("oci-archive", await file(tar));
-      const { layers } = await archive.find("app:v1");
+      const { layers } = await archive.find(parseArchivedName("app:v1"));
       for (const [at, layer] of layers.entries()) {
         expect(digestOf(await bytesOf(layer.open()))).toBe(descriptors[at]?.digest);
       }

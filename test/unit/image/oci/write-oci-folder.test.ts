@@ -10,6 +10,7 @@ import { InvalidImage } from "../../../../src/image/invalid-image.ts";
 import { file, folder } from "../archive/files.ts";
 import { gzipped, makeImage, ociBlobs } from "../make-image.ts";
 import { bytesOf } from "../tar/make-tar.ts";
+import { parseArchivedName } from "../../../../src/image/archived-name.ts";
 
 const image = await makeImage([3000, 70_000, 200, 9000]);
 
@@ -72,9 +73,9 @@ describe("an OCI layout in a folder", () => {
     });
 
     await using archive = await openArchive("oci", path);
-    expect((await archive.find("app:v1")).configDigest).toBe(digestOf(image.config));
-    expect((await archive.find("theirs")).configDigest).toBe(digestOf(image.config));
-    const found = await archive.find("app:latest");
+    expect((await archive.find(parseArchivedName("app:v1"))).configDigest).toBe(digestOf(image.config));
+    expect((await archive.find(parseArchivedName("theirs"))).configDigest).toBe(digestOf(image.config));
+    const found = await archive.find(parseArchivedName("app:latest"));
     expect(found.configDigest).toBe(digestOf(second.config));
     for (const [at, layer] of found.layers.entries())
       expect(digestOf(await bytesOf(layer.open()))).toBe(secondOci.descriptors[at]?.digest);
