@@ -1,3 +1,4 @@
+import { isatty } from "node:tty";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import {
   InvalidValue,
@@ -116,7 +117,9 @@ function addCommand<Options extends object>(
     const given: Options & Partial<OutputOptions> & { delta?: unknown } = command.opts();
     const { quiet = false, verbose = false, progress = true } = given;
     const withDelta = { ...given, ...(given.delta === false && { delta: "never" }) }; // --no-delta
-    choose({ output: { quiet, verbose, progress }, ...definition.toJob(command.args, withDelta, env) });
+    // Not process.stdin: it may be the tunnel.
+    const mayAsk = !quiet && isatty(0) && isatty(2);
+    choose({ output: { quiet, verbose, progress }, ...definition.toJob(command.args, { ...withDelta, mayAsk }, env) });
   });
 }
 

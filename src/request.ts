@@ -85,6 +85,8 @@ export interface HostConnection {
   image: string;
   /** An option asks for a container or for that image: it is pulled at each attempt, and sent from here if that fails. */
   isImageAsked: boolean;
+  /** Ask on the terminal before Node is sent there: no option asks for it. */
+  asksForNode: boolean;
   /** --far-path: folders there to look into first */
   paths: readonly string[];
 }

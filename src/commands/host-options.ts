@@ -6,8 +6,9 @@ import { InvalidValue, type OptionDefinition } from "./command-definition.ts";
 /** An official image of Node, which is small, and packs with zstd (Node 22.15 and later). */
 const DEFAULT_IMAGE = "node:24.11.1-alpine";
 
-/** --far auto: the best one first. Node is sent only on request. */
+/** --far auto: the best one first. Node is sent only on request, or when a question on the terminal is answered with yes. */
 const AUTO: readonly RemoteProgram[] = ["installed", "node", "container", "engine"];
+const AUTO_ON_TERMINAL: readonly RemoteProgram[] = ["installed", "node", "container", "node-sent", "engine"];
 const CHOICES = ["auto", "installed", "node", "container", "node-sent", "engine"] as const;
 
 /** Values of the options for a remote side that this side starts by a login. */
@@ -17,13 +18,15 @@ export interface HostOptions {
   far?: (typeof CHOICES)[number] | undefined;
   farImage?: string | undefined;
   farPath?: readonly string[] | undefined;
+  /** This process has a terminal, on which it may ask. */
+  mayAsk?: boolean | undefined;
 }
 
 export const HOST_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--far <program>",
     description:
-      "with ssh://HOST: the program that runs the remote side. auto (the default) takes the first of these that works there: installed, a docker-over-ssh that is installed; node, to which this docker-over-ssh is sent; container, the same in a container of --far-image; engine, the engine alone, to which layers are sent whole. node-sent sends Node as well",
+      "with ssh://HOST: the program that runs the remote side. auto (the default) takes the first of these that works there: installed, a docker-over-ssh that is installed; node, to which this docker-over-ssh is sent; container, the same in a container of --far-image; engine, the engine alone, to which layers are sent whole. node-sent sends Node as well, about 40 MB, once; on a terminal, auto asks whether to do so before it uses the engine alone",
     choices: CHOICES,
   },
   {
@@ -55,10 +58,11 @@ export function hostConnection(
   options: HostOptions,
   env: NodeJS.ProcessEnv,
 ): HostConnection {
-  const { sudo = false, farImage, farPath = [] } = options;
+  const { sudo = false, farImage, farPath = [], mayAsk = false } = options;
   const ssh = options.ssh ?? fromEnvironment("DOCKER_OVER_SSH_SSH", splitWords, env) ?? ["ssh"];
   const far = options.far ?? fromEnvironment("DOCKER_OVER_SSH_FAR", chosen, env) ?? "auto";
-  const programs = far === "auto" ? AUTO : [far];
+  const auto = mayAsk ? AUTO_ON_TERMINAL : AUTO;
+  const programs = far === "auto" ? auto : [far];
   // The image has some 50 MB: it is not sent over a link of unknown speed unless an option asks for it.
   const isImageAsked = farImage !== undefined || far === "container";
   return {
@@ -70,6 +74,7 @@ export function hostConnection(
     programs,
     image: farImage ?? DEFAULT_IMAGE,
     isImageAsked,
+    asksForNode: far === "auto",
     paths: farPath,
   };
 }

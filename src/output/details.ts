@@ -17,6 +17,12 @@ export type Detail =
   | { code: "passed-over-line"; line: string }
   /** docker-over-ssh itself is sent to the remote side. `bytes`: as they are sent. */
   | { code: "bundle-sent"; bytes: number }
+  /** npm fetches a package with a Node for the remote side. */
+  | { code: "node-fetched"; name: string; version: string }
+  /** A Node for the remote side is in the cache folder. `bytes`: as it is sent. */
+  | { code: "node-packed"; bytes: number }
+  /** Node is sent to the remote side. */
+  | { code: "node-sent"; bytes: number }
   /** The engine there pulls the image for a container. */
   | { code: "image-pulled"; image: string }
   /** The image for a container is not sent from here. */

@@ -98,6 +98,12 @@ export function detailText(detail: Detail): string {
       return `remote side: it printed: ${detail.line}`;
     case "bundle-sent":
       return `sending docker-over-ssh itself, ${bytes(detail.bytes)}`;
+    case "node-fetched":
+      return `npm fetches ${detail.name} ${detail.version}`;
+    case "node-packed":
+      return `Node is packed for the remote side, ${bytes(detail.bytes)}`;
+    case "node-sent":
+      return `sending Node, ${bytes(detail.bytes)}`;
     case "image-pulled":
       return `the remote engine pulls ${detail.image}`;
     case "image-not-sent":

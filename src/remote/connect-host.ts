@@ -13,6 +13,7 @@ import { hostName, loginByHand, loginCommand } from "./login.ts";
 import { runRemoteCommand, type RemoteCommandOptions, type RemoteCommand } from "./remote-command.ts";
 import { explainTunnelFailure } from "./remote-errors.ts";
 import { scriptWords } from "./remote-script.ts";
+import { SentNode } from "./sent-node.ts";
 import { startRemoteProgram, type StartedProgram } from "./start-remote-program.ts";
 
 /** Connects by one login to the best program that can be the remote side there: docker-over-ssh, which may be sent there, or the engine. */
@@ -34,6 +35,7 @@ export function connectToHost(
     const started = await startRemoteProgram(link, connection, request, {
       output: context.output,
       signal,
+      sentNode: new SentNode(connection, { ...context, signal }),
       sendImage: async (platform) => await sendImage(platform, connection, request, { ...context, signal }, sudo),
     });
     if (started.kind === "tunnel") {

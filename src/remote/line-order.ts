@@ -31,6 +31,9 @@ export class LineOrder {
       case "pull":
       case "image":
         return this.#programs.includes("container") && this.#isFirst(line);
+      case "system":
+      case "send-node":
+        return this.#programs.includes("node-sent") && this.#isFirst(line);
       case "engine":
         return this.#programs.includes("engine");
     }

@@ -11,6 +11,18 @@ export const PASSED_OVER = 96;
 /** A program whose tunnel comes behind the lines. */
 export type TunnelProgram = Exclude<RemoteProgram, "engine">;
 
+/** What the script tells of the system there. */
+export interface RemoteSystem {
+  /** `uname -s` */
+  kernel: string;
+  /** `uname -m` */
+  machine: string;
+  /** Bits of the programs there: a 64-bit kernel may run a 32-bit system. */
+  bits: string;
+  /** `glibc 2.36` or `musl` where the script knows it */
+  libc: string;
+}
+
 /** A line from the remote side. */
 export type RemoteLine =
   /** A program does not suit, or cannot be started. */
@@ -25,6 +37,10 @@ export type RemoteLine =
   | { kind: "pull"; image: string }
   /** The remote side cannot get the image, and waits for an answer: `sent`, or another word. Without a valid platform, none is sent. */
   | { kind: "image"; platform: Platform | undefined }
+  /** The system there, for which Node may be sent. It waits for an answer: `node SHA256 PACKED-SIZE SIZE`, or `no REASON`. */
+  | { kind: "system"; system: RemoteSystem }
+  /** That Node is not in the cache folder there. It waits for an answer: `send` and the packed Node, or `no REASON`. */
+  | { kind: "send-node" }
   /** The bytes after this line are the engine's. docker also gives its API version, if the engine answered. */
   | { kind: "engine"; program: "docker" | "podman"; apiVersion?: string }
   /** There is no program left. */
@@ -52,6 +68,7 @@ export function parseRemoteLine(words: string): RemoteLine | undefined {
       return program && { kind, program, what: rest };
     }
     case "send":
+    case "send-node":
       return { kind };
     case "run":
       return { kind, isKept: first === "kept" };
@@ -59,6 +76,10 @@ export function parseRemoteLine(words: string): RemoteLine | undefined {
       return { kind, image: first };
     case "image":
       return { kind, platform: parsePlatform(first) };
+    case "system": {
+      const [machine = "", bits = "", ...libc] = more;
+      return { kind, system: { kernel: first, machine, bits, libc: libc.join(" ") } };
+    }
     case "engine":
       if (first === "podman") return { kind, program: first };
       return first === "docker" ? { kind, program: first, ...(rest !== "" && { apiVersion: rest }) } : undefined;

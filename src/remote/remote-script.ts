@@ -3,6 +3,7 @@ import type { Bundle } from "./bundle.ts";
 import { FOLDERS, HOME_FOLDERS, NODE_PLACES } from "./places.ts";
 import { MARKER, PASSED_OVER } from "./remote-lines.ts";
 import { blocksOf, evaluatingWords } from "./shell-words.ts";
+import { SENT_NODE_SCRIPT } from "./sent-node-script.ts";
 
 /** The volume with the cache folder of remote sides in containers; the label of the volume and of the containers. */
 export const CACHE_VOLUME = "docker-over-ssh-cache";
@@ -142,7 +143,7 @@ o="$1"; d="$2"; i="$3"; q="$6"
 PATH="\${4:+$4:}\${PATH:+$PATH:}\${5:+$5:}${HOME_FOLDERS}"
 export PATH; shift 6
 for t in $o; do
-  t_$t "$@"
+  t_\${t#node-} "$@"
 done
 echo "$m nothing $PATH"; exit 127
 `;
@@ -169,9 +170,10 @@ export interface ScriptOptions {
 export function scriptWords(options: ScriptOptions): string[] {
   const { sudo, programs, bundle, image, isImageAsked, paths, folders = FOLDERS, words } = options;
   const [first = "", ...blocks] = blocksOf(SCRIPT);
+  const sentNode = programs.includes("node-sent") ? blocksOf(SENT_NODE_SCRIPT) : [];
   // csh refuses words of 1024 (4.2BSD) or 4096 (Debian) characters.
   const parts = bundle.bootstrap.match(/.{1,900}/g) ?? [];
-  const all = [first, ...parts.map((part) => `b="\${b}${part}"`), ...blocks];
+  const all = [first, ...parts.map((part) => `b="\${b}${part}"`), ...sentNode, ...blocks];
   const given = [
     programs.join(" "),
     `${bundle.digest}:${bundle.size}`,

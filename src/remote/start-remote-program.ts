@@ -10,6 +10,7 @@ import { LineOrder } from "./line-order.ts";
 import { withinAnswerTimeout, type RemoteCommand } from "./remote-command.ts";
 import { engineUnreachable, noUsableProgram, silentLoginHint } from "./remote-errors.ts";
 import { findMarker, parseRemoteLine, type RemoteLine, type TunnelProgram } from "./remote-lines.ts";
+import type { SentNode } from "./sent-node.ts";
 
 /** Bytes that a login shell may print before it runs the script, and a program before its hello. */
 const MAX_NOISE = 64 * 1024;
@@ -37,6 +38,8 @@ export interface StartRemoteOptions {
   signal: AbortSignal;
   /** Sends the image for a container to the engine there. Returns whether it is there now. */
   sendImage: (platform: Platform) => Promise<boolean>;
+  /** Sends a Node. */
+  sentNode: Pick<SentNode, "answer" | "send" | "passedOver">;
 }
 
 /**
@@ -47,7 +50,7 @@ export async function startRemoteProgram(
   link: RemoteCommand,
   connection: HostConnection,
   request: TransferRequest,
-  { output, signal, sendImage }: StartRemoteOptions,
+  { output, signal, sendImage, sentNode }: StartRemoteOptions,
 ): Promise<StartedProgram> {
   const passedOver: string[] = [];
   const order = new LineOrder(connection.programs);
@@ -69,6 +72,7 @@ export async function startRemoteProgram(
         link.releaseLines("passed-over");
         passedOver.push(`${line.program}: ${line.reason}`);
         output.detail({ code: "program-passed-over", program: line.program, reason: line.reason });
+        if (line.program === "node-sent") sentNode.passedOver(line.reason);
         break;
       case "try":
         program = line.program;
@@ -97,6 +101,12 @@ export async function startRemoteProgram(
         link.child.stdin.write(isSent ? "sent\n" : "no\n");
         break;
       }
+      case "system":
+        link.child.stdin.write(`${await sentNode.answer(line.system)}\n`);
+        break;
+      case "send-node":
+        await sentNode.send(link);
+        break;
       case "engine":
         link.releaseLines("remote");
         return line;

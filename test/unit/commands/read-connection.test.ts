@@ -51,7 +51,16 @@ test("the options of a host", () => {
     programs: ["installed", "node", "container", "engine"],
     image: expect.stringMatching(/^node:/) as string,
     isImageAsked: false,
+    asksForNode: true,
     paths: [],
+  });
+  expect(readConnection(["prod"], { mayAsk: true }, {})).toMatchObject({
+    programs: ["installed", "node", "container", "node-sent", "engine"],
+    asksForNode: true,
+  });
+  expect(readConnection(["prod"], { far: "node-sent" }, {})).toMatchObject({
+    programs: ["node-sent"],
+    asksForNode: false,
   });
   const env = { DOCKER_OVER_SSH_FAR: "node", DOCKER_OVER_SSH_SSH: 'ssh -i "a key" -p 2222' };
   expect(readConnection(["prod"], {}, env)).toMatchObject({

@@ -36,6 +36,7 @@ const ssh = {
   programs: ["installed", "node", "container", "engine"],
   image: "node:24.11.1-alpine",
   isImageAsked: false,
+  asksForNode: true,
   paths: [],
 };
 

@@ -18,7 +18,7 @@ interface HostOptions {
   asksPassword?: boolean;
 }
 
-/** Runs a host that writes this, and reads its stdin to the end. Returns what becomes of it, and what it was sent for an image. */
+/** Runs a host that writes this, and reads its stdin to the end. Returns what becomes of it, and what it was sent beside the bundle. */
 async function host(code: string, { programs = ["installed", "node", "engine"], asksPassword = false }: HostOptions) {
   const shown: string[] = [];
   const output = outputTo((event) => void (event.type === "remote" && shown.push(event.line)));
@@ -38,6 +38,11 @@ async function host(code: string, { programs = ["installed", "node", "engine"], 
     output,
     signal,
     sendImage: async (platform) => await Promise.resolve(images.push(platform) > 0),
+    sentNode: {
+      answer: async () => await Promise.resolve("no"),
+      send: async () => await Promise.resolve(void images.push("Node")),
+      passedOver: () => {},
+    },
   }).catch((error: unknown) => error);
   return { started, images, shown };
 }
@@ -55,6 +60,10 @@ test.each<[string, RemoteProgram[], string[]]>([
   ["an image where no container is to be tried", ["node"], ["image linux/amd64 node:24"]],
   ["an image twice", ["container"], ["image linux/amd64 node:24", "image linux/amd64 node:24"]],
   ["time for an image twice", ["container"], ["pull node:24", "pull node:24"]],
+  ["Node where none is to be sent", ["node"], ["system Linux x86_64 64 glibc 2.36"]],
+  ["the bytes of Node where none is to be sent", ["node"], ["send-node"]],
+  ["Node twice", ["node-sent"], ["system Linux x86_64 64 musl", "system Linux aarch64 64 musl"]],
+  ["the bytes of Node twice", ["node-sent"], ["send-node", "send-node"]],
   ["a line of its own", ["node"], [`format ${"x".repeat(5000)}`]],
 ])("it asks for %s", async (_, programs, written) => {
   const { started, images } = await host(lines(...written), { programs });

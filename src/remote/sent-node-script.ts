@@ -1,0 +1,120 @@
+/** Why the script passes over a Node whose digest differs. Behind it stands gzip's message. */
+export const DAMAGED_NODE = "the Node that arrived is not the one that was sent:";
+
+/**
+ * The blocks of the remote script that use a Node of this side (`--far node-sent`), under the rules of the other blocks. The script names its
+ * system in a line, and is answered with a Node: SHA-256, bytes as it is sent, bytes. One that is in the cache folder is used. Otherwise
+ * the script asks for the bytes. All that fails passes over, and leaves no more than a part file, which the next run removes.
+ *
+ * Works in the folder, and runs Node by a relative path: the folder cannot be replaced on the way.
+ */
+export const SENT_NODE_SCRIPT = `
+# The SHA-256 of a file; nothing if there is no such file, or no program for it.
+digest() {
+  set -- $({ sha256sum <"$1" || shasum -a 256 <"$1" || openssl dgst -sha256 -r <"$1"; } 2>/dev/null)
+  echo $1
+}
+
+libc() {
+  getconf GNU_LIBC_VERSION 2>/dev/null && return
+  f="$(LC_ALL=C ldd --version 2>&1)"
+  case "$f" in
+    *musl*) echo musl ;;
+    *GLIBC*|*GNU*) for f in \${f%%Copyright*}; do :; done; echo "glibc $f" ;;
+    *) for f in /lib/ld-musl-*; do [ -e "$f" ] && echo musl; done ;;
+  esac
+}
+
+# Goes into a folder if it belongs to this user, and only this user may write to it.
+enter() {
+  [ -L "$1" ] && return 1
+  cd -P "$1" 2>/dev/null || return
+  case "$(ls -ld .)" in
+    d????-??-*) [ -O . ] ;;
+    *) return 1 ;;
+  esac
+}
+
+# Whether this folder has room, and programs can be run from it.
+suits() {
+  set -- $(df -Pk . 2>/dev/null | tail -n 1)
+  [ "\${4:-$y}" -gt $((y/1024)) ] || return
+  f="node-run.$$.part"
+  { echo exit 0 >$f && chmod 700 $f && ./$f; } 2>/dev/null
+  set -- $?; rm -f $f; return $1
+}
+
+# Removes what killed runs have left. Their process IDs are in the names.
+tidy() {
+  for f do
+    a="\${f%.*}"
+    [ -O "$f" ] || continue
+    [ -L "$f" ] || kill -0 "\${a##*.}" 2>/dev/null || rm -rf "$f"
+  done
+}
+
+# Goes into the cache folder, or into a new one for this run, $r.
+place() {
+  enter "$k" && suits && return
+  for q in "$XDG_RUNTIME_DIR" /dev/shm /tmp /var/tmp; do
+    [ -d "$q" ] || continue
+    tidy "$q"/docker-over-ssh-node.*.*
+    r="$(mktemp -d "$q/docker-over-ssh-node.$$.XXXXXX" 2>/dev/null)"
+    [ -n "$r" ] || continue
+    enter "$r" && suits && return
+    cd /; rm -rf "$r"; r=""
+  done
+  pass node-sent "no folder has room for it and lets programs run"
+  return 1
+}
+
+# All bytes are read, whatever becomes of them: what follows is for another program.
+receive() {
+  echo "$m send-node"
+  read -r a q
+  [ "$a" = send ] || { pass node-sent "$q"; return 1; }
+  f="./node-$g.$$.part"
+  q="$(umask 077; head -c $z | { gzip -dc 2>&1 >"$f" || cat >/dev/null; })"
+  [ "$(digest "$f")" = "$g" ] || { pass node-sent "${DAMAGED_NODE} $(echo $q)"; return 1; }
+  chmod 700 "$f"
+  q="$("$f" -e 0 2>&1)" || { pass node-sent "it does not start: $(echo $q)"; return 1; }
+  mv -f "$f" "./node-$g" || { pass node-sent "it cannot be kept"; return 1; }
+  find ./node-* -mtime +30 -exec rm -f {} + 2>/dev/null
+  return 0
+}
+
+can_take() {
+  api || { pass node-sent "podman alone"; return 1; }
+  [ -n "$DOCKER_HOST" ] || [ -S /var/run/docker.sock ] || command -v docker >/dev/null || { pass node-sent "no engine"; return 1; }
+  [ -z "$s" ] || { pass node-sent "sudo wants a password for it"; return 1; }
+  command -v gzip >/dev/null && [ -n "$(digest /dev/null)" ] || { pass node-sent "no gzip, or no program for SHA-256"; return 1; }
+}
+
+offered() {
+  can_take || return
+  echo "$m system $(uname -s) $(uname -m) $(getconf LONG_BIT 2>/dev/null || echo 64) $(libc)"
+  read -r a g z y
+  [ "$a" = node ] || { pass node-sent "$g $z $y"; g=""; return; }
+  (umask 077; mkdir -p "$k") 2>/dev/null
+  f=""
+  enter "$k" && { tidy node-*.part; f="$(digest "./node-$g")"; }
+  [ "$f" = "$g" ] || { place && receive; } || return
+  touch "./node-$g" 2>/dev/null
+  run_node node-sent "./node-$g" "$@"
+}
+
+leave() {
+  [ -z "$g" ] || rm -f "./node-$g.$$.part" "node-run.$$.part"
+  cd "$c" || cd /
+  [ -z "$r" ] || rm -rf "$r"
+}
+
+t_sent() {
+  c="$(pwd)"; r=""; g=""; k="\${HOME:-/dev/null}/.cache"
+  case "$XDG_CACHE_HOME" in /*) k="$XDG_CACHE_HOME" ;; esac
+  k="$k/docker-over-ssh"
+  trap leave EXIT; trap "exit 129" HUP INT PIPE TERM
+  offered "$@"
+  trap - EXIT HUP INT PIPE TERM; leave
+}
+`;
