@@ -21,6 +21,16 @@ export function loginCommand({ address, ssh }: HostConnection, words: readonly s
   }
 }
 
+/**
+ * Tells whether a login that ended with this status has reached a shell there, or has looked for one. ssh's own status is 255; docker, kubectl and
+ * other programs fail with any.
+ */
+export function hasReachedShell({ address, ssh }: HostConnection, status: number): boolean {
+  if (status === 126 || status === 127) return true;
+  const isSsh = address.protocol === "ssh" && /(?:^|\/)ssh$/.test(ssh[0] ?? "");
+  return isSsh && status !== 0 && status !== 255;
+}
+
 /** Returns a command with which a person can check that the host, and an engine there, can be reached. */
 export function loginByHand({ address }: HostConnection): string {
   switch (address.protocol) {

@@ -7,6 +7,7 @@ import { readUntil } from "../streams/read-until.ts";
 import { VERSION } from "../version.ts";
 import { readPackedBundle } from "./bundle.ts";
 import { LineOrder } from "./line-order.ts";
+import { hasReachedShell } from "./login.ts";
 import { withinAnswerTimeout, type RemoteCommand } from "./remote-command.ts";
 import { engineUnreachable, noUsableProgram, silentLoginHint } from "./remote-errors.ts";
 import { findMarker, parseRemoteLine, type RemoteLine, type TunnelProgram } from "./remote-lines.ts";
@@ -59,7 +60,8 @@ export async function startRemoteProgram(
   for (let lines = 0; lines < MAX_LINES; lines++) {
     const next = await nextLine(link, timeout, signal, output, lines === 0);
     if (next.kind === "no-script") {
-      if (connection.sudo || !connection.programs.includes("engine")) throw next.failure;
+      const mayHelp = !connection.sudo && connection.programs.includes("engine");
+      if (!mayHelp || isMissingHere(link) || !hasReachedShell(connection, next.status)) throw next.failure;
       return next;
     }
     link.answered();
@@ -146,15 +148,18 @@ async function nextLine(
   if (found === undefined) {
     const exit = await link.child.exit();
     const failure = engineUnreachable(link, exit, before);
-    const status = exit?.status ?? 0;
-    // ssh's own status is 255.
-    if (isFirst && status !== 0 && status !== 255) return { kind: "no-script", status, failure };
+    if (isFirst && exit?.status !== undefined) return { kind: "no-script", status: exit.status, failure };
     throw failure;
   }
   if (before.trim() !== "")
     output.detail({ code: "noise", printedBy: "login-shell", text: before.trim().slice(0, 4096) });
   if (found.words === undefined) return { kind: "hello" };
   return { kind: "line", line: parseRemoteLine(found.words), words: found.words };
+}
+
+/** Tells whether the shell of this side has not found the program that logs in. */
+function isMissingHere(link: RemoteCommand): boolean {
+  return /\bexec: .*not found/.test(link.lastLines());
 }
 
 function findMarkerOrHello(text: string): { start: number; end: number; words: string | undefined } | undefined {

@@ -280,6 +280,17 @@ describe.skipIf(why)("a login that always runs one command (ForceCommand)", () =
   });
 });
 
+test.skipIf(why).each([
+  ["a program that is missing here", ["--ssh", "/nowhere/ssh"]],
+  ["a program that fails", ["--ssh", "false"]],
+  ["ssh to an unknown user", []],
+])("%s is run once", async (_, options) => {
+  const run = await push("ssh://nobody-here@login", ...options);
+  expect(run).toMatchObject({ stdout: "", arrived: false });
+  expect(run.exitCode).toBeOneOf([4, 5]);
+  expect(run.stderr.match(/: running /g)).toHaveLength(1);
+});
+
 describe.skipIf(why)("a far user", () => {
   test("whose home is noexec: a Node there is passed over, and another one runs what is kept there", async () => {
     const options = ["--far", "node", "--far-path", PROGRAMS.node];

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import { readConnection } from "../../../src/commands/read-connection.ts";
-import { loginCommand } from "../../../src/remote/login.ts";
+import { hasReachedShell, loginCommand } from "../../../src/remote/login.ts";
 import { findMarker, parseRemoteLine } from "../../../src/remote/remote-lines.ts";
 import { scriptWords, type ScriptOptions } from "../../../src/remote/remote-script.ts";
 import { quote } from "../../../src/remote/shell-words.ts";
@@ -42,6 +42,20 @@ describe("the login", () => {
       "it's",
       "b",
     ]);
+  });
+
+  test.each<[string, string | undefined, number[], boolean]>([
+    ["prod", undefined, [1, 2, 126, 127], true],
+    ["prod", undefined, [0, 255], false],
+    ["prod", "/usr/bin/ssh", [1], true],
+    ["prod", "tsh", [1, 255], false],
+    ["docker://box", undefined, [1], false],
+    ["docker://box", undefined, [126, 127], true],
+    ["kubectl://ns/pod", undefined, [1], false],
+  ])("%s, by %s, has reached a shell with the status %j: %s", (given, program, statuses, expected) => {
+    const ssh = program === undefined ? {} : { ssh: [program] };
+    const connection = readConnection([given], ssh) as HostConnection;
+    expect(statuses.map((status) => hasReachedShell(connection, status))).toEqual(statuses.map(() => expected));
   });
 
   test("refuses a word that cannot be quoted for every shell", () => {
