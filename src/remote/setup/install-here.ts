@@ -1,5 +1,15 @@
 import { execFileSync } from "node:child_process";
-import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { homeFolder } from "../../files/cache-folder.ts";
 import { isNoSpace } from "../../files/no-space.ts";
@@ -46,7 +56,8 @@ export interface Installation {
  */
 export function installHere(installation: Installation, env: NodeJS.ProcessEnv): boolean {
   const home = homeFolder(env);
-  if (home === undefined || lstatSync(home, { throwIfNoEntry: false })?.isDirectory() !== true)
+  // The system names the home folder, which may be a link.
+  if (home === undefined || statSync(home, { throwIfNoEntry: false })?.isDirectory() !== true)
     throw new NotInstalled("no-home", home ?? "");
   const made: string[] = [];
   const share = join(home, SHARE_FOLDER, NAME);

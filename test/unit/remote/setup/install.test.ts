@@ -91,6 +91,17 @@ describe("setup", () => {
     expect((await far.setup()).notes.at(-1)).toBe("ssh://prod uses it from now on");
   });
 
+  test("installs in a home folder that is reached by a link", async () => {
+    await using far = await makeFarHome();
+    const link = join(far.home, "../link");
+    await symlink(far.home, link);
+    await execa`sed -i s,HOME=${far.home},HOME=${link}, ${join(far.home, "../ssh")}`;
+    expect((await far.setup()).failure).toBeUndefined();
+    expect((await run(far, ["--version"])).stdout).toBe(VERSION);
+    await far.setup({ uninstall: true });
+    expect(await far.files()).toEqual([]);
+  });
+
   test("without a Node that suits, installs nothing", async () => {
     await using far = await makeFarHome();
     const lines = ["pass node Node 18.0.0 is too old", "nothing /bin"];
