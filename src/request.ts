@@ -97,7 +97,7 @@ export type HostAddress =
   | { protocol: "docker"; container: string }
   | { protocol: "kubectl"; namespace: string; pod: string; container?: string };
 
-/** A program that can be the remote side. */
+/** A program that can run the remote side. */
 export type RemoteProgram =
   /** docker-over-ssh, as it is installed there */
   | "installed"

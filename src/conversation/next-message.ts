@@ -17,7 +17,10 @@ export interface NextMessageOptions {
   stop: AbortSignal;
 }
 
-/** Returns the next message of a type. Rejects with a Failure `remote-no-answer` when the peer makes no progress towards it, and when the tunnel ends. */
+/**
+ * Returns the next message of a type. Rejects with a Failure `remote-no-answer` when the peer makes no progress towards it, and when the
+ * tunnel ends.
+ */
 export async function nextMessage(
   tunnel: Tunnel,
   type: string,

@@ -16,7 +16,7 @@ import { scriptWords } from "./remote-script.ts";
 import { SentNode } from "./sent-node.ts";
 import { startRemoteProgram, type StartedProgram } from "./start-remote-program.ts";
 
-/** Connects by one login to the best program that can be the remote side there: docker-over-ssh, which may be sent there, or the engine. */
+/** Connects by one login to the best program that can run the remote side there: docker-over-ssh, which may be sent there, or the engine. */
 export function connectToHost(
   connection: HostConnection,
   request: TransferRequest,

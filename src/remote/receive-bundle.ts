@@ -4,8 +4,8 @@ import { brotliDecompressSync } from "node:zlib";
 import { MARKER, PASSED_OVER } from "./remote-lines.ts";
 
 /**
- * Code that the programs share which run first in the remote side's Node (`node -e`). It is compiled for Node 10, so that an older Node can report its
- * version.
+ * Code that the programs share which run first in the remote side's Node (`node -e`). It is compiled for Node 10, so that an older Node can
+ * report its version.
  */
 
 /** package.json's `engines`. */

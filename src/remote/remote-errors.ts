@@ -74,7 +74,7 @@ function hintFrom(lines: string): string | undefined {
   return undefined;
 }
 
-/** For a host where no program can be the remote side. `passedOver`: each with the reason. */
+/** For a host where no program can run the remote side. `passedOver`: each with the reason. */
 export function noUsableProgram(
   { given, programs }: HostConnection,
   passedOver: readonly string[],

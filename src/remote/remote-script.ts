@@ -13,7 +13,7 @@ export const REMOTE_LABEL = "docker-over-ssh.remote";
 const PULL_LIMIT = 120;
 
 /**
- * Starts a program that can be the remote side: tries the kinds of program in `$o` in that order, and names each on stdout. A program that
+ * Starts a program that can run the remote side: tries the kinds of program in `$o` in that order, and names each on stdout. A program that
  * cannot be started, or does not suit, is passed over; the exit status of any other is the script's own.
  *
  * The blocks between empty lines are evaluated one after the other, in any POSIX shell. They get there as words in single quotes,

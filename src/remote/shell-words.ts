@@ -3,7 +3,10 @@
 /** The prompt for sudo's password, on stderr. */
 export const SUDO_PROMPT = "#docker-over-ssh#password#";
 
-/** Runs with sudo what follows, and tells it the home of the user who has logged in. Where it allows only single programs without a password, they are run with it. Otherwise it asks for the password on stderr. */
+/**
+ * Runs with sudo what follows, and tells it the home of the user who has logged in. Where it allows only single programs without a
+ * password, they are run with it. Otherwise it asks for the password on stderr.
+ */
 const WITH_SUDO = `
 if sudo -n true 2>/dev/null; then
   exec sudo -n env "DOCKER_OVER_SSH_HOME=$HOME" "$@"
@@ -23,8 +26,8 @@ done
 `;
 
 /**
- * Returns the words of a command that evaluates these blocks one after the other, in any POSIX shell; `given` are its parameters. They get there as words
- * in single quotes, which no login shell changes: there must be no single quote, backslash or exclamation mark in them.
+ * Returns the words of a command that evaluates these blocks one after the other, in any POSIX shell; `given` are its parameters. They get
+ * there as words in single quotes, which no login shell changes: there must be no single quote, backslash or exclamation mark in them.
  */
 export function evaluatingWords(
   blocks: readonly string[],

@@ -170,8 +170,8 @@ function findMarkerOrHello(text: string): { start: number; end: number; words: s
 }
 
 /**
- * Reads what an installed docker-over-ssh says first, without taking it from the stream: a hello of this protocol, one of another, or none. A stream that
- * ends, or says too much else, counts as this protocol: the tunnel finds the words for it.
+ * Reads what an installed docker-over-ssh says first, without taking it from the stream: a hello of this protocol, one of another, or none.
+ * A stream that ends, or says too much else, counts as this protocol: the tunnel finds the words for it.
  */
 async function readHello(
   link: RemoteCommand,

@@ -9,7 +9,10 @@ export interface FinalImage {
   /** Raw. */
   config: Buffer;
   name: string;
-  /** The count of lowest layers that the store has when the archive ends. The other layers are in the archive, or present in the store as blobs. */
+  /**
+   * The count of lowest layers that the store has when the archive ends. The other layers are in the archive, or present in the store as
+   * blobs.
+   */
   layersInStore: number;
 }
 

@@ -43,8 +43,8 @@ export interface LoginUser {
 /** A server with users of its own, at the far machine's address. */
 export interface LoginHost extends AsyncDisposable {
   /**
-   * The environment of a user on the near machine whose ssh knows `login`, with a key; `login-password`, where ssh asks for a password; `login-key`,
-   * where it asks for the passphrase of the key.
+   * The environment of a user on the near machine whose ssh knows `login`, with a key; `login-password`, where ssh asks for a password;
+   * `login-key`, where it asks for the passphrase of the key.
    */
   env: Record<string, string>;
   /** Returns the logins so far. */

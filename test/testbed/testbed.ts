@@ -24,7 +24,8 @@ export interface TwoMachines {
 }
 
 /**
- * Two engines, each in namespaces that look like a separate machine, joined by a network: `near`, where the tests run, and `far`, which has an sshd.
+ * Two engines, each in namespaces that look like a separate machine, joined by a network: `near`, where the tests run, and `far`, which has
+ * an sshd.
  */
 export class Testbed implements AsyncDisposable {
   readonly description: TestbedDescription;

@@ -11,8 +11,9 @@ import type { SetupLine } from "./setup-lines.ts";
 import { setupLines, startSetup } from "./setup-link.ts";
 
 /**
- * Installs this docker-over-ssh on a host for good: the Node there runs the installer (src/installer.ts), which receives the bundle. Resolves when it
- * has run there. With --sudo as well it is installed for the user who logs in: that is where ssh://HOST looks for it. Throws a Failure, and then everything there is as it was.
+ * Installs this docker-over-ssh on a host for good: the Node there runs the installer (src/installer.ts), which receives the bundle.
+ * Resolves when it has run there. With --sudo as well it is installed for the user who logs in: that is where ssh://HOST looks for it.
+ * Throws a Failure, and then everything there is as it was.
  */
 export async function install(connection: HostConnection, context: Context): Promise<void> {
   const { output } = context;

@@ -21,7 +21,10 @@ export interface LauncherOptions {
   start: string;
 }
 
-/** Returns a shell script that runs docker-over-ssh by the first Node of version 20.19 or later, in the places where the remote script finds it. */
+/**
+ * Returns a shell script that runs docker-over-ssh by the first Node of version 20.19 or later, in the places where the remote script finds
+ * it.
+ */
 export function launcherText({ version, node, start }: LauncherOptions): string {
   return `#!/bin/sh
 ${LAUNCHER_MARK}, version ${version}. \`docker-over-ssh setup --uninstall\` removes it.

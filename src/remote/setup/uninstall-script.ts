@@ -7,8 +7,9 @@ import { blocksOf, evaluatingWords } from "../shell-words.ts";
 import { BIN_FOLDER, LAUNCHER_MARK, NAME, SHARE_FOLDER } from "./launcher.ts";
 
 /**
- * Removes what docker-over-ssh has left on a host, and names each thing on stdout. A shell does it, because a host where everything ran in containers
- * has no Node. Its blocks are as in remote-script.ts; `$n` is taken. `$x` is the launcher's second line, `$l` the life of a transfer.
+ * Removes what docker-over-ssh has left on a host, and names each thing on stdout. A shell does it, because a host where everything ran in
+ * containers has no Node. Its blocks are as in remote-script.ts; `$n` is taken. `$x` is the launcher's second line, `$l` the life of a
+ * transfer.
  */
 const SCRIPT = `
 m="${MARKER}"; s="$DOCKER_OVER_SSH_SUDO"; h="\${DOCKER_OVER_SSH_HOME:-$HOME}"

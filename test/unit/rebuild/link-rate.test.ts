@@ -6,9 +6,9 @@ const MB = 1_000_000;
 const CLOSELY = { enough: Infinity, budget: Infinity };
 
 /**
- * A simulated link with a rate, a delay (ms), and its own clock. `burst` bytes pass at once, and again
- * after a pause in which the link would have carried them; `pause` ms pass before each probe. `lump` bytes arrive together. During the probes of `busy`, this
- * process is busy for 20 ms, and then finds their bytes in its buffers.
+ * A simulated link with a rate, a delay (ms), and its own clock. `burst` bytes pass at once, and again after a pause in which the link
+ * would have carried them; `pause` ms pass before each probe. `lump` bytes arrive together. During the probes of `busy`, this process is
+ * busy for 20 ms, and then finds their bytes in its buffers.
  */
 function link({
   perSecond,

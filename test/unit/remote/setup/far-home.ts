@@ -7,7 +7,10 @@ import { Failure } from "../../../../src/output/errors.ts";
 import { outputTo } from "../../../../src/output/output.ts";
 import { noteText } from "../../../../src/output/texts.ts";
 
-/** A remote side in the shape of a folder: a home folder, a folder in PATH with a docker that only keeps a log, and the `ssh` that leads there. */
+/**
+ * A remote side in the shape of a folder: a home folder, a folder in PATH with a docker that only keeps a log, and the `ssh` that leads
+ * there.
+ */
 export interface FarHome extends AsyncDisposable {
   home: string;
   /** The folder in PATH. */
