@@ -201,6 +201,19 @@ describe.skipIf(why)("--sudo", () => {
     expect(run.screen).toContain("the password that sudo asks for");
   });
 
+  /** Expects that neither the near ssh nor the session on the host is left, where sudo has waited for a password. */
+  async function expectNoSession(): Promise<void> {
+    const sessions = `${bed.folder}/login/config -l sudo-password|sshd.*: sudo-password@`;
+    await expect.poll(async () => await commandLinesWith(sessions), { timeout: 20_000 }).toBe("");
+  }
+
+  test("fails when Ctrl-C is typed instead", async () => {
+    const run = await pushOnTerminal(location, ["--sudo"], [[question, "\u0003"]]);
+    expect(run).toMatchObject({ exitCode: 4, arrived: false, asked: 1 });
+    expect(run.screen).toContain("no password was typed");
+    await expectNoSession();
+  });
+
   test("fails without a terminal", async () => {
     const args = ["push", "--sudo", "--as", "login-shells:none", IMAGE, location];
     // In a session of its own it has none, whoever runs the tests.
@@ -208,6 +221,7 @@ describe.skipIf(why)("--sudo", () => {
     expect(run.exitCode).toBe(4);
     expect(run.stderr).toContain("the remote side asks for a password, and there is no terminal to type it");
     expect(await hasArrived("login-shells:none")).toBe(false);
+    await expectNoSession();
   });
 });
 
