@@ -16,7 +16,7 @@ export class UnsafeFolder extends Error {
 const opened = new Map<string, { descriptor: number; found: Stats }>();
 
 /**
- * Opens a folder that belongs to this user, that nobody else may write to, and that is no link; creates it with `make`. Returns a path that leads
+ * Opens a folder that belongs to this user, that no other user may write to, and that is no link; creates it with `make`. Returns a path that leads
  * to this very folder from then on, even after it is renamed or replaced (Linux, /proc). Elsewhere, requires that no other user
  * can do that. On Windows, which has other permissions, checks nothing.
  *
@@ -45,7 +45,7 @@ export function openOwnFolder(path: string, { make }: { make: boolean }): string
   }
 }
 
-/** Tells whether a file belongs to this user, and nobody else may read or write it. */
+/** Tells whether a file belongs to this user, and no other user may read or write it. */
 export function isPrivate(found: Stats): boolean {
   return isOwn(found) && (found.mode & 0o077) === 0;
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { isOwn } from "./own-folder.ts";
 
 /**
- * Removes a folder of this user that contains only files and lies in a folder that nobody else may write to (`openOwnFolder`). Follows no link:
+ * Removes a folder of this user that contains only files and lies in a folder that no other user may write to (`openOwnFolder`). Follows no link:
  * unlinks names, and leaves subfolders. Never fails: a folder that cannot be removed stays.
  */
 export async function removeFolder(path: string): Promise<void> {

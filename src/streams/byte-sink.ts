@@ -38,7 +38,7 @@ export async function openPipe(
     const fd = await openForReader(path);
     if (fd !== undefined) return pipeSink(fd, signal);
     if (isFirst) onWait();
-    if (performance.now() > until) throw new NoReader(`nobody has read ${path} for ${timeout / 1000} s`);
+    if (performance.now() > until) throw new NoReader(`no program has read ${path} for ${timeout / 1000} s`);
     await wait(RETRY_EVERY, undefined, { signal }).catch(() => {});
     signal.throwIfAborted();
   }

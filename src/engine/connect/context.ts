@@ -12,7 +12,7 @@ export const DEFAULT_CONTEXT = "default";
  * Returns `currentContext` of the CLI's `config.json`; undefined when there is no such file or field.
  *
  * The docker CLI warns about a file that it cannot read and uses the default engine. Here that is an error: an image must not go to an
- * engine that nobody chose.
+ * engine that the user has not chosen.
  *
  * @throws Failure `engine-unreachable`
  */
