@@ -24,6 +24,14 @@ describe.skipIf(why)("ssh://HOST", () => {
     },
   );
 
+  test.each(["push", "pull"])("%s: uses the Node there where docker-over-ssh is not installed", async (verb) => {
+    const run = await dos([verb, "--verbose", "engine-only:v1", "ssh://with-node"], { env });
+    expect(run).toEqual(done);
+    expect(run.stderr).toContain("remote side: installed is passed over: not found\n");
+    expect(run.stderr).toContain("remote side: docker-over-ssh on ssh://with-node, sent to the Node there\n");
+    expect(connections()).toBe(1);
+  });
+
   test("finds docker-over-ssh behind a login shell that prints", async () => {
     expect(await dos(["push", "engine-only:v1", "ssh://noisy"], { env })).toEqual(done);
   });

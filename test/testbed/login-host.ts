@@ -6,6 +6,7 @@ import { nodeFolder } from "./commands.ts";
 import { inside } from "./machine.ts";
 import { projectFolder } from "./paths.ts";
 import { findProgram, run, systemPath } from "./programs.ts";
+import { hidePrograms } from "./ssh.ts";
 import type { Testbed } from "./testbed.ts";
 import { until } from "./wait.ts";
 
@@ -26,7 +27,7 @@ export interface LoginUser {
   name: string;
   /** The login shell: the path of a program. @default /bin/sh */
   shell?: string;
-  /** Files in the home. */
+  /** Files in the home; a script, which names its interpreter, is executable. */
   files?: Record<string, string>;
   /** Links in the home, to {@link PROGRAMS}. */
   links?: Record<string, string>;
@@ -72,11 +73,7 @@ mount -t tmpfs -o mode=755 tmpfs /home
 for home in $NOEXEC; do mkdir "/home/$home"; mount -t tmpfs -o noexec tmpfs "/home/$home"; done
 cp -R "$FOLDER/home/." /home
 for home in /home/*; do chown -R "\${home##*/}:" "$home"; chmod 700 "$home"; done
-for program in docker podman node nodejs docker-over-ssh; do
-  for folder in $HIDDEN_IN; do
-    if [ -e "$folder/$program" ]; then mount --bind /dev/null "$folder/$program"; fi
-  done
-done
+${hidePrograms("docker podman node nodejs docker-over-ssh")}
 "$SSHD" -D -f "$FOLDER/sshd-config" -E "$FOLDER/sshd.log" </dev/null &
 cat >/dev/null
 `;
@@ -112,7 +109,6 @@ export async function startLoginHost(bed: Testbed, users: LoginUser[]): Promise<
         NODE: nodeFolder,
         PROJECT: projectFolder,
         NOEXEC: users.flatMap(({ name, noexec }) => (noexec ? [name] : [])).join(" "),
-        HIDDEN_IN: "/usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /snap/bin /opt/homebrew/bin /opt/local/bin",
         SSHD: (await findProgram("sshd")) ?? "/usr/sbin/sshd",
       },
     },

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { startInside, type Machine } from "./machine.ts";
@@ -9,7 +9,8 @@ import { until } from "./wait.ts";
 const sshHosts = {
   far: { port: 22, what: "a server like any other" },
   noisy: { port: 2222, what: "greets on stdout before it runs the command" },
-  bare: { port: 2224, what: "has docker and no docker-over-ssh; greets too" },
+  bare: { port: 2224, what: "has docker, neither docker-over-ssh nor Node; greets too" },
+  "with-node": { port: 2225, what: "has docker and Node, and no docker-over-ssh" },
   "far-again": { port: 2223, what: "a second hop: it can be reached from far only" },
 } as const;
 
@@ -59,8 +60,20 @@ export async function startSshd(
   const file = (name: string) => join(folder, name);
   const greeting = `echo "Welcome to far"; echo "Last login: yesterday"\n`;
   writeFileSync(file("noisy"), `${greeting}exec sh -c "$SSH_ORIGINAL_COMMAND"\n`);
-  // The first folder in the PATH of `env` has docker-over-ssh. This host has a folder of its own programs instead.
-  writeFileSync(file("bare"), `PATH=${file("bare-bin")}:\${PATH#*:}\n${readFileSync(file("noisy"), "utf8")}`);
+  // The first folder in the PATH of `env` has docker-over-ssh. These hosts have a folder of their own programs instead.
+  const without = (programs: string, bin: string, then: string): string => {
+    mkdirSync(file(bin));
+    return `PATH=${file(bin)}:\${PATH#*:}\nexec unshare --mount sh -c '${hidePrograms(programs)}\n${then}'\n`;
+  };
+  writeFileSync(
+    file("bare"),
+    without("node nodejs docker-over-ssh", "bare-bin", `${greeting}exec sh -c "$SSH_ORIGINAL_COMMAND"`),
+  );
+  writeFileSync(
+    file("with-node"),
+    without("docker-over-ssh", "with-node-bin", 'exec sh -c "$SSH_ORIGINAL_COMMAND"'),
+  );
+  symlinkSync(process.execPath, file("with-node-bin/node"));
   const options = {
     AddressFamily: "inet",
     HostKey: file("host-key"),
@@ -80,7 +93,7 @@ export async function startSshd(
       .join(" "),
   };
   const ports = Object.values(sshHosts).map(({ port }) => `Port ${port}\n`);
-  const forced = (["noisy", "bare"] as const).map(
+  const forced = (["noisy", "bare", "with-node"] as const).map(
     (host) => `Match LocalPort ${sshHosts[host].port}\n  ForceCommand sh ${file(host)}\n`,
   );
   writeFileSync(file("sshd-config"), `${ports.join("")}${settings(options)}${forced.join("")}`);
@@ -94,6 +107,19 @@ export async function startSshd(
     return isOpen(address, sshHosts.far.port);
   };
   await until("sshd listens", listens, { explain: () => readFileSync(log, "utf8") });
+}
+
+/** Folders in which docker-over-ssh looks for programs, whatever PATH is. */
+const FOLDERS =
+  "/usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /bin /snap/bin /opt/homebrew/bin /opt/local/bin";
+
+/** Returns lines of a shell script that hide programs in all folders, in a mount namespace of its own; without a single quote. */
+export function hidePrograms(names: string): string {
+  return `for program in ${names}; do
+  for folder in ${FOLDERS} $(echo "$PATH" | tr : " "); do
+    if [ -x "$folder/$program" ]; then mount --bind /dev/null "$folder/$program"; fi
+  done
+done`;
 }
 
 function settings(options: Record<string, string | number>, indent = ""): string {
