@@ -83,7 +83,7 @@ export function noUsableProgram(
   if (programs.includes("engine")) {
     return new Failure(
       "remote-command-not-found",
-      `neither docker-over-ssh nor docker nor podman is installed on ${given}`,
+      `neither ${programs.includes("installed") ? "docker-over-ssh nor " : ""}docker nor podman is installed on ${given}`,
       {
         expected: `one of them in the PATH of a non-login shell there, which is ${path}`,
         hint: "Install docker there, or name its folder with --far-path.",

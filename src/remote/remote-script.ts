@@ -119,6 +119,7 @@ get_image() {
   [ "$a" = sent ] && has_image
 }
 
+# Without a log driver: an engine keeps a log of what a container writes, and this one writes the tunnel.
 t_container() {
   p="$(command -v docker)" || { pass container "docker not found"; return; }
   v="$($s "$p" version --format "{{.Server.Os}}/{{.Server.Arch}}" 2>/dev/null)"
@@ -127,7 +128,7 @@ t_container() {
   [ -n "$u" ] || { pass container "no socket"; return; }
   get_image || { pass container "no image"; return; }
   echo "$m try container $i"
-  $s "$p" run -i --rm --network host --pid host --userns host --security-opt label=disable --user 0:0 --label ${REMOTE_LABEL}=true --mount type=volume,src=${CACHE_VOLUME},dst=/cache,volume-label=${REMOTE_LABEL}=true --mount "type=bind,src=$u,dst=/var/run/docker.sock" -e XDG_CACHE_HOME=/cache --entrypoint node "$i" -e "$j" -- "$b" $d container "$@"
+  $s "$p" run -i --rm --log-driver none --network host --pid host --userns host --security-opt label=disable --user 0:0 --label ${REMOTE_LABEL}=true --mount type=volume,src=${CACHE_VOLUME},dst=/cache,volume-label=${REMOTE_LABEL}=true --mount "type=bind,src=$u,dst=/var/run/docker.sock" -e XDG_CACHE_HOME=/cache --entrypoint node "$i" -e "$j" -- "$b" $d container "$@"
   ended container $?
 }
 
