@@ -69,10 +69,7 @@ export async function startSshd(
     file("bare"),
     without("node nodejs docker-over-ssh", "bare-bin", `${greeting}exec sh -c "$SSH_ORIGINAL_COMMAND"`),
   );
-  writeFileSync(
-    file("with-node"),
-    without("docker-over-ssh", "with-node-bin", 'exec sh -c "$SSH_ORIGINAL_COMMAND"'),
-  );
+  writeFileSync(file("with-node"), without("docker-over-ssh", "with-node-bin", 'exec sh -c "$SSH_ORIGINAL_COMMAND"'));
   symlinkSync(process.execPath, file("with-node-bin/node"));
   const options = {
     AddressFamily: "inet",
@@ -110,8 +107,7 @@ export async function startSshd(
 }
 
 /** Folders in which docker-over-ssh looks for programs, whatever PATH is. */
-const FOLDERS =
-  "/usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /bin /snap/bin /opt/homebrew/bin /opt/local/bin";
+const FOLDERS = "/usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /bin /snap/bin /opt/homebrew/bin /opt/local/bin";
 
 /** Returns lines of a shell script that hide programs in all folders, in a mount namespace of its own; without a single quote. */
 export function hidePrograms(names: string): string {

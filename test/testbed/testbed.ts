@@ -46,7 +46,7 @@ export class Testbed implements AsyncDisposable {
     return "why" in machines ? machines.why : undefined;
   }
 
-  /** The settings for `ssh -F`, with `far`, `noisy`, `bare` and `far-again` (ssh.ts). */
+  /** The settings for `ssh -F`, with `far`, `noisy`, `bare`, `with-node` and `far-again` (ssh.ts). */
   get sshConfig(): string {
     return this.#machines().sshConfig;
   }
