@@ -1,0 +1,177 @@
+import { createHash } from "node:crypto";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { buildImage } from "../testbed/build-image.ts";
+import { PROGRAMS, startLoginHost } from "../testbed/login-host.ts";
+import { NODE_IMAGE, nodeImage } from "../testbed/node-image.ts";
+import { fileEntry, tar } from "../testbed/tar.ts";
+import { bed, done, rememberEngines, why } from "./bed.ts";
+import { BUNDLE_SENT, ENGINE_ALONE, found, passedOver, RemoteUsers, userWith, VOLUME } from "./remote-users.ts";
+
+/** No registry answers there, so that pulls fail at once. */
+const REGISTRY = "127.0.0.1:1";
+const IMAGE = "passed-over:v1";
+const NO_NODE = `${REGISTRY}/passed-over-without-node:v1`;
+const OTHER_PLATFORM = `${REGISTRY}/passed-over-s390x:v1`;
+const NOWHERE = `${REGISTRY}/passed-over-nowhere:v1`;
+
+const node = `${PROGRAMS.node}/node`;
+const script = (text: string): string => `#!/bin/sh\n${text}\n`;
+
+/** An engine that mounts no socket. */
+const refusing = script(
+  `[ "$1" = run ] && { echo "docker: permission denied" >&2; exit 125; }\nexec ${PROGRAMS.docker}/docker "$@"`,
+);
+
+/** Changes the first byte that reaches Node. */
+const damaging = `
+const { spawn } = require("node:child_process");
+const child = spawn(process.execPath, process.argv.slice(2), { stdio: ["pipe", "inherit", "inherit"] });
+process.stdin.once("data", (data) => {
+  data[0] ^= 255;
+  child.stdin.write(data);
+  process.stdin.pipe(child.stdin);
+});
+child.on("exit", (status) => process.exit(status));
+`;
+
+/** A docker-over-ssh that says hello in another protocol, waits for the answer, and ends as one does that does not understand it. */
+const otherProtocol = script(
+  `printf "#docker-over-ssh#tunnel#\\n{\\"protocol\\":99,\\"tool\\":\\"9.9.9\\",\\"role\\":\\"receiver\\",\\"features\\":[]}\\n"
+read -r magic; read -r hello
+echo "docker-over-ssh: the other side speaks another protocol" >&2
+exit 8`,
+);
+
+/** A docker-over-ssh with another version. */
+const otherVersion = `
+const { spawn } = require("node:child_process");
+const [program, ...first] = "${PROGRAMS["docker-over-ssh"]}".split(" ");
+const child = spawn(program, [...first, ...process.argv.slice(2)], { stdio: ["inherit", "pipe", "inherit"] });
+child.stdout.once("data", (data) => {
+  process.stdout.write(data.toString().replace(/"tool":"[^"]*"/, '"tool":"0.0.9"'));
+  child.stdout.pipe(process.stdout);
+});
+child.on("exit", (status) => (process.exitCode = status));
+`;
+
+const users = [
+  userWith("docker", ["docker"]),
+  userWith("refused", [], { files: { ".local/bin/docker": refusing } }),
+  userWith("damaged", ["docker"], {
+    files: { ".local/bin/node": script(`exec ${node} ~/damage.js "$@"`), "damage.js": damaging },
+  }),
+  userWith("protocol", ["docker", "node"], { files: { ".local/bin/docker-over-ssh": otherProtocol } }),
+  userWith("version", ["docker"], {
+    files: { ".local/bin/docker-over-ssh": script(`exec ${node} ~/version.js "$@"`), "version.js": otherVersion },
+  }),
+  userWith("broken-node", ["docker"], { files: { ".local/bin/node": script("exit 127") } }),
+];
+
+let on: RemoteUsers;
+let changes: () => Promise<unknown>;
+
+beforeAll(async () => {
+  if (why) return;
+  on = new RemoteUsers(bed, await startLoginHost(bed, users));
+  for (const engine of [bed.near, bed.far]) await nodeImage(engine);
+  await buildImage(bed.near, IMAGE, [{ name: "passed-over", bytes: 100_000 }]);
+  await buildImage(bed.far, NO_NODE);
+  await bed.far.dockerWithInput(otherPlatform(), ["load"]);
+});
+
+/** Returns an archive with an empty image for another platform. */
+function otherPlatform(): Iterable<Uint8Array> {
+  const layer = Buffer.concat([...tar([])]);
+  const digest = createHash("sha256").update(layer).digest("hex");
+  const config = { architecture: "s390x", os: "linux", rootfs: { type: "layers", diff_ids: [`sha256:${digest}`] } };
+  return tar([
+    fileEntry("layer.tar", layer),
+    fileEntry("config.json", JSON.stringify(config)),
+    fileEntry(
+      "manifest.json",
+      JSON.stringify([{ Config: "config.json", RepoTags: [OTHER_PLATFORM], Layers: ["layer.tar"] }]),
+    ),
+  ]);
+}
+
+afterAll(async () => {
+  if (why) return;
+  await on?.clean("passed-over", `${REGISTRY}/passed-over`);
+  await on?.host[Symbol.asyncDispose]();
+});
+
+beforeEach(async () => {
+  if (!why) changes = await rememberEngines(bed.far, bed.near);
+});
+
+/** The image has arrived, and there is nothing else. */
+afterEach(async () => {
+  if (why) return;
+  const [there, here] = (await changes()) as { came: string[] }[];
+  expect([there?.came.filter((name) => name !== VOLUME), here?.came]).toEqual([[IMAGE], []]);
+  expect((await bed.far.docker("run", "--rm", IMAGE)).stdout).toBe("passed-over v1");
+  await bed.far.docker("rmi", IMAGE);
+});
+
+/** Returns what is passed over, and why, as --verbose prints it. */
+function reasons(stderr: string): string[] {
+  const lines = stderr.matchAll(/remote side: (\S+) is passed over: (.*)$/gm);
+  return Array.from(lines, ([, program, reason]) => `${program}: ${reason}`);
+}
+
+describe.skipIf(why)(`a container is passed over, with one line ${why ?? ""}`, () => {
+  test.each([
+    ["the image is for another platform", "docker", OTHER_PLATFORM, "no image"],
+    ["the image has no Node", "docker", NO_NODE, "status 127"],
+    ["the image is neither there nor here", "docker", NOWHERE, "no image"],
+    ["the engine mounts no socket", "refused", NODE_IMAGE, "status 125"],
+  ])("%s", async (_, user, image, reason) => {
+    const { run } = await on.transfer("push", { user, options: ["--far-image", image] }, IMAGE);
+    expect(run).toEqual(done);
+    expect(reasons(run.stderr)).toEqual(["installed: not found", "node: not found", `container: ${reason}`]);
+    expect(run.stderr).toContain(ENGINE_ALONE);
+  });
+
+  test("an image that only this side has is sent first", async () => {
+    await bed.far.docker("rmi", NODE_IMAGE);
+    const { run, sent } = await on.transfer("push", { user: "docker", options: ["--far-image", NODE_IMAGE] }, IMAGE);
+    expect(run).toEqual(done);
+    expect(run.stderr).toContain(`pushed ${NODE_IMAGE}`);
+    expect(run.stderr).toContain(found("docker", ", sent into a container"));
+    expect(sent).toBeGreaterThan(20_000_000);
+  });
+});
+
+describe.skipIf(why)("docker-over-ssh or Node there does not suit", () => {
+  const image = ["--far-image", NOWHERE];
+
+  test("a bundle that arrives damaged is not run", async () => {
+    const { run } = await on.transfer("push", { user: "damaged", options: image }, IMAGE);
+    expect(run).toEqual(done);
+    expect(run.stderr).toContain(passedOver("node", "the bundle that arrived is damaged"));
+    expect(run.stderr).toContain(ENGINE_ALONE);
+    expect(await on.cached("damaged")).toEqual([]);
+  });
+
+  test("a Node that cannot start", async () => {
+    const { run } = await on.transfer("push", { user: "broken-node", options: image }, IMAGE);
+    expect(run).toEqual(done);
+    expect(reasons(run.stderr)).toEqual(["installed: not found", "node: status 127", "container: no image"]);
+  });
+
+  test("another protocol: the bundle is sent instead", async () => {
+    const { run } = await on.transfer("push", { user: "protocol", options: image }, IMAGE);
+    expect(run).toEqual(done);
+    expect(reasons(run.stderr)).toEqual(["installed: status 8"]);
+    expect(run.stderr).toContain(BUNDLE_SENT);
+    expect(run.stderr).toContain(found("protocol", ", sent to the Node there"));
+    expect(run.stderr).not.toMatch(/^remote: /m);
+  });
+
+  test("another version that speaks this protocol is used", async () => {
+    const { run } = await on.transfer("push", { user: "version", options: image }, IMAGE);
+    expect(run).toEqual(done);
+    expect(reasons(run.stderr)).toEqual([]);
+    expect(run.stderr).toContain("the remote side is docker-over-ssh 0.0.9");
+  });
+});
