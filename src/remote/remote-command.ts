@@ -1,17 +1,10 @@
 import { Failure } from "../output/errors.ts";
-import { askPassword } from "../output/ask-password.ts";
 import { shownCommand } from "../output/secrets.ts";
 import type { SharedRequest } from "../request.ts";
 import { spawnRemote, type RemoteProcess } from "../stdio-tunnel/remote-process.ts";
 import type { Context } from "../transfer.ts";
-import { SUDO_PROMPT } from "./shell-words.ts";
-
-/** Lines of a remote command's stderr that are kept: they may say why it failed. */
-const KEPT_LINES = 5;
-/** Questions for sudo's password, which asks three times by default. */
-const MAX_QUESTIONS = 3;
-/** Lines that are held back for one program. */
-const MAX_HELD = 100;
+import { StderrLines } from "./stderr-lines.ts";
+import { SudoQuestion } from "./sudo-question.ts";
 
 /** A remote command that runs. */
 export interface RemoteCommand extends AsyncDisposable {
@@ -53,62 +46,35 @@ export function runRemoteCommand(
   { bwlimit }: Pick<SharedRequest, "bwlimit">,
   { output }: Context,
 ): RemoteCommand {
-  const lines: string[] = [];
-  let held: string[] | undefined;
-  let questions = sudo === undefined ? 0 : MAX_QUESTIONS;
-  let isAsking = false;
-  let hasAnswered = false;
-  const unanswered = new AbortController();
   output.detail({ code: "command-started", command: shown });
-  const ignoringSignals = process.platform === "win32" ? [] : ["sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh"];
+  const unanswered = new AbortController();
+  const lines = new StderrLines(output);
+  const question = sudo && new SudoQuestion(words, sudo);
+  let hasAnswered = false;
   const onLine = (line: string): void => {
-    lines.push(line);
-    if (lines.length > KEPT_LINES) lines.shift();
-    if (sudo !== undefined && questions > 0 && line.includes(SUDO_PROMPT)) return void answer(sudo);
-    if (held === undefined) output.event({ type: "remote", line });
-    else if (held.length < MAX_HELD) held.push(line);
+    if (hasAnswered || question?.isIn(line) !== true) return lines.add(line);
+    lines.remember(line);
+    question
+      .answer((password) => child.stdin.write(`${password}\n`))
+      .catch((error: unknown) => unanswered.abort(error));
   };
-  let given: string | undefined;
-  const answer = async (memory: { password?: string }): Promise<void> => {
-    if (isAsking) return;
-    questions -= 1;
-    isAsking = true;
-    try {
-      // Asked once more by the same sudo, the password was wrong.
-      if (memory.password === given)
-        memory.password = await askPassword(`[sudo] password for the remote side of ${words}: `);
-      given = memory.password;
-      child.stdin.write(`${given}\n`);
-    } catch (error) {
-      unanswered.abort(error);
-    } finally {
-      isAsking = false;
-    }
-  };
-  const releaseLines: RemoteCommand["releaseLines"] = (as) => {
-    for (const line of held ?? [])
-      output.event(as === "remote" ? { type: "remote", line } : { type: "detail", code: "passed-over-line", line });
-    held = undefined;
-  };
+  const ignoringSignals = process.platform === "win32" ? [] : ["sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh"];
   const child = spawnRemote([...ignoringSignals, ...command], onLine, { name: words, rate: bwlimit });
   return {
     child,
     words,
     byHand,
-    lastLines: () => lines.join("\n"),
+    lastLines: () => lines.last(),
     answered: () => {
       if (!hasAnswered) output.detail({ code: "command-answered" });
       hasAnswered = true;
-      questions = 0;
     },
-    holdLines: () => {
-      held ??= [];
-    },
-    releaseLines,
+    holdLines: () => lines.hold(),
+    releaseLines: (as) => lines.release(as),
     signal: unanswered.signal,
     [Symbol.asyncDispose]: async () => {
       await child[Symbol.asyncDispose]();
-      releaseLines("remote");
+      lines.release("remote");
     },
   };
 }

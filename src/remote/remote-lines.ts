@@ -3,6 +3,9 @@ import type { RemoteProgram } from "../request.ts";
 
 /** The lines that the remote script and the bootstrap write to stdout for the initiator. Each begins with the marker. */
 
+/** Bytes that a login shell may print before it runs the script, and a program before its hello. */
+export const MAX_NOISE = 64 * 1024;
+
 export const MARKER = "#docker-over-ssh#remote#";
 
 /** Exit status of the bootstrap where this Node does not suit. The bootstrap has written why. */

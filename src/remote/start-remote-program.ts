@@ -2,19 +2,16 @@ import type { Platform } from "../image/platform.ts";
 import { Failure } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
 import type { HostConnection, TransferRequest } from "../request.ts";
-import { MAGIC_LINE, PROTOCOL_VERSION } from "../stdio-tunnel/constants.ts";
+import { MAGIC_LINE } from "../stdio-tunnel/constants.ts";
 import { readUntil } from "../streams/read-until.ts";
-import { VERSION } from "../version.ts";
 import { readPackedBundle } from "./bundle.ts";
+import { answerOtherProtocol, readHello } from "./installed-hello.ts";
 import { LineOrder } from "./line-order.ts";
 import { hasReachedShell } from "./login.ts";
 import { withinAnswerTimeout, type RemoteCommand } from "./remote-command.ts";
 import { engineUnreachable, noUsableProgram, silentLoginHint } from "./remote-errors.ts";
-import { findMarker, parseRemoteLine, type RemoteLine, type TunnelProgram } from "./remote-lines.ts";
+import { findMarker, MAX_NOISE, parseRemoteLine, type RemoteLine, type TunnelProgram } from "./remote-lines.ts";
 import type { SentNode } from "./sent-node.ts";
-
-/** Bytes that a login shell may print before it runs the script, and a program before its hello. */
-const MAX_NOISE = 64 * 1024;
 
 /** Characters of an unexpected line that are shown. */
 const MAX_SHOWN = 200;
@@ -51,77 +48,113 @@ export async function startRemoteProgram(
   link: RemoteCommand,
   connection: HostConnection,
   request: TransferRequest,
-  { output, signal, sendImage, sentNode }: StartRemoteOptions,
+  options: StartRemoteOptions,
 ): Promise<StartedProgram> {
-  const passedOver: string[] = [];
+  const talk = new ScriptTalk(link, connection, request, options);
   const order = new LineOrder(connection.programs);
-  let program: TunnelProgram = "installed";
-  let timeout = request.timeout;
   for (let lines = 0; lines < MAX_LINES; lines++) {
-    const next = await nextLine(link, timeout, signal, output, lines === 0);
+    const next = await nextLine(link, talk.timeout, options.signal, options.output, lines === 0);
     if (next.kind === "no-script") {
       const mayHelp = !connection.sudo && connection.programs.includes("engine");
       if (!mayHelp || isMissingHere(link) || !hasReachedShell(connection, next.status)) throw next.failure;
       return next;
     }
     link.answered();
-    if (next.kind === "hello") return tunnel(link, program);
+    if (next.kind === "hello") return talk.tunnel();
     const { line, words } = next;
     if (line === undefined || !order.accepts(line)) throw unknownLine(link, words);
-    timeout = request.timeout;
-    switch (line.kind) {
-      case "pass":
-        link.releaseLines("passed-over");
-        passedOver.push(`${line.program}: ${line.reason}`);
-        output.detail({ code: "program-passed-over", program: line.program, reason: line.reason });
-        if (line.program === "node-sent") sentNode.passedOver(line.reason);
-        break;
-      case "try":
-        program = line.program;
-        output.detail({ code: "program-tried", program, what: line.what });
-        link.holdLines();
-        if (program === "installed") {
-          const hello = await readHello(link, request, signal);
-          if (hello === "this-protocol") return tunnel(link, program);
-          if (hello === "other-protocol") answerOtherProtocol(link, request.role);
-        }
-        break;
-      case "send": {
-        const bundle = readPackedBundle();
-        output.detail({ code: "bundle-sent", bytes: bundle.length });
-        link.child.stdin.write(bundle);
-        break;
-      }
-      case "run":
-        return tunnel(link, program);
-      case "pull":
-        output.detail({ code: "image-pulled", image: line.image });
-        timeout = PULL_TIMEOUT;
-        break;
-      case "image": {
-        const isSent = line.platform !== undefined && (await sendImage(line.platform));
-        link.child.stdin.write(isSent ? "sent\n" : "no\n");
-        break;
-      }
-      case "system":
-        link.child.stdin.write(`${await sentNode.answer(line.system)}\n`);
-        break;
-      case "send-node":
-        await sentNode.send(link);
-        break;
-      case "engine":
-        link.releaseLines("remote");
-        return line;
-      case "nothing":
-        throw noUsableProgram(connection, passedOver, line.path);
-    }
+    const started = await talk.answer(line);
+    if (started !== undefined) return started;
   }
-  throw noUsableProgram(connection, passedOver, "");
+  throw noUsableProgram(connection, talk.passedOver, "");
 }
 
-function tunnel(link: RemoteCommand, program: TunnelProgram): StartedProgram {
-  link.releaseLines("remote");
-  return { kind: "tunnel", program };
+/** What this side answers to the lines of the script, and what it remembers of them. */
+class ScriptTalk {
+  /** The programs that were passed over, with the reasons. */
+  readonly passedOver: string[] = [];
+  /** ms for the next line */
+  timeout: number | undefined;
+  readonly #link: RemoteCommand;
+  readonly #connection: HostConnection;
+  readonly #request: TransferRequest;
+  readonly #options: StartRemoteOptions;
+  #program: TunnelProgram = "installed";
+
+  constructor(link: RemoteCommand, connection: HostConnection, request: TransferRequest, options: StartRemoteOptions) {
+    this.#link = link;
+    this.#connection = connection;
+    this.#request = request;
+    this.#options = options;
+    this.timeout = request.timeout;
+  }
+
+  /** Answers a line. Returns the program once it has started. */
+  async answer(line: RemoteLine): Promise<StartedProgram | undefined> {
+    this.timeout = line.kind === "pull" ? PULL_TIMEOUT : this.#request.timeout;
+    switch (line.kind) {
+      case "pass":
+        return this.#pass(line.program, line.reason);
+      case "try":
+        return await this.#try(line.program, line.what);
+      case "send":
+        return this.#sendBundle();
+      case "run":
+        return this.tunnel();
+      case "pull":
+        this.#options.output.detail({ code: "image-pulled", image: line.image });
+        return undefined;
+      case "image":
+        return this.#write((await this.#hasImage(line.platform)) ? "sent" : "no");
+      case "system":
+        return this.#write(await this.#options.sentNode.answer(line.system));
+      case "send-node":
+        await this.#options.sentNode.send(this.#link);
+        return undefined;
+      case "engine":
+        this.#link.releaseLines("remote");
+        return line;
+      case "nothing":
+        throw noUsableProgram(this.#connection, this.passedOver, line.path);
+    }
+  }
+
+  tunnel(): StartedProgram {
+    this.#link.releaseLines("remote");
+    return { kind: "tunnel", program: this.#program };
+  }
+
+  #pass(program: string, reason: string): undefined {
+    this.#link.releaseLines("passed-over");
+    this.passedOver.push(`${program}: ${reason}`);
+    this.#options.output.detail({ code: "program-passed-over", program, reason });
+    if (program === "node-sent") this.#options.sentNode.passedOver(reason);
+  }
+
+  async #try(program: TunnelProgram, what: string): Promise<StartedProgram | undefined> {
+    this.#program = program;
+    this.#options.output.detail({ code: "program-tried", program, what });
+    this.#link.holdLines();
+    if (program !== "installed") return undefined;
+    const hello = await readHello(this.#link, this.#request, this.#options.signal);
+    if (hello === "this-protocol") return this.tunnel();
+    if (hello === "other-protocol") answerOtherProtocol(this.#link, this.#request.role);
+    return undefined;
+  }
+
+  #sendBundle(): undefined {
+    const bundle = readPackedBundle();
+    this.#options.output.detail({ code: "bundle-sent", bytes: bundle.length });
+    this.#link.child.stdin.write(bundle);
+  }
+
+  async #hasImage(platform: Platform | undefined): Promise<boolean> {
+    return platform !== undefined && (await this.#options.sendImage(platform));
+  }
+
+  #write(answer: string): undefined {
+    this.#link.child.stdin.write(`${answer}\n`);
+  }
 }
 
 /** What comes next. `hello`: of docker-over-ssh, which a login with a command of its own (ForceCommand) has started. */
@@ -167,48 +200,6 @@ function findMarkerOrHello(text: string): { start: number; end: number; words: s
   const marker = findMarker(text);
   if (hello === -1 || (marker !== undefined && marker.start < hello)) return marker;
   return { start: hello, end: hello, words: undefined };
-}
-
-/**
- * Reads what an installed docker-over-ssh says first, without taking it from the stream: a hello of this protocol, one of another, or none.
- * A stream that ends, or says too much else, counts as this protocol: the tunnel finds the words for it.
- */
-async function readHello(
-  link: RemoteCommand,
-  request: TransferRequest,
-  signal: AbortSignal,
-): Promise<"this-protocol" | "other-protocol" | "passed-over"> {
-  const hello = (text: string) => {
-    const start = text.indexOf(MAGIC_LINE);
-    const end = text.indexOf("\n", start + MAGIC_LINE.length);
-    if (start !== -1 && end !== -1) return { start, end: start, line: text.slice(start + MAGIC_LINE.length, end) };
-    // The script goes on, because the program has ended.
-    return findMarker(text) && { start: 0, end: 0, line: undefined };
-  };
-  const { found } = await withinAnswerTimeout(
-    link,
-    request,
-    AbortSignal.any([signal, link.signal]),
-    async (stop) => await readUntil(link.child.stdout, hello, { max: MAX_NOISE, signal: stop }),
-  );
-  if (found === undefined) return "this-protocol";
-  if (found.line === undefined) return "passed-over";
-  return protocolIn(found.line) === PROTOCOL_VERSION ? "this-protocol" : "other-protocol";
-}
-
-function protocolIn(hello: string): unknown {
-  try {
-    return (JSON.parse(hello) as { protocol?: unknown }).protocol;
-  } catch {
-    return PROTOCOL_VERSION; // the tunnel rejects it
-  }
-}
-
-/** Answers the hello of a docker-over-ssh that speaks another protocol: it ends then, with status 8, and the script goes on. */
-function answerOtherProtocol(link: RemoteCommand, role: TransferRequest["role"]): void {
-  link.child.stdin.write(
-    `${MAGIC_LINE}${JSON.stringify({ protocol: PROTOCOL_VERSION, tool: VERSION, role, features: [] })}\n`,
-  );
 }
 
 function unknownLine({ words }: RemoteCommand, line: string): Failure {
