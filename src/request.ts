@@ -82,7 +82,7 @@ export interface HostConnection {
   /** --far: the programs to try, in this order */
   programs: readonly RemoteProgram[];
   /** --far-image: the image with Node for a remote side in a container */
-  image: string;
+  image: Reference;
   /** An option asks for a container or for that image: it is pulled at each attempt, and sent from here if that fails. */
   isImageAsked: boolean;
   /** Ask on the terminal before Node is sent there: no option asks for it. */

@@ -1,4 +1,4 @@
-import { InvalidReference, parseReference } from "../image/reference.ts";
+import { InvalidReference, parseReference, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import type { HostAddress, HostConnection, RemoteProgram } from "../request.ts";
 import { InvalidValue, type OptionDefinition } from "./command-definition.ts";
@@ -16,7 +16,7 @@ export interface HostOptions {
   sudo?: boolean | undefined;
   ssh?: readonly string[] | undefined;
   far?: (typeof CHOICES)[number] | undefined;
-  farImage?: string | undefined;
+  farImage?: Reference | undefined;
   farPath?: readonly string[] | undefined;
   /** This process has a terminal, on which it may ask. */
   mayAsk?: boolean | undefined;
@@ -72,7 +72,7 @@ export function hostConnection(
     sudo,
     ssh,
     programs,
-    image: farImage ?? DEFAULT_IMAGE,
+    image: farImage ?? parseReference(DEFAULT_IMAGE),
     isImageAsked,
     asksForNode: far === "auto",
     paths: farPath,
@@ -105,11 +105,10 @@ function chosen(text: string): (typeof CHOICES)[number] {
   throw new InvalidValue(`Expected one of ${CHOICES.join(", ")}.`);
 }
 
-/** --far-image. Returns the text: the engine there reads it. */
-export function parseImage(text: string): string {
+/** --far-image */
+export function parseImage(text: string): Reference {
   try {
-    parseReference(text);
-    return text;
+    return parseReference(text);
   } catch (error) {
     throw error instanceof InvalidReference
       ? new InvalidValue(`Expected the name of an image: ${error.message}.`)

@@ -28,8 +28,8 @@ export async function pushIntoRegistry(
 ): Promise<void> {
   const { name, platform, signal, onProgress } = options;
   const layers = new LayerProgress("preparing");
-  const hopeless = new AbortController();
-  const stop = AbortSignal.any([signal, hopeless.signal]);
+  const full = new AbortController();
+  const stop = AbortSignal.any([signal, full.signal]);
   try {
     if (!(await giveTemporaryName(engine, image, name))) throw withoutName(image);
     await engine.pushImage(name, {
@@ -40,7 +40,7 @@ export async function pushIntoRegistry(
         if (layers.add(line)) onProgress(layers.progress);
         // An engine tries five times, 5 to 25 s apart, even when the registry's disk is full.
         if (line.status.startsWith("Retrying"))
-          void hasFullDisk(registry).then((isFull) => isFull && hopeless.abort(noSpace(image)));
+          void hasFullDisk(registry).then((isFull) => isFull && full.abort(noSpace(image)));
       },
     });
   } catch (error) {

@@ -1,5 +1,4 @@
 import { engineSpeaksHttp2 } from "../engine/grpc/connect-grpc.ts";
-import { parseImageName } from "../image/image-name.ts";
 import type { Platform } from "../image/platform.ts";
 import { messageOf } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
@@ -91,7 +90,7 @@ async function sendImage(
 ): Promise<boolean> {
   if (!connection.isImageAsked) return false;
   const engine = request.role === "sender" ? request.source : request.target;
-  const image = parseImageName(connection.image);
+  const { image } = connection;
   const toEngine: HostConnection = { ...connection, programs: ["engine"], isImageAsked: false };
   const imageRequest: PushRequest = {
     ...request,
@@ -99,13 +98,13 @@ async function sendImage(
     connection: toEngine,
     source: {
       kind: "docker-daemon",
-      given: connection.image,
-      image,
+      given: image.given,
+      image: { given: image.given, reference: image },
       endpoint: engine.kind === "docker-daemon" ? engine.endpoint : undefined,
       registry: { kind: "embedded" },
     },
-    as: image.reference,
-    remoteName: image.reference,
+    as: image,
+    remoteName: image,
     platform,
   };
   try {
@@ -113,7 +112,7 @@ async function sendImage(
     return true;
   } catch (error) {
     context.signal.throwIfAborted();
-    context.output.detail({ code: "image-not-sent", image: connection.image, error: messageOf(error) });
+    context.output.detail({ code: "image-not-sent", image: image.given, error: messageOf(error) });
     return false;
   }
 }

@@ -1,6 +1,7 @@
+import type { Reference } from "../image/reference.ts";
 import type { RemoteProgram } from "../request.ts";
 import type { Bundle } from "./bundle.ts";
-import { FOLDERS, HOME_FOLDERS, NODE_PLACES } from "./places.ts";
+import { FOLDERS, HOME_FOLDERS, NODE_PATHS } from "./program-folders.ts";
 import { MARKER, PASSED_OVER } from "./remote-lines.ts";
 import { blocksOf, evaluatingWords } from "./shell-words.ts";
 import { SENT_NODE_SCRIPT } from "./sent-node-script.ts";
@@ -71,7 +72,7 @@ api() {
 t_node() {
   api || { pass node "podman alone"; return; }
   n=0
-  for p in ${NODE_PLACES}; do
+  for p in ${NODE_PATHS}; do
     [ -x "$p" ] && { n=1; run_node node "$p" "$@"; }
   done
   [ $n = 1 ] || pass node "not found"
@@ -156,7 +157,7 @@ export interface ScriptOptions {
   programs: readonly RemoteProgram[];
   bundle: Pick<Bundle, "digest" | "size" | "bootstrap">;
   /** The image for a remote side in a container. */
-  image: string;
+  image: Pick<Reference, "given">;
   /** An option asks for a container, or for this image. */
   isImageAsked: boolean;
   /** Folders to look into first. */
@@ -178,7 +179,7 @@ export function scriptWords(options: ScriptOptions): string[] {
   const given = [
     programs.join(" "),
     `${bundle.digest}:${bundle.size}`,
-    image,
+    image.given,
     paths.join(":"),
     folders.join(":"),
     isImageAsked ? "asked" : "",

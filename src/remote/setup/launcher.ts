@@ -1,4 +1,4 @@
-import { FOLDERS, HOME_FOLDERS, NODE_PLACES } from "../places.ts";
+import { FOLDERS, HOME_FOLDERS, NODE_PATHS } from "../program-folders.ts";
 
 /** Where setup puts the launcher and the bundle, below the home folder. */
 export const BIN_FOLDER = ".local/bin";
@@ -32,7 +32,7 @@ h="\${HOME:-}"
 start=${inQuotes(start)}
 if [ -f "$start" ]; then
   PATH="$PATH:${FOLDERS.join(":")}:${HOME_FOLDERS}"
-  for node in ${inQuotes(node)} ${NODE_PLACES}; do
+  for node in ${inQuotes(node)} ${NODE_PATHS}; do
     case "$("$node" --version 2>/dev/null)" in
       v20.19.*|v20.[2-9][0-9].*|v2[1-9].*|v[3-9][0-9].*|v[1-9][0-9][0-9].*) exec "$node" "$start" "$@" ;;
     esac

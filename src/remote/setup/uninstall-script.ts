@@ -1,6 +1,6 @@
 import type { HostConnection } from "../../request.ts";
 import { RUN_LABEL, TEMPORARY_PATH } from "../../run/run-id.ts";
-import { FOLDERS, HOME_FOLDERS } from "../places.ts";
+import { FOLDERS, HOME_FOLDERS } from "../program-folders.ts";
 import { MARKER } from "../remote-lines.ts";
 import { REMOTE_LABEL } from "../remote-script.ts";
 import { blocksOf, evaluatingWords } from "../shell-words.ts";
@@ -162,5 +162,5 @@ export function uninstallWords(
   folders: readonly string[] = FOLDERS,
 ): string[] {
   const runLabel = `{{index .Config.Labels "${RUN_LABEL}"}}`;
-  return evaluatingWords(blocksOf(SCRIPT), [image, runLabel, paths.join(":"), folders.join(":")], { sudo });
+  return evaluatingWords(blocksOf(SCRIPT), [image.given, runLabel, paths.join(":"), folders.join(":")], { sudo });
 }

@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { parseReference } from "../../../src/image/reference.ts";
 import { readConnection } from "../../../src/commands/read-connection.ts";
 
 test.each<[string[], string]>([
@@ -49,7 +50,7 @@ test("the options of a host", () => {
   expect(readConnection(["prod"], {}, {})).toMatchObject({
     ssh: ["ssh"],
     programs: ["installed", "node", "container", "engine"],
-    image: expect.stringMatching(/^node:/) as string,
+    image: { given: expect.stringMatching(/^node:/) as string, domain: "docker.io", path: "library/node" },
     isImageAsked: false,
     asksForNode: true,
     paths: [],
@@ -67,9 +68,11 @@ test("the options of a host", () => {
     programs: ["node"],
     ssh: ["ssh", "-i", "a key", "-p", "2222"],
   });
-  expect(readConnection(["prod"], { far: "container", farImage: "mine:1", farPath: ["/opt"] }, env)).toMatchObject({
+  expect(
+    readConnection(["prod"], { far: "container", farImage: parseReference("mine:1"), farPath: ["/opt"] }, env),
+  ).toMatchObject({
     programs: ["container"],
-    image: "mine:1",
+    image: { given: "mine:1", tag: "1" },
     isImageAsked: true,
     paths: ["/opt"],
   });

@@ -34,7 +34,7 @@ const ssh = {
   sudo: false,
   ssh: ["ssh"],
   programs: ["installed", "node", "container", "engine"],
-  image: "node:24.11.1-alpine",
+  image: parseReference("node:24.11.1-alpine"),
   isImageAsked: false,
   asksForNode: true,
   paths: [],

@@ -73,7 +73,7 @@ function script(options: Partial<ScriptOptions> = {}): string[] {
     sudo: false,
     programs: ["installed", "node", "container", "engine"],
     bundle: { digest: "d19e57", size: 1234, bootstrap },
-    image: "node:24",
+    image: { given: "node:24" },
     isImageAsked: false,
     paths: [],
     folders: [],

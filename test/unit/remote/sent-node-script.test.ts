@@ -62,7 +62,7 @@ async function machine(
         sudo: false,
         programs,
         bundle: { digest: "d19e57", size: 1234, bootstrap: "b00" },
-        image: "node:24",
+        image: { given: "node:24" },
         isImageAsked: false,
         paths: [],
         folders: [],

@@ -2,6 +2,7 @@ import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
+import { parseReference } from "../../../../src/image/reference.ts";
 import { uninstallWords } from "../../../../src/remote/setup/uninstall-script.ts";
 import { newRunId, temporaryName } from "../../../../src/run/run-id.ts";
 import { addProgram, makeFarHome, type FarHome } from "./far-home.ts";
@@ -150,7 +151,7 @@ describe("--uninstall", () => {
   test("the remote side itself knows whether its own transfers live", async () => {
     await using far = await makeFarHome();
     await addEngine(far, { run: { killed: dead, living: alive } });
-    const words = uninstallWords({ image: "node:24", paths: [], sudo: false });
+    const words = uninstallWords({ image: parseReference("node:24"), paths: [], sudo: false });
     const { stdout } = await execa(words[0] ?? "", words.slice(1), { env: far.env, extendEnv: false, stdin: "ignore" });
     expect(stdout.split("\n").map((line) => line.replace("#docker-over-ssh#remote# ", ""))).toEqual([
       "step removed container killed",
@@ -178,7 +179,9 @@ describe("--uninstall", () => {
   });
 
   test("no word is longer than csh takes, 1024 characters", () => {
-    const lengths = uninstallWords({ image: "node:24", paths: [], sudo: true }).map((word) => word.length);
+    const lengths = uninstallWords({ image: parseReference("node:24"), paths: [], sudo: true }).map(
+      (word) => word.length,
+    );
     expect(Math.max(...lengths)).toBeLessThanOrEqual(1000);
   });
 });

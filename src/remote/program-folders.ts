@@ -19,7 +19,7 @@ export const FOLDERS = [
 export const HOME_FOLDERS = "$h/.local/bin:$h/bin:$h/.docker/bin:$h/.orbstack/bin:$h/.rd/bin";
 
 /** Where Node may be: in PATH, where the version managers volta, fnm, nvm, mise and asdf have it, and Synology's packages. */
-export const NODE_PLACES = [
+export const NODE_PATHS = [
   '"$(command -v node)" "$(command -v nodejs)"',
   '"$h/.volta/bin/node"',
   `"\${XDG_DATA_HOME:-$h/.local/share}/fnm/aliases/default/bin/node"`,
