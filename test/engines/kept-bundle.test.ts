@@ -40,7 +40,7 @@ const kept = (user: string): unknown => [
 ];
 
 describe.skipIf(why)(`a kept bundle ${why ?? ""}`, () => {
-  const trace = "require('node:fs').writeFileSync('/tmp/kept-bundle-ran', '')";
+  const trace = "require('node:fs').writeFileSync('/home/owner/ran', '')";
 
   test("one that is as it was sent is used", async () => {
     expect(await push(byNode("owner"))).toEqual({ isSent: true });
@@ -60,24 +60,23 @@ describe.skipIf(why)(`a kept bundle ${why ?? ""}`, () => {
     await on.run(`cd /home/owner/.cache/docker-over-ssh && ${change}`);
     expect(await push(byNode("owner"))).toEqual({ isSent: true });
     expect(await on.cached("owner")).toEqual(kept("owner"));
-    expect(await on.run("ls /tmp/kept-bundle-ran 2>/dev/null; :")).toBe("");
+    expect(await on.run("ls /home/owner/ran 2>/dev/null; :")).toBe("");
   });
 
   test.each([
-    ["folder", "belongs to another user", "chown one $cache"],
+    ["folder", "belongs to another user", "chown one $cache; chmod 777 $cache"],
     [
       "linked",
       "is a link to another user's",
-      "mv $cache /home/one/theirs; chown -R one /home/one/theirs; chmod 711 /home/one; ln -s /home/one/theirs $cache",
+      "to=/home/one/theirs; mv $cache $to; chown one $to; chmod 777 $to; chmod 711 /home/one; ln -s $to $cache",
     ],
-  ])("%s: where the cache folder %s, nothing is read or kept", async (user, _, change) => {
+  ])("%s: where the cache folder %s, the bundle there is not read, and none is kept", async (user, _, change) => {
     await push(byNode(user));
-    await on.run(
-      `cache=/home/${user}/.cache/docker-over-ssh; ${change}; rm -f $cache/bundle-*; echo "${trace}" > $cache/note`,
-    );
-    const before = await on.run(`ls -lR /home/${user}/.cache/ /home/one`);
+    await on.run(`set -e; cache=/home/${user}/.cache/docker-over-ssh; ${change}`);
+    const list = `ls -lR /home/${user}/.cache/ /home/one`;
+    const before = await on.run(list);
     for (let run = 0; run < 2; run++) expect(await push(byNode(user))).toEqual({ isSent: true });
-    expect(await on.run(`ls -lR /home/${user}/.cache/ /home/one`)).toBe(before);
+    expect(await on.run(list)).toBe(before);
   });
 });
 
