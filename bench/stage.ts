@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { projectFolder } from "../test/testbed/paths.ts";
 import { enginePath } from "../test/testbed/engine-packages.ts";
 import type { Machine } from "../test/testbed/machine.ts";
+import { nodeImage } from "../test/testbed/node-image.ts";
 import { registryImage } from "../test/testbed/registry-image.ts";
 import { startTestbed } from "../test/testbed/start.ts";
 import type { Testbed } from "../test/testbed/testbed.ts";
@@ -40,6 +41,7 @@ export async function openStage(store: Store): Promise<Stage> {
   try {
     const { near, far } = machinesOf(bed);
     await registryImage(bed.near);
+    await nodeImage(bed.far);
     const registry = await startRegistry(near, join(bed.folder, "registry"));
     const farRegistry = await startRegistry(far, join(bed.folder, "far-registry"));
     const nodeBin = join(bed.folder, "node-bin");

@@ -1,3 +1,4 @@
+import { NODE_IMAGE } from "../../test/testbed/node-image.ts";
 import type { Peer } from "./peer.ts";
 
 export const ours = {
@@ -22,6 +23,12 @@ export const oursInPieces: Peer = {
 export const oursToNode: Peer = {
   name: "docker-over-ssh --far node",
   line: (image, { nodeBin }) => `docker-over-ssh push --far node --far-path ${nodeBin} ${image} ssh://far`,
+};
+
+/** With nothing installed on the remote machine but an engine, which has an image with Node. The volume keeps the bundle from v1's transfer. */
+export const oursToContainer: Peer = {
+  name: "docker-over-ssh --far container",
+  line: (image) => `docker-over-ssh push --far container --far-image ${NODE_IMAGE} ${image} ssh://far`,
 };
 
 /** With nothing installed on the remote machine but an engine. */

@@ -1,4 +1,4 @@
-import { ours, oursInPieces, oursOf2019, oursToEngine, oursToNode, oursWhole } from "./ours.ts";
+import { ours, oursInPieces, oursOf2019, oursToContainer, oursToEngine, oursToNode, oursWhole } from "./ours.ts";
 import type { Peer } from "./peer.ts";
 import { gzipPipe, plainPipe, zstdPipe } from "./pipe.ts";
 import { pushToRemote, registryPull, skopeo } from "./registry.ts";
@@ -9,6 +9,7 @@ export const PEERS: Record<string, Peer> = {
   always: oursInPieces,
   never: oursWhole,
   node: oursToNode,
+  "node-in-container": oursToContainer,
   engine: oursToEngine,
   pipe: plainPipe,
   zstd: zstdPipe,
