@@ -36,7 +36,8 @@ export const HOST_OPTIONS: readonly OptionDefinition[] = [
   },
   {
     flags: "--far-path <folder>",
-    description: "with ssh://HOST: a folder there that is searched for programs first; may be repeated",
+    description:
+      "with ssh://HOST: a folder there, as an absolute path, that is searched for programs first; may be repeated",
     parse: parseFolder,
     repeats: true,
   },
@@ -118,8 +119,10 @@ export function parseImage(text: string): Reference {
 
 /** --far-path: it is passed to the shell there, in quotes. */
 export function parseFolder(text: string): string {
-  if (/^[/~][^'\\\n!:]*$/.test(text)) return text;
-  throw new InvalidValue("Expected an absolute path, without quotes, backslash, colon or exclamation mark.");
+  if (/^\/[^'\\\n!:]*$/.test(text)) return text;
+  throw new InvalidValue(
+    "Expected an absolute path (no shell expands ~ there), without quotes, backslash, colon or exclamation mark.",
+  );
 }
 
 /** --ssh. Splits a command into words as rsync does for -e: at spaces, outside of single and double quotes. */

@@ -4,17 +4,18 @@
 export const SUDO_PROMPT = "#docker-over-ssh#password#";
 
 /**
- * Runs with sudo what follows, and tells it the home of the user who has logged in. Where it allows only single programs without a
- * password, they are run with it. Otherwise it asks for the password on stderr.
+ * Runs with sudo what follows, in root's home folder (-H: some keep that of the user, where root must not create a cache folder), and tells it
+ * the home of the user who has logged in. Where sudo allows docker without a password, and not everything, only programs are run with it.
+ * Otherwise it asks for the password on stderr.
  */
 const WITH_SUDO = `
 if sudo -n true 2>/dev/null; then
-  exec sudo -n env "DOCKER_OVER_SSH_HOME=$HOME" "$@"
+  exec sudo -n -H env "DOCKER_OVER_SSH_HOME=$HOME" "$@"
 fi
-case "$(sudo -n -l 2>/dev/null)" in
-  *NOPASSWD:*docker*|*NOPASSWD:*podman*) DOCKER_OVER_SSH_SUDO="sudo -n" exec "$@" ;;
-esac
-exec sudo -S -p "${SUDO_PROMPT}" env "DOCKER_OVER_SSH_HOME=$HOME" "$@"
+if sudo -n -l 2>/dev/null | grep -qxE ".*NOPASSWD:.*/(docker|podman|docker-over-ssh)([ ,].*)?"; then
+  DOCKER_OVER_SSH_SUDO="sudo -n -H" exec "$@"
+fi
+exec sudo -S -H -p "${SUDO_PROMPT}" env "DOCKER_OVER_SSH_HOME=$HOME" "$@"
 `;
 
 /** Evaluates as many words as the first one tells, and leaves the others to them. */

@@ -78,6 +78,11 @@ test.each<[string, () => Promise<unknown>, object]>([
   ["a codec that cannot be", () => push({ image: source, compress: "lz4", remote: idle }), { code: "usage" }],
   ["a rate that cannot be", () => push({ image: source, bwlimit: 100, remote: idle }), { code: "usage" }],
   ["a folder that cannot be", () => push({ image: source, remote: "ssh://prod", farPath: ["bin"] }), { code: "usage" }],
+  [
+    "a folder in a home folder that is known there only",
+    () => push({ image: source, remote: "ssh://prod", farPath: ["~/bin"] }),
+    { code: "usage" },
+  ],
   ["an image that cannot be", () => push({ image: source, remote: "ssh://prod", farImage: "A'" }), { code: "usage" }],
   ["no remote side", () => push({ image: source, remote: [] }), { code: "usage", exitStatus: 2 }],
 ])("%s is a Failure with a code", async (_, transfer, failure) => {

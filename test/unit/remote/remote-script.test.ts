@@ -114,7 +114,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
       await chmod(file, 0o755);
     }
     if (stamp !== undefined) await writeFile(join(folder.path, ".cache/docker-over-ssh/pull-failed"), `${stamp}\n`);
-    for (const name of ["sh", "env", "uname", "cat", "find", "mkdir", "rm"])
+    for (const name of ["sh", "env", "uname", "cat", "find", "grep", "ls", "mkdir", "rm", "sort"])
       await execa`ln -s /bin/${name} ${join(bin, name)}`;
     const [name = "", ...args] = shell.split(" ");
     const file = (await execa`which ${name}`).stdout;
@@ -297,33 +297,47 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     const sudo = (code: string) => ({ sudo: true, code: { sudo: code }, ...only("installed") });
     const programs = ["docker-over-ssh", "sudo"];
 
-    test("everything runs as root where sudo asks for no password", async () => {
-      const { lines } = await run(programs, sudo(`[ "$2" = true ] && exit; shift; echo "root:"; exec "$@"`));
+    test("everything runs as root where sudo asks for no password, and finds root's home folder", async () => {
+      const { lines } = await run(programs, sudo(`[ "$2" = true ] && exit; echo "root: $1 $2"; shift 2; exec "$@"`));
       expect(lines).toEqual([
-        "root:",
+        "root: -n -H",
         "# try installed ~/bin/docker-over-ssh",
         "[docker-over-ssh] pull --timeout 5 app:v2",
       ]);
     });
 
-    test("only the programs run as root where sudo allows only some without a password", async () => {
-      const { lines } = await run(
-        programs,
-        sudo(
-          `case "$2" in true) exit 1;; -l) echo "(root) NOPASSWD: /usr/bin/docker-over-ssh"; exit;; esac; shift; echo "root: $@"`,
-        ),
-      );
+    /** A sudo that lists these rights, and wants a password for what is not allowed without one. */
+    const rights = (listed: string) =>
+      sudo(`case "$2" in true) exit 1;; -l) echo "User deploy may run the following commands on prod:
+    ${listed}"; exit;; esac; [ "$1" = -n ] || { echo password; exit; }; shift 2; echo "root: $@"`);
+
+    test.each([
+      "(root) NOPASSWD: /usr/bin/docker-over-ssh",
+      "(ALL) ALL\n    (root) NOPASSWD: /usr/bin/docker",
+      "(root) NOPASSWD: /bin/ls, /usr/bin/podman, /bin/df",
+      "(root) NOPASSWD: /usr/bin/docker *",
+    ])("only the programs run as root where sudo allows only some without a password: %j", async (listed) => {
+      const { lines } = await run(programs, rights(listed));
       expect(lines).toEqual([
         "# try installed ~/bin/docker-over-ssh",
         "root: ~/bin/docker-over-ssh pull --timeout 5 app:v2",
       ]);
     });
 
+    test.each([
+      "(ALL) ALL",
+      "(ALL) ALL\n    (root) NOPASSWD: /usr/local/bin/docker-prune",
+      "(ALL) ALL\n    (root) NOPASSWD: /usr/bin/docker-compose, /usr/bin/podman-remote",
+      "(root) NOPASSWD: /bin/ls\n    (root) /usr/bin/docker",
+    ])("sudo asks for the password where others are the ones that need none: %j", async (listed) => {
+      expect((await run(programs, rights(listed))).lines).toEqual(["password"]);
+    });
+
     test("otherwise sudo asks for the password, once, and reads it from stdin", async () => {
-      const code = `[ "$1" = -n ] && exit 1; read -r x; echo "$1 $2 $3 $x"; shift 3; exec "$@"`;
+      const code = `[ "$1" = -n ] && exit 1; read -r x; echo "$1 $2 $3 $4 $x"; shift 4; exec "$@"`;
       const { lines } = await run(programs, { ...sudo(code), input: "secret\n" });
       expect(lines.slice(0, 2)).toEqual([
-        "-S -p #docker-over-ssh#password# secret",
+        "-S -H -p #docker-over-ssh#password# secret",
         "# try installed ~/bin/docker-over-ssh",
       ]);
     });
