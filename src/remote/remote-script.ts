@@ -120,6 +120,12 @@ get_image() {
   [ "$a" = sent ] && has_image
 }
 
+# A docker that is killed before the container starts leaves one that --rm does not remove. The engine judges the age by its own clock, and
+# leaves those that run.
+tidy_engine() {
+  $s "$p" container prune -f --filter label=${REMOTE_LABEL} --filter until=10m </dev/null >/dev/null 2>&1
+}
+
 # Without a log driver: an engine keeps a log of what a container writes, and this one writes the tunnel.
 t_container() {
   p="$(command -v docker)" || { pass container "docker not found"; return; }
@@ -128,6 +134,7 @@ t_container() {
   u="$(socket)"
   [ -n "$u" ] || { pass container "no socket"; return; }
   get_image || { pass container "no image"; return; }
+  tidy_engine
   echo "$m try container $i"
   $s "$p" run -i --rm --log-driver none --network host --pid host --userns host --security-opt label=disable --user 0:0 --label ${REMOTE_LABEL}=true --mount type=volume,src=${CACHE_VOLUME},dst=/cache,volume-label=${REMOTE_LABEL}=true --mount "type=bind,src=$u,dst=/var/run/docker.sock" -e XDG_CACHE_HOME=/cache --entrypoint node "$i" -e "$j" -- "$b" $d container "$@"
   ended container $?

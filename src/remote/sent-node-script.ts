@@ -44,12 +44,13 @@ suits() {
   set -- $?; rm -f $f; return $1
 }
 
-# Removes what killed runs have left. Their process IDs are in the names.
+# Removes what killed runs have left. Their process IDs are in the names. What has changed within an hour may belong to a process that is not
+# seen here: one of another machine that has the same home folder, or of another container.
 tidy() {
   for f do
     a="\${f%.*}"
     [ -O "$f" ] || continue
-    [ -L "$f" ] || kill -0 "\${a##*.}" 2>/dev/null || rm -rf "$f"
+    [ -L "$f" ] || kill -0 "\${a##*.}" 2>/dev/null || [ -z "$(find "$f" -prune -mmin +60 2>/dev/null)" ] || rm -rf "$f"
   done
 }
 

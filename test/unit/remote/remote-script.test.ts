@@ -208,6 +208,19 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     );
   });
 
+  test("before a container, the engine removes those that killed transfers have left, and gets nothing of the tunnel", async () => {
+    const code = docker("echo linux/amd64");
+    const log = `echo "[docker]" "$@" "stdin: $(cat)" >> ~/log; exit 1`;
+    const before = `case "$*" in container*) ${log} ;; run*) cat ~/log ;; esac`;
+    code["docker"] = `${before}; ${code["docker"]}`;
+    const { lines } = await run(["docker"], { code, input: "tunnel\n", ...only("container") });
+    expect(lines.slice(0, 3)).toEqual([
+      "# try container node:24",
+      "[docker] container prune -f --filter label=docker-over-ssh.remote --filter until=10m stdin: ",
+      expect.stringMatching(/^\[docker\] run -i --rm /),
+    ]);
+  });
+
   test("an image that is not there is pulled; then the initiator is asked for it", async () => {
     const code = docker(`[ -e ~/there ] && echo linux/amd64`, "> ~/there");
     const { lines } = await run(["docker"], { code, ...only("container") });

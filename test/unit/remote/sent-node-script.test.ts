@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { chmod, mkdir, readdir, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { execa } from "execa";
@@ -242,17 +242,25 @@ describe("the script, for a Node that is sent,", () => {
     await using there = await machine(sh);
     await mkdir(there.cache, { recursive: true, mode: 0o700 });
     const gone = 2 ** 22 + 1; // Linux has no greater process IDs than 2 ** 22
-    for (const pid of [gone, process.pid]) {
-      await writeFile(join(there.cache, `node-abc.${pid}.part`), "");
-      await mkdir(join(there.run, `docker-over-ssh-node.${pid}.AbCdEf`));
+    const elsewhere = gone + 1;
+    const longAgo = new Date(Date.now() - 2 * 3600_000);
+    for (const pid of [gone, elsewhere, process.pid]) {
+      const part = join(there.cache, `node-abc.${pid}.part`);
+      const folder = join(there.run, `docker-over-ssh-node.${pid}.AbCdEf`);
+      await writeFile(part, "");
+      await mkdir(folder);
+      // Another machine or container writes to the same folder, and its processes are not seen here.
+      if (pid !== elsewhere) for (const path of [part, folder]) await utimes(path, longAgo, longAgo);
     }
     await there.start(answers(NODE));
     await there.start(answers(NODE), { env: { HOME: "/proc/none" } });
     expect((await there.files()).toSorted()).toEqual(
       [
         `.cache/docker-over-ssh/node-abc.${process.pid}.part`,
+        `.cache/docker-over-ssh/node-abc.${elsewhere}.part`,
         `.cache/docker-over-ssh/node-${sha256(NODE)}`,
         `docker-over-ssh-node.${process.pid}.AbCdEf`,
+        `docker-over-ssh-node.${elsewhere}.AbCdEf`,
       ].toSorted(),
     );
   });
