@@ -18,14 +18,33 @@ export const FOLDERS = [
 /** Folders in the home folder: those that all software uses, Docker Desktop, OrbStack, Rancher Desktop. */
 export const HOME_FOLDERS = "$h/.local/bin:$h/bin:$h/.docker/bin:$h/.orbstack/bin:$h/.rd/bin";
 
-/** Where Node may be: in PATH, where the version managers volta, fnm, nvm, mise and asdf have it, and Synology's packages. */
+/**
+ * A function that prints Nodes of nvm: `nvm_node NAME` the newest one that an alias means (`default`), `nvm_node` the newest of all. An alias
+ * is a version (`v22.1.0`), the beginning of one (`22`), or another alias (`lts/*`).
+ */
+export const NVM_NODE = `
+nvm_node() {
+  g="\${NVM_DIR:-$h/.nvm}"; a="$1"
+  for x in 1 2 3 4; do
+    [ -f "$g/alias/$a" ] && read -r a < "$g/alias/$a"
+  done
+  a="\${a#v}"
+  for x in $(ls "$g/versions/node" 2>/dev/null | sort -t . -k 1.2,1nr -k 2,2nr -k 3,3nr); do
+    case "$x." in
+      "v$a\${1:+.}"*) echo "$g/versions/node/$x/bin/node"; return ;;
+    esac
+  done
+}
+`;
+
+/** Where Node may be: in PATH, where the version managers volta, fnm, nvm, mise and asdf have it, and Synology's packages. Uses {@link NVM_NODE}. */
 export const NODE_PATHS = [
   '"$(command -v node)" "$(command -v nodejs)"',
   '"$h/.volta/bin/node"',
   `"\${XDG_DATA_HOME:-$h/.local/share}/fnm/aliases/default/bin/node"`,
   '"$h/.fnm/aliases/default/bin/node"',
   '"$h/Library/Application Support/fnm/aliases/default/bin/node"',
-  `"\${NVM_DIR:-$h/.nvm}"/versions/node/v2[0-9]*/bin/node`,
+  '"$(nvm_node default)" "$(nvm_node)"',
   '"$h/.local/share/mise/shims/node"',
   '"$h/.asdf/shims/node"',
   "/var/packages/Node.js_v2*/target/usr/local/bin/node",

@@ -1,7 +1,7 @@
 import type { Reference } from "../image/reference.ts";
 import type { RemoteProgram } from "../request.ts";
 import type { Bundle } from "./bundle.ts";
-import { FOLDERS, HOME_FOLDERS, NODE_PATHS } from "./program-folders.ts";
+import { FOLDERS, HOME_FOLDERS, NODE_PATHS, NVM_NODE } from "./program-folders.ts";
 import { MARKER, PASSED_OVER } from "./remote-lines.ts";
 import { blocksOf, evaluatingWords } from "./shell-words.ts";
 import { SENT_NODE_SCRIPT } from "./sent-node-script.ts";
@@ -52,9 +52,23 @@ may() {
   pass $1 "sudo wants a password for $2"; return 1
 }
 
+${NVM_NODE.trim()}
+
+# Whether a file has not been tried yet, by another name: nodejs may be a link to node. $f has the inodes.
+f=""
+is_new() {
+  x="$(ls -Li "$1" 2>/dev/null | { read -r x a; echo "$x"; })"
+  [ -n "$x" ] || return 0
+  case " $f " in
+    *" $x "*) return 1 ;;
+  esac
+  f="$f $x"
+}
+
 # Status 1 is a failed transfer's, and that of a Node that lacks a library.
 run_node() {
   w=$1; p="$2"; shift 2
+  is_new "$p" || return
   may $w "$p" || return
   echo "$m try $w $p"
   $s "$p" -e "$j" -- "$b" $d $w "$@"

@@ -1,4 +1,4 @@
-import { FOLDERS, HOME_FOLDERS, NODE_PATHS } from "../program-folders.ts";
+import { FOLDERS, HOME_FOLDERS, NODE_PATHS, NVM_NODE } from "../program-folders.ts";
 
 /** Where setup puts the launcher and the bundle, below the home folder. */
 export const BIN_FOLDER = ".local/bin";
@@ -28,8 +28,7 @@ export interface LauncherOptions {
 export function launcherText({ version, node, start }: LauncherOptions): string {
   return `#!/bin/sh
 ${LAUNCHER_MARK}, version ${version}. \`docker-over-ssh setup --uninstall\` removes it.
-h="\${HOME:-}"
-start=${inQuotes(start)}
+h="\${HOME:-}"${NVM_NODE}start=${inQuotes(start)}
 if [ -f "$start" ]; then
   PATH="$PATH:${FOLDERS.join(":")}:${HOME_FOLDERS}"
   for node in ${inQuotes(node)} ${NODE_PATHS}; do

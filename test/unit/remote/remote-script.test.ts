@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
@@ -95,12 +95,19 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     /** Further files in the home folder, with shell code. */
     home?: Record<string, string>;
     input?: string;
+    /** The aliases of nvm. */
+    aliases?: Record<string, string>;
+    /** Links in the home folder. */
+    links?: Record<string, string>;
     /** The image whose pull has failed in an earlier run. */
     stamp?: string;
   }
 
   /** Runs the line with only these programs in PATH; returns what they print, and the marker lines. */
-  async function run(programs: string[], { code = {}, home = {}, input = "", stamp, ...options }: RunOptions = {}) {
+  async function run(
+    programs: string[],
+    { code = {}, home = {}, input = "", stamp, aliases = {}, links = {}, ...options }: RunOptions = {},
+  ) {
     await using folder = await temporaryFolder();
     const bin = join(folder.path, "bin");
     const files = [
@@ -113,6 +120,11 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
       await writeFile(file, `#!/bin/sh\n${text}\n`);
       await chmod(file, 0o755);
     }
+    for (const [name, text] of Object.entries(aliases)) {
+      await mkdir(join(folder.path, ".nvm/alias/lts"), { recursive: true });
+      await writeFile(join(folder.path, ".nvm/alias", name), `${text}\n`);
+    }
+    for (const [name, target] of Object.entries(links)) await symlink(target, join(folder.path, name));
     if (stamp !== undefined) await writeFile(join(folder.path, ".cache/docker-over-ssh/pull-failed"), `${stamp}\n`);
     for (const name of ["sh", "env", "uname", "cat", "find", "grep", "ls", "mkdir", "rm", "sort"])
       await execa`ln -s /bin/${name} ${join(bin, name)}`;
@@ -167,17 +179,49 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     expect(exitCode).toBe(0);
   });
 
-  test("Node is found where version managers keep it, and a Node that does not suit is passed over", async () => {
-    const home = {
-      ".nvm/versions/node/v20.1.0/bin/node": `echo "#docker-over-ssh#remote# pass node old"; exit 96`,
-      ".nvm/versions/node/v22.1.0/bin/node": "echo suits",
-    };
+  /** Nodes of nvm. Each is passed over, unless it is one that suits. */
+  const nvm = (versions: string[], suits = "") =>
+    Object.fromEntries(
+      versions.map((version) => [
+        `.nvm/versions/node/${version}/bin/node`,
+        version === suits ? "echo suits" : `echo "#docker-over-ssh#remote# pass node old"; exit 96`,
+      ]),
+    );
+  const tried = async (home: Record<string, string>, programs: string[] = [], options: RunOptions = {}) =>
+    (await run(programs, { home, ...only("node"), ...options })).lines.flatMap(
+      (line) => /^# try node ~\/(?:\.nvm\/versions\/node\/)?(.*?)(?:\/bin\/node)?$/.exec(line)?.[1] ?? [],
+    );
+
+  test("Node is found where version managers keep it, the newest of nvm, and a Node that does not suit is passed over", async () => {
+    const home = { ".volta/bin/node": "exit 126", ...nvm(["v20.19.0", "v9.9.9", "v24.2.0", "v24.10.0"], "v24.10.0") };
     expect((await run([], { home, ...only("node") })).lines).toEqual([
-      "# try node ~/.nvm/versions/node/v20.1.0/bin/node",
-      "# pass node old",
-      "# try node ~/.nvm/versions/node/v22.1.0/bin/node",
+      "# try node ~/.volta/bin/node",
+      "# pass node status 126",
+      "# try node ~/.nvm/versions/node/v24.10.0/bin/node",
       "suits",
     ]);
+  });
+
+  test.each([
+    ["v22.1.0", ["v22.1.0", "v24.0.0"]],
+    ["22.1", ["v22.1.0", "v24.0.0"]],
+    ["22", ["v22.10.0", "v24.0.0"]],
+    ["lts/*", ["v20.19.0", "v24.0.0"]],
+    ["node", ["v24.0.0"]],
+    ["system", ["v24.0.0"]],
+    ["v24.0.0", ["v24.0.0"]],
+    ["2", ["v24.0.0"]],
+    ["loop", ["v24.0.0"]],
+  ])("nvm's default %j comes first, then its newest", async (alias, expected) => {
+    const home = nvm(["v20.19.0", "v22.1.0", "v22.10.0", "v24.0.0"]);
+    const aliases = { default: alias, "lts/*": "lts/iron", "lts/iron": "v20.19.0", loop: "loop" };
+    expect(await tried(home, [], { aliases })).toEqual(expected);
+  });
+
+  test("a Node that has two names is tried once", async () => {
+    const code = { node: "exit 126", nodejs: "exit 126" };
+    expect(await tried({}, ["node", "nodejs"], { code })).toEqual(["bin/node", "bin/nodejs"]);
+    expect(await tried({}, ["node"], { code, links: { "bin/nodejs": "node" } })).toEqual(["bin/node"]);
   });
 
   test("a Node that does not start is passed over; the status of a transfer that has failed is not", async () => {
