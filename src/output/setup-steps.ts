@@ -4,6 +4,7 @@ const THINGS = {
   launcher: "the launcher",
   bundle: "docker-over-ssh itself in",
   cache: "the cache folder",
+  node: "the folder with Node",
   container: "the container",
   volume: "the volume",
   image: "the image",

@@ -9,8 +9,9 @@ import {
   rmSync,
   statSync,
   writeFileSync,
+  type Stats,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { homeFolder } from "../../files/cache-folder.ts";
 import { isNoSpace } from "../../files/no-space.ts";
 import { isOwn, openOwnFolder, UnsafeFolder } from "../../files/own-folder.ts";
@@ -19,9 +20,9 @@ import { digestOf, unpack } from "../receive-bundle.ts";
 import { BIN_FOLDER, isLauncher, launcherText, NAME, SHARE_FOLDER } from "./launcher.ts";
 import type { InstallProblem } from "./setup-lines.ts";
 
-/** Bit of a mode that lets anybody write. A group may, because many systems give each user a group. */
+const GROUP_WRITES = 0o020;
 const ANYBODY_WRITES = 0o002;
-/** ms after which a half-written folder counts as abandoned. */
+/** ms after which something half-written counts as abandoned. */
 const ABANDONED = 3600_000;
 /** ms for the installed command to tell its version. */
 const VERSION_TIMEOUT = 30_000;
@@ -100,6 +101,7 @@ function install(
     throw error;
   }
   removeOthers(opened, name);
+  removeParts(launcher);
   return true;
 }
 
@@ -113,7 +115,12 @@ function useFolder(path: string, made: string[]): void {
   if (found.isSymbolicLink()) throw new NotInstalled("link", path);
   if (!found.isDirectory()) throw new NotInstalled("no-folder", path);
   if (!isOwn(found)) throw new NotInstalled("not-own", path);
-  if (found.mode & ANYBODY_WRITES) throw new NotInstalled("open-to-others", path);
+  if (othersWrite(found)) throw new NotInstalled("open-to-others", path);
+}
+
+/** The user's own group may write: many systems give each user a group, and umask 002. Another group is there to share the folder. */
+function othersWrite({ mode, gid }: Stats): boolean {
+  return (mode & ANYBODY_WRITES) !== 0 || ((mode & GROUP_WRITES) !== 0 && gid !== process.getgid?.());
 }
 
 /** Reads the launcher of an earlier setup; undefined without one. */
@@ -200,6 +207,19 @@ function removeOthers(share: string, name: string): void {
     if (other === name) continue;
     if (other.startsWith("part-") && Date.now() - lstatSync(path).mtimeMs < ABANDONED) continue;
     rmSync(path, { recursive: true, force: true });
+  }
+}
+
+/** Removes what killed setups have left of a launcher (`replace`): whole or empty, because a launcher is written at once. */
+function removeParts(launcher: string): void {
+  const folder = dirname(launcher);
+  const form = new RegExp(`^${NAME}\\.\\d+$`);
+  for (const other of readdirSync(folder)) {
+    if (!form.test(other)) continue;
+    const path = join(folder, other);
+    const found = lstatSync(path);
+    if (!found.isFile() || !isOwn(found) || Date.now() - found.mtimeMs < ABANDONED) continue;
+    if (found.size === 0 || isLauncher(readFileSync(path, "utf8"))) rmSync(path);
   }
 }
 

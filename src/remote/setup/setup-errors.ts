@@ -27,7 +27,7 @@ const PROBLEMS: Record<InstallProblem, (about: string) => [FailureCode, string, 
   link: (path) => ["refused", `${path} is a link`, ...REAL],
   "no-folder": (path) => ["refused", `${path} is no folder`, ...REAL],
   "not-own": (path) => ["refused", `${path} belongs to another user`, ...REAL],
-  "open-to-others": (path) => ["refused", `anybody may write to ${path}`, ...REAL],
+  "open-to-others": (path) => ["refused", `other users may write to ${path}`, ...REAL],
   unsafe: (message) => ["refused", message, ...REAL],
   foreign: (path) => [
     "refused",

@@ -64,17 +64,39 @@ over() {
   left elsewhere $1 "$2"; return 1
 }
 
+# Whether setup has written a launcher.
+ours() {
+  x=""
+  [ -L "$1" ] && return 1
+  { read -r x; read -r x; } < "$1"
+  case "$x" in "${LAUNCHER_MARK}"*) return 0 ;; esac
+  return 1
+}
+
 launcher() {
-  f="$h/${BIN_FOLDER}/${NAME}"; x=""
-  [ -L "$f" ] && { left foreign launcher "$f"; return; }
-  [ -f "$f" ] || return 0
-  { read -r x; read -r x; } < "$f"
-  case "$x" in
-    "${LAUNCHER_MARK}"*) ;;
-    *) left foreign launcher "$f"; return ;;
-  esac
+  f="$h/${BIN_FOLDER}/${NAME}"
+  [ -L "$f" ] || [ -f "$f" ] || return 0
+  ours "$f" || { left foreign launcher "$f"; return; }
   rm -f "$f" && removed launcher "$f" || left not-removable launcher "$f"
   rmdir "\${f%/*}" 2>/dev/null
+}
+
+# The process ID in the name of something; nothing if there is none.
+process() {
+  echo "$1" | grep -xE "[0-9]+"
+}
+
+# The launchers that killed setups have not renamed. They are whole or empty.
+parts() {
+  for f in "$h/${BIN_FOLDER}/${NAME}".*; do
+    z="$(process "\${f##*.}")"
+    [ -L "$f" ] && continue
+    [ -n "$z" ] && [ -f "$f" ] || continue
+    [ -s "$f" ] && { ours "$f" || continue; }
+    runs "$z" && { left in-use launcher "$f"; continue; }
+    rm -f "$f" && removed launcher "$f" || left not-removable launcher "$f"
+    rmdir "\${f%/*}" 2>/dev/null
+  done
 }
 
 # rm follows no link in a folder.
@@ -85,13 +107,32 @@ folder() {
   rmdir "\${2%/*}" 2>/dev/null
 }
 
+# Whether a process runs from a folder, or has it open, as each transfer has the cache folder. /proc tells; for root, of all users.
+used() {
+  z="$(cd -P "$1" 2>/dev/null && pwd -P)"
+  [ -n "$z" ] && ls -l /proc/[0-9]*/fd /proc/[0-9]*/exe /proc/[0-9]*/cwd 2>/dev/null | sed "s,$,/," | grep -qF -e "-> $z/"
+}
+
 cache() {
   f="$1/docker-over-ssh"
   for g in "$f"/spool-*; do
-    r="\${g##*/spool-}"; life "\${r%-*}"
-    [ $l = alive ] && { left in-use cache "$f"; return; }
+    q="\${g##*/spool-}"; q="\${q%-*}"; life "$q"
+    [ $l = none ] || over cache "$f" "$q" || return
   done
+  used "$f" && { left in-use cache "$f"; return; }
   folder cache "$f"
+}
+
+# The folders of killed transfers that could not keep Node in the cache folder.
+nodes() {
+  for f in "$1"/docker-over-ssh-node.*.*; do
+    [ -L "$f" ] && continue
+    [ -d "$f" ] && [ -O "$f" ] || continue
+    z="\${f%.*}"; z="$(process "\${z##*.}")"
+    [ -n "$z" ] || continue
+    runs "$z" || used "$f" && { left in-use node "$f"; continue; }
+    rm -rf "$f" && removed node "$f" || left not-removable node "$f"
+  done
 }
 
 # Containers of transfers run as long as these, and remove themselves.
@@ -141,6 +182,7 @@ PATH="\${3:+$3:}$PATH\${4:+:$4}:${HOME_FOLDERS}"
 export PATH
 if [ -d "$h" ]; then
   launcher
+  parts
   folder bundle "$h/${SHARE_FOLDER}/${NAME}"
   rmdir "$h/.local" 2>/dev/null
   cache "$h/.cache"
@@ -152,6 +194,9 @@ case "$XDG_CACHE_HOME" in
   /*) f="$XDG_CACHE_HOME" ;;
 esac
 [ "$f" = "$h/.cache" ] || cache "$f"
+for d in "$XDG_RUNTIME_DIR" /dev/shm /tmp /var/tmp; do
+  [ -n "$d" ] && nodes "$d"
+done
 engine "$2"
 echo "$m done"
 `;

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, readFile, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
@@ -14,6 +14,9 @@ const wrote = [
   "wrote the launcher ~/.local/bin/docker-over-ssh",
   "ssh://prod uses it from now on, although ~/.local/bin is not in the PATH of a shell there that is not a login shell",
 ];
+
+/** A group that this user may give a file to, besides its own; root may use any. */
+const otherGroup = process.getuid?.() === 0 ? 1 : process.getgroups?.().find((group) => group !== process.getgid?.());
 
 /** Runs the installed command with nothing but these folders in PATH. */
 async function run({ home, env }: FarHome, args: string[], more: Record<string, string> = {}) {
@@ -74,6 +77,45 @@ describe("setup", () => {
     expect((await far.setup()).notes).toContain(wrote[1]);
     expect(await readFile(join(far.home, launcher), "utf8")).toBe(text);
     expect(await far.files()).toEqual(files);
+  });
+
+  test("removes the halves of launchers that killed setups have left, and no other files", async () => {
+    await using far = await makeFarHome();
+    const bin = join(far.home, ".local/bin");
+    const [text, longAgo] = [launcherText({ version: "1", node: "/node", start: "/start" }), new Date(0)];
+    const write = async (name: string, content: string, at = longAgo) => {
+      await writeFile(join(bin, name), content);
+      await utimes(join(bin, name), at, at);
+    };
+    await mkdir(bin, { recursive: true });
+    await write("docker-over-ssh.1001", text);
+    await write("docker-over-ssh.1002", "");
+    const kept = ["docker-over-ssh.1003", "docker-over-ssh.1004", "docker-over-ssh.1005", "docker-over-ssh.old"];
+    await write("docker-over-ssh.1003", text, new Date()); // of a setup that may run
+    await write("docker-over-ssh.1004", "#!/bin/sh\n# mine\n");
+    await write("docker-over-ssh.old", text);
+    await symlink("docker-over-ssh.old", join(bin, "docker-over-ssh.1005"));
+    await far.setup();
+    expect((await readdir(bin)).toSorted()).toEqual(["docker-over-ssh", ...kept]);
+  });
+
+  test("installs where the group of this user may write, as with umask 002", async () => {
+    await using far = await makeFarHome();
+    await mkdir(join(far.home, ".local/bin"), { recursive: true });
+    await chmod(join(far.home, ".local/bin"), 0o775);
+    expect(await far.setup()).toEqual({ notes: wrote });
+  });
+
+  test.skipIf(otherGroup === undefined)("refuses a folder that another group may write to", async () => {
+    await using far = await makeFarHome();
+    await mkdir(join(far.home, ".local/bin"), { recursive: true });
+    await chmod(join(far.home, ".local/bin"), 0o775);
+    await chown(join(far.home, ".local/bin"), -1, otherGroup ?? -1);
+    expect((await far.setup()).failure).toEqual({
+      code: "refused",
+      message: "docker-over-ssh was not installed on ssh://prod: other users may write to ~/.local/bin",
+    });
+    expect(await far.files()).toEqual([".local", ".local/bin"]);
   });
 
   test("what it installs can set up another host itself", async () => {
@@ -163,7 +205,7 @@ describe("refuses, and leaves everything as it was:", () => {
         await mkdir(join(home, ".local"));
         await chmod(join(home, ".local"), 0o777);
       },
-      /anybody may write to ~\/\.local$/,
+      /other users may write to ~\/\.local$/,
     ],
   ];
 

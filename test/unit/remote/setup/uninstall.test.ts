@@ -1,8 +1,10 @@
-import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
+import { mkdir, open, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import { parseReference } from "../../../../src/image/reference.ts";
+import { launcherText } from "../../../../src/remote/setup/launcher.ts";
 import { uninstallWords } from "../../../../src/remote/setup/uninstall-script.ts";
 import { newRunId, temporaryName } from "../../../../src/run/run-id.ts";
 import { addProgram, makeFarHome, type FarHome } from "./far-home.ts";
@@ -12,6 +14,8 @@ const alive = newRunId();
 const dead = newRunId(Number((await execa`sh -c ${"echo $$"}`).stdout));
 const elsewhere = `01234567${alive.slice(8)}`;
 const old = elsewhere.replace(/-(\d+)-\w+-/, `-$1-${Math.floor(Date.UTC(2025, 0, 1) / 1000).toString(36)}-`);
+/** Linux has no greater process IDs than 2 ** 22. */
+const gone = 2 ** 22 + 1;
 
 const temporary = (...runIds: string[]) => temporaryName("127.0.0.1:5000", "library/app", runIds);
 
@@ -73,7 +77,11 @@ describe("--uninstall", () => {
     const root = join(far.home, "../root");
     await mkdir(join(far.home, ".cache/docker-over-ssh"), { recursive: true });
     await mkdir(join(root, ".cache/docker-over-ssh"), { recursive: true });
-    await addProgram(far.bin, "sudo", `shift; HOME=${root} exec "$@"`);
+    await addProgram(
+      far.bin,
+      "sudo",
+      `while case "$1" in -*) ;; *) false ;; esac; do shift; done; HOME=${root} exec "$@"`,
+    );
     expect((await far.setup({ uninstall: true, sudo: true })).notes).toEqual([
       "removed the launcher ~/.local/bin/docker-over-ssh",
       "removed docker-over-ssh itself in ~/.local/share/docker-over-ssh",
@@ -110,6 +118,84 @@ describe("--uninstall", () => {
     await execa`mv ${spool}${alive}-aBcDeF ${spool}${dead}-aBcDeF`;
     await far.setup({ uninstall: true });
     expect(await far.files()).toEqual([]);
+  });
+
+  test("leaves the cache folder to a transfer that another machine with the same home folder may run", async () => {
+    await using far = await makeFarHome();
+    const spool = join(far.home, ".cache/docker-over-ssh/spool-");
+    await mkdir(`${spool}${elsewhere}-aBcDeF`, { recursive: true });
+    expect((await far.setup({ uninstall: true })).notes).toEqual([
+      "left the cache folder ~/.cache/docker-over-ssh: it may belong to a transfer that another machine runs",
+    ]);
+    await execa`mv ${spool}${elsewhere}-aBcDeF ${spool}${old}-aBcDeF`;
+    await far.setup({ uninstall: true });
+    expect(await far.files()).toEqual([]);
+  });
+
+  test.runIf(existsSync("/proc/self/fd"))("leaves the cache folder to a transfer that has only opened it", async () => {
+    await using far = await makeFarHome();
+    const cache = join(far.home, ".cache/docker-over-ssh");
+    await mkdir(cache, { recursive: true });
+    // Another folder whose name begins with the same words tells nothing.
+    await mkdir(`${cache}-other`);
+    await using _other = await open(`${cache}-other`);
+    const opened = await open(cache);
+    expect((await far.setup({ uninstall: true })).notes).toEqual([
+      "left the cache folder ~/.cache/docker-over-ssh: a transfer that runs uses it",
+    ]);
+    await opened.close();
+    await far.setup({ uninstall: true });
+    expect(await far.files()).toEqual([".cache", ".cache/docker-over-ssh-other"]);
+  });
+
+  test("removes the folders that killed runs have made for Node, and leaves those of running ones and links", async () => {
+    await using far = await makeFarHome();
+    const run = join(far.home, "../run");
+    const folder = (pid: number) => join(run, `docker-over-ssh-node.${pid}.AbCdEf`);
+    await mkdir(folder(gone), { recursive: true });
+    await writeFile(join(folder(gone), "node-abc"), "");
+    await mkdir(folder(process.pid));
+    await mkdir(join(run, "docker-over-ssh-node.mine.AbCdEf"));
+    await mkdir(join(far.home, "elsewhere"));
+    await symlink(join(far.home, "elsewhere"), folder(gone + 1));
+    await execa`sed -i s,HOME=,${`XDG_RUNTIME_DIR=${run}`}\ HOME=, ${join(far.home, "../ssh")}`;
+    const { notes } = await far.setup({ uninstall: true });
+    expect(notes.filter((note) => note.includes(run)).toSorted()).toEqual([
+      `left the folder with Node ${folder(process.pid)}: a transfer that runs uses it`,
+      `removed the folder with Node ${folder(gone)}`,
+    ]);
+    expect((await readdir(run)).toSorted()).toEqual(
+      [folder(gone + 1), folder(process.pid), join(run, "docker-over-ssh-node.mine.AbCdEf")]
+        .map((path) => basename(path))
+        .toSorted(),
+    );
+    expect(await far.files()).toEqual(["elsewhere"]);
+  });
+
+  test("removes the halves of launchers that killed setups have left, and no other files", async () => {
+    await using far = await makeFarHome();
+    const bin = join(far.home, ".local/bin");
+    await mkdir(bin, { recursive: true });
+    const text = launcherText({ version: "1", node: "/node", start: "/start" });
+    const write = async (name: string, content: string) =>
+      await writeFile(join(bin, `docker-over-ssh.${name}`), content);
+    await write(`${gone}`, text);
+    await write(`${gone + 1}`, "");
+    expect((await far.setup({ uninstall: true })).notes.slice(0, 2)).toEqual([
+      `removed the launcher ~/.local/bin/docker-over-ssh.${gone}`,
+      `removed the launcher ~/.local/bin/docker-over-ssh.${gone + 1}`,
+    ]);
+    expect(await far.files()).toEqual([]);
+    await mkdir(bin, { recursive: true });
+    await write(`${process.pid}`, text);
+    await write(`${gone}`, "#!/bin/sh\n# mine\n");
+    await write("old", text);
+    await symlink(join(bin, "docker-over-ssh.old"), join(bin, `docker-over-ssh.${gone + 2}`));
+    const before = await far.files();
+    expect((await far.setup({ uninstall: true })).notes).toEqual([
+      `left the launcher ~/.local/bin/docker-over-ssh.${process.pid}: a transfer that runs uses it`,
+    ]);
+    expect(await far.files()).toEqual(before);
   });
 
   test("removes containers and volumes of remote sides, but for those that run", async () => {
@@ -152,7 +238,8 @@ describe("--uninstall", () => {
     await using far = await makeFarHome();
     await addEngine(far, { run: { killed: dead, living: alive } });
     const words = uninstallWords({ image: parseReference("node:24"), paths: [], sudo: false });
-    const { stdout } = await execa(words[0] ?? "", words.slice(1), { env: far.env, extendEnv: false, stdin: "ignore" });
+    const here = words.map((word) => word.replace(" /dev/shm /tmp /var/tmp", ""));
+    const { stdout } = await execa(here[0] ?? "", here.slice(1), { env: far.env, extendEnv: false, stdin: "ignore" });
     expect(stdout.split("\n").map((line) => line.replace("#docker-over-ssh#remote# ", ""))).toEqual([
       "step removed container killed",
       "step left in-use container living",
