@@ -4,10 +4,12 @@ import { Failure } from "./errors.ts";
 /**
  * Asks for a password on the terminal of this process, and does not show what is typed. Nothing else may be written there meanwhile.
  *
+ * @param signal withdraws the question: the terminal is as before, and the signal's reason is thrown
  * @throws Failure where there is no terminal, or when Ctrl-C or Ctrl-D is typed
  */
-export async function askPassword(question: string): Promise<string> {
-  const password = await askOnTerminal(question, { isShown: false }).catch((cause: unknown) => {
+export async function askPassword(question: string, signal: AbortSignal): Promise<string> {
+  const password = await askOnTerminal(question, { isShown: false, signal }).catch((cause: unknown) => {
+    signal.throwIfAborted();
     throw new Failure(
       "engine-unreachable",
       "the remote side asks for a password, and there is no terminal to type it",

@@ -21,6 +21,8 @@ export interface RemoteCommand extends AsyncDisposable {
   holdLines(): void;
   /** Ends this: the lines are for the user, or belong to a program that was passed over. */
   releaseLines(as: "remote" | "passed-over"): void;
+  /** Tells at once, and with each change, whether a person is asked for a password. */
+  watchQuestions(watcher: (isOpen: boolean) => void): Disposable;
   /** Aborted, with a Failure, when a question of the remote side cannot be answered. */
   readonly signal: AbortSignal;
 }
@@ -37,6 +39,14 @@ export interface RemoteCommandOptions extends Pick<RemoteCommand, "words" | "byH
 }
 
 /**
+ * Runs the words behind it, and ignores the signals of the terminal. It names a program that is not there itself: a shell's words depend on the
+ * locale, which stays that of the program.
+ */
+const IGNORING_SIGNALS = `trap "" INT QUIT HUP
+command -v "$1" >/dev/null || { echo "exec: $1: not found" >&2; exit 127; }
+exec "$@"`;
+
+/**
  * Runs a remote command that may lead to an engine. Ctrl-C in a terminal reaches every program of the foreground: this one ignores it,
  * because the transfer still has to end requests and remove leftovers through it. It keeps the terminal, where ssh may ask for a password.
  */
@@ -44,21 +54,22 @@ export function runRemoteCommand(
   command: readonly string[],
   { words, byHand, shown = shownCommand(command), sudo }: RemoteCommandOptions,
   { bwlimit }: Pick<SharedRequest, "bwlimit">,
-  { output }: Context,
+  { output, signal }: Context,
 ): RemoteCommand {
   output.detail({ code: "command-started", command: shown });
   const unanswered = new AbortController();
   const lines = new StderrLines(output);
-  const question = sudo && new SudoQuestion(words, sudo);
+  const ended = new AbortController();
+  const question = new SudoQuestion(words, sudo, AbortSignal.any([signal, ended.signal]));
   let hasAnswered = false;
   const onLine = (line: string): void => {
-    if (hasAnswered || question?.isIn(line) !== true) return lines.add(line);
+    if (hasAnswered || !question.isIn(line)) return lines.add(line);
     lines.remember(line);
     question
       .answer((password) => child.stdin.write(`${password}\n`))
       .catch((error: unknown) => unanswered.abort(error));
   };
-  const ignoringSignals = process.platform === "win32" ? [] : ["sh", "-c", 'trap "" INT QUIT HUP; exec "$@"', "sh"];
+  const ignoringSignals = process.platform === "win32" ? [] : ["sh", "-c", IGNORING_SIGNALS, "sh"];
   const child = spawnRemote([...ignoringSignals, ...command], onLine, { name: words, rate: bwlimit });
   return {
     child,
@@ -71,8 +82,10 @@ export function runRemoteCommand(
     },
     holdLines: () => lines.hold(),
     releaseLines: (as) => lines.release(as),
+    watchQuestions: (watcher) => question.watch(watcher),
     signal: unanswered.signal,
     [Symbol.asyncDispose]: async () => {
+      ended.abort();
       await child[Symbol.asyncDispose]();
       lines.release("remote");
     },
@@ -82,20 +95,27 @@ export function runRemoteCommand(
 /** ms for the remote side to answer. A person may have to type a password or a second factor into ssh first. */
 const ANSWER_TIMEOUT = 60_000;
 
-/** Runs `listen`. Its signal is aborted when the transfer is stopped, or when the remote side has not answered in time. */
+/**
+ * Runs `listen`. Its signal is aborted when the transfer is stopped, or when the remote side has not answered in time: the time in which a
+ * person is asked for a password does not count, and after the answer all of it is left.
+ */
 export async function withinAnswerTimeout<T>(
-  { words }: RemoteCommand,
+  link: Pick<RemoteCommand, "words" | "watchQuestions">,
   { timeout = ANSWER_TIMEOUT, hint }: Pick<SharedRequest, "timeout"> & { hint?: string },
   stop: AbortSignal,
   listen: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const late = new AbortController();
   const failure = (): Failure =>
-    new Failure("remote-no-answer", `\`${words}\` has not answered for ${timeout / 1000} s`, {
+    new Failure("remote-no-answer", `\`${link.words}\` has not answered for ${timeout / 1000} s`, {
       expected: "a login, and a Docker engine or docker-over-ssh behind it",
       hint: hint ?? "Run the command by itself to see what it waits for, or give it more time with --timeout SECONDS.",
     });
-  const timer = setTimeout(() => late.abort(failure()), timeout);
+  let timer: NodeJS.Timeout | undefined;
+  using _watch = link.watchQuestions((isOpen) => {
+    clearTimeout(timer);
+    timer = isOpen ? undefined : setTimeout(() => late.abort(failure()), timeout);
+  });
   try {
     return await listen(AbortSignal.any([stop, late.signal]));
   } finally {

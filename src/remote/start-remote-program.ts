@@ -190,9 +190,9 @@ async function nextLine(
   return { kind: "line", line: parseRemoteLine(found.words), words: found.words };
 }
 
-/** Tells whether the shell of this side has not found the program that logs in. */
+/** Tells whether this side lacks the program that logs in: the words are remote-command.ts's own. */
 function isMissingHere(link: RemoteCommand): boolean {
-  return /\bexec: .*not found/.test(link.lastLines());
+  return /^exec: .*: not found$/m.test(link.lastLines());
 }
 
 function findMarkerOrHello(text: string): { start: number; end: number; words: string | undefined } | undefined {
