@@ -117,8 +117,9 @@ function addCommand<Options extends object>(
     const given: Options & Partial<OutputOptions> & { delta?: unknown } = command.opts();
     const { quiet = false, verbose = false, progress = true } = given;
     const withDelta = { ...given, ...(given.delta === false && { delta: "never" }) }; // --no-delta
-    // Not process.stdin: it may be the tunnel.
-    const mayAsk = !quiet && isatty(0) && isatty(2);
+    // Not process.stdin: it may be the tunnel. A terminal of a CI run has nobody before it.
+    const isUnattended = quiet || !progress || (env["CI"] ?? "") !== "";
+    const mayAsk = !isUnattended && isatty(0) && isatty(2);
     choose({ output: { quiet, verbose, progress }, ...definition.toJob(command.args, { ...withDelta, mayAsk }, env) });
   });
 }

@@ -18,7 +18,7 @@ export interface HostOptions {
   far?: (typeof CHOICES)[number] | undefined;
   farImage?: Reference | undefined;
   farPath?: readonly string[] | undefined;
-  /** This process has a terminal, on which it may ask. */
+  /** This process has a terminal, on which it may ask whether to send Node. */
   mayAsk?: boolean | undefined;
 }
 
@@ -26,7 +26,7 @@ export const HOST_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--far <program>",
     description:
-      "with ssh://HOST: the program that runs the remote side. auto (the default) takes the first of these that works there: installed, a docker-over-ssh that is installed; node, to which this docker-over-ssh is sent; container, the same in a container of --far-image; engine, the engine alone, to which layers are sent whole. node-sent sends Node as well, about 40 MB, once; on a terminal, auto asks whether to do so before it uses the engine alone",
+      "with ssh://HOST: the program that runs the remote side. auto (the default) takes the first of these that works there: installed, a docker-over-ssh that is installed; node, to which this docker-over-ssh is sent; container, the same in a container of --far-image; engine, the engine alone, to which layers are sent whole. node-sent sends Node as well, about 40 MB, once; on a terminal, auto asks whether to do so before it uses the engine alone, but not with --quiet or --no-progress, nor where CI is set",
     choices: CHOICES,
   },
   {

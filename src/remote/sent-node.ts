@@ -27,13 +27,15 @@ import { DAMAGED_NODE } from "./sent-node-script.ts";
 const USUAL_SIZE = 40e6;
 /** ms in which the remote side takes no byte. */
 const STALL_TIMEOUT = 60_000;
+/** ms for an answer to the question. Where nobody gives one, the transfer goes on without a Node. */
+const ASK_TIMEOUT = 60_000;
 const NOT_WANTED = "no sending it was declined";
 
 /** Sends a Node to a remote side that has none: this side's part of the talk with the script's blocks in sent-node-script.ts. */
 export class SentNode {
   readonly #connection: HostConnection;
   readonly #context: Context;
-  readonly #ask: (question: string) => Promise<string | undefined>;
+  readonly #ask: (question: string, signal: AbortSignal) => Promise<string | undefined>;
   #node: PackedNode | undefined;
   #isWanted: boolean | undefined;
 
@@ -41,7 +43,7 @@ export class SentNode {
   constructor(
     connection: HostConnection,
     context: Context,
-    ask = async (question: string) => await askOnTerminal(question, { isShown: true, signal: context.signal }),
+    ask = async (question: string, signal: AbortSignal) => await askOnTerminal(question, { isShown: true, signal }),
   ) {
     this.#connection = connection;
     this.#context = context;
@@ -100,8 +102,10 @@ export class SentNode {
   async #wanted(size: number): Promise<boolean> {
     if (this.#isWanted === undefined) {
       const host = hostName(this.#connection);
-      const question = `${host} has no Node: send one, ${bytes(size)}, once? [y/N] `;
-      const typed = await this.#ask(question).catch(() => undefined); // the terminal is gone
+      const question = `${host} has no Node: send one, ${bytes(size)}, once? (--far engine does not ask) [y/N] `;
+      using timer = stallTimer(() => new Error("nobody has answered"), this.#context.signal);
+      timer.start(ASK_TIMEOUT);
+      const typed = await this.#ask(question, timer.signal).catch(() => undefined); // or the terminal is gone
       this.#context.signal.throwIfAborted();
       this.#isWanted = /^\s*y(?:es)?\s*$/i.test(typed ?? "");
     }

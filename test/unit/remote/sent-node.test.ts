@@ -1,7 +1,7 @@
 import { chmod, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { hostConnection } from "../../../src/commands/host-options.ts";
 import type { TransferEvent } from "../../../src/output/events.ts";
 import { outputTo } from "../../../src/output/output.ts";
@@ -12,7 +12,10 @@ import { scriptWords } from "../../../src/remote/remote-script.ts";
 import { SentNode } from "../../../src/remote/sent-node.ts";
 import { startRemoteProgram } from "../../../src/remote/start-remote-program.ts";
 import type { HostConnection, PullRequest } from "../../../src/request.ts";
+import { deferred } from "../../../src/streams/deferred.ts";
 import { temporaryFolder } from "../engine/fake-engine.ts";
+
+afterEach(() => void vi.useRealTimers());
 
 /** As ssh does: joins the words, and gives them to the login shell, in a home folder that is empty and a PATH without Node. */
 const SSH = `#!/bin/sh
@@ -103,7 +106,11 @@ describe("to a machine without Node", { timeout: 180_000 }, () => {
     const asked = await machines.start(true, "y");
     expect(asked).toMatchObject({
       started: tunnel,
-      questions: [expect.stringMatching(/^prod has no Node: send one, [\d.]+ MB, once\? \[y\/N\] $/)],
+      questions: [
+        expect.stringMatching(
+          /^prod has no Node: send one, [\d.]+ MB, once\? \(--far engine does not ask\) \[y\/N\] $/,
+        ),
+      ],
     });
     expect(asked.codes).not.toContain("node-packed");
 
@@ -126,9 +133,33 @@ describe("to a machine without Node", { timeout: 180_000 }, () => {
       expect(started).toMatchObject({
         message: expect.stringContaining("node-sent: sending it was declined") as string,
       });
-      expect(questions).toEqual(["prod has no Node: send one, 40 MB, once? [y/N] "]);
+      expect(questions).toEqual(["prod has no Node: send one, 40 MB, once? (--far engine does not ask) [y/N] "]);
       expect(codes).not.toContain("node-packed");
       expect(await readdir(machines.here)).toEqual([]);
     },
   );
+});
+
+test("a question that nobody answers for 60 s is answered with no", async () => {
+  vi.useFakeTimers();
+  await using folder = await temporaryFolder();
+  const context = {
+    output: outputTo(() => {}),
+    signal: new AbortController().signal,
+    env: { XDG_CACHE_HOME: folder.path },
+  };
+  const connection = hostConnection("prod", { protocol: "ssh", hostname: "prod" }, { mayAsk: true }, {});
+  const asked = deferred<AbortSignal>();
+  const sentNode = new SentNode(connection, context, async (_, signal) => {
+    asked.resolve(signal);
+    return await new Promise((_resolve, reject) =>
+      signal.addEventListener("abort", () => reject(signal.reason as Error)),
+    );
+  });
+  const answer = sentNode.answer({ kernel: "Linux", machine: "x86_64", bits: "64", libc: "glibc 2.36" });
+  const signal = await asked.promise;
+  await vi.advanceTimersByTimeAsync(59_000);
+  expect(signal.aborted).toBe(false);
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(await answer).toBe("no sending it was declined");
 });

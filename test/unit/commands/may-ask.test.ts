@@ -1,0 +1,37 @@
+import { beforeEach, expect, test, vi } from "vitest";
+import { parseCommandLine } from "../../../src/cli.ts";
+import type { HostConnection } from "../../../src/request.ts";
+
+const terminals = vi.hoisted(() => new Set<number>());
+vi.mock("node:tty", async (original) => ({
+  ...(await original<object>()),
+  isatty: (descriptor: number) => terminals.has(descriptor),
+}));
+beforeEach(() => [0, 2].forEach((descriptor) => terminals.add(descriptor)));
+
+/** Whether the transfer of a command line may come to the question if Node is to be sent. */
+async function mayAsk(words: string, env: NodeJS.ProcessEnv = {}): Promise<boolean> {
+  const argv = ["node", "docker-over-ssh", "push", ...words.split(" ").filter(Boolean), "app", "ssh://prod"];
+  const parsed = await parseCommandLine(argv, env, { out: () => {}, err: () => {} });
+  if (!("job" in parsed)) expect.fail(`status ${parsed.exitStatus}`);
+  return (parsed.job.request?.connection as HostConnection).programs.includes("node-sent");
+}
+
+test("a person at a terminal is asked whether to send Node", async () => {
+  expect(await mayAsk("")).toBe(true);
+  expect(await mayAsk("", { CI: "" })).toBe(true);
+});
+
+test.each<[string, NodeJS.ProcessEnv]>([
+  ["--quiet", {}],
+  ["--no-progress", {}],
+  ["", { CI: "true" }],
+  ["--far engine", {}],
+])("nobody is asked with %j in the environment %j", async (words, env) => {
+  expect(await mayAsk(words, env)).toBe(false);
+});
+
+test.each([0, 2])("nobody is asked where descriptor %d is no terminal", async (descriptor) => {
+  terminals.delete(descriptor);
+  expect(await mayAsk("")).toBe(false);
+});
