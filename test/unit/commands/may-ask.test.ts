@@ -14,7 +14,8 @@ async function mayAsk(words: string, env: NodeJS.ProcessEnv = {}): Promise<boole
   const argv = ["node", "docker-over-ssh", "push", ...words.split(" ").filter(Boolean), "app", "ssh://prod"];
   const parsed = await parseCommandLine(argv, env, { out: () => {}, err: () => {} });
   if (!("job" in parsed)) expect.fail(`status ${parsed.exitStatus}`);
-  return (parsed.job.request?.connection as HostConnection).programs.includes("node-sent");
+  const { connection } = parsed.job.request ?? expect.fail("no transfer");
+  return (connection as HostConnection).programs.includes("node-sent");
 }
 
 test("a person at a terminal is asked whether to send Node", async () => {
