@@ -288,6 +288,26 @@ describe("the launcher", () => {
     return stdout === "taken";
   }
 
+  test("takes nvm's default, or else its newest", async () => {
+    await using folder = await temporaryFolder();
+    const versions = ["v20.19.0", "v22.9.0", "v22.10.0", "v24.0.0"];
+    for (const version of versions) {
+      const code = `[ "$1" = --version ] && echo ${version} || echo ${version} is taken`;
+      await addProgram(join(folder.path, ".nvm/versions/node", version, "bin"), "node", code);
+    }
+    const file = join(folder.path, "launcher");
+    const text = launcherText({ version: VERSION, node: "/gone/node", start: file });
+    await mkdir(join(folder.path, "bin"));
+    for (const tool of ["ls", "sort"]) await execa`ln -s ${(await execa`which ${tool}`).stdout} ${folder.path}/bin/`;
+    await writeFile(file, text.replace("PATH=", "NOT="), { mode: 0o755 });
+    const env = { HOME: folder.path, PATH: join(folder.path, "bin") };
+    const taken = async () => (await execa(file, { env, extendEnv: false })).stdout;
+    expect(await taken()).toBe("v24.0.0 is taken");
+    await mkdir(join(folder.path, ".nvm/alias"));
+    await writeFile(join(folder.path, ".nvm/alias/default"), "22\n");
+    expect(await taken()).toBe("v22.10.0 is taken");
+  });
+
   test("ends with 127, as a command that is not there, when docker-over-ssh itself is gone", async () => {
     await using far = await makeFarHome();
     await far.setup();
