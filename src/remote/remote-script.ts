@@ -134,10 +134,14 @@ get_image() {
   [ "$a" = sent ] && has_image
 }
 
-# A docker that is killed before the container starts leaves one that --rm does not remove. The engine judges the age by its own clock, and
-# leaves those that run.
+# A docker that is killed before the container starts leaves one that --rm does not remove. Those of the last minutes may be about to start.
+# Not by prune: Docker 1.13 ignores its filters, and removes all that do not run.
 tidy_engine() {
-  $s "$p" container prune -f --filter label=${REMOTE_LABEL} --filter until=10m </dev/null >/dev/null 2>&1
+  $s "$p" ps -a --filter label=${REMOTE_LABEL} --filter status=created --filter status=exited --format "{{.ID}} {{.RunningFor}}" </dev/null 2>/dev/null | while read -r a e; do
+    case "$e" in
+      [1-9][0-9]" minutes"*|*hour*|*day*|*week*|*month*|*year*) $s "$p" rm "$a" </dev/null >/dev/null 2>&1 ;;
+    esac
+  done
 }
 
 # Without a log driver: an engine keeps a log of what a container writes, and this one writes the tunnel.

@@ -252,15 +252,21 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     );
   });
 
-  test("before a container, the engine removes those that killed transfers have left, and gets nothing of the tunnel", async () => {
+  test("before a container starts, those are removed that a killed docker has left, and nothing of the tunnel is read", async () => {
     const code = docker("echo linux/amd64");
-    const log = `echo "[docker]" "$@" "stdin: $(cat)" >> ~/log; exit 1`;
-    const before = `case "$*" in container*) ${log} ;; run*) cat ~/log ;; esac`;
-    code["docker"] = `${before}; ${code["docker"]}`;
+    const ages = ["c1 10 minutes ago", "c2 9 minutes ago", "c3 Less than a second ago", "c4 59 seconds ago"];
+    ages.push("c5 About a minute ago", "c6 About an hour ago", "c7 2 days", "c8 something else");
+    const log = (more: string) => `echo "$@" "stdin: $(cat)" >> ~/log; ${more}exit`;
+    const ps = log(ages.map((age) => `echo "${age}"; `).join(""));
+    code["docker"] = `case "$1" in ps) ${ps} ;; rm) ${log("")} ;; run) cat ~/log ;; esac; ${code["docker"]}`;
     const { lines } = await run(["docker"], { code, input: "tunnel\n", ...only("container") });
-    expect(lines.slice(0, 3)).toEqual([
+    expect(lines.slice(0, 6)).toEqual([
       "# try container node:24",
-      "[docker] container prune -f --filter label=docker-over-ssh.remote --filter until=10m stdin: ",
+      "ps -a --filter label=docker-over-ssh.remote --filter status=created --filter status=exited " +
+        "--format {{.ID}} {{.RunningFor}} stdin: ",
+      "rm c1 stdin: ",
+      "rm c6 stdin: ",
+      "rm c7 stdin: ",
       expect.stringMatching(/^\[docker\] run -i --rm /),
     ]);
   });
