@@ -23,8 +23,6 @@ export type Detail =
   | { code: "node-packed"; bytes: number }
   /** Node is sent to the remote side. */
   | { code: "node-sent"; bytes: number }
-  /** The engine there pulls the image for a container. */
-  | { code: "image-pulled"; image: string }
   /** The image for a container is not sent from here. */
   | { code: "image-not-sent"; image: string; error: string }
   /** docker-over-ssh runs there, by this program. */

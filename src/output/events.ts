@@ -70,6 +70,8 @@ export interface Progress {
 export type Note =
   /** No program there can be docker-over-ssh, or the engine alone was asked for. It is used through this command. */
   | { code: "engine-only"; host: string; command: string }
+  /** The engine there pulls the image for a container, once. */
+  | { code: "image-pulled"; image: string }
   /** The engine's content store needs a connection of its own. Without `host`: the engine of this side. */
   | { code: "connecting-again"; host?: string }
   /** The login ran no command of a POSIX shell: it ended with this status. The engine there is used by another login. */

@@ -18,6 +18,8 @@ export function noteText(note: Note): string {
   switch (note.code) {
     case "engine-only":
       return `remote side: ${note.command} (the engine of ${note.host} alone: layers are sent whole)`;
+    case "image-pulled":
+      return `the remote engine pulls ${note.image} once, for a container that runs docker-over-ssh there`;
     case "connecting-again":
       return `connecting to ${note.host ?? "the engine"} once more, to read ${note.host === undefined ? "its" : "the engine's"} content store`;
     case "no-remote-shell":
@@ -104,8 +106,6 @@ export function detailText(detail: Detail): string {
       return `Node is packed for the remote side, ${bytes(detail.bytes)}`;
     case "node-sent":
       return `sending Node, ${bytes(detail.bytes)}`;
-    case "image-pulled":
-      return `the remote engine pulls ${detail.image}`;
     case "image-not-sent":
       return `${detail.image} is not sent from here: ${detail.error}`;
     case "noise":

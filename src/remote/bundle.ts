@@ -7,7 +7,7 @@ export interface Bundle {
   digest: string;
   /** Bytes of the file as it is sent: compressed by brotli */
   size: number;
-  /** The code that receives the bundle and becomes it (src/bootstrap.ts): JavaScript, compressed by gzip, in base64 */
+  /** The code that receives the bundle and becomes it (src/bootstrap.ts): JavaScript, compressed by brotli, in base64 */
   bootstrap: string;
   /** The same for the code that installs it (src/installer.ts) */
   installer: string;

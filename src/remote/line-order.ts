@@ -8,7 +8,7 @@ import type { RemoteLine } from "./remote-lines.ts";
 export class LineOrder {
   readonly #programs: readonly RemoteProgram[];
   /** Kinds of line that have come for the program that is tried. */
-  readonly #come = new Set<RemoteLine["kind"]>();
+  readonly #come = new Set<string>();
   #program: RemoteProgram | undefined;
 
   constructor(programs: readonly RemoteProgram[]) {
@@ -31,6 +31,8 @@ export class LineOrder {
       case "pull":
       case "image":
         return this.#programs.includes("container") && this.#isFirst(line);
+      case "more":
+        return this.#programs.includes(line.program) && this.#isFirst(line, line.program);
       case "system":
       case "send-node":
         return this.#programs.includes("node-sent") && this.#isFirst(line);
@@ -39,9 +41,10 @@ export class LineOrder {
     }
   }
 
-  #isFirst({ kind }: RemoteLine): boolean {
-    const isFirst = !this.#come.has(kind);
-    this.#come.add(kind);
+  #isFirst({ kind }: RemoteLine, program = ""): boolean {
+    const key = kind + program;
+    const isFirst = !this.#come.has(key);
+    this.#come.add(key);
     return isFirst;
   }
 }

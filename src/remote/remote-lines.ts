@@ -14,6 +14,9 @@ export const PASSED_OVER = 96;
 /** A program whose tunnel comes behind the lines. */
 export type TunnelProgram = Exclude<RemoteProgram, "engine">;
 
+/** A program for which the script asks for further blocks. */
+export type FurtherProgram = "container" | "node-sent";
+
 /** What the script tells of the system there. */
 export interface RemoteSystem {
   /** `uname -s` */
@@ -40,6 +43,8 @@ export type RemoteLine =
   | { kind: "pull"; image: string }
   /** The remote side cannot get the image, and waits for an answer: `sent`, or another word. Without a valid platform, none is sent. */
   | { kind: "image"; platform: Platform | undefined }
+  /** The script wants the further blocks for a program. */
+  | { kind: "more"; program: FurtherProgram }
   /** The system there, for which Node may be sent. It waits for an answer: `node SHA256 PACKED-SIZE SIZE`, or `no REASON`. */
   | { kind: "system"; system: RemoteSystem }
   /** That Node is not in the cache folder there. It waits for an answer: `send` and the packed Node, or `no REASON`. */
@@ -73,6 +78,8 @@ export function parseRemoteLine(words: string): RemoteLine | undefined {
     case "send":
     case "send-node":
       return { kind };
+    case "more":
+      return first === "container" || first === "node-sent" ? { kind, program: first } : undefined;
     case "run":
       return { kind, isKept: first === "kept" };
     case "pull":
@@ -85,7 +92,10 @@ export function parseRemoteLine(words: string): RemoteLine | undefined {
     }
     case "engine":
       if (first === "podman") return { kind, program: first };
-      return first === "docker" ? { kind, program: first, ...(rest !== "" && { apiVersion: rest }) } : undefined;
+      // podman behind the name of docker prints other words.
+      return first === "docker"
+        ? { kind, program: first, ...(/^\d+\.\d+$/.test(rest) && { apiVersion: rest }) }
+        : undefined;
     case "nothing":
       return { kind, path: [first, ...more].join(" ") };
     default:

@@ -85,8 +85,7 @@ receive() {
 }
 
 can_take() {
-  api || { pass node-sent "podman alone"; return 1; }
-  [ -n "$DOCKER_HOST" ] || [ -S /var/run/docker.sock ] || command -v docker >/dev/null || { pass node-sent "no engine"; return 1; }
+  api || { pass node-sent "$why"; return 1; }
   [ -z "$s" ] || { pass node-sent "sudo wants a password for it"; return 1; }
   command -v gzip >/dev/null && [ -n "$(digest /dev/null)" ] || { pass node-sent "no gzip, or no program for SHA-256"; return 1; }
 }

@@ -11,6 +11,7 @@ import { hasReachedShell } from "./login.ts";
 import { withinAnswerTimeout, type RemoteCommand } from "./remote-command.ts";
 import { engineUnreachable, noUsableProgram, silentLoginHint } from "./remote-errors.ts";
 import { findMarker, MAX_NOISE, parseRemoteLine, type RemoteLine, type TunnelProgram } from "./remote-lines.ts";
+import { furtherBlocks } from "./remote-script.ts";
 import type { SentNode } from "./sent-node.ts";
 
 /** Characters of an unexpected line that are shown. */
@@ -102,10 +103,13 @@ class ScriptTalk {
       case "run":
         return this.tunnel();
       case "pull":
-        this.#options.output.detail({ code: "image-pulled", image: line.image });
+        this.#options.output.note({ code: "image-pulled", image: line.image });
         return undefined;
       case "image":
         return this.#write((await this.#hasImage(line.platform)) ? "sent" : "no");
+      case "more":
+        this.#link.child.stdin.write(furtherBlocks(line.program));
+        return undefined;
       case "system":
         return this.#write(await this.#options.sentNode.answer(line.system));
       case "send-node":

@@ -13,7 +13,7 @@ const COMMAND = Buffer.from(
 );
 const DIGEST = createHash("sha256").update(COMMAND).digest("hex");
 const PACKED = brotliCompressSync(COMMAND);
-const EVALUATE = "eval(require('zlib').gunzipSync(Buffer.from(process.argv[1],'base64'))+'')";
+const EVALUATE = "eval(require('zlib').brotliDecompressSync(Buffer.from(process.argv[1],'base64'))+'')";
 
 let home: string;
 beforeEach(async () => void (home = await mkdtemp(join(tmpdir(), "bootstrap-"))));

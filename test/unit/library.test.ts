@@ -93,7 +93,7 @@ test("sends docker-over-ssh to a host that has only Node", async () => {
   const home = at("far-home");
   mkdirSync(home);
   // In place of ssh: it runs what ssh would run there, in a home folder of its own, and without an engine.
-  const there = `HOME='${home}' XDG_CACHE_HOME= DOCKER_HOST=unix:///nowhere`;
+  const there = `HOME='${home}' XDG_CACHE_HOME= DOCKER_HOST=tcp://127.0.0.1:1`;
   writeFileSync(at("ssh"), `#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift 2\n${there} exec sh -c "$*"\n`, {
     mode: 0o755,
   });

@@ -24,6 +24,7 @@ export async function install(connection: HostConnection, context: Context): Pro
     ...connection,
     sudo: false,
     programs: ["node"],
+    isInstalling: true,
     bundle: { digest, size, bootstrap: installer },
     words: [`${factsDigest}:${facts.length}`, VERSION],
   });

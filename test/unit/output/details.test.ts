@@ -26,7 +26,6 @@ const DETAILS: { [Code in Detail["code"]]: [Extract<Detail, { code: Code }>, str
   ],
   "node-packed": [{ code: "node-packed", bytes: 35_900_000 }, "Node is packed for the remote side, 35.9 MB"],
   "node-sent": [{ code: "node-sent", bytes: 35_900_000 }, "sending Node, 35.9 MB"],
-  "image-pulled": [{ code: "image-pulled", image: "node:24" }, "the remote engine pulls node:24"],
   "image-not-sent": [
     { code: "image-not-sent", image: "node:24", error: "no such image" },
     "node:24 is not sent from here: no such image",

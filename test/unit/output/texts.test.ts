@@ -25,6 +25,10 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
     { code: "layers-kept", bytes: 1_500_000 },
     "1.5 MB of received layers are kept: the next run continues there",
   ],
+  "image-pulled": [
+    { code: "image-pulled", image: "node:24" },
+    "the remote engine pulls node:24 once, for a container that runs docker-over-ssh there",
+  ],
   "waiting-for-reader": [{ code: "waiting-for-reader", path: "pipe" }, "waiting for a program that reads pipe"],
   "setup-step": [
     { code: "setup-step", step: { did: "written", what: "launcher", name: "/home/x/.local/bin/docker-over-ssh" } },

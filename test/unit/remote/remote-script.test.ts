@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import { readConnection } from "../../../src/commands/read-connection.ts";
+import { readBundle } from "../../../src/remote/bundle.ts";
 import { hasReachedShell, loginCommand } from "../../../src/remote/login.ts";
 import { findMarker, parseRemoteLine } from "../../../src/remote/remote-lines.ts";
-import { scriptWords, type ScriptOptions } from "../../../src/remote/remote-script.ts";
+import { furtherBlocks, scriptWords, type ScriptOptions } from "../../../src/remote/remote-script.ts";
 import { quote } from "../../../src/remote/shell-words.ts";
 import type { HostConnection, RemoteProgram } from "../../../src/request.ts";
 import { temporaryFolder } from "../engine/fake-engine.ts";
@@ -63,6 +64,15 @@ describe("the login", () => {
   });
 });
 
+test("the command is shorter than Dropbear takes, 9000 characters, and short for an engine alone", () => {
+  const { bootstrap } = readBundle();
+  const bundle = { digest: "0".repeat(64), size: 230_000, bootstrap };
+  const length = (programs: readonly RemoteProgram[]): number =>
+    loginCommand(prod, scriptWords({ ...prod, programs, bundle, words: ["pull", "app:v2"] })).join(" ").length;
+  expect(length(["installed", "node", "container", "node-sent", "engine"])).toBeLessThan(9000);
+  expect(length(["engine"])).toBeLessThan(5500);
+});
+
 test("no word is longer than csh takes, 1024 characters", () => {
   const words = script({ sudo: true, programs: ["node-sent"] });
   expect(Math.max(...words.map((word) => word.length))).toBeLessThanOrEqual(1000);
@@ -99,6 +109,8 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     aliases?: Record<string, string>;
     /** Links in the home folder. */
     links?: Record<string, string>;
+    /** DOCKER_HOST. By default docker-over-ssh itself reaches an engine where Node is to be tried. */
+    dockerHost?: string;
     /** The image whose pull has failed in an earlier run. */
     stamp?: string;
   }
@@ -106,7 +118,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
   /** Runs the line with only these programs in PATH; returns what they print, and the marker lines. */
   async function run(
     programs: string[],
-    { code = {}, home = {}, input = "", stamp, aliases = {}, links = {}, ...options }: RunOptions = {},
+    { code = {}, home = {}, input = "", stamp, dockerHost, aliases = {}, links = {}, ...options }: RunOptions = {},
   ) {
     await using folder = await temporaryFolder();
     const bin = join(folder.path, "bin");
@@ -130,20 +142,22 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
       await execa`ln -s /bin/${name} ${join(bin, name)}`;
     const [name = "", ...args] = shell.split(" ");
     const file = (await execa`which ${name}`).stdout;
-    const env = { PATH: bin, HOME: folder.path, LC_ALL: "C" };
+    const host = dockerHost ?? (options.programs?.includes("node") ? "tcp://engine:2375" : "");
+    const env = { PATH: bin, HOME: folder.path, LC_ALL: "C", DOCKER_HOST: host };
     const line = script(options).map(quote).join(" ");
     const { stdout, exitCode } = await execa(file, [...args, "-c", line], {
       env,
       extendEnv: false,
       reject: false,
-      input,
+      input: (options.programs?.includes("container") ? furtherBlocks("container") : "") + input,
     });
     const text = stdout.replaceAll(folder.path, "~");
-    return { lines: text.split("\n").map((one) => one.replace(/^#docker-over-ssh#remote# /, "# ")), exitCode };
+    const lines = text.split("\n").map((one) => one.replace(/^#docker-over-ssh#remote# /, "# "));
+    return { lines: lines.filter((one) => one !== "# more container"), exitCode };
   }
 
   const only = (...programs: RemoteProgram[]) => ({ programs });
-  const boot = `eval(require(/zlib/.source).gunzipSync(Buffer.from(process.argv[1],/base64/.source))+[])`;
+  const boot = `eval(require(/zlib/.source).brotliDecompressSync(Buffer.from(process.argv[1],/base64/.source))+[])`;
 
   test("docker-over-ssh is run if it is installed", async () => {
     expect(await run(["docker-over-ssh", "docker", "node"])).toEqual({
@@ -227,7 +241,10 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
   test("a Node that does not start is passed over; the status of a transfer that has failed is not", async () => {
     const broken = await run(["node"], { code: { node: "exit 1" }, ...only("node") });
     expect(broken.lines[1]).toBe("# pass node status 126");
-    const failed = await run(["node"], { code: { node: `[ "$2" = 0 ] || exit 1` }, ...only("node") });
+    const failed = await run(["node"], {
+      code: { node: `case "$2" in process.exit*) ;; *) exit 1 ;; esac` },
+      ...only("node"),
+    });
     expect(failed).toEqual({ lines: ["# try node ~/bin/node"], exitCode: 1 });
   });
 
@@ -333,9 +350,54 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     expect((await run(["podman"], only("engine"))).lines).toEqual(["# engine podman", "[podman] system dial-stdio"]);
   });
 
-  test.skipIf(existsSync("/var/run/docker.sock"))("Node is passed over beside podman alone", async () => {
-    const { lines } = await run(["node", "podman"], only("node", "engine"));
-    expect(lines).toEqual(["# pass node podman alone", "# engine podman", "[podman] system dial-stdio"]);
+  test("Node is passed over where docker-over-ssh itself does not reach the engine", async () => {
+    const wrapper = docker("exit 1");
+    wrapper["docker"] = wrapper["docker"]?.replace("unix:///run/here.sock", "unix:///root/only.sock") ?? "";
+    const { lines } = await run(["node", "docker"], {
+      code: wrapper,
+      dockerHost: "unix:///nowhere/docker.sock",
+      ...only("node", "engine"),
+    });
+    expect(lines).toEqual([
+      "# pass node no engine at /nowhere/docker.sock",
+      "# engine docker 1.56",
+      "[docker] system dial-stdio",
+    ]);
+  });
+
+  test.skipIf(existsSync("/var/run/docker.sock"))(
+    "the engine of docker's context counts, and podman alone is none",
+    async () => {
+      const podman = await run(["node", "podman"], { dockerHost: "", ...only("node", "engine") });
+      expect(podman.lines).toEqual([
+        "# pass node no engine at /var/run/docker.sock",
+        "# engine podman",
+        "[podman] system dial-stdio",
+      ]);
+      const context = await run(["node", "docker"], {
+        code: docker("exit 1"),
+        dockerHost: "",
+        ...only("node", "engine"),
+      });
+      expect(context.lines[0]).toBe("# pass node no engine at /run/here.sock");
+    },
+  );
+
+  test("a Node that a signal ends at its start is passed over; a transfer that a signal ends is not", async () => {
+    const broken = await run(["node"], { code: { node: "kill -4 $$" }, ...only("node") });
+    expect(broken.lines[1]).toBe("# pass node status 126");
+    const killed = await run(["node"], {
+      code: { node: `case "$2" in process.exit*) ;; *) kill -9 $$ ;; esac` },
+      ...only("node"),
+    });
+    expect(killed).toEqual({ lines: ["# try node ~/bin/node"], exitCode: 137 });
+  });
+
+  test("podman behind the name of docker has no image for a container", async () => {
+    const code = { docker: `case "$*" in *Server*) echo linux/ ;; *) echo "[docker]" "$@" ;; esac` };
+    expect((await run(["docker"], { code, ...only("container", "engine") })).lines[0]).toBe(
+      "# pass container no engine",
+    );
   });
 
   test("docker is run without its version if the engine is down, and prints the error itself", async () => {
@@ -445,11 +507,14 @@ describe("a line of the script", () => {
     ["send", { kind: "send" }],
     ["run kept", { kind: "run", isKept: true }],
     ["run sent", { kind: "run", isKept: false }],
+    ["more container", { kind: "more", program: "container" }],
+    ["more engine", undefined],
     ["pull node:24", { kind: "pull", image: "node:24" }],
     ["image linux/amd64 node:24", { kind: "image", platform: AMD64 }],
     ["system Linux x86_64 64 glibc 2.36", system("Linux", "x86_64", "64", "glibc 2.36")],
     ["system Darwin arm64 64", system("Darwin", "arm64", "64", "")],
     ["send-node", { kind: "send-node" }],
+    ["engine docker linux/", { kind: "engine", program: "docker" }],
     ["engine docker", { kind: "engine", program: "docker" }],
     ["engine docker 1.56", { kind: "engine", program: "docker", apiVersion: "1.56" }],
     ["engine podman", { kind: "engine", program: "podman" }],

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
-import { scriptWords } from "../../../src/remote/remote-script.ts";
+import { furtherBlocks, scriptWords } from "../../../src/remote/remote-script.ts";
 import type { RemoteProgram } from "../../../src/request.ts";
 import { temporaryFolder } from "../engine/fake-engine.ts";
 
@@ -69,13 +69,14 @@ async function machine(
         words: ["pull", "app:v2"],
       });
       const { stdout, exitCode } = await execa(join(bin, "sh"), words, {
-        env: { PATH: bin, HOME: home, DOCKER_HOST: "unix:///run/docker.sock", XDG_RUNTIME_DIR: run, ...env },
+        env: { PATH: bin, HOME: home, DOCKER_HOST: "tcp://engine:2375", XDG_RUNTIME_DIR: run, ...env },
         extendEnv: false,
         reject: false,
-        input,
+        input: Buffer.concat([Buffer.from(furtherBlocks("node-sent")), Buffer.from(input)]),
       });
       const text = stdout.replaceAll(folder.path, "~").replaceAll(/\b[0-9a-f]{64}\b/g, "DIGEST");
-      return { lines: text.split("\n").map((line) => line.replace(/^#docker-over-ssh#remote# /, "# ")), exitCode };
+      const lines = text.split("\n").map((line) => line.replace(/^#docker-over-ssh#remote# /, "# "));
+      return { lines: lines.filter((line) => line !== "# more node-sent"), exitCode };
     },
     /** All files that are left in the home folder and in the folder for temporary ones. */
     async files() {
@@ -184,8 +185,7 @@ describe("the script, for a Node that is sent,", () => {
   test.each([
     ["a program for digests", "no gzip, or no program for SHA-256", { without: ["sha256sum"] }, {}],
     ["gzip", "no gzip, or no program for SHA-256", { without: ["gzip"] }, {}],
-    ["an engine that docker-over-ssh can use", "podman alone", { code: { podman: "exit 1" } }, { DOCKER_HOST: "" }],
-    ["an engine", "no engine", {}, { DOCKER_HOST: "" }],
+    ["an engine", "no engine at /nowhere", {}, { DOCKER_HOST: "unix:///nowhere" }],
     ["the right to run it by sudo", "sudo wants a password for it", {}, { DOCKER_OVER_SSH_SUDO: "sudo -n" }],
   ])("passes over without %s", async (_, reason, options, env) => {
     await using there = await machine(sh, options);

@@ -21,7 +21,7 @@ afterEach(() => void vi.useRealTimers());
 const SSH = `#!/bin/sh
 while [ "$1" != -- ]; do shift; done
 shift 2
-exec env -i HOME="$FAR_HOME" PATH="$FAR_PATH" DOCKER_HOST=unix:///nowhere sh -c "$*"
+exec env -i HOME="$FAR_HOME" PATH="$FAR_PATH" DOCKER_HOST=tcp://127.0.0.1:1 sh -c "$*"
 `;
 
 const TOOLS = "cat chmod df find getconf gzip head ls mkdir mktemp mv rm sh sha256sum tail touch uname".split(" ");
