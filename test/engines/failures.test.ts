@@ -51,7 +51,7 @@ describe.skipIf(why)(
       ["that has sent its hello", (role) => ["sh", "-c", greets(role)]],
       ["that is silent, like an ssh that logs in", () => ["sh", "-c", listens()]],
       ["that leads to an engine", () => ["sh", "-c", listens(), "system", "dial-stdio"]],
-      ["that has failed", () => ["no-such-program"]],
+      ["that has failed", () => ["no-such-program", "there"]],
       ["that has ended", () => ["true"]],
       [
         "that is docker-over-ssh",
