@@ -68,7 +68,7 @@ run_node() {
   echo "$m try $w $p"
   $s "$p" -e "$j" -- "$b" $d $w "$@"
   e=$?
-  [ $e = 1 ] || [ $e -gt 128 ] && { "$p" -e "process.exit(+(parseInt(process.versions.node)<20))" 2>/dev/null || e=126; }
+  [ $e = 1 ] || [ $e -gt 128 ] && { "$p" -e "process.exitCode=+(parseInt(process.versions.node)<20)" 2>/dev/null || e=126; }
   ended $w $e
 }
 
