@@ -95,7 +95,9 @@ export function noUsableProgram(
     `no program on ${given} can run the remote side: ${passedOver.join("; ")}`,
     {
       expected: `one of the programs of --far: ${programs.join(", ")}`,
-      hint: "Leave --far out to use any program that works there, or name a folder with --far-path.",
+      hint: passedOver.some((reason) => reason.includes("this user may not use"))
+        ? "Add the user to the group docker there, or use --sudo."
+        : "Leave --far out to use any program that works there, or name a folder with --far-path.",
     },
   );
 }

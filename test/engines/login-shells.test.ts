@@ -152,7 +152,9 @@ async function pushOnTerminal(location: string, options: string[], answers: read
 
 describe.skipIf(why)("--sudo", () => {
   test("as root, docker-over-ssh reaches an engine that the user may not use", async () => {
-    expect(await push("ssh://sudo-all@login", "--far", "node")).toMatchObject({ exitCode: 4, arrived: false });
+    const refused = await push("ssh://sudo-all@login", "--far", "node");
+    expect(refused).toMatchObject({ exitCode: 5, arrived: false });
+    expect(refused.stderr).toMatch(/can run the remote side: node: this user may not use \/.*\n.*\n.*or use --sudo/);
     const run = await push("ssh://sudo-all@login", "--sudo", "--far", "node");
     expect(run).toEqual({ ...done, arrived: true });
     expect(run.stderr).toContain("docker-over-ssh on ssh://sudo-all@login, sent to the Node there");
