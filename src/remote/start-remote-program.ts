@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { Platform } from "../image/platform.ts";
 import { Failure } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
@@ -16,6 +17,9 @@ import type { SentNode } from "./sent-node.ts";
 
 /** Characters of an unexpected line that are shown. */
 const MAX_SHOWN = 200;
+
+/** ms by which the last words of a program on stderr may come after the line on stdout that says it has ended: ssh sends two streams. */
+const STDERR_LAG = 50;
 
 /** Lines of the script: each program is tried in a few places. */
 const MAX_LINES = 100;
@@ -81,6 +85,7 @@ class ScriptTalk {
   readonly #request: TransferRequest;
   readonly #options: StartRemoteOptions;
   #program: TunnelProgram = "installed";
+  #tried: TunnelProgram | undefined;
 
   constructor(link: RemoteCommand, connection: HostConnection, request: TransferRequest, options: StartRemoteOptions) {
     this.#link = link;
@@ -95,7 +100,7 @@ class ScriptTalk {
     this.timeout = line.kind === "pull" ? PULL_TIMEOUT : this.#request.timeout;
     switch (line.kind) {
       case "pass":
-        return this.#pass(line.program, line.reason);
+        return await this.#pass(line.program, line.reason);
       case "try":
         return await this.#try(line.program, line.what);
       case "send":
@@ -128,7 +133,8 @@ class ScriptTalk {
     return { kind: "tunnel", program: this.#program };
   }
 
-  #pass(program: string, reason: string): undefined {
+  async #pass(program: string, reason: string): Promise<undefined> {
+    if (program === this.#tried) await delay(STDERR_LAG, undefined, { signal: this.#options.signal });
     this.#link.releaseLines("passed-over");
     this.passedOver.push(`${program}: ${reason}`);
     this.#options.output.detail({ code: "program-passed-over", program, reason });
@@ -136,7 +142,7 @@ class ScriptTalk {
   }
 
   async #try(program: TunnelProgram, what: string): Promise<StartedProgram | undefined> {
-    this.#program = program;
+    this.#program = this.#tried = program;
     this.#options.output.detail({ code: "program-tried", program, what });
     this.#link.holdLines();
     if (program !== "installed") return undefined;
