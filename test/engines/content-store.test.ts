@@ -8,7 +8,7 @@ import { whyNotKind } from "../testbed/engine-packages.ts";
 import type { Engine } from "../testbed/engine.ts";
 import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
-import { done, dos, startDos, why } from "./bed.ts";
+import { done, dos, startDos, staysInCache, why } from "./bed.ts";
 
 const whyNot = why ?? (await whyNotKind("29-containerd"));
 
@@ -121,7 +121,7 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
   function cached(): string[] {
     const cache = join(bed.env["HOME"] ?? "", ".cache/docker-over-ssh");
     if (!existsSync(cache)) return [];
-    const paths = readdirSync(cache, { recursive: true, encoding: "utf8" }).filter((path) => !path.startsWith("code"));
+    const paths = readdirSync(cache, { recursive: true, encoding: "utf8" }).filter((path) => !staysInCache(path));
     return paths.map((path) => join(cache, path)).filter((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
   }
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { buildImage } from "../testbed/build-image.ts";
-import { bed, done, dos, rememberEngines, startDos, unchanged, untilPrinted, why } from "./bed.ts";
+import { bed, done, dos, rememberEngines, startDos, staysInCache, unchanged, untilPrinted, why } from "./bed.ts";
 import { DIAL, folder, MB } from "./engine-only-images.ts";
 
 describe.skipIf(why)("a failed transfer to an engine alone leaves nothing", () => {
@@ -20,7 +20,7 @@ describe.skipIf(why)("a failed transfer to an engine alone leaves nothing", () =
     await bed.limitRate(undefined);
     await expect.poll(changes, { timeout: 20_000 }).toEqual(unchanged(2));
     const cache = join(bed.env["HOME"] ?? "", ".cache/docker-over-ssh");
-    expect(existsSync(cache) ? readdirSync(cache).filter((name) => name !== "code") : []).toEqual([]);
+    expect(existsSync(cache) ? readdirSync(cache).filter((name) => !staysInCache(name)) : []).toEqual([]);
   });
 
   test.each<[string, string[], number, string]>([

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterEach, beforeAll, beforeEach, expect } from "vitest";
 import { buildImage } from "../testbed/build-image.ts";
-import { bed, isOfBed, rememberEngines, unchanged, why } from "./bed.ts";
+import { bed, isOfBed, rememberEngines, staysInCache, unchanged, why } from "./bed.ts";
 
 /** A sleep that no other process runs, so that one left behind is found. */
 export const SLEEP = "exec sleep 1000.753";
@@ -48,12 +48,12 @@ const CACHE = "home/.cache/docker-over-ssh";
 /** Paths in the resume cache of the receiving machine that no run uses any more. */
 const KEPT = /^far\/kept(?:\/[0-9a-f]{64})?$/;
 
-/** Returns the spooled files in the home folders of both machines. The compiled command may stay. */
+/** Returns the spooled files in the home folders of both machines. */
 function spooledFiles(): string[] {
   return ["near", "far"].flatMap((machine) => {
     const cache = join(bed.folder, machine, CACHE);
     const names = existsSync(cache) ? readdirSync(cache, { recursive: true, encoding: "utf8" }) : [];
-    return names.filter((name) => !/^code(?:$|\/)/.test(name)).map((name) => join(machine, name));
+    return names.filter((name) => !staysInCache(name)).map((name) => join(machine, name));
   });
 }
 

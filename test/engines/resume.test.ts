@@ -6,7 +6,7 @@ import { buildImage } from "../testbed/build-image.ts";
 import type { Engine } from "../testbed/engine.ts";
 import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
-import { bed, done, dos, startDos, why } from "./bed.ts";
+import { bed, done, dos, startDos, staysInCache, why } from "./bed.ts";
 
 const MB = 1_000_000;
 const IMAGE = "resumed:v1";
@@ -62,7 +62,7 @@ afterAll(async () => {
 function filesOf(on: Testbed): string[] {
   const cache = join(on.folder, "far/home/.cache/docker-over-ssh");
   const names = existsSync(cache) ? readdirSync(cache, { recursive: true, encoding: "utf8" }) : [];
-  return names.filter((name) => !name.startsWith("code")).map((name) => join(cache, name));
+  return names.filter((name) => !staysInCache(name)).map((name) => join(cache, name));
 }
 
 /** Returns the bytes of the large layer on the far machine's disk. */
