@@ -31,7 +31,13 @@ function answers(
 const TOOLS = "cat chmod df find gzip head ls mkdir mktemp mv rm sha256sum tail touch".split(" ");
 const which = async (name: string): Promise<string> => (await execa({ reject: false })`which ${name}`).stdout;
 const pathOf = new Map(await Promise.all(TOOLS.map(async (name) => [name, await which(name)] as const)));
-const shells = await Promise.all(["dash", "bash", "busybox", "zsh", "ksh", "mksh"].map(which));
+const names = ["dash", "bash", "busybox", "zsh", "ksh", "mksh"];
+const shells = await Promise.all(names.map(which));
+const missing = names.filter((_, index) => shells[index] === "");
+
+test.skipIf(missing.length > 0)(`each shell is here; not installed, and not tested: ${missing.join(", ")}`, () => {
+  expect(missing).toEqual([]);
+});
 
 /** A machine with these tools alone, where `sh` is the given shell. */
 async function machine(

@@ -28,6 +28,15 @@ const installed = await Promise.all(
   shells.map(async (shell) => (await execa({ reject: false })`which ${shell.split(" ")[0] ?? ""}`).exitCode === 0),
 );
 
+const missing = shells.filter((_, index) => !installed[index]);
+
+test.skipIf(missing.length > 0)(
+  `each login shell is here; not installed, and not tested: ${missing.join(", ")}`,
+  () => {
+    expect(missing).toEqual([]);
+  },
+);
+
 describe.each(shells.filter((_, index) => installed[index]))("the login shell %s", (shell) => {
   test("setup installs, and --uninstall leaves nothing", async () => {
     await using far = await makeFarHome({ shell });
