@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
+import { CACHE_VOLUME } from "../src/remote/container-script.ts";
 import { run } from "../test/testbed/programs.ts";
 import { layersOf } from "./images.ts";
 import type { Peer } from "./peers/peer.ts";
@@ -20,8 +21,10 @@ export interface Measured {
 /** Runs the peer's line as typed. Throws when it fails, or when another image than the one sent arrived. */
 export async function transfer(stage: Stage, peer: Peer, image: string, signal: AbortSignal): Promise<Measured> {
   const { bed, peaks } = stage;
-  for (const path of [...Object.values(peaks), ...stage.caches.flatMap(layersIn)])
-    rmSync(path, { recursive: true, force: true });
+  const { near, far } = stage.caches;
+  const passing = [...layersIn(near), ...(peer.isFirstContact ? [far] : layersIn(far))];
+  for (const path of [...Object.values(peaks), ...passing]) rmSync(path, { recursive: true, force: true });
+  if (peer.isFirstContact) await bed.far.docker("volume", "rm", "--force", CACHE_VOLUME);
   await dropCaches();
   const wire = await bed.countWire();
   const start = performance.now();
@@ -34,10 +37,10 @@ export async function transfer(stage: Stage, peer: Peer, image: string, signal: 
   return { seconds, toFar, toNear, ...(peakNear && peakFar ? { peakNear, peakFar } : {}) };
 }
 
-/** Returns the paths in a cache folder that hold layers. The compiled command stays, as it would from one day to the next. */
+/** Returns the paths in a cache folder that hold layers. The compiled command and bundles stay, as they would from one day to the next. */
 function layersIn(cache: string): string[] {
   const names = existsSync(cache) ? readdirSync(cache) : [];
-  return names.filter((name) => name !== "code").map((name) => join(cache, name));
+  return names.filter((name) => name !== "code" && !name.startsWith("bundle-")).map((name) => join(cache, name));
 }
 
 /** Runs a line as typed, in its own process group, which is ended as a whole on abort. */

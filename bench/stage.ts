@@ -29,7 +29,7 @@ export interface Stage extends AsyncDisposable {
   /** A folder with a `node` that records its peak memory. */
   nodeBin: string;
   /** The cache folders of docker-over-ssh. */
-  caches: string[];
+  caches: { near: string; far: string };
   /** All folders on the near machine that one transfer changes and a later one reads. */
   memories: string[];
 }
@@ -50,7 +50,7 @@ export async function openStage(store: Store): Promise<Stage> {
     writeFileSync(join(nodeBin, "node"), node, { mode: 0o755 });
     const skopeoMemory = join(bed.folder, "skopeo");
     mkdirSync(skopeoMemory);
-    const caches = [near, far].map(({ folder }) => join(folder, "home/.cache/docker-over-ssh"));
+    const cacheIn = ({ folder }: Machine): string => join(folder, "home/.cache/docker-over-ssh");
     const digests = store.name === "graphdriver" ? [join(near.dataFolder, digestsFolder)] : [];
     return {
       store,
@@ -62,7 +62,7 @@ export async function openStage(store: Store): Promise<Stage> {
       skopeoMemory,
       nodeBin,
       peaks: { near: join(near.folder, "home/peaks"), far: join(far.folder, "home/peaks") },
-      caches,
+      caches: { near: cacheIn(near), far: cacheIn(far) },
       memories: [registry.data, farRegistry.data, skopeoMemory, ...digests],
       [Symbol.asyncDispose]: async () => await bed[Symbol.asyncDispose](),
     };

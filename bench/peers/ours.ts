@@ -19,16 +19,26 @@ export const oursInPieces: Peer = {
   line: (image) => `docker-over-ssh push --delta always ${image} ssh far "docker-over-ssh pull ${image}"`,
 };
 
-/** With nothing installed on the remote machine but Node and an engine. The bundle is sent each time, because its cache folder is emptied. */
+/** With nothing installed on the remote machine but Node and an engine. The cache folder there has kept the bundle from v1's transfer. */
 export const oursToNode: Peer = {
   name: "docker-over-ssh --far node",
   line: (image, { nodeBin }) => `docker-over-ssh push --far node --far-path ${nodeBin} ${image} ssh://far`,
 };
 
+/** The same, the first time. */
+export const oursToNodeFirst: Peer = { ...oursToNode, name: "docker-over-ssh --far node, first", isFirstContact: true };
+
 /** With nothing installed on the remote machine but an engine, which has an image with Node. The volume keeps the bundle from v1's transfer. */
 export const oursToContainer: Peer = {
   name: "docker-over-ssh --far container",
   line: (image) => `docker-over-ssh push --far container --far-image ${NODE_IMAGE} ${image} ssh://far`,
+};
+
+/** The same, the first time. */
+export const oursToContainerFirst: Peer = {
+  ...oursToContainer,
+  name: "docker-over-ssh --far container, first",
+  isFirstContact: true,
 };
 
 /** With nothing installed on the remote machine but an engine. */

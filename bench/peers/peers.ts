@@ -1,4 +1,14 @@
-import { ours, oursInPieces, oursOf2019, oursToContainer, oursToEngine, oursToNode, oursWhole } from "./ours.ts";
+import {
+  ours,
+  oursInPieces,
+  oursOf2019,
+  oursToContainer,
+  oursToContainerFirst,
+  oursToEngine,
+  oursToNode,
+  oursToNodeFirst,
+  oursWhole,
+} from "./ours.ts";
 import type { Peer } from "./peer.ts";
 import { gzipPipe, plainPipe, zstdPipe } from "./pipe.ts";
 import { pushToRemote, registryPull, skopeo } from "./registry.ts";
@@ -9,7 +19,9 @@ export const PEERS: Record<string, Peer> = {
   always: oursInPieces,
   never: oursWhole,
   node: oursToNode,
+  "node-first": oursToNodeFirst,
   "node-in-container": oursToContainer,
+  "node-in-container-first": oursToContainerFirst,
   engine: oursToEngine,
   pipe: plainPipe,
   zstd: zstdPipe,
