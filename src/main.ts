@@ -1,8 +1,10 @@
 import { constants } from "node:os";
 import { parseCommandLine, writerTo, type Job, type Parsed } from "./cli.ts";
-import { outputTo } from "./output/output.ts";
+import { errorReport } from "./output/errors.ts";
+import type { TransferName } from "./output/events.ts";
+import { outputFor, outputTo } from "./output/output.ts";
 import { Terminal } from "./output/terminal.ts";
-import type { Connection } from "./request.ts";
+import type { Connection, TransferRequest } from "./request.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 type Signal = (typeof SIGNALS)[number];
@@ -46,14 +48,14 @@ async function runJob(job: Job): Promise<number> {
   const connection = job.request?.connection;
   // The side that a person started prints the outcome for both.
   const output = outputTo((event) => {
-    if (event.type !== "done" || connection?.kind !== "spawned") terminal.show(event);
+    if (event.type !== "result" || connection?.kind !== "spawned") terminal.show(event);
   });
   const stop = new AbortController();
   for (const signal of SIGNALS) process.on(signal, () => onSignal(signal, stop, terminal));
   // A closed stderr is no reason to stop without cleaning up.
   process.stderr.on("error", () => {});
   try {
-    await job.run({ output, signal: stop.signal, env: process.env });
+    await job.run({ output: outputFor(output, transferName(job.request)), signal: stop.signal, env: process.env });
     terminal.close();
     return 0;
   } catch (error) {
@@ -66,6 +68,13 @@ async function runJob(job: Job): Promise<number> {
     }
     return await report(cause, terminal, connection);
   }
+}
+
+function transferName(request: TransferRequest | undefined): TransferName {
+  if (request === undefined) return {};
+  const { connection } = request;
+  const image = request.role === "sender" ? request.source.given : request.image.given;
+  return { image, ...(connection.kind === "host" && { host: connection.given }) };
 }
 
 function onSignal(signal: Signal, stop: AbortController, terminal: Terminal): void {
@@ -101,7 +110,7 @@ async function report(error: unknown, terminal: Terminal, connection?: Connectio
   const failure = asFailure(error);
   // Its initiator prints the failure: the one it was sent through the tunnel, or its own.
   const isPrintedThere = connection?.kind === "spawned" && (wasReported(error) || failure instanceof RemoteFailure);
-  if (!isPrintedThere) terminal.failure(failure, failure instanceof RemoteFailure ? "remote" : "here");
+  if (!isPrintedThere) terminal.failure(errorReport(failure, failure instanceof RemoteFailure ? "remote" : "here"));
   if (failure.code === "internal" && error instanceof Error) terminal.detail(error.stack ?? "");
   return failure.exitStatus;
 }

@@ -71,7 +71,7 @@ export async function pull(
       return transferResult(request, received, traffic, performance.now() - started);
     },
   );
-  context.output.event({ type: "done", result });
+  context.output.event({ type: "result", ...result });
   return result;
 }
 

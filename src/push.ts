@@ -81,7 +81,7 @@ export async function push(
       return transferResult(request, sent, traffic, performance.now() - started);
     },
   );
-  context.output.event({ type: "done", result });
+  context.output.event({ type: "result", ...result });
   return result;
 }
 

@@ -48,6 +48,26 @@ export class Failure extends Error {
   }
 }
 
+/** A failure: what failed, what was expected, and what to do. */
+export interface ErrorReport {
+  code: FailureCode;
+  /** Of a command that does nothing but this transfer */
+  exitStatus: number;
+  /** Where it failed. The words are those of that side. */
+  side: "here" | "remote";
+  message: string;
+  expected?: string;
+  hint?: string;
+}
+
+/** Returns the event of a failure of this side, or of one in the words of the remote side. */
+export function errorReport(
+  { code, exitStatus, message, expected, hint }: Failure,
+  side: ErrorReport["side"],
+): ErrorReport {
+  return { code, exitStatus, side, message, ...(expected && { expected }), ...(hint && { hint }) };
+}
+
 /** Returns the message of anything thrown, on one line. */
 export function messageOf(error: unknown): string {
   return (error instanceof Error ? error.message || error.name : String(error)).replaceAll(/\s*\n\s*/g, " ").trim();

@@ -1,9 +1,23 @@
 import type { Detail } from "./details.ts";
+import type { ErrorReport } from "./errors.ts";
 import type { NoRoomReason } from "./reasons.ts";
 import type { SetupStep } from "./setup-steps.ts";
 
-/** The events of a transfer, in their order on this side. A program reads the fields; `texts.ts` puts them into words for people. */
-export type TransferEvent =
+/**
+ * The events of a transfer, in their order on this side. A program reads the fields; `texts.ts` puts them into words for people, and
+ * `docs/events.schema.json` describes them as `--json` prints them.
+ */
+export type TransferEvent = AnyEvent & { transfer?: TransferName };
+
+/** Which transfer of a command an event belongs to. Left out: the only one, or the command as a whole. */
+export interface TransferName {
+  /** As it was asked for */
+  image?: string;
+  /** The remote side, as it was typed: `ssh://prod` */
+  host?: string;
+}
+
+type AnyEvent =
   | Started
   | Plan
   | ({ type: "progress" } & Progress)
@@ -14,8 +28,10 @@ export type TransferEvent =
   | ({ type: "detail" } & Detail)
   /** A line that the remote command wrote to its stderr. */
   | { type: "remote"; line: string }
-  /** The transfer has succeeded. The last event. */
-  | { type: "done"; result: TransferResult };
+  /** The transfer has failed. The last event of a transfer that did not succeed. */
+  | ({ type: "error" } & ErrorReport)
+  /** The transfer has succeeded. The last event of it. */
+  | ({ type: "result" } & TransferResult);
 
 /** The side of a transfer that this process plays; both, where the remote side is an engine alone. */
 export type TransferRole = "sender" | "receiver";
@@ -39,6 +55,25 @@ export interface Plan {
   layers: number;
   /** Layers that the receiver lacks; undefined where its engine finds that out while it pulls. */
   missing: number | undefined;
+  /** Bytes to send, with `--dry-run` or where they are known before the transfer. */
+  bytes?: PlannedBytes;
+  /** Each layer of the image, bottom first, where `bytes` is there. */
+  perLayer?: readonly PlannedLayer[];
+}
+
+export interface PlannedBytes {
+  count: number;
+  /** Otherwise estimated */
+  isExact: boolean;
+}
+
+export interface PlannedLayer {
+  diffId: string;
+  way: "present" | "by-delta" | "whole";
+  /** Left out for layers that are present. */
+  bytes?: PlannedBytes;
+  /** The image whose files are reused, for a layer by delta. */
+  deltaBase?: string;
 }
 
 /** The current activity. `working`: one that this version does not know, on a remote side of another version. */
@@ -60,11 +95,25 @@ export type Stage = (typeof STAGES)[number];
 /** Where a transfer is. */
 export interface Progress {
   stage: Stage;
-  /** Bytes done, and to do when that is known. */
+  /** Bytes done, and to do when that is known. Bytes that a delta saves count as done. */
   current: number;
   total?: number;
+  /** Not all of `total` is known yet. */
+  isEstimated?: boolean;
+  /** Bytes of `current` that were not sent, because they came from delta bases. */
+  saved?: number;
   /** Layers: done, of all. */
   layers?: { done: number; total: number };
+  /** The layers that are in work. */
+  perLayer?: readonly ProgressOfLayer[];
+}
+
+export interface ProgressOfLayer {
+  /** The first 12 digits of the layer's diff ID or digest, as engines show it */
+  id: string;
+  current: number;
+  total?: number;
+  isByDelta?: boolean;
 }
 
 export type Note =
@@ -108,6 +157,8 @@ export interface TransferResult {
   name?: string;
   /** The image's ID at the receiver */
   id: string;
+  /** Digest of the image's manifest at the receiver, where this side knows it */
+  manifestDigest?: string;
   layersSent: number;
   layersPresent: number;
   /** Compressed size of the layers that were present, bytes, as far as it is known */

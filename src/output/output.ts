@@ -1,5 +1,5 @@
 import type { Detail } from "./details.ts";
-import type { Note, Progress, TransferEvent, Warning } from "./events.ts";
+import type { Note, Progress, TransferEvent, TransferName, Warning } from "./events.ts";
 
 export type { Progress } from "./events.ts";
 
@@ -22,4 +22,9 @@ export function outputTo(onEvent: (event: TransferEvent) => void): Output {
     warn: (warning) => onEvent({ type: "warning", ...warning }),
     detail: (detail) => onEvent({ type: "detail", ...detail }),
   };
+}
+
+/** Makes an output that names the transfer in each event. What an inner output has named stays: outputs for an image can be made of one for a host. */
+export function outputFor(output: Output, transfer: TransferName): Output {
+  return outputTo((event) => output.event({ ...event, transfer: { ...transfer, ...event.transfer } }));
 }

@@ -1,5 +1,5 @@
 import { bytes, duration, oneLine, printable } from "./describe.ts";
-import type { Failure } from "./errors.ts";
+import type { ErrorReport } from "./errors.ts";
 import type { Progress, Stage, TransferEvent } from "./events.ts";
 import { detailText, noteText, planText, resultText, STAGE_TEXT, warningText } from "./texts.ts";
 
@@ -62,8 +62,10 @@ export class Terminal {
         return this.detail(detailText(event));
       case "remote":
         return this.remote(event.line);
-      case "done":
-        return this.summary(resultText(event.result));
+      case "error":
+        return this.failure(event);
+      case "result":
+        return this.summary(resultText(event));
     }
   }
 
@@ -136,12 +138,10 @@ export class Terminal {
   }
 
   /** Prints a failure of this side, or one in the words of the remote side. */
-  failure(failure: Failure, whose: "here" | "remote"): void {
+  failure(report: ErrorReport): void {
     this.close();
-    const { message, expected, hint } = whose === "remote" ? eachOnOneLine(failure) : failure;
-    this.#print(
-      whose === "remote" ? `docker-over-ssh: the remote side failed: ${message}` : `docker-over-ssh: ${message}`,
-    );
+    const { message, expected, hint } = report.side === "remote" ? eachOnOneLine(report) : report;
+    this.#print(`docker-over-ssh: ${report.side === "remote" ? "the remote side failed: " : ""}${message}`);
     if (expected) this.#print(`  expected: ${expected}`);
     if (hint) this.#print(`  to do:    ${hint}`);
   }
@@ -155,8 +155,12 @@ export class Terminal {
 }
 
 /** The remote side chooses the words, but not the layout. */
-function eachOnOneLine({ message, expected, hint }: Failure): Pick<Failure, "message" | "expected" | "hint"> {
-  return { message: oneLine(message), expected: expected && oneLine(expected), hint: hint && oneLine(hint) };
+function eachOnOneLine({
+  message,
+  expected = "",
+  hint = "",
+}: ErrorReport): Record<"message" | "expected" | "hint", string> {
+  return { message: oneLine(message), expected: oneLine(expected), hint: oneLine(hint) };
 }
 
 /** Formats progress, e.g. `sending  41.2 MB of 101 MB  12.1 MB/s  eta 5.0 s  3 of 5 layers`. Rate in bytes a second. */

@@ -18,7 +18,7 @@ const idle = [process.execPath, "--eval", "setInterval(() => {}, 1000)"];
 beforeAll(async () => await writeTree(at("source"), layoutOf([{ image, ref: "v1" }])));
 
 describe("push", () => {
-  test("returns what was sent, and emits events from started to done", async () => {
+  test("returns what was sent, and emits events from started to result", async () => {
     const events: TransferEvent[] = [];
     const remote = remotely("pull", "--to", `oci:${at("pushed")}`, "app:v1");
     const result = await push({ image: source, remote }, { onEvent: (event) => events.push(event) });
@@ -43,7 +43,7 @@ describe("push", () => {
     expect(events).toContainEqual({ type: "detail", code: "tunnel-opened", peerVersion: VERSION });
     expect(events).toContainEqual({ type: "detail", code: "all-whole", reason: "receiver-wants-whole" });
     expect(events).toContainEqual(expect.objectContaining({ type: "progress", stage: "sending" }));
-    expect(events.at(-1)).toEqual({ type: "done", result });
+    expect(events.at(-1)).toEqual({ type: "result", ...result });
   });
 
   test("passes on lines and failures of the remote side", async () => {

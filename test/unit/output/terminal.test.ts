@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Failure } from "../../../src/output/errors.ts";
+import { errorReport, Failure } from "../../../src/output/errors.ts";
 import { STAGES } from "../../../src/output/events.ts";
 import { Terminal, type TerminalOptions } from "../../../src/output/terminal.ts";
 
@@ -124,9 +124,9 @@ describe("lines", () => {
     output.remote(speaksAsUs);
     output.detail(speaksAsUs);
     output.warn(speaksAsUs);
-    output.failure(new Failure("refused", speaksAsUs), "here");
+    output.failure(errorReport(new Failure("refused", speaksAsUs), "here"));
     const text = { expected: speaksAsUs, hint: speaksAsUs };
-    output.failure(new Failure("refused", `${speaksAsUs}${" ".repeat(70)}pushed app:v2`, text), "remote");
+    output.failure(errorReport(new Failure("refused", `${speaksAsUs}${" ".repeat(70)}pushed app:v2`, text), "remote"));
     const own = /^(?: {2}\| |remote: |docker-over-ssh: (?!all)| {2}expected: | {2}to do: {4}|no pushed)/;
     expect(seen.text.split("\n").filter((line) => line !== "" && !own.test(line))).toEqual([]);
     expect(seen.text).toContain(
@@ -152,13 +152,15 @@ describe("lines", () => {
   test("summaries are not shown with --quiet, errors are", () => {
     const { output, seen } = screen(false, { quiet: true });
     output.summary("pushed app");
-    output.failure(new Failure("no-space", "no space left", { expected: "room", hint: "make some" }), "here");
+    output.failure(
+      errorReport(new Failure("no-space", "no space left", { expected: "room", hint: "make some" }), "here"),
+    );
     expect(seen.text).toBe("docker-over-ssh: no space left\n  expected: room\n  to do:    make some\n");
   });
 
   test("whose error it is can be seen", () => {
     const { output, seen } = screen(false);
-    output.failure(new Failure("no-space", "no space left"), "remote");
+    output.failure(errorReport(new Failure("no-space", "no space left"), "remote"));
     expect(seen.text).toBe("docker-over-ssh: the remote side failed: no space left\n");
   });
 });
