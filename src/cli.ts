@@ -109,18 +109,22 @@ function addCommand<Options extends object>(
     .command(name)
     .summary(summary)
     .description(description)
-    .usage(["[options]", ...definition.arguments.map(({ term }) => term.replace(/^<(.*)>$/, "$1"))].join(" "))
+    .usage(
+      definition.usage ??
+        ["[options]", ...definition.arguments.map(({ term }) => term.replace(/^<(.*)>$/, "$1"))].join(" "),
+    )
     .passThroughOptions(isPassedOn);
   for (const { term, description: text } of definition.arguments) command.argument(term, text);
   for (const option of [...options, ...OUTPUT_OPTIONS]) command.addOption(optionOf(option));
-  command.action(() => {
+  command.action(async () => {
     const given: Options & Partial<OutputOptions> & { delta?: unknown } = command.opts();
     const { quiet = false, verbose = false, progress = true } = given;
     const withDelta = { ...given, ...(given.delta === false && { delta: "never" }) }; // --no-delta
     // Not process.stdin: it may be the tunnel. A terminal of a CI run has nobody before it.
     const isUnattended = quiet || !progress || (env["CI"] ?? "") !== "";
     const mayAsk = !isUnattended && isatty(0) && isatty(2);
-    choose({ output: { quiet, verbose, progress }, ...definition.toJob(command.args, { ...withDelta, mayAsk }, env) });
+    const job = await definition.toJob(command.args, { ...withDelta, mayAsk }, env);
+    choose({ output: { quiet, verbose, progress }, ...job });
   });
 }
 

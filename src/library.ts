@@ -1,9 +1,9 @@
 import { InvalidValue, type TransferJob } from "./commands/command-definition.ts";
 import { checkRate, parseCompress, parsePlatformOption } from "./commands/option-values.ts";
 import { parseFolder, parseImage } from "./commands/host-options.ts";
-import { pullCommand } from "./commands/pull.ts";
-import { pushCommand } from "./commands/push.ts";
-import { isAddress } from "./commands/read-connection.ts";
+import { pullJob } from "./commands/pull.ts";
+import { pushJob } from "./commands/push.ts";
+import { isAddress } from "./commands/read-words.ts";
 import type { SharedOptions } from "./commands/shared-options.ts";
 import { Failure } from "./output/errors.ts";
 import type { TransferEvent, TransferResult } from "./output/events.ts";
@@ -78,7 +78,7 @@ export interface TransferControls {
 export async function push(options: PushOptions, controls: TransferControls = {}): Promise<TransferResult> {
   const { image, remote, registry, ...shared } = options;
   return await run(
-    () => pushCommand.toJob([image, ...wordsOf(remote)], { registry, ...valuesOf(shared) }, process.env),
+    () => pushJob({ images: [image], command: wordsOf(remote) }, { registry, ...valuesOf(shared) }, process.env),
     controls,
   );
 }
@@ -93,7 +93,7 @@ export async function pull(options: PullOptions, controls: TransferControls = {}
   const { image, remote, via, to, maxSize, ...shared } = options;
   const own = { via, to, maxSize };
   return await run(
-    () => pullCommand.toJob([image, ...wordsOf(remote)], { ...own, ...valuesOf(shared) }, process.env),
+    () => pullJob({ images: [image], command: wordsOf(remote) }, { ...own, ...valuesOf(shared) }, process.env),
     controls,
   );
 }
@@ -114,7 +114,7 @@ async function run(
   try {
     const job = prepare();
     stop.throwIfAborted();
-    const result = await job.run({ output, signal: stop, env: process.env });
+    const [result] = await job.run({ output, signal: stop, env: process.env });
     listener.signal.throwIfAborted();
     return result;
   } catch (error) {

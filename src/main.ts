@@ -45,7 +45,7 @@ async function parse(argv: readonly string[]): Promise<Parsed> {
 
 async function runJob(job: Job): Promise<number> {
   const terminal = new Terminal(job.output);
-  const connection = job.request?.connection;
+  const connection = job.batch?.remotes[0].connection; // a spawned side has no other
   // The side that a person started prints the outcome for both.
   const output = outputTo((event) => {
     if (event.type !== "result" || connection?.kind !== "spawned") terminal.show(event);

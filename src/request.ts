@@ -10,6 +10,27 @@ import type { Platform } from "./image/platform.ts";
 /** The request of a push or a pull, parsed and checked: no text in it is parsed again. */
 export type TransferRequest = PushRequest | PullRequest;
 
+/**
+ * What a command line asks for: a transfer of each image with each remote side. Mostly there is one of both.
+ *
+ * A request is what one transfer of one image needs to know; the batch is above it.
+ */
+export interface Batch<Request extends TransferRequest = TransferRequest> {
+  /** The remote sides; the images are the same for all of them. */
+  remotes: NonEmpty<RemoteBatch<Request>>;
+}
+
+/** The transfers with one remote side. They share one connection. */
+export interface RemoteBatch<Request extends TransferRequest = TransferRequest> {
+  connection: Connection;
+  /** One for each image, in the order of the command line. */
+  transfers: NonEmpty<Request>;
+  /** This side was started by the remote script, so the initiator may name other images through the tunnel. */
+  acceptsOthers?: boolean;
+}
+
+export type NonEmpty<T> = readonly [T, ...T[]];
+
 /** Sends an image. */
 export interface PushRequest extends SharedRequest {
   role: "sender";

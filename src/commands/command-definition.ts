@@ -1,5 +1,5 @@
 import type { TransferResult } from "../output/events.ts";
-import type { TransferRequest } from "../request.ts";
+import type { Batch, NonEmpty } from "../request.ts";
 import type { Context } from "../transfer.ts";
 
 /** A command of the command line, as data: cli.ts makes the parser and the help of it, scripts/cli-reference.ts the table in docs/cli.md. */
@@ -10,7 +10,9 @@ export interface CommandDefinition<Options extends object, Job extends CommandJo
   arguments: readonly ArgumentDefinition[];
   options: readonly OptionDefinition[];
   /** Makes a job of a parsed command line. Throws a `usage` Failure for arguments that contradict each other. */
-  toJob(words: readonly string[], options: Options, env: NodeJS.ProcessEnv): Job;
+  toJob(words: readonly string[], options: Options, env: NodeJS.ProcessEnv): Job | Promise<Job>;
+  /** The words behind the options, for `usage:`. Left out: the arguments. */
+  usage?: string;
 }
 
 /** Words behind the options. */
@@ -32,22 +34,23 @@ export interface OptionDefinition {
 
 /** The words of a transfer. */
 export interface Words {
-  /** IMAGE */
-  image: string;
-  /** COMMAND, word for word; empty where none was given */
+  /** IMAGE… */
+  images: NonEmpty<string>;
+  /** COMMAND, word for word, or addresses of hosts; empty where none was given */
   command: readonly string[];
 }
 
 /** A command that has not run yet. */
 export interface CommandJob {
   /** Left out by commands that are no transfer. */
-  request?: TransferRequest;
+  batch?: Batch;
   run(context: Context): Promise<unknown>;
 }
 
 export interface TransferJob extends CommandJob {
-  request: TransferRequest;
-  run(context: Context): Promise<TransferResult>;
+  batch: Batch;
+  /** Resolves to the result of each transfer when all have succeeded. */
+  run(context: Context): Promise<NonEmpty<TransferResult>>;
 }
 
 /** Thrown for an option's text that cannot be its value. The message says what was expected, one sentence. */

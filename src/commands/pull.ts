@@ -3,16 +3,18 @@ import { type ImageName } from "../image/image-name.ts";
 import type { FileLocation, ImageLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import type { Via } from "../receive/engine-target.ts";
-import type { PullRequest, TargetEngine } from "../request.ts";
+import type { Connection, PullRequest, TargetEngine } from "../request.ts";
 import type { CommandDefinition, TransferJob, Words } from "./command-definition.ts";
 import { parseSize } from "./option-values.ts";
 import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
+import { readWords } from "./read-words.ts";
 import {
+  readBatch,
   readTransferOptions,
   SHARED_OPTIONS,
   type SharedOptions,
-  readWords,
   TRANSFER_ARGUMENTS,
+  TRANSFER_USAGE,
 } from "./shared-options.ts";
 
 export interface PullOptionValues extends SharedOptions {
@@ -46,23 +48,28 @@ export const pullCommand: CommandDefinition<PullOptionValues, TransferJob> = {
     },
     ...SHARED_OPTIONS,
   ],
-  toJob(words, options, env) {
-    const request = readPullRequest(readWords(words), options, env);
-    return {
-      request,
-      run: async (context) => await (await import("../remote/transfers.ts")).pullFromRemote(request, context),
-    };
-  },
+  usage: TRANSFER_USAGE,
+  toJob: (words, options, env) => pullJob(readWords(words, env), options, env),
 };
+
+/** Makes a job of a pull of these words. Throws a `usage` Failure for arguments that contradict each other. */
+export function pullJob(words: Words, options: PullOptionValues, env: NodeJS.ProcessEnv): TransferJob {
+  const batch = readBatch(words, options, env, (image, connection) => readPullRequest(image, connection, options, env));
+  return {
+    batch,
+    run: async (context) => await (await import("../remote/transfers.ts")).pullFromRemotes(batch, context),
+  };
+}
 
 /** Makes a request of a pull as it was typed. Throws a `usage` Failure for arguments that contradict each other. */
 export function readPullRequest(
-  { image, command }: Words,
+  image: string,
+  connection: Connection,
   options: PullOptionValues,
   env: NodeJS.ProcessEnv,
 ): PullRequest {
   refuseWithEnginePull(options);
-  const shared = readTransferOptions(command, options, env);
+  const shared = readTransferOptions(connection, options);
   const to = options.to === undefined ? undefined : readTo(options.to);
   return {
     role: "receiver",

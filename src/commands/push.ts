@@ -4,16 +4,18 @@ import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import type { CompressOption } from "../packing/compress-option.ts";
 import { chooseRegistry } from "../registry/choose-registry.ts";
-import type { PushRequest, SourceEngine } from "../request.ts";
+import type { Connection, PushRequest, SourceEngine } from "../request.ts";
 import type { CommandDefinition, TransferJob, Words } from "./command-definition.ts";
 import { checkRegistry } from "./option-values.ts";
 import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
+import { readWords } from "./read-words.ts";
 import {
+  readBatch,
   readTransferOptions,
   SHARED_OPTIONS,
   type SharedOptions,
-  readWords,
   TRANSFER_ARGUMENTS,
+  TRANSFER_USAGE,
 } from "./shared-options.ts";
 
 export interface PushOptionValues extends SharedOptions {
@@ -35,25 +37,30 @@ export const pushCommand: CommandDefinition<PushOptionValues, TransferJob> = {
     },
     ...SHARED_OPTIONS,
   ],
-  toJob(words, options, env) {
-    const request = readPushRequest(readWords(words), options, env);
-    return {
-      request,
-      run: async (context) => await (await import("../remote/transfers.ts")).pushToRemote(request, context),
-    };
-  },
+  usage: TRANSFER_USAGE,
+  toJob: (words, options, env) => pushJob(readWords(words, env), options, env),
 };
+
+/** Makes a job of a push of these words. Throws a `usage` Failure for arguments that contradict each other. */
+export function pushJob(words: Words, options: PushOptionValues, env: NodeJS.ProcessEnv): TransferJob {
+  const batch = readBatch(words, options, env, (image, connection) => readPushRequest(image, connection, options, env));
+  return {
+    batch,
+    run: async (context) => await (await import("../remote/transfers.ts")).pushToRemotes(batch, context),
+  };
+}
 
 /** Makes a request of a push as it was typed. Throws a `usage` Failure for arguments that contradict each other. */
 export function readPushRequest(
-  { image, command }: Words,
+  image: string,
+  connection: Connection,
   options: PushOptionValues,
   env: NodeJS.ProcessEnv,
 ): PushRequest {
-  const shared = readTransferOptions(command, options, env);
+  const shared = readTransferOptions(connection, options);
   const as = options.as === undefined ? undefined : readReference(options.as);
   const source = readSource(image, options, env);
-  const { kind } = shared.connection;
+  const { kind } = connection;
   // A typed command names the image itself.
   const remoteName = kind === "host" || kind === "engine" ? (as ?? nameIn(source)) : undefined;
   return { role: "sender", source, as, remoteName, ...shared };

@@ -1,20 +1,30 @@
-import { accessSync, constants, readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { parseHost, type SshAddress } from "../engine/connect/endpoint.ts";
 import { Failure } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
-import type { Connection, HostAddress } from "../request.ts";
+import type { Connection, HostAddress, NonEmpty } from "../request.ts";
 import { givenHostOptions, hostConnection, type HostOptions } from "./host-options.ts";
+import { findProgram, isAddress } from "./read-words.ts";
 
 /** An engine at the end of a command. */
 const ENGINE = /\bsystem\s+dial-stdio$/;
 
-/** The schemes of a host's address. */
-const SCHEME = /^(?:ssh|docker|kubectl):\/\//;
-
 /** `[USER@]HOST[:PORT]`, as rsync and scp take it. */
 const BARE_HOST = /^(?:[\w.-]+@)?[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?(?::\d{1,5})?$/;
+
+/** Returns the remote sides that COMMAND leads to: one, or several addresses. Throws a `usage` Failure as {@link readConnection}. */
+export function readConnections(
+  command: readonly string[],
+  options: HostOptions,
+  env: NodeJS.ProcessEnv,
+): NonEmpty<Connection> {
+  const [first, ...others] = command;
+  if (first === undefined || !command.every(isAddress)) return [readConnection(command, options, env)];
+  const read = (address: string): Connection => readConnection([address], options, env);
+  return [read(first), ...others.map(read)];
+}
 
 /**
  * Tells from COMMAND how this side reaches the other one:
@@ -47,11 +57,6 @@ export function readConnection(
   return { kind: ENGINE.test(command.join(" ")) ? "engine" : "command", words: command };
 }
 
-/** Tells whether the word is the address of a host or a container. */
-export function isAddress(word: string): boolean {
-  return SCHEME.test(word);
-}
-
 /** Tells whether a single word is a host. Throws a `usage` Failure where it may also be a program of this machine. */
 function isBareHost(word: string, env: NodeJS.ProcessEnv): boolean {
   if (!BARE_HOST.test(word)) return false;
@@ -61,18 +66,6 @@ function isBareHost(word: string, env: NodeJS.ProcessEnv): boolean {
   throw new Failure("usage", `${word} is a host in the settings of ssh, and ${program} is a program`, {
     expected: "a word that can only mean one of them",
     hint: `Write ssh://${word} for the host, or ${program} for the program.`,
-  });
-}
-
-function findProgram(name: string, { PATH = "" }: NodeJS.ProcessEnv): string | undefined {
-  const candidates = PATH.split(delimiter).map((folder) => join(folder, name));
-  return candidates.find((path) => {
-    try {
-      accessSync(path, constants.X_OK);
-      return statSync(path).isFile();
-    } catch {
-      return false;
-    }
   });
 }
 

@@ -1,9 +1,10 @@
 import type { CompressOption } from "../packing/compress-option.ts";
-import type { Delta, SharedRequest } from "../request.ts";
+import { Failure } from "../output/errors.ts";
+import type { Batch, Connection, Delta, RemoteBatch, SharedRequest, TransferRequest } from "../request.ts";
 import type { ArgumentDefinition, OptionDefinition, Words } from "./command-definition.ts";
 import { HOST_OPTIONS, type HostOptions } from "./host-options.ts";
 import { parseCompress, parsePlatformOption, parseRate, parseSeconds } from "./option-values.ts";
-import { readConnection } from "./read-connection.ts";
+import { readConnections } from "./read-connection.ts";
 import type { Platform } from "../image/platform.ts";
 
 /** Values of the options that push and pull share. */
@@ -20,22 +21,41 @@ export interface SharedOptions extends HostOptions {
   timeout?: number | undefined;
 }
 
-/** Converts the shared options to their part of a request. Throws a `usage` Failure. */
-export function readTransferOptions(
-  command: readonly string[],
-  options: SharedOptions,
-  env: NodeJS.ProcessEnv,
-): SharedRequest {
+/** Converts the shared options to their part of a request. */
+export function readTransferOptions(connection: Connection, options: SharedOptions): SharedRequest {
   const { platform, timeout, compress, bwlimit, delta = "auto", preserveDigest } = options;
-  const connection = readConnection(command, options, env);
   return { connection, platform, timeout, compress, bwlimit, delta, preserveDigest };
 }
 
+/** Makes a request of each image for each remote side that COMMAND leads to. Throws a `usage` Failure. */
+export function readBatch<Request extends TransferRequest>(
+  { images: [image, ...others], command }: Words,
+  options: SharedOptions,
+  env: NodeJS.ProcessEnv,
+  readRequest: (image: string, connection: Connection) => Request,
+): Batch<Request> {
+  if (options.as !== undefined && others.length > 0) {
+    throw new Failure("usage", `--as ${options.as} is one name, and ${others.length + 1} images are named`, {
+      expected: "one image, or no --as",
+      hint: "Leave --as out: each image gets the name that it has at the sender.",
+    });
+  }
+  const read = (connection: Connection): RemoteBatch<Request> => ({
+    connection,
+    transfers: [readRequest(image, connection), ...others.map((other) => readRequest(other, connection))],
+  });
+  const [first, ...further] = readConnections(command, options, env);
+  return { remotes: [read(first), ...further.map(read)] };
+}
+
+/** The words of push and pull, for `usage:`. */
+export const TRANSFER_USAGE = "[options] IMAGE... [--] [COMMAND...]";
+
 export const TRANSFER_ARGUMENTS: readonly ArgumentDefinition[] = [
   {
-    term: "<IMAGE>",
+    term: "[IMAGE]",
     description:
-      "name of the image, the same on both sides, or its ID; push also takes docker-archive:FILE, oci:FOLDER or oci-archive:FILE, each with an optional :NAME",
+      "name of the image, the same on both sides, or its ID; push also takes docker-archive:FILE, oci:FOLDER or oci-archive:FILE, each with an optional :NAME. Several images stand before -- or before an address: IMAGE IMAGE -- COMMAND, IMAGE IMAGE ssh://HOST",
   },
   {
     term: "[COMMAND...]",
@@ -43,11 +63,6 @@ export const TRANSFER_ARGUMENTS: readonly ArgumentDefinition[] = [
       "a host: [ssh://][USER@]HOST[:PORT], docker://CONTAINER or kubectl://NAMESPACE/POD[/CONTAINER]; or program and arguments that start the remote side, passed on unchanged",
   },
 ];
-
-/** Reads the words of a transfer: IMAGE, and COMMAND. As anywhere, `--` says that no option follows it. */
-export function readWords([image = "", ...command]: readonly string[]): Words {
-  return { image, command: command[0] === "--" ? command.slice(1) : command };
-}
 
 export const SHARED_OPTIONS: readonly OptionDefinition[] = [
   {

@@ -1,10 +1,31 @@
 import { parseReference } from "../image/reference.ts";
+import { Failure } from "../output/errors.ts";
 import type { TransferResult } from "../output/events.ts";
 import { pull } from "../pull.ts";
 import { push } from "../push.ts";
-import type { PullRequest, PushRequest } from "../request.ts";
+import type { Batch, NonEmpty, PullRequest, PushRequest, TransferRequest } from "../request.ts";
 import type { Context } from "../transfer.ts";
 import { chooseConnection } from "./connect.ts";
+
+/** Pushes the images of a batch. Rejects with a `usage` Failure for more than this version can do. */
+export async function pushToRemotes(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
+  return [await pushToRemote(single(batch), context)];
+}
+
+/** As {@link pushToRemotes}. */
+export async function pullFromRemotes(batch: Batch<PullRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
+  return [await pullFromRemote(single(batch), context)];
+}
+
+function single<Request extends TransferRequest>({ remotes: [remote, ...others] }: Batch<Request>): Request {
+  const [request, ...further] = remote.transfers;
+  if (others.length > 0) {
+    throw new Failure("usage", `${others.length + 1} hosts are named`, { expected: "one host" });
+  }
+  if (further.length > 0)
+    throw new Failure("usage", `${further.length + 1} images are named`, { expected: "one image" });
+  return request;
+}
 
 /** Pushes to whatever is on the remote side: docker-over-ssh, or an engine alone. */
 export async function pushToRemote(request: PushRequest, context: Context): Promise<TransferResult> {

@@ -49,7 +49,7 @@ test.each([
   const words = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => valued(quoted ?? bare ?? ""));
   const ignore = { out: () => {}, err: () => {} };
   const near = await parseCommandLine(["node", "docker-over-ssh", "push", ...words], {}, ignore);
-  expect("job" in near && near.job.request).toMatchObject({
+  expect("job" in near && near.job.batch?.remotes[0].transfers[0]).toMatchObject({
     source: { given: valued(image) },
     connection: { kind: "command", words: words.slice(1) },
   });

@@ -64,7 +64,7 @@ async function receiveInto(
         await tunnel.next("result"); // nothing was offered
       },
       async receiver(tunnel, stop) {
-        const request = readPullRequest({ image: "app:v1", command: [] }, { preserveDigest }, {});
+        const request = readPullRequest("app:v1", { kind: "spawned" }, { preserveDigest }, {});
         await receive(tunnel, target, request, { output, env: {}, signal: stop });
       },
     },

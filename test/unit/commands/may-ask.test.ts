@@ -14,7 +14,7 @@ async function mayAsk(words: string, env: NodeJS.ProcessEnv = {}): Promise<boole
   const argv = ["node", "docker-over-ssh", "push", ...words.split(" ").filter(Boolean), "app", "ssh://prod"];
   const parsed = await parseCommandLine(argv, env, { out: () => {}, err: () => {} });
   if (!("job" in parsed)) expect.fail(`status ${parsed.exitStatus}`);
-  const { connection } = parsed.job.request ?? expect.fail("no transfer");
+  const { connection } = parsed.job.batch?.remotes[0] ?? expect.fail("no transfer");
   return (connection as HostConnection).programs.includes("node-sent");
 }
 

@@ -16,7 +16,7 @@ async function request(words: string, env: NodeJS.ProcessEnv = {}): Promise<Push
     ignore,
   );
   if (!("job" in parsed)) expect.fail(`status ${parsed.exitStatus}`);
-  return parsed.job.request ?? expect.fail("no transfer");
+  return parsed.job.batch?.remotes[0].transfers[0] ?? expect.fail("no transfer");
 }
 
 /** Of a request for app:v1 without options. */

@@ -12,7 +12,7 @@ const output = outputTo(() => {});
 function told(path: string, text: string): string | undefined {
   const signal = new AbortController().signal;
   const surroundings = { output, signal, env: {} };
-  const request = readPushRequest({ image: `oci:${path}`, command: ["far"] }, {}, {});
+  const request = readPushRequest(`oci:${path}`, { kind: "command", words: ["far"] }, {}, {});
   const { failureForPeer } = tunnelOptions(request, { kind: "spawned" }, surroundings, {
     ready: Promise.resolve(),
     signal,

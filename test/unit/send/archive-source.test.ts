@@ -54,7 +54,7 @@ test("an archive of two images names none", async () => {
 test("for a remote engine, an archive without a name needs --as", async () => {
   const push = async (path: string) =>
     await pushToRemote(
-      readPushRequest({ image: `docker-archive:${path}`, command: ["false", "system", "dial-stdio"] }, {}, {}),
+      readPushRequest(`docker-archive:${path}`, { kind: "engine", words: ["false", "system", "dial-stdio"] }, {}, {}),
       context,
     );
   await expect(push(await docker([]))).rejects.toMatchObject({ code: "usage" });

@@ -46,7 +46,7 @@ export async function makeFarHome({ shell = "sh" }: { shell?: string } = {}): Pr
       const output = outputTo((event) => {
         if (event.type === "note") notes.push(hide(noteText(event)));
       });
-      const job = setupCommand.toJob(["ssh://prod"], { ssh: [join(folder, "ssh")], ...options }, {});
+      const job = await setupCommand.toJob(["ssh://prod"], { ssh: [join(folder, "ssh")], ...options }, {});
       try {
         await job.run({ output, signal: new AbortController().signal, env: process.env });
         return { notes };
