@@ -1,10 +1,9 @@
 import { constants } from "node:os";
 import { parseCommandLine, writerTo, type Job, type Parsed } from "./cli.ts";
 import { errorReport } from "./output/errors.ts";
-import type { TransferName } from "./output/events.ts";
-import { outputFor, outputTo } from "./output/output.ts";
+import { outputTo } from "./output/output.ts";
 import { Terminal } from "./output/terminal.ts";
-import type { Connection, TransferRequest } from "./request.ts";
+import type { Connection } from "./request.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 type Signal = (typeof SIGNALS)[number];
@@ -55,7 +54,7 @@ async function runJob(job: Job): Promise<number> {
   // A closed stderr is no reason to stop without cleaning up.
   process.stderr.on("error", () => {});
   try {
-    await job.run({ output: outputFor(output, transferName(job.request)), signal: stop.signal, env: process.env });
+    await job.run({ output, signal: stop.signal, env: process.env });
     terminal.close();
     return 0;
   } catch (error) {
@@ -68,13 +67,6 @@ async function runJob(job: Job): Promise<number> {
     }
     return await report(cause, terminal, connection);
   }
-}
-
-function transferName(request: TransferRequest | undefined): TransferName {
-  if (request === undefined) return {};
-  const { connection } = request;
-  const image = request.role === "sender" ? request.source.given : request.image.given;
-  return { image, ...(connection.kind === "host" && { host: connection.given }) };
 }
 
 function onSignal(signal: Signal, stop: AbortController, terminal: Terminal): void {

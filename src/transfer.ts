@@ -5,7 +5,7 @@ import { openFileLimitError } from "./files/open-file-limit.ts";
 import { InvalidImage } from "./image/invalid-image.ts";
 import type { WholeReason } from "./output/details.ts";
 import { Failure, messageOf } from "./output/errors.ts";
-import type { TransferResult } from "./output/events.ts";
+import type { TransferName, TransferResult } from "./output/events.ts";
 import type { Output } from "./output/output.ts";
 import { withoutFolders } from "./output/without-folders.ts";
 import { isInitiator, type SharedRequest, type TransferRequest } from "./request.ts";
@@ -20,6 +20,17 @@ export interface Context {
   /** Aborted when the transfer is to stop. */
   signal: AbortSignal;
   env: NodeJS.ProcessEnv;
+}
+
+/** Returns the name of a transfer among others, for its events. */
+export function transferName(request: TransferRequest): TransferName {
+  const { connection } = request;
+  return { image: imageOf(request), ...(connection.kind === "host" && { host: connection.given }) };
+}
+
+/** Returns the image of a request as it was typed. */
+export function imageOf(request: TransferRequest): string {
+  return request.role === "sender" ? request.source.given : request.image.given;
 }
 
 /** Returns why layers must be sent whole; undefined when they may be sent by delta. `manifest`: the one to be kept. */
@@ -83,7 +94,7 @@ export function transferResult(
 ): TransferResult {
   const counts = { layersSent, layersPresent, bytesPresent, bytesRebuilt: bytesFound, bytesSent, bytesReceived };
   const { role } = request;
-  const image = request.role === "sender" ? request.source.given : request.image.given;
+  const image = imageOf(request);
   const name = request.role === "sender" ? request.as : request.isRenamed ? request.name : undefined;
   return { role, image, ...(name && { name: name.given }), id, ...counts, ms };
 }

@@ -1,20 +1,28 @@
 import { parseReference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import type { TransferResult } from "../output/events.ts";
+import { outputFor } from "../output/output.ts";
 import { pull } from "../pull.ts";
 import { push } from "../push.ts";
 import type { Batch, NonEmpty, PullRequest, PushRequest, TransferRequest } from "../request.ts";
-import type { Context } from "../transfer.ts";
+import { transferName, type Context } from "../transfer.ts";
 import { chooseConnection } from "./connect.ts";
 
 /** Pushes the images of a batch. Rejects with a `usage` Failure for more than this version can do. */
 export async function pushToRemotes(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
-  return [await pushToRemote(single(batch), context)];
+  const request = single(batch);
+  return [await pushToRemote(request, contextOf(request, context))];
 }
 
 /** As {@link pushToRemotes}. */
 export async function pullFromRemotes(batch: Batch<PullRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
-  return [await pullFromRemote(single(batch), context)];
+  const request = single(batch);
+  return [await pullFromRemote(request, contextOf(request, context))];
+}
+
+/** The events of a transfer name it. */
+function contextOf(request: TransferRequest, context: Context): Context {
+  return { ...context, output: outputFor(context.output, transferName(request)) };
 }
 
 function single<Request extends TransferRequest>({ remotes: [remote, ...others] }: Batch<Request>): Request {

@@ -31,8 +31,10 @@ describe("push", () => {
       id: expect.stringMatching(/^sha256:/) as string,
     });
     expect(result.bytesSent).toBeGreaterThan(1000);
-    expect(events[0]).toEqual({ type: "started", role: "sender", image: source });
+    const transfer = { image: source };
+    expect(events[0]).toEqual({ transfer, type: "started", role: "sender", image: source });
     expect(events).toContainEqual({
+      transfer,
       type: "plan",
       role: "sender",
       image: "docker.io/library/app:v1",
@@ -40,8 +42,8 @@ describe("push", () => {
       layers: 2,
       missing: 2,
     });
-    expect(events).toContainEqual({ type: "detail", code: "tunnel-opened", peerVersion: VERSION });
-    expect(events).toContainEqual({ type: "detail", code: "all-whole", reason: "receiver-wants-whole" });
+    expect(events).toContainEqual({ transfer, type: "detail", code: "tunnel-opened", peerVersion: VERSION });
+    expect(events).toContainEqual({ transfer, type: "detail", code: "all-whole", reason: "receiver-wants-whole" });
     expect(events).toContainEqual(expect.objectContaining({ type: "progress", stage: "sending" }));
     expect(events.at(-1)).toEqual({ type: "result", ...result });
   });
