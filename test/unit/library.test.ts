@@ -45,7 +45,7 @@ describe("push", () => {
     expect(events).toContainEqual({ transfer, type: "detail", code: "tunnel-opened", peerVersion: VERSION });
     expect(events).toContainEqual({ transfer, type: "detail", code: "all-whole", reason: "receiver-wants-whole" });
     expect(events).toContainEqual(expect.objectContaining({ type: "progress", stage: "sending" }));
-    expect(events.at(-1)).toEqual({ type: "result", ...result });
+    expect(events.at(-1)).toEqual({ transfer, type: "result", ...result });
   });
 
   test("passes on lines and failures of the remote side", async () => {
