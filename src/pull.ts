@@ -26,7 +26,7 @@ import type { Target } from "./receive/target.ts";
 import { verifyManifest, verifyStored } from "./receive/verify-stored.ts";
 import { isInitiator, type PullRequest, type SharedRequest } from "./request.ts";
 import { newRunId, type RunId } from "./run/run-id.ts";
-import type { Tunnel } from "./stdio-tunnel/session.ts";
+import type { Conversation } from "./stdio-tunnel/conversation.ts";
 import { ResumeCache } from "./store/resume-cache.ts";
 import { abortable } from "./streams/abortable.ts";
 import {
@@ -80,7 +80,7 @@ export type ReceiveRequest = SharedRequest & Pick<PullRequest, "image" | "name" 
 
 /** The values that all phases of a receiver use. */
 interface Receiver {
-  tunnel: Tunnel;
+  tunnel: Conversation;
   target: Target;
   request: ReceiveRequest;
   runId: RunId;
@@ -93,7 +93,7 @@ interface Receiver {
  * name, and the sender knows.
  */
 export async function receive(
-  tunnel: Tunnel,
+  tunnel: Conversation,
   target: Target,
   request: ReceiveRequest,
   context: Context,

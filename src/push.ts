@@ -28,7 +28,7 @@ import { newRunId, type RunId } from "./run/run-id.ts";
 import { NOTHING_OFFERED, type FoundImage } from "./send/found-image.ts";
 import { manifestToPreserve } from "./send/manifest-to-preserve.ts";
 import type { Source } from "./send/source.ts";
-import type { Tunnel } from "./stdio-tunnel/session.ts";
+import type { Conversation } from "./stdio-tunnel/conversation.ts";
 import { abortable } from "./streams/abortable.ts";
 import {
   connectEarly,
@@ -90,7 +90,7 @@ export type SendRequest = SharedRequest & Pick<PushRequest, "as">;
 
 /** The values that all phases of a sender use. */
 interface Sender {
-  tunnel: Tunnel;
+  tunnel: Conversation;
   request: SendRequest;
   onProgress: (progress: Progress) => void;
   context: Context;
@@ -111,7 +111,12 @@ interface Agreement {
  * Plays the sender's side of the conversation: agree, choose, transfer. Verifying and tagging are the receiver's. Resolves when the image is
  * in the receiver's store under its name.
  */
-export async function send(tunnel: Tunnel, source: Source, request: SendRequest, context: Context): Promise<Result> {
+export async function send(
+  tunnel: Conversation,
+  source: Source,
+  request: SendRequest,
+  context: Context,
+): Promise<Result> {
   const onProgress = shareProgress(tunnel, isInitiator(request.connection), context.output, () => source.moved);
   const sender = { tunnel, request, onProgress, context };
   const agreement = await agree(sender, source);

@@ -10,6 +10,7 @@ import type { Output } from "./output/output.ts";
 import { withoutFolders } from "./output/without-folders.ts";
 import { isInitiator, type SharedRequest, type TransferRequest } from "./request.ts";
 import { overTunnel, type TunnelConnection, type TunnelOptions } from "./stdio-tunnel/open.ts";
+import type { Conversation } from "./stdio-tunnel/conversation.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { abortable } from "./streams/abortable.ts";
 import { VERSION } from "./version.ts";
@@ -37,7 +38,7 @@ export function imageOf(request: TransferRequest): string {
 export function reasonAgainstDelta(
   { delta, connection }: SharedRequest,
   manifest: unknown,
-  { peer }: Pick<Tunnel, "peer">,
+  { peer }: Pick<Conversation, "peer">,
 ): WholeReason | undefined {
   if (delta === "never") return "option";
   if (!peer.features.includes(CUTS_ON_DEMAND)) return "other-version";

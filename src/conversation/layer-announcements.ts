@@ -1,5 +1,5 @@
 import type { Digest } from "../image/digest.ts";
-import type { Tunnel } from "../stdio-tunnel/session.ts";
+import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { queue, type Queue } from "../streams/queue.ts";
 import { malformed } from "./fields.ts";
 import { parseLayer, type AnnouncedLayer } from "./messages.ts";
@@ -16,7 +16,7 @@ export interface LayerAnnouncements {
  * Collects the sender's announcements until each of `wanted` has been announced. Call it before the sender can announce any. An announcement
  * of another layer ends the tunnel.
  */
-export function receiveLayerAnnouncements(tunnel: Tunnel, wanted: readonly Digest[]): LayerAnnouncements {
+export function receiveLayerAnnouncements(tunnel: Conversation, wanted: readonly Digest[]): LayerAnnouncements {
   const open = new Set(wanted);
   const [layers, cuttable] = [queue<AnnouncedLayer>(), queue<AnnouncedLayer>()];
   const endIfAll = (): void => {

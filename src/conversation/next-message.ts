@@ -1,6 +1,6 @@
 import { Failure } from "../output/errors.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
-import type { Tunnel } from "../stdio-tunnel/session.ts";
+import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { stallTimer } from "../streams/stall-timer.ts";
 
 /**
@@ -22,7 +22,7 @@ export interface NextMessageOptions {
  * tunnel ends.
  */
 export async function nextMessage(
-  tunnel: Tunnel,
+  tunnel: Conversation,
   type: string,
   { timeout, what, stop }: NextMessageOptions,
 ): Promise<Message> {

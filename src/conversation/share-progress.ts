@@ -1,7 +1,7 @@
 import { STAGES, type Stage } from "../output/events.ts";
 import type { Output, Progress } from "../output/output.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
-import type { Tunnel } from "../stdio-tunnel/session.ts";
+import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { count, text } from "./fields.ts";
 
 /** ms between two progress messages of one stage. */
@@ -17,7 +17,7 @@ const PULSE = 5_000;
  * @param moved bytes that have moved on this side; undefined where they are not counted
  */
 export function shareProgress(
-  tunnel: Tunnel,
+  tunnel: Conversation,
   isInitiator: boolean,
   output: Output,
   moved: () => number | undefined = () => undefined,

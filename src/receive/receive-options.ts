@@ -6,7 +6,7 @@ import type { Reference } from "../image/reference.ts";
 import type { WholeReason } from "../output/details.ts";
 import type { Output, Progress } from "../output/output.ts";
 import type { RunId } from "../run/run-id.ts";
-import type { Tunnel } from "../stdio-tunnel/session.ts";
+import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import type { ResumeCache } from "../store/resume-cache.ts";
 
 /** The parts of an image that a target may want. */
@@ -20,7 +20,7 @@ export interface OfferedLayers extends LayerAnnouncements {
 
 /** Everything that a target needs to receive an image. */
 export interface ReceiveOptions {
-  tunnel: Tunnel;
+  tunnel: Conversation;
   about: About;
   /** Sends a `want`, and resolves to the sender's offer. */
   obtain: (want: Wanted) => Promise<OfferedLayers>;

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import { bridge } from "../streams/bridge.ts";
-import type { Tunnel } from "./session.ts";
+import type { Conversation } from "./conversation.ts";
 
 /** A TCP port of this machine that leads to a service of the sender. */
 export interface LocalPortForward extends AsyncDisposable {
@@ -20,7 +20,7 @@ const REFUSAL = 4096;
  * Forwards every connection to a free port of 127.0.0.1 to `service` (receiver only). A silent connection is reset; when there are too
  * many, so is the oldest one that has received no more than a refusal.
  */
-export async function openLocalPortForward(tunnel: Tunnel, service: string): Promise<LocalPortForward> {
+export async function openLocalPortForward(tunnel: Conversation, service: string): Promise<LocalPortForward> {
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     if (sockets.size >= MAX_CONNECTIONS) {

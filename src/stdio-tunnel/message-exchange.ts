@@ -4,6 +4,8 @@ import { deferred } from "../streams/deferred.ts";
 import { resolveWithin } from "../streams/resolve-within.ts";
 import { FAREWELL_TIMEOUT } from "./constants.ts";
 import { ControlChannel, type Message } from "./control.ts";
+import type { Conversation } from "./conversation.ts";
+import { linkLost } from "./failures.ts";
 import { MessageQueue } from "./message-queue.ts";
 
 export interface MessageExchangeOptions {
@@ -13,7 +15,7 @@ export interface MessageExchangeOptions {
   onInvalid: (reason: unknown) => void;
 }
 
-/** The messages of a tunnel: sends them when the control stream is open, and delivers received ones to their listeners. */
+/** The messages of a tunnel, or of a conversation in it: sends them when the control stream is open, and delivers received ones to their listeners. */
 export class MessageExchange {
   readonly #options: MessageExchangeOptions;
   readonly #queue = new MessageQueue();
@@ -72,6 +74,16 @@ export class MessageExchange {
     this.on(type, (message) => {
       this.#queue.leave(type);
       listener(message);
+    });
+  }
+
+  /** Resolves to the next message of a type; rejects when what the messages belong to ends first. */
+  next(type: string, { signal, closed }: Pick<Conversation, "signal" | "closed">): Promise<Message> {
+    return new Promise((resolve, reject) => {
+      this.once(type, resolve);
+      const onEnd = (): void => reject(signal.aborted ? (signal.reason as Error) : linkLost());
+      signal.addEventListener("abort", onEnd, { once: true });
+      void closed.then(onEnd);
     });
   }
 

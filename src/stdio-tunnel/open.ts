@@ -4,6 +4,7 @@ import { shownCommand } from "../output/secrets.ts";
 import { timeoutsFor } from "../streams/timeouts.ts";
 import type { RemoteProcess } from "./remote-process.ts";
 import { PROTOCOL_VERSION } from "./constants.ts";
+import type { Conversation } from "./conversation.ts";
 import { shakeHands, type Greeting, type Role } from "./handshake.ts";
 import type { Tunnel } from "./session.ts";
 import { ownStdio, type StdioTransport } from "./transport.ts";
@@ -109,17 +110,17 @@ async function greet(transport: StdioTransport, options: TunnelOptions): Promise
 }
 
 /**
- * Runs `use` until it is done, `signal` is aborted, or the tunnel ends; the first of these is the outcome. A failure of this side is
- * reported to the peer.
+ * Runs `use` until it is done, `signal` is aborted, or the tunnel ends, or the conversation in it; the first of these is the outcome. A
+ * failure of this side is reported to the peer.
  */
-export async function useTunnel<T>(
-  tunnel: Tunnel,
+export async function useTunnel<T, Ending extends Pick<Conversation, "signal" | "fail">>(
+  tunnel: Ending,
   {
     signal,
     explain = (error) => error,
     failureForPeer = (failure) => failure,
   }: Pick<TunnelOptions, "signal" | "explain" | "failureForPeer">,
-  use: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>,
+  use: (tunnel: Ending, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const either = AbortSignal.any([signal, tunnel.signal]);
   try {

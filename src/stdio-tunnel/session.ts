@@ -5,6 +5,7 @@ import { resolveWithin } from "../streams/resolve-within.ts";
 import { timeoutsFor, type Timeouts } from "../streams/timeouts.ts";
 import { CONTROL_SERVICE, FAREWELL_TIMEOUT, SILENCE_TIMEOUT } from "./constants.ts";
 import type { Message } from "./control.ts";
+import type { Conversation } from "./conversation.ts";
 import { linkLost, linkSilent, noProgress, remoteFailure } from "./failures.ts";
 import type { Greeting, Hello, Role } from "./handshake.ts";
 import { keepAlive } from "./keep-alive.ts";
@@ -25,12 +26,12 @@ export interface SessionOptions {
 }
 
 /**
- * An open tunnel (PROTOCOL.md, 2 to 5). It owns the transport.
+ * An open tunnel (PROTOCOL.md, 2 to 6), and its conversation 0. It owns the transport.
  *
  * Every end (`close`, the peer's end, a broken transport, silence) leads to one idempotent close: `signal` is aborted with the reason,
  * every stream is reset, and every wait fails with that reason.
  */
-export class Tunnel implements AsyncDisposable {
+export class Tunnel implements Conversation, AsyncDisposable {
   readonly peer: Hello;
   readonly #transport: StdioTransport;
   readonly #session: Http2Session;
@@ -39,11 +40,9 @@ export class Tunnel implements AsyncDisposable {
   readonly #messages: MessageExchange;
   readonly #streams = new TunnelStreams(() => this.onMoved?.());
   readonly #spawned: boolean;
-  /** Resolves when the transport is closed. */
   readonly closed: Promise<void>;
   /** The transport's bytes at the start. */
   readonly #start: { read: number; written: number };
-  /** Called each time bytes have moved on a stream. */
   onMoved: (() => void) | undefined;
   /** The last message has been exchanged: the end of the transport is no loss from now on. */
   #finished = false;
@@ -78,25 +77,18 @@ export class Tunnel implements AsyncDisposable {
     if (transport.readableEnded || transport.destroyed) this.#lose();
   }
 
-  /** Aborted when the tunnel ends early; the reason is a {@link Failure}. */
   get signal(): AbortSignal {
     return this.#ended.signal;
   }
 
-  /** Bytes sent through the tunnel since the hellos. */
   get bytesSent(): number {
     return this.#transport.bytesWritten - this.#start.written;
   }
 
-  /** Bytes received through the tunnel since the hellos. */
   get bytesReceived(): number {
     return this.#transport.bytesRead - this.#start.read;
   }
 
-  /**
-   * Opens a stream to a service of the sender (receiver only); throws when the tunnel has ended. The caller owns the stream, which fails
-   * when the tunnel ends. Destroying it before its end resets it.
-   */
   connect(service: string): Duplex {
     this.signal.throwIfAborted();
     if (this.#session.closed) throw new Failure("link-lost", "the tunnel is closed");
@@ -105,32 +97,27 @@ export class Tunnel implements AsyncDisposable {
     return stream;
   }
 
-  /** Accepts streams to a service (sender only). `accept` owns each stream. */
   listen(service: string, accept: (stream: Duplex) => void): void {
     this.#services.set(service, accept);
   }
 
-  /** Sends a message of the program above. Rejects when the tunnel ends before it can be sent. */
+  /** Ends {@link listen}. */
+  refuse(service: string): void {
+    this.#services.delete(service);
+  }
+
   async send(message: Message): Promise<void> {
     await this.#messages.send(message);
   }
 
-  /** Calls `listener` for each message of a type. One listener for each type; its error ends the tunnel. */
   on(type: string, listener: (message: Message) => void): void {
     this.#messages.on(type, listener);
   }
 
-  /** Resolves to the next message of a type; rejects when the tunnel ends first. */
-  next(type: string): Promise<Message> {
-    return new Promise((resolve, reject) => {
-      this.#messages.once(type, resolve);
-      const onEnd = (): void => reject(this.signal.aborted ? (this.signal.reason as Error) : linkLost());
-      this.signal.addEventListener("abort", onEnd, { once: true });
-      void this.closed.then(onEnd);
-    });
+  async next(type: string): Promise<Message> {
+    return await this.#messages.next(type, this);
   }
 
-  /** The receiver's last step: sends the result, waits for its confirmation, and closes. Returns whether it was confirmed. */
   async finish(result: Record<string, unknown>): Promise<boolean> {
     const confirmed = this.next("received").then(
       () => true,
@@ -144,7 +131,6 @@ export class Tunnel implements AsyncDisposable {
     return arrived ?? false;
   }
 
-  /** The sender's last step: waits for the result and confirms it. Rejects when the tunnel ends without one. */
   async result(): Promise<Message> {
     const result = await this.next("result");
     await this.send({ type: "received" });
@@ -152,7 +138,6 @@ export class Tunnel implements AsyncDisposable {
     return result;
   }
 
-  /** Reports this side's failure to the peer, then closes. Returns whether the report was written in time. */
   async fail(failure: Failure): Promise<boolean> {
     if (this.signal.aborted || this.#finished) return false;
     this.#finished = true; // the peer's end after this is no loss

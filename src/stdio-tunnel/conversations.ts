@@ -1,0 +1,48 @@
+import { CONTROL_SERVICE } from "./constants.ts";
+import { numbered, NumberedConversation } from "./numbered-conversation.ts";
+import type { Tunnel } from "./session.ts";
+
+/** Feature of an end that can have several conversations in a tunnel. */
+export const CONVERSATIONS = "conversations";
+
+/** Opens conversations one after the other (receiver only). */
+export class ConversationOpener {
+  readonly #tunnel: Tunnel;
+  #count = 0;
+
+  constructor(tunnel: Tunnel) {
+    this.#tunnel = tunnel;
+  }
+
+  open(): NumberedConversation {
+    const number = ++this.#count;
+    const control = this.#tunnel.connect(numbered(CONTROL_SERVICE, number));
+    return new NumberedConversation(this.#tunnel, number, control);
+  }
+}
+
+/**
+ * Yields the conversations that the receiver opens, one after the other (sender only), until the receiver's result for all of them has
+ * arrived. Only the next number is accepted: others, and one that was used, are answered as a service that does not exist.
+ */
+export async function* acceptConversations(tunnel: Tunnel): AsyncGenerator<NumberedConversation> {
+  const over = tunnel.result().then(() => undefined);
+  over.catch(() => {}); // awaited below
+  let opened = acceptOne(tunnel, 1);
+  for (let number = 2; ; number++) {
+    const conversation = await Promise.race([opened, over]);
+    if (conversation === undefined) return;
+    opened = acceptOne(tunnel, number); // the receiver may open it before this side has ended the last one
+    yield conversation;
+  }
+}
+
+async function acceptOne(tunnel: Tunnel, number: number): Promise<NumberedConversation> {
+  const name = numbered(CONTROL_SERVICE, number);
+  return await new Promise((resolve) =>
+    tunnel.listen(name, (stream) => {
+      tunnel.refuse(name);
+      resolve(new NumberedConversation(tunnel, number, stream));
+    }),
+  );
+}
