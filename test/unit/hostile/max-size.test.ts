@@ -35,7 +35,7 @@ describe("sizes", () => {
       {},
       { out() {}, err() {} },
     );
-    expect(parsed).toMatchObject({ job: { request: { maxSize: bytes } } });
+    expect(parsed).toMatchObject({ job: { batch: { remotes: [{ transfers: [{ maxSize: bytes }] }] } } });
   });
 
   test.each(["", " ", "x", "-1", "1x", "0x10", "1e3", "1,5g", "1..5g", "5 gigs", "NaN", "Infinity", "1g1m"])(
