@@ -1,5 +1,5 @@
 import { InvalidValue, type TransferJob } from "./commands/command-definition.ts";
-import { checkRate, parseCompress, parsePlatformOption } from "./commands/option-values.ts";
+import { checkRate, parseCompress, parsePlatformOption, parseTag } from "./commands/option-values.ts";
 import { parseFolder, parseImage } from "./commands/host-options.ts";
 import { pullJob } from "./commands/pull.ts";
 import { pushJob } from "./commands/push.ts";
@@ -20,8 +20,10 @@ export interface TransferOptions {
    * docker-over-ssh that has started it, and its stdin and stdout are the tunnel.
    */
   remote: RemoteSide;
-  /** Name of the image at the receiver */
-  as?: string | undefined;
+  /** Name of the image at the receiver, or several names for it */
+  as?: string | readonly string[] | undefined;
+  /** Further tags of it there, in the repository of its first name */
+  tagAlso?: readonly string[] | undefined;
   /** `OS/ARCH[/VARIANT]` */
   platform?: string | undefined;
   delta?: "auto" | "always" | "never" | undefined;
@@ -137,6 +139,8 @@ function wordsOf(remote: RemoteSide): readonly string[] {
 
 /** Checks what the command line's parser checks there. */
 function valuesOf({
+  as,
+  tagAlso,
   platform,
   compress,
   bwlimit,
@@ -146,6 +150,8 @@ function valuesOf({
 }: Omit<TransferOptions, "image" | "remote">): SharedOptions {
   return {
     ...others,
+    as: typeof as === "string" ? [as] : as,
+    tagAlso: tagAlso?.map(parseTag),
     platform: platform === undefined ? undefined : parsePlatformOption(platform),
     compress: compress === undefined ? undefined : parseCompress(compress),
     bwlimit: bwlimit === undefined ? undefined : checkRate(bwlimit),

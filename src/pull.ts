@@ -1,14 +1,7 @@
 import { receiveLayerAnnouncements } from "./conversation/layer-announcements.ts";
-import {
-  askMessage,
-  SECOND_WANT,
-  parseAbout,
-  parseOffer,
-  wantMessage,
-  type About,
-  type Result,
-  type Want,
-} from "./conversation/messages.ts";
+import { askMessage } from "./conversation/ask.ts";
+import { OFFERS_NAMES, SECOND_WANT } from "./conversation/features.ts";
+import { parseAbout, parseOffer, wantMessage, type About, type Result, type Want } from "./conversation/messages.ts";
 import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
 import type { Digest } from "./image/digest.ts";
@@ -20,6 +13,7 @@ import type { TransferResult, Warning } from "./output/events.ts";
 import type { Progress } from "./output/output.ts";
 import { refuseUnsupported } from "./packing/agree-on-packing.ts";
 import { CODECS } from "./packing/codecs.ts";
+import { namesHere, offersNoName, ownNames, type NamesHere } from "./receive/names-here.ts";
 import type { OfferedLayers, ReceiveOptions, Wanted } from "./receive/receive-options.ts";
 import type { ReceivedImage } from "./receive/received-image.ts";
 import type { Target } from "./receive/target.ts";
@@ -32,6 +26,7 @@ import { abortable } from "./streams/abortable.ts";
 import {
   explainError,
   connectEarly,
+  imageOf,
   reasonAgainstDelta,
   transferResult,
   connectByCommand,
@@ -51,13 +46,14 @@ export async function pull(
   connect: Connect = connectByCommand(request, context),
 ): Promise<TransferResult> {
   const started = performance.now();
-  context.output.event({ type: "started", role: request.role, image: request.image.given });
+  context.output.event({ type: "started", role: request.role, image: imageOf(request) });
   const initiates = isInitiator(request.connection);
   if (initiates) refuseUnsupported(request.compress, "receiving"); // the sender reports what a spawned receiver lacks
   await using location = openTarget(request, context);
   // Before anything is sent: the engine must answer, and be able to hold the name.
   const ready = location.opened.then((target) => {
-    target.nameFor(request.name);
+    const names = ownNames(request);
+    if (names !== undefined) target.namesFor(names);
     return target;
   });
   ready.catch(() => {}); // a spawned side reports it through the tunnel
@@ -76,7 +72,8 @@ export async function pull(
 }
 
 /** The options of a pull that the receiver's side of the conversation needs. */
-export type ReceiveRequest = SharedRequest & Pick<PullRequest, "image" | "name" | "isRenamed" | "maxSize">;
+export type ReceiveRequest = SharedRequest &
+  Pick<PullRequest, "image" | "name" | "isRenamed" | "acceptsNames" | "maxSize">;
 
 /** The values that all phases of a receiver use. */
 interface Receiver {
@@ -103,6 +100,8 @@ export async function receive(
   const onProgress = shareProgress(tunnel, isInitiator(request.connection), output, () => target.moved);
   const receiver = { tunnel, target, request, runId, onProgress, context };
   const about = await agree(receiver);
+  const names = namesHere(request, about);
+  target.namesFor(names); // fails before anything is sent
   const terms = choose(receiver, about);
   const onKept = (bytes: number): void => output.note({ code: "layers-kept", bytes });
   // Between two sides in one process layers cross no link, so there is nothing to resume.
@@ -111,14 +110,20 @@ export async function receive(
   let result: Result;
   {
     // The temporary name is removed before the sender gets the result.
-    await using received = await transfer(receiver, about, terms, resumeCache);
+    await using received = await transfer(receiver, about, { ...terms, names }, resumeCache);
     await verify(receiver, about, received);
     signal.throwIfAborted();
-    const id = await tag(receiver, about, received);
+    const id = await tag(receiver, about, received, names);
     await resumeCache?.forget();
     const { layersSent, layersPresent, bytesPresent, bytesFound = 0 } = received;
     const counts = { layersSent, layersPresent, bytesPresent, bytesFound };
-    result = { image: request.name.given, id, ...counts, bytesReceived: tunnel.bytesReceived };
+    result = {
+      image: names[0].given,
+      names: names.map(({ given }) => given),
+      id,
+      ...counts,
+      bytesReceived: tunnel.bytesReceived,
+    };
   }
   const confirmed = await tunnel.finish({ ...result });
   if (!confirmed) output.warn({ code: "sender-not-notified" });
@@ -127,9 +132,21 @@ export async function receive(
 
 /** Asks for the image, and receives the `about`. Fails when the image is for another platform than the requested one. */
 async function agree({ tunnel, target, request, runId, context: { output, signal } }: Receiver): Promise<About> {
-  const { image, isRenamed, platform, preserveDigest: preserve, timeout = LOOK_UP_TIMEOUT } = request;
+  const { image, acceptsNames, isRenamed, platform, preserveDigest: preserve, timeout = LOOK_UP_TIMEOUT } = request;
+  if (image === undefined && !tunnel.peer.features.includes(OFFERS_NAMES)) throw offersNoName(tunnel.peer.tool);
   const keepsManifests = target.manifestOf !== undefined;
-  const ask = { image, isRenamed, runId, platform, receiverPlatform: target.platform, keepsManifests, preserve };
+  const names = ownNames(request);
+  const ask = {
+    image,
+    names,
+    acceptsNames,
+    isRenamed,
+    runId,
+    platform,
+    receiverPlatform: target.platform,
+    keepsManifests,
+    preserve,
+  };
   await tunnel.send(askMessage(ask));
   const tidied = target.tidy();
   tidied.catch(() => {}); // awaited below
@@ -191,10 +208,11 @@ function choose({ tunnel, request }: Receiver, { manifest, delta }: About): Term
 async function transfer(
   { tunnel, target, request, runId, onProgress, context: { output, signal, env } }: Receiver,
   about: About,
-  { packing, ...terms }: Terms,
+  { packing, names, ...terms }: Terms & { names: NamesHere },
   resumeCache: ResumeCache | undefined,
 ): Promise<ReceivedImage> {
-  const { name: image, maxSize, bwlimit } = request;
+  const { maxSize, bwlimit } = request;
+  const [image] = names;
   const { diffIds } = about;
   const platform = formatPlatform(about.platform);
   const plan = (missing: number | undefined): void =>
@@ -214,7 +232,7 @@ async function transfer(
     const offer = parseOffer(await abortable(tunnel.next("offer"), signal));
     return { offer, ...announced };
   };
-  const surroundings = { image, runId, env, resumeCache, output, signal, onProgress, maxSize, bwlimit };
+  const surroundings = { image, names, runId, env, resumeCache, output, signal, onProgress, maxSize, bwlimit };
   try {
     return await target.receive({ tunnel, about, obtain, decline, ...terms, ...surroundings });
   } catch (error) {
@@ -236,9 +254,16 @@ async function verify({ target, runId }: Receiver, about: About, received: Recei
   await verifyManifest(target, name, about, runId);
 }
 
-/** Gives the image its name, and verifies the image under that name once more. Returns the image's ID. */
-async function tag({ target, request }: Receiver, { diffIds }: About, received: ReceivedImage): Promise<Digest> {
-  const name = target.nameFor(request.name);
-  await target.tag(received.name, name);
-  return await verifyStored(target, name, received.id, diffIds);
+/** Gives the image its names, and verifies the image under each of them once more. Returns the image's ID. */
+async function tag(
+  { target }: Receiver,
+  { diffIds }: About,
+  received: ReceivedImage,
+  names: NamesHere,
+): Promise<Digest> {
+  const [first, ...others] = target.namesFor(names);
+  await target.tag(received.name, [first, ...others]);
+  const id = await verifyStored(target, first, received.id, diffIds);
+  for (const name of others) await verifyStored(target, name, id, diffIds);
+  return id;
 }

@@ -1,22 +1,20 @@
 import { manifestText } from "./conversation/fields.ts";
+import { parseAsk, type Ask } from "./conversation/ask.ts";
 import {
-  parseAsk,
   parseResult,
   parseWant,
   REGISTRY_SERVICE,
   layerMessage,
   type AnnouncedLayer,
-  type Ask,
   type Result,
   type Want,
 } from "./conversation/messages.ts";
 import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
 import type { Digest } from "./image/digest.ts";
-import type { ImageName } from "./image/image-name.ts";
 import type { ImageManifest } from "./image/manifest.ts";
 import { formatPlatform, matchesPlatform, type Platform } from "./image/platform.ts";
-import { fullName, type Reference } from "./image/reference.ts";
+import { fullName } from "./image/reference.ts";
 import { openSource } from "./locations/locations.ts";
 import { Failure } from "./output/errors.ts";
 import type { TransferResult } from "./output/events.ts";
@@ -27,6 +25,7 @@ import { isInitiator, type PushRequest, type SharedRequest } from "./request.ts"
 import { newRunId, type RunId } from "./run/run-id.ts";
 import { NOTHING_OFFERED, type FoundImage } from "./send/found-image.ts";
 import { manifestToPreserve } from "./send/manifest-to-preserve.ts";
+import { askedImage, isNameGiven, namesToGive } from "./send/names-there.ts";
 import type { Source } from "./send/source.ts";
 import type { Conversation } from "./stdio-tunnel/conversation.ts";
 import { abortable } from "./streams/abortable.ts";
@@ -136,8 +135,10 @@ async function agree({ tunnel, request, context }: Sender, source: Source): Prom
   const ask = parseAsk(
     await nextMessage(tunnel, "ask", { timeout, what: "request for an image", stop: context.signal }),
   );
-  const { image, receiverPlatform, isRenamed } = ask;
-  const isNewName = isNameGiven(request.as, image);
+  const { receiverPlatform, isRenamed } = ask;
+  const image = await askedImage(ask, request, source);
+  const isNewName = isNameGiven(request, image);
+  const names = namesToGive(ask, request, image);
   const requested = { image, platform: agreeOnPlatform(ask, request.platform), receiverPlatform, isNewName, isRenamed };
   const found = await source.find(requested);
   const { diffIds, configDigest } = found;
@@ -146,7 +147,16 @@ async function agree({ tunnel, request, context }: Sender, source: Source): Prom
   const preserve = ask.preserve || request.preserveDigest;
   const manifest = preserve && ask.keepsManifests ? await manifestToPreserve(found, runIds) : undefined;
   const delta = request.delta === "always" ? request.delta : undefined;
-  const about = { diffIds, platform, configDigest, preserve, delta, manifest: manifest && manifestText(manifest) };
+  const given = names?.map((name) => name.given);
+  const about = {
+    diffIds,
+    platform,
+    names: given,
+    configDigest,
+    preserve,
+    delta,
+    manifest: manifest && manifestText(manifest),
+  };
   await tunnel.send({ type: "about", ...about });
   return { name: image.reference === undefined ? image.given : fullName(image.reference), found, runIds, manifest };
 }
@@ -200,16 +210,6 @@ async function transfer(
 
 function diffIdsOf(want: Want): readonly Digest[] {
   return want.kind === "nothing" ? [] : want.diffIds;
-}
-
-/** Whether --as names the image. Throws a Failure if the receiver asks for another name. */
-function isNameGiven(as: Reference | undefined, { given, reference }: ImageName): boolean {
-  if (as === undefined) return false;
-  if (reference !== undefined && fullName(reference) === fullName(as)) return true;
-  throw new Failure("refused", `the sending side has --as ${as.given}, the receiving side asks for ${given}`, {
-    expected: "the same name on both sides",
-    hint: `Name ${as.given} there, or leave --as out: the image gets the name that the receiving side gives.`,
-  });
 }
 
 /** Returns the platform that both sides mean, if one of them named any. */

@@ -1,4 +1,5 @@
 import type { EngineEndpoint, SshAddress } from "./engine/connect/endpoint.ts";
+import type { FurtherNames } from "./image/further-names.ts";
 import type { ImageName } from "./image/image-name.ts";
 import type { FileLocation } from "./image/location.ts";
 import type { Reference } from "./image/reference.ts";
@@ -47,10 +48,12 @@ export interface PushRequest extends SharedRequest {
 /** Receives an image. */
 export interface PullRequest extends SharedRequest {
   role: "receiver";
-  /** The image's name at the sender. */
-  image: ImageName;
-  /** The name that the image gets here. */
-  name: Reference;
+  /** The image's name at the sender. Left out: whatever the sender offers. */
+  image?: ImageName | undefined;
+  /** The first name that the image gets here. Left out: the names that the sender gives to it. */
+  name?: Reference | undefined;
+  /** The initiator may give the image further names: it has started this side by the remote script, and chooses all of its words. */
+  acceptsNames?: boolean | undefined;
   /** --as, or --to docker-daemon:NAME: the name here is not the one that the sender knows. */
   isRenamed: boolean;
   target: TargetEngine | FileLocation;
@@ -61,6 +64,8 @@ export interface PullRequest extends SharedRequest {
 /** The options of both sides. */
 export interface SharedRequest {
   connection: Connection;
+  /** --as, except for the first one, and --tag-also. */
+  further?: FurtherNames | undefined;
   /** `os/arch[/variant]` */
   platform?: Platform | undefined;
   /** ms */

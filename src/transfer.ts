@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
-import { SECOND_WANT, CUTS_ON_DEMAND, type Result } from "./conversation/messages.ts";
+import { CUTS_ON_DEMAND, FEATURES } from "./conversation/features.ts";
+import { type Result } from "./conversation/messages.ts";
 import { EngineError } from "./engine/engine-error.ts";
 import { openFileLimitError } from "./files/open-file-limit.ts";
 import { InvalidImage } from "./image/invalid-image.ts";
@@ -29,9 +30,9 @@ export function transferName(request: TransferRequest): TransferName {
   return { image: imageOf(request), ...(connection.kind === "host" && { host: connection.given }) };
 }
 
-/** Returns the image of a request as it was typed. */
+/** Returns the image of a request as it was typed; "" for whatever the sender offers. */
 export function imageOf(request: TransferRequest): string {
-  return request.role === "sender" ? request.source.given : request.image.given;
+  return request.role === "sender" ? request.source.given : (request.image?.given ?? "");
 }
 
 /** Returns why layers must be sent whole; undefined when they may be sent by delta. `manifest`: the one to be kept. */
@@ -89,15 +90,16 @@ function tooManyFiles(cause: Error): Failure {
 /** Makes the result of a transfer of the receiver's `result` message. `ms`: since the transfer began. */
 export function transferResult(
   request: TransferRequest,
-  { id, layersSent, layersPresent, bytesPresent, bytesFound }: Result,
+  { image: named, names = [], id, layersSent, layersPresent, bytesPresent, bytesFound }: Result,
   { bytesSent, bytesReceived }: Traffic,
   ms: number,
 ): TransferResult {
   const counts = { layersSent, layersPresent, bytesPresent, bytesRebuilt: bytesFound, bytesSent, bytesReceived };
   const { role } = request;
-  const image = imageOf(request);
+  const image = imageOf(request) || named;
   const name = request.role === "sender" ? request.as : request.isRenamed ? request.name : undefined;
-  return { role, image, ...(name && { name: name.given }), id, ...counts, ms };
+  const several = names.length > 1 && { names };
+  return { role, image, ...(name && { name: name.given }), ...several, id, ...counts, ms };
 }
 
 /** Returns the options of the tunnel for this side of a transfer. */
@@ -112,7 +114,7 @@ export function tunnelOptions(
     role,
     tool: VERSION,
     ...imageFor(request),
-    features: [SECOND_WANT, CUTS_ON_DEMAND],
+    features: FEATURES,
     connection,
     timeout,
     rate: bwlimit,
@@ -127,7 +129,7 @@ export function tunnelOptions(
 
 /** Returns the image as it was typed, and the reference in it: the peer must not learn paths of this machine. */
 function imageFor(request: TransferRequest): Pick<TunnelOptions, "image" | "reference"> {
-  if (request.role === "receiver") return { image: request.image.given, reference: request.image.given };
+  if (request.role === "receiver") return { image: imageOf(request), reference: request.image?.given };
   const { source } = request;
   const reference = source.kind === "docker-daemon" ? source.image.given : source.name?.given;
   return { image: source.given, reference };

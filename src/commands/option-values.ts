@@ -1,3 +1,4 @@
+import { isTag } from "../image/reference.ts";
 import { parsePlatform, type Platform } from "../image/platform.ts";
 import { InvalidCompressOption, parseCompressOption, type CompressOption } from "../packing/compress-option.ts";
 import { InvalidValue } from "./command-definition.ts";
@@ -56,4 +57,10 @@ export function parseSeconds(text: string): number {
 export function checkRegistry(text: string): string {
   if (text === "embedded" || text === "container" || text.includes(":")) return text;
   throw new InvalidValue("Expected embedded, container or HOST:PORT.");
+}
+
+/** --tag-also */
+export function parseTag(text: string): string {
+  if (isTag(text)) return text;
+  throw new InvalidValue("Expected a tag alone, without a name before it, e.g. latest.");
 }

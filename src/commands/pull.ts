@@ -3,10 +3,11 @@ import { type ImageName } from "../image/image-name.ts";
 import type { FileLocation, ImageLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import type { Via } from "../receive/engine-target.ts";
-import type { Connection, PullRequest, TargetEngine } from "../request.ts";
+import type { Batch, Connection, PullRequest, TargetEngine } from "../request.ts";
 import type { CommandDefinition, TransferJob, Words } from "./command-definition.ts";
 import { parseSize } from "./option-values.ts";
 import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
+import { readConnection } from "./read-connection.ts";
 import { readWords } from "./read-words.ts";
 import {
   readBatch,
@@ -28,7 +29,7 @@ export const pullCommand: CommandDefinition<PullOptionValues, TransferJob> = {
   name: "pull",
   summary: "receive an image from a host, through a remote command, or over stdin and stdout of this process",
   description:
-    "Receives IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh push IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT], or a host alone, runs the best program that is there, or sends docker-over-ssh there. Without COMMAND, this process is the remote side.",
+    "Receives IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh push IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT], or a host alone, runs the best program that is there, or sends docker-over-ssh there. Without COMMAND, this process is the remote side, and without IMAGE it takes the image that the sender offers, under the names that the sender gives to it.",
   arguments: TRANSFER_ARGUMENTS,
   options: [
     {
@@ -49,21 +50,31 @@ export const pullCommand: CommandDefinition<PullOptionValues, TransferJob> = {
     ...SHARED_OPTIONS,
   ],
   usage: TRANSFER_USAGE,
-  toJob: (words, options, env) => pullJob(readWords(words, env), options, env),
+  toJob: (words, options, env) =>
+    words.length === 0 ? offeredJob(options, env) : pullJob(readWords(words, env), options, env),
 };
 
 /** Makes a job of a pull of these words. Throws a `usage` Failure for arguments that contradict each other. */
 export function pullJob(words: Words, options: PullOptionValues, env: NodeJS.ProcessEnv): TransferJob {
-  const batch = readBatch(words, options, env, (image, connection) => readPullRequest(image, connection, options, env));
+  return jobOf(readBatch(words, options, env, (image, connection) => readPullRequest(image, connection, options, env)));
+}
+
+/** Makes a job of a pull without words: the sender starts this side, and says which image it has. */
+function offeredJob(options: PullOptionValues, env: NodeJS.ProcessEnv): TransferJob {
+  const connection = readConnection([], options, env);
+  return jobOf({ remotes: [{ connection, transfers: [readPullRequest(undefined, connection, options, env)] }] });
+}
+
+function jobOf(batch: Batch<PullRequest>): TransferJob {
   return {
     batch,
     run: async (context) => await (await import("../remote/transfers.ts")).pullFromRemotes(batch, context),
   };
 }
 
-/** Makes a request of a pull as it was typed. Throws a `usage` Failure for arguments that contradict each other. */
+/** Makes a request of a pull as it was typed; without an image, of whatever the sender offers. Throws a `usage` Failure for arguments that contradict each other. */
 export function readPullRequest(
-  image: string,
+  image: string | undefined,
   connection: Connection,
   options: PullOptionValues,
   env: NodeJS.ProcessEnv,
@@ -110,11 +121,11 @@ function readTo(to: string): ImageLocation {
 }
 
 function readNames(
-  given: string,
+  given: string | undefined,
   to: ImageLocation | undefined,
-  { as }: PullOptionValues,
+  { as: [as] = [] }: PullOptionValues,
 ): Pick<PullRequest, "image" | "name" | "isRenamed"> {
-  const image = readAskedName(given);
+  const image = given === undefined ? undefined : readAskedName(given);
   const inTo = to?.kind === "docker-daemon" ? to.reference : undefined;
   if (as !== undefined && inTo !== undefined) {
     throw new Failure("usage", `--as ${as} and --to ${to?.given} are two names for one image`, {
@@ -124,7 +135,8 @@ function readNames(
   }
   const name = as ?? inTo;
   if (name !== undefined) return { image, name: readReference(name), isRenamed: true };
-  if (image.reference === undefined) throw nameless(given);
+  if (image === undefined) return { isRenamed: false };
+  if (image.reference === undefined) throw nameless(image.given);
   return { image, name: image.reference, isRenamed: false };
 }
 

@@ -58,7 +58,8 @@ export function readPushRequest(
   env: NodeJS.ProcessEnv,
 ): PushRequest {
   const shared = readTransferOptions(connection, options);
-  const as = options.as === undefined ? undefined : readReference(options.as);
+  const [given] = options.as ?? [];
+  const as = given === undefined ? undefined : readReference(given);
   const source = readSource(image, options, env);
   const { kind } = connection;
   // A typed command names the image itself.

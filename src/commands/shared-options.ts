@@ -1,15 +1,19 @@
+import type { FurtherNames } from "../image/further-names.ts";
 import type { CompressOption } from "../packing/compress-option.ts";
 import { Failure } from "../output/errors.ts";
 import type { Batch, Connection, Delta, RemoteBatch, SharedRequest, TransferRequest } from "../request.ts";
 import type { ArgumentDefinition, OptionDefinition, Words } from "./command-definition.ts";
 import { HOST_OPTIONS, type HostOptions } from "./host-options.ts";
-import { parseCompress, parsePlatformOption, parseRate, parseSeconds } from "./option-values.ts";
+import { parseCompress, parsePlatformOption, parseRate, parseSeconds, parseTag } from "./option-values.ts";
 import { readConnections } from "./read-connection.ts";
+import { readReference } from "./read-names.ts";
 import type { Platform } from "../image/platform.ts";
 
 /** Values of the options that push and pull share. */
 export interface SharedOptions extends HostOptions {
-  as?: string | undefined;
+  /** The first one names the image; the others are further names of it. */
+  as?: readonly string[] | undefined;
+  tagAlso?: readonly string[] | undefined;
   platform?: Platform | undefined;
   delta?: Delta | undefined;
   preserveDigest?: boolean | undefined;
@@ -24,7 +28,12 @@ export interface SharedOptions extends HostOptions {
 /** Converts the shared options to their part of a request. */
 export function readTransferOptions(connection: Connection, options: SharedOptions): SharedRequest {
   const { platform, timeout, compress, bwlimit, delta = "auto", preserveDigest } = options;
-  return { connection, platform, timeout, compress, bwlimit, delta, preserveDigest };
+  const further = readFurtherNames(options);
+  return { connection, platform, timeout, compress, bwlimit, delta, preserveDigest, further };
+}
+
+function readFurtherNames({ as: [, ...names] = [], tagAlso: tags = [] }: SharedOptions): FurtherNames | undefined {
+  return names.length + tags.length === 0 ? undefined : { names: names.map(readReference), tags };
 }
 
 /** Makes a request of each image for each remote side that COMMAND leads to. Throws a `usage` Failure. */
@@ -34,8 +43,9 @@ export function readBatch<Request extends TransferRequest>(
   env: NodeJS.ProcessEnv,
   readRequest: (image: string, connection: Connection) => Request,
 ): Batch<Request> {
-  if (options.as !== undefined && others.length > 0) {
-    throw new Failure("usage", `--as ${options.as} is one name, and ${others.length + 1} images are named`, {
+  const [as] = options.as ?? [];
+  if (as !== undefined && others.length > 0) {
+    throw new Failure("usage", `--as ${as} is one name, and ${others.length + 1} images are named`, {
       expected: "one image, or no --as",
       hint: "Leave --as out: each image gets the name that it has at the sender.",
     });
@@ -72,7 +82,17 @@ export const SHARED_OPTIONS: readonly OptionDefinition[] = [
   },
   {
     flags: "--as <name>",
-    description: "name of the image at the receiver; by default IMAGE, or the name that the receiver asks for",
+    description:
+      "name of the image at the receiver; by default IMAGE, or the name that the receiver asks for. May be repeated: the image gets all of the names",
+    parse: (text) => text,
+    repeats: true,
+  },
+  {
+    flags: "--tag-also <tag>",
+    description:
+      "a further tag of the image at the receiver, in the repository of its first name, e.g. latest; may be repeated",
+    parse: parseTag,
+    repeats: true,
   },
   {
     flags: "--delta <when>",

@@ -2,7 +2,7 @@ import { parseImageName, type ImageName } from "../image/image-name.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
 import { MAX_LAYERS, parseImageManifest, type ImageManifest } from "../image/manifest.ts";
 import { parsePlatform, type Platform } from "../image/platform.ts";
-import { InvalidReference, tryReference } from "../image/reference.ts";
+import { InvalidReference, tryReference, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { InvalidCompressOption, parseCompressOption, type CompressOption } from "../packing/compress-option.ts";
 
@@ -10,6 +10,8 @@ import { InvalidCompressOption, parseCompressOption, type CompressOption } from 
 
 export const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const MAX_TEXT = 512;
+/** Names of one image. */
+const MAX_NAMES = 100;
 
 /** Encodes a manifest for a message. {@link manifestOf} decodes it. */
 export function manifestText({ bytes }: ImageManifest): string {
@@ -43,6 +45,17 @@ export function imageName(value: unknown): ImageName {
   } catch (error) {
     throw error instanceof InvalidReference ? malformed("ask") : error;
   }
+}
+
+/** Parses the names that an image gets. */
+export function references(value: unknown): Reference[] {
+  const names = list(value);
+  if (names.length === 0 || names.length > MAX_NAMES) throw malformed("list of names");
+  return names.map((name) => {
+    const reference = tryReference(text(name));
+    if (reference === undefined) throw malformed("name");
+    return reference;
+  });
 }
 
 /** Parses `os/arch[/variant]`. */

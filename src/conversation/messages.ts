@@ -1,21 +1,20 @@
 import type { Credentials } from "../engine/engine-images.ts";
 import type { Digest } from "../image/digest.ts";
-import type { ImageName } from "../image/image-name.ts";
 import type { Descriptor, ImageManifest } from "../image/manifest.ts";
-import { formatPlatform, type Platform } from "../image/platform.ts";
+import type { Platform } from "../image/platform.ts";
+import type { Reference } from "../image/reference.ts";
 import { formatCompressOption, type CompressOption } from "../packing/compress-option.ts";
-import { isRunId, type RunId } from "../run/run-id.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
 import {
   compressOption,
   count,
   DIGEST,
-  imageName,
   list,
   malformed,
   manifestOf,
   matching,
   platformIn,
+  references,
   repositoryPath,
   text,
 } from "./fields.ts";
@@ -29,28 +28,13 @@ import {
 /** The tunnel's service that leads to the temporary registry. */
 export const REGISTRY_SERVICE = "registry";
 
-/** The receiver is ready, and asks for an image. */
-export interface Ask {
-  image: ImageName;
-  /** On the wire: `run` */
-  runId: RunId;
-  /** The receiver's --platform */
-  platform?: Platform | undefined;
-  /** Of the receiver's engine, which decides between several variants. On the wire: `runs` */
-  receiverPlatform?: Platform | undefined;
-  /** The receiver's target keeps the manifests of images. */
-  keepsManifests?: boolean | undefined;
-  /** The receiver's --preserve-digest */
-  preserve?: boolean | undefined;
-  /** The image gets another name at the receiver, so `image` may be its ID. */
-  isRenamed?: boolean | undefined;
-}
-
 /** Describes the image. */
 export interface About {
   /** `RootFS.Layers` of the image's config, lowest first */
   diffIds: string[];
   platform: Platform;
+  /** The names that the sender gives to the image, where the receiver accepts them. */
+  names?: Reference[];
   /** Digest of the config, where the sender knows it. In most stores it is the image's ID. */
   configDigest?: string;
   /** Either side's --preserve-digest */
@@ -60,12 +44,6 @@ export interface About {
   /** With `preserve`, where both sides keep manifests: the sender's. It names a blob for each diff ID, and layers are sent as these blobs. */
   manifest?: ImageManifest;
 }
-
-/** Feature of a sender that answers a second `want`, for layers that the receiver had and has lost meanwhile. */
-export const SECOND_WANT = "asks-again";
-
-/** Feature of a side that can send or rebuild layers by delta. Unless both have it, layers are sent whole. */
-export const CUTS_ON_DEMAND = "cuts-on-demand";
 
 /** Some layers of the image. The receiver has the others. */
 export interface WantedLayers {
@@ -126,6 +104,8 @@ const PIECES = { "leaves-blob": "too", "consumes-blob": "instead" } as const;
 /** The image is in the receiver's store under its name. */
 export interface Result {
   image: string;
+  /** All of its names; left out by version 0.1 */
+  names?: string[];
   id: string;
   layersSent: number;
   layersPresent: number;
@@ -142,25 +122,6 @@ const MAX_SIZE = 2 ** 50;
 const MEDIA_TYPE = /^[\w.+/-]{1,128}$/;
 const TAG = /^[\w][\w.-]{0,127}$/;
 
-/** Returns the message for an `ask`. {@link parseAsk} reads it. */
-export function askMessage({ image, runId, platform, receiverPlatform, ...ask }: Ask): Message & { type: "ask" } {
-  const runs = receiverPlatform && formatPlatform(receiverPlatform);
-  return { type: "ask", image: image.given, run: runId, platform: platform && formatPlatform(platform), runs, ...ask };
-}
-
-export function parseAsk({ image, run, platform, runs, keepsManifests, preserve, isRenamed }: Message): Ask {
-  const ask = { image: imageName(image), runId: text(run) };
-  if (!isRunId(ask.runId)) throw malformed("ask");
-  return {
-    ...ask,
-    ...(platform === undefined ? {} : { platform: platformIn(platform) }),
-    ...(runs === undefined ? {} : { receiverPlatform: platformIn(runs) }),
-    ...(keepsManifests === true && { keepsManifests }),
-    ...(preserve === true && { preserve }),
-    ...(isRenamed === true && { isRenamed }),
-  };
-}
-
 export function parseOffer(message: Message): Offer {
   const { username, password } = (message.credentials ?? {}) as Record<string, unknown>;
   return {
@@ -171,10 +132,11 @@ export function parseOffer(message: Message): Offer {
   };
 }
 
-export function parseAbout({ diffIds, platform, configDigest, preserve, delta, manifest }: Message): About {
+export function parseAbout({ diffIds, platform, names, configDigest, preserve, delta, manifest }: Message): About {
   const about = {
     diffIds: list(diffIds).map((id) => matching(id, DIGEST)),
     platform: platformIn(platform),
+    ...(names !== undefined && { names: references(names) }),
     ...(configDigest === undefined ? {} : { configDigest: matching(configDigest, DIGEST) }),
     ...(preserve === true && { preserve }),
     ...(delta === "always" && ({ delta } as const)),
@@ -239,6 +201,7 @@ function cuttingOf(pieces: unknown): Pick<AnnouncedLayer, "cutting"> {
 export function parseResult(message: Message): Result {
   return {
     image: text(message.image),
+    ...(message.names !== undefined && { names: references(message.names).map(({ given }) => given) }),
     id: text(message.id),
     layersSent: count(message.layersSent),
     layersPresent: count(message.layersPresent),

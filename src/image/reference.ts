@@ -58,6 +58,10 @@ export function parseReference(given: string): Reference {
   };
 }
 
+export function isTag(text: string): boolean {
+  return TAG.test(text);
+}
+
 /** Parses a reference; returns undefined for text that is none. */
 export function tryReference(text: string): Reference | undefined {
   try {

@@ -155,6 +155,8 @@ export interface TransferResult {
   image: string;
   /** The name that the image has at the receiver, if this side knows it */
   name?: string;
+  /** All of its names there, if it has several */
+  names?: readonly string[];
   /** The image's ID at the receiver */
   id: string;
   /** Digest of the image's manifest at the receiver, where this side knows it */

@@ -75,13 +75,15 @@ export function planText({ role, image, platform, layers, missing }: Plan): stri
 
 /** The last line of a transfer. */
 export function resultText(result: TransferResult): string {
-  const { role, image, name, layersSent, layersPresent, bytesPresent, bytesRebuilt, bytesSent, bytesReceived } = result;
+  const { role, image, name, names, layersSent, layersPresent, bytesPresent, bytesRebuilt, bytesSent, bytesReceived } =
+    result;
   const rebuilt = bytesRebuilt > 0 ? ` (${bytes(bytesRebuilt)} rebuilt from files there)` : "";
   const moved = role === "sender" ? `${bytes(bytesSent)} sent` : `${bytes(bytesReceived)} received`;
   // The size of a present layer is not always known.
   const size = bytesPresent > 0 ? ` (${bytes(bytesPresent)})` : "";
   const verb = role === "sender" ? "pushed" : "pulled";
-  return `${verb} ${image}${name === undefined ? "" : ` as ${name}`}: ${moved} for ${plural(layersSent, "layer")}${rebuilt}, ${plural(layersPresent, "layer")}${size} there already, in ${duration(result.ms)}`;
+  const as = names?.join(", ") ?? name;
+  return `${verb} ${image}${as === undefined ? "" : ` as ${as}`}: ${moved} for ${plural(layersSent, "layer")}${rebuilt}, ${plural(layersPresent, "layer")}${size} there already, in ${duration(result.ms)}`;
 }
 
 export function detailText(detail: Detail): string {

@@ -26,7 +26,7 @@ export interface ArchiveStream {
 }
 
 export interface NamedImage extends Pick<FetchedImage, "config" | "files" | "manifest"> {
-  name: LayoutName;
+  names: readonly LayoutName[];
   /** Whether to preserve the sender's manifest ({@link manifestFor}). */
   preserve: boolean;
 }
@@ -38,7 +38,7 @@ export interface NamedImage extends Pick<FetchedImage, "config" | "files" | "man
  */
 export async function archiveStream(
   kind: FileLocation["kind"],
-  { config, files, manifest: sent, name, preserve }: NamedImage,
+  { config, files, manifest: sent, names, preserve }: NamedImage,
   spool: Spool,
   onBytes: (count: number) => void,
 ): Promise<ArchiveStream> {
@@ -49,13 +49,14 @@ export async function archiveStream(
       if (!layers.has(file.diffId)) layers.set(file.diffId, await decompressed(file, spool, onBytes));
     }
     const plain = files.map((file) => layers.get(file.diffId) ?? file);
-    return { tar: writeDockerArchive({ config, layers: plain, names: [name.ref] }) };
+    return { tar: writeDockerArchive({ config, layers: plain, names: names.map(({ ref }) => ref) }) };
   }
   const manifest = manifestFor(config, files, sent, { preserve });
   const blobs = files.map(({ path, blob }) => ({ path, digest: blob.digest, size: blob.size }));
   const layers = blobs.map(({ digest }) => digest);
-  const dockerManifest = writeDockerManifest([{ configDigest: digestOf(config), layers, name: name.image }]);
-  const tar = writeOciArchive({ config, manifest, blobs, names: [name], dockerManifest });
+  const configDigest = digestOf(config);
+  const dockerManifest = writeDockerManifest(names.map(({ image: name }) => ({ configDigest, layers, name })));
+  const tar = writeOciArchive({ config, manifest, blobs, names, dockerManifest });
   return { tar, manifest: manifest.descriptor.digest };
 }
 

@@ -2,7 +2,7 @@ import type { Engine, EngineInfo } from "../engine/engine.ts";
 import { removeLeftovers } from "../engine/leftovers.ts";
 import { temporaryName } from "../run/run-id.ts";
 import { digestOf } from "../image/digest.ts";
-import { taggableName } from "../image/reference.ts";
+import { taggableName, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { readManifest } from "../store/read-manifest.ts";
 import { loadIntoEngine } from "./load-into-engine.ts";
@@ -30,18 +30,7 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
     get moved() {
       return engine.moved;
     },
-    nameFor(image) {
-      const name = taggableName(image);
-      if (name !== undefined) return name;
-      throw new Failure(
-        "usage",
-        `${image.given} has a digest and no tag, and engines give such a name only to images that they pull from a registry`,
-        {
-          expected: "a name with a tag, with or without a digest",
-          hint: `Add a tag: ${image.given.replace("@", ":TAG@")}`,
-        },
-      );
-    },
+    namesFor: ([first, ...others]) => [nameInEngine(first), ...others.map(nameInEngine)],
     tidy: async () => await removeLeftovers(engine),
     async receive(options) {
       refuseTooMany(options.about.diffIds.length, info, engine.address);
@@ -55,9 +44,24 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
         return found && digestOf(found.bytes);
       },
     }),
-    tag: async (from, to) => await engine.tagImage(from, to),
+    async tag(from, to) {
+      for (const name of to) await engine.tagImage(from, name);
+    },
     [Symbol.asyncDispose]: async () => await engine[Symbol.asyncDispose](),
   };
+}
+
+function nameInEngine(image: Reference): string {
+  const name = taggableName(image);
+  if (name !== undefined) return name;
+  throw new Failure(
+    "usage",
+    `${image.given} has a digest and no tag, and engines give such a name only to images that they pull from a registry`,
+    {
+      expected: "a name with a tag, with or without a digest",
+      hint: `Add a tag: ${image.given.replace("@", ":TAG@")}`,
+    },
+  );
 }
 
 /** Throws before anything is sent: the engine would refuse the image only after its last layer. Present layers count as well. */

@@ -13,7 +13,7 @@ import type { ReceiveOptions } from "./receive-options.ts";
 import type { ReceivedImage } from "./received-image.ts";
 import { countBytes } from "../streams/count-bytes.ts";
 import { findDestination } from "./destination.ts";
-import { nameInFile } from "./name-in-file.ts";
+import { namesInFile, refsOf } from "./name-in-file.ts";
 import { locationErrors } from "./location-errors.ts";
 import { fetchImage } from "./fetch-image.ts";
 import { findDeltaBasesInFile } from "../rebuild/delta-bases-in-file.ts";
@@ -46,7 +46,7 @@ function fileTarget(location: FileLocation, path: string): Target {
     get moved() {
       return moved;
     },
-    nameFor: (image) => nameInFile(location, image).ref,
+    namesFor: (images) => refsOf(namesInFile(location, images)),
     tidy: async () => await removePartialFiles(dirname(path), partialFilePrefix(path)),
     async receive(options) {
       const partialPath = partialFile(path, options.runId);
@@ -71,7 +71,7 @@ async function receiveInto(
   options: ReceiveOptions,
   onMoved: (bytes: number) => void,
 ): Promise<ReceivedImage> {
-  const { about, image, env, runId, signal, onProgress } = options;
+  const { about, names, env, runId, signal, onProgress } = options;
   // The images of the file that is replaced.
   await using deltaBases =
     options.noDeltaReason === undefined ? await findDeltaBasesInFile(location, about) : undefined;
@@ -84,7 +84,7 @@ async function receiveInto(
     progress.current += count;
     onProgress(progress);
   };
-  const named = { ...fetched, name: nameInFile(location, image), preserve: about.manifest !== undefined };
+  const named = { ...fetched, names: namesInFile(location, names), preserve: about.manifest !== undefined };
   const { tar } = await archiveStream(location.kind, named, spool, onMoved);
   // Always a new file: a link that another user has put there is not followed, and no other file is written to.
   const file = createWriteStream(partialPath, { flags: "wx", flush: true });

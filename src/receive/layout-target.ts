@@ -2,13 +2,12 @@ import { newRunId } from "../run/run-id.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { FileLocation } from "../image/location.ts";
-import type { Reference } from "../image/reference.ts";
 import { LayoutStore } from "../store/layout-store.ts";
 import { openSpool } from "../run/spool.ts";
 import type { AvailableLayer, LayerFile } from "../store/store.ts";
 import { namedBlobs, type ReceiveOptions } from "./receive-options.ts";
 import { countLayers, type ReceivedImage } from "./received-image.ts";
-import { nameInFile } from "./name-in-file.ts";
+import { namesInFile, refsOf } from "./name-in-file.ts";
 import { locationErrors } from "./location-errors.ts";
 import { refuseLayoutLocation } from "./refuse-location.ts";
 import { fetchImage } from "./fetch-image.ts";
@@ -19,7 +18,7 @@ import type { Target } from "./target.ts";
 export async function layoutTarget(location: FileLocation): Promise<Target> {
   await refuseLayoutLocation(location);
   const store = new LayoutStore(location.path, newRunId());
-  const received = new Map<string, { manifest: Descriptor; image: Reference }>();
+  const received = new Map<string, { manifest: Descriptor; names: ReceiveOptions["names"] }>();
   const explain = locationErrors(location);
   let moved = 0;
   const onMoved = (bytes: number): void => void (moved += bytes);
@@ -28,11 +27,11 @@ export async function layoutTarget(location: FileLocation): Promise<Target> {
     get moved() {
       return moved;
     },
-    nameFor: (image) => nameInFile(location, image).ref,
+    namesFor: (images) => refsOf(namesInFile(location, images)),
     tidy: async () => await store.tidy(),
     async receive(options) {
       const { manifest, image } = await explain(receiveInto(location, store, options, onMoved));
-      received.set(image.name, { manifest, image: options.image });
+      received.set(image.name, { manifest, names: options.names });
       return image;
     },
     async inspect(name) {
@@ -47,7 +46,7 @@ export async function layoutTarget(location: FileLocation): Promise<Target> {
     async tag(from) {
       const found = received.get(from);
       if (found === undefined) throw new Error(`${from} was not received`);
-      await explain(store.listImage(found.manifest, nameInFile(location, found.image), onMoved));
+      await explain(store.listImage(found.manifest, namesInFile(location, found.names), onMoved));
     },
     [Symbol.asyncDispose]: async () => {},
   };

@@ -12,7 +12,7 @@ const REF = /^[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*(?:\/[A-Za-z0-9]+(?:(?
  * text after the colon is only the short name; engines load the image under the requested name. Throws a `usage` Failure for an invalid
  * name.
  */
-export function nameInFile({ kind, given, name: named }: FileLocation, requested: Reference): LayoutName {
+function nameInFile({ kind, given, name: named }: FileLocation, requested: Reference): LayoutName {
   const image = kind === "docker-archive" && named !== undefined ? referenceIn(named, given) : requested;
   const name = taggableName(image);
   const full = name === undefined ? undefined : fullName(withoutDigest(image));
@@ -24,6 +24,22 @@ export function nameInFile({ kind, given, name: named }: FileLocation, requested
     throw invalidName(image.given, given, "it has a digest and no tag");
   }
   return { ref: name, image: full };
+}
+
+/** Returns the names of an image in an archive or layout. Only the first one is replaced by the name in the location. */
+export function namesInFile(
+  location: FileLocation,
+  [first, ...others]: readonly [Reference, ...Reference[]],
+): readonly [LayoutName, ...LayoutName[]] {
+  const { name: _, ...unnamed } = location;
+  const own = nameInFile(location, first);
+  const further = others.map((other) => nameInFile(unnamed, other));
+  return [own, ...further.filter(({ ref, image }) => ref !== own.ref && image !== own.image)];
+}
+
+/** Returns the short names, by which images are found in a layout; in a docker archive, the names. */
+export function refsOf([first, ...others]: readonly [LayoutName, ...LayoutName[]]): readonly [string, ...string[]] {
+  return [first.ref, ...others.map(({ ref }) => ref)];
 }
 
 function referenceIn(name: ArchivedName, given: string): Reference {

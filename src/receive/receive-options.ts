@@ -28,8 +28,10 @@ export interface ReceiveOptions {
   decline: () => Promise<void>;
   /** Whether `obtain` or `decline` may be called a second time, because present layers have disappeared meanwhile. */
   allowsSecondWant: boolean;
-  /** The name that the image gets. */
+  /** The first name that the image gets. */
   image: Reference;
+  /** All names that it gets. */
+  names: readonly [Reference, ...Reference[]];
   runId: RunId;
   env: NodeJS.ProcessEnv;
   /** Partial layers, also of earlier runs; undefined where they would save nothing. */

@@ -9,7 +9,7 @@ import type { ReceiveOptions } from "./receive-options.ts";
 import type { ReceivedImage } from "./received-image.ts";
 import { countBytes } from "../streams/count-bytes.ts";
 import type { Destination } from "./destination.ts";
-import { nameInFile } from "./name-in-file.ts";
+import { namesInFile, refsOf } from "./name-in-file.ts";
 import { locationErrors } from "./location-errors.ts";
 import { fetchImage } from "./fetch-image.ts";
 import type { Target } from "./target.ts";
@@ -39,7 +39,7 @@ export function streamTarget(location: FileLocation, destination: Streamed): Tar
     get moved() {
       return moved;
     },
-    nameFor: (image) => nameInFile(location, image).ref,
+    namesFor: (images) => refsOf(namesInFile(location, images)),
     tidy: async () => [],
     async receive(options) {
       const { received, ...rest } = await explain(
@@ -64,11 +64,11 @@ async function receiveInto(
   options: ReceiveOptions,
   onMoved: (bytes: number) => void,
 ): Promise<UnwrittenImage & { received: ReceivedImage }> {
-  const { about, image, env, runId } = options;
+  const { about, names, env, runId } = options;
   const spool = await openSpool(env, runId);
   try {
     const fetched = await fetchImage(options, about.diffIds, spool, undefined);
-    const named = { ...fetched, name: nameInFile(location, image), preserve: about.manifest !== undefined };
+    const named = { ...fetched, names: namesInFile(location, names), preserve: about.manifest !== undefined };
     const archive = await archiveStream(location.kind, named, spool, onMoved);
     const { config } = fetched;
     const dispose = async (): Promise<void> => await spool[Symbol.asyncDispose]();

@@ -6,6 +6,8 @@ import type { ReceiveOptions } from "./receive-options.ts";
 import type { ReceivedImage } from "./received-image.ts";
 import type { Platform } from "../image/platform.ts";
 
+type NonEmpty<T> = readonly [T, ...T[]];
+
 /** A location opened for writing. */
 export interface Target extends AsyncDisposable {
   /** For messages. */
@@ -14,8 +16,8 @@ export interface Target extends AsyncDisposable {
   readonly moved?: number;
   /** `os/arch` of the engine; undefined without one. */
   readonly platform?: Platform;
-  /** Returns the name as this target writes it. Throws a `usage` Failure for a name that it cannot hold. */
-  nameFor(image: Reference): string;
+  /** Returns the names as this target writes them, each once. Throws a `usage` Failure for a name that it cannot hold. */
+  namesFor(images: NonEmpty<Reference>): NonEmpty<string>;
   /** Removes the leftovers of killed runs, and returns their names. */
   tidy(): Promise<Leftover[]>;
   /** Receives the missing layers, and stores the image under a temporary name. The caller disposes of the result. */
@@ -24,6 +26,6 @@ export interface Target extends AsyncDisposable {
   inspect(name: string): Promise<{ id: string; diffIds: Digest[] } | undefined>;
   /** Returns the digest of the stored manifest under a name. Undefined in a target that keeps no manifests. */
   manifestOf?(name: string, of: { platform: Platform; runId: RunId }): Promise<Digest | undefined>;
-  /** Gives the received image its name, which another image loses. */
-  tag(from: string, to: string): Promise<void>;
+  /** Gives the received image its names, which other images lose. */
+  tag(from: string, to: NonEmpty<string>): Promise<void>;
 }

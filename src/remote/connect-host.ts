@@ -7,7 +7,7 @@ import type { HostConnection, PushRequest, TransferRequest } from "../request.ts
 import { overTunnel } from "../stdio-tunnel/open.ts";
 import { tunnelOptions, type Context, type Connect } from "../transfer.ts";
 import { readBundle } from "./bundle.ts";
-import { connectToEngineOnly, remoteNameOf } from "./engine-only-transfer.ts";
+import { askedOf, connectToEngineOnly, remoteNameOf } from "./engine-only-transfer.ts";
 import { hostName, loginByHand, loginCommand } from "./login.ts";
 import { runRemoteCommand, type RemoteCommandOptions, type RemoteCommand } from "./remote-command.ts";
 import { explainTunnelFailure } from "./remote-errors.ts";
@@ -77,7 +77,7 @@ function remoteWords(request: TransferRequest): string[] {
   const { timeout } = request;
   const options = timeout === undefined ? [] : ["--timeout", String(timeout / 1000)];
   if (request.role === "sender") return ["pull", ...options, remoteNameOf(request).given];
-  return ["push", ...options, request.image.given];
+  return ["push", ...options, askedOf(request).given];
 }
 
 /** Sends the image for a container to the engine there, if this side has it. Returns whether it did. */

@@ -1,12 +1,13 @@
-import { SECOND_WANT, CUTS_ON_DEMAND } from "../conversation/messages.ts";
+import { FEATURES } from "../conversation/features.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { ImageName } from "../image/image-name.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { formatCompressOption, type CompressOption } from "../packing/compress-option.ts";
 import { receive } from "../pull.ts";
 import { send } from "../push.ts";
 import { engineTarget } from "../receive/engine-target.ts";
-import type { PushRequest, SharedRequest, TransferRequest } from "../request.ts";
+import type { PullRequest, PushRequest, SharedRequest, TransferRequest } from "../request.ts";
 import { engineSource } from "../send/engine-source.ts";
 import { runBothSides, type Side } from "../stdio-tunnel/in-process.ts";
 import { abortable } from "../streams/abortable.ts";
@@ -47,7 +48,7 @@ export function connectToEngineOnly(
     const halves = request.role === "sender" ? { sender: near, receiver: other } : { sender: other, receiver: near };
     await runBothSides(halves, {
       tool: VERSION,
-      features: [SECOND_WANT, CUTS_ON_DEMAND],
+      features: FEATURES,
       signal,
       explain: explainError,
     });
@@ -95,17 +96,22 @@ function otherSide(request: TransferRequest): OtherSide {
   const options: SharedRequest = { connection, platform, timeout, compress, bwlimit, delta, preserveDigest };
   if (request.role === "receiver") {
     return async (engine, tunnel, context) => {
-      await send(tunnel, engineSource(engine, { kind: "embedded" }, request.image), options, context);
+      await send(tunnel, engineSource(engine, { kind: "embedded" }, askedOf(request)), options, context);
     };
   }
   const name = remoteNameOf(request);
   return async (engine, tunnel, context) => {
     await refusePodman(engine, compress);
     const target = await engineTarget(engine);
-    target.nameFor(name);
     const image = { given: name.given, reference: name };
-    await receive(tunnel, target, { ...options, image, name, isRenamed: false }, context);
+    await receive(tunnel, target, { ...options, image, name, isRenamed: false, further: request.further }, context);
   };
+}
+
+/** Returns the image that the remote side is asked for, which starts with its name. */
+export function askedOf({ image }: PullRequest): ImageName {
+  if (image !== undefined) return image;
+  throw new Failure("usage", "no IMAGE is named", { expected: "the name of an image there" });
 }
 
 /** Returns the name that the image gets on the remote side. Throws a `usage` Failure where neither the request nor the archive has one. */

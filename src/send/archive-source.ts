@@ -32,6 +32,7 @@ export async function archiveSource(location: FileLocation, options: SpoolOption
       }
     },
     async name(platform) {
+      if (location.name?.reference !== undefined) return location.name.given;
       const image = await findImage(archive, location, { platform }).catch(() => undefined); // find() rejects with it
       return image && onlyName(image.names);
     },

@@ -55,6 +55,10 @@ class EngineSource implements Source {
     return this.#engine.moved;
   }
 
+  async name(): Promise<string> {
+    return await Promise.resolve(this.#named.given);
+  }
+
   async check(platform: Platform | undefined): Promise<void> {
     const checked = this.#inspected(platform);
     // find() and offer() need these.

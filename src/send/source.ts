@@ -21,10 +21,7 @@ export interface Source extends AsyncDisposable {
   readonly address: string;
   /** Bytes moved by the engine's long requests, see `EngineConnection`; undefined without an engine. */
   readonly moved?: number;
-  /**
-   * Returns the name that the location itself has for the image, `name:tag`; undefined when it has none or several. Left out where the
-   * command line always names the image.
-   */
+  /** Returns the name that this side has for the image: as it was typed, or in the archive; undefined when there is none, or several. */
   name?(platform: Platform | undefined): Promise<string | undefined>;
   /** Rejects as {@link find} will, as far as the error does not depend on the receiver's request. */
   check(platform: Platform | undefined): Promise<void>;

@@ -86,10 +86,14 @@ export class LayoutStore {
     return manifest.descriptor;
   }
 
-  /** Lists an image in the index. Another image loses the name. `onBytes` receives the bytes read for that. */
-  async listImage(manifest: Descriptor, name: LayoutName, onBytes?: (count: number) => void): Promise<void> {
+  /** Lists an image in the index under these names, which other images lose. `onBytes` receives the bytes read for that. */
+  async listImage(
+    manifest: Descriptor,
+    names: readonly LayoutName[],
+    onBytes?: (count: number) => void,
+  ): Promise<void> {
     await withLock(join(this.#folder, "index.json"), this.#runId, async () => {
-      await addImageToIndex(this.#folder, manifest, [name], this.#runId, onBytes);
+      await addImageToIndex(this.#folder, manifest, names, this.#runId, onBytes);
     });
   }
 

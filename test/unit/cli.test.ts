@@ -20,7 +20,7 @@ async function read(...words: string[]): Promise<{ out: string; err: string; sta
 /** Returns the IMAGE argument of a job. */
 function namesIn(job: Job | undefined): string | undefined {
   const request = requestIn(job);
-  return request?.role === "sender" ? request.source.given : request?.image.given;
+  return request?.role === "sender" ? request.source.given : request?.image?.given;
 }
 
 function requestIn(job: Job | undefined): TransferRequest | undefined {

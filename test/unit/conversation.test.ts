@@ -1,9 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { manifestText } from "../../src/conversation/fields.ts";
+import { askMessage, parseAsk } from "../../src/conversation/ask.ts";
 import {
-  askMessage,
   parseAbout,
-  parseAsk,
   layerMessage,
   parseLayer,
   parseOffer,

@@ -2,7 +2,8 @@ import { once } from "node:events";
 import { beforeEach, describe, expect, test } from "vitest";
 import { manifestText } from "../../src/conversation/fields.ts";
 import { receiveLayerAnnouncements } from "../../src/conversation/layer-announcements.ts";
-import { parseAsk, parseWant, type Ask, type Want } from "../../src/conversation/messages.ts";
+import { parseAsk, type Ask } from "../../src/conversation/ask.ts";
+import { parseWant, type Want } from "../../src/conversation/messages.ts";
 import type { ReceivedImage } from "../../src/receive/received-image.ts";
 import type { Target } from "../../src/receive/target.ts";
 import { digestOf } from "../../src/image/digest.ts";
@@ -36,7 +37,7 @@ async function receiveInto(
   const names: string[] = [];
   const target: Target = {
     address: "a fake",
-    nameFor: ({ given }) => given,
+    namesFor: ([{ given }, ...others]) => [given, ...others.map((other) => other.given)],
     tidy: async () => [],
     receive: async ({ decline }) => {
       if (declines) await decline();
@@ -51,7 +52,7 @@ async function receiveInto(
     },
     inspect: async () => found,
     ...(manifestOf !== undefined && { manifestOf: async () => manifestOf }),
-    tag: async (_, name) => void names.push(name),
+    tag: async (_, to) => void names.push(...to),
     [Symbol.asyncDispose]: async () => {},
   };
   const { signal } = new AbortController();

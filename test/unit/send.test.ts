@@ -1,12 +1,7 @@
 import type { PushRequest } from "../../src/request.ts";
 import { describe, expect, test } from "vitest";
-import {
-  SECOND_WANT,
-  CUTS_ON_DEMAND,
-  parseAbout,
-  type About,
-  type WantedLayers,
-} from "../../src/conversation/messages.ts";
+import { SECOND_WANT, CUTS_ON_DEMAND } from "../../src/conversation/features.ts";
+import { parseAbout, type About, type WantedLayers } from "../../src/conversation/messages.ts";
 import { NOTHING_OFFERED, type OfferedImage, type OfferOptions, type FoundImage } from "../../src/send/found-image.ts";
 import type { Source } from "../../src/send/source.ts";
 import { newRunId } from "../../src/run/run-id.ts";

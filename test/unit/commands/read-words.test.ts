@@ -25,7 +25,7 @@ async function batchOf(words: readonly string[]): Promise<Batch> {
 async function read(line: string): Promise<[images: string[], remotes: string[]]> {
   const { remotes } = await batchOf(line.split(" "));
   const images = remotes.map(({ transfers }) =>
-    transfers.map((request) => (request.role === "sender" ? request.source.given : request.image.given)),
+    transfers.map((request) => (request.role === "sender" ? request.source.given : (request.image?.given ?? ""))),
   );
   expect(new Set(images.map((names) => names.join(" "))).size).toBe(1);
   const shown = remotes.map(({ connection }) => {
@@ -70,7 +70,6 @@ describe.each(["push", "pull"])("%s", (verb) => {
   });
 
   test.each([
-    ["", "no IMAGE is named"],
     ["a ssh://prod x", "ssh://prod stands for the whole command"],
     ["--as x a b ssh://prod", "--as x is one name, and 2 images are named"],
   ])("%s: no", async (words, message) => {
@@ -86,4 +85,9 @@ test("push takes locations among several images", async () => {
     ["a", "oci:./layout:v2", "docker-archive:x.tar:b"],
     ["ssh://prod"],
   ]);
+});
+
+test("push names an image; pull may leave that to the sender, which has started it", async () => {
+  await expect(read("push")).rejects.toMatchObject({ code: "usage", message: "no IMAGE is named" });
+  expect(await read("pull")).toEqual([[""], ["spawned"]]);
 });

@@ -190,7 +190,7 @@ describe("pull", () => {
     [`pull --as app:v1 --to oci:layout:v1 docker-daemon:${ID}`, ["app:v1", ID]],
   ])("%s: the names here and at the sender", async (words, names) => {
     const { name, image } = (await request(words)) as PullRequest;
-    expect([name.given, image.given]).toEqual(names);
+    expect([name?.given, image?.given]).toEqual(names);
   });
 
   test.each([

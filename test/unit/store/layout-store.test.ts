@@ -68,7 +68,7 @@ test("when several runs list images at once, none is lost", async () => {
   await writeTree(path, layoutOf([{ image }]));
   const names = Array.from({ length: 12 }, (_, index) => `app:v${index}`);
   const { descriptor } = ociBlobs(image, gzipped).manifest;
-  await Promise.all(names.map(async (ref) => await new LayoutStore(path, newRunId()).listImage(descriptor, { ref })));
+  await Promise.all(names.map(async (ref) => await new LayoutStore(path, newRunId()).listImage(descriptor, [{ ref }])));
   const store = new LayoutStore(path, newRunId());
   for (const name of names) expect((await store.find(name)).diffIds).toEqual(image.diffIds);
 });

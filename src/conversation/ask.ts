@@ -1,0 +1,58 @@
+import type { ImageName } from "../image/image-name.ts";
+import { formatPlatform, type Platform } from "../image/platform.ts";
+import type { Reference } from "../image/reference.ts";
+import { isRunId, type RunId } from "../run/run-id.ts";
+import type { Message } from "../stdio-tunnel/control.ts";
+import { imageName, malformed, platformIn, references, text } from "./fields.ts";
+
+/** The receiver is ready, and asks for an image. */
+export interface Ask {
+  /** Left out: whatever the sender offers, under the names that it gives (feature OFFERS_NAMES). */
+  image?: ImageName | undefined;
+  /** The names that the image gets at the receiver. Left out by version 0.1. */
+  names?: readonly Reference[] | undefined;
+  /** The sender may give the image further names. */
+  acceptsNames?: boolean | undefined;
+  /** On the wire: `run` */
+  runId: RunId;
+  /** The receiver's --platform */
+  platform?: Platform | undefined;
+  /** Of the receiver's engine, which decides between several variants. On the wire: `runs` */
+  receiverPlatform?: Platform | undefined;
+  /** The receiver's target keeps the manifests of images. */
+  keepsManifests?: boolean | undefined;
+  /** The receiver's --preserve-digest */
+  preserve?: boolean | undefined;
+  /** The image gets another name at the receiver, so `image` may be its ID. */
+  isRenamed?: boolean | undefined;
+}
+
+/** Returns the message for an `ask`. {@link parseAsk} reads it. */
+export function askMessage({
+  image,
+  names,
+  runId,
+  platform,
+  receiverPlatform,
+  ...ask
+}: Ask): Message & { type: "ask" } {
+  const runs = receiverPlatform && formatPlatform(receiverPlatform);
+  const named = { image: image?.given, names: names?.map(({ given }) => given) };
+  return { type: "ask", ...named, run: runId, platform: platform && formatPlatform(platform), runs, ...ask };
+}
+
+export function parseAsk({ image, names, acceptsNames, run, platform, runs, ...flags }: Message): Ask {
+  const { keepsManifests, preserve, isRenamed } = flags;
+  const ask = { ...(image !== undefined && { image: imageName(image) }), runId: text(run) };
+  if (!isRunId(ask.runId)) throw malformed("ask");
+  return {
+    ...ask,
+    ...(names !== undefined && { names: references(names) }),
+    ...(acceptsNames === true && { acceptsNames }),
+    ...(platform === undefined ? {} : { platform: platformIn(platform) }),
+    ...(runs === undefined ? {} : { receiverPlatform: platformIn(runs) }),
+    ...(keepsManifests === true && { keepsManifests }),
+    ...(preserve === true && { preserve }),
+    ...(isRenamed === true && { isRenamed }),
+  };
+}

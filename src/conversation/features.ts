@@ -1,0 +1,13 @@
+/** What a side can do that version 0.1 cannot, named in its hello. A side uses it where the peer has it as well. */
+
+/** Feature of a sender that answers a second `want`, for layers that the receiver had and has lost meanwhile. */
+export const SECOND_WANT = "asks-again";
+
+/** Feature of a side that can send or rebuild layers by delta. Unless both have it, layers are sent whole. */
+export const CUTS_ON_DEMAND = "cuts-on-demand";
+
+/** Feature of a sender that answers an `ask` without an image. */
+export const OFFERS_NAMES = "offers-names";
+
+/** The features of this version. */
+export const FEATURES = [SECOND_WANT, CUTS_ON_DEMAND, OFFERS_NAMES] as const;

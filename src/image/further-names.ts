@@ -1,0 +1,26 @@
+import { fullName, parseReference, type Reference } from "./reference.ts";
+
+/** Names that an image gets besides its first one. */
+export interface FurtherNames {
+  /** --as, after the first one */
+  names: readonly Reference[];
+  /** --tag-also: further tags of the first name's repository */
+  tags: readonly string[];
+}
+
+/** Returns the first name and the further ones, each once. */
+export function withFurtherNames(
+  first: Reference,
+  { names, tags }: FurtherNames = { names: [], tags: [] },
+): readonly [Reference, ...Reference[]] {
+  const seen = new Set([fullName(first)]);
+  const isNew = (other: Reference): boolean => !seen.has(fullName(other)) && seen.add(fullName(other)).size > 0;
+  return [first, ...[...names, ...tags.map((tag) => withTag(first, tag))].filter(isNew)];
+}
+
+/** Returns the reference with another tag, spelled as it was typed: Podman has its own rules for short names. */
+function withTag({ given, tag }: Reference, other: string): Reference {
+  const [named = ""] = given.split("@");
+  const repository = tag !== undefined && named.endsWith(`:${tag}`) ? named.slice(0, -`:${tag}`.length) : named;
+  return parseReference(`${repository}:${other}`);
+}

@@ -1,0 +1,78 @@
+import type { Ask } from "../conversation/ask.ts";
+import { withFurtherNames, type FurtherNames } from "../image/further-names.ts";
+import { parseImageName, type ImageName } from "../image/image-name.ts";
+import type { Platform } from "../image/platform.ts";
+import { fullName, type Reference } from "../image/reference.ts";
+import { Failure } from "../output/errors.ts";
+import type { Source } from "./source.ts";
+
+/** The names that this side gives to the image: --as and --tag-also. */
+interface NamesGiven {
+  as?: Reference | undefined;
+  further?: FurtherNames | undefined;
+  platform?: Platform | undefined;
+}
+
+/** Returns the image that the receiver asks for. One that takes what is offered gets the name that this side has for the image. */
+export async function askedImage(
+  { image, names, isRenamed }: Ask,
+  given: NamesGiven,
+  source: Source,
+): Promise<ImageName> {
+  if (image !== undefined) return image;
+  if (given.as !== undefined) return { given: given.as.given, reference: given.as };
+  const own = await source.name?.(given.platform);
+  if (own !== undefined) return parseImageName(own);
+  // An archive finds its only image, whatever it is called.
+  const [there] = names ?? [];
+  if (isRenamed && there !== undefined) return { given: there.given, reference: there };
+  throw new Failure(
+    "refused",
+    "the sending side has no name for the image, and the receiving side takes the name that is offered",
+    {
+      expected: "a name from one of the two sides",
+      hint: "Give it on either side with --as NAME, for instance --as app:v2.",
+    },
+  );
+}
+
+/** Whether --as names the image. Throws a Failure if the receiver asks for another name. */
+export function isNameGiven({ as, further }: NamesGiven, { given, reference }: ImageName): boolean {
+  if (as === undefined) return false;
+  const all = withFurtherNames(as, further);
+  if (reference !== undefined && all.some((one) => fullName(one) === fullName(reference))) return true;
+  throw new Failure("refused", `the sending side has --as ${as.given}, the receiving side asks for ${given}`, {
+    expected: "the same name on both sides",
+    hint: `Name ${as.given} there, or leave --as out: the image gets the name that the receiving side gives.`,
+  });
+}
+
+/**
+ * Returns the names for a receiver that takes them from this side; undefined where it has its own, and these are enough. Throws a Failure
+ * where the image would lack one of the names that this side gives.
+ */
+export function namesToGive(ask: Ask, given: NamesGiven, image: ImageName): readonly Reference[] | undefined {
+  const first = given.as ?? image.reference ?? ask.names?.[0];
+  if (first === undefined) return undefined; // an ID, which is refused where it is no name
+  const all = withFurtherNames(first, given.further);
+  if (ask.image === undefined && !ask.isRenamed) return all;
+  if (given.further === undefined) return undefined;
+  if (ask.acceptsNames) return all;
+  const there = new Set(ask.names?.map(fullName));
+  const missing = all.find((name) => !there.has(fullName(name)));
+  if (missing === undefined) return undefined;
+  throw new Failure(
+    "refused",
+    `the sending side names the image ${missing.given} as well, and the receiving side does not`,
+    {
+      expected:
+        ask.names === undefined
+          ? "a docker-over-ssh there that gives an image several names"
+          : "the same names on both sides",
+      hint:
+        ask.names === undefined
+          ? "Install the same version on both sides, or leave the further names out: --tag-also, and all but one --as."
+          : "Give --as and --tag-also on the receiving side, or let it take the names that are offered: docker-over-ssh pull, without IMAGE.",
+    },
+  );
+}
