@@ -8,15 +8,10 @@ import {
 } from "./commands/command-definition.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
+import { refuseUsedStdout } from "./commands/refuse-used-stdout.ts";
 import { setupCommand } from "./commands/setup.ts";
+import type { OutputOptions } from "./output/output.ts";
 import { VERSION } from "./version.ts";
-
-/** The output of a command. */
-export interface OutputOptions {
-  quiet: boolean;
-  verbose: boolean;
-  progress: boolean;
-}
 
 /** A parsed command line that has not run yet. */
 export interface Job extends CommandJob {
@@ -95,6 +90,10 @@ const OUTPUT_OPTIONS: readonly OptionDefinition[] = [
   { flags: "-q, --quiet", description: "print only errors and the output of the remote command" },
   { flags: "--verbose", description: "print each step and when it happens" },
   { flags: "--no-progress", description: "do not print progress" },
+  {
+    flags: "--json",
+    description: "print events for programs on stdout, one JSON object a line (docs/events.md); stderr has errors only",
+  },
 ];
 
 function addCommand<Options extends object>(
@@ -118,13 +117,14 @@ function addCommand<Options extends object>(
   for (const option of [...options, ...OUTPUT_OPTIONS]) command.addOption(optionOf(option));
   command.action(async () => {
     const given: Options & Partial<OutputOptions> & { delta?: unknown } = command.opts();
-    const { quiet = false, verbose = false, progress = true } = given;
+    const { quiet = false, verbose = false, progress = true, json = false } = given;
     const withDelta = { ...given, ...(given.delta === false && { delta: "never" }) }; // --no-delta
     // Not process.stdin: it may be the tunnel. A terminal of a CI run has nobody before it.
-    const isUnattended = quiet || !progress || (env["CI"] ?? "") !== "";
+    const isUnattended = quiet || !progress || json || (env["CI"] ?? "") !== "";
     const mayAsk = !isUnattended && isatty(0) && isatty(2);
     const job = await definition.toJob(command.args, { ...withDelta, mayAsk }, env);
-    choose({ output: { quiet, verbose, progress }, ...job });
+    if (json) job.batch?.remotes.forEach(refuseUsedStdout);
+    choose({ output: { quiet, verbose, progress, json }, ...job });
   });
 }
 

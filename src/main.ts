@@ -1,9 +1,11 @@
 import { constants } from "node:os";
 import { parseCommandLine, writerTo, type Job, type Parsed } from "./cli.ts";
 import { errorReport } from "./output/errors.ts";
-import { outputTo } from "./output/output.ts";
+import type { TransferEvent } from "./output/events.ts";
+import { JsonLines } from "./output/json-lines.ts";
+import { outputTo, type OutputOptions } from "./output/output.ts";
 import { Terminal } from "./output/terminal.ts";
-import type { Connection } from "./request.ts";
+import type { Batch } from "./request.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 type Signal = (typeof SIGNALS)[number];
@@ -38,16 +40,18 @@ async function parse(argv: readonly string[]): Promise<Parsed> {
   try {
     return await parseCommandLine(argv, process.env, { out: writerTo("stdout"), err: writerTo("stderr") });
   } catch (error) {
-    return { exitStatus: await report(error, new Terminal({ quiet: false, verbose: false, progress: false })) };
+    const terminal = new Terminal({ quiet: false, verbose: false, progress: false });
+    return { exitStatus: await report(error, terminal, (event) => terminal.show(event)) };
   }
 }
 
 async function runJob(job: Job): Promise<number> {
   const terminal = new Terminal(job.output);
+  const print = printer(job.output, terminal);
   const connection = job.batch?.remotes[0].connection; // a spawned side has no other
   // The side that a person started prints the outcome for both.
   const output = outputTo((event) => {
-    if (event.type !== "result" || connection?.kind !== "spawned") terminal.show(event);
+    if (event.type !== "result" || connection?.kind !== "spawned") print(event);
   });
   const stop = new AbortController();
   for (const signal of SIGNALS) process.on(signal, () => onSignal(signal, stop, terminal));
@@ -65,8 +69,18 @@ async function runJob(job: Job): Promise<number> {
       terminal.detail(cause.message);
       return 128 + constants.signals[cause.signal];
     }
-    return await report(cause, terminal, connection);
+    return await report(cause, terminal, print, job.batch);
   }
+}
+
+/** Returns what prints events: the terminal; or lines for programs, and the terminal errors alone. */
+function printer(options: OutputOptions, terminal: Terminal): (event: TransferEvent) => void {
+  if (!options.json) return (event) => terminal.show(event);
+  const lines = new JsonLines(options, writerTo("stdout"));
+  return (event) => {
+    lines.show(event);
+    if (event.type === "error") terminal.show(event);
+  };
 }
 
 function onSignal(signal: Signal, stop: AbortController, terminal: Terminal): void {
@@ -95,14 +109,24 @@ function restoreSignals(): void {
   for (const signal of SIGNALS) process.removeAllListeners(signal);
 }
 
-async function report(error: unknown, terminal: Terminal, connection?: Connection): Promise<number> {
+async function report(
+  error: unknown,
+  terminal: Terminal,
+  print: (event: TransferEvent) => void,
+  batch?: Batch,
+): Promise<number> {
   const { RemoteFailure } = await import("./stdio-tunnel/failures.ts");
   const { wasReported } = await import("./stdio-tunnel/open.ts");
-  const { asFailure } = await import("./transfer.ts");
+  const { asFailure, transferName } = await import("./transfer.ts");
   const failure = asFailure(error);
+  const requests = batch?.remotes.flatMap(({ transfers }) => transfers) ?? [];
+  const [only] = requests.length === 1 ? requests : [];
   // Its initiator prints the failure: the one it was sent through the tunnel, or its own.
-  const isPrintedThere = connection?.kind === "spawned" && (wasReported(error) || failure instanceof RemoteFailure);
-  if (!isPrintedThere) terminal.failure(errorReport(failure, failure instanceof RemoteFailure ? "remote" : "here"));
+  const isPrintedThere =
+    requests[0]?.connection.kind === "spawned" && (wasReported(error) || failure instanceof RemoteFailure);
+  const side = failure instanceof RemoteFailure ? "remote" : "here";
+  if (!isPrintedThere)
+    print({ type: "error", ...errorReport(failure, side), ...(only && { transfer: transferName(only) }) });
   if (failure.code === "internal" && error instanceof Error) terminal.detail(error.stack ?? "");
   return failure.exitStatus;
 }

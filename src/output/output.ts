@@ -3,6 +3,17 @@ import type { Note, Progress, TransferEvent, TransferName, Warning } from "./eve
 
 export type { Progress } from "./events.ts";
 
+/** Which events are printed, and how. */
+export interface OutputOptions {
+  /** Neither notes nor progress */
+  quiet: boolean;
+  /** Details as well */
+  verbose: boolean;
+  progress: boolean;
+  /** For programs: one event a line on stdout, and only errors on stderr. */
+  json: boolean;
+}
+
 /** Takes the events of a transfer. */
 export interface Output {
   event(event: TransferEvent): void;

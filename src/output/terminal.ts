@@ -1,14 +1,10 @@
 import { bytes, duration, oneLine, printable } from "./describe.ts";
 import type { ErrorReport } from "./errors.ts";
 import type { Progress, Stage, TransferEvent } from "./events.ts";
+import type { OutputOptions } from "./output.ts";
 import { detailText, noteText, planText, resultText, STAGE_TEXT, warningText } from "./texts.ts";
 
-export interface TerminalOptions {
-  quiet: boolean;
-  verbose: boolean;
-  /** Show progress: one line that is redrawn on a terminal, a line now and then elsewhere. */
-  progress: boolean;
-}
+type TerminalOptions = Omit<OutputOptions, "json">;
 
 /** stderr, because stdout belongs to the tunnel. */
 interface Screen {

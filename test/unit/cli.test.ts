@@ -53,7 +53,7 @@ describe("everything after IMAGE is the command, dashes included", () => {
 describe("options", () => {
   test("are off unless given", async () => {
     const { job } = await read("push", "app");
-    expect(job?.output).toEqual({ quiet: false, verbose: false, progress: true });
+    expect(job?.output).toEqual({ quiet: false, verbose: false, progress: true, json: false });
   });
 
   test("are taken before IMAGE", async () => {
@@ -73,7 +73,7 @@ describe("options", () => {
       "app",
       "cat",
     );
-    expect(job?.output).toEqual({ quiet: true, verbose: true, progress: false });
+    expect(job?.output).toEqual({ quiet: true, verbose: true, progress: false, json: false });
     expect(requestIn(job)).toMatchObject({
       source: {
         given: "app",

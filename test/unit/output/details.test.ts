@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import type { ContentQuery, Detail, NotCutReason, RebuildFailure, WholeReason } from "../../../src/output/details.ts";
 import type { PushFailure } from "../../../src/output/reasons.ts";
 import { detailText } from "../../../src/output/texts.ts";
+import { isInSchema } from "./event-schema.ts";
 
 const DIGEST = `sha256:0123456789abcdef${"0".repeat(48)}`;
 const image = "app:v1";
@@ -114,7 +115,10 @@ const DETAILS: { [Code in Detail["code"]]: [Extract<Detail, { code: Code }>, str
   ],
 };
 
-test.each(Object.values(DETAILS) as [Detail, string][])("%j", (detail, text) => expect(detailText(detail)).toBe(text));
+test.each(Object.values(DETAILS) as [Detail, string][])("%j", (detail, text) => {
+  expect(detailText(detail)).toBe(text);
+  expect(isInSchema({ type: "detail", ...detail })).toBe(true);
+});
 
 test.each<[Detail, string]>([
   [{ ...DETAILS.noise[0], printedBy: "remote-side" }, "before the tunnel opened, the remote side printed: Welcome"],

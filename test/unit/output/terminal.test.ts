@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { errorReport, Failure } from "../../../src/output/errors.ts";
 import { STAGES } from "../../../src/output/events.ts";
-import { Terminal, type TerminalOptions } from "../../../src/output/terminal.ts";
+import type { OutputOptions } from "../../../src/output/output.ts";
+import { Terminal } from "../../../src/output/terminal.ts";
 
 /** A terminal, or a log, that remembers; and a clock that is turned by hand. */
-function screen(isTTY: boolean, options: Partial<TerminalOptions> = {}) {
+function screen(isTTY: boolean, options: Partial<OutputOptions> = {}) {
   const seen = { text: "", isTTY, columns: 60, write: (text: string) => (seen.text += text) };
   const clock = { ms: 0 };
   const output = new Terminal({ quiet: false, verbose: false, progress: true, ...options }, seen, () => clock.ms);

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { Note, Plan, Stage, TransferResult, Warning } from "../../../src/output/events.ts";
 import type { NoRoomReason } from "../../../src/output/reasons.ts";
+import { isInSchema } from "./event-schema.ts";
 import { noteText, planText, resultText, STAGE_TEXT, warningText } from "../../../src/output/texts.ts";
 
 /** A note of each code, and its text. */
@@ -53,7 +54,10 @@ test.each<[Note, string]>([
     { code: "manifest-not-kept" },
     "no manifest digest can be preserved: the source of the image keeps no manifests; config and layers will be the same",
   ],
-])("%j", (note, text) => expect(noteText(note)).toBe(text));
+])("%j", (note, text) => {
+  expect(noteText(note)).toBe(text);
+  expect(isInSchema({ type: "note", ...note })).toBe(true);
+});
 
 /** A warning of each code, and its text. */
 const WARNINGS: { [Code in Warning["code"]]: [Extract<Warning, { code: Code }>, string] } = {
@@ -75,9 +79,10 @@ const WARNINGS: { [Code in Warning["code"]]: [Extract<Warning, { code: Code }>, 
   ],
 };
 
-test.each(Object.values(WARNINGS) as [Warning, string][])("%j", (warning, text) =>
-  expect(warningText(warning)).toBe(text),
-);
+test.each(Object.values(WARNINGS) as [Warning, string][])("%j", (warning, text) => {
+  expect(warningText(warning)).toBe(text);
+  expect(isInSchema({ type: "warning", ...warning })).toBe(true);
+});
 
 const NO_ROOM: { [Code in NoRoomReason["code"]]: [Extract<NoRoomReason, { code: Code }>, string] } = {
   "disk-full": [{ code: "disk-full" }, "no space left on the disk"],

@@ -1,0 +1,51 @@
+import type { OutputOptions } from "./output.ts";
+import type { Progress, TransferEvent, TransferName } from "./events.ts";
+
+/** ms between two progress events of a transfer. */
+const PROGRESS_EVERY = 200;
+
+/** Characters that JSON leaves as they are and that would steer a terminal, as in `printable`. */
+const UNSAFE = /[\u007f-\u009f\u2028\u2029]|\p{Cf}/gu;
+
+/** Prints events for programs, one a line (docs/events.md). The options leave out what they leave out for people. */
+export class JsonLines {
+  readonly #options: OutputOptions;
+  readonly #write: (text: string) => void;
+  readonly #now: () => number;
+  /** The last progress event of each transfer. */
+  readonly #last = new Map<string, { stages: Set<string>; at: number }>();
+
+  constructor(options: OutputOptions, write: (text: string) => void, now: () => number = () => performance.now()) {
+    this.#options = options;
+    this.#write = write;
+    this.#now = now;
+  }
+
+  show(event: TransferEvent): void {
+    if (this.#isShown(event)) this.#write(`${lineOf(event)}\n`);
+  }
+
+  #isShown(event: TransferEvent): boolean {
+    const { quiet, verbose, progress } = this.#options;
+    if (event.type === "note") return !quiet;
+    if (event.type === "detail") return verbose;
+    return event.type !== "progress" || (!quiet && progress && this.#isDue(event, event.transfer));
+  }
+
+  /** At once for a new stage. A peer that alternates between stages does not make events more frequent. */
+  #isDue({ stage }: Progress, transfer: TransferName = {}): boolean {
+    const key = JSON.stringify([transfer.host, transfer.image]);
+    const last = this.#last.get(key) ?? { stages: new Set(), at: -Infinity };
+    const now = this.#now();
+    if (last.stages.has(stage) && now - last.at < PROGRESS_EVERY) return false;
+    this.#last.set(key, { stages: last.stages.add(stage), at: now });
+    return true;
+  }
+}
+
+function lineOf(event: TransferEvent): string {
+  // A character beyond U+FFFF is two units, and each is escaped.
+  const escaped = (text: string): string =>
+    text.replaceAll(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return JSON.stringify(event).replaceAll(UNSAFE, escaped);
+}
