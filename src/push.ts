@@ -52,17 +52,19 @@ export interface ConnectByName {
  * store under its name. Rejects with a Failure, or with the signal's reason; either way nothing that it created for the transfer is left.
  *
  * @param connect to the receiver
+ * @param open opens the source; left out: this transfer's own
  */
 export async function push(
   request: PushRequest,
   context: Context,
   connect: Connect | ConnectByName = connectByCommand(request, context),
+  open: typeof openSource = openSource,
 ): Promise<TransferResult> {
   const started = performance.now();
   context.output.event({ type: "started", role: request.role, image: request.source.given });
   const initiates = isInitiator(request.connection);
   if (initiates) refuseUnsupported(request.compress, "sending"); // a spawned side reports it through the tunnel
-  await using location = openSource(request, context);
+  await using location = open(request, context);
   const ready = location.opened.then(async (source) => {
     await source.check(request.platform);
     return source;

@@ -19,6 +19,8 @@ export type TransferRequest = PushRequest | PullRequest;
 export interface Batch<Request extends TransferRequest = TransferRequest> {
   /** The remote sides; the images are the same for all of them. */
   remotes: NonEmpty<RemoteBatch<Request>>;
+  /** --parallel: hosts at a time */
+  parallel?: number | undefined;
 }
 
 /** The transfers with one remote side. They share one connection. */

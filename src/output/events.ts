@@ -145,6 +145,8 @@ export type Warning =
   | { code: "platform-differs"; platform: string; enginePlatform: string }
   /** Layers are sent whole, because this side has no room for files. */
   | { code: "no-room-for-files"; reason: NoRoomReason }
+  /** The layers are read and packed for each host again, because this side has no room for files. */
+  | { code: "not-shared"; reason: NoRoomReason }
   /** The image has its name here, and the sender does not know. */
   | { code: "sender-not-notified" };
 

@@ -47,6 +47,8 @@ export function warningText(warning: Warning): string {
       return `the image is for ${warning.platform}, and this engine runs ${warning.enginePlatform}`;
     case "no-room-for-files":
       return `layers are sent whole, because there is no room for files: ${noRoomText(warning.reason)}`;
+    case "not-shared":
+      return `the image is read and packed for each host again, because there is no room for files: ${noRoomText(warning.reason)}`;
     case "sender-not-notified":
       return "the image is stored under its name, but the sender could not be notified";
   }

@@ -9,10 +9,8 @@ export interface CutOnDemandOptions {
   diffId: Digest;
   /** Opens the layer's tar. Called at most once; the stream is destroyed when it is not needed any more. */
   plain: () => Readable | Promise<Readable>;
-  /** The layer can also be fetched whole as it is stored. A receiver that stops reading the recipe then ends the cut. */
-  leavesBlob: boolean;
-  /** Receives the plain tar as a blob when the cut begins; the promise resolves when all of the layer is cut. */
-  onBegun: (whole: Promise<StoredBlob>) => void;
+  /** The layer is cut for one receiver, which can also fetch it whole as it is stored: when it stops reading the recipe, the cut ends. */
+  endsWithReader: boolean;
   /** Receives the error when the files for the cut cannot be created. The layer is then served as if its recipe was never requested. */
   onNoFiles: (error: unknown) => void;
   /** Receives the error when the cut fails, unless it was ended on purpose. */
@@ -40,7 +38,7 @@ export class CutOnDemand implements AsyncDisposable {
   }
 
   async #begin(): Promise<LayerDelta | undefined> {
-    const { plain, onBegun, onFailure, cutter } = this.#options;
+    const { plain, onFailure, cutter } = this.#options;
     const files = await this.#createFiles();
     if (files === undefined) return undefined;
     const begun = deferred<LayerDelta>();
@@ -51,7 +49,6 @@ export class CutOnDemand implements AsyncDisposable {
       begun.reject(error);
       if (!this.#stop.signal.aborted) onFailure(error);
     });
-    onBegun(whole);
     return await begun.promise;
   }
 
@@ -67,10 +64,15 @@ export class CutOnDemand implements AsyncDisposable {
 
   /** Ends the cut when the receiver stops reading the recipe early, because it then fetches the layer whole. */
   #watched(recipe: Readable): Readable {
-    if (!this.#options.leavesBlob) return recipe;
+    if (!this.#options.endsWithReader) return recipe;
     return recipe.once("close", () => {
       if (!recipe.readableEnded) this.#stop.abort(new Error("the receiver fetches the layer whole"));
     });
+  }
+
+  /** The plain tar as a blob, once the cut has begun; the promise resolves when all of the layer is cut. */
+  get whole(): Promise<StoredBlob> | undefined {
+    return this.#whole;
   }
 
   /** Resolves when nothing is being cut. Rejects with the error of the cut. */

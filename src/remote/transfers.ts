@@ -8,8 +8,19 @@ import type { Batch, NonEmpty, PullRequest, PushRequest, TransferRequest } from 
 import { transferName, type Context } from "../transfer.ts";
 import { chooseConnection } from "./connect.ts";
 
+/** Hosts that are pushed to at a time, without --parallel. */
+const PARALLEL = 4;
+
 /** Pushes the images of a batch. Rejects with a `usage` Failure for more than this version can do. */
 export async function pushToRemotes(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
+  const { remotes } = batch;
+  if (remotes.length > 1) {
+    const { pushToHosts } = await import("./push-to-hosts.ts");
+    return await pushToHosts(remotes, batch.parallel ?? PARALLEL, context, async (remote, hostContext, open) => {
+      const request = single({ remotes: [remote] });
+      return [await pushToRemote(request, contextOf(request, hostContext), open)];
+    });
+  }
   const request = single(batch);
   return [await pushToRemote(request, contextOf(request, context))];
 }
@@ -36,16 +47,20 @@ function single<Request extends TransferRequest>({ remotes: [remote, ...others] 
 }
 
 /** Pushes to whatever is on the remote side: docker-over-ssh, or an engine alone. */
-export async function pushToRemote(request: PushRequest, context: Context): Promise<TransferResult> {
+export async function pushToRemote(
+  request: PushRequest,
+  context: Context,
+  open?: Parameters<typeof push>[3],
+): Promise<TransferResult> {
   const { connection, remoteName } = request;
   if (remoteName !== undefined || (connection.kind !== "host" && connection.kind !== "engine")) {
-    return await push(request, context, await chooseConnection(request, context));
+    return await push(request, context, await chooseConnection(request, context), open);
   }
   const byName = async (name: string | undefined) => {
     const named = name === undefined ? request : { ...request, remoteName: parseReference(name) };
     return await chooseConnection(named, context);
   };
-  return await push(request, context, { byName });
+  return await push(request, context, { byName }, open);
 }
 
 /** Pulls from whatever is on the remote side. */

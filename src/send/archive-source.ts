@@ -8,7 +8,9 @@ import { familiarName, fullName, tryReference, type Reference } from "../image/r
 import { inputKind, openablePath } from "../image/open/archive-input.ts";
 import { openArchive } from "../image/open/open-archive.ts";
 import { archivedImageFailure, archiveFailure } from "./archive-errors.ts";
+import type { OfferOptions } from "./found-image.ts";
 import { serveFromArchive } from "./serve-from-archive.ts";
+import { serveFromEmbeddedRegistry } from "./serve-from-embedded-registry.ts";
 import type { Source } from "./source.ts";
 import { spoolArchive, type SpoolOptions } from "./spool-archive.ts";
 import type { Platform } from "../image/platform.ts";
@@ -44,12 +46,15 @@ export async function archiveSource(location: FileLocation, options: SpoolOption
         },
       );
       const { diffIds, configDigest, manifest } = image;
+      const served = (offerOptions: OfferOptions) =>
+        serveFromArchive({ location, image, name: requested }, offerOptions);
       return {
         diffIds,
         platform: image.platform,
         configDigest,
         ...(manifest && { manifest: async () => parseImageManifest(manifest.bytes) }),
-        offer: async (offerOptions) => await serveFromArchive({ location, image, name: requested }, offerOptions),
+        served: async (offerOptions) => served(offerOptions),
+        offer: async (offerOptions) => await serveFromEmbeddedRegistry(served(offerOptions), offerOptions),
       };
     },
     [Symbol.asyncDispose]: close,

@@ -21,6 +21,7 @@ export function archivedBlob(layer: ArchivedLayer, { packer, onError }: Archived
   const open = (): Readable => openVerified(layer).on("error", unlessReaderLeft(onError));
   return {
     size: layer.blob.size,
+    isInFile: true,
     // Also reads the bytes before the range: a digest can only be verified from the start.
     open: (range) => (range === undefined ? open() : Readable.from(byteRange(open(), range), { objectMode: false })),
     ...(isPlain(layer) &&

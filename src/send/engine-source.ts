@@ -12,9 +12,11 @@ import type { RegistryChoice } from "../registry/temporary-registry.ts";
 import { readManifest } from "../store/read-manifest.ts";
 import { memoize, memoizeByKey } from "../streams/memoize.ts";
 import type { EngineOfferOptions, StoredImage } from "./engine-offer-options.ts";
-import type { FoundImage, OfferedImage } from "./found-image.ts";
+import type { FoundImage, OfferOptions } from "./found-image.ts";
 import { agreeOnName } from "./agree-on-name.ts";
+import { serveFromEmbeddedRegistry } from "./serve-from-embedded-registry.ts";
 import { serveFromEngine } from "./serve-from-engine.ts";
+import type { ServedImage } from "./served-image.ts";
 import type { RequestedImage, Source } from "./source.ts";
 import { formatPlatform, isSamePlatform, type Platform } from "../image/platform.ts";
 
@@ -88,18 +90,30 @@ class EngineSource implements Source {
           return stored?.manifest ?? (await readManifest(engine, info, name));
         },
       }),
-      offer: async (options) =>
-        await this.#offer({ ...options, engine, engineInfo, image, info, onlyPlatform, stored }),
+      ...this.#waysToServe((options) => ({ ...options, engine, engineInfo, image, info, onlyPlatform, stored })),
     };
   }
 
-  async #offer(options: EngineOfferOptions): Promise<OfferedImage> {
-    for (const leftover of await this.#leftovers()) {
-      options.output.detail({ code: "leftover-removed", leftover });
+  #waysToServe(complete: (options: OfferOptions) => EngineOfferOptions): Pick<FoundImage, "served" | "offer"> {
+    const choice = this.#choice;
+    if (choice.kind === "embedded") {
+      const served = async (options: OfferOptions): Promise<ServedImage> => {
+        await this.#tellOfLeftovers(options);
+        return serveFromEngine(complete(options));
+      };
+      return { served, offer: async (options) => await serveFromEmbeddedRegistry(await served(options), options) };
     }
-    if (this.#choice.kind === "embedded") return await serveFromEngine(options);
-    const { serveFromRegistry } = await import("./serve-from-registry.ts");
-    return await serveFromRegistry(this.#choice, options);
+    return {
+      offer: async (options) => {
+        await this.#tellOfLeftovers(options);
+        const { serveFromRegistry } = await import("./serve-from-registry.ts");
+        return await serveFromRegistry(choice, complete(options));
+      },
+    };
+  }
+
+  async #tellOfLeftovers({ output }: OfferOptions): Promise<void> {
+    for (const leftover of await this.#leftovers()) output.detail({ code: "leftover-removed", leftover });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -6,7 +6,7 @@ import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import type { EngineOfferOptions } from "./engine-offer-options.ts";
 import { pushWithDigests } from "./push-with-digests.ts";
 import { addLayerFile } from "./add-layer-file.ts";
-import type { OutgoingBlobs } from "./outgoing-blobs.ts";
+import type { OutgoingLayers } from "./outgoing-layers.ts";
 import { historyStepsWithLayer } from "../image/config.ts";
 
 /**
@@ -25,7 +25,7 @@ const MAX_WHILE_HOLDING = 500_000_000;
  */
 export async function exportByPush(
   registry: EmbeddedRegistry,
-  outgoing: OutgoingBlobs,
+  outgoing: OutgoingLayers,
   options: EngineOfferOptions,
 ): Promise<boolean> {
   const { engineInfo, info, want } = options;
@@ -46,7 +46,7 @@ export async function exportByPush(
 }
 
 /** Makes sure that pushed layers can be written to files. */
-async function hasSpool(registry: EmbeddedRegistry, outgoing: OutgoingBlobs): Promise<boolean> {
+async function hasSpool(registry: EmbeddedRegistry, outgoing: OutgoingLayers): Promise<boolean> {
   try {
     await registry.openSpool();
     return true;
@@ -79,7 +79,7 @@ function areTopmost(wanted: readonly Digest[], all: readonly Digest[]): boolean 
 /** Exports from a graph driver that knows no digests, as of an image that was built and never pushed. */
 async function pushLayersByProgress(
   registry: EmbeddedRegistry,
-  outgoing: OutgoingBlobs,
+  outgoing: OutgoingLayers,
   { engine, image, want, runIds, signal, output }: EngineOfferOptions,
   config: Buffer,
 ): Promise<boolean> {

@@ -9,7 +9,7 @@ import type { ByteRange, StoredBlob } from "../registry/embedded/registry-conten
 import { deferred } from "../streams/deferred.ts";
 import { unlessReaderLeft } from "./archived-blob.ts";
 import type { EngineOfferOptions, StoredImage } from "./engine-offer-options.ts";
-import type { OutgoingBlobs } from "./outgoing-blobs.ts";
+import type { OutgoingLayers } from "./outgoing-layers.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
 
 /**
@@ -20,7 +20,7 @@ import { InvalidImage } from "../image/invalid-image.ts";
  * Resolves when `options.signal` tells that the receiver fetches nothing more; rejects when a layer cannot be read.
  */
 export async function exportFromContentStore(
-  outgoing: OutgoingBlobs,
+  outgoing: OutgoingLayers,
   { content, manifest, config }: StoredImage,
   options: EngineOfferOptions,
 ): Promise<boolean> {

@@ -6,7 +6,7 @@ import { exportByPush } from "./export-by-push.ts";
 import { exportFromContentStore } from "./export-from-content-store.ts";
 import { exportWithPartialSave } from "./export-with-partial-save.ts";
 import { exportWithSave } from "./export-with-save.ts";
-import type { OutgoingBlobs } from "./outgoing-blobs.ts";
+import type { OutgoingLayers } from "./outgoing-layers.ts";
 
 /**
  * Exports the wanted layers from an engine to the outgoing blobs, by the cheapest method that the engine supports:
@@ -17,7 +17,7 @@ import type { OutgoingBlobs } from "./outgoing-blobs.ts";
  */
 export async function exportLayers(
   registry: EmbeddedRegistry,
-  outgoing: OutgoingBlobs,
+  outgoing: OutgoingLayers,
   options: EngineOfferOptions,
 ): Promise<void> {
   const { engineInfo, stored, want, output, onProgress } = options;
@@ -33,7 +33,7 @@ export async function exportLayers(
  * Returns false also when the engine refuses to load an image, as some proxies and plugins do; some of them close the connection during
  * the upload. The next request tells whether the engine is gone.
  */
-async function tryPartialSave(outgoing: OutgoingBlobs, options: EngineOfferOptions): Promise<boolean> {
+async function tryPartialSave(outgoing: OutgoingLayers, options: EngineOfferOptions): Promise<boolean> {
   const countExported = (): number => options.want.diffIds.filter((diffId) => outgoing.has(diffId)).length;
   const before = countExported();
   try {

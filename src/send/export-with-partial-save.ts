@@ -7,13 +7,13 @@ import type { Descriptor, ImageManifest } from "../image/manifest.ts";
 import { readManifest } from "../store/read-manifest.ts";
 import { saveBlobs, type SavedBlob } from "../store/save-blobs.ts";
 import type { EngineOfferOptions } from "./engine-offer-options.ts";
-import type { OutgoingBlobs } from "./outgoing-blobs.ts";
+import type { OutgoingLayers } from "./outgoing-layers.ts";
 
 /**
  * Exports the wanted layers from a containerd store as they are stored there: loads an image that names just these blobs under a temporary
  * name, and saves it. Needs no access from the engine to this process. Returns false when the engine does not give all of the layers.
  */
-export async function exportWithPartialSave(outgoing: OutgoingBlobs, options: EngineOfferOptions): Promise<boolean> {
+export async function exportWithPartialSave(outgoing: OutgoingLayers, options: EngineOfferOptions): Promise<boolean> {
   const { engine, image, info, want, runIds } = options;
   const name = temporaryName("localhost", `${image.path}/blobs`, runIds);
   const manifest = await readManifest(engine, info, name);
@@ -38,7 +38,7 @@ interface WantedBlob {
 
 function wantedBlobs(
   { layers }: ImageManifest,
-  outgoing: OutgoingBlobs,
+  outgoing: OutgoingLayers,
   { info, want }: EngineOfferOptions,
 ): Map<Digest, WantedBlob> {
   const wanted = new Map<Digest, WantedBlob>();
@@ -50,7 +50,7 @@ function wantedBlobs(
 }
 
 async function addLayer(
-  outgoing: OutgoingBlobs,
+  outgoing: OutgoingLayers,
   { diffId, blob }: WantedBlob,
   { digest, chunks }: SavedBlob,
 ): Promise<void> {

@@ -3,7 +3,7 @@ import { readSavedImage, type SavedImage } from "../image/docker/read-saved-imag
 import { Failure } from "../output/errors.ts";
 import { lazySpool } from "../run/spool.ts";
 import type { EngineOfferOptions } from "./engine-offer-options.ts";
-import type { OutgoingBlobs } from "./outgoing-blobs.ts";
+import type { OutgoingLayers } from "./outgoing-layers.ts";
 import { UnidentifiedBlobs } from "./unidentified-blobs.ts";
 
 /**
@@ -11,7 +11,7 @@ import { UnidentifiedBlobs } from "./unidentified-blobs.ts";
  * Resolves when the receiver has read the layers that were streamed, and, if some are in files, when `options.signal` tells that it
  * fetches nothing more. The files are removed before it resolves.
  */
-export async function exportWithSave(outgoing: OutgoingBlobs, options: EngineOfferOptions): Promise<void> {
+export async function exportWithSave(outgoing: OutgoingLayers, options: EngineOfferOptions): Promise<void> {
   const { engine, env, image, info, manifest, onlyPlatform, runIds, signal, want } = options;
   await using spool = lazySpool(env, runIds[0]);
   const unidentified = new UnidentifiedBlobs(outgoing, spool);
@@ -34,7 +34,7 @@ export async function exportWithSave(outgoing: OutgoingBlobs, options: EngineOff
 }
 
 function refuseIncomplete(
-  outgoing: OutgoingBlobs,
+  outgoing: OutgoingLayers,
   { absent, unrecognised, configDigest }: SavedImage,
   { image, manifest, want }: EngineOfferOptions,
 ): void {

@@ -7,6 +7,7 @@ import type { Output, Progress } from "../output/output.ts";
 import type { Packing } from "../packing/paced-packer.ts";
 import { newCredentials } from "../registry/password.ts";
 import type { Platform } from "../image/platform.ts";
+import type { ServedImage } from "./served-image.ts";
 
 /** An image that a source has found. */
 export interface FoundImage {
@@ -18,6 +19,8 @@ export interface FoundImage {
   configDigest?: Digest;
   /** Reads the manifest that the source stores for the image; undefined when it cannot be read. Left out where the source stores none. */
   manifest?(runIds: RunIds): Promise<ImageManifest | undefined>;
+  /** How the embedded registry serves the image, for several receivers that share its export. Left out where another registry serves it. */
+  served?: (options: OfferOptions) => Promise<ServedImage>;
   /** Makes the wanted layers available through the tunnel. The caller owns the result. */
   offer(options: OfferOptions): Promise<OfferedImage>;
 }

@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import type { AnnouncedLayer, Cutting, Offer } from "../conversation/messages.ts";
+import type { AnnouncedLayer, Offer } from "../conversation/messages.ts";
 import { decompressLayer } from "../image/layer/decompress-layer.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import { MEDIA_TYPE, encodeManifest, type Descriptor, type EncodedManifest } from "../image/manifest.ts";
@@ -16,7 +16,8 @@ import type {
 import { deferred } from "../streams/deferred.ts";
 import { byteRange } from "../streams/byte-range.ts";
 import type { LazySpool } from "../run/spool.ts";
-import { OutgoingDeltas } from "./outgoing-deltas.ts";
+import { OutgoingDeltas, type CuttableLayer } from "./outgoing-deltas.ts";
+import type { OutgoingLayers } from "./outgoing-layers.ts";
 import { SingleReaderStream } from "./single-reader-stream.ts";
 
 export interface OutgoingBlobsOptions {
@@ -30,6 +31,8 @@ export interface OutgoingBlobsOptions {
   packing: Packing;
   /** For the files of layers that are sent by delta. Left out: all layers are sent whole. */
   deltaSpool?: LazySpool | undefined;
+  /** The cuts that several receivers share, in place of own ones. The caller owns them. */
+  sharedDeltas?: OutgoingDeltas | undefined;
   /** Called once, when there is no room for files: from then on layers are sent by methods that need none. */
   onNoSpace?: (reason: NoRoomReason) => void;
   /** Layers that the receiver has a partial file of: it requests them from an offset. */
@@ -47,23 +50,24 @@ export interface OutgoingBlobsOptions {
  * then waits for bytes that are still to come. It gets manifest and config last. A large layer is sent whole, or by delta: the sender cuts
  * it when the receiver requests its recipe.
  */
-export class OutgoingBlobs implements AsyncDisposable {
+export class OutgoingBlobs implements OutgoingLayers, AsyncDisposable {
   readonly content: RegistryContent;
   readonly #options: OutgoingBlobsOptions;
   readonly #packer: PacedPacker;
   readonly #deltas: OutgoingDeltas;
   /** By diff ID. */
   readonly #layers = new Map<Digest, Descriptor>();
-  readonly #blobs = new Map<Digest, StoredBlob | Promise<StoredBlob>>();
+  readonly #blobs = new Map<Digest, StoredBlob>();
   readonly #streams = new Set<SingleReaderStream>();
   #isClosed = false;
   readonly #manifest = deferred<StoredManifest>();
 
   constructor(options: OutgoingBlobsOptions) {
-    const { offer, configDigest, deltaSpool, onNoSpace, onFailure, packing } = options;
+    const { offer, configDigest, deltaSpool, sharedDeltas, onNoSpace, onFailure, packing } = options;
     this.#options = options;
     this.#packer = new PacedPacker(packing);
-    this.#deltas = new OutgoingDeltas({ spool: deltaSpool, packer: this.#packer, onNoSpace, onFailure });
+    const own = { spool: deltaSpool, packer: this.#packer, onNoSpace, onFailure };
+    this.#deltas = sharedDeltas ?? new OutgoingDeltas(own);
     this.#manifest.promise.catch(() => {});
     this.content = {
       manifest: async (repository, reference) => {
@@ -74,7 +78,8 @@ export class OutgoingBlobs implements AsyncDisposable {
       blob: async (repository, digest) => {
         if (repository !== offer.repository) return undefined;
         if (digest === configDigest) await this.#manifest.promise; // the config comes with it
-        return await this.#blobs.get(digest);
+        const replaced = this.#deltas.plain(digest, { replacesBlob: true });
+        return await (replaced ?? this.#blobs.get(digest) ?? this.#deltas.plain(digest));
       },
       delta: async (repository, diffId) =>
         repository === offer.repository ? await this.#deltas.get(diffId) : undefined,
@@ -170,17 +175,13 @@ export class OutgoingBlobs implements AsyncDisposable {
     return this.#deltas.continueWithoutSpool(error);
   }
 
-  #add(diffId: Digest, descriptor: Descriptor, blob: StoredBlob, cuttable: Cuttable | false): void {
+  #add(diffId: Digest, descriptor: Descriptor, blob: StoredBlob, cuttable: CuttableLayer | false): void {
     const { digest, size } = descriptor;
     this.#layers.set(diffId, descriptor);
     this.#blobs.set(digest, blob);
     const reason = this.#deltas.reasonAgainst(descriptor);
     if (reason !== undefined) this.#options.onDetail?.({ code: "layer-not-cut", diffId, size, reason });
-    const onBegun = (plain: Promise<StoredBlob>): void => {
-      const isReplaced = cuttable && cuttable.cutting === "consumes-blob";
-      if (isReplaced || digest !== diffId) this.#blobs.set(diffId, plain);
-    };
-    const isCuttable = cuttable && this.#deltas.add(diffId, { ...cuttable, onBegun });
+    const isCuttable = cuttable && this.#deltas.add(diffId, cuttable);
     this.#options.announce({ diffId, ...descriptor, ...(isCuttable && { cutting: cuttable.cutting }) });
   }
 
@@ -189,14 +190,8 @@ export class OutgoingBlobs implements AsyncDisposable {
     this.#isClosed = true;
     this.#manifest.reject(transferOver());
     for (const stream of this.#streams) stream.giveUp(transferOver());
-    await this.#deltas[Symbol.asyncDispose]();
+    if (this.#options.sharedDeltas === undefined) await this.#deltas[Symbol.asyncDispose]();
   }
-}
-
-interface Cuttable {
-  cutting: Cutting;
-  /** Called at most once. */
-  openPlain: () => Readable | Promise<Readable>;
 }
 
 function transferOver(): Error {

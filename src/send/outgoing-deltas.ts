@@ -22,6 +22,8 @@ export interface OutgoingDeltasOptions {
   onNoSpace?: ((reason: NoRoomReason) => void) | undefined;
   /** Called with the error of cutting a layer whose blob stays readable. */
   onFailure?: ((error: unknown) => void) | undefined;
+  /** Several receivers get the same layers: the cut goes on when one of them stops reading a recipe. */
+  isShared?: boolean;
 }
 
 /** How a layer can be cut. */
@@ -29,8 +31,6 @@ export interface CuttableLayer {
   cutting: Cutting;
   /** Opens the layer's tar; called at most once. */
   openPlain: () => Readable | Promise<Readable>;
-  /** Called when cutting begins, with the plain tar as it will be when all of it has been cut. */
-  onBegun: (plain: Promise<StoredBlob>) => void;
 }
 
 /** The outgoing layers that can also be sent by delta. Each is cut when the receiver requests its recipe. */
@@ -40,6 +40,8 @@ export class OutgoingDeltas implements AsyncDisposable {
   #cutter: LayerCutter | undefined;
   #hasReportedNoSpace = false;
   readonly #cuts = new Map<Digest, CutOnDemand>();
+  /** Layers whose blob cannot be read any more when they are cut. */
+  readonly #consumed = new Set<Digest>();
 
   constructor(options: OutgoingDeltasOptions) {
     this.#options = options;
@@ -68,16 +70,17 @@ export class OutgoingDeltas implements AsyncDisposable {
     return this.#cutter.isWorthCutting(size) ? undefined : "small";
   }
 
-  /** Lets the receiver request a layer's recipe. Returns false when layers are not cut any more. */
-  add(diffId: Digest, { cutting, openPlain, onBegun }: CuttableLayer): boolean {
+  /** Lets receivers request a layer's recipe. Returns false when layers are not cut any more. */
+  add(diffId: Digest, { cutting, openPlain }: CuttableLayer): boolean {
+    if (this.#cuts.has(diffId)) return true;
     if (this.#cutter === undefined) return false;
     const leavesBlob = cutting === "leaves-blob";
+    if (!leavesBlob) this.#consumed.add(diffId);
     const cut = new CutOnDemand({
       cutter: this.#cutter,
       diffId,
       plain: openPlain,
-      leavesBlob,
-      onBegun,
+      endsWithReader: leavesBlob && this.#options.isShared !== true,
       onNoFiles: (error) => this.#reportFailure(error),
       // The export of a blob that is consumed rejects with it.
       onFailure: leavesBlob ? (error) => this.#reportFailure(error) : () => {},
@@ -89,6 +92,14 @@ export class OutgoingDeltas implements AsyncDisposable {
   /** Begins to cut a layer, the first time. Returns undefined when the layer cannot be cut. */
   async get(diffId: Digest): Promise<LayerDelta | undefined> {
     return await this.#cuts.get(diffId)?.pieces();
+  }
+
+  /**
+   * Returns a layer's plain tar as a blob, which is whole when all of it has been cut; undefined before the cut has begun.
+   * `replacesBlob`: only of a layer whose blob the cut consumes.
+   */
+  plain(diffId: Digest, { replacesBlob = false } = {}): Promise<StoredBlob> | undefined {
+    return replacesBlob && !this.#consumed.has(diffId) ? undefined : this.#cuts.get(diffId)?.whole;
   }
 
   /** Resolves when a layer is not being cut. Rejects with the error of cutting it. */

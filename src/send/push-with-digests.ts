@@ -7,7 +7,7 @@ import { dryPush, type DryPushLayer, type DryPushResult } from "../engine-push/d
 import { pushSelected } from "../engine-push/push-selected.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import type { EngineOfferOptions } from "./engine-offer-options.ts";
-import type { OutgoingBlobs } from "./outgoing-blobs.ts";
+import type { OutgoingLayers } from "./outgoing-layers.ts";
 import { PushedLayers } from "./pushed-layers.ts";
 
 /**
@@ -18,7 +18,7 @@ import { PushedLayers } from "./pushed-layers.ts";
  */
 export async function pushWithDigests(
   registry: EmbeddedRegistry,
-  outgoing: OutgoingBlobs,
+  outgoing: OutgoingLayers,
   options: EngineOfferOptions,
   maxBytes: number,
 ): Promise<boolean> {

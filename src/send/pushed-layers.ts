@@ -5,17 +5,17 @@ import type { SpooledLayer } from "../engine-push/dry-push.ts";
 import type { ByteRange } from "../registry/embedded/registry-content.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
 import { addLayerFile } from "./add-layer-file.ts";
-import type { OutgoingBlobs } from "./outgoing-blobs.ts";
+import type { OutgoingLayers } from "./outgoing-layers.ts";
 
 /** Adds the layers that an engine pushes to the outgoing blobs, one after the other: packing one keeps all cores busy. */
 export class PushedLayers {
-  readonly #outgoing: OutgoingBlobs;
+  readonly #outgoing: OutgoingLayers;
   readonly #mediaTypes: ReadonlyMap<Digest, string>;
   readonly #expected = new Map<Digest, Deferred<SpooledLayer>>();
   #added = Promise.resolve();
 
   /** @param mediaTypes by diff ID */
-  constructor(outgoing: OutgoingBlobs, mediaTypes: ReadonlyMap<Digest, string>) {
+  constructor(outgoing: OutgoingLayers, mediaTypes: ReadonlyMap<Digest, string>) {
     this.#outgoing = outgoing;
     this.#mediaTypes = mediaTypes;
   }
@@ -27,7 +27,7 @@ export class PushedLayers {
     layer.promise.catch(() => {}); // its readers get the error, and added()
     this.#expected.set(diffId, layer);
     const open = async (range?: ByteRange): Promise<Readable> => (await layer.promise).open(range);
-    await this.#outgoing.addStored(diffId, { mediaType, digest, size }, { size, open });
+    await this.#outgoing.addStored(diffId, { mediaType, digest, size }, { size, open, isInFile: true });
   }
 
   /** Takes a layer that the engine pushes, and owns its file. */

@@ -11,8 +11,8 @@ import type { StoredBlob } from "../registry/embedded/registry-content.ts";
 import { layerFailure } from "../store/layer-failure.ts";
 import { damagedImage } from "./archive-errors.ts";
 import { archivedBlob } from "./archived-blob.ts";
-import type { OfferedImage, OfferOptions } from "./found-image.ts";
-import { serveFromEmbeddedRegistry } from "./serve-from-embedded-registry.ts";
+import type { OfferOptions } from "./found-image.ts";
+import type { ServedImage } from "./served-image.ts";
 import { describeLayer, wholeArchivedImage } from "./whole-archived-image.ts";
 
 export interface ImageInArchive {
@@ -22,11 +22,11 @@ export interface ImageInArchive {
   name: Reference;
 }
 
-/** Serves an image from its archive, and copies nothing: a layer is read when the receiver fetches it. */
-export async function serveFromArchive(
-  { location, image, name }: ImageInArchive,
-  options: OfferOptions,
-): Promise<OfferedImage> {
+/**
+ * Serves an image from its archive, and copies nothing: a layer is read when the receiver fetches it. Throws a Failure when a wanted layer is
+ * not there.
+ */
+export function serveFromArchive({ location, image, name }: ImageInArchive, options: OfferOptions): ServedImage {
   const { want, packing } = options;
   refuseAbsent(location, image, (diffId) => want.kind === "image" || want.diffIds.includes(diffId));
   const manifest = image.manifest?.hasWrongMediaTypes === true ? undefined : image.manifest;
@@ -35,32 +35,29 @@ export async function serveFromArchive(
   const packer = packing.codec && new PacedPacker(packing);
   const blobOf = (layer: ArchivedLayer): StoredBlob => archivedBlob(layer, { packer, onError });
   const wanted = new Set(want.diffIds);
-  const offered = await serveFromEmbeddedRegistry(
-    {
-      image: name,
-      diffIds: image.diffIds,
-      toFailure: (error) => readFailure(error, location),
-      async exportLayers(outgoing, _registry, signal) {
-        try {
-          for (const layer of image.layers) {
-            if (!wanted.delete(layer.diffId)) continue; // not wanted, or twice in the image
-            await outgoing.addStored(layer.diffId, await describeLayer(layer, signal), blobOf(layer));
-          }
-          outgoing.finish(image.config, manifest);
-        } catch (error) {
-          onError(error);
+  return {
+    image: name,
+    diffIds: image.diffIds,
+    broken: broken.signal,
+    toFailure: (error) => readFailure(error, location),
+    async exportLayers(outgoing, _registry, signal) {
+      try {
+        for (const layer of image.layers) {
+          if (!wanted.delete(layer.diffId)) continue; // not wanted, or twice in the image
+          await outgoing.addStored(layer.diffId, await describeLayer(layer, signal), blobOf(layer));
         }
-      },
-      async wholeImage(offer, _registry, spool) {
-        const whole = wholeArchivedImage({ image, manifest, offer }, { spool, blobOf, signal: options.signal });
-        return await whole.catch((error: unknown) => {
-          throw readFailure(error, location);
-        });
-      },
+        outgoing.finish(image.config, manifest);
+      } catch (error) {
+        onError(error);
+      }
     },
-    options,
-  );
-  return { ...offered, signal: AbortSignal.any([offered.signal, broken.signal]) };
+    async wholeImage(offer, _registry, spool) {
+      const whole = wholeArchivedImage({ image, manifest, offer }, { spool, blobOf, signal: options.signal });
+      return await whole.catch((error: unknown) => {
+        throw readFailure(error, location);
+      });
+    },
+  };
 }
 
 /** The Failure for an archive that could be opened, and cannot be read any more. Returns any other error unchanged. */

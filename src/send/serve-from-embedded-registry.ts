@@ -1,29 +1,15 @@
 import type { Offer } from "../conversation/messages.ts";
 import { temporaryName } from "../run/run-id.ts";
 import { cacheFolder } from "../files/cache-folder.ts";
-import type { Digest } from "../image/digest.ts";
 import { withDescriptor } from "../image/manifest.ts";
-import { parseReference, type Reference } from "../image/reference.ts";
+import { parseReference } from "../image/reference.ts";
 import { NO_CONTENT, type RegistryContent } from "../registry/embedded/registry-content.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { lazySpool, type LazySpool } from "../run/spool.ts";
 import { layerFailure } from "../store/layer-failure.ts";
 import type { OfferedImage, OfferOptions } from "./found-image.ts";
 import { OutgoingBlobs } from "./outgoing-blobs.ts";
-
-/** An image to serve from the embedded registry, and how its layers are exported. */
-export interface ServedImage {
-  /** Gives the repository its name. */
-  image: Reference;
-  /** Bottom first. */
-  diffIds: readonly Digest[];
-  /** Adds the wanted layers to the outgoing blobs, and finishes them. `signal` tells that the receiver fetches nothing more. */
-  exportLayers: (outgoing: OutgoingBlobs, registry: EmbeddedRegistry, signal: AbortSignal) => Promise<void>;
-  /** Returns the Failure for a layer that could not be read. */
-  toFailure?: (error: unknown) => unknown;
-  /** Returns the whole image, for a receiving engine that pulls by itself. */
-  wholeImage: (offer: Offer, registry: EmbeddedRegistry, spool: LazySpool) => Promise<RegistryContent>;
-}
+import type { ServedImage } from "./served-image.ts";
 
 /** Serves an image from the embedded registry, on streams of the tunnel. */
 export async function serveFromEmbeddedRegistry(served: ServedImage, options: OfferOptions): Promise<OfferedImage> {
@@ -55,7 +41,7 @@ export async function serveFromEmbeddedRegistry(served: ServedImage, options: Of
     return {
       offer,
       accept: (stream) => registry.accept(stream),
-      signal: broken.signal,
+      signal: served.broken === undefined ? broken.signal : AbortSignal.any([broken.signal, served.broken]),
       [Symbol.asyncDispose]: close,
     };
   } catch (error) {
@@ -97,7 +83,7 @@ function openOutgoingBlobs(
   offer: Offer,
   spool: LazySpool,
   broken: AbortController,
-  { diffIds, toFailure = (error) => error }: ServedImage,
+  { diffIds, sharedDeltas, toFailure = (error) => error }: ServedImage,
   { output, want, configDigest, packing, manifest, announce }: OfferOptions,
 ): OutgoingBlobs {
   return new OutgoingBlobs({
@@ -108,6 +94,7 @@ function openOutgoingBlobs(
     packing,
     begun: new Set(want.kind === "layers" ? want.begun : []),
     deltaSpool: want.kind === "layers" && want.delta ? spool : undefined,
+    sharedDeltas: want.kind === "layers" && want.delta ? sharedDeltas : undefined,
     onNoSpace: (reason) => output.warn({ code: "no-room-for-files", reason }),
     announce,
     onFailure: (error) => broken.abort(layerFailure(toFailure(error), "sent")),

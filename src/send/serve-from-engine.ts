@@ -7,27 +7,22 @@ import { Failure } from "../output/errors.ts";
 import { pushFailureText } from "../output/reasons.ts";
 import { exportLayers } from "./export-layers.ts";
 import type { EngineOfferOptions } from "./engine-offer-options.ts";
-import type { OfferedImage } from "./found-image.ts";
-import { serveFromEmbeddedRegistry } from "./serve-from-embedded-registry.ts";
+import type { ServedImage } from "./served-image.ts";
 import { storedLayerFailure } from "./export-from-content-store.ts";
 
 /**
  * Serves an engine's image from the embedded registry: no container, no download, and only the wanted layers, as the engine gives them.
  * A port of 127.0.0.1 is open only while the engine pushes.
  */
-export async function serveFromEngine(options: EngineOfferOptions): Promise<OfferedImage> {
+export function serveFromEngine(options: EngineOfferOptions): ServedImage {
   const { image, info } = options;
-  return await serveFromEmbeddedRegistry(
-    {
-      image,
-      diffIds: info.diffIds,
-      toFailure: (error) => storedLayerFailure(error, image.given),
-      exportLayers: async (outgoing, registry, signal) =>
-        await exportLayers(registry, outgoing, { ...options, signal }),
-      wholeImage: async (offer, registry) => await pushWholeImage(registry, offer, options),
-    },
-    options,
-  );
+  return {
+    image,
+    diffIds: info.diffIds,
+    toFailure: (error) => storedLayerFailure(error, image.given),
+    exportLayers: async (outgoing, registry, signal) => await exportLayers(registry, outgoing, { ...options, signal }),
+    wholeImage: async (offer, registry) => await pushWholeImage(registry, offer, options),
+  };
 }
 
 /** Lets the engine push the whole image, for a receiving engine that pulls by itself. */

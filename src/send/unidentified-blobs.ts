@@ -9,7 +9,7 @@ import type { SpooledLayer } from "../engine-push/dry-push.ts";
 import { refuseWithoutSpace, type LazySpool } from "../run/spool.ts";
 import { layerFailure } from "../store/layer-failure.ts";
 import { addLayerFile } from "./add-layer-file.ts";
-import type { OutgoingBlobs } from "./outgoing-blobs.ts";
+import type { OutgoingLayers } from "./outgoing-layers.ts";
 
 /**
  * Writes unidentified files of a saved archive to disk, as they are stored: those that may be wanted layers, which only the archive's
@@ -17,12 +17,12 @@ import type { OutgoingBlobs } from "./outgoing-blobs.ts";
  * by the disk's free space, and by the archive's reader (`MAX_UNIDENTIFIED` files).
  */
 export class UnidentifiedBlobs {
-  readonly #outgoing: OutgoingBlobs;
+  readonly #outgoing: OutgoingLayers;
   readonly #spool: LazySpool;
   readonly #paths = new Set<string>();
   #count = 0;
 
-  constructor(outgoing: OutgoingBlobs, spool: LazySpool) {
+  constructor(outgoing: OutgoingLayers, spool: LazySpool) {
     this.#outgoing = outgoing;
     this.#spool = spool;
   }
@@ -65,6 +65,7 @@ export class UnidentifiedBlobs {
       diffId,
       digest,
       size,
+      isInFile: true,
       open: ({ first, last } = { first: 0, last: size - 1 }) => createReadStream(path, { start: first, end: last }),
       remove: async () => await this.#remove(path),
     };

@@ -16,6 +16,8 @@ export interface PackedPart {
 export interface StoredBlob {
   /** Bytes. */
   size: number;
+  /** The blob is in a file of this machine: to read it again costs its source nothing. */
+  isInFile?: boolean;
   /**
    * Opens the blob, or a range of it. The caller owns the stream. When the stream has more or fewer bytes than announced, the registry
    * breaks the connection, so that the client does not take them for the whole blob.

@@ -78,6 +78,7 @@ export class UploadFile {
     return {
       digest: `sha256:${this.#hash.digest("hex")}`,
       size: this.#size,
+      isInFile: true,
       open: (range) => this.read(range),
       remove: () => rm(this.path, { force: true }),
     };

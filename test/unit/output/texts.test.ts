@@ -73,6 +73,10 @@ const WARNINGS: { [Code in Warning["code"]]: [Extract<Warning, { code: Code }>, 
     { code: "no-room-for-files", reason: { code: "disk-full" } },
     "layers are sent whole, because there is no room for files: no space left on the disk",
   ],
+  "not-shared": [
+    { code: "not-shared", reason: { code: "disk-full" } },
+    "the image is read and packed for each host again, because there is no room for files: no space left on the disk",
+  ],
   "sender-not-notified": [
     { code: "sender-not-notified" },
     "the image is stored under its name, but the sender could not be notified",

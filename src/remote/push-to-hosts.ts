@@ -1,0 +1,86 @@
+import { errorReport, Failure } from "../output/errors.ts";
+import type { TransferResult } from "../output/events.ts";
+import { outputFor } from "../output/output.ts";
+import { SharedSources } from "../locations/shared-sources.ts";
+import type { NonEmpty, PushRequest, RemoteBatch } from "../request.ts";
+import { RemoteFailure } from "../stdio-tunnel/failures.ts";
+import { asFailure, transferName, type Context } from "../transfer.ts";
+import { LoginQueue } from "./login-queue.ts";
+
+/** The outcome of the transfers with one host. */
+type Outcome = { results: NonEmpty<TransferResult> } | { failure: Failure };
+
+/** Pushes the images of one host, from sources that hosts share. */
+type PushToHost = (
+  remote: RemoteBatch<PushRequest>,
+  context: Context,
+  open: SharedSources["open"],
+) => Promise<NonEmpty<TransferResult>>;
+
+/**
+ * Pushes to several hosts, `parallel` at a time. Each image is read, packed and cut once for all of them. A host that fails does not hold up
+ * the others. Rejects with the code of the first host, in the order of the command line, that has failed.
+ */
+export async function pushToHosts(
+  remotes: NonEmpty<RemoteBatch<PushRequest>>,
+  parallel: number,
+  context: Context,
+  pushToHost: PushToHost,
+): Promise<NonEmpty<TransferResult>> {
+  await using sources = new SharedSources(context);
+  const logins = new LoginQueue();
+  const outcomes = new Map<RemoteBatch<PushRequest>, Outcome>();
+  const reported = new Set<unknown>();
+  const waiting = [...remotes];
+  const work = async (): Promise<void> => {
+    for (let remote = waiting.shift(); remote !== undefined; remote = waiting.shift()) {
+      context.signal.throwIfAborted();
+      outcomes.set(remote, await pushTo(remote));
+    }
+  };
+  const pushTo = async (remote: RemoteBatch<PushRequest>): Promise<Outcome> => {
+    const [request] = remote.transfers;
+    const { image: _, ...host } = transferName(request);
+    const output = outputFor(context.output, host);
+    try {
+      const once = async () =>
+        await logins.run(
+          output,
+          async (watched) => await pushToHost(remote, { ...context, output: watched }, sources.open),
+        );
+      const results = await once().catch(async (error: unknown) => {
+        const isOurDisk = asFailure(error).code === "no-space" && (await sources.isOutOfRoom(request));
+        if (!isOurDisk || context.signal.aborted) throw error;
+        return await once();
+      });
+      return { results };
+    } catch (error) {
+      context.signal.throwIfAborted();
+      const failure = asFailure(error);
+      // An image that is not here is missing for all hosts.
+      if (!reported.has(error)) {
+        output.event({ type: "error", ...errorReport(failure, failure instanceof RemoteFailure ? "remote" : "here") });
+      }
+      reported.add(error);
+      return { failure };
+    }
+  };
+  await Promise.all(Array.from({ length: parallel }, work));
+  return resultsOf(remotes.map((remote) => outcomes.get(remote)));
+}
+
+function resultsOf(outcomes: readonly (Outcome | undefined)[]): NonEmpty<TransferResult> {
+  const failures = outcomes.flatMap((outcome) =>
+    outcome !== undefined && "failure" in outcome ? [outcome.failure] : [],
+  );
+  const [result, ...others] = outcomes.flatMap((it) => (it !== undefined && "results" in it ? [...it.results] : []));
+  if (failures.length === 0 && result !== undefined) return [result, ...others];
+  throw new Failure(
+    failures[0]?.code ?? "internal",
+    `${failures.length} of ${outcomes.length} hosts do not have the image`,
+    {
+      expected: "all of them to have it; the exit status is that of the first of them",
+      hint: "Mend what is told above, and run the same command again: hosts that have the image are sent nothing.",
+    },
+  );
+}

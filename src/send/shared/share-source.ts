@@ -1,0 +1,132 @@
+import { digestOf } from "../../image/digest.ts";
+import { formatPlatform } from "../../image/platform.ts";
+import { Failure } from "../../output/errors.ts";
+import type { NoRoomReason } from "../../output/reasons.ts";
+import { NoRoom } from "../../run/no-room.ts";
+import { layerFailure } from "../../store/layer-failure.ts";
+import { deferred } from "../../streams/deferred.ts";
+import { resolveWithin } from "../../streams/resolve-within.ts";
+import type { FoundImage, OfferedImage, OfferOptions } from "../found-image.ts";
+import type { RequestedImage, Source } from "../source.ts";
+import { SharedImage, type ServableImage } from "./shared-image.ts";
+
+/**
+ * ms that an export waits for other receivers that know the image, and are about to tell which of its layers they want. One that wants
+ * nothing does not tell.
+ */
+const GATHER = 500;
+
+/** A source whose layers several receivers share. */
+export interface SharedSource extends Source {
+  /** Why layers are not shared any more, because there was no room for their files; undefined while they are. */
+  readonly noRoom: NoRoomReason | undefined;
+}
+
+type Surroundings = Pick<OfferOptions, "env" | "output">;
+
+/**
+ * Makes a source that reads, packs and cuts each layer once for all receivers, in files of the spool. Without room for these it warns once,
+ * and each receiver that comes from then on gets an export of its own. Disposing of it does not dispose of `source`.
+ */
+export function shareSource(source: Source, surroundings: Surroundings): SharedSource {
+  return new Sharing(source, surroundings);
+}
+
+class Sharing implements SharedSource {
+  readonly #source: Source;
+  readonly #surroundings: Surroundings;
+  readonly #images = new Map<string, SharedImage>();
+  /** All that were opened: one that has failed is replaced, and still has readers. */
+  readonly #opened: SharedImage[] = [];
+  /** Receivers that know the image, and have not told what they want. */
+  #undecided = 0;
+  #decided = deferred<void>();
+  noRoom: NoRoomReason | undefined;
+
+  constructor(source: Source, surroundings: Surroundings) {
+    this.#source = source;
+    this.#surroundings = surroundings;
+  }
+
+  get address(): string {
+    return this.#source.address;
+  }
+
+  get moved(): number {
+    return this.#source.moved ?? 0;
+  }
+
+  async check(...args: Parameters<Source["check"]>): Promise<void> {
+    await this.#source.check(...args);
+  }
+
+  async name(...args: Parameters<Source["check"]>): Promise<string | undefined> {
+    return await this.#source.name?.(...args);
+  }
+
+  async find(requested: RequestedImage): Promise<FoundImage> {
+    const found = await this.#source.find(requested);
+    const { served } = found;
+    if (served === undefined || this.noRoom !== undefined) return found;
+    this.#undecided += 1;
+    let isUndecided = true;
+    const offer = async (options: OfferOptions): Promise<OfferedImage> => {
+      if (isUndecided) this.#decide();
+      isUndecided = false;
+      return await this.#offer({ ...found, served }, options);
+    };
+    return { ...found, offer };
+  }
+
+  #decide(): void {
+    this.#undecided -= 1;
+    if (this.#undecided > 0) return;
+    this.#decided.resolve();
+    this.#decided = deferred();
+  }
+
+  async #offer(found: ServableImage, options: OfferOptions): Promise<OfferedImage> {
+    if (options.want.kind !== "layers" || this.noRoom !== undefined) return await found.offer(options);
+    const image = this.#imageFor(found, options);
+    try {
+      await image.openSpool();
+    } catch (error) {
+      this.#stopSharing(error);
+      return await found.offer(options);
+    }
+    return await image.offer(options);
+  }
+
+  #imageFor(found: ServableImage, { manifest }: OfferOptions): SharedImage {
+    const { diffIds, configDigest, platform } = found;
+    const key = [configDigest, formatPlatform(platform), manifest && digestOf(manifest.bytes), ...diffIds].join();
+    const opened = this.#images.get(key);
+    if (opened !== undefined) return opened;
+    const image = new SharedImage(found, {
+      ...this.#surroundings,
+      manifest,
+      untilWanted: async () => {
+        if (this.#undecided > 0) await resolveWithin(GATHER, this.#decided.promise);
+      },
+      onFailure: (error) => {
+        this.#images.delete(key);
+        this.#stopSharing(error);
+      },
+    });
+    this.#images.set(key, image);
+    this.#opened.push(image);
+    return image;
+  }
+
+  /** Stops sharing if the error tells that there is no room for files, and warns once. */
+  #stopSharing(error: unknown): void {
+    const failure = layerFailure(error, "sent");
+    if (!(failure instanceof Failure && failure.code === "no-space") || this.noRoom !== undefined) return;
+    this.noRoom = failure instanceof NoRoom ? failure.reason : { code: "disk-full" };
+    this.#surroundings.output.warn({ code: "not-shared", reason: this.noRoom });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const image of this.#opened) await image[Symbol.asyncDispose]();
+  }
+}

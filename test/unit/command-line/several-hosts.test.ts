@@ -1,0 +1,50 @@
+import { chmod, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { makeImage, plain } from "../image/make-image.ts";
+import { folder, program, run } from "./cli.ts";
+import { layoutOf, look, whole, writeTar, writeTree } from "./images.ts";
+
+const at = (name: string): string => join(folder, name);
+
+/** Stands in for ssh: each host keeps its images in a layout of its name. A host named down cannot be reached. */
+const ssh = at("ssh");
+await writeFile(
+  ssh,
+  `#!/bin/sh
+while [ "$1" != -- ]; do shift; done
+case $2 in
+  down*) echo "ssh: connect to host $2: Connection refused" >&2; exit 255 ;;
+  odd*) options="--compress gzip" ;;
+esac
+echo "#docker-over-ssh#remote# try installed /usr/bin/docker-over-ssh"
+exec ${program.map((word) => `'${word}'`).join(" ")} pull $options --to "oci:${folder}/$2" app:v1
+`,
+);
+await chmod(ssh, 0o755);
+
+const image = await makeImage([3000, 2_000_000, 700, 40_000]);
+await writeTree(at("gzip"), layoutOf([{ image, ref: "app:v1" }]));
+await writeTar(at("plain.tar"), layoutOf([{ image, ref: "app:v1" }], plain));
+
+test.each(["oci:gzip", "oci-archive:plain.tar"])("several hosts get an image from %s", async (source) => {
+  const names = ["a", "odd", "c"].map((name) => `${name}-${source.replace(/\W/g, "-")}`);
+  const { exitCode, stderr } = await run("push", "--ssh", ssh, source, ...names.map((name) => `ssh://${name}`));
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+  for (const name of names) expect(await look("oci", at(name), "app:v1")).toEqual(whole(image));
+  expect(await readdir(at("cache/docker-over-ssh"))).not.toContainEqual(expect.stringMatching(/^spool-/));
+});
+
+test("a host that fails does not hold up the others, and the exit status is its own", async () => {
+  const { exitCode, stderr } = await run("push", "--ssh", ssh, "oci:gzip", "ssh://one", "ssh://down", "ssh://two");
+  expect(exitCode).toBe(4);
+  expect(stderr).toContain("Connection refused");
+  expect(stderr).toContain("1 of 3 hosts");
+  for (const name of ["one", "two"]) expect(await look("oci", at(name), "app:v1")).toEqual(whole(image));
+});
+
+test("an image that is not here is told once", async () => {
+  const { exitCode, stderr } = await run("push", "--ssh", ssh, "oci:nowhere", "ssh://one", "ssh://two");
+  expect(exitCode).toBe(3);
+  expect(stderr.match(/there is no folder/g)).toHaveLength(1);
+});
