@@ -127,6 +127,7 @@ async function report(
   const side = failure instanceof RemoteFailure ? "remote" : "here";
   if (!isPrintedThere)
     print({ type: "error", ...errorReport(failure, side), ...(only && { transfer: transferName(only) }) });
+  terminal.close();
   if (failure.code === "internal" && error instanceof Error) terminal.detail(error.stack ?? "");
   return failure.exitStatus;
 }

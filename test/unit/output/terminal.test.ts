@@ -12,6 +12,9 @@ function screen(isTTY: boolean, options: Partial<OutputOptions> = {}) {
   return { output, seen, clock };
 }
 
+/** How one line is cleared. */
+const CLEAR = "\r\u001b[J";
+
 const MB = 1_000_000;
 
 describe("progress", () => {
@@ -21,14 +24,14 @@ describe("progress", () => {
     clock.ms = 2000;
     output.progress({ stage: "sending", current: 20 * MB, total: 100 * MB, layers: { done: 1, total: 5 } });
     expect(seen.text).not.toContain("\n");
-    expect(seen.text.split("\r\u001b[2K").at(-1)).toBe("sending  20 MB of 100 MB  10 MB/s  eta 8.0 s  1 of 5 layers");
+    expect(seen.text.split(CLEAR).at(-1)).toBe("sending  20%  20 MB of 100 MB  10 MB/s  eta 8.0 s");
   });
 
   test("fits the terminal's width", () => {
     const { output, seen } = screen(true);
     seen.columns = 20;
     output.progress({ stage: "opening-address", current: 0 });
-    expect(seen.text.split("\r\u001b[2K").at(-1)).toBe("opening a public ad");
+    expect(seen.text.split(CLEAR).at(-1)).toBe("opening a public ad");
   });
 
   test("is a line now and then in a log, and at once for a new stage", () => {
@@ -63,7 +66,7 @@ describe("progress", () => {
     const { output, seen } = screen(true);
     seen.columns = 0;
     output.progress({ stage: "sending", current: 0 });
-    expect(seen.text).toBe("\r\u001b[2Ksending");
+    expect(seen.text).toBe("\r\u001b[Jsending");
   });
 
   test.each([{ quiet: true }, { progress: false }])("is not shown with %j", (options) => {
@@ -86,13 +89,13 @@ describe("during a login, which may ask for a password on the terminal", () => {
       output.progress({ stage: "reading-archive", current: 0 });
       seen.text = "";
       output.show(login);
-      expect(seen.text.startsWith("\r\u001b[2K")).toBe(true);
+      expect(seen.text.startsWith(CLEAR)).toBe(true);
       seen.text = "";
       for (; clock.ms < 1000; clock.ms += 100) output.progress({ stage: "reading-archive", current: clock.ms });
       expect(seen.text).toBe("");
       output.show(end);
       output.progress({ stage: "reading-archive", current: MB });
-      expect(seen.text).toContain("\r\u001b[2Kreading the archive  1 MB");
+      expect(seen.text).toContain("\r\u001b[Jreading the archive  1 MB");
     }
   });
 
@@ -109,7 +112,7 @@ describe("lines", () => {
     const { output, seen } = screen(true);
     output.progress({ stage: "sending", current: 0 });
     output.remote("hello");
-    expect(seen.text).toBe("\r\u001b[2Ksending\r\u001b[2Kremote: hello\n\r\u001b[2Ksending");
+    expect(seen.text).toBe("\r\u001b[Jsending\r\u001b[Jremote: hello\n\r\u001b[Jsending");
   });
 
   test("of the remote side cannot steer the terminal", () => {

@@ -1,0 +1,112 @@
+import type { Progress, TransferName } from "./events.ts";
+import { LiveArea, type Screen } from "./live-area.ts";
+import { logLine, progressLines, type ShownProgress } from "./progress-lines.ts";
+import { TrackedProgress } from "./tracked-progress.ts";
+
+/** ms between two drawings on a terminal. */
+const REDRAW = 100;
+/** ms between two lines of a transfer in a log. */
+const LOG_EVERY = 3_000;
+
+interface Shown {
+  name: TransferName;
+  tracked: TrackedProgress;
+  /** When it was drawn, or written to the log. */
+  at: number;
+  readonly stages: Set<string>;
+}
+
+/**
+ * Shows the progress of transfers: on a terminal lines that are drawn over, and elsewhere, as in the log of a CI job or with TERM=dumb, a
+ * line every few seconds for each.
+ */
+export class ProgressDisplay {
+  readonly #screen: Screen;
+  readonly #now: () => number;
+  readonly #area: LiveArea | undefined;
+  readonly #shown = new Map<string, Shown>();
+  /** Hosts with a login that is going on: it may ask for a password on the terminal. */
+  readonly #logins = new Set<string>();
+  #drawnAt = -Infinity;
+  /** Two transfers were shown at least, so that lines name theirs. */
+  #areSeveral = false;
+
+  constructor(screen: Screen, now: () => number, term: string | undefined) {
+    this.#screen = screen;
+    this.#now = now;
+    if (screen.isTTY !== true || term === "dumb") return;
+    this.#area = new LiveArea(screen);
+    screen.on?.("resize", () => this.#area?.isDrawn && this.#draw());
+  }
+
+  update(progress: Progress, transfer: TransferName = {}): void {
+    const [key, now] = [keyOf(transfer), this.#now()];
+    const shown = this.#shown.get(key) ?? this.#add(key, transfer, progress, now);
+    shown.tracked.update(progress, now);
+    // A new stage is shown at once. A peer that alternates between stages does not make lines appear more often.
+    const isNew = !shown.stages.has(progress.stage);
+    shown.stages.add(progress.stage);
+    if (this.#area !== undefined) {
+      if (isNew || now - this.#drawnAt >= REDRAW) this.#draw();
+    } else if (isNew || now - shown.at >= LOG_EVERY) {
+      shown.at = now;
+      this.#screen.write(`${logLine(this.#lineOf(shown, now))}\n`);
+    }
+  }
+
+  #add(key: string, name: TransferName, progress: Progress, now: number): Shown {
+    const shown = { name, tracked: new TrackedProgress(progress, now), at: now, stages: new Set<string>() };
+    this.#shown.set(key, shown);
+    this.#areSeveral ||= this.#shown.size > 1;
+    return shown;
+  }
+
+  /** Runs `print`, which writes lines that stay, above those of the progress. */
+  above(print: () => void): void {
+    const isDrawn = this.#area?.isDrawn === true;
+    this.#area?.clear();
+    print();
+    if (isDrawn) this.#draw();
+  }
+
+  /** Draws nothing until the login is over: it would be written over a question. */
+  login(transfer: TransferName | undefined): void {
+    this.#logins.add(transfer?.host ?? "");
+    this.#area?.clear();
+  }
+
+  loggedIn(transfer: TransferName | undefined): void {
+    this.#logins.delete(transfer?.host ?? "");
+  }
+
+  /** The transfer is over. */
+  remove(transfer: TransferName | undefined): void {
+    this.#shown.delete(keyOf(transfer));
+    this.loggedIn(transfer);
+    if (this.#shown.size === 0) this.#area?.clear();
+  }
+
+  /** Removes all. */
+  close(): void {
+    this.#shown.clear();
+    this.#area?.clear();
+  }
+
+  #draw(): void {
+    if (this.#area === undefined || this.#logins.size > 0 || this.#shown.size === 0) return;
+    const now = this.#now();
+    const lines = [...this.#shown.values()].map((shown) => this.#lineOf(shown, now));
+    this.#area.draw(progressLines(lines, this.#area.columns, this.#area.rows));
+    this.#drawnAt = now;
+  }
+
+  #lineOf({ name: { image, host }, tracked }: Shown, now: number): ShownProgress {
+    // A log of one transfer has its name in other lines.
+    const name = this.#areSeveral ? [image, host] : this.#area === undefined ? [] : [image];
+    return { name: name.join(" ").trim(), progress: tracked.last, rate: tracked.rate(now) };
+  }
+}
+
+function keyOf({ host, image }: TransferName = {}): string {
+  return JSON.stringify([host, image]);
+}

@@ -1,0 +1,117 @@
+import { bytes, duration, printable } from "./describe.ts";
+import type { Progress, ProgressOfLayer } from "./events.ts";
+import { STAGE_TEXT } from "./texts.ts";
+
+/** A transfer that is going on. */
+export interface ShownProgress {
+  /** Image and host; empty where there is one transfer without a name */
+  name: string;
+  progress: Progress;
+  /** Bytes a second */
+  rate: number | undefined;
+}
+
+/** Columns of a bar with its brackets: from, to. */
+const BAR = { min: 12, max: 42 };
+const GAP = "  ";
+/** Layers below one transfer; more of them are not in work at a time. */
+const MAX_LAYERS = 8;
+
+/** Returns a line for each transfer, and one for each layer in work below it as far as `rows` has room. No line is wider than `columns`. */
+export function progressLines(shown: readonly ShownProgress[], columns: number, rows: number): string[] {
+  const room = Math.max(1, rows - 1);
+  const lines = shown.slice(0, room).map((transfer) => ({
+    line: transferLine(transfer, columns, shown.length === 1),
+    layers: (transfer.progress.perLayer ?? []).slice(0, MAX_LAYERS).map((layer) => layerLine(layer, columns)),
+  }));
+  const forLayers = room - lines.length;
+  const all = lines.reduce((sum, { layers }) => sum + layers.length, 0);
+  // All or none: lines that come and go make the others jump.
+  const hidden = shown.length - lines.length;
+  const more = hidden > 0 ? [`and ${hidden} more`.slice(0, columns)] : [];
+  return [...lines.flatMap(({ line, layers }) => [line, ...(all <= forLayers ? layers : [])]), ...more];
+}
+
+/** Returns a line for a log, e.g. `sending  41%  41.2 MB of 101 MB  12.1 MB/s  eta 5.0 s  3 of 5 layers`. */
+export function logLine({ name, progress, rate }: ShownProgress): string {
+  const parts = partsOf(progress, rate);
+  const { stage, percent, size, speed, eta, saved, layers } = parts;
+  const line = [stage, percent, size, speed, eta, saved, layers].filter((part) => part !== "").join(GAP);
+  return name === "" ? line : `${name}: ${line}`;
+}
+
+/** Positions of the parts of a line that are left out where there is no room, the first first. */
+const DISPENSABLE = {
+  /** layers, name, savings, bar, rate, time to go */
+  only: [8, 0, 7, 2, 5, 6],
+  /** layers, savings, bar, rate, time to go, bytes: the name tells one line from the others */
+  several: [8, 7, 2, 5, 6, 4],
+};
+
+function transferLine({ name, progress, rate }: ShownProgress, columns: number, isOnly: boolean): string {
+  const { stage, percent, size, speed, eta, saved, layers } = partsOf(progress, rate);
+  const shortName = shorten(printable(name), Math.floor(columns / 3));
+  const bar = percent === "" ? "" : " ".repeat(BAR.min);
+  const parts = [shortName, stage, bar, percent, size, speed, eta, saved, layers];
+  const dispensable = [...DISPENSABLE[isOnly ? "only" : "several"]];
+  const width = (): number => parts.filter((part) => part !== "").join(GAP).length;
+  while (width() > columns && dispensable.length > 0) parts[dispensable.shift() ?? 0] = "";
+  if (parts[2] !== "") parts[2] = drawBar(progress, Math.min(BAR.max, BAR.min + columns - width()));
+  return parts
+    .filter((part) => part !== "")
+    .join(GAP)
+    .slice(0, columns);
+}
+
+function layerLine(layer: ProgressOfLayer, columns: number): string {
+  const size = sizeOf(layer);
+  const line = [
+    `  ${layer.id}`,
+    layer.total ? drawBar(layer, BAR.min * 2) : "",
+    size,
+    layer.isByDelta ? "by delta" : "",
+  ];
+  if (line.filter((part) => part !== "").join(GAP).length > columns) line[1] = "";
+  return line
+    .filter((part) => part !== "")
+    .join(GAP)
+    .slice(0, columns);
+}
+
+type Part = "stage" | "percent" | "size" | "speed" | "eta" | "saved" | "layers";
+
+function partsOf(progress: Progress, rate: number | undefined): Record<Part, string> {
+  const { stage, current, total, saved, layers } = progress;
+  const isRunning = rate !== undefined && total !== undefined && total > current;
+  return {
+    stage: STAGE_TEXT[stage],
+    percent: total ? `${progress.isEstimated ? "~" : ""}${percentOf(current, total)}%` : "",
+    size: sizeOf(progress),
+    speed: rate === undefined ? "" : `${bytes(rate)}/s`,
+    eta: isRunning ? `eta ${progress.isEstimated ? "~" : ""}${duration(((total - current) / rate) * 1000)}` : "",
+    saved: saved ? `${bytes(saved)} saved` : "",
+    layers: layers !== undefined && layers.total > 0 ? `${layers.done} of ${layers.total} layers` : "",
+  };
+}
+
+function sizeOf({ current, total, isEstimated }: Pick<Progress, "current" | "total" | "isEstimated">): string {
+  if (total === undefined) return current > 0 ? bytes(current) : "";
+  return current > 0 || total > 0 ? `${bytes(current)} of ${isEstimated ? "~" : ""}${bytes(total)}` : "";
+}
+
+/** Rounded down: 100 is said when all bytes are there. */
+function percentOf(current: number, total: number): number {
+  return Math.min(100, Math.floor((100 * current) / total));
+}
+
+function drawBar({ current, total = 0 }: Pick<Progress, "current" | "total">, width: number): string {
+  const inner = width - 2;
+  const done = Math.min(inner, Math.floor((inner * current) / Math.max(total, 1)));
+  const head = done > 0 && done < inner ? ">" : "";
+  return `[${"=".repeat(done - head.length)}${head}${" ".repeat(inner - done)}]`;
+}
+
+/** The end of a name tells more than its beginning. */
+function shorten(name: string, length: number): string {
+  return name.length <= length ? name : `…${name.slice(name.length - length + 1)}`;
+}

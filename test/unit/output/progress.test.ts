@@ -1,0 +1,146 @@
+/** Progress as it is seen: on terminals of several widths, and in a log. */
+import { describe, expect, test } from "vitest";
+import type { Progress, TransferEvent, TransferName } from "../../../src/output/events.ts";
+import { Terminal } from "../../../src/output/terminal.ts";
+import { FakeTerminal } from "./fake-terminal.ts";
+
+const MB = 1_000_000;
+const app = { image: "app:v2" };
+const OPTIONS = { quiet: false, verbose: false, progress: true };
+
+const beginning: Progress = { stage: "sending", current: 0, total: 100 * MB, layers: { done: 0, total: 5 } };
+const half: Progress = {
+  stage: "sending",
+  current: 50 * MB,
+  total: 100 * MB,
+  saved: 20 * MB,
+  layers: { done: 3, total: 5 },
+  perLayer: [
+    { id: "0123456789ab", current: 6 * MB, total: 12 * MB },
+    { id: "ba9876543210", current: 9 * MB, total: 10 * MB, isByDelta: true },
+  ],
+};
+
+/** A terminal on which a transfer has sent 30 MB in 3 s. */
+function halfway(columns: number, rows = 24) {
+  const seen = new FakeTerminal(columns, rows);
+  const clock = { ms: 0 };
+  const output = new Terminal(OPTIONS, seen, () => clock.ms, "xterm");
+  const show = (progress: Progress, transfer: TransferName = app) =>
+    output.show({ type: "progress", ...progress, transfer });
+  show(beginning);
+  clock.ms = 3000;
+  show(half);
+  return { seen, clock, output, show };
+}
+
+describe("on a terminal", () => {
+  test.each<[number, string[]]>([
+    [
+      200,
+      [
+        "app:v2  sending  [===================>                    ]  50%  50 MB of 100 MB  10 MB/s  eta 5.0 s  20 MB saved  3 of 5 layers",
+        "  0123456789ab  [==========>           ]  6 MB of 12 MB",
+        "  ba9876543210  [==================>   ]  9 MB of 10 MB  by delta",
+      ],
+    ],
+    [
+      80,
+      [
+        "sending  [=====>       ]  50%  50 MB of 100 MB  10 MB/s  eta 5.0 s  20 MB saved",
+        "  0123456789ab  [==========>           ]  6 MB of 12 MB",
+        "  ba9876543210  [==================>   ]  9 MB of 10 MB  by delta",
+      ],
+    ],
+    [40, ["sending  50%  50 MB of 100 MB", "  0123456789ab  6 MB of 12 MB", "  ba9876543210  9 MB of 10 MB  by delta"]],
+  ])("of %i columns it has what there is room for, and nothing wraps", (columns, lines) => {
+    const { seen } = halfway(columns);
+    expect(seen.lines).toEqual(lines);
+  });
+
+  test("of few rows it has no layers", () => {
+    expect(halfway(80, 3).seen.lines).toHaveLength(1);
+  });
+
+  test("a total that is not known yet is marked", () => {
+    const { seen, show, clock } = halfway(200);
+    clock.ms += 200;
+    show({ ...half, isEstimated: true, perLayer: [] });
+    expect(seen.lines[0]).toContain("~50%  50 MB of ~100 MB");
+    expect(seen.lines[0]).toContain("eta ~");
+  });
+
+  test("lines of the remote side stand above it", () => {
+    const { seen, output } = halfway(80);
+    const before = seen.lines;
+    output.show({ type: "remote", line: "one" });
+    const long = "two ".repeat(30).trim();
+    output.show({ type: "remote", line: long });
+    expect(seen.lines.slice(-before.length)).toEqual(before);
+    expect(seen.lines.slice(0, -before.length).join("")).toBe(`remote: oneremote: ${long}`);
+  });
+
+  test.each([30, 50, 120])("that gets %i columns wide it is drawn anew, and nothing is left behind", (columns) => {
+    const { seen, output } = halfway(80);
+    output.show({ type: "remote", line: "one" });
+    seen.resize(columns);
+    expect(seen.lines).toEqual(["remote: one", ...halfway(columns).seen.lines]);
+  });
+
+  test("each transfer has a line; one that is over leaves its result above the others", () => {
+    const { seen, output, show } = halfway(80);
+    show(beginning, { image: "db:v1", host: "ssh://b" });
+    expect(seen.lines).toHaveLength(4);
+    expect(seen.lines.at(-1)).toMatch(/^db:v1 ssh:\/\/b {2}sending {2}\[ +\] {2}0% {2}0 B of 100 MB {2}0 of 5 layers$/);
+    const error = {
+      type: "error",
+      code: "refused",
+      exitStatus: 13,
+      side: "here",
+      message: "no",
+      transfer: app,
+    } as const;
+    output.show(error satisfies TransferEvent);
+    expect(seen.lines).toEqual(["docker-over-ssh: no", expect.stringMatching(/^db:v1/)]);
+  });
+
+  test("of more transfers than rows, those that fit are shown", () => {
+    const { seen, clock, show } = halfway(80, 5);
+    for (let count = 1; count < 10; count++) {
+      clock.ms += 200;
+      show(beginning, { image: `app${count}` });
+    }
+    expect(seen.lines).toHaveLength(5);
+    expect(seen.lines.at(-1)).toBe("and 6 more");
+  });
+
+  test("nothing but lines, carriage returns and clearing is written: no colours, whatever NO_COLOR says", () => {
+    expect(halfway(80).seen.text).not.toMatch(/\u001b\[[\d;]*m/);
+  });
+});
+
+test.each([
+  ["elsewhere", false, "xterm"],
+  ["with TERM=dumb", true, "dumb"],
+])("%s it is a line every 3 s, with percent, and no control characters", (_, isTTY, term) => {
+  const seen = { text: "", isTTY, write: (text: string) => (seen.text += text) };
+  const clock = { ms: 0 };
+  const output = new Terminal(OPTIONS, seen, () => clock.ms, term);
+  for (; clock.ms <= 6500; clock.ms += 100) {
+    output.show({ type: "progress", stage: "sending", current: clock.ms * 10_000, total: 100 * MB, transfer: app });
+  }
+  expect(seen.text.split("\n")).toEqual([
+    "sending  0%  0 B of 100 MB",
+    "sending  30%  30 MB of 100 MB  10 MB/s  eta 7.0 s",
+    "sending  60%  60 MB of 100 MB  10 MB/s  eta 4.0 s",
+    "",
+  ]);
+});
+
+test("lines of several transfers name theirs in a log", () => {
+  const seen = { text: "", write: (text: string) => (seen.text += text) };
+  const output = new Terminal(OPTIONS, seen, () => 0, undefined);
+  for (const host of ["ssh://a", "ssh://b"])
+    output.show({ type: "progress", stage: "loading", current: 0, transfer: { ...app, host } });
+  expect(seen.text).toContain("app:v2 ssh://b: loading\n");
+});
