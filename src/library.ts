@@ -28,6 +28,8 @@ export interface TransferOptions {
   platform?: string | undefined;
   delta?: "auto" | "always" | "never" | undefined;
   preserveDigest?: boolean | undefined;
+  /** --dry-run: the event `plan` tells what a transfer would do, and nothing is sent. */
+  dryRun?: boolean | undefined;
   /** `auto`, `none`, `gzip`, `brotli` or `zstd`, the last three with an optional level: `gzip:9` */
   compress?: string | undefined;
   /** Bytes a second, in each direction; 0 is no limit */

@@ -1,22 +1,23 @@
-import { receiveLayerAnnouncements } from "./conversation/layer-announcements.ts";
 import { askMessage } from "./conversation/ask.ts";
 import { OFFERS_NAMES, SECOND_WANT } from "./conversation/features.ts";
-import { parseAbout, parseOffer, wantMessage, type About, type Result, type Want } from "./conversation/messages.ts";
+import { parseAbout, type About, type Result, type Want } from "./conversation/messages.ts";
 import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
+import { dryRunEvent, isDryRun, plannedResult } from "./dry-run.ts";
 import type { Digest } from "./image/digest.ts";
-import { formatPlatform, isKnownPlatform, matchesPlatform, type Platform } from "./image/platform.ts";
+import { formatPlatform } from "./image/platform.ts";
 import { fullName } from "./image/reference.ts";
 import { openTarget } from "./locations/locations.ts";
-import { Failure } from "./output/errors.ts";
-import type { TransferResult, Warning } from "./output/events.ts";
+import type { TransferResult } from "./output/events.ts";
 import type { Progress } from "./output/output.ts";
 import { refuseUnsupported } from "./packing/agree-on-packing.ts";
 import { CODECS } from "./packing/codecs.ts";
 import { namesHere, offersNoName, ownNames, type NamesHere } from "./receive/names-here.ts";
-import type { OfferedLayers, ReceiveOptions, Wanted } from "./receive/receive-options.ts";
-import type { ReceivedImage } from "./receive/received-image.ts";
+import { checkPlatform } from "./receive/check-platform.ts";
+import type { ReceiveOptions } from "./receive/receive-options.ts";
+import { resultOf, type ReceivedImage } from "./receive/received-image.ts";
 import type { Target } from "./receive/target.ts";
+import { wantLayers } from "./receive/want-layers.ts";
 import { verifyManifest, verifyStored } from "./receive/verify-stored.ts";
 import { isInitiator, type PullRequest, type SharedRequest } from "./request.ts";
 import { newRunId, type RunId } from "./run/run-id.ts";
@@ -24,8 +25,8 @@ import type { Conversation } from "./stdio-tunnel/conversation.ts";
 import { ResumeCache } from "./store/resume-cache.ts";
 import { abortable } from "./streams/abortable.ts";
 import {
-  explainError,
   connectEarly,
+  mayBeContinued,
   imageOf,
   reasonAgainstDelta,
   transferResult,
@@ -64,6 +65,8 @@ export async function pull(
     async (tunnel, stop, traffic) => {
       const target = await abortable(ready, stop);
       const received = await receive(tunnel, target, request, { ...context, signal: stop });
+      const plan = dryRunEvent(request.role, received, traffic);
+      if (plan !== undefined && initiates) context.output.event(plan);
       return transferResult(request, received, traffic, performance.now() - started);
     },
   );
@@ -96,13 +99,15 @@ export async function receive(
   context: Context,
 ): Promise<Result> {
   const { output, signal, env } = context;
+  const isPlanned = isDryRun(request, tunnel);
   const runId = newRunId();
   const onProgress = shareProgress(tunnel, isInitiator(request.connection), output, () => target.moved);
   const receiver = { tunnel, target, request, runId, onProgress, context };
   const about = await agree(receiver);
   const names = namesHere(request, about);
   target.namesFor(names); // fails before anything is sent
-  const terms = choose(receiver, about);
+  const terms = { ...choose(receiver, about), names };
+  if (isPlanned) return await plan(receiver, about, terms);
   const onKept = (bytes: number): void => output.note({ code: "layers-kept", bytes });
   // Between two sides in one process layers cross no link, so there is nothing to resume.
   const crossesLink = request.connection.kind !== "in-process";
@@ -110,20 +115,12 @@ export async function receive(
   let result: Result;
   {
     // The temporary name is removed before the sender gets the result.
-    await using received = await transfer(receiver, about, { ...terms, names }, resumeCache);
+    await using received = await transfer(receiver, about, terms, resumeCache);
     await verify(receiver, about, received);
     signal.throwIfAborted();
     const id = await tag(receiver, about, received, names);
     await resumeCache?.forget();
-    const { layersSent, layersPresent, bytesPresent, bytesFound = 0 } = received;
-    const counts = { layersSent, layersPresent, bytesPresent, bytesFound };
-    result = {
-      image: names[0].given,
-      names: names.map(({ given }) => given),
-      id,
-      ...counts,
-      bytesReceived: tunnel.bytesReceived,
-    };
+    result = resultOf(received, { id, names, bytesReceived: tunnel.bytesReceived });
   }
   const confirmed = await tunnel.finish({ ...result });
   if (!confirmed) output.warn({ code: "sender-not-notified" });
@@ -162,32 +159,24 @@ async function agree({ tunnel, target, request, runId, context: { output, signal
   return about;
 }
 
-/** Throws a Failure if the image is not for the requested platform. Warns if this engine cannot run it. */
-function checkPlatform(
-  offered: Platform,
-  requested: Platform | undefined,
-  target: Target,
-  warn: (warning: Warning) => void,
-): void {
-  const platform = formatPlatform(offered);
-  if (requested !== undefined && !matchesPlatform(offered, requested)) {
-    const wanted = formatPlatform(requested);
-    throw new Failure("refused", `the remote side sends the image for ${platform}, not for ${wanted}`, {
-      expected: `a variant for ${wanted}`,
-      hint: "Leave --platform out, or build the image for that platform on the sending side.",
-    });
-  }
-  if (!isKnownPlatform(offered)) {
-    warn({ code: "platform-unknown", platform });
-  } else if (target.platform !== undefined && !matchesPlatform(offered, target.platform)) {
-    warn({ code: "platform-differs", platform, enginePlatform: formatPlatform(target.platform) });
-  }
+/** Finds out what a transfer would do, tells the sender, and changes nothing. */
+async function plan(receiver: Receiver, about: About, terms: NamedTerms): Promise<Result> {
+  const { tunnel, target, request, runId, context } = receiver;
+  const codecs = request.connection.kind === "in-process" && target.compressesLoads ? ["gzip"] : terms.packing.codecs;
+  const packing = { ...terms.packing, codecs };
+  await using resumeCache = new ResumeCache({ env: context.env, runId, limits: { size: Infinity, age: Infinity } }); // keeps all
+  const options = receiveOptions(receiver, about, { ...terms, packing }, resumeCache);
+  const result = plannedResult(await target.plan(options), options, tunnel.bytesReceived);
+  await tunnel.finish({ ...result });
+  return result;
 }
 
 /** How missing layers may be sent. */
 interface Terms extends Pick<ReceiveOptions, "noDeltaReason" | "delta" | "allowsSecondWant"> {
   packing: Pick<Want, "codecs" | "compress">;
 }
+
+type NamedTerms = Terms & { names: NamesHere };
 
 /** Chooses how missing layers may be sent: whole or by delta, in which codecs. The target finds out which are missing. */
 function choose({ tunnel, request }: Receiver, { manifest, delta }: About): Terms {
@@ -206,45 +195,37 @@ function choose({ tunnel, request }: Receiver, { manifest, delta }: About): Term
  * resume cache when that fails for a reason that may go away.
  */
 async function transfer(
-  { tunnel, target, request, runId, onProgress, context: { output, signal, env } }: Receiver,
+  receiver: Receiver,
   about: About,
-  { packing, names, ...terms }: Terms & { names: NamesHere },
+  terms: NamedTerms,
   resumeCache: ResumeCache | undefined,
 ): Promise<ReceivedImage> {
-  const { maxSize, bwlimit } = request;
-  const [image] = names;
-  const { diffIds } = about;
-  const platform = formatPlatform(about.platform);
-  const plan = (missing: number | undefined): void =>
-    output.event({ type: "plan", role: "receiver", image: fullName(image), platform, layers: diffIds.length, missing });
-  let unread: Promise<unknown> | undefined;
-  const decline = async (): Promise<void> => {
-    unread = tunnel.next("offer"); // of nothing
-    unread.catch(() => {});
-    plan(0);
-    await tunnel.send(wantMessage({ kind: "nothing", ...packing }));
-  };
-  const obtain = async (want: Wanted): Promise<OfferedLayers> => {
-    await unread;
-    plan(want.kind === "image" ? undefined : want.diffIds.length);
-    const announced = receiveLayerAnnouncements(tunnel, want.diffIds);
-    await tunnel.send(wantMessage({ ...want, ...packing }));
-    const offer = parseOffer(await abortable(tunnel.next("offer"), signal));
-    return { offer, ...announced };
-  };
-  const surroundings = { image, names, runId, env, resumeCache, output, signal, onProgress, maxSize, bwlimit };
   try {
-    return await target.receive({ tunnel, about, obtain, decline, ...terms, ...surroundings });
+    return await receiver.target.receive(receiveOptions(receiver, about, terms, resumeCache));
   } catch (error) {
     if (!mayBeContinued(error)) await resumeCache?.forget();
     throw error;
   }
 }
 
-/** An invalid image, or one without room here, is not worth resuming. */
-function mayBeContinued(error: unknown): boolean {
-  const failure = explainError(error);
-  return !(failure instanceof Failure && ["not-verified", "refused", "no-space"].includes(failure.code));
+/** Returns what the target needs to find the missing layers, and to request them. */
+function receiveOptions(
+  { tunnel, request, runId, onProgress, context: { output, signal, env } }: Receiver,
+  about: About,
+  { packing, ...terms }: NamedTerms,
+  resumeCache: ResumeCache | undefined,
+): ReceiveOptions {
+  const { maxSize, bwlimit } = request;
+  const [image] = terms.names;
+  const platform = formatPlatform(about.platform);
+  const isPlanned = isDryRun(request, tunnel);
+  const onWant = (missing: number | undefined): void => {
+    if (isPlanned) return; // a plan with more in it comes at the end
+    const layers = about.diffIds.length;
+    output.event({ type: "plan", role: "receiver", image: fullName(image), platform, layers, missing });
+  };
+  const surroundings = { image, runId, env, resumeCache, output, signal, onProgress, maxSize, bwlimit };
+  return { tunnel, about, ...wantLayers(tunnel, { packing, onWant, signal }), ...terms, ...surroundings };
 }
 
 /** Compares the image under its temporary name with the sender's. */

@@ -11,6 +11,7 @@ import {
 } from "./conversation/messages.ts";
 import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
+import { dryRunEvent, isDryRun } from "./dry-run.ts";
 import type { Digest } from "./image/digest.ts";
 import type { ImageManifest } from "./image/manifest.ts";
 import { formatPlatform, matchesPlatform, type Platform } from "./image/platform.ts";
@@ -79,6 +80,8 @@ export async function push(
     async (tunnel, stop, traffic) => {
       const source = await abortable(ready, stop);
       const sent = await send(tunnel, source, request, { ...context, signal: stop });
+      const plan = dryRunEvent(request.role, sent, traffic);
+      if (plan !== undefined && initiates) context.output.event(plan);
       return transferResult(request, sent, traffic, performance.now() - started);
     },
   );
@@ -118,6 +121,7 @@ export async function send(
   request: SendRequest,
   context: Context,
 ): Promise<Result> {
+  isDryRun(request, tunnel); // throws where the receiver cannot
   const onProgress = shareProgress(tunnel, isInitiator(request.connection), context.output, () => source.moved);
   const sender = { tunnel, request, onProgress, context };
   const agreement = await agree(sender, source);
@@ -157,6 +161,7 @@ async function agree({ tunnel, request, context }: Sender, source: Source): Prom
     configDigest,
     preserve,
     delta,
+    sizes: await found.sizes?.(isDryRun(request, tunnel) || found.isRemote !== true),
     manifest: manifest && manifestText(manifest),
   };
   await tunnel.send({ type: "about", ...about });
@@ -188,7 +193,7 @@ function choose(
 
 /** Offers the wanted layers through the tunnel until the receiver has the image, or sends another `want` because it has lost a layer. */
 async function transfer(
-  { tunnel, onProgress, context: { env, output, signal } }: Sender,
+  { tunnel, request, onProgress, context: { env, output, signal } }: Sender,
   { name, found, runIds, manifest }: Agreement,
   { want, packing }: { want: Want; packing: Packing },
 ): Promise<Result | Want> {
@@ -196,14 +201,15 @@ async function transfer(
   const platform = formatPlatform(found.platform);
   const announce = (layer: AnnouncedLayer): void => void tunnel.send(layerMessage(layer));
   const surroundings = { runIds, env, output, signal, onProgress, announce };
+  const isPlanned = isDryRun(request, tunnel);
   await using offered =
-    want.kind === "nothing"
+    want.kind === "nothing" || (isPlanned && found.isRemote)
       ? NOTHING_OFFERED
       : await found.offer({ want, configDigest, packing, manifest, ...surroundings });
   tunnel.listen(REGISTRY_SERVICE, (stream) => offered.accept(stream));
   const [layers, missing] = [diffIds.length, diffIdsOf(want).length];
-  output.event({ type: "plan", role: "sender", image: name, platform, layers, missing });
-  await tunnel.send({ type: "offer", ...offered.offer });
+  if (!isPlanned) output.event({ type: "plan", role: "sender", image: name, platform, layers, missing });
+  await tunnel.send({ type: "offer", ...offered.offer, unread: isPlanned && found.isRemote });
   const untilGone = AbortSignal.any([signal, offered.signal]);
   const result = abortable(tunnel.result(), untilGone).then(parseResult);
   const again = tunnel.next("want").then(parseWant, async () => await result); // when the tunnel ends, the result says why

@@ -80,6 +80,8 @@ export interface SharedRequest {
   delta?: Delta | undefined;
   /** --preserve-digest; it is enough on one side */
   preserveDigest?: boolean | undefined;
+  /** --dry-run: find out what a transfer would do, and send nothing */
+  dryRun?: boolean | undefined;
 }
 
 /** When missing layers are sent by delta: where that is faster (`auto`), where it is possible, or not at all. */

@@ -1,5 +1,5 @@
 import { homedir } from "node:os";
-import { CUTS_ON_DEMAND, FEATURES } from "./conversation/features.ts";
+import { CUTS_ON_DEMAND, DRY_RUN, FEATURES } from "./conversation/features.ts";
 import { type Result } from "./conversation/messages.ts";
 import { EngineError } from "./engine/engine-error.ts";
 import { openFileLimitError } from "./files/open-file-limit.ts";
@@ -9,7 +9,7 @@ import { Failure, messageOf } from "./output/errors.ts";
 import type { TransferName, TransferResult } from "./output/events.ts";
 import type { Output } from "./output/output.ts";
 import { withoutFolders } from "./output/without-folders.ts";
-import { isInitiator, type SharedRequest, type TransferRequest } from "./request.ts";
+import { isInitiator, type RemoteProgram, type SharedRequest, type TransferRequest } from "./request.ts";
 import { overTunnel, type TunnelConnection, type TunnelOptions } from "./stdio-tunnel/open.ts";
 import type { Conversation } from "./stdio-tunnel/conversation.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
@@ -68,6 +68,12 @@ export function explainError(error: unknown): unknown {
   });
 }
 
+/** An invalid image, or one without room here, is not worth resuming. */
+export function mayBeContinued(error: unknown): boolean {
+  const failure = explainError(error);
+  return !(failure instanceof Failure && ["not-verified", "refused", "no-space"].includes(failure.code));
+}
+
 /** Turns any error into a failure. An error that nothing else explains is a bug in this program. */
 export function asFailure(error: unknown): Failure {
   const explained = explainError(error);
@@ -90,7 +96,7 @@ function tooManyFiles(cause: Error): Failure {
 /** Makes the result of a transfer of the receiver's `result` message. `ms`: since the transfer began. */
 export function transferResult(
   request: TransferRequest,
-  { image: named, names = [], id, layersSent, layersPresent, bytesPresent, bytesFound }: Result,
+  { image: named, names = [], id, layersSent, layersPresent, bytesPresent, bytesFound, plan }: Result,
   { bytesSent, bytesReceived }: Traffic,
   ms: number,
 ): TransferResult {
@@ -99,7 +105,21 @@ export function transferResult(
   const image = imageOf(request) || named;
   const name = request.role === "sender" ? request.as : request.isRenamed ? request.name : undefined;
   const several = names.length > 1 && { names };
-  return { role, image, ...(name && { name: name.given }), ...several, id, ...counts, ms };
+  return {
+    role,
+    image,
+    ...(name && { name: name.given }),
+    ...several,
+    id,
+    ...counts,
+    ms,
+    ...(plan && { isDryRun: true }),
+  };
+}
+
+/** Returns the features in the hello of this side. */
+export function featuresOf({ dryRun }: Pick<SharedRequest, "dryRun">): string[] {
+  return [...FEATURES, ...(dryRun ? [DRY_RUN] : [])];
 }
 
 /** Returns the options of the tunnel for this side of a transfer. */
@@ -114,7 +134,7 @@ export function tunnelOptions(
     role,
     tool: VERSION,
     ...imageFor(request),
-    features: FEATURES,
+    features: featuresOf(request),
     connection,
     timeout,
     rate: bwlimit,
@@ -147,6 +167,21 @@ function withoutOwnFolders(request: TransferRequest): (failure: Failure) => Fail
 export interface Traffic {
   readonly bytesSent: number;
   readonly bytesReceived: number;
+  /** The program that runs the remote side; undefined where the command that was given started it. */
+  readonly program?: RemoteProgram;
+}
+
+/** Names the program that runs the remote side. */
+export function trafficBy(program: RemoteProgram, traffic: Traffic): Traffic {
+  return {
+    program,
+    get bytesSent() {
+      return traffic.bytesSent;
+    },
+    get bytesReceived() {
+      return traffic.bytesReceived;
+    },
+  };
 }
 
 /** Uses the open tunnel. */

@@ -17,6 +17,7 @@ export interface SharedOptions extends HostOptions {
   platform?: Platform | undefined;
   delta?: Delta | undefined;
   preserveDigest?: boolean | undefined;
+  dryRun?: boolean | undefined;
   compress?: CompressOption | undefined;
   /** Bytes a second */
   bwlimit?: number | undefined;
@@ -27,9 +28,9 @@ export interface SharedOptions extends HostOptions {
 
 /** Converts the shared options to their part of a request. */
 export function readTransferOptions(connection: Connection, options: SharedOptions): SharedRequest {
-  const { platform, timeout, compress, bwlimit, delta = "auto", preserveDigest } = options;
+  const { platform, timeout, compress, bwlimit, delta = "auto", preserveDigest, dryRun } = options;
   const further = readFurtherNames(options);
-  return { connection, platform, timeout, compress, bwlimit, delta, preserveDigest, further };
+  return { connection, platform, timeout, compress, bwlimit, delta, preserveDigest, dryRun, further };
 }
 
 function readFurtherNames({ as: [, ...names] = [], tagAlso: tags = [] }: SharedOptions): FurtherNames | undefined {
@@ -105,6 +106,11 @@ export const SHARED_OPTIONS: readonly OptionDefinition[] = [
     flags: "--preserve-digest",
     description:
       "send layers as the source stores them and keep its manifest, so that its digest stays the same where both sides keep manifests",
+  },
+  {
+    flags: "--dry-run",
+    description:
+      "connect and find out what would be sent, how, in what time, and whether the disks there have room; send no layer, and change nothing",
   },
   {
     flags: "--compress <codec>",

@@ -9,5 +9,11 @@ export const CUTS_ON_DEMAND = "cuts-on-demand";
 /** Feature of a sender that answers an `ask` without an image. */
 export const OFFERS_NAMES = "offers-names";
 
+/** Feature of a side that can make a dry run: it answers with a plan, and no layer is fetched. */
+export const PLANS = "plans";
+
+/** In the hello of a side with --dry-run, which counts for both. Not a feature: a side that has none is asked for a transfer. */
+export const DRY_RUN = "dry-run";
+
 /** The features of this version. */
-export const FEATURES = [SECOND_WANT, CUTS_ON_DEMAND, OFFERS_NAMES] as const;
+export const FEATURES = [SECOND_WANT, CUTS_ON_DEMAND, OFFERS_NAMES, PLANS] as const;

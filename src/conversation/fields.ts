@@ -96,6 +96,15 @@ export function count(value: unknown): number {
   return Number(value);
 }
 
+/** Bytes. No layer comes near it, and JavaScript numbers are exact below it. */
+const MAX_SIZE = 2 ** 50;
+
+/** Parses a size in bytes. */
+export function sizeIn(value: unknown): number {
+  if (count(value) > MAX_SIZE) throw malformed("number");
+  return count(value);
+}
+
 export function list(value: unknown): unknown[] {
   if (!Array.isArray(value) || value.length > MAX_LAYERS || value.includes(null)) throw malformed("list");
   return value;

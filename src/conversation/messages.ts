@@ -5,17 +5,18 @@ import type { Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
 import { formatCompressOption, type CompressOption } from "../packing/compress-option.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
+import { parsePlan, type ImagePlan } from "./plan.ts";
 import {
   compressOption,
   count,
   DIGEST,
   list,
-  malformed,
   manifestOf,
   matching,
   platformIn,
   references,
   repositoryPath,
+  sizeIn,
   text,
 } from "./fields.ts";
 
@@ -43,6 +44,8 @@ export interface About {
   delta?: "always";
   /** With `preserve`, where both sides keep manifests: the sender's. It names a blob for each diff ID, and layers are sent as these blobs. */
   manifest?: ImageManifest;
+  /** Bytes of each layer as the sender stores it, lowest first, where it knows them early: a plain layer has at least as many. */
+  sizes?: number[];
 }
 
 /** Some layers of the image. The receiver has the others. */
@@ -80,6 +83,8 @@ export type Want = (WantedLayers | WantedImage | NothingWanted) & {
 export interface Offer {
   /** Each wanted layer is announced when it can be fetched, and manifest and config come last. Otherwise all of it can be fetched now. */
   announced?: boolean;
+  /** In a dry run: no layer is announced, because reading them would send them. The sizes of the `about` are all that is known. */
+  unread?: boolean;
   repository: string;
   tag: string;
   credentials: Credentials;
@@ -115,10 +120,10 @@ export interface Result {
   bytesFound: number;
   /** Bytes that came through the tunnel */
   bytesReceived: number;
+  /** Of a dry run, after which nothing has changed. */
+  plan?: ImagePlan;
 }
 
-/** Bytes. No layer comes near it, and JavaScript numbers are exact below it. */
-const MAX_SIZE = 2 ** 50;
 const MEDIA_TYPE = /^[\w.+/-]{1,128}$/;
 const TAG = /^[\w][\w.-]{0,127}$/;
 
@@ -128,11 +133,21 @@ export function parseOffer(message: Message): Offer {
     repository: repositoryPath(message.repository),
     tag: matching(message.tag, TAG),
     announced: message.announced === true,
+    ...(message.unread === true && { unread: true }),
     credentials: { username: text(username), password: text(password) },
   };
 }
 
-export function parseAbout({ diffIds, platform, names, configDigest, preserve, delta, manifest }: Message): About {
+export function parseAbout({
+  diffIds,
+  platform,
+  names,
+  configDigest,
+  preserve,
+  delta,
+  manifest,
+  sizes,
+}: Message): About {
   const about = {
     diffIds: list(diffIds).map((id) => matching(id, DIGEST)),
     platform: platformIn(platform),
@@ -140,8 +155,15 @@ export function parseAbout({ diffIds, platform, names, configDigest, preserve, d
     ...(configDigest === undefined ? {} : { configDigest: matching(configDigest, DIGEST) }),
     ...(preserve === true && { preserve }),
     ...(delta === "always" && ({ delta } as const)),
+    ...sizesOf(sizes, list(diffIds).length),
   };
   return manifest === undefined ? about : { ...about, manifest: manifestOf(manifest, about.diffIds.length) };
+}
+
+/** A list of another length says nothing about the layers. */
+function sizesOf(sizes: unknown, layers: number): Pick<About, "sizes"> {
+  const found = sizes === undefined ? [] : list(sizes).map(sizeIn);
+  return layers > 0 && found.length === layers ? { sizes: found } : {};
 }
 
 export function parseWant({ diffIds, whole, nothing, codecs = [], begun = [], delta, compress }: Message): Want {
@@ -182,15 +204,13 @@ export function layerMessage({ cutting, ...layer }: AnnouncedLayer): Message & {
 }
 
 export function parseLayer({ diffId, mediaType, digest, size, pieces }: Message): AnnouncedLayer {
-  const layer = {
+  return {
     diffId: matching(diffId, DIGEST),
     mediaType: matching(mediaType, MEDIA_TYPE),
     digest: matching(digest, DIGEST),
-    size: count(size),
+    size: sizeIn(size),
     ...cuttingOf(pieces),
   };
-  if (layer.size > MAX_SIZE) throw malformed("number");
-  return layer;
 }
 
 function cuttingOf(pieces: unknown): Pick<AnnouncedLayer, "cutting"> {
@@ -208,5 +228,6 @@ export function parseResult(message: Message): Result {
     bytesPresent: count(message.bytesPresent),
     bytesFound: count(message.bytesFound ?? 0),
     bytesReceived: count(message.bytesReceived),
+    ...(message.plan !== undefined && { plan: parsePlan(message.plan) }),
   };
 }

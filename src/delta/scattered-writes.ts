@@ -15,15 +15,17 @@ interface Write {
 
 /** Buffers many small writes at scattered offsets of a file, and joins adjacent ones. Does not own the file. */
 export class ScatteredWrites {
-  readonly #file: FileHandle;
+  readonly #file: FileHandle | undefined;
   #pending: Write[] = [];
 
-  constructor(file: FileHandle) {
+  /** @param file undefined: the bytes are dropped */
+  constructor(file: FileHandle | undefined) {
     this.#file = file;
   }
 
   /** Holds `bytes` until {@link flush}. */
   add(bytes: Uint8Array, offset: number): void {
+    if (this.#file === undefined) return;
     const last = this.#pending.at(-1);
     if (last !== undefined && last.offset + last.length === offset) {
       last.parts.push(bytes);
@@ -33,13 +35,15 @@ export class ScatteredWrites {
 
   /** Writes the buffered bytes; call it about once a megabyte. Rejects with the file system's errors. */
   async flush(): Promise<void> {
+    const file = this.#file;
+    if (file === undefined) return await setImmediate();
     const pending = this.#pending;
     this.#pending = [];
     let turn = 0;
     for (const { offset, parts, length } of pending) {
       const bytes = parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
-      if (length > SMALL) await this.#write(bytes, offset);
-      else writeNow(this.#file.fd, bytes, offset);
+      if (length > SMALL) await write(file, bytes, offset);
+      else writeNow(file.fd, bytes, offset);
       turn += length;
       if (turn < TURN) continue;
       turn = 0;
@@ -47,12 +51,12 @@ export class ScatteredWrites {
     }
     if (pending.length > 0) await setImmediate();
   }
+}
 
-  async #write(bytes: Uint8Array, offset: number): Promise<void> {
-    for (let written = 0; written < bytes.length;) {
-      const { bytesWritten } = await this.#file.write(bytes, written, bytes.length - written, offset + written);
-      written += bytesWritten;
-    }
+async function write(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+  for (let written = 0; written < bytes.length;) {
+    const { bytesWritten } = await file.write(bytes, written, bytes.length - written, offset + written);
+    written += bytesWritten;
   }
 }
 

@@ -49,10 +49,11 @@ export class TarRebuild {
   /**
    * Starts to read a recipe, and writes all of the tar but its pieces. Older tars can be read meanwhile (`reusePiecesAlongRecipe`).
    *
-   * @param file open for writing; its content is overwritten, and may be longer than the tar. The caller closes it after {@link stop}.
+   * @param file open for writing; its content is overwritten, and may be longer than the tar. The caller closes it after {@link stop}. Undefined:
+   * nothing is written, because only the missing pieces are to be known.
    * @param recipe from `decodeRecipe`
    */
-  static start(file: FileHandle, recipe: AsyncIterable<readonly Instruction[]>): TarRebuild {
+  static start(file: FileHandle | undefined, recipe: AsyncIterable<readonly Instruction[]>): TarRebuild {
     return new TarRebuild(new ScatteredWrites(file), recipe);
   }
 

@@ -34,6 +34,8 @@ export interface EngineInfo {
   store: StoreKind;
   /** The platform that containers run on, e.g. `linux/amd64` (Docker's own spelling of architectures). */
   platform: Platform;
+  /** The folder with the images, where it surely is a folder of this machine, if the engine is on this machine. */
+  dataFolder?: string | undefined;
 }
 
 /** Where images are kept: the classic graph driver, the containerd image store, or Podman's. */

@@ -1,4 +1,4 @@
-import type { Detail } from "./details.ts";
+import type { Detail, RemoteProgramName } from "./details.ts";
 import type { ErrorReport } from "./errors.ts";
 import type { NoRoomReason } from "./reasons.ts";
 import type { SetupStep } from "./setup-steps.ts";
@@ -59,6 +59,34 @@ export interface Plan {
   bytes?: PlannedBytes;
   /** Each layer of the image, bottom first, where `bytes` is there. */
   perLayer?: readonly PlannedLayer[];
+  /** Further findings of `--dry-run`, after which nothing is sent. */
+  dryRun?: DryRun;
+}
+
+/** What only a dry run tells. */
+export interface DryRun {
+  /** The rate of the link, bytes a second; left out where it was not measured. */
+  bytesPerSecond?: number;
+  /** Time to send `bytes` at that rate, ms. */
+  ms?: number;
+  /** The receiver's store. */
+  store: StoreName;
+  /** The program that runs the remote side: one of `--far`, or `command` for a command that was given. */
+  program: RemoteProgramName | "engine" | "command";
+  /** The disks of the receiver that need room. */
+  room: readonly PlannedRoom[];
+}
+
+/** An engine's store by its kind, an OCI layout, an archive in a file, or one that is streamed. */
+export type StoreName = "graphdriver" | "containerd" | "podman" | "layout" | "archive" | "stream";
+
+export interface PlannedRoom {
+  /** `engine`: of the receiving engine's data. `cache`: of the cache folder. `target`: of the file or layout. */
+  disk: "engine" | "cache" | "target";
+  /** Bytes that are needed at least; left out where the sizes of layers are not known early. */
+  needed?: number;
+  /** Bytes that are free; left out where this side cannot tell. */
+  free?: number;
 }
 
 export interface PlannedBytes {
@@ -175,4 +203,6 @@ export interface TransferResult {
   bytesReceived: number;
   /** Duration, ms */
   ms: number;
+  /** Nothing was sent, and nothing has changed: the plan has told what a transfer would do. */
+  isDryRun?: boolean;
 }

@@ -5,6 +5,7 @@ import type { Screen } from "./live-area.ts";
 import type { OutputOptions } from "./output.ts";
 import { ProgressDisplay } from "./progress-display.ts";
 import { detailText, noteText, planText, resultText, warningText } from "./texts.ts";
+import { dryRunLines } from "./plan-text.ts";
 
 type TerminalOptions = Omit<OutputOptions, "json">;
 
@@ -37,6 +38,7 @@ export class Terminal {
       case "started":
         return;
       case "plan":
+        if (event.dryRun !== undefined) return dryRunLines(event, event.dryRun).forEach((line) => this.summary(line));
         return this.detail(planText(event) ?? "");
       case "progress":
         return this.progress(event, transfer);

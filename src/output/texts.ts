@@ -77,6 +77,7 @@ export function planText({ role, image, platform, layers, missing }: Plan): stri
 
 /** The last line of a transfer. */
 export function resultText(result: TransferResult): string {
+  if (result.isDryRun === true) return `a dry run: nothing was sent, in ${duration(result.ms)}`;
   const { role, image, name, names, layersSent, layersPresent, bytesPresent, bytesRebuilt, bytesSent, bytesReceived } =
     result;
   const rebuilt = bytesRebuilt > 0 ? ` (${bytes(bytesRebuilt)} rebuilt from files there)` : "";

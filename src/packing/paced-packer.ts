@@ -1,23 +1,9 @@
-import { EFFORTS, type Codec, type Effort } from "./codecs.ts";
+import type { Readable } from "node:stream";
+import { INTERVAL, levelFor, Pace, type Packing } from "./pace.ts";
 import { pack, type PackOptions } from "./pack.ts";
+import { PackedSizes, type PackedSize } from "./packed-sizes.ts";
 
-/** Bytes packed with one effort before it is judged. */
-const INTERVAL = 16 * 1024 * 1024;
-/** Consecutive intervals that must ask for less effort: a short transfer is to be small, a long one fast. */
-const INTERVALS_FOR_LESS = 4;
-
-/** The part of the time spent waiting for the link above which it counts as slow, and below which it counts as fast. */
-const LINK = { slow: 1 / 2, fast: 1 / 8 };
-/** The part of the time spent waiting for packing above which packing counts as slow. */
-const PACKING_IS_SLOW = 1 / 2;
-
-/** How layers are packed for the transfer. */
-export interface Packing {
-  /** Left out: blocks are only framed. */
-  codec?: Codec | undefined;
-  /** The codec's level. Left out: as strong as the link leaves time for. */
-  level?: number | undefined;
-}
+export type { Packing } from "./pace.ts";
 
 export type PacedPackOptions = Pick<PackOptions, "blockPerChunk">;
 
@@ -28,15 +14,21 @@ export type PacedPackOptions = Pick<PackOptions, "blockPerChunk">;
  */
 export class PacedPacker {
   readonly #packing: Packing;
-  #effort = EFFORTS.indexOf("medium");
+  readonly #sizes: PackedSizes;
+  readonly #pace = new Pace();
   /** ms. `source`, the time spent reading, is a part of `untilPacked`. */
   #clocks = { source: 0, untilPacked: 0, link: 0 };
   /** Bytes since the last judgement. */
   #bytes = 0;
-  #intervalsForLess = 0;
 
   constructor(packing: Packing) {
     this.#packing = packing;
+    this.#sizes = new PackedSizes(packing);
+  }
+
+  /** Returns the bytes that {@link pack} would make of a layer. See {@link PackedSizes.sizeOf}. */
+  async sizeOf(plain: Readable, size: number, bytesPerSecond: number): Promise<PackedSize> {
+    return await this.#sizes.sizeOf(plain, size, bytesPerSecond);
   }
 
   async *pack(plain: AsyncIterable<Buffer>, { blockPerChunk }: PacedPackOptions = {}): AsyncGenerator<Buffer> {
@@ -49,7 +41,7 @@ export class PacedPacker {
     const { codec } = this.#packing;
     for await (const chunk of pack(this.#clocked(plain), {
       codec,
-      level: () => this.#level,
+      level: () => levelFor(this.#packing, this.#pace),
       blockPerChunk,
     })) {
       this.#clocks.untilPacked += lap();
@@ -57,16 +49,6 @@ export class PacedPacker {
       this.#clocks.link += lap();
       if (this.#bytes >= INTERVAL) this.#judge();
     }
-  }
-
-  get #level(): number | undefined {
-    const { codec, level } = this.#packing;
-    const effort = this.#currentEffort;
-    return level ?? (effort === "none" ? undefined : codec?.levels[effort]);
-  }
-
-  get #currentEffort(): Effort {
-    return EFFORTS[this.#effort] ?? "medium";
   }
 
   async *#clocked(plain: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
@@ -81,19 +63,8 @@ export class PacedPacker {
 
   #judge(): void {
     const { source, untilPacked, link } = this.#clocks;
-    const total = untilPacked + link;
-    const packing = untilPacked - source;
-    const wantsMore = link > total * LINK.slow || (this.#currentEffort === "none" && link > total * LINK.fast);
-    const wantsLess = packing > total * PACKING_IS_SLOW && link < total * LINK.fast;
-    this.#intervalsForLess = wantsLess ? this.#intervalsForLess + 1 : 0;
-    if (wantsMore) this.#step(1);
-    else if (this.#intervalsForLess === INTERVALS_FOR_LESS) this.#step(-1);
+    this.#pace.judge({ packing: untilPacked - source, link, total: untilPacked + link });
     this.#clocks = { source: 0, untilPacked: 0, link: 0 };
     this.#bytes = 0;
-  }
-
-  #step(by: -1 | 1): void {
-    this.#effort = Math.min(EFFORTS.length - 1, Math.max(0, this.#effort + by));
-    this.#intervalsForLess = 0;
   }
 }

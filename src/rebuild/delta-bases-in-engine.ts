@@ -64,6 +64,11 @@ class EngineImage implements DeltaBaseImage {
     this.#options = options;
   }
 
+  async name(): Promise<string | undefined> {
+    const id = await this.#id();
+    return id === undefined ? undefined : ((await this.#engine.inspectImage(id))?.names?.[0] ?? id);
+  }
+
   /**
    * Reads the layer as one blob: from a cold disk, 32,000 files of 474 MB of node_modules took 7 s through a container's archive, and
    * their layer's blob 2 s.

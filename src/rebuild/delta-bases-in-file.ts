@@ -47,10 +47,14 @@ async function imagesOf(archive: ImageArchive, platform: Platform): Promise<Arch
 }
 
 /** An archive gives layers only, each from its beginning to its end, whatever folders are requested. */
-function deltaBaseImage({ layers, diffIds }: ArchivedImage, incoming: readonly Digest[]): DeltaBaseImage {
+function deltaBaseImage(
+  { layers, diffIds, names, configDigest }: ArchivedImage,
+  incoming: readonly Digest[],
+): DeltaBaseImage {
   const isShared = ({ diffId }: ArchivedLayer): number => (incoming.includes(diffId) ? 1 : 0);
   const plain = ({ open, blob }: ArchivedLayer): Readable => decompressLayer(open(), blob.mediaType);
   return {
+    name: async () => names[0] ?? configDigest,
     async baseLayer(diffId) {
       const layer = layers[findBaseLayer(incoming, diffIds, diffId) ?? -1];
       return layer && plain(layer);

@@ -12,6 +12,8 @@ export interface DeltaBases extends AsyncDisposable {
 }
 
 export interface DeltaBaseImage {
+  /** Returns a name of the image, or its ID, for messages; undefined when it has neither. */
+  name?(): Promise<string | undefined>;
   /**
    * Opens the plain tar of the layer that is most similar to an incoming one (find-base-layer.ts); undefined when there is none, or the
    * store does not give layers as blobs. The caller reads it to its end, or closes its iterator.

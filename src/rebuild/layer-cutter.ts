@@ -97,6 +97,7 @@ export class LayerCutter {
       size,
       open: ({ first, last } = { first: 0, last: size - 1 }) => createReadStream(path, { start: first, end: last }),
       packed: (first) => ({ first, stream: this.#packed(createReadStream(path, { start: first })) }),
+      packedSize: async (rate) => await this.#packer.sizeOf(createReadStream(path), size, rate),
     };
   }
 

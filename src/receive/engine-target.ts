@@ -7,6 +7,7 @@ import { Failure } from "../output/errors.ts";
 import { readManifest } from "../store/read-manifest.ts";
 import { loadIntoEngine } from "./load-into-engine.ts";
 import { letEnginePull } from "./engine-pull.ts";
+import { planEnginePull, planLoad } from "./plan-for-engine.ts";
 import type { Target } from "./target.ts";
 
 /** `load`: load missing layers through the API. `pull`: let the engine pull from the sender's registry. */
@@ -21,12 +22,13 @@ const MAX_CLASSIC_STORE_LAYERS = 125;
 /** Returns an engine as a target. The target owns the engine. */
 export async function engineTarget(engine: Engine, via: Via = "load"): Promise<Target> {
   const info = await engine.info();
-  const receive = via === "pull" ? letEnginePull : loadIntoEngine;
+  const [receive, plan] = via === "pull" ? [letEnginePull, planEnginePull] : [loadIntoEngine, planLoad];
   // Opened early, while the sender is asked.
   if (via === "load" && info.store === "containerd") engine.contentStore().catch(() => {});
   return {
     address: engine.address,
     platform: info.platform,
+    compressesLoads: !engine.takesManyAtOnce && info.store !== "podman",
     get moved() {
       return engine.moved;
     },
@@ -35,6 +37,10 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
     async receive(options) {
       refuseTooMany(options.about.diffIds.length, info, engine.address);
       return await receive({ ...options, engine, info });
+    },
+    async plan(options) {
+      refuseTooMany(options.about.diffIds.length, info, engine.address);
+      return await plan({ ...options, engine, info });
     },
     inspect: async (name) => await engine.inspectImage(name),
     ...(info.store === "containerd" && {

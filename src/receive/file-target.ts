@@ -17,6 +17,8 @@ import { namesInFile, refsOf } from "./name-in-file.ts";
 import { locationErrors } from "./location-errors.ts";
 import { fetchImage } from "./fetch-image.ts";
 import { findDeltaBasesInFile } from "../rebuild/delta-bases-in-file.ts";
+import { planLayers } from "./plan-layers.ts";
+import { refuseWithoutRoom, roomForFiles } from "./room.ts";
 import { streamTarget } from "./stream-target.ts";
 import type { Target } from "./target.ts";
 
@@ -53,6 +55,12 @@ function fileTarget(location: FileLocation, path: string): Target {
       partialPaths.add(partialPath);
       return await explain(receiveInto(location, partialPath, options, (bytes) => (moved += bytes)));
     },
+    async plan(options) {
+      const room = await roomForFiles(path, options, options.about.diffIds);
+      refuseWithoutRoom(room);
+      await using deltaBases = await deltaBasesFor(location, options);
+      return { ...(await planLayers(options, options.about.diffIds, deltaBases, undefined)), store: "archive", room };
+    },
     async inspect(name) {
       const { configDigest: id, diffIds } = await explain(written(name));
       return { id, diffIds };
@@ -72,9 +80,8 @@ async function receiveInto(
   onMoved: (bytes: number) => void,
 ): Promise<ReceivedImage> {
   const { about, names, env, runId, signal, onProgress } = options;
-  // The images of the file that is replaced.
-  await using deltaBases =
-    options.noDeltaReason === undefined ? await findDeltaBasesInFile(location, about) : undefined;
+  refuseWithoutRoom(await roomForFiles(partialPath, options, about.diffIds));
+  await using deltaBases = await deltaBasesFor(location, options);
   await using spool = await openSpool(env, runId);
   const fetched = await fetchImage(options, about.diffIds, spool, deltaBases);
   const progress = { stage: "storing" as const, current: 0 };
@@ -96,4 +103,9 @@ async function receiveInto(
     throw error;
   }
   return { name: partialPath, ...archiveCounts(fetched), [Symbol.asyncDispose]: remove };
+}
+
+/** Opens the images of the file that is replaced. */
+async function deltaBasesFor(location: FileLocation, { noDeltaReason, about }: ReceiveOptions) {
+  return noDeltaReason === undefined ? await findDeltaBasesInFile(location, about) : undefined;
 }

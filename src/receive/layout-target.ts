@@ -12,7 +12,9 @@ import { locationErrors } from "./location-errors.ts";
 import { refuseLayoutLocation } from "./refuse-location.ts";
 import { fetchImage } from "./fetch-image.ts";
 import { findDeltaBasesInFile } from "../rebuild/delta-bases-in-file.ts";
-import type { Target } from "./target.ts";
+import { planLayers } from "./plan-layers.ts";
+import { refuseWithoutRoom, roomForFiles } from "./room.ts";
+import type { Target, TargetPlan } from "./target.ts";
 
 /** Returns an OCI layout, existing or new, as a target without an engine. A new image is named by its manifest until it is listed. */
 export async function layoutTarget(location: FileLocation): Promise<Target> {
@@ -34,6 +36,7 @@ export async function layoutTarget(location: FileLocation): Promise<Target> {
       received.set(image.name, { manifest, names: options.names });
       return image;
     },
+    plan: async (options) => await explain(planFor(location, store, options, onMoved)),
     async inspect(name) {
       const manifest = received.get(name)?.manifest;
       const found = await explain(manifest === undefined ? store.find(name) : store.read(manifest));
@@ -62,6 +65,7 @@ async function receiveInto(
   const { about, env, runId, signal, onProgress, noDeltaReason } = options;
   const present = await findPresent(store, options, onMoved);
   const wanted = about.diffIds.filter((diffId) => !present.has(diffId));
+  refuseWithoutRoom(await roomForFiles(location.path, options, wanted));
   await using deltaBases =
     noDeltaReason === undefined && wanted.length > 0 ? await findDeltaBasesInFile(location, about) : undefined;
   await using spool = await openSpool(env, runId);
@@ -86,6 +90,22 @@ async function receiveInto(
       [Symbol.asyncDispose]: async () => {},
     },
   };
+}
+
+async function planFor(
+  location: FileLocation,
+  store: LayoutStore,
+  options: ReceiveOptions,
+  onMoved: (bytes: number) => void,
+): Promise<TargetPlan> {
+  const { about, noDeltaReason } = options;
+  const present = await findPresent(store, options, onMoved);
+  const wanted = about.diffIds.filter((diffId) => !present.has(diffId));
+  const room = await roomForFiles(location.path, options, wanted);
+  refuseWithoutRoom(room);
+  await using deltaBases =
+    noDeltaReason === undefined && wanted.length > 0 ? await findDeltaBasesInFile(location, about) : undefined;
+  return { ...(await planLayers(options, wanted, deltaBases, undefined)), store: "layout", room };
 }
 
 /** Finds and verifies the layers that the folder has. */

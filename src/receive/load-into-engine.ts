@@ -8,6 +8,7 @@ import type { PresentLayers } from "../store/store.ts";
 import { findPresentLayers, type EngineContents } from "./find-present-layers.ts";
 import { loadPresentLayers, loadWhileFetching } from "./load-layers.ts";
 import type { EngineReceiveOptions } from "./receive-options.ts";
+import { refuseWithoutRoom, roomInCache, roomInEngine } from "./room.ts";
 import { countLayers, type ReceivedImage } from "./received-image.ts";
 
 /** The domain of the image's temporary name, before it is verified. There is no registry. */
@@ -63,6 +64,9 @@ async function receiveMissing(
   );
   const isMissing = missingLayers(about.diffIds, present);
   const wanted = about.diffIds.filter((_, index) => isMissing[index]);
+  const room = [await roomInEngine(options, wanted)];
+  if (store.takes === "files") room.push(await roomInCache(options, wanted));
+  refuseWithoutRoom(room);
   await using deltaBases = wanted.length > 0 ? await contents.deltaBases() : undefined;
   const { id, sizes, bytesFound } =
     known.config === undefined || wanted.length > 0
@@ -73,7 +77,7 @@ async function receiveMissing(
 }
 
 /** Returns, for each layer, whether it is missing. */
-function missingLayers(diffIds: readonly Digest[], { lowest, others }: PresentLayers): boolean[] {
+export function missingLayers(diffIds: readonly Digest[], { lowest, others }: PresentLayers): boolean[] {
   const otherIds = new Set(others.map(({ diffId }) => diffId));
   return diffIds.map((diffId, index) => index >= lowest.length && !otherIds.has(diffId));
 }

@@ -116,7 +116,8 @@ async function loadAs(
   return await feed(files, async (whole) => await store.load(whole, name));
 }
 
-function rebuildSpeed({ takes }: TargetStore, deltaBases: DeltaBases | undefined): RebuildSpeed {
+/** Returns how fast a store takes in rebuilt layers. */
+export function rebuildSpeed({ takes }: TargetStore, deltaBases: DeltaBases | undefined): RebuildSpeed {
   return { reads: deltaBases?.reads ?? "files", takesIn: takes === "streams" ? STREAM_TAKES_IN : FILES_TAKE_IN };
 }
 

@@ -1,4 +1,6 @@
+import type { Result } from "../conversation/messages.ts";
 import type { Digest } from "../image/digest.ts";
+import type { NamesHere } from "./names-here.ts";
 
 /** An image in the target under a temporary name, which disposal removes; or under its ID, if it was present before. */
 export interface ReceivedImage extends AsyncDisposable {
@@ -33,4 +35,13 @@ export function countLayers(sizes: readonly number[], isSent: readonly boolean[]
     layersPresent: present.length,
     bytesPresent: present.reduce((all, size) => all + size, 0),
   };
+}
+
+/** Returns the `result` for the sender. */
+export function resultOf(
+  { layersSent, layersPresent, bytesPresent, bytesFound = 0 }: ReceivedImage,
+  { id, names, bytesReceived }: { id: Digest; names: NamesHere; bytesReceived: number },
+): Result {
+  const counts = { layersSent, layersPresent, bytesPresent, bytesFound, bytesReceived };
+  return { image: names[0].given, names: names.map(({ given }) => given), id, ...counts };
 }

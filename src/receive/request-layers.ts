@@ -22,6 +22,10 @@ export interface RequestedLayers extends Disposable {
   /** Returns a choice between whole and delta for the cuttable layers. */
   deltaChoice: (speed: RebuildSpeed) => DeltaChoice;
   fetch: FetchOptions;
+  /** Measures the link. */
+  rate: LinkRate;
+  /** See `Offer`. */
+  isUnread: boolean;
   /** Returns manifest and config, which may be available only after the last layer has been fetched. */
   metadata: () => Promise<ImageMetadata>;
 }
@@ -55,15 +59,17 @@ export async function requestLayers(
   const client = clientFor(offer, options);
   const rate = linkRate(client, offer, options);
   const metadata = memoize(async () => await readImageMetadata(client, offer, options));
-  metadata().catch(() => {}); // requested early, which saves a round trip after the last layer; the caller handles it
+  if (offer.unread !== true) metadata().catch(() => {}); // requested early, which saves a round trip after the last layer; the caller handles it
   const common = {
     cuttable,
     deltaChoice: (speed: RebuildSpeed) => deltaChoice(speed, rate, options),
     fetch: fetchOptions(client, offer, wanted, rate, options),
+    rate,
+    isUnread: offer.unread === true,
     metadata,
     [Symbol.dispose]: () => client[Symbol.dispose](),
   };
-  if (offer.announced) return { ...common, layers };
+  if (offer.announced || offer.unread) return { ...common, layers };
   try {
     const { manifest } = await metadata();
     return { ...common, layers: layersInManifest(manifest, options.about.diffIds, wanted) };

@@ -12,6 +12,8 @@ import type { Destination } from "./destination.ts";
 import { namesInFile, refsOf } from "./name-in-file.ts";
 import { locationErrors } from "./location-errors.ts";
 import { fetchImage } from "./fetch-image.ts";
+import { planLayers } from "./plan-layers.ts";
+import { refuseWithoutRoom, roomInCache } from "./room.ts";
 import type { Target } from "./target.ts";
 
 /** ms to wait for a reader of a named pipe when the image is complete: the reader should run at the same time. */
@@ -48,6 +50,11 @@ export function streamTarget(location: FileLocation, destination: Streamed): Tar
       unwritten = rest;
       return received;
     },
+    async plan(options) {
+      const room = [await roomInCache(options, options.about.diffIds)];
+      refuseWithoutRoom(room);
+      return { ...(await planLayers(options, options.about.diffIds, undefined, undefined)), store: "stream", room };
+    },
     inspect: async () => unwritten?.image,
     ...(location.kind !== "docker-archive" && { manifestOf: async () => unwritten?.image.manifest }),
     async tag() {
@@ -65,6 +72,7 @@ async function receiveInto(
   onMoved: (bytes: number) => void,
 ): Promise<UnwrittenImage & { received: ReceivedImage }> {
   const { about, names, env, runId } = options;
+  refuseWithoutRoom([await roomInCache(options, about.diffIds)]);
   const spool = await openSpool(env, runId);
   try {
     const fetched = await fetchImage(options, about.diffIds, spool, undefined);

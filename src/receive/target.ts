@@ -2,6 +2,8 @@ import type { RunId } from "../run/run-id.ts";
 import type { Leftover } from "../output/details.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
+import type { PlannedRoom, StoreName } from "../output/events.ts";
+import type { PlannedLayers } from "./plan-layers.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
 import type { ReceivedImage } from "./received-image.ts";
 import type { Platform } from "../image/platform.ts";
@@ -16,16 +18,26 @@ export interface Target extends AsyncDisposable {
   readonly moved?: number;
   /** `os/arch` of the engine; undefined without one. */
   readonly platform?: Platform;
+  /** What is loaded there is compressed on the way: the engine is behind one connection. */
+  readonly compressesLoads?: boolean;
   /** Returns the names as this target writes them, each once. Throws a `usage` Failure for a name that it cannot hold. */
   namesFor(images: NonEmpty<Reference>): NonEmpty<string>;
   /** Removes the leftovers of killed runs, and returns their names. */
   tidy(): Promise<Leftover[]>;
   /** Receives the missing layers, and stores the image under a temporary name. The caller disposes of the result. */
   receive(options: ReceiveOptions): Promise<ReceivedImage>;
+  /** Finds out what {@link receive} would do, with as little as that needs. Rejects as it would. */
+  plan(options: ReceiveOptions): Promise<TargetPlan>;
   /** Returns the image under a name. */
   inspect(name: string): Promise<{ id: string; diffIds: Digest[] } | undefined>;
   /** Returns the digest of the stored manifest under a name. Undefined in a target that keeps no manifests. */
   manifestOf?(name: string, of: { platform: Platform; runId: RunId }): Promise<Digest | undefined>;
   /** Gives the received image its names, which other images lose. */
   tag(from: string, to: NonEmpty<string>): Promise<void>;
+}
+
+/** What a target would do with an image. */
+export interface TargetPlan extends PlannedLayers {
+  store: StoreName;
+  room: PlannedRoom[];
 }

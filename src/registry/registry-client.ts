@@ -13,8 +13,11 @@ import {
 } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import { PACKED_ENCODING } from "../packing/pack.ts";
+import type { PackedSize } from "../packing/packed-sizes.ts";
 import { unpack } from "../packing/unpack.ts";
 import { asSocket } from "../streams/bridge.ts";
+import { countBytes } from "../streams/count-bytes.ts";
+import { sizeIn } from "./size-answer.ts";
 import { chooseManifest } from "./choose-manifest.ts";
 import { basicAuth } from "./password.ts";
 import { mismatch, NoRecipe, NotFound, parsed, requestFailure } from "./registry-client-errors.ts";
@@ -109,8 +112,16 @@ export class RegistryClient {
     return { first, bytes: Readable.from(unpack(response), { objectMode: false }) };
   }
 
-  /** Fetches a layer's recipe while the sender cuts the layer; otherwise as {@link stream}. Rejects with {@link NoRecipe} if it cannot. */
-  async recipe(repository: string, digest: Digest, signal?: AbortSignal): Promise<Readable> {
+  /**
+   * Fetches a layer's recipe while the sender cuts the layer; otherwise as {@link stream}. Rejects with {@link NoRecipe} if it cannot.
+   * `onPacked` receives the bytes of each chunk as it comes.
+   */
+  async recipe(
+    repository: string,
+    digest: Digest,
+    signal?: AbortSignal,
+    onPacked: (count: number) => void = () => {},
+  ): Promise<Readable> {
     const response = await this.#get(`/v2/${repository}/_delta/recipe/${digest}`, PACKED, signal).catch(
       (error: unknown) => {
         throw error instanceof Failure && error.cause instanceof NotFound
@@ -118,7 +129,7 @@ export class RegistryClient {
           : error;
       },
     );
-    return Readable.from(unpack(response), { objectMode: false });
+    return Readable.from(unpack(countBytes(response as AsyncIterable<Buffer>, onPacked)), { objectMode: false });
   }
 
   /** Fetches the pieces of a layer that the list `missing` names, one after the other. */
@@ -140,6 +151,18 @@ export class RegistryClient {
     const size = Number(response.headers["content-length"]);
     if (Number.isSafeInteger(size) && size >= 0) return size;
     throw mismatch(`the size of the blob ${digest}`);
+  }
+
+  /** Fetches the bytes that a blob would take on a link of this rate, bytes a second: as it is stored, or packed. */
+  async packedSize(repository: string, digest: Digest, rate: number, signal?: AbortSignal): Promise<PackedSize> {
+    const path = `/v2/${repository}/_size/packed/${digest}?rate=${Math.round(rate)}`;
+    return await sizeIn(await this.#get(path, {}, signal));
+  }
+
+  /** Fetches the bytes that missing pieces would take on the link. */
+  async piecesSize(repository: string, digest: Digest, missing: Buffer, signal?: AbortSignal): Promise<number> {
+    const path = `/v2/${repository}/_size/pieces/${digest}`;
+    return (await sizeIn(await this.#get(path, {}, signal, { method: "POST", body: missing }))).bytes;
   }
 
   async #bytes(path: string, max: number, accept = "*/*"): Promise<Buffer> {

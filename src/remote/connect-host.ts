@@ -5,7 +5,7 @@ import { shownCommand } from "../output/secrets.ts";
 import { push } from "../push.ts";
 import type { HostConnection, PushRequest, TransferRequest } from "../request.ts";
 import { overTunnel } from "../stdio-tunnel/open.ts";
-import { tunnelOptions, type Context, type Connect } from "../transfer.ts";
+import { trafficBy, tunnelOptions, type Context, type Connect } from "../transfer.ts";
 import { readBundle } from "./bundle.ts";
 import { askedOf, connectToEngineOnly, remoteNameOf } from "./engine-only-transfer.ts";
 import { hostName, loginByHand, loginCommand } from "./login.ts";
@@ -42,7 +42,7 @@ export function connectToHost(
       try {
         return await overTunnel(
           tunnelOptions(request, { kind: "running", process: link.child }, context, options),
-          async (tunnel, stop) => await use(tunnel, stop, tunnel),
+          async (tunnel, stop) => await use(tunnel, stop, trafficBy(started.program, tunnel)),
         );
       } catch (error) {
         throw explainTunnelFailure(link, error);

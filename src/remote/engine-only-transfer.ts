@@ -1,4 +1,3 @@
-import { FEATURES } from "../conversation/features.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { ImageName } from "../image/image-name.ts";
 import type { Reference } from "../image/reference.ts";
@@ -11,7 +10,7 @@ import type { PullRequest, PushRequest, SharedRequest, TransferRequest } from ".
 import { engineSource } from "../send/engine-source.ts";
 import { runBothSides, type Side } from "../stdio-tunnel/in-process.ts";
 import { abortable } from "../streams/abortable.ts";
-import { explainError, type Context, type Connect } from "../transfer.ts";
+import { explainError, featuresOf, trafficBy, type Context, type Connect } from "../transfer.ts";
 import { VERSION } from "../version.ts";
 import { openRemoteEngine, type RemoteEngineOptions } from "./remote-engine.ts";
 
@@ -40,7 +39,7 @@ export function connectToEngineOnly(
     const signal = AbortSignal.any([context.signal, remote.signal]);
     let result: { value: Awaited<ReturnType<typeof use>> } | undefined;
     const near: Side = async (tunnel, stop) => {
-      result = { value: await use(tunnel, stop, remote.traffic) };
+      result = { value: await use(tunnel, stop, trafficBy("engine", remote.traffic)) };
     };
     const other: Side = async (tunnel, stop) => {
       await playOtherSide(remote.engine, tunnel, { ...context, signal: stop });
@@ -48,7 +47,7 @@ export function connectToEngineOnly(
     const halves = request.role === "sender" ? { sender: near, receiver: other } : { sender: other, receiver: near };
     await runBothSides(halves, {
       tool: VERSION,
-      features: FEATURES,
+      features: featuresOf(request),
       signal,
       explain: explainError,
     });
@@ -91,9 +90,9 @@ type OtherSide = (engine: Engine, tunnel: Parameters<Side>[0], context: Context)
 
 /** Returns the side at the remote engine. The other one, with this request's own connection, shares the progress with people. */
 function otherSide(request: TransferRequest): OtherSide {
-  const { platform, timeout, compress, bwlimit, delta, preserveDigest } = request;
+  const { platform, timeout, compress, bwlimit, delta, preserveDigest, dryRun } = request;
   const connection = { kind: "in-process" } as const;
-  const options: SharedRequest = { connection, platform, timeout, compress, bwlimit, delta, preserveDigest };
+  const options: SharedRequest = { connection, platform, timeout, compress, bwlimit, delta, preserveDigest, dryRun };
   if (request.role === "receiver") {
     return async (engine, tunnel, context) => {
       await send(tunnel, engineSource(engine, { kind: "embedded" }, askedOf(request)), options, context);

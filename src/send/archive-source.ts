@@ -52,6 +52,7 @@ export async function archiveSource(location: FileLocation, options: SpoolOption
         diffIds,
         platform: image.platform,
         configDigest,
+        sizes: async () => image.layers.map(({ blob, absent }) => (absent === undefined ? blob.size : 0)),
         ...(manifest && { manifest: async () => parseImageManifest(manifest.bytes) }),
         served: async (offerOptions) => served(offerOptions),
         offer: async (offerOptions) => await serveFromEmbeddedRegistry(served(offerOptions), offerOptions),

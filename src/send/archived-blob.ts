@@ -30,6 +30,7 @@ export function archivedBlob(layer: ArchivedLayer, { packer, onError }: Archived
           first,
           stream: Readable.from(packer.pack(byteRange(open(), { first })), { objectMode: false }),
         }),
+        packedSize: async (rate: number) => await packer.sizeOf(open(), layer.blob.size, rate),
       }),
   };
 }

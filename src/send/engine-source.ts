@@ -35,6 +35,8 @@ class EngineSource implements Source {
   /** By platform; undefined is the engine's own choice. The first answer holds for the whole transfer. */
   readonly #inspected: (platform: Platform | undefined) => Promise<ImageInfo>;
   readonly #storedImage: (platform: Platform | undefined) => Promise<StoredImage | undefined>;
+  /** Plain bytes of the build steps. */
+  readonly #stepSizes: () => Promise<number[]>;
 
   constructor(engine: Engine, choice: RegistryChoice | { kind: "embedded" }, named: ImageName) {
     this.address = engine.address;
@@ -43,6 +45,7 @@ class EngineSource implements Source {
     this.#named = named;
     this.#engineInfo = memoize(async () => await engine.info());
     this.#leftovers = memoize(async () => await removeLeftovers(engine));
+    this.#stepSizes = memoize(async () => await engine.stepSizes(named.given));
     this.#inspected = memoizeByKey(async (platform) => await inspect(engine, named.given, platform), textOf);
     const contentStore = memoize(async () =>
       (await this.#engineInfo()).store === "containerd" ? await engine.contentStore() : undefined,
@@ -64,7 +67,13 @@ class EngineSource implements Source {
   async check(platform: Platform | undefined): Promise<void> {
     const checked = this.#inspected(platform);
     // find() and offer() need these.
-    const early = [this.#engineInfo, this.#leftovers, async () => await this.#storedImage(platform)];
+    const early = [
+      this.#engineInfo,
+      this.#leftovers,
+      async () => await this.#storedImage(platform),
+      async () =>
+        this.#engine.takesManyAtOnce && (await this.#engineInfo()).store !== "containerd" && this.#stepSizes(),
+    ];
     for (const start of early) start().catch(() => {});
     await checked;
   }
@@ -84,6 +93,8 @@ class EngineSource implements Source {
       diffIds: info.diffIds,
       platform: info.platform,
       ...(isDigest(configDigest) && { configDigest }),
+      sizes: async (mayAsk) => await this.#sizesOf(info, stored, mayAsk),
+      isRemote: !engine.takesManyAtOnce,
       ...(isContainerd && {
         async manifest(runIds) {
           const name = temporaryName("localhost", `${image.path}/manifest`, runIds);
@@ -92,6 +103,14 @@ class EngineSource implements Source {
       }),
       ...this.#waysToServe((options) => ({ ...options, engine, engineInfo, image, info, onlyPlatform, stored })),
     };
+  }
+
+  /** Returns the bytes of the blobs in a content store; in other stores, of the files that the build steps have added. */
+  async #sizesOf({ diffIds }: ImageInfo, stored: StoredImage | undefined, mayAsk: boolean): Promise<readonly number[]> {
+    const blobs = stored?.manifest.layers.map(({ size }) => size);
+    const steps = mayAsk ? this.#stepSizes : async () => [];
+    const sizes = blobs ?? (await steps().catch(() => [])).filter((size) => size > 0);
+    return sizes.length === diffIds.length ? sizes : [];
   }
 
   #waysToServe(complete: (options: OfferOptions) => EngineOfferOptions): Pick<FoundImage, "served" | "offer"> {

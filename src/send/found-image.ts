@@ -17,6 +17,14 @@ export interface FoundImage {
   platform: Platform;
   /** Left out where it is not known without reading the image. */
   configDigest?: Digest;
+  /**
+   * Returns the bytes of each layer as the source stores it, bottom first; empty where they are not known without reading layers.
+   *
+   * @param mayAsk allows a request of its own to a remote engine
+   */
+  sizes?(mayAsk: boolean): Promise<readonly number[]>;
+  /** The layers can only be read over the link to a remote engine. */
+  isRemote?: boolean;
   /** Reads the manifest that the source stores for the image; undefined when it cannot be read. Left out where the source stores none. */
   manifest?(runIds: RunIds): Promise<ImageManifest | undefined>;
   /** How the embedded registry serves the image, for several receivers that share its export. Left out where another registry serves it. */

@@ -133,7 +133,13 @@ export class OutgoingBlobs implements OutgoingLayers, AsyncDisposable {
     };
     const open = (): Promise<Readable> => Promise.reject(new Error("this layer is only served packed"));
     const openPlain = (): Readable => stream.read().stream;
-    this.#add(diffId, descriptor, { size, open, packed }, canCut && { cutting: "consumes-blob", openPlain });
+    const packedSize = async (rate: number) => await this.#packer.sizeOf(openPlain(), size, rate);
+    this.#add(
+      diffId,
+      descriptor,
+      { size, open, packed, packedSize },
+      canCut && { cutting: "consumes-blob", openPlain },
+    );
     await this.#untilRead(diffId, stream);
   }
 

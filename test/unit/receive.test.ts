@@ -50,6 +50,7 @@ async function receiveInto(
         [Symbol.asyncDispose]: async () => {},
       };
     },
+    plan: async () => ({ layers: [], store: "layout", room: [] }),
     inspect: async () => found,
     ...(manifestOf !== undefined && { manifestOf: async () => manifestOf }),
     tag: async (_, to) => void names.push(...to),

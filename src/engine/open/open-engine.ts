@@ -9,6 +9,7 @@ import type { Engine, EngineInfo } from "../engine.ts";
 import type { EngineBuilder } from "../engine-builder.ts";
 import type { EngineContainers } from "../engine-containers.ts";
 import type { EngineImages } from "../engine-images.ts";
+import { dataFolder, type DataFolderInfo } from "../api/data-folder.ts";
 import { openImageFiles } from "../api/image-files.ts";
 import { pullImage, pushImage, saveImage } from "../api/image-transfers.ts";
 import {
@@ -125,14 +126,14 @@ async function readInfo(
 ): Promise<EngineInfo> {
   const [version, info] = await Promise.all([askVersion(), api.json("GET", "/info")]);
   const { Version, Os, Arch } = version;
-  const { DriverStatus } = info as { DriverStatus?: [string, string][] | null };
-  const isContainerd = DriverStatus?.some(
-    ([key, value]) => key === "driver-type" && value === "io.containerd.snapshotter.v1",
-  );
+  const { DriverStatus, ...data } = info as { DriverStatus?: [string, string][] | null } & DataFolderInfo;
+  const isContainerd =
+    DriverStatus?.some(([key, value]) => key === "driver-type" && value === "io.containerd.snapshotter.v1") ?? false;
   return {
     version: Version,
     apiVersion,
     store: namesPodman(version) ? "podman" : isContainerd ? "containerd" : "graphdriver",
     platform: { os: Os, architecture: Arch }, // `/info` has the kernel's name, x86_64
+    dataFolder: dataFolder(data, isContainerd),
   };
 }

@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import type { Digest } from "../../image/digest.ts";
+import type { PackedSize } from "../../packing/packed-sizes.ts";
 
 /** A range of a blob's bytes, both ends inclusive. */
 export interface ByteRange {
@@ -28,6 +29,8 @@ export interface StoredBlob {
    * growing. Begins at the plain byte `from`, or at an earlier one if the stream has begun already.
    */
   packed?: (from: number) => PackedPart;
+  /** Returns the bytes that `packed` would send over a link of this rate. Set with `packed`; like it, it may read the blob's only stream. */
+  packedSize?: (bytesPerSecond: number) => Promise<PackedSize>;
 }
 
 /** A layer that is sent by delta. Both streams are packed for the transfer. */

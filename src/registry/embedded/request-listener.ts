@@ -12,6 +12,7 @@ import { receiveManifest, sendManifest } from "./manifest-requests.ts";
 import { ignoreBody } from "./request-body.ts";
 import { readRoute, type Route } from "./route.ts";
 import { sendDelta } from "./delta-requests.ts";
+import { sendPackedSize, sendPiecesSize } from "./size-requests.ts";
 import { sendProbe } from "./probe-link.ts";
 import { sendTags } from "./tag-requests.ts";
 import { appendToUpload, cancelUpload, describeUpload, finishUpload, startUpload } from "./upload-requests.ts";
@@ -87,6 +88,10 @@ async function answerRoute(
     case "recipe":
     case "pieces":
       return await sendDelta(request, response, route, content);
+    case "packed-size":
+      return await sendPackedSize(response, route, content);
+    case "pieces-size":
+      return await sendPiecesSize(request, response, route, content);
     case "probe":
       return sendProbe(response, route.query);
     case "manifest":

@@ -8,6 +8,7 @@ export type Route =
   | { kind: "blob"; repository: string; digest: Digest }
   | { kind: "recipe" | "pieces"; repository: string; digest: Digest }
   | { kind: "probe"; repository: string; query: URLSearchParams }
+  | { kind: "packed-size" | "pieces-size"; repository: string; digest: Digest; query: URLSearchParams }
   | { kind: "tags"; repository: string; query: URLSearchParams }
   | { kind: "uploads"; repository: string; query: URLSearchParams }
   | { kind: "upload"; repository: string; id: string; query: URLSearchParams };
@@ -27,6 +28,8 @@ const METHODS: Record<Route["kind"], readonly string[]> = {
   recipe: ["GET"],
   probe: ["GET"],
   pieces: ["POST"],
+  "packed-size": ["GET"],
+  "pieces-size": ["POST"],
   tags: ["GET"],
   uploads: ["POST"],
   upload: ["GET", "PATCH", "PUT", "DELETE"],
@@ -61,6 +64,8 @@ function readPath(path: string, query: URLSearchParams): Route {
   if (third === "_delta" && (second === "recipe" || second === "pieces"))
     return { kind: second, repository: repository(3), digest: readDigest(last) };
   if (second === "_delta" && last === "probe") return { kind: "probe", repository: repository(2), query };
+  if (third === "_size" && (second === "packed" || second === "pieces"))
+    return { kind: `${second}-size`, repository: repository(3), digest: readDigest(last), query };
   if (second === "tags" && last === "list") return { kind: "tags", repository: repository(2), query };
   if (second === "manifests") return { kind: "manifest", repository: repository(2), reference: readReference(last) };
   throw noEndpoint();

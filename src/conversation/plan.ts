@@ -1,0 +1,67 @@
+import type { PlannedBytes, PlannedLayer, PlannedRoom, StoreName } from "../output/events.ts";
+import { formatPlatform } from "../image/platform.ts";
+import { DIGEST, list, malformed, matching, platformIn, sizeIn, text } from "./fields.ts";
+
+/** What a transfer would do, as the receiver of a dry run has found. Part of its `result`. */
+export interface ImagePlan {
+  /** Each layer of the image, bottom first. */
+  layers: PlannedLayer[];
+  /** The rate of the link, bytes a second; left out where it was not measured. */
+  bytesPerSecond?: number;
+  /** `os/arch[/variant]` */
+  platform: string;
+  store: StoreName;
+  /** The disks that need room. */
+  room: PlannedRoom[];
+}
+
+const WAYS = ["present", "by-delta", "whole"] as const;
+const STORES = ["graphdriver", "containerd", "podman", "layout", "archive", "stream"] as const;
+const DISKS = ["engine", "cache", "target"] as const;
+
+/** Parses a plan, which is untrusted input. Throws a Failure for one of another form. */
+export function parsePlan(value: unknown): ImagePlan {
+  const { layers, bytesPerSecond, platform, store, room } = object(value);
+  return {
+    platform: formatPlatform(platformIn(platform)),
+    layers: list(layers).map(parseLayer),
+    ...(bytesPerSecond !== undefined && { bytesPerSecond: sizeIn(bytesPerSecond) }),
+    store: oneOf(store, STORES),
+    room: list(room).map(parseRoom),
+  };
+}
+
+function parseLayer(value: unknown): PlannedLayer {
+  const { diffId, way, bytes, deltaBase } = object(value);
+  return {
+    diffId: matching(diffId, DIGEST),
+    way: oneOf(way, WAYS),
+    ...(bytes !== undefined && { bytes: parseBytes(bytes) }),
+    ...(deltaBase !== undefined && { deltaBase: text(deltaBase) }),
+  };
+}
+
+function parseBytes(value: unknown): PlannedBytes {
+  const { count, isExact } = object(value);
+  return { count: sizeIn(count), isExact: isExact === true };
+}
+
+function parseRoom(value: unknown): PlannedRoom {
+  const { disk, needed, free } = object(value);
+  return {
+    disk: oneOf(disk, DISKS),
+    ...(needed !== undefined && { needed: sizeIn(needed) }),
+    ...(free !== undefined && { free: sizeIn(free) }),
+  };
+}
+
+function object(value: unknown): Record<string, unknown> {
+  if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
+  throw malformed("plan");
+}
+
+function oneOf<T extends string>(value: unknown, all: readonly T[]): T {
+  const found = all.find((one) => one === value);
+  if (found === undefined) throw malformed("plan");
+  return found;
+}

@@ -1,0 +1,92 @@
+import { DRY_RUN, PLANS } from "./conversation/features.ts";
+import type { Result } from "./conversation/messages.ts";
+import { formatPlatform } from "./image/platform.ts";
+import { fullName, tryReference } from "./image/reference.ts";
+import { Failure } from "./output/errors.ts";
+import type { Plan, PlannedBytes, PlannedLayer, TransferRole } from "./output/events.ts";
+import type { ReceiveOptions } from "./receive/receive-options.ts";
+import type { TargetPlan } from "./receive/target.ts";
+import type { SharedRequest } from "./request.ts";
+import type { Hello } from "./stdio-tunnel/handshake.ts";
+import type { Traffic } from "./transfer.ts";
+
+/** `--dry-run`: what push and pull share. One side's option counts for both: its hello tells. */
+
+type Peer = { peer: Pick<Hello, "features" | "tool"> };
+
+/** Returns whether nothing is to be sent. Throws a `usage` Failure when this side asks for that and the other cannot do it. */
+export function isDryRun({ dryRun = false }: Pick<SharedRequest, "dryRun">, { peer }: Peer): boolean {
+  if (!dryRun) return peer.features.includes(DRY_RUN);
+  if (peer.features.includes(PLANS)) return true;
+  throw new Failure("usage", `the remote side is docker-over-ssh ${peer.tool}, which cannot make a dry run`, {
+    expected: "a version with --dry-run on both sides",
+    hint: "Nothing was sent. Install the same version there, or let a host run this one: --far node,container,engine.",
+  });
+}
+
+/** Returns the event of a dry run, from the receiver's `result`; undefined after a transfer. */
+export function dryRunEvent(
+  role: TransferRole,
+  { image, plan }: Pick<Result, "image" | "plan">,
+  { program }: Pick<Traffic, "program">,
+): Plan | undefined {
+  if (plan === undefined) return undefined;
+  const { layers, platform, store, room, bytesPerSecond } = plan;
+  const missing = layers.filter(({ way }) => way !== "present");
+  const bytes = sumOf(missing);
+  const ms = bytes && bytesPerSecond ? (bytes.count / bytesPerSecond) * 1000 : undefined;
+  const reference = tryReference(image);
+  return {
+    type: "plan",
+    role,
+    image: reference === undefined ? image : fullName(reference),
+    platform,
+    layers: layers.length,
+    missing: missing.length,
+    ...(bytes && { bytes }),
+    perLayer: layers,
+    dryRun: {
+      store,
+      program: program ?? "command",
+      room,
+      ...(bytesPerSecond !== undefined && { bytesPerSecond }),
+      ...(ms !== undefined && { ms }),
+    },
+  };
+}
+
+/** Undefined where the size of a layer is not known. A layer that occurs twice is sent once. */
+function sumOf(layers: readonly PlannedLayer[]): PlannedBytes | undefined {
+  const distinct = [...new Map(layers.map((layer) => [layer.diffId, layer])).values()];
+  const sizes = distinct.flatMap(({ bytes }) => bytes ?? []);
+  if (sizes.length < distinct.length) return undefined;
+  const count = sizes.reduce((sum, size) => sum + size.count, 0);
+  return { count, isExact: sizes.every(({ isExact }) => isExact) };
+}
+
+/** Returns the `result` of a dry run for the sender: what the target has found, and that nothing was received. */
+export function plannedResult(
+  { layers: missing, store, room, bytesPerSecond }: TargetPlan,
+  { about, names }: Pick<ReceiveOptions, "about" | "names">,
+  bytesReceived: number,
+): Result {
+  const layers = allLayers(about.diffIds, missing);
+  const rate = bytesPerSecond === undefined ? {} : { bytesPerSecond: Math.round(bytesPerSecond) };
+  return {
+    image: names[0].given,
+    names: names.map(({ given }) => given),
+    id: about.configDigest ?? "",
+    layersSent: 0,
+    layersPresent: layers.filter(({ way }) => way === "present").length,
+    bytesPresent: 0,
+    bytesFound: 0,
+    bytesReceived,
+    plan: { platform: formatPlatform(about.platform), layers, store, room: [...room], ...rate },
+  };
+}
+
+/** Returns the layers of an image, bottom first, of which the planned ones are missing. */
+function allLayers(diffIds: readonly string[], planned: readonly PlannedLayer[]): PlannedLayer[] {
+  const missing = new Map(planned.map((layer) => [layer.diffId, layer]));
+  return diffIds.map((diffId) => missing.get(diffId) ?? { diffId, way: "present" });
+}

@@ -1,0 +1,108 @@
+import { dirname, join } from "node:path";
+import { CACHE_FOLDER, cacheFolder } from "../files/cache-folder.ts";
+import { freeBytes, type FreeBytes } from "../files/free-bytes.ts";
+import type { Digest } from "../image/digest.ts";
+import { bytes } from "../output/describe.ts";
+import { Failure } from "../output/errors.ts";
+import type { PlannedRoom } from "../output/events.ts";
+import { freeFiles } from "../store/resume-cache-files.ts";
+import type { EngineReceiveOptions, ReceiveOptions } from "./receive-options.ts";
+
+/**
+ * Part of the needed bytes that must be free. They are the least that is needed, but as tar headers and padding count among them, a store
+ * that writes only the files may need slightly less (docs/decisions/room-is-checked-early.md).
+ */
+const SURELY_NEEDED = 0.9;
+
+/** A disk of this side, and what is needed there. */
+export interface Room extends PlannedRoom {
+  /** Whether more bytes than `free` surely do not fit. */
+  isLimit?: boolean;
+}
+
+type RoomOptions = Pick<ReceiveOptions, "about" | "env">;
+type Measure = typeof freeBytes;
+
+/** Returns the room in the data of an engine. Free bytes are known where the engine's folder is a folder of this machine. */
+export async function roomInEngine(
+  { about, info, engine }: Pick<EngineReceiveOptions, "about" | "info" | "engine">,
+  wanted: readonly Digest[],
+  measure: Measure = freeBytes,
+): Promise<Room> {
+  const folder = engine.reachesUs ? info.dataFolder : undefined;
+  return roomOf(
+    "engine",
+    neededFor(about, wanted),
+    folder === undefined ? undefined : await measure(folder, { forRoot: true }),
+  );
+}
+
+/** Returns the room in the cache folder, which holds the layers until the target has taken them. */
+export async function roomInCache(
+  { about, env }: RoomOptions,
+  wanted: readonly Digest[],
+  measure: Measure = freeBytes,
+): Promise<Room> {
+  const folder = cacheFolder(env);
+  const free = folder === undefined ? undefined : await freeNear(folder, measure);
+  // What is kept for the next run gives way.
+  const kept = folder === undefined ? [] : await freeFiles(join(folder, "kept"));
+  const keptBytes = kept.reduce((sum, { allocated }) => sum + allocated, 0);
+  return roomOf("cache", neededFor(about, wanted), free && { ...free, bytes: free.bytes + keptBytes });
+}
+
+/** Returns the room of an archive or a layout: on its own disk, and in the cache folder. */
+export async function roomForFiles(
+  path: string,
+  options: RoomOptions,
+  wanted: readonly Digest[],
+  measure: Measure = freeBytes,
+): Promise<Room[]> {
+  const target = roomOf("target", neededFor(options.about, wanted), await freeNear(path, measure));
+  return [target, await roomInCache(options, wanted, measure)];
+}
+
+/** Throws a `no-space` Failure when the bytes that are needed surely do not fit. Unknown sizes and disks are not refused. */
+export function refuseWithoutRoom(rooms: readonly Room[]): void {
+  for (const { disk, needed = 0, free, isLimit = false } of rooms) {
+    if (free === undefined || !isLimit || free >= needed * SURELY_NEEDED) continue;
+    const { where, hint } = WORDS[disk];
+    throw new Failure("no-space", `the disk of ${where} has ${bytes(free)} free, and the missing layers need more`, {
+      expected: `at least ${bytes(needed)}, the size of these layers as they are stored`,
+      hint,
+    });
+  }
+}
+
+const WORDS: Record<PlannedRoom["disk"], { where: string; hint: string }> = {
+  engine: {
+    where: "the receiving engine",
+    hint: "Nothing was sent. Free some there: docker system df shows what takes it, docker system prune removes what is unused.",
+  },
+  cache: {
+    where: CACHE_FOLDER,
+    hint: "Nothing was sent. Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",
+  },
+  target: { where: "the target", hint: "Nothing was sent. Free some, or name another path with --to." },
+};
+
+/** Returns the least bytes that layers take: those that their source stores, each once. Undefined where they are not known early. */
+function neededFor({ diffIds, sizes }: ReceiveOptions["about"], wanted: readonly Digest[]): number | undefined {
+  if (sizes === undefined) return undefined;
+  return [...new Set(wanted)].reduce((sum, diffId) => sum + (sizes[diffIds.indexOf(diffId)] ?? 0), 0);
+}
+
+function roomOf(disk: PlannedRoom["disk"], needed: number | undefined, free: FreeBytes | undefined): Room {
+  return {
+    disk,
+    ...(needed !== undefined && { needed }),
+    ...(free && { free: free.bytes, isLimit: free.isLimit }),
+  };
+}
+
+/** Returns the free bytes of the disk that a path is, or will be, on. */
+async function freeNear(path: string, measure: Measure): Promise<FreeBytes | undefined> {
+  const free = await measure(path);
+  if (free !== undefined || dirname(path) === path) return free;
+  return await freeNear(dirname(path), measure);
+}

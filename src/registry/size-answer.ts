@@ -1,0 +1,21 @@
+import type { PackedSize } from "../packing/packed-sizes.ts";
+import { mismatch } from "./registry-client-errors.ts";
+
+/** Characters of an answer. */
+const MAX_ANSWER = 200;
+/** Bytes. No layer comes near it. */
+const MAX_SIZE = 2 ** 50;
+
+/** Parses the answer to a question for the size of a blob or of pieces. Throws a Failure: it is untrusted input. */
+export async function sizeIn(answer: AsyncIterable<Buffer>): Promise<PackedSize> {
+  let text = "";
+  for await (const chunk of answer) if ((text += chunk.toString("utf8")).length > MAX_ANSWER) break;
+  try {
+    const { bytes, isExact } = JSON.parse(text) as Record<string, unknown>;
+    if (typeof bytes === "number" && Number.isInteger(bytes) && bytes >= 0 && bytes <= MAX_SIZE)
+      return { bytes, isExact: isExact === true };
+  } catch {
+    // thrown below
+  }
+  throw mismatch("the size of a layer");
+}
