@@ -103,7 +103,11 @@ describe.concurrent("--dry-run tells what a transfer does, and changes nothing",
     expect(await readTree(at("older"))).toEqual(before);
     expect(waysIn(plan.lines)).toEqual(["whole", "~by delta from docker.io/library/app:v1"]);
     expectAsPlanned(plan.lines, (await pull("v2", "older", "--delta=always")).sent);
-    const { lines, sent } = await pull("v2", "older", "--dry-run");
+  });
+
+  test("the same image is there: nothing is sent", async () => {
+    await pull("v2", "same");
+    const { lines, sent } = await pull("v2", "same", "--dry-run");
     expect(lineWith(lines, "app:v2")).toMatch(/: 2 of 2 layers there already$/);
     expect(lineWith(lines, "to send")).toBe("to send: 0 B");
     expect(sent).toBeLessThan(OTHER);
