@@ -9,6 +9,7 @@ import type { CommandDefinition, TransferJob, Words } from "./command-definition
 import { checkRegistry } from "./option-values.ts";
 import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
 import { readWords } from "./read-words.ts";
+import { SEVERAL_HOSTS_OPTIONS, wordsWithHosts, type SeveralHostsOptions } from "./several-hosts.ts";
 import {
   readBatch,
   readTransferOptions,
@@ -18,7 +19,7 @@ import {
   TRANSFER_USAGE,
 } from "./shared-options.ts";
 
-export interface PushOptionValues extends SharedOptions {
+export interface PushOptionValues extends SharedOptions, SeveralHostsOptions {
   registry?: string | undefined;
 }
 
@@ -35,15 +36,22 @@ export const pushCommand: CommandDefinition<PushOptionValues, TransferJob> = {
         "serve the image from this process (embedded, the default), from a registry:2 container (container) or from your own registry (HOST:PORT)",
       parse: checkRegistry,
     },
+    ...SEVERAL_HOSTS_OPTIONS,
     ...SHARED_OPTIONS,
   ],
   usage: TRANSFER_USAGE,
-  toJob: (words, options, env) => pushJob(readWords(words, env), options, env),
+  async toJob(words, options, env) {
+    const { hostsFile } = options;
+    const read = hostsFile === undefined ? readWords(words, env) : await wordsWithHosts(words, hostsFile);
+    return pushJob(read, options, env);
+  },
 };
 
 /** Makes a job of a push of these words. Throws a `usage` Failure for arguments that contradict each other. */
 export function pushJob(words: Words, options: PushOptionValues, env: NodeJS.ProcessEnv): TransferJob {
-  const batch = readBatch(words, options, env, (image, connection) => readPushRequest(image, connection, options, env));
+  const { parallel } = options;
+  const read = (image: string, connection: Connection) => readPushRequest(image, connection, options, env);
+  const batch = { ...readBatch(words, options, env, read), parallel };
   return {
     batch,
     run: async (context) => await (await import("../remote/transfers.ts")).pushToRemotes(batch, context),

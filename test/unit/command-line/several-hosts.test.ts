@@ -43,6 +43,23 @@ test("a host that fails does not hold up the others, and the exit status is its 
   for (const name of ["one", "two"]) expect(await look("oci", at(name), "app:v1")).toEqual(whole(image));
 });
 
+test("the hosts of a file, one after the other", async () => {
+  await writeFile(at("hosts"), "# production\nssh://first # the old one\n\nsecond\nssh://first\n");
+  const hosts = ["--hosts-file", "hosts", "--parallel", "1"];
+  const { exitCode, stderr } = await run("push", "--ssh", ssh, ...hosts, "oci:gzip", "ssh://third");
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+  for (const name of ["first", "second", "third"]) expect(await look("oci", at(name), "app:v1")).toEqual(whole(image));
+  expect(stderr.match(/pushed oci:gzip/g)).toHaveLength(3);
+});
+
+test("a file without hosts, and a command beside one, are refused", async () => {
+  await writeFile(at("none"), "# nothing yet\n");
+  expect(await run("push", "--hosts-file", "none", "oci:gzip")).toMatchObject({ exitCode: 2 });
+  await writeFile(at("some"), "one\n");
+  const { exitCode, stderr } = await run("push", "--hosts-file", "some", "oci:gzip", "ssh://two", "true");
+  expect({ exitCode, stderr }).toEqual({ exitCode: 2, stderr: expect.stringContaining("`true`") as string });
+});
+
 test("an image that is not here is told once", async () => {
   const { exitCode, stderr } = await run("push", "--ssh", ssh, "oci:nowhere", "ssh://one", "ssh://two");
   expect(exitCode).toBe(3);
