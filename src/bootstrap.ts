@@ -10,6 +10,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { cacheFolder } from "./files/cache-folder.ts";
 import { isPrivate, openOwnFolder } from "./files/own-folder.ts";
@@ -126,4 +127,15 @@ function remove(path: string): void {
   }
 }
 
-boot();
+/** Boots if the engine's socket can be used: it is mounted, and yet user namespaces or SELinux may keep a container from it. */
+function bootInContainer(): void {
+  const socket = connect((process.env["DOCKER_HOST"] || "").replace("unix://", ""));
+  socket.once("connect", () => {
+    socket.destroy();
+    boot();
+  });
+  socket.once("error", ({ code = "" }: NodeJS.ErrnoException) => pass(program, `${code} at the engine's socket`));
+}
+
+if (program === "container") bootInContainer();
+else boot();

@@ -22,6 +22,11 @@ const refusing = script(
   `[ "$1" = run ] && { echo "docker: permission denied" >&2; exit 125; }\nexec ${PROGRAMS.docker}/docker "$@"`,
 );
 
+/** An engine whose containers run as a user who may not use the socket, as with user namespaces. */
+const keptOut = script(
+  `for word; do shift; [ "$word" = 0:0 ] && word=65534:65534; set -- "$@" "$word"; done; exec ${PROGRAMS.docker}/docker "$@"`,
+);
+
 /** Changes the first byte that reaches Node. */
 const damaging = `
 const { spawn } = require("node:child_process");
@@ -57,6 +62,7 @@ child.on("exit", (status) => (process.exitCode = status));
 const users = [
   userWith("docker", ["docker"]),
   userWith("refused", [], { files: { ".local/bin/docker": refusing } }),
+  userWith("kept-out", [], { files: { ".local/bin/docker": keptOut } }),
   userWith("damaged", ["docker"], {
     files: { ".local/bin/node": script(`exec ${node} ~/damage.js "$@"`), "damage.js": damaging },
   }),
@@ -125,6 +131,7 @@ describe.skipIf(why)(`a container is passed over, with one line ${why ?? ""}`, (
     ["the image has no Node", "docker", NO_NODE, "status 127"],
     ["the image is neither there nor here", "docker", NOWHERE, "no image"],
     ["the engine mounts no socket", "refused", NODE_IMAGE, "status 125"],
+    ["the container may not use the socket", "kept-out", NODE_IMAGE, "EACCES at the engine's socket"],
   ])("%s", async (_, user, image, reason) => {
     const { run } = await on.transfer("push", { user, options: ["--far-image", image] }, IMAGE);
     expect(run).toEqual(done);

@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliCompressSync } from "node:zlib";
@@ -31,13 +33,32 @@ interface BootOptions {
   digest?: string;
   size?: number;
   env?: Record<string, string>;
+  program?: "node" | "container";
   nodeOptions?: string[];
 }
 
 /** Runs the bootstrap as the remote script does. Returns the marker lines and what the command has printed. */
-async function boot({ input, digest = DIGEST, size = PACKED.length, env = {}, nodeOptions = [] }: BootOptions = {}) {
+async function boot({
+  input,
+  digest = DIGEST,
+  size = PACKED.length,
+  env = {},
+  nodeOptions = [],
+  program = "node",
+}: BootOptions = {}) {
   const { bootstrap } = readBundle();
-  const args = [...nodeOptions, "-e", EVALUATE, "--", bootstrap, `${digest}:${size}`, "node", "pull", "--timeout", "5"];
+  const args = [
+    ...nodeOptions,
+    "-e",
+    EVALUATE,
+    "--",
+    bootstrap,
+    `${digest}:${size}`,
+    program,
+    "pull",
+    "--timeout",
+    "5",
+  ];
   const bytes = input ?? Buffer.concat([PACKED, Buffer.from("tunnel")]);
   const run = await execa(process.execPath, args, { input: bytes, reject: false, env: { HOME: home, ...env } });
   const lines = run.stdout.split("\n").map((line) => line.replace("#docker-over-ssh#remote# ", "# "));
@@ -137,5 +158,27 @@ test.each(["10.24.1", "18.20.4", "20.18.3"])("Node %s reports that it is too old
   expect(await boot({ nodeOptions: ["--require", file] })).toEqual({
     lines: [`# pass node Node ${version} is too old`],
     exitCode: 96,
+  });
+});
+
+describe("in a container", () => {
+  const engine = (): { program: "container"; env: Record<string, string> } => ({
+    program: "container",
+    env: { DOCKER_HOST: `unix://${join(home, "engine.sock")}` },
+  });
+
+  test("it runs where the engine's socket can be used", async () => {
+    const server = createServer().listen(join(home, "engine.sock"));
+    await once(server, "listening");
+    expect(await boot(engine())).toEqual(SENT);
+    server.close();
+  });
+
+  test("it passes, and asks for nothing, where the socket cannot be used", async () => {
+    await writeFile(join(home, "engine.sock"), "");
+    expect(await boot(engine())).toEqual({
+      lines: ["# pass container ECONNREFUSED at the engine's socket"],
+      exitCode: 96,
+    });
   });
 });

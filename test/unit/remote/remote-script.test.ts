@@ -273,7 +273,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     expect(lines[1]).toMatch(/^\[docker\] run -i --rm .* type=bind,src=\/run\/here.sock,dst=\/var\/run\/docker.sock /);
     expect(lines[1]).toContain(" --mount type=volume,src=docker-over-ssh-cache,dst=/cache,");
     expect(lines[1]).toContain(
-      ` --entrypoint node node:24 -e ${boot} -- ${bootstrap} d19e57:1234 container pull --timeout 5 app:v2`,
+      ` -e DOCKER_HOST=unix:///var/run/docker.sock --entrypoint node node:24 -e ${boot} -- ${bootstrap} d19e57:1234 container pull --timeout 5 app:v2`,
     );
   });
 
