@@ -17,9 +17,20 @@ export const program = [process.execPath, join(import.meta.dirname, "../../../bi
 /** The image in every target, which must stay unchanged. */
 const oldImage = await makeImage([400]);
 
-/** Writes a process's peak memory to a file when it ends. */
-const PEAK = `process.on("exit",()=>require("node:fs").writeFileSync(process.env.PEAKS+"/"+process.pid,String(process.resourceUsage().maxRSS)))`;
-const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(`import{createRequire}from"node:module";const require=createRequire("file:///");${PEAK}`)}`;
+/**
+ * For `node --import`: writes a process's peak memory, in kB, to a file when it ends. VmHWM where there is /proc: maxRSS includes the memory
+ * of the process that it was forked from, here the test's.
+ */
+const PEAK = `
+import { readFileSync, writeFileSync } from "node:fs";
+process.on("exit", () => {
+  let kB = process.resourceUsage().maxRSS;
+  try {
+    kB = /^VmHWM:\\s*(\\d+)/m.exec(readFileSync("/proc/self/status", "utf8"))[1];
+  } catch {}
+  writeFileSync(process.env.PEAKS + "/" + process.pid, String(kB));
+});`;
+const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(PEAK)}`;
 
 /** MB of memory that a process must stay below, whatever an attack announces or sends. */
 export const MAX_MEMORY = 200;
