@@ -98,7 +98,7 @@ async function openShared(
   if (address.protocol !== "stream" || address.speaksHttp2 !== true) return undefined;
   using limit = deadline(timeouts.answer, signal);
   try {
-    return await Http2Connection.open(address.open(), limit.signal);
+    return await Http2Connection.open(address.open(), { signal: limit.signal });
   } catch (error) {
     signal?.throwIfAborted();
     if (limit.isOver) throw engineSilent(endpoint, "on its connection", timeouts.answer);

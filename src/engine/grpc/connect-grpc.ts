@@ -59,13 +59,18 @@ export async function connectHttp2(options: ConnectOptions): Promise<EngineHttp2
   return undefined;
 }
 
+function isOnThisMachine({ protocol }: EngineAddress): boolean {
+  return protocol === "unix" || protocol === "npipe";
+}
+
 /** @param apiVersion the newest that the engine speaks */
 export function engineSpeaksHttp2(apiVersion: string): boolean {
   return /^\d+\.\d+$/.test(apiVersion) && isAtLeast(apiVersion, HTTP2);
 }
 
-async function fromTheStart({ connections }: ConnectOptions, signal: AbortSignal): Promise<EngineHttp2> {
-  return { connection: await Http2Connection.open(connections.another(), signal), takesRequests: true };
+async function fromTheStart({ address, connections }: ConnectOptions, signal: AbortSignal): Promise<EngineHttp2> {
+  const isLocal = isOnThisMachine(address);
+  return { connection: await Http2Connection.open(connections.another(), { signal, isLocal }), takesRequests: true };
 }
 
 async function bySwitching(
@@ -81,7 +86,8 @@ async function bySwitching(
     using limit = deadline(isRemote ? REMOTE_SWITCH_TIMEOUT : SWITCH_TIMEOUT, signal);
     const switched = await switchProtocol(agent, `${prefix}/grpc`, "h2c", limit.signal);
     if (switched !== undefined) {
-      return { connection: await Http2Connection.open(switched, limit.signal), takesRequests: false };
+      const options = { signal: limit.signal, isLocal: isOnThisMachine(address) };
+      return { connection: await Http2Connection.open(switched, options), takesRequests: false };
     }
   } catch (error) {
     stream.destroy();
