@@ -15,6 +15,8 @@ const NEXT_PROBES = 3;
 const CLEARLY_SLOWER = 0.8;
 /** The longest pause of such a probe, as a share of the time. */
 const SPREAD_OUT = 0.75;
+/** Two such probes whose rates differ by less than this share settle the matter, too. */
+const AGREEMENT = 0.2;
 /** ms after which a probe is given up: the link is slower than a modem, or the sender gives no probe. */
 const LONGEST = 2000;
 /** ms at least in a division: the clock's resolution. */
@@ -84,7 +86,7 @@ export class LinkRate {
     if (first.transfer <= SLOW) {
       this.#next = this.#next.then(async (probes) => {
         const isAllowed = (): boolean => probes.length < NEXT_PROBES && FIRST + (probes.length + 1) * NEXT <= budget;
-        while (isAllowed() && !this.#isFast(probes, enough) && !this.#isSlow(probes, enough))
+        while (isAllowed() && !this.#isFast(probes, enough) && !isSlow(probes, enough) && !agree(probes))
           probes = [...probes, await this.#probe(NEXT)];
         return probes;
       });
@@ -97,16 +99,6 @@ export class LinkRate {
 
   #isFast(probes: readonly Probed[], enough: number): boolean {
     return this.#observed >= enough || probes.some((probe) => this.#atLeast(probe) >= enough);
-  }
-
-  /**
-   * A busy process receives the bytes late and all at once: the longest pause is nearly all of the time. On a rate-limited link the kernel
-   * passes up to 64 kB at a time, so that each pause is about half of the time.
-   */
-  #isSlow(probes: readonly Probed[], enough: number): boolean {
-    return probes.some(
-      (probe) => probe.pause <= probe.tail * SPREAD_OUT && rateBehindBurst(probe) < enough * CLEARLY_SLOWER,
-    );
   }
 
   /** Returns the rate of the fastest probe if it is sufficient in any case, else of the middle one. */
@@ -187,6 +179,27 @@ interface Probed {
   tailBytes: number;
   /** ms; the longest time between two chunks of the tail. */
   pause: number;
+}
+
+/**
+ * A busy process receives the bytes late and all at once: the longest pause is nearly all of the time. On a rate-limited link the kernel
+ * passes up to 64 kB at a time, so that each pause is about half of the time.
+ */
+function isSpreadOut({ pause, tail }: Probed): boolean {
+  return pause < tail * SPREAD_OUT;
+}
+
+function isSlow(probes: readonly Probed[], enough: number): boolean {
+  return probes.some((probe) => isSpreadOut(probe) && rateBehindBurst(probe) < enough * CLEARLY_SLOWER);
+}
+
+/** Whether two probes have measured the same rate, and this process was not busy. */
+function agree(probes: readonly Probed[]): boolean {
+  const rates = probes
+    .filter(isSpreadOut)
+    .map(rateBehindBurst)
+    .toSorted((a, b) => a - b);
+  return rates.some((rate, at) => at > 0 && (rates[at - 1] ?? 0) > rate * (1 - AGREEMENT));
 }
 
 function rateBehindBurst({ tailBytes, tail }: Probed): number {
