@@ -59,7 +59,7 @@ async function runJob(job: Job): Promise<number> {
   process.stderr.on("error", () => {});
   try {
     await job.run({ output, signal: stop.signal, env: process.env });
-    terminal.close();
+    closeTerminal(job.output, terminal);
     return 0;
   } catch (error) {
     // Ctrl-C reaches the whole foreground process group: when ssh dies of it first, the reason is still Ctrl-C.
@@ -69,8 +69,15 @@ async function runJob(job: Job): Promise<number> {
       terminal.detail(cause.message);
       return 128 + constants.signals[cause.signal];
     }
+    closeTerminal(job.output, terminal);
     return await report(cause, terminal, print, job.batch);
   }
+}
+
+/** Ends with the table of the outcomes, which a program reads in the events. */
+function closeTerminal({ json }: OutputOptions, terminal: Terminal): void {
+  terminal.close();
+  if (!json) terminal.outcomes();
 }
 
 /** Returns what prints events: the terminal; or lines for programs, and the terminal errors alone. */

@@ -3,6 +3,7 @@ import type { ErrorReport } from "./errors.ts";
 import type { Progress, TransferEvent, TransferName } from "./events.ts";
 import type { Screen } from "./live-area.ts";
 import type { OutputOptions } from "./output.ts";
+import { OutcomeTable } from "./outcome-table.ts";
 import { ProgressDisplay } from "./progress-display.ts";
 import { detailText, noteText, planText, resultText, warningText } from "./texts.ts";
 import { dryRunLines } from "./plan-text.ts";
@@ -18,6 +19,9 @@ export class Terminal {
   readonly #screen: Screen;
   readonly #now: () => number;
   readonly #progress: ProgressDisplay;
+  readonly #outcomes = new OutcomeTable();
+  /** Several transfers can fail for the same reason. It is told once. */
+  readonly #failures = new Set<string>();
 
   constructor(
     options: TerminalOptions,
@@ -34,6 +38,7 @@ export class Terminal {
   /** Prints an event of a transfer. */
   show(event: TransferEvent): void {
     const { transfer } = event;
+    this.#outcomes.add(event);
     switch (event.type) {
       case "started":
         return;
@@ -96,10 +101,18 @@ export class Terminal {
   /** Prints a failure of this side, or one in the words of the remote side. */
   failure(report: ErrorReport, transfer?: TransferName): void {
     this.#progress.remove(transfer);
+    const words = JSON.stringify([report.message, report.expected, report.hint]);
+    if (this.#failures.has(words)) return;
+    this.#failures.add(words);
     const { message, expected, hint } = report.side === "remote" ? eachOnOneLine(report) : report;
     this.#print(`docker-over-ssh: ${report.side === "remote" ? "the remote side failed: " : ""}${message}`);
     if (expected) this.#print(`  expected: ${expected}`);
     if (hint) this.#print(`  to do:    ${hint}`);
+  }
+
+  /** Prints how the transfers of the command ended, if there were several. */
+  outcomes(): void {
+    if (!this.#options.quiet) for (const line of this.#outcomes.lines()) this.#print(line);
   }
 
   /** Removes what is drawn of the progress. */

@@ -30,7 +30,6 @@ export async function pushToHosts(
   await using sources = new SharedSources(context);
   const logins = new LoginQueue();
   const outcomes = new Map<RemoteBatch<PushRequest>, Outcome>();
-  const reported = new Set<unknown>();
   const waiting = [...remotes];
   const work = async (): Promise<void> => {
     for (let remote = waiting.shift(); remote !== undefined; remote = waiting.shift()) {
@@ -40,8 +39,9 @@ export async function pushToHosts(
   };
   const pushTo = async (remote: RemoteBatch<PushRequest>): Promise<Outcome> => {
     const [request] = remote.transfers;
-    const { image: _, ...host } = transferName(request);
-    const output = outputFor(context.output, host);
+    const { image, ...host } = transferName(request);
+    const only = remote.transfers.length === 1 && image !== undefined ? { image, ...host } : host;
+    const output = outputFor(context.output, only);
     try {
       const once = async () =>
         await logins.run(
@@ -57,11 +57,7 @@ export async function pushToHosts(
     } catch (error) {
       context.signal.throwIfAborted();
       const failure = asFailure(error);
-      // An image that is not here is missing for all hosts.
-      if (!reported.has(error)) {
-        output.event({ type: "error", ...errorReport(failure, failure instanceof RemoteFailure ? "remote" : "here") });
-      }
-      reported.add(error);
+      output.event({ type: "error", ...errorReport(failure, failure instanceof RemoteFailure ? "remote" : "here") });
       return { failure };
     }
   };

@@ -40,6 +40,10 @@ test("a host that fails does not hold up the others, and the exit status is its 
   expect(exitCode).toBe(4);
   expect(stderr).toContain("Connection refused");
   expect(stderr).toContain("1 of 3 hosts");
+  const table = stderr
+    .split("\n")
+    .flatMap((line) => /^ssh:\/\/(\w+) +(done|failed: [\w-]+)/.exec(line)?.slice(1).join(" ") ?? []);
+  expect(table.toSorted()).toEqual(["down failed: engine-unreachable", "one done", "two done"]);
   for (const name of ["one", "two"]) expect(await look("oci", at(name), "app:v1")).toEqual(whole(image));
 });
 
