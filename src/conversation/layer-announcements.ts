@@ -16,7 +16,11 @@ export interface LayerAnnouncements {
  * Collects the sender's announcements until each of `wanted` has been announced. Call it before the sender can announce any. An announcement
  * of another layer ends the tunnel.
  */
-export function receiveLayerAnnouncements(tunnel: Conversation, wanted: readonly Digest[]): LayerAnnouncements {
+export function receiveLayerAnnouncements(
+  tunnel: Conversation,
+  wanted: readonly Digest[],
+  onAnnounced: (layer: AnnouncedLayer) => void = () => {},
+): LayerAnnouncements {
   const open = new Set(wanted);
   const [layers, cuttable] = [queue<AnnouncedLayer>(), queue<AnnouncedLayer>()];
   const endIfAll = (): void => {
@@ -28,6 +32,7 @@ export function receiveLayerAnnouncements(tunnel: Conversation, wanted: readonly
   tunnel.on("layer", (message) => {
     const layer = parseLayer(message);
     if (!open.delete(layer.diffId)) throw malformed("layer, which was not wanted");
+    onAnnounced(layer);
     layers.push(layer);
     if (layer.cutting !== undefined) cuttable.push(layer);
     endIfAll();

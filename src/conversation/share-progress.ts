@@ -1,11 +1,16 @@
-import { STAGES, type Stage } from "../output/events.ts";
+import { STAGES, type ProgressOfLayer, type Stage } from "../output/events.ts";
 import type { Output, Progress } from "../output/output.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
 import type { Conversation } from "../stdio-tunnel/conversation.ts";
-import { count, text } from "./fields.ts";
+import { count, list, matching, text } from "./fields.ts";
+
+const LAYER_ID = /^[0-9a-f]{12}$/;
 
 /** ms between two progress messages of one stage. */
 const SEND_EVERY = 100;
+
+/** Layers that a message names: more of them are not in work at a time. */
+const MAX_LAYERS = 16;
 
 /** ms between two messages about progress that the peer cannot see: an engine that loads or saves. */
 const PULSE = 5_000;
@@ -23,7 +28,10 @@ export function shareProgress(
   moved: () => number | undefined = () => undefined,
 ): (progress: Progress) => void {
   let last: { progress: Progress; at: number } = { progress: { stage: "working", current: 0 }, at: -Infinity };
-  const send = (progress: Progress): void => void tunnel.send({ type: "progress", ...progress }).catch(() => {});
+  const send = ({ perLayer, ...progress }: Progress): void => {
+    const some = perLayer?.slice(0, MAX_LAYERS);
+    tunnel.send({ type: "progress", ...progress, ...(some && { perLayer: some }) }).catch(() => {});
+  };
   let seen = moved();
   const timer = setInterval(() => {
     const now = moved();
@@ -54,7 +62,20 @@ function parseProgress(message: Message): Progress {
     stage: stageOf(text(message.stage)),
     current: count(message.current),
     ...(message.total === undefined ? {} : { total: count(message.total) }),
+    ...(message.isEstimated === true && { isEstimated: true }),
+    ...(message.saved === undefined ? {} : { saved: count(message.saved) }),
     ...(message.layers === undefined ? {} : { layers: { done: count(done), total: count(total) } }),
+    ...(message.perLayer === undefined ? {} : { perLayer: list(message.perLayer).slice(0, MAX_LAYERS).map(layerOf) }),
+  };
+}
+
+function layerOf(given: unknown): ProgressOfLayer {
+  const { id, current, total, isByDelta } = (given ?? {}) as Record<string, unknown>;
+  return {
+    id: matching(id, LAYER_ID),
+    current: count(current),
+    ...(total === undefined ? {} : { total: count(total) }),
+    ...(isByDelta === true && { isByDelta }),
   };
 }
 

@@ -3,7 +3,7 @@ import type { DeltaBases } from "./delta-bases.ts";
 import { LayerRebuilder, type LayerRebuilderOptions } from "./layer-rebuilder.ts";
 
 /** Options that a fetch and a rebuilder have in common. */
-type SharedOption = "client" | "repository" | "resumeCache" | "limit" | "signal" | "onBytes";
+type SharedOption = "client" | "repository" | "resumeCache" | "limit" | "signal" | "onBytes" | "progress";
 
 /** The options of a fetch, with a rebuilder. Dispose of it before the delta bases and the spool. */
 export interface FetchWithRebuilder<Fetch> extends AsyncDisposable {

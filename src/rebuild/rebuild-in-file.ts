@@ -6,6 +6,7 @@ import { encodeMissingPieces } from "../delta/missing-pieces.ts";
 import { PieceKeyFilter } from "../delta/piece-key-filter.ts";
 import { reusePieces } from "../delta/reuse-pieces.ts";
 import { TarRebuild } from "../delta/tar-rebuild.ts";
+import type { Digest } from "../image/digest.ts";
 import { hasZstd } from "../image/layer/zstd-frames.ts";
 import type { Detail } from "../output/details.ts";
 import type { RegistryClient } from "../registry/registry-client.ts";
@@ -26,8 +27,15 @@ export interface RebuildOptions {
   signal: AbortSignal;
   /** Receives the bytes of each chunk from the sender. */
   onBytes: (count: number) => void;
+  progress: RebuildProgress;
   /** For --verbose. */
   onDetail: (detail: Detail) => void;
+}
+
+/** Receives how many plain bytes of a layer's pieces are there, of all: found in delta bases first, then received. */
+export interface RebuildProgress {
+  find(diffId: Digest, bytes: number, all: number): void;
+  receivePieces(diffId: Digest, bytes: number, all: number): void;
 }
 
 /** The sources of present pieces, and a callback for the bytes of missing ones. */
@@ -69,7 +77,7 @@ export async function rebuildInFile(
   sources: RebuildSources,
   options: RebuildOptions,
 ): Promise<RebuiltLayer> {
-  const { choice, client, repository, signal, onBytes, onDetail } = options;
+  const { choice, client, repository, signal, onBytes, onDetail, progress } = options;
   const { diffId } = layer;
   const measure = await choice.watch(layer);
   await using file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW);
@@ -86,6 +94,7 @@ export async function rebuildInFile(
     const all = rebuild.distinctBytes;
     const bytesFound = all - rebuild.missing.bytes;
     onDetail({ code: "pieces-found", diffId, bytesFound, bytes: all });
+    progress.find(diffId, bytesFound, all);
     await fetchMissingPieces(rebuild, layer, sources, options);
     await file.truncate(rebuild.size); // a partial rebuild may be longer
     return { path, size: await verified, bytesFound };
@@ -122,13 +131,14 @@ async function fetchMissingPieces(
   rebuild: TarRebuild,
   { diffId }: AnnouncedLayer,
   { onPieceBytes }: RebuildSources,
-  { client, repository, signal, onBytes }: RebuildOptions,
+  { client, repository, signal, onBytes, progress }: RebuildOptions,
 ): Promise<void> {
   if (rebuild.missing.pieces === 0) return;
   const list = encodeMissingPieces(rebuild.missingOrdinals());
   const onChunk = (count: number): void => {
     onPieceBytes(count);
     onBytes(count);
+    progress.receivePieces(diffId, count, rebuild.distinctBytes);
   };
   await rebuild.fill(countBytes(await client.pieces(repository, diffId, list, signal), onChunk));
 }

@@ -20,6 +20,7 @@ import { byteRange } from "../streams/byte-range.ts";
 import { coalesce } from "../streams/coalesce.ts";
 import { countBytes } from "../streams/count-bytes.ts";
 import { cacheWhileSlow } from "./cache-while-slow.ts";
+import type { FetchProgress } from "./fetch-progress.ts";
 
 export interface FetchOptions {
   client: RegistryClient;
@@ -29,12 +30,11 @@ export interface FetchOptions {
   named?: ReadonlyMap<Digest, Digest> | undefined;
   /** Partial layers of earlier runs, and for the next one; undefined: none. */
   resumeCache: ResumeCache | undefined;
-  /** Receives the bytes of each chunk from the sender. */
+  /** Receives the bytes of each chunk from the sender, of any layer. */
   onBytes: (count: number) => void;
-  /** Called when a layer is continued after `bytes` bytes of an earlier run. */
-  onResumed: (layer: AnnouncedLayer, bytes: number) => void;
-  /** Called for each verified layer. */
-  onLayer: () => void;
+  /** Called when a layer is about to be fetched whole, after `bytesPresent` bytes of an earlier run. */
+  onStart: (layer: AnnouncedLayer, bytesPresent: number) => void;
+  progress: FetchProgress;
   /** Limits the uncompressed bytes of all layers together. */
   limit: SizeLimit;
   /** Rebuilds a layer from delta bases. Resolves to the verified file; or to the layer to fetch whole. Undefined: no layer is rebuilt. */
@@ -63,7 +63,7 @@ export function incomingLayer(announced: AnnouncedLayer, options: FetchOptions):
       if (cutting === undefined || options.rebuild === undefined) return layer;
       const result = await options.rebuild(announced);
       if ("path" in result) {
-        options.onLayer();
+        options.progress.finish(diffId);
         return result;
       }
       const { cutting: _, ...whole } = result;
@@ -125,20 +125,24 @@ export async function fetchInto(
 /** Opens a layer and verifies it while it is read: the bytes in `file`, then those of the sender, which are written to it. */
 async function openLayer(
   announced: AnnouncedLayer,
-  { client, repository, signal, limit, onBytes, onLayer, onResumed }: FetchOptions,
+  { client, repository, signal, limit, onBytes, onStart, progress }: FetchOptions,
   file?: ResumableFile,
   keepGoing?: (bytes: number) => boolean,
 ): Promise<Readable> {
   const { diffId, cutting: _, ...blob } = announced;
   limit.refuse(blob.size);
   const from = file?.resumedBytes ?? 0;
-  if (from > 0) onResumed(announced, from);
+  onStart(announced, from);
   const { first, bytes } = await client.stream(repository, blob.digest, { from, signal });
   bytes.on("error", () => {}); // may occur before it is read; its reader gets it as well
-  const received = coalesce(byteRange(countBytes(bytes, onBytes), { first: from - first }));
+  const onChunk = (count: number): void => {
+    onBytes(count);
+    progress.receive(diffId, count);
+  };
+  const received = coalesce(byteRange(countBytes(bytes, onChunk), { first: from - first }));
   const share = limit.share();
   const verified = verifyLayer({ blob, diffId, limit: share });
-  verified.once("end", onLayer);
+  verified.once("end", () => progress.finish(diffId));
   verified.once("error", (error) => {
     if (file === undefined || !isInvalidContent(error)) return;
     file.isInvalid = true;

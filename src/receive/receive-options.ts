@@ -1,5 +1,5 @@
 import type { LayerAnnouncements } from "../conversation/layer-announcements.ts";
-import type { About, Offer, WantedImage, WantedLayers } from "../conversation/messages.ts";
+import type { About, AnnouncedLayer, Offer, WantedImage, WantedLayers } from "../conversation/messages.ts";
 import type { Engine, EngineInfo } from "../engine/engine.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
@@ -23,7 +23,7 @@ export interface ReceiveOptions {
   tunnel: Conversation;
   about: About;
   /** Sends a `want`, and resolves to the sender's offer. */
-  obtain: (want: Wanted) => Promise<OfferedLayers>;
+  obtain: (want: Wanted, onAnnounced?: (layer: AnnouncedLayer) => void) => Promise<OfferedLayers>;
   /** Tells the sender that nothing is wanted, not even manifest and config. Does not wait for its answer. */
   decline: () => Promise<void>;
   /** Whether `obtain` or `decline` may be called a second time, because present layers have disappeared meanwhile. */

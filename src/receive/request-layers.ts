@@ -9,6 +9,7 @@ import { LinkRate } from "../rebuild/link-rate.ts";
 import { RegistryClient } from "../registry/registry-client.ts";
 import { memoize } from "../streams/memoize.ts";
 import { queue, type Queue } from "../streams/queue.ts";
+import { FetchProgress } from "./fetch-progress.ts";
 import type { FetchOptions } from "./incoming-layer.ts";
 import { readImageMetadata, type ImageMetadata } from "./read-image-metadata.ts";
 import { namedBlobs, type ReceiveOptions } from "./receive-options.ts";
@@ -53,7 +54,10 @@ export async function requestLayers(
   };
   if (!delta) reportWhole(options.noDeltaReason ?? "no-similar-image");
   const begun = (await options.resumeCache?.findPartial(wanted)) ?? [];
-  const { offer, layers, cuttable } = await options.obtain({ kind: "layers", diffIds: wanted, begun, delta });
+  const progress = new FetchProgress(new Set(wanted).size, options.onProgress);
+  const { offer, layers, cuttable } = await options.obtain({ kind: "layers", diffIds: wanted, begun, delta }, (layer) =>
+    progress.announce(layer),
+  );
   if (delta && !offer.announced) reportWhole("served-from-registry");
 
   const client = clientFor(offer, options);
@@ -63,7 +67,7 @@ export async function requestLayers(
   const common = {
     cuttable,
     deltaChoice: (speed: RebuildSpeed) => deltaChoice(speed, rate, options),
-    fetch: fetchOptions(client, offer, wanted, rate, options),
+    fetch: fetchOptions(client, offer, progress, rate, options),
     rate,
     isUnread: offer.unread === true,
     metadata,
@@ -72,7 +76,7 @@ export async function requestLayers(
   if (offer.announced || offer.unread) return { ...common, layers };
   try {
     const { manifest } = await metadata();
-    return { ...common, layers: layersInManifest(manifest, options.about.diffIds, wanted) };
+    return { ...common, layers: layersInManifest(manifest, options.about.diffIds, wanted, progress) };
   } catch (error) {
     client[Symbol.dispose]();
     throw error;
@@ -107,25 +111,23 @@ function deltaChoice(speed: RebuildSpeed, rate: LinkRate, { delta, resumeCache, 
 function fetchOptions(
   client: RegistryClient,
   { repository }: Offer,
-  wanted: readonly Digest[],
+  progress: FetchProgress,
   rate: LinkRate,
-  { about, signal, resumeCache, output, onProgress, maxSize }: ReceiveOptions,
+  { about, signal, resumeCache, output, maxSize }: ReceiveOptions,
 ): FetchOptions {
-  const progress = { stage: "sending" as const, current: 0, layers: { done: 0, total: new Set(wanted).size } };
   return {
     client,
     repository,
     signal,
     resumeCache,
     named: namedBlobs(about),
-    onBytes: (count) => {
-      progress.current += count;
-      rate.note();
-      onProgress(progress);
+    onBytes: () => rate.note(),
+    onStart: (layer, bytesPresent) => {
+      progress.startWhole(layer, bytesPresent);
+      if (bytesPresent === 0) return;
+      output.detail({ code: "layer-continued", digest: layer.digest, bytesPresent, bytes: layer.size });
     },
-    onResumed: ({ digest, size }, bytesPresent) =>
-      output.detail({ code: "layer-continued", digest, bytesPresent, bytes: size }),
-    onLayer: () => progress.layers.done++,
+    progress,
     limit: sizeLimit(maxSize),
   };
 }
@@ -135,11 +137,14 @@ function layersInManifest(
   { layers }: Manifest,
   diffIds: readonly Digest[],
   wanted: readonly Digest[],
+  progress: FetchProgress,
 ): Queue<AnnouncedLayer> {
   const found = queue<AnnouncedLayer>();
   for (const diffId of new Set(wanted)) {
     const blob = layers[diffIds.indexOf(diffId)];
-    if (blob !== undefined) found.push({ diffId, ...blob });
+    if (blob === undefined) continue;
+    progress.announce({ diffId, ...blob });
+    found.push({ diffId, ...blob });
   }
   found.end();
   return found;

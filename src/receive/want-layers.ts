@@ -23,10 +23,10 @@ export function wantLayers(
       onWant(0);
       await tunnel.send(wantMessage({ kind: "nothing", ...packing }));
     },
-    async obtain(want: Wanted): Promise<OfferedLayers> {
+    async obtain(want: Wanted, onAnnounced): Promise<OfferedLayers> {
       await unread;
       onWant(want.kind === "image" ? undefined : want.diffIds.length);
-      const announced = receiveLayerAnnouncements(tunnel, want.diffIds);
+      const announced = receiveLayerAnnouncements(tunnel, want.diffIds, onAnnounced);
       await tunnel.send(wantMessage({ ...want, ...packing }));
       const offer = parseOffer(await abortable(tunnel.next("offer"), signal));
       return { offer, ...announced };

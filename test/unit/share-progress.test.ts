@@ -26,3 +26,31 @@ test("a stage that this version does not know is shown as work, without the peer
   const work = { type: "progress", stage: "working", current: 1 };
   expect(await shown(others)).toEqual(others.map(() => work));
 });
+
+test("totals, savings and layers of the peer are shown as it sends them", async () => {
+  const { sender, receiver } = await tunnelPair();
+  const events: unknown[] = [];
+  shareProgress(
+    sender,
+    true,
+    outputTo((event) => events.push(event)),
+  );
+  const progress: Progress = {
+    stage: "sending",
+    current: 5,
+    total: 10,
+    isEstimated: true,
+    saved: 2,
+    layers: { done: 1, total: 2 },
+    perLayer: [{ id: "0123456789ab", current: 5, total: 10, isByDelta: true }],
+  };
+  shareProgress(
+    receiver,
+    false,
+    outputTo(() => {}),
+  )(progress);
+  await receiver.send({ type: "end" });
+  await sender.next("end");
+  await Promise.all([sender.close(), receiver.close()]);
+  expect(events).toEqual([{ type: "progress", ...progress }]);
+});

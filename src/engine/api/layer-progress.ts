@@ -55,11 +55,13 @@ export class LayerProgress {
     const missing = [...this.#layers.values()].filter(({ present }) => !present);
     const sum = (pick: "current" | "total"): number => missing.reduce((all, layer) => all + layer[pick], 0);
     const done = missing.filter((layer) => layer.done).length;
+    const inWork = [...this.#layers].filter(([, layer]) => !layer.done && layer.current > 0);
     return {
       stage: this.#stage,
       current: sum("current"),
       total: sum("total"),
       layers: { done, total: missing.length },
+      perLayer: inWork.map(([id, { current, total }]) => ({ id, current, total })),
     };
   }
 }

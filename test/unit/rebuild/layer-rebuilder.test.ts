@@ -214,6 +214,7 @@ test.each(["disposed of", "aborted"])("a pending probe of the link ends when the
   const rebuilder = new LayerRebuilder({
     client,
     repository: "app",
+    progress: { find: () => {}, receivePieces: () => {} },
     choice,
     deltaBases: basesOf(),
     spool: receiving,

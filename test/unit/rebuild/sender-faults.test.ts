@@ -118,6 +118,7 @@ describe("recipes of a malicious sender", () => {
         sizeOf: async () => 3 * MB,
       },
       repository: "app",
+      progress: { find: () => {}, receivePieces: () => {} },
       choice: ALWAYS,
       deltaBases: basesOf(),
       spool: receiving,

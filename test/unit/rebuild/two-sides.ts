@@ -140,6 +140,7 @@ export async function rebuild(
       sizeOf: async () => plain.length,
     },
     repository: "app",
+    progress: { find: () => {}, receivePieces: () => {} },
     choice,
     deltaBases,
     spool: receiving,

@@ -7,6 +7,7 @@ import { buffer } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { FetchOptions } from "../../../src/receive/incoming-layer.ts";
+import { FetchProgress } from "../../../src/receive/fetch-progress.ts";
 import { fetchLayers, streamLayers } from "../../../src/receive/fetch-layers.ts";
 import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
 import { OutgoingBlobs } from "../../../src/send/outgoing-blobs.ts";
@@ -104,8 +105,8 @@ async function fetch(
       found.received += count;
       if (found.received > breakAfter) throw Object.assign(new Error("the link is gone"), { code: "ECONNRESET" });
     },
-    onResumed: (_, bytes) => found.resumed.push(bytes),
-    onLayer: () => {},
+    onStart: (_, bytes) => void (bytes > 0 && found.resumed.push(bytes)),
+    progress: new FetchProgress(1, () => {}),
     limit: sizeLimit(limit),
   };
   if (how === "stream") {

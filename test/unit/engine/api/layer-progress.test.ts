@@ -9,7 +9,13 @@ test("a pull into a graph driver: existing layers do not count, downloads do", (
   expect(progress.add({ id: A, status: "Already exists" })).toBe(true);
   expect(progress.add({ id: B, status: "Pulling fs layer" })).toBe(false);
   progress.add({ id: B, status: "Downloading", current: 40, total: 100 });
-  expect(progress.progress).toEqual({ stage: "sending", current: 40, total: 100, layers: { done: 0, total: 1 } });
+  expect(progress.progress).toEqual({
+    stage: "sending",
+    current: 40,
+    total: 100,
+    layers: { done: 0, total: 1 },
+    perLayer: [{ id: B, current: 40, total: 100 }],
+  });
   progress.add({ id: B, status: "Download complete" });
   progress.add({ id: B, status: "Extracting", current: 7, total: 9 });
   progress.add({ id: B, status: "Pull complete" });
