@@ -10,6 +10,7 @@ import { nameless, readImageName, readLocation, readReference, refuseEngineOptio
 import { readConnection } from "./read-connection.ts";
 import { readWords } from "./read-words.ts";
 import {
+  isStartedByScript,
   readBatch,
   readTransferOptions,
   SHARED_OPTIONS,
@@ -87,6 +88,7 @@ export function readPullRequest(
     ...readNames(image, to, options),
     target: readTarget(to, options, env),
     maxSize: options.maxSize,
+    ...(isStartedByScript(connection, env) && { acceptsNames: true }),
     ...shared,
   };
 }

@@ -1,6 +1,7 @@
 import type { FurtherNames } from "../image/further-names.ts";
 import type { CompressOption } from "../packing/compress-option.ts";
 import { Failure } from "../output/errors.ts";
+import { STARTED_BY_SCRIPT } from "../remote/remote-lines.ts";
 import type { Batch, Connection, Delta, RemoteBatch, SharedRequest, TransferRequest } from "../request.ts";
 import type { ArgumentDefinition, OptionDefinition, Words } from "./command-definition.ts";
 import { HOST_OPTIONS, type HostOptions } from "./host-options.ts";
@@ -53,10 +54,16 @@ export function readBatch<Request extends TransferRequest>(
   }
   const read = (connection: Connection): RemoteBatch<Request> => ({
     connection,
+    ...(isStartedByScript(connection, env) && { acceptsOthers: true }),
     transfers: [readRequest(image, connection), ...others.map((other) => readRequest(other, connection))],
   });
   const [first, ...further] = readConnections(command, options, env);
   return { remotes: [read(first), ...further.map(read)] };
+}
+
+/** Whether the initiator has started this side by the remote script, and so chooses all of its words. */
+export function isStartedByScript({ kind }: Connection, env: NodeJS.ProcessEnv): boolean {
+  return kind === "spawned" && env[STARTED_BY_SCRIPT] === "1";
 }
 
 /** The words of push and pull, for `usage:`. */

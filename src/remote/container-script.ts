@@ -1,3 +1,5 @@
+import { STARTED_BY_SCRIPT } from "./remote-lines.ts";
+
 /** The volume with the cache folder of remote sides in containers; the label of the volume and of the containers. */
 export const CACHE_VOLUME = "docker-over-ssh-cache";
 export const REMOTE_LABEL = "docker-over-ssh.remote";
@@ -66,7 +68,7 @@ t_container() {
   get_image || { pass container "no image"; return; }
   tidy_engine
   echo "$m try container $i"
-  $s "$p" run -i --rm --log-driver none --network host --pid host --userns host --security-opt label=disable --user 0:0 --label ${REMOTE_LABEL}=true --mount type=volume,src=${CACHE_VOLUME},dst=/cache,volume-label=${REMOTE_LABEL}=true --mount "type=bind,src=$u,dst=/var/run/docker.sock" -e XDG_CACHE_HOME=/cache -e DOCKER_HOST=unix:///var/run/docker.sock --entrypoint node "$i" -e "$j" -- "$b" $d container "$@"
+  $s "$p" run -i --rm --log-driver none --network host --pid host --userns host --security-opt label=disable --user 0:0 --label ${REMOTE_LABEL}=true --mount type=volume,src=${CACHE_VOLUME},dst=/cache,volume-label=${REMOTE_LABEL}=true --mount "type=bind,src=$u,dst=/var/run/docker.sock" -e XDG_CACHE_HOME=/cache -e DOCKER_HOST=unix:///var/run/docker.sock -e ${STARTED_BY_SCRIPT}=1 --entrypoint node "$i" -e "$j" -- "$b" $d container "$@"
   ended container $?
 }
 `;

@@ -8,6 +8,12 @@ export const MAX_NOISE = 64 * 1024;
 
 export const MARKER = "#docker-over-ssh#remote#";
 
+/**
+ * Environment variable of a docker-over-ssh that the remote script starts. Whoever sends the script chooses all of its words, so this side
+ * may do what its words do not name: get other images, and give them further names.
+ */
+export const STARTED_BY_SCRIPT = "DOCKER_OVER_SSH_BY_SCRIPT";
+
 /** Exit status of the bootstrap where this Node does not suit. The bootstrap has written why. */
 export const PASSED_OVER = 96;
 

@@ -2,7 +2,7 @@ import type { Reference } from "../image/reference.ts";
 import type { RemoteProgram } from "../request.ts";
 import type { Bundle } from "./bundle.ts";
 import { FOLDERS, HOME_FOLDERS, NODE_PATHS, NVM_NODE } from "./program-folders.ts";
-import { MARKER, PASSED_OVER, type FurtherProgram } from "./remote-lines.ts";
+import { MARKER, PASSED_OVER, STARTED_BY_SCRIPT, type FurtherProgram } from "./remote-lines.ts";
 import { CONTAINER_SCRIPT } from "./container-script.ts";
 import { SENT_NODE_SCRIPT } from "./sent-node-script.ts";
 import { blocksOf, evaluatingWords } from "./shell-words.ts";
@@ -137,8 +137,8 @@ t_sent() {
 
 # The blocks above stand in front of these words until they are evaluated.
 o="$1"; d="$2"; i="$3"; q="$6"
-PATH="\${4:+$4:}\${PATH:+$PATH:}\${5:+$5:}${HOME_FOLDERS}"
-export PATH; shift 6
+PATH="\${4:+$4:}\${PATH:+$PATH:}\${5:+$5:}${HOME_FOLDERS}"; ${STARTED_BY_SCRIPT}=1
+export PATH ${STARTED_BY_SCRIPT}; shift 6
 for t in $o; do
   t_\${t#node-} "$@"
 done
