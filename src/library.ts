@@ -55,6 +55,8 @@ export type RemoteSide = `ssh://${string}` | `docker://${string}` | `kubectl://$
 export interface PushOptions extends TransferOptions {
   /** `embedded`, `container` or `HOST:PORT` */
   registry?: string | undefined;
+  /** With an address: a command that is run there, by the login shell, when the image has arrived */
+  run?: string | undefined;
 }
 
 export interface PullOptions extends TransferOptions {
@@ -80,9 +82,14 @@ export interface TransferControls {
  * @throws Failure with a code; a `RemoteFailure` has the words of the remote side.
  */
 export async function push(options: PushOptions, controls: TransferControls = {}): Promise<TransferResult> {
-  const { image, remote, registry, ...shared } = options;
+  const { image, remote, registry, run: command, ...shared } = options;
   return await run(
-    () => pushJob({ images: [image], command: wordsOf(remote) }, { registry, ...valuesOf(shared) }, process.env),
+    () =>
+      pushJob(
+        { images: [image], command: wordsOf(remote) },
+        { registry, run: command, ...valuesOf(shared) },
+        process.env,
+      ),
     controls,
   );
 }

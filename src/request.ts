@@ -28,6 +28,8 @@ export interface RemoteBatch<Request extends TransferRequest = TransferRequest> 
   connection: Connection;
   /** One for each image, in the order of the command line. */
   transfers: NonEmpty<Request>;
+  /** --run: a command for the login shell of the host, when it has all images. */
+  run?: string | undefined;
   /** This side was started by the remote script, so the initiator may name other images through the tunnel. */
   acceptsOthers?: boolean;
 }

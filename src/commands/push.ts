@@ -4,7 +4,7 @@ import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import type { CompressOption } from "../packing/compress-option.ts";
 import { chooseRegistry } from "../registry/choose-registry.ts";
-import type { Connection, PushRequest, SourceEngine } from "../request.ts";
+import type { Batch, Connection, PushRequest, SourceEngine } from "../request.ts";
 import type { CommandDefinition, TransferJob, Words } from "./command-definition.ts";
 import { checkRegistry } from "./option-values.ts";
 import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
@@ -20,6 +20,7 @@ import {
 } from "./shared-options.ts";
 
 export interface PushOptionValues extends SharedOptions, SeveralHostsOptions {
+  run?: string | undefined;
   registry?: string | undefined;
 }
 
@@ -36,6 +37,11 @@ export const pushCommand: CommandDefinition<PushOptionValues, TransferJob> = {
         "serve the image from this process (embedded, the default), from a registry:2 container (container) or from your own registry (HOST:PORT)",
       parse: checkRegistry,
     },
+    {
+      flags: "--run <command>",
+      description:
+        "with ssh://HOST, docker://CONTAINER or kubectl://…: run this command there when all images have arrived, by the login shell and without input; its output is shown, and its exit status becomes that of docker-over-ssh. It takes a login of its own",
+    },
     ...SEVERAL_HOSTS_OPTIONS,
     ...SHARED_OPTIONS,
   ],
@@ -51,11 +57,24 @@ export const pushCommand: CommandDefinition<PushOptionValues, TransferJob> = {
 export function pushJob(words: Words, options: PushOptionValues, env: NodeJS.ProcessEnv): TransferJob {
   const { parallel } = options;
   const read = (image: string, connection: Connection) => readPushRequest(image, connection, options, env);
-  const batch = { ...readBatch(words, options, env, read), parallel };
+  const batch = { ...withRun(readBatch(words, options, env, read), options), parallel };
   return {
     batch,
     run: async (context) => await (await import("../remote/transfers.ts")).pushToRemotes(batch, context),
   };
+}
+
+/** Adds the command of --run to each remote side. Throws a `usage` Failure for one that cannot run it. */
+function withRun({ remotes }: Batch<PushRequest>, { run }: PushOptionValues): Batch<PushRequest> {
+  if (run === undefined) return { remotes };
+  const [first, ...others] = remotes;
+  if (run.trim() === "" || remotes.some(({ connection }) => connection.kind !== "host")) {
+    throw new Failure("usage", "--run is a command for a host", {
+      expected: "--run COMMAND, with ssh://[USER@]HOST, docker://CONTAINER or kubectl://NAMESPACE/POD behind the image",
+      hint: `Behind a command of your own, let the shell run it: docker-over-ssh push … && ssh HOST ${JSON.stringify(run)}`,
+    });
+  }
+  return { remotes: [{ ...first, run }, ...others.map((remote) => ({ ...remote, run }))] };
 }
 
 /** Makes a request of a push as it was typed. Throws a `usage` Failure for arguments that contradict each other. */

@@ -13,6 +13,7 @@ export const EXIT_STATUS = {
   "no-space": 11,
   "not-verified": 12,
   refused: 13,
+  "run-failed": 14,
   internal: 70,
 } as const;
 

@@ -151,6 +151,8 @@ export type Note =
   | { code: "image-pulled"; image: string }
   /** The engine's content store needs a connection of its own. Without `host`: the engine of this side. */
   | { code: "connecting-again"; host?: string }
+  /** All images are there, and the command of --run is run. */
+  | { code: "running-there"; host: string; command: string }
   /** The login ran no command of a POSIX shell: it ended with this status. The engine there is used by another login. */
   | { code: "no-remote-shell"; host: string; status: number }
   /** --preserve-digest has no effect: this address keeps no manifests. Without `address`: the sender. */

@@ -22,6 +22,8 @@ export function noteText(note: Note): string {
       return `the remote engine pulls ${note.image} once, for a container that runs docker-over-ssh there`;
     case "connecting-again":
       return `connecting to ${note.host ?? "the engine"} once more, to read ${note.host === undefined ? "its" : "the engine's"} content store`;
+    case "running-there":
+      return `running on ${note.host}: ${note.command}`;
     case "no-remote-shell":
       return `${note.host} runs no commands of a POSIX shell (status ${note.status}): connecting once more, to the engine alone`;
     case "manifest-not-kept":

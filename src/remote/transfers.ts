@@ -4,7 +4,7 @@ import type { TransferResult } from "../output/events.ts";
 import { outputFor } from "../output/output.ts";
 import { pull } from "../pull.ts";
 import { push } from "../push.ts";
-import type { Batch, NonEmpty, PullRequest, PushRequest, TransferRequest } from "../request.ts";
+import type { Batch, NonEmpty, PullRequest, PushRequest, RemoteBatch, TransferRequest } from "../request.ts";
 import { transferName, type Context } from "../transfer.ts";
 import { chooseConnection } from "./connect.ts";
 
@@ -18,17 +18,29 @@ export async function pushToRemotes(batch: Batch<PushRequest>, context: Context)
     const { pushToHosts } = await import("./push-to-hosts.ts");
     return await pushToHosts(remotes, batch.parallel ?? PARALLEL, context, async (remote, hostContext, open) => {
       const request = single({ remotes: [remote] });
-      return [await pushToRemote(request, contextOf(request, hostContext), open)];
+      const result = await pushToRemote(request, contextOf(request, hostContext), open);
+      await runAfterwards(remote, hostContext);
+      return [result];
     });
   }
   const request = single(batch);
-  return [await pushToRemote(request, contextOf(request, context))];
+  const result = await pushToRemote(request, contextOf(request, context));
+  await runAfterwards(batch.remotes[0], context);
+  return [result];
 }
 
 /** As {@link pushToRemotes}. */
 export async function pullFromRemotes(batch: Batch<PullRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
   const request = single(batch);
   return [await pullFromRemote(request, contextOf(request, context))];
+}
+
+/** Runs the command of --run, if there is one. Called when the remote side has all images. */
+async function runAfterwards({ run, connection, transfers: [request] }: RemoteBatch, context: Context): Promise<void> {
+  if (run === undefined || connection.kind !== "host") return;
+  const { runThere } = await import("./run-there.ts");
+  const output = outputFor(context.output, { host: connection.given });
+  await runThere(run, connection, request, { ...context, output });
 }
 
 /** The events of a transfer name it. */

@@ -14,6 +14,10 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
     { code: "connecting-again", host: "ssh://prod" },
     "connecting to ssh://prod once more, to read the engine's content store",
   ],
+  "running-there": [
+    { code: "running-there", host: "prod", command: "docker compose up -d" },
+    "running on prod: docker compose up -d",
+  ],
   "no-remote-shell": [
     { code: "no-remote-shell", host: "prod", status: 127 },
     "prod runs no commands of a POSIX shell (status 127): connecting once more, to the engine alone",

@@ -1,0 +1,93 @@
+import { existsSync } from "node:fs";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { makeImage, savePodman } from "../image/make-image.ts";
+import { folder, program, run, start } from "./cli.ts";
+import { look, whole, writeTar } from "./images.ts";
+
+const at = (name: string): string => join(folder, name);
+const image = await makeImage([3000]);
+await writeTar(at("podman.tar"), await savePodman(image)); // it names the image app:v1
+
+/** A host that is this machine. Its docker-over-ssh receives into the layout `there`. */
+await mkdir(at("bin"));
+const programs: Record<string, string> = {
+  "fake-ssh": 'while [ "$1" != -- ]; do shift; done; shift 2; exec /bin/sh -c "$*"',
+  "docker-over-ssh": `shift; exec ${program.join(" ")} pull --to "oci:there" "$@"`,
+};
+for (const [name, code] of Object.entries(programs)) {
+  await writeFile(at(`bin/${name}`), `#!/bin/sh\n${code}\n`);
+  await chmod(at(`bin/${name}`), 0o755);
+}
+
+const push = (command: string, source = "docker-archive:podman.tar"): string[] => {
+  const host = ["--far", "installed", "--far-path", at("bin"), "--ssh", at("bin/fake-ssh")];
+  return ["push", ...host, "--run", command, source, "ssh://prod"];
+};
+
+describe("--run", () => {
+  test("runs there when the image has arrived, without input, and shows stdout and stderr", async () => {
+    const command = `grep -q app:v1 there/index.json && echo "it's $((6 * 7))"; cat; echo to stderr >&2`;
+    const { exitCode, stderr } = await run(...push(command));
+    expect(stderr).toMatch(/pushed docker-archive:podman.tar[^]*remote: it's 42\n/);
+    expect(stderr).toContain("remote: to stderr");
+    expect(exitCode).toBe(0);
+  });
+
+  test("its exit status is that of the program, and the image stays", async () => {
+    const { exitCode, stderr } = await run(...push("exit 7"));
+    expect(stderr).toContain("`exit 7` on prod ended with status 7");
+    expect(exitCode).toBe(7);
+    expect(await look("oci", at("there"), "app:v1")).toEqual(whole(image));
+  });
+
+  test("is not run when the transfer fails", async () => {
+    expect((await run(...push("touch ran", "docker-archive:absent.tar"))).exitCode).toBe(3);
+    expect(existsSync(at("ran"))).toBe(false);
+  });
+
+  test("further names get there without words for them", async () => {
+    const [verb = "", ...words] = push("true");
+    expect(await run(verb, "--tag-also", "latest", ...words)).toMatchObject({ exitCode: 0 });
+    expect(await look("oci", at("there"), "app:latest")).toEqual(whole(image));
+  });
+
+  test("Ctrl-C ends it, and the programs that it has started", async () => {
+    const waiting = start(...push("echo at $$; sleep 300; true"));
+    let pid = 0;
+    for await (const line of waiting.iterable({ from: "stderr" })) {
+      const [, digits] = /remote: at (\d+)/.exec(line) ?? [];
+      if (digits === undefined) continue;
+      pid = Number(digits);
+      waiting.kill("SIGINT");
+    }
+    expect((await waiting).exitCode).toBe(130);
+    await expect.poll(() => isAlive(-pid)).toBe(false);
+  });
+
+  test.each([
+    ["behind a command", ["cat"]],
+    ["without a remote side", []],
+  ])("is refused %s", async (_, remote) => {
+    const { exitCode, stderr } = await run(
+      "push",
+      "--run",
+      "docker compose up -d",
+      "docker-archive:podman.tar",
+      ...remote,
+    );
+    expect(stderr).toContain('&& ssh HOST "docker compose up -d"');
+    expect(exitCode).toBe(2);
+  });
+});
+
+/** Whether a process of a group is there. */
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
