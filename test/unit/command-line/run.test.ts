@@ -63,7 +63,7 @@ describe("--run", () => {
       waiting.kill("SIGINT");
     }
     expect((await waiting).exitCode).toBe(130);
-    await expect.poll(() => isAlive(-pid)).toBe(false);
+    await expect.poll(() => isAlive(-pid), { timeout: 20_000 }).toBe(false); // also those that init has not reaped
   });
 
   test.each([
