@@ -2,7 +2,7 @@
  * Moves an image end to end on real engines: `npm run demo`.
  *
  * The sending engine is this machine's, or a throw-away if it has none. The receiving engine is always a throw-away in its own
- * network namespace, behind a real sshd. Everything is removed at the end.
+ * network namespace, behind a real sshd, on a host where docker-over-ssh is not installed. Everything is removed at the end.
  */
 import { execa } from "execa";
 import { buildImage } from "../test/testbed/build-image.ts";
@@ -12,6 +12,8 @@ import { useHostEngine } from "../test/testbed/host-engine.ts";
 import { startTestbed } from "../test/testbed/start.ts";
 
 const IMAGE = "docker-over-ssh-demo";
+/** Has docker and Node, and no docker-over-ssh. */
+const HOST = "with-node";
 const MB = 1_000_000;
 /** The layers that both versions share: 45 MB that hardly compress, in four layers including busybox. */
 const LAYERS = [
@@ -38,10 +40,12 @@ async function demo(): Promise<void> {
   const env = { ...bed.env, ...(own === undefined ? {} : { DOCKER_HOST: own.host }) };
   try {
     console.log(`near: Docker ${near.version}, ${own === undefined ? "a throw-away" : "the engine of this machine"}`);
-    console.log(`far:  Docker ${bed.far.version}, a throw-away in its own network namespace, reached by ssh`);
+    console.log(
+      `far:  Docker ${bed.far.version}, a throw-away in its own network namespace, reached by ssh; docker-over-ssh is not installed there`,
+    );
     for (const version of ["v1", "v2"]) await buildImage(near, `${IMAGE}:${version}`, LAYERS);
 
-    say("1. The remote engine has nothing: the whole image is sent.");
+    say("1. The remote engine has nothing: docker-over-ssh sends itself and the whole image.");
     const first = await push("v1");
     say("2. v2 differs in its top layer: only that layer is sent.");
     const second = await push("v2");
@@ -57,11 +61,11 @@ async function demo(): Promise<void> {
   async function push(version: string): Promise<number> {
     const image = `${IMAGE}:${version}`;
     const wire = await bed.countWire();
-    console.log(`$ docker-over-ssh push ${image} ssh://far`);
-    await execa({ env, stdio: "inherit" })`docker-over-ssh push ${image} ssh://far`;
+    console.log(`$ docker-over-ssh push ${image} ssh://${HOST}`);
+    await execa({ env, stdio: "inherit" })`docker-over-ssh push ${image} ssh://${HOST}`;
     const { toFar } = await wire();
-    console.log(`$ ssh far docker run --rm ${image}`);
-    await execa({ env, stdio: "inherit" })`ssh far ${`docker run --rm ${image}`}`;
+    console.log(`$ ssh ${HOST} docker run --rm ${image}`);
+    await execa({ env, stdio: "inherit" })`ssh ${HOST} ${`docker run --rm ${image}`}`;
     console.log(`(${toFar} bytes crossed the wire, including ssh and TCP)`);
     return toFar;
   }
