@@ -33,6 +33,7 @@ import {
   connectByCommand,
   type Context,
   type Connect,
+  type Traffic,
 } from "./transfer.ts";
 
 /**
@@ -64,14 +65,25 @@ export async function pull(
     context.signal,
     async (tunnel, stop, traffic) => {
       const target = await abortable(ready, stop);
-      const received = await receive(tunnel, target, request, { ...context, signal: stop });
-      const plan = dryRunEvent(request.role, received, traffic);
-      if (plan !== undefined && initiates) context.output.event(plan);
-      return transferResult(request, received, traffic, performance.now() - started);
+      return await receiveOver(tunnel, target, request, { ...context, signal: stop }, { traffic, started });
     },
   );
   context.output.event({ type: "result", ...result });
   return result;
+}
+
+/** Receives an image over an open tunnel, or in a conversation. Returns the result for people; the plan of a dry run is an event. */
+export async function receiveOver(
+  tunnel: Conversation,
+  target: Target,
+  request: PullRequest,
+  context: Context,
+  { traffic, started }: { traffic: Traffic; started: number },
+): Promise<TransferResult> {
+  const received = await receive(tunnel, target, request, context);
+  const plan = dryRunEvent(request.role, received, traffic);
+  if (plan !== undefined && isInitiator(request.connection)) context.output.event(plan);
+  return transferResult(request, received, traffic, performance.now() - started);
 }
 
 /** The options of a pull that the receiver's side of the conversation needs. */

@@ -37,6 +37,7 @@ import {
   connectByCommand,
   type Context,
   type Connect,
+  type Traffic,
 } from "./transfer.ts";
 
 /** ms for the receiver to get ready, once the tunnel is open. */
@@ -79,14 +80,25 @@ export async function push(
     context.signal,
     async (tunnel, stop, traffic) => {
       const source = await abortable(ready, stop);
-      const sent = await send(tunnel, source, request, { ...context, signal: stop });
-      const plan = dryRunEvent(request.role, sent, traffic);
-      if (plan !== undefined && initiates) context.output.event(plan);
-      return transferResult(request, sent, traffic, performance.now() - started);
+      return await sendOver(tunnel, source, request, { ...context, signal: stop }, { traffic, started });
     },
   );
   context.output.event({ type: "result", ...result });
   return result;
+}
+
+/** Sends an image over an open tunnel, or in a conversation. Returns the result for people; the plan of a dry run is an event. */
+export async function sendOver(
+  tunnel: Conversation,
+  source: Source,
+  request: PushRequest,
+  context: Context,
+  { traffic, started, ask }: { traffic: Traffic; started: number; ask?: Ask },
+): Promise<TransferResult> {
+  const sent = await send(tunnel, source, request, context, ask);
+  const plan = dryRunEvent(request.role, sent, traffic);
+  if (plan !== undefined && isInitiator(request.connection)) context.output.event(plan);
+  return transferResult(request, sent, traffic, performance.now() - started);
 }
 
 /** The options of a push that the sender's side of the conversation needs. */
@@ -111,20 +123,33 @@ interface Agreement {
   manifest: ImageManifest | undefined;
 }
 
+/** Receives the receiver's first message, the `ask`. */
+export async function receiveAsk(
+  tunnel: Conversation,
+  { timeout = ASK_TIMEOUT }: Pick<SharedRequest, "timeout">,
+  stop: AbortSignal,
+): Promise<Ask> {
+  return parseAsk(await nextMessage(tunnel, "ask", { timeout, what: "request for an image", stop }));
+}
+
 /**
  * Plays the sender's side of the conversation: agree, choose, transfer. Verifying and tagging are the receiver's. Resolves when the image is
  * in the receiver's store under its name.
+ *
+ * @param asked the receiver's `ask`, where it has decided which image this is
  */
 export async function send(
   tunnel: Conversation,
   source: Source,
   request: SendRequest,
   context: Context,
+  asked?: Ask,
 ): Promise<Result> {
   isDryRun(request, tunnel); // throws where the receiver cannot
   const onProgress = shareProgress(tunnel, isInitiator(request.connection), context.output, () => source.moved);
   const sender = { tunnel, request, onProgress, context };
-  const agreement = await agree(sender, source);
+  const ask = asked ?? (await receiveAsk(tunnel, request, context.signal));
+  const agreement = await agree(sender, source, ask);
   const waiting = {
     timeout: request.timeout ?? LOOK_UP_TIMEOUT,
     what: "list of the layers that it wants",
@@ -135,12 +160,8 @@ export async function send(
   return answer;
 }
 
-/** Receives the receiver's `ask`, finds that image, and answers with `about`. */
-async function agree({ tunnel, request, context }: Sender, source: Source): Promise<Agreement> {
-  const { timeout = ASK_TIMEOUT } = request;
-  const ask = parseAsk(
-    await nextMessage(tunnel, "ask", { timeout, what: "request for an image", stop: context.signal }),
-  );
+/** Finds the image that the receiver asks for, and answers with `about`. */
+async function agree({ tunnel, request }: Sender, source: Source, ask: Ask): Promise<Agreement> {
   const { receiverPlatform, isRenamed } = ask;
   const image = await askedImage(ask, request, source);
   const isNewName = isNameGiven(request, image);

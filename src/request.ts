@@ -30,7 +30,7 @@ export interface RemoteBatch<Request extends TransferRequest = TransferRequest> 
   transfers: NonEmpty<Request>;
   /** --run: a command for the login shell of the host, when it has all images. */
   run?: string | undefined;
-  /** This side was started by the remote script, so the initiator may name other images through the tunnel. */
+  /** This side takes the images that the peer names: the remote script or `pull` without IMAGE has started it. */
   acceptsOthers?: boolean;
 }
 

@@ -12,6 +12,7 @@ import { withoutFolders } from "./output/without-folders.ts";
 import { isInitiator, type RemoteProgram, type SharedRequest, type TransferRequest } from "./request.ts";
 import { overTunnel, type TunnelConnection, type TunnelOptions } from "./stdio-tunnel/open.ts";
 import type { Conversation } from "./stdio-tunnel/conversation.ts";
+import { CONVERSATIONS } from "./stdio-tunnel/constants.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { abortable } from "./streams/abortable.ts";
 import { VERSION } from "./version.ts";
@@ -127,14 +128,14 @@ export function tunnelOptions(
   request: TransferRequest,
   connection: TunnelConnection,
   { output }: Context,
-  { ready, signal }: ConnectOptions,
+  { ready, signal, hasConversations = false }: ConnectOptions,
 ): TunnelOptions {
   const { role, timeout, bwlimit } = request;
   return {
     role,
     tool: VERSION,
     ...imageFor(request),
-    features: featuresOf(request),
+    features: [...featuresOf(request), ...(hasConversations ? [CONVERSATIONS] : [])],
     connection,
     timeout,
     rate: bwlimit,
@@ -143,7 +144,7 @@ export function tunnelOptions(
     onRemoteLine: (line) => output.event({ type: "remote", line }),
     onDetail: (detail) => output.detail(detail),
     explain: explainError,
-    failureForPeer: isInitiator(request.connection) ? withoutOwnFolders(request) : undefined,
+    failureForPeer: failureForPeer(request),
   };
 }
 
@@ -153,6 +154,11 @@ function imageFor(request: TransferRequest): Pick<TunnelOptions, "image" | "refe
   const { source } = request;
   const reference = source.kind === "docker-daemon" ? source.image.given : source.name?.given;
   return { image: source.given, reference };
+}
+
+/** How failures of this side are told to the peer: a spawned side's in full, because a person reads them only there. */
+export function failureForPeer(request: TransferRequest): TunnelOptions["failureForPeer"] {
+  return isInitiator(request.connection) ? withoutOwnFolders(request) : undefined;
 }
 
 /** Removes folders of this machine from failures that are sent to the peer. The person here reads them in full. */
@@ -184,14 +190,30 @@ export function trafficBy(program: RemoteProgram, traffic: Traffic): Traffic {
   };
 }
 
+/** Returns the traffic from now on. */
+export function trafficFromNow(traffic: Traffic): Traffic {
+  const { bytesSent, bytesReceived } = traffic;
+  return {
+    ...(traffic.program && { program: traffic.program }),
+    get bytesSent() {
+      return traffic.bytesSent - bytesSent;
+    },
+    get bytesReceived() {
+      return traffic.bytesReceived - bytesReceived;
+    },
+  };
+}
+
 /** Uses the open tunnel. */
-type Use<T> = (tunnel: Tunnel, signal: AbortSignal, traffic: Traffic) => Promise<T>;
+export type Use<T> = (tunnel: Tunnel, signal: AbortSignal, traffic: Traffic) => Promise<T>;
 
 interface ConnectOptions {
   /** Resolves when this side is ready. Nothing is sent to the remote side before. */
   ready: Promise<unknown>;
   /** Aborts the attempt, also when `ready` rejects. */
   signal: AbortSignal;
+  /** Several images are to be transferred, each in a conversation of its own if the peer can have several. */
+  hasConversations?: boolean | undefined;
 }
 
 /** Reaches the remote side: starts the remote command if there is one, opens a tunnel, lets `use` work with it, and closes it. */
@@ -218,11 +240,12 @@ export async function connectEarly<T>(
   ready: Promise<unknown>,
   signal: AbortSignal,
   use: Use<T>,
+  more: Pick<ConnectOptions, "hasConversations"> = {},
 ): Promise<T> {
   const unready = new AbortController();
   ready.catch((error: unknown) => unready.abort(error));
   try {
-    return await connect(use, { ready, signal: AbortSignal.any([signal, unready.signal]) });
+    return await connect(use, { ready, signal: AbortSignal.any([signal, unready.signal]), ...more });
   } catch (error) {
     await abortable(ready, signal);
     throw error;

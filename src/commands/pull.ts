@@ -60,10 +60,11 @@ export function pullJob(words: Words, options: PullOptionValues, env: NodeJS.Pro
   return jobOf(readBatch(words, options, env, (image, connection) => readPullRequest(image, connection, options, env)));
 }
 
-/** Makes a job of a pull without words: the sender starts this side, and says which image it has. */
+/** Makes a job of a pull without words: the sender starts this side, and says which images it has. */
 function offeredJob(options: PullOptionValues, env: NodeJS.ProcessEnv): TransferJob {
   const connection = readConnection([], options, env);
-  return jobOf({ remotes: [{ connection, transfers: [readPullRequest(undefined, connection, options, env)] }] });
+  const transfers = [readPullRequest(undefined, connection, options, env)] as const;
+  return jobOf({ remotes: [{ connection, transfers, acceptsOthers: true }] });
 }
 
 function jobOf(batch: Batch<PullRequest>): TransferJob {

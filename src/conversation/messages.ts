@@ -22,8 +22,8 @@ import {
 
 /**
  * The messages on the tunnel's control stream, in this order: `ask` (receiver), `about` (sender), `want` (receiver), `offer` and a `layer` for
- * each wanted layer (sender), `result` (receiver). `progress` comes at any time. Messages are untrusted input: one of another form ends the
- * transfer.
+ * each wanted layer (sender), `result` (receiver). `progress` comes at any time. Where a tunnel carries several conversations, the sender
+ * names the images in `images` first, and an empty `result` ends all. Messages are untrusted input: one of another form ends the transfer.
  */
 
 /** The tunnel's service that leads to the temporary registry. */

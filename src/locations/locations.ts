@@ -1,9 +1,10 @@
 import { setImmediate } from "node:timers/promises";
+import type { Engine } from "../engine/engine.ts";
 import { inputKind, isStdin } from "../image/open/archive-input.ts";
 import type { FileLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import type { Target } from "../receive/target.ts";
-import type { Connection, PullRequest, PushRequest } from "../request.ts";
+import type { Connection, PullRequest, PushRequest, SourceEngine } from "../request.ts";
 import type { Source } from "../send/source.ts";
 import type { Context } from "../transfer.ts";
 
@@ -26,6 +27,38 @@ export function openSource({ source, connection, timeout }: PushRequest, context
   return opening(connection, context, async ({ connect, engineSource }, stop) =>
     engineSource(await connect(source.endpoint, timeout, context, stop), source.registry, source.image),
   );
+}
+
+/** Opens the sources of several images of a command line. Those in an engine share the connection to it, which this owns. */
+export class Sources implements AsyncDisposable {
+  readonly #context: Context;
+  #engine: OpeningLocation<Engine> | undefined;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** As {@link openSource}. */
+  open(request: PushRequest): OpeningLocation<Source> {
+    const { source } = request;
+    if (source.kind !== "docker-daemon") return openSource(request, this.#context);
+    const opened = this.#openInEngine(request, source);
+    opened.catch(() => {}); // the code that awaits it gets the error
+    return { opened, [Symbol.asyncDispose]: async () => {} };
+  }
+
+  async #openInEngine({ connection, timeout }: PushRequest, source: SourceEngine): Promise<Source> {
+    this.#engine ??= opening(connection, this.#context, async ({ connect }, stop) => {
+      return await connect(source.endpoint, timeout, this.#context, stop);
+    });
+    const engine = await this.#engine.opened;
+    const { engineSource } = await import("./open-locations.ts");
+    return engineSource(engine, source.registry, source.image);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#engine?.[Symbol.asyncDispose]();
+  }
 }
 
 function refuseTunnelAsArchive({ given, path }: FileLocation, connection: Connection): void {

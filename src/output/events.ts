@@ -31,7 +31,15 @@ type AnyEvent =
   /** The transfer has failed. The last event of a transfer that did not succeed. */
   | ({ type: "error" } & ErrorReport)
   /** The transfer has succeeded. The last event of it. */
-  | ({ type: "result" } & TransferResult);
+  | ({ type: "result" } & TransferResult)
+  /** What became of each transfer, where there were several. The last event of the command. */
+  | { type: "summary"; transfers: readonly TransferOutcome[] };
+
+/** What became of a transfer. Without a result and an error: it was not begun, because the command has ended early. */
+export interface TransferOutcome extends TransferName {
+  result?: TransferResult;
+  error?: ErrorReport;
+}
 
 /** The side of a transfer that this process plays; both, where the remote side is an engine alone. */
 export type TransferRole = "sender" | "receiver";
@@ -147,6 +155,8 @@ export interface ProgressOfLayer {
 export type Note =
   /** No program there can be docker-over-ssh, or the engine alone was asked for. It is used through this command. */
   | { code: "engine-only"; host: string; command: string }
+  /** The remote side takes one image a connection: the others of the batch follow over connections of their own. */
+  | { code: "one-by-one"; host: string }
   /** The engine there pulls the image for a container, once. */
   | { code: "image-pulled"; image: string }
   /** The engine's content store needs a connection of its own. Without `host`: the engine of this side. */

@@ -18,6 +18,8 @@ export function noteText(note: Note): string {
   switch (note.code) {
     case "engine-only":
       return `remote side: ${note.command} (the engine of ${note.host} alone: layers are sent whole)`;
+    case "one-by-one":
+      return `${note.host} has an earlier version of docker-over-ssh, which takes one image a connection: the others follow over connections of their own`;
     case "image-pulled":
       return `the remote engine pulls ${note.image} once, for a container that runs docker-over-ssh there`;
     case "connecting-again":

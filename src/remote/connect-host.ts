@@ -7,8 +7,9 @@ import type { HostConnection, PushRequest, TransferRequest } from "../request.ts
 import { overTunnel } from "../stdio-tunnel/open.ts";
 import { trafficBy, tunnelOptions, type Context, type Connect } from "../transfer.ts";
 import { readBundle } from "./bundle.ts";
-import { askedOf, connectToEngineOnly, remoteNameOf } from "./engine-only-transfer.ts";
+import { connectToEngineOnly } from "./engine-only-transfer.ts";
 import { hostName, loginByHand, loginCommand } from "./login.ts";
+import { askedOf, remoteNameOf } from "./remote-names.ts";
 import { runRemoteCommand, type RemoteCommandOptions, type RemoteCommand } from "./remote-command.ts";
 import { explainTunnelFailure } from "./remote-errors.ts";
 import { scriptWords } from "./remote-script.ts";

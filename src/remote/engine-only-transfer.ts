@@ -1,17 +1,12 @@
-import type { Engine } from "../engine/engine.ts";
-import type { ImageName } from "../image/image-name.ts";
-import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
-import { formatCompressOption, type CompressOption } from "../packing/compress-option.ts";
-import { receive } from "../pull.ts";
-import { send } from "../push.ts";
-import { engineTarget } from "../receive/engine-target.ts";
-import type { PullRequest, PushRequest, SharedRequest, TransferRequest } from "../request.ts";
-import { engineSource } from "../send/engine-source.ts";
+import { formatCompressOption } from "../packing/compress-option.ts";
+import type { TransferRequest } from "../request.ts";
+import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
 import { runBothSides, type Side } from "../stdio-tunnel/in-process.ts";
 import { abortable } from "../streams/abortable.ts";
 import { explainError, featuresOf, trafficBy, type Context, type Connect } from "../transfer.ts";
 import { VERSION } from "../version.ts";
+import { engineSide, engineSideForImages } from "./engine-side.ts";
 import { openRemoteEngine, type RemoteEngineOptions } from "./remote-engine.ts";
 
 /**
@@ -30,8 +25,9 @@ export function connectToEngineOnly(
     });
   }
   refuseCodec(request);
-  const playOtherSide = otherSide(request);
+  const singleImage = engineSide(request);
   return async (use, options) => {
+    const playOtherSide = options.hasConversations ? engineSideForImages(request) : singleImage;
     const begun = start();
     await using _ = begun.link; // also when no engine is opened over it
     await abortable(options.ready, options.signal);
@@ -47,7 +43,7 @@ export function connectToEngineOnly(
     const halves = request.role === "sender" ? { sender: near, receiver: other } : { sender: other, receiver: near };
     await runBothSides(halves, {
       tool: VERSION,
-      features: featuresOf(request),
+      features: [...featuresOf(request), ...(options.hasConversations ? [CONVERSATIONS] : [])],
       signal,
       explain: explainError,
     });
@@ -70,54 +66,5 @@ function refuseCodec({ role, compress: choice }: TransferRequest): void {
   throw new Failure("usage", `${words}, which sends layers as it stores them`, {
     expected: "auto or none",
     hint: "Leave --compress out, or install docker-over-ssh there; `ssh -C` compresses whatever passes.",
-  });
-}
-
-/** Podman takes no compressed archive. */
-async function refusePodman(engine: Engine, choice: CompressOption | undefined): Promise<void> {
-  if (choice?.how !== "gzip" || (await engine.info()).store !== "podman") return;
-  throw new Failure(
-    "usage",
-    `--compress ${formatCompressOption(choice)}: the remote engine is Podman, which takes only uncompressed archives`,
-    {
-      expected: "auto or none",
-      hint: "Leave --compress out, or install docker-over-ssh there; `ssh -C` compresses whatever passes.",
-    },
-  );
-}
-
-type OtherSide = (engine: Engine, tunnel: Parameters<Side>[0], context: Context) => Promise<void>;
-
-/** Returns the side at the remote engine. The other one, with this request's own connection, shares the progress with people. */
-function otherSide(request: TransferRequest): OtherSide {
-  const { platform, timeout, compress, bwlimit, delta, preserveDigest, dryRun } = request;
-  const connection = { kind: "in-process" } as const;
-  const options: SharedRequest = { connection, platform, timeout, compress, bwlimit, delta, preserveDigest, dryRun };
-  if (request.role === "receiver") {
-    return async (engine, tunnel, context) => {
-      await send(tunnel, engineSource(engine, { kind: "embedded" }, askedOf(request)), options, context);
-    };
-  }
-  const name = remoteNameOf(request);
-  return async (engine, tunnel, context) => {
-    await refusePodman(engine, compress);
-    const target = await engineTarget(engine);
-    const image = { given: name.given, reference: name };
-    await receive(tunnel, target, { ...options, image, name, isRenamed: false, further: request.further }, context);
-  };
-}
-
-/** Returns the image that the remote side is asked for, which starts with its name. */
-export function askedOf({ image }: PullRequest): ImageName {
-  if (image !== undefined) return image;
-  throw new Failure("usage", "no IMAGE is named", { expected: "the name of an image there" });
-}
-
-/** Returns the name that the image gets on the remote side. Throws a `usage` Failure where neither the request nor the archive has one. */
-export function remoteNameOf({ remoteName, source }: PushRequest): Reference {
-  if (remoteName !== undefined) return remoteName;
-  throw new Failure("usage", `${source.given} does not name the image, and the remote side needs a name for it`, {
-    expected: "a name behind the path, or --as NAME",
-    hint: `For instance ${source.given}:app:v2.`,
   });
 }

@@ -1,4 +1,5 @@
 import { parseReference } from "../image/reference.ts";
+import type { openSource } from "../locations/locations.ts";
 import { Failure } from "../output/errors.ts";
 import type { TransferResult } from "../output/events.ts";
 import { outputFor } from "../output/output.ts";
@@ -11,28 +12,55 @@ import { chooseConnection } from "./connect.ts";
 /** Hosts that are pushed to at a time, without --parallel. */
 const PARALLEL = 4;
 
-/** Pushes the images of a batch. Rejects with a `usage` Failure for more than this version can do. */
+/** Pushes the images of a batch. Rejects when any of them has failed, after all have been tried. */
 export async function pushToRemotes(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
   const { remotes } = batch;
-  if (remotes.length > 1) {
-    const { pushToHosts } = await import("./push-to-hosts.ts");
-    return await pushToHosts(remotes, batch.parallel ?? PARALLEL, context, async (remote, hostContext, open) => {
-      const request = single({ remotes: [remote] });
-      const result = await pushToRemote(request, contextOf(request, hostContext), open);
-      await runAfterwards(remote, hostContext);
-      return [result];
-    });
-  }
-  const request = single(batch);
-  const result = await pushToRemote(request, contextOf(request, context));
-  await runAfterwards(batch.remotes[0], context);
-  return [result];
+  if (remotes.length === 1) return await pushAll(remotes[0], context);
+  const { pushToHosts } = await import("./push-to-hosts.ts");
+  return await pushToHosts(remotes, batch.parallel ?? PARALLEL, context, pushAll);
 }
 
-/** As {@link pushToRemotes}. */
+/** Pushes the images of a batch to one remote side. `open`: opens sources that several remote sides share. */
+async function pushAll(
+  remote: RemoteBatch<PushRequest>,
+  context: Context,
+  open?: typeof openSource,
+): Promise<NonEmpty<TransferResult>> {
+  const results = await pushImagesOf(remote, context, open);
+  await runAfterwards(remote, context);
+  return results;
+}
+
+async function pushImagesOf(
+  remote: RemoteBatch<PushRequest>,
+  context: Context,
+  open?: typeof openSource,
+): Promise<NonEmpty<TransferResult>> {
+  const [request, ...others] = remote.transfers;
+  if (others.length === 0 && !remote.acceptsOthers) {
+    return [await pushToRemote(request, contextOf(request, context), open)];
+  }
+  const { pushImages } = await import("../batch/push-images.ts");
+  return await pushImages(remote, context, async (image) => await chooseConnection(image, context), open);
+}
+
+/** Pulls the images of a batch. Rejects when any of them has failed, after all have been tried. */
 export async function pullFromRemotes(batch: Batch<PullRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
-  const request = single(batch);
-  return [await pullFromRemote(request, contextOf(request, context))];
+  const remote = onlyRemote(batch);
+  const [request, ...others] = remote.transfers;
+  if (others.length === 0 && !remote.acceptsOthers) return [await pullFromRemote(request, contextOf(request, context))];
+  const { pullImages } = await import("../batch/pull-images.ts");
+  return await pullImages(remote, context, async (image) => await chooseConnection(image, context));
+}
+
+function onlyRemote<Request extends TransferRequest>({
+  remotes: [remote, ...others],
+}: Batch<Request>): RemoteBatch<Request> {
+  if (others.length === 0) return remote;
+  throw new Failure("usage", `${others.length + 1} hosts are named`, {
+    expected: "one host",
+    hint: "Run the command once for each host.",
+  });
 }
 
 /** Runs the command of --run, if there is one. Called when the remote side has all images. */
@@ -46,16 +74,6 @@ async function runAfterwards({ run, connection, transfers: [request] }: RemoteBa
 /** The events of a transfer name it. */
 function contextOf(request: TransferRequest, context: Context): Context {
   return { ...context, output: outputFor(context.output, transferName(request)) };
-}
-
-function single<Request extends TransferRequest>({ remotes: [remote, ...others] }: Batch<Request>): Request {
-  const [request, ...further] = remote.transfers;
-  if (others.length > 0) {
-    throw new Failure("usage", `${others.length + 1} hosts are named`, { expected: "one host" });
-  }
-  if (further.length > 0)
-    throw new Failure("usage", `${further.length + 1} images are named`, { expected: "one image" });
-  return request;
 }
 
 /** Pushes to whatever is on the remote side: docker-over-ssh, or an engine alone. */

@@ -33,7 +33,13 @@ export const MAX_CONTROL_LINE = MB;
 /** ms to wait for `received`, or to send a `failure`. */
 export const FAREWELL_TIMEOUT = 2_000;
 
-// 4. Keep-alive
+// 4. Conversations
+/** The feature of an end that can have several. */
+export const CONVERSATIONS = "conversations";
+/** As many as a batch has images (commands/image-list.ts). */
+export const MAX_CONVERSATIONS = 1000;
+
+// 5. Keep-alive
 /** ms without a byte from the peer after which the link counts as dead. `ALIVE` in remote/login.ts follows it. */
 export const SILENCE_TIMEOUT = 20_000;
 export const TICKS_PER_SILENCE = 4;
@@ -43,6 +49,6 @@ export const TICKS_PER_SILENCE = 4;
  */
 export const MAX_UNANSWERED_PINGS = 10_000;
 
-// 5. End
+// 6. End
 /** ms from closing stdin to SIGTERM, and from SIGTERM to SIGKILL. */
 export const LEAVE_TIMEOUT = 5_000;

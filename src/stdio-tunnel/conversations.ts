@@ -1,9 +1,6 @@
-import { CONTROL_SERVICE } from "./constants.ts";
+import { CONTROL_SERVICE, MAX_CONVERSATIONS } from "./constants.ts";
 import { numbered, NumberedConversation } from "./numbered-conversation.ts";
 import type { Tunnel } from "./session.ts";
-
-/** Feature of an end that can have several conversations in a tunnel. */
-export const CONVERSATIONS = "conversations";
 
 /** Opens conversations one after the other (receiver only). */
 export class ConversationOpener {
@@ -38,6 +35,7 @@ export async function* acceptConversations(tunnel: Tunnel): AsyncGenerator<Numbe
 }
 
 async function acceptOne(tunnel: Tunnel, number: number): Promise<NumberedConversation> {
+  if (number > MAX_CONVERSATIONS) return await new Promise(() => {});
   const name = numbered(CONTROL_SERVICE, number);
   return await new Promise((resolve) =>
     tunnel.listen(name, (stream) => {

@@ -20,7 +20,11 @@ const OWN_CONTAINERD = /\/docker\/containerd\//;
  * machine with another name (Docker Desktop's engine runs in a virtual machine), and for the store of a containerd of its own, whose folder
  * the engine does not tell.
  */
-export function dataFolder(info: DataFolderInfo, isContainerd: boolean, isInContainer = inContainer): string | undefined {
+export function dataFolder(
+  info: DataFolderInfo,
+  isContainerd: boolean,
+  isInContainer = inContainer,
+): string | undefined {
   const { Name, DockerRootDir, Containerd } = info;
   if (Name !== hostname() || isInContainer()) return undefined;
   if (isContainerd && !OWN_CONTAINERD.test(Containerd?.Address ?? "")) return undefined;

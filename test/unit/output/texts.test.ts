@@ -30,6 +30,10 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
     { code: "layers-kept", bytes: 1_500_000 },
     "1.5 MB of received layers are kept: the next run continues there",
   ],
+  "one-by-one": [
+    { code: "one-by-one", host: "ssh://prod" },
+    "ssh://prod has an earlier version of docker-over-ssh, which takes one image a connection: the others follow over connections of their own",
+  ],
   "image-pulled": [
     { code: "image-pulled", image: "node:24" },
     "the remote engine pulls node:24 once, for a container that runs docker-over-ssh there",

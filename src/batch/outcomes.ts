@@ -1,0 +1,114 @@
+import { errorReport, Failure, type ErrorReport } from "../output/errors.ts";
+import type { TransferOutcome, TransferResult } from "../output/events.ts";
+import { outputFor } from "../output/output.ts";
+import { isInitiator, type NonEmpty, type RemoteBatch, type TransferRequest } from "../request.ts";
+import { RemoteFailure } from "../stdio-tunnel/failures.ts";
+import { asFailure, transferName, type Context } from "../transfer.ts";
+
+/** What became of a transfer. */
+type Outcome = { result: TransferResult } | { error: unknown };
+
+/** What became of the transfers with one remote side. */
+export class Outcomes<Request extends TransferRequest> {
+  readonly #batch: RemoteBatch<Request>;
+  readonly #context: Context;
+  /** In the order of the command line; of a side that accepts other images, in the order in which they are asked for. */
+  readonly #requests: Set<Request>;
+  readonly #outcomes = new Map<Request, Outcome>();
+  #current: Request | undefined;
+
+  constructor(batch: RemoteBatch<Request>, context: Context) {
+    this.#batch = batch;
+    this.#context = context;
+    this.#requests = new Set(batch.acceptsOthers ? [] : batch.transfers);
+  }
+
+  /** The transfers without an outcome. */
+  get open(): readonly Request[] {
+    return [...this.#requests].filter((request) => !this.has(request));
+  }
+
+  has(request: Request): boolean {
+    return this.#outcomes.has(request);
+  }
+
+  /** Returns the surroundings of a transfer, which is the current one from now on. Its events name it. */
+  begin(request: Request): Context {
+    this.#requests.add(request);
+    this.#current = request;
+    return this.#contextOf(request);
+  }
+
+  #contextOf(request: Request): Context {
+    return { ...this.#context, output: outputFor(this.#context.output, transferName(request)) };
+  }
+
+  succeed(request: Request, result: TransferResult): void {
+    this.#set(request, { result });
+  }
+
+  fail(request: Request, error: unknown): void {
+    this.#set(request, { error });
+    // The initiator prints what a spawned side tells it.
+    if (isInitiator(request.connection)) this.#contextOf(request).output.event({ type: "error", ...reportOf(error) });
+  }
+
+  /** Notes that the current transfer has failed, if there is one. Returns whether there was. */
+  failCurrent(error: unknown): boolean {
+    if (this.#current === undefined) return false;
+    this.fail(this.#current, error);
+    return true;
+  }
+
+  #set(request: Request, outcome: Outcome): void {
+    this.#outcomes.set(request, outcome);
+    this.#current = undefined;
+  }
+
+  /**
+   * Reports what became of each transfer. Returns the results if all have succeeded; otherwise throws a failure, with the code of the first
+   * that failed, or of what ended the connection before.
+   */
+  finish(ended?: unknown): NonEmpty<TransferResult> {
+    const outcomes = [...this.#requests].map((request) => this.#outcomes.get(request));
+    const failed = outcomes.flatMap((outcome) => (outcome && "error" in outcome ? [outcome.error] : []));
+    const results = outcomes.flatMap((outcome) => (outcome && "result" in outcome ? [outcome.result] : []));
+    const reason = failed[0] ?? ended;
+    const isSpawned = !isInitiator(this.#batch.connection);
+    if (reason !== undefined && (isSpawned || outcomes.every((outcome) => outcome === undefined))) throw reason;
+    if (!isSpawned) this.#report();
+    if (reason !== undefined) throw someFailed(reason, outcomes.length - results.length, outcomes.length);
+    const [first, ...others] = results;
+    if (first === undefined) throw nothingAskedFor();
+    return [first, ...others];
+  }
+
+  #report(): void {
+    const transfers = [...this.#requests].map((request): TransferOutcome => {
+      const outcome = this.#outcomes.get(request);
+      const name = transferName(request);
+      if (outcome === undefined) return name;
+      return "result" in outcome ? { ...name, result: outcome.result } : { ...name, error: reportOf(outcome.error) };
+    });
+    this.#context.output.event({ type: "summary", transfers });
+  }
+}
+
+function reportOf(error: unknown): ErrorReport {
+  const failure = asFailure(error);
+  return errorReport(failure, failure instanceof RemoteFailure ? "remote" : "here");
+}
+
+function someFailed(reason: unknown, failed: number, all: number): Failure {
+  const { code } = asFailure(reason);
+  return new Failure(code, `${failed} of ${all} images ${failed === 1 ? "was" : "were"} not transferred`, {
+    hint: "Run the same command again: what has arrived is not sent once more.",
+    cause: reason,
+  });
+}
+
+function nothingAskedFor(): Failure {
+  return new Failure("refused", "the other side has ended the transfer, and named no image", {
+    expected: "at least one image",
+  });
+}

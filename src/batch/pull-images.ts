@@ -1,0 +1,95 @@
+import type { ImageName } from "../image/image-name.ts";
+import { openTarget } from "../locations/locations.ts";
+import { Failure } from "../output/errors.ts";
+import type { TransferResult } from "../output/events.ts";
+import { refuseUnsupported } from "../packing/agree-on-packing.ts";
+import { pull, receiveOver } from "../pull.ts";
+import type { Target } from "../receive/target.ts";
+import { isInitiator, type NonEmpty, type PullRequest, type RemoteBatch } from "../request.ts";
+import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
+import type { Conversation } from "../stdio-tunnel/conversation.ts";
+import { abortable } from "../streams/abortable.ts";
+import {
+  connectEarly,
+  failureForPeer,
+  imageOf,
+  trafficFromNow,
+  type Connect,
+  type Context,
+  type Traffic,
+  type Use,
+} from "../transfer.ts";
+import { oneByOne } from "./one-by-one.ts";
+import { Outcomes } from "./outcomes.ts";
+import { receiveImages, receiveNames } from "./receive-images.ts";
+
+/**
+ * Receives several images over one connection, one after the other, so layers that they share are sent once. One that fails does not stop
+ * the others. Rejects when any has failed, after all have been tried.
+ *
+ * @param connectTo returns the connection for an image, over which the others may come as well
+ */
+export async function pullImages(
+  batch: RemoteBatch<PullRequest>,
+  context: Context,
+  connectTo: (request: PullRequest) => Promise<Connect>,
+): Promise<NonEmpty<TransferResult>> {
+  const [first] = batch.transfers;
+  if (isInitiator(batch.connection)) refuseUnsupported(first.compress, "receiving");
+  const outcomes = new Outcomes(batch, context);
+  await using location = openTarget(first, context);
+  let takesOneImage = false;
+  const use: Use<void> = async (tunnel, stop, traffic) => {
+    takesOneImage = !tunnel.peer.features.includes(CONVERSATIONS);
+    const target = await abortable(location.opened, stop);
+    const receiveOne = async (conversation: Conversation, request: PullRequest, signal: AbortSignal): Promise<void> =>
+      await receiveInto(target, outcomes, conversation, request, signal, traffic);
+    if (takesOneImage) return await receiveOne(tunnel, first, stop);
+    const named = await receiveNames(tunnel, first, stop);
+    const isConfirmed = await receiveImages(tunnel, {
+      images: batch.acceptsOthers ? named.map((image) => requestFor(image, first)) : batch.transfers,
+      receiveOne,
+      onFailed: (error) => void outcomes.failCurrent(error),
+      signal: stop,
+      failureForPeer: failureForPeer(first),
+    });
+    if (!isConfirmed) context.output.warn({ code: "sender-not-notified" });
+  };
+  try {
+    const ready = isInitiator(batch.connection) ? location.opened : Promise.resolve();
+    await connectEarly(await connectTo(first), ready, context.signal, use, { hasConversations: true });
+  } catch (error) {
+    context.signal.throwIfAborted();
+    const isOne = outcomes.failCurrent(error) && takesOneImage;
+    if (!isOne) return outcomes.finish(error);
+  }
+  await oneByOne(outcomes, batch, context, async (request, own) => await pull(request, own, await connectTo(request)));
+  return outcomes.finish();
+}
+
+async function receiveInto(
+  target: Target,
+  outcomes: Outcomes<PullRequest>,
+  conversation: Conversation,
+  request: PullRequest,
+  signal: AbortSignal,
+  traffic: Traffic,
+): Promise<void> {
+  const started = performance.now();
+  const own = trafficFromNow(traffic);
+  const context = outcomes.begin(request);
+  context.output.event({ type: "started", role: request.role, image: imageOf(request) });
+  const result = await receiveOver(conversation, target, request, { ...context, signal }, { traffic: own, started });
+  outcomes.succeed(request, result);
+  context.output.event({ type: "result", ...result });
+}
+
+/** Returns the request for an image that the sender has named. */
+function requestFor(image: ImageName, template: PullRequest): PullRequest {
+  const { reference } = image;
+  if (reference !== undefined) return { ...template, image, name: reference, isRenamed: false };
+  throw new Failure("refused", `the sending side names the image ${image.given}, and it needs a name here`, {
+    expected: "names, not IDs",
+    hint: "Tag the image there first.",
+  });
+}

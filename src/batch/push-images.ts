@@ -1,0 +1,60 @@
+import type { openSource } from "../locations/locations.ts";
+import type { TransferResult } from "../output/events.ts";
+import { refuseUnsupported } from "../packing/agree-on-packing.ts";
+import { push, receiveAsk } from "../push.ts";
+import { isInitiator, type NonEmpty, type PushRequest, type RemoteBatch } from "../request.ts";
+import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
+import { connectEarly, failureForPeer, type Connect, type Context, type Use } from "../transfer.ts";
+import { oneByOne } from "./one-by-one.ts";
+import { PushedImages } from "./pushed-images.ts";
+import { sendImages } from "./send-images.ts";
+
+/**
+ * Sends several images over one connection, one after the other, so layers that they share are sent once. One that fails does not stop the
+ * others. Rejects when any has failed, after all have been tried.
+ *
+ * @param connectTo returns the connection for an image, over which the others may go as well
+ * @param open opens the sources; left out: this push's own
+ */
+export async function pushImages(
+  batch: RemoteBatch<PushRequest>,
+  context: Context,
+  connectTo: (request: PushRequest) => Promise<Connect>,
+  open?: typeof openSource,
+): Promise<NonEmpty<TransferResult>> {
+  const [first] = batch.transfers;
+  if (isInitiator(batch.connection)) refuseUnsupported(first.compress, "sending");
+  await using images = new PushedImages(batch, context, open);
+  const { outcomes } = images;
+  let takesOneImage = false;
+  try {
+    await images.readSlowOnes();
+    const use: Use<void> = async (tunnel, stop, traffic) => {
+      takesOneImage = !tunnel.peer.features.includes(CONVERSATIONS);
+      if (takesOneImage) return await images.send(tunnel, await receiveAsk(tunnel, first, stop), stop, traffic);
+      await sendImages(tunnel, {
+        names: images.names,
+        timeout: first.timeout,
+        signal: stop,
+        failureForPeer: failureForPeer(first),
+        sendOne: async (conversation, ask, signal) => await images.send(conversation, ask, signal, traffic),
+        onFailed: (error) => void outcomes.failCurrent(error),
+      });
+      images.failRest();
+    };
+    const options = { hasConversations: true };
+    const ready = isInitiator(batch.connection) ? images.oneIsReady() : Promise.resolve(); // as in push.ts
+    await connectEarly(await connectTo(first), ready, context.signal, use, options);
+  } catch (error) {
+    context.signal.throwIfAborted();
+    const isOne = outcomes.failCurrent(error) && takesOneImage;
+    if (!isOne) return outcomes.finish(error);
+  }
+  await oneByOne(
+    outcomes,
+    batch,
+    context,
+    async (request, own) => await push(request, own, await connectTo(request), open),
+  );
+  return outcomes.finish();
+}

@@ -1,0 +1,136 @@
+import type { Ask } from "../conversation/ask.ts";
+import type { ImageName } from "../image/image-name.ts";
+import { fullName, tryReference, type Reference } from "../image/reference.ts";
+import { Sources, type openSource } from "../locations/locations.ts";
+import { Failure } from "../output/errors.ts";
+import { sendOver } from "../push.ts";
+import type { PushRequest, RemoteBatch } from "../request.ts";
+import type { Source } from "../send/source.ts";
+import type { Conversation } from "../stdio-tunnel/conversation.ts";
+import { abortable } from "../streams/abortable.ts";
+import { imageOf, trafficFromNow, type Context, type Traffic } from "../transfer.ts";
+import { Outcomes } from "./outcomes.ts";
+
+/** An image of a push, and its source, which is being opened. */
+interface PushedImage {
+  request: PushRequest;
+  ready: Promise<Source>;
+  /** Whether the source has to be read to the end before anything is known of it. */
+  takesTime: () => Promise<boolean>;
+}
+
+/** The images of a push, with their sources, which are closed with this. */
+export class PushedImages implements AsyncDisposable {
+  readonly outcomes: Outcomes<PushRequest>;
+  readonly #batch: RemoteBatch<PushRequest>;
+  readonly #context: Context;
+  readonly #sources: Sources;
+  readonly #openSource: typeof openSource;
+  readonly #opened: AsyncDisposable[] = [];
+  readonly #images: PushedImage[];
+
+  /** @param open opens the sources; left out: this push's own */
+  constructor(batch: RemoteBatch<PushRequest>, context: Context, open?: typeof openSource) {
+    this.outcomes = new Outcomes(batch, context);
+    this.#batch = batch;
+    this.#context = context;
+    this.#sources = new Sources(context);
+    this.#openSource = open ?? ((request) => this.#sources.open(request));
+    this.#images = batch.transfers.map((request) => this.#open(request));
+  }
+
+  #open(request: PushRequest): PushedImage {
+    const location = this.#openSource(request, this.#context);
+    this.#opened.push(location);
+    const ready = location.opened.then(async (source) => {
+      await source.check(request.platform);
+      return source;
+    });
+    ready.catch(() => {}); // a receiver that asks for the image is told
+    return { request, ready, takesTime: async () => (await location.takesTime?.()) ?? false };
+  }
+
+  /** For a receiver that was given no names. */
+  get names(): readonly string[] {
+    return this.#batch.transfers.map((request) => nameOf(request)?.given ?? imageOf(request));
+  }
+
+  /** Waits for archives that are read to the end before anything is known of them: a remote side would not wait for them. */
+  async readSlowOnes(): Promise<void> {
+    for (const { ready, takesTime } of this.#images) if (await takesTime()) await ready.catch(() => {});
+  }
+
+  /** Resolves when an image can be sent. When none can, rejects with the error of the first, and the others have failed. */
+  async oneIsReady(): Promise<void> {
+    try {
+      await Promise.any(this.#images.map(async ({ ready }) => await ready));
+    } catch (error) {
+      const { errors } = error as AggregateError;
+      this.#images.forEach(({ request }, index) => this.outcomes.fail(request, errors[index]));
+      throw errors[0];
+    }
+  }
+
+  /** Sends the image that the receiver asks for. */
+  async send(conversation: Conversation, ask: Ask, stop: AbortSignal, traffic: Traffic): Promise<void> {
+    const started = performance.now();
+    const { request, ready } = this.#find(ask.image);
+    const own = trafficFromNow(traffic);
+    const context = this.outcomes.begin(request);
+    context.output.event({ type: "started", role: request.role, image: imageOf(request) });
+    const source = await abortable(ready, stop);
+    const surroundings = { ...context, signal: stop };
+    const result = await sendOver(conversation, source, request, surroundings, { traffic: own, started, ask });
+    this.outcomes.succeed(request, result);
+    context.output.event({ type: "result", ...result });
+  }
+
+  /** Throws a `refused` Failure for an image that is not of this batch. */
+  #find(asked: ImageName | undefined): PushedImage {
+    const isAsked = (request: PushRequest): boolean => asked === undefined || isNamed(request, asked);
+    const found = this.#images.find(({ request }) => !this.outcomes.has(request) && isAsked(request));
+    if (found !== undefined) return found;
+    const [{ source, ...template }] = this.#batch.transfers;
+    if (asked !== undefined && this.#batch.acceptsOthers && source.kind === "docker-daemon") {
+      return this.#open({ ...template, source: { ...source, given: asked.given, image: asked } });
+    }
+    throw new Failure(
+      "refused",
+      `the receiving side asks for ${asked?.given ?? "one more image"}, which is not among the images to send`,
+      {
+        expected: `one of ${this.names.slice(0, 10).join(", ")}, once`,
+        hint: "Name the same images on both sides.",
+      },
+    );
+  }
+
+  /** Notes that the images which the receiver has not asked for have failed. */
+  failRest(): void {
+    for (const request of this.outcomes.open) this.outcomes.fail(request, notAskedFor(request));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#opened.map(async (location) => await location[Symbol.asyncDispose]()));
+    await this.#sources[Symbol.asyncDispose]();
+  }
+}
+
+/** The name of the image at the receiver, as far as this side knows it. */
+function nameOf({ as, remoteName, source }: PushRequest): Reference | undefined {
+  const own = source.kind === "docker-daemon" ? source.image.reference : tryReference(source.name?.given ?? "");
+  return as ?? remoteName ?? own;
+}
+
+function isNamed(request: PushRequest, { given, reference }: ImageName): boolean {
+  const name = nameOf(request);
+  if (name === undefined || reference === undefined) return imageOf(request) === given;
+  return fullName(name) === fullName(reference);
+}
+
+function notAskedFor(request: PushRequest): Failure {
+  const image = imageOf(request);
+  return new Failure("refused", `${image} was not sent: the receiving side has not asked for it`, {
+    expected: "the same images on both sides",
+    hint: `Name ${image} in the remote command as well.`,
+  });
+}

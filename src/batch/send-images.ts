@@ -1,0 +1,41 @@
+import type { Ask } from "../conversation/ask.ts";
+import { imagesMessage } from "../conversation/images.ts";
+import { receiveAsk } from "../push.ts";
+import type { SharedRequest } from "../request.ts";
+import type { Conversation } from "../stdio-tunnel/conversation.ts";
+import { acceptConversations } from "../stdio-tunnel/conversations.ts";
+import { useTunnel, type TunnelOptions } from "../stdio-tunnel/open.ts";
+import type { Tunnel } from "../stdio-tunnel/session.ts";
+import { explainError } from "../transfer.ts";
+
+export interface SendImagesOptions
+  extends Pick<TunnelOptions, "signal" | "failureForPeer">, Pick<SharedRequest, "timeout"> {
+  /** Names of the images, for a receiver that was given none. */
+  names: readonly string[];
+  /** Sends an image. Its failures are told to the receiver. */
+  sendOne: (conversation: Conversation, ask: Ask, stop: AbortSignal) => Promise<void>;
+  /** Called for an image that was not sent. `ask`: undefined where the receiver has not asked for one. */
+  onFailed?: (error: unknown, ask: Ask | undefined) => void;
+}
+
+/**
+ * Names images to the receiver, and then sends those that it asks for, each in a conversation of its own, until it has finished. A failure
+ * ends only its conversation; rejects when the tunnel ends, or `signal` is aborted.
+ */
+export async function sendImages(tunnel: Tunnel, options: SendImagesOptions): Promise<void> {
+  const { names, sendOne, onFailed, signal } = options;
+  await tunnel.send(imagesMessage(names));
+  for await (const conversation of acceptConversations(tunnel)) {
+    let ask: Ask | undefined;
+    try {
+      await useTunnel(conversation, { ...options, explain: explainError }, async (_, stop) => {
+        ask = await receiveAsk(conversation, options, stop);
+        await sendOne(conversation, ask, stop);
+      });
+    } catch (error) {
+      signal.throwIfAborted();
+      tunnel.signal.throwIfAborted();
+      onFailed?.(error, ask);
+    }
+  }
+}
