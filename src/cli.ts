@@ -6,6 +6,7 @@ import {
   type OptionDefinition,
   type CommandJob,
 } from "./commands/command-definition.ts";
+import { doctorCommand } from "./commands/doctor.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
 import { refuseUsedStdout } from "./commands/refuse-used-stdout.ts";
@@ -83,6 +84,7 @@ Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists
   addCommand(program, pushCommand, choose, env);
   addCommand(program, pullCommand, choose, env);
   addCommand(program, setupCommand, choose, env);
+  addCommand(program, doctorCommand, choose, env);
   return program;
 }
 

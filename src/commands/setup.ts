@@ -1,7 +1,6 @@
-import { Failure } from "../output/errors.ts";
 import type { CommandDefinition } from "./command-definition.ts";
 import { HOST_OPTIONS, type HostOptions } from "./host-options.ts";
-import { readConnection } from "./read-connection.ts";
+import { readHost } from "./read-host.ts";
 
 export interface SetupOptions extends Pick<HostOptions, "ssh" | "sudo" | "farPath"> {
   uninstall?: boolean | undefined;
@@ -31,13 +30,7 @@ export const setupCommand: CommandDefinition<SetupOptions> = {
     ...OPTIONS,
   ],
   toJob([host = ""], { uninstall: isUninstall = false, ...options }, env) {
-    const connection = readConnection([host], options, env);
-    if (connection.kind !== "host") {
-      throw new Failure("usage", `${host} is a program of this machine, and setup wants a host`, {
-        expected: "ssh://[USER@]HOST[:PORT]",
-        hint: `Write ssh://${host} for a host of that name.`,
-      });
-    }
+    const connection = readHost(host, options, env, "setup");
     return {
       run: async (context) => {
         if (isUninstall) await (await import("../remote/setup/uninstall.ts")).uninstall(connection, context);

@@ -1,5 +1,6 @@
 import type { Detail, RemoteProgramName } from "./details.ts";
 import type { ErrorReport } from "./errors.ts";
+import type { Finding } from "./findings.ts";
 import type { NoRoomReason } from "./reasons.ts";
 import type { SetupStep } from "./setup-steps.ts";
 
@@ -176,7 +177,9 @@ export type Note =
   /** It is installed there. `isInPath`: a shell that is not a login shell finds it as well. */
   | { code: "installed"; host: string; isInPath: boolean }
   /** Nothing of it is left there. */
-  | { code: "uninstalled"; host: string };
+  | { code: "uninstalled"; host: string }
+  /** doctor has found this. */
+  | { code: "checked"; finding: Finding };
 
 export type Warning =
   /** The image's config leaves a part of its platform out. */

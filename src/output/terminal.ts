@@ -1,6 +1,7 @@
 import { oneLine, printable } from "./describe.ts";
 import type { ErrorReport } from "./errors.ts";
 import type { Progress, TransferEvent, TransferName } from "./events.ts";
+import { findingLines } from "./findings.ts";
 import type { Screen } from "./live-area.ts";
 import type { OutputOptions } from "./output.ts";
 import { OutcomeTable } from "./outcome-table.ts";
@@ -49,6 +50,8 @@ export class Terminal {
       case "progress":
         return this.progress(event, transfer);
       case "note":
+        // A table, of which a program may be the reader: without the prefix.
+        if (event.code === "checked") return findingLines(event.finding).forEach((line) => this.summary(line));
         return this.note(noteText(event));
       case "warning":
         return this.warn(warningText(event));

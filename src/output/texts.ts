@@ -9,6 +9,7 @@ import type {
   WholeReason,
 } from "./details.ts";
 import type { Note, Plan, Stage, TransferResult, Warning } from "./events.ts";
+import { findingLines } from "./findings.ts";
 import { noRoomText, pushFailureText } from "./reasons.ts";
 import { setupStepText } from "./setup-steps.ts";
 
@@ -40,6 +41,8 @@ export function noteText(note: Note): string {
       return `${note.host} uses it from now on${note.isInPath ? "" : ", although ~/.local/bin is not in the PATH of a shell there that is not a login shell"}`;
     case "uninstalled":
       return `nothing of docker-over-ssh is left on ${note.host}`;
+    case "checked":
+      return findingLines(note.finding).join("\n");
   }
 }
 

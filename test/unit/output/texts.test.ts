@@ -47,6 +47,13 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
     { code: "installed", host: "ssh://prod", isInPath: false },
     "ssh://prod uses it from now on, although ~/.local/bin is not in the PATH of a shell there that is not a login shell",
   ],
+  checked: [
+    {
+      code: "checked",
+      finding: { side: "there", check: "engine", state: "missing", text: "no\u001b[2J docker", toDo: "Install it." },
+    },
+    `missing  there  engine           no docker\n${" ".repeat(33)}to do: Install it.`,
+  ],
   uninstalled: [{ code: "uninstalled", host: "ssh://prod" }, "nothing of docker-over-ssh is left on ssh://prod"],
 };
 

@@ -1,0 +1,90 @@
+import { brotliCompressSync } from "node:zlib";
+import { NODE_PATHS } from "../remote/program-folders.ts";
+import { OLDEST_NODE } from "../remote/receive-bundle.ts";
+import { MARKER, PASSED_OVER } from "../remote/remote-lines.ts";
+import { furtherBlocks } from "../remote/remote-script.ts";
+import { blocksOf } from "../remote/shell-words.ts";
+
+/**
+ * What doctor answers where the remote script asks for further blocks, under the rules of its other blocks (remote-script.ts). They only look:
+ * nothing is created, pulled or started there. The first ones are asked for in place of those that receive Node, before any program is tried.
+ */
+const LOOK = `
+fact() {
+  echo "$m fact $*"
+}
+
+version() {
+  $s "$1" --version </dev/null 2>/dev/null | head -n 1
+}
+
+# Free bytes of the disk with a folder, in KiB, and the folder; of one above it, where it does not exist.
+disk() {
+  x="$2"
+  until [ -z "$x" ] || [ -d "$x" ]; do
+    x="\${x%/*}"
+  done
+  a="$(df -Pk "$x/" 2>/dev/null | tail -n 1 | { read -r e e e a e; echo "$a"; })"
+  [ -n "$a" ] && fact $1 "$a" "$2"
+}
+
+look_cache() {
+  c="\${XDG_CACHE_HOME:-$HOME/.cache}/docker-over-ssh"
+  if [ -L "$c" ]; then fact unsafe "$c is a link"
+  elif [ -e "$c" ]; then
+    [ -d "$c" ] && [ -O "$c" ] || fact unsafe "$c belongs to another user, or is no folder"
+    [ -w "$c" ] || fact unsafe "$c is not writable"
+    case "$(ls -ld "$c" 2>/dev/null | cut -c6,9)" in *w*) fact unsafe "others may write to $c" ;; esac
+  fi
+  disk cache "$c"
+}
+
+look_engine() {
+  p="$(command -v docker)" || p="$(command -v podman)" || return
+  g=""
+  case "$p" in */docker) g="--format {{.Server.Version}}" ;; esac
+  if a="$($s "$p" version $g </dev/null 2>&1)"; then
+    fact engine "$(echo "$a" | head -n 1)" "$p"
+    disk data "$($s "$p" info --format "{{.DockerRootDir}}" </dev/null 2>/dev/null)"
+    return
+  fi
+  fact no-engine "$(echo "$a" | tail -n 1)"
+  [ -z "$s" ] && command -v sudo >/dev/null && sudo -n "$p" version </dev/null >/dev/null 2>&1 && fact sudo
+}
+
+t_sent() {
+  fact user "$(id -un 2>/dev/null || id -u)"
+  fact system "$(uname -sm)"
+  fact shell "$SHELL"
+  p="$(command -v docker-over-ssh)" && fact installed "$(version "$p")" "$p"
+  for p in ${NODE_PATHS}; do
+    [ -x "$p" ] && is_new "$p" && fact node "$(version "$p")" "$p"
+  done
+  f=""
+  look_cache
+  look_engine
+}
+`;
+
+/** Replaces, in the blocks of a container, what would pull the image and start a container. */
+const LOOK_FOR_IMAGE = `
+get_image() {
+  has_image && echo "$m fact image there" || echo "$m fact image to-pull"
+  return 1
+}
+`;
+
+/** Returns the answer to `more`, each block a line, and an empty line. */
+export function lookingBlocks(program: "container" | "node-sent"): string {
+  if (program === "node-sent") return `${blocksOf(LOOK).join("\n")}\n\n`;
+  return `${furtherBlocks("container").trimEnd()}\n${blocksOf(LOOK_FOR_IMAGE).join("\n")}\n\n`;
+}
+
+/** Code for the Node there in place of the bootstrap: it tells whether this Node suits. For any Node from 10 on. */
+export function lookingBootstrap(): string {
+  const [major, minor] = OLDEST_NODE;
+  const code = `var v=process.versions.node,p=v.split(".");
+if(+p[0]>${major}||+p[0]==${major}&&+p[1]>=${minor})console.log("${MARKER} run kept");
+else{console.log("${MARKER} pass node Node "+v+" is too old");process.exitCode=${PASSED_OVER}}`;
+  return brotliCompressSync(code).toString("base64");
+}

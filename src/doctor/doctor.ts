@@ -1,0 +1,40 @@
+import type { EngineEndpoint } from "../engine/connect/endpoint.ts";
+import { plural } from "../output/describe.ts";
+import { Failure } from "../output/errors.ts";
+import type { Finding } from "../output/findings.ts";
+import type { HostConnection } from "../request.ts";
+import type { Context } from "../transfer.ts";
+import { checkHere } from "./here.ts";
+import { checkThere } from "./there.ts";
+
+export interface DoctorRequest {
+  /** The address in -H or DOCKER_HOST; undefined: the docker context decides. */
+  endpoint: EngineEndpoint | undefined;
+  /** Left out: only this side is checked. */
+  host?: HostConnection | undefined;
+}
+
+/** Checks both sides, and tells each finding. Throws a Failure, with the status that a transfer would have, where none would work. */
+export async function doctor({ endpoint, host }: DoctorRequest, context: Context): Promise<void> {
+  const missing: Finding[] = [];
+  for await (const finding of checks(endpoint, host, context)) {
+    context.output.note({ code: "checked", finding });
+    if (finding.state === "missing") missing.push(finding);
+  }
+  const [first] = missing;
+  if (first === undefined) return;
+  throw new Failure(
+    first.code ?? "transfer-failed",
+    `${plural(missing.length, "check")} failed: ${missing.map(({ side, check }) => `${check} ${side}`).join(", ")}`,
+    { expected: "all that a transfer needs", hint: "Follow the lines `to do` above, then run the same command again." },
+  );
+}
+
+async function* checks(
+  endpoint: EngineEndpoint | undefined,
+  host: HostConnection | undefined,
+  context: Context,
+): AsyncGenerator<Finding> {
+  yield* checkHere(endpoint, context);
+  if (host !== undefined) yield* checkThere(host, context);
+}
