@@ -67,10 +67,14 @@ export function refuseWithoutRoom(rooms: readonly Room[]): void {
   for (const { disk, needed = 0, free, isLimit = false } of rooms) {
     if (free === undefined || !isLimit || free >= needed * SURELY_NEEDED) continue;
     const { where, hint } = WORDS[disk];
-    throw new Failure("no-space", `the disk of ${where} has ${bytes(free)} free, and the missing layers need more`, {
-      expected: `at least ${bytes(needed)}, the size of these layers as they are stored`,
-      hint,
-    });
+    throw new Failure(
+      "no-space",
+      `the disk of ${where} has ${bytes(free)} of free space, and the missing layers need more`,
+      {
+        expected: `at least ${bytes(needed)}, the size of these layers as they are stored`,
+        hint,
+      },
+    );
   }
 }
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildImage, type LayerSpec } from "../testbed/build-image.ts";
 import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
-import { bed, done, dos, rememberEngines, why, type Run } from "./bed.ts";
+import { bed, done, dos, rememberEngines, unchanged, why, type Run } from "./bed.ts";
 
 const FILES = 400;
 const BYTES = 6_000_000;
@@ -98,6 +98,43 @@ describe.skipIf(why).each([
     } finally {
       await beds().limitRate(undefined);
     }
+  });
+
+  /** Bytes on the wire besides layers: the login, messages, manifest and config. */
+  const OTHER = 40_000;
+
+  /** Makes a dry run, and returns the bytes that it tells. */
+  async function plan(image: string, ...options: string[]): Promise<{ bytes: number; lines: string[] }> {
+    const { near, far } = beds();
+    const before = await rememberEngines(near, far);
+    const { run, sent } = await push(image, "--dry-run", ...options);
+    expect(run).toEqual(done);
+    expect(await before()).toEqual(unchanged(2));
+    expect(sent).toBeLessThan(1_000_000 + OTHER); // probes, and a recipe
+    const lines = run.stderr.split("\n");
+    const [, count, unit = ""] = lines.map((line) => /^to send: ~?([\d.]+) (B|kB|MB)/.exec(line)).find(Boolean) ?? [];
+    return { bytes: Number(count) * ({ B: 1, kB: 1e3, MB: 1e6 }[unit] ?? NaN), lines };
+  }
+
+  test("a dry run changes nothing, and tells within 15 % what a transfer sends", async () => {
+    const { near } = beds();
+    const fresh = { ...packages, seed: "planned" };
+    await buildImage(near, "planned:v1", [base, fresh]);
+    const cold = await plan("planned:v1");
+    const whole = (await push("planned:v1")).sent;
+    expect([cold.bytes * 0.85 < whole, whole < cold.bytes * 1.15 + OTHER], `${cold.bytes}, ${whole}`).toEqual([
+      true,
+      true,
+    ]);
+    await buildImage(near, "planned:v2", [base, { ...fresh, changedFiles: 50 }]);
+    const next = await plan("planned:v2", "--delta=always");
+    expect(next.lines.filter((line) => line.includes("by delta from planned:v1"))).toHaveLength(1);
+    const { sent } = await push("planned:v2", "--delta=always");
+    expect([next.bytes * 0.85 < sent, sent < next.bytes * 1.15 + OTHER], `${next.bytes}, ${sent}`).toEqual([
+      true,
+      true,
+    ]);
+    expect((await plan("planned:v2")).lines).toContain("to send: 0 B");
   });
 
   test("--no-delta sends layers whole", async () => {
