@@ -34,7 +34,7 @@ export interface EngineInfo {
   store: StoreKind;
   /** The platform that containers run on, e.g. `linux/amd64` (Docker's own spelling of architectures). */
   platform: Platform;
-  /** The folder with the images, where it surely is a folder of this machine, if the engine is on this machine. */
+  /** The folder with the images, where it surely is a folder of this machine. */
   dataFolder?: string | undefined;
 }
 

@@ -16,10 +16,12 @@ export interface PackedSize {
 /** Finds out how large layers are when they are packed, without a link: its rate, and the time of packing, decide how strongly they are packed. */
 export class PackedSizes {
   readonly #packing: Packing;
+  readonly #sampled: number;
   readonly #pace = new Pace();
 
-  constructor(packing: Packing) {
+  constructor(packing: Packing, sampled = SAMPLED) {
     this.#packing = packing;
+    this.#sampled = sampled;
   }
 
   /**
@@ -33,7 +35,7 @@ export class PackedSizes {
       plain.destroy();
       return { bytes: size + frames, isExact: true };
     }
-    const every = Math.max(1, Math.ceil(size / SAMPLED));
+    const every = Math.max(1, Math.ceil(size / this.#sampled));
     const spent = { source: 0, packing: 0, packed: 0, plain: 0 };
     const [all, interval] = [{ packed: 0, plain: 0 }, { ...spent }];
     const sampled = timed(everyNth(splitIntoBlocks(plain as AsyncIterable<Buffer>, BLOCK), every), interval);

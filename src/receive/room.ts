@@ -25,16 +25,12 @@ type Measure = typeof freeBytes;
 
 /** Returns the room in the data of an engine. Free bytes are known where the engine's folder is a folder of this machine. */
 export async function roomInEngine(
-  { about, info, engine }: Pick<EngineReceiveOptions, "about" | "info" | "engine">,
+  { about, info: { dataFolder } }: Pick<EngineReceiveOptions, "about" | "info">,
   wanted: readonly Digest[],
   measure: Measure = freeBytes,
 ): Promise<Room> {
-  const folder = engine.reachesUs ? info.dataFolder : undefined;
-  return roomOf(
-    "engine",
-    neededFor(about, wanted),
-    folder === undefined ? undefined : await measure(folder, { forRoot: true }),
-  );
+  const free = dataFolder === undefined ? undefined : await measure(dataFolder, { forRoot: true });
+  return roomOf("engine", neededFor(about, wanted), free);
 }
 
 /** Returns the room in the cache folder, which holds the layers until the target has taken them. */

@@ -134,6 +134,6 @@ async function readInfo(
     apiVersion,
     store: namesPodman(version) ? "podman" : isContainerd ? "containerd" : "graphdriver",
     platform: { os: Os, architecture: Arch }, // `/info` has the kernel's name, x86_64
-    dataFolder: dataFolder(data, isContainerd),
+    dataFolder: mayReachUs(api.endpoint.address) ? dataFolder(data, isContainerd) : undefined,
   };
 }

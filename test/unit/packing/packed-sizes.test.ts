@@ -1,0 +1,60 @@
+import { Readable } from "node:stream";
+import { expect, test } from "vitest";
+import { CODECS } from "../../../src/packing/codecs.ts";
+import { PackedSizes } from "../../../src/packing/packed-sizes.ts";
+import { PacedPacker } from "../../../src/packing/paced-packer.ts";
+import { pseudoRandomBytes } from "../pseudo-random.ts";
+
+const MB = 1_000_000;
+const FAST = 1000 * MB;
+
+/** Bytes whose second half is text, so that blocks differ. */
+function content(size: number): Buffer {
+  const text = Buffer.from("some words that repeat, but not too often: ".repeat(size / 40));
+  return Buffer.concat([pseudoRandomBytes(size / 2, 1), text.subarray(0, size / 2)]);
+}
+
+const streamOf = (bytes: Buffer): Readable => Readable.from([bytes], { objectMode: false });
+
+async function packed(packer: PacedPacker, bytes: Buffer): Promise<number> {
+  let size = 0;
+  for await (const chunk of packer.pack(streamOf(bytes) as AsyncIterable<Buffer>)) size += chunk.length;
+  return size;
+}
+
+const [codec] = CODECS;
+
+test("of a small layer, all is packed", async () => {
+  const bytes = content(3 * MB);
+  const size = await new PacedPacker({ codec }).sizeOf(streamOf(bytes), bytes.length, FAST);
+  expect(size).toEqual({ bytes: await packed(new PacedPacker({ codec }), bytes), isExact: false });
+});
+
+test("of a large layer, every nth block is packed", async () => {
+  const bytes = content(24 * MB);
+  const light = { codec, level: codec?.levels.light };
+  const { bytes: size } = await new PackedSizes(light, 6 * MB).sizeOf(streamOf(bytes), bytes.length, FAST);
+  const all = await packed(new PacedPacker(light), bytes);
+  expect(Math.abs(size - all)).toBeLessThan(all * 0.1);
+});
+
+test("for a slow link, layers are packed more strongly", async () => {
+  const block = Buffer.from(Array.from({ length: MB }, (_, at) => ((at * at) % 251) & 63));
+  const bytes = Buffer.concat(Array.from({ length: 34 }, () => block));
+  const sizeAt = async (rate: number): Promise<number> =>
+    (await new PackedSizes({ codec }).sizeOf(streamOf(bytes), bytes.length, rate)).bytes;
+  expect(await sizeAt(1000)).toBeLessThan(await sizeAt(1000 * FAST));
+});
+
+test("without a codec, blocks are only framed: the size is exact, and nothing is read", async () => {
+  const bytes = content(3 * MB);
+  const stream = streamOf(bytes);
+  const size = await new PacedPacker({}).sizeOf(stream, bytes.length, FAST);
+  expect(size).toEqual({ bytes: await packed(new PacedPacker({}), bytes), isExact: true });
+  expect(stream.destroyed).toBe(true);
+});
+
+test("an empty layer", async () => {
+  const size = await new PacedPacker({ codec }).sizeOf(streamOf(Buffer.alloc(0)), 0, FAST);
+  expect(size.bytes).toBe(await packed(new PacedPacker({ codec }), Buffer.alloc(0)));
+});
