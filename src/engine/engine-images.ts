@@ -25,7 +25,7 @@ export interface EngineImages {
    * unpack in a line after status 200. `platform` makes engines from API 1.48 on check that the image is complete. Aborting does not
    * end a load that has begun; over an engine's only connection, the rest of the archive is left out, and the engine rejects it.
    */
-  loadImage(archive: Readable, platform?: Platform): Promise<void>;
+  loadImage(archive: Readable, platform?: Platform, onProgress?: (progress: EngineProgress) => void): Promise<void>;
   /** Returns an image as `docker save` writes it. The caller reads the stream to its end, or destroys it. */
   saveImage(reference: string, options?: { platform?: Platform; signal?: AbortSignal }): Promise<Readable>;
   /**
@@ -67,7 +67,7 @@ export interface ImageTransferOptions {
   onProgress?: (progress: EngineProgress) => void;
 }
 
-/** A progress line that the engine reports during a push or pull. */
+/** A progress line that the engine reports during a push, pull or load. */
 export interface EngineProgress {
   /** Layer, as the engine names it: the first 12 hex digits of a digest. Absent for lines about the whole image. */
   id?: string;

@@ -5,8 +5,11 @@ import { TrackedProgress } from "./tracked-progress.ts";
 
 /** ms between two drawings on a terminal. */
 const REDRAW = 100;
-/** ms between two lines of a transfer in a log. */
+/** ms between two lines of a transfer in a log; while nothing is reported of it, as by an engine that loads. */
 const LOG_EVERY = 3_000;
+const LOG_SILENT_EVERY = 15_000;
+/** ms between two drawings while nothing is reported: rate and time go on. */
+const TICK = 1_000;
 
 interface Shown {
   name: TransferName;
@@ -23,6 +26,7 @@ interface Shown {
 export class ProgressDisplay {
   readonly #screen: Screen;
   readonly #now: () => number;
+  #ticks: NodeJS.Timeout | undefined;
   readonly #area: LiveArea | undefined;
   readonly #shown = new Map<string, Shown>();
   /** Hosts with a login that is going on: it may ask for a password on the terminal. */
@@ -48,15 +52,26 @@ export class ProgressDisplay {
     shown.stages.add(progress.stage);
     if (this.#area !== undefined) {
       if (isNew || now - this.#drawnAt >= REDRAW) this.#draw();
-    } else if (isNew || now - shown.at >= LOG_EVERY) {
-      shown.at = now;
-      this.#screen.write(`${logLine(this.#lineOf(shown, now))}\n`);
-    }
+    } else if (isNew || now - shown.at >= LOG_EVERY) this.#log(shown, now);
+  }
+
+  /** Called when nothing may have been reported for a while. */
+  tick(): void {
+    const now = this.#now();
+    if (this.#area !== undefined && now - this.#drawnAt >= TICK) this.#draw();
+    if (this.#area !== undefined) return;
+    for (const shown of this.#shown.values()) if (now - shown.at >= LOG_SILENT_EVERY) this.#log(shown, now);
+  }
+
+  #log(shown: Shown, now: number): void {
+    shown.at = now;
+    this.#screen.write(`${logLine(this.#lineOf(shown, now))}\n`);
   }
 
   #add(key: string, name: TransferName, progress: Progress, now: number): Shown {
     const shown = { name, tracked: new TrackedProgress(progress, now), at: now, stages: new Set<string>() };
     this.#shown.set(key, shown);
+    this.#ticks ??= setInterval(() => this.tick(), TICK).unref();
     this.#areSeveral ||= this.#shown.size > 1;
     return shown;
   }
@@ -83,11 +98,13 @@ export class ProgressDisplay {
   remove(transfer: TransferName | undefined): void {
     this.#shown.delete(keyOf(transfer));
     this.loggedIn(transfer);
-    if (this.#shown.size === 0) this.#area?.clear();
+    if (this.#shown.size === 0) this.close();
   }
 
   /** Removes all. */
   close(): void {
+    clearInterval(this.#ticks);
+    this.#ticks = undefined;
     this.#shown.clear();
     this.#area?.clear();
   }
@@ -103,7 +120,12 @@ export class ProgressDisplay {
   #lineOf({ name: { image, host }, tracked }: Shown, now: number): ShownProgress {
     // A log of one transfer has its name in other lines.
     const name = this.#areSeveral ? [image, host] : this.#area === undefined ? [] : [image];
-    return { name: name.join(" ").trim(), progress: tracked.last, rate: tracked.rate(now) };
+    return {
+      name: name.join(" ").trim(),
+      progress: tracked.last,
+      rate: tracked.rate(now),
+      elapsed: tracked.elapsed(now),
+    };
   }
 }
 

@@ -9,11 +9,15 @@ export interface ShownProgress {
   progress: Progress;
   /** Bytes a second */
   rate: number | undefined;
+  /** ms since the stage began */
+  elapsed: number;
 }
 
 /** Columns of a bar with its brackets: from, to. */
 const BAR = { min: 12, max: 42 };
 const GAP = "  ";
+/** ms after which a stage without a rate says how long it takes. */
+const ELAPSED_AFTER = 2_000;
 /** Layers below one transfer; more of them are not in work at a time. */
 const MAX_LAYERS = 8;
 
@@ -33,10 +37,9 @@ export function progressLines(shown: readonly ShownProgress[], columns: number, 
 }
 
 /** Returns a line for a log, e.g. `sending  41%  41.2 MB of 101 MB  12.1 MB/s  eta 5.0 s  3 of 5 layers`. */
-export function logLine({ name, progress, rate }: ShownProgress): string {
-  const parts = partsOf(progress, rate);
-  const { stage, percent, size, speed, eta, saved, layers } = parts;
-  const line = [stage, percent, size, speed, eta, saved, layers].filter((part) => part !== "").join(GAP);
+export function logLine({ name, ...shown }: ShownProgress): string {
+  const { stage, percent, size, speed, eta, saved, layers } = partsOf(shown);
+  const line = joined([stage, percent, size, speed, eta, saved, layers]);
   return name === "" ? line : `${name}: ${line}`;
 }
 
@@ -48,46 +51,40 @@ const DISPENSABLE = {
   several: [8, 7, 2, 5, 6, 4],
 };
 
-function transferLine({ name, progress, rate }: ShownProgress, columns: number, isOnly: boolean): string {
-  const { stage, percent, size, speed, eta, saved, layers } = partsOf(progress, rate);
+function transferLine({ name, ...shown }: ShownProgress, columns: number, isOnly: boolean): string {
+  const { stage, percent, size, speed, eta, saved, layers } = partsOf(shown);
   const shortName = shorten(printable(name), Math.floor(columns / 3));
   const bar = percent === "" ? "" : " ".repeat(BAR.min);
   const parts = [shortName, stage, bar, percent, size, speed, eta, saved, layers];
   const dispensable = [...DISPENSABLE[isOnly ? "only" : "several"]];
-  const width = (): number => parts.filter((part) => part !== "").join(GAP).length;
+  const width = (): number => joined(parts).length;
   while (width() > columns && dispensable.length > 0) parts[dispensable.shift() ?? 0] = "";
-  if (parts[2] !== "") parts[2] = drawBar(progress, Math.min(BAR.max, BAR.min + columns - width()));
-  return parts
-    .filter((part) => part !== "")
-    .join(GAP)
-    .slice(0, columns);
+  if (parts[2] !== "") parts[2] = drawBar(shown.progress, Math.min(BAR.max, BAR.min + columns - width()));
+  return joined(parts).slice(0, columns);
 }
 
+/** Leaves out the bar, then what is behind the bytes. */
 function layerLine(layer: ProgressOfLayer, columns: number): string {
-  const size = sizeOf(layer);
-  const line = [
-    `  ${layer.id}`,
-    layer.total ? drawBar(layer, BAR.min * 2) : "",
-    size,
-    layer.isByDelta ? "by delta" : "",
-  ];
-  if (line.filter((part) => part !== "").join(GAP).length > columns) line[1] = "";
-  return line
-    .filter((part) => part !== "")
-    .join(GAP)
-    .slice(0, columns);
+  const bar = layer.total ? drawBar(layer, BAR.min * 2) : "";
+  const [id, size, how] = [`  ${layer.id}`, sizeOf(layer), layer.isByDelta ? "by delta" : ""];
+  const forms = [joined([id, bar, size, how]), joined([id, size, how]), joined([id, size])];
+  return forms.find((form) => form.length <= columns) ?? (forms.at(-1) ?? "").slice(0, columns);
+}
+
+function joined(parts: readonly string[]): string {
+  return parts.filter((part) => part !== "").join(GAP);
 }
 
 type Part = "stage" | "percent" | "size" | "speed" | "eta" | "saved" | "layers";
 
-function partsOf(progress: Progress, rate: number | undefined): Record<Part, string> {
+function partsOf({ progress, rate, elapsed }: Omit<ShownProgress, "name">): Record<Part, string> {
   const { stage, current, total, saved, layers } = progress;
   const isRunning = rate !== undefined && total !== undefined && total > current;
   return {
     stage: STAGE_TEXT[stage],
     percent: total ? `${progress.isEstimated ? "~" : ""}${percentOf(current, total)}%` : "",
     size: sizeOf(progress),
-    speed: rate === undefined ? "" : `${bytes(rate)}/s`,
+    speed: rate !== undefined ? `${bytes(rate)}/s` : elapsed >= ELAPSED_AFTER ? `for ${duration(elapsed)}` : "",
     eta: isRunning ? `eta ${progress.isEstimated ? "~" : ""}${duration(((total - current) / rate) * 1000)}` : "",
     saved: saved ? `${bytes(saved)} saved` : "",
     layers: layers !== undefined && layers.total > 0 ? `${layers.done} of ${layers.total} layers` : "",
@@ -96,7 +93,9 @@ function partsOf(progress: Progress, rate: number | undefined): Record<Part, str
 
 function sizeOf({ current, total, isEstimated }: Pick<Progress, "current" | "total" | "isEstimated">): string {
   if (total === undefined) return current > 0 ? bytes(current) : "";
-  return current > 0 || total > 0 ? `${bytes(current)} of ${isEstimated ? "~" : ""}${bytes(total)}` : "";
+  if (current === 0 && total === 0) return "";
+  const [[done = "", unit], [all = "", unitOfAll]] = [bytes(current).split(" "), bytes(total).split(" ")];
+  return `${unit === unitOfAll ? done : `${done} ${unit}`} of ${isEstimated ? "~" : ""}${all} ${unitOfAll}`;
 }
 
 /** Rounded down: 100 is said when all bytes are there. */

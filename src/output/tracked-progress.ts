@@ -10,9 +10,11 @@ const RATE_AFTER = 500;
 export class TrackedProgress {
   #progress: Progress;
   #samples: { at: number; bytes: number }[];
+  #stageBegan: number;
 
   constructor(progress: Progress, now: number) {
     this.#progress = progress;
+    this.#stageBegan = now;
     this.#samples = [{ at: now, bytes: sentBytes(progress) }];
   }
 
@@ -22,6 +24,7 @@ export class TrackedProgress {
 
   update(progress: Progress, now: number): void {
     const sample = { at: now, bytes: sentBytes(progress) };
+    if (progress.stage !== this.#progress.stage) this.#stageBegan = now;
     const newest = this.#samples.at(-1);
     // A layer that is sent again from its beginning counts less than before.
     if (progress.stage !== this.#progress.stage || newest === undefined || sample.bytes < newest.bytes) {
@@ -30,6 +33,11 @@ export class TrackedProgress {
       this.#samples = [...this.#samples.filter(({ at }) => now - at <= WINDOW), sample];
     }
     this.#progress = { ...progress };
+  }
+
+  /** ms since the stage began. */
+  elapsed(now: number): number {
+    return now - this.#stageBegan;
   }
 
   /** Bytes a second, without those that a delta saves; undefined before it means anything. */

@@ -1,3 +1,4 @@
+import type { EngineProgress } from "../engine/engine-images.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import type { Digest } from "../image/digest.ts";
 import { addRebuilder } from "../rebuild/add-rebuilder.ts";
@@ -9,6 +10,7 @@ import { queue } from "../streams/queue.ts";
 import { fetchInSequence } from "./fetch-in-sequence.ts";
 import { fetchFailure, fetchLayers, streamLayers } from "./fetch-layers.ts";
 import { rebuildFirst, resumeFailure, type FetchOptions } from "./incoming-layer.ts";
+import { LoadProgress } from "./load-progress.ts";
 import type { EngineReceiveOptions } from "./receive-options.ts";
 import { requestLayers, type RequestedLayers } from "./request-layers.ts";
 import { unpackZstdLayers } from "./unpack-zstd-layers.ts";
@@ -42,11 +44,13 @@ export async function loadWhileFetching(
   options: EngineReceiveOptions,
 ): Promise<LoadedImage> {
   const { about, env, runId, output, signal, resumeCache } = options;
+  const progress = new LoadProgress(options.onProgress);
   using requested = await requestLayers(options, wanted, deltaBases);
   const over = new AbortController();
   const { platform, diffIds, manifest } = about;
-  const config = configForLoad(requested, options);
-  const image = { platform, diffIds, ...present, config, manifest, cancel: () => over.abort() };
+  const config = configForLoad(requested, progress, options);
+  const onProgress = (line: EngineProgress): void => progress.add(line);
+  const image = { platform, diffIds, ...present, config, manifest, onProgress, cancel: () => over.abort() };
   try {
     await using spool = lazySpool(env, runId);
     await using rebuilder = addRebuilder(
@@ -59,7 +63,8 @@ export async function loadWhileFetching(
         onDetail: (detail) => output.detail(detail),
       },
     );
-    const id = await loadAs(name, { store, image, wanted, requested, spool, fetch: rebuilder.fetch, over });
+    const pending = { store, image, progress, wanted, requested, spool, fetch: rebuilder.fetch, over };
+    const id = await loadAs(name, pending);
     const { layers } = (await requested.metadata()).manifest;
     return { id, bytesFound: rebuilder.bytesFound(), sizes: layers.map(({ size }) => size) };
   } catch (error) {
@@ -71,12 +76,13 @@ export async function loadWhileFetching(
 /** Returns the config after the last layer has arrived. From then on, the load is not interrupted. */
 function configForLoad(
   { metadata }: RequestedLayers,
-  { signal, onProgress }: EngineReceiveOptions,
+  progress: LoadProgress,
+  { signal }: EngineReceiveOptions,
 ): () => Promise<Buffer> {
   return async () => {
     const { config } = await metadata();
     signal.throwIfAborted();
-    onProgress({ stage: "loading", current: 0 });
+    progress.begin();
     return config;
   };
 }
@@ -84,6 +90,7 @@ function configForLoad(
 interface PendingLoad {
   store: TargetStore;
   image: Omit<ImageToLoad<never>, "layers">;
+  progress: LoadProgress;
   wanted: readonly Digest[];
   requested: RequestedLayers;
   spool: LazySpool;
@@ -94,14 +101,14 @@ interface PendingLoad {
 /** Gives the layers to the store as it takes them, as streams or files. */
 async function loadAs(
   name: string,
-  { store, image, wanted, requested, spool, fetch, over }: PendingLoad,
+  { store, image, progress, wanted, requested, spool, fetch, over }: PendingLoad,
 ): Promise<Digest> {
-  const feed = async <Layer>(
+  const feed = async <Layer extends { diffId: Digest; size: number }>(
     layers: AsyncGenerator<Layer>,
     load: (image: ImageToLoad<Layer>) => Promise<Digest>,
   ): Promise<Digest> => {
     try {
-      return await load({ ...image, layers });
+      return await load({ ...image, layers: progress.watch(layers) });
     } finally {
       // The store needs no further layers.
       over.abort();

@@ -45,7 +45,10 @@ export function classicStore(
           });
           archive.on("error", () => {}); // it may fail before the request, and `loaded` reports it
           // An archive that breaks off leaves nothing: the engine reads it only when it is complete.
-          return { loaded: engine.loadImage(archive), abort: (error) => archive.destroy(error) };
+          return {
+            loaded: engine.loadImage(archive, undefined, image.onProgress),
+            abort: (error) => archive.destroy(error),
+          };
         },
         nameForLowest: engine.takesManyAtOnce && isDistinct ? nameForLowest : undefined,
         minBytes: AHEAD_MIN,

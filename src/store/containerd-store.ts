@@ -77,7 +77,7 @@ class ContainerdLoad {
     });
     const loaded = async (): Promise<void> => {
       try {
-        await this.#engine.loadImage(archive, this.#options.platform);
+        await this.#engine.loadImage(archive, this.#options.platform, this.#image.onProgress);
         if (composed !== undefined) await refuseIncomplete(this.#engine, composed);
       } catch (error) {
         throw failure === undefined ? error : failure.error;

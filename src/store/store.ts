@@ -1,3 +1,4 @@
+import type { EngineProgress } from "../engine/engine-images.ts";
 import type { LayerToStream } from "../image/docker/write-docker-archive.ts";
 import type { Descriptor, ImageManifest } from "../image/manifest.ts";
 import type { Digest } from "../image/digest.ts";
@@ -44,6 +45,8 @@ export interface ImageToLoad<Layer> extends PresentLayers {
   config: () => Promise<Buffer>;
   /** The manifest to preserve, in a store that keeps manifests. Undefined: the store composes one. */
   manifest?: ImageManifest | undefined;
+  /** Receives the lines of progress that the engine reports while it loads. */
+  onProgress?: (progress: EngineProgress) => void;
   /** Ends the transfer of layers that still arrive, when the load has failed. */
   cancel: () => void;
 }

@@ -33,10 +33,15 @@ export async function followProgress(
  *
  * @throws EngineError, or Failure `no-space`
  */
-export async function followLoad(body: AsyncIterable<Uint8Array>): Promise<void> {
+export async function followLoad(
+  body: AsyncIterable<Uint8Array>,
+  onProgress?: (progress: EngineProgress) => void,
+): Promise<void> {
   const failed = ({ stream = "" }: ProgressLine): string | undefined =>
     /^(?:error|failed)\b/i.test(stream) ? stream : undefined;
-  for await (const _line of progressLines(body, failed));
+  for await (const line of progressLines(body, failed)) {
+    if (line.status !== undefined) onProgress?.(progressOf(line, line.status));
+  }
 }
 
 /** Yields the lines before an error, and throws the error after the last line: a half-read answer would close the connection. */

@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import { gzip } from "../../streams/gzip.ts";
+import type { EngineProgress } from "../engine-images.ts";
 import { isOneStream, type EngineAddress } from "../connect/endpoint.ts";
 import type { DockerApi } from "./docker-api.ts";
 import { followLoad } from "./follow-progress.ts";
@@ -12,6 +13,7 @@ export async function loadImage(
   archive: Readable,
   platform: Platform | undefined,
   takesGzip: () => Promise<boolean>,
+  onProgress?: (progress: EngineProgress) => void,
 ): Promise<void> {
   // Progress lines show that the engine makes progress: a graph driver sends about ten a second.
   const query = { quiet: false, platform: platformQuery(api, platform, LOAD_PLATFORM) };
@@ -23,6 +25,7 @@ export async function loadImage(
       : archive;
     await followLoad(
       await api.stream("POST", "/images/load", { query, archive: sent, effect: "completes", timeout: "work" }),
+      onProgress,
     );
   } catch (error) {
     if (isOnlyConnection) api.signal?.throwIfAborted();

@@ -79,7 +79,8 @@ function imagesOf(api: DockerApi, apiVersion: string, isPodman: () => Promise<bo
     stepSizes: (reference) => stepSizes(api, reference),
     listedSize: (reference) => listedSize(api, reference),
     // Every Docker accepts gzip; Podman (4.3) reads a docker archive as a plain tar only.
-    loadImage: (archive, platform) => loadImage(api, archive, platform, async () => !(await isPodman())),
+    loadImage: (archive, platform, onProgress) =>
+      loadImage(api, archive, platform, async () => !(await isPodman()), onProgress),
     saveImage: (reference, options = {}) => saveImage(api, reference, options),
     pullImage: (reference, options = {}) => pullImage(api, reference, options),
     pushImage: (reference, options = {}) => pushImage(api, reference, options),

@@ -1,6 +1,7 @@
 /** Progress as it is seen: on terminals of several widths, and in a log. */
 import { describe, expect, test } from "vitest";
 import type { Progress, TransferEvent, TransferName } from "../../../src/output/events.ts";
+import { ProgressDisplay } from "../../../src/output/progress-display.ts";
 import { Terminal } from "../../../src/output/terminal.ts";
 import { FakeTerminal } from "./fake-terminal.ts";
 
@@ -39,20 +40,23 @@ describe("on a terminal", () => {
     [
       200,
       [
-        "app:v2  sending  [===================>                    ]  50%  50 MB of 100 MB  10 MB/s  eta 5.0 s  20 MB saved  3 of 5 layers",
-        "  0123456789ab  [==========>           ]  6 MB of 12 MB",
-        "  ba9876543210  [==================>   ]  9 MB of 10 MB  by delta",
+        "app:v2  sending  [===================>                    ]  50%  50 of 100 MB  10 MB/s  eta 5.0 s  20 MB saved  3 of 5 layers",
+        "  0123456789ab  [==========>           ]  6 of 12 MB",
+        "  ba9876543210  [==================>   ]  9 of 10 MB  by delta",
       ],
     ],
     [
       80,
       [
-        "sending  [=====>       ]  50%  50 MB of 100 MB  10 MB/s  eta 5.0 s  20 MB saved",
-        "  0123456789ab  [==========>           ]  6 MB of 12 MB",
-        "  ba9876543210  [==================>   ]  9 MB of 10 MB  by delta",
+        "sending  [=======>        ]  50%  50 of 100 MB  10 MB/s  eta 5.0 s  20 MB saved",
+        "  0123456789ab  [==========>           ]  6 of 12 MB",
+        "  ba9876543210  [==================>   ]  9 of 10 MB  by delta",
       ],
     ],
-    [40, ["sending  50%  50 MB of 100 MB", "  0123456789ab  6 MB of 12 MB", "  ba9876543210  9 MB of 10 MB  by delta"]],
+    [
+      40,
+      ["sending  50%  50 of 100 MB  eta 5.0 s", "  0123456789ab  6 of 12 MB", "  ba9876543210  9 of 10 MB  by delta"],
+    ],
   ])("of %i columns it has what there is room for, and nothing wraps", (columns, lines) => {
     const { seen } = halfway(columns);
     expect(seen.lines).toEqual(lines);
@@ -66,7 +70,7 @@ describe("on a terminal", () => {
     const { seen, show, clock } = halfway(200);
     clock.ms += 200;
     show({ ...half, isEstimated: true, perLayer: [] });
-    expect(seen.lines[0]).toContain("~50%  50 MB of ~100 MB");
+    expect(seen.lines[0]).toContain("~50%  50 of ~100 MB");
     expect(seen.lines[0]).toContain("eta ~");
   });
 
@@ -131,8 +135,8 @@ test.each([
   }
   expect(seen.text.split("\n")).toEqual([
     "sending  0%  0 B of 100 MB",
-    "sending  30%  30 MB of 100 MB  10 MB/s  eta 7.0 s",
-    "sending  60%  60 MB of 100 MB  10 MB/s  eta 4.0 s",
+    "sending  30%  30 of 100 MB  10 MB/s  eta 7.0 s",
+    "sending  60%  60 of 100 MB  10 MB/s  eta 4.0 s",
     "",
   ]);
 });
@@ -143,4 +147,25 @@ test("lines of several transfers name theirs in a log", () => {
   for (const host of ["ssh://a", "ssh://b"])
     output.show({ type: "progress", stage: "loading", current: 0, transfer: { ...app, host } });
   expect(seen.text).toContain("app:v2 ssh://b: loading\n");
+});
+
+test.each([
+  [true, "app:v2  loading  for 15 s"],
+  [false, "loading  for 15 s"],
+])("an engine that loads and reports nothing is shown with the time that it takes (terminal: %j)", (isTTY, line) => {
+  const seen = new FakeTerminal(80);
+  const clock = { ms: 0 };
+  const screen = isTTY ? seen : { write: (text: string) => seen.write(text) };
+  const display = new ProgressDisplay(screen, () => clock.ms, "xterm");
+  display.update({ stage: "loading", current: 0 }, app);
+  clock.ms = 14_990;
+  display.tick();
+  const before = seen.lines.length;
+  clock.ms = 15_000;
+  display.tick();
+  clock.ms += 100;
+  display.tick();
+  expect(seen.lines.at(-1)).toBe(line);
+  expect(seen.lines).toHaveLength(isTTY ? before : before + 1);
+  display.close();
 });

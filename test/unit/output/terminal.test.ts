@@ -24,7 +24,7 @@ describe("progress", () => {
     clock.ms = 2000;
     output.progress({ stage: "sending", current: 20 * MB, total: 100 * MB, layers: { done: 1, total: 5 } });
     expect(seen.text).not.toContain("\n");
-    expect(seen.text.split(CLEAR).at(-1)).toBe("sending  20%  20 MB of 100 MB  10 MB/s  eta 8.0 s");
+    expect(seen.text.split(CLEAR).at(-1)).toBe("sending  20%  20 of 100 MB  10 MB/s  eta 8.0 s");
   });
 
   test("fits the terminal's width", () => {
