@@ -8,7 +8,8 @@ import type { CommandDefinition, TransferJob, Words } from "./command-definition
 import { parseSize } from "./option-values.ts";
 import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
 import { readConnection } from "./read-connection.ts";
-import { readWords } from "./read-words.ts";
+import { LISTED_IMAGES_OPTIONS, readListedImages, type ListedImagesOptions } from "./listed-images.ts";
+import { readCommand, readWords } from "./read-words.ts";
 import {
   isStartedByScript,
   readBatch,
@@ -19,7 +20,7 @@ import {
   TRANSFER_USAGE,
 } from "./shared-options.ts";
 
-export interface PullOptionValues extends SharedOptions {
+export interface PullOptionValues extends SharedOptions, ListedImagesOptions {
   via?: Via | undefined;
   to?: string | undefined;
   /** Bytes */
@@ -48,11 +49,15 @@ export const pullCommand: CommandDefinition<PullOptionValues, TransferJob> = {
       description: "refuse an image whose missing layers are larger than this uncompressed, e.g. 500m or 2g",
       parse: parseSize,
     },
+    ...LISTED_IMAGES_OPTIONS,
     ...SHARED_OPTIONS,
   ],
   usage: TRANSFER_USAGE,
-  toJob: (words, options, env) =>
-    words.length === 0 ? offeredJob(options, env) : pullJob(readWords(words, env), options, env),
+  async toJob(words, options, env) {
+    const images = await readListedImages(options, words);
+    if (images !== undefined) return pullJob({ images, command: readCommand(words) }, options, env);
+    return words.length === 0 ? offeredJob(options, env) : pullJob(readWords(words, env), options, env);
+  },
 };
 
 /** Makes a job of a pull of these words. Throws a `usage` Failure for arguments that contradict each other. */

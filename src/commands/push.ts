@@ -8,7 +8,8 @@ import type { Batch, Connection, PushRequest, SourceEngine } from "../request.ts
 import type { CommandDefinition, TransferJob, Words } from "./command-definition.ts";
 import { checkRegistry } from "./option-values.ts";
 import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
-import { readWords } from "./read-words.ts";
+import { LISTED_IMAGES_OPTIONS, readListedImages, type ListedImagesOptions } from "./listed-images.ts";
+import { readCommand, readWords } from "./read-words.ts";
 import { SEVERAL_HOSTS_OPTIONS, wordsWithHosts, type SeveralHostsOptions } from "./several-hosts.ts";
 import {
   readBatch,
@@ -19,7 +20,7 @@ import {
   TRANSFER_USAGE,
 } from "./shared-options.ts";
 
-export interface PushOptionValues extends SharedOptions, SeveralHostsOptions {
+export interface PushOptionValues extends SharedOptions, SeveralHostsOptions, ListedImagesOptions {
   run?: string | undefined;
   registry?: string | undefined;
 }
@@ -42,13 +43,18 @@ export const pushCommand: CommandDefinition<PushOptionValues, TransferJob> = {
       description:
         "with ssh://HOST, docker://CONTAINER or kubectl://…: run this command there when all images have arrived, by the login shell and without input; its output is shown, and its exit status becomes that of docker-over-ssh. It takes a login of its own",
     },
+    ...LISTED_IMAGES_OPTIONS,
     ...SEVERAL_HOSTS_OPTIONS,
     ...SHARED_OPTIONS,
   ],
   usage: TRANSFER_USAGE,
   async toJob(words, options, env) {
     const { hostsFile } = options;
-    const read = hostsFile === undefined ? readWords(words, env) : await wordsWithHosts(words, hostsFile);
+    const listed = await readListedImages(options, hostsFile === undefined ? words : [...words, hostsFile]);
+    if (hostsFile !== undefined) {
+      return pushJob(await wordsWithHosts(words, hostsFile, listed), options, env);
+    }
+    const read = listed === undefined ? readWords(words, env) : { images: listed, command: readCommand(words) };
     return pushJob(read, options, env);
   },
 };

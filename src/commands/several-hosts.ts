@@ -32,11 +32,20 @@ function parseParallel(text: string): number {
   throw new InvalidValue(`Expected a number from 1 to ${MAX_PARALLEL}.`);
 }
 
-/** Reads the words of a push to the hosts of a file: images, and then addresses of further hosts. Throws a `usage` Failure. */
-export async function wordsWithHosts(words: readonly string[], file: string): Promise<Words> {
+/**
+ * Reads the words of a push to the hosts of a file: images, and then addresses of further hosts. Throws a `usage` Failure.
+ *
+ * @param listed the images, if an option has named them: then all words are addresses
+ */
+export async function wordsWithHosts(
+  words: readonly string[],
+  file: string,
+  listed?: readonly string[],
+): Promise<Words> {
   const hosts = await readHosts(file);
   const end = words.findIndex(isAddress);
-  const [images, addresses] = end === -1 ? [words, []] : [words.slice(0, end), words.slice(end)];
+  const first = listed !== undefined ? 0 : end === -1 ? words.length : end;
+  const [images, addresses] = [listed ?? words.slice(0, first), words.slice(first)];
   const stray = addresses.find((word) => !isAddress(word)) ?? images.find((word) => word === "--");
   if (stray !== undefined) {
     throw new Failure("usage", `--hosts-file names hosts, and \`${stray}\` is neither an image nor a host`, {
