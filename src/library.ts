@@ -1,5 +1,5 @@
 import { InvalidValue, type TransferJob } from "./commands/command-definition.ts";
-import { checkRate, parseCompress, parsePlatformOption, parseTag } from "./commands/option-values.ts";
+import { checkRate, parseCompress, parseKeep, parsePlatformOption, parseTag } from "./commands/option-values.ts";
 import { parseFolder, parseImage } from "./commands/host-options.ts";
 import { pullJob } from "./commands/pull.ts";
 import { pushJob } from "./commands/push.ts";
@@ -24,6 +24,8 @@ export interface TransferOptions {
   as?: string | readonly string[] | undefined;
   /** Further tags of it there, in the repository of its first name */
   tagAlso?: readonly string[] | undefined;
+  /** Older images of the repository are removed at the receiver: this many stay, with the one that arrives, at least 2 */
+  keep?: number | undefined;
   /** `OS/ARCH[/VARIANT]` */
   platform?: string | undefined;
   delta?: "auto" | "always" | "never" | undefined;
@@ -148,6 +150,7 @@ function wordsOf(remote: RemoteSide): readonly string[] {
 
 /** Checks what the command line's parser checks there. */
 function valuesOf({
+  keep,
   as,
   tagAlso,
   platform,
@@ -161,6 +164,7 @@ function valuesOf({
     ...others,
     as: typeof as === "string" ? [as] : as,
     tagAlso: tagAlso?.map(parseTag),
+    keep: keep === undefined ? undefined : parseKeep(String(keep)),
     platform: platform === undefined ? undefined : parsePlatformOption(platform),
     compress: compress === undefined ? undefined : parseCompress(compress),
     bwlimit: bwlimit === undefined ? undefined : checkRate(bwlimit),

@@ -12,6 +12,8 @@ import type { TransferResult } from "./output/events.ts";
 import type { Progress } from "./output/output.ts";
 import { refuseUnsupported } from "./packing/agree-on-packing.ts";
 import { CODECS } from "./packing/codecs.ts";
+import { askFor } from "./receive/ask-for.ts";
+import { keepNewest, planKeep } from "./receive/keep-newest.ts";
 import { namesHere, offersNoName, ownNames, type NamesHere } from "./receive/names-here.ts";
 import { checkPlatform } from "./receive/check-platform.ts";
 import type { ReceiveOptions } from "./receive/receive-options.ts";
@@ -132,7 +134,8 @@ export async function receive(
     signal.throwIfAborted();
     const id = await tag(receiver, about, received, names);
     await resumeCache?.forget();
-    result = resultOf(received, { id, names, bytesReceived: tunnel.bytesReceived });
+    const kept = await keepNewest(target, request, about, names, id, output);
+    result = { ...resultOf(received, { id, names, bytesReceived: tunnel.bytesReceived }), ...kept };
   }
   const confirmed = await tunnel.finish({ ...result });
   if (!confirmed) output.warn({ code: "sender-not-notified" });
@@ -141,21 +144,9 @@ export async function receive(
 
 /** Asks for the image, and receives the `about`. Fails when the image is for another platform than the requested one. */
 async function agree({ tunnel, target, request, runId, context: { output, signal } }: Receiver): Promise<About> {
-  const { image, acceptsNames, isRenamed, platform, preserveDigest: preserve, timeout = LOOK_UP_TIMEOUT } = request;
+  const { image, platform, preserveDigest: preserve, timeout = LOOK_UP_TIMEOUT } = request;
   if (image === undefined && !tunnel.peer.features.includes(OFFERS_NAMES)) throw offersNoName(tunnel.peer.tool);
-  const keepsManifests = target.manifestOf !== undefined;
-  const names = ownNames(request);
-  const ask = {
-    image,
-    names,
-    acceptsNames,
-    isRenamed,
-    runId,
-    platform,
-    receiverPlatform: target.platform,
-    keepsManifests,
-    preserve,
-  };
+  const ask = askFor(request, target, runId);
   await tunnel.send(askMessage(ask));
   const tidied = target.tidy();
   tidied.catch(() => {}); // awaited below
@@ -166,7 +157,7 @@ async function agree({ tunnel, target, request, runId, context: { output, signal
   for (const leftover of await tidied) output.detail({ code: "leftover-removed", leftover });
   checkPlatform(about.platform, platform, target, (warning) => output.warn(warning));
   if ((preserve || about.preserve) && about.manifest === undefined) {
-    output.note({ code: "manifest-not-kept", ...(!keepsManifests && { address: target.address }) });
+    output.note({ code: "manifest-not-kept", ...(!ask.keepsManifests && { address: target.address }) });
   }
   return about;
 }
@@ -178,7 +169,8 @@ async function plan(receiver: Receiver, about: About, terms: NamedTerms): Promis
   const packing = { ...terms.packing, codecs };
   await using resumeCache = new ResumeCache({ env: context.env, runId, limits: { size: Infinity, age: Infinity } }); // keeps all
   const options = receiveOptions(receiver, about, { ...terms, packing }, resumeCache);
-  const result = plannedResult(await target.plan(options), options, tunnel.bytesReceived);
+  const planned = plannedResult(await target.plan(options), options, tunnel.bytesReceived);
+  const result = { ...planned, ...(await planKeep(target, request, about, terms.names)) };
   await tunnel.finish({ ...result });
   return result;
 }

@@ -26,7 +26,7 @@ import { isInitiator, type PushRequest, type SharedRequest } from "./request.ts"
 import { newRunId, type RunId } from "./run/run-id.ts";
 import { NOTHING_OFFERED, type FoundImage } from "./send/found-image.ts";
 import { manifestToPreserve } from "./send/manifest-to-preserve.ts";
-import { askedImage, isNameGiven, namesToGive } from "./send/names-there.ts";
+import { askedImage, isNameGiven, keepToGive, namesToGive } from "./send/names-there.ts";
 import type { Source } from "./send/source.ts";
 import type { Conversation } from "./stdio-tunnel/conversation.ts";
 import { abortable } from "./streams/abortable.ts";
@@ -179,6 +179,7 @@ async function agree({ tunnel, request }: Sender, source: Source, ask: Ask): Pro
     diffIds,
     platform,
     names: given,
+    keep: keepToGive(ask, request.keep),
     configDigest,
     preserve,
     delta,

@@ -56,7 +56,7 @@ export interface PullRequest extends SharedRequest {
   image?: ImageName | undefined;
   /** The first name that the image gets here. Left out: the names that the sender gives to it. */
   name?: Reference | undefined;
-  /** The initiator may give the image further names: it has started this side by the remote script, and chooses all of its words. */
+  /** The initiator may give the image further names, and say how many older images to keep: it has started this side by the remote script, and chooses all of its words. */
   acceptsNames?: boolean | undefined;
   /** --as, or --to docker-daemon:NAME: the name here is not the one that the sender knows. */
   isRenamed: boolean;
@@ -70,6 +70,8 @@ export interface SharedRequest {
   connection: Connection;
   /** --as, except for the first one, and --tag-also. */
   further?: FurtherNames | undefined;
+  /** --keep: images of the repository that stay at the receiver, with the one that arrives */
+  keep?: number | undefined;
   /** `os/arch[/variant]` */
   platform?: Platform | undefined;
   /** ms */

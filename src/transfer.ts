@@ -97,7 +97,18 @@ function tooManyFiles(cause: Error): Failure {
 /** Makes the result of a transfer of the receiver's `result` message. `ms`: since the transfer began. */
 export function transferResult(
   request: TransferRequest,
-  { image: named, names = [], id, layersSent, layersPresent, bytesPresent, bytesFound, plan }: Result,
+  {
+    image: named,
+    names = [],
+    id,
+    layersSent,
+    layersPresent,
+    bytesPresent,
+    bytesFound,
+    plan,
+    removed,
+    bytesFreed,
+  }: Result,
   { bytesSent, bytesReceived }: Traffic,
   ms: number,
 ): TransferResult {
@@ -111,6 +122,8 @@ export function transferResult(
     image,
     ...(name && { name: name.given }),
     ...several,
+    ...(removed && removed.length > 0 && { removed }),
+    ...(bytesFreed !== undefined && { bytesFreed }),
     id,
     ...counts,
     ms,

@@ -59,6 +59,15 @@ export function checkRegistry(text: string): string {
   throw new InvalidValue("Expected embedded, container or HOST:PORT.");
 }
 
+/** --keep. With one, the next transfer would have no delta base. */
+export function parseKeep(text: string): number {
+  const count = Number(text);
+  if (Number.isSafeInteger(count) && count >= 2) return count;
+  throw new InvalidValue(
+    "Expected at least 2: the image that arrives, and the one before it, of which the next delta is made.",
+  );
+}
+
 /** --tag-also */
 export function parseTag(text: string): string {
   if (isTag(text)) return text;

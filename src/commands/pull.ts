@@ -161,11 +161,11 @@ function readAskedName(given: string): ImageName {
 
 function readTarget(
   to: ImageLocation | undefined,
-  { via, host }: PullOptionValues,
+  { via, host, keep }: PullOptionValues,
   env: NodeJS.ProcessEnv,
 ): TargetEngine | FileLocation {
   if (to !== undefined && to.kind !== "docker-daemon") {
-    refuseEngineOptions(to, { "--via": via, "--host": host });
+    refuseEngineOptions(to, { "--via": via, "--host": host, "--keep": keep?.toString() });
     return to;
   }
   return { kind: "docker-daemon", endpoint: namedEndpoint(host, env), via: via ?? "load" };

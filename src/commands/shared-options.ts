@@ -5,7 +5,7 @@ import { STARTED_BY_SCRIPT } from "../remote/remote-lines.ts";
 import type { Batch, Connection, Delta, RemoteBatch, SharedRequest, TransferRequest } from "../request.ts";
 import type { ArgumentDefinition, OptionDefinition, Words } from "./command-definition.ts";
 import { HOST_OPTIONS, type HostOptions } from "./host-options.ts";
-import { parseCompress, parsePlatformOption, parseRate, parseSeconds, parseTag } from "./option-values.ts";
+import { parseCompress, parsePlatformOption, parseRate, parseSeconds, parseTag, parseKeep } from "./option-values.ts";
 import { readConnections } from "./read-connection.ts";
 import { readReference } from "./read-names.ts";
 import type { Platform } from "../image/platform.ts";
@@ -15,6 +15,7 @@ export interface SharedOptions extends HostOptions {
   /** The first one names the image; the others are further names of it. */
   as?: readonly string[] | undefined;
   tagAlso?: readonly string[] | undefined;
+  keep?: number | undefined;
   platform?: Platform | undefined;
   delta?: Delta | undefined;
   preserveDigest?: boolean | undefined;
@@ -30,8 +31,9 @@ export interface SharedOptions extends HostOptions {
 /** Converts the shared options to their part of a request. */
 export function readTransferOptions(connection: Connection, options: SharedOptions): SharedRequest {
   const { platform, timeout, compress, bwlimit, delta = "auto", preserveDigest, dryRun } = options;
+  const { keep } = options;
   const further = readFurtherNames(options);
-  return { connection, platform, timeout, compress, bwlimit, delta, preserveDigest, dryRun, further };
+  return { connection, platform, timeout, compress, bwlimit, delta, preserveDigest, dryRun, further, keep };
 }
 
 function readFurtherNames({ as: [, ...names] = [], tagAlso: tags = [] }: SharedOptions): FurtherNames | undefined {
@@ -101,6 +103,12 @@ export const SHARED_OPTIONS: readonly OptionDefinition[] = [
       "a further tag of the image at the receiver, in the repository of its first name, e.g. latest; may be repeated",
     parse: parseTag,
     repeats: true,
+  },
+  {
+    flags: "--keep <count>",
+    description:
+      "then remove older images of the same repository from the receiving engine: this many stay, with the one that has arrived, at least 2, so that the next delta has the previous one. An image that a container uses, running or not, stays as well",
+    parse: parseKeep,
   },
   {
     flags: "--delta <when>",

@@ -11,7 +11,7 @@ export interface Ask {
   image?: ImageName | undefined;
   /** The names that the image gets at the receiver. Left out by version 0.1. */
   names?: readonly Reference[] | undefined;
-  /** The sender may give the image further names. */
+  /** The sender may give the image further names, and say how many older images to keep. */
   acceptsNames?: boolean | undefined;
   /** On the wire: `run` */
   runId: RunId;

@@ -36,6 +36,8 @@ export interface About {
   platform: Platform;
   /** The names that the sender gives to the image, where the receiver accepts them. */
   names?: Reference[];
+  /** The sender's --keep, where the receiver accepts it */
+  keep?: number;
   /** Digest of the config, where the sender knows it. In most stores it is the image's ID. */
   configDigest?: string;
   /** Either side's --preserve-digest */
@@ -109,6 +111,10 @@ const PIECES = { "leaves-blob": "too", "consumes-blob": "instead" } as const;
 /** The image is in the receiver's store under its name. */
 export interface Result {
   image: string;
+  /** The names of older images that --keep has removed; with a plan, those that it would remove. */
+  removed?: string[];
+  /** Bytes that this has freed */
+  bytesFreed?: number;
   /** All of its names; left out by version 0.1 */
   names?: string[];
   id: string;
@@ -142,6 +148,7 @@ export function parseAbout({
   diffIds,
   platform,
   names,
+  keep,
   configDigest,
   preserve,
   delta,
@@ -152,6 +159,7 @@ export function parseAbout({
     diffIds: list(diffIds).map((id) => matching(id, DIGEST)),
     platform: platformIn(platform),
     ...(names !== undefined && { names: references(names) }),
+    ...(keep !== undefined && { keep: count(keep) }),
     ...(configDigest === undefined ? {} : { configDigest: matching(configDigest, DIGEST) }),
     ...(preserve === true && { preserve }),
     ...(delta === "always" && ({ delta } as const)),
@@ -221,6 +229,8 @@ function cuttingOf(pieces: unknown): Pick<AnnouncedLayer, "cutting"> {
 export function parseResult(message: Message): Result {
   return {
     image: text(message.image),
+    ...(message.removed !== undefined && { removed: list(message.removed).map((name) => text(name)) }),
+    ...(message.bytesFreed !== undefined && { bytesFreed: count(message.bytesFreed) }),
     ...(message.names !== undefined && { names: references(message.names).map(({ given }) => given) }),
     id: text(message.id),
     layersSent: count(message.layersSent),

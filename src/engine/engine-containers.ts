@@ -5,6 +5,8 @@ export interface EngineContainers {
   openFiles(image: string, labels: Record<string, string>, signal?: AbortSignal): Promise<ImageFiles>;
   /** Lists the containers with a label, stopped ones included. */
   findContainers(label: string): Promise<FoundContainer[]>;
+  /** Returns the images of all containers, stopped ones included: their IDs, and in full the names that the containers were created by. */
+  usedImages(): Promise<Set<string>>;
   /** Stops and removes a container with its anonymous volumes. Succeeds when it is gone already. */
   removeContainer(id: string): Promise<void>;
 }

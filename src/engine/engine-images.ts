@@ -14,6 +14,10 @@ export interface EngineImages {
   listReferences(patterns?: readonly string[]): Promise<string[]>;
   /** Returns the ID of the newest image with a name in a repository (given without a tag); undefined when there is none. */
   newestOf(repository: string): Promise<string | undefined>;
+  /** Lists the names in a repository (given without a tag), each with its image. Podman also lists those of other repositories. */
+  listTagged(repository: string): Promise<TaggedImage[]>;
+  /** Returns the bytes of all layers in the store; undefined where the engine does not tell. */
+  layersSize(): Promise<number | undefined>;
   /** Lists the IDs of all images, including those without a name and the intermediate images of builds. */
   listImageIds(): Promise<string[]>;
   /** Returns the uncompressed bytes that each build step of an image added, bottom first, including steps that made no layer. */
@@ -50,8 +54,18 @@ export interface ImageInfo {
   diffIds: string[];
   /** e.g. `linux/arm64/v8`. */
   platform: Platform;
+  /** When the image got its last name, ms since the epoch. Podman does not tell. */
+  lastTagged?: number;
   /** Bytes, as the engine counts them: unpacked on graphdriver; on a containerd store the size of the blobs, often compressed. */
   size: number;
+}
+
+/** A name, `repository:tag`, and its image. */
+export interface TaggedImage {
+  name: string;
+  id: string;
+  /** ms since the epoch: when the image was built */
+  created: number;
 }
 
 export interface Credentials {

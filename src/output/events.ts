@@ -190,6 +190,8 @@ export type Warning =
   | { code: "no-room-for-files"; reason: NoRoomReason }
   /** The layers are read and packed for each host again, because this side has no room for files. */
   | { code: "not-shared"; reason: NoRoomReason }
+  /** The image has arrived, and --keep could not remove older ones. `error`: in the engine's words. */
+  | { code: "old-images-not-removed"; error: string }
   /** The image has its name here, and the sender does not know. */
   | { code: "sender-not-notified" };
 
@@ -202,6 +204,10 @@ export interface TransferResult {
   name?: string;
   /** All of its names there, if it has several */
   names?: readonly string[];
+  /** The names of older images that --keep has removed there */
+  removed?: readonly string[];
+  /** Bytes that this has freed there, where its engine tells */
+  bytesFreed?: number;
   /** The image's ID at the receiver */
   id: string;
   /** Digest of the image's manifest at the receiver, where this side knows it */

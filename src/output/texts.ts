@@ -56,6 +56,8 @@ export function warningText(warning: Warning): string {
       return `layers are sent whole, because there is no room for files: ${noRoomText(warning.reason)}`;
     case "not-shared":
       return `the image is read and packed for each host again, because there is no room for files: ${noRoomText(warning.reason)}`;
+    case "old-images-not-removed":
+      return `the image is there, but no older ones were removed: ${warning.error}`;
     case "sender-not-notified":
       return "the image is stored under its name, but the sender could not be notified";
   }
@@ -84,7 +86,11 @@ export function planText({ role, image, platform, layers, missing }: Plan): stri
 
 /** The last line of a transfer. */
 export function resultText(result: TransferResult): string {
-  if (result.isDryRun === true) return `a dry run: nothing was sent, in ${duration(result.ms)}`;
+  const { removed = [], bytesFreed } = result;
+  const would = removed.length === 0 ? "" : `; --keep would remove ${removed.join(", ")}`;
+  if (result.isDryRun === true) return `a dry run: nothing was sent, in ${duration(result.ms)}${would}`;
+  const freed = bytesFreed === undefined ? "" : ` (${bytes(bytesFreed)} freed)`;
+  const without = removed.length === 0 ? "" : `; removed ${removed.join(", ")} there${freed}`;
   const { role, image, name, names, layersSent, layersPresent, bytesPresent, bytesRebuilt, bytesSent, bytesReceived } =
     result;
   const rebuilt = bytesRebuilt > 0 ? ` (${bytes(bytesRebuilt)} rebuilt from files there)` : "";
@@ -93,7 +99,7 @@ export function resultText(result: TransferResult): string {
   const size = bytesPresent > 0 ? ` (${bytes(bytesPresent)})` : "";
   const verb = role === "sender" ? "pushed" : "pulled";
   const as = names?.join(", ") ?? name;
-  return `${verb} ${image}${as === undefined ? "" : ` as ${as}`}: ${moved} for ${plural(layersSent, "layer")}${rebuilt}, ${plural(layersPresent, "layer")}${size} there already, in ${duration(result.ms)}`;
+  return `${verb} ${image}${as === undefined ? "" : ` as ${as}`}: ${moved} for ${plural(layersSent, "layer")}${rebuilt}, ${plural(layersPresent, "layer")}${size} there already, in ${duration(result.ms)}${without}`;
 }
 
 export function detailText(detail: Detail): string {

@@ -5,7 +5,7 @@ import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 
 /** The names in a request to receive an image. */
-interface NamesRequested {
+export interface NamesRequested {
   name?: Reference | undefined;
   further?: FurtherNames | undefined;
   acceptsNames?: boolean | undefined;

@@ -4,6 +4,7 @@ import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { PlannedRoom, StoreName } from "../output/events.ts";
 import type { PlannedLayers } from "./plan-layers.ts";
+import type { OldImages } from "./old-images.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
 import type { ReceivedImage } from "./received-image.ts";
 import type { Platform } from "../image/platform.ts";
@@ -32,6 +33,10 @@ export interface Target extends AsyncDisposable {
   inspect(name: string): Promise<{ id: string; diffIds: Digest[] } | undefined>;
   /** Returns the digest of the stored manifest under a name. Undefined in a target that keeps no manifests. */
   manifestOf?(name: string, of: { platform: Platform; runId: RunId }): Promise<Digest | undefined>;
+  /** Removes older images of the repositories of these names, because of --keep. Left out by targets without an engine. */
+  removeOld?(images: NonEmpty<Reference>, keep: number, arrived: string): Promise<OldImages>;
+  /** Returns the names that {@link removeOld} would remove, before the image arrives. */
+  oldNames?(images: NonEmpty<Reference>, keep: number): Promise<string[]>;
   /** Gives the received image its names, which other images lose. */
   tag(from: string, to: NonEmpty<string>): Promise<void>;
 }

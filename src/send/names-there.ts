@@ -36,6 +36,16 @@ export async function askedImage(
   );
 }
 
+/** Returns how many images the receiver is to keep. Throws a Failure where that is not for this side to say. */
+export function keepToGive(ask: Ask, keep: number | undefined): number | undefined {
+  if (keep === undefined || ask.acceptsNames) return keep;
+  throw new Failure("refused", `the receiving side removes no images because of --keep ${keep} on this side`, {
+    expected:
+      "ssh://HOST, docker://CONTAINER or kubectl://… behind the image, and this version there; or --keep on the receiving side",
+    hint: `Give it there, for instance ssh HOST "docker-over-ssh pull --keep ${keep} IMAGE".`,
+  });
+}
+
 /** Whether --as names the image. Throws a Failure if the receiver asks for another name. */
 export function isNameGiven({ as, further }: NamesGiven, { given, reference }: ImageName): boolean {
   if (as === undefined) return false;

@@ -2,6 +2,7 @@ import { exitOf } from "./container-exit.ts";
 import type { DockerApi } from "./docker-api.ts";
 import type { ContainerSpec, FoundContainer, RunningContainer } from "../engine-containers.ts";
 import { EngineError } from "../engine-error.ts";
+import { fullName, tryReference } from "../../image/reference.ts";
 import { endOfLog } from "./log-frames.ts";
 
 /** Attempts to publish a port: the engine picks one and then binds it, and another program may be faster. */
@@ -115,6 +116,20 @@ export async function findContainers(api: DockerApi, label: string): Promise<Fou
     Labels?: Record<string, string> | null;
   }[];
   return found.map(({ Id, Labels }) => ({ id: Id, labels: Labels ?? {} }));
+}
+
+/** Returns the images of all containers, by ID and by name. */
+export async function usedImages(api: DockerApi): Promise<Set<string>> {
+  const found = (await api.json("GET", "/containers/json", { query: { all: true } })) as {
+    Image?: string;
+    ImageID?: string;
+  }[];
+  return new Set(
+    found.flatMap(({ Image = "", ImageID = "" }) => {
+      const reference = tryReference(Image);
+      return reference === undefined ? [ImageID] : [ImageID, fullName(reference)];
+    }),
+  );
 }
 
 /** Removes a container. Resolves also when it is gone (404), or another request is removing it (409). */

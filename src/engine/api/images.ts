@@ -1,7 +1,7 @@
 import { matchesPlatform, platformOf, type Platform } from "../../image/platform.ts";
 import { isAtLeast } from "../compare-versions.ts";
 import { EngineError } from "../engine-error.ts";
-import type { ImageInfo } from "../engine-images.ts";
+import type { ImageInfo, TaggedImage } from "../engine-images.ts";
 import type { DockerApi } from "./docker-api.ts";
 import { INSPECT_PLATFORM } from "./platform-query.ts";
 import { inPath, splitName } from "./split-name.ts";
@@ -12,6 +12,8 @@ interface ImageInspect {
   Architecture: string;
   Variant?: string;
   Size?: number;
+  /** An engine that does not know it names the year 1. */
+  Metadata?: { LastTagTime?: string };
   RepoTags?: string[] | null;
   RootFS?: { Layers?: string[] | null };
 }
@@ -42,12 +44,14 @@ export async function inspectImage(
   const found = await unlessMissing(api.json("GET", `/images/${inPath(reference)}/json`, { query }));
   if (found === undefined) return undefined;
   const image = found as ImageInspect;
+  const lastTagged = Date.parse(image.Metadata?.LastTagTime ?? "");
   const info: ImageInfo = {
     id: image.Id,
     names: (image.RepoTags ?? []).filter((name) => !name.includes("<none>")),
     diffIds: image.RootFS?.Layers ?? [],
     platform: platformOf({ os: image.Os, architecture: image.Architecture, variant: image.Variant }),
     size: image.Size ?? 0,
+    ...(lastTagged > 0 && { lastTagged }),
   };
   return platform === undefined || matchesPlatform(info.platform, platform) ? info : undefined;
 }
@@ -69,6 +73,24 @@ export async function listImageIds(api: DockerApi): Promise<string[]> {
 export async function newestOf(api: DockerApi, repository: string): Promise<string | undefined> {
   const images = (await api.json("GET", "/images/json", named(repository))) as ImageSummary[];
   return images.toSorted((a, b) => b.Created - a.Created)[0]?.Id;
+}
+
+/** Lists the names in a repository, each with its image. */
+export async function listTagged(api: DockerApi, repository: string | undefined): Promise<TaggedImage[]> {
+  const images = (await api.json(
+    "GET",
+    "/images/json",
+    repository === undefined ? {} : named(repository),
+  )) as ImageSummary[];
+  return images.flatMap(({ Id: id, Created, RepoTags }) =>
+    (RepoTags ?? []).filter((name) => !name.includes("<none>")).map((name) => ({ name, id, created: Created * 1000 })),
+  );
+}
+
+/** Returns the bytes of all layers in the store. Docker 23 and later leave out what it need not add up for that (API 1.42, `type`). */
+export async function layersSize(api: DockerApi): Promise<number | undefined> {
+  const { LayersSize } = (await api.json("GET", "/system/df", { query: { type: "image" } })) as { LayersSize?: number };
+  return LayersSize;
 }
 
 /** Returns the bytes of each build step, oldest first; the image's history lists the newest first. */

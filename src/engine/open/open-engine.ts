@@ -1,7 +1,7 @@
 import { agreeOnVersion } from "../api/agree-on-version.ts";
 import { isAtLeast } from "../compare-versions.ts";
 import { readConfig } from "../buildkit/read-config.ts";
-import { findContainers, removeContainer, runContainer } from "../api/containers.ts";
+import { findContainers, removeContainer, runContainer, usedImages } from "../api/containers.ts";
 import { type ApiOptions, type DockerApi, openApi } from "../api/docker-api.ts";
 import { describeEndpoint, isOneStream, mayReachUs, type EngineEndpoint } from "../connect/endpoint.ts";
 import { memoize } from "../../streams/memoize.ts";
@@ -15,7 +15,9 @@ import { pullImage, pushImage, saveImage } from "../api/image-transfers.ts";
 import {
   inspectImage,
   listedSize,
+  layersSize,
   listImageIds,
+  listTagged,
   listReferences,
   newestOf,
   removeDigestReferences,
@@ -74,6 +76,9 @@ function imagesOf(api: DockerApi, apiVersion: string, isPodman: () => Promise<bo
     inspectImage: (reference, platform) => inspectImage(api, reference, platform),
     // Podman interprets such patterns differently.
     listReferences: async (patterns) => listReferences(api, patterns && (await isPodman()) ? undefined : patterns),
+    // Podman finds a name there only as it stores it, with its host.
+    listTagged: async (repository) => await listTagged(api, (await isPodman()) ? undefined : repository),
+    layersSize: () => layersSize(api),
     listImageIds: () => listImageIds(api),
     newestOf: (repository) => newestOf(api, repository),
     stepSizes: (reference) => stepSizes(api, reference),
@@ -95,6 +100,7 @@ function containersOf(api: DockerApi): EngineContainers {
     runContainer: (spec) => runContainer(api, spec),
     openFiles: (image, labels, signal) => openImageFiles(api, image, labels, signal),
     findContainers: (label) => findContainers(api, label),
+    usedImages: () => usedImages(api),
     removeContainer: (id) => removeContainer(api, id),
   };
 }

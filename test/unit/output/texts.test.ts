@@ -92,6 +92,10 @@ const WARNINGS: { [Code in Warning["code"]]: [Extract<Warning, { code: Code }>, 
     { code: "not-shared", reason: { code: "disk-full" } },
     "the image is read and packed for each host again, because there is no room for files: no space left on the disk",
   ],
+  "old-images-not-removed": [
+    { code: "old-images-not-removed", error: "conflict" },
+    "the image is there, but no older ones were removed: conflict",
+  ],
   "sender-not-notified": [
     { code: "sender-not-notified" },
     "the image is stored under its name, but the sender could not be notified",

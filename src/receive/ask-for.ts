@@ -1,0 +1,22 @@
+import type { Ask } from "../conversation/ask.ts";
+import type { ImageName } from "../image/image-name.ts";
+import type { Platform } from "../image/platform.ts";
+import type { RunId } from "../run/run-id.ts";
+import { ownNames, type NamesRequested } from "./names-here.ts";
+import type { Target } from "./target.ts";
+
+/** The parts of a request that the sender learns. */
+interface Request extends NamesRequested {
+  image?: ImageName | undefined;
+  isRenamed: boolean;
+  platform?: Platform | undefined;
+  preserveDigest?: boolean | undefined;
+}
+
+/** Returns what the sender is asked for. */
+export function askFor(request: Request, target: Target, runId: RunId): Ask {
+  const { image, acceptsNames, isRenamed, platform, preserveDigest: preserve } = request;
+  const keepsManifests = target.manifestOf !== undefined;
+  const receiver = { receiverPlatform: target.platform, keepsManifests };
+  return { image, names: ownNames(request), acceptsNames, isRenamed, runId, platform, preserve, ...receiver };
+}

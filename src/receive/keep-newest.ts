@@ -1,0 +1,55 @@
+import type { About } from "../conversation/messages.ts";
+import { messageOf } from "../output/errors.ts";
+import type { Output } from "../output/output.ts";
+import type { NamesHere } from "./names-here.ts";
+import type { Target } from "./target.ts";
+
+/** How many images of a repository stay: this side's --keep, or the sender's where this side accepts that. */
+interface KeepRequested {
+  keep?: number | undefined;
+  acceptsNames?: boolean | undefined;
+}
+
+/** What --keep has removed, for the result. */
+interface Removed {
+  removed?: string[];
+  bytesFreed?: number;
+}
+
+/** Removes older images because of --keep. The image has arrived, whatever happens: an error is a warning. */
+export async function keepNewest(
+  target: Target,
+  request: KeepRequested,
+  about: About,
+  names: NamesHere,
+  arrived: string,
+  output: Output,
+): Promise<Removed> {
+  const keep = keepOf(request, about);
+  if (keep === undefined || target.removeOld === undefined) return {};
+  try {
+    const { names: removed, bytesFreed } = await target.removeOld(names, keep, arrived);
+    return { removed: [...removed], ...(bytesFreed !== undefined && { bytesFreed }) };
+  } catch (error) {
+    output.warn({ code: "old-images-not-removed", error: messageOf(error) });
+    return {};
+  }
+}
+
+/** Returns what --keep would remove, for a dry run. */
+export async function planKeep(
+  target: Target,
+  request: KeepRequested,
+  about: About,
+  names: NamesHere,
+): Promise<Removed> {
+  const keep = keepOf(request, about);
+  if (keep === undefined || target.oldNames === undefined) return {};
+  return { removed: await target.oldNames(names, keep) };
+}
+
+/** No less than 2, whoever says so: the next delta needs the previous image. */
+function keepOf({ keep, acceptsNames }: KeepRequested, about: About): number | undefined {
+  const count = keep ?? (acceptsNames ? about.keep : undefined);
+  return count === undefined ? undefined : Math.max(2, count);
+}
