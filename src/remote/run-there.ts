@@ -32,7 +32,7 @@ exit $e
 }
 
 /** The command has failed. As with ssh, its exit status is the one of this process. */
-export class RunFailed extends Failure {
+class RunFailed extends Failure {
   readonly #status: number | undefined;
 
   constructor(message: string, status: number | undefined, text: FailureText) {
