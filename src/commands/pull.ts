@@ -62,7 +62,19 @@ export const pullCommand: CommandDefinition<PullOptionValues, TransferJob> = {
 
 /** Makes a job of a pull of these words. Throws a `usage` Failure for arguments that contradict each other. */
 export function pullJob(words: Words, options: PullOptionValues, env: NodeJS.ProcessEnv): TransferJob {
-  return jobOf(readBatch(words, options, env, (image, connection) => readPullRequest(image, connection, options, env)));
+  const batch = readBatch(words, options, env, (image, connection) => readPullRequest(image, connection, options, env));
+  if (words.images.length > 1) refuseOneImageTarget(batch.remotes[0].transfers[0], options);
+  return jobOf(batch);
+}
+
+/** Throws a `usage` Failure for a --to that holds one image, or names it. */
+function refuseOneImageTarget({ target, isRenamed }: PullRequest, { to = "" }: PullOptionValues): void {
+  const isNamed = isRenamed || (target.kind !== "docker-daemon" && target.name !== undefined);
+  if (!isNamed && (target.kind === "docker-daemon" || target.kind === "oci")) return;
+  throw new Failure("usage", `--to ${to} takes one image, and several are named`, {
+    expected: "an engine, or --to oci:FOLDER without a name",
+    hint: "Write the images to a layout, or run the command once for each.",
+  });
 }
 
 /** Makes a job of a pull without words: the sender starts this side, and says which images it has. */

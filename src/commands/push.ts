@@ -64,10 +64,20 @@ export function pushJob(words: Words, options: PushOptionValues, env: NodeJS.Pro
   const { parallel } = options;
   const read = (image: string, connection: Connection) => readPushRequest(image, connection, options, env);
   const batch = { ...withRun(readBatch(words, options, env, read), options), parallel };
+  if (words.images.length > 1) batch.remotes[0].transfers.forEach(refuseNameless);
   return {
     batch,
     run: async (context) => await (await import("../remote/transfers.ts")).pushToRemotes(batch, context),
   };
+}
+
+/** Throws a `usage` Failure for one of several images without a name: the receiver asks for each by its name. */
+function refuseNameless({ source }: PushRequest): void {
+  if (nameIn(source) !== undefined) return;
+  throw new Failure("usage", `${source.given} does not name its image, and is one of several`, {
+    expected: "a name behind the path",
+    hint: `For instance ${source.given}:app:v2.`,
+  });
 }
 
 /** Adds the command of --run to each remote side. Throws a `usage` Failure for one that cannot run it. */

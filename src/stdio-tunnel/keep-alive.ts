@@ -1,7 +1,7 @@
 import { TICKS_PER_SILENCE } from "./constants.ts";
 
 /**
- * Watches a link for silence (PROTOCOL.md, 4): each tick calls `ping`, which asks the peer for a sign of life; TICKS_PER_SILENCE ticks in
+ * Watches a link for silence (PROTOCOL.md, 5): each tick calls `ping`, which asks the peer for a sign of life; TICKS_PER_SILENCE ticks in
  * a row without a byte call `onSilence`. Returns a function that stops it.
  *
  * Counts ticks, not time: after this computer was suspended, a timer fires only once.

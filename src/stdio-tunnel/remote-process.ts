@@ -34,7 +34,7 @@ export interface SpawnOptions {
  * Runs `command` (a program and its arguments; no shell interprets them) with pipes for stdin and stdout. `onStderr` gets each line of
  * its stderr, also an unfinished one that a prompt leaves.
  *
- * Disposing closes its stdin, waits for it to end, then sends SIGTERM and SIGKILL (PROTOCOL.md, 5), `leaveTimeout` ms apart. A child
+ * Disposing closes its stdin, waits for it to end, then sends SIGTERM and SIGKILL (PROTOCOL.md, 6), `leaveTimeout` ms apart. A child
  * that has not been sent anything has nothing to finish and gets SIGTERM at once: an ssh that is still logging in does not see the end
  * of its stdin.
  *

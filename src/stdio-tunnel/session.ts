@@ -170,7 +170,7 @@ export class Tunnel implements Conversation, AsyncDisposable {
     });
   }
 
-  /** Ends the tunnel when the peer is silent, or nothing moves (PROTOCOL.md, 4). */
+  /** Ends the tunnel when the peer is silent, or nothing moves (PROTOCOL.md, 5). */
   #watchPeer(silence: number, timeouts: Timeouts): void {
     const ping = (): void => void (this.#session.destroyed || this.#session.ping(() => {}));
     const onSilence = (): void => this.#end(linkSilent(silence));

@@ -31,7 +31,7 @@ export function countData(stream: Http2Stream, onMoved: (bytes: number) => void)
 }
 
 /**
- * Watches the progress of the tunnel (PROTOCOL.md, 4): calls `onStuck` when no byte has moved for longer than the peer's longest wait, so
+ * Watches the progress of the tunnel (PROTOCOL.md, 5): calls `onStuck` when no byte has moved for longer than the peer's longest wait, so
  * that the peer should have reported it. Counts ticks, not time, as keep-alive does. Returns a function that stops it.
  *
  * @param moved returns the bytes moved so far

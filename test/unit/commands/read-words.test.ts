@@ -91,3 +91,16 @@ test("push names an image; pull may leave that to the sender, which has started 
   await expect(read("push")).rejects.toMatchObject({ code: "usage", message: "no IMAGE is named" });
   expect(await read("pull")).toEqual([[""], ["spawned"]]);
 });
+
+test.each([
+  ["push oci:layout a ssh://prod", "oci:layout does not name its image"],
+  [`push ${"0a".repeat(32)} a -- x`, "is an image ID"],
+  ["pull --to docker-archive:x.tar a b ssh://prod", "--to docker-archive:x.tar takes one image"],
+  ["pull --to oci:x:c a b ssh://prod", "--to oci:x:c takes one image"],
+  ["pull --to docker-daemon:c a b ssh://prod", "takes one image"],
+])("%s: no", async (words, message) => {
+  await expect(read(words)).rejects.toMatchObject({
+    code: "usage",
+    message: expect.stringContaining(message) as string,
+  });
+});
