@@ -1,7 +1,8 @@
 import { join } from "node:path";
+import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import { makeImage } from "../image/make-image.ts";
-import { folder, program, run } from "./cli.ts";
+import { folder, program, run, settings } from "./cli.ts";
 import { layoutOf, look, whole, writeTree } from "./images.ts";
 
 const at = (name: string): string => join(folder, name);
@@ -47,5 +48,59 @@ describe.concurrent("several images over one connection", () => {
       expect.stringMatching(/, 1 layer, /),
     ]);
     for (const { image, ref } of images) expect(await look("oci", at(`to-${verb}`), ref)).toEqual(whole(image));
+  });
+
+  test("a receiver that was given no image takes all that are offered; the images come from a list on stdin", async () => {
+    const words = [...program.slice(1), "push", "--images-from", "-", ...program, "pull", "--to", "oci:to-list"];
+    const { exitCode, stderr } = await execa(process.execPath, words, { ...settings, input: sources.join("\n") });
+    expect(Object.keys(tableIn(stderr))).toEqual(sources);
+    expect(exitCode).toBe(0);
+    for (const { image, ref } of images) expect(await look("oci", at("to-list"), ref)).toEqual(whole(image));
+  });
+
+  test.each<[string, string[], string[], number, string, string[]]>([
+    [
+      "one that is missing at the sender",
+      ["push", "oci:all:a:v1", "oci:all:x:v1", "oci:all:c:v1", "--"],
+      ["pull", "a:v1", "x:v1", "c:v1", "--"],
+      3,
+      "1 of 3 images was not transferred",
+      ["a:v1", "c:v1"],
+    ],
+    [
+      "one that the sender was not given",
+      ["pull", "a:v1", "x:v1", "c:v1", "--"],
+      ["push", "oci:all:a:v1", "oci:all:c:v1", "--"],
+      13,
+      "the receiving side asks for x:v1, which is not among the images to send",
+      ["a:v1", "c:v1"],
+    ],
+    [
+      "one that the receiver does not ask for",
+      ["push", ...sources, "--"],
+      ["pull", "c:v1", "b:v1", "--"],
+      13,
+      "oci:all:a:v1 was not sent: the receiving side has not asked for it",
+      ["b:v1", "c:v1"],
+    ],
+    [
+      "a remote command with one image",
+      ["push", ...sources, "--"],
+      ["pull", "b:v1"],
+      13,
+      "the remote side takes one image a connection",
+      ["b:v1"],
+    ],
+  ])("%s does not stop the others", async (name, near, far, status, message, arrived) => {
+    const to = `oci:to-${name.replaceAll(" ", "-")}`;
+    const withTo = ([verb = "", ...words]: string[]) =>
+      verb === "pull" ? [verb, "--to", to, ...words] : [verb, ...words];
+    const { exitCode, stderr } = await run(...withTo(near), ...program, ...withTo(far));
+    expect(stderr).toContain(message);
+    expect(stderr).not.toContain("remote: docker-over-ssh");
+    expect(exitCode).toBe(status);
+    for (const { image, ref } of images) {
+      if (arrived.includes(ref)) expect(await look("oci", at(to.slice(4)), ref)).toEqual(whole(image));
+    }
   });
 });
