@@ -126,7 +126,7 @@ export function transferResult(
     ...(bytesFreed !== undefined && { bytesFreed }),
     id,
     ...counts,
-    ms,
+    ms: Math.round(ms),
     ...(plan && { isDryRun: true }),
   };
 }

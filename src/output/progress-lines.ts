@@ -1,4 +1,4 @@
-import { bytes, duration, printable } from "./describe.ts";
+import { bytes, duration, plural, printable } from "./describe.ts";
 import type { Progress, ProgressOfLayer } from "./events.ts";
 import { STAGE_TEXT } from "./texts.ts";
 
@@ -87,7 +87,7 @@ function partsOf({ progress, rate, elapsed }: Omit<ShownProgress, "name">): Reco
     speed: rate !== undefined ? `${bytes(rate)}/s` : elapsed >= ELAPSED_AFTER ? `for ${duration(elapsed)}` : "",
     eta: isRunning ? `eta ${progress.isEstimated ? "~" : ""}${duration(((total - current) / rate) * 1000)}` : "",
     saved: saved ? `${bytes(saved)} saved` : "",
-    layers: layers !== undefined && layers.total > 0 ? `${layers.done} of ${layers.total} layers` : "",
+    layers: layers !== undefined && layers.total > 0 ? `${layers.done} of ${plural(layers.total, "layer")}` : "",
   };
 }
 

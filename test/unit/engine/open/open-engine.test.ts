@@ -289,6 +289,21 @@ describe("a load", () => {
     expect(fake.seen[0]?.query.get("platform")).toBe('{"os":"linux","architecture":"amd64"}');
   });
 
+  test("passes on how far the engine is with each layer", async () => {
+    const id = "0123456789ab";
+    const line = JSON.stringify({
+      status: "Loading layer",
+      progressDetail: { current: 5, total: 9 },
+      progress: "[>]",
+      id,
+    });
+    await using fake = await fakeEngine({ "POST /images/load": json(`${line}\r\n${loaded}`) });
+    await using engine = await openEngine(fake.endpoint);
+    const lines: unknown[] = [];
+    await engine.loadImage(Readable.from(["archive"]), undefined, (progress) => lines.push(progress));
+    expect(lines).toEqual([{ id, status: "Loading layer", current: 5, total: 9 }]);
+  });
+
   test.each([
     ["EngineError", /^Error unpacking image app:v1: .* unexpected EOF$/, "unexpected EOF"],
     ["Failure", /disk is full/, "write /x: no space left on device"],
