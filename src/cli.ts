@@ -7,6 +7,7 @@ import {
   type CommandJob,
 } from "./commands/command-definition.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { pruneCommand } from "./commands/prune.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
 import { refuseUsedStdout } from "./commands/refuse-used-stdout.ts";
@@ -85,6 +86,7 @@ Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists
   addCommand(program, pullCommand, choose, env);
   addCommand(program, setupCommand, choose, env);
   addCommand(program, doctorCommand, choose, env);
+  addCommand(program, pruneCommand, choose, env);
   return program;
 }
 

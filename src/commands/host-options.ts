@@ -52,6 +52,9 @@ export const HOST_OPTIONS: readonly OptionDefinition[] = [
   },
 ];
 
+/** Those that say how to get there. */
+export const LOGIN_OPTIONS = HOST_OPTIONS.filter(({ flags }) => /^--(?:ssh|sudo|far-path)\b/.test(flags));
+
 /** Makes a connection of an address and the options for it. Throws a `usage` Failure. */
 export function hostConnection(
   given: string,

@@ -53,6 +53,13 @@ export function parseSeconds(text: string): number {
   throw new InvalidValue("Expected a number of seconds above 0.");
 }
 
+/** --older-than. Returns ms. */
+export function parseAge(text: string): number {
+  const [, number = "", unit = ""] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  if (unit === "") throw new InvalidValue("Expected a number with s, m, h or d, e.g. 7d.");
+  return Number(number) * { s: 1, m: 60, h: 3600, d: 86_400 }[unit as "s" | "m" | "h" | "d"] * 1000;
+}
+
 /** --registry. Returns the text; chooseRegistry reads it, because it depends on the environment as well. */
 export function checkRegistry(text: string): string {
   if (text === "embedded" || text === "container" || text.includes(":")) return text;

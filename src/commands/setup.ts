@@ -1,13 +1,10 @@
 import type { CommandDefinition } from "./command-definition.ts";
-import { HOST_OPTIONS, type HostOptions } from "./host-options.ts";
+import { LOGIN_OPTIONS, type HostOptions } from "./host-options.ts";
 import { readHost } from "./read-host.ts";
 
 export interface SetupOptions extends Pick<HostOptions, "ssh" | "sudo" | "farPath"> {
   uninstall?: boolean | undefined;
 }
-
-/** Those that say how to get there. */
-const OPTIONS = HOST_OPTIONS.filter(({ flags }) => /^--(?:ssh|sudo|far-path)\b/.test(flags));
 
 export const setupCommand: CommandDefinition<SetupOptions> = {
   name: "setup",
@@ -27,7 +24,7 @@ export const setupCommand: CommandDefinition<SetupOptions> = {
       description:
         "remove what setup has installed on HOST and everything that transfers have left there: the cache folder, and in the engine the volume, containers and temporary names; not what a running transfer uses",
     },
-    ...OPTIONS,
+    ...LOGIN_OPTIONS,
   ],
   toJob([host = ""], { uninstall: isUninstall = false, ...options }, env) {
     const connection = readHost(host, options, env, "setup");

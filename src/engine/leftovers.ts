@@ -7,6 +7,9 @@ import { isLeftover, isRunId, RUN_LABEL, runIdsInName, TEMPORARY_PATH } from "..
 const MAX_PARTS = 12;
 const TEMPORARY_NAMES = Array.from({ length: MAX_PARTS }, (_, more) => `*/${TEMPORARY_PATH}/*${"/*".repeat(more)}`);
 
+/** What a killed run has left in an engine. */
+type EngineLeftover = Exclude<Leftover, { kind: "file" }>;
+
 /**
  * Removes the leftovers of killed runs from an engine: registry containers, and temporary names of images. Those of living runs stay.
  * Returns the removed ones. Never rejects: after an error of the engine it stops.
@@ -14,19 +17,32 @@ const TEMPORARY_NAMES = Array.from({ length: MAX_PARTS }, (_, more) => `*/${TEMP
 export async function removeLeftovers(engine: EngineImages & EngineContainers, now = Date.now()): Promise<Leftover[]> {
   const removed: Leftover[] = [];
   try {
-    for (const { id, labels } of await engine.findContainers(RUN_LABEL)) {
-      const runIds = [labels[RUN_LABEL] ?? ""].filter(isRunId);
-      if (!isLeftover(runIds, now)) continue;
-      await engine.removeContainer(id);
-      removed.push({ kind: "container", id });
-    }
-    for (const reference of await engine.listReferences(TEMPORARY_NAMES)) {
-      if (!isLeftover(runIdsInName(reference), now)) continue;
-      await engine.removeReference(reference);
-      removed.push({ kind: "image", reference });
+    for await (const leftover of findLeftovers(engine, now)) {
+      await removeLeftover(engine, leftover);
+      removed.push(leftover);
     }
   } catch {
     // The next request reports a broken engine.
   }
   return removed;
+}
+
+/** Finds the leftovers of killed runs in an engine. */
+export async function* findLeftovers(
+  engine: EngineImages & EngineContainers,
+  now = Date.now(),
+): AsyncGenerator<EngineLeftover> {
+  for (const { id, labels } of await engine.findContainers(RUN_LABEL)) {
+    const runIds = [labels[RUN_LABEL] ?? ""].filter(isRunId);
+    if (isLeftover(runIds, now)) yield { kind: "container", id };
+  }
+  for (const reference of await engine.listReferences(TEMPORARY_NAMES)) {
+    if (isLeftover(runIdsInName(reference), now)) yield { kind: "image", reference };
+  }
+}
+
+/** Removes a leftover. Rejects where the engine refuses that. */
+export async function removeLeftover(engine: EngineImages & EngineContainers, leftover: EngineLeftover): Promise<void> {
+  if (leftover.kind === "container") await engine.removeContainer(leftover.id);
+  else await engine.removeReference(leftover.reference);
 }

@@ -178,6 +178,10 @@ export type Note =
   | { code: "installed"; host: string; isInPath: boolean }
   /** Nothing of it is left there. */
   | { code: "uninstalled"; host: string }
+  /** prune has removed this many bytes of files, or with --dry-run would remove them. */
+  | { code: "pruned"; bytes: number; isDryRun: boolean }
+  /** prune has found no engine of this side. */
+  | { code: "engine-not-pruned"; reason: string }
   /** doctor has found this. */
   | { code: "checked"; finding: Finding };
 

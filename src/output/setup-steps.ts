@@ -1,16 +1,23 @@
-/** The steps of `setup` on a host, as codes, and in words. */
+/** The steps of `setup` and `prune`, as codes, and in words. */
 
 const THINGS = {
   launcher: "the launcher",
   bundle: "docker-over-ssh itself in",
   cache: "the cache folder",
+  file: "the file",
+  spool: "the spool",
   node: "the folder with Node",
   container: "the container",
   volume: "the volume",
   image: "the image",
 } as const;
 
-const DONE = { written: "wrote", present: "there already:", removed: "removed" } as const;
+const DONE = {
+  written: "wrote",
+  present: "there already:",
+  removed: "removed",
+  "would-remove": "would remove",
+} as const;
 
 const REASONS = {
   foreign: "setup has not written it",

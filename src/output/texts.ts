@@ -41,6 +41,10 @@ export function noteText(note: Note): string {
       return `${note.host} uses it from now on${note.isInPath ? "" : ", although ~/.local/bin is not in the PATH of a shell there that is not a login shell"}`;
     case "uninstalled":
       return `nothing of docker-over-ssh is left on ${note.host}`;
+    case "pruned":
+      return `${bytes(note.bytes)} of files ${note.isDryRun ? "would be removed" : "were removed"}`;
+    case "engine-not-pruned":
+      return `no engine was looked into: ${note.reason}`;
     case "checked":
       return findingLines(note.finding).join("\n");
   }

@@ -14,7 +14,7 @@ export const OLDEST_NODE = [20, 19] as const;
 /** Tells the initiator that this Node is too old, and returns whether it is. */
 export function isTooOld(program: string): boolean {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-  const [oldest = 0, least = 0] = OLDEST_NODE;
+  const [oldest, least] = OLDEST_NODE;
   if (major > oldest || (major === oldest && minor >= least)) return false;
   pass(program, `Node ${process.versions.node} is too old`);
   return true;

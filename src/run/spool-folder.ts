@@ -7,7 +7,8 @@ import { messageOf } from "../output/errors.ts";
 import { NoRoom } from "./no-room.ts";
 import { runState, type RunId } from "./run-id.ts";
 
-const PREFIX = "spool-";
+/** Begins the name of a spool folder; the run ID and a random part follow. */
+export const SPOOL_PREFIX = "spool-";
 
 /**
  * Creates a folder in `parent`, the user's cache folder, and removes the spool folders of killed runs there. Only this user can read the
@@ -20,16 +21,16 @@ export async function makeSpoolFolder(runId: RunId, parent: string | undefined):
   try {
     const folder = openOwnFolder(parent, { make: true });
     await removeDead(folder);
-    return mkdtempSync(join(folder, `${PREFIX}${runId}-`)); // mode 0700
+    return mkdtempSync(join(folder, `${SPOOL_PREFIX}${runId}-`)); // mode 0700
   } catch (error) {
     throw error instanceof UnsafeFolder ? unsafe(error) : noFolder(parent, error);
   }
 }
 
 async function removeDead(folder: string): Promise<void> {
-  const names = (await readdir(folder).catch(() => [])).filter((name) => name.startsWith(PREFIX));
+  const names = (await readdir(folder).catch(() => [])).filter((name) => name.startsWith(SPOOL_PREFIX));
   for (const name of names) {
-    const runId = name.slice(PREFIX.length, name.lastIndexOf("-"));
+    const runId = name.slice(SPOOL_PREFIX.length, name.lastIndexOf("-"));
     if (runState(runId) === "dead") await removeFolder(join(folder, name));
   }
 }

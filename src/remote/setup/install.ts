@@ -65,5 +65,5 @@ export async function install(connection: HostConnection, context: Context): Pro
 
 /** Whether the remote script writes such a line. The installer writes the others. */
 function isOfScript(line: SetupLine): line is RemoteLine {
-  return !["step", "not-installed", "ask", "no-engine", "done"].includes(line.kind);
+  return !["step", "not-installed", "ask", "freed", "no-engine", "done"].includes(line.kind);
 }

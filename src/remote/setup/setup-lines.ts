@@ -31,6 +31,8 @@ export type SetupLine =
   | { kind: "not-installed"; problem: InstallProblem; about: string }
   /** Whether these transfers of another machine are over; an answer is expected: `over`, or anything else. */
   | { kind: "ask"; runIds: readonly string[] }
+  /** What is removed next has this many bytes. */
+  | { kind: "freed"; bytes: number }
   /** The engine there does not answer this program. */
   | { kind: "no-engine"; program: string }
   /** All is done. `isInPath`: a shell that is not a login shell finds the launcher. */
@@ -50,6 +52,8 @@ export function parseSetupLine(words: string): SetupLine | undefined {
     }
     case "ask":
       return { kind, runIds: first.split(".") };
+    case "freed":
+      return { kind, bytes: /^\d{1,12}$/.test(first) ? Number(first) * 1024 : 0 };
     case "no-engine":
       return { kind, program: first };
     case "done":

@@ -17,7 +17,17 @@ m="${MARKER}"; s="$DOCKER_OVER_SSH_SUDO"; h="\${DOCKER_OVER_SSH_HOME:-$HOME}"
 [ -n "$h" ] || h="$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6)"
 
 removed() {
-  echo "$m step removed $*"
+  echo "$m step $o $*"
+}
+
+# Removes, unless what would be removed is only to be told.
+remove() {
+  [ $o = would-remove ] || "$@"
+}
+
+# Tells how many KiB a folder has, before it is removed.
+size() {
+  du -sk "$1" 2>/dev/null | { read -r z x && echo "$m freed $z"; }
 }
 
 left() {
@@ -103,8 +113,8 @@ parts() {
 folder() {
   [ -L "$2" ] && { left link $1 "$2"; return; }
   [ -d "$2" ] || return 0
-  rm -rf "$2" && removed $1 "$2" || left not-removable $1 "$2"
-  rmdir "\${2%/*}" 2>/dev/null
+  size "$2"; remove rm -rf "$2" && removed $1 "$2" || left not-removable $1 "$2"
+  remove rmdir "\${2%/*}" 2>/dev/null
 }
 
 # Whether a process runs from a folder, or has it open, as each transfer has the cache folder. /proc tells; for root, of all users.
@@ -131,7 +141,7 @@ nodes() {
     z="\${f%.*}"; z="$(process "\${z##*.}")"
     [ -n "$z" ] || continue
     runs "$z" || used "$f" && { left in-use node "$f"; continue; }
-    rm -rf "$f" && removed node "$f" || left not-removable node "$f"
+    size "$f"; remove rm -rf "$f" && removed node "$f" || left not-removable node "$f"
   done
 }
 
@@ -141,7 +151,7 @@ containers() {
     if [ "$($s "$p" inspect -f "{{.State.Running}}" $i)" = true ]; then
       left in-use container $i
     else
-      $s "$p" rm -f $i >/dev/null && removed container $i || left not-removable container $i
+      remove $s "$p" rm -f $i >/dev/null && removed container $i || left not-removable container $i
     fi
   done
 }
@@ -149,7 +159,7 @@ containers() {
 # The image for the containers may be used by others.
 volumes() {
   for i in $($s "$p" volume ls -q --filter label=${REMOTE_LABEL}); do
-    $s "$p" volume rm "$i" >/dev/null 2>&1 || { left in-use volume "$i"; continue; }
+    remove $s "$p" volume rm "$i" >/dev/null 2>&1 || { left in-use volume "$i"; continue; }
     removed volume "$i"
     $s "$p" image inspect "$w" >/dev/null 2>&1 && left yours image "$w"
   done
@@ -158,14 +168,14 @@ volumes() {
 leftovers() {
   for i in $($s "$p" ps -aq --filter label=${RUN_LABEL}); do
     over container $i "$($s "$p" inspect -f "$1" $i)" || continue
-    $s "$p" rm -f -v $i >/dev/null && removed container $i || left not-removable container $i
+    remove $s "$p" rm -f -v $i >/dev/null && removed container $i || left not-removable container $i
   done
   for i in $($s "$p" image ls --format "{{.Repository}}:{{.Tag}}"); do
     case "$i" in
       */${TEMPORARY_PATH}/*) over image "$i" "\${i##*:}" || continue ;;
       *) continue ;;
     esac
-    $s "$p" rmi "$i" >/dev/null && removed image "$i" || left not-removable image "$i"
+    remove $s "$p" rmi "$i" >/dev/null && removed image "$i" || left not-removable image "$i"
   done
 }
 
@@ -177,17 +187,20 @@ engine() {
   leftovers "$1"
 }
 
+# The words that are given are $1 to $5 in the last block alone.
 w="$1"
 PATH="\${3:+$3:}$PATH\${4:+:$4}:${HOME_FOLDERS}"
 export PATH
+o=removed; [ "$5" = dry-run ] && o=would-remove
 if [ -d "$h" ]; then
-  launcher
-  parts
-  folder bundle "$h/${SHARE_FOLDER}/${NAME}"
-  rmdir "$h/.local" 2>/dev/null
+  [ -n "$5" ] || {
+    launcher
+    parts
+    folder bundle "$h/${SHARE_FOLDER}/${NAME}"
+    rmdir "$h/.local" 2>/dev/null
+  }
   cache "$h/.cache"
 fi
-
 # Transfers with --sudo have a cache folder in root's home folder.
 f="$HOME/.cache"
 case "$XDG_CACHE_HOME" in
@@ -201,11 +214,16 @@ engine "$2"
 echo "$m done"
 `;
 
+/** Whether what setup has installed is removed as well; if not, whether what would be removed is only told. */
+export type Removal = "uninstall" | "prune" | "dry-run";
+
 /** Returns the words of a command that runs the script, without the login. */
 export function uninstallWords(
   { image, paths, sudo }: Pick<HostConnection, "image" | "paths" | "sudo">,
   folders: readonly string[] = FOLDERS,
+  removal: Removal = "uninstall",
 ): string[] {
   const runLabel = `{{index .Config.Labels "${RUN_LABEL}"}}`;
-  return evaluatingWords(blocksOf(SCRIPT), [image.given, runLabel, paths.join(":"), folders.join(":")], { sudo });
+  const given = [image.given, runLabel, paths.join(":"), folders.join(":"), removal === "uninstall" ? "" : removal];
+  return evaluatingWords(blocksOf(SCRIPT), given, { sudo });
 }

@@ -3,18 +3,34 @@ import { isLeftover, isRunId } from "../../run/run-id.ts";
 import type { Context } from "../../transfer.ts";
 import { engineNotCleaned, notRemoved } from "./setup-errors.ts";
 import { setupLines, startSetup } from "./setup-link.ts";
-import { uninstallWords } from "./uninstall-script.ts";
+import { uninstallWords, type Removal } from "./uninstall-script.ts";
 
 /**
  * Removes from a host what setup has installed there, and everything that transfers have left: files, and what is in the engine. What a running
  * transfer uses stays. Throws a Failure where something else stays.
  */
 export async function uninstall(connection: HostConnection, context: Context): Promise<void> {
+  const { isClean } = await removeThere(connection, "uninstall", context);
+  if (isClean) context.output.note({ code: "uninstalled", host: connection.given });
+}
+
+/** Removes only what transfers have left, or tells what that is. Throws a Failure where something cannot be removed. */
+export async function pruneThere(connection: HostConnection, isDryRun: boolean, context: Context): Promise<void> {
+  const { freed } = await removeThere(connection, isDryRun ? "dry-run" : "prune", context);
+  context.output.note({ code: "pruned", bytes: freed, isDryRun });
+}
+
+async function removeThere(
+  connection: HostConnection,
+  removal: Removal,
+  context: Context,
+): Promise<{ isClean: boolean; freed: number }> {
   const { output } = context;
   let isClean = true;
+  let freed = 0;
   let engine: string | undefined;
   const stuck: string[] = [];
-  await using link = startSetup(connection, uninstallWords(connection), context);
+  await using link = startSetup(connection, uninstallWords(connection, undefined, removal), context);
   for await (const line of setupLines(link, context)) {
     switch (line.kind) {
       case "step":
@@ -28,6 +44,9 @@ export async function uninstall(connection: HostConnection, context: Context): P
         link.child.stdin.write(isOver ? "over\n" : "no\n");
         break;
       }
+      case "freed":
+        freed += line.bytes;
+        break;
       case "no-engine":
         engine = line.program;
         break;
@@ -35,5 +54,5 @@ export async function uninstall(connection: HostConnection, context: Context): P
   }
   if (stuck.length > 0) throw notRemoved(connection, stuck);
   if (engine !== undefined) throw engineNotCleaned(connection, engine);
-  if (isClean) output.note({ code: "uninstalled", host: connection.given });
+  return { isClean, freed };
 }

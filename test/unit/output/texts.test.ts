@@ -47,6 +47,11 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
     { code: "installed", host: "ssh://prod", isInPath: false },
     "ssh://prod uses it from now on, although ~/.local/bin is not in the PATH of a shell there that is not a login shell",
   ],
+  pruned: [{ code: "pruned", bytes: 1_500_000, isDryRun: true }, "1.5 MB of files would be removed"],
+  "engine-not-pruned": [
+    { code: "engine-not-pruned", reason: "there is no such socket" },
+    "no engine was looked into: there is no such socket",
+  ],
   checked: [
     {
       code: "checked",

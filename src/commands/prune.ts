@@ -1,0 +1,62 @@
+import { namedEndpoint } from "../engine/connect/endpoint.ts";
+import { Failure } from "../output/errors.ts";
+import type { CommandDefinition } from "./command-definition.ts";
+import { LOGIN_OPTIONS, type HostOptions } from "./host-options.ts";
+import { parseAge } from "./option-values.ts";
+import { readHost } from "./read-host.ts";
+
+export interface PruneOptionValues extends Pick<HostOptions, "ssh" | "sudo" | "farPath"> {
+  dryRun?: boolean | undefined;
+  /** ms */
+  olderThan?: number | undefined;
+  host?: string | undefined;
+}
+
+export const pruneCommand: CommandDefinition<PruneOptionValues> = {
+  name: "prune",
+  summary: "remove what transfers have kept or left, here or on a host",
+  description:
+    "Removes the partial layers, spools, bundles, Nodes and compiled code in the cache folder, and what killed transfers have left in the engine: temporary names and containers. Not what a running transfer uses. With HOST, does that there, where a transfer that runs keeps the whole cache folder; what setup has installed stays.",
+  arguments: [
+    {
+      term: "[HOST]",
+      description:
+        "ssh://[USER@]HOST[:PORT], or HOST alone; or docker://CONTAINER, or kubectl://NAMESPACE/POD[/CONTAINER]",
+    },
+  ],
+  options: [
+    { flags: "--dry-run", description: "tell what would be removed, and remove nothing" },
+    {
+      flags: "--older-than <age>",
+      description: "without HOST: keep files that were changed since: 90m, 12h, 7d",
+      parse: parseAge,
+    },
+    ...LOGIN_OPTIONS,
+    {
+      flags: "-H, --host <address>",
+      description: "address of the engine, as for the docker command: unix://, tcp://, npipe:// or ssh://",
+    },
+  ],
+  toJob([given], { dryRun: isDryRun = false, olderThan, host: engine, ...options }, env) {
+    if (given === undefined) {
+      const request = { endpoint: namedEndpoint(engine, env), isDryRun, olderThan: olderThan ?? 0 };
+      return {
+        run: async (context) => await (await import("../prune/prune-here.ts")).pruneHere(request, context),
+      };
+    }
+    if (olderThan !== undefined || engine !== undefined)
+      throw forThisSide(olderThan === undefined ? "--host" : "--older-than");
+    const connection = readHost(given, options, env, "prune");
+    return {
+      run: async (context) =>
+        await (await import("../remote/setup/uninstall.ts")).pruneThere(connection, isDryRun, context),
+    };
+  },
+};
+
+function forThisSide(option: string): Failure {
+  return new Failure("usage", `${option} is for this side, and a host is named`, {
+    expected: "one of both",
+    hint: `Leave ${option} out: all that no transfer uses is removed there.`,
+  });
+}

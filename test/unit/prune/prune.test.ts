@@ -1,0 +1,113 @@
+import { mkdir, readdir, readFile, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { execa } from "execa";
+import { describe, expect, test } from "vitest";
+import { pruneCommand, type PruneOptionValues } from "../../../src/commands/prune.ts";
+import { outputTo } from "../../../src/output/output.ts";
+import { noteText } from "../../../src/output/texts.ts";
+import { newRunId } from "../../../src/run/run-id.ts";
+import { temporaryFolder } from "../engine/fake-engine.ts";
+import { addProgram, makeFarHome } from "../remote/setup/far-home.ts";
+
+const alive = newRunId();
+const dead = newRunId(Number((await execa`sh -c ${"echo $$"}`).stdout));
+
+/** Runs `docker-over-ssh prune`, and returns what it tells. */
+async function prune(home: string, words: string[] = [], options: PruneOptionValues = {}): Promise<string[]> {
+  const notes: string[] = [];
+  const output = outputTo((event) => {
+    if (event.type === "note") notes.push(noteText(event).replaceAll(home, "~"));
+  });
+  const env = { HOME: home, DOCKER_HOST: "unix:///nowhere.sock" };
+  const job = await pruneCommand.toJob(words, options, env);
+  await job.run({ output, signal: new AbortController().signal, env });
+  return notes.filter((note) => !note.startsWith("no engine"));
+}
+
+/** A home folder with a cache folder that two runs have used; one of them was killed. */
+async function fill(home: string): Promise<string> {
+  const cache = join(home, ".cache/docker-over-ssh");
+  for (const name of ["kept", "code", `spool-${dead}-x`, `spool-${alive}-x`])
+    await mkdir(join(cache, name), { recursive: true, mode: 0o700 });
+  const layer = "0".repeat(64);
+  for (const name of [
+    `kept/${layer}`,
+    `kept/${layer}.${alive}`,
+    `kept/${layer}.${dead}`,
+    "code/one",
+    `spool-${dead}-x/1`,
+    "bundle-1.cjs",
+  ])
+    await writeFile(join(cache, name), Buffer.alloc(8192, 1));
+  return cache;
+}
+
+describe("prune", () => {
+  test("removes what no run uses, and tells each thing and the bytes", async () => {
+    await using folder = await temporaryFolder();
+    const cache = await fill(folder.path);
+    const layer = "0".repeat(64);
+    const notes = await prune(folder.path);
+    expect(notes).toContain(`removed the spool ~/.cache/docker-over-ssh/spool-${dead}-x`);
+    expect(notes.at(-1)).toMatch(/^4\d(?:\.\d)? kB of files were removed$/);
+    expect((await readdir(cache, { recursive: true })).toSorted()).toEqual([
+      "code",
+      "kept",
+      `kept/${layer}.${alive}`,
+      `spool-${alive}-x`,
+    ]);
+  });
+
+  test("--dry-run tells the same, and removes nothing", async () => {
+    await using folder = await temporaryFolder();
+    const cache = await fill(folder.path);
+    const before = await readdir(cache, { recursive: true });
+    const notes = await prune(folder.path, [], { dryRun: true });
+    expect(notes).toContain("would remove the file ~/.cache/docker-over-ssh/bundle-1.cjs");
+    expect(notes.at(-1)).toMatch(/^4\d(?:\.\d)? kB of files would be removed$/);
+    expect(await readdir(cache, { recursive: true })).toEqual(before);
+  });
+
+  test("--older-than keeps what was changed since", async () => {
+    await using folder = await temporaryFolder();
+    const cache = await fill(folder.path);
+    const old = Date.now() / 1000 - 3 * 86_400;
+    await utimes(join(cache, "bundle-1.cjs"), old, old);
+    expect(await prune(folder.path, [], { olderThan: 86_400_000 })).toEqual([
+      "removed the file ~/.cache/docker-over-ssh/bundle-1.cjs",
+      expect.stringMatching(/^8\.\d kB of files were removed$/),
+    ]);
+  });
+
+  test.each([true, false])("on a host, leaves what setup has installed (dry run: %s)", async (dryRun) => {
+    await using far = await makeFarHome();
+    await far.setup();
+    const cache = await fill(far.home);
+    await execa`rm -r ${join(cache, `spool-${alive}-x`)}`;
+    const log = join(far.home, "../log");
+    await addProgram(
+      far.bin,
+      "docker",
+      `case "$*" in
+        *--filter" label=docker-over-ssh.run") echo c1 ;;
+        *docker-over-ssh.run*) echo ${dead} ;;
+        rm*) echo "$*" >> ${log} ;;
+      esac`,
+    );
+    const before = await far.files();
+    const notes = await prune(far.home, ["ssh://prod"], { dryRun, ssh: [join(far.home, "../ssh")] });
+    const did = dryRun ? "would remove" : "removed";
+    expect(notes.slice(0, 2)).toEqual([`${did} the cache folder ~/.cache/docker-over-ssh`, `${did} the container c1`]);
+    expect(notes.at(-1)).toMatch(
+      dryRun ? /^[\d.]+ kB of files would be removed$/ : /^[\d.]+ kB of files were removed$/,
+    );
+    const after = await far.files();
+    expect(after).toEqual(dryRun ? before : before.filter((name) => !name.startsWith(".cache")));
+    expect(after).toContain(".local/bin/docker-over-ssh");
+    expect(await readFile(log, "utf8").catch(() => "")).toBe(dryRun ? "" : "rm -f -v c1\n");
+  });
+
+  test("takes no option of this side together with a host", () => {
+    expect(() => pruneCommand.toJob(["prod"], { olderThan: 1 }, {})).toThrow("--older-than is for this side");
+  });
+});
