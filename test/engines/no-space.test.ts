@@ -11,7 +11,7 @@ let small: Testbed;
 
 beforeAll(async () => {
   if (why) return;
-  small = await startTestbed({ near: { diskMB: 250 }, far: { diskMB: 150 } });
+  small = await startTestbed({ near: { diskMB: 250 }, far: { diskMB: 150, kind: "26.1" } });
   for (const engine of [small.near, small.far]) await registryImage(engine);
   await buildImage(small.near, "large:v1", [{ name: "data", bytes: 50 * MB }]);
   await buildImage(small.near, "medium:v1", [{ name: "data", bytes: 20 * MB }]);
@@ -31,13 +31,28 @@ afterAll(async () => await small?.[Symbol.asyncDispose]());
 
 describe.skipIf(why)(`a full disk ${why ?? ""}`, () => {
   test.each([
-    ["where the temporary registry is", "large:v1", "the temporary registry ran out of disk space", "container"],
-    ["where the image arrives", "medium:v1", "the remote side failed: ", "embedded"],
-  ])("%s: fails with status 11, and leaves nothing", async (_, image, message, registry) => {
+    [
+      "where the temporary registry is",
+      "large:v1",
+      "the temporary registry ran out of disk space",
+      "container",
+      "--to docker-archive:/tmp/no-space.tar",
+    ],
+    [
+      "where the image arrives, before it is sent",
+      "medium:v1",
+      "the remote side failed: the disk of the receiving engine has ",
+      "embedded",
+      "",
+    ],
+  ])("%s: fails with status 11, and leaves nothing", async (_, image, message, registry, to) => {
     const changes = await rememberEngines(small.near, small.far);
-    const run = await dos(["push", "--registry", registry, image, "ssh", "far", `docker-over-ssh pull ${image}`], {
-      on: small,
-    });
+    const run = await dos(
+      ["push", "--registry", registry, image, "ssh", "far", `docker-over-ssh pull ${to} ${image}`],
+      {
+        on: small,
+      },
+    );
     expect(run.stderr).toContain(message);
     expect(run.stderr).toMatch(/space/);
     expect(run.exitCode).toBe(11);
