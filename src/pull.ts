@@ -229,7 +229,8 @@ function receiveOptions(
     output.event({ type: "plan", role: "receiver", image: fullName(image), platform, layers, missing });
   };
   const surroundings = { image, runId, env, resumeCache, output, signal, onProgress, maxSize, bwlimit };
-  return { tunnel, about, ...wantLayers(tunnel, { packing, onWant, signal }), ...terms, ...surroundings };
+  const isOneProcess = request.connection.kind === "in-process";
+  return { tunnel, about, isOneProcess, ...wantLayers(tunnel, { packing, onWant, signal }), ...terms, ...surroundings };
 }
 
 /** Compares the image under its temporary name with the sender's. */

@@ -22,6 +22,9 @@ export interface PlannedLayers {
 /** To measure the link for a person: no rate is enough to stop early, and three further probes are few bytes. */
 const MEASURE = { enough: Infinity, budget: 1_000_000 };
 
+/** Bytes a second with which a layer is packed as strongly as possible: an archive for a remote engine has gzip's usual level. */
+const SLOW = 1;
+
 /**
  * Requests missing layers as for a transfer, and fetches none of them: finds out for each whether it would be sent whole or by delta, and how
  * many bytes that takes.
@@ -41,8 +44,8 @@ export async function planLayers(
   using requested = await requestLayers(options, wanted, deltaBases);
   if (requested.isUnread) return { layers: estimatedLayers(options, wanted) };
   try {
-    const bytesPerSecond = await requested.rate.bytesPerSecond(MEASURE);
-    const planner = new LayerPlanner(options, requested, deltaBases, takesIn, bytesPerSecond);
+    const bytesPerSecond = options.isOneProcess ? undefined : await requested.rate.bytesPerSecond(MEASURE);
+    const planner = new LayerPlanner(options, requested, deltaBases, takesIn, bytesPerSecond ?? SLOW);
     const layers: PlannedLayer[] = [];
     for await (const layer of requested.layers) {
       options.signal.throwIfAborted();
@@ -112,11 +115,11 @@ class LayerPlanner {
     const { fetch } = this.#requested;
     fetch.limit.refuse(size);
     const resumed = (await fetch.resumeCache?.bytesOf(digest)) ?? 0;
-    // A compressed layer is sent as it is stored.
+    // A compressed layer is sent as it is stored, but goes into an archive for a remote engine.
     const packed =
       digest === diffId
         ? await fetch.client.packedSize(fetch.repository, digest, this.#bytesPerSecond, fetch.signal)
-        : { bytes: size, isExact: true };
+        : { bytes: size, isExact: this.#options.isOneProcess !== true };
     return { diffId, way: "whole", bytes: bytesLeft(packed, resumed, size, digest === diffId) };
   }
 }

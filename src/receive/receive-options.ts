@@ -45,6 +45,8 @@ export interface ReceiveOptions {
   noDeltaReason: WholeReason | undefined;
   /** `always`: layers are sent by delta whenever that is possible. Undefined: when it is faster. */
   delta: "always" | undefined;
+  /** Both sides are in this process: the link is behind an engine's API. */
+  isOneProcess?: boolean;
   /** --bwlimit of this side, bytes a second; 0 or undefined: no limit. */
   bwlimit: number | undefined;
 }

@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildImage, type LayerSpec } from "../testbed/build-image.ts";
@@ -8,6 +9,18 @@ import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 import { connections, DIAL, env, folder, layers, MB } from "./engine-only-images.ts";
 
 describe.skipIf(why)(`an engine alone at the remote side ${why ?? ""}`, () => {
+  test("push --dry-run: within 15 % of what is sent then, and nothing changes", async () => {
+    const changes = await rememberEngines(bed.near, bed.far);
+    const wire = await bed.countWire();
+    const run = await dos(["push", "--dry-run", "engine-only:v1", ...DIAL], { env });
+    expect(run).toEqual(done);
+    expect((await wire()).toFar).toBeLessThan(64_000);
+    // The layer of random bytes, and busybox.
+    expect(run.stderr).toMatch(/^to send: ~(?:4\.[7-9]|5\.[0-5]|5) MB$/m);
+    expect(run.stderr).toMatch(/^receiver: an engine with a classic store; remote side: the engine alone$/m);
+    expect(await changes()).toEqual(unchanged(2));
+  });
+
   test("push: the image runs there, nothing else is left, and ssh runs once", async () => {
     const changes = await rememberEngines(bed.near, bed.far);
     const run = await dos(["push", "engine-only:v1", ...DIAL], { env });
@@ -50,6 +63,13 @@ describe.skipIf(why)(`an engine alone at the remote side ${why ?? ""}`, () => {
 
   test("pull: missing layers are sent whole", async () => {
     await buildImage(bed.far, "only-there:v1", [{ name: "only-there", bytes: MB, files: 3 }]);
+    const wire = await bed.countWire();
+    const plan = await dos(["pull", "--dry-run", "only-there:v1", ...DIAL], { env });
+    expect(plan).toEqual(done);
+    expect(plan.stderr).toMatch(/^to send: ~(?:[\d.]+) MB$/m);
+    // What a dry run tells of the layers is in the image's history: they are not read over the link.
+    expect((await wire()).toNear).toBeLessThan(MB / 4);
+    rmSync(join(folder, "log"));
     expect(await dos(["pull", "only-there:v1", ...DIAL], { env })).toEqual(done);
     expect((await bed.near.docker("run", "--rm", "only-there:v1")).stdout).toBe("only-there v1");
     expect(connections()).toBe(1);
