@@ -1,3 +1,4 @@
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
@@ -19,6 +20,26 @@ const images = [
 await writeTree(at("all"), layoutOf(images));
 const sources = ["oci:all:a:v1", "oci:all:b:v1", "oci:all:c:v1"];
 const names = ["a:v1", "b:v1", "c:v1"];
+
+/**
+ * Makes a host of this machine, and returns the options for it. Its docker-over-ssh receives into the layout `to`, and each login is a line
+ * in the file `TO.log`.
+ */
+async function makeHost(to: string, { takesOneImage }: { takesOneImage: boolean }): Promise<string[]> {
+  const bin = at(`bin-${to}`);
+  await mkdir(bin);
+  // As a version that knows no batches, it says nothing of conversations.
+  const version = takesOneImage ? "unset DOCKER_OVER_SSH_BY_SCRIPT" : ":";
+  const programs = {
+    ssh: `echo login >> ${at(`${to}.log`)}; while [ "$1" != -- ]; do shift; done; shift 2; exec /bin/sh -c "$*"`,
+    "docker-over-ssh": `${version}; shift; exec ${program.join(" ")} pull --to oci:${at(to)} "$@"`,
+  };
+  for (const [name, code] of Object.entries(programs)) {
+    await writeFile(join(bin, name), `#!/bin/sh\n${code}\n`);
+    await chmod(join(bin, name), 0o755);
+  }
+  return ["--far", "installed", "--far-path", bin, "--ssh", join(bin, "ssh")];
+}
 
 /** The rows of the last table, by image. */
 function tableIn(stderr: string): Record<string, string> {
@@ -102,5 +123,22 @@ describe.concurrent("several images over one connection", () => {
     for (const { image, ref } of images) {
       if (arrived.includes(ref)) expect(await look("oci", at(to.slice(4)), ref)).toEqual(whole(image));
     }
+  });
+
+  test.each([
+    ["one login", "there-new", false, 1],
+    ["a login for each where the version there takes one image a connection, told by a note", "there-old", true, 3],
+  ] as const)("to a host: %s", async (_, to, takesOneImage, logins) => {
+    const host = await makeHost(to, { takesOneImage });
+    const { exitCode, stderr } = await run("push", ...host, ...sources, "ssh://prod");
+    expect(stderr.includes("takes one image a connection: the others follow")).toBe(takesOneImage);
+    expect(Object.values(tableIn(stderr))).toEqual([
+      expect.stringMatching(/ sent, 3 layers, /),
+      expect.stringMatching(/ sent, 1 layer, /),
+      expect.stringMatching(/ sent, 1 layer, /),
+    ]);
+    expect(exitCode).toBe(0);
+    expect((await readFile(at(`${to}.log`), "utf8")).match(/login/g)).toHaveLength(logins);
+    for (const { image, ref } of images) expect(await look("oci", at(to), ref)).toEqual(whole(image));
   });
 });
