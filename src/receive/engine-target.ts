@@ -34,7 +34,11 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
       return engine.moved;
     },
     namesFor: ([first, ...others]) => [nameInEngine(first), ...others.map(nameInEngine)],
-    tidy: async () => await removeLeftovers(engine),
+    async tidy() {
+      if (isTidy) return []; // several images go into it
+      isTidy = true;
+      return await removeLeftovers(engine);
+    },
     async receive(options) {
       refuseTooMany(options.about.diffIds.length, info, engine.address);
       return await receive({ ...options, engine, info });
