@@ -23,6 +23,7 @@ const MAX_CLASSIC_STORE_LAYERS = 125;
 /** Returns an engine as a target. The target owns the engine. */
 export async function engineTarget(engine: Engine, via: Via = "load"): Promise<Target> {
   const info = await engine.info();
+  let isTidy = false;
   const [receive, plan] = via === "pull" ? [letEnginePull, planEnginePull] : [loadIntoEngine, planLoad];
   // Opened early, while the sender is asked.
   if (via === "load" && info.store === "containerd") engine.contentStore().catch(() => {});
