@@ -8,7 +8,7 @@ import { readManifest } from "../store/read-manifest.ts";
 import { loadIntoEngine } from "./load-into-engine.ts";
 import { letEnginePull } from "./engine-pull.ts";
 import { planEnginePull, planLoad } from "./plan-for-engine.ts";
-import { findOldNames, removeOldImages } from "./old-images.ts";
+import { planOldImages, removeOldImages } from "./old-images.ts";
 import type { Target } from "./target.ts";
 
 /** `load`: load missing layers through the API. `pull`: let the engine pull from the sender's registry. */
@@ -57,8 +57,7 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
       },
     }),
     removeOld: async (images, keep, arrived) => await removeOldImages(engine, images, keep, arrived),
-    oldNames: async (images, keep) =>
-      (await Promise.all(images.map(async (image) => await findOldNames(engine, image, keep, undefined)))).flat(),
+    oldNames: async (images, keep, id) => await planOldImages(engine, images, keep, id),
     async tag(from, to) {
       for (const name of to) await engine.tagImage(from, name);
     },

@@ -45,7 +45,7 @@ export async function planKeep(
 ): Promise<Removed> {
   const keep = keepOf(request, about);
   if (keep === undefined || target.oldNames === undefined) return {};
-  return { removed: await target.oldNames(names, keep) };
+  return { removed: await target.oldNames(names, keep, about.configDigest) };
 }
 
 /** No less than 2, whoever says so: the next delta needs the previous image. */

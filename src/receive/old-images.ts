@@ -14,9 +14,9 @@ export interface OldImages {
  * those that were tagged last, as the engine tells; Podman tells when they were built. So the previous image always stays, of which the next
  * delta is made. An image that a container uses stays as well, whether that runs or not.
  *
- * @param arrived ID of the image that has arrived; undefined before it has, for --dry-run
+ * @param arrived ID of the image that has arrived; undefined where it is not known before, for --dry-run
  */
-export async function findOldNames(
+async function findOldNames(
   engine: Pick<Engine, "listTagged" | "inspectImage" | "usedImages">,
   repository: Pick<Reference, "domain" | "path" | "given">,
   keep: number,
@@ -47,10 +47,9 @@ export async function removeOldImages(
   keep: number,
   arrived: string,
 ): Promise<OldImages> {
-  const repositories = new Map(names.map((name) => [`${name.domain}/${name.path}`, name]));
   const removed: string[] = [];
   const before = await engine.layersSize();
-  for (const repository of repositories.values()) {
+  for (const repository of repositoriesOf(names)) {
     for (const name of await findOldNames(engine, repository, keep, arrived)) {
       if (await isRemoved(engine, name)) removed.push(name);
     }
@@ -58,6 +57,22 @@ export async function removeOldImages(
   const after = removed.length === 0 ? before : await engine.layersSize();
   const bytesFreed = before === undefined || after === undefined ? 0 : before - after;
   return { names: removed, ...(bytesFreed > 0 && { bytesFreed }) };
+}
+
+/** Returns what {@link removeOldImages} would remove, before the image arrives. */
+export async function planOldImages(
+  engine: Engine,
+  names: readonly Reference[],
+  keep: number,
+  arrived: string | undefined,
+): Promise<string[]> {
+  const found = repositoriesOf(names).map(async (one) => await findOldNames(engine, one, keep, arrived));
+  return (await Promise.all(found)).flat();
+}
+
+/** Returns one of the names in each repository. */
+function repositoriesOf(names: readonly Reference[]): Reference[] {
+  return [...new Map(names.map((name) => [`${name.domain}/${name.path}`, name])).values()];
 }
 
 /** Removes a name. The engine refuses (409) where a container has been created from it meanwhile. */

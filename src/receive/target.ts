@@ -35,8 +35,8 @@ export interface Target extends AsyncDisposable {
   manifestOf?(name: string, of: { platform: Platform; runId: RunId }): Promise<Digest | undefined>;
   /** Removes older images of the repositories of these names, because of --keep. Left out by targets without an engine. */
   removeOld?(images: NonEmpty<Reference>, keep: number, arrived: string): Promise<OldImages>;
-  /** Returns the names that {@link removeOld} would remove, before the image arrives. */
-  oldNames?(images: NonEmpty<Reference>, keep: number): Promise<string[]>;
+  /** Returns the names that {@link removeOld} would remove. `id`: of the image that would arrive, where it is known. */
+  oldNames?(images: NonEmpty<Reference>, keep: number, id: string | undefined): Promise<string[]>;
   /** Gives the received image its names, which other images lose. */
   tag(from: string, to: NonEmpty<string>): Promise<void>;
 }

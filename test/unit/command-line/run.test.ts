@@ -42,8 +42,10 @@ describe("--run", () => {
     expect(await look("oci", at("there"), "app:v1")).toEqual(whole(image));
   });
 
-  test("is not run when the transfer fails", async () => {
+  test("is not run when the transfer fails, nor in a dry run", async () => {
     expect((await run(...push("touch ran", "docker-archive:absent.tar"))).exitCode).toBe(3);
+    const [verb = "", ...words] = push("touch ran");
+    expect((await run(verb, "--dry-run", ...words)).exitCode).toBe(0);
     expect(existsSync(at("ran"))).toBe(false);
   });
 
