@@ -43,7 +43,18 @@ describe.skipIf(why).each([
 
   test("--keep 2 leaves the image, the one before it, and one that a container uses", async () => {
     const push = async (tag: string, ...options: string[]) =>
-      await dos(["push", "--keep", "2", ...options, "--as", `${repository}:${tag}`, `names:${tag}`, host]);
+      await dos([
+        "push",
+        "--keep",
+        "2",
+        "--tag-also",
+        "latest",
+        ...options,
+        "--as",
+        `${repository}:${tag}`,
+        `names:${tag}`,
+        host,
+      ]);
     expect(await push("v1")).toEqual(done);
     const { stdout: container } = await bed.far.docker("create", `${repository}:v1`);
     for (const tag of ["v2", "v3"]) {
@@ -52,12 +63,12 @@ describe.skipIf(why).each([
       expect(run.stderr).not.toContain("removed");
     }
     const planned = await push("v4", "--dry-run");
-    expect(planned.stderr).toContain(`; --keep would remove ${repository}:v2`);
+    expect(planned.stderr).toMatch(new RegExp(`; --keep would remove ${repository}:v2$`, "m"));
     const run = await push("v4");
     expect(run).toEqual(done);
     expect(run.stderr).toMatch(new RegExp(`; removed ${repository}:v2 there( \\(.* freed\\))?$`, "m"));
     const left = (await namesOn(bed.far)).filter((name) => name.startsWith(repository));
-    expect(left).toEqual(["v1", "v3", "v4"].map((tag) => `${repository}:${tag}`));
+    expect(left).toEqual(["latest", "v1", "v3", "v4"].map((tag) => `${repository}:${tag}`));
     await bed.far.docker("rm", container);
   });
 });
