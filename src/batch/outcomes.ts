@@ -1,9 +1,9 @@
 import { errorReport, Failure, type ErrorReport } from "../output/errors.ts";
-import type { TransferOutcome, TransferResult } from "../output/events.ts";
+import type { TransferResult } from "../output/events.ts";
 import { outputFor } from "../output/output.ts";
 import { isInitiator, type NonEmpty, type RemoteBatch, type TransferRequest } from "../request.ts";
 import { RemoteFailure } from "../stdio-tunnel/failures.ts";
-import { asFailure, transferName, type Context } from "../transfer.ts";
+import { asFailure, imageOf, transferName, type Context } from "../transfer.ts";
 
 /** What became of a transfer. */
 type Outcome = { result: TransferResult } | { error: unknown };
@@ -66,45 +66,39 @@ export class Outcomes<Request extends TransferRequest> {
   }
 
   /**
-   * Reports what became of each transfer. Returns the results if all have succeeded; otherwise throws a failure, with the code of the first
-   * that failed, or of what ended the connection before.
+   * Returns the results if all transfers have succeeded; otherwise throws a failure, with the code of the first that failed, or of what ended
+   * the connection before.
    */
   finish(ended?: unknown): NonEmpty<TransferResult> {
     const outcomes = [...this.#requests].map((request) => this.#outcomes.get(request));
     const failed = outcomes.flatMap((outcome) => (outcome && "error" in outcome ? [outcome.error] : []));
-    const results = outcomes.flatMap((outcome) => (outcome && "result" in outcome ? [outcome.result] : []));
+    const [first, ...others] = outcomes.flatMap((outcome) => (outcome && "result" in outcome ? [outcome.result] : []));
     const reason = failed[0] ?? ended;
+    if (reason === undefined) {
+      if (first === undefined) throw nothingAskedFor();
+      return [first, ...others];
+    }
     const isSpawned = !isInitiator(this.#batch.connection);
-    if (reason !== undefined && (isSpawned || outcomes.every((outcome) => outcome === undefined))) throw reason;
-    if (!isSpawned) this.#report();
-    if (reason !== undefined) throw someFailed(reason, outcomes.length - results.length, outcomes.length);
-    const [first, ...others] = results;
-    if (first === undefined) throw nothingAskedFor();
-    return [first, ...others];
+    throw isSpawned || this.#outcomes.size === 0 ? reason : this.#someFailed(reason, failed.length);
   }
 
-  #report(): void {
-    const transfers = [...this.#requests].map((request): TransferOutcome => {
-      const outcome = this.#outcomes.get(request);
-      const name = transferName(request);
-      if (outcome === undefined) return name;
-      return "result" in outcome ? { ...name, result: outcome.result } : { ...name, error: reportOf(outcome.error) };
+  #someFailed(reason: unknown, failed: number): Failure {
+    const notBegun = this.open.map(imageOf);
+    const count = failed + notBegun.length;
+    const words = `${count} of ${this.#requests.size} images ${count === 1 ? "was" : "were"} not transferred`;
+    const rest = notBegun.length === 0 ? "" : `; not begun: ${notBegun.join(", ")}`;
+    const { code, message } = asFailure(reason);
+    const why = failed === 0 ? `: ${message}` : ""; // otherwise it has been printed
+    return new Failure(code, words + rest + why, {
+      hint: "Run the same command again: what has arrived is not sent once more.",
+      cause: reason,
     });
-    this.#context.output.event({ type: "summary", transfers });
   }
 }
 
 function reportOf(error: unknown): ErrorReport {
   const failure = asFailure(error);
   return errorReport(failure, failure instanceof RemoteFailure ? "remote" : "here");
-}
-
-function someFailed(reason: unknown, failed: number, all: number): Failure {
-  const { code } = asFailure(reason);
-  return new Failure(code, `${failed} of ${all} images ${failed === 1 ? "was" : "were"} not transferred`, {
-    hint: "Run the same command again: what has arrived is not sent once more.",
-    cause: reason,
-  });
 }
 
 function nothingAskedFor(): Failure {

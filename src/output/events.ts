@@ -32,15 +32,7 @@ type AnyEvent =
   /** The transfer has failed. The last event of a transfer that did not succeed. */
   | ({ type: "error" } & ErrorReport)
   /** The transfer has succeeded. The last event of it. */
-  | ({ type: "result" } & TransferResult)
-  /** What became of each transfer, where there were several. The last event of the command. */
-  | { type: "summary"; transfers: readonly TransferOutcome[] };
-
-/** What became of a transfer. Without a result and an error: it was not begun, because the command has ended early. */
-export interface TransferOutcome extends TransferName {
-  result?: TransferResult;
-  error?: ErrorReport;
-}
+  | ({ type: "result" } & TransferResult);
 
 /** The side of a transfer that this process plays; both, where the remote side is an engine alone. */
 export type TransferRole = "sender" | "receiver";

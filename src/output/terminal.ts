@@ -8,7 +8,6 @@ import { OutcomeTable } from "./outcome-table.ts";
 import { ProgressDisplay } from "./progress-display.ts";
 import { detailText, noteText, planText, resultText, warningText } from "./texts.ts";
 import { dryRunLines } from "./plan-text.ts";
-import { summaryLines } from "./summary.ts";
 
 type TerminalOptions = Omit<OutputOptions, "json">;
 
@@ -65,8 +64,6 @@ export class Terminal {
         return this.failure(event, transfer);
       case "result":
         return this.summary(resultText(event), transfer);
-      case "summary":
-        return summaryLines(event.transfers).forEach((line) => this.summary(line));
     }
   }
 
