@@ -7,6 +7,7 @@ import {
   type CommandJob,
 } from "./commands/command-definition.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { pluginCommand } from "./commands/plugin.ts";
 import { pruneCommand } from "./commands/prune.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
@@ -87,6 +88,7 @@ Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists
   addCommand(program, setupCommand, choose, env);
   addCommand(program, doctorCommand, choose, env);
   addCommand(program, pruneCommand, choose, env);
+  addCommand(program, pluginCommand, choose, env);
   return program;
 }
 
