@@ -130,12 +130,12 @@ export async function receive(
   {
     // The temporary name is removed before the sender gets the result.
     await using received = await transfer(receiver, about, terms, resumeCache);
-    await verify(receiver, about, received);
+    const manifestDigest = await verify(receiver, about, received);
     signal.throwIfAborted();
     const id = await tag(receiver, about, received, names);
     await resumeCache?.forget();
     const kept = await keepNewest(target, request, about, names, id, output);
-    result = { ...resultOf(received, { id, names, bytesReceived: tunnel.bytesReceived }), ...kept };
+    result = { ...resultOf(received, { id, names, manifestDigest, bytesReceived: tunnel.bytesReceived }), ...kept };
   }
   const confirmed = await tunnel.finish({ ...result });
   if (!confirmed) output.warn({ code: "sender-not-notified" });
@@ -233,11 +233,11 @@ function receiveOptions(
   return { tunnel, about, isOneProcess, ...wantLayers(tunnel, { packing, onWant, signal }), ...terms, ...surroundings };
 }
 
-/** Compares the image under its temporary name with the sender's. */
-async function verify({ target, runId }: Receiver, about: About, received: ReceivedImage): Promise<void> {
+/** Compares the image under its temporary name with the sender's. Returns the digest of its manifest, where that is known. */
+async function verify({ target, runId }: Receiver, about: About, received: ReceivedImage): Promise<Digest | undefined> {
   const { name, id, isVerified } = received;
   if (isVerified !== true) await verifyStored(target, name, id, about.diffIds);
-  await verifyManifest(target, name, about, runId);
+  return await verifyManifest(target, name, about, runId);
 }
 
 /** Gives the image its names, and verifies the image under each of them once more. Returns the image's ID. */

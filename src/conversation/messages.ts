@@ -118,6 +118,8 @@ export interface Result {
   /** All of its names; left out by version 0.1 */
   names?: string[];
   id: string;
+  /** Of the stored manifest, where the receiver knows it; left out by version 0.1 */
+  manifestDigest?: Digest;
   layersSent: number;
   layersPresent: number;
   /** Compressed size of the present layers, bytes, as far as it is known */
@@ -233,6 +235,7 @@ export function parseResult(message: Message): Result {
     ...(message.bytesFreed !== undefined && { bytesFreed: count(message.bytesFreed) }),
     ...(message.names !== undefined && { names: references(message.names).map(({ given }) => given) }),
     id: text(message.id),
+    ...(message.manifestDigest !== undefined && { manifestDigest: matching(message.manifestDigest, DIGEST) }),
     layersSent: count(message.layersSent),
     layersPresent: count(message.layersPresent),
     bytesPresent: count(message.bytesPresent),

@@ -40,8 +40,19 @@ export function countLayers(sizes: readonly number[], isSent: readonly boolean[]
 /** Returns the `result` for the sender. */
 export function resultOf(
   { layersSent, layersPresent, bytesPresent, bytesFound = 0 }: ReceivedImage,
-  { id, names, bytesReceived }: { id: Digest; names: NamesHere; bytesReceived: number },
+  {
+    id,
+    names,
+    manifestDigest,
+    bytesReceived,
+  }: { id: Digest; names: NamesHere; manifestDigest: Digest | undefined; bytesReceived: number },
 ): Result {
   const counts = { layersSent, layersPresent, bytesPresent, bytesFound, bytesReceived };
-  return { image: names[0].given, names: names.map(({ given }) => given), id, ...counts };
+  return {
+    image: names[0].given,
+    names: names.map(({ given }) => given),
+    id,
+    ...(manifestDigest !== undefined && { manifestDigest }),
+    ...counts,
+  };
 }

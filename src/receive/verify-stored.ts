@@ -29,6 +29,7 @@ export async function verifyStored(
 
 /**
  * Verifies that the image under `name` has the sender's manifest, where the sender has sent one to be kept.
+ * Returns the digest of the manifest, where it is known.
  *
  * @throws Failure `not-verified`
  */
@@ -37,10 +38,14 @@ export async function verifyManifest(
   name: string,
   { manifest, platform }: About,
   runId: RunId,
-): Promise<void> {
-  if (manifest === undefined) return;
+): Promise<Digest | undefined> {
+  if (manifest === undefined) {
+    // An engine would be asked once more, and has the digest as the ID if it keeps manifests.
+    const isEngine = target.platform !== undefined;
+    return isEngine ? undefined : await target.manifestOf?.(name, { platform, runId });
+  }
   const [digest, found] = [digestOf(manifest.bytes), await target.manifestOf?.(name, { platform, runId })];
-  if (found === digest) return;
+  if (found === digest) return digest;
   throw new Failure(
     "not-verified",
     found === undefined

@@ -1,4 +1,5 @@
 /** --json: what a program reads from stdout, and what is left for people on stderr. */
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { TransferEvent } from "../../../src/output/events.ts";
@@ -45,9 +46,14 @@ describe("events on stdout", () => {
     const transfer = { image: source };
     expect(pushed.events[0]).toEqual({ type: "started", role: "sender", image: source, transfer });
     expect(pushed.events).toContainEqual({ type: "remote", line: "hello there", transfer });
+    const { manifests } = JSON.parse(await readFile(at("pushed/index.json"), "utf8")) as {
+      manifests: { digest: string }[];
+    };
+    const [manifest] = manifests;
     expect(pushed.events.at(-1)).toMatchObject({
       type: "result",
       id: expect.stringMatching(/^sha256:/) as string,
+      manifestDigest: manifest?.digest,
       layersSent: 2,
       layersPresent: 0,
       bytesSent: expect.any(Number) as number,

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { readSchema } from "../../../scripts/events-schema.ts";
 import { errorReport, EXIT_STATUS, Failure, type FailureCode } from "../../../src/output/errors.ts";
@@ -10,6 +11,15 @@ test("docs/events.schema.json is made of the types; `npm run docs` brings it up 
   const { is, shouldBe } = readSchema();
   expect(shouldBe).toContain('"tunnel-opened"');
   expect(is).toBe(shouldBe);
+});
+
+test("docs/events.md has a row for each type of event, and for no other", () => {
+  const page = readFileSync(new URL("../../../docs/events.md", import.meta.url), "utf8");
+  const rows = [...page.matchAll(/^\| `([a-z]+)` \|/gm)].map(([, type]) => type);
+  const types = [...readSchema().is.matchAll(/"type": \{\s+"type": "string",\s+"const": "([a-z]+)"/g)].map(
+    ([, type]) => type,
+  );
+  expect(new Set(rows)).toEqual(new Set(types));
 });
 
 test.each(Object.keys(EXIT_STATUS) as FailureCode[])("the schema has the failure %s", (code) =>
