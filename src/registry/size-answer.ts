@@ -11,6 +11,7 @@ export async function sizeIn(answer: AsyncIterable<Buffer>): Promise<PackedSize>
   let text = "";
   for await (const chunk of answer) if ((text += chunk.toString("utf8")).length > MAX_ANSWER) break;
   try {
+    if (text.length > MAX_ANSWER) throw new Error("too long");
     const { bytes, isExact } = JSON.parse(text) as Record<string, unknown>;
     if (typeof bytes === "number" && Number.isInteger(bytes) && bytes >= 0 && bytes <= MAX_SIZE)
       return { bytes, isExact: isExact === true };

@@ -63,7 +63,7 @@ function onlyRemote<Request extends TransferRequest>({
   });
 }
 
-/** Runs the command of --run, if there is one. Called when the remote side has all images. */
+/** Runs the command of --run, if there is one, but not after a dry run. Called when the remote side has all images. */
 async function runAfterwards({ run, connection, transfers: [request] }: RemoteBatch, context: Context): Promise<void> {
   if (run === undefined || connection.kind !== "host" || request.dryRun) return;
   const { runThere } = await import("./run-there.ts");

@@ -1,0 +1,73 @@
+import { Readable } from "node:stream";
+import { expect, test } from "vitest";
+import { DRY_RUN, PLANS } from "../../src/conversation/features.ts";
+import { parsePlan } from "../../src/conversation/plan.ts";
+import { dryRunEvent, isDryRun } from "../../src/dry-run.ts";
+import { digestOf } from "../../src/image/digest.ts";
+import { sizeIn } from "../../src/registry/size-answer.ts";
+
+const peer = (...features: string[]) => ({ peer: { tool: "0.1.0", features } });
+const [low = "", mid = "", top = ""] = ["low", "mid", "top"].map((name) => digestOf(Buffer.from(name)));
+const plan = {
+  layers: [
+    { diffId: low, way: "present" },
+    { diffId: mid, way: "whole", bytes: { count: 1000, isExact: true } },
+    { diffId: top, way: "by-delta", bytes: { count: 500, isExact: false }, deltaBase: "app:v1" },
+    { diffId: mid, way: "whole", bytes: { count: 1000, isExact: true } },
+  ],
+  platform: "linux/amd64",
+  store: "podman",
+  room: [{ disk: "engine", needed: 3000 }],
+  bytesPerSecond: 3000,
+};
+
+test("either side's option counts for both", () => {
+  expect(isDryRun({}, peer(PLANS))).toBe(false);
+  expect(isDryRun({ dryRun: true }, peer(PLANS))).toBe(true);
+  expect(isDryRun({}, peer(PLANS, DRY_RUN))).toBe(true);
+});
+
+test("a peer that would transfer the image ends a dry run with status 2", () => {
+  expect(() => isDryRun({ dryRun: true }, peer("asks-again"))).toThrow(
+    expect.objectContaining({
+      exitStatus: 2,
+      message: "the remote side is docker-over-ssh 0.1.0, which cannot make a dry run",
+    }),
+  );
+});
+
+test("the event of a dry run counts a layer that occurs twice once, and is exact only if all is", () => {
+  const event = dryRunEvent("sender", { image: "app:v2", plan: parsePlan(plan) }, { program: "node" });
+  expect(event).toMatchObject({
+    image: "docker.io/library/app:v2",
+    layers: 4,
+    missing: 3,
+    bytes: { count: 1500, isExact: false },
+    dryRun: { ms: 500, program: "node", store: "podman" },
+  });
+});
+
+test("without the size of a layer, the sum is unknown", () => {
+  const layers = [{ diffId: low, way: "whole" }];
+  const event = dryRunEvent("sender", { image: "app:v2", plan: parsePlan({ ...plan, layers }) }, {});
+  expect(event).toMatchObject({ missing: 1, dryRun: { program: "command" } });
+  expect(event?.bytes).toBeUndefined();
+});
+
+test.each([
+  ["no object", 5],
+  ["a layer without a digest", { ...plan, layers: [{ diffId: "low", way: "whole" }] }],
+  ["an unknown way", { ...plan, layers: [{ diffId: low, way: "by magic" }] }],
+  ["a negative size", { ...plan, room: [{ disk: "engine", needed: -1 }] }],
+  ["too many layers", { ...plan, layers: Array.from({ length: 100_000 }, () => plan.layers[0]) }],
+  ["a long name", { ...plan, layers: [{ diffId: low, way: "by-delta", deltaBase: "x".repeat(10_000) }] }],
+])("a plan with %s ends the transfer", (_, invalid) => {
+  expect(() => parsePlan(invalid)).toThrow(expect.objectContaining({ code: "transfer-failed" }));
+});
+
+test.each(["", "{}", "null", '{"bytes":-1}', '{"bytes":1e300}', `{"bytes":1,"x":"${"y".repeat(1000)}"}`])(
+  "an answer that is no size: %s",
+  async (text) => {
+    await expect(sizeIn(Readable.from([Buffer.from(text)]))).rejects.toThrow("the size of a layer");
+  },
+);
