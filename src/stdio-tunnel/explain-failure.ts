@@ -35,7 +35,7 @@ function explainExit(failure: Failure, file: string, command: string, exit: Exit
       {
         expected:
           'a command that runs docker-over-ssh on the remote side, for instance ssh HOST "docker-over-ssh pull IMAGE"',
-        hint: 'Give program and arguments as separate words, or run a whole line with sh -c "…".',
+        hint: 'Give program and arguments as separate words, or run a whole line with sh -c "…". Several images need -- behind them, or ssh://HOST.',
         cause: exit.error,
       },
     );

@@ -10,6 +10,7 @@ import {
   parseWant,
   wantMessage,
 } from "../../src/conversation/messages.ts";
+import { imagesMessage, parseImages } from "../../src/conversation/images.ts";
 import { newRunId } from "../../src/run/run-id.ts";
 import { MEDIA_TYPE, parseImageManifest } from "../../src/image/manifest.ts";
 import { asPlatform } from "./image/platforms.ts";
@@ -83,7 +84,19 @@ test.each([
   }
 });
 
+test("the list of images", () => {
+  const images = parseImages(imagesMessage(["app:v1", "registry.example.com/team/db:2"]));
+  expect(images.map(({ given }) => given)).toEqual(["app:v1", "registry.example.com/team/db:2"]);
+});
+
 describe("malformed messages end the transfer", () => {
+  test.each([undefined, "app", ["App"], [7], ["a b"], Array.from({ length: 1001 }, (_, number) => `app:${number}`)])(
+    "a list of images: %#",
+    (images) => {
+      expect(() => parseImages({ type: "images", images })).toThrow("broke the protocol");
+    },
+  );
+
   test.each([
     { image: 1 },
     { image: "x".repeat(513) },
