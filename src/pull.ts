@@ -90,7 +90,7 @@ export async function receiveOver(
 
 /** The options of a pull that the receiver's side of the conversation needs. */
 export type ReceiveRequest = SharedRequest &
-  Pick<PullRequest, "image" | "name" | "isRenamed" | "acceptsNames" | "maxSize">;
+  Pick<PullRequest, "image" | "name" | "isRenamed" | "acceptsNames" | "acceptsKeep" | "maxSize">;
 
 /** The values that all phases of a receiver use. */
 interface Receiver {

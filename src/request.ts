@@ -56,8 +56,10 @@ export interface PullRequest extends SharedRequest {
   image?: ImageName | undefined;
   /** The first name that the image gets here. Left out: the names that the sender gives to it. */
   name?: Reference | undefined;
-  /** The initiator may give the image further names, and say how many older images to keep: it has started this side by the remote script, and chooses all of its words. */
+  /** The sender may give the image further names. */
   acceptsNames?: boolean | undefined;
+  /** The sender may say how many older images to keep. */
+  acceptsKeep?: boolean | undefined;
   /** --as, or --to docker-daemon:NAME: the name here is not the one that the sender knows. */
   isRenamed: boolean;
   target: TargetEngine | FileLocation;

@@ -106,7 +106,7 @@ export function readPullRequest(
     ...readNames(image, to, options),
     target: readTarget(to, options, env),
     maxSize: options.maxSize,
-    ...(isStartedByScript(connection, env) && { acceptsNames: true }),
+    ...(isStartedByScript(connection, env) && { acceptsNames: true, acceptsKeep: true }),
     ...shared,
   };
 }
@@ -144,7 +144,7 @@ function readNames(
   given: string | undefined,
   to: ImageLocation | undefined,
   { as: [as] = [] }: PullOptionValues,
-): Pick<PullRequest, "image" | "name" | "isRenamed"> {
+): Pick<PullRequest, "image" | "name" | "isRenamed" | "acceptsNames"> {
   const image = given === undefined ? undefined : readAskedName(given);
   const inTo = to?.kind === "docker-daemon" ? to.reference : undefined;
   if (as !== undefined && inTo !== undefined) {
@@ -155,7 +155,7 @@ function readNames(
   }
   const name = as ?? inTo;
   if (name !== undefined) return { image, name: readReference(name), isRenamed: true };
-  if (image === undefined) return { isRenamed: false };
+  if (image === undefined) return { isRenamed: false, acceptsNames: true };
   if (image.reference === undefined) throw nameless(image.given);
   return { image, name: image.reference, isRenamed: false };
 }

@@ -11,8 +11,10 @@ export interface Ask {
   image?: ImageName | undefined;
   /** The names that the image gets at the receiver. Left out by version 0.1. */
   names?: readonly Reference[] | undefined;
-  /** The sender may give the image further names, and say how many older images to keep. */
+  /** The sender may give the image further names. */
   acceptsNames?: boolean | undefined;
+  /** The sender may say how many older images to keep. */
+  acceptsKeep?: boolean | undefined;
   /** On the wire: `run` */
   runId: RunId;
   /** The receiver's --platform */
@@ -41,7 +43,7 @@ export function askMessage({
   return { type: "ask", ...named, run: runId, platform: platform && formatPlatform(platform), runs, ...ask };
 }
 
-export function parseAsk({ image, names, acceptsNames, run, platform, runs, ...flags }: Message): Ask {
+export function parseAsk({ image, names, acceptsNames, acceptsKeep, run, platform, runs, ...flags }: Message): Ask {
   const { keepsManifests, preserve, isRenamed } = flags;
   const ask = { ...(image !== undefined && { image: imageName(image) }), runId: text(run) };
   if (!isRunId(ask.runId)) throw malformed("ask");
@@ -49,6 +51,7 @@ export function parseAsk({ image, names, acceptsNames, run, platform, runs, ...f
     ...ask,
     ...(names !== undefined && { names: references(names) }),
     ...(acceptsNames === true && { acceptsNames }),
+    ...(acceptsKeep === true && { acceptsKeep }),
     ...(platform === undefined ? {} : { platform: platformIn(platform) }),
     ...(runs === undefined ? {} : { receiverPlatform: platformIn(runs) }),
     ...(keepsManifests === true && { keepsManifests }),

@@ -9,14 +9,25 @@ import type { Target } from "./target.ts";
 interface Request extends NamesRequested {
   image?: ImageName | undefined;
   isRenamed: boolean;
+  acceptsKeep?: boolean | undefined;
   platform?: Platform | undefined;
   preserveDigest?: boolean | undefined;
 }
 
 /** Returns what the sender is asked for. */
 export function askFor(request: Request, target: Target, runId: RunId): Ask {
-  const { image, acceptsNames, isRenamed, platform, preserveDigest: preserve } = request;
+  const { image, acceptsNames, acceptsKeep, isRenamed, platform, preserveDigest: preserve } = request;
   const keepsManifests = target.manifestOf !== undefined;
   const receiver = { receiverPlatform: target.platform, keepsManifests };
-  return { image, names: ownNames(request), acceptsNames, isRenamed, runId, platform, preserve, ...receiver };
+  return {
+    image,
+    names: ownNames(request),
+    acceptsNames,
+    acceptsKeep,
+    isRenamed,
+    runId,
+    platform,
+    preserve,
+    ...receiver,
+  };
 }

@@ -7,7 +7,7 @@ import type { Target } from "./target.ts";
 /** How many images of a repository stay: this side's --keep, or the sender's where this side accepts that. */
 interface KeepRequested {
   keep?: number | undefined;
-  acceptsNames?: boolean | undefined;
+  acceptsKeep?: boolean | undefined;
 }
 
 /** What --keep has removed, for the result. */
@@ -49,7 +49,7 @@ export async function planKeep(
 }
 
 /** No less than 2, whoever says so: the next delta needs the previous image. */
-function keepOf({ keep, acceptsNames }: KeepRequested, about: About): number | undefined {
-  const count = keep ?? (acceptsNames ? about.keep : undefined);
+function keepOf({ keep, acceptsKeep }: KeepRequested, about: About): number | undefined {
+  const count = keep ?? (acceptsKeep ? about.keep : undefined);
   return count === undefined ? undefined : Math.max(2, count);
 }

@@ -69,7 +69,7 @@ function optionsOf(request: TransferRequest): SharedRequest {
 
 function receiveRequest(request: PushRequest, name: Reference): ReceiveRequest {
   const image = { given: name.given, reference: name };
-  return { ...optionsOf(request), image, name, isRenamed: false, acceptsNames: true };
+  return { ...optionsOf(request), image, name, isRenamed: false, acceptsNames: true, acceptsKeep: true };
 }
 
 /** Podman takes no compressed archive. */

@@ -38,7 +38,7 @@ export async function askedImage(
 
 /** Returns how many images the receiver is to keep. Throws a Failure where that is not for this side to say. */
 export function keepToGive(ask: Ask, keep: number | undefined): number | undefined {
-  if (keep === undefined || ask.acceptsNames) return keep;
+  if (keep === undefined || ask.acceptsKeep) return keep;
   throw new Failure("refused", `the receiving side removes no images because of --keep ${keep} on this side`, {
     expected:
       "ssh://HOST, docker://CONTAINER or kubectl://… behind the image, and this version there; or --keep on the receiving side",

@@ -64,6 +64,15 @@ describe("pull without IMAGE takes what the sender offers", () => {
     for (const name of names) expect(await look("oci", at(target), name)).toEqual(whole(image));
   });
 
+  test("several images, each with a further tag", async () => {
+    await writeTree(at("two"), layoutOf(["a:v1", "b:v1"].map((ref) => ({ image, ref }))));
+    const line = ["push", "--tag-also", "latest", "oci:two:a:v1", "oci:two:b:v1", "--", ...program, "pull"];
+    expect(await run(...line, "--to", "oci:both")).toMatchObject({ exitCode: 0 });
+    for (const name of ["a:v1", "a:latest", "b:v1", "b:latest"]) {
+      expect(await look("oci", at("both"), name)).toEqual(whole(image));
+    }
+  });
+
   test("an archive without a name is refused", async () => {
     const { exitCode, stderr } = await offered(["oci:nameless"], ["--to", "oci:none"]);
     expect(stderr).toContain("the sending side has no name for the image");
