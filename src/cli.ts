@@ -6,7 +6,9 @@ import {
   type OptionDefinition,
   type CommandJob,
 } from "./commands/command-definition.ts";
+import { completionCommand } from "./commands/completion.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { OUTPUT_OPTIONS } from "./commands/output-options.ts";
 import { pluginCommand } from "./commands/plugin.ts";
 import { pruneCommand } from "./commands/prune.ts";
 import { pullCommand } from "./commands/pull.ts";
@@ -89,18 +91,9 @@ Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists
   addCommand(program, doctorCommand, choose, env);
   addCommand(program, pruneCommand, choose, env);
   addCommand(program, pluginCommand, choose, env);
+  addCommand(program, completionCommand, choose, env);
   return program;
 }
-
-const OUTPUT_OPTIONS: readonly OptionDefinition[] = [
-  { flags: "-q, --quiet", description: "print only errors and the output of the remote command" },
-  { flags: "--verbose", description: "print each step and when it happens" },
-  { flags: "--no-progress", description: "do not print progress" },
-  {
-    flags: "--json",
-    description: "print events for programs on stdout, one JSON object a line (docs/events.md); stderr has errors only",
-  },
-];
 
 function addCommand<Options extends object>(
   program: Command,

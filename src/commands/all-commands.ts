@@ -1,0 +1,17 @@
+import type { CommandDefinition } from "./command-definition.ts";
+import { doctorCommand } from "./doctor.ts";
+import { pluginCommand } from "./plugin.ts";
+import { pruneCommand } from "./prune.ts";
+import { pullCommand } from "./pull.ts";
+import { pushCommand } from "./push.ts";
+import { setupCommand } from "./setup.ts";
+
+/** What completion reads of the commands, except itself. */
+export const COMMANDS: readonly Pick<CommandDefinition<object>, "name" | "arguments" | "options">[] = [
+  pushCommand,
+  pullCommand,
+  setupCommand,
+  doctorCommand,
+  pruneCommand,
+  pluginCommand,
+];

@@ -1,0 +1,38 @@
+import { SHELLS } from "../completion/scripts.ts";
+import { Failure } from "../output/errors.ts";
+import { COMMANDS } from "./all-commands.ts";
+import type { CommandDefinition } from "./command-definition.ts";
+import { OUTPUT_OPTIONS } from "./output-options.ts";
+
+export const completionCommand: CommandDefinition<object> = {
+  name: "completion",
+  summary: "print a script that completes commands, options, images and hosts in a shell",
+  description:
+    'Prints a script for bash, zsh or fish. In ~/.bashrc: eval "$(docker-over-ssh completion bash)"; in ~/.zshrc, after compinit: source <(docker-over-ssh completion zsh); in fish: docker-over-ssh completion fish | source.',
+  arguments: [
+    { term: "<SHELL>", description: "bash, zsh or fish; or words, which the scripts use" },
+    { term: "[WORD...]", description: "with words: what has been typed; prints the words that may come next" },
+  ],
+  options: [],
+  usage: "[options] SHELL",
+  toJob([given = "", ...typed]) {
+    const shell = SHELLS.find((name) => name === given);
+    if (shell === undefined && given !== "words") {
+      throw new Failure("usage", `there is no script for ${given}`, { expected: "bash, zsh or fish" });
+    }
+    return {
+      run: async (context) => {
+        if (shell !== undefined) {
+          process.stdout.write((await import("../completion/scripts.ts")).SCRIPTS[shell]);
+          return;
+        }
+        const commands = [...COMMANDS, completionCommand].map(({ name, arguments: terms, options }) => ({
+          name,
+          arguments: terms,
+          options: [...options, ...OUTPUT_OPTIONS],
+        }));
+        await (await import("../completion/print-words.ts")).printWords(typed, commands, context);
+      },
+    };
+  },
+};

@@ -1,0 +1,12 @@
+import type { OptionDefinition } from "./command-definition.ts";
+
+/** The options of all commands. */
+export const OUTPUT_OPTIONS: readonly OptionDefinition[] = [
+  { flags: "-q, --quiet", description: "print only errors and the output of the remote command" },
+  { flags: "--verbose", description: "print each step and when it happens" },
+  { flags: "--no-progress", description: "do not print progress" },
+  {
+    flags: "--json",
+    description: "print events for programs on stdout, one JSON object a line (docs/events.md); stderr has errors only",
+  },
+];

@@ -1,0 +1,36 @@
+export const SHELLS = ["bash", "zsh", "fish"] as const;
+export type Shell = (typeof SHELLS)[number];
+
+/**
+ * Scripts that ask `docker-over-ssh completion words …` for the words that may come next. bash splits words at colons, which images and
+ * addresses contain: there the words are taken from the line, and what is before the last colon is left out of the answer.
+ */
+export const SCRIPTS: Record<Shell, string> = {
+  bash: `# eval "$(docker-over-ssh completion bash)"
+_docker_over_ssh() {
+  local line="\${COMP_LINE:0:COMP_POINT}" words current before
+  read -ra words <<< "$line"
+  [[ "$line" == *[[:space:]] ]] && words+=("")
+  current="\${words[\${#words[@]}-1]}"
+  local IFS=$'\\n'
+  COMPREPLY=($("\${words[0]}" completion words "\${words[@]:1}" 2>/dev/null))
+  if [[ "$current" == *:* && "$COMP_WORDBREAKS" == *:* ]]; then
+    before="\${current%"\${current##*:}"}"
+    COMPREPLY=("\${COMPREPLY[@]#"$before"}")
+  fi
+}
+complete -o default -F _docker_over_ssh docker-over-ssh
+`,
+  zsh: `#compdef docker-over-ssh
+# source <(docker-over-ssh completion zsh)
+_docker_over_ssh() {
+  local -a found
+  found=("\${(@f)$("\${words[1]}" completion words "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  if [[ -n "\${found[1]}" ]]; then compadd -a found; else _files; fi
+}
+if [[ "\${funcstack[1]}" == _docker_over_ssh ]]; then _docker_over_ssh "$@"; else compdef _docker_over_ssh docker-over-ssh; fi
+`,
+  fish: `# docker-over-ssh completion fish | source
+complete -c docker-over-ssh -a '(docker-over-ssh completion words (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'
+`,
+};
