@@ -17,6 +17,10 @@ export class OutcomeTable {
     if (event.type === "error") this.#rows.push({ transfer, cells: [`failed: ${event.code}`, "", ""] });
     if (event.type !== "result") return;
     const { role, bytesSent, bytesReceived, layersSent, ms } = event;
+    if (event.isDryRun === true) {
+      this.#rows.push({ transfer, cells: ["a dry run", "nothing sent", duration(ms)] });
+      return;
+    }
     const moved = role === "sender" ? `${bytes(bytesSent)} sent` : `${bytes(bytesReceived)} received`;
     const result = layersSent === 0 ? "done, had all layers" : "done";
     this.#rows.push({ transfer, cells: [result, moved, duration(ms)] });

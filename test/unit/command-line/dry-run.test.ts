@@ -122,6 +122,17 @@ describe("--dry-run tells what a transfer does, and changes nothing", { timeout:
     expect(await readdir(folder)).not.toContain("none.tar");
   });
 
+  test("several images: a plan of each, and nothing is there", async () => {
+    const line = [...own("several-receiver"), ...program, "pull", "--to", "oci:several-to", "app:v1", "app:v2", "--"];
+    const { exitCode, stderr } = await run("push", "--dry-run", "oci:v1:app:v1", "oci:v2:app:v2", "--", ...line);
+    expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+    expect(
+      stderr.match(/^docker\.io\/library\/app:v[12] for linux\/amd64: 0 of 2 layers there already$/gm),
+    ).toHaveLength(2);
+    expect(stderr.match(/a dry run {2}nothing sent/g)).toHaveLength(2);
+    expect(await readdir(folder)).not.toContain("several-to");
+  });
+
   test("the status of a refusal", async () => {
     const line = [...own("small"), ...program, "push", "oci:v2"];
     const pulling = ["pull", "--dry-run", "--max-size", "1k", "--to", "oci:small-to", "app:v2"];
