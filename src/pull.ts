@@ -13,6 +13,7 @@ import type { Progress } from "./output/output.ts";
 import { refuseUnsupported } from "./packing/agree-on-packing.ts";
 import { CODECS } from "./packing/codecs.ts";
 import { askFor } from "./receive/ask-for.ts";
+import { giveNames } from "./receive/give-names.ts";
 import { keepNewest, planKeep } from "./receive/keep-newest.ts";
 import { namesHere, offersNoName, ownNames, type NamesHere } from "./receive/names-here.ts";
 import { checkPlatform } from "./receive/check-platform.ts";
@@ -132,7 +133,7 @@ export async function receive(
     await using received = await transfer(receiver, about, terms, resumeCache);
     const manifestDigest = await verify(receiver, about, received);
     signal.throwIfAborted();
-    const id = await tag(receiver, about, received, names);
+    const id = await giveNames(target, names, received, about.diffIds);
     await resumeCache?.forget();
     const kept = await keepNewest(target, request, about, names, id, output);
     result = { ...resultOf(received, { id, names, manifestDigest, bytesReceived: tunnel.bytesReceived }), ...kept };
@@ -238,18 +239,4 @@ async function verify({ target, runId }: Receiver, about: About, received: Recei
   const { name, id, isVerified } = received;
   if (isVerified !== true) await verifyStored(target, name, id, about.diffIds);
   return await verifyManifest(target, name, about, runId);
-}
-
-/** Gives the image its names, and verifies the image under each of them once more. Returns the image's ID. */
-async function tag(
-  { target }: Receiver,
-  { diffIds }: About,
-  received: ReceivedImage,
-  names: NamesHere,
-): Promise<Digest> {
-  const [first, ...others] = target.namesFor(names);
-  await target.tag(received.name, [first, ...others]);
-  const id = await verifyStored(target, first, received.id, diffIds);
-  for (const name of others) await verifyStored(target, name, id, diffIds);
-  return id;
 }

@@ -1,0 +1,19 @@
+import type { Digest } from "../image/digest.ts";
+import type { NamesHere } from "./names-here.ts";
+import type { ReceivedImage } from "./received-image.ts";
+import type { Target } from "./target.ts";
+import { verifyStored } from "./verify-stored.ts";
+
+/** Gives the image its names, and verifies the image under each of them once more. Returns the image's ID. */
+export async function giveNames(
+  target: Target,
+  names: NamesHere,
+  received: ReceivedImage,
+  diffIds: readonly Digest[],
+): Promise<Digest> {
+  const [first, ...others] = target.namesFor(names);
+  await target.tag(received.name, [first, ...others]);
+  const id = await verifyStored(target, first, received.id, diffIds);
+  for (const name of others) await verifyStored(target, name, id, diffIds);
+  return id;
+}
