@@ -88,6 +88,7 @@ describe("the package, installed in an empty folder", () => {
       "bin",
       "dist",
       "docs",
+      "man",
       "package.json",
     ]);
   });
