@@ -14,7 +14,7 @@ import { shareProgress } from "./conversation/share-progress.ts";
 import { dryRunEvent, isDryRun } from "./dry-run.ts";
 import type { Digest } from "./image/digest.ts";
 import type { ImageManifest } from "./image/manifest.ts";
-import { formatPlatform, matchesPlatform, type Platform } from "./image/platform.ts";
+import { formatPlatform } from "./image/platform.ts";
 import { fullName } from "./image/reference.ts";
 import { openSource } from "./locations/locations.ts";
 import { Failure } from "./output/errors.ts";
@@ -26,6 +26,7 @@ import { isInitiator, type PushRequest, type SharedRequest } from "./request.ts"
 import { newRunId, type RunId } from "./run/run-id.ts";
 import { NOTHING_OFFERED, type FoundImage } from "./send/found-image.ts";
 import { manifestToPreserve } from "./send/manifest-to-preserve.ts";
+import { agreeOnPlatform } from "./send/agree-on-platform.ts";
 import { askedImage, isNameGiven, keepToGive, namesToGive } from "./send/names-there.ts";
 import type { Source } from "./send/source.ts";
 import type { Conversation } from "./stdio-tunnel/conversation.ts";
@@ -240,20 +241,4 @@ async function transfer(
 
 function diffIdsOf(want: Want): readonly Digest[] {
   return want.kind === "nothing" ? [] : want.diffIds;
-}
-
-/** Returns the platform that both sides mean, if one of them named any. */
-function agreeOnPlatform(ask: Ask, platform: Platform | undefined): Platform | undefined {
-  if (ask.platform === undefined) return platform;
-  // The more precise one: linux/arm64 and linux/arm64/v8 do not contradict each other.
-  if (platform === undefined || matchesPlatform(ask.platform, platform)) return ask.platform;
-  if (matchesPlatform(platform, ask.platform)) return platform;
-  throw new Failure(
-    "usage",
-    `the sending side has --platform ${formatPlatform(platform)}, the receiving side --platform ${formatPlatform(ask.platform)}`,
-    {
-      expected: "one platform, or none on one side",
-      hint: "Give --platform on one side only.",
-    },
-  );
 }
