@@ -36,6 +36,16 @@ describe.skipIf(why)("ssh://HOST", () => {
     expect(await dos(["push", "engine-only:v1", "ssh://noisy"], { env })).toEqual(done);
   });
 
+  test("doctor finds what a transfer would use", async () => {
+    const run = await dos(["doctor", "ssh://with-node"], { env });
+    expect(run).toEqual(done);
+    expect(run.stderr).toMatch(/^ok +here +engine +Docker .* store, linux\//m);
+    expect(run.stderr).toMatch(/^ok +there +engine /m);
+    expect(run.stderr).toMatch(/^ok +there +program +the Node there, to which this docker-over-ssh is sent/m);
+    const unknown = await dos(["doctor", "ssh://nowhere.invalid"], { env });
+    expect(unknown).toMatchObject({ exitCode: 4 });
+  });
+
   test("an unknown host", async () => {
     const run = await dos(["push", "engine-only:v1", "ssh://nowhere.invalid"], { env });
     expect(run).toMatchObject({ exitCode: 4 });
