@@ -62,7 +62,7 @@ describe.skipIf(why)(`setup ${why ?? ""}`, () => {
     expect(await engines()).toEqual(unchanged(1));
   });
 
-  test("--uninstall removes what was left in the engine, and nothing of a transfer that runs", async () => {
+  test("--uninstall removes what was left in the engine, as prune --dry-run tells, and nothing of a transfer that runs", async () => {
     await dos(["push", "--far", "engine", ...paths, IMAGE, there], { env: host.env });
     const ended = newRunId(Number((await execa`sh -c ${"echo $$"}`).stdout));
     const [gone, running] = [ended, newRunId()].map((runId) =>
@@ -72,6 +72,11 @@ describe.skipIf(why)(`setup ${why ?? ""}`, () => {
     await bed.far.docker("tag", IMAGE, running ?? "");
     await bed.far.docker("create", "--label", `docker-over-ssh.run=${ended}`, IMAGE, "true");
     await bed.far.docker("volume", "create", "--label", "docker-over-ssh.remote=true", "docker-over-ssh-cache");
+
+    const told = await dos(["prune", "--dry-run", ...paths, there], { env: host.env });
+    expect(told).toEqual(done);
+    expect(told.stderr).toContain("would remove the volume docker-over-ssh-cache\n");
+    expect(told.stderr).toContain(`would remove the image ${gone}`);
 
     const removed = await dos(["setup", "--uninstall", ...paths, there], { env: host.env });
     expect(removed).toEqual(done);
