@@ -28,21 +28,28 @@ afterEach(() => {
 });
 
 /** Pushes to these hosts. Returns what was asked of the near engine meanwhile. */
-async function pushTo(image: string, ...hosts: string[]): Promise<string[]> {
+async function pushTo(images: string[], ...hosts: string[]): Promise<string[]> {
   reads = [];
-  await bed.far.docker("rmi", "--force", image);
+  await bed.far.docker("rmi", "--force", ...images);
   const through = { ...env, DOCKER_HOST: `unix://${join(folder, "engine.sock")}` };
-  const run = await dos(["push", "--verbose", "--delta", "never", image, ...hosts], { env: through });
+  const run = await dos(["push", "--verbose", "--delta", "never", ...images, ...hosts], { env: through });
   expect(run).toEqual(done);
   return reads;
 }
 
 describe.skipIf(why)("several hosts", () => {
   test("the engine gives the layers once, whatever runs on the hosts", async () => {
-    const forOne = await pushTo("engine-only:v1", "ssh://far");
+    const forOne = await pushTo(["engine-only:v1"], "ssh://far");
     expect(forOne).not.toEqual([]);
-    const forAll = await pushTo("engine-only:v1", "ssh://far", "ssh://with-node", "ssh://root@bare");
+    const forAll = await pushTo(["engine-only:v1"], "ssh://far", "ssh://with-node", "ssh://root@bare");
     expect(forAll).toEqual(forOne);
     expect((await bed.far.docker("images", "--quiet", "engine-only:v1")).stdout).not.toBe("");
+  });
+
+  test("several images to several hosts", async () => {
+    const images = ["engine-only:v1", "engine-only:v2"];
+    const forOne = await pushTo(images, "ssh://far");
+    expect(await pushTo(images, "ssh://far", "ssh://with-node")).toEqual(forOne);
+    for (const image of images) expect((await bed.far.docker("images", "--quiet", image)).stdout).not.toBe("");
   });
 });
