@@ -170,3 +170,8 @@ export interface SourceEngine {
 export function isInitiator({ kind }: Connection): boolean {
   return kind !== "spawned" && kind !== "in-process";
 }
+
+/** Whether a receiver takes one image alone: it has a name of its own for it, or a file that holds one. */
+export function isForOneImage({ target, isRenamed }: Pick<PullRequest, "target" | "isRenamed">): boolean {
+  return isRenamed || (target.kind !== "docker-daemon" && (target.kind !== "oci" || target.name !== undefined));
+}

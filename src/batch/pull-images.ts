@@ -5,7 +5,7 @@ import type { TransferResult } from "../output/events.ts";
 import { refuseUnsupported } from "../packing/agree-on-packing.ts";
 import { pull, receiveOver } from "../pull.ts";
 import type { Target } from "../receive/target.ts";
-import { isInitiator, type NonEmpty, type PullRequest, type RemoteBatch } from "../request.ts";
+import { isForOneImage, isInitiator, type NonEmpty, type PullRequest, type RemoteBatch } from "../request.ts";
 import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
 import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { abortable } from "../streams/abortable.ts";
@@ -47,7 +47,7 @@ export async function pullImages(
     if (takesOneImage) return await receiveOne(tunnel, first, stop);
     const named = await receiveNames(tunnel, first, stop);
     const isConfirmed = await receiveImages(tunnel, {
-      images: batch.acceptsOthers ? named.map((image) => requestFor(image, first)) : batch.transfers,
+      images: batch.acceptsOthers ? requestsFor(named, first) : batch.transfers,
       receiveOne,
       onFailed: (error) => void outcomes.failCurrent(error),
       signal: stop,
@@ -82,6 +82,18 @@ async function receiveInto(
   const result = await receiveOver(conversation, target, request, { ...context, signal }, { traffic: own, started });
   outcomes.succeed(request, result);
   context.output.event({ type: "result", ...result });
+}
+
+/** Returns the requests for the images that the sender has named. Throws a Failure for several, where this side has a place for one. */
+function requestsFor(named: readonly ImageName[], template: PullRequest): PullRequest[] {
+  if (named.length > 1 && isForOneImage(template)) {
+    throw new Failure("refused", `the receiving side takes one image, and the sending side has ${named.length}`, {
+      expected: "one image; or a receiving side without --as, and with an engine or --to oci:FOLDER",
+      hint: "Name one image on the sending side, or leave --as and --to out on the receiving side.",
+    });
+  }
+  // --as: the name here is not for the sender to choose.
+  return named.map((image) => (template.isRenamed ? { ...template, image } : requestFor(image, template)));
 }
 
 /** Returns the request for an image that the sender has named. */

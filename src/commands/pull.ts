@@ -3,7 +3,7 @@ import { type ImageName } from "../image/image-name.ts";
 import type { FileLocation, ImageLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import type { Via } from "../receive/engine-target.ts";
-import type { Batch, Connection, PullRequest, TargetEngine } from "../request.ts";
+import { isForOneImage, type Batch, type Connection, type PullRequest, type TargetEngine } from "../request.ts";
 import type { CommandDefinition, TransferJob, Words } from "./command-definition.ts";
 import { parseSize } from "./option-values.ts";
 import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
@@ -68,9 +68,8 @@ export function pullJob(words: Words, options: PullOptionValues, env: NodeJS.Pro
 }
 
 /** Throws a `usage` Failure for a --to that holds one image, or names it. */
-function refuseOneImageTarget({ target, isRenamed }: PullRequest, { to = "" }: PullOptionValues): void {
-  const isNamed = isRenamed || (target.kind !== "docker-daemon" && target.name !== undefined);
-  if (!isNamed && (target.kind === "docker-daemon" || target.kind === "oci")) return;
+function refuseOneImageTarget(request: PullRequest, { to = "" }: PullOptionValues): void {
+  if (!isForOneImage(request)) return;
   throw new Failure("usage", `--to ${to} takes one image, and several are named`, {
     expected: "an engine, or --to oci:FOLDER without a name",
     hint: "Write the images to a layout, or run the command once for each.",

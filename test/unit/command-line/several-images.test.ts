@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -73,6 +74,16 @@ describe.concurrent("several images over one connection", () => {
     expect(Object.keys(layersSent(stderr))).toEqual(sources);
     expect(exitCode).toBe(0);
     for (const { image, ref } of images) expect(await look("oci", at("to-list"), ref)).toEqual(whole(image));
+  });
+
+  test.each([
+    ["--as", ["--as", "mine:v1", "--to", "oci:to-as"], "to-as"],
+    ["a file for one image", ["--to", "oci-archive:to-one.tar"], "to-one.tar"],
+  ])("a receiver with %s takes none of several: the sender cannot choose other names", async (_, options, to) => {
+    const { exitCode, stderr } = await run("push", ...sources, "--", ...program, "pull", ...options);
+    expect(stderr).toContain("the receiving side takes one image, and the sending side has 3");
+    expect(exitCode).toBe(13);
+    expect(existsSync(at(to))).toBe(false);
   });
 
   test.each<[string, string[], string[], number, string, string[]]>([
