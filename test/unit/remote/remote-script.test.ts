@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { readConnection } from "../../../src/commands/read-connection.ts";
 import { readBundle } from "../../../src/remote/bundle.ts";
 import { hasReachedShell, loginCommand } from "../../../src/remote/login.ts";
-import { findMarker, parseRemoteLine } from "../../../src/remote/remote-lines.ts";
+import { findMarker, parseRemoteLine, STARTED_BY_SCRIPT } from "../../../src/remote/remote-lines.ts";
 import { furtherBlocks, scriptWords, type ScriptOptions } from "../../../src/remote/remote-script.ts";
 import { quote } from "../../../src/remote/shell-words.ts";
 import type { HostConnection, RemoteProgram } from "../../../src/request.ts";
@@ -273,7 +273,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     expect(lines[1]).toMatch(/^\[docker\] run -i --rm .* type=bind,src=\/run\/here.sock,dst=\/var\/run\/docker.sock /);
     expect(lines[1]).toContain(" --mount type=volume,src=docker-over-ssh-cache,dst=/cache,");
     expect(lines[1]).toContain(
-      ` -e DOCKER_HOST=unix:///var/run/docker.sock --entrypoint node node:24 -e ${boot} -- ${bootstrap} d19e57:1234 container pull --timeout 5 app:v2`,
+      ` -e DOCKER_HOST=unix:///var/run/docker.sock -e ${STARTED_BY_SCRIPT}=1 --entrypoint node node:24 -e ${boot} -- ${bootstrap} d19e57:1234 container pull --timeout 5 app:v2`,
     );
   });
 
