@@ -61,7 +61,9 @@ export async function pushToHosts(
       return { failure };
     }
   };
-  await Promise.all(Array.from({ length: parallel }, work));
+  // After Ctrl-C all must have cleaned up, not only the first: the process ends then.
+  await Promise.allSettled(Array.from({ length: parallel }, work));
+  context.signal.throwIfAborted();
   return resultsOf(remotes.map((remote) => outcomes.get(remote)));
 }
 
@@ -71,12 +73,8 @@ function resultsOf(outcomes: readonly (Outcome | undefined)[]): NonEmpty<Transfe
   );
   const [result, ...others] = outcomes.flatMap((it) => (it !== undefined && "results" in it ? [...it.results] : []));
   if (failures.length === 0 && result !== undefined) return [result, ...others];
-  throw new Failure(
-    failures[0]?.code ?? "internal",
-    `${failures.length} of ${outcomes.length} hosts do not have the image`,
-    {
-      expected: "all of them to have it; the exit status is that of the first of them",
-      hint: "Mend what is told above, and run the same command again: hosts that have the image are sent nothing.",
-    },
-  );
+  throw new Failure(failures[0]?.code ?? "internal", `${failures.length} of ${outcomes.length} hosts have failed`, {
+    expected: "all of them to succeed; the exit status is that of the first of them",
+    hint: "Mend what is told above, and run the same command again: hosts that have the image are sent nothing.",
+  });
 }
