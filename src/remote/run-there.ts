@@ -6,10 +6,14 @@ import { onLines } from "../streams/lines.ts";
 import { abortable } from "../streams/abortable.ts";
 import type { Context } from "../transfer.ts";
 import { hostName, loginByHand, loginCommand } from "./login.ts";
+import { MARKER } from "./remote-lines.ts";
 import { runRemoteCommand, type RemoteCommand } from "./remote-command.ts";
 
 /** Evaluates the script in stdin, of `$1` bytes. The words of the login are short, and pass through any login shell. */
 const EVALUATE_STDIN = `eval "$(dd bs=1 count=$1 2>/dev/null)"`;
+
+/** The script's first line: the login asks for nothing more. */
+const BEGUN = `${MARKER} begun`;
 
 /**
  * Runs a command by the user's login shell, as ssh does, without input. When stdin ends, because the initiator stops or is gone, the command
@@ -17,6 +21,7 @@ const EVALUATE_STDIN = `eval "$(dd bs=1 count=$1 2>/dev/null)"`;
  */
 function scriptFor(command: string): string {
   return `
+echo "${BEGUN}"
 x='${command.replaceAll("'", `'\\''`)}'
 if command -v setsid >/dev/null 2>&1; then g=setsid; k=-; else g=; k=; fi
 exec 3<&0
@@ -66,7 +71,10 @@ export async function runThere(
   await using link = runRemoteCommand(loginCommand(connection, words), named, request, context);
   const { stdin, stdout } = link.child;
   const lines = new Promise((resolve) => stdout.once("close", resolve).once("end", resolve));
-  onLines(stdout, (line) => output.event({ type: "remote", line }));
+  onLines(stdout, (line) => {
+    if (line.endsWith(BEGUN)) link.answered();
+    else output.event({ type: "remote", line });
+  });
   stdin.write(script);
   const exit = await abortable(exitOf(link), signal);
   await abortable(lines, signal);

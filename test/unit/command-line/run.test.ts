@@ -35,6 +35,12 @@ describe("--run", () => {
     expect(exitCode).toBe(0);
   });
 
+  test("its login is over when the command begins: the progress of other hosts goes on", async () => {
+    const [verb = "", ...words] = push("echo begun; false");
+    const { stderr } = await run(verb, "--verbose", ...words);
+    expect(stderr).toMatch(/running on prod[^]*the remote side answers[^]*remote: begun/);
+  });
+
   test("its exit status is that of the program, and the image stays", async () => {
     const { exitCode, stderr } = await run(...push("exit 7"));
     expect(stderr).toContain("`exit 7` on prod ended with status 7");
