@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { parseCommandLine } from "../../src/cli.ts";
@@ -54,4 +54,16 @@ test.each([
     connection: { kind: "command", words: words.slice(1) },
   });
   expect([words[0], words[1], words.at(-1)]).toEqual([valued(image), "ssh", `docker-over-ssh pull ${valued(image)}`]);
+});
+
+const readmes = readdirSync(new URL("../../examples", import.meta.url)).map((name) => `${name}/README.md`);
+
+test("the command lines in the READMEs are valid", async () => {
+  const lines = readmes.flatMap((readme) => [...read(readme).matchAll(/(?<=^|`)docker-over-ssh ([^`#\n]*)/gm)]);
+  expect(lines.length).toBeGreaterThan(0);
+  const ignore = { out: () => {}, err: () => {} };
+  for (const [, words = ""] of lines) {
+    const parsed = await parseCommandLine(["node", "docker-over-ssh", ...words.trim().split(/\s+/)], {}, ignore);
+    expect(parsed).toHaveProperty("job");
+  }
 });

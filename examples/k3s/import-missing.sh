@@ -1,0 +1,15 @@
+#!/bin/sh
+# Sends an image of this engine into the containerd of k3s on a node, and only the layers that earlier images have not brought there. They are
+# kept on the node, in the OCI layout `images` in the home folder of the user, from which containerd then imports the image.
+#
+#   NODE=deploy@node.example.com ./import-missing.sh app:v2
+#
+# The node needs docker-over-ssh: `docker-over-ssh setup ssh://deploy@node.example.com` installs it where there is Node.
+set -eu
+
+node=${NODE:?user@node}
+image=${1:?image}
+
+docker-over-ssh push "$image" ssh "$node" "PATH=\$HOME/.local/bin:\$PATH docker-over-ssh pull --to oci:images $image"
+# Both sides of the second transfer run on the node.
+ssh "$node" "PATH=\$HOME/.local/bin:\$PATH; docker-over-ssh pull --to oci-archive:- $image docker-over-ssh push oci:images | sudo k3s ctr images import -"
