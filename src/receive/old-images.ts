@@ -1,6 +1,6 @@
 import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine-error.ts";
-import { fullName, tryReference, type Reference } from "../image/reference.ts";
+import { familiarName, fullName, tryReference, type Reference } from "../image/reference.ts";
 
 /** What --keep removes: names of images, and an image with its last one. */
 export interface OldImages {
@@ -18,11 +18,12 @@ export interface OldImages {
  */
 async function findOldNames(
   engine: Pick<Engine, "listTagged" | "inspectImage" | "usedImages">,
-  repository: Pick<Reference, "domain" | "path" | "given">,
+  repository: Reference,
   keep: number,
   arrived: string | undefined,
 ): Promise<string[]> {
-  const tagged = await engine.listTagged(repositoryOf(repository));
+  // An engine finds nothing by docker.io/library/app (moby#34385).
+  const tagged = await engine.listTagged(familiarName(repository));
   const own = tagged.filter(({ name }) => isIn(repository, name));
   const used = await engine.usedImages();
   const ids = new Set(own.map(({ id }) => id));
@@ -84,12 +85,6 @@ async function isRemoved(engine: Engine, name: string): Promise<boolean> {
     if (error instanceof EngineError && error.status === 409) return false;
     throw error;
   }
-}
-
-/** Returns the name as it was typed, without tag and digest. */
-function repositoryOf({ given }: Pick<Reference, "given">): string {
-  const [named = ""] = given.split("@");
-  return named.replace(/:[^/:]*$/, "");
 }
 
 function isIn({ domain, path }: Pick<Reference, "domain" | "path">, name: string): boolean {
