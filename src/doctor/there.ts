@@ -113,7 +113,7 @@ function* checkDisk(host: HostFacts): Generator<Finding> {
 }
 
 function diskOf(fact = ""): { size: number | undefined; path: string } {
-  const [, kib, path = ""] = /^(\d+) (.*)$/.exec(fact) ?? [];
+  const [, kib, path = ""] = /^(\d{1,12}) (.*)$/.exec(fact) ?? [];
   return { size: kib === undefined ? undefined : Number(kib) * 1024, path };
 }
 

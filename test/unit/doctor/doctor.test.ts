@@ -40,6 +40,15 @@ case "$*" in
 esac`;
 
 describe("doctor", () => {
+  test("a host that tells an impossible number of free bytes is no bug here", async () => {
+    await using far = await makeFarHome();
+    await addProgram(far.bin, "docker", docker("/dev/null"));
+    await addProgram(far.bin, "df", `echo; echo none 1 1 ${"9".repeat(400)} 1% /`);
+    const { there, failure } = await examine(far);
+    expect(failure.code).toBe("engine-unreachable"); // the one of this side
+    expect(there).toMatchObject({ cache: { state: "ok" } });
+  });
+
   test("tells what a host has, which program a transfer would use, and changes nothing there", async () => {
     await using far = await makeFarHome();
     const log = join(far.home, "../log");
