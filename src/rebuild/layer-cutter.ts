@@ -30,10 +30,13 @@ export interface CutFiles {
 export class LayerCutter {
   readonly #spool: LazySpool;
   readonly #packer: PacedPacker;
+  readonly #name: string | undefined;
 
-  constructor(spool: LazySpool, packer: PacedPacker) {
+  /** @param name distinguishes the files from those of other cutters with this spool */
+  constructor(spool: LazySpool, packer: PacedPacker, name?: string) {
     this.#spool = spool;
     this.#packer = packer;
+    this.#name = name;
   }
 
   /** @param size of the layer as stored, bytes */
@@ -49,7 +52,7 @@ export class LayerCutter {
   /** Creates the files for a layer. Rejects with a `no-space` Failure for any error, and leaves no file behind. */
   async createFiles(diffId: Digest): Promise<CutFiles> {
     const spool = await this.#spool.open();
-    const path = spool.pathFor(hexOf(diffId));
+    const path = spool.pathFor(hexOf(diffId) + (this.#name === undefined ? "" : `.${this.#name}.tar`));
     const recipePath = `${path}.recipe`;
     try {
       const recipe = await open(recipePath, "wx", 0o600);

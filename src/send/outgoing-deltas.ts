@@ -22,8 +22,11 @@ export interface OutgoingDeltasOptions {
   onNoSpace?: ((reason: NoRoomReason) => void) | undefined;
   /** Called with the error of cutting a layer whose blob stays readable. */
   onFailure?: ((error: unknown) => void) | undefined;
-  /** Several receivers get the same layers: the cut goes on when one of them stops reading a recipe. */
-  isShared?: boolean;
+  /**
+   * Several receivers get the same layers: the cut goes on when one of them stops reading a recipe. `name` distinguishes the files from those
+   * for receivers with another codec.
+   */
+  shared?: { name: string };
 }
 
 /** How a layer can be cut. */
@@ -45,7 +48,7 @@ export class OutgoingDeltas implements AsyncDisposable {
 
   constructor(options: OutgoingDeltasOptions) {
     this.#options = options;
-    this.#cutter = options.spool && new LayerCutter(options.spool, options.packer);
+    this.#cutter = options.spool && new LayerCutter(options.spool, options.packer, options.shared?.name);
   }
 
   /** Whether a layer, as it is stored, is cut where there is room for the files. */
@@ -80,7 +83,7 @@ export class OutgoingDeltas implements AsyncDisposable {
       cutter: this.#cutter,
       diffId,
       plain: openPlain,
-      endsWithReader: leavesBlob && this.#options.isShared !== true,
+      endsWithReader: leavesBlob && this.#options.shared === undefined,
       onNoFiles: (error) => this.#reportFailure(error),
       // The export of a blob that is consumed rejects with it.
       onFailure: leavesBlob ? (error) => this.#reportFailure(error) : () => {},

@@ -28,10 +28,10 @@ export class SharedPacking implements AsyncDisposable {
   readonly deltas: OutgoingDeltas;
 
   constructor(options: SharedPackingOptions) {
-    const { packing, spool, onFailure, onNoSpace } = options;
+    const { packing, spool, name, onFailure, onNoSpace } = options;
     this.#options = options;
     this.#packer = new PacedPacker(packing);
-    this.deltas = new OutgoingDeltas({ spool, packer: this.#packer, onFailure, onNoSpace, isShared: true });
+    this.deltas = new OutgoingDeltas({ spool, packer: this.#packer, onFailure, onNoSpace, shared: { name } });
   }
 
   /** Returns a layer as a blob for one of the receivers: a plain layer also packed. */
