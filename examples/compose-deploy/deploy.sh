@@ -13,7 +13,7 @@ export VERSION="${VERSION:-$(date -u +%Y%m%d%H%M%S)}"
 
 docker compose --file compose.yaml build
 ssh "$host" "mkdir -p shop && cat > shop/next.yaml" < compose.yaml
-# .env keeps the version for every later `docker compose` in that folder.
+# .env there keeps the version for every later `docker compose`, beside settings of the server's own.
+version="touch .env && sed -i '/^VERSION=/d; /^\$/d' .env && (echo; echo VERSION=$VERSION) >> .env"
 docker-over-ssh push --compose compose.yaml --built --keep 3 \
-  --run "cd shop && mv next.yaml compose.yaml && echo VERSION=$VERSION > .env && docker compose up --detach --no-build" \
-  "ssh://$host"
+  --run "cd shop && mv next.yaml compose.yaml && $version && docker compose up --detach --no-build" "ssh://$host"

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { beforeEach, expect, test } from "vitest";
 import { parse } from "yaml";
 import { layoutOf, look, whole, writeTree } from "../command-line/images.ts";
@@ -32,7 +32,7 @@ async function deploy(start = "exit 0") {
   await makeStandIns({
     "near/docker": `echo "docker $* VERSION=$VERSION" >> ${calls}
 [ "$4" != config ] || echo '${composeConfig()}'`,
-    "far/docker": `echo "there: docker $* $(cat .env)" >> ${calls}; ${start}`,
+    "far/docker": `echo "there: docker $*" >> ${calls}; ${start}`,
   });
   const env = { DEPLOY_HOST: "deploy@server.example.com", VERSION: "v7" };
   return await runNear([example("compose-deploy/deploy.sh")], env);
@@ -43,6 +43,8 @@ beforeEach(async () => {
 });
 
 test("deploy.sh builds here, sends what it has built, and starts the project there", async () => {
+  await mkdir(at("far/shop"), { recursive: true });
+  await writeFile(at("far/shop/.env"), "VERSION=v6\nPOSTGRES_PASSWORD=1234"); // without a newline
   const { exitCode, stderr } = await deploy();
   expect(stderr).toMatch(/shop-worker:v7: .* for 1 layer, 2 layers/);
   expect(exitCode).toBe(0);
@@ -53,8 +55,9 @@ test("deploy.sh builds here, sends what it has built, and starts the project the
   ).toEqual([
     "docker compose --file compose.yaml build VERSION=v7",
     "docker compose --file compose.yaml config --format json VERSION=v7",
-    "there: docker compose up --detach --no-build VERSION=v7",
+    "there: docker compose up --detach --no-build",
   ]);
+  expect(readFileSync(at("far/shop/.env"), "utf8")).toBe("POSTGRES_PASSWORD=1234\nVERSION=v7\n");
   expect(readFileSync(at("far/shop/compose.yaml"), "utf8")).toBe(readFileSync(file, "utf8"));
   for (const { image, ref } of images) expect(await look("oci", at("far/images"), ref)).toEqual(whole(image));
 });
