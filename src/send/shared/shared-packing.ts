@@ -2,6 +2,7 @@ import { open } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { hexOf, type Digest } from "../../image/digest.ts";
 import { PacedPacker, type Packing } from "../../packing/paced-packer.ts";
+import type { PackedSize } from "../../packing/packed-sizes.ts";
 import type { PackedPart, StoredBlob } from "../../registry/embedded/registry-content.ts";
 import type { LazySpool } from "../../run/spool.ts";
 import { FollowedFile } from "../../streams/followed-file.ts";
@@ -43,7 +44,9 @@ export class SharedPacking implements AsyncDisposable {
       Readable.from(this.#packer.pack(rangeOf(blob, first)), { objectMode: false });
     const isFile = this.#options.packing.codec !== undefined; // otherwise packing is only framing
     const packed = (first: number): PackedPart => ({ first, stream: first === 0 && isFile ? whole() : rest(first) });
-    return { ...blob, packed };
+    const packedSize = async (rate: number): Promise<PackedSize> =>
+      await this.#packer.sizeOf(await blob.open(), blob.size, rate);
+    return { ...blob, packed, packedSize };
   }
 
   async *#packed(diffId: Digest, blob: StoredBlob): AsyncGenerator<Buffer> {

@@ -2,7 +2,7 @@ import { chmod, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { makeImage, plain } from "../image/make-image.ts";
-import { folder, program, run } from "./cli.ts";
+import { folder, program, run, start } from "./cli.ts";
 import { layoutOf, look, whole, writeTar, writeTree } from "./images.ts";
 
 const at = (name: string): string => join(folder, name);
@@ -68,4 +68,16 @@ test("an image that is not here is told once", async () => {
   const { exitCode, stderr } = await run("push", "--ssh", ssh, "oci:nowhere", "ssh://one", "ssh://two");
   expect(exitCode).toBe(3);
   expect(stderr.match(/there is no folder/g)).toHaveLength(1);
+});
+
+test("a dry run tells the same for each of several hosts as for one", async () => {
+  const plansOf = async (...hosts: string[]): Promise<unknown[]> => {
+    const addresses = hosts.map((name) => `ssh://plan-${name}`);
+    const { stdout } = await start("push", "--dry-run", "--json", "--ssh", ssh, "oci-archive:plain.tar", ...addresses);
+    const events = stdout.split("\n").map((line) => JSON.parse(line || "{}") as { type?: string; perLayer?: unknown });
+    return events.filter(({ type }) => type === "plan").map(({ perLayer }) => perLayer);
+  };
+  const [one] = await plansOf("one");
+  expect(one).toHaveLength(4);
+  expect(await plansOf("two", "three")).toEqual([one, one]);
 });
