@@ -20,7 +20,7 @@ export function readConnections(
   options: HostOptions,
   env: NodeJS.ProcessEnv,
 ): NonEmpty<Connection> {
-  const [first, ...others] = command;
+  const [first, ...others] = new Set(command);
   if (first === undefined || !command.every(isAddress)) return [readConnection(command, options, env)];
   const read = (address: string): Connection => readConnection([address], options, env);
   return [read(first), ...others.map(read)];

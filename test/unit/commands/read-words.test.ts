@@ -1,3 +1,4 @@
+import { pushJob } from "../../../src/commands/push.ts";
 import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -103,4 +104,10 @@ test.each([
     code: "usage",
     message: expect.stringContaining(message) as string,
   });
+});
+
+test("a host that is named twice is one", () => {
+  const words = { images: ["oci:folder:app:v1"], command: ["ssh://a", "ssh://b", "ssh://a"] } as const;
+  const { remotes } = pushJob(words, {}, {}).batch;
+  expect(remotes.map(({ connection }) => connection)).toMatchObject([{ given: "ssh://a" }, { given: "ssh://b" }]);
 });
