@@ -46,7 +46,8 @@ async function parse(argv: readonly string[]): Promise<Parsed> {
 }
 
 async function runJob(job: Job): Promise<number> {
-  const terminal = new Terminal(job.output);
+  const namesHosts = (job.batch?.remotes.length ?? 0) > 1;
+  const terminal = new Terminal({ ...job.output, namesHosts });
   const print = printer(job.output, terminal);
   const connection = job.batch?.remotes[0].connection; // a spawned side has no other
   // The side that a person started prints the outcome for both.

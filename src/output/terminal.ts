@@ -9,7 +9,10 @@ import { ProgressDisplay } from "./progress-display.ts";
 import { detailText, noteText, planText, resultText, warningText } from "./texts.ts";
 import { dryRunLines } from "./plan-text.ts";
 
-type TerminalOptions = Omit<OutputOptions, "json">;
+interface TerminalOptions extends Omit<OutputOptions, "json"> {
+  /** Lines name the host that they are about: there are several. */
+  namesHosts?: boolean;
+}
 
 /** Begins the further lines of a text, so that none of them looks like a line of this program. */
 const GOES_ON = "  | ";
@@ -39,32 +42,39 @@ export class Terminal {
   /** Prints an event of a transfer. */
   show(event: TransferEvent): void {
     const { transfer } = event;
+    const host = this.#hostOf(transfer);
+    const of = host === undefined ? "" : `${host}: `;
     this.#outcomes.add(event);
     switch (event.type) {
       case "started":
         return;
       case "plan":
-        if (event.dryRun !== undefined) return dryRunLines(event, event.dryRun).forEach((line) => this.summary(line));
-        return this.detail(planText(event) ?? "");
+        if (event.dryRun !== undefined)
+          return dryRunLines(event, event.dryRun).forEach((line) => this.summary(of + line));
+        return this.detail(withPrefix(of, planText(event) ?? ""));
       case "progress":
         return this.progress(event, transfer);
       case "note":
         // A table, of which a program may be the reader: without the prefix.
         if (event.code === "checked") return findingLines(event.finding).forEach((line) => this.summary(line));
-        return this.note(noteText(event));
+        return this.note(of + noteText(event));
       case "warning":
-        return this.warn(warningText(event));
+        return this.warn(of + warningText(event));
       case "detail":
         if (event.code === "command-started") this.#progress.login(transfer);
         if (event.code === "command-answered" || event.code === "tunnel-opened") this.#progress.loggedIn(transfer);
-        return this.detail(detailText(event));
+        return this.detail(withPrefix(of, detailText(event)));
       case "remote":
-        return this.remote(event.line);
+        return this.remote(event.line, host);
       case "error":
         return this.failure(event, transfer);
       case "result":
-        return this.summary(resultText(event), transfer);
+        return this.summary(of + resultText(event), transfer);
     }
+  }
+
+  #hostOf(transfer: TransferName | undefined): string | undefined {
+    return this.#options.namesHosts ? transfer?.host : undefined;
   }
 
   progress(progress: Progress, transfer?: TransferName): void {
@@ -92,8 +102,8 @@ export class Terminal {
     this.#print(`docker-over-ssh: warning: ${text}`);
   }
 
-  remote(line: string): void {
-    this.#print(`remote: ${line}`);
+  remote(line: string, host?: string): void {
+    this.#print(`remote${host === undefined ? "" : ` ${host}`}: ${line}`);
   }
 
   summary(text: string, transfer?: TransferName): void {
@@ -104,11 +114,14 @@ export class Terminal {
   /** Prints a failure of this side, or one in the words of the remote side. */
   failure(report: ErrorReport, transfer?: TransferName): void {
     this.#progress.remove(transfer);
+    const host = this.#hostOf(transfer);
+    const of = host === undefined ? "" : `${host}: `;
     const words = JSON.stringify([report.message, report.expected, report.hint]);
-    if (this.#failures.has(words)) return;
+    if (this.#failures.has(words))
+      return host === undefined ? undefined : this.#print(`docker-over-ssh: ${of}as above`);
     this.#failures.add(words);
     const { message, expected, hint } = report.side === "remote" ? eachOnOneLine(report) : report;
-    this.#print(`docker-over-ssh: ${report.side === "remote" ? "the remote side failed: " : ""}${message}`);
+    this.#print(`docker-over-ssh: ${of}${report.side === "remote" ? "the remote side failed: " : ""}${message}`);
     if (expected) this.#print(`  expected: ${expected}`);
     if (hint) this.#print(`  to do:    ${hint}`);
   }
@@ -122,6 +135,11 @@ export class Terminal {
   close(): void {
     this.#progress.close();
   }
+}
+
+/** Puts a prefix before a text, if there is one. */
+function withPrefix(prefix: string, text: string): string {
+  return text === "" ? "" : prefix + text;
 }
 
 /** The remote side chooses the words, but not the layout. */
