@@ -3,7 +3,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { buildImage } from "../testbed/build-image.ts";
 import { PROGRAMS, startLoginHost } from "../testbed/login-host.ts";
 import { NODE_IMAGE, nodeImage } from "../testbed/node-image.ts";
+import { registryImage } from "../testbed/registry-image.ts";
 import { fileEntry, tar } from "../testbed/tar.ts";
+import { until } from "../testbed/wait.ts";
 import { bed, done, rememberEngines, why } from "./bed.ts";
 import { BUNDLE_SENT, ENGINE_ALONE, found, passedOver, RemoteUsers, userWith, VOLUME } from "./remote-users.ts";
 
@@ -146,6 +148,40 @@ describe.skipIf(why)(`a container is passed over, with one line ${why ?? ""}`, (
     expect(run.stderr).toContain(`pushed ${NODE_IMAGE}`);
     expect(run.stderr).toContain(found("docker", ", sent into a container"));
     expect(sent).toBeGreaterThan(20_000_000);
+  });
+});
+
+describe.skipIf(why)("an image with Node that a registry has", () => {
+  test("is pulled there, once, with a line", async () => {
+    const { far } = bed;
+    const name = "127.0.0.1:5017/passed-over-node:v1";
+    await registryImage(far, "passed-over-registry:v1");
+    const { stdout: id } = await far.docker(
+      ...["run", "--detach", "--network", "host", "--env", "REGISTRY_HTTP_ADDR=127.0.0.1:5017"],
+      "passed-over-registry:v1",
+    );
+    try {
+      await nodeImage(far);
+      await far.docker("tag", NODE_IMAGE, name);
+      const push = async (): Promise<boolean> =>
+        await far.docker("push", name).then(
+          () => true,
+          () => false,
+        );
+      await until("the registry takes the image", push);
+      await far.docker("rmi", name);
+      const way = { user: "docker", options: ["--far-image", name] };
+      const first = await on.transfer("push", way, IMAGE);
+      expect(first.run).toEqual(done);
+      expect(first.run.stderr).toMatch(/pull.*127\.0\.0\.1:5017\/passed-over-node:v1/);
+      expect(first.run.stderr).toContain(found("docker", ", sent into a container"));
+      const second = await on.transfer("push", way, IMAGE);
+      expect(second.run).toEqual(done);
+      expect(second.run.stderr).not.toContain("pull");
+    } finally {
+      await far.docker("rm", "--force", "--volumes", id);
+      await far.docker("rmi", "--force", name, "passed-over-registry:v1");
+    }
   });
 });
 

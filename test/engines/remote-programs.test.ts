@@ -32,6 +32,7 @@ const users = [
   userWith("only-docker", ["docker"]),
   userWith("has-all", ["docker", "node", "docker-over-ssh"]),
   userWith("has-none", []),
+  userWith("sent", ["docker"]),
   userWith("killed", ["docker", "node"]),
 ];
 
@@ -116,6 +117,21 @@ describe.skipIf(why).each([
     ]);
     expect(second.sent).toBeLessThan(OVERHEAD);
     expect(first.sent - second.sent).toBeGreaterThan(BUNDLE);
+  });
+});
+
+describe.skipIf(why)("Node is sent along", () => {
+  test("once, and it runs docker-over-ssh there; a later push by it sends neither", async () => {
+    const way = { user: "sent", options: ["--far", "node-sent"] };
+    const first = await classic.transfer("push", way, "programs:v1");
+    expect(first.run).toEqual(done);
+    expect(first.run.stderr).toContain(found("sent", ", sent with Node"));
+    expect(first.sent).toBeGreaterThan(20 * MB);
+    const second = await classic.transfer("push", way, "programs:v1");
+    expect(second.run).toEqual(done);
+    expect(second.sent).toBeLessThan(OVERHEAD);
+    const files = await classic.run("cd /home/sent/.cache/docker-over-ssh && stat -c '%a %U %n' node-* bundle-*");
+    expect(files).toMatch(/^700 sent node-[0-9a-f]{64}\n600 sent bundle-[0-9a-f]{64}\.cjs$/);
   });
 });
 
