@@ -8,7 +8,7 @@ import type { ReceiveOptions } from "./receive/receive-options.ts";
 import type { TargetPlan } from "./receive/target.ts";
 import type { SharedRequest } from "./request.ts";
 import type { Hello } from "./stdio-tunnel/handshake.ts";
-import type { Traffic } from "./transfer.ts";
+import type { Traffic } from "./traffic.ts";
 
 /** `--dry-run`: what push and pull share. One side's option counts for both: its hello tells. */
 

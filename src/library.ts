@@ -8,7 +8,7 @@ import type { SharedOptions } from "./commands/shared-options.ts";
 import { Failure } from "./output/errors.ts";
 import type { TransferEvent, TransferResult } from "./output/events.ts";
 import { outputTo } from "./output/output.ts";
-import { asFailure } from "./transfer.ts";
+import { asFailure } from "./explain-error.ts";
 
 /** The options of a transfer, as for the command; docs/cli.md describes each. */
 export interface TransferOptions {

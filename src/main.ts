@@ -1,6 +1,5 @@
 import { constants } from "node:os";
 import { parseCommandLine, writerTo, type Job, type Parsed } from "./cli.ts";
-import { errorReport } from "./output/errors.ts";
 import type { TransferEvent } from "./output/events.ts";
 import { JsonLines } from "./output/json-lines.ts";
 import { outputTo, type OutputOptions } from "./output/output.ts";
@@ -125,16 +124,15 @@ async function report(
 ): Promise<number> {
   const { RemoteFailure } = await import("./stdio-tunnel/failures.ts");
   const { wasReported } = await import("./stdio-tunnel/open.ts");
-  const { asFailure, transferName } = await import("./transfer.ts");
+  const { asFailure, reportOf } = await import("./explain-error.ts");
+  const { transferName } = await import("./transfer.ts");
   const failure = asFailure(error);
   const requests = batch?.remotes.flatMap(({ transfers }) => transfers) ?? [];
   const [only] = requests.length === 1 ? requests : [];
   // Its initiator prints the failure: the one it was sent through the tunnel, or its own.
   const isPrintedThere =
     requests[0]?.connection.kind === "spawned" && (wasReported(error) || failure instanceof RemoteFailure);
-  const side = failure instanceof RemoteFailure ? "remote" : "here";
-  if (!isPrintedThere)
-    print({ type: "error", ...errorReport(failure, side), ...(only && { transfer: transferName(only) }) });
+  if (!isPrintedThere) print({ type: "error", ...reportOf(error), ...(only && { transfer: transferName(only) }) });
   terminal.close();
   if (failure.code === "internal" && error instanceof Error) terminal.detail(error.stack ?? "");
   return failure.exitStatus;

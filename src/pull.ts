@@ -27,16 +27,16 @@ import { newRunId, type RunId } from "./run/run-id.ts";
 import type { Conversation } from "./stdio-tunnel/conversation.ts";
 import { ResumeCache } from "./store/resume-cache.ts";
 import { abortable } from "./streams/abortable.ts";
+import { mayBeContinued } from "./explain-error.ts";
+import { type Traffic } from "./traffic.ts";
 import {
   connectEarly,
-  mayBeContinued,
   imageOf,
   reasonAgainstDelta,
   transferResult,
   connectByCommand,
   type Context,
   type Connect,
-  type Traffic,
 } from "./transfer.ts";
 
 /**

@@ -31,6 +31,7 @@ import { askedImage, isNameGiven, keepToGive, namesToGive } from "./send/names-t
 import type { Source } from "./send/source.ts";
 import type { Conversation } from "./stdio-tunnel/conversation.ts";
 import { abortable } from "./streams/abortable.ts";
+import { type Traffic } from "./traffic.ts";
 import {
   connectEarly,
   reasonAgainstDelta,
@@ -38,7 +39,6 @@ import {
   connectByCommand,
   type Context,
   type Connect,
-  type Traffic,
 } from "./transfer.ts";
 
 /** ms for the receiver to get ready, once the tunnel is open. */

@@ -1,20 +1,19 @@
 import { homedir } from "node:os";
 import { CUTS_ON_DEMAND, DRY_RUN, FEATURES } from "./conversation/features.ts";
 import { type Result } from "./conversation/messages.ts";
-import { EngineError } from "./engine/engine-error.ts";
-import { openFileLimitError } from "./files/open-file-limit.ts";
-import { InvalidImage } from "./image/invalid-image.ts";
+import { explainError } from "./explain-error.ts";
 import type { WholeReason } from "./output/details.ts";
-import { Failure, messageOf } from "./output/errors.ts";
+import { Failure } from "./output/errors.ts";
 import type { TransferName, TransferResult } from "./output/events.ts";
-import type { Output } from "./output/output.ts";
+import { outputFor, type Output } from "./output/output.ts";
 import { withoutFolders } from "./output/without-folders.ts";
-import { isInitiator, type RemoteProgram, type SharedRequest, type TransferRequest } from "./request.ts";
+import { isInitiator, type SharedRequest, type TransferRequest } from "./request.ts";
 import { overTunnel, type TunnelConnection, type TunnelOptions } from "./stdio-tunnel/open.ts";
 import type { Conversation } from "./stdio-tunnel/conversation.ts";
 import { CONVERSATIONS } from "./stdio-tunnel/constants.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { abortable } from "./streams/abortable.ts";
+import type { Traffic } from "./traffic.ts";
 import { VERSION } from "./version.ts";
 
 /** The surroundings of a transfer. */
@@ -29,6 +28,11 @@ export interface Context {
 export function transferName(request: TransferRequest): TransferName {
   const { connection } = request;
   return { image: imageOf(request), ...(connection.kind === "host" && { host: connection.given }) };
+}
+
+/** Returns the surroundings of a transfer: its events name it. */
+export function contextOf(request: TransferRequest, context: Context): Context {
+  return { ...context, output: outputFor(context.output, transferName(request)) };
 }
 
 /** Returns the image of a request as it was typed; "" for whatever the sender offers. */
@@ -48,50 +52,6 @@ export function reasonAgainstDelta(
   if (connection.kind === "in-process") return "engine-alone";
   if (manifest !== undefined) return "preserved-digest";
   return undefined;
-}
-
-/** Turns errors of an engine, of an invalid image and of the limit of open files into failures. Returns other errors unchanged. */
-export function explainError(error: unknown): unknown {
-  const outOf = openFileLimitError(error);
-  if (outOf !== undefined) return tooManyFiles(outOf);
-  if (error instanceof EngineError) {
-    return new Failure("transfer-failed", `the engine reported an error: ${messageOf(error)}`, {
-      expected: "a successful answer; the words of the error are the engine's",
-      hint: "Read the engine's log, then run the same command again.",
-      cause: error,
-    });
-  }
-  if (!(error instanceof InvalidImage)) return error;
-  return new Failure("not-verified", `the image is not valid: ${error.message}`, {
-    expected: "content that matches its digests",
-    hint: "The image was not tagged. Run the same command again; if that fails as well, please report it.",
-    cause: error,
-  });
-}
-
-/** An invalid image, or one without room here, is not worth resuming. */
-export function mayBeContinued(error: unknown): boolean {
-  const failure = explainError(error);
-  return !(failure instanceof Failure && ["not-verified", "refused", "no-space"].includes(failure.code));
-}
-
-/** Turns any error into a failure. An error that nothing else explains is a bug in this program. */
-export function asFailure(error: unknown): Failure {
-  const explained = explainError(error);
-  if (explained instanceof Failure) return explained;
-  return new Failure("internal", `a bug in docker-over-ssh: ${messageOf(error)}`, {
-    expected: "no error of this kind",
-    hint: "Run the command again with --verbose, and report what it prints.",
-    cause: error,
-  });
-}
-
-function tooManyFiles(cause: Error): Failure {
-  return new Failure("transfer-failed", `no more files can be opened: ${messageOf(cause)}`, {
-    expected: "a limit of at least 256 open files, pipes and connections for this process (ulimit -n)",
-    hint: "Raise it, for instance with `ulimit -n 1024`, and run the same command again.",
-    cause,
-  });
 }
 
 /** Makes the result of a transfer of the receiver's `result` message. `ms`: since the transfer began. */
@@ -182,41 +142,6 @@ function withoutOwnFolders(request: TransferRequest): (failure: Failure) => Fail
   const hide = withoutFolders(location.kind === "docker-daemon" ? [] : [location.path], homedir());
   return ({ code, message, expected = "", hint = "" }) =>
     new Failure(code, hide(message), { expected: hide(expected), hint: hide(hint) });
-}
-
-/** Bytes that went through the connection to the remote side so far. */
-export interface Traffic {
-  readonly bytesSent: number;
-  readonly bytesReceived: number;
-  /** The program that runs the remote side; undefined where the command that was given started it. */
-  readonly program?: RemoteProgram;
-}
-
-/** Names the program that runs the remote side. */
-export function trafficBy(program: RemoteProgram, traffic: Traffic): Traffic {
-  return {
-    program,
-    get bytesSent() {
-      return traffic.bytesSent;
-    },
-    get bytesReceived() {
-      return traffic.bytesReceived;
-    },
-  };
-}
-
-/** Returns the traffic from now on. */
-export function trafficFromNow(traffic: Traffic): Traffic {
-  const { bytesSent, bytesReceived } = traffic;
-  return {
-    ...(traffic.program && { program: traffic.program }),
-    get bytesSent() {
-      return traffic.bytesSent - bytesSent;
-    },
-    get bytesReceived() {
-      return traffic.bytesReceived - bytesReceived;
-    },
-  };
 }
 
 /** Uses the open tunnel. */

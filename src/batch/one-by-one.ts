@@ -1,4 +1,5 @@
-import { asFailure, imageOf, type Context } from "../transfer.ts";
+import { asFailure } from "../explain-error.ts";
+import { imageOf, type Context } from "../transfer.ts";
 import { Failure, type FailureCode } from "../output/errors.ts";
 import type { TransferResult } from "../output/events.ts";
 import type { RemoteBatch, TransferRequest } from "../request.ts";

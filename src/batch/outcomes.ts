@@ -1,9 +1,8 @@
-import { errorReport, Failure, type ErrorReport } from "../output/errors.ts";
+import { Failure } from "../output/errors.ts";
 import type { TransferResult } from "../output/events.ts";
-import { outputFor } from "../output/output.ts";
 import { isInitiator, type NonEmpty, type RemoteBatch, type TransferRequest } from "../request.ts";
-import { RemoteFailure } from "../stdio-tunnel/failures.ts";
-import { asFailure, imageOf, transferName, type Context } from "../transfer.ts";
+import { asFailure, reportOf } from "../explain-error.ts";
+import { contextOf, imageOf, type Context } from "../transfer.ts";
 
 /** What became of a transfer. */
 type Outcome = { result: TransferResult } | { error: unknown };
@@ -36,11 +35,7 @@ export class Outcomes<Request extends TransferRequest> {
   begin(request: Request): Context {
     this.#requests.add(request);
     this.#current = request;
-    return this.#contextOf(request);
-  }
-
-  #contextOf(request: Request): Context {
-    return { ...this.#context, output: outputFor(this.#context.output, transferName(request)) };
+    return contextOf(request, this.#context);
   }
 
   succeed(request: Request, result: TransferResult): void {
@@ -50,7 +45,8 @@ export class Outcomes<Request extends TransferRequest> {
   fail(request: Request, error: unknown): void {
     this.#set(request, { error });
     // The initiator prints what a spawned side tells it.
-    if (isInitiator(request.connection)) this.#contextOf(request).output.event({ type: "error", ...reportOf(error) });
+    if (isInitiator(request.connection))
+      contextOf(request, this.#context).output.event({ type: "error", ...reportOf(error) });
   }
 
   /** Notes that the current transfer has failed, if there is one. Returns whether there was. */
@@ -94,11 +90,6 @@ export class Outcomes<Request extends TransferRequest> {
       cause: reason,
     });
   }
-}
-
-function reportOf(error: unknown): ErrorReport {
-  const failure = asFailure(error);
-  return errorReport(failure, failure instanceof RemoteFailure ? "remote" : "here");
 }
 
 function nothingAskedFor(): Failure {

@@ -9,16 +9,8 @@ import { isForOneImage, isInitiator, type NonEmpty, type PullRequest, type Remot
 import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
 import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { abortable } from "../streams/abortable.ts";
-import {
-  connectEarly,
-  failureForPeer,
-  imageOf,
-  trafficFromNow,
-  type Connect,
-  type Context,
-  type Traffic,
-  type Use,
-} from "../transfer.ts";
+import { trafficFromNow, type Traffic } from "../traffic.ts";
+import { connectEarly, failureForPeer, imageOf, type Connect, type Context, type Use } from "../transfer.ts";
 import { oneByOne } from "./one-by-one.ts";
 import { Outcomes } from "./outcomes.ts";
 import { receiveImages, receiveNames } from "./receive-images.ts";

@@ -8,7 +8,8 @@ import type { PushRequest, RemoteBatch } from "../request.ts";
 import type { Source } from "../send/source.ts";
 import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { abortable } from "../streams/abortable.ts";
-import { imageOf, trafficFromNow, type Context, type Traffic } from "../transfer.ts";
+import { trafficFromNow, type Traffic } from "../traffic.ts";
+import { imageOf, type Context } from "../transfer.ts";
 import { Outcomes } from "./outcomes.ts";
 
 /** An image of a push, and its source, which is being opened. */

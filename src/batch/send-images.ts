@@ -6,7 +6,7 @@ import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { acceptConversations } from "../stdio-tunnel/conversations.ts";
 import { useTunnel, type TunnelOptions } from "../stdio-tunnel/open.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
-import { explainError } from "../transfer.ts";
+import { explainError } from "../explain-error.ts";
 
 export interface SendImagesOptions
   extends Pick<TunnelOptions, "signal" | "failureForPeer">, Pick<SharedRequest, "timeout"> {

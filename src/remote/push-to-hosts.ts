@@ -1,10 +1,10 @@
-import { errorReport, Failure } from "../output/errors.ts";
+import { Failure } from "../output/errors.ts";
 import type { TransferResult } from "../output/events.ts";
 import { outputFor } from "../output/output.ts";
 import { SharedSources } from "../locations/shared-sources.ts";
 import type { NonEmpty, PushRequest, RemoteBatch } from "../request.ts";
-import { RemoteFailure } from "../stdio-tunnel/failures.ts";
-import { asFailure, transferName, type Context } from "../transfer.ts";
+import { asFailure, reportOf } from "../explain-error.ts";
+import { transferName, type Context } from "../transfer.ts";
 import { LoginQueue } from "./login-queue.ts";
 
 /** The outcome of the transfers with one host. */
@@ -56,9 +56,8 @@ export async function pushToHosts(
       return { results };
     } catch (error) {
       context.signal.throwIfAborted();
-      const failure = asFailure(error);
-      output.event({ type: "error", ...errorReport(failure, failure instanceof RemoteFailure ? "remote" : "here") });
-      return { failure };
+      output.event({ type: "error", ...reportOf(error) });
+      return { failure: asFailure(error) };
     }
   };
   // After Ctrl-C all must have cleaned up, not only the first: the process ends then.

@@ -5,7 +5,8 @@ import { openEngine } from "../engine/open/open-engine.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Failure } from "../output/errors.ts";
 import type { SharedRequest } from "../request.ts";
-import type { Context, Traffic } from "../transfer.ts";
+import type { Traffic } from "../traffic.ts";
+import type { Context } from "../transfer.ts";
 import { connectToEngine } from "./engine-connection.ts";
 import { withinAnswerTimeout, type RemoteCommand } from "./remote-command.ts";
 

@@ -6,7 +6,7 @@ import { outputFor } from "../output/output.ts";
 import { pull } from "../pull.ts";
 import { push } from "../push.ts";
 import type { Batch, NonEmpty, PullRequest, PushRequest, RemoteBatch, TransferRequest } from "../request.ts";
-import { transferName, type Context } from "../transfer.ts";
+import { contextOf, type Context } from "../transfer.ts";
 import { chooseConnection } from "./connect.ts";
 
 /** Hosts that are pushed to at a time, without --parallel. */
@@ -69,11 +69,6 @@ async function runAfterwards({ run, connection, transfers: [request] }: RemoteBa
   const { runThere } = await import("./run-there.ts");
   const output = outputFor(context.output, { host: connection.given });
   await runThere(run, connection, request, { ...context, output });
-}
-
-/** The events of a transfer name it. */
-function contextOf(request: TransferRequest, context: Context): Context {
-  return { ...context, output: outputFor(context.output, transferName(request)) };
 }
 
 /** Pushes to whatever is on the remote side: docker-over-ssh, or an engine alone. */

@@ -49,6 +49,25 @@ export class MessageExchange {
   }
 
   /**
+   * Sends this side's `result`, and waits for the peer to confirm it. Returns whether it has.
+   *
+   * @param onSent called when the result is sent: the end of `of` is no loss from then on
+   */
+  async sendResult(
+    result: Record<string, unknown>,
+    of: Pick<Conversation, "signal" | "closed">,
+    onSent: () => void,
+  ): Promise<boolean> {
+    const confirmed = this.next("received", of).then(
+      () => true,
+      () => false,
+    );
+    await this.send({ type: "result", ...result });
+    onSent();
+    return (await resolveWithin(FAREWELL_TIMEOUT * 5, confirmed)) ?? false;
+  }
+
+  /**
    * Sends a `failure` to the peer. Returns whether it was written in time.
    *
    * @param isLost whether the transport has been lost meanwhile

@@ -101,15 +101,9 @@ export class NumberedConversation implements Conversation {
   }
 
   async finish(result: Record<string, unknown>): Promise<boolean> {
-    const confirmed = this.next("received").then(
-      () => true,
-      () => false,
-    );
-    await this.send({ type: "result", ...result });
-    this.#finished = true;
-    const arrived = await resolveWithin(FAREWELL_TIMEOUT * 5, confirmed);
+    const isConfirmed = await this.#messages.sendResult(result, this, () => (this.#finished = true));
     await this.close();
-    return arrived ?? false;
+    return isConfirmed;
   }
 
   async result(): Promise<Message> {

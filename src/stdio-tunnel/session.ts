@@ -119,16 +119,10 @@ export class Tunnel implements Conversation, AsyncDisposable {
   }
 
   async finish(result: Record<string, unknown>): Promise<boolean> {
-    const confirmed = this.next("received").then(
-      () => true,
-      () => false,
-    );
-    await this.send({ type: "result", ...result });
-    this.#finished = true;
-    const arrived = await resolveWithin(FAREWELL_TIMEOUT * 5, confirmed);
-    if (arrived === true && this.#spawned) this.#destroy(); // closing in good order costs one more round trip
+    const isConfirmed = await this.#messages.sendResult(result, this, () => (this.#finished = true));
+    if (isConfirmed && this.#spawned) this.#destroy(); // closing in good order costs one more round trip
     await this.close();
-    return arrived ?? false;
+    return isConfirmed;
   }
 
   async result(): Promise<Message> {

@@ -156,10 +156,8 @@ describe.skipIf(why)("an image with Node that a registry has", () => {
     const { far } = bed;
     const name = "127.0.0.1:5017/passed-over-node:v1";
     await registryImage(far, "passed-over-registry:v1");
-    const { stdout: id } = await far.docker(
-      ...["run", "--detach", "--network", "host", "--env", "REGISTRY_HTTP_ADDR=127.0.0.1:5017"],
-      "passed-over-registry:v1",
-    );
+    const options = ["--detach", "--network", "host", "--env", "REGISTRY_HTTP_ADDR=127.0.0.1:5017"];
+    const { stdout: id } = await far.docker("run", ...options, "passed-over-registry:v1");
     try {
       await nodeImage(far);
       await far.docker("tag", NODE_IMAGE, name);

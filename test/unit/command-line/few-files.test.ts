@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { expect, test } from "vitest";
-import { explainError } from "../../../src/transfer.ts";
+import { explainError } from "../../../src/explain-error.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import { makeImage } from "../image/make-image.ts";
 import { folder, program, settings } from "./cli.ts";
