@@ -45,6 +45,7 @@ const BOUND: LoginUser[] = [
 /** Users with something unusual. */
 const ODD: LoginUser[] = [
   { name: "bare" },
+  { name: "no-node", links: { ".local/bin/docker": `${PROGRAMS.docker}/docker` } },
   { name: "noexec", noexec: true, files: { ".local/bin/node": "#!/bin/sh\necho it ran\n" } },
   { name: "no-path", forced: 'unset HOME; PATH=""; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"' },
 ];
@@ -224,6 +225,24 @@ describe.skipIf(why)("--sudo", () => {
     expect(run.stderr).toContain("the remote side asks for a password, and there is no terminal to type it");
     expect(await hasArrived("login-shells:none")).toBe(false);
     await expectNoSession();
+  });
+});
+
+describe.skipIf(why)("a host without Node, named without ssh://", () => {
+  const nowhere = ["--far-image", "127.0.0.1:1/nowhere"];
+  const question = "login has no Node: send one, ";
+
+  test("is sent one if the question on the terminal is answered with yes", async () => {
+    const run = await pushOnTerminal("no-node@login", nowhere, [[question, "y"]]);
+    expect(run).toMatchObject({ exitCode: 0, arrived: true, asked: 1 });
+    expect(run.screen).toContain("docker-over-ssh on no-node@login, sent with Node");
+  });
+
+  test("is not asked about without a terminal: the engine there is used alone", async () => {
+    const run = await push("no-node@login", ...nowhere);
+    expect(run).toEqual({ ...done, arrived: true });
+    expect(run.stderr).not.toContain(question);
+    expect(run.stderr).toContain("remote side: docker system dial-stdio");
   });
 });
 
