@@ -63,9 +63,11 @@ export async function untilPrinted(run: { stderr: Readable }, text: string): Pro
   });
 }
 
-/** Whether a path in the cache folder stays from one run to the next: compiled code, the bundle of a host, the note of a failed pull. */
+/** Whether a path in the cache folder stays from one run to the next: compiled code, the bundle of a host, a Node that was packed, the note of a failed pull. */
 export function staysInCache(path: string): boolean {
-  return /^(?:code(?:$|\/)|bundle-[0-9a-f]{64}\.cjs$|pull-failed$)/.test(path);
+  return /^(?:code(?:$|\/)|bundle-[0-9a-f]{64}\.cjs$|sent-node-[0-9a-f]{16}-\d+-[0-9a-f]{64}\.gz$|pull-failed$)/.test(
+    path,
+  );
 }
 
 /** Lists the engines' contents. The returned function returns the names that came and went since. */

@@ -123,10 +123,10 @@ async function commandLinesWith(text: string): Promise<string> {
   return (await execa({ reject: false })`pgrep -fa ${text}`).stdout;
 }
 
-/** Runs the command on a terminal. Types each answer when its question is on the screen, and adds up what the screen has shown. */
+/** Runs the command on a terminal with a person before it, also where CI runs the tests. Types each answer when its question is on the screen, and adds up what the screen has shown. */
 async function onTerminal(args: readonly string[], answers: readonly Answer[], env = host.env) {
   const command = ["docker-over-ssh", ...args].map((word) => `'${word}'`).join(" ");
-  const run = execa({ reject: false, env, stdin: "pipe" })`script -qefc ${command} /dev/null`;
+  const run = execa({ reject: false, env: { ...env, CI: "" }, stdin: "pipe" })`script -qefc ${command} /dev/null`;
   const open = [...answers];
   let [screen, read] = ["", 0];
   run.stdout.on("data", (chunk: Buffer) => {
