@@ -44,6 +44,8 @@ export class ProgramConnection extends Duplex {
     this.#program = program;
     const { stdout } = program;
     stdout.on("data", (chunk: Buffer) => this.#receive(chunk));
+    // Node reads the stdout of a program that has ended to its end, whether or not anyone listens.
+    if (stdout.destroyed) void this.#end();
     for (const end of ["end", "error", "close"]) stdout.once(end, () => void this.#end());
     program.stdin.on("error", () => {}); // EPIPE when the program has ended; the callback of the write gets it
   }

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -140,6 +141,16 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
       open(10_000, ["sh", "-c", "echo Go away; exec <&-; exit 3", "system", "dial-stdio"]),
     );
     expect(failure.message).toMatch(/status 3 before an engine answered\. It printed:\nGo away$/);
+  });
+
+  test("that has ended before the connection is made", async () => {
+    const context = { output: outputTo(() => {}), signal: stop.signal, env: process.env };
+    const request = { timeout: 10_000, bwlimit: undefined };
+    const link = runRemoteCommand(["sh", "-c", "exit 127"], { words, byHand: words }, request, context);
+    await Promise.all([link.child.exit(), once(link.child.stdout, "close")]);
+    const address = { host: words, source: "over its stdin and stdout" };
+    const opening = openRemoteEngine({ address, link, again: () => link, request, context });
+    expect(await rejection(opening)).toMatchObject({ code: "remote-command-not-found" });
   });
 
   test("that does not speak HTTP", async () => {
