@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { Docker29Last } from "./test/engines/docker-29-last.ts";
 import { leaveMachine, unitPath } from "./test/testbed/environment.ts";
 
 // Before anything is started: tests and all that they run see what they put there themselves, and not what this machine has.
@@ -7,6 +8,7 @@ leaveMachine();
 // `unit` needs Node alone. `engines` runs real Docker engines, which its files share: one file at a time. `matrix` runs all kinds.
 export default defineConfig({
   test: {
+    sequence: { sequencer: Docker29Last },
     projects: [
       {
         extends: true,

@@ -1,6 +1,6 @@
 /**
- * Runs all tests: the unit tests beside the engine tests, which mostly wait, and which go first where both want the processor. The output of the
- * unit tests comes in one piece. With arguments: `vitest run` with these.
+ * Runs all tests. Beside the engine tests, which mostly wait, it runs the unit tests, whose output comes in one piece, and builds the Docker 29
+ * that some engine tests need. These come last, and engine tests go first where both want the processor. With arguments: `vitest run` with these.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -8,10 +8,10 @@ import { constants, setPriority } from "node:os";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
-const vitest = fileURLToPath(new URL("../node_modules/vitest/vitest.mjs", import.meta.url));
+const inProject = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
 function run(args, stdio) {
-  return spawn(process.execPath, [vitest, "run", ...args], { stdio });
+  return spawn(process.execPath, [inProject("node_modules/vitest/vitest.mjs"), "run", ...args], { stdio });
 }
 
 /** Returns its exit status; 1 for the end by a signal. */
@@ -29,7 +29,15 @@ async function runUnitTests() {
   return status;
 }
 
+function buildDocker29() {
+  const child = spawn(process.execPath, ["--import", "tsx", inProject("test/testbed/cli.ts"), "build-29"], {
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  setPriority(child.pid, constants.priority.PRIORITY_LOW);
+}
+
 const args = process.argv.slice(2);
+if (args.length === 0) buildDocker29();
 const runs =
   args.length > 0
     ? [statusOf(run(args, "inherit"))]

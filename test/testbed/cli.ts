@@ -2,6 +2,8 @@ import { once } from "node:events";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildImage } from "./build-image.ts";
+import { checkTestbed } from "./check.ts";
+import { docker29Folder } from "./docker-29.ts";
 import type { EngineKind } from "./engine-packages.ts";
 import { registryImage } from "./registry-image.ts";
 import { findRuns } from "./run.ts";
@@ -13,8 +15,9 @@ import { removeLeftovers } from "./teardown.ts";
 const [command, near = "host", far = "host"] = process.argv.slice(2);
 if (command === "up") await up(near as EngineKind, far as EngineKind);
 else if (command === "down") await down();
+else if (command === "build-29") await build29();
 else {
-  console.error("usage: npx tsx test/testbed/cli.ts up [NEAR-KIND [FAR-KIND]] | down");
+  console.error("usage: npx tsx test/testbed/cli.ts up [NEAR-KIND [FAR-KIND]] | down | build-29");
   process.exitCode = 2;
 }
 
@@ -40,6 +43,11 @@ async function up(near: EngineKind, far: EngineKind): Promise<void> {
   const alive = setInterval(() => {}, 60_000);
   await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM"), once(process, "SIGHUP")]);
   clearInterval(alive);
+}
+
+/** Builds Docker 29 beforehand, where the test bed can run; the tests that need it say why it cannot be built. */
+async function build29(): Promise<void> {
+  if ((await checkTestbed()).usable) await docker29Folder().catch(() => {});
 }
 
 /** Ends every `up`, and removes what killed runs left behind. */
