@@ -1,7 +1,7 @@
 /** Writes the table of arguments and options in docs/cli.md: `npm run docs`. A unit test fails if the table is out of date. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { buildProgram } from "../src/cli.ts";
+import { buildProgram, commandsForPeople } from "../src/cli.ts";
 
 const PAGE = new URL("../docs/cli.md", import.meta.url);
 const BEGIN = "<!-- Written by `npm run docs` from the command definitions: change the descriptions there. -->\n";
@@ -17,7 +17,7 @@ export function readPage(): { is: string; shouldBe: string } {
 /** One row for each argument and option, with the commands that take it. */
 function table(): string {
   const rows = new Map<string, { commands: string[]; description: string }>();
-  for (const command of buildProgram(() => {}, {}).commands) {
+  for (const command of commandsForPeople(buildProgram(() => {}, {}))) {
     for (const { term, description } of [
       ...command.registeredArguments.map((argument) => ({ term: argument.name(), description: argument.description })),
       ...command.options.map(({ flags, description }) => ({ term: flags, description })),

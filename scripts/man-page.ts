@@ -1,7 +1,7 @@
 /** Writes man/docker-over-ssh.1 from the definitions of the commands: `npm run docs`. A unit test fails if the page is out of date. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { buildProgram } from "../src/cli.ts";
+import { buildProgram, commandsForPeople } from "../src/cli.ts";
 
 export const MAN_PAGE = new URL("../man/docker-over-ssh.1", import.meta.url);
 const STATUS_PAGE = new URL("../docs/exit-status.md", import.meta.url);
@@ -9,7 +9,7 @@ const STATUS_PAGE = new URL("../docs/exit-status.md", import.meta.url);
 /** Returns the page in the man macros (man(7)). It has no date and no version, so that it changes with the commands alone. */
 export function manPage(): string {
   const program = buildProgram(() => {}, {});
-  const { commands } = program;
+  const commands = commandsForPeople(program);
   return [
     `.TH DOCKER\\-OVER\\-SSH 1 "" "docker\\-over\\-ssh"`,
     ".SH NAME",

@@ -21,7 +21,7 @@ import { digestOf, isTooOld, pass, receive, tell, unpack } from "./remote/receiv
  * The first code that runs in the remote side's Node (`node -e`): it gets docker-over-ssh itself, the bundle, from the cache folder or
  * from stdin, checks its digest, and becomes it. Compiled for Node 10, so that an older Node can report its version.
  *
- * process.argv: this code, `DIGEST:SIZE` (hexadecimal SHA-256 of the bundle; its size in bytes as it is sent), the kind of program, and the
+ * process.argv: this code (brotli, in base64), `DIGEST:SIZE` (hexadecimal SHA-256 of the bundle; its size in bytes as it is sent), the kind of program, and the
  * arguments of docker-over-ssh.
  */
 
@@ -31,7 +31,7 @@ const PREFIX = "bundle-";
 /** ms after which a half-written file counts as abandoned. */
 const ABANDONED = 3600_000;
 
-const [, , bundle = "", program = "", ...words] = process.argv;
+const [, bootstrap = "", bundle = "", program = "", ...words] = process.argv;
 const [digest = "", size = ""] = bundle.split(":");
 
 function boot(): void {
@@ -45,7 +45,7 @@ function boot(): void {
   if (folder && path && !kept) keep(folder, path, content);
   tell(kept ? "run kept" : "run sent");
   const name = `${PREFIX}${digest}.cjs`;
-  const file = { text: content.toString("latin1"), path: path || join("/", name), name };
+  const file = { text: content.toString("latin1"), path: path || join("/", name), name, sent: { digest, bootstrap } };
   void runCommand(file, [process.execPath, name, ...words]);
 }
 

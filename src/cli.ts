@@ -14,6 +14,7 @@ import { pruneCommand } from "./commands/prune.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
 import { refuseUsedStdout } from "./commands/refuse-used-stdout.ts";
+import { relayCommand } from "./commands/relay.ts";
 import { setupCommand } from "./commands/setup.ts";
 import type { OutputOptions } from "./output/output.ts";
 import { VERSION } from "./version.ts";
@@ -92,7 +93,14 @@ Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists
   addCommand(program, pruneCommand, choose, env);
   addCommand(program, pluginCommand, choose, env);
   addCommand(program, completionCommand, choose, env);
+  addCommand(program, relayCommand, choose, env);
   return program;
+}
+
+/** Returns the commands that people type. */
+export function commandsForPeople(program: Command): Command[] {
+  const visible = program.createHelp().visibleCommands(program);
+  return program.commands.filter((command) => visible.includes(command));
 }
 
 function addCommand<Options extends object>(
@@ -101,10 +109,10 @@ function addCommand<Options extends object>(
   choose: (job: Job) => void,
   env: NodeJS.ProcessEnv,
 ): void {
-  const { name, summary, description, options } = definition;
+  const { name, isHidden = false, summary, description, options } = definition;
   const isPassedOn = definition.arguments.some(({ term }) => term.endsWith("...]"));
   const command = program
-    .command(name)
+    .command(name, { hidden: isHidden })
     .summary(summary)
     .description(description)
     .usage(

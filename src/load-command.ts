@@ -11,9 +11,11 @@ export interface CommandFile {
   path: string;
   /** Changes with its content. */
   name: string;
+  /** It was sent to this machine, where none of the package's files are: it can be sent on with this. */
+  sent?: { digest: string; bootstrap: string };
 }
 
-/** The parameters of Node's wrapper for CommonJS modules, and `importModule`. */
+/** The parameters of Node's wrapper for CommonJS modules, `importModule` and `sentBundle`. */
 type Load = (
   exported: object,
   require: NodeJS.Require,
@@ -21,6 +23,7 @@ type Load = (
   filename: string,
   dirname: string,
   importModule: (name: string) => Promise<unknown>,
+  sentBundle: { text: string; digest: string; bootstrap: string } | undefined,
 ) => void;
 
 /**
@@ -38,7 +41,7 @@ export function tuneGarbageCollection(): void {
  *
  * @param argv as in process.argv
  */
-export async function runCommand({ text, path, name }: CommandFile, argv: readonly string[]): Promise<void> {
+export async function runCommand({ text, path, name, sent }: CommandFile, argv: readonly string[]): Promise<void> {
   const [, , side = ""] = argv;
   const isTransfer = side === "push" || side === "pull";
   const cacheName = `${name}-${cachedDataVersionTag().toString(36)}-${side}`;
@@ -49,7 +52,7 @@ export async function runCommand({ text, path, name }: CommandFile, argv: readon
   // A script from the cache cannot use `import()` (Node 20 and 24).
   const importModule = async (name: string): Promise<unknown> => await import(name);
   const load = script.runInThisContext() as Load;
-  load(module.exports, createRequire(path), module, path, dirname(path), importModule);
+  load(module.exports, createRequire(path), module, path, dirname(path), importModule, sent && { text, ...sent });
   const { main } = module.exports as typeof import("./main.ts");
   const isDone = await main(argv);
   // After the run: the cache then holds the functions that have run.

@@ -21,6 +21,18 @@ export interface Batch<Request extends TransferRequest = TransferRequest> {
   remotes: NonEmpty<RemoteBatch<Request>>;
   /** --parallel: hosts at a time */
   parallel?: number | undefined;
+  /** --relay: the first remote side gets the images from here, and the others from it. */
+  relay?: RelayOrder | undefined;
+}
+
+/** What the first host of --relay is told before it gets the images: a push of its own to the others, as JSON carries it. */
+export interface RelayOrder {
+  /** The names that the images have on the first host, in the order of the transfers. */
+  images: NonEmpty<string>;
+  /** The addresses of the others, as they were typed. Their names are resolved on the first host. */
+  hosts: NonEmpty<string>;
+  /** Values of the options of push: those that are about the images and the hosts, and not about this side or its link. */
+  options: Readonly<Record<string, unknown>> & { timeout?: number };
 }
 
 /** The transfers with one remote side. They share one connection. */

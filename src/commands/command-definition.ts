@@ -5,6 +5,8 @@ import type { Context } from "../transfer.ts";
 /** A command of the command line, as data: cli.ts makes the parser and the help of it, scripts/cli-reference.ts the table in docs/cli.md. */
 export interface CommandDefinition<Options extends object, Job extends CommandJob = CommandJob> {
   name: string;
+  /** Left out of the help: another docker-over-ssh runs it. */
+  isHidden?: boolean;
   summary: string;
   description: string;
   arguments: readonly ArgumentDefinition[];

@@ -4,12 +4,15 @@ import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import type { CompressOption } from "../packing/compress-option.ts";
 import { chooseRegistry } from "../registry/choose-registry.ts";
-import type { Batch, Connection, PushRequest, SourceEngine } from "../request.ts";
+import type { TransferResult } from "../output/events.ts";
+import type { Batch, Connection, NonEmpty, PushRequest, SourceEngine } from "../request.ts";
+import type { Context } from "../transfer.ts";
 import type { CommandDefinition, TransferJob, Words } from "./command-definition.ts";
 import { checkRegistry } from "./option-values.ts";
 import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
 import { LISTED_IMAGES_OPTIONS, readListedImages, type ListedImagesOptions } from "./listed-images.ts";
 import { readCommand, readWords } from "./read-words.ts";
+import { relayOrder } from "./relay-order.ts";
 import { SEVERAL_HOSTS_OPTIONS, wordsWithHosts, type SeveralHostsOptions } from "./several-hosts.ts";
 import {
   readBatch,
@@ -63,12 +66,16 @@ export const pushCommand: CommandDefinition<PushOptionValues, TransferJob> = {
 export function pushJob(words: Words, options: PushOptionValues, env: NodeJS.ProcessEnv): TransferJob {
   const { parallel } = options;
   const read = (image: string, connection: Connection) => readPushRequest(image, connection, options, env);
-  const batch = { ...withRun(readBatch(words, options, env, read), options), parallel };
-  if (words.images.length > 1) batch.remotes[0].transfers.forEach(refuseNameless);
-  return {
-    batch,
-    run: async (context) => await (await import("../remote/transfers.ts")).pushToRemotes(batch, context),
-  };
+  const { remotes } = withRun(readBatch(words, options, env, read), options);
+  if (words.images.length > 1) remotes[0].transfers.forEach(refuseNameless);
+  const batch = { remotes, parallel, relay: options.relay ? relayOrder({ remotes }, options) : undefined };
+  return { batch, run: async (context) => await pushBatch(batch, context) };
+}
+
+async function pushBatch(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
+  const { relay } = batch;
+  if (relay === undefined) return await (await import("../remote/transfers.ts")).pushToRemotes(batch, context);
+  return await (await import("../remote/relay/push-by-relay.ts")).pushByRelay(batch, relay, context);
 }
 
 /** Throws a `usage` Failure for one of several images without a name: the receiver asks for each by its name. */

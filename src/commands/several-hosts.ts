@@ -8,6 +8,7 @@ import { isAddress } from "./read-words.ts";
 export interface SeveralHostsOptions {
   hostsFile?: string | undefined;
   parallel?: number | undefined;
+  relay?: boolean | undefined;
 }
 
 /** Hosts at a time at most: each takes a login, and memory for its link. */
@@ -23,6 +24,11 @@ export const SEVERAL_HOSTS_OPTIONS: readonly OptionDefinition[] = [
     flags: "--parallel <number>",
     description: "with several hosts: how many are sent to at a time (default: 4)",
     parse: parseParallel,
+  },
+  {
+    flags: "--relay",
+    description:
+      'with several hosts: send the images once, to the first host, which passes them on to the others by its own ssh; for a slow uplink. It needs docker-over-ssh or Node there, and keys there for the other hosts, or your agent (ForwardAgent, or --ssh "ssh -A")',
   },
 ];
 

@@ -156,6 +156,10 @@ export type Note =
   | { code: "connecting-again"; host?: string }
   /** All images are there, and the command of --run is run. */
   | { code: "running-there"; host: string; command: string }
+  /** `host` has the images, and passes them on to these hosts (--relay). */
+  | { code: "relaying"; host: string; hosts: readonly string[] }
+  /** What this host lacks is known when `host` has the images, which passes them on. */
+  | { code: "relay-not-planned"; host: string }
   /** The login ran no command of a POSIX shell: it ended with this status. The engine there is used by another login. */
   | { code: "no-remote-shell"; host: string; status: number }
   /** --preserve-digest has no effect: this address keeps no manifests. Without `address`: the sender. */

@@ -27,6 +27,10 @@ export function noteText(note: Note): string {
       return `connecting to ${note.host ?? "the engine"} once more, to read ${note.host === undefined ? "its" : "the engine's"} content store`;
     case "running-there":
       return `running on ${note.host}: ${note.command}`;
+    case "relaying":
+      return `${note.host} passes the images on to ${note.hosts.join(", ")}`;
+    case "relay-not-planned":
+      return `what is missing here is not known: ${note.host} asks when it has the images itself`;
     case "no-remote-shell":
       return `${note.host} runs no commands of a POSIX shell (status ${note.status}): connecting once more, to the engine alone`;
     case "manifest-not-kept":

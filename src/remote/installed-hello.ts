@@ -11,7 +11,7 @@ import { findMarker, MAX_NOISE } from "./remote-lines.ts";
  */
 export async function readHello(
   link: RemoteCommand,
-  request: TransferRequest,
+  request: Pick<TransferRequest, "timeout">,
   signal: AbortSignal,
 ): Promise<"this-protocol" | "other-protocol" | "passed-over"> {
   const hello = (text: string) => {

@@ -8,13 +8,13 @@ import { transferName, type Context } from "../transfer.ts";
 import { LoginQueue } from "./login-queue.ts";
 
 /** The outcome of the transfers with one host. */
-type Outcome = { results: NonEmpty<TransferResult> } | { failure: Failure };
+export type Outcome = { results: NonEmpty<TransferResult> } | { failure: Failure };
 
-/** Pushes the images of one host, from sources that hosts share. */
+/** Pushes the images of one host, from sources that hosts share. A single host has sources of its own. */
 type PushToHost = (
   remote: RemoteBatch<PushRequest>,
   context: Context,
-  open: SharedSources["open"],
+  open: SharedSources["open"] | undefined,
 ) => Promise<NonEmpty<TransferResult>>;
 
 /**
@@ -28,6 +28,7 @@ export async function pushToHosts(
   pushToHost: PushToHost,
 ): Promise<NonEmpty<TransferResult>> {
   await using sources = new SharedSources(context);
+  const open = remotes.length > 1 ? sources.open : undefined;
   const logins = new LoginQueue();
   const outcomes = new Map<RemoteBatch<PushRequest>, Outcome>();
   const waiting = [...remotes];
@@ -44,12 +45,10 @@ export async function pushToHosts(
     const output = outputFor(context.output, only);
     try {
       const once = async () =>
-        await logins.run(
-          output,
-          async (watched) => await pushToHost(remote, { ...context, output: watched }, sources.open),
-        );
+        await logins.run(output, async (watched) => await pushToHost(remote, { ...context, output: watched }, open));
       const results = await once().catch(async (error: unknown) => {
-        const isOurDisk = asFailure(error).code === "no-space" && (await sources.isOutOfRoom(request));
+        const isOurDisk =
+          open !== undefined && asFailure(error).code === "no-space" && (await sources.isOutOfRoom(request));
         if (!isOurDisk || context.signal.aborted) throw error;
         return await once();
       });
@@ -66,7 +65,12 @@ export async function pushToHosts(
   return resultsOf(remotes.map((remote) => outcomes.get(remote)));
 }
 
-function resultsOf(outcomes: readonly (Outcome | undefined)[]): NonEmpty<TransferResult> {
+/**
+ * Returns the results of all hosts, in the order of the command line. Throws a Failure where one has failed, with the code of the first.
+ *
+ * @param outcomes undefined for a host that was not begun
+ */
+export function resultsOf(outcomes: readonly (Outcome | undefined)[]): NonEmpty<TransferResult> {
   const failures = outcomes.flatMap((outcome) =>
     outcome !== undefined && "failure" in outcome ? [outcome.failure] : [],
   );

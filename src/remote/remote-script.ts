@@ -23,10 +23,12 @@ pass() {
 }
 
 # Ends the script with the status of a program, unless that tells that the program has not run: 126 and 127 are the shell's,
-# 125 is docker run's, 8 is that of a docker-over-ssh with another protocol, and ${PASSED_OVER} the bootstrap's.
+# 125 is docker run's, 8 is that of a docker-over-ssh with another protocol, and ${PASSED_OVER} the bootstrap's. An installed version that
+# cannot relay does not know the word (2).
 ended() {
   case $2 in
     ${PASSED_OVER}) ;;
+    2) [ "$q" = relay ] || exit 2; pass $1 "status 2" ;;
     8|125|126|127) pass $1 "status $2" ;;
     *) exit $2 ;;
   esac
@@ -157,6 +159,8 @@ export interface ScriptOptions {
   isImageAsked: boolean;
   /** The bootstrap installs docker-over-ssh there, and needs no engine. */
   isInstalling?: boolean;
+  /** docker-over-ssh there passes images on to other hosts. */
+  isRelay?: boolean;
   /** Folders to look into first. */
   paths: readonly string[];
   /** Folders to look into last. */
@@ -167,7 +171,7 @@ export interface ScriptOptions {
 
 /** Returns the words of a command that runs the script, without the login. */
 export function scriptWords(options: ScriptOptions): string[] {
-  const { sudo, programs, bundle, image, isImageAsked, isInstalling, paths, folders = FOLDERS, words } = options;
+  const { sudo, programs, bundle, image, paths, folders = FOLDERS, words } = options;
   const [first = "", ...blocks] = blocksOf(SCRIPT);
   // csh refuses words of 1024 (4.2BSD) or 4096 (Debian) characters.
   const takesBundle = programs.some((program) => program !== "installed" && program !== "engine");
@@ -179,10 +183,16 @@ export function scriptWords(options: ScriptOptions): string[] {
     image.given,
     paths.join(":"),
     folders.join(":"),
-    isInstalling ? "install" : isImageAsked ? "asked" : "",
+    purposeOf(options),
     ...words,
   ];
   return evaluatingWords(all, given, { sudo });
+}
+
+function purposeOf({ isInstalling, isRelay, isImageAsked }: ScriptOptions): string {
+  if (isInstalling) return "install";
+  if (isRelay) return "relay";
+  return isImageAsked ? "asked" : "";
 }
 
 /** The further blocks of the script, for programs that are seldom reached. */

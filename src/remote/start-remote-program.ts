@@ -36,6 +36,9 @@ export type StartedProgram =
   /** The login has ended before the script wrote a line: the host has no shell that understands it, or allows none. */
   | { kind: "no-script"; status: number; failure: Failure };
 
+/** What the talk with the script needs of a request. */
+export type TalkRequest = Pick<TransferRequest, "role" | "timeout">;
+
 export interface StartRemoteOptions {
   output: Output;
   signal: AbortSignal;
@@ -52,7 +55,7 @@ export interface StartRemoteOptions {
 export async function startRemoteProgram(
   link: RemoteCommand,
   connection: HostConnection,
-  request: TransferRequest,
+  request: TalkRequest,
   options: StartRemoteOptions,
 ): Promise<StartedProgram> {
   const talk = new ScriptTalk(link, connection, request, options);
@@ -82,12 +85,12 @@ class ScriptTalk {
   timeout: number | undefined;
   readonly #link: RemoteCommand;
   readonly #connection: HostConnection;
-  readonly #request: TransferRequest;
+  readonly #request: TalkRequest;
   readonly #options: StartRemoteOptions;
   #program: TunnelProgram = "installed";
   #tried: TunnelProgram | undefined;
 
-  constructor(link: RemoteCommand, connection: HostConnection, request: TransferRequest, options: StartRemoteOptions) {
+  constructor(link: RemoteCommand, connection: HostConnection, request: TalkRequest, options: StartRemoteOptions) {
     this.#link = link;
     this.#connection = connection;
     this.#request = request;

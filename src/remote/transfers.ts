@@ -15,9 +15,13 @@ const PARALLEL = 4;
 /** Pushes the images of a batch. Rejects when any of them has failed, after all have been tried. */
 export async function pushToRemotes(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
   const { remotes } = batch;
-  if (remotes.length === 1) return await pushAll(remotes[0], context);
+  return remotes.length === 1 ? await pushAll(remotes[0], context) : await pushToEach(batch, context);
+}
+
+/** Pushes as to several hosts, also where there is one: an event tells of each that fails. */
+export async function pushToEach(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
   const { pushToHosts } = await import("./push-to-hosts.ts");
-  return await pushToHosts(remotes, batch.parallel ?? PARALLEL, context, pushAll);
+  return await pushToHosts(batch.remotes, batch.parallel ?? PARALLEL, context, pushAll);
 }
 
 /** Pushes the images of a batch to one remote side. `open`: opens sources that several remote sides share. */
@@ -31,7 +35,8 @@ async function pushAll(
   return results;
 }
 
-async function pushImagesOf(
+/** Pushes the images of a batch to one remote side, and runs nothing there afterwards. */
+export async function pushImagesOf(
   remote: RemoteBatch<PushRequest>,
   context: Context,
   open?: typeof openSource,
@@ -64,7 +69,10 @@ function onlyRemote<Request extends TransferRequest>({
 }
 
 /** Runs the command of --run, if there is one, but not after a dry run. Called when the remote side has all images. */
-async function runAfterwards({ run, connection, transfers: [request] }: RemoteBatch, context: Context): Promise<void> {
+export async function runAfterwards(
+  { run, connection, transfers: [request] }: RemoteBatch,
+  context: Context,
+): Promise<void> {
   if (run === undefined || connection.kind !== "host" || request.dryRun) return;
   const { runThere } = await import("./run-there.ts");
   const output = outputFor(context.output, { host: connection.given });

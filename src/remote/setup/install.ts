@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { HostConnection } from "../../request.ts";
 import type { Context } from "../../transfer.ts";
 import { VERSION } from "../../version.ts";
-import { readBundle, readFacts, readPackedBundle } from "../bundle.ts";
+import { readBuiltBundle, readFacts, readPackedBundle } from "../bundle.ts";
 import { LineOrder } from "../line-order.ts";
 import type { RemoteLine } from "../remote-lines.ts";
 import { scriptWords } from "../remote-script.ts";
@@ -18,7 +18,7 @@ import { setupLines, startSetup } from "./setup-link.ts";
 export async function install(connection: HostConnection, context: Context): Promise<void> {
   const { output } = context;
   const facts = readFacts();
-  const { digest, size, installer } = readBundle();
+  const { digest, size, installer } = readBuiltBundle();
   const factsDigest = createHash("sha256").update(facts).digest("hex");
   const words = scriptWords({
     ...connection,

@@ -18,6 +18,14 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
     { code: "running-there", host: "prod", command: "docker compose up -d" },
     "running on prod: docker compose up -d",
   ],
+  relaying: [
+    { code: "relaying", host: "prod", hosts: ["ssh://b", "ssh://c"] },
+    "prod passes the images on to ssh://b, ssh://c",
+  ],
+  "relay-not-planned": [
+    { code: "relay-not-planned", host: "prod" },
+    "what is missing here is not known: prod asks when it has the images itself",
+  ],
   "no-remote-shell": [
     { code: "no-remote-shell", host: "prod", status: 127 },
     "prod runs no commands of a POSIX shell (status 127): connecting once more, to the engine alone",

@@ -1,6 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { pushJob } from "../../../src/commands/push.ts";
+import type { TransferResult } from "../../../src/output/events.ts";
 import { outputTo } from "../../../src/output/output.ts";
 import { pushToHosts } from "../../../src/remote/push-to-hosts.ts";
 import type { NonEmpty, PushRequest, RemoteBatch } from "../../../src/request.ts";
@@ -34,4 +35,21 @@ test("after Ctrl-C it waits until the transfers with all hosts have cleaned up",
   cleanedUp.resolve();
   await over;
   await expect(pushed).rejects.toThrow("Ctrl-C");
+});
+
+test("hosts share sources, and a single host has its own", async () => {
+  const shared: boolean[] = [];
+  const push = async (...to: NonEmpty<RemoteBatch<PushRequest>>) =>
+    await pushToHosts(
+      to,
+      2,
+      { output: outputTo(() => {}), signal: new AbortController().signal, env: {} },
+      async (_, __, open) => {
+        shared.push(open !== undefined);
+        return await Promise.resolve([{} as TransferResult] as const);
+      },
+    );
+  await push(remotes[0]);
+  await push(...remotes);
+  expect(shared).toEqual([false, true, true]);
 });

@@ -174,9 +174,15 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     });
   });
 
-  test.each([1, 9, 70, 130])("its exit status %d is the script's", async (status) => {
+  test.each([1, 2, 9, 70, 130])("its exit status %d is the script's", async (status) => {
     const code = { "docker-over-ssh": `exit ${status}` };
     expect(await run(["docker-over-ssh", "docker"], { code })).toMatchObject({ exitCode: status });
+  });
+
+  test("one that cannot relay is passed over, where it is to do that", async () => {
+    const code = { "docker-over-ssh": "exit 2" };
+    const { lines } = await run(["docker-over-ssh"], { code, isRelay: true, ...trying("installed") });
+    expect(lines[1]).toBe("# pass installed status 2");
   });
 
   test.each([8, 126, 127])(

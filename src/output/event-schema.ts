@@ -1,0 +1,23 @@
+import { readFileSync } from "node:fs";
+
+/** The keywords of JSON Schema in docs/events.schema.json. */
+export interface Schema {
+  $ref?: string;
+  anyOf?: readonly Schema[];
+  const?: unknown;
+  enum?: readonly unknown[];
+  type?: "object" | "array" | "string" | "number" | "boolean";
+  properties?: Readonly<Record<string, Schema>>;
+  required?: readonly string[];
+  items?: Schema;
+  definitions?: Readonly<Record<string, Schema>>;
+}
+
+/** Set by the build in the command, which may run where docs/ is not. */
+declare const EVENT_SCHEMA: Schema;
+
+/** Returns the schema of the events, as docs/events.schema.json has it. */
+export function readEventSchema(): Schema {
+  if (typeof EVENT_SCHEMA === "object") return EVENT_SCHEMA;
+  return JSON.parse(readFileSync(new URL("../../docs/events.schema.json", import.meta.url), "utf8")) as Schema;
+}
