@@ -8,6 +8,7 @@ import { readManifest } from "../store/read-manifest.ts";
 import { loadIntoEngine } from "./load-into-engine.ts";
 import { letEnginePull } from "./engine-pull.ts";
 import { planEnginePull, planLoad } from "./plan-for-engine.ts";
+import { PlannedImages } from "./planned-images.ts";
 import { planOldImages, removeOldImages } from "./old-images.ts";
 import type { Target } from "./target.ts";
 
@@ -25,6 +26,7 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
   const info = await engine.info();
   let isTidy = false;
   const [receive, plan] = via === "pull" ? [letEnginePull, planEnginePull] : [loadIntoEngine, planLoad];
+  const planned = new PlannedImages(info.store === "containerd" ? "blob" : "chain");
   // Opened early, while the sender is asked.
   if (via === "load" && info.store === "containerd") engine.contentStore().catch(() => {});
   return {
@@ -46,7 +48,9 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
     },
     async plan(options) {
       refuseTooMany(options.about.diffIds.length, info, engine.address);
-      return await plan({ ...options, engine, info });
+      const found = await plan({ ...options, engine, info }, planned);
+      planned.add(options.about.diffIds);
+      return found;
     },
     inspect: async (name) => await engine.inspectImage(name),
     ...(info.store === "containerd" && {

@@ -12,6 +12,7 @@ import { locationErrors } from "./location-errors.ts";
 import { refuseLayoutLocation } from "./refuse-location.ts";
 import { fetchImage } from "./fetch-image.ts";
 import { findDeltaBasesInFile } from "../rebuild/delta-bases-in-file.ts";
+import { PlannedImages } from "./planned-images.ts";
 import { planLayers } from "./plan-layers.ts";
 import { refuseWithoutRoom, roomForFiles } from "./room.ts";
 import type { Target, TargetPlan } from "./target.ts";
@@ -21,6 +22,7 @@ export async function layoutTarget(location: FileLocation): Promise<Target> {
   await refuseLayoutLocation(location);
   const store = new LayoutStore(location.path, newRunId());
   const received = new Map<string, { manifest: Descriptor; names: ReceiveOptions["names"] }>();
+  const planned = new PlannedImages("blob");
   const explain = locationErrors(location);
   let moved = 0;
   const onMoved = (bytes: number): void => void (moved += bytes);
@@ -36,7 +38,11 @@ export async function layoutTarget(location: FileLocation): Promise<Target> {
       received.set(image.name, { manifest, names: options.names });
       return image;
     },
-    plan: async (options) => await explain(planFor(location, store, options, onMoved)),
+    async plan(options) {
+      const found = await explain(planFor({ location, store, planned }, options, onMoved));
+      planned.add(options.about.diffIds);
+      return found;
+    },
     async inspect(name) {
       const manifest = received.get(name)?.manifest;
       const found = await explain(manifest === undefined ? store.find(name) : store.read(manifest));
@@ -93,14 +99,14 @@ async function receiveInto(
 }
 
 async function planFor(
-  location: FileLocation,
-  store: LayoutStore,
+  { location, store, planned }: { location: FileLocation; store: LayoutStore; planned: PlannedImages },
   options: ReceiveOptions,
   onMoved: (bytes: number) => void,
 ): Promise<TargetPlan> {
   const { about, noDeltaReason } = options;
   const present = await findPresent(store, options, onMoved);
-  const wanted = about.diffIds.filter((diffId) => !present.has(diffId));
+  const missing = about.diffIds.filter((diffId) => !present.has(diffId));
+  const wanted = planned.without(about.diffIds, missing);
   const room = await roomForFiles(location.path, options, wanted);
   refuseWithoutRoom(room);
   await using deltaBases =

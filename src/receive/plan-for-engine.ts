@@ -1,6 +1,7 @@
 import { findPresentLayers } from "./find-present-layers.ts";
 import { rebuildSpeed } from "./load-layers.ts";
 import { missingLayers } from "./load-into-engine.ts";
+import type { PlannedImages } from "./planned-images.ts";
 import { estimatedLayers, planLayers } from "./plan-layers.ts";
 import { roomInEngine, roomInCache, refuseWithoutRoom } from "./room.ts";
 import type { EngineReceiveOptions } from "./receive-options.ts";
@@ -14,8 +15,8 @@ export async function planEnginePull(options: EngineReceiveOptions): Promise<Tar
   return { layers: estimatedLayers(options, diffIds), store: options.info.store, room };
 }
 
-/** Finds out what would be loaded into an engine. */
-export async function planLoad(options: EngineReceiveOptions): Promise<TargetPlan> {
+/** Finds out what would be loaded into an engine. `planned`: the images that would be there by then. */
+export async function planLoad(options: EngineReceiveOptions, planned: PlannedImages): Promise<TargetPlan> {
   const { about, info } = options;
   const { store } = info;
   const contents = await findPresentLayers(options);
@@ -25,12 +26,13 @@ export async function planLoad(options: EngineReceiveOptions): Promise<TargetPla
   }
   const present = await contents.present();
   const isMissing = missingLayers(about.diffIds, present);
-  const wanted = about.diffIds.filter((_, index) => isMissing[index]);
+  const missing = about.diffIds.filter((_, index) => isMissing[index]);
+  const wanted = planned.without(about.diffIds, missing);
   const room = [await roomInEngine(options, wanted)];
   if (contents.store.takes === "files") room.push(await roomInCache(options, wanted));
   refuseWithoutRoom(room);
   await using deltaBases = wanted.length > 0 ? await contents.deltaBases() : undefined;
   const { takesIn } = rebuildSpeed(contents.store, deltaBases);
-  const planned = await planLayers({ ...options, noDeltaReason: contents.noDeltaReason }, wanted, deltaBases, takesIn);
-  return { ...planned, store, room };
+  const layers = await planLayers({ ...options, noDeltaReason: contents.noDeltaReason }, wanted, deltaBases, takesIn);
+  return { ...layers, store, room };
 }

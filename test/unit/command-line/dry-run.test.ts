@@ -26,8 +26,10 @@ async function build({ time = 1, changed = 0 } = {}): Promise<TestImage> {
 
 beforeAll(async () => {
   const [v1, v2] = [await build(), await build({ time: 2, changed: 2 })];
+  const v3 = await build({ time: 2, changed: 3 });
   await writeTree(at("v1"), layoutOf([{ image: v1, ref: "app:v1" }]));
   await writeTree(at("v2"), layoutOf([{ image: v2, ref: "app:v2" }]));
+  await writeTree(at("v3"), layoutOf([{ image: v3, ref: "app:v3" }]));
   await writeTree(at("v2-plain"), layoutOf([{ image: v2, ref: "app:v2" }], plain));
 });
 
@@ -133,12 +135,20 @@ describe("--dry-run tells what a transfer does, and changes nothing", { timeout:
     expect(await readdir(folder)).not.toContain("several-to");
   });
 
+  test("several images: a layer that they share counts once, as it is sent once", async () => {
+    const line = [...own("shared-receiver"), ...program, "pull", "--to", "oci:shared-to", "app:v2", "app:v3", "--"];
+    const { exitCode, stderr } = await run("push", "--dry-run", "oci:v2:app:v2", "oci:v3:app:v3", "--", ...line);
+    expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+    expect(stderr).toMatch(/^docker\.io\/library\/app:v2 for linux\/amd64: 0 of 2 layers there already$/m);
+    expect(stderr).toMatch(/^docker\.io\/library\/app:v3 for linux\/amd64: 1 of 2 layers there already$/m);
+  });
+
   test("the status of a refusal", async () => {
     const line = [...own("small"), ...program, "push", "oci:v2"];
     const pulling = ["pull", "--dry-run", "--max-size", "1k", "--to", "oci:small-to", "app:v2"];
     expect(await run(...pulling, ...line)).toMatchObject({ exitCode: 13 });
-    const absent = [...own("absent"), ...program, "push", "oci:v3"];
-    expect(await run("pull", "--dry-run", "--to", "oci:absent-to", "app:v3", ...absent)).toMatchObject({ exitCode: 3 });
+    const absent = [...own("absent"), ...program, "push", "oci:v4"];
+    expect(await run("pull", "--dry-run", "--to", "oci:absent-to", "app:v4", ...absent)).toMatchObject({ exitCode: 3 });
   });
 
   test("it leaves no files in the cache folder", async () => {
