@@ -31,9 +31,9 @@ export function dryRunEvent(
   { program }: Pick<Traffic, "program">,
 ): Plan | undefined {
   if (plan === undefined) return undefined;
-  const { layers, platform, store, room, bytesPerSecond } = plan;
+  const { layers, platform, store, room, bytesPerSecond, bytesProbed = 0 } = plan;
   const missing = layers.filter(({ way }) => way !== "present");
-  const bytes = sumOf(missing);
+  const bytes = sumOf(missing, bytesProbed);
   const ms = bytes && bytesPerSecond ? (bytes.count / bytesPerSecond) * 1000 : undefined;
   const reference = tryReference(image);
   return {
@@ -51,27 +51,31 @@ export function dryRunEvent(
       room,
       ...(bytesPerSecond !== undefined && { bytesPerSecond }),
       ...(ms !== undefined && { ms }),
+      ...(bytesProbed > 0 && { bytesProbed }),
     },
   };
 }
 
-/** Undefined where the size of a layer is not known. A layer that occurs twice is sent once. */
-function sumOf(layers: readonly PlannedLayer[]): PlannedBytes | undefined {
+/** Undefined where the size of a layer is not known. A layer that occurs twice is sent once. `probed`: bytes that measure the link. */
+function sumOf(layers: readonly PlannedLayer[], probed: number): PlannedBytes | undefined {
   const distinct = [...new Map(layers.map((layer) => [layer.diffId, layer])).values()];
   const sizes = distinct.flatMap(({ bytes }) => bytes ?? []);
   if (sizes.length < distinct.length) return undefined;
-  const count = sizes.reduce((sum, size) => sum + size.count, 0);
-  return { count, isExact: sizes.every(({ isExact }) => isExact) };
+  const count = sizes.reduce((sum, size) => sum + size.count, probed);
+  return { count, isExact: probed === 0 && sizes.every(({ isExact }) => isExact) };
 }
 
 /** Returns the `result` of a dry run for the sender: what the target has found, and that nothing was received. */
 export function plannedResult(
-  { layers: missing, store, room, bytesPerSecond }: TargetPlan,
+  { layers: missing, store, room, bytesPerSecond, bytesProbed = 0 }: TargetPlan,
   { about, names }: Pick<ReceiveOptions, "about" | "names">,
   bytesReceived: number,
 ): Result {
   const layers = allLayers(about.diffIds, missing);
-  const rate = bytesPerSecond === undefined ? {} : { bytesPerSecond: Math.round(bytesPerSecond) };
+  const rate = {
+    ...(bytesPerSecond !== undefined && { bytesPerSecond: Math.round(bytesPerSecond) }),
+    ...(bytesProbed > 0 && { bytesProbed }),
+  };
   return {
     image: names[0].given,
     names: names.map(({ given }) => given),

@@ -8,6 +8,8 @@ export interface ImagePlan {
   layers: PlannedLayer[];
   /** The rate of the link, bytes a second; left out where it was not measured. */
   bytesPerSecond?: number;
+  /** Bytes with which a transfer would measure the link; left out for none. */
+  bytesProbed?: number;
   /** `os/arch[/variant]` */
   platform: string;
   store: StoreName;
@@ -21,11 +23,12 @@ const DISKS = ["engine", "cache", "target"] as const;
 
 /** Parses a plan, which is untrusted input. Throws a Failure for one of another form. */
 export function parsePlan(value: unknown): ImagePlan {
-  const { layers, bytesPerSecond, platform, store, room } = object(value);
+  const { layers, bytesPerSecond, bytesProbed, platform, store, room } = object(value);
   return {
     platform: formatPlatform(platformIn(platform)),
     layers: list(layers).map(parseLayer),
     ...(bytesPerSecond !== undefined && { bytesPerSecond: sizeIn(bytesPerSecond) }),
+    ...(bytesProbed !== undefined && { bytesProbed: sizeIn(bytesProbed) }),
     store: oneOf(store, STORES),
     room: list(room).map(parseRoom),
   };

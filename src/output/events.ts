@@ -70,6 +70,8 @@ export interface DryRun {
   bytesPerSecond?: number;
   /** Time to send `bytes` at that rate, ms. */
   ms?: number;
+  /** Those of `bytes` that would measure the link, to choose between whole and by delta; left out for none. */
+  bytesProbed?: number;
   /** The receiver's store. */
   store: StoreName;
   /** The program that runs the remote side: one of `--far`, or `command` for a command that was given. */

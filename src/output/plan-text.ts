@@ -7,6 +7,7 @@ export function dryRunLines(plan: Plan, dryRun: DryRun): string[] {
   return [
     `${image} for ${platform}: ${layers - missing} of ${plural(layers, "layer")} there already`,
     ...perLayer.filter(({ way }) => way !== "present").map(layerText),
+    ...(dryRun.bytesProbed === undefined ? [] : [`  to measure the link: ~${bytes(dryRun.bytesProbed)}`]),
     `to send: ${amount(plan.bytes)}${timeText(dryRun)}`,
     ...dryRun.room.map(roomText),
     `receiver: ${STORE[dryRun.store]}; remote side: ${PROGRAM[dryRun.program]}`,

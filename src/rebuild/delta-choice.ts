@@ -44,7 +44,7 @@ export interface DeltaChoiceOptions {
   /** Choose delta whenever it is possible. */
   always: boolean;
   speed: RebuildSpeed;
-  rate: Pick<LinkRate, "bytesPerSecond" | "stop">;
+  rate: Pick<LinkRate, "bytesPerSecond" | "bytesProbedFor" | "stop">;
   /** Returns the bytes that an earlier run has left of a layer's blob, and of its rebuild. */
   resumed?: (layer: AnnouncedLayer) => Promise<{ whole: number; byDelta: number }>;
   /** For --verbose. */
@@ -121,6 +121,12 @@ export class DeltaChoice {
       if (isAvailableWhole && left > whole * GIVE_UP_RATIO)
         throw new RebuildTooSlow(`${seconds(left)} more by delta, ${seconds(whole)} whole`);
     };
+  }
+
+  /** Returns the bytes that measured the link for this choice, which has been made. */
+  async bytesProbed(layer: AnnouncedLayer): Promise<number> {
+    const { always, rate } = this.#options;
+    return always ? 0 : await rate.bytesProbedFor(this.#question(layer));
   }
 
   /** The rate up to which the choice depends on the link, and a budget for probes that is small beside the layer. */

@@ -80,14 +80,13 @@ export class LinkRate {
   }
 
   /** Returns the bytes a second, at least 1. Fetches further probes only while the earlier ones do not answer the question. */
-  async bytesPerSecond({ enough, budget }: RateQuestion): Promise<number> {
+  async bytesPerSecond(question: RateQuestion): Promise<number> {
+    const { enough } = question;
     const first = await (this.#first ??= this.#probe(FIRST));
     let probed = rateBetween(first.bytes, first.all);
     if (first.transfer <= SLOW) {
       this.#next = this.#next.then(async (probes) => {
-        const isAllowed = (): boolean => probes.length < NEXT_PROBES && FIRST + (probes.length + 1) * NEXT <= budget;
-        while (isAllowed() && !this.#isFast(probes, enough) && !isSlow(probes, enough) && !agree(probes))
-          probes = [...probes, await this.#probe(NEXT)];
+        while (this.#isOpen(probes, question)) probes = [...probes, await this.#probe(NEXT)];
         return probes;
       });
       const probes = await this.#next;
@@ -95,6 +94,21 @@ export class LinkRate {
     }
     const { limit = 0 } = this.#options;
     return Math.max(1, Math.min(Math.max(probed, this.#observed), limit > 0 ? limit : Infinity));
+  }
+
+  /** Returns the bytes of the probes that this question alone would have cost. It has been answered, after others perhaps. */
+  async bytesProbedFor(question: RateQuestion): Promise<number> {
+    if (this.#first === undefined) return 0;
+    if ((await this.#first).transfer > SLOW) return FIRST;
+    const probes = await this.#next;
+    const needed = probes.findIndex((_, count) => !this.#isOpen(probes.slice(0, count), question));
+    return FIRST + NEXT * (needed === -1 ? probes.length : needed);
+  }
+
+  /** Whether one more probe is needed to answer a question, and allowed. */
+  #isOpen(probes: readonly Probed[], { enough, budget }: RateQuestion): boolean {
+    const isAllowed = probes.length < NEXT_PROBES && FIRST + (probes.length + 1) * NEXT <= budget;
+    return isAllowed && !this.#isFast(probes, enough) && !isSlow(probes, enough) && !agree(probes);
   }
 
   #isFast(probes: readonly Probed[], enough: number): boolean {

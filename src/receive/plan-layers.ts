@@ -2,7 +2,7 @@ import type { AnnouncedLayer } from "../conversation/messages.ts";
 import type { Digest } from "../image/digest.ts";
 import type { PlannedBytes, PlannedLayer } from "../output/events.ts";
 import { messageOf } from "../output/errors.ts";
-import type { RebuildSpeed } from "../rebuild/delta-choice.ts";
+import type { DeltaChoice, RebuildSpeed } from "../rebuild/delta-choice.ts";
 import type { DeltaBases } from "../rebuild/delta-bases.ts";
 import { DeltaSizes } from "../rebuild/delta-size.ts";
 import { fallbackReason } from "../rebuild/fallback-reason.ts";
@@ -17,6 +17,8 @@ export interface PlannedLayers {
   layers: PlannedLayer[];
   /** The rate of the link; undefined where it was not measured. */
   bytesPerSecond?: number | undefined;
+  /** Bytes with which a transfer would measure the link, to choose between whole and by delta. */
+  bytesProbed?: number | undefined;
 }
 
 /** To measure the link for a person: no rate is enough to stop early, and three further probes are few bytes. */
@@ -52,7 +54,7 @@ export async function planLayers(
       layers.push(await planner.plan(layer));
       options.onProgress({ stage: "preparing", current: 0, layers: { done: layers.length, total: wanted.length } });
     }
-    return { layers, bytesPerSecond };
+    return { layers, bytesPerSecond, bytesProbed: planner.bytesProbed };
   } catch (error) {
     throw await fetchFailure(error, options.signal);
   }
@@ -70,9 +72,11 @@ class LayerPlanner {
   readonly #options: ReceiveOptions;
   readonly #requested: RequestedLayers;
   readonly #deltaBases: DeltaBases | undefined;
-  readonly #isByDelta: (layer: AnnouncedLayer) => Promise<boolean>;
+  readonly #choice: DeltaChoice;
   readonly #deltaSizes: DeltaSizes | undefined;
   readonly #bytesPerSecond: number;
+  /** See {@link PlannedLayers}. */
+  bytesProbed = 0;
 
   constructor(
     options: ReceiveOptions,
@@ -85,8 +89,7 @@ class LayerPlanner {
     this.#requested = requested;
     this.#deltaBases = deltaBases;
     this.#bytesPerSecond = bytesPerSecond;
-    const choice = requested.deltaChoice({ reads: deltaBases?.reads ?? "files", takesIn });
-    this.#isByDelta = async (layer) => await choice.isByDelta(layer);
+    this.#choice = requested.deltaChoice({ reads: deltaBases?.reads ?? "files", takesIn });
     const onDetail = options.output.detail.bind(options.output);
     this.#deltaSizes = deltaBases && new DeltaSizes({ ...requested.fetch, deltaBases, onDetail });
   }
@@ -109,6 +112,12 @@ class LayerPlanner {
       this.#options.output.detail({ code: "rebuild-failed", diffId, reason, error: messageOf(error) });
       return undefined;
     }
+  }
+
+  async #isByDelta(layer: AnnouncedLayer): Promise<boolean> {
+    const isByDelta = await this.#choice.isByDelta(layer);
+    this.bytesProbed = Math.max(this.bytesProbed, await this.#choice.bytesProbed(layer));
+    return isByDelta;
   }
 
   async #planWhole({ diffId, digest, size }: AnnouncedLayer): Promise<PlannedLayer> {

@@ -47,6 +47,12 @@ test("the event of a dry run counts a layer that occurs twice once, and is exact
   });
 });
 
+test("bytes that would measure the link count, and are an estimate", () => {
+  const layers = [{ diffId: low, way: "whole", bytes: { count: 1000, isExact: true } }];
+  const event = dryRunEvent("sender", { image: "app:v2", plan: parsePlan({ ...plan, layers, bytesProbed: 500 }) }, {});
+  expect(event).toMatchObject({ bytes: { count: 1500, isExact: false }, dryRun: { bytesProbed: 500 } });
+});
+
 test("without the size of a layer, the sum is unknown", () => {
   const layers = [{ diffId: low, way: "whole" }];
   const event = dryRunEvent("sender", { image: "app:v2", plan: parsePlan({ ...plan, layers }) }, {});

@@ -34,7 +34,11 @@ function choose(rate: number, options: Partial<DeltaChoiceOptions> = {}) {
     onDetail: (detail: Detail) => void details.push(detailText(detail)),
   };
   return {
-    choice: new DeltaChoice({ ...common, rate: { bytesPerSecond, stop: () => {} }, ...options }),
+    choice: new DeltaChoice({
+      ...common,
+      rate: { bytesPerSecond, bytesProbedFor: async () => 64_000, stop: () => {} },
+      ...options,
+    }),
     details,
     bytesPerSecond,
   };
@@ -53,6 +57,11 @@ test.each([
   expect(details).toEqual([
     expect.stringMatching(/ is sent (by delta|whole): predicted [\d.]+ s by delta, [\d.]+ s whole/),
   ]);
+});
+
+test("the bytes that measure the link are counted, where it is measured", async () => {
+  expect(await choose(MBIT).choice.bytesProbed(packed)).toBe(64_000);
+  expect(await choose(MBIT, { always: true }).choice.bytesProbed(packed)).toBe(0);
 });
 
 test("with --delta=always, delta is chosen without a probe of the link", async () => {

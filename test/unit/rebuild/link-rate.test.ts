@@ -88,6 +88,22 @@ test("the fastest probe counts, and there are no more probes than the question n
   expect(small.probes).toHaveLength(1);
 });
 
+test.each([
+  ["a fast link", { perSecond: 100 * MB, busy: [1, 2, 3] }, { enough: 50 * MB, budget: MB }],
+  ["a slow link", { perSecond: 1.25 * MB }, { enough: 50 * MB, budget: MB }],
+  ["a rate near the question", { perSecond: 17 * MB, burst: 125_000 }, { enough: 20 * MB, budget: MB }],
+  ["a small budget", { perSecond: 100 * MB }, { enough: 50 * MB, budget: 100_000 }],
+])("a question costs the same bytes by itself as after another one: %s", async (_, how, question) => {
+  const alone = link(how);
+  await new LinkRate(alone.options).bytesPerSecond(question);
+  const after = link(how);
+  const rate = new LinkRate(after.options);
+  expect(await rate.bytesProbedFor(question)).toBe(0);
+  await rate.bytesPerSecond(CLOSELY);
+  await rate.bytesPerSecond(question);
+  expect(await rate.bytesProbedFor(question)).toBe(alone.probes.reduce((sum, bytes) => sum + bytes));
+});
+
 test("the delay is subtracted", async () => {
   const { options } = link({ perSecond: 50 * MB, delay: 8 });
   expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeGreaterThan(45 * MB);
