@@ -6,6 +6,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { checkTestbed } from "../test/testbed/check.ts";
 import { installWithApt } from "../test/testbed/packages.ts";
 import { findProgram } from "../test/testbed/programs.ts";
+import { comparePlans, planTable, type PlanRow } from "./plan.ts";
 import { readOptions, USAGE, type Options } from "./options.ts";
 import { merge, sorted, type Row } from "./results.ts";
 import { runStore } from "./run.ts";
@@ -24,7 +25,8 @@ const options = understand();
 if (options?.draw) {
   const { surroundings, rows } = readResults(options.json);
   report(options, sorted(rows), surroundings);
-} else if (options !== undefined) await main(options);
+} else if (options?.plan) await printPlans(options);
+else if (options !== undefined) await main(options);
 
 function understand(): Options | undefined {
   const args = process.argv.slice(2);
@@ -71,6 +73,13 @@ async function main(options: Options): Promise<void> {
   }
   writeFileSync(options.json, `${JSON.stringify({ surroundings: about, rows: all() } satisfies Results, null, 2)}\n`);
   report(options, all(), about);
+}
+
+async function printPlans(options: Options): Promise<void> {
+  const signal = onSignal();
+  const rows: PlanRow[] = [];
+  for (const store of options.stores) rows.push(...(await comparePlans(store, options, { signal, say })));
+  console.log(planTable(rows));
 }
 
 /** Writes the picture and prints the table. */

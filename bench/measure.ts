@@ -21,10 +21,12 @@ export interface Measured {
 /** Runs the peer's line as typed. Throws when it fails, or when another image than the one sent arrived. */
 export async function transfer(stage: Stage, peer: Peer, image: string, signal: AbortSignal): Promise<Measured> {
   const { bed, peaks } = stage;
-  const { near, far } = stage.caches;
-  const passing = [...layersIn(near), ...(peer.isFirstContact ? [far] : layersIn(far))];
-  for (const path of [...Object.values(peaks), ...passing]) rmSync(path, { recursive: true, force: true });
-  if (peer.isFirstContact) await bed.far.docker("volume", "rm", "--force", CACHE_VOLUME);
+  for (const path of Object.values(peaks)) rmSync(path, { force: true });
+  forgetLayers(stage);
+  if (peer.isFirstContact) {
+    rmSync(stage.caches.far, { recursive: true, force: true });
+    await bed.far.docker("volume", "rm", "--force", CACHE_VOLUME);
+  }
   await dropCaches();
   const wire = await bed.countWire();
   const start = performance.now();
@@ -35,6 +37,12 @@ export async function transfer(stage: Stage, peer: Peer, image: string, signal: 
   if (sent !== came) throw new Error(`${peer.name} brought other layers than were sent`);
   const [peakNear, peakFar] = [readPeak(peaks.near), readPeak(peaks.far)];
   return { seconds, toFar, toNear, ...(peakNear && peakFar ? { peakNear, peakFar } : {}) };
+}
+
+/** Removes what docker-over-ssh keeps of layers on either side. */
+export function forgetLayers({ caches }: Stage): void {
+  for (const path of [...layersIn(caches.near), ...layersIn(caches.far)])
+    rmSync(path, { recursive: true, force: true });
 }
 
 /** Returns the paths in a cache folder that hold layers. The compiled command and bundles stay, as they would from one day to the next. */

@@ -17,6 +17,8 @@ export interface Options {
   add: boolean;
   /** Only draws the picture and prints the table of the results there are. */
   draw: boolean;
+  /** Compares dry runs with transfers, and measures nothing else. */
+  plan: boolean;
 }
 
 export const USAGE = `npm run bench -- [options]; separate several values with commas
@@ -29,7 +31,8 @@ export const USAGE = `npm run bench -- [options]; separate several values with c
 --quick     containerd, 100mbit, nothing and app, ours and zstd, one transfer each; other options override these
 --json FILE --svg FILE   where to write the results (bench/results.json, docs/bench.svg)
 --add       keep the rows of FILE for cases that are not measured now
---draw      measure nothing: draw the picture and print the table of FILE`;
+--draw      measure nothing: draw the picture and print the table of FILE
+--plan      run each scenario with --dry-run and then without, and print what was planned beside what was sent`;
 
 const QUICK = { store: "containerd", link: "100mbit", scenario: "nothing,app", peer: "ours,zstd", repeat: "1" };
 
@@ -50,6 +53,7 @@ export function readOptions(args: string[]): Options {
       quick: flag,
       add: flag,
       draw: flag,
+      plan: flag,
     },
   });
   const chosen = { ...(values.quick ? QUICK : {}), ...values };
@@ -65,6 +69,7 @@ export function readOptions(args: string[]): Options {
     svg: values.svg ?? "docs/bench.svg",
     add: values.add,
     draw: values.draw,
+    plan: values.plan,
   };
 }
 
