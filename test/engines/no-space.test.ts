@@ -1,10 +1,13 @@
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildImage } from "../testbed/build-image.ts";
 import type { Engine } from "../testbed/engine.ts";
 import { registryImage } from "../testbed/registry-image.ts";
 import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
-import { dos, rememberEngines, unchanged, why } from "./bed.ts";
+import { bed, dos, rememberEngines, staysInCache, unchanged, why } from "./bed.ts";
 
 const MB = 1_000_000;
 let small: Testbed;
@@ -25,6 +28,24 @@ async function leaveSpace(engine: Engine, left: number): Promise<void> {
   const script = `free=$(df -m /fill | tail -1 | awk '{print $4}'); dd if=/dev/zero of=/fill/it bs=1M count=$((free - ${left}))`;
   const container = ["run", "--rm", "--volume", "fill:/fill", "--entrypoint", "/bin/busybox", "registry:2"];
   await engine.docker(...container, "sh", "-c", script);
+}
+
+/** Makes an `ssh` that knows the shared bed's hosts, and the small bed's far machine as `small`. Returns the variables for it. */
+function withBothBeds(folder: string): Record<string, string> {
+  const { machines } = small.description;
+  if ("why" in machines) throw new Error(machines.why);
+  const ssh = join(small.folder, "ssh");
+  const config = `Host small
+  HostName ${machines.wire.farAddress}
+  IdentityFile ${join(ssh, "user-key")}
+  UserKnownHostsFile ${join(ssh, "known-hosts")}
+Host *
+Include ${bed.sshConfig}
+`;
+  writeFileSync(join(folder, "config"), config);
+  const script = `#!/bin/sh\nexec ${join(bed.bin, "ssh")} -F ${join(folder, "config")} "$@"\n`;
+  writeFileSync(join(folder, "ssh"), script, { mode: 0o755 });
+  return { PATH: `${folder}:${bed.env["PATH"]}`, XDG_CACHE_HOME: join(folder, "cache") };
 }
 
 afterAll(async () => await small?.[Symbol.asyncDispose]());
@@ -57,5 +78,29 @@ describe.skipIf(why)(`a full disk ${why ?? ""}`, () => {
     expect(run.stderr).toMatch(/space/);
     expect(run.exitCode).toBe(11);
     expect(await changes()).toEqual(unchanged(2));
+  });
+
+  test("of one of several hosts, while layers arrive: the others get the image, and it keeps nothing", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "dos-no-space-"));
+    const image = "fits-once:v1"; // the engine of `small` has room for the archive, and not for the layer that it unpacks
+    try {
+      await buildImage(bed.near, image, [{ name: "fits-once", bytes: 8 * MB }]);
+      const env = withBothBeds(folder);
+      const changes = await rememberEngines(small.far);
+      const run = await dos(["push", image, "ssh://small", "ssh://far"], { env });
+      expect(run).toMatchObject({ exitCode: 11 });
+      expect(run.stderr).not.toContain("Nothing was sent"); // not refused before
+      expect(run.stderr).toMatch(/^ssh:\/\/small +failed: no-space$/m);
+      expect(run.stderr).toMatch(/^ssh:\/\/far +done /m);
+      expect(run.stderr).toContain("1 of 2 hosts have failed");
+      expect((await bed.far.listing()).references).toContain(image);
+      expect(await changes()).toEqual(unchanged(1));
+      const cache = join(folder, "cache/docker-over-ssh");
+      const left = existsSync(cache) ? readdirSync(cache, { recursive: true, encoding: "utf8" }) : [];
+      expect(left.filter((path) => !staysInCache(path))).toEqual([]);
+    } finally {
+      for (const engine of [bed.near, bed.far]) await engine.docker("rmi", "--force", image).catch(() => {});
+      rmSync(folder, { recursive: true });
+    }
   });
 });
