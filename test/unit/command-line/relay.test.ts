@@ -148,9 +148,9 @@ describe("the relay", () => {
 
   test("stops when its stdin ends, and is no relay for what is no order", async () => {
     const waiting = at("waiting");
-    await writeFile(waiting, "#!/bin/sh\nexec cat >/dev/null\n", { mode: 0o755 });
+    await writeFile(waiting, "#!/bin/sh\nexec cat\n", { mode: 0o755 });
     const stdout = await relayed([order, ["oci:layout:app:v1"]], '"command-started"', { DOCKER_OVER_SSH_SSH: waiting });
-    expect(stdout).not.toContain('"result"');
+    expect(stdout).not.toMatch(/"result"|"error"/);
     const other = await execa(process.execPath, [...program.slice(1), "relay"], {
       ...settings,
       input: "#docker-over-ssh#tunnel#\n",
