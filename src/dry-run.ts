@@ -1,5 +1,6 @@
 import { DRY_RUN, PLANS } from "./conversation/features.ts";
 import type { Result } from "./conversation/messages.ts";
+import { platformTexts } from "./image/index-content.ts";
 import { formatPlatform } from "./image/platform.ts";
 import { fullName, tryReference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
@@ -31,7 +32,7 @@ export function dryRunEvent(
   { program }: Pick<Traffic, "program">,
 ): Plan | undefined {
   if (plan === undefined) return undefined;
-  const { layers, platform, store, room, bytesPerSecond, bytesProbed = 0 } = plan;
+  const { layers, platform, platforms, store, room, bytesPerSecond, bytesProbed = 0 } = plan;
   const missing = layers.filter(({ way }) => way !== "present");
   const bytes = sumOf(missing, bytesProbed);
   const ms = bytes && bytesPerSecond ? (bytes.count / bytesPerSecond) * 1000 : undefined;
@@ -41,6 +42,7 @@ export function dryRunEvent(
     role,
     image: reference === undefined ? image : fullName(reference),
     platform,
+    ...(platforms && { platforms }),
     layers: layers.length,
     missing: missing.length,
     ...(bytes && { bytes }),
@@ -72,6 +74,7 @@ export function plannedResult(
   bytesReceived: number,
 ): Result {
   const layers = allLayers(about.diffIds, missing);
+  const platforms = platformTexts(about.index);
   const rate = {
     ...(bytesPerSecond !== undefined && { bytesPerSecond: Math.round(bytesPerSecond) }),
     ...(bytesProbed > 0 && { bytesProbed }),
@@ -85,7 +88,14 @@ export function plannedResult(
     bytesPresent: 0,
     bytesFound: 0,
     bytesReceived,
-    plan: { platform: formatPlatform(about.platform), layers, store, room: [...room], ...rate },
+    plan: {
+      platform: formatPlatform(about.platform),
+      ...(platforms && { platforms }),
+      layers,
+      store,
+      room: [...room],
+      ...rate,
+    },
   };
 }
 

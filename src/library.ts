@@ -26,8 +26,10 @@ export interface TransferOptions {
   tagAlso?: readonly string[] | undefined;
   /** Older images of the repository are removed at the receiver: this many stay, with the one that arrives, at least 2 */
   keep?: number | undefined;
-  /** `OS/ARCH[/VARIANT]` */
-  platform?: string | undefined;
+  /** `OS/ARCH[/VARIANT]`; several are moved with the image's index */
+  platform?: string | readonly string[] | undefined;
+  /** The image is moved with its index: all platforms, and attestations */
+  allPlatforms?: boolean | undefined;
   delta?: "auto" | "always" | "never" | undefined;
   preserveDigest?: boolean | undefined;
   /** --dry-run: the event `plan` tells what a transfer would do, and nothing is sent. */
@@ -165,7 +167,7 @@ function valuesOf({
     as: typeof as === "string" ? [as] : as,
     tagAlso: tagAlso?.map(parseTag),
     keep: keep === undefined ? undefined : parseKeep(String(keep)),
-    platform: platform === undefined ? undefined : parsePlatformOption(platform),
+    platform: typeof platform === "string" ? [parsePlatformOption(platform)] : platform?.map(parsePlatformOption),
     compress: compress === undefined ? undefined : parseCompress(compress),
     bwlimit: bwlimit === undefined ? undefined : checkRate(bwlimit),
     farImage: farImage === undefined ? undefined : parseImage(farImage),

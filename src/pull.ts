@@ -5,18 +5,22 @@ import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
 import { dryRunEvent, isDryRun, plannedResult } from "./dry-run.ts";
 import type { Digest } from "./image/digest.ts";
+import { platformTexts } from "./image/index-content.ts";
 import { formatPlatform } from "./image/platform.ts";
 import { fullName } from "./image/reference.ts";
 import { openTarget } from "./locations/locations.ts";
 import type { TransferResult } from "./output/events.ts";
 import type { Progress } from "./output/output.ts";
 import { refuseUnsupported } from "./packing/agree-on-packing.ts";
+import type { Warning } from "./output/events.ts";
 import { CODECS } from "./packing/codecs.ts";
+import { refuseOldPeer } from "./conversation/refuse-old-peer.ts";
 import { askFor } from "./receive/ask-for.ts";
 import { giveNames } from "./receive/give-names.ts";
 import { keepNewest, planKeep } from "./receive/keep-newest.ts";
 import { namesHere, offersNoName, ownNames, type NamesHere } from "./receive/names-here.ts";
-import { checkPlatform } from "./receive/check-platform.ts";
+import { planIndex, receiveIndex, refuseIndex, verifyIndex } from "./receive/receive-index.ts";
+import { checkPlatform, checkPlatforms } from "./receive/check-platform.ts";
 import type { ReceiveOptions } from "./receive/receive-options.ts";
 import { resultOf, type ReceivedImage } from "./receive/received-image.ts";
 import type { Target } from "./receive/target.ts";
@@ -59,6 +63,7 @@ export async function pull(
   const ready = location.opened.then((target) => {
     const names = ownNames(request);
     if (names !== undefined) target.namesFor(names);
+    if (request.platforms !== undefined) target.indexes(); // throws where it takes none
     return target;
   });
   ready.catch(() => {}); // a spawned side reports it through the tunnel
@@ -115,6 +120,8 @@ export async function receive(
 ): Promise<Result> {
   const { output, signal, env } = context;
   const isPlanned = isDryRun(request, tunnel);
+  refuseOldPeer(request, tunnel);
+  if (request.platforms !== undefined) target.indexes();
   const runId = newRunId();
   const onProgress = shareProgress(tunnel, isInitiator(request.connection), output, () => target.moved);
   const receiver = { tunnel, target, request, runId, onProgress, context };
@@ -133,7 +140,7 @@ export async function receive(
     await using received = await transfer(receiver, about, terms, resumeCache);
     const manifestDigest = await verify(receiver, about, received);
     signal.throwIfAborted();
-    const id = await giveNames(target, names, received, about.diffIds);
+    const id = await giveNames(target, names, received, about);
     await resumeCache?.forget();
     const kept = await keepNewest(target, request, about, names, id, output);
     result = { ...resultOf(received, { id, names, manifestDigest, bytesReceived: tunnel.bytesReceived }), ...kept };
@@ -156,8 +163,12 @@ async function agree({ tunnel, target, request, runId, context: { output, signal
   );
   // Leftovers are removed before the search for present layers, which must not count them.
   for (const leftover of await tidied) output.detail({ code: "leftover-removed", leftover });
-  checkPlatform(about.platform, platform, target, (warning) => output.warn(warning));
-  if ((preserve || about.preserve) && about.manifest === undefined) {
+  const warn = (warning: Warning): void => output.warn(warning);
+  refuseIndex(about, request, target);
+  const { platforms = [] } = about.index ?? {};
+  if (platforms.length === 0) checkPlatform(about.platform, platform, target, warn);
+  else checkPlatforms(platforms, request.platforms, target, warn);
+  if ((preserve || about.preserve) && about.manifest === undefined && about.index === undefined) {
     output.note({ code: "manifest-not-kept", ...(!ask.keepsManifests && { address: target.address }) });
   }
   return about;
@@ -170,7 +181,9 @@ async function plan(receiver: Receiver, about: About, terms: NamedTerms): Promis
   const packing = { ...terms.packing, codecs };
   await using resumeCache = new ResumeCache({ env: context.env, runId, limits: { size: Infinity, age: Infinity } }); // keeps all
   const options = receiveOptions(receiver, about, { ...terms, packing }, resumeCache);
-  const planned = plannedResult(await target.plan(options), options, tunnel.bytesReceived);
+  const { index } = about;
+  const found = index === undefined ? await target.plan(options) : await planIndex(target.indexes(), index, options);
+  const planned = plannedResult(found, options, tunnel.bytesReceived);
   const result = { ...planned, ...(await planKeep(target, request, about, terms.names)) };
   await tunnel.finish({ ...result });
   return result;
@@ -184,11 +197,11 @@ interface Terms extends Pick<ReceiveOptions, "noDeltaReason" | "delta" | "allows
 type NamedTerms = Terms & { names: NamesHere };
 
 /** Chooses how missing layers may be sent: whole or by delta, in which codecs. The target finds out which are missing. */
-function choose({ tunnel, request }: Receiver, { manifest, delta }: About): Terms {
+function choose({ tunnel, request }: Receiver, { manifest, index, delta }: About): Terms {
   const { compress, connection } = request;
   const codecs = connection.kind === "in-process" ? [] : CODECS.map(({ name }) => name);
   return {
-    noDeltaReason: reasonAgainstDelta(request, manifest, tunnel),
+    noDeltaReason: reasonAgainstDelta(request, { manifest, index }, tunnel),
     delta: request.delta === "always" ? request.delta : delta,
     allowsSecondWant: tunnel.peer.features.includes(SECOND_WANT),
     packing: { codecs, ...(compress && { compress }) },
@@ -205,8 +218,11 @@ async function transfer(
   terms: NamedTerms,
   resumeCache: ResumeCache | undefined,
 ): Promise<ReceivedImage> {
+  const { target } = receiver;
+  const options = receiveOptions(receiver, about, terms, resumeCache);
   try {
-    return await receiver.target.receive(receiveOptions(receiver, about, terms, resumeCache));
+    if (about.index !== undefined) return await receiveIndex(target.indexes(), about.index, options);
+    return await target.receive(options);
   } catch (error) {
     if (!mayBeContinued(error)) await resumeCache?.forget();
     throw error;
@@ -227,7 +243,16 @@ function receiveOptions(
   const onWant = (missing: number | undefined): void => {
     if (isPlanned) return; // a plan with more in it comes at the end
     const layers = about.diffIds.length;
-    output.event({ type: "plan", role: "receiver", image: fullName(image), platform, layers, missing });
+    const platforms = platformTexts(about.index);
+    output.event({
+      type: "plan",
+      role: "receiver",
+      image: fullName(image),
+      platform,
+      ...(platforms && { platforms }),
+      layers,
+      missing,
+    });
   };
   const surroundings = { image, runId, env, resumeCache, output, signal, onProgress, maxSize, bwlimit };
   const isOneProcess = request.connection.kind === "in-process";
@@ -237,6 +262,7 @@ function receiveOptions(
 /** Compares the image under its temporary name with the sender's. Returns the digest of its manifest, where that is known. */
 async function verify({ target, runId }: Receiver, about: About, received: ReceivedImage): Promise<Digest | undefined> {
   const { name, id, isVerified } = received;
+  if (about.index !== undefined) return await verifyIndex(target, name, about.index);
   if (isVerified !== true) await verifyStored(target, name, id, about.diffIds);
   return await verifyManifest(target, name, about, runId);
 }

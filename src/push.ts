@@ -1,4 +1,5 @@
 import { manifestText } from "./conversation/fields.ts";
+import { indexField } from "./conversation/index-field.ts";
 import { parseAsk, type Ask } from "./conversation/ask.ts";
 import {
   parseResult,
@@ -10,10 +11,12 @@ import {
   type Want,
 } from "./conversation/messages.ts";
 import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
+import { refuseOldPeer } from "./conversation/refuse-old-peer.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
 import { dryRunEvent, isDryRun } from "./dry-run.ts";
 import type { Digest } from "./image/digest.ts";
 import type { ImageManifest } from "./image/manifest.ts";
+import { platformTexts } from "./image/index-content.ts";
 import { formatPlatform } from "./image/platform.ts";
 import { fullName } from "./image/reference.ts";
 import { openSource } from "./locations/locations.ts";
@@ -26,7 +29,7 @@ import { isInitiator, type PushRequest, type SharedRequest } from "./request.ts"
 import { newRunId, type RunId } from "./run/run-id.ts";
 import { NOTHING_OFFERED, type FoundImage } from "./send/found-image.ts";
 import { manifestToPreserve } from "./send/manifest-to-preserve.ts";
-import { agreeOnPlatform } from "./send/agree-on-platform.ts";
+import { agreeOnPlatforms } from "./send/agree-on-platforms.ts";
 import { askedImage, isNameGiven, keepToGive, namesToGive } from "./send/names-there.ts";
 import type { Source } from "./send/source.ts";
 import type { Conversation } from "./stdio-tunnel/conversation.ts";
@@ -69,12 +72,12 @@ export async function push(
   if (initiates) refuseUnsupported(request.compress, "sending"); // a spawned side reports it through the tunnel
   await using location = open(request, context);
   const ready = location.opened.then(async (source) => {
-    await source.check(request.platform);
+    await source.check(request);
     return source;
   });
   ready.catch(() => {}); // as above
   if (initiates && (await location.takesTime?.())) await ready;
-  const chosen = "byName" in connect ? await connect.byName(await (await ready).name?.(request.platform)) : connect;
+  const chosen = "byName" in connect ? await connect.byName(await (await ready).name?.(request)) : connect;
   const result = await connectEarly(
     chosen,
     initiates ? ready : Promise.resolve(),
@@ -147,6 +150,7 @@ export async function send(
   asked?: Ask,
 ): Promise<Result> {
   isDryRun(request, tunnel); // throws where the receiver cannot
+  refuseOldPeer(request, tunnel);
   const onProgress = shareProgress(tunnel, isInitiator(request.connection), context.output, () => source.moved);
   const sender = { tunnel, request, onProgress, context };
   const ask = asked ?? (await receiveAsk(tunnel, request, context.signal));
@@ -167,9 +171,9 @@ async function agree({ tunnel, request }: Sender, source: Source, ask: Ask): Pro
   const image = await askedImage(ask, request, source);
   const isNewName = isNameGiven(request, image);
   const names = namesToGive(ask, request, image);
-  const requested = { image, platform: agreeOnPlatform(ask, request.platform), receiverPlatform, isNewName, isRenamed };
+  const requested = { image, ...agreeOnPlatforms(ask, request), receiverPlatform, isNewName, isRenamed };
   const found = await source.find(requested);
-  const { diffIds, configDigest } = found;
+  const { diffIds, configDigest, index } = found;
   const platform = formatPlatform(found.platform);
   const runIds = [newRunId(), ask.runId] as const;
   const preserve = ask.preserve || request.preserveDigest;
@@ -186,6 +190,7 @@ async function agree({ tunnel, request }: Sender, source: Source, ask: Ask): Pro
     delta,
     sizes: await found.sizes?.(isDryRun(request, tunnel) || found.isRemote !== true),
     manifest: manifest && manifestText(manifest),
+    index: index && indexField(index),
   };
   await tunnel.send({ type: "about", ...about });
   return { name: image.reference === undefined ? image.given : fullName(image.reference), found, runIds, manifest };
@@ -198,7 +203,7 @@ function choose(
   receiverWant: Want,
 ): { want: Want; packing: Packing } {
   const noDeltaReason =
-    reasonAgainstDelta(request, manifest, tunnel) ??
+    reasonAgainstDelta(request, { manifest, index: found.index }, tunnel) ??
     (receiverWant.kind === "layers" && receiverWant.delta ? undefined : "receiver-wants-whole");
   const want = receiverWant.kind === "layers" ? { ...receiverWant, delta: noDeltaReason === undefined } : receiverWant;
   const wanted = diffIdsOf(want);
@@ -231,7 +236,18 @@ async function transfer(
       : await found.offer({ want, configDigest, packing, manifest, ...surroundings });
   tunnel.listen(REGISTRY_SERVICE, (stream) => offered.accept(stream));
   const [layers, missing] = [diffIds.length, diffIdsOf(want).length];
-  if (!isPlanned) output.event({ type: "plan", role: "sender", image: name, platform, layers, missing });
+  const platforms = platformTexts(found.index);
+  if (!isPlanned) {
+    output.event({
+      type: "plan",
+      role: "sender",
+      image: name,
+      platform,
+      ...(platforms && { platforms }),
+      layers,
+      missing,
+    });
+  }
   await tunnel.send({ type: "offer", ...offered.offer, unread: isPlanned && found.isRemote });
   const untilGone = AbortSignal.any([signal, offered.signal]);
   const result = abortable(tunnel.result(), untilGone).then(parseResult);

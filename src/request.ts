@@ -6,6 +6,7 @@ import type { Reference } from "./image/reference.ts";
 import type { CompressOption } from "./packing/compress-option.ts";
 import type { Via } from "./receive/engine-target.ts";
 import type { RegistryChoice } from "./registry/temporary-registry.ts";
+import type { PlatformChoice } from "./image/index-content.ts";
 import type { Platform } from "./image/platform.ts";
 
 /** The request of a push or a pull, parsed and checked: no text in it is parsed again. */
@@ -88,6 +89,8 @@ export interface SharedRequest {
   keep?: number | undefined;
   /** `os/arch[/variant]` */
   platform?: Platform | undefined;
+  /** --all-platforms, or several --platform: the image is moved with its index */
+  platforms?: PlatformChoice | undefined;
   /** ms */
   timeout?: number | undefined;
   /** --compress; of both sides, the sending one decides */

@@ -40,10 +40,10 @@ export function imageOf(request: TransferRequest): string {
   return request.role === "sender" ? request.source.given : (request.image?.given ?? "");
 }
 
-/** Returns why layers must be sent whole; undefined when they may be sent by delta. `manifest`: the one to be kept. */
+/** Returns why layers must be sent whole; undefined when they may be sent by delta. `manifest`, `index`: to be kept. */
 export function reasonAgainstDelta(
   { delta, connection }: SharedRequest,
-  manifest: unknown,
+  { manifest, index }: { manifest?: unknown; index?: unknown },
   { peer }: Pick<Conversation, "peer">,
 ): WholeReason | undefined {
   if (delta === "never") return "option";
@@ -51,6 +51,7 @@ export function reasonAgainstDelta(
   // The layers cross the link before this process has them.
   if (connection.kind === "in-process") return "engine-alone";
   if (manifest !== undefined) return "preserved-digest";
+  if (index !== undefined) return "preserved-index";
   return undefined;
 }
 

@@ -44,7 +44,7 @@ export class PushedImages implements AsyncDisposable {
     const location = this.#openSource(request, this.#context);
     this.#opened.push(location);
     const ready = location.opened.then(async (source) => {
-      await source.check(request.platform);
+      await source.check(request);
       return source;
     });
     ready.catch(() => {}); // a receiver that asks for the image is told

@@ -98,6 +98,7 @@ export function readPullRequest(
   env: NodeJS.ProcessEnv,
 ): PullRequest {
   refuseWithEnginePull(options);
+  if (options.allPlatforms || (options.platform ?? []).length > 1) refuseOnePlatform(options);
   const shared = readTransferOptions(connection, options);
   const to = options.to === undefined ? undefined : readTo(options.to);
   return {
@@ -127,6 +128,23 @@ function refuseWithEnginePull({ via, maxSize, compress }: PullOptionValues): voi
   throw new Failure("usage", "--max-size cannot be enforced with --via pull", {
     expected: "--max-size or --via pull, not both",
     hint: "Leave --via pull out.",
+  });
+}
+
+/** Throws a `usage` Failure for options that several platforms contradict. */
+function refuseOnePlatform({ via, maxSize, to = "" }: PullOptionValues): void {
+  const [option, why] =
+    via === "pull"
+      ? ["--via pull", "takes one platform of an image"]
+      : to.startsWith("docker-archive:")
+        ? [`--to ${to}`, "is a docker archive, which keeps one platform of an image"]
+        : maxSize === undefined
+          ? []
+          : ["--max-size", "counts layers while they are unpacked, which those of several platforms are not"];
+  if (option === undefined) return;
+  throw new Failure("usage", `${option} ${why}`, {
+    expected: `--all-platforms or several --platform, or ${option}, not both`,
+    hint: `Leave ${option} out.`,
   });
 }
 

@@ -117,17 +117,15 @@ export function readPushRequest(
   return { role: "sender", source, as, remoteName, ...shared };
 }
 
-function readSource(
-  image: string,
-  { registry, host, compress }: PushOptionValues,
-  env: NodeJS.ProcessEnv,
-): SourceEngine | FileLocation {
+function readSource(image: string, options: PushOptionValues, env: NodeJS.ProcessEnv): SourceEngine | FileLocation {
+  const { registry, host, compress } = options;
   const location = readLocation(image) ?? { kind: "docker-daemon", given: image, reference: image };
   if (location.kind !== "docker-daemon") {
     refuseEngineOptions(location, { "--registry": registry === "embedded" ? undefined : registry, "--host": host });
     return location;
   }
   const choice = chooseRegistry(registry, env);
+  if (choice.kind !== "embedded") refuseSeveralPlatforms(options);
   if (choice.kind !== "embedded") refuseCompress(compress);
   return {
     kind: location.kind,
@@ -136,6 +134,15 @@ function readSource(
     endpoint: namedEndpoint(host, env),
     registry: choice,
   };
+}
+
+/** An engine pushes one platform. */
+function refuseSeveralPlatforms({ allPlatforms, platform = [] }: PushOptionValues): void {
+  if (!allPlatforms && platform.length < 2) return;
+  throw new Failure("usage", "a registry that the engine pushes into gets one platform of an image", {
+    expected: "--all-platforms or several --platform, or such a registry, not both",
+    hint: "Serve the image from this process: --registry embedded.",
+  });
 }
 
 /** An image that an engine pushes into a registry is served unchanged. */

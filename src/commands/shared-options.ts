@@ -8,7 +8,7 @@ import { HOST_OPTIONS, type HostOptions } from "./host-options.ts";
 import { parseCompress, parsePlatformOption, parseRate, parseSeconds, parseTag, parseKeep } from "./option-values.ts";
 import { readConnections } from "./read-connection.ts";
 import { readReference } from "./read-names.ts";
-import type { Platform } from "../image/platform.ts";
+import { formatPlatform, type Platform } from "../image/platform.ts";
 
 /** Values of the options that push and pull share. */
 export interface SharedOptions extends HostOptions {
@@ -16,7 +16,9 @@ export interface SharedOptions extends HostOptions {
   as?: readonly string[] | undefined;
   tagAlso?: readonly string[] | undefined;
   keep?: number | undefined;
-  platform?: Platform | undefined;
+  /** Several: the image goes with its index. */
+  platform?: readonly Platform[] | undefined;
+  allPlatforms?: boolean | undefined;
   delta?: Delta | undefined;
   preserveDigest?: boolean | undefined;
   dryRun?: boolean | undefined;
@@ -30,10 +32,37 @@ export interface SharedOptions extends HostOptions {
 
 /** Converts the shared options to their part of a request. */
 export function readTransferOptions(connection: Connection, options: SharedOptions): SharedRequest {
-  const { platform, timeout, compress, bwlimit, delta = "auto", preserveDigest, dryRun } = options;
+  const { timeout, compress, bwlimit, delta = "auto", preserveDigest, dryRun } = options;
   const { keep } = options;
   const further = readFurtherNames(options);
-  return { connection, platform, timeout, compress, bwlimit, delta, preserveDigest, dryRun, further, keep };
+  return {
+    connection,
+    ...readPlatforms(options),
+    timeout,
+    compress,
+    bwlimit,
+    delta,
+    preserveDigest,
+    dryRun,
+    further,
+    keep,
+  };
+}
+
+/** One platform is moved alone; several are moved with the index that names them. */
+function readPlatforms({
+  platform = [],
+  allPlatforms = false,
+}: SharedOptions): Pick<SharedRequest, "platform" | "platforms"> {
+  const distinct = [...new Map(platform.map((one) => [formatPlatform(one), one])).values()];
+  if (allPlatforms && distinct.length > 0) {
+    throw new Failure("usage", "--all-platforms and --platform are both given", {
+      expected: "one of them",
+      hint: "Name the platforms with --platform, or leave it out.",
+    });
+  }
+  if (allPlatforms) return { platforms: "all" };
+  return distinct.length > 1 ? { platforms: distinct } : { platform: distinct[0] };
 }
 
 function readFurtherNames({ as: [, ...names] = [], tagAlso: tags = [] }: SharedOptions): FurtherNames | undefined {
@@ -87,8 +116,15 @@ export const TRANSFER_ARGUMENTS: readonly ArgumentDefinition[] = [
 export const SHARED_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--platform <os/arch>",
-    description: "variant of the image to send, e.g. linux/arm64",
+    description:
+      "variant of the image to send, e.g. linux/arm64. Repeated, these platforms are sent with the image's index, which keeps its digest and names the others without their content, as after docker pull --platform",
     parse: parsePlatformOption,
+    repeats: true,
+  },
+  {
+    flags: "--all-platforms",
+    description:
+      "send the image with its index: all platforms, and the attestations that the source has, byte for byte. From and to containerd stores, OCI layouts and OCI archives",
   },
   {
     flags: "--as <name>",

@@ -1,9 +1,10 @@
 import type { ImageName } from "../image/image-name.ts";
+import type { PlatformChoice } from "../image/index-content.ts";
 import { formatPlatform, type Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
 import { isRunId, type RunId } from "../run/run-id.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
-import { imageName, malformed, platformIn, references, text } from "./fields.ts";
+import { imageName, malformed, platformChoice, platformChoiceText, platformIn, references, text } from "./fields.ts";
 
 /** The receiver is ready, and asks for an image. */
 export interface Ask {
@@ -19,6 +20,8 @@ export interface Ask {
   runId: RunId;
   /** The receiver's --platform */
   platform?: Platform | undefined;
+  /** The receiver's --all-platforms, or several --platform */
+  platforms?: PlatformChoice | undefined;
   /** Of the receiver's engine, which decides between several variants. On the wire: `runs` */
   receiverPlatform?: Platform | undefined;
   /** The receiver's target keeps the manifests of images. */
@@ -35,15 +38,30 @@ export function askMessage({
   names,
   runId,
   platform,
+  platforms,
   receiverPlatform,
   ...ask
 }: Ask): Message & { type: "ask" } {
   const runs = receiverPlatform && formatPlatform(receiverPlatform);
   const named = { image: image?.given, names: names?.map(({ given }) => given) };
-  return { type: "ask", ...named, run: runId, platform: platform && formatPlatform(platform), runs, ...ask };
+  const wanted = {
+    platform: platform && formatPlatform(platform),
+    platforms: platforms && platformChoiceText(platforms),
+  };
+  return { type: "ask", ...named, run: runId, ...wanted, runs, ...ask };
 }
 
-export function parseAsk({ image, names, acceptsNames, acceptsKeep, run, platform, runs, ...flags }: Message): Ask {
+export function parseAsk({
+  image,
+  names,
+  acceptsNames,
+  acceptsKeep,
+  run,
+  platform,
+  platforms,
+  runs,
+  ...flags
+}: Message): Ask {
   const { keepsManifests, preserve, isRenamed } = flags;
   const ask = { ...(image !== undefined && { image: imageName(image) }), runId: text(run) };
   if (!isRunId(ask.runId)) throw malformed("ask");
@@ -53,6 +71,7 @@ export function parseAsk({ image, names, acceptsNames, acceptsKeep, run, platfor
     ...(acceptsNames === true && { acceptsNames }),
     ...(acceptsKeep === true && { acceptsKeep }),
     ...(platform === undefined ? {} : { platform: platformIn(platform) }),
+    ...(platforms !== undefined && { platforms: platformChoice(platforms) }),
     ...(runs === undefined ? {} : { receiverPlatform: platformIn(runs) }),
     ...(keepsManifests === true && { keepsManifests }),
     ...(preserve === true && { preserve }),

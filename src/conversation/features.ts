@@ -12,8 +12,11 @@ export const OFFERS_NAMES = "offers-names";
 /** Feature of a side that can make a dry run: it answers with a plan, and no layer is fetched. */
 export const PLANS = "plans";
 
+/** Feature of a side that can move an image with its index: several platforms, and attestations. */
+export const INDEXES = "indexes";
+
 /** In the hello of a side with --dry-run, which counts for both. Not a feature: a side that has none is asked for a transfer. */
 export const DRY_RUN = "dry-run";
 
 /** The features of this version. */
-export const FEATURES = [SECOND_WANT, CUTS_ON_DEMAND, OFFERS_NAMES, PLANS] as const;
+export const FEATURES = [SECOND_WANT, CUTS_ON_DEMAND, OFFERS_NAMES, PLANS, INDEXES] as const;

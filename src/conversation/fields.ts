@@ -1,7 +1,8 @@
 import { parseImageName, type ImageName } from "../image/image-name.ts";
+import type { PlatformChoice } from "../image/index-content.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
 import { MAX_LAYERS, parseImageManifest, type ImageManifest } from "../image/manifest.ts";
-import { parsePlatform, type Platform } from "../image/platform.ts";
+import { formatPlatform, parsePlatform, type Platform } from "../image/platform.ts";
 import { InvalidReference, tryReference, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { InvalidCompressOption, parseCompressOption, type CompressOption } from "../packing/compress-option.ts";
@@ -63,6 +64,22 @@ export function platformIn(value: unknown): Platform {
   const platform = parsePlatform(text(value));
   if (platform === undefined) throw malformed("name");
   return platform;
+}
+
+/** Platforms that a person may name. */
+const MAX_PLATFORMS = 100;
+
+/** Parses `all`, or a list of platforms. */
+export function platformChoice(value: unknown): PlatformChoice {
+  if (value === "all") return value;
+  const platforms = list(value);
+  if (platforms.length === 0 || platforms.length > MAX_PLATFORMS) throw malformed("list of platforms");
+  return platforms.map(platformIn);
+}
+
+/** Returns the field that {@link platformChoice} parses. */
+export function platformChoiceText(choice: PlatformChoice): "all" | string[] {
+  return choice === "all" ? choice : choice.map(formatPlatform);
 }
 
 export function matching(value: unknown, form: RegExp): string {

@@ -1,10 +1,12 @@
 import type { Credentials } from "../engine/engine-images.ts";
 import type { Digest } from "../image/digest.ts";
+import type { IndexContent } from "../image/index-content.ts";
 import type { Descriptor, ImageManifest } from "../image/manifest.ts";
 import type { Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
 import { formatCompressOption, type CompressOption } from "../packing/compress-option.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
+import { parseIndex } from "./index-field.ts";
 import { parsePlan, type ImagePlan } from "./plan.ts";
 import {
   compressOption,
@@ -46,6 +48,11 @@ export interface About {
   delta?: "always";
   /** With `preserve`, where both sides keep manifests: the sender's. It names a blob for each diff ID, and layers are sent as these blobs. */
   manifest?: ImageManifest;
+  /**
+   * The image with its index, where either side asks for several platforms: the manifests that are sent, byte for byte. The layers are then all
+   * blobs that these name, in place of diff IDs by their own digests, and each is sent as it is stored.
+   */
+  index?: IndexContent;
   /** Bytes of each layer as the sender stores it, lowest first, where it knows them early: a plain layer has at least as many. */
   sizes?: number[];
 }
@@ -155,6 +162,7 @@ export function parseAbout({
   preserve,
   delta,
   manifest,
+  index,
   sizes,
 }: Message): About {
   const about = {
@@ -166,6 +174,7 @@ export function parseAbout({
     ...(preserve === true && { preserve }),
     ...(delta === "always" && ({ delta } as const)),
     ...sizesOf(sizes, list(diffIds).length),
+    ...(index !== undefined && { index: parseIndex(index, list(diffIds) as Digest[]) }),
   };
   return manifest === undefined ? about : { ...about, manifest: manifestOf(manifest, about.diffIds.length) };
 }

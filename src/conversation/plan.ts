@@ -12,6 +12,8 @@ export interface ImagePlan {
   bytesProbed?: number;
   /** `os/arch[/variant]` */
   platform: string;
+  /** Several, of an image that is moved with its index. */
+  platforms?: string[];
   store: StoreName;
   /** The disks that need room. */
   room: PlannedRoom[];
@@ -23,9 +25,10 @@ const DISKS = ["engine", "cache", "target"] as const;
 
 /** Parses a plan, which is untrusted input. Throws a Failure for one of another form. */
 export function parsePlan(value: unknown): ImagePlan {
-  const { layers, bytesPerSecond, bytesProbed, platform, store, room } = object(value);
+  const { layers, bytesPerSecond, bytesProbed, platform, platforms, store, room } = object(value);
   return {
     platform: formatPlatform(platformIn(platform)),
+    ...(platforms !== undefined && { platforms: list(platforms).map((one) => formatPlatform(platformIn(one))) }),
     layers: list(layers).map(parseLayer),
     ...(bytesPerSecond !== undefined && { bytesPerSecond: sizeIn(bytesPerSecond) }),
     ...(bytesProbed !== undefined && { bytesProbed: sizeIn(bytesProbed) }),

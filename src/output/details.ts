@@ -95,6 +95,7 @@ export type WholeReason =
   | "option"
   /** --preserve-digest sends layers as they are stored */
   | "preserved-digest"
+  | "preserved-index"
   | "other-version"
   /** One side is an engine alone: the layers cross the link before this process has them. */
   | "engine-alone"

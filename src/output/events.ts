@@ -52,7 +52,9 @@ export interface Plan {
   /** In full, with domain and tag, or the ID. */
   image: string;
   platform: string;
-  /** Layers of the image */
+  /** With `--all-platforms` or several `--platform`: those that are sent, as the image's index names them. */
+  platforms?: readonly string[];
+  /** Layers of the image; with several platforms, the configs and layers of all */
   layers: number;
   /** Layers that the receiver lacks; undefined where its engine finds that out while it pulls. */
   missing: number | undefined;

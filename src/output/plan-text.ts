@@ -3,9 +3,9 @@ import type { DryRun, Plan, PlannedBytes, PlannedLayer, PlannedRoom } from "./ev
 
 /** Puts the plan of a dry run into words for people, line by line. `~` marks an estimate. */
 export function dryRunLines(plan: Plan, dryRun: DryRun): string[] {
-  const { image, platform, layers, missing = layers, perLayer = [] } = plan;
+  const { image, platform, platforms = [platform], layers, missing = layers, perLayer = [] } = plan;
   return [
-    `${image} for ${platform}: ${layers - missing} of ${plural(layers, "layer")} there already`,
+    `${image} for ${platforms.join(", ")}: ${layers - missing} of ${plural(layers, "layer")} there already`,
     ...perLayer.filter(({ way }) => way !== "present").map(layerText),
     ...(dryRun.bytesProbed === undefined ? [] : [`  to measure the link: ~${bytes(dryRun.bytesProbed)}`]),
     `to send: ${amount(plan.bytes)}${timeText(dryRun)}`,

@@ -86,9 +86,9 @@ export const STAGE_TEXT: Record<Stage, string> = {
 };
 
 /** Undefined where nothing is known yet. */
-export function planText({ role, image, platform, layers, missing }: Plan): string | undefined {
+export function planText({ role, image, platform, platforms = [platform], layers, missing }: Plan): string | undefined {
   if (missing === undefined) return undefined;
-  if (role === "sender") return `offering ${missing} of ${layers} layers of ${image} for ${platform}`;
+  if (role === "sender") return `offering ${missing} of ${layers} layers of ${image} for ${platforms.join(", ")}`;
   return `${layers - missing} of ${layers} layers are there already`;
 }
 
@@ -194,6 +194,7 @@ const PRINTED_BY = {
 const WHOLE: Record<WholeReason, string> = {
   option: "--delta never was given",
   "preserved-digest": "--preserve-digest sends layers as they are stored",
+  "preserved-index": "several platforms are sent as they are stored",
   "other-version": "the remote side has another version of docker-over-ssh",
   "engine-alone": "one side is an engine alone",
   "one-connection": "the engine's files are behind one connection",

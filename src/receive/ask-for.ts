@@ -1,4 +1,5 @@
 import type { Ask } from "../conversation/ask.ts";
+import type { PlatformChoice } from "../image/index-content.ts";
 import type { ImageName } from "../image/image-name.ts";
 import type { Platform } from "../image/platform.ts";
 import type { RunId } from "../run/run-id.ts";
@@ -11,12 +12,13 @@ interface Request extends NamesRequested {
   isRenamed: boolean;
   acceptsKeep?: boolean | undefined;
   platform?: Platform | undefined;
+  platforms?: PlatformChoice | undefined;
   preserveDigest?: boolean | undefined;
 }
 
 /** Returns what the sender is asked for. */
 export function askFor(request: Request, target: Target, runId: RunId): Ask {
-  const { image, acceptsNames, acceptsKeep, isRenamed, platform, preserveDigest: preserve } = request;
+  const { image, acceptsNames, acceptsKeep, isRenamed, platform, platforms, preserveDigest: preserve } = request;
   const keepsManifests = target.manifestOf !== undefined;
   const receiver = { receiverPlatform: target.platform, keepsManifests };
   return {
@@ -27,6 +29,7 @@ export function askFor(request: Request, target: Target, runId: RunId): Ask {
     isRenamed,
     runId,
     platform,
+    platforms,
     preserve,
     ...receiver,
   };

@@ -1,7 +1,29 @@
+import type { PlatformChoice } from "../image/index-content.ts";
 import { formatPlatform, isKnownPlatform, matchesPlatform, type Platform } from "../image/platform.ts";
 import { Failure } from "../output/errors.ts";
 import type { Warning } from "../output/events.ts";
 import type { Target } from "./target.ts";
+
+/** Throws a Failure if a requested platform is not among those of an image with its index. Warns if this engine can run none. */
+export function checkPlatforms(
+  offered: readonly Platform[],
+  requested: PlatformChoice | undefined,
+  target: Target,
+  warn: (warning: Warning) => void,
+): void {
+  const asked = requested === undefined || requested === "all" ? [] : requested;
+  const missing = asked.find((wanted) => !offered.some((one) => matchesPlatform(one, wanted)));
+  const all = offered.map(formatPlatform).join(", ");
+  if (missing !== undefined) {
+    throw new Failure("refused", `the remote side sends the image for ${all}, not for ${formatPlatform(missing)}`, {
+      expected: "the platforms that were asked for",
+      hint: "Install the same version on both sides.",
+    });
+  }
+  const { platform: own } = target;
+  if (own === undefined || offered.length === 0 || offered.some((one) => matchesPlatform(one, own))) return;
+  warn({ code: "platform-differs", platform: all, enginePlatform: formatPlatform(own) });
+}
 
 /** Throws a Failure if the image is not for the requested platform. Warns if this engine cannot run it. */
 export function checkPlatform(

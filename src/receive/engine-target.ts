@@ -6,6 +6,7 @@ import { taggableName, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { readManifest } from "../store/read-manifest.ts";
 import { loadIntoEngine } from "./load-into-engine.ts";
+import { indexesInEngine } from "./index-in-engine.ts";
 import { letEnginePull } from "./engine-pull.ts";
 import { planEnginePull, planLoad } from "./plan-for-engine.ts";
 import { PlannedImages } from "./planned-images.ts";
@@ -37,6 +38,7 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
       return engine.moved;
     },
     namesFor: ([first, ...others]) => [nameInEngine(first), ...others.map(nameInEngine)],
+    indexes: () => indexesInEngine(engine, info, via === "pull"),
     async tidy() {
       if (isTidy) return []; // several images go into it
       isTidy = true;

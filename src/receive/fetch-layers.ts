@@ -97,7 +97,8 @@ export async function* streamLayers(
     for await (const layer of layers) {
       signal.throwIfAborted();
       refuseNonLayerType(layer.mediaType);
-      if (layer.cutting === undefined) refuseUnsupportedCompression(layer.mediaType);
+      // One that is named by its own digest, of an index, is not decompressed here.
+      if (layer.cutting === undefined && layer.digest !== layer.diffId) refuseUnsupportedCompression(layer.mediaType);
       if (options.named !== undefined && options.named.get(layer.diffId) !== layer.digest)
         throw new InvalidImage(`the layer ${layer.diffId} is sent as another blob than its manifest names`);
       // A layer that is being rebuilt has been counted already; one that is then sent whole is counted before it is fetched.

@@ -4,6 +4,8 @@ import { dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { refuseAbsentLayers } from "../image/archive/absent-layer.ts";
 import type { ArchivedImage } from "../image/archive/image-archive.ts";
+import { writeIndexArchive } from "../image/oci/write-index-content.ts";
+import type { TarStream } from "../image/tar/write-tar.ts";
 import { openArchive } from "../image/open/open-archive.ts";
 import type { FileLocation } from "../image/location.ts";
 import { partialFilePrefix, partialFile, removePartialFiles } from "../store/partial-file.ts";
@@ -17,6 +19,7 @@ import { namesInFile, refsOf } from "./name-in-file.ts";
 import { locationErrors } from "./location-errors.ts";
 import { fetchImage } from "./fetch-image.ts";
 import { findDeltaBasesInFile } from "../rebuild/delta-bases-in-file.ts";
+import { refuseDockerArchive, rootInArchive } from "./index-in-archive.ts";
 import { planLayers } from "./plan-layers.ts";
 import { refuseWithoutRoom, roomForFiles } from "./room.ts";
 import { streamTarget } from "./stream-target.ts";
@@ -50,6 +53,22 @@ function fileTarget(location: FileLocation, path: string): Target {
     },
     namesFor: (images) => refsOf(namesInFile(location, images)),
     tidy: async () => await removePartialFiles(dirname(path), partialFilePrefix(path)),
+    indexes() {
+      refuseDockerArchive(kind, location.path);
+      return {
+        store: "archive",
+        present: async () => new Set(),
+        room: async (options, wanted) => await roomForFiles(path, options, wanted),
+        async put(index, files, options) {
+          const partialPath = partialFile(path, options.runId);
+          partialPaths.add(partialPath);
+          const tar = writeIndexArchive(index, files, namesInFile(location, options.names));
+          const remove = await explain(writePartialFile(partialPath, tar, options, (bytes) => (moved += bytes)));
+          return { name: partialPath, [Symbol.asyncDispose]: remove };
+        },
+        digestOf: async (name, index) => await explain(rootInArchive(partialPaths.has(name) ? name : path, index)),
+      };
+    },
     async receive(options) {
       const partialPath = partialFile(path, options.runId);
       partialPaths.add(partialPath);
@@ -79,11 +98,24 @@ async function receiveInto(
   options: ReceiveOptions,
   onMoved: (bytes: number) => void,
 ): Promise<ReceivedImage> {
-  const { about, names, env, runId, signal, onProgress } = options;
+  const { about, names, env, runId } = options;
   refuseWithoutRoom(await roomForFiles(partialPath, options, about.diffIds));
   await using deltaBases = await deltaBasesFor(location, options);
   await using spool = await openSpool(env, runId);
   const fetched = await fetchImage(options, about.diffIds, spool, deltaBases);
+  const named = { ...fetched, names: namesInFile(location, names), preserve: about.manifest !== undefined };
+  const { tar } = await archiveStream(location.kind, named, spool, onMoved);
+  const remove = await writePartialFile(partialPath, tar, options, onMoved);
+  return { name: partialPath, ...archiveCounts(fetched), [Symbol.asyncDispose]: remove };
+}
+
+/** Writes an archive into a new file. Returns how to remove it. */
+async function writePartialFile(
+  partialPath: string,
+  tar: TarStream,
+  { signal, onProgress }: ReceiveOptions,
+  onMoved: (bytes: number) => void,
+): Promise<() => Promise<void>> {
   const progress = { stage: "storing" as const, current: 0 };
   onProgress(progress);
   const onBytes = (count: number): void => {
@@ -91,8 +123,6 @@ async function receiveInto(
     progress.current += count;
     onProgress(progress);
   };
-  const named = { ...fetched, names: namesInFile(location, names), preserve: about.manifest !== undefined };
-  const { tar } = await archiveStream(location.kind, named, spool, onMoved);
   // Always a new file: a link that another user has put there is not followed, and no other file is written to.
   const file = createWriteStream(partialPath, { flags: "wx", flush: true });
   const remove = async (): Promise<void> => await rm(partialPath, { force: true });
@@ -102,7 +132,7 @@ async function receiveInto(
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") await remove();
     throw error;
   }
-  return { name: partialPath, ...archiveCounts(fetched), [Symbol.asyncDispose]: remove };
+  return remove;
 }
 
 /** Opens the images of the file that is replaced. */

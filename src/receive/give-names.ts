@@ -1,7 +1,9 @@
+import type { About } from "../conversation/messages.ts";
 import type { Digest } from "../image/digest.ts";
 import type { NamesHere } from "./names-here.ts";
 import type { ReceivedImage } from "./received-image.ts";
 import type { Target } from "./target.ts";
+import { verifyIndex } from "./receive-index.ts";
 import { verifyStored } from "./verify-stored.ts";
 
 /** Gives the image its names, and verifies the image under each of them once more. Returns the image's ID. */
@@ -9,10 +11,14 @@ export async function giveNames(
   target: Target,
   names: NamesHere,
   received: ReceivedImage,
-  diffIds: readonly Digest[],
+  { diffIds, index }: About,
 ): Promise<Digest> {
   const [first, ...others] = target.namesFor(names);
   await target.tag(received.name, [first, ...others]);
+  if (index !== undefined) {
+    for (const name of [first, ...others]) await verifyIndex(target, name, index);
+    return index.root.descriptor.digest;
+  }
   const id = await verifyStored(target, first, received.id, diffIds);
   for (const name of others) await verifyStored(target, name, id, diffIds);
   return id;

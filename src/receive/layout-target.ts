@@ -12,6 +12,7 @@ import { locationErrors } from "./location-errors.ts";
 import { refuseLayoutLocation } from "./refuse-location.ts";
 import { fetchImage } from "./fetch-image.ts";
 import { findDeltaBasesInFile } from "../rebuild/delta-bases-in-file.ts";
+import { indexesInLayout } from "./index-in-layout.ts";
 import { PlannedImages } from "./planned-images.ts";
 import { planLayers } from "./plan-layers.ts";
 import { refuseWithoutRoom, roomForFiles } from "./room.ts";
@@ -26,6 +27,9 @@ export async function layoutTarget(location: FileLocation): Promise<Target> {
   const explain = locationErrors(location);
   let moved = 0;
   const onMoved = (bytes: number): void => void (moved += bytes);
+  const onStored = (manifest: Descriptor, { names }: ReceiveOptions): void =>
+    void received.set(manifest.digest, { manifest, names });
+  const indexes = indexesInLayout(location, { onStored, onMoved });
   return {
     address: location.path,
     get moved() {
@@ -33,6 +37,7 @@ export async function layoutTarget(location: FileLocation): Promise<Target> {
     },
     namesFor: (images) => refsOf(namesInFile(location, images)),
     tidy: async () => await store.tidy(),
+    indexes: () => indexes,
     async receive(options) {
       const { manifest, image } = await explain(receiveInto(location, store, options, onMoved));
       received.set(image.name, { manifest, names: options.names });

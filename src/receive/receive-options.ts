@@ -56,7 +56,8 @@ export interface EngineReceiveOptions extends ReceiveOptions {
   info: EngineInfo;
 }
 
-/** Returns the digests of the blobs in the manifest to preserve, by diff ID; undefined when there is none. */
-export function namedBlobs({ diffIds, manifest }: About): ReadonlyMap<Digest, Digest> | undefined {
+/** Returns the digests of the blobs in the manifest or index to preserve, by diff ID; undefined when there is none. */
+export function namedBlobs({ diffIds, manifest, index }: About): ReadonlyMap<Digest, Digest> | undefined {
+  if (index !== undefined) return new Map(diffIds.map((digest) => [digest, digest]));
   return manifest && new Map(manifest.layers.map(({ digest }, index) => [diffIds[index] ?? "", digest]));
 }

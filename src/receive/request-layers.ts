@@ -63,7 +63,7 @@ export async function requestLayers(
   const client = clientFor(offer, options);
   const rate = linkRate(client, offer, options);
   const metadata = memoize(async () => await readImageMetadata(client, offer, options));
-  if (offer.unread !== true) metadata().catch(() => {}); // requested early, which saves a round trip after the last layer; the caller handles it
+  if (offer.unread !== true && options.about.index === undefined) metadata().catch(() => {}); // requested early, which saves a round trip after the last layer; the caller handles it
   const common = {
     cuttable,
     deltaChoice: (speed: RebuildSpeed) => deltaChoice(speed, rate, options),

@@ -2,6 +2,7 @@ import { digestOf, type Digest } from "../image/digest.ts";
 import { parseConfig } from "../image/config.ts";
 import type { FileLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
+import { writeIndexArchive } from "../image/oci/write-index-content.ts";
 import { openSpool } from "../run/spool.ts";
 import { NoReader, openPipe, stdoutSink } from "../streams/byte-sink.ts";
 import { archiveCounts, archiveStream, type ArchiveStream } from "./archive-stream.ts";
@@ -12,6 +13,7 @@ import type { Destination } from "./destination.ts";
 import { namesInFile, refsOf } from "./name-in-file.ts";
 import { locationErrors } from "./location-errors.ts";
 import { fetchImage } from "./fetch-image.ts";
+import { refuseDockerArchive } from "./index-in-archive.ts";
 import { planLayers } from "./plan-layers.ts";
 import { refuseWithoutRoom, roomInCache } from "./room.ts";
 import type { Target } from "./target.ts";
@@ -43,6 +45,25 @@ export function streamTarget(location: FileLocation, destination: Streamed): Tar
     },
     namesFor: (images) => refsOf(namesInFile(location, images)),
     tidy: async () => [],
+    indexes() {
+      refuseDockerArchive(location.kind, address);
+      return {
+        store: "stream",
+        present: async () => new Set(),
+        room: async (options, wanted) => [await roomInCache(options, wanted)],
+        async put(index, files, options) {
+          const tar = writeIndexArchive(index, files, namesInFile(location, options.names));
+          const { digest } = index.root.descriptor;
+          const onBytes = (bytes: number): void => void (moved += bytes);
+          unwritten = {
+            image: { id: digest, diffIds: [], manifest: digest },
+            write: async () => await write({ tar, manifest: digest }, destination, options, onBytes),
+          };
+          return { name: "the received image", [Symbol.asyncDispose]: async () => {} };
+        },
+        digestOf: async () => unwritten?.image.manifest,
+      };
+    },
     async receive(options) {
       const { received, ...rest } = await explain(
         receiveInto(location, destination, options, (bytes) => (moved += bytes)),

@@ -5,6 +5,7 @@ import type { Reference } from "../image/reference.ts";
 import type { PlannedRoom, StoreName } from "../output/events.ts";
 import type { PlannedLayers } from "./plan-layers.ts";
 import type { OldImages } from "./old-images.ts";
+import type { IndexTarget } from "./index-target.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
 import type { ReceivedImage } from "./received-image.ts";
 import type { Platform } from "../image/platform.ts";
@@ -25,6 +26,8 @@ export interface Target extends AsyncDisposable {
   namesFor(images: NonEmpty<Reference>): NonEmpty<string>;
   /** Removes the leftovers of killed runs, and returns their names. */
   tidy(): Promise<Leftover[]>;
+  /** Returns how images with an index are stored. Throws a `refused` Failure where the target keeps one platform of an image. */
+  indexes(): IndexTarget;
   /** Receives the missing layers, and stores the image under a temporary name. The caller disposes of the result. */
   receive(options: ReceiveOptions): Promise<ReceivedImage>;
   /** Finds out what {@link receive} would do, with as little as that needs. Rejects as it would. */

@@ -62,9 +62,9 @@ export function engineSideForImages(request: TransferRequest): EngineSide {
 }
 
 function optionsOf(request: TransferRequest): SharedRequest {
-  const { platform, timeout, compress, bwlimit, delta, preserveDigest, dryRun } = request;
+  const { platform, platforms, timeout, compress, bwlimit, delta, preserveDigest, dryRun } = request;
   const connection = { kind: "in-process" } as const;
-  return { connection, platform, timeout, compress, bwlimit, delta, preserveDigest, dryRun };
+  return { connection, platform, platforms, timeout, compress, bwlimit, delta, preserveDigest, dryRun };
 }
 
 function receiveRequest(request: PushRequest, name: Reference): ReceiveRequest {

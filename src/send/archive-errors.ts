@@ -1,3 +1,4 @@
+import { isNoSpace } from "../files/no-space.ts";
 import { ImageNotFound } from "../image/archive/choose-image.ts";
 import type { Compression } from "../image/layer/compression.ts";
 import { isStdin } from "../image/open/archive-input.ts";
@@ -6,6 +7,7 @@ import { InvalidImage } from "../image/invalid-image.ts";
 import type { ArchiveKind, FileLocation } from "../image/location.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import type { Platform } from "../image/platform.ts";
+import { layerFailure } from "../store/layer-failure.ts";
 
 const EXPECTED: Record<ArchiveKind, string> = {
   "docker-archive": "a file as `docker save` writes it",
@@ -73,10 +75,33 @@ export function archivedImageFailure(location: FileLocation, error: unknown, pla
 }
 
 /** The Failure for an image whose content does not match its digests. */
-export function damagedImage({ path }: FileLocation, cause: InvalidImage): Failure {
+function damagedImage({ path }: FileLocation, cause: InvalidImage): Failure {
   return new Failure("not-verified", `the image in ${path} is damaged: ${cause.message}`, {
     expected: "content that matches the image's digests",
     hint: "Save or build it again.",
     cause,
+  });
+}
+
+/** The Failure for an archive that could be opened, and cannot be read any more. Returns any other error unchanged. */
+export function readFailure(error: unknown, location: FileLocation): unknown {
+  if (error instanceof InvalidImage) return damagedImage(location, error);
+  if (isNoSpace(error)) return layerFailure(error, "sent");
+  if (error instanceof Failure || (error as NodeJS.ErrnoException).code === undefined) return error;
+  return new Failure("transfer-failed", `${location.path} cannot be read any more: ${messageOf(error)}`, {
+    expected: "the archive to stay unchanged until the image has been sent",
+    hint: "Run the same command again.",
+    cause: error,
+  });
+}
+
+/** The Failure for a location that keeps one platform of each image, and no index. */
+export function noIndexIn({ kind, path }: FileLocation): Failure {
+  return new Failure("refused", `${path} holds no index of several platforms: it is a docker archive`, {
+    expected: "an OCI layout or an OCI archive, because of --all-platforms or several --platform",
+    hint:
+      kind === "docker-archive"
+        ? `\`docker save\` of Docker 25 and later writes both into one file: name it oci-archive:${path}.`
+        : "Write it as a layout, for instance with docker buildx build --output type=oci, or skopeo copy --all.",
   });
 }

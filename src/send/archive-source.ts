@@ -1,16 +1,21 @@
+import { Readable } from "node:stream";
 import { ImageNotFound } from "../image/archive/choose-image.ts";
 import type { ArchivedImage, ImageArchive } from "../image/archive/image-archive.ts";
 import type { ArchivedName } from "../image/archived-name.ts";
 import { parseImageManifest } from "../image/manifest.ts";
 import { referenceOrPlaceholder } from "../image/image-name.ts";
+import type { IndexContent, PlatformChoice } from "../image/index-content.ts";
 import type { FileLocation } from "../image/location.ts";
 import { familiarName, fullName, tryReference, type Reference } from "../image/reference.ts";
 import { inputKind, openablePath } from "../image/open/archive-input.ts";
 import { openArchive } from "../image/open/open-archive.ts";
-import { archivedImageFailure, archiveFailure } from "./archive-errors.ts";
+import { byteRange } from "../streams/byte-range.ts";
+import { archivedImageFailure, archiveFailure, noIndexIn, readFailure } from "./archive-errors.ts";
 import type { OfferOptions } from "./found-image.ts";
+import { readIndex, type StoredBlobs } from "./read-index.ts";
 import { serveFromArchive } from "./serve-from-archive.ts";
 import { serveFromEmbeddedRegistry } from "./serve-from-embedded-registry.ts";
+import { foundIndex } from "./serve-index.ts";
 import type { Source } from "./source.ts";
 import { spoolArchive, type SpoolOptions } from "./spool-archive.ts";
 import type { Platform } from "../image/platform.ts";
@@ -25,21 +30,31 @@ export async function archiveSource(location: FileLocation, options: SpoolOption
   });
   return {
     address: location.path,
-    async check(platform) {
+    async check({ platform, platforms }) {
       try {
-        await findImage(archive, location, { platform });
+        if (platforms === undefined) await findImage(archive, location, { platform });
+        else await findIndex(archive, location, { platforms });
       } catch (error) {
         // The receiver's name or platform may choose between several images.
         if (!isAmbiguous(error)) throw archivedImageFailure(location, error, platform);
       }
     },
-    async name(platform) {
+    async name({ platform, platforms }) {
       if (location.name?.reference !== undefined) return location.name.given;
+      if (platforms !== undefined) return onlyName(archive.list().flatMap(({ names }) => names));
       const image = await findImage(archive, location, { platform }).catch(() => undefined); // find() rejects with it
       return image && onlyName(image.names);
     },
-    async find({ image: name, platform, receiverPlatform }) {
+    async find({ image: name, platform, platforms, receiverPlatform }) {
       const requested = referenceOrPlaceholder(name);
+      if (platforms !== undefined) {
+        const found = findIndex(archive, location, { platforms, requested });
+        const index = await found.catch((error: unknown) => {
+          throw archivedImageFailure(location, error, undefined);
+        });
+        const toFailure = (error: unknown): unknown => readFailure(error, location);
+        return foundIndex({ ...index, image: requested, receiverPlatform, toFailure });
+      }
       const image = await findImage(archive, location, { requested, platform, receiverPlatform }).catch(
         (error: unknown) => {
           throw archivedImageFailure(location, error, platform);
@@ -60,6 +75,36 @@ export async function archiveSource(location: FileLocation, options: SpoolOption
     },
     [Symbol.asyncDispose]: close,
   };
+}
+
+interface IndexChoice {
+  platforms: PlatformChoice;
+  requested?: Reference | undefined;
+}
+
+/** Finds the image that the location names, or the only one, or that of the requested name, with its index. */
+async function findIndex(
+  { roots }: ImageArchive,
+  location: FileLocation,
+  { platforms, requested }: IndexChoice,
+): Promise<{ content: IndexContent; stored: StoredBlobs }> {
+  if (roots === undefined) throw noIndexIn(location);
+  const { name, given, path: address } = location;
+  const root = await roots.read(name).catch(async (error: unknown) => {
+    if (!isAmbiguous(error) || name !== undefined || requested === undefined) throw error;
+    return await roots.read({ given: fullName(requested), reference: requested });
+  });
+  const stored: StoredBlobs = {
+    ...roots,
+    isInFile: true,
+    open: (blob, range) => {
+      const all = roots.open(blob);
+      // Also reads the bytes before the range: a digest can only be verified from the start.
+      return range === undefined ? all : Readable.from(byteRange(all, range), { objectMode: false });
+    },
+  };
+  const image = requested === undefined ? given : requested.given;
+  return { content: await readIndex(root, stored, platforms, { image, address }), stored };
 }
 
 async function open({ kind, path }: FileLocation, options: SpoolOptions) {

@@ -1,5 +1,7 @@
 import { temporaryName } from "../run/run-id.ts";
 import { isDigest } from "../image/digest.ts";
+import type { Reference } from "../image/reference.ts";
+import type { PlatformChoice } from "../image/index-content.ts";
 import type { ImageName } from "../image/image-name.ts";
 import { MAX_CONFIG } from "../image/config.ts";
 import type { ContentStore } from "../engine/content-store.ts";
@@ -17,7 +19,10 @@ import { agreeOnName } from "./agree-on-name.ts";
 import { serveFromEmbeddedRegistry } from "./serve-from-embedded-registry.ts";
 import { serveFromEngine } from "./serve-from-engine.ts";
 import type { ServedImage } from "./served-image.ts";
-import type { RequestedImage, Source } from "./source.ts";
+import { foundIndex } from "./serve-index.ts";
+import type { RequestedImage, Source, WantedPlatforms } from "./source.ts";
+import { storedLayerFailure } from "./export-from-content-store.ts";
+import { indexInEngine, type StoredIndex } from "./index-in-engine.ts";
 import { formatPlatform, isSamePlatform, type Platform } from "../image/platform.ts";
 
 /** Opens an engine for sending an image through the chosen registry. Owns the engine. */
@@ -35,6 +40,8 @@ class EngineSource implements Source {
   /** By platform; undefined is the engine's own choice. The first answer holds for the whole transfer. */
   readonly #inspected: (platform: Platform | undefined) => Promise<ImageInfo>;
   readonly #storedImage: (platform: Platform | undefined) => Promise<StoredImage | undefined>;
+  /** The image with several platforms. The first answer holds, as above. */
+  readonly #index: (platforms: PlatformChoice) => Promise<StoredIndex>;
   /** Plain bytes of the build steps. */
   readonly #stepSizes: () => Promise<number[]>;
 
@@ -50,6 +57,10 @@ class EngineSource implements Source {
     const contentStore = memoize(async () =>
       (await this.#engineInfo()).store === "containerd" ? await engine.contentStore() : undefined,
     );
+    this.#index = memoizeByKey(
+      async (platforms) => await indexInEngine(engine, await this.#engineInfo(), this.#inspected, { named, platforms }),
+      (platforms) => JSON.stringify(platforms),
+    );
     this.#storedImage = memoizeByKey(
       async (platform) => await readStoredImage(await contentStore(), engine, await this.#inspected(platform)),
       textOf,
@@ -64,7 +75,8 @@ class EngineSource implements Source {
     return await Promise.resolve(this.#named.given);
   }
 
-  async check(platform: Platform | undefined): Promise<void> {
+  async check({ platform, platforms }: WantedPlatforms): Promise<void> {
+    if (platforms !== undefined) return void (await this.#index(platforms));
     const checked = this.#inspected(platform);
     // find() and offer() need these.
     const early = [
@@ -82,6 +94,7 @@ class EngineSource implements Source {
     const [engine, named] = [this.#engine, this.#named];
     const mayBeId = (named.digits ?? requested.image.digits) !== undefined;
     const image = agreeOnName(named, mayBeId ? await this.#inspected(undefined) : undefined, requested);
+    if (requested.platforms !== undefined) return await this.#findIndex(image, requested.platforms, requested);
     const engineInfo = await this.#engineInfo();
     const { platform, onlyPlatform } = await choosePlatform(engine, engineInfo, this.#inspected, named, requested);
     const info = await this.#inspected(platform);
@@ -103,6 +116,16 @@ class EngineSource implements Source {
       }),
       ...this.#waysToServe((options) => ({ ...options, engine, engineInfo, image, info, onlyPlatform, stored })),
     };
+  }
+
+  async #findIndex(
+    image: Reference,
+    platforms: PlatformChoice,
+    { receiverPlatform }: RequestedImage,
+  ): Promise<FoundImage> {
+    const toFailure = (error: unknown): unknown => storedLayerFailure(error, image.given);
+    const isRemote = !this.#engine.takesManyAtOnce;
+    return foundIndex({ ...(await this.#index(platforms)), image, receiverPlatform, isRemote, toFailure });
   }
 
   /** Returns the bytes of the blobs in a content store; in other stores, of the files that the build steps have added. */

@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import type { AnnouncedLayer, Offer, Want } from "../conversation/messages.ts";
 import { TEMPORARY_PATH, type RunId } from "../run/run-id.ts";
 import type { Digest } from "../image/digest.ts";
+import type { IndexContent } from "../image/index-content.ts";
 import type { ImageManifest } from "../image/manifest.ts";
 import type { Output, Progress } from "../output/output.ts";
 import type { Packing } from "../packing/paced-packer.ts";
@@ -29,6 +30,8 @@ export interface FoundImage {
   manifest?(runIds: RunIds): Promise<ImageManifest | undefined>;
   /** How the embedded registry serves the image, for several receivers that share its export. Left out where another registry serves it. */
   served?: (options: OfferOptions) => Promise<ServedImage>;
+  /** Set where several platforms were asked for: all blobs of the image are its layers then, by their own digests. */
+  index?: IndexContent;
   /** Makes the wanted layers available through the tunnel. The caller owns the result. */
   offer(options: OfferOptions): Promise<OfferedImage>;
 }

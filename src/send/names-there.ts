@@ -1,6 +1,7 @@
 import type { Ask } from "../conversation/ask.ts";
 import { withFurtherNames, type FurtherNames } from "../image/further-names.ts";
 import { parseImageName, type ImageName } from "../image/image-name.ts";
+import type { PlatformChoice } from "../image/index-content.ts";
 import type { Platform } from "../image/platform.ts";
 import { fullName, type Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
@@ -11,6 +12,7 @@ interface NamesGiven {
   as?: Reference | undefined;
   further?: FurtherNames | undefined;
   platform?: Platform | undefined;
+  platforms?: PlatformChoice | undefined;
 }
 
 /** Returns the image that the receiver asks for. One that takes what is offered gets the name that this side has for the image. */
@@ -21,7 +23,7 @@ export async function askedImage(
 ): Promise<ImageName> {
   if (image !== undefined) return image;
   if (given.as !== undefined) return { given: given.as.given, reference: given.as };
-  const own = await source.name?.(given.platform);
+  const own = await source.name?.(given);
   if (own !== undefined) return parseImageName(own);
   // An archive finds its only image, whatever it is called.
   const [there] = names ?? [];

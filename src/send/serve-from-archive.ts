@@ -1,15 +1,12 @@
-import { isNoSpace } from "../files/no-space.ts";
 import { quoted } from "../image/tar/entry-path.ts";
 import type { ArchivedImage, ArchivedLayer } from "../image/archive/image-archive.ts";
 import type { Digest } from "../image/digest.ts";
-import { InvalidImage } from "../image/invalid-image.ts";
 import type { FileLocation } from "../image/location.ts";
 import type { Reference } from "../image/reference.ts";
-import { Failure, messageOf } from "../output/errors.ts";
+import { Failure } from "../output/errors.ts";
 import { PacedPacker } from "../packing/paced-packer.ts";
 import type { StoredBlob } from "../registry/embedded/registry-content.ts";
-import { layerFailure } from "../store/layer-failure.ts";
-import { damagedImage } from "./archive-errors.ts";
+import { readFailure } from "./archive-errors.ts";
 import { archivedBlob } from "./archived-blob.ts";
 import type { OfferOptions } from "./found-image.ts";
 import type { ServedImage } from "./served-image.ts";
@@ -58,18 +55,6 @@ export function serveFromArchive({ location, image, name }: ImageInArchive, opti
       });
     },
   };
-}
-
-/** The Failure for an archive that could be opened, and cannot be read any more. Returns any other error unchanged. */
-function readFailure(error: unknown, location: FileLocation): unknown {
-  if (error instanceof InvalidImage) return damagedImage(location, error);
-  if (isNoSpace(error)) return layerFailure(error, "sent");
-  if (error instanceof Failure || (error as NodeJS.ErrnoException).code === undefined) return error;
-  return new Failure("transfer-failed", `${location.path} cannot be read any more: ${messageOf(error)}`, {
-    expected: "the archive to stay unchanged until the image has been sent",
-    hint: "Run the same command again.",
-    cause: error,
-  });
 }
 
 /** Throws when a wanted layer is not in the archive: the receiver must have the base of an image that was saved without it. */

@@ -1,4 +1,5 @@
 import type { ImageName } from "../image/image-name.ts";
+import type { PlatformChoice } from "../image/index-content.ts";
 import type { FoundImage } from "./found-image.ts";
 import type { Platform } from "../image/platform.ts";
 
@@ -11,9 +12,14 @@ export interface RequestedImage {
   isNewName?: boolean | undefined;
   /** The only acceptable platform. */
   platform?: Platform | undefined;
+  /** All platforms, or several: the image is sent with its index. */
+  platforms?: PlatformChoice | undefined;
   /** The platform of the receiver's engine: preferred when the image has several and `platform` is left out. */
   receiverPlatform?: Platform | undefined;
 }
+
+/** Which platforms are acceptable. */
+export type WantedPlatforms = Pick<RequestedImage, "platform" | "platforms">;
 
 /** A location that is open for sending an image. */
 export interface Source extends AsyncDisposable {
@@ -22,9 +28,9 @@ export interface Source extends AsyncDisposable {
   /** Bytes moved by the engine's long requests, see `EngineConnection`; undefined without an engine. */
   readonly moved?: number;
   /** Returns the name that this side has for the image: as it was typed, or in the archive; undefined when there is none, or several. */
-  name?(platform: Platform | undefined): Promise<string | undefined>;
+  name?(wanted: WantedPlatforms): Promise<string | undefined>;
   /** Rejects as {@link find} will, as far as the error does not depend on the receiver's request. */
-  check(platform: Platform | undefined): Promise<void>;
-  /** Finds the image, and reads no layers. Rejects with `image-not-found` when it is missing, or missing for that platform. */
+  check(wanted: WantedPlatforms): Promise<void>;
+  /** Finds the image, and reads no layers. Rejects with `image-not-found` when it is missing, or missing for that platform; with `refused` where images have no index. */
   find(requested: RequestedImage): Promise<FoundImage>;
 }

@@ -39,6 +39,9 @@ async function receiveInto(
     address: "a fake",
     namesFor: ([{ given }, ...others]) => [given, ...others.map((other) => other.given)],
     tidy: async () => [],
+    indexes() {
+      throw new Error("not asked for");
+    },
     receive: async ({ decline }) => {
       if (declines) await decline();
       return {

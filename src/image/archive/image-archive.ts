@@ -54,6 +54,18 @@ export interface ListedImage {
   platform?: Platform;
 }
 
+/** The images of an OCI layout by what its index.json names directly. */
+export interface ArchivedRoots {
+  /** Returns the bytes of the index or manifest with a name, or of the only one. Throws `ImageNotFound`, and `InvalidImage`. */
+  read(name?: ArchivedName): Promise<Buffer>;
+  /** Returns those of the blobs that are there in this size. Nothing is read. */
+  present(blobs: readonly Descriptor[]): Promise<Set<Digest>>;
+  /** Reads a whole small blob, verified; undefined when it is not there. Throws `InvalidImage`. */
+  readSmall(blob: Descriptor, max: number): Promise<Buffer | undefined>;
+  /** Streams a blob. The stream fails with `InvalidImage` at its end when the bytes are not the blob's. The caller owns it. */
+  open(blob: Descriptor): Readable;
+}
+
 /** An open file or folder that holds images. Close it when nothing of it is read any more. */
 export interface ImageArchive extends AsyncDisposable {
   list(): ListedImage[];
@@ -64,5 +76,7 @@ export interface ImageArchive extends AsyncDisposable {
    * Throws `ImageNotFound` when no image or several match, `InvalidImage` when the image is not what the archive says.
    */
   find(name?: ArchivedName, platform?: Platform): Promise<ArchivedImage>;
+  /** The image with all of its platforms, as it is stored. Left out by an archive of another format than OCI's. */
+  roots?: ArchivedRoots;
   close(): Promise<void>;
 }

@@ -1,5 +1,6 @@
 import type { ArchiveFiles } from "../archive/archive-files.ts";
 import { MAX_DEPTH, MAX_INDEX, MAX_INDEXES, MAX_MANIFESTS } from "../archive/limits.ts";
+import { isAttestation } from "../attestation.ts";
 import { InvalidImage, undefinedIfInvalid } from "../invalid-image.ts";
 import { isIndex, type Descriptor } from "../manifest.ts";
 import { parseIndexFile, refuseFull, type IndexFile } from "./index-file.ts";
@@ -76,12 +77,8 @@ class IndexWalk {
   }
 }
 
-function namesOf({ annotations = {} }: Descriptor): string[] {
+/** Returns the names that an entry of an index gives to its image. */
+export function namesOf({ annotations = {} }: Descriptor): string[] {
   const names = NAME_ANNOTATIONS.map((key) => annotations[key]);
   return names.filter((name) => typeof name === "string");
-}
-
-/** Recognises provenance and SBOMs, which buildx stores beside an image (moby/buildkit docs/attestations/attestation-storage.md). */
-function isAttestation({ platform, annotations }: Descriptor): boolean {
-  return platform?.os === "unknown" || annotations?.["vnd.docker.reference.type"] !== undefined;
 }

@@ -3,7 +3,7 @@ import { absentLayer } from "../archive/absent-layer.ts";
 import type { RandomAccessFiles } from "../archive/archive-files.ts";
 import { chooseImage, type Candidate } from "../archive/choose-image.ts";
 import { firstBytes } from "../archive/first-bytes.ts";
-import type { ArchivedImage, ArchivedLayer, ImageArchive } from "../archive/image-archive.ts";
+import type { ArchivedImage, ArchivedLayer, ArchivedRoots, ImageArchive } from "../archive/image-archive.ts";
 import type { Digest } from "../digest.ts";
 import { InvalidImage } from "../invalid-image.ts";
 import { correctMediaType, isLayerType } from "../layer/compression.ts";
@@ -13,6 +13,8 @@ import { platformOf } from "../platform.ts";
 import { listOciEntries, type OciEntry } from "./oci-entries.ts";
 import { readOciImage, type OciImage } from "./oci-image.ts";
 import { blobPath } from "./oci-layout.ts";
+import { readRoot } from "./oci-roots.ts";
+import { readBlob } from "./read-blob.ts";
 
 /** Bytes. The file contains `{"imageLayoutVersion":"1.0.0"}`. */
 const MAX_LAYOUT_FILE = 4096;
@@ -32,6 +34,7 @@ export async function openOciLayout(files: RandomAccessFiles): Promise<ImageArch
         ...(digest && { digest }),
         ...(platform && { platform }),
       })),
+    roots: rootsOf(files),
     find: async (name, platform) => await withLayers(files, await chooseImage(candidates, name, platform)),
     close: files.close,
     [Symbol.asyncDispose]: files.close,
@@ -48,6 +51,21 @@ function candidateOf(files: RandomAccessFiles, entry: OciEntry): Candidate<OciIm
     digest: descriptor.digest,
     ...(platform && { platform }),
     read: async () => await readOciImage(files, entry),
+  };
+}
+
+function rootsOf(files: RandomAccessFiles): ArchivedRoots {
+  return {
+    read: async (name) => await readRoot(files, name),
+    async present(blobs) {
+      const sizes = await Promise.all(blobs.map(async ({ digest }) => await files.sizeOf(blobPath(digest))));
+      return new Set(blobs.filter(({ size }, index) => sizes[index] === size).map(({ digest }) => digest));
+    },
+    async readSmall(blob, max) {
+      const isThere = (await files.sizeOf(blobPath(blob.digest))) !== undefined;
+      return isThere ? await readBlob(files, blob, max) : undefined;
+    },
+    open: ({ digest, size }) => verifiedStream(files.open(blobPath(digest)), { what: digest, digest, size }),
   };
 }
 

@@ -56,8 +56,8 @@ export async function addImageToIndex(
   await replaceFile(join(folder, "index.json"), index, runId);
 }
 
-/** Writes a small blob, unless the same bytes are there. Replaces a blob that cannot be read. */
-async function writeBytes(folder: string, path: string, bytes: Uint8Array, runId: string): Promise<void> {
+/** Writes a small blob into a layout, unless the same bytes are there. Replaces a blob that cannot be read. */
+export async function writeBytes(folder: string, path: string, bytes: Uint8Array, runId: string): Promise<void> {
   const present = await openFolderFiles(folder)
     .read(path, bytes.length)
     .catch(() => undefined);

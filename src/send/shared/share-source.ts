@@ -60,7 +60,7 @@ class Sharing implements SharedSource {
     await this.#source.check(...args);
   }
 
-  async name(...args: Parameters<Source["check"]>): Promise<string | undefined> {
+  async name(...args: Parameters<NonNullable<Source["name"]>>): Promise<string | undefined> {
     return await this.#source.name?.(...args);
   }
 

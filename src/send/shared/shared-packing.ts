@@ -1,6 +1,7 @@
 import { open } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { hexOf, type Digest } from "../../image/digest.ts";
+import { compressionInMediaType } from "../../image/layer/compression.ts";
 import { PacedPacker, type Packing } from "../../packing/paced-packer.ts";
 import type { PackedSize } from "../../packing/packed-sizes.ts";
 import type { PackedPart, StoredBlob } from "../../registry/embedded/registry-content.ts";
@@ -37,7 +38,8 @@ export class SharedPacking implements AsyncDisposable {
 
   /** Returns a layer as a blob for one of the receivers: a plain layer also packed. */
   blobOf(diffId: Digest, { descriptor, blob }: SpooledLayer): StoredBlob {
-    if (descriptor.digest !== diffId) return blob;
+    // A blob of an index is named by its own digest, compressed or not.
+    if (descriptor.digest !== diffId || compressionInMediaType(descriptor.mediaType) !== "none") return blob;
     const whole = (): Readable => Readable.from(this.#packed(diffId, blob), { objectMode: false });
     // A rest, for a receiver that has the beginning, is packed for that receiver alone.
     const rest = (first: number): Readable =>

@@ -135,6 +135,7 @@ test.each<[Detail, string]>([
 const WHOLE: Record<WholeReason, string> = {
   option: "--delta never was given",
   "preserved-digest": "--preserve-digest sends layers as they are stored",
+  "preserved-index": "several platforms are sent as they are stored",
   "other-version": "the remote side has another version of docker-over-ssh",
   "engine-alone": "one side is an engine alone",
   "one-connection": "the engine's files are behind one connection",

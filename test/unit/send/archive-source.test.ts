@@ -37,7 +37,7 @@ test.each([
   [[], undefined],
 ])("an archive with the image names %j gives the name %s", async (names, name) => {
   await using source = await archiveSource({ kind: "docker-archive", given: "", path: await docker(names) }, context);
-  expect(await source.name?.(undefined)).toBe(name);
+  expect(await source.name?.({})).toBe(name);
 });
 
 test("an archive of two images names none", async () => {
@@ -48,7 +48,7 @@ test("an archive of two images names none", async () => {
   ];
   await writeTar(path, layoutOf(images));
   await using source = await archiveSource({ kind: "oci-archive", given: "", path }, context);
-  expect(await source.name?.(undefined)).toBeUndefined();
+  expect(await source.name?.({})).toBeUndefined();
 });
 
 test("for a remote engine, an archive without a name needs --as", async () => {

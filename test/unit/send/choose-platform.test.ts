@@ -43,7 +43,7 @@ describe("in an OCI layout", async () => {
     [{ platform: "linux/amd64", receiverPlatform: "linux/arm64" }, "linux/amd64"],
   ])("%j: %s", async (request, platform) => {
     await using source = await open("many");
-    await source.check(undefined); // the receiver may choose
+    await source.check({}); // the receiver may choose
     expect((await source.find(requested(request))).platform).toEqual(asPlatform(platform));
   });
 
@@ -52,7 +52,7 @@ describe("in an OCI layout", async () => {
     for (const request of [{}, { receiverPlatform: "linux/s390x" }])
       await expect(source.find(requested(request))).rejects.toThrow("linux/amd64, linux/arm64/v8: choose a platform");
     await expect(source.find(requested({ platform: "linux/s390x" }))).rejects.toThrow("no image for linux/s390x");
-    await expect(source.check(asPlatform("linux/s390x"))).rejects.toThrow("no image for linux/s390x");
+    await expect(source.check({ platform: asPlatform("linux/s390x") })).rejects.toThrow("no image for linux/s390x");
   });
 
   test("the only one is sent to any receiver, which warns", async () => {

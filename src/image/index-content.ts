@@ -1,0 +1,103 @@
+import { isAttestation } from "./attestation.ts";
+import { InvalidImage } from "./invalid-image.ts";
+import {
+  isIndex,
+  MAX_LAYERS,
+  parseImageManifest,
+  parseManifest,
+  withDescriptor,
+  type Descriptor,
+  type EncodedManifest,
+} from "./manifest.ts";
+import { formatPlatform, platformOf, type Platform } from "./platform.ts";
+
+/** The platforms of an image to move: all of its index, or those that serve one of these. */
+export type PlatformChoice = "all" | readonly Platform[];
+
+/**
+ * An image as it is kept byte for byte, for one platform or several: its root, an index or the manifest of one image, and what is there of it.
+ * An index may name further manifests, as after `docker pull`, which takes one platform of it.
+ */
+export interface IndexContent {
+  root: EncodedManifest;
+  /** The manifests of an index that are there, in its order, attestations among them. Empty where the root is a manifest. */
+  manifests: readonly EncodedManifest[];
+  /** The platforms of these manifests, as the index names them. A root that is a manifest names none. */
+  platforms: readonly Platform[];
+  /** Their configs and layers, each once: all that is there besides root and manifests. */
+  blobs: readonly Descriptor[];
+}
+
+/**
+ * Bytes of the root and the manifests together: they go into one message (PROTOCOL.md, 3), in base64. 18 manifests of an official image have
+ * some 60 kB.
+ */
+const MAX_BYTES = 500_000;
+
+/**
+ * Puts an index and its manifests together. Throws {@link InvalidImage} for a manifest that the index does not name, for an index in the
+ * index, and for more than a transfer takes.
+ *
+ * @param manifests in any order; none for a root that is the manifest of one image
+ */
+export function indexContent(root: Buffer, manifests: readonly Buffer[]): IndexContent {
+  const bytes = [root, ...manifests].reduce((sum, { length }) => sum + length, 0);
+  if (bytes > MAX_BYTES) {
+    throw new InvalidImage(`its index and manifests have ${bytes} bytes, more than the ${MAX_BYTES} that can be sent`);
+  }
+  const parsed = parseManifest(root);
+  const encoded = withDescriptor({ mediaType: parsed.mediaType, bytes: root });
+  if (!isIndex(parsed)) {
+    if (manifests.length > 0) throw new InvalidImage("it is the manifest of one image, and others come with it");
+    return { root: encoded, manifests: [], platforms: [], blobs: blobsOf([root]) };
+  }
+  const given = new Map(
+    manifests.map((one) => {
+      const { mediaType } = parseImageManifest(one);
+      const manifest = withDescriptor({ mediaType, bytes: one });
+      return [manifest.descriptor.digest, manifest];
+    }),
+  );
+  const entries = parsed.manifests.filter(({ digest, size }) => given.get(digest)?.descriptor.size === size);
+  const digests = [...new Set(entries.map(({ digest }) => digest))];
+  const named = digests.flatMap((digest) => given.get(digest) ?? []);
+  if (named.length < given.size) throw new InvalidImage("its index does not name a manifest that comes with it");
+  return {
+    root: encoded,
+    manifests: named,
+    platforms: platformsOf(entries),
+    blobs: blobsOf(named.map((manifest) => manifest.bytes)),
+  };
+}
+
+/** Returns the platforms that the entries of an index name, each once, without attestations. */
+export function platformsOf(entries: readonly Descriptor[]): Platform[] {
+  const named = entries.filter((entry) => !isAttestation(entry)).flatMap(({ platform }) => platform ?? []);
+  const platforms = named.map(platformOf);
+  return [...new Map(platforms.map((platform) => [formatPlatform(platform), platform])).values()];
+}
+
+/** Returns the platforms of an image that is moved with its index, for messages; undefined where it names none. */
+export function platformTexts(index: IndexContent | undefined): string[] | undefined {
+  const platforms = index?.platforms.map(formatPlatform);
+  return platforms?.length === 0 ? undefined : platforms;
+}
+
+/** Returns all that an image consists of. */
+export function partsOf({ root, manifests, blobs }: IndexContent): Descriptor[] {
+  return [root.descriptor, ...manifests.map(({ descriptor }) => descriptor), ...blobs];
+}
+
+/** Returns the configs and layers that manifests name, each once. */
+function blobsOf(manifests: readonly Buffer[]): Descriptor[] {
+  const blobs = new Map<string, Descriptor>();
+  for (const { config, layers } of manifests.map(parseImageManifest)) {
+    for (const { mediaType, digest, size } of [config, ...layers]) {
+      const before = blobs.get(digest);
+      if (before !== undefined && before.size !== size) throw new InvalidImage(`it gives ${digest} two sizes`);
+      blobs.set(digest, before ?? { mediaType, digest, size });
+    }
+  }
+  if (blobs.size > MAX_LAYERS) throw new InvalidImage(`its manifests name more than ${MAX_LAYERS} blobs`);
+  return [...blobs.values()];
+}

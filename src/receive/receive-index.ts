@@ -1,0 +1,113 @@
+import type { About } from "../conversation/messages.ts";
+import type { Digest } from "../image/digest.ts";
+import type { IndexContent } from "../image/index-content.ts";
+import type { BlobFile } from "../image/oci/oci-layout.ts";
+import { Failure } from "../output/errors.ts";
+import { openSpool, type Spool } from "../run/spool.ts";
+import { fetchLayers } from "./fetch-layers.ts";
+import type { IndexTarget } from "./index-target.ts";
+import { planLayers } from "./plan-layers.ts";
+import type { ReceiveOptions } from "./receive-options.ts";
+import { countLayers, type ReceivedImage } from "./received-image.ts";
+import { requestLayers } from "./request-layers.ts";
+import { refuseWithoutRoom } from "./room.ts";
+import type { Target, TargetPlan } from "./target.ts";
+
+/**
+ * Fetches the blobs of an image with its index that the target lacks, whatever platforms they are of, each once, verifies them by their digests,
+ * and stores the image under a temporary name. An index is stored when all that is sent of it has arrived.
+ */
+export async function receiveIndex(
+  target: IndexTarget,
+  index: IndexContent,
+  options: ReceiveOptions,
+): Promise<ReceivedImage> {
+  const { env, runId, signal, onProgress } = options;
+  const present = await target.present(index.blobs, options);
+  const wanted = wantedOf(index, present);
+  refuseWithoutRoom(await target.room(options, wanted));
+  const spool = await openSpool(env, runId);
+  try {
+    const files = await fetchBlobs(options, wanted, spool);
+    signal.throwIfAborted();
+    onProgress({ stage: target.store === "containerd" ? "loading" : "storing", current: 0 });
+    const stored = await target.put(index, files, options);
+    const sizes = index.blobs.map(({ size }) => size);
+    const isSent = index.blobs.map(({ digest }) => !present.has(digest));
+    return {
+      name: stored.name,
+      id: index.root.descriptor.digest,
+      ...countLayers(sizes, isSent),
+      async [Symbol.asyncDispose]() {
+        await stored[Symbol.asyncDispose]();
+        await spool[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await spool[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Finds out what {@link receiveIndex} would do, and fetches nothing. */
+export async function planIndex(
+  target: IndexTarget,
+  index: IndexContent,
+  options: ReceiveOptions,
+): Promise<TargetPlan> {
+  const wanted = wantedOf(index, await target.present(index.blobs, options));
+  const room = await target.room(options, wanted);
+  refuseWithoutRoom(room);
+  return { ...(await planLayers(options, wanted, undefined, undefined)), store: target.store, room };
+}
+
+function wantedOf({ blobs }: IndexContent, present: ReadonlySet<Digest>): Digest[] {
+  return blobs.map(({ digest }) => digest).filter((digest) => !present.has(digest));
+}
+
+async function fetchBlobs(options: ReceiveOptions, wanted: readonly Digest[], spool: Spool): Promise<BlobFile[]> {
+  if (wanted.length === 0) {
+    await options.decline();
+    return [];
+  }
+  using requested = await requestLayers(options, wanted, undefined);
+  const files: BlobFile[] = [];
+  for await (const { diffId: digest, path, size } of fetchLayers(requested.layers, wanted, spool, requested.fetch)) {
+    files.push({ digest, path, size });
+  }
+  return files;
+}
+
+/** Verifies that a name leads to the sender's index, and that all that was sent of it is there. Returns its digest. */
+export async function verifyIndex(target: Target, name: string, index: IndexContent): Promise<Digest> {
+  const { digest } = index.root.descriptor;
+  const found = await target.indexes().digestOf(name, index);
+  if (found === digest) return digest;
+  throw new Failure(
+    "not-verified",
+    `the image in the store as ${name} is not the image that was sent: ${found === undefined ? "a part of it is missing" : `its digest is ${found}`}`,
+    { expected: digest, hint: "Run the same command again; if it happens again, please report it." },
+  );
+}
+
+/** Throws a Failure where an image with its index is asked for or offered, and this side cannot take it as it was asked. */
+export function refuseIndex({ index }: About, { platforms, maxSize }: Asked, target: Target): void {
+  if (index === undefined) {
+    if (platforms === undefined) return;
+    throw new Failure("refused", "the remote side sends one platform, and several were asked for", {
+      expected: "the image with its index",
+      hint: "Install the same version on both sides.",
+    });
+  }
+  target.indexes(); // throws where it takes none
+  if (maxSize === undefined) return;
+  throw new Failure("refused", "--max-size cannot be enforced for an image with several platforms", {
+    expected: "one platform, whose layers are unpacked while they are verified",
+    hint: "Leave --max-size out here, or --all-platforms and all but one --platform there.",
+  });
+}
+
+interface Asked {
+  platforms?: unknown;
+  maxSize?: number | undefined;
+}

@@ -1,0 +1,36 @@
+import type { Ask } from "../conversation/ask.ts";
+import type { PlatformChoice } from "../image/index-content.ts";
+import { formatPlatform, type Platform } from "../image/platform.ts";
+import { Failure } from "../output/errors.ts";
+import { agreeOnPlatform } from "./agree-on-platform.ts";
+import type { WantedPlatforms } from "./source.ts";
+
+/** Returns the platforms that both sides mean, if one of them named any. Throws a `usage` Failure where they contradict each other. */
+export function agreeOnPlatforms(ask: Ask, own: WantedPlatforms): WantedPlatforms {
+  const [theirs, ours] = [ask.platforms, own.platforms];
+  if (theirs === undefined && ours === undefined) return { platform: agreeOnPlatform(ask, own.platform) };
+  const isOne = [theirs ?? ask.platform, ours ?? own.platform].includes(undefined);
+  const platforms = theirs ?? ours;
+  if (isOne || keyOf(theirs) === keyOf(ours)) return { platforms };
+  throw new Failure("usage", `the sending side has ${optionsOf(own)}, the receiving side ${optionsOf(ask)}`, {
+    expected: "the same platforms, or none on one side",
+    hint: "Give --platform or --all-platforms on one side only.",
+  });
+}
+
+function keyOf(choice: PlatformChoice | undefined): string {
+  return choice === undefined || choice === "all" ? String(choice) : choice.map(formatPlatform).toSorted().join();
+}
+
+function optionsOf({
+  platform,
+  platforms,
+}: {
+  platform?: Platform | undefined;
+  platforms?: PlatformChoice | undefined;
+}): string {
+  if (platforms === "all") return "--all-platforms";
+  return (platforms ?? (platform === undefined ? [] : [platform]))
+    .map((one) => `--platform ${formatPlatform(one)}`)
+    .join(" ");
+}
