@@ -21,5 +21,5 @@ const HINT: Record<EngineInfo["store"], string> = {
     'Nothing was sent. Name one --platform; or turn the containerd image store on: "features": {"containerd-snapshotter": true} in daemon.json.',
   containerd: "Nothing was sent. Name one --platform, or reach the engine without a proxy.",
   podman:
-    "Nothing was sent. Name one --platform; or use a layout: skopeo copy --all, or podman manifest push NAME oci:FOLDER.",
+    "Nothing was sent. Name one --platform; or use a layout: skopeo copy --all, or podman manifest push --all NAME oci:FOLDER.",
 };

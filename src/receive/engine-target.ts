@@ -38,7 +38,7 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
       return engine.moved;
     },
     namesFor: ([first, ...others]) => [nameInEngine(first), ...others.map(nameInEngine)],
-    indexes: () => indexesInEngine(engine, info, via === "pull"),
+    indexes: () => ({ ...indexesInEngine(engine, info, via === "pull"), planned }),
     async tidy() {
       if (isTidy) return []; // several images go into it
       isTidy = true;

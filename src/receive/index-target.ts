@@ -3,12 +3,15 @@ import type { IndexContent } from "../image/index-content.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { BlobFile } from "../image/oci/oci-layout.ts";
 import type { StoreName } from "../output/events.ts";
+import type { PlannedImages } from "./planned-images.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
 import type { Room } from "./room.ts";
 
 /** How a target stores an image with its index, byte for byte. receive-index.ts receives it. */
 export interface IndexTarget {
   store: StoreName;
+  /** What a dry run has planned so far; left out where each image is stored by itself. */
+  planned?: PlannedImages;
   /** Returns those of the blobs that are there, whole. */
   present(blobs: readonly Descriptor[], options: ReceiveOptions): Promise<ReadonlySet<Digest>>;
   /** Returns the disks that need room for these blobs. */

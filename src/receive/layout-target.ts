@@ -29,7 +29,7 @@ export async function layoutTarget(location: FileLocation): Promise<Target> {
   const onMoved = (bytes: number): void => void (moved += bytes);
   const onStored = (manifest: Descriptor, { names }: ReceiveOptions): void =>
     void received.set(manifest.digest, { manifest, names });
-  const indexes = indexesInLayout(location, { onStored, onMoved });
+  const indexes = { ...indexesInLayout(location, { onStored, onMoved }), planned };
   return {
     address: location.path,
     get moved() {

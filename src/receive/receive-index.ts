@@ -55,7 +55,10 @@ export async function planIndex(
   index: IndexContent,
   options: ReceiveOptions,
 ): Promise<TargetPlan> {
-  const wanted = wantedOf(index, await target.present(index.blobs, options));
+  const { diffIds } = options.about;
+  const missing = wantedOf(index, await target.present(index.blobs, options));
+  const wanted = target.planned?.without(diffIds, missing) ?? missing;
+  target.planned?.add(diffIds);
   const room = await target.room(options, wanted);
   refuseWithoutRoom(room);
   return { ...(await planLayers(options, wanted, undefined, undefined)), store: target.store, room };

@@ -85,6 +85,12 @@ async function readSingle(
 /** Returns the entries for platforms, each once. An index may name a manifest for two platforms. */
 function chooseImages(index: Index, choice: PlatformChoice, { image, address }: Named): Descriptor[] {
   const all = index.manifests.filter((entry) => !isAttestation(entry));
+  if (all.length === 0) {
+    throw new Failure("image-not-found", `the index of ${image} in ${address} names no image`, {
+      expected: "a manifest for at least one platform",
+      hint: "Build or pull it again.",
+    });
+  }
   const chosen = new Set<Descriptor>();
   for (const entry of choice === "all" ? all : []) chosen.add(entry);
   for (const platform of choice === "all" ? [] : choice) {

@@ -103,6 +103,10 @@ describe("malformed messages end the transfer", () => {
     { run: "../../etc" },
     { run: undefined },
     { platform: "linux arm64" },
+    { platforms: [] },
+    { platforms: "some" },
+    { platforms: ["linux arm64"] },
+    { platforms: Array.from({ length: 101 }, () => "linux/arm64") },
   ])("ask with %j", (change) => {
     expect(() => parseAsk({ ...ask, ...change })).toThrow("broke the protocol");
   });

@@ -1,5 +1,5 @@
 /** --all-platforms, and several --platform, between layouts and archives. */
-import { readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
@@ -8,7 +8,7 @@ import { readTar } from "../../matrix/saved-image.ts";
 import { wholeIndex, type WholeIndex } from "../../whole-index.ts";
 import { hexOf } from "../../../src/image/digest.ts";
 import { makeImage } from "../image/make-image.ts";
-import { folder, program, run, settings } from "./cli.ts";
+import { folder, program, run, settings, start } from "./cli.ts";
 import { layoutOf, readTree, writeTar, writeTree } from "./images.ts";
 
 const at = (name: string): string => join(folder, name);
@@ -46,7 +46,7 @@ async function pull(
 
 const all = ["--all-platforms"];
 
-describe.concurrent("--all-platforms", () => {
+describe("--all-platforms", () => {
   test.each([
     ["a layout", "oci:source", "oci:a"],
     ["an archive", "oci-archive:source.tar", "oci:b"],
@@ -111,7 +111,7 @@ describe.concurrent("--all-platforms", () => {
   });
 });
 
-describe.concurrent("several --platform", () => {
+describe("several --platform", () => {
   const two = ["--platform", AMD, "--platform", S390];
 
   test("are moved with the same index, and the others are absent from the target", async () => {
@@ -158,7 +158,7 @@ describe.concurrent("several --platform", () => {
   });
 });
 
-describe.concurrent("is refused before anything is sent", () => {
+describe("is refused before anything is sent", () => {
   test("a docker archive at the receiver, with what to do", async () => {
     const { exitCode, stderr } = await pull("oci:source", "docker-archive:x.tar", [], { there: all });
     expect(stderr).toContain("keeps one platform of an image");
@@ -183,6 +183,43 @@ describe.concurrent("is refused before anything is sent", () => {
     expect(stderr).toContain(words);
     expect(exitCode).toBe(2);
   });
+});
+
+test("killed before the last blob has arrived: nothing has the name, and the next run continues and completes it", async () => {
+  const words = ["pull", ...all, "--bwlimit", "50kb", "--to", "oci:killed", "app:v1", ...program, "push", "oci:source"];
+  const killed = start(...words);
+  killed.stderr.on("data", (chunk: Buffer) => chunk.includes("sending") && killed.kill("SIGKILL"));
+  await killed;
+  expect((await readTree(at("killed")).catch(() => new Map())).has("index.json")).toBe(false);
+  expect(await pull("oci:source", "oci:killed", all)).toMatchObject({ exitCode: 0 });
+  expect(await inLayout("killed")).toEqual(whole);
+  expect((await readdir(at("killed"), { recursive: true })).filter((file) => /part|lock/.test(file))).toEqual([]);
+});
+
+test("several images to several hosts, each with its index", async () => {
+  await writeTree(at("source2"), attestedLayout({ [AMD]: variants[AMD], [ARM]: variants[ARM] }, "app:v2"));
+  const [ssh, sources] = [at("ssh"), ["oci:source:app:v1", "oci:source2:app:v2"]];
+  const words = program.map((word) => `'${word}'`).join(" ");
+  await writeFile(
+    ssh,
+    `#!/bin/sh
+while [ "$1" != -- ]; do shift; done
+echo "#docker-over-ssh#remote# try installed /usr/bin/docker-over-ssh"
+exec ${words} pull --to "oci:${folder}/$2" app:v1 app:v2 --
+`,
+  );
+  await chmod(ssh, 0o755);
+  const { exitCode, stderr } = await run("push", ...all, "--ssh", ssh, ...sources, "ssh://one", "ssh://two");
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+  const { root: second } = await inLayout("source2", "app:v2");
+  for (const name of ["one", "two"]) {
+    expect(await inLayout(name)).toEqual(whole);
+    expect(await inLayout(name, "app:v2")).toEqual({
+      root: second,
+      platforms: [AMD, ARM, ATTESTED, ATTESTED],
+      faults: [],
+    });
+  }
 });
 
 test("a blob that is another one at the sender is not taken", async () => {

@@ -33,7 +33,7 @@ describe("the order of a push --relay", () => {
       as: ["a"],
       tagAlso: ["b"],
       keep: 3,
-      platform: { os: "linux", architecture: "arm64" },
+      platform: [{ os: "linux", architecture: "arm64" }],
       preserveDigest: true,
       run: "true",
       parallel: 2,
@@ -50,7 +50,14 @@ describe("the order of a push --relay", () => {
   });
 
   test("makes there the requests that a push from here would make", () => {
-    const options = { as: ["app:v2", "app:v3"], tagAlso: ["latest"], keep: 2, run: "true", relay: true };
+    const options = {
+      as: ["app:v2", "app:v3"],
+      tagAlso: ["latest"],
+      keep: 2,
+      run: "true",
+      relay: true,
+      allPlatforms: true,
+    };
     const { batch } = pushJob({ images: ["1a2b3c4d5e6f"], command: ["ssh://a", "ssh://b"] }, options, {});
     const order = JSON.parse(JSON.stringify(batch.relay)) as RelayOrder;
     const there = pushJob({ images: order.images, command: order.hosts }, order.options, {}).batch.remotes;
@@ -62,13 +69,15 @@ describe("the order of a push --relay", () => {
       as: { given: "app:v2" },
       further: { names: [{ given: "app:v3" }], tags: ["latest"] },
       keep: 2,
+      platforms: "all",
     });
   });
 
   // A new option of push must be looked at: whether it is for the hosts of a relay as well.
   test("each option of push is passed on, or is this side's own", () => {
     const names = [...pushCommand.options, ...OUTPUT_OPTIONS].map(({ flags }) => /--([\w-]+)/.exec(flags)?.[1]);
-    const passedOn = "run parallel platform as tag-also keep preserve-digest far far-image far-path sudo timeout";
+    const passedOn =
+      "run parallel platform all-platforms as tag-also keep preserve-digest far far-image far-path sudo timeout";
     const own =
       "registry images-from compose built hosts-file relay delta no-delta dry-run compress bwlimit ssh host quiet verbose no-progress json";
     expect(names.toSorted()).toEqual([...passedOn.split(" "), ...own.split(" ")].toSorted());

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { parseCommandLine } from "../../../src/cli.ts";
 import { parseReference } from "../../../src/image/reference.ts";
 import type { PullRequest, PushRequest } from "../../../src/request.ts";
-import { ARM64 } from "../image/platforms.ts";
+import { AMD64, ARM64 } from "../image/platforms.ts";
 import { parseArchivedName } from "../../../src/image/archived-name.ts";
 
 const ID = `sha256:${"0a".repeat(32)}`;
@@ -118,6 +118,11 @@ describe("push", () => {
       { source: { ...fromEngine, registry: { kind: "external", host: "127.0.0.1", port: 5000 } }, connection: command },
       { LOCAL_DOCKER_REGISTRY_PORT: "5000" },
     ],
+    [
+      "push --platform linux/arm64 --platform linux/amd64 --platform linux/arm64 app:v1 cat",
+      { source: fromEngine, connection: command, platforms: [ARM64, AMD64] },
+    ],
+    ["push --all-platforms app:v1 cat", { source: fromEngine, connection: command, platforms: "all" }],
     [
       "push --platform linux/arm64 --timeout 2.5 --compress gzip:9 --bwlimit 1m --delta always --preserve-digest app:v1 cat",
       {

@@ -1,0 +1,27 @@
+import { expect, test } from "vitest";
+import { storeWithoutIndexes } from "../../../src/engine/store-without-indexes.ts";
+import { indexesInEngine } from "../../../src/receive/index-in-engine.ts";
+import type { Engine } from "../../../src/engine/engine.ts";
+
+const info = { version: "5.8.0", apiVersion: "1.41", platform: { os: "linux", architecture: "amd64" } };
+const engine = { address: "unix:///x", contentStore: async () => undefined } as unknown as Engine;
+
+test.each([
+  ["podman", "the API of Podman at unix:///x gives and takes one platform", "skopeo copy --all"],
+  ["graphdriver", "the classic store of unix:///x keeps one platform", "containerd-snapshotter"],
+] as const)("an engine with the store of %s takes no index, and the error says what to do", (store, message, hint) => {
+  expect(() => indexesInEngine(engine, { ...info, store }, false)).toThrow(message);
+  expect(storeWithoutIndexes({ store }, "unix:///x")).toMatchObject({
+    code: "refused",
+    hint: expect.stringContaining(hint) as string,
+  });
+});
+
+test("an engine that pulls by itself takes no index, and one without access to its content store neither", async () => {
+  const containerd = { ...info, store: "containerd" } as const;
+  expect(() => indexesInEngine(engine, containerd, true)).toThrow("takes one platform of an index");
+  const target = indexesInEngine(engine, containerd, false);
+  await expect(target.present([], { signal: new AbortController().signal } as never)).rejects.toThrow(
+    "gives no access to its content store",
+  );
+});

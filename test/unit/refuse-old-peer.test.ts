@@ -1,0 +1,15 @@
+import { expect, test } from "vitest";
+import { INDEXES } from "../../src/conversation/features.ts";
+import { refuseOldPeer } from "../../src/conversation/refuse-old-peer.ts";
+
+const peer = (...features: string[]) => ({ peer: { features, tool: "0.1.0" } });
+
+test("several platforms are not asked of a peer that moves one", () => {
+  for (const platforms of ["all", [{ os: "linux", architecture: "arm64" }]] as const) {
+    expect(() => refuseOldPeer({ platforms }, peer())).toThrow(
+      "the remote side is docker-over-ssh 0.1.0, which moves one platform of an image",
+    );
+    expect(() => refuseOldPeer({ platforms }, peer(INDEXES))).not.toThrow();
+  }
+  expect(() => refuseOldPeer({}, peer())).not.toThrow();
+});
