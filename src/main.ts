@@ -45,8 +45,9 @@ async function parse(argv: readonly string[]): Promise<Parsed> {
 }
 
 async function runJob(job: Job): Promise<number> {
-  const namesHosts = (job.batch?.remotes.length ?? 0) > 1;
-  const terminal = new Terminal({ ...job.output, namesHosts });
+  const { remotes = [] } = job.batch ?? {};
+  const [isEndless = false] = remotes.map(({ watch }) => watch);
+  const terminal = new Terminal({ ...job.output, namesHosts: remotes.length > 1, isEndless });
   const print = printer(job.output, terminal);
   const connection = job.batch?.remotes[0].connection; // a spawned side has no other
   // The side that a person started prints the outcome for both.

@@ -41,6 +41,8 @@ export interface RemoteBatch<Request extends TransferRequest = TransferRequest> 
   connection: Connection;
   /** One for each image, in the order of the command line. */
   transfers: NonEmpty<Request>;
+  /** --watch: each image is sent again when its tag moves, until the command is ended. */
+  watch?: boolean | undefined;
   /** --run: a command for the login shell of the host, when it has all images. */
   run?: string | undefined;
   /** This side takes the images that the peer names: the remote script or `pull` without IMAGE has started it. */

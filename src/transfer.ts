@@ -10,7 +10,6 @@ import { withoutFolders } from "./output/without-folders.ts";
 import { isInitiator, type SharedRequest, type TransferRequest } from "./request.ts";
 import { overTunnel, type TunnelConnection, type TunnelOptions } from "./stdio-tunnel/open.ts";
 import type { Conversation } from "./stdio-tunnel/conversation.ts";
-import { CONVERSATIONS } from "./stdio-tunnel/constants.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { abortable } from "./streams/abortable.ts";
 import type { Traffic } from "./traffic.ts";
@@ -104,14 +103,14 @@ export function tunnelOptions(
   request: TransferRequest,
   connection: TunnelConnection,
   { output }: Context,
-  { ready, signal, hasConversations = false }: ConnectOptions,
+  { ready, signal, features = [] }: ConnectOptions,
 ): TunnelOptions {
   const { role, timeout, bwlimit } = request;
   return {
     role,
     tool: VERSION,
     ...imageFor(request),
-    features: [...featuresOf(request), ...(hasConversations ? [CONVERSATIONS] : [])],
+    features: [...featuresOf(request), ...features],
     connection,
     timeout,
     rate: bwlimit,
@@ -153,8 +152,11 @@ interface ConnectOptions {
   ready: Promise<unknown>;
   /** Aborts the attempt, also when `ready` rejects. */
   signal: AbortSignal;
-  /** Several images are to be transferred, each in a conversation of its own if the peer can have several. */
-  hasConversations?: boolean | undefined;
+  /**
+   * Further features of this side. CONVERSATIONS: several images are to be transferred, each in a conversation of its own if the peer can have
+   * several.
+   */
+  features?: readonly string[] | undefined;
 }
 
 /** Reaches the remote side: starts the remote command if there is one, opens a tunnel, lets `use` work with it, and closes it. */
@@ -181,7 +183,7 @@ export async function connectEarly<T>(
   ready: Promise<unknown>,
   signal: AbortSignal,
   use: Use<T>,
-  more: Pick<ConnectOptions, "hasConversations"> = {},
+  more: Pick<ConnectOptions, "features"> = {},
 ): Promise<T> {
   const unready = new AbortController();
   ready.catch((error: unknown) => unready.abort(error));

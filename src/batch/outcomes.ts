@@ -31,6 +31,10 @@ export class Outcomes<Request extends TransferRequest> {
     return this.#outcomes.has(request);
   }
 
+  get haveFailures(): boolean {
+    return [...this.#outcomes.values()].some((outcome) => "error" in outcome);
+  }
+
   /** Returns the surroundings of a transfer, which is the current one from now on. Its events name it. */
   begin(request: Request): Context {
     this.#requests.add(request);

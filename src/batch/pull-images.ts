@@ -1,3 +1,4 @@
+import { MORE_IMAGES } from "../conversation/features.ts";
 import type { ImageName } from "../image/image-name.ts";
 import { openTarget } from "../locations/locations.ts";
 import { Failure } from "../output/errors.ts";
@@ -13,7 +14,7 @@ import { trafficFromNow, type Traffic } from "../traffic.ts";
 import { connectEarly, failureForPeer, imageOf, type Connect, type Context, type Use } from "../transfer.ts";
 import { oneByOne } from "./one-by-one.ts";
 import { Outcomes } from "./outcomes.ts";
-import { receiveImages, receiveNames } from "./receive-images.ts";
+import { receiveImages } from "./receive-images.ts";
 
 /**
  * Receives several images over one connection, one after the other, so layers that they share are sent once. One that fails does not stop
@@ -37,9 +38,10 @@ export async function pullImages(
     const receiveOne = async (conversation: Conversation, request: PullRequest, signal: AbortSignal): Promise<void> =>
       await receiveInto(target, outcomes, conversation, request, signal, traffic);
     if (takesOneImage) return await receiveOne(tunnel, first, stop);
-    const named = await receiveNames(tunnel, first, stop);
     const isConfirmed = await receiveImages(tunnel, {
-      images: batch.acceptsOthers ? requestsFor(named, first) : batch.transfers,
+      timeout: first.timeout,
+      imagesFor: (named) => (batch.acceptsOthers ? requestsFor(named, first) : batch.transfers),
+      acceptsMore: batch.acceptsOthers ?? false,
       receiveOne,
       onFailed: (error) => void outcomes.failCurrent(error),
       signal: stop,
@@ -49,7 +51,9 @@ export async function pullImages(
   };
   try {
     const ready = isInitiator(batch.connection) ? location.opened : Promise.resolve();
-    await connectEarly(await connectTo(first), ready, context.signal, use, { hasConversations: true });
+    // A side with images of its own cannot take others later.
+    const features = [CONVERSATIONS, ...(batch.acceptsOthers ? [MORE_IMAGES] : [])];
+    await connectEarly(await connectTo(first), ready, context.signal, use, { features });
   } catch (error) {
     context.signal.throwIfAborted();
     const isOne = outcomes.failCurrent(error) && takesOneImage;

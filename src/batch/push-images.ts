@@ -4,6 +4,8 @@ import { refuseUnsupported } from "../packing/agree-on-packing.ts";
 import { push, receiveAsk } from "../push.ts";
 import { isInitiator, type NonEmpty, type PushRequest, type RemoteBatch } from "../request.ts";
 import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
+import type { Tunnel } from "../stdio-tunnel/session.ts";
+import type { Traffic } from "../traffic.ts";
 import { connectEarly, failureForPeer, type Connect, type Context, type Use } from "../transfer.ts";
 import { oneByOne } from "./one-by-one.ts";
 import { PushedImages } from "./pushed-images.ts";
@@ -30,21 +32,13 @@ export async function pushImages(
   try {
     await images.readSlowOnes();
     const use: Use<void> = async (tunnel, stop, traffic) => {
-      takesOneImage = !tunnel.peer.features.includes(CONVERSATIONS);
-      if (takesOneImage) return await images.send(tunnel, await receiveAsk(tunnel, first, stop), stop, traffic);
-      await sendImages(tunnel, {
-        names: images.names,
-        timeout: first.timeout,
-        signal: stop,
-        failureForPeer: failureForPeer(first),
-        sendOne: async (conversation, ask, signal) => await images.send(conversation, ask, signal, traffic),
-        onFailed: (error) => void outcomes.failCurrent(error),
-      });
-      images.failRest();
+      takesOneImage = isForOneImage(tunnel);
+      await sendOverTunnel(tunnel, images, first, stop, traffic);
     };
-    const options = { hasConversations: true };
     const ready = isInitiator(batch.connection) ? images.oneIsReady() : Promise.resolve(); // as in push.ts
-    await connectEarly(await connectTo(first), ready, context.signal, use, options);
+    await connectEarly(await connectTo(first), ready, context.signal, use, {
+      features: [CONVERSATIONS],
+    });
   } catch (error) {
     context.signal.throwIfAborted();
     const isOne = outcomes.failCurrent(error) && takesOneImage;
@@ -57,4 +51,33 @@ export async function pushImages(
     async (request, own) => await push(request, own, await connectTo(request), open),
   );
   return outcomes.finish();
+}
+
+/** Whether the peer takes one image a connection. */
+export function isForOneImage({ peer }: Tunnel): boolean {
+  return !peer.features.includes(CONVERSATIONS);
+}
+
+/**
+ * Sends all images over a tunnel, or one of them, where the peer takes one image a connection; only in that case does its failure reject this.
+ *
+ * @param first any of the requests, for what they share
+ */
+export async function sendOverTunnel(
+  tunnel: Tunnel,
+  images: PushedImages,
+  first: PushRequest,
+  stop: AbortSignal,
+  traffic: Traffic,
+): Promise<void> {
+  if (isForOneImage(tunnel)) return await images.send(tunnel, await receiveAsk(tunnel, first, stop), stop, traffic);
+  await sendImages(tunnel, {
+    names: images.names,
+    timeout: first.timeout,
+    signal: stop,
+    failureForPeer: failureForPeer(first),
+    sendOne: async (conversation, ask, signal) => await images.send(conversation, ask, signal, traffic),
+    onFailed: (error) => void images.outcomes.failCurrent(error),
+  });
+  images.failRest();
 }

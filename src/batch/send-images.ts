@@ -4,18 +4,22 @@ import { receiveAsk } from "../push.ts";
 import type { SharedRequest } from "../request.ts";
 import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { acceptConversations } from "../stdio-tunnel/conversations.ts";
+import type { NumberedConversation } from "../stdio-tunnel/numbered-conversation.ts";
 import { useTunnel, type TunnelOptions } from "../stdio-tunnel/open.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
 import { explainError } from "../explain-error.ts";
 
-export interface SendImagesOptions
+export interface SendImageOptions
   extends Pick<TunnelOptions, "signal" | "failureForPeer">, Pick<SharedRequest, "timeout"> {
-  /** Names of the images, for a receiver that was given none. */
-  names: readonly string[];
   /** Sends an image. Its failures are told to the receiver. */
   sendOne: (conversation: Conversation, ask: Ask, stop: AbortSignal) => Promise<void>;
   /** Called for an image that was not sent. `ask`: undefined where the receiver has not asked for one. */
   onFailed?: (error: unknown, ask: Ask | undefined) => void;
+}
+
+export interface SendImagesOptions extends SendImageOptions {
+  /** Names of the images, for a receiver that was given none. */
+  names: readonly string[];
 }
 
 /**
@@ -23,19 +27,26 @@ export interface SendImagesOptions
  * ends only its conversation; rejects when the tunnel ends, or `signal` is aborted.
  */
 export async function sendImages(tunnel: Tunnel, options: SendImagesOptions): Promise<void> {
-  const { names, sendOne, onFailed, signal } = options;
-  await tunnel.send(imagesMessage(names));
-  for await (const conversation of acceptConversations(tunnel)) {
-    let ask: Ask | undefined;
-    try {
-      await useTunnel(conversation, { ...options, explain: explainError }, async (_, stop) => {
-        ask = await receiveAsk(conversation, options, stop);
-        await sendOne(conversation, ask, stop);
-      });
-    } catch (error) {
-      signal.throwIfAborted();
-      tunnel.signal.throwIfAborted();
-      onFailed?.(error, ask);
-    }
+  await tunnel.send(imagesMessage(options.names));
+  for await (const conversation of acceptConversations(tunnel)) await sendImage(tunnel, conversation, options);
+}
+
+/** Sends the image that the receiver asks for in a conversation; rejects only when the tunnel ends, or `signal` is aborted. */
+export async function sendImage(
+  tunnel: Tunnel,
+  conversation: NumberedConversation,
+  options: SendImageOptions,
+): Promise<void> {
+  const { sendOne, onFailed, signal } = options;
+  let ask: Ask | undefined;
+  try {
+    await useTunnel(conversation, { ...options, explain: explainError }, async (_, stop) => {
+      ask = await receiveAsk(conversation, options, stop);
+      await sendOne(conversation, ask, stop);
+    });
+  } catch (error) {
+    signal.throwIfAborted();
+    tunnel.signal.throwIfAborted();
+    onFailed?.(error, ask);
   }
 }

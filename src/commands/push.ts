@@ -13,6 +13,7 @@ import { nameless, readImageName, readLocation, readReference, refuseEngineOptio
 import { LISTED_IMAGES_OPTIONS, readListedImages, type ListedImagesOptions } from "./listed-images.ts";
 import { readCommand, readWords } from "./read-words.ts";
 import { relayOrder } from "./relay-order.ts";
+import { WATCH_OPTION, withWatch, type WatchOptions } from "./watch-option.ts";
 import { SEVERAL_HOSTS_OPTIONS, wordsWithHosts, type SeveralHostsOptions } from "./several-hosts.ts";
 import {
   readBatch,
@@ -23,7 +24,7 @@ import {
   TRANSFER_USAGE,
 } from "./shared-options.ts";
 
-export interface PushOptionValues extends SharedOptions, SeveralHostsOptions, ListedImagesOptions {
+export interface PushOptionValues extends SharedOptions, SeveralHostsOptions, ListedImagesOptions, WatchOptions {
   run?: string | undefined;
   registry?: string | undefined;
 }
@@ -46,6 +47,7 @@ export const pushCommand: CommandDefinition<PushOptionValues, TransferJob> = {
       description:
         "with ssh://HOST, docker://CONTAINER or kubectl://…: run this command there when all images have arrived, by the login shell and without input; its output is shown, and its exit status becomes that of docker-over-ssh. It takes a login of its own",
     },
+    WATCH_OPTION,
     ...LISTED_IMAGES_OPTIONS,
     ...SEVERAL_HOSTS_OPTIONS,
     ...SHARED_OPTIONS,
@@ -66,7 +68,7 @@ export const pushCommand: CommandDefinition<PushOptionValues, TransferJob> = {
 export function pushJob(words: Words, options: PushOptionValues, env: NodeJS.ProcessEnv): TransferJob {
   const { parallel } = options;
   const read = (image: string, connection: Connection) => readPushRequest(image, connection, options, env);
-  const { remotes } = withRun(readBatch(words, options, env, read), options);
+  const { remotes } = withWatch(withRun(readBatch(words, options, env, read), options), options);
   if (words.images.length > 1) remotes[0].transfers.forEach(refuseNameless);
   const batch = { remotes, parallel, relay: options.relay ? relayOrder({ remotes }, options) : undefined };
   return { batch, run: async (context) => await pushBatch(batch, context) };

@@ -15,6 +15,9 @@ export const PLANS = "plans";
 /** Feature of a side that can move an image with its index: several platforms, and attestations. */
 export const INDEXES = "indexes";
 
+/** Feature of a side that can have several `images` messages in a tunnel: the link stays after the first images. */
+export const MORE_IMAGES = "more-images";
+
 /** In the hello of a side with --dry-run, which counts for both. Not a feature: a side that has none is asked for a transfer. */
 export const DRY_RUN = "dry-run";
 

@@ -16,6 +16,11 @@ export interface EngineImages {
   newestOf(repository: string): Promise<string | undefined>;
   /** Lists the names in a repository (given without a tag), each with its image. Podman also lists those of other repositories. */
   listTagged(repository: string): Promise<TaggedImage[]>;
+  /**
+   * Follows the events of images. Resolves when the engine answers; yields for each event from then on, without saying what has changed, and
+   * ends when the engine does. Takes a connection for itself.
+   */
+  imageEvents(signal: AbortSignal): Promise<AsyncIterable<void>>;
   /** Returns the bytes of all layers in the store; undefined where the engine does not tell. */
   layersSize(): Promise<number | undefined>;
   /** Lists the IDs of all images, including those without a name and the intermediate images of builds. */

@@ -29,6 +29,12 @@ export function openSource({ source, connection, timeout }: PushRequest, context
   );
 }
 
+/** Begins to open the engine of this side that has the image. */
+export function openEngine({ source, connection, timeout }: PushRequest, context: Context): OpeningLocation<Engine> {
+  const endpoint = source.kind === "docker-daemon" ? source.endpoint : undefined;
+  return opening(connection, context, async ({ connect }, stop) => await connect(endpoint, timeout, context, stop));
+}
+
 /** Opens the sources of several images of a command line. Those in an engine share the connection to it, which this owns. */
 export class Sources implements AsyncDisposable {
   readonly #context: Context;
@@ -47,11 +53,14 @@ export class Sources implements AsyncDisposable {
     return { opened, [Symbol.asyncDispose]: async () => {} };
   }
 
-  async #openInEngine({ connection, timeout }: PushRequest, source: SourceEngine): Promise<Source> {
-    this.#engine ??= opening(connection, this.#context, async ({ connect }, stop) => {
-      return await connect(source.endpoint, timeout, this.#context, stop);
-    });
-    const engine = await this.#engine.opened;
+  /** Returns the engine in which the image of a request is. This owns it. */
+  async engineOf(request: PushRequest): Promise<Engine> {
+    this.#engine ??= openEngine(request, this.#context);
+    return await this.#engine.opened;
+  }
+
+  async #openInEngine(request: PushRequest, source: SourceEngine): Promise<Source> {
+    const engine = await this.engineOf(request);
     const { engineSource } = await import("./open-locations.ts");
     return engineSource(engine, source.registry, source.image);
   }

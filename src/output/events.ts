@@ -154,6 +154,12 @@ export type Note =
   | { code: "engine-only"; host: string; command: string }
   /** The remote side takes one image a connection: the others of the batch follow over connections of their own. */
   | { code: "one-by-one"; host: string }
+  /** --watch: these images are there as they are here. Each is sent again when its tag moves. */
+  | { code: "watching"; images: readonly string[] }
+  /** --watch: the link or an engine was lost, for this reason. The next attempt is in so many seconds. */
+  | { code: "connecting-in"; seconds: number; error: string }
+  /** --watch: the remote side has this earlier version, which ends the connection after each transfer. */
+  | { code: "link-not-kept"; peerVersion: string }
   /** The engine there pulls the image for a container, once. */
   | { code: "image-pulled"; image: string }
   /** The engine's content store needs a connection of its own. Without `host`: the engine of this side. */

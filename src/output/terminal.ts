@@ -12,6 +12,8 @@ import { dryRunLines } from "./plan-text.ts";
 interface TerminalOptions extends Omit<OutputOptions, "json"> {
   /** Lines name the host that they are about: there are several. */
   namesHosts?: boolean;
+  /** The command ends only when it is stopped (--watch): nothing is collected for its end, and a failure that comes again is told again. */
+  isEndless?: boolean;
 }
 
 /** Begins the further lines of a text, so that none of them looks like a line of this program. */
@@ -44,7 +46,7 @@ export class Terminal {
     const { transfer } = event;
     const host = this.#hostOf(transfer);
     const of = host === undefined ? "" : `${host}: `;
-    this.#outcomes.add(event);
+    if (!this.#options.isEndless) this.#outcomes.add(event);
     switch (event.type) {
       case "started":
         return;
@@ -119,7 +121,7 @@ export class Terminal {
     const words = JSON.stringify([report.message, report.expected, report.hint]);
     if (this.#failures.has(words))
       return host === undefined ? undefined : this.#print(`docker-over-ssh: ${of}as above`);
-    this.#failures.add(words);
+    if (!this.#options.isEndless) this.#failures.add(words);
     const { message, expected, hint } = report.side === "remote" ? eachOnOneLine(report) : report;
     this.#print(`docker-over-ssh: ${of}${report.side === "remote" ? "the remote side failed: " : ""}${message}`);
     if (expected) this.#print(`  expected: ${expected}`);

@@ -21,6 +21,12 @@ export function noteText(note: Note): string {
       return `remote side: ${note.command} (the engine of ${note.host} alone: layers are sent whole)`;
     case "one-by-one":
       return `${note.host} has an earlier version of docker-over-ssh, which takes one image a connection: the others follow over connections of their own`;
+    case "watching":
+      return `watching ${note.images.join(", ")}: sent again when the tag moves here; Ctrl-C ends it`;
+    case "connecting-in":
+      return `connecting again in ${note.seconds} s: ${note.error}`;
+    case "link-not-kept":
+      return `the remote side is docker-over-ssh ${note.peerVersion}, which does not keep the link: each transfer takes a connection of its own`;
     case "image-pulled":
       return `the remote engine pulls ${note.image} once, for a container that runs docker-over-ssh there`;
     case "connecting-again":

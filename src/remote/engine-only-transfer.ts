@@ -29,7 +29,7 @@ export function connectToEngineOnly(
   refuseCodec(request);
   const singleImage = engineSide(request);
   return async (use, options) => {
-    const playOtherSide = options.hasConversations ? engineSideForImages(request) : singleImage;
+    const playOtherSide = options.features?.includes(CONVERSATIONS) ? engineSideForImages(request) : singleImage;
     const begun = start();
     await using _ = begun.link; // also when no engine is opened over it
     await abortable(options.ready, options.signal);
@@ -45,7 +45,7 @@ export function connectToEngineOnly(
     const halves = request.role === "sender" ? { sender: near, receiver: other } : { sender: other, receiver: near };
     await runBothSides(halves, {
       tool: VERSION,
-      features: [...featuresOf(request), ...(options.hasConversations ? [CONVERSATIONS] : [])],
+      features: [...featuresOf(request), ...(options.features ?? [])],
       signal,
       explain: explainError,
     });

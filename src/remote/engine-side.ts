@@ -1,4 +1,4 @@
-import { receiveImages, receiveNames } from "../batch/receive-images.ts";
+import { receiveImages } from "../batch/receive-images.ts";
 import { sendImages } from "../batch/send-images.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Reference } from "../image/reference.ts";
@@ -51,7 +51,9 @@ export function engineSideForImages(request: TransferRequest): EngineSide {
     await refusePodman(engine, options.compress);
     const target = await engineTarget(engine);
     await receiveImages(tunnel, {
-      images: await receiveNames(tunnel, options, context.signal),
+      timeout: options.timeout,
+      imagesFor: (named) => named,
+      acceptsMore: true,
       signal: context.signal,
       async receiveOne(conversation, { reference }, signal) {
         const name = reference ?? remoteNameOf(request); // the names of a push are references

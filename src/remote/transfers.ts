@@ -15,13 +15,26 @@ const PARALLEL = 4;
 /** Pushes the images of a batch. Rejects when any of them has failed, after all have been tried. */
 export async function pushToRemotes(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
   const { remotes } = batch;
-  return remotes.length === 1 ? await pushAll(remotes[0], context) : await pushToEach(batch, context);
+  const [first] = remotes;
+  if (remotes.length > 1) return await pushToEach(batch, context);
+  return await (first.watch ? watchAll : pushAll)(first, context);
 }
 
 /** Pushes as to several hosts, also where there is one: an event tells of each that fails. */
 export async function pushToEach(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
+  const { remotes, parallel = PARALLEL } = batch;
   const { pushToHosts } = await import("./push-to-hosts.ts");
-  return await pushToHosts(batch.remotes, batch.parallel ?? PARALLEL, context, pushAll);
+  if (!remotes[0].watch) return await pushToHosts(remotes, parallel, context, pushAll);
+  return await pushToHosts(remotes, remotes.length, context, watchAll); // a watch does not end for another one
+}
+
+/** Keeps the images of a batch on one remote side as they are here. */
+async function watchAll(remote: RemoteBatch<PushRequest>, context: Context): Promise<never> {
+  const { watchImages } = await import("../watch/watch-images.ts");
+  return await watchImages(remote, context, {
+    connectTo: async (image, own) => await chooseConnection(image, own),
+    afterwards: async (own) => await runAfterwards(remote, own),
+  });
 }
 
 /** Pushes the images of a batch to one remote side. `open`: opens sources that several remote sides share. */

@@ -21,21 +21,26 @@ export class ConversationOpener {
 /**
  * Yields the conversations that the receiver opens, one after the other (sender only), until the receiver's result for all of them has
  * arrived. Only the next number is accepted: others, and one that was used, are answered as a service that does not exist.
+ *
+ * @param limit of their number: left out, that of a batch
  */
-export async function* acceptConversations(tunnel: Tunnel): AsyncGenerator<NumberedConversation> {
+export async function* acceptConversations(
+  tunnel: Tunnel,
+  limit = MAX_CONVERSATIONS,
+): AsyncGenerator<NumberedConversation> {
   const over = tunnel.result().then(() => undefined);
   over.catch(() => {}); // awaited below
   let opened = acceptOne(tunnel, 1);
   for (let number = 2; ; number++) {
     const conversation = await Promise.race([opened, over]);
     if (conversation === undefined) return;
-    opened = acceptOne(tunnel, number); // the receiver may open it before this side has ended the last one
+    // The receiver may open it before this side has ended the last one.
+    opened = number > limit ? new Promise(() => {}) : acceptOne(tunnel, number);
     yield conversation;
   }
 }
 
 async function acceptOne(tunnel: Tunnel, number: number): Promise<NumberedConversation> {
-  if (number > MAX_CONVERSATIONS) return await new Promise(() => {});
   const name = numbered(CONTROL_SERVICE, number);
   return await new Promise((resolve) =>
     tunnel.listen(name, (stream) => {

@@ -99,10 +99,13 @@ export class MessageExchange {
   /** Resolves to the next message of a type; rejects when what the messages belong to ends first. */
   next(type: string, { signal, closed }: Pick<Conversation, "signal" | "closed">): Promise<Message> {
     return new Promise((resolve, reject) => {
-      this.once(type, resolve);
       const onEnd = (): void => reject(signal.aborted ? (signal.reason as Error) : linkLost());
       signal.addEventListener("abort", onEnd, { once: true });
       void closed.then(onEnd);
+      this.once(type, (message) => {
+        signal.removeEventListener("abort", onEnd);
+        resolve(message);
+      });
     });
   }
 

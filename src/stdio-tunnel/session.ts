@@ -44,6 +44,8 @@ export class Tunnel implements Conversation, AsyncDisposable {
   /** The transport's bytes at the start. */
   readonly #start: { read: number; written: number };
   onMoved: (() => void) | undefined;
+  /** How many {@link rest} now. */
+  #resting = 0;
   /** The last message has been exchanged: the end of the transport is no loss from now on. */
   #finished = false;
 
@@ -104,6 +106,12 @@ export class Tunnel implements Conversation, AsyncDisposable {
   /** Ends {@link listen}. */
   refuse(service: string): void {
     this.#services.delete(service);
+  }
+
+  /** Nothing is expected to move until the result is disposed of. Keep-alive goes on. */
+  rest(): Disposable {
+    this.#resting += 1;
+    return { [Symbol.dispose]: () => void (this.#resting -= 1) };
   }
 
   async send(message: Message): Promise<void> {
@@ -170,7 +178,7 @@ export class Tunnel implements Conversation, AsyncDisposable {
     const onSilence = (): void => this.#end(linkSilent(silence));
     const onStuck = (ms: number): void => this.#reject(noProgress(ms));
     this.#transport.once("close", keepAlive(this.#transport, silence, ping, onSilence));
-    const moved = (): number => this.#streams.moved;
+    const moved = (): number | undefined => (this.#resting > 0 ? undefined : this.#streams.moved);
     this.#transport.once("close", watchProgress(moved, timeouts, onStuck));
   }
 

@@ -34,16 +34,21 @@ export function countData(stream: Http2Stream, onMoved: (bytes: number) => void)
  * Watches the progress of the tunnel (PROTOCOL.md, 5): calls `onStuck` when no byte has moved for longer than the peer's longest wait, so
  * that the peer should have reported it. Counts ticks, not time, as keep-alive does. Returns a function that stops it.
  *
- * @param moved returns the bytes moved so far
+ * @param moved returns the bytes moved so far; undefined while nothing is expected to move
  */
-export function watchProgress(moved: () => number, timeouts: Timeouts, onStuck: (ms: number) => void): () => void {
+export function watchProgress(
+  moved: () => number | undefined,
+  timeouts: Timeouts,
+  onStuck: (ms: number) => void,
+): () => void {
   let seen = moved();
   let idleTicks = 0;
   const tick = (timeouts.work + timeouts.answer) / TICKS_PER_SILENCE;
   const timer = setInterval(() => {
     const now = moved();
-    idleTicks = now === seen ? idleTicks + 1 : 0;
+    idleTicks = now === seen && now !== undefined ? idleTicks + 1 : 0;
     seen = now;
+    if (now === undefined) return;
     const limit = timeouts.workFor(now) + timeouts.answer;
     if (idleTicks * tick < limit) return;
     clearInterval(timer);

@@ -85,8 +85,10 @@ test.each([
 });
 
 test("the list of images", () => {
-  const images = parseImages(imagesMessage(["app:v1", "registry.example.com/team/db:2"]));
+  const { images } = parseImages(imagesMessage(["app:v1", "registry.example.com/team/db:2"]));
   expect(images.map(({ given }) => given)).toEqual(["app:v1", "registry.example.com/team/db:2"]);
+  expect(imagesMessage(["app:v1"])).toEqual({ type: "images", images: ["app:v1"] }); // as an earlier version knows it
+  for (const more of [true, false]) expect(parseImages(imagesMessage([], more))).toEqual({ images: [], more });
 });
 
 describe("malformed messages end the transfer", () => {

@@ -10,6 +10,7 @@ import type { EngineBuilder } from "../engine-builder.ts";
 import type { EngineContainers } from "../engine-containers.ts";
 import type { EngineImages } from "../engine-images.ts";
 import { dataFolder, type DataFolderInfo } from "../api/data-folder.ts";
+import { imageEvents } from "../api/image-events.ts";
 import { openImageFiles } from "../api/image-files.ts";
 import { pullImage, pushImage, saveImage } from "../api/image-transfers.ts";
 import {
@@ -78,6 +79,7 @@ function imagesOf(api: DockerApi, apiVersion: string, isPodman: () => Promise<bo
     listReferences: async (patterns) => listReferences(api, patterns && (await isPodman()) ? undefined : patterns),
     // Podman finds a name there only as it stores it, with its host.
     listTagged: async (repository) => await listTagged(api, (await isPodman()) ? undefined : repository),
+    imageEvents: (signal) => imageEvents(api, signal),
     layersSize: () => layersSize(api),
     listImageIds: () => listImageIds(api),
     newestOf: (repository) => newestOf(api, repository),

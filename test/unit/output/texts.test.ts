@@ -10,6 +10,18 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
     { code: "engine-only", host: "prod", command: "docker system dial-stdio" },
     "remote side: docker system dial-stdio (the engine of prod alone: layers are sent whole)",
   ],
+  watching: [
+    { code: "watching", images: ["app:v1", "db:v1"] },
+    "watching app:v1, db:v1: sent again when the tag moves here; Ctrl-C ends it",
+  ],
+  "connecting-in": [
+    { code: "connecting-in", seconds: 4, error: "the connection to the remote side was lost" },
+    "connecting again in 4 s: the connection to the remote side was lost",
+  ],
+  "link-not-kept": [
+    { code: "link-not-kept", peerVersion: "0.1.0" },
+    "the remote side is docker-over-ssh 0.1.0, which does not keep the link: each transfer takes a connection of its own",
+  ],
   "connecting-again": [
     { code: "connecting-again", host: "ssh://prod" },
     "connecting to ssh://prod once more, to read the engine's content store",

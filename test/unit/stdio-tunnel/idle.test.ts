@@ -81,3 +81,16 @@ test("bytes on a stream are progress, in both directions, and so are messages", 
   if (!stream.closed) await once(stream, "close");
   await Promise.all([sender.close(), receiver.close()]);
 });
+
+test("while a side rests, nothing has to move; afterwards the whole time is left", async () => {
+  const { sender, receiver } = await tunnels();
+  {
+    using _ = receiver.rest();
+    await pass(1000, sender, receiver);
+    expect(receiver.signal.aborted).toBe(false);
+  }
+  await pass(330, sender, receiver);
+  expect(receiver.signal.aborted).toBe(false);
+  await pass(100, sender, receiver);
+  expect(await ended(receiver)).toMatchObject({ code: "remote-no-answer" });
+});

@@ -1,0 +1,189 @@
+import { sendOverTunnel } from "../batch/push-images.ts";
+import { PushedImages } from "../batch/pushed-images.ts";
+import { MORE_IMAGES } from "../conversation/features.ts";
+import { asFailure, reportOf } from "../explain-error.ts";
+import type { PushRequest, RemoteBatch } from "../request.ts";
+import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
+import type { Tunnel } from "../stdio-tunnel/session.ts";
+import type { Traffic } from "../traffic.ts";
+import { connectEarly, imageOf, type Connect, type Context, type Use } from "../transfer.ts";
+import { BackOff } from "./back-off.ts";
+import { isForGood, isOfTheLink } from "./link-failures.ts";
+import { GroupSender } from "./group-sender.ts";
+import { WatchedEngine } from "./watched-engine.ts";
+import { WatchedImages, type MovedImage } from "./watched-images.ts";
+
+/** ms after which a link was a good one: the pauses begin with the shortest again. */
+const GOOD_LINK = 60_000;
+
+export interface WatchSteps {
+  /** Returns the connection to the remote side, which is started with the name of this image. */
+  connectTo: (request: PushRequest, context: Context) => Promise<Connect>;
+  /** Called when images have arrived, all of them without a failure. */
+  afterwards: (context: Context) => Promise<void>;
+}
+
+/** What an attempt has opened. */
+interface Attempt {
+  engine: WatchedEngine;
+  context: Context;
+  /** It was told that the images are watched. */
+  isWatching: boolean;
+}
+
+/** An open link to the remote side. */
+interface Link {
+  tunnel: Tunnel;
+  stop: AbortSignal;
+  traffic: Traffic;
+}
+
+/** The watch of the images for one remote side: what is known from one attempt to the next. */
+export class Watch {
+  /** The pauses between attempts. */
+  readonly backOff = new BackOff();
+  readonly #batch: RemoteBatch<PushRequest>;
+  readonly #context: Context;
+  readonly #steps: WatchSteps;
+  readonly #images: WatchedImages;
+  #hasConnected = false;
+  /** The first images are over. */
+  #hasBegun = false;
+  /** The peer can keep the link for further images; each of this version can. */
+  #keepsLink = true;
+
+  constructor(batch: RemoteBatch<PushRequest>, context: Context, steps: WatchSteps) {
+    this.#batch = batch;
+    this.#context = context;
+    this.#steps = steps;
+    this.#images = new WatchedImages(batch.transfers);
+  }
+
+  /** Whether another attempt may succeed. Before the first images are over, a person is there to read why not. */
+  mayMend(error: unknown): boolean {
+    return this.#hasBegun ? !isForGood(error) : this.#hasConnected && asFailure(error).code === "link-lost";
+  }
+
+  /** Watches until the engine or the link is lost; rejects with that failure. */
+  async attempt(): Promise<never> {
+    await using engine = new WatchedEngine(this.#batch.transfers[0], this.#context);
+    const signal = AbortSignal.any([this.#context.signal, engine.signal]);
+    const attempt = { engine, context: { ...this.#context, signal }, isWatching: false };
+    try {
+      let group = await (this.#hasBegun ? this.#images.moved(engine) : this.#first(engine));
+      for (;;) {
+        if (this.#keepsLink || group.length > 0) await this.#connect(attempt, group);
+        group = await this.#next(attempt, signal);
+      }
+    } catch (error) {
+      signal.throwIfAborted(); // the reason for any error
+      throw error;
+    }
+  }
+
+  /** Returns all images. Throws a Failure if none of them is there. */
+  async #first(engine: WatchedEngine): Promise<MovedImage[]> {
+    const images = await this.#images.all(engine);
+    if (images.some(({ id }) => id !== undefined)) return images;
+    const [{ request } = { request: this.#batch.transfers[0] }] = images;
+    await (await engine.open(request).opened).check(request.platform);
+    return images; // it has just come
+  }
+
+  /** Waits until tags have moved, and returns their images. */
+  async #next(attempt: Attempt, stop: AbortSignal): Promise<MovedImage[]> {
+    for (;;) {
+      const moved = await this.#images.moved(attempt.engine);
+      if (moved.length > 0) return moved;
+      if (!attempt.isWatching)
+        this.#context.output.note({ code: "watching", images: this.#batch.transfers.map(imageOf) });
+      attempt.isWatching = true;
+      await attempt.engine.changed(stop);
+    }
+  }
+
+  /** Connects, and sends images. Resolves only if the peer cannot keep the link. */
+  async #connect(attempt: Attempt, group: readonly MovedImage[]): Promise<void> {
+    const { context } = attempt;
+    const request = group[0]?.request ?? this.#batch.transfers[0];
+    const since = performance.now();
+    let isTold = false;
+    const use: Use<void> = async (tunnel, stop, traffic) => {
+      this.#hasConnected = true;
+      const link = { tunnel, stop, traffic };
+      if (tunnel.peer.features.includes(MORE_IMAGES)) return await this.#keepSending(attempt, link, group);
+      if (this.#keepsLink) context.output.note({ code: "link-not-kept", peerVersion: tunnel.peer.tool });
+      this.#keepsLink = false;
+      await this.#sendOnce(attempt, link, group, () => (isTold = true));
+    };
+    try {
+      const connect = await this.#steps.connectTo(request, context);
+      const features = [CONVERSATIONS, MORE_IMAGES];
+      await connectEarly(connect, Promise.resolve(), context.signal, use, { features });
+    } catch (error) {
+      context.signal.throwIfAborted();
+      if (!isTold) throw error;
+    } finally {
+      if (performance.now() - since > GOOD_LINK) this.backOff.reset();
+    }
+  }
+
+  /** Sends images, and those whose tags move later, until the link is lost. */
+  async #keepSending(attempt: Attempt, link: Link, first: readonly MovedImage[]): Promise<never> {
+    const { tunnel, stop, traffic } = link;
+    const sender = new GroupSender(tunnel, this.#batch.transfers[0], stop, traffic);
+    let group = first;
+    for (;;) {
+      await this.#send(attempt, group, async (images) => await sender.send(images));
+      using _ = tunnel.rest();
+      group = await this.#next(attempt, stop);
+    }
+  }
+
+  /** Sends images over a link that ends with them. A peer that takes one image a connection gets the first. `onTold`: it has failed, and that was told. */
+  async #sendOnce(
+    attempt: Attempt,
+    { tunnel, stop, traffic }: Link,
+    group: readonly MovedImage[],
+    onTold: () => void,
+  ): Promise<void> {
+    let failure: { error: unknown } | undefined;
+    await this.#send(attempt, group, async (images) => {
+      if (images === undefined) return;
+      try {
+        await sendOverTunnel(tunnel, images, this.#batch.transfers[0], stop, traffic);
+      } catch (error) {
+        stop.throwIfAborted();
+        if (isOfTheLink(error) || !images.outcomes.failCurrent(error)) throw error;
+        failure = { error };
+        onTold();
+      }
+    });
+    if (failure !== undefined) throw failure.error; // the peer is told as well
+  }
+
+  /** Sends images by `send`, and does what follows. */
+  async #send(
+    { engine, context }: Attempt,
+    group: readonly MovedImage[],
+    send: (images?: PushedImages) => Promise<void>,
+  ): Promise<void> {
+    const [first, ...others] = group.map(({ request }) => request);
+    if (first === undefined) return await send(); // after a link was lost, perhaps nothing has moved
+    const batch = { ...this.#batch, transfers: [first, ...others] as const };
+    await using images = new PushedImages(batch, context, (request) => engine.open(request));
+    const { outcomes } = images;
+    await send(images).finally(() => {
+      for (const image of group) if (outcomes.has(image.request)) this.#images.settle(image);
+    });
+    this.#hasBegun = true;
+    if (outcomes.haveFailures) return;
+    this.backOff.reset();
+    try {
+      await this.#steps.afterwards(context);
+    } catch (error) {
+      context.signal.throwIfAborted();
+      context.output.event({ type: "error", ...reportOf(error) });
+    }
+  }
+}

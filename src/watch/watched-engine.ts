@@ -1,0 +1,65 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Engine } from "../engine/engine.ts";
+import { openEngine, Sources, type OpeningLocation } from "../locations/locations.ts";
+import { Failure } from "../output/errors.ts";
+import type { PushRequest } from "../request.ts";
+import type { Source } from "../send/source.ts";
+import { abortable } from "../streams/abortable.ts";
+import { deferred } from "../streams/deferred.ts";
+import type { Context } from "../transfer.ts";
+
+/** ms from an event until the images are looked up, so that a burst of events (`docker load` of many tags) is one change. */
+const SETTLE = 50;
+
+/** The engine of this side, in which images are watched. Disposing closes its connections. */
+export class WatchedEngine implements AsyncDisposable {
+  readonly #sources: Sources;
+  /** Over ssh, an engine may have one connection for all requests: the events, which never end, have another one. */
+  readonly #events: OpeningLocation<Engine>;
+  readonly #lost = new AbortController();
+  #changed = deferred<void>();
+
+  /** @param request of any of the images: all are in one engine */
+  constructor(request: PushRequest, context: Context) {
+    this.#sources = new Sources(context);
+    this.#events = openEngine(request, context);
+    this.#follow(context.signal).catch((error: unknown) => this.#lost.abort(error));
+  }
+
+  /** Aborted, with a Failure, when the engine tells no events any more. */
+  get signal(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /** Opens the image of a request as it is now. Disposing of the result leaves the engine open. */
+  open(request: PushRequest): OpeningLocation<Source> {
+    return this.#sources.open(request);
+  }
+
+  /** Returns the ID of the image of a request; undefined when it is not there. */
+  async idOf(request: PushRequest): Promise<string | undefined> {
+    const engine = await this.#sources.engineOf(request);
+    return (await engine.inspectImage(request.source.given))?.id;
+  }
+
+  /** Resolves soon after any image of the engine has changed, also if that was before this call and after the last. */
+  async changed(signal: AbortSignal): Promise<void> {
+    await abortable(this.#changed.promise, signal);
+    await delay(SETTLE, undefined, { signal });
+    this.#changed = deferred();
+  }
+
+  async #follow(signal: AbortSignal): Promise<never> {
+    const engine = await this.#events.opened;
+    for await (const _ of await engine.imageEvents(signal)) this.#changed.resolve();
+    throw new Failure("engine-unreachable", `${engine.address} tells no events any more`, {
+      expected: "a list of events that does not end",
+      hint: "Check whether the engine still runs: docker info",
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#events[Symbol.asyncDispose]();
+    await this.#sources[Symbol.asyncDispose]();
+  }
+}

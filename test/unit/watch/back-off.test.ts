@@ -1,0 +1,9 @@
+import { expect, test } from "vitest";
+import { BackOff } from "../../../src/watch/back-off.ts";
+
+test("pauses double up to half a minute, and begin anew after a success", () => {
+  const backOff = new BackOff();
+  expect(Array.from({ length: 7 }, () => backOff.next())).toEqual([1, 2, 4, 8, 16, 30, 30]);
+  backOff.reset();
+  expect(backOff.next()).toBe(1);
+});
