@@ -2,6 +2,7 @@
  * Measures `push --watch`: `npm run bench:watch`. From the move of a tag in the near engine until the far engine shows the image under its name,
  * beside a fresh push of an image that was changed alike, in turns.
  */
+import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { execa } from "execa";
@@ -71,12 +72,13 @@ async function main(): Promise<void> {
     fresh: [],
     "fresh, until it ends": [],
   };
+  let before = 0;
   for (let round = 1; round <= rounds; round++) {
     const begin = async (image: string): Promise<{ start: number; layer: string }> => {
       await buildApp(bed.near, "next:v1", `${image} ${round}`);
       const layer = await topLayer(bed.near, "next:v1");
       const start = performance.now();
-      await askNear(bed.near, image);
+      await bed.near.docker("tag", "next:v1", image);
       return { start, layer };
     };
     const watched = await begin("watched:v1");
@@ -88,9 +90,11 @@ async function main(): Promise<void> {
     seconds.fresh.push(since(fresh.start));
     await pushed;
     seconds["fresh, until it ends"].push(since(fresh.start));
+    if (round === 1) before = memoryOf(watch.pid);
     const last = Object.entries(seconds).map(([what, all]) => `${what} ${all.at(-1)?.toFixed(2)} s`);
     console.error(`round ${round} of ${rounds}: ${last.join(", ")}`);
   }
+  const memory = `${before} MB of memory after the first round, ${memoryOf(watch.pid)} MB after the last`;
   watch.kill("SIGINT");
   const { exitCode } = await watch;
   console.log(
@@ -99,16 +103,17 @@ async function main(): Promise<void> {
   for (const [what, all] of Object.entries(seconds)) {
     console.log(`${what}: median ${median(all).toFixed(2)} s of ${all.map((one) => one.toFixed(2)).join(" ")}`);
   }
-  console.log(`the watch ended with status ${exitCode}`);
+  console.log(`the watch: ${memory}; it ended with status ${exitCode}`);
+}
+
+/** Resident memory of a process, MB. */
+function memoryOf(pid: number | undefined): number {
+  const [, kB = ""] = /^VmRSS:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+  return Math.round(Number(kB) / 1000);
 }
 
 function since(start: number): number {
   return (performance.now() - start) / 1000;
-}
-
-/** Moves a tag to `next:v1`. */
-async function askNear(engine: Engine, image: string): Promise<void> {
-  await engine.docker("tag", "next:v1", image);
 }
 
 async function topLayer(engine: Engine, image: string): Promise<string> {

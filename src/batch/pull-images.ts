@@ -32,6 +32,14 @@ export async function pullImages(
   const outcomes = new Outcomes(batch, context);
   await using location = openTarget(first, context);
   let takesOneImage = false;
+  const requests = new Map<string, PullRequest>();
+  /** Returns the same request for an image that comes again: the outcomes are those of the last time. */
+  const known = (request: PullRequest): PullRequest => {
+    const name = imageOf(request);
+    const found = requests.get(name) ?? request;
+    requests.set(name, found);
+    return found;
+  };
   const use: Use<void> = async (tunnel, stop, traffic) => {
     takesOneImage = !tunnel.peer.features.includes(CONVERSATIONS);
     const target = await abortable(location.opened, stop);
@@ -40,7 +48,7 @@ export async function pullImages(
     if (takesOneImage) return await receiveOne(tunnel, first, stop);
     const isConfirmed = await receiveImages(tunnel, {
       timeout: first.timeout,
-      imagesFor: (named) => (batch.acceptsOthers ? requestsFor(named, first) : batch.transfers),
+      imagesFor: (named) => (batch.acceptsOthers ? requestsFor(named, first).map(known) : batch.transfers),
       acceptsMore: batch.acceptsOthers ?? false,
       receiveOne,
       onFailed: (error) => void outcomes.failCurrent(error),

@@ -1,3 +1,4 @@
+import { abortable } from "../streams/abortable.ts";
 import { CONTROL_SERVICE, MAX_CONVERSATIONS } from "./constants.ts";
 import { numbered, NumberedConversation } from "./numbered-conversation.ts";
 import type { Tunnel } from "./session.ts";
@@ -28,11 +29,20 @@ export async function* acceptConversations(
   tunnel: Tunnel,
   limit = MAX_CONVERSATIONS,
 ): AsyncGenerator<NumberedConversation> {
-  const over = tunnel.result().then(() => undefined);
-  over.catch(() => {}); // awaited below
+  // A signal: a promise would keep each conversation that was raced with it.
+  const over = new AbortController();
+  let isFinished = false;
+  tunnel
+    .result()
+    .then(() => (isFinished = true))
+    .catch((error: unknown) => over.abort(error))
+    .finally(() => over.abort());
   let opened = acceptOne(tunnel, 1);
   for (let number = 2; ; number++) {
-    const conversation = await Promise.race([opened, over]);
+    const conversation = await abortable(opened, over.signal).catch(async (error: unknown) => {
+      if (!isFinished) throw error;
+      return await Promise.race([opened, undefined]); // the last one, if it was opened and ended meanwhile
+    });
     if (conversation === undefined) return;
     // The receiver may open it before this side has ended the last one.
     opened = number > limit ? new Promise(() => {}) : acceptOne(tunnel, number);

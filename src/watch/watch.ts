@@ -134,7 +134,7 @@ export class Watch {
     const sender = new GroupSender(tunnel, this.#batch.transfers[0], stop, traffic);
     let group = first;
     for (;;) {
-      await this.#send(attempt, group, async (images) => await sender.send(images));
+      await this.#send(attempt, tunnel, group, async (images) => await sender.send(images));
       using _ = tunnel.rest();
       group = await this.#next(attempt, stop);
     }
@@ -148,7 +148,7 @@ export class Watch {
     onTold: () => void,
   ): Promise<void> {
     let failure: { error: unknown } | undefined;
-    await this.#send(attempt, group, async (images) => {
+    await this.#send(attempt, tunnel, group, async (images) => {
       if (images === undefined) return;
       try {
         await sendOverTunnel(tunnel, images, this.#batch.transfers[0], stop, traffic);
@@ -165,6 +165,7 @@ export class Watch {
   /** Sends images by `send`, and does what follows. */
   async #send(
     { engine, context }: Attempt,
+    tunnel: Tunnel,
     group: readonly MovedImage[],
     send: (images?: PushedImages) => Promise<void>,
   ): Promise<void> {
@@ -179,6 +180,7 @@ export class Watch {
     this.#hasBegun = true;
     if (outcomes.haveFailures) return;
     this.backOff.reset();
+    using _ = tunnel.rest(); // the command of --run takes its time
     try {
       await this.#steps.afterwards(context);
     } catch (error) {

@@ -8,6 +8,9 @@ import { StreamAgent } from "./stream-agent.ts";
 /** ms for a TCP connection. docker/cli's figure. */
 const CONNECT_TIMEOUT = 30_000;
 
+/** ms of silence until TCP asks the engine for a sign of life: a NAT on the way forgets connections in minutes. */
+const ALIVE = 30_000;
+
 /** Opens connections to an engine over a socket, TCP, TLS, ssh or a stream. */
 export interface EngineConnections extends AsyncDisposable {
   /** For requests in HTTP/1.1. */
@@ -82,5 +85,6 @@ function limited<S extends Socket>(socket: S, ready: string): S {
     socket.destroy(Object.assign(new Error(`no answer within ${CONNECT_TIMEOUT / 1000} s`), { code: "ETIMEDOUT" }));
   socket.setTimeout(CONNECT_TIMEOUT, giveUp);
   socket.once(ready, () => socket.setTimeout(0).off("timeout", giveUp));
+  socket.setKeepAlive(true, ALIVE); // events that are watched may be hours apart
   return socket;
 }

@@ -168,3 +168,13 @@ describe("lines", () => {
     expect(seen.text).toBe("docker-over-ssh: the remote side failed: no space left\n");
   });
 });
+
+test("of a command that does not end by itself, failures come again, and nothing is collected for its end", () => {
+  const seen = { text: "", isTTY: false, columns: 60, write: (text: string) => (seen.text += text) };
+  const terminal = new Terminal({ quiet: false, verbose: false, progress: true, isEndless: true }, seen);
+  const report = errorReport(new Failure("no-space", "the disk is full"), "remote");
+  for (const _ of [1, 2]) terminal.show({ type: "error", transfer: { image: "app:dev" }, ...report });
+  terminal.outcomes();
+  const line = "docker-over-ssh: the remote side failed: the disk is full\n";
+  expect(seen.text).toBe(line + line);
+});
