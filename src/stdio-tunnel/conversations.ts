@@ -41,7 +41,7 @@ export async function* acceptConversations(
   for (let number = 2; ; number++) {
     const conversation = await abortable(opened, over.signal).catch(async (error: unknown) => {
       if (!isFinished) throw error;
-      return await Promise.race([opened, undefined]); // the last one, if it was opened and ended meanwhile
+      return await Promise.race([opened, Promise.resolve(undefined)]); // the last one, if it was opened and ended meanwhile
     });
     if (conversation === undefined) return;
     // The receiver may open it before this side has ended the last one.
