@@ -25,6 +25,7 @@ test("each of several hosts has a watch", () => {
 test.each<[string, string, PushOptionValues, string]>([
   ["app:dev", "ssh://prod", { dryRun: true }, "--watch and --dry-run contradict each other"],
   ["app:dev", "ssh://a ssh://b", { parallel: 2 }, "--watch and --parallel contradict each other"],
+  ["app:dev", "ssh://a ssh://b", { relay: true }, "--watch and --relay contradict each other"],
   ["app:dev", "", {}, "--watch needs a remote side that it can start again"],
   ["app:dev", "ssh prod docker-over-ssh pull app:dev", {}, "--watch needs a remote side that it can start again"],
   [ID, "ssh://prod", { as: ["app:dev"] }, "names no tag in an engine"],
