@@ -60,6 +60,12 @@ export class Outcomes<Request extends TransferRequest> {
     return true;
   }
 
+  /** Notes that the current transfer has failed, or before the receiver has asked for one, the next in the order of the command line. */
+  failNext(error: unknown): void {
+    const [next] = this.open;
+    if (!this.failCurrent(error) && next !== undefined) this.fail(next, error);
+  }
+
   #set(request: Request, outcome: Outcome): void {
     this.#outcomes.set(request, outcome);
     this.#current = undefined;

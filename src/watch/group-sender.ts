@@ -44,7 +44,7 @@ export class GroupSender {
         sendOne: async (opened, ask, signal) => await images.send(opened, ask, signal, this.#traffic),
         onFailed: (error) => {
           if (isOfTheLink(error)) throw error;
-          images.outcomes.failCurrent(error);
+          images.outcomes.failNext(error);
         },
       });
     }

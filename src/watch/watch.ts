@@ -152,9 +152,11 @@ export class Watch {
       if (images === undefined) return;
       try {
         await sendOverTunnel(tunnel, images, this.#batch.transfers[0], stop, traffic);
-      } catch (error) {
-        stop.throwIfAborted();
-        if (isOfTheLink(error) || !images.outcomes.failCurrent(error)) throw error;
+      } catch (thrown) {
+        attempt.context.signal.throwIfAborted();
+        const error: unknown = stop.aborted ? stop.reason : thrown; // the peer's failure ends the tunnel
+        if (isOfTheLink(error)) throw error;
+        images.outcomes.failNext(error);
         failure = { error };
         onTold();
       }
