@@ -86,7 +86,7 @@ export class Watch {
     const images = await this.#images.all(engine);
     if (images.some(({ id }) => id !== undefined)) return images;
     const [{ request } = { request: this.#batch.transfers[0] }] = images;
-    await (await engine.open(request).opened).check(request.platform);
+    await (await engine.open(request).opened).check(request);
     return images; // it has just come
   }
 

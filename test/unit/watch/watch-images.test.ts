@@ -95,7 +95,7 @@ function connectTo(features: string[]): Connect {
 
 /** Watches app:v1, and notes the events. */
 function watch(features = [CONVERSATIONS, MORE_IMAGES], afterwards = async () => {}) {
-  const endpoint = { host: `unix://${engine.socketPath}`, platform: { os: "linux", architecture: "amd64" } };
+  const endpoint = { host: `unix://${engine.socketPath}`, platform: [{ os: "linux", architecture: "amd64" }] };
   const connection = { kind: "engine", words: ["ssh", "far", "docker", "system", "dial-stdio"] } as const;
   const request = readPushRequest("app:v1", connection, endpoint, {});
   const output = outputTo((event: TransferEvent) => {
