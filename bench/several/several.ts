@@ -1,23 +1,25 @@
 /**
- * Measures several images and several hosts: `npm run bench:several -- images` and `npm run bench:several -- hosts`. Both sides of a
+ * Measures several images and several hosts: `npm run bench:several -- images`, `… hosts` and `… relay`. Both sides of a
  * ratio take turns in one run, so that other load on the machine affects both.
  */
 import { parseArgs } from "node:util";
 import type { EngineKind } from "../../test/testbed/engine-packages.ts";
 import { measureHosts } from "./hosts.ts";
 import { measureImages } from "./images.ts";
+import { measureRelay } from "./relay.ts";
 
-const USAGE = `npm run bench:several -- images|hosts [options]
+const USAGE = `npm run bench:several -- images|hosts|relay [options]
 
 images: N images that share a base to one host, by one push and by N pushes
 hosts:  one image to N hosts and to one, each host behind a link of its own
+relay:  one image over one uplink to one host, to three by --relay, and to three; once each
 
 --count N     images (7), or hosts (3)
 --rounds N    whose median is reported (3)
 --base MB     size of the layer that the images share (40)
 --own MB      size of the layer of each image (4)
 --content KIND  of the files: random, which does not compress, or text (text)
---mbit N      rate of the link in each direction (no limit for images, 100 for hosts)
+--mbit N      rate of the link in each direction (no limit for images, 100 for hosts, 10 for relay)
 --near KIND --far KIND   engines of the test bed (28.5-containerd)
 --args WORDS  options of each push, separated by spaces`;
 
@@ -50,7 +52,11 @@ const { values, positionals } = parseArgs({
   },
 });
 
-const modes = { images: { measure: measureImages, count: 7 }, hosts: { measure: measureHosts, count: 3, mbit: 100 } };
+const modes = {
+  images: { measure: measureImages, count: 7 },
+  hosts: { measure: measureHosts, count: 3, mbit: 100 },
+  relay: { measure: measureRelay, count: 3, mbit: 10 },
+};
 const mode = modes[positionals[0] as keyof typeof modes];
 if (values.help || mode === undefined) console.log(USAGE);
 else {
