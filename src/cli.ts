@@ -8,6 +8,7 @@ import {
 } from "./commands/command-definition.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { listCommand } from "./commands/list.ts";
 import { OUTPUT_OPTIONS } from "./commands/output-options.ts";
 import { pluginCommand } from "./commands/plugin.ts";
 import { pruneCommand } from "./commands/prune.ts";
@@ -90,6 +91,7 @@ Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists
   addCommand(program, pullCommand, choose, env);
   addCommand(program, setupCommand, choose, env);
   addCommand(program, doctorCommand, choose, env);
+  addCommand(program, listCommand, choose, env);
   addCommand(program, pruneCommand, choose, env);
   addCommand(program, pluginCommand, choose, env);
   addCommand(program, completionCommand, choose, env);
@@ -131,7 +133,7 @@ function addCommand<Options extends object>(
     const mayAsk = !isUnattended && isatty(0) && isatty(2);
     const job = await definition.toJob(command.args, { ...withDelta, mayAsk }, env);
     if (json) job.batch?.remotes.forEach(refuseUsedStdout);
-    choose({ output: { quiet, verbose, progress, json }, ...job });
+    choose({ output: { quiet, verbose, progress, json: json && job.printsOnStdout !== true }, ...job });
   });
 }
 

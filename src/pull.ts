@@ -26,7 +26,7 @@ import { resultOf, type ReceivedImage } from "./receive/received-image.ts";
 import type { Target } from "./receive/target.ts";
 import { wantLayers } from "./receive/want-layers.ts";
 import { verifyManifest, verifyStored } from "./receive/verify-stored.ts";
-import { isInitiator, type PullRequest, type SharedRequest } from "./request.ts";
+import { isInitiator, isOneProcess, type PullRequest, type SharedRequest } from "./request.ts";
 import { newRunId, type RunId } from "./run/run-id.ts";
 import type { Conversation } from "./stdio-tunnel/conversation.ts";
 import { ResumeCache } from "./store/resume-cache.ts";
@@ -132,7 +132,7 @@ export async function receive(
   if (isPlanned) return await plan(receiver, about, terms);
   const onKept = (bytes: number): void => output.note({ code: "layers-kept", bytes });
   // Between two sides in one process layers cross no link, so there is nothing to resume.
-  const crossesLink = request.connection.kind !== "in-process";
+  const crossesLink = !isOneProcess(request.connection);
   await using resumeCache = crossesLink ? new ResumeCache({ env, runId, onKept }) : undefined;
   let result: Result;
   {
@@ -199,7 +199,7 @@ type NamedTerms = Terms & { names: NamesHere };
 /** Chooses how missing layers may be sent: whole or by delta, in which codecs. The target finds out which are missing. */
 function choose({ tunnel, request }: Receiver, { manifest, index, delta }: About): Terms {
   const { compress, connection } = request;
-  const codecs = connection.kind === "in-process" ? [] : CODECS.map(({ name }) => name);
+  const codecs = isOneProcess(connection) ? [] : CODECS.map(({ name }) => name);
   return {
     noDeltaReason: reasonAgainstDelta(request, { manifest, index }, tunnel),
     delta: request.delta === "always" ? request.delta : delta,
@@ -255,8 +255,14 @@ function receiveOptions(
     });
   };
   const surroundings = { image, runId, env, resumeCache, output, signal, onProgress, maxSize, bwlimit };
-  const isOneProcess = request.connection.kind === "in-process";
-  return { tunnel, about, isOneProcess, ...wantLayers(tunnel, { packing, onWant, signal }), ...terms, ...surroundings };
+  return {
+    tunnel,
+    about,
+    isOneProcess: isOneProcess(request.connection),
+    ...wantLayers(tunnel, { packing, onWant, signal }),
+    ...terms,
+    ...surroundings,
+  };
 }
 
 /** Compares the image under its temporary name with the sender's. Returns the digest of its manifest, where that is known. */

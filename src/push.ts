@@ -25,7 +25,7 @@ import type { TransferResult } from "./output/events.ts";
 import type { Progress } from "./output/output.ts";
 import { agreeOnPacking, refuseUnsupported } from "./packing/agree-on-packing.ts";
 import type { Packing } from "./packing/paced-packer.ts";
-import { isInitiator, type PushRequest, type SharedRequest } from "./request.ts";
+import { isInitiator, isOneProcess, type PushRequest, type SharedRequest } from "./request.ts";
 import { newRunId, type RunId } from "./run/run-id.ts";
 import { NOTHING_OFFERED, type FoundImage } from "./send/found-image.ts";
 import { manifestToPreserve } from "./send/manifest-to-preserve.ts";
@@ -215,7 +215,7 @@ function choose(
     });
   }
   const { compress: theirs, codecs: theirCodecs } = want;
-  const codecs = request.connection.kind === "in-process" ? [] : theirCodecs;
+  const codecs = isOneProcess(request.connection) ? [] : theirCodecs;
   return { want, packing: agreeOnPacking({ own: request.compress, theirs, codecs }) };
 }
 

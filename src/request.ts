@@ -1,4 +1,5 @@
 import type { EngineEndpoint, SshAddress } from "./engine/connect/endpoint.ts";
+import type { HaveList } from "./have/have-list.ts";
 import type { FurtherNames } from "./image/further-names.ts";
 import type { ImageName } from "./image/image-name.ts";
 import type { FileLocation } from "./image/location.ts";
@@ -78,6 +79,8 @@ export interface PullRequest extends SharedRequest {
   /** --as, or --to docker-daemon:NAME: the name here is not the one that the sender knows. */
   isRenamed: boolean;
   target: TargetEngine | FileLocation;
+  /** The target is a partial archive. */
+  partial?: PartialRequest | undefined;
   /** --max-size: bytes that the missing layers may have, uncompressed */
   maxSize?: number | undefined;
 }
@@ -119,8 +122,23 @@ export type Connection =
   /** A remote command that ends in an engine (`docker system dial-stdio`), word for word. */
   | { kind: "engine"; words: readonly string[] }
   | HostConnection
-  /** Both sides are in this process: no link is between them, and nothing is packed. */
-  | { kind: "in-process" };
+  | LocationConnection
+  /** Both sides are in this process: no link is between them, and nothing is packed. `with`: what the other side is. */
+  | { kind: "in-process"; with: "engine" | "location" };
+
+/** --to of push, --from of pull: the other side is a file or a folder, which this process opens as well. */
+export interface LocationConnection {
+  kind: "location";
+  location: FileLocation;
+  partial?: PartialRequest | undefined;
+}
+
+/** --have: write an archive without the layers that an engine elsewhere has. */
+export interface PartialRequest {
+  list: HaveList;
+  /** The engine of this side, which may have images of there, for layers by delta; left out: no layer is by delta. */
+  engine?: Pick<SourceEngine, "endpoint"> | undefined;
+}
 
 /** A host or a container that a login reaches: the best program that can run the remote side there is found, or sent there. */
 export interface HostConnection {
@@ -186,6 +204,11 @@ export interface SourceEngine {
 /** Whether a person started this side, and reads its progress. */
 export function isInitiator({ kind }: Connection): boolean {
   return kind !== "spawned" && kind !== "in-process";
+}
+
+/** Whether both sides are in this process: then no link is between them. */
+export function isOneProcess({ kind }: Connection): boolean {
+  return kind === "in-process" || kind === "location";
 }
 
 /** Whether a receiver takes one image alone: it has a name of its own for it, or a file that holds one. */

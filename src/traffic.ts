@@ -4,8 +4,8 @@ import type { RemoteProgram } from "./request.ts";
 export interface Traffic {
   readonly bytesSent: number;
   readonly bytesReceived: number;
-  /** The program that runs the remote side; undefined where the command that was given started it. */
-  readonly program?: RemoteProgram;
+  /** The program that runs the remote side; `none` where this process plays it; undefined where the command that was given started it. */
+  readonly program?: RemoteProgram | "none";
 }
 
 /** Names the program that runs the remote side. */

@@ -7,7 +7,7 @@ import { Failure } from "./output/errors.ts";
 import type { TransferName, TransferResult } from "./output/events.ts";
 import { outputFor, type Output } from "./output/output.ts";
 import { withoutFolders } from "./output/without-folders.ts";
-import { isInitiator, type SharedRequest, type TransferRequest } from "./request.ts";
+import { isInitiator, isOneProcess, type SharedRequest, type TransferRequest } from "./request.ts";
 import { overTunnel, type TunnelConnection, type TunnelOptions } from "./stdio-tunnel/open.ts";
 import type { Conversation } from "./stdio-tunnel/conversation.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
@@ -48,7 +48,8 @@ export function reasonAgainstDelta(
   if (delta === "never") return "option";
   if (!peer.features.includes(CUTS_ON_DEMAND)) return "other-version";
   // The layers cross the link before this process has them.
-  if (connection.kind === "in-process") return "engine-alone";
+  if (connection.kind === "in-process" && connection.with === "engine") return "engine-alone";
+  if (isOneProcess(connection)) return "one-machine";
   if (manifest !== undefined) return "preserved-digest";
   if (index !== undefined) return "preserved-index";
   return undefined;

@@ -27,7 +27,7 @@ export async function oneByOne<Request extends TransferRequest>(
   const rest = outcomes.open;
   if (connection.kind === "host" && rest.length > 0) output.note({ code: "one-by-one", host: connection.given });
   for (const request of rest) {
-    if (connection.kind !== "host") {
+    if (connection.kind !== "host" && connection.kind !== "location") {
       outcomes.fail(request, onlyOneImage(request));
       continue;
     }

@@ -1,5 +1,6 @@
 import type { CommandDefinition } from "./command-definition.ts";
 import { doctorCommand } from "./doctor.ts";
+import { listCommand } from "./list.ts";
 import { pluginCommand } from "./plugin.ts";
 import { pruneCommand } from "./prune.ts";
 import { pullCommand } from "./pull.ts";
@@ -12,6 +13,7 @@ export const COMMANDS: readonly Pick<CommandDefinition<object>, "name" | "argume
   pullCommand,
   setupCommand,
   doctorCommand,
+  listCommand,
   pruneCommand,
   pluginCommand,
 ];

@@ -46,6 +46,8 @@ export interface Words {
 export interface CommandJob {
   /** Left out by commands that are no transfer. */
   batch?: Batch;
+  /** Its own output is on stdout: no events go there, with --json either. */
+  printsOnStdout?: boolean;
   run(context: Context): Promise<unknown>;
 }
 

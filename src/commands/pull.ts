@@ -3,9 +3,17 @@ import { type ImageName } from "../image/image-name.ts";
 import type { FileLocation, ImageLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import type { Via } from "../receive/engine-target.ts";
-import { isForOneImage, type Batch, type Connection, type PullRequest, type TargetEngine } from "../request.ts";
+import {
+  isForOneImage,
+  type Batch,
+  type Connection,
+  type LocationConnection,
+  type PullRequest,
+  type TargetEngine,
+} from "../request.ts";
 import type { CommandDefinition, TransferJob, Words } from "./command-definition.ts";
 import { parseSize } from "./option-values.ts";
+import { FROM_OPTION, readOtherSide, takesOneImage, wordsWithLocation } from "./read-location.ts";
 import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
 import { readConnection } from "./read-connection.ts";
 import { LISTED_IMAGES_OPTIONS, readListedImages, type ListedImagesOptions } from "./listed-images.ts";
@@ -23,6 +31,7 @@ import {
 export interface PullOptionValues extends SharedOptions, ListedImagesOptions {
   via?: Via | undefined;
   to?: string | undefined;
+  from?: string | undefined;
   /** Bytes */
   maxSize?: number | undefined;
 }
@@ -44,6 +53,7 @@ export const pullCommand: CommandDefinition<PullOptionValues, TransferJob> = {
       description:
         "write the image to docker-archive:FILE, oci:FOLDER or oci-archive:FILE instead of an engine; FILE may be a pipe, or - for stdout",
     },
+    FROM_OPTION,
     {
       flags: "--max-size <size>",
       description: "refuse an image whose missing layers are larger than this uncompressed, e.g. 500m or 2g",
@@ -54,33 +64,64 @@ export const pullCommand: CommandDefinition<PullOptionValues, TransferJob> = {
   ],
   usage: TRANSFER_USAGE,
   async toJob(words, options, env) {
-    const images = await readListedImages(options, words);
+    const { from } = options;
+    const images = await readListedImages(options, from === undefined ? words : [from]);
+    if (from !== undefined) return pullFromLocationJob(words, images, { ...options, from }, env);
     if (images !== undefined) return pullJob({ images, command: readCommand(words) }, options, env);
     return words.length === 0 ? offeredJob(options, env) : pullJob(readWords(words, env), options, env);
   },
 };
 
-/** Makes a job of a pull of these words. Throws a `usage` Failure for arguments that contradict each other. */
-export function pullJob(words: Words, options: PullOptionValues, env: NodeJS.ProcessEnv): TransferJob {
-  const batch = readBatch(words, options, env, (image, connection) => readPullRequest(image, connection, options, env));
+/** Makes a job of a pull from a file or a folder; without an image, of the only one there. */
+function pullFromLocationJob(
+  words: readonly string[],
+  listed: readonly string[] | undefined,
+  options: PullOptionValues & { from: string },
+  env: NodeJS.ProcessEnv,
+): TransferJob {
+  const { from, via } = options;
+  if (via === "pull") {
+    throw new Failure(
+      "usage",
+      `--via pull has no meaning with --from ${from}: there is nothing that an engine pulls from`,
+      {
+        expected: "one of them",
+        hint: "Leave --via out.",
+      },
+    );
+  }
+  const side = readOtherSide(from, "--from", options);
+  if (words.length === 0 && listed === undefined) return offeredJob(options, env, side);
+  return pullJob(wordsWithLocation(words, `--from ${from}`, listed), options, env, side);
+}
+
+/**
+ * Makes a job of a pull of these words. Throws a `usage` Failure for arguments that contradict each other.
+ *
+ * @param otherSide where no COMMAND leads to it
+ */
+export function pullJob(
+  words: Words,
+  options: PullOptionValues,
+  env: NodeJS.ProcessEnv,
+  otherSide?: LocationConnection,
+): TransferJob {
+  const read = (image: string, connection: Connection) => readPullRequest(image, connection, options, env);
+  const batch = readBatch(words, options, env, read, otherSide);
   if (words.images.length > 1) refuseOneImageTarget(batch.remotes[0].transfers[0], options);
   return jobOf(batch);
 }
 
 /** Throws a `usage` Failure for a --to that holds one image, or names it. */
 function refuseOneImageTarget(request: PullRequest, { to = "" }: PullOptionValues): void {
-  if (!isForOneImage(request)) return;
-  throw new Failure("usage", `--to ${to} takes one image, and several are named`, {
-    expected: "an engine, or --to oci:FOLDER without a name",
-    hint: "Write the images to a layout, or run the command once for each.",
-  });
+  if (isForOneImage(request)) throw takesOneImage(to);
 }
 
-/** Makes a job of a pull without words: the sender starts this side, and says which images it has. */
-function offeredJob(options: PullOptionValues, env: NodeJS.ProcessEnv): TransferJob {
-  const connection = readConnection([], options, env);
+/** Makes a job of a pull without words: the sender starts this side, and says which images it has; a location has one. */
+function offeredJob(options: PullOptionValues, env: NodeJS.ProcessEnv, otherSide?: LocationConnection): TransferJob {
+  const connection = otherSide ?? readConnection([], options, env);
   const transfers = [readPullRequest(undefined, connection, options, env)] as const;
-  return jobOf({ remotes: [{ connection, transfers, acceptsOthers: true }] });
+  return jobOf({ remotes: [{ connection, transfers, acceptsOthers: otherSide === undefined }] });
 }
 
 function jobOf(batch: Batch<PullRequest>): TransferJob {

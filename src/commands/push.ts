@@ -5,10 +5,26 @@ import { Failure } from "../output/errors.ts";
 import type { CompressOption } from "../packing/compress-option.ts";
 import { chooseRegistry } from "../registry/choose-registry.ts";
 import type { TransferResult } from "../output/events.ts";
-import type { Batch, Connection, NonEmpty, PushRequest, SourceEngine } from "../request.ts";
+import {
+  isForOneImage,
+  type Batch,
+  type Connection,
+  type LocationConnection,
+  type NonEmpty,
+  type PushRequest,
+  type SourceEngine,
+} from "../request.ts";
 import type { Context } from "../transfer.ts";
 import type { CommandDefinition, TransferJob, Words } from "./command-definition.ts";
 import { checkRegistry } from "./option-values.ts";
+import {
+  readOtherSide,
+  refuseHave,
+  takesOneImage,
+  TO_OPTIONS,
+  wordsWithLocation,
+  type ToOptions,
+} from "./read-location.ts";
 import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
 import { LISTED_IMAGES_OPTIONS, readListedImages, type ListedImagesOptions } from "./listed-images.ts";
 import { readCommand, readWords } from "./read-words.ts";
@@ -24,7 +40,8 @@ import {
   TRANSFER_USAGE,
 } from "./shared-options.ts";
 
-export interface PushOptionValues extends SharedOptions, SeveralHostsOptions, ListedImagesOptions, WatchOptions {
+export interface PushOptionValues
+  extends SharedOptions, SeveralHostsOptions, ListedImagesOptions, WatchOptions, ToOptions {
   run?: string | undefined;
   registry?: string | undefined;
 }
@@ -48,13 +65,16 @@ export const pushCommand: CommandDefinition<PushOptionValues, TransferJob> = {
         "with ssh://HOST, docker://CONTAINER or kubectl://…: run this command there when all images have arrived, by the login shell and without input; its output is shown, and its exit status becomes that of docker-over-ssh. It takes a login of its own",
     },
     WATCH_OPTION,
+    ...TO_OPTIONS,
     ...LISTED_IMAGES_OPTIONS,
     ...SEVERAL_HOSTS_OPTIONS,
     ...SHARED_OPTIONS,
   ],
   usage: TRANSFER_USAGE,
   async toJob(words, options, env) {
-    const { hostsFile } = options;
+    const { hostsFile, to, have } = options;
+    if (to !== undefined) return await pushToLocationJob(words, { ...options, to }, env);
+    if (have !== undefined) refuseHave(have, undefined);
     const listed = await readListedImages(options, hostsFile === undefined ? words : [...words, hostsFile]);
     if (hostsFile !== undefined) {
       return pushJob(await wordsWithHosts(words, hostsFile, listed), options, env);
@@ -64,11 +84,41 @@ export const pushCommand: CommandDefinition<PushOptionValues, TransferJob> = {
   },
 };
 
-/** Makes a job of a push of these words. Throws a `usage` Failure for arguments that contradict each other. */
-export function pushJob(words: Words, options: PushOptionValues, env: NodeJS.ProcessEnv): TransferJob {
+/** Makes a job of a push to a file or a folder. */
+async function pushToLocationJob(
+  words: readonly string[],
+  options: PushOptionValues & { to: string },
+  env: NodeJS.ProcessEnv,
+): Promise<TransferJob> {
+  const { to, have, hostsFile, keep, relay, watch } = options;
+  const forHosts = Object.entries({ "--hosts-file": hostsFile, "--keep": keep, "--relay": relay, "--watch": watch })
+    .filter(([, value]) => value !== undefined && value !== false)
+    .map(([name]) => name);
+  const side = readOtherSide(to, "--to", options, forHosts);
+  if (have !== undefined) refuseHave(have, side.location, options);
+  const listed = await readListedImages(options, [to]);
+  const read = wordsWithLocation(words, `--to ${to}`, listed);
+  const { location } = side;
+  if (read.images.length > 1 && isForOneImage({ target: location, isRenamed: false })) throw takesOneImage(to);
+  const list = have === undefined ? undefined : await (await import("./read-have.ts")).readHave(have);
+  const engine = { endpoint: namedEndpoint(options.host, env) };
+  return pushJob(read, options, env, { ...side, ...(list && { partial: { list, engine } }) });
+}
+
+/**
+ * Makes a job of a push of these words. Throws a `usage` Failure for arguments that contradict each other.
+ *
+ * @param otherSide where no COMMAND leads to it
+ */
+export function pushJob(
+  words: Words,
+  options: PushOptionValues,
+  env: NodeJS.ProcessEnv,
+  otherSide?: LocationConnection,
+): TransferJob {
   const { parallel } = options;
   const read = (image: string, connection: Connection) => readPushRequest(image, connection, options, env);
-  const { remotes } = withWatch(withRun(readBatch(words, options, env, read), options), options);
+  const { remotes } = withWatch(withRun(readBatch(words, options, env, read, otherSide), options), options);
   if (words.images.length > 1) remotes[0].transfers.forEach(refuseNameless);
   const batch = { remotes, parallel, relay: options.relay ? relayOrder({ remotes }, options) : undefined };
   return { batch, run: async (context) => await pushBatch(batch, context) };

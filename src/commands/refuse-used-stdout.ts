@@ -9,8 +9,8 @@ export function refuseUsedStdout({ connection, transfers: [request] }: RemoteBat
       hint: "Leave --json out of the remote command: its events reach the side that starts it.",
     });
   }
-  const target = request.role === "receiver" ? request.target : undefined;
-  if (target !== undefined && target.kind !== "docker-daemon" && target.path === "-") {
+  const target = request.role === "receiver" ? request.target : connection.kind === "location" && connection.location;
+  if (target && target.kind !== "docker-daemon" && target.path === "-") {
     throw new Failure("usage", `--json and --to ${target.given} both write to stdout`, {
       expected: "one of them",
       hint: "Write the archive to a file or a pipe, or leave --json out.",

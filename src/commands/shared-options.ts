@@ -69,12 +69,17 @@ function readFurtherNames({ as: [, ...names] = [], tagAlso: tags = [] }: SharedO
   return names.length + tags.length === 0 ? undefined : { names: names.map(readReference), tags };
 }
 
-/** Makes a request of each image for each remote side that COMMAND leads to. Throws a `usage` Failure. */
+/**
+ * Makes a request of each image for each remote side that COMMAND leads to. Throws a `usage` Failure.
+ *
+ * @param otherSide the only one, where no COMMAND leads to it
+ */
 export function readBatch<Request extends TransferRequest>(
   { images: [image, ...others], command }: Words,
   options: SharedOptions,
   env: NodeJS.ProcessEnv,
   readRequest: (image: string, connection: Connection) => Request,
+  otherSide?: Connection,
 ): Batch<Request> {
   const [as] = options.as ?? [];
   if (as !== undefined && others.length > 0) {
@@ -88,7 +93,7 @@ export function readBatch<Request extends TransferRequest>(
     ...(isStartedByScript(connection, env) && { acceptsOthers: true }),
     transfers: [readRequest(image, connection), ...others.map((other) => readRequest(other, connection))],
   });
-  const [first, ...further] = readConnections(command, options, env);
+  const [first, ...further] = otherSide === undefined ? readConnections(command, options, env) : [otherSide];
   return { remotes: [read(first), ...further.map(read)] };
 }
 

@@ -4,7 +4,7 @@ import { inputKind, isStdin } from "../image/open/archive-input.ts";
 import type { FileLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import type { Target } from "../receive/target.ts";
-import type { Connection, PullRequest, PushRequest, SourceEngine } from "../request.ts";
+import type { Connection, PullRequest, PushRequest, SourceEngine, TargetEngine } from "../request.ts";
 import type { Source } from "../send/source.ts";
 import type { Context } from "../transfer.ts";
 
@@ -15,12 +15,24 @@ export interface OpeningLocation<T> extends AsyncDisposable {
   takesTime?(): Promise<boolean>;
 }
 
-/** Begins to open the location that an image is sent from. Throws a `usage` Failure for a stdin that is the tunnel. */
-export function openSource({ source, connection, timeout }: PushRequest, context: Context): OpeningLocation<Source> {
+/**
+ * Begins to open the location that an image is sent from. Throws a `usage` Failure for a stdin that is the tunnel.
+ *
+ * @param engine of this side, which has delta bases of a partial archive
+ */
+export function openSource(
+  { source, connection, timeout }: PushRequest,
+  context: Context,
+  engine?: Pick<TargetEngine, "endpoint">,
+): OpeningLocation<Source> {
   if (source.kind !== "docker-daemon") {
     refuseTunnelAsArchive(source, connection);
-    const opened = opening(connection, context, async ({ archiveSource }, signal) => {
-      return await archiveSource(source, { ...context, signal });
+    const opened = opening(connection, context, async ({ archiveSource, connect }, signal) => {
+      return await archiveSource(source, {
+        ...context,
+        signal,
+        engine: engine && (async () => await connect(engine.endpoint, timeout, context, signal)),
+      });
     });
     return { ...opened, takesTime: async () => await takesTime(source) };
   }
@@ -85,12 +97,18 @@ async function takesTime({ path }: FileLocation): Promise<boolean> {
 }
 
 /** Begins to open the location that an image is received into. */
-export function openTarget({ target, connection, timeout }: PullRequest, context: Context): OpeningLocation<Target> {
+export function openTarget(
+  { target, partial, connection, timeout }: PullRequest,
+  context: Context,
+): OpeningLocation<Target> {
   if (target.kind !== "docker-daemon") {
     const stdoutIsTunnel = connection.kind === "spawned";
-    return opening(connection, context, async ({ archiveTarget, layoutTarget }) =>
-      target.kind === "oci" ? await layoutTarget(target) : await archiveTarget(target, stdoutIsTunnel),
-    );
+    return opening(connection, context, async ({ archiveTarget, connect, layoutTarget }, stop) => {
+      if (target.kind === "oci") return await layoutTarget(target);
+      const { list, engine } = partial ?? {};
+      const open = engine && (async () => await connect(engine.endpoint, timeout, context, stop));
+      return await archiveTarget(target, stdoutIsTunnel, list && { list, engine: open });
+    });
   }
   return opening(connection, context, async ({ connect, ownEngineTarget }, stop) =>
     ownEngineTarget(await connect(target.endpoint, timeout, context, stop), target.via),

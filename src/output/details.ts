@@ -99,6 +99,8 @@ export type WholeReason =
   | "other-version"
   /** One side is an engine alone: the layers cross the link before this process has them. */
   | "engine-alone"
+  /** Both sides are on this machine. */
+  | "one-machine"
   /** The receiving engine is behind one connection, which its files would share with all other requests. */
   | "one-connection"
   /** --via pull */

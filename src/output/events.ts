@@ -76,8 +76,8 @@ export interface DryRun {
   bytesProbed?: number;
   /** The receiver's store. */
   store: StoreName;
-  /** The program that runs the remote side: one of `--far`, or `command` for a command that was given. */
-  program: RemoteProgramName | "engine" | "command";
+  /** The program that runs the remote side: one of `--far`, `command` for a command that was given, or `none` for a file or a folder. */
+  program: RemoteProgramName | "engine" | "command" | "none";
   /** The disks of the receiver that need room. */
   room: readonly PlannedRoom[];
 }

@@ -55,4 +55,5 @@ const PROGRAM: Record<DryRun["program"], string> = {
   "node-sent": "docker-over-ssh, sent with Node",
   engine: "the engine alone",
   command: "docker-over-ssh, started by the command",
+  none: "a file or a folder",
 };

@@ -203,6 +203,7 @@ const WHOLE: Record<WholeReason, string> = {
   "preserved-index": "several platforms are sent as they are stored",
   "other-version": "the remote side has another version of docker-over-ssh",
   "engine-alone": "one side is an engine alone",
+  "one-machine": "both sides are on this machine",
   "one-connection": "the engine's files are behind one connection",
   "engine-pull": "the engine pulls by itself",
   "no-similar-image": "there is no similar image",

@@ -1,5 +1,6 @@
 import { createReadStream, createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
+import type { About } from "../conversation/messages.ts";
 import { decompressLayer } from "../image/layer/decompress-layer.ts";
 import { writeDockerManifest } from "../image/oci/write-docker-manifest.ts";
 import type { LayoutName } from "../image/oci/oci-layout.ts";
@@ -60,15 +61,17 @@ export async function archiveStream(
   return { tar, manifest: manifest.descriptor.digest };
 }
 
-/** Returns the ID and the counts of an archive, which receives all layers. */
-export function archiveCounts({
-  config,
-  files,
-  bytesFound,
-}: FetchedImage): LayerCounts & Pick<ReceivedImage, "id" | "bytesFound"> {
-  const sizes = files.map(({ blob }) => blob.size);
-  const isSent = sizes.map(() => true);
-  return { id: digestOf(config), ...countLayers(sizes, isSent), bytesFound };
+/** Returns the ID and the counts of an archive. Of layers that it leaves out, no size is known. */
+export function archiveCounts(
+  { config, files, bytesFound }: FetchedImage,
+  { diffIds }: Pick<About, "diffIds">,
+): LayerCounts & Pick<ReceivedImage, "id" | "bytesFound"> {
+  const sizes = new Map(files.map(({ diffId, blob }) => [diffId, blob.size]));
+  const counts = countLayers(
+    diffIds.map((diffId) => sizes.get(diffId) ?? 0),
+    diffIds.map((diffId) => sizes.has(diffId)),
+  );
+  return { id: digestOf(config), ...counts, bytesFound };
 }
 
 /** Decompresses a layer, as `docker save` does: not every reader of docker archives accepts compressed layers, or a mixture. */

@@ -10,7 +10,8 @@ import { openArchive } from "../image/open/open-archive.ts";
 import type { FileLocation } from "../image/location.ts";
 import { partialFilePrefix, partialFile, removePartialFiles } from "../store/partial-file.ts";
 import { openSpool } from "../run/spool.ts";
-import { archiveCounts, archiveStream } from "./archive-stream.ts";
+import { wholeArchives, type ArchiveMaker } from "./archive-maker.ts";
+import { archiveCounts } from "./archive-stream.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
 import type { ReceivedImage } from "./received-image.ts";
 import { countBytes } from "../streams/count-bytes.ts";
@@ -20,6 +21,7 @@ import { locationErrors } from "./location-errors.ts";
 import { fetchImage } from "./fetch-image.ts";
 import { findDeltaBasesInFile } from "../rebuild/delta-bases-in-file.ts";
 import { refuseDockerArchive, rootInArchive } from "./index-in-archive.ts";
+import { partialArchives, type PartialOptions } from "./partial-archives.ts";
 import { planLayers } from "./plan-layers.ts";
 import { refuseWithoutRoom, roomForFiles } from "./room.ts";
 import { streamTarget } from "./stream-target.ts";
@@ -30,26 +32,39 @@ import type { Target } from "./target.ts";
  * one after verification; to stdout and pipes the archive is streamed.
  *
  * @param stdoutIsTunnel this is the spawned side, whose stdout carries the tunnel
+ * @param partial what a partial archive leaves out; left out: it holds the whole image
  */
-export async function archiveTarget(location: FileLocation, stdoutIsTunnel: boolean): Promise<Target> {
+export async function archiveTarget(
+  location: FileLocation,
+  stdoutIsTunnel: boolean,
+  partial?: PartialOptions,
+): Promise<Target> {
   const destination = await findDestination(location, stdoutIsTunnel);
-  return destination.kind === "file" ? fileTarget(location, destination.path) : streamTarget(location, destination);
+  const maker = partial === undefined ? wholeArchives(location) : partialArchives(partial);
+  return destination.kind === "file"
+    ? fileTarget(location, destination.path, maker)
+    : streamTarget(location, destination, maker);
 }
 
 /** @param path of the file, which `location` may name through a link */
-function fileTarget(location: FileLocation, path: string): Target {
+function fileTarget(location: FileLocation, path: string, maker: ArchiveMaker): Target {
   const { kind } = location;
   const partialPaths = new Set<string>();
   let moved = 0;
+  let archiveBytes: number | undefined;
   const explain = locationErrors(location);
   const written = async (name: string): Promise<ArchivedImage> => {
     await using archive = await openArchive(kind, partialPaths.has(name) ? name : path);
-    return refuseAbsentLayers(await archive.find());
+    const image = await archive.find();
+    return maker.isPartial ? image : refuseAbsentLayers(image);
   };
   return {
     address: location.path,
     get moved() {
       return moved;
+    },
+    get written() {
+      return archiveBytes;
     },
     namesFor: (images) => refsOf(namesInFile(location, images)),
     tidy: async () => await removePartialFiles(dirname(path), partialFilePrefix(path)),
@@ -72,21 +87,25 @@ function fileTarget(location: FileLocation, path: string): Target {
     async receive(options) {
       const partialPath = partialFile(path, options.runId);
       partialPaths.add(partialPath);
-      return await explain(receiveInto(location, partialPath, options, (bytes) => (moved += bytes)));
+      const image = await explain(receiveInto(location, maker, partialPath, options, (bytes) => (moved += bytes)));
+      ({ archiveBytes } = image);
+      return image;
     },
     async plan(options) {
-      const room = await roomForFiles(path, options, options.about.diffIds);
+      const wanted = maker.wanted(options.about);
+      const room = [...maker.rooms(options.about, wanted), ...(await roomForFiles(path, options, wanted))];
       refuseWithoutRoom(room);
       await using deltaBases = await deltaBasesFor(location, options);
-      return { ...(await planLayers(options, options.about.diffIds, deltaBases, undefined)), store: "archive", room };
+      return { ...(await planLayers(options, wanted, deltaBases, undefined)), store: "archive", room };
     },
     async inspect(name) {
       const { configDigest: id, diffIds } = await explain(written(name));
       return { id, diffIds };
     },
-    ...(kind !== "docker-archive" && {
-      manifestOf: async (name) => (await explain(written(name))).manifest?.descriptor.digest,
-    }),
+    ...(kind !== "docker-archive" &&
+      !maker.isPartial && {
+        manifestOf: async (name) => (await explain(written(name))).manifest?.descriptor.digest,
+      }),
     tag: async (from) => await explain(rename(from, path)),
     [Symbol.asyncDispose]: async () => {},
   };
@@ -94,19 +113,21 @@ function fileTarget(location: FileLocation, path: string): Target {
 
 async function receiveInto(
   location: FileLocation,
+  maker: ArchiveMaker,
   partialPath: string,
   options: ReceiveOptions,
   onMoved: (bytes: number) => void,
 ): Promise<ReceivedImage> {
-  const { about, names, env, runId } = options;
-  refuseWithoutRoom(await roomForFiles(partialPath, options, about.diffIds));
+  const { about, env, runId } = options;
+  const wanted = maker.wanted(about);
+  refuseWithoutRoom([...maker.rooms(about, wanted), ...(await roomForFiles(partialPath, options, wanted))]);
   await using deltaBases = await deltaBasesFor(location, options);
   await using spool = await openSpool(env, runId);
-  const fetched = await fetchImage(options, about.diffIds, spool, deltaBases);
-  const named = { ...fetched, names: namesInFile(location, names), preserve: about.manifest !== undefined };
-  const { tar } = await archiveStream(location.kind, named, spool, onMoved);
+  const fetched = await fetchImage(options, wanted, spool, deltaBases);
+  const { tar, bytesFound = fetched.bytesFound } = await maker.make(fetched, options, spool, onMoved);
   const remove = await writePartialFile(partialPath, tar, options, onMoved);
-  return { name: partialPath, ...archiveCounts(fetched), [Symbol.asyncDispose]: remove };
+  const counts = archiveCounts({ ...fetched, bytesFound }, about);
+  return { name: partialPath, ...counts, archiveBytes: tar.size, [Symbol.asyncDispose]: remove };
 }
 
 /** Writes an archive into a new file. Returns how to remove it. */

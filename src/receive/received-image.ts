@@ -18,6 +18,8 @@ export interface ReceivedImage extends AsyncDisposable {
   bytesPresent: number;
   /** Plain bytes of the other layers that were found in delta bases. */
   bytesFound?: number;
+  /** Bytes of the archive that holds it. */
+  archiveBytes?: number;
 }
 
 export type LayerCounts = Pick<ReceivedImage, "layersSent" | "layersPresent" | "bytesPresent">;

@@ -58,6 +58,11 @@ export async function roomForFiles(
   return [target, await roomInCache(options, wanted, measure)];
 }
 
+/** Returns the room of an engine that is not reached, as its list of layers tells it; nothing where it does not. */
+export function roomThere(free: number | undefined, about: RoomOptions["about"], wanted: readonly Digest[]): Room[] {
+  return free === undefined ? [] : [roomOf("engine", neededFor(about, wanted), { bytes: free, isLimit: true })];
+}
+
 /** Throws a `no-space` Failure when the bytes that are needed surely do not fit. Unknown sizes and disks are not refused. */
 export function refuseWithoutRoom(rooms: readonly Room[]): void {
   for (const { disk, needed = 0, free, isLimit = false } of rooms) {

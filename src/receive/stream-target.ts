@@ -5,7 +5,8 @@ import { Failure } from "../output/errors.ts";
 import { writeIndexArchive } from "../image/oci/write-index-content.ts";
 import { openSpool } from "../run/spool.ts";
 import { NoReader, openPipe, stdoutSink } from "../streams/byte-sink.ts";
-import { archiveCounts, archiveStream, type ArchiveStream } from "./archive-stream.ts";
+import type { ArchiveMaker } from "./archive-maker.ts";
+import { archiveCounts, type ArchiveStream } from "./archive-stream.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
 import type { ReceivedImage } from "./received-image.ts";
 import { countBytes } from "../streams/count-bytes.ts";
@@ -27,13 +28,15 @@ type Streamed = Exclude<Destination, { kind: "file" }>;
 interface UnwrittenImage {
   image: { id: Digest; diffIds: Digest[]; manifest: Digest | undefined };
   write: () => Promise<void>;
+  /** Of the archive. */
+  bytes: number;
 }
 
 /**
  * Returns stdout or a pipe as a target. Nothing is written before the whole image is fetched and verified, because output cannot be taken
  * back: `tag` writes it.
  */
-export function streamTarget(location: FileLocation, destination: Streamed): Target {
+export function streamTarget(location: FileLocation, destination: Streamed, maker: ArchiveMaker): Target {
   const address = destination.kind === "stdout" ? "stdout" : location.path;
   const explain = locationErrors({ ...location, path: address });
   let unwritten: UnwrittenImage | undefined;
@@ -42,6 +45,9 @@ export function streamTarget(location: FileLocation, destination: Streamed): Tar
     address,
     get moved() {
       return moved;
+    },
+    get written() {
+      return unwritten?.bytes;
     },
     namesFor: (images) => refsOf(namesInFile(location, images)),
     tidy: async () => [],
@@ -57,6 +63,7 @@ export function streamTarget(location: FileLocation, destination: Streamed): Tar
           const onBytes = (bytes: number): void => void (moved += bytes);
           unwritten = {
             image: { id: digest, diffIds: [], manifest: digest },
+            bytes: tar.size,
             write: async () => await write({ tar, manifest: digest }, destination, options, onBytes),
           };
           return { name: "the received image", [Symbol.asyncDispose]: async () => {} };
@@ -66,18 +73,20 @@ export function streamTarget(location: FileLocation, destination: Streamed): Tar
     },
     async receive(options) {
       const { received, ...rest } = await explain(
-        receiveInto(location, destination, options, (bytes) => (moved += bytes)),
+        receiveInto(destination, maker, options, (bytes) => (moved += bytes)),
       );
       unwritten = rest;
       return received;
     },
     async plan(options) {
-      const room = [await roomInCache(options, options.about.diffIds)];
+      const wanted = maker.wanted(options.about);
+      const room = [...maker.rooms(options.about, wanted), await roomInCache(options, wanted)];
       refuseWithoutRoom(room);
-      return { ...(await planLayers(options, options.about.diffIds, undefined, undefined)), store: "stream", room };
+      return { ...(await planLayers(options, wanted, undefined, undefined)), store: "stream", room };
     },
     inspect: async () => unwritten?.image,
-    ...(location.kind !== "docker-archive" && { manifestOf: async () => unwritten?.image.manifest }),
+    ...(location.kind !== "docker-archive" &&
+      !maker.isPartial && { manifestOf: async () => unwritten?.image.manifest }),
     async tag() {
       if (unwritten === undefined) throw new Error("no image was received");
       await explain(unwritten.write().catch((error: unknown) => Promise.reject(writeFailure(error, address))));
@@ -87,24 +96,30 @@ export function streamTarget(location: FileLocation, destination: Streamed): Tar
 }
 
 async function receiveInto(
-  location: FileLocation,
   destination: Streamed,
+  maker: ArchiveMaker,
   options: ReceiveOptions,
   onMoved: (bytes: number) => void,
 ): Promise<UnwrittenImage & { received: ReceivedImage }> {
-  const { about, names, env, runId } = options;
-  refuseWithoutRoom([await roomInCache(options, about.diffIds)]);
+  const { about, env, runId } = options;
+  const wanted = maker.wanted(about);
+  refuseWithoutRoom([...maker.rooms(about, wanted), await roomInCache(options, wanted)]);
   const spool = await openSpool(env, runId);
   try {
-    const fetched = await fetchImage(options, about.diffIds, spool, undefined);
-    const named = { ...fetched, names: namesInFile(location, names), preserve: about.manifest !== undefined };
-    const archive = await archiveStream(location.kind, named, spool, onMoved);
+    const fetched = await fetchImage(options, wanted, spool, undefined);
+    const archive = await maker.make(fetched, options, spool, onMoved);
+    const { bytesFound = fetched.bytesFound } = archive;
     const { config } = fetched;
     const dispose = async (): Promise<void> => await spool[Symbol.asyncDispose]();
     return {
       image: { id: digestOf(config), diffIds: parseConfig(config).diffIds, manifest: archive.manifest },
+      bytes: archive.tar.size,
       write: async () => await write(archive, destination, options, onMoved),
-      received: { name: "the received image", ...archiveCounts(fetched), [Symbol.asyncDispose]: dispose },
+      received: {
+        name: "the received image",
+        ...archiveCounts({ ...fetched, bytesFound }, about),
+        [Symbol.asyncDispose]: dispose,
+      },
     };
   } catch (error) {
     await spool[Symbol.asyncDispose]();

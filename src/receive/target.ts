@@ -18,6 +18,8 @@ export interface Target extends AsyncDisposable {
   readonly address: string;
   /** Counts the bytes read and written there, to detect progress; of an engine, see `Engine`. */
   readonly moved?: number;
+  /** Bytes of the archive that were written. */
+  readonly written?: number | undefined;
   /** `os/arch` of the engine; undefined without one. */
   readonly platform?: Platform;
   /** What is loaded there is compressed on the way: the engine is behind one connection. */

@@ -1,4 +1,3 @@
-import { engineSpeaksHttp2 } from "../engine/grpc/connect-grpc.ts";
 import type { Platform } from "../image/platform.ts";
 import { messageOf } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
@@ -9,13 +8,14 @@ import { trafficBy } from "../traffic.ts";
 import { tunnelOptions, type Context, type Connect } from "../transfer.ts";
 import { readBundle } from "./bundle.ts";
 import { connectToEngineOnly } from "./engine-only-transfer.ts";
+import { engineOn, withoutScript } from "./host-engine.ts";
 import { hostName, loginByHand, loginCommand } from "./login.ts";
 import { askedOf, remoteNameOf } from "./remote-names.ts";
 import { runRemoteCommand, type RemoteCommandOptions, type RemoteCommand } from "./remote-command.ts";
 import { explainTunnelFailure } from "./remote-errors.ts";
 import { scriptWords } from "./remote-script.ts";
 import { SentNode } from "./sent-node.ts";
-import { startRemoteProgram, type StartedProgram } from "./start-remote-program.ts";
+import { startRemoteProgram } from "./start-remote-program.ts";
 
 /** Connects by one login to the best program that can run the remote side there: docker-over-ssh, which may be sent there, or the engine. */
 export function connectToHost(
@@ -57,21 +57,6 @@ export function connectToHost(
     context.output.note({ code: "engine-only", host: hostName(connection), command: engine.address.source });
     return await connectToEngineOnly(request, context, () => engine)(use, options);
   };
-}
-
-/** When the command runs once more, the script's lines are skipped as noise. */
-function engineOn({ given }: HostConnection, { program, apiVersion }: Extract<StartedProgram, { kind: "engine" }>) {
-  const address = { host: given, source: `${program} system dial-stdio` };
-  return { address, speaksHttp2: apiVersion !== undefined && engineSpeaksHttp2(apiVersion) };
-}
-
-/** Logs in once more, with a command that any shell understands, and that a login may be restricted to. */
-function withoutScript(connection: HostConnection, request: TransferRequest, context: Context, status: number) {
-  const command = [...loginCommand(connection, []), "docker", "system", "dial-stdio"];
-  const named = { words: connection.given, byHand: loginByHand(connection) };
-  const again = (): RemoteCommand => runRemoteCommand(command, named, request, context);
-  context.output.note({ code: "no-remote-shell", host: hostName(connection), status });
-  return { ...engineOn(connection, { kind: "engine", program: "docker" }), link: again(), again };
 }
 
 /** The arguments of docker-over-ssh on the remote side. It learns the platform through the tunnel. */

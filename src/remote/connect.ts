@@ -9,6 +9,10 @@ import { connectByCommand, type Connect, type Context } from "../transfer.ts";
 export async function chooseConnection(request: TransferRequest, context: Context): Promise<Connect> {
   const { connection } = request;
   if (connection.kind === "engine") return await connectToEngine(connection.words, request, context);
+  if (connection.kind === "location") {
+    const { connectToLocation } = await import("./connect-location.ts");
+    return connectToLocation(connection, request, context);
+  }
   if (connection.kind !== "host") return connectByCommand(request, context);
   const { connectToHost } = await import("./connect-host.ts");
   return connectToHost(connection, request, context);

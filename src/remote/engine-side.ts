@@ -65,7 +65,7 @@ export function engineSideForImages(request: TransferRequest): EngineSide {
 
 function optionsOf(request: TransferRequest): SharedRequest {
   const { platform, platforms, timeout, compress, bwlimit, delta, preserveDigest, dryRun } = request;
-  const connection = { kind: "in-process" } as const;
+  const connection = { kind: "in-process", with: "engine" } as const;
   return { connection, platform, platforms, timeout, compress, bwlimit, delta, preserveDigest, dryRun };
 }
 

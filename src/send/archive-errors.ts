@@ -9,6 +9,10 @@ import { Failure, messageOf } from "../output/errors.ts";
 import type { Platform } from "../image/platform.ts";
 import { layerFailure } from "../store/layer-failure.ts";
 
+/** What to do when an engine does not have any more what its list says. */
+export const NEW_LIST =
+  "Make a new list there, docker-over-ssh list > have.json, and write the archive again with --have have.json.";
+
 const EXPECTED: Record<ArchiveKind, string> = {
   "docker-archive": "a file as `docker save` writes it",
   oci: "a folder that is an OCI layout",

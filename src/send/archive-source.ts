@@ -13,6 +13,7 @@ import { byteRange } from "../streams/byte-range.ts";
 import { archivedImageFailure, archiveFailure, noIndexIn, readFailure } from "./archive-errors.ts";
 import type { OfferOptions } from "./found-image.ts";
 import { readIndex, type StoredBlobs } from "./read-index.ts";
+import { LayersByDelta, type LayersByDeltaOptions } from "./layers-by-delta.ts";
 import { serveFromArchive } from "./serve-from-archive.ts";
 import { serveFromEmbeddedRegistry } from "./serve-from-embedded-registry.ts";
 import { foundIndex } from "./serve-index.ts";
@@ -24,10 +25,14 @@ import type { Platform } from "../image/platform.ts";
  * Opens an archive or an OCI layout for sending an image, without an engine. An archive that comes from a pipe, or is compressed as a
  * whole, is first read to its end. The caller owns the source.
  */
-export async function archiveSource(location: FileLocation, options: SpoolOptions): Promise<Source> {
+export async function archiveSource(
+  location: FileLocation,
+  options: SpoolOptions & Pick<LayersByDeltaOptions, "engine">,
+): Promise<Source> {
   const { archive, close } = await open(location, options).catch((error: unknown) => {
     throw archiveFailure(location, error);
   });
+  const byDelta = new LayersByDelta({ location, ...options });
   return {
     address: location.path,
     async check({ platform, platforms }) {
@@ -62,18 +67,21 @@ export async function archiveSource(location: FileLocation, options: SpoolOption
       );
       const { diffIds, configDigest, manifest } = image;
       const served = (offerOptions: OfferOptions) =>
-        serveFromArchive({ location, image, name: requested }, offerOptions);
+        serveFromArchive({ location, image, name: requested, byDelta }, offerOptions);
       return {
         diffIds,
         platform: image.platform,
         configDigest,
-        sizes: async () => image.layers.map(({ blob, absent }) => (absent === undefined ? blob.size : 0)),
+        sizes: async () => image.layers.map(({ blob, absent, delta }) => (absent && !delta ? 0 : blob.size)),
         ...(manifest && { manifest: async () => parseImageManifest(manifest.bytes) }),
         served: async (offerOptions) => served(offerOptions),
         offer: async (offerOptions) => await serveFromEmbeddedRegistry(served(offerOptions), offerOptions),
       };
     },
-    [Symbol.asyncDispose]: close,
+    async [Symbol.asyncDispose]() {
+      await byDelta[Symbol.asyncDispose]();
+      await close();
+    },
   };
 }
 

@@ -30,7 +30,8 @@ export async function findRelatedImages(engine: EngineImages, diffIds: readonly 
     .map(({ image }) => image);
 }
 
-async function inspectAll(engine: EngineImages): Promise<ImageInfo[]> {
+/** Returns all images of an engine, in any order, including those without a name. */
+export async function inspectAll(engine: EngineImages): Promise<ImageInfo[]> {
   const ids = await engine.listImageIds();
   const found: ImageInfo[] = [];
   await Promise.all(

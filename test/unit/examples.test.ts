@@ -59,7 +59,7 @@ test.each([
 const readmes = readdirSync(new URL("../../examples", import.meta.url)).map((name) => `${name}/README.md`);
 
 test("the command lines in the READMEs are valid", async () => {
-  const lines = readmes.flatMap((readme) => [...read(readme).matchAll(/(?<=^|`)docker-over-ssh ([^`#\n]*)/gm)]);
+  const lines = readmes.flatMap((readme) => [...read(readme).matchAll(/(?<=^|`)docker-over-ssh ([^`#>|\n]*)/gm)]);
   expect(lines.length).toBeGreaterThan(0);
   const ignore = { out: () => {}, err: () => {} };
   for (const [, words = ""] of lines) {

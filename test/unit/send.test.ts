@@ -113,7 +113,7 @@ test("the packing is the sender's option, else the receiver's, else the best cod
 
 test("layers are not packed for a receiver without codecs, nor for one in the same process", async () => {
   expect(await packingFor({}, {})).toBe("plain");
-  expect(await packingFor({ connection: { kind: "in-process" } }, { codecs })).toBe("plain");
+  expect(await packingFor({ connection: { kind: "in-process", with: "engine" } }, { codecs })).toBe("plain");
 });
 
 test("a codec that the receiver lacks is an error before anything is sent", async () => {
@@ -136,7 +136,7 @@ test("layers are sent by delta if both sides agree and there is a link between t
   const older = await offerFor({}, { codecs, delta: true }, { features: [] });
   expect(older.want.delta).toBe(false);
   expect(said).toContain("missing layers are sent whole: the remote side has another version of docker-over-ssh");
-  expect(await cuts({ connection: { kind: "in-process" } }, true)).toBe(false);
+  expect(await cuts({ connection: { kind: "in-process", with: "engine" } }, true)).toBe(false);
   expect(said).toContain("missing layers are sent whole: one side is an engine alone");
 });
 

@@ -22,6 +22,19 @@ export interface ArchivedLayer {
    * can be downloaded from these URLs (OCI image spec, descriptor.md, `urls`). Reading it fails with `InvalidImage`.
    */
   absent?: { path: string; urls: readonly string[] };
+  /**
+   * Set for an absent layer of a partial archive that can be rebuilt from a delta base (rebuild/delta-blob.ts): opens the delta, as `open`
+   * does a layer. `blob` describes the layer's plain tar.
+   */
+  delta?: { open: () => Readable };
+}
+
+/** The delta base of the layers by delta of a partial archive. */
+export interface PartialBase {
+  /** A name that it had where the archive is to be read, for messages. */
+  name: string;
+  /** Of its uppermost layer: it identifies all of its layers. */
+  chainId: Digest;
 }
 
 /** An image in an archive. Manifest and config are verified; layers are verified when they are read. */
@@ -43,6 +56,8 @@ export interface ArchivedImage {
   };
   /** Bottom first: one for each diff ID. */
   layers: ArchivedLayer[];
+  /** Set for an image of a partial archive, which lacks the layers that an engine had at that time (ISO 8601). */
+  partial?: { listed: string; base?: PartialBase };
 }
 
 /** The properties of an image that an archive's index lists. */

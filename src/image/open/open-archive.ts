@@ -5,6 +5,7 @@ import { openOciLayout } from "../oci/open-oci-layout.ts";
 import { openTarFiles } from "../archive/tar-files.ts";
 import type { RandomAccessFiles } from "../archive/archive-files.ts";
 import { openFolderFiles } from "../archive/folder-files.ts";
+import { isPartialArchive, openPartialArchive } from "../partial/open-partial-archive.ts";
 import type { ImageArchive } from "../archive/image-archive.ts";
 
 /**
@@ -16,6 +17,7 @@ export async function openArchive(kind: ArchiveKind, path: string): Promise<Imag
   const isFolder = (await stat(path)).isDirectory();
   const files = isFolder ? openFolderFiles(path) : await openTarFiles(path);
   try {
+    if (await isPartialArchive(files)) return await openPartialArchive(files);
     if (!(await isDockerArchive(files, kind))) return await openOciLayout(files);
     return await openDockerArchive(isFolder ? openFolderFiles(path, { within: true }) : files);
   } catch (error) {

@@ -79,7 +79,7 @@ describe("the order of a push --relay", () => {
     const passedOn =
       "run parallel platform all-platforms as tag-also keep preserve-digest far far-image far-path sudo timeout";
     const own =
-      "registry watch images-from compose built hosts-file relay delta no-delta dry-run compress bwlimit ssh host quiet verbose no-progress json";
+      "registry watch to have images-from compose built hosts-file relay delta no-delta dry-run compress bwlimit ssh host quiet verbose no-progress json";
     expect(names.toSorted()).toEqual([...passedOn.split(" "), ...own.split(" ")].toSorted());
   });
 

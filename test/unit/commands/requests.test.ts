@@ -55,6 +55,13 @@ describe("push", () => {
     ["push --as app:v2 app:v1 cat", { source: fromEngine, as: parseReference("app:v2"), connection: command }],
     ["push app:v1 ssh://prod", { source: fromEngine, remoteName: app.reference, connection: ssh }],
     [
+      "push --to oci:stick app:v1",
+      {
+        source: fromEngine,
+        connection: { kind: "location", location: { kind: "oci", given: "oci:stick", path: "stick" } },
+      },
+    ],
+    [
       "push --sudo app:v1 ssh://prod",
       { source: fromEngine, remoteName: app.reference, connection: { ...ssh, sudo: true } },
     ],
@@ -167,6 +174,23 @@ describe("pull", () => {
     ["pull app:v1", { ...named, target: intoEngine, connection: { kind: "spawned" } }],
     ["pull docker-daemon:app:v1 cat", { ...named, target: intoEngine, connection: command }],
     ["pull app:v1 ssh://prod", { ...named, target: intoEngine, connection: ssh }],
+    [
+      "pull --from oci:stick app:v1",
+      {
+        ...named,
+        target: intoEngine,
+        connection: { kind: "location", location: { kind: "oci", given: "oci:stick", path: "stick" } },
+      },
+    ],
+    [
+      "pull --from oci:stick",
+      {
+        isRenamed: false,
+        acceptsNames: true,
+        target: intoEngine,
+        connection: { kind: "location", location: { kind: "oci", given: "oci:stick", path: "stick" } },
+      },
+    ],
     ["pull --via pull app:v1 cat", { ...named, target: { ...engine, via: "pull" }, connection: command }],
     ["pull --to docker-daemon: app:v1 cat", { ...named, target: intoEngine, connection: command }],
     [

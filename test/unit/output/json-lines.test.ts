@@ -1,22 +1,25 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { readSchema } from "../../../scripts/events-schema.ts";
+import { readSchemas } from "../../../scripts/schemas.ts";
 import { errorReport, EXIT_STATUS, Failure, type FailureCode } from "../../../src/output/errors.ts";
 import { STAGES, type TransferEvent } from "../../../src/output/events.ts";
 import { JsonLines } from "../../../src/output/json-lines.ts";
 import type { OutputOptions } from "../../../src/output/output.ts";
 import { isInSchema } from "./event-schema.ts";
 
+const [eventSchema, ...others] = readSchemas();
+
 test("docs/events.schema.json is made of the types; `npm run docs` brings it up to date", () => {
-  const { is, shouldBe } = readSchema();
-  expect(shouldBe).toContain('"tunnel-opened"');
-  expect(is).toBe(shouldBe);
+  expect(eventSchema?.shouldBe).toContain('"tunnel-opened"');
+  expect(eventSchema?.is).toBe(eventSchema?.shouldBe);
 });
+
+test.each(others)("$file is as well", ({ is, shouldBe }) => expect(is).toBe(shouldBe));
 
 test("docs/events.md has a row for each type of event, and for no other", () => {
   const page = readFileSync(new URL("../../../docs/events.md", import.meta.url), "utf8");
   const rows = [...page.matchAll(/^\| `([a-z]+)` \|/gm)].map(([, type]) => type);
-  const types = [...readSchema().is.matchAll(/"type": \{\s+"type": "string",\s+"const": "([a-z]+)"/g)].map(
+  const types = [...(eventSchema?.is ?? "").matchAll(/"type": \{\s+"type": "string",\s+"const": "([a-z]+)"/g)].map(
     ([, type]) => type,
   );
   expect(new Set(rows)).toEqual(new Set(types));

@@ -22,7 +22,12 @@ beforeEach(async () => {
     },
     "GET /images/app:v1/json": (_, response) => answer(response, 200, inspect),
   });
-  const request = readPushRequest("app:v1", { kind: "in-process" }, { host: `unix://${engine.socketPath}` }, {});
+  const request = readPushRequest(
+    "app:v1",
+    { kind: "in-process", with: "engine" },
+    { host: `unix://${engine.socketPath}` },
+    {},
+  );
   watched = new WatchedEngine(request, { output: outputTo(() => {}), signal: stop.signal, env: {} });
   expect(await watched.idOf(request)).toBe("sha256:1");
 });

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { readPushRequest } from "../../../src/commands/push.ts";
 import { WatchedImages, type MovedImage } from "../../../src/watch/watched-images.ts";
 
-const requests = ["a:v1", "b:v1"].map((name) => readPushRequest(name, { kind: "in-process" }, {}, {}));
+const requests = ["a:v1", "b:v1"].map((name) => readPushRequest(name, { kind: "in-process", with: "engine" }, {}, {}));
 
 /** An engine with these images, and what moves in it. */
 function watch(ids: Record<string, string | undefined>) {

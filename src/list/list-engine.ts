@@ -1,0 +1,77 @@
+import type { Engine } from "../engine/engine.ts";
+import type { ImageInfo } from "../engine/engine-images.ts";
+import { freeBytes } from "../files/free-bytes.ts";
+import type { HaveList } from "../have/have-list.ts";
+import { makeHaveList } from "../have/make-have-list.ts";
+import type { Digest } from "../image/digest.ts";
+import { formatPlatform } from "../image/platform.ts";
+import { newRunId, runIdsInName, temporaryName } from "../run/run-id.ts";
+import { blobsByContentStore } from "../store/blobs-by-content-store.ts";
+import { blobsByDryLoad } from "../store/blobs-by-dry-load.ts";
+import { inspectAll } from "../store/related-images.ts";
+import type { Context } from "../transfer.ts";
+
+/** Layers in one question to a content store: the first bytes of each blob are read, all at once. */
+const AT_ONCE = 64;
+
+/** Lists what an engine has, as a transfer would find it there. Changes nothing. Rejects with the errors of the engine. */
+export async function listEngine(engine: Engine, context: Pick<Context, "output" | "signal">): Promise<HaveList> {
+  const { version, store, platform, dataFolder } = await engine.info();
+  const found = await inspectAll(engine);
+  const images = found.toSorted((a, b) => (b.lastTagged ?? 0) - (a.lastTagged ?? 0) || (a.id < b.id ? -1 : 1));
+  const free = dataFolder === undefined ? undefined : await freeBytes(dataFolder, { forRoot: true });
+  const present = store === "containerd" ? await presentBlobs(engine, images, context) : undefined;
+  return makeHaveList(
+    {
+      version,
+      store,
+      platform: formatPlatform(platform),
+      ...(free?.isLimit === true && { bytesFree: free.bytes }),
+    },
+    images.map((image) => ({
+      names: (image.names ?? []).filter((name) => runIdsInName(name).length === 0),
+      platform: formatPlatform(image.platform),
+      diffIds: image.diffIds,
+    })),
+    present && { isPresent: (diffId) => present.has(diffId) },
+  );
+}
+
+/** Returns the layers of these images whose blobs a containerd store has: only these may be left out of an archive. */
+async function presentBlobs(
+  engine: Engine,
+  images: readonly ImageInfo[],
+  { output, signal }: Pick<Context, "output" | "signal">,
+): Promise<Set<Digest>> {
+  const onDetail = output.detail.bind(output);
+  const content = await engine.contentStore();
+  const found = new Set<Digest>();
+  const add = ({ diffId }: { diffId: Digest }): void => void found.add(diffId);
+  if (content !== undefined) {
+    const none = { relatedImages: async () => [], manifestOf: async () => undefined };
+    const blobs = blobsByContentStore(engine, content, { ...none, signal, onDetail });
+    const all = [...new Set(images.flatMap(({ diffIds }) => diffIds))];
+    for (let at = 0; at < all.length; at += AT_ONCE) {
+      const { lowest, others } = await blobs.present(all.slice(at, at + AT_ONCE));
+      [...lowest, ...others].forEach(add);
+    }
+    return found;
+  }
+  onDetail({ code: "content-store-inaccessible" });
+  const dryLoadName = temporaryName("localhost", "list/dry-load", [newRunId()]);
+  for (const { id, diffIds, platform } of images) {
+    if (diffIds.every((diffId) => found.has(diffId))) continue;
+    const relatedImages = async () => [{ id, diffIds, shared: diffIds.length }];
+    const blobs = blobsByDryLoad(engine, {
+      platform,
+      dryLoadName,
+      relatedImages,
+      blobsOf: async () => undefined,
+      signal,
+      onDetail,
+    });
+    const { lowest, others } = await blobs.present(diffIds);
+    [...lowest, ...others].forEach(add);
+  }
+  return found;
+}

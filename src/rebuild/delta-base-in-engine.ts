@@ -1,0 +1,25 @@
+import type { Engine } from "../engine/engine.ts";
+import { newRunId } from "../run/run-id.ts";
+import type { DeltaBaseImage } from "./delta-bases.ts";
+import { findDeltaBasesInEngine } from "./delta-bases-in-engine.ts";
+
+/** One image of an engine as a delta base, whose files are read whatever its store is. */
+export type DeltaBase = Pick<DeltaBaseImage, "tars"> & AsyncDisposable;
+
+/** Opens an image as a delta base, by its ID. The caller owns it. */
+export async function openDeltaBase(engine: Engine, id: string, signal: AbortSignal): Promise<DeltaBase> {
+  const bases = await findDeltaBasesInEngine(engine, {
+    newest: Promise.resolve(id),
+    diffIds: [],
+    relatedImages: async () => [],
+    blobs: undefined,
+    runId: newRunId(),
+    signal,
+  });
+  const [image] = bases?.images ?? [];
+  if (bases === undefined || image === undefined) throw new Error("no delta base was opened");
+  return {
+    tars: (folders) => image.tars(folders),
+    [Symbol.asyncDispose]: async () => await bases[Symbol.asyncDispose](),
+  };
+}

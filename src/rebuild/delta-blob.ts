@@ -1,0 +1,200 @@
+import { createReadStream, createWriteStream } from "node:fs";
+import { open } from "node:fs/promises";
+import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { cutTar } from "../delta/cut-tar.ts";
+import { decodeRecipe } from "../delta/decode-recipe.ts";
+import { encodeRecipe } from "../delta/encode-recipe.ts";
+import { encodeMissingPieces, maxMissingPiecesBytes } from "../delta/missing-pieces.ts";
+import { PieceIndex } from "../delta/piece-index.ts";
+import { InvalidRecipe } from "../delta/recipe-errors.ts";
+import { MAX_PIECES } from "../delta/recipe.ts";
+import { reusePieces } from "../delta/reuse-pieces.ts";
+import { TarRebuild } from "../delta/tar-rebuild.ts";
+import type { Digest } from "../image/digest.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
+import { decompressLayer } from "../image/layer/decompress-layer.ts";
+import { passThroughVerifier } from "../image/layer/verified-stream.ts";
+import { digestVerifier } from "../image/layer/verify-digest.ts";
+import { MEDIA_TYPE } from "../image/manifest.ts";
+import { gzip } from "../streams/gzip.ts";
+import type { DeltaBaseImage } from "./delta-bases.ts";
+import { bytesFree } from "./rebuilt-file.ts";
+import { verifyRebuiltTar } from "./verify-rebuilt-tar.ts";
+
+/**
+ * A layer by delta in a file, for a receiver that cannot be asked: gzip of a header, the recipe, the list of the pieces that the delta base
+ * lacks, and these pieces. The header has {@link MAGIC} and the bytes of the recipe and of the list, each as 64 bits, the highest first.
+ */
+const MAGIC = "dos-dlt1";
+const HEADER = MAGIC.length + 2 * 8;
+
+/** A delta in a file. */
+export interface DeltaBlob {
+  path: string;
+  digest: Digest;
+  /** Bytes of the file. */
+  size: number;
+  /** Bytes of the layer's pieces, and those of them that are in the delta base. */
+  bytes: number;
+  bytesFound: number;
+}
+
+export interface CutOptions {
+  /** The layer's plain tar. */
+  tar: string;
+  base: Pick<DeltaBaseImage, "tars">;
+  /** Bytes of the tar. */
+  size: number;
+  /** A new file, beside which one with the suffix `.recipe` is written. */
+  path: string;
+}
+
+/** Cuts a layer's plain tar, and writes its delta against a base. Rejects with the errors of the base and of the file system. */
+export async function writeDelta({ tar, base, size, path }: CutOptions): Promise<DeltaBlob> {
+  const pieces = new PieceIndex();
+  const recipePath = `${path}.recipe`;
+  await pipeline(encodeRecipe(cutTar(createReadStream(tar)), { pieces }), createWriteStream(recipePath, NEW));
+  const rebuild = TarRebuild.start(undefined, decodeRecipe(createReadStream(recipePath), { maxSize: size }));
+  try {
+    await rebuild.recipeRead;
+    await reuseAll(rebuild, base);
+    const missing = rebuild.missingOrdinals();
+    const list = encodeMissingPieces(missing);
+    await using file = await open(tar);
+    await using recipe = await open(recipePath);
+    const header = headerOf((await recipe.stat()).size, list.length);
+    const written = digestVerifier({ what: "a delta" });
+    const parts = gzip(
+      joined([header], recipe.createReadStream({ autoClose: false }), [list], pieces.read(file, missing)),
+    );
+    await pipeline(passThroughVerifier(parts, written), createWriteStream(path, NEW));
+    const bytes = rebuild.distinctBytes;
+    return { path, ...written.finish(), bytes, bytesFound: bytes - rebuild.missing.bytes };
+  } finally {
+    await rebuild.stop();
+  }
+}
+
+const NEW = { flags: "wx", mode: 0o600 };
+
+/** Thrown when the delta base has other files than the one that the delta was made with. */
+export class OtherDeltaBase extends Error {
+  override readonly name = "OtherDeltaBase";
+}
+
+export interface RebuildFromDeltaOptions {
+  diffId: Digest;
+  /** Bytes of the layer's tar, at most. */
+  size: number;
+  /** Opens the delta's file, which is hostile input. */
+  open: () => Readable;
+  base: Pick<DeltaBaseImage, "tars">;
+  /** A new file. */
+  path: string;
+  signal: AbortSignal;
+}
+
+/**
+ * Rebuilds a layer's tar in a file from a delta and its base, and verifies its diff ID. Returns the bytes of the tar. Throws `InvalidImage`,
+ * {@link OtherDeltaBase}, and the errors of the base and of the file system.
+ */
+export async function rebuildFromDelta(options: RebuildFromDeltaOptions): Promise<number> {
+  const { diffId, base, path, signal } = options;
+  await using file = await open(path, "wx+", 0o600);
+  const plain = decompressLayer(options.open(), MEDIA_TYPE.ociLayerGzip);
+  const parts = new Parts(plain);
+  try {
+    const lengths = readHeader(await parts.bytes(HEADER));
+    const maxSize = Math.min(options.size, await bytesFree(path));
+    const rebuild = TarRebuild.start(file, decodeRecipe(parts.next(lengths.recipe), { maxSize }));
+    const verified = verifyRebuiltTar(file, rebuild, { diffId, signal });
+    verified.catch(() => {}); // awaited below
+    try {
+      await rebuild.recipeRead;
+      await reuseAll(rebuild, base);
+      const list = await parts.bytes(lengths.list);
+      // The same recipe, and the same files in the base, leave the same pieces.
+      if (!list.equals(encodeMissingPieces(rebuild.missingOrdinals()))) throw new OtherDeltaBase("it has other files");
+      await rebuild.fill(parts.rest());
+      return await verified;
+    } catch (error) {
+      throw error instanceof InvalidRecipe ? new InvalidImage(error.message, { cause: error }) : error;
+    } finally {
+      await rebuild.stop();
+      await verified.catch(() => {});
+    }
+  } finally {
+    plain.destroy();
+  }
+}
+
+/** Reads all files of a base that a layer may have pieces of: both sides find the same ones. */
+async function reuseAll(rebuild: TarRebuild, base: Pick<DeltaBaseImage, "tars">): Promise<void> {
+  for await (const { tar } of base.tars(rebuild.folders)) await reusePieces(tar, rebuild);
+}
+
+function headerOf(recipe: number, list: number): Buffer {
+  const header = Buffer.alloc(HEADER);
+  header.write(MAGIC, "latin1");
+  header.writeBigUInt64BE(BigInt(recipe), MAGIC.length);
+  header.writeBigUInt64BE(BigInt(list), MAGIC.length + 8);
+  return header;
+}
+
+function readHeader(header: Buffer): { recipe: number; list: number } {
+  if (header.toString("latin1", 0, MAGIC.length) !== MAGIC) throw new InvalidImage("a delta has no header");
+  const [recipe, list] = [8, 16].map((at) => Number(header.readBigUInt64BE(at))) as [number, number];
+  if (list > maxMissingPiecesBytes(MAX_PIECES)) throw new InvalidImage("a delta has too long a list of pieces");
+  return { recipe, list };
+}
+
+async function* joined(...parts: (Iterable<Buffer> | AsyncIterable<Buffer>)[]): AsyncGenerator<Buffer> {
+  for (const part of parts) yield* part;
+}
+
+/** The parts of a stream, one after the other. */
+class Parts {
+  readonly #chunks: AsyncIterator<Buffer>;
+  #left: Buffer = Buffer.alloc(0);
+
+  constructor(stream: Readable) {
+    this.#chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  }
+
+  /** Yields the next `length` bytes. Throws `InvalidImage` when the stream ends before. */
+  async *next(length: number): AsyncGenerator<Buffer> {
+    for (let left = length; left > 0;) {
+      if (!(await this.#fill())) throw new InvalidImage("a delta is truncated");
+      const part = this.#left.subarray(0, left);
+      this.#left = this.#left.subarray(part.length);
+      left -= part.length;
+      yield part;
+    }
+  }
+
+  async bytes(length: number): Promise<Buffer> {
+    const parts: Buffer[] = [];
+    for await (const part of this.next(length)) parts.push(part);
+    return Buffer.concat(parts);
+  }
+
+  /** Yields all further bytes, to the end of the stream. */
+  async *rest(): AsyncGenerator<Buffer> {
+    while (await this.#fill()) {
+      const part = this.#left;
+      this.#left = Buffer.alloc(0);
+      yield part;
+    }
+  }
+
+  /** Makes some bytes available. Returns false at the end of the stream. */
+  async #fill(): Promise<boolean> {
+    while (this.#left.length === 0) {
+      const { value, done } = await this.#chunks.next();
+      if (done === true) return false;
+      this.#left = value;
+    }
+    return true;
+  }
+}

@@ -1,0 +1,168 @@
+import { createReadStream, createWriteStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { pipeline } from "node:stream/promises";
+import type { Engine } from "../engine/engine.ts";
+import type { HaveList } from "../have/have-list.ts";
+import { layersMissingThere, similarImagesThere } from "../have/layers-there.ts";
+import type { PartialBase } from "../image/archive/image-archive.ts";
+import { chainIds, digestOf, hexOf, type Digest } from "../image/digest.ts";
+import { decompressLayer } from "../image/layer/decompress-layer.ts";
+import { DELTA_TYPE, type PartialLayer } from "../image/partial/partial-image.ts";
+import { writePartialArchive } from "../image/partial/write-partial-archive.ts";
+import { taggableName } from "../image/reference.ts";
+import { Failure, messageOf } from "../output/errors.ts";
+import { openDeltaBase, type DeltaBase } from "../rebuild/delta-base-in-engine.ts";
+import { writeDelta, type DeltaBlob } from "../rebuild/delta-blob.ts";
+import type { Spool } from "../run/spool.ts";
+import { inspectAll } from "../store/related-images.ts";
+import type { LayerFile } from "../store/store.ts";
+import type { ArchiveMaker } from "./archive-maker.ts";
+import type { ReceiveOptions } from "./receive-options.ts";
+import { roomThere } from "./room.ts";
+
+export interface PartialOptions {
+  /** What the engine there has. */
+  list: HaveList;
+  /** Opens the engine of this side, for delta bases. The caller of this owns it. Left out: there is none. */
+  engine?: (() => Promise<Engine>) | undefined;
+}
+
+/** Bytes as stored from which a layer is cut, and the part of them that a delta may have to be worth another way to fail there. */
+const WORTH_CUTTING = 512 * 1024;
+const WORTH_IT = 0.9;
+
+/**
+ * Makes archives without the layers that an engine elsewhere has. A layer that it lacks is written by delta if both engines have an image like
+ * this one: the files of that image are read here in place of there (docs/decisions/delta-without-a-receiver.md).
+ */
+export function partialArchives({ list, engine: openEngine }: PartialOptions): ArchiveMaker {
+  return {
+    isPartial: true,
+    wanted: ({ diffIds }) => layersMissingThere(list, diffIds),
+    rooms: (about, wanted) => roomThere(list.engine.bytesFree, about, wanted),
+    async make({ files, config }, options, spool) {
+      const { about, names } = options;
+      const deltas =
+        options.noDeltaReason === "option" ? NONE : await deltasOf(files, { list, openEngine }, spool, options);
+      const layers = new Map<Digest, PartialLayer>();
+      const paths = new Map<string, string>();
+      for (const { diffId, blob, path } of files) {
+        const delta = deltas.of.get(diffId);
+        if (delta === undefined) layers.set(diffId, { diffId, way: "whole", blob });
+        else
+          layers.set(diffId, {
+            diffId,
+            way: "by-delta",
+            blob: { mediaType: DELTA_TYPE, digest: delta.digest, size: delta.size },
+            size: delta.plainSize,
+          });
+        paths.set(delta?.digest ?? blob.digest, delta?.path ?? path);
+      }
+      const image = {
+        names: names.map(tagged),
+        config: digestOf(config),
+        listed: list.listed,
+        base: deltas.base,
+        layers: about.diffIds.map((diffId): PartialLayer => layers.get(diffId) ?? { diffId, way: "present" }),
+      };
+      const bytesFound = [...deltas.of.values()].reduce((sum, delta) => sum + delta.bytesFound, 0);
+      return { tar: writePartialArchive({ image, config, paths }), bytesFound };
+    },
+  };
+}
+
+type Delta = DeltaBlob & { plainSize: number };
+
+/** The layers by delta, by their diff IDs, and their delta base. */
+interface Deltas {
+  of: ReadonlyMap<Digest, Delta>;
+  base?: PartialBase;
+}
+
+const NONE: Deltas = { of: new Map() };
+
+/** Cuts the layers for which that is worth it. */
+async function deltasOf(
+  files: readonly LayerFile[],
+  { list, openEngine }: { list: HaveList; openEngine: PartialOptions["engine"] },
+  spool: Spool,
+  options: ReceiveOptions,
+): Promise<Deltas> {
+  const large = files.filter(({ size }) => size >= WORTH_CUTTING);
+  if (large.length === 0 || openEngine === undefined) return NONE;
+  await using engine = await openEngine().catch((error: unknown) => {
+    options.signal.throwIfAborted();
+    options.output.detail({ code: "delta-base-unreadable", error: messageOf(error) });
+    return undefined;
+  });
+  const found = engine && (await findBase(list, engine, options));
+  if (engine === undefined || found === undefined) return NONE;
+  await using base = await openDeltaBase(engine, found.id, options.signal);
+  const deltas = new Map<Digest, Delta>();
+  for (const file of large) {
+    const delta = await deltaOf(file, base, spool, options);
+    if (delta !== undefined) deltas.set(file.diffId, delta);
+  }
+  return deltas.size === 0 ? NONE : { of: deltas, base: found.base };
+}
+
+/** Finds the image there that is most similar to this one, and that this engine has as well. */
+async function findBase(
+  list: HaveList,
+  engine: Engine,
+  { image, about, output }: ReceiveOptions,
+): Promise<{ id: string; base: PartialBase } | undefined> {
+  const there = similarImagesThere(list, image, about.diffIds);
+  const here = there.length > 0 && engine.takesManyAtOnce ? await inspectAll(engine) : [];
+  const ids = new Map(here.map(({ id, diffIds }) => [diffIds.join(), id]));
+  for (const { name, diffIds } of there) {
+    const id = ids.get(diffIds.join());
+    const chainId = chainIds(diffIds).at(-1);
+    if (id !== undefined && chainId !== undefined) return { id, base: { name, chainId } };
+  }
+  output.detail({ code: "all-whole", reason: engine.takesManyAtOnce ? "no-similar-image" : "one-connection" });
+  return undefined;
+}
+
+/** Writes a layer's delta to a file of the spool. Undefined where it is not worth it, or the base cannot be read. */
+async function deltaOf(
+  file: LayerFile,
+  base: DeltaBase,
+  spool: Spool,
+  { signal, output }: ReceiveOptions,
+): Promise<Delta | undefined> {
+  const { diffId } = file;
+  try {
+    const tar = await plainTar(file, spool);
+    const { size: plainSize } = await stat(tar);
+    const path = spool.pathFor(`${hexOf(diffId)}.delta`);
+    const delta = await writeDelta({ tar, size: plainSize, base, path });
+    signal.throwIfAborted();
+    output.detail({ code: "pieces-found", diffId, bytesFound: delta.bytesFound, bytes: delta.bytes });
+    return delta.size < file.size * WORTH_IT ? { ...delta, plainSize } : undefined;
+  } catch (error) {
+    signal.throwIfAborted();
+    output.detail({ code: "delta-base-unreadable", error: messageOf(error) });
+    return undefined;
+  }
+}
+
+/** Returns the path of a layer's plain tar. */
+async function plainTar({ diffId, path, blob }: LayerFile, spool: Spool): Promise<string> {
+  if (blob.digest === diffId) return path;
+  const plain = spool.pathFor(`${hexOf(diffId)}.plain`);
+  await pipeline(
+    decompressLayer(createReadStream(path), blob.mediaType),
+    createWriteStream(plain, { flags: "wx", mode: 0o600 }),
+  );
+  return plain;
+}
+
+function tagged(image: ReceiveOptions["image"]): string {
+  const name = taggableName(image);
+  if (name !== undefined) return name;
+  throw new Failure("usage", `a partial archive cannot name an image ${image.given}: it has a digest and no tag`, {
+    expected: "a name with a tag",
+    hint: "For instance --as app:v2.",
+  });
+}

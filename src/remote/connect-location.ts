@@ -1,0 +1,80 @@
+import { Failure } from "../output/errors.ts";
+import { explainError } from "../explain-error.ts";
+import { openSource, openTarget } from "../locations/locations.ts";
+import { receive } from "../pull.ts";
+import { send } from "../push.ts";
+import type { Target } from "../receive/target.ts";
+import type { LocationConnection, PullRequest, SharedRequest, TransferRequest } from "../request.ts";
+import type { Source } from "../send/source.ts";
+import { runBothSides, type Side } from "../stdio-tunnel/in-process.ts";
+import { abortable } from "../streams/abortable.ts";
+import type { Traffic } from "../traffic.ts";
+import { featuresOf, type Connect, type Context } from "../transfer.ts";
+import { VERSION } from "../version.ts";
+
+/** Connects to a file or a folder (push --to, pull --from): both sides of the transfer run in this process. */
+export function connectToLocation(connection: LocationConnection, request: TransferRequest, context: Context): Connect {
+  return async (use, { ready, signal }) => {
+    await abortable(ready, signal);
+    let result: { value: Awaited<ReturnType<typeof use>> } | undefined;
+    let target: Target | undefined;
+    const near: Side = async (tunnel, stop) => {
+      const traffic: Traffic = {
+        program: "none",
+        /** Of an archive, what was written: layers by delta are smaller than those that passed here. */
+        get bytesSent() {
+          return target?.written ?? tunnel.bytesSent;
+        },
+        get bytesReceived() {
+          return tunnel.bytesReceived;
+        },
+      };
+      result = { value: await use(tunnel, stop, traffic) };
+    };
+    const other: Side = async (tunnel, stop) => {
+      const there = { ...context, signal: stop };
+      if (request.role === "sender") {
+        const { location, partial } = connection;
+        const receiving = { ...sharedOf(request), target: location, partial, isRenamed: false, acceptsNames: true };
+        await using opening = openTarget({ role: "receiver", ...receiving }, there);
+        target = await opening.opened;
+        await receive(tunnel, target, receiving, there);
+      } else {
+        const sending = { ...sharedOf(request), source: connection.location };
+        const engine = request.target.kind === "docker-daemon" ? request.target : undefined;
+        await using opening = openSource({ role: "sender", ...sending }, there, engine);
+        const source = await opening.opened;
+        await source.check(request);
+        await refuseNameless(source, request, connection.location.given);
+        await send(tunnel, source, sending, there);
+      }
+    };
+    const halves = request.role === "sender" ? { sender: near, receiver: other } : { sender: other, receiver: near };
+    await runBothSides(halves, { tool: VERSION, features: featuresOf(request), signal, explain: explainError });
+    if (result === undefined) throw new Error("the transfer has ended without a result");
+    return result.value;
+  };
+}
+
+/** Throws a `usage` Failure where neither the command line nor the location names the one image to pull. */
+async function refuseNameless(source: Source, request: PullRequest, given: string): Promise<void> {
+  const { image, name } = request;
+  if (image !== undefined || name !== undefined || (await source.name?.(request)) !== undefined) return;
+  throw new Failure("usage", `${given} has several images, or one without a full name, and no IMAGE is named`, {
+    expected: "the name of one of its images; or --as NAME for the only one",
+    hint: `docker-over-ssh pull --from ${given} IMAGE`,
+  });
+}
+
+/** What both sides are told. Names are those of the side that the command line is about. */
+function sharedOf({ platform, platforms, timeout, delta, preserveDigest, dryRun }: TransferRequest): SharedRequest {
+  return {
+    connection: { kind: "in-process", with: "location" },
+    platform,
+    platforms,
+    timeout,
+    delta,
+    preserveDigest,
+    dryRun,
+  };
+}

@@ -1,0 +1,74 @@
+import { engineSpeaksHttp2 } from "../engine/grpc/connect-grpc.ts";
+import { shownCommand } from "../output/secrets.ts";
+import type { HostConnection, SharedRequest } from "../request.ts";
+import type { Context } from "../transfer.ts";
+import { readBundle } from "./bundle.ts";
+import { hostName, loginByHand, loginCommand } from "./login.ts";
+import { runRemoteCommand, type RemoteCommand } from "./remote-command.ts";
+import { openRemoteEngine, type RemoteEngine, type RemoteEngineOptions } from "./remote-engine.ts";
+import { scriptWords } from "./remote-script.ts";
+import { SentNode } from "./sent-node.ts";
+import { startRemoteProgram, type StartedProgram } from "./start-remote-program.ts";
+
+/** How the engine of a host is reached, once a login leads to it. */
+type EngineThere = Pick<RemoteEngineOptions, "address" | "link" | "again" | "speaksHttp2">;
+
+/** Returns the engine that the remote script has started. When the command runs once more, the script's lines are skipped as noise. */
+export function engineOn(
+  { given }: HostConnection,
+  { program, apiVersion }: Extract<StartedProgram, { kind: "engine" }>,
+): Pick<EngineThere, "address" | "speaksHttp2"> {
+  const address = { host: given, source: `${program} system dial-stdio` };
+  return { address, speaksHttp2: apiVersion !== undefined && engineSpeaksHttp2(apiVersion) };
+}
+
+/** Logs in once more, with a command that any shell understands, and that a login may be restricted to. */
+export function withoutScript(
+  connection: HostConnection,
+  request: Pick<SharedRequest, "bwlimit">,
+  context: Context,
+  status: number,
+): EngineThere {
+  const command = [...loginCommand(connection, []), "docker", "system", "dial-stdio"];
+  const named = { words: connection.given, byHand: loginByHand(connection) };
+  const again = (): RemoteCommand => runRemoteCommand(command, named, request, context);
+  context.output.note({ code: "no-remote-shell", host: hostName(connection), status });
+  return { ...engineOn(connection, { kind: "engine", program: "docker" }), link: again(), again };
+}
+
+/** Opens the engine of a host by a login, without a transfer. The caller owns it. Rejects with a Failure where there is none. */
+export async function openHostEngine(host: HostConnection, context: Context): Promise<RemoteEngine> {
+  const connection: HostConnection = { ...host, programs: ["engine"], isImageAsked: false, asksForNode: false };
+  const shown = shownCommand([...loginCommand(connection, []), "(the remote script)"]);
+  const sudo = connection.sudo ? {} : undefined;
+  const named = { words: connection.given, byHand: loginByHand(connection), shown, sudo };
+  const start = (): RemoteCommand => {
+    const words = scriptWords({ ...connection, bundle: readBundle(), words: [] });
+    return runRemoteCommand(loginCommand(connection, words), named, {}, context);
+  };
+  const link = start();
+  try {
+    const started = await startRemoteProgram(
+      link,
+      connection,
+      { role: "receiver" },
+      {
+        output: context.output,
+        signal: context.signal,
+        sentNode: new SentNode(connection, context),
+        sendImage: async () => false,
+      },
+    );
+    if (started.kind === "tunnel") throw new Error("a program was started that was not asked for");
+    if (started.kind === "engine") {
+      const reached = { ...engineOn(connection, started), link, again: start };
+      return await openRemoteEngine({ ...reached, request: {}, context });
+    }
+    const other = withoutScript(connection, {}, context, started.status);
+    await link[Symbol.asyncDispose]();
+    return await openRemoteEngine({ ...other, request: {}, context });
+  } catch (error) {
+    await link[Symbol.asyncDispose]();
+    throw error;
+  }
+}

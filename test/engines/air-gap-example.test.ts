@@ -1,0 +1,103 @@
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { buildImage, type LayerSpec } from "../testbed/build-image.ts";
+import type { Testbed } from "../testbed/testbed.ts";
+import { isInHaveSchema } from "../unit/have/have-schema.ts";
+import { bed, dos, rememberEngines, why } from "./bed.ts";
+import { containerd } from "./containerd-pair.ts";
+
+const BYTES = 3_000_000;
+const FILES = 200;
+const system: LayerSpec = { name: "system", bytes: 800_000, files: 20 };
+const packages: LayerSpec = { name: "packages", bytes: BYTES, files: FILES };
+/** The same files with another time, and ten of them changed. */
+const rebuilt: LayerSpec = { ...packages, changedFiles: 10, mtime: 1_700_000_000 };
+
+const stick = mkdtempSync(join(tmpdir(), "dos-stick-"));
+const onStick = (name: string): string => join(stick, name);
+afterAll(() => rmSync(stick, { recursive: true }));
+
+const script = (name: string): string => join(import.meta.dirname, "../../examples/air-gap", name);
+
+describe.skipIf(why).each([
+  ["classic stores", () => bed],
+  ["containerd stores", () => containerd],
+])(`examples/air-gap: %s ${why ?? ""}`, (kind, on: () => Testbed) => {
+  const name = `gap-${kind.split(" ")[0]}`;
+  const have = onStick(`${name}.json`);
+  const part = onStick(`${name}-v2.part.tar`);
+  /** Runs a command on the other side, which gets nothing but the stick. */
+  const there = async (...words: string[]) =>
+    await execa("ssh", ["far", ...words], { env: on().env, reject: false, stdin: "ignore" });
+
+  beforeAll(async () => {
+    if (why) return;
+    await buildImage(on().near, `${name}:v1`, [system, packages]);
+    expect(
+      await dos(["push", `${name}:v1`, "ssh", "far", `docker-over-ssh pull ${name}:v1`], { on: on() }),
+    ).toMatchObject({
+      exitCode: 0,
+    });
+    await buildImage(on().near, `${name}:v2`, [system, rebuilt]);
+  });
+
+  afterAll(async () => {
+    if (why) return;
+    await on().near.docker("rmi", `${name}:v1`, `${name}:v2`);
+    await on().far.docker("rmi", "--force", `${name}:v1`, `${name}:v2`);
+  });
+
+  test("the list is the same from here and there, and changes nothing", async () => {
+    const changes = await rememberEngines(on().near, on().far);
+    const { stdout } = await there("docker-over-ssh", "list");
+    const { exitCode, stdout: fromHere } = await dos(["list", "ssh://far"], { on: on() });
+    expect(exitCode).toBe(0);
+    const list = JSON.parse(fromHere) as { layers: object[]; images: { names: string[] }[] };
+    expect(isInHaveSchema(list)).toBe(true);
+    expect(list.images.flatMap(({ names }) => names)).toContain(`${name}:v1`);
+    expect(list.layers.filter((layer) => "absent" in layer)).toEqual([]);
+    expect(JSON.parse(stdout)).toMatchObject({ layers: list.layers, images: list.images });
+    expect(await changes()).toMatchObject([
+      { came: [], went: [] },
+      { came: [], went: [] },
+    ]);
+  });
+
+  test("an archive of what is missing there completes the image, by delta, and nothing else loads it", async () => {
+    await there(`docker-over-ssh list > ${have}`);
+    const changes = await rememberEngines(on().near);
+    const { stderr } = await execa(script("save-missing.sh"), [have, stick, `${name}:v2`], { env: on().env });
+    expect(stderr).toMatch(/pushed \S+: .* for 2 layers \(.* rebuilt from files there\), 2 layers there already/);
+    expect(await changes()).toMatchObject([{ came: [], went: [] }]);
+    expect(statSync(part).size).toBeLessThan((10 / FILES) * BYTES + 64_000);
+
+    const loaded = await there("docker", "load", "--input", part);
+    expect(loaded.exitCode).not.toBe(0);
+    expect((await on().far.docker("image", "ls", "--quiet", `${name}:v2`)).stdout).toBe("");
+
+    const pulled = await there(script("load-missing.sh"), stick);
+    expect(pulled).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(/2 layers .*there already/) as string });
+    expect((await on().far.docker("run", "--rm", `${name}:v2`)).stdout).toBe(`${name} v2`);
+    const ids = [on().near, on().far].map(
+      async (engine) =>
+        (await engine.docker("image", "inspect", "--format", "{{json .RootFS.Layers}}", `${name}:v2`)).stdout,
+    );
+    expect(new Set(await Promise.all(ids)).size).toBe(1);
+  });
+
+  test("an engine that has lost its layers since: the archive says what is missing, and what to do", async () => {
+    await on().far.docker("rmi", "--force", `${name}:v1`, `${name}:v2`);
+    const changes = await rememberEngines(on().far);
+    const { exitCode, stderr } = await there(script("load-missing.sh"), stick);
+    expect(stderr).toMatch(
+      /is a partial archive, without 2 layers that .* \(any more\): sha256:\w{64}, sha256:\w{64}\n/,
+    );
+    expect(stderr).toContain("Make a new list there, docker-over-ssh list > have.json");
+    expect(exitCode).toBe(3);
+    expect(await changes()).toMatchObject([{ came: [], went: [] }]);
+    rmSync(part); // load-missing.sh takes all archives of the stick
+  });
+});

@@ -1,0 +1,118 @@
+import { createReadStream } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { afterAll, describe, expect, test } from "vitest";
+import { digestOf } from "../../../src/image/digest.ts";
+import { InvalidImage } from "../../../src/image/invalid-image.ts";
+import { OtherDeltaBase, rebuildFromDelta, writeDelta } from "../../../src/rebuild/delta-blob.ts";
+import { makeTar, type TestEntry } from "../image/tar/make-tar.ts";
+import { pseudoRandomBytes } from "../pseudo-random.ts";
+
+const folder = await mkdtemp(join(tmpdir(), "delta-blob-"));
+afterAll(async () => await rm(folder, { recursive: true }));
+let count = 0;
+const newPath = (): string => join(folder, `${count++}`);
+
+/** Files of 10 kB, named and filled by their seeds. */
+const filesOf = async (seeds: number[], more: TestEntry[] = [], mtime = 0): Promise<Buffer> =>
+  await makeTar([
+    ...seeds.map((seed) => ({ name: `app/${seed}`, content: pseudoRandomBytes(10_000, seed), mtime })),
+    ...more,
+  ]);
+const baseOf = (...tars: Buffer[]) => ({
+  async *tars() {
+    for (const tar of tars) yield { covers: "/app", tar: Readable.from([tar], { objectMode: false }) };
+  },
+});
+
+const { signal } = new AbortController();
+const big = pseudoRandomBytes(300_000, 99);
+const old = await filesOf([1, 2, 3], [{ name: "app/big", content: big }]);
+const next = await filesOf([1, 3, 4], [{ name: "app/big", content: Buffer.concat([big, Buffer.from("end")]) }], 77);
+
+/** Writes the delta of `next` against a base. */
+async function deltaOf(base: Buffer) {
+  const tar = newPath();
+  await writeFile(tar, next);
+  return await writeDelta({ tar, base: baseOf(base), size: next.length, path: newPath() });
+}
+
+/** Rebuilds `next`, and returns its tar. */
+async function rebuilt(
+  bytes: Buffer,
+  base: Buffer,
+  { size = next.length, diffId = digestOf(next) }: { size?: number; diffId?: string } = {},
+): Promise<Buffer> {
+  const path = newPath();
+  const open = (): Readable => Readable.from([bytes], { objectMode: false });
+  await rebuildFromDelta({ diffId, size, open, base: baseOf(base), path, signal });
+  return await readFile(path);
+}
+
+test("a layer is rebuilt from a delta of the pieces that its base lacks", async () => {
+  const delta = await deltaOf(old);
+  const bytes = await readFile(delta.path);
+  expect(bytes.length).toBe(delta.size);
+  expect(digestOf(bytes)).toBe(delta.digest);
+  // One new file, and the piece of the large one that its end is in.
+  expect(delta.size).toBeLessThan(10_000 + 150_000);
+  expect(delta.bytesFound).toBeGreaterThan(20_000 + 150_000);
+  expect((await rebuilt(bytes, old)).equals(next)).toBe(true);
+  const path = newPath();
+  const open = (): Readable => createReadStream(delta.path);
+  expect(
+    await rebuildFromDelta({ diffId: digestOf(next), size: next.length, open, base: baseOf(old), path, signal }),
+  ).toBe(next.length);
+});
+
+test("a base without any of the files, and one with all of them", async () => {
+  for (const base of [await filesOf([]), next]) {
+    const { path } = await deltaOf(base);
+    expect((await rebuilt(await readFile(path), base)).equals(next)).toBe(true);
+  }
+});
+
+test("a base with other files is told from a damaged delta", async () => {
+  const bytes = await readFile((await deltaOf(old)).path);
+  for (const base of [await filesOf([1, 2, 3]), next])
+    await expect(rebuilt(bytes, base)).rejects.toThrow(OtherDeltaBase);
+});
+
+describe("a hostile delta is refused", async () => {
+  const good = gunzipSync(await readFile((await deltaOf(old)).path));
+  const lengths = (recipe: bigint, list: bigint): Buffer => {
+    const bytes = Buffer.from(good);
+    bytes.writeBigUInt64BE(recipe, 8);
+    bytes.writeBigUInt64BE(list, 16);
+    return bytes;
+  };
+  const recipe = good.readBigUInt64BE(8);
+  const list = good.readBigUInt64BE(16);
+  const changed = (at: number): Buffer => {
+    const bytes = Buffer.from(good);
+    bytes[at] = (bytes[at] ?? 0) ^ 255;
+    return bytes;
+  };
+  test.each<[string, Buffer]>([
+    ["empty", Buffer.alloc(0)],
+    ["another file", Buffer.from("x".repeat(1000))],
+    ["a header alone", good.subarray(0, 24)],
+    ["cut off in the recipe", good.subarray(0, 60)],
+    ["cut off in the pieces", good.subarray(0, -1)],
+    ["with bytes behind it", Buffer.concat([good, Buffer.from("x")])],
+    ["a recipe of 2^60 bytes", lengths(2n ** 60n, list)],
+    ["a list of 2^60 bytes", lengths(recipe, 2n ** 60n)],
+    ["another piece", changed(good.length - 100)],
+    ["another recipe", changed(40)],
+  ])("%s", async (_, bytes) => await expect(rebuilt(gzipSync(bytes), old)).rejects.toThrow(InvalidImage));
+
+  test("one that is not compressed, or of another layer, or larger than it should be", async () => {
+    const bytes = gzipSync(good);
+    await expect(rebuilt(bytes.subarray(0, -5), old)).rejects.toThrow(InvalidImage);
+    await expect(rebuilt(bytes, old, { diffId: digestOf("other") })).rejects.toThrow(InvalidImage);
+    await expect(rebuilt(bytes, old, { size: next.length - 1 })).rejects.toThrow(InvalidImage);
+  });
+});
