@@ -39,9 +39,10 @@ export async function pushByRelay(
     "results" in outcome ? runAfterwards(first, context) : undefined,
   ]);
   signal.throwIfAborted();
-  if (run.status === "rejected") ofFirst.output.event({ type: "error", ...reportOf(run.reason) });
-  const ofAll = run.status === "rejected" ? { failure: asFailure(run.reason) } : outcome;
-  return resultsOf([ofAll, ...hosts.outcomes(relayed.status === "rejected" ? relayed.reason : undefined)]);
+  const relayedOutcomes = hosts.outcomes(relayed.status === "rejected" ? relayed.reason : undefined);
+  if (run.status === "fulfilled") return resultsOf([outcome, ...relayedOutcomes]);
+  ofFirst.output.event({ type: "error", ...reportOf(run.reason) });
+  return resultsOf([{ failure: asFailure(run.reason) }, ...relayedOutcomes]);
 }
 
 /** Pushes to the first host. Returns which images have arrived there, as they were typed. */
