@@ -19,6 +19,8 @@ export interface Options {
   draw: boolean;
   /** Compares dry runs with transfers, and measures nothing else. */
   plan: boolean;
+  /** Of both pushes of a comparison. */
+  pushOptions: string[];
 }
 
 export const USAGE = `npm run bench -- [options]; separate several values with commas
@@ -32,7 +34,8 @@ export const USAGE = `npm run bench -- [options]; separate several values with c
 --json FILE --svg FILE   where to write the results (bench/results.json, docs/bench.svg)
 --add       keep the rows of FILE for cases that are not measured now
 --draw      measure nothing: draw the picture and print the table of FILE
---plan      run each scenario with --dry-run and then without, and print what was planned beside what was sent`;
+--plan      run each scenario with --dry-run and then without, and print what was planned beside what was sent
+--push-options WORDS   with --plan: options of both pushes, separated by spaces`;
 
 const QUICK = { store: "containerd", link: "100mbit", scenario: "nothing,app", peer: "ours,zstd", repeat: "1" };
 
@@ -54,6 +57,7 @@ export function readOptions(args: string[]): Options {
       add: flag,
       draw: flag,
       plan: flag,
+      "push-options": word,
     },
   });
   const chosen = { ...(values.quick ? QUICK : {}), ...values };
@@ -70,6 +74,7 @@ export function readOptions(args: string[]): Options {
     add: values.add,
     draw: values.draw,
     plan: values.plan,
+    pushOptions: (values["push-options"] ?? "").split(" ").filter((option) => option !== ""),
   };
 }
 

@@ -19,17 +19,19 @@ export interface PlanRow {
   sent: number;
   /** Layers of the plan by the way in which they are sent, bottom first. */
   ways: string;
+  /** A rebuild was planned, and given up because it was slower than the whole layer. */
+  isGivenUp: boolean;
 }
 
 interface Events {
   plan?: { bytes?: { count: number; isExact: boolean }; perLayer?: { way: string }[] };
-  result?: { bytesSent: number };
+  result?: { bytesSent: number; bytesRebuilt: number };
 }
 
 /** Runs each scenario as a dry run, and then as a transfer. The receiver has app:v1. */
 export async function comparePlans(
   store: Store,
-  { scenarios, links }: Options,
+  { scenarios, links, pushOptions }: Options,
   { say, signal }: Pick<RunContext, "say" | "signal">,
 ): Promise<PlanRow[]> {
   say(`${store.name}: starting engines`);
@@ -49,13 +51,23 @@ export async function comparePlans(
         await bed.limitRate(link.mbit);
         await receiver.putBack(before);
         forgetLayers(stage);
-        const { plan } = await eventsOf(stage, ["--dry-run"], signal);
+        const { plan } = await eventsOf(stage, ["--dry-run", ...pushOptions], signal);
         forgetLayers(stage);
-        const { result } = await eventsOf(stage, [], signal);
+        const { result } = await eventsOf(stage, pushOptions, signal);
         const { count = NaN, isExact = false } = plan?.bytes ?? {};
         const ways = (plan?.perLayer ?? []).map(({ way }) => way).join(" ");
         const sent = result?.bytesSent ?? NaN;
-        const row = { store: store.name, scenario: name, link: link.name, planned: count, isExact, sent, ways };
+        const isGivenUp = ways.includes("by-delta") && result?.bytesRebuilt === 0;
+        const row = {
+          store: store.name,
+          scenario: name,
+          link: link.name,
+          planned: count,
+          isExact,
+          sent,
+          ways,
+          isGivenUp,
+        };
         say(lineOf(row));
         rows.push(row);
       }
@@ -94,15 +106,16 @@ async function eventsOf({ env, bed }: Stage, options: string[], cancelSignal: Ab
   return events;
 }
 
-function lineOf({ store, scenario, link, planned, isExact, sent, ways }: PlanRow): string {
+function lineOf({ store, scenario, link, planned, isExact, sent, ways, isGivenUp }: PlanRow): string {
   const about = isExact ? "" : "~";
-  return `${store} · ${scenario} · ${link}: planned ${about}${kB(planned)} kB, sent ${kB(sent)} kB; ${ways}`;
+  const why = isGivenUp ? ", rebuild given up" : "";
+  return `${store} · ${scenario} · ${link}: planned ${about}${kB(planned)} kB, sent ${kB(sent)} kB; ${ways}${why}`;
 }
 
 /** Returns the comparison as a Markdown table. */
 export function planTable(rows: readonly PlanRow[]): string {
   const head = ["store", "scenario", "link", "planned, kB", "sent, kB", "more, kB", "sent / planned", "layers"];
-  const lines = rows.map(({ store, scenario, link, planned, isExact, sent, ways }) => [
+  const lines = rows.map(({ store, scenario, link, planned, isExact, sent, ways, isGivenUp }) => [
     store,
     scenario,
     link,
@@ -110,7 +123,7 @@ export function planTable(rows: readonly PlanRow[]): string {
     kB(sent),
     kB(sent - planned),
     planned === 0 ? "" : (sent / planned).toFixed(2),
-    ways,
+    isGivenUp ? `${ways}, given up` : ways,
   ]);
   return [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
