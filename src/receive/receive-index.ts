@@ -94,11 +94,17 @@ export async function verifyIndex(target: Target, name: string, index: IndexCont
 }
 
 /** Throws a Failure where an image with its index is asked for or offered, and this side cannot take it as it was asked. */
-export function refuseIndex({ index }: About, { platforms, maxSize }: Asked, target: Target): void {
+export function refuseIndex({ index }: About, { platform, platforms, maxSize }: Asked, target: Target): void {
   if (index === undefined) {
     if (platforms === undefined) return;
     throw new Failure("refused", "the remote side sends one platform, and several were asked for", {
       expected: "the image with its index",
+      hint: "Install the same version on both sides.",
+    });
+  }
+  if (platform !== undefined) {
+    throw new Failure("refused", "the remote side sends an index, and one platform was asked for", {
+      expected: "the image for that platform alone",
       hint: "Install the same version on both sides.",
     });
   }
@@ -111,6 +117,7 @@ export function refuseIndex({ index }: About, { platforms, maxSize }: Asked, tar
 }
 
 interface Asked {
+  platform?: unknown;
   platforms?: unknown;
   maxSize?: number | undefined;
 }

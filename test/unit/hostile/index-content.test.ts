@@ -27,6 +27,13 @@ describe.concurrent("a sender", () => {
     expect({ exitCode, changed }).toEqual({ exitCode: 1, changed: [] });
   });
 
+  test("of an index, when one platform was asked for, is refused", async () => {
+    const options = ["--platform", "linux/amd64"];
+    const { exitCode, stderr, changed } = await pullFrom(image, { about: { diffIds, index }, options });
+    expect(stderr).toContain("one platform was asked for");
+    expect({ exitCode, changed }).toEqual({ exitCode: 13, changed: [] });
+  });
+
   test("that announces a blob as another one is told so", async () => {
     const announce = (): object[] => [
       { diffId: diffIds[0], mediaType: MEDIA_TYPE.ociLayer, digest: lower?.digest, size: lower?.size },
