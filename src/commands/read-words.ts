@@ -18,8 +18,8 @@ export function isAddress(word: string): boolean {
  * Reads the words of a transfer:
  * - `IMAGE [COMMAND…]`, as ever: one image, and all other words are the remote side;
  * - `IMAGE IMAGE… -- COMMAND…` and `IMAGE IMAGE… ADDRESS…`: the words before the first `--` or address are images, unless they cannot all be.
- *   A command may contain both as well (`kubectl exec -i POD -- …`, `docker -H ssh://HOST …`): then the second word is a program of this
- *   machine, or one of its options is among them.
+ *   A command may contain both as well (`kubectl exec -i POD -- …`, `ssh ssh://HOST …`): then the second word is a program of this machine and
+ *   other words than addresses come last, or an option is among the words before.
  *
  * Throws a `usage` Failure when no image is named.
  */
@@ -28,7 +28,8 @@ export function readWords(words: readonly string[], env: NodeJS.ProcessEnv): Wor
   if (image === undefined) throw noImage();
   const end = others.findIndex((word) => word === "--" || isAddress(word));
   const further = others.slice(0, Math.max(end, 0));
-  const areImages = further.every(mayBeImage) && !(further[0] !== undefined && isProgram(further[0], env));
+  const endsWithAddresses = end !== -1 && others.slice(end).every(isAddress);
+  const areImages = further.every(mayBeImage) && (endsWithAddresses || !isProgram(further[0], env));
   if (!areImages) return { images: [image], command: others };
   return { images: atLeastOne([image, ...further]), command: readCommand(others.slice(further.length)) };
 }
@@ -54,8 +55,8 @@ function mayBeImage(word: string): boolean {
   }
 }
 
-function isProgram(word: string, env: NodeJS.ProcessEnv): boolean {
-  return findProgram(word, env) !== undefined;
+function isProgram(word: string | undefined, env: NodeJS.ProcessEnv): boolean {
+  return word !== undefined && findProgram(word, env) !== undefined;
 }
 
 /** Returns the path of a program as a shell finds it: in PATH, or where the word itself is a path. */

@@ -35,7 +35,7 @@ function explainExit(failure: Failure, file: string, command: string, exit: Exit
       {
         expected:
           'a command that runs docker-over-ssh on the remote side, for instance ssh HOST "docker-over-ssh pull IMAGE"',
-        hint: 'Give program and arguments as separate words, or run a whole line with sh -c "…". Several images need -- behind them, or ssh://HOST.',
+        hint: 'Give program and arguments as separate words, or run a whole line with sh -c "…". If images are among the words: IMAGE IMAGE ssh://HOST for a host, IMAGE IMAGE -- COMMAND for a command.',
         cause: exit.error,
       },
     );

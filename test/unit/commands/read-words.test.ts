@@ -53,6 +53,10 @@ describe.each(["push", "pull"])("%s", (verb) => {
     ["a b a ssh://prod", ["a", "b"], ["ssh://prod"]],
     ["a db -- x", ["a", "db"], ["x"]],
     ["a node:24 ssh://prod", ["a", "node:24"], ["ssh://prod"]],
+    // An image may have the name of a program here.
+    ["a node ssh://prod", ["a", "node"], ["ssh://prod"]],
+    ["a node docker ssh://x ssh://y", ["a", "node", "docker"], ["ssh://x", "ssh://y"]],
+    ["a -- ssh ssh://prod", ["a"], ["ssh ssh://prod"]],
     ["-q --timeout 5 a b ssh://prod", ["a", "b"], ["ssh://prod"]],
     // A command may contain both.
     ["a kubectl exec -i pod -- x", ["a"], ["kubectl exec -i pod -- x"]],
