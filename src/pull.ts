@@ -28,6 +28,7 @@ import { wantLayers } from "./receive/want-layers.ts";
 import { verifyManifest, verifyStored } from "./receive/verify-stored.ts";
 import { isInitiator, isOneProcess, type PullRequest, type SharedRequest } from "./request.ts";
 import { newRunId, type RunId } from "./run/run-id.ts";
+import { removeDeadSpools } from "./run/spool-folder.ts";
 import type { Conversation } from "./stdio-tunnel/conversation.ts";
 import { ResumeCache } from "./store/resume-cache.ts";
 import { abortable } from "./streams/abortable.ts";
@@ -104,6 +105,8 @@ interface Receiver {
   target: Target;
   request: ReceiveRequest;
   runId: RunId;
+  /** This is a dry run. */
+  isPlanned: boolean;
   onProgress: (progress: Progress) => void;
   context: Context;
 }
@@ -124,7 +127,7 @@ export async function receive(
   if (request.platforms !== undefined) target.indexes();
   const runId = newRunId();
   const onProgress = shareProgress(tunnel, isInitiator(request.connection), output, () => target.moved);
-  const receiver = { tunnel, target, request, runId, onProgress, context };
+  const receiver = { tunnel, target, request, runId, isPlanned, onProgress, context };
   const about = await agree(receiver);
   const names = namesHere(request, about);
   target.namesFor(names); // fails before anything is sent
@@ -151,12 +154,13 @@ export async function receive(
 }
 
 /** Asks for the image, and receives the `about`. Fails when the image is for another platform than the requested one. */
-async function agree({ tunnel, target, request, runId, context: { output, signal } }: Receiver): Promise<About> {
+async function agree({ tunnel, target, request, runId, isPlanned, context }: Receiver): Promise<About> {
+  const { output, signal, env } = context;
   const { image, platform, preserveDigest: preserve, timeout = LOOK_UP_TIMEOUT } = request;
   if (image === undefined && !tunnel.peer.features.includes(OFFERS_NAMES)) throw offersNoName(tunnel.peer.tool);
   const ask = askFor(request, target, runId);
   await tunnel.send(askMessage(ask));
-  const tidied = target.tidy();
+  const tidied = isPlanned ? Promise.resolve([]) : removeDeadSpools(env).then(async () => await target.tidy());
   tidied.catch(() => {}); // awaited below
   const about = parseAbout(
     await nextMessage(tunnel, "about", { timeout, what: "description of the image", stop: signal }),
@@ -231,7 +235,7 @@ async function transfer(
 
 /** Returns what the target needs to find the missing layers, and to request them. */
 function receiveOptions(
-  { tunnel, request, runId, onProgress, context: { output, signal, env } }: Receiver,
+  { tunnel, request, runId, isPlanned, onProgress, context: { output, signal, env } }: Receiver,
   about: About,
   { packing, ...terms }: NamedTerms,
   resumeCache: ResumeCache | undefined,
@@ -239,7 +243,6 @@ function receiveOptions(
   const { maxSize, bwlimit } = request;
   const [image] = terms.names;
   const platform = formatPlatform(about.platform);
-  const isPlanned = isDryRun(request, tunnel);
   const onWant = (missing: number | undefined): void => {
     if (isPlanned) return; // a plan with more in it comes at the end
     const layers = about.diffIds.length;

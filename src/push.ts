@@ -27,6 +27,7 @@ import { agreeOnPacking, refuseUnsupported } from "./packing/agree-on-packing.ts
 import type { Packing } from "./packing/paced-packer.ts";
 import { isInitiator, isOneProcess, type PushRequest, type SharedRequest } from "./request.ts";
 import { newRunId, type RunId } from "./run/run-id.ts";
+import { removeDeadSpools } from "./run/spool-folder.ts";
 import { NOTHING_OFFERED, type FoundImage } from "./send/found-image.ts";
 import { manifestToPreserve } from "./send/manifest-to-preserve.ts";
 import { agreeOnPlatforms } from "./send/agree-on-platforms.ts";
@@ -112,6 +113,8 @@ export type SendRequest = SharedRequest & Pick<PushRequest, "as">;
 interface Sender {
   tunnel: Conversation;
   request: SendRequest;
+  /** This is a dry run. */
+  isPlanned: boolean;
   onProgress: (progress: Progress) => void;
   context: Context;
 }
@@ -149,10 +152,11 @@ export async function send(
   context: Context,
   asked?: Ask,
 ): Promise<Result> {
-  isDryRun(request, tunnel); // throws where the receiver cannot
+  const isPlanned = isDryRun(request, tunnel); // throws where the receiver cannot
   refuseOldPeer(request, tunnel);
   const onProgress = shareProgress(tunnel, isInitiator(request.connection), context.output, () => source.moved);
-  const sender = { tunnel, request, onProgress, context };
+  const sender = { tunnel, request, isPlanned, onProgress, context };
+  if (!isPlanned) await removeDeadSpools(context.env);
   const ask = asked ?? (await receiveAsk(tunnel, request, context.signal));
   const agreement = await agree(sender, source, ask);
   const waiting = {
@@ -166,12 +170,13 @@ export async function send(
 }
 
 /** Finds the image that the receiver asks for, and answers with `about`. */
-async function agree({ tunnel, request }: Sender, source: Source, ask: Ask): Promise<Agreement> {
+async function agree({ tunnel, request, isPlanned }: Sender, source: Source, ask: Ask): Promise<Agreement> {
   const { receiverPlatform, isRenamed } = ask;
   const image = await askedImage(ask, request, source);
   const isNewName = isNameGiven(request, image);
   const names = namesToGive(ask, request, image);
-  const requested = { image, ...agreeOnPlatforms(ask, request), receiverPlatform, isNewName, isRenamed };
+  const there = { receiverPlatform, isNewName, isRenamed };
+  const requested = { image, ...agreeOnPlatforms(ask, request), ...there, isPlanned };
   const found = await source.find(requested);
   const { diffIds, configDigest, index } = found;
   const platform = formatPlatform(found.platform);
@@ -188,7 +193,7 @@ async function agree({ tunnel, request }: Sender, source: Source, ask: Ask): Pro
     configDigest,
     preserve,
     delta,
-    sizes: await found.sizes?.(isDryRun(request, tunnel) || found.isRemote !== true),
+    sizes: await found.sizes?.(isPlanned || found.isRemote !== true),
     manifest: manifest && manifestText(manifest),
     index: index && indexField(index),
   };
@@ -221,7 +226,7 @@ function choose(
 
 /** Offers the wanted layers through the tunnel until the receiver has the image, or sends another `want` because it has lost a layer. */
 async function transfer(
-  { tunnel, request, onProgress, context: { env, output, signal } }: Sender,
+  { tunnel, isPlanned, onProgress, context: { env, output, signal } }: Sender,
   { name, found, runIds, manifest }: Agreement,
   { want, packing }: { want: Want; packing: Packing },
 ): Promise<Result | Want> {
@@ -229,7 +234,6 @@ async function transfer(
   const platform = formatPlatform(found.platform);
   const announce = (layer: AnnouncedLayer): void => void tunnel.send(layerMessage(layer));
   const surroundings = { runIds, env, output, signal, onProgress, announce };
-  const isPlanned = isDryRun(request, tunnel);
   await using offered =
     want.kind === "nothing" || (isPlanned && found.isRemote)
       ? NOTHING_OFFERED

@@ -21,7 +21,7 @@ export interface OpeningLocation<T> extends AsyncDisposable {
  * @param engine of this side, which has delta bases of a partial archive
  */
 export function openSource(
-  { source, connection, timeout }: PushRequest,
+  { source, connection, timeout, dryRun }: PushRequest,
   context: Context,
   engine?: Pick<TargetEngine, "endpoint">,
 ): OpeningLocation<Source> {
@@ -31,6 +31,7 @@ export function openSource(
       return await archiveSource(source, {
         ...context,
         signal,
+        dryRun,
         engine: engine && (async () => await connect(engine.endpoint, timeout, context, signal)),
       });
     });

@@ -1,6 +1,7 @@
 import { mkdtempSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { cacheFolder } from "../files/cache-folder.ts";
 import { openOwnFolder, UnsafeFolder } from "../files/own-folder.ts";
 import { removeFolder } from "../files/remove-folder.ts";
 import { messageOf } from "../output/errors.ts";
@@ -11,19 +12,28 @@ import { runState, type RunId } from "./run-id.ts";
 export const SPOOL_PREFIX = "spool-";
 
 /**
- * Creates a folder in `parent`, the user's cache folder, and removes the spool folders of killed runs there. Only this user can read the
- * folder, its name contains the run ID, and no other user can redirect its path. The caller removes it with `removeFolder`.
+ * Creates a folder in `parent`, the user's cache folder. Only this user can read the folder, its name contains the run ID, and no other user can redirect its path. The caller removes it with `removeFolder`.
  *
  * @throws Failure `no-space` for every error: there is no room for files
  */
-export async function makeSpoolFolder(runId: RunId, parent: string | undefined): Promise<string> {
+export function makeSpoolFolder(runId: RunId, parent: string | undefined): string {
   if (parent === undefined) throw unknownFolder();
   try {
     const folder = openOwnFolder(parent, { make: true });
-    await removeDead(folder);
     return mkdtempSync(join(folder, `${SPOOL_PREFIX}${runId}-`)); // mode 0700
   } catch (error) {
     throw error instanceof UnsafeFolder ? unsafe(error) : noFolder(parent, error);
+  }
+}
+
+/** Removes the spool folders of killed runs from the user's cache folder. Never rejects: one that is not safe to use is left alone. */
+export async function removeDeadSpools(env: NodeJS.ProcessEnv): Promise<void> {
+  const parent = cacheFolder(env);
+  if (parent === undefined) return;
+  try {
+    await removeDead(openOwnFolder(parent, { make: false }));
+  } catch {
+    // no cache folder, or an unsafe one: a run that needs it tells
   }
 }
 

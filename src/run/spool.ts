@@ -37,13 +37,13 @@ export function lazySpoolIn(parent: string | undefined, runId: RunId): LazySpool
   };
 }
 
-/** Opens a spool in the user's cache folder, and removes those that killed runs have left there. Rejects as {@link LazySpool.open}. */
+/** Opens a spool in the user's cache folder. Rejects as {@link LazySpool.open}. */
 export async function openSpool(env: NodeJS.ProcessEnv, runId: RunId): Promise<Spool> {
   return await openSpoolIn(cacheFolder(env), runId);
 }
 
 async function openSpoolIn(parent: string | undefined, runId: RunId): Promise<Spool> {
-  const folder = await makeSpoolFolder(runId, parent);
+  const folder = makeSpoolFolder(runId, parent);
   return {
     folder,
     pathFor: (name) => join(folder, name),

@@ -81,7 +81,6 @@ class EngineSource implements Source {
     // find() and offer() need these.
     const early = [
       this.#engineInfo,
-      this.#leftovers,
       async () => await this.#storedImage(platform),
       async () =>
         this.#engine.takesManyAtOnce && (await this.#engineInfo()).store !== "containerd" && this.#stepSizes(),
@@ -92,6 +91,8 @@ class EngineSource implements Source {
 
   async find(requested: RequestedImage): Promise<FoundImage> {
     const [engine, named] = [this.#engine, this.#named];
+    const tidy = requested.isPlanned ? async () => [] : this.#leftovers;
+    tidy().catch(() => {}); // awaited when layers are wanted
     const mayBeId = (named.digits ?? requested.image.digits) !== undefined;
     const image = agreeOnName(named, mayBeId ? await this.#inspected(undefined) : undefined, requested);
     if (requested.platforms !== undefined) return await this.#findIndex(image, requested.platforms, requested);
@@ -114,7 +115,7 @@ class EngineSource implements Source {
           return stored?.manifest ?? (await readManifest(engine, info, name));
         },
       }),
-      ...this.#waysToServe((options) => ({ ...options, engine, engineInfo, image, info, onlyPlatform, stored })),
+      ...this.#waysToServe(tidy, (options) => ({ ...options, engine, engineInfo, image, info, onlyPlatform, stored })),
     };
   }
 
@@ -136,26 +137,29 @@ class EngineSource implements Source {
     return sizes.length === diffIds.length ? sizes : [];
   }
 
-  #waysToServe(complete: (options: OfferOptions) => EngineOfferOptions): Pick<FoundImage, "served" | "offer"> {
+  /** @param tidy removes leftovers */
+  #waysToServe(
+    tidy: () => Promise<readonly Leftover[]>,
+    complete: (options: OfferOptions) => EngineOfferOptions,
+  ): Pick<FoundImage, "served" | "offer"> {
     const choice = this.#choice;
+    const tellOfLeftovers = async ({ output }: OfferOptions): Promise<void> => {
+      for (const leftover of await tidy()) output.detail({ code: "leftover-removed", leftover });
+    };
     if (choice.kind === "embedded") {
       const served = async (options: OfferOptions): Promise<ServedImage> => {
-        await this.#tellOfLeftovers(options);
+        await tellOfLeftovers(options);
         return serveFromEngine(complete(options));
       };
       return { served, offer: async (options) => await serveFromEmbeddedRegistry(await served(options), options) };
     }
     return {
       offer: async (options) => {
-        await this.#tellOfLeftovers(options);
+        await tellOfLeftovers(options);
         const { serveFromRegistry } = await import("./serve-from-registry.ts");
         return await serveFromRegistry(choice, complete(options));
       },
     };
-  }
-
-  async #tellOfLeftovers({ output }: OfferOptions): Promise<void> {
-    for (const leftover of await this.#leftovers()) output.detail({ code: "leftover-removed", leftover });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

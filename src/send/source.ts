@@ -16,6 +16,8 @@ export interface RequestedImage {
   platforms?: PlatformChoice | undefined;
   /** The platform of the receiver's engine: preferred when the image has several and `platform` is left out. */
   receiverPlatform?: Platform | undefined;
+  /** This is a dry run, which changes nothing: leftovers of killed runs stay. */
+  isPlanned?: boolean | undefined;
 }
 
 /** Which platforms are acceptable. */

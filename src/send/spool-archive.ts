@@ -11,6 +11,7 @@ import { bytes } from "../output/describe.ts";
 import { Failure } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
 import { openSpool } from "../run/spool.ts";
+import { removeDeadSpools } from "../run/spool-folder.ts";
 import { layerFailure } from "../store/layer-failure.ts";
 
 /** The part of the free space on the cache folder's disk that an archive may fill: other programs need some. */
@@ -20,6 +21,8 @@ export interface SpoolOptions {
   env: NodeJS.ProcessEnv;
   output: Output;
   signal: AbortSignal;
+  /** A dry run changes nothing: the spools of killed runs stay. */
+  dryRun?: boolean | undefined;
 }
 
 /** A tar in the cache folder. Disposing removes it. */
@@ -33,7 +36,8 @@ export interface SpooledArchive extends AsyncDisposable {
  *
  * Rejects with `no-space` when the archive would fill the disk, with `InvalidImage` when it is none, and with the signal's reason.
  */
-export async function spoolArchive(path: string, { env, output, signal }: SpoolOptions): Promise<SpooledArchive> {
+export async function spoolArchive(path: string, { env, output, signal, dryRun }: SpoolOptions): Promise<SpooledArchive> {
+  if (!dryRun) await removeDeadSpools(env); // they may take the room
   const spool = await openSpool(env, newRunId());
   const file = spool.pathFor("archive.tar");
   try {

@@ -1,5 +1,6 @@
 import type { EngineImages, ImageInfo } from "../engine/engine-images.ts";
 import { chainIds, digestOf, type Digest } from "../image/digest.ts";
+import { isLeftover, runIdsInName } from "../run/run-id.ts";
 
 /** Concurrent inspections: an engine with hundreds of images answers each in milliseconds. */
 const AT_ONCE = 8;
@@ -39,11 +40,16 @@ export async function inspectAll(engine: EngineImages): Promise<ImageInfo[]> {
       for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
         // The image was removed meanwhile, or is for another platform.
         const info = await engine.inspectImage(id).catch(() => undefined);
-        if (info !== undefined) found.push(info);
+        if (info !== undefined && !isLeftBehind(info)) found.push(info);
       }
     }),
   );
   return found;
+}
+
+/** Whether a killed run has left the image, under its temporary names alone: the next transfer removes it, and a dry run leaves it there. */
+function isLeftBehind({ names = [] }: ImageInfo): boolean {
+  return names.length > 0 && names.every((name) => isLeftover(runIdsInName(name)));
 }
 
 function sharedPrefix(own: readonly Digest[], wanted: readonly Digest[]): number {

@@ -1,4 +1,5 @@
-import { readdir, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { newRunId } from "../../../src/run/run-id.ts";
@@ -59,7 +60,7 @@ test.each(["docker-archive", "oci-archive"] as const)(
   },
 );
 
-test("leftovers of killed runs are removed, temporary files of live runs stay", async () => {
+test("leftovers of killed runs are removed, but not by a dry run; temporary files of live runs stay", async () => {
   await writeTree(at("left"), layoutOf([{ image, ref: "app:v1" }]));
   // No process has that number: Linux ends at 4 million.
   const [dead, alive] = [newRunId(999_999_999), newRunId()];
@@ -67,8 +68,17 @@ test("leftovers of killed runs are removed, temporary files of live runs stay", 
     for (const path of [`left/blobs/sha256/x.${run}.part`, `left/index.json.${run}.part`, `left.tar.${run}.part`])
       await writeFile(at(path), "");
   await writeFile(at("left/index.json.lock"), dead);
-  for (const to of ["oci:left", "docker-archive:left.tar"])
+  const spool = at(`cache/docker-over-ssh/spool-${dead}-AAAAAA`);
+  await mkdir(spool, { recursive: true, mode: 0o700 });
+  const before = await readdir(folder, { recursive: true });
+  const targets = ["oci:left", "docker-archive:left.tar"];
+  for (const to of targets)
+    expect((await run("pull", "--dry-run", "--to", to, "app:v2", ...program, "push", "oci:second")).exitCode).toBe(0);
+  expect(await readdir(folder, { recursive: true })).toEqual(before);
+
+  for (const to of targets)
     expect((await run("pull", "--to", to, "app:v2", ...program, "push", "oci:second")).exitCode).toBe(0);
+  expect(existsSync(spool)).toBe(false);
   const files = [...(await readdir(at("left"), { recursive: true })), ...(await readdir(folder))];
   const left = files.filter((file) => /\.(?:part|lock)$/.test(file));
   expect(left.toSorted()).toEqual([
