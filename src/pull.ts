@@ -187,8 +187,8 @@ async function plan(receiver: Receiver, about: About, terms: NamedTerms): Promis
   const options = receiveOptions(receiver, about, { ...terms, packing }, resumeCache);
   const { index } = about;
   const found = index === undefined ? await target.plan(options) : await planIndex(target.indexes(), index, options);
-  const planned = plannedResult(found, options, tunnel.bytesReceived);
-  const result = { ...planned, ...(await planKeep(target, request, about, terms.names)) };
+  const kept = await planKeep(target, request, about, terms.names, found.id);
+  const result = { ...plannedResult(found, options, tunnel.bytesReceived), ...kept };
   await tunnel.finish({ ...result });
   return result;
 }

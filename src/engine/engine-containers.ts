@@ -1,4 +1,4 @@
-/** The containers of an engine. */
+/** The containers of an engine, and their volumes. */
 export interface EngineContainers {
   runContainer(spec: ContainerSpec): Promise<RunningContainer>;
   /** Opens an image's files without running anything of it. `labels` identify what a killed process leaves behind. */
@@ -9,6 +9,10 @@ export interface EngineContainers {
   usedImages(): Promise<Set<string>>;
   /** Stops and removes a container with its anonymous volumes. Succeeds when it is gone already. */
   removeContainer(id: string): Promise<void>;
+  /** Lists the names of the volumes with a label. */
+  findVolumes(label: string): Promise<string[]>;
+  /** Removes a volume, and returns true. Returns false when a container uses it, running or not. */
+  removeVolume(name: string): Promise<boolean>;
 }
 
 export interface ContainerSpec {
@@ -37,6 +41,7 @@ export interface RunningContainer {
 export interface FoundContainer {
   id: string;
   labels: Record<string, string>;
+  isRunning: boolean;
 }
 
 /** The files of an image. Disposing closes them. */

@@ -1,6 +1,7 @@
 import { lstat, readdir, readlink, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { EngineEndpoint } from "../engine/connect/endpoint.ts";
+import type { EngineContainers } from "../engine/engine-containers.ts";
 import type { Engine } from "../engine/engine.ts";
 import { findLeftovers, removeLeftover } from "../engine/leftovers.ts";
 import { connectEngine } from "../engine/open/connect-engine.ts";
@@ -8,8 +9,8 @@ import { cacheFolder } from "../files/cache-folder.ts";
 import { isOwn, openOwnFolder, UnsafeFolder } from "../files/own-folder.ts";
 import { removeFolder } from "../files/remove-folder.ts";
 import { Failure } from "../output/errors.ts";
-import type { SetupThing } from "../output/setup-steps.ts";
-import { isLeftover, isRunId } from "../run/run-id.ts";
+import type { SetupStep, SetupThing } from "../output/setup-steps.ts";
+import { isLeftover, isRunId, REMOTE_LABEL } from "../run/run-id.ts";
 import { SPOOL_PREFIX } from "../run/spool-folder.ts";
 import { freeFiles } from "../store/resume-cache-files.ts";
 import type { Context } from "../transfer.ts";
@@ -124,22 +125,45 @@ async function runningFiles(): Promise<Set<string>> {
 }
 
 /** An engine that is not there has no leftovers. */
-async function pruneEngine({ endpoint, isDryRun }: PruneOptions, { env, signal, output }: Context): Promise<void> {
+async function pruneEngine(options: PruneOptions, { env, signal, output }: Context): Promise<void> {
   let engine: Engine;
   try {
-    engine = await connectEngine(endpoint, env, signal);
+    engine = await connectEngine(options.endpoint, env, signal);
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof Failure) || error.code !== "engine-unreachable") throw error;
     return output.note({ code: "engine-not-pruned", reason: error.message });
   }
   await using _ = engine;
+  const tell = (step: SetupStep): void => output.note({ code: "setup-step", step });
+  const did = options.isDryRun ? "would-remove" : "removed";
   for await (const leftover of findLeftovers(engine)) {
-    if (!isDryRun) await removeLeftover(engine, leftover);
-    const name = leftover.kind === "container" ? leftover.id : leftover.reference;
-    output.note({
-      code: "setup-step",
-      step: { did: isDryRun ? "would-remove" : "removed", what: leftover.kind, name },
-    });
+    if (!options.isDryRun) await removeLeftover(engine, leftover);
+    tell({ did, what: leftover.kind, name: leftover.kind === "container" ? leftover.id : leftover.reference });
+  }
+  await pruneContainers(engine, options, tell);
+}
+
+/**
+ * Removes what remote sides in containers have left here, as on a host (remote/setup/uninstall-script.ts): containers that do not run, and the volume
+ * with their cache folder. The age of what is in a volume is not known, so it stays with --older-than.
+ */
+async function pruneContainers(
+  engine: EngineContainers,
+  { isDryRun, olderThan }: PruneOptions,
+  tell: (step: SetupStep) => void,
+): Promise<void> {
+  const did = isDryRun ? "would-remove" : "removed";
+  const inUse = { did: "left", reason: "in-use" } as const;
+  let isUsed = false;
+  for (const { id, isRunning } of await engine.findContainers(REMOTE_LABEL)) {
+    isUsed ||= isRunning;
+    if (!isRunning && !isDryRun) await engine.removeContainer(id);
+    tell({ ...(isRunning ? inUse : { did }), what: "container", name: id });
+  }
+  if (olderThan > 0) return;
+  for (const name of await engine.findVolumes(REMOTE_LABEL)) {
+    const isRemoved = isDryRun ? !isUsed : await engine.removeVolume(name);
+    tell({ ...(isRemoved ? { did } : inUse), what: "volume", name });
   }
 }

@@ -63,7 +63,7 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
       },
     }),
     removeOld: async (images, keep, arrived) => await removeOldImages(engine, images, keep, arrived),
-    oldNames: async (images, keep, id) => await planOldImages(engine, images, keep, id),
+    oldNames: async (images, keep, ids) => await planOldImages(engine, images, keep, ids),
     async tag(from, to) {
       for (const name of to) await engine.tagImage(from, name);
     },

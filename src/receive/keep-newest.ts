@@ -1,4 +1,5 @@
 import type { About } from "../conversation/messages.ts";
+import { digestOf } from "../image/digest.ts";
 import { messageOf } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
 import type { NamesHere } from "./names-here.ts";
@@ -36,16 +37,24 @@ export async function keepNewest(
   }
 }
 
-/** Returns what --keep would remove, for a dry run. */
+/**
+ * Returns what --keep would remove, for a dry run. The image may be there already: its ID is the digest of its config; in a containerd store that
+ * of the manifest, which the sender names where it is kept.
+ *
+ * @param found ID of the image, which the target has found
+ */
 export async function planKeep(
   target: Target,
   request: KeepRequested,
   about: About,
   names: NamesHere,
+  found: string | undefined,
 ): Promise<Removed> {
   const keep = keepOf(request, about);
   if (keep === undefined || target.oldNames === undefined) return {};
-  return { removed: await target.oldNames(names, keep, about.configDigest) };
+  const manifest = about.manifest && digestOf(about.manifest.bytes);
+  const ids = [found, about.configDigest, manifest].filter((id) => id !== undefined);
+  return { removed: await target.oldNames(names, keep, ids) };
 }
 
 /** No less than 2, whoever says so: the next delta needs the previous image. */

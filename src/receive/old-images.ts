@@ -1,6 +1,8 @@
 import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine-error.ts";
-import { familiarName, fullName, tryReference, type Reference } from "../image/reference.ts";
+import { familiarName, fullName, taggableName, tryReference, type Reference } from "../image/reference.ts";
+
+type NonEmpty<T> = readonly [T, ...T[]];
 
 /** What --keep removes: names of images, and an image with its last one. */
 export interface OldImages {
@@ -9,50 +11,58 @@ export interface OldImages {
   bytesFreed?: number;
 }
 
+/** An image that --keep removes, by its names in the repository. */
+interface OldImage {
+  id: string;
+  names: string[];
+}
+
 /**
- * Finds the names that --keep removes in a repository: of `keep` images that stay, the one that has just arrived is the first. The others are
+ * Finds the images that --keep removes in a repository: of `keep` images that stay, the one that has just arrived is the first. The others are
  * those that were tagged last, as the engine tells; Podman tells when they were built. So the previous image always stays, of which the next
  * delta is made. An image that a container uses stays as well, whether that runs or not.
  *
- * @param arrived ID of the image that has arrived; undefined where it is not known before, for --dry-run
+ * @param names of the image that has arrived, or would, in this repository
+ * @param arrived its IDs: more than one where it is not known which of them the engine gives to it, for --dry-run
  */
-async function findOldNames(
+async function findOldImages(
   engine: Pick<Engine, "listTagged" | "inspectImage" | "usedImages">,
-  repository: Reference,
+  names: NonEmpty<Reference>,
   keep: number,
-  arrived: string | undefined,
-): Promise<string[]> {
+  arrived: readonly string[],
+): Promise<OldImage[]> {
+  const [repository] = names;
+  const given = new Set(names.map((name) => fullNameOf(taggableName(name) ?? name.given)));
   // An engine finds nothing by docker.io/library/app (moby#34385).
   const tagged = await engine.listTagged(familiarName(repository));
-  const own = tagged.filter(({ name }) => isIn(repository, name));
+  const own = tagged.filter(({ name }) => isIn(repository, name) && !given.has(fullNameOf(name)));
   const used = await engine.usedImages();
   const ids = new Set(own.map(({ id }) => id));
-  ids.delete(arrived ?? "");
+  for (const id of arrived) ids.delete(id);
   const others = await Promise.all(
     [...ids].map(async (id) => {
       const { lastTagged } = (await engine.inspectImage(id)) ?? {};
       const images = own.filter((image) => image.id === id);
-      const names = images.map(({ name }) => name);
-      const isUsed = used.has(id) || names.some((name) => used.has(fullNameOf(name)));
-      return { names, isUsed, at: lastTagged ?? images[0]?.created ?? 0 };
+      const old = { id, names: images.map(({ name }) => name) };
+      return { ...old, isUsed: isUsed(old, used), at: lastTagged ?? images[0]?.created ?? 0 };
     }),
   );
   const old = others.toSorted((a, b) => b.at - a.at).slice(keep - 1);
-  return old.filter(({ isUsed }) => !isUsed).flatMap(({ names }) => names);
+  return old.filter((image) => !image.isUsed);
 }
 
-/** Removes what {@link findOldNames} finds in the repositories of these names. */
+/** Removes what {@link findOldImages} finds in the repositories of these names. */
 export async function removeOldImages(
   engine: Engine,
-  names: readonly Reference[],
+  names: NonEmpty<Reference>,
   keep: number,
   arrived: string,
 ): Promise<OldImages> {
   const removed: string[] = [];
   const before = await engine.layersSize();
-  for (const repository of repositoriesOf(names)) {
-    for (const name of await findOldNames(engine, repository, keep, arrived)) {
-      if (await isRemoved(engine, name)) removed.push(name);
+  for (const inRepository of byRepository(names)) {
+    for (const image of await findOldImages(engine, inRepository, keep, [arrived])) {
+      removed.push(...(await removeImage(engine, image)));
     }
   }
   const after = removed.length === 0 ? before : await engine.layersSize();
@@ -60,20 +70,51 @@ export async function removeOldImages(
   return { names: removed, ...(bytesFreed > 0 && { bytesFreed }) };
 }
 
-/** Returns what {@link removeOldImages} would remove, before the image arrives. */
+/**
+ * Returns what {@link removeOldImages} would remove, before the image arrives.
+ *
+ * @param ids of the image, as far as they are known
+ */
 export async function planOldImages(
   engine: Engine,
-  names: readonly Reference[],
+  names: NonEmpty<Reference>,
   keep: number,
-  arrived: string | undefined,
+  ids: readonly string[],
 ): Promise<string[]> {
-  const found = repositoriesOf(names).map(async (one) => await findOldNames(engine, one, keep, arrived));
-  return (await Promise.all(found)).flat();
+  const found = byRepository(names).map(async (some) => await findOldImages(engine, some, keep, ids));
+  return (await Promise.all(found)).flat().flatMap((image) => image.names);
 }
 
-/** Returns one of the names in each repository. */
-function repositoriesOf(names: readonly Reference[]): Reference[] {
-  return [...new Map(names.map((name) => [`${name.domain}/${name.path}`, name])).values()];
+/**
+ * Removes an image by its names, and returns those. Meanwhile a container may have begun to use it, or a name may have got another image: it is
+ * looked at once more. The engine refuses (409) to remove the last name of an image that a container uses.
+ */
+async function removeImage(engine: Engine, image: OldImage): Promise<string[]> {
+  if (isUsed(image, await engine.usedImages())) return [];
+  const removed: string[] = [];
+  for (const name of image.names) {
+    const { id } = (await engine.inspectImage(name)) ?? {};
+    if (id !== image.id) continue;
+    if (!(await isRemoved(engine, name))) break;
+    removed.push(name);
+  }
+  return removed;
+}
+
+/** @param used IDs and names of the images of all containers */
+function isUsed({ id, names }: OldImage, used: ReadonlySet<string>): boolean {
+  return used.has(id) || names.some((name) => used.has(fullNameOf(name)));
+}
+
+/** Returns the names of each repository. */
+function byRepository(names: NonEmpty<Reference>): NonEmpty<Reference>[] {
+  const groups = new Map<string, NonEmpty<Reference>>();
+  for (const name of names) {
+    const repository = `${name.domain}/${name.path}`;
+    const group = groups.get(repository);
+    groups.set(repository, group === undefined ? [name] : [...group, name]);
+  }
+  return [...groups.values()];
 }
 
 /** Removes a name. The engine refuses (409) where a container has been created from it meanwhile. */

@@ -20,9 +20,10 @@ export async function planLoad(options: EngineReceiveOptions, planned: PlannedIm
   const { about, info } = options;
   const { store } = info;
   const contents = await findPresentLayers(options);
-  if (contents.known.id !== undefined) {
+  const { id } = contents.known;
+  if (id !== undefined) {
     await options.decline();
-    return { layers: [], store, room: [] };
+    return { layers: [], store, room: [], id };
   }
   const present = await contents.present();
   const isMissing = missingLayers(about.diffIds, present);

@@ -40,8 +40,8 @@ export interface Target extends AsyncDisposable {
   manifestOf?(name: string, of: { platform: Platform; runId: RunId }): Promise<Digest | undefined>;
   /** Removes older images of the repositories of these names, because of --keep. Left out by targets without an engine. */
   removeOld?(images: NonEmpty<Reference>, keep: number, arrived: string): Promise<OldImages>;
-  /** Returns the names that {@link removeOld} would remove. `id`: of the image that would arrive, where it is known. */
-  oldNames?(images: NonEmpty<Reference>, keep: number, id: string | undefined): Promise<string[]>;
+  /** Returns the names that {@link removeOld} would remove. `ids`: those that the image may have here. */
+  oldNames?(images: NonEmpty<Reference>, keep: number, ids: readonly string[]): Promise<string[]>;
   /** Gives the received image its names, which other images lose. */
   tag(from: string, to: NonEmpty<string>): Promise<void>;
 }
@@ -50,4 +50,6 @@ export interface Target extends AsyncDisposable {
 export interface TargetPlan extends PlannedLayers {
   store: StoreName;
   room: PlannedRoom[];
+  /** ID of the image, which is there already. Left out: it is not there, or that is not known. */
+  id?: string;
 }

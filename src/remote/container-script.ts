@@ -1,8 +1,8 @@
+import { REMOTE_LABEL } from "../run/run-id.ts";
 import { STARTED_BY_SCRIPT } from "./remote-lines.ts";
 
-/** The volume with the cache folder of remote sides in containers; the label of the volume and of the containers. */
+/** The volume with the cache folder of remote sides in containers. */
 export const CACHE_VOLUME = "docker-over-ssh-cache";
-export const REMOTE_LABEL = "docker-over-ssh.remote";
 
 /** s for an image to be pulled there. Some 55 MB take 44 s at 10 Mbit/s. */
 const PULL_LIMIT = 120;

@@ -13,6 +13,8 @@ export type RunId = string;
 const FORM = /^([0-9a-f]{8})-([0-9]{1,10})-([0-9a-z]{1,8})-([0-9a-f]{4})[0-9a-f]{4}$/;
 /** The label with the run ID of a container. */
 export const RUN_LABEL = "docker-over-ssh.run";
+/** The label of what serves remote sides in containers: these, and the volume with their cache folder. */
+export const REMOTE_LABEL = "docker-over-ssh.remote";
 /** The first path component of every temporary name. */
 export const TEMPORARY_PATH = "docker-over-ssh";
 /** Characters of registry host and path together (distribution/reference, `NameTotalLengthMax`). */

@@ -36,7 +36,10 @@ export interface SpooledArchive extends AsyncDisposable {
  *
  * Rejects with `no-space` when the archive would fill the disk, with `InvalidImage` when it is none, and with the signal's reason.
  */
-export async function spoolArchive(path: string, { env, output, signal, dryRun }: SpoolOptions): Promise<SpooledArchive> {
+export async function spoolArchive(
+  path: string,
+  { env, output, signal, dryRun }: SpoolOptions,
+): Promise<SpooledArchive> {
   if (!dryRun) await removeDeadSpools(env); // they may take the room
   const spool = await openSpool(env, newRunId());
   const file = spool.pathFor("archive.tar");

@@ -128,6 +128,41 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     expect((await docker.docker("run", "--rm", "built:v2")).stdout).toBe("leaving v2");
   });
 
+  test("--keep 2 leaves the image, the one before it, and one that a container uses, also by names that are short to Podman", async () => {
+    const namesOf = (tag: string): string[] => [`docker.io/library/keeping:${tag}`, `localhost/keeping:${tag}`];
+    for (const tag of ["v1", "v2", "v3"]) {
+      await buildImage(podman, `built-here:${tag}`, [{ name: "keeping", bytes: 1000 }]);
+      await podman.podman("tag", `built-here:${tag}`, ...namesOf(tag));
+      await podman.podman("rmi", `built-here:${tag}`);
+    }
+    const { stdout: container } = await podman.docker("create", "localhost/keeping:v1");
+    const keep = async (...options: string[]) => {
+      const as = ["--as", "keeping:v4", "--as", "localhost/keeping:v4"];
+      return await run(
+        "push",
+        "--keep",
+        "2",
+        ...options,
+        ...as,
+        "app:v1",
+        "ssh",
+        "far",
+        "docker",
+        "system",
+        "dial-stdio",
+      );
+    };
+    const names = namesOf("v2").join(", ");
+    expect((await keep("--dry-run")).stderr).toMatch(new RegExp(`; --keep would remove ${names}$`, "m"));
+    const last = await keep();
+    expect(last).toEqual(done);
+    expect(last.stderr).toMatch(new RegExp(`; removed ${names} there`));
+    const left = (await podman.listing()).references.filter((name) => /\/keeping:/.test(name)).toSorted();
+    expect(left).toEqual(["v1", "v3", "v4"].flatMap(namesOf).toSorted());
+    await podman.docker("rm", container);
+    await podman.podman("rmi", ...left);
+  });
+
   test("alone at the remote side accepts no gzip: --compress gzip is refused, and nothing changes", async () => {
     const changes = await rememberEngines(docker, podman);
     const push = ["push", "--compress", "gzip:9", "app:v1", "ssh", "far", "docker", "system", "dial-stdio"];

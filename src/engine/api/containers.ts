@@ -114,8 +114,9 @@ export async function findContainers(api: DockerApi, label: string): Promise<Fou
   const found = (await api.json("GET", "/containers/json", { query: { all: true, filters: { label: [label] } } })) as {
     Id: string;
     Labels?: Record<string, string> | null;
+    State?: string;
   }[];
-  return found.map(({ Id, Labels }) => ({ id: Id, labels: Labels ?? {} }));
+  return found.map(({ Id, Labels, State }) => ({ id: Id, labels: Labels ?? {}, isRunning: State === "running" }));
 }
 
 /** Returns the images of all containers, by ID and by name. */

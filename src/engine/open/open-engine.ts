@@ -2,6 +2,7 @@ import { agreeOnVersion } from "../api/agree-on-version.ts";
 import { isAtLeast } from "../compare-versions.ts";
 import { readConfig } from "../buildkit/read-config.ts";
 import { findContainers, removeContainer, runContainer, usedImages } from "../api/containers.ts";
+import { findVolumes, removeVolume } from "../api/volumes.ts";
 import { type ApiOptions, type DockerApi, openApi } from "../api/docker-api.ts";
 import { describeEndpoint, isOneStream, mayReachUs, type EngineEndpoint } from "../connect/endpoint.ts";
 import { memoize } from "../../streams/memoize.ts";
@@ -104,6 +105,8 @@ function containersOf(api: DockerApi): EngineContainers {
     findContainers: (label) => findContainers(api, label),
     usedImages: () => usedImages(api),
     removeContainer: (id) => removeContainer(api, id),
+    findVolumes: (label) => findVolumes(api, label),
+    removeVolume: (name) => removeVolume(api, name),
   };
 }
 

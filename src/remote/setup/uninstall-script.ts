@@ -1,8 +1,7 @@
 import type { HostConnection } from "../../request.ts";
-import { RUN_LABEL, TEMPORARY_PATH } from "../../run/run-id.ts";
+import { REMOTE_LABEL, RUN_LABEL, TEMPORARY_PATH } from "../../run/run-id.ts";
 import { FOLDERS, HOME_FOLDERS } from "../program-folders.ts";
 import { MARKER } from "../remote-lines.ts";
-import { REMOTE_LABEL } from "../container-script.ts";
 import { blocksOf, evaluatingWords } from "../shell-words.ts";
 import { BIN_FOLDER, LAUNCHER_MARK, NAME, SHARE_FOLDER } from "./launcher.ts";
 

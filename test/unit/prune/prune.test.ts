@@ -6,19 +6,24 @@ import { pruneCommand, type PruneOptionValues } from "../../../src/commands/prun
 import { outputTo } from "../../../src/output/output.ts";
 import { noteText } from "../../../src/output/texts.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
-import { temporaryFolder } from "../engine/fake-engine.ts";
+import { answer, fakeEngine, temporaryFolder } from "../engine/fake-engine.ts";
 import { addProgram, makeFarHome } from "../remote/setup/far-home.ts";
 
 const alive = newRunId();
 const dead = newRunId(Number((await execa`sh -c ${"echo $$"}`).stdout));
 
 /** Runs `docker-over-ssh prune`, and returns what it tells. */
-async function prune(home: string, words: string[] = [], options: PruneOptionValues = {}): Promise<string[]> {
+async function prune(
+  home: string,
+  words: string[] = [],
+  options: PruneOptionValues = {},
+  engine = "unix:///nowhere.sock",
+): Promise<string[]> {
   const notes: string[] = [];
   const output = outputTo((event) => {
     if (event.type === "note") notes.push(noteText(event).replaceAll(home, "~"));
   });
-  const env = { HOME: home, DOCKER_HOST: "unix:///nowhere.sock" };
+  const env = { HOME: home, DOCKER_HOST: engine };
   const job = await pruneCommand.toJob(words, options, env);
   await job.run({ output, signal: new AbortController().signal, env });
   return notes.filter((note) => !note.startsWith("no engine"));
@@ -41,6 +46,8 @@ async function fill(home: string): Promise<string> {
     await writeFile(join(cache, name), Buffer.alloc(8192, 1));
   return cache;
 }
+
+const LEFT = ["container c1", "volume cache"].map((what) => `left the ${what}: a transfer that runs uses it`);
 
 describe("prune", () => {
   test("removes what no run uses, and tells each thing and the bytes", async () => {
@@ -78,6 +85,38 @@ describe("prune", () => {
       expect.stringMatching(/^8\.\d kB of files were removed$/),
     ]);
   });
+
+  test.each<[PruneOptionValues, boolean, string[], string[]]>([
+    [{}, false, ["removed the container c1", "removed the volume cache"], ["/containers/c1", "/volumes/cache"]],
+    [{ dryRun: true }, false, ["would remove the container c1", "would remove the volume cache"], []],
+    [{ olderThan: 1 }, false, ["removed the container c1"], ["/containers/c1"]],
+    [{}, true, [...LEFT], ["/volumes/cache"]],
+    [{ dryRun: true }, true, [...LEFT], []],
+  ])(
+    "%j: the volume and the containers of remote sides in containers, unless one runs: %s",
+    async (options, isRunning, told, removed) => {
+      await using folder = await temporaryFolder();
+      const State = isRunning ? "running" : "exited";
+      await using engine = await fakeEngine({
+        "GET /containers/json": ({ query }, response) =>
+          answer(response, 200, query.get("filters")?.includes("docker-over-ssh.remote") ? [{ Id: "c1", State }] : []),
+        "GET /version": (_, response) => answer(response, 200, { Components: [] }),
+        "GET /images/json": (_, response) => answer(response, 200, []),
+        "GET /volumes": ({ query }, response) =>
+          answer(response, 200, {
+            Volumes: query.get("filters")?.includes("docker-over-ssh.remote") ? [{ Name: "cache" }] : [],
+          }),
+        "DELETE /containers/c1": (_, response) => answer(response, 204),
+        "DELETE /volumes/cache": (_, response) =>
+          isRunning ? answer(response, 409, { message: "in use" }) : answer(response, 204),
+      });
+      const notes = await prune(folder.path, [], options, `unix://${engine.socketPath}`);
+      expect(notes.slice(0, -1)).toEqual(told);
+      expect(engine.calls().filter((call) => call.startsWith("DELETE"))).toEqual(
+        removed.map((path) => `DELETE ${path}`),
+      );
+    },
+  );
 
   test.each([true, false])("on a host, leaves what setup has installed (dry run: %s)", async (dryRun) => {
     await using far = await makeFarHome();

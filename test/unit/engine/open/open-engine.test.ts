@@ -516,7 +516,7 @@ describe("a container", () => {
       "GET /containers/json": json([{ Id: "c1", Labels: { run: "1" } }]),
     });
     await using engine = await openEngine(fake.endpoint);
-    expect(await engine.findContainers("run")).toEqual([{ id: "c1", labels: { run: "1" } }]);
+    expect(await engine.findContainers("run")).toEqual([{ id: "c1", labels: { run: "1" }, isRunning: false }]);
     expect(fake.seen[0]?.query.get("filters")).toBe('{"label":["run"]}');
     expect(fake.seen[0]?.query.get("all")).toBe("true");
   });
