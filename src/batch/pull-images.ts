@@ -10,7 +10,7 @@ import { isForOneImage, isInitiator, type NonEmpty, type PullRequest, type Remot
 import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
 import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { abortable } from "../streams/abortable.ts";
-import { trafficFromNow, type Traffic } from "../traffic.ts";
+import { DividedTraffic } from "../traffic.ts";
 import { connectEarly, failureForPeer, imageOf, type Connect, type Context, type Use } from "../transfer.ts";
 import { oneByOne } from "./one-by-one.ts";
 import { Outcomes } from "./outcomes.ts";
@@ -43,8 +43,9 @@ export async function pullImages(
   const use: Use<void> = async (tunnel, stop, traffic) => {
     takesOneImage = !tunnel.peer.features.includes(CONVERSATIONS);
     const target = await abortable(location.opened, stop);
+    const divided = new DividedTraffic(traffic);
     const receiveOne = async (conversation: Conversation, request: PullRequest, signal: AbortSignal): Promise<void> =>
-      await receiveInto(target, outcomes, conversation, request, signal, traffic);
+      await receiveInto(target, outcomes, conversation, request, signal, divided);
     if (takesOneImage) return await receiveOne(tunnel, first, stop);
     const isConfirmed = await receiveImages(tunnel, {
       timeout: first.timeout,
@@ -77,13 +78,14 @@ async function receiveInto(
   conversation: Conversation,
   request: PullRequest,
   signal: AbortSignal,
-  traffic: Traffic,
+  traffic: DividedTraffic,
 ): Promise<void> {
   const started = performance.now();
-  const own = trafficFromNow(traffic);
   const context = outcomes.begin(request);
   context.output.event({ type: "started", role: request.role, image: imageOf(request) });
-  const result = await receiveOver(conversation, target, request, { ...context, signal }, { traffic: own, started });
+  const result = await traffic.use(
+    async (own) => await receiveOver(conversation, target, request, { ...context, signal }, { traffic: own, started }),
+  );
   outcomes.succeed(request, result);
   context.output.event({ type: "result", ...result });
 }

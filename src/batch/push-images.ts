@@ -5,7 +5,7 @@ import { push, receiveAsk } from "../push.ts";
 import { isInitiator, type NonEmpty, type PushRequest, type RemoteBatch } from "../request.ts";
 import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
-import type { Traffic } from "../traffic.ts";
+import { DividedTraffic } from "../traffic.ts";
 import { connectEarly, failureForPeer, type Connect, type Context, type Use } from "../transfer.ts";
 import { oneByOne } from "./one-by-one.ts";
 import { PushedImages } from "./pushed-images.ts";
@@ -33,7 +33,7 @@ export async function pushImages(
     await images.readSlowOnes();
     const use: Use<void> = async (tunnel, stop, traffic) => {
       takesOneImage = isForOneImage(tunnel);
-      await sendOverTunnel(tunnel, images, first, stop, traffic);
+      await sendOverTunnel(tunnel, images, first, stop, new DividedTraffic(traffic));
     };
     const ready = isInitiator(batch.connection) ? images.oneIsReady() : Promise.resolve(); // as in push.ts
     await connectEarly(await connectTo(first), ready, context.signal, use, {
@@ -68,7 +68,7 @@ export async function sendOverTunnel(
   images: PushedImages,
   first: PushRequest,
   stop: AbortSignal,
-  traffic: Traffic,
+  traffic: DividedTraffic,
 ): Promise<void> {
   if (isForOneImage(tunnel)) return await images.send(tunnel, await receiveAsk(tunnel, first, stop), stop, traffic);
   await sendImages(tunnel, {

@@ -8,7 +8,7 @@ import type { PushRequest, RemoteBatch } from "../request.ts";
 import type { Source } from "../send/source.ts";
 import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { abortable } from "../streams/abortable.ts";
-import { trafficFromNow, type Traffic } from "../traffic.ts";
+import type { DividedTraffic } from "../traffic.ts";
 import { imageOf, type Context } from "../transfer.ts";
 import { Outcomes } from "./outcomes.ts";
 
@@ -73,15 +73,16 @@ export class PushedImages implements AsyncDisposable {
   }
 
   /** Sends the image that the receiver asks for. */
-  async send(conversation: Conversation, ask: Ask, stop: AbortSignal, traffic: Traffic): Promise<void> {
+  async send(conversation: Conversation, ask: Ask, stop: AbortSignal, traffic: DividedTraffic): Promise<void> {
     const started = performance.now();
     const { request, ready } = this.#find(ask.image);
-    const own = trafficFromNow(traffic);
     const context = this.outcomes.begin(request);
     context.output.event({ type: "started", role: request.role, image: imageOf(request) });
     const source = await abortable(ready, stop);
     const surroundings = { ...context, signal: stop };
-    const result = await sendOver(conversation, source, request, surroundings, { traffic: own, started, ask });
+    const result = await traffic.use(
+      async (own) => await sendOver(conversation, source, request, surroundings, { traffic: own, started, ask }),
+    );
     this.outcomes.succeed(request, result);
     context.output.event({ type: "result", ...result });
   }

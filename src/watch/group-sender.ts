@@ -5,7 +5,7 @@ import type { PushRequest } from "../request.ts";
 import { acceptConversations } from "../stdio-tunnel/conversations.ts";
 import { linkLost } from "../stdio-tunnel/failures.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
-import type { Traffic } from "../traffic.ts";
+import type { DividedTraffic } from "../traffic.ts";
 import { failureForPeer } from "../transfer.ts";
 import { isOfTheLink } from "./link-failures.ts";
 
@@ -14,11 +14,11 @@ export class GroupSender {
   readonly #tunnel: Tunnel;
   readonly #request: PushRequest;
   readonly #stop: AbortSignal;
-  readonly #traffic: Traffic;
+  readonly #traffic: DividedTraffic;
   readonly #conversations: ReturnType<typeof acceptConversations>;
 
   /** @param request any of those, for what they share */
-  constructor(tunnel: Tunnel, request: PushRequest, stop: AbortSignal, traffic: Traffic) {
+  constructor(tunnel: Tunnel, request: PushRequest, stop: AbortSignal, traffic: DividedTraffic) {
     this.#tunnel = tunnel;
     this.#request = request;
     this.#stop = stop;

@@ -5,7 +5,7 @@ import { asFailure, reportOf } from "../explain-error.ts";
 import type { PushRequest, RemoteBatch } from "../request.ts";
 import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
-import type { Traffic } from "../traffic.ts";
+import { DividedTraffic } from "../traffic.ts";
 import { connectEarly, imageOf, type Connect, type Context, type Use } from "../transfer.ts";
 import { BackOff } from "./back-off.ts";
 import { isForGood, isOfTheLink } from "./link-failures.ts";
@@ -35,7 +35,7 @@ interface Attempt {
 interface Link {
   tunnel: Tunnel;
   stop: AbortSignal;
-  traffic: Traffic;
+  traffic: DividedTraffic;
 }
 
 /** The watch of the images for one remote side: what is known from one attempt to the next. */
@@ -110,7 +110,7 @@ export class Watch {
     let isTold = false;
     const use: Use<void> = async (tunnel, stop, traffic) => {
       this.#hasConnected = true;
-      const link = { tunnel, stop, traffic };
+      const link = { tunnel, stop, traffic: new DividedTraffic(traffic) };
       if (tunnel.peer.features.includes(MORE_IMAGES)) return await this.#keepSending(attempt, link, group);
       if (this.#keepsLink) context.output.note({ code: "link-not-kept", peerVersion: tunnel.peer.tool });
       this.#keepsLink = false;
