@@ -21,6 +21,11 @@ export interface Context {
   /** Aborted when the transfer is to stop. */
   signal: AbortSignal;
   env: NodeJS.ProcessEnv;
+  /**
+   * Resolves when a login may ask on the terminal, where several hosts take turns. The result ends the turn, which an answer of the remote side does
+   * as well. Left out: at once.
+   */
+  login?: () => Promise<() => void>;
 }
 
 /** Returns the name of a transfer among others, for its events. */

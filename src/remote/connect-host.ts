@@ -1,6 +1,7 @@
 import type { Platform } from "../image/platform.ts";
 import { messageOf } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
+import { abortable } from "../streams/abortable.ts";
 import { push } from "../push.ts";
 import type { HostConnection, PushRequest, TransferRequest } from "../request.ts";
 import { overTunnel } from "../stdio-tunnel/open.ts";
@@ -31,6 +32,7 @@ export function connectToHost(
     return runRemoteCommand(loginCommand(connection, words), named, request, context);
   };
   return async (use, options) => {
+    await abortable(Promise.resolve(context.login?.()), options.signal);
     await using link = start();
     const { signal } = options;
     const started = await startRemoteProgram(link, connection, request, {

@@ -1,7 +1,8 @@
 import { closeSync, openSync } from "node:fs";
 import type { TransferEvent } from "../output/events.ts";
 import { outputTo, type Output } from "../output/output.ts";
-import { deferred } from "../streams/deferred.ts";
+import type { Context } from "../transfer.ts";
+import { deferred, type Deferred } from "../streams/deferred.ts";
 import { memoize } from "../streams/memoize.ts";
 
 /**
@@ -10,21 +11,37 @@ import { memoize } from "../streams/memoize.ts";
  */
 export class LoginQueue {
   #last = Promise.resolve();
-  readonly #mayAsk = memoize(async () => hasTerminal());
+  readonly #mayAsk: () => Promise<boolean>;
 
-  /** Runs `use` when no other login may ask. Its login is over when the remote side answers, or `use` ends. */
-  async run<T>(output: Output, use: (watched: Output) => Promise<T>): Promise<T> {
-    const over = deferred<void>();
-    const before = this.#last;
-    if (await this.#mayAsk()) {
-      this.#last = over.promise;
-      await before;
-    }
+  /** @param mayAsk whether a login can ask; left out: whether this process has a terminal */
+  constructor(mayAsk: () => boolean = hasTerminal) {
+    this.#mayAsk = memoize(async () => mayAsk());
+  }
+
+  /**
+   * Runs `use`, whose logins wait for their turn in `login`: the first one, and those of a further connection, or of --run. A turn is over when the
+   * remote side answers, as `watched` is told, or `login`'s result is called, or `use` ends. A login within a turn does not wait.
+   */
+  async run<T>(output: Output, use: (own: Required<Pick<Context, "output" | "login">>) => Promise<T>): Promise<T> {
+    let turn: Deferred<void> | undefined;
+    const leave = (): void => {
+      turn?.resolve();
+      turn = undefined;
+    };
+    const login = async (): Promise<() => void> => {
+      if (turn === undefined && (await this.#mayAsk())) {
+        const [before, own] = [this.#last, deferred<void>()];
+        this.#last = own.promise;
+        turn = own;
+        await before;
+      }
+      return leave;
+    };
     const watched = outputTo((event) => {
       output.event(event);
-      if (hasAnswered(event)) over.resolve();
+      if (hasAnswered(event)) leave();
     });
-    return await use(watched).finally(over.resolve);
+    return await use({ output: watched, login }).finally(leave);
   }
 }
 

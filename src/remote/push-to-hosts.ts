@@ -45,7 +45,7 @@ export async function pushToHosts(
     const output = outputFor(context.output, only);
     try {
       const once = async () =>
-        await logins.run(output, async (watched) => await pushToHost(remote, { ...context, output: watched }, open));
+        await logins.run(output, async (own) => await pushToHost(remote, { ...context, ...own }, open));
       const results = await once().catch(async (error: unknown) => {
         const isOurDisk =
           open !== undefined && asFailure(error).code === "no-space" && (await sources.isOutOfRoom(request));

@@ -68,12 +68,15 @@ export async function runThere(
   const script = scriptFor(command);
   const words = ["/bin/sh", "-c", EVALUATE_STDIN, "sh", String(Buffer.byteLength(script))];
   const named = { words: connection.given, byHand: loginByHand(connection), shown: `${connection.given} ${shown}` };
+  const leave = await abortable(Promise.resolve(context.login?.()), signal);
   await using link = runRemoteCommand(loginCommand(connection, words), named, request, context);
   const { stdin, stdout } = link.child;
   const lines = new Promise((resolve) => stdout.once("close", resolve).once("end", resolve));
   onLines(stdout, (line) => {
-    if (line.endsWith(BEGUN)) link.answered();
-    else output.event({ type: "remote", line });
+    if (line.endsWith(BEGUN)) {
+      link.answered();
+      leave?.();
+    } else output.event({ type: "remote", line });
   });
   stdin.write(script);
   const exit = await abortable(exitOf(link), signal);
