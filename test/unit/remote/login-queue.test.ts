@@ -5,7 +5,7 @@ import { LoginQueue } from "../../../src/remote/login-queue.ts";
 import { deferred } from "../../../src/streams/deferred.ts";
 
 const quiet = outputTo(() => {});
-const settle = async (): Promise<void> => void (await setImmediate());
+const settle = async (): Promise<void> => await setImmediate();
 
 /** Plays the transfer with a host, whose logins are steps of the test. Notes in `log` when each of them may ask. */
 function hostOf(queue: LoginQueue, name: string, log: string[]) {
@@ -63,6 +63,7 @@ test("a transfer that ends gives up its turn", async () => {
   const next = b.login();
   await a.end();
   await next;
+  expect(log).toEqual(["a: login", "b: login"]);
   await b.end();
 });
 
