@@ -32,10 +32,14 @@ export class ProgressDisplay {
   /** Hosts with a login that is going on: it may ask for a password on the terminal. */
   readonly #logins = new Set<string>();
   #drawnAt = -Infinity;
-  /** Two transfers were shown at least, so that lines name theirs. */
-  #areSeveral = false;
+  /** Of all transfers that were shown: where there are several, lines name theirs. */
+  readonly #images = new Set<string | undefined>();
+  readonly #hosts = new Set<string | undefined>();
+  readonly #namesHosts: boolean;
 
-  constructor(screen: Screen, now: () => number, term: string | undefined) {
+  /** @param namesHosts hosts are named from the first line on */
+  constructor(screen: Screen, now: () => number, term: string | undefined, namesHosts = false) {
+    this.#namesHosts = namesHosts;
     this.#screen = screen;
     this.#now = now;
     if (screen.isTTY !== true || term === "dumb") return;
@@ -72,7 +76,8 @@ export class ProgressDisplay {
     const shown = { name, tracked: new TrackedProgress(progress, now), at: now, stages: new Set<string>() };
     this.#shown.set(key, shown);
     this.#ticks ??= setInterval(() => this.tick(), TICK).unref();
-    this.#areSeveral ||= this.#shown.size > 1;
+    this.#images.add(name.image);
+    this.#hosts.add(name.host);
     return shown;
   }
 
@@ -118,10 +123,13 @@ export class ProgressDisplay {
   }
 
   #lineOf({ name: { image, host }, tracked }: Shown, now: number): ShownProgress {
-    // A log of one transfer has its name in other lines.
-    const name = this.#areSeveral ? [image, host] : this.#area === undefined ? [] : [image];
+    // What is the same in all is left out. A log of one transfer has its name in other lines.
+    const namesHost = this.#namesHosts || this.#hosts.size > 1;
+    const several = [this.#images.size > 1 ? image : undefined, namesHost ? host : undefined];
+    const isOne = this.#images.size <= 1 && !namesHost;
+    const name = isOne && this.#area !== undefined ? [image] : several;
     return {
-      name: name.join(" ").trim(),
+      name: name.filter((part) => part !== undefined).join(" "),
       progress: tracked.last,
       rate: tracked.rate(now),
       elapsed: tracked.elapsed(now),

@@ -21,11 +21,16 @@ const ELAPSED_AFTER = 2_000;
 /** Layers below one transfer; more of them are not in work at a time. */
 const MAX_LAYERS = 8;
 
-/** Returns a line for each transfer, and one for each layer in work below it as far as `rows` has room. No line is wider than `columns`. */
+/**
+ * Returns a line for each transfer, with the same parts below each other, and one for each layer in work below it as far as `rows` has room. No line
+ * is wider than `columns`.
+ */
 export function progressLines(shown: readonly ShownProgress[], columns: number, rows: number): string[] {
   const room = Math.max(1, rows - 1);
-  const lines = shown.slice(0, room).map((transfer) => ({
-    line: transferLine(transfer, columns, shown.length === 1),
+  const visible = shown.slice(0, room);
+  const ofTransfers = transferLines(visible, columns, shown.length === 1);
+  const lines = visible.map((transfer, index) => ({
+    line: ofTransfers[index] ?? "",
     layers: (transfer.progress.perLayer ?? []).slice(0, MAX_LAYERS).map((layer) => layerLine(layer, columns)),
   }));
   const forLayers = room - lines.length;
@@ -51,16 +56,33 @@ const DISPENSABLE = {
   several: [8, 7, 2, 5, 6, 4],
 };
 
-function transferLine({ name, ...shown }: ShownProgress, columns: number, isOnly: boolean): string {
-  const { stage, percent, size, speed, eta, saved, layers } = partsOf(shown);
-  const shortName = shorten(printable(name), Math.floor(columns / 3));
-  const bar = percent === "" ? "" : " ".repeat(BAR.min);
-  const parts = [shortName, stage, bar, percent, size, speed, eta, saved, layers];
+/** Positions of the bar, and of numbers, whose ends are below each other. */
+const BAR_PART = 2;
+const NUMBERS = new Set([3, 4, 5]);
+
+/** All lines have the same parts: what one of them has no room for is left out of all. */
+function transferLines(shown: readonly ShownProgress[], columns: number, isOnly: boolean): string[] {
+  const table = shown.map(({ name, ...transfer }) => {
+    const { stage, percent, size, speed, eta, saved, layers } = partsOf(transfer);
+    const bar = percent === "" ? "" : " ".repeat(BAR.min);
+    return [shorten(printable(name), Math.floor(columns / 3)), stage, bar, percent, size, speed, eta, saved, layers];
+  });
+  const widths = (table[0] ?? []).map((_, part) => Math.max(...table.map((parts) => parts[part]?.length ?? 0)));
   const dispensable = [...DISPENSABLE[isOnly ? "only" : "several"]];
-  const width = (): number => joined(parts).length;
-  while (width() > columns && dispensable.length > 0) parts[dispensable.shift() ?? 0] = "";
-  if (parts[2] !== "") parts[2] = drawBar(shown.progress, Math.min(BAR.max, BAR.min + columns - width()));
-  return joined(parts).slice(0, columns);
+  const width = (): number =>
+    widths.reduce((sum, one) => sum + one, 0) + GAP.length * (widths.filter((one) => one > 0).length - 1);
+  while (width() > columns && dispensable.length > 0) widths[dispensable.shift() ?? 0] = 0;
+  if (widths[BAR_PART]) widths[BAR_PART] = Math.min(BAR.max, BAR.min + columns - width());
+  return table.map((parts, index) => {
+    const cells = widths.flatMap((cellWidth, part) => {
+      if (cellWidth === 0) return [];
+      const text = parts[part] ?? "";
+      const hasBar = part === BAR_PART && text !== "";
+      if (hasBar) return [drawBar(shown[index]?.progress ?? { current: 0 }, cellWidth)];
+      return [NUMBERS.has(part) ? text.padStart(cellWidth) : text.padEnd(cellWidth)];
+    });
+    return cells.join(GAP).trimEnd().slice(0, columns);
+  });
 }
 
 /** Leaves out the bar, then what is behind the bytes. */
@@ -112,5 +134,6 @@ function drawBar({ current, total = 0 }: Pick<Progress, "current" | "total">, wi
 
 /** The end of a name tells more than its beginning. */
 function shorten(name: string, length: number): string {
-  return name.length <= length ? name : `…${name.slice(name.length - length + 1)}`;
+  const short = name.length <= length ? name : name.replaceAll("ssh://", "");
+  return short.length <= length ? short : `…${short.slice(short.length - length + 1)}`;
 }

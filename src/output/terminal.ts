@@ -38,7 +38,7 @@ export class Terminal {
     this.#options = options;
     this.#screen = screen;
     this.#now = now;
-    this.#progress = new ProgressDisplay(screen, now, term);
+    this.#progress = new ProgressDisplay(screen, now, term, options.namesHosts);
   }
 
   /** Prints an event of a transfer. */
