@@ -41,10 +41,13 @@ export class LiveArea {
     this.#drawn = [];
   }
 
-  /** Moves to the first row and clears from there. A terminal that has become narrower has wrapped the lines. */
+  /**
+   * Moves to the first row and clears from there. A terminal that has become narrower has wrapped the lines. Not from the first column: tmux keeps
+   * what is cleared from the screen's first cell in its history (`scroll-on-clear`), at each drawing.
+   */
   #clearing(): string {
     const width = this.columns + 1;
     const rows = this.#drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / width)), 0);
-    return `\r${rows > 1 ? `\u001b[${rows - 1}A` : ""}\u001b[J`;
+    return `\r${rows > 1 ? `\u001b[${rows - 1}A` : ""}\u001b[K\u001b[C\u001b[J\r`;
   }
 }

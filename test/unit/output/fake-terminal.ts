@@ -1,4 +1,4 @@
-/** A terminal that shows what is written to it: wraps lines, moves up, clears to its end. It has no other control sequences. */
+/** A terminal that shows what is written to it: wraps lines, moves up, clears to its end or that of the line. It has no other control sequences. */
 export class FakeTerminal {
   readonly isTTY = true;
   columns: number;
@@ -45,7 +45,11 @@ export class FakeTerminal {
   #put(part: string): void {
     if (part === "\r") this.#column = 0;
     else if (part === "\n") this.#toNextLine();
+    else if (part === "\u001b[C") this.#column += 1;
+    else if (part === "\u001b[K") this.#lines[this.#row] = this.#line.slice(0, this.#column);
     else if (part === "\u001b[J") {
+      if (this.#row === 0 && this.#column === 0)
+        throw new Error("tmux keeps a screen that is cleared from its first cell");
       this.#lines.length = this.#row + 1;
       this.#lines[this.#row] = this.#line.slice(0, this.#column);
     } else if (part.startsWith("\u001b[") && part.endsWith("A"))

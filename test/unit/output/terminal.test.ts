@@ -13,7 +13,7 @@ function screen(isTTY: boolean, options: Partial<OutputOptions> = {}) {
 }
 
 /** How one line is cleared. */
-const CLEAR = "\r\u001b[J";
+const CLEAR = "\r\u001b[K\u001b[C\u001b[J\r";
 
 const MB = 1_000_000;
 
@@ -58,7 +58,7 @@ describe("progress", () => {
       for (; clock.ms < 30_000; clock.ms += 10) {
         output.progress({ stage: STAGES[(clock.ms / 10) % STAGES.length] ?? "working", current: 0 });
       }
-      expect(seen.text.split(isTTY ? "\r" : "\n").length).toBeLessThan(20 + 30_000 / every);
+      expect(seen.text.split(isTTY ? CLEAR : "\n").length).toBeLessThan(20 + 30_000 / every);
     }
   });
 
@@ -66,7 +66,7 @@ describe("progress", () => {
     const { output, seen } = screen(true);
     seen.columns = 0;
     output.progress({ stage: "sending", current: 0 });
-    expect(seen.text).toBe("\r\u001b[Jsending");
+    expect(seen.text).toBe(`${CLEAR}sending`);
   });
 
   test.each([{ quiet: true }, { progress: false }])("is not shown with %j", (options) => {
@@ -95,7 +95,7 @@ describe("during a login, which may ask for a password on the terminal", () => {
       expect(seen.text).toBe("");
       output.show(end);
       output.progress({ stage: "reading-archive", current: MB });
-      expect(seen.text).toContain("\r\u001b[Jreading the archive  1 MB");
+      expect(seen.text).toContain(`${CLEAR}reading the archive  1 MB`);
     }
   });
 
@@ -112,7 +112,7 @@ describe("lines", () => {
     const { output, seen } = screen(true);
     output.progress({ stage: "sending", current: 0 });
     output.remote("hello");
-    expect(seen.text).toBe("\r\u001b[Jsending\r\u001b[Jremote: hello\n\r\u001b[Jsending");
+    expect(seen.text).toBe(`${CLEAR}sending${CLEAR}remote: hello\n${CLEAR}sending`);
   });
 
   test("of the remote side cannot steer the terminal", () => {
