@@ -39,7 +39,7 @@ export async function keepNewest(
 
 /**
  * Returns what --keep would remove, for a dry run. The image may be there already: its ID is the digest of its config; in a containerd store that
- * of the manifest, which the sender names where it is kept.
+ * of the manifest or the index, which the sender names where it is kept.
  *
  * @param found ID of the image, which the target has found
  */
@@ -53,7 +53,7 @@ export async function planKeep(
   const keep = keepOf(request, about);
   if (keep === undefined || target.oldNames === undefined) return {};
   const manifest = about.manifest && digestOf(about.manifest.bytes);
-  const ids = [found, about.configDigest, manifest].filter((id) => id !== undefined);
+  const ids = [found, about.configDigest, manifest, about.index?.root.descriptor.digest].filter((id) => id !== undefined);
   return { removed: await target.oldNames(names, keep, ids) };
 }
 
