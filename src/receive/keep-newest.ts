@@ -53,7 +53,9 @@ export async function planKeep(
   const keep = keepOf(request, about);
   if (keep === undefined || target.oldNames === undefined) return {};
   const manifest = about.manifest && digestOf(about.manifest.bytes);
-  const ids = [found, about.configDigest, manifest, about.index?.root.descriptor.digest].filter((id) => id !== undefined);
+  const ids = [found, about.configDigest, manifest, about.index?.root.descriptor.digest].filter(
+    (id) => id !== undefined,
+  );
   return { removed: await target.oldNames(names, keep, ids) };
 }
 
