@@ -4,6 +4,8 @@ import { createInterface } from "node:readline";
 import { describe, expect, test } from "vitest";
 import { bed, rememberEngines, startDos, why } from "./bed.ts";
 import { connections, env, folder } from "./engine-only-images.ts";
+import { dockerManifest, makeImage } from "../unit/image/make-image.ts";
+import { makeTar } from "../unit/image/tar/make-tar.ts";
 
 const IMAGE = "engine-only-watched:dev";
 
@@ -58,6 +60,19 @@ async function isThere(image: string): Promise<boolean> {
   return (await layersOf(bed.far, IMAGE)) === (await layersOf(bed.near, image));
 }
 
+/** Returns a docker archive of an image for an architecture. */
+async function archiveFor(architecture: string, name: string): Promise<Buffer> {
+  const { config, layers } = await makeImage([500], { architecture });
+  const files = layers.map((content, index) => ({ name: `${index}.tar`, content }));
+  const manifest = dockerManifest(
+    "config.json",
+    files.map((file) => file.name),
+    [name],
+  );
+  return await makeTar([{ name: "config.json", content: config }, ...files, manifest]);
+}
+
+const [RUNS, OTHER] = process.arch === "arm64" ? (["arm64", "amd64"] as const) : (["amd64", "arm64"] as const);
 const WATCHING = { type: "note", code: "watching" };
 const RESULT = { type: "result" };
 
@@ -91,6 +106,19 @@ describe.skipIf(why)("push --watch", () => {
     await run.until(2, RESULT);
     expect(await isThere("engine-only:v2")).toBe(true);
     expect(connections()).toBe(2);
+    expect(await run.stop()).toBe(130);
+  });
+
+  test("to an engine alone; a transfer that fails is told, and the watch goes on", async () => {
+    await bed.near.dockerWithInput([await archiveFor(OTHER, "engine-only-other:v1")], ["load"]);
+    await move("engine-only:v1");
+    const run = watch("--platform", `linux/${RUNS}`, IMAGE, "ssh://bare");
+    await run.until(1, WATCHING);
+    await move("engine-only-other:v1");
+    await run.until(1, { type: "error", code: "image-not-found" });
+    await move("engine-only:v2");
+    await run.until(2, RESULT);
+    expect(await isThere("engine-only:v2")).toBe(true);
     expect(await run.stop()).toBe(130);
   });
 
