@@ -5,8 +5,9 @@ import type { Index } from "../../src/image/manifest.ts";
 import { caseImages } from "../matrix/case-image.ts";
 import type { Engine } from "../testbed/engine.ts";
 import { configFor, type TestImage } from "../unit/image/make-image.ts";
-import { look, whole, writeTar } from "../unit/command-line/images.ts";
+import { look, readTree, whole, writeTar } from "../unit/command-line/images.ts";
 import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
+import { wholeIndex } from "../whole-index.ts";
 import { at, containerd } from "./containerd-pair.ts";
 import { asBuildx, asTest, attestedLayout } from "./layouts.ts";
 
@@ -112,6 +113,111 @@ describe.skipIf(why).each([
     const run = await send(name, ["-H", bed.near.host], "--platform", platform);
     expect(run).toMatchObject({ exitCode: 3, stdout: "" });
     expect(run.stderr).toContain(`${name} is here for linux/${RUNS}, not for ${platform}`);
+    expect(await changes()).toEqual(unchanged(2));
+  });
+});
+
+describe.skipIf(why)(`with its index, between containerd stores of 28.5 and 26.1 ${why ?? ""}`, () => {
+  const OTHERS = [`linux/${OTHER}`, "linux/s390x"] as const;
+  const ATTESTED = "unknown/unknown";
+  const all = ["--all-platforms"];
+  let image: { name: string; prints: string; root: string };
+
+  /** An index of three platforms, of which the second runs here, as an archive and in the engine of 28.5. */
+  beforeAll(async () => {
+    if (why) return;
+    const { v1, v2, prints } = await caseImages("indexed");
+    const { layers } = asTest(v1);
+    const [other, third] = [OTHER, "s390x"].map((architecture) => ({ layers, ...configFor(layers, { architecture }) }));
+    const index = { [OTHERS[0]]: other, [`linux/${RUNS}`]: asTest(v2), [OTHERS[1]]: third } as Record<
+      string,
+      TestImage
+    >;
+    await writeTar(at("indexed.tar"), attestedLayout(index, v2.name));
+    await containerd.near.docker("load", "--input", at("indexed.tar"));
+    image = { name: v2.name, prints, root: await idOf(containerd.near, v2.name) };
+  });
+
+  const idOf = async (engine: Engine, name: string): Promise<string> =>
+    (await engine.docker("image", "inspect", "--format", "{{.Id}}", name)).stdout;
+  const push = async (...words: string[]) => await dos(["push", ...words], { on: containerd });
+  const toFar = (name: string): string[] => ["ssh", "far", "docker-over-ssh", "pull", name];
+
+  /** Pulls the image out of the far engine into a layout, and reads what is there with another reader. */
+  async function readFar(name: string, options: string[]) {
+    const path = at(`far-${name.replace(":", "-")}-${options.length}`);
+    const pull = ["pull", ...options, "--to", `oci:${path}`, name, "ssh", "far", "docker-over-ssh", "push", name];
+    expect(await dos(pull, { on: containerd })).toEqual(done);
+    return wholeIndex(await readTree(path), name);
+  }
+
+  test("several platforms alone: the same digest, the one for the engine runs, and the others are absent", async () => {
+    const { name, root, prints } = image;
+    const two = ["--platform", `linux/${RUNS}`, "--platform", OTHERS[0]];
+    expect(await push(...two, "--as", "some:v1", name, ...toFar("some:v1"))).toEqual(done);
+    expect(await idOf(containerd.far, "some:v1")).toBe(root);
+    expect((await containerd.far.docker("run", "--rm", "some:v1")).stdout).toBe(prints);
+    const platforms = [OTHERS[0], `linux/${RUNS}`, ATTESTED, ATTESTED];
+    expect(await readFar("some:v1", two)).toEqual({ root, platforms, faults: [] });
+    const run = await dos(
+      ["pull", ...all, "--to", `oci:${at("absent")}`, "some:v1", "ssh", "far", "docker-over-ssh", "push", "some:v1"],
+      { on: containerd },
+    );
+    expect(run).toMatchObject({ exitCode: 3 });
+    expect(run.stderr).toContain("names linux/s390x without the content");
+  });
+
+  test("all platforms: from an archive to an engine, to another one, to a layout, bit by bit; what is there is not sent", async () => {
+    const { name, root, prints } = image;
+    const changes = await rememberEngines(containerd.near);
+    const from = `oci-archive:${at("indexed.tar")}:${name}`;
+    expect(await push(...all, "--as", "again:v1", from, "docker-over-ssh", "pull", "again:v1")).toEqual(done);
+    expect(await idOf(containerd.near, "again:v1")).toBe(root);
+    const first = await push(...all, "again:v1", ...toFar("again:v1"));
+    expect(first).toEqual(done);
+    expect(first.stderr).toContain("for 3 layers, 12 layers"); // one platform's config, and its attestation
+    expect(await idOf(containerd.far, "again:v1")).toBe(root);
+    const second = await push(...all, "--json", name, ...toFar(name));
+    const events = second.stdout.split("\n").map((line) => JSON.parse(line || "{}") as Record<string, unknown>);
+    const result = events.find(({ type }) => type === "result");
+    expect(result).toMatchObject({ id: root, manifestDigest: root, layersSent: 0, layersPresent: 15 });
+    expect(Number(result?.bytesSent)).toBeLessThan(20_000);
+    // The blobs stay with the last name that needs them.
+    await containerd.far.docker("rmi", "some:v1", "again:v1");
+    const platforms = [OTHERS[0], `linux/${RUNS}`, OTHERS[1], ATTESTED, ATTESTED, ATTESTED];
+    expect(await readFar(name, all)).toEqual({ root, platforms, faults: [] });
+    expect((await containerd.far.docker("run", "--rm", name)).stdout).toBe(prints);
+    await containerd.near.docker("rmi", "again:v1");
+    expect(await changes()).toEqual(unchanged(1));
+  });
+
+  test("into and out of an engine alone, of platforms that do not run there", async () => {
+    const dial = ["ssh", "far", "docker", "system", "dial-stdio"];
+    const foreign = OTHERS.flatMap((platform) => ["--platform", platform]);
+    expect(await push(...foreign, "--as", "foreign:v1", image.name, ...dial)).toEqual(done);
+    expect(await idOf(containerd.far, "foreign:v1")).toBe(image.root);
+    const pull = ["pull", ...foreign, "--to", `oci:${at("foreign")}`, "foreign:v1", ...dial];
+    expect(await dos(pull, { on: containerd })).toEqual(done);
+    const platforms = [...OTHERS, ATTESTED, ATTESTED];
+    expect(wholeIndex(await readTree(at("foreign")), "foreign:v1")).toEqual({
+      root: image.root,
+      platforms,
+      faults: [],
+    });
+    await containerd.far.docker("rmi", "foreign:v1");
+  });
+
+  test("a classic store on either side refuses before anything is sent, with what to do", async () => {
+    const changes = await rememberEngines(bed.near, containerd.near);
+    const to = await push(...all, image.name, "docker-over-ssh", "pull", "-H", bed.near.host, image.name);
+    const own = await dos(["pull", ...all, "-H", bed.near.host, image.name, "docker-over-ssh", "push", image.name], {
+      on: containerd,
+    });
+    for (const run of [to, own]) {
+      expect(run.exitCode).toBe(13);
+      expect(run.stderr).toContain("the classic store of");
+      expect(run.stderr).toContain("containerd-snapshotter");
+    }
     expect(await changes()).toEqual(unchanged(2));
   });
 });
