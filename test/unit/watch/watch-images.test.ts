@@ -143,6 +143,7 @@ test("a transfer that fails is told, and the watch goes on", async () => {
   put("4");
   await until("connected", "received 1", "watching", "image-not-found", "no-space", "received 4");
   expect(await end()).toBe("stopped");
+  expect(log.slice(3)).toEqual(["image-not-found", "no-space", "received 4"]); // none is tried again by itself
 });
 
 test("a link that is lost is opened again, and what has moved meanwhile is sent", async () => {
