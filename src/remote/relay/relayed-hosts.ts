@@ -106,12 +106,11 @@ export class RelayedHosts {
    */
   outcomes(ended?: unknown): Outcome[] {
     return [...this.#hosts.values()].map((host) => {
+      if (!isTold(host, ended)) this.#fail(host, ended ?? this.#refusal ?? notTold(this.#first));
       const [failure] = host.failures.values();
       if (failure !== undefined) return { failure };
       const results = host.remote.transfers.flatMap((request) => host.results.get(imageOf(request)) ?? []);
-      if (results.length === host.remote.transfers.length && ended === undefined)
-        return { results: results as unknown as NonEmpty<TransferResult> };
-      return { failure: this.#fail(host, ended ?? this.#refusal ?? notTold(this.#first)) };
+      return { results: results as unknown as NonEmpty<TransferResult> };
     });
   }
 
@@ -125,4 +124,11 @@ export class RelayedHosts {
     });
     return failure;
   }
+}
+
+/** Whether the relay has told what has become of each image, and of the command of --run, which follows the last one. */
+function isTold({ remote, results, failures }: RelayedHost, ended: unknown): boolean {
+  if (failures.has(undefined)) return true; // of the host as a whole
+  const isOpen = remote.transfers.map(imageOf).some((image) => !results.has(image) && !failures.has(image));
+  return !isOpen && (ended === undefined || remote.run === undefined || failures.size > 0);
 }

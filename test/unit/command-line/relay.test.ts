@@ -102,6 +102,7 @@ describe("push --relay", () => {
       expect(stderr).toContain(message);
       expect(stderr).toMatch(new RegExp(`^ssh://${host} +done`, "m"));
       expect(stderr).toMatch(/^ssh:\/\/c +failed: /m);
+      expect(stderr).not.toMatch(/^ssh:\/\/b +failed: /m);
     },
   );
 

@@ -1,6 +1,7 @@
 /** What a hostile first host can make of the events of others. */
 import { expect, test } from "vitest";
 import { pushJob } from "../../../../src/commands/push.ts";
+import { Failure } from "../../../../src/output/errors.ts";
 import type { TransferEvent, TransferResult } from "../../../../src/output/events.ts";
 import { outputTo } from "../../../../src/output/output.ts";
 import { RelayedHosts } from "../../../../src/remote/relay/relayed-hosts.ts";
@@ -19,10 +20,12 @@ const RESULT: TransferResult = {
 };
 
 /** The hosts b and c get app:v1 under the name app:v2, and the relay writes these events. */
-function relayed(...events: object[]) {
+const relayed = (...events: object[]) => relayedBy({}, ["app:v1"], ...events);
+
+function relayedBy(options: { as?: undefined; run?: string }, images: [string, ...string[]], ...events: object[]) {
   const { batch } = pushJob(
-    { images: ["app:v1"], command: ["ssh://a", "ssh://b", "ssh://c"] },
-    { as: ["app:v2"], relay: true },
+    { images, command: ["ssh://a", "ssh://b", "ssh://c"] },
+    { as: ["app:v2"], relay: true, ...options },
     {},
   );
   const [first, ...others] = batch.remotes;
@@ -101,11 +104,28 @@ test("a login that fails there says what else to do", () => {
   });
 });
 
-test("a relay that has not ended well has failed for all hosts without an outcome, and one that refuses, in its words", () => {
+test("a relay that has not ended well has failed for the hosts without an outcome, and one that refuses, in its words", () => {
   expect(relayed(on("ssh://b", { type: "result", ...RESULT })).hosts.outcomes(new Error("gone"))).toMatchObject([
-    { failure: { code: "internal" } },
+    { results: [{}] },
     { failure: { code: "internal" } },
   ]);
   const { hosts } = relayed({ type: "error", code: "usage", exitStatus: 2, side: "here", message: "not an order" });
   expect(hosts.outcomes()).toMatchObject([{ failure: { message: "not an order" } }, { failure: { code: "usage" } }]);
+});
+
+test("with --run, a result is no outcome before the relay has ended well", () => {
+  const result = on("ssh://b", { type: "result", ...RESULT });
+  const withRun = (...events: object[]) => relayedBy({ run: "true" }, ["app:v1"], ...events).hosts;
+  expect(withRun(result).outcomes(new Error("gone"))[0]).toMatchObject({ failure: { code: "internal" } });
+  expect(withRun(result).outcomes()[0]).toMatchObject({ results: [{}] });
+});
+
+test("the end of the relay is told where only some images have an outcome", () => {
+  const { hosts, told } = relayedBy({ as: undefined }, ["app:v1", "app:v2"]);
+  hosts.notArrived(["app:v1"], undefined);
+  hosts.outcomes(new Failure("link-lost", "the relay has ended"));
+  expect(told.slice(2)).toMatchObject([
+    { code: "link-lost", transfer: { host: "ssh://b" } },
+    { code: "link-lost", transfer: { host: "ssh://c" } },
+  ]);
 });
