@@ -39,19 +39,23 @@ export class WatchedEngine implements AsyncDisposable {
   /** Returns the ID of the image of a request; undefined when it is not there. */
   async idOf(request: PushRequest): Promise<string | undefined> {
     const engine = await this.#sources.engineOf(request);
-    return (await engine.inspectImage(request.source.given))?.id;
+    const { source } = request;
+    const name = source.kind === "docker-daemon" ? source.image.given : source.given; // without `docker-daemon:`
+    return (await engine.inspectImage(name))?.id;
   }
 
   /** Resolves soon after any image of the engine has changed, also if that was before this call and after the last. */
   async changed(signal: AbortSignal): Promise<void> {
     await abortable(this.#changed.promise, signal);
-    await delay(SETTLE, undefined, { signal });
+    await abortable(delay(SETTLE), signal);
     this.#changed = deferred();
   }
 
   async #follow(signal: AbortSignal): Promise<never> {
     const engine = await this.#events.opened;
-    for await (const _ of await engine.imageEvents(signal)) this.#changed.resolve();
+    const events = await engine.imageEvents(signal);
+    this.#changed.resolve(); // perhaps before this, after the images were looked up
+    for await (const _ of events) this.#changed.resolve();
     throw new Failure("engine-unreachable", `${engine.address} tells no events any more`, {
       expected: "a list of events that does not end",
       hint: "Check whether the engine still runs: docker info",

@@ -19,6 +19,8 @@ import { answer, fakeEngine, type FakeEngine } from "../engine/fake-engine.ts";
 let engine: FakeEngine;
 let image: object | undefined;
 let listeners: ServerResponse[];
+/** The engine begins to tell events when this has resolved. */
+let tellsEvents: Promise<void>;
 let stop: AbortController;
 /** What was told and done, in a word each. */
 let log: string[];
@@ -28,8 +30,10 @@ let loseLink: (error: Failure) => void;
 
 beforeEach(async () => {
   [listeners, log, failure, stop] = [[], [], undefined, new AbortController()];
+  tellsEvents = Promise.resolve();
   engine = await fakeEngine({
-    "GET /events": (_, response) => {
+    "GET /events": async (_, response) => {
+      await tellsEvents;
       response.writeHead(200).flushHeaders();
       listeners.push(response);
     },
@@ -94,10 +98,10 @@ function connectTo(features: string[]): Connect {
 }
 
 /** Watches app:v1, and notes the events. */
-function watch(features = [CONVERSATIONS, MORE_IMAGES], afterwards = async () => {}) {
+function watch(features = [CONVERSATIONS, MORE_IMAGES], afterwards = async () => {}, given = "app:v1") {
   const endpoint = { host: `unix://${engine.socketPath}`, platform: [{ os: "linux", architecture: "amd64" }] };
   const connection = { kind: "engine", words: ["ssh", "far", "docker", "system", "dial-stdio"] } as const;
-  const request = readPushRequest("app:v1", connection, endpoint, {});
+  const request = readPushRequest(given, connection, endpoint, {});
   const output = outputTo((event: TransferEvent) => {
     if (event.type === "note" || event.type === "error") log.push(event.code);
   });
@@ -130,6 +134,25 @@ test("sends what the tag moves to, over one connection", async () => {
   await until(...first, "received 2", "received 3");
   expect(await end()).toBe("stopped");
   expect(log).toEqual([...first, "received 2", "received 3"]);
+});
+
+test("the image may be named with the prefix of its location", async () => {
+  const { until, end } = watch(undefined, undefined, "docker-daemon:app:v1");
+  await until("connected", "received 1", "watching");
+  put("2");
+  await until("connected", "received 1", "watching", "received 2");
+  expect(await end()).toBe("stopped");
+});
+
+test("a tag that moves before the engine tells events is sent as well", async () => {
+  const telling = deferred<void>();
+  tellsEvents = telling.promise;
+  const { until, end } = watch();
+  await until("connected", "received 1", "watching");
+  put("2");
+  telling.resolve();
+  await until("connected", "received 1", "watching", "received 2");
+  expect(await end()).toBe("stopped");
 });
 
 test("a transfer that fails is told, and the watch goes on", async () => {
