@@ -1,6 +1,6 @@
 import { createReadStream, createWriteStream } from "node:fs";
-import { open } from "node:fs/promises";
-import type { Readable } from "node:stream";
+import { open, rm } from "node:fs/promises";
+import { addAbortSignal, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { cutTar } from "../delta/cut-tar.ts";
 import { decodeRecipe } from "../delta/decode-recipe.ts";
@@ -17,6 +17,7 @@ import { decompressLayer } from "../image/layer/decompress-layer.ts";
 import { passThroughVerifier } from "../image/layer/verified-stream.ts";
 import { digestVerifier } from "../image/layer/verify-digest.ts";
 import { MEDIA_TYPE } from "../image/manifest.ts";
+import { countBytes } from "../streams/count-bytes.ts";
 import { gzip } from "../streams/gzip.ts";
 import type { DeltaBaseImage } from "./delta-bases.ts";
 import { bytesFree } from "./rebuilt-file.ts";
@@ -46,19 +47,41 @@ export interface CutOptions {
   base: Pick<DeltaBaseImage, "tars">;
   /** Bytes of the tar. */
   size: number;
-  /** A new file, beside which one with the suffix `.recipe` is written. */
+  /** A new file, beside which one with the suffix `.recipe` is written, and removed again. */
   path: string;
+  signal: AbortSignal;
+  /** Receives the bytes that are read: a large layer takes minutes. */
+  onBytes?: ((count: number) => void) | undefined;
 }
 
-/** Cuts a layer's plain tar, and writes its delta against a base. Rejects with the errors of the base and of the file system. */
-export async function writeDelta({ tar, base, size, path }: CutOptions): Promise<DeltaBlob> {
-  const pieces = new PieceIndex();
+/**
+ * Cuts a layer's plain tar, and writes its delta against a base. Rejects with the errors of the base and of the file system, and when it is
+ * aborted; then it leaves no file.
+ */
+export async function writeDelta(options: CutOptions): Promise<DeltaBlob> {
+  const { path } = options;
   const recipePath = `${path}.recipe`;
-  await pipeline(encodeRecipe(cutTar(createReadStream(tar)), { pieces }), createWriteStream(recipePath, NEW));
+  try {
+    return await cut(options, recipePath);
+  } catch (error) {
+    await rm(path, { force: true }); // a full disk needs the room
+    throw error;
+  } finally {
+    await rm(recipePath, { force: true });
+  }
+}
+
+async function cut(
+  { tar, base, size, path, signal, onBytes = () => {} }: CutOptions,
+  recipePath: string,
+): Promise<DeltaBlob> {
+  const pieces = new PieceIndex();
+  const segments = cutTar(countBytes(createReadStream(tar), onBytes));
+  await pipeline(encodeRecipe(segments, { pieces }), createWriteStream(recipePath, NEW), { signal });
   const rebuild = TarRebuild.start(undefined, decodeRecipe(createReadStream(recipePath), { maxSize: size }));
   try {
     await rebuild.recipeRead;
-    await reuseAll(rebuild, base);
+    await reuseAll(rebuild, base, { signal, onBytes });
     const missing = rebuild.missingOrdinals();
     const list = encodeMissingPieces(missing);
     await using file = await open(tar);
@@ -66,9 +89,12 @@ export async function writeDelta({ tar, base, size, path }: CutOptions): Promise
     const header = headerOf((await recipe.stat()).size, list.length);
     const written = digestVerifier({ what: "a delta" });
     const parts = gzip(
-      joined([header], recipe.createReadStream({ autoClose: false }), [list], pieces.read(file, missing)),
+      countBytes(
+        joined([header], recipe.createReadStream({ autoClose: false }), [list], pieces.read(file, missing)),
+        onBytes,
+      ),
     );
-    await pipeline(passThroughVerifier(parts, written), createWriteStream(path, NEW));
+    await pipeline(passThroughVerifier(parts, written), createWriteStream(path, NEW), { signal });
     const bytes = rebuild.distinctBytes;
     return { path, ...written.finish(), bytes, bytesFound: bytes - rebuild.missing.bytes };
   } finally {
@@ -93,6 +119,8 @@ export interface RebuildFromDeltaOptions {
   /** A new file. */
   path: string;
   signal: AbortSignal;
+  /** Receives the bytes that are read. */
+  onBytes?: ((count: number) => void) | undefined;
 }
 
 /**
@@ -100,10 +128,10 @@ export interface RebuildFromDeltaOptions {
  * {@link OtherDeltaBase}, and the errors of the base and of the file system.
  */
 export async function rebuildFromDelta(options: RebuildFromDeltaOptions): Promise<number> {
-  const { diffId, base, path, signal } = options;
+  const { diffId, base, path, signal, onBytes = () => {} } = options;
   await using file = await open(path, "wx+", 0o600);
-  const plain = decompressLayer(options.open(), MEDIA_TYPE.ociLayerGzip);
-  const parts = new Parts(plain);
+  const plain = addAbortSignal(signal, decompressLayer(options.open(), MEDIA_TYPE.ociLayerGzip));
+  const parts = new Parts(countBytes(plain, onBytes));
   try {
     const lengths = readHeader(await parts.bytes(HEADER));
     const maxSize = Math.min(options.size, await bytesFree(path));
@@ -112,7 +140,7 @@ export async function rebuildFromDelta(options: RebuildFromDeltaOptions): Promis
     verified.catch(() => {}); // awaited below
     try {
       await rebuild.recipeRead;
-      await reuseAll(rebuild, base);
+      await reuseAll(rebuild, base, { signal, onBytes });
       const list = await parts.bytes(lengths.list);
       // The same recipe, and the same files in the base, leave the same pieces.
       if (!list.equals(encodeMissingPieces(rebuild.missingOrdinals()))) throw new OtherDeltaBase("it has other files");
@@ -130,8 +158,15 @@ export async function rebuildFromDelta(options: RebuildFromDeltaOptions): Promis
 }
 
 /** Reads all files of a base that a layer may have pieces of: both sides find the same ones. */
-async function reuseAll(rebuild: TarRebuild, base: Pick<DeltaBaseImage, "tars">): Promise<void> {
-  for await (const { tar } of base.tars(rebuild.folders)) await reusePieces(tar, rebuild);
+async function reuseAll(
+  rebuild: TarRebuild,
+  base: Pick<DeltaBaseImage, "tars">,
+  { signal, onBytes }: { signal: AbortSignal; onBytes: (count: number) => void },
+): Promise<void> {
+  for await (const { tar } of base.tars(rebuild.folders)) {
+    signal.throwIfAborted();
+    await reusePieces(countBytes(tar, onBytes), rebuild);
+  }
 }
 
 function headerOf(recipe: number, list: number): Buffer {
@@ -158,8 +193,8 @@ class Parts {
   readonly #chunks: AsyncIterator<Buffer>;
   #left: Buffer = Buffer.alloc(0);
 
-  constructor(stream: Readable) {
-    this.#chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  constructor(bytes: AsyncIterable<Buffer>) {
+    this.#chunks = bytes[Symbol.asyncIterator]();
   }
 
   /** Yields the next `length` bytes. Throws `InvalidImage` when the stream ends before. */

@@ -1,5 +1,5 @@
 import { createReadStream, createWriteStream } from "node:fs";
-import { stat } from "node:fs/promises";
+import { rm, stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import type { Engine } from "../engine/engine.ts";
 import type { HaveList } from "../have/have-list.ts";
@@ -16,6 +16,7 @@ import { writeDelta, type DeltaBlob } from "../rebuild/delta-blob.ts";
 import type { Spool } from "../run/spool.ts";
 import { inspectAll } from "../store/related-images.ts";
 import type { LayerFile } from "../store/store.ts";
+import { countBytes } from "../streams/count-bytes.ts";
 import type { ArchiveMaker } from "./archive-maker.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
 import { roomThere } from "./room.ts";
@@ -40,10 +41,13 @@ export function partialArchives({ list, engine: openEngine }: PartialOptions): A
     isPartial: true,
     wanted: ({ diffIds }) => layersMissingThere(list, diffIds),
     rooms: (about, wanted) => roomThere(list.engine.bytesFree, about, wanted),
-    async make({ files, config }, options, spool) {
+    async make({ files, config }, options, spool, onMoved) {
       const { about, names } = options;
+      const onBytes = whileCutting(options, onMoved);
       const deltas =
-        options.noDeltaReason === "option" ? NONE : await deltasOf(files, { list, openEngine }, spool, options);
+        options.noDeltaReason === "option"
+          ? NONE
+          : await deltasOf(files, { list, openEngine }, { ...options, spool, onBytes });
       const layers = new Map<Digest, PartialLayer>();
       const paths = new Map<string, string>();
       for (const { diffId, blob, path } of files) {
@@ -71,7 +75,22 @@ export function partialArchives({ list, engine: openEngine }: PartialOptions): A
   };
 }
 
+/** Returns a function that reports the bytes that are read to make deltas: without reports, a side that works for minutes is given up. */
+function whileCutting({ onProgress }: ReceiveOptions, onMoved: (bytes: number) => void): (count: number) => void {
+  const progress = { stage: "preparing" as const, current: 0 };
+  return (count) => {
+    onMoved(count);
+    progress.current += count;
+    onProgress(progress);
+  };
+}
+
 type Delta = DeltaBlob & { plainSize: number };
+
+interface CuttingOptions extends ReceiveOptions {
+  spool: Spool;
+  onBytes: (count: number) => void;
+}
 
 /** The layers by delta, by their diff IDs, and their delta base. */
 interface Deltas {
@@ -85,8 +104,7 @@ const NONE: Deltas = { of: new Map() };
 async function deltasOf(
   files: readonly LayerFile[],
   { list, openEngine }: { list: HaveList; openEngine: PartialOptions["engine"] },
-  spool: Spool,
-  options: ReceiveOptions,
+  options: CuttingOptions,
 ): Promise<Deltas> {
   const large = files.filter(({ size }) => size >= WORTH_CUTTING);
   if (large.length === 0 || openEngine === undefined) return NONE;
@@ -100,7 +118,7 @@ async function deltasOf(
   await using base = await openDeltaBase(engine, found.id, options.signal);
   const deltas = new Map<Digest, Delta>();
   for (const file of large) {
-    const delta = await deltaOf(file, base, spool, options);
+    const delta = await deltaOf(file, base, options);
     if (delta !== undefined) deltas.set(file.diffId, delta);
   }
   return deltas.size === 0 ? NONE : { of: deltas, base: found.base };
@@ -125,37 +143,35 @@ async function findBase(
 }
 
 /** Writes a layer's delta to a file of the spool. Undefined where it is not worth it, or the base cannot be read. */
-async function deltaOf(
-  file: LayerFile,
-  base: DeltaBase,
-  spool: Spool,
-  { signal, output }: ReceiveOptions,
-): Promise<Delta | undefined> {
+async function deltaOf(file: LayerFile, base: DeltaBase, options: CuttingOptions): Promise<Delta | undefined> {
+  const { spool, signal, output, onBytes } = options;
   const { diffId } = file;
+  // One that is stored plain needs no copy.
+  const plain = file.blob.digest === diffId ? undefined : spool.pathFor(`${hexOf(diffId)}.plain`);
   try {
-    const tar = await plainTar(file, spool);
+    if (plain !== undefined) await unpack(file, plain, options);
+    const tar = plain ?? file.path;
     const { size: plainSize } = await stat(tar);
     const path = spool.pathFor(`${hexOf(diffId)}.delta`);
-    const delta = await writeDelta({ tar, size: plainSize, base, path });
+    const delta = await writeDelta({ tar, size: plainSize, base, path, signal, onBytes });
     signal.throwIfAborted();
     output.detail({ code: "pieces-found", diffId, bytesFound: delta.bytesFound, bytes: delta.bytes });
-    return delta.size < file.size * WORTH_IT ? { ...delta, plainSize } : undefined;
+    if (delta.size < file.size * WORTH_IT) return { ...delta, plainSize };
+    await rm(path);
+    return undefined;
   } catch (error) {
     signal.throwIfAborted();
     output.detail({ code: "delta-base-unreadable", error: messageOf(error) });
     return undefined;
+  } finally {
+    if (plain !== undefined) await rm(plain, { force: true });
   }
 }
 
-/** Returns the path of a layer's plain tar. */
-async function plainTar({ diffId, path, blob }: LayerFile, spool: Spool): Promise<string> {
-  if (blob.digest === diffId) return path;
-  const plain = spool.pathFor(`${hexOf(diffId)}.plain`);
-  await pipeline(
-    decompressLayer(createReadStream(path), blob.mediaType),
-    createWriteStream(plain, { flags: "wx", mode: 0o600 }),
-  );
-  return plain;
+/** Writes a layer's plain tar to a file. */
+async function unpack({ path, blob }: LayerFile, to: string, { signal, onBytes }: CuttingOptions): Promise<void> {
+  const plain = decompressLayer(createReadStream(path), blob.mediaType);
+  await pipeline(countBytes(plain, onBytes), createWriteStream(to, { flags: "wx", mode: 0o600 }), { signal });
 }
 
 function tagged(image: ReceiveOptions["image"]): string {

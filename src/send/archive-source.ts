@@ -35,6 +35,9 @@ export async function archiveSource(
   const byDelta = new LayersByDelta({ location, ...options });
   return {
     address: location.path,
+    get moved() {
+      return byDelta.moved;
+    },
     async check({ platform, platforms }) {
       try {
         if (platforms === undefined) await findImage(archive, location, { platform });

@@ -2,14 +2,14 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import type { Engine } from "../engine/engine.ts";
 import type { ArchivedImage, ArchivedLayer } from "../image/archive/image-archive.ts";
-import { chainIds, hexOf } from "../image/digest.ts";
+import { chainIds, hexOf, type Digest } from "../image/digest.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
 import type { FileLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import { openDeltaBase, type DeltaBase } from "../rebuild/delta-base-in-engine.ts";
 import { OtherDeltaBase, rebuildFromDelta } from "../rebuild/delta-blob.ts";
 import { newRunId } from "../run/run-id.ts";
-import { lazySpool } from "../run/spool.ts";
+import { lazySpool, refuseWithoutSpace } from "../run/spool.ts";
 import { inspectAll } from "../store/related-images.ts";
 import { memoize } from "../streams/memoize.ts";
 import { NEW_LIST } from "./archive-errors.ts";
@@ -27,6 +27,10 @@ export class LayersByDelta implements AsyncDisposable {
   readonly #options: LayersByDeltaOptions;
   readonly #spool;
   readonly #engine: (() => Promise<Engine>) | undefined;
+  /** By diff ID: a receiver that has lost a layer meanwhile asks for all that it lacks once more. */
+  readonly #rebuilt = new Map<Digest, Promise<ArchivedLayer>>();
+  /** Bytes read for that. */
+  moved = 0;
   #base: Promise<DeltaBase> | undefined;
   #opened: Promise<Engine> | undefined;
 
@@ -39,13 +43,26 @@ export class LayersByDelta implements AsyncDisposable {
 
   /** Rebuilds a layer, which is verified then. Throws a Failure where that cannot be done. */
   async rebuild(image: ArchivedImage, layer: ArchivedLayer): Promise<ArchivedLayer> {
-    const { location, signal } = this.#options;
-    const { diffId, blob, delta } = layer;
+    const { diffId, delta } = layer;
     if (delta === undefined) return layer;
+    const rebuilt = this.#rebuilt.get(diffId) ?? this.#rebuild(image, layer, delta);
+    this.#rebuilt.set(diffId, rebuilt);
+    return await rebuilt;
+  }
+
+  async #rebuild(
+    image: ArchivedImage,
+    { diffId, blob }: ArchivedLayer,
+    { open }: NonNullable<ArchivedLayer["delta"]>,
+  ): Promise<ArchivedLayer> {
+    const { location, signal } = this.#options;
     const base = await (this.#base ??= this.#openBase(image));
-    const path = (await this.#spool.open()).pathFor(`${hexOf(diffId)}.rebuilt`);
+    const spool = await this.#spool.open();
+    await refuseWithoutSpace(spool, blob.size);
+    const path = spool.pathFor(`${hexOf(diffId)}.rebuilt`);
+    const onBytes = (count: number): void => void (this.moved += count);
     try {
-      await rebuildFromDelta({ diffId, size: blob.size, open: delta.open, base, path, signal });
+      await rebuildFromDelta({ diffId, size: blob.size, open, base, path, signal, onBytes });
     } catch (error) {
       signal.throwIfAborted();
       throw rebuildFailure(error, location, image, diffId);

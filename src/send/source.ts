@@ -27,7 +27,7 @@ export type WantedPlatforms = Pick<RequestedImage, "platform" | "platforms">;
 export interface Source extends AsyncDisposable {
   /** The location, for messages. */
   readonly address: string;
-  /** Bytes moved by the engine's long requests, see `EngineConnection`; undefined without an engine. */
+  /** Bytes moved by the engine's long requests, see `EngineConnection`, or read to rebuild layers; undefined where neither is done. */
   readonly moved?: number;
   /** Returns the name that this side has for the image: as it was typed, or in the archive; undefined when there is none, or several. */
   name?(wanted: WantedPlatforms): Promise<string | undefined>;

@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -37,7 +37,7 @@ const next = await filesOf([1, 3, 4], [{ name: "app/big", content: Buffer.concat
 async function deltaOf(base: Buffer) {
   const tar = newPath();
   await writeFile(tar, next);
-  return await writeDelta({ tar, base: baseOf(base), size: next.length, path: newPath() });
+  return await writeDelta({ tar, base: baseOf(base), size: next.length, path: newPath(), signal });
 }
 
 /** Rebuilds `next`, and returns its tar. */
@@ -115,4 +115,53 @@ describe("a hostile delta is refused", async () => {
     await expect(rebuilt(bytes, old, { diffId: digestOf("other") })).rejects.toThrow(InvalidImage);
     await expect(rebuilt(bytes, old, { size: next.length - 1 })).rejects.toThrow(InvalidImage);
   });
+});
+
+describe("stopped while it reads the base", () => {
+  /** A base of two tars, the first of which stops the work. `read`: how many were opened. */
+  const stopping = () => {
+    const stop = new AbortController();
+    const seen = { read: 0 };
+    const tars = async function* () {
+      for (const tar of [old, old]) {
+        seen.read += 1;
+        stop.abort(new Error("stopped"));
+        yield { covers: "/app", tar: Readable.from([tar], { objectMode: false }) };
+      }
+    };
+    return { base: { tars }, signal: stop.signal, seen };
+  };
+
+  test("a cut reads no further, and leaves no file", async () => {
+    const [tar, path] = [newPath(), newPath()];
+    await writeFile(tar, next);
+    const { seen, ...stopped } = stopping();
+    await expect(writeDelta({ tar, size: next.length, path, ...stopped })).rejects.toThrow("stopped");
+    expect(seen.read).toBe(1);
+    expect((await readdir(folder)).filter((name) => join(folder, name).startsWith(path))).toEqual([]);
+  });
+
+  test("a rebuild reads no further", async () => {
+    const bytes = await readFile((await deltaOf(old)).path);
+    const open = (): Readable => Readable.from([bytes], { objectMode: false });
+    const { seen, ...stopped } = stopping();
+    const rebuild = rebuildFromDelta({
+      diffId: digestOf(next),
+      size: next.length,
+      open,
+      path: newPath(),
+      ...stopped,
+    });
+    await expect(rebuild).rejects.toThrow("stopped");
+    expect(seen.read).toBe(1);
+  });
+});
+
+test("the recipe's file is removed, and the bytes read are reported", async () => {
+  const [tar, path] = [newPath(), newPath()];
+  await writeFile(tar, next);
+  let read = 0;
+  await writeDelta({ tar, base: baseOf(old), size: next.length, path, signal, onBytes: (count) => (read += count) });
+  expect(await readdir(folder)).not.toContain(`${path.slice(folder.length + 1)}.recipe`);
+  expect(read).toBeGreaterThan(next.length + old.length);
 });
