@@ -1,4 +1,5 @@
 import { namedEndpoint } from "../engine/connect/endpoint.ts";
+import { Failure } from "../output/errors.ts";
 import type { CommandDefinition } from "./command-definition.ts";
 import { LOGIN_OPTIONS, type HostOptions } from "./host-options.ts";
 import { readHost } from "./read-host.ts";
@@ -28,6 +29,12 @@ export const listCommand: CommandDefinition<ListOptionValues> = {
     },
   ],
   toJob([given], { host: engine, json = false, ...options }, env) {
+    if (given !== undefined && engine !== undefined) {
+      throw new Failure("usage", "--host is for the engine of this side, and a host is named", {
+        expected: "one of both",
+        hint: "Leave --host out: the engine of the host is listed.",
+      });
+    }
     const host = given === undefined ? undefined : readHost(given, options, env, "list");
     const endpoint = namedEndpoint(engine, env);
     return {

@@ -103,6 +103,16 @@ export function refuseHave(
       hint: "Write an archive for each platform.",
     });
   }
+  if (location?.kind === "oci-archive" && location.name !== undefined) {
+    throw new Failure(
+      "usage",
+      `${location.given} names the image, and an archive for --have ${have} has its full names`,
+      {
+        expected: "no name behind the file",
+        hint: `For instance --to oci-archive:${location.path} --as app:v2`,
+      },
+    );
+  }
   if (location?.kind === "oci-archive") return;
   throw new Failure("usage", `--have ${have} needs an archive to leave layers out of`, {
     expected: "--to oci-archive:FILE, or - for stdout",

@@ -39,7 +39,7 @@ export interface ListedLayer {
 }
 
 export interface ListedImage {
-  /** Each with a tag */
+  /** References with a tag, at least one */
   names: readonly string[];
   /** `os/arch[/variant]` */
   platform: string;

@@ -3,6 +3,7 @@ import { InvalidImage } from "../image/invalid-image.ts";
 import { MAX_LAYERS } from "../image/manifest.ts";
 import { parseBoundedJson } from "../image/parse-json.ts";
 import { parsePlatform } from "../image/platform.ts";
+import { tryReference } from "../image/reference.ts";
 import {
   HAVE_FORMAT,
   HAVE_VERSION,
@@ -78,7 +79,8 @@ function readLayers(values: readonly unknown[]): ListedLayer[] {
 
 function readImage(value: unknown, layers: number): ListedImage {
   const { names, platform, top } = objectOf(value, "an image");
-  const areNames = Array.isArray(names) && names.every(isText);
+  // An archive names its delta base by one of them.
+  const areNames = Array.isArray(names) && names.length > 0 && names.every(isName);
   if (!areNames || !isPlatform(platform) || (top !== undefined && !isIndex(top, layers))) {
     return refuse("one of its images is malformed");
   }
@@ -98,6 +100,10 @@ function arrayOf(value: unknown, what: string, most: number): unknown[] {
 /** Whether a value can be printed and kept: engines give no control characters. */
 function isText(value: unknown): value is string {
   return typeof value === "string" && value.length <= MAX_TEXT && !/\p{Cc}/u.test(value);
+}
+
+function isName(value: unknown): value is string {
+  return isText(value) && tryReference(value) !== undefined;
 }
 
 function isPlatform(value: unknown): value is string {

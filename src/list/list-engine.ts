@@ -3,38 +3,58 @@ import type { ImageInfo } from "../engine/engine-images.ts";
 import { freeBytes } from "../files/free-bytes.ts";
 import type { HaveList } from "../have/have-list.ts";
 import { makeHaveList } from "../have/make-have-list.ts";
-import type { Digest } from "../image/digest.ts";
-import { formatPlatform } from "../image/platform.ts";
+import { isDigest, type Digest } from "../image/digest.ts";
+import { MAX_LAYERS } from "../image/manifest.ts";
+import { formatPlatform, parsePlatform, platformOf, type Platform } from "../image/platform.ts";
+import { tryReference } from "../image/reference.ts";
 import { newRunId, runIdsInName, temporaryName } from "../run/run-id.ts";
 import { blobsByContentStore } from "../store/blobs-by-content-store.ts";
 import { blobsByDryLoad } from "../store/blobs-by-dry-load.ts";
 import { inspectAll } from "../store/related-images.ts";
+import { oneLine } from "../output/describe.ts";
 import type { Context } from "../transfer.ts";
 
+/** Characters of a version that is listed. */
+const MAX_VERSION = 100;
 /** Layers in one question to a content store: the first bytes of each blob are read, all at once. */
 const AT_ONCE = 64;
 
 /** Lists what an engine has, as a transfer would find it there. Changes nothing. Rejects with the errors of the engine. */
 export async function listEngine(engine: Engine, context: Pick<Context, "output" | "signal">): Promise<HaveList> {
   const { version, store, platform, dataFolder } = await engine.info();
-  const found = await inspectAll(engine);
+  const found = (await inspectAll(engine)).filter(isListable);
   const images = found.toSorted((a, b) => (b.lastTagged ?? 0) - (a.lastTagged ?? 0) || (a.id < b.id ? -1 : 1));
   const free = dataFolder === undefined ? undefined : await freeBytes(dataFolder, { forRoot: true });
   const present = store === "containerd" ? await presentBlobs(engine, images, context) : undefined;
   return makeHaveList(
     {
-      version,
+      version: oneLine(version).slice(0, MAX_VERSION),
       store,
-      platform: formatPlatform(platform),
+      platform: platformText(platform),
       ...(free?.isLimit === true && { bytesFree: free.bytes }),
     },
     images.map((image) => ({
-      names: (image.names ?? []).filter((name) => runIdsInName(name).length === 0),
-      platform: formatPlatform(image.platform),
+      names: (image.names ?? []).filter(isListed),
+      platform: platformText(image.platform),
       diffIds: image.diffIds,
     })),
     present && { isPresent: (diffId) => present.has(diffId) },
   );
+}
+
+/** Whether a reader of the list takes the image: one odd image must not spoil the list of all others. */
+function isListable({ diffIds }: ImageInfo): boolean {
+  return diffIds.length <= MAX_LAYERS && diffIds.every(isDigest);
+}
+
+function isListed(name: string): boolean {
+  return tryReference(name) !== undefined && runIdsInName(name).length === 0;
+}
+
+/** Returns a platform as a reader of the list takes it. */
+function platformText(platform: Platform): string {
+  const text = formatPlatform(platform);
+  return parsePlatform(text) === undefined ? formatPlatform(platformOf({})) : text;
 }
 
 /** Returns the layers of these images whose blobs a containerd store has: only these may be left out of an archive. */

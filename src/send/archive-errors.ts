@@ -100,7 +100,17 @@ export function readFailure(error: unknown, location: FileLocation): unknown {
 }
 
 /** The Failure for a location that keeps one platform of each image, and no index. */
-export function noIndexIn({ kind, path }: FileLocation): Failure {
+export function noIndexIn({ kind, path }: FileLocation, isPartial = false): Failure {
+  if (isPartial) {
+    return new Failure(
+      "refused",
+      `${path} holds no index of several platforms: it is a partial archive, of one platform`,
+      {
+        expected: "neither --all-platforms nor several --platform",
+        hint: "Leave them out.",
+      },
+    );
+  }
   return new Failure("refused", `${path} holds no index of several platforms: it is a docker archive`, {
     expected: "an OCI layout or an OCI archive, because of --all-platforms or several --platform",
     hint:

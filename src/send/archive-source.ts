@@ -95,11 +95,11 @@ interface IndexChoice {
 
 /** Finds the image that the location names, or the only one, or that of the requested name, with its index. */
 async function findIndex(
-  { roots }: ImageArchive,
+  { roots, isPartial }: ImageArchive,
   location: FileLocation,
   { platforms, requested }: IndexChoice,
 ): Promise<{ content: IndexContent; stored: StoredBlobs }> {
-  if (roots === undefined) throw noIndexIn(location);
+  if (roots === undefined) throw noIndexIn(location, isPartial);
   const { name, given, path: address } = location;
   const root = await roots.read(name).catch(async (error: unknown) => {
     if (!isAmbiguous(error) || name !== undefined || requested === undefined) throw error;

@@ -93,5 +93,7 @@ export interface ImageArchive extends AsyncDisposable {
   find(name?: ArchivedName, platform?: Platform): Promise<ArchivedImage>;
   /** The image with all of its platforms, as it is stored. Left out by an archive of another format than OCI's. */
   roots?: ArchivedRoots;
+  /** It lacks layers that an engine elsewhere has (partial/partial-image.ts). */
+  isPartial?: boolean;
   close(): Promise<void>;
 }

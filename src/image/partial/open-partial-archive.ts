@@ -30,6 +30,7 @@ export async function openPartialArchive(files: RandomAccessFiles): Promise<Imag
   const names = [...partial.names];
   const candidate = { id: partial.config, names, read: async () => await readImage(files, partial) };
   return {
+    isPartial: true,
     list: () => [{ names }],
     find: async (name, platform) => await chooseImage([candidate], name, platform),
     close: files.close,

@@ -65,6 +65,19 @@ describe("an archive of what is missing there", () => {
     expect([...files.keys()]).toContain(PARTIAL_FILE);
   });
 
+  test("has one platform, which it says where several are asked for", async () => {
+    const { exitCode, stderr } = await run(
+      "pull",
+      "--from",
+      "oci-archive:part.tar",
+      "--all-platforms",
+      "--to",
+      "oci:x",
+    );
+    expect(stderr).toContain("it is a partial archive, of one platform");
+    expect(exitCode).toBe(13);
+  });
+
   test("tells which layers it lacks, where they are not there any more", async () => {
     const { exitCode, stderr } = await pull("oci-archive:part.tar", "empty");
     expect(stderr).toContain(
@@ -196,6 +209,11 @@ test.each([
   [["push", "--to", "oci:x", "--compress", "gzip", "app"], "--compress has no meaning"],
   [["push", "--to", "oci:x", "--have", "have.json", "app"], "needs an archive to leave layers out of"],
   [["push", "--to", "oci-archive:x.tar", "--have", "have.json", "--all-platforms", "app"], "is for one platform"],
+  [
+    ["push", "--to", "oci-archive:x.tar:app:v9", "--have", "have.json", "app"],
+    "oci-archive:x.tar:app:v9 names the image",
+  ],
+  [["list", "-H", "unix:///nowhere.sock", "ssh://h"], "--host is for the engine of this side"],
   [["push", "--have", "have.json", "app", "ssh://h"], "needs an archive to leave layers out of"],
   [["push", "--to", "oci-archive:x.tar", "--have", "no.json", "app"], "no.json cannot be read"],
   [["push", "--to", "oci-archive:x.tar", "--have", "part.tar", "app"], "part.tar is no list of an engine"],

@@ -110,6 +110,8 @@ describe("a hostile list is refused", () => {
     ["one of its images is malformed", { ...list, images: [{ ...named[0], top: layers.length }] }],
     ["one of its images is malformed", { ...list, images: [{ ...named[0], names: ["a\u0007"] }] }],
     ["one of its images is malformed", { ...list, images: [{ ...named[0], names: ["a".repeat(600)] }] }],
+    ["one of its images is malformed", { ...list, images: [{ ...named[0], names: [] }] }],
+    ["one of its images is malformed", { ...list, images: [{ ...named[0], names: ["No Name"] }] }],
     ["it has more than 20000 images", { ...list, images: Array.from({ length: 20_001 }, () => 0) }],
     ["more than 600000 values", { ...list, images: Array.from({ length: 700_000 }, () => 0) }],
     ["levels deep", { ...list, images: [[[[[[]]]]]] }],
