@@ -20,7 +20,8 @@ export class LoginQueue {
 
   /**
    * Runs `use`, whose logins wait for their turn in `login`: the first one, and those of a further connection, or of --run. A turn is over when the
-   * remote side answers, as `watched` is told, or `login`'s result is called, or `use` ends. A login within a turn does not wait.
+   * remote side answers, as `watched` is told, or `login`'s result is called, or `use` ends, or it waits (--watch). A login within a turn does not
+   * wait.
    */
   async run<T>(output: Output, use: (own: Required<Pick<Context, "output" | "login">>) => Promise<T>): Promise<T> {
     let turn: Deferred<void> | undefined;
@@ -39,7 +40,7 @@ export class LoginQueue {
     };
     const watched = outputTo((event) => {
       output.event(event);
-      if (hasAnswered(event)) leave();
+      if (hasAnswered(event) || isWaiting(event)) leave();
     });
     return await use({ output: watched, login }).finally(leave);
   }
@@ -47,6 +48,11 @@ export class LoginQueue {
 
 function hasAnswered(event: TransferEvent): boolean {
   return event.type === "plan" || (event.type === "detail" && event.code === "tunnel-opened");
+}
+
+/** Tells whether a watch asks for nothing now: its link is open, also after a transfer that has failed early, or its login has failed. */
+function isWaiting(event: TransferEvent): boolean {
+  return event.type === "note" && (event.code === "watching" || event.code === "connecting-in");
 }
 
 /** Whether this process has a terminal, on which ssh asks even when stdin and stderr are none. */

@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
+import type { Note } from "../../../src/output/events.ts";
 import { outputTo } from "../../../src/output/output.ts";
 import { LoginQueue } from "../../../src/remote/login-queue.ts";
 import { deferred } from "../../../src/streams/deferred.ts";
@@ -22,6 +23,7 @@ function hostOf(queue: LoginQueue, name: string, log: string[]) {
       return leave;
     },
     answer: async () => (await own.promise).output.detail({ code: "tunnel-opened", peerVersion: "0.2.0" }),
+    tell: async (note: Note) => (await own.promise).output.note(note),
     end: async () => {
       over.resolve();
       await run;
@@ -65,6 +67,21 @@ test("a transfer that ends gives up its turn", async () => {
   await next;
   expect(log).toEqual(["a: login", "b: login"]);
   await b.end();
+});
+
+test.each<Note>([
+  { code: "connecting-in", seconds: 30, error: "no route to host" },
+  { code: "watching", images: ["app:dev"] },
+])("a watch gives up its turn while it waits: $code", async (note) => {
+  const queue = new LoginQueue(() => true);
+  const log: string[] = [];
+  const [a, b] = [hostOf(queue, "a", log), hostOf(queue, "b", log)];
+  await a.login();
+  const next = b.login();
+  await a.tell(note);
+  await next;
+  expect(log).toEqual(["a: login", "b: login"]);
+  await Promise.all([a.end(), b.end()]);
 });
 
 test("without a terminal no login waits", async () => {
