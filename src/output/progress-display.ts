@@ -106,6 +106,12 @@ export class ProgressDisplay {
     if (this.#shown.size === 0) this.close();
   }
 
+  /** The link to a host was lost, and all transfers with it. */
+  linkLost(transfer: TransferName | undefined): void {
+    for (const { name } of this.#shown.values()) if (name.host === transfer?.host) this.remove(name);
+    this.loggedIn(transfer);
+  }
+
   /** Removes all. */
   close(): void {
     clearInterval(this.#ticks);

@@ -59,6 +59,7 @@ export class Terminal {
       case "note":
         // A table, of which a program may be the reader: without the prefix.
         if (event.code === "checked") return findingLines(event.finding).forEach((line) => this.summary(line));
+        if (event.code === "connecting-in") this.#progress.linkLost(transfer);
         return this.note(of + noteText(event));
       case "warning":
         return this.warn(of + warningText(event));

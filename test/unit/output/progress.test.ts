@@ -206,3 +206,17 @@ test.each([
   expect(seen.lines).toHaveLength(isTTY ? before : before + 1);
   display.close();
 });
+
+test("a watch that has lost its link shows no progress of that host, and goes on with that of others, whatever its login has come to", () => {
+  const seen = new FakeTerminal(80);
+  const output = new Terminal({ ...OPTIONS, namesHosts: true, isEndless: true }, seen, () => 0, "xterm");
+  const [a, b] = [{ host: "ssh://a" }, { host: "ssh://b" }];
+  output.show({ type: "progress", ...half, transfer: { image: "app:dev", ...a } });
+  output.show({ type: "detail", code: "command-started", command: "ssh a", transfer: a });
+  output.show({ type: "note", code: "connecting-in", seconds: 30, error: "no route to host", transfer: a });
+  output.show({ type: "progress", ...beginning, transfer: { image: "app:dev", ...b } });
+  const progress = seen.lines.slice(1).join("\n");
+  expect(progress).toContain("0 B of 100 MB");
+  expect(progress).not.toContain("50%");
+  output.close();
+});
