@@ -170,8 +170,9 @@ async function agree({ tunnel, target, request, runId, isPlanned, context }: Rec
   const warn = (warning: Warning): void => output.warn(warning);
   refuseIndex(about, request, target);
   const { platforms = [] } = about.index ?? {};
-  if (platforms.length === 0) checkPlatform(about.platform, platform, target, warn);
-  else checkPlatforms(platforms, request.platforms, target, warn);
+  const several = request.platforms === "all" ? undefined : request.platforms;
+  if (platforms.length === 0 && several === undefined) checkPlatform(about.platform, platform, target, warn);
+  else checkPlatforms(platforms.length === 0 ? [about.platform] : platforms, several, target, warn);
   if ((preserve || about.preserve) && about.manifest === undefined && about.index === undefined) {
     output.note({ code: "manifest-not-kept", ...(!ask.keepsManifests && { address: target.address }) });
   }

@@ -9,7 +9,7 @@ import {
   type Descriptor,
   type EncodedManifest,
 } from "./manifest.ts";
-import { formatPlatform, platformOf, type Platform } from "./platform.ts";
+import { formatPlatform, parsePlatform, platformOf, type Platform } from "./platform.ts";
 
 /** The platforms of an image to move: all of its index, or those that serve one of these. */
 export type PlatformChoice = "all" | readonly Platform[];
@@ -70,10 +70,10 @@ export function indexContent(root: Buffer, manifests: readonly Buffer[]): IndexC
   };
 }
 
-/** Returns the platforms that the entries of an index name, each once, without attestations. */
+/** Returns the platforms that the entries of an index name, each once, without attestations, and without those that no option can name. */
 export function platformsOf(entries: readonly Descriptor[]): Platform[] {
   const named = entries.filter((entry) => !isAttestation(entry)).flatMap(({ platform }) => platform ?? []);
-  const platforms = named.map(platformOf);
+  const platforms = named.flatMap((one) => parsePlatform(formatPlatform(platformOf(one))) ?? []);
   return [...new Map(platforms.map((platform) => [formatPlatform(platform), platform])).values()];
 }
 

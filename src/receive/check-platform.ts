@@ -1,4 +1,3 @@
-import type { PlatformChoice } from "../image/index-content.ts";
 import { formatPlatform, isKnownPlatform, matchesPlatform, type Platform } from "../image/platform.ts";
 import { Failure } from "../output/errors.ts";
 import type { Warning } from "../output/events.ts";
@@ -7,12 +6,11 @@ import type { Target } from "./target.ts";
 /** Throws a Failure if a requested platform is not among those of an image with its index. Warns if this engine can run none. */
 export function checkPlatforms(
   offered: readonly Platform[],
-  requested: PlatformChoice | undefined,
+  requested: readonly Platform[] | undefined,
   target: Target,
   warn: (warning: Warning) => void,
 ): void {
-  const asked = requested === undefined || requested === "all" ? [] : requested;
-  const missing = asked.find((wanted) => !offered.some((one) => matchesPlatform(one, wanted)));
+  const missing = requested?.find((wanted) => !offered.some((one) => matchesPlatform(one, wanted)));
   const all = offered.map(formatPlatform).join(", ");
   if (missing !== undefined) {
     throw new Failure("refused", `the remote side sends the image for ${all}, not for ${formatPlatform(missing)}`, {

@@ -12,7 +12,7 @@ import { openArchive } from "../image/open/open-archive.ts";
 import { byteRange } from "../streams/byte-range.ts";
 import { archivedImageFailure, archiveFailure, noIndexIn, readFailure } from "./archive-errors.ts";
 import type { OfferOptions } from "./found-image.ts";
-import { readIndex, type StoredBlobs } from "./read-index.ts";
+import { indexFailure, readIndex, type StoredBlobs } from "./read-index.ts";
 import { LayersByDelta, type LayersByDeltaOptions } from "./layers-by-delta.ts";
 import { serveFromArchive } from "./serve-from-archive.ts";
 import { serveFromEmbeddedRegistry } from "./serve-from-embedded-registry.ts";
@@ -115,7 +115,11 @@ async function findIndex(
     },
   };
   const image = requested === undefined ? given : requested.given;
-  return { content: await readIndex(root, stored, platforms, { image, address }), stored };
+  try {
+    return { content: await readIndex(root, stored, platforms, { image, address }), stored };
+  } catch (error) {
+    throw indexFailure(error, image);
+  }
 }
 
 async function open({ kind, path }: FileLocation, options: SpoolOptions) {

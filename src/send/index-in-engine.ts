@@ -5,10 +5,9 @@ import type { ImageInfo } from "../engine/engine-images.ts";
 import { storeWithoutIndexes } from "../engine/store-without-indexes.ts";
 import type { ImageName } from "../image/image-name.ts";
 import type { IndexContent, PlatformChoice } from "../image/index-content.ts";
-import { InvalidImage } from "../image/invalid-image.ts";
 import { MAX_MANIFEST } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
-import { readIndex, type StoredBlobs } from "./read-index.ts";
+import { indexFailure, readIndex, type StoredBlobs } from "./read-index.ts";
 
 /** An image with its index in a store, and the store's blobs. */
 export interface StoredIndex {
@@ -43,12 +42,7 @@ export async function indexInEngine(
   try {
     return { content: await readIndex(root, stored, platforms, { image: named.given, address }), stored };
   } catch (error) {
-    if (!(error instanceof InvalidImage)) throw error;
-    throw new Failure("not-verified", `${named.given} cannot be sent with its index: ${error.message}`, {
-      expected: "an index of the manifests of images",
-      hint: "Leave --all-platforms out, or name one --platform: one platform of it is sent then.",
-      cause: error,
-    });
+    throw indexFailure(error, named.given);
   }
 }
 

@@ -11,6 +11,7 @@ import {
   type Descriptor,
   type Index,
 } from "../image/manifest.ts";
+import { InvalidImage } from "../image/invalid-image.ts";
 import { entryMatchesPlatform, formatPlatform } from "../image/platform.ts";
 import { Failure } from "../output/errors.ts";
 import type { ByteRange } from "../registry/embedded/registry-content.ts";
@@ -113,9 +114,13 @@ function chooseImages(index: Index, choice: PlatformChoice, { image, address }: 
 /** Reads the manifests whose config and layers are all there. Throws `InvalidImage` for an index among them. */
 async function readComplete(entries: readonly Descriptor[], stored: StoredBlobs): Promise<Map<Digest, Buffer>> {
   const read = new Map<Digest, Buffer>();
+  let total = 0;
   for (const entry of entries) {
-    const bytes = await stored.readSmall(entry, MAX_MANIFEST);
-    if (bytes !== undefined) read.set(entry.digest, bytes);
+    const bytes = read.has(entry.digest) ? undefined : await stored.readSmall(entry, MAX_MANIFEST);
+    if (bytes === undefined) continue;
+    read.set(entry.digest, bytes);
+    total += bytes.length; // a hostile index names a thousand of 4 MB
+    if (total > MAX_MANIFEST) throw new InvalidImage(`its manifests have more than ${MAX_MANIFEST} bytes together`);
   }
   const partsOf = (bytes: Buffer): Descriptor[] => {
     const { config, layers } = parseImageManifest(bytes);
@@ -124,6 +129,16 @@ async function readComplete(entries: readonly Descriptor[], stored: StoredBlobs)
   const parts = new Map([...read.values()].flatMap(partsOf).map((part) => [part.digest, part]));
   const present = await stored.present([...parts.values()]);
   return new Map([...read].filter(([, bytes]) => partsOf(bytes).every(({ digest }) => present.has(digest))));
+}
+
+/** The Failure for an image that cannot be moved with its index; other errors as they are. */
+export function indexFailure(error: unknown, image: string): unknown {
+  if (!(error instanceof InvalidImage)) return error;
+  return new Failure("not-verified", `${image} cannot be sent with its index: ${error.message}`, {
+    expected: "an index of the manifests of images",
+    hint: "Leave --all-platforms out, or name one --platform: one platform of it is sent then.",
+    cause: error,
+  });
 }
 
 function notComplete(

@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { attestedLayout } from "../../engines/layouts.ts";
 import { readTar } from "../../matrix/saved-image.ts";
 import { wholeIndex, type WholeIndex } from "../../whole-index.ts";
-import { hexOf } from "../../../src/image/digest.ts";
+import { digestOf, hexOf } from "../../../src/image/digest.ts";
 import { makeImage } from "../image/make-image.ts";
 import { folder, program, run, settings, start } from "./cli.ts";
 import { layoutOf, readTree, writeTar, writeTree } from "./images.ts";
@@ -220,6 +220,25 @@ exec ${words} pull --to "oci:${folder}/$2" app:v1 app:v2 --
       faults: [],
     });
   }
+});
+
+test("an index that is too large is not called damaged", async () => {
+  const files = attestedLayout(variants, "app:v1");
+  await writeTree(at("large"), files);
+  const tree = await readTree(at("large"));
+  const index = JSON.parse(tree.get("index.json")?.toString() ?? "") as {
+    manifests: { digest: string; size: number }[];
+  };
+  const [entry = { digest: "", size: 0 }] = index.manifests;
+  const bytes = tree.get(`blobs/sha256/${hexOf(entry.digest)}`) ?? Buffer.alloc(0);
+  const padded = Buffer.concat([bytes, Buffer.alloc(500_000, " ")]);
+  Object.assign(entry, { digest: digestOf(padded), size: padded.length });
+  await writeFile(at("large/index.json"), JSON.stringify(index));
+  await writeFile(at(`large/blobs/sha256/${hexOf(entry.digest)}`), padded);
+  const { exitCode, stderr } = await pull("oci:large", "oci:not-large", all);
+  expect(stderr).toContain("app:v1 cannot be sent with its index: its index and manifests have");
+  expect(stderr).not.toContain("damaged");
+  expect(exitCode).toBe(12);
 });
 
 test("a blob that is another one at the sender is not taken", async () => {

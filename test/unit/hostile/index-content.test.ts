@@ -34,6 +34,14 @@ describe.concurrent("a sender", () => {
     expect({ exitCode, changed }).toEqual({ exitCode: 13, changed: [] });
   });
 
+  test("of the manifest of one image, when several platforms were asked for, is refused", async () => {
+    const options = ["--platform", "linux/amd64", "--platform", "linux/s390x"];
+    const one = { root: text(manifest.bytes), manifests: [] };
+    const { exitCode, stderr, changed } = await pullFrom(image, { about: { diffIds, index: one }, options });
+    expect(stderr).toContain("sends the image for linux/amd64, not for linux/s390x");
+    expect({ exitCode, changed }).toEqual({ exitCode: 13, changed: [] });
+  });
+
   test("that announces a blob as another one is told so", async () => {
     const announce = (): object[] => [
       { diffId: diffIds[0], mediaType: MEDIA_TYPE.ociLayer, digest: lower?.digest, size: lower?.size },

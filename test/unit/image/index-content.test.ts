@@ -44,6 +44,13 @@ test("a platform that is not there is named by the index alone", () => {
   expect(root.descriptor.digest).toBe(digestOf(index));
 });
 
+test("a platform that no option can name is none", () => {
+  const odd = { ...amd.descriptor, platform: { os: "Linux", architecture: "x86.64" } };
+  const { platforms, manifests } = indexContent(indexOf(odd, entry(arm, "arm64")), [amd.bytes, arm.bytes]);
+  expect(platforms.map(({ architecture }) => architecture)).toEqual(["arm64"]);
+  expect(manifests).toHaveLength(2);
+});
+
 test("the manifest of one image is a root by itself", () => {
   const { manifests, blobs, root } = indexContent(amd.bytes, []);
   expect([manifests, blobs.length, root.descriptor]).toEqual([[], 3, amd.descriptor]);

@@ -93,3 +93,21 @@ test("an index in the index is refused", async () => {
   const root = indexOf({ ...describe(nested, MEDIA_TYPE.ociIndex), platform: asPlatform("linux/arm64") });
   await expect(readIndex(root, storeOf(nested), "all", named)).rejects.toThrow("its manifest is an index");
 });
+
+test("a hostile index does not fill the memory: reading ends at 4 MB of manifests", async () => {
+  const padded = Array.from({ length: 40 }, (_, at) =>
+    Buffer.from(JSON.stringify({ ...(JSON.parse(manifest.toString()) as object), x: `${at}`.padEnd(1_000_000) })),
+  );
+  const entries = padded.map((bytes) => ({ ...describe(bytes, MEDIA_TYPE.ociManifest), platform: image.platform }));
+  let read = 0;
+  const store = storeOf(...padded, config, layer);
+  const counting = {
+    ...store,
+    readSmall: async (blob: Descriptor, max: number) => {
+      read += 1;
+      return await store.readSmall(blob, max);
+    },
+  };
+  await expect(readIndex(indexOf(...entries), counting, "all", named)).rejects.toThrow("more than 4194304 bytes");
+  expect(read).toBe(5);
+});
