@@ -3,6 +3,7 @@ import { JsonLines } from "../../output/json-lines.ts";
 import { Failure } from "../../output/errors.ts";
 import { reportOf } from "../../explain-error.ts";
 import type { Batch, PushRequest, RelayOrder } from "../../request.ts";
+import { abortable } from "../../streams/abortable.ts";
 import { boundedLines } from "../../streams/bounded-lines.ts";
 import type { Context } from "../../transfer.ts";
 import { pushToEach } from "../transfers.ts";
@@ -13,7 +14,7 @@ const ALL = { quiet: false, verbose: true, progress: true, json: true };
 
 /**
  * Passes images on from this host, as the `push --relay` at the other end of stdin and stdout says (relay-lines.ts). Never rejects for what fails
- * here: the initiator reads it in an event.
+ * here: the initiator reads it in an event. Rejects with the signal's reason.
  *
  * @param toBatch makes requests of an order; throws a Failure where this host cannot carry them out
  */
@@ -22,7 +23,10 @@ export async function relayHere(toBatch: (order: RelayOrder) => Batch<PushReques
   const write = (text: string): void => void process.stdout.write(text);
   write(HELLO);
   const input = boundedLines(process.stdin, MAX_LINE);
-  const next = async (): Promise<string | undefined> => (await input.next().catch(() => undefined))?.value as string;
+  const next = async (): Promise<string | undefined> => {
+    const line = input.next().catch(() => undefined);
+    return (await abortable(line, context.signal))?.value as string;
+  };
   const events = new JsonLines(ALL, write);
   const output = outputTo((event) => events.show(event));
   const ordered = await next();
@@ -36,13 +40,18 @@ export async function relayHere(toBatch: (order: RelayOrder) => Batch<PushReques
     const arrived = await next();
     if (arrived === undefined) return;
     const gone = new AbortController();
-    void next().then(() => gone.abort(new Error("the initiator has gone")));
+    next().then(
+      () => gone.abort(new Error("the initiator has gone")),
+      () => {}, // a signal, which ends the pushes as well
+    );
     const signal = AbortSignal.any([context.signal, gone.signal]);
     // Each host that fails has had its event.
     await pushToEach(withImages(batch, JSON.parse(arrived) as string[]), { ...context, output, signal }).catch(
       () => {},
     );
+    context.signal.throwIfAborted();
   } catch (error) {
+    context.signal.throwIfAborted();
     output.event({ type: "error", ...reportOf(error) });
   } finally {
     clearInterval(alive);

@@ -158,4 +158,21 @@ describe("the relay", () => {
     });
     expect(other.exitCode).toBe(8); // the script passes it over
   });
+
+  test.each<[string, unknown[], string]>([
+    ["waits for the images", [order], '"ready"'],
+    ["passes them on", [{ ...order, hosts: ["ssh://d"] }, ["oci:layout:app:v1"]], '"command-started"'],
+  ])("ends by a signal while it %s", async (_, lines, until) => {
+    await writeFile(at("waiting"), "#!/bin/sh\nexec cat\n", { mode: 0o755 });
+    const running = execa(process.execPath, [...program.slice(1), "relay"], {
+      ...settings,
+      env: { ...env, DOCKER_OVER_SSH_SSH: at("waiting") },
+      stdin: "pipe",
+      timeout: 10_000,
+      killSignal: "SIGKILL",
+    });
+    running.stdin.write(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+    for await (const line of running.iterable()) if (line.includes(until)) running.kill("SIGTERM");
+    expect((await running).exitCode).toBe(143);
+  });
 });
