@@ -94,6 +94,7 @@ export class Watch {
   async #next(attempt: Attempt, stop: AbortSignal): Promise<MovedImage[]> {
     for (;;) {
       const moved = await this.#images.moved(attempt.engine);
+      stop.throwIfAborted(); // while --run ran
       if (moved.length > 0) return moved;
       if (!attempt.isWatching)
         this.#context.output.note({ code: "watching", images: this.#batch.transfers.map(imageOf) });
@@ -184,9 +185,9 @@ export class Watch {
     this.backOff.reset();
     using _ = tunnel.rest(); // the command of --run takes its time
     try {
-      await this.#steps.afterwards(context);
+      await this.#steps.afterwards(this.#context); // goes on when the engine here is lost: nothing would run it again
     } catch (error) {
-      context.signal.throwIfAborted();
+      this.#context.signal.throwIfAborted();
       context.output.event({ type: "error", ...reportOf(error) });
     }
   }

@@ -11,8 +11,10 @@ import { outputTo } from "../../../src/output/output.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
 import type { Conversation } from "../../../src/stdio-tunnel/conversation.ts";
 import { runBothSides } from "../../../src/stdio-tunnel/in-process.ts";
-import { deferred } from "../../../src/streams/deferred.ts";
+import { abortable } from "../../../src/streams/abortable.ts";
+import { deferred, type Deferred } from "../../../src/streams/deferred.ts";
 import type { Connect } from "../../../src/transfer.ts";
+import type { WatchSteps } from "../../../src/watch/watch.ts";
 import { watchImages } from "../../../src/watch/watch-images.ts";
 import { answer, fakeEngine, type FakeEngine } from "../engine/fake-engine.ts";
 
@@ -27,10 +29,12 @@ let log: string[];
 /** Fails the next transfer there, or the link. */
 let failure: Failure | undefined;
 let loseLink: (error: Failure) => void;
+/** Resolves when the link or the engine of the first attempt was lost. */
+let attemptEnded: Deferred<void>;
 
 beforeEach(async () => {
   [listeners, log, failure, stop] = [[], [], undefined, new AbortController()];
-  tellsEvents = Promise.resolve();
+  [tellsEvents, attemptEnded] = [Promise.resolve(), deferred<void>()];
   engine = await fakeEngine({
     "GET /events": async (_, response) => {
       await tellsEvents;
@@ -76,6 +80,7 @@ async function receive(conversation: Conversation): Promise<void> {
 function connectTo(features: string[]): Connect {
   return async (use, options) => {
     log.push("connected");
+    options.signal.addEventListener("abort", () => attemptEnded.resolve());
     const lost = new Promise<never>((_, reject) => (loseLink = reject));
     lost.catch(() => {});
     let result: { value: Awaited<ReturnType<typeof use>> } | undefined;
@@ -98,7 +103,11 @@ function connectTo(features: string[]): Connect {
 }
 
 /** Watches app:v1, and notes the events. */
-function watch(features = [CONVERSATIONS, MORE_IMAGES], afterwards = async () => {}, given = "app:v1") {
+function watch(
+  features = [CONVERSATIONS, MORE_IMAGES],
+  afterwards: WatchSteps["afterwards"] = async () => {},
+  given = "app:v1",
+) {
   const endpoint = { host: `unix://${engine.socketPath}`, platform: [{ os: "linux", architecture: "amd64" }] };
   const connection = { kind: "engine", words: ["ssh", "far", "docker", "system", "dial-stdio"] } as const;
   const request = readPushRequest(given, connection, endpoint, {});
@@ -224,6 +233,21 @@ test("a command that fails afterwards is told; the next transfer waits for its e
   put("3");
   command.reject(new Failure("run-failed", "the command has failed"));
   await until("connected", "received 1", "command", "run-failed", "received 3", "command", "run-failed", "watching");
+  expect(await end()).toBe("stopped");
+});
+
+test("the command goes on when the engine here is lost", async () => {
+  const command = deferred<void>();
+  const { until, end } = watch(undefined, async ({ signal }) => {
+    log.push("command");
+    await abortable(command.promise, signal);
+    log.push("command has ended");
+  });
+  await until("connected", "received 1", "command");
+  listeners[0]?.end();
+  await attemptEnded.promise;
+  command.resolve();
+  await until("connected", "received 1", "command", "command has ended", "connecting-in", "connected", "watching");
   expect(await end()).toBe("stopped");
 });
 
