@@ -1,5 +1,7 @@
 import { Failure } from "../output/errors.ts";
 import { explainError } from "../explain-error.ts";
+import { parseArchivedName } from "../image/archived-name.ts";
+import type { FileLocation } from "../image/location.ts";
 import { openSource, openTarget } from "../locations/locations.ts";
 import { receive } from "../pull.ts";
 import { send } from "../push.ts";
@@ -40,7 +42,7 @@ export function connectToLocation(connection: LocationConnection, request: Trans
         target = await opening.opened;
         await receive(tunnel, target, receiving, there);
       } else {
-        const sending = { ...sharedOf(request), source: connection.location };
+        const sending = { ...sharedOf(request), source: namedIn(connection.location, request) };
         const engine = request.target.kind === "docker-daemon" ? request.target : undefined;
         await using opening = openSource({ role: "sender", ...sending }, there, engine);
         const source = await opening.opened;
@@ -54,6 +56,12 @@ export function connectToLocation(connection: LocationConnection, request: Trans
     if (result === undefined) throw new Error("the transfer has ended without a result");
     return result.value;
   };
+}
+
+/** Returns the location with the image that is pulled from it: an archive finds its only image, whatever name it is asked for. */
+function namedIn(location: FileLocation, { image }: PullRequest): FileLocation {
+  if (location.name !== undefined || image?.reference === undefined) return location;
+  return { ...location, name: parseArchivedName(image.given) };
 }
 
 /** Throws a `usage` Failure where neither the command line nor the location names the one image to pull. */

@@ -1,5 +1,5 @@
 import { isNoSpace } from "../files/no-space.ts";
-import { ImageNotFound } from "../image/archive/choose-image.ts";
+import { ImageNotFound, NAMELESS } from "../image/archive/choose-image.ts";
 import type { Compression } from "../image/layer/compression.ts";
 import { isStdin } from "../image/open/archive-input.ts";
 import { CannotDecompressArchive } from "../image/open/decompress-archive.ts";
@@ -73,7 +73,9 @@ export function archivedImageFailure(location: FileLocation, error: unknown, pla
     hint:
       ambiguity === "platform" || platform !== undefined
         ? "Choose another with --platform."
-        : `Name one of its images: ${kind}:${path}:NAME`,
+        : error.images === NAMELESS
+          ? "Its image has no name: leave the name out there, and give it one with --as NAME."
+          : `Name one of its images: ${kind}:${path}:NAME`,
     cause: error,
   });
 }

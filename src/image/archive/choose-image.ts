@@ -30,6 +30,8 @@ export interface Candidate<T> extends ListedImage {
   read(): Promise<T | undefined>;
 }
 
+/** How a message lists an image without a name. */
+export const NAMELESS = "one without a name";
 /** The names or platforms that a message lists. */
 const MAX_SHOWN = 10;
 
@@ -159,7 +161,7 @@ function textsOf(images: readonly { platform?: Platform }[]): Set<string> {
 }
 
 function listNames(images: readonly { names: string[] }[]): string {
-  return shown(new Set(images.map(({ names: [name] }) => (name === undefined ? "one without a name" : quoted(name)))));
+  return shown(new Set(images.map(({ names: [name] }) => (name === undefined ? NAMELESS : quoted(name)))));
 }
 
 function shown(all: ReadonlySet<string>): string {

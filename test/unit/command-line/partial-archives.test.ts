@@ -194,6 +194,25 @@ describe("push --to and pull --from without a list", () => {
     expect(nameless.exitCode).toBe(2);
   });
 
+  test("an image of another name is not taken for the one that is asked for", async () => {
+    for (const from of ["oci:near", "oci-archive:part.tar"]) {
+      const { exitCode, stderr } = await pull(from, "wrong", "db:v3");
+      expect(stderr).toContain("it holds no image db:v3");
+      expect(exitCode).toBe(3);
+    }
+    const all = await run("pull", "--from", "oci:near", "--all-platforms", "--to", "oci:wrong", "app:v2", "db:v3");
+    expect(all.stderr).toContain("it holds no image db:v3");
+    expect(all.exitCode).toBe(3);
+    expect(await run("pull", "--from", "oci:near", "--to", "oci:renamed", "--as", "db:v3", "app:v2")).toMatchObject({
+      exitCode: 0,
+    });
+    await writeTree(at("nameless"), layoutOf([{ image: v2 }]));
+    expect((await pull("oci:nameless", "wrong", "app:v2")).stderr).toContain("give it one with --as NAME");
+    expect(await run("pull", "--from", "oci:nameless", "--to", "oci:named", "--as", "app:v2")).toMatchObject({
+      exitCode: 0,
+    });
+  });
+
   test("one image by an archive, which any program reads", async () => {
     expect(await run("push", "--to", "oci-archive:whole.tar", "oci:near:app:v2")).toMatchObject({ exitCode: 0 });
     expect(await look("oci-archive", at("whole.tar"), "app:v2")).toEqual(whole(v2));
