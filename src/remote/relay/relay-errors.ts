@@ -22,9 +22,13 @@ export function otherRelay({ given }: HostConnection): Failure {
   });
 }
 
-/** For a relay that has ended, or writes what none writes. */
-export function relayBroken({ given }: HostConnection, exit: Exit | undefined): Failure {
-  const how = exit === undefined ? "wrote a line that none writes" : describeExit(exit);
+/** For a relay that has ended, or at least its output: then `exit` is undefined. */
+export function relayEnded(connection: HostConnection, exit: Exit | undefined): Failure {
+  return relayBroken(connection, exit === undefined ? "has closed its output, and has not ended" : describeExit(exit));
+}
+
+/** For a relay that writes what none writes. */
+export function relayBroken({ given }: HostConnection, how = "wrote a line that none writes"): Failure {
   return new Failure("link-lost", `the relay on ${given} ${how}`, {
     expected: "it to pass the images on, and to tell what has become of them",
     hint: "Run the same command again: hosts that have the images are sent nothing.",

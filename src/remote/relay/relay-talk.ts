@@ -2,12 +2,12 @@ import type { Failure } from "../../output/errors.ts";
 import { EventReader } from "../../output/read-event.ts";
 import type { HostConnection, RelayOrder } from "../../request.ts";
 import { MAGIC_LINE, PROTOCOL_VERSION } from "../../stdio-tunnel/constants.ts";
+import { keepAlive } from "../../stdio-tunnel/keep-alive.ts";
 import { RemoteFailure } from "../../stdio-tunnel/failures.ts";
 import { abortable } from "../../streams/abortable.ts";
 import { boundedLines, LineTooLong } from "../../streams/bounded-lines.ts";
-import { stallTimer } from "../../streams/stall-timer.ts";
 import type { RemoteCommand } from "../remote-command.ts";
-import { otherRelay, relayBroken, relaySilent } from "./relay-errors.ts";
+import { otherRelay, relayBroken, relayEnded, relaySilent } from "./relay-errors.ts";
 import { MAX_LINE, READY, silence } from "./relay-lines.ts";
 
 /** Lines before the hello that are passed over: what a wrapper of an installed docker-over-ssh prints. */
@@ -29,7 +29,7 @@ export class RelayTalk {
   async order(order: RelayOrder, stop: AbortSignal): Promise<void> {
     const next = async (): Promise<string> => {
       const line = await this.#next(stop);
-      if (line === undefined) throw relayBroken(this.#connection, await this.#link.child.exit());
+      if (line === undefined) throw relayEnded(this.#connection, await this.#link.child.exit());
       return line;
     };
     for (let lines = 0; !(await next()).endsWith(MAGIC_LINE.trim()); lines++) {
@@ -51,16 +51,22 @@ export class RelayTalk {
     { signal, timeout }: { signal: AbortSignal; timeout: number | undefined },
   ): Promise<void> {
     const { max } = silence({ timeout });
-    using timer = stallTimer((ms) => relaySilent(this.#connection, ms), signal);
+    const dead = new AbortController();
+    const heard = { bytesRead: 0 };
+    const onSilence = (): void => dead.abort(relaySilent(this.#connection, max));
+    const stop = AbortSignal.any([signal, dead.signal]);
     this.#write(images);
-    timer.start(max);
-    for (let line = await this.#next(timer.signal); line !== undefined; line = await this.#next(timer.signal)) {
-      timer.start(max);
-      if (line !== "") onLine(line);
+    const endWatch = keepAlive(heard, max, () => {}, onSilence);
+    try {
+      for (let line = await this.#next(stop); line !== undefined; line = await this.#next(stop)) {
+        heard.bytesRead += line.length + 1;
+        if (line !== "") onLine(line);
+      }
+    } finally {
+      endWatch();
     }
-    timer.stop();
     const exit = await this.#link.child.exit();
-    if (exit?.status !== 0) throw relayBroken(this.#connection, exit);
+    if (exit?.status !== 0) throw relayEnded(this.#connection, exit);
   }
 
   #write(value: unknown): void {
@@ -73,14 +79,14 @@ export class RelayTalk {
       const { done, value } = await abortable(this.#lines.next(), stop);
       return done === true ? undefined : value;
     } catch (error) {
-      throw error instanceof LineTooLong ? relayBroken(this.#connection, undefined) : error;
+      throw error instanceof LineTooLong ? relayBroken(this.#connection) : error;
     }
   }
 
   /** The relay has told in an event why it cannot do it. */
   #refusal(line: string): Failure {
     const event = new EventReader().read(line);
-    if (event?.type !== "error") return relayBroken(this.#connection, undefined);
+    if (event?.type !== "error") return relayBroken(this.#connection);
     const { code, message, expected = "", hint = "" } = event;
     return new RemoteFailure(code, `${this.#connection.given} cannot pass the images on: ${message}`, {
       expected,
