@@ -1,3 +1,4 @@
+import { taggableName } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { canRelay } from "../remote/relay/relay-programs.ts";
 import type { Batch, PushRequest, RelayOrder } from "../request.ts";
@@ -28,8 +29,9 @@ export function relayOrder({ remotes }: Batch<PushRequest>, given: object): Rela
   return { images: [image ?? "", ...images], hosts: [host, ...hosts], options };
 }
 
-/** The first host is asked for the image by this name. */
+/** The first host is asked for the image by this name: without a digest, by which its engine may not know the image. */
 function nameThere({ source, remoteName }: PushRequest): string {
+  if (remoteName?.digest !== undefined) return taggableName(remoteName) ?? remoteName.given;
   if (remoteName !== undefined) return remoteName.given;
   throw new Failure("usage", `${source.given} does not name its image, by which --relay passes it on`, {
     expected: "a name behind the path, or --as NAME",

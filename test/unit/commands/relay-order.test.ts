@@ -19,6 +19,7 @@ describe("the order of a push --relay", () => {
     ["app:v1 ssh://a ssh://b ssh://c", { images: ["app:v1"], hosts: ["ssh://b", "ssh://c"] }],
     ["app:v1 docker-archive:x.tar:db:v1 ssh://a docker://b", { images: ["app:v1", "db:v1"], hosts: ["docker://b"] }],
     [`--as app:v2 --as app:v3 ${"0a".repeat(32)} ssh://a ssh://b`, { images: ["app:v2"], hosts: ["ssh://b"] }],
+    [`app:v2@sha256:${"0a".repeat(32)} ssh://a ssh://b`, { images: ["app:v2"], hosts: ["ssh://b"] }],
   ])("%s", async (words, order) => {
     expect(await orderOf(words)).toMatchObject(order);
   });
