@@ -1,8 +1,11 @@
 import { connectEngine } from "../engine/open/connect-engine.ts";
 import type { EngineEndpoint } from "../engine/connect/endpoint.ts";
+import { isNoSpace } from "../files/no-space.ts";
 import type { HaveList } from "../have/have-list.ts";
+import { Failure, messageOf } from "../output/errors.ts";
 import { openHostEngine } from "../remote/host-engine.ts";
 import type { HostConnection } from "../request.ts";
+import { stdoutSink } from "../streams/byte-sink.ts";
 import type { Context } from "../transfer.ts";
 import { listEngine } from "./list-engine.ts";
 import { listJson, listTable } from "./print-list.ts";
@@ -19,7 +22,12 @@ export interface ListRequest {
 /** Prints on stdout what an engine has: a table on a terminal, else the list itself. */
 export async function list({ endpoint, host, json }: ListRequest, context: Context): Promise<void> {
   const found = await (host === undefined ? listHere(endpoint, context) : listThere(host, context));
-  await write(json || !process.stdout.isTTY ? listJson(found) : listTable(found));
+  const text = json || !process.stdout.isTTY ? listJson(found) : listTable(found);
+  await stdoutSink(context.signal)
+    .write(chunksOf(text))
+    .catch((error: unknown) => {
+      throw writeFailure(error);
+    });
 }
 
 async function listHere(endpoint: EngineEndpoint | undefined, context: Context): Promise<HaveList> {
@@ -33,9 +41,21 @@ async function listThere(host: HostConnection, context: Context): Promise<HaveLi
   return await listEngine(remote.engine, { ...context, signal });
 }
 
-/** Writes all of a text: the process may exit as soon as this has resolved. */
-async function write(text: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
-  });
+async function* chunksOf(text: string): AsyncGenerator<Buffer> {
+  yield Buffer.from(text);
+}
+
+/** The Failure for a list that stdout does not take; other errors as they are. */
+function writeFailure(error: unknown): unknown {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (code === undefined || syscall === undefined) return error;
+  return new Failure(
+    isNoSpace(error) ? "no-space" : "transfer-failed",
+    `the list cannot be written: ${messageOf(error)}`,
+    {
+      expected: "a file with room for all of it, or a program that reads it to its end",
+      hint: "What was written is no whole list: remove it, free some space, and run the same command again.",
+      cause: error,
+    },
+  );
 }

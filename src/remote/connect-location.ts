@@ -68,7 +68,7 @@ function namedIn(location: FileLocation, { image }: PullRequest): FileLocation {
 async function refuseNameless(source: Source, request: PullRequest, given: string): Promise<void> {
   const { image, name } = request;
   if (image !== undefined || name !== undefined || (await source.name?.(request)) !== undefined) return;
-  throw new Failure("usage", `${given} has several images, or one without a full name, and no IMAGE is named`, {
+  throw new Failure("usage", `${given} has several images or names, or one without a full name, and no IMAGE is named`, {
     expected: "the name of one of its images; or --as NAME for the only one",
     hint: `docker-over-ssh pull --from ${given} IMAGE`,
   });

@@ -4,7 +4,7 @@ import { parseHaveList } from "../../../src/have/parse-have-list.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { listEngine } from "../../../src/list/list-engine.ts";
 import { outputTo } from "../../../src/output/output.ts";
-import { isInHaveSchema } from "./have-schema.ts";
+import { isInHaveSchema } from "../have/have-schema.ts";
 
 const amd64 = { os: "linux", architecture: "amd64" };
 const [base, app] = [digestOf("base"), digestOf("app")];
