@@ -68,10 +68,14 @@ function namedIn(location: FileLocation, { image }: PullRequest): FileLocation {
 async function refuseNameless(source: Source, request: PullRequest, given: string): Promise<void> {
   const { image, name } = request;
   if (image !== undefined || name !== undefined || (await source.name?.(request)) !== undefined) return;
-  throw new Failure("usage", `${given} has several images or names, or one without a full name, and no IMAGE is named`, {
-    expected: "the name of one of its images; or --as NAME for the only one",
-    hint: `docker-over-ssh pull --from ${given} IMAGE`,
-  });
+  throw new Failure(
+    "usage",
+    `${given} has several images or names, or one without a full name, and no IMAGE is named`,
+    {
+      expected: "the name of one of its images; or --as NAME for the only one",
+      hint: `docker-over-ssh pull --from ${given} IMAGE`,
+    },
+  );
 }
 
 /** What both sides are told. Names are those of the side that the command line is about. */
