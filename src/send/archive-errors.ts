@@ -4,6 +4,7 @@ import type { Compression } from "../image/layer/compression.ts";
 import { isStdin } from "../image/open/archive-input.ts";
 import { CannotDecompressArchive } from "../image/open/decompress-archive.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
+import { OtherPartialVersion } from "../image/partial/partial-image.ts";
 import type { ArchiveKind, FileLocation } from "../image/location.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import type { Platform } from "../image/platform.ts";
@@ -29,6 +30,13 @@ export function archiveFailure(location: FileLocation, error: unknown): unknown 
     return new Failure("image-not-found", `${path} cannot be read: ${error.message}`, {
       expected: "an archive that is plain, compressed with gzip, or with zstd where Node is 22.15 or later",
       hint: `${decompressCommand(error.compression)} ${isStdin(path) ? "" : `${path} `}| docker-over-ssh push ${kind}:- …`,
+      cause: error,
+    });
+  }
+  if (error instanceof OtherPartialVersion) {
+    return new Failure("image-not-found", `${path} is ${error.message}`, {
+      expected: "an archive of push --have of the same version",
+      hint: "Install the version here that has written it, or write it with this one.",
       cause: error,
     });
   }

@@ -18,6 +18,11 @@ const VERSION = 1;
 export const MAX_PARTIAL_FILE = 1024 * 1024;
 const LIMITS = { depth: 4, values: 16_384 };
 const MAX_NAMES = 100;
+/** Bytes of a layer's plain tar at most: messages carry no larger size. */
+const MAX_SIZE = 2 ** 50;
+
+/** Thrown for a partial archive that another version has written. The message says which. */
+export class OtherPartialVersion extends InvalidImage {}
 
 /** An image without the layers that an engine elsewhere has. */
 export interface PartialImage {
@@ -53,11 +58,11 @@ export function parsePartialImage(bytes: Buffer): PartialImage {
   const { format, version, names, config, listed, base, layers } = value ?? {};
   if (format !== FORMAT) throw malformed("format");
   if (version !== VERSION) {
-    throw new InvalidImage(
-      `it is a partial archive of version ${typeof version === "number" ? version : "?"}, and this program reads version ${VERSION}`,
+    throw new OtherPartialVersion(
+      `a partial archive of version ${typeof version === "number" ? version : "?"}, and this program reads version ${VERSION}`,
     );
   }
-  if (!Array.isArray(names) || names.length > MAX_NAMES || !names.every(isName)) throw malformed("names");
+  if (!Array.isArray(names) || names.length > MAX_NAMES || !names.every(isTagged)) throw malformed("names");
   if (!isDigest(config)) throw malformed("config");
   if (typeof listed !== "string" || Number.isNaN(Date.parse(listed))) throw malformed("time");
   if (!Array.isArray(layers) || layers.length > MAX_LAYERS) throw malformed("layers");
@@ -82,13 +87,17 @@ function parseLayer(value: unknown): PartialLayer {
   if (way === "present") return { diffId, way };
   const descriptor = parseDescriptor(blob, "layer");
   if (way === "whole" && isLayerType(descriptor.mediaType)) return { diffId, way, blob: descriptor };
-  const isSize = typeof size === "number" && Number.isSafeInteger(size) && size >= 0;
+  const isSize = typeof size === "number" && Number.isSafeInteger(size) && size >= 0 && size <= MAX_SIZE;
   if (way !== "by-delta" || descriptor.mediaType !== DELTA_TYPE || !isSize) throw malformed("layers");
   return { diffId, way, blob: descriptor, size };
 }
 
 function isName(value: unknown): value is string {
   return typeof value === "string" && tryReference(value) !== undefined;
+}
+
+function isTagged(value: unknown): value is string {
+  return isName(value) && !value.includes("@");
 }
 
 function malformed(part: string): InvalidImage {

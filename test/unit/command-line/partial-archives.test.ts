@@ -128,6 +128,22 @@ describe("a damaged or hostile archive is refused, and no image gets a name", as
       12,
       "its config has the digest",
     ],
+    [
+      "another version has written it",
+      (files) => files.set(PARTIAL_FILE, Buffer.from(JSON.stringify({ ...description(files), version: 2 }))),
+      3,
+      "bad.tar is a partial archive of version 2, and this program reads version 1",
+    ],
+    [
+      "its name has a digest",
+      (files) =>
+        files.set(
+          PARTIAL_FILE,
+          Buffer.from(JSON.stringify({ ...description(files), names: [`app@sha256:${"0".repeat(64)}`] })),
+        ),
+      3,
+      "the names in its docker-over-ssh-partial.json are malformed",
+    ],
     ["it is no JSON", (files) => files.set(PARTIAL_FILE, Buffer.from("{")), 3, "is not JSON"],
     [
       "it names other layers than the config",

@@ -49,5 +49,6 @@ test.each<[string, object]>([
   ["a whole layer without a blob", { layers: [{ ...whole, blob: undefined }] }],
   ["a whole layer of another type", { layers: [{ ...whole, blob: { mediaType: DELTA_TYPE, digest: two, size: 7 } }] }],
   ["a delta of a negative size", { layers: [{ ...delta, size: -1 }] }],
+  ["a delta of more bytes than a message carries", { layers: [{ ...delta, size: 2 ** 53 - 1 }] }],
   ["no object", { layers: [[[[[[]]]]]] }],
 ])("%s is refused", (_, more) => expect(() => parsed(more)).toThrow(InvalidImage));
