@@ -69,6 +69,7 @@ export async function runThere(
   const words = ["/bin/sh", "-c", EVALUATE_STDIN, "sh", String(Buffer.byteLength(script))];
   const named = { words: connection.given, byHand: loginByHand(connection), shown: `${connection.given} ${shown}` };
   const leave = await abortable(Promise.resolve(context.login?.()), signal);
+  using _ = { [Symbol.dispose]: () => leave?.() }; // also when the login fails: a watch goes on
   await using link = runRemoteCommand(loginCommand(connection, words), named, request, context);
   const { stdin, stdout } = link.child;
   const lines = new Promise((resolve) => stdout.once("close", resolve).once("end", resolve));

@@ -2,6 +2,8 @@ import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import type { Note } from "../../../src/output/events.ts";
 import { outputTo } from "../../../src/output/output.ts";
+import { hostConnection } from "../../../src/commands/host-options.ts";
+import { runThere } from "../../../src/remote/run-there.ts";
 import { LoginQueue } from "../../../src/remote/login-queue.ts";
 import { deferred } from "../../../src/streams/deferred.ts";
 
@@ -80,6 +82,19 @@ test.each<Note>([
   const next = b.login();
   await a.tell(note);
   await next;
+  expect(log).toEqual(["a: login", "b: login"]);
+  await Promise.all([a.end(), b.end()]);
+});
+
+test("a command of --run whose login fails gives up its turn", async () => {
+  const queue = new LoginQueue(() => true);
+  const log: string[] = [];
+  const [a, b] = [hostOf(queue, "a", log), hostOf(queue, "b", log)];
+  const connection = hostConnection("ssh://a", { protocol: "ssh", hostname: "a" }, { ssh: ["false"] }, {});
+  const context = { output: quiet, signal: new AbortController().signal, env: {} };
+  const ran = runThere("true", connection, {}, { ...context, login: async () => await a.login() });
+  await expect(ran).rejects.toMatchObject({ code: "run-failed" });
+  await b.login();
   expect(log).toEqual(["a: login", "b: login"]);
   await Promise.all([a.end(), b.end()]);
 });
