@@ -70,11 +70,11 @@ function parseOrder(line: string): RelayOrder {
   }
 }
 
-/** Leaves out the images that have not arrived. */
+/** Leaves out the images that have not arrived, and then the command of --run, which is for all of them. */
 function withImages(batch: Batch<PushRequest>, arrived: readonly string[]): Batch<PushRequest> {
-  const remotes = batch.remotes.map((remote) => ({
-    ...remote,
-    transfers: remote.transfers.filter(({ source }) => arrived.includes(source.given)),
-  }));
+  const remotes = batch.remotes.map(({ transfers, run, ...remote }) => {
+    const passedOn = transfers.filter(({ source }) => arrived.includes(source.given));
+    return { ...remote, transfers: passedOn, ...(passedOn.length === transfers.length && { run }) };
+  });
   return { ...batch, remotes: remotes as unknown as Batch<PushRequest>["remotes"] };
 }

@@ -50,6 +50,7 @@ await writeFile(
   `#!/bin/sh
 while [ "$1" != -- ]; do shift; done
 case "$2 $*" in
+  *"dd bs=1"*) exit 0 ;; # --run
   none*"'relay'") echo "#docker-over-ssh#remote# pass installed status 2"; echo "#docker-over-ssh#remote# nothing /bin"; exit 127 ;;
 esac
 echo "#docker-over-ssh#remote# try installed /usr/bin/docker-over-ssh"
@@ -138,6 +139,13 @@ describe("the relay", () => {
     expect(stdout).toMatch(/^#docker-over-ssh#tunnel#\n.*"features":\["relay"\]\}\n\{"type":"ready"\}\n/);
     expect(stdout.match(/"type":"result"/g)).toHaveLength(2);
     for (const host of ["d", "e"]) expect(await look("oci", at(host), "app:v1")).toEqual(whole(image));
+  });
+
+  test("runs the command of --run where all images have arrived, and not after some of them", async () => {
+    const images = ["oci:layout:app:v1"];
+    const options = { run: "true" };
+    expect(await relayed([{ ...order, images, options }, images], "no such text")).toContain('"running-there"');
+    expect(await relayed([{ ...order, options }, images], "no such text")).not.toContain('"running-there"');
   });
 
   test("says which program it lacks before it gets the images", async () => {
