@@ -17,7 +17,7 @@ export default defineConfig({
           include: ["test/unit/**/*.test.ts"],
           setupFiles: ["test/fail-on-warning.ts"],
           env: { PATH: unitPath() },
-          testTimeout: 20_000,
+          testTimeout: 60_000, // engine tests may leave them little of the processor
         },
       },
       {
