@@ -25,7 +25,7 @@ export function askFor(request: Request, target: Target, runId: RunId): Ask {
     image,
     names: ownNames(request),
     acceptsNames,
-    acceptsKeep: acceptsKeep === true && target.removeOld !== undefined,
+    acceptsKeep,
     isRenamed,
     runId,
     platform,

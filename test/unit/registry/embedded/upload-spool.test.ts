@@ -5,6 +5,7 @@ import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { newRunId } from "../../../../src/run/run-id.ts";
 import { digestOf } from "../../../../src/image/digest.ts";
+import { removeDeadSpools } from "../../../../src/run/spool-folder.ts";
 import { uploadSpool, UploadFile } from "../../../../src/registry/embedded/upload-spool.ts";
 
 let folder: string;
@@ -67,19 +68,22 @@ test("reading a file that is given up fails", async () => {
 });
 
 test("leftovers of a killed run are removed by the next one, the files of a living run are not", async () => {
-  await using living = uploadSpool(newRunId(), folder);
+  const cache = join(folder, "docker-over-ssh");
+  await mkdir(cache, { mode: 0o700 });
+  await using living = uploadSpool(newRunId(), cache);
   await living.open();
   const dead = newRunId(2 ** 22 + 1); // above every process ID
-  await mkdir(join(folder, `spool-${dead}-abcdef`));
-  await writeFile(join(folder, `spool-${dead}-abcdef`, "1"), "");
+  await mkdir(join(cache, `spool-${dead}-abcdef`));
+  await writeFile(join(cache, `spool-${dead}-abcdef`, "1"), "");
   const others = ["spool-x", `spool-${newRunId()}-abcdef`, "mine"];
-  for (const name of others) await mkdir(join(folder, name));
-  await symlink(join(folder, "mine"), join(folder, `spool-${dead}-ghijkl`));
-  await using next = uploadSpool(newRunId(), folder);
+  for (const name of others) await mkdir(join(cache, name));
+  await symlink(join(cache, "mine"), join(cache, `spool-${dead}-ghijkl`));
+  await using next = uploadSpool(newRunId(), cache);
+  await removeDeadSpools({ XDG_CACHE_HOME: folder });
   await next.open();
   const spools = [living, next].map(async (spool) => basename((await spool.open()).folder));
   const stay = [...(await Promise.all(spools)), ...others, `spool-${dead}-ghijkl`];
-  expect((await readdir(folder)).toSorted()).toEqual(stay.toSorted());
+  expect((await readdir(cache)).toSorted()).toEqual(stay.toSorted());
 });
 
 test.skipIf(process.platform !== "linux")("a full disk is a no-space failure", async () => {
