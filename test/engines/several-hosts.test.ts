@@ -1,8 +1,21 @@
 import { createConnection, createServer, type Server } from "node:net";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { buildImage } from "../testbed/build-image.ts";
 import { bed, done, dos, why } from "./bed.ts";
-import { env, folder } from "./engine-only-images.ts";
+import { env, folder, MB } from "./engine-only-images.ts";
+
+const IMAGES = ["several-hosts:v1", "several-hosts:v2"];
+
+/** Images of their own: an engine or a cache there may still have layers of other files of tests. */
+beforeAll(async () => {
+  if (why) return;
+  for (const image of IMAGES) await buildImage(bed.near, image, [{ name: "several-hosts", bytes: 4 * MB, files: 40 }]);
+});
+afterAll(async () => {
+  if (why) return;
+  for (const engine of [bed.near, bed.far]) await engine.docker("rmi", "--force", ...IMAGES);
+});
 
 /** The requests to the near engine that read layers: saves and pushes. */
 let reads: string[];
@@ -39,17 +52,16 @@ async function pushTo(images: string[], ...hosts: string[]): Promise<string[]> {
 
 describe.skipIf(why)("several hosts", () => {
   test("the engine gives the layers once, whatever runs on the hosts", async () => {
-    const forOne = await pushTo(["engine-only:v1"], "ssh://far");
+    const forOne = await pushTo(["several-hosts:v1"], "ssh://far");
     expect(forOne).not.toEqual([]);
-    const forAll = await pushTo(["engine-only:v1"], "ssh://far", "ssh://with-node", "ssh://root@bare");
+    const forAll = await pushTo(["several-hosts:v1"], "ssh://far", "ssh://with-node", "ssh://root@bare");
     expect(forAll).toEqual(forOne);
-    expect((await bed.far.docker("images", "--quiet", "engine-only:v1")).stdout).not.toBe("");
+    expect((await bed.far.docker("images", "--quiet", "several-hosts:v1")).stdout).not.toBe("");
   });
 
   test("several images to several hosts", async () => {
-    const images = ["engine-only:v1", "engine-only:v2"];
-    const forOne = await pushTo(images, "ssh://far");
-    expect(await pushTo(images, "ssh://far", "ssh://with-node")).toEqual(forOne);
-    for (const image of images) expect((await bed.far.docker("images", "--quiet", image)).stdout).not.toBe("");
+    const forOne = await pushTo(IMAGES, "ssh://far");
+    expect(await pushTo(IMAGES, "ssh://far", "ssh://with-node")).toEqual(forOne);
+    for (const image of IMAGES) expect((await bed.far.docker("images", "--quiet", image)).stdout).not.toBe("");
   });
 });
