@@ -94,9 +94,8 @@ describe.skipIf(why).each([
     await on().far.docker("rmi", "--force", `${name}:v1`, `${name}:v2`);
     const changes = await rememberEngines(on().far);
     const { exitCode, stderr } = await there(script("load-missing.sh"), stick);
-    expect(stderr).toMatch(
-      /is a partial archive, without 2 layers that .* \(any more\): sha256:\w{64}, sha256:\w{64}\n/,
-    );
+    // The layer below, which all images of the tests have, may still be there.
+    expect(stderr).toMatch(/is a partial archive, without [12] layers? that .* \(any more\): sha256:\w{64}[,\n]/);
     expect(stderr).toContain("Make a new list there, docker-over-ssh list > have.json");
     expect(exitCode).toBe(3);
     expect(await changes()).toMatchObject([{ came: [], went: [] }]);
