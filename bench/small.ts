@@ -6,18 +6,15 @@
 import { writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { buildImage } from "../test/testbed/build-image.ts";
-import type { Engine } from "../test/testbed/engine.ts";
 import type { EngineKind } from "../test/testbed/engine-packages.ts";
-import { makeContent } from "../test/testbed/content.ts";
 import { startTestbed } from "../test/testbed/start.ts";
-import { tar } from "../test/testbed/tar.ts";
 import { layersOf } from "./images.ts";
 import { typed } from "./measure.ts";
 import { ours } from "./peers/ours.ts";
 import { registryPull } from "./peers/registry.ts";
 import { startRegistry } from "./peers/registry-process.ts";
 import { machinesOf } from "./stage.ts";
+import { buildApp, buildLayersBelow } from "./small-image.ts";
 import { median, ratio } from "./statistics.ts";
 import { figure } from "./table.ts";
 
@@ -28,7 +25,6 @@ const USAGE = `npm run bench:small -- [options]
 --near KIND --far KIND   engines of the test bed (28.5-containerd)
 --also FOLDER another built checkout of this tool to measure as well; may be repeated`;
 
-const APP_FILES = 20;
 const APP_BYTES = 200_000;
 
 const { values: options } = parseArgs({
@@ -64,8 +60,7 @@ async function main(): Promise<void> {
     );
   }
 
-  const layers = ["system", "modules"].map((name) => ({ name, bytes: (megabytes * 1e6) / 2, files: megabytes * 5 }));
-  await buildImage(bed.near, "below:v1", layers);
+  await buildLayersBelow(bed.near, megabytes);
   const seconds = new Map<string, number[]>();
   const time = async (what: string, line: string): Promise<void> => {
     const start = performance.now();
@@ -78,7 +73,7 @@ async function main(): Promise<void> {
     await time("node -e 0", "node -e 0");
     for (const [name, lineFor] of turned([...peers], round)) {
       const image = `small-${[...peers.keys()].indexOf(name)}:v1`;
-      await buildApp(bed.near, image, `${name} ${round}`);
+      await buildApp(bed.near, image, `${name} ${round}`, APP_BYTES);
       const line = lineFor(image);
       await time(`${name}: app layer`, line);
       await time(`${name}: nothing`, line);
@@ -93,24 +88,6 @@ async function main(): Promise<void> {
     `${bed.near.version} to ${bed.far.version}, ${megabytes} MB below the app layer, Node ${process.version}`,
   );
   console.log(table(seconds));
-}
-
-/** Builds the app layer, with every file new, on the layers below. */
-async function buildApp(engine: Engine, reference: string, seed: string): Promise<void> {
-  const size = APP_BYTES / APP_FILES;
-  const files = Array.from({ length: APP_FILES }, (_, index) => ({
-    path: `app/${index}.js`,
-    type: "file" as const,
-    size,
-    content: () => makeContent("random", size, `${seed} ${index}`),
-  }));
-  const dockerfile = Buffer.from("FROM below:v1\nCOPY app /app\n");
-  const context = tar([
-    { path: "Dockerfile", type: "file", size: dockerfile.length, content: () => [dockerfile] },
-    ...files,
-  ]);
-  const env = { DOCKER_BUILDKIT: "0" };
-  await engine.dockerWithInput(context, ["build", "--quiet", "--tag", reference, "-"], env);
 }
 
 /** Rotates the peers, so that each round begins with another one. */

@@ -6,13 +6,11 @@ import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { execa } from "execa";
-import { buildImage } from "../test/testbed/build-image.ts";
-import { makeContent } from "../test/testbed/content.ts";
 import { askEngine } from "../test/testbed/engine-api.ts";
 import type { EngineKind } from "../test/testbed/engine-packages.ts";
 import type { Engine } from "../test/testbed/engine.ts";
 import { startTestbed } from "../test/testbed/start.ts";
-import { tar } from "../test/testbed/tar.ts";
+import { buildApp, buildLayersBelow } from "./small-image.ts";
 import { median } from "./statistics.ts";
 
 const USAGE = `npm run bench:watch -- [options]
@@ -28,7 +26,6 @@ const USAGE = `npm run bench:watch -- [options]
 const LOOK_EVERY = 5;
 /** ms for an image to arrive. */
 const PATIENCE = 30_000;
-const APP_FILES = 20;
 
 const { values: options } = parseArgs({
   options: {
@@ -47,13 +44,13 @@ else await main();
 
 async function main(): Promise<void> {
   const [rounds, megabytes] = [Number(options.rounds), Number(options.mb)];
+  const appBytes = Number(options["app-mb"]) * 1e6;
   const kinds = { near: { kind: options.near as EngineKind }, far: { kind: options.far as EngineKind } };
   await using bed = await startTestbed(kinds);
   const host = options.way === "installed" ? "ssh://far" : "ssh://with-node";
   const way = ["--no-progress", ...(options.verbose ? ["--verbose"] : []), "--far", options.way];
-  const layers = ["system", "modules"].map((name) => ({ name, bytes: (megabytes * 1e6) / 2, files: megabytes * 5 }));
-  await buildImage(bed.near, "below:v1", layers);
-  for (const image of ["watched:v1", "fresh:v1"]) await buildApp(bed.near, image, image);
+  await buildLayersBelow(bed.near, megabytes);
+  for (const image of ["watched:v1", "fresh:v1"]) await buildApp(bed.near, image, image, appBytes);
   const push = (args: string[]) =>
     execa("docker-over-ssh", ["push", ...way, ...args, host], { env: bed.env, stdin: "ignore", reject: false });
   await push(["fresh:v1"]);
@@ -75,7 +72,7 @@ async function main(): Promise<void> {
   let before = 0;
   for (let round = 1; round <= rounds; round++) {
     const begin = async (image: string): Promise<{ start: number; layer: string }> => {
-      await buildApp(bed.near, "next:v1", `${image} ${round}`);
+      await buildApp(bed.near, "next:v1", `${image} ${round}`, appBytes);
       const layer = await topLayer(bed.near, "next:v1");
       const start = performance.now();
       await bed.near.docker("tag", "next:v1", image);
@@ -130,21 +127,4 @@ async function untilThere(engine: Engine, image: string, layer: string): Promise
     if (performance.now() > end) throw new Error(`${image} has not arrived`);
     await delay(LOOK_EVERY);
   }
-}
-
-/** Builds the app layer, with every file new, on the layers below. */
-async function buildApp(engine: Engine, reference: string, seed: string): Promise<void> {
-  const size = Math.round((Number(options["app-mb"]) * 1e6) / APP_FILES);
-  const files = Array.from({ length: APP_FILES }, (_, index) => ({
-    path: `app/${index}.js`,
-    type: "file" as const,
-    size,
-    content: () => makeContent("random", size, `${seed} ${index}`),
-  }));
-  const dockerfile = Buffer.from("FROM below:v1\nCOPY app /app\n");
-  const context = tar([
-    { path: "Dockerfile", type: "file", size: dockerfile.length, content: () => [dockerfile] },
-    ...files,
-  ]);
-  await engine.dockerWithInput(context, ["build", "--quiet", "--tag", reference, "-"], { DOCKER_BUILDKIT: "0" });
 }

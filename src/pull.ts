@@ -2,6 +2,7 @@ import { askMessage } from "./conversation/ask.ts";
 import { OFFERS_NAMES, SECOND_WANT } from "./conversation/features.ts";
 import { parseAbout, type About, type Result, type Want } from "./conversation/messages.ts";
 import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
+import { refuseOldPeer } from "./conversation/refuse-old-peer.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
 import { dryRunEvent, isDryRun, plannedResult } from "./dry-run.ts";
 import type { Digest } from "./image/digest.ts";
@@ -12,15 +13,13 @@ import { openTarget } from "./locations/locations.ts";
 import type { TransferResult } from "./output/events.ts";
 import type { Progress } from "./output/output.ts";
 import { refuseUnsupported } from "./packing/agree-on-packing.ts";
-import type { Warning } from "./output/events.ts";
 import { CODECS } from "./packing/codecs.ts";
-import { refuseOldPeer } from "./conversation/refuse-old-peer.ts";
 import { askFor } from "./receive/ask-for.ts";
 import { giveNames } from "./receive/give-names.ts";
 import { keepNewest, planKeep } from "./receive/keep-newest.ts";
 import { namesHere, offersNoName, ownNames, type NamesHere } from "./receive/names-here.ts";
 import { planIndex, receiveIndex, refuseIndex, verifyIndex } from "./receive/receive-index.ts";
-import { checkPlatform, checkPlatforms } from "./receive/check-platform.ts";
+import { checkPlatforms } from "./receive/check-platform.ts";
 import type { ReceiveOptions } from "./receive/receive-options.ts";
 import { resultOf, type ReceivedImage } from "./receive/received-image.ts";
 import type { Target } from "./receive/target.ts";
@@ -156,7 +155,7 @@ export async function receive(
 /** Asks for the image, and receives the `about`. Fails when the image is for another platform than the requested one. */
 async function agree({ tunnel, target, request, runId, isPlanned, context }: Receiver): Promise<About> {
   const { output, signal, env } = context;
-  const { image, platform, preserveDigest: preserve, timeout = LOOK_UP_TIMEOUT } = request;
+  const { image, preserveDigest: preserve, timeout = LOOK_UP_TIMEOUT } = request;
   if (image === undefined && !tunnel.peer.features.includes(OFFERS_NAMES)) throw offersNoName(tunnel.peer.tool);
   const ask = askFor(request, target, runId);
   await tunnel.send(askMessage(ask));
@@ -167,12 +166,8 @@ async function agree({ tunnel, target, request, runId, isPlanned, context }: Rec
   );
   // Leftovers are removed before the search for present layers, which must not count them.
   for (const leftover of await tidied) output.detail({ code: "leftover-removed", leftover });
-  const warn = (warning: Warning): void => output.warn(warning);
   refuseIndex(about, request, target);
-  const { platforms = [] } = about.index ?? {};
-  const several = request.platforms === "all" ? undefined : request.platforms;
-  if (platforms.length === 0 && several === undefined) checkPlatform(about.platform, platform, target, warn);
-  else checkPlatforms(platforms.length === 0 ? [about.platform] : platforms, several, target, warn);
+  checkPlatforms(about, request, target, (warning) => output.warn(warning));
   if ((preserve || about.preserve) && about.manifest === undefined && about.index === undefined) {
     output.note({ code: "manifest-not-kept", ...(!ask.keepsManifests && { address: target.address }) });
   }

@@ -1,10 +1,29 @@
+import type { About } from "../conversation/messages.ts";
+import type { PlatformChoice } from "../image/index-content.ts";
 import { formatPlatform, isKnownPlatform, matchesPlatform, type Platform } from "../image/platform.ts";
 import { Failure } from "../output/errors.ts";
 import type { Warning } from "../output/events.ts";
 import type { Target } from "./target.ts";
 
-/** Throws a Failure if a requested platform is not among those of an image with its index. Warns if this engine can run none. */
+interface Requested {
+  platform?: Platform | undefined;
+  platforms?: PlatformChoice | undefined;
+}
+
+/** Throws a Failure if the image, or its index, is not for the requested platforms. Warns if this engine cannot run it. */
 export function checkPlatforms(
+  { platform, index }: Pick<About, "platform" | "index">,
+  requested: Requested,
+  target: Target,
+  warn: (warning: Warning) => void,
+): void {
+  const { platforms = [] } = index ?? {};
+  const several = requested.platforms === "all" ? undefined : requested.platforms;
+  if (platforms.length === 0 && several === undefined) checkOne(platform, requested.platform, target, warn);
+  else checkSeveral(platforms.length === 0 ? [platform] : platforms, several, target, warn);
+}
+
+function checkSeveral(
   offered: readonly Platform[],
   requested: readonly Platform[] | undefined,
   target: Target,
@@ -23,8 +42,7 @@ export function checkPlatforms(
   warn({ code: "platform-differs", platform: all, enginePlatform: formatPlatform(own) });
 }
 
-/** Throws a Failure if the image is not for the requested platform. Warns if this engine cannot run it. */
-export function checkPlatform(
+function checkOne(
   offered: Platform,
   requested: Platform | undefined,
   target: Target,
