@@ -14,6 +14,10 @@ export const EXIT_STATUS = {
   "not-verified": 12,
   refused: 13,
   "run-failed": 14,
+  "build-failed": 15,
+  "context-invalid": 16,
+  "not-buildable": 17,
+  "push-refused": 18,
   internal: 70,
 } as const;
 

@@ -1,0 +1,99 @@
+import type { Duplex } from "node:stream";
+import type { BuildContext } from "../build-context/build-context.ts";
+import type { Platform } from "../image/platform.ts";
+
+/** The builds of an engine. */
+export interface EngineBuilds {
+  /** Returns the builder that {@link build} uses. */
+  builder(): Promise<BuilderKind>;
+  /**
+   * Builds an image of a context and gives it its names. Aborting `signal` ends the build in the engine. Rejects with a Failure
+   * `build-failed`, which names the step and its last lines, and with `usage` for what this engine's builder cannot do.
+   */
+  build(order: BuildOrder, context: BuildContext, options: BuildOptions): Promise<BuiltImage>;
+}
+
+/** BuildKit; the classic builder, where an engine has no BuildKit; Podman's, which is buildah. */
+export type BuilderKind = "buildkit" | "classic" | "buildah";
+
+/** What to build, in the words of `docker build`. It crosses the tunnel as JSON. */
+export interface BuildOrder {
+  /** -t: references in full. May be empty. */
+  names: readonly string[];
+  /** -f: the path of the Dockerfile in the context, in UTF-8 */
+  dockerfile: string;
+  target?: string | undefined;
+  buildArgs: Readonly<Record<string, string>>;
+  labels: Readonly<Record<string, string>>;
+  platform?: Platform | undefined;
+  noCache: boolean;
+  /** --pull: look for newer bases */
+  pull: boolean;
+  cacheFrom: readonly string[];
+  /** default, none, host */
+  network?: string | undefined;
+  /** The IDs of --secret */
+  secrets: readonly string[];
+  /** The IDs of --ssh */
+  agents: readonly string[];
+  /** Tells the builder which of its earlier contexts this one resembles: the same for all builds of a project. */
+  contextKey: string;
+}
+
+export interface BuildOptions {
+  answers: BuildAnswers;
+  onEvent: (event: BuildEvent) => void;
+  signal: AbortSignal;
+}
+
+/** What a builder may ask for while it builds. It comes from the side of the user. */
+export interface BuildAnswers {
+  /** The user's credentials for a registry; undefined: none. @param host as in the docker config, e.g. `registry.example.com:5000` or `https://index.docker.io/v1/` */
+  credentials(host: string): Promise<Credentials | undefined>;
+  /** A secret of `BuildOrder.secrets` */
+  secret(id: string): Promise<Buffer | undefined>;
+  /** Opens a connection to an ssh agent of `BuildOrder.agents`. The caller owns it. */
+  agent(id: string): Promise<Duplex>;
+}
+
+export interface Credentials {
+  /** "<token>": the password is an identity token (docker-credential-helpers) */
+  username: string;
+  password: string;
+}
+
+export interface BuiltImage {
+  /** The engine's image ID */
+  id: string;
+}
+
+/** What a build tells of itself. Times are ms since 1970. */
+export type BuildEvent =
+  /** A step of BuildKit. Comes each time something of it changes, with all that is known. */
+  | {
+      type: "step";
+      /** Identifies the step in this build */
+      step: string;
+      /** e.g. `[build 2/4] RUN make` */
+      name: string;
+      started?: number | undefined;
+      completed?: number | undefined;
+      isCached?: boolean | undefined;
+      error?: string | undefined;
+    }
+  /** Progress inside a step, e.g. a layer that is downloaded. */
+  | {
+      type: "step-progress";
+      step: string;
+      id: string;
+      /** Bytes; 0 where the builder does not count */
+      current: number;
+      total: number;
+      started?: number | undefined;
+      completed?: number | undefined;
+    }
+  /** What a step prints. The bytes of a terminal; lines may be cut anywhere. */
+  | { type: "step-log"; step: string; stream: "stdout" | "stderr"; text: string }
+  | { type: "build-warning"; text: string; details: readonly string[]; url?: string | undefined }
+  /** What a builder without steps prints: the classic one, buildah. */
+  | { type: "build-text"; text: string };
