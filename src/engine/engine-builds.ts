@@ -9,8 +9,10 @@ export interface EngineBuilds {
   /**
    * Builds an image of a context and gives it its names. Aborting `signal` ends the build in the engine. Rejects with a Failure
    * `build-failed`, which names the step and its last lines, and with `usage` for what this engine's builder cannot do.
+   *
+   * @param context undefined where `order.git` names it
    */
-  build(order: BuildOrder, context: BuildContext, options: BuildOptions): Promise<BuiltImage>;
+  build(order: BuildOrder, context: BuildContext | undefined, options: BuildOptions): Promise<BuiltImage>;
 }
 
 /** BuildKit; the classic builder, where an engine has no BuildKit; Podman's, which is buildah. */
@@ -20,6 +22,8 @@ export type BuilderKind = "buildkit" | "classic" | "buildah";
 export interface BuildOrder {
   /** -t: references in full. May be empty. */
   names: readonly string[];
+  /** The address of a git repository that the engine clones (the parameter `remote` of `POST /build`), in place of a context */
+  git?: string | undefined;
   /** -f: the path of the Dockerfile in the context, in UTF-8 */
   dockerfile: string;
   target?: string | undefined;
