@@ -8,7 +8,7 @@ import { writeIndexArchive } from "../image/oci/write-index-content.ts";
 import type { TarStream } from "../image/tar/write-tar.ts";
 import { openArchive } from "../image/open/open-archive.ts";
 import type { FileLocation } from "../image/location.ts";
-import { partialFilePrefix, partialFile, removePartialFiles } from "../store/partial-file.ts";
+import { partialFilePrefix, partialFile, removePartialFiles } from "../run/partial-file.ts";
 import { openSpool } from "../run/spool.ts";
 import { wholeArchives, type ArchiveMaker } from "./archive-maker.ts";
 import { archiveCounts } from "./archive-stream.ts";

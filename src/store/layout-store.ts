@@ -15,8 +15,8 @@ import type { Digest } from "../image/digest.ts";
 import type { Descriptor, ImageManifest } from "../image/manifest.ts";
 import { manifestFor } from "./compose-manifest.ts";
 import { verifyBlob, type VerifyOptions } from "./verify-blob.ts";
-import { withLock } from "./lock.ts";
-import { removePartialFiles } from "./partial-file.ts";
+import { withLock } from "../run/lock.ts";
+import { removePartialFiles } from "../run/partial-file.ts";
 import type { AvailableLayer } from "./store.ts";
 import { listOciEntries } from "../image/oci/oci-entries.ts";
 

@@ -2,27 +2,42 @@ import { constants, type Stats } from "node:fs";
 import { lstat, mkdir, open, readdir, rename, rmdir, stat, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { isLeftover, isRunId, type RunId } from "../run/run-id.ts";
+import { isLeftover, isRunId, type RunId } from "./run-id.ts";
 import { Failure } from "../output/errors.ts";
 import { partialFile, removePartialFile } from "./partial-file.ts";
 
 /** ms between two attempts to take a lock that another run holds. */
 const RETRY_EVERY = 20;
-/** ms to wait for a lock, which is held for milliseconds. */
+/** ms to wait for a lock, unless its holder may take longer. */
 const TIMEOUT = 30_000;
 /** Bytes read of a lock file: more than a run ID has. */
 const MAX_ID = 100;
 
+export interface LockOptions {
+  /** ms to wait for the lock. Default: 30 s, for a lock that is held for milliseconds. */
+  timeout?: number;
+  /** Ends the wait. */
+  signal?: AbortSignal;
+  /** Called once, if another run holds the lock. */
+  onWait?: () => void;
+}
+
 /**
- * Runs `use` while no other run does the same for `path`. Takes over the lock of a killed run.
+ * Runs `use` while no other run does the same for `path`. Takes over the lock of a killed run. Rejects with a `transfer-failed` Failure after
+ * the timeout, and with the signal's reason.
  *
  * The lock is the folder `PATH.lock`, with a file in it that is named by the run ID of its holder. A run takes it by renaming its own folder
  * to that name, which succeeds only if there is no such folder, or an empty one (rename(2)): so two runs never hold it, and its holder is
  * always known. Run IDs are unique: removing a dead run's file, however often, never takes the lock from a living run.
  */
-export async function withLock<T>(path: string, runId: RunId, use: () => Promise<T>): Promise<T> {
+export async function withLock<T>(
+  path: string,
+  runId: RunId,
+  use: () => Promise<T>,
+  options: LockOptions = {},
+): Promise<T> {
   const lock = `${path}.lock`;
-  await take(lock, runId);
+  await take(lock, runId, options);
   try {
     return await use();
   } finally {
@@ -31,16 +46,21 @@ export async function withLock<T>(path: string, runId: RunId, use: () => Promise
   }
 }
 
-async function take(lock: string, runId: RunId): Promise<void> {
+async function take(lock: string, runId: RunId, { timeout = TIMEOUT, signal, onWait }: LockOptions): Promise<void> {
   const part = partialFile(lock, runId);
-  const deadline = performance.now() + TIMEOUT;
+  const deadline = performance.now() + timeout;
+  let isWaiting = false;
   await mkdir(part);
   try {
     await setMode(part, (await stat(dirname(lock))).mode);
     await writeFile(join(part, runId), "", { flag: "wx" });
     while (!(await isRenamed(part, lock))) {
-      if (performance.now() > deadline) throw heldTooLong(lock);
-      if (!(await removeLeftover(lock))) await wait(RETRY_EVERY);
+      signal?.throwIfAborted();
+      if (performance.now() > deadline) throw heldTooLong(lock, timeout);
+      if (await removeLeftover(lock)) continue;
+      if (!isWaiting) onWait?.();
+      isWaiting = true;
+      await wait(RETRY_EVERY);
     }
   } catch (error) {
     await removePartialFile(part, runId);
@@ -102,8 +122,15 @@ async function isLeftoverFile(lock: string, found: Stats): Promise<boolean> {
   }
 }
 
-function heldTooLong(lock: string): Failure {
-  return new Failure("transfer-failed", `another run has held ${lock} for ${TIMEOUT / 1000} s`, {
+/** Whether a living run holds the lock of `path`. */
+export async function isLocked(path: string): Promise<boolean> {
+  const lock = `${path}.lock`;
+  const names = await readdir(lock).catch(() => []);
+  return names.some((name) => isRunId(name) && !isLeftover([name]));
+}
+
+function heldTooLong(lock: string, timeout: number): Failure {
+  return new Failure("transfer-failed", `another run has held ${lock} for ${timeout / 1000} s`, {
     expected: "the lock to be released after some milliseconds",
     hint: "If nothing writes there any more, remove the lock and run the same command again.",
   });

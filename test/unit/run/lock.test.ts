@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { newRunId } from "../../../src/run/run-id.ts";
-import { withLock } from "../../../src/store/lock.ts";
-import { removePartialFiles } from "../../../src/store/partial-file.ts";
+import { withLock } from "../../../src/run/lock.ts";
+import { removePartialFiles } from "../../../src/run/partial-file.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -43,7 +43,7 @@ test("runs hold the lock one after the other, also when one fails", async () => 
 
 /** A process that takes the lock of each path it receives, and answers whether it was the only holder. */
 const CONTENDER = `
-  const { withLock } = await import(process.argv[1] + "/store/lock.js");
+  const { withLock } = await import(process.argv[1] + "/run/lock.js");
   const { newRunId } = await import(process.argv[1] + "/run/run-id.js");
   const { mkdirSync, rmdirSync, readdirSync } = await import("node:fs");
   process.on("message", async (path) => {

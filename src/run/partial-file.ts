@@ -1,6 +1,6 @@
 import { readdir, rmdir, unlink } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
-import { isLeftover, isRunId } from "../run/run-id.ts";
+import { isLeftover, isRunId } from "./run-id.ts";
 import { digestOf, shortOf } from "../image/digest.ts";
 import type { Leftover } from "../output/details.ts";
 
