@@ -1,5 +1,6 @@
 import { constants } from "node:os";
 import { parseCommandLine, writerTo, type Job, type Parsed } from "./cli.ts";
+import type { BuildDisplay } from "./output/build-events.ts";
 import type { TransferEvent } from "./output/events.ts";
 import { JsonLines } from "./output/json-lines.ts";
 import { outputTo, type OutputOptions } from "./output/output.ts";
@@ -28,26 +29,27 @@ class Stopped extends Error {
  */
 export async function main(argv: readonly string[]): Promise<boolean> {
   const parsed = await parse(argv);
-  process.exitCode = "job" in parsed ? await runJob(parsed.job) : parsed.exitStatus;
+  process.exitCode = "job" in parsed ? await runJob(parsed.job, parsed.buildDisplay) : parsed.exitStatus;
   // A keep-alive socket or a timer of a library must not delay a finished command. Not at once: process.exit() waits for V8's threads,
   // and one that is still compiling may wait for this one (Node 24.21, once in 250 runs).
   if ("job" in parsed) setTimeout(leave, LEAVE_TIMEOUT).unref();
   return "job" in parsed && process.exitCode === 0;
 }
 
-async function parse(argv: readonly string[]): Promise<Parsed> {
+async function parse(argv: readonly string[]): Promise<Parsed & { buildDisplay?: BuildDisplay | undefined }> {
   try {
-    return await parseCommandLine(argv, process.env, { out: writerTo("stdout"), err: writerTo("stderr") });
+    const parsed = await parseCommandLine(argv, process.env, { out: writerTo("stdout"), err: writerTo("stderr") });
+    return "job" in parsed ? { ...parsed, buildDisplay: await buildDisplayOf(parsed.job) } : parsed;
   } catch (error) {
     const terminal = new Terminal({ quiet: false, verbose: false, progress: false });
     return { exitStatus: await report(error, terminal, (event) => terminal.show(event)) };
   }
 }
 
-async function runJob(job: Job): Promise<number> {
+async function runJob(job: Job, buildDisplay: BuildDisplay | undefined): Promise<number> {
   const { remotes = [] } = job.batch ?? {};
   const [isEndless = false] = remotes.map(({ watch }) => watch);
-  const terminal = new Terminal({ ...job.output, namesHosts: remotes.length > 1, isEndless });
+  const terminal = new Terminal({ ...job.output, namesHosts: remotes.length > 1, isEndless, buildDisplay });
   const print = printer(job.output, terminal);
   const connection = job.batch?.remotes[0].connection; // a spawned side has no other
   // The side that a person started prints the outcome for both.
@@ -60,7 +62,7 @@ async function runJob(job: Job): Promise<number> {
   process.stderr.on("error", () => {});
   try {
     await job.run({ output, signal: stop.signal, env: process.env });
-    closeTerminal(job.output, terminal);
+    closeTerminal(job.output, terminal, "built");
     return 0;
   } catch (error) {
     // Ctrl-C reaches the whole foreground process group: when ssh dies of it first, the reason is still Ctrl-C.
@@ -70,14 +72,22 @@ async function runJob(job: Job): Promise<number> {
       terminal.detail(cause.message);
       return 128 + constants.signals[cause.signal];
     }
-    closeTerminal(job.output, terminal);
+    closeTerminal(job.output, terminal, "failed");
     return await report(cause, terminal, print, job.batch);
   }
 }
 
+/** Returns what shows the build of a command that builds. */
+async function buildDisplayOf({ buildProgress, output }: Job): Promise<BuildDisplay | undefined> {
+  if (buildProgress === undefined) return undefined;
+  const { buildLog } = await import("./build-log/build-log.ts");
+  const progress = output.json || output.quiet ? "quiet" : buildProgress;
+  return buildLog({ progress, screen: process.stderr, env: process.env });
+}
+
 /** Ends with the table of the outcomes, which a program reads in the events. */
-function closeTerminal({ json }: OutputOptions, terminal: Terminal): void {
-  terminal.close();
+function closeTerminal({ json }: OutputOptions, terminal: Terminal, outcome: "built" | "failed"): void {
+  terminal.close(outcome);
   if (!json) terminal.outcomes();
 }
 
@@ -87,7 +97,8 @@ function printer(options: OutputOptions, terminal: Terminal): (event: TransferEv
   const lines = new JsonLines(options, writerTo("stdout"));
   return (event) => {
     lines.show(event);
-    if (event.type === "error") terminal.show(event);
+    // Of a build, its display tells why it has failed, and nothing else.
+    if (event.type === "error" || event.type.startsWith("build-")) terminal.show(event);
   };
 }
 

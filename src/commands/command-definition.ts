@@ -1,3 +1,4 @@
+import type { ProgressMode } from "../build-log/build-log.ts";
 import type { TransferResult } from "../output/events.ts";
 import type { Batch, NonEmpty } from "../request.ts";
 import type { Context } from "../transfer.ts";
@@ -48,6 +49,8 @@ export interface CommandJob {
   batch?: Batch;
   /** Its own output is on stdout: no events go there, with --json either. */
   printsOnStdout?: boolean;
+  /** --progress of a command that builds */
+  buildProgress?: ProgressMode;
   run(context: Context): Promise<unknown>;
 }
 

@@ -97,7 +97,7 @@ export type BuildEvent =
       completed?: number | undefined;
     }
   /** What a step prints. The bytes of a terminal; lines may be cut anywhere. */
-  | { type: "step-log"; step: string; stream: "stdout" | "stderr"; text: string }
+  | { type: "step-log"; step: string; stream: "stdout" | "stderr"; text: string; at?: number | undefined }
   | { type: "build-warning"; text: string; details: readonly string[]; url?: string | undefined }
   /** What a builder without steps prints: the classic one, buildah. */
   | { type: "build-text"; text: string };

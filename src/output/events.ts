@@ -1,3 +1,4 @@
+import type { BuildOutputEvent } from "./build-events.ts";
 import type { Detail, RemoteProgramName } from "./details.ts";
 import type { ErrorReport } from "./errors.ts";
 import type { Finding } from "./findings.ts";
@@ -29,6 +30,7 @@ type AnyEvent =
   | ({ type: "detail" } & Detail)
   /** A line that the remote command wrote to its stderr. */
   | { type: "remote"; line: string }
+  | BuildOutputEvent
   /** The transfer has failed. The last event of a transfer that did not succeed. */
   | ({ type: "error" } & ErrorReport)
   /** The transfer has succeeded. The last event of it. */

@@ -1,3 +1,4 @@
+import type { BuildProgress } from "./build-events.ts";
 import type { OutputOptions } from "./output.ts";
 import type { Progress, TransferEvent, TransferName } from "./events.ts";
 
@@ -14,6 +15,8 @@ export class JsonLines {
   readonly #now: () => number;
   /** The last progress event of each transfer. */
   readonly #last = new Map<string, { stages: Set<string>; at: number }>();
+  /** When an item of a step of a build was told last. */
+  readonly #items = new Map<string, number>();
 
   constructor(options: OutputOptions, write: (text: string) => void, now: () => number = () => performance.now()) {
     this.#options = options;
@@ -29,7 +32,19 @@ export class JsonLines {
     const { quiet, verbose, progress } = this.#options;
     if (event.type === "note") return !quiet;
     if (event.type === "detail") return verbose;
+    if (event.type === "build-progress") return !quiet && progress && this.#isItemDue(event);
+    if (event.type.startsWith("build-")) return !quiet;
     return event.type !== "progress" || (!quiet && progress && this.#isDue(event, event.transfer));
+  }
+
+  /** At once for the begin and the end of an item. */
+  #isItemDue({ step, id, completed }: BuildProgress): boolean {
+    const key = JSON.stringify([step, id]);
+    const [last, now] = [this.#items.get(key) ?? -Infinity, this.#now()];
+    if (completed === undefined && now - last < PROGRESS_EVERY) return false;
+    if (completed === undefined) this.#items.set(key, now);
+    else this.#items.delete(key);
+    return true;
   }
 
   /** At once for a new stage. A peer that alternates between stages does not make events more frequent. */

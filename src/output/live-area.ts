@@ -1,3 +1,5 @@
+import { columnsOf } from "./columns.ts";
+
 /** stderr, because stdout belongs to the tunnel. */
 export interface Screen {
   write(text: string): unknown;
@@ -47,7 +49,7 @@ export class LiveArea {
    */
   #clearing(): string {
     const width = this.columns + 1;
-    const rows = this.#drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / width)), 0);
+    const rows = this.#drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(columnsOf(line) / width)), 0);
     return `\r${rows > 1 ? `\u001b[${rows - 1}A` : ""}\u001b[K\u001b[C\u001b[J\r`;
   }
 }

@@ -1,3 +1,4 @@
+import type { BuildDisplay } from "./build-events.ts";
 import { oneLine, printable } from "./describe.ts";
 import type { ErrorReport } from "./errors.ts";
 import type { Progress, TransferEvent, TransferName } from "./events.ts";
@@ -6,7 +7,7 @@ import type { Screen } from "./live-area.ts";
 import type { OutputOptions } from "./output.ts";
 import { OutcomeTable } from "./outcome-table.ts";
 import { ProgressDisplay } from "./progress-display.ts";
-import { detailText, noteText, planText, resultText, warningText } from "./texts.ts";
+import { builtText, detailText, noteText, planText, resultText, warningText } from "./texts.ts";
 import { dryRunLines } from "./plan-text.ts";
 
 interface TerminalOptions extends Omit<OutputOptions, "json"> {
@@ -14,6 +15,8 @@ interface TerminalOptions extends Omit<OutputOptions, "json"> {
   namesHosts?: boolean;
   /** The command ends only when it is stopped (--watch): nothing is collected for its end, and a failure that comes again is told again. */
   isEndless?: boolean;
+  /** Shows the events of a build. Left out by commands that build nothing. */
+  buildDisplay?: BuildDisplay | undefined;
 }
 
 /** Begins the further lines of a text, so that none of them looks like a line of this program. */
@@ -69,6 +72,16 @@ export class Terminal {
         return this.detail(withPrefix(of, detailText(event)));
       case "remote":
         return this.remote(event.line, host);
+      case "build-step":
+      case "build-progress":
+      case "build-log":
+      case "build-text":
+      case "build-warning":
+      case "build-source":
+        return this.#options.buildDisplay?.event(event);
+      case "built":
+        this.#options.buildDisplay?.finish("built");
+        return this.summary(builtText(event));
       case "error":
         return this.failure(event, transfer);
       case "result":
@@ -89,7 +102,10 @@ export class Terminal {
     // Any text may contain words of the remote side.
     const [first = "", ...others] = printable(text).split("\n");
     const lines = [first, ...others.map((line) => GOES_ON + line)].join("\n");
-    this.#progress.above(() => this.#screen.write(`${lines}\n`));
+    const print = (): void => this.#progress.above(() => this.#screen.write(`${lines}\n`));
+    const { buildDisplay } = this.#options;
+    if (buildDisplay === undefined) print();
+    else buildDisplay.above(print);
   }
 
   detail(text: string): void {
@@ -134,9 +150,10 @@ export class Terminal {
     if (!this.#options.quiet) for (const line of this.#outcomes.lines()) this.#print(line);
   }
 
-  /** Removes what is drawn of the progress. */
-  close(): void {
+  /** Removes what is drawn of the progress. @param outcome how a build has ended that has not told it */
+  close(outcome: "built" | "failed" | "stopped" = "stopped"): void {
     this.#progress.close();
+    this.#options.buildDisplay?.finish(outcome);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Built } from "./build-events.ts";
 import { bytes, duration, plural } from "./describe.ts";
 import type {
   ContentQuery,
@@ -114,6 +115,18 @@ export function resultText(result: TransferResult): string {
   const verb = role === "sender" ? "pushed" : "pulled";
   const as = names?.join(", ") ?? name;
   return `${verb} ${image}${as === undefined ? "" : ` as ${as}`}: ${moved} for ${plural(layersSent, "layer")}${rebuilt}, ${plural(layersPresent, "layer")}${size} there already, in ${duration(result.ms)}${without}`;
+}
+
+/** The last line of a build. */
+export function builtText({ names, id, size, contextBytes, ms }: Built): string {
+  const image = names.length === 0 ? id : `${names.join(", ")} (${short(id)})`;
+  const phases = [
+    `${bytes(contextBytes)} of context sent in ${duration(ms.context)}`,
+    `built in ${duration(ms.build)}`,
+    ...(ms.push === undefined ? [] : [`pushed in ${duration(ms.push)}`]),
+    ...(ms.load === undefined ? [] : [`brought back in ${duration(ms.load)}`]),
+  ];
+  return `built ${image}${size === undefined ? "" : `, ${bytes(size)}`}: ${phases.join(", ")}; ${duration(ms.total)} in all`;
 }
 
 export function detailText(detail: Detail): string {

@@ -1,0 +1,17 @@
+import type { BuildEvent } from "../engine/engine-builds.ts";
+import type { BuildOutputEvent } from "../output/build-events.ts";
+
+/** Returns the event of the output that tells an event of an engine's builder. */
+export function buildOutputEvent(event: BuildEvent): BuildOutputEvent {
+  switch (event.type) {
+    case "step":
+      return { ...event, type: "build-step" };
+    case "step-progress":
+      return { ...event, type: "build-progress" };
+    case "step-log":
+      return { ...event, type: "build-log" };
+    case "build-warning":
+    case "build-text":
+      return event;
+  }
+}

@@ -1,0 +1,129 @@
+import type { BuildOutputEvent, BuildSource, BuildStep, BuildWarning } from "../output/build-events.ts";
+import { LineJoiner } from "./line-joiner.ts";
+import { Step, type StepLine } from "./step.ts";
+
+/** Steps, and warnings, of a build. A builder may be hostile. */
+const MAX_STEPS = 10_000;
+const MAX_WARNINGS = 100;
+/** Characters of the lines that are kept of all steps, to show those of the one that fails. */
+const MAX_KEPT = 4_000_000;
+
+/** What is new after an event. */
+export interface News {
+  /** The step that has changed */
+  step?: Step;
+  /** Complete lines that it has printed */
+  lines?: readonly StepLine[];
+  /** Complete lines of a builder without steps */
+  text?: readonly string[];
+}
+
+/** What a build has told so far, with bounded memory. */
+export class BuildSteps {
+  /** In the order in which they began */
+  readonly started: Step[] = [];
+  readonly warnings: BuildWarning[] = [];
+  source: BuildSource | undefined;
+  readonly #now: () => number;
+  readonly #steps = new Map<string, Step>();
+  readonly #text = new LineJoiner();
+  /** ms that this clock is ahead of the builder's; unknown until a step has started. */
+  #ahead: number | undefined;
+  #kept = 0;
+  /** When the first event came */
+  #since: number | undefined;
+
+  /** @param now ms since 1970 */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Returns the time on the builder's clock. */
+  now(): number {
+    return this.#now() - (this.#ahead ?? 0);
+  }
+
+  /** ms since the first event */
+  get msSinceStart(): number {
+    return this.#now() - (this.#since ?? this.#now());
+  }
+
+  /** All steps that are known, begun or not. */
+  get count(): number {
+    return this.#steps.size;
+  }
+
+  take(event: BuildOutputEvent): News {
+    this.#since ??= this.#now();
+    switch (event.type) {
+      case "build-step":
+        return this.#update(event);
+      case "build-progress": {
+        const step = this.#steps.get(event.step);
+        step?.setProgress(event);
+        return step === undefined ? {} : { step };
+      }
+      case "build-log": {
+        const step = this.#steps.get(event.step);
+        if (step === undefined) return {};
+        const lines = step.print(event, this.now());
+        this.#keep(step, lines);
+        return { step, lines };
+      }
+      case "build-text":
+        return { text: this.#text.add(event.text) };
+      case "build-warning":
+        if (this.warnings.length < MAX_WARNINGS) this.warnings.push(event);
+        return {};
+      case "build-source":
+        this.source = event;
+        return {};
+      case "built":
+        return {};
+    }
+  }
+
+  /** The build is over: ends all lines that have begun. */
+  end(): News[] {
+    const ofSteps = this.started.map((step) => this.#endLines(step)).filter(({ lines }) => lines.length > 0);
+    return [...ofSteps, { text: this.#text.end() }];
+  }
+
+  #update(event: BuildStep): News {
+    const known = this.#steps.get(event.step);
+    if (known === undefined && this.#steps.size >= MAX_STEPS) return {};
+    const step = known ?? new Step();
+    this.#steps.set(event.step, step);
+    if (event.started !== undefined) this.#ahead ??= this.#now() - event.started;
+    step.update(event);
+    if (step.hasStarted && step.number === 0) step.number = this.started.push(step);
+    if (!step.isCompleted) return { step };
+    const news = this.#endLines(step);
+    if (!step.hasFailed) this.#forget(step);
+    return news;
+  }
+
+  #endLines(step: Step): { step: Step; lines: readonly StepLine[] } {
+    const lines = step.endLines(this.now());
+    this.#keep(step, lines);
+    return { step, lines };
+  }
+
+  #keep(step: Step, lines: readonly StepLine[]): void {
+    for (const line of lines) {
+      step.lines.push(line);
+      this.#kept += line.text.length + 1;
+      while (this.#kept > MAX_KEPT && step.lines.length > 0) {
+        this.#kept -= (step.lines.shift()?.text.length ?? 0) + 1;
+        step.dropped += 1;
+      }
+    }
+  }
+
+  /** The lines of a step that has succeeded are of no use any more. */
+  #forget(step: Step): void {
+    for (const { text } of step.lines) this.#kept -= text.length + 1;
+    step.lines.length = 0;
+    step.dropped = 0;
+  }
+}

@@ -1,0 +1,12 @@
+import truncated from "fast-string-truncated-width";
+
+/** Returns the columns that a line takes on a terminal: two for wide characters, none for colours. */
+export function columnsOf(line: string): number {
+  return truncated(line).width;
+}
+
+/** Cuts a line that takes more columns than there are; an ellipsis says so. */
+export function cutToColumns(line: string, columns: number): string {
+  const { index, ellipsed } = truncated(line, { limit: columns, ellipsis: "…" });
+  return ellipsed ? `${line.slice(0, index)}…` : line.slice(0, index);
+}
