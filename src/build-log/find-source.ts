@@ -15,7 +15,7 @@ export function findSource(
   message: string,
   stepName = "",
 ): BuildSource | undefined {
-  const lines = dockerfile.text.split(/\r?\n/);
+  const lines = dockerfile.text.trimEnd().split(/\r?\n/);
   const [, numbered] = /(?:\bon line |\bdockerfile:)(\d+)/i.exec(message) ?? [];
   const [first, last] = rangeOf(numbered, lines) ?? instructionOf(stepName, lines) ?? [];
   if (first === undefined || last === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** A terminal that shows what is written to it: wraps lines, moves up, clears to its end or that of the line. It has no other control sequences. */
+/** A terminal that shows what is written to it: wraps lines, moves up, clears to its end or that of the line. It shows no colours, and has no other control sequences. */
 export class FakeTerminal {
   readonly isTTY = true;
   columns: number;
@@ -39,7 +39,7 @@ export class FakeTerminal {
 
   write(text: string): void {
     this.text += text;
-    for (const [part] of text.matchAll(/\u001b\[\d*[A-Z]|[^]/g)) this.#put(part);
+    for (const [part] of text.replaceAll(/\u001b\[[\d;]*m/g, "").matchAll(/\u001b\[\d*[A-Z]|[^]/g)) this.#put(part);
   }
 
   #put(part: string): void {

@@ -18,8 +18,8 @@ test.each(others)("$file is as well", ({ is, shouldBe }) => expect(is).toBe(shou
 
 test("docs/events.md has a row for each type of event, and for no other", () => {
   const page = readFileSync(new URL("../../../docs/events.md", import.meta.url), "utf8");
-  const rows = [...page.matchAll(/^\| `([a-z]+)` \|/gm)].map(([, type]) => type);
-  const types = [...(eventSchema?.is ?? "").matchAll(/"type": \{\s+"type": "string",\s+"const": "([a-z]+)"/g)].map(
+  const rows = [...page.matchAll(/^\| `([a-z-]+)` \|/gm)].map(([, type]) => type);
+  const types = [...(eventSchema?.is ?? "").matchAll(/"type": \{\s+"type": "string",\s+"const": "([a-z-]+)"/g)].map(
     ([, type]) => type,
   );
   expect(new Set(rows)).toEqual(new Set(types));
@@ -99,4 +99,43 @@ test.each<[Partial<OutputOptions>, string[]]>([
   const { printed, show } = lines(options);
   for (const event of Object.values(events)) show(event);
   expect(printed.map((line) => (JSON.parse(line) as TransferEvent).type)).toEqual(types);
+});
+
+describe("a build", () => {
+  const step = { type: "build-step", step: "s", name: "RUN make", started: 1, isCached: false } as const;
+  const log = { type: "build-log", step: "s", stream: "stderr", text: "\u001b[31mno", at: 2 } as const;
+  const item = { type: "build-progress", step: "s", id: "layer", current: 1, total: 2, started: 1 } as const;
+  const built = {
+    type: "built",
+    names: ["docker.io/library/app:v2"],
+    id: "sha256:0123",
+    contextBytes: 12,
+    ms: { total: 4, context: 1, build: 3 },
+  } as const;
+  const events: TransferEvent[] = [
+    step,
+    log,
+    item,
+    { type: "build-text", text: "Step 1/2" },
+    { type: "build-warning", text: "no", details: ["why"], url: "https://docs.docker.com" },
+    { type: "build-source", dockerfile: "Dockerfile", lines: [{ number: 1, text: "FROM x", hasFailed: true }] },
+    built,
+  ];
+
+  test.each(events)("the schema has $type", (event) => expect(isInSchema(event)).toBe(true));
+
+  test("is told with all of its events; with --quiet by its result", () => {
+    const [all, quiet] = [lines(), lines({ quiet: true })];
+    for (const event of events) [all, quiet].forEach((one) => one.show(event));
+    expect(all.printed.map((line) => JSON.parse(line) as unknown)).toEqual(events);
+    expect(quiet.printed.map((line) => JSON.parse(line) as unknown)).toEqual([built]);
+  });
+
+  test("tells of a download at most five times a second, and at once that it is complete", () => {
+    const { show, printed, clock } = lines();
+    for (; clock.ms < 1000; clock.ms += 10) show({ ...item, current: clock.ms });
+    show({ ...item, completed: 2 });
+    expect(printed).toHaveLength(6);
+    expect(printed.at(-1)).toContain('"completed":2');
+  });
 });

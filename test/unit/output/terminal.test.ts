@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { BuildDisplay } from "../../../src/output/build-events.ts";
 import { errorReport, Failure } from "../../../src/output/errors.ts";
 import { STAGES } from "../../../src/output/events.ts";
 import type { OutputOptions } from "../../../src/output/output.ts";
@@ -177,4 +178,54 @@ test("of a command that does not end by itself, failures come again, and nothing
   terminal.outcomes();
   const line = "docker-over-ssh: the remote side failed: the disk is full\n";
   expect(seen.text).toBe(line + line);
+});
+
+describe("a build", () => {
+  function building() {
+    const told: string[] = [];
+    const buildDisplay: BuildDisplay = {
+      event: ({ type }) => told.push(type),
+      above: (print) => {
+        told.push("above");
+        print();
+      },
+      finish: (outcome) => told.push(outcome),
+    };
+    const screen = { isTTY: false, write: (text: string) => told.push(text) };
+    const output = new Terminal({ quiet: false, verbose: false, progress: true, buildDisplay }, screen);
+    return { output, told };
+  }
+
+  test("is shown by its display, which prints the lines of others above itself", () => {
+    const { output, told } = building();
+    output.show({ type: "build-text", text: "Step 1/2" });
+    output.show({ type: "remote", line: "hello" });
+    expect(told).toEqual(["build-text", "above", "remote: hello\n"]);
+  });
+
+  test("ends with its result, which names phases and sizes", () => {
+    const { output, told } = building();
+    output.show({
+      type: "built",
+      names: ["app:v2"],
+      id: `sha256:${"0123456789ab".repeat(5)}0123`,
+      size: 52_400_000,
+      contextBytes: 120_000,
+      ms: { total: 16_000, context: 400, build: 10_000, push: 3_000, load: 2_000 },
+    });
+    expect(told).toEqual([
+      "built",
+      "above",
+      "built app:v2 (0123456789ab), 52.4 MB: 120 kB of context sent in 0.4 s, built in 10 s, pushed in 3.0 s, brought back in 2.0 s; 16 s in all\n",
+    ]);
+  });
+
+  test.each([
+    ["failed", "failed"],
+    [undefined, "stopped"],
+  ] as const)("that tells no result has %s", (given, outcome) => {
+    const { output, told } = building();
+    output.close(given);
+    expect(told).toEqual([outcome]);
+  });
 });
