@@ -7,6 +7,7 @@ const SOLE_IMPORTERS: Record<string, string> = {
   "@connectrpc/connect-node": "engine/grpc/grpc-connection.ts",
   commander: "cli.ts",
   "http-proxy-3": "registry/password-proxy.ts",
+  ignore: "build-context/ignore/gitignore.ts",
   "@ngrok/ngrok": "registry/ngrok.ts",
 };
 

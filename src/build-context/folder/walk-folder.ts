@@ -1,0 +1,183 @@
+import { accessSync, constants, lstatSync, readdirSync, readlinkSync, type Stats } from "node:fs";
+import type { ContextEntry, ContextFolder } from "../build-context.ts";
+import { type FolderRules, KEEP_NOTHING } from "../ignore/ignore-rules.ts";
+import { cannotRead, hasChanged } from "./context-failures.ts";
+import { nativePath } from "../native-path.ts";
+import { fingerprintOf, microseconds } from "./fingerprint.ts";
+import { TimeSlices } from "./time-slices.ts";
+
+export interface WalkedFolder {
+  entries: ContextEntry[];
+  /** What no image can hold */
+  skipped: SkippedEntry[];
+  /** The entries that are there for the builder alone: the rules leave them out. */
+  onlyForBuilder: string[];
+}
+
+export interface SkippedEntry {
+  /** As in ContextEntry */
+  path: string;
+  kind: "socket" | "fifo" | "device";
+}
+
+export interface WalkOptions {
+  rules: FolderRules;
+  /** Paths of entries that are kept whatever the rules say */
+  builderFiles: readonly string[];
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Lists what is in a folder and belongs to a context, in the order of `comparePaths`. Links are not followed. Of a folder that is left out,
+ * nothing is read unless something in it may be kept after all. Throws a Failure `context-invalid` for what this user may not read.
+ * @param root an absolute path without links
+ */
+export async function walkFolder(root: string, { rules, builderFiles, signal }: WalkOptions): Promise<WalkedFolder> {
+  const walk = new Walk(root, builderFiles, signal);
+  await walk.folder("", rules);
+  return walk.walked;
+}
+
+class Walk {
+  readonly walked: WalkedFolder = { entries: [], skipped: [], onlyForBuilder: [] };
+  readonly #root: string;
+  readonly #builderFiles: ReadonlySet<string>;
+  readonly #builderFolders: ReadonlySet<string>;
+  readonly #signal: AbortSignal | undefined;
+  readonly #slices = new TimeSlices();
+  /** By device and inode, the path of each file that has several names */
+  readonly #linked = new Map<string, string>();
+  /** Folders that are left out, above the current path: part of the context once something in them is. */
+  #pending: ContextFolder[] = [];
+
+  constructor(root: string, builderFiles: readonly string[], signal: AbortSignal | undefined) {
+    this.#root = root;
+    this.#builderFiles = new Set(builderFiles);
+    this.#builderFolders = new Set(builderFiles.flatMap(foldersAbove));
+    this.#signal = signal;
+  }
+
+  /** @param path of the folder; "": the root */
+  async folder(path: string, rules: FolderRules): Promise<void> {
+    for (const name of this.#names(path)) {
+      await this.#slices.pause();
+      this.#signal?.throwIfAborted();
+      const child = path === "" ? name : `${path}/${name}`;
+      const native = nativePath(this.#root, child);
+      const stat = this.#stat(child, native);
+      if (stat?.isDirectory()) await this.#enter(child, native, stat, rules);
+      else if (stat) this.#other(child, native, stat, rules);
+    }
+  }
+
+  /** Returns the names in a folder, in the order of their bytes. */
+  #names(path: string): string[] {
+    try {
+      return readdirSync(path === "" ? this.#root : nativePath(this.#root, path), "latin1").toSorted(byCodeUnits);
+    } catch (error) {
+      throw cannotRead(path === "" ? "The folder of the build context" : path, error);
+    }
+  }
+
+  /** Undefined: it has gone since its folder was read. */
+  #stat(path: string, native: string | Buffer): Stats | undefined {
+    try {
+      return lstatSync(native, { throwIfNoEntry: false });
+    } catch (error) {
+      throw cannotRead(path, error);
+    }
+  }
+
+  async #enter(path: string, native: string | Buffer, stat: Stats, rules: FolderRules): Promise<void> {
+    const { isKept, inside = this.#builderFolders.has(path) ? KEEP_NOTHING : undefined } = rules.enter(path);
+    if (!isKept && !inside) return;
+    const entry: ContextFolder = { kind: "folder", path, mode: modeOf(stat), mtime: microseconds(stat.mtimeMs) };
+    if (isKept) this.#add(entry);
+    else this.#pending.push(entry);
+    if (inside) await this.#readFolder(path, inside, isKept);
+    if (this.#pending.at(-1) === entry) this.#pending.pop();
+    const after = this.#stat(path, native);
+    if (!after?.isDirectory() || after.ino !== stat.ino || after.dev !== stat.dev)
+      throw hasChanged(path, "was replaced");
+  }
+
+  /** A folder that is left out and cannot be read has nothing to keep, as for BuildKit. */
+  async #readFolder(path: string, rules: FolderRules, isKept: boolean): Promise<void> {
+    if (!isKept && !this.#builderFolders.has(path)) {
+      try {
+        accessSync(nativePath(this.#root, path), constants.R_OK | constants.X_OK);
+      } catch {
+        return;
+      }
+    }
+    await this.folder(path, rules);
+  }
+
+  #other(path: string, native: string | Buffer, stat: Stats, rules: FolderRules): void {
+    if (!rules.keeps(path)) {
+      if (!this.#builderFiles.has(path)) return;
+      this.walked.onlyForBuilder.push(path);
+    }
+    const base = { path, mode: modeOf(stat), mtime: microseconds(stat.mtimeMs) };
+    if (stat.isFile()) {
+      const target = stat.nlink > 1 ? this.#linkTarget(path, native) : undefined;
+      if (target !== undefined) return this.#add({ kind: "hard-link", ...base, target });
+      checkReadable(path, native, stat);
+      this.#add({ kind: "file", ...base, size: stat.size, fingerprint: fingerprintOf(stat) });
+    } else if (stat.isSymbolicLink()) {
+      this.#add({ kind: "symlink", ...base, target: this.#readLink(path, native) });
+    } else {
+      this.walked.skipped.push({ path, kind: stat.isSocket() ? "socket" : stat.isFIFO() ? "fifo" : "device" });
+    }
+  }
+
+  /** Returns the first path of a file in the context, if this is another. Inodes of some file systems need more than a number's 53 bits. */
+  #linkTarget(path: string, native: string | Buffer): string | undefined {
+    const stat = lstatSync(native, { bigint: true, throwIfNoEntry: false });
+    const key = `${stat?.dev}-${stat?.ino}`;
+    const first = this.#linked.get(key);
+    if (first === undefined) this.#linked.set(key, path);
+    return first;
+  }
+
+  #readLink(path: string, native: string | Buffer): string {
+    try {
+      return readlinkSync(native, "latin1");
+    } catch {
+      throw hasChanged(path, "was replaced");
+    }
+  }
+
+  #add(entry: ContextEntry): void {
+    if (this.#pending.length > 0) {
+      this.walked.entries.push(...this.#pending);
+      this.#pending = [];
+    }
+    this.walked.entries.push(entry);
+  }
+}
+
+/** Windows has no such bits: everything may be executed, as with Docker (fsutil, `mkstat`). */
+function modeOf({ mode }: Stats): number {
+  return process.platform === "win32" ? 0o755 : mode & 0o7777;
+}
+
+/** Tells at once instead of after minutes of transfer. The owner's files are most, and need no system call. */
+function checkReadable(path: string, native: string | Buffer, { uid, mode }: Stats): void {
+  const user = process.getuid?.();
+  if (user === undefined || user === 0 || (user === uid && mode & 0o400)) return;
+  try {
+    accessSync(native, constants.R_OK);
+  } catch (error) {
+    throw cannotRead(path, error);
+  }
+}
+
+function foldersAbove(path: string): string[] {
+  const names = path.split("/").slice(0, -1);
+  return names.map((_, index) => names.slice(0, index + 1).join("/"));
+}
+
+function byCodeUnits(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

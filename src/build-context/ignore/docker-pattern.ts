@@ -1,0 +1,117 @@
+import { fromGoRegexp } from "./go-regexp.ts";
+
+/** A line of a .dockerignore, as moby/patternmatcher reads it. */
+export interface DockerPattern {
+  /** Cleaned, and without `!` */
+  text: string;
+  /** `!`: what it matches belongs to the context after all. */
+  isException: boolean;
+  /** Whether it matches exactly this path. Folders above it are not looked at. @param path relative to the context, Unicode */
+  matches: (path: string) => boolean;
+}
+
+/**
+ * Reads a pattern: without spaces at its ends, cleaned as a path, `!` before it. Undefined: it is empty. Throws a SyntaxError where BuildKit
+ * fails.
+ */
+export function dockerPattern(line: string): DockerPattern | undefined {
+  const trimmed = trimSpace(line);
+  if (trimmed === "") return;
+  const cleaned = cleanPath(trimmed);
+  const isException = cleaned.startsWith("!");
+  const text = isException ? cleaned.slice(1) : cleaned;
+  if (text === "") throw new SyntaxError("there is nothing after the !");
+  if (!isWellFormed(text)) throw new SyntaxError("a [ without its ], an empty or half range, or a \\ at the end");
+  return { text, isException, matches: compile(text) };
+}
+
+/** Go's strings.TrimSpace. trim() would also take a byte order mark, and would leave U+0085. */
+export function trimSpace(text: string): string {
+  return text.replaceAll(/^\p{White_Space}+|\p{White_Space}+$/gu, "");
+}
+
+/** Go's path.Clean */
+export function cleanPath(path: string): string {
+  const names: string[] = [];
+  for (const name of path.split("/")) {
+    if (name === ".." && names.length > 0 && names.at(-1) !== "..") names.pop();
+    else if (name !== "" && name !== "." && !(name === ".." && path.startsWith("/"))) names.push(name);
+  }
+  return (path.startsWith("/") ? "/" : "") + names.join("/") || ".";
+}
+
+/** Whether Go's filepath.Match accepts a pattern: stricter for classes than regular expressions are. */
+function isWellFormed(pattern: string): boolean {
+  const chars = Array.from(pattern);
+  let at = 0;
+  /** Reads a character of a class: not `-` or `]` unless it is escaped, and not the last of the pattern. */
+  const readClassChar = (): boolean => {
+    if (chars[at] === undefined || chars[at] === "-" || chars[at] === "]") return false;
+    if (chars[at] === "\\") at += 1;
+    at += 1;
+    return at < chars.length;
+  };
+  while (at < chars.length) {
+    const char = chars[at];
+    at += 1;
+    if (char === "\\") {
+      if (at === chars.length) return false;
+      at += 1;
+    } else if (char === "[") {
+      if (chars[at] === "^") at += 1;
+      const first = at;
+      while (chars[at] !== "]" || at === first) {
+        if (!readClassChar()) return false;
+        if (chars[at] !== "-") continue;
+        at += 1;
+        if (!readClassChar()) return false;
+      }
+      at += 1;
+    }
+  }
+  return true;
+}
+
+/**
+ * Most patterns are compared as strings, the others by the regular expression that moby makes of them, so that what they mean by accident
+ * is the same: `[*]` is a class of `[`, `^` and `/`, repeated, before a `]`. In a pattern with wildcards, moby does not escape `{`, `|`
+ * and `}` (the table of characters to escape has no room for them), so `a|*.b` is two alternatives.
+ */
+function compile(pattern: string): (path: string) => boolean {
+  let kind: "exact" | "prefix" | "suffix" | "regexp" = "exact";
+  let source = "^";
+  const chars = Array.from(pattern);
+  let at = 0;
+  while (at < chars.length) {
+    const isFirst = at === 0;
+    const char = chars[at] as string;
+    at += 1;
+    if (char === "*" && chars[at] === "*") {
+      at += chars[at + 1] === "/" ? 2 : 1;
+      if (at === chars.length) {
+        kind = kind === "exact" ? "prefix" : "regexp";
+        source += ".*";
+      } else {
+        kind = "regexp";
+        // Twice means the same as once, and would take time: a regular expression tries all ways to share a path between the two.
+        if (!source.endsWith("(.*/)?")) source += "(.*/)?";
+      }
+      if (isFirst) kind = "suffix";
+    } else if (char === "*" || char === "?") {
+      kind = "regexp";
+      source += char === "*" ? "[^/]*" : "[^/]";
+    } else if (char === "\\") {
+      kind = "regexp";
+      source += `\\${chars[at] ?? ""}`;
+      at += 1;
+    } else {
+      if (char === "[" || char === "]") kind = "regexp";
+      source += ".+()$".includes(char) ? `\\${char}` : char;
+    }
+  }
+  if (kind === "exact") return (path) => path === pattern;
+  if (kind === "prefix") return (path) => path.startsWith(pattern.slice(0, -2));
+  if (kind === "suffix") return (path) => path.endsWith(pattern.slice(2)) || `/${path}` === pattern.slice(2);
+  const regexp = new RegExp(fromGoRegexp(`${source}$`), "u");
+  return (path) => regexp.test(path);
+}

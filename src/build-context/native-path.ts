@@ -1,0 +1,6 @@
+/** Returns the path of an entry for the file system. Names need not be UTF-8, so it may be bytes. @param path as in ContextEntry */
+export function nativePath(root: string, path: string): string | Buffer {
+  const native = `${root}/${path}`;
+  if (!/[\x80-\xff]/.test(path)) return native;
+  return Buffer.concat([Buffer.from(`${root}/`), Buffer.from(path, "latin1")]);
+}
