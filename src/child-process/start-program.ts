@@ -33,6 +33,8 @@ export interface StartOptions {
    * this one is still needed to remove what the run has created. Without effect on Windows, where it would open a console.
    */
   ownSession?: boolean;
+  /** All of its environment, of which PATH finds it. Left out: that of this process. */
+  env?: NodeJS.ProcessEnv;
 }
 
 /**
@@ -43,7 +45,7 @@ export interface StartOptions {
 export function startProgram(
   program: string,
   argv: readonly string[],
-  { killTimeout, ownSession = false }: StartOptions,
+  { killTimeout, ownSession = false, env }: StartOptions,
 ): Program {
   checkOpenFileLimit();
   const child = execa(program, argv, {
@@ -53,6 +55,7 @@ export function startProgram(
     buffer: false,
     reject: false,
     forceKillAfterDelay: killTimeout,
+    ...(env && { env, extendEnv: false }),
     detached: ownSession && process.platform !== "win32",
   });
   const { stdin, stdout, stderr } = child;

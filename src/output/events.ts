@@ -205,7 +205,11 @@ export type Warning =
   /** The image has arrived, and --keep could not remove older ones. `error`: in the engine's words. */
   | { code: "old-images-not-removed"; error: string }
   /** The image has its name here, and the sender does not know. */
-  | { code: "sender-not-notified" };
+  | { code: "sender-not-notified" }
+  /** A file with credentials of registries cannot be read. */
+  | { code: "credentials-unreadable"; file: string; error: string }
+  /** A credential helper of the docker config has failed: the registry is used without credentials. `error`: ends a sentence about it. */
+  | { code: "credential-helper-failed"; helper: string; registry: string; error: string };
 
 /** The outcome of a transfer. */
 export interface TransferResult {

@@ -75,6 +75,10 @@ export function warningText(warning: Warning): string {
       return `the image is there, but no older ones were removed: ${warning.error}`;
     case "sender-not-notified":
       return "the image is stored under its name, but the sender could not be notified";
+    case "credentials-unreadable":
+      return `the credentials in ${warning.file} are not used: ${warning.error}`;
+    case "credential-helper-failed":
+      return `${warning.helper} ${warning.error}: ${warning.registry} is used without credentials`;
   }
 }
 

@@ -121,6 +121,19 @@ const WARNINGS: { [Code in Warning["code"]]: [Extract<Warning, { code: Code }>, 
     { code: "old-images-not-removed", error: "conflict" },
     "the image is there, but no older ones were removed: conflict",
   ],
+  "credentials-unreadable": [
+    { code: "credentials-unreadable", file: "/home/me/.docker/config.json", error: "it is not JSON" },
+    "the credentials in /home/me/.docker/config.json are not used: it is not JSON",
+  ],
+  "credential-helper-failed": [
+    {
+      code: "credential-helper-failed",
+      helper: "docker-credential-pass",
+      registry: "example.com",
+      error: "is not installed",
+    },
+    "docker-credential-pass is not installed: example.com is used without credentials",
+  ],
   "sender-not-notified": [
     { code: "sender-not-notified" },
     "the image is stored under its name, but the sender could not be notified",

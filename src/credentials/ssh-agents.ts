@@ -1,0 +1,61 @@
+import { once } from "node:events";
+import { stat } from "node:fs/promises";
+import { connect } from "node:net";
+import type { Duplex } from "node:stream";
+import { Failure, messageOf } from "../output/errors.ts";
+import { readOnlyAgent } from "./read-only-agent.ts";
+
+/** An agent of --ssh. */
+export interface AgentSpec {
+  id: string;
+  /** Its socket; undefined for the agent of this login (SSH_AUTH_SOCK). */
+  socket: string | undefined;
+}
+
+/**
+ * Parses `--ssh` as `docker build` does: `default`, `ID` or `ID=SOCKET`.
+ *
+ * @throws Failure `usage`, for several paths: BuildKit makes an agent of key files, which is refused
+ */
+export function parseAgent(text: string): AgentSpec {
+  const equals = text.indexOf("=");
+  const [id, path] = equals === -1 ? [text, ""] : [text.slice(0, equals), text.slice(equals + 1)];
+  if (path.includes(",")) refuseKeys(text);
+  return { id: id || "default", socket: path || undefined };
+}
+
+/**
+ * Connects to an agent, which then lists its keys and signs, and does nothing else: BuildKit limits an agent in the same way. The caller owns
+ * the connection.
+ *
+ * @throws Failure `usage`
+ */
+export async function openAgent({ id, socket: named }: AgentSpec, env: NodeJS.ProcessEnv): Promise<Duplex> {
+  const path = named ?? env["SSH_AUTH_SOCK"];
+  if (!path) {
+    throw new Failure("usage", `there is no ssh agent for --ssh ${id}: SSH_AUTH_SOCK is not set`, {
+      expected: "an agent that runs, or the path of its socket",
+      hint: 'Start one with eval "$(ssh-agent)", and add a key with ssh-add.',
+    });
+  }
+  try {
+    if ((await stat(path)).isFile()) refuseKeys(path);
+    const socket = connect(path);
+    await once(socket, "connect");
+    return readOnlyAgent(socket);
+  } catch (cause) {
+    if (cause instanceof Failure) throw cause;
+    throw new Failure("usage", `the ssh agent of --ssh ${id} cannot be reached: ${messageOf(cause)}`, {
+      expected: "the socket of an agent that runs",
+      hint: "Look at SSH_AUTH_SOCK, or name the socket: --ssh ID=SOCKET.",
+      cause,
+    });
+  }
+}
+
+function refuseKeys(path: string): never {
+  throw new Failure("usage", `--ssh takes the socket of an agent, and ${path} is a key`, {
+    expected: "default, ID or ID=SOCKET",
+    hint: "Add the key to an ssh agent with ssh-add KEY, and give --ssh default.",
+  });
+}
